@@ -1,0 +1,118 @@
+"""Transformers, built again from shared blocks.
+
+Importing this package imports no torch: every public name is found in one table and its module
+is loaded when the name is first used.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+__version__ = "0.1.0"
+
+# module -> the public names that it defines
+_TABLE: dict[str, tuple[str, ...]] = {
+    "formers.auto": (
+        "AutoConfig",
+        "AutoModel",
+        "AutoModelForCausalLM",
+        "AutoModelForMaskedLM",
+        "AutoModelForMultipleChoice",
+        "AutoModelForNextSentencePrediction",
+        "AutoModelForPreTraining",
+        "AutoModelForQuestionAnswering",
+        "AutoModelForSeq2SeqLM",
+        "AutoModelForSequenceClassification",
+        "AutoModelForTokenClassification",
+        "AutoTokenizer",
+    ),
+    "formers.configs": ("GenerationConfig", "PretrainedConfig", "PreTrainedConfig"),
+    "formers.nn.cache": ("Cache", "DynamicCache", "EncoderDecoderCache", "StaticCache"),
+    "formers.outputs": ("ModelOutput",),
+    "formers.stacks.model": ("PreTrainedModel",),
+    "formers.tokenization": (
+        "BatchEncoding",
+        "PreTrainedTokenizer",
+        "PreTrainedTokenizerBase",
+        "PreTrainedTokenizerFast",
+        "TokenSpan",
+        "CharSpan",
+        "TensorType",
+    ),
+    "formers.pipelines": (
+        "Pipeline",
+        "TextClassificationPipeline",
+        "pipeline",
+    ),
+    "formers.training": (
+        "AdamW",
+        "DataCollator",
+        "DataCollatorForLanguageModeling",
+        "DataCollatorForSeq2Seq",
+        "DataCollatorForTokenClassification",
+        "DataCollatorWithPadding",
+        "DefaultDataCollator",
+        "DefaultFlowCallback",
+        "EarlyStoppingCallback",
+        "EvalPrediction",
+        "IntervalStrategy",
+        "PrinterCallback",
+        "ProgressCallback",
+        "SchedulerType",
+        "Seq2SeqTrainer",
+        "Seq2SeqTrainingArguments",
+        "Trainer",
+        "TrainerCallback",
+        "TrainerControl",
+        "TrainerState",
+        "TrainingArguments",
+        "default_data_collator",
+        "enable_full_determinism",
+        "get_constant_schedule",
+        "get_constant_schedule_with_warmup",
+        "get_cosine_schedule_with_warmup",
+        "get_cosine_with_hard_restarts_schedule_with_warmup",
+        "get_inverse_sqrt_schedule",
+        "get_linear_schedule_with_warmup",
+        "get_polynomial_decay_schedule_with_warmup",
+        "get_scheduler",
+        "set_seed",
+    ),
+    "formers.devices": ("infer_device",),
+}
+
+_MODULE_OF = {name: module for module, names in _TABLE.items() for name in names}
+
+
+def __getattr__(name: str) -> Any:
+    module = _MODULE_OF.get(name)
+    if module is not None:
+        value = getattr(importlib.import_module(module), name)
+    elif name.startswith("_"):
+        raise AttributeError(f"module 'formers' has no attribute {name!r}")
+    else:
+        value = _derived(name)
+    globals()[name] = value
+    return value
+
+
+def _derived(name: str) -> Any:
+    """Find a class that a model family or a tokenizer recipe gives its name to."""
+    from formers import names
+
+    found = names.find(name)
+    if found is None:
+        from formers.notices import did_you_mean
+
+        raise AttributeError(
+            f"module 'formers' has no attribute {name!r}{did_you_mean(name, [*_MODULE_OF, *names.known()])}"
+        )
+    module, attribute = found
+    return getattr(importlib.import_module(module), attribute)
+
+
+def __dir__() -> list[str]:
+    from formers import names
+
+    return sorted({*globals(), *_MODULE_OF, *names.known()})

@@ -1,0 +1,46 @@
+"""What the library says to people: notices that come once, and refusals that name the way out."""
+
+from __future__ import annotations
+
+import difflib
+import warnings
+from collections.abc import Iterable
+
+
+class Notice(UserWarning):
+    """A pitfall that the library noticed. Each distinct notice is given once per process."""
+
+
+_given: set[str] = set()
+
+
+def notice(text: str, *, key: str | None = None, stacklevel: int = 3) -> None:
+    """Warn with `text`, once per process for each `key` (the text itself when no key is given)."""
+    key = key or text
+    if key not in _given:
+        _given.add(key)
+        warnings.warn(text, Notice, stacklevel=stacklevel)
+
+
+def forget_notices() -> None:
+    """Let every notice be given again (tests, long-lived notebooks)."""
+    _given.clear()
+
+
+def did_you_mean(word: str, choices: Iterable[str]) -> str:
+    """Return `"; did you mean 'x'?"` for the nearest of `choices`, or an empty string."""
+    near = difflib.get_close_matches(word, list(choices), n=1, cutoff=0.6)
+    return f"; did you mean {near[0]!r}?" if near else ""
+
+
+def refuse_unknown(given: Iterable[str], allowed: Iterable[str], where: str) -> None:
+    """Refuse keywords that `where` does not take.
+
+    Raises:
+        TypeError: naming every unknown keyword, each with the nearest allowed one.
+    """
+    allowed = list(allowed)
+    unknown = [word for word in given if word not in allowed]
+    if unknown:
+        listed = ", ".join(f"{word!r}{did_you_mean(word, allowed)}" for word in unknown)
+        raise TypeError(f"{where} got unexpected keyword(s): {listed}")

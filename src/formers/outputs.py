@@ -1,0 +1,163 @@
+"""The records that models return: attributes, keys and positions of the same values."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+@dataclasses.dataclass
+class ModelOutput:
+    """A record whose fields that are None do not exist as keys or positions.
+
+    `out.logits`, `out["logits"]`, `out[0]` and `loss, logits = out.to_tuple()` all work.
+    """
+
+    def _present(self) -> list[str]:
+        return [f.name for f in dataclasses.fields(self) if getattr(self, f.name) is not None]
+
+    def keys(self) -> list[str]:
+        """Names of the fields that are present, in order."""
+        return self._present()
+
+    def values(self) -> list[Any]:
+        """Values of the fields that are present, in order."""
+        return [getattr(self, name) for name in self._present()]
+
+    def items(self) -> list[tuple[str, Any]]:
+        """Pairs of name and value of the fields that are present, in order."""
+        return [(name, getattr(self, name)) for name in self._present()]
+
+    def get(self, key: str, default: Any = None) -> Any:
+        """The field `key`, or `default` where it is absent."""
+        return self[key] if key in self else default
+
+    def to_tuple(self) -> tuple[Any, ...]:
+        """The values that are present, as a tuple."""
+        return tuple(self.values())
+
+    def __getitem__(self, key: str | int | slice) -> Any:
+        if isinstance(key, str):
+            if key not in self._present():
+                raise KeyError(f"{type(self).__name__} has no {key!r}; it has {self._present()}")
+            return getattr(self, key)
+        return self.to_tuple()[key]
+
+    def __setitem__(self, key: str, value: Any) -> None:
+        setattr(self, key, value)
+
+    def __contains__(self, key: object) -> bool:
+        return key in self._present()
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._present())
+
+    def __len__(self) -> int:
+        return len(self._present())
+
+
+@dataclasses.dataclass
+class BaseModelOutput(ModelOutput):
+    """Hidden states of a stack: `last_hidden_state` is [B, T, E]."""
+
+    last_hidden_state: Tensor | None = None
+    past_key_values: Any = None
+    hidden_states: tuple[Tensor, ...] | None = None
+    attentions: tuple[Tensor, ...] | None = None
+    cross_attentions: tuple[Tensor, ...] | None = None
+
+
+@dataclasses.dataclass
+class BaseModelOutputWithPooling(ModelOutput):
+    """Hidden states [B, T, E] and a pooled vector [B, E]."""
+
+    last_hidden_state: Tensor | None = None
+    pooler_output: Tensor | None = None
+    past_key_values: Any = None
+    hidden_states: tuple[Tensor, ...] | None = None
+    attentions: tuple[Tensor, ...] | None = None
+    cross_attentions: tuple[Tensor, ...] | None = None
+
+
+@dataclasses.dataclass
+class Seq2SeqModelOutput(ModelOutput):
+    """Decoder states [B, T, E] with the encoder's [B, S, E] beside them."""
+
+    last_hidden_state: Tensor | None = None
+    past_key_values: Any = None
+    decoder_hidden_states: tuple[Tensor, ...] | None = None
+    decoder_attentions: tuple[Tensor, ...] | None = None
+    cross_attentions: tuple[Tensor, ...] | None = None
+    encoder_last_hidden_state: Tensor | None = None
+    encoder_hidden_states: tuple[Tensor, ...] | None = None
+    encoder_attentions: tuple[Tensor, ...] | None = None
+
+
+@dataclasses.dataclass
+class TaskOutput(ModelOutput):
+    """A head over one stack: `loss` (scalar), `logits` (shape by task), states when asked for."""
+
+    loss: Tensor | None = None
+    logits: Tensor | None = None
+    past_key_values: Any = None
+    hidden_states: tuple[Tensor, ...] | None = None
+    attentions: tuple[Tensor, ...] | None = None
+    cross_attentions: tuple[Tensor, ...] | None = None
+
+
+@dataclasses.dataclass
+class SpanOutput(ModelOutput):
+    """Extractive question answering: `start_logits` and `end_logits` are [B, T]."""
+
+    loss: Tensor | None = None
+    start_logits: Tensor | None = None
+    end_logits: Tensor | None = None
+    past_key_values: Any = None
+    hidden_states: tuple[Tensor, ...] | None = None
+    attentions: tuple[Tensor, ...] | None = None
+
+
+@dataclasses.dataclass
+class PreTrainingOutput(ModelOutput):
+    """BERT pre-training: masked-LM logits [B, T, V] and next-sentence logits [B, 2]."""
+
+    loss: Tensor | None = None
+    prediction_logits: Tensor | None = None
+    seq_relationship_logits: Tensor | None = None
+    hidden_states: tuple[Tensor, ...] | None = None
+    attentions: tuple[Tensor, ...] | None = None
+
+
+@dataclasses.dataclass
+class Seq2SeqTaskOutput(ModelOutput):
+    """A head over an encoder-decoder."""
+
+    loss: Tensor | None = None
+    logits: Tensor | None = None
+    past_key_values: Any = None
+    decoder_hidden_states: tuple[Tensor, ...] | None = None
+    decoder_attentions: tuple[Tensor, ...] | None = None
+    cross_attentions: tuple[Tensor, ...] | None = None
+    encoder_last_hidden_state: Tensor | None = None
+    encoder_hidden_states: tuple[Tensor, ...] | None = None
+    encoder_attentions: tuple[Tensor, ...] | None = None
+
+
+@dataclasses.dataclass
+class Seq2SeqSpanOutput(ModelOutput):
+    """Extractive question answering over an encoder-decoder."""
+
+    loss: Tensor | None = None
+    start_logits: Tensor | None = None
+    end_logits: Tensor | None = None
+    past_key_values: Any = None
+    decoder_hidden_states: tuple[Tensor, ...] | None = None
+    decoder_attentions: tuple[Tensor, ...] | None = None
+    cross_attentions: tuple[Tensor, ...] | None = None
+    encoder_last_hidden_state: Tensor | None = None
+    encoder_hidden_states: tuple[Tensor, ...] | None = None
+    encoder_attentions: tuple[Tensor, ...] | None = None
