@@ -1,0 +1,51 @@
+"""Devices and dtypes: what is there is found, what is not is named."""
+
+import pytest
+import torch
+from formers.devices import infer_device, named_dtype, resolve, resolve_dtype
+from formers.notices import Notice, forget_notices
+
+
+@pytest.fixture(autouse=True)
+def _fresh_notices():
+    forget_notices()
+
+
+def test_the_inferred_device_is_one_that_tensors_can_live_on():
+    assert torch.zeros(1, device=infer_device()).device.type == infer_device()
+    assert resolve(None).type == resolve("auto").type == infer_device()
+
+
+def test_names_indices_and_devices_are_understood():
+    assert resolve("cpu") == resolve(-1) == resolve(torch.device("cpu")) == torch.device("cpu")
+    assert resolve("meta").type == "meta"
+
+
+@pytest.mark.parametrize("device", ["cuda:97", "toaster", 97, True])
+def test_an_absent_device_is_an_error_that_names_those_present(device):
+    with pytest.raises(ValueError, match=r"cpu|torch\.device"):
+        resolve(device)
+
+
+@pytest.mark.parametrize("name", ["float16", "torch.float16", "fp16", "half", torch.float16])
+def test_dtype_spellings(name):
+    assert named_dtype(name) is torch.float16
+
+
+def test_a_misspelt_dtype_is_refused_with_a_suggestion():
+    with pytest.raises(ValueError, match="did you mean 'bfloat16'"):
+        named_dtype("bfloat61")
+
+
+def test_half_precision_weights_open_in_float32_on_a_cpu_slow_at_them(monkeypatch):
+    monkeypatch.setattr("formers.devices.fast_on_cpu", lambda dtype: dtype == torch.float32)
+    with pytest.warns(Notice, match="stored in float16"):
+        assert resolve_dtype("auto", device="cpu", checkpoint="float16") is torch.float32
+    with pytest.warns(Notice, match="slow on this CPU"):
+        assert resolve_dtype("float16", device="cpu") is torch.float16
+
+
+def test_nothing_asked_nothing_changed():
+    assert resolve_dtype(None) is None
+    assert resolve_dtype("auto", device="cpu") is None
+    assert resolve_dtype("auto", device="cpu", checkpoint=torch.float32) is torch.float32
