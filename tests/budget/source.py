@@ -1,0 +1,100 @@
+"""The package's sources, parsed once, and what each of them imports. Shared by the budget tests."""
+
+from __future__ import annotations
+
+import ast
+import functools
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+PACKAGE = ROOT / "src" / "formers"
+
+
+@dataclass(frozen=True)
+class Source:
+    """One file of the package."""
+
+    path: Path
+    text: str
+    tree: ast.Module
+
+    @property
+    def name(self) -> str:
+        """The file's path inside the package: `nn/cache.py`."""
+        return self.path.relative_to(PACKAGE).as_posix()
+
+    @property
+    def part(self) -> str:
+        """The module or package right under `formers` that the file belongs to; empty for the root."""
+        top = self.path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+        return "" if top == "__init__" else top
+
+
+@functools.cache
+def sources() -> tuple[Source, ...]:
+    paths = sorted(PACKAGE.rglob("*.py"))
+    texts = [path.read_text() for path in paths]
+    return tuple(
+        Source(path, text, ast.parse(text, str(path))) for path, text in zip(paths, texts, strict=True)
+    )
+
+
+def imports(tree: ast.AST, package: str) -> Iterator[tuple[int, str]]:
+    """Every module that `tree` imports, wherever it stands, as (line, dotted name).
+
+    `from a import b` gives `a.b`, since b may be a module. Relative imports are resolved against
+    `package`, the dotted name of the file's package. `import_module("a.b")` counts as well.
+    """
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from ((node.lineno, alias.name) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            base = node.module or ""
+            if node.level:
+                above = package.split(".")[: len(package.split(".")) - node.level + 1]
+                base = ".".join([*above, base] if base else above)
+            yield from ((node.lineno, f"{base}.{alias.name}") for alias in node.names)
+        elif isinstance(node, ast.Call) and node.args and isinstance(node.args[0], ast.Constant):
+            called = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
+            if called == "import_module" and isinstance(node.args[0].value, str):
+                yield node.lineno, node.args[0].value
+
+
+def dotted_package(source: Source) -> str:
+    """The dotted name of the package that `source` lies in."""
+    return ".".join(("formers", *source.path.relative_to(PACKAGE).parts[:-1]))
+
+
+def run_on_import(tree: ast.Module) -> ast.Module:
+    """`tree` without the bodies of functions and of `if TYPE_CHECKING`: what importing the file executes."""
+
+    class Strip(ast.NodeTransformer):
+        def visit_FunctionDef(self, node: ast.FunctionDef) -> None:
+            return None
+
+        def visit_AsyncFunctionDef(self, node: ast.AsyncFunctionDef) -> None:
+            return None
+
+        def visit_If(self, node: ast.If) -> ast.AST | list[ast.stmt]:
+            if "TYPE_CHECKING" in ast.unparse(node.test):
+                return [self.visit(child) for child in node.orelse]
+            return self.generic_visit(node)
+
+    stripped = Strip().visit(ast.parse(ast.unparse(tree)))
+    assert isinstance(stripped, ast.Module)
+    return stripped
+
+
+@functools.cache
+def ranks() -> dict[str, int]:
+    """Module or package under `formers` -> its rank in the table of docs/architecture.md."""
+    found: dict[str, int] = {}
+    for rank, modules in re.findall(
+        r"^\| (\d+) \| ([^|]+) \|", (ROOT / "docs" / "architecture.md").read_text(), re.M
+    ):
+        for name in re.findall(r"`(\w+)/?`", modules):
+            found[name] = int(rank)
+    return found

@@ -1,0 +1,121 @@
+"""What importing costs: no torch for `import formers`, nothing heavy before its use, never the reference."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+
+import pytest
+
+import formers
+from budget.source import dotted_package, imports, run_on_import, sources
+
+REFERENCE = {"transformers", "peft", "optimum", "evaluate", "sentence_transformers"}
+# Optional packages and slow parts of torch: nothing but the function that uses them may import them.
+HEAVY = {
+    "accelerate",
+    "bitsandbytes",
+    "datasets",
+    "fastapi",
+    "matplotlib",
+    "mlflow",
+    "onnx",
+    "onnxruntime",
+    "pandas",
+    "prometheus_client",
+    "pyarrow",
+    "scipy",
+    "sentencepiece",
+    "sklearn",
+    "sympy",
+    "tensorboard",
+    "torch._dynamo",
+    "torch._inductor",
+    "uvicorn",
+    "wandb",
+}
+
+
+def loaded_after(code: str) -> set[str]:
+    """The modules that a fresh interpreter has loaded after running `code`."""
+    code += "\nimport sys\nprint('\\n'.join(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    return set(done.stdout.split())
+
+
+@pytest.mark.parametrize("source", sources(), ids=lambda source: source.name)
+def test_the_library_never_imports_the_reference(source):
+    found = [
+        f"{source.name}:{line} imports {name}"
+        for line, name in imports(source.tree, dotted_package(source))
+        if name.split(".")[0] in REFERENCE
+    ]
+    assert not found, "\n".join(found)
+
+
+@pytest.mark.parametrize("source", sources(), ids=lambda source: source.name)
+def test_heavy_packages_are_imported_where_they_are_used(source):
+    found = [
+        f"{source.name} imports {name} when it is itself imported"
+        for _, name in imports(run_on_import(source.tree), dotted_package(source))
+        if any(name == heavy or name.startswith(heavy + ".") for heavy in HEAVY)
+    ]
+    assert not found, "\n".join(found)
+
+
+def test_what_runs_on_import_is_told_from_what_does_not():
+    tree = ast.parse(
+        "import a\nif TYPE_CHECKING:\n    import b\n"
+        "class C:\n    import c\n    def f(self):\n        import d\n"
+        "try:\n    import e\nexcept ImportError:\n    pass"
+    )
+    assert {name for _, name in imports(run_on_import(tree), "formers")} == {"a", "c", "e"}
+
+
+def test_importing_the_package_loads_no_torch_and_nothing_heavy():
+    loaded = loaded_after("import formers")
+    assert not loaded & {"torch", "numpy", "tokenizers", "huggingface_hub", "safetensors", "typer", *HEAVY}
+
+
+def test_the_command_line_answers_help_without_torch():
+    loaded = loaded_after(
+        "import sys\nfrom formers.cli import main\nsys.argv = ['formers', '--help']\n"
+        "try:\n    main()\nexcept SystemExit as stop:\n    assert not stop.code, stop.code"
+    )
+    assert not loaded & {"torch", "numpy", "tokenizers", "huggingface_hub", *HEAVY}
+
+
+def test_the_names_of_a_training_script_load_nothing_heavy_beyond_torch():
+    names = "pipeline, AutoModelForSequenceClassification, AutoTokenizer, Trainer, TrainingArguments"
+    beyond = loaded_after(f"from formers import {names}") - loaded_after("import torch")
+    assert not {name for name in beyond if name in HEAVY}
+
+
+@pytest.mark.parametrize(
+    ("module", "name"), [(module, name) for module, names in formers._TABLE.items() for name in names]
+)
+def test_every_name_of_the_table_resolves(module, name):
+    value = getattr(formers, name)
+    assert value is getattr(sys.modules[module], name)
+    assert name in dir(formers)
+
+
+def test_no_name_stands_twice_in_the_table():
+    names = [name for names in formers._TABLE.values() for name in names]
+    assert sorted(names) == sorted(set(names))
+
+
+def test_every_derived_name_resolves():
+    from formers import names
+
+    known = list(names.known())
+    assert len(known) == len(set(known))
+    for name in known:
+        assert getattr(formers, name).__name__, name
+
+
+def test_a_misspelt_name_is_refused_with_a_suggestion():
+    with pytest.raises(AttributeError, match="did you mean 'AutoTokenizer'"):
+        formers.AutoTokeniser  # noqa: B018
