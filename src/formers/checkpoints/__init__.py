@@ -1,0 +1,1 @@
+"""Files to weights and back: safetensors, shards, older formats, names, dtype, device placement."""

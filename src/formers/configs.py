@@ -1,0 +1,746 @@
+"""PretrainedConfig: a list of annotated defaults that reads and writes the ecosystem's `config.json`."""
+
+from __future__ import annotations
+
+import copy
+import difflib
+import json
+import os
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
+
+from formers.generation_config import GENERATION_CONFIG_NAME, GenerationConfig
+from formers.notices import notice, refuse_unknown
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+CONFIG_NAME = "config.json"
+
+# Read on any config, written only when set: what older versions gave every config.
+_LEGACY_DEFAULTS: dict[str, Any] = {
+    "max_length": 20,
+    "min_length": 0,
+    "do_sample": False,
+    "early_stopping": False,
+    "num_beams": 1,
+    "num_beam_groups": 1,
+    "diversity_penalty": 0.0,
+    "temperature": 1.0,
+    "top_k": 50,
+    "top_p": 1.0,
+    "typical_p": 1.0,
+    "repetition_penalty": 1.0,
+    "length_penalty": 1.0,
+    "no_repeat_ngram_size": 0,
+    "encoder_no_repeat_ngram_size": 0,
+    "bad_words_ids": None,
+    "num_return_sequences": 1,
+    "output_scores": False,
+    "return_dict_in_generate": False,
+    "forced_bos_token_id": None,
+    "forced_eos_token_id": None,
+    "remove_invalid_values": False,
+    "exponential_decay_length_penalty": None,
+    "suppress_tokens": None,
+    "begin_suppress_tokens": None,
+    "decoder_start_token_id": None,
+    "sep_token_id": None,
+    "prefix": None,
+    "task_specific_params": None,
+    "tokenizer_class": None,
+    "torchscript": False,
+    "use_bfloat16": False,
+    "pruned_heads": {},
+    "cross_attention_hidden_size": None,
+    "tie_encoder_decoder": False,
+}
+
+# Attributes that are kept in memory under a leading underscore and are not written.
+_PRIVATE = ("_name_or_path", "_commit_hash", "_attn_implementation", "_experts_implementation", "_auto_class")
+
+_PROBLEM_TYPES = ("regression", "single_label_classification", "multi_label_classification")
+
+C = TypeVar("C", bound="PretrainedConfig")
+
+
+class PretrainedConfig:
+    """The settings of a model: annotated class attributes with defaults, and whatever else a file holds.
+
+    A family's class lists its fields and nothing more::
+
+        class BertConfig(PretrainedConfig):
+            model_type = "bert"
+            attribute_map = {"num_classes": "num_labels"}
+            vocab_size: int = 30522
+
+    `attribute_map` gives other names for fields, for reading, for setting and as keywords.
+    `sub_configs` names the fields that hold configs of their own. A class that declares
+    `rope_parameters` reads both spellings of the rotary settings and shows both.
+    Keys that nobody declared are kept and written back.
+
+    Raises:
+        ValueError: for an unknown `problem_type`.
+    """
+
+    model_type: ClassVar[str] = ""
+    base_config_key: ClassVar[str] = ""
+    attribute_map: ClassVar[dict[str, str]] = {}
+    sub_configs: ClassVar[dict[str, Any]] = {}
+    keys_to_ignore_at_inference: ClassVar[list[str]] = []
+    default_theta: ClassVar[float] = 10000.0
+    _declared: ClassVar[dict[str, Any]]
+
+    architectures: list[str] | None = None
+    output_hidden_states: bool = False
+    output_attentions: bool = False
+    return_dict: bool = True
+    dtype: str | None = None
+    chunk_size_feed_forward: int = 0
+    is_encoder_decoder: bool = False
+    is_decoder: bool = False
+    add_cross_attention: bool = False
+    tie_word_embeddings: bool = True
+    pad_token_id: int | None = None
+    bos_token_id: int | None = None
+    eos_token_id: int | list[int] | None = None
+    problem_type: str | None = None
+    finetuning_task: str | None = None
+    id2label: dict[int, str]
+    label2id: dict[str, int]
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        cls._declared = _collect(cls)
+        for alias, field in cls.attribute_map.items():
+            # A descriptor per alias costs nothing when the field itself is read.
+            setattr(cls, alias, _alias(field))
+        if "rope_parameters" in cls._declared:
+            for name in ("rope_theta", "rope_scaling"):
+                if name not in cls._declared:
+                    setattr(cls, name, _rope_view(name))
+
+    def __init__(self, **kwargs: Any) -> None:
+        state = self.__dict__
+        for name, default in self._declared.items():
+            state[name] = copy.deepcopy(default) if isinstance(default, list | dict | set) else default
+        state["_name_or_path"] = str(kwargs.pop("name_or_path", None) or kwargs.pop("_name_or_path", ""))
+        state["_commit_hash"] = kwargs.pop("_commit_hash", None)
+        state["_attn_implementation"] = kwargs.pop("attn_implementation", None) or kwargs.pop(
+            "_attn_implementation", None
+        )
+        state["_experts_implementation"] = kwargs.pop("experts_implementation", None)
+        self._take_labels(kwargs)
+        self._take_dtype(kwargs)
+        for name in self.sub_configs:
+            state[name] = self._sub_config(name, kwargs.pop(name, state.get(name)))
+        if "rope_parameters" in self._declared:
+            self._take_rope(kwargs)
+        kwargs.pop("model_type", None)
+        for name, value in kwargs.items():
+            self._notice_misspelling(name)
+            setattr(self, name, value)
+        self.validate()
+
+    # -- taking keywords ----------------------------------------------------------------------
+
+    def _take_labels(self, kwargs: dict[str, Any]) -> None:
+        """Set `id2label` and `label2id` from what is given of `num_labels`, `id2label`, `label2id`."""
+        count = kwargs.pop("num_labels", None)
+        for alias, field in self.attribute_map.items():
+            if field == "num_labels" and alias in kwargs:
+                count = kwargs.pop(alias)
+        names, ids = kwargs.pop("id2label", None), kwargs.pop("label2id", None)
+        if names is None and ids and (count is None or len(ids) == count):
+            names = {int(number): label for label, number in ids.items()}
+        if names is not None:
+            self.id2label = names
+            if count is not None and count != len(self.id2label):
+                notice(
+                    f"num_labels={count} does not fit id2label, which names {len(self.id2label)} labels: "
+                    "id2label is used. Leave num_labels out."
+                )
+        else:
+            self.num_labels = 2 if count is None else count
+        if ids is not None:
+            self.label2id = ids
+
+    def _take_dtype(self, kwargs: dict[str, Any]) -> None:
+        """`dtype` is the newer name of `torch_dtype`; where a file holds both, the newer one counts."""
+        older, newer = kwargs.pop("torch_dtype", None), kwargs.pop("dtype", None)
+        if newer is not None or older is not None:
+            self.dtype = newer if newer is not None else older
+
+    def _sub_config(self, name: str, value: Any) -> Any:
+        kind = self.sub_configs[name]
+        if value is None or isinstance(value, PretrainedConfig):
+            return value
+        if not isinstance(value, Mapping):
+            raise TypeError(
+                f"{type(self).__name__}.{name} takes a config or a dictionary, not {type(value).__name__}"
+            )
+        return kind(**value)
+
+    def _take_rope(self, kwargs: dict[str, Any]) -> None:
+        """Bring both spellings of the rotary settings into `rope_parameters`."""
+        given = kwargs.pop("rope_parameters", None)
+        scaling, theta = kwargs.pop("rope_scaling", None), kwargs.pop("rope_theta", None)
+        settings = dict(scaling or given or self.__dict__["rope_parameters"] or {})
+        nested = [value for value in settings.values() if isinstance(value, dict)]
+        for part in nested or [settings]:
+            older_kind = part.get("type")
+            part.setdefault("rope_type", older_kind or "default")
+            part.setdefault("rope_theta", (given or {}).get("rope_theta", theta or self.default_theta))
+        self.__dict__["rope_parameters"] = settings
+
+    def _notice_misspelling(self, name: str) -> None:
+        if (
+            name in self._declared
+            or name.startswith("_")
+            or hasattr(type(self), name)
+            or name in _LEGACY_DEFAULTS
+        ):
+            return
+        choices = [*self._declared, *self.attribute_map]
+        near = difflib.get_close_matches(name, choices, n=1, cutoff=0.85)
+        if near and near[0] not in self.__dict__.get("_from_file", ()):
+            notice(
+                f"{type(self).__name__} declares no field {name!r}; did you mean {near[0]!r}? "
+                f"It is kept, and changes nothing."
+            )
+
+    def validate(self) -> None:
+        """Check what can be wrong whatever the family; families add their own.
+
+        Raises:
+            ValueError: when a value cannot be used.
+        """
+        if self.problem_type is not None and self.problem_type not in _PROBLEM_TYPES:
+            raise ValueError(
+                f"problem_type={self.problem_type!r} is not known; it is one of "
+                + ", ".join(repr(kind) for kind in _PROBLEM_TYPES)
+            )
+        if self.problem_type == "single_label_classification" and self.num_labels == 1:
+            raise ValueError(
+                "problem_type='single_label_classification' needs num_labels >= 2: for a yes/no question "
+                "use num_labels=2, for one number use problem_type='regression'"
+            )
+
+    # -- attributes ---------------------------------------------------------------------------
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        rule = _ON_SET.get(name)
+        if rule is not None:
+            rule(self, value)
+        else:
+            object.__setattr__(self, name, value)
+
+    def __getattr__(self, name: str) -> Any:
+        # Reached only when the name is neither a field nor a key of the file.
+        if name in _LEGACY_DEFAULTS and not name.startswith("__"):
+            return copy.copy(_LEGACY_DEFAULTS[name])
+        known = [*type(self)._declared, *type(self).attribute_map, *self.__dict__]
+        near = difflib.get_close_matches(name, known, n=1, cutoff=0.7)
+        hint = f"; did you mean {near[0]!r}?" if near else ""
+        raise AttributeError(f"{type(self).__name__} has no attribute {name!r}{hint}")
+
+    @property
+    def num_labels(self) -> int:
+        """The number of labels: the length of `id2label`."""
+        return len(self.id2label)
+
+    @num_labels.setter
+    def num_labels(self, count: int) -> None:
+        if isinstance(count, bool) or not isinstance(count, int) or count < 0:
+            raise ValueError(f"num_labels must be a whole number >= 0, not {count!r}")
+        if len(self.__dict__.get("id2label") or ()) != count or "id2label" not in self.__dict__:
+            self.id2label = {number: f"LABEL_{number}" for number in range(count)}
+
+    @property
+    def torch_dtype(self) -> str | None:
+        """The older name of `dtype`."""
+        return self.dtype
+
+    @torch_dtype.setter
+    def torch_dtype(self, value: Any) -> None:
+        self.dtype = value
+
+    @property
+    def name_or_path(self) -> str:
+        """Where the config came from: what was given to `from_pretrained`."""
+        return str(self.__dict__.get("_name_or_path", ""))
+
+    @name_or_path.setter
+    def name_or_path(self, value: Any) -> None:
+        self.__dict__["_name_or_path"] = str(value)
+
+    @property
+    def commit_hash(self) -> str | None:
+        """The commit of the Hub repository that the config was read from, where known."""
+        return self.__dict__.get("_commit_hash")
+
+    @property
+    def attn_implementation(self) -> str | None:
+        """The attention backend that was asked for; None leaves the choice to the model."""
+        return self.__dict__.get("_attn_implementation")
+
+    @attn_implementation.setter
+    def attn_implementation(self, value: str | None) -> None:
+        self.__dict__["_attn_implementation"] = value
+        for name in self.sub_configs:
+            if isinstance(part := self.__dict__.get(name), PretrainedConfig):
+                part.attn_implementation = value
+
+    @property
+    def use_return_dict(self) -> bool:
+        """Whether models answer with a record rather than a tuple (older name of `return_dict`)."""
+        return bool(self.return_dict)
+
+    def get_text_config(self, decoder: bool | None = None, encoder: bool | None = None) -> PretrainedConfig:
+        """Return the part that describes the text model, or the config itself where it has no parts."""
+        names: list[str] = []
+        if decoder == encoder or encoder:
+            names += ["text_encoder"]
+        if decoder == encoder or decoder:
+            names += ["decoder", "generator", "text_config"]
+        found = [part for name in names if isinstance(part := self.__dict__.get(name), PretrainedConfig)]
+        if len(found) > 1:
+            raise ValueError(f"{type(self).__name__} has more than one text config: say which, by name")
+        return found[0] if found else self
+
+    def __eq__(self, other: object) -> bool:
+        return type(other) is type(self) and self.to_dict() == other.to_dict()  # type: ignore[attr-defined]
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__} {self.to_json_string()}"
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(name for name in self.__dict__ if not name.startswith("_"))
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
+        twin = type(self).__new__(type(self))
+        twin.__dict__.update({name: copy.deepcopy(value, memo) for name, value in self.__dict__.items()})
+        return twin
+
+    # -- dictionaries and JSON ----------------------------------------------------------------
+
+    def to_dict(self) -> dict[str, Any]:
+        """Every field and every kept key, as plain values; nested configs as dictionaries."""
+        return self._as_dict(diff=False)
+
+    def to_diff_dict(self) -> dict[str, Any]:
+        """What goes to disk: the family's own fields, kept keys, and common fields that someone changed."""
+        return self._as_dict(diff=True)
+
+    def _as_dict(self, *, diff: bool) -> dict[str, Any]:
+        own = _own_fields(type(self)) if diff else frozenset(self.__dict__)
+        out: dict[str, Any] = {}
+        for name, value in self.__dict__.items():
+            if name in _PRIVATE or (name.startswith("_") and diff):
+                continue
+            common = name in PretrainedConfig._declared and name not in own
+            if diff and common and value == PretrainedConfig._declared[name]:
+                continue
+            if diff and name in ("id2label", "label2id") and self._labels_are_default():
+                continue
+            out[name] = _plain(value, diff)
+        if self.model_type or "model_type" not in out:
+            out["model_type"] = self.model_type
+        if out.get("dtype") is not None:
+            out["torch_dtype"] = out["dtype"]  # what readers before 4.56 look for
+        if "rope_parameters" in self._declared:
+            for name in ("rope_theta", "rope_scaling"):  # what readers before 5.0 look for
+                view = getattr(self, name, None)
+                if (
+                    name not in out
+                    and (view is not None or name == "rope_scaling")
+                    and not self._rope_is_nested()
+                ):
+                    out[name] = copy.deepcopy(view)
+        if not diff:
+            out["_name_or_path"] = self.name_or_path
+        return out
+
+    def _labels_are_default(self) -> bool:
+        return self.id2label == {0: "LABEL_0", 1: "LABEL_1"} and self.label2id == {"LABEL_0": 0, "LABEL_1": 1}
+
+    def _rope_is_nested(self) -> bool:
+        settings = self.__dict__.get("rope_parameters") or {}
+        return any(isinstance(value, dict) for value in settings.values())
+
+    def to_json_string(self, use_diff: bool = True) -> str:
+        """The JSON text, keys sorted, as `config.json` holds it."""
+        content = self.to_diff_dict() if use_diff else self.to_dict()
+        return json.dumps(_json_ready(content), indent=2, sort_keys=True) + "\n"
+
+    def to_json_file(self, json_file_path: str | os.PathLike[str], use_diff: bool = True) -> None:
+        """Write the JSON text to a file, atomically."""
+        from formers.checkpoints.atomic import write_text
+
+        write_text(json_file_path, self.to_json_string(use_diff=use_diff))
+
+    @classmethod
+    def from_json_file(cls, json_file: str | os.PathLike[str]) -> Self:
+        """Build from one JSON file."""
+        return cls._from_content(read_json_object(Path(json_file)))
+
+    @classmethod
+    def _from_content(cls, content: Mapping[str, Any]) -> Self:
+        """Build from what a file holds: keys of other versions are kept without a word."""
+        config = cls.__new__(cls)
+        config.__dict__["_from_file"] = frozenset(cls._declared)
+        config.__init__(**copy.deepcopy(dict(content)))  # type: ignore[misc]
+        config.__dict__.pop("_from_file", None)
+        if content.get("model_type") and not cls.model_type:
+            config.__dict__["model_type"] = content["model_type"]
+        return config
+
+    @classmethod
+    def from_dict(
+        cls, config_dict: Mapping[str, Any], *, return_unused_kwargs: bool = False, **kwargs: Any
+    ) -> Any:
+        """Build from a dictionary; `kwargs` that are fields or keys of it win over it.
+
+        Returns:
+            The config, or `(config, unused)` with `return_unused_kwargs=True`.
+
+        Raises:
+            TypeError: for a keyword that is neither (unless the unused ones are returned).
+            ValueError: when `num_labels` and `id2label` among `kwargs` contradict each other.
+        """
+        config = cls._from_content(config_dict)
+        count, names = kwargs.get("num_labels"), kwargs.get("id2label")
+        if count is not None and names is not None and count != len(names):
+            raise ValueError(
+                f"num_labels={count}, but id2label names {len(names)} labels: leave num_labels out"
+            )
+        unused: dict[str, Any] = {}
+        first = [name for name in ("num_labels", "id2label", "label2id") if name in kwargs]
+        for name in [*first, *(name for name in kwargs if name not in first)]:
+            value = kwargs[name]
+            if name in ("dtype", "torch_dtype") and value == "auto":
+                continue  # "auto" means: as the file has it
+            if not config._knows(name):
+                unused[name] = value
+            elif (
+                name in cls.sub_configs
+                and isinstance(value, Mapping)
+                and config.__dict__.get(name) is not None
+            ):
+                part = config.__dict__[name]
+                config.__dict__[name] = type(part)._from_content({**part.to_dict(), **value})
+            else:
+                setattr(config, name, value)
+        config.validate()
+        if return_unused_kwargs:
+            return config, unused
+        refuse_unknown(unused, config._names(), f"{cls.__name__}.from_dict")
+        return config
+
+    def _knows(self, name: str) -> bool:
+        return not name.startswith("__") and name in self._names()
+
+    def _names(self) -> set[str]:
+        settable = {
+            "num_labels",
+            "torch_dtype",
+            "attn_implementation",
+            "name_or_path",
+            "_attn_implementation",
+        }
+        if "rope_parameters" in self._declared:
+            settable |= {"rope_theta", "rope_scaling"}
+        return {*self._declared, *self.attribute_map, *self.__dict__, *_LEGACY_DEFAULTS, *settable} - {
+            "_declared"
+        }
+
+    def update(self, config_dict: Mapping[str, Any]) -> None:
+        """Set every key of a dictionary as an attribute."""
+        for name, value in config_dict.items():
+            setattr(self, name, value)
+
+    def update_from_string(self, update_str: str) -> None:
+        """Set fields from text such as `"hidden_size=10,scale=0.2,bias=true"`; each keeps its present type.
+
+        Raises:
+            ValueError: for a name that the config does not have, or a value of another type.
+        """
+        for pair in update_str.split(","):
+            name, _, text = pair.partition("=")
+            if not self._knows(name):
+                raise ValueError(f"{type(self).__name__} has no field {name!r}")
+            present = getattr(self, name)
+            if isinstance(present, bool):
+                if text.lower() not in ("true", "1", "y", "yes", "false", "0", "n", "no"):
+                    raise ValueError(f"{name} takes true or false, not {text!r}")
+                setattr(self, name, text.lower() in ("true", "1", "y", "yes"))
+            elif isinstance(present, int | float | str):
+                setattr(self, name, type(present)(text))
+            else:
+                raise ValueError(f"{name} holds a {type(present).__name__}, which a string cannot set")
+
+    # -- files --------------------------------------------------------------------------------
+
+    @classmethod
+    def get_config_dict(
+        cls, name_or_path: str | os.PathLike[str], **kwargs: Any
+    ) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Read `config.json` of a folder or a Hub repository as a dictionary.
+
+        Args:
+            name_or_path: a folder, a JSON file, or a repository id.
+            kwargs: Hub keywords (`revision`, `subfolder`, `token`, `cache_dir`, ...) and any others.
+
+        Returns:
+            The dictionary (with `_commit_hash` where known), and the keywords that were not used.
+
+        Raises:
+            OSError: when the name, the file or the network fails, or the file is no JSON object.
+        """
+        from formers.hub import Source, split_hub_keywords
+
+        hub, rest = split_hub_keywords(kwargs)
+        if os.path.isfile(name_or_path):
+            return read_json_object(Path(name_or_path)), rest
+        source = Source.of(name_or_path, **hub)
+        content = read_json_object(source.get(CONFIG_NAME))
+        if source.commit is not None:
+            content["_commit_hash"] = source.commit
+        return content, rest
+
+    @classmethod
+    def from_pretrained(cls, name_or_path: str | os.PathLike[str], **kwargs: Any) -> Any:
+        """Read a config; the weights are not needed.
+
+        Args:
+            name_or_path: a folder, a JSON file, or a repository id.
+            kwargs: Hub keywords, and fields that win over the file. With `return_unused_kwargs=True`
+                the answer is `(config, unused)`.
+
+        Raises:
+            OSError: when the config cannot be found or read; the message says what to do.
+            TypeError: for a keyword that is neither a Hub keyword nor a field.
+        """
+        return_unused = bool(kwargs.pop("return_unused_kwargs", False))
+        content, rest = cls.get_config_dict(name_or_path, **kwargs)
+        content = cls._choose_part(content, str(name_or_path))
+        config, unused = cls.from_dict(content, return_unused_kwargs=True, **rest)
+        config.name_or_path = name_or_path
+        if return_unused:
+            return config, unused
+        refuse_unknown(unused, config._names(), f"{cls.__name__}.from_pretrained")
+        return config
+
+    @classmethod
+    def _choose_part(cls, content: dict[str, Any], where: str) -> dict[str, Any]:
+        """Return the part of a composite file that this class describes, or the whole."""
+        found = content.get("model_type")
+        if found and cls.model_type and found != cls.model_type:
+            part = content.get(cls.base_config_key) if cls.base_config_key else None
+            if isinstance(part, dict):
+                return {**part, "_commit_hash": content.get("_commit_hash")}
+            notice(
+                f"{where} holds the config of a {found!r} model; {cls.__name__} is for {cls.model_type!r}: "
+                "fields that differ take their defaults. AutoConfig.from_pretrained picks the right class."
+            )
+        return content
+
+    def save_pretrained(
+        self, save_directory: str | os.PathLike[str], push_to_hub: bool = False, **kwargs: Any
+    ) -> Path:
+        """Write `config.json` into a folder, atomically.
+
+        Args:
+            save_directory: the folder; it is made if need be.
+            push_to_hub: upload the file afterwards; `kwargs` (`repo_id`, `token`, ...) go to the upload.
+            kwargs: see `push_to_hub`.
+
+        Raises:
+            OSError: when the path is a file.
+        """
+        from formers.checkpoints.atomic import write_text
+
+        folder = Path(save_directory)
+        if folder.is_file():
+            raise OSError(f"{folder} is a file; save_pretrained takes the name of a folder")
+        if not push_to_hub:
+            refuse_unknown(kwargs, ["repo_id", "token", "private"], f"{type(self).__name__}.save_pretrained")
+        path = write_text(folder / CONFIG_NAME, self.to_json_string())
+        if push_to_hub:
+            from formers.hub import push_folder
+
+            push_folder(folder, kwargs.pop("repo_id", folder.name), files=[CONFIG_NAME], **kwargs)
+        return path
+
+    def push_to_hub(self, repo_id: str, **kwargs: Any) -> str:
+        """Upload `config.json` to a repository and return its address."""
+        import tempfile
+
+        from formers.hub import push_folder
+
+        with tempfile.TemporaryDirectory() as folder:
+            self.save_pretrained(folder)
+            return push_folder(folder, repo_id, **kwargs)
+
+
+PreTrainedConfig = PretrainedConfig
+
+
+# -- how fields are declared, set and written -----------------------------------------------------
+
+
+def _collect(cls: type) -> dict[str, Any]:
+    """Gather the annotated defaults over the bases, the nearest class last."""
+    fields: dict[str, Any] = {}
+    aliases = getattr(cls, "attribute_map", {})
+    for base in reversed(cls.__mro__):
+        own = base.__dict__
+        for name, kind in own.get("__annotations__", {}).items():
+            if name.startswith("_") or "ClassVar" in str(kind) or name not in own:
+                continue
+            fields[name] = own[name]
+        for name in list(fields):  # a later class may set a default without annotating it again
+            if name in own and not isinstance(own[name], property | _Field):
+                fields[name] = own[name]
+    return {name: default for name, default in fields.items() if name not in aliases}
+
+
+def _own_fields(cls: type) -> frozenset[str]:
+    """Return the fields that a family declares itself, common ones among them."""
+    names: set[str] = set()
+    for base in cls.__mro__:
+        if issubclass(base, PretrainedConfig) and base is not PretrainedConfig:
+            names |= set(base.__dict__)
+    return frozenset(names) & frozenset(cls._declared)  # type: ignore[attr-defined]
+
+
+class _Field(property):
+    """A view on another field."""
+
+
+def _alias(field: str) -> _Field:
+    def read(config: Any) -> Any:
+        return getattr(config, field)
+
+    def write(config: Any, value: Any) -> None:
+        setattr(config, field, value)
+
+    return _Field(read, write, doc=f"Another name for `{field}`.")
+
+
+def _rope_view(name: str) -> _Field:
+    """The older spelling of the rotary settings, as a view on `rope_parameters`."""
+
+    def read(config: PretrainedConfig) -> Any:
+        settings = config.__dict__.get("rope_parameters") or {}
+        if name == "rope_theta":
+            return settings.get("rope_theta")
+        scaling = {key: value for key, value in settings.items() if key != "rope_theta"}
+        return None if scaling.get("rope_type", "default") == "default" and len(scaling) <= 1 else scaling
+
+    def write(config: PretrainedConfig, value: Any) -> None:
+        settings = dict(config.__dict__.get("rope_parameters") or {})
+        if name == "rope_theta":
+            settings["rope_theta"] = value
+        else:
+            theta = settings.get("rope_theta", config.default_theta)
+            settings = {
+                "rope_type": (value or {}).get("type", "default"),
+                "rope_theta": theta,
+                **(value or {}),
+            }
+        config.__dict__["rope_parameters"] = settings
+
+    return _Field(read, write, doc=f"`{name}`, out of `rope_parameters`.")
+
+
+def _set_id2label(config: PretrainedConfig, value: Any) -> None:
+    if isinstance(value, list | tuple):
+        value = dict(enumerate(value))
+    if not isinstance(value, Mapping):
+        raise TypeError(
+            f"id2label takes a dictionary such as {{0: 'no', 1: 'yes'}}, not {type(value).__name__}"
+        )
+    names = {int(number): str(label) for number, label in value.items()}
+    config.__dict__["id2label"] = names
+    config.__dict__["label2id"] = {label: number for number, label in names.items()}
+
+
+def _set_label2id(config: PretrainedConfig, value: Any) -> None:
+    if not isinstance(value, Mapping):
+        raise TypeError(
+            f"label2id takes a dictionary such as {{'no': 0, 'yes': 1}}, not {type(value).__name__}"
+        )
+    config.__dict__["label2id"] = {str(label): int(number) for label, number in value.items()}
+
+
+def _set_dtype(config: PretrainedConfig, value: Any) -> None:
+    """Keep a dtype by its torch name, so that a config needs no torch."""
+    config.__dict__["dtype"] = None if value is None else str(value).removeprefix("torch.")
+
+
+_ON_SET: dict[str, Callable[[Any, Any], None]] = {
+    "id2label": _set_id2label,
+    "label2id": _set_label2id,
+    "dtype": _set_dtype,
+}
+
+PretrainedConfig._declared = _collect(PretrainedConfig)
+
+
+def _plain(value: Any, diff: bool) -> Any:
+    if isinstance(value, PretrainedConfig):
+        return value.to_diff_dict() if diff else value.to_dict()
+    if hasattr(value, "to_dict"):
+        return value.to_dict()
+    if isinstance(value, tuple):
+        return [_plain(item, diff) for item in value]
+    return copy.deepcopy(value)
+
+
+def _json_ready(value: Any) -> Any:
+    """Make keys strings, and dtypes their names, all the way down."""
+    if isinstance(value, Mapping):
+        return {str(key): _json_ready(item) for key, item in value.items()}
+    if isinstance(value, list | tuple | set | frozenset):
+        return [
+            _json_ready(item) for item in (sorted(value) if isinstance(value, set | frozenset) else value)
+        ]
+    if type(value).__module__ == "torch" and type(value).__name__ == "dtype":
+        return str(value).removeprefix("torch.")
+    return value
+
+
+def read_json_object(path: Path) -> dict[str, Any]:
+    """Read a JSON file that holds an object.
+
+    Raises:
+        OSError: when the file cannot be read, is no JSON, or holds something else.
+    """
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise OSError(f"{path} is not a valid JSON file: {error}. Download or save it again.") from error
+    if not isinstance(content, dict):
+        raise OSError(f"{path} holds a JSON {type(content).__name__}, where an object {{...}} is expected")
+    return {name: _finite(value) for name, value in content.items()}
+
+
+def _finite(value: Any) -> Any:
+    """Decode the newer spelling of infinities and NaN: `{"__float__": "Infinity"}`."""
+    if isinstance(value, dict):
+        if list(value) == ["__float__"]:
+            return float(str(value["__float__"]).replace("Infinity", "inf"))
+        return {key: _finite(item) for key, item in value.items()}
+    return [_finite(item) for item in value] if isinstance(value, list) else value
+
+
+__all__ = [
+    "CONFIG_NAME",
+    "GENERATION_CONFIG_NAME",
+    "GenerationConfig",
+    "PreTrainedConfig",
+    "PretrainedConfig",
+    "read_json_object",
+]
