@@ -1,0 +1,363 @@
+"""Source: a folder or a Hub repository, asked for its files. The cache is asked first."""
+
+from __future__ import annotations
+
+import os
+import re
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from formers.hub import cache as _cache
+from formers.hub.failures import HubError, Unreachable, is_network_failure, not_cached, translate
+from formers.notices import notice
+
+HUB_KEYWORDS: frozenset[str] = frozenset(
+    {
+        "revision",
+        "subfolder",
+        "token",
+        "cache_dir",
+        "local_files_only",
+        "force_download",
+        "repo_type",
+        "proxies",
+        "use_auth_token",
+    }
+)
+
+# After a failed connection the Hub is not asked again for this long (seconds): a cached model would
+# otherwise wait for one time-out per optional file.
+_RETRY_AFTER = 30.0
+_unreachable_since: dict[str, float] = {}
+
+
+def split_hub_keywords(kwargs: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Part the keywords of `Source.of` from the rest.
+
+    `resume_download` and `mirror`, which older versions took, are noticed and dropped: downloads
+    always resume, and `HF_ENDPOINT` names another Hub.
+    """
+    hub = {name: value for name, value in kwargs.items() if name in HUB_KEYWORDS}
+    rest = {name: value for name, value in kwargs.items() if name not in HUB_KEYWORDS}
+    if rest.pop("resume_download", None) is not None:
+        notice("resume_download is not needed: downloads always resume. Leave it out.")
+    if rest.pop("mirror", None) is not None:
+        notice("mirror has no effect: set the environment variable HF_ENDPOINT to use another Hub.")
+    return hub, rest
+
+
+def looks_like_a_path(name: str) -> bool:
+    """Whether a name can only be a path on this machine, never a repository id."""
+    if name.startswith((".", "/", "~", "\\")) or "\\" in name or name.endswith("/") or name.count("/") > 1:
+        return True
+    return re.match(r"[A-Za-z]:", name) is not None
+
+
+@dataclass
+class Source:
+    """Where a model's files come from. Make one with `Source.of`."""
+
+    name: str
+    folder: Path | None = None
+    revision: str = "main"
+    subfolder: str = ""
+    token: str | bool | None = None
+    cache_dir: Path = field(default_factory=_cache.default_cache)
+    local_files_only: bool = False
+    force_download: bool = False
+    repo_type: str = "model"
+    proxies: dict[str, str] | None = None
+    _commit: str | None = None
+    _names: frozenset[str] | None = None
+    _fetched: set[str] = field(default_factory=set)
+
+    @classmethod
+    def of(
+        cls,
+        name_or_path: str | os.PathLike[str] | Source,
+        *,
+        revision: str | None = None,
+        subfolder: str | None = "",
+        token: str | bool | None = None,
+        cache_dir: str | os.PathLike[str] | None = None,
+        local_files_only: bool = False,
+        force_download: bool = False,
+        repo_type: str | None = "model",
+        proxies: dict[str, str] | None = None,
+        use_auth_token: str | bool | None = None,
+    ) -> Source:
+        """Take a folder (which always wins) or a repository id.
+
+        Args:
+            name_or_path: a folder, or `name`, or `owner/name`.
+            revision: a branch, a tag or a commit hash.
+            subfolder: a folder inside the folder or repository.
+            token: an access token; True for the stored one, False for none.
+            cache_dir: another cache folder than `default_cache()`.
+            local_files_only: never use the network.
+            force_download: download again what the cache has.
+            repo_type: "model", "dataset" or "space".
+            proxies: for versions of `huggingface_hub` that take them.
+            use_auth_token: the older name of `token`.
+
+        Raises:
+            OSError: when the name looks like a path and nothing is there, or it is a file.
+        """
+        if isinstance(name_or_path, Source):
+            return name_or_path
+        name = os.fspath(name_or_path)
+        if not isinstance(name, str) or not name:
+            raise OSError(
+                f"a model is named by a folder or by a repository id such as 'gpt2', not by {name!r}"
+            )
+        path = Path(name).expanduser()
+        common = {"subfolder": (subfolder or "").strip("/"), "revision": revision or "main"}
+        if path.is_dir():
+            return cls(name, folder=path, **common)
+        if path.is_file():
+            raise OSError(f"{path} is a file; give the folder that holds it: {str(path.parent)!r}")
+        if looks_like_a_path(name):
+            raise OSError(
+                f"there is no folder {str(path)!r} (looked in {Path.cwd()}). A repository of the Hub is named "
+                "`name` or `owner/name`."
+            )
+        return cls(
+            name,
+            token=token if token is not None else use_auth_token,
+            cache_dir=Path(cache_dir).expanduser() if cache_dir is not None else _cache.default_cache(),
+            local_files_only=local_files_only,
+            force_download=force_download,
+            repo_type=repo_type or "model",
+            proxies=proxies,
+            **common,
+        )
+
+    # -- what it is ---------------------------------------------------------------------------
+
+    @property
+    def is_local(self) -> bool:
+        """Whether the files lie in a folder that was named."""
+        return self.folder is not None
+
+    @property
+    def commit(self) -> str | None:
+        """The commit hash where known without asking the network."""
+        if self.is_local:
+            return None
+        return self._commit or self._repo.commit_of(self.revision)
+
+    @property
+    def _repo(self) -> _cache.RepoCache:
+        return _cache.RepoCache.of(self.name, self.repo_type, self.cache_dir)
+
+    @cached_property
+    def _endpoint(self) -> str:
+        return _cache.endpoint()
+
+    def __str__(self) -> str:
+        return str(self.folder) if self.folder is not None else f"{self.name} (revision {self.revision})"
+
+    def _inside(self, filename: str) -> str:
+        return f"{self.subfolder}/{filename}" if self.subfolder else filename
+
+    def _no_network_because(self) -> str | None:
+        if self.local_files_only:
+            return "local_files_only=True"
+        return "HF_HUB_OFFLINE or TRANSFORMERS_OFFLINE is set" if _cache.offline() else None
+
+    # -- files --------------------------------------------------------------------------------
+
+    def find(self, filename: str) -> Path | None:
+        """Return the path of a file, downloading it if need be; None when there is no such file.
+
+        Without the network, a file that the cache does not have and whose absence is not known
+        counts as absent, as long as the cache has anything of the revision.
+
+        Raises:
+            OSError: when the repository cannot be read.
+        """
+        inside = self._inside(filename)
+        if self.folder is not None:
+            path = self.folder / inside
+            return path if path.is_file() else None
+        cached = self._from_cache(inside)
+        if cached is not None:
+            return cached
+        commit = self.commit
+        if commit is not None and not self._must_ask() and self._repo.known_absent(commit, inside):
+            return None
+        why = self._no_network_because()
+        if why is not None:
+            return self._without_network(inside, why)
+        try:
+            if inside not in self._remote_names():
+                return None
+            return self._download(inside)
+        except Unreachable as error:
+            if commit is None or not self._repo.has(commit):
+                raise
+            return self._without_network(inside, f"{self._endpoint} cannot be reached", error)
+
+    def get(self, filename: str) -> Path:
+        """Return the path of a file that must be there.
+
+        Raises:
+            OSError: says what was looked for, where, and what to do.
+        """
+        path = self.find(filename)
+        if path is not None:
+            return path
+        inside = self._inside(filename)
+        if self.folder is not None:
+            there = sorted(p.name for p in (self.folder / self.subfolder).glob("*"))[:12]
+            raise OSError(
+                f"{self.folder} has no file {inside}. It holds: {', '.join(there) or 'nothing'}. "
+                "Give the folder that save_pretrained wrote."
+            )
+        why = self._no_network_because()
+        commit = self.commit
+        if why is not None and (commit is None or not self._repo.known_absent(commit, inside)):
+            raise HubError(not_cached(self.name, inside, self.revision, self.cache_dir, why))
+        raise HubError(
+            f"{self.name} (revision {self.revision}) has no file {inside}: see its files at "
+            f"{self._endpoint}/{self.name}/tree/{self.revision}"
+        )
+
+    def get_all(self, filenames: list[str]) -> list[Path]:
+        """Return the paths of several files, downloading what is missing at the same time."""
+        missing = [
+            name for name in filenames if self.folder is None and self._from_cache(self._inside(name)) is None
+        ]
+        if len(missing) > 1 and self._no_network_because() is None:
+            from concurrent.futures import ThreadPoolExecutor
+
+            self._remote_names()
+            with ThreadPoolExecutor(max_workers=8) as pool:
+                list(pool.map(self.get, missing))
+        return [self.get(name) for name in filenames]
+
+    def listing(self) -> list[str]:
+        """Return the names of all files, relative to the folder or repository (and subfolder).
+
+        Raises:
+            OSError: when the repository cannot be read.
+        """
+        if self.folder is not None:
+            root = self.folder / self.subfolder
+            return sorted(path.relative_to(root).as_posix() for path in root.rglob("*") if path.is_file())
+        names = self._known_names()
+        start = f"{self.subfolder}/" if self.subfolder else ""
+        return sorted(name.removeprefix(start) for name in names if name.startswith(start))
+
+    # -- the cache ----------------------------------------------------------------------------
+
+    def _must_ask(self) -> bool:
+        return self.force_download and self._no_network_because() is None
+
+    def _from_cache(self, inside: str) -> Path | None:
+        commit = self.commit
+        if commit is None or (self._must_ask() and inside not in self._fetched):
+            return None
+        return self._repo.file(commit, inside)
+
+    def _known_names(self) -> frozenset[str]:
+        commit = self.commit
+        recorded = self._repo.listing(commit) if commit is not None and not self._must_ask() else None
+        if recorded is not None:
+            return recorded
+        why = self._no_network_because()
+        if why is None:
+            try:
+                return self._remote_names()
+            except Unreachable:
+                if commit is None or not self._repo.has(commit):
+                    raise
+        if commit is None or not self._repo.has(commit):
+            raise HubError(
+                not_cached(self.name, "the list of files", self.revision, self.cache_dir, why or "")
+            )
+        return frozenset(self._repo.downloaded(commit))
+
+    def _without_network(self, inside: str, why: str, cause: Exception | None = None) -> None:
+        commit = self.commit
+        listed = self._repo.listing(commit) if commit is not None else None
+        if commit is None or not self._repo.has(commit) or (listed is not None and inside in listed):
+            raise HubError(not_cached(self.name, inside, self.revision, self.cache_dir, why)) from cause
+
+    # -- the network --------------------------------------------------------------------------
+
+    def _remote_names(self) -> frozenset[str]:
+        """Ask the Hub once for the commit and the names of its files; both are recorded."""
+        if self._names is None:
+            commit = None if self._must_ask() else self.commit
+            names = self._repo.listing(commit) if commit is not None else None
+            if names is None:
+                info = self._ask(
+                    "the list of files",
+                    lambda api: api.repo_info(
+                        self.name,
+                        revision=commit or self.revision,
+                        repo_type=self.repo_type,
+                        token=self.token,
+                    ),
+                )
+                commit = info.sha
+                names = frozenset(item.rfilename for item in info.siblings or ())
+                if commit is not None:
+                    self._repo.remember_commit(self.revision, commit)
+                    self._repo.remember_listing(commit, names)
+            self._commit, self._names = commit, names
+        return self._names
+
+    def _download(self, inside: str) -> Path:
+        import inspect
+
+        from huggingface_hub import hf_hub_download
+
+        extra: dict[str, Any] = {}
+        if self.proxies:
+            if "proxies" in inspect.signature(hf_hub_download).parameters:
+                extra["proxies"] = self.proxies
+            else:
+                notice("this version of huggingface_hub takes no proxies: set HTTPS_PROXY in the environment")
+        path = self._ask(
+            inside,
+            lambda _: hf_hub_download(
+                self.name,
+                inside,
+                revision=self._commit or self.revision,
+                repo_type=self.repo_type,
+                cache_dir=self.cache_dir,
+                token=self.token,
+                force_download=self.force_download,
+                endpoint=self._endpoint,
+                library_name="formers",
+                **extra,
+            ),
+        )
+        self._fetched.add(inside)
+        return Path(path)
+
+    def _ask(self, what: str, question: Any) -> Any:
+        """Ask the Hub something; every failure becomes one clear OSError."""
+        from huggingface_hub import HfApi
+
+        since = _unreachable_since.get(self._endpoint)
+        if since is not None and time.monotonic() - since < _RETRY_AFTER:
+            raise Unreachable(
+                f"{self._endpoint} could not be reached a moment ago, for {what} of {self.name}"
+            )
+        try:
+            answer = question(HfApi(endpoint=self._endpoint, library_name="formers"))
+        except Exception as error:
+            if is_network_failure(error):
+                _unreachable_since[self._endpoint] = time.monotonic()
+            raise translate(
+                error, what=what, repo_id=self.name, revision=self.revision, endpoint=self._endpoint
+            ) from error
+        _unreachable_since.pop(self._endpoint, None)
+        return answer
