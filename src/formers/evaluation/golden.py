@@ -1,0 +1,279 @@
+"""Golden files: fixed texts with the answers that a release gave, to compare the next one with."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from formers.checkpoints.atomic import write_text
+
+FORMAT = "formers-golden"
+VERSION = 1
+TOLERANCE = 1e-3
+PACKAGES = ("formers", "torch", "tokenizers", "safetensors", "numpy")
+
+Predict = Callable[[list[str]], Sequence[Any]]
+
+
+def versions() -> dict[str, str]:
+    """Releases of Python and of the packages that an answer depends on."""
+    found = {"python": ".".join(str(part) for part in sys.version_info[:3])}
+    for package in PACKAGES:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def _scores(result: Any, text: str) -> dict[str, float]:
+    """Scores by label, best first, of one answer: a dict, or the list of dicts that `top_k` gives."""
+    rows = [result] if isinstance(result, dict) else list(result)
+    try:
+        scores = {str(row["label"]): float(row["score"]) for row in rows}
+    except (TypeError, KeyError, ValueError) as error:
+        raise ValueError(
+            f"the answer to {text[:60]!r} must be {{'label': ..., 'score': ...}} or a list of such, "
+            f"got {result!r}"
+        ) from error
+    if not scores or not all(math.isfinite(score) for score in scores.values()):
+        raise ValueError(f"the answer to {text[:60]!r} has no label or a score that is no number: {result!r}")
+    return dict(sorted(scores.items(), key=lambda item: -item[1]))
+
+
+def _answers(predict: Predict, texts: list[str]) -> list[dict[str, float]]:
+    results = list(predict(texts))
+    if len(results) != len(texts):
+        raise ValueError(f"{len(texts)} texts were given, {len(results)} answers came back")
+    return [_scores(result, text) for result, text in zip(results, texts, strict=True)]
+
+
+def record(
+    predict: Predict,
+    texts: Iterable[str],
+    path: str | Path,
+    tolerance: float = TOLERANCE,
+    *,
+    model: str | None = None,
+    revision: str | None = None,
+) -> Path:
+    """Write a golden file: one JSON line about the run, then one line for each text.
+
+    Args:
+        predict: texts -> answers, such as a text-classification pipeline (with or without `top_k`).
+        texts: the fixed inputs.
+        path: the file, written atomically.
+        tolerance: how far a score may move before `check` says so.
+        model: name of the model, for the record.
+        revision: its revision, for the record.
+
+    Raises:
+        ValueError: for no texts, a negative tolerance, or answers that are none.
+    """
+    fixed = list(texts)
+    if not fixed:
+        raise ValueError("there are no texts to record")
+    for index, text in enumerate(fixed):
+        if not isinstance(text, str):
+            raise ValueError(f"text {index} is a {type(text).__name__}, not a string")
+    if not 0 <= tolerance < math.inf:
+        raise ValueError(f"tolerance must be a number of at least 0, got {tolerance!r}")
+    header = {
+        "format": FORMAT,
+        "version": VERSION,
+        "model": model,
+        "revision": revision,
+        "tolerance": tolerance,
+        "count": len(fixed),
+        "versions": versions(),
+    }
+    lines = [header]
+    for text, scores in zip(fixed, _answers(predict, fixed), strict=True):
+        label = next(iter(scores))
+        lines.append({"text": text, "label": label, "score": scores[label], "scores": scores})
+    body = "\n".join(json.dumps(line, ensure_ascii=False, allow_nan=False) for line in lines)
+    return write_text(path, body + "\n")
+
+
+@dataclasses.dataclass(frozen=True)
+class Change:
+    """One text whose answer is not the recorded one.
+
+    Attributes:
+        kind: "label" (another label is best), "score" (a score moved too far), or "missing" (a recorded
+            label is no longer among the answers, so its score cannot be compared).
+        text: the input.
+        expected: label and score that were recorded.
+        found: label and score now; None when missing.
+        difference: how far the score moved.
+    """
+
+    kind: str
+    text: str
+    expected: tuple[str, float]
+    found: tuple[str, float] | None
+    difference: float = 0.0
+
+    def __str__(self) -> str:
+        then = f"{self.expected[0]} {self.expected[1]:.4f}"
+        now = "nothing" if self.found is None else f"{self.found[0]} {self.found[1]:.4f}"
+        text = self.text if len(self.text) <= 70 else self.text[:67] + "..."
+        return f"{self.kind:<7} {then} -> {now}   {text!r}"
+
+
+@dataclasses.dataclass(frozen=True)
+class GoldenReport:
+    """What a comparison with a golden file found.
+
+    Attributes:
+        path: the golden file.
+        total: number of texts compared.
+        tolerance: how far a score could move.
+        largest: the largest move of any score.
+        changes: the texts whose answers changed.
+        recorded: the file's header: model, revision, versions.
+        now: versions of this run.
+    """
+
+    path: str
+    total: int
+    tolerance: float
+    largest: float
+    changes: tuple[Change, ...]
+    recorded: dict[str, Any]
+    now: dict[str, str]
+
+    @property
+    def ok(self) -> bool:
+        """Whether every answer is the recorded one, within the tolerance."""
+        return not self.changes
+
+    @property
+    def exit_status(self) -> int:
+        """0 when all is as recorded, else 1."""
+        return 0 if self.ok else 1
+
+    @property
+    def other_versions(self) -> dict[str, tuple[str | None, str | None]]:
+        """Packages whose release differs: then and now."""
+        then = self.recorded.get("versions", {})
+        return {
+            name: (then.get(name), self.now.get(name))
+            for name in sorted({*then, *self.now})
+            if then.get(name) != self.now.get(name)
+        }
+
+    def to_dict(self) -> dict[str, Any]:
+        """The report as plain values."""
+        return {"ok": self.ok, **dataclasses.asdict(self), "other_versions": self.other_versions}
+
+    def __str__(self) -> str:
+        head = (
+            f"{self.path}: {self.total - len(self.changes)} of {self.total} answers as recorded "
+            f"(largest move of a score {self.largest:.2e}, tolerance {self.tolerance:g})"
+        )
+        moved = [f"  {name}: {then} -> {now}" for name, (then, now) in self.other_versions.items()]
+        lines = [head, *(str(change) for change in self.changes)]
+        if self.changes and moved:
+            lines += ["versions that differ from the recording:", *moved]
+        return "\n".join(lines)
+
+
+def read(path: str | Path) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """Header and lines of a golden file.
+
+    Raises:
+        FileNotFoundError: when there is no such file.
+        ValueError: when it is empty, of another format, cut short, or a line is broken.
+    """
+    file = Path(path)
+    if not file.is_file():
+        raise FileNotFoundError(f"no golden file at {file}: write one with `formers golden record`")
+    lines = [line for line in file.read_text(encoding="utf-8").split("\n") if line.strip()]
+    if not lines:
+        raise ValueError(f"{file} is empty: write it again with `formers golden record`")
+    parsed = [_line(file, number, line) for number, line in enumerate(lines, start=1)]
+    header, rows = parsed[0], parsed[1:]
+    if header.get("format") != FORMAT or header.get("version") != VERSION:
+        raise ValueError(
+            f"{file} is not a golden file of version {VERSION}: its first line must hold "
+            f'"format": "{FORMAT}" and "version": {VERSION}'
+        )
+    for number, row in enumerate(rows, start=2):
+        if not (
+            isinstance(row.get("text"), str)
+            and isinstance(row.get("label"), str)
+            and isinstance(row.get("score"), (int, float))
+        ):
+            raise ValueError(
+                f"{file}, line {number}: expected 'text', 'label' and 'score', found {sorted(row)}"
+            )
+    if not rows or len(rows) != header.get("count", len(rows)):
+        raise ValueError(
+            f"{file} announces {header.get('count')} texts but holds {len(rows)}: it was cut short"
+        )
+    return header, rows
+
+
+def _line(file: Path, number: int, line: str) -> dict[str, Any]:
+    try:
+        value = json.loads(line)
+    except json.JSONDecodeError as error:
+        raise ValueError(f"{file}, line {number} is not JSON: {error}") from error
+    if not isinstance(value, dict):
+        raise ValueError(f"{file}, line {number} must be a JSON object, found {type(value).__name__}")
+    return value
+
+
+def check(predict: Predict, path: str | Path, *, tolerance: float | None = None) -> GoldenReport:
+    """Answer the texts of a golden file again and compare.
+
+    Args:
+        predict: texts -> answers, as for `record`.
+        path: the golden file.
+        tolerance: in place of the one in the file.
+
+    Raises:
+        FileNotFoundError: when there is no such file.
+        ValueError: when the file is broken or an answer is none.
+    """
+    header, rows = read(path)
+    limit = float(header.get("tolerance", TOLERANCE)) if tolerance is None else tolerance
+    if not 0 <= limit < math.inf:
+        raise ValueError(f"tolerance must be a number of at least 0, got {limit!r}")
+    answers = _answers(predict, [row["text"] for row in rows])
+    changes: list[Change] = []
+    largest = 0.0
+    for row, scores in zip(rows, answers, strict=True):
+        change, moved = _compare(row, scores, limit)
+        largest = max(largest, moved)
+        if change is not None:
+            changes.append(change)
+    return GoldenReport(str(path), len(rows), limit, largest, tuple(changes), header, versions())
+
+
+def _compare(row: dict[str, Any], scores: dict[str, float], limit: float) -> tuple[Change | None, float]:
+    """The gravest change of one text, and the largest move of a score that both sides have."""
+    expected = {
+        str(label): float(score) for label, score in row.get("scores", {row["label"]: row["score"]}).items()
+    }
+    both = {label: abs(scores[label] - score) for label, score in expected.items() if label in scores}
+    largest = max(both.values(), default=0.0)
+    label, best = row["label"], next(iter(scores))
+    if best != label:
+        return Change("label", row["text"], (label, row["score"]), (best, scores[best]), largest), largest
+    if len(scores) >= len(expected) and len(both) < len(expected):  # asked for as many, got others
+        lost = next(name for name in expected if name not in scores)
+        return Change("missing", row["text"], (lost, expected[lost]), None), largest
+    if largest > limit:
+        worst = max(both, key=lambda name: both[name])
+        return Change(
+            "score", row["text"], (worst, expected[worst]), (worst, scores[worst]), largest
+        ), largest
+    return None, largest

@@ -1,0 +1,269 @@
+"""How sure the model must be, label by label, before nobody looks at its answer."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from formers.evaluation.arrays import Floats, LabelNames, as_labels, as_names, as_probabilities
+from formers.evaluation.records import read_record, write_record
+from formers.notices import did_you_mean
+
+FILE_NAME = "thresholds.json"
+DEFAULT = 0.75
+
+
+def wilson_lower(right: int, total: int, z: float = 1.6449) -> float:
+    """Lower end of Wilson's interval for a share (one-sided 95 % with the default z); 0 of nothing is 0."""
+    if total == 0:
+        return 0.0
+    share = right / total
+    centre = share + z * z / (2 * total)
+    spread = z * math.sqrt(share * (1 - share) / total + z * z / (4 * total * total))
+    return max(0.0, (centre - spread) / (1 + z * z / total))
+
+
+@dataclasses.dataclass(frozen=True)
+class LabelThreshold:
+    """One label's threshold, and what it gave on the split it was fitted on.
+
+    Attributes:
+        label: the label's name.
+        threshold: the least score that is accepted; None when every answer goes to a human.
+        coverage: share of the answers with this label that are accepted.
+        precision: share of the accepted answers that are right; None when none is accepted.
+        precision_lower: lower end of its one-sided 95 % interval (Wilson).
+        answered: number of answers with this label.
+        accepted: how many of them are accepted.
+        reason: why there is no threshold, in words.
+    """
+
+    label: str
+    threshold: float | None
+    coverage: float = 0.0
+    precision: float | None = None
+    precision_lower: float | None = None
+    answered: int = 0
+    accepted: int = 0
+    reason: str | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Thresholds:
+    """The thresholds of all labels of a model.
+
+    Attributes:
+        labels: one record per label, in the order of the model's outputs.
+        wanted_precision: what they were fitted for; None when they were set by hand.
+        default: the threshold of a label that is not in `labels`.
+        fitted_on: number of examples of the validation split.
+    """
+
+    labels: tuple[LabelThreshold, ...]
+    wanted_precision: float | None = None
+    default: float = DEFAULT
+    fitted_on: int = 0
+
+    def __post_init__(self) -> None:
+        for name, value in [("default", self.default), *((r.label, r.threshold) for r in self.labels)]:
+            if value is not None and not 0 <= value <= 1:
+                raise ValueError(f"the threshold of {name!r} must lie in 0..1, got {value!r}")
+        as_names(self.names, len(self.labels))
+
+    @property
+    def names(self) -> list[str]:
+        """The labels' names, in order."""
+        return [record.label for record in self.labels]
+
+    @classmethod
+    def fixed(cls, label_names: Sequence[str], threshold: float = DEFAULT) -> Thresholds:
+        """The same threshold for every label."""
+        return cls(tuple(LabelThreshold(str(name), threshold) for name in label_names), default=threshold)
+
+    def of(self, label: str) -> float | None:
+        """The threshold of `label`: None when it always goes to a human, `default` for an unknown label."""
+        for record in self.labels:
+            if record.label == label:
+                return record.threshold
+        return self.default
+
+    def accepts(self, label: str, score: float) -> bool:
+        """Whether the answer `label` with `score` stands without a human (False for NaN)."""
+        threshold = self.of(label)
+        return threshold is not None and score >= threshold
+
+    def decide(self, probabilities: Any) -> tuple[Any, Any]:
+        """The best label and whether it is accepted.
+
+        Args:
+            probabilities: [K] for one text, giving (int, bool); [N, K] for many, giving two arrays [N].
+
+        Raises:
+            ValueError: for values that are not probabilities, or another number of labels.
+        """
+        single = np.ndim(probabilities[0]) == 0 if len(probabilities) else False
+        scores = as_probabilities([probabilities] if single else probabilities)
+        if scores.shape[1] != len(self.labels):
+            raise ValueError(
+                f"there are {len(self.labels)} thresholds but {scores.shape[1]} probabilities a text"
+            )
+        # a threshold that no score reaches stands for "always to a human"
+        limits = np.array([math.inf if r.threshold is None else r.threshold for r in self.labels])
+        best = scores.argmax(axis=1)
+        accepted = scores[np.arange(len(best)), best] >= limits[best]
+        return (int(best[0]), bool(accepted[0])) if single else (best, accepted)
+
+    def measure(self, probabilities: Any, labels: Any) -> dict[str, Any]:
+        """What these thresholds do on other data: coverage and precision, in all and per label."""
+        best, accepted = self.decide(probabilities)
+        truth = as_labels(labels, len(self.labels), rows=len(best), names=self.names)
+        right = best == truth
+        per_label = {}
+        for index, name in enumerate(self.names):
+            mine = best == index
+            per_label[name] = _share(right[mine], accepted[mine])
+        return {**_share(right, accepted), "per_label": per_label}
+
+    def to_dict(self) -> dict[str, Any]:
+        """The record as plain values."""
+        return dataclasses.asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> Thresholds:
+        """The record from plain values; also the short form `{"labels": {"Billing": 0.8}}`."""
+        known = {field.name for field in dataclasses.fields(cls)}
+        unknown = sorted(set(values) - known)
+        if unknown:
+            raise ValueError(f"unknown entry {unknown[0]!r}{did_you_mean(unknown[0], known)}")
+        rows = values.get("labels")
+        if isinstance(rows, dict):
+            rows = [{"label": label, "threshold": threshold} for label, threshold in rows.items()]
+        if not rows:
+            raise ValueError("thresholds need 'labels', one record for each")
+        return cls(**{**values, "labels": tuple(LabelThreshold(**row) for row in rows)})
+
+    def save(self, folder: str | Path) -> Path:
+        """Write `thresholds.json` into `folder`, atomically."""
+        return write_record(folder, FILE_NAME, self.to_dict())
+
+    @classmethod
+    def load(cls, source: Any) -> Thresholds | None:
+        """The thresholds beside a model (folder, file, Hub id or `hub.Source`); None when it has none.
+
+        Raises:
+            ValueError: when the file is there but broken.
+        """
+        return read_record(source, FILE_NAME, cls.from_dict)
+
+
+def _share(right: Any, accepted: Any) -> dict[str, Any]:
+    taken = int(accepted.sum())
+    good = int(right[accepted].sum())
+    return {
+        "answered": len(right),
+        "accepted": taken,
+        "coverage": taken / len(right) if len(right) else 0.0,
+        "precision": good / taken if taken else None,
+        "precision_lower": wilson_lower(good, taken) if taken else None,
+    }
+
+
+def fit_thresholds(
+    probabilities: Any,
+    labels: Any,
+    label_names: LabelNames = None,
+    *,
+    precision: float = 0.9,
+    minimum_support: int = 10,
+    use_lower_bound: bool = False,
+    from_logits: bool = False,
+    default: float = DEFAULT,
+) -> Thresholds:
+    """For each label the lowest threshold whose accepted answers are right as often as wanted.
+
+    Fit on a split that the model was not trained on. The precision on new data scatters around the wanted
+    one, the more the fewer answers there were; `use_lower_bound` asks for a margin.
+
+    Args:
+        probabilities: calibrated probabilities [N, K] (or logits with `from_logits`).
+        labels: true labels [N].
+        label_names: K names.
+        precision: the share of accepted answers that must be right.
+        minimum_support: a threshold must accept at least so many answers; below, one cannot tell.
+        use_lower_bound: the lower end of the precision's interval must reach it, not the measured share.
+        from_logits: `probabilities` are logits.
+        default: the threshold of labels that the record does not know.
+
+    Raises:
+        ValueError: for values that are not probabilities, wrong shapes, or a precision outside 0..1.
+    """
+    if not 0 < precision <= 1:
+        raise ValueError(f"precision must lie above 0 and at most at 1, got {precision!r}")
+    if minimum_support < 1:
+        raise ValueError(f"minimum_support must be at least 1, got {minimum_support!r}")
+    scores = as_probabilities(probabilities, from_logits=from_logits)
+    names = as_names(label_names, scores.shape[1])
+    truth = as_labels(labels, len(names), rows=len(scores), names=label_names)
+    best = scores.argmax(axis=1)
+    rows = []
+    for index, name in enumerate(names):
+        mine = best == index
+        rows.append(
+            _fit_one(
+                name, scores[mine, index], truth[mine] == index, precision, minimum_support, use_lower_bound
+            )
+        )
+    return Thresholds(tuple(rows), precision, default, len(scores))
+
+
+def _fit_one(
+    name: str, scores: Floats, right: Any, precision: float, least: int, lower: bool
+) -> LabelThreshold:
+    total = len(scores)
+    if total < least:
+        return LabelThreshold(name, None, answered=total, reason=f"only {total} answers, {least} are needed")
+    order = np.argsort(-scores, kind="stable")
+    scores, good = scores[order], np.cumsum(right[order])
+    chosen = 0
+    for taken in range(least, total + 1):
+        if taken < total and scores[taken] == scores[taken - 1]:
+            continue  # equal scores are accepted together
+        count = int(good[taken - 1])
+        reached = wilson_lower(count, taken) if lower else count / taken
+        if reached >= precision:
+            chosen = taken
+    if not chosen:
+        return LabelThreshold(
+            name, None, answered=total, reason=f"no threshold reaches a precision of {precision:g}"
+        )
+    # half way to the next score, so that rounding elsewhere does not change a decision
+    edge = float(scores[chosen - 1])
+    threshold = edge if chosen == total else (edge + float(scores[chosen])) / 2
+    count = int(good[chosen - 1])
+    return LabelThreshold(
+        name, threshold, chosen / total, count / chosen, wilson_lower(count, chosen), total, chosen
+    )
+
+
+def coverage_curve(probabilities: Any, labels: Any, *, points: int = 101) -> list[dict[str, float]]:
+    """Coverage and precision for one threshold over all labels, 0 to 1, as far as it accepts anything."""
+    scores = as_probabilities(probabilities)
+    truth = as_labels(labels, scores.shape[1], rows=len(scores))
+    top, right = scores.max(axis=1), scores.argmax(axis=1) == truth
+    result = []
+    for threshold in np.linspace(0, 1, points):
+        accepted = top >= threshold
+        if accepted.any():
+            result.append(
+                {
+                    "threshold": float(threshold),
+                    "coverage": float(accepted.mean()),
+                    "precision": float(right[accepted].mean()),
+                }
+            )
+    return result
