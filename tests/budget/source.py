@@ -30,7 +30,7 @@ class Source:
     def part(self) -> str:
         """The module or package right under `formers` that the file belongs to; empty for the root."""
         top = self.path.relative_to(PACKAGE).parts[0].removesuffix(".py")
-        return "" if top == "__init__" else top
+        return "" if top in ("__init__", "__main__") else top
 
 
 @functools.cache

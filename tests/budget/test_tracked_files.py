@@ -15,7 +15,7 @@ SKIPPED = {".git", ".venv", "__pycache__", "build", "dist"}
 HOME_PATHS = re.compile(r"(?<![\w.:/-])/(?:work|root|home|opt|Users|mnt)/[\w.-]+")
 ADDRESSES = re.compile(r"\b(?!127\.|0\.0\.0\.0|255\.)\d{1,3}\.\d{1,3}\.\d{1,3}\.\d{1,3}\b")
 INDEXES = re.compile(
-    r"(?:download\.pytorch\.org/whl|pypi\.[a-z]+/simple|--trusted-host|extra-index-url[ =]\w+:)"
+    r"(?:download\.pytorch\.org/whl|pypi\.[a-z]+/simple|trusted[-]host|extra-index-url[ =]\w+:)"
 )
 
 

@@ -1,0 +1,28 @@
+"""Options that several commands have, declared once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+Model = Annotated[
+    str, typer.Option("--model", "-m", help="Folder of a saved model, or a Hub id.", show_default=False)
+]
+Data = Annotated[
+    Path,
+    typer.Option(
+        "--data", "-d", help="Labelled table: CSV, TSV, JSON, JSON lines; gzip too.", show_default=False
+    ),
+]
+TextColumn = Annotated[str, typer.Option(help="Column that holds the texts.")]
+LabelColumn = Annotated[str, typer.Option(help="Column that holds the labels.")]
+Device = Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1, mps; the best one when left out.")]
+Dtype = Annotated[str | None, typer.Option(help="float32, bfloat16, float16 or auto.")]
+MaxLength = Annotated[
+    int | None, typer.Option(min=3, help="Longest text in tokens; the model's own when left out.")
+]
+LongText = Annotated[
+    str, typer.Option(help="Texts longer than that: truncate, window (read in overlapping parts) or error.")
+]

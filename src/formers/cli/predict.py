@@ -1,0 +1,99 @@
+"""`formers predict`: labels for texts from the command line, a file or standard input."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from formers.cli import choices
+
+if TYPE_CHECKING:
+    from formers.cli.classifier import Answer
+
+
+def predict(
+    model: choices.Model,
+    texts: Annotated[
+        list[str] | None,
+        typer.Argument(help="The texts. Without any: --file, or one a line on standard input."),
+    ] = None,
+    file: Annotated[Path | None, typer.Option("--file", "-f", help="A table, or one text a line.")] = None,
+    text_column: choices.TextColumn = "text",
+    top_k: Annotated[int, typer.Option(min=1, help="How many labels of each text to show.")] = 1,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line.")] = False,
+    as_csv: Annotated[bool, typer.Option("--csv", help="CSV with a head line.")] = False,
+    max_length: choices.MaxLength = None,
+    long_text: choices.LongText = "truncate",
+    device: choices.Device = None,
+    dtype: choices.Dtype = None,
+) -> None:
+    """Label texts with a saved model, calibrated where a calibration lies beside it.
+
+    Answers come in the order of the texts, while a file is still being read.
+    """
+    from formers.cli import texts as sources
+    from formers.cli.classifier import Classifier
+
+    if as_json and as_csv:
+        raise ValueError("--json and --csv exclude each other")
+    found = sources.given(texts, file, text_column)
+    first = next(found)  # so that a wrong path is reported before the model is loaded
+
+    def all_texts() -> Iterator[str]:
+        yield first
+        yield from found
+
+    options = {"long_text": long_text} | {
+        name: value
+        for name, value in (("max_length", max_length), ("device", device), ("dtype", dtype))
+        if value is not None
+    }
+    answers = Classifier.load(model, **options).answer(all_texts())
+    if as_json:
+        _json(answers, top_k)
+    elif as_csv:
+        _csv(answers, top_k)
+    else:
+        _lines(answers, top_k)
+
+
+def _lines(answers: Iterator[Answer], top_k: int) -> None:
+    from formers.cli.show import console, shortened
+
+    width = max(24, console().width - 48)
+    for answer in answers:
+        ranked = "  ".join(f"{label} {score:.3f}" for label, score in answer.ranked[:top_k])
+        person = "  (to a person)" if answer.accepted is False else ""
+        typer.echo(f"{ranked + person:<46} {shortened(answer.text, width)}")
+
+
+def _json(answers: Iterator[Answer], top_k: int) -> None:
+    import json
+
+    for answer in answers:
+        row = {"text": answer.text, "label": answer.label, "score": answer.score}
+        if answer.accepted is not None:
+            row["accepted"] = answer.accepted
+        if top_k > 1:
+            row["top"] = [{"label": label, "score": score} for label, score in answer.ranked[:top_k]]
+        typer.echo(json.dumps(row, ensure_ascii=False))
+
+
+def _csv(answers: Iterator[Answer], top_k: int) -> None:
+    import csv
+    import sys
+
+    writer = csv.writer(sys.stdout, lineterminator="\n")
+    head = ["text", "label", "score", "accepted"]
+    for rank in range(2, top_k + 1):
+        head += [f"label_{rank}", f"score_{rank}"]
+    writer.writerow(head)
+    for answer in answers:
+        accepted = "" if answer.accepted is None else str(answer.accepted).lower()
+        row = [answer.text, answer.label, f"{answer.score:.6f}", accepted]
+        for label, score in answer.ranked[1:top_k]:
+            row += [label, f"{score:.6f}"]
+        writer.writerow(row)
