@@ -1,0 +1,410 @@
+"""Dynamic batching by tokens: one thread computes, and what arrives meanwhile makes up the next batches."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from formers.batching import plan
+from formers.serving.classifier import Classifier, Prepared, Ranked
+
+DEFAULT_BATCH_TOKENS = 2048
+LOOK_AHEAD = 4  # batches' worth of tokens that are tokenised and sorted ahead of the model
+LONGEST_RETRY = 120.0
+_NO_LIMIT = 1 << 30
+
+
+class Overloaded(Exception):
+    """The engine holds as much work as it may; `retry_after` is in seconds."""
+
+    def __init__(self, message: str, retry_after: int) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+
+
+class Stopping(Exception):
+    """The engine takes no new work: it is starting, stopping, or broken."""
+
+
+class OutOfTime(Exception):
+    """A job was not done within its time limit."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What the model says of one text: scores by label, best first, and the tokens that it read."""
+
+    ranked: Ranked
+    tokens: int
+    cut: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class BatchReport:
+    """One forward pass, for the metrics. `seconds` covers the pass alone."""
+
+    items: int
+    tokens: int
+    seconds: float
+
+
+class Job:
+    """The texts of one request. Made and finished on the event loop; the worker fills `answers`."""
+
+    __slots__ = ("answers", "dropped", "error", "estimate", "future", "left", "texts", "timer")
+
+    def __init__(self, texts: Sequence[str], estimate: int, future: asyncio.Future[list[Answer]]) -> None:
+        self.texts = texts
+        self.estimate = estimate
+        self.future = future
+        self.answers: list[Answer | None] = [None] * len(texts)
+        self.left = len(texts)
+        self.error: Exception | None = None
+        self.dropped = False  # set on the loop, read by the worker: stale for at most one batch
+        self.timer: asyncio.TimerHandle | None = None
+
+
+class _Item:
+    """One tokenised text of a job."""
+
+    __slots__ = ("index", "job", "prepared")
+
+    def __init__(self, job: Job, index: int, prepared: Prepared) -> None:
+        self.job = job
+        self.index = index
+        self.prepared = prepared
+
+
+class Engine:
+    """Runs a classifier for many callers at once.
+
+    One thread tokenises and computes. It never waits for a batch to fill: a lone text runs at once, and while
+    a batch is computed the next ones gather. The lock guards a list of arrivals and nothing else, and is
+    never held while anything is computed. Each batch is the one that holds the longest-waiting text, so that
+    no text can starve, and its neighbours by length.
+
+    Args:
+        classifier: what computes.
+        max_batch_tokens: token budget of a forward pass.
+        max_batch_items: most texts in a forward pass.
+        max_delay: seconds to wait for company when a batch is not full.
+        max_queued_requests: jobs held at once.
+        max_queued_tokens: estimated tokens held at once.
+        observe: called on the event loop with a report of each forward pass.
+    """
+
+    def __init__(
+        self,
+        classifier: Classifier,
+        *,
+        max_batch_tokens: int | None = None,
+        max_batch_items: int | None = None,
+        max_delay: float = 0.0,
+        max_queued_requests: int = 1024,
+        max_queued_tokens: int = 262_144,
+        observe: Callable[[BatchReport], None] | None = None,
+    ) -> None:
+        self.classifier = classifier
+        own = getattr(classifier, "max_batch_tokens", None)
+        self.max_batch_tokens = max_batch_tokens or own or DEFAULT_BATCH_TOKENS
+        self.max_batch_items = max_batch_items
+        self.max_delay = max_delay
+        self.max_queued_requests = max_queued_requests
+        self.max_queued_tokens = max_queued_tokens
+        self.queued_requests = 0
+        self.queued_tokens = 0
+        self.broken: Exception | None = None
+        self._observe = observe
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._thread: threading.Thread | None = None
+        self._held: set[Job] = set()
+        self._idle: asyncio.Event | None = None
+        self._accepting = False
+        # shared with the worker, under the condition's lock
+        self._arrivals = threading.Condition()
+        self._arrived: deque[Job] = deque()
+        self._stop = False
+        # the worker's own
+        self._waiting: deque[Job] = deque()  # not tokenised yet
+        self._pool: deque[_Item] = deque()  # tokenised, by arrival
+        # written by the worker, read by the loop: plain floats
+        self._tokens_per_char = 0.3
+        self._tokens_per_second = 0.0
+
+    # --- on the event loop -------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Start the worker thread; call it on the running event loop."""
+        self._loop = asyncio.get_running_loop()
+        self._idle = asyncio.Event()
+        self._idle.set()
+        self._accepting = True
+        self._thread = threading.Thread(target=self._work, name="formers-engine", daemon=True)
+        self._thread.start()
+
+    def submit(self, texts: Sequence[str], timeout: float | None = None) -> Job:
+        """Take `texts` in; `job.future` gets their answers, in their order.
+
+        Args:
+            texts: at least one.
+            timeout: seconds; after it the future raises OutOfTime and the work is dropped.
+
+        Raises:
+            Overloaded: more is held already than the limits allow.
+            Stopping: the engine was not started, is draining, or its thread died.
+        """
+        if self.broken is not None:
+            raise Stopping(f"the engine failed: {self.broken!r}")
+        if not self._accepting or self._loop is None or self._idle is None:
+            raise Stopping("the engine is not running")
+        estimate = self._estimate(texts)
+        if self.queued_requests >= self.max_queued_requests:
+            raise Overloaded(f"{self.queued_requests} requests are waiting already", self.retry_after())
+        # an empty engine takes any request, however large: it would never fit later either
+        if self.queued_requests and self.queued_tokens + estimate > self.max_queued_tokens:
+            raise Overloaded(f"about {self.queued_tokens} tokens are waiting already", self.retry_after())
+        job = Job(texts, estimate, self._loop.create_future())
+        if timeout is not None:
+            job.timer = self._loop.call_later(timeout, self._expire, job, timeout)
+        self._held.add(job)
+        self.queued_requests += 1
+        self.queued_tokens += estimate
+        self._idle.clear()
+        with self._arrivals:
+            self._arrived.append(job)
+            self._arrivals.notify()
+        return job
+
+    def drop(self, job: Job) -> None:
+        """Give a job up, as when its client has gone; texts of it that have not run will not run."""
+        job.dropped = True
+        self._release(job)
+        if not job.future.done():
+            job.future.cancel()
+
+    def retry_after(self) -> int:
+        """Whole seconds after which the work now held should be done, from the measured rate."""
+        if not self._tokens_per_second:
+            return 1
+        wait = self.queued_tokens / self._tokens_per_second
+        return max(1, math.ceil(min(wait, LONGEST_RETRY)))
+
+    async def drain(self, timeout: float) -> bool:
+        """Take nothing new, wait for what is held, stop the thread; False when time ran out."""
+        self._accepting = False
+        done = True
+        if self._idle is not None:
+            try:
+                await asyncio.wait_for(self._idle.wait(), timeout)
+            except (asyncio.TimeoutError, TimeoutError):
+                done = False
+                for job in list(self._held):
+                    self.drop(job)
+        with self._arrivals:
+            self._stop = True
+            self._arrivals.notify()
+        if self._thread is not None:
+            await asyncio.to_thread(self._thread.join, 5.0)
+        return done
+
+    def _estimate(self, texts: Sequence[str]) -> int:
+        ratio, most = self._tokens_per_char, self.classifier.max_length or _NO_LIMIT
+        return sum(min(most, 2 + int(len(text) * ratio)) for text in texts)
+
+    def _expire(self, job: Job, timeout: float) -> None:
+        job.dropped = True
+        self._release(job)
+        if not job.future.done():
+            job.future.set_exception(OutOfTime(f"not done within {timeout:g} s"))
+
+    def _release(self, job: Job) -> None:
+        if job in self._held:
+            self._held.remove(job)
+            self.queued_requests -= 1
+            self.queued_tokens -= job.estimate
+            if job.timer is not None:
+                job.timer.cancel()
+            if not self._held and self._idle is not None:
+                self._idle.set()
+
+    def _deliver(self, jobs: list[Job], report: BatchReport | None) -> None:
+        for job in jobs:
+            self._release(job)
+            if job.future.done():
+                continue
+            if job.error is not None:
+                job.future.set_exception(job.error)
+            else:
+                job.future.set_result([answer for answer in job.answers if answer is not None])
+        if report is not None and self._observe is not None:
+            self._observe(report)
+
+    def _fail_all(self, error: Exception) -> None:
+        self._accepting = False
+        for job in list(self._held):
+            self._release(job)
+            if not job.future.done():
+                job.future.set_exception(Stopping(f"the engine failed: {error!r}"))
+
+    # --- in the worker thread ------------------------------------------------------------------
+
+    def _work(self) -> None:
+        try:
+            while self._gather():
+                self._tokenize()
+                if batch := self._next_batch():
+                    self._run(batch)
+        except Exception as error:  # a fault of this file: say so, let nobody hang
+            self.broken = error
+            self._call(self._fail_all, error)
+
+    def _gather(self) -> bool:
+        """Move arrivals over, waiting only when there is nothing else to do; False to stop."""
+        with self._arrivals:
+            if not (self._pool or self._waiting):
+                while not self._arrived and not self._stop:
+                    self._arrivals.wait()
+                if self.max_delay and not self._stop:
+                    self._wait_for_company()
+            self._waiting.extend(self._arrived)
+            self._arrived.clear()
+            return not (self._stop and not self._waiting and not self._pool)
+
+    def _wait_for_company(self) -> None:
+        until = time.monotonic() + self.max_delay
+        while not self._stop and sum(job.estimate for job in self._arrived) < self.max_batch_tokens:
+            if (left := until - time.monotonic()) <= 0:
+                break
+            self._arrivals.wait(left)
+
+    def _tokenize(self) -> None:
+        """Tokenise waiting jobs together, as far ahead as the next few batches need."""
+        ahead = sum(item.prepared.length for item in self._pool)
+        jobs: list[Job] = []
+        while self._waiting and ahead < LOOK_AHEAD * self.max_batch_tokens:
+            job = self._waiting.popleft()
+            if not job.dropped:
+                jobs.append(job)
+                ahead += job.estimate
+        if not jobs:
+            return
+        texts = [text for job in jobs for text in job.texts]
+        try:
+            prepared = self.classifier.prepare(texts)
+        except Exception as error:
+            self._tokenize_alone(jobs, error)
+            return
+        tokens = sum(item.length for item in prepared)
+        self._tokens_per_char = _blend(self._tokens_per_char, tokens / max(1, sum(map(len, texts))))
+        start = 0
+        for job in jobs:
+            self._pool_up(job, prepared[start : start + len(job.texts)])
+            start += len(job.texts)
+
+    def _tokenize_alone(self, jobs: list[Job], error: Exception) -> None:
+        """One of `jobs` cannot be tokenised: find it, and spare the others."""
+        for job in jobs:
+            if len(jobs) > 1:
+                try:
+                    self._pool_up(job, self.classifier.prepare(list(job.texts)))
+                    continue
+                except Exception as own:
+                    job.error = own
+            else:
+                job.error = error
+            self._call(self._deliver, [job], None)
+
+    def _pool_up(self, job: Job, prepared: Sequence[Prepared]) -> None:
+        self._pool.extend(_Item(job, index, item) for index, item in enumerate(prepared))
+
+    def _next_batch(self) -> list[_Item]:
+        """Take the batch that holds the oldest text out of the pool."""
+        live: list[_Item] = []
+        tokens = 0
+        window = LOOK_AHEAD * self.max_batch_tokens
+        rest: deque[_Item] = deque()
+        while self._pool:
+            item = self._pool.popleft()
+            if item.job.dropped or item.job.error is not None:
+                continue
+            if live and tokens + item.prepared.length > window:
+                rest.append(item)
+                break
+            live.append(item)
+            tokens += item.prepared.length
+        rest.extend(self._pool)
+        if not live:
+            self._pool = rest
+            return []
+        batches = plan(
+            [item.prepared.length for item in live],
+            max_tokens=self.max_batch_tokens,
+            max_items=self.max_batch_items,
+        )
+        chosen = next(batch for batch in batches if 0 in batch)
+        taken = set(chosen)
+        self._pool = deque(item for index, item in enumerate(live) if index not in taken)
+        self._pool.extend(rest)
+        return [live[index] for index in chosen]
+
+    def _run(self, batch: list[_Item]) -> None:
+        started = time.perf_counter()
+        try:
+            ranked = self._scores(batch)
+        except Exception as error:
+            self._run_alone(batch, error)
+            return
+        seconds = time.perf_counter() - started
+        tokens = sum(item.prepared.length for item in batch)
+        rate = tokens / max(seconds, 1e-6)
+        self._tokens_per_second = _blend(self._tokens_per_second, rate) if self._tokens_per_second else rate
+        done = self._fill(batch, ranked)
+        self._call(self._deliver, done, BatchReport(len(batch), tokens, seconds))
+
+    def _run_alone(self, batch: list[_Item], error: Exception) -> None:
+        """One of `batch` broke the pass: run each text by itself, so that only its own request fails."""
+        done: list[Job] = []
+        for item in batch:
+            if item.job.error is not None:
+                continue
+            if len(batch) > 1:
+                try:
+                    done += self._fill([item], self._scores([item]))
+                    continue
+                except Exception as own:
+                    item.job.error = own
+            else:
+                item.job.error = error
+            done.append(item.job)
+        self._call(self._deliver, done, None)
+
+    def _scores(self, batch: list[_Item]) -> Sequence[Ranked]:
+        ranked = self.classifier.run([item.prepared for item in batch])
+        if len(ranked) != len(batch):
+            raise RuntimeError(f"the classifier gave {len(ranked)} results for {len(batch)} texts")
+        return ranked
+
+    @staticmethod
+    def _fill(batch: list[_Item], ranked: Sequence[Ranked]) -> list[Job]:
+        done: list[Job] = []
+        for item, scores in zip(batch, ranked, strict=True):
+            job = item.job
+            job.answers[item.index] = Answer(scores, item.prepared.length, getattr(item.prepared, "cut", 0))
+            job.left -= 1
+            if not job.left and job.error is None:
+                done.append(job)
+        return done
+
+    def _call(self, function: Callable[..., None], *arguments: object) -> None:
+        if self._loop is not None and not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(function, *arguments)
+
+
+def _blend(old: float, new: float) -> float:
+    """An average that follows the last few dozen batches."""
+    return 0.9 * old + 0.1 * new

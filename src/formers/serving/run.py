@@ -1,0 +1,210 @@
+"""Start the server, say where it is, and stop it without losing anything."""
+
+from __future__ import annotations
+
+import contextlib
+import ipaddress
+import os
+import socket
+import sys
+import threading
+from collections.abc import Iterator
+from types import FrameType
+from typing import Any
+
+from formers.extras import installed, need
+from formers.notices import notice
+from formers.serving.settings import Settings
+
+SWITCH_INTERVAL = 0.0005  # seconds; see `serve`
+KEEP_ALIVE = 75  # seconds that an idle connection is kept
+KEY_VARIABLE = "FORMERS_API_KEY"
+
+
+class StartupError(Exception):
+    """The server cannot start; the message is one line for a person."""
+
+
+def serve(
+    model: Any,
+    host: str = "127.0.0.1",
+    port: int = 8000,
+    *,
+    settings: Settings | None = None,
+    **changes: Any,
+) -> int:
+    """Serve a classifier until SIGTERM or Ctrl-C, and return the exit status.
+
+    A stopping server refuses new requests (503), finishes those that it holds, writes what is waiting and
+    returns 0. What keeps it from starting (a port in use, no such model, a queue that cannot be opened) is
+    printed as one line, and the status is 2.
+
+    Args:
+        model: a text-classification pipeline, the name or folder of a model, or a `Classifier`.
+        host: address to listen on. The default is this machine only; "0.0.0.0" is every interface.
+        port: 0 takes a free one.
+        settings: limits and places (`Settings`).
+        **changes: single settings, as in `serve("my-model", threshold=0.8)`.
+
+    Raises:
+        TypeError: for an unknown setting.
+        ValueError: for a setting out of range.
+    """
+    chosen = _with_key(Settings.of(settings, **changes))
+    try:
+        server, listener, service = _server(model, host, port, chosen)
+    except StartupError as error:
+        print(f"formers serve: {error}", file=sys.stderr)
+        return 2
+    _warn_if_open(host, chosen)
+    print(f"formers: serving {service.revision or 'a model'} on {_url(listener)} (docs: /docs)", flush=True)
+    # The model's thread and the event loop share one interpreter lock. The default of 5 ms would let either
+    # keep the other waiting for longer than a short text takes.
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(SWITCH_INTERVAL)
+    try:
+        server.run(sockets=[listener])
+    finally:
+        sys.setswitchinterval(before)
+    if service.state == "failed":
+        print(f"formers serve: {service.problem}", file=sys.stderr)
+        return 2
+    print("formers: stopped", flush=True)
+    return 0
+
+
+@contextlib.contextmanager
+def running(
+    model: Any,
+    host: str = "127.0.0.1",
+    port: int = 0,
+    *,
+    settings: Settings | None = None,
+    **changes: Any,
+) -> Iterator[str]:
+    """Serve in a thread for the time of a `with` block; gives the URL, once the server is ready.
+
+    Example:
+        >>> with running(pipe, threshold=0.8) as url:  # doctest: +SKIP
+        ...     httpx.post(f"{url}/classify", json={"text": "Card charged twice"}).json()
+
+    Raises:
+        StartupError: when it cannot start, or the warm-up fails.
+    """
+    server, listener, service = _server(model, host, port, Settings.of(settings, **changes))
+    url = _url(listener)
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, name="formers-server")
+    thread.start()
+    try:
+        while service.state == "starting" and thread.is_alive():
+            thread.join(0.01)
+        if service.state != "ready":
+            raise StartupError(service.problem or "the server stopped while it was starting")
+        yield url
+    finally:
+        server.should_exit = True
+        thread.join()
+
+
+def _server(model: Any, host: str, port: int, settings: Settings) -> tuple[Any, socket.socket, Any]:
+    """Bind first (a port in use is known at once), then load, then open the files."""
+    uvicorn = need("uvicorn", "serve", "the HTTP server")
+    listener = _bind(host, port)
+    try:
+        from formers.serving.adapt import service_of
+
+        try:
+            service = service_of(model, settings)
+        except (OSError, ValueError, TypeError, RuntimeError) as error:
+            raise StartupError(f"cannot load the model: {_one_line(error)}") from error
+        from formers.serving.queue import QueueError
+
+        try:
+            service.open()
+        except (QueueError, OSError) as error:
+            raise StartupError(_one_line(error)) from error
+    except BaseException:
+        listener.close()
+        raise
+    from formers.serving import create_app  # noqa: F401  (says which package is missing)
+    from formers.serving.app import app_of
+
+    config = uvicorn.Config(
+        app_of(service),
+        access_log=False,  # the request log says more
+        log_level="warning",
+        ws="none",
+        lifespan="on",
+        loop="uvloop" if installed("uvloop") else "asyncio",
+        http="httptools" if installed("httptools") else "h11",
+        timeout_keep_alive=KEEP_ALIVE,
+        timeout_graceful_shutdown=max(1, round(settings.drain_timeout)),
+        server_header=False,
+        backlog=2048,
+    )
+    server = _draining_server(uvicorn, config, service)
+    service.on_failure = lambda: setattr(server, "should_exit", True)
+    return server, listener, service
+
+
+def _draining_server(uvicorn: Any, config: Any, service: Any) -> Any:
+    class DrainingServer(uvicorn.Server):  # type: ignore[misc]
+        """Refuses new requests from the first signal on, and exits with 0 once the rest are answered."""
+
+        should_exit: bool
+
+        def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+            # The base class raises the signal again after the shutdown, which would end the process by it.
+            service.begin_draining()
+            if self.should_exit:
+                self.force_exit = True
+            self.should_exit = True
+
+    return DrainingServer(config)
+
+
+def _bind(host: str, port: int) -> socket.socket:
+    try:
+        family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
+        listener = socket.socket(family, socket.SOCK_STREAM)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            listener.bind((host, port))
+            listener.listen(2048)
+        except BaseException:
+            listener.close()
+            raise
+    except (OSError, OverflowError) as error:
+        raise StartupError(f"cannot listen on {host}:{port}: {_one_line(error)}") from error
+    listener.setblocking(False)
+    return listener
+
+
+def _url(listener: socket.socket) -> str:
+    host, port = listener.getsockname()[:2]
+    shown = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, f"[{host}]" if ":" in host else host)
+    return f"http://{shown}:{port}"
+
+
+def _with_key(settings: Settings) -> Settings:
+    key = os.environ.get(KEY_VARIABLE)
+    return Settings.of(settings, api_key=key) if key and not settings.api_key else settings
+
+
+def _warn_if_open(host: str, settings: Settings) -> None:
+    if settings.api_key or host == "localhost":
+        return
+    with contextlib.suppress(ValueError):
+        if ipaddress.ip_address(host).is_loopback:
+            return
+    notice(
+        f"the human queue is open to whoever reaches {host}, and it holds people's texts: "
+        f"give api_key=..., or set {KEY_VARIABLE}"
+    )
+
+
+def _one_line(error: BaseException) -> str:
+    text = " ".join(str(error).split()) or type(error).__name__
+    if isinstance(error, OSError) and error.strerror and error.errno is not None and not error.filename:
+        return error.strerror
+    return text

@@ -1,0 +1,198 @@
+"""One server's parts and their life: engine, human queue, metrics, log; starting, ready, draining, failed."""
+
+from __future__ import annotations
+
+import asyncio
+import hmac
+import logging
+import time
+from collections.abc import Callable, Mapping, Sequence
+
+from formers.serving.classifier import Classifier, Threshold
+from formers.serving.drift import DriftWatch, Seen
+from formers.serving.engine import Engine
+from formers.serving.limits import Refusal
+from formers.serving.logs import RequestLog
+from formers.serving.metrics import Metrics
+from formers.serving.queue import HumanQueue
+from formers.serving.settings import Settings
+
+logger = logging.getLogger("formers.serving")
+
+WARM_UP_WORDS = (1, 4, 16, 48, 128, 384)  # about a geometric series of lengths; a model cuts what is too long
+
+
+class Service:
+    """What the endpoints share.
+
+    `state` goes from "starting" to "ready" to "draining"; "failed" when the warm-up or the engine broke.
+    """
+
+    def __init__(
+        self,
+        classifier: Classifier,
+        settings: Settings,
+        *,
+        threshold: Threshold | None = None,
+        watch: DriftWatch | None = None,
+    ) -> None:
+        self.classifier = classifier
+        self.settings = settings
+        self.threshold = threshold or Threshold.choose(settings, classifier.labels, None)
+        self.watch = watch
+        self.revision = classifier.revision
+        self.labels = list(classifier.labels)
+        self.metrics = Metrics(self.revision, self.labels)
+        self.engine = Engine(
+            classifier,
+            max_batch_tokens=settings.max_batch_tokens,
+            max_batch_items=settings.max_batch_items,
+            max_delay=settings.max_delay,
+            max_queued_requests=settings.max_queued_requests,
+            max_queued_tokens=settings.max_queued_tokens,
+            observe=self.metrics.batch,
+        )
+        self.state = "starting"
+        self.problem: str | None = None
+        self.on_failure: Callable[[], None] | None = None
+        self._queue: HumanQueue | None = None
+        self._log: RequestLog | None = None
+        self._warming: asyncio.Task[None] | None = None
+
+    @property
+    def queue(self) -> HumanQueue:
+        """The human queue; open from `open` on."""
+        if self._queue is None:
+            raise RuntimeError("the service is not open")
+        return self._queue
+
+    @property
+    def log(self) -> RequestLog:
+        """The request log; open from `open` on."""
+        if self._log is None:
+            raise RuntimeError("the service is not open")
+        return self._log
+
+    def open(self) -> None:
+        """Open the files; once.
+
+        Raises:
+            QueueError: the queue's file cannot be opened.
+            OSError: the log's file cannot be opened.
+        """
+        if self._queue is None:
+            self._queue = HumanQueue(self.settings.queue_path)
+        if self._log is None:
+            self._log = RequestLog(self.settings.log_path)
+        if self.watch is not None:
+            self.watch.announce = self._announce_drift
+
+    async def start(self) -> None:
+        """Start the engine and warm it up in the background."""
+        self.open()
+        self.engine.start()
+        self._warming = asyncio.get_running_loop().create_task(self._warm_up())
+
+    async def _warm_up(self) -> None:
+        try:
+            if self.settings.warm_up:
+                texts = [" ".join(["word"] * words) for words in WARM_UP_WORDS]
+                for texts_of_one in ([texts[0]], [texts[-1]], texts):
+                    await self.engine.submit(texts_of_one).future
+        except asyncio.CancelledError:
+            raise
+        except Exception as error:
+            self.state, self.problem = "failed", f"the warm-up failed: {type(error).__name__}: {error}"
+            logger.error(self.problem)
+            if self.on_failure is not None:
+                self.on_failure()
+        else:
+            if self.state == "starting":
+                self.state = "ready"
+
+    def begin_draining(self) -> None:
+        """Refuse new requests from now on; those inside go on. Safe in a signal handler."""
+        if self.state != "failed":
+            self.state = "draining"
+
+    async def stop(self) -> None:
+        """Finish what is held, write what is waiting, close the files."""
+        self.begin_draining()
+        if self._warming is not None:
+            self._warming.cancel()
+        if not await self.engine.drain(self.settings.drain_timeout):
+            logger.error("stopped with requests unanswered after %g s", self.settings.drain_timeout)
+        if self.watch is not None:
+            await asyncio.to_thread(self.watch.close)
+        if self._queue is not None:
+            await asyncio.to_thread(self._queue.close)
+        if self._log is not None:
+            await asyncio.to_thread(self._log.close)
+
+    def check_open(self) -> None:
+        """Refuse (503) unless ready.
+
+        Raises:
+            Refusal: 503, with the state and when to come back.
+        """
+        if self.engine.broken is not None and self.state == "ready":
+            self.state, self.problem = "failed", f"the engine failed: {self.engine.broken!r}"
+        if self.state == "ready":
+            return
+        why = {"starting": "the model is warming up", "draining": "the server is stopping"}
+        raise Refusal(503, why.get(self.state) or self.problem or self.state, retry_after=1)
+
+    def check_key(self, headers: Mapping[str, str] | Mapping[bytes, bytes]) -> None:
+        """Refuse (401) when a key is asked for and the headers do not carry it.
+
+        Raises:
+            Refusal: 401.
+        """
+        key = self.settings.api_key
+        if not key:
+            return
+        found = _key_in(headers)
+        if found is None:
+            raise Refusal(401, "this needs the API key: send it as X-API-Key or as Authorization: Bearer")
+        if not hmac.compare_digest(found.encode(), key.encode()):
+            raise Refusal(401, "the API key is wrong")
+
+    def watch_drift(self, text: str, label: str, score: float, tokens: int) -> None:
+        """Count a text and its answer for the drift gauges."""
+        if self.watch is not None:
+            self.watch.add(Seen(text, label, score, tokens))
+
+    def _announce_drift(self, verdict: str, values: dict[str, float]) -> None:
+        if verdict in ("watch", "drift"):
+            logger.warning("the texts or scores have moved away from the baseline: %s", verdict)
+        indices = {name: round(value, 4) for name, value in values.items()}
+        self.log.write(time.time(), {"event": "drift", "verdict": verdict, "psi": indices})
+
+    def refresh_gauges(self) -> None:
+        """Set the gauges that are read, not counted."""
+        metrics = self.metrics
+        metrics.waiting_requests.set(self.engine.queued_requests)
+        metrics.waiting_tokens.set(self.engine.queued_tokens)
+        metrics.human_open.set(self.queue.counts()["open"])
+        metrics.ready.set(1 if self.state == "ready" else 0)
+        if self.watch is not None:
+            for what, value in self.watch.values().items():
+                metrics.drift.labels(what).set(value)
+
+
+def _key_in(headers: Mapping[str, str] | Mapping[bytes, bytes]) -> str | None:
+    plain = {_text(name).lower(): _text(value) for name, value in headers.items()}
+    if "x-api-key" in plain:
+        return plain["x-api-key"]
+    scheme, _, value = plain.get("authorization", "").partition(" ")
+    return value.strip() if scheme.lower() == "bearer" and value.strip() else None
+
+
+def _text(value: str | bytes) -> str:
+    return value.decode("latin-1") if isinstance(value, bytes) else value
+
+
+def top_scores(ranked: Sequence[tuple[str, float]], count: int) -> list[dict[str, str | float]]:
+    """Return the first `count` scores (-1: all) as records."""
+    chosen = ranked if count < 0 else ranked[:count]
+    return [{"label": label, "score": score} for label, score in chosen]

@@ -1,0 +1,108 @@
+"""What the server may be told: one frozen record, checked when it is made."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, replace
+from pathlib import Path
+from typing import Any
+
+from formers.notices import refuse_unknown
+
+DEFAULT_THRESHOLD = 0.75
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Limits, times and places of one server.
+
+    Attributes:
+        threshold: answers whose confidence lies below it go to a person. One number for all labels, or a
+            number for each label (labels left out use 0.75). None: `thresholds.json` beside the model
+            decides, and 0.75 where there is none. 0 sends nothing to a person.
+        queue_path: file of the human queue (SQLite). Its folder must exist.
+        max_chars: longest text, in characters; looked at before any tokenizing. A longer one is refused with
+            413.
+        max_texts: most texts in a request (413 above it).
+        max_body_bytes: largest request body, in bytes (413 above it).
+        body_timeout: seconds that a client may take to send its body (408 after it).
+        timeout: seconds that a request may take, counted from its arrival, the wait for its turn included.
+        fallback: what happens to a request that ran out of time or that the model failed on. "error" answers
+            504 or 500; "human" keeps its texts in the human queue and answers 202.
+        max_batch_tokens: token budget of a forward pass. None: the pipeline's own, else 2048.
+        max_batch_items: most texts in a forward pass. None: as many as the budget holds.
+        max_delay: seconds that an idle engine waits for company before it runs a batch that is not full.
+        max_queued_requests: requests that may wait or run at once; beyond it the answer is 503.
+        max_queued_tokens: tokens (estimated from the characters) that may wait or run at once; beyond it 503.
+        api_key: when given, the endpoints of the human queue ask for it (`X-API-Key`, or `Authorization:
+            Bearer`).
+        protect_classify: ask for the key at `/classify` too.
+        log_path: file that the request lines (JSON) are appended to. None: standard error.
+        log_texts: write the texts into the request lines. Off: a log must not become a copy of people's mail.
+        warm_up: run the model over a few lengths before the server says that it is ready.
+        drain_timeout: seconds that a stopping server gives to the requests that it holds.
+        drift_baseline: file (or its folder) with the texts and scores of a reference period, see
+            `formers.evaluation.drift`. None: `drift-baseline.json` beside the model, if there is one.
+    """
+
+    threshold: float | Mapping[str, float] | None = None
+    queue_path: str | Path = "human-queue.sqlite3"
+    max_chars: int = 20_000
+    max_texts: int = 256
+    max_body_bytes: int = 4 * 1024 * 1024
+    body_timeout: float = 10.0
+    timeout: float = 10.0
+    fallback: str = "error"
+    max_batch_tokens: int | None = None
+    max_batch_items: int | None = None
+    max_delay: float = 0.0
+    max_queued_requests: int = 1024
+    max_queued_tokens: int = 262_144
+    api_key: str | None = field(default=None, repr=False)
+    protect_classify: bool = False
+    log_path: str | Path | None = None
+    log_texts: bool = False
+    warm_up: bool = True
+    drain_timeout: float = 30.0
+    drift_baseline: str | Path | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("max_chars", "max_texts", "max_body_bytes", "max_queued_requests", "max_queued_tokens"):
+            _at_least(name, getattr(self, name), 1)
+        for name in ("max_batch_tokens", "max_batch_items"):
+            if getattr(self, name) is not None:
+                _at_least(name, getattr(self, name), 1)
+        for name in ("body_timeout", "timeout", "drain_timeout"):
+            if not getattr(self, name) > 0:
+                raise ValueError(
+                    f"{name} must be a number of seconds above 0, but is {getattr(self, name)!r}"
+                )
+        if self.max_delay < 0:
+            raise ValueError(f"max_delay must be 0 or more seconds, but is {self.max_delay!r}")
+        if self.fallback not in ("error", "human"):
+            raise ValueError(f"fallback must be 'error' or 'human', but is {self.fallback!r}")
+        if self.protect_classify and not self.api_key:
+            raise ValueError("protect_classify needs an api_key")
+        self._check_threshold()
+
+    def _check_threshold(self) -> None:
+        given = self.threshold
+        values = given if isinstance(given, Mapping) else {"threshold": 0.0 if given is None else given}
+        for label, value in values.items():
+            if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value <= 1:
+                raise ValueError(f"a threshold lies between 0 and 1, but {label!r} has {value!r}")
+
+    @classmethod
+    def of(cls, settings: Settings | None = None, **changes: Any) -> Settings:
+        """Return `settings` (or the defaults) with `changes` made.
+
+        Raises:
+            TypeError: for a keyword that is no setting, with the nearest one that is.
+        """
+        refuse_unknown(changes, [entry.name for entry in fields(cls)], "serving settings")
+        return replace(settings or cls(), **changes)
+
+
+def _at_least(name: str, value: int, least: int) -> None:
+    if isinstance(value, bool) or not isinstance(value, int) or value < least:
+        raise ValueError(f"{name} must be a whole number of at least {least}, but is {value!r}")
