@@ -1,0 +1,206 @@
+"""Datasets and generators as the inputs of a pipeline, and the lazy results that answer them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any
+
+from torch.utils.data import Dataset, IterableDataset
+
+from formers.notices import did_you_mean
+
+_ROWS_AT_A_TIME = 1024
+
+
+class KeyDataset(Dataset[Any]):
+    """One column of a dataset of rows: `pipe(KeyDataset(ds, "text"))`.
+
+    Args:
+        dataset: a map-style dataset whose items are mappings, or an iterable one.
+        key: the column.
+    """
+
+    def __init__(self, dataset: Any, key: str) -> None:
+        self.dataset = dataset
+        self.key = key
+
+    def __len__(self) -> int:
+        return len(self.dataset)
+
+    def __getitem__(self, index: Any) -> Any:
+        return _column(self.dataset[index], self.key)
+
+    def __iter__(self) -> Iterator[Any]:
+        for row in _rows(self.dataset, (self.key,)):
+            yield _column(row, self.key)
+
+
+class KeyPairDataset(Dataset[Any]):
+    """Two columns of a dataset of rows, as the pairs of texts that a pipeline takes.
+
+    Args:
+        dataset: a map-style dataset whose items are mappings, or an iterable one.
+        key1: column of the first text.
+        key2: column of the second.
+    """
+
+    def __init__(self, dataset: Any, key1: str, key2: str) -> None:
+        self.dataset = dataset
+        self.key1 = key1
+        self.key2 = key2
+
+    def __len__(self) -> int:
+        return len(self.dataset)
+
+    def __getitem__(self, index: Any) -> dict[str, Any]:
+        return self._pair(self.dataset[index])
+
+    def __iter__(self) -> Iterator[dict[str, Any]]:
+        for row in _rows(self.dataset, (self.key1, self.key2)):
+            yield self._pair(row)
+
+    def _pair(self, row: Any) -> dict[str, Any]:
+        return {"text": _column(row, self.key1), "text_pair": _column(row, self.key2)}
+
+
+class Results(Iterator[Any]):
+    """Answers to a dataset or a generator, computed as they are asked for.
+
+    Its length is that of the source where the source has one, so that `tqdm(pipe(dataset))` shows the total.
+    Iterating again starts the source again (a generator is then at its end).
+
+    Args:
+        start: begins a run over the source.
+        source: what is run over.
+    """
+
+    def __init__(self, start: Callable[[], Iterator[Any]], source: Any) -> None:
+        self._start = start
+        self._source = source
+        self._running: Iterator[Any] | None = None
+
+    def __len__(self) -> int:
+        return len(self._source)
+
+    def __iter__(self) -> Iterator[Any]:
+        self._running = self._start()
+        return self
+
+    def __next__(self) -> Any:
+        if self._running is None:
+            self._running = self._start()
+        return next(self._running)
+
+
+def is_stream(inputs: Any) -> bool:
+    """Whether `inputs` is answered lazily: a generator or other iterator, or a dataset."""
+    return hasattr(inputs, "__next__") or isinstance(inputs, Dataset | IterableDataset) or is_table(inputs)
+
+
+def is_table(inputs: Any) -> bool:
+    """Whether `inputs` is a dataset of the `datasets` package (which need not be installed)."""
+    return type(inputs).__module__.startswith("datasets.") and hasattr(inputs, "column_names")
+
+
+def is_wordlist(inputs: Any) -> bool:
+    """Whether `inputs` is sized and in a fixed order: a list, a tuple, an array, a column, a series."""
+    if isinstance(inputs, str | bytes | bytearray | Mapping | set | frozenset):
+        return False
+    return hasattr(inputs, "__iter__") and hasattr(inputs, "__len__")
+
+
+def texts_of(table: Any) -> Any:
+    """The column `text` of a dataset (with `text_pair` where there is one).
+
+    Raises:
+        ValueError: when there is no such column.
+    """
+    columns = table.column_names or []
+    if "text" not in columns:
+        raise ValueError(
+            f"the dataset has no column 'text'; its columns are {columns}: "
+            f"pass KeyDataset(dataset, {columns[0] if columns else 'column'!r})"
+        )
+    if "text_pair" in columns:
+        return KeyPairDataset(table, "text", "text_pair")
+    return KeyDataset(table, "text")
+
+
+def items_of(source: Any) -> Iterator[Any]:
+    """The items of a source: by iteration where it offers that, else by index up to its length."""
+    if hasattr(source, "__iter__"):
+        return iter(source)
+    return (source[index] for index in range(len(source)))
+
+
+def length_of(source: Any) -> int | None:
+    """How many items a source has, where it knows."""
+    try:
+        return len(source)
+    except (TypeError, NotImplementedError):
+        return None
+
+
+def chunks(
+    source: Iterable[Any], check: Callable[[Any, int], Any], *, first: int, largest: int
+) -> Iterator[tuple[list[Any], Exception | None]]:
+    """Read a source in growing chunks, each item through `check(item, index)`.
+
+    The first answer comes soon, and the later chunks are long enough to sort. An exception of the source
+    or of `check` is handed out with the items that were read before it, so that they are still answered.
+
+    Args:
+        source: read once, and never further ahead than one chunk.
+        check: returns what the item becomes.
+        first: items in the first chunk; each next one is twice as long.
+        largest: items in a chunk at most.
+
+    Yields:
+        The items, and the exception that ended the source early (in the last chunk only).
+    """
+    reader = iter(source)
+    index, size = 0, first
+    while True:
+        chunk: list[Any] = []
+        try:
+            while len(chunk) < size:
+                chunk.append(check(next(reader), index))
+                index += 1
+        except StopIteration:
+            if chunk:
+                yield chunk, None
+            return
+        except Exception as error:
+            yield chunk, error
+            return
+        yield chunk, None
+        size = min(2 * size, largest)
+
+
+def _rows(dataset: Any, keys: tuple[str, ...]) -> Iterator[Any]:
+    """The rows of a dataset, holding at least `keys`; a table reads only those, and many rows at a time."""
+    if is_table(dataset) and hasattr(dataset, "select_columns"):
+        missing = [
+            key for key in keys if dataset.column_names is not None and key not in dataset.column_names
+        ]
+        if missing:
+            _refuse_key(missing[0], dataset.column_names)
+        for block in dataset.select_columns(list(dict.fromkeys(keys))).iter(batch_size=_ROWS_AT_A_TIME):
+            for values in zip(*(block[key] for key in keys), strict=True):
+                yield dict(zip(keys, values, strict=True))
+    else:
+        yield from items_of(dataset)
+
+
+def _column(row: Any, key: str) -> Any:
+    try:
+        return row[key]
+    except KeyError:
+        _refuse_key(key, list(row))
+
+
+def _refuse_key(key: str, columns: list[Any]) -> None:
+    choices = [str(column) for column in columns]
+    raise KeyError(
+        f"the dataset has no column {key!r}; it has {choices}{did_you_mean(key, choices)}"
+    ) from None

@@ -1,0 +1,362 @@
+"""Texts to token ids: checked, tokenised in one call, and cut or windowed where they are too long."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal, cast
+
+import numpy as np
+import numpy.typing as npt
+
+from formers.notices import did_you_mean, notice
+
+Ids = npt.NDArray[np.int64]
+Text = tuple[str, str | None]
+LongText = Literal["truncate", "window", "error"]
+
+# Tokenizers write huge numbers where a checkpoint records no limit.
+_NO_LIMIT = 10**9
+_TEXTS_PER_CALL = 4096
+_LONG = ("truncate", "window", "error")
+_STRATEGIES = ("longest_first", "only_first", "only_second", "do_not_truncate")
+_PADDING = ("longest", "max_length", "do_not_pad")
+
+
+@dataclasses.dataclass(slots=True)
+class Prepared:
+    """One input, ready to run.
+
+    Attributes:
+        windows: token ids of each window, [T] int64; one window unless the text was long and is windowed.
+        types: segment ids of each window, [T] int64, or None where the tokenizer gives none.
+        length: real tokens, all windows together.
+        cut: tokens of the input that no window holds.
+    """
+
+    windows: list[Ids]
+    types: list[Ids] | None
+    length: int
+    cut: int = 0
+
+    @property
+    def ids(self) -> Ids:
+        """Token ids of the first window, [T]."""
+        return self.windows[0]
+
+
+@dataclasses.dataclass(frozen=True)
+class Fitting:
+    """What becomes of texts, and of those longer than the model takes.
+
+    Attributes:
+        limit: tokens that a window holds at most, special tokens included; None for no limit.
+        long_text: "truncate", "window" or "error".
+        quiet: the caller asked for the cut, so that no notice is due.
+        strategy: which text of a pair loses tokens: "longest_first", "only_first" or "only_second".
+        stride: tokens that neighbouring windows share.
+        add_special_tokens: whether the tokenizer adds its special tokens.
+    """
+
+    limit: int | None = None
+    long_text: LongText = "truncate"
+    quiet: bool = False
+    strategy: str = "longest_first"
+    stride: int = 0
+    add_special_tokens: bool = True
+
+    @classmethod
+    def of(cls, params: Mapping[str, Any], model_limit: int | None) -> Fitting:
+        """Read the keywords of a call.
+
+        Args:
+            params: any of `truncation`, `padding`, `max_length`, `long_text`, `stride`, `add_special_tokens`.
+            model_limit: tokens that the model takes at most.
+
+        Raises:
+            ValueError: for a value outside its choices, or two that contradict each other.
+        """
+        truncation = _choice("truncation", params.get("truncation"), _STRATEGIES)
+        _choice("padding", params.get("padding"), _PADDING)
+        long_text = params.get("long_text")
+        refuses = truncation in (False, "do_not_truncate")
+        if long_text is None:
+            long_text = "error" if refuses else "truncate"
+        elif long_text not in _LONG:
+            raise ValueError(f"long_text must be one of {_LONG}, got {long_text!r}{_near(long_text, _LONG)}")
+        elif refuses and long_text == "truncate":
+            raise ValueError("truncation=False and long_text='truncate' contradict each other: leave one out")
+        limit = _limit(params.get("max_length"), model_limit)
+        return cls(
+            limit=limit,
+            long_text=cast(LongText, long_text),
+            quiet=truncation not in (None, False) or params.get("max_length") is not None,
+            strategy=truncation if isinstance(truncation, str) and not refuses else "longest_first",
+            stride=_stride(params.get("stride"), long_text, limit),
+            add_special_tokens=bool(params.get("add_special_tokens", True)),
+        )
+
+
+def prepare(tokenizer: Any, texts: Sequence[Text], fitting: Fitting) -> list[Prepared]:
+    """Tokenise checked texts and fit them to the model.
+
+    Args:
+        tokenizer: any tokenizer of the ecosystem's interface.
+        texts: what `as_text` returned.
+        fitting: what becomes of long ones.
+
+    Raises:
+        ValueError: for texts that are too long where `fitting` says that this is an error.
+    """
+    ready: list[Prepared] = []
+    for start in range(0, len(texts), _TEXTS_PER_CALL):
+        ready += _encode(tokenizer, texts[start : start + _TEXTS_PER_CALL], fitting)
+    if fitting.limit is not None:
+        long = [index for index, item in enumerate(ready) if item.length > fitting.limit]
+        if long:
+            _report_long(long, ready, fitting)
+            for index in long:
+                ready[index] = _fit(tokenizer, texts[index], ready[index], fitting)
+    return ready
+
+
+def _encode(tokenizer: Any, texts: Sequence[Text], fitting: Fitting) -> list[Prepared]:
+    """Tokenise without cutting; single texts and pairs are separate calls of the tokenizer."""
+    single = [i for i, (_, second) in enumerate(texts) if second is None]
+    if len(single) == len(texts):
+        return _whole(tokenizer, [first for first, _ in texts], None, fitting)
+    paired = [i for i, (_, second) in enumerate(texts) if second is not None]
+    ready: dict[int, Prepared] = {}
+    for places, seconds in ((single, None), (paired, [str(texts[i][1]) for i in paired])):
+        if places:
+            found = _whole(tokenizer, [texts[i][0] for i in places], seconds, fitting)
+            ready.update(zip(places, found, strict=True))
+    return [ready[i] for i in range(len(texts))]
+
+
+def _whole(tokenizer: Any, firsts: list[str], seconds: list[str] | None, fitting: Fitting) -> list[Prepared]:
+    """Tokenise texts, or pairs of texts, in one call."""
+    special = fitting.add_special_tokens
+    if hasattr(tokenizer, "encode_ragged"):
+        found = tokenizer.encode_ragged(firsts, pairs=seconds, truncation=False, add_special_tokens=special)
+        ids, kinds = found.input_ids, found.token_type_ids
+    else:
+        encoded = tokenizer(firsts, seconds, add_special_tokens=special, padding=False, truncation=False)
+        ids, kinds = encoded["input_ids"], encoded.get("token_type_ids")
+    rows = _arrays(ids)
+    types = None if kinds is None else _arrays(kinds)
+    return [
+        Prepared([row], None if types is None else [types[i]], len(row))
+        if len(row)
+        else _one_token(tokenizer, types)
+        for i, row in enumerate(rows)
+    ]
+
+
+def _arrays(rows: Sequence[Any]) -> list[Ids]:
+    return [np.asarray(row, dtype=np.int64) for row in rows]
+
+
+def _one_token(tokenizer: Any, types: list[Ids] | None) -> Prepared:
+    """A text without any token stands for one token, since a model cannot run on nothing."""
+    for name in ("bos_token", "eos_token", "pad_token"):
+        token = getattr(tokenizer, f"{name}_id", None)
+        if token is not None:
+            notice(
+                f"an empty text has no tokens with this tokenizer; it is run as the single token {name}",
+                key="pipeline-empty-text",
+            )
+            row = np.array([token], dtype=np.int64)
+            return Prepared([row], None if types is None else [np.zeros_like(row)], 1)
+    raise ValueError(
+        "a text has no tokens, and the tokenizer has no special token to stand for it: leave empty texts out"
+    )
+
+
+def _fit(tokenizer: Any, text: Text, whole: Prepared, fitting: Fitting) -> Prepared:
+    """Cut one long text, or take it apart into windows."""
+    windowed = fitting.long_text == "window"
+    strategy = "only_first" if windowed and fitting.strategy == "longest_first" else fitting.strategy
+    encoded = tokenizer(
+        [text[0]],
+        None if text[1] is None else [text[1]],
+        add_special_tokens=fitting.add_special_tokens,
+        padding=False,
+        truncation=strategy,
+        max_length=fitting.limit,
+        stride=fitting.stride if windowed else 0,
+        return_overflowing_tokens=windowed,
+    )
+    windows = _arrays(encoded["input_ids"])
+    if fitting.limit is not None and len(windows[0]) > fitting.limit:
+        raise ValueError(
+            f"truncation={strategy!r} cannot bring a pair of {whole.length} tokens to {fitting.limit}: "
+            "the other text alone is too long"
+        )
+    kinds = encoded.get("token_type_ids")
+    length = sum(map(len, windows))
+    cut = 0 if windowed else whole.length - length
+    return Prepared(windows, None if kinds is None else _arrays(kinds), length, cut)
+
+
+def as_text(item: Any, index: int | None) -> Text:
+    """Check one input: a string, a pair, or `{"text": ..., "text_pair": ...}`.
+
+    Args:
+        item: what was given.
+        index: its place among the inputs; None for a single input.
+
+    Returns:
+        The text and the second text of a pair (None where there is none).
+
+    Raises:
+        TypeError: for anything else, naming the place and the type.
+    """
+    if isinstance(item, str):
+        return item, None
+    if isinstance(item, Mapping):
+        return _from_mapping(item, index)
+    pair = item
+    if isinstance(pair, list | tuple) and len(pair) == 1 and isinstance(pair[0], list | tuple):
+        pair = pair[0]  # the older spelling of a pair
+    if isinstance(pair, list | tuple) and len(pair) == 2 and all(isinstance(text, str) for text in pair):
+        return pair[0], pair[1]
+    raise TypeError(
+        f"{_place(index)} is {_described(item)}; expected a string, a pair of strings, "
+        "or {'text': ..., 'text_pair': ...}"
+    )
+
+
+def _from_mapping(item: Mapping[Any, Any], index: int | None) -> Text:
+    known = ("text", "text_pair")
+    unknown = [key for key in item if key not in known]
+    if unknown or "text" not in item:
+        wrong = (
+            f"has the key {unknown[0]!r}{did_you_mean(str(unknown[0]), known)}"
+            if unknown
+            else "has no 'text'"
+        )
+        raise TypeError(
+            f"{_place(index)} {wrong}; the keys are 'text' and, for a pair, 'text_pair'. "
+            "For one column of a dataset pass KeyDataset(dataset, column)"
+        )
+    text, second = item["text"], item.get("text_pair")
+    for name, value in (("text", text), ("text_pair", second)):
+        if not isinstance(value, str) and not (name == "text_pair" and value is None):
+            raise TypeError(f"{name!r} of {_place(index)} is {_described(value)}; expected a string")
+    return text, second
+
+
+def collate(prepared: Sequence[Prepared], *, pad_id: int, types: bool) -> dict[str, Ids]:
+    """The windows of a batch as padded arrays.
+
+    Args:
+        prepared: the inputs of the batch.
+        pad_id: what stands where there is no token.
+        types: whether the model takes segment ids; they are left out where all are zero, models' default.
+
+    Returns:
+        `input_ids` and `attention_mask` [B, T] int64, padded on the right, and perhaps `token_type_ids`.
+        B counts windows, those of one input side by side.
+    """
+    rows = [window for item in prepared for window in item.windows]
+    lengths = np.fromiter(map(len, rows), dtype=np.int64, count=len(rows))
+    mask = np.arange(lengths.max()) < lengths[:, None]  # [B, T]
+    ids = np.full(mask.shape, pad_id, dtype=np.int64)
+    ids[mask] = np.concatenate(rows)
+    batch = {"input_ids": ids, "attention_mask": mask.astype(np.int64)}
+    if types and all(item.types is not None for item in prepared):
+        flat = np.concatenate([row for item in prepared for row in item.types or ()])
+        if flat.any():
+            batch["token_type_ids"] = np.zeros(mask.shape, dtype=np.int64)
+            batch["token_type_ids"][mask] = flat
+    return batch
+
+
+def token_limit(model: Any, tokenizer: Any) -> int | None:
+    """Tokens that model and tokenizer both take at most, special tokens included; None where neither says."""
+    found = []
+    named = getattr(tokenizer, "model_max_length", None)
+    if isinstance(named, int | float) and 0 < named < _NO_LIMIT:
+        found.append(int(named))
+    room = _positions(model)
+    if room is not None:
+        found.append(room)
+    return min(found) if found else None
+
+
+def _positions(model: Any) -> int | None:
+    """Tokens for which a model has learned positions; for other models what the config says."""
+    modules = getattr(model, "modules", None)
+    for module in modules() if callable(modules) else ():
+        table = getattr(getattr(module, "spec", None), "embeddings", None)
+        if table is not None:
+            learned = table.positions
+            if learned is None:
+                break
+            # RoBERTa counts positions from padding_idx + 1
+            return int(learned.count) - (0 if learned.padding_idx is None else learned.padding_idx + 1)
+    found = getattr(getattr(model, "config", None), "max_position_embeddings", None)
+    return found if isinstance(found, int) and found > 0 else None
+
+
+def _limit(asked: Any, model_limit: int | None) -> int | None:
+    if asked is None:
+        return model_limit
+    if isinstance(asked, bool) or not isinstance(asked, int) or asked < 1:
+        raise ValueError(f"max_length must be a number of tokens, at least 1, got {asked!r}")
+    if model_limit is not None and asked > model_limit:
+        notice(f"max_length={asked}, but the model takes at most {model_limit} tokens: {model_limit} is used")
+        return model_limit
+    return asked
+
+
+def _stride(asked: Any, long_text: str, limit: int | None) -> int:
+    if asked is None:
+        return 0 if limit is None else limit // 8
+    if isinstance(asked, bool) or not isinstance(asked, int) or asked < 0:
+        raise ValueError(f"stride must be a number of tokens, at least 0, got {asked!r}")
+    if asked and long_text != "window":
+        raise ValueError(f"stride={asked} is the overlap of windows: pass long_text='window' with it")
+    return asked
+
+
+def _choice(name: str, value: Any, choices: tuple[str, ...]) -> Any:
+    """A keyword that is a switch or one of `choices`; an enum counts as its value."""
+    value = getattr(value, "value", value)
+    if value is None or isinstance(value, bool) or value in choices:
+        return value
+    raise ValueError(f"{name} must be True, False or one of {choices}, got {value!r}{_near(value, choices)}")
+
+
+def _near(value: Any, choices: tuple[str, ...]) -> str:
+    return did_you_mean(str(value), choices)
+
+
+def _report_long(long: list[int], ready: list[Prepared], fitting: Fitting) -> None:
+    """Refuse long texts, or say once that they are cut."""
+    longest = max(ready[index].length for index in long)
+    if fitting.long_text == "error":
+        raise ValueError(
+            f"{_place(long[0])} has {ready[long[0]].length} tokens, more than the {fitting.limit} allowed "
+            f"({len(long)} of {len(ready)} texts are): pass long_text='truncate' or long_text='window'"
+        )
+    if fitting.long_text == "truncate" and not fitting.quiet:
+        texts = "1 text was" if len(long) == 1 else f"{len(long)} texts were"
+        notice(
+            f"{texts} longer than the {fitting.limit} tokens that the model takes and cut there (the longest "
+            f"had {longest}). Pass truncation=True to cut without this notice, or long_text='window' to read "
+            "all of it",
+            key="pipeline-long-text",
+        )
+
+
+def _place(index: int | None) -> str:
+    return "the input" if index is None else f"input {index}"
+
+
+def _described(value: Any) -> str:
+    if value is None:
+        return "None"
+    kind = type(value).__name__
+    return f"of type {kind} ({value!r})" if isinstance(value, bool | int | float) else f"of type {kind}"

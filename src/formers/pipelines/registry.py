@@ -1,0 +1,164 @@
+"""The tasks that there are: one record for each."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib
+from collections.abc import Mapping
+from typing import Any
+
+from formers.notices import did_you_mean, notice
+
+
+@dataclasses.dataclass(frozen=True)
+class Task:
+    """One task.
+
+    Attributes:
+        name: as in `pipeline(name)`.
+        pipeline_class: the class, or "module:Class", which is imported when the task is first asked for.
+        model_classes: Auto classes (or names of them in `formers`) that load its models, tried in order.
+        default: repository and revision of the model that is used when none is named; None for none.
+        aliases: other names.
+        heads: endings of the class names of models that answer this task.
+        kind: "text", "image", "audio" or "multimodal".
+    """
+
+    name: str
+    pipeline_class: type | str
+    model_classes: tuple[type | str, ...] = ()
+    default: tuple[str, str | None] | None = None
+    aliases: tuple[str, ...] = ()
+    heads: tuple[str, ...] = ()
+    kind: str = "text"
+
+    def load_class(self) -> type:
+        """The pipeline class."""
+        if isinstance(self.pipeline_class, str):
+            module, _, name = self.pipeline_class.partition(":")
+            found: type = getattr(importlib.import_module(module), name)
+            return found
+        return self.pipeline_class
+
+    def load_model_classes(self) -> list[Any]:
+        """The Auto classes."""
+        formers = importlib.import_module("formers")
+        return [getattr(formers, one) if isinstance(one, str) else one for one in self.model_classes]
+
+
+class Registry:
+    """The tasks by name and alias."""
+
+    def __init__(self) -> None:
+        self._tasks: dict[str, Task] = {}
+        self.task_aliases: dict[str, str] = {}
+
+    @property
+    def supported_tasks(self) -> dict[str, Task]:
+        """The records by name."""
+        return dict(self._tasks)
+
+    def get_supported_tasks(self) -> list[str]:
+        """Names and aliases, sorted."""
+        return sorted([*self._tasks, *self.task_aliases])
+
+    def add(self, task: Task) -> None:
+        """Add a record; one of the same name is replaced, with a notice."""
+        if task.name in self._tasks:
+            notice(f"the task {task.name!r} is registered again: the new record replaces the old")
+        self._tasks[task.name] = task
+        self.task_aliases.update(dict.fromkeys(task.aliases, task.name))
+
+    def get(self, name: str) -> Task:
+        """The record of a name or alias.
+
+        Raises:
+            KeyError: for an unknown task, naming those that there are.
+        """
+        task = self._tasks.get(self.task_aliases.get(name, name))
+        if task is None:
+            known = self.get_supported_tasks()
+            raise KeyError(
+                f"unknown task {name!r}{did_you_mean(str(name), known)}; the tasks are {', '.join(known)}"
+            )
+        return task
+
+    def check_task(self, task: str) -> tuple[str, Task, Any]:
+        """The name without alias, its record, and the task's options (None)."""
+        found = self.get(task)
+        return found.name, found, None
+
+    def of_architectures(self, architectures: list[str] | None) -> Task | None:
+        """The task that a config's `architectures` point at."""
+        for name in architectures or ():
+            for task in self._tasks.values():
+                if any(name.endswith(head) for head in task.heads):
+                    return task
+        return None
+
+    def register_pipeline(
+        self,
+        task: str,
+        pipeline_class: type,
+        pt_model: Any = None,
+        tf_model: Any = None,
+        default: Any = None,
+        type: str = "text",
+    ) -> None:
+        """Add a task of one's own, so that `pipeline(task, ...)` makes it.
+
+        Args:
+            task: its name.
+            pipeline_class: a subclass of `Pipeline`.
+            pt_model: the Auto class (or several) that loads its models.
+            tf_model: must be left out.
+            default: `{"model": (repository, revision)}`, the same under "pt", or the pair itself.
+            type: kind of its inputs.
+
+        Raises:
+            ValueError: for a TensorFlow model class.
+        """
+        if tf_model is not None:
+            raise ValueError("tf_model is not available: models run on PyTorch; leave it out")
+        classes = pt_model if isinstance(pt_model, tuple | list) else () if pt_model is None else (pt_model,)
+        self.add(Task(task, pipeline_class, tuple(classes), _default(default), kind=type))
+
+    def to_dict(self) -> dict[str, Task]:
+        """The records by name."""
+        return self.supported_tasks
+
+
+def _default(given: Any) -> tuple[str, str | None] | None:
+    while isinstance(given, Mapping):
+        given = given.get("model", given.get("pt"))
+    if given is None:
+        return None
+    if isinstance(given, str):
+        return given, None
+    name, revision = given
+    return name, revision
+
+
+PIPELINE_REGISTRY = Registry()
+
+
+def register(name: str, **record: Any) -> Task:
+    """Add a task: `register(name, pipeline_class=..., model_classes=..., default=..., aliases=...)`.
+
+    Args:
+        name: as in `pipeline(name)`.
+        **record: the other fields of `Task`.
+    """
+    task = Task(name, **record)
+    PIPELINE_REGISTRY.add(task)
+    return task
+
+
+register(
+    "text-classification",
+    pipeline_class="formers.pipelines.text_classification:TextClassificationPipeline",
+    model_classes=("AutoModelForSequenceClassification",),
+    default=("distilbert/distilbert-base-uncased-finetuned-sst-2-english", "714eb0f"),
+    aliases=("sentiment-analysis",),
+    heads=("ForSequenceClassification",),
+)
