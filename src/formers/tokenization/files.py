@@ -1,0 +1,198 @@
+"""The files of a tokenizer: which there are, and what they say."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from formers.tokenization.recipes import RECIPES
+from formers.tokenization.special import ADDITIONAL, NAMED, Token
+
+if TYPE_CHECKING:
+    from tokenizers import AddedToken
+
+    from formers.hub import Source
+
+TOKENIZER = "tokenizer.json"
+CONFIG = "tokenizer_config.json"
+SPECIAL = "special_tokens_map.json"
+ADDED = "added_tokens.json"
+TEMPLATE = "chat_template.jinja"
+TEMPLATE_FOLDER = "additional_chat_templates"
+
+_FLAGS = ("lstrip", "rstrip", "single_word", "normalized", "special")
+
+
+@dataclass
+class Files:
+    """What a checkpoint has to say about its tokenizer.
+
+    Attributes:
+        name: the folder or repository.
+        config: tokenizer_config.json, with the special tokens of special_tokens_map.json.
+        added: added tokens by id, from tokenizer_config.json or added_tokens.json.
+        tokenizer: tokenizer.json, where there is one.
+        vocabulary: the older files by argument name (`vocab_file`, `merges_file`).
+        template: chat template(s).
+        model: the model's config.json.
+    """
+
+    name: str
+    config: dict[str, Any] = field(default_factory=dict)
+    added: dict[int, AddedToken] = field(default_factory=dict)
+    tokenizer: Path | None = None
+    vocabulary: dict[str, Path] = field(default_factory=dict)
+    template: str | dict[str, str] | None = None
+    model: dict[str, Any] = field(default_factory=dict)
+
+
+def read(source: Source, name: str) -> Files:
+    """Find and read the files of a tokenizer.
+
+    Raises:
+        OSError: when there is neither a tokenizer.json nor a vocabulary file.
+    """
+    config = _json(source.find(CONFIG))
+    special = _json(source.find(SPECIAL))
+    tokenizer = source.find(
+        config.get("tokenizer_file") if _plain_name(config.get("tokenizer_file")) else TOKENIZER
+    )
+    files = Files(name, tokenizer=tokenizer, model=_json(source.find("config.json")))
+    if "added_tokens_decoder" in config:
+        recorded = config.pop("added_tokens_decoder") or {}
+        files.added = {int(index): added_token(token) for index, token in recorded.items()}
+        merged = {**special, **config}
+    else:
+        merged = {**config, **special}
+    files.config = {key: revive(value) for key, value in merged.items()}
+    if not files.added:
+        files.added = _older_added(_json(source.find(ADDED)), files.config)
+    if tokenizer is None or source.is_local:
+        files.vocabulary = _vocabulary(source)
+    files.template = _template(source, config.get("chat_template"))
+    if tokenizer is None and not files.vocabulary:
+        wanted = sorted(
+            {name for recipe in RECIPES.values() for names in recipe.files.values() for name in names}
+        )
+        source.get(TOKENIZER)  # raises what this source says of a file that it has not got
+        raise OSError(f"{name} holds no tokenizer: there is neither {TOKENIZER} nor one of {wanted}")
+    return files
+
+
+def _plain_name(name: Any) -> bool:
+    # A configuration may name a file of its own repository and no other.
+    return isinstance(name, str) and name.endswith(".json") and "/" not in name and "\\" not in name
+
+
+def _json(path: Path | None) -> dict[str, Any]:
+    if path is None:
+        return {}
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except json.JSONDecodeError as error:
+        raise ValueError(f"{path} is not valid JSON: {error}") from error
+    if not isinstance(found, dict):
+        raise ValueError(f"{path} must hold a JSON object, but holds a {type(found).__name__}")
+    return found
+
+
+def _vocabulary(source: Source) -> dict[str, Path]:
+    names: dict[str, dict[str, None]] = {}
+    for recipe in RECIPES.values():
+        for argument, candidates in recipe.files.items():
+            names.setdefault(argument, {}).update(dict.fromkeys(candidates))
+    found: dict[str, Path] = {}
+    for argument, candidates in names.items():
+        for candidate in candidates:
+            path = source.find(candidate)
+            if path is not None:
+                found[argument] = path
+                break
+    return found
+
+
+def _older_added(recorded: Mapping[str, int], config: Mapping[str, Any]) -> dict[int, AddedToken]:
+    from tokenizers import AddedToken
+
+    special = {str(config[name]) for name in NAMED if config.get(name)}
+    for name in ADDITIONAL:
+        special.update(str(token) for token in config.get(name) or ())
+    return {
+        index: AddedToken(text, normalized=text not in special, special=text in special)
+        for text, index in recorded.items()
+    }
+
+
+def _template(source: Source, recorded: Any) -> str | dict[str, str] | None:
+    templates: dict[str, str] = {}
+    path = source.find(TEMPLATE)
+    if path is not None:
+        templates["default"] = path.read_text(encoding="utf-8")
+        folder = path.parent / TEMPLATE_FOLDER
+        if folder.is_dir():
+            templates |= {
+                file.stem: file.read_text(encoding="utf-8") for file in sorted(folder.glob("*.jinja"))
+            }
+    if not templates:
+        return template_of(recorded)
+    return templates["default"] if list(templates) == ["default"] else templates
+
+
+def template_of(value: Any) -> str | dict[str, str] | None:
+    """Read a `chat_template` setting: a string, a dictionary by name, or a list of {name, template}."""
+    if isinstance(value, (list, tuple)):
+        return {entry["name"]: entry["template"] for entry in value}
+    if value is None or isinstance(value, (str, dict)):
+        return value
+    raise TypeError(f"chat_template must be a string or templates by name, but is a {type(value).__name__}")
+
+
+def added_token(value: Any) -> AddedToken:
+    """Read an AddedToken as the ecosystem's JSON writes it."""
+    from tokenizers import AddedToken
+
+    if isinstance(value, AddedToken):
+        return value
+    if isinstance(value, str):
+        return AddedToken(value, special=True)
+    if isinstance(value, dict) and isinstance(value.get("content"), str):
+        flags = {key: bool(value[key]) for key in _FLAGS if key in value}
+        return AddedToken(value["content"], **flags)
+    raise TypeError(f"expected an added token (a string or an object with 'content'), but found {value!r}")
+
+
+def revive(value: Any) -> Any:
+    """Turn the AddedTokens inside a JSON value back into objects."""
+    if isinstance(value, dict):
+        if "content" in value and (
+            value.get("__type") == "AddedToken" or set(value) <= {"content", "__type", *_FLAGS}
+        ):
+            return added_token({"special": True, **value})
+        return {key: revive(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [revive(item) for item in value]
+    return value
+
+
+def as_json(token: Token, *, typed: bool) -> Any:
+    """Write a special token as the ecosystem does: a string when nothing about it is unusual."""
+    from tokenizers import AddedToken
+
+    if not isinstance(token, AddedToken):
+        return token
+    flags = {name: getattr(token, name) for name in ("lstrip", "normalized", "rstrip", "single_word")}
+    if not typed:
+        return {"content": token.content, **flags}
+    return {"__type": "AddedToken", "content": token.content, **flags, "special": token.special}
+
+
+def plain_json(value: Any) -> Any:
+    """Write the AddedTokens inside a value as JSON objects."""
+    if isinstance(value, dict):
+        return {key: plain_json(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [plain_json(item) for item in value]
+    return value if isinstance(value, (str, int, float, bool, type(None))) else as_json(value, typed=True)

@@ -1,0 +1,53 @@
+"""Does this tokenizer belong to this model?"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from formers.tokenization.options import LARGEST_LIMIT
+from formers.tokenization.special import NAMED
+
+
+def fits(tokenizer: Any, config: Any) -> list[str]:
+    """Say what does not fit between a tokenizer and a model's configuration.
+
+    Args:
+        tokenizer: a tokenizer.
+        config: the model's configuration (an object with attributes, or a dictionary).
+
+    Returns:
+        One sentence per complaint, each with what to do; empty when they fit.
+    """
+    read = (
+        config.get if isinstance(config, dict) else lambda name, default=None: getattr(config, name, default)
+    )
+    found: list[str] = []
+    size = read("vocab_size", None)
+    if isinstance(size, int) and size > 0 and len(tokenizer) > size:
+        found.append(
+            f"the tokenizer has {len(tokenizer)} tokens, the model has embeddings for {size}: if tokens were added, "
+            "call model.resize_token_embeddings(len(tokenizer)); else load the tokenizer of this very checkpoint"
+        )
+        outside = [
+            f"{name} {getattr(tokenizer, name)!r} ({getattr(tokenizer, name + '_id')})"
+            for name in NAMED
+            if (getattr(tokenizer, name + "_id") or 0) >= size
+        ]
+        if outside:
+            found.append(f"the model has no embedding for {', '.join(outside)}")
+    theirs, ours = read("pad_token_id", None), tokenizer.pad_token_id
+    if isinstance(theirs, int) and ours is not None and theirs != ours and theirs >= 0:
+        found.append(
+            f"the tokenizer pads with {ours} ({tokenizer.pad_token!r}), the model's pad_token_id is {theirs}: set "
+            "model.config.pad_token_id = tokenizer.pad_token_id if that is meant"
+        )
+    from formers.tokenization.tokenizer import limit_of
+
+    as_dict = config if isinstance(config, dict) else config.to_dict()
+    limit = limit_of(as_dict)
+    if limit is not None and limit < tokenizer.model_max_length <= LARGEST_LIMIT:
+        found.append(
+            f"the tokenizer cuts at {tokenizer.model_max_length} tokens, the model takes at most {limit}: set "
+            f"tokenizer.model_max_length = {limit}"
+        )
+    return found
