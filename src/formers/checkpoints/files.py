@@ -1,0 +1,210 @@
+"""Which files hold a model's weights, and their tensors under one roof."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from formers.checkpoints.bin_file import BinFile
+from formers.checkpoints.failures import CheckpointError
+from formers.checkpoints.safetensors_file import SafetensorsFile, file_hash, is_safetensors
+from formers.configs import read_json_object
+from formers.hub import Source
+
+SAFE_NAME = "model.safetensors"
+BIN_NAME = "pytorch_model.bin"
+_OTHER_FRAMEWORKS = ("tf_model.h5", "model.ckpt.index", "flax_model.msgpack")
+
+
+def with_variant(name: str, variant: str | None) -> str:
+    """`model.safetensors` of the variant "fp16" is `model.fp16.safetensors`."""
+    if not variant:
+        return name
+    stem, _, ending = name.rpartition(".")
+    return f"{stem}.{variant}.{ending}"
+
+
+def find_weights(
+    source: Source, *, variant: str | None = None, use_safetensors: bool | None = None
+) -> list[Path]:
+    """Find the weight files of a model: one file, or the shards that an index names.
+
+    Args:
+        source: the folder or repository.
+        variant: the middle of the file name, such as "fp16".
+        use_safetensors: True for safetensors only, False for `.bin` only, None for either (safetensors first).
+
+    Returns:
+        The files. The single file counts before an index beside it.
+
+    Raises:
+        OSError: when there are no weights, or a shard is missing.
+    """
+    bases = [SAFE_NAME, BIN_NAME]
+    if use_safetensors is not None:
+        bases = [SAFE_NAME if use_safetensors else BIN_NAME]
+    tried: list[str] = []
+    for base in bases:
+        single, index = with_variant(base, variant), with_variant(f"{base}.index.json", variant)
+        tried += [single, index]
+        if (path := source.find(single)) is not None:
+            return [path]
+        if (path := source.find(index)) is not None:
+            return source.get_all(shards_of(path))
+    raise OSError(_no_weights(source, tried, variant))
+
+
+def shards_of(index: Path) -> list[str]:
+    """The names of the shards that an index file names.
+
+    Raises:
+        OSError: when the index cannot be read.
+    """
+    table = read_json_object(index).get("weight_map")
+    if not isinstance(table, dict) or not table:
+        raise CheckpointError(f"{index} has no weight_map: it is no index of shards")
+    names = sorted({str(name) for name in table.values()})
+    for name in names:
+        if Path(name).is_absolute() or ".." in Path(name).parts:
+            raise CheckpointError(f"{index} names {name!r}, which lies outside the checkpoint")
+    return names
+
+
+def _no_weights(source: Source, tried: list[str], variant: str | None) -> str:
+    there = source.listing()
+    hint = ""
+    foreign = [name for name in there if name.split("/")[-1] in _OTHER_FRAMEWORKS]
+    weights = [name for name in there if name.endswith((".safetensors", ".bin"))]
+    if foreign and not weights:
+        hint = (
+            f" It has {', '.join(foreign)}: weights of another framework, which have to be converted first."
+        )
+    elif weights:
+        hint = f" It has {', '.join(weights[:8])}: " + (
+            "leave variant out?"
+            if variant
+            else "is variant=... or subfolder=... missing, or use_safetensors wrong?"
+        )
+    return f"{source} has no weights: looked for {', '.join(tried)}.{hint}"
+
+
+class TensorFiles:
+    """The tensors of one or more weight files. Make one with `TensorFiles.of`."""
+
+    def __init__(self, files: Sequence[SafetensorsFile | BinFile]) -> None:
+        self._files = list(files)
+        self._where: dict[str, SafetensorsFile | BinFile] = {}
+        self._alias: dict[str, str] = {}
+        for file in self._files:
+            for name in file.names():
+                if name in self._where:
+                    raise CheckpointError(
+                        f"tensor {name!r} is both in {self._where[name].path} and in {file.path}: "
+                        "the folder mixes two checkpoints. Save or download it again."
+                    )
+                self._where[name] = file
+        for file in self._files:
+            for dropped, kept in file.metadata.items():  # names that share another one's tensor
+                if kept in self._where and dropped not in self._where:
+                    self._alias[dropped] = kept
+
+    @classmethod
+    def of(cls, paths: Iterable[str | Path]) -> TensorFiles:
+        """Open weight files; only their headers are read.
+
+        Raises:
+            CheckpointError: for a damaged file, or two files with the same tensor.
+        """
+        return cls([open_file(Path(path)) for path in paths])
+
+    @property
+    def paths(self) -> list[Path]:
+        """The files."""
+        return [file.path for file in self._files]
+
+    @property
+    def metadata(self) -> dict[str, str]:
+        """The free-text entries of the safetensors headers."""
+        return {key: value for file in self._files for key, value in file.metadata.items()}
+
+    def names(self) -> list[str]:
+        """The names of all tensors."""
+        return [*self._where, *self._alias]
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._where or name in self._alias
+
+    def _find(self, name: str) -> tuple[SafetensorsFile | BinFile, str]:
+        name = self._alias.get(name, name)
+        if name not in self._where:
+            raise KeyError(f"no tensor {name!r} in {', '.join(str(path) for path in self.paths)}")
+        return self._where[name], name
+
+    def shape(self, name: str) -> tuple[int, ...]:
+        """The shape of a tensor, without reading it."""
+        file, name = self._find(name)
+        return file.shape(name)
+
+    def dtype(self, name: str) -> torch.dtype:
+        """The dtype of a tensor, without reading it."""
+        file, name = self._find(name)
+        return file.dtype(name)
+
+    def file_of(self, name: str) -> Path:
+        """The file that holds a tensor."""
+        return self._find(name)[0].path
+
+    def tensor(self, name: str, dtype: torch.dtype | None = None, device: Any = None) -> Tensor:
+        """Return a tensor: on the file's own pages where neither dtype nor device ask for a copy.
+
+        Args:
+            name: its name.
+            dtype: another floating dtype; integer and boolean tensors keep theirs.
+            device: another device than the CPU.
+        """
+        file, name = self._find(name)
+        kept = file.dtype(name)
+        target = dtype if dtype is not None and kept.is_floating_point else kept
+        place = torch.device(device) if device is not None else torch.device("cpu")
+        if target == kept and place.type == "cpu":
+            return file.tensor(name)
+        return file.converted(name, target, place)
+
+    def floating_dtype(self) -> torch.dtype | None:
+        """The floating dtype that most values have; None when there is none."""
+        counts: dict[torch.dtype, int] = {}
+        for name in self._where:
+            kind = self.dtype(name)
+            if kind.is_floating_point:
+                counts[kind] = counts.get(kind, 0) + int(torch.Size(self.shape(name)).numel())
+        return max(counts, key=lambda kind: counts[kind]) if counts else None
+
+    def fingerprint(self) -> str:
+        """A cheap hash of names, dtypes, shapes, offsets and sizes. It does not see the values."""
+        digest = hashlib.sha256()
+        for file in sorted(self._files, key=lambda file: file.path.name):
+            digest.update(f"{file.path.name} {file.size} {file.header_hash}\n".encode())
+        return digest.hexdigest()
+
+    def content_hash(self) -> str:
+        """A hash of every byte of the files (reads them all)."""
+        digest = hashlib.sha256()
+        for file in sorted(self._files, key=lambda file: file.path.name):
+            digest.update(f"{file.path.name} {file_hash(file.path)}\n".encode())
+        return digest.hexdigest()
+
+
+def open_file(path: Path) -> SafetensorsFile | BinFile:
+    """Open one weight file by the format that its name says.
+
+    Raises:
+        OSError: when it does not exist or is damaged.
+    """
+    if not path.is_file():
+        raise OSError(f"there is no weight file {path}")
+    return SafetensorsFile(path) if is_safetensors(path) else BinFile(path)
