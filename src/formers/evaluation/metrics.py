@@ -315,8 +315,8 @@ def _named(function_name: str, key: str, keywords: tuple[str, ...]) -> _Compute:
         found = as_array(predictions, "predictions")
         if found.ndim == 2 and found.shape[1] > 1:
             raise ValueError(
-                f"{key} compares labels with labels, but the predictions have shape {found.shape}: these look "
-                "like logits or probabilities. Take the best label first: predictions.argmax(-1)"
+                f"{key} compares labels with labels, but the predictions have shape {found.shape}: these "
+                "look like logits or probabilities. Take the best label first: predictions.argmax(-1)"
             )
         if len(found.reshape(-1)) != len(truth):
             raise ValueError(f"there are {found.size} predictions for {len(truth)} references")
