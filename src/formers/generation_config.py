@@ -110,6 +110,10 @@ class GenerationConfig:
     Keys that no version declares are kept and written back.
     """
 
+    _given: set[str]
+    _name_or_path: str
+    _commit_hash: str | None
+
     def __init__(self, **kwargs: Any) -> None:
         state = self.__dict__
         state["_given"] = set()
@@ -132,6 +136,10 @@ class GenerationConfig:
             else:
                 self._given.add(name)
         self.__dict__[name] = value
+
+    def __getattr__(self, name: str) -> Any:
+        hint = did_you_mean(name, DEFAULTS)
+        raise AttributeError(f"{type(self).__name__} has no attribute {name!r}{hint}")
 
     def is_set(self, name: str) -> bool:
         """Whether somebody chose this field: a file, a model's config, or the caller."""

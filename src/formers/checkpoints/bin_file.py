@@ -71,6 +71,7 @@ class _Call:
     """The only callables that the pickle can reach. They make records and nothing else."""
 
     __slots__ = ("_make",)
+    _make: Callable[..., Any]
 
     def __init__(self, make: Callable[..., Any]) -> None:
         object.__setattr__(self, "_make", make)
@@ -145,8 +146,8 @@ class _Unpickler(pickle.Unpickler):
             return self._table[module, name]
         except KeyError:
             raise UnsafeCheckpoint(
-                f"{self._path} names {module}.{name}, which is no part of a table of tensors and could run code. "
-                "Nothing was run. If you trust its origin, convert it to safetensors on a machine that you can lose."
+                f"{self._path} names {module}.{name}, which is no part of a table of tensors and could run "
+                "code. Nothing was run. If you trust its origin, convert it to safetensors in a sandbox."
             ) from None
 
     def persistent_load(self, pid: Any) -> _Storage:
@@ -311,7 +312,7 @@ def _open_old(path: Path) -> tuple[Any, dict[str, _Place], bytes]:
         head = [_Unpickler(file, path).load() for _ in range(2)]
         if head != [_MAGIC, _PROTOCOL]:
             raise CheckpointError(
-                f"{path} is neither a safetensors file nor one that torch.save wrote. Download or save it again."
+                f"{path} is neither a safetensors file nor one of torch.save. Download or save it again."
             )
         system = _Unpickler(file, path).load()
         if not isinstance(system, dict) or not system.get("little_endian", True):

@@ -37,7 +37,7 @@ def find_weights(
     Args:
         source: the folder or repository.
         variant: the middle of the file name, such as "fp16".
-        use_safetensors: True for safetensors only, False for `.bin` only, None for either (safetensors first).
+        use_safetensors: True for safetensors only, False for `.bin` only, None for the first there is.
 
     Returns:
         The files. The single file counts before an index beside it.

@@ -298,7 +298,7 @@ def _materialise(
     floating: torch.dtype | None,
     placement: Placement,
 ) -> None:
-    """Give new parameters memory. Floating ones hold NaN until they are initialised, so none can be forgotten."""
+    """Give new parameters memory. They hold NaN until they are initialised, so none is forgotten."""
     for name in names:
         like = wanted[name]
         kind = floating if floating is not None and like.is_floating_point() else like.dtype
@@ -350,8 +350,8 @@ def _refuse_unfilled(model: nn.Module, placement: Placement) -> None:
     empty = [name for name, value in everything if value.is_meta and not placement.offloads(name)]
     if empty:
         raise LoadError(
-            f"these have no values after loading: {_some(empty)}. Buffers that are not saved have to be computed when "
-            "the model is built, outside the meta device."
+            f"these have no values after loading: {_some(empty)}. Buffers that are not saved have to be "
+            "computed when the model is built, outside the meta device."
         )
 
 
@@ -365,13 +365,11 @@ def _say(model: nn.Module, report: LoadReport) -> None:
         )
     if report.unexpected:
         notice(
-            f"{kind}: {len(report.unexpected)} weights of {report.files[0].name} have no place in the model and were "
-            f"not used: {_some(report.unexpected, 6)}."
+            f"{kind}: {len(report.unexpected)} weights of {report.files[0].name} have no place in the model "
+            f"and were not used: {_some(report.unexpected, 6)}."
         )
     if report.untied:
-        notice(
-            f"{kind}: declared tied, but the file holds different values, so kept apart: {_some(report.untied)}."
-        )
+        notice(f"{kind}: declared tied, kept apart because the file has two values: {_some(report.untied)}.")
 
 
 def _some(items: Sequence[str], limit: int = _SHOWN) -> str:

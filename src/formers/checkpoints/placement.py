@@ -83,10 +83,9 @@ class Placement:
         """Write a parameter to disk if that is its place, and return what the model holds of it."""
         if not self.offloads(name):
             return value
-        from accelerate.utils import offload_weight
-
         assert self.folder is not None
-        self.index = offload_weight(value, name, str(self.folder), index=self.index)
+        tools = need("accelerate.utils", "train", "weights on disk")
+        self.index = tools.offload_weight(value, name, str(self.folder), index=self.index)
         return torch.empty_like(value, device="meta")
 
     def finish(self, model: nn.Module) -> None:
@@ -100,13 +99,11 @@ class Placement:
                     if value is not None and value.device != device:
                         module._buffers[name] = value.to(device)
         else:
-            from accelerate import dispatch_model
-            from accelerate.utils import save_offload_index
-
+            accelerate = need("accelerate", "train", "a device_map with more than one device")
             if self.folder is not None and self.index:
-                save_offload_index(self.index, str(self.folder))
+                accelerate.utils.save_offload_index(self.index, str(self.folder))
             names = {name: str(place) if place != "disk" else "disk" for name, place in self.devices.items()}
-            dispatch_model(model, names, offload_dir=str(self.folder) if self.folder else None)
+            accelerate.dispatch_model(model, names, offload_dir=str(self.folder) if self.folder else None)
         model.hf_device_map = dict(self.devices)  # type: ignore[assignment]
 
 
@@ -137,13 +134,10 @@ def _infer(
     model: nn.Module, strategy: str, dtype: torch.dtype | None, max_memory: dict[Any, Any] | None
 ) -> dict[str, Any]:
     """Pack whole layers onto the devices that are there, filling them evenly or in turn."""
-    need("accelerate", "train", f"device_map={strategy!r}")
-    from accelerate import infer_auto_device_map
-    from accelerate.utils import get_balanced_memory
-
+    accelerate = need("accelerate", "train", f"device_map={strategy!r}")
     whole = list(getattr(model, "_no_split_modules", None) or ())
     if strategy != "sequential":
-        max_memory = get_balanced_memory(
+        max_memory = accelerate.utils.get_balanced_memory(
             model,
             max_memory=max_memory,
             no_split_module_classes=whole,

@@ -106,7 +106,7 @@ class SafetensorsFile:
         return torch.frombuffer(self._map, dtype=dtype, count=count, offset=entry.begin).reshape(entry.shape)
 
     def converted(self, name: str, dtype: torch.dtype, device: torch.device | None = None) -> Tensor:
-        """Return a tensor in another dtype or on another device, and let go of the pages that it came from."""
+        """Return a tensor in another dtype or on another device, and let go of the pages it came from."""
         mapped_before = name in self._given
         source = self.tensor(name)
         target = source.to(device=device, dtype=dtype)
@@ -146,8 +146,8 @@ def _read_header(path: Path, size: int) -> tuple[dict[str, Entry], dict[str, str
         length = int.from_bytes(file.read(8), "little")
         if length > min(size - 8, _HEADER_LIMIT):
             raise CheckpointError(
-                f"{path} is truncated or no safetensors file: its header should be {length} bytes long and the whole "
-                f"file has {size}. Download or save it again."
+                f"{path} is truncated or no safetensors file: its header should have {length} bytes, and "
+                f"the whole file has {size}. Download or save it again."
             )
         raw = file.read(length)
     try:
@@ -181,8 +181,8 @@ def _entry(path: Path, name: str, value: Any, start: int) -> Entry:
     wanted = math.prod(shape) * DTYPES[dtype].itemsize
     if end - begin != wanted:
         raise CheckpointError(
-            f"{path}: tensor {name!r} of shape {list(shape)} and dtype {dtype} takes {wanted} bytes, and the header "
-            f"gives it {end - begin}"
+            f"{path}: tensor {name!r} of shape {list(shape)} and dtype {dtype} takes {wanted} bytes, and the "
+            f"header gives it {end - begin}"
         )
     return Entry(dtype, shape, start + begin, start + end)
 

@@ -233,7 +233,7 @@ def _write_values(file: BinaryIO, tensor: Tensor) -> None:
     step = max(1, _PIECE // flat.element_size())
     for start in range(0, flat.numel(), step):
         piece = flat[start : start + step].cpu().view(torch.uint8)
-        file.write(memoryview(piece.numpy()))
+        file.write(piece.numpy().data)
 
 
 # -- how it becomes visible -----------------------------------------------------------------------
@@ -318,7 +318,7 @@ def _clear(files: _Files, written: Iterable[Path], variant: str | None) -> None:
         stem, _, ending = base.rpartition(".")
         shard = re.compile(rf"{re.escape(stem)}-\d{{5,}}-of-\d{{5,}}(\.[0-9a-f]{{8}})?\.{ending}")
         index = with_variant(f"{base.replace(f'.{variant}', '') if variant else base}.index.json", variant)
-        stale += [base, index]
+        stale += [index, base]  # in this order, an index that was not in use never comes into use
         stale += sorted(path.name for path in files.folder.iterdir() if shard.fullmatch(path.name))
     stale += [path.name for path in files.folder.glob(".*.partial") if _abandoned(path.name)]
     for name in stale:

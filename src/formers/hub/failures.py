@@ -34,7 +34,8 @@ def translate(error: Exception, *, what: str, repo_id: str, revision: str, endpo
     status = _status(error)
     if isinstance(error, errors.GatedRepoError):
         return HubError(
-            f"{repo_id} is gated: ask for access at {page}, then log in with `hf auth login` or give token=..."
+            f"{repo_id} is gated: ask for access at {page}, then log in with `hf auth login` "
+            "or give token=..."
         )
     if isinstance(error, errors.RevisionNotFoundError):
         return HubError(
@@ -52,8 +53,9 @@ def translate(error: Exception, *, what: str, repo_id: str, revision: str, endpo
         )
     if is_network_failure(error):
         return Unreachable(
-            f"could not reach {endpoint} for {what} of {repo_id}, and it is not in the cache. Check the name and the "
-            f"internet connection; to work without one, download the model first and set HF_HUB_OFFLINE=1. ({error})"
+            f"could not reach {endpoint} for {what} of {repo_id}, and it is not in the cache. Check the name "
+            "and the internet connection; to work without one, download the model first and set "
+            f"HF_HUB_OFFLINE=1. ({error})"
         )
     if status is not None:
         return HubError(f"{endpoint} answered {status} when asked for {what} of {repo_id}: {error}")
@@ -89,7 +91,7 @@ def not_found(repo_id: str, endpoint: str) -> str:
 def not_cached(repo_id: str, what: str, revision: str, folder: object, why: str) -> str:
     """Say that the network may not be used and the cache does not have it."""
     return (
-        f"{what} of {repo_id} (revision {revision}) is not in the cache {folder}, and the network is not used "
-        f"because {why}. Check the name, or download it once with an internet connection and without that setting "
-        f"(unset HF_HUB_OFFLINE / TRANSFORMERS_OFFLINE, local_files_only=False)."
+        f"{what} of {repo_id} (revision {revision}) is not in the cache {folder}, and the network is not "
+        f"used because {why}. Check the name, or download it once with an internet connection and without "
+        "that setting (unset HF_HUB_OFFLINE and TRANSFORMERS_OFFLINE, local_files_only=False)."
     )

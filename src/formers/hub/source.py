@@ -115,15 +115,15 @@ class Source:
                 f"a model is named by a folder or by a repository id such as 'gpt2', not by {name!r}"
             )
         path = Path(name).expanduser()
-        common = {"subfolder": (subfolder or "").strip("/"), "revision": revision or "main"}
+        subfolder = (subfolder or "").strip("/")
         if path.is_dir():
-            return cls(name, folder=path, **common)
+            return cls(name, folder=path, revision=revision or "main", subfolder=subfolder)
         if path.is_file():
             raise OSError(f"{path} is a file; give the folder that holds it: {str(path.parent)!r}")
         if looks_like_a_path(name):
             raise OSError(
-                f"there is no folder {str(path)!r} (looked in {Path.cwd()}). A repository of the Hub is named "
-                "`name` or `owner/name`."
+                f"there is no folder {str(path)!r} (looked in {Path.cwd()}). A repository of the Hub is "
+                "named `name` or `owner/name`."
             )
         return cls(
             name,
@@ -133,7 +133,8 @@ class Source:
             force_download=force_download,
             repo_type=repo_type or "model",
             proxies=proxies,
-            **common,
+            revision=revision or "main",
+            subfolder=subfolder,
         )
 
     # -- what it is ---------------------------------------------------------------------------
@@ -192,7 +193,8 @@ class Source:
             return None
         why = self._no_network_because()
         if why is not None:
-            return self._without_network(inside, why)
+            self._refuse_without_network(inside, why)
+            return None
         try:
             if inside not in self._remote_names():
                 return None
@@ -200,7 +202,8 @@ class Source:
         except Unreachable as error:
             if commit is None or not self._repo.has(commit):
                 raise
-            return self._without_network(inside, f"{self._endpoint} cannot be reached", error)
+            self._refuse_without_network(inside, f"{self._endpoint} cannot be reached", error)
+            return None
 
     def get(self, filename: str) -> Path:
         """Return the path of a file that must be there.
@@ -282,7 +285,8 @@ class Source:
             )
         return frozenset(self._repo.downloaded(commit))
 
-    def _without_network(self, inside: str, why: str, cause: Exception | None = None) -> None:
+    def _refuse_without_network(self, inside: str, why: str, cause: Exception | None = None) -> None:
+        """Raise unless the file may count as absent: something was downloaded, and no list names it."""
         commit = self.commit
         listed = self._repo.listing(commit) if commit is not None else None
         if commit is None or not self._repo.has(commit) or (listed is not None and inside in listed):
