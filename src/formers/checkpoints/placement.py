@@ -145,5 +145,7 @@ def _infer(
             low_zero=strategy == "balanced_low_0",
         )
     return dict(
-        infer_auto_device_map(model, max_memory=max_memory, no_split_module_classes=whole, dtype=dtype)
+        accelerate.infer_auto_device_map(
+            model, max_memory=max_memory, no_split_module_classes=whole, dtype=dtype
+        )
     )
