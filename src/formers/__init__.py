@@ -91,28 +91,33 @@ def __getattr__(name: str) -> Any:
         value = getattr(importlib.import_module(module), name)
     elif name.startswith("_"):
         raise AttributeError(f"module 'formers' has no attribute {name!r}")
+    elif name[0].islower() and _is_submodule(name):
+        value = importlib.import_module(f"formers.{name}")
     else:
         value = _derived(name)
     globals()[name] = value
     return value
 
 
+def _is_submodule(name: str) -> bool:
+    from importlib.util import find_spec
+
+    return find_spec(f"formers.{name}") is not None
+
+
 def _derived(name: str) -> Any:
     """Find a class that a model family or a tokenizer recipe gives its name to."""
-    from formers import names
-
+    names = importlib.import_module("formers.names")
     found = names.find(name)
     if found is None:
         from formers.notices import did_you_mean
 
-        raise AttributeError(
-            f"module 'formers' has no attribute {name!r}{did_you_mean(name, [*_MODULE_OF, *names.known()])}"
-        )
+        near = did_you_mean(name, [*_MODULE_OF, *names.known()]) if name[0].isupper() else ""
+        raise AttributeError(f"module 'formers' has no attribute {name!r}{near}")
     module, attribute = found
     return getattr(importlib.import_module(module), attribute)
 
 
 def __dir__() -> list[str]:
-    from formers import names
-
+    names = importlib.import_module("formers.names")
     return sorted({*globals(), *_MODULE_OF, *names.known()})

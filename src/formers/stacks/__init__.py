@@ -1,0 +1,1 @@
+"""Blocks piled up from a Spec, and the base of all models."""

@@ -1,0 +1,225 @@
+"""Auto classes: look a checkpoint's config up in the registry and take the fitting class."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, ClassVar
+
+from formers.configs import PretrainedConfig
+from formers.models.registry import families, family_of
+from formers.models.table import FAMILIES
+from formers.notices import did_you_mean
+from formers.stacks.family import Family
+from formers.stacks.model import PreTrainedModel
+from formers.tasks.classes import class_of, endings
+from formers.tasks.classes import find as _find
+
+
+def __getattr__(name: str) -> Any:
+    found = None if name.startswith("_") else _find(name)
+    if found is None:
+        raise AttributeError(
+            f"module 'formers' has no attribute {name!r}{did_you_mean(name, [*derived_names(), *globals()])}"
+        )
+    return found
+
+
+def derived_names() -> Iterator[str]:
+    """Names of all classes that families give rise to."""
+    for family in families():
+        yield family.config.__name__
+        for ending in endings(family):
+            yield family.class_name(ending)
+
+
+def _config_of(name: Any, options: dict[str, Any]) -> tuple[PretrainedConfig, dict[str, Any]]:
+    """The config of a checkpoint, and the keywords that were not for finding it."""
+    from formers.hub import split_hub_keywords
+
+    hub, rest = split_hub_keywords(options)
+    return AutoConfig.from_pretrained(name, **hub), rest
+
+
+class AutoConfig:
+    """The config class that a checkpoint's `model_type` asks for."""
+
+    def __init__(self) -> None:
+        raise OSError("AutoConfig is used through AutoConfig.from_pretrained(name)")
+
+    @staticmethod
+    def from_pretrained(pretrained_model_name_or_path: Any, **options: Any) -> Any:
+        """Load the config of a folder or a Hub id.
+
+        Args:
+            pretrained_model_name_or_path: folder, `owner/name`, or a `hub.Source`.
+            options: Hub keywords, `return_unused_kwargs`, and config fields to set.
+
+        Raises:
+            OSError: when there is no config.
+            ValueError: for a model type that is not available.
+        """
+        from formers.hub import split_hub_keywords
+
+        options.pop("trust_remote_code", None)
+        hub, _ = split_hub_keywords(dict(options))
+        values, _ = PretrainedConfig.get_config_dict(pretrained_model_name_or_path, **hub)
+        model_type = values.get("model_type")
+        if model_type is None:
+            raise ValueError(
+                f"config.json of {pretrained_model_name_or_path} has no `model_type`, so its architecture is "
+                f"unknown; add one, or use a config class directly"
+            )
+        config_class = _own_configs.get(model_type) or family_of(model_type).config
+        return config_class.from_pretrained(pretrained_model_name_or_path, **options)
+
+    @staticmethod
+    def for_model(model_type: str, **values: Any) -> PretrainedConfig:
+        """A fresh config of that type."""
+        return family_of(model_type).config(**values)
+
+    @staticmethod
+    def register(model_type: str, config: type[PretrainedConfig], exist_ok: bool = False) -> None:
+        """Make a config class of one's own known; its models follow with `AutoModel.register`."""
+        if model_type in FAMILIES and not exist_ok:
+            raise ValueError(f"model type {model_type!r} exists already")
+        _own_configs[model_type] = config
+
+
+_own_configs: dict[str, type[PretrainedConfig]] = {}
+_own_models: dict[tuple[type[PretrainedConfig], str], type[PreTrainedModel]] = {}
+
+
+class _AutoModel:
+    """Base of the Auto model classes; each names the head that it takes."""
+
+    tasks: ClassVar[tuple[str, ...]] = ()
+
+    def __init__(self) -> None:
+        name = type(self).__name__
+        raise OSError(f"{name} is used through {name}.from_pretrained(name) or {name}.from_config(config)")
+
+    @classmethod
+    def from_pretrained(cls, pretrained_model_name_or_path: Any, *args: Any, **options: Any) -> Any:
+        """Load a checkpoint with this head; keywords as `PreTrainedModel.from_pretrained` takes them.
+
+        Raises:
+            OSError: when there is no such checkpoint.
+            ValueError: when its family has no such head.
+        """
+        config = options.pop("config", None)
+        if not isinstance(config, PretrainedConfig):
+            config, _ = _config_of(config or pretrained_model_name_or_path, options)
+        model_class = cls._class_for(config)
+        return model_class.from_pretrained(pretrained_model_name_or_path, *args, config=config, **options)
+
+    @classmethod
+    def from_config(cls, config: PretrainedConfig, **options: Any) -> PreTrainedModel:
+        """A model with this head and random weights."""
+        options.pop("trust_remote_code", None)
+        return cls._class_for(config)._from_config(config, **options)
+
+    @classmethod
+    def register(
+        cls, config_class: type[PretrainedConfig], model_class: type[PreTrainedModel], exist_ok: bool = False
+    ) -> None:
+        """Make a model class of one's own the answer for a config class."""
+        key = (config_class, cls.__name__)
+        if key in _own_models and not exist_ok:
+            raise ValueError(f"{cls.__name__} has a class for {config_class.__name__} already")
+        _own_models[key] = model_class
+
+    @classmethod
+    def _class_for(cls, config: PretrainedConfig) -> type[PreTrainedModel]:
+        own = _own_models.get((type(config), cls.__name__))
+        if own is not None:
+            return own
+        family = family_of(config.model_type)
+        ending = cls._ending(family, config)
+        if ending is None:
+            has = ", ".join(family.class_name(e) for e in endings(family) if e != "PreTrainedModel")
+            raise ValueError(f"{family.name} has no class for {cls.__name__}; it has {has}")
+        return class_of(family, ending)
+
+    @classmethod
+    def _ending(cls, family: Family, config: PretrainedConfig) -> str | None:
+        for task in cls.tasks:
+            for ending, head in family.heads.items():
+                if head.task == task:
+                    return ending
+        return None
+
+
+class AutoModel(_AutoModel):
+    """The base model, without a head."""
+
+    @classmethod
+    def _ending(cls, family: Family, config: PretrainedConfig) -> str | None:
+        return "Model"
+
+
+class AutoModelForPreTraining(_AutoModel):
+    """The model as it was pre-trained."""
+
+    tasks = ("pretraining", "seq2seq_lm", "masked_lm", "causal_lm")
+
+
+class AutoModelForMaskedLM(_AutoModel):
+    """Predict hidden words."""
+
+    tasks = ("masked_lm", "seq2seq_lm")
+
+
+class AutoModelForCausalLM(_AutoModel):
+    """Predict the next word."""
+
+    tasks = ("causal_lm",)
+
+
+class AutoModelForSeq2SeqLM(_AutoModel):
+    """Turn one text into another."""
+
+    tasks = ("seq2seq_lm",)
+
+
+class AutoModelForSequenceClassification(_AutoModel):
+    """Label a whole sequence."""
+
+    tasks = ("sequence_classification",)
+
+
+class AutoModelForTokenClassification(_AutoModel):
+    """Label every token."""
+
+    tasks = ("token_classification",)
+
+
+class AutoModelForQuestionAnswering(_AutoModel):
+    """Find the span that answers a question."""
+
+    tasks = ("question_answering",)
+
+
+class AutoModelForMultipleChoice(_AutoModel):
+    """Choose among continuations."""
+
+    tasks = ("multiple_choice",)
+
+
+class AutoModelForNextSentencePrediction(_AutoModel):
+    """Judge whether a sentence follows another."""
+
+    tasks = ("next_sentence_prediction",)
+
+
+class AutoTokenizer:
+    """The tokenizer that lies beside a checkpoint."""
+
+    def __init__(self) -> None:
+        raise OSError("AutoTokenizer is used through AutoTokenizer.from_pretrained(name)")
+
+    @staticmethod
+    def from_pretrained(pretrained_model_name_or_path: Any, *inputs: Any, **options: Any) -> Any:
+        """Load the tokenizer of a folder or a Hub id; keywords as the tokenizer takes them."""
+        from formers.tokenization import load
+
+        return load(pretrained_model_name_or_path, *inputs, **options)

@@ -1,0 +1,131 @@
+"""GPT-2 (Radford et al. 2019): pre-norm decoder, learned positions, fused projections stored transposed."""
+
+from __future__ import annotations
+
+from formers.configs import PretrainedConfig
+from formers.models.registry import register
+from formers.nn import spec
+from formers.nn.heads import Head
+from formers.nn.masks import Causal
+from formers.stacks.family import Family
+
+
+class GPT2Config(PretrainedConfig):
+    """Configuration of GPT-2."""
+
+    model_type = "gpt2"
+    attribute_map = {
+        "hidden_size": "n_embd",
+        "max_position_embeddings": "n_positions",
+        "num_attention_heads": "n_head",
+        "num_hidden_layers": "n_layer",
+    }
+    vocab_size: int = 50257
+    n_positions: int = 1024
+    n_embd: int = 768
+    n_layer: int = 12
+    n_head: int = 12
+    n_inner: int | None = None
+    activation_function: str = "gelu_new"
+    resid_pdrop: float = 0.1
+    embd_pdrop: float = 0.1
+    attn_pdrop: float = 0.1
+    layer_norm_epsilon: float = 1e-5
+    initializer_range: float = 0.02
+    summary_type: str = "cls_index"
+    summary_use_proj: bool = True
+    summary_activation: str | None = None
+    summary_proj_to_labels: bool = True
+    summary_first_dropout: float = 0.1
+    scale_attn_weights: bool = True
+    use_cache: bool = True
+    bos_token_id: int | None = 50256
+    eos_token_id: int | list[int] | None = 50256
+    pad_token_id: int | None = None
+    scale_attn_by_inverse_layer_idx: bool = False
+    reorder_and_upcast_attn: bool = False
+    add_cross_attention: bool = False
+    tie_word_embeddings: bool = True
+
+
+NAMES = spec.Names(
+    layers="h",
+    layer={
+        "attention_norm": "ln_1",
+        "qkv": "attn.c_attn",
+        "o": "attn.c_proj",
+        "feedforward_norm": "ln_2",
+        "up": "mlp.c_fc",
+        "down": "mlp.c_proj",
+    },
+    embeddings={"token": "wte", "position": "wpe"},
+    stack={"final_norm": "ln_f"},
+)
+
+
+def layer(c: GPT2Config, i: int) -> spec.Layer:
+    """Layer `i`; some configs divide its scores by i + 1."""
+    heads = spec.Heads.split(c.n_embd, c.n_head)
+    scale = heads.width**-0.5 if c.scale_attn_weights else 1.0
+    return spec.Layer(
+        spec.Attention(
+            heads,
+            mask=Causal(),
+            dropout=c.attn_pdrop,
+            scale=scale / (i + 1) if c.scale_attn_by_inverse_layer_idx else scale,
+            fused=True,
+            linear="conv1d",
+        ),
+        spec.FeedForward(c.n_inner or 4 * c.n_embd, c.activation_function, linear="conv1d"),
+        spec.Norm("layer", c.layer_norm_epsilon),
+        order="pre",
+        dropout=c.resid_pdrop,
+    )
+
+
+def stack(c: GPT2Config) -> spec.Stack:
+    """The decoder."""
+    if c.add_cross_attention:
+        raise ValueError("GPT-2 with cross attention (add_cross_attention=True) is not available")
+    residual = c.initializer_range / (2 * c.n_layer) ** 0.5
+    return spec.Stack(
+        embeddings=spec.Embeddings(
+            c.vocab_size,
+            c.n_embd,
+            positions=spec.LearnedPositions(c.n_positions),
+            share_types=True,
+            dropout=c.embd_pdrop,
+        ),
+        layers=tuple(layer(c, i) for i in range(c.n_layer)),
+        names=NAMES,
+        width=c.n_embd,
+        final_norm=spec.Norm("layer", c.layer_norm_epsilon),
+        initial_std=c.initializer_range,
+        init={"c_proj.weight": residual},
+    )
+
+
+GPT2 = register(
+    Family(
+        model_type="gpt2",
+        name="GPT2",
+        config=GPT2Config,
+        base="transformer",
+        stack=stack,
+        heads={
+            "LMHeadModel": Head("causal_lm", {"out": "lm_head"}, tied=True, bias=False),
+            "ForSequenceClassification": Head(
+                "sequence_classification", {"out": "score"}, pool="last", bias=False
+            ),
+            "ForTokenClassification": Head(
+                "token_classification",
+                {"out": "classifier"},
+                dropout=("classifier_dropout", "hidden_dropout"),
+                default_dropout=0.1,
+            ),
+            "ForQuestionAnswering": Head("question_answering", {"out": "qa_outputs"}),
+        },
+        # causal masks that older versions stored as buffers
+        ignored=(r".*attn\.(bias|masked_bias)",),
+    )
+)

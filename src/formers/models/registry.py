@@ -1,0 +1,48 @@
+"""Registering is enrolling: classes, Auto tables, names and parity tests are derived from this registry."""
+
+from __future__ import annotations
+
+import importlib
+
+from formers.models.table import FAMILIES
+from formers.notices import did_you_mean
+from formers.stacks.family import Family
+
+_registered: dict[str, Family] = {}
+
+
+def register(family: Family) -> Family:
+    """Enrol a family.
+
+    Raises:
+        ValueError: when the model type is taken by another family, or its config disagrees.
+    """
+    held = _registered.get(family.model_type)
+    if held is not None and held.config is not family.config:
+        raise ValueError(f"model type {family.model_type!r} is registered already, by {held.config.__name__}")
+    if family.config.model_type != family.model_type:
+        raise ValueError(f"{family.config.__name__} says model_type {family.config.model_type!r}")
+    _registered[family.model_type] = family
+    return family
+
+
+def family_of(model_type: str) -> Family:
+    """The family of a `model_type`.
+
+    Raises:
+        ValueError: for an unknown one, with the nearest known.
+    """
+    if model_type not in _registered and model_type in FAMILIES:
+        importlib.import_module(f"formers.models.{FAMILIES[model_type][0]}")
+    if model_type not in _registered:
+        known = sorted({*FAMILIES, *_registered})
+        raise ValueError(
+            f"model type {model_type!r} is not available{did_you_mean(model_type, known)}; "
+            f"available: {', '.join(known)}"
+        )
+    return _registered[model_type]
+
+
+def families() -> list[Family]:
+    """All families, in order of their names."""
+    return [family_of(model_type) for model_type in sorted({*FAMILIES, *_registered})]

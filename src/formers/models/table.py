@@ -1,0 +1,14 @@
+"""The families that exist: where each is registered. Plain data, so that names cost no import."""
+
+from __future__ import annotations
+
+# model_type -> (module under formers.models, how class names begin)
+FAMILIES: dict[str, tuple[str, str]] = {
+    "bert": ("bert", "Bert"),
+    "camembert": ("roberta", "Camembert"),
+    "distilbert": ("distilbert", "DistilBert"),
+    "gpt2": ("gpt2", "GPT2"),
+    "llama": ("llama", "Llama"),
+    "roberta": ("roberta", "Roberta"),
+    "xlm-roberta": ("roberta", "XLMRoberta"),
+}

@@ -1,0 +1,174 @@
+"""Attention backends: one function each, from q, k, v and a mask value to the mixed values.
+
+A backend honours every mask, bias and option that it is given, or raises `Unsupported`; none ignores
+one. `eager` is the reference for the others.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from formers.nn.masks import Causal, Full, Mask, materialise
+
+
+class Unsupported(ValueError):
+    """The backend cannot do what was asked of it."""
+
+
+@dataclass(frozen=True, eq=False)
+class Scores:
+    """What shapes the scores of one call.
+
+    Attributes:
+        mask: which keys are seen.
+        query: positions of the queries, [T], int64.
+        key: positions of the keys, [S], int64.
+        bias: added to the scaled scores, broadcasting to [B, H, T, S]; None for none.
+        scale: factor on the raw scores; 1/sqrt(D) when None.
+        dropout: probability of dropping a weight; 0 outside training.
+        softcap: scores become c * tanh(scores / c) before bias and mask.
+        sinks: [H], one extra logit per head that takes weight and gives no value.
+    """
+
+    mask: Mask
+    query: Tensor
+    key: Tensor
+    bias: Tensor | None = None
+    scale: float | None = None
+    dropout: float = 0.0
+    softcap: float | None = None
+    sinks: Tensor | None = None
+
+
+def eager(q: Tensor, k: Tensor, v: Tensor, scores: Scores) -> tuple[Tensor, Tensor]:
+    """Attention written out (Vaswani et al. 2017, arXiv:1706.03762, section 3.2).
+
+    The softmax runs in float32 at least. A query that sees no key gives zeros.
+
+    Args:
+        q: [B, H, T, D].
+        k: [B, G, S, D].
+        v: [B, G, S, D].
+        scores: mask, bias and options.
+
+    Returns:
+        Mixed values [B, H, T, D] and weights [B, H, T, S], in the dtype of `q`.
+    """
+    k, v = _spread(k, q.shape[1]), _spread(v, q.shape[1])  # [B, H, S, D]
+    logits = q @ k.transpose(-1, -2) * _scale(q, scores)  # [B, H, T, S]
+    if scores.softcap is not None:
+        logits = torch.tanh(logits / scores.softcap) * scores.softcap
+    if scores.bias is not None:
+        logits = logits + scores.bias
+    seen = materialise(scores.mask, q.shape[0], scores.query, scores.key)
+    if seen is not None:
+        logits = logits.masked_fill(~seen, float("-inf"))
+    weights = _softmax(logits, scores.sinks, seen).to(q.dtype)
+    dropped = F.dropout(weights, scores.dropout) if scores.dropout else weights
+    return dropped @ v, weights
+
+
+def _softmax(logits: Tensor, sinks: Tensor | None, seen: Tensor | None) -> Tensor:
+    wide = logits if logits.dtype == torch.float64 else logits.float()
+    if sinks is None:
+        weights = wide.softmax(-1)
+    else:
+        extra = sinks.to(wide.dtype)[None, :, None, None].expand(*wide.shape[:-1], 1)  # [B, H, T, 1]
+        weights = torch.cat((wide, extra), dim=-1).softmax(-1)[..., :-1]  # [B, H, T, S]
+    return weights if seen is None else weights.masked_fill(~seen.any(-1, keepdim=True), 0.0)
+
+
+def sdpa(q: Tensor, k: Tensor, v: Tensor, scores: Scores) -> tuple[Tensor, None]:
+    """Attention through torch's fused kernels; shapes as in `eager`, no weights."""
+    if scores.softcap is not None or scores.sinks is not None:
+        raise Unsupported("sdpa has no soft cap and no sinks; use attn_implementation='eager'")
+    grouped = k.shape[1] != q.shape[1]
+    if isinstance(scores.mask, Full) and scores.bias is None:
+        mask, causal = None, False
+    elif _plain_causal(scores):
+        mask, causal = None, True
+    else:
+        mask, causal = _combined(q, scores), False
+    mixed = F.scaled_dot_product_attention(
+        q, k, v, mask, scores.dropout, causal, scale=scores.scale, enable_gqa=grouped
+    )
+    return mixed, None
+
+
+def _plain_causal(scores: Scores) -> bool:
+    """Whether torch's own causal flag says the same: same positions on both sides, no window, no bias."""
+    mask = scores.mask
+    if not isinstance(mask, Causal) or mask.window is not None or scores.bias is not None:
+        return False
+    return scores.query is scores.key
+
+
+def _combined(q: Tensor, scores: Scores) -> Tensor | None:
+    seen = materialise(scores.mask, q.shape[0], scores.query, scores.key)
+    if scores.bias is None:
+        return seen
+    bias = scores.bias.to(q.dtype)
+    return bias if seen is None else bias.masked_fill(~seen, float("-inf"))
+
+
+def flex(q: Tensor, k: Tensor, v: Tensor, scores: Scores) -> tuple[Tensor, None]:
+    """Attention through torch's flex_attention; shapes as in `eager`, no weights."""
+    from torch.nn.attention.flex_attention import flex_attention
+
+    if scores.dropout:
+        raise Unsupported("flex_attention has no dropout; use attn_implementation='sdpa' in training")
+    if scores.sinks is not None:
+        raise Unsupported("the flex backend has no sinks; use attn_implementation='eager'")
+    mask, bias, cap = scores.mask, scores.bias, scores.softcap
+    if bias is not None:
+        bias = bias.expand(q.shape[0], q.shape[1], q.shape[2], k.shape[2])  # [B, H, T, S]
+
+    def shape_score(score: Tensor, b: Tensor, h: Tensor, t: Tensor, s: Tensor) -> Tensor:
+        if cap is not None:
+            score = torch.tanh(score / cap) * cap
+        if bias is not None:
+            score = score + bias[b, h, t, s]
+        if isinstance(mask, Full):
+            return score
+        seen = mask.allowed(b, scores.query[t], scores.key[s])
+        return torch.where(seen, score, float("-inf"))
+
+    grouped = k.shape[1] != q.shape[1]
+    mixed = flex_attention(q, k, v, score_mod=shape_score, scale=scores.scale, enable_gqa=grouped)
+    assert isinstance(mixed, Tensor)
+    return mixed, None
+
+
+Backend = Callable[[Tensor, Tensor, Tensor, Scores], "tuple[Tensor, Tensor | None]"]
+
+BACKENDS: dict[str, Backend] = {"eager": eager, "sdpa": sdpa, "flex_attention": flex}
+
+
+def backend(name: str) -> Backend:
+    """The backend of that name.
+
+    Raises:
+        ValueError: for a name that is not available, naming those that are.
+    """
+    if name not in BACKENDS:
+        raise ValueError(f"attn_implementation={name!r} is not available; choose one of {sorted(BACKENDS)}")
+    return BACKENDS[name]
+
+
+def _scale(q: Tensor, scores: Scores) -> float:
+    return scores.scale if scores.scale is not None else 1.0 / math.sqrt(q.shape[-1])
+
+
+def _spread(x: Tensor, heads: int) -> Tensor:
+    """[B, G, S, D] -> [B, H, S, D], each key/value head serving its share of query heads."""
+    batch, groups, length, width = x.shape
+    if groups == heads:
+        return x
+    x = x[:, :, None].expand(batch, groups, heads // groups, length, width)  # [B, G, H/G, S, D]
+    return x.reshape(batch, heads, length, width)

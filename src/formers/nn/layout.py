@@ -1,0 +1,103 @@
+"""Tokens laid end to end: which rows of an [N, E] matrix are which sequence.
+
+Encoders compute on real tokens only. Sequences are ordered so that equal lengths stand together; each
+run of equal lengths is a `Span`, a plain [count, length] view of the rows, and needs no mask.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Span:
+    """Rows `start` to `start + count * length`: `count` sequences of `length` tokens each."""
+
+    start: int
+    count: int
+    length: int
+
+    @property
+    def stop(self) -> int:
+        """One past the last row."""
+        return self.start + self.count * self.length
+
+
+@dataclass(frozen=True, eq=False)
+class Layout:
+    """The padded shape [batch, length] that callers see, and the rows that are computed.
+
+    Attributes:
+        batch: B.
+        length: T.
+        spans: runs of sequences of one length.
+        index: [N], place of every row in the flattened [B * T]; None when nothing is left out.
+        order: [sequences], batch row of each sequence in span order; None when dense.
+    """
+
+    batch: int
+    length: int
+    spans: tuple[Span, ...]
+    index: Tensor | None = None
+    order: Tensor | None = None
+
+    @classmethod
+    def dense(cls, batch: int, length: int) -> Layout:
+        """Every place is computed, padding included."""
+        return cls(batch, length, (Span(0, batch, length),))
+
+    @classmethod
+    def of(cls, real: Tensor) -> Layout:
+        """Leave padding out. `real` is [B, T], bool, true at real tokens, anywhere in the row."""
+        batch, length = real.shape
+        lengths = real.sum(1)  # [B]
+        order = torch.argsort(lengths, stable=True)
+        order = order[lengths[order] > 0]
+        sequence, column = real[order].nonzero(as_tuple=True)  # [N] each
+        index = order[sequence] * length + column
+        return cls(batch, length, _runs(lengths[order].tolist()), index, order)
+
+    @property
+    def rows(self) -> int:
+        """N, the number of tokens that are computed."""
+        return self.spans[-1].stop if self.spans else 0
+
+    def pack(self, padded: Tensor) -> Tensor:
+        """[B, T, ...] -> [N, ...]."""
+        flat = padded.reshape(self.batch * self.length, *padded.shape[2:])  # [B * T, ...]
+        return flat if self.index is None else flat.index_select(0, self.index)
+
+    def unpack(self, rows: Tensor) -> Tensor:
+        """[N, ...] -> [B, T, ...], zeros where there is padding."""
+        if self.index is not None:
+            empty = rows.new_zeros(self.batch * self.length, *rows.shape[1:])
+            rows = empty.index_copy(0, self.index, rows)  # [B * T, ...]
+        return rows.reshape(self.batch, self.length, *rows.shape[1:])
+
+    def first(self, rows: Tensor) -> Tensor:
+        """The first token of every batch row: [N, E] -> [B, E]. Zeros for a row of padding alone.
+
+        With padding on the left this is the first real token.
+        """
+        if self.index is None:
+            return rows.view(self.batch, self.length, -1)[:, 0]
+        starts = [row for span in self.spans for row in range(span.start, span.stop, span.length)]
+        found = rows[torch.tensor(starts, device=rows.device, dtype=torch.long)]  # [sequences, E]
+        assert self.order is not None
+        return rows.new_zeros(self.batch, rows.shape[-1]).index_copy(0, self.order, found)
+
+
+def _runs(lengths: list[int]) -> tuple[Span, ...]:
+    spans: list[Span] = []
+    start = 0
+    at = 0
+    while at < len(lengths):
+        end = at
+        while end < len(lengths) and lengths[end] == lengths[at]:
+            end += 1
+        spans.append(Span(start, end - at, lengths[at]))
+        start, at = spans[-1].stop, end
+    return tuple(spans)

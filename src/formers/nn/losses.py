@@ -1,0 +1,104 @@
+"""Losses of the task heads. Each can be normalised by the item count of a whole accumulation window."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+
+def cross_entropy(logits: Tensor, labels: Tensor, items: Any = None, ignore: int = -100) -> Tensor:
+    """Mean cross entropy, computed in float32.
+
+    Args:
+        logits: [..., C].
+        labels: [...], int64; `ignore` marks places without a label.
+        items: divisor in place of the number of labels here (gradient accumulation); None for the mean.
+        ignore: the label that is left out.
+
+    Returns:
+        Scalar, float32.
+    """
+    flat, target = logits.reshape(-1, logits.shape[-1]).float(), labels.reshape(-1).to(logits.device)
+    if items is None:
+        return F.cross_entropy(flat, target, ignore_index=ignore)
+    total = F.cross_entropy(flat, target, ignore_index=ignore, reduction="sum")
+    mean: Tensor = total / _count(items, total)
+    return mean
+
+
+def next_token(logits: Tensor, labels: Tensor, items: Any = None) -> Tensor:
+    """Cross entropy of each token given the ones before it. `logits` [B, T, V], `labels` [B, T]."""
+    return cross_entropy(logits[:, :-1], labels[:, 1:], items)
+
+
+def classification(
+    logits: Tensor, labels: Tensor, problem: str | None, num_labels: int, items: Any = None
+) -> tuple[Tensor, str]:
+    """Loss of a sequence classifier, by problem type.
+
+    Args:
+        logits: [B, C].
+        labels: [B] int64 (single label), [B] or [B, C] float (regression), [B, C] float (multi-label).
+        problem: "regression", "single_label_classification", "multi_label_classification", or None to
+            decide from the labels as the ecosystem does.
+        num_labels: C.
+        items: divisor in place of the number of examples here.
+
+    Returns:
+        Scalar loss, and the problem type that was used.
+
+    Raises:
+        ValueError: for an unknown problem type, or labels whose shape does not fit it.
+    """
+    labels = labels.to(logits.device)
+    if problem is None:
+        whole = labels.dtype in (torch.long, torch.int)
+        problem = (
+            "regression" if num_labels == 1 else f"{'single' if whole else 'multi'}_label_classification"
+        )
+    if problem == "single_label_classification":
+        return cross_entropy(logits, labels.long(), items), problem
+    if problem == "regression":
+        pair = (
+            logits.reshape(-1) if num_labels == 1 else logits,
+            labels.reshape(-1) if num_labels == 1 else labels,
+        )
+        return _mean(F.mse_loss(pair[0], pair[1].to(logits.dtype), reduction="none"), items), problem
+    if problem == "multi_label_classification":
+        if labels.shape != logits.shape:
+            raise ValueError(
+                f"multi-label classification takes one 0/1 label per class, {list(logits.shape)}, "
+                f"but the labels have shape {list(labels.shape)}"
+            )
+        loss = F.binary_cross_entropy_with_logits(logits, labels.to(logits.dtype), reduction="none")
+        return _mean(loss, items), problem
+    raise ValueError(
+        f"problem_type must be 'regression', 'single_label_classification' or 'multi_label_classification', "
+        f"but is {problem!r}"
+    )
+
+
+def span(start: Tensor, end: Tensor, start_at: Tensor, end_at: Tensor, items: Any = None) -> Tensor:
+    """Mean of the losses of the first and the last token. `start`, `end` [B, T]; targets [B] or [B, 1].
+
+    Targets outside the sequence are left out.
+    """
+    length = start.shape[1]
+    targets = [t.reshape(-1).clamp(0, length).to(start.device) for t in (start_at, end_at)]
+    losses = [cross_entropy(x, t, items, ignore=length) for x, t in zip((start, end), targets, strict=True)]
+    return (losses[0] + losses[1]) / 2
+
+
+def _mean(values: Tensor, items: Any) -> Tensor:
+    if items is None:
+        return values.mean()
+    # an item is an example: the classes of one example still share one weight
+    mean: Tensor = values.reshape(values.shape[0], -1).mean(1).sum() / _count(items, values)
+    return mean
+
+
+def _count(items: Any, like: Tensor) -> Any:
+    return items.to(like.device) if isinstance(items, Tensor) else items

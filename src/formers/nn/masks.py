@@ -1,0 +1,178 @@
+"""Masks as values: each is defined by a predicate over positions, and backends translate it.
+
+A mask says which keys a query may see. The window of a causal mask is the number of keys seen, the
+query's own included (`k > q - window`); the window of a two-sided one is the reach on each side
+(`|q - k| <= reach`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Mask:
+    """Base of all masks: `allowed` is the definition, everything else is derived from it."""
+
+    def allowed(self, row: Tensor, query: Tensor, key: Tensor) -> Tensor:
+        """Whether `query` may see `key` in batch row `row`; positions broadcast, the result is bool."""
+        raise NotImplementedError(f"{type(self).__name__} states no predicate")
+
+    @property
+    def per_row(self) -> bool:
+        """Whether batch rows differ, so that the materialised mask needs a batch axis."""
+        return False
+
+    def __and__(self, other: Mask) -> Mask:
+        if isinstance(self, Full):
+            return other
+        return self if isinstance(other, Full) else Both(self, other)
+
+
+@dataclass(frozen=True)
+class Full(Mask):
+    """Every query sees every key."""
+
+    def allowed(self, row: Tensor, query: Tensor, key: Tensor) -> Tensor:
+        """Always true."""
+        return (query == query) & (key == key)
+
+
+@dataclass(frozen=True)
+class Causal(Mask):
+    """A query sees the keys at and before its own position, `window` of them at most."""
+
+    window: int | None = None
+
+    def allowed(self, row: Tensor, query: Tensor, key: Tensor) -> Tensor:
+        """`key <= query`, and `key > query - window`."""
+        past = key <= query
+        return past if self.window is None else past & (key > query - self.window)
+
+
+@dataclass(frozen=True)
+class Window(Mask):
+    """A query sees the keys at most `reach` positions away, on both sides."""
+
+    reach: int
+
+    def allowed(self, row: Tensor, query: Tensor, key: Tensor) -> Tensor:
+        """`|query - key| <= reach`."""
+        return (query - key).abs() <= self.reach
+
+
+@dataclass(frozen=True)
+class Chunk(Mask):
+    """A query sees the keys of its own chunk of `size` positions."""
+
+    size: int
+
+    def allowed(self, row: Tensor, query: Tensor, key: Tensor) -> Tensor:
+        """Both positions fall into the same chunk."""
+        return query // self.size == key // self.size
+
+
+@dataclass(frozen=True, eq=False)
+class Prefix(Mask):
+    """The first `lengths[row]` positions see each other; the rest is causal. `lengths` is [B]."""
+
+    lengths: Tensor
+
+    @property
+    def per_row(self) -> bool:
+        """Rows have prefixes of their own."""
+        return True
+
+    def allowed(self, row: Tensor, query: Tensor, key: Tensor) -> Tensor:
+        """`key <= query` or `key < lengths[row]`."""
+        return (key <= query) | (key < self.lengths[row])
+
+
+@dataclass(frozen=True, eq=False)
+class Padding(Mask):
+    """Only keys that hold a real token are seen. `real` is [B, S], bool, indexed by key position."""
+
+    real: Tensor
+
+    @property
+    def per_row(self) -> bool:
+        """Rows are padded differently."""
+        return True
+
+    def allowed(self, row: Tensor, query: Tensor, key: Tensor) -> Tensor:
+        """`real[row, key]`."""
+        return self.real[row, key] & (query == query)
+
+
+@dataclass(frozen=True, eq=False)
+class Segments(Mask):
+    """Packed sequences: a query sees the keys of its own segment. `ids` is [B, S]."""
+
+    ids: Tensor
+
+    @property
+    def per_row(self) -> bool:
+        """Rows are packed differently."""
+        return True
+
+    def allowed(self, row: Tensor, query: Tensor, key: Tensor) -> Tensor:
+        """Both positions carry the same segment id."""
+        return self.ids[row, query] == self.ids[row, key]
+
+
+@dataclass(frozen=True, eq=False)
+class Explicit(Mask):
+    """A mask that the caller computed: `seen` is bool and broadcasts to [B, 1, T, S].
+
+    The queries are the last T of the positions that the mask was made for.
+    """
+
+    seen: Tensor
+
+    @property
+    def per_row(self) -> bool:
+        """The caller's mask has a batch axis."""
+        return True
+
+    def allowed(self, row: Tensor, query: Tensor, key: Tensor) -> Tensor:
+        """The caller's own cell; a batch axis of one serves every row."""
+        rows = row if self.seen.shape[0] > 1 else torch.zeros_like(row)
+        return self.seen[rows, 0, query - query.min(), key]
+
+
+@dataclass(frozen=True)
+class Both(Mask):
+    """A key must be seen by both masks."""
+
+    first: Mask
+    second: Mask
+
+    @property
+    def per_row(self) -> bool:
+        """Either part differs by row."""
+        return self.first.per_row or self.second.per_row
+
+    def allowed(self, row: Tensor, query: Tensor, key: Tensor) -> Tensor:
+        """Both predicates hold."""
+        return self.first.allowed(row, query, key) & self.second.allowed(row, query, key)
+
+
+def materialise(mask: Mask, batch: int, query: Tensor, key: Tensor) -> Tensor | None:
+    """Write a mask out as booleans.
+
+    Args:
+        mask: the value.
+        batch: number of rows B.
+        query: positions of the queries, [T], int64.
+        key: positions of the keys, [S], int64.
+
+    Returns:
+        [B or 1, 1, T, S], bool, true where the key is seen; None when everything is.
+    """
+    if isinstance(mask, Full):
+        return None
+    rows = torch.arange(batch if mask.per_row else 1, device=query.device)
+    return mask.allowed(rows[:, None, None, None], query[None, None, :, None], key[None, None, None, :])

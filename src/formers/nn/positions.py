@@ -1,0 +1,202 @@
+"""Positions: rotary rules, relative buckets. Pure functions from a frozen record to a table."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Rotary:
+    """Rotary positions (Su et al. 2021, arXiv:2104.09864), half-split layout.
+
+    Attributes:
+        width: features of a head that are rotated.
+        theta: base of the geometric progression of wavelengths.
+        rule: name of the scaling rule, a key of `RULES`.
+        trained_length: positions that the checkpoint was trained on.
+        options: the rule's own numbers, as sorted pairs.
+    """
+
+    width: int
+    theta: float = 10000.0
+    rule: str = "default"
+    trained_length: int = 2048
+    options: tuple[tuple[str, Any], ...] = ()
+
+    @classmethod
+    def of(cls, width: int, parameters: Mapping[str, Any], trained_length: int) -> Rotary:
+        """Read the ecosystem's `rope_parameters` (or the older `rope_scaling` with its `type`).
+
+        Raises:
+            ValueError: for a rule that is not known, naming those that are.
+        """
+        rest = dict(parameters)
+        rule = rest.pop("rope_type", rest.pop("type", None)) or "default"
+        rest.pop("type", None)
+        theta = float(rest.pop("rope_theta", 10000.0))
+        if rule not in RULES:
+            raise ValueError(f"unknown rotary rule {rule!r}; known rules: {', '.join(sorted(RULES))}")
+        options = tuple(
+            sorted((key, tuple(v) if isinstance(v, list) else v) for key, v in rest.items() if v is not None)
+        )
+        return cls(width, theta, rule, trained_length, options)
+
+    def table(self, positions: Tensor, length: int) -> tuple[Tensor, Tensor]:
+        """Cosines and sines of `positions`.
+
+        Args:
+            positions: [N], int64.
+            length: one more than the largest position; some rules depend on it.
+
+        Returns:
+            Two tensors [N, width], float32, the halves repeated, attention factor included.
+        """
+        inverse, factor = RULES[self.rule](self, length)
+        angles = positions.float()[:, None] * inverse.to(positions.device)[None, :]  # [N, width/2]
+        angles = torch.cat((angles, angles), dim=-1)  # [N, width]
+        return angles.cos() * factor, angles.sin() * factor
+
+    @property
+    def numbers(self) -> dict[str, Any]:
+        """The rule's own numbers by name."""
+        return dict(self.options)
+
+
+def _plain(rotary: Rotary, theta: float | None = None) -> Tensor:
+    exponents = torch.arange(0, rotary.width, 2, dtype=torch.int64).float() / rotary.width
+    return 1.0 / ((theta or rotary.theta) ** exponents)
+
+
+def _default(rotary: Rotary, length: int) -> tuple[Tensor, float]:
+    return _plain(rotary), 1.0
+
+
+def _linear(rotary: Rotary, length: int) -> tuple[Tensor, float]:
+    return _plain(rotary) / float(rotary.numbers["factor"]), 1.0
+
+
+def _dynamic(rotary: Rotary, length: int) -> tuple[Tensor, float]:
+    """NTK-aware base that grows once the trained length is passed."""
+    factor, trained = float(rotary.numbers["factor"]), rotary.trained_length
+    ratio = max(length, trained) * factor / trained - (factor - 1)
+    return _plain(rotary, rotary.theta * ratio ** (rotary.width / (rotary.width - 2))), 1.0
+
+
+def _llama3(rotary: Rotary, length: int) -> tuple[Tensor, float]:
+    """Llama 3.1: long wavelengths divided by the factor, short ones kept, a ramp between."""
+    numbers = rotary.numbers
+    factor = float(numbers["factor"])
+    low, high = float(numbers["low_freq_factor"]), float(numbers["high_freq_factor"])
+    trained = float(numbers["original_max_position_embeddings"])
+    inverse = _plain(rotary)
+    wavelength = 2 * math.pi / inverse
+    ramp = ((trained / wavelength - low) / (high - low)).clamp(0, 1)
+    return (1 - ramp) * inverse / factor + ramp * inverse, 1.0
+
+
+def _yarn(rotary: Rotary, length: int) -> tuple[Tensor, float]:
+    """YaRN (Peng et al. 2023, arXiv:2309.00071, section 3)."""
+    numbers = rotary.numbers
+    trained = numbers.get("original_max_position_embeddings") or rotary.trained_length
+    factor = float(numbers.get("factor") or rotary.trained_length / trained)
+    fast, slow = float(numbers.get("beta_fast") or 32), float(numbers.get("beta_slow") or 1)
+
+    def rotations_at(turns: float) -> float:
+        return rotary.width * math.log(trained / (turns * 2 * math.pi)) / (2 * math.log(rotary.theta))
+
+    low, high = rotations_at(fast), rotations_at(slow)
+    if numbers.get("truncate", True):
+        low, high = math.floor(low), math.ceil(high)
+    low, high = max(low, 0), min(high, rotary.width - 1)
+    steps = torch.arange(rotary.width // 2, dtype=torch.float32)
+    kept = 1 - ((steps - low) / ((high - low) or 0.001)).clamp(0, 1)
+    inverse = _plain(rotary)
+    return inverse / factor * (1 - kept) + inverse * kept, _yarn_factor(numbers, factor)
+
+
+def _yarn_factor(numbers: Mapping[str, Any], factor: float) -> float:
+    given = numbers.get("attention_factor")
+    if given is not None:
+        return float(given)
+
+    def magnitude(scale: float, weight: float) -> float:
+        return 1.0 if scale <= 1 else 0.1 * weight * math.log(scale) + 1.0
+
+    weight, weight_all = numbers.get("mscale"), numbers.get("mscale_all_dim")
+    if weight and weight_all:
+        return magnitude(factor, weight) / magnitude(factor, weight_all)
+    return magnitude(factor, 1.0)
+
+
+def _longrope(rotary: Rotary, length: int) -> tuple[Tensor, float]:
+    """LongRoPE (Ding et al. 2024, arXiv:2402.13753): one divisor per frequency, short or long."""
+    numbers = rotary.numbers
+    trained = numbers.get("original_max_position_embeddings") or rotary.trained_length
+    factor = float(numbers.get("factor") or rotary.trained_length / trained)
+    scale = numbers.get("attention_factor")
+    if scale is None:
+        scale = 1.0 if factor <= 1 else math.sqrt(1 + math.log(factor) / math.log(trained))
+    divisors = numbers["long_factor"] if length > trained else numbers["short_factor"]
+    return _plain(rotary) / torch.tensor(divisors, dtype=torch.float32), float(scale)
+
+
+RULES: dict[str, Callable[[Rotary, int], tuple[Tensor, float]]] = {
+    "default": _default,
+    "linear": _linear,
+    "dynamic": _dynamic,
+    "llama3": _llama3,
+    "yarn": _yarn,
+    "longrope": _longrope,
+}
+
+
+def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+    """Turn the first features of every head by its position's angles.
+
+    Args:
+        x: [N, heads, D].
+        cos: [N, width] with width <= D, in the dtype of `x`.
+        sin: [N, width], likewise.
+
+    Returns:
+        [N, heads, D]; features past `width` pass unchanged.
+    """
+    width = cos.shape[-1]
+    turned, rest = x[..., :width], x[..., width:]
+    first, second = turned.chunk(2, dim=-1)
+    turned = turned * cos[:, None] + torch.cat((-second, first), dim=-1) * sin[:, None]
+    return turned if rest.shape[-1] == 0 else torch.cat((turned, rest), dim=-1)
+
+
+@dataclass(frozen=True)
+class Buckets:
+    """Relative-position bias by bucket (Raffel et al. 2019, arXiv:1910.10683, section 2.1).
+
+    Half of the buckets hold exact distances, the others grow logarithmically up to `distance`.
+    """
+
+    count: int = 32
+    distance: int = 128
+    two_sided: bool = True
+
+    def index(self, query: Tensor, key: Tensor) -> Tensor:
+        """Bucket of every pair: `query` [T] and `key` [S] give [T, S], int64."""
+        offset = key[None, :] - query[:, None]  # [T, S]
+        count = self.count
+        base = torch.zeros_like(offset)
+        if self.two_sided:
+            count //= 2
+            base = (offset > 0).long() * count
+            back = offset.abs()
+        else:
+            back = (-offset).clamp(min=0)
+        exact = count // 2
+        far = torch.log(back.float().clamp(min=1) / exact) / math.log(self.distance / exact)
+        far = (exact + (far * (count - exact)).long()).clamp(max=count - 1)
+        return base + torch.where(back < exact, back, far)

@@ -1,0 +1,174 @@
+"""How a checkpoint becomes a model: config, an empty module, mapped weights."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from formers.configs import GenerationConfig, PretrainedConfig
+from formers.devices import named_dtype
+from formers.nn.attend import backend
+from formers.notices import notice, refuse_unknown
+
+if TYPE_CHECKING:
+    from formers.stacks.model import PreTrainedModel
+
+_OPTIONS = (
+    "config",
+    "dtype",
+    "torch_dtype",
+    "device_map",
+    "max_memory",
+    "ignore_mismatched_sizes",
+    "attn_implementation",
+    "output_loading_info",
+    "state_dict",
+    "use_safetensors",
+    "variant",
+    "offload_folder",
+    "offload_state_dict",
+    "trust_remote_code",
+    "low_cpu_mem_usage",
+    "weights_only",
+    "strict",
+)
+_GONE = {
+    "from_tf": "TensorFlow weights are not read; convert them to safetensors first",
+    "from_flax": "Flax weights are not read; convert them to safetensors first",
+}
+
+
+def set_attention(config: PretrainedConfig, options: dict[str, Any]) -> None:
+    """Take `attn_implementation` out of `options` and note it in the config."""
+    name = options.pop("attn_implementation", None)
+    if name is not None:
+        backend(name)
+        config._attn_implementation = name
+
+
+def load_pretrained(
+    cls: type[PreTrainedModel], name: Any, args: tuple[Any, ...], options: dict[str, Any]
+) -> Any:
+    """The body of `from_pretrained`; see there."""
+    from formers.checkpoints import TensorFiles, find_weights
+    from formers.hub import Source, split_hub_keywords
+
+    hub, options = split_hub_keywords(options)
+    _refuse_gone(options)
+    given = {key: options.pop(key) for key in _OPTIONS if key in options}
+    state_dict = given.pop("state_dict", None)
+    source = None if name is None and state_dict is not None else Source.of(name, **hub)
+    config, model_options = _config(cls, (name, hub), given.pop("config", None), options)
+    set_attention(config, given)
+    if given.pop("trust_remote_code", None):
+        notice("trust_remote_code=True has no effect: no code is loaded from checkpoints")
+    files: Any = state_dict
+    if state_dict is None:
+        assert source is not None
+        wanted = {key: given.pop(key) for key in ("variant", "use_safetensors") if key in given}
+        files = TensorFiles.of(find_weights(source, **wanted))
+    model = _empty(cls, config, args, model_options)
+    model.name_or_path = config.name_or_path = str(name or "")
+    report = _fill(model, files, given)
+    model.load_report = report
+    if source is not None and model.can_generate():
+        model.generation_config = _generation_config(name, hub, config)
+    model.eval()
+    if given.get("output_loading_info"):
+        return model, report.as_dict()
+    return model
+
+
+def _refuse_gone(options: dict[str, Any]) -> None:
+    for key, why in _GONE.items():
+        if options.pop(key, False):
+            raise ValueError(f"{key}=True: {why}")
+
+
+def _config(
+    cls: type[PreTrainedModel], place: tuple[Any, dict[str, Any]], config: Any, options: dict[str, Any]
+) -> tuple[PretrainedConfig, dict[str, Any]]:
+    """The config with the caller's fields set, and what remains for the constructor."""
+    if config is None:
+        config = cls.config_class.from_pretrained(place[0], **place[1])
+    elif isinstance(config, (str, Path)):
+        config = cls.config_class.from_pretrained(str(config))
+    else:
+        import copy
+
+        config = copy.deepcopy(config)
+    if cls.config_class is not PretrainedConfig and config.model_type != cls.config_class.model_type:
+        notice(
+            f"the checkpoint is a {config.model_type!r} model, but {cls.__name__} is for "
+            f"{cls.config_class.model_type!r}; AutoModel classes choose the fitting class by themselves"
+        )
+    constructor = {key: options.pop(key) for key in ("add_pooling_layer",) if key in options}
+    known = [key for key in options if hasattr(config, key)]
+    for key in sorted(known, key=lambda key: key == "num_labels"):
+        setattr(config, key, options[key])
+    allowed = [*_OPTIONS, *config.to_dict(), "add_pooling_layer"]
+    refuse_unknown((key for key in options if key not in known), allowed, f"{cls.__name__}.from_pretrained")
+    return config, constructor
+
+
+def _empty(
+    cls: type[PreTrainedModel], config: PretrainedConfig, args: tuple[Any, ...], options: dict[str, Any]
+) -> PreTrainedModel:
+    """The module tree without storage: no weights are drawn only to be thrown away."""
+    with torch.device("meta"):
+        return cls(config, *args, **options)
+
+
+def _fill(model: PreTrainedModel, files: Any, given: dict[str, Any]) -> Any:
+    from formers.checkpoints import load
+
+    dtype = given.pop("torch_dtype", None) if given.get("dtype") is None else given.get("dtype")
+    prefix = model.base_model_prefix
+    owns_base = model.base_model is not model
+    family = getattr(type(model), "family", None)
+    base_optional = _optional_parts(model)
+
+    def may_be_new(name: str) -> bool:
+        outside = owns_base and not name.startswith(prefix + ".")
+        return outside or any(name.startswith(part) for part in base_optional)
+
+    passed = {
+        key: given[key]
+        for key in ("ignore_mismatched_sizes", "offload_folder", "max_memory", "strict")
+        if key in given
+    }
+    report = load(
+        model,
+        files,
+        renames=family.renames if family else (),
+        ignored=family.ignored if family else (),
+        may_be_new=may_be_new,
+        initialise=lambda module, names: model.initialise_weights(list(names)),
+        ties=model.tied_weights(),
+        dtype=None if dtype in (None, "auto") else named_dtype(dtype),
+        device_map=given.get("device_map"),
+        prefix=prefix,
+        **passed,
+    )
+    model.config.dtype = str(model.dtype).removeprefix("torch.")
+    return report
+
+
+def _optional_parts(model: PreTrainedModel) -> list[str]:
+    """Parts of the trunk that many checkpoints lack: the pooler."""
+    base = model.base_model
+    roles = getattr(base, "roles", {})
+    if "pooler" not in roles:
+        return []
+    path = ".".join(roles["pooler"]) + "."
+    return [path if base is model else f"{model.base_model_prefix}.{path}"]
+
+
+def _generation_config(name: Any, hub: dict[str, Any], config: PretrainedConfig) -> GenerationConfig:
+    try:
+        found: GenerationConfig = GenerationConfig.from_pretrained(name, **hub)
+        return found
+    except OSError:
+        return GenerationConfig.from_model_config(config)

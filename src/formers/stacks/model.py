@@ -1,0 +1,297 @@
+"""PreTrainedModel: what every model can do besides computing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from formers.configs import GenerationConfig, PretrainedConfig
+from formers.nn.attend import backend
+from formers.nn.leaves import Block
+from formers.stacks.initialise import initialise
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+    from formers.checkpoints import LoadReport
+    from formers.stacks.family import Family
+
+
+class PreTrainedModel(Block):
+    """Base of all models: configuration, loading, saving, embeddings, freezing, checkpointing.
+
+    Attributes:
+        config: the model's configuration.
+        load_report: what the last `from_pretrained` found, None for a model made from a config.
+        generation_config: how text is generated from it, where it can be.
+    """
+
+    family: ClassVar[Family]
+    config_class: ClassVar[type[PretrainedConfig]] = PretrainedConfig
+    base_model_prefix: ClassVar[str] = ""
+    main_input_name: ClassVar[str] = "input_ids"
+    accepts_loss_kwargs: ClassVar[bool] = True
+    supports_gradient_checkpointing: ClassVar[bool] = True
+
+    def __init__(self, config: PretrainedConfig, *_: Any, **options: Any) -> None:
+        super().__init__()
+        if not isinstance(config, PretrainedConfig):
+            raise TypeError(
+                f"{type(self).__name__} takes a configuration, but got {type(config).__name__}; "
+                f"to load a checkpoint, use {type(self).__name__}.from_pretrained(name)"
+            )
+        self.config = config
+        self.load_report: LoadReport | None = None
+        self.name_or_path = str(config.name_or_path or "")
+        self.gradient_checkpointing = False
+        self.generation_config = GenerationConfig.from_model_config(config) if self.can_generate() else None
+        self.warnings_issued: dict[str, bool] = {}
+
+    # -- making and loading ------------------------------------------------------------------------
+
+    @classmethod
+    def _from_config(cls, config: PretrainedConfig, *, dtype: Any = None, **options: Any) -> Self:
+        """A model with random weights."""
+        from formers.devices import named_dtype
+        from formers.stacks.loading import set_attention
+
+        dtype = options.pop("torch_dtype", dtype)
+        set_attention(config, options)
+        model = cls(config, **options)
+        return model if dtype in (None, "auto") else model.to(named_dtype(dtype))
+
+    @classmethod
+    def from_pretrained(cls, pretrained_model_name_or_path: Any, *args: Any, **options: Any) -> Any:
+        """Load a checkpoint from a folder or a Hub id.
+
+        Args:
+            pretrained_model_name_or_path: folder or `owner/name`.
+            args: passed to the constructor.
+            options: `config`, `dtype` (or `torch_dtype`; "auto" by default: as stored), `device_map`,
+                `ignore_mismatched_sizes`, `attn_implementation`, `output_loading_info`, `state_dict`,
+                `use_safetensors`, `variant`, `offload_folder`, the Hub keywords (`revision`, `subfolder`,
+                `token`, `cache_dir`, `local_files_only`, `force_download`), and any field of the config.
+
+        Returns:
+            The model in evaluation mode; with `output_loading_info=True` a pair with the loading info.
+
+        Raises:
+            OSError: when there is no such checkpoint.
+            LoadError: when weights of the trunk are missing or do not fit; it lists them all.
+            TypeError: for a keyword that is neither an option nor a config field.
+        """
+        from formers.stacks.loading import load_pretrained
+
+        return load_pretrained(cls, pretrained_model_name_or_path, args, options)
+
+    def save_pretrained(self, save_directory: str | Path, **options: Any) -> None:
+        """Write weights, config and model card to a folder, atomically.
+
+        Args:
+            save_directory: created when missing.
+            options: `is_main_process`, `state_dict`, `max_shard_size` ("5GB"), `safe_serialization`
+                (True), `variant`, `push_to_hub` with `repo_id`, `private`, `commit_message`, `token`.
+
+        Raises:
+            TypeError: for an unknown keyword; `export=True` is told where the ONNX export is.
+            OSError: when the path is a file.
+        """
+        from formers.stacks.saving import save_pretrained
+
+        save_pretrained(self, Path(save_directory), options)
+
+    def push_to_hub(self, repo_id: str, **options: Any) -> str:
+        """Upload the model to `owner/name` and return its address."""
+        from formers.stacks.saving import push_model
+
+        return push_model(self, repo_id, options)
+
+    def post_init(self) -> None:
+        """Finish construction: tie weights and draw fresh values. Skipped on the meta device."""
+        self.tie_weights()
+        if not any(p.is_meta for p in self.parameters()):
+            self.initialise_weights([name for name, _ in self.named_parameters()])
+
+    init_weights = post_init
+
+    def initialise_weights(self, names: list[str]) -> None:
+        """Draw fresh values for the named parameters."""
+        initialise(self, names, *self.initial_deviations())
+
+    def initial_deviations(self) -> tuple[float, Mapping[str, float]]:
+        """The standard deviation of fresh weights, and exceptions by ending of the name."""
+        std = getattr(self.config, "initializer_range", None) or getattr(self.config, "init_std", None)
+        return float(std or 0.02), {}
+
+    # -- structure ----------------------------------------------------------------------------------
+
+    @property
+    def base_model(self) -> nn.Module:
+        """The model under the head; itself when it has none."""
+        return getattr(self, self.base_model_prefix, self) if self.base_model_prefix else self
+
+    def tied_weights(self) -> dict[str, str]:
+        """Names of parameters that are another's twin: target -> source."""
+        return {}
+
+    def tie_weights(self) -> None:
+        """Make tied parameters one object."""
+        for target, source in self.tied_weights().items():
+            owner, _, leaf = target.rpartition(".")
+            from_owner, _, from_leaf = source.rpartition(".")
+            parameter = getattr(self.get_submodule(from_owner), from_leaf)
+            setattr(self.get_submodule(owner), leaf, parameter)
+
+    @property
+    def all_tied_weights_keys(self) -> dict[str, str]:
+        """The ecosystem's name of `tied_weights`."""
+        return self.tied_weights()
+
+    def get_input_embeddings(self) -> nn.Module:
+        """The token table."""
+        base = self.base_model
+        if base is not self and isinstance(base, PreTrainedModel):
+            return base.get_input_embeddings()
+        return self.leaf("token")
+
+    def token_path(self) -> str:
+        """Name of the token table in this model's module tree."""
+        base = self.base_model
+        if base is not self and isinstance(base, PreTrainedModel):
+            return f"{self.base_model_prefix}.{base.token_path()}"
+        return ".".join(self.roles["token"])
+
+    def set_input_embeddings(self, value: nn.Module) -> None:
+        """Replace the token table."""
+        base = self.base_model
+        if base is not self and isinstance(base, PreTrainedModel):
+            base.set_input_embeddings(value)
+        else:
+            self.place("token", ".".join(self.roles["token"]), value)
+
+    def get_output_embeddings(self) -> nn.Module | None:
+        """The output table of a language-model head, or None."""
+        return None
+
+    def set_output_embeddings(self, value: nn.Module) -> None:
+        """Replace the output table."""
+        raise TypeError(f"{type(self).__name__} has no output embeddings")
+
+    def resize_token_embeddings(
+        self,
+        new_num_tokens: int | None = None,
+        pad_to_multiple_of: int | None = None,
+        mean_resizing: bool = True,
+    ) -> nn.Module:
+        """Give the model room for `new_num_tokens` tokens and return the token table.
+
+        New rows are the mean of the old ones with a little noise (`mean_resizing`), or drawn afresh.
+        Output tables and biases grow along, tied or not.
+        """
+        from formers.stacks.vocabulary import resize
+
+        return resize(self, new_num_tokens, pad_to_multiple_of, mean_resizing)
+
+    # -- training -----------------------------------------------------------------------------------
+
+    def gradient_checkpointing_enable(self, gradient_checkpointing_kwargs: Any = None) -> None:
+        """Recompute layers in the backward pass: less memory, more time."""
+        for module in self.modules():
+            if hasattr(module, "gradient_checkpointing"):
+                module.gradient_checkpointing = True  # type: ignore[assignment]
+
+    def gradient_checkpointing_disable(self) -> None:
+        """Keep activations again."""
+        for module in self.modules():
+            if hasattr(module, "gradient_checkpointing"):
+                module.gradient_checkpointing = False  # type: ignore[assignment]
+
+    activation_checkpointing_enable = gradient_checkpointing_enable
+    activation_checkpointing_disable = gradient_checkpointing_disable
+
+    @property
+    def is_gradient_checkpointing(self) -> bool:
+        """Whether any part recomputes its layers."""
+        return any(getattr(module, "gradient_checkpointing", False) for module in self.modules())
+
+    def freeze_base(self) -> None:
+        """Train the head alone: the base model's parameters get no gradients."""
+        for parameter in self.base_model.parameters():
+            parameter.requires_grad_(False)
+
+    def freeze_embeddings(self) -> None:
+        """The input tables get no gradients."""
+        for parameter in self.get_input_embeddings().parameters():
+            parameter.requires_grad_(False)
+
+    def enable_input_require_grads(self) -> None:
+        """Let gradients reach the embeddings' output, as adapters under checkpointing need."""
+
+        def require(_: nn.Module, __: Any, output: Tensor) -> None:
+            output.requires_grad_(True)
+
+        self._require_grads_hook = self.get_input_embeddings().register_forward_hook(require)
+
+    def disable_input_require_grads(self) -> None:
+        """Undo `enable_input_require_grads`."""
+        self._require_grads_hook.remove()
+
+    # -- facts --------------------------------------------------------------------------------------
+
+    @property
+    def device(self) -> torch.device:
+        """Where the first parameter lives."""
+        return next((p.device for p in self.parameters()), torch.device("cpu"))
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Dtype of the first floating-point parameter."""
+        return next((p.dtype for p in self.parameters() if p.is_floating_point()), torch.get_default_dtype())
+
+    @classmethod
+    def can_generate(cls) -> bool:
+        """Whether there is a head that predicts the next token."""
+        return False
+
+    @property
+    def framework(self) -> str:
+        """Always "pt"."""
+        return "pt"
+
+    def num_parameters(self, only_trainable: bool = False, exclude_embeddings: bool = False) -> int:
+        """Number of parameters; tied ones count once."""
+        tables = {id(p) for m in self.modules() if isinstance(m, nn.Embedding) for p in m.parameters()}
+        return sum(
+            p.numel()
+            for p in self.parameters()
+            if (p.requires_grad or not only_trainable) and not (exclude_embeddings and id(p) in tables)
+        )
+
+    def get_memory_footprint(self, return_buffers: bool = True) -> int:
+        """Bytes held by parameters, and buffers too."""
+        held = sum(p.nbytes for p in self.parameters())
+        return held + (sum(b.nbytes for b in self.buffers()) if return_buffers else 0)
+
+    def set_attn_implementation(self, name: str) -> None:
+        """Choose how attention is computed: "eager", "sdpa" or "flex_attention"."""
+        backend(name)
+        self.config._attn_implementation = name
+
+    @contextmanager
+    def evaluating(self) -> Iterator[None]:
+        """Evaluation mode without gradients, for the length of a `with`."""
+        training = self.training
+        self.eval()
+        try:
+            with torch.inference_mode():
+                yield
+        finally:
+            self.train(training)
+
+
+Constructor = Callable[..., PreTrainedModel]

@@ -1,0 +1,83 @@
+"""How a model becomes a folder, and a folder a repository."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from formers.checkpoints import save
+from formers.notices import refuse_unknown
+
+if TYPE_CHECKING:
+    from formers.stacks.model import PreTrainedModel
+
+_SAVE = ("max_shard_size", "safe_serialization", "variant")
+_PUSH = (
+    "repo_id",
+    "private",
+    "commit_message",
+    "commit_description",
+    "token",
+    "revision",
+    "create_pr",
+    "tags",
+)
+
+
+def save_pretrained(model: PreTrainedModel, folder: Path, options: dict[str, Any]) -> None:
+    """The body of `PreTrainedModel.save_pretrained`; see there."""
+    if options.pop("export", False):
+        raise TypeError("save_pretrained(export=True) does not export to ONNX; use the ONNX export for that")
+    allowed = (
+        "is_main_process",
+        "state_dict",
+        "push_to_hub",
+        "save_function",
+        "save_peft_format",
+        *_SAVE,
+        *_PUSH,
+    )
+    refuse_unknown(options, allowed, "save_pretrained")
+    if folder.is_file():
+        raise OSError(f"{folder} is a file; save_pretrained needs a folder")
+    if not options.pop("is_main_process", True):
+        return
+    tensors = options.pop("state_dict", None)
+    if tensors is None:
+        tensors = model.state_dict()
+    tied = model.tied_weights()
+    # the source of a tie carries its target; a target that was untied is saved for itself
+    tensors = {
+        name: value
+        for name, value in tensors.items()
+        if not (name in tied and tied[name] in tensors and tensors[tied[name]].data_ptr() == value.data_ptr())
+    }
+    folder.mkdir(parents=True, exist_ok=True)
+    config = model.config
+    config.architectures = [type(model).__name__]
+    config.dtype = str(model.dtype).removeprefix("torch.")
+    save(tensors, folder, metadata={"format": "pt"}, **{k: options[k] for k in _SAVE if k in options})
+    config.save_pretrained(folder)
+    if model.generation_config is not None:
+        model.generation_config.save_pretrained(folder)
+    if options.get("push_to_hub"):
+        push = {key: options[key] for key in _PUSH if key in options}
+        repo_id = push.pop("repo_id", folder.name)
+        push.pop("tags", None)
+        _push(folder, repo_id, push)
+
+
+def push_model(model: PreTrainedModel, repo_id: str, options: dict[str, Any]) -> str:
+    """Save into a temporary folder and upload it."""
+    push = {key: options.pop(key) for key in list(options) if key in _PUSH}
+    push.pop("tags", None)
+    with tempfile.TemporaryDirectory() as folder:
+        save_pretrained(model, Path(folder), options)
+        return _push(Path(folder), repo_id, push)
+
+
+def _push(folder: Path, repo_id: str, options: dict[str, Any]) -> str:
+    from formers.hub import push_folder
+
+    return str(push_folder(folder, repo_id, **options))

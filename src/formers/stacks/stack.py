@@ -1,0 +1,260 @@
+"""A stack of layers: leaves registered as the checkpoint has them, computed over packed tokens."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.utils.checkpoint import checkpoint
+
+from formers.nn import spec
+from formers.nn.attend import backend
+from formers.nn.attention import Frame, cross_attention, place_attention, self_attention
+from formers.nn.cache import Cache
+from formers.nn.embeddings import check_positions, column_positions, embed, place_embeddings
+from formers.nn.feedforward import feed_forward, place_feedforward
+from formers.nn.layout import Layout
+from formers.nn.leaves import Block, norm
+from formers.nn.masks import Explicit
+
+
+class Layer(Block):
+    """One layer of a stack; see `spec.Layer`."""
+
+    def __init__(self, s: spec.Layer, width: int, paths: dict[str, str]) -> None:
+        super().__init__()
+        self.spec = s
+        place_attention(self, s.attention, width, paths)
+        self.place("attention_norm", paths["attention_norm"], norm(s.norm, width))
+        if s.cross is not None:
+            place_attention(self, s.cross, width, paths, prefix="cross_")
+            self.place("cross_norm", paths["cross_norm"], norm(s.norm, width))
+        place_feedforward(self, s.feedforward, width, paths)
+        self.place("feedforward_norm", paths["feedforward_norm"], norm(s.norm, width))
+
+    def forward(self, x: Tensor, frame: Frame, index: int) -> Tensor:
+        """[N, E] -> [N, E]; `index` is the layer's place in its stack."""
+        s = self.spec
+        x = self._residual("attention_norm", x, lambda h: self_attention(self, s.attention, h, frame, index))
+        cross = s.cross
+        if cross is not None and frame.encoder is not None:
+            x = self._residual("cross_norm", x, lambda h: cross_attention(self, cross, h, frame, index))
+        return self._residual("feedforward_norm", x, lambda h: feed_forward(self, s.feedforward, h))
+
+    def _residual(self, role: str, x: Tensor, sublayer: Any) -> Tensor:
+        normalise = self.leaf(role)
+        y = sublayer(normalise(x) if self.spec.order == "pre" else x)
+        if self.spec.dropout and self.training:
+            y = F.dropout(y, self.spec.dropout)
+        # without gradients the sub-layer's output belongs to nobody else and can take the sum
+        y = x + y if torch.is_grad_enabled() or y.dtype != x.dtype else y.add_(x)
+        out: Tensor = normalise(y) if self.spec.order == "post" else y
+        return out
+
+
+@dataclass(eq=False)
+class Inputs:
+    """What a caller hands to a stack; shapes as in `run`."""
+
+    input_ids: Tensor | None = None
+    attention_mask: Tensor | None = None
+    token_type_ids: Tensor | None = None
+    position_ids: Tensor | None = None
+    inputs_embeds: Tensor | None = None
+    past_key_values: Cache | None = None
+    encoder_hidden_states: Tensor | None = None
+    encoder_attention_mask: Tensor | None = None
+    output_attentions: bool = False
+    output_hidden_states: bool = False
+    attention: str = "sdpa"
+    keep_padding: bool = False
+
+
+@dataclass(eq=False)
+class States:
+    """What a stack computed, still packed.
+
+    Attributes:
+        rows: last hidden states, [N, E].
+        layout: which rows are which sequence.
+        hidden: hidden states after the embeddings and after every layer, [N, E] each, when asked for.
+        attentions: [B, H, T, S] per layer, when asked for; `cross_attentions` likewise.
+        cache: keys and values, when a cache was in use.
+        pooled: [B, E], where the stack has a pooler.
+    """
+
+    rows: Tensor
+    layout: Layout
+    hidden: tuple[Tensor, ...] | None = None
+    attentions: tuple[Tensor, ...] | None = None
+    cross_attentions: tuple[Tensor, ...] | None = None
+    cache: Cache | None = None
+    pooled: Tensor | None = None
+
+    @property
+    def last(self) -> Tensor:
+        """[B, T, E], zeros where padding was left out."""
+        return self.layout.unpack(self.rows)
+
+    @property
+    def unpacked_hidden(self) -> tuple[Tensor, ...] | None:
+        """Hidden states as callers see them, [B, T, E] each."""
+        return None if self.hidden is None else tuple(self.layout.unpack(h) for h in self.hidden)
+
+
+def place_stack(block: Block, s: spec.Stack) -> None:
+    """Register every leaf of a stack on `block`, under the paths of the spec's names."""
+    names = s.names
+    place_embeddings(block, s.embeddings, names.embeddings)
+    layers = nn.ModuleList(Layer(layer, s.width, dict(names.layer)) for layer in s.layers)
+    block.place("layers", names.layers, layers)
+    if s.final_norm is not None:
+        block.place("final_norm", names.stack["final_norm"], norm(s.final_norm, s.width))
+    if s.pooler:
+        block.place("pooler", names.stack["pooler"], nn.Linear(s.width, s.width))
+
+
+class Stack(Block):
+    """A stack that is a part of a model, such as the encoder of an encoder-decoder."""
+
+    def __init__(self, s: spec.Stack) -> None:
+        super().__init__()
+        self.spec = s
+        self.gradient_checkpointing = False
+        place_stack(self, s)
+
+    def forward(self, inputs: Inputs) -> States:
+        """Run the stack."""
+        return run(self, self.spec, inputs, self.gradient_checkpointing)
+
+
+def run(block: Block, s: spec.Stack, inputs: Inputs, checkpointing: bool = False) -> States:
+    """Compute a stack.
+
+    Args:
+        block: owner of the leaves.
+        s: how they are wired.
+        inputs: `input_ids` [B, T] or `inputs_embeds` [B, T, E]; `attention_mask` [B, S], 1 at real tokens,
+            or a mask of 3 or 4 dimensions with the queries' own axis; the rest [B, T].
+        checkpointing: recompute layers in the backward pass instead of keeping their activations.
+
+    Returns:
+        The states, packed.
+
+    Raises:
+        ValueError: for both or neither of ids and vectors, a mask that does not fit, too many tokens.
+    """
+    frame, ids, vectors, types = _prepare(s, inputs)
+    x = embed(block, s.embeddings, ids, vectors, frame.positions, types)  # [N, E]
+    hidden = [x] if inputs.output_hidden_states else []
+    layers = block.leaf("layers")
+    assert isinstance(layers, nn.ModuleList)
+    for i, layer in enumerate(layers):
+        if checkpointing and block.training and torch.is_grad_enabled():
+            x = checkpoint(layer, x, frame, i, use_reentrant=False)
+        else:
+            x = layer(x, frame, i)
+        if hidden:
+            hidden.append(x)
+    if s.final_norm is not None:
+        x = block.leaf("final_norm")(x)
+    if s.final_dropout and block.training:
+        x = F.dropout(x, s.final_dropout)
+    if hidden:
+        hidden[-1] = x
+    pooled = block.leaf("pooler")(frame.layout.first(x)).tanh() if s.pooler else None
+    return States(
+        x,
+        frame.layout,
+        tuple(hidden) or None,
+        tuple(frame.weights) or None,
+        tuple(frame.cross_weights) or None,
+        frame.cache,
+        pooled,
+    )
+
+
+def _prepare(s: spec.Stack, inputs: Inputs) -> tuple[Frame, Tensor | None, Tensor | None, Tensor | None]:
+    """Decide the layout and pack what the embeddings need."""
+    if (inputs.input_ids is None) == (inputs.inputs_embeds is None):
+        raise ValueError("give exactly one of input_ids and inputs_embeds")
+    given = inputs.input_ids if inputs.input_ids is not None else inputs.inputs_embeds
+    assert given is not None
+    if given.dim() < 2:
+        raise ValueError(f"inputs have a batch axis, [B, T], but have shape {list(given.shape)}")
+    batch, length = int(given.shape[0]), int(given.shape[1])
+    past = inputs.past_key_values.get_seq_length() if inputs.past_key_values is not None else 0
+    real, extra = _read_mask(inputs.attention_mask, batch, past, length)
+    layout = _choose_layout(inputs, real, extra, batch, length)
+    if layout.index is not None:
+        real = None
+    dense = Layout.dense(batch, length)
+    check_positions(s.embeddings, dense, past)
+    positions = inputs.position_ids
+    if positions is None:
+        positions = column_positions(s.embeddings, dense, inputs.input_ids, past, given.device)
+    positions = layout.pack(positions.expand(batch, length))  # [N]
+    encoder_real = inputs.encoder_attention_mask
+    frame = Frame(
+        layout,
+        backend("eager" if inputs.output_attentions else inputs.attention),
+        positions,
+        past,
+        real,
+        extra,
+        inputs.past_key_values,
+        inputs.encoder_hidden_states,
+        None if encoder_real is None else encoder_real.bool(),
+        inputs.output_attentions,
+    )
+    packed = (
+        None if t is None else layout.pack(t.expand(batch, *t.shape[1:]))
+        for t in (inputs.input_ids, inputs.inputs_embeds, inputs.token_type_ids)
+    )
+    ids, vectors, types = packed
+    return frame, ids, vectors, types
+
+
+def _read_mask(
+    mask: Tensor | None, batch: int, past: int, length: int
+) -> tuple[Tensor | None, Explicit | None]:
+    """Tell a padding mask [B, S] from one that says more."""
+    if mask is None:
+        return None, None
+    if mask.dim() == 2:
+        if tuple(mask.shape) != (batch, past + length):
+            raise ValueError(
+                f"attention_mask must have shape {[batch, past + length]} (one entry for every past and new "
+                f"token), but has {list(mask.shape)}"
+            )
+        return mask.bool(), None
+    seen = mask[:, None] if mask.dim() == 3 else mask  # [B, 1, T, S]
+    if seen.dim() != 4 or seen.shape[1] != 1 or tuple(seen.shape[2:]) != (length, past + length):
+        raise ValueError(
+            f"attention_mask has shape {list(mask.shape)}; [B, S], [B, T, S] or [B, 1, T, S] is read"
+        )
+    # an additive mask holds 0 where a key is seen; others hold 1
+    return None, Explicit(seen == 0 if seen.is_floating_point() else seen.bool())
+
+
+def _choose_layout(
+    inputs: Inputs, real: Tensor | None, extra: Explicit | None, batch: int, length: int
+) -> Layout:
+    """Leave padding out where nothing needs it: no cache, no weights asked for, and a CPU below."""
+    packable = (
+        real is not None
+        and extra is None
+        and not inputs.output_attentions
+        and not inputs.keep_padding
+        and inputs.past_key_values is None
+        and inputs.encoder_hidden_states is None
+        and real.device.type == "cpu"
+        and not torch.compiler.is_compiling()
+        and not torch._C._get_tracing_state()
+    )
+    if not packable or real is None or bool(real.all()):
+        return Layout.dense(batch, length)
+    return Layout.of(real)
