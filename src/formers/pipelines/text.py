@@ -21,6 +21,9 @@ from formers.pipelines.inputs import Fitting, Prepared, Text, as_text, collate, 
 # Real tokens in a batch: on a CPU more than its caches hold gains nothing, an accelerator wants to be filled.
 CPU_TOKENS = 4096
 ACCELERATOR_TOKENS = 32768
+# Places of padding beside them: on a CPU models leave padding out, elsewhere it is computed.
+CPU_PADDING = 3 * CPU_TOKENS
+ACCELERATOR_PADDING = ACCELERATOR_TOKENS // 4
 
 # Keywords of the tokenizer that a call may give, and what this library adds to them.
 TEXT_KEYWORDS = (
@@ -67,7 +70,9 @@ class TextPipeline(Pipeline):
                 "tokenizer=AutoTokenizer.from_pretrained(...), or the model by its name"
             )
         self._takes = _forward_keywords(self.model)
-        self.max_batch_tokens = CPU_TOKENS if self.device.type == "cpu" else ACCELERATOR_TOKENS
+        on_cpu = self.device.type == "cpu"
+        self.max_batch_tokens = CPU_TOKENS if on_cpu else ACCELERATOR_TOKENS
+        self.max_batch_padding = CPU_PADDING if on_cpu else ACCELERATOR_PADDING
         Fitting.of(
             self._preprocess_params, self.max_length
         )  # refuse wrong values here, not at the first call
@@ -90,7 +95,7 @@ class TextPipeline(Pipeline):
         return self._prepared(texts, {**self._preprocess_params, **options})
 
     def run(self, prepared: Sequence[Prepared], **options: Any) -> list[Any]:
-        """Answer prepared inputs as one batch, in one forward pass (more if windows exceed the budget).
+        """Answer prepared inputs as one batch: one forward pass within `max_batch_tokens`, else several.
 
         Threads may call this at the same time.
 
@@ -189,33 +194,52 @@ class TextPipeline(Pipeline):
 
     def _outputs(self, prepared: Sequence[Prepared]) -> npt.NDArray[np.float32]:
         """Logits of every window of a batch, [windows, C] float32."""
-        found = []
         with self.device_placement(), evaluating(self.model), torch.inference_mode():
-            for part in _within(prepared, self.max_batch_tokens):
-                logits = self._forward(self._batch(part))["logits"]
-                found.append(logits.float().cpu().numpy())
-        return found[0] if len(found) == 1 else np.concatenate(found)
+            lengths = [len(row) for item in prepared for row in item.windows]
+            passes = _passes(lengths, self.max_batch_tokens, self.max_batch_padding)
+            if len(passes) == 1:
+                return self._logits_of(prepared)
+            single = _each_window(prepared)
+            found = [self._logits_of([single[place] for place in places]) for places in passes]
+        logits = np.empty((len(single), found[0].shape[1]), dtype=np.float32)
+        for places, part in zip(passes, found, strict=True):
+            logits[places] = part
+        return logits
+
+    def _logits_of(self, prepared: Sequence[Prepared]) -> npt.NDArray[np.float32]:
+        """One forward pass: logits [windows, C] float32."""
+        logits: npt.NDArray[np.float32] = self._forward(self._batch(prepared))["logits"].float().cpu().numpy()
+        return logits
 
 
-def _within(prepared: Sequence[Prepared], max_tokens: int) -> list[Sequence[Prepared]]:
-    """Leave a batch whole unless windows of long texts make it exceed the budget."""
-    if sum(item.length for item in prepared) <= max_tokens or all(len(p.windows) == 1 for p in prepared):
-        return [prepared]
-    single = [
+def _passes(lengths: list[int], max_tokens: int, max_padding: int) -> list[list[int]]:
+    """Split rows into forward passes of at most `max_tokens` real tokens and `max_padding` places of padding.
+
+    A batch is planned by its real tokens. One long row among many short ones, or the windows of a long text,
+    can still make it many times that once it is padded.
+    """
+    total = sum(lengths)
+    if total <= max_tokens and len(lengths) * max(lengths) - total <= max_padding:
+        return [list(range(len(lengths)))]
+    passes: list[list[int]] = []
+    longest = tokens = 0
+    for place in sorted(range(len(lengths)), key=lengths.__getitem__, reverse=True):
+        tokens += lengths[place]
+        padding = (len(passes[-1]) + 1) * longest - tokens if passes else 0
+        if not passes or tokens > max_tokens or padding > max_padding:
+            passes.append([])
+            longest = tokens = lengths[place]
+        passes[-1].append(place)
+    return passes
+
+
+def _each_window(prepared: Sequence[Prepared]) -> list[Prepared]:
+    """Every window as an input of its own."""
+    return [
         Prepared([window], None if item.types is None else [item.types[index]], len(window))
         for item in prepared
         for index, window in enumerate(item.windows)
     ]
-    parts: list[Sequence[Prepared]] = []
-    part: list[Prepared] = []
-    tokens = 0
-    for item in single:
-        if part and tokens + item.length > max_tokens:
-            parts.append(part)
-            part, tokens = [], 0
-        part.append(item)
-        tokens += item.length
-    return [*parts, part]
 
 
 def _as_given(text: Text) -> Any:
