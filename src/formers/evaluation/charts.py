@@ -163,17 +163,17 @@ def confusion(matrix: Sequence[Sequence[int]], names: Sequence[str]) -> str:
     width, height = side + cell * count + 46, top + cell * count + 4
     middle = side + cell * count / 2
     parts = [f'<text class="name" x="{middle}" y="14" text-anchor="middle">answered</text>']
-    turned = f'transform="rotate(-90 12 {top + cell * count / 2})"'
-    parts.append(
-        f'<text class="name" x="12" y="{top + cell * count / 2}" text-anchor="middle" {turned}>filed under</text>'
-    )
+    level = top + cell * count / 2
+    turned = f'transform="rotate(-90 12 {level})"'
+    parts.append(f'<text class="name" x="12" y="{level}" text-anchor="middle" {turned}>filed under</text>')
     for i, name in enumerate(names):
         centre = side + cell * (i + 0.5)
         shown = escape(name if len(name) <= 18 else name[:17] + "…")
         parts.append(
             f'<text class="tick" transform="translate({centre + 4:.0f} {top - 8}) rotate(-45)">'
             f"{shown}</text>"
-            f'<text class="tick" x="{side - 8}" y="{top + cell * (i + 0.5) + 4:.0f}" text-anchor="end">{shown}</text>'
+            f'<text class="tick" x="{side - 8}" y="{top + cell * (i + 0.5) + 4:.0f}" text-anchor="end">'
+            f"{shown}</text>"
         )
         total = sum(matrix[i])
         for j, value in enumerate(matrix[i]):

@@ -48,21 +48,22 @@ def write_figure(found: Findings, path: str | Path) -> Path:
         grid = figure.add_gridspec(
             2,
             3,
-            left=0.095,
+            left=0.125,
             right=0.975,
-            bottom=0.065,
+            bottom=0.11,
             top=0.875,
-            hspace=0.34,
-            wspace=0.3,
-            width_ratios=(1, 1, 1),
+            hspace=0.4,
+            wspace=0.28,
         )
         _per_class(figure.add_subplot(grid[0, 0]), found)
         _reliability(
-            figure.add_subplot(grid[0, 1]), found.bins_before, found.before["ece"], "Before calibration"
+            figure.add_subplot(grid[0, 1]), found.bins_before, found.before["ece"], "Scores as they are"
         )
-        _reliability(
-            figure.add_subplot(grid[0, 2]), found.bins_after, found.after["ece"], "After calibration"
-        )
+        right = figure.add_subplot(grid[0, 2])
+        if found.bins_before != found.bins_after:
+            _reliability(right, found.bins_after, found.after["ece"], "After calibration")
+        else:
+            _training(right, found.losses(), "Loss, by epoch")
         _confusion(figure.add_subplot(grid[1, 0]), found)
         _coverage(figure.add_subplot(grid[1, 1]), found)
         _training(figure.add_subplot(grid[1, 2]), found.scores() or found.losses(), "Training, by epoch")

@@ -90,9 +90,8 @@ class Findings:
         for wanted in (0.5, DEFAULT, 0.9):
             point = min(self.curve, key=lambda p: abs(p["threshold"] - wanted))
             if abs(point["threshold"] - wanted) < 0.01:
-                result.append(
-                    charts.Mark(point["coverage"], point["precision"], f"one threshold, {wanted:g}")
-                )
+                name = f"one threshold of {wanted:g}"
+                result.append(charts.Mark(point["coverage"], point["precision"], name, f"{wanted:g}"))
         if self.fitted and self.operation["precision"] is not None:
             name = "thresholds by label"
             result.append(
