@@ -1,4 +1,4 @@
-"""Settings of a caller, carried into a backend that is there already; and what a bare backend tells of itself."""
+"""Settings of a caller, carried into a backend that is there already; what a bare backend tells of itself."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def guess_special(backend: Tokenizer) -> dict[str, Any]:
 
 
 def guess_inputs(backend: Tokenizer) -> tuple[str, ...]:
-    """Say what the model takes: token types only where the backend gives the two texts of a pair different ones."""
+    """Say what the model takes: token types where the backend gives the texts of a pair different ones."""
     rows = [backend.encode(text, add_special_tokens=False) for text in ("a", "a")]
     processor = backend.post_processor
     types = processor.process(rows[0], rows[1], True).type_ids if processor is not None else []
@@ -97,9 +97,10 @@ def rewrite(backend: Tokenizer, section: str, change: Callable[[dict[str, Any]],
     if component is None:
         return False
     node = json.loads(component.__getstate__())
-    if not any([change(part) for part in _parts(node)]):
+    matched = [change(part) for part in _parts(node)]
+    if not any(matched):
         return False
-    shell = {
+    shell: dict[str, Any] = {
         "version": "1.0",
         "truncation": None,
         "padding": None,
@@ -166,7 +167,8 @@ def _notice_disagreement(tokenizer: PreTrainedTokenizerFast) -> None:
         if part.get("type") == "BertNormalizer" and bool(part.get("lowercase")) != bool(saved):
             notice(
                 f"{tokenizer.name_or_path}: tokenizer_config.json says do_lower_case={saved}, tokenizer.json "
-                f"lowercases: {bool(part.get('lowercase'))}. tokenizer.json is used; pass do_lower_case= to choose",
+                f"lowercases: {bool(part.get('lowercase'))}. tokenizer.json is used; pass "
+                "do_lower_case= to choose",
                 stacklevel=7,
             )
 
@@ -196,7 +198,7 @@ def frame(tokenizer: PreTrainedTokenizerFast, *, bos: bool | None, eos: bool | N
         for name, on in (("bos_token", first), ("eos_token", last))
         if on
     }
-    template = processors.TemplateProcessing(
+    template: Any = processors.TemplateProcessing(
         single=one,
         pair=one + two,
         special_tokens=[(getattr(tokenizer, name), index) for name, index in used.items()],

@@ -6,10 +6,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from formers.notices import notice, refuse_unknown
-from formers.tokenization.encoding import BatchEncoding, Padding, as_tensor
+from formers.tokenization.encoding import BatchEncoding, Padding
 from formers.tokenization.options import (
     LARGEST_LIMIT,
     Fit,
@@ -21,7 +19,7 @@ from formers.tokenization.options import (
     tensor_type,
     truncation_strategy,
 )
-from formers.tokenization.padding import pad_rows
+from formers.tokenization.padding import pad_encoded, pad_rows
 from formers.tokenization.special import SpecialTokens
 
 if TYPE_CHECKING:
@@ -77,9 +75,11 @@ def refuse_call_keywords(given: Mapping[str, Any], where: str) -> None:
     """Refuse unknown keywords of a call; those that belong to `datasets.map` say so."""
     if "batched" in given or "batch_size" in given:
         raise TypeError(
-            f"{where} got {[key for key in ('batched', 'batch_size') if key in given]}, which are arguments of "
+            f"{where} got {[key for key in ('batched', 'batch_size') if key in given]}, which "
+            "are arguments of "
             "`datasets.Dataset.map`, not of a tokenizer: a tokenizer takes a whole list of texts at once, "
-            "`tokenizer(texts)`; with datasets, `dataset.map(lambda rows: tokenizer(rows['text']), batched=True, "
+            "`tokenizer(texts)`; with datasets, `dataset.map(lambda rows: "
+            "tokenizer(rows['text']), batched=True, "
             "batch_size=1000)`"
         )
     refuse_unknown(given, CALL_KEYWORDS, where)
@@ -93,7 +93,6 @@ class Calls(SpecialTokens):
     padding_side: str
     truncation_side: str
     split_special_tokens: bool
-    _targets_only: bool
 
     def __call__(
         self,
@@ -162,7 +161,7 @@ class Calls(SpecialTokens):
             refuse_call_keywords(kwargs, f"{type(self).__name__}()")
         if text is None and text_target is None:
             raise ValueError("a tokenizer needs `text` or `text_target`, but both are None")
-        options = {
+        options: dict[str, Any] = {
             "add_special_tokens": add_special_tokens,
             "fit": self._fit(padding, truncation, max_length, pad_to_multiple_of, padding_side, verbose),
             "stride": stride,
@@ -214,7 +213,8 @@ class Calls(SpecialTokens):
             if limit is None and pad is PaddingStrategy.MAX_LENGTH:
                 if verbose:
                     notice(
-                        "padding='max_length' was asked for without max_length, and the checkpoint records no "
+                        "padding='max_length' was asked for without max_length, and the "
+                        "checkpoint records no "
                         "limit: nothing is padded. Pass max_length=..., or set tokenizer.model_max_length",
                         key="padding without a limit",
                         stacklevel=5,
@@ -298,7 +298,8 @@ class Calls(SpecialTokens):
         if batch and any(type(item) is RenderedChat for item in batch) and add_special_tokens:
             if not all(type(item) is RenderedChat for item in batch):
                 raise ValueError(
-                    "some texts of this batch were written by apply_chat_template and hold their special tokens "
+                    "some texts of this batch were written by apply_chat_template and hold "
+                    "their special tokens "
                     "already, others were not: encode them in two calls"
                 )
             add_special_tokens = False
@@ -323,7 +324,7 @@ class Calls(SpecialTokens):
             if present is not None:
                 backend.no_truncation()
             return
-        wanted = {
+        wanted: dict[str, Any] = {
             "max_length": fit.max_length,
             "stride": stride,
             "strategy": fit.truncation.value,
@@ -337,7 +338,8 @@ class Calls(SpecialTokens):
                 if isinstance(error, (KeyboardInterrupt, SystemExit)):
                     raise
                 raise ValueError(
-                    f"cannot cut to max_length={fit.max_length} with stride={stride}: the stride must be smaller "
+                    f"cannot cut to max_length={fit.max_length} with stride={stride}: the stride "
+                    "must be smaller "
                     "than max_length less the special tokens"
                 ) from error
 
@@ -345,7 +347,8 @@ class Calls(SpecialTokens):
         longest = max(map(len, rows), default=0)
         if longest > self.model_max_length:
             notice(
-                f"a text has {longest} tokens, but the model takes at most {self.model_max_length}: running it "
+                f"a text has {longest} tokens, but the model takes at most "
+                f"{self.model_max_length}: running it "
                 "would fail or give wrong results. Pass truncation=True, or cut the text into windows with "
                 "return_overflowing_tokens=True",
                 key="text longer than the model",
@@ -424,22 +427,16 @@ class Calls(SpecialTokens):
         return found.tokens()
 
     def encode(self, text: Any, text_pair: Any = None, add_special_tokens: bool = True, **kwargs: Any) -> Any:
-        """Return the ids of a text (or the tensor [1, T] with `return_tensors`).
+        """Return the ids of a text (or the tensor [1, T] with `return_tensors`); a list of lists for a batch.
 
-        `text` may also be a list of tokens, which are looked up. Other keywords are those of a call.
+        `text` may also be ids, around which the special tokens are put. Other keywords are those of a call.
         """
-        if isinstance(text, (list, tuple)) and not kwargs.get("is_split_into_words") and text_pair is None:
-            if text and isinstance(text[0], int):
-                return self.prepare_ids(list(text), add_special_tokens=add_special_tokens)
+        if isinstance(text, (list, tuple)) and text and isinstance(text[0], int):
+            refuse_unknown(kwargs, (), "encode() of ids")
+            return (
+                self.around(list(text), text_pair)[0] if add_special_tokens else [*text, *(text_pair or ())]
+            )
         return self(text, text_pair, add_special_tokens=add_special_tokens, **kwargs)["input_ids"]
-
-    def prepare_ids(
-        self, ids: list[int], pair_ids: list[int] | None = None, *, add_special_tokens: bool = True
-    ) -> list[int]:
-        """Put the special tokens of the model around ids that were looked up before."""
-        if not add_special_tokens:
-            return ids + (pair_ids or [])
-        return self.around(ids, pair_ids)[0]
 
     def around(
         self, ids: list[int], pair_ids: list[int] | None = None
@@ -529,66 +526,6 @@ class Calls(SpecialTokens):
         return pad_encoded(self, encoded_inputs, fit, return_attention_mask, tensor_type(return_tensors))
 
 
-def pad_encoded(
-    tokenizer: Calls, given: Any, fit: Fit, return_attention_mask: bool | None, kind: TensorType | None
-) -> BatchEncoding:
-    """Pad rows that were encoded before; see `Calls.pad`."""
-    columns = _columns(given)
-    main = tokenizer.model_input_names[0]
-    if main not in columns:
-        raise ValueError(f"`pad` needs {main!r} in what it pads, but was given {list(columns)}")
-    kind = kind or _kind(columns[main])
-    columns = {name: _listed(column) for name, column in columns.items()}
-    rows = columns[main]
-    if return_attention_mask is None:
-        return_attention_mask = "attention_mask" in tokenizer.model_input_names
-    single = not (len(rows) and isinstance(rows[0], (list, tuple)))
-    if single:
-        columns = {name: [column] for name, column in columns.items()}
-        rows = columns[main]
-    if any(len(column) != len(rows) for column in columns.values()):
-        sizes = {name: len(column) for name, column in columns.items()}
-        raise ValueError(f"the columns to pad must hold one entry per row, but hold {sizes}")
-    if return_attention_mask and "attention_mask" not in columns:
-        columns["attention_mask"] = [[1] * len(row) for row in rows]
-    lengths = [len(row) for row in rows]
-    width = fit.width(max(lengths, default=0)) if fit.pads else 0
-    if fit.pads and any(length != width for length in lengths):
-        fill = tokenizer._fill(tokenizer._padding_token()[1])
-        for name in columns:
-            if name in fill:
-                columns[name] = pad_rows(columns[name], width, fit.side, fill[name])
-    values = {name: column[0] for name, column in columns.items()} if single else columns
-    return BatchEncoding(values, tensor_type=kind)
-
-
-def _columns(given: Any) -> dict[str, Any]:
-    if isinstance(given, Mapping):
-        return dict(given)
-    rows = list(given)
-    if not rows or not isinstance(rows[0], Mapping):
-        raise TypeError(f"`pad` takes a dictionary or a list of dictionaries, but got {type(given).__name__}")
-    for place, row in enumerate(rows):
-        if set(row) != set(rows[0]):
-            raise ValueError(f"row {place} has the columns {sorted(row)}, row 0 has {sorted(rows[0])}")
-    return {name: [row[name] for row in rows] for name in rows[0]}
-
-
-def _kind(column: Any) -> TensorType | None:
-    first = column
-    while isinstance(first, (list, tuple)) and len(first):
-        first = first[0]
-    if isinstance(first, np.ndarray):
-        return TensorType.NUMPY
-    return TensorType.PYTORCH if hasattr(first, "detach") else None
-
-
-def _listed(column: Any) -> Any:
-    if hasattr(column, "tolist"):
-        return column.tolist()
-    return [item.tolist() if hasattr(item, "tolist") else item for item in column]
-
-
 def batch_of(text: Any, pair: Any, words: bool) -> tuple[list[Any], bool]:
     """Lay the inputs of a call out as the list that the backend takes, and say whether it was a batch.
 
@@ -601,7 +538,8 @@ def batch_of(text: Any, pair: Any, words: bool) -> tuple[list[Any], bool]:
     if words:
         if not batched:
             raise TypeError(
-                f"is_split_into_words=True takes a list of words (or a list of those), not {type(text).__name__}"
+                "is_split_into_words=True takes a list of words (or a list of those), not "
+                f"{type(text).__name__}"
             )
         batched = bool(text) and not isinstance(text[0], str)
         text = [_as_list(row) for row in text] if batched else text
@@ -659,16 +597,3 @@ def complain(batch: list[Any], words: bool) -> str:
                 hint = "; empty cells of a table become None or nan, so fill or drop them first"
             return f"input {place} must be {wanted}, but is {shown} ({type(item).__name__}){hint}"
     return f"the backend refused the batch; each input must be {wanted}"
-
-
-__all__ = [
-    "CALL_KEYWORDS",
-    "Calls",
-    "Ragged",
-    "RenderedChat",
-    "as_tensor",
-    "batch_of",
-    "complain",
-    "pad_encoded",
-    "refuse_call_keywords",
-]

@@ -164,14 +164,13 @@ class BatchEncoding(dict[str, Any]):
     def token_to_word(self, batch_or_token_index: int, token_index: int | None = None) -> int | None:
         """Return the index of the word that a token belongs to."""
         encoding, index = self._place(batch_or_token_index, token_index)
-        found = encoding.token_to_word(index)
-        return None if found is None else found[1] if isinstance(found, tuple) else found
+        return encoding.token_to_word(index)
 
     def token_to_chars(self, batch_or_token_index: int, token_index: int | None = None) -> CharSpan | None:
         """Return the characters of the text that a token covers."""
         encoding, index = self._place(batch_or_token_index, token_index)
         found = encoding.token_to_chars(index)
-        return None if found is None else CharSpan(*(found[1] if isinstance(found[1], tuple) else found))
+        return None if found is None else CharSpan(*found)
 
     def word_to_tokens(
         self, batch_or_word_index: int, word_index: int | None = None, sequence_index: int = 0
@@ -303,6 +302,7 @@ def _explain(key: str, value: Any, error: Exception) -> str:
     if len(lengths) > 1:
         return (
             f"cannot make one tensor of {key!r}: its rows have {lengths[0]} to {lengths[-1]} entries. "
-            "Ask for padding=True to pad them to one length, and truncation=True to cut those that are too long"
+            "Ask for padding=True to pad them to one length, and truncation=True to cut those "
+            "that are too long"
         )
     return f"cannot make a tensor of {key!r}: {error}"

@@ -57,9 +57,7 @@ def read(source: Source, name: str) -> Files:
     """
     config = _json(source.find(CONFIG))
     special = _json(source.find(SPECIAL))
-    tokenizer = source.find(
-        config.get("tokenizer_file") if _plain_name(config.get("tokenizer_file")) else TOKENIZER
-    )
+    tokenizer = source.find(TOKENIZER)
     files = Files(name, tokenizer=tokenizer, model=_json(source.find("config.json")))
     if "added_tokens_decoder" in config:
         recorded = config.pop("added_tokens_decoder") or {}
@@ -82,11 +80,6 @@ def read(source: Source, name: str) -> Files:
     return files
 
 
-def _plain_name(name: Any) -> bool:
-    # A configuration may name a file of its own repository and no other.
-    return isinstance(name, str) and name.endswith(".json") and "/" not in name and "\\" not in name
-
-
 def _json(path: Path | None) -> dict[str, Any]:
     if path is None:
         return {}
@@ -105,8 +98,8 @@ def _vocabulary(source: Source) -> dict[str, Path]:
         for argument, candidates in recipe.files.items():
             names.setdefault(argument, {}).update(dict.fromkeys(candidates))
     found: dict[str, Path] = {}
-    for argument, candidates in names.items():
-        for candidate in candidates:
+    for argument, known in names.items():
+        for candidate in known:
             path = source.find(candidate)
             if path is not None:
                 found[argument] = path

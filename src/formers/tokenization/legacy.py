@@ -166,19 +166,16 @@ class Legacy(Chat):
 
     @contextmanager
     def as_target_tokenizer(self) -> Iterator[None]:
-        """Encode targets inside this block. Sources and targets share one vocabulary here."""
-        self._targets_only = True
-        try:
-            yield
-        finally:
-            self._targets_only = False
+        """Encode targets inside this block. Sources and targets share one vocabulary, so nothing changes."""
+        yield
 
 
 def _known(tokenizer: Legacy, token: str) -> int:
     index = tokenizer.convert_tokens_to_ids(token)
     if index is None:
         raise ValueError(
-            f"{token!r} is not a token of this vocabulary. A list of strings means a list of tokens here; for "
+            f"{token!r} is not a token of this vocabulary. A list of strings means a list of "
+            "tokens here; for "
             "words pass is_split_into_words=True, for a batch of texts call the tokenizer"
         )
     return index
@@ -205,7 +202,8 @@ def cut_rows(
     row = (ids, pair or [])[place]
     if len(row) <= surplus:
         raise ValueError(
-            f"{surplus} tokens are too many, but the {'second' if place else 'first'} sequence has only {len(row)}: "
+            f"{surplus} tokens are too many, but the {'second' if place else 'first'} sequence "
+            f"has only {len(row)}: "
             "choose a larger max_length or truncation='longest_first'"
         )
     kept = _keep(row, len(row) - surplus, side)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import tempfile
 from pathlib import Path
@@ -11,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 from formers.notices import notice, refuse_unknown
 from formers.tokenization import files
-from formers.tokenization.options import LARGEST_LIMIT
 from formers.tokenization.special import ADDITIONAL, NAMED
 
 if TYPE_CHECKING:
@@ -244,13 +242,3 @@ def _is_older_format(tokenizer: PreTrainedTokenizerFast, kind: str) -> bool:
     ids = sorted(tokenizer.backend_tokenizer.get_vocab(with_added_tokens=False).values())
     # vocab.txt numbers its lines, so ids must have no gaps.
     return ids == list(range(len(ids)))
-
-
-def check_limit(tokenizer: PreTrainedTokenizerFast) -> bool:
-    """Whether the tokenizer knows how long a text may be."""
-    return tokenizer.model_max_length <= LARGEST_LIMIT
-
-
-def folder_name(path: str | os.PathLike[str]) -> str:
-    """Return the last part of a path."""
-    return Path(path).name

@@ -221,7 +221,7 @@ class SpecialTokens(Vocabulary):
 
     @extra_special_tokens.setter
     def extra_special_tokens(self, value: Sequence[Token] | None) -> None:
-        self.additional_special_tokens = value  # type: ignore[assignment]
+        self.additional_special_tokens = value
 
     @property
     def extra_special_tokens_ids(self) -> list[int | None]:
@@ -287,8 +287,10 @@ class SpecialTokens(Vocabulary):
         end = self.eos_token_id
         if end is None:
             raise ValueError(
-                "asked to pad, but this tokenizer has no pad_token, and no eos_token that could take its place. "
-                "Name one that the vocabulary has (tokenizer.pad_token = '...'), or add one and grow the model: "
+                "asked to pad, but this tokenizer has no pad_token, and no eos_token that could "
+                "take its place. "
+                "Name one that the vocabulary has (tokenizer.pad_token = '...'), or add one and "
+                "grow the model: "
                 "tokenizer.add_special_tokens({'pad_token': '[PAD]'}); "
                 "model.resize_token_embeddings(len(tokenizer))"
             )

@@ -142,7 +142,8 @@ class PreTrainedTokenizerFast(Legacy):
         if cls.recipe is None and given:
             raise TypeError(
                 f"{cls.__name__} does not know how to read {sorted(given)}: use the class of the vocabulary, "
-                f"one of {sorted(name for name in CLASSES if not name.endswith('Fast'))}, or pass tokenizer_file= "
+                f"one of {sorted(name for name in CLASSES if not name.endswith('Fast'))}, or "
+                "pass tokenizer_file= "
                 "or tokenizer_object="
             )
         if cls.recipe is None or not given:
@@ -182,7 +183,6 @@ class PreTrainedTokenizerFast(Legacy):
         self.clean_up_tokenization_spaces = bool(settings.get("clean_up_tokenization_spaces") or False)
         self.split_special_tokens = bool(settings.get("split_special_tokens") or False)
         self.chat_template = files.template_of(settings.get("chat_template"))
-        self._targets_only = False
         self._recorded_class: str | None = None
         self._take_special(settings, added, from_file)
         adjust.apply(self, explicit, from_file=from_file)
@@ -219,7 +219,7 @@ class PreTrainedTokenizerFast(Legacy):
         ):
             named["pad_token"] = (self._file_padding or {})["pad_token"]
         self._named = dict.fromkeys(NAMED) | named
-        self._additional = list(dict.fromkeys(map(_by_text, additional)))
+        self._additional = list({str(token): token for token in additional}.values())
         self._add_recorded(added)
         registered = self.added_tokens_encoder
         wanted = [token for token in (*named.values(), *self._additional) if token is not None]
@@ -310,7 +310,7 @@ class PreTrainedTokenizerFast(Legacy):
     def save_vocabulary(
         self, save_directory: str | os.PathLike[str], filename_prefix: str | None = None
     ) -> tuple[str, ...]:
-        """Write the vocabulary in its older format (`vocab.txt`, `vocab.json` + `merges.txt`, `spiece.model`).
+        """Write the vocabulary in its older format: `vocab.txt`, `vocab.json` + `merges.txt`, `*.model`.
 
         Returns:
             The paths written; none for a vocabulary that has no older format or whose file is gone.
@@ -368,16 +368,12 @@ PreTrainedTokenizer = PreTrainedTokenizerFast
 PreTrainedTokenizerBase = PreTrainedTokenizerFast
 
 
-def _by_text(token: Token) -> Token:
-    return token
-
-
 def _is_setting(name: str) -> bool:
     return name in SETTINGS or name in TOLERATED or (name.endswith("_token") and not name.startswith("_"))
 
 
 def _positional(args: tuple[Any, ...], given: Mapping[str, Any], name: str) -> dict[str, Any]:
-    """Read `Class(vocab_file, merges_file)` and `Class(vocab, merges)`; a path is a file, all else a value."""
+    """Read `Class(vocab_file, merges_file)` and `Class(vocab, merges)`: a path is a file."""
     if len(args) > 2:
         raise TypeError(
             f"{name}() takes a vocabulary and merges by position and all else by name, but got {len(args)}"
@@ -427,7 +423,8 @@ def open_tokenizer_file(path: Path) -> Tokenizer:
         return Tokenizer.from_file(str(path))
     except Exception as error:
         raise ValueError(
-            f"{path} cannot be read as a tokenizer.json: {error}. If it was written by a newer version of the "
+            f"{path} cannot be read as a tokenizer.json: {error}. If it was written by a newer "
+            "version of the "
             "`tokenizers` package, `pip install -U tokenizers` helps"
         ) from error
 
@@ -498,7 +495,8 @@ def load_as(
     )
     if rest.get("use_fast") is False:
         notice(
-            "use_fast=False: there is one tokenizer here, which runs on the `tokenizers` library and gives the "
+            "use_fast=False: there is one tokenizer here, which runs on the `tokenizers` "
+            "library and gives the "
             "same ids; it is used"
         )
     explicit = {key: files.revive(value) for key, value in rest.items() if key not in TOLERATED}

@@ -154,8 +154,8 @@ class Vocabulary:
     @overload
     def convert_tokens_to_ids(self, tokens: str) -> int | None: ...
     @overload
-    def convert_tokens_to_ids(self, tokens: Iterable[str]) -> list[int | None]: ...
-    def convert_tokens_to_ids(self, tokens: str | Iterable[str]) -> int | None | list[int | None]:
+    def convert_tokens_to_ids(self, tokens: list[str]) -> list[int | None]: ...
+    def convert_tokens_to_ids(self, tokens: str | list[str]) -> int | None | list[int | None]:
         """Return the id of a token, or a list of ids; an unknown token has the id of `unk_token`."""
         find = self._tokenizer.token_to_id
         if isinstance(tokens, str):
@@ -239,7 +239,8 @@ class Vocabulary:
             if row and min(row) < 0:
                 raise ValueError(
                     f"cannot decode id {min(row)}: ids are at least 0. Labels mark ignored places with -100; "
-                    "put the padding in their place first: `np.where(labels < 0, tokenizer.pad_token_id, labels)`"
+                    "put the padding in their place first: `np.where(labels < 0, "
+                    "tokenizer.pad_token_id, labels)`"
                 )
         texts: list[str] = self._tokenizer.decode_batch(rows, skip_special_tokens=skip)
         if clean_up is None:

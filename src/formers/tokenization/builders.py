@@ -1,0 +1,340 @@
+"""The backends of the named tokenizers, built from vocabulary files or values."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from formers.tokenization.recipes import Recipe
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
+
+    from formers.tokenization.sentencepiece import Model
+
+Settings: TypeAlias = Mapping[str, Any]
+SPACE = "▁"
+
+
+def build(recipe: Recipe, given: Mapping[str, Any], settings: Settings, where: str) -> Tokenizer:
+    """Build the backend of a recipe.
+
+    Args:
+        recipe: which.
+        given: files (`vocab_file`, `merges_file`) or values (`vocab`, `merges`).
+        settings: special tokens and options of the caller or checkpoint; the recipe's own fill in.
+        where: the class, for messages.
+
+    Raises:
+        OSError: when a file is missing.
+        TypeError: when a part of the vocabulary is not given.
+        ValueError: when a file is not what it should be.
+    """
+    every: dict[str, Any] = {}
+    for name, token in recipe.special.items():
+        usual = token["content"] if isinstance(token, dict) else token
+        every[name] = str(settings[name]) if settings.get(name) is not None else usual
+    every |= recipe.options
+    every |= {name: settings[name] for name in recipe.options if settings.get(name) is not None}
+    for name in given:
+        if name.endswith("_file") and not Path(given[name]).is_file():
+            raise OSError(f"{where}: {name}={str(given[name])!r} is not a file")
+    return BUILDERS[recipe.kind](dict(given), every, where)
+
+
+def _missing(where: str, wanted: str) -> TypeError:
+    return TypeError(f"{where}() needs {wanted}")
+
+
+def _read_vocab_txt(path: Path) -> dict[str, int]:
+    lines = path.read_text(encoding="utf-8").split("\n")
+    if lines and lines[-1] == "":
+        lines.pop()
+    return {line.rstrip("\r"): index for index, line in enumerate(lines)}
+
+
+def _as_ids(vocab: Any, where: str) -> dict[str, int]:
+    """Read a vocabulary value: token -> id, or tokens in the order of their ids."""
+    if isinstance(vocab, Mapping):
+        return {str(token): int(index) for token, index in vocab.items()}
+    if isinstance(vocab, Sequence) and not isinstance(vocab, str):
+        return {(token if isinstance(token, str) else token[0]): index for index, token in enumerate(vocab)}
+    raise TypeError(f"{where}: vocab must map tokens to ids or list tokens, but is a {type(vocab).__name__}")
+
+
+def wordpiece(given: dict[str, Any], every: Settings, where: str) -> Tokenizer:
+    """WordPiece after BERT's normalizer and splitter (arXiv:1810.04805; vocab.txt)."""
+    from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
+
+    if "vocab" in given:
+        vocab = _as_ids(given["vocab"], where)
+    elif "vocab_file" in given:
+        vocab = _read_vocab_txt(Path(given["vocab_file"]))
+    else:
+        raise _missing(where, "vocab_file= (vocab.txt) or vocab=")
+    for name in ("unk_token", "cls_token", "sep_token"):
+        if every[name] not in vocab:
+            raise ValueError(
+                f"{where}: the vocabulary of {len(vocab)} tokens has no {name} {every[name]!r}; "
+                f"pass {name}= to name it"
+            )
+    backend = Tokenizer(models.WordPiece(vocab, unk_token=every["unk_token"], max_input_chars_per_word=100))
+    backend.normalizer = normalizers.BertNormalizer(
+        clean_text=True,
+        handle_chinese_chars=every["tokenize_chinese_chars"],
+        strip_accents=every["strip_accents"],
+        lowercase=every["do_lower_case"],
+    )
+    backend.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    cls, sep = every["cls_token"], every["sep_token"]
+    backend.post_processor = processors.TemplateProcessing(
+        single=f"{cls}:0 $A:0 {sep}:0",
+        pair=f"{cls}:0 $A:0 {sep}:0 $B:1 {sep}:1",
+        special_tokens=[(cls, vocab[cls]), (sep, vocab[sep])],
+    )
+    backend.decoder = decoders.WordPiece(prefix="##")
+    return backend
+
+
+def _byte_pairs(given: dict[str, Any], where: str) -> tuple[dict[str, int], list[tuple[str, str]]]:
+    if "vocab" in given:
+        vocab = _as_ids(given["vocab"], where)
+    elif "vocab_file" in given:
+        path = Path(given["vocab_file"])
+        try:
+            vocab = _as_ids(json.loads(path.read_text(encoding="utf-8")), where)
+        except json.JSONDecodeError as error:
+            raise ValueError(f"{where}: {path} is not a vocab.json: {error}") from error
+    else:
+        raise _missing(where, "vocab_file= (vocab.json) and merges_file= (merges.txt), or vocab= and merges=")
+    if "merges" in given:
+        merges = [
+            tuple(merge.split(" ")) if isinstance(merge, str) else tuple(merge) for merge in given["merges"]
+        ]
+    elif "merges_file" in given:
+        lines = Path(given["merges_file"]).read_text(encoding="utf-8").split("\n")
+        merges = [tuple(line.split(" ")) for line in lines if line and not line.startswith("#version")]
+    else:
+        raise _missing(
+            where, "the merges too: merges_file= (merges.txt) or merges=; without them text falls apart"
+        )
+    for merge in merges:
+        if len(merge) != 2:
+            raise ValueError(f"{where}: a merge is two tokens, but found {merge!r}")
+    return vocab, [(left, right) for left, right in merges]
+
+
+def byte_bpe(given: dict[str, Any], every: Settings, where: str) -> Tokenizer:
+    """Byte-level BPE without a frame, as in GPT-2."""
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors
+
+    vocab, merges = _byte_pairs(given, where)
+    backend = Tokenizer(
+        models.BPE(vocab, merges, continuing_subword_prefix="", end_of_word_suffix="", fuse_unk=False)
+    )
+    backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=every["add_prefix_space"])
+    backend.decoder = decoders.ByteLevel()
+    backend.post_processor = processors.ByteLevel(trim_offsets=False)
+    return backend
+
+
+def framed_byte_bpe(given: dict[str, Any], every: Settings, where: str) -> Tokenizer:
+    """Byte-level BPE inside `<s>` and `</s>`, pairs parted by two `</s>`, as in RoBERTa and BART."""
+    from tokenizers import processors
+
+    backend = byte_bpe(given, every, where)
+    last, first = ((every[name], _id_of(backend, every[name])) for name in ("sep_token", "cls_token"))
+    backend.post_processor = processors.RobertaProcessing(
+        last, first, trim_offsets=every["trim_offsets"], add_prefix_space=every["add_prefix_space"]
+    )
+    return backend
+
+
+def _pieces(given: dict[str, Any], where: str) -> Model | None:
+    from formers.tokenization import sentencepiece
+
+    if "vocab" in given:
+        return None
+    if "vocab_file" in given:
+        return sentencepiece.read(given["vocab_file"])
+    raise _missing(where, "vocab_file= (a SentencePiece model) or vocab= ((token, score) pairs)")
+
+
+def _scores(vocab: Any, where: str) -> list[tuple[str, float]]:
+    if isinstance(vocab, Mapping) or not isinstance(vocab, Sequence) or isinstance(vocab, str):
+        raise TypeError(
+            f"{where}: vocab must be a list of (token, score) pairs, but is a {type(vocab).__name__}"
+        )
+    return [(str(token), float(score)) for token, score in vocab]
+
+
+def _unigram(
+    scores: list[tuple[str, float]],
+    unk_id: int,
+    model: Model | None,
+    *,
+    prefix: bool,
+    byte_fallback: bool = False,
+) -> Tokenizer:
+    """A unigram model after SentencePiece's normalization; spaces are part of the tokens."""
+    from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers
+
+    backend = Tokenizer(models.Unigram(scores, unk_id=unk_id, byte_fallback=byte_fallback))
+    steps: list[Any] = []
+    if model is not None and model.charsmap:
+        steps.append(normalizers.Precompiled(model.charsmap))
+    if model is None or model.remove_extra_whitespaces:
+        steps += [normalizers.Strip(left=True, right=True), normalizers.Replace(Regex(" {2,}"), " ")]
+    backend.normalizer = normalizers.Sequence(steps)
+    scheme = "always" if prefix else "never"
+    backend.pre_tokenizer = pre_tokenizers.Metaspace(replacement=SPACE, prepend_scheme=scheme)
+    backend.decoder = decoders.Metaspace(replacement=SPACE, prepend_scheme=scheme)
+    return backend
+
+
+def _add_pieces(backend: Tokenizer, model: Model | None, offset: int = 0) -> None:
+    """Register control symbols as special tokens and user-defined symbols as added ones."""
+    from tokenizers import AddedToken
+
+    from formers.tokenization.sentencepiece import Kind
+
+    for piece in (model.pieces if model is not None else [])[offset:]:
+        if piece.kind in (Kind.CONTROL, Kind.USER_DEFINED):
+            special = piece.kind is Kind.CONTROL
+            token = AddedToken(piece.text, normalized=False, special=special)
+            (backend.add_special_tokens if special else backend.add_tokens)([token])
+
+
+def _id_of(backend: Tokenizer, token: str) -> int:
+    """Return the id of a special token, which is added when the vocabulary has not got it."""
+    if backend.token_to_id(token) is None:
+        backend.add_special_tokens([token])
+    return int(backend.token_to_id(token))  # type: ignore[arg-type]
+
+
+def _frame_fairseq(backend: Tokenizer, every: Settings) -> None:
+    from tokenizers import processors
+
+    first, last = every["cls_token"], every["sep_token"]
+    backend.post_processor = processors.TemplateProcessing(
+        single=[first, "$A", last],
+        pair=[first, "$A", last, last, "$B", last],
+        special_tokens=[(token, _id_of(backend, token)) for token in dict.fromkeys((first, last))],
+    )
+
+
+def xlm_roberta(given: dict[str, Any], every: Settings, where: str) -> Tokenizer:
+    """SentencePiece with fairseq's ids: four special tokens in front take the place of the file's three."""
+    model = _pieces(given, where)
+    if model is None:
+        scores = _scores(given["vocab"], where)
+    else:
+        front = [(every[name], 0.0) for name in ("bos_token", "pad_token", "eos_token", "unk_token")]
+        scores = front + model.scores()[3:] + [(every["mask_token"], 0.0)]
+    unk_id = [token for token, _ in scores].index(every["unk_token"])
+    backend = _unigram(scores, unk_id, model, prefix=every["add_prefix_space"])
+    _add_pieces(backend, model, offset=3)
+    _frame_fairseq(backend, every)
+    return backend
+
+
+def camembert(given: dict[str, Any], every: Settings, where: str) -> Tokenizer:
+    """SentencePiece with fairseq's ids as CamemBERT has them: five tokens in front, three of them unused."""
+    model = _pieces(given, where)
+    if model is None:
+        scores = _scores(given["vocab"], where)
+    else:
+        front = [
+            ("<s>NOTUSED", 0.0),
+            (every["pad_token"], 0.0),
+            ("</s>NOTUSED", 0.0),
+            (every["unk_token"], 0.0),
+            ("<unk>NOTUSED", -100.0),
+        ]
+        scores = front + model.scores()[1:] + [(every["mask_token"], 0.0)]
+    unk_id = [token for token, _ in scores].index(every["unk_token"])
+    backend = _unigram(scores, unk_id, model, prefix=every["add_prefix_space"])
+    _add_pieces(backend, model, offset=1)
+    _frame_fairseq(backend, every)
+    return backend
+
+
+def t5(given: dict[str, Any], every: Settings, where: str) -> Tokenizer:
+    """SentencePiece, `</s>` after each text, and sentinels `<extra_id_n>` at the end in falling order."""
+    from tokenizers import processors
+
+    model = _pieces(given, where)
+    sentinels = [f"<extra_id_{index}>" for index in range(int(every["extra_ids"]) - 1, -1, -1)]
+    scores = _scores(given["vocab"], where) if model is None else model.scores()
+    known = {token for token, _ in scores}
+    scores = scores + [(token, 0.0) for token in sentinels if token not in known]
+    unk_id = model.unk_id if model is not None else [token for token, _ in scores].index(every["unk_token"])
+    backend = _unigram(scores, unk_id, model, prefix=True)
+    _add_pieces(backend, model)
+    backend.add_special_tokens(sentinels)
+    last = every["eos_token"]
+    backend.post_processor = processors.TemplateProcessing(
+        single=["$A", last], pair=["$A", last, "$B", last], special_tokens=[(last, _id_of(backend, last))]
+    )
+    return backend
+
+
+def llama(given: dict[str, Any], every: Settings, where: str) -> Tokenizer:
+    """SentencePiece BPE with byte fallback. `legacy=False` puts no space after a special token."""
+    from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
+
+    model = _pieces(given, where)
+    if model is None:
+        vocab = _as_ids(given["vocab"], where)
+        _, merges = _byte_pairs({**given, "vocab": vocab}, where)
+    elif model.bpe:
+        vocab, merges = {piece.text: index for index, piece in enumerate(model.pieces)}, model.merges()
+    else:
+        vocab, merges = {}, []
+    if model is not None and not model.bpe:
+        backend = Tokenizer(
+            models.Unigram(model.scores(), unk_id=model.unk_id, byte_fallback=model.byte_fallback)
+        )
+    else:
+        backend = Tokenizer(
+            models.BPE(vocab, merges, unk_token=every["unk_token"], fuse_unk=True, byte_fallback=True)
+        )
+    prefix = bool(every["add_prefix_space"])
+    if every["legacy"]:
+        front: list[Any] = [normalizers.Prepend(SPACE)] if prefix else []
+        backend.normalizer = normalizers.Sequence([*front, normalizers.Replace(" ", SPACE)])
+    else:
+        scheme = "first" if prefix else "never"
+        backend.pre_tokenizer = pre_tokenizers.Metaspace(
+            replacement=SPACE, prepend_scheme=scheme, split=False
+        )
+    steps = [decoders.Replace(SPACE, " "), decoders.ByteFallback(), decoders.Fuse()]
+    backend.decoder = decoders.Sequence([*steps, decoders.Strip(content=" ", left=1)] if prefix else steps)
+    backend.add_special_tokens([every[name] for name in ("unk_token", "bos_token", "eos_token")])
+    _add_pieces(backend, model)
+    ends = [
+        every[name]
+        for name, on in (("bos_token", "add_bos_token"), ("eos_token", "add_eos_token"))
+        if every[on]
+    ]
+    first = [every["bos_token"]] if every["add_bos_token"] else []
+    last = [every["eos_token"]] if every["add_eos_token"] else []
+    one = [f"{token}:0" for token in first] + ["$A:0"] + [f"{token}:0" for token in last]
+    two = [f"{token}:1" for token in first] + ["$B:1"] + [f"{token}:1" for token in last]
+    backend.post_processor = processors.TemplateProcessing(
+        single=one, pair=one + two, special_tokens=[(token, _id_of(backend, token)) for token in ends]
+    )
+    return backend
+
+
+BUILDERS: dict[str, Callable[[dict[str, Any], Settings, str], Tokenizer]] = {
+    "wordpiece": wordpiece,
+    "byte_bpe": byte_bpe,
+    "framed_byte_bpe": framed_byte_bpe,
+    "xlm_roberta": xlm_roberta,
+    "camembert": camembert,
+    "t5": t5,
+    "llama": llama,
+}

@@ -1,0 +1,176 @@
+"""SentencePiece model files, read without the library or protobuf.
+
+A model is one protobuf message (`sentencepiece_model.proto` of google/sentencepiece). Only its wire format
+is needed: fields are a number, a wire type and a value.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from enum import IntEnum
+from pathlib import Path
+
+
+class Kind(IntEnum):
+    """What a piece is."""
+
+    NORMAL = 1
+    UNKNOWN = 2
+    CONTROL = 3
+    USER_DEFINED = 4
+    UNUSED = 5
+    BYTE = 6
+
+
+@dataclass(frozen=True)
+class Piece:
+    """One token: its text, its log-probability (natural logarithm) or rank, and what it is."""
+
+    text: str
+    score: float
+    kind: Kind
+
+
+@dataclass
+class Model:
+    """What a SentencePiece file says.
+
+    Attributes:
+        pieces: the tokens, in the order of their ids.
+        bpe: byte-pair merges; else a unigram language model.
+        byte_fallback: whether unknown characters become byte tokens.
+        unk_id: id of the unknown token.
+        charsmap: the compiled normalization table, empty for none.
+        add_dummy_prefix: whether a space goes in front of a text.
+        remove_extra_whitespaces: whether spaces are stripped and runs of them collapsed.
+    """
+
+    pieces: list[Piece] = field(default_factory=list)
+    bpe: bool = False
+    byte_fallback: bool = False
+    unk_id: int = 0
+    charsmap: bytes = b""
+    add_dummy_prefix: bool = True
+    remove_extra_whitespaces: bool = True
+
+    def scores(self) -> list[tuple[str, float]]:
+        """Return (token, score) in the order of ids."""
+        return [(piece.text, piece.score) for piece in self.pieces]
+
+    def merges(self) -> list[tuple[str, str]]:
+        """Return the merges that a byte-pair model implies, the first to apply first.
+
+        A piece says only how good it is. Every way to split it into two pieces is a merge of that rank.
+        """
+        ids = {piece.text: index for index, piece in enumerate(self.pieces)}
+        found: list[tuple[float, int, int, str, str]] = []
+        for piece in self.pieces:
+            if piece.kind is not Kind.NORMAL and piece.kind is not Kind.UNUSED:
+                continue
+            text = piece.text
+            for cut in range(1, len(text)):
+                left, right = text[:cut], text[cut:]
+                if left in ids and right in ids:
+                    found.append((-piece.score, ids[left], ids[right], left, right))
+        found.sort(key=lambda merge: merge[:3])
+        return [(left, right) for *_, left, right in found]
+
+
+def read(path: str | Path) -> Model:
+    """Read a SentencePiece model.
+
+    Raises:
+        OSError: when there is no such file.
+        ValueError: when it is not a SentencePiece model.
+    """
+    data = Path(path).read_bytes()
+    model = Model()
+    try:
+        for number, value in _fields(data):
+            if number == 1 and isinstance(value, bytes):
+                model.pieces.append(_piece(value))
+            elif number == 2 and isinstance(value, bytes):
+                _trainer(model, value)
+            elif number == 3 and isinstance(value, bytes):
+                _normalizer(model, value)
+    except (IndexError, ValueError, struct.error) as error:
+        raise ValueError(f"{path} is not a SentencePiece model: {error}") from error
+    if not model.pieces:
+        raise ValueError(f"{path} is not a SentencePiece model: it holds no pieces")
+    return model
+
+
+def _piece(data: bytes) -> Piece:
+    text, score, kind = "", 0.0, Kind.NORMAL
+    for number, value in _fields(data):
+        if number == 1 and isinstance(value, bytes):
+            text = value.decode("utf-8")
+        elif number == 2 and isinstance(value, float):
+            score = value
+        elif number == 3 and isinstance(value, int):
+            kind = Kind(value)
+    return Piece(text, score, kind)
+
+
+def _trainer(model: Model, data: bytes) -> None:
+    for number, value in _fields(data):
+        if number == 3 and isinstance(value, int):
+            if value not in (1, 2):
+                raise ValueError(
+                    f"its model type {value} (words or characters) is neither unigram (1) nor BPE (2)"
+                )
+            model.bpe = value == 2
+        elif number == 35 and isinstance(value, int):
+            model.byte_fallback = bool(value)
+        elif number == 40 and isinstance(value, int):
+            model.unk_id = value
+
+
+def _normalizer(model: Model, data: bytes) -> None:
+    for number, value in _fields(data):
+        if number == 2 and isinstance(value, bytes):
+            model.charsmap = value
+        elif number == 3 and isinstance(value, int):
+            model.add_dummy_prefix = bool(value)
+        elif number == 4 and isinstance(value, int):
+            model.remove_extra_whitespaces = bool(value)
+
+
+def _varint(data: bytes, at: int) -> tuple[int, int]:
+    value = shift = 0
+    while True:
+        byte = data[at]
+        value |= (byte & 0x7F) << shift
+        at += 1
+        if byte < 0x80:
+            return value, at
+        shift += 7
+        if shift > 63:
+            raise ValueError("a number is too long")
+
+
+def _fields(data: bytes) -> Iterator[tuple[int, int | float | bytes]]:
+    """Walk over the fields of a message: (number, value)."""
+    at = 0
+    while at < len(data):
+        key, at = _varint(data, at)
+        number, wire = key >> 3, key & 7
+        if wire == 0:
+            value, at = _varint(data, at)
+            yield number, value
+        elif wire == 1:
+            yield number, struct.unpack_from("<d", data, at)[0]
+            at += 8
+        elif wire == 2:
+            size, at = _varint(data, at)
+            if at + size > len(data):
+                raise ValueError("a field runs past the end of the file")
+            yield number, data[at : at + size]
+            at += size
+        elif wire == 5:
+            yield number, struct.unpack_from("<f", data, at)[0]
+            at += 4
+        else:
+            raise ValueError(f"a field has the wire type {wire}, which no such file has")
