@@ -84,3 +84,9 @@ def test_no_code_asks_for_this_family_by_name(path):
                 if path.stem in words and "model_type" in ast.unparse(node):
                     spelled.append(f"{source.name}:{node.lineno}")
     assert not spelled, f"compared with {path.stem!r}: {spelled}"
+
+
+def test_every_file_beside_the_registry_is_a_registered_family():
+    from formers.models.table import FAMILIES
+
+    assert {path.stem for path in family_files()} == {module for module, _ in FAMILIES.values()}

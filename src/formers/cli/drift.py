@@ -1,4 +1,4 @@
-"""`formers drift baseline` and `formers drift check`: whether today's texts are those the model was judged on."""
+"""`formers drift baseline` and `drift check`: whether today's texts are those the model was judged on."""
 
 from __future__ import annotations
 
@@ -9,10 +9,13 @@ import typer
 
 from formers.cli import choices
 
-commands = typer.Typer(no_args_is_help=True, help="Measure what is normal, and compare today's texts with it.")
+commands = typer.Typer(
+    no_args_is_help=True, help="Measure what is normal, and compare today's texts with it."
+)
 
 Texts = Annotated[
-    Path | None, typer.Option("--file", "-f", help="A table, or one text a line; standard input when left out.")
+    Path | None,
+    typer.Option("--file", "-f", help="A table, or one text a line; standard input when left out."),
 ]
 
 
@@ -21,7 +24,9 @@ def baseline(
     model: choices.Model,
     file: Texts = None,
     text_column: choices.TextColumn = "text",
-    output: Annotated[Path | None, typer.Option(help="Folder to write to; the model's own when left out.")] = None,
+    output: Annotated[
+        Path | None, typer.Option(help="Folder to write to; the model's own when left out.")
+    ] = None,
     device: choices.Device = None,
 ) -> None:
     """Write the baseline of a model: texts it was not trained on, and its answers to them."""
@@ -49,7 +54,8 @@ def check(
     file: Texts = None,
     text_column: choices.TextColumn = "text",
     against: Annotated[
-        Path | None, typer.Option("--baseline", help="The baseline's file or folder; the model's own when left out.")
+        Path | None,
+        typer.Option("--baseline", help="The baseline's file or folder; the model's own when left out."),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object, for machines.")] = False,
     device: choices.Device = None,

@@ -32,7 +32,7 @@ def predict(
 ) -> None:
     """Label texts with a saved model, calibrated where a calibration lies beside it.
 
-    Answers come in the order of the texts, while a file is still being read.
+    Answers come in the order of the texts; those to standard input come while it is still being read.
     """
     from formers.cli import texts as sources
     from formers.cli.classifier import Classifier
@@ -40,18 +40,12 @@ def predict(
     if as_json and as_csv:
         raise ValueError("--json and --csv exclude each other")
     found = sources.given(texts, file, text_column)
-    first = next(found)  # so that a wrong path is reported before the model is loaded
-
-    def all_texts() -> Iterator[str]:
-        yield first
-        yield from found
-
     options = {"long_text": long_text} | {
         name: value
         for name, value in (("max_length", max_length), ("device", device), ("dtype", dtype))
         if value is not None
     }
-    answers = Classifier.load(model, **options).answer(all_texts())
+    answers = Classifier.load(model, **options).answer(found)
     if as_json:
         _json(answers, top_k)
     elif as_csv:

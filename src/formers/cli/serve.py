@@ -12,23 +12,36 @@ from formers.cli import choices
 
 def serve(
     model: choices.Model,
-    host: Annotated[str, typer.Option(help="Address to listen on; 0.0.0.0 is every interface.")] = "127.0.0.1",
+    host: Annotated[
+        str, typer.Option(help="Address to listen on; 0.0.0.0 is every interface.")
+    ] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes a free one.")] = 8000,
     threshold: Annotated[
         float | None,
-        typer.Option(min=0, max=1, help="Answers less sure go to a person; the model's thresholds.json when left out."),
+        typer.Option(
+            min=0, max=1, help="Answers less sure go to a person; the model's thresholds.json when left out."
+        ),
     ] = None,
-    queue: Annotated[Path, typer.Option(help="File of the human queue (SQLite).")] = Path("human-queue.sqlite3"),
+    queue: Annotated[Path, typer.Option(help="File of the human queue (SQLite).")] = Path(
+        "human-queue.sqlite3"
+    ),
     timeout: Annotated[float, typer.Option(help="Seconds that a request may take.")] = 10.0,
     fallback: Annotated[
         str, typer.Option(help="A request out of time: error (504), or human (its texts are queued).")
     ] = "error",
-    max_chars: Annotated[int, typer.Option(min=1, help="Longest text in characters; a longer one is 413.")] = 20_000,
+    max_chars: Annotated[
+        int, typer.Option(min=1, help="Longest text in characters; a longer one is 413.")
+    ] = 20_000,
     max_texts: Annotated[int, typer.Option(min=1, help="Most texts in a request.")] = 256,
-    max_queued_requests: Annotated[int, typer.Option(min=1, help="Requests held at once; beyond it 503.")] = 1024,
-    log: Annotated[Path | None, typer.Option(help="File for the request lines (JSON); standard error if left out.")] = None,
+    max_queued_requests: Annotated[
+        int, typer.Option(min=1, help="Requests held at once; beyond it 503.")
+    ] = 1024,
+    log: Annotated[
+        Path | None, typer.Option(help="File for the request lines (JSON); standard error if left out.")
+    ] = None,
     api_key: Annotated[
-        str | None, typer.Option(envvar="FORMERS_API_KEY", help="Key that the human queue asks for.", show_envvar=True)
+        str | None,
+        typer.Option(envvar="FORMERS_API_KEY", help="Key that the human queue asks for.", show_envvar=True),
     ] = None,
     device: choices.Device = None,
     dtype: choices.Dtype = None,

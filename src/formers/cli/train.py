@@ -1,0 +1,66 @@
+"""`formers train`: fine-tune, calibrate and save a classifier, from a labelled table."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from formers.cli import choices
+
+
+def train(
+    data: choices.Data,
+    model: Annotated[
+        str, typer.Option("--model", "-m", help="Pretrained encoder: folder or Hub id.", show_default=False)
+    ],
+    output: Annotated[Path, typer.Option("--output", "-o", help="Folder to save to.", show_default=False)],
+    text_column: choices.TextColumn = "text",
+    label_column: choices.LabelColumn = "label",
+    epochs: Annotated[float, typer.Option(min=0, help="Passes over the training part.")] = 4.0,
+    learning_rate: Annotated[
+        float, typer.Option(min=0, help="Its highest value; 2e-5 to 5e-5 suit larger models.")
+    ] = 2e-4,
+    batch_size: Annotated[int, typer.Option(min=1, help="Texts in a step.")] = 32,
+    warmup: Annotated[
+        float, typer.Option(min=0, max=1, help="Share of the steps in which the rate rises.")
+    ] = 0.1,
+    weight_decay: Annotated[float, typer.Option(min=0)] = 0.0,
+    max_length: choices.MaxLength = 256,
+    class_weights: Annotated[
+        str, typer.Option(help="Weight of rare labels in the loss: sqrt, balanced or none.")
+    ] = "sqrt",
+    bf16: Annotated[
+        bool | None, typer.Option("--bf16/--no-bf16", help="bfloat16 where the hardware has it, if left out.")
+    ] = None,
+    seed: Annotated[
+        int, typer.Option(help="Of the weights' start, the order of the texts and the splits.")
+    ] = 0,
+    test_size: Annotated[
+        float, typer.Option(min=0, max=0.9, help="Share held out and judged at the end; 0 for none.")
+    ] = 0.1,
+    validation_size: Annotated[
+        float, typer.Option(min=0.01, max=0.9, help="Share of the rest for early stopping and calibration.")
+    ] = 0.1,
+    precision: Annotated[
+        float, typer.Option(min=0.01, max=1, help="Wanted among the answers that no person sees.")
+    ] = 0.9,
+    patience: Annotated[
+        int, typer.Option(min=1, help="Epochs without a better macro F1 before it stops.")
+    ] = 2,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on from the last checkpoint in the output folder.")
+    ] = False,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Train again over a finished output folder.")
+    ] = False,
+    device: choices.Device = None,
+) -> None:
+    """Fine-tune a classifier; save it with its tokenizer, calibration, thresholds and drift baseline.
+
+    Ctrl-C leaves a checkpoint behind, from which --resume goes on.
+    """
+    from formers.cli.fitting import Plan, run
+
+    run(Plan(**locals()))
