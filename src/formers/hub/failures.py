@@ -15,7 +15,7 @@ class Unreachable(HubError):
     """The Hub did not answer."""
 
 
-def translate(error: Exception, *, what: str, repo_id: str, revision: str, endpoint: str) -> OSError:
+def translate(error: BaseException, *, what: str, repo_id: str, revision: str, endpoint: str) -> OSError:
     """Turn an exception of `huggingface_hub` into one that says what to do.
 
     Args:
@@ -30,6 +30,7 @@ def translate(error: Exception, *, what: str, repo_id: str, revision: str, endpo
     """
     from huggingface_hub import errors
 
+    error = _reason(error)
     page = f"{endpoint}/{repo_id}"
     status = _status(error)
     if isinstance(error, errors.GatedRepoError):
@@ -66,6 +67,7 @@ def is_network_failure(error: BaseException) -> bool:
     """Whether the Hub could not be reached (as against: it answered, with a refusal)."""
     from huggingface_hub import errors
 
+    error = _reason(error)
     if isinstance(error, Unreachable | errors.OfflineModeIsEnabled | errors.LocalEntryNotFoundError):
         return True
     status = _status(error)
@@ -73,6 +75,14 @@ def is_network_failure(error: BaseException) -> bool:
         return status >= 500 or status == 429
     package = type(error).__module__.split(".")[0]
     return package in _NETWORK_PACKAGES or isinstance(error, ConnectionError | TimeoutError)
+
+
+def _reason(error: BaseException) -> BaseException:
+    """Look behind the client's "not found here either", which hides what the Hub answered."""
+    from huggingface_hub import errors
+
+    hidden = isinstance(error, errors.LocalEntryNotFoundError) and error.__cause__ is not None
+    return error.__cause__ or error if hidden else error
 
 
 def _status(error: BaseException) -> int | None:

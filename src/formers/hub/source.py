@@ -300,6 +300,7 @@ class Source:
             commit = None if self._must_ask() else self.commit
             names = self._repo.listing(commit) if commit is not None else None
             if names is None:
+                self._spare_a_dead_connection(commit)
                 info = self._ask(
                     "the list of files",
                     lambda api: api.repo_info(
@@ -346,15 +347,17 @@ class Source:
         self._fetched.add(inside)
         return Path(path)
 
+    def _spare_a_dead_connection(self, commit: str | None) -> None:
+        """Do not wait for one time-out per optional file when the cache has the model."""
+        since = _unreachable_since.get(self._endpoint)
+        recently = since is not None and time.monotonic() - since < _RETRY_AFTER
+        if recently and commit is not None and self._repo.has(commit):
+            raise Unreachable(f"{self._endpoint} could not be reached a moment ago")
+
     def _ask(self, what: str, question: Any) -> Any:
         """Ask the Hub something; every failure becomes one clear OSError."""
         from huggingface_hub import HfApi
 
-        since = _unreachable_since.get(self._endpoint)
-        if since is not None and time.monotonic() - since < _RETRY_AFTER:
-            raise Unreachable(
-                f"{self._endpoint} could not be reached a moment ago, for {what} of {self.name}"
-            )
         try:
             answer = question(HfApi(endpoint=self._endpoint, library_name="formers"))
         except Exception as error:
