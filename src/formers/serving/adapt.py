@@ -11,7 +11,7 @@ from formers.serving.drift import watch_of
 from formers.serving.service import Service
 from formers.serving.settings import Settings
 
-# Half of what the pipeline takes at once: a batch is computed nearly as fast, and the next one waits half as long.
+# Half of what the pipeline takes at once: computed nearly as fast, and the next batch waits half as long.
 CPU_BATCH_TOKENS = 2048
 _NEEDED = ("prepare", "run", "revision", "max_length")
 

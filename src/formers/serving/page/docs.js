@@ -8,6 +8,7 @@ function make(tag, className, ...children) {
   return element;
 }
 
+const plain = (text) => (text || "").replaceAll("`", "");
 const named = (reference) => schema.components.schemas[reference.split("/").pop()];
 
 function kind(part) {
@@ -22,7 +23,7 @@ function kind(part) {
 function table(rows) {
   const body = make("tbody");
   for (const [name, type, text] of rows) {
-    body.append(make("tr", "", make("th", "mono", name), make("td", "mono", type), make("td", "", text || "")));
+    body.append(make("tr", "", make("th", "mono", name), make("td", "mono", type), make("td", "", plain(text))));
   }
   return make("table", "", body);
 }
@@ -43,7 +44,9 @@ function operation(path, method, entry) {
     make("span", "method", method.toUpperCase()),
     make("span", "mono", path),
     make("span", "quiet", entry.summary)));
-  if (entry.description) box.append(make("p", "", entry.description));
+  for (const paragraph of (entry.description || "").split("\n\n")) {
+    if (paragraph) box.append(make("p", "", plain(paragraph)));
+  }
   if (entry.parameters) {
     box.append(make("h3", "", "Parameters"));
     box.append(table(entry.parameters.map((one) => [one.name, kind(one.schema), one.description || `in ${one.in}`])));

@@ -1,0 +1,125 @@
+"""The human queue: kept in order, decided once, readable by others, and honest when it cannot write."""
+
+from __future__ import annotations
+
+import sqlite3
+import stat
+
+import pytest
+
+from formers.serving.queue import AlreadyResolved, Entry, HumanQueue, NotThere, QueueError
+
+
+@pytest.fixture
+def queue(tmp_path):
+    queue = HumanQueue(tmp_path / "queue.sqlite3")
+    yield queue
+    queue.close()
+
+
+def entry(text, **more):
+    return Entry(text=text, reason="below_threshold", request_id="r-1", label="a", score=0.4, **more)
+
+
+def test_entries_come_back_as_they_went_in(queue):
+    given = entry("Grüße\n\0 text", threshold=0.75, scores=[("a", 0.4), ("b", 0.3)], tokens=7, revision="abc")
+    (number,) = queue.put([given]).result(10)
+    item = queue.get(number)
+    assert (item.text, item.label, item.score, item.threshold) == (given.text, "a", 0.4, 0.75)
+    assert (item.scores, item.tokens, item.revision) == ([("a", 0.4), ("b", 0.3)], 7, "abc")
+    assert (item.status, item.reason, item.request_id) == ("open", "below_threshold", "r-1")
+
+
+def test_numbers_rise_and_pages_follow_them(queue):
+    numbers = queue.put([entry(f"text {number}") for number in range(10)]).result(10)
+    assert numbers == sorted(set(numbers))
+    first = queue.items(limit=4)
+    rest = queue.items(limit=50, after=first[-1].id)
+    assert [item.text for item in [*first, *rest]] == [f"text {number}" for number in range(10)]
+
+
+def test_many_writers_share_commits_and_each_gets_its_own_numbers(queue):
+    futures = [queue.put([entry(f"{number} a"), entry(f"{number} b")]) for number in range(300)]
+    for number, future in enumerate(futures):
+        texts = [queue.get(one).text for one in future.result(20)]
+        assert texts == [f"{number} a", f"{number} b"]
+
+
+def test_a_decision_is_kept_and_may_be_repeated_but_not_changed(queue):
+    (number,) = queue.put([entry("text")]).result(10)
+    item = queue.resolve(number, "b", "Ada", "clear case").result(10)
+    assert (item.status, item.resolved_label, item.resolved_by) == ("resolved", "b", "Ada")
+    assert queue.resolve(number, "b", "Ada").result(10) == item
+    with pytest.raises(AlreadyResolved, match=r"resolved as 'b' by 'Ada'"):
+        queue.resolve(number, "a", "Ben").result(10)
+    assert queue.counts() == {"open": 0, "resolved": 1}
+    assert [one.id for one in queue.resolved()] == [number]
+    assert queue.items("open") == []
+
+
+def test_a_refused_decision_leaves_what_shares_its_commit(queue):
+    futures = [queue.put([entry("before")]), queue.resolve(999, "a", "Ada"), queue.put([entry("after")])]
+    with pytest.raises(NotThere, match="no item 999"):
+        futures[1].result(10)
+    assert [queue.get(future.result(10)[0]).text for future in (futures[0], futures[2])] == [
+        "before",
+        "after",
+    ]
+
+
+def test_an_unknown_number_is_said_to_be_unknown(queue):
+    with pytest.raises(NotThere, match="no item 5"):
+        queue.get(5)
+
+
+def test_closing_writes_what_is_waiting_and_the_next_process_finds_it(tmp_path):
+    queue = HumanQueue(tmp_path / "queue.sqlite3")
+    futures = [queue.put([entry(f"text {number}")]) for number in range(200)]
+    queue.close()
+    queue.close()
+    assert all(future.done() for future in futures)
+    with pytest.raises(QueueError, match="closed"):
+        queue.put([entry("late")]).result(10)
+    again = HumanQueue(tmp_path / "queue.sqlite3")
+    assert again.counts()["open"] == 200
+    again.close()
+
+
+def test_every_resolved_item_is_listed_across_pages(queue):
+    for number in queue.put([entry(f"text {number}") for number in range(7)]).result(10):
+        queue.resolve(number, "b", "Ada").result(10)
+    assert [item.text for item in queue.resolved(page=3)] == [f"text {number}" for number in range(7)]
+
+
+def test_the_file_is_for_its_owner_alone(queue):
+    assert stat.S_IMODE(queue.path.stat().st_mode) & 0o077 == 0
+
+
+def test_a_full_disk_is_told_to_whoever_waits_and_later_writes_work(queue):
+    pages = queue._writer.execute("PRAGMA page_count").fetchone()[0]
+    queue._writer.execute(f"PRAGMA max_page_count={pages}")
+    future = queue.put([entry("x" * 100_000)])
+    with pytest.raises(QueueError, match="cannot write"):
+        future.result(10)
+    queue._writer.execute("PRAGMA max_page_count=100000")
+    assert queue.put([entry("small")]).result(10)
+
+
+def test_a_file_that_is_no_database_is_refused_by_name(tmp_path):
+    path = tmp_path / "notes.txt"
+    path.write_text("these are notes, and no database " * 50)
+    with pytest.raises(QueueError, match=r"notes\.txt"):
+        HumanQueue(path)
+
+
+def test_a_folder_that_is_not_there_is_refused_by_name(tmp_path):
+    with pytest.raises(QueueError, match="nowhere"):
+        HumanQueue(tmp_path / "nowhere" / "queue.sqlite3")
+
+
+def test_a_format_of_another_version_is_refused(tmp_path):
+    path = tmp_path / "queue.sqlite3"
+    with sqlite3.connect(path) as connection:
+        connection.execute("PRAGMA user_version=99")
+    with pytest.raises(QueueError, match="format 99"):
+        HumanQueue(path)

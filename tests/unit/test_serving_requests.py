@@ -1,0 +1,180 @@
+"""What a request may be, which settings are possible, and the lines that the log writes."""
+
+from __future__ import annotations
+
+import io
+import json
+import subprocess
+import sys
+from types import SimpleNamespace
+
+import pytest
+
+from formers.serving import Settings
+from formers.serving.adapt import service_of
+from formers.serving.classifier import Threshold
+from formers.serving.limits import Refusal, parse
+from formers.serving.logs import RequestLog
+from system.serving_fake import LABELS
+
+SETTINGS = Settings(max_chars=100, max_texts=3)
+
+
+def asked(body):
+    data = body if isinstance(body, bytes) else json.dumps(body).encode()
+    return parse(data, SETTINGS)
+
+
+@pytest.mark.parametrize(
+    ("body", "texts", "single"),
+    [
+        ({"text": "a"}, ["a"], True),
+        ({"texts": ["a", "b"]}, ["a", "b"], False),
+        ({"texts": ["a"]}, ["a"], False),
+        ({"inputs": "a"}, ["a"], True),
+        ({"inputs": ["a", "b"]}, ["a", "b"], False),
+        ({"text": "Grüße 🎉"}, ["Grüße 🎉"], True),
+    ],
+)
+def test_one_text_or_several_in_either_spelling(body, texts, single):
+    question = asked(body)
+    assert (question.texts, question.single, question.top_k) == (texts, single, 0)
+
+
+@pytest.mark.parametrize(
+    ("options", "top_k"),
+    [
+        ({"top_k": 2}, 2),
+        ({"top_k": None}, -1),
+        ({"all_scores": True}, -1),
+        ({"return_all_scores": True}, -1),
+        ({"all_scores": False}, 0),
+        ({"parameters": {"top_k": 3}}, 3),
+    ],
+)
+def test_scores_are_listed_as_asked(options, top_k):
+    assert asked({"text": "a", **options}).top_k == top_k
+
+
+@pytest.mark.parametrize(
+    ("body", "place", "words"),
+    [
+        (b"", ["body"], "not JSON"),
+        (b"{", ["body"], "not JSON"),
+        (b'"text"', ["body"], "got a string"),
+        (b"[" * 100_000, ["body"], "not JSON"),
+        (b'{"text": "\xff"}', ["body"], "not JSON"),
+        ({}, ["body"], "none of them"),
+        ({"text": "a", "texts": ["a"]}, ["body"], "found text and texts"),
+        ({"text": 5}, ["body", "text"], "got a number"),
+        ({"text": None}, ["body", "text"], "got null"),
+        ({"text": ["a"]}, ["body", "text"], "got a list"),
+        ({"texts": "a"}, ["body", "texts"], "expected a list"),
+        ({"texts": []}, ["body", "texts"], "at least one"),
+        ({"texts": ["a", 1]}, ["body", "texts", 1], "got a number"),
+        ({"text": ""}, ["body", "text"], "empty"),
+        ({"texts": ["a", " \n"]}, ["body", "texts", 1], "empty"),
+        (b'{"text": "\\ud800"}', ["body", "text"], "surrogate"),
+        ({"text": "a", "topk": 1}, ["body", "topk"], "did you mean 'top_k'"),
+        ({"text": "a", "top_k": 0}, ["body", "top_k"], "above 0"),
+        ({"text": "a", "top_k": True}, ["body", "top_k"], "above 0"),
+        ({"text": "a", "all_scores": 1}, ["body", "all_scores"], "true or false"),
+        ({"text": "a", "parameters": 1}, ["body", "parameters"], "an object"),
+        ({"text": "a", "parameters": {"k": 1}}, ["body", "parameters", "k"], "unknown parameter"),
+    ],
+)
+def test_a_malformed_body_is_422_with_the_place_of_the_fault(body, place, words):
+    with pytest.raises(Refusal) as refused:
+        asked(body)
+    assert refused.value.status == 422
+    (fault,) = refused.value.detail
+    assert fault["loc"] == place
+    assert words in fault["msg"]
+
+
+def test_all_faults_are_listed_at_once():
+    with pytest.raises(Refusal) as refused:
+        asked({"texts": ["", 1, "fine"]})
+    assert [fault["loc"][-1] for fault in refused.value.detail] == [0, 1]
+
+
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [
+        ({"text": "x" * 101}, "101 characters; at most 100"),
+        ({"texts": ["a"] * 4}, "4 texts in one request; at most 3"),
+    ],
+)
+def test_too_long_and_too_many_are_413_with_the_limit(body, words):
+    with pytest.raises(Refusal, match=words) as refused:
+        asked(body)
+    assert refused.value.status == 413
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"threshold": 1.5}, "between 0 and 1"),
+        ({"threshold": {"a": -1}}, "'a' has -1"),
+        ({"max_chars": 0}, "max_chars must be a whole number"),
+        ({"max_batch_tokens": 0}, "max_batch_tokens"),
+        ({"timeout": 0}, "timeout must be"),
+        ({"max_delay": -1}, "max_delay"),
+        ({"fallback": "robot"}, "'error' or 'human'"),
+        ({"protect_classify": True}, "needs an api_key"),
+    ],
+)
+def test_impossible_settings_are_refused(change, words):
+    with pytest.raises(ValueError, match=words):
+        Settings(**change)
+
+
+def test_an_unknown_setting_is_refused_with_the_nearest():
+    with pytest.raises(TypeError, match="did you mean 'max_chars'"):
+        Settings.of(None, max_char=5)
+
+
+def test_the_key_is_not_shown_with_the_settings():
+    assert "secret" not in repr(Settings(api_key="secret"))
+
+
+def test_thresholds_come_from_the_settings_then_the_file_then_the_default(tmp_path):
+    def chosen(given, folder=None):
+        threshold = Threshold.choose(Settings(threshold=given), LABELS, folder)
+        return [threshold.of(label) for label in LABELS]
+
+    assert chosen(None) == [0.75] * 3
+    assert chosen(0.5) == [0.5] * 3
+    assert chosen({"other": 0.9}) == [0.75, 0.75, 0.9]
+    (tmp_path / "thresholds.json").write_text(
+        json.dumps({"labels": {"billing": 0.6, "technical": None}, "default": 0.8})
+    )
+    assert chosen(None, tmp_path) == [0.6, None, 0.8]
+    assert chosen(0.1, tmp_path) == [0.1] * 3
+    with pytest.raises(ValueError, match=r"\['nothing'\]"):
+        chosen({"nothing": 0.5})
+
+
+def test_what_cannot_classify_is_refused_in_words():
+    with pytest.raises(TypeError, match="cannot serve SimpleNamespace: it has no prepare, run"):
+        service_of(SimpleNamespace(), Settings())
+
+
+def test_the_log_writes_one_json_line_for_each_record_and_loses_none():
+    stream = io.StringIO()
+    log = RequestLog(stream=stream, interval=0.01)
+    for number in range(1000):
+        log.write(1_700_000_000.5, {"request_id": f"r{number}", "label": "Grüße"})
+    log.close()
+    lines = [json.loads(line) for line in stream.getvalue().splitlines()]
+    assert [line["request_id"] for line in lines] == [f"r{number}" for number in range(1000)]
+    assert lines[0]["time"] == "2023-11-14T22:13:20.500Z"
+    assert lines[0]["label"] == "Grüße"
+
+
+def test_importing_the_package_loads_neither_the_server_nor_torch():
+    code = "import sys, formers.serving; formers.serving.Settings(); print(*sys.modules)"
+    loaded = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    ).stdout.split()
+    assert not {"torch", "fastapi", "starlette", "uvicorn", "pydantic", "prometheus_client"} & set(loaded)
