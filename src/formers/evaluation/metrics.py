@@ -72,7 +72,6 @@ def classification(
     predicted = probabilities.argmax(axis=1).astype(np.int64)
     result: dict[str, Any] = {"n": len(truth), "accuracy": float((truth == predicted).mean())}
     result.update(_averages(truth, predicted))
-    result["matthews_correlation"] = float(metrics.matthews_corrcoef(truth, predicted))
     result["roc_auc"] = _roc_auc(np.eye(count, dtype=np.int64)[truth], probabilities)
     result["log_loss"] = log_loss(truth, probabilities)
     result["ece"] = expected_calibration_error(truth, probabilities, bins=bins)
@@ -83,10 +82,18 @@ def classification(
         if 0 < k < count:
             result[f"top_{k}_accuracy"] = _top_k(truth, probabilities, k)
     result["per_class"] = _per_class(truth, predicted, names)
-    result["confusion_matrix"] = metrics.confusion_matrix(
-        truth, predicted, labels=list(range(count))
-    ).tolist()
+    matrix = metrics.confusion_matrix(truth, predicted, labels=list(range(count)))
+    result["matthews_correlation"] = _matthews(matrix)
+    result["confusion_matrix"] = matrix.tolist()
     return result
+
+
+def _matthews(matrix: NDArray[Any]) -> float:
+    """Matthews correlation of several labels (Gorodkin 2004); 0 where it is not defined."""
+    true, found = matrix.sum(axis=1).astype(float), matrix.sum(axis=0).astype(float)
+    total = float(matrix.sum())
+    spread = (total**2 - float(true @ true)) * (total**2 - float(found @ found))
+    return (float(np.trace(matrix)) * total - float(true @ found)) / spread**0.5 if spread > 0 else 0.0
 
 
 def _averages(truth: NDArray[Any], predicted: NDArray[Any]) -> dict[str, float]:

@@ -336,7 +336,9 @@ def render(found: Findings, facts: dict[str, Any], packages: dict[str, str]) -> 
 
 def _pictures(found: Findings) -> dict[str, str]:
     shown, matrix = shown_matrix(found)
+    optional = ("losses", "scores", "compare_macro_f1", "compare_accuracy")
     pictures = {
+        **dict.fromkeys(optional, ""),
         "before": charts.reliability_diagram(found.bins_before, found.before["ece"], "before calibration"),
         "after": charts.reliability_diagram(found.bins_after, found.after["ece"], "after calibration"),
         "confusion": charts.confusion(matrix, shown),
