@@ -24,7 +24,8 @@ def test_files_and_functions_stay_readable(source):
     long = []
     for node in ast.walk(source.tree):
         if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
-            length = (node.end_lineno or node.lineno) - node.lineno + 1 - len(docstring_lines(node))
+            # the body: a signature with many keywords is as long as it is documented
+            length = (node.end_lineno or 0) - node.body[0].lineno + 1 - len(docstring_lines(node))
             if length >= FUNCTION_LINES:
                 long.append(f"{source.name}:{node.lineno} {node.name} has {length} lines")
     assert not long, "\n".join(long)

@@ -61,6 +61,7 @@ def train(
 
     Ctrl-C leaves a checkpoint behind, from which --resume goes on.
     """
+    options = dict(locals())
     from formers.cli.fitting import Plan, run
 
-    run(Plan(**locals()))
+    run(Plan(**options))
