@@ -216,11 +216,8 @@ class _Handler(BaseHTTPRequestHandler):
     def _revision(self, repo: Repo, revision: str) -> None:
         sha = self._commit_of(repo, revision)
         siblings = [{"rfilename": path} for path in sorted(repo.commits[sha])]
-        raise Answer(
-            200,
-            {"id": repo.name, "modelId": repo.name, "sha": sha, "private": repo.private, "tags": [], "downloads": 0,
-             "likes": 0, "siblings": siblings},
-        )  # fmt: skip
+        about = {"id": repo.name, "modelId": repo.name, "private": repo.private, "tags": [], "downloads": 0}
+        raise Answer(200, {**about, "likes": 0, "sha": sha, "siblings": siblings})
 
     def _tree(self, repo: Repo, rest: str) -> None:
         sha = self._commit_of(repo, rest.split("/")[0])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from pathlib import Path
 
 import pytest
 import torch
@@ -163,7 +164,7 @@ def test_our_cache_serves_the_client(hub, tmp_path):
     path = hf_hub_download(
         "owner/tiny", "config.json", cache_dir=tmp_path / "cache", local_files_only=True, endpoint=hub.url
     )
-    assert json.loads(open(path).read())["hidden_size"] == 8
+    assert json.loads(Path(path).read_text())["hidden_size"] == 8
     assert snapshot_download("owner/tiny", cache_dir=tmp_path / "cache", local_files_only=True)
 
 
