@@ -12,6 +12,7 @@ from scipy.optimize import minimize_scalar
 from formers.evaluation.calibration import (
     Calibration,
     brier_score,
+    error_by_chance,
     expected_calibration_error,
     fit_temperature,
     log_loss,
@@ -109,6 +110,15 @@ def test_the_errors_of_a_case_worked_out_by_hand():
     assert expected_calibration_error(labels, probabilities, bins=10) == pytest.approx(0.4)
     assert maximum_calibration_error(labels, probabilities, bins=10) == pytest.approx(0.4)
     assert brier_score(labels, probabilities) == pytest.approx((0.02 + 1.62 + 0.32 + 0.32) / 4)
+
+
+def test_the_error_that_chance_gives_true_scores_is_foretold():
+    errors, foretold = [], []
+    for seed in range(60):
+        logits, labels = sampled(400, seed=seed)
+        errors.append(expected_calibration_error(labels, logits, from_logits=True))
+        foretold.append(error_by_chance(logits, from_logits=True))
+    assert np.mean(foretold) == pytest.approx(np.mean(errors), rel=0.1)
 
 
 def test_logits_where_probabilities_belong_are_refused():

@@ -10,6 +10,7 @@ _TABLE: dict[str, tuple[str, ...]] = {
     "calibration": (
         "Calibration",
         "brier_score",
+        "error_by_chance",
         "expected_calibration_error",
         "fit_temperature",
         "maximum_calibration_error",

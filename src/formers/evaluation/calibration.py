@@ -93,6 +93,18 @@ def expected_calibration_error(
     return _error(reliability(labels, probabilities, bins=bins, adaptive=adaptive, from_logits=from_logits))
 
 
+def error_by_chance(probabilities: Any, *, bins: int = 15, from_logits: bool = False) -> float:
+    """The expected calibration error that scores which mean exactly what they say have on so few texts.
+
+    In a bin of n texts the number of right answers scatters around the sum of the scores with variance
+    sum p (1 - p); the mean of its distance is sqrt(2 / pi) standard deviations (normal approximation). An
+    error near this value cannot be told from none.
+    """
+    top = as_probabilities(probabilities, from_logits=from_logits).max(axis=1)
+    variance = np.bincount(np.minimum((top * bins).astype(int), bins - 1), weights=top * (1 - top))
+    return float(np.sqrt(2 / np.pi * variance).sum() / len(top))
+
+
 def maximum_calibration_error(
     labels: Any, probabilities: Any, *, bins: int = 15, adaptive: bool = False, from_logits: bool = False
 ) -> float:

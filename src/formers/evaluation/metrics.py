@@ -20,6 +20,7 @@ from formers.evaluation.arrays import (
 )
 from formers.evaluation.calibration import (
     brier_score,
+    error_by_chance,
     expected_calibration_error,
     log_loss,
     maximum_calibration_error,
@@ -58,7 +59,7 @@ def classification(
     Returns:
         Plain numbers: accuracy, macro_/micro_/weighted_ precision, recall and f1, matthews_correlation,
         roc_auc (one against the rest, mean over the labels that have both; None when none has), log_loss
-        (nats), ece, mce, adaptive_ece, brier, top_{k}_accuracy, n; `per_class` by name, and
+        (nats), ece, mce, adaptive_ece, ece_by_chance, brier, top_{k}_accuracy, n; `per_class` by name, and
         `confusion_matrix` (row: truth).
 
     Raises:
@@ -76,6 +77,7 @@ def classification(
     result["log_loss"] = log_loss(truth, probabilities)
     result["ece"] = expected_calibration_error(truth, probabilities, bins=bins)
     result["adaptive_ece"] = expected_calibration_error(truth, probabilities, bins=bins, adaptive=True)
+    result["ece_by_chance"] = error_by_chance(probabilities, bins=bins)
     result["mce"] = maximum_calibration_error(truth, probabilities, bins=bins)
     result["brier"] = brier_score(truth, probabilities)
     for k in top_k:
