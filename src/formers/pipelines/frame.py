@@ -21,6 +21,8 @@ from formers.pipelines import datasets, loop
 # A list is answered at once, so that its chunks can be long; a stream's first answer should come soon.
 _LIST_CHUNK = 8192
 _STREAM_FIRST, _STREAM_LARGEST = 16, 1024
+# Keywords of every call, beside those of the hooks.
+FRAME_KEYWORDS = ("batch_size", "num_workers", "progress")
 _PROCESSORS = ("tokenizer", "feature_extractor", "image_processor", "video_processor", "processor")
 
 
@@ -247,8 +249,7 @@ class Pipeline(ABC):
         """`_sanitize_parameters`, with a suggestion for a keyword that it does not take."""
         parameters = inspect.signature(self._sanitize_parameters).parameters
         if not any(one.kind is inspect.Parameter.VAR_KEYWORD for one in parameters.values()):
-            frame = ("num_workers", "batch_size", "progress")
-            refuse_unknown(kwargs, [*parameters, *frame], type(self).__name__)
+            refuse_unknown(kwargs, [*parameters, *FRAME_KEYWORDS], type(self).__name__)
         return self._sanitize_parameters(**kwargs)
 
     # -- devices -----------------------------------------------------------------------------------

@@ -247,13 +247,16 @@ def _from_mapping(item: Mapping[Any, Any], index: int | None) -> Text:
     return text, second
 
 
-def collate(prepared: Sequence[Prepared], *, pad_id: int, types: bool) -> dict[str, Ids]:
+def collate(
+    prepared: Sequence[Prepared], *, pad_id: int, types: bool, always: bool = False
+) -> dict[str, Ids]:
     """The windows of a batch as padded arrays.
 
     Args:
         prepared: the inputs of the batch.
         pad_id: what stands where there is no token.
         types: whether the model takes segment ids; they are left out where all are zero, models' default.
+        always: leave them in, so that every batch has the same keys.
 
     Returns:
         `input_ids` and `attention_mask` [B, T] int64, padded on the right, and perhaps `token_type_ids`.
@@ -267,7 +270,7 @@ def collate(prepared: Sequence[Prepared], *, pad_id: int, types: bool) -> dict[s
     batch = {"input_ids": ids, "attention_mask": mask.astype(np.int64)}
     if types and all(item.types is not None for item in prepared):
         flat = np.concatenate([row for item in prepared for row in item.types or ()])
-        if flat.any():
+        if always or flat.any():
             batch["token_type_ids"] = np.zeros(mask.shape, dtype=np.int64)
             batch["token_type_ids"][mask] = flat
     return batch
@@ -287,17 +290,22 @@ def token_limit(model: Any, tokenizer: Any) -> int | None:
 
 def _positions(model: Any) -> int | None:
     """Tokens for which a model has learned positions; for other models what the config says."""
+    learned = getattr(embeddings_of(model), "positions", None)
+    if learned is None:
+        found = getattr(getattr(model, "config", None), "max_position_embeddings", None)
+        return found if isinstance(found, int) and found > 0 else None
+    # RoBERTa counts positions from padding_idx + 1
+    return int(learned.count) - (0 if learned.padding_idx is None else learned.padding_idx + 1)
+
+
+def embeddings_of(model: Any) -> Any:
+    """How a model of this library lays out its input tables (`nn.spec.Embeddings`); None for others."""
     modules = getattr(model, "modules", None)
     for module in modules() if callable(modules) else ():
-        table = getattr(getattr(module, "spec", None), "embeddings", None)
-        if table is not None:
-            learned = table.positions
-            if learned is None:
-                break
-            # RoBERTa counts positions from padding_idx + 1
-            return int(learned.count) - (0 if learned.padding_idx is None else learned.padding_idx + 1)
-    found = getattr(getattr(model, "config", None), "max_position_embeddings", None)
-    return found if isinstance(found, int) and found > 0 else None
+        found = getattr(getattr(module, "spec", None), "embeddings", None)
+        if found is not None:
+            return found
+    return None
 
 
 def _limit(asked: Any, model_limit: int | None) -> int | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import accumulate
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -27,7 +28,8 @@ def answers(pipe: Pipeline, items: list[Any], call: Call) -> list[Any]:
         else:
             prepared = [pipe.preprocess(item, **call.preprocess) for item in batch]
             outputs = pipe.forward(side_by_side(prepared, pipe.tokenizer), **call.forward)
-            found += [pipe.postprocess(one, **call.postprocess) for one in taken_apart(outputs, len(batch))]
+            parts = taken_apart(outputs, [_rows(one) for one in prepared])
+            found += [pipe.postprocess(one, **call.postprocess) for one in parts]
         call.done(len(batch))
     return found
 
@@ -35,8 +37,8 @@ def answers(pipe: Pipeline, items: list[Any], call: Call) -> list[Any]:
 def side_by_side(prepared: list[Any], tokenizer: Any) -> Any:
     """Join what `preprocess` gave for several inputs.
 
-    Tensors [1, ...] are joined along their first axis; where their second axes differ they are padded:
-    `input_ids` with the padding token, masks and segment ids with 0. Other values become lists.
+    Tensors are joined along their first axis; where their second axes differ they are padded: `input_ids`
+    with the padding token, masks and segment ids with 0. Other values become lists.
 
     Raises:
         ValueError: when the inputs have different keys, or there is no padding token for ids to be padded.
@@ -69,27 +71,45 @@ def _joined(key: str, values: list[Any], tokenizer: Any) -> Any:
                 "pipe.tokenizer.pad_token = pipe.tokenizer.eos_token, or leave batch_size out"
             )
     width, left = max(widths), getattr(tokenizer, "padding_side", "right") == "left"
-    joined = values[0].new_full((len(values), width, *values[0].shape[2:]), filler)
-    for row, value in zip(joined, values, strict=True):
-        kept = row[width - value.shape[1] :] if left else row[: value.shape[1]]
-        kept.copy_(value[0])
+    joined = values[0].new_full((sum(map(len, values)), width, *values[0].shape[2:]), filler)
+    start = 0
+    for value in values:
+        rows = joined[start : start + len(value)]
+        column = width - value.shape[1] if left else 0
+        rows[:, column : column + value.shape[1]] = value
+        start += len(value)
     return joined
 
 
-def taken_apart(outputs: Any, count: int) -> list[Any]:
-    """Split the outputs of a batch into those of its inputs, each with a batch axis of length 1."""
-    return [_row(outputs, index, count) for index in range(count)]
+def taken_apart(outputs: Any, rows: list[int]) -> list[Any]:
+    """Split the outputs of a batch into those of its inputs.
+
+    Args:
+        outputs: tensors, tuples, mappings and lists; what does not have one row for each row of the batch is
+            given to every input as it is.
+        rows: rows of the batch that each input has.
+    """
+    total, stops = sum(rows), list(accumulate(rows))
+    return [
+        _rows_of(outputs, slice(stop - count, stop), total) for count, stop in zip(rows, stops, strict=True)
+    ]
 
 
-def _row(value: Any, index: int, count: int) -> Any:
+def _rows(prepared: Any) -> int:
+    """Rows that one input brings to a batch: one, unless it was taken apart into windows."""
+    values = prepared.values() if isinstance(prepared, Mapping) else [prepared]
+    return next((int(value.shape[0]) for value in values if isinstance(value, Tensor) and value.dim()), 1)
+
+
+def _rows_of(value: Any, part: slice, total: int) -> Any:
     if isinstance(value, Tensor):
-        return value[index : index + 1] if value.dim() and value.shape[0] == count else value
+        return value[part] if value.dim() and value.shape[0] == total else value
     if isinstance(value, ModelOutput):
-        return type(value)(**{key: _row(item, index, count) for key, item in value.items()})
+        return type(value)(**{key: _rows_of(item, part, total) for key, item in value.items()})
     if isinstance(value, Mapping):
-        return {key: _row(item, index, count) for key, item in value.items()}
+        return {key: _rows_of(item, part, total) for key, item in value.items()}
     if isinstance(value, tuple):
-        return tuple(_row(item, index, count) for item in value)
-    if isinstance(value, list) and len(value) == count:
-        return value[index]
+        return tuple(_rows_of(item, part, total) for item in value)
+    if isinstance(value, list) and len(value) == total:
+        return value[part.start]
     return value

@@ -16,7 +16,16 @@ from formers.batching import plan, restore
 from formers.notices import refuse_unknown
 from formers.pipelines.datasets import is_wordlist
 from formers.pipelines.frame import Call, Pipeline, evaluating
-from formers.pipelines.inputs import Fitting, Prepared, Text, as_text, collate, prepare, token_limit
+from formers.pipelines.inputs import (
+    Fitting,
+    Prepared,
+    Text,
+    as_text,
+    collate,
+    embeddings_of,
+    prepare,
+    token_limit,
+)
 
 # Real tokens in a batch: on a CPU more than its caches hold gains nothing, an accelerator wants to be filled.
 CPU_TOKENS = 4096
@@ -134,7 +143,7 @@ class TextPipeline(Pipeline):
     def preprocess(self, inputs: Any, **params: Any) -> Any:
         """The model's keywords for one text or pair, [windows, T] each."""
         text = inputs if isinstance(inputs, tuple) else as_text(inputs, None)
-        return self._batch(self._prepared([text], params))
+        return self._batch(self._prepared([text], params), always=True)
 
     def _forward(self, model_inputs: Any, **params: Any) -> Any:
         if "use_cache" in self._takes:
@@ -184,12 +193,10 @@ class TextPipeline(Pipeline):
     def _prepared(self, texts: Sequence[Text], params: Mapping[str, Any]) -> list[Prepared]:
         return prepare(self.tokenizer, texts, Fitting.of(params, self.max_length))
 
-    def _batch(self, prepared: Sequence[Prepared]) -> dict[str, torch.Tensor]:
-        """The model's keywords for a batch, on the pipeline's device."""
-        pad = getattr(self.tokenizer, "pad_token_id", None)
-        arrays = collate(
-            prepared, pad_id=0 if pad is None else int(pad), types="token_type_ids" in self._takes
-        )
+    def _batch(self, prepared: Sequence[Prepared], *, always: bool = False) -> dict[str, torch.Tensor]:
+        """The model's keywords for a batch, on the pipeline's device; `always` as `collate` takes it."""
+        pad = _padding_id(self.model, self.tokenizer)
+        arrays = collate(prepared, pad_id=pad, types="token_type_ids" in self._takes, always=always)
         return {name: torch.from_numpy(array).to(self.device) for name, array in arrays.items()}
 
     def _outputs(self, prepared: Sequence[Prepared]) -> npt.NDArray[np.float32]:
@@ -252,10 +259,23 @@ def _forward_keywords(model: Any) -> frozenset[str]:
     parameters = inspect.signature(getattr(model, "forward", model)).parameters.values()
     names = {one.name for one in parameters}
     inner = getattr(model, "base_model", None)
-    if (
-        any(one.kind is inspect.Parameter.VAR_KEYWORD for one in parameters)
-        and inner is not None
-        and inner is not model
-    ):
+    open_ended = any(one.kind is inspect.Parameter.VAR_KEYWORD for one in parameters)
+    if open_ended and inner is not None and inner is not model:
         names |= set(inspect.signature(inner.forward).parameters)
+    tables = embeddings_of(model)
+    if tables is not None and not (tables.types > 1 or tables.share_types):
+        names.discard("token_type_ids")
     return frozenset(names)
+
+
+def _padding_id(model: Any, tokenizer: Any) -> int:
+    """What stands in a row where it has no token: the model's padding token, else the tokenizer's, else 0.
+
+    The model's comes first because decoders find the end of a row by it.
+    """
+    config = getattr(model, "config", None)
+    for owner in (config, tokenizer):
+        found = getattr(owner, "pad_token_id", None)
+        if isinstance(found, int) and 0 <= found < (getattr(config, "vocab_size", None) or found + 1):
+            return found
+    return 0

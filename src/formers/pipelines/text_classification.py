@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from formers.batching import plan
 from formers.notices import did_you_mean, refuse_unknown
+from formers.pipelines.frame import FRAME_KEYWORDS
 from formers.pipelines.inputs import Prepared
 from formers.pipelines.text import TEXT_KEYWORDS, TextPipeline
 
@@ -82,7 +83,7 @@ class TextClassificationPipeline(TextPipeline):
         self.calibration = calibration if calibration is not None else _calibration_beside(self.model)
 
     def _sanitize_parameters(self, **given: Any) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
-        refuse_unknown(given, [*self.run_keywords, *TEXT_KEYWORDS], type(self).__name__)
+        refuse_unknown(given, [*self.run_keywords, *TEXT_KEYWORDS, *FRAME_KEYWORDS], type(self).__name__)
         preprocess = {name: given[name] for name in TEXT_KEYWORDS if name in given}
         postprocess: dict[str, Any] = {}
         everything = given.get("return_all_scores")
@@ -265,17 +266,11 @@ def _checked_aggregate(aggregate: Any) -> str:
 
 
 def _refuse_other_heads(model: Any, task: str) -> None:
-    """Refuse a model whose class names another head: its outputs are no scores of labels."""
-    name = type(model).__name__
-    _, has_head, head = name.partition("For")
-    named_by_recipe = hasattr(model, "base_model_prefix")
-    if (
-        named_by_recipe
-        and (head if has_head else name.endswith("Model"))
-        and head != "SequenceClassification"
-    ):
+    """Refuse a model of this library with another head: its outputs are no scores of labels."""
+    made_here = type(model).__module__ == "formers.auto"
+    if made_here and getattr(getattr(model, "head", None), "task", None) != "sequence_classification":
         raise ValueError(
-            f"{task!r} needs a model with a sequence-classification head, got {name}: "
+            f"{task!r} needs a model with a sequence-classification head, got {type(model).__name__}: "
             "load it with AutoModelForSequenceClassification.from_pretrained(...)"
         )
 
