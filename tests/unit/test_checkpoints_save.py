@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -145,36 +143,34 @@ def test_saving_over_any_checkpoint_leaves_only_the_new_one(tmp_path, before, af
         assert left == {path.name for path in written}
 
 
-# A child saves over a checkpoint and dies at the n-th operation on the file system.
-CHILD = """
-import os, sys
-import torch
-from formers.checkpoints import save
-folder, at, size, safe = sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), sys.argv[4] == "1"
-new = {f"layer.{i}": torch.ones(4, 4) for i in range(6)}
-count = 0
-def deadly(name):
-    true = getattr(os, name)
-    def operation(*args, **kwargs):
-        global count
-        count += 1
-        if count == at:
-            os._exit(9)
-        return None if name == "fsync" else true(*args, **kwargs)
-    setattr(os, name, operation)
-for name in ("replace", "unlink", "link", "fsync"):
-    deadly(name)
-for at in range(1, 200):
-    if os.fork() == 0:
+def save_and_die(tensors, folder: Path, at: int, size, safe: bool) -> bool:
+    """Save in a child that dies before its `at`-th step on the file system; True if it lived to the end."""
+    child = os.fork()
+    if child == 0:
         count = 0
-        target = f"{folder}/{at}"
-        save(new, target, max_shard_size=size, safe_serialization=safe)
-        os._exit(0)
-    _, status = os.wait()
-    if os.waitstatus_to_exitcode(status) == 0:
-        print(at)
-        break
-"""
+
+        def deadly(name):
+            true = getattr(os, name)
+
+            def operation(*args, **kwargs):
+                nonlocal count
+                count += 1
+                if count == at:
+                    os._exit(9)
+                return None if name == "fsync" else true(*args, **kwargs)
+
+            setattr(os, name, operation)
+
+        for name in ("replace", "unlink", "link", "fsync"):
+            deadly(name)
+        try:
+            save(tensors, folder, max_shard_size=size, safe_serialization=safe)
+            os._exit(0)
+        finally:
+            os._exit(1)
+    code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    assert code in (0, 9)
+    return code == 0
 
 
 def whole(folder: Path) -> float:
@@ -203,15 +199,13 @@ def whole(folder: Path) -> float:
 def test_a_save_killed_at_any_moment_leaves_the_old_checkpoint_or_the_new_one_whole(tmp_path, before, after):
     old = {f"layer.{i}": torch.zeros(4, 4) for i in range(6)}
     save(old, tmp_path / "old", max_shard_size=before[0], safe_serialization=before[1])
-    for at in range(1, 90):
-        shutil.copytree(tmp_path / "old", tmp_path / str(at))
-    done = subprocess.run(
-        [sys.executable, "-c", CHILD, str(tmp_path), "0", str(after[0]), str(int(after[1]))],
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    moments = int(done.stdout)
+    new = {f"layer.{i}": torch.ones(4, 4) for i in range(6)}
+    moments = 0
+    lived = False
+    while not lived:
+        moments += 1
+        folder = shutil.copytree(tmp_path / "old", tmp_path / str(moments))
+        lived = save_and_die(new, folder, moments, *after)
 
     outcomes = [whole(tmp_path / str(at)) for at in range(1, moments + 1)]
 
