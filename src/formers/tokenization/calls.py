@@ -316,6 +316,15 @@ class Calls(SpecialTokens):
                 )
             except TypeError as error:
                 raise TypeError(complain(batch, is_split_into_words)) from error
+            except Exception as error:
+                if "Truncation error" not in str(error):
+                    raise
+                raise ValueError(
+                    f"truncation={fit.truncation.value!r} cannot bring a pair down to "
+                    f"{fit.max_length} tokens: the "
+                    "sequence that may be cut is too short. Choose truncation='longest_first' "
+                    "or a larger max_length"
+                ) from error
 
     def _set_truncation(self, fit: Fit, stride: int) -> None:
         backend = self._tokenizer

@@ -65,20 +65,8 @@ class Chat(Calls):
         """
         if return_assistant_tokens_mask and not (tokenize and return_dict):
             raise ValueError("return_assistant_tokens_mask=True needs tokenize=True and return_dict=True")
-        if continue_final_message and add_generation_prompt:
-            raise ValueError(
-                "continue_final_message goes on with the last message, add_generation_prompt "
-                "opens a new one: "
-                "choose one of them"
-            )
-        if continue_final_message and return_assistant_tokens_mask:
-            raise ValueError("continue_final_message and return_assistant_tokens_mask do not go together")
         source = self.get_chat_template(chat_template, tools)
-        if return_assistant_tokens_mask and not templates.marks_generation(source):
-            notice(
-                "return_assistant_tokens_mask=True, but this chat template has no {% generation %} blocks: "
-                "the mask is all zeros"
-            )
+        _check(source, add_generation_prompt, continue_final_message, return_assistant_tokens_mask)
         conversations, batched = _conversations(conversation)
         variables = {
             **templates.plain(self.special_tokens_map),
@@ -165,6 +153,24 @@ class Chat(Calls):
         before: list[int] = self.apply_chat_template(history, return_dict=False, **kwargs)
         same = next((at for at, (a, b) in enumerate(zip(before, whole, strict=False)) if a != b), None)
         return whole[min(len(before), len(whole)) if same is None else same :]
+
+
+def _check(source: str, opens: bool, goes_on: bool | str, masks: bool) -> None:
+    """Refuse wishes that do not go together, and notice one that the template cannot fulfil."""
+    if goes_on and opens:
+        raise ValueError(
+            "continue_final_message goes on with the last message, add_generation_prompt opens "
+            "a new one: choose one"
+        )
+    if goes_on and masks:
+        raise ValueError("continue_final_message and return_assistant_tokens_mask do not go together")
+    if masks and not templates.marks_generation(source):
+        notice(
+            "return_assistant_tokens_mask=True, but this chat template has no {% generation %} "
+            "blocks: the mask is "
+            "all zeros",
+            stacklevel=4,
+        )
 
 
 def _conversations(given: Any) -> tuple[list[Any], bool]:

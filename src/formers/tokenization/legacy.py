@@ -11,6 +11,7 @@ from formers.tokenization.calls import CALL_KEYWORDS, refuse_call_keywords
 from formers.tokenization.chat import Chat
 from formers.tokenization.encoding import BatchEncoding
 from formers.tokenization.options import TruncationStrategy, truncation_strategy
+from formers.tokenization.padding import pad_encoded
 
 
 class Legacy(Chat):
@@ -104,7 +105,7 @@ class Legacy(Chat):
         **kwargs: Any,
     ) -> BatchEncoding:
         """Make the model's inputs of ids that were looked up before; the arguments are those of a call."""
-        refuse_unknown(kwargs, ("prepend_batch_axis", *CALL_KEYWORDS), "prepare_for_model()")
+        refuse_unknown(kwargs, CALL_KEYWORDS, "prepare_for_model()")
         fit = self._fit(padding, truncation, max_length, pad_to_multiple_of, padding_side, verbose)
         extra = self.num_special_tokens_to_add(pair_ids is not None) if add_special_tokens else 0
         surplus = len(ids) + len(pair_ids or []) + extra - (fit.max_length or 0)
@@ -113,12 +114,7 @@ class Legacy(Chat):
             ids, pair_ids, overflow = cut_rows(
                 ids, pair_ids, surplus, fit.truncation, stride, self.truncation_side
             )
-        if add_special_tokens:
-            row, types, special = self.around(ids, pair_ids)
-        else:
-            row = ids + (pair_ids or [])
-            types = [0] * len(ids) + [1] * len(pair_ids or [])
-            special = [0] * len(row)
+        row, types, special = self.around(ids, pair_ids) if add_special_tokens else _bare(ids, pair_ids)
         if verbose and not fit.cuts:
             self._notice_long([row])
         values: dict[str, Any] = {"input_ids": row}
@@ -128,15 +124,7 @@ class Legacy(Chat):
             values["token_type_ids"] = types
         if return_special_tokens_mask:
             values["special_tokens_mask"] = special
-        made = self.pad(
-            values,
-            padding=fit.padding,
-            max_length=fit.max_length,
-            pad_to_multiple_of=pad_to_multiple_of,
-            padding_side=padding_side,
-            return_attention_mask=return_attention_mask,
-            verbose=verbose,
-        )
+        made = pad_encoded(self, values, fit, return_attention_mask, None)
         if return_overflowing_tokens:
             made["overflowing_tokens"] = overflow
             made["num_truncated_tokens"] = max(surplus, 0) if fit.max_length else 0
@@ -179,6 +167,12 @@ def _known(tokenizer: Legacy, token: str) -> int:
             "words pass is_split_into_words=True, for a batch of texts call the tokenizer"
         )
     return index
+
+
+def _bare(ids: list[int], pair: list[int] | None) -> tuple[list[int], list[int], list[int]]:
+    """Lay out rows without special tokens: ids, token types, special tokens mask."""
+    row = [*ids, *(pair or ())]
+    return row, [0] * len(ids) + [1] * (len(row) - len(ids)), [0] * len(row)
 
 
 def cut_rows(

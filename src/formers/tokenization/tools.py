@@ -57,7 +57,7 @@ def function_schema(function: Callable[..., Any]) -> dict[str, Any]:
     if required:
         parameters["required"] = required
     made: dict[str, Any] = {"name": name, "description": description, "parameters": parameters}
-    if hints.get("return") not in (None, type(None)):
+    if "return" in hints:
         made["return"] = _type(hints["return"])
         if returned:
             made["return"]["description"] = returned
