@@ -84,9 +84,17 @@ def place_attention(
         block.place(prefix + "score_bias", paths[prefix + "score_bias"], table)
 
 
-def self_attention(block: Block, s: spec.Attention, x: Tensor, frame: Frame, layer: int) -> Tensor:
-    """Attention of a sequence to itself. [N, E] -> [N, E]."""
+def self_attention(
+    block: Block, s: spec.Attention, x: Tensor, frame: Frame, layer: int, first: Tensor | None = None
+) -> Tensor:
+    """Attention of a sequence to itself. [N, E] -> [N, E].
+
+    With `first` ([sequences], rows of the first tokens) only those attend: [N, E] -> [sequences, E].
+    """
     heads = s.heads
+    if first is not None:
+        mixed = _first_by_span(block, s, x, frame, first)
+        return project(block.leaf("o"), mixed.reshape(-1, heads.query * heads.width))  # [sequences, E]
     q, k, v = _project_qkv(block, s, x)
     if s.rotary is not None:
         cos, sin = frame.table(s.rotary, x.dtype)
@@ -125,6 +133,24 @@ def _by_span(block: Block, s: spec.Attention, q: Tensor, k: Tensor, v: Tensor, f
         out = _attend(block, s, q_, k_, v_, frame, at, at)
         mixed.append(out.transpose(1, 2).reshape(span.count * span.length, *q.shape[1:]))  # [b * t, H, D]
     return mixed[0] if len(mixed) == 1 else torch.cat(mixed)
+
+
+def _first_by_span(block: Block, s: spec.Attention, x: Tensor, frame: Frame, first: Tensor) -> Tensor:
+    """Let the first token of every sequence attend to its own sequence. Returns [sequences, H, D]."""
+    heads = s.heads
+    q = project(block.leaf("q"), x.index_select(0, first)).view(-1, heads.query, heads.width)
+    k, v = (
+        project(block.leaf(role), x).view(-1, heads.key_value, heads.width) for role in ("k", "v")
+    )  # [N, G, D]
+    mixed, done = [], 0
+    for span in frame.layout.spans:
+        q_ = q[done : done + span.count, :, None]  # [b, H, 1, D]
+        done += span.count
+        shape = (span.count, span.length, heads.key_value, heads.width)
+        k_, v_ = (t[span.start : span.stop].view(shape).transpose(1, 2) for t in (k, v))  # [b, G, t, D]
+        out = _attend(block, s, q_, k_, v_, frame, frame.range(0, 1), frame.range(0, span.length))
+        mixed.append(out[:, :, 0])  # [b, H, D]
+    return torch.cat(mixed)
 
 
 def _with_cache(

@@ -77,17 +77,27 @@ class Layout:
             rows = empty.index_copy(0, self.index, rows)  # [B * T, ...]
         return rows.reshape(self.batch, self.length, *rows.shape[1:])
 
-    def first(self, rows: Tensor) -> Tensor:
-        """The first token of every batch row: [N, E] -> [B, E]. Zeros for a row of padding alone.
+    def starts(self, device: torch.device) -> Tensor:
+        """Row of the first token of every sequence, in span order: [sequences], int64."""
+        return torch.cat(
+            [torch.arange(span.start, span.stop, span.length, device=device) for span in self.spans]
+        )
 
-        With padding on the left this is the first real token.
+    def by_row(self, found: Tensor) -> Tensor:
+        """One vector per sequence, in span order, to one per batch row: [sequences, E] -> [B, E].
+
+        Zeros for a row of padding alone.
         """
-        if self.index is None:
-            return rows.view(self.batch, self.length, -1)[:, 0]
-        starts = [row for span in self.spans for row in range(span.start, span.stop, span.length)]
-        found = rows[torch.tensor(starts, device=rows.device, dtype=torch.long)]  # [sequences, E]
-        assert self.order is not None
-        return rows.new_zeros(self.batch, rows.shape[-1]).index_copy(0, self.order, found)
+        if self.order is None:
+            return found
+        return found.new_zeros(self.batch, found.shape[-1]).index_copy(0, self.order, found)
+
+    def first(self, rows: Tensor) -> Tensor:
+        """The first token of every batch row, the first real one with padding on the left.
+
+        [N, E] -> [B, E].
+        """
+        return self.by_row(rows.index_select(0, self.starts(rows.device)))
 
 
 def _runs(lengths: list[int]) -> tuple[Span, ...]:

@@ -18,7 +18,7 @@ from formers.nn.embeddings import check_positions, column_positions, embed, plac
 from formers.nn.feedforward import feed_forward, place_feedforward
 from formers.nn.layout import Layout
 from formers.nn.leaves import Block, norm
-from formers.nn.masks import Explicit
+from formers.nn.masks import Explicit, Full
 
 
 class Layer(Block):
@@ -35,18 +35,24 @@ class Layer(Block):
         place_feedforward(self, s.feedforward, width, paths)
         self.place("feedforward_norm", paths["feedforward_norm"], norm(s.norm, width))
 
-    def forward(self, x: Tensor, frame: Frame, index: int) -> Tensor:
-        """[N, E] -> [N, E]; `index` is the layer's place in its stack."""
+    def forward(self, x: Tensor, frame: Frame, index: int, first: Tensor | None = None) -> Tensor:
+        """[N, E] -> [N, E]; `index` is the layer's place in its stack.
+
+        With `first` (rows of the first tokens) only those are computed: [N, E] -> [sequences, E].
+        """
         s = self.spec
-        x = self._residual("attention_norm", x, lambda h: self_attention(self, s.attention, h, frame, index))
+        x = self._residual(
+            "attention_norm", x, lambda h: self_attention(self, s.attention, h, frame, index, first), first
+        )
         cross = s.cross
         if cross is not None and frame.encoder is not None:
             x = self._residual("cross_norm", x, lambda h: cross_attention(self, cross, h, frame, index))
         return self._residual("feedforward_norm", x, lambda h: feed_forward(self, s.feedforward, h))
 
-    def _residual(self, role: str, x: Tensor, sublayer: Any) -> Tensor:
+    def _residual(self, role: str, x: Tensor, sublayer: Any, kept: Tensor | None = None) -> Tensor:
         normalise = self.leaf(role)
         y = sublayer(normalise(x) if self.spec.order == "pre" else x)
+        x = x if kept is None else x.index_select(0, kept)
         if self.spec.dropout and self.training:
             y = F.dropout(y, self.spec.dropout)
         # without gradients the sub-layer's output belongs to nobody else and can take the sum
@@ -71,6 +77,7 @@ class Inputs:
     output_hidden_states: bool = False
     attention: str = "sdpa"
     keep_padding: bool = False
+    first_only: bool = False
 
 
 @dataclass(eq=False)
@@ -84,6 +91,7 @@ class States:
         attentions: [B, H, T, S] per layer, when asked for; `cross_attentions` likewise.
         cache: keys and values, when a cache was in use.
         pooled: [B, E], where the stack has a pooler.
+        first_only: `rows` hold the first token of every sequence alone, [sequences, E].
     """
 
     rows: Tensor
@@ -93,6 +101,12 @@ class States:
     cross_attentions: tuple[Tensor, ...] | None = None
     cache: Cache | None = None
     pooled: Tensor | None = None
+    first_only: bool = False
+
+    @property
+    def first(self) -> Tensor:
+        """State of the first token of every batch row, [B, E]."""
+        return self.layout.by_row(self.rows) if self.first_only else self.layout.first(self.rows)
 
     @property
     def last(self) -> Tensor:
@@ -152,11 +166,14 @@ def run(block: Block, s: spec.Stack, inputs: Inputs, checkpointing: bool = False
     hidden = [x] if inputs.output_hidden_states else []
     layers = block.leaf("layers")
     assert isinstance(layers, nn.ModuleList)
+    first = frame.layout.starts(x.device) if _first_suffices(s, inputs, frame) else None
     for i, layer in enumerate(layers):
+        # what the head reads of the last layer is all that the last layer computes
+        kept = first if i == len(layers) - 1 else None
         if checkpointing and block.training and torch.is_grad_enabled():
-            x = checkpoint(layer, x, frame, i, use_reentrant=False)
+            x = checkpoint(layer, x, frame, i, kept, use_reentrant=False)
         else:
-            x = layer(x, frame, i)
+            x = layer(x, frame, i, kept)
         if hidden:
             hidden.append(x)
     if s.final_norm is not None:
@@ -165,15 +182,33 @@ def run(block: Block, s: spec.Stack, inputs: Inputs, checkpointing: bool = False
         x = F.dropout(x, s.final_dropout)
     if hidden:
         hidden[-1] = x
-    pooled = block.leaf("pooler")(frame.layout.first(x)).tanh() if s.pooler else None
-    return States(
+    states = States(
         x,
         frame.layout,
         tuple(hidden) or None,
         tuple(frame.weights) or None,
         tuple(frame.cross_weights) or None,
         frame.cache,
-        pooled,
+        first_only=first is not None,
+    )
+    if s.pooler:
+        states.pooled = block.leaf("pooler")(states.first).tanh()
+    return states
+
+
+def _first_suffices(s: spec.Stack, inputs: Inputs, frame: Frame) -> bool:
+    """Whether the last layer may compute the first token of every sequence alone."""
+    if not inputs.first_only or not s.layers or not frame.layout.spans:
+        return False
+    attention = s.layers[-1].attention
+    plain = isinstance(attention.mask, Full) and not attention.fused and attention.rotary is None
+    return (
+        plain
+        and attention.score_bias is None
+        and s.layers[-1].cross is None
+        and frame.cache is None
+        and frame.extra is None
+        and not (inputs.output_hidden_states or inputs.output_attentions)
     )
 
 
@@ -255,6 +290,6 @@ def _choose_layout(
         and not torch.compiler.is_compiling()
         and not torch._C._get_tracing_state()
     )
-    if not packable or real is None or bool(real.all()):
+    if not packable or real is None or bool(real.all()) or not bool(real.any()):
         return Layout.dense(batch, length)
     return Layout.of(real)

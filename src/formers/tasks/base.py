@@ -67,6 +67,7 @@ class StackModel(PreTrainedModel):
         cache_position: Tensor | None = None,
         packed: bool = False,
         keep_padding: bool = False,
+        first_only: bool = False,
         **unknown: Any,
     ) -> Any:
         """Run the stack.
@@ -87,6 +88,7 @@ class StackModel(PreTrainedModel):
             cache_position: accepted; positions follow from the cache.
             packed: return the packed `States` (for heads).
             keep_padding: compute padded places too.
+            first_only: the head reads the first token alone (for heads).
             unknown: refused.
 
         Returns:
@@ -115,6 +117,7 @@ class StackModel(PreTrainedModel):
             output_hidden_states=_asked(output_hidden_states, config, "output_hidden_states"),
             attention=config._attn_implementation or "sdpa",
             keep_padding=keep_padding,
+            first_only=first_only and packed,
         )
         states = run(self, self.spec, inputs, self.gradient_checkpointing)
         if packed:

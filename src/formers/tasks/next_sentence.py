@@ -41,6 +41,7 @@ class NextSentencePrediction(TaskModel):
             token_type_ids=token_type_ids,
             position_ids=position_ids,
             inputs_embeds=inputs_embeds,
+            first_only=True,
         )
         logits = self.leaf("follows")(states.pooled)  # [B, 2]
         loss = None if labels is None else cross_entropy(logits, labels, num_items_in_batch)

@@ -29,7 +29,7 @@ def pooled(pool: Pool, states: States, config: Any, ids: Tensor | None, mask: Te
         assert states.pooled is not None
         return states.pooled
     if pool == "first":
-        return states.layout.first(states.rows)
+        return states.first
     if pool == "last":
         return _at(states, last_token(config, ids, mask, states.layout))
     raise ValueError(f"a single stack cannot pool by {pool!r}")

@@ -66,6 +66,7 @@ class SequenceClassification(TaskModel):
             token_type_ids=token_type_ids,
             position_ids=position_ids,
             inputs_embeds=inputs_embeds,
+            first_only=self.head.pool in ("pooler", "first"),
         )
         vector = pooled(self.head.pool, states, self.config, input_ids, attention_mask)  # [B, E]
         logits = self.classify(vector)
