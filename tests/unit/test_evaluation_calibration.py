@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import warnings
 
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from scipy.optimize import minimize_scalar
 
 from formers.evaluation.calibration import (
@@ -173,3 +176,19 @@ def test_the_file_is_plain_json_that_other_tools_can_read(tmp_path):
     Calibration(1.5, fitted_on=10).save(tmp_path)
     values = json.loads((tmp_path / "calibration.json").read_text())
     assert (values["kind"], values["temperature"], values["version"]) == ("temperature", 1.5, 1)
+
+
+@given(
+    logits=st.lists(st.lists(st.floats(-30, 30), min_size=3, max_size=3), min_size=2, max_size=40),
+    seed=st.integers(0, 1000),
+)
+def test_no_fit_makes_the_likelihood_worse_or_changes_an_order(logits, seed):
+    labels = np.random.default_rng(seed).integers(0, 3, size=len(logits))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", Notice)
+        calibration = fit_temperature(logits, labels)
+    assert calibration.nll_after <= calibration.nll_before + 1e-9
+    assert 0 <= calibration.ece_after <= 1
+    probabilities = calibration.apply(logits)
+    best = np.take_along_axis(probabilities, np.argmax(logits, axis=1)[:, None], axis=1)
+    assert (best[:, 0] == probabilities.max(axis=1)).all()

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from scipy.stats import binomtest
 
 from formers.evaluation.thresholds import (
@@ -152,3 +155,25 @@ def test_the_coverage_curve_starts_with_everything_and_never_grows():
     assert curve[0]["coverage"] == 1.0
     shares = [point["coverage"] for point in curve]
     assert shares == sorted(shares, reverse=True)
+
+
+@given(
+    scores=st.lists(st.tuples(st.floats(0.5, 1.0), st.booleans()), min_size=1, max_size=60),
+    precision=st.floats(0.05, 1.0),
+    least=st.integers(1, 20),
+)
+def test_what_the_record_states_is_what_the_thresholds_do(scores, precision, least):
+    probabilities, labels = two_labels([score for score, _ in scores], [right for _, right in scores])
+    found = fit_thresholds(probabilities, labels, ["yes", "no"], precision=precision, minimum_support=least)
+    outcome = found.measure(probabilities, labels)["per_label"]
+    for record in found.labels:
+        assert outcome[record.label]["accepted"] == record.accepted
+        if record.threshold is not None:
+            assert record.accepted >= least
+            assert record.precision >= precision
+            assert outcome[record.label]["precision"] == record.precision
+
+
+def test_a_tensor_of_one_text_is_decided_like_a_list():
+    limits = Thresholds.fixed(["a", "b"], 0.7)
+    assert limits.decide(torch.tensor([0.25, 0.75], dtype=torch.bfloat16, requires_grad=True)) == (1, True)

@@ -123,7 +123,7 @@ def ticks(low: float, high: float, about: int = 5) -> list[float]:
         return [low]
     raw = (high - low) / about
     size = 10.0 ** int(f"{raw:e}".split("e")[1])
-    step = next((size * factor for factor in (1, 2, 2.5, 5) if size * factor >= raw), size * 10)
+    step = next((size * factor for factor in (1, 2, 2.5, 5) if size * factor >= 0.85 * raw), size * 10)
     first = int(low / step) + (1 if low > 0 and low % step > 1e-9 * step else 0)
     last = int(high / step + 1e-9)
     return [round(i * step, 12) for i in range(first, last + 1)]
@@ -249,8 +249,11 @@ def learning_curve(series: Sequence[tuple[str, str, Sequence[Point]]], y_label: 
         if len(line) <= 40:
             for x, y in line:
                 plot.dot((x, y), f"dot-{kind}", f"{name}, epoch {x:g}: {y:.4f}", 3)
+    below = float("-inf")
+    for name, kind, line in sorted(series, key=lambda entry: -entry[2][-1][1]):
         x, y = line[-1]
-        plot.text(plot.x(x) + 8, plot.y(y) + 4, name, f"figure-{kind}")
+        below = max(plot.y(y) + 4, below + 15)  # names of lines that end together stand below each other
+        plot.text(plot.x(x) + 8, below, name, f"figure-{kind}")
     names = " and ".join(name for name, _, _ in series)
     return plot.svg(f"{names} over the epochs of training")
 

@@ -168,7 +168,10 @@ class DriftBaseline:
         )
 
     def save(self, folder: str | Path) -> Path:
-        """Write `drift-baseline.json` into `folder`, atomically."""
+        """Write `drift-baseline.json` into `folder`, atomically.
+
+        It holds the words of the texts (not the texts): where these are confidential, so is the file.
+        """
         return write_record(folder, FILE_NAME, self.to_dict())
 
     @classmethod

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from formers.evaluation.arrays import Floats, LabelNames, as_labels, as_names, as_probabilities
+from formers.evaluation.arrays import Floats, LabelNames, as_array, as_labels, as_names, as_probabilities
 from formers.evaluation.records import read_record, write_record
 from formers.notices import did_you_mean
 
@@ -106,8 +106,9 @@ class Thresholds:
         Raises:
             ValueError: for values that are not probabilities, or another number of labels.
         """
-        single = np.ndim(probabilities[0]) == 0 if len(probabilities) else False
-        scores = as_probabilities([probabilities] if single else probabilities)
+        array = as_array(probabilities, "probabilities")
+        single = array.ndim == 1
+        scores = as_probabilities(array[None] if single else array)
         if scores.shape[1] != len(self.labels):
             raise ValueError(
                 f"there are {len(self.labels)} thresholds but {scores.shape[1]} probabilities a text"
