@@ -132,15 +132,16 @@ def place_vocabulary_head(model: TaskModel, config: PretrainedConfig) -> None:
         model.place("norm", paths["norm"], norm(Norm(eps=head.eps_of(config)), model.width))
     model.place("out", paths["out"], nn.Linear(model.width, config.vocab_size, bias=head.bias))
     if "bias" in paths:
-        owner_parameter(model, paths["bias"], model.leaf("out").bias.data)  # type: ignore[arg-type]
+        owner_parameter(model, paths["bias"], model.leaf("out").bias.detach().clone())  # type: ignore[arg-type]
 
 
 def vocabulary_ties(model: TaskModel) -> dict[str, str]:
     """Ties of a vocabulary head: output table to token table, output bias to the bias beside it."""
     ties: dict[str, str] = {}
+    if not (model.head.tied and getattr(model.config, "tie_word_embeddings", True)):
+        return ties
     out = ".".join(model.roles["out"])
-    if model.head.tied and getattr(model.config, "tie_word_embeddings", True):
-        ties[f"{out}.weight"] = f"{model.token_path()}.weight"
+    ties[f"{out}.weight"] = f"{model.token_path()}.weight"
     if "bias" in model.head.paths:
         ties[f"{out}.bias"] = model.head.paths["bias"]
     return ties

@@ -1,0 +1,206 @@
+"""Tiny random checkpoints in many shapes, written by the reference."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+import transformers
+
+VOCABULARY = 101
+
+_ENCODER = {
+    "vocab_size": VOCABULARY,
+    "hidden_size": 32,
+    "num_hidden_layers": 3,
+    "num_attention_heads": 4,
+    "intermediate_size": 48,
+    "max_position_embeddings": 40,
+}
+_DROPPED = {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}
+
+# model_type -> shapes: each a name and the fields that differ from the reference's defaults
+SHAPES: dict[str, dict[str, dict[str, Any]]] = {
+    "bert": {
+        "plain": _ENCODER,
+        "tanh-gelu, other epsilon, one layer": {
+            **_ENCODER,
+            "hidden_act": "gelu_new",
+            "layer_norm_eps": 1e-5,
+            "num_hidden_layers": 1,
+            "type_vocab_size": 3,
+        },
+        "untied, relu, two heads": {
+            **_ENCODER,
+            "hidden_act": "relu",
+            "num_attention_heads": 2,
+            "tie_word_embeddings": False,
+            "classifier_dropout": 0.0,
+        },
+    },
+    "roberta": {
+        "plain": {**_ENCODER, "pad_token_id": 1, "type_vocab_size": 1},
+        "padding id zero": {**_ENCODER, "pad_token_id": 0},
+    },
+    "xlm-roberta": {"plain": {**_ENCODER, "pad_token_id": 1, "type_vocab_size": 1}},
+    "camembert": {"plain": {**_ENCODER, "pad_token_id": 1, "type_vocab_size": 1}},
+    "distilbert": {
+        "plain": {
+            "vocab_size": VOCABULARY,
+            "dim": 32,
+            "n_layers": 3,
+            "n_heads": 4,
+            "hidden_dim": 48,
+            "max_position_embeddings": 40,
+        },
+        "relu, sinusoidal start": {
+            "vocab_size": VOCABULARY,
+            "dim": 24,
+            "n_layers": 2,
+            "n_heads": 3,
+            "hidden_dim": 40,
+            "max_position_embeddings": 40,
+            "activation": "relu",
+            "sinusoidal_pos_embds": True,
+        },
+    },
+    "gpt2": {
+        "plain": {
+            "vocab_size": VOCABULARY,
+            "n_embd": 32,
+            "n_layer": 3,
+            "n_head": 4,
+            "n_positions": 40,
+            "pad_token_id": 0,
+            "bos_token_id": 1,
+            "eos_token_id": 2,
+        },
+        "scaled by layer, own inner width": {
+            "vocab_size": VOCABULARY,
+            "n_embd": 24,
+            "n_layer": 2,
+            "n_head": 3,
+            "n_inner": 20,
+            "n_positions": 40,
+            "scale_attn_by_inverse_layer_idx": True,
+            "activation_function": "relu",
+            "pad_token_id": 0,
+            "bos_token_id": 1,
+            "eos_token_id": 2,
+        },
+    },
+    "llama": {
+        "grouped heads": {
+            "vocab_size": VOCABULARY,
+            "hidden_size": 32,
+            "num_hidden_layers": 3,
+            "num_attention_heads": 4,
+            "num_key_value_heads": 2,
+            "intermediate_size": 48,
+            "max_position_embeddings": 40,
+            "pad_token_id": 0,
+        },
+        "one shared head, own width, biases, tied, llama3 positions": {
+            "vocab_size": VOCABULARY,
+            "hidden_size": 32,
+            "num_hidden_layers": 2,
+            "num_attention_heads": 4,
+            "num_key_value_heads": 1,
+            "head_dim": 12,
+            "intermediate_size": 40,
+            "max_position_embeddings": 64,
+            "pad_token_id": 0,
+            "attention_bias": True,
+            "mlp_bias": True,
+            "tie_word_embeddings": True,
+            "rope_parameters": {
+                "rope_type": "llama3",
+                "rope_theta": 500.0,
+                "factor": 4.0,
+                "low_freq_factor": 1.0,
+                "high_freq_factor": 4.0,
+                "original_max_position_embeddings": 16,
+            },
+        },
+    },
+}
+
+
+def reference_config(model_type: str, shape: str, class_name: str) -> Any:
+    """The reference's own config class, filled for one shape; no dropout, so that training compares."""
+    values = dict(SHAPES[model_type][shape])
+    config = transformers.AutoConfig.for_model(model_type, **values)
+    for field in (
+        "hidden_dropout_prob",
+        "attention_probs_dropout_prob",
+        "dropout",
+        "attention_dropout",
+        "seq_classif_dropout",
+        "qa_dropout",
+        "resid_pdrop",
+        "embd_pdrop",
+        "attn_pdrop",
+    ):
+        if hasattr(config, field):
+            setattr(config, field, 0.0)
+    config.classifier_dropout = 0.0
+    config.num_labels = 2 if "QuestionAnswering" in class_name else 5
+    causal_encoder = model_type not in ("gpt2", "llama") and class_name.endswith(
+        ("LMHeadModel", "ForCausalLM")
+    )
+    if causal_encoder:
+        config.is_decoder = True
+    return config
+
+
+def write_checkpoint(model_type: str, shape: str, class_name: str, folder: Path, seed: int = 0) -> Any:
+    """Make a random model with the reference, save it, and return it in evaluation mode."""
+    torch.manual_seed(seed)
+    model = getattr(transformers, class_name)(reference_config(model_type, shape, class_name))
+    with torch.no_grad():  # biases and norms start at constants, which would hide a mix-up
+        for parameter in model.parameters():
+            parameter.add_(torch.randn_like(parameter) * 0.05)
+    model.save_pretrained(folder)
+    return model.eval()
+
+
+def batch(class_name: str, pad: int, seed: int = 1, length: int = 11, sided: str = "right") -> dict[str, Any]:
+    """Four sequences of different lengths, padded; three choices each for multiple choice."""
+    generator = torch.Generator().manual_seed(seed)
+    ids = torch.randint(3, VOCABULARY, (4, length), generator=generator)
+    mask = torch.ones_like(ids)
+    for row, real in enumerate((length, 7, 5, 7)):
+        hole = slice(real, None) if sided == "right" else slice(0, length - real)
+        mask[row, hole], ids[row, hole] = 0, pad
+    inputs = {"input_ids": ids, "attention_mask": mask}
+    if "MultipleChoice" in class_name:
+        inputs = {name: t[:, None].repeat(1, 3, 1) for name, t in inputs.items()}
+        inputs["input_ids"] = inputs["input_ids"].clone()
+        inputs["input_ids"][:, :, 1] = torch.randint(3, VOCABULARY, (4, 3), generator=generator)
+    return inputs
+
+
+def labels(class_name: str, inputs: dict[str, Any]) -> dict[str, Any]:
+    """Labels that fit the head: -100 on padding, where tokens are labelled."""
+    generator = torch.Generator().manual_seed(2)
+    ids, mask = inputs["input_ids"], inputs["attention_mask"]
+    rows = ids.shape[0]
+    if "QuestionAnswering" in class_name:
+        return {"start_positions": torch.tensor([1, 2, 0, 3]), "end_positions": torch.tensor([4, 3, 2, 6])}
+    if "PreTraining" in class_name:
+        return {
+            "labels": ids.masked_fill(mask == 0, -100),
+            "next_sentence_label": torch.tensor([0, 1, 1, 0]),
+        }
+    if "NextSentence" in class_name:
+        return {"labels": torch.tensor([0, 1, 1, 0])}
+    if "SequenceClassification" in class_name:
+        return {"labels": torch.randint(0, 5, (rows,), generator=generator)}
+    if "MultipleChoice" in class_name:
+        return {"labels": torch.randint(0, 3, (rows,), generator=generator)}
+    if "TokenClassification" in class_name:
+        return {"labels": torch.randint(0, 5, ids.shape, generator=generator).masked_fill(mask == 0, -100)}
+    if class_name.endswith("Model") and "LMHead" not in class_name:
+        return {}
+    return {"labels": ids.masked_fill(mask == 0, -100)}

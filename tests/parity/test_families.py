@@ -1,0 +1,297 @@
+"""Every head of every family computes what the reference computes from the same files.
+
+Checkpoints are written by the reference; formers loads them through its own loading code. Float32,
+1e-5. At padding formers computes nothing and returns zeros, so only real tokens are compared.
+"""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import transformers
+
+import formers
+from formers.models.registry import family_of
+from formers.tasks.classes import endings
+from tests.parity.shapes import SHAPES, batch, labels, write_checkpoint
+
+TOLERANCE = 1e-5
+
+
+def _cases() -> list[tuple[str, str, str]]:
+    """All heads in the first shape of a family; base, and one head, in the others."""
+    found = []
+    for model_type, shapes in SHAPES.items():
+        family = family_of(model_type)
+        names = [family.class_name(e) for e in endings(family) if e != "PreTrainedModel"]
+        for index, shape in enumerate(shapes):
+            chosen = names if index == 0 else [n for n in names if n.endswith(("Model", "LM"))]
+            found += [(model_type, shape, name) for name in chosen]
+    return found
+
+
+CASES = _cases()
+
+
+@pytest.fixture(scope="module")
+def pair(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[Any, Any, Path]:
+    """The reference's model and ours, from one folder."""
+    model_type, shape, name = request.param
+    folder = tmp_path_factory.mktemp("checkpoint")
+    theirs = write_checkpoint(model_type, shape, name, folder)
+    ours = getattr(formers, name).from_pretrained(folder)
+    return theirs, ours, folder
+
+
+each_case = pytest.mark.parametrize("pair", CASES, indirect=True, ids=[" / ".join(case) for case in CASES])
+
+
+def _close(theirs: torch.Tensor, ours: torch.Tensor, real: torch.Tensor | None = None) -> None:
+    assert theirs.shape == ours.shape
+    if real is not None and theirs.shape[: real.dim()] == real.shape:
+        theirs, ours = theirs[real], ours[real]
+    torch.testing.assert_close(ours, theirs, atol=TOLERANCE, rtol=TOLERANCE)
+
+
+def _pad(model: Any) -> int:
+    pad = model.config.pad_token_id
+    return 0 if pad is None else pad
+
+
+@each_case
+def test_outputs_and_hidden_states_are_the_references(pair: tuple[Any, Any, Path]) -> None:
+    theirs, ours, _ = pair
+    inputs = batch(type(ours).__name__, _pad(ours))
+    real = inputs["attention_mask"].bool()
+    with torch.no_grad():
+        expected = theirs(**inputs, output_hidden_states=True)
+        found = ours(**inputs, output_hidden_states=True)
+        plain = ours(**inputs)
+    assert set(found.keys()) - {"past_key_values"} == set(expected.keys()) - {"past_key_values"}
+    for key in set(found.keys()) - {"past_key_values", "hidden_states"}:
+        _close(expected[key], found[key], real)
+        _close(expected[key], plain[key], real)
+    flat = real.reshape(-1, real.shape[-1])
+    assert len(found.hidden_states) == len(expected.hidden_states)
+    for theirs_state, ours_state in zip(expected.hidden_states, found.hidden_states, strict=True):
+        _close(theirs_state, ours_state, flat)
+
+
+@each_case
+def test_attention_weights_are_the_references(pair: tuple[Any, Any, Path]) -> None:
+    theirs, ours, _ = pair
+    inputs = batch(type(ours).__name__, _pad(ours))
+    theirs.set_attn_implementation("eager")
+    with torch.no_grad():
+        expected = theirs(**inputs, output_attentions=True).attentions
+        found = ours(**inputs, output_attentions=True).attentions
+    theirs.set_attn_implementation("sdpa")
+    real = inputs["attention_mask"].bool().reshape(-1, inputs["attention_mask"].shape[-1])
+    assert len(found) == len(expected) > 0
+    for theirs_weights, ours_weights in zip(expected, found, strict=True):
+        _close(theirs_weights.transpose(1, 2), ours_weights.transpose(1, 2), real)
+
+
+@each_case
+def test_loss_and_gradients_are_the_references(pair: tuple[Any, Any, Path]) -> None:
+    theirs, ours, _ = pair
+    name = type(ours).__name__
+    inputs = batch(name, _pad(ours))
+    given = labels(name, inputs)
+    theirs.train(), ours.train()
+    try:
+        if given:
+            expected, found = theirs(**inputs, **given).loss, ours(**inputs, **given).loss
+        else:
+            real = inputs["attention_mask"].bool()
+            expected, found = (m(**inputs)[0][real].square().sum() / 100 for m in (theirs, ours))
+        _close(expected, found)
+        expected.backward(), found.backward()
+        gradients = {key: p.grad for key, p in ours.named_parameters(remove_duplicate=False)}
+        for parameter_name, parameter in theirs.named_parameters():
+            mine = gradients[parameter_name]
+            if parameter.grad is None:
+                assert mine is None or not mine.any(), parameter_name
+            else:
+                assert mine is not None, parameter_name
+                _close(parameter.grad, mine)
+    finally:
+        theirs.eval().zero_grad(), ours.eval().zero_grad()
+
+
+@each_case
+def test_the_module_tree_is_the_checkpoints_tree(pair: tuple[Any, Any, Path]) -> None:
+    theirs, ours, _ = pair
+    expected = {name: tuple(t.shape) for name, t in theirs.state_dict().items()}
+    assert {name: tuple(t.shape) for name, t in ours.state_dict().items()} == expected
+
+
+@each_case
+def test_saving_gives_the_same_bytes_and_the_reference_loads_them(
+    pair: tuple[Any, Any, Path], tmp_path: Path
+) -> None:
+    theirs, ours, folder = pair
+    ours.save_pretrained(tmp_path)
+    assert (tmp_path / "model.safetensors").read_bytes() == (folder / "model.safetensors").read_bytes()
+    again, info = type(theirs).from_pretrained(tmp_path, output_loading_info=True)
+    assert not any(info[key] for key in ("missing_keys", "unexpected_keys", "mismatched_keys")), info
+    inputs = batch(type(ours).__name__, _pad(ours))
+    with torch.no_grad():
+        _close(theirs(**inputs)[0], again.eval()(**inputs)[0])
+
+
+@pytest.mark.parametrize("sided", ["left", "right"])
+@pytest.mark.parametrize(
+    ("model_type", "name"),
+    [("gpt2", "GPT2LMHeadModel"), ("llama", "LlamaForCausalLM"), ("bert", "BertLMHeadModel")],
+)
+def test_decoding_with_a_cache_gives_what_one_pass_gives(
+    model_type: str, name: str, sided: str, tmp_path: Path
+) -> None:
+    shape = next(iter(SHAPES[model_type]))
+    theirs = write_checkpoint(model_type, shape, name, tmp_path)
+    ours = getattr(formers, name).from_pretrained(tmp_path)
+    inputs = batch(name, _pad(ours), sided=sided)
+    ids, mask = inputs["input_ids"], inputs["attention_mask"]
+    with torch.no_grad():
+        whole = ours(**inputs).logits
+        _close(theirs(**inputs).logits, whole, mask.bool())
+        past, steps, at = None, [], 0
+        for width in (4, 1, 1, 3, 2):
+            part = slice(at, at + width)
+            output = ours(
+                ids[:, part], attention_mask=mask[:, : at + width], past_key_values=past, use_cache=True
+            )
+            past, at = output.past_key_values, at + width
+            steps.append(output.logits)
+    assert past.get_seq_length() == ids.shape[1]
+    _close(whole, torch.cat(steps, dim=1), mask.bool())
+
+
+def test_a_sequence_gives_the_same_alone_and_in_company(tmp_path: Path) -> None:
+    write_checkpoint("bert", "plain", "BertForSequenceClassification", tmp_path)
+    model = formers.BertForSequenceClassification.from_pretrained(tmp_path)
+    inputs = batch("BertForSequenceClassification", 0)
+    with torch.no_grad():
+        together = model(**inputs).logits
+        for row in range(4):
+            real = inputs["attention_mask"][row].bool()
+            alone = model(input_ids=inputs["input_ids"][row, real][None]).logits
+            _close(together[row], alone[0])
+
+
+def test_a_bert_decoder_reads_an_encoder_across(tmp_path: Path) -> None:
+    config = transformers.BertConfig(
+        vocab_size=101,
+        hidden_size=32,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        intermediate_size=48,
+        max_position_embeddings=40,
+        is_decoder=True,
+        add_cross_attention=True,
+    )
+    torch.manual_seed(0)
+    theirs = transformers.BertLMHeadModel(config).eval()
+    theirs.save_pretrained(tmp_path)
+    ours = formers.BertLMHeadModel.from_pretrained(tmp_path)
+    inputs = batch("BertLMHeadModel", 0)
+    states = torch.randn(4, 6, 32)
+    seen = torch.tensor([[1] * 6, [1] * 4 + [0] * 2, [1] * 6, [1] * 2 + [0] * 4])
+    across = {"encoder_hidden_states": states, "encoder_attention_mask": seen}
+    with torch.no_grad():
+        expected, found = theirs(**inputs, **across), ours(**inputs, **across)
+    _close(expected.logits, found.logits, inputs["attention_mask"].bool())
+
+
+@pytest.mark.parametrize(
+    ("problem", "count", "targets"),
+    [
+        (None, 5, torch.tensor([0, 4, 2, 2])),
+        (None, 1, torch.tensor([0.5, -1.0, 2.0, 0.0])),
+        ("regression", 3, torch.randn(4, 3)),
+        ("multi_label_classification", 3, torch.tensor([[1.0, 0, 1], [0, 0, 0], [1, 1, 1], [0, 1, 0]])),
+    ],
+    ids=["one label", "one number", "several numbers", "several labels"],
+)
+def test_every_kind_of_label_has_the_references_loss(
+    problem: str | None, count: int, targets: torch.Tensor, tmp_path: Path
+) -> None:
+    config = transformers.BertConfig(
+        vocab_size=101, hidden_size=16, num_hidden_layers=1, num_attention_heads=2, intermediate_size=16
+    )
+    config.num_labels, config.problem_type = count, problem
+    theirs = transformers.BertForSequenceClassification(config).eval()
+    theirs.save_pretrained(tmp_path)
+    ours = formers.BertForSequenceClassification.from_pretrained(tmp_path)
+    inputs = batch("BertForSequenceClassification", 0)
+    _close(theirs(**inputs, labels=targets).loss, ours(**inputs, labels=targets).loss)
+
+
+def test_a_token_loss_that_counts_padding_counts_what_the_reference_counts(tmp_path: Path) -> None:
+    theirs = write_checkpoint("bert", "plain", "BertForTokenClassification", tmp_path)
+    ours = formers.BertForTokenClassification.from_pretrained(tmp_path)
+    inputs = batch("BertForTokenClassification", 0)
+    everywhere = torch.randint(0, 5, inputs["input_ids"].shape)
+    _close(theirs(**inputs, labels=everywhere).loss, ours(**inputs, labels=everywhere).loss)
+
+
+def test_embeddings_positions_and_segments_can_be_given(tmp_path: Path) -> None:
+    theirs = write_checkpoint("bert", "plain", "BertModel", tmp_path)
+    ours = formers.BertModel.from_pretrained(tmp_path)
+    inputs = batch("BertModel", 0)
+    vectors = torch.randn(4, 11, 32)
+    more = {
+        "attention_mask": inputs["attention_mask"],
+        "token_type_ids": (torch.arange(11)[None] > 5).long().expand(4, -1),
+        "position_ids": torch.arange(11).flip(0)[None].expand(4, -1),
+        "inputs_embeds": vectors,
+    }
+    with torch.no_grad():
+        expected, found = theirs(**more)[0], ours(**more)[0]
+    _close(expected, found, inputs["attention_mask"].bool())
+
+
+def test_a_mask_with_a_query_axis_is_obeyed(tmp_path: Path) -> None:
+    theirs = write_checkpoint("bert", "plain", "BertModel", tmp_path)
+    ours = formers.BertModel.from_pretrained(tmp_path)
+    ids = batch("BertModel", 0)["input_ids"]
+    seen = torch.tril(torch.ones(11, 11))[None].expand(4, -1, -1)
+    additive = (1 - seen[:, None]) * torch.finfo(torch.float32).min
+    with torch.no_grad():
+        expected = theirs(ids, attention_mask=additive)[0]
+        _close(expected, ours(ids, attention_mask=seen.long())[0])
+        _close(expected, ours(ids, attention_mask=additive)[0])
+
+
+def test_recomputing_layers_changes_memory_not_gradients(tmp_path: Path) -> None:
+    write_checkpoint("bert", "plain", "BertForSequenceClassification", tmp_path)
+    inputs = {**batch("BertForSequenceClassification", 0), "labels": torch.tensor([0, 1, 2, 3])}
+    gradients = []
+    for checkpointing in (False, True):
+        model = formers.BertForSequenceClassification.from_pretrained(tmp_path).train()
+        if checkpointing:
+            model.gradient_checkpointing_enable()
+            assert model.is_gradient_checkpointing
+        model(**inputs).loss.backward()
+        gradients.append({name: p.grad for name, p in model.named_parameters()})
+    for name, gradient in gradients[0].items():
+        _close(gradient, gradients[1][name])
+
+
+def test_items_in_the_whole_window_normalise_the_loss(tmp_path: Path) -> None:
+    write_checkpoint("bert", "plain", "BertForTokenClassification", tmp_path)
+    model = formers.BertForTokenClassification.from_pretrained(tmp_path)
+    inputs = batch("BertForTokenClassification", 0)
+    given = labels("BertForTokenClassification", inputs)["labels"]
+    items = int((given != -100).sum())
+    whole = model(**inputs, labels=given).loss
+    parts = [
+        model(**{k: v[rows] for k, v in inputs.items()}, labels=given[rows], num_items_in_batch=items).loss
+        for rows in (slice(0, 1), slice(1, 4))
+    ]
+    assert math.isclose(whole.item(), sum(parts).item(), abs_tol=1e-6)
