@@ -184,25 +184,9 @@ class BinFile:
             raise CheckpointError(f"{path} is empty. Download or save it again.")
         try:
             content, self._places, raw = _open_zip(path) if zipfile.is_zipfile(path) else _open_old(path)
-        except (UnsafeCheckpoint, CheckpointError):
+        except CheckpointError:
             raise
-        except (
-            pickle.UnpicklingError,
-            zipfile.BadZipFile,
-            EOFError,
-            struct.error,
-            KeyError,
-            ValueError,
-        ) as error:
-            raise _damaged(path, error) from error
-        except (
-            TypeError,
-            AttributeError,
-            IndexError,
-            OverflowError,
-            UnicodeDecodeError,
-            MemoryError,
-        ) as error:
+        except Exception as error:  # damaged bytes can make zipfile and pickle raise nearly anything
             raise _damaged(path, error) from error
         self.header_hash = hashlib.sha256(raw).hexdigest()
         self._tensors = _table(path, content)
@@ -219,7 +203,9 @@ class BinFile:
             raise CheckpointError(f"{self.path}: tensor {name!r} has an impossible shape, stride or offset")
         if math.prod(stored.shape):
             extent += 1 + sum((n - 1) * step for n, step in zip(stored.shape, stored.stride, strict=True))
-        if place is None or place.length < storage.bytes or extent * stored.dtype.itemsize > storage.bytes:
+        beyond = place is not None and not place.packed and place.begin + place.length > self.size
+        wanted = extent * stored.dtype.itemsize
+        if place is None or beyond or place.length < storage.bytes or wanted > storage.bytes:
             raise CheckpointError(f"{self.path} is truncated: the values of {name!r} are not all there")
 
     def names(self) -> list[str]:
@@ -268,8 +254,11 @@ class _Place:
 
     def read(self, path: Path) -> bytes:
         if self.packed:
-            with zipfile.ZipFile(path) as archive:
-                return archive.read(self.packed)
+            try:
+                with zipfile.ZipFile(path) as archive:
+                    return archive.read(self.packed)
+            except Exception as error:  # as above: zlib, zipfile and struct each have their own
+                raise _damaged(path, error) from error
         with open(path, "rb") as file:
             file.seek(self.begin)
             return file.read(self.length)
