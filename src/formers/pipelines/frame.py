@@ -247,9 +247,10 @@ class Pipeline(ABC):
 
     def _sorted(self, kwargs: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
         """`_sanitize_parameters`, with a suggestion for a keyword that it does not take."""
-        parameters = inspect.signature(self._sanitize_parameters).parameters
-        if not any(one.kind is inspect.Parameter.VAR_KEYWORD for one in parameters.values()):
-            refuse_unknown(kwargs, [*parameters, *FRAME_KEYWORDS], type(self).__name__)
+        if kwargs:
+            parameters = inspect.signature(self._sanitize_parameters).parameters
+            if not any(one.kind is inspect.Parameter.VAR_KEYWORD for one in parameters.values()):
+                refuse_unknown(kwargs, [*parameters, *FRAME_KEYWORDS], type(self).__name__)
         return self._sanitize_parameters(**kwargs)
 
     # -- devices -----------------------------------------------------------------------------------
