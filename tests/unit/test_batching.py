@@ -1,9 +1,10 @@
 """Batches by tokens: nothing lost, nothing over budget, everything back in order."""
 
 import pytest
-from formers.batching import in_order, plan, restore, stream
 from hypothesis import given
 from hypothesis import strategies as st
+
+from formers.batching import in_order, plan, restore, stream
 
 LENGTHS = st.lists(st.integers(0, 60), max_size=80)
 

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+
 from formers.devices import infer_device, named_dtype, resolve, resolve_dtype
 from formers.notices import Notice, forget_notices
 

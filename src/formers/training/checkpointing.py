@@ -1,0 +1,247 @@
+"""Checkpoints of a run: written whole or not at all, read without executing anything."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+PREFIX = "checkpoint"
+_FOLDER = re.compile(rf"^{PREFIX}-(\d+)$")
+_PARTIAL = ".partial"
+_TRASH = ".trash"
+
+STATE = "trainer_state.json"
+OPTIMIZER = "optimizer.pt"
+SCHEDULER = "scheduler.pt"
+SCALER = "scaler.pt"
+ARGUMENTS = "training_args.bin"
+ARGUMENTS_JSON = "training_args.json"
+WEIGHTS = "model.safetensors"
+WEIGHTS_INDEX = "model.safetensors.index.json"
+WEIGHTS_BIN = "pytorch_model.bin"
+
+
+def random_state_file(process: int, processes: int) -> str:
+    """Name of the file with the generators' states of a process."""
+    return "rng_state.pth" if processes == 1 else f"rng_state_{process}.pth"
+
+
+# ---- folders -------------------------------------------------------------------------------------
+
+
+def sync(path: Path) -> None:
+    """Have the disk hold a file, or a folder and all that is in it."""
+    if path.is_dir():
+        for inner in path.iterdir():
+            sync(inner)
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Replace a file by one with this text, in one step."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    beside = path.with_name(f".{path.name}.{os.getpid()}{_PARTIAL}")
+    beside.write_text(text, encoding="utf-8")
+    sync(beside)
+    os.replace(beside, path)
+
+
+def partial_folder(folder: Path) -> Path:
+    """Where a checkpoint is put together before it gets its name."""
+    return folder.with_name(f".{folder.name}{_PARTIAL}")
+
+
+@contextmanager
+def whole_folder(folder: Path, *, first: bool = True, wait: Any = None) -> Iterator[Path]:
+    """Build a folder beside its place and give it its name when all is on the disk.
+
+    Killed at any moment, the place holds what it held before, or all of the new. On an error the
+    leftovers are removed.
+
+    Args:
+        folder: the final place.
+        first: whether this process makes, syncs and renames; the others just write into it.
+        wait: called where all processes must have come to the same point.
+    """
+    wait = wait or (lambda: None)
+    beside = partial_folder(folder)
+    if first:
+        shutil.rmtree(beside, ignore_errors=True)
+        beside.mkdir(parents=True)
+    wait()
+    try:
+        yield beside
+    except BaseException:
+        if first:
+            shutil.rmtree(beside, ignore_errors=True)
+        raise
+    wait()
+    if first:
+        sync(beside)
+        if folder.exists():
+            remove_folder(folder)
+        os.rename(beside, folder)
+        sync_entry(folder.parent)
+    wait()
+
+
+def sync_entry(folder: Path) -> None:
+    """Have the disk hold the names in a folder."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def remove_folder(folder: Path) -> None:
+    """Remove a checkpoint such that a kill half way leaves nothing that looks like one."""
+    away = folder.with_name(f".{folder.name}{_TRASH}")
+    shutil.rmtree(away, ignore_errors=True)
+    os.rename(folder, away)
+    shutil.rmtree(away, ignore_errors=True)
+
+
+def clean_leftovers(output_dir: Path) -> None:
+    """Remove what killed processes left half written or half deleted."""
+    if output_dir.is_dir():
+        for entry in output_dir.iterdir():
+            if entry.name.startswith(f".{PREFIX}-") and entry.name.endswith((_PARTIAL, _TRASH)):
+                shutil.rmtree(entry, ignore_errors=True)
+
+
+def checkpoints(output_dir: str | Path) -> list[Path]:
+    """Whole checkpoints of a run, oldest first."""
+    folder = Path(output_dir)
+    if not folder.is_dir():
+        return []
+    found = [(int(match[1]), entry) for entry in folder.iterdir() if (match := _FOLDER.match(entry.name))]
+    return [entry for _, entry in sorted(found) if entry.is_dir() and (entry / STATE).is_file()]
+
+
+def get_last_checkpoint(folder: str | Path) -> str | None:
+    """Path of the newest whole checkpoint in `folder`, or None."""
+    found = checkpoints(folder)
+    return str(found[-1]) if found else None
+
+
+def rotate(output_dir: Path, limit: int | None, best: str | None) -> None:
+    """Remove the oldest checkpoints past `limit`; the best and the newest stay.
+
+    With a limit of 1 and a best that is not the newest, two stay: one to resume from, one to load.
+    """
+    if not limit:
+        return
+    found = checkpoints(output_dir)
+    kept = {found[-1]} if found else set()
+    if best is not None:
+        kept |= {entry for entry in found if entry.resolve() == Path(best).resolve()}
+    limit = max(limit, len(kept))
+    for entry in found:
+        if len(found) - limit <= 0:
+            return
+        if entry not in kept:
+            remove_folder(entry)
+            found = [other for other in found if other != entry]
+
+
+# ---- contents ------------------------------------------------------------------------------------
+
+
+def read_tensors(path: Path, device: str | torch.device = "cpu") -> Any:
+    """Read a file of tensors and plain values; nothing in it can be executed."""
+    try:
+        return torch.load(path, map_location=device, weights_only=True)
+    except Exception as error:
+        if "weights_only" in str(error) or "Unsupported" in str(error) or "unpickl" in str(error).lower():
+            raise ValueError(
+                f"{path} holds objects other than tensors and plain values, which this library does not load, since doing so "
+                "can run code. Start from the weights instead: leave resume_from_checkpoint out and load the folder with "
+                "from_pretrained"
+            ) from error
+        raise
+
+
+def save_weights(model: nn.Module, folder: Path, state_dict: dict[str, Any] | None, safe: bool) -> None:
+    """Write a model's weights: by its `save_pretrained`, or its state dict where it has none."""
+    if hasattr(model, "save_pretrained"):
+        kwargs: dict[str, Any] = {} if safe else {"safe_serialization": False}
+        if state_dict is not None:
+            kwargs["state_dict"] = state_dict
+        model.save_pretrained(str(folder), **kwargs)
+    elif safe:
+        from safetensors.torch import save_file, save_model
+
+        if state_dict is None:
+            save_model(model, str(folder / WEIGHTS), metadata={"format": "pt"})
+        else:
+            whole = {name: tensor.contiguous() for name, tensor in state_dict.items()}
+            save_file(whole, str(folder / WEIGHTS), metadata={"format": "pt"})
+    else:
+        torch.save(state_dict if state_dict is not None else model.state_dict(), folder / WEIGHTS_BIN)
+
+
+def load_weights(model: nn.Module, folder: Path) -> None:
+    """Put a checkpoint's weights into `model`, in place.
+
+    Raises:
+        FileNotFoundError: where the folder holds no weights.
+        RuntimeError: where names or shapes differ; all of them are listed.
+    """
+    adapter = folder / "adapter_model.safetensors"
+    if (folder / WEIGHTS).is_file():
+        shards = [folder / WEIGHTS]
+    elif (folder / WEIGHTS_INDEX).is_file():
+        import json
+
+        index = json.loads((folder / WEIGHTS_INDEX).read_text(encoding="utf-8"))
+        shards = [folder / name for name in sorted(set(index["weight_map"].values()))]
+    elif (folder / WEIGHTS_BIN).is_file():
+        _put(model, read_tensors(folder / WEIGHTS_BIN))
+        return
+    elif adapter.is_file() and hasattr(model, "load_adapter_weights"):
+        model.load_adapter_weights(str(folder))
+        return
+    else:
+        raise FileNotFoundError(f"{folder} holds no {WEIGHTS}, {WEIGHTS_INDEX} or {WEIGHTS_BIN}")
+    from safetensors import safe_open
+
+    tensors = {}
+    for shard in shards:
+        with safe_open(str(shard), framework="pt", device="cpu") as file:
+            tensors.update({name: file.get_tensor(name) for name in file.keys()})  # noqa: SIM118
+    _put(model, tensors)
+
+
+@torch.no_grad()
+def _put(model: nn.Module, tensors: dict[str, Any]) -> None:
+    """Copy tensors into parameters and buffers; names that share storage need be there once."""
+    own = model.state_dict(keep_vars=True)
+    wrong = [
+        f"{name}: the checkpoint has {tuple(tensors[name].shape)}, the model {tuple(own[name].shape)}"
+        for name in own
+        if name in tensors and tensors[name].shape != own[name].shape
+    ]
+    wrong += [f"{name}: in the checkpoint, not in the model" for name in tensors if name not in own]
+    filled = {own[name].data_ptr() for name in own if name in tensors}
+    wrong += [
+        f"{name}: in the model, not in the checkpoint"
+        for name, tensor in own.items()
+        if name not in tensors and tensor.numel() and tensor.data_ptr() not in filled
+    ]
+    if wrong:
+        raise RuntimeError("the checkpoint does not fit the model:\n  " + "\n  ".join(wrong))
+    for name, tensor in tensors.items():
+        own[name].data.copy_(tensor)

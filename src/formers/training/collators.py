@@ -1,0 +1,457 @@
+"""Collators: from a list of examples to a batch of tensors."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
+from itertools import chain
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from formers.training.losses import IGNORED
+
+DataCollator = Callable[[list[Any]], dict[str, Any]]
+
+_LABELS = ("label", "label_ids", "labels")
+# what stands at padding, by field; `input_ids` and `token_type_ids` ask the tokenizer
+_FILL = {"attention_mask": 0, "special_tokens_mask": 1, "position_ids": 0, "decoder_attention_mask": 0}
+
+
+def _rows(features: Sequence[Any]) -> list[Mapping[str, Any]]:
+    """Examples as mappings; other objects by their attributes."""
+    if not features:
+        raise ValueError("a batch needs at least one example, got none")
+    if isinstance(features[0], Mapping):
+        return list(features)
+    return [vars(feature) for feature in features]
+
+
+def _deliver(batch: dict[str, Any], return_tensors: str) -> dict[str, Any]:
+    if return_tensors == "pt":
+        return batch
+    if return_tensors == "np":
+        return {name: value.numpy() if isinstance(value, Tensor) else value for name, value in batch.items()}
+    raise ValueError(f"return_tensors must be 'pt' or 'np', got {return_tensors!r}")
+
+
+def _is_ragged(values: Sequence[Any]) -> bool:
+    return len({len(value) for value in values}) > 1
+
+
+def stack(values: Sequence[Any], name: str) -> Tensor:
+    """Stack equal-shaped values (numbers, lists, arrays, tensors) into one tensor.
+
+    Raises:
+        ValueError: where shapes differ, naming the field and the way out.
+    """
+    first = values[0]
+    if isinstance(first, Tensor):
+        if len({value.shape for value in values}) == 1:
+            return torch.stack(list(values))
+        lengths = sorted({tuple(value.shape) for value in values})
+    elif isinstance(first, np.ndarray):
+        if len({value.shape for value in values}) == 1:
+            return torch.from_numpy(np.stack(list(values)))
+        lengths = sorted({value.shape for value in values})
+    elif isinstance(first, (list, tuple)):
+        if not _is_ragged(values):
+            if first and isinstance(first[0], (Tensor, np.ndarray)):
+                return torch.stack([stack(value, name) for value in values])
+            return torch.tensor(np.array([list(value) for value in values]).tolist())
+        lengths = sorted({len(value) for value in values})  # type: ignore[type-var]
+    else:
+        return torch.tensor(list(values))
+    raise ValueError(
+        f"the examples of this batch differ in {name!r} ({lengths[0]} to {lengths[-1]}), so they cannot be stacked: pass the "
+        "tokenizer as processing_class, or DataCollatorWithPadding(tokenizer) as data_collator, to pad them"
+    )
+
+
+def _labels(values: Sequence[Any]) -> Tensor:
+    """Whole numbers as int64, others as float32."""
+    if isinstance(values[0], (Tensor, np.ndarray)):
+        made = stack(values, "labels")
+    else:
+        made = torch.tensor(list(values))
+    if made.is_floating_point():
+        return made.float() if made.dtype == torch.float64 and not isinstance(values[0], Tensor) else made
+    return made.long() if made.dtype != torch.int64 else made
+
+
+def default_data_collator(features: list[Any], return_tensors: str = "pt") -> dict[str, Any]:
+    """Stack every field of the examples; `label` and `label_ids` become `labels`. Text and None are left out."""
+    rows = _rows(features)
+    batch: dict[str, Any] = {}
+    for name, first in rows[0].items():
+        if first is None or isinstance(first, str):
+            continue
+        values = [row[name] for row in rows]
+        if name in _LABELS:
+            if "labels" not in batch or name == "labels":
+                plain = not isinstance(first, (list, tuple)) or not _is_ragged(values)
+                batch["labels"] = _labels(values) if plain else stack(values, name)
+        else:
+            batch[name] = stack(values, name)
+    return _deliver(batch, return_tensors)
+
+
+@dataclasses.dataclass
+class DefaultDataCollator:
+    """`default_data_collator` as an object."""
+
+    return_tensors: str = "pt"
+
+    def __call__(self, features: list[Any], return_tensors: str | None = None) -> dict[str, Any]:
+        """Stack the examples."""
+        return default_data_collator(features, return_tensors or self.return_tensors)
+
+
+def pad_ids(rows: Sequence[Any], fill: int, *, width: int, left: bool = False) -> Tensor:
+    """Rows of whole numbers (lists, arrays, tensors) as one int64 tensor [B, width], padded with `fill`."""
+    lengths = np.fromiter((len(row) for row in rows), dtype=np.int64, count=len(rows))
+    plain = [row.tolist() if isinstance(row, (Tensor, np.ndarray)) else row for row in rows]
+    flat = np.fromiter(chain.from_iterable(plain), dtype=np.int64, count=int(lengths.sum()))
+    if lengths.size and (lengths == width).all():
+        return torch.from_numpy(flat.reshape(len(rows), width))
+    out = np.full((len(rows), width), fill, dtype=np.int64)
+    places = np.arange(width)
+    # one masked assignment for the whole batch: no Python per row
+    out[places >= width - lengths[:, None] if left else places < lengths[:, None]] = flat
+    return torch.from_numpy(out)
+
+
+@dataclasses.dataclass
+class DataCollatorWithPadding:
+    """Pads the examples to the longest of the batch (or to `max_length`) and stacks them.
+
+    Args:
+        tokenizer: says what stands at padding, and on which side.
+        padding: True or "longest", "max_length", or False (examples must be of equal length).
+        max_length: the width with padding="max_length".
+        pad_to_multiple_of: round the width up to a multiple of it.
+        return_tensors: "pt" or "np".
+    """
+
+    tokenizer: Any
+    padding: bool | str = True
+    max_length: int | None = None
+    pad_to_multiple_of: int | None = None
+    return_tensors: str = "pt"
+
+    def __call__(self, features: list[Any]) -> dict[str, Any]:
+        """Pad and stack."""
+        rows = _rows(features)
+        if "input_ids" not in rows[0]:
+            return self._by_processor(features)
+        batch = self._padded(rows)
+        for old in ("label", "label_ids"):
+            if old in batch:
+                batch["labels"] = batch.pop(old)
+        return _deliver(batch, self.return_tensors)
+
+    def _by_processor(self, features: list[Any]) -> dict[str, Any]:
+        pad = getattr(self.tokenizer, "pad", None)
+        if pad is None or not hasattr(self.tokenizer, "feature_size"):
+            return default_data_collator(features, self.return_tensors)
+        batch: dict[str, Any] = dict(
+            pad(
+                features,
+                padding=self.padding,
+                max_length=self.max_length,
+                pad_to_multiple_of=self.pad_to_multiple_of,
+                return_tensors=self.return_tensors,
+            )
+        )
+        return batch
+
+    def _padded(self, rows: list[Mapping[str, Any]], skip: Sequence[str] = ()) -> dict[str, Any]:
+        ids = [row["input_ids"] for row in rows]
+        lengths = [len(row) for row in ids]
+        width = self._width(lengths)
+        ragged = any(length != width for length in lengths)
+        left = getattr(self.tokenizer, "padding_side", "right") == "left"
+        batch: dict[str, Any] = {}
+        for name, first in rows[0].items():
+            if name in skip or first is None or isinstance(first, str):
+                continue
+            values = [row[name] for row in rows]
+            if name in _LABELS and not hasattr(first, "__len__") or name in _LABELS and not _is_ragged(values):
+                batch[name] = _labels(values)
+            elif hasattr(first, "__len__") and (name in _FILL or name in ("input_ids", "token_type_ids")):
+                batch[name] = pad_ids(values, self._fill(name, ragged), width=width, left=left)
+            else:
+                batch[name] = stack(values, name)
+        wants_mask = "attention_mask" in getattr(self.tokenizer, "model_input_names", ["attention_mask"])
+        if wants_mask and "attention_mask" not in batch:
+            batch["attention_mask"] = pad_ids([[1] * n for n in lengths], 0, width=width, left=left)
+        return batch
+
+    def _fill(self, name: str, ragged: bool) -> int:
+        if name == "input_ids":
+            fill = getattr(self.tokenizer, "pad_token_id", None)
+            if fill is None:
+                if not ragged:
+                    return 0  # nothing to fill
+                raise ValueError(
+                    "the examples differ in length, but the tokenizer has no padding token: set "
+                    "tokenizer.pad_token = tokenizer.eos_token (and model.config.pad_token_id)"
+                )
+            return int(fill)
+        if name == "token_type_ids":
+            return int(getattr(self.tokenizer, "pad_token_type_id", 0) or 0)
+        return _FILL[name]
+
+    def _width(self, lengths: Sequence[int]) -> int:
+        longest = max(lengths)
+        if self.padding == "max_length":
+            width = self.max_length or getattr(self.tokenizer, "model_max_length", None) or longest
+            if width > 1_000_000:
+                raise ValueError(
+                    "padding='max_length' needs max_length: the tokenizer records no length limit"
+                )
+            if width < longest:
+                raise ValueError(
+                    f"an example has {longest} tokens, max_length is {width}: cut it when tokenizing"
+                )
+            longest = width
+        elif self.padding in (False, "do_not_pad", None) and len(set(lengths)) > 1:
+            raise ValueError(f"padding is off, but the examples have {min(lengths)} to {longest} tokens")
+        multiple = self.pad_to_multiple_of or 1
+        return -(-longest // multiple) * multiple
+
+
+@dataclasses.dataclass
+class DataCollatorForTokenClassification(DataCollatorWithPadding):
+    """Pads inputs, and labels [T] of each example with `label_pad_token_id`."""
+
+    label_pad_token_id: int = IGNORED
+
+    def __call__(self, features: list[Any]) -> dict[str, Any]:
+        """Pad and stack."""
+        rows = _rows(features)
+        name = next((n for n in ("label", "labels") if n in rows[0]), None)
+        if name is None:
+            return super().__call__(features)
+        batch = self._padded(rows, skip=(name,))
+        left = getattr(self.tokenizer, "padding_side", "right") == "left"
+        width = batch["input_ids"].shape[1]
+        batch["labels"] = pad_ids(
+            [row[name] for row in rows], self.label_pad_token_id, width=width, left=left
+        )
+        return _deliver(batch, self.return_tensors)
+
+
+@dataclasses.dataclass
+class DataCollatorForSeq2Seq:
+    """Pads inputs and targets of their own lengths; the model makes `decoder_input_ids` from the labels."""
+
+    tokenizer: Any
+    model: Any = None
+    padding: bool | str = True
+    max_length: int | None = None
+    pad_to_multiple_of: int | None = None
+    label_pad_token_id: int = IGNORED
+    return_tensors: str = "pt"
+
+    def __call__(self, features: list[Any], return_tensors: str | None = None) -> dict[str, Any]:
+        """Pad and stack."""
+        rows = _rows(features)
+        inner = DataCollatorWithPadding(
+            self.tokenizer, self.padding, self.max_length, self.pad_to_multiple_of
+        )
+        name = next((n for n in ("label", "labels") if n in rows[0] and rows[0][n] is not None), None)
+        batch = inner._padded(rows, skip=("label", "labels"))
+        if name is not None:
+            labels = [row[name] for row in rows]
+            width = inner._width([len(label) for label in labels])
+            left = getattr(self.tokenizer, "padding_side", "right") == "left"
+            batch["labels"] = pad_ids(labels, self.label_pad_token_id, width=width, left=left)
+            prepare = getattr(self.model, "prepare_decoder_input_ids_from_labels", None)
+            if prepare is not None and "decoder_input_ids" not in batch:
+                batch["decoder_input_ids"] = prepare(labels=batch["labels"])
+        return _deliver(batch, return_tensors or self.return_tensors)
+
+
+@dataclasses.dataclass
+class DataCollatorForMultipleChoice(DataCollatorWithPadding):
+    """Pads examples whose fields are lists over choices: tensors [B, C, T]."""
+
+    def __call__(self, features: list[Any]) -> dict[str, Any]:
+        """Pad over all choices, then fold them back."""
+        rows = _rows(features)
+        label = next((name for name in ("label", "labels") if name in rows[0]), None)
+        choices = len(rows[0]["input_ids"])
+        fields = [name for name in rows[0] if name != label and not isinstance(rows[0][name], str)]
+        flat = [{name: row[name][choice] for name in fields} for row in rows for choice in range(choices)]
+        batch = {
+            name: value.view(len(rows), choices, *value.shape[1:])  # [B, C, T]
+            for name, value in self._padded(flat).items()
+        }
+        if label is not None:
+            batch["labels"] = _labels([row[label] for row in rows])
+        return _deliver(batch, self.return_tensors)
+
+
+@dataclasses.dataclass
+class DataCollatorWithFlattening:
+    """Lays all examples of a batch end to end as one row [1, N], with positions that start anew for each.
+
+    For models that take packed rows. The first label of each example becomes `separator_id`, so that no
+    loss crosses a border.
+    """
+
+    return_position_ids: bool = True
+    separator_id: int = IGNORED
+    return_flash_attn_kwargs: bool = False
+    return_seq_idx: bool = False
+    return_tensors: str = "pt"
+
+    def __call__(
+        self, features: list[Any], return_tensors: str | None = None, separator_id: int | None = None
+    ) -> dict[str, Any]:
+        """Concatenate the examples."""
+        rows = _rows(features)
+        border = self.separator_id if separator_id is None else separator_id
+        ids = [list(row["input_ids"]) for row in rows]
+        lengths = [len(row) for row in ids]
+        label = next((name for name in ("labels", "label") if name in rows[0]), None)
+        batch: dict[str, Any] = {"input_ids": list(chain.from_iterable(ids)), "labels": []}
+        for row, tokens in zip(rows, ids, strict=True):
+            batch["labels"] += [border, *list(row[label] if label else tokens)[1:]]
+        if self.return_position_ids:
+            batch["position_ids"] = list(chain.from_iterable(range(n) for n in lengths))
+        if self.return_seq_idx:
+            batch["seq_idx"] = list(chain.from_iterable([i] * n for i, n in enumerate(lengths)))
+        tensors: dict[str, Any] = {name: torch.tensor([value]) for name, value in batch.items()}  # [1, N]
+        if self.return_seq_idx:
+            tensors["seq_idx"] = tensors["seq_idx"].int()
+        if self.return_flash_attn_kwargs:
+            bounds = torch.tensor([0, *lengths], dtype=torch.int32).cumsum(0, dtype=torch.int32)
+            tensors["cu_seq_lens_q"] = tensors["cu_seq_lens_k"] = bounds
+            tensors["max_length_q"] = tensors["max_length_k"] = max(lengths)
+        return _deliver(tensors, return_tensors or self.return_tensors)
+
+
+@dataclasses.dataclass
+class DataCollatorForLanguageModeling:
+    """Batches for masked (`mlm=True`) or causal language modelling.
+
+    Masked: a share `mlm_probability` of the tokens that are not special is to be predicted (Devlin et al.
+    2019, section 3.1); of these, `mask_replace_prob` become the mask token, `random_replace_prob` a random
+    token, and the rest stay. Causal: labels are the inputs, with -100 at padding.
+
+    Args:
+        tokenizer: with a mask token for `mlm=True`.
+        mlm: masked or causal.
+        mlm_probability: share of tokens to predict.
+        whole_word_mask: choose words, not tokens; pieces of a word are found by `word_ids` of an example or by
+            the tokenizer's continuation prefix "##".
+        mask_replace_prob: share of them that become the mask token.
+        random_replace_prob: share of them that become a random token.
+        pad_to_multiple_of: round the width up to a multiple of it.
+        return_tensors: "pt" or "np".
+        seed: of a generator of its own; without it the global one serves.
+    """
+
+    tokenizer: Any
+    mlm: bool = True
+    mlm_probability: float | None = 0.15
+    whole_word_mask: bool = False
+    mask_replace_prob: float = 0.8
+    random_replace_prob: float = 0.1
+    pad_to_multiple_of: int | None = None
+    return_tensors: str = "pt"
+    seed: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.mlm:
+            if getattr(self.tokenizer, "mask_token_id", None) is None:
+                raise ValueError(
+                    "mlm=True needs a tokenizer with a mask token; for a causal model pass mlm=False"
+                )
+            if self.mlm_probability is None or not 0 < self.mlm_probability <= 1:
+                raise ValueError(f"mlm_probability must be above 0 and at most 1, got {self.mlm_probability}")
+        shares = (self.mask_replace_prob, self.random_replace_prob)
+        if min(shares) < 0 or sum(shares) > 1:
+            raise ValueError(
+                f"mask_replace_prob and random_replace_prob must add up to at most 1, got {shares}"
+            )
+        self._generator: torch.Generator | None = None
+        if self.seed is not None:
+            self._generator = torch.Generator()
+            self._generator.manual_seed(self.seed)
+
+    def __call__(self, features: list[Any], return_tensors: str | None = None) -> dict[str, Any]:
+        """Pad, then hide tokens or copy labels."""
+        rows = features if isinstance(features[0], Mapping) else [{"input_ids": row} for row in features]
+        inner = DataCollatorWithPadding(self.tokenizer, pad_to_multiple_of=self.pad_to_multiple_of)
+        batch = inner._padded(rows, skip=("word_ids", "labels", "label"))
+        special = batch.pop("special_tokens_mask", None)
+        if self.mlm:
+            words = [row.get("word_ids") for row in rows] if self.whole_word_mask else None
+            batch["input_ids"], batch["labels"] = self.torch_mask_tokens(batch["input_ids"], special, words)
+        else:
+            labels = batch["input_ids"].clone()
+            mask = batch.get("attention_mask")
+            # by the mask, not by the id: a padding token that is also the end token is to be learnt where it is real
+            labels[mask == 0 if mask is not None else labels == self.tokenizer.pad_token_id] = IGNORED
+            batch["labels"] = labels
+        return _deliver(batch, return_tensors or self.return_tensors)
+
+    def torch_mask_tokens(
+        self, inputs: Tensor, special_tokens_mask: Tensor | None = None, words: Sequence[Any] | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """Hide tokens of `inputs` [B, T]; returns new inputs and labels, -100 where nothing is to be predicted."""
+        special = self._special(inputs, special_tokens_mask)
+        share = float(self.mlm_probability or 0.0)
+        if words is not None:
+            chosen = self._whole_words(inputs, special, words, share)
+        else:
+            chosen = (torch.rand(inputs.shape, generator=self._generator) < share) & ~special
+        labels = inputs.masked_fill(~chosen, IGNORED)
+        fate = torch.rand(inputs.shape, generator=self._generator)
+        hidden = chosen & (fate < self.mask_replace_prob)
+        swapped = chosen & ~hidden & (fate < self.mask_replace_prob + self.random_replace_prob)
+        random_ids = torch.randint(len(self.tokenizer), inputs.shape, generator=self._generator)
+        replaced = inputs.masked_fill(hidden, self.tokenizer.mask_token_id)
+        return torch.where(swapped, random_ids, replaced), labels
+
+    def _special(self, inputs: Tensor, given: Tensor | None) -> Tensor:
+        if given is not None:
+            special = given.bool()
+        else:
+            ids = torch.tensor(sorted(set(self.tokenizer.all_special_ids)), dtype=inputs.dtype)
+            special = torch.isin(inputs, ids)
+        pad = getattr(self.tokenizer, "pad_token_id", None)
+        return special | (inputs == pad) if pad is not None else special
+
+    def _whole_words(self, inputs: Tensor, special: Tensor, words: Sequence[Any], share: float) -> Tensor:
+        """Draw once for each word, and choose all its pieces."""
+        groups = torch.zeros_like(inputs)  # [B, T]: number of the word within its row
+        width = inputs.shape[1]
+        left = getattr(self.tokenizer, "padding_side", "right") == "left"
+        for row, known in enumerate(words):
+            if known is None:
+                pieces = self.tokenizer.convert_ids_to_tokens(inputs[row].tolist())
+                starts = torch.tensor([not str(piece).startswith("##") for piece in pieces])
+                groups[row] = starts.cumsum(0) - 1
+            else:
+                numbers = [-1 if word is None else int(word) for word in known]
+                numbers = (
+                    [*([-1] * (width - len(numbers))), *numbers]
+                    if left
+                    else numbers + [-1] * (width - len(numbers))
+                )
+                groups[row] = torch.tensor(numbers) + 1
+        draws = torch.rand((inputs.shape[0], width + 1), generator=self._generator) < share
+        return draws.gather(1, groups.clamp(min=0)) & ~special
+
+
+@dataclasses.dataclass
+class DataCollatorForWholeWordMask(DataCollatorForLanguageModeling):
+    """Masked language modelling that hides whole words."""
+
+    whole_word_mask: bool = True

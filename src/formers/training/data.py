@@ -1,0 +1,354 @@
+"""Examples in: tables from files, labels to numbers, lengths, columns, and the loaders over them."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import io
+import json
+import random
+import sys
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from formers.notices import did_you_mean
+
+_TEXT_NAMES = ("text", "sentence", "content", "review", "document", "body", "message", "ticket")
+_LABEL_NAMES = ("label", "labels", "target", "class", "category", "y")
+
+
+def load_table(
+    path: str | Path,
+    text_column: str | None = None,
+    label_column: str | None = None,
+    *,
+    encoding: str = "utf-8-sig",
+) -> list[dict[str, Any]]:
+    """Read a table of examples: .csv, .tsv, .json, .jsonl (.ndjson), each also with .gz.
+
+    A byte-order mark, quoted fields with line breaks, and blank lines are handled. With column names given, the
+    rows hold just "text" and "label" (empty texts and missing labels are refused with their line).
+
+    Args:
+        path: the file.
+        text_column: name of the column with the text; guessed when only `label_column` is given.
+        label_column: name of the column with the label.
+        encoding: of the file; the default is UTF-8 with or without a byte-order mark.
+
+    Returns:
+        One dict for each row, in order.
+
+    Raises:
+        FileNotFoundError: where there is no such file.
+        ValueError: for an empty file, a row that does not fit, or a column that is not there; the text
+            names the columns that are.
+    """
+    path = Path(path).expanduser()
+    if not path.is_file():
+        raise FileNotFoundError(f"no such file: {path}")
+    kind = next((s for s in reversed(path.suffixes) if s != ".gz"), "").lower()
+    opener: Any = gzip.open if path.suffix == ".gz" else open
+    try:
+        with opener(path, "rt", encoding=encoding, newline="") as file:
+            text = file.read()
+    except UnicodeDecodeError as error:
+        raise ValueError(
+            f"{path} is not {encoding} text (byte {error.start}): pass encoding='latin-1' or its own"
+        ) from error
+    if not text.strip():
+        raise ValueError(f"{path} is empty")
+    if kind in (".csv", ".tsv", ".txt"):
+        rows = _csv_rows(text, path, "\t" if kind == ".tsv" else None)
+    elif kind in (".json", ".jsonl", ".ndjson"):
+        rows = _json_rows(text, path)
+    else:
+        raise ValueError(
+            f"{path}: expected .csv, .tsv, .json or .jsonl (or one of them with .gz), found {kind or 'no'!r} ending"
+        )
+    if not rows:
+        raise ValueError(f"{path} has a header but no rows")
+    if text_column is None and label_column is None:
+        return rows
+    columns = list(rows[0])
+    text_column = text_column or _guess(columns, _TEXT_NAMES, "text_column", path)
+    return _select(rows, columns, {"text": text_column, "label": label_column}, path)
+
+
+def _csv_rows(text: str, path: Path, delimiter: str | None) -> list[dict[str, Any]]:
+    csv.field_size_limit(min(sys.maxsize, 2**31 - 1))
+    if delimiter is None:
+        header = text.lstrip("\r\n").split("\n", 1)[0]
+        delimiter = max((",", ";", "\t"), key=header.count)
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
+    rows: list[dict[str, Any]] = []
+    columns: list[str] | None = None
+    for fields in reader:
+        if not any(field.strip() for field in fields):
+            continue
+        if columns is None:
+            columns = [field.strip() for field in fields]
+            continue
+        if len(fields) != len(columns):
+            raise ValueError(
+                f"{path}, line {reader.line_num}: {len(fields)} fields where the header has {len(columns)} "
+                f"({', '.join(columns)}); a field that holds {delimiter!r} or a line break must be quoted"
+            )
+        rows.append(dict(zip(columns, fields, strict=True)))
+    return rows
+
+
+def _json_rows(text: str, path: Path) -> list[dict[str, Any]]:
+    stripped = text.lstrip()
+    if stripped.startswith("["):
+        rows = json.loads(text)
+    else:
+        rows = []
+        for number, line in enumerate(text.splitlines(), start=1):
+            if line.strip():
+                try:
+                    rows.append(json.loads(line))
+                except json.JSONDecodeError as error:
+                    whole = _whole_document(text)
+                    if whole is None:
+                        raise ValueError(
+                            f"{path}, line {number}: {error.msg} (column {error.colno})"
+                        ) from error
+                    rows = whole
+                    break
+    if len(rows) == 1 and isinstance(rows[0], dict) and isinstance(rows[0].get("data"), list):
+        rows = rows[0]["data"]
+    for number, row in enumerate(rows, start=1):
+        if not isinstance(row, dict):
+            raise ValueError(
+                f"{path}, entry {number}: expected an object with columns, found {type(row).__name__}"
+            )
+    return rows  # type: ignore[no-any-return]
+
+
+def _whole_document(text: str) -> list[Any] | None:
+    """An indented JSON document of one object, as a list; None where it is none."""
+    try:
+        found = json.loads(text)
+    except json.JSONDecodeError:
+        return None
+    return found if isinstance(found, list) else [found]
+
+
+def _guess(columns: Sequence[str], usual: Sequence[str], argument: str, path: Path) -> str:
+    found = next((column for column in columns if column.lower() in usual), None)
+    if found is None:
+        raise ValueError(f"{path} has the columns {list(columns)}: say which with {argument}=")
+    return found
+
+
+def _select(
+    rows: list[dict[str, Any]], columns: Sequence[str], wanted: Mapping[str, str | None], path: Path
+) -> list[dict[str, Any]]:
+    for column in wanted.values():
+        if column is not None and column not in columns:
+            raise ValueError(
+                f"{path} has no column {column!r}{did_you_mean(column, columns)}; it has {list(columns)}"
+            )
+    selected = []
+    for number, row in enumerate(rows, start=1):
+        entry = {name: row.get(column) for name, column in wanted.items() if column is not None}
+        for name, value in entry.items():
+            if value is None or (isinstance(value, str) and not value.strip()):
+                raise ValueError(f"{path}, row {number}: the column {wanted[name]!r} is empty")
+        selected.append(entry)
+    return selected
+
+
+def label_names(labels: Iterable[Any]) -> list[str]:
+    """The distinct labels as text, sorted; whole numbers are sorted as numbers."""
+    distinct = {str(label) for label in labels}
+    if distinct and all(name.lstrip("-").isdigit() for name in distinct):
+        return sorted(distinct, key=int)
+    return sorted(distinct)
+
+
+def label_maps(labels: Iterable[Any]) -> tuple[dict[int, str], dict[str, int]]:
+    """`id2label` and `label2id` for `from_pretrained`, from the labels that occur."""
+    names = label_names(labels)
+    return dict(enumerate(names)), {name: index for index, name in enumerate(names)}
+
+
+def tokenize_rows(
+    rows: Sequence[Mapping[str, Any]],
+    tokenizer: Callable[..., Any],
+    *,
+    label2id: Mapping[str, int] | None = None,
+    text_column: str = "text",
+    label_column: str = "label",
+    max_length: int | None = None,
+) -> list[dict[str, Any]]:
+    """Turn rows of text and label into model inputs, cut to the model's length, not padded.
+
+    Args:
+        rows: for example from `load_table`.
+        tokenizer: a tokenizer of this library.
+        label2id: name of a label -> its number; labels are taken as they are without it.
+        text_column: name of the text in a row.
+        label_column: name of the label in a row; rows without one give no "labels".
+        max_length: cut here instead of at the model's limit.
+    """
+    texts = [str(row[text_column]) for row in rows]
+    options = {"truncation": True, **({"max_length": max_length} if max_length else {})}
+    encoded = tokenizer(texts, **options)
+    examples = []
+    for index, row in enumerate(rows):
+        example = {name: values[index] for name, values in encoded.items()}
+        if label_column in row:
+            label = row[label_column]
+            if label2id is not None:
+                if str(label) not in label2id:
+                    raise ValueError(
+                        f"row {index + 1}: the label {label!r} is unknown{did_you_mean(str(label), label2id)}; "
+                        f"known are {sorted(label2id)}"
+                    )
+                label = label2id[str(label)]
+            example["labels"] = label
+        examples.append(example)
+    return examples
+
+
+# ---- looking into datasets -----------------------------------------------------------------------
+
+
+def is_hub_dataset(dataset: Any) -> bool:
+    """Whether this is a `datasets.Dataset` or `datasets.IterableDataset`, without importing that package."""
+    return type(dataset).__module__.split(".")[0] == "datasets"
+
+
+def has_length(dataset: Any) -> bool:
+    """Whether `len(dataset)` works."""
+    try:
+        len(dataset)
+    except (TypeError, AttributeError, NotImplementedError):
+        return False
+    return True
+
+
+def columns_of(dataset: Any) -> list[str] | None:
+    """Names of the columns; None where only looking at an example that may be costly would tell."""
+    names = getattr(dataset, "column_names", None)
+    if names is not None:
+        return list(names)
+    if isinstance(dataset, (list, tuple)) and dataset and isinstance(dataset[0], Mapping):
+        return list(dataset[0])
+    return None
+
+
+def column(dataset: Any, name: str) -> Iterable[Any] | None:
+    """All values of a column where that is cheap: lists of dicts, and `datasets` without a transform."""
+    if dataset is None:
+        return None
+    if isinstance(dataset, (list, tuple)):
+        if dataset and all(isinstance(row, Mapping) and name in row for row in dataset):
+            return (row[name] for row in dataset)
+        return None
+    if is_hub_dataset(dataset) and has_length(dataset) and name in (dataset.column_names or []):
+        if dataset.format.get("type") == "custom":  # computed by a function at each access
+            return None
+        values: Iterable[Any] = dataset.with_format(None)[name]
+        return values
+    return None
+
+
+def lengths_of(
+    dataset: Any, length_column: str = "length", main_input: str = "input_ids"
+) -> list[int] | None:
+    """Number of tokens of each example, where it can be known without preparing the examples."""
+    known = column(dataset, length_column)
+    if known is not None:
+        return [int(length) for length in known]
+    ids = column(dataset, main_input)
+    if ids is None:
+        return None
+    lengths = []
+    for entry in ids:
+        if not hasattr(entry, "__len__"):
+            return None
+        lengths.append(len(entry))
+    return lengths
+
+
+# ---- loaders -------------------------------------------------------------------------------------
+
+
+class ColumnFilter:
+    """A collator that first drops what the model's forward does not take.
+
+    Raises:
+        ValueError: at the first batch of which nothing would be left.
+    """
+
+    def __init__(
+        self, collator: Callable[[list[Any]], Any], accepted: Iterable[str], model_name: str
+    ) -> None:
+        self.collator = collator
+        self.accepted = frozenset(accepted)
+        self.model_name = model_name
+
+    def __call__(self, examples: list[Any]) -> Any:
+        """Filter and collate."""
+        if examples and isinstance(examples[0], Mapping):
+            kept = [{name: row[name] for name in row if name in self.accepted} for row in examples]
+            check_columns(list(examples[0]), list(kept[0]), self.accepted, self.model_name)
+            examples = kept
+        return self.collator(examples)
+
+
+def check_columns(
+    found: Sequence[str], kept: Sequence[str], accepted: Iterable[str], model_name: str
+) -> None:
+    """Refuse examples of which nothing, or nothing but labels, is an input of the model."""
+    labels = {"label", "labels", "label_ids"}
+    if set(kept) - labels:
+        return
+    text = [name for name in found if name.lower() in _TEXT_NAMES]
+    hint = (
+        f"The column {text[0]!r} looks like text that was not tokenized: "
+        "dataset.map(lambda rows: tokenizer(rows["
+        f"{text[0]!r}], truncation=True), batched=True), or formers.training.data.tokenize_rows."
+        if text
+        else "If the model takes them all the same, pass remove_unused_columns=False in TrainingArguments."
+    )
+    inputs = ", ".join(sorted(set(accepted) - labels)[:8])
+    raise ValueError(
+        f"no column of the dataset is an input of {model_name}: found {list(found)}, expected some of {inputs}. {hint}"
+    )
+
+
+class Reproducible:
+    """A dataset whose examples in worker processes draw the same random numbers however work is spread.
+
+    Each batch starts its generators from (seed, epoch, its indices), so that augmentation and random collators
+    do not depend on the number of workers, nor on where a run was resumed. In the main process the
+    generators of the run serve, whose states are part of every checkpoint.
+    """
+
+    def __init__(self, dataset: Any, seed: int) -> None:
+        self.dataset = dataset
+        self.seed = seed
+        self.epoch = torch.zeros((), dtype=torch.int64).share_memory_()  # seen by workers that live on
+
+    def __len__(self) -> int:
+        return len(self.dataset)
+
+    def __getitem__(self, index: int) -> Any:
+        return self.dataset[index]
+
+    def __getitems__(self, indices: list[int]) -> list[Any]:
+        if torch.utils.data.get_worker_info() is not None:
+            mixed = hash((self.seed, int(self.epoch), tuple(indices))) % 2**32
+            random.seed(mixed)
+            np.random.seed(mixed)
+            torch.manual_seed(mixed)
+        fetch = getattr(self.dataset, "__getitems__", None)
+        items: list[Any] = fetch(indices) if fetch is not None else [self.dataset[index] for index in indices]
+        return items

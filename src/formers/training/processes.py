@@ -1,0 +1,161 @@
+"""The processes of a run: accelerate's record of this one, and its Accelerator with every plugin asked for."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from formers.extras import need
+from formers.notices import refuse_unknown
+
+if TYPE_CHECKING:
+    from accelerate import Accelerator
+
+    from formers.training.arguments import TrainingArguments
+
+# how data is spread over processes; the reading of `accelerator_config`
+_LOADER_DEFAULTS: dict[str, Any] = {
+    "split_batches": False,
+    "dispatch_batches": None,
+    "even_batches": True,
+    "use_seedable_sampler": True,
+    "non_blocking": False,
+    "gradient_accumulation_kwargs": None,
+    "use_configured_state": False,
+}
+
+
+def process_state(args: TrainingArguments) -> Any:
+    """Join the process group that the launcher set up, if any, and return accelerate's record of it."""
+    accelerate = need("accelerate", "train", "training")
+    kwargs: dict[str, Any] = {}
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1 and not _joined(accelerate):
+        kwargs["timeout"] = args.ddp_timeout_delta
+        if args.ddp_backend is not None:
+            kwargs["backend"] = args.ddp_backend
+    return accelerate.PartialState(cpu=args.use_cpu, **kwargs)
+
+
+def _joined(accelerate: Any) -> bool:
+    return bool(accelerate.PartialState._shared_state)
+
+
+def loader_config(args: TrainingArguments) -> dict[str, Any]:
+    """`accelerator_config` with its defaults.
+
+    Raises:
+        TypeError: for an unknown entry.
+        ValueError: for an entry that cannot be honoured, with the reason.
+    """
+    given: Any = args.accelerator_config or {}
+    if not isinstance(given, dict):
+        given = given.to_dict() if hasattr(given, "to_dict") else dataclasses.asdict(given)
+    refuse_unknown(given, _LOADER_DEFAULTS, "accelerator_config")
+    config = {**_LOADER_DEFAULTS, **given}
+    if config["dispatch_batches"]:
+        raise ValueError(
+            "dispatch_batches=True is not available: every process reads its own share of the data"
+        )
+    accumulation = dict(config["gradient_accumulation_kwargs"] or {})
+    steps = accumulation.pop("num_steps", None)
+    if steps is not None and steps != args.gradient_accumulation_steps:
+        raise ValueError(
+            f"accelerator_config says num_steps={steps}, gradient_accumulation_steps is {args.gradient_accumulation_steps}: "
+            "set the latter alone"
+        )
+    config["gradient_accumulation_kwargs"] = accumulation
+    return config
+
+
+def make_accelerator(args: TrainingArguments, model: torch.nn.Module | None) -> Accelerator:
+    """The Accelerator of a run.
+
+    Raises:
+        MissingExtra: without accelerate, or without deepspeed where it is asked for.
+    """
+    accelerate = need("accelerate", "train", "training")
+    args._process  # noqa: B018 - joins the process group with our timeout and backend
+    kwargs: dict[str, Any] = {
+        "mixed_precision": args.mixed_precision,
+        "cpu": args.use_cpu,
+        "kwargs_handlers": _handlers(args, model, accelerate),
+    }
+    if args.deepspeed:
+        need("deepspeed", "train", "deepspeed=")
+        from accelerate.utils import DeepSpeedPlugin
+
+        kwargs["deepspeed_plugin"] = DeepSpeedPlugin(
+            hf_ds_config=args.deepspeed,
+            gradient_accumulation_steps=args.gradient_accumulation_steps,
+            gradient_clipping=args.max_grad_norm,
+        )
+    if args.fsdp:
+        if args.world_size < 2:
+            raise ValueError(
+                "fsdp shards a model over several processes: start with `accelerate launch --num_processes N`"
+            )
+        kwargs["fsdp_plugin"] = _fsdp_plugin(args)
+    if args.parallelism_config is not None:
+        kwargs["parallelism_config"] = args.parallelism_config
+    return accelerate.Accelerator(**kwargs)
+
+
+def _handlers(args: TrainingArguments, model: torch.nn.Module | None, accelerate: Any) -> list[Any]:
+    """Keywords of DistributedDataParallel."""
+    ddp: dict[str, Any] = {"find_unused_parameters": bool(args.ddp_find_unused_parameters)}
+    for field, keyword in (
+        ("ddp_bucket_cap_mb", "bucket_cap_mb"),
+        ("ddp_broadcast_buffers", "broadcast_buffers"),
+        ("ddp_static_graph", "static_graph"),
+    ):
+        if getattr(args, field) is not None:
+            ddp[keyword] = getattr(args, field)
+    if args.ddp_find_unused_parameters is None and model is not None:
+        # a head may leave part of its stack unused (a pooler); checkpointed blocks forbid the search for it
+        ddp["find_unused_parameters"] = not args.activation_checkpointing
+    return [accelerate.DistributedDataParallelKwargs(**ddp)]
+
+
+def _fsdp_plugin(args: TrainingArguments) -> Any:
+    """Read the older words ("full_shard auto_wrap offload") and today's dict alike."""
+    from accelerate.utils import FullyShardedDataParallelPlugin
+
+    config: dict[str, Any] = dict(args.fsdp_config or {})  # type: ignore[arg-type]
+    config = {key.removeprefix("fsdp_"): value for key, value in config.items()}
+    words = args.fsdp.split() if isinstance(args.fsdp, str) and args.fsdp.lower() != "true" else []
+    known = {
+        "full_shard",
+        "shard_grad_op",
+        "no_shard",
+        "hybrid_shard",
+        "hybrid_shard_zero2",
+        "offload",
+        "auto_wrap",
+    }
+    refuse_unknown(words, known, "fsdp")
+    kwargs: dict[str, Any] = {}
+    strategy = next((word for word in words if word not in ("offload", "auto_wrap")), None)
+    version = int(config.pop("version", 1))
+    if version == 2:
+        kwargs["fsdp_version"] = 2
+        kwargs["reshard_after_forward"] = config.pop("reshard_after_forward", strategy != "shard_grad_op")
+    elif strategy is not None:
+        kwargs["sharding_strategy"] = strategy.upper()
+    if "offload" in words:
+        kwargs["cpu_offload"] = True
+    classes = config.pop("transformer_layer_cls_to_wrap", None)
+    smallest = config.pop("min_num_params", 0)
+    if classes:
+        kwargs["auto_wrap_policy"] = "transformer_based_wrap"
+        kwargs["transformer_cls_names_to_wrap"] = [classes] if isinstance(classes, str) else list(classes)
+    elif smallest:
+        kwargs["auto_wrap_policy"] = "size_based_wrap"
+        kwargs["min_num_params"] = smallest
+    elif "auto_wrap" in words:
+        kwargs["auto_wrap_policy"] = "transformer_based_wrap"
+    allowed = {field.name for field in dataclasses.fields(FullyShardedDataParallelPlugin)}
+    refuse_unknown(config, allowed, "fsdp_config")
+    return FullyShardedDataParallelPlugin(**{**config, **kwargs})

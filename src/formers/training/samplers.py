@@ -1,0 +1,225 @@
+"""Which example comes when: the order of an epoch from a seed, cut into the shares of each process."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+import torch
+from torch.utils.data import IterableDataset, Sampler
+
+
+def shuffled(count: int, seed: int) -> list[int]:
+    """A permutation of `range(count)` that depends on the seed alone."""
+    generator = torch.Generator()
+    generator.manual_seed(seed)
+    order: list[int] = torch.randperm(count, generator=generator).tolist()
+    return order
+
+
+def grouped_by_length(
+    lengths: Sequence[int], batch_size: int, seed: int, chunk: int | None = None
+) -> list[int]:
+    """A random order in which neighbours are of like length.
+
+    Shuffled, cut into chunks of many batches, each sorted by length; the batch with the longest example
+    comes first, so that a run that does not fit in memory fails at once.
+
+    Args:
+        lengths: length of each example.
+        batch_size: examples per optimizer step.
+        seed: of the shuffle.
+        chunk: batches per chunk; at most 50, fewer for a small set.
+    """
+    chunk = chunk or max(1, min(50, len(lengths) // (batch_size * 4)))
+    order = shuffled(len(lengths), seed)
+    size = chunk * batch_size
+    batches: list[list[int]] = []
+    for start in range(0, len(order), size):
+        part = sorted(order[start : start + size], key=lambda index: -lengths[index])
+        batches.extend(part[at : at + batch_size] for at in range(0, len(part), batch_size))
+    if batches:
+        longest = max(range(len(batches)), key=lambda index: max(lengths[i] for i in batches[index]))
+        batches[0], batches[longest] = batches[longest], batches[0]
+        short = [batch for batch in batches if len(batch) < batch_size]
+        batches = [batch for batch in batches if len(batch) == batch_size] + short
+    return [index for batch in batches for index in batch]
+
+
+def rebalanced(order: Sequence[int], lengths: Sequence[int], group: int, shares: int) -> list[int]:
+    """Reorder each group of `group` examples so that its `shares` equal parts hold about the same number of tokens.
+
+    Longest first, each to the part that has the fewest tokens and still has room.
+    """
+    result: list[int] = []
+    for start in range(0, len(order), group):
+        part = list(order[start : start + group])
+        room = math.ceil(len(part) / shares)
+        bins: list[list[int]] = [[] for _ in range(shares)]
+        loads = [0] * shares
+        for index in sorted(part, key=lambda i: -lengths[i]):
+            target = min((s for s in range(shares) if len(bins[s]) < room), key=lambda s: loads[s])
+            bins[target].append(index)
+            loads[target] += lengths[index]
+        # every part but the last must be full, for the cut by position to find it
+        bins.sort(key=len, reverse=True)
+        result.extend(index for part_ in bins for index in part_)
+    return result
+
+
+def share_of(count: int, process: int, processes: int, full: int) -> tuple[int, int]:
+    """First and last position (past the end) of this process's part of a global batch of `count` examples.
+
+    Parts are of `full` examples where the batch is whole; a rest is spread as evenly as it goes.
+    """
+    if count == full * processes:
+        return process * full, (process + 1) * full
+    base, extra = divmod(count, processes)
+    start = process * base + min(process, extra)
+    return start, start + base + (process < extra)
+
+
+class TrainBatches(Sampler[list[int]]):
+    """Batches of indices of one process for each epoch, from a position on.
+
+    The order of an epoch is a function of (seed, epoch) alone: not of the global generator, of workers or of
+    where the run was interrupted. All processes compute the same global batches and take their parts.
+
+    Attributes:
+        epoch: which epoch the next iteration yields.
+        skip: how many batches of it are passed over, at no cost.
+    """
+
+    def __init__(
+        self,
+        count: int,
+        batch_size: int,
+        *,
+        seed: int,
+        strategy: str = "random",
+        lengths: Sequence[int] | None = None,
+        process: int = 0,
+        processes: int = 1,
+        drop_last: bool = False,
+        accumulation: int = 1,
+    ) -> None:
+        if strategy in ("group_by_length", "batch_rebalance") and lengths is None:
+            raise ValueError(f"train_sampling_strategy={strategy!r} needs the lengths of the examples")
+        self.count, self.batch_size, self.seed = count, batch_size, seed
+        self.strategy, self.lengths = strategy, lengths
+        self.process, self.processes = process, processes
+        self.drop_last, self.accumulation = drop_last, accumulation
+        self.epoch = 0
+        self.skip = 0
+
+    @property
+    def global_size(self) -> int:
+        """Examples of one step over all processes."""
+        return self.batch_size * self.processes
+
+    def set_epoch(self, epoch: int) -> None:
+        """Choose the epoch of the next iteration."""
+        self.epoch = epoch
+
+    def __len__(self) -> int:
+        if self.drop_last:
+            return self.count // self.global_size
+        return math.ceil(self.count / self.global_size)
+
+    def order(self) -> list[int]:
+        """All indices, in the order of this epoch."""
+        seed = self.seed + self.epoch
+        window = self.global_size * self.accumulation
+        if self.strategy == "sequential":
+            return list(range(self.count))
+        if self.strategy == "group_by_length":
+            return grouped_by_length(self.lengths or [], window, seed)
+        order = shuffled(self.count, seed)
+        if self.strategy == "batch_rebalance":
+            return rebalanced(order, self.lengths or [], window, self.processes * self.accumulation)
+        return order
+
+    def real_items(self, step: int) -> int:
+        """How many examples of batch `step` of an epoch are this process's; 0 where it got a stand-in."""
+        count = min(self.global_size, self.count - step * self.global_size)
+        start, end = share_of(count, self.process, self.processes, self.batch_size)
+        return end - start
+
+    def __iter__(self) -> Iterator[list[int]]:
+        order = self.order()
+        for step in range(self.skip, len(self)):
+            whole = order[step * self.global_size : (step + 1) * self.global_size]
+            start, end = share_of(len(whole), self.process, self.processes, self.batch_size)
+            # a process without examples still takes part in the exchange of gradients: it gets a stand-in
+            yield whole[start:end] or whole[:1]
+
+
+class EvalBatches(Sampler[list[int]]):
+    """Batches of indices for evaluation: planned by tokens where lengths are known, else in order.
+
+    Attributes:
+        batches: the batches of this process.
+    """
+
+    def __init__(
+        self,
+        count: int,
+        batch_size: int,
+        *,
+        lengths: Sequence[int] | None = None,
+        process: int = 0,
+        processes: int = 1,
+    ) -> None:
+        if lengths is not None and count:
+            from formers.batching import plan
+
+            batches = plan(lengths, max_tokens=max(1, batch_size * max(lengths)))
+        else:
+            batches = [list(range(at, min(at + batch_size, count))) for at in range(0, count, batch_size)]
+        self.total = len(batches)
+        self.batches = batches[process::processes]
+
+    def __len__(self) -> int:
+        return len(self.batches)
+
+    def __iter__(self) -> Iterator[list[int]]:
+        return iter(self.batches)
+
+
+class StreamShare(IterableDataset[Any]):
+    """The part of a stream that one process sees: its slice of every global batch.
+
+    A rest with fewer examples than processes is dropped, since each must have something at each step.
+    """
+
+    def __init__(
+        self, source: Iterable[Any], batch_size: int, process: int, processes: int, skip: int = 0
+    ) -> None:
+        self.source, self.batch_size = source, batch_size
+        self.process, self.processes = process, processes
+        self.skip = skip
+
+    def set_epoch(self, epoch: int) -> None:
+        """Tell the source, where it shuffles by epoch."""
+        if hasattr(self.source, "set_epoch"):
+            self.source.set_epoch(epoch)
+
+    def __iter__(self) -> Iterator[Any]:
+        size = self.batch_size * self.processes
+        source = self.source
+        passed = self.skip * size
+        if passed and hasattr(source, "skip"):
+            source, passed = source.skip(passed), 0
+        whole: list[Any] = []
+        for item in source:
+            if passed:
+                passed -= 1
+                continue
+            whole.append(item)
+            if len(whole) == size:
+                yield from whole[self.process * self.batch_size : (self.process + 1) * self.batch_size]
+                whole = []
+        if len(whole) >= self.processes:
+            start, end = share_of(len(whole), self.process, self.processes, self.batch_size)
+            yield from whole[start:end]

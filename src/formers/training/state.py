@@ -1,0 +1,179 @@
+"""Where a training run stands, what it shall do next, and the records that it hands back."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+
+class ExportableState:
+    """A callback or control whose `state()` goes into checkpoints and comes back on resume.
+
+    `state()` returns `{"args": {...}, "attributes": {...}}`: what rebuilds the object, and what has
+    changed since.
+    """
+
+    def state(self) -> dict[str, Any]:
+        """What to keep."""
+        raise NotImplementedError(f"{type(self).__name__} must say what to keep: define state()")
+
+    @classmethod
+    def from_state(cls, state: dict[str, Any]) -> ExportableState:
+        """Rebuild the object that gave `state`."""
+        made = cls(**state.get("args", {}))
+        made.restore(state)
+        return made
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Take the attributes of `state` into this object."""
+        for name, value in state.get("attributes", {}).items():
+            setattr(self, name, value)
+
+
+@dataclasses.dataclass
+class TrainerState:
+    """Where a run stands; written as `trainer_state.json` with every checkpoint."""
+
+    epoch: float | None = None
+    global_step: int = 0
+    max_steps: int = 0
+    logging_steps: int = 500
+    eval_steps: int = 500
+    save_steps: int = 500
+    train_batch_size: int | None = None
+    num_train_epochs: int = 0
+    num_input_tokens_seen: int = 0
+    total_flos: float = 0
+    log_history: list[dict[str, float]] = dataclasses.field(default_factory=list)
+    best_metric: float | None = None
+    best_global_step: int | None = None
+    best_model_checkpoint: str | None = None
+    is_local_process_zero: bool = True
+    is_world_process_zero: bool = True
+    is_hyper_param_search: bool = False
+    trial_name: str | None = None
+    trial_params: dict[str, Any] | None = None
+    stateful_callbacks: dict[str, Any] = dataclasses.field(default_factory=dict)
+    # loss summed over the steps so far: a resumed run reports the mean over the whole run
+    loss_sum: float = 0.0
+    loss_since_log: float = 0.0
+    step_of_last_log: int = 0
+    # whether the end of the current epoch has been gone through (evaluation, logging)
+    epoch_closed: bool = False
+
+    def to_json(self) -> str:
+        """This state as JSON text."""
+        return json.dumps(dataclasses.asdict(self), indent=2, sort_keys=True) + "\n"
+
+    def save_to_json(self, json_path: str | Path) -> None:
+        """Write the state to a file, whole or not at all."""
+        from formers.training.checkpointing import write_text
+
+        write_text(Path(json_path), self.to_json())
+
+    @classmethod
+    def load_from_json(cls, json_path: str | Path) -> TrainerState:
+        """Read a state; entries that this version does not know are left out."""
+        read = json.loads(Path(json_path).read_text(encoding="utf-8"))
+        known = {field.name for field in dataclasses.fields(cls)}
+        return cls(**{name: value for name, value in read.items() if name in known})
+
+
+@dataclasses.dataclass
+class TrainerControl(ExportableState):
+    """Switches that callbacks set to steer the loop."""
+
+    should_training_stop: bool = False
+    should_epoch_stop: bool = False
+    should_save: bool = False
+    should_evaluate: bool = False
+    should_log: bool = False
+
+    def new_training(self) -> None:
+        """Clear what stops a run."""
+        self.should_training_stop = False
+
+    def new_epoch(self) -> None:
+        """Clear what stops an epoch."""
+        self.should_epoch_stop = False
+
+    def new_step(self) -> None:
+        """Clear what is asked for after a step."""
+        self.should_save = self.should_evaluate = self.should_log = False
+
+    def state(self) -> dict[str, Any]:
+        """The switches, as they stand."""
+        return {"args": dataclasses.asdict(self), "attributes": {}}
+
+
+class TrainOutput(NamedTuple):
+    """What `Trainer.train` returns: steps done, mean loss over them, and measurements."""
+
+    global_step: int
+    training_loss: float
+    metrics: dict[str, float]
+
+
+class PredictionOutput(NamedTuple):
+    """What `Trainer.predict` returns: one row per example, in the order of the dataset."""
+
+    predictions: Any
+    label_ids: Any
+    metrics: dict[str, float] | None
+
+
+class EvalLoopOutput(NamedTuple):
+    """What `Trainer.evaluation_loop` returns."""
+
+    predictions: Any
+    label_ids: Any
+    metrics: dict[str, float] | None
+    num_samples: int | None
+
+
+class BestRun(NamedTuple):
+    """The best run of a hyperparameter search."""
+
+    run_id: str
+    objective: float | list[float]
+    hyperparameters: dict[str, Any]
+    run_summary: Any = None
+
+
+class EvalPrediction:
+    """What `compute_metrics` gets: unpacks as `logits, labels = eval_pred`.
+
+    Attributes:
+        predictions: array [N, ...] or a tuple of arrays.
+        label_ids: array [N, ...] or a tuple of arrays.
+        inputs: the model inputs, where `include_for_metrics` has "inputs".
+        losses: loss of each batch, repeated per example, where it has "loss".
+    """
+
+    def __init__(
+        self,
+        predictions: np.ndarray | tuple[np.ndarray, ...],
+        label_ids: np.ndarray | tuple[np.ndarray, ...],
+        inputs: Any = None,
+        losses: Any = None,
+    ) -> None:
+        self.predictions = predictions
+        self.label_ids = label_ids
+        self.inputs = inputs
+        self.losses = losses
+        extra = tuple(value for value in (inputs, losses) if value is not None)
+        self.elements: tuple[Any, ...] = (predictions, label_ids, *extra)
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(self.elements)
+
+    def __getitem__(self, index: int) -> Any:
+        return self.elements[index]
+
+    def __len__(self) -> int:
+        return len(self.elements)
