@@ -17,7 +17,9 @@ CHATML = (
 STRICT = """{{ bos_token }}
 {%- set ns = namespace(seen=false) -%}
 {% for message in messages %}
-    {% if message.role not in ['user', 'assistant'] %}{{ raise_exception('no ' + message.role + ' here') }}{% endif %}
+    {% if message.role not in ['user', 'assistant'] %}
+        {{ raise_exception('no ' + message.role + ' here') }}
+    {% endif %}
     {% if message.role == 'user' %}
 [INST] {{ message.content | trim }} [/INST]
     {% elif message.role == 'assistant' %}

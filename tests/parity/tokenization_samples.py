@@ -57,7 +57,8 @@ AWKWARD = {
     "digits": "1,234.56 € at 09:30",
     "byte order mark": "\ufeffmarked",
     "punctuation": "...!!!???--()[]{}",
-    "special tokens in the text": "Hi [MASK] there [SEP] <s>now</s> <mask> <unk> <pad> <|endoftext|> <extra_id_0>",
+    "special tokens in the text": "Hi [MASK] there [SEP] <s>now</s> <mask> <unk> <pad> <|endoftext|> "
+    "<extra_id_0>",
 }
 
 WORDPIECE_SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]

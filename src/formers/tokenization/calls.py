@@ -19,7 +19,7 @@ from formers.tokenization.options import (
     tensor_type,
     truncation_strategy,
 )
-from formers.tokenization.padding import pad_encoded, pad_rows
+from formers.tokenization.padding import pad_encoded, pad_rows, pad_to_array
 from formers.tokenization.special import SpecialTokens
 
 if TYPE_CHECKING:
@@ -261,7 +261,7 @@ class Calls(SpecialTokens):
         if verbose and not fit.cuts:
             self._notice_long(ids)
         wanted = self.model_input_names
-        columns: dict[str, list[Any]] = {"input_ids": ids}
+        columns: dict[str, Any] = {"input_ids": ids}
         if return_token_type_ids or (return_token_type_ids is None and "token_type_ids" in wanted):
             columns["token_type_ids"] = [row.type_ids for row in found]
         if return_attention_mask or (return_attention_mask is None and "attention_mask" in wanted):
@@ -270,13 +270,13 @@ class Calls(SpecialTokens):
             columns["special_tokens_mask"] = [row.special_tokens_mask for row in found]
         if return_offsets_mapping:
             columns["offset_mapping"] = [row.offsets for row in found]
-        padded = self._pad_columns(columns, fit) if fit.pads else None
+        padded = self._pad_columns(columns, fit, return_tensors is not None) if fit.pads else None
         if return_length:
             columns["length"] = [len(row) for row in columns["input_ids"]]
         if sources is not None:
             columns["overflow_to_sample_mapping"] = sources
         if batched or return_tensors is not None or return_overflowing_tokens:
-            values: dict[str, Any] = columns
+            values = columns
         else:
             values = {key: rows[0] for key, rows in columns.items()}
             if return_length:
@@ -364,8 +364,11 @@ class Calls(SpecialTokens):
                 stacklevel=5,
             )
 
-    def _pad_columns(self, columns: dict[str, list[Any]], fit: Fit) -> Padding | None:
-        """Pad every column in place and say how, for those who look at the encodings later."""
+    def _pad_columns(self, columns: dict[str, Any], fit: Fit, arrays: bool) -> Padding | None:
+        """Pad every column in place and say how, for those who look at the encodings later.
+
+        With `arrays`, columns of integers become arrays on the way: tensors are made of those at once.
+        """
         rows = columns["input_ids"]
         width = fit.width(max(map(len, rows), default=0))
         if all(len(row) == width for row in rows):
@@ -373,7 +376,9 @@ class Calls(SpecialTokens):
         token, index = self._padding_token()
         fill = self._fill(index)
         for name, column in columns.items():
-            columns[name] = pad_rows(column, width, fit.side, fill.get(name, 0))
+            filling = fill.get(name, 0)
+            pad = pad_to_array if arrays and isinstance(filling, int) else pad_rows
+            columns[name] = pad(column, width, fit.side, filling)
         return Padding(width, fit.side, index, self.pad_token_type_id, token)
 
     def _fill(self, pad_id: int) -> dict[str, Any]:

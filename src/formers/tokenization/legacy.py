@@ -159,14 +159,14 @@ class Legacy(Chat):
 
 
 def _known(tokenizer: Legacy, token: str) -> int:
-    index = tokenizer.convert_tokens_to_ids(token)
+    index = tokenizer.backend_tokenizer.token_to_id(token)
     if index is None:
         raise ValueError(
             f"{token!r} is not a token of this vocabulary. A list of strings means a list of "
             "tokens here; for "
             "words pass is_split_into_words=True, for a batch of texts call the tokenizer"
         )
-    return index
+    return int(index)
 
 
 def _bare(ids: list[int], pair: list[int] | None) -> tuple[list[int], list[int], list[int]]:

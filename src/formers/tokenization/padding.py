@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -26,6 +27,16 @@ def pad_rows(rows: list[Any], width: int, side: str, fill: Any) -> list[Any]:
     if side == "right":
         return [row + [fill] * (width - len(row)) for row in rows]
     return [[fill] * (width - len(row)) + row for row in rows]
+
+
+def pad_to_array(rows: list[list[int]], width: int, side: str, fill: int) -> np.ndarray[Any, Any]:
+    """Pad rows of integers straight into an array [B, width] of int64; no row may be longer."""
+    lengths = np.fromiter(map(len, rows), dtype=np.int64, count=len(rows))
+    places = np.arange(width)
+    real = places < lengths[:, None] if side == "right" else places >= width - lengths[:, None]  # [B, width]
+    out = np.full((len(rows), width), fill, dtype=np.int64)
+    out[real] = np.fromiter(chain.from_iterable(rows), dtype=np.int64, count=int(lengths.sum()))
+    return out
 
 
 def pad_encoded(

@@ -280,6 +280,36 @@ class PreTrainedTokenizerFast(Legacy):
 
     _origin: str | None = None
 
+    @property
+    def add_bos_token(self) -> bool:
+        """Whether a text gets the `bos_token` in front; can be set."""
+        return self.bos_token is not None and self._edge(0) == self.bos_token_id
+
+    @add_bos_token.setter
+    def add_bos_token(self, value: bool) -> None:
+        adjust.frame(self, bos=bool(value), eos=None)
+
+    @property
+    def add_eos_token(self) -> bool:
+        """Whether a text gets the `eos_token` at its end; can be set."""
+        return self.eos_token is not None and self._edge(-1) == self.eos_token_id
+
+    @add_eos_token.setter
+    def add_eos_token(self, value: bool) -> None:
+        adjust.frame(self, bos=None, eos=bool(value))
+
+    def _edge(self, place: int) -> int | None:
+        """Return the special token at one end of a text, None where the text itself stands there."""
+        if not self.num_special_tokens_to_add():
+            return None
+        index, _, sequence = self._frame(False)[place]
+        return index if sequence is None else None
+
+    def update_post_processor(self) -> None:
+        """Put the present `bos_token` and `eos_token` around texts, after one of them was set anew."""
+        first, last = self._edge(0) is not None, self._edge(-1) is not None
+        adjust.frame(self, bos=first and self.bos_token is not None, eos=last and self.eos_token is not None)
+
     def save_pretrained(
         self,
         save_directory: str | os.PathLike[str],
