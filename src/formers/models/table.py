@@ -4,11 +4,13 @@ from __future__ import annotations
 
 # model_type -> (module under formers.models, how class names begin)
 FAMILIES: dict[str, tuple[str, str]] = {
+    "bart": ("bart", "Bart"),
     "bert": ("bert", "Bert"),
     "camembert": ("roberta", "Camembert"),
     "distilbert": ("distilbert", "DistilBert"),
     "gpt2": ("gpt2", "GPT2"),
     "llama": ("llama", "Llama"),
     "roberta": ("roberta", "Roberta"),
+    "t5": ("t5", "T5"),
     "xlm-roberta": ("roberta", "XLMRoberta"),
 }

@@ -10,12 +10,12 @@ from torch.nn import functional as F
 
 from formers.nn import spec
 from formers.nn.layout import Layout
-from formers.nn.leaves import Block, norm
+from formers.nn.leaves import Block, norm, token_table
 
 
 def place_embeddings(block: Block, s: spec.Embeddings, paths: Mapping[str, str]) -> None:
     """Register the tables under the roles `token`, `position`, `type` and `embedding_norm`."""
-    block.place("token", paths["token"], nn.Embedding(s.vocabulary, s.width, padding_idx=s.padding_idx))
+    block.place("token", paths["token"], token_table(s.vocabulary, s.width, s.padding_idx, s.table_scale))
     if s.positions is not None:
         count = s.positions.count + s.positions.offset
         table = nn.Embedding(count, s.width, padding_idx=s.positions.padding_idx)

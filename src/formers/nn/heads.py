@@ -27,7 +27,8 @@ class Head:
         tied: the output table is the token table, when the config says so.
         bias: the output layer has a bias.
         base: attribute that holds the base model under this head, where it is not the family's.
-        scale: factor on the states before the output layer.
+        scale: factor on the states before the output layer, or the config's attribute that holds it.
+        flat: the base model's parts are registered on the head's own model, without a prefix.
     """
 
     task: str
@@ -41,13 +42,18 @@ class Head:
     tied: bool = False
     bias: bool = True
     base: str | None = None
-    scale: float = 1.0
+    scale: float | str = 1.0
+    flat: bool = False
 
     def activation_of(self, config: Any) -> str:
         """The activation's name; "config" stands for the config's own `hidden_act`."""
         if self.activation == "config":
             return str(getattr(config, "hidden_act", None) or config.activation)
         return self.activation or "linear"
+
+    def scale_of(self, config: Any) -> float:
+        """The factor on the states."""
+        return float(getattr(config, self.scale)) if isinstance(self.scale, str) else self.scale
 
     def eps_of(self, config: Any) -> float:
         """Epsilon of the head's norm: the config's, where it has one."""

@@ -98,6 +98,31 @@ class RMSNorm(nn.Module):
         return f"{self.weight.shape[0]}, eps={self.eps}"
 
 
+class ScaledEmbedding(nn.Embedding):
+    """A token table whose vectors are multiplied by `scale` when they are looked up."""
+
+    scale: float = 1.0
+
+    def forward(self, input: Tensor) -> Tensor:
+        """[...] -> [..., E]."""
+        return super().forward(input) * self.scale
+
+
+def token_table(
+    count: int,
+    width: int,
+    padding_idx: int | None = None,
+    scale: float = 1.0,
+    weight: Tensor | None = None,
+) -> nn.Embedding:
+    """A table of `count` vectors, over a given `weight` [count, width] or a fresh one."""
+    kind = nn.Embedding if scale == 1.0 else ScaledEmbedding
+    table = kind(count, width, padding_idx=padding_idx, _weight=weight)
+    if isinstance(table, ScaledEmbedding):
+        table.scale = scale
+    return table
+
+
 def linear(kind: LinearKind, width_in: int, width_out: int, bias: bool = True) -> nn.Module:
     """A linear leaf of the given kind."""
     if kind == "conv1d":

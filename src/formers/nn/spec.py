@@ -129,7 +129,8 @@ class LearnedPositions:
 class Embeddings:
     """What enters the first layer: token (+ position, + segment) vectors, scaled, normalised, dropped.
 
-    With `share_types` the segment ids are looked up in the token table, as GPT-2 does.
+    With `share_types` the segment ids are looked up in the token table, as GPT-2 does. `scale` falls on
+    what enters, looked up or given; `table_scale` on what is looked up alone.
     """
 
     vocabulary: int
@@ -139,6 +140,7 @@ class Embeddings:
     share_types: bool = False
     norm: Norm | None = None
     scale: float = 1.0
+    table_scale: float = 1.0
     dropout: float = 0.0
     padding_idx: int | None = None
 
@@ -165,7 +167,8 @@ class Names:
 class Stack:
     """A whole stack.
 
-    `pooler` adds a tanh layer over the first token; `final_norm` closes a pre-norm stack.
+    `pooler` adds a tanh layer over the first token; `final_norm` closes a pre-norm stack; `layer_drop` is the
+    probability of leaving a layer out in training (Fan et al. 2019, arXiv:1909.11556).
     """
 
     embeddings: Embeddings
@@ -175,5 +178,6 @@ class Stack:
     final_norm: Norm | None = None
     final_dropout: float = 0.0
     pooler: bool = False
+    layer_drop: float = 0.0
     initial_std: float = 0.02
     init: Mapping[str, float] = field(default_factory=lambda: MappingProxyType({}))

@@ -27,7 +27,9 @@ def initialise(
 
 def _draw(owner: nn.Module, name: str, std: float) -> None:
     value = getattr(owner, name)
-    if isinstance(owner, (nn.LayerNorm, RMSNorm)):
+    if name in owner._buffers:
+        value.zero_()
+    elif isinstance(owner, (nn.LayerNorm, RMSNorm)):
         value.fill_(1.0 if name == "weight" else 0.0)
     elif name == "weight" and isinstance(owner, (nn.Linear, nn.Embedding, Conv1D)):
         value.normal_(0.0, std)

@@ -143,7 +143,7 @@ def _fill(model: PreTrainedModel, files: Any, given: dict[str, Any]) -> Any:
         model,
         files,
         renames=family.renames if family else (),
-        ignored=family.ignored if family else (),
+        ignored=(*family.ignored, *model.unread) if family else model.unread,
         may_be_new=may_be_new,
         initialise=lambda module, names: model.initialise_weights(list(names)),
         ties=model.tied_weights(),
@@ -157,8 +157,11 @@ def _fill(model: PreTrainedModel, files: Any, given: dict[str, Any]) -> Any:
 
 
 def _optional_parts(model: PreTrainedModel) -> list[str]:
-    """Parts of the trunk that many checkpoints lack: the pooler."""
+    """Parts of the trunk that many checkpoints lack: the pooler, and a head that stands within the trunk."""
     base = model.base_model
+    head = getattr(model, "head", None)
+    if base is model and head is not None:
+        return [f"{path}." for path in head.paths.values()]
     roles = getattr(base, "roles", {})
     if "pooler" not in roles:
         return []

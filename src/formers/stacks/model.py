@@ -37,6 +37,7 @@ class PreTrainedModel(Block):
     main_input_name: ClassVar[str] = "input_ids"
     accepts_loss_kwargs: ClassVar[bool] = True
     supports_gradient_checkpointing: ClassVar[bool] = True
+    unread: ClassVar[tuple[str, ...]] = ()  # expressions for names in checkpoints that this class leaves be
 
     def __init__(self, config: PretrainedConfig, *_: Any, **options: Any) -> None:
         super().__init__()
@@ -140,8 +141,11 @@ class PreTrainedModel(Block):
         return {}
 
     def tie_weights(self) -> None:
-        """Make tied parameters one object."""
+        """Make tied parameters one object, except those that a checkpoint held apart."""
+        apart = self.load_report.untied if self.load_report is not None else ()
         for target, source in self.tied_weights().items():
+            if target in apart:
+                continue
             owner, _, leaf = target.rpartition(".")
             from_owner, _, from_leaf = source.rpartition(".")
             parameter = getattr(self.get_submodule(from_owner), from_leaf)
@@ -158,6 +162,15 @@ class PreTrainedModel(Block):
         if base is not self and isinstance(base, PreTrainedModel):
             return base.get_input_embeddings()
         return self.leaf("token")
+
+    def input_tables(self) -> list[nn.Module]:
+        """The token tables that compute; an encoder-decoder has one in each stack."""
+        base = self.base_model
+        if base is not self and isinstance(base, PreTrainedModel):
+            return base.input_tables()
+        parts = [self.leaf(name) for name in ("encoder", "decoder") if self.has(name)]
+        held = [part.get_input_embeddings() for part in parts if isinstance(part, PreTrainedModel)]
+        return list(dict.fromkeys(held)) or [self.get_input_embeddings()]
 
     def token_path(self) -> str:
         """Name of the token table in this model's module tree."""
@@ -235,11 +248,12 @@ class PreTrainedModel(Block):
         def require(_: nn.Module, __: Any, output: Tensor) -> None:
             output.requires_grad_(True)
 
-        self._require_grads_hook = self.get_input_embeddings().register_forward_hook(require)
+        self._require_grads_hooks = [table.register_forward_hook(require) for table in self.input_tables()]
 
     def disable_input_require_grads(self) -> None:
         """Undo `enable_input_require_grads`."""
-        self._require_grads_hook.remove()
+        for hook in self._require_grads_hooks:
+            hook.remove()
 
     # -- facts --------------------------------------------------------------------------------------
 

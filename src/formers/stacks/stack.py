@@ -18,7 +18,7 @@ from formers.nn.embeddings import check_positions, column_positions, embed, plac
 from formers.nn.feedforward import feed_forward, place_feedforward
 from formers.nn.layout import Layout
 from formers.nn.leaves import Block, norm
-from formers.nn.masks import Explicit, Full
+from formers.nn.masks import Causal, Explicit, Full
 
 
 class Layer(Block):
@@ -170,7 +170,9 @@ def run(block: Block, s: spec.Stack, inputs: Inputs, checkpointing: bool = False
     for i, layer in enumerate(layers):
         # what the head reads of the last layer is all that the last layer computes
         kept = first if i == len(layers) - 1 else None
-        if checkpointing and block.training and torch.is_grad_enabled():
+        if s.layer_drop and block.training and float(torch.rand(())) < s.layer_drop:
+            pass  # left out; the states pass unchanged
+        elif checkpointing and block.training and torch.is_grad_enabled():
             x = checkpoint(layer, x, frame, i, kept, use_reentrant=False)
         else:
             x = layer(x, frame, i, kept)
@@ -204,6 +206,7 @@ def _first_suffices(s: spec.Stack, inputs: Inputs, frame: Frame) -> bool:
     plain = isinstance(attention.mask, Full) and not attention.fused and attention.rotary is None
     return (
         plain
+        and not s.layer_drop
         and attention.score_bias is None
         and s.layers[-1].cross is None
         and frame.cache is None
@@ -223,7 +226,7 @@ def _prepare(s: spec.Stack, inputs: Inputs) -> tuple[Frame, Tensor | None, Tenso
     batch, length = int(given.shape[0]), int(given.shape[1])
     past = inputs.past_key_values.get_seq_length() if inputs.past_key_values is not None else 0
     real, extra = _read_mask(inputs.attention_mask, batch, past, length)
-    layout = _choose_layout(inputs, real, extra, batch, length)
+    layout = _choose_layout(s, inputs, real, extra, batch, length)
     if layout.index is not None:
         real = None
     dense = Layout.dense(batch, length)
@@ -272,11 +275,11 @@ def _read_mask(
             f"attention_mask has shape {list(mask.shape)}; [B, S], [B, T, S] or [B, 1, T, S] is read"
         )
     # an additive mask holds 0 where a key is seen; others hold 1
-    return None, Explicit(seen == 0 if seen.is_floating_point() else seen.bool())
+    return None, Explicit(seen == 0 if seen.is_floating_point() else seen.bool(), past)
 
 
 def _choose_layout(
-    inputs: Inputs, real: Tensor | None, extra: Explicit | None, batch: int, length: int
+    s: spec.Stack, inputs: Inputs, real: Tensor | None, extra: Explicit | None, batch: int, length: int
 ) -> Layout:
     """Leave padding out where nothing needs it: no cache, no weights asked for, and a CPU below."""
     packable = (
@@ -292,4 +295,22 @@ def _choose_layout(
     )
     if not packable or real is None or bool(real.all()) or not bool(real.any()):
         return Layout.dense(batch, length)
+    if _counts_distance(s) and not _contiguous(real):
+        return Layout.dense(batch, length)
     return Layout.of(real)
+
+
+def _counts_distance(s: spec.Stack) -> bool:
+    """Whether attention depends on how far apart two rows are, which closing a gap would change."""
+    return any(
+        layer.attention.score_bias is not None
+        or not isinstance(layer.attention.mask, (Full, Causal))
+        or getattr(layer.attention.mask, "window", None) is not None
+        for layer in s.layers
+    )
+
+
+def _contiguous(real: Tensor) -> bool:
+    """Whether the real tokens of every row, [B, T], stand together."""
+    begins = real[:, 1:] & ~real[:, :-1]
+    return bool((begins.sum(1) + real[:, 0] <= 1).all())

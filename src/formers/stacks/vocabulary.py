@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
+from formers.nn.leaves import token_table
+
 if TYPE_CHECKING:
     from formers.stacks.model import PreTrainedModel
 
@@ -37,7 +39,7 @@ def resize(model: PreTrainedModel, count: int | None, multiple: int | None, mean
 def _resized_table(old: nn.Embedding, count: int, mean: bool) -> nn.Embedding:
     weight = _rows(old.weight, count, mean)
     padding = old.padding_idx if old.padding_idx is not None and old.padding_idx < count else None
-    new = nn.Embedding(count, old.embedding_dim, padding_idx=padding, _weight=weight)
+    new = token_table(count, old.embedding_dim, padding, getattr(old, "scale", 1.0), weight)
     new.weight.requires_grad_(old.weight.requires_grad)
     return new.train(old.training)
 

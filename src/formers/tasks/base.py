@@ -229,6 +229,10 @@ class TaskModel(PreTrainedModel):
         rate = next((rate for rate in rates if rate is not None), self.head.default_dropout)
         return nn.functional.dropout(x, float(rate)) if rate else x
 
+    def record(self, kind: type[ModelOutput], states: States, *values: Any) -> ModelOutput:
+        """The head's output: its own values, then those that every head passes on."""
+        return kind(*values, **self.shared_outputs(states))
+
     def shared_outputs(self, states: States) -> dict[str, Any]:
         """The parts of the output that every head passes on."""
         return {

@@ -16,6 +16,13 @@ from formers.tasks.language_model import CausalLM, MaskedLM
 from formers.tasks.multiple_choice import MultipleChoice
 from formers.tasks.next_sentence import NextSentencePrediction, PreTraining
 from formers.tasks.question_answering import QuestionAnswering
+from formers.tasks.seq2seq import (
+    ConditionalGeneration,
+    EncoderDecoderModel,
+    Seq2SeqQuestionAnswering,
+    Seq2SeqSequenceClassification,
+)
+from formers.tasks.seq2seq_parts import DecoderLM, EncoderModel, EncoderTokenClassification
 from formers.tasks.sequence_classification import SequenceClassification
 from formers.tasks.token_classification import TokenClassification
 
@@ -28,6 +35,16 @@ TASKS: dict[str, type[PreTrainedModel]] = {
     "question_answering": QuestionAnswering,
     "sequence_classification": SequenceClassification,
     "token_classification": TokenClassification,
+}
+
+# the same tasks where a family has an encoder and a decoder
+ENCODER_DECODER_TASKS: dict[str, type[PreTrainedModel]] = {
+    "causal_lm": DecoderLM,
+    "encoder": EncoderModel,
+    "question_answering": Seq2SeqQuestionAnswering,
+    "seq2seq_lm": ConditionalGeneration,
+    "sequence_classification": Seq2SeqSequenceClassification,
+    "token_classification": EncoderTokenClassification,
 }
 
 # where a class says it lives: `formers.auto` finds it again by name, so that models can be pickled
@@ -65,14 +82,14 @@ def class_of(family_key: Any, ending: str) -> type[PreTrainedModel]:
         raise AttributeError(
             f"there is no {wanted}{did_you_mean(wanted, known)}; {family.name} has {', '.join(known)}"
         )
-    task = TASKS[head.task]
+    task = (ENCODER_DECODER_TASKS if family.encoder_decoder else TASKS)[head.task]
     text = f"{family.name} with a head for {head.task.replace('_', ' ')}."
     own = {**shared, "head": head, "base_model_prefix": head.base or family.base, "__doc__": text}
     return type(family.class_name(ending), (task,), own)
 
 
 def _base_task(family: Family) -> type[PreTrainedModel]:
-    return StackModel
+    return EncoderDecoderModel if family.encoder_decoder else StackModel
 
 
 def endings(family: Family) -> dict[str, Head | None]:

@@ -163,6 +163,7 @@ def vocabulary_logits(model: TaskModel, rows: Tensor) -> Tensor:
         rows = activation(head.activation_of(model.config))(rows)
     if model.has("norm"):
         rows = model.leaf("norm")(rows)
-    if head.scale != 1.0:
-        rows = rows * head.scale
+    scale = head.scale_of(model.config)
+    if scale != 1.0:
+        rows = rows * scale
     return project(model.leaf("out"), rows)

@@ -32,7 +32,37 @@ def pooled(pool: Pool, states: States, config: Any, ids: Tensor | None, mask: Te
         return states.first
     if pool == "last":
         return _at(states, last_token(config, ids, mask, states.layout))
-    raise ValueError(f"a single stack cannot pool by {pool!r}")
+    return _at(states, last_end(config, ids, states.layout))
+
+
+def last_end(config: Any, ids: Tensor | None, layout: Layout) -> Tensor:
+    """Column of the last end-of-sequence token, [B], int64.
+
+    Raises:
+        ValueError: without ids, when they are not those of the states, or when sequences do not end alike.
+    """
+    if ids is None or tuple(ids.shape) != (layout.batch, layout.length):
+        given = "none were given" if ids is None else f"they have shape {list(ids.shape)}"
+        raise ValueError(
+            f"the state of the last end-of-sequence token is read, so input_ids of shape "
+            f"{[layout.batch, layout.length]}, those of the states, are needed; {given}"
+        )
+    ends = config.eos_token_id if isinstance(config.eos_token_id, (list, tuple)) else [config.eos_token_id]
+    if None in ends:
+        raise ValueError("config.eos_token_id is None; set it to the token that ends a sequence")
+    found = torch.isin(ids, torch.tensor(ends, device=ids.device))  # [B, T]
+    counts = found.sum(1)
+    if int(counts.min()) == 0:
+        raise ValueError(
+            f"every sequence must contain the end-of-sequence token ({ends}), but some have none"
+        )
+    if int(counts.max()) != int(counts.min()):
+        raise ValueError(
+            f"all sequences must have the same number of end-of-sequence tokens ({ends}), "
+            f"but they have {counts.tolist()}"
+        )
+    columns = torch.arange(layout.length, device=ids.device)
+    return (columns * found).argmax(-1)
 
 
 def last_token(config: Any, ids: Tensor | None, mask: Tensor | None, layout: Layout) -> Tensor:

@@ -65,4 +65,4 @@ class QuestionAnswering(TaskModel):
         loss = None
         if start_positions is not None and end_positions is not None:
             loss = span(start, end, start_positions, end_positions, num_items_in_batch)
-        return returned(SpanOutput(loss, start, end, **self.shared_outputs(states)), return_dict, self.config)
+        return returned(self.record(SpanOutput, states, loss, start, end), return_dict, self.config)

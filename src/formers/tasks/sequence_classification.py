@@ -76,7 +76,7 @@ class SequenceClassification(TaskModel):
             loss, config.problem_type = classification(
                 logits, labels, config.problem_type, self.num_labels, num_items_in_batch
             )
-        return returned(TaskOutput(loss, logits, **self.shared_outputs(states)), return_dict, self.config)
+        return returned(self.record(TaskOutput, states, loss, logits), return_dict, self.config)
 
     def classify(self, vector: Tensor) -> Tensor:
         """[B, E] -> [B, C]."""
