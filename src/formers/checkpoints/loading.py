@@ -231,7 +231,7 @@ def _sort_out_missing(
     report = plan.report
     files = report._tensors
     assert files is not None
-    for name, source in list(plan.chosen.items()):
+    for name, source in [(name, plan.chosen[name]) for name in plan.wanted if name in plan.chosen]:
         found, expected = files.shape(source), tuple(plan.wanted[name].shape)
         if found != expected and {found, expected} != {(), (1,)}:
             report.mismatched.append((name, found, expected))
