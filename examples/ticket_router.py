@@ -168,6 +168,12 @@ def fine_tune(options, train, validation, id2label, label2id, folder):
     name = options.model or minilm()
     tokenizer = AutoTokenizer.from_pretrained(name)
     model = AutoModelForSequenceClassification.from_pretrained(name, id2label=id2label, label2id=label2id)
+    measure = compute_metrics_for(id2label)
+
+    def chosen(prediction):
+        found = measure(prediction)
+        return {name: found[name] for name in ("macro_f1", "accuracy")}
+
     trainer = Trainer(
         model=model,
         args=TrainingArguments(
@@ -191,7 +197,9 @@ def fine_tune(options, train, validation, id2label, label2id, folder):
         eval_dataset=tokenize_rows(validation, tokenizer, label2id=label2id),
         processing_class=tokenizer,
         data_collator=DataCollatorWithPadding(tokenizer),
-        compute_metrics=compute_metrics_for(id2label),
+        compute_metrics=lambda prediction: {
+            key: measure(prediction)[key] for key in ("macro_f1", "accuracy")
+        },
         callbacks=[EarlyStoppingCallback(early_stopping_patience=2)],
     )
     trainer.train()

@@ -52,7 +52,12 @@ def save_classifier(folder: Path, *, seed: int = 0) -> Path:
     torch.manual_seed(seed)
     names = dict(enumerate(LABELS))
     model = BertForSequenceClassification(
-        _config(BertConfig, id2label=names, label2id={label: i for i, label in names.items()})
+        _config(
+            BertConfig,
+            id2label=names,
+            label2id={label: i for i, label in names.items()},
+            initializer_range=0.4,  # large, so that the answers of random weights differ
+        )
     )
     model.save_pretrained(folder)
     _save_tokenizer(folder)
@@ -71,7 +76,6 @@ def _config(config_class, **more):
         num_attention_heads=2,
         intermediate_size=64,
         max_position_embeddings=32,
-        initializer_range=0.4,  # large, so that the answers of random weights differ
         **more,
     )
 

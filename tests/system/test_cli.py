@@ -20,6 +20,9 @@ from formers import __version__
 from formers.cli import main
 from formers.evaluation.thresholds import Thresholds
 
+# Elsewhere a notice that is not expected fails a test; a command shows them to the person at the terminal.
+pytestmark = pytest.mark.filterwarnings("default::formers.notices.Notice")
+
 TEXTS = ["my card was charged again", "the parcel is late", "login error since the update"]
 
 
@@ -209,6 +212,73 @@ def test_serve_answers_over_http_and_stops_when_told(classifier, tmp_path):
         running.send_signal(signal.SIGTERM)
         errors = running.communicate(timeout=60)[1]
     assert running.returncode == 0, errors
+
+
+def train_options(folder):
+    tiny.save_encoder(folder / "encoder")
+    data = write_table(folder / "data.csv", tiny.tickets(150))
+    options = ["train", "-m", folder / "encoder", "-d", data, "-o", folder / "router", "--no-bf16"]
+    return [
+        *options,
+        "--learning-rate",
+        "2e-3",
+        "--batch-size",
+        "16",
+        "--validation-size",
+        "0.3",
+        "--device",
+        "cpu",
+    ]
+
+
+def test_train_saves_one_folder_that_the_other_commands_take(formers, tmp_path):
+    status, shown, errors = formers(*train_options(tmp_path), "--epochs", "6")
+    assert status == 0, errors
+    assert "note: BertForSequenceClassification: 2 weights" in errors
+    router = tmp_path / "router"
+    saved = {path.name for path in router.iterdir()}
+    assert saved >= {
+        "config.json",
+        "model.safetensors",
+        "tokenizer.json",
+        "calibration.json",
+        "thresholds.json",
+    }
+    assert saved >= {"drift-baseline.json", "held-out.csv", "README.md"}
+    assert "checkpoints" not in saved
+    assert "held-out texts" in (router / "README.md").read_text()
+
+    held_out = router / "held-out.csv"
+    found = json.loads(formers("evaluate", "-m", router, "-d", held_out, "--json")[1])
+    assert sum(row["support"] for row in found["per_class"].values()) == 45
+    assert found["accuracy"] > 0.6  # a third by chance
+    assert f"macro_f1 {found['macro_f1']:.4f}" in shown  # what `train` said of the same texts
+    status, _, errors = formers(*train_options(tmp_path))
+    assert (status, "--overwrite" in errors) == (2, True)
+
+
+def test_an_interrupted_training_goes_on_where_it_was(formers, tmp_path):
+    options = train_options(tmp_path)
+    running = process(*options, "--epochs", "500", "--patience", "500")
+    checkpoints = tmp_path / "router" / "checkpoints"
+    try:
+        until = time.monotonic() + 120
+        while not list(checkpoints.glob("checkpoint-*/trainer_state.json")) and running.poll() is None:
+            assert time.monotonic() < until, "no checkpoint was written"
+            time.sleep(0.05)
+        running.send_signal(signal.SIGINT)
+        errors = running.communicate(timeout=120)[1]
+    finally:
+        running.kill()
+    assert running.returncode == 130, errors
+    assert "Traceback" not in errors
+    steps = max(int(path.name.split("-")[1]) for path in checkpoints.glob("checkpoint-*"))
+    per_epoch = 18
+    status, _, errors = formers(
+        *options, "--epochs", str(steps // per_epoch + 2), "--patience", "500", "--resume"
+    )
+    assert status == 0, errors
+    assert (tmp_path / "router" / "model.safetensors").is_file()
 
 
 # --- what goes wrong ---------------------------------------------------------------------------------

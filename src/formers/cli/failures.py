@@ -7,12 +7,14 @@ import os
 import sys
 from dataclasses import dataclass
 
+from formers.extras import MissingExtra
+
 BAD_REQUEST = 2  # what was asked for cannot be done: a wrong path, a wrong type, a missing package
 DEFECT = 1
 INTERRUPTED = 130  # as a shell reports SIGINT
 
 # What the library raises for a request that it refuses. Anything else is a defect of its own.
-_REFUSALS = (OSError, ValueError, TypeError, ImportError, RuntimeError, MemoryError)
+_REFUSALS = (OSError, ValueError, TypeError, MissingExtra, RuntimeError, MemoryError)
 
 
 @dataclass(frozen=True)

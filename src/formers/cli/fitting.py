@@ -12,6 +12,8 @@ from typing import Any
 from formers.cli.show import say
 
 HELD_OUT = "held-out.csv"
+CARD = "README.md"
+SHOWN = ("accuracy", "macro_f1", "ece")  # of what is measured after each epoch
 Rows = list[dict[str, Any]]  # each with "text" and "label"
 
 
@@ -109,6 +111,7 @@ def fit(plan: Plan, training: Rows, validation: Rows) -> None:
         Trainer,
     )
     from formers.evaluation.metrics import compute_metrics_for
+    from formers.training.cards import card
     from formers.training.data import label_maps, tokenize_rows
 
     id2label, label2id = label_maps(row["label"] for row in training)
@@ -120,6 +123,12 @@ def fit(plan: Plan, training: Rows, validation: Rows) -> None:
     def encoded(rows: Rows) -> list[dict[str, Any]]:
         return tokenize_rows(rows, tokenizer, label2id=label2id, max_length=plan.max_length)
 
+    measure = compute_metrics_for(id2label)
+
+    def chosen(prediction: Any) -> dict[str, float]:
+        found = measure(prediction)
+        return {name: found[name] for name in SHOWN}
+
     trainer = Trainer(
         model=model,
         args=arguments(plan),
@@ -127,11 +136,14 @@ def fit(plan: Plan, training: Rows, validation: Rows) -> None:
         eval_dataset=encoded(validation),
         processing_class=tokenizer,
         data_collator=DataCollatorWithPadding(tokenizer),
-        compute_metrics=compute_metrics_for(id2label),
+        compute_metrics=chosen,
         callbacks=[EarlyStoppingCallback(early_stopping_patience=plan.patience)],
     )
     trainer.train(resume_from_checkpoint=plan.resume or None)
     trainer.save_model(str(plan.output))
+    base = Path(plan.model).name if Path(plan.model).is_dir() else plan.model
+    about = {"model_name": plan.output.name, "finetuned_from": base, "dataset": plan.data.name}
+    (plan.output / CARD).write_text(card(trainer, about), encoding="utf-8")
 
 
 def arguments(plan: Plan) -> Any:
@@ -207,4 +219,10 @@ def judge(plan: Plan, classifier: Any, held_out: Rows) -> None:
         writer = csv.DictWriter(stream, ["text", "label"], lineterminator="\n")
         writer.writeheader()
         writer.writerows(held_out)
-    show(Judged.of(classifier, held_out).metrics())
+    found = Judged.of(classifier, held_out).metrics()
+    show(found)
+    scores = [f"- {name}: {found[name]:.4f}" for name in ("macro_f1", "accuracy", "ece")]
+    handled = found["thresholds"]
+    scores.append(f"- answered without a person: {handled['coverage']:.1%}")
+    with (plan.output / CARD).open("a", encoding="utf-8") as card:
+        card.write("\n".join(["", f"## Scores on {len(held_out):,} held-out texts", "", *scores, ""]))
