@@ -1,0 +1,217 @@
+"""Model cards: the README.md that says what a model is, how it was made, and what it is not for."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import re
+from collections.abc import Mapping, Sequence
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from formers.hub.source import Source
+from formers.notices import notice
+
+CARD_NAME = "README.md"
+_MARK = (
+    "<!-- Written by formers. Remove this line to keep the card as it is when the model is saved again. -->"
+)
+_PACKAGES = ("formers", "torch", "tokenizers", "safetensors", "numpy", "accelerate", "datasets")
+_NON_COMMERCIAL = re.compile(r"(^|[-_ ])nc([-_ ]|$)|non-?commercial|research-only|academic-only")
+_TO_WRITE = "_Not stated yet._"
+_LIMITS = (
+    "The model repeats the biases of the texts it was trained on, and those of its base model. It can be "
+    "wrong with a high score, most of all on texts unlike its training data: measure it on your own before "
+    "you rely on it, and let a person decide where a mistake costs."
+)
+
+
+def model_card(
+    *,
+    name: str,
+    base_model: str | None = None,
+    task: str | None = None,
+    language: str | Sequence[str] | None = None,
+    license: str | None = None,
+    datasets: Sequence[str] = (),
+    tags: Sequence[str] = (),
+    metrics: Mapping[str, Any] | None = None,
+    labels: Mapping[int, str] | Sequence[str] | None = None,
+    training: Mapping[str, Any] | None = None,
+    versions: Mapping[str, str] | None = None,
+    intended_use: str | None = None,
+    limitations: str | None = None,
+) -> str:
+    """Write a model card in the Hub's format: metadata for machines, then text for people.
+
+    Args:
+        name: the model's name.
+        base_model: what it was trained from (a repository id).
+        task: the pipeline's name, such as "text-classification".
+        language: one or more language codes.
+        license: the Hub's short name of the licence, such as "apache-2.0".
+        datasets: what it was trained on.
+        tags: further tags.
+        metrics: name -> value, as measured on held-out data.
+        labels: number -> label, or the labels in order.
+        training: setting -> value.
+        versions: package -> version; None for those that are installed.
+        intended_use: a paragraph.
+        limitations: a paragraph; None for one that holds for every model of text.
+
+    Returns:
+        The text of the README.md.
+    """
+    parts = [
+        _front_matter(name, base_model, task, language, license, datasets, tags, metrics or {}),
+        _MARK,
+        f"# {name}",
+        _opening(base_model, task, datasets),
+        f"## Intended use\n\n{intended_use or _TO_WRITE}",
+        f"## Limits and bias\n\n{limitations or _LIMITS}",
+    ]
+    if labels:
+        pairs = labels.items() if isinstance(labels, Mapping) else enumerate(labels)
+        parts.append("## Labels\n\n" + _table(("id", "label"), [(str(i), str(label)) for i, label in pairs]))
+    if metrics:
+        rows = [(key, _number(value)) for key, value in metrics.items()]
+        parts.append("## Results\n\nOn held-out data.\n\n" + _table(("metric", "value"), rows))
+    if training:
+        rows = [(key, _number(value)) for key, value in training.items()]
+        parts.append("## Training\n\n" + _table(("setting", "value"), rows))
+    pins = "\n".join(
+        f"{package}=={version}" for package, version in (versions or installed_versions()).items()
+    )
+    parts.append(f"## Versions\n\n```\n{pins}\n```")
+    return "\n\n".join(parts) + "\n"
+
+
+def installed_versions() -> dict[str, str]:
+    """The versions of Python and of the packages that decide a model's numbers, where installed."""
+    found = {"python": platform.python_version()}
+    for package in _PACKAGES:
+        try:
+            found[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def save_card(folder: str | os.PathLike[str], text: str) -> Path | None:
+    """Write a card into a folder, unless a person wrote the one that is there.
+
+    Returns:
+        The path, or None when the folder's own card was kept.
+    """
+    from formers.hub.atomic import write_text
+
+    path = Path(folder) / CARD_NAME
+    if path.is_file() and _MARK not in path.read_text(encoding="utf-8", errors="replace"):
+        return None
+    return write_text(path, text)
+
+
+def licence_of(source: Source) -> str | None:
+    """Read the licence from a model's card; one that forbids commercial use is noticed.
+
+    Returns:
+        The Hub's short name of the licence, or None when the card or the licence is not there.
+    """
+    try:
+        path = source.find(CARD_NAME)
+    except OSError:
+        return None  # a model works without its card
+    if path is None:
+        return None
+    fields = _read_front_matter(path.read_text(encoding="utf-8", errors="replace"))
+    licence = fields.get("license")
+    if licence == "other":
+        licence = fields.get("license_name", licence)
+    if licence is not None and _NON_COMMERCIAL.search(licence.lower()):
+        notice(
+            f"{source.name} is under the licence {licence}, which forbids commercial use. "
+            "Read it before you put the model to work."
+        )
+    return licence
+
+
+# -- the metadata ---------------------------------------------------------------------------------
+
+
+def _front_matter(
+    name: str,
+    base_model: str | None,
+    task: str | None,
+    language: str | Sequence[str] | None,
+    license: str | None,
+    datasets: Sequence[str],
+    tags: Sequence[str],
+    metrics: Mapping[str, Any],
+) -> str:
+    fields: dict[str, Any] = {
+        "library_name": "transformers",  # what the Hub calls models with a config.json and these classes
+        "license": license,
+        "base_model": base_model,
+        "pipeline_tag": task,
+        "language": [language] if isinstance(language, str) else list(language or ()),
+        "datasets": list(datasets),
+        "tags": list(dict.fromkeys(["formers", *tags])),
+        "metrics": list(metrics),
+    }
+    numbers = [
+        {"type": key, "value": float(value)}
+        for key, value in metrics.items()
+        if isinstance(value, int | float)
+    ]
+    if numbers and task:
+        data = {
+            "name": datasets[0] if datasets else "held-out data",
+            "type": datasets[0] if datasets else "custom",
+        }
+        result = {"task": {"type": task}, "dataset": data, "metrics": numbers}
+        fields["model-index"] = [{"name": name, "results": [result]}]
+    # A line of JSON is valid YAML, so no YAML writer is needed.
+    lines = [f"{key}: {json.dumps(value, ensure_ascii=False)}" for key, value in fields.items() if value]
+    return "\n".join(["---", *lines, "---"])
+
+
+def _read_front_matter(text: str) -> dict[str, str]:
+    """Read the one-line text fields of a card's metadata."""
+    match = re.match(r"\s*---\s*\n(.*?)\n---", text, re.DOTALL)
+    fields: dict[str, str] = {}
+    for line in match[1].splitlines() if match else ():
+        pair = re.match(r"([\w-]+):\s*(.+?)\s*$", line)
+        if pair is not None:
+            fields[pair[1]] = pair[2].strip("\"'[] ")
+    listed = re.search(r"^license:\s*\n\s*-\s*(\S+)", match[1], re.MULTILINE) if match else None
+    if listed is not None:
+        fields["license"] = listed[1].strip("\"'")
+    return fields
+
+
+def _opening(base_model: str | None, task: str | None, datasets: Sequence[str]) -> str:
+    text = "This model"
+    text += (
+        f" was trained from [{base_model}](https://huggingface.co/{base_model})"
+        if base_model
+        else " was trained"
+    )
+    text += f" for {task}" if task else ""
+    text += f" on {', '.join(datasets)}" if datasets else ""
+    return f"{text}."
+
+
+def _table(head: tuple[str, str], rows: Sequence[tuple[str, str]]) -> str:
+    lines = [f"| {head[0]} | {head[1]} |", "|---|---|"]
+    lines += [f"| {_cell(left)} | {_cell(right)} |" for left, right in rows]
+    return "\n".join(lines)
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|").replace("\n", " ")
+
+
+def _number(value: Any) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
