@@ -123,6 +123,11 @@ def flex(q: Tensor, k: Tensor, v: Tensor, scores: Scores) -> tuple[Tensor, None]
 
     if scores.dropout:
         raise Unsupported("flex_attention has no dropout; use attn_implementation='sdpa' in training")
+    tracked = torch.is_grad_enabled() and (q.requires_grad or k.requires_grad or v.requires_grad)
+    if tracked and q.device.type == "cpu":
+        raise Unsupported(
+            "flex_attention has no gradients on a CPU; use attn_implementation='sdpa' in training"
+        )
     if scores.sinks is not None:
         raise Unsupported("the flex backend has no sinks; use attn_implementation='eager'")
     mask, bias, cap = scores.mask, scores.bias, scores.softcap
@@ -137,11 +142,17 @@ def flex(q: Tensor, k: Tensor, v: Tensor, scores: Scores) -> tuple[Tensor, None]
         if isinstance(mask, Full):
             return score
         seen = mask.allowed(b, scores.query[t], scores.key[s])
-        return torch.where(seen, score, float("-inf"))
+        return torch.where(seen, score, unseen)
 
+    # a finite floor: a query that sees nothing would have no gradient that is a number
+    unseen = torch.finfo(q.dtype).min / 2
     grouped = k.shape[1] != q.shape[1]
     mixed = flex_attention(q, k, v, score_mod=shape_score, scale=scores.scale, enable_gqa=grouped)
     assert isinstance(mixed, Tensor)
+    if mask.per_row:
+        seen = materialise(mask, q.shape[0], scores.query, scores.key)
+        assert seen is not None
+        mixed = mixed.masked_fill(~seen.any(-1, keepdim=True), 0.0)
     return mixed, None
 
 

@@ -125,12 +125,13 @@ class Segments(Mask):
 
 @dataclass(frozen=True, eq=False)
 class Explicit(Mask):
-    """A mask that the caller computed: `seen` is bool and broadcasts to [B, 1, T, S].
+    """A mask that the caller computed: `seen` is bool, [B or 1, 1, T, S].
 
-    The queries are the last T of the positions that the mask was made for.
+    Its first row is the query at position `first`.
     """
 
     seen: Tensor
+    first: int = 0
 
     @property
     def per_row(self) -> bool:
@@ -140,7 +141,7 @@ class Explicit(Mask):
     def allowed(self, row: Tensor, query: Tensor, key: Tensor) -> Tensor:
         """The caller's own cell; a batch axis of one serves every row."""
         rows = row if self.seen.shape[0] > 1 else torch.zeros_like(row)
-        return self.seen[rows, 0, query - query.min(), key]
+        return self.seen[rows, 0, query - self.first, key]
 
 
 @dataclass(frozen=True)

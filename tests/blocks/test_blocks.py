@@ -1,0 +1,149 @@
+"""Leaves by role, packed layouts, matrix kernels and activations."""
+
+from __future__ import annotations
+
+import copy
+import pickle
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import nn
+from transformers.activations import ACT2FN
+
+from formers.nn import kernels
+from formers.nn.activations import ACTIVATIONS, activation
+from formers.nn.kernels import project
+from formers.nn.layout import Layout
+from formers.nn.leaves import Block, Conv1D, RMSNorm
+
+
+def test_a_leaf_that_was_replaced_from_outside_is_the_one_that_runs() -> None:
+    block = Block()
+    block.place("up", "mlp.dense", nn.Linear(3, 3))
+    assert list(block.state_dict()) == ["mlp.dense.weight", "mlp.dense.bias"]
+    replacement = nn.Identity()
+    block.get_submodule("mlp").dense = replacement
+    assert block.leaf("up") is replacement
+
+
+def test_numbered_nodes_can_be_indexed_and_copies_are_independent() -> None:
+    block = Block()
+    block.place("q", "layer.0.q", nn.Linear(2, 2))
+    block.place("k", "layer.1.k", nn.Linear(2, 2))
+    assert block.get_submodule("layer")[1] is block.get_submodule("layer.1")
+    for twin in (copy.deepcopy(block), pickle.loads(pickle.dumps(block))):
+        assert twin.leaf("q") is twin.get_submodule("layer.0.q")
+        assert twin.leaf("q") is not block.leaf("q")
+
+
+masks = (
+    st.integers(1, 5)
+    .flatmap(
+        lambda width: st.lists(
+            st.lists(st.booleans(), min_size=width, max_size=width), min_size=1, max_size=6
+        )
+    )
+    .filter(lambda rows: any(any(row) for row in rows))
+)
+
+
+@given(masks)
+def test_packing_and_unpacking_keeps_every_real_token_in_its_place(rows: list[list[bool]]) -> None:
+    real = torch.tensor(rows)
+    layout = Layout.of(real)
+    values = torch.arange(1.0, real.numel() + 1).view(*real.shape, 1)
+    packed = layout.pack(values)
+    assert packed.shape[0] == layout.rows == int(real.sum())
+    assert torch.equal(layout.unpack(packed), values * real[..., None])
+    assert sum(span.count for span in layout.spans) == int(real.any(1).sum())
+    first = layout.first(packed)
+    for row, found in enumerate(first):
+        expected = values[row][real[row]][0] if real[row].any() else torch.zeros(1)
+        assert torch.equal(found, expected)
+
+
+def test_each_span_holds_sequences_of_one_length_in_order() -> None:
+    real = torch.tensor([[1, 1, 0], [1, 1, 1], [1, 1, 0], [0, 0, 1]], dtype=torch.bool)
+    layout = Layout.of(real)
+    assert [(s.count, s.length) for s in layout.spans] == [(1, 1), (2, 2), (1, 3)]
+    ids = layout.pack(torch.arange(12).view(4, 3))
+    assert ids.tolist() == [11, 0, 1, 6, 7, 3, 4, 5]
+
+
+@pytest.mark.parametrize("name", [None, "gelu", "gelu_new", "relu", "tanh", "silu"])
+@pytest.mark.parametrize("kind", ["linear", "linear without bias", "conv1d"])
+def test_the_fast_kernel_computes_what_the_leaf_computes(kind: str, name: str | None) -> None:
+    torch.manual_seed(0)
+    leaf = Conv1D(48, 80) if kind == "conv1d" else nn.Linear(48, 80, bias=kind == "linear")
+    nn.init.normal_(leaf.weight, std=0.3)
+    x = torch.randn(70, 48)
+    expected = leaf(x) if name is None else activation(name)(leaf(x))
+    with torch.no_grad():
+        torch.testing.assert_close(project(leaf, x, name), expected, atol=1e-5, rtol=1e-5)
+    again = x.clone().requires_grad_()
+    x.requires_grad_()
+    leaf.zero_grad()
+    (leaf(x) if name is None else activation(name)(leaf(x))).square().sum().backward()
+    grads = [x.grad, *(p.grad.clone() for p in leaf.parameters())]
+    leaf.zero_grad()
+    project(leaf, again, name).square().sum().backward()
+    for mine, theirs in zip([again.grad, *(p.grad for p in leaf.parameters())], grads, strict=True):
+        torch.testing.assert_close(mine, theirs, atol=1e-3, rtol=1e-4)
+
+
+def test_the_fast_kernel_is_the_one_that_these_tests_ran() -> None:
+    assert kernels._operator is not None
+    assert kernels._eligible(nn.Linear(64, 64), torch.randn(64, 64))
+
+
+@pytest.mark.parametrize("why", ["hook", "parametrised", "subclass", "double", "small"])
+def test_a_leaf_that_is_more_than_a_product_is_called_plainly(why: str) -> None:
+    class Doubled(nn.Linear):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return 2 * super().forward(x)
+
+    leaf: nn.Module = Doubled(64, 64) if why == "subclass" else nn.Linear(64, 64)
+    x = torch.randn(2 if why == "small" else 64, 64)
+    if why == "hook":
+        leaf.register_forward_hook(lambda *_: x * 0)
+    if why == "parametrised":
+        leaf = nn.utils.parametrizations.weight_norm(leaf)
+    if why == "double":
+        leaf, x = leaf.double(), x.double()
+    assert not kernels._eligible(leaf, x)
+    assert torch.equal(project(leaf, x), leaf(x))
+
+
+def test_second_derivatives_pass_through_the_fast_kernel() -> None:
+    leaf = nn.Linear(32, 64)
+    x = torch.randn(64, 32, requires_grad=True)
+
+    def penalty(y: torch.Tensor) -> torch.Tensor:
+        (slope,) = torch.autograd.grad(y.tanh().sum(), x, create_graph=True)
+        (second,) = torch.autograd.grad(slope.square().sum(), leaf.weight)
+        return second
+
+    torch.testing.assert_close(penalty(project(leaf, x)), penalty(leaf(x)), atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.parametrize("name", sorted(set(ACTIVATIONS) & set(ACT2FN)))
+def test_activations_are_the_references(name: str) -> None:
+    x = torch.linspace(-12, 12, 301)
+    torch.testing.assert_close(activation(name)(x), ACT2FN[name](x), atol=1e-5, rtol=1e-5)
+
+
+def test_an_unknown_activation_names_the_nearest() -> None:
+    with pytest.raises(ValueError, match=r"'gelo'.*did you mean 'gelu'"):
+        activation("gelo")
+
+
+def test_rms_norm_keeps_half_precision_and_counts_in_float32() -> None:
+    norm = RMSNorm(16, 1e-6)
+    x = torch.randn(4, 16) * 100
+    expected = nn.functional.rms_norm(x, (16,), norm.weight, 1e-6)
+    torch.testing.assert_close(norm(x), expected)
+    half = norm.to(torch.bfloat16)(x.to(torch.bfloat16))
+    assert half.dtype is torch.bfloat16
+    torch.testing.assert_close(half.float(), expected, atol=0.05, rtol=0.05)
