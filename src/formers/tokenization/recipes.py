@@ -25,7 +25,6 @@ class Recipe:
         options: settings of the builder and their defaults.
         padding_side: where padding goes.
         additional: special tokens without a name.
-        save_as: the name under which the vocabulary file is saved.
     """
 
     kind: str
@@ -120,18 +119,11 @@ MODEL_TYPES: dict[str, str] = {
     "bart": "Bart",
 }
 
-# The same, for class names of other libraries and years that are one of these recipes.
+# Families whose tokenizer is one of these recipes under another name.
 ALIASES: dict[str, str] = {
     "Electra": "Bert",
     "MobileBert": "Bert",
-    "MiniLM": "Bert",
-    "BertJapanese": "Bert",
-    "CodeLlama": "Llama",
+    "SqueezeBert": "Bert",
+    "ConvBert": "Bert",
+    "Lxmert": "Bert",
 }
-
-
-def recipe_of_class(name: str | None) -> str | None:
-    """Return the recipe that a recorded `tokenizer_class` means, None for one this table has not got."""
-    if not name:
-        return None
-    return CLASSES.get(name)

@@ -24,16 +24,9 @@ class Rendered:
     spans: list[tuple[int, int]]
 
 
-@lru_cache(maxsize=64)
-def compiled(source: str) -> Any:
-    """Compile a template.
-
-    Returns:
-        The template.
-
-    Raises:
-        ValueError: when it is not valid Jinja.
-    """
+@lru_cache(maxsize=1)
+def sandbox() -> Any:
+    """Make the environment that templates run in."""
     import jinja2
     from jinja2 import nodes
     from jinja2.ext import Extension
@@ -64,12 +57,33 @@ def compiled(source: str) -> Any:
     environment.filters["tojson"] = _tojson
     environment.globals["raise_exception"] = raise_exception
     environment.globals["strftime_now"] = lambda form: datetime.now().strftime(form)
+    return environment
+
+
+@lru_cache(maxsize=64)
+def compiled(source: str) -> Any:
+    """Compile a template.
+
+    Raises:
+        ValueError: when it is not valid Jinja.
+    """
+    from jinja2 import TemplateSyntaxError
+
     try:
-        return environment.from_string(source)
-    except jinja2.TemplateSyntaxError as error:
+        return sandbox().from_string(source)
+    except TemplateSyntaxError as error:
         raise ValueError(
             f"the chat template is not valid Jinja: {error.message} (line {error.lineno})"
         ) from error
+
+
+@lru_cache(maxsize=64)
+def variables_of(source: str) -> frozenset[str]:
+    """Return the names of the variables that a template reads."""
+    from jinja2.meta import find_undeclared_variables
+
+    compiled(source)
+    return frozenset(find_undeclared_variables(sandbox().parse(source)))
 
 
 def _tojson(

@@ -60,6 +60,8 @@ TOLERATED = (
     "_commit_hash",
     "processor_class",
 )
+# Recorded by checkpoints whose tokenizer has no class of its own.
+GENERAL = ("PreTrainedTokenizerFast", "PreTrainedTokenizer", "TokenizersBackend")
 SOURCES = ("vocab", "merges", "vocab_file", "merges_file", "tokenizer_file", "tokenizer_object")
 
 
@@ -94,6 +96,9 @@ class PreTrainedTokenizerFast(Legacy):
     recipe: ClassVar[Recipe | None] = None
     slow_tokenizer_class: ClassVar[Any] = None
     vocab_files_names: ClassVar[dict[str, str]] = {}
+    padding_side: str = "right"
+    truncation_side: str = "right"
+    model_input_names: list[str] = ["input_ids", "attention_mask"]  # noqa: RUF012
 
     def __init__(
         self,
@@ -209,7 +214,9 @@ class PreTrainedTokenizerFast(Legacy):
                 if name not in named and (not from_file or known(str(token)) is not None):
                     named[name] = token
             if not additional and not from_file:
-                additional = [token for token in self.recipe.additional if known(token) is not None]
+                count = int(settings.get("extra_ids") or self.recipe.options.get("extra_ids", 0))
+                usual = [*self.recipe.additional, *(f"<extra_id_{index}>" for index in range(count))]
+                additional = [token for token in usual if known(token) is not None]
         elif not any(named.values()):
             named |= adjust.guess_special(self._tokenizer)
         if (
@@ -489,6 +496,16 @@ def class_for(found: files.Files) -> type[PreTrainedTokenizerFast]:
         return named_class(f"{ALIASES[base]}Tokenizer")
     if found.tokenizer is not None and recorded:
         return PreTrainedTokenizerFast
+    if recorded not in (None, *GENERAL):
+        raise ValueError(
+            f"{found.name} names the tokenizer class {recorded!r}, which this library has not "
+            "got, and has no "
+            f"{files.TOKENIZER} that would say how to read its vocabulary. Convert it once where "
+            "that class exists "
+            f"(its save_pretrained writes {files.TOKENIZER}), or name a class that reads it the "
+            "same way, for "
+            "instance LlamaTokenizer.from_pretrained"
+        )
     kind = MODEL_TYPES.get(str(found.model.get("model_type")))
     if kind is None and found.tokenizer is None:
         kind = next(
@@ -531,11 +548,22 @@ def load_as(
         )
     explicit = {key: files.revive(value) for key, value in rest.items() if key not in TOLERATED}
     found = files.read(Source.of(name, **hub), str(name))
-    if rest.get("config") is not None and not found.model:
-        found.model = rest["config"].to_dict()
+    config = rest.get("config")
+    if config is not None and not found.model:
+        found.model = dict(config) if isinstance(config, Mapping) else config.to_dict()
     if cls.recipe is None:
         cls = class_for(found)
+    elif CLASSES.get(str(found.config.get("tokenizer_class")), cls.recipe) not in (cls.recipe, _name_of(cls)):
+        notice(
+            f"{found.name} holds a {found.config['tokenizer_class']}, but is loaded as a "
+            f"{cls.__name__}: special "
+            "tokens and model inputs may be wrong. AutoTokenizer.from_pretrained takes the right class"
+        )
     return cls._from_files(found, explicit)
+
+
+def _name_of(cls: type[PreTrainedTokenizerFast]) -> str:
+    return cls.__name__.removesuffix("Fast").removesuffix("Tokenizer")
 
 
 def hub_words() -> list[str]:
