@@ -75,6 +75,11 @@ class T5Config(PretrainedConfig):
         """Factor on the decoder's states before the output table."""
         return self.d_model**-0.5 if self.scale_decoder_outputs else 1.0
 
+    @property
+    def output_apart(self) -> bool:
+        """Newer writers declare every output table tied; version 1.1 is known by what is not scaled."""
+        return not self.scale_decoder_outputs
+
 
 def names(decoder: bool) -> spec.Names:
     """Sub-layers are numbered; a decoder has one more."""
@@ -177,7 +182,13 @@ T5 = register(
         encoder_decoder=True,
         heads={
             "ForConditionalGeneration": Head(
-                "seq2seq_lm", {"out": "lm_head"}, tied=True, bias=False, scale="output_scale", flat=True
+                "seq2seq_lm",
+                {"out": "lm_head"},
+                tied=True,
+                bias=False,
+                scale="output_scale",
+                apart="output_apart",
+                flat=True,
             ),
             "EncoderModel": Head("encoder"),
             "ForSequenceClassification": Head(

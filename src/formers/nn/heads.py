@@ -25,6 +25,8 @@ class Head:
         drop_first: dropout also stands before `dense`.
         pooler: the base model keeps its pooler under this head.
         tied: the output table is the token table, when the config says so.
+        apart: config attribute that says that checkpoints may hold an output table of their own, whatever
+            the config says about ties.
         bias: the output layer has a bias.
         base: attribute that holds the base model under this head, where it is not the family's.
         scale: factor on the states before the output layer, or the config's attribute that holds it.
@@ -40,6 +42,7 @@ class Head:
     drop_first: bool = False
     pooler: bool = False
     tied: bool = False
+    apart: str | None = None
     bias: bool = True
     base: str | None = None
     scale: float | str = 1.0

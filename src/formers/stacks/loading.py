@@ -139,6 +139,7 @@ def _fill(model: PreTrainedModel, files: Any, given: dict[str, Any]) -> Any:
         for key in ("ignore_mismatched_sizes", "offload_folder", "max_memory", "strict")
         if key in given
     }
+    model.settle_ties(files.names())
     report = load(
         model,
         files,

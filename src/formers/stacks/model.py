@@ -140,6 +140,9 @@ class PreTrainedModel(Block):
         """Names of parameters that are another's twin: target -> source."""
         return {}
 
+    def settle_ties(self, names: list[str]) -> None:
+        """Let what a checkpoint holds, by the names of its tensors, decide about ties that are in doubt."""
+
     def tie_weights(self) -> None:
         """Make tied parameters one object, except those that a checkpoint held apart."""
         apart = self.load_report.untied if self.load_report is not None else ()

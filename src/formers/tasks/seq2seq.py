@@ -450,6 +450,12 @@ class ConditionalGeneration(Seq2SeqTask):
         """Those of the trunk, and the output table where the config ties it."""
         return {**super().tied_weights(), **vocabulary_ties(self)}
 
+    def settle_ties(self, names: list[str]) -> None:
+        """Where the config leaves it open, an output table in the files is one of its own."""
+        out = ".".join(self.roles["out"]) + ".weight"
+        if self.head.apart and getattr(self.config, self.head.apart) and out in names:
+            self.config.tie_word_embeddings = False
+
     def get_output_embeddings(self) -> nn.Module:
         """The output table."""
         return self.leaf("out")

@@ -1,0 +1,161 @@
+"""Tiny random encoder-decoders that the reference writes, and inputs for them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+import transformers
+
+VOCABULARY = 101
+
+_T5 = {
+    "vocab_size": VOCABULARY,
+    "d_model": 32,
+    "d_kv": 12,
+    "d_ff": 48,
+    "num_heads": 4,
+    "relative_attention_num_buckets": 8,
+    "relative_attention_max_distance": 10,
+    "decoder_start_token_id": 0,
+    "dropout_rate": 0.0,
+}
+_BART = {
+    "vocab_size": VOCABULARY,
+    "d_model": 32,
+    "encoder_attention_heads": 4,
+    "decoder_attention_heads": 2,
+    "encoder_ffn_dim": 40,
+    "decoder_ffn_dim": 56,
+    "max_position_embeddings": 40,
+    "dropout": 0.0,
+}
+
+SHAPES: dict[str, dict[str, dict[str, Any]]] = {
+    "t5": {
+        "relu, tied, deeper encoder": {**_T5, "num_layers": 3, "num_decoder_layers": 2},
+        "gated gelu, output apart, deeper decoder": {
+            **_T5,
+            "num_layers": 1,
+            "num_decoder_layers": 3,
+            "feed_forward_proj": "gated-gelu",
+            "tie_word_embeddings": False,
+        },
+        "gated silu, as deep, narrow heads": {
+            **_T5,
+            "d_kv": 4,
+            "num_layers": 2,
+            "feed_forward_proj": "gated-silu",
+        },
+    },
+    "bart": {
+        "plain, deeper encoder": {**_BART, "encoder_layers": 3, "decoder_layers": 2},
+        "scaled tables, relu, deeper decoder": {
+            **_BART,
+            "encoder_layers": 1,
+            "decoder_layers": 3,
+            "scale_embedding": True,
+            "activation_function": "relu",
+        },
+    },
+}
+
+CLASSES = {
+    "t5": (
+        "T5Model",
+        "T5ForConditionalGeneration",
+        "T5EncoderModel",
+        "T5ForSequenceClassification",
+        "T5ForTokenClassification",
+        "T5ForQuestionAnswering",
+    ),
+    "bart": (
+        "BartModel",
+        "BartForConditionalGeneration",
+        "BartForSequenceClassification",
+        "BartForQuestionAnswering",
+        "BartForCausalLM",
+    ),
+}
+
+
+def write_checkpoint(model_type: str, shape: str, class_name: str, folder: Path, **values: Any) -> Any:
+    """Make a random model with the reference, save it, and return it in evaluation mode."""
+    torch.manual_seed(0)
+    config = transformers.AutoConfig.for_model(model_type, **{**SHAPES[model_type][shape], **values})
+    config.num_labels = 2 if "QuestionAnswering" in class_name else 5
+    model = getattr(transformers, class_name)(config)
+    with torch.no_grad():  # biases, norms and buffers start at constants, which would hide a mix-up
+        for value in (*model.parameters(), *model.buffers()):
+            value.add_(torch.randn_like(value) * 0.05)
+        if "Conditional" in class_name and values.get("tie_word_embeddings", config_ties(model_type, shape)):
+            pass
+        elif "Conditional" in class_name:
+            # an output table of its own, as T5 v1.1 has it
+            model.lm_head.weight = torch.nn.Parameter(torch.randn_like(model.lm_head.weight) * 0.2)
+    model.save_pretrained(folder)
+    return model.eval()
+
+
+def config_ties(model_type: str, shape: str) -> bool:
+    """Whether checkpoints of this shape have one table for input and output."""
+    return bool(SHAPES[model_type][shape].get("tie_word_embeddings", True))
+
+
+def batch(model: Any, sided: str = "right") -> dict[str, Any]:
+    """Four texts of different lengths that end in one end-of-sequence token, padded."""
+    generator = torch.Generator().manual_seed(1)
+    config = model.config
+    length = 11
+    ids = torch.randint(3, VOCABULARY, (4, length), generator=generator)
+    mask = torch.ones_like(ids)
+    for row, real in enumerate((length, 7, 5, 7)):
+        hole, last = (slice(real, None), real - 1) if sided == "right" else (slice(0, length - real), -1)
+        mask[row, hole], ids[row, hole] = 0, config.pad_token_id
+        ids[row, last] = config.eos_token_id
+    return {"input_ids": ids, "attention_mask": mask}
+
+
+def decoder_batch(width: int = 6) -> dict[str, Any]:
+    """What a decoder reads: four texts, padded on the right."""
+    generator = torch.Generator().manual_seed(2)
+    ids = torch.randint(3, VOCABULARY, (4, width), generator=generator)
+    mask = torch.ones_like(ids)
+    mask[1, 4:] = 0
+    mask[3, 3:] = 0
+    return {"decoder_input_ids": ids, "decoder_attention_mask": mask}
+
+
+def inputs_of(model: Any) -> dict[str, Any]:
+    """Inputs that fit the head; those that predict tokens get a decoder's too."""
+    name = type(model).__name__
+    inputs = batch(model)
+    if name.endswith(("T5Model", "BartModel", "ConditionalGeneration")):
+        inputs |= decoder_batch()
+    if name.endswith("CausalLM"):
+        inputs["use_cache"] = False  # the reference sizes it by the encoder's depth
+    return inputs
+
+
+def labels_of(model: Any) -> dict[str, Any]:
+    """Labels that fit the head; none for a model without one."""
+    name, generator = type(model).__name__, torch.Generator().manual_seed(3)
+    if "QuestionAnswering" in name:
+        return {"start_positions": torch.tensor([1, 2, 0, 30]), "end_positions": torch.tensor([4, 3, 2, 6])}
+    if "SequenceClassification" in name:
+        return {"labels": torch.tensor([0, 4, 2, 2])}
+    if "TokenClassification" in name:
+        return {"labels": torch.randint(0, 5, (4, 11), generator=generator)}
+    if "ConditionalGeneration" in name or "CausalLM" in name:
+        labels = torch.randint(3, VOCABULARY, (4, 6 if "Conditional" in name else 11), generator=generator)
+        labels[1, 4:] = -100
+        return {"labels": labels}
+    return {}
+
+
+def seen(inputs: dict[str, Any], key: str) -> torch.Tensor | None:
+    """Which places of an output are those of real tokens; None where all are."""
+    if key.startswith("encoder") or "decoder_input_ids" not in inputs:
+        return inputs["attention_mask"].bool()
+    return inputs["decoder_attention_mask"].bool()

@@ -1,0 +1,213 @@
+"""Every head of T5 and BART computes what the reference computes from the same files.
+
+Float32, 1e-5. The encoder computes nothing at padding and returns zeros there, so only real tokens are
+compared.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+import formers
+from tests.parity.seq2seq_shapes import CLASSES, SHAPES, inputs_of, labels_of, seen, write_checkpoint
+
+TOLERANCE = 1e-5
+
+CASES = [
+    (model_type, shape, name)
+    for model_type, shapes in SHAPES.items()
+    for index, shape in enumerate(shapes)
+    for name in (CLASSES[model_type] if index < 2 else CLASSES[model_type][1:2])
+]
+
+
+@pytest.fixture(scope="module")
+def pair(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[Any, Any, Path]:
+    """The reference's model and ours, from one folder."""
+    folder = tmp_path_factory.mktemp("checkpoint")
+    theirs = write_checkpoint(*request.param, folder)
+    ours = getattr(formers, request.param[-1]).from_pretrained(folder)
+    return theirs, ours, folder
+
+
+each_case = pytest.mark.parametrize("pair", CASES, indirect=True, ids=[" / ".join(case) for case in CASES])
+
+
+def _close(theirs: torch.Tensor, ours: torch.Tensor, real: torch.Tensor | None = None) -> None:
+    assert theirs.shape == ours.shape
+    if real is not None and theirs.shape[: real.dim()] == real.shape:
+        theirs, ours = theirs[real], ours[real]
+    torch.testing.assert_close(ours, theirs, atol=TOLERANCE, rtol=TOLERANCE)
+
+
+def _as_tuple(value: Any) -> tuple[torch.Tensor, ...]:
+    return (value,) if isinstance(value, torch.Tensor) else tuple(value)
+
+
+@each_case
+def test_outputs_and_hidden_states_are_the_references(pair: tuple[Any, Any, Path]) -> None:
+    theirs, ours, _ = pair
+    inputs = inputs_of(ours)
+    with torch.no_grad():
+        expected = theirs(**inputs, output_hidden_states=True)
+        found = ours(**inputs, output_hidden_states=True)
+    values = set(expected.keys()) - {"past_key_values"}
+    assert set(found.keys()) - {"past_key_values"} == values
+    for key in values:
+        for one, two in zip(_as_tuple(expected[key]), _as_tuple(found[key]), strict=True):
+            _close(one, two, seen(inputs, key))
+
+
+@each_case
+def test_attention_weights_are_the_references(pair: tuple[Any, Any, Path]) -> None:
+    theirs, ours, _ = pair
+    inputs = inputs_of(ours)
+    theirs.set_attn_implementation("eager")
+    with torch.no_grad():
+        expected = theirs(**inputs, output_attentions=True)
+        found = ours(**inputs, output_attentions=True)
+    theirs.set_attn_implementation("sdpa")
+    # the reference's encoder says that it has no cross attention by an empty tuple
+    keys = [key for key in expected if "attentions" in key and expected[key]]
+    assert keys == [key for key in found if "attentions" in key] != []
+    for key in keys:
+        for one, two in zip(expected[key], found[key], strict=True):
+            _close(one.transpose(1, 2), two.transpose(1, 2), seen(inputs, key))
+
+
+@each_case
+@pytest.mark.parametrize("checkpointing", [False, True], ids=["kept", "recomputed"])
+def test_loss_and_gradients_are_the_references(pair: tuple[Any, Any, Path], checkpointing: bool) -> None:
+    theirs, ours, _ = pair
+    inputs = {**inputs_of(ours), **labels_of(ours)}
+    theirs.train(), ours.train()
+    if checkpointing:
+        ours.gradient_checkpointing_enable()
+        assert ours.is_gradient_checkpointing
+    try:
+        if labels_of(ours):
+            expected, found = theirs(**inputs).loss, ours(**inputs).loss
+        else:
+            real = seen(inputs, "")
+            expected, found = (m(**inputs)[0][real].square().sum() / 100 for m in (theirs, ours))
+        _close(expected, found)
+        expected.backward(), found.backward()
+        gradients = {name: p.grad for name, p in ours.named_parameters(remove_duplicate=False)}
+        for name, parameter in theirs.named_parameters():
+            mine = gradients[name]
+            if parameter.grad is None:
+                assert mine is None or not mine.any(), name
+            else:
+                assert mine is not None, name
+                _close(parameter.grad, mine)
+    finally:
+        theirs.eval().zero_grad(), ours.eval().zero_grad()
+        ours.gradient_checkpointing_disable()
+
+
+@each_case
+def test_the_module_tree_is_the_checkpoints_tree(pair: tuple[Any, Any, Path]) -> None:
+    theirs, ours, _ = pair
+    expected = {name: tuple(t.shape) for name, t in theirs.state_dict().items()}
+    assert {name: tuple(t.shape) for name, t in ours.state_dict().items()} == expected
+
+
+@each_case
+def test_saving_gives_the_same_bytes_and_the_reference_loads_them(
+    pair: tuple[Any, Any, Path], tmp_path: Path
+) -> None:
+    theirs, ours, folder = pair
+    ours.save_pretrained(tmp_path)
+    assert (tmp_path / "model.safetensors").read_bytes() == (folder / "model.safetensors").read_bytes()
+    again, info = type(theirs).from_pretrained(tmp_path, output_loading_info=True)
+    assert not any(info[key] for key in ("missing_keys", "unexpected_keys", "mismatched_keys")), info
+    inputs = inputs_of(ours)
+    with torch.no_grad():
+        _close(theirs(**inputs)[0], again.eval()(**inputs)[0])
+
+
+@each_case
+@pytest.mark.parametrize("implementation", ["eager", "sdpa"])
+def test_every_backend_gives_the_same(pair: tuple[Any, Any, Path], implementation: str) -> None:
+    theirs, _, folder = pair
+    ours = getattr(formers, type(theirs).__name__).from_pretrained(folder, attn_implementation=implementation)
+    inputs = inputs_of(ours)
+    with torch.no_grad():
+        _close(theirs(**inputs)[0], ours(**inputs)[0], seen(inputs, ""))
+
+
+def test_a_gap_in_the_padding_does_not_shorten_distances(tmp_path: Path) -> None:
+    theirs = write_checkpoint("t5", "relu, tied, deeper encoder", "T5EncoderModel", tmp_path)
+    ours = formers.T5EncoderModel.from_pretrained(tmp_path)
+    inputs = inputs_of(ours)
+    inputs["attention_mask"][0, 3:6] = 0
+    with torch.no_grad():
+        _close(theirs(**inputs)[0], ours(**inputs)[0], inputs["attention_mask"].bool())
+
+
+@pytest.mark.parametrize("name", ["T5ForConditionalGeneration", "BartForConditionalGeneration"])
+def test_labels_alone_are_enough_to_train(name: str, tmp_path: Path) -> None:
+    model_type = "t5" if name.startswith("T5") else "bart"
+    theirs = write_checkpoint(model_type, next(iter(SHAPES[model_type])), name, tmp_path)
+    ours = getattr(formers, name).from_pretrained(tmp_path)
+    inputs = {k: v for k, v in inputs_of(ours).items() if not k.startswith("decoder")}
+    labels = labels_of(ours)["labels"]
+    shifted = ours.prepare_decoder_input_ids_from_labels(labels)
+    assert torch.equal(shifted, theirs.prepare_decoder_input_ids_from_labels(labels))
+    with torch.no_grad():
+        expected = theirs(**inputs, labels=labels)
+        found = ours(**inputs, labels=labels)
+        halves = ours(**inputs, labels=labels, num_items_in_batch=2 * int((labels != -100).sum()))
+        again = ours(**inputs, decoder_input_ids=shifted, labels=labels, return_dict=False)
+    _close(expected.loss, found.loss)
+    _close(expected.logits, found.logits)
+    _close(found.loss, halves.loss * 2)
+    _close(found.loss, again[0])
+    _close(found.logits, again[1])
+
+
+@pytest.mark.parametrize(("model_type", "name"), [("t5", "T5Model"), ("bart", "BartModel")])
+def test_vectors_can_be_given_in_place_of_tokens(model_type: str, name: str, tmp_path: Path) -> None:
+    shape = list(SHAPES[model_type])[1]
+    theirs = write_checkpoint(model_type, shape, name, tmp_path)
+    ours = getattr(formers, name).from_pretrained(tmp_path)
+    inputs = inputs_of(ours)
+    with torch.no_grad():
+        whole = ours(**inputs)[0]
+        given = dict(inputs)
+        given["inputs_embeds"] = ours.get_input_embeddings()(given.pop("input_ids"))
+        given["decoder_inputs_embeds"] = ours.get_input_embeddings()(given.pop("decoder_input_ids"))
+        _close(theirs(**given)[0], ours(**given)[0])
+        _close(whole, ours(**given)[0])
+
+
+def test_a_summarizer_without_decoder_inputs_reads_its_own_text_shifted(tmp_path: Path) -> None:
+    theirs = write_checkpoint("bart", "plain, deeper encoder", "BartForConditionalGeneration", tmp_path)
+    ours = formers.BartForConditionalGeneration.from_pretrained(tmp_path)
+    inputs = {k: v for k, v in inputs_of(ours).items() if not k.startswith("decoder")}
+    with torch.no_grad():
+        _close(theirs(**inputs).logits, ours(**inputs).logits)
+
+
+@pytest.mark.parametrize(
+    ("problem", "count", "targets"),
+    [
+        (None, 1, torch.tensor([0.5, -1.0, 2.0, 0.0])),
+        ("multi_label_classification", 3, torch.tensor([[1.0, 0, 1], [0, 0, 0], [1, 1, 1], [0, 1, 0]])),
+    ],
+    ids=["one number", "several labels"],
+)
+def test_other_kinds_of_labels_have_the_references_loss(
+    problem: str | None, count: int, targets: torch.Tensor, tmp_path: Path
+) -> None:
+    theirs = write_checkpoint("bart", "plain, deeper encoder", "BartForSequenceClassification", tmp_path)
+    theirs.classification_head.out_proj = torch.nn.Linear(32, count)
+    theirs.config.num_labels, theirs.config.problem_type = count, problem
+    theirs.save_pretrained(tmp_path)
+    ours = formers.BartForSequenceClassification.from_pretrained(tmp_path)
+    inputs = inputs_of(ours)
+    _close(theirs(**inputs, labels=targets).loss, ours(**inputs, labels=targets).loss)
