@@ -278,7 +278,8 @@ def test_a_config_needs_no_torch():
     program = (
         "import sys; from formers.configs import GenerationConfig, PretrainedConfig; import tempfile;"
         "d = tempfile.mkdtemp(); PretrainedConfig().save_pretrained(d); PretrainedConfig.from_pretrained(d);"
-        "GenerationConfig().save_pretrained(d); print([m for m in ('torch', 'huggingface_hub') if m in sys.modules])"
+        "GenerationConfig().save_pretrained(d);"
+        "print([name for name in ('torch', 'huggingface_hub') if name in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

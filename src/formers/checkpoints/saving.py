@@ -150,17 +150,25 @@ def _without_twins(
 
 
 def _split(table: Mapping[str, Tensor], limit: int) -> list[list[str]]:
-    """Fill shards in the order of the table, each up to `limit` bytes."""
-    shards: list[list[str]] = [[]]
+    """Fill shards in the order of the table, each up to `limit` bytes; a larger tensor gets one to itself.
+
+    The ecosystem numbers shards in the order in which they are closed, so the same table is cut and
+    numbered the same by every library.
+    """
+    shards: list[list[str]] = []
+    filling: list[str] = []
     used = 0
     for name, tensor in table.items():
         size = tensor.numel() * tensor.element_size()
-        if shards[-1] and used + size > limit:
-            shards.append([])
-            used = 0
-        shards[-1].append(name)
+        if size > limit:
+            shards.append([name])
+            continue
+        if filling and used + size > limit:
+            shards.append(filling)
+            filling, used = [], 0
+        filling.append(name)
         used += size
-    return shards
+    return [*shards, filling] if filling else shards
 
 
 def _plan_names(base: str, shards: list[list[str]]) -> dict[str, list[str]]:
