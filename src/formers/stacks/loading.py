@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
+from torch.overrides import TorchFunctionMode
 
 from formers.configs import GenerationConfig, PretrainedConfig
 from formers.devices import named_dtype
@@ -38,6 +39,24 @@ _GONE = {
     "from_tf": "TensorFlow weights are not read; convert them to safetensors first",
     "from_flax": "Flax weights are not read; convert them to safetensors first",
 }
+
+
+_DRAWING = ("normal_", "uniform_", "trunc_normal_", "kaiming_uniform_", "kaiming_normal_",
+            "xavier_uniform_", "xavier_normal_", "orthogonal_")  # fmt: skip
+
+
+class _NothingDrawn(TorchFunctionMode):
+    """Leaves what modules draw when they are made undone: on the meta device it has no effect, and torch
+    imports its compiler (seconds) to find that out."""
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        if getattr(func, "__name__", "") in _DRAWING:
+            target = args[0] if args else (kwargs or {}).get("tensor")
+            if isinstance(target, torch.Tensor) and target.is_meta:
+                return target
+        return func(*args, **(kwargs or {}))
 
 
 def set_attention(config: PretrainedConfig, options: dict[str, Any]) -> None:
@@ -117,7 +136,7 @@ def _empty(
     cls: type[PreTrainedModel], config: PretrainedConfig, args: tuple[Any, ...], options: dict[str, Any]
 ) -> PreTrainedModel:
     """The module tree without storage: no weights are drawn only to be thrown away."""
-    with torch.device("meta"):
+    with torch.device("meta"), _NothingDrawn():
         return cls(config, *args, **options)
 
 
@@ -139,7 +158,8 @@ def _fill(model: PreTrainedModel, files: Any, given: dict[str, Any]) -> Any:
         for key in ("ignore_mismatched_sizes", "offload_folder", "max_memory", "strict")
         if key in given
     }
-    model.settle_ties(files.names())
+    settled = model.settle(files.names())
+    model._non_persistent_buffers_set.update(settled)  # nobody needs to hear that they are not in the files
     report = load(
         model,
         files,
@@ -153,6 +173,7 @@ def _fill(model: PreTrainedModel, files: Any, given: dict[str, Any]) -> Any:
         prefix=prefix,
         **passed,
     )
+    model._non_persistent_buffers_set.difference_update(settled)
     model.config.dtype = str(model.dtype).removeprefix("torch.")
     return report
 

@@ -140,8 +140,13 @@ class PreTrainedModel(Block):
         """Names of parameters that are another's twin: target -> source."""
         return {}
 
-    def settle_ties(self, names: list[str]) -> None:
-        """Let what a checkpoint holds, by the names of its tensors, decide about ties that are in doubt."""
+    def settle(self, names: list[str]) -> list[str]:
+        """Let what a checkpoint holds, by the names of its tensors, decide what the config leaves open.
+
+        Returns:
+            Names of this model's own buffers that the checkpoint may lack and that were given their values.
+        """
+        return []
 
     def tie_weights(self) -> None:
         """Make tied parameters one object, except those that a checkpoint held apart."""

@@ -450,11 +450,19 @@ class ConditionalGeneration(Seq2SeqTask):
         """Those of the trunk, and the output table where the config ties it."""
         return {**super().tied_weights(), **vocabulary_ties(self)}
 
-    def settle_ties(self, names: list[str]) -> None:
-        """Where the config leaves it open, an output table in the files is one of its own."""
+    def settle(self, names: list[str]) -> list[str]:
+        """An output table in the files is one of its own, where the config leaves it open.
+
+        Models that were saved without this head have no constant for the logits: it is zero.
+        """
         out = ".".join(self.roles["out"]) + ".weight"
         if self.head.apart and getattr(self.config, self.head.apart) and out in names:
             self.config.tie_word_embeddings = False
+        bias = self.head.paths.get("logits_bias")
+        if bias is None or any(name.endswith(bias) for name in names):
+            return []
+        self.register_buffer(bias, torch.zeros(1, self.config.vocab_size, device="cpu"))
+        return [bias]
 
     def get_output_embeddings(self) -> nn.Module:
         """The output table."""
@@ -533,6 +541,6 @@ class ConditionalGeneration(Seq2SeqTask):
         )
         logits = states.layout.unpack(vocabulary_logits(self, states.rows))  # [B, T, V]
         if "logits_bias" in self.head.paths:
-            logits = logits + getattr(self, self.head.paths["logits_bias"])
+            logits = logits + getattr(self, self.head.paths["logits_bias"]).to(logits)
         loss = None if labels is None else cross_entropy(logits, labels, num_items_in_batch)
         return returned(self.record(TaskOutput, states, loss, logits), return_dict, self.config)
