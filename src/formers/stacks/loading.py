@@ -46,8 +46,10 @@ _DRAWING = ("normal_", "uniform_", "trunc_normal_", "kaiming_uniform_", "kaiming
 
 
 class _NothingDrawn(TorchFunctionMode):
-    """Leaves what modules draw when they are made undone: on the meta device it has no effect, and torch
-    imports its compiler (seconds) to find that out."""
+    """Lets modules be made without drawing their weights.
+
+    On the meta device drawing has no effect, but torch imports its compiler, which takes seconds, to do it.
+    """
 
     def __torch_function__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
