@@ -78,6 +78,7 @@ def reference_pipeline(folder: str, texts: list[str], dtype: str = "float32", ba
     import transformers
 
     transformers.logging.set_verbosity_error()
+    transformers.logging.disable_progress_bar()
     pipe = transformers.pipeline(
         "text-classification", model=folder, device="cpu", dtype=getattr(torch, dtype)
     )
@@ -138,15 +139,18 @@ def write_onnx(folder: str) -> None:
     import transformers
 
     transformers.logging.set_verbosity_error()
+    transformers.logging.disable_progress_bar()
     logging.disable(logging.WARNING)
     model = transformers.AutoModelForSequenceClassification.from_pretrained(folder).eval()
     example = torch.ones(2, 8, dtype=torch.long)
+    mask = example.clone()
+    mask[1, 6:] = 0  # with no padding in the example, the export would leave the mask out
     batch, length = torch.export.Dim("batch", min=1, max=4096), torch.export.Dim("length", min=2, max=512)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         torch.onnx.export(
             model,
-            kwargs={"input_ids": example, "attention_mask": example},
+            kwargs={"input_ids": example, "attention_mask": mask},
             f=os.path.join(folder, "model.onnx"),
             input_names=["input_ids", "attention_mask"],
             output_names=["logits"],
@@ -167,7 +171,7 @@ def matrix_peak(dtype: str) -> float:
     best = 0.0
     for rows, width, out in ((4096, 384, 1536), (4096, 1536, 384), (2048, 2048, 2048)):
         x, weight = torch.randn(rows, width, dtype=kind), torch.randn(out, width, dtype=kind)
-        packed = torch.ops.mkldnn._reorder_linear_weight(weight.to_mkldnn(), rows)
+        packed = torch.ops.mkldnn._reorder_linear_weight(weight, rows)
         for _ in range(12):
             start = time.perf_counter()
             torch.ops.mkldnn._linear_pointwise(x, packed, None, "none", [], "")
