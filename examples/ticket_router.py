@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import shutil
 import subprocess
 import sys
 import time
@@ -36,8 +37,9 @@ from formers.evaluation.calibration import fit_temperature
 from formers.evaluation.metrics import classification, compute_metrics_for
 from formers.evaluation.report import write_report
 from formers.evaluation.thresholds import fit_thresholds
+from formers.training.cards import card
 from formers.training.data import label_maps, load_table, tokenize_rows
-from minilm import minilm
+from minilm import HUB_ID, minilm
 
 DATA = Path(__file__).parent / "data" / "cpython-changelog.csv.gz"
 TICKETS = [
@@ -63,7 +65,7 @@ def main() -> None:
           f"{len(validation):,} to calibrate on, {len(test):,} held out")  # fmt: skip
 
     step("Fine-tuning all-MiniLM-L6-v2")
-    history = fine_tune(options, train, validation, id2label, label2id, model_folder)
+    trainer = fine_tune(options, train, validation, id2label, label2id, model_folder)
 
     step("Calibration and thresholds, on the validation part")
     pipe = pipeline("text-classification", model=str(model_folder))
@@ -103,12 +105,21 @@ def main() -> None:
         calibration=calibration,
         thresholds=thresholds,
         baseline_results={base.name: base.metrics},
-        training_history=history,
+        training_history=trainer.state.log_history,
         model_facts={
             "model": "all-MiniLM-L6-v2, fine-tuned",
             "parameters": f"{pipe.model.num_parameters():,}",
         },
     )
+    about = {
+        "model_name": "Ticket router",
+        "finetuned_from": options.model or HUB_ID,
+        "dataset": "CPython's changelog",
+    }
+    scores = [f"- {name}: {ours[name]:.4f}" for name in ("macro_f1", "accuracy", "ece")]
+    held_out = ["", f"## Scores on {len(test)} held-out texts", "", *scores, ""]
+    (model_folder / "README.md").write_text(card(trainer, about) + "\n".join(held_out))
+
     pipe = pipeline("text-classification", model=str(model_folder))  # with its calibration this time
     golden_file = golden.record(
         lambda some: pipe(some, top_k=None),
@@ -163,7 +174,7 @@ def numbers(rows: list[dict[str, str]], label2id: dict[str, int]) -> list[int]:
 
 
 def fine_tune(options, train, validation, id2label, label2id, folder):
-    """Train with early stopping on macro F1, save model and tokenizer together, return what was logged."""
+    """Train with early stopping on macro F1, save model and tokenizer together, return the trainer."""
     set_seed(options.seed)
     name = options.model or minilm()
     tokenizer = AutoTokenizer.from_pretrained(name)
@@ -204,7 +215,8 @@ def fine_tune(options, train, validation, id2label, label2id, folder):
     )
     trainer.train()
     trainer.save_model(str(folder))
-    return trainer.state.log_history
+    shutil.rmtree(options.output / "checkpoints")
+    return trainer
 
 
 def serve_and_ask(model: Path, output: Path) -> None:
@@ -222,9 +234,9 @@ def serve_and_ask(model: Path, output: Path) -> None:
         print(f"\nwaiting for a person: {waiting['open']}")
         for item in waiting["items"]:
             print(f"  {item['id']:>3}  perhaps {item['label']} ({item['score']:.2f}): {item['text']}")
-        first = waiting["items"][0]
-        call(f"{url}/queue/{first['id']}/resolve", {"label": first["label"], "by": "the demonstration"})
-        print(f"a person decides item {first['id']}; left: {call(f'{url}/queue?status=open')['open']}")
+        for item in waiting["items"][:1]:
+            call(f"{url}/queue/{item['id']}/resolve", {"label": item["label"], "by": "the demonstration"})
+            print(f"a person decides item {item['id']}; left: {call(f'{url}/queue?status=open')['open']}")
     finally:
         server.terminate()  # SIGTERM: the server answers what it holds, then stops
         server.wait(timeout=60)
