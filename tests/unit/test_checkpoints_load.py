@@ -161,7 +161,7 @@ def test_another_number_of_labels_is_new_when_asked_for(tmp_path):
             initialise=set_to(0.0),
         )
     assert report.mismatched == [("head.weight", (5, 4), (3, 4)), ("head.bias", (5,), (3,))]
-    assert report.loading_info()["mismatched_keys"] == report.mismatched
+    assert report.as_dict()["mismatched_keys"] == report.mismatched
     assert model.head.weight.shape == (3, 4)
 
 
@@ -329,6 +329,17 @@ def test_loading_adds_no_memory_beyond_the_weights(tmp_path):
 
 def resident() -> int:
     return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
+def test_a_table_of_tensors_loads_like_a_file():
+    source = Model()
+    model = meta(Model)
+    report = load(model, TensorFiles.holding(source.state_dict()), dtype=torch.float64)
+    assert torch.equal(model.head.weight, source.head.weight.double())
+    assert report.files == []
+    assert "6 tensors" in str(report)
+    with pytest.raises(LoadError, match=r"the given tensors do not fit.*"):
+        load(meta(Model), TensorFiles.holding({"head.bias": torch.ones(3)}))
 
 
 # -- renames --------------------------------------------------------------------------------------

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Sequence
+import json
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import torch
 from torch import Tensor
@@ -18,6 +19,7 @@ from formers.hub import Source
 
 SAFE_NAME = "model.safetensors"
 BIN_NAME = "pytorch_model.bin"
+File: TypeAlias = "SafetensorsFile | BinFile | _Table"
 _OTHER_FRAMEWORKS = ("tf_model.h5", "model.ckpt.index", "flax_model.msgpack")
 
 
@@ -93,12 +95,39 @@ def _no_weights(source: Source, tried: list[str], variant: str | None) -> str:
     return f"{source} has no weights: looked for {', '.join(tried)}.{hint}"
 
 
+class _Table:
+    """Tensors in memory, with the questions that a file answers."""
+
+    def __init__(self, tensors: Mapping[str, Tensor]) -> None:
+        self.path = Path("the given tensors")
+        self.metadata: dict[str, str] = {}
+        self.size = sum(tensor.numel() * tensor.element_size() for tensor in tensors.values())
+        layout = {name: [str(tensor.dtype), list(tensor.shape)] for name, tensor in tensors.items()}
+        self.header_hash = hashlib.sha256(json.dumps(layout).encode()).hexdigest()
+        self._tensors = dict(tensors)
+
+    def names(self) -> list[str]:
+        return list(self._tensors)
+
+    def shape(self, name: str) -> tuple[int, ...]:
+        return tuple(self._tensors[name].shape)
+
+    def dtype(self, name: str) -> torch.dtype:
+        return self._tensors[name].dtype
+
+    def tensor(self, name: str) -> Tensor:
+        return self._tensors[name].detach()
+
+    def converted(self, name: str, dtype: torch.dtype, device: torch.device | None = None) -> Tensor:
+        return self.tensor(name).to(device=device, dtype=dtype)
+
+
 class TensorFiles:
     """The tensors of one or more weight files. Make one with `TensorFiles.of`."""
 
-    def __init__(self, files: Sequence[SafetensorsFile | BinFile]) -> None:
+    def __init__(self, files: Sequence[File]) -> None:
         self._files = list(files)
-        self._where: dict[str, SafetensorsFile | BinFile] = {}
+        self._where: dict[str, File] = {}
         self._alias: dict[str, str] = {}
         for file in self._files:
             for name in file.names():
@@ -122,10 +151,15 @@ class TensorFiles:
         """
         return cls([open_file(Path(path)) for path in paths])
 
+    @classmethod
+    def holding(cls, tensors: Mapping[str, Tensor]) -> TensorFiles:
+        """Take tensors that are in memory already: a `state_dict` in place of files."""
+        return cls([_Table(tensors)])
+
     @property
     def paths(self) -> list[Path]:
-        """The files."""
-        return [file.path for file in self._files]
+        """The files; none for tensors in memory."""
+        return [file.path for file in self._files if not isinstance(file, _Table)]
 
     @property
     def metadata(self) -> dict[str, str]:
@@ -139,7 +173,7 @@ class TensorFiles:
     def __contains__(self, name: object) -> bool:
         return name in self._where or name in self._alias
 
-    def _find(self, name: str) -> tuple[SafetensorsFile | BinFile, str]:
+    def _find(self, name: str) -> tuple[File, str]:
         name = self._alias.get(name, name)
         if name not in self._where:
             raise KeyError(f"no tensor {name!r} in {', '.join(str(path) for path in self.paths)}")
@@ -195,11 +229,13 @@ class TensorFiles:
         """A hash of every byte of the files (reads them all)."""
         digest = hashlib.sha256()
         for file in sorted(self._files, key=lambda file: file.path.name):
+            if isinstance(file, _Table):
+                raise ValueError("tensors in memory have no content hash: save them first")
             digest.update(f"{file.path.name} {file_hash(file.path)}\n".encode())
         return digest.hexdigest()
 
 
-def open_file(path: Path) -> SafetensorsFile | BinFile:
+def open_file(path: Path) -> File:
     """Open one weight file by the format that its name says.
 
     Raises:

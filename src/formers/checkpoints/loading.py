@@ -44,7 +44,12 @@ class LoadReport:
         """SHA-256 over every byte of the files; reads them all."""
         return self._tensors.content_hash() if self._tensors is not None else ""
 
-    def loading_info(self) -> dict[str, Any]:
+    @property
+    def origin(self) -> str:
+        """The names of the files, for messages."""
+        return _some([path.name for path in self.files], 3) or "the given tensors"
+
+    def as_dict(self) -> dict[str, Any]:
         """The dictionary that `output_loading_info=True` asks for."""
         return {
             "missing_keys": [*self.missing, *self.new],
@@ -55,8 +60,7 @@ class LoadReport:
 
     def __str__(self) -> str:
         kinds = ", ".join(f"{count} {kind}" for kind, count in sorted(self.dtypes.items()))
-        names = ", ".join(path.name for path in self.files)
-        lines = [f"loaded {self.loaded} tensors ({self.values:,} values; {kinds}) from {names}"]
+        lines = [f"loaded {self.loaded} tensors ({self.values:,} values; {kinds}) from {self.origin}"]
         shapes = [f"{name}: file {list(a)}, model {list(b)}" for name, a, b in self.mismatched]
         for title, items in (
             ("newly initialised", self.new),
@@ -262,7 +266,7 @@ def _sort_out_missing(
 
 def _explain(plan: _Plan, problems: list[str], ignore_mismatched_sizes: bool) -> str:
     report = plan.report
-    text = [f"the weights in {', '.join(str(path) for path in report.files)} do not fit this model:"]
+    text = [f"{', '.join(str(path) for path in report.files) or 'the given tensors'} do not fit this model:"]
     text += [f"  - {problem}" for problem in problems]
     if report.mismatched and not ignore_mismatched_sizes:
         text.append(
@@ -360,12 +364,12 @@ def _say(model: nn.Module, report: LoadReport) -> None:
     fresh = [*report.new, *(name for name, _, _ in report.mismatched)]
     if fresh:
         notice(
-            f"{kind}: {len(fresh)} weights are not in {report.files[0].name} and were initialised afresh: "
+            f"{kind}: {len(fresh)} weights are not in {report.origin} and were initialised afresh: "
             f"{_some(fresh, 6)}. Train the model before you use it."
         )
     if report.unexpected:
         notice(
-            f"{kind}: {len(report.unexpected)} weights of {report.files[0].name} have no place in the model "
+            f"{kind}: {len(report.unexpected)} weights of {report.origin} have no place in the model "
             f"and were not used: {_some(report.unexpected, 6)}."
         )
     if report.untied:
