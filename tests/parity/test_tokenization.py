@@ -173,6 +173,7 @@ def test_encodings_know_words_and_characters_alike(pair):
                 assert a.word_to_chars(row, word) == b.word_to_chars(row, word)
 
 
+@pytest.mark.filterwarnings("ignore:is_split_into_words=True with a byte-level vocabulary")
 def test_words_are_encoded_alike(pair):
     theirs, ours = pair
     words = [sentence.split() for sentence in SENTENCES[:4]]
@@ -312,6 +313,20 @@ def test_older_vocabulary_files_give_the_same_ids(name, made, tmp_path):
         assert set(ours.additional_special_tokens) <= set(theirs.extra_special_tokens)
         assert ours.additional_special_tokens[0] == "<extra_id_0>"
     assert ours.model_input_names == theirs.model_input_names
+
+
+@pytest.mark.parametrize(("name", "made"), OLDER.items(), ids=OLDER)
+def test_the_reference_loads_what_we_make_of_older_files(name, made, tmp_path):
+    family, settings = made
+    reference_of(family, tmp_path / "source")
+    ours = getattr(formers, name.split()[0]).from_pretrained(tmp_path / "source", **settings)
+    written = {path.rpartition("/")[2] for path in ours.save_pretrained(tmp_path / "saved")}
+    assert written & {"vocab.txt", "merges.txt", "sentencepiece.bpe.model", "spiece.model"}
+    back = transformers.AutoTokenizer.from_pretrained(tmp_path / "saved")
+    for text in [*TEXTS, *SENTENCES]:
+        ids = ours(text)["input_ids"]
+        assert back(text)["input_ids"] == ids, text
+        assert back.decode(ids) == ours.decode(ids)
 
 
 UNIGRAM = {

@@ -292,6 +292,13 @@ def test_cutting_without_a_limit_is_noticed():
     assert len(found["input_ids"]) == 42
 
 
+def test_words_that_would_be_glued_together_are_noticed(gpt, bpe_files):
+    with pytest.warns(Notice, match="Load the tokenizer with add_prefix_space=True"):
+        gpt(["the", "boat"], is_split_into_words=True)
+    spaced = GPT2Tokenizer(*bpe_files, add_prefix_space=True)
+    assert spaced(["the", "boat"], is_split_into_words=True)["input_ids"] == gpt(" the boat")["input_ids"]
+
+
 def test_truncation_side(bert):
     bert.truncation_side = "left"
     assert bert("the boat is in", truncation=True, max_length=4)["input_ids"] == [2, 7, 8, 3]
@@ -677,6 +684,23 @@ def test_a_killed_save_leaves_the_old_files_whole(bert, tmp_path, monkeypatch):
     with pytest.raises(KeyboardInterrupt):
         bert.save_pretrained(tmp_path)
     assert {name: (tmp_path / name).read_bytes() for name in os.listdir(tmp_path)} == before
+
+
+def test_a_class_of_the_callers_own_is_set_up_by_itself(bert, tmp_path):
+    class Counting(PreTrainedTokenizerFast):
+        def __init__(self, *args, **settings):
+            super().__init__(*args, **settings)
+            self.calls = 0
+
+        def __call__(self, *args, **settings):
+            self.calls += 1
+            return super().__call__(*args, **settings)
+
+    bert.save_pretrained(tmp_path)
+    found = Counting.from_pretrained(tmp_path)
+    assert type(found) is Counting
+    assert found("the boat")["input_ids"] == [2, 5, 6, 3]
+    assert found.calls == 1
 
 
 def test_a_class_name_that_nobody_knows_changes_no_ids(bert, tmp_path):

@@ -251,6 +251,8 @@ class Calls(SpecialTokens):
         split_special_tokens: bool | None,
     ) -> BatchEncoding:
         batch, batched = batch_of(text, pair, is_split_into_words)
+        if is_split_into_words and verbose:
+            self._notice_glued_words()
         found = self._run(batch, add_special_tokens, is_split_into_words, fit, stride, split_special_tokens)
         sources: list[int] | None = None
         if return_overflowing_tokens:
@@ -351,6 +353,18 @@ class Calls(SpecialTokens):
                     "must be smaller "
                     "than max_length less the special tokens"
                 ) from error
+
+    def _notice_glued_words(self) -> None:
+        splitter = self._tokenizer.pre_tokenizer
+        if type(splitter).__name__ == "ByteLevel" and not getattr(splitter, "add_prefix_space", True):
+            notice(
+                "is_split_into_words=True with a byte-level vocabulary that puts no space in "
+                "front of words: every "
+                "word is read as the inside of one, which the model has hardly seen. Load the tokenizer with "
+                "add_prefix_space=True",
+                key="words without spaces",
+                stacklevel=5,
+            )
 
     def _notice_long(self, rows: list[list[int]]) -> None:
         longest = max(map(len, rows), default=0)

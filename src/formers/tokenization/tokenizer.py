@@ -274,11 +274,17 @@ class PreTrainedTokenizerFast(Legacy):
             limit = limit_of(found.model)
             if limit is not None:
                 settings["model_max_length"] = limit
-        made = cls.__new__(cls)
         given: dict[str, Any] = dict(found.vocabulary)
         if found.tokenizer is not None:
             given = {"tokenizer_file": found.tokenizer}
         backend = cls._backend(given, settings)
+        if cls.__init__ is PreTrainedTokenizerFast.__init__:
+            made = cls.__new__(cls)
+        else:
+            # A class of the caller's may set up more than this one does.
+            made = cls(
+                tokenizer_object=backend, **{key: settings[key] for key in settings if _is_setting(key)}
+            )
         object.__setattr__(made, "vocab_file", str(found.vocabulary.get("vocab_file") or "") or None)
         made._settle(backend, settings, explicit, found.added, from_file=found.tokenizer is not None)
         made._origin = None if found.tokenizer is None else str(found.tokenizer)
@@ -551,19 +557,16 @@ def load_as(
     config = rest.get("config")
     if config is not None and not found.model:
         found.model = dict(config) if isinstance(config, Mapping) else config.to_dict()
-    if cls.recipe is None:
+    if cls is PreTrainedTokenizerFast:
         cls = class_for(found)
-    elif CLASSES.get(str(found.config.get("tokenizer_class")), cls.recipe) not in (cls.recipe, _name_of(cls)):
-        notice(
-            f"{found.name} holds a {found.config['tokenizer_class']}, but is loaded as a "
-            f"{cls.__name__}: special "
-            "tokens and model inputs may be wrong. AutoTokenizer.from_pretrained takes the right class"
-        )
+    else:
+        recorded = CLASSES.get(str(found.config.get("tokenizer_class")))
+        if cls.recipe is not None and recorded is not None and RECIPES[recorded] is not cls.recipe:
+            notice(
+                f"{found.name} holds a {recorded}Tokenizer, but is loaded as a {cls.__name__}: special tokens and "
+                "model inputs may be wrong. AutoTokenizer.from_pretrained takes the right class"
+            )
     return cls._from_files(found, explicit)
-
-
-def _name_of(cls: type[PreTrainedTokenizerFast]) -> str:
-    return cls.__name__.removesuffix("Fast").removesuffix("Tokenizer")
 
 
 def hub_words() -> list[str]:

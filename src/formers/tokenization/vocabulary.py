@@ -200,7 +200,8 @@ class Vocabulary:
             skip_special_tokens: whether to leave special tokens out.
             clean_up_tokenization_spaces: whether to remove spaces before punctuation; None takes the
                 tokenizer's setting.
-            **kwargs: `use_source_tokenizer`, which the ecosystem's older versions have, and nothing else.
+            **kwargs: `use_source_tokenizer` and `spaces_between_special_tokens`, which older tokenizers that
+                were written in Python heed, and nothing else.
 
         Returns:
             A string, or a list of strings for a batch.
@@ -210,7 +211,9 @@ class Vocabulary:
         """
         from formers.notices import refuse_unknown
 
-        refuse_unknown(kwargs, ("use_source_tokenizer", *DECODE_KEYWORDS), "decode()")
+        refuse_unknown(
+            kwargs, ("use_source_tokenizer", "spaces_between_special_tokens", *DECODE_KEYWORDS), "decode()"
+        )
         ids = plain(token_ids["input_ids"] if isinstance(token_ids, dict) else token_ids)
         if isinstance(ids, int):
             ids = [ids]
