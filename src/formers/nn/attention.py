@@ -199,7 +199,8 @@ def _score_bias(block: Block, s: spec.Attention, frame: Frame, query: Tensor, ke
     if block.has("score_bias"):
         table = block.leaf("score_bias")
         index = s.score_bias.index(query, key)
-        frame.biases[place] = table(index).permute(2, 0, 1)[None]  # [1, H, T, S]
+        # every layer reads it, so it is laid out as they read it
+        frame.biases[place] = table(index).permute(2, 0, 1)[None].contiguous()  # [1, H, T, S]
     return frame.biases[place]
 
 
