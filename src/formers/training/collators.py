@@ -178,7 +178,12 @@ class DataCollatorWithPadding:
             if name in skip or first is None or isinstance(first, str):
                 continue
             values = [row[name] for row in rows]
-            if name in _LABELS and not hasattr(first, "__len__") or name in _LABELS and not _is_ragged(values):
+            if (
+                name in _LABELS
+                and not hasattr(first, "__len__")
+                or name in _LABELS
+                and not _is_ragged(values)
+            ):
                 batch[name] = _labels(values)
             elif hasattr(first, "__len__") and (name in _FILL or name in ("input_ids", "token_type_ids")):
                 batch[name] = pad_ids(values, self._fill(name, ragged), width=width, left=left)

@@ -304,7 +304,10 @@ def _finish(
 def _from_all(
     trainer: Trainer, arrays: dict[str, Any], places: list[list[int]] | None, seen: int, total: int | None
 ) -> tuple[dict[str, Any], int]:
-    """Every process's rows in one set of arrays, on every process."""
+    """Every process's rows in one set of arrays, on every process.
+
+    Gathered as objects, whatever `eval_use_gather_object` says: rows may differ in number and width.
+    """
     from accelerate.utils import gather_object
 
     mine = sorted(index for batch in places for index in batch) if places is not None else list(range(seen))

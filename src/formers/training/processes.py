@@ -36,6 +36,10 @@ def process_state(args: TrainingArguments) -> Any:
         kwargs["timeout"] = args.ddp_timeout_delta
         if args.ddp_backend is not None:
             kwargs["backend"] = args.ddp_backend
+    if _joined(accelerate):
+        state = accelerate.PartialState()
+        if args.use_cpu and state.device.type != "cpu" and state.num_processes == 1:
+            accelerate.PartialState._reset_state()  # an earlier trainer of this process used the accelerator
     return accelerate.PartialState(cpu=args.use_cpu, **kwargs)
 
 
@@ -78,6 +82,8 @@ def make_accelerator(args: TrainingArguments, model: torch.nn.Module | None) -> 
     """
     accelerate = need("accelerate", "train", "training")
     args._process  # noqa: B018 - joins the process group with our timeout and backend
+    # accelerate keeps one precision per process for ever; a second trainer may ask for another
+    accelerate.state.AcceleratorState._reset_state()
     kwargs: dict[str, Any] = {
         "mixed_precision": args.mixed_precision,
         "cpu": args.use_cpu,

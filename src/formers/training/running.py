@@ -19,7 +19,6 @@ from formers.notices import notice
 from formers.training import checkpointing as files
 from formers.training import loop, resume
 from formers.training.choices import HubStrategy
-from formers.training.processes import make_accelerator
 from formers.training.state import TrainOutput
 from formers.training.watch import Signals, add_noise, check_overflow
 
@@ -71,10 +70,13 @@ def _training(trainer: Trainer) -> Iterator[None]:
     """A training run: whatever ends it, the trainer is usable afterwards."""
     args = trainer.args
     trainer.is_in_train = True
-    trainer.accelerator.free_memory()
-    # options of this run may have changed the model (frozen parts, another dtype): wrap anew
-    if trainer.accelerator.num_processes > 1:
-        trainer.accelerator = make_accelerator(args, trainer.model)
+    # what an earlier run of this trainer prepared is not this run's
+    for kept in (
+        trainer.accelerator._models,
+        trainer.accelerator._optimizers,
+        trainer.accelerator._schedulers,
+    ):
+        kept.clear()
     watch_signals = args.save_on_interrupt or args.enable_jit_checkpoint
     signals = Signals() if watch_signals else None
     trainer._signals = signals

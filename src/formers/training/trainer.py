@@ -9,6 +9,7 @@ import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -169,7 +170,10 @@ class Trainer:
     def call_model_init(self, trial: Any = None) -> nn.Module:
         """Make a model with `model_init`, which takes nothing or the trial of a search."""
         assert self.model_init is not None
-        model = self.model_init(trial) if inspect.signature(self.model_init).parameters else self.model_init()
+        positional = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+        parameters = inspect.signature(self.model_init).parameters.values()
+        wanted = [p for p in parameters if p.default is p.empty and p.kind in positional]
+        model = self.model_init(trial) if wanted else self.model_init()
         if model is None:
             raise RuntimeError("model_init returned None; it must return a model")
         return model
@@ -273,6 +277,11 @@ class Trainer:
     @property
     def _is_sharded(self) -> bool:
         return str(getattr(self.accelerator.distributed_type, "value", "")) in ("FSDP", "DEEPSPEED")
+
+    @property
+    def _is_plain(self) -> bool:
+        """Whether torch's own backward and step do: accelerate's, for scaled or sharded runs, cost milliseconds."""
+        return self.accelerator.scaler is None and not self._is_sharded
 
     @property
     def _global_batch_size(self) -> int:
@@ -443,7 +452,8 @@ class Trainer:
         else:
             self.create_optimizer()
         assert self.optimizer is not None
-        self.optimizer = self.accelerator.prepare_optimizer(self.optimizer, device_placement=False)
+        if not self._is_plain:
+            self.optimizer = self.accelerator.prepare_optimizer(self.optimizer, device_placement=False)
         if not overridden:
             self.create_scheduler(
                 num_training_steps=steps, optimizer=getattr(self.optimizer, "optimizer", self.optimizer)
@@ -514,7 +524,11 @@ class Trainer:
         loss = self._share_of_window(loss, num_items_in_batch)
         # DistributedDataParallel takes the mean over processes where the sum is meant
         spread = self.accelerator.num_processes if self.args.average_tokens_across_devices else 1
-        self.accelerator.backward(loss * spread if spread > 1 else loss)
+        scaled = loss * spread if spread > 1 else loss
+        if self._is_plain:
+            scaled.backward()  # type: ignore[no-untyped-call]
+        else:
+            self.accelerator.backward(scaled)
         return loss.detach()
 
     def _share_of_window(self, loss: Tensor, total: Any) -> Tensor:
@@ -599,6 +613,8 @@ class Trainer:
         limit = self.args.max_grad_norm
         if not limit:
             return None
+        if self._is_plain:
+            return torch.nn.utils.clip_grad_norm_(model.parameters(), limit)
         return self.accelerator.clip_grad_norm_(list(model.parameters()), limit)
 
     def _zero_grad(self) -> None:
@@ -954,11 +970,13 @@ def _values(outputs: Any, ignored: Sequence[str], *, first_is_loss: bool) -> tup
     return tuple(outputs[1:] if first_is_loss else outputs)
 
 
+@lru_cache(maxsize=256)
 def _takes(function: Callable[..., Any], keyword: str) -> bool:
     parameters = inspect.signature(function).parameters
     return keyword in parameters or any(p.kind is p.VAR_KEYWORD for p in parameters.values())
 
 
+@lru_cache(maxsize=256)
 def _reads(function: Callable[..., Any], name: str) -> bool:
     """Whether a function's code uses the name (a keyword that is only accepted is never loaded)."""
     code = getattr(inspect.unwrap(function), "__code__", None)

@@ -1,0 +1,100 @@
+"""Training as processes: killed and resumed to the same bits; two of them to the result of one."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+
+JOB = Path(__file__).with_name("training_job.py")
+ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1"}
+# dropout, accumulation, early stopping, a checkpoint at every second step, epochs that end within windows
+LONG = (
+    "num_train_epochs=4", "per_device_train_batch_size=4", "gradient_accumulation_steps=2", "dropout=0.2", "logging_steps=3",
+    'eval_strategy="steps"', "eval_steps=2", "save_steps=2", "load_best_model_at_end=true", "save_total_limit=3",
+)  # fmt: skip
+
+
+def start(*arguments: str) -> subprocess.Popen:
+    command = [sys.executable, str(JOB), *arguments]
+    return subprocess.Popen(
+        command, env=ENVIRONMENT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
+
+
+def finish(process: subprocess.Popen) -> str:
+    output, _ = process.communicate(timeout=120)
+    assert process.returncode == 0, output
+    return output
+
+
+def checkpoints(folder: Path) -> set[str]:
+    return {entry.name for entry in folder.glob("checkpoint-*")} if folder.is_dir() else set()
+
+
+def wait_for(condition, process: subprocess.Popen) -> None:
+    end = time.monotonic() + 90
+    while not condition():
+        assert process.poll() is None, process.communicate()[0]
+        assert time.monotonic() < end, "the job did not get there"
+        time.sleep(0.002)
+
+
+def test_killed_at_any_moment_it_goes_on_to_the_same_bits(tmp_path):
+    whole = start(str(tmp_path / "whole"), str(tmp_path / "whole.pt"), *LONG)
+    folder, result = tmp_path / "killed", tmp_path / "killed.pt"
+    # kills: as a checkpoint is being written, and a little after one came into being
+    for pause in (0.0, 0.03):
+        seen = checkpoints(folder)
+        job = start(str(folder), str(result), *LONG, "resume=true")
+        if pause:
+            wait_for(lambda seen=seen: checkpoints(folder) - seen, job)
+            time.sleep(pause)
+        else:
+            wait_for(lambda: any(folder.glob(".checkpoint-4.partial/*")) if folder.is_dir() else False, job)
+        job.send_signal(signal.SIGKILL)
+        job.wait()
+        assert not result.exists()
+    finish(start(str(folder), str(result), *LONG, "resume=true"))
+    finish(whole)
+    expected, found = (torch.load(tmp_path / name, weights_only=True) for name in ("whole.pt", "killed.pt"))
+    assert all(torch.equal(expected["weights"][name], found["weights"][name]) for name in expected["weights"])
+    assert expected["losses"] == found["losses"] and expected["loss"] == found["loss"]
+    assert not list(folder.glob(".checkpoint-*"))
+
+
+def test_interrupted_politely_it_saves_and_says_how_to_go_on(tmp_path):
+    job = start(str(tmp_path / "run"), str(tmp_path / "none.pt"), "max_steps=100000", "save_steps=50", "save_total_limit=1",
+                "save_on_interrupt=true", "logging_steps=10000")  # fmt: skip
+    wait_for(lambda: checkpoints(tmp_path / "run"), job)
+    job.send_signal(signal.SIGTERM)
+    output, _ = job.communicate(timeout=60)
+    assert job.returncode == 128 + signal.SIGTERM, output
+    assert "resume_from_checkpoint=True) goes on from it" in output
+    step = int(output.split("interrupted at step ")[1].split(":")[0])
+    assert f"checkpoint-{step}" in checkpoints(tmp_path / "run")
+
+
+def test_two_processes_give_the_result_of_one(tmp_path):
+    common = ("num_train_epochs=2", 'save_strategy="no"', "logging_steps=1", "gradient_accumulation_steps=2")
+    one = start(str(tmp_path / "a"), str(tmp_path / "one.pt"), "per_device_train_batch_size=8", *common)
+    launch = ["-m", "accelerate.commands.launch", "--multi_gpu", "--num_processes", "2", "--num_machines", "1",
+              "--mixed_precision", "no", "--dynamo_backend", "no", "--main_process_port", "0"]  # fmt: skip
+    job = [str(JOB), str(tmp_path / "b"), str(tmp_path / "two.pt"), "per_device_train_batch_size=4", *common]
+    two = subprocess.run(
+        [sys.executable, *launch, *job], env=ENVIRONMENT, capture_output=True, text=True, timeout=200
+    )
+    assert two.returncode == 0, two.stderr
+    finish(one)
+    expected, found = (torch.load(tmp_path / name, weights_only=True) for name in ("one.pt", "two.pt"))
+    assert expected["steps"] == found["steps"]
+    # 45 examples: the last batch of an epoch holds 5, which do not split evenly
+    assert found["losses"] == pytest.approx(expected["losses"], abs=1e-6)
+    for name, weight in expected["weights"].items():
+        assert torch.allclose(weight, found["weights"][name], atol=1e-6), name
+    assert found["eval"] == pytest.approx(expected["eval"], abs=1e-6)
+    assert torch.allclose(expected["logits"], found["logits"], atol=1e-6)

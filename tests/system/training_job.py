@@ -1,0 +1,84 @@
+"""A small training job that tests start, kill and start again as a process of its own.
+
+Usage: training_job.py OUTPUT_DIR RESULT.pt KEY=VALUE... (fields of TrainingArguments, and `resume`).
+"""
+
+import json
+import random
+import sys
+from pathlib import Path
+
+import torch
+
+from formers import BertConfig, BertForSequenceClassification, Trainer, TrainingArguments, set_seed
+from formers.training import DataCollatorWithPadding, EarlyStoppingCallback, get_last_checkpoint
+
+
+class PadOnly:
+    """All that a collator needs of a tokenizer."""
+
+    pad_token_id = 0
+    padding_side = "right"
+    model_input_names = ("input_ids", "attention_mask")
+
+
+def examples(count: int = 45) -> list[dict]:
+    draw = random.Random(7)
+    return [
+        {
+            "input_ids": [draw.randrange(1, 50) for _ in range(draw.randrange(2, 14))],
+            "label": draw.randrange(3),
+        }
+        for _ in range(count)
+    ]
+
+
+def model(dropout: float) -> BertForSequenceClassification:
+    set_seed(0)
+    config = BertConfig(
+        vocab_size=50,
+        hidden_size=16,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        intermediate_size=32,
+        num_labels=3,
+        hidden_dropout_prob=dropout,
+        attention_probs_dropout_prob=dropout,
+    )
+    return BertForSequenceClassification(config)
+
+
+def main() -> None:
+    output_dir, result, *pairs = sys.argv[1:]
+    options = {key: json.loads(value) for key, _, value in (pair.partition("=") for pair in pairs)}
+    resume, dropout = options.pop("resume", False), options.pop("dropout", 0.0)
+    args = TrainingArguments(output_dir, disable_tqdm=True, use_cpu=True, learning_rate=5e-3, **options)
+    data = examples()
+    trainer = Trainer(
+        model(dropout),
+        args,
+        DataCollatorWithPadding(PadOnly()),
+        train_dataset=data,
+        eval_dataset=data[:11],
+        compute_metrics=lambda pair: {"accuracy": float((pair[0].argmax(-1) == pair[1]).mean())},
+        callbacks=[EarlyStoppingCallback(50)] if args.load_best_model_at_end else None,
+    )
+    output = trainer.train(resume_from_checkpoint=get_last_checkpoint(output_dir) if resume else None)
+    metrics = trainer.evaluate()
+    prediction = trainer.predict(data[:11])
+    if trainer.is_world_process_zero():
+        torch.save(
+            {
+                "weights": trainer.model.state_dict(),
+                "loss": output.training_loss,
+                "steps": output.global_step,
+                "losses": [entry["loss"] for entry in trainer.state.log_history if "loss" in entry],
+                "eval": {key: metrics[key] for key in ("eval_loss", "eval_accuracy")},
+                "logits": torch.from_numpy(prediction.predictions),
+            },
+            Path(result),
+        )
+
+
+if __name__ == "__main__":
+    main()

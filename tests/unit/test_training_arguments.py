@@ -1,0 +1,133 @@
+"""Training arguments: every spelling understood, every contradiction named, nothing swallowed."""
+
+import dataclasses
+import pickle
+import re
+from pathlib import Path
+
+import pytest
+import torch
+
+import formers
+from formers import Seq2SeqTrainingArguments, TrainingArguments
+from formers.notices import Notice
+
+
+def test_older_spellings_mean_the_same():
+    args = TrainingArguments(
+        "out",
+        evaluation_strategy="epoch",
+        per_gpu_train_batch_size=4,
+        no_cuda=True,
+        warmup_ratio=0.1,
+        group_by_length=True,
+        include_inputs_for_metrics=True,
+        push_to_hub_token="secret",
+        adafactor=True,
+        split_batches=True,
+    )
+    assert args.eval_strategy == args.evaluation_strategy == "epoch"
+    assert args.per_device_train_batch_size == 4
+    assert args.use_cpu and args.no_cuda
+    assert args.get_warmup_steps(55) == 6
+    assert args.train_sampling_strategy == "group_by_length" and args.group_by_length
+    assert args.include_for_metrics == ["inputs"]
+    assert args.hub_token == "secret"
+    assert args.optim == "adafactor"
+    assert args.accelerator_config == {"split_batches": True}
+
+
+@pytest.mark.parametrize(("written", "meant"), [("evalution_strategy", "evaluation_strategy"), ("lr", None)])
+def test_an_unknown_keyword_is_refused_with_a_suggestion(written, meant):
+    with pytest.raises(TypeError, match=f"'{written}'" + (f"; did you mean '{meant}'" if meant else "")):
+        TrainingArguments("out", **{written: 1})
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"fp16": True, "bf16": True}, "contradict"),
+        ({"load_best_model_at_end": True}, "eval_strategy='epoch'"),
+        (
+            {"load_best_model_at_end": True, "eval_strategy": "epoch", "save_strategy": "steps"},
+            "leave save_strategy out",
+        ),
+        (
+            {"load_best_model_at_end": True, "eval_strategy": "steps", "eval_steps": 20, "save_steps": 30},
+            "multiple of eval_steps",
+        ),
+        ({"use_liger_kernel": True}, "leave it out"),
+        ({"past_index": 2}, "not available"),
+        ({"tpu_num_cores": 8}, "TPUs"),
+        ({"warmup_ratio": 1.5}, "between 0 and 1"),
+        ({"lr_scheduler_type": "reduce_lr_on_plateau"}, "set eval_strategy"),
+        ({"fsdp": True, "deepspeed": "x.json"}, "contradict"),
+        ({"optim": "adamw_troch"}, "did you mean 'adamw_torch'"),
+        ({"eval_strategy": "epochs"}, "did you mean 'epoch'"),
+        ({"include_for_metrics": ["logits"]}, "'inputs' and 'loss'"),
+        ({"dataloader_prefetch_factor": 2}, "dataloader_num_workers"),
+    ],
+)
+def test_contradictions_and_impossible_wishes_say_why(options, words):
+    with pytest.raises(ValueError, match=re.escape(words)):
+        TrainingArguments("out", **options)
+
+
+@pytest.mark.skipif(torch.accelerator.is_available(), reason="there is a GPU here, on which fp16 works")
+def test_half_precision_on_a_cpu_names_the_way_out():
+    with pytest.raises(ValueError, match="bf16=True"):
+        TrainingArguments("out", fp16=True)
+
+
+def test_saving_follows_evaluation_when_the_best_model_is_wanted():
+    args = TrainingArguments("out", eval_strategy="epoch", load_best_model_at_end=True)
+    assert args.save_strategy == "epoch"
+    assert args.metric_for_best_model == "loss" and args.greater_is_better is False
+    args = TrainingArguments("out", eval_strategy="steps", eval_steps=30, load_best_model_at_end=True)
+    assert (args.save_strategy, args.save_steps) == ("steps", 30)
+    assert TrainingArguments("out", metric_for_best_model="f1").greater_is_better is True
+
+
+@pytest.mark.parametrize(
+    "options", [{"overwrite_output_dir": True}, {"use_ipex": True}, {"jit_mode_eval": True}]
+)
+def test_a_wish_without_effect_is_noticed(options):
+    with pytest.warns(Notice, match="no effect"):
+        TrainingArguments("out", **options)
+
+
+def test_arguments_survive_json_pickle_and_replace(tmp_path):
+    args = TrainingArguments(
+        "out", evaluation_strategy="epoch", load_best_model_at_end=True, hub_token="secret"
+    )
+    (tmp_path / "args.json").write_text(args.to_json_string())
+    again = TrainingArguments.from_json_file(tmp_path / "args.json")
+    assert "secret" not in args.to_json_string()
+    assert dataclasses.replace(again, hub_token="secret") == args
+    assert pickle.loads(pickle.dumps(args)) == args
+
+
+def test_subclasses_understand_every_spelling_too():
+    @dataclasses.dataclass
+    class Mine(TrainingArguments):
+        flavour: str = "plain"
+
+    assert Mine("out", evaluation_strategy="epoch", flavour="sour").eval_strategy == "epoch"
+    assert Seq2SeqTrainingArguments("out", predict_with_generate=True, no_cuda=True).predict_with_generate
+
+
+def test_no_field_is_silently_ignored():
+    """Each field is read somewhere beyond its definition and its setter."""
+    folder = Path(formers.__file__).parent / "training"
+    code = "\n".join(p.read_text() for p in folder.glob("*.py") if p.name != "arguments.py")
+    own = (folder / "arguments.py").read_text()
+    # flags for people's scripts, read by nothing here, as in the ecosystem
+    scripts = {"do_train", "do_predict", "resume_from_checkpoint", "local_rank"}
+    for field in dataclasses.fields(Seq2SeqTrainingArguments):
+        read = re.search(rf"\b{field.name}\b", code) or len(re.findall(rf"self\.{field.name}\b", own)) > 0
+        assert read or field.name in scripts, f"nothing reads {field.name}"
+
+
+@pytest.mark.parametrize(("given", "steps"), [(7, 7), (0.25, 25), (0, 0)])
+def test_warmup_is_steps_or_a_share(given, steps):
+    assert TrainingArguments("out", warmup_steps=given).get_warmup_steps(100) == steps
