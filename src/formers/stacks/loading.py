@@ -75,6 +75,7 @@ def load_pretrained(
     """The body of `from_pretrained`; see there."""
     from formers.checkpoints import TensorFiles, find_weights
     from formers.hub import Source, split_hub_keywords
+    from formers.hub.card import licence_of
 
     hub, options = split_hub_keywords(options)
     _refuse_gone(options)
@@ -85,11 +86,13 @@ def load_pretrained(
     set_attention(config, given)
     if given.pop("trust_remote_code", None):
         notice("trust_remote_code=True has no effect: no code is loaded from checkpoints")
-    files: Any = state_dict
-    if state_dict is None:
+    wanted = {key: given.pop(key) for key in ("variant", "use_safetensors") if key in given}
+    if state_dict is not None:
+        files = TensorFiles.holding(state_dict)
+    else:
         assert source is not None
-        wanted = {key: given.pop(key) for key in ("variant", "use_safetensors") if key in given}
         files = TensorFiles.of(find_weights(source, **wanted))
+        licence_of(source)  # notices one that forbids commercial use
     model = _empty(cls, config, args, model_options)
     model.name_or_path = config.name_or_path = str(name or "")
     report = _fill(model, files, given)

@@ -24,6 +24,16 @@ _PUSH = (
     "tags",
 )
 
+# what the Hub calls the tasks
+_PIPELINE_TAGS = {
+    "causal_lm": "text-generation",
+    "masked_lm": "fill-mask",
+    "multiple_choice": "multiple-choice",
+    "question_answering": "question-answering",
+    "sequence_classification": "text-classification",
+    "token_classification": "token-classification",
+}
+
 
 def save_pretrained(model: PreTrainedModel, folder: Path, options: dict[str, Any]) -> None:
     """The body of `PreTrainedModel.save_pretrained`; see there."""
@@ -61,11 +71,31 @@ def save_pretrained(model: PreTrainedModel, folder: Path, options: dict[str, Any
     config.save_pretrained(folder)
     if model.generation_config is not None:
         model.generation_config.save_pretrained(folder)
+    _write_card(model, folder)
     if options.get("push_to_hub"):
         push = {key: options[key] for key in _PUSH if key in options}
         repo_id = push.pop("repo_id", folder.name)
         push.pop("tags", None)
         _push(folder, repo_id, push)
+
+
+def _write_card(model: PreTrainedModel, folder: Path) -> None:
+    """A model card, where none was written by hand or by an earlier step."""
+    from formers.hub.card import model_card, save_card
+
+    if (folder / "README.md").exists():
+        return
+    head = getattr(model, "head", None)
+    labelled = head is not None and head.task in ("sequence_classification", "token_classification")
+    save_card(
+        folder,
+        model_card(
+            name=folder.name,
+            base_model=model.name_or_path if model.name_or_path.count("/") == 1 else None,
+            task=_PIPELINE_TAGS.get(head.task) if head is not None else "feature-extraction",
+            labels=model.config.id2label if labelled else None,
+        ),
+    )
 
 
 def push_model(model: PreTrainedModel, repo_id: str, options: dict[str, Any]) -> str:

@@ -28,7 +28,7 @@ def resize(model: PreTrainedModel, count: int | None, multiple: int | None, mean
         return table
     output = model.get_output_embeddings()
     tied = output is not None and output.weight is table.weight
-    model.set_input_embeddings(_resized_table(table, count, mean))
+    model.set_input_embeddings(resized_table(table, count, mean))
     if output is not None:
         _resize_output(model, output, count, mean, tied)
     model.config.vocab_size = count
@@ -36,7 +36,8 @@ def resize(model: PreTrainedModel, count: int | None, multiple: int | None, mean
     return model.get_input_embeddings()
 
 
-def _resized_table(old: nn.Embedding, count: int, mean: bool) -> nn.Embedding:
+def resized_table(old: nn.Embedding, count: int, mean: bool) -> nn.Embedding:
+    """A table of `count` rows that begins with those of `old`; the others as `resize` makes them."""
     weight = _rows(old.weight, count, mean)
     padding = old.padding_idx if old.padding_idx is not None and old.padding_idx < count else None
     new = token_table(count, old.embedding_dim, padding, getattr(old, "scale", 1.0), weight)
