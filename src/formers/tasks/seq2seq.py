@@ -24,6 +24,7 @@ from formers.outputs import (
 )
 from formers.stacks.model import PreTrainedModel
 from formers.stacks.stack import States, place_stack
+from formers.stacks.vocabulary import resized_table
 from formers.tasks.base import StackModel, TaskModel, returned
 from formers.tasks.language_model import (
     place_vocabulary_head,
@@ -161,11 +162,19 @@ def trunk_deviations(model: PreTrainedModel) -> tuple[float, dict[str, float]]:
 
 
 def replace_tables(model: PreTrainedModel, value: nn.Module) -> None:
-    """Make `value` the shared table, and that of the stacks that use it too."""
+    """Make `value` the shared table, and that of the stacks that use it too.
+
+    A table that a stack has for itself stays, and follows in size.
+    """
     held = model.leaf("token").weight
     for part in trunk_parts(model).values():
         if part.get_input_embeddings().weight is held:
             part.set_input_embeddings(value)
+        elif isinstance(value, nn.Embedding):
+            own = part.get_input_embeddings()
+            assert isinstance(own, nn.Embedding)
+            if own.num_embeddings != value.num_embeddings:
+                part.set_input_embeddings(resized_table(own, value.num_embeddings, mean=True))
     model.place("token", "shared", value)
 
 
