@@ -303,6 +303,32 @@ def test_part_of_a_model_can_live_on_disk(tmp_path):
     assert torch.allclose(model(x), source(x))
 
 
+def test_tied_and_new_parameters_can_live_on_disk_too(tmp_path):
+    class Speaker(Tied):
+        def __init__(self):
+            super().__init__()
+            self.scale = nn.Linear(6, 2)
+
+        def forward(self, ids):
+            return self.scale(self.lm(self.embed(ids)))
+
+    weight = torch.randn(6, 4)
+    model = meta(Speaker)
+    with pytest.warns(Notice, match="initialised afresh"):
+        load(
+            model,
+            files_of(tmp_path / "w", {"embed.weight": weight}),
+            ties=TIES,
+            may_be_new=lambda name: name.startswith("scale"),
+            initialise=set_to(0.25),
+            device_map={"embed": "cpu", "lm": "disk", "other": "disk", "scale": "disk"},
+            offload_folder=tmp_path / "off",
+        )
+    ids = torch.tensor([1, 3])
+    expected = (weight[ids] @ weight.T).sum(-1, keepdim=True).expand(2, 2) * 0.25 + 0.25
+    assert torch.allclose(model(ids), expected, atol=1e-6)
+
+
 @pytest.mark.parametrize(
     ("device_map", "text"),
     [

@@ -243,3 +243,26 @@ def test_whatever_is_saved_comes_back_the_same(tmp_path_factory, shapes, limit, 
         assert back[name].dtype == value.dtype
         assert back[name].shape == value.shape
         assert torch.equal(back[name], value)
+
+
+def test_a_mapped_checkpoint_can_be_saved_over_itself(tmp_path):
+    save({"a": torch.arange(5000.0), "b": torch.ones(3)}, tmp_path)
+    mapped = read(tmp_path)
+    mapped["b"] += 1
+    save(mapped, tmp_path)
+    assert torch.equal(read(tmp_path)["a"], torch.arange(5000.0))
+    assert read(tmp_path)["b"].tolist() == [2, 2, 2]
+    assert torch.equal(mapped["a"], torch.arange(5000.0))
+
+
+def test_a_save_that_fails_half_way_leaves_the_old_checkpoint_and_no_litter(tmp_path, monkeypatch):
+    save({"a": torch.zeros(4), "b": torch.zeros(4)}, tmp_path)
+
+    def full(path, *rest):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("formers.checkpoints.saving.sync_file", full)
+    with pytest.raises(OSError, match="No space left"):
+        save({"a": torch.ones(4), "b": torch.ones(4)}, tmp_path, max_shard_size=16)
+    assert [path.name for path in tmp_path.iterdir()] == ["model.safetensors"]
+    assert read(tmp_path)["a"].sum().item() == 0

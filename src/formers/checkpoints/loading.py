@@ -141,6 +141,7 @@ def load(
     _materialise(model, fresh, plan.wanted, floating, placement)
     _tie(model, files, plan)
     _initialise(model, fresh, initialise)
+    _offload_rest(model, files, plan, fresh, placement, dtype)
     _refuse_unfilled(model, placement)
     placement.finish(model)
     _say(model, report)
@@ -337,6 +338,23 @@ def _tie(model: nn.Module, files: TensorFiles, plan: _Plan) -> None:
                 assign(model, name, _get(model, held[0]))
             else:
                 plan.report.untied.append(name)
+
+
+def _offload_rest(
+    model: nn.Module,
+    files: TensorFiles,
+    plan: _Plan,
+    fresh: list[str],
+    placement: Placement,
+    dtype: torch.dtype | None,
+) -> None:
+    """Write to disk what did not come there from the files by its own name: new and tied parameters."""
+    for name in fresh:
+        if placement.offloads(name):
+            assign(model, name, placement.put(name, _get(model, name).detach()))
+    for name, giver in plan.donors.items():
+        if placement.offloads(name) and giver in plan.chosen:
+            placement.put(name, files.tensor(plan.chosen[giver], dtype=dtype))
 
 
 def _equal(files: TensorFiles, one: str, two: str) -> bool:

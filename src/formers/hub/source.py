@@ -311,7 +311,9 @@ class Source:
                     ),
                 )
                 commit = info.sha
-                names = frozenset(item.rfilename for item in info.siblings or ())
+                if info.siblings is None:
+                    raise HubError(f"{self._endpoint} did not say which files {self.name} has")
+                names = frozenset(item.rfilename for item in info.siblings)
                 if commit is not None:
                     self._repo.remember_commit(self.revision, commit)
                     self._repo.remember_listing(commit, names)
