@@ -82,6 +82,12 @@ class TextClassificationPipeline(TextPipeline):
         _refuse_other_heads(self.model, self.task)
         self.calibration = calibration if calibration is not None else _calibration_beside(self.model)
 
+    @property
+    def labels(self) -> list[str]:
+        """Names of the labels, in the order of the model's outputs."""
+        names = self.model.config.id2label
+        return [names[index] for index in range(len(names))]
+
     def _sanitize_parameters(self, **given: Any) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
         refuse_unknown(given, [*self.run_keywords, *TEXT_KEYWORDS, *FRAME_KEYWORDS], type(self).__name__)
         preprocess = {name: given[name] for name in TEXT_KEYWORDS if name in given}
@@ -123,7 +129,7 @@ class TextClassificationPipeline(TextPipeline):
             **options: those of `prepare`.
         """
         prepared = self.prepare(inputs, **options)
-        found: Scores = np.zeros((len(prepared), len(self._labels())), dtype=np.float32)
+        found: Scores = np.zeros((len(prepared), len(self.labels)), dtype=np.float32)
         for batch in plan([item.length for item in prepared], max_tokens=self.max_batch_tokens):
             found[batch] = self._logits([prepared[index] for index in batch], _checked_aggregate(aggregate))
         return found
@@ -182,7 +188,7 @@ class TextClassificationPipeline(TextPipeline):
         if calibrated and self.calibration is not None and function == self.calibration.function:
             logits = logits / np.float32(self.calibration.temperature)
         scores = _apply(logits, function)
-        labels = self._labels()
+        labels = self.labels
         if top_k == 1 and _legacy:
             best = scores.argmax(axis=1)
             chosen = scores[np.arange(len(best)), best]
@@ -205,13 +211,9 @@ class TextClassificationPipeline(TextPipeline):
         config = self.model.config
         if config.problem_type == "regression":
             return ClassificationFunction.NONE
-        if config.problem_type == "multi_label_classification" or len(self._labels()) == 1:
+        if config.problem_type == "multi_label_classification" or len(self.labels) == 1:
             return ClassificationFunction.SIGMOID
         return ClassificationFunction.SOFTMAX
-
-    def _labels(self) -> list[str]:
-        names = self.model.config.id2label
-        return [names[index] for index in range(len(names))]
 
     def __repr__(self) -> str:
         shown = super().__repr__()
