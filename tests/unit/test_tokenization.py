@@ -762,6 +762,46 @@ def test_loading_refuses_unknown_keywords_and_knows_the_usual_ones(bert, tmp_pat
         load(tmp_path, use_fast=False)
 
 
+def test_what_the_backend_cannot_do_is_refused(bert, tmp_path):
+    bert.save_pretrained(tmp_path)
+    for settings in (
+        {"never_split": ["boat"]},
+        {"do_basic_tokenize": False},
+        {"sp_model_kwargs": {"alpha": 0.1}},
+    ):
+        with pytest.raises(ValueError, match="is not available"):
+            load(tmp_path, **settings)
+        with pytest.raises(ValueError, match="is not available"):
+            BertTokenizer(vocab=VOCAB, **settings)
+    with pytest.raises(
+        ValueError, match="extra_ids=7, but the tokenizer.json of this checkpoint has 0 sentinels"
+    ):
+        load(tmp_path, extra_ids=7)
+
+
+def test_code_of_a_checkpoint_is_not_run_and_that_is_said(bert, tmp_path):
+    bert.save_pretrained(tmp_path)
+    config = json.loads((tmp_path / "tokenizer_config.json").read_text())
+    write_json(
+        tmp_path / "tokenizer_config.json", {**config, "auto_map": {"AutoTokenizer": [None, "code.Tok"]}}
+    )
+    with pytest.warns(Notice, match="tokenizer code of its own, which is never run here"):
+        found = load(tmp_path, trust_remote_code=True)
+    assert found("the boat")["input_ids"] == [2, 5, 6, 3]
+
+
+def test_the_legacy_space_of_llama_can_be_chosen_for_a_tokenizer_json(tmp_path):
+    file = write_llama(tmp_path / "source" / "tokenizer.model")
+    text = "the boat</s> and the harbor"
+    for legacy in (True, False):
+        made = LlamaTokenizer(vocab_file=file, legacy=legacy)
+        other = LlamaTokenizer(vocab_file=file, legacy=not legacy)
+        made.save_pretrained(tmp_path / str(legacy))
+        assert load(tmp_path / str(legacy), legacy=legacy)(text)["input_ids"] == made(text)["input_ids"]
+        assert load(tmp_path / str(legacy), legacy=not legacy)(text)["input_ids"] == other(text)["input_ids"]
+        assert made(text)["input_ids"] != other(text)["input_ids"]
+
+
 def test_a_folder_without_a_tokenizer_says_what_was_looked_for(tmp_path):
     write_json(tmp_path / "config.json", {"model_type": "bert"})
     with pytest.raises(OSError, match=r"tokenizer\.json"):

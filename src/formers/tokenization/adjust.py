@@ -63,6 +63,10 @@ def apply(tokenizer: PreTrainedTokenizerFast, explicit: Mapping[str, Any], *, fr
             _set_prefix_space(backend, bool(explicit["add_prefix_space"]))
         if explicit.get("trim_offsets") is not None:
             _edit(backend, "post_processor", "trim_offsets", bool(explicit["trim_offsets"]))
+        if explicit.get("legacy") is not None:
+            _set_legacy(backend, bool(explicit["legacy"]))
+        if explicit.get("extra_ids") is not None:
+            _check_sentinels(backend, int(explicit["extra_ids"]))
         _notice_disagreement(tokenizer)
     ends = {
         name: explicit[name] for name in ("add_bos_token", "add_eos_token") if explicit.get(name) is not None
@@ -158,6 +162,34 @@ def _set_prefix_space(backend: Tokenizer, value: bool) -> None:
         )
 
 
+def _set_legacy(backend: Tokenizer, legacy: bool) -> None:
+    """Put a space in front of every piece of text (as LLaMA's first tokenizer did) or of the whole alone."""
+    from tokenizers import normalizers, pre_tokenizers
+
+    normalizer = "" if backend.normalizer is None else backend.normalizer.__getstate__().decode()
+    splitter = "" if backend.pre_tokenizer is None else backend.pre_tokenizer.__getstate__().decode()
+    if '"Prepend"' in normalizer and not legacy:
+        backend.normalizer = None
+        backend.pre_tokenizer = pre_tokenizers.Metaspace(replacement="▁", prepend_scheme="first", split=False)
+    elif '"Metaspace"' in splitter and '"first"' in splitter and legacy:
+        backend.normalizer = normalizers.Sequence([normalizers.Prepend("▁"), normalizers.Replace(" ", "▁")])
+        backend.pre_tokenizer = None
+    elif '"Prepend"' not in normalizer and legacy:
+        raise ValueError(
+            "legacy=True cannot be set: this checkpoint's tokenizer puts no space in front of text"
+        )
+
+
+def _check_sentinels(backend: Tokenizer, wanted: int) -> None:
+    """Refuse a number of sentinels that the file has not got: its ids are fixed."""
+    present = sum(token.startswith("<extra_id_") for token in backend.get_vocab(with_added_tokens=True))
+    if present != wanted:
+        raise ValueError(
+            f"extra_ids={wanted}, but the tokenizer.json of this checkpoint has {present} sentinels: leave "
+            "extra_ids out, and add tokens with tokenizer.add_special_tokens if you need more"
+        )
+
+
 def _notice_disagreement(tokenizer: PreTrainedTokenizerFast) -> None:
     saved = tokenizer.init_kwargs.get("do_lower_case")
     component = tokenizer.backend_tokenizer.normalizer
@@ -166,8 +198,8 @@ def _notice_disagreement(tokenizer: PreTrainedTokenizerFast) -> None:
     for part in _parts(json.loads(component.__getstate__())):
         if part.get("type") == "BertNormalizer" and bool(part.get("lowercase")) != bool(saved):
             notice(
-                f"{tokenizer.name_or_path}: tokenizer_config.json says do_lower_case={saved}, tokenizer.json "
-                f"lowercases: {bool(part.get('lowercase'))}. tokenizer.json is used; pass "
+                f"{tokenizer.name_or_path}: tokenizer_config.json says do_lower_case={saved}, "
+                f"tokenizer.json lowercases: {bool(part.get('lowercase'))}. tokenizer.json is used; pass "
                 "do_lower_case= to choose",
                 stacklevel=7,
             )

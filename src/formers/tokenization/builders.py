@@ -77,8 +77,8 @@ def wordpiece(given: dict[str, Any], every: Settings, where: str) -> Tokenizer:
     for name in ("unk_token", "cls_token", "sep_token"):
         if every[name] not in vocab:
             raise ValueError(
-                f"{where}: the vocabulary of {len(vocab)} tokens has no {name} {every[name]!r}; "
-                f"pass {name}= to name it"
+                f"{where}: the vocabulary of {len(vocab)} tokens has no {name} {every[name]!r}; pass "
+                f"{name}= to name it"
             )
     backend = Tokenizer(models.WordPiece(vocab, unk_token=every["unk_token"], max_input_chars_per_word=100))
     backend.normalizer = normalizers.BertNormalizer(

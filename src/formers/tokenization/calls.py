@@ -75,12 +75,10 @@ def refuse_call_keywords(given: Mapping[str, Any], where: str) -> None:
     """Refuse unknown keywords of a call; those that belong to `datasets.map` say so."""
     if "batched" in given or "batch_size" in given:
         raise TypeError(
-            f"{where} got {[key for key in ('batched', 'batch_size') if key in given]}, which "
-            "are arguments of "
-            "`datasets.Dataset.map`, not of a tokenizer: a tokenizer takes a whole list of texts at once, "
-            "`tokenizer(texts)`; with datasets, `dataset.map(lambda rows: "
-            "tokenizer(rows['text']), batched=True, "
-            "batch_size=1000)`"
+            f"{where} got {[key for key in ('batched', 'batch_size') if key in given]}, which are "
+            "arguments of `datasets.Dataset.map`, not of a tokenizer: a tokenizer takes a whole list of "
+            "texts at once, `tokenizer(texts)`; with datasets, `dataset.map(lambda rows: "
+            "tokenizer(rows['text']), batched=True, batch_size=1000)`"
         )
     refuse_unknown(given, CALL_KEYWORDS, where)
 
@@ -213,9 +211,9 @@ class Calls(SpecialTokens):
             if limit is None and pad is PaddingStrategy.MAX_LENGTH:
                 if verbose:
                     notice(
-                        "padding='max_length' was asked for without max_length, and the "
-                        "checkpoint records no "
-                        "limit: nothing is padded. Pass max_length=..., or set tokenizer.model_max_length",
+                        "padding='max_length' was asked for without max_length, and the checkpoint records "
+                        "no limit: nothing is padded. Pass max_length=..., or set "
+                        "tokenizer.model_max_length",
                         key="padding without a limit",
                         stacklevel=5,
                     )
@@ -300,9 +298,8 @@ class Calls(SpecialTokens):
         if batch and any(type(item) is RenderedChat for item in batch) and add_special_tokens:
             if not all(type(item) is RenderedChat for item in batch):
                 raise ValueError(
-                    "some texts of this batch were written by apply_chat_template and hold "
-                    "their special tokens "
-                    "already, others were not: encode them in two calls"
+                    "some texts of this batch were written by apply_chat_template and hold their special "
+                    "tokens already, others were not: encode them in two calls"
                 )
             add_special_tokens = False
         split = self.split_special_tokens if split_special_tokens is None else split_special_tokens
@@ -322,9 +319,8 @@ class Calls(SpecialTokens):
                 if "Truncation error" not in str(error):
                     raise
                 raise ValueError(
-                    f"truncation={fit.truncation.value!r} cannot bring a pair down to "
-                    f"{fit.max_length} tokens: the "
-                    "sequence that may be cut is too short. Choose truncation='longest_first' "
+                    f"truncation={fit.truncation.value!r} cannot bring a pair down to {fit.max_length} "
+                    "tokens: the sequence that may be cut is too short. Choose truncation='longest_first' "
                     "or a larger max_length"
                 ) from error
 
@@ -349,19 +345,17 @@ class Calls(SpecialTokens):
                 if isinstance(error, (KeyboardInterrupt, SystemExit)):
                     raise
                 raise ValueError(
-                    f"cannot cut to max_length={fit.max_length} with stride={stride}: the stride "
-                    "must be smaller "
-                    "than max_length less the special tokens"
+                    f"cannot cut to max_length={fit.max_length} with stride={stride}: the stride must be "
+                    "smaller than max_length less the special tokens"
                 ) from error
 
     def _notice_glued_words(self) -> None:
         splitter = self._tokenizer.pre_tokenizer
         if type(splitter).__name__ == "ByteLevel" and not getattr(splitter, "add_prefix_space", True):
             notice(
-                "is_split_into_words=True with a byte-level vocabulary that puts no space in "
-                "front of words: every "
-                "word is read as the inside of one, which the model has hardly seen. Load the tokenizer with "
-                "add_prefix_space=True",
+                "is_split_into_words=True with a byte-level vocabulary that puts no space in front of "
+                "words: every word is read as the inside of one, which the model has hardly seen. Load the "
+                "tokenizer with add_prefix_space=True",
                 key="words without spaces",
                 stacklevel=5,
             )
@@ -370,10 +364,9 @@ class Calls(SpecialTokens):
         longest = max(map(len, rows), default=0)
         if longest > self.model_max_length:
             notice(
-                f"a text has {longest} tokens, but the model takes at most "
-                f"{self.model_max_length}: running it "
-                "would fail or give wrong results. Pass truncation=True, or cut the text into windows with "
-                "return_overflowing_tokens=True",
+                f"a text has {longest} tokens, but the model takes at most {self.model_max_length}: "
+                "running it would fail or give wrong results. Pass truncation=True, or cut the text into "
+                "windows with return_overflowing_tokens=True",
                 key="text longer than the model",
                 stacklevel=5,
             )

@@ -119,17 +119,16 @@ class Chat(Calls):
             if name not in own:
                 raise ValueError(
                     "this tokenizer has several chat templates and none is the default: pass "
-                    "chat_template= with "
-                    f"one of {sorted(own)}"
+                    f"chat_template= with one of {sorted(own)}"
                 )
             return own[name]
         if chat_template is not None:
             return chat_template
         if own is None:
             raise ValueError(
-                "this tokenizer has no chat template: it belongs to a model that was not "
-                "trained on conversations, "
-                "or its template is lost. Pass chat_template=, or set tokenizer.chat_template"
+                "this tokenizer has no chat template: it belongs to a model that was not trained on "
+                "conversations, or its template is lost. Pass chat_template=, or set "
+                "tokenizer.chat_template"
             )
         return own
 
@@ -161,16 +160,15 @@ def _check(source: str, opens: bool, goes_on: bool | str, masks: bool) -> None:
     """Refuse wishes that do not go together, and notice one that the template cannot fulfil."""
     if goes_on and opens:
         raise ValueError(
-            "continue_final_message goes on with the last message, add_generation_prompt opens "
-            "a new one: choose one"
+            "continue_final_message goes on with the last message, add_generation_prompt opens a new one: "
+            "choose one"
         )
     if goes_on and masks:
         raise ValueError("continue_final_message and return_assistant_tokens_mask do not go together")
     if masks and not templates.marks_generation(source):
         notice(
-            "return_assistant_tokens_mask=True, but this chat template has no {% generation %} "
-            "blocks: the mask is "
-            "all zeros",
+            "return_assistant_tokens_mask=True, but this chat template has no {% generation %} blocks: the "
+            "mask is all zeros",
             stacklevel=4,
         )
 
@@ -197,8 +195,8 @@ def _check_variables(given: Mapping[str, Any], source: str) -> None:
     """Refuse misspelt arguments and notice variables that the template does not read."""
     if given.get("sanitize_control_tokens"):
         raise ValueError(
-            "sanitize_control_tokens=True is not available: special tokens that users type are read as such. "
-            "Take them out of the messages before (they are tokenizer.all_special_tokens)"
+            "sanitize_control_tokens=True is not available: special tokens that users type are read as "
+            "such. Take them out of the messages before (they are tokenizer.all_special_tokens)"
         )
     unread = [name for name in given if name not in templates.variables_of(source)]
     near = [name for name in unread if did_you_mean(name, _ARGUMENTS)]

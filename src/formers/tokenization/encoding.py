@@ -301,8 +301,7 @@ def _explain(key: str, value: Any, error: Exception) -> str:
     )
     if len(lengths) > 1:
         return (
-            f"cannot make one tensor of {key!r}: its rows have {lengths[0]} to {lengths[-1]} entries. "
-            "Ask for padding=True to pad them to one length, and truncation=True to cut those "
-            "that are too long"
+            f"cannot make one tensor of {key!r}: its rows have {lengths[0]} to {lengths[-1]} entries. Ask "
+            "for padding=True to pad them to one length, and truncation=True to cut those that are too long"
         )
     return f"cannot make a tensor of {key!r}: {error}"

@@ -25,9 +25,8 @@ def fits(tokenizer: Any, config: Any) -> list[str]:
     size = read("vocab_size", None)
     if isinstance(size, int) and size > 0 and len(tokenizer) > size:
         found.append(
-            f"the tokenizer has {len(tokenizer)} tokens, the model has embeddings for {size}: if "
-            "tokens were added, "
-            "call model.resize_token_embeddings(len(tokenizer)); else load the tokenizer of "
+            f"the tokenizer has {len(tokenizer)} tokens, the model has embeddings for {size}: if tokens "
+            "were added, call model.resize_token_embeddings(len(tokenizer)); else load the tokenizer of "
             "this very checkpoint"
         )
         outside = [
@@ -40,9 +39,8 @@ def fits(tokenizer: Any, config: Any) -> list[str]:
     theirs, ours = read("pad_token_id", None), tokenizer.pad_token_id
     if isinstance(theirs, int) and ours is not None and theirs != ours and theirs >= 0:
         found.append(
-            f"the tokenizer pads with {ours} ({tokenizer.pad_token!r}), the model's pad_token_id "
-            f"is {theirs}: set "
-            "model.config.pad_token_id = tokenizer.pad_token_id if that is meant"
+            f"the tokenizer pads with {ours} ({tokenizer.pad_token!r}), the model's pad_token_id is "
+            f"{theirs}: set model.config.pad_token_id = tokenizer.pad_token_id if that is meant"
         )
     from formers.tokenization.tokenizer import limit_of
 
@@ -50,8 +48,7 @@ def fits(tokenizer: Any, config: Any) -> list[str]:
     limit = limit_of(as_dict)
     if limit is not None and limit < tokenizer.model_max_length <= LARGEST_LIMIT:
         found.append(
-            f"the tokenizer cuts at {tokenizer.model_max_length} tokens, the model takes at most "
-            f"{limit}: set "
-            f"tokenizer.model_max_length = {limit}"
+            f"the tokenizer cuts at {tokenizer.model_max_length} tokens, the model takes at most {limit}: "
+            f"set tokenizer.model_max_length = {limit}"
         )
     return found

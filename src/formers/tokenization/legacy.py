@@ -162,9 +162,8 @@ def _known(tokenizer: Legacy, token: str) -> int:
     index = tokenizer.backend_tokenizer.token_to_id(token)
     if index is None:
         raise ValueError(
-            f"{token!r} is not a token of this vocabulary. A list of strings means a list of "
-            "tokens here; for "
-            "words pass is_split_into_words=True, for a batch of texts call the tokenizer"
+            f"{token!r} is not a token of this vocabulary. A list of strings means a list of tokens here; "
+            "for words pass is_split_into_words=True, for a batch of texts call the tokenizer"
         )
     return int(index)
 
@@ -196,9 +195,8 @@ def cut_rows(
     row = (ids, pair or [])[place]
     if len(row) <= surplus:
         raise ValueError(
-            f"{surplus} tokens are too many, but the {'second' if place else 'first'} sequence "
-            f"has only {len(row)}: "
-            "choose a larger max_length or truncation='longest_first'"
+            f"{surplus} tokens are too many, but the {'second' if place else 'first'} sequence has only "
+            f"{len(row)}: choose a larger max_length or truncation='longest_first'"
         )
     kept = _keep(row, len(row) - surplus, side)
     window = min(len(row), stride + surplus)

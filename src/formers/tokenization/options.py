@@ -82,8 +82,8 @@ def tensor_type(value: str | TensorType | None) -> TensorType | None:
     if kind in (TensorType.PYTORCH, TensorType.NUMPY):
         return kind
     raise ValueError(
-        f"return_tensors={kind.value!r} is not available: only 'pt' (PyTorch) and 'np' (NumPy) are; "
-        "take return_tensors='np' and convert the arrays"
+        f"return_tensors={kind.value!r} is not available: only 'pt' (PyTorch) and 'np' (NumPy) are; take "
+        "return_tensors='np' and convert the arrays"
     )
 
 

@@ -116,8 +116,8 @@ class SpecialTokens(Vocabulary):
             self._add_special([value])
             notice(
                 f"{name} = {str(value)!r} was not in the vocabulary and got the new id "
-                f"{self._tokenizer.token_to_id(str(value))}. The model has no embedding for it yet: "
-                "call model.resize_token_embeddings(len(tokenizer))",
+                f"{self._tokenizer.token_to_id(str(value))}. The model has no embedding for it yet: call "
+                "model.resize_token_embeddings(len(tokenizer))",
                 stacklevel=4,
             )
         self._named[name] = value
@@ -287,11 +287,9 @@ class SpecialTokens(Vocabulary):
         end = self.eos_token_id
         if end is None:
             raise ValueError(
-                "asked to pad, but this tokenizer has no pad_token, and no eos_token that could "
-                "take its place. "
-                "Name one that the vocabulary has (tokenizer.pad_token = '...'), or add one and "
-                "grow the model: "
-                "tokenizer.add_special_tokens({'pad_token': '[PAD]'}); "
+                "asked to pad, but this tokenizer has no pad_token, and no eos_token that could take its "
+                "place. Name one that the vocabulary has (tokenizer.pad_token = '...'), or add one and "
+                "grow the model: tokenizer.add_special_tokens({'pad_token': '[PAD]'}); "
                 "model.resize_token_embeddings(len(tokenizer))"
             )
         notice(

@@ -133,8 +133,8 @@ def _messages(conversation: Any) -> list[dict[str, Any]]:
     for place, message in enumerate(plain(list(getattr(conversation, "messages", conversation)))):
         if not isinstance(message, dict):
             raise TypeError(
-                f"message {place} must be a dictionary such as {{'role': 'user', 'content': '...'}}, "
-                f"but is {message!r}"
+                f"message {place} must be a dictionary such as {{'role': 'user', 'content': '...'}}, but "
+                f"is {message!r}"
             )
         message = {key: value for key, value in message.items() if value is not None}
         thought = next((message[key] for key in REASONING if key in message), None)
@@ -222,9 +222,8 @@ def _cut_after(text: str, final: str) -> str:
     at = text.rfind(_TAG.strip())
     if at < 0 or final.strip() not in text:
         raise ValueError(
-            "continue_final_message: the chat template does not write the last message as it "
-            "is, so it cannot go "
-            f"on. The message: {final.strip()!r}. What was written: {text!r}"
+            "continue_final_message: the chat template does not write the last message as it is, so it "
+            f"cannot go on. The message: {final.strip()!r}. What was written: {text!r}"
         )
     # Where the template strips messages, the space before the border goes too.
     return text[:at] if text[at : at + len(_TAG)] == _TAG else text[:at].rstrip()

@@ -44,7 +44,7 @@ SETTINGS = (
     *NAMED,
     *ADDITIONAL,
 )
-# Accepted because scripts pass them; they change nothing, and what they ask for is said where it matters.
+# Accepted because scripts pass them; `heed` says so where one asks for what there is not.
 TOLERATED = (
     "use_fast",
     "trust_remote_code",
@@ -125,7 +125,8 @@ class PreTrainedTokenizerFast(Legacy):
             (*SOURCES, *SETTINGS),
             f"{type(self).__name__}()",
         )
-        settings = {name: files.revive(value) for name, value in settings.items()}
+        heed(settings)
+        settings = {name: files.revive(value) for name, value in settings.items() if name not in TOLERATED}
         backend = self._backend({name: value for name, value in given.items() if value is not None}, settings)
         self.vocab_file = None if given["vocab_file"] is None else str(given["vocab_file"])
         added = {
@@ -146,10 +147,9 @@ class PreTrainedTokenizerFast(Legacy):
             return open_tokenizer_file(Path(given["tokenizer_file"]))
         if cls.recipe is None and given:
             raise TypeError(
-                f"{cls.__name__} does not know how to read {sorted(given)}: use the class of the vocabulary, "
-                f"one of {sorted(name for name in CLASSES if not name.endswith('Fast'))}, or "
-                "pass tokenizer_file= "
-                "or tokenizer_object="
+                f"{cls.__name__} does not know how to read {sorted(given)}: use the class of the "
+                f"vocabulary, one of {sorted(name for name in CLASSES if not name.endswith('Fast'))}, or "
+                "pass tokenizer_file= or tokenizer_object="
             )
         if cls.recipe is None or not given:
             wanted = ["tokenizer_file", "tokenizer_object"]
@@ -466,10 +466,35 @@ def open_tokenizer_file(path: Path) -> Tokenizer:
         return Tokenizer.from_file(str(path))
     except Exception as error:
         raise ValueError(
-            f"{path} cannot be read as a tokenizer.json: {error}. If it was written by a newer "
-            "version of the "
-            "`tokenizers` package, `pip install -U tokenizers` helps"
+            f"{path} cannot be read as a tokenizer.json: {error}. If it was written by a newer version of "
+            "the `tokenizers` package, `pip install -U tokenizers` helps"
         ) from error
+
+
+def heed(settings: Mapping[str, Any]) -> None:
+    """Say what settings of the caller ask for that tokenizers here do not do.
+
+    Raises:
+        ValueError: for a setting whose neglect would change ids or text.
+    """
+    if settings.get("use_fast") is False:
+        notice(
+            "use_fast=False: there is one tokenizer here, which runs on the `tokenizers` library and gives "
+            "the same ids; it is used",
+            stacklevel=5,
+        )
+    refused = {
+        "do_basic_tokenize": settings.get("do_basic_tokenize", True) is False,
+        "never_split": bool(settings.get("never_split")),
+        "sp_model_kwargs": bool(settings.get("sp_model_kwargs")),
+        "errors": settings.get("errors") not in (None, "replace"),
+    }
+    for name, asked in refused.items():
+        if asked:
+            raise ValueError(
+                f"{name}={settings[name]!r} is not available: the `tokenizers` library, on which every "
+                "tokenizer here runs, cannot do it. Leave it out"
+            )
 
 
 def limit_of(config: Mapping[str, Any]) -> int | None:
@@ -504,13 +529,10 @@ def class_for(found: files.Files) -> type[PreTrainedTokenizerFast]:
         return PreTrainedTokenizerFast
     if recorded not in (None, *GENERAL):
         raise ValueError(
-            f"{found.name} names the tokenizer class {recorded!r}, which this library has not "
-            "got, and has no "
-            f"{files.TOKENIZER} that would say how to read its vocabulary. Convert it once where "
-            "that class exists "
-            f"(its save_pretrained writes {files.TOKENIZER}), or name a class that reads it the "
-            "same way, for "
-            "instance LlamaTokenizer.from_pretrained"
+            f"{found.name} names the tokenizer class {recorded!r}, which this library has not got, and has "
+            f"no {files.TOKENIZER} that would say how to read its vocabulary. Convert it once where that "
+            f"class exists (its save_pretrained writes {files.TOKENIZER}), or name a class that reads it "
+            "the same way, for instance LlamaTokenizer.from_pretrained"
         )
     kind = MODEL_TYPES.get(str(found.model.get("model_type")))
     if kind is None and found.tokenizer is None:
@@ -546,14 +568,15 @@ def load_as(
         (*hub_words(), *SETTINGS, *TOLERATED),
         f"{cls.__name__}.from_pretrained()",
     )
-    if rest.get("use_fast") is False:
-        notice(
-            "use_fast=False: there is one tokenizer here, which runs on the `tokenizers` "
-            "library and gives the "
-            "same ids; it is used"
-        )
+    heed(rest)
     explicit = {key: files.revive(value) for key, value in rest.items() if key not in TOLERATED}
     found = files.read(Source.of(name, **hub), str(name))
+    if rest.get("trust_remote_code") and "auto_map" in found.config:
+        notice(
+            f"{name} brings tokenizer code of its own, which is never run here: its files are read without "
+            "it",
+            stacklevel=4,
+        )
     config = rest.get("config")
     if config is not None and not found.model:
         found.model = dict(config) if isinstance(config, Mapping) else config.to_dict()
@@ -563,8 +586,8 @@ def load_as(
         recorded = CLASSES.get(str(found.config.get("tokenizer_class")))
         if cls.recipe is not None and recorded is not None and RECIPES[recorded] is not cls.recipe:
             notice(
-                f"{found.name} holds a {recorded}Tokenizer, but is loaded as a {cls.__name__}: special tokens and "
-                "model inputs may be wrong. AutoTokenizer.from_pretrained takes the right class"
+                f"{found.name} holds a {recorded}Tokenizer, but is loaded as a {cls.__name__}: special "
+                "tokens and model inputs may be wrong. AutoTokenizer.from_pretrained takes the right class"
             )
     return cls._from_files(found, explicit)
 

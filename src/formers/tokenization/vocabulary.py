@@ -241,8 +241,8 @@ class Vocabulary:
         for row in rows:
             if row and min(row) < 0:
                 raise ValueError(
-                    f"cannot decode id {min(row)}: ids are at least 0. Labels mark ignored places with -100; "
-                    "put the padding in their place first: `np.where(labels < 0, "
+                    f"cannot decode id {min(row)}: ids are at least 0. Labels mark ignored places with "
+                    "-100; put the padding in their place first: `np.where(labels < 0, "
                     "tokenizer.pad_token_id, labels)`"
                 )
         texts: list[str] = self._tokenizer.decode_batch(rows, skip_special_tokens=skip)
