@@ -37,7 +37,7 @@ from formers.evaluation.calibration import fit_temperature
 from formers.evaluation.metrics import classification, compute_metrics_for
 from formers.evaluation.report import write_report
 from formers.evaluation.thresholds import fit_thresholds
-from formers.training.cards import card
+from formers.hub.card import model_card, save_card
 from formers.training.data import label_maps, load_table, tokenize_rows
 from minilm import HUB_ID, minilm
 
@@ -90,9 +90,8 @@ def main() -> None:
     for name, found in (("TF-IDF + logistic regression", base.metrics), ("formers", ours)):
         print(f"{name:<30} macro F1 {found['macro_f1']:.3f}   accuracy {found['accuracy']:.3f}")
     print(f"expected calibration error     {raw['ece']:.3f} before calibration, {ours['ece']:.3f} after")
-    print(
-        f"answered without a person      {handled['coverage']:.0%}, of which {handled['precision']:.1%} right"
-    )
+    alone, right = handled["coverage"], handled["precision"] or 0
+    print(f"answered without a person      {alone:.0%}, of which {right:.1%} right")
 
     step("Report, golden file, model card")
     report = write_report(
@@ -111,14 +110,20 @@ def main() -> None:
             "parameters": f"{pipe.model.num_parameters():,}",
         },
     )
-    about = {
-        "model_name": "Ticket router",
-        "finetuned_from": options.model or HUB_ID,
-        "dataset": "CPython's changelog",
-    }
-    scores = [f"- {name}: {ours[name]:.4f}" for name in ("macro_f1", "accuracy", "ece")]
-    held_out = ["", f"## Scores on {len(test)} held-out texts", "", *scores, ""]
-    (model_folder / "README.md").write_text(card(trainer, about) + "\n".join(held_out))
+    card = model_card(
+        name="Ticket router",
+        base_model=options.model or HUB_ID,
+        task="text-classification",
+        language="en",
+        datasets=["CPython's changelog"],
+        labels=id2label,
+        metrics={name: ours[name] for name in ("macro_f1", "accuracy", "ece")},
+        training={
+            name: getattr(trainer.args, name) for name in ("num_train_epochs", "learning_rate", "seed")
+        },
+        intended_use="A demonstration: which component of CPython an entry of its changelog belongs to.",
+    )
+    save_card(model_folder, card)
 
     pipe = pipeline("text-classification", model=str(model_folder))  # with its calibration this time
     golden_file = golden.record(

@@ -246,7 +246,9 @@ def test_train_saves_one_folder_that_the_other_commands_take(formers, tmp_path):
     }
     assert saved >= {"drift-baseline.json", "held-out.csv", "README.md"}
     assert "checkpoints" not in saved
-    assert "held-out texts" in (router / "README.md").read_text()
+    card = (router / "README.md").read_text()
+    assert "| macro_f1 |" in card
+    assert "technical" in card
 
     held_out = router / "held-out.csv"
     found = json.loads(formers("evaluate", "-m", router, "-d", held_out, "--json")[1])

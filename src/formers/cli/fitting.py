@@ -12,7 +12,6 @@ from typing import Any
 from formers.cli.show import say
 
 HELD_OUT = "held-out.csv"
-CARD = "README.md"
 SHOWN = ("accuracy", "macro_f1", "ece")  # of what is measured after each epoch
 Rows = list[dict[str, Any]]  # each with "text" and "label"
 
@@ -69,8 +68,7 @@ def run(plan: Plan) -> None:
     say(f"{sizes}, {len(held_out):,} held out")
     fit(plan, training, validation)
     classifier = equip(Classifier.load(str(plan.output)), validation, plan.precision)
-    if held_out:
-        judge(plan, classifier, held_out)
+    describe(plan, classifier, judge(plan, classifier, held_out) if held_out else {})
     shutil.rmtree(plan.checkpoints, ignore_errors=True)
     say(f"saved: {plan.output}   next: formers serve --model {plan.output}")
 
@@ -111,7 +109,6 @@ def fit(plan: Plan, training: Rows, validation: Rows) -> None:
         Trainer,
     )
     from formers.evaluation.metrics import compute_metrics_for
-    from formers.training.cards import card
     from formers.training.data import label_maps, tokenize_rows
 
     id2label, label2id = label_maps(row["label"] for row in training)
@@ -141,9 +138,6 @@ def fit(plan: Plan, training: Rows, validation: Rows) -> None:
     )
     trainer.train(resume_from_checkpoint=plan.resume or None)
     trainer.save_model(str(plan.output))
-    base = Path(plan.model).name if Path(plan.model).is_dir() else plan.model
-    about = {"model_name": plan.output.name, "finetuned_from": base, "dataset": plan.data.name}
-    (plan.output / CARD).write_text(card(trainer, about), encoding="utf-8")
 
 
 def arguments(plan: Plan) -> Any:
@@ -211,7 +205,7 @@ def equip(classifier: Any, validation: Rows, precision: float) -> Any:
     return type(classifier).load(folder)
 
 
-def judge(plan: Plan, classifier: Any, held_out: Rows) -> None:
+def judge(plan: Plan, classifier: Any, held_out: Rows) -> dict[str, Any]:
     """Judge the saved model on the held-out rows, and keep these for `formers evaluate`."""
     from formers.cli.evaluate import Judged, show
 
@@ -221,8 +215,32 @@ def judge(plan: Plan, classifier: Any, held_out: Rows) -> None:
         writer.writerows(held_out)
     found = Judged.of(classifier, held_out).metrics()
     show(found)
-    scores = [f"- {name}: {found[name]:.4f}" for name in ("macro_f1", "accuracy", "ece")]
-    handled = found["thresholds"]
-    scores.append(f"- answered without a person: {handled['coverage']:.1%}")
-    with (plan.output / CARD).open("a", encoding="utf-8") as card:
-        card.write("\n".join(["", f"## Scores on {len(held_out):,} held-out texts", "", *scores, ""]))
+    return found
+
+
+def describe(plan: Plan, classifier: Any, found: dict[str, Any]) -> None:
+    """Write the model card: what it was made from, how, and how good it is."""
+    from formers.hub.card import model_card, save_card
+
+    metrics = {name: found[name] for name in SHOWN if name in found}
+    if found:
+        metrics["answered without a person"] = found["thresholds"]["coverage"]
+    settings = (
+        "epochs",
+        "learning_rate",
+        "batch_size",
+        "warmup",
+        "weight_decay",
+        "max_length",
+        "class_weights",
+    )
+    card = model_card(
+        name=plan.output.name,
+        base_model=None if Path(plan.model).is_dir() else plan.model,
+        task="text-classification",
+        datasets=[plan.data.name],
+        metrics=metrics,
+        labels=classifier.labels,
+        training={name: getattr(plan, name) for name in settings},
+    )
+    save_card(plan.output, card)
