@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import gc
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -69,6 +72,19 @@ def set_attention(config: PretrainedConfig, options: dict[str, Any]) -> None:
         config._attn_implementation = name
 
 
+@contextmanager
+def _collector_resting() -> Iterator[None]:
+    """Keep the garbage collector from walking all of torch's objects because a load makes many new ones."""
+    running = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if running:
+            gc.enable()
+
+
+@_collector_resting()
 def load_pretrained(
     cls: type[PreTrainedModel], name: Any, args: tuple[Any, ...], options: dict[str, Any]
 ) -> Any:
