@@ -17,7 +17,7 @@ import pytest
 import torch
 
 import formers
-from formers.notices import Notice
+from formers.notices import Notice, forget_notices
 from formers.tokenization import (
     BatchEncoding,
     BertTokenizer,
@@ -819,7 +819,11 @@ def test_the_model_type_names_the_class_when_nothing_else_does(tmp_path):
     assert found("the")["input_ids"][0] == 0
     os.remove(tmp_path / "config.json")
     with pytest.warns(Notice, match="does not say which tokenizer its vocabulary belongs to"):
-        load(tmp_path)
+        assert type(load(tmp_path)) is RobertaTokenizer
+    write_byte_bpe(tmp_path, ["<|endoftext|>"])
+    forget_notices()
+    with pytest.warns(Notice, match="reading it as GPT2Tokenizer"):
+        assert type(load(tmp_path)) is GPT2Tokenizer
 
 
 def test_the_limit_of_the_model_is_the_limit_of_the_tokenizer(tmp_path):

@@ -235,10 +235,9 @@ def save_vocabulary(tokenizer: PreTrainedTokenizerFast, folder: Path, prefix: st
 
 def _is_older_format(tokenizer: PreTrainedTokenizerFast, kind: str) -> bool:
     if kind == "BPE":
-        # merges.txt parts with spaces, so a vocabulary whose tokens hold spaces cannot be written so.
-        return not any(
-            " " in token for token in tokenizer.backend_tokenizer.get_vocab(with_added_tokens=False)
-        )
+        # Those who read vocab.json and merges.txt take them for byte-level, where no token holds a space.
+        splitter = tokenizer.backend_tokenizer.pre_tokenizer
+        return splitter is not None and b'"ByteLevel"' in splitter.__getstate__()
     ids = sorted(tokenizer.backend_tokenizer.get_vocab(with_added_tokens=False).values())
     # vocab.txt numbers its lines, so ids must have no gaps.
     return ids == list(range(len(ids)))

@@ -189,7 +189,7 @@ class SpecialTokens(Vocabulary):
             else:
                 hint = did_you_mean(name, [*NAMED, *ADDITIONAL])
                 raise ValueError(
-                    f"{name!r} is not the name of a special token{hint} Names are {[*NAMED, *ADDITIONAL]}"
+                    f"{name!r} is not the name of a special token{hint}; names are {[*NAMED, *ADDITIONAL]}"
                 )
         return len(self) - before
 

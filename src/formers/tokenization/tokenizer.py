@@ -536,21 +536,25 @@ def class_for(found: files.Files) -> type[PreTrainedTokenizerFast]:
         )
     kind = MODEL_TYPES.get(str(found.model.get("model_type")))
     if kind is None and found.tokenizer is None:
-        kind = next(
-            (
-                name
-                for name, recipe in RECIPES.items()
-                if {path.name for path in found.vocabulary.values()}
-                == {names[0] for names in recipe.files.values()}
-            ),
-            None,
-        )
+        kind = _guess(found.vocabulary)
         if kind is not None:
             notice(
                 f"{found.name} does not say which tokenizer its vocabulary belongs to: reading it as "
                 f"{kind}Tokenizer. Name the class (for instance {kind}Tokenizer.from_pretrained) to be sure"
             )
     return PreTrainedTokenizerFast if kind is None else named_class(f"{kind}Tokenizer")
+
+
+def _guess(vocabulary: Mapping[str, Path]) -> str | None:
+    """Guess the recipe of vocabulary files by their names."""
+    present = {path.name for path in vocabulary.values()}
+    for name, recipe in RECIPES.items():
+        if present == {names[0] for names in recipe.files.values()}:
+            if name == "Roberta" and '"<s>"' not in vocabulary["vocab_file"].read_text(encoding="utf-8"):
+                continue  # the same names as GPT-2's, whose vocabulary has no frame
+            if name != "Bart":
+                return name
+    return None
 
 
 def load_as(
