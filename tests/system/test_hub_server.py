@@ -13,6 +13,7 @@ from huggingface_hub import hf_hub_download, snapshot_download
 from formers.checkpoints import TensorFiles, find_weights, save
 from formers.configs import GenerationConfig, PretrainedConfig
 from formers.hub import HubError, Source, push_folder
+from formers.hub.card import licence_of
 
 CONFIG = json.dumps({"model_type": "tiny", "hidden_size": 8})
 
@@ -145,6 +146,18 @@ def test_a_cache_written_by_the_client_alone_works_offline(hub, tmp_path, monkey
     assert hub.requests == []
 
 
+def test_weights_that_the_cache_lacks_are_not_said_to_be_absent_from_the_repository(
+    hub, tmp_path, monkeypatch
+):
+    hub.add("owner/tiny", {"config.json": CONFIG, "model.safetensors": b"0"})
+    hf_hub_download("owner/tiny", "config.json", cache_dir=tmp_path / "cache", endpoint=hub.url)
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    with pytest.raises(OSError, match="weights of owner/tiny .* are not in the cache"):
+        find_weights(Source.of("owner/tiny"))
+    with pytest.raises(OSError, match="is not in the cache"):
+        Source.of("owner/tiny").get("model.safetensors")
+
+
 def test_an_absence_that_the_client_recorded_costs_no_request(hub, tmp_path):
     from huggingface_hub.errors import EntryNotFoundError
 
@@ -180,6 +193,19 @@ def test_without_a_connection_a_cached_model_loads_and_an_absent_file_counts_as_
     assert source.find("generation_config.json") is None
 
 
+def test_a_model_that_was_cached_before_it_became_private_still_loads(hub, tmp_path):
+    repo = hub.add("owner/tiny", {"config.json": CONFIG})
+    hf_hub_download("owner/tiny", "config.json", cache_dir=tmp_path / "cache", endpoint=hub.url)
+    repo.private = True
+    hub.forget()
+
+    source = Source.of("owner/tiny")
+    assert source.get("config.json").is_file()
+    assert source.find("generation_config.json") is None
+    assert source.find("tokenizer_config.json") is None
+    assert hub.count("/api/models") == 1
+
+
 def test_without_a_connection_a_model_that_is_not_cached_says_so(hub, monkeypatch):
     monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
     with pytest.raises(OSError, match=r"could not (reach|be reached)"):
@@ -207,6 +233,21 @@ def test_the_environment_says_where_downloads_lie(hub, tmp_path, monkeypatch, va
     hub.add("owner/tiny", {"config.json": CONFIG})
     TinyConfig.from_pretrained("owner/tiny")
     assert (tmp_path / place / "models--owner--tiny" / "snapshots").is_dir()
+
+
+def test_a_licence_is_read_when_a_model_is_downloaded_and_costs_a_cached_one_no_request(hub, tmp_path):
+    hub.add("owner/tiny", {"config.json": CONFIG, "README.md": "---\nlicense: mit\n---\n"})
+    hf_hub_download("owner/tiny", "config.json", cache_dir=tmp_path / "cache", endpoint=hub.url)
+    hub.forget()
+    cached = Source.of("owner/tiny")
+    cached.get("config.json")
+    assert licence_of(cached) is None
+    assert hub.requests == []
+
+    fresh = Source.of("owner/tiny", force_download=True)
+    fresh.get("config.json")
+    assert licence_of(fresh) == "mit"
+    assert licence_of(Source.of("owner/tiny")) == "mit"
 
 
 def test_shards_are_downloaded_and_read_as_one(hub, tmp_path):

@@ -92,6 +92,11 @@ def _no_weights(source: Source, tried: list[str], variant: str | None) -> str:
             if variant
             else "is variant=... or subfolder=... missing, or use_safetensors wrong?"
         )
+    if source.doubt is not None:
+        return (
+            f"the weights of {source} are not in the cache, and the network was not used because "
+            f"{source.doubt}. Download the model once with an internet connection."
+        )
     return f"{source} has no weights: looked for {', '.join(tried)}.{hint}"
 
 

@@ -119,10 +119,7 @@ def licence_of(source: Source) -> str | None:
     Returns:
         The Hub's short name of the licence, or None when the card or the licence is not there.
     """
-    try:
-        path = source.find(CARD_NAME)
-    except OSError:
-        return None  # a model works without its card
+    path = source.find_in_passing(CARD_NAME)
     if path is None:
         return None
     fields = _read_front_matter(path.read_text(encoding="utf-8", errors="replace"))

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from formers.hub import cache as _cache
-from formers.hub.failures import HubError, Unreachable, is_network_failure, not_cached, translate
+from formers.hub.failures import HubError, not_cached, translate
 from formers.notices import notice
 
 HUB_KEYWORDS: frozenset[str] = frozenset(
@@ -29,10 +29,10 @@ HUB_KEYWORDS: frozenset[str] = frozenset(
     }
 )
 
-# After a failed connection the Hub is not asked again for this long (seconds): a cached model would
+# After a failure the Hub is not asked again for this long (seconds): a cached model would
 # otherwise wait for one time-out per optional file.
 _RETRY_AFTER = 30.0
-_unreachable_since: dict[str, float] = {}
+_failed_at: dict[str, float] = {}
 
 
 def split_hub_keywords(kwargs: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -74,6 +74,8 @@ class Source:
     _commit: str | None = None
     _names: frozenset[str] | None = None
     _fetched: set[str] = field(default_factory=set)
+    _asked: bool = False
+    doubt: str | None = None  # why a file that `find` did not find may exist all the same
 
     @classmethod
     def of(
@@ -199,11 +201,23 @@ class Source:
             if inside not in self._remote_names():
                 return None
             return self._download(inside)
-        except Unreachable as error:
-            if commit is None or not self._repo.has(commit):
+        except HubError as error:  # no connection, or no access any more: what is cached still works
+            if commit is None or not self._repo.has(commit) or self._must_ask():
                 raise
-            self._refuse_without_network(inside, f"{self._endpoint} cannot be reached", error)
+            self._refuse_without_network(inside, f"the Hub failed ({error})", error)
             return None
+
+    def find_in_passing(self, filename: str) -> Path | None:
+        """Like `find`, for a file that is not worth a request of its own.
+
+        It is downloaded only when this source is downloading anyway; a failure counts as absence.
+        """
+        if self.is_local or self._asked:
+            try:
+                return self.find(filename)
+            except OSError:
+                return None
+        return self._from_cache(self._inside(filename))
 
     def get(self, filename: str) -> Path:
         """Return the path of a file that must be there.
@@ -221,10 +235,9 @@ class Source:
                 f"{self.folder} has no file {inside}. It holds: {', '.join(there) or 'nothing'}. "
                 "Give the folder that save_pretrained wrote."
             )
-        why = self._no_network_because()
         commit = self.commit
-        if why is not None and (commit is None or not self._repo.known_absent(commit, inside)):
-            raise HubError(not_cached(self.name, inside, self.revision, self.cache_dir, why))
+        if self.doubt is not None and (commit is None or not self._repo.known_absent(commit, inside)):
+            raise HubError(not_cached(self.name, inside, self.revision, self.cache_dir, self.doubt))
         raise HubError(
             f"{self.name} (revision {self.revision}) has no file {inside}: see its files at "
             f"{self._endpoint}/{self.name}/tree/{self.revision}"
@@ -276,7 +289,7 @@ class Source:
         if why is None:
             try:
                 return self._remote_names()
-            except Unreachable:
+            except HubError:
                 if commit is None or not self._repo.has(commit):
                     raise
         if commit is None or not self._repo.has(commit):
@@ -291,6 +304,8 @@ class Source:
         listed = self._repo.listing(commit) if commit is not None else None
         if commit is None or not self._repo.has(commit) or (listed is not None and inside in listed):
             raise HubError(not_cached(self.name, inside, self.revision, self.cache_dir, why)) from cause
+        if listed is None:
+            self.doubt = why
 
     # -- the network --------------------------------------------------------------------------
 
@@ -300,7 +315,7 @@ class Source:
             commit = None if self._must_ask() else self.commit
             names = self._repo.listing(commit) if commit is not None else None
             if names is None:
-                self._spare_a_dead_connection(commit)
+                self._spare_a_failed_hub(commit)
                 info = self._ask(
                     "the list of files",
                     lambda api: api.repo_info(
@@ -349,24 +364,24 @@ class Source:
         self._fetched.add(inside)
         return Path(path)
 
-    def _spare_a_dead_connection(self, commit: str | None) -> None:
+    def _spare_a_failed_hub(self, commit: str | None) -> None:
         """Do not wait for one time-out per optional file when the cache has the model."""
-        since = _unreachable_since.get(self._endpoint)
+        since = _failed_at.get(f"{self._endpoint}/{self.name}")
         recently = since is not None and time.monotonic() - since < _RETRY_AFTER
         if recently and commit is not None and self._repo.has(commit):
-            raise Unreachable(f"{self._endpoint} could not be reached a moment ago")
+            raise HubError(f"{self._endpoint} failed a moment ago")
 
     def _ask(self, what: str, question: Any) -> Any:
         """Ask the Hub something; every failure becomes one clear OSError."""
         from huggingface_hub import HfApi
 
+        self._asked = True
         try:
             answer = question(HfApi(endpoint=self._endpoint, library_name="formers"))
         except Exception as error:
-            if is_network_failure(error):
-                _unreachable_since[self._endpoint] = time.monotonic()
+            _failed_at[f"{self._endpoint}/{self.name}"] = time.monotonic()
             raise translate(
                 error, what=what, repo_id=self.name, revision=self.revision, endpoint=self._endpoint
             ) from error
-        _unreachable_since.pop(self._endpoint, None)
+        _failed_at.pop(f"{self._endpoint}/{self.name}", None)
         return answer
