@@ -377,8 +377,8 @@ def run(bench: Bench, requests: int, folder: Path) -> tuple[list[list[str]], lis
     server.stop()
     notes.append(
         f"Past capacity ({bench.clients} clients that do not wait, 16 requests held at most): {flood['ok']} "
-        f"answered, {flood['refused']} refused with 503, {flood['with_retry_after']} of them with Retry-After "
-        f"(at most {flood['retry_after']} s), {flood['wrong_count']} wrong; "
+        f"answered, {flood['refused']} refused with 503, {flood['with_retry_after']} of them with "
+        f"Retry-After (at most {flood['retry_after']} s), {flood['wrong_count']} wrong; "
         f"after it {calm['ok']} of 200 answered."
     )
     head = ["case", "texts/s", "bare pipeline", "ratio", "p50 ms", "p95 ms", "p99 ms", "wrong"]

@@ -28,12 +28,15 @@ class PipelineClassifier:
             )
         self.revision: str | None = pipe.revision  # computed once: it may be a hash of the weights
         self.max_length: int | None = pipe.max_length
+        # Each answer says what was cut, so that no notice is due; what the pipeline's owner chose stands.
+        chosen = {"long_text", "truncation"} & set(pipe._preprocess_params)
+        self._fitting = {} if chosen else {"truncation": True}
         self.labels: Sequence[str] = [config.id2label[index] for index in sorted(config.id2label)]
         self.max_batch_tokens = pipe.max_batch_tokens if pipe.device.type != "cpu" else CPU_BATCH_TOKENS
 
     def prepare(self, texts: list[str]) -> Sequence[Any]:
         """Tokenise texts."""
-        prepared: Sequence[Any] = self.pipe.prepare(texts)
+        prepared: Sequence[Any] = self.pipe.prepare(texts, **self._fitting)
         return prepared
 
     def run(self, prepared: list[Any]) -> Sequence[Ranked]:
@@ -53,23 +56,35 @@ def service_of(model: Any, settings: Settings) -> Service:
         from formers.pipelines import pipeline
 
         model = pipeline("text-classification", model=str(model))
-    missing = [name for name in _NEEDED if not hasattr(model, name)]
+    is_pipeline = hasattr(model, "tokenizer")
+    needed = _NEEDED if is_pipeline else (*_NEEDED, "labels")
+    missing = [name for name in needed if not hasattr(model, name)]
     if missing:
         raise TypeError(
             f"cannot serve {type(model).__name__}: it has no {', '.join(missing)}. Give a "
             "text-classification pipeline, the name or folder of a model, or a formers.serving.Classifier"
         )
-    classifier: Classifier = model if hasattr(model, "labels") else PipelineClassifier(model)
-    folder = folder_of(model)
+    classifier: Classifier = PipelineClassifier(model) if is_pipeline else model
+    place = place_of(model)
     return Service(
         classifier,
         settings,
-        threshold=Threshold.choose(settings, classifier.labels, folder),
-        watch=watch_of(settings, folder),
+        threshold=Threshold.choose(settings, classifier.labels, place),
+        watch=watch_of(settings, place),
     )
 
 
-def folder_of(model: Any) -> Path | None:
-    """The folder that a pipeline's model was loaded from; None for a Hub id and for other classifiers."""
-    name = getattr(getattr(model, "model", None), "name_or_path", None)
-    return Path(name) if name and Path(name).is_dir() else None
+def place_of(model: Any) -> Any:
+    """Where a pipeline's model came from: its folder, its snapshot in the Hub's cache, or None."""
+    inner = getattr(model, "model", None)
+    name = getattr(inner, "name_or_path", None)
+    if not name:
+        return None
+    if Path(name).is_dir():
+        return Path(name)
+    commit = getattr(getattr(inner, "config", None), "commit_hash", None)
+    if not commit:
+        return None
+    from formers.hub import Source
+
+    return Source.of(name, revision=commit, local_files_only=True)

@@ -167,6 +167,7 @@ def _state_routes(service: Service) -> APIRouter:
     router = APIRouter(tags=["state"])
 
     def health() -> Health:
+        service.look_at_engine()
         return Health(
             status=service.state,  # type: ignore[arg-type]
             live=service.state != "failed",
@@ -252,6 +253,11 @@ def _queue_routes(service: Service) -> APIRouter:
             rows, media_type=kind, headers={"content-disposition": f'attachment; filename="{name}"'}
         )
 
+    _item_routes(router, service)
+    return router
+
+
+def _item_routes(router: APIRouter, service: Service) -> None:
     @router.get("/{number}", responses={404: {"model": Problem}})
     def item(number: int) -> QueueItem:
         """One item."""
@@ -277,8 +283,6 @@ def _queue_routes(service: Service) -> APIRouter:
             raise HTTPException(404, str(error)) from None
         except AlreadyResolved as error:
             raise HTTPException(409, str(error)) from None
-
-    return router
 
 
 def _shown(item: Item) -> QueueItem:

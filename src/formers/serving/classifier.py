@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any, Protocol
 
 from formers.serving.settings import DEFAULT_THRESHOLD, Settings
@@ -48,8 +47,8 @@ class Threshold:
         return self.by_label.get(label, self.default)
 
     @classmethod
-    def choose(cls, settings: Settings, labels: Sequence[str], folder: Path | None = None) -> Threshold:
-        """Take the thresholds from the settings, else from `thresholds.json` in `folder`, else the default.
+    def choose(cls, settings: Settings, labels: Sequence[str], place: Any = None) -> Threshold:
+        """Take the thresholds from the settings, else from `thresholds.json` at `place`, else the default.
 
         Raises:
             ValueError: the settings name a label that the model does not have, or the file is broken.
@@ -61,10 +60,10 @@ class Threshold:
             return cls(DEFAULT_THRESHOLD, given)
         if given is not None:
             return cls(float(given))
-        if folder is not None:
+        if place is not None:
             from formers.evaluation.thresholds import Thresholds
 
-            found = Thresholds.load(folder)
+            found = Thresholds.load(place)
             if found is not None:
                 return cls(found.default, {record.label: record.threshold for record in found.labels})
         return cls(DEFAULT_THRESHOLD)

@@ -6,7 +6,6 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from formers.serving.settings import Settings
@@ -92,13 +91,13 @@ class DriftWatch:
         return values
 
 
-def watch_of(settings: Settings, folder: Path | None) -> DriftWatch | None:
+def watch_of(settings: Settings, place: Any) -> DriftWatch | None:
     """The watch for the baseline that the settings name, else for the one beside the model; None without one.
 
     Raises:
         ValueError: the file is broken, or the settings name one that is not there.
     """
-    source: Any = settings.drift_baseline if settings.drift_baseline is not None else folder
+    source: Any = settings.drift_baseline if settings.drift_baseline is not None else place
     if source is None:
         return None
     from formers.evaluation.drift import DriftBaseline

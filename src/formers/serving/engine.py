@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import math
 import threading
 import time
@@ -401,8 +402,9 @@ class Engine:
         return done
 
     def _call(self, function: Callable[..., None], *arguments: object) -> None:
-        if self._loop is not None and not self._loop.is_closed():
-            self._loop.call_soon_threadsafe(function, *arguments)
+        if self._loop is not None:
+            with contextlib.suppress(RuntimeError):  # the loop was closed by force: nobody waits any more
+                self._loop.call_soon_threadsafe(function, *arguments)
 
 
 def _blend(old: float, new: float) -> float:

@@ -66,6 +66,7 @@ def serve(
         server.run(sockets=[listener])
     finally:
         sys.setswitchinterval(before)
+        service.close()  # a second signal skips the orderly end; what was answered still gets its log line
     if service.state == "failed":
         print(f"formers serve: {service.problem}", file=sys.stderr)
         return 2

@@ -102,13 +102,21 @@ class Service:
         except asyncio.CancelledError:
             raise
         except Exception as error:
-            self.state, self.problem = "failed", f"the warm-up failed: {type(error).__name__}: {error}"
-            logger.error(self.problem)
-            if self.on_failure is not None:
-                self.on_failure()
+            self._fail(f"the warm-up failed: {type(error).__name__}: {error}")
         else:
             if self.state == "starting":
                 self.state = "ready"
+
+    def look_at_engine(self) -> None:
+        """Notice an engine whose thread died; the server then stops, and a supervisor can start another."""
+        if self.engine.broken is not None and self.state == "ready":
+            self._fail(f"the engine failed: {self.engine.broken!r}")
+
+    def _fail(self, problem: str) -> None:
+        self.state, self.problem = "failed", problem
+        logger.error(problem)
+        if self.on_failure is not None:
+            self.on_failure()
 
     def begin_draining(self) -> None:
         """Refuse new requests from now on; those inside go on. Safe in a signal handler."""
@@ -122,12 +130,16 @@ class Service:
             self._warming.cancel()
         if not await self.engine.drain(self.settings.drain_timeout):
             logger.error("stopped with requests unanswered after %g s", self.settings.drain_timeout)
+        await asyncio.to_thread(self.close)
+
+    def close(self) -> None:
+        """Write what is waiting and close the files; again does nothing."""
         if self.watch is not None:
-            await asyncio.to_thread(self.watch.close)
+            self.watch.close()
         if self._queue is not None:
-            await asyncio.to_thread(self._queue.close)
+            self._queue.close()
         if self._log is not None:
-            await asyncio.to_thread(self._log.close)
+            self._log.close()
 
     def check_open(self) -> None:
         """Refuse (503) unless ready.
@@ -135,8 +147,7 @@ class Service:
         Raises:
             Refusal: 503, with the state and when to come back.
         """
-        if self.engine.broken is not None and self.state == "ready":
-            self.state, self.problem = "failed", f"the engine failed: {self.engine.broken!r}"
+        self.look_at_engine()
         if self.state == "ready":
             return
         why = {"starting": "the model is warming up", "draining": "the server is stopping"}

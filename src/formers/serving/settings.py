@@ -26,7 +26,7 @@ class Settings:
         max_texts: most texts in a request (413 above it).
         max_body_bytes: largest request body, in bytes (413 above it).
         body_timeout: seconds that a client may take to send its body (408 after it).
-        timeout: seconds that a request may take, counted from its arrival, the wait for its turn included.
+        timeout: seconds that a request may take once its body is there, the wait for its turn included.
         fallback: what happens to a request that ran out of time or that the model failed on. "error" answers
             504 or 500; "human" keeps its texts in the human queue and answers 202.
         max_batch_tokens: token budget of a forward pass. None: the pipeline's own, else 2048.
