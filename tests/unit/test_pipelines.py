@@ -76,6 +76,9 @@ def test_an_empty_text_without_special_tokens_stands_for_one_token():
     with pytest.warns(Notice, match="empty text has no tokens"):
         found = pipe(["w1", ""])
     assert len(found) == 2
+    pipe.tokenizer.pad_token = None
+    with pytest.raises(ValueError, match="input 1 has no tokens"):
+        pipe(["w1", ""])
 
 
 def test_pairs_as_mappings_tuples_and_the_older_nested_list(pipe):
@@ -369,6 +372,14 @@ def test_max_length_cuts_earlier(pipe):
 def test_a_long_text_can_be_an_error(pipe, asked):
     with pytest.raises(ValueError, match="input 1 has 62 tokens, more than the 16 allowed"):
         pipe(["w1", words(60)], **asked)
+
+
+def test_a_long_text_far_into_a_stream_is_named_by_its_place(pipe):
+    answers = pipe((words(60 if i == 70 else 2) for i in range(80)), truncation=False)
+    with pytest.raises(ValueError, match="input 70 has 62 tokens"):
+        list(answers)
+    with pytest.raises(ValueError, match="the input has 62 tokens"):
+        pipe(words(60), truncation=False)
 
 
 def test_windows_cover_the_whole_text_and_are_averaged(pipe):

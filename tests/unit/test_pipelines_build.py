@@ -253,7 +253,7 @@ def test_saving_over_a_file_is_refused(folder, tmp_path):
         pipeline(model=folder).save_pretrained(tmp_path / "file")
 
 
-def test_pushing_uploads_the_saved_folder(folder, monkeypatch):
+def test_pushing_uploads_the_saved_folder(folder, tmp_path, monkeypatch):
     from pathlib import Path
 
     sent = {}
@@ -266,6 +266,10 @@ def test_pushing_uploads_the_saved_folder(folder, monkeypatch):
     assert pipeline(model=folder).push_to_hub("me/router", private=True) == "address"
     assert sent["repo"] == "me/router"
     assert sent["private"] is True
+    assert {"config.json", "model.safetensors", "tokenizer.json"} <= sent["files"]
+    sent.clear()
+    pipeline(model=folder).save_pretrained(tmp_path / "router", push_to_hub=True)
+    assert sent["repo"] == "router"
     assert {"config.json", "model.safetensors", "tokenizer.json"} <= sent["files"]
 
 

@@ -23,6 +23,7 @@ _LIST_CHUNK = 8192
 _STREAM_FIRST, _STREAM_LARGEST = 16, 1024
 # Keywords of every call, beside those of the hooks.
 FRAME_KEYWORDS = ("batch_size", "num_workers", "progress")
+_UPLOAD_KEYWORDS = {"commit_message", "create_pr", "private", "repo_id", "revision", "token"}
 _PROCESSORS = ("tokenizer", "feature_extractor", "image_processor", "video_processor", "processor")
 
 
@@ -34,6 +35,7 @@ class Call:
     forward: dict[str, Any]
     postprocess: dict[str, Any]
     batch_size: int | None = None
+    first: int = 0  # place of the first item among the caller's inputs
     done: Callable[[int], None] = lambda count: None
 
 
@@ -222,7 +224,8 @@ class Pipeline(ABC):
     def _answer_list(self, items: list[Any], call: Call) -> list[Any]:
         answers: list[Any] = []
         for start in range(0, len(items), _LIST_CHUNK):
-            answers += self._answers(items[start : start + _LIST_CHUNK], call)
+            chunk = items[start : start + _LIST_CHUNK]
+            answers += self._answers(chunk, dataclasses.replace(call, first=start))
         return answers
 
     def _stream(self, source: Iterable[Any], call: Call, shown: bool) -> Iterator[Any]:
@@ -233,6 +236,7 @@ class Pipeline(ABC):
             for chunk, error in datasets.chunks(items, self._item, first=first, largest=largest):
                 if chunk:
                     yield from self._answers(chunk, call)
+                    call = dataclasses.replace(call, first=call.first + len(chunk))
                 if error is not None:
                     raise error
 
@@ -328,7 +332,8 @@ class Pipeline(ABC):
 
         Args:
             save_directory: made where it does not exist.
-            **kwargs: keywords of the model's `save_pretrained`.
+            **kwargs: keywords of the model's `save_pretrained`; with `push_to_hub=True` the whole folder is
+                uploaded to `repo_id` (the folder's name unless given).
 
         Raises:
             NotADirectoryError: when the path is a file.
@@ -336,11 +341,21 @@ class Pipeline(ABC):
         folder = Path(save_directory)
         if folder.is_file():
             raise NotADirectoryError(f"{folder} is a file; a pipeline is saved into a folder")
+        push = kwargs.pop("push_to_hub", False)
+        upload = {name: kwargs.pop(name) for name in _UPLOAD_KEYWORDS & kwargs.keys()}
         self.model.save_pretrained(folder, **kwargs)
         for name in _PROCESSORS:
             part = getattr(self, name)
             if part is not None:
                 part.save_pretrained(folder)
+        self._save_more(folder)
+        if push:
+            from formers.hub import push_folder
+
+            push_folder(folder, upload.pop("repo_id", None) or folder.name, **upload)
+
+    def _save_more(self, folder: Path) -> None:
+        """Save what a task keeps beside its model."""
 
     def push_to_hub(self, repo_id: str, **kwargs: Any) -> Any:
         """Save the pipeline and upload it.

@@ -97,13 +97,14 @@ class Fitting:
         )
 
 
-def prepare(tokenizer: Any, texts: Sequence[Text], fitting: Fitting) -> list[Prepared]:
+def prepare(tokenizer: Any, texts: Sequence[Text], fitting: Fitting, first: int | None = 0) -> list[Prepared]:
     """Tokenise checked texts and fit them to the model.
 
     Args:
         tokenizer: any tokenizer of the ecosystem's interface.
         texts: what `as_text` returned.
         fitting: what becomes of long ones.
+        first: place of the first text among the caller's inputs, for messages; None for a single input.
 
     Raises:
         ValueError: for texts that are too long where `fitting` says that this is an error.
@@ -111,12 +112,16 @@ def prepare(tokenizer: Any, texts: Sequence[Text], fitting: Fitting) -> list[Pre
     ready: list[Prepared] = []
     for start in range(0, len(texts), _TEXTS_PER_CALL):
         ready += _encode(tokenizer, texts[start : start + _TEXTS_PER_CALL], fitting)
-    if fitting.limit is not None:
-        long = [index for index, item in enumerate(ready) if item.length > fitting.limit]
-        if long:
-            _report_long(long, ready, fitting)
-            for index in long:
-                ready[index] = _fit(tokenizer, texts[index], ready[index], fitting)
+    long = []
+    for index, item in enumerate(ready):
+        if not item.length:
+            ready[index] = _one_token(tokenizer, item, _place(first, index))
+        elif fitting.limit is not None and item.length > fitting.limit:
+            long.append(index)
+    if long:
+        _report_long(long, ready, fitting, _place(first, long[0]))
+        for index in long:
+            ready[index] = _fit(tokenizer, texts[index], ready[index], fitting)
     return ready
 
 
@@ -145,19 +150,14 @@ def _whole(tokenizer: Any, firsts: list[str], seconds: list[str] | None, fitting
         ids, kinds = encoded["input_ids"], encoded.get("token_type_ids")
     rows = _arrays(ids)
     types = None if kinds is None else _arrays(kinds)
-    return [
-        Prepared([row], None if types is None else [types[i]], len(row))
-        if len(row)
-        else _one_token(tokenizer, types)
-        for i, row in enumerate(rows)
-    ]
+    return [Prepared([row], None if types is None else [types[i]], len(row)) for i, row in enumerate(rows)]
 
 
 def _arrays(rows: Sequence[Any]) -> list[Ids]:
     return [np.asarray(row, dtype=np.int64) for row in rows]
 
 
-def _one_token(tokenizer: Any, types: list[Ids] | None) -> Prepared:
+def _one_token(tokenizer: Any, empty: Prepared, place: str) -> Prepared:
     """A text without any token stands for one token, since a model cannot run on nothing."""
     for name in ("bos_token", "eos_token", "pad_token"):
         token = getattr(tokenizer, f"{name}_id", None)
@@ -167,9 +167,9 @@ def _one_token(tokenizer: Any, types: list[Ids] | None) -> Prepared:
                 key="pipeline-empty-text",
             )
             row = np.array([token], dtype=np.int64)
-            return Prepared([row], None if types is None else [np.zeros_like(row)], 1)
+            return Prepared([row], None if empty.types is None else [np.zeros_like(row)], 1)
     raise ValueError(
-        "a text has no tokens, and the tokenizer has no special token to stand for it: leave empty texts out"
+        f"{place} has no tokens, and the tokenizer has no special token in their place: leave empty texts out"
     )
 
 
@@ -341,12 +341,12 @@ def _near(value: Any, choices: tuple[str, ...]) -> str:
     return did_you_mean(str(value), choices)
 
 
-def _report_long(long: list[int], ready: list[Prepared], fitting: Fitting) -> None:
+def _report_long(long: list[int], ready: list[Prepared], fitting: Fitting, place: str) -> None:
     """Refuse long texts, or say once that they are cut."""
     longest = max(ready[index].length for index in long)
     if fitting.long_text == "error":
         raise ValueError(
-            f"{_place(long[0])} has {ready[long[0]].length} tokens, more than the {fitting.limit} allowed "
+            f"{place} has {ready[long[0]].length} tokens, more than the {fitting.limit} allowed "
             f"({len(long)} of {len(ready)} texts are): pass long_text='truncate' or long_text='window'"
         )
     if fitting.long_text == "truncate" and not fitting.quiet:
@@ -359,8 +359,9 @@ def _report_long(long: list[int], ready: list[Prepared], fitting: Fitting) -> No
         )
 
 
-def _place(index: int | None) -> str:
-    return "the input" if index is None else f"input {index}"
+def _place(first: int | None, index: int = 0) -> str:
+    """How a message names the input `index` places after the input `first`; None is a single input."""
+    return "the input" if first is None else f"input {first + index}"
 
 
 def _described(value: Any) -> str:

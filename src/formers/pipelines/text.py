@@ -54,7 +54,7 @@ class TextPipeline(Pipeline):
     Texts longer than the model takes are cut with a notice, unless the call says otherwise:
     `truncation=True` cuts quietly, `truncation=False` or `long_text="error"` refuses, and
     `long_text="window"` runs overlapping windows (`stride` tokens are shared, an eighth of a window unless
-    given) whose outputs the task joins.
+    given) whose outputs the task joins. Windows of a pair run over its first text.
 
     `prepare` and `run` are the two halves of a call, for a server that batches by itself.
 
@@ -143,7 +143,7 @@ class TextPipeline(Pipeline):
     def preprocess(self, inputs: Any, **params: Any) -> Any:
         """The model's keywords for one text or pair, [windows, T] each."""
         text = inputs if isinstance(inputs, tuple) else as_text(inputs, None)
-        return self._batch(self._prepared([text], params), always=True)
+        return self._batch(self._prepared([text], params, None), always=True)
 
     def _forward(self, model_inputs: Any, **params: Any) -> Any:
         if "use_cache" in self._takes:
@@ -159,7 +159,7 @@ class TextPipeline(Pipeline):
     def _answers(self, items: list[Any], call: Call) -> list[Any]:
         if self._overridden():
             return super()._answers([_as_given(item) for item in items], call)
-        prepared = self._prepared(items, call.preprocess)
+        prepared = self._prepared(items, call.preprocess, call.first)
         lengths = [item.length for item in prepared]
         batches = plan(lengths, max_tokens=self.max_batch_tokens, max_items=call.batch_size)
         found: list[Any] = []
@@ -176,7 +176,7 @@ class TextPipeline(Pipeline):
             given = _as_given(inputs) if isinstance(inputs, tuple) else inputs
             return super().run_single(given, preprocess_params, forward_params, postprocess_params)
         text = inputs if isinstance(inputs, tuple) else as_text(inputs, None)
-        return self._run(self._prepared([text], preprocess_params), postprocess_params)[0]
+        return self._run(self._prepared([text], preprocess_params, None), postprocess_params)[0]
 
     def _overridden(self) -> bool:
         """Whether a subclass outside this package, or an instance, replaced a hook."""
@@ -190,8 +190,10 @@ class TextPipeline(Pipeline):
 
     # -- inside ------------------------------------------------------------------------------------
 
-    def _prepared(self, texts: Sequence[Text], params: Mapping[str, Any]) -> list[Prepared]:
-        return prepare(self.tokenizer, texts, Fitting.of(params, self.max_length))
+    def _prepared(
+        self, texts: Sequence[Text], params: Mapping[str, Any], first: int | None = 0
+    ) -> list[Prepared]:
+        return prepare(self.tokenizer, texts, Fitting.of(params, self.max_length), first)
 
     def _batch(self, prepared: Sequence[Prepared], *, always: bool = False) -> dict[str, torch.Tensor]:
         """The model's keywords for a batch, on the pipeline's device; `always` as `collate` takes it."""

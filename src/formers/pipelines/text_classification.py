@@ -152,11 +152,9 @@ class TextClassificationPipeline(TextPipeline):
             logits, function_to_apply=function_to_apply, top_k=top_k, _legacy=_legacy, calibrated=calibrated
         )[0]
 
-    def save_pretrained(self, save_directory: str | Path, **kwargs: Any) -> None:
-        """Save model, tokenizer and calibration into one folder."""
-        super().save_pretrained(save_directory, **kwargs)
+    def _save_more(self, folder: Path) -> None:
         if self.calibration is not None:
-            self.calibration.save(save_directory)
+            self.calibration.save(folder)
 
     def _run(self, prepared: Sequence[Prepared], params: Mapping[str, Any]) -> list[Any]:
         params = dict(params)
