@@ -232,7 +232,7 @@ def train_options(folder):
 
 
 def test_train_saves_one_folder_that_the_other_commands_take(formers, tmp_path):
-    status, shown, errors = formers(*train_options(tmp_path), "--epochs", "6")
+    status, shown, errors = formers(*train_options(tmp_path), "--epochs", "6", "--max-length", "16")
     assert status == 0, errors
     assert "note: BertForSequenceClassification: 2 weights" in errors
     router = tmp_path / "router"
@@ -249,6 +249,8 @@ def test_train_saves_one_folder_that_the_other_commands_take(formers, tmp_path):
     card = (router / "README.md").read_text()
     assert "| macro_f1 |" in card
     assert "technical" in card
+    # what was cut in training is cut in service
+    assert json.loads((router / "tokenizer_config.json").read_text())["model_max_length"] == 16
 
     held_out = router / "held-out.csv"
     found = json.loads(formers("evaluate", "-m", router, "-d", held_out, "--json")[1])

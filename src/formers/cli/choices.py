@@ -24,5 +24,6 @@ MaxLength = Annotated[
     int | None, typer.Option(min=3, help="Longest text in tokens; the model's own when left out.")
 ]
 LongText = Annotated[
-    str, typer.Option(help="Texts longer than that: truncate, window (read in overlapping parts) or error.")
+    str | None,
+    typer.Option(help="Texts longer than that: truncate, window (read in overlapping parts) or error."),
 ]

@@ -30,7 +30,7 @@ class Plan:
     batch_size: int
     warmup: float
     weight_decay: float
-    max_length: int | None
+    max_length: int
     class_weights: str
     bf16: bool | None
     seed: int
@@ -113,12 +113,14 @@ def fit(plan: Plan, training: Rows, validation: Rows) -> None:
 
     id2label, label2id = label_maps(row["label"] for row in training)
     tokenizer = AutoTokenizer.from_pretrained(plan.model)
+    # saved with the model, so that texts are cut in service where they were cut in training
+    tokenizer.model_max_length = min(plan.max_length, tokenizer.model_max_length)
     model = AutoModelForSequenceClassification.from_pretrained(
         plan.model, id2label=id2label, label2id=label2id, ignore_mismatched_sizes=True, dtype="float32"
     )
 
     def encoded(rows: Rows) -> list[dict[str, Any]]:
-        return tokenize_rows(rows, tokenizer, label2id=label2id, max_length=plan.max_length)
+        return tokenize_rows(rows, tokenizer, label2id=label2id)
 
     measure = compute_metrics_for(id2label)
 

@@ -26,7 +26,7 @@ def predict(
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line.")] = False,
     as_csv: Annotated[bool, typer.Option("--csv", help="CSV with a head line.")] = False,
     max_length: choices.MaxLength = None,
-    long_text: choices.LongText = "truncate",
+    long_text: choices.LongText = None,
     device: choices.Device = None,
     dtype: choices.Dtype = None,
 ) -> None:
@@ -40,11 +40,8 @@ def predict(
     if as_json and as_csv:
         raise ValueError("--json and --csv exclude each other")
     found = sources.given(texts, file, text_column)
-    options = {"long_text": long_text} | {
-        name: value
-        for name, value in (("max_length", max_length), ("device", device), ("dtype", dtype))
-        if value is not None
-    }
+    wanted = {"max_length": max_length, "long_text": long_text, "device": device, "dtype": dtype}
+    options = {name: value for name, value in wanted.items() if value is not None}
     answers = Classifier.load(model, **options).answer(found)
     if as_json:
         _json(answers, top_k)

@@ -27,7 +27,9 @@ def train(
         float, typer.Option(min=0, max=1, help="Share of the steps in which the rate rises.")
     ] = 0.1,
     weight_decay: Annotated[float, typer.Option(min=0)] = 0.0,
-    max_length: choices.MaxLength = 256,
+    max_length: Annotated[
+        int, typer.Option(min=8, help="Longest text in tokens, in training and ever after.")
+    ] = 256,
     class_weights: Annotated[
         str, typer.Option(help="Weight of rare labels in the loss: sqrt, balanced or none.")
     ] = "sqrt",
