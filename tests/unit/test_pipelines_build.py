@@ -156,7 +156,10 @@ def test_keywords_of_calls_can_be_given_once(folder):
     ("wrong", "near"),
     [("topk", "top_k"), ("return_all_score", "return_all_scores"), ("batchsize", "batch_size")],
 )
-def test_an_unknown_keyword_is_refused_with_a_suggestion(folder, wrong, near):
+def test_an_unknown_keyword_is_refused_with_a_suggestion_before_anything_is_loaded(
+    folder, wrong, near, monkeypatch
+):
+    monkeypatch.setattr("formers.auto.AutoModelForSequenceClassification.from_pretrained", None)
     with pytest.raises(TypeError, match=f"{wrong!r}; did you mean {near!r}"):
         pipeline("text-classification", model=folder, **{wrong: 1})
 

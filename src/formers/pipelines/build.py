@@ -9,7 +9,7 @@ from typing import Any
 
 from formers.devices import named_dtype, resolve, resolve_dtype
 from formers.hub import HUB_KEYWORDS, split_hub_keywords
-from formers.notices import notice
+from formers.notices import notice, refuse_unknown
 from formers.pipelines.frame import Pipeline, refuse_framework
 from formers.pipelines.registry import PIPELINE_REGISTRY, Task
 
@@ -125,6 +125,9 @@ def pipeline(
         "processor": processor,
     }
     parts = _used_parts(cls, task, parts)
+    known = cls.keywords() if issubclass(cls, Pipeline) else None
+    if known is not None:  # before anything large is loaded
+        refuse_unknown(kwargs, known, cls.__name__)
     found = _model(request)
     if getattr(cls, "_load_tokenizer", None) is not False:
         parts["tokenizer"] = _tokenizer(

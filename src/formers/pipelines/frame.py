@@ -127,6 +127,20 @@ class Pipeline(ABC):
         self._progress = progress
         self._preprocess_params, self._forward_params, self._postprocess_params = self._sorted(kwargs)
 
+    @classmethod
+    def keywords(cls) -> frozenset[str] | None:
+        """Keywords that the constructor takes; None where only its hooks know."""
+        hooks = inspect.signature(cls._sanitize_parameters).parameters
+        if any(one.kind is inspect.Parameter.VAR_KEYWORD for one in hooks.values()):
+            return None
+        return frozenset(hooks) | cls._constructor_keywords()
+
+    @classmethod
+    def _constructor_keywords(cls) -> frozenset[str]:
+        """Keywords of the constructors of this class and those it inherits from."""
+        makers = [kind.__init__ for kind in cls.__mro__ if issubclass(kind, Pipeline)]
+        return frozenset(name for maker in makers for name in inspect.signature(maker).parameters)
+
     # -- hooks -------------------------------------------------------------------------------------
 
     @abstractmethod
@@ -348,14 +362,16 @@ class Pipeline(ABC):
             part = getattr(self, name)
             if part is not None:
                 part.save_pretrained(folder)
-        self._save_more(folder)
+        for record in self._kept_beside():
+            record.save(folder)
         if push:
             from formers.hub import push_folder
 
             push_folder(folder, upload.pop("repo_id", None) or folder.name, **upload)
 
-    def _save_more(self, folder: Path) -> None:
-        """Save what a task keeps beside its model."""
+    def _kept_beside(self) -> tuple[Any, ...]:
+        """Records that a task keeps beside its model, each with `save(folder)`."""
+        return ()
 
     def push_to_hub(self, repo_id: str, **kwargs: Any) -> Any:
         """Save the pipeline and upload it.

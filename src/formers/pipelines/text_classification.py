@@ -88,6 +88,13 @@ class TextClassificationPipeline(TextPipeline):
         names = self.model.config.id2label
         return [names[index] for index in range(len(names))]
 
+    @classmethod
+    def keywords(cls) -> frozenset[str] | None:
+        """Keywords that the constructor takes."""
+        if cls._sanitize_parameters is not TextClassificationPipeline._sanitize_parameters:
+            return super().keywords()
+        return frozenset([*cls.run_keywords, *TEXT_KEYWORDS]) | cls._constructor_keywords()
+
     def _sanitize_parameters(self, **given: Any) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
         refuse_unknown(given, [*self.run_keywords, *TEXT_KEYWORDS, *FRAME_KEYWORDS], type(self).__name__)
         preprocess = {name: given[name] for name in TEXT_KEYWORDS if name in given}
@@ -152,9 +159,8 @@ class TextClassificationPipeline(TextPipeline):
             logits, function_to_apply=function_to_apply, top_k=top_k, _legacy=_legacy, calibrated=calibrated
         )[0]
 
-    def _save_more(self, folder: Path) -> None:
-        if self.calibration is not None:
-            self.calibration.save(folder)
+    def _kept_beside(self) -> tuple[Any, ...]:
+        return () if self.calibration is None else (self.calibration,)
 
     def _run(self, prepared: Sequence[Prepared], params: Mapping[str, Any]) -> list[Any]:
         params = dict(params)
