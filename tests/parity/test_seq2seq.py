@@ -6,6 +6,8 @@ compared.
 
 from __future__ import annotations
 
+import copy
+import pickle
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +15,16 @@ import pytest
 import torch
 
 import formers
-from tests.parity.seq2seq_shapes import CLASSES, SHAPES, inputs_of, labels_of, seen, write_checkpoint
+from tests.parity.seq2seq_shapes import (
+    CLASSES,
+    SHAPES,
+    batch,
+    decoder_batch,
+    inputs_of,
+    labels_of,
+    seen,
+    write_checkpoint,
+)
 
 TOLERANCE = 1e-5
 
@@ -138,6 +149,29 @@ def test_every_backend_gives_the_same(pair: tuple[Any, Any, Path], implementatio
     inputs = inputs_of(ours)
     with torch.no_grad():
         _close(theirs(**inputs)[0], ours(**inputs)[0], seen(inputs, ""))
+
+
+@pytest.mark.parametrize(("model_type", "name"), [("t5", "T5Model"), ("bart", "BartModel")])
+def test_padding_on_the_left_is_no_different(model_type: str, name: str, tmp_path: Path) -> None:
+    theirs = write_checkpoint(model_type, next(iter(SHAPES[model_type])), name, tmp_path)
+    ours = getattr(formers, name).from_pretrained(tmp_path)
+    inputs = {**batch(ours, sided="left"), **decoder_batch()}
+    with torch.no_grad():
+        expected, found = theirs(**inputs), ours(**inputs)
+    for key in ("last_hidden_state", "encoder_last_hidden_state"):
+        _close(expected[key], found[key], seen(inputs, key))
+
+
+@pytest.mark.parametrize("name", ["T5ForConditionalGeneration", "BartForCausalLM"])
+def test_models_survive_pickling_and_copying(name: str, tmp_path: Path) -> None:
+    model_type = "t5" if name.startswith("T5") else "bart"
+    write_checkpoint(model_type, next(iter(SHAPES[model_type])), name, tmp_path)
+    ours = getattr(formers, name).from_pretrained(tmp_path)
+    inputs = inputs_of(ours)
+    for twin in (copy.deepcopy(ours), pickle.loads(pickle.dumps(ours))):
+        assert twin.get_output_embeddings().weight is twin.get_input_embeddings().weight
+        with torch.no_grad():
+            assert torch.equal(twin(**inputs).logits, ours(**inputs).logits)
 
 
 def test_a_gap_in_the_padding_does_not_shorten_distances(tmp_path: Path) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from types import MappingProxyType
 from typing import Any, Literal
 
 Pool = Literal["pooler", "first", "last", "eos"]
@@ -34,7 +33,7 @@ class Head:
     """
 
     task: str
-    paths: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    paths: Mapping[str, str] = field(default_factory=dict)
     pool: Pool = "pooler"
     activation: str | None = None
     dropout: tuple[str, ...] = ()

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from types import MappingProxyType
 from typing import Literal
 
 from formers.nn.masks import Full, Mask
@@ -155,7 +154,7 @@ class Names:
     layers: str
     layer: Mapping[str, str]
     embeddings: Mapping[str, str]
-    stack: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    stack: Mapping[str, str] = field(default_factory=dict)
 
     def with_(self, *, layers: str | None = None, **roles: Mapping[str, str]) -> Names:
         """A copy in which the given tables (`layer`, `embeddings`, `stack`) are updated."""
@@ -180,4 +179,4 @@ class Stack:
     pooler: bool = False
     layer_drop: float = 0.0
     initial_std: float = 0.02
-    init: Mapping[str, float] = field(default_factory=lambda: MappingProxyType({}))
+    init: Mapping[str, float] = field(default_factory=dict)

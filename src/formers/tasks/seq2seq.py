@@ -280,6 +280,10 @@ class EncoderDecoderModel(PreTrainedModel):
         """The decoder, likewise."""
         return trunk_parts(self)["decoder"]
 
+    def _shift_right(self, input_ids: Tensor) -> Tensor:
+        """The ecosystem's name of `shift_right`, [B, T] -> [B, T]."""
+        return shift_right(input_ids, self.config)
+
     def forward(
         self,
         input_ids: Tensor | None = None,
@@ -398,6 +402,10 @@ class Seq2SeqTask(TaskModel):
     def get_decoder(self) -> StackPart:
         """The decoder, likewise."""
         return trunk_parts(self.trunk)["decoder"]
+
+    def _shift_right(self, input_ids: Tensor) -> Tensor:
+        """The ecosystem's name of `shift_right`, [B, T] -> [B, T]."""
+        return shift_right(input_ids, self.config)
 
     def freeze_base(self) -> None:
         """Train the head alone: the trunk's parameters get no gradients."""

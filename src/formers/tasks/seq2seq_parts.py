@@ -7,6 +7,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from formers.configs import PretrainedConfig
+from formers.nn import spec
 from formers.nn.leaves import token_table
 from formers.nn.losses import cross_entropy
 from formers.notices import refuse_unknown
@@ -137,11 +138,9 @@ class EncoderTokenClassification(TokenClassification):
 class DecoderModel(PreTrainedModel):
     """The decoder of an encoder-decoder, under the path that it has there."""
 
-    def __init__(self, config: PretrainedConfig) -> None:
+    def __init__(self, config: PretrainedConfig, made: spec.Stack) -> None:
         super().__init__(config)
-        made = self.family.stack(config)
-        assert isinstance(made, tuple)
-        decoder = StackPart(config, made[1])
+        decoder = StackPart(config, made)
         self.place("decoder", "decoder", decoder)
         self.roles["token"] = ("decoder", *decoder.roles["token"])
 
@@ -173,9 +172,9 @@ class DecoderLM(CausalLM):
 
     def make_base(self, config: PretrainedConfig) -> PreTrainedModel:
         """The decoder under this head."""
-        shared = {"family": self.family, "config_class": self.config_class, "__module__": __name__}
-        kind: type[DecoderModel] = type("DecoderModel", (DecoderModel,), shared)
-        return kind(config)
+        made = self.family.stack(config)
+        assert isinstance(made, tuple)
+        return DecoderModel(config, made[1])
 
     def get_decoder(self) -> nn.Module:
         """The decoder, which is called as a model without a head."""
