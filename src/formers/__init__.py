@@ -36,9 +36,11 @@ _TABLE: dict[str, tuple[str, ...]] = {
         "PreTrainedTokenizer",
         "PreTrainedTokenizerBase",
         "PreTrainedTokenizerFast",
+        "PaddingStrategy",
         "TokenSpan",
         "CharSpan",
         "TensorType",
+        "TruncationStrategy",
     ),
     "formers.pipelines": (
         "Pipeline",
