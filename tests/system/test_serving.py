@@ -17,7 +17,8 @@ import time
 import httpx
 import pytest
 
-from formers.serving import HumanQueue
+from formers.extras import MissingExtra
+from formers.serving import HumanQueue, Settings
 from system.serving_fake import LABELS, FakeClassifier, ServerProcess, expected
 
 JSON = {"Content-Type": "application/json"}
@@ -121,7 +122,7 @@ def test_hundreds_of_concurrent_requests_each_get_their_own_answer(server):
     async def everyone():
         limits = httpx.Limits(max_connections=64, max_keepalive_connections=64)
         async with httpx.AsyncClient(base_url=server.url, timeout=60, limits=limits) as client:
-            await asyncio.gather(*(ask(client, number) for number in range(500)))
+            await asyncio.gather(*(ask(client, number) for number in range(300)))
 
     asyncio.run(everyone())
 
@@ -492,6 +493,49 @@ def test_while_it_warms_up_it_is_alive_but_not_ready(tmp_path):
                 assert (await client.post("/classify", json={"text": "a"})).status_code == 200
 
     asyncio.run(test())
+
+
+def test_an_engine_that_dies_is_told_by_the_health_page_and_stops_the_server(tmp_path):
+    from formers.serving.adapt import service_of
+    from formers.serving.app import app_of
+
+    class Dies(FakeClassifier):
+        def prepare(self, texts):
+            return [object() for _ in texts]  # no length: a defect that no request can be blamed for
+
+    async def test():
+        settings = Settings(queue_path=tmp_path / "q", log_path=tmp_path / "log", warm_up=False)
+        service = service_of(Dies(), settings)
+        stops = []
+        service.on_failure = lambda: stops.append(True)
+        app = app_of(service)
+        async with app.router.lifespan_context(app):
+            await asyncio.sleep(0)
+            transport = httpx.ASGITransport(app)
+            async with httpx.AsyncClient(transport=transport, base_url="http://server") as client:
+                assert (await client.get("/health/live")).status_code == 200
+                assert (await client.post("/classify", json={"text": "a"})).status_code == 503
+                health = await client.get("/health/live")
+        assert (health.status_code, health.json()["status"], stops) == (503, "failed", [True])
+        assert "engine failed" in health.json()["problem"]
+
+    asyncio.run(test())
+
+
+def test_texts_are_logged_only_when_asked_for(tmp_path):
+    with ServerProcess(tmp_path, log_texts=True) as server:
+        httpx.post(f"{server.url}/classify", json={"text": "wanted in the log"})
+        lines = lines_of(server, lambda line: "text" in line)
+    assert [line["text"] for line in lines if "text" in line] == [["wanted in the log"]]
+
+
+@pytest.mark.parametrize("package", ["fastapi", "uvicorn", "prometheus_client"])
+def test_a_missing_package_is_named_with_what_to_type(tmp_path, monkeypatch, package):
+    from formers.serving import serve
+
+    monkeypatch.setitem(sys.modules, package, None)
+    with pytest.raises(MissingExtra, match=rf"`{package}` is needed .*pip install 'formers\[serve\]'"):
+        serve(FakeClassifier(), port=0, queue_path=tmp_path / "q")
 
 
 def test_a_model_that_fails_its_warm_up_ends_the_server_with_2(tmp_path, capsys):

@@ -70,7 +70,7 @@ def test_a_partly_filled_batch_is_run_with_a_delay_too():
 def test_company_that_comes_within_the_delay_shares_the_batch():
     async def test():
         fake = FakeClassifier()
-        async with started(fake, max_delay=5.0, max_batch_tokens=9) as engine:
+        async with started(fake, max_delay=0.3, max_batch_tokens=9) as engine:
             await asyncio.gather(*(engine.submit([text]).future for text in ("one", "two", "three")))
         assert [sorted(batch) for batch in fake.batches] == [["one", "three", "two"]]
 

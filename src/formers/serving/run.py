@@ -109,6 +109,8 @@ def running(
 
 def _server(model: Any, host: str, port: int, settings: Settings) -> tuple[Any, socket.socket, Any]:
     """Bind first (a port in use is known at once), then load, then open the files."""
+    for package in ("fastapi", "prometheus_client"):
+        need(package, "serve", "the HTTP server")
     uvicorn = need("uvicorn", "serve", "the HTTP server")
     listener = _bind(host, port)
     try:
@@ -127,7 +129,6 @@ def _server(model: Any, host: str, port: int, settings: Settings) -> tuple[Any, 
     except BaseException:
         listener.close()
         raise
-    from formers.serving import create_app  # noqa: F401  (says which package is missing)
     from formers.serving.app import app_of
 
     config = uvicorn.Config(
