@@ -26,7 +26,7 @@ help:
 	@echo "make clean   remove the environment and everything that was built"
 
 demo: env-demo
-	$(BIN)/python examples/ticket_router.py --output $(OUTPUT)
+	$(BIN)/python -u examples/ticket_router.py --output $(OUTPUT)
 
 test: lint types tests
 
