@@ -7,7 +7,7 @@ import ast
 import pytest
 
 from benchmarks.size import code_lines, docstring_lines, family_files
-from budget.source import PACKAGE, imports, sources
+from budget.source import PACKAGE, ROOT, imports, sources
 
 FILE_LINES = 800
 FUNCTION_LINES = 60
@@ -91,3 +91,10 @@ def test_every_file_beside_the_registry_is_a_registered_family():
     from formers.models.table import FAMILIES
 
     assert {path.stem for path in family_files()} == {module for module, _ in FAMILIES.values()}
+
+
+def test_every_family_is_compared_with_the_reference():
+    from formers.models.table import FAMILIES
+
+    shapes = "".join(path.read_text() for path in (ROOT / "tests" / "parity").glob("*shapes.py"))
+    assert not [model_type for model_type in FAMILIES if f'"{model_type}":' not in shapes]
