@@ -226,6 +226,7 @@ def _prepare(s: spec.Stack, inputs: Inputs) -> tuple[Frame, Tensor | None, Tenso
     batch, length = int(given.shape[0]), int(given.shape[1])
     past = inputs.past_key_values.get_seq_length() if inputs.past_key_values is not None else 0
     real, extra = _read_mask(inputs.attention_mask, batch, past, length)
+    real = _unless_all(real)
     layout = _choose_layout(s, inputs, real, extra, batch, length)
     if layout.index is not None:
         real = None
@@ -236,6 +237,7 @@ def _prepare(s: spec.Stack, inputs: Inputs) -> tuple[Frame, Tensor | None, Tenso
         positions = column_positions(s.embeddings, dense, inputs.input_ids, past, given.device)
     positions = layout.pack(positions.expand(batch, length))  # [N]
     encoder_real = inputs.encoder_attention_mask
+    encoder_real = None if encoder_real is None else _unless_all(encoder_real.bool())
     frame = Frame(
         layout,
         backend("eager" if inputs.output_attentions else inputs.attention),
@@ -245,7 +247,7 @@ def _prepare(s: spec.Stack, inputs: Inputs) -> tuple[Frame, Tensor | None, Tenso
         extra,
         inputs.past_key_values,
         inputs.encoder_hidden_states,
-        None if encoder_real is None else encoder_real.bool(),
+        encoder_real,
         inputs.output_attentions,
     )
     packed = (
@@ -254,6 +256,15 @@ def _prepare(s: spec.Stack, inputs: Inputs) -> tuple[Frame, Tensor | None, Tenso
     )
     ids, vectors, types = packed
     return frame, ids, vectors, types
+
+
+def _unless_all(real: Tensor | None) -> Tensor | None:
+    """The padding mask, or None where it hides nothing: kernels are faster without one."""
+    if real is None or real.device.type != "cpu":
+        return real
+    if torch.compiler.is_compiling() or torch._C._get_tracing_state():
+        return real
+    return None if bool(real.all()) else real
 
 
 def _read_mask(

@@ -132,7 +132,7 @@ def place_vocabulary_head(model: TaskModel, config: PretrainedConfig) -> None:
         model.place("norm", paths["norm"], norm(Norm(eps=head.eps_of(config)), model.width))
     model.place("out", paths["out"], nn.Linear(model.width, config.vocab_size, bias=head.bias))
     if "bias" in paths:
-        owner_parameter(model, paths["bias"], model.leaf("out").bias.detach().clone())  # type: ignore[arg-type]
+        owner_parameter(model, paths["bias"], model.leaf("out").bias.detach().clone())  # type: ignore[operator]
 
 
 def vocabulary_ties(model: TaskModel) -> dict[str, str]:

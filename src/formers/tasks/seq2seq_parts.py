@@ -182,11 +182,6 @@ class DecoderLM(CausalLM):
         assert isinstance(base, PreTrainedModel)
         return base.leaf("decoder")
 
-    def states(self, where: str, keywords: dict[str, Any], **inputs: Any) -> States:
-        """Run the decoder; decoders of this kind have no token types and count positions themselves."""
-        none_given = {key: value for key, value in inputs.items() if value is not None}
-        return super().states(where, keywords, **none_given)
-
     @staticmethod
     def loss_of(logits: Tensor, labels: Tensor, items: Any) -> Tensor:
         """Cross entropy at every place; the labels are shifted already."""
