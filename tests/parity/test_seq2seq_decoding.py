@@ -97,6 +97,22 @@ def test_a_cache_can_be_made_beforehand(model_type: str, tmp_path: Path) -> None
     _close(expected, found)
 
 
+@each_shape
+def test_a_cache_of_fixed_size_serves_the_decoder_whatever_the_encoders_depth(
+    model_type: str, shape: str, tmp_path: Path
+) -> None:
+    from formers.nn.cache import EncoderDecoderCache, Static, StaticCache
+
+    _, ours = _load(model_type, shape, tmp_path)
+    inputs = inputs_of(ours)
+    with torch.no_grad():
+        expected, _ = _steps(ours, inputs)
+        past = EncoderDecoderCache(StaticCache(ours.config, max_cache_len=sum(WIDTHS)))
+        found, past = _steps(ours, inputs, past=past)
+    assert {type(slot) for slot in past.slots} == {Static}
+    _close(expected, found)
+
+
 @each_family
 def test_beams_can_be_reordered_between_steps(model_type: str, tmp_path: Path) -> None:
     _, ours = _load(model_type, next(iter(SHAPES[model_type])), tmp_path)

@@ -243,7 +243,10 @@ class StaticCache(Cache):
         refuse_unknown(options, ("max_batch_size", "batch_size", "device", "dtype"), "StaticCache")
         if config is None or max_cache_len is None:
             raise ValueError("StaticCache needs `config` and `max_cache_len`")
-        super().__init__(Static(max_cache_len) for _ in range(config.num_hidden_layers))
+        # an encoder-decoder's depth is its encoder's; the cache is the decoder's
+        depths = ("num_decoder_layers", "decoder_layers", "num_hidden_layers")
+        depth = next(getattr(config, name) for name in depths if getattr(config, name, None) is not None)
+        super().__init__(Static(max_cache_len) for _ in range(depth))
 
 
 class EncoderDecoderCache(Cache):
