@@ -118,9 +118,11 @@ class Adafactor(Optimizer):
         if group["relative_step"]:
             rate = min(1e-6 * step if group["warmup_init"] else 1e-2, 1.0 / math.sqrt(step))
         if group["scale_parameter"]:
-            return rate * _rms(weight).clamp(min=group["eps"][1])
+            scaled: Tensor = rate * _rms(weight).clamp(min=group["eps"][1])
+            return scaled
         return float(rate)
 
 
 def _rms(tensor: Tensor) -> Tensor:
-    return tensor.norm(2) / math.sqrt(max(1, tensor.numel()))
+    norm: Tensor = tensor.norm(2)
+    return norm / math.sqrt(max(1, tensor.numel()))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from formers.notices import notice
 from formers.training.choices import (
@@ -63,20 +63,18 @@ def _normalise(args: TrainingArguments) -> None:
         args.disable_tqdm = not progress_wanted()
     if isinstance(args.fsdp, (list, tuple)):
         args.fsdp = " ".join(str(word) for word in args.fsdp)
-    if args.include_for_metrics is None:
-        args.include_for_metrics = []
+    args.include_for_metrics = list(args.include_for_metrics or [])
 
 
 def _interval(value: str | IntervalStrategy | bool) -> IntervalStrategy:
     return IntervalStrategy(_boolean_word(value))
 
 
-def _boolean_word(value: object) -> object:
-    return (
-        {True: "steps", False: "no", None: "no"}.get(value, value)
-        if isinstance(value, (bool, type(None)))
-        else value
-    )  # type: ignore[call-overload]
+def _boolean_word(value: Any) -> Any:
+    """Older releases took a boolean: on means every so many steps."""
+    if value is None or isinstance(value, bool):
+        return "steps" if value else "no"
+    return value
 
 
 def _follow(args: TrainingArguments) -> None:
@@ -125,17 +123,20 @@ def _save_where_evaluated(args: TrainingArguments) -> None:
     """The best model can only be kept where it was judged: saving follows evaluation unless it was given."""
     if args.eval_strategy == IntervalStrategy.NO:
         raise ValueError(
-            "load_best_model_at_end=True needs evaluations to know the best: set eval_strategy='epoch' (or 'steps' with "
+            "load_best_model_at_end=True needs evaluations to know the best: set eval_strategy='epoch' (or "
+            "'steps' with "
             "eval_steps=...)"
         )
     if args.save_strategy == SaveStrategy.BEST:
         return
     if "save_strategy" not in args._given:
-        args.save_strategy = SaveStrategy(args.eval_strategy.value)  # type: ignore[union-attr]
+        args.save_strategy = SaveStrategy(str(args.eval_strategy))
     if args.save_strategy != args.eval_strategy:
         raise ValueError(
-            f"load_best_model_at_end=True keeps models that were evaluated, but save_strategy={str(args.save_strategy)!r} "
-            f"and eval_strategy={str(args.eval_strategy)!r}: make them equal, leave save_strategy out, or use "
+            f"load_best_model_at_end=True keeps models that were evaluated, but "
+            f"save_strategy={str(args.save_strategy)!r} "
+            f"and eval_strategy={str(args.eval_strategy)!r}: make them equal, leave save_strategy out, or "
+            f"use "
             "save_strategy='best'"
         )
     if args.eval_strategy != IntervalStrategy.STEPS or args.eval_steps is None:
@@ -144,7 +145,8 @@ def _save_where_evaluated(args: TrainingArguments) -> None:
         args.save_steps = args.eval_steps
     if not _is_multiple(args.save_steps, args.eval_steps):
         raise ValueError(
-            f"load_best_model_at_end=True needs save_steps ({args.save_steps}) to be a multiple of eval_steps "
+            f"load_best_model_at_end=True needs save_steps ({args.save_steps}) to be a multiple of "
+            f"eval_steps "
             f"({args.eval_steps}): leave save_steps out, and it follows eval_steps"
         )
 
@@ -234,7 +236,8 @@ def _check_intervals(args: TrainingArguments) -> None:
 def _check_precision(args: TrainingArguments) -> None:
     if args.fp16 and args.bf16:
         raise ValueError(
-            "fp16=True and bf16=True contradict each other: keep bf16 where the device has it (newer GPUs and CPUs), else fp16"
+            "fp16=True and bf16=True contradict each other: keep bf16 where the device has it (newer GPUs "
+            "and CPUs), else fp16"
         )
     if args.fp16_full_eval and args.bf16_full_eval:
         raise ValueError("fp16_full_eval=True and bf16_full_eval=True contradict each other: keep one")
@@ -246,7 +249,8 @@ def _check_precision(args: TrainingArguments) -> None:
     on_cpu = args.use_cpu or infer_device() == "cpu"
     if on_cpu and (args.fp16 or args.fp16_full_eval):
         raise ValueError(
-            f"{half[0]}=True needs a GPU, and this run is on the CPU, where float16 is slower than float32: leave it out, "
+            f"{half[0]}=True needs a GPU, and this run is on the CPU, where float16 is slower than "
+            f"float32: leave it out, "
             "or use bf16=True"
         )
     if on_cpu and half:
@@ -254,7 +258,8 @@ def _check_precision(args: TrainingArguments) -> None:
 
         if not fast_on_cpu(torch.bfloat16):
             notice(
-                f"{half[0]}=True on this CPU is slower than float32: it has no bfloat16 instructions. Leave it out."
+                f"{half[0]}=True on this CPU is slower than float32: it has no bfloat16 instructions. "
+                f"Leave it out."
             )
     if args.tf32 and on_cpu:
         raise ValueError("tf32=True needs an NVIDIA GPU of the Ampere generation or later; leave it out")
@@ -281,7 +286,8 @@ def _check_unavailable(args: TrainingArguments) -> None:
         notice(f"{trackio[0]} has no effect without report_to='trackio'.")
     if not args.average_tokens_across_devices:
         notice(
-            "average_tokens_across_devices=False weighs every process alike, however many labels it has: the result depends "
+            "average_tokens_across_devices=False weighs every process alike, however many labels it has: "
+            "the result depends "
             "on the number of processes."
         )
 

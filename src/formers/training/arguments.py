@@ -53,16 +53,16 @@ class _TakesAllSpellings(type):
 
 @dataclasses.dataclass(eq=True, repr=False)
 class TrainingArguments(metaclass=_TakesAllSpellings):
-    """How to train. Every field of the ecosystem's class of this name, in its order, and a few more at the end.
+    """How to train: every field of the ecosystem's class of this name, in its order, and a few more.
 
-    Older spellings (`evaluation_strategy`, `warmup_ratio`, `no_cuda`, `per_gpu_train_batch_size`, `group_by_length`,
-    `fp16_backend`, ...) are understood. An unknown keyword is a TypeError with a suggestion; a wish that
-    cannot be fulfilled is a ValueError with the reason.
+    Older spellings (`evaluation_strategy`, `warmup_ratio`, `no_cuda`, `per_gpu_train_batch_size`,
+    `group_by_length`, `fp16_backend`, ...) are understood. An unknown keyword is a TypeError with a
+    suggestion; a wish that cannot be fulfilled is a ValueError with the reason.
 
-    Some defaults follow other arguments: `save_strategy` and `save_steps` follow `eval_strategy` and `eval_steps`
-    when `load_best_model_at_end=True` and they are not given; `metric_for_best_model` is then "loss". Steps below 1
-    (`logging_steps=0.1`) are a share of the run. `report_to` is "none" unless given: nothing is sent anywhere
-    unasked.
+    Some defaults follow other arguments: `save_strategy` and `save_steps` follow `eval_strategy` and
+    `eval_steps` when `load_best_model_at_end=True` and they are not given; `metric_for_best_model` is then
+    "loss". Steps below 1 (`logging_steps=0.1`) are a share of the run. `report_to` is "none" unless given:
+    nothing is sent anywhere unasked.
 
     Of our own: `class_weights` ("balanced", "sqrt" or a list, from the training labels), `focal_gamma`
     (Lin et al. 2017), `save_on_interrupt` (a checkpoint at Ctrl-C or SIGTERM).
@@ -252,7 +252,7 @@ class TrainingArguments(metaclass=_TakesAllSpellings):
 
     @property
     def parallel_mode(self) -> str:
-        """ "distributed" or "not_parallel"."""
+        """The word `distributed` or `not_parallel`."""
         return "distributed" if self.world_size > 1 else "not_parallel"
 
     @property
@@ -294,7 +294,7 @@ class TrainingArguments(metaclass=_TakesAllSpellings):
 
     @property
     def mixed_precision(self) -> str:
-        """ "no", "fp16" or "bf16"; `accelerate launch --mixed_precision` counts where neither flag is set."""
+        """The word `no`, `fp16` or `bf16`; `accelerate launch --mixed_precision` counts without a flag."""
         if self.fp16:
             return "fp16"
         if self.bf16:
@@ -398,10 +398,16 @@ class TrainingArguments(metaclass=_TakesAllSpellings):
     ) -> TrainingArguments:
         """Set what concerns training; returns these arguments."""
         return self._set(
-            do_train=True, learning_rate=learning_rate, per_device_train_batch_size=batch_size,
-            weight_decay=weight_decay, num_train_epochs=num_epochs, max_steps=max_steps, seed=seed,
-            gradient_accumulation_steps=gradient_accumulation_steps, activation_checkpointing=gradient_checkpointing,
-        )  # fmt: skip
+            do_train=True,
+            learning_rate=learning_rate,
+            per_device_train_batch_size=batch_size,
+            weight_decay=weight_decay,
+            num_train_epochs=num_epochs,
+            max_steps=max_steps,
+            seed=seed,
+            gradient_accumulation_steps=gradient_accumulation_steps,
+            activation_checkpointing=gradient_checkpointing,
+        )
 
     def set_evaluate(
         self,
@@ -414,9 +420,13 @@ class TrainingArguments(metaclass=_TakesAllSpellings):
     ) -> TrainingArguments:
         """Set what concerns evaluation; returns these arguments."""
         return self._set(
-            eval_strategy=strategy, eval_steps=steps, per_device_eval_batch_size=batch_size,
-            eval_accumulation_steps=accumulation_steps, eval_delay=delay, prediction_loss_only=loss_only,
-        )  # fmt: skip
+            eval_strategy=strategy,
+            eval_steps=steps,
+            per_device_eval_batch_size=batch_size,
+            eval_accumulation_steps=accumulation_steps,
+            eval_delay=delay,
+            prediction_loss_only=loss_only,
+        )
 
     def set_testing(self, batch_size: int = 8, loss_only: bool = False) -> TrainingArguments:
         """Set what concerns prediction; returns these arguments."""
@@ -443,10 +453,15 @@ class TrainingArguments(metaclass=_TakesAllSpellings):
     ) -> TrainingArguments:
         """Set what concerns logging; returns these arguments."""
         return self._set(
-            logging_strategy=strategy, logging_steps=steps, report_to=report_to, log_level=level,
-            logging_first_step=first_step, logging_nan_inf_filter=nan_inf_filter, log_on_each_node=on_each_node,
+            logging_strategy=strategy,
+            logging_steps=steps,
+            report_to=report_to,
+            log_level=level,
+            logging_first_step=first_step,
+            logging_nan_inf_filter=nan_inf_filter,
+            log_on_each_node=on_each_node,
             log_level_replica=replica_level,
-        )  # fmt: skip
+        )
 
     def set_push_to_hub(
         self,
@@ -459,9 +474,14 @@ class TrainingArguments(metaclass=_TakesAllSpellings):
     ) -> TrainingArguments:
         """Set what concerns the Hub; returns these arguments."""
         return self._set(
-            push_to_hub=True, hub_model_id=model_id, hub_strategy=strategy, hub_token=token,
-            hub_private_repo=private_repo, hub_always_push=always_push, hub_revision=revision,
-        )  # fmt: skip
+            push_to_hub=True,
+            hub_model_id=model_id,
+            hub_strategy=strategy,
+            hub_token=token,
+            hub_private_repo=private_repo,
+            hub_always_push=always_push,
+            hub_revision=revision,
+        )
 
     def set_optimizer(
         self,
@@ -475,9 +495,14 @@ class TrainingArguments(metaclass=_TakesAllSpellings):
     ) -> TrainingArguments:
         """Set what concerns the optimizer; returns these arguments."""
         return self._set(
-            optim=name, learning_rate=learning_rate, weight_decay=weight_decay, adam_beta1=beta1, adam_beta2=beta2,
-            adam_epsilon=epsilon, optim_args=args,
-        )  # fmt: skip
+            optim=name,
+            learning_rate=learning_rate,
+            weight_decay=weight_decay,
+            adam_beta1=beta1,
+            adam_beta2=beta2,
+            adam_epsilon=epsilon,
+            optim_args=args,
+        )
 
     def set_lr_scheduler(
         self,
@@ -489,9 +514,12 @@ class TrainingArguments(metaclass=_TakesAllSpellings):
     ) -> TrainingArguments:
         """Set what concerns the schedule; returns these arguments."""
         return self._set(
-            lr_scheduler_type=name, num_train_epochs=num_epochs, max_steps=max_steps, warmup_steps=warmup_steps,
+            lr_scheduler_type=name,
+            num_train_epochs=num_epochs,
+            max_steps=max_steps,
+            warmup_steps=warmup_steps,
             warmup_ratio=warmup_ratio,
-        )  # fmt: skip
+        )
 
     def set_dataloader(
         self,
@@ -508,11 +536,17 @@ class TrainingArguments(metaclass=_TakesAllSpellings):
     ) -> TrainingArguments:
         """Set what concerns loading of data; returns these arguments."""
         return self._set(
-            per_device_train_batch_size=train_batch_size, per_device_eval_batch_size=eval_batch_size,
-            dataloader_drop_last=drop_last, dataloader_num_workers=num_workers, dataloader_pin_memory=pin_memory,
-            dataloader_persistent_workers=persistent_workers, dataloader_prefetch_factor=prefetch_factor,
-            auto_find_batch_size=auto_find_batch_size, ignore_data_skip=ignore_data_skip, data_seed=sampler_seed,
-        )  # fmt: skip
+            per_device_train_batch_size=train_batch_size,
+            per_device_eval_batch_size=eval_batch_size,
+            dataloader_drop_last=drop_last,
+            dataloader_num_workers=num_workers,
+            dataloader_pin_memory=pin_memory,
+            dataloader_persistent_workers=persistent_workers,
+            dataloader_prefetch_factor=prefetch_factor,
+            auto_find_batch_size=auto_find_batch_size,
+            ignore_data_skip=ignore_data_skip,
+            data_seed=sampler_seed,
+        )
 
 
 @dataclasses.dataclass(eq=True, repr=False)

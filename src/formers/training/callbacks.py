@@ -1,4 +1,4 @@
-"""Callbacks: what is called at each event of a run, the rules of when to log, evaluate and save, early stopping."""
+"""Callbacks: what is called at each event of a run, when to log, evaluate and save, early stopping."""
 
 from __future__ import annotations
 
@@ -262,7 +262,8 @@ class EarlyStoppingCallback(TrainerCallback, ExportableState):
             )
         if not args.load_best_model_at_end:
             notice(
-                "EarlyStoppingCallback without load_best_model_at_end=True ends with the last model, not with the best."
+                "EarlyStoppingCallback without load_best_model_at_end=True ends with the last model, not "
+                "with the best."
             )
 
     def on_evaluate(self, args: Any, state: Any, control: Any, metrics: Any = None, **kwargs: Any) -> None:

@@ -167,8 +167,10 @@ def read_tensors(path: Path, device: str | torch.device = "cpu") -> Any:
     except Exception as error:
         if "weights_only" in str(error) or "Unsupported" in str(error) or "unpickl" in str(error).lower():
             raise ValueError(
-                f"{path} holds objects other than tensors and plain values, which this library does not load, since doing so "
-                "can run code. Start from the weights instead: leave resume_from_checkpoint out and load the folder with "
+                f"{path} holds objects other than tensors and plain values, which this library does not "
+                f"load, since doing so "
+                "can run code. Start from the weights instead: leave resume_from_checkpoint out and load "
+                "the folder with "
                 "from_pretrained"
             ) from error
         raise
@@ -180,7 +182,8 @@ def save_weights(model: nn.Module, folder: Path, state_dict: dict[str, Any] | No
         kwargs: dict[str, Any] = {} if safe else {"safe_serialization": False}
         if state_dict is not None:
             kwargs["state_dict"] = state_dict
-        model.save_pretrained(str(folder), **kwargs)
+        save: Any = model.save_pretrained
+        save(str(folder), **kwargs)
     elif safe:
         from safetensors.torch import save_file, save_model
 
@@ -212,7 +215,8 @@ def load_weights(model: nn.Module, folder: Path) -> None:
         _put(model, read_tensors(folder / WEIGHTS_BIN))
         return
     elif adapter.is_file() and hasattr(model, "load_adapter_weights"):
-        model.load_adapter_weights(str(folder))
+        load: Any = model.load_adapter_weights
+        load(str(folder))
         return
     else:
         raise FileNotFoundError(f"{folder} holds no {WEIGHTS}, {WEIGHTS_INDEX} or {WEIGHTS_BIN}")

@@ -61,11 +61,12 @@ def stack(values: Sequence[Any], name: str) -> Tensor:
             if first and isinstance(first[0], (Tensor, np.ndarray)):
                 return torch.stack([stack(value, name) for value in values])
             return torch.tensor(np.array([list(value) for value in values]).tolist())
-        lengths = sorted({len(value) for value in values})  # type: ignore[type-var]
+        lengths = sorted({(len(value),) for value in values})
     else:
         return torch.tensor(list(values))
     raise ValueError(
-        f"the examples of this batch differ in {name!r} ({lengths[0]} to {lengths[-1]}), so they cannot be stacked: pass the "
+        f"the examples of this batch differ in {name!r} ({lengths[0]} to {lengths[-1]}), so they cannot be "
+        f"stacked: pass the "
         "tokenizer as processing_class, or DataCollatorWithPadding(tokenizer) as data_collator, to pad them"
     )
 
@@ -82,7 +83,7 @@ def _labels(values: Sequence[Any]) -> Tensor:
 
 
 def default_data_collator(features: list[Any], return_tensors: str = "pt") -> dict[str, Any]:
-    """Stack every field of the examples; `label` and `label_ids` become `labels`. Text and None are left out."""
+    """Stack every field; `label` and `label_ids` become `labels`. Text and None are left out."""
     rows = _rows(features)
     batch: dict[str, Any] = {}
     for name, first in rows[0].items():
@@ -167,7 +168,7 @@ class DataCollatorWithPadding:
         )
         return batch
 
-    def _padded(self, rows: list[Mapping[str, Any]], skip: Sequence[str] = ()) -> dict[str, Any]:
+    def _padded(self, rows: Sequence[Mapping[str, Any]], skip: Sequence[str] = ()) -> dict[str, Any]:
         ids = [row["input_ids"] for row in rows]
         lengths = [len(row) for row in ids]
         width = self._width(lengths)
@@ -352,7 +353,8 @@ class DataCollatorForLanguageModeling:
         tokenizer: with a mask token for `mlm=True`.
         mlm: masked or causal.
         mlm_probability: share of tokens to predict.
-        whole_word_mask: choose words, not tokens; pieces of a word are found by `word_ids` of an example or by
+        whole_word_mask: choose words, not tokens; pieces of a word are found by `word_ids` of an example or
+        by
             the tokenizer's continuation prefix "##".
         mask_replace_prob: share of them that become the mask token.
         random_replace_prob: share of them that become a random token.
@@ -391,7 +393,9 @@ class DataCollatorForLanguageModeling:
 
     def __call__(self, features: list[Any], return_tensors: str | None = None) -> dict[str, Any]:
         """Pad, then hide tokens or copy labels."""
-        rows = features if isinstance(features[0], Mapping) else [{"input_ids": row} for row in features]
+        rows: list[Mapping[str, Any]] = [
+            row if isinstance(row, Mapping) else {"input_ids": row} for row in features
+        ]
         inner = DataCollatorWithPadding(self.tokenizer, pad_to_multiple_of=self.pad_to_multiple_of)
         batch = inner._padded(rows, skip=("word_ids", "labels", "label"))
         special = batch.pop("special_tokens_mask", None)
@@ -401,7 +405,7 @@ class DataCollatorForLanguageModeling:
         else:
             labels = batch["input_ids"].clone()
             mask = batch.get("attention_mask")
-            # by the mask, not by the id: a padding token that is also the end token is to be learnt where it is real
+            # by the mask, not by the id: a padding token may also be the end token, to be learnt
             labels[mask == 0 if mask is not None else labels == self.tokenizer.pad_token_id] = IGNORED
             batch["labels"] = labels
         return _deliver(batch, return_tensors or self.return_tensors)
@@ -409,7 +413,7 @@ class DataCollatorForLanguageModeling:
     def torch_mask_tokens(
         self, inputs: Tensor, special_tokens_mask: Tensor | None = None, words: Sequence[Any] | None = None
     ) -> tuple[Tensor, Tensor]:
-        """Hide tokens of `inputs` [B, T]; returns new inputs and labels, -100 where nothing is to be predicted."""
+        """Hide tokens of `inputs` [B, T]; returns new inputs, and labels with -100 elsewhere."""
         special = self._special(inputs, special_tokens_mask)
         share = float(self.mlm_probability or 0.0)
         if words is not None:

@@ -30,8 +30,8 @@ def load_table(
 ) -> list[dict[str, Any]]:
     """Read a table of examples: .csv, .tsv, .json, .jsonl (.ndjson), each also with .gz.
 
-    A byte-order mark, quoted fields with line breaks, and blank lines are handled. With column names given, the
-    rows hold just "text" and "label" (empty texts and missing labels are refused with their line).
+    A byte-order mark, quoted fields with line breaks, and blank lines are handled. With column names given,
+    the rows hold just "text" and "label" (empty texts and missing labels are refused with their line).
 
     Args:
         path: the file.
@@ -67,7 +67,8 @@ def load_table(
         rows = _json_rows(text, path)
     else:
         raise ValueError(
-            f"{path}: expected .csv, .tsv, .json or .jsonl (or one of them with .gz), found {kind or 'no'!r} ending"
+            f"{path}: expected .csv, .tsv, .json or .jsonl (or one of them with .gz), found "
+            f"{kind or 'no'!r} ending"
         )
     if not rows:
         raise ValueError(f"{path} has a header but no rows")
@@ -207,7 +208,8 @@ def tokenize_rows(
             if label2id is not None:
                 if str(label) not in label2id:
                     raise ValueError(
-                        f"row {index + 1}: the label {label!r} is unknown{did_you_mean(str(label), label2id)}; "
+                        f"row {index + 1}: the label {label!r} is "
+                        f"unknown{did_you_mean(str(label), label2id)}; "
                         f"known are {sorted(label2id)}"
                     )
                 label = label2id[str(label)]
@@ -320,22 +322,24 @@ def check_columns(
     )
     inputs = ", ".join(sorted(set(accepted) - labels)[:8])
     raise ValueError(
-        f"no column of the dataset is an input of {model_name}: found {list(found)}, expected some of {inputs}. {hint}"
+        f"no column of the dataset is an input of {model_name}: found {list(found)}, expected some of "
+        f"{inputs}. {hint}"
     )
 
 
 class Reproducible:
     """A dataset whose examples in worker processes draw the same random numbers however work is spread.
 
-    Each batch starts its generators from (seed, epoch, its indices), so that augmentation and random collators
-    do not depend on the number of workers, nor on where a run was resumed. In the main process the
+    Each batch starts its generators from (seed, epoch, its indices), so that augmentation and random
+    collators do not depend on the number of workers, nor on where a run was resumed. In the main process the
     generators of the run serve, whose states are part of every checkpoint.
     """
 
     def __init__(self, dataset: Any, seed: int) -> None:
         self.dataset = dataset
         self.seed = seed
-        self.epoch = torch.zeros((), dtype=torch.int64).share_memory_()  # seen by workers that live on
+        self.epoch = torch.zeros((), dtype=torch.int64)
+        self.epoch.share_memory_()  # type: ignore[no-untyped-call]  # seen by workers that live on
 
     def __len__(self) -> int:
         return len(self.dataset)

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from formers.extras import need
 from formers.training.losses import IGNORED, count_examples, count_items
 from formers.training.samplers import EvalBatches
 from formers.training.state import EvalLoopOutput, EvalPrediction
@@ -70,7 +71,8 @@ class Rows:
         if rows.ndim == 0:
             rows = np.repeat(rows[None], len(places), axis=0)
         array = self._room(rows, max(places) + 1 if len(places) else 0)
-        array[(np.asarray(places), *(slice(0, size) for size in rows.shape[1:]))] = rows[: len(places)]
+        spot: Any = (np.asarray(places), *(slice(0, size) for size in rows.shape[1:]))
+        array[spot] = rows[: len(places)]
         self.count = max(self.count, max(places) + 1 if len(places) else 0)
 
     def _room(self, rows: np.ndarray, needed: int) -> np.ndarray:
@@ -190,7 +192,8 @@ def _total(dataloader: Any, planned: Any) -> int | None:
 def _held(trainer: Trainer, dataloader: Iterable[Any], planned: Any) -> Iterable[tuple[Any, bool, bool]]:
     """Batches with a mark of the last one, and of stand-ins.
 
-    Sharded models exchange weights in every forward pass: there all processes must make the same number of passes.
+    Sharded models exchange weights in every forward pass: there all processes must make the same number of
+    passes.
     """
     held, any_batch = None, False
     count = 0
@@ -253,7 +256,8 @@ def _batch_metrics(trainer: Trainer, values: dict[str, Any], last: bool) -> dict
     arrays = nested_map(to_numpy, values)
     if trainer.accelerator.num_processes > 1:
         raise ValueError("batch_eval_metrics=True works in one process; leave it out with accelerate launch")
-    metrics: dict[str, Any] | None = trainer.compute_metrics(_prediction(arrays), compute_result=last)  # type: ignore[misc]
+    compute: Any = trainer.compute_metrics
+    metrics: dict[str, Any] | None = compute(_prediction(arrays), compute_result=last)
     return metrics
 
 
@@ -308,14 +312,13 @@ def _from_all(
 
     Gathered as objects, whatever `eval_use_gather_object` says: rows may differ in number and width.
     """
-    from accelerate.utils import gather_object
-
     mine = sorted(index for batch in places for index in batch) if places is not None else list(range(seen))
 
     def select(array: np.ndarray) -> np.ndarray:
         return array[mine] if places is not None else array
 
-    parts = gather_object([(mine, nested_map(select, arrays), seen)])
+    gather = need("accelerate.utils", "train").gather_object
+    parts = gather([(mine, nested_map(select, arrays), seen)])
     if places is None:
         offset = 0
         shifted = []

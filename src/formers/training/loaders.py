@@ -42,7 +42,7 @@ def _options(trainer: Trainer) -> dict[str, Any]:
 
 def _per_process(trainer: Trainer, batch_size: int) -> int:
     """Examples per process: `split_batches` reads the batch size as that of all processes together."""
-    processes = trainer.accelerator.num_processes
+    processes = int(trainer.accelerator.num_processes)
     if not trainer._loader_config["split_batches"]:
         return batch_size
     if batch_size % processes:
@@ -84,7 +84,8 @@ def train_loader(trainer: Trainer) -> DataLoader[Any]:
         if lengths is None:
             raise ValueError(
                 f"train_sampling_strategy={str(strategy)!r} needs the lengths of the examples: add a column "
-                f"{args.length_column_name!r} (columns are {columns_of(dataset)}), or give a list of dicts with 'input_ids'"
+                f"{args.length_column_name!r} (columns are {columns_of(dataset)}), or give a list of dicts "
+                f"with 'input_ids'"
             )
     sampler = TrainBatches(
         len(dataset),
@@ -127,7 +128,7 @@ def eval_loader(trainer: Trainer, dataset: Any) -> DataLoader[Any]:
         process=accelerator.process_index,
         processes=accelerator.num_processes,
     )
-    source = (
+    source: Any = (
         dataset
         if is_hub_dataset(dataset) or hasattr(dataset, "__getitems__")
         else Reproducible(dataset, args.seed)

@@ -26,6 +26,7 @@ from formers.training.samplers import StreamShare, TrainBatches
 from formers.training.schedulers import needs_metric
 from formers.training.seeds import random_state
 from formers.training.state import TrainerState, TrainOutput
+from formers.training.steps import call_training_step, count_work
 
 if TYPE_CHECKING:
     from formers.training.trainer import Trainer
@@ -54,7 +55,8 @@ class Length:
         batches = len(loader)
         if batches == 0:
             raise ValueError(
-                "the training set gives no batch: it is empty, or dataloader_drop_last drops its only, incomplete one"
+                "the training set gives no batch: it is empty, or dataloader_drop_last drops its only, "
+                "incomplete one"
             )
         windows = math.ceil(batches / args.gradient_accumulation_steps)
         if args.max_steps > 0:
@@ -110,7 +112,8 @@ class _Run:
         finished = trainer.state.global_step >= self.length.steps
         if finished:
             notice(
-                f"The checkpoint is at step {trainer.state.global_step}, the end of this run: nothing is left to train."
+                f"The checkpoint is at step {trainer.state.global_step}, the end of this run: nothing is "
+                f"left to train."
             )
         if checkpoint is not None and epoch and not skip_batches and not trainer.state.epoch_closed:
             self._close(epoch - 1)  # the run was cut off between the epoch's last step and its end
@@ -204,7 +207,8 @@ class _Run:
                 break
         if position == skip and skip == 0:
             notice(
-                f"The training set gave no batch in epoch {epoch}; training stops at step {trainer.state.global_step} of "
+                f"The training set gave no batch in epoch {epoch}; training stops at step "
+                f"{trainer.state.global_step} of "
                 f"{self.length.steps}."
             )
             trainer.control.should_training_stop = True
@@ -238,7 +242,8 @@ class _Run:
             if generator is not None:  # the workers' seeds: a function of the epoch, not of how it came about
                 generator.manual_seed(trainer_seed(self.args) + epoch)
             return iter(loader)
-        for part in (loader, getattr(loader, "sampler", None), sampler):
+        parts: tuple[Any, ...] = (loader, getattr(loader, "sampler", None), sampler)
+        for part in parts:
             if hasattr(part, "set_epoch"):
                 part.set_epoch(epoch)
         iterator = iter(loader)
@@ -261,9 +266,9 @@ class _Run:
                 accelerator.no_sync(model) if not final and accelerator.num_processes > 1 else nullcontext()
             )
             with quiet:
-                loss = trainer._call_training_step(model, inputs, total)
+                loss = call_training_step(trainer, model, inputs, total)
             self._add_loss(loss, len(window))
-            trainer._count_work(inputs, real=shares[index] is not None)
+            count_work(trainer, inputs, real=shares[index] is not None)
             if not final:
                 trainer.control = handler.on_substep_end(args, state, trainer.control)
         trainer._share = None
@@ -308,7 +313,7 @@ class _Run:
     def _add_loss(self, loss: Tensor, parts: int) -> None:
         trainer = self.trainer
         if self.args.logging_nan_inf_filter:
-            # the mean since the last log stands in for a loss that is no number; no value leaves the device for it
+            # the mean since the last log stands in for a loss that is no number; no value leaves the device
             steps = 1 + trainer.state.global_step - trainer.state.step_of_last_log
             loss = torch.where(torch.isfinite(loss), loss, trainer._running_loss / (steps * parts))
         trainer._running_loss += loss

@@ -16,7 +16,7 @@ IGNORED = -100  # the label that no loss counts
 
 
 def shifts_labels(model: nn.Module) -> bool:
-    """Whether the model's loss compares position i with label i + 1, so that a row's first label counts for nothing.
+    """Whether the loss compares position i with label i + 1, so that a row's first label does not count.
 
     A model says so with an attribute `shifts_labels`; else decoder heads are known by their class names.
     """
@@ -153,7 +153,8 @@ def label_loss(args: Any, labels: Callable[[], Iterable[Any] | None], model: nn.
     problem = getattr(config, "problem_type", None)
     if problem in ("multi_label_classification", "regression") or getattr(config, "num_labels", 2) == 1:
         raise ValueError(
-            "class_weights, focal_gamma and label_smoothing_factor are for one label out of several; this model's task is "
+            "class_weights, focal_gamma and label_smoothing_factor are for one label out of several; this "
+            "model's task is "
             f"{problem or 'regression (num_labels=1)'}: leave them out"
         )
     weights = None
@@ -161,7 +162,8 @@ def label_loss(args: Any, labels: Callable[[], Iterable[Any] | None], model: nn.
         counts = count_labels(labels())
         if not counts:
             raise ValueError(
-                f"class_weights={args.class_weights!r} is computed from the labels of the training set, which could not be "
+                f"class_weights={args.class_weights!r} is computed from the labels of the training set, "
+                f"which could not be "
                 "read without going through it: pass class_weights=[one number per class]"
             )
         classes = int(getattr(config, "num_labels", None) or max(counts) + 1)
@@ -198,7 +200,8 @@ def notice_imbalance(counts: Mapping[int, int], names: Mapping[int, str] | None 
         name = (names or {}).get
         notice(
             f"Labels are imbalanced: {name(most, most)!r} occurs {seen[most]} times, {name(least, least)!r} "
-            f"{seen[least]}. Judge by macro-F1, not accuracy; class_weights='sqrt' (or 'balanced', or focal_gamma=2) "
+            f"{seen[least]}. Judge by macro-F1, not accuracy; class_weights='sqrt' (or 'balanced', or "
+            f"focal_gamma=2) "
             "in the arguments weighs rare labels more.",
             key="imbalanced labels",
         )

@@ -135,7 +135,8 @@ def optimizer_class(
     adam = {**betas, "eps": args.adam_epsilon}
     if args.optim_target_modules is not None:
         raise ValueError(
-            "optim_target_modules belongs to the GaLore and APOLLO optimizers, which need their own packages: pass "
+            "optim_target_modules belongs to the GaLore and APOLLO optimizers, which need their own "
+            "packages: pass "
             "one with optimizer_cls_and_kwargs=(cls, kwargs) or optimizers=(optimizer, None)"
         )
     if name in (OptimizerNames.ADAMW_TORCH, OptimizerNames.ADAMW_HF):
@@ -158,9 +159,11 @@ def optimizer_class(
         return _bitsandbytes(name.value, kwargs, adam, _typed(options))
     package = next((package for start, package in _PACKAGES.items() if name.value.startswith(start)), None)
     raise MissingExtra(
-        f"optim={name.value!r} comes from {package or 'another package'}, which is not built in: install it and pass "
+        f"optim={name.value!r} comes from {package or 'another package'}, which is not built in: install "
+        f"it and pass "
         "optimizer_cls_and_kwargs=(its class, its keywords) to Trainer. Built in: adamw_torch, "
-        "adamw_torch_fused, adafactor, sgd, adagrad, rmsprop, lion_32bit; with bitsandbytes also the *_8bit ones"
+        "adamw_torch_fused, adafactor, sgd, adagrad, rmsprop, lion_32bit; with bitsandbytes also the "
+        "*_8bit ones"
     )
 
 

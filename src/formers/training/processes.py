@@ -1,4 +1,4 @@
-"""The processes of a run: accelerate's record of this one, and its Accelerator with every plugin asked for."""
+"""The processes of a run: accelerate's record of this one, and its Accelerator."""
 
 from __future__ import annotations
 
@@ -12,8 +12,6 @@ from formers.extras import need
 from formers.notices import refuse_unknown
 
 if TYPE_CHECKING:
-    from accelerate import Accelerator
-
     from formers.training.arguments import TrainingArguments
 
 # how data is spread over processes; the reading of `accelerator_config`
@@ -67,14 +65,15 @@ def loader_config(args: TrainingArguments) -> dict[str, Any]:
     steps = accumulation.pop("num_steps", None)
     if steps is not None and steps != args.gradient_accumulation_steps:
         raise ValueError(
-            f"accelerator_config says num_steps={steps}, gradient_accumulation_steps is {args.gradient_accumulation_steps}: "
+            f"accelerator_config says num_steps={steps}, gradient_accumulation_steps is "
+            f"{args.gradient_accumulation_steps}: "
             "set the latter alone"
         )
     config["gradient_accumulation_kwargs"] = accumulation
     return config
 
 
-def make_accelerator(args: TrainingArguments, model: torch.nn.Module | None) -> Accelerator:
+def make_accelerator(args: TrainingArguments, model: torch.nn.Module | None) -> Any:
     """The Accelerator of a run.
 
     Raises:
@@ -91,9 +90,7 @@ def make_accelerator(args: TrainingArguments, model: torch.nn.Module | None) -> 
     }
     if args.deepspeed:
         need("deepspeed", "train", "deepspeed=")
-        from accelerate.utils import DeepSpeedPlugin
-
-        kwargs["deepspeed_plugin"] = DeepSpeedPlugin(
+        kwargs["deepspeed_plugin"] = accelerate.utils.DeepSpeedPlugin(
             hf_ds_config=args.deepspeed,
             gradient_accumulation_steps=args.gradient_accumulation_steps,
             gradient_clipping=args.max_grad_norm,
@@ -127,8 +124,7 @@ def _handlers(args: TrainingArguments, model: torch.nn.Module | None, accelerate
 
 def _fsdp_plugin(args: TrainingArguments) -> Any:
     """Read the older words ("full_shard auto_wrap offload") and today's dict alike."""
-    from accelerate.utils import FullyShardedDataParallelPlugin
-
+    plugin = need("accelerate.utils", "train", "fsdp").FullyShardedDataParallelPlugin
     config: dict[str, Any] = dict(args.fsdp_config or {})  # type: ignore[arg-type]
     config = {key.removeprefix("fsdp_"): value for key, value in config.items()}
     words = args.fsdp.split() if isinstance(args.fsdp, str) and args.fsdp.lower() != "true" else []
@@ -162,6 +158,6 @@ def _fsdp_plugin(args: TrainingArguments) -> Any:
         kwargs["min_num_params"] = smallest
     elif "auto_wrap" in words:
         kwargs["auto_wrap_policy"] = "transformer_based_wrap"
-    allowed = {field.name for field in dataclasses.fields(FullyShardedDataParallelPlugin)}
+    allowed = {field.name for field in dataclasses.fields(plugin)}
     refuse_unknown(config, allowed, "fsdp_config")
-    return FullyShardedDataParallelPlugin(**{**config, **kwargs})
+    return plugin(**{**config, **kwargs})

@@ -212,7 +212,8 @@ def reporters(args: TrainingArguments) -> list[TrainerCallback]:
     for name in wanted:
         if name not in _TRACKERS:
             raise ValueError(
-                f"report_to={name!r} is not known{did_you_mean(name, _TRACKERS)}; one of {sorted(_TRACKERS)}, 'all' or "
+                f"report_to={name!r} is not known{did_you_mean(name, _TRACKERS)}; one of "
+                f"{sorted(_TRACKERS)}, 'all' or "
                 "'none'. For another tracker pass its callback with callbacks=[...]"
             )
     return [_TRACKERS[name][0]() for name in dict.fromkeys(wanted)]

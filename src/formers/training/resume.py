@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def save_checkpoint(trainer: Trainer) -> Path:
-    """Write `checkpoint-<step>`: weights, optimizer, schedule, scaler, generators, state. Whole or not at all."""
+    """Write `checkpoint-<step>`: weights, optimizer, schedule, generators, state. Whole or not at all."""
     args, accelerator = trainer.args, trainer.accelerator
     folder = Path(trainer._run_dir()) / f"{files.PREFIX}-{trainer.state.global_step}"
     # one process makes the folder: the first of all, or of each machine that has a disk of its own
@@ -76,9 +76,11 @@ def find_checkpoint(trainer: Trainer, wanted: str | bool) -> Path:
         found = files.get_last_checkpoint(trainer.args.output_dir or "")
         if found is None:
             raise ValueError(
-                f"resume_from_checkpoint=True, but {trainer.args.output_dir!r} holds no checkpoint-<step> folder: "
+                f"resume_from_checkpoint=True, but {trainer.args.output_dir!r} holds no checkpoint-<step> "
+                f"folder: "
                 "start with trainer.train(), or give the path of a checkpoint. To do either as it comes: "
-                "trainer.train(resume_from_checkpoint=get_last_checkpoint(args.output_dir)) from formers.training"
+                "trainer.train(resume_from_checkpoint=get_last_checkpoint(args.output_dir)) from "
+                "formers.training"
             )
         return Path(found)
     folder = Path(str(wanted)).expanduser()
@@ -117,7 +119,8 @@ def load_state(trainer: Trainer, folder: Path) -> TrainerState | None:
     if state.train_batch_size is not None and state.train_batch_size != trainer._train_batch_size:
         notice(
             f"This run has {trainer._train_batch_size} examples per step and device, the interrupted one had "
-            f"{state.train_batch_size}: the steps already done stand for other examples, so some will be seen twice or not at all."
+            f"{state.train_batch_size}: the steps already done stand for other examples, so some will be "
+            f"seen twice or not at all."
         )
     return state
 
@@ -148,7 +151,8 @@ def read_generators(trainer: Trainer, folder: Path) -> dict[str, Any] | None:
     path = folder / files.random_state_file(accelerator.process_index, accelerator.num_processes)
     if not path.is_file():
         notice(
-            f"{folder} holds no {path.name}: random numbers (dropout) differ from those of an undisturbed run."
+            f"{folder} holds no {path.name}: random numbers (dropout) differ from those of an undisturbed "
+            f"run."
         )
         return None
     saved: dict[str, Any] = files.read_tensors(path)

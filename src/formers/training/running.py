@@ -19,6 +19,7 @@ from formers.notices import notice
 from formers.training import checkpointing as files
 from formers.training import loop, resume
 from formers.training.choices import HubStrategy
+from formers.training.inspection import inspect_model
 from formers.training.state import TrainOutput
 from formers.training.watch import Signals, add_noise, check_overflow
 
@@ -36,7 +37,7 @@ def run_training(
         trainer._seed()
         trainer.model = trainer.model_wrapped = trainer._placed(trainer.call_model_init(trial))
         trainer.optimizer, trainer.lr_scheduler = None, None
-        trainer._inspect_model()
+        inspect_model(trainer)
     checkpoint = resume.find_checkpoint(trainer, wanted) if wanted is not None else None
     trainer._train_batch_size = args.train_batch_size
     own = trainer._own_optimizers
@@ -50,7 +51,8 @@ def run_training(
                 raise
             trainer._train_batch_size //= 2
             notice(
-                f"Out of memory: training starts again with {trainer._train_batch_size} examples per step and device."
+                f"Out of memory: training starts again with {trainer._train_batch_size} examples per step "
+                f"and device."
             )
             trainer.optimizer, trainer.lr_scheduler = own
             loop._empty_cache(trainer.accelerator.device)

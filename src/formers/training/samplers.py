@@ -48,7 +48,7 @@ def grouped_by_length(
 
 
 def rebalanced(order: Sequence[int], lengths: Sequence[int], group: int, shares: int) -> list[int]:
-    """Reorder each group of `group` examples so that its `shares` equal parts hold about the same number of tokens.
+    """Reorder each group of examples so that its `shares` equal parts hold about as many tokens.
 
     Longest first, each to the part that has the fewest tokens and still has room.
     """

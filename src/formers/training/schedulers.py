@@ -118,7 +118,7 @@ def get_polynomial_decay_schedule_with_warmup(
     def shape(done: float) -> float:
         if done > 1.0:
             return lr_end / start
-        return ((start - lr_end) * (1.0 - done) ** power + lr_end) / start
+        return float(((start - lr_end) * (1.0 - done) ** power + lr_end) / start)
 
     return _after_warmup(optimizer, num_warmup_steps, num_training_steps, shape, last_epoch)
 
@@ -185,7 +185,7 @@ def get_cosine_with_min_lr_schedule_with_warmup_lr_rate(
     min_lr_rate: float | None = None,
     warmup_lr_rate: float | None = None,
 ) -> LambdaLR:
-    """The same fall, but the rise starts above 0: at `warmup_lr_rate` of the initial rate, or at one step's share."""
+    """The same fall; the rise starts above 0, at `warmup_lr_rate` of the initial rate or one step's share."""
     low = _min_rate(optimizer, min_lr, min_lr_rate)
 
     def factor(step: int) -> float:
@@ -280,9 +280,10 @@ class GreedyLR:
     """
 
     _SAVED = (
-        "factor", "min_lrs", "max_lrs", "patience", "cooldown", "warmup", "cooldown_counter", "warmup_counter",
-        "mode", "threshold", "threshold_mode", "best", "num_bad_epochs", "num_good_epochs", "eps", "last_epoch",
-        "smooth", "window_size", "reset_start", "reset_start_original", "_last_lr", "_init_lrs", "verbose",
+        "factor", "min_lrs", "max_lrs", "patience", "cooldown", "warmup", "cooldown_counter",
+        "warmup_counter", "mode", "threshold", "threshold_mode", "best", "num_bad_epochs", "num_good_epochs",
+        "eps", "last_epoch", "smooth", "window_size", "reset_start", "reset_start_original", "_last_lr",
+        "_init_lrs", "verbose",
     )  # fmt: skip
 
     def __init__(

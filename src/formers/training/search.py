@@ -56,7 +56,8 @@ def search(
     """
     if backend not in (None, "optuna"):
         raise ValueError(
-            f"hyperparameter_search(backend={backend!r}): only 'optuna' is built in (ray_scope and the like have no effect). "
+            f"hyperparameter_search(backend={backend!r}): only 'optuna' is built in (ray_scope and the "
+            f"like have no effect). "
             "With another tool, call Trainer in its objective function"
         )
     if trainer.model_init is None:
@@ -69,7 +70,7 @@ def search(
 
     optuna = importlib.import_module("optuna")
     space, objective = space or default_space, objective or default_objective
-    original = {}
+    original: dict[str, Any] = {}
 
     def run(trial: Any) -> float:
         chosen = space(trial)

@@ -16,8 +16,8 @@ from formers.training.trainer import Trainer
 class Seq2SeqTrainer(Trainer):
     """A trainer that generates during evaluation where `predict_with_generate=True`.
 
-    Predictions are then token ids [N, T], padded with the padding token. Keywords of `generate` may be given to
-    `evaluate` and `predict` (`max_length`, `num_beams`, ...).
+    Predictions are then token ids [N, T], padded with the padding token. Keywords of `generate` may be given
+    to `evaluate` and `predict` (`max_length`, `num_beams`, ...).
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -83,7 +83,7 @@ class Seq2SeqTrainer(Trainer):
         return loss, self._as_wide(written, labels), labels
 
     def _as_wide(self, written: Tensor, labels: Any) -> Tensor:
-        """Pad generated ids with the padding token, so that a row never ends in -100 for a wider neighbour."""
+        """Pad generated ids with the padding token, so that no row ends in -100."""
         pad = getattr(self.processing_class, "pad_token_id", None)
         if pad is None:
             pad = getattr(getattr(self._bare(), "config", None), "pad_token_id", None) or 0

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import dis
 import inspect
 import json
 import os
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +16,8 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.utils.data import DataLoader
 
-from formers.notices import notice, refuse_unknown
-from formers.training import loaders, resume
+from formers.notices import refuse_unknown
+from formers.training import inspection, loaders, resume, steps
 from formers.training.arguments import TrainingArguments
 from formers.training.callbacks import (
     CallbackHandler,
@@ -28,10 +26,9 @@ from formers.training.callbacks import (
     improves,
     watched_metric,
 )
-from formers.training.choices import HubStrategy, IntervalStrategy
-from formers.training.data import ColumnFilter, column, columns_of, has_length
+from formers.training.choices import HubStrategy
+from formers.training.data import ColumnFilter, has_length
 from formers.training.evaluating import evaluation_loop, nested_map, speed
-from formers.training.losses import count_labels, label_loss, notice_imbalance, shifts_labels
 from formers.training.optimizers import (
     check_trainable,
     decay_parameter_names,
@@ -49,7 +46,7 @@ from formers.training.state import (
     TrainerState,
     TrainOutput,
 )
-from formers.training.watch import MemoryWatch, Signals, add_noise, check_overflow
+from formers.training.watch import MemoryWatch, Signals
 
 Metrics = Callable[[EvalPrediction], dict[str, Any]]
 
@@ -99,7 +96,7 @@ class Trainer:
         self._seed()
         self._memory = MemoryWatch(not args.skip_memory_metrics)
         self.model_init = model_init
-        self.accelerator = make_accelerator(args, model)
+        self.accelerator: Any = make_accelerator(args, model)
         self.model: Any = self._given_model(model)
         self.model_wrapped: Any = self.model
         self.data_collator = data_collator or loaders.default_collator(processing_class)
@@ -107,12 +104,17 @@ class Trainer:
         self.processing_class = processing_class
         self.compute_loss_func, self.compute_metrics = compute_loss_func, compute_metrics
         self.preprocess_logits_for_metrics = preprocess_logits_for_metrics
-        self.optimizer, self.lr_scheduler = optimizers
+        self.optimizer: Any = optimizers[0]
+        self.lr_scheduler: Any = optimizers[1]
         self._own_optimizers = optimizers
         self.optimizer_cls_and_kwargs = optimizer_cls_and_kwargs
         self._loader_config = loader_config(args)
-        self._inspect_model()
-        self._check()
+        self.label_names: list[str] = []
+        self.can_return_loss = self.model_accepts_loss_kwargs = self._shifted = False
+        self._signature_columns: list[str] | None = None
+        self._dense_parameters: int | None = None
+        inspection.inspect_model(self)
+        inspection.check(self)
         self.callback_handler = CallbackHandler(
             [*default_callbacks(args), *(callbacks or [])],
             self.model,
@@ -192,79 +194,8 @@ class Trainer:
     def _bare(self) -> nn.Module:
         """The model without an adapter around it."""
         inner = getattr(self.model, "get_base_model", None)
-        return inner() if callable(inner) else self.model
-
-    def _inspect_model(self) -> None:
-        bare = self._bare()
-        parameters = inspect.signature(bare.forward).parameters
-        said = getattr(bare, "accepts_loss_kwargs", None)
-        takes_any = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
-        self.model_accepts_loss_kwargs = (
-            bool(said) if said is not None else "num_items_in_batch" in parameters
-        )
-        self._signature_columns = None if takes_any and len(parameters) == 1 else list(parameters)
-        found = [
-            name for name in parameters if "label" in name or name in ("start_positions", "end_positions")
-        ]
-        self.label_names = list(self.args.label_names) if self.args.label_names is not None else found
-        if takes_any and len(parameters) == 1 and not self.label_names:
-            self.label_names = ["labels"]
-        self.can_return_loss = any(
-            name == "return_loss" and p.default is True for name, p in parameters.items()
-        )
-        self._shifted = shifts_labels(bare)
-
-    def _check(self) -> None:
-        args = self.args
-        if args.eval_strategy != IntervalStrategy.NO and self.eval_dataset is None:
-            raise ValueError(
-                f"eval_strategy={str(args.eval_strategy)!r} evaluates during training, but there is no eval_dataset: pass one "
-                "(dataset.train_test_split(test_size=0.1) makes one), or leave eval_strategy out"
-            )
-        if self.optimizer is not None and self.optimizer_cls_and_kwargs is not None:
-            raise RuntimeError("give optimizers or optimizer_cls_and_kwargs, not both")
-        if self.model_init is not None and any(self._own_optimizers):
-            raise RuntimeError(
-                "an optimizer cannot be given with model_init: override create_optimizer instead"
-            )
-        if self.train_dataset is not None and not has_length(self.train_dataset) and args.max_steps <= 0:
-            raise ValueError(
-                "the training set has no length (a stream), so max_steps must say how long to train"
-            )
-        if args.batch_eval_metrics and self.compute_metrics is not None:
-            parameters = inspect.signature(self.compute_metrics).parameters
-            if "compute_result" not in parameters and not any(
-                p.kind is p.VAR_KEYWORD for p in parameters.values()
-            ):
-                raise ValueError(
-                    "batch_eval_metrics=True calls compute_metrics for every batch, with compute_result=True at the last: it must "
-                    "take that keyword"
-                )
-        custom_loss = (
-            self.compute_loss_func is not None or type(self).compute_loss is not Trainer.compute_loss
-        )
-        if self._signature_columns is not None and not custom_loss:
-            self._refuse_headless()
-        self._check_tokenizer()
-
-    def _refuse_headless(self) -> None:
-        from formers.stacks.model import PreTrainedModel
-
-        bare = self._bare()
-        if isinstance(bare, PreTrainedModel) and not self.label_names and not self.can_return_loss:
-            raise ValueError(
-                f"{type(bare).__name__} has no head and computes no loss: load the checkpoint with a class for the task, such "
-                "as AutoModelForSequenceClassification, or pass compute_loss_func"
-            )
-
-    def _check_tokenizer(self) -> None:
-        config = getattr(self._bare(), "config", None)
-        if config is None or not hasattr(self.processing_class, "pad_token_id"):
-            return
-        from formers.tokenization.fitting import fits
-
-        for complaint in fits(self.processing_class, config):
-            notice(f"Tokenizer and model do not fit: {complaint}")
+        bare: nn.Module = inner() if callable(inner) else self.model
+        return bare
 
     def is_local_process_zero(self) -> bool:
         """Whether this is the first process of its machine."""
@@ -274,20 +205,24 @@ class Trainer:
         """Whether this is the first process of all."""
         return self.args.process_index == 0
 
+    def _overrides(self, method: str) -> bool:
+        """Whether a subclass has a method of its own under this name."""
+        return getattr(type(self), method) is not getattr(Trainer, method)
+
     @property
     def _is_sharded(self) -> bool:
         return str(getattr(self.accelerator.distributed_type, "value", "")) in ("FSDP", "DEEPSPEED")
 
     @property
     def _is_plain(self) -> bool:
-        """Whether torch's own backward and step do: accelerate's, for scaled or sharded runs, cost milliseconds."""
+        """Whether torch's own backward and step do; accelerate's cost milliseconds."""
         return self.accelerator.scaler is None and not self._is_sharded
 
     @property
     def _global_batch_size(self) -> int:
         if self._loader_config["split_batches"]:
             return self._train_batch_size
-        return self._train_batch_size * self.accelerator.num_processes
+        return self._train_batch_size * int(self.accelerator.num_processes)
 
     def get_total_train_batch_size(self, args: TrainingArguments | None = None) -> int:
         """Examples per optimizer step, over all processes and the accumulation window."""
@@ -363,8 +298,9 @@ class Trainer:
             kind, kwargs = self.optimizer_cls_and_kwargs or self.get_optimizer_cls_and_kwargs(
                 self.args, model
             )
-            self.optimizer = kind(groups, **kwargs)  # type: ignore[arg-type]
-        return self.optimizer
+            self.optimizer = kind(groups, **kwargs)
+        optimizer: Optimizer = self.optimizer
+        return optimizer
 
     def create_scheduler(self, num_training_steps: int, optimizer: Optimizer | None = None) -> Any:
         """Make the schedule, unless there is one."""
@@ -372,7 +308,7 @@ class Trainer:
             kwargs: Any = self.args.lr_scheduler_kwargs
             self.lr_scheduler = get_scheduler(
                 self.args.lr_scheduler_type,
-                optimizer or self.optimizer,  # type: ignore[arg-type]
+                optimizer or self.optimizer,
                 num_warmup_steps=self.args.get_warmup_steps(num_training_steps),
                 num_training_steps=num_training_steps,
                 scheduler_specific_kwargs=kwargs,
@@ -417,7 +353,8 @@ class Trainer:
         """Train to the end; returns steps, mean loss and measurements.
 
         Args:
-            resume_from_checkpoint: True for the newest checkpoint in `output_dir`, or the path of one: the run
+            resume_from_checkpoint: True for the newest checkpoint in `output_dir`, or the path of one: the
+            run
                 goes on as if it had never stopped, bit for bit on a CPU in float32.
             trial: of a hyperparameter search.
             ignore_keys_for_eval: outputs of the model that evaluations leave out.
@@ -435,18 +372,19 @@ class Trainer:
         """Make optimizer and schedule, and wrap the model for the processes of this run."""
         args = self.args
         check_trainable(self.model)
-        self._look_at_labels()
+        inspection.look_at_labels(self)
         if args.activation_checkpointing:
             enable = getattr(self.model, "gradient_checkpointing_enable", None)
             if enable is None:
                 raise ValueError(
-                    f"{type(self.model).__name__} cannot checkpoint activations: leave activation_checkpointing out"
+                    f"{type(self.model).__name__} cannot checkpoint activations: leave "
+                    f"activation_checkpointing out"
                 )
             options = args.activation_checkpointing_kwargs
             enable(gradient_checkpointing_kwargs=options) if options else enable()
         model = self._wrapped()
         model.train()
-        overridden = type(self).create_optimizer_and_scheduler is not Trainer.create_optimizer_and_scheduler
+        overridden = self._overrides("create_optimizer_and_scheduler")
         if overridden:
             self.create_optimizer_and_scheduler(num_training_steps=steps)
         else:
@@ -471,21 +409,6 @@ class Trainer:
         if self.accelerator.num_processes > 1 or self._is_sharded:
             model = self.accelerator.prepare_model(model)
         return model
-
-    def _look_at_labels(self) -> None:
-        names = [
-            name
-            for name in ("labels", "label", "label_ids")
-            if name in (columns_of(self.train_dataset) or [])
-        ]
-
-        def labels() -> Any:
-            return column(self.train_dataset, names[0]) if names else None
-
-        self._label_loss = label_loss(self.args, labels, self._bare())
-        config = getattr(self._bare(), "config", None)
-        if names and self._label_loss is None:
-            notice_imbalance(count_labels(labels()), getattr(config, "id2label", None))
 
     def autocast_smart_context_manager(
         self, cache_enabled: bool | None = True
@@ -520,8 +443,8 @@ class Trainer:
         inputs = self._prepare_inputs(inputs)
         self._normalised = False
         with self.compute_loss_context_manager():
-            loss = self._call_compute_loss(model, inputs, num_items_in_batch)
-        loss = self._share_of_window(loss, num_items_in_batch)
+            loss = steps.call_compute_loss(self, model, inputs, num_items_in_batch)
+        loss = steps.share_of_window(self, loss, num_items_in_batch)
         # DistributedDataParallel takes the mean over processes where the sum is meant
         spread = self.accelerator.num_processes if self.args.average_tokens_across_devices else 1
         scaled = loss * spread if spread > 1 else loss
@@ -531,83 +454,18 @@ class Trainer:
             self.accelerator.backward(scaled)
         return loss.detach()
 
-    def _share_of_window(self, loss: Tensor, total: Any) -> Tensor:
-        if self._share is None or total is None:
-            return loss
-        mine, whole = self._share
-        if mine is None:
-            return loss * 0.0  # a stand-in counts for nothing
-        if self._normalised:
-            return loss
-        if isinstance(mine, int) and isinstance(whole, int) and mine == whole:
-            return loss
-        if isinstance(mine, int) and mine == 0:
-            return torch.nan_to_num(loss) * 0.0
-        return loss * (mine / whole)
-
-    def _call_training_step(self, model: nn.Module, inputs: Any, total: Any) -> Tensor:
-        if _takes(type(self).training_step, "num_items_in_batch"):
-            return self.training_step(model, inputs, num_items_in_batch=total)
-        return self.training_step(model, inputs)  # an override of older releases
-
-    def _call_compute_loss(self, model: nn.Module, inputs: Any, total: Any, **kwargs: Any) -> Any:
-        method = type(self).compute_loss
-        if total is None or not _takes(method, "num_items_in_batch"):
-            return self.compute_loss(model, inputs, **kwargs)
-        result = self.compute_loss(model, inputs, num_items_in_batch=total, **kwargs)
-        if (
-            method is not Trainer.compute_loss
-            and _reads(method, "num_items_in_batch")
-            and not _reads(method, "super")
-        ):
-            self._normalised = True  # an override that divides by the number itself
-        return result
-
     def compute_loss(
         self, model: nn.Module, inputs: Any, return_outputs: bool = False, num_items_in_batch: Any = None
     ) -> Any:
         """The loss of one batch; override it for a loss of one's own.
 
-        An override may return the mean over its batch: the loop weighs it by the batch's items. One that divides by
-        `num_items_in_batch` itself is left as it is.
+        An override may return the mean over its batch: the loop weighs it by the batch's items. One that
+        divides by `num_items_in_batch` itself is left as it is.
 
         Returns:
             The loss, a scalar; with `return_outputs=True` a pair with the outputs.
         """
-        custom = self.compute_loss_func is not None or self._label_loss is not None
-        labels = inputs.get("labels") if isinstance(inputs, Mapping) else None
-        if custom and labels is not None:
-            decoder = getattr(getattr(self._bare(), "config", None), "is_encoder_decoder", False)
-            if not decoder:  # an encoder-decoder makes its inputs from the labels
-                inputs = {name: value for name, value in inputs.items() if name != "labels"}
-            outputs = model(**inputs)
-            if self.compute_loss_func is not None:
-                loss = self.compute_loss_func(outputs, labels, num_items_in_batch=num_items_in_batch)
-                self._normalised = _reads(self.compute_loss_func, "num_items_in_batch")
-            else:
-                logits = outputs["logits"] if hasattr(outputs, "keys") else outputs[0]
-                loss = self._label_loss(logits, labels, num_items_in_batch, shifted=self._shifted)
-                self._normalised = True
-            return (loss, outputs) if return_outputs else loss
-        extra: dict[str, Any] = {}
-        if self.model_accepts_loss_kwargs and num_items_in_batch is not None:
-            extra["num_items_in_batch"] = num_items_in_batch
-            self._normalised = True
-        outputs = model(**inputs, **extra) if isinstance(inputs, Mapping) else model(inputs)
-        loss = self._loss_of(outputs, inputs)
-        return (loss, outputs) if return_outputs else loss
-
-    def _loss_of(self, outputs: Any, inputs: Any) -> Tensor:
-        keyed = hasattr(outputs, "keys")
-        loss = outputs["loss"] if keyed and "loss" in outputs else None if keyed else outputs[0]
-        if loss is None:
-            given = list(inputs) if isinstance(inputs, Mapping) else type(inputs).__name__
-            raise ValueError(
-                f"{type(self._bare()).__name__} returned no loss, only {list(outputs.keys())}. Its inputs were {given}: a loss needs "
-                f"labels (one of {self.label_names or ['labels']}); rename the column with the targets to 'labels', or pass "
-                "compute_loss_func"
-            )
-        return loss.mean() if loss.dim() else loss  # type: ignore[no-any-return]
+        return steps.compute_loss(self, model, inputs, return_outputs, num_items_in_batch)
 
     def _clip_gradients(self, model: nn.Module) -> Any:
         limit = self.args.max_grad_norm
@@ -639,18 +497,8 @@ class Trainer:
     # ---- counting --------------------------------------------------------------------------------
 
     def floating_point_ops(self, inputs: Any) -> float:
-        """Operations of one forward and backward pass: the model's own estimate, else 6 x parameters x tokens."""
-        own = getattr(self._bare(), "floating_point_ops", None)
-        if callable(own):
-            return float(own(inputs))
-        if not hasattr(self, "_dense_parameters"):
-            embeddings = {id(m.weight) for m in self.model.modules() if isinstance(m, nn.Embedding)}
-            self._dense_parameters = sum(
-                p.numel() for p in self.model.parameters() if id(p) not in embeddings
-            )
-        main = getattr(self._bare(), "main_input_name", "input_ids")
-        tokens = inputs[main] if isinstance(inputs, Mapping) and main in inputs else None
-        return 6.0 * self._dense_parameters * tokens.numel() if isinstance(tokens, Tensor) else 0.0
+        """Operations of one step on a batch: the model's own estimate, else 6 x parameters x tokens."""
+        return steps.floating_point_ops(self, inputs)
 
     def store_flos(self) -> None:
         """Add what was counted since the last call to the state, over all processes."""
@@ -659,23 +507,6 @@ class Trainer:
             several = self.accelerator.num_processes > 1
             self.state.total_flos += float(self.accelerator.reduce(flos, "sum")) if several else self._flos
             self._flos = 0.0
-
-    def _count_work(self, inputs: Any, real: bool) -> None:
-        if not real or not isinstance(inputs, Mapping):
-            return
-        self._flos += self.floating_point_ops(inputs)
-        how = self.args.include_num_input_tokens_seen
-        if how == "no" and not self.args.include_tokens_per_second:
-            return
-        main = getattr(self._bare(), "main_input_name", "input_ids")
-        if not isinstance(inputs.get(main), Tensor):
-            notice(f"Input tokens cannot be counted: the batches have no {main!r}.")
-            return
-        mask = inputs.get("attention_mask") if how == "non_padding" else None
-        count = mask.sum() if mask is not None else torch.tensor(inputs[main].numel())
-        if self.accelerator.num_processes > 1:
-            count = self.accelerator.reduce(count.to(self.accelerator.device), "sum")
-        self.state.num_input_tokens_seen += int(count)
 
     # ---- evaluation ------------------------------------------------------------------------------
 
@@ -743,7 +574,7 @@ class Trainer:
         metrics.update(speed(prefix, start, output.num_samples, steps))
         metrics.update(self._memory.measured(prefix))
         self._call_log(metrics)
-        self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
+        self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics=metrics)
         return metrics
 
     def predict(
@@ -762,7 +593,7 @@ class Trainer:
         metrics = dict(output.metrics or {})
         steps = len(loader) if has_length(loader) else None
         metrics.update(speed(metric_key_prefix, start, output.num_samples, steps))
-        self.control = self.callback_handler.on_predict(self.args, self.state, self.control, metrics)
+        self.control = self.callback_handler.on_predict(self.args, self.state, self.control, metrics=metrics)
         return PredictionOutput(output.predictions, output.label_ids, metrics)
 
     def evaluation_loop(
@@ -785,36 +616,7 @@ class Trainer:
         self, model: nn.Module, inputs: Any, prediction_loss_only: bool, ignore_keys: list[str] | None = None
     ) -> tuple[Tensor | None, Any, Any]:
         """Loss, logits and labels of one batch; what is missing is None."""
-        has_labels = bool(self.label_names) and all(inputs.get(name) is not None for name in self.label_names)
-        wants_loss = has_labels or (
-            not self.label_names and self.can_return_loss and inputs.get("return_loss", True)
-        )
-        if not wants_loss and "labels" in inputs and inputs["labels"] is not None:
-            wants_loss = has_labels = True  # one of several kinds of labels
-        inputs = self._prepare_inputs(inputs)
-        if ignore_keys is None:
-            config = getattr(self._bare(), "config", None)
-            ignore_keys = list(getattr(config, "keys_to_ignore_at_inference", None) or ["past_key_values"])
-        labels = None
-        if has_labels:
-            found = tuple(inputs[name] for name in self.label_names if inputs.get(name) is not None)
-            labels = found[0] if len(found) == 1 else found
-        loss = None
-        with self.compute_loss_context_manager():
-            if wants_loss:
-                loss, outputs = self._call_compute_loss(model, inputs, None, return_outputs=True)
-                loss = loss.detach().mean()
-                skipped = ["loss", *ignore_keys]
-                logits = _values(
-                    outputs, skipped, first_is_loss=not hasattr(outputs, "keys") and self._label_loss is None
-                )
-            else:
-                outputs = model(**inputs)
-                logits = _values(outputs, ignore_keys, first_is_loss=False)
-        if prediction_loss_only:
-            return loss, None, None
-        detached = nested_map(lambda t: t.detach() if isinstance(t, Tensor) else t, logits)
-        return loss, detached[0] if len(detached) == 1 else detached, labels
+        return steps.prediction_step(self, model, inputs, prediction_loss_only, ignore_keys)
 
     def _evaluate_now(self, ignore_keys: list[str] | None) -> bool:
         """Evaluate during training; returns whether the watched metric is the best so far."""
@@ -822,7 +624,8 @@ class Trainer:
         value = watched_metric(self.args, metrics)
         if self.args.metric_for_best_model is not None and value is None:
             raise KeyError(
-                f"metric_for_best_model={self.args.metric_for_best_model!r} is not among the metrics {sorted(metrics)}: "
+                f"metric_for_best_model={self.args.metric_for_best_model!r} is not among the metrics "
+                f"{sorted(metrics)}: "
                 "return it from compute_metrics, or name one of these"
             )
         if value is None:
@@ -844,7 +647,7 @@ class Trainer:
         if self.args.include_num_input_tokens_seen != "no":
             logs["num_input_tokens_seen"] = self.state.num_input_tokens_seen
         self.state.log_history.append({**logs, "step": self.state.global_step})
-        self.control = self.callback_handler.on_log(self.args, self.state, self.control, logs)
+        self.control = self.callback_handler.on_log(self.args, self.state, self.control, logs=logs)
 
     def _call_log(self, logs: dict[str, float]) -> None:
         self.log(logs)
@@ -916,7 +719,8 @@ class Trainer:
         """Write a README.md with how the model was trained and what it scored.
 
         Args:
-            details: any of `language`, `license`, `tags`, `model_name`, `finetuned_from`, `tasks`, `dataset_tags`,
+            details: any of `language`, `license`, `tags`, `model_name`, `finetuned_from`, `tasks`,
+            `dataset_tags`,
                 `dataset`, `dataset_args`.
         """
         from formers.training.cards import write_card
@@ -959,34 +763,3 @@ class Trainer:
         from formers.training.search import search
 
         return search(self, hp_space, compute_objective, n_trials, direction, backend, hp_name, kwargs)
-
-
-def _values(outputs: Any, ignored: Sequence[str], *, first_is_loss: bool) -> tuple[Any, ...]:
-    """The values of a model's outputs that count as predictions."""
-    if hasattr(outputs, "items"):
-        return tuple(value for key, value in outputs.items() if key not in ignored)
-    if isinstance(outputs, Tensor):
-        return (outputs,)
-    return tuple(outputs[1:] if first_is_loss else outputs)
-
-
-@lru_cache(maxsize=256)
-def _takes(function: Callable[..., Any], keyword: str) -> bool:
-    parameters = inspect.signature(function).parameters
-    return keyword in parameters or any(p.kind is p.VAR_KEYWORD for p in parameters.values())
-
-
-@lru_cache(maxsize=256)
-def _reads(function: Callable[..., Any], name: str) -> bool:
-    """Whether a function's code uses the name (a keyword that is only accepted is never loaded)."""
-    code = getattr(inspect.unwrap(function), "__code__", None)
-    if code is None:
-        return _takes(function, name)
-    for instruction in dis.get_instructions(code):
-        names = instruction.argval if isinstance(instruction.argval, tuple) else (instruction.argval,)
-        if name in names and not instruction.opname.startswith("STORE"):
-            return True
-    return False
-
-
-__all__ = ["Trainer", "add_noise", "check_overflow"]

@@ -87,9 +87,10 @@ class Signals:
 
 @contextlib.contextmanager
 def add_noise(model: nn.Module, alpha: float | None) -> Iterator[None]:
-    """NEFTune: uniform noise on the token embeddings while training (Jain et al. 2023, arXiv 2310.05914, section 2).
+    """Put uniform noise on the token embeddings while training.
 
-    Its bound is alpha / sqrt(T E) for T positions of width E.
+    NEFTune, Jain et al. 2023, arXiv 2310.05914, section 2. Its bound is alpha / sqrt(T E) for T positions of
+    width E.
     """
     if not alpha:
         yield
@@ -136,7 +137,8 @@ def check_overflow(model: nn.Module, wanted: bool) -> Iterator[None]:
                         (float(t.abs().max()) for t in _tensors(inputs) if t.numel()), default=math.nan
                     )
                     raise FloatingPointError(
-                        f"{path or 'the model'} ({type(module).__name__}) gave a value that is not finite in {tensor.dtype}; the "
+                        f"{path or 'the model'} ({type(module).__name__}) gave a value that is not finite "
+                        f"in {tensor.dtype}; the "
                         f"largest input was {largest:.4g}"
                     )
 
