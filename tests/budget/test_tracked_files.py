@@ -13,7 +13,10 @@ TEXT = {".py", ".md", ".toml", ".txt", ".yaml", ".yml", ".json", ".cfg", ".html"
 SKIPPED = {".git", ".venv", "__pycache__", "build", "dist"}
 # Written so that this file does not match itself.
 HOME_PATHS = re.compile(r"(?<![\w.:/-])/(?:work|root|home|opt|Users|mnt)/[\w.-]+")
-ADDRESSES = re.compile(r"\b(?!127\.|0\.0\.0\.0|255\.)\d{1,3}\.\d{1,3}\.\d{1,3}\.\d{1,3}\b")
+# Loopback, and the addresses that documentation and sample texts use, name no machine.
+ADDRESSES = re.compile(
+    r"\b(?!127\.|0\.0\.0\.0|255\.|192\.168\.0\.1\b|192\.0\.2\.|198\.51\.100\.|203\.0\.113\.)\d{1,3}\.\d{1,3}\.\d{1,3}\.\d{1,3}\b"
+)
 INDEXES = re.compile(
     r"(?:download\.pytorch\.org/whl|pypi\.[a-z]+/simple|trusted[-]host|extra-index-url[ =]\w+:)"
 )
