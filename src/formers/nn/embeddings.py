@@ -58,6 +58,23 @@ def check_positions(s: spec.Embeddings, layout: Layout, past: int) -> None:
         )
 
 
+def _look_up(block: Block, ids: Tensor | None) -> Tensor:
+    """[N] -> [N, E]; an id outside the table is named (on a CPU: elsewhere the device reports it)."""
+    table = block.leaf("token")
+    try:
+        found: Tensor = table(ids)
+    except IndexError as error:
+        count = getattr(table, "num_embeddings", 0)
+        if ids is None or not count or bool(((ids >= 0) & (ids < count)).all()):
+            raise
+        wrong = int(ids[(ids < 0) | (ids >= count)][0])
+        raise IndexError(
+            f"input_ids hold {wrong}, but the token table has {count} rows (ids 0 to {count - 1}); use the "
+            f"tokenizer of this model, or model.resize_token_embeddings(len(tokenizer)) after adding tokens"
+        ) from error
+    return found
+
+
 def embed(
     block: Block,
     s: spec.Embeddings,
@@ -79,7 +96,7 @@ def embed(
     Returns:
         [N, E].
     """
-    x = block.leaf("token")(ids) if vectors is None else vectors
+    x = _look_up(block, ids) if vectors is None else vectors
     if s.scale != 1.0:
         x = x * s.scale
     if s.types:
