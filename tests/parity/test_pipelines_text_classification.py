@@ -10,7 +10,25 @@ import formers
 transformers = pytest.importorskip("transformers")
 
 TOLERANCE = 1e-5  # float32
-LETTERS = ["the", "a", "of", "parser", "crash", "when", "import", "fails", "on", "windows", "fixed", "memory", "leak", "in", "json", "docs", "now"]
+LETTERS = [
+    "the",
+    "a",
+    "of",
+    "parser",
+    "crash",
+    "when",
+    "import",
+    "fails",
+    "on",
+    "windows",
+    "fixed",
+    "memory",
+    "leak",
+    "in",
+    "json",
+    "docs",
+    "now",
+]
 
 
 def texts(count=24):
