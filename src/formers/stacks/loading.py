@@ -144,11 +144,13 @@ def _config(
             f"the checkpoint is a {config.model_type!r} model, but {cls.__name__} is for "
             f"{cls.config_class.model_type!r}; AutoModel classes choose the fitting class by themselves"
         )
+    from formers.hub import HUB_KEYWORDS
+
     constructor = {key: options.pop(key) for key in ("add_pooling_layer",) if key in options}
     known = [key for key in options if hasattr(config, key)]
     for key in sorted(known, key=lambda key: key == "num_labels"):
         setattr(config, key, options[key])
-    allowed = [*_OPTIONS, *config.to_dict(), "add_pooling_layer"]
+    allowed = [*_OPTIONS, *config.to_dict(), *HUB_KEYWORDS, "add_pooling_layer", "num_labels"]
     refuse_unknown((key for key in options if key not in known), allowed, f"{cls.__name__}.from_pretrained")
     return config, constructor
 
