@@ -122,8 +122,28 @@ class PreTrainedModel(Block):
     init_weights = post_init
 
     def initialise_weights(self, names: list[str]) -> None:
-        """Draw fresh values for the named parameters."""
+        """Draw fresh values for the named parameters.
+
+        A subclass with an `_init_weights` of its own is then asked, for every module of which no parameter
+        has other values already.
+        """
         initialise(self, names, *self.initial_deviations())
+        if type(self)._init_weights is not PreTrainedModel._init_weights:
+            fresh = set(names)
+            for path, module in reversed(list(self.named_modules())):  # parts before what they are parts of
+                own = [f"{path}.{name}".lstrip(".") for name, _ in module.named_parameters()]
+                if own and fresh.issuperset(own):
+                    self._init_weights(module)
+
+    def _init_weights(self, module: nn.Module) -> None:
+        """Draw fresh values for what `module`, a part of this model, holds itself.
+
+        Subclasses may choose others. `part.apply(model._init_weights)` starts a part of the model anew.
+        """
+        path = next((path for path, part in self.named_modules() if part is module), None)
+        if path is not None:
+            names = [f"{path}.{name}".lstrip(".") for name, p in module._parameters.items() if p is not None]
+            initialise(self, names, *self.initial_deviations())
 
     def initial_deviations(self) -> tuple[float, Mapping[str, float]]:
         """The standard deviation of fresh weights, and exceptions by ending of the name."""
