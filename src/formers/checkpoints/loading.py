@@ -37,12 +37,11 @@ class LoadReport:
     dtypes: dict[str, int] = field(default_factory=dict)  # dtype -> tensors, as loaded
     files: list[Path] = field(default_factory=list)
     fingerprint: str = ""  # hash of names, shapes, dtypes, sizes
-    _tensors: TensorFiles | None = field(default=None, repr=False)
 
     @property
     def content_hash(self) -> str:
         """SHA-256 over every byte of the files; reads them all."""
-        return self._tensors.content_hash() if self._tensors is not None else ""
+        return TensorFiles.of(self.files).content_hash() if self.files else ""
 
     @property
     def origin(self) -> str:
@@ -121,8 +120,8 @@ def load(
     """
     plan = _Plan.of(model, files, renames, ignored, dict(ties or {}), prefix)
     report = plan.report
-    report.files, report.fingerprint, report._tensors = files.paths, files.fingerprint(), files
-    _sort_out_missing(plan, may_be_new, ignore_mismatched_sizes, strict)
+    report.files, report.fingerprint = files.paths, files.fingerprint()
+    _sort_out_missing(plan, files, may_be_new, ignore_mismatched_sizes, strict)
     placement = Placement.of(
         model, device_map, dtype=dtype, offload_folder=offload_folder, max_memory=max_memory
     )
@@ -230,12 +229,14 @@ def _of_trunk(name: str, wanted: Mapping[str, Tensor], prefix: str) -> bool:
 
 
 def _sort_out_missing(
-    plan: _Plan, may_be_new: Callable[[str], bool], ignore_mismatched_sizes: bool, strict: bool
+    plan: _Plan,
+    files: TensorFiles,
+    may_be_new: Callable[[str], bool],
+    ignore_mismatched_sizes: bool,
+    strict: bool,
 ) -> None:
     """Decide what is new; raise one error for all that may not be."""
     report = plan.report
-    files = report._tensors
-    assert files is not None
     for name, source in [(name, plan.chosen[name]) for name in plan.wanted if name in plan.chosen]:
         found, expected = files.shape(source), tuple(plan.wanted[name].shape)
         if found != expected and {found, expected} != {(), (1,)}:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -283,13 +282,6 @@ class PreTrainedModel(Block):
         """Undo `enable_input_require_grads`."""
         for hook in self._require_grads_hooks:
             hook.remove()
-
-    def __getstate__(self) -> dict[str, Any]:
-        """What copying and pickling take along: everything but the files that the weights came from."""
-        state = dict(self.__dict__)
-        if self.load_report is not None:
-            state["load_report"] = replace(self.load_report, _tensors=None)
-        return state
 
     # -- facts --------------------------------------------------------------------------------------
 

@@ -131,20 +131,6 @@ def place_stack(block: Block, s: spec.Stack) -> None:
         block.place("pooler", names.stack["pooler"], nn.Linear(s.width, s.width))
 
 
-class Stack(Block):
-    """A stack that is a part of a model, such as the encoder of an encoder-decoder."""
-
-    def __init__(self, s: spec.Stack) -> None:
-        super().__init__()
-        self.spec = s
-        self.gradient_checkpointing = False
-        place_stack(self, s)
-
-    def forward(self, inputs: Inputs) -> States:
-        """Run the stack."""
-        return run(self, self.spec, inputs, self.gradient_checkpointing)
-
-
 def run(block: Block, s: spec.Stack, inputs: Inputs, checkpointing: bool = False) -> States:
     """Compute a stack.
 
