@@ -14,9 +14,17 @@ JOB = Path(__file__).with_name("training_job.py")
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1"}
 # dropout, accumulation, early stopping, a checkpoint at every second step, epochs that end within windows
 LONG = (
-    "num_train_epochs=4", "per_device_train_batch_size=4", "gradient_accumulation_steps=2", "dropout=0.2", "logging_steps=3",
-    'eval_strategy="steps"', "eval_steps=2", "save_steps=2", "load_best_model_at_end=true", "save_total_limit=3",
-)  # fmt: skip
+    "num_train_epochs=4",
+    "per_device_train_batch_size=4",
+    "gradient_accumulation_steps=2",
+    "dropout=0.2",
+    "logging_steps=3",
+    'eval_strategy="steps"',
+    "eval_steps=2",
+    "save_steps=2",
+    "load_best_model_at_end=true",
+    "save_total_limit=3",
+)
 
 
 def start(*arguments: str) -> subprocess.Popen:
@@ -63,13 +71,21 @@ def test_killed_at_any_moment_it_goes_on_to_the_same_bits(tmp_path):
     finish(whole)
     expected, found = (torch.load(tmp_path / name, weights_only=True) for name in ("whole.pt", "killed.pt"))
     assert all(torch.equal(expected["weights"][name], found["weights"][name]) for name in expected["weights"])
-    assert expected["losses"] == found["losses"] and expected["loss"] == found["loss"]
+    assert expected["losses"] == found["losses"]
+    assert expected["loss"] == found["loss"]
     assert not list(folder.glob(".checkpoint-*"))
 
 
 def test_interrupted_politely_it_saves_and_says_how_to_go_on(tmp_path):
-    job = start(str(tmp_path / "run"), str(tmp_path / "none.pt"), "max_steps=100000", "save_steps=50", "save_total_limit=1",
-                "save_on_interrupt=true", "logging_steps=10000")  # fmt: skip
+    job = start(
+        str(tmp_path / "run"),
+        str(tmp_path / "none.pt"),
+        "max_steps=100000",
+        "save_steps=50",
+        "save_total_limit=1",
+        "save_on_interrupt=true",
+        "logging_steps=10000",
+    )
     wait_for(lambda: checkpoints(tmp_path / "run"), job)
     job.send_signal(signal.SIGTERM)
     output, _ = job.communicate(timeout=60)
@@ -82,8 +98,21 @@ def test_interrupted_politely_it_saves_and_says_how_to_go_on(tmp_path):
 def test_two_processes_give_the_result_of_one(tmp_path):
     common = ("num_train_epochs=2", 'save_strategy="no"', "logging_steps=1", "gradient_accumulation_steps=2")
     one = start(str(tmp_path / "a"), str(tmp_path / "one.pt"), "per_device_train_batch_size=8", *common)
-    launch = ["-m", "accelerate.commands.launch", "--multi_gpu", "--num_processes", "2", "--num_machines", "1",
-              "--mixed_precision", "no", "--dynamo_backend", "no", "--main_process_port", "0"]  # fmt: skip
+    launch = [
+        "-m",
+        "accelerate.commands.launch",
+        "--multi_gpu",
+        "--num_processes",
+        "2",
+        "--num_machines",
+        "1",
+        "--mixed_precision",
+        "no",
+        "--dynamo_backend",
+        "no",
+        "--main_process_port",
+        "0",
+    ]
     job = [str(JOB), str(tmp_path / "b"), str(tmp_path / "two.pt"), "per_device_train_batch_size=4", *common]
     two = subprocess.run(
         [sys.executable, *launch, *job], env=ENVIRONMENT, capture_output=True, text=True, timeout=200

@@ -23,10 +23,18 @@ from tests.unit.training_toys import Bag, PadOnly, bag, largest_difference, rows
 def make(tmp_path, model=None, data=None, trainer=Trainer, **options):
     extra = {
         key: options.pop(key)
-        for key in ("compute_metrics", "callbacks", "eval_dataset", "compute_loss_func", "model_init", "optimizers",
-                    "preprocess_logits_for_metrics", "data_collator")
+        for key in (
+            "compute_metrics",
+            "callbacks",
+            "eval_dataset",
+            "compute_loss_func",
+            "model_init",
+            "optimizers",
+            "preprocess_logits_for_metrics",
+            "data_collator",
+        )
         if key in options
-    }  # fmt: skip
+    }
     options = {"save_strategy": "no", "learning_rate": 0.05, "disable_tqdm": True, "use_cpu": True, **options}
     if "model_init" not in extra:
         extra["model"] = bag() if model is None else model
@@ -130,9 +138,15 @@ def test_an_override_of_compute_loss_as_tutorials_write_it(tmp_path):
     for kind in (Trainer, Older, Newer, Dividing, Wrapping):
         models.append(bag())
         make(
-            tmp_path, models[-1], trainer=kind, per_device_train_batch_size=3, gradient_accumulation_steps=2, optim="sgd",
-            eval_dataset=rows(5), eval_strategy="epoch",
-        ).train()  # fmt: skip
+            tmp_path,
+            models[-1],
+            trainer=kind,
+            per_device_train_batch_size=3,
+            gradient_accumulation_steps=2,
+            optim="sgd",
+            eval_dataset=rows(5),
+            eval_strategy="epoch",
+        ).train()
     assert all(largest_difference(models[0], other) < 1e-6 for other in models[1:])
 
 
@@ -262,13 +276,15 @@ def test_evaluation_in_the_middle_leaves_training_as_it_was(tmp_path):
     ).train()
     make(tmp_path, plain, num_train_epochs=2).train()
     assert same(watched, plain)
-    assert watched.training and watched.dropout.training
+    assert watched.training
+    assert watched.dropout.training
 
 
 def test_compute_metrics_gets_what_tutorials_unpack(tmp_path):
     def accuracy(eval_pred):
         logits, labels = eval_pred
-        assert eval_pred.predictions.shape == (12, 3) and eval_pred.label_ids.shape == (12,)
+        assert eval_pred.predictions.shape == (12, 3)
+        assert eval_pred.label_ids.shape == (12,)
         return {"accuracy": (logits.argmax(-1) == labels).mean()}
 
     metrics = make(tmp_path, eval_dataset=rows(12), compute_metrics=accuracy).evaluate()
@@ -284,7 +300,8 @@ def test_less_of_the_logits_may_be_kept(tmp_path):
     kept = make(tmp_path, preprocess_logits_for_metrics=lambda logits, labels: logits.argmax(-1)).predict(
         rows(7)
     )
-    assert kept.predictions.shape == (7,) and kept.predictions.dtype == np.int64
+    assert kept.predictions.shape == (7,)
+    assert kept.predictions.dtype == np.int64
 
 
 def test_metrics_batch_by_batch(tmp_path):
@@ -301,7 +318,8 @@ def test_metrics_batch_by_batch(tmp_path):
         per_device_eval_batch_size=4,
         eval_dataset=rows(10),
     )
-    assert trainer.evaluate()["eval_count"] == 10 and seen == [4, 4, 2]
+    assert trainer.evaluate()["eval_count"] == 10
+    assert seen == [4, 4, 2]
 
 
 def test_ragged_predictions_are_padded_with_minus_100(tmp_path):
@@ -309,7 +327,8 @@ def test_ragged_predictions_are_padded_with_minus_100(tmp_path):
     data = [{"input_ids": [5] * n, "labels": [1] * n} for n in (2, 6, 3)]
     collate = DataCollatorForTokenClassification(PadOnly())
     out = make(tmp_path, model, data, data_collator=collate, per_device_eval_batch_size=1).predict(data)
-    assert out.predictions.shape == (3, 6, 3) and (out.predictions[0, 3:] == -100).all()
+    assert out.predictions.shape == (3, 6, 3)
+    assert (out.predictions[0, 3:] == -100).all()
     assert out.label_ids.tolist() == [[1, 1, -100, -100, -100, -100], [1] * 6, [1, 1, 1, -100, -100, -100]]
 
 
@@ -325,12 +344,20 @@ def test_the_best_model_is_kept_and_training_stops_early(tmp_path):
             weights.append({name: value.clone() for name, value in model.state_dict().items()})
 
     trainer = make(
-        tmp_path, num_train_epochs=5, eval_strategy="epoch", save_strategy="epoch", load_best_model_at_end=True,
-        metric_for_best_model="f1", eval_dataset=rows(5), compute_metrics=lambda pair: {"f1": next(scores)},
-        callbacks=[EarlyStoppingCallback(early_stopping_patience=2), Remember], save_total_limit=1,
-    )  # fmt: skip
+        tmp_path,
+        num_train_epochs=5,
+        eval_strategy="epoch",
+        save_strategy="epoch",
+        load_best_model_at_end=True,
+        metric_for_best_model="f1",
+        eval_dataset=rows(5),
+        compute_metrics=lambda pair: {"f1": next(scores)},
+        callbacks=[EarlyStoppingCallback(early_stopping_patience=2), Remember],
+        save_total_limit=1,
+    )
     trainer.train()
-    assert trainer.state.best_metric == 0.9 and trainer.state.epoch == 4.0
+    assert trainer.state.best_metric == 0.9
+    assert trainer.state.epoch == 4.0
     assert trainer.state.best_model_checkpoint.endswith("checkpoint-8")
     assert all(torch.equal(weights[1][name], value) for name, value in trainer.model.state_dict().items())
     assert sorted(p.name for p in tmp_path.glob("checkpoint-*")) == ["checkpoint-16", "checkpoint-8"]
@@ -354,7 +381,8 @@ def test_callbacks_are_called_at_every_event_and_may_stop(tmp_path):
     trainer = make(tmp_path, callbacks=[Listen], gradient_accumulation_steps=2, num_train_epochs=7)
     trainer.train()
     assert events == ["substep", "step", "substep", "step", "epoch"]
-    assert trainer.pop_callback(Listen) is not None and trainer.pop_callback(Listen) is None
+    assert trainer.pop_callback(Listen) is not None
+    assert trainer.pop_callback(Listen) is None
 
 
 def test_max_steps_shares_of_the_run_and_first_step_logging(tmp_path):
@@ -375,8 +403,17 @@ def test_a_loss_that_is_no_number_does_not_spoil_the_log(tmp_path):
             return out
 
     torch.manual_seed(0)
-    trainer = make(tmp_path, Sometimes(), logging_steps=4, max_steps=4, label_names=["labels"], learning_rate=0.0,
-                   max_grad_norm=0, remove_unused_columns=False, data=[{k: r[k] for k in ("input_ids", "label")} for r in rows()])  # fmt: skip
+    trainer = make(
+        tmp_path,
+        Sometimes(),
+        logging_steps=4,
+        max_steps=4,
+        label_names=["labels"],
+        learning_rate=0.0,
+        max_grad_norm=0,
+        remove_unused_columns=False,
+        data=[{k: r[k] for k in ("input_ids", "label")} for r in rows()],
+    )
     trainer.optimizer = torch.optim.SGD(trainer.model.parameters(), lr=0.0)
     trainer.train()
     assert np.isfinite(trainer.state.log_history[0]["loss"])
@@ -469,9 +506,13 @@ def test_unknown_keywords_of_the_trainer_are_refused(tmp_path):
 
 def test_a_metric_that_is_not_there_is_named(tmp_path):
     trainer = make(
-        tmp_path, eval_dataset=rows(4), eval_strategy="epoch", load_best_model_at_end=True, metric_for_best_model="f1",
+        tmp_path,
+        eval_dataset=rows(4),
+        eval_strategy="epoch",
+        load_best_model_at_end=True,
+        metric_for_best_model="f1",
         save_strategy="epoch",
-    )  # fmt: skip
+    )
     with pytest.raises(KeyError, match="eval_loss"):
         trainer.train()
 

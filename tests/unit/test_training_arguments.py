@@ -28,9 +28,11 @@ def test_older_spellings_mean_the_same():
     )
     assert args.eval_strategy == args.evaluation_strategy == "epoch"
     assert args.per_device_train_batch_size == 4
-    assert args.use_cpu and args.no_cuda
+    assert args.use_cpu
+    assert args.no_cuda
     assert args.get_warmup_steps(55) == 6
-    assert args.train_sampling_strategy == "group_by_length" and args.group_by_length
+    assert args.train_sampling_strategy == "group_by_length"
+    assert args.group_by_length
     assert args.include_for_metrics == ["inputs"]
     assert args.hub_token == "secret"
     assert args.optim == "adafactor"
@@ -82,7 +84,8 @@ def test_half_precision_on_a_cpu_names_the_way_out():
 def test_saving_follows_evaluation_when_the_best_model_is_wanted():
     args = TrainingArguments("out", eval_strategy="epoch", load_best_model_at_end=True)
     assert args.save_strategy == "epoch"
-    assert args.metric_for_best_model == "loss" and args.greater_is_better is False
+    assert args.metric_for_best_model == "loss"
+    assert args.greater_is_better is False
     args = TrainingArguments("out", eval_strategy="steps", eval_steps=30, load_best_model_at_end=True)
     assert (args.save_strategy, args.save_steps) == ("steps", 30)
     assert TrainingArguments("out", metric_for_best_model="f1").greater_is_better is True

@@ -373,8 +373,11 @@ class GreedyLR:
     def is_better(self, current: float, best: float) -> bool:
         """Whether `current` beats `best` by more than the threshold."""
         sign = 1.0 if self.mode == "min" else -1.0
-        margin = self.threshold if self.threshold_mode == "abs" else best * self.threshold
-        return sign * current < sign * (best - sign * margin)
+        if self.threshold_mode == "abs":
+            needed = best - sign * self.threshold
+        else:
+            needed = best * (1.0 - sign * self.threshold)
+        return sign * current < sign * needed
 
     def _scale(self, by: float) -> None:
         for index, group in enumerate(self.optimizer.param_groups):

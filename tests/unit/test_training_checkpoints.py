@@ -1,0 +1,230 @@
+"""Checkpoints: whole or not at all, read without running anything, continued to the same bits."""
+
+import json
+import pickle
+import shutil
+
+import pytest
+import torch
+
+from formers import EarlyStoppingCallback, Trainer, TrainerState, TrainingArguments
+from formers.notices import Notice
+from formers.training import DataCollatorForLanguageModeling, DataCollatorWithPadding, get_last_checkpoint
+from formers.training.checkpointing import checkpoints, clean_leftovers, load_weights, rotate, whole_folder
+from formers.training.seeds import random_state, restore_random_state
+from tests.unit.test_training_collators import Words
+from tests.unit.training_toys import Bag, PadOnly, bag, rows, same
+
+
+def run(folder, resume=None, model=None, data=None, collator=None, callbacks=None, **options):
+    defaults = {
+        "num_train_epochs": 3,
+        "per_device_train_batch_size": 4,
+        "save_steps": 3,
+        "logging_steps": 2,
+        "learning_rate": 0.02,
+        "disable_tqdm": True,
+        "use_cpu": True,
+    }
+    trainer = Trainer(
+        bag(dropout=0.4) if model is None else model,
+        TrainingArguments(str(folder), **{**defaults, **options}),
+        collator or DataCollatorWithPadding(PadOnly()),
+        train_dataset=rows(22) if data is None else data,
+        eval_dataset=rows(6),
+        callbacks=callbacks,
+    )
+    trainer.train(resume_from_checkpoint=resume)
+    return trainer
+
+
+def from_step(source, step, target):
+    shutil.copytree(source / f"checkpoint-{step}", target / f"checkpoint-{step}")
+    return target
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"gradient_accumulation_steps": 2},
+        {"train_sampling_strategy": "group_by_length"},
+        {"lr_scheduler_type": "cosine", "warmup_ratio": 0.2, "optim": "adafactor"},
+        {"bf16": True},
+    ],
+)
+@pytest.mark.filterwarnings("ignore::formers.notices.Notice")
+def test_a_resumed_run_is_the_undisturbed_run(tmp_path, options):
+    whole = run(tmp_path / "whole", **options)
+    for step in (3, 6):
+        folder = from_step(tmp_path / "whole", step, tmp_path / f"from-{step}")
+        resumed = run(folder, True, **options)
+        assert same(whole.model, resumed.model)
+        # all but the times of the last entry
+        assert whole.state.log_history[:-1] == resumed.state.log_history[:-1]
+        assert whole.state.log_history[-1]["train_loss"] == resumed.state.log_history[-1]["train_loss"]
+
+
+def test_random_masking_goes_on_where_it_stopped(tmp_path):
+    from formers import BertConfig, BertForMaskedLM
+
+    def model():
+        torch.manual_seed(0)
+        return BertForMaskedLM(
+            BertConfig(
+                vocab_size=100,
+                hidden_size=16,
+                num_hidden_layers=1,
+                num_attention_heads=2,
+                intermediate_size=16,
+            )
+        )
+
+    data = [{"input_ids": row["input_ids"]} for row in rows(22)]
+    options = {"data": data, "collator": DataCollatorForLanguageModeling(Words(), mlm_probability=0.5)}
+    whole = run(tmp_path / "whole", model=model(), **options)
+    resumed = run(from_step(tmp_path / "whole", 6, tmp_path / "next"), True, model=model(), **options)
+    assert same(whole.model, resumed.model)
+
+
+def test_a_loader_of_ones_own_is_continued_too(tmp_path):
+    class Own(Trainer):
+        def get_train_dataloader(self):
+            return torch.utils.data.DataLoader(
+                self.train_dataset, 4, shuffle=True, collate_fn=self._collator(None)
+            )
+
+    def go(folder, resume=None):
+        args = TrainingArguments(
+            str(folder), num_train_epochs=2, save_steps=4, disable_tqdm=True, use_cpu=True
+        )
+        collate = DataCollatorWithPadding(PadOnly())
+        trainer = Own(bag(dropout=0.4), args, collate, train_dataset=rows(22))
+        trainer.train(resume_from_checkpoint=resume)
+        return trainer.model
+
+    whole = go(tmp_path / "whole")
+    assert same(whole, go(from_step(tmp_path / "whole", 4, tmp_path / "next"), True))
+
+
+def test_a_longer_run_may_be_continued(tmp_path):
+    run(tmp_path, max_steps=6)
+    trainer = run(tmp_path, True, max_steps=12)
+    assert trainer.state.global_step == 12
+    assert trainer.get_learning_rates()[0] == 0.0
+
+
+def test_patience_counted_before_counts_after(tmp_path):
+    class Worse(EarlyStoppingCallback):
+        pass
+
+    options = {
+        "eval_strategy": "steps",
+        "eval_steps": 1,
+        "save_steps": 1,
+        "load_best_model_at_end": True,
+        "greater_is_better": True,
+        "metric_for_best_model": "loss",
+        "learning_rate": 0.05,
+    }
+    whole = run(tmp_path / "whole", callbacks=[Worse(4)], **options)
+    stop = whole.state.global_step
+    assert 5 <= stop < 18
+    resumed = run(
+        from_step(tmp_path / "whole", stop - 1, tmp_path / "next"), True, callbacks=[Worse(4)], **options
+    )
+    assert resumed.state.global_step == stop
+
+
+def test_nothing_to_resume_says_what_to_do(tmp_path):
+    with pytest.raises(ValueError, match=r"holds no checkpoint-<step> folder: start with trainer\.train\(\)"):
+        run(tmp_path, True)
+    with pytest.raises(ValueError, match="no checkpoint folder"):
+        run(tmp_path, str(tmp_path / "nowhere"))
+
+
+def test_only_the_model_may_be_saved_and_then_the_optimizer_starts_afresh(tmp_path):
+    run(tmp_path, save_only_model=True, max_steps=3)
+    assert not (tmp_path / "checkpoint-3" / "optimizer.pt").exists()
+    with pytest.warns(Notice) as told:
+        trainer = run(tmp_path, True, save_only_model=True, max_steps=6)
+    assert any("the optimizer starts afresh" in str(entry.message) for entry in told)
+    assert trainer.state.global_step == 6
+
+
+def test_a_limit_keeps_the_newest_and_the_best(tmp_path):
+    for step in (1, 2, 3, 4):
+        (tmp_path / f"checkpoint-{step}").mkdir()
+        TrainerState().save_to_json(tmp_path / f"checkpoint-{step}" / "trainer_state.json")
+    rotate(tmp_path, 2, str(tmp_path / "checkpoint-2"))
+    assert [folder.name for folder in checkpoints(tmp_path)] == ["checkpoint-2", "checkpoint-4"]
+
+
+def test_a_write_that_fails_leaves_the_old_and_nothing_else(tmp_path):
+    target = tmp_path / "checkpoint-1"
+    with whole_folder(target) as beside:
+        (beside / "x").write_text("old")
+
+    def fail():
+        with whole_folder(target) as beside:
+            (beside / "x").write_text("new")
+            raise RuntimeError("disk full")
+
+    with pytest.raises(RuntimeError, match="disk full"):
+        fail()
+    assert (target / "x").read_text() == "old"
+    assert [entry.name for entry in tmp_path.iterdir()] == ["checkpoint-1"]
+
+
+def test_half_written_folders_are_no_checkpoints_and_are_cleaned_away(tmp_path):
+    (tmp_path / ".checkpoint-9.partial").mkdir()
+    (tmp_path / "checkpoint-8").mkdir()  # no state: something else, left alone
+    assert get_last_checkpoint(tmp_path) is None
+    clean_leftovers(tmp_path)
+    assert [entry.name for entry in tmp_path.iterdir()] == ["checkpoint-8"]
+
+
+@pytest.mark.filterwarnings("ignore:Detected pickle protocol")
+def test_a_pickle_with_code_in_it_is_not_run(tmp_path):
+    run(tmp_path, max_steps=3)
+    ran = tmp_path / "ran"
+
+    class Bomb:
+        def __reduce__(self):
+            return (open, (str(ran), "w"))
+
+    (tmp_path / "checkpoint-3" / "optimizer.pt").write_bytes(pickle.dumps(Bomb()))
+    with pytest.raises((ValueError, pickle.UnpicklingError)):
+        run(tmp_path, True)
+    assert not ran.exists()
+
+
+def test_weights_that_do_not_fit_are_all_listed(tmp_path):
+    run(tmp_path, max_steps=3)
+    with pytest.raises(RuntimeError, match=r"out\.bias(.|\n)*out\.weight|out\.weight(.|\n)*out\.bias"):
+        load_weights(Bag(classes=5), tmp_path / "checkpoint-3")
+
+
+def test_a_checkpoint_holds_what_the_ecosystem_looks_for(tmp_path):
+    trainer = run(tmp_path, max_steps=3)
+    names = {entry.name for entry in (tmp_path / "checkpoint-3").iterdir()}
+    assert names == {
+        "model.safetensors",
+        "optimizer.pt",
+        "scheduler.pt",
+        "rng_state.pth",
+        "trainer_state.json",
+        "training_args.bin",
+        "training_args.json",
+    }
+    saved = torch.load(tmp_path / "checkpoint-3" / "training_args.bin", weights_only=False)
+    assert saved == trainer.args
+    assert json.loads((tmp_path / "checkpoint-3" / "training_args.json").read_text())["max_steps"] == 3
+
+
+def test_generators_come_back():
+    state = random_state()
+    before = (torch.rand(3), __import__("random").random(), __import__("numpy").random.rand())
+    restore_random_state(state)
+    assert torch.equal(before[0], torch.rand(3))
+    assert before[1:] == (__import__("random").random(), __import__("numpy").random.rand())

@@ -1,0 +1,121 @@
+"""Collators: hidden tokens, packed rows, and what they refuse."""
+
+import numpy as np
+import pytest
+import torch
+
+from formers.training import (
+    DataCollatorForLanguageModeling,
+    DataCollatorForWholeWordMask,
+    DataCollatorWithFlattening,
+    DataCollatorWithPadding,
+    default_data_collator,
+)
+
+
+class Words:
+    """A tokenizer of 100 ids: 0 pads, 1 and 2 frame a text, 3 masks; odd ids from 51 on continue a word."""
+
+    pad_token_id, mask_token_id, padding_side = 0, 3, "right"
+    all_special_ids = (0, 1, 2, 3)
+    model_input_names = ("input_ids", "attention_mask")
+
+    def __len__(self):
+        return 100
+
+    def convert_ids_to_tokens(self, ids):
+        return [f"##{i}" if i > 50 and i % 2 else f"w{i}" for i in ids]
+
+
+def texts(count=400, length=30):
+    draw = np.random.default_rng(0)
+    return [{"input_ids": [1, *draw.integers(4, 100, length).tolist(), 2]} for _ in range(count)]
+
+
+def test_masked_tokens_have_the_shares_of_the_paper():
+    rows = texts()
+    batch = DataCollatorForLanguageModeling(Words(), seed=0)(rows)
+    original = torch.tensor([row["input_ids"] for row in rows])
+    chosen = batch["labels"] != -100
+    assert torch.equal(batch["labels"][chosen], original[chosen])
+    assert not chosen[:, [0, -1]].any()
+    assert abs(chosen[:, 1:-1].float().mean() - 0.15) < 0.01
+    masked = (batch["input_ids"] == 3)[chosen].float().mean()
+    kept = (batch["input_ids"] == original)[chosen].float().mean()
+    assert abs(masked - 0.8) < 0.03
+    assert abs(kept - 0.1) < 0.03
+    assert torch.equal(batch["input_ids"][~chosen], original[~chosen])
+
+
+def test_a_seed_makes_masking_repeatable_and_independent_of_the_global_generator():
+    first = DataCollatorForLanguageModeling(Words(), seed=3)(texts(5))
+    torch.rand(7)
+    second = DataCollatorForLanguageModeling(Words(), seed=3)(texts(5))
+    assert torch.equal(first["labels"], second["labels"])
+
+
+def test_whole_words_are_hidden_whole():
+    rows = texts(50)
+    batch = DataCollatorForWholeWordMask(Words(), mlm_probability=0.4, seed=0)(rows)
+    for row, labels in zip(rows, batch["labels"].tolist(), strict=True):
+        for place, token in enumerate(row["input_ids"]):
+            if token > 50 and token % 2 and row["input_ids"][place - 1] > 3:
+                assert (labels[place] == -100) == (labels[place - 1] == -100)
+
+
+def test_a_padding_token_that_is_also_the_end_is_learnt_where_it_is_real():
+    tokenizer = Words()
+    tokenizer.pad_token_id = 2
+    batch = DataCollatorForLanguageModeling(tokenizer, mlm=False)(
+        [{"input_ids": [5, 2]}, {"input_ids": [5, 6, 7, 2]}]
+    )
+    assert batch["labels"].tolist() == [[5, 2, -100, -100], [5, 6, 7, 2]]
+
+
+def test_packed_rows_end_where_the_next_begins():
+    batch = DataCollatorWithFlattening()(
+        [{"input_ids": [5, 6, 7]}, {"input_ids": [8, 9], "labels": [1, 2]}][:1] + [{"input_ids": [8, 9]}]
+    )
+    assert batch["input_ids"].tolist() == [[5, 6, 7, 8, 9]]
+    assert batch["labels"].tolist() == [[-100, 6, 7, -100, 9]]
+    assert batch["position_ids"].tolist() == [[0, 1, 2, 0, 1]]
+
+
+def test_default_collator_takes_numbers_arrays_tensors_and_leaves_text_out():
+    rows = [
+        {"a": 1, "b": np.ones(2, np.float32), "c": torch.zeros(2), "label": 2, "text": "x", "none": None}
+    ] * 3
+    batch = default_data_collator(rows)
+    assert {name: (tuple(t.shape), t.dtype) for name, t in batch.items()} == {
+        "a": ((3,), torch.int64),
+        "b": ((3, 2), torch.float32),
+        "c": ((3, 2), torch.float32),
+        "labels": ((3,), torch.int64),
+    }
+    assert default_data_collator([{"label": 0.5}] * 2)["labels"].dtype == torch.float32
+
+
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (
+            lambda: default_data_collator([{"input_ids": [1]}, {"input_ids": [1, 2]}]),
+            "DataCollatorWithPadding",
+        ),
+        (lambda: default_data_collator([]), "at least one"),
+        (
+            lambda: DataCollatorWithPadding(type("T", (), {"pad_token_id": None})())(
+                [{"input_ids": [1]}, {"input_ids": [1, 2]}]
+            ),
+            "tokenizer.pad_token = tokenizer.eos_token",
+        ),
+        (lambda: DataCollatorForLanguageModeling(type("T", (), {"mask_token_id": None})()), "mlm=False"),
+        (
+            lambda: DataCollatorWithPadding(Words(), padding="max_length", max_length=2)(texts(1)),
+            "max_length is 2",
+        ),
+    ],
+)
+def test_what_cannot_be_collated_says_how_it_could(make, words):
+    with pytest.raises(ValueError, match=words):
+        make()

@@ -1,0 +1,158 @@
+"""Examples in: files as they really are, labels, columns; and the order in which examples are seen."""
+
+import gzip
+import json
+
+import pytest
+import torch
+
+from formers.training.data import check_columns, label_maps, lengths_of, load_table, tokenize_rows
+from formers.training.samplers import EvalBatches, StreamShare, TrainBatches, rebalanced
+
+
+def test_a_spreadsheet_s_csv_is_read_as_it_is(tmp_path):
+    path = tmp_path / "tickets.csv"
+    path.write_bytes(
+        '\ufefftext,label\r\n"He said ""no"", twice\nand left",complaint\r\n\r\nplain,praise\r\n'.encode()
+    )
+    assert load_table(path, "text", "label") == [
+        {"text": 'He said "no", twice\nand left', "label": "complaint"},
+        {"text": "plain", "label": "praise"},
+    ]
+
+
+@pytest.mark.parametrize("ending", [".json", ".jsonl", ".tsv", ".csv", ".jsonl.gz", ".csv.gz"])
+def test_every_form_of_table_gives_the_same_rows(tmp_path, ending):
+    rows = [{"body": "a; b, c", "kind": "x"}, {"body": "d", "kind": "y"}]
+    tab = "\t" if "tsv" in ending else ";"
+    if "csv" in ending or "tsv" in ending:
+        text = f"body{tab}kind\n" + "\n".join(f'"{row["body"]}"{tab}{row["kind"]}' for row in rows)
+    elif "jsonl" in ending:
+        text = "\n".join(json.dumps(row) for row in rows)
+    else:
+        text = json.dumps(rows, indent=2)
+    path = tmp_path / f"table{ending}"
+    path.write_bytes(gzip.compress(text.encode()) if ending.endswith(".gz") else text.encode())
+    assert load_table(path) == rows
+    assert load_table(path, label_column="kind")[0] == {"text": "a; b, c", "label": "x"}
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "words"),
+    [
+        ("a.csv", "", "is empty"),
+        ("a.csv", "text,label\n", "header but no rows"),
+        ("a.csv", "text,label\nhello\n", "line 2: 1 fields where the header has 2"),
+        (
+            "a.csv",
+            "text,lable\nhello,x\n",
+            "no column 'label'; did you mean 'lable'; it has|no column 'label'",
+        ),
+        ("a.csv", "text,label\n  ,x\n", "row 1: the column 'text' is empty"),
+        ("a.jsonl", '{"text": "a"\n', "line 1"),
+        ("a.jsonl", '["a"]\n', "expected an object"),
+        ("a.parquet", "x", "expected .csv"),
+    ],
+)
+def test_a_table_that_cannot_be_read_says_where_and_why(tmp_path, name, content, words):
+    (tmp_path / name).write_text(content)
+    with pytest.raises(ValueError, match=words):
+        load_table(tmp_path / name, "text", "label")
+
+
+def test_another_encoding_is_named(tmp_path):
+    (tmp_path / "a.csv").write_bytes("text,label\ncafé,x\n".encode("latin-1"))
+    with pytest.raises(ValueError, match="encoding="):
+        load_table(tmp_path / "a.csv", "text", "label")
+    assert load_table(tmp_path / "a.csv", "text", "label", encoding="latin-1")[0]["text"] == "café"
+
+
+def test_labels_become_numbers_in_a_stable_order():
+    assert label_maps(["b", "a", "b"]) == ({0: "a", 1: "b"}, {"a": 0, "b": 1})
+    assert label_maps([10, 9])[1] == {"9": 0, "10": 1}
+
+
+def test_an_unknown_label_is_refused_with_a_suggestion():
+    def tokenizer(texts, truncation):
+        return {"input_ids": [[1] * len(text) for text in texts]}
+
+    rows = [{"text": "ab", "label": "praise"}]
+    assert tokenize_rows(rows, tokenizer, label2id={"praise": 4}) == [{"input_ids": [1, 1], "labels": 4}]
+    with pytest.raises(ValueError, match="did you mean 'praises'"):
+        tokenize_rows(rows, tokenizer, label2id={"praises": 0})
+
+
+def test_a_hub_dataset_tells_its_lengths_without_being_gone_through():
+    datasets = pytest.importorskip("datasets", reason="the package datasets is not installed")
+    data = datasets.Dataset.from_dict({"input_ids": [[1, 2], [3]], "label": [0, 1]})
+    assert lengths_of(data) == [2, 1]
+    assert lengths_of(data.with_transform(lambda batch: batch)) is None
+
+
+def test_columns_that_a_model_cannot_take_are_named():
+    with pytest.raises(ValueError, match="found \\['sentence', 'label'\\].*tokenizer"):
+        check_columns(["sentence", "label"], ["label"], ["input_ids", "labels"], "Model")
+
+
+# ---- order ---------------------------------------------------------------------------------------
+
+
+def test_processes_share_each_batch_and_every_example_once():
+    for count in (1, 5, 16, 17, 23):
+        whole = TrainBatches(count, 6, seed=1)
+        parts = [TrainBatches(count, 3, seed=1, process=p, processes=2) for p in (0, 1)]
+        for step, batch in enumerate(whole):
+            shares = [list(part)[step][: part.real_items(step)] for part in parts]
+            assert shares[0] + shares[1] == batch
+        assert len(parts[0]) == len(parts[1]) == len(whole)
+
+
+def test_skipping_gives_the_rest_of_the_very_same_epoch():
+    first, second = TrainBatches(20, 3, seed=5), TrainBatches(20, 3, seed=5)
+    for sampler in (first, second):
+        sampler.set_epoch(4)
+    second.skip = 3
+    assert list(first)[3:] == list(second)
+    first.set_epoch(5)
+    assert list(first)[3:] != list(second)
+
+
+def test_rebalanced_groups_hold_the_same_examples_with_even_loads():
+    lengths = [1, 9, 2, 8, 3, 7, 4, 6]
+    order = rebalanced(range(8), lengths, 8, 2)
+    assert sorted(order) == list(range(8))
+    assert sum(lengths[i] for i in order[:4]) == sum(lengths[i] for i in order[4:]) == 20
+
+
+def test_evaluation_batches_cover_the_set_once_over_all_processes():
+    lengths = [3, 50, 4, 4, 30, 2, 9]
+    seen = [i for p in (0, 1) for b in EvalBatches(7, 2, lengths=lengths, process=p, processes=2) for i in b]
+    assert sorted(seen) == list(range(7))
+    assert list(EvalBatches(5, 2)) == [[0, 1], [2, 3], [4]]
+
+
+def test_a_stream_is_shared_without_repeats_and_skips():
+    parts = [list(StreamShare(range(11), 2, process, 2)) for process in (0, 1)]
+    assert parts == [[0, 1, 4, 5, 8, 9], [2, 3, 6, 7, 10]]
+    assert list(StreamShare(range(11), 2, 0, 2, skip=1)) == [4, 5, 8, 9]
+
+
+def test_workers_draw_the_same_numbers_however_many_they_are():
+    from formers.training.data import Reproducible
+
+    class Noisy(torch.utils.data.Dataset):
+        def __len__(self):
+            return 8
+
+        def __getitem__(self, index):
+            return torch.rand(())
+
+    def draw(workers, skip):
+        sampler = TrainBatches(8, 2, seed=0)
+        sampler.skip = skip
+        loader = torch.utils.data.DataLoader(
+            Reproducible(Noisy(), 3), batch_sampler=sampler, num_workers=workers
+        )
+        return torch.stack(list(loader))
+
+    assert torch.equal(draw(1, 0)[2:], draw(2, 2))
