@@ -65,6 +65,24 @@ _PROBLEM_TYPES = ("regression", "single_label_classification", "multi_label_clas
 C = TypeVar("C", bound="PretrainedConfig")
 
 
+class _NoField(AttributeError):
+    """A config has no such attribute; the nearest name is looked for when the message is read.
+
+    Not before, because `getattr(config, name, default)` stands in paths that every call takes.
+    """
+
+    def __init__(self, config: PretrainedConfig, name: str) -> None:
+        super().__init__()
+        self.kind, self.wanted = type(config), name
+        self.known = list(config.__dict__)
+
+    def __str__(self) -> str:
+        known = [*self.kind._declared, *self.kind.attribute_map, *self.known]
+        near = difflib.get_close_matches(self.wanted, known, n=1, cutoff=0.7)
+        hint = f"; did you mean {near[0]!r}?" if near else ""
+        return f"{self.kind.__name__} has no attribute {self.wanted!r}{hint}"
+
+
 class PretrainedConfig:
     """The settings of a model: annotated class attributes with defaults, and whatever else a file holds.
 
@@ -240,10 +258,7 @@ class PretrainedConfig:
         # Reached only when the name is neither a field nor a key of the file.
         if name in _LEGACY_DEFAULTS and not name.startswith("__"):
             return copy.copy(_LEGACY_DEFAULTS[name])
-        known = [*type(self)._declared, *type(self).attribute_map, *self.__dict__]
-        near = difflib.get_close_matches(name, known, n=1, cutoff=0.7)
-        hint = f"; did you mean {near[0]!r}?" if near else ""
-        raise AttributeError(f"{type(self).__name__} has no attribute {name!r}{hint}")
+        raise _NoField(self, name)
 
     @property
     def num_labels(self) -> int:

@@ -70,7 +70,7 @@ def last_token(config: Any, ids: Tensor | None, mask: Tensor | None, layout: Lay
     batch, length = layout.batch, layout.length
     columns = torch.arange(length, device=ids.device if ids is not None else None)
     pad = getattr(config, "pad_token_id", None)
-    if ids is not None and pad is not None:
+    if ids is not None and pad is not None and pad >= 0:  # older configs write -1 for none
         return (columns * ids.ne(pad)).argmax(-1)
     if mask is not None and mask.dim() == 2:
         return (columns * mask).argmax(-1)
