@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import subprocess
 import sys
 from types import SimpleNamespace
@@ -170,6 +171,20 @@ def test_the_log_writes_one_json_line_for_each_record_and_loses_none():
     assert [line["request_id"] for line in lines] == [f"r{number}" for number in range(1000)]
     assert lines[0]["time"] == "2023-11-14T22:13:20.500Z"
     assert lines[0]["label"] == "Grüße"
+
+
+@pytest.mark.parametrize(
+    ("given", "wanted"),
+    [({}, "1000"), ({"GOMP_SPINCOUNT": "5"}, "5"), ({"OMP_WAIT_POLICY": "active"}, None)],
+)
+def test_torch_is_told_to_share_the_cores_unless_somebody_decided(monkeypatch, given, wanted):
+    from formers.serving import run
+
+    environment = dict(given)
+    monkeypatch.delitem(sys.modules, "torch", raising=False)
+    monkeypatch.setattr(os, "environ", environment)
+    run._share_the_cores()
+    assert environment.get("GOMP_SPINCOUNT") == wanted
 
 
 def test_importing_the_package_loads_neither_the_server_nor_torch():

@@ -17,6 +17,7 @@ from formers.notices import notice
 from formers.serving.settings import Settings
 
 SWITCH_INTERVAL = 0.0005  # seconds; see `serve`
+SPINS = "1000"  # see `_share_the_cores`
 KEEP_ALIVE = 75  # seconds that an idle connection is kept
 KEY_VARIABLE = "FORMERS_API_KEY"
 
@@ -112,6 +113,7 @@ def _server(model: Any, host: str, port: int, settings: Settings) -> tuple[Any, 
     for package in ("fastapi", "prometheus_client"):
         need(package, "serve", "the HTTP server")
     uvicorn = need("uvicorn", "serve", "the HTTP server")
+    _share_the_cores()
     listener = _bind(host, port)
     try:
         from formers.serving.adapt import service_of
@@ -147,6 +149,17 @@ def _server(model: Any, host: str, port: int, settings: Settings) -> tuple[Any, 
     server = _draining_server(uvicorn, config, service)
     service.on_failure = lambda: setattr(server, "should_exit", True)
     return server, listener, service
+
+
+def _share_the_cores() -> None:
+    """Let torch's threads sleep soon when they wait for each other.
+
+    By default they spin for milliseconds, on cores that the event loop and the clients of this machine need;
+    with more to run than cores that makes a pass several times slower. OpenMP reads this when torch is
+    imported, so it comes too late for a model that is loaded already.
+    """
+    if "torch" not in sys.modules and "OMP_WAIT_POLICY" not in os.environ:
+        os.environ.setdefault("GOMP_SPINCOUNT", SPINS)
 
 
 def _draining_server(uvicorn: Any, config: Any, service: Any) -> Any:
