@@ -37,6 +37,13 @@ def _deliver(batch: dict[str, Any], return_tensors: str) -> dict[str, Any]:
     raise ValueError(f"return_tensors must be 'pt' or 'np', got {return_tensors!r}")
 
 
+def _is_row(value: Any) -> bool:
+    """Whether a value has a length: a list, or an array or tensor that is no single number."""
+    if isinstance(value, (Tensor, np.ndarray)):
+        return value.ndim > 0
+    return isinstance(value, (list, tuple))
+
+
 def _is_ragged(values: Sequence[Any]) -> bool:
     return len({len(value) for value in values}) > 1
 
@@ -179,14 +186,9 @@ class DataCollatorWithPadding:
             if name in skip or first is None or isinstance(first, str):
                 continue
             values = [row[name] for row in rows]
-            if (
-                name in _LABELS
-                and not hasattr(first, "__len__")
-                or name in _LABELS
-                and not _is_ragged(values)
-            ):
+            if name in _LABELS and not _is_row(first) or name in _LABELS and not _is_ragged(values):
                 batch[name] = _labels(values)
-            elif hasattr(first, "__len__") and (name in _FILL or name in ("input_ids", "token_type_ids")):
+            elif _is_row(first) and (name in _FILL or name in ("input_ids", "token_type_ids")):
                 batch[name] = pad_ids(values, self._fill(name, ragged), width=width, left=left)
             else:
                 batch[name] = stack(values, name)

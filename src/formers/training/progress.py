@@ -6,6 +6,9 @@ from typing import Any
 
 from formers.training.callbacks import TrainerCallback
 
+# measurements that stay in the history and in files, but say nothing to someone who watches
+_UNSHOWN = ("total_flos", "_runtime", "_per_second", "num_input_tokens_seen")
+
 
 class ProgressCallback(TrainerCallback):
     """Shows a bar for training and one for evaluation on the first process of each machine.
@@ -98,7 +101,7 @@ class ProgressCallback(TrainerCallback):
                 self._shown[shown] = f"{logs[key]:.4g}"
         parts = []
         for key, value in logs.items():
-            if key != "total_flos":
+            if not key.endswith(_UNSHOWN) and "_mem_" not in key:
                 text = f"{value:.4g}" if isinstance(value, float) else str(value)
                 parts.append(f"{key} {text[: self.max_str_len]}")
         line = "  ".join(parts)
