@@ -10,6 +10,11 @@ import socket
 import tempfile
 
 import pytest
+from hypothesis import HealthCheck, settings
+
+# a busy machine must not decide an outcome
+settings.register_profile("formers", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("formers")
 
 # Settings of the person who runs the tests must not decide their outcome. This happens while the
 # conftest is imported, before torch and huggingface_hub read their environment.
