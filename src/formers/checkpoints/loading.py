@@ -126,6 +126,7 @@ def load(
         model, device_map, dtype=dtype, offload_folder=offload_folder, max_memory=max_memory
     )
     floating = dtype or files.floating_dtype()
+    owners = dict(model.named_modules(remove_duplicate=False))
     for name, source in plan.chosen.items():
         value = files.tensor(source, dtype=dtype, device=placement.device(name))
         if value.shape != plan.wanted[name].shape:
@@ -134,7 +135,8 @@ def load(
         report.values += value.numel()
         kind = str(value.dtype).removeprefix("torch.")
         report.dtypes[kind] = report.dtypes.get(kind, 0) + 1
-        assign(model, name, placement.put(name, value))
+        path, _, leaf = name.rpartition(".")
+        _hold(owners[path], leaf, placement.put(name, value))
     misshapen = [name for name, _, _ in report.mismatched if name not in plan.donors]
     fresh = [*report.new, *misshapen]
     _materialise(model, fresh, plan.wanted, floating, placement)
@@ -285,7 +287,10 @@ def _explain(plan: _Plan, problems: list[str], ignore_mismatched_sizes: bool) ->
 def assign(model: nn.Module, name: str, value: Tensor | nn.Parameter) -> None:
     """Make `value` the parameter or buffer of that name, without a copy."""
     path, _, leaf = name.rpartition(".")
-    module = model.get_submodule(path)
+    _hold(model.get_submodule(path), leaf, value)
+
+
+def _hold(module: nn.Module, leaf: str, value: Tensor | nn.Parameter) -> None:
     if leaf in module._parameters:
         before = module._parameters[leaf]
         wants_grad = before.requires_grad if before is not None else True
@@ -369,8 +374,12 @@ def _get(model: nn.Module, name: str) -> Any:
 
 def _refuse_unfilled(model: nn.Module, placement: Placement) -> None:
     """Nothing may stay without values: not a parameter, and not a buffer that is computed."""
-    everything = [*model.named_parameters(), *model.named_buffers()]
-    empty = [name for name, value in everything if value.is_meta and not placement.offloads(name)]
+    empty = []
+    for path, module in model.named_modules():
+        for leaf, value in (*module._parameters.items(), *module._buffers.items()):
+            name = f"{path}.{leaf}" if path else leaf
+            if value is not None and value.is_meta and not placement.offloads(name):
+                empty.append(name)
     if empty:
         raise LoadError(
             f"these have no values after loading: {_some(empty)}. Buffers that are not saved have to be "
