@@ -226,7 +226,7 @@ def describe(plan: Plan, classifier: Any, found: dict[str, Any]) -> None:
 
     metrics = {name: found[name] for name in SHOWN if name in found}
     if found:
-        metrics["answered without a person"] = found["thresholds"]["coverage"]
+        metrics["answered_without_a_person"] = found["thresholds"]["coverage"]
     settings = (
         "epochs",
         "learning_rate",
