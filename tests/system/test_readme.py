@@ -67,3 +67,8 @@ def test_the_make_targets_that_are_named_exist(page):
 def test_links_lead_somewhere(page):
     for target in re.findall(r"\]\((?!https?:)([^)#]+)", (ROOT / page).read_text()):
         assert ((ROOT / page).parent / target).exists(), f"{page}: {target}"
+
+
+def test_every_benchmark_is_listed():
+    page = (ROOT / "benchmarks" / "README.md").read_text()
+    assert not [path.name for path in (ROOT / "benchmarks").glob("*.py") if f"`{path.name}`" not in page]
