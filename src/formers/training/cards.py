@@ -1,15 +1,10 @@
-"""The model card of a training run."""
+"""The model card of a training run: what was trained, how, and what it scored."""
 
 from __future__ import annotations
 
-import json
-import platform
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import torch
-
-from formers.extras import installed
 from formers.notices import refuse_unknown
 
 if TYPE_CHECKING:
@@ -40,6 +35,7 @@ _SHOWN = (
     "weight_decay",
     "label_smoothing_factor",
     "class_weights",
+    "focal_gamma",
     "bf16",
     "fp16",
 )
@@ -47,78 +43,55 @@ _SHOWN = (
 
 def write_card(trainer: Trainer, details: dict[str, Any]) -> None:
     """Write README.md into the output folder; a card that a person wrote is left alone."""
-    from formers.training.checkpointing import write_text
+    from formers.hub.card import save_card
 
     refuse_unknown(details, _DETAILS, "create_model_card")
-    path = Path(str(trainer.args.output_dir)) / "README.md"
-    if path.is_file() and "generated_from_trainer" not in path.read_text(encoding="utf-8"):
-        return
-    write_text(path, card(trainer, details))
+    folder = Path(str(trainer.args.output_dir))
+    folder.mkdir(parents=True, exist_ok=True)
+    save_card(folder, card(trainer, details))
 
 
 def card(trainer: Trainer, details: dict[str, Any]) -> str:
-    """The text: header, what was trained on what, scores, arguments, versions."""
-    name = details.get("model_name") or Path(str(trainer.args.output_dir)).name
+    """The text of the card, from the run and from what the caller knows (see `create_model_card`)."""
+    from formers.hub.card import model_card
+
     config = getattr(trainer.model, "config", None)
-    base = details.get("finetuned_from") or getattr(config, "name_or_path", None) or None
-    tags = details.get("tags") or []
-    header: dict[str, Any] = {
-        "library_name": "transformers",
-        "license": details.get("license"),
-        "language": details.get("language"),
-        "base_model": base,
-        "datasets": details.get("dataset_tags"),
-        "tags": ["generated_from_trainer", *([tags] if isinstance(tags, str) else tags)],
+    values = trainer.args.to_dict()
+    training = {name: values[name] for name in _SHOWN if values.get(name) not in (None, 0, False, -1)}
+    training["processes"] = trainer.accelerator.num_processes
+    named = _listed(details.get("dataset")) or _listed(details.get("dataset_tags"))
+    tasks = _listed(details.get("tasks"))
+    return model_card(
+        name=details.get("model_name") or Path(str(trainer.args.output_dir)).name,
+        base_model=details.get("finetuned_from") or _repository(str(getattr(config, "name_or_path", ""))),
+        task=tasks[0] if tasks else None,
+        language=details.get("language"),
+        license=details.get("license"),
+        datasets=[*named, *_listed(details.get("dataset_args"))],
+        tags=["generated_from_trainer", *_listed(details.get("tags"))],
+        metrics=_scores(trainer),
+        labels=getattr(config, "id2label", None) if hasattr(config, "num_labels") else None,
+        training=training,
+    )
+
+
+def _repository(name: str) -> str | None:
+    """The name, where it is one on the Hub and not a folder here."""
+    return name if name and name.count("/") <= 1 and not Path(name).exists() else None
+
+
+def _listed(value: Any) -> list[str]:
+    return [] if not value else [value] if isinstance(value, str) else [str(entry) for entry in value]
+
+
+def _scores(trainer: Trainer) -> dict[str, float]:
+    """The last evaluation's scores; those of the best model where that is the one that is kept."""
+    rows = [entry for entry in trainer.state.log_history if any(key.startswith("eval_") for key in entry)]
+    if trainer.args.load_best_model_at_end:
+        rows = [entry for entry in rows if entry["step"] == trainer.state.best_global_step] or rows
+    unshown = ("_runtime", "_per_second")
+    return {
+        key.removeprefix("eval_"): float(value)
+        for key, value in (rows[-1] if rows else {}).items()
+        if key.startswith("eval_") and not key.endswith(unshown) and "_mem_" not in key
     }
-    lines = ["---"]
-    lines += [f"{key}: {json.dumps(value)}" for key, value in header.items() if value]
-    lines += ["---", "", f"# {name}", ""]
-    trained_on = details.get("dataset") or "a dataset that its author has not named"
-    start = f"fine-tuned from {base}" if base else "trained from scratch"
-    lines += [f"This model was {start} on {trained_on}.", ""]
-    lines += _scores(trainer)
-    lines += [
-        "## Intended use and limits",
-        "",
-        "To be written by the author: what it is for, where it fails, what it must not decide.",
-    ]
-    lines += ["", "## Training", ""]
-    lines += [f"- {key}: {value}" for key, value in trainer.args.to_dict().items() if key in _SHOWN and value]
-    lines += [f"- number of processes: {trainer.accelerator.num_processes}", "", "## Versions", ""]
-    return "\n".join([*lines, *(f"- {line}" for line in _versions()), ""])
-
-
-def _scores(trainer: Trainer) -> list[str]:
-    rows = [entry for entry in trainer.state.log_history if "eval_loss" in entry]
-    if not rows:
-        return []
-    skipped = ("runtime", "per_second", "mem_")
-    keys = [key for key in rows[-1] if key.startswith("eval_") and not any(word in key for word in skipped)]
-    lines = [
-        "## Scores on the evaluation set",
-        "",
-        f"| epoch | step | {' | '.join(key[5:] for key in keys)} |",
-    ]
-    lines.append("|" + "---|" * (len(keys) + 2))
-    for row in rows:
-        values = " | ".join(
-            f"{row[key]:.4f}" if isinstance(row.get(key), float) else str(row.get(key, "")) for key in keys
-        )
-        lines.append(f"| {row.get('epoch', 0):.2f} | {row['step']} | {values} |")
-    return [*lines, ""]
-
-
-def _versions() -> list[str]:
-    import formers
-
-    found = [
-        f"formers {formers.__version__}",
-        f"Python {platform.python_version()}",
-        f"torch {torch.__version__}",
-    ]
-    for package in ("tokenizers", "datasets", "accelerate"):
-        if installed(package):
-            from importlib.metadata import version
-
-            found.append(f"{package} {version(package)}")
-    return found

@@ -13,6 +13,8 @@ from typing import Any
 import torch
 from torch import nn
 
+from formers.checkpoints.atomic import sync_file, sync_folder
+
 PREFIX = "checkpoint"
 _FOLDER = re.compile(rf"^{PREFIX}-(\d+)$")
 _PARTIAL = ".partial"
@@ -37,25 +39,11 @@ def random_state_file(process: int, processes: int) -> str:
 # ---- folders -------------------------------------------------------------------------------------
 
 
-def sync(path: Path) -> None:
-    """Have the disk hold a file, or a folder and all that is in it."""
-    if path.is_dir():
-        for inner in path.iterdir():
-            sync(inner)
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
-
-
-def write_text(path: Path, text: str) -> None:
-    """Replace a file by one with this text, in one step."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(f".{path.name}.{os.getpid()}{_PARTIAL}")
-    beside.write_text(text, encoding="utf-8")
-    sync(beside)
-    os.replace(beside, path)
+def sync(folder: Path) -> None:
+    """Have the disk hold a folder and all that is in it."""
+    for inner in folder.iterdir():
+        sync(inner) if inner.is_dir() else sync_file(inner)
+    sync_folder(folder)
 
 
 def partial_folder(folder: Path) -> Path:
@@ -93,17 +81,8 @@ def whole_folder(folder: Path, *, first: bool = True, wait: Any = None) -> Itera
         if folder.exists():
             remove_folder(folder)
         os.rename(beside, folder)
-        sync_entry(folder.parent)
+        sync_folder(folder.parent)
     wait()
-
-
-def sync_entry(folder: Path) -> None:
-    """Have the disk hold the names in a folder."""
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def remove_folder(folder: Path) -> None:

@@ -76,13 +76,18 @@ def _refuse_headless(trainer: Trainer) -> None:
 
 
 def _check_tokenizer(trainer: Trainer) -> None:
+    """Notice a tokenizer that is another model's."""
+    from formers.configs import PretrainedConfig
+
     config = getattr(trainer._bare(), "config", None)
-    if config is None or not hasattr(trainer.processing_class, "pad_token_id"):
+    if trainer.processing_class is None or not isinstance(config, PretrainedConfig):
         return
+    from formers.tokenization import PreTrainedTokenizerBase
     from formers.tokenization.fitting import fits
 
-    for complaint in fits(trainer.processing_class, config):
-        notice(f"Tokenizer and model do not fit: {complaint}")
+    if isinstance(trainer.processing_class, PreTrainedTokenizerBase):
+        for complaint in fits(trainer.processing_class, config):
+            notice(f"Tokenizer and model do not fit: {complaint}")
 
 
 def look_at_labels(trainer: Trainer) -> None:

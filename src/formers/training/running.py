@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import logging
 import shutil
 import signal
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from formers.checkpoints.atomic import write_atomically, write_text
 from formers.notices import notice
 from formers.training import checkpointing as files
 from formers.training import loop, resume
@@ -144,10 +146,11 @@ def write_model(trainer: Trainer, folder: Path) -> None:
 
 def _write_arguments(trainer: Trainer, folder: Path) -> None:
     """The arguments twice: as the ecosystem's pickle, which we never read, and as JSON."""
-    beside = folder / f".{files.ARGUMENTS}.partial"
-    torch.save(trainer.args, beside)
-    beside.replace(folder / files.ARGUMENTS)
-    files.write_text(folder / files.ARGUMENTS_JSON, trainer.args.to_json_string() + "\n")
+    args = copy.copy(trainer.args)
+    args.hub_token = None  # the file may be uploaded
+    with write_atomically(folder / files.ARGUMENTS) as beside:
+        torch.save(args, beside)
+    write_text(folder / files.ARGUMENTS_JSON, trainer.args.to_json_string() + "\n")
 
 
 # ---- the Hub -------------------------------------------------------------------------------------

@@ -671,7 +671,7 @@ class Trainer:
         """Write `<split>_results.json`, and add to `all_results.json`."""
         if not self.is_world_process_zero():
             return
-        from formers.training.checkpointing import write_text
+        from formers.checkpoints.atomic import write_text
 
         folder = Path(str(self.args.output_dir))
         write_text(
