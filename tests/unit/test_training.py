@@ -466,6 +466,15 @@ def test_the_batch_size_is_halved_until_it_fits(tmp_path):
         assert trainer.train().global_step == 15
 
 
+def test_training_again_starts_a_new_schedule(tmp_path):
+    trainer = make(tmp_path, num_train_epochs=1, logging_steps=1)
+    trainer.train()
+    first = [entry["learning_rate"] for entry in trainer.state.log_history if "loss" in entry]
+    trainer.train()
+    assert [entry["learning_rate"] for entry in trainer.state.log_history if "loss" in entry] == first
+    assert first[0] == 0.05
+
+
 def test_model_init_makes_a_new_model_each_time(tmp_path):
     trainer = make(tmp_path, model_init=bag, num_train_epochs=1)
     trainer.train()

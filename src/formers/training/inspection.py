@@ -43,7 +43,7 @@ def check(trainer: Trainer) -> None:
         )
     if trainer.optimizer is not None and trainer.optimizer_cls_and_kwargs is not None:
         raise RuntimeError("give optimizers or optimizer_cls_and_kwargs, not both")
-    if trainer.model_init is not None and any(trainer._own_optimizers):
+    if trainer.model_init is not None and (trainer.optimizer or trainer.lr_scheduler):
         raise RuntimeError("an optimizer cannot be given with model_init: override create_optimizer instead")
     if trainer.train_dataset is not None and not has_length(trainer.train_dataset) and args.max_steps <= 0:
         raise ValueError("the training set has no length (a stream), so max_steps must say how long to train")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from formers.extras import need
-from formers.notices import refuse_unknown
+from formers.notices import notice, refuse_unknown
 
 if TYPE_CHECKING:
     from formers.training.arguments import TrainingArguments
@@ -61,6 +61,16 @@ def loader_config(args: TrainingArguments) -> dict[str, Any]:
         raise ValueError(
             "dispatch_batches=True is not available: every process reads its own share of the data"
         )
+    for name, why in (
+        ("use_seedable_sampler", "the order of examples always comes from the seed"),
+        (
+            "even_batches",
+            "shares of the last batch are always as even as they can be, and nothing is seen twice",
+        ),
+        ("use_configured_state", "each trainer sets up its own"),
+    ):
+        if config[name] != _LOADER_DEFAULTS[name]:
+            notice(f"accelerator_config {name}={config[name]} has no effect: {why}.")
     accumulation = dict(config["gradient_accumulation_kwargs"] or {})
     steps = accumulation.pop("num_steps", None)
     if steps is not None and steps != args.gradient_accumulation_steps:

@@ -42,8 +42,9 @@ def run_training(
         inspect_model(trainer)
     checkpoint = resume.find_checkpoint(trainer, wanted) if wanted is not None else None
     trainer._train_batch_size = args.train_batch_size
-    own = trainer._own_optimizers
     while True:
+        for name in trainer._made:
+            setattr(trainer, name, None)
         try:
             with _training(trainer):
                 output = loop.run(trainer, checkpoint, ignore_keys)
@@ -56,7 +57,6 @@ def run_training(
                 f"Out of memory: training starts again with {trainer._train_batch_size} examples per step "
                 f"and device."
             )
-            trainer.optimizer, trainer.lr_scheduler = own
             loop._empty_cache(trainer.accelerator.device)
     if args.push_to_hub:
         _wait_for_push(trainer)

@@ -106,7 +106,7 @@ class Trainer:
         self.preprocess_logits_for_metrics = preprocess_logits_for_metrics
         self.optimizer: Any = optimizers[0]
         self.lr_scheduler: Any = optimizers[1]
-        self._own_optimizers = optimizers
+        self._made: list[str] = []  # what the last run made for itself, and the next makes anew
         self.optimizer_cls_and_kwargs = optimizer_cls_and_kwargs
         self._loader_config = loader_config(args)
         self.label_names: list[str] = []
@@ -384,6 +384,7 @@ class Trainer:
             enable(gradient_checkpointing_kwargs=options) if options else enable()
         model = self._wrapped()
         model.train()
+        self._made = [name for name in ("optimizer", "lr_scheduler") if getattr(self, name) is None]
         overridden = self._overrides("create_optimizer_and_scheduler")
         if overridden:
             self.create_optimizer_and_scheduler(num_training_steps=steps)
