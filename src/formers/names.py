@@ -9,7 +9,7 @@ from formers.models.table import FAMILIES
 
 def find(name: str) -> tuple[str, str] | None:
     """Module and attribute behind a name such as `BertForMaskedLM`, `BertConfig` or `BertTokenizer`."""
-    from formers.tokenization.classes import CLASSES
+    from formers.tokenization.recipes import CLASSES
 
     if name in CLASSES:
         return "formers.tokenization", name
@@ -21,7 +21,7 @@ def find(name: str) -> tuple[str, str] | None:
 def known() -> Iterator[str]:
     """Every derived name; this imports the families."""
     from formers.auto import derived_names
-    from formers.tokenization.classes import CLASSES
+    from formers.tokenization.recipes import CLASSES
 
     yield from CLASSES
     yield from derived_names()

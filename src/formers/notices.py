@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import sys
 import warnings
 from collections.abc import Iterable
 
@@ -14,12 +15,25 @@ class Notice(UserWarning):
 _given: set[str] = set()
 
 
-def notice(text: str, *, key: str | None = None, stacklevel: int = 3) -> None:
-    """Warn with `text`, once per process for each `key` (the text itself when no key is given)."""
+def notice(text: str, *, key: str | None = None) -> None:
+    """Warn with `text`, once per process for each `key` (the text itself when no key is given).
+
+    The warning names the line that called this package.
+    """
     key = key or text
     if key not in _given:
         _given.add(key)
-        warnings.warn(text, Notice, stacklevel=stacklevel)
+        warnings.warn(text, Notice, stacklevel=_depth_of_caller())
+
+
+def _depth_of_caller() -> int:
+    """How far up the stack this package was entered."""
+    frame, depth, entered = sys._getframe(2), 2, 1
+    while frame is not None:
+        if frame.f_globals.get("__name__", "").split(".")[0] == __package__:
+            entered = depth
+        frame, depth = frame.f_back, depth + 1  # type: ignore[assignment]
+    return entered + 1
 
 
 def forget_notices() -> None:

@@ -34,7 +34,7 @@ class ModelOutput:
 
     def get(self, key: str, default: Any = None) -> Any:
         """The field `key`, or `default` where it is absent."""
-        return self[key] if key in self else default
+        return getattr(self, key) if key in self._present() else default
 
     def to_tuple(self) -> tuple[Any, ...]:
         """The values that are present, as a tuple."""

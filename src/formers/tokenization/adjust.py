@@ -201,7 +201,6 @@ def _notice_disagreement(tokenizer: PreTrainedTokenizerFast) -> None:
                 f"{tokenizer.name_or_path}: tokenizer_config.json says do_lower_case={saved}, "
                 f"tokenizer.json lowercases: {bool(part.get('lowercase'))}. tokenizer.json is used; pass "
                 "do_lower_case= to choose",
-                stacklevel=7,
             )
 
 

@@ -205,7 +205,6 @@ class Calls(SpecialTokens):
                         "truncation was asked for without max_length, and the checkpoint records no limit: "
                         "nothing is cut. Pass max_length=..., or set tokenizer.model_max_length",
                         key="truncation without a limit",
-                        stacklevel=5,
                     )
                 cut = TruncationStrategy.DO_NOT_TRUNCATE
             if limit is None and pad is PaddingStrategy.MAX_LENGTH:
@@ -215,7 +214,6 @@ class Calls(SpecialTokens):
                         "no limit: nothing is padded. Pass max_length=..., or set "
                         "tokenizer.model_max_length",
                         key="padding without a limit",
-                        stacklevel=5,
                     )
                 pad = PaddingStrategy.DO_NOT_PAD
             max_length = limit
@@ -357,7 +355,6 @@ class Calls(SpecialTokens):
                 "words: every word is read as the inside of one, which the model has hardly seen. Load the "
                 "tokenizer with add_prefix_space=True",
                 key="words without spaces",
-                stacklevel=5,
             )
 
     def _notice_long(self, rows: list[list[int]]) -> None:
@@ -368,7 +365,6 @@ class Calls(SpecialTokens):
                 "running it would fail or give wrong results. Pass truncation=True, or cut the text into "
                 "windows with return_overflowing_tokens=True",
                 key="text longer than the model",
-                stacklevel=5,
             )
 
     def _pad_columns(self, columns: dict[str, Any], fit: Fit, arrays: bool) -> Padding | None:

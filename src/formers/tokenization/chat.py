@@ -169,7 +169,6 @@ def _check(source: str, opens: bool, goes_on: bool | str, masks: bool) -> None:
         notice(
             "return_assistant_tokens_mask=True, but this chat template has no {% generation %} blocks: the "
             "mask is all zeros",
-            stacklevel=4,
         )
 
 
@@ -203,7 +202,7 @@ def _check_variables(given: Mapping[str, Any], source: str) -> None:
     refuse_unknown(near, _ARGUMENTS, "apply_chat_template()")
     unread = [name for name in unread if name != "sanitize_control_tokens"]
     if unread:
-        notice(f"this chat template does not read {unread}: passing them changes nothing", stacklevel=4)
+        notice(f"this chat template does not read {unread}: passing them changes nothing")
 
 
 def _conversations(given: Any) -> tuple[list[Any], bool]:

@@ -118,7 +118,6 @@ class SpecialTokens(Vocabulary):
                 f"{name} = {str(value)!r} was not in the vocabulary and got the new id "
                 f"{self._tokenizer.token_to_id(str(value))}. The model has no embedding for it yet: call "
                 "model.resize_token_embeddings(len(tokenizer))",
-                stacklevel=4,
             )
         self._named[name] = value
 
@@ -296,6 +295,5 @@ class SpecialTokens(Vocabulary):
             f"this tokenizer has no pad_token: padding with its eos_token {self.eos_token!r}, which the "
             "attention mask hides. Set tokenizer.pad_token to choose another",
             key="tokenizer pads with eos",
-            stacklevel=5,
         )
         return str(self.eos_token), end

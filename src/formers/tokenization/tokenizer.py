@@ -242,7 +242,6 @@ class PreTrainedTokenizerFast(Legacy):
                 notice(
                     f"{files.CONFIG} of {self.name_or_path or 'this tokenizer'} gives the added token "
                     f"{token.content!r} the id {index}, its vocabulary gives {present}: {present} is used",
-                    stacklevel=6,
                 )
 
     @classmethod
@@ -481,7 +480,6 @@ def heed(settings: Mapping[str, Any]) -> None:
         notice(
             "use_fast=False: there is one tokenizer here, which runs on the `tokenizers` library and gives "
             "the same ids; it is used",
-            stacklevel=5,
         )
     refused = {
         "do_basic_tokenize": settings.get("do_basic_tokenize", True) is False,
@@ -579,7 +577,6 @@ def load_as(
         notice(
             f"{name} brings tokenizer code of its own, which is never run here: its files are read without "
             "it",
-            stacklevel=4,
         )
     config = rest.get("config")
     if config is not None and not found.model:
