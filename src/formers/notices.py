@@ -6,6 +6,7 @@ import difflib
 import sys
 import warnings
 from collections.abc import Iterable
+from types import FrameType
 
 
 class Notice(UserWarning):
@@ -28,11 +29,12 @@ def notice(text: str, *, key: str | None = None) -> None:
 
 def _depth_of_caller() -> int:
     """How far up the stack this package was entered."""
-    frame, depth, entered = sys._getframe(2), 2, 1
+    frame: FrameType | None = sys._getframe(2)
+    depth, entered = 2, 1
     while frame is not None:
         if frame.f_globals.get("__name__", "").split(".")[0] == __package__:
             entered = depth
-        frame, depth = frame.f_back, depth + 1  # type: ignore[assignment]
+        frame, depth = frame.f_back, depth + 1
     return entered + 1
 
 
