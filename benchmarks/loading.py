@@ -264,8 +264,8 @@ def main() -> None:
     note = (
         f"{size / 1e9:.2f} GB of weights, {'not in' if given.cold else 'in'} the page cache, median of "
         f"{given.runs}; memory as a multiple of the weights. Loading takes {share:.3f} of the reference's "
-        f"time; the peak is {peak:.2f} times the weights, Python and torch included. Both load lazily: the file "
-        f"is mapped, and read when it is used. Checked: {said}."
+        f"time; the peak is {peak:.2f} times the weights, Python and torch included. Both map the file and "
+        f"read weights when they are used. Checked: {said}."
     )
     print(note)
     if given.record:

@@ -7,6 +7,7 @@ import json
 import math
 import mmap
 import os
+import platform
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -45,6 +46,8 @@ DTYPES: dict[str, torch.dtype] = {
 DTYPE_NAMES: dict[torch.dtype, str] = {kind: name for name, kind in DTYPES.items()}
 DTYPE_RANK: dict[str, int] = {name: rank for rank, (name, _) in enumerate(_NAMES)}
 
+# Linux on these machines; Python knows the name only from 3.13 on
+_NORESERVE = 0x4000 if sys.platform == "linux" and platform.machine() in ("x86_64", "aarch64") else 0
 _HEADER_LIMIT = 100_000_000  # bytes; the format's own limit
 
 
@@ -132,7 +135,7 @@ def _map_private(path: Path, size: int) -> mmap.mmap:
         if sys.platform == "win32":
             return mmap.mmap(file.fileno(), size, access=mmap.ACCESS_COPY)
         # Without NORESERVE, a file larger than the free memory could not be mapped writable.
-        flags = mmap.MAP_PRIVATE | getattr(mmap, "MAP_NORESERVE", 0)
+        flags = mmap.MAP_PRIVATE | getattr(mmap, "MAP_NORESERVE", _NORESERVE)
         return mmap.mmap(file.fileno(), size, flags=flags, prot=mmap.PROT_READ | mmap.PROT_WRITE)
 
 
