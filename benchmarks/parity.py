@@ -2,9 +2,9 @@
 
 Random checkpoints of the shapes in `tests/parity`, written by the reference, are loaded by both; the largest
 difference over all heads and shapes of a family is given (float32, real tokens; the difference of two numbers
-over one plus the reference's magnitude, so that 1e-5 means what it means in the tests). The last row is the real
-all-MiniLM-L6-v2 with pretrained weights: the states and unit-length embeddings of texts in one padded batch.
-A head whose save differs from the file that was loaded, or that the reference cannot load, is an error.
+is taken over one plus the reference's magnitude, as the tests do). The last row is the real all-MiniLM-L6-v2
+with pretrained weights: hidden states and unit-length embeddings of texts in one padded batch. A head whose
+save differs from the file that was loaded, or that the reference cannot load, is an error.
 
     python benchmarks/parity.py [--record]
 """
