@@ -65,6 +65,27 @@ _PROBLEM_TYPES = ("regression", "single_label_classification", "multi_label_clas
 C = TypeVar("C", bound="PretrainedConfig")
 
 
+class DTypeName(str):
+    """The name of a dtype, such as `"float16"`, equal to the dtype itself too.
+
+    A config holds the name, so that it needs no torch and writes plain JSON, and still answers
+    `config.dtype == torch.float16` as it answers `config.dtype == "float16"`. `named_dtype` of
+    `formers.devices` gives the dtype.
+    """
+
+    __slots__ = ()
+
+    def __eq__(self, other: object) -> bool:
+        if type(other).__name__ == "dtype" and type(other).__module__ == "torch":
+            other = str(other).removeprefix("torch.")
+        return isinstance(other, str) and str.__eq__(self, other)
+
+    def __ne__(self, other: object) -> bool:
+        return not self == other  # str has its own, which knows no dtypes
+
+    __hash__ = str.__hash__
+
+
 class _NoField(AttributeError):
     """A config has no such attribute; the nearest name is looked for when the message is read.
 
@@ -114,7 +135,7 @@ class PretrainedConfig:
     output_hidden_states: bool = False
     output_attentions: bool = False
     return_dict: bool = True
-    dtype: str | None = None
+    dtype: Any = None  # a DTypeName, which equals the name and the dtype
     chunk_size_feed_forward: int = 0
     is_encoder_decoder: bool = False
     is_decoder: bool = False
@@ -273,7 +294,7 @@ class PretrainedConfig:
             self.id2label = {number: f"LABEL_{number}" for number in range(count)}
 
     @property
-    def torch_dtype(self) -> str | None:
+    def torch_dtype(self) -> Any:
         """The older name of `dtype`."""
         return self.dtype
 
@@ -692,7 +713,7 @@ def _set_label2id(config: PretrainedConfig, value: Any) -> None:
 
 def _set_dtype(config: PretrainedConfig, value: Any) -> None:
     """Keep a dtype by its torch name, so that a config needs no torch."""
-    config.__dict__["dtype"] = None if value is None else str(value).removeprefix("torch.")
+    config.__dict__["dtype"] = None if value is None else DTypeName(str(value).removeprefix("torch."))
 
 
 _ON_SET: dict[str, Callable[[Any, Any], None]] = {
@@ -709,6 +730,8 @@ def _plain(value: Any, diff: bool) -> Any:
         return value.to_diff_dict() if diff else value.to_dict()
     if hasattr(value, "to_dict"):
         return value.to_dict()
+    if isinstance(value, DTypeName):
+        return str(value)
     if isinstance(value, tuple):
         return [_plain(item, diff) for item in value]
     return copy.deepcopy(value)
