@@ -32,15 +32,22 @@ _OPTIONS = (
     "use_safetensors",
     "variant",
     "offload_folder",
-    "offload_state_dict",
-    "trust_remote_code",
-    "low_cpu_mem_usage",
-    "weights_only",
     "strict",
 )
 _GONE = {
     "from_tf": "TensorFlow weights are not read; convert them to safetensors first",
     "from_flax": "Flax weights are not read; convert them to safetensors first",
+    "use_flash_attention_2": "it is spelt attn_implementation= now; 'sdpa', the default, takes the fastest "
+    "kernel that this machine has",
+    "load_in_8bit": "loading in 8 bits is not part of this version; dtype='bfloat16' halves the memory",
+    "load_in_4bit": "loading in 4 bits is not part of this version; dtype='bfloat16' halves the memory",
+    "quantization_config": "quantized loading is not part of this version; bfloat16 halves the memory",
+}
+_NO_EFFECT = {
+    "trust_remote_code": (True, "no code is loaded from checkpoints"),
+    "weights_only": (False, "weight files are read without running anything that they hold"),
+    "low_cpu_mem_usage": (False, "weights are mapped, never held twice"),
+    "offload_state_dict": (True, "weights are mapped, never held twice"),
 }
 
 
@@ -95,13 +102,12 @@ def load_pretrained(
 
     hub, options = split_hub_keywords(options)
     _refuse_gone(options)
+    _notice_no_effect(options)
     given = {key: options.pop(key) for key in _OPTIONS if key in options}
     state_dict = given.pop("state_dict", None)
     source = None if name is None and state_dict is not None else Source.of(name, **hub)
     config, model_options = _config(cls, (name, hub), given.pop("config", None), options)
     set_attention(config, given)
-    if given.pop("trust_remote_code", None):
-        notice("trust_remote_code=True has no effect: no code is loaded from checkpoints")
     wanted = {key: given.pop(key) for key in ("variant", "use_safetensors") if key in given}
     if state_dict is not None:
         files = TensorFiles.holding(state_dict)
@@ -123,8 +129,27 @@ def load_pretrained(
 
 def _refuse_gone(options: dict[str, Any]) -> None:
     for key, why in _GONE.items():
-        if options.pop(key, False):
-            raise ValueError(f"{key}=True: {why}")
+        value = options.pop(key, None)
+        if value is not None and value is not False:
+            raise ValueError(f"{key}={value if value is True else '...'}: {why}")
+
+
+def _notice_no_effect(options: dict[str, Any]) -> None:
+    """Take out keywords that change nothing here; say so where one asks for something else."""
+    for key, (asked, why) in _NO_EFFECT.items():
+        if options.pop(key, None) is asked:
+            notice(f"{key}={asked} has no effect: {why}. Leave it out.")
+
+
+def _refuse_quantized(config: PretrainedConfig) -> None:
+    settings = getattr(config, "quantization_config", None)
+    if settings:
+        held = settings if isinstance(settings, dict) else vars(settings)
+        method = held.get("quant_method", "by an unnamed method")
+        raise ValueError(
+            f"this checkpoint is quantized ({method}), and quantized weights are not read by this version: "
+            "load the checkpoint that it was made from"
+        )
 
 
 def _config(
@@ -147,10 +172,11 @@ def _config(
     from formers.hub import HUB_KEYWORDS
 
     constructor = {key: options.pop(key) for key in ("add_pooling_layer",) if key in options}
-    known = [key for key in options if hasattr(config, key)]
+    _refuse_quantized(config)
+    known = [key for key in options if config._knows(key)]
     for key in sorted(known, key=lambda key: key == "num_labels"):
         setattr(config, key, options[key])
-    allowed = [*_OPTIONS, *config.to_dict(), *HUB_KEYWORDS, "add_pooling_layer", "num_labels"]
+    allowed = [*_OPTIONS, *_NO_EFFECT, *config._names(), *HUB_KEYWORDS, "add_pooling_layer"]
     refuse_unknown((key for key in options if key not in known), allowed, f"{cls.__name__}.from_pretrained")
     return config, constructor
 
