@@ -124,11 +124,10 @@ def _project_qkv(block: Block, s: spec.Attention, x: Tensor) -> tuple[Tensor, Te
 
 def _by_span(block: Block, s: spec.Attention, q: Tensor, k: Tensor, v: Tensor, frame: Frame) -> Tensor:
     """Attend within each run of equal lengths. Returns [N, H, D]."""
-    mixed = []
-    for span in frame.layout.spans:
-        shape = (span.count, span.length)
-        rows = slice(span.start, span.stop)
-        q_, k_, v_ = (t[rows].view(*shape, *t.shape[1:]).transpose(1, 2) for t in (q, k, v))  # [b, H, t, D]
+    layout, mixed = frame.layout, []
+    parts = (layout.by_span(t) for t in (q, k, v))
+    for span, *qkv in zip(layout.spans, *parts, strict=True):
+        q_, k_, v_ = (t.transpose(1, 2) for t in qkv)  # [b, H, t, D]
         at = frame.range(0, span.length)
         out = _attend(block, s, q_, k_, v_, frame, at, at)
         mixed.append(out.transpose(1, 2).reshape(span.count * span.length, *q.shape[1:]))  # [b * t, H, D]
@@ -137,17 +136,16 @@ def _by_span(block: Block, s: spec.Attention, q: Tensor, k: Tensor, v: Tensor, f
 
 def _first_by_span(block: Block, s: spec.Attention, x: Tensor, frame: Frame, first: Tensor) -> Tensor:
     """Let the first token of every sequence attend to its own sequence. Returns [sequences, H, D]."""
-    heads = s.heads
+    heads, layout = s.heads, frame.layout
     q = project(block.leaf("q"), x.index_select(0, first)).view(-1, heads.query, heads.width)
     k, v = (
-        project(block.leaf(role), x).view(-1, heads.key_value, heads.width) for role in ("k", "v")
-    )  # [N, G, D]
-    mixed, done = [], 0
-    for span in frame.layout.spans:
-        q_ = q[done : done + span.count, :, None]  # [b, H, 1, D]
-        done += span.count
-        shape = (span.count, span.length, heads.key_value, heads.width)
-        k_, v_ = (t[span.start : span.stop].view(shape).transpose(1, 2) for t in (k, v))  # [b, G, t, D]
+        layout.by_span(project(block.leaf(role), x).view(-1, heads.key_value, heads.width))
+        for role in ("k", "v")
+    )  # [b, t, G, D] each
+    firsts = torch.split(q, [span.count for span in layout.spans])
+    mixed = []
+    for span, one, keys, values in zip(layout.spans, firsts, k, v, strict=True):
+        q_, k_, v_ = one[:, :, None], keys.transpose(1, 2), values.transpose(1, 2)  # [b, H, 1 or t, D]
         out = _attend(block, s, q_, k_, v_, frame, frame.range(0, 1), frame.range(0, span.length))
         mixed.append(out[:, :, 0])  # [b, H, D]
     return torch.cat(mixed)

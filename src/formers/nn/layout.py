@@ -77,6 +77,17 @@ class Layout:
             rows = empty.index_copy(0, self.index, rows)  # [B * T, ...]
         return rows.reshape(self.batch, self.length, *rows.shape[1:])
 
+    def by_span(self, rows: Tensor) -> list[Tensor]:
+        """The rows of each span as a [count, length, ...] view.
+
+        One split: slices would fill a tensor of all rows with zeros for each span in the backward pass.
+        """
+        parts = torch.split(rows, [span.stop - span.start for span in self.spans])
+        return [
+            part.view(span.count, span.length, *rows.shape[1:])
+            for part, span in zip(parts, self.spans, strict=True)
+        ]
+
     def starts(self, device: torch.device) -> Tensor:
         """Row of the first token of every sequence, in span order: [sequences], int64."""
         return torch.cat(
