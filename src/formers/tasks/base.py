@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from formers.configs import PretrainedConfig
 from formers.nn import spec
 from formers.nn.cache import Cache, DynamicCache
-from formers.notices import refuse_unknown
+from formers.notices import notice, refuse_unknown
 from formers.outputs import BaseModelOutput, BaseModelOutputWithPooling, ModelOutput
 from formers.stacks.model import PreTrainedModel
 from formers.stacks.stack import Inputs, States, place_stack, run
@@ -95,7 +97,7 @@ class StackModel(PreTrainedModel):
             `last_hidden_state` [B, T, E] (zeros where padding was left out), `pooler_output` [B, E] where
             there is a pooler, and what was asked for.
         """
-        refuse_unknown(unknown, STATE_KEYWORDS, f"{type(self).__name__}.forward")
+        refuse_inputs(self, unknown, STATE_KEYWORDS)
         config = self.config
         if token_type_ids is not None and not (
             self.spec.embeddings.types or self.spec.embeddings.share_types
@@ -104,6 +106,8 @@ class StackModel(PreTrainedModel):
                 f"{config.model_type} models have no token types; leave token_type_ids out "
                 f"(tokenizer(..., return_token_type_ids=False))"
             )
+        if attention_mask is None and isinstance(input_ids, Tensor) and not _is_decoder(self):
+            _notice_padding(config, input_ids)
         inputs = Inputs(
             input_ids=input_ids,
             attention_mask=attention_mask,
@@ -167,6 +171,36 @@ def _is_decoder(model: StackModel) -> bool:
     return any(isinstance(layer.attention.mask, Causal) for layer in model.spec.layers[:1])
 
 
+def refuse_inputs(model: PreTrainedModel, unknown: Mapping[str, Any], allowed: Iterable[str]) -> None:
+    """Refuse keywords that a model without a head does not take.
+
+    Raises:
+        TypeError: naming them; labels are told which classes take them.
+    """
+    name = type(model).__name__
+    if "labels" in unknown:
+        raise TypeError(
+            f"{name}.forward takes no labels: without a head it computes no loss. Load the checkpoint with a "
+            f"class for the task, such as AutoModelForSequenceClassification"
+        )
+    refuse_unknown(unknown, ("input_ids", *allowed), f"{name}.forward")
+
+
+def _notice_padding(config: PretrainedConfig, input_ids: Tensor) -> None:
+    """Say it when a batch, [B, T], that holds padding comes without a mask (on a CPU: elsewhere it costs)."""
+    pad = config.pad_token_id
+    if pad is None or input_ids.device.type != "cpu" or input_ids.dim() != 2 or not input_ids.numel():
+        return
+    if torch.compiler.is_compiling() or torch._C._get_tracing_state():
+        return
+    if bool((input_ids[:, 0] == pad).any()) or bool((input_ids[:, -1] == pad).any()):
+        notice(
+            f"input_ids hold padding (id {pad}) and there is no attention_mask, so padding is read as text: "
+            f"pass all that the tokenizer returns, model(**inputs)",
+            key="padding without a mask",
+        )
+
+
 def _asked(value: bool | None, config: PretrainedConfig, name: str) -> bool:
     return bool(getattr(config, name, False)) if value is None else value
 
@@ -183,7 +217,7 @@ class TaskModel(PreTrainedModel):
     head: Any
 
     def __init__(self, config: PretrainedConfig, *args: Any, **options: Any) -> None:
-        super().__init__(config)
+        super().__init__(config, *args, **options)
         self.add_module(self.base_model_prefix, self.make_base(config))
         self.place_head(config)
         self.post_init()

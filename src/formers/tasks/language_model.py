@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 from torch import Tensor, nn
 
@@ -111,6 +111,8 @@ class MaskedLM(LanguageModelHead):
 
 class CausalLM(LanguageModelHead):
     """Predict the next word."""
+
+    shifts_labels: ClassVar[bool] = True  # place i is compared with label i + 1
 
     @classmethod
     def can_generate(cls) -> bool:

@@ -23,9 +23,9 @@ from formers.outputs import (
     TaskOutput,
 )
 from formers.stacks.model import PreTrainedModel
-from formers.stacks.stack import States, place_stack
+from formers.stacks.stack import States, check_ids, place_stack
 from formers.stacks.vocabulary import resized_table
-from formers.tasks.base import StackModel, TaskModel, returned
+from formers.tasks.base import StackModel, TaskModel, refuse_inputs, returned
 from formers.tasks.language_model import (
     place_vocabulary_head,
     set_vocabulary_table,
@@ -112,6 +112,7 @@ def shift_right(ids: Tensor, config: PretrainedConfig) -> Tensor:
     Raises:
         ValueError: when the config does not say which tokens those are.
     """
+    check_ids(ids)
     start, pad = config.decoder_start_token_id, config.pad_token_id
     if start is None or pad is None:
         name = "decoder_start_token_id" if start is None else "pad_token_id"
@@ -201,6 +202,8 @@ def trunk_states(
         ValueError: when the decoder has nothing to read.
     """
     asked.pop("cache_position", None)  # positions follow from the cache
+    if input_ids is not None:
+        check_ids(input_ids)
     if decoder_input_ids is None and decoder_inputs_embeds is None:
         if not from_inputs or input_ids is None:
             more = ", or labels to train on" if model.can_generate() else ""
@@ -331,7 +334,7 @@ class EncoderDecoderModel(PreTrainedModel):
         Raises:
             ValueError: when a stack has nothing to read, or a mask does not fit.
         """
-        refuse_unknown(unknown, SEQ2SEQ_KEYWORDS, f"{type(self).__name__}.forward")
+        refuse_inputs(self, unknown, SEQ2SEQ_KEYWORDS)
         if from_inputs is None:
             from_inputs = bool(self.family.options.get("shifts_inputs"))
         states = trunk_states(
@@ -363,7 +366,7 @@ class Seq2SeqTask(TaskModel):
         if not self.head.flat:
             super().__init__(config, *args, **options)
             return
-        PreTrainedModel.__init__(self, config)
+        PreTrainedModel.__init__(self, config, *args, **options)
         place_trunk(self)
         self.place_head(config)
         self.post_init()

@@ -14,7 +14,7 @@ from formers.notices import refuse_unknown
 from formers.outputs import BaseModelOutput
 from formers.stacks.model import PreTrainedModel
 from formers.stacks.stack import States
-from formers.tasks.base import TaskModel, returned
+from formers.tasks.base import TaskModel, refuse_inputs, returned
 from formers.tasks.language_model import CausalLM
 from formers.tasks.seq2seq import StackPart, replace_tables, trunk_deviations, trunk_ties
 from formers.tasks.token_classification import TokenClassification
@@ -92,7 +92,7 @@ class EncoderModel(PreTrainedModel):
         Returns:
             `last_hidden_state` [B, T, E] (zeros where padding was left out), and what was asked for.
         """
-        refuse_unknown(unknown, ENCODER_KEYWORDS, f"{type(self).__name__}.forward")
+        refuse_inputs(self, unknown, ENCODER_KEYWORDS)
         states = self.leaf("encoder")(
             input_ids=input_ids,
             attention_mask=attention_mask,
@@ -163,6 +163,7 @@ class DecoderLM(CausalLM):
     Its labels are not shifted: `labels[:, i]` is what the logits at place i shall predict.
     """
 
+    shifts_labels = False
     unread = (r"(^|\.)encoder\.", r"^final_logits_bias$")
 
     def __init__(self, config: PretrainedConfig, *args: Any, **options: Any) -> None:
