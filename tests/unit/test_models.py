@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import copy
+import gc
 import pickle
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +27,7 @@ SMALL = {
     "intermediate_size": 24,
     "max_position_embeddings": 20,
 }
-IDS = torch.tensor([[2, 7, 8, 3], [2, 9, 3, 0]])
+IDS = torch.tensor([[2, 7, 8, 3], [2, 9, 3, 4]])
 MASK = torch.tensor([[1, 1, 1, 1], [1, 1, 1, 0]])
 
 
@@ -609,3 +612,25 @@ def test_load_errors_are_runtime_errors_too(folder: Path) -> None:
     with pytest.raises(RuntimeError) as caught:
         BertForSequenceClassification.from_pretrained(folder, hidden_size=32)
     assert isinstance(caught.value, LoadError)
+
+
+def test_loading_leaves_the_garbage_collector_as_it_was(folder: Path) -> None:
+    for running in (False, True):
+        (gc.enable if running else gc.disable)()
+        try:
+            BertForSequenceClassification.from_pretrained(folder)
+            with pytest.raises(TypeError):
+                BertForSequenceClassification.from_pretrained(folder, nonsense=1)
+            assert gc.isenabled() == running
+        finally:
+            gc.enable()
+
+
+def test_loading_imports_no_compiler(folder: Path) -> None:
+    code = (
+        "import sys; from formers import AutoModelForSequenceClassification as Auto; "
+        f"Auto.from_pretrained({str(folder)!r}); "
+        "print([name for name in ('torch._dynamo', 'torch._inductor', 'sympy') if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    assert done.stdout.strip() == "[]"

@@ -21,16 +21,32 @@ def cross_entropy(logits: Tensor, labels: Tensor, items: Any = None, ignore: int
     Returns:
         Scalar, float32.
     """
+    _check_tensor(labels)
     flat, target = logits.reshape(-1, logits.shape[-1]).float(), labels.reshape(-1).to(logits.device)
-    if items is None:
-        return F.cross_entropy(flat, target, ignore_index=ignore)
-    total = F.cross_entropy(flat, target, ignore_index=ignore, reduction="sum")
-    mean: Tensor = total / _count(items, total)
-    return mean
+    try:
+        loss = F.cross_entropy(
+            flat, target, ignore_index=ignore, reduction="mean" if items is None else "sum"
+        )
+    except IndexError as error:  # on a CPU: elsewhere the device reports it
+        count = flat.shape[1]
+        wrong = target[(target != ignore) & ((target < 0) | (target >= count))]
+        if not len(wrong):
+            raise
+        raise IndexError(
+            f"the labels hold {int(wrong[0])}, but the model tells {count} apart (0 to {count - 1}): number "
+            f"the labels from 0, and load the model with num_labels= as many as there are"
+        ) from error
+    return loss if items is None else loss / _count(items, loss)
+
+
+def _check_tensor(labels: Any) -> None:
+    if not isinstance(labels, Tensor):
+        raise TypeError(f"labels must be a tensor, not {type(labels).__name__}: torch.tensor(labels)")
 
 
 def next_token(logits: Tensor, labels: Tensor, items: Any = None) -> Tensor:
     """Cross entropy of each token given the ones before it. `logits` [B, T, V], `labels` [B, T]."""
+    _check_tensor(labels)
     return cross_entropy(logits[:, :-1], labels[:, 1:], items)
 
 
@@ -53,6 +69,7 @@ def classification(
     Raises:
         ValueError: for an unknown problem type, or labels whose shape does not fit it.
     """
+    _check_tensor(labels)
     labels = labels.to(logits.device)
     if problem is None:
         whole = labels.dtype in (torch.long, torch.int)

@@ -39,8 +39,14 @@ class PreTrainedModel(Block):
     supports_gradient_checkpointing: ClassVar[bool] = True
     unread: ClassVar[tuple[str, ...]] = ()  # expressions for names in checkpoints that this class leaves be
 
-    def __init__(self, config: PretrainedConfig, *_: Any, **options: Any) -> None:
+    def __init__(self, config: PretrainedConfig, *args: Any, **options: Any) -> None:
         super().__init__()
+        if args or options:
+            given = [*(repr(value) for value in args), *options]
+            raise TypeError(
+                f"{type(self).__name__} takes a configuration alone, but got {', '.join(given)} too; "
+                f"set fields of the configuration instead"
+            )
         if not isinstance(config, PretrainedConfig):
             raise TypeError(
                 f"{type(self).__name__} takes a configuration, but got {type(config).__name__}; "

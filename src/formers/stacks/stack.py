@@ -206,6 +206,8 @@ def _prepare(s: spec.Stack, inputs: Inputs) -> tuple[Frame, Tensor | None, Tenso
     if (inputs.input_ids is None) == (inputs.inputs_embeds is None):
         raise ValueError("give exactly one of input_ids and inputs_embeds")
     given = inputs.input_ids if inputs.input_ids is not None else inputs.inputs_embeds
+    if inputs.input_ids is not None:
+        check_ids(given)
     assert given is not None
     if given.dim() < 2:
         raise ValueError(f"inputs have a batch axis, [B, T], but have shape {list(given.shape)}")
@@ -244,6 +246,28 @@ def _prepare(s: spec.Stack, inputs: Inputs) -> tuple[Frame, Tensor | None, Tenso
     return frame, ids, vectors, types
 
 
+def check_ids(ids: Any) -> None:
+    """Refuse what is no tensor of token ids.
+
+    Raises:
+        TypeError: says what was passed, and what to type.
+    """
+    if not isinstance(ids, Tensor) or ids.is_floating_point():
+        raise TypeError(f"a model reads token ids as an integer tensor, [B, T], not {_described(ids)}")
+
+
+def _described(given: Any) -> str:
+    """What somebody passed for token ids, and what to type instead."""
+    kind = type(given).__name__
+    if isinstance(given, Tensor):
+        return f"a tensor of {given.dtype}: convert it with .long(), or pass vectors as inputs_embeds="
+    if isinstance(given, str):
+        return "text: tokenize it, model(**tokenizer(text, return_tensors='pt'))"
+    if hasattr(given, "keys"):
+        return f"a {kind}: unpack it, model(**inputs)"
+    return f"{kind}: ask the tokenizer for tensors, tokenizer(text, return_tensors='pt')"
+
+
 def _unless_all(real: Tensor | None) -> Tensor | None:
     """The padding mask, or None where it hides nothing: kernels are faster without one."""
     if real is None or real.device.type != "cpu":
@@ -259,6 +283,8 @@ def _read_mask(
     """Tell a padding mask [B, S] from one that says more."""
     if mask is None:
         return None, None
+    if not isinstance(mask, Tensor):
+        raise TypeError(f"attention_mask must be a tensor, [B, S], not {type(mask).__name__}")
     if mask.dim() == 2:
         if tuple(mask.shape) != (batch, past + length):
             raise ValueError(
