@@ -26,6 +26,10 @@ PACKAGES = (
 )
 
 
+# Those whose version goes into model cards, golden files and reports.
+DECIDING = ("formers", "torch", "tokenizers", "safetensors", "numpy", "accelerate", "datasets")
+
+
 def environment(*, accelerators: bool = True) -> dict[str, Any]:
     """Describe the interpreter, the packages and the machine, for `formers env`, model cards and benchmarks.
 
@@ -45,6 +49,12 @@ def environment(*, accelerators: bool = True) -> dict[str, Any]:
     if accelerators:
         found["accelerators"] = _accelerators()
     return found
+
+
+def deciding_versions() -> dict[str, str]:
+    """The versions of Python and of the packages that decide a model's numbers, where installed."""
+    found = {name: version(name) for name in DECIDING}
+    return {"python": platform.python_version()} | {name: v for name, v in found.items() if v is not None}
 
 
 def version(package: str) -> str | None:

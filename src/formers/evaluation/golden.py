@@ -5,31 +5,17 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
-import sys
 from collections.abc import Callable, Iterable, Sequence
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 from formers.checkpoints.atomic import write_text
+from formers.environment import deciding_versions
 
 FORMAT = "formers-golden"
 VERSION = 1
 TOLERANCE = 1e-3
-PACKAGES = ("formers", "torch", "tokenizers", "safetensors", "numpy")
-
 Predict = Callable[[list[str]], Sequence[Any]]
-
-
-def versions() -> dict[str, str]:
-    """Releases of Python and of the packages that an answer depends on."""
-    found = {"python": ".".join(str(part) for part in sys.version_info[:3])}
-    for package in PACKAGES:
-        try:
-            found[package] = version(package)
-        except PackageNotFoundError:
-            continue
-    return found
 
 
 def _scores(result: Any, text: str) -> dict[str, float]:
@@ -91,7 +77,7 @@ def record(
         "revision": revision,
         "tolerance": tolerance,
         "count": len(fixed),
-        "versions": versions(),
+        "versions": deciding_versions(),
     }
     lines = [header]
     for text, scores in zip(fixed, _answers(predict, fixed), strict=True):
@@ -255,7 +241,7 @@ def check(predict: Predict, path: str | Path, *, tolerance: float | None = None)
         largest = max(largest, moved)
         if change is not None:
             changes.append(change)
-    return GoldenReport(str(path), len(rows), limit, largest, tuple(changes), header, versions())
+    return GoldenReport(str(path), len(rows), limit, largest, tuple(changes), header, deciding_versions())
 
 
 def _compare(row: dict[str, Any], scores: dict[str, float], limit: float) -> tuple[Change | None, float]:

@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 
 from formers.checkpoints.atomic import write_text
+from formers.environment import deciding_versions
 from formers.evaluation import charts
 from formers.evaluation.arrays import Floats, Ints, LabelNames, as_labels, as_names, as_probabilities
 from formers.evaluation.calibration import Bin, Calibration, reliability
-from formers.evaluation.golden import versions as current_versions
 from formers.evaluation.metrics import classification
 from formers.evaluation.thresholds import DEFAULT, Thresholds, coverage_curve
 from formers.extras import installed
@@ -278,7 +278,7 @@ def write_report(
     target = Path(folder)
     target.mkdir(parents=True, exist_ok=True)
     facts = dict(model_facts or {})
-    packages = dict(current_versions() if versions is None else versions)
+    packages = dict(deciding_versions() if versions is None else versions)
     html = write_text(target / "report.html", render(found, facts, packages))
     metrics = write_text(target / "metrics.json", _as_json(found, facts, packages))
     png = None

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import json
 import os
-import platform
 import re
 from collections.abc import Mapping, Sequence
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from formers.environment import deciding_versions
 from formers.hub.source import Source
 from formers.notices import notice
 
@@ -18,7 +17,6 @@ CARD_NAME = "README.md"
 _MARK = (
     "<!-- Written by formers. Remove this line to keep the card as it is when the model is saved again. -->"
 )
-_PACKAGES = ("formers", "torch", "tokenizers", "safetensors", "numpy", "accelerate", "datasets")
 _NON_COMMERCIAL = re.compile(r"(^|[-_ ])nc([-_ ]|$)|non-?commercial|research-only|academic-only")
 _TO_WRITE = "_Not stated yet._"
 _LIMITS = (
@@ -82,21 +80,10 @@ def model_card(
         rows = [(key, _number(value)) for key, value in training.items()]
         parts.append("## Training\n\n" + _table(("setting", "value"), rows))
     pins = "\n".join(
-        f"{package}=={version}" for package, version in (versions or installed_versions()).items()
+        f"{package}=={version}" for package, version in (versions or deciding_versions()).items()
     )
     parts.append(f"## Versions\n\n```\n{pins}\n```")
     return "\n\n".join(parts) + "\n"
-
-
-def installed_versions() -> dict[str, str]:
-    """The versions of Python and of the packages that decide a model's numbers, where installed."""
-    found = {"python": platform.python_version()}
-    for package in _PACKAGES:
-        try:
-            found[package] = metadata.version(package)
-        except metadata.PackageNotFoundError:
-            continue
-    return found
 
 
 def save_card(folder: str | os.PathLike[str], text: str) -> Path | None:
