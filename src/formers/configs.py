@@ -537,7 +537,7 @@ class PretrainedConfig:
         from formers.hub import Source, split_hub_keywords
 
         hub, rest = split_hub_keywords(kwargs)
-        if os.path.isfile(name_or_path):
+        if isinstance(name_or_path, (str, os.PathLike)) and os.path.isfile(name_or_path):
             return read_json_object(Path(name_or_path)), rest
         source = Source.of(name_or_path, **hub)
         content = read_json_object(source.get(CONFIG_NAME))

@@ -47,6 +47,18 @@ class ModelOutput:
             return getattr(self, key)
         return self.to_tuple()[key]
 
+    if not TYPE_CHECKING:  # a type checker shall go on knowing the fields
+
+        def __getattr__(self, name: str) -> Any:
+            # reached only for what is no field
+            hint = "" if name.startswith("_") else f"; it has {self._present()}"
+            if name in ("loss", "logits"):
+                hint = (
+                    ", which comes from a model with a head: load the checkpoint with a class for the task, "
+                    "such as AutoModelForSequenceClassification"
+                )
+            raise AttributeError(f"{type(self).__name__} has no attribute {name!r}{hint}")
+
     def __setitem__(self, key: str, value: Any) -> None:
         setattr(self, key, value)
 

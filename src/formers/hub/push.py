@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 from collections.abc import Sequence
+from typing import Any
 
 from formers.hub import cache as _cache
 from formers.hub.failures import translate
+from formers.notices import notice, refuse_unknown
 
 
 def push_folder(
@@ -22,6 +25,9 @@ def push_folder(
     repo_type: str = "model",
     files: Sequence[str] | None = None,
     ignore: Sequence[str] | None = None,
+    use_auth_token: str | bool | None = None,
+    use_temp_dir: bool | None = None,
+    **unknown: Any,
 ) -> str:
     """Create the repository if needed and upload a folder's files as one commit.
 
@@ -37,13 +43,23 @@ def push_folder(
         repo_type: "model", "dataset" or "space".
         files: patterns of the names to upload (all, when None).
         ignore: patterns of the names to leave out.
+        use_auth_token: the older name of `token`.
+        use_temp_dir: older versions asked; what is pushed is always saved into a folder of its own first.
+        unknown: refused.
 
     Returns:
         The address of the commit (or pull request).
 
     Raises:
         OSError: says what the Hub refused and what to do.
+        TypeError: for an unknown keyword, with the nearest known one.
     """
+    refuse_unknown(unknown, inspect.signature(push_folder).parameters, "push_to_hub")
+    if use_temp_dir is False:
+        notice(
+            "use_temp_dir=False has no effect: what is pushed is saved into a temporary folder. Leave it out."
+        )
+    token = token if token is not None else use_auth_token
     from huggingface_hub import HfApi
 
     endpoint = _cache.endpoint()

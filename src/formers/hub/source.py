@@ -108,9 +108,15 @@ class Source:
 
         Raises:
             OSError: when the name looks like a path and nothing is there, or it is a file.
+            TypeError: for a name that is no text and no path.
         """
         if isinstance(name_or_path, Source):
             return name_or_path
+        if not isinstance(name_or_path, (str, os.PathLike)):
+            raise TypeError(
+                f"a model is named by a folder or by a repository id such as 'gpt2', not by a "
+                f"{type(name_or_path).__name__} ({str(name_or_path)[:60]})"
+            )
         name = os.fspath(name_or_path)
         if not isinstance(name, str) or not name:
             raise OSError(

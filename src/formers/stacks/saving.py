@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +22,8 @@ _PUSH = (
     "token",
     "revision",
     "create_pr",
+    "use_auth_token",
+    "use_temp_dir",
     "tags",
 )
 
@@ -38,7 +41,10 @@ _PIPELINE_TAGS = {
 def save_pretrained(model: PreTrainedModel, folder: Path, options: dict[str, Any]) -> None:
     """The body of `PreTrainedModel.save_pretrained`; see there."""
     if options.pop("export", False):
-        raise TypeError("save_pretrained(export=True) does not export to ONNX; use the ONNX export for that")
+        raise TypeError(
+            "save_pretrained(export=True) exports nothing, and this version has no ONNX export: leave it out "
+            "and call torch.onnx.export(model, ...)"
+        )
     allowed = (
         "is_main_process",
         "state_dict",
@@ -71,7 +77,7 @@ def save_pretrained(model: PreTrainedModel, folder: Path, options: dict[str, Any
     config.save_pretrained(folder)
     if model.generation_config is not None:
         model.generation_config.save_pretrained(folder)
-    _write_card(model, folder)
+    _write_card(model, folder, options.get("tags"))
     if options.get("push_to_hub"):
         push = {key: options[key] for key in _PUSH if key in options}
         repo_id = push.pop("repo_id", folder.name)
@@ -79,7 +85,7 @@ def save_pretrained(model: PreTrainedModel, folder: Path, options: dict[str, Any
         _push(folder, repo_id, push)
 
 
-def _write_card(model: PreTrainedModel, folder: Path) -> None:
+def _write_card(model: PreTrainedModel, folder: Path, tags: str | Sequence[str] | None) -> None:
     """A model card, where none was written by hand or by an earlier step."""
     from formers.hub.card import model_card, save_card
 
@@ -94,14 +100,15 @@ def _write_card(model: PreTrainedModel, folder: Path) -> None:
             base_model=model.name_or_path if model.name_or_path.count("/") == 1 else None,
             task=_PIPELINE_TAGS.get(head.task) if head is not None else "feature-extraction",
             labels=model.config.id2label if labelled else None,
+            tags=[tags] if isinstance(tags, str) else tags or (),
         ),
     )
 
 
 def push_model(model: PreTrainedModel, repo_id: str, options: dict[str, Any]) -> str:
     """Save into a temporary folder and upload it."""
-    push = {key: options.pop(key) for key in list(options) if key in _PUSH}
-    push.pop("tags", None)
+    refuse_unknown(options, (*_SAVE, *_PUSH), "push_to_hub")
+    push = {key: options.pop(key) for key in list(options) if key in _PUSH and key != "tags"}
     with tempfile.TemporaryDirectory() as folder:
         save_pretrained(model, Path(folder), options)
         return _push(Path(folder), repo_id, push)

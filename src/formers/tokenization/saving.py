@@ -56,7 +56,8 @@ def save(
     options: dict[str, Any],
 ) -> tuple[str, ...]:
     """Write every file; see `PreTrainedTokenizerFast.save_pretrained`."""
-    refuse_unknown(options, ("save_jinja_files", "safe_serialization", *_HUB), "save_pretrained()")
+    named = ("legacy_format", "filename_prefix", "push_to_hub", "save_jinja_files", "safe_serialization")
+    refuse_unknown(options, (*named, *_HUB), "save_pretrained()")
     if folder.is_file():
         raise NotADirectoryError(f"{folder} is a file; save_pretrained writes into a folder")
     folder.mkdir(parents=True, exist_ok=True)
@@ -102,8 +103,6 @@ def push(tokenizer: PreTrainedTokenizerFast, repo_id: str, options: dict[str, An
 def _push_folder(folder: Path, repo_id: str, options: dict[str, Any]) -> str:
     from formers.hub import push_folder
 
-    if "use_auth_token" in options:
-        options["token"] = options.pop("use_auth_token")
     return str(push_folder(folder, repo_id, **options))
 
 
