@@ -7,6 +7,7 @@ is loaded when the name is first used.
 from __future__ import annotations
 
 import importlib
+import sys
 from typing import Any
 
 __version__ = "0.1.0"
@@ -24,7 +25,9 @@ _TABLE: dict[str, tuple[str, ...]] = {
         "AutoModelForQuestionAnswering",
         "AutoModelForSeq2SeqLM",
         "AutoModelForSequenceClassification",
+        "AutoModelForTextEncoding",
         "AutoModelForTokenClassification",
+        "AutoModelWithLMHead",
         "AutoTokenizer",
     ),
     "formers.configs": ("GenerationConfig", "PretrainedConfig", "PreTrainedConfig"),
@@ -125,8 +128,12 @@ def _derived(name: str) -> Any:
     if found is None:
         from formers.notices import did_you_mean
 
-        near = did_you_mean(name, [*_MODULE_OF, *names.known()]) if name[0].isupper() else ""
-        raise AttributeError(f"module 'formers' has no attribute {name!r}{near}")
+        why = names.reason_of_absence(name)
+        why = why or did_you_mean(name, [*_MODULE_OF, *(names.known() if name[0].isupper() else ())])
+        if sys._getframe(2).f_code.co_name == "_handle_fromlist":
+            # `from formers import ...` would drop the text of an AttributeError
+            raise ImportError(f"cannot import name {name!r} from 'formers'{why}", name="formers")
+        raise AttributeError(f"module 'formers' has no attribute {name!r}{why}")
     module, attribute = found
     return getattr(importlib.import_module(module), attribute)
 

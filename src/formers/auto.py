@@ -136,8 +136,11 @@ class _AutoModel:
         family = family_of(config.model_type)
         ending = cls._ending(family, config)
         if ending is None:
-            has = ", ".join(family.class_name(e) for e in endings(family) if e != "PreTrainedModel")
-            raise ValueError(f"{family.name} has no class for {cls.__name__}; it has {has}")
+            fitting = [kind.__name__ for kind in _AutoModel.__subclasses__() if kind._ending(family, config)]
+            raise ValueError(
+                f"{cls.__name__} has no class for {family.model_type!r} models; those that have: "
+                f"{', '.join(fitting)}"
+            )
         return class_of(family, ending)
 
     @classmethod
@@ -209,6 +212,23 @@ class AutoModelForNextSentencePrediction(_AutoModel):
     """Judge whether a sentence follows another."""
 
     tasks = ("next_sentence_prediction",)
+
+
+class AutoModelForTextEncoding(_AutoModel):
+    """Turn a text into states: the model without a head, or its encoder alone."""
+
+    tasks = ("encoder",)
+
+    @classmethod
+    def _ending(cls, family: Family, config: PretrainedConfig) -> str | None:
+        encodes = not family.encoder_decoder and any(h.task == "masked_lm" for h in family.heads.values())
+        return "Model" if encodes else super()._ending(family, config)
+
+
+class AutoModelWithLMHead(_AutoModel):
+    """The language-model head that the family has; older scripts ask for it without saying which."""
+
+    tasks = ("seq2seq_lm", "masked_lm", "causal_lm")
 
 
 class AutoTokenizer:

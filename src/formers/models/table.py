@@ -14,3 +14,9 @@ FAMILIES: dict[str, tuple[str, str]] = {
     "t5": ("t5", "T5"),
     "xlm-roberta": ("roberta", "XLMRoberta"),
 }
+
+# names that older versions gave classes -> today's
+OLDER_NAMES: dict[str, str] = {
+    "BartPretrainedModel": "BartPreTrainedModel",
+    "PretrainedBartModel": "BartPreTrainedModel",
+}

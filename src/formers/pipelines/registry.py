@@ -46,6 +46,47 @@ class Task:
         return [getattr(formers, one) if isinstance(one, str) else one for one in self.model_classes]
 
 
+# tasks of other versions: asked for by that name, none of them is misspelt
+_ABSENT = frozenset(
+    [
+        "audio-classification",
+        "automatic-speech-recognition",
+        "asr",
+        "conversational",
+        "depth-estimation",
+        "document-question-answering",
+        "feature-extraction",
+        "fill-mask",
+        "image-classification",
+        "image-feature-extraction",
+        "image-segmentation",
+        "image-text-to-text",
+        "image-to-image",
+        "image-to-text",
+        "keypoint-matching",
+        "mask-generation",
+        "ner",
+        "object-detection",
+        "question-answering",
+        "summarization",
+        "table-question-answering",
+        "text-generation",
+        "text-to-audio",
+        "text-to-speech",
+        "text2text-generation",
+        "token-classification",
+        "translation",
+        "video-classification",
+        "visual-question-answering",
+        "vqa",
+        "zero-shot-audio-classification",
+        "zero-shot-classification",
+        "zero-shot-image-classification",
+        "zero-shot-object-detection",
+    ]
+)
+
+
 class Registry:
     """The tasks by name and alias."""
 
@@ -78,6 +119,10 @@ class Registry:
         task = self._tasks.get(self.task_aliases.get(name, name))
         if task is None:
             known = self.get_supported_tasks()
+            if name in _ABSENT or str(name).startswith("translation_"):
+                raise KeyError(
+                    f"the task {name!r} is not part of this version; the tasks are {', '.join(known)}"
+                )
             raise KeyError(
                 f"unknown task {name!r}{did_you_mean(str(name), known)}; the tasks are {', '.join(known)}"
             )
