@@ -208,7 +208,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--label-smoothing", type=float, default=0.0)
     parser.add_argument("--dropout", type=float, default=None, help="before the classifier")
     parser.add_argument(
-        "--head-rate", type=float, default=1.0, help="rate of pooler and head over the trunk's"
+        "--head-rate", type=float, default=5.0, help="rate of pooler and head over the trunk's"
     )
     parser.add_argument(
         "--layer-decay", type=float, default=1.0, help="rate of a layer over the one above it"
