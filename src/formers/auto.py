@@ -69,6 +69,12 @@ class AutoConfig:
                 f"config.json of {pretrained_model_name_or_path} has no `model_type`, so its architecture is "
                 f"unknown; add one, or use a config class directly"
             )
+        if "auto_map" in values and model_type not in {*FAMILIES, *_own_configs}:
+            raise ValueError(
+                f"{pretrained_model_name_or_path} brings code of its own for {model_type!r} models "
+                f"(auto_map), and no code is loaded from checkpoints. If you trust it, import its classes "
+                f"yourself and make them known with AutoConfig.register and AutoModel.register"
+            )
         config_class = _own_configs.get(model_type) or family_of(model_type).config
         return config_class.from_pretrained(pretrained_model_name_or_path, **options)
 
@@ -114,7 +120,16 @@ class _AutoModel:
 
     @classmethod
     def from_config(cls, config: PretrainedConfig, **options: Any) -> PreTrainedModel:
-        """A model with this head and random weights."""
+        """A model with this head and random weights.
+
+        Raises:
+            TypeError: when `config` is no configuration.
+        """
+        if not isinstance(config, PretrainedConfig):
+            raise TypeError(
+                f"{cls.__name__}.from_config takes a configuration, not {type(config).__name__}: "
+                f"AutoConfig.from_pretrained(name), or {cls.__name__}.from_pretrained(name) with the weights"
+            )
         options.pop("trust_remote_code", None)
         return cls._class_for(config)._from_config(config, **options)
 

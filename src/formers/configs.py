@@ -538,6 +538,8 @@ class PretrainedConfig:
 
         hub, rest = split_hub_keywords(kwargs)
         if isinstance(name_or_path, (str, os.PathLike)) and os.path.isfile(name_or_path):
+            if Path(name_or_path).suffix in (".safetensors", ".bin", ".pt", ".pth", ".gguf", ".h5"):
+                raise OSError(f"{name_or_path} is a weight file; give the folder that holds it")
             return read_json_object(Path(name_or_path)), rest
         source = Source.of(name_or_path, **hub)
         content = read_json_object(source.get(CONFIG_NAME))

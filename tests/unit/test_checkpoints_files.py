@@ -309,7 +309,7 @@ def test_a_torchscript_archive_is_refused(tmp_path):
         (b"", "is empty"),
         (b"not a checkpoint at all", "damaged, or no file"),
         (pickle.dumps({"a": 1}), "neither a safetensors file nor|damaged"),
-        (b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n", "damaged, or no file"),
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n", "git lfs pull"),
     ],
 )
 def test_something_else_under_that_name_is_refused(tmp_path, content, text):

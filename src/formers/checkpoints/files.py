@@ -22,6 +22,8 @@ BIN_NAME = "pytorch_model.bin"
 File: TypeAlias = "SafetensorsFile | BinFile | _Table"
 _OTHER_FRAMEWORKS = ("tf_model.h5", "model.ckpt.index", "flax_model.msgpack")
 
+_POINTER = b"version https://git-lfs"  # how a file begins that Git left in place of the weights
+
 
 def with_variant(name: str, variant: str | None) -> str:
     """`model.safetensors` of the variant "fp16" is `model.fp16.safetensors`."""
@@ -125,6 +127,16 @@ class _Table:
 
     def converted(self, name: str, dtype: torch.dtype, device: torch.device | None = None) -> Tensor:
         return self.tensor(name).to(device=device, dtype=dtype)
+
+
+def _refuse_pointer(path: Path) -> None:
+    """Name a file that Git left in place of the weights."""
+    with open(path, "rb") as file:
+        if file.read(len(_POINTER)) == _POINTER:
+            raise CheckpointError(
+                f"{path} is a Git LFS pointer, not the weights: run `git lfs pull` in {path.parent}, or "
+                "load the model by its name"
+            )
 
 
 class TensorFiles:
@@ -248,4 +260,5 @@ def open_file(path: Path) -> File:
     """
     if not path.is_file():
         raise OSError(f"there is no weight file {path}")
+    _refuse_pointer(path)
     return SafetensorsFile(path) if is_safetensors(path) else BinFile(path)

@@ -128,6 +128,11 @@ class Source:
             return cls(name, folder=path, revision=revision or "main", subfolder=subfolder)
         if path.is_file():
             raise OSError(f"{path} is a file; give the folder that holds it: {str(path.parent)!r}")
+        if name.startswith(("http://", "https://")):
+            raise OSError(
+                f"{name!r} is an address; name the repository alone, such as 'owner/name', and another Hub "
+                "by the environment variable HF_ENDPOINT"
+            )
         if looks_like_a_path(name):
             raise OSError(
                 f"there is no folder {str(path)!r} (looked in {Path.cwd()}). A repository of the Hub is "

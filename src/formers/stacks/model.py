@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from formers.configs import GenerationConfig, PretrainedConfig
 from formers.nn.attend import backend
 from formers.nn.leaves import Block
+from formers.notices import notice, refuse_unknown
 from formers.stacks.initialise import initialise
 
 if TYPE_CHECKING:
@@ -247,7 +248,19 @@ class PreTrainedModel(Block):
     # -- training -----------------------------------------------------------------------------------
 
     def gradient_checkpointing_enable(self, gradient_checkpointing_kwargs: Any = None) -> None:
-        """Recompute layers in the backward pass: less memory, more time."""
+        """Recompute layers in the backward pass: less memory, more time.
+
+        Args:
+            gradient_checkpointing_kwargs: `{"use_reentrant": False}` or None; layers are recomputed without
+                re-entrant autograd, whose results are the same.
+
+        Raises:
+            TypeError: for any other setting.
+        """
+        given = dict(gradient_checkpointing_kwargs or {})
+        refuse_unknown(given, ("use_reentrant",), "gradient_checkpointing_kwargs")
+        if given.get("use_reentrant"):
+            notice("use_reentrant=True has no effect: layers are recomputed without it, to the same results")
         for module in self.modules():
             if hasattr(module, "gradient_checkpointing"):
                 module.gradient_checkpointing = True  # type: ignore[assignment]
@@ -258,7 +271,10 @@ class PreTrainedModel(Block):
             if hasattr(module, "gradient_checkpointing"):
                 module.gradient_checkpointing = False  # type: ignore[assignment]
 
-    activation_checkpointing_enable = gradient_checkpointing_enable
+    def activation_checkpointing_enable(self, activation_checkpointing_kwargs: Any = None) -> None:
+        """The newer name of `gradient_checkpointing_enable`."""
+        self.gradient_checkpointing_enable(activation_checkpointing_kwargs)
+
     activation_checkpointing_disable = gradient_checkpointing_disable
 
     @property
