@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 from typing import TYPE_CHECKING, Any
 
@@ -28,6 +29,7 @@ def settle(args: TrainingArguments) -> None:
     Raises:
         ValueError: for a contradiction; the text names both sides and the way out.
     """
+    _read_scalars(args)
     _normalise(args)
     _follow(args)
     _check_numbers(args)
@@ -35,6 +37,34 @@ def settle(args: TrainingArguments) -> None:
     _check_precision(args)
     _check_unavailable(args)
     _set_backends(args)
+
+
+def _read_scalars(args: TrainingArguments) -> None:
+    """Read numbers and switches that came as text, as they do from YAML (`2e-5`) and from shells.
+
+    Raises:
+        ValueError: for text that is neither, and for a value that is no number.
+    """
+    switches = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
+    for field in dataclasses.fields(args):
+        kind, _, rest = str(field.type).partition(" | ")
+        if kind not in ("int", "float", "bool") or rest not in ("", "None"):
+            continue
+        value = getattr(args, field.name)
+        if kind == "bool":
+            if isinstance(value, str):
+                if value.lower() not in switches:
+                    raise ValueError(f"{field.name} is True or False, got {value!r}")
+                setattr(args, field.name, switches[value.lower()])
+            continue
+        try:
+            if isinstance(value, str):
+                setattr(args, field.name, int(value) if kind == "int" else float(value))
+            elif value is not None:
+                float(value)
+        except (TypeError, ValueError) as error:
+            whole = "a whole number" if kind == "int" else "a number"
+            raise ValueError(f"{field.name} must be {whole}, got {value!r}") from error
 
 
 def _normalise(args: TrainingArguments) -> None:

@@ -37,6 +37,20 @@ def _deliver(batch: dict[str, Any], return_tensors: str) -> dict[str, Any]:
     raise ValueError(f"return_tensors must be 'pt' or 'np', got {return_tensors!r}")
 
 
+def _is_text(name: str, value: Any) -> bool:
+    """Whether a field holds text, which no model reads.
+
+    Raises:
+        ValueError: where that field is the label.
+    """
+    if isinstance(value, str) and name in _LABELS:
+        raise ValueError(
+            f"the column {name!r} holds text ({value[:40]!r}), and a loss needs numbers: number the labels, "
+            f"as dataset.class_encode_column({name!r}) and formers.training.data.label_maps do"
+        )
+    return isinstance(value, str)
+
+
 def _is_row(value: Any) -> bool:
     """Whether a value has a length: a list, or an array or tensor that is no single number."""
     if isinstance(value, (Tensor, np.ndarray)):
@@ -94,7 +108,7 @@ def default_data_collator(features: list[Any], return_tensors: str = "pt") -> di
     rows = _rows(features)
     batch: dict[str, Any] = {}
     for name, first in rows[0].items():
-        if first is None or isinstance(first, str):
+        if first is None or _is_text(name, first):
             continue
         values = [row[name] for row in rows]
         if name in _LABELS:
@@ -157,7 +171,7 @@ class DataCollatorWithPadding:
         batch = self._padded(rows)
         for old in ("label", "label_ids"):
             if old in batch:
-                batch["labels"] = batch.pop(old)
+                batch.setdefault("labels", batch.pop(old))
         return _deliver(batch, self.return_tensors)
 
     def _by_processor(self, features: list[Any]) -> dict[str, Any]:
@@ -183,7 +197,7 @@ class DataCollatorWithPadding:
         left = getattr(self.tokenizer, "padding_side", "right") == "left"
         batch: dict[str, Any] = {}
         for name, first in rows[0].items():
-            if name in skip or first is None or isinstance(first, str):
+            if name in skip or first is None or _is_text(name, first):
                 continue
             values = [row[name] for row in rows]
             if name in _LABELS and not _is_row(first) or name in _LABELS and not _is_ragged(values):
@@ -240,10 +254,10 @@ class DataCollatorForTokenClassification(DataCollatorWithPadding):
     def __call__(self, features: list[Any]) -> dict[str, Any]:
         """Pad and stack."""
         rows = _rows(features)
-        name = next((n for n in ("label", "labels") if n in rows[0]), None)
+        name = next((n for n in ("labels", "label") if n in rows[0]), None)
         if name is None:
             return super().__call__(features)
-        batch = self._padded(rows, skip=(name,))
+        batch = self._padded(rows, skip=("labels", "label"))
         left = getattr(self.tokenizer, "padding_side", "right") == "left"
         width = batch["input_ids"].shape[1]
         batch["labels"] = pad_ids(
@@ -270,7 +284,7 @@ class DataCollatorForSeq2Seq:
         inner = DataCollatorWithPadding(
             self.tokenizer, self.padding, self.max_length, self.pad_to_multiple_of
         )
-        name = next((n for n in ("label", "labels") if n in rows[0] and rows[0][n] is not None), None)
+        name = next((n for n in ("labels", "label") if n in rows[0] and rows[0][n] is not None), None)
         batch = inner._padded(rows, skip=("label", "labels"))
         if name is not None:
             labels = [row[name] for row in rows]
@@ -290,7 +304,7 @@ class DataCollatorForMultipleChoice(DataCollatorWithPadding):
     def __call__(self, features: list[Any]) -> dict[str, Any]:
         """Pad over all choices, then fold them back."""
         rows = _rows(features)
-        label = next((name for name in ("label", "labels") if name in rows[0]), None)
+        label = next((name for name in ("labels", "label") if name in rows[0]), None)
         choices = len(rows[0]["input_ids"])
         fields = [name for name in rows[0] if name != label and not isinstance(rows[0][name], str)]
         flat = [{name: row[name][choice] for name in fields} for row in rows for choice in range(choices)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import os
 from typing import TYPE_CHECKING, Any
 
 from formers.notices import notice
@@ -21,7 +22,8 @@ def inspect_model(trainer: Trainer) -> None:
     said = getattr(bare, "accepts_loss_kwargs", None)
     takes_any = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
     trainer.model_accepts_loss_kwargs = bool(said) if said is not None else "num_items_in_batch" in parameters
-    trainer._signature_columns = None if takes_any and len(parameters) == 1 else list(parameters)
+    named = [name for name, p in parameters.items() if p.kind not in (p.VAR_KEYWORD, p.VAR_POSITIONAL)]
+    trainer._signature_columns = None if takes_any and len(parameters) == 1 else named
     found = [name for name in parameters if "label" in name or name in ("start_positions", "end_positions")]
     trainer.label_names = list(trainer.args.label_names) if trainer.args.label_names is not None else found
     if takes_any and len(parameters) == 1 and not trainer.label_names:
@@ -32,9 +34,22 @@ def inspect_model(trainer: Trainer) -> None:
     trainer._shifted = shifts_labels(bare)
 
 
+def _refuse_paths(trainer: Trainer) -> None:
+    """Tell a file name from a dataset."""
+    for name in ("train_dataset", "eval_dataset"):
+        given = getattr(trainer, name)
+        if isinstance(given, (str, os.PathLike)):
+            raise TypeError(
+                f"{name} must be a dataset, not a name ({str(given)!r}): read the file with "
+                f"datasets.load_dataset('csv', data_files=...) or formers.training.data.load_table, and "
+                f"tokenize its rows with formers.training.data.tokenize_rows"
+            )
+
+
 def check(trainer: Trainer) -> None:
     """Refuse what cannot work, before any work is done."""
     args = trainer.args
+    _refuse_paths(trainer)
     if args.eval_strategy != IntervalStrategy.NO and trainer.eval_dataset is None:
         raise ValueError(
             f"eval_strategy={str(args.eval_strategy)!r} evaluates during training, but there is no "

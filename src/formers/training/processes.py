@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from formers.extras import need
+from formers.extras import MissingExtra, installed, need
 from formers.notices import notice, refuse_unknown
 
 if TYPE_CHECKING:
@@ -99,7 +99,8 @@ def make_accelerator(args: TrainingArguments, model: torch.nn.Module | None) -> 
         "kwargs_handlers": _handlers(args, model, accelerate),
     }
     if args.deepspeed:
-        need("deepspeed", "train", "deepspeed=")
+        if not installed("deepspeed"):
+            raise MissingExtra("deepspeed= needs the package deepspeed: pip install deepspeed")
         kwargs["deepspeed_plugin"] = accelerate.utils.DeepSpeedPlugin(
             hf_ds_config=args.deepspeed,
             gradient_accumulation_steps=args.gradient_accumulation_steps,
