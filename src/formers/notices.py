@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import difflib
+import functools
 import sys
 import warnings
 from collections.abc import Iterable
 from types import FrameType
+from typing import Any, TypeVar
+
+C = TypeVar("C", bound=type)
 
 
 class Notice(UserWarning):
@@ -60,3 +64,21 @@ def refuse_unknown(given: Iterable[str], allowed: Iterable[str], where: str) -> 
     if unknown:
         listed = ", ".join(f"{word!r}{did_you_mean(word, allowed)}" for word in unknown)
         raise TypeError(f"{where} got unexpected keyword(s): {listed}")
+
+
+def suggest_keywords(kind: C) -> C:
+    """Make a class refuse keywords that its constructor does not take, each with the nearest that it takes.
+
+    For classes whose constructor has no `**kwargs`; Python's own refusal names no neighbour.
+    """
+    construct: Any = vars(kind)["__init__"]
+    code = construct.__code__
+    names = code.co_varnames[1 : code.co_argcount + code.co_kwonlyargcount]
+
+    @functools.wraps(construct)
+    def __init__(self: Any, *args: Any, **kwargs: Any) -> None:
+        refuse_unknown(kwargs, names, type(self).__name__)
+        construct(self, *args, **kwargs)
+
+    kind.__init__ = __init__  # type: ignore[misc]
+    return kind

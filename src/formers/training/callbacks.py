@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from formers.notices import notice
+from formers.notices import notice, suggest_keywords
 from formers.training.choices import IntervalStrategy, SaveStrategy
 from formers.training.state import ExportableState, TrainerControl, TrainerState
 
@@ -236,6 +236,7 @@ class PrinterCallback(TrainerCallback):
             print(json.dumps(shown, default=str), flush=True)
 
 
+@suggest_keywords
 class EarlyStoppingCallback(TrainerCallback, ExportableState):
     """Stops when the watched metric has not improved for `early_stopping_patience` evaluations.
 

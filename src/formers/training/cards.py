@@ -10,7 +10,7 @@ from formers.notices import refuse_unknown
 if TYPE_CHECKING:
     from formers.training.trainer import Trainer
 
-_DETAILS = (
+DETAILS = (
     "language",
     "license",
     "tags",
@@ -45,7 +45,7 @@ def write_card(trainer: Trainer, details: dict[str, Any]) -> None:
     """Write README.md into the output folder; a card that a person wrote is left alone."""
     from formers.hub.card import save_card
 
-    refuse_unknown(details, _DETAILS, "create_model_card")
+    refuse_unknown(details, DETAILS, "create_model_card")
     folder = Path(str(trainer.args.output_dir))
     folder.mkdir(parents=True, exist_ok=True)
     save_card(folder, card(trainer, details))

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from formers.notices import suggest_keywords
 from formers.training.losses import IGNORED
 
 DataCollator = Callable[[list[Any]], dict[str, Any]]
@@ -145,6 +146,7 @@ def pad_ids(rows: Sequence[Any], fill: int, *, width: int, left: bool = False) -
     return torch.from_numpy(out)
 
 
+@suggest_keywords
 @dataclasses.dataclass
 class DataCollatorWithPadding:
     """Pads the examples to the longest of the batch (or to `max_length`) and stacks them.
@@ -245,6 +247,7 @@ class DataCollatorWithPadding:
         return -(-longest // multiple) * multiple
 
 
+@suggest_keywords
 @dataclasses.dataclass
 class DataCollatorForTokenClassification(DataCollatorWithPadding):
     """Pads inputs, and labels [T] of each example with `label_pad_token_id`."""
@@ -266,6 +269,7 @@ class DataCollatorForTokenClassification(DataCollatorWithPadding):
         return _deliver(batch, self.return_tensors)
 
 
+@suggest_keywords
 @dataclasses.dataclass
 class DataCollatorForSeq2Seq:
     """Pads inputs and targets of their own lengths; the model makes `decoder_input_ids` from the labels."""
@@ -297,6 +301,7 @@ class DataCollatorForSeq2Seq:
         return _deliver(batch, return_tensors or self.return_tensors)
 
 
+@suggest_keywords
 @dataclasses.dataclass
 class DataCollatorForMultipleChoice(DataCollatorWithPadding):
     """Pads examples whose fields are lists over choices: tensors [B, C, T]."""
@@ -317,6 +322,7 @@ class DataCollatorForMultipleChoice(DataCollatorWithPadding):
         return _deliver(batch, self.return_tensors)
 
 
+@suggest_keywords
 @dataclasses.dataclass
 class DataCollatorWithFlattening:
     """Lays all examples of a batch end to end as one row [1, N], with positions that start anew for each.
@@ -357,6 +363,7 @@ class DataCollatorWithFlattening:
         return _deliver(tensors, return_tensors or self.return_tensors)
 
 
+@suggest_keywords
 @dataclasses.dataclass
 class DataCollatorForLanguageModeling:
     """Batches for masked (`mlm=True`) or causal language modelling.
@@ -475,6 +482,7 @@ class DataCollatorForLanguageModeling:
         return draws.gather(1, groups.clamp(min=0)) & ~special
 
 
+@suggest_keywords
 @dataclasses.dataclass
 class DataCollatorForWholeWordMask(DataCollatorForLanguageModeling):
     """Masked language modelling that hides whole words."""

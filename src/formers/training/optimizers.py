@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
@@ -11,7 +12,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from formers.extras import MissingExtra, need
-from formers.notices import notice
+from formers.notices import notice, refuse_unknown
 from formers.training.choices import OptimizerNames
 
 if TYPE_CHECKING:
@@ -38,6 +39,7 @@ class AdamW(torch.optim.AdamW):
         no_deprecation_warning: bool = True,
         **kwargs: Any,
     ) -> None:
+        refuse_unknown(kwargs, inspect.signature(torch.optim.AdamW).parameters, "AdamW")
         if not correct_bias:
             raise ValueError(
                 "correct_bias=False is not supported: leave it out, or subclass torch.optim.Optimizer for it"

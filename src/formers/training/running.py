@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from formers.checkpoints.atomic import write_atomically, write_text
-from formers.notices import notice
+from formers.notices import notice, refuse_unknown
+from formers.training import cards, loop, resume
 from formers.training import checkpointing as files
-from formers.training import loop, resume
 from formers.training.choices import HubStrategy
 from formers.training.inspection import inspect_model
 from formers.training.state import TrainOutput
@@ -166,6 +166,9 @@ def push(
 ) -> str | None:
     """The body of `Trainer.push_to_hub`; see there."""
     args = trainer.args
+    refuse_unknown(
+        details, (*cards.DETAILS, "commit_message", "blocking", "token", "revision"), "Trainer.push_to_hub"
+    )
     if trainer.hub_model_id is None:
         trainer.init_hf_repo()
     trainer.save_model(_internal_call=True)
