@@ -72,29 +72,6 @@ def baseline(train: Rows, judged: Rows, names: list[str]) -> dict[str, Any]:
     return made.metrics
 
 
-def optimizer(model: Any, given: argparse.Namespace) -> Any:
-    """AdamW with a rate of its own for pooler and head, and a lower one for each layer further down."""
-    import torch
-
-    layers = model.config.num_hidden_layers
-    groups: dict[float, list[Any]] = {}
-    for name, parameter in model.named_parameters():
-        depth = layers
-        if ".embeddings." in name:
-            depth = 0
-        elif ".layer." in name:
-            depth = int(name.split(".layer.")[1].split(".")[0]) + 1
-        rate = given.learning_rate * given.layer_decay ** (layers - depth)
-        if name.startswith("classifier") or ".pooler." in name:
-            rate = given.learning_rate * given.head_rate
-        groups.setdefault(rate, []).append(parameter)
-    return torch.optim.AdamW(
-        [{"params": found, "lr": rate} for rate, found in groups.items()],
-        weight_decay=given.weight_decay,
-        fused=True,
-    )
-
-
 def fine_tune(
     seed: int, given: argparse.Namespace, train: Rows, names: list[str], folder: str
 ) -> tuple[float, Any]:
@@ -122,13 +99,13 @@ def fine_tune(
         label2id=label2id,
         **({} if given.dropout is None else {"classifier_dropout": given.dropout}),
     )
-    own = given.layer_decay != 1.0 or given.head_rate != 1.0
     trainer = Trainer(
         model=model,
         args=TrainingArguments(
             output_dir=folder,
             num_train_epochs=given.epochs,
             learning_rate=given.learning_rate,
+            head_learning_rate=given.head_rate * given.learning_rate,
             lr_scheduler_type=given.schedule,
             per_device_train_batch_size=given.batch_size,
             warmup_ratio=given.warmup,
@@ -145,7 +122,6 @@ def fine_tune(
         train_dataset=tokenize_rows(train, tokenizer, label2id=label2id, max_length=given.max_length),
         processing_class=tokenizer,
         data_collator=DataCollatorWithPadding(tokenizer),
-        optimizers=(optimizer(model, given) if own else None, None),
     )
     started = time.perf_counter()
     trainer.train()
@@ -209,9 +185,6 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--dropout", type=float, default=None, help="before the classifier")
     parser.add_argument(
         "--head-rate", type=float, default=5.0, help="rate of pooler and head over the trunk's"
-    )
-    parser.add_argument(
-        "--layer-decay", type=float, default=1.0, help="rate of a layer over the one above it"
     )
     parser.add_argument("--max-length", type=int, default=None, help="tokens; all that the model takes")
     parser.add_argument("--float32", action="store_true", help="no bfloat16 autocast")

@@ -196,6 +196,7 @@ def fine_tune(options, train, validation, id2label, label2id, folder):
             output_dir=str(options.output / "checkpoints"),
             num_train_epochs=options.epochs,
             learning_rate=options.learning_rate,
+            head_learning_rate=5 * options.learning_rate,  # the fresh head has further to go
             per_device_train_batch_size=32,
             per_device_eval_batch_size=64,
             warmup_ratio=0.1,

@@ -530,3 +530,34 @@ def test_tokenizer_is_the_older_name_of_processing_class(tmp_path):
     trainer = Trainer(bag(), TrainingArguments(str(tmp_path)), train_dataset=rows(), tokenizer=PadOnly())
     assert isinstance(trainer.data_collator, DataCollatorWithPadding)
     assert trainer.tokenizer is trainer.processing_class
+
+
+def test_the_head_can_have_a_learning_rate_of_its_own(tmp_path):
+    import formers
+
+    config = formers.BertConfig(
+        vocab_size=30, hidden_size=8, num_hidden_layers=1, num_attention_heads=2, intermediate_size=8
+    )
+    model = formers.BertForSequenceClassification(config)
+    args = TrainingArguments(output_dir=str(tmp_path), learning_rate=1e-4, head_learning_rate=5e-4)
+    trainer = Trainer(model=model, args=args, train_dataset=[{"input_ids": [1, 2], "labels": 0}])
+    optimizer = trainer.create_optimizer()
+    rate_of = {
+        id(parameter): group["lr"] for group in optimizer.param_groups for parameter in group["params"]
+    }
+    rates = {name: rate_of[id(parameter)] for name, parameter in model.named_parameters()}
+    head = {name for name, rate in rates.items() if rate == 5e-4}
+    assert head == {
+        "classifier.weight",
+        "classifier.bias",
+        "bert.pooler.dense.weight",
+        "bert.pooler.dense.bias",
+    }
+    assert {rate for name, rate in rates.items() if name not in head} == {1e-4}
+
+
+def test_a_head_learning_rate_needs_a_model_that_knows_its_head(tmp_path):
+    args = TrainingArguments(output_dir=str(tmp_path), head_learning_rate=5e-4)
+    trainer = Trainer(model=torch.nn.Linear(2, 2), args=args, train_dataset=[{"x": [1.0, 2.0]}])
+    with pytest.raises(ValueError, match="head_parameter_names"):
+        trainer.create_optimizer()

@@ -27,6 +27,7 @@ class Plan:
     label_column: str
     epochs: float
     learning_rate: float
+    head_learning_rate: float | None
     batch_size: int
     warmup: float
     weight_decay: float
@@ -150,6 +151,10 @@ def arguments(plan: Plan) -> Any:
         output_dir=str(plan.checkpoints),
         num_train_epochs=plan.epochs,
         learning_rate=plan.learning_rate,
+        # a fresh head has further to go than a pretrained trunk
+        head_learning_rate=(
+            5 * plan.learning_rate if plan.head_learning_rate is None else plan.head_learning_rate
+        ),
         per_device_train_batch_size=plan.batch_size,
         per_device_eval_batch_size=64,
         warmup_ratio=plan.warmup,

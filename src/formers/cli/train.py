@@ -22,6 +22,9 @@ def train(
     learning_rate: Annotated[
         float, typer.Option(min=0, help="Its highest value; 2e-5 to 5e-5 suit larger models.")
     ] = 2e-4,
+    head_learning_rate: Annotated[
+        float | None, typer.Option(min=0, help="That of the new head; 5 times the other, if left out.")
+    ] = None,
     batch_size: Annotated[int, typer.Option(min=1, help="Texts in a step.")] = 32,
     warmup: Annotated[
         float, typer.Option(min=0, max=1, help="Share of the steps in which the rate rises.")

@@ -245,6 +245,18 @@ class PreTrainedModel(Block):
 
         return resize(self, new_num_tokens, pad_to_multiple_of, mean_resizing)
 
+    def head_parameter_names(self) -> list[str]:
+        """Parameters that pre-training left untouched: those outside the base model, and its pooler."""
+        base = self.base_model
+        start = "" if base is self else f"{self.base_model_prefix}."
+        pooler = ".".join(getattr(base, "roles", {}).get("pooler", ()))
+        kept = f"{start}{pooler}." if pooler else None
+        return [
+            name
+            for name, _ in self.named_parameters()
+            if (start and not name.startswith(start)) or (kept is not None and name.startswith(kept))
+        ]
+
     # -- training -----------------------------------------------------------------------------------
 
     def gradient_checkpointing_enable(self, gradient_checkpointing_kwargs: Any = None) -> None:

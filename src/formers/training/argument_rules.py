@@ -199,6 +199,7 @@ def _check_numbers(args: TrainingArguments) -> None:
         "weight_decay",
         "max_grad_norm",
         "focal_gamma",
+        "head_learning_rate",
         "eval_delay",
     ):
         if getattr(args, name) is not None and getattr(args, name) < 0:

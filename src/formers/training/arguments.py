@@ -65,7 +65,8 @@ class TrainingArguments(metaclass=_TakesAllSpellings):
     nothing is sent anywhere unasked.
 
     Of our own: `class_weights` ("balanced", "sqrt" or a list, from the training labels), `focal_gamma`
-    (Lin et al. 2017), `save_on_interrupt` (a checkpoint at Ctrl-C or SIGTERM).
+    (Lin et al. 2017), `head_learning_rate` (for what lies outside the base model, and its pooler),
+    `save_on_interrupt` (a checkpoint at Ctrl-C or SIGTERM).
     """
 
     output_dir: str | None = None
@@ -191,6 +192,7 @@ class TrainingArguments(metaclass=_TakesAllSpellings):
     # of our own
     class_weights: str | list[float] | None = None
     focal_gamma: float = 0.0
+    head_learning_rate: float | None = None
     save_on_interrupt: bool = False
 
     def __post_init__(self) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 from torch.optim import Optimizer
 
 from formers.extras import MissingExtra, need
@@ -108,17 +108,37 @@ def decay_parameter_names(model: nn.Module) -> list[str]:
     ]
 
 
-def parameter_groups(model: nn.Module, weight_decay: float, decayed: Iterable[str]) -> list[dict[str, Any]]:
-    """Two groups of the trainable parameters: decayed ones, and the others."""
-    decayed = set(decayed)
-    groups: tuple[list[Tensor], list[Tensor]] = ([], [])
+def parameter_groups(
+    model: nn.Module, weight_decay: float, decayed: Iterable[str], head_rate: float | None = None
+) -> list[dict[str, Any]]:
+    """Two groups of the trainable parameters: decayed ones, and the others.
+
+    With `head_rate` the head's parameters make two further groups, with that learning rate.
+
+    Raises:
+        ValueError: for `head_rate` with a model that does not say what its head is.
+    """
+    decayed, head = set(decayed), _head_names(model) if head_rate is not None else set()
+    groups: list[dict[str, Any]] = [
+        {"params": [], "weight_decay": weight_decay},
+        {"params": [], "weight_decay": 0.0},
+    ]
+    if head:
+        groups += [{**group, "params": [], "lr": head_rate} for group in groups]
     for name, parameter in model.named_parameters():
         if parameter.requires_grad:
-            groups[name not in decayed].append(parameter)
-    return [
-        {"params": groups[0], "weight_decay": weight_decay},
-        {"params": groups[1], "weight_decay": 0.0},
-    ]
+            groups[(name not in decayed) + 2 * (name in head)]["params"].append(parameter)
+    return groups
+
+
+def _head_names(model: nn.Module) -> set[str]:
+    names: Any = getattr(model, "head_parameter_names", None)
+    if names is None:
+        raise ValueError(
+            f"head_learning_rate needs a model that says what its head is; {type(model).__name__} has no "
+            "head_parameter_names(): leave it out, or give optimizers=(optimizer, None)"
+        )
+    return set(names())
 
 
 def optimizer_class(

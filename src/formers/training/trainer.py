@@ -294,7 +294,8 @@ class Trainer:
         """Make the optimizer, unless there is one."""
         if self.optimizer is None:
             model = model or self.model
-            groups = parameter_groups(model, self.args.weight_decay, self.get_decay_parameter_names(model))
+            decayed = self.get_decay_parameter_names(model)
+            groups = parameter_groups(model, self.args.weight_decay, decayed, self.args.head_learning_rate)
             kind, kwargs = self.optimizer_cls_and_kwargs or self.get_optimizer_cls_and_kwargs(
                 self.args, model
             )
