@@ -348,6 +348,18 @@ def test_labels_are_checked(model):
         _ = model.bert(IDS).logits
 
 
+def test_what_would_change_the_answer_unnoticed_is_refused(model):
+    with pytest.raises(ValueError, match="relative_key"):
+        formers.BertConfig(position_embedding_type="relative_key")
+    with pytest.raises(ValueError, match="relative_key"):
+        formers.RobertaConfig(position_embedding_type="relative_key")
+    for one in (model, model.bert, t5()):
+        with pytest.raises(TypeError, match="takes no head_mask"):
+            one(IDS, head_mask=torch.ones(2, 2))
+    with_none = model(IDS, head_mask=None).logits  # as code for older versions passes it on
+    assert torch.equal(with_none, model(IDS).logits)
+
+
 def test_padding_without_a_mask_is_noticed(model):
     with pytest.warns(Notice, match="attention_mask"):
         model(torch.tensor([[2, 5, 3, 0], [2, 5, 6, 3]]))

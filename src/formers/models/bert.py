@@ -36,6 +36,15 @@ class BertConfig(PretrainedConfig):
     eos_token_id: int | list[int] | None = None
     tie_word_embeddings: bool = True
 
+    def validate(self) -> None:
+        """Refuse relative positions, which would be left out of the computation without a word."""
+        super().validate()
+        if self.position_embedding_type not in (None, "absolute"):
+            raise ValueError(
+                f"position_embedding_type={self.position_embedding_type!r} is not available for "
+                f"{self.model_type!r} models: positions are 'absolute'"
+            )
+
 
 NAMES = spec.Names(
     layers="encoder.layer",

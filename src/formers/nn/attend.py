@@ -88,7 +88,7 @@ def sdpa(q: Tensor, k: Tensor, v: Tensor, scores: Scores) -> tuple[Tensor, None]
     """Attention through torch's fused kernels; shapes as in `eager`, no weights."""
     if scores.softcap is not None or scores.sinks is not None:
         raise Unsupported("sdpa has no soft cap and no sinks; use attn_implementation='eager'")
-    grouped = k.shape[1] != q.shape[1]
+    grouped = bool(k.shape[1] != q.shape[1])  # a tensor while torch.jit traces
     if isinstance(scores.mask, Full) and scores.bias is None:
         mask, causal = None, False
     elif _plain_causal(scores):

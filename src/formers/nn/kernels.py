@@ -74,10 +74,10 @@ def _eligible(leaf: nn.Module, x: Tensor) -> bool:
         and type(weight) is nn.Parameter
         and weight.dtype is torch.float32
         and weight.device.type == "cpu"
-        and x.shape[0] * weight.numel() >= _SMALL
-        and not torch.is_autocast_enabled("cpu")
         and not torch.compiler.is_compiling()
         and not torch._C._get_tracing_state()
+        and x.shape[0] * weight.numel() >= _SMALL
+        and not torch.is_autocast_enabled("cpu")
         and type(x) is Tensor
         and not (leaf._forward_hooks or leaf._forward_pre_hooks or leaf._backward_hooks)
         and "forward" not in leaf.__dict__

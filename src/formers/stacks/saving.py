@@ -42,8 +42,7 @@ def save_pretrained(model: PreTrainedModel, folder: Path, options: dict[str, Any
     """The body of `PreTrainedModel.save_pretrained`; see there."""
     if options.pop("export", False):
         raise TypeError(
-            "save_pretrained(export=True) exports nothing, and this version has no ONNX export: leave it out "
-            "and call torch.onnx.export(model, ...)"
+            "save_pretrained(export=True) exports nothing, and this version has no ONNX export: leave it out"
         )
     allowed = (
         "is_main_process",

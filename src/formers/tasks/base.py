@@ -30,6 +30,8 @@ STATE_KEYWORDS = (
     "return_dict",
     "cache_position",
 )
+# inputs of older versions, which code that was written for them passes on as None
+_OLDER = frozenset({"head_mask", "decoder_head_mask", "cross_attn_head_mask"})
 
 
 class StackModel(PreTrainedModel):
@@ -171,6 +173,18 @@ def _is_decoder(model: StackModel) -> bool:
     return any(isinstance(layer.attention.mask, Causal) for layer in model.spec.layers[:1])
 
 
+def without_older(keywords: Mapping[str, Any], where: str) -> dict[str, Any]:
+    """The keywords, less those of older versions that are None: code written for those passes them on.
+
+    Raises:
+        TypeError: for one of those that has a value.
+    """
+    for key in keywords.keys() & _OLDER:
+        if keywords[key] is not None:
+            raise TypeError(f"{where} takes no {key}: attention heads cannot be switched off; leave it out")
+    return {key: value for key, value in keywords.items() if key not in _OLDER}
+
+
 def refuse_inputs(model: PreTrainedModel, unknown: Mapping[str, Any], allowed: Iterable[str]) -> None:
     """Refuse keywords that a model without a head does not take.
 
@@ -178,6 +192,7 @@ def refuse_inputs(model: PreTrainedModel, unknown: Mapping[str, Any], allowed: I
         TypeError: naming them; labels are told which classes take them.
     """
     name = type(model).__name__
+    unknown = without_older(unknown, f"{name}.forward")
     if "labels" in unknown:
         raise TypeError(
             f"{name}.forward takes no labels: without a head it computes no loss. Load the checkpoint with a "
@@ -249,6 +264,7 @@ class TaskModel(PreTrainedModel):
 
     def states(self, where: str, keywords: dict[str, Any], **inputs: Any) -> States:
         """Run the base model and return its packed states; `where` names who refuses keywords."""
+        keywords = without_older(keywords, where)
         refuse_unknown(keywords, (*STATE_KEYWORDS, "labels", "num_items_in_batch"), where)
         keywords = {key: value for key, value in keywords.items() if key != "return_dict"}
         states = self.base_model(**inputs, **keywords, packed=True)

@@ -14,7 +14,7 @@ from formers.notices import refuse_unknown
 from formers.outputs import BaseModelOutput
 from formers.stacks.model import PreTrainedModel
 from formers.stacks.stack import States
-from formers.tasks.base import TaskModel, refuse_inputs, returned
+from formers.tasks.base import TaskModel, refuse_inputs, returned, without_older
 from formers.tasks.language_model import CausalLM
 from formers.tasks.seq2seq import StackPart, replace_tables, trunk_deviations, trunk_ties
 from formers.tasks.token_classification import TokenClassification
@@ -127,7 +127,10 @@ class EncoderTokenClassification(TokenClassification):
 
     def states(self, where: str, keywords: dict[str, Any], **inputs: Any) -> States:
         """Run the encoder and return its packed states; `where` names who refuses keywords."""
-        given = {**{key: value for key, value in inputs.items() if value is not None}, **keywords}
+        given = {
+            **{key: value for key, value in inputs.items() if value is not None},
+            **without_older(keywords, where),
+        }
         refuse_unknown(given, (*ENCODER_KEYWORDS, "labels", "num_items_in_batch"), where)
         given.pop("return_dict", None)
         states = self.base_model(**given, packed=True)
