@@ -260,6 +260,9 @@ class PretrainedConfig:
                 f"problem_type={self.problem_type!r} is not known; it is one of "
                 + ", ".join(repr(kind) for kind in _PROBLEM_TYPES)
             )
+        backwards = {label: number for number, label in self.id2label.items()}
+        if backwards.keys() == self.label2id.keys() and backwards != self.label2id:
+            notice("id2label and label2id number the same labels differently; answers follow id2label")
         if self.problem_type == "single_label_classification" and self.num_labels == 1:
             raise ValueError(
                 "problem_type='single_label_classification' needs num_labels >= 2: for a yes/no question "
@@ -446,33 +449,38 @@ class PretrainedConfig:
             ValueError: when `num_labels` and `id2label` among `kwargs` contradict each other.
         """
         config = cls._from_content(config_dict)
-        count, names = kwargs.get("num_labels"), kwargs.get("id2label")
+        unused = config.override(kwargs)
+        if return_unused_kwargs:
+            return config, unused
+        refuse_unknown(unused, config._names(), f"{cls.__name__}.from_dict")
+        return config
+
+    def override(self, values: Mapping[str, Any]) -> dict[str, Any]:
+        """Set fields and kept keys by keyword, and return the keywords that are neither.
+
+        Raises:
+            ValueError: when `num_labels` and `id2label` contradict each other, or a value cannot be used.
+        """
+        count, names = values.get("num_labels"), values.get("id2label")
         if count is not None and names is not None and count != len(names):
             raise ValueError(
                 f"num_labels={count}, but id2label names {len(names)} labels: leave num_labels out"
             )
         unused: dict[str, Any] = {}
-        first = [name for name in ("num_labels", "id2label", "label2id") if name in kwargs]
-        for name in [*first, *(name for name in kwargs if name not in first)]:
-            value = kwargs[name]
+        first = [name for name in ("num_labels", "id2label", "label2id") if name in values]
+        for name in [*first, *(name for name in values if name not in first)]:
+            value = values[name]
             if name in ("dtype", "torch_dtype") and value == "auto":
                 continue  # "auto" means: as the file has it
-            if not config._knows(name):
+            part = self.__dict__.get(name)
+            if not self._knows(name):
                 unused[name] = value
-            elif (
-                name in cls.sub_configs
-                and isinstance(value, Mapping)
-                and config.__dict__.get(name) is not None
-            ):
-                part = config.__dict__[name]
-                config.__dict__[name] = type(part)._from_content({**part.to_dict(), **value})
+            elif name in self.sub_configs and isinstance(value, Mapping) and part is not None:
+                self.__dict__[name] = type(part)._from_content({**part.to_dict(), **value})
             else:
-                setattr(config, name, value)
-        config.validate()
-        if return_unused_kwargs:
-            return config, unused
-        refuse_unknown(unused, config._names(), f"{cls.__name__}.from_dict")
-        return config
+                setattr(self, name, value)
+        self.validate()
+        return unused
 
     def _knows(self, name: str) -> bool:
         return not name.startswith("__") and name in self._names()

@@ -156,6 +156,16 @@ def test_a_field_that_no_config_declares_is_noticed():
         formers.BertConfig(hiden_size=8)
 
 
+def test_fields_that_contradict_each_other_are_named(folder):
+    load = formers.AutoModelForSequenceClassification.from_pretrained
+    with pytest.raises(ValueError, match="num_labels=3, but id2label names 2"):
+        load(folder, num_labels=3, id2label={0: "a", 1: "b"})
+    with pytest.raises(ValueError, match="'multilabel' is not known"):
+        load(folder, problem_type="multilabel")
+    with pytest.warns(Notice, match="answers follow id2label"):
+        formers.BertConfig(id2label={0: "a", 1: "b"}, label2id={"b": 0, "a": 1})
+
+
 def test_a_method_s_name_is_no_field(folder):
     with pytest.raises(TypeError, match="update"):
         formers.AutoModel.from_pretrained(folder, update=3)

@@ -173,11 +173,9 @@ def _config(
 
     constructor = {key: options.pop(key) for key in ("add_pooling_layer",) if key in options}
     _refuse_quantized(config)
-    known = [key for key in options if config._knows(key)]
-    for key in sorted(known, key=lambda key: key == "num_labels"):
-        setattr(config, key, options[key])
+    unknown = config.override(options)
     allowed = [*_OPTIONS, *_NO_EFFECT, *config._names(), *HUB_KEYWORDS, "add_pooling_layer"]
-    refuse_unknown((key for key in options if key not in known), allowed, f"{cls.__name__}.from_pretrained")
+    refuse_unknown(unknown, allowed, f"{cls.__name__}.from_pretrained")
     return config, constructor
 
 
