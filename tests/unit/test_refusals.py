@@ -393,6 +393,34 @@ def test_numbers_and_switches_may_be_text_if_they_are_numbers_and_switches(tmp_p
         formers.TrainingArguments(tmp_path, bf16="perhaps")
 
 
+@pytest.mark.parametrize(
+    ("wrong", "text"),
+    [
+        ({"model": "bert-base-uncased"}, r"model must be a model, not str.*from_pretrained"),
+        ({"args": {"learning_rate": 1e-5}}, r"args must be TrainingArguments, not dict"),
+        ({"compute_metrics": "accuracy"}, "compute_metrics must be a function"),
+        ({"callbacks": ["early stopping"]}, "callbacks must be TrainerCallbacks"),
+        ({"optimizers": torch.optim.AdamW([torch.zeros(1)])}, r"a pair, \(optimizer, scheduler\)"),
+    ],
+)
+def test_a_trainer_says_which_of_its_parts_is_of_the_wrong_kind(model, wrong, text):
+    with pytest.raises(TypeError, match=text):
+        formers.Trainer(**{"model": model, **wrong})
+
+
+def test_metrics_come_as_a_dictionary_and_examples_as_mappings(model, tokenizer, tmp_path):
+    judge = trainer(model, tokenizer, tmp_path, None)
+    judge.compute_metrics = lambda _: 0.5
+    with pytest.raises(TypeError, match="must return a dict.*returned float"):
+        judge.evaluate([{**tokenizer("my card"), "label": 1}])
+    with pytest.raises(TypeError, match="predict needs a dataset"):
+        judge.predict(None)
+    with pytest.raises(TypeError, match="not a tuple; pass a data_collator"):
+        judge.predict([(1, 2)])
+    with pytest.raises(TypeError, match="pass a model as model="):
+        formers.pipeline(model)
+
+
 def test_a_file_s_name_is_no_dataset(model, tokenizer, tmp_path):
     with pytest.raises(TypeError, match=r"load_table.*tokenize_rows"):
         trainer(model, tokenizer, tmp_path, "reviews.csv")

@@ -91,12 +91,7 @@ def pipeline(
     refuse_framework(framework)
     if trust_remote_code:
         notice("trust_remote_code=True has no effect: no code is loaded from repositories")
-    if task is None and model is None:
-        raise ValueError(
-            'pipeline() needs a task or a model: pipeline("text-classification"), pipeline(model="...")'
-        )
-    if model is None and tokenizer is not None:
-        raise ValueError("a tokenizer was given without its model: pass model= too")
+    _check_named(task, model, tokenizer)
     hub, kwargs = split_hub_keywords(kwargs)
     loading = dict(model_kwargs or {})
     hub |= {name: loading.pop(name) for name in HUB_KEYWORDS & loading.keys()}
@@ -170,6 +165,21 @@ def _either(name: str, first: Any, second: Any, other: str) -> dict[str, Any]:
         raise ValueError(f"{name}={first!r} and {other}={second!r} contradict each other: leave one out")
     value = first if first is not None else second
     return {} if value is None else {name: value}
+
+
+def _check_named(task: Any, model: Any, tokenizer: Any) -> None:
+    """Refuse a call that does not say what to make, or says it in the wrong place."""
+    if task is not None and not isinstance(task, str):
+        raise TypeError(
+            f"the first argument is the task's name, such as 'text-classification', not a "
+            f"{type(task).__name__}: pass a model as model="
+        )
+    if task is None and model is None:
+        raise ValueError(
+            'pipeline() needs a task or a model: pipeline("text-classification"), pipeline(model="...")'
+        )
+    if model is None and tokenizer is not None:
+        raise ValueError("a tokenizer was given without its model: pass model= too")
 
 
 def _one_dtype(dtype: Any, torch_dtype: Any, loading: dict[str, Any]) -> Any:

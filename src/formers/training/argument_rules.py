@@ -204,6 +204,8 @@ def _check_numbers(args: TrainingArguments) -> None:
     ):
         if getattr(args, name) is not None and getattr(args, name) < 0:
             raise ValueError(f"{name} must not be negative, got {getattr(args, name)}")
+    if args.num_train_epochs < 0 and args.max_steps <= 0:
+        raise ValueError(f"num_train_epochs must not be negative, got {args.num_train_epochs}")
     if not 0 <= args.warmup_ratio <= 1:
         raise ValueError(f"warmup_ratio is a share of the run, between 0 and 1; got {args.warmup_ratio}")
     if not 0 <= args.label_smoothing_factor < 1:

@@ -27,6 +27,11 @@ def _rows(features: Sequence[Any]) -> list[Mapping[str, Any]]:
         raise ValueError("a batch needs at least one example, got none")
     if isinstance(features[0], Mapping):
         return list(features)
+    if not hasattr(features[0], "__dict__"):
+        raise TypeError(
+            f"an example is a mapping such as {{'input_ids': [...], 'labels': 1}}, not a "
+            f"{type(features[0]).__name__}; pass a data_collator that makes a batch of yours"
+        )
     return [vars(feature) for feature in features]
 
 

@@ -295,7 +295,13 @@ def _finish(
         metrics = {}
         has_both = arrays.get("predictions") is not None and arrays.get("labels") is not None
         if trainer.compute_metrics is not None and has_both and not args.batch_eval_metrics:
-            metrics = dict(trainer.compute_metrics(_prediction(arrays)))
+            made: Any = trainer.compute_metrics(_prediction(arrays))
+            if not isinstance(made, Mapping):
+                raise TypeError(
+                    f"compute_metrics must return a dict such as {{'accuracy': 0.9}}, but returned "
+                    f"{type(made).__name__}"
+                )
+            metrics = dict(made)
     named = {}
     if mean_loss is not None:
         named[f"{prefix}_loss"] = mean_loss

@@ -6,13 +6,44 @@ import inspect
 import os
 from typing import TYPE_CHECKING, Any
 
+from torch import nn
+
 from formers.notices import notice
+from formers.training.callbacks import TrainerCallback
 from formers.training.choices import IntervalStrategy
 from formers.training.data import column, columns_of, has_length
 from formers.training.losses import count_labels, label_loss, notice_imbalance, shifts_labels
 
 if TYPE_CHECKING:
     from formers.training.trainer import Trainer
+
+
+def check_kinds(model: Any, args: Any, compute_metrics: Any, callbacks: Any, optimizers: Any) -> None:
+    """Refuse what is not what its keyword says.
+
+    Raises:
+        TypeError: naming what was passed, and what to type.
+    """
+    from formers.training.arguments import TrainingArguments
+
+    if model is not None and not isinstance(model, nn.Module):
+        raise TypeError(
+            f"model must be a model, not {type(model).__name__} ({str(model)[:60]!r}): load it first, for "
+            f"example with AutoModelForSequenceClassification.from_pretrained(name)"
+        )
+    if args is not None and not isinstance(args, TrainingArguments):
+        raise TypeError(f"args must be TrainingArguments, not {type(args).__name__}: TrainingArguments(...)")
+    if compute_metrics is not None and not callable(compute_metrics):
+        raise TypeError(f"compute_metrics must be a function of an EvalPrediction, not {compute_metrics!r}")
+    for callback in callbacks or ():
+        kind = callback if isinstance(callback, type) else type(callback)
+        if not issubclass(kind, TrainerCallback):
+            raise TypeError(f"callbacks must be TrainerCallbacks (or classes of them), not {callback!r}")
+    if not isinstance(optimizers, (tuple, list)) or len(optimizers) != 2:
+        raise TypeError(
+            f"optimizers is a pair, (optimizer, scheduler), either of which may be None; got "
+            f"{type(optimizers).__name__}"
+        )
 
 
 def inspect_model(trainer: Trainer) -> None:

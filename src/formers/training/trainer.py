@@ -92,6 +92,7 @@ class Trainer:
             if processing_class is not None:
                 raise TypeError("Trainer got both processing_class and tokenizer, which mean the same")
             processing_class = older["tokenizer"]
+        inspection.check_kinds(model, args, compute_metrics, callbacks, optimizers)
         self.args = args = args or TrainingArguments("tmp_trainer")
         self._seed()
         self._memory = MemoryWatch(not args.skip_memory_metrics)
@@ -268,6 +269,8 @@ class Trainer:
 
     def get_test_dataloader(self, test_dataset: Any) -> DataLoader[Any]:
         """The loader of a test set."""
+        if test_dataset is None:
+            raise TypeError("predict needs a dataset, got None")
         return loaders.eval_loader(self, test_dataset)
 
     def num_examples(self, dataloader: Any) -> int:
