@@ -113,6 +113,7 @@ def test_best_practices_of_tokenization():
 
 def test_best_practices_of_fine_tuning(tmp_path):
     from formers import AutoModelForSequenceClassification, AutoTokenizer, Trainer, TrainingArguments
+    from formers.evaluation import load_metric
 
     tokenizer = AutoTokenizer.from_pretrained("bert-base-uncased")
     model = AutoModelForSequenceClassification.from_pretrained("bert-base-uncased", num_labels=2)
@@ -121,6 +122,13 @@ def test_best_practices_of_fine_tuning(tmp_path):
         return tokenizer(examples["text"], padding="max_length", truncation=True, max_length=16)
 
     tokenized = reviews().map(tokenize_function, batched=True)
+    metric = load_metric("accuracy")
+
+    def compute_metrics(eval_pred):
+        logits, labels = eval_pred
+        predictions = np.argmax(logits, axis=-1)
+        return metric.compute(predictions=predictions, references=labels)
+
     training_args = TrainingArguments(
         output_dir=tmp_path / "results",
         evaluation_strategy="epoch",
@@ -140,7 +148,7 @@ def test_best_practices_of_fine_tuning(tmp_path):
         args=training_args,
         train_dataset=tokenized["train"],
         eval_dataset=tokenized["validation"],
-        compute_metrics=accuracy,
+        compute_metrics=compute_metrics,
     )
     trainer.train()
     trainer.save_model(tmp_path / "fine-tuned-model")

@@ -444,6 +444,14 @@ def test_labels_win_over_a_column_that_they_were_made_from(tokenizer):
     assert batch["labels"].tolist() == [[1, 2, 3]]
 
 
+def test_probabilities_where_logits_belong_are_noticed():
+    from formers.evaluation import fit_temperature
+
+    probabilities = np.array([[0.9, 0.1], [0.2, 0.8], [0.6, 0.4], [0.4, 0.6]] * 5)
+    with pytest.warns(Notice, match="look like probabilities"):
+        fit_temperature(probabilities, np.array([0, 1, 1, 1] * 5))
+
+
 # -- the format of numbers ------------------------------------------------------------------------------
 
 

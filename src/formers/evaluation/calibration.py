@@ -235,6 +235,16 @@ def fit_temperature(logits: Any, labels: Any, *, multi_label: bool = False, bins
         ValueError: for empty, misshapen or non-finite input, or labels out of range.
     """
     scores = as_logits(logits)
+    if (
+        not multi_label
+        and scores.size
+        and scores.min() >= 0
+        and np.allclose(scores.sum(axis=1), 1, atol=5e-3)
+    ):
+        notice(
+            "these look like probabilities: a temperature is fitted on raw outputs. Pass the logits, or the "
+            "logarithms of the probabilities"
+        )
     slope = _sigmoid_slope(scores, labels) if multi_label else _softmax_slope(scores, labels)
     temperature = _best_temperature(slope)
     if math.isnan(temperature):
