@@ -358,6 +358,14 @@ def test_labels_are_checked(model):
         _ = model.bert(IDS).logits
 
 
+def test_a_head_whose_targets_are_named_otherwise_says_how(model):
+    spans = formers.BertForQuestionAnswering(model.config)
+    with pytest.raises(TypeError, match="targets are start_positions and end_positions"):
+        spans(IDS, labels=torch.tensor([1]))
+    with pytest.raises(TypeError, match="targets are start_positions and end_positions"):
+        formers.T5ForQuestionAnswering(t5().config)(IDS, decoder_input_ids=IDS, labels=torch.tensor([1]))
+
+
 def test_what_would_change_the_answer_unnoticed_is_refused(model):
     with pytest.raises(ValueError, match="relative_key"):
         formers.BertConfig(position_embedding_type="relative_key")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -11,6 +12,7 @@ from torch import Tensor, nn
 from formers.configs import PretrainedConfig
 from formers.nn import spec
 from formers.nn.cache import Cache, DynamicCache
+from formers.nn.dropout import drop
 from formers.notices import notice, refuse_unknown
 from formers.outputs import BaseModelOutput, BaseModelOutputWithPooling, ModelOutput
 from formers.stacks.model import PreTrainedModel
@@ -185,6 +187,18 @@ def without_older(keywords: Mapping[str, Any], where: str) -> dict[str, Any]:
     return {key: value for key, value in keywords.items() if key not in _OLDER}
 
 
+def refuse_labels(model: PreTrainedModel, keywords: Mapping[str, Any], where: str) -> None:
+    """Refuse `labels` for a head whose targets have other names, and name those.
+
+    Raises:
+        TypeError: when `labels` are among the keywords that the head's forward does not name.
+    """
+    if "labels" in keywords:
+        names = inspect.signature(type(model).forward).parameters
+        targets = [name for name in names if name.endswith(("_positions", "_label"))]
+        raise TypeError(f"{where} takes no labels; its targets are {' and '.join(targets) or 'none'}")
+
+
 def refuse_inputs(model: PreTrainedModel, unknown: Mapping[str, Any], allowed: Iterable[str]) -> None:
     """Refuse keywords that a model without a head does not take.
 
@@ -265,6 +279,7 @@ class TaskModel(PreTrainedModel):
     def states(self, where: str, keywords: dict[str, Any], **inputs: Any) -> States:
         """Run the base model and return its packed states; `where` names who refuses keywords."""
         keywords = without_older(keywords, where)
+        refuse_labels(self, keywords, where)
         refuse_unknown(keywords, (*STATE_KEYWORDS, "labels", "num_items_in_batch"), where)
         keywords = {key: value for key, value in keywords.items() if key != "return_dict"}
         states = self.base_model(**inputs, **keywords, packed=True)
@@ -277,7 +292,7 @@ class TaskModel(PreTrainedModel):
             return x
         rates = (getattr(self.config, name, None) for name in self.head.dropout)
         rate = next((rate for rate in rates if rate is not None), self.head.default_dropout)
-        return nn.functional.dropout(x, float(rate)) if rate else x
+        return drop(x, float(rate)) if rate else x
 
     def record(self, kind: type[ModelOutput], states: States, *values: Any) -> ModelOutput:
         """The head's output: its own values, then those that every head passes on."""

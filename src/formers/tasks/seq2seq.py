@@ -25,7 +25,7 @@ from formers.outputs import (
 from formers.stacks.model import PreTrainedModel
 from formers.stacks.stack import States, check_ids, place_stack
 from formers.stacks.vocabulary import resized_table
-from formers.tasks.base import StackModel, TaskModel, refuse_inputs, returned, without_older
+from formers.tasks.base import StackModel, TaskModel, refuse_inputs, refuse_labels, returned, without_older
 from formers.tasks.language_model import (
     place_vocabulary_head,
     set_vocabulary_table,
@@ -420,6 +420,7 @@ class Seq2SeqTask(TaskModel):
         # a decoder's rows are computed densely, so hints about the packing change nothing
         hints = ("keep_padding", "first_only")
         given = {key: value for key, value in inputs.items() if value is not None and key not in hints}
+        refuse_labels(self, keywords, where)
         given = {**given, **without_older(keywords, where)}
         refuse_unknown(given, (*SEQ2SEQ_KEYWORDS, "labels", "num_items_in_batch"), where)
         given.pop("return_dict", None)
