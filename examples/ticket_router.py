@@ -4,7 +4,7 @@ Fine-tunes all-MiniLM-L6-v2 on CPython's changelog (eleven components, imbalance
 and logistic regression on a held-out split, calibrates it, writes a report, saves everything into one folder,
 serves it, and asks the server. `make demo` runs this; the `formers` commands do the same steps.
 
-    python examples/ticket_router.py [--output demo-output] [--epochs 4]
+    python examples/ticket_router.py [--output demo-output] [--epochs 3]
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ TICKETS = [
     "The Windows installer no longer adds its own directory to PATH twice.",
     "Update the tutorial's description of f-strings and fix a broken link.",
     "IDLE: the completion window now closes when the Escape key is pressed.",
-    "It does not work any more.",
+    "Something is wrong.",
 ]
 
 
@@ -73,7 +73,7 @@ def main() -> None:
     logits, labels = pipe.logits(texts(validation)), numbers(validation, label2id)
     calibration = fit_temperature(logits, labels)
     probabilities = calibration.apply(logits)
-    thresholds = fit_thresholds(probabilities, labels, names, precision=0.9)
+    thresholds = fit_thresholds(probabilities, labels, names, precision=0.9, floor=0.5)
     calibration.save(model_folder)
     thresholds.save(model_folder)
     drift.baseline(texts(validation), probabilities, label_names=names, tokenizer=pipe.tokenizer).save(
@@ -153,8 +153,8 @@ def arguments() -> argparse.Namespace:
     )
     parser.add_argument("--output", type=Path, default=Path("demo-output"), help="folder to write to")
     parser.add_argument("--model", default=None, help="folder or Hub id of the encoder")
-    parser.add_argument("--epochs", type=float, default=4)
-    parser.add_argument("--learning-rate", type=float, default=2e-4)
+    parser.add_argument("--epochs", type=float, default=3)
+    parser.add_argument("--learning-rate", type=float, default=3e-4)
     parser.add_argument("--no-bf16", action="store_true", help="float32 throughout")
     parser.add_argument("--seed", type=int, default=0)
     return parser.parse_args()
@@ -196,7 +196,7 @@ def fine_tune(options, train, validation, id2label, label2id, folder):
             output_dir=str(options.output / "checkpoints"),
             num_train_epochs=options.epochs,
             learning_rate=options.learning_rate,
-            head_learning_rate=5 * options.learning_rate,  # the fresh head has further to go
+            head_learning_rate=4 * options.learning_rate,  # the fresh head has further to go
             per_device_train_batch_size=32,
             per_device_eval_batch_size=64,
             warmup_ratio=0.1,

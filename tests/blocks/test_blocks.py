@@ -14,6 +14,7 @@ from transformers.activations import ACT2FN
 
 from formers.nn import kernels
 from formers.nn.activations import ACTIVATIONS, activation
+from formers.nn.dropout import drop
 from formers.nn.kernels import project
 from formers.nn.layout import Layout
 from formers.nn.leaves import Block, Conv1D, RMSNorm
@@ -147,3 +148,33 @@ def test_rms_norm_keeps_half_precision_and_counts_in_float32() -> None:
     half = norm.to(torch.bfloat16)(x.to(torch.bfloat16))
     assert half.dtype is torch.bfloat16
     torch.testing.assert_close(half.float(), expected, atol=0.05, rtol=0.05)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float64])
+@pytest.mark.parametrize("rate", [0.1, 0.37, 0.9])
+def test_dropout_zeroes_its_share_and_keeps_the_mean(rate: float, dtype: torch.dtype) -> None:
+    torch.manual_seed(0)
+    x = torch.ones(501, 999, dtype=dtype, requires_grad=True)
+    y = drop(x, rate)
+    assert y.dtype is dtype
+    share = (y == 0).double().mean().item()
+    assert abs(share - rate) < 0.003
+    assert set(y.unique().tolist()) == {0.0, y.max().item()}
+    assert abs(y.double().mean().item() - 1) < 0.02
+    y.sum().backward()
+    assert torch.equal(x.grad, y.detach())
+    neighbours = (y[:, 1:] == 0).double() * (y[:, :-1] == 0).double()
+    assert abs(neighbours.mean().item() - rate**2) < 0.003  # four elements share a draw, not a fate
+
+
+def test_dropout_is_decided_by_the_seed_and_ends_at_the_ends() -> None:
+    x = torch.randn(33, 7)
+    torch.manual_seed(3)
+    first = drop(x, 0.5)
+    torch.manual_seed(3)
+    assert torch.equal(drop(x, 0.5), first)
+    assert not torch.equal(drop(x, 0.5), first)
+    assert drop(x, 0.0) is x
+    assert not drop(x, 1.0).any()
+    with pytest.raises(ValueError, match="between 0 and 1"):
+        drop(x, 1.5)

@@ -177,3 +177,18 @@ def test_what_the_record_states_is_what_the_thresholds_do(scores, precision, lea
 def test_a_tensor_of_one_text_is_decided_like_a_list():
     limits = Thresholds.fixed(["a", "b"], 0.7)
     assert limits.decide(torch.tensor([0.25, 0.75], dtype=torch.bfloat16, requires_grad=True)) == (1, True)
+
+
+def test_no_threshold_lies_below_the_floor_and_the_record_says_what_it_then_accepts():
+    scores = np.array([0.95, 0.9, 0.6, 0.45, 0.4])
+    probabilities, labels = np.stack([scores, 1 - scores], axis=1), np.zeros(5, dtype=int)
+    probabilities[3:] = [[0.45, 0.3], [0.4, 0.3]]
+    probabilities = np.concatenate([probabilities, 1 - probabilities.sum(1, keepdims=True)], axis=1)
+    low, raised = (
+        fit_thresholds(probabilities, labels, precision=0.8, minimum_support=1, floor=floor).labels[0]
+        for floor in (0.0, 0.5)
+    )
+    assert (low.threshold, low.accepted) == (pytest.approx(0.4), 5)
+    assert (raised.threshold, raised.accepted, raised.coverage, raised.precision) == (0.5, 3, 0.6, 1.0)
+    with pytest.raises(ValueError, match="floor"):
+        fit_thresholds(probabilities, labels, floor=2.0)

@@ -198,7 +198,7 @@ def equip(classifier: Any, validation: Rows, precision: float) -> Any:
     calibration = fit_temperature(logits, labels)
     calibration.save(folder)
     probabilities = calibration.apply(logits)
-    fit_thresholds(probabilities, labels, names, precision=precision).save(folder)
+    fit_thresholds(probabilities, labels, names, precision=precision, floor=0.5).save(folder)
     if len(texts) >= drift.MINIMUM:
         drift.baseline(texts, probabilities, label_names=names, tokenizer=classifier.pipe.tokenizer).save(
             folder

@@ -182,6 +182,7 @@ def fit_thresholds(
     precision: float = 0.9,
     minimum_support: int = 10,
     use_lower_bound: bool = False,
+    floor: float = 0.0,
     from_logits: bool = False,
     default: float = DEFAULT,
 ) -> Thresholds:
@@ -197,6 +198,7 @@ def fit_thresholds(
         precision: the share of accepted answers that must be right.
         minimum_support: a threshold must accept at least so many answers; below, one cannot tell.
         use_lower_bound: the lower end of the precision's interval must reach it, not the measured share.
+        floor: no threshold lies below; at 0.5, what is more likely wrong than right goes to a person.
         from_logits: `probabilities` are logits.
         default: the threshold of labels that the record does not know.
 
@@ -205,6 +207,8 @@ def fit_thresholds(
     """
     if not 0 < precision <= 1:
         raise ValueError(f"precision must lie above 0 and at most at 1, got {precision!r}")
+    if not 0 <= floor <= 1:
+        raise ValueError(f"floor must lie between 0 and 1, got {floor!r}")
     if minimum_support < 1:
         raise ValueError(f"minimum_support must be at least 1, got {minimum_support!r}")
     scores = as_probabilities(probabilities, from_logits=from_logits)
@@ -214,11 +218,10 @@ def fit_thresholds(
     rows = []
     for index, name in enumerate(names):
         mine = best == index
-        rows.append(
-            _fit_one(
-                name, scores[mine, index], truth[mine] == index, precision, minimum_support, use_lower_bound
-            )
+        row = _fit_one(
+            name, scores[mine, index], truth[mine] == index, precision, minimum_support, use_lower_bound
         )
+        rows.append(_raised(row, scores[mine, index], truth[mine] == index, floor))
     return Thresholds(tuple(rows), precision, default, len(scores))
 
 
@@ -248,6 +251,23 @@ def _fit_one(
     count = int(good[chosen - 1])
     return LabelThreshold(
         name, threshold, chosen / total, count / chosen, wilson_lower(count, chosen), total, chosen
+    )
+
+
+def _raised(row: LabelThreshold, scores: Floats, right: Any, floor: float) -> LabelThreshold:
+    """The record with its threshold at `floor` at least, and what it then accepts."""
+    if row.threshold is None or row.threshold >= floor:
+        return row
+    accepted = scores >= floor
+    taken, count = int(accepted.sum()), int(right[accepted].sum())
+    reached = (count / taken, wilson_lower(count, taken)) if taken else (None, None)
+    return dataclasses.replace(
+        row,
+        threshold=floor,
+        coverage=taken / row.answered,
+        precision=reached[0],
+        precision_lower=reached[1],
+        accepted=taken,
     )
 
 

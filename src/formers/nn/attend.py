@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from formers.nn.dropout import drop
 from formers.nn.masks import Causal, Full, Mask, materialise
 
 
@@ -70,7 +71,7 @@ def eager(q: Tensor, k: Tensor, v: Tensor, scores: Scores) -> tuple[Tensor, Tens
     if seen is not None:
         logits = logits.masked_fill(~seen, float("-inf"))
     weights = _softmax(logits, scores.sinks, seen).to(q.dtype)
-    dropped = F.dropout(weights, scores.dropout) if scores.dropout else weights
+    dropped = drop(weights, scores.dropout) if scores.dropout else weights
     return dropped @ v, weights
 
 

@@ -6,9 +6,9 @@ from collections.abc import Mapping
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from formers.nn import spec
+from formers.nn.dropout import drop
 from formers.nn.layout import Layout
 from formers.nn.leaves import Block, norm, token_table
 
@@ -108,4 +108,4 @@ def embed(
         x = x + block.leaf("position")(positions + s.positions.offset)
     if s.norm is not None:
         x = block.leaf("embedding_norm")(x)
-    return F.dropout(x, s.dropout) if s.dropout and block.training else x
+    return drop(x, s.dropout) if s.dropout and block.training else x

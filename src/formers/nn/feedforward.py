@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from torch import Tensor
-from torch.nn import functional as F
 
 from formers.nn import spec
+from formers.nn.dropout import drop
 from formers.nn.kernels import project
 from formers.nn.leaves import Block, linear
 
@@ -28,6 +28,6 @@ def feed_forward(block: Block, s: spec.FeedForward, x: Tensor) -> Tensor:
     else:
         inner = project(block.leaf("up"), x, s.activation)  # [N, F]
     if s.dropout and block.training:
-        inner = F.dropout(inner, s.dropout)
+        inner = drop(inner, s.dropout)
     out = project(block.leaf("down"), inner)  # [N, E]
-    return F.dropout(out, s.out_dropout) if s.out_dropout and block.training else out
+    return drop(out, s.out_dropout) if s.out_dropout and block.training else out

