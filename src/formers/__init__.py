@@ -6,8 +6,10 @@ is loaded when the name is first used.
 
 from __future__ import annotations
 
+import gc
 import importlib
 import sys
+from types import ModuleType
 from typing import Any
 
 __version__ = "0.1.0"
@@ -101,14 +103,28 @@ _TABLE: dict[str, tuple[str, ...]] = {
 _MODULE_OF = {name: module for module, names in _TABLE.items() for name in names}
 
 
+def _load(name: str) -> ModuleType:
+    """Import a module with the garbage collector at rest.
+
+    What an import makes stays; a collection in the midst of it walks all of torch and frees nothing.
+    """
+    running = gc.isenabled()
+    gc.disable()
+    try:
+        return importlib.import_module(name)
+    finally:
+        if running:
+            gc.enable()
+
+
 def __getattr__(name: str) -> Any:
     module = _MODULE_OF.get(name)
     if module is not None:
-        value = getattr(importlib.import_module(module), name)
+        value = getattr(_load(module), name)
     elif name.startswith("_"):
         raise AttributeError(f"module 'formers' has no attribute {name!r}")
     elif name[0].islower() and _is_submodule(name):
-        value = importlib.import_module(f"formers.{name}")
+        value = _load(f"formers.{name}")
     else:
         value = _derived(name)
     globals()[name] = value
@@ -123,7 +139,7 @@ def _is_submodule(name: str) -> bool:
 
 def _derived(name: str) -> Any:
     """Find a class that a model family or a tokenizer recipe gives its name to."""
-    names = importlib.import_module("formers.names")
+    names = _load("formers.names")
     found = names.find(name)
     if found is None:
         from formers.notices import did_you_mean
@@ -135,9 +151,9 @@ def _derived(name: str) -> Any:
             raise ImportError(f"cannot import name {name!r} from 'formers'{why}", name="formers")
         raise AttributeError(f"module 'formers' has no attribute {name!r}{why}")
     module, attribute = found
-    return getattr(importlib.import_module(module), attribute)
+    return getattr(_load(module), attribute)
 
 
 def __dir__() -> list[str]:
-    names = importlib.import_module("formers.names")
+    names = _load("formers.names")
     return sorted({*globals(), *_MODULE_OF, *names.known()})

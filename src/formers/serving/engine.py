@@ -15,7 +15,7 @@ from formers.batching import plan
 from formers.serving.classifier import Classifier, Prepared, Ranked
 
 DEFAULT_BATCH_TOKENS = 2048
-LOOK_AHEAD = 4  # batches' worth of tokens that are tokenised and sorted ahead of the model
+LOOK_AHEAD = 16  # batches' worth of tokens that are tokenised and sorted ahead of the model
 LONGEST_RETRY = 120.0
 _NO_LIMIT = 1 << 30
 
