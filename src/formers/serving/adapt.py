@@ -11,8 +11,6 @@ from formers.serving.drift import watch_of
 from formers.serving.service import Service
 from formers.serving.settings import Settings
 
-# Half of what the pipeline takes at once: computed nearly as fast, and the next batch waits half as long.
-CPU_BATCH_TOKENS = 2048
 _NEEDED = ("prepare", "run", "revision", "max_length")
 
 
@@ -32,7 +30,7 @@ class PipelineClassifier:
         chosen = {"long_text", "truncation"} & set(pipe._preprocess_params)
         self._fitting = {} if chosen else {"truncation": True}
         self.labels: Sequence[str] = [config.id2label[index] for index in sorted(config.id2label)]
-        self.max_batch_tokens = pipe.max_batch_tokens if pipe.device.type != "cpu" else CPU_BATCH_TOKENS
+        self.max_batch_tokens = pipe.max_batch_tokens
 
     def prepare(self, texts: list[str]) -> Sequence[Any]:
         """Tokenise texts."""
