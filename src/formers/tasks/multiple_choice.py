@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from torch import Tensor, nn
+from torch import Tensor
 
 from formers.configs import PretrainedConfig
 from formers.nn.losses import cross_entropy
@@ -16,12 +16,9 @@ from formers.tasks.sequence_classification import SequenceClassification
 class MultipleChoice(SequenceClassification):
     """One logit per choice: every choice is a sequence of its own, scored by one output."""
 
-    def place_head(self, config: PretrainedConfig) -> None:
-        """Roles `dense` (optional) and `out`."""
-        self.num_labels = 1
-        if "dense" in self.head.paths:
-            self.place("dense", self.head.paths["dense"], nn.Linear(self.width, self.width))
-        self.place("out", self.head.paths["out"], nn.Linear(self.width, 1))
+    def count_outputs(self, config: PretrainedConfig) -> int:
+        """One score, whatever the number of labels."""
+        return 1
 
     def forward(
         self,

@@ -21,14 +21,16 @@ class SequenceClassification(TaskModel):
     token or end-of-sequence token, as the family says.
     """
 
+    def count_outputs(self, config: PretrainedConfig) -> int:
+        """Logits for each sequence."""
+        return int(config.num_labels)
+
     def place_head(self, config: PretrainedConfig) -> None:
         """Roles `dense` (optional) and `out`."""
-        self.num_labels = config.num_labels
+        self.num_labels = self.count_outputs(config)
         if "dense" in self.head.paths:
             self.place("dense", self.head.paths["dense"], nn.Linear(self.width, self.width))
-        self.place(
-            "out", self.head.paths["out"], nn.Linear(self.width, config.num_labels, bias=self.head.bias)
-        )
+        self.place("out", self.head.paths["out"], nn.Linear(self.width, self.num_labels, bias=self.head.bias))
 
     def forward(
         self,
