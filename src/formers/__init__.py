@@ -121,6 +121,8 @@ def __getattr__(name: str) -> Any:
     module = _MODULE_OF.get(name)
     if module is not None:
         value = getattr(_load(module), name)
+    elif name == "__all__":  # `from formers import *`, as old tutorials have it
+        value = _public()
     elif name.startswith("_"):
         raise AttributeError(f"module 'formers' has no attribute {name!r}")
     elif name[0].islower() and _is_submodule(name):
@@ -154,6 +156,9 @@ def _derived(name: str) -> Any:
     return getattr(_load(module), attribute)
 
 
+def _public() -> list[str]:
+    return sorted({*_MODULE_OF, *_load("formers.names").known()})
+
+
 def __dir__() -> list[str]:
-    names = _load("formers.names")
-    return sorted({*globals(), *_MODULE_OF, *names.known()})
+    return sorted({*globals(), *_public()})

@@ -119,3 +119,10 @@ def test_every_derived_name_resolves():
 def test_a_misspelt_name_is_refused_with_a_suggestion():
     with pytest.raises(AttributeError, match="did you mean 'AutoTokenizer'"):
         formers.AutoTokeniser  # noqa: B018
+
+
+def test_a_star_import_brings_every_public_name():
+    found: dict[str, object] = {}
+    exec("from formers import *", found)
+    assert {"pipeline", "Trainer", "AutoModel", "BertModel"} <= set(found)
+    assert set(found) - {"__builtins__"} == set(formers.__all__)
