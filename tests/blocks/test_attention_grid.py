@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 import torch
 
+from formers.nn import attend
 from formers.nn.attend import BACKENDS, Scores, Unsupported, backend
 from formers.nn.cache import Growing, Ring, Slot, Static
 from formers.nn.masks import Causal, Chunk, Explicit, Full, Mask, Padding, Prefix, Segments, Window
@@ -140,6 +141,28 @@ def test_every_backend_gives_what_eager_gives_or_raises(
         (expected[somewhere].square().sum()).backward()
         for mine, theirs in zip(inputs, again, strict=True):
             torch.testing.assert_close(mine.grad, theirs.grad.float(), atol=1e-4, rtol=1e-3)
+
+
+@pytest.mark.parametrize("queries", [1, 7], ids=["first token", "all tokens"])
+@pytest.mark.parametrize("block", [1, 2 * H * 49, 1 << 18], ids=["one by one", "a few", "all at once"])
+@pytest.mark.parametrize(
+    ("dtype", "error"), [(torch.float32, 2e-6), (torch.bfloat16, 2e-2), (torch.float16, 2e-3)]
+)
+def test_short_sequences_take_a_way_of_their_own(
+    monkeypatch: Any, dtype: torch.dtype, error: float, block: int, queries: int
+) -> None:
+    torch.manual_seed(0)
+    rows = torch.randn(5, 7, 3 * H * D).to(dtype)
+    q, k, v = (t.view(5, 7, H, D).transpose(1, 2) for t in rows.chunk(3, dim=-1))
+    q = q[:, :, :queries]
+    scores = Scores(Full(), torch.arange(queries), torch.arange(7), scale=0.7)
+    monkeypatch.setattr(attend, "_BLOCK", block)
+    with monkeypatch.context() as context:
+        context.setattr(attend.F, "scaled_dot_product_attention", None)  # it is not this that answers
+        mixed, _ = backend("sdpa")(q, k, v, scores)
+    expected, _ = BACKENDS["eager"](q.double(), k.double(), v.double(), scores)
+    assert mixed.dtype is dtype
+    torch.testing.assert_close(mixed.double(), expected, atol=error, rtol=error)
 
 
 def _sees_something(mask: Mask) -> torch.Tensor:

@@ -99,6 +99,21 @@ def test_the_fast_kernel_is_the_one_that_these_tests_ran() -> None:
     assert kernels._eligible(nn.Linear(64, 64), torch.randn(64, 64))
 
 
+@pytest.mark.skipif(torch.bfloat16 not in kernels._dtypes, reason="this processor has no bfloat16 products")
+@pytest.mark.parametrize("name", [None, "gelu", "silu"])
+def test_the_fast_kernel_takes_bfloat16_where_no_gradient_is_wanted(name: str | None) -> None:
+    torch.manual_seed(0)
+    leaf, x = nn.Linear(64, 96).bfloat16(), torch.randn(64, 64).bfloat16()
+    assert not kernels._eligible(leaf, x)  # its weight wants one
+    with torch.no_grad():
+        assert kernels._eligible(leaf, x)
+        found = project(leaf, x, name)
+        wide = nn.functional.linear(x.float(), leaf.weight.float(), leaf.bias.float())
+    assert found.dtype is torch.bfloat16
+    expected = wide if name is None else activation(name)(wide)
+    torch.testing.assert_close(found.float(), expected, atol=1e-2, rtol=1e-2)
+
+
 @pytest.mark.parametrize("why", ["hook", "parametrised", "subclass", "double", "small"])
 def test_a_leaf_that_is_more_than_a_product_is_called_plainly(why: str) -> None:
     class Doubled(nn.Linear):

@@ -17,6 +17,9 @@ from torch.nn import functional as F
 from formers.nn.dropout import drop
 from formers.nn.masks import Causal, Full, Mask, materialise
 
+_SHORT = 256  # keys up to which two batched products beat torch's fused kernel on a CPU
+_BLOCK = 1 << 18  # scores that are computed together there: they stay in the processor's cache
+
 
 class Unsupported(ValueError):
     """The backend cannot do what was asked of it."""
@@ -96,10 +99,45 @@ def sdpa(q: Tensor, k: Tensor, v: Tensor, scores: Scores) -> tuple[Tensor, None]
         mask, causal = None, True
     else:
         mask, causal = _combined(q, scores), False
+    if mask is None and not (causal or grouped or scores.dropout) and _short(q, k, v):
+        return _in_blocks(q, k, v, _scale(q, scores)), None
     mixed = F.scaled_dot_product_attention(
         q, k, v, mask, scores.dropout, causal, scale=scores.scale, enable_gqa=grouped
     )
     return mixed, None
+
+
+def _short(q: Tensor, k: Tensor, v: Tensor) -> bool:
+    """Whether two batched products beat the fused kernel: few keys, on a CPU, with no gradients."""
+    return (
+        q.device.type == "cpu"
+        and 0 < k.shape[2] <= _SHORT
+        and not torch.compiler.is_compiling()
+        and not torch._C._get_tracing_state()
+        and not (torch.is_grad_enabled() and (q.requires_grad or k.requires_grad or v.requires_grad))
+    )
+
+
+def _in_blocks(q: Tensor, k: Tensor, v: Tensor, scale: float) -> Tensor:
+    """Attention with nothing masked, for as many sequences at a time as a processor's cache holds.
+
+    torch's fused kernel goes through tiles that are as small as the sequences; here all sequences of a
+    block share one batched product. Scores and weights are float32 at least. Shapes as in `eager`.
+    """
+    batch, heads, length, width = q.shape
+    keys = k.shape[2]
+    wide = torch.promote_types(q.dtype, torch.float32)
+    mixed = q.new_empty(batch, length, heads, width)
+    step = max(1, _BLOCK // (heads * length * keys))
+    for start in range(0, batch, step):
+        q_, k_, v_ = (
+            t[start : start + step].to(wide, memory_format=torch.contiguous_format).reshape(-1, n, width)
+            for t, n in ((q, length), (k, keys), (v, keys))
+        )  # [b * H, T, D], [b * H, S, D] twice
+        logits = torch.baddbmm(q_.new_empty(1, 1, 1), q_, k_.transpose(1, 2), beta=0, alpha=scale)
+        found = torch.bmm(logits.softmax(-1), v_)  # [b * H, T, D]
+        mixed[start : start + step] = found.view(-1, heads, length, width).transpose(1, 2)
+    return mixed.transpose(1, 2)  # [B, H, T, D]
 
 
 def _plain_causal(scores: Scores) -> bool:
