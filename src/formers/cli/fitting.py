@@ -31,6 +31,7 @@ class Plan:
     batch_size: int
     warmup: float
     weight_decay: float
+    ema_decay: float
     max_length: int
     class_weights: str
     bf16: bool | None
@@ -159,6 +160,7 @@ def arguments(plan: Plan) -> Any:
         per_device_eval_batch_size=64,
         warmup_ratio=plan.warmup,
         weight_decay=plan.weight_decay,
+        ema_decay=plan.ema_decay or None,
         class_weights=None if plan.class_weights == "none" else plan.class_weights,
         bf16=has_bfloat16(plan.device) if plan.bf16 is None else plan.bf16,
         use_cpu=plan.device == "cpu",

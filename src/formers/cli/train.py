@@ -30,6 +30,9 @@ def train(
         float, typer.Option(min=0, max=1, help="Share of the steps in which the rate rises.")
     ] = 0.1,
     weight_decay: Annotated[float, typer.Option(min=0)] = 0.0,
+    ema_decay: Annotated[
+        float, typer.Option(min=0, max=0.9999, help="Of the average of the weights that is kept; 0 for none.")
+    ] = 0.995,
     max_length: Annotated[
         int, typer.Option(min=8, help="Longest text in tokens, in training and ever after.")
     ] = 256,

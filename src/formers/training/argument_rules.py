@@ -208,6 +208,8 @@ def _check_numbers(args: TrainingArguments) -> None:
         raise ValueError(f"num_train_epochs must not be negative, got {args.num_train_epochs}")
     if not 0 <= args.warmup_ratio <= 1:
         raise ValueError(f"warmup_ratio is a share of the run, between 0 and 1; got {args.warmup_ratio}")
+    if args.ema_decay is not None and not 0 < args.ema_decay < 1:
+        raise ValueError(f"ema_decay must lie between 0 and 1, got {args.ema_decay}")
     if not 0 <= args.label_smoothing_factor < 1:
         raise ValueError(f"label_smoothing_factor must be in [0, 1), got {args.label_smoothing_factor}")
     if args.warmup_steps >= 1 and args.warmup_steps != int(args.warmup_steps):

@@ -66,6 +66,7 @@ class TrainingArguments(metaclass=_TakesAllSpellings):
 
     Of our own: `class_weights` ("balanced", "sqrt" or a list, from the training labels), `focal_gamma`
     (Lin et al. 2017), `head_learning_rate` (for what lies outside the base model, and its pooler),
+    `ema_decay` (evaluate and save a moving average of the weights; `averaging.WeightAverage`),
     `save_on_interrupt` (a checkpoint at Ctrl-C or SIGTERM).
     """
 
@@ -193,6 +194,7 @@ class TrainingArguments(metaclass=_TakesAllSpellings):
     class_weights: str | list[float] | None = None
     focal_gamma: float = 0.0
     head_learning_rate: float | None = None
+    ema_decay: float | None = None
     save_on_interrupt: bool = False
 
     def __post_init__(self) -> None:

@@ -281,6 +281,8 @@ class _Run:
             trainer.lr_scheduler.step()
         trainer._zero_grad()
         state.global_step += 1
+        if trainer.average is not None and not accelerator.optimizer_step_was_skipped:
+            trainer.average.update(state.global_step)
         per_epoch = self.length.batches or self.length.steps * args.gradient_accumulation_steps
         state.epoch = epoch + (position + len(window)) / per_epoch
         if args.torch_empty_cache_steps and state.global_step % args.torch_empty_cache_steps == 0:
@@ -376,6 +378,9 @@ class _Run:
         metrics.update(trainer._memory.measured("train"))
         trainer.is_in_train = False
         trainer._call_log(metrics)
+        if trainer.average is not None:
+            trainer.average.settle()
+            trainer.average = None
         if args.load_best_model_at_end and state.best_global_step is not None:
             resume.load_best(trainer)
         trainer.control = trainer.callback_handler.on_train_end(args, state, trainer.control)

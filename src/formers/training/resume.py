@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from formers.notices import notice
+from formers.training import averaging
 from formers.training import checkpointing as files
 from formers.training.seeds import random_state, restore_random_state
 from formers.training.state import ExportableState, TrainerState
@@ -44,6 +45,8 @@ def _save_progress(trainer: Trainer, folder: Path) -> None:
         accelerator.save_state(str(folder / "sharded"))
     elif trainer.args.should_save:
         torch.save(trainer.optimizer.state_dict(), folder / files.OPTIMIZER)
+        if trainer.average is not None:
+            trainer.average.save(folder)
         if accelerator.scaler is not None:
             torch.save(accelerator.scaler.state_dict(), folder / files.SCALER)
     if trainer.args.should_save and trainer.lr_scheduler is not None:
@@ -96,6 +99,7 @@ def load_progress(trainer: Trainer, folder: Path) -> None:
         accelerator.load_state(str(folder / "sharded"))
     else:
         files.load_weights(trainer.model, folder)
+        _load_average(trainer, folder)
         path = folder / files.OPTIMIZER
         if path.is_file():
             trainer.optimizer.load_state_dict(files.read_tensors(path))
@@ -107,6 +111,19 @@ def load_progress(trainer: Trainer, folder: Path) -> None:
             accelerator.scaler.load_state_dict(files.read_tensors(folder / files.SCALER))
     if (folder / files.SCHEDULER).is_file() and trainer.lr_scheduler is not None:
         trainer.lr_scheduler.load_state_dict(files.read_tensors(folder / files.SCHEDULER))
+
+
+def _load_average(trainer: Trainer, folder: Path) -> None:
+    """A checkpoint of a run with `ema_decay` has the average for a model, and the weights beside it."""
+    if trainer.average is not None:
+        trainer.average.load(folder)
+    elif (folder / averaging.FILE).is_file():
+        notice(
+            f"{folder} is of a run that averaged its weights (ema_decay), and this one does not: it goes on "
+            "from the weights themselves."
+        )
+        trained = {name: weight for name, weight in trainer.model.named_parameters() if weight.requires_grad}
+        averaging.put_weights_back(trained, folder)
 
 
 def load_state(trainer: Trainer, folder: Path) -> TrainerState | None:

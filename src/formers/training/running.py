@@ -135,7 +135,8 @@ def write_model(trainer: Trainer, folder: Path) -> None:
     if not args.should_save:
         return
     folder.mkdir(parents=True, exist_ok=True)
-    files.save_weights(trainer.model, folder, state_dict, args.save_safetensors)
+    with trainer.averaged():
+        files.save_weights(trainer.model, folder, state_dict, args.save_safetensors)
     processing = trainer.processing_class
     if processing is None:
         processing = getattr(trainer.data_collator, "tokenizer", None)

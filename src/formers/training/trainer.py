@@ -7,7 +7,7 @@ import json
 import os
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from torch.utils.data import DataLoader
 from formers.notices import refuse_unknown
 from formers.training import inspection, loaders, resume, steps
 from formers.training.arguments import TrainingArguments
+from formers.training.averaging import WeightAverage
 from formers.training.callbacks import (
     CallbackHandler,
     TrainerCallback,
@@ -107,6 +108,7 @@ class Trainer:
         self.preprocess_logits_for_metrics = preprocess_logits_for_metrics
         self.optimizer: Any = optimizers[0]
         self.lr_scheduler: Any = optimizers[1]
+        self.average: WeightAverage | None = None  # of the weights, while a run with `ema_decay` is on
         self._made: list[str] = []  # what the last run made for itself, and the next makes anew
         self.optimizer_cls_and_kwargs = optimizer_cls_and_kwargs
         self._loader_config = loader_config(args)
@@ -402,6 +404,11 @@ class Trainer:
                 num_training_steps=steps, optimizer=getattr(self.optimizer, "optimizer", self.optimizer)
             )
         self.model_wrapped = model
+        self.average = None
+        if args.ema_decay is not None:
+            if self._is_sharded:
+                raise ValueError("ema_decay needs whole weights in each process: leave FSDP or DeepSpeed out")
+            self.average = WeightAverage(self.model, args.ema_decay)
         return model
 
     def _wrapped(self) -> nn.Module:
@@ -515,6 +522,10 @@ class Trainer:
 
     # ---- evaluation ------------------------------------------------------------------------------
 
+    def averaged(self) -> AbstractContextManager[None]:
+        """The model has the average for its weights in this block, in a run with `ema_decay`."""
+        return nullcontext() if self.average is None else self.average.in_place()
+
     @contextmanager
     def _evaluation_model(self) -> Iterator[nn.Module]:
         """The model in evaluation mode, in the precision asked for; training mode comes back after."""
@@ -535,11 +546,12 @@ class Trainer:
             model.to(self.accelerator.device)
         model.eval()
         try:
-            if half is not None and self.is_in_train:
-                with torch.autocast(self.accelerator.device.type, dtype=half):
+            with self.averaged():
+                if half is not None and self.is_in_train:
+                    with torch.autocast(self.accelerator.device.type, dtype=half):
+                        yield model
+                else:
                     yield model
-            else:
-                yield model
         finally:
             for module, mode in modes:
                 module.training = mode
