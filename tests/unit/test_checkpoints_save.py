@@ -164,7 +164,7 @@ def save_and_die(tensors, folder: Path, at: int, size, safe: bool) -> bool:
         for name in ("replace", "unlink", "link", "fsync"):
             deadly(name)
         try:
-            save(tensors, folder, max_shard_size=size, safe_serialization=safe)
+            save(tensors, folder, max_shard_size=size, safe_serialization=safe, texts={"config.json": "1.0"})
             os._exit(0)
         finally:
             os._exit(1)
@@ -198,7 +198,8 @@ def whole(folder: Path) -> float:
 )
 def test_a_save_killed_at_any_moment_leaves_the_old_checkpoint_or_the_new_one_whole(tmp_path, before, after):
     old = {f"layer.{i}": torch.zeros(4, 4) for i in range(6)}
-    save(old, tmp_path / "old", max_shard_size=before[0], safe_serialization=before[1])
+    texts = {"config.json": "0.0"}
+    save(old, tmp_path / "old", max_shard_size=before[0], safe_serialization=before[1], texts=texts)
     new = {f"layer.{i}": torch.ones(4, 4) for i in range(6)}
     moments = 0
     lived = False
@@ -213,6 +214,13 @@ def test_a_save_killed_at_any_moment_leaves_the_old_checkpoint_or_the_new_one_wh
     assert outcomes[0] == 0.0
     assert outcomes[-1] == 1.0
     assert outcomes == sorted(outcomes), "once the new checkpoint is there, it stays"
+    configs = [float((tmp_path / str(at) / "config.json").read_text()) for at in range(1, moments + 1)]
+    torn = [
+        at for at, (config, weights) in enumerate(zip(configs, outcomes, strict=True)) if config != weights
+    ]
+    # safetensors count before .bin files, so that a .bin save over them is done when they are removed
+    most = 3 if before[1] and not after[1] else 1
+    assert len(torn) <= most, "the config follows the weights in the very next step"
 
     # The next save tidies up what the killed one left.
     new = {f"layer.{i}": torch.full((4, 4), 2.0) for i in range(6)}

@@ -7,7 +7,8 @@ an index, an index names its shards, and renaming a file is atomic.
 2. Shards whose final names the old checkpoint does not use take them. The others first become visible under
    names of their own, and the index that is written next names those.
 3. One rename or removal makes the new checkpoint the one that readers see: the single file, or the index
-   (and then the removal of an old single file, which counted before it).
+   (and then the removal of an old single file, which counted before it). The small files that belong to
+   the weights, flushed beforehand like them, are renamed at once after it.
 4. Only then are the shards under names of their own linked to their final names, the index is written
    once more, and what is left of the old checkpoint goes.
 """
@@ -61,6 +62,7 @@ def save(
     safe_serialization: bool = True,
     variant: str | None = None,
     ties: Mapping[str, str] | None = None,
+    texts: Mapping[str, str] | None = None,
 ) -> list[Path]:
     """Write a table of tensors as one file, or as shards with an index.
 
@@ -75,6 +77,7 @@ def save(
         safe_serialization: safetensors when True, torch's `.bin` when False.
         variant: the middle of the file name, such as "fp16".
         ties: name -> the name whose tensor it shares; the first is left out when it does share.
+        texts: file name -> content of the small files that change with the weights, such as the config.
 
     Returns:
         The weight files, and the index last when there is one.
@@ -96,21 +99,25 @@ def save(
     plan = _plan_names(base, shards)
     text = dict(metadata if metadata is not None else {"format": "pt"})
     parts: dict[str, Path] = {}
+    beside = {folder / name: temporary_beside(folder / name) for name in texts or {}}
     try:
+        for target, part in beside.items():
+            part.write_text((texts or {})[target.name], encoding="utf-8", newline="\n")
+            sync_file(part)
         for name, members in plan.items():
             parts[name] = temporary_beside(folder / name)
             here = {dropped: kept for dropped, kept in shared.items() if kept in members}
             content = {member: table[member] for member in members}
             _write(parts[name], content, {**text, **here}, shared, safe_serialization)
     except BaseException:
-        for part in parts.values():
+        for part in (*parts.values(), *beside.values()):
             with suppress(OSError):
                 part.unlink()
         raise
     if list(plan) == [base]:
-        written = _publish_single(files, parts[base])
+        written = _publish_single(files, parts[base], beside)
     else:
-        written = _publish_shards(files, parts, _index(plan, table))
+        written = _publish_shards(files, parts, _index(plan, table), beside)
     _clear(files, written, variant)
     return written
 
@@ -264,15 +271,23 @@ class _Files:
         return []
 
 
-def _publish_single(files: _Files, part: Path) -> list[Path]:
+def _publish_single(files: _Files, part: Path, beside: Mapping[Path, Path]) -> list[Path]:
     """A single file counts before an index: one rename is the moment of change."""
     target = files.folder / files.single
     os.replace(part, target)
+    _rename(beside)
     sync_folder(files.folder)
     return [target]
 
 
-def _publish_shards(files: _Files, parts: Mapping[str, Path], index: dict[str, Any]) -> list[Path]:
+def _rename(beside: Mapping[Path, Path]) -> None:
+    for target, part in beside.items():
+        os.replace(part, target)
+
+
+def _publish_shards(
+    files: _Files, parts: Mapping[str, Path], index: dict[str, Any], beside: Mapping[Path, Path]
+) -> list[Path]:
     folder = files.folder
     live = set(files.live_shards())
     tag = secrets.token_hex(4)
@@ -283,24 +298,29 @@ def _publish_shards(files: _Files, parts: Mapping[str, Path], index: dict[str, A
         os.replace(part, folder / placed[name])
     sync_folder(folder)
     table = {name: placed[shard] for name, shard in index["weight_map"].items()}
-    _write_index(files, {**index, "weight_map": table})
-    with suppress(FileNotFoundError):
-        os.unlink(folder / files.single)  # it counted before the index
+    part = temporary_beside(folder / files.index)
+    part.write_text(_index_text({**index, "weight_map": table}), encoding="utf-8", newline="\n")
+    sync_file(part)
+    os.replace(part, folder / files.index)
+    if (folder / files.single).is_file():  # it counted before the index
+        sync_folder(folder)
+        os.unlink(folder / files.single)
+    _rename(beside)
     sync_folder(folder)
     moved = {name: other for name, other in placed.items() if other != name}
     for name, other in moved.items():
         _give_second_name(folder / other, folder / name)
     if moved:
         sync_folder(folder)
-        _write_index(files, index)
+        write_text(folder / files.index, _index_text(index))
         for other in moved.values():
             with suppress(FileNotFoundError):
                 os.unlink(folder / other)
     return [*(folder / name for name in parts), folder / files.index]
 
 
-def _write_index(files: _Files, index: Mapping[str, Any]) -> None:
-    write_text(files.folder / files.index, json.dumps(index, indent=2, sort_keys=True) + "\n")
+def _index_text(index: Mapping[str, Any]) -> str:
+    return json.dumps(index, indent=2, sort_keys=True) + "\n"
 
 
 def _give_second_name(path: Path, name: Path) -> None:

@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from formers.checkpoints import save
+from formers.configs import CONFIG_NAME
+from formers.generation_config import GENERATION_CONFIG_NAME
 from formers.notices import refuse_unknown
 
 if TYPE_CHECKING:
@@ -72,10 +74,11 @@ def save_pretrained(model: PreTrainedModel, folder: Path, options: dict[str, Any
     config = model.config
     config.architectures = [type(model).__name__]
     config.dtype = str(model.dtype).removeprefix("torch.")
-    save(tensors, folder, metadata={"format": "pt"}, **{k: options[k] for k in _SAVE if k in options})
-    config.save_pretrained(folder)
+    texts = {CONFIG_NAME: config.to_json_string()}
     if model.generation_config is not None:
-        model.generation_config.save_pretrained(folder)
+        texts[GENERATION_CONFIG_NAME] = model.generation_config.to_json_string()
+    how = {key: options[key] for key in _SAVE if key in options}
+    save(tensors, folder, metadata={"format": "pt"}, texts=texts, **how)
     _write_card(model, folder, options.get("tags"))
     if options.get("push_to_hub"):
         push = {key: options[key] for key in _PUSH if key in options}
