@@ -218,8 +218,8 @@ def test_a_save_killed_at_any_moment_leaves_the_old_checkpoint_or_the_new_one_wh
     torn = [
         at for at, (config, weights) in enumerate(zip(configs, outcomes, strict=True)) if config != weights
     ]
-    # safetensors count before .bin files, so that a .bin save over them is done when they are removed
-    most = 3 if before[1] and not after[1] else 1
+    # safetensors count before .bin files: a .bin save over them is done when all of them are removed
+    most = 5 if before[1] and not after[1] else 1
     assert len(torn) <= most, "the config follows the weights in the very next step"
 
     # The next save tidies up what the killed one left.
