@@ -200,6 +200,7 @@ def fine_tune(options, train, validation, id2label, label2id, folder):
             per_device_train_batch_size=32,
             per_device_eval_batch_size=64,
             warmup_ratio=0.1,
+            ema_decay=0.995,  # judge and keep the average of the last steps' weights
             class_weights="sqrt",  # rare components count more, by the square root of their rarity
             bf16=not options.no_bf16,
             eval_strategy="epoch",
