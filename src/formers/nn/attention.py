@@ -27,7 +27,10 @@ class Frame:
         positions: position of every row, [N], int64.
         past: positions that the cache held before this call.
         real: [B, S], bool, which keys hold a token; None when all do or padding was taken out.
-        extra: a further mask that every layer obeys (a caller's own 3-D or 4-D mask).
+        extra: a further mask that every layer obeys.
+        extra_alone: `extra` is the caller's own 3-D or 4-D mask, which stands in place of the layers'.
+        bias: added to the scores of every layer, [B or 1, 1 or H, T, S]: what such a mask holds beside
+            hiding; None for nothing.
         cache: keys and values of earlier calls.
         encoder: [B, S, E], what cross attention reads; `encoder_real` [B, S] likewise bool or None.
         wants_weights: keep the attention weights of every layer.
@@ -39,6 +42,8 @@ class Frame:
     past: int = 0
     real: Tensor | None = None
     extra: Mask | None = None
+    extra_alone: bool = False
+    bias: Tensor | None = None
     cache: Cache | None = None
     encoder: Tensor | None = None
     encoder_real: Tensor | None = None
@@ -169,7 +174,7 @@ def _with_cache(
 def _attend(
     block: Block, s: spec.Attention, q: Tensor, k: Tensor, v: Tensor, frame: Frame, query: Tensor, key: Tensor
 ) -> Tensor:
-    mask = s.mask
+    mask = Full() if frame.extra_alone else s.mask
     if frame.real is not None:
         mask = mask & Padding(frame.real)
     if frame.extra is not None:
@@ -190,16 +195,20 @@ def _attend(
 
 
 def _score_bias(block: Block, s: spec.Attention, frame: Frame, query: Tensor, key: Tensor) -> Tensor | None:
-    """[1, H, T, S]; the layer that owns the table computes it, the others find it in the frame."""
+    """[B or 1, 1 or H, T, S]: the caller's and that of distances.
+
+    The layer that owns the table of distances computes theirs, the others find it in the frame.
+    """
     if s.score_bias is None:
-        return None
+        return frame.bias
     place = (s.score_bias, id(query), id(key))  # the frame keeps its ranges, so ids are not used again
     if block.has("score_bias"):
         table = block.leaf("score_bias")
         index = s.score_bias.index(query, key)
         # every layer reads it, so it is laid out as they read it
         frame.biases[place] = table(index).permute(2, 0, 1)[None].contiguous()  # [1, H, T, S]
-    return frame.biases[place]
+    found = frame.biases[place]
+    return found if frame.bias is None else found + frame.bias
 
 
 def cross_attention(block: Block, s: spec.Attention, x: Tensor, frame: Frame, layer: int) -> Tensor:

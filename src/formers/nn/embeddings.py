@@ -58,19 +58,27 @@ def check_positions(s: spec.Embeddings, layout: Layout, past: int) -> None:
         )
 
 
-def _look_up(block: Block, ids: Tensor | None) -> Tensor:
+_ADVICE = {
+    "token": "use the tokenizer of this model, or model.resize_token_embeddings(len(tokenizer)) after adding "
+    "tokens",
+    "type": "the tokenizer of this model gives the kinds that it knows",
+    "position": "shorter texts fit, as truncation=True makes them",
+}
+
+
+def _look_up(block: Block, role: str, ids: Tensor | None, name: str, offset: int = 0) -> Tensor:
     """[N] -> [N, E]; an id outside the table is named (on a CPU: elsewhere the device reports it)."""
-    table = block.leaf("token")
+    table = block.leaf(role)
     try:
-        found: Tensor = table(ids)
+        found: Tensor = table(ids if not offset or ids is None else ids + offset)
     except IndexError as error:
-        count = getattr(table, "num_embeddings", 0)
-        if ids is None or not count or bool(((ids >= 0) & (ids < count)).all()):
+        count = getattr(table, "num_embeddings", 0) - offset
+        if ids is None or count <= 0 or bool(((ids >= -offset) & (ids < count)).all()):
             raise
-        wrong = int(ids[(ids < 0) | (ids >= count)][0])
+        wrong = int(ids[(ids < -offset) | (ids >= count)][0])
         raise IndexError(
-            f"input_ids hold {wrong}, but the token table has {count} rows (ids 0 to {count - 1}); use the "
-            f"tokenizer of this model, or model.resize_token_embeddings(len(tokenizer)) after adding tokens"
+            f"{name} hold {wrong}, but the {role} table has {count} rows (ids 0 to {count - 1}); "
+            f"{_ADVICE[role]}"
         ) from error
     return found
 
@@ -96,16 +104,16 @@ def embed(
     Returns:
         [N, E].
     """
-    x = _look_up(block, ids) if vectors is None else vectors
+    x = _look_up(block, "token", ids, "input_ids") if vectors is None else vectors
     if s.scale != 1.0:
         x = x * s.scale
     if s.types:
-        table = block.leaf("type")
-        x = x + (table.weight[0] if types is None else table(types))  # type: ignore[index]
+        types = types if types is not None else positions.new_zeros(1)  # one row serves all
+        x = x + _look_up(block, "type", types, "token_type_ids")
     if s.share_types and types is not None:
         x = x + block.leaf("token")(types)
     if s.positions is not None:
-        x = x + block.leaf("position")(positions + s.positions.offset)
+        x = x + _look_up(block, "position", positions, "position_ids", s.positions.offset)
     if s.norm is not None:
         x = block.leaf("embedding_norm")(x)
     return drop(x, s.dropout) if s.dropout and block.training else x

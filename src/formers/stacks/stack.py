@@ -18,7 +18,7 @@ from formers.nn.embeddings import check_positions, column_positions, embed, plac
 from formers.nn.feedforward import feed_forward, place_feedforward
 from formers.nn.layout import Layout
 from formers.nn.leaves import Block, norm
-from formers.nn.masks import Causal, Explicit, Full
+from formers.nn.masks import Causal, Explicit, Full, Mask, Segments
 
 
 class Layer(Block):
@@ -213,7 +213,8 @@ def _prepare(s: spec.Stack, inputs: Inputs) -> tuple[Frame, Tensor | None, Tenso
         raise ValueError(f"inputs have a batch axis, [B, T], but have shape {list(given.shape)}")
     batch, length = int(given.shape[0]), int(given.shape[1])
     past = inputs.past_key_values.get_seq_length() if inputs.past_key_values is not None else 0
-    real, extra = _read_mask(inputs.attention_mask, batch, past, length)
+    real, given_mask, bias = _read_mask(s, inputs.attention_mask, batch, past, length)
+    extra = given_mask if given_mask is not None else _segments(s, inputs, past)
     real = _unless_all(real)
     layout = _choose_layout(s, inputs, real, extra, batch, length)
     if layout.index is not None:
@@ -233,6 +234,8 @@ def _prepare(s: spec.Stack, inputs: Inputs) -> tuple[Frame, Tensor | None, Tenso
         past,
         real,
         extra,
+        given_mask is not None,
+        bias,
         inputs.past_key_values,
         inputs.encoder_hidden_states,
         encoder_real,
@@ -278,11 +281,11 @@ def _unless_all(real: Tensor | None) -> Tensor | None:
 
 
 def _read_mask(
-    mask: Tensor | None, batch: int, past: int, length: int
-) -> tuple[Tensor | None, Explicit | None]:
-    """Tell a padding mask [B, S] from one that says more."""
+    s: spec.Stack, mask: Tensor | None, batch: int, past: int, length: int
+) -> tuple[Tensor | None, Explicit | None, Tensor | None]:
+    """Tell a padding mask [B, S] from one that says more, and take that apart into a mask and a bias."""
     if mask is None:
-        return None, None
+        return None, None, None
     if not isinstance(mask, Tensor):
         raise TypeError(f"attention_mask must be a tensor, [B, S], not {type(mask).__name__}")
     if mask.dim() == 2:
@@ -291,18 +294,59 @@ def _read_mask(
                 f"attention_mask must have shape {[batch, past + length]} (one entry for every past and new "
                 f"token), but has {list(mask.shape)}"
             )
-        return mask.bool(), None
-    seen = mask[:, None] if mask.dim() == 3 else mask  # [B, 1, T, S]
-    if seen.dim() != 4 or seen.shape[1] != 1 or tuple(seen.shape[2:]) != (length, past + length):
+        return mask.bool(), None, None
+    whole = mask[:, None] if mask.dim() == 3 else mask  # [B, 1 or H, T, S]
+    heads = s.layers[0].attention.heads.query if s.layers else 1
+    wanted = ((1, batch), (1, heads), (length,), (past + length,))
+    if whole.dim() != 4 or any(size not in sizes for size, sizes in zip(whole.shape, wanted, strict=True)):
         raise ValueError(
-            f"attention_mask has shape {list(mask.shape)}; [B, S], [B, T, S] or [B, 1, T, S] is read"
+            f"attention_mask has shape {list(mask.shape)}; read is [B, S], [B, T, S], [B, 1, T, S] or "
+            f"[B, H, T, S], with B={batch}, H={heads}, T={length}, S={past + length}"
         )
-    # an additive mask holds 0 where a key is seen; others hold 1
-    return None, Explicit(seen == 0 if seen.is_floating_point() else seen.bool(), past)
+    seen, bias = _taken_apart(whole)
+    if seen.shape[1] > 1:  # heads that differ say so by a bias
+        hidden = torch.zeros(seen.shape, device=seen.device).masked_fill(
+            ~seen, torch.finfo(torch.float32).min
+        )
+        seen, bias = seen.any(1, keepdim=True), hidden if bias is None else bias + hidden
+    return None, Explicit(seen, past), bias
+
+
+def _taken_apart(mask: Tensor) -> tuple[Tensor, Tensor | None]:
+    """Which keys are seen, and what is added to their scores.
+
+    A boolean or integer mask, or a float one of zeros and ones, holds 1 where a key is seen. Any other float
+    mask is added to the scores, and hides where it holds the least number or minus infinity.
+    """
+    if not mask.is_floating_point():
+        return mask.bool(), None
+    fixed = torch.compiler.is_compiling() or torch._C._get_tracing_state()  # values cannot be looked at
+    if not fixed and bool((mask == 1).any()) and bool(((mask == 0) | (mask == 1)).all()):
+        return mask.bool(), None
+    seen = mask > torch.finfo(mask.dtype).min / 2
+    bias = mask.masked_fill(~seen, 0.0)
+    return seen, bias if fixed or bool(bias.any()) else None
+
+
+def _segments(s: spec.Stack, inputs: Inputs, past: int) -> Segments | None:
+    """Several examples in one row, as positions that start again say where there is no mask."""
+    positions = inputs.position_ids
+    causal = any(isinstance(layer.attention.mask, Causal) for layer in s.layers)
+    if positions is None or inputs.attention_mask is not None or past or not causal or positions.dim() != 2:
+        return None
+    if torch.compiler.is_compiling() or torch._C._get_tracing_state():
+        return None
+    starts = positions[:, 1:] != positions[:, :-1] + 1  # [B, T - 1]
+    if not bool(starts.any()):
+        return None
+    ids = torch.nn.functional.pad(starts.long().cumsum(1), (1, 0))  # [B, T]
+    given = inputs.input_ids if inputs.input_ids is not None else inputs.inputs_embeds
+    assert given is not None
+    return Segments(ids.expand(given.shape[0], -1))
 
 
 def _choose_layout(
-    s: spec.Stack, inputs: Inputs, real: Tensor | None, extra: Explicit | None, batch: int, length: int
+    s: spec.Stack, inputs: Inputs, real: Tensor | None, extra: Mask | None, batch: int, length: int
 ) -> Layout:
     """Leave padding out where nothing needs it: no cache, no weights asked for, and a CPU below."""
     packable = (
