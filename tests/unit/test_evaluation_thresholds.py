@@ -192,3 +192,46 @@ def test_no_threshold_lies_below_the_floor_and_the_record_says_what_it_then_acce
     assert (raised.threshold, raised.accepted, raised.coverage, raised.precision) == (0.5, 3, 0.6, 1.0)
     with pytest.raises(ValueError, match="floor"):
         fit_thresholds(probabilities, labels, floor=2.0)
+
+
+def sure_and_unsure(right_among_sure, sure=10, unsure=90):
+    """Answers of one label, `sure` of them at 0.6 and the others at 0.45, which are all right."""
+    scores = np.r_[np.full(sure, 0.6), np.full(unsure, 0.45)]
+    probabilities = np.stack([scores, (1 - scores) * 0.6, (1 - scores) * 0.4], axis=1)
+    return probabilities, np.r_[
+        np.zeros(right_among_sure), np.ones(sure - right_among_sure), np.zeros(unsure)
+    ]
+
+
+def test_the_wanted_precision_must_be_reached_above_the_floor():
+    probabilities, labels = sure_and_unsure(5)
+    found = fit_thresholds(probabilities, labels, ["a", "b", "c"], precision=0.9, floor=0.5).labels[0]
+    assert (found.threshold, found.accepted, found.answered) == (None, 0, 100)
+    assert found.reason == "no threshold at or above the floor of 0.5 reaches a precision of 0.9"
+
+
+def test_enough_answers_must_lie_above_the_floor():
+    probabilities, labels = sure_and_unsure(9, sure=9)
+    found = fit_thresholds(probabilities, labels, ["a", "b", "c"], precision=0.9, floor=0.5).labels[0]
+    assert found.threshold is None
+    assert found.reason == "only 9 answers at or above the floor of 0.5, 10 are needed"
+
+
+def test_labels_that_a_hand_written_record_leaves_out_are_decided_with_the_default():
+    short = Thresholds.from_dict({"labels": {"c": 0.5}, "default": 0.8})
+    probabilities = [[0.9, 0.1, 0.0], [0.7, 0.3, 0.0], [0.2, 0.2, 0.6]]
+    best, accepted = short.decide(probabilities, ["a", "b", "c"])
+    assert best.tolist() == [0, 0, 2]
+    assert accepted.tolist() == [True, False, True]
+    measured = short.measure(probabilities, ["a", "b", "c"], ["a", "b", "c"])
+    assert (measured["accepted"], measured["per_label"]["c"]["accepted"]) == (2, 1)
+    with pytest.raises(ValueError, match="pass label_names="):
+        short.decide(probabilities)
+
+
+def test_thresholds_follow_the_order_of_the_model_and_know_its_labels_alone():
+    swapped = Thresholds.from_dict({"labels": {"b": 0.9, "a": 0.5}})
+    assert swapped.for_labels(["a", "b"]).names == ["a", "b"]
+    assert swapped.decide([0.6, 0.4], ["a", "b"]) == (0, True)
+    with pytest.raises(ValueError, match="'Libary' is none of them.*did you mean 'Library'"):
+        Thresholds.from_dict({"labels": {"Libary": 0.9}}).for_labels(["Library", "Docs"])

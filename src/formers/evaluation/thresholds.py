@@ -97,21 +97,48 @@ class Thresholds:
         threshold = self.of(label)
         return threshold is not None and score >= threshold
 
-    def decide(self, probabilities: Any) -> tuple[Any, Any]:
+    def for_labels(self, label_names: Sequence[str]) -> Thresholds:
+        """One threshold for each label of a model, in the model's order; `default` where none was given.
+
+        Args:
+            label_names: the model's labels, in the order of its outputs.
+
+        Raises:
+            ValueError: when a threshold was given for a label that the model does not have.
+        """
+        names = [str(name) for name in label_names]
+        if names == self.names:
+            return self
+        given = {record.label: record for record in self.labels}
+        strange = next((name for name in given if name not in names), None)
+        if strange is not None:
+            raise ValueError(
+                f"the thresholds are for the labels {self.names}, the model knows {names}: "
+                f"{strange!r} is none of them{did_you_mean(strange, names)}"
+            )
+        rows = tuple(given.get(name, LabelThreshold(name, self.default)) for name in names)
+        return dataclasses.replace(self, labels=rows)
+
+    def decide(self, probabilities: Any, label_names: Sequence[str] | None = None) -> tuple[Any, Any]:
         """The best label and whether it is accepted.
 
         Args:
             probabilities: [K] for one text, giving (int, bool); [N, K] for many, giving two arrays [N].
+            label_names: the model's labels in the order of its outputs, as `for_labels` takes them; without
+                them the thresholds must be those of all labels, in that order.
 
         Raises:
             ValueError: for values that are not probabilities, or another number of labels.
         """
+        if label_names is not None:
+            return self.for_labels(label_names).decide(probabilities)
         array = as_array(probabilities, "probabilities")
         single = array.ndim == 1
         scores = as_probabilities(array[None] if single else array)
         if scores.shape[1] != len(self.labels):
             raise ValueError(
-                f"there are {len(self.labels)} thresholds but {scores.shape[1]} probabilities a text"
+                f"there are {len(self.labels)} thresholds but {scores.shape[1]} probabilities a text: pass "
+                "label_names= (the model's labels in order), so that labels without one get the default"
             )
         # a threshold that no score reaches stands for "always to a human"
         limits = np.array([math.inf if r.threshold is None else r.threshold for r in self.labels])
@@ -119,8 +146,18 @@ class Thresholds:
         accepted = scores[np.arange(len(best)), best] >= limits[best]
         return (int(best[0]), bool(accepted[0])) if single else (best, accepted)
 
-    def measure(self, probabilities: Any, labels: Any) -> dict[str, Any]:
-        """What these thresholds do on other data: coverage and precision, in all and per label."""
+    def measure(
+        self, probabilities: Any, labels: Any, label_names: Sequence[str] | None = None
+    ) -> dict[str, Any]:
+        """What these thresholds do on other data: coverage and precision, in all and per label.
+
+        Args:
+            probabilities: [N, K].
+            labels: true labels [N], indices or names.
+            label_names: as in `decide`.
+        """
+        if label_names is not None:
+            return self.for_labels(label_names).measure(probabilities, labels)
         best, accepted = self.decide(probabilities)
         truth = as_labels(labels, len(self.labels), rows=len(best), names=self.names)
         right = best == truth
@@ -198,7 +235,8 @@ def fit_thresholds(
         precision: the share of accepted answers that must be right.
         minimum_support: a threshold must accept at least so many answers; below, one cannot tell.
         use_lower_bound: the lower end of the precision's interval must reach it, not the measured share.
-        floor: no threshold lies below; at 0.5, what is more likely wrong than right goes to a person.
+        floor: no threshold lies below, and the precision must be reached at or above it; at 0.5, what is
+            more likely wrong than right goes to a person.
         from_logits: `probabilities` are logits.
         default: the threshold of labels that the record does not know.
 
@@ -215,60 +253,68 @@ def fit_thresholds(
     names = as_names(label_names, scores.shape[1])
     truth = as_labels(labels, len(names), rows=len(scores), names=label_names)
     best = scores.argmax(axis=1)
+    wish = _Wish(precision, minimum_support, use_lower_bound, floor)
     rows = []
     for index, name in enumerate(names):
         mine = best == index
-        row = _fit_one(
-            name, scores[mine, index], truth[mine] == index, precision, minimum_support, use_lower_bound
-        )
-        rows.append(_raised(row, scores[mine, index], truth[mine] == index, floor))
+        rows.append(_fit_one(name, scores[mine, index], truth[mine] == index, wish))
     return Thresholds(tuple(rows), precision, default, len(scores))
 
 
-def _fit_one(
-    name: str, scores: Floats, right: Any, precision: float, least: int, lower: bool
-) -> LabelThreshold:
+@dataclasses.dataclass(frozen=True)
+class _Wish:
+    """What a threshold must give, as `fit_thresholds` takes it."""
+
+    precision: float
+    least: int
+    lower: bool
+    floor: float
+
+    @property
+    def where(self) -> str:
+        return f" at or above the floor of {self.floor:g}" if self.floor else ""
+
+
+def _fit_one(name: str, scores: Floats, right: Any, wish: _Wish) -> LabelThreshold:
     total = len(scores)
-    if total < least:
-        return LabelThreshold(name, None, answered=total, reason=f"only {total} answers, {least} are needed")
     order = np.argsort(-scores, kind="stable")
     scores, good = scores[order], np.cumsum(right[order])
+    eligible = int((scores >= wish.floor).sum())  # what lies below the floor goes to a human in any case
+    if eligible < wish.least:
+        reason = f"only {eligible} answers{wish.where}, {wish.least} are needed"
+        return LabelThreshold(name, None, answered=total, reason=reason)
     chosen = 0
-    for taken in range(least, total + 1):
+    for taken in range(wish.least, eligible + 1):
         if taken < total and scores[taken] == scores[taken - 1]:
             continue  # equal scores are accepted together
         count = int(good[taken - 1])
-        reached = wilson_lower(count, taken) if lower else count / taken
-        if reached >= precision:
+        reached = wilson_lower(count, taken) if wish.lower else count / taken
+        if reached >= wish.precision:
             chosen = taken
     if not chosen:
-        return LabelThreshold(
-            name, None, answered=total, reason=f"no threshold reaches a precision of {precision:g}"
-        )
-    # half way to the next score, so that rounding elsewhere does not change a decision
-    edge = float(scores[chosen - 1])
-    threshold = edge if chosen == total else (edge + float(scores[chosen])) / 2
+        reason = f"no threshold{wish.where} reaches a precision of {wish.precision:g}"
+        return LabelThreshold(name, None, answered=total, reason=reason)
     count = int(good[chosen - 1])
     return LabelThreshold(
-        name, threshold, chosen / total, count / chosen, wilson_lower(count, chosen), total, chosen
+        name,
+        _between(scores, chosen, eligible, wish.floor),
+        chosen / total,
+        count / chosen,
+        wilson_lower(count, chosen),
+        total,
+        chosen,
     )
 
 
-def _raised(row: LabelThreshold, scores: Floats, right: Any, floor: float) -> LabelThreshold:
-    """The record with its threshold at `floor` at least, and what it then accepts."""
-    if row.threshold is None or row.threshold >= floor:
-        return row
-    accepted = scores >= floor
-    taken, count = int(accepted.sum()), int(right[accepted].sum())
-    reached = (count / taken, wilson_lower(count, taken)) if taken else (None, None)
-    return dataclasses.replace(
-        row,
-        threshold=floor,
-        coverage=taken / row.answered,
-        precision=reached[0],
-        precision_lower=reached[1],
-        accepted=taken,
-    )
+def _between(scores: Floats, chosen: int, eligible: int, floor: float) -> float:
+    """A threshold that accepts the first `chosen` of the falling `scores` and no other."""
+    edge = float(scores[chosen - 1])
+    if chosen == len(scores):
+        return edge
+    if chosen == eligible:
+        return floor  # the next score lies below it
+    # half way to the next score, so that rounding elsewhere does not change a decision
+    return (edge + float(scores[chosen])) / 2
 
 
 def coverage_curve(probabilities: Any, labels: Any, *, points: int = 101) -> list[dict[str, float]]:
