@@ -118,3 +118,42 @@ def test_nothing_to_record_and_strange_answers_are_refused(tmp_path):
     with pytest.raises(ValueError, match="no number"):
         record(lambda texts: [{"label": "a", "score": float("nan")} for _ in texts], TEXTS, path)
     assert not path.exists()
+
+
+def test_a_model_that_has_lost_a_label_is_told(golden):
+    def fewer(texts):
+        return [[{"label": "billing", "score": 0.8}, {"label": "shipping", "score": 0.15}] for _ in texts]
+
+    report = check(fewer, golden)
+    assert {change.kind for change in report.changes} == {"missing"}
+    assert report.changes[0].expected == ("returns", 0.05)
+
+
+@pytest.mark.parametrize(
+    ("line", "key", "value", "message"),
+    [
+        (1, "scores", [1], "line 2: 'scores' must be an object"),
+        (1, "scores", {"billing": float("nan")}, "line 2: the score of 'billing' must be a finite number"),
+        (1, "score", float("nan"), "line 2: the score of 'score' must be a finite number, found nan"),
+        (1, "score", True, "must be a finite number"),
+        (2, "score", 0.3, "line 3: 'score' says 0.3 for 'billing' and 'scores' says 0.8"),
+        (1, "label", "unheard", "'scores' says None"),
+        (1, "label", 7, "'label' must be a string"),
+        (0, "tolerance", None, "line 1: 'tolerance' must be a number of at least 0, found None"),
+        (0, "tolerance", -1, "line 1: 'tolerance' must be"),
+        (0, "versions", "1.0", "'versions' must be an object"),
+    ],
+)
+def test_values_that_cannot_be_compared_are_refused_by_line(golden, line, key, value, message):
+    lines = golden.read_text().split("\n")
+    lines[line] = json.dumps({**json.loads(lines[line]), key: value})
+    golden.write_text("\n".join(lines))
+    with pytest.raises(ValueError, match=message):
+        check(router(), golden)
+
+
+def test_a_file_that_is_no_text_is_named(tmp_path):
+    path = tmp_path / "golden.jsonl"
+    path.write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(ValueError, match="golden.jsonl is not UTF-8"):
+        read(path)

@@ -18,8 +18,16 @@ TOLERANCE = 1e-3
 Predict = Callable[[list[str]], Sequence[Any]]
 
 
-def _scores(result: Any, text: str) -> dict[str, float]:
-    """Scores by label, best first, of one answer: a dict, or the list of dicts that `top_k` gives."""
+@dataclasses.dataclass(frozen=True)
+class _Answer:
+    """Scores by label, best first; `alone` where the predictor gives the best label without the others."""
+
+    scores: dict[str, float]
+    alone: bool
+
+
+def _answer(result: Any, text: str) -> _Answer:
+    """One answer: a dict (the best label alone), or the list of dicts that `top_k` gives."""
     rows = [result] if isinstance(result, dict) else list(result)
     try:
         scores = {str(row["label"]): float(row["score"]) for row in rows}
@@ -30,14 +38,14 @@ def _scores(result: Any, text: str) -> dict[str, float]:
         ) from error
     if not scores or not all(math.isfinite(score) for score in scores.values()):
         raise ValueError(f"the answer to {text[:60]!r} has no label or a score that is no number: {result!r}")
-    return dict(sorted(scores.items(), key=lambda item: -item[1]))
+    return _Answer(dict(sorted(scores.items(), key=lambda item: -item[1])), isinstance(result, dict))
 
 
-def _answers(predict: Predict, texts: list[str]) -> list[dict[str, float]]:
+def _answers(predict: Predict, texts: list[str]) -> list[_Answer]:
     results = list(predict(texts))
     if len(results) != len(texts):
         raise ValueError(f"{len(texts)} texts were given, {len(results)} answers came back")
-    return [_scores(result, text) for result, text in zip(results, texts, strict=True)]
+    return [_answer(result, text) for result, text in zip(results, texts, strict=True)]
 
 
 def record(
@@ -80,7 +88,8 @@ def record(
         "versions": deciding_versions(),
     }
     lines = [header]
-    for text, scores in zip(fixed, _answers(predict, fixed), strict=True):
+    for text, answer in zip(fixed, _answers(predict, fixed), strict=True):
+        scores = answer.scores
         label = next(iter(scores))
         lines.append({"text": text, "label": label, "score": scores[label], "scores": scores})
     body = "\n".join(json.dumps(line, ensure_ascii=False, allow_nan=False) for line in lines)
@@ -181,7 +190,11 @@ def read(path: str | Path) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     file = Path(path)
     if not file.is_file():
         raise FileNotFoundError(f"no golden file at {file}: write one with `formers golden record`")
-    lines = [line for line in file.read_text(encoding="utf-8").split("\n") if line.strip()]
+    try:
+        text = file.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{file} is not UTF-8 text ({error}): it is no golden file") from error
+    lines = [line for line in text.split("\n") if line.strip()]
     if not lines:
         raise ValueError(f"{file} is empty: write it again with `formers golden record`")
     parsed = [_line(file, number, line) for number, line in enumerate(lines, start=1)]
@@ -191,20 +204,47 @@ def read(path: str | Path) -> tuple[dict[str, Any], list[dict[str, Any]]]:
             f"{file} is not a golden file of version {VERSION}: its first line must hold "
             f'"format": "{FORMAT}" and "version": {VERSION}'
         )
+    _check_header(file, header)
     for number, row in enumerate(rows, start=2):
-        if not (
-            isinstance(row.get("text"), str)
-            and isinstance(row.get("label"), str)
-            and isinstance(row.get("score"), (int, float))
-        ):
-            raise ValueError(
-                f"{file}, line {number}: expected 'text', 'label' and 'score', found {sorted(row)}"
-            )
+        _check_row(f"{file}, line {number}", row)
     if not rows or len(rows) != header.get("count", len(rows)):
         raise ValueError(
             f"{file} announces {header.get('count')} texts but holds {len(rows)}: it was cut short"
         )
     return header, rows
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _check_header(file: Path, header: dict[str, Any]) -> None:
+    tolerance, versions = header.get("tolerance", TOLERANCE), header.get("versions", {})
+    if not _is_number(tolerance) or tolerance < 0:
+        raise ValueError(f"{file}, line 1: 'tolerance' must be a number of at least 0, found {tolerance!r}")
+    if not isinstance(versions, dict):
+        raise ValueError(f"{file}, line 1: 'versions' must be an object, found {versions!r}")
+
+
+def _check_row(where: str, row: dict[str, Any]) -> None:
+    """Refuse a line that does not hold a text, its label, and scores that can be compared."""
+    if not {"text", "label", "score"} <= row.keys():
+        raise ValueError(f"{where}: expected 'text', 'label' and 'score', found {sorted(row)}")
+    for key in ("text", "label"):
+        if not isinstance(row[key], str):
+            raise ValueError(f"{where}: {key!r} must be a string, found {row[key]!r}")
+    label, score = row["label"], row["score"]
+    scores = row.get("scores", {label: score})
+    if not isinstance(scores, dict):
+        raise ValueError(f"{where}: 'scores' must be an object of scores by label, found {scores!r}")
+    for name, value in [("score", score), *scores.items()]:
+        if not _is_number(value):
+            raise ValueError(f"{where}: the score of {name!r} must be a finite number, found {value!r}")
+    if not math.isclose(scores.get(label, math.inf), score, rel_tol=0, abs_tol=1e-9):
+        raise ValueError(
+            f"{where}: 'score' says {score!r} for {label!r} and 'scores' says {scores.get(label)!r}: "
+            "write the file again with `formers golden record`"
+        )
 
 
 def _line(file: Path, number: int, line: str) -> dict[str, Any]:
@@ -236,25 +276,24 @@ def check(predict: Predict, path: str | Path, *, tolerance: float | None = None)
     answers = _answers(predict, [row["text"] for row in rows])
     changes: list[Change] = []
     largest = 0.0
-    for row, scores in zip(rows, answers, strict=True):
-        change, moved = _compare(row, scores, limit)
+    for row, answer in zip(rows, answers, strict=True):
+        change, moved = _compare(row, answer, limit)
         largest = max(largest, moved)
         if change is not None:
             changes.append(change)
     return GoldenReport(str(path), len(rows), limit, largest, tuple(changes), header, deciding_versions())
 
 
-def _compare(row: dict[str, Any], scores: dict[str, float], limit: float) -> tuple[Change | None, float]:
+def _compare(row: dict[str, Any], answer: _Answer, limit: float) -> tuple[Change | None, float]:
     """The gravest change of one text, and the largest move of a score that both sides have."""
-    expected = {
-        str(label): float(score) for label, score in row.get("scores", {row["label"]: row["score"]}).items()
-    }
-    both = {label: abs(scores[label] - score) for label, score in expected.items() if label in scores}
+    label, scores = row["label"], answer.scores
+    expected = {name: float(score) for name, score in row.get("scores", {label: row["score"]}).items()}
+    both = {name: abs(scores[name] - score) for name, score in expected.items() if name in scores}
     largest = max(both.values(), default=0.0)
-    label, best = row["label"], next(iter(scores))
+    best = next(iter(scores))
     if best != label:
         return Change("label", row["text"], (label, row["score"]), (best, scores[best]), largest), largest
-    if len(scores) >= len(expected) and len(both) < len(expected):  # asked for as many, got others
+    if not answer.alone and len(both) < len(expected):
         lost = next(name for name in expected if name not in scores)
         return Change("missing", row["text"], (lost, expected[lost]), None), largest
     if largest > limit:
