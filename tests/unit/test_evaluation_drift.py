@@ -213,3 +213,17 @@ def test_the_index_is_nil_for_equal_histograms_and_its_noise_is_as_foretold():
         for _ in range(400)
     ]
     assert np.mean(draws) == pytest.approx(stability_noise(10, 500, 500), rel=0.1)
+
+
+def test_the_very_texts_of_the_baseline_are_no_drift(entries, base):
+    texts, results = entries
+    report = check(base, texts[:1500], results[:1500])
+    assert report.verdict == "stable", str(report)
+    unknown = next(feature for feature in report.features if feature.name == "unknown_words")
+    assert (unknown.psi, unknown.now) == (0.0, "mean 0.0 %")
+
+
+def test_strange_texts_show_among_familiar_ones(entries, base):
+    texts, results = entries
+    strange = [" ".join(word[::-1] for word in text.split()) for text in texts[:300]]
+    assert verdicts(check(base, texts[:900] + strange, results[:1200]))["unknown_words"] == "drift"

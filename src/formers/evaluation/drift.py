@@ -362,6 +362,23 @@ def _merged(was: Floats, now: Floats, bins: int) -> tuple[Floats, Floats]:
     return joined[0], joined[1]
 
 
+def _not_below(was: Floats, now: Floats) -> Floats:
+    """`now` with whatever lies below the baseline put where the baseline has it: only growth is left."""
+    share = np.minimum(np.cumsum(now) / now.sum(), np.cumsum(was) / was.sum())
+    grown: Floats = np.maximum(np.diff(share, prepend=0.0), 0.0) * now.sum()
+    return grown
+
+
+def _unknown(was: Floats, now: Floats) -> Feature:
+    """The share of unknown words, where only more of them is a change.
+
+    The baseline counts each of its texts against the words of the others. Texts that were in the baseline,
+    or that resemble its own more than its own resemble each other, have fewer.
+    """
+    found = _ordered("unknown_words", was, _not_below(was, now), _mean_unknown)
+    return dataclasses.replace(found, now=_mean_unknown(now))
+
+
 def _ordered(name: str, was: Floats, now: Floats, show: Callable[[Floats], str]) -> Feature:
     statistic, p_value = kolmogorov_smirnov(was, now)
     return _feature(name, *_merged(was, now, 10), "ks", statistic, p_value, show(was), show(now))
@@ -420,7 +437,7 @@ def compare(base: DriftBaseline, now: Counts) -> DriftReport:
     was = base.counts
     features = [
         _ordered("length", was.length, now.length, lambda h: f"median {_median(h)} {base.length_unit}"),
-        _ordered("unknown_words", was.unknown_words, now.unknown_words, _mean_unknown),
+        _unknown(was.unknown_words, now.unknown_words),
         _ordered("score", was.score, now.score, lambda h: f"mean {_mean_share(h):.3f}"),
         _categories("labels", was.labels, now.labels, base.label_names),
     ]
