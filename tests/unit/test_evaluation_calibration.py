@@ -192,3 +192,15 @@ def test_no_fit_makes_the_likelihood_worse_or_changes_an_order(logits, seed):
     probabilities = calibration.apply(logits)
     best = np.take_along_axis(probabilities, np.argmax(logits, axis=1)[:, None], axis=1)
     assert (best[:, 0] == probabilities.max(axis=1)).all()
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"temperature": True}, "finite number above 0, got True"),
+        ({"temperature": 2.0, "fited_on": 3}, "unknown entry 'fited_on'.*did you mean 'fitted_on'"),
+    ],
+)
+def test_a_record_with_entries_that_mean_nothing_is_refused(values, message):
+    with pytest.raises(ValueError, match=message):
+        Calibration.from_dict(values)

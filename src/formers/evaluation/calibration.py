@@ -20,7 +20,7 @@ from formers.evaluation.arrays import (
     softmax,
 )
 from formers.evaluation.records import read_record, write_record
-from formers.notices import notice
+from formers.notices import did_you_mean, notice
 
 FILE_NAME = "calibration.json"
 COLDEST, HOTTEST = 0.05, 20.0  # the temperatures searched
@@ -151,7 +151,8 @@ class Calibration:
     nll_after: float | None = None
 
     def __post_init__(self) -> None:
-        if not (isinstance(self.temperature, (int, float)) and 0 < self.temperature < math.inf):
+        number = isinstance(self.temperature, (int, float)) and not isinstance(self.temperature, bool)
+        if not (number and 0 < self.temperature < math.inf):
             raise ValueError(f"a temperature must be a finite number above 0, got {self.temperature!r}")
         if self.function not in ("softmax", "sigmoid"):
             raise ValueError(f"function must be 'softmax' or 'sigmoid', got {self.function!r}")
@@ -175,7 +176,7 @@ class Calibration:
         """The record from plain values.
 
         Raises:
-            ValueError: for another kind of calibration or values that make no sense.
+            ValueError: for another kind of calibration, an unknown entry, or values that make no sense.
         """
         kind = values.get("kind", "temperature")
         if kind != "temperature":
@@ -183,7 +184,10 @@ class Calibration:
         known = {field.name for field in dataclasses.fields(cls)}
         if "temperature" not in values:
             raise ValueError(f"a calibration needs a 'temperature'; found {sorted(values)}")
-        return cls(**{key: value for key, value in values.items() if key in known})
+        unknown = sorted(set(values) - known - {"kind"})
+        if unknown:
+            raise ValueError(f"unknown entry {unknown[0]!r}{did_you_mean(unknown[0], known)}")
+        return cls(**{key: value for key, value in values.items() if key != "kind"})
 
     def save(self, folder: str | Path) -> Path:
         """Write `calibration.json` into `folder`, atomically."""
