@@ -109,17 +109,18 @@ def named_dtype(dtype: str | torch.dtype) -> torch.dtype:
     """The dtype of a name such as "float16", "torch.bfloat16" or "bf16"; a dtype is returned as it is.
 
     Raises:
-        ValueError: for an unknown name.
+        ValueError: for an unknown name, or a dtype that cannot hold the weights of a model.
     """
-    if isinstance(dtype, torch.dtype):
-        return dtype
     name = str(dtype).removeprefix("torch.")
-    if name in _DTYPES:
-        return _DTYPES[name]
-    found = getattr(torch, name, None)
-    if isinstance(found, torch.dtype):
-        return found
-    raise ValueError(f"unknown dtype {dtype!r}{did_you_mean(name, _DTYPES)}")
+    found = dtype if isinstance(dtype, torch.dtype) else _DTYPES.get(name, getattr(torch, name, None))
+    if not isinstance(found, torch.dtype):
+        raise ValueError(f"unknown dtype {dtype!r}{did_you_mean(name, _DTYPES)}")
+    if not found.is_floating_point:
+        raise ValueError(
+            f"a model's weights need a floating-point dtype, got {name!r}: pass 'float32', 'bfloat16' or "
+            "'float16'"
+        )
+    return found
 
 
 @lru_cache

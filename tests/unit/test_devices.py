@@ -50,3 +50,24 @@ def test_nothing_asked_nothing_changed():
     assert resolve_dtype(None) is None
     assert resolve_dtype("auto", device="cpu") is None
     assert resolve_dtype("auto", device="cpu", checkpoint=torch.float32) is torch.float32
+
+
+@pytest.mark.parametrize("dtype", ["int8", "bool", "torch.uint8", torch.int64, torch.complex64])
+def test_a_dtype_that_holds_no_weights_is_refused(dtype):
+    with pytest.raises(
+        ValueError, match="need a floating-point dtype, got '(int8|bool|uint8|int64|complex64)'"
+    ):
+        named_dtype(dtype)
+
+
+def test_a_model_of_whole_numbers_says_so():
+    from formers import AutoModel, BertConfig
+
+    config = BertConfig(
+        vocab_size=8, hidden_size=4, num_hidden_layers=1, num_attention_heads=1, intermediate_size=4
+    )
+    model = AutoModel.from_config(config)
+    for parameter in model.parameters():
+        parameter.requires_grad_(False)
+        parameter.data = parameter.data.to(torch.int8)
+    assert model.dtype is torch.int8

@@ -326,8 +326,10 @@ class PreTrainedModel(Block):
 
     @property
     def dtype(self) -> torch.dtype:
-        """Dtype of the first floating-point parameter."""
-        return next((p.dtype for p in self.parameters() if p.is_floating_point()), torch.get_default_dtype())
+        """Dtype of the first floating-point parameter, else of the first; torch's default without any."""
+        found = [p.dtype for p in self.parameters()]
+        floating = (dtype for dtype in found if dtype.is_floating_point)
+        return next(floating, found[0] if found else torch.get_default_dtype())
 
     @classmethod
     def can_generate(cls) -> bool:
