@@ -17,7 +17,7 @@ from formers.evaluation.baselines import tfidf_baseline
 from formers.evaluation.calibration import fit_temperature
 from formers.evaluation.metrics import classification
 from formers.evaluation.report import write_report
-from formers.evaluation.thresholds import fit_thresholds
+from formers.evaluation.thresholds import Thresholds, fit_thresholds
 
 DATA = Path(__file__).parents[2] / "examples/data/cpython-changelog.csv.gz"
 NAMES = ["billing", "shipping & <returns>", "technical"]
@@ -147,7 +147,7 @@ def test_perfect_answers_and_many_labels_can_be_shown(tmp_path):
     )
     text = paths.html.read_text()
     Page(text)
-    assert "The 20 most frequent labels" in text
+    assert "The 20 most frequent of 30 labels" in text
     assert "The surest mistakes" not in text
 
 
@@ -201,3 +201,61 @@ def test_the_baseline_takes_indices_in_the_order_of_the_model():
     assert found.label_names == ["shipping", "billing"]
     with pytest.raises(ValueError, match="4 texts and 1 labels"):
         tfidf_baseline(texts, [1], texts, [1, 0, 1, 0])
+
+
+def bare_findings(monkeypatch, tmp_path, **given):
+    """What the page says, and the words that the picture is drawn with."""
+    from matplotlib.figure import Figure
+    from matplotlib.text import Text
+
+    words = []
+    saved = Figure.savefig
+
+    def listened(figure, *args, **kwargs):
+        words.extend(text.get_text() for text in figure.findobj(Text))
+        saved(figure, *args, **kwargs)
+
+    monkeypatch.setattr(Figure, "savefig", listened)
+    paths = write_report(tmp_path, title="T", plots=True, **given)
+    return paths.html.read_text(), " | ".join(words)
+
+
+def test_a_report_claims_nothing_that_it_was_not_told(tmp_path, monkeypatch):
+    logits, labels = judged(2, n=60)
+    page, picture = bare_findings(monkeypatch, tmp_path, label_names=NAMES, labels=labels, logits=logits)
+    assert "not trained on" not in page
+    assert "held-out" not in page + picture
+    assert "Whether the model was trained on any of them is not known" in page
+    assert "not calibrated" in picture
+    assert "→" not in picture
+    assert "no training log" not in picture
+    assert "Training, by epoch" not in picture
+
+
+def test_a_report_on_held_out_texts_says_so(tmp_path, monkeypatch):
+    logits, labels = judged(2, n=60)
+    given = {"label_names": NAMES, "labels": labels, "logits": logits}
+    page, picture = bare_findings(monkeypatch, tmp_path, held_out=True, **given)
+    assert "60 texts that the model was not trained on" in page
+    assert "60 held-out texts" in picture
+    assert "likely to do worse" in write_report(tmp_path, title="T", held_out=False, **given).html.read_text()
+
+
+def test_a_picture_of_many_long_labels_says_which_it_shows_and_cuts_their_names(tmp_path, monkeypatch):
+    names = [f"A rather long name of a label, {i}" for i in range(30)]
+    given = {"label_names": names, "labels": np.arange(30), "logits": 20 * np.eye(30)}
+    page, picture = bare_findings(monkeypatch, tmp_path, **given)
+    assert picture.count("the 20 most frequent of 30 labels") == 2
+    assert "The 20 most frequent of 30 labels" in page
+    assert names[0] not in picture
+    assert "A rather …label, 0" in picture
+
+
+def test_labels_without_a_threshold_get_the_default_in_a_report(tmp_path):
+    logits, labels = judged(2, n=60)
+    short = Thresholds.from_dict({"labels": {NAMES[2]: 0.5}, "default": 0.6})
+    paths = write_report(
+        tmp_path, title="T", label_names=NAMES, labels=labels, logits=logits, thresholds=short, plots=False
+    )
+    rows = json.loads(paths.metrics.read_text())["thresholds"]["labels"]
+    assert [row["threshold"] for row in rows] == [0.6, 0.6, 0.5]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from formers.evaluation.report import Findings
 
 BLUE, ORANGE, GREY, PALE, INK, SOFT = "#0072b2", "#d55e00", "#8c96a0", "#eef1f4", "#1b1f24", "#57606a"
+LONGEST_NAME = 18
 STYLE = {
     "font.size": 9,
     "axes.edgecolor": "#b6bec6",
@@ -45,40 +46,55 @@ def write_figure(found: Findings, path: str | Path) -> Path:
         canvas.FigureCanvasAgg(figure)
         figure.text(0.035, 0.962, found.title, fontsize=18, fontweight="bold")
         figure.text(0.035, 0.932, _summary(found), fontsize=11, color=SOFT)
-        grid = figure.add_gridspec(
-            2,
-            3,
-            left=0.125,
-            right=0.975,
-            bottom=0.11,
-            top=0.875,
-            hspace=0.4,
-            wspace=0.28,
-        )
-        _per_class(figure.add_subplot(grid[0, 0]), found)
-        _reliability(
-            figure.add_subplot(grid[0, 1]), found.bins_before, found.before["ece"], "Scores as they are"
-        )
-        right = figure.add_subplot(grid[0, 2])
-        if found.bins_before != found.bins_after:
-            _reliability(right, found.bins_after, found.after["ece"], "After calibration")
-        else:
-            _training(right, found.losses(), "Loss, by epoch")
-        _confusion(figure.add_subplot(grid[1, 0]), found)
-        _coverage(figure.add_subplot(grid[1, 1]), found)
-        _training(figure.add_subplot(grid[1, 2]), found.scores() or found.losses(), "Training, by epoch")
+        _draw(figure, found)
         target = Path(path)
         with write_atomically(target) as part:
             figure.savefig(part, format="png", metadata={"Software": None})
     return target
 
 
+def _draw(figure: Any, found: Findings) -> None:
+    """Two rows of panels; a row without a third panel gives its place to the others."""
+    losses, scores = found.losses(), found.scores()
+    top: list[Callable[[Any], None]] = [
+        lambda axes: _per_class(axes, found),
+        lambda axes: _reliability(axes, found.bins_before, found.before["ece"], "Scores as they are"),
+    ]
+    if found.calibrated:
+        top.append(lambda axes: _reliability(axes, found.bins_after, found.after["ece"], "After calibration"))
+    elif losses:
+        top.append(lambda axes: _training(axes, losses, "Loss, by epoch"))
+    below: list[Callable[[Any], None]] = [
+        lambda axes: _confusion(axes, found),
+        lambda axes: _coverage(axes, found),
+    ]
+    training = scores or (losses if found.calibrated else [])
+    if training:
+        below.append(lambda axes: _training(axes, training, "Training, by epoch"))
+    for panels, low, high in ((top, 0.55, 0.875), (below, 0.11, 0.435)):
+        row = figure.add_gridspec(1, len(panels), left=0.125, right=0.975, bottom=low, top=high, wspace=0.28)
+        for place, draw in enumerate(panels):
+            draw(figure.add_subplot(row[0, place]))
+
+
+def _shown(name: str) -> str:
+    """A label's name as far as there is room beside the axes: its start and its end, where names differ."""
+    half = LONGEST_NAME // 2
+    return name if len(name) <= LONGEST_NAME else f"{name[:half]}…{name[1 - half :]}"
+
+
+def _which(found: Findings, shown: int) -> str:
+    """What to add to a title that stands over some of the labels."""
+    return "" if shown == len(found.names) else f"\nthe {shown} most frequent of {len(found.names)} labels"
+
+
 def _summary(found: Findings) -> str:
     words = [
-        f"{found.after['n']:,} held-out texts, {len(found.names)} labels",
+        f"{found.after['n']:,} {found.texts_are}, {len(found.names)} labels",
         f"macro-F1 {found.after['macro_f1']:.3f}",
         f"accuracy {100 * found.after['accuracy']:.1f} %",
-        f"calibration error {found.before['ece']:.3f} → {found.after['ece']:.3f}",
+        f"calibration error {found.before['ece']:.3f}"
+        + (f" → {found.after['ece']:.3f}" if found.calibrated else ", not calibrated"),
         f"{100 * found.operation['coverage']:.0f} % answered without a human",
     ]
     if found.operation["precision"] is not None:
@@ -87,8 +103,10 @@ def _summary(found: Findings) -> str:
 
 
 def _per_class(axes: Any, found: Findings) -> None:
+    from formers.evaluation.report import SHOWN_LABELS
+
     values = found.after["per_class"]
-    names = sorted(values, key=lambda name: values[name]["support"])[-20:]
+    names = sorted(values, key=lambda name: values[name]["support"])[-SHOWN_LABELS:]
     places = np.arange(len(names))
     axes.barh(places, [values[name]["f1"] for name in names], color=BLUE, height=0.62, label="this model")
     for name, metrics in list(found.baselines.items())[:1]:
@@ -108,8 +126,8 @@ def _per_class(axes: Any, found: Findings) -> None:
                 zorder=3,
                 label=name,
             )
-    axes.set_yticks(places, [f"{name} ({values[name]['support']:,})" for name in names])
-    axes.set(title="F1 by label (texts)", xlim=(0, 1))
+    axes.set_yticks(places, [f"{_shown(name)} ({values[name]['support']:,})" for name in names])
+    axes.set(title=f"F1 by label (texts){_which(found, len(names))}", xlim=(0, 1))
     axes.legend(loc="upper center", bbox_to_anchor=(0.4, -0.05), ncols=2, frameon=False, fontsize=8.5)
 
 
@@ -126,9 +144,9 @@ def _reliability(axes: Any, bins: list[Bin], ece: float, title: str) -> None:
 
 
 def _confusion(axes: Any, found: Findings) -> None:
+    colors = need("matplotlib.colors", "plots")
     from formers.evaluation.report import shown_matrix
 
-    colors = need("matplotlib.colors", "plots")
     names, counts = shown_matrix(found)
     matrix = np.asarray(counts, dtype=np.float64)
     shares = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
@@ -139,10 +157,11 @@ def _confusion(axes: Any, found: Findings) -> None:
             if count:
                 ink = "white" if shares[i, j] > 0.5 else INK
                 axes.text(j, i, str(count), ha="center", va="center", fontsize=size, color=ink)
-    axes.set_xticks(range(len(names)), names, rotation=45, ha="right", rotation_mode="anchor", fontsize=size)
-    axes.set_yticks(range(len(names)), names, fontsize=size)
+    ticks = [_shown(name) for name in names]
+    axes.set_xticks(range(len(names)), ticks, rotation=45, ha="right", rotation_mode="anchor", fontsize=size)
+    axes.set_yticks(range(len(names)), ticks, fontsize=size)
     axes.tick_params(length=0)
-    axes.set(title="Filed under (rows), answered (columns)")
+    axes.set(title=f"Filed under (rows), answered (columns){_which(found, len(names))}")
     for side in axes.spines.values():
         side.set_visible(False)
 
@@ -172,9 +191,6 @@ def _coverage(axes: Any, found: Findings) -> None:
 
 def _training(axes: Any, lines: Sequence[tuple[str, str, Sequence[tuple[float, float]]]], title: str) -> None:
     axes.set(title=title, xlabel="epoch")
-    if not lines:
-        axes.text(0.5, 0.5, "no training log", ha="center", color=SOFT, transform=axes.transAxes)
-        return
     styles = {"a": (BLUE, "-"), "b": (ORANGE, "--"), "c": (GREY, "-")}
     for name, kind, points in lines:
         color, line = styles[kind]

@@ -64,6 +64,7 @@ class Findings:
         confusions: most frequent mistakes, with cases.
         hard: mistakes that the model was most sure of.
         held_back: wrong answers among those that go to a human.
+        held_out: whether the model was trained on none of the texts; None when that is not known.
     """
 
     title: str
@@ -82,6 +83,17 @@ class Findings:
     confusions: list[dict[str, Any]]
     hard: list[Case]
     held_back: int
+    held_out: bool | None = None
+
+    @property
+    def calibrated(self) -> bool:
+        """Whether the scores after calibration are others than those before."""
+        return self.calibration is not None or self.bins_before != self.bins_after
+
+    @property
+    def texts_are(self) -> str:
+        """The texts in words: "held-out texts", or "texts" where nobody said so."""
+        return "held-out texts" if self.held_out else "texts"
 
     @property
     def marks(self) -> list[charts.Mark]:
@@ -126,10 +138,9 @@ def _findings(
     thresholds: Thresholds | None,
     baselines: Mapping[str, Mapping[str, Any]] | None,
     history: Sequence[Mapping[str, Any]] | None,
+    held_out: bool | None,
 ) -> Findings:
-    limits = thresholds if thresholds is not None else Thresholds.fixed(names)
-    if limits.names != names:
-        raise ValueError(f"the thresholds are for the labels {limits.names}, the report is for {names}")
+    limits = (thresholds if thresholds is not None else Thresholds.fixed(names)).for_labels(names)
     predicted, accepted = limits.decide(after)
     cases = _cases(texts, truth, predicted, after, names)
     return Findings(
@@ -149,6 +160,7 @@ def _findings(
         confusions=_confusions(truth, predicted, names, cases),
         hard=_hard(cases, examples),
         held_back=int(((predicted != truth) & ~accepted).sum()),
+        held_out=held_out,
     )
 
 
@@ -221,6 +233,7 @@ def write_report(
     model_facts: Mapping[str, Any] | None = None,
     versions: Mapping[str, str] | None = None,
     plots: bool | None = None,
+    held_out: bool | None = None,
 ) -> ReportPaths:
     """Write `report.html` (one file, nothing loaded from outside), `report.png` and `metrics.json`.
 
@@ -228,26 +241,29 @@ def write_report(
         folder: where to; made when it does not exist.
         title: the heading.
         label_names: names of the labels, in the order of the model's outputs.
-        labels: true labels of the held-out texts [N], indices or names.
+        labels: true labels of the texts [N], indices or names.
         logits: [N, K] raw outputs; or give `probabilities`.
         probabilities: [N, K] as the model gives them.
         calibrated: [N, K] after calibration; worked out from `logits` where `calibration` is given.
-        texts: the held-out texts, to show the mistakes.
+        texts: the texts, to show the mistakes.
         calibration: the calibration fitted on a validation split.
-        thresholds: the thresholds fitted on a validation split; without them one of 0.75 for all labels.
+        thresholds: the thresholds fitted on a validation split; labels that they leave out get their
+            default. Without them one of 0.75 for all labels.
         baseline_results: metrics of other models by name; each with `macro_f1` and `accuracy`.
         training_history: the trainer's `log_history`.
         examples: hard cases in place of those found here: text, label, predicted, score.
         model_facts: what to say of the model (name, revision, parameters, ...).
         versions: releases of packages; by default those installed.
         plots: write the PNG; by default when matplotlib is installed.
+        held_out: True says on the page that the model was trained on none of the texts, False that it was
+            trained on some; None, that the report cannot know.
 
     Raises:
         ValueError: for neither or both of logits and probabilities; shapes, labels or names that do not fit.
         MissingExtra: with plots=True when matplotlib is not installed.
     """
     if (logits is None) == (probabilities is None):
-        raise ValueError("give either logits= or probabilities= of the held-out texts")
+        raise ValueError("give either logits= or probabilities= of the texts")
     raw = logits if logits is not None else probabilities
     before = as_probabilities(raw, from_logits=logits is not None)
     if calibrated is not None:
@@ -274,6 +290,7 @@ def write_report(
         thresholds,
         baseline_results,
         training_history,
+        held_out,
     )
     target = Path(folder)
     target.mkdir(parents=True, exist_ok=True)
@@ -297,6 +314,7 @@ def _as_json(found: Findings, facts: dict[str, Any], packages: dict[str, str]) -
     values = {
         "title": found.title,
         "labels": found.names,
+        "held_out": found.held_out,
         "metrics": found.after,
         "metrics_before_calibration": found.before,
         "calibration": found.calibration.to_dict() if found.calibration else None,
@@ -402,7 +420,6 @@ def _tiles(found: Findings) -> list[dict[str, str]]:
     best = max((float(m["macro_f1"]) for m in found.baselines.values() if "macro_f1" in m), default=None)
     operation = found.operation
     precision = operation["precision"]
-    calibrated = found.bins_before != found.bins_after
     return [
         {
             "name": "Macro-F1",
@@ -412,12 +429,12 @@ def _tiles(found: Findings) -> list[dict[str, str]]:
         {
             "name": "Accuracy",
             "value": f"{100 * found.after['accuracy']:.1f} %",
-            "note": f"of {found.after['n']:,} held-out texts",
+            "note": f"of {found.after['n']:,} {found.texts_are}",
         },
         {
             "name": "Calibration error",
             "value": f"{found.after['ece']:.3f}",
-            "note": f"{found.before['ece']:.3f} before calibration" if calibrated else "not calibrated",
+            "note": f"{found.before['ece']:.3f} before calibration" if found.calibrated else "not calibrated",
         },
         {
             "name": "Answered alone",
