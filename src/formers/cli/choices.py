@@ -7,19 +7,49 @@ from typing import Annotated
 
 import typer
 
+
+def expanded(path: Path | None) -> Path | None:
+    """`path` with a leading ~ as the folder it stands for: shells leave that of --output=~/x as it is."""
+    return None if path is None else path.expanduser()
+
+
 Model = Annotated[
     str, typer.Option("--model", "-m", help="Folder of a saved model, or a Hub id.", show_default=False)
 ]
 Data = Annotated[
     Path,
     typer.Option(
-        "--data", "-d", help="Labelled table: CSV, TSV, JSON, JSON lines; gzip too.", show_default=False
+        "--data",
+        "-d",
+        help="Labelled table: CSV, TSV, JSON, JSON lines; gzip too.",
+        show_default=False,
+        callback=expanded,
     ),
 ]
 TextColumn = Annotated[str, typer.Option(help="Column that holds the texts.")]
 LabelColumn = Annotated[str, typer.Option(help="Column that holds the labels.")]
 Device = Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1, mps; the best one when left out.")]
 Dtype = Annotated[str | None, typer.Option(help="float32, bfloat16, float16 or auto.")]
+File = Annotated[
+    Path | None,
+    typer.Option(
+        "--file",
+        "-f",
+        help="A table, or one text a line; gzip too. Standard input when left out.",
+        callback=expanded,
+    ),
+]
+Folder = Annotated[
+    Path,
+    typer.Option(
+        "--output",
+        "-o",
+        help="Folder to write to.",
+        show_default=False,
+        file_okay=False,  # refused before anything is computed
+        callback=expanded,
+    ),
+]
 MaxLength = Annotated[
     int | None, typer.Option(min=3, help="Longest text in tokens; the model's own when left out.")
 ]

@@ -13,28 +13,29 @@ commands = typer.Typer(
     no_args_is_help=True, help="Measure what is normal, and compare today's texts with it."
 )
 
-Texts = Annotated[
-    Path | None,
-    typer.Option("--file", "-f", help="A table, or one text a line; standard input when left out."),
-]
-
 
 @commands.command()
 def baseline(
     model: choices.Model,
-    file: Texts = None,
+    file: choices.File = None,
     text_column: choices.TextColumn = "text",
     output: Annotated[
-        Path | None, typer.Option(help="Folder to write to; the model's own when left out.")
+        Path | None,
+        typer.Option(
+            help="Folder to write to; the model's own when left out.",
+            file_okay=False,
+            callback=choices.expanded,
+        ),
     ] = None,
     device: choices.Device = None,
 ) -> None:
     """Write the baseline of a model: texts it was not trained on, and its answers to them."""
     from formers.cli import texts as sources
-    from formers.cli.classifier import Classifier
+    from formers.cli.classifier import Classifier, model_name
     from formers.cli.show import say
     from formers.evaluation import drift
 
+    model = model_name(model)
     if output is None and not Path(model).is_dir():
         raise ValueError(f"{model} is no folder to write the baseline into: name one with --output")
     found = list(sources.given(None, file, text_column))
@@ -51,20 +52,25 @@ def baseline(
 @commands.command()
 def check(
     model: choices.Model,
-    file: Texts = None,
+    file: choices.File = None,
     text_column: choices.TextColumn = "text",
     against: Annotated[
         Path | None,
-        typer.Option("--baseline", help="The baseline's file or folder; the model's own when left out."),
+        typer.Option(
+            "--baseline",
+            help="The baseline's file or folder; the model's own when left out.",
+            callback=choices.expanded,
+        ),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object, for machines.")] = False,
     device: choices.Device = None,
 ) -> None:
     """Compare texts and the model's answers with the baseline; exit with 1 for drift, 2 for too few texts."""
     from formers.cli import texts as sources
-    from formers.cli.classifier import Classifier
+    from formers.cli.classifier import Classifier, model_name
     from formers.evaluation import drift
 
+    model = model_name(model)
     base = drift.DriftBaseline.load(model if against is None else against)
     if base is None:
         raise ValueError(f"there is no {drift.FILE_NAME} beside {model}: formers drift baseline writes one")

@@ -22,7 +22,11 @@ def evaluate(
     label_column: choices.LabelColumn = "label",
     report: Annotated[
         Path | None,
-        typer.Option(help="Also write report.html, report.png and metrics.json into this folder."),
+        typer.Option(
+            help="Also write report.html, report.png and metrics.json into this folder.",
+            file_okay=False,
+            callback=choices.expanded,
+        ),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object, for machines.")] = False,
     max_length: choices.MaxLength = None,
@@ -44,7 +48,7 @@ def evaluate(
 def report(
     model: choices.Model,
     data: choices.Data,
-    output: Annotated[Path, typer.Option("--output", "-o", help="Folder to write to.", show_default=False)],
+    output: choices.Folder,
     text_column: choices.TextColumn = "text",
     label_column: choices.LabelColumn = "label",
     title: Annotated[str | None, typer.Option(help="Heading of the report.")] = None,
@@ -111,7 +115,8 @@ def judge(model: str, data: Path, text_column: str, label_column: str, **options
     """Let `model` answer the texts of `data`.
 
     Raises:
-        ValueError: when the table holds a label that the model does not know.
+        ValueError: for a model that does not give each text one label, and when the table holds a label that
+            it does not know.
     """
     from formers.cli.classifier import Classifier
     from formers.notices import did_you_mean
@@ -122,6 +127,7 @@ def judge(model: str, data: Path, text_column: str, label_column: str, **options
     classifier = Classifier.load(
         model, **{name: value for name, value in options.items() if value is not None}
     )
+    classifier.refuse_other_than_one_label("formers evaluate")
     for label in sorted({str(row["label"]) for row in rows} - set(classifier.labels)):
         near = did_you_mean(label, classifier.labels)
         raise ValueError(f"{data} has the label {label!r}, the model knows {classifier.labels}{near}")

@@ -10,8 +10,13 @@ from dataclasses import dataclass
 from formers.extras import MissingExtra
 
 BAD_REQUEST = 2  # what was asked for cannot be done: a wrong path, a wrong type, a missing package
-DEFECT = 1
+DEFECT = 1  # the model or the program itself is broken
 INTERRUPTED = 130  # as a shell reports SIGINT
+
+
+class NoAnswer(ArithmeticError):
+    """A model gave something that is no answer, such as NaN for a score: no command can go on from it."""
+
 
 # What the library raises for a request that it refuses. Anything else is a defect of its own.
 _REFUSALS = (OSError, ValueError, TypeError, MissingExtra, RuntimeError, MemoryError)
@@ -19,16 +24,19 @@ _REFUSALS = (OSError, ValueError, TypeError, MissingExtra, RuntimeError, MemoryE
 
 @dataclass(frozen=True)
 class Failure:
-    """The text to show and the exit status."""
+    """The text to show, the exit status, and whether it is the fault of this program."""
 
     text: str
     status: int
+    defect: bool = False
 
 
 def describe(error: BaseException) -> Failure:
     """Say what `error` means to the person who typed the command."""
     if isinstance(error, KeyboardInterrupt):
         return Failure("interrupted", INTERRUPTED)
+    if isinstance(error, NoAnswer):
+        return Failure(str(error), DEFECT)
     if isinstance(error, OSError) and error.errno is not None and error.filename is not None:
         return Failure(
             f"{error.filename}: {(error.strerror or errno.errorcode[error.errno]).lower()}", BAD_REQUEST
@@ -37,7 +45,7 @@ def describe(error: BaseException) -> Failure:
         return Failure("out of memory: a smaller --batch-size or --max-length needs less", BAD_REQUEST)
     if isinstance(error, _REFUSALS) and str(error):
         return Failure(str(error), BAD_REQUEST)
-    return Failure(f"{type(error).__name__}: {error} (a defect of formers; please report it)", DEFECT)
+    return Failure(f"{type(error).__name__}: {error} (a defect of formers; please report it)", DEFECT, True)
 
 
 def report(error: BaseException, *, debug: bool) -> int:
@@ -50,7 +58,7 @@ def report(error: BaseException, *, debug: bool) -> int:
     elif failure.status == INTERRUPTED:
         sys.stderr.write("\ninterrupted\n")
     else:
-        hint = "\n(formers --debug ... shows the traceback)" if failure.status == DEFECT else ""
+        hint = "\n(formers --debug ... shows the traceback)" if failure.defect else ""
         sys.stderr.write(f"error: {failure.text}{hint}\n")
     return failure.status
 

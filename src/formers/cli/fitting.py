@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
-import csv
+import hashlib
+import json
+import math
 import shutil
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from formers.cli.show import say
+from formers.checkpoints.atomic import write_text
+from formers.cli.show import say, write_csv
 
 HELD_OUT = "held-out.csv"
+SPLIT = "split.json"
+# What is measured of a model and lies beside it: a new model must not come to lie beside that of an old one.
+MEASURED = ("calibration.json", "thresholds.json", "drift-baseline.json", HELD_OUT)
 SHOWN = ("accuracy", "macro_f1", "ece")  # of what is measured after each epoch
 Rows = list[dict[str, Any]]  # each with "text" and "label"
 
@@ -56,23 +62,105 @@ def run(plan: Plan) -> None:
     Raises:
         ValueError: for options that contradict each other, or data that cannot be split.
     """
-    from formers.cli.classifier import Classifier, refuse_a_missing_folder
+    from formers.cli.classifier import Classifier, model_name
 
-    refuse_a_missing_folder(plan.model)
+    plan = replace(plan, model=model_name(plan.model))
     if plan.class_weights not in ("sqrt", "balanced", "none"):
         raise ValueError(f"--class-weights is sqrt, balanced or none, not {plan.class_weights!r}")
-    if (plan.output / "config.json").is_file() and not (plan.resume or plan.overwrite):
-        raise ValueError(
-            f"{plan.output} holds a model already: --overwrite trains again, or name another --output"
-        )
+    refuse_a_used_output(plan)
     training, validation, held_out = split(plan)
+    facts = split_facts(plan, training, validation, held_out)
+    if plan.resume:
+        refuse_another_split(plan, facts)
     sizes = f"{len(training):,} texts to train on, {len(validation):,} to calibrate on"
     say(f"{sizes}, {len(held_out):,} held out")
-    fit(plan, training, validation)
+    try:
+        fit(plan, training, validation, facts)
+    except (KeyboardInterrupt, SystemExit):
+        if has_checkpoints(plan):
+            say("the same command with --resume goes on from there")
+        raise
     classifier = equip(Classifier.load(str(plan.output)), validation, plan.precision)
     describe(plan, classifier, judge(plan, classifier, held_out) if held_out else {})
     shutil.rmtree(plan.checkpoints, ignore_errors=True)
     say(f"saved: {plan.output}   next: formers serve --model {plan.output}")
+
+
+def has_checkpoints(plan: Plan) -> bool:
+    """Whether a training that did not come to its end left something to go on from."""
+    return any(plan.checkpoints.glob("checkpoint-*"))
+
+
+def refuse_a_used_output(plan: Plan) -> None:
+    """Refuse to train over a model or an unfinished training unasked, and to go on from nothing.
+
+    Raises:
+        ValueError: saying which options there are.
+    """
+    finished = (plan.output / "config.json").is_file()
+    unfinished = has_checkpoints(plan)
+    if plan.resume and plan.overwrite:
+        raise ValueError("--resume goes on with a training, --overwrite starts it again: give one of them")
+    if plan.resume and not unfinished:
+        found = "a finished model, and no checkpoint" if finished else "no checkpoint"
+        again = "give --overwrite to train again" if finished else "leave --resume out to start"
+        raise ValueError(f"{plan.output} holds {found} to go on from: {again}")
+    if finished and not (plan.resume or plan.overwrite):
+        raise ValueError(
+            f"{plan.output} holds a model already: --overwrite trains again, or name another --output"
+        )
+    if unfinished and not (plan.resume or plan.overwrite):
+        raise ValueError(
+            f"{plan.output} holds a training that was interrupted: --resume goes on with it, --overwrite "
+            "starts again"
+        )
+
+
+def split_facts(plan: Plan, *parts: Rows) -> dict[str, Any]:
+    """What tells one split of the data from another, and one start of a training from another."""
+    local = Path(plan.model)
+    return {
+        "--model": local.resolve().name if local.is_dir() else plan.model,  # it may have moved since
+        "--seed": plan.seed,
+        "--test-size": plan.test_size,
+        "--validation-size": plan.validation_size,
+        "rows": hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest(),
+    }
+
+
+def refuse_another_split(plan: Plan, now: dict[str, Any]) -> None:
+    """Refuse to go on from checkpoints of another split: rows that were trained on would be held out.
+
+    Raises:
+        ValueError: when the facts of the split differ from those beside the checkpoints, or none are there.
+    """
+    path = plan.checkpoints / SPLIT
+    try:
+        then = json.loads(path.read_text(encoding="utf-8"))
+        other = [f"{name} {then[name]}" for name in now if name != "rows" and then[name] != now[name]]
+        same_rows = then["rows"] == now["rows"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ValueError(
+            f"{path} cannot be read, so that it is not known which rows {plan.checkpoints} was trained on: "
+            "--overwrite starts again"
+        ) from error
+    if other:
+        raise ValueError(
+            f"{plan.checkpoints} was trained with {', '.join(other)}: --resume goes on with the same alone, "
+            "since another split would hold out rows that were trained on; --overwrite starts again"
+        )
+    if not same_rows:
+        raise ValueError(
+            f"the rows of {plan.data} are not those that {plan.checkpoints} was trained on (another file or "
+            "column, or changed since?): --resume goes on with the same rows alone; --overwrite starts again"
+        )
+
+
+def start_afresh(plan: Plan, facts: dict[str, Any]) -> None:
+    """Make the folder of the checkpoints, with the facts of the split and nothing of another training."""
+    shutil.rmtree(plan.checkpoints, ignore_errors=True)
+    plan.checkpoints.mkdir(parents=True)
+    write_text(plan.checkpoints / SPLIT, json.dumps(facts, indent=2, ensure_ascii=False) + "\n")
 
 
 def split(plan: Plan) -> tuple[Rows, Rows, Rows]:
@@ -91,17 +179,40 @@ def split(plan: Plan) -> tuple[Rows, Rows, Rows]:
         raise ValueError(f"{plan.data}: each label needs {least} texts or more; too few for {rare[:5]}")
     divide = need("sklearn.model_selection", "train", "splitting the data").train_test_split
 
-    def parts(whole: Rows, size: float) -> tuple[Rows, Rows]:
+    def parts(whole: Rows, size: float, option: str) -> tuple[Rows, Rows]:
         labels = [str(row["label"]) for row in whole]
+        refuse_a_part_too_small(plan.data, labels, size, option)
         most, rest = divide(whole, test_size=size, random_state=plan.seed, stratify=labels)
         return most, rest
 
-    rest, held_out = parts(rows, plan.test_size) if plan.test_size else (rows, [])
-    training, validation = parts(rest, plan.validation_size)
+    rest, held_out = parts(rows, plan.test_size, "--test-size") if plan.test_size else (rows, [])
+    training, validation = parts(rest, plan.validation_size, "--validation-size")
     return training, validation, held_out
 
 
-def fit(plan: Plan, training: Rows, validation: Rows) -> None:
+def refuse_a_part_too_small(data: Path, labels: list[str], size: float, option: str) -> None:
+    """Refuse to take the share `size` of the texts with these labels, where not every label gets a place.
+
+    Raises:
+        ValueError: naming `option`, which asked for that share.
+    """
+    counts = Counter(labels)
+    taken = math.ceil(size * len(labels))
+    if min(taken, len(labels) - taken) < len(counts):
+        none = " (0 for none)" if option == "--test-size" else ""
+        raise ValueError(
+            f"{data}: {option} {size:g} takes {taken} of {len(labels)} texts and leaves "
+            f"{len(labels) - taken}; each part needs one or more of each of the {len(counts)} labels. "
+            f"Give more texts, or another {option}{none}"
+        )
+    if rare := [label for label, count in counts.items() if count < 2]:
+        raise ValueError(
+            f"{data}: a single text is left for {rare[:5]}, too few to split by {option} {size:g}: give more "
+            "of them, or a smaller --test-size"
+        )
+
+
+def fit(plan: Plan, training: Rows, validation: Rows, facts: dict[str, Any]) -> None:
     """Fine-tune, with early stopping on macro F1, and save the best model with its tokenizer."""
     from formers import (
         AutoModelForSequenceClassification,
@@ -130,17 +241,21 @@ def fit(plan: Plan, training: Rows, validation: Rows) -> None:
         found = measure(prediction)
         return {name: found[name] for name in SHOWN}
 
+    examples = {"train_dataset": encoded(training), "eval_dataset": encoded(validation)}
+    if not plan.resume:
+        start_afresh(plan, facts)
     trainer = Trainer(
         model=model,
         args=arguments(plan),
-        train_dataset=encoded(training),
-        eval_dataset=encoded(validation),
+        **examples,
         processing_class=tokenizer,
         data_collator=DataCollatorWithPadding(tokenizer),
         compute_metrics=chosen,
         callbacks=[EarlyStoppingCallback(early_stopping_patience=plan.patience)],
     )
     trainer.train(resume_from_checkpoint=plan.resume or None)
+    for name in MEASURED:
+        (plan.output / name).unlink(missing_ok=True)
     trainer.save_model(str(plan.output))
 
 
@@ -219,9 +334,7 @@ def judge(plan: Plan, classifier: Any, held_out: Rows) -> dict[str, Any]:
     from formers.cli.evaluate import Judged, show
 
     with (plan.output / HELD_OUT).open("w", encoding="utf-8", newline="") as stream:
-        writer = csv.DictWriter(stream, ["text", "label"], lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(held_out)
+        write_csv(stream, [("text", "label"), *((row["text"], str(row["label"])) for row in held_out)])
     found = Judged.of(classifier, held_out).metrics()
     show(found)
     return found

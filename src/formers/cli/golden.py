@@ -14,7 +14,15 @@ commands = typer.Typer(
 )
 
 GoldenFile = Annotated[
-    Path, typer.Option("--golden", "-g", help="The golden file (JSON lines).", show_default=False)
+    Path,
+    typer.Option(
+        "--golden",
+        "-g",
+        help="The golden file (JSON lines).",
+        show_default=False,
+        dir_okay=False,
+        callback=choices.expanded,
+    ),
 ]
 
 
@@ -25,7 +33,7 @@ def record(
     texts: Annotated[
         list[str] | None, typer.Argument(help="The fixed texts; or --file, or standard input.")
     ] = None,
-    file: Annotated[Path | None, typer.Option("--file", "-f", help="A table, or one text a line.")] = None,
+    file: choices.File = None,
     text_column: choices.TextColumn = "text",
     limit: Annotated[
         int, typer.Option(min=1, help="Take at most so many texts, spread over the file.")
@@ -45,7 +53,9 @@ def record(
     step = len(found) / min(limit, len(found))
     fixed = [found[int(i * step)] for i in range(min(limit, len(found)))]
     classifier = Classifier.load(model, **({"device": device} if device else {}))
-    path = goldens.record(classifier.predict, fixed, golden, tolerance, model=model)
+    path = goldens.record(
+        classifier.predict, fixed, golden, tolerance, model=model, revision=classifier.pipe.revision
+    )
     say(f"{len(fixed)} answers recorded in {path}")
 
 

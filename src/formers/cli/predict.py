@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -20,7 +19,7 @@ def predict(
         list[str] | None,
         typer.Argument(help="The texts. Without any: --file, or one a line on standard input."),
     ] = None,
-    file: Annotated[Path | None, typer.Option("--file", "-f", help="A table, or one text a line.")] = None,
+    file: choices.File = None,
     text_column: choices.TextColumn = "text",
     top_k: Annotated[int, typer.Option(min=1, help="How many labels of each text to show.")] = 1,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line.")] = False,
@@ -39,12 +38,15 @@ def predict(
 
     if as_json and as_csv:
         raise ValueError("--json and --csv exclude each other")
-    found = sources.given(texts, file, text_column)
+    found = sources.blocks(texts, file, text_column)
+    several = top_k > 1
     wanted = {"max_length": max_length, "long_text": long_text, "device": device, "dtype": dtype}
     options = {name: value for name, value in wanted.items() if value is not None}
-    answers = Classifier.load(model, **options).answer(found)
+    classifier = Classifier.load(model, **options)
+    answers = classifier.answer(found)
+    top_k = min(top_k, len(classifier.labels))
     if as_json:
-        _json(answers, top_k)
+        _json(answers, top_k, ranked=several)
     elif as_csv:
         _csv(answers, top_k)
     else:
@@ -61,30 +63,34 @@ def _lines(answers: Iterator[Answer], top_k: int) -> None:
         typer.echo(f"{ranked + person:<46} {shortened(answer.text, width)}")
 
 
-def _json(answers: Iterator[Answer], top_k: int) -> None:
+def _json(answers: Iterator[Answer], top_k: int, *, ranked: bool) -> None:
     import json
 
     for answer in answers:
         row = {"text": answer.text, "label": answer.label, "score": answer.score}
         if answer.accepted is not None:
             row["accepted"] = answer.accepted
-        if top_k > 1:
+        if ranked:
             row["top"] = [{"label": label, "score": score} for label, score in answer.ranked[:top_k]]
         typer.echo(json.dumps(row, ensure_ascii=False))
 
 
 def _csv(answers: Iterator[Answer], top_k: int) -> None:
-    import csv
     import sys
 
-    writer = csv.writer(sys.stdout, lineterminator="\n")
+    from formers.cli.show import write_csv
+
     head = ["text", "label", "score", "accepted"]
     for rank in range(2, top_k + 1):
         head += [f"label_{rank}", f"score_{rank}"]
-    writer.writerow(head)
-    for answer in answers:
-        accepted = "" if answer.accepted is None else str(answer.accepted).lower()
-        row = [answer.text, answer.label, f"{answer.score:.6f}", accepted]
-        for label, score in answer.ranked[1:top_k]:
-            row += [label, f"{score:.6f}"]
-        writer.writerow(row)
+
+    def rows() -> Iterator[list[str]]:
+        yield head
+        for answer in answers:
+            accepted = "" if answer.accepted is None else str(answer.accepted).lower()
+            row = [answer.text, answer.label, f"{answer.score:.6f}", accepted]
+            for label, score in answer.ranked[1:top_k]:
+                row += [label, f"{score:.6f}"]
+            yield row
+
+    write_csv(sys.stdout, rows())

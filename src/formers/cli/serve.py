@@ -22,9 +22,9 @@ def serve(
             min=0, max=1, help="Answers less sure go to a person; the model's thresholds.json when left out."
         ),
     ] = None,
-    queue: Annotated[Path, typer.Option(help="File of the human queue (SQLite).")] = Path(
-        "human-queue.sqlite3"
-    ),
+    queue: Annotated[
+        Path, typer.Option(help="File of the human queue (SQLite).", callback=choices.expanded)
+    ] = Path("human-queue.sqlite3"),
     timeout: Annotated[float, typer.Option(help="Seconds that a request may take.")] = 10.0,
     fallback: Annotated[
         str, typer.Option(help="A request out of time: error (504), or human (its texts are queued).")
@@ -37,7 +37,10 @@ def serve(
         int, typer.Option(min=1, help="Requests held at once; beyond it 503.")
     ] = 1024,
     log: Annotated[
-        Path | None, typer.Option(help="File for the request lines (JSON); standard error if left out.")
+        Path | None,
+        typer.Option(
+            help="File for the request lines (JSON); standard error if left out.", callback=choices.expanded
+        ),
     ] = None,
     api_key: Annotated[
         str | None,
@@ -47,11 +50,11 @@ def serve(
     dtype: choices.Dtype = None,
 ) -> None:
     """Serve a saved classifier until SIGTERM or Ctrl-C; what it holds is answered before it stops."""
-    from formers.cli.classifier import refuse_a_missing_folder
+    from formers.cli.classifier import model_name
     from formers.serving import Settings
     from formers.serving import serve as run
 
-    refuse_a_missing_folder(model)
+    model = model_name(model)
     settings = Settings(
         threshold=threshold,
         queue_path=queue,

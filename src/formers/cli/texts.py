@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import gzip
 import itertools
+import re
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+import zlib
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import IO, Any
 
 _TABLES = (".csv", ".tsv", ".json", ".jsonl", ".ndjson")
+_AT_ONCE = 1 << 16  # bytes
+_MARK = b"\xef\xbb\xbf"  # the byte-order mark that some editors put before UTF-8
 
 
 def given(texts: Sequence[str] | None, file: Path | None, column: str) -> Iterator[str]:
@@ -18,23 +24,41 @@ def given(texts: Sequence[str] | None, file: Path | None, column: str) -> Iterat
     Raises:
         ValueError: for texts and a file at once, none at all, or a file that holds none.
     """
+    return itertools.chain.from_iterable(blocks(texts, file, column))
+
+
+def blocks(texts: Sequence[str] | None, file: Path | None, column: str) -> Iterator[Iterable[str]]:
+    """The texts of `given` in blocks, each to be answered before the next is asked for.
+
+    From standard input a block is a list of the lines that are there by now; else there is one block.
+    """
     if texts and file is not None:
         raise ValueError("give texts as arguments or with --file, not both")
-    if not texts and file is None and sys.stdin.isatty():
+    if texts:
+        return iter([[_whole(text, number) for number, text in enumerate(texts, start=1)]])
+    if file is not None:
+        source = read(file, column)
+        first = next(source, None)
+        if first is None:
+            raise ValueError(f"{file} holds no text")
+        return iter([itertools.chain([first], source)])
+    if sys.stdin.isatty():
         raise ValueError("there is no text: give it as an argument, with --file, or on standard input")
-    source = iter(texts) if texts else _lines(sys.stdin) if file is None else read(file, column)
-    first = next(source, None)
-    if first is None:
-        raise ValueError(f"{file or 'standard input'} holds no text")
-    return itertools.chain([first], source)
+    arriving = _typed(sys.stdin)
+    earliest = next(arriving, None)
+    if earliest is None:
+        raise ValueError("standard input holds no text")
+    return itertools.chain([earliest], arriving)
 
 
 def read(file: Path, column: str) -> Iterator[str]:
     """The column of a table (see `formers.training.data.load_table`), or each line of any other file.
 
+    A name that ends in .gz is unpacked.
+
     Raises:
         FileNotFoundError: when there is no such file.
-        ValueError: when the table has no such column.
+        ValueError: when the table has no such column, or the file is not UTF-8 or no whole gzip file.
     """
     if not file.is_file():
         raise FileNotFoundError(f"there is no file {file}" + (": it is a folder" if file.is_dir() else ""))
@@ -42,10 +66,61 @@ def read(file: Path, column: str) -> Iterator[str]:
         from formers.training.data import load_table
 
         yield from (row["text"] for row in load_table(file, text_column=column))
-    else:
-        with file.open(encoding="utf-8") as stream:
-            yield from _lines(stream)
+        return
+    opener: Any = gzip.open if file.suffix.lower() == ".gz" else open
+    try:
+        with opener(file, "rb") as stream:
+            yield from itertools.chain.from_iterable(_arriving(stream.read1, str(file)))
+    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+        raise ValueError(f"{file} is no whole gzip file ({error}): fetch or pack it again") from error
 
 
-def _lines(stream: Iterable[str]) -> Iterator[str]:
-    return (line.rstrip("\r\n") for line in stream if line.strip())
+def _typed(stream: IO[str]) -> Iterator[list[str]]:
+    """What comes on standard input, in blocks of the lines that one read gives."""
+    buffer: Any = getattr(stream, "buffer", None)
+    if buffer is None:  # a stream that somebody put in its place
+        lines = [line.rstrip("\r\n") for line in stream if line.strip()]
+        return iter([lines] if lines else [])
+    return _arriving(buffer.read1, "standard input")
+
+
+def _arriving(more: Callable[[int], bytes], name: str) -> Iterator[list[str]]:
+    """The lines that are no blanks of a byte stream, in a list for each read that completed any."""
+    number, rest = 1, b""
+    while chunk := more(_AT_ONCE):
+        complete, found, rest = (rest + chunk).rpartition(b"\n")
+        if found:
+            lines = complete.split(b"\n")
+            yield from _decoded(lines, name, number)
+            number += len(lines)
+    yield from _decoded([rest], name, number)
+
+
+def _decoded(lines: Sequence[bytes], name: str, number: int) -> Iterator[list[str]]:
+    """`lines` as one list of texts, when there is any; the first of them is line `number` of `name`."""
+    texts: list[str] = []
+    for place, line in enumerate(lines, start=number):
+        try:
+            text = (line.removeprefix(_MARK) if place == 1 else line).decode("utf-8")
+        except UnicodeDecodeError as error:
+            if texts:
+                yield texts  # the lines before it are answered
+            raise ValueError(
+                f"{name}, line {place} is not UTF-8 text (byte {error.start} of the line, "
+                f"0x{line[error.start]:02x}): iconv -f latin1 -t utf-8 makes it so"
+            ) from error
+        # a line may end as on old Macintoshes, too
+        texts += [part for part in re.split(r"\r", text) if part.strip()]
+    if texts:
+        yield texts
+
+
+def _whole(text: str, number: int) -> str:
+    """A text of the command line, whose bytes were UTF-8."""
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError as error:
+        raise ValueError(
+            f"text {number} of the command line is not UTF-8 (character {error.start}): {text!r}"
+        ) from error
+    return text

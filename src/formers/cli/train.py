@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -15,7 +14,7 @@ def train(
     model: Annotated[
         str, typer.Option("--model", "-m", help="Pretrained encoder: folder or Hub id.", show_default=False)
     ],
-    output: Annotated[Path, typer.Option("--output", "-o", help="Folder to save to.", show_default=False)],
+    output: choices.Folder,
     text_column: choices.TextColumn = "text",
     label_column: choices.LabelColumn = "label",
     epochs: Annotated[float, typer.Option(min=0, help="Passes over the training part.")] = 4.0,

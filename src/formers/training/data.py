@@ -7,7 +7,9 @@ import gzip
 import io
 import json
 import random
+import re
 import sys
+import zlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -31,7 +33,7 @@ def load_table(
     """Read a table of examples: .csv, .tsv, .json, .jsonl (.ndjson), each also with .gz.
 
     A byte-order mark, quoted fields with line breaks, and blank lines are handled. With column names given,
-    the rows hold just "text" and "label" (empty texts and missing labels are refused with their line).
+    the rows hold just "text" and "label"; what is no text or no label there is refused with its row.
 
     Args:
         path: the file.
@@ -44,21 +46,14 @@ def load_table(
 
     Raises:
         FileNotFoundError: where there is no such file.
-        ValueError: for an empty file, a row that does not fit, or a column that is not there; the text
-            names the columns that are.
+        ValueError: for a file that is empty or broken, a row that does not fit, or a column that is not
+            there; the text names the columns that are.
     """
     path = Path(path).expanduser()
     if not path.is_file():
         raise FileNotFoundError(f"no such file: {path}")
-    kind = next((s for s in reversed(path.suffixes) if s != ".gz"), "").lower()
-    opener: Any = gzip.open if path.suffix == ".gz" else open
-    try:
-        with opener(path, "rt", encoding=encoding, newline="") as file:
-            text = file.read()
-    except UnicodeDecodeError as error:
-        raise ValueError(
-            f"{path} is not {encoding} text (byte {error.start}): pass encoding='latin-1' or its own"
-        ) from error
+    kind = next((s for s in reversed([s.lower() for s in path.suffixes]) if s != ".gz"), "")
+    text = _read(path, encoding)
     if not text.strip():
         raise ValueError(f"{path} is empty")
     if kind in (".csv", ".tsv", ".txt"):
@@ -77,6 +72,22 @@ def load_table(
     columns = list(rows[0])
     text_column = text_column or _guess(columns, _TEXT_NAMES, "text_column", path)
     return _select(rows, columns, {"text": text_column, "label": label_column}, path)
+
+
+def _read(path: Path, encoding: str) -> str:
+    """The text of a file, unpacked where its name ends in .gz; line ends stay as they are."""
+    opener: Any = gzip.open if path.suffix.lower() == ".gz" else open
+    try:
+        with opener(path, "rb") as file:
+            return str(file.read(), encoding)
+    except UnicodeDecodeError as error:
+        found = "UTF-8" if encoding.lower().startswith("utf-8") else encoding
+        raise ValueError(
+            f"{path} is not {found} text (byte {error.start}): save it as UTF-8 "
+            f"(iconv -f latin1 -t utf-8), or read it with load_table(..., encoding='latin-1') or its own"
+        ) from error
+    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+        raise ValueError(f"{path} is no whole gzip file ({error}): fetch or pack it again") from error
 
 
 def _csv_rows(text: str, path: Path, delimiter: str | None) -> list[dict[str, Any]]:
@@ -105,10 +116,14 @@ def _csv_rows(text: str, path: Path, delimiter: str | None) -> list[dict[str, An
 def _json_rows(text: str, path: Path) -> list[dict[str, Any]]:
     stripped = text.lstrip()
     if stripped.startswith("["):
-        rows = json.loads(text)
+        try:
+            rows = json.loads(text)
+        except json.JSONDecodeError as error:
+            raise ValueError(f"{path}, line {error.lineno}: {error.msg} (column {error.colno})") from error
     else:
         rows = []
-        for number, line in enumerate(text.splitlines(), start=1):
+        # not splitlines: it cuts at U+2028 and its like too, which a JSON string may hold as they are
+        for number, line in enumerate(re.split("\r\n|\n|\r", text), start=1):
             if line.strip():
                 try:
                     rows.append(json.loads(line))
@@ -160,13 +175,53 @@ def _select(
         for name, value in entry.items():
             if value is None or (isinstance(value, str) and not value.strip()):
                 raise ValueError(f"{path}, row {number}: the column {wanted[name]!r} is empty")
+            wrong = _no_text(value) if name == "text" else _no_label(value)
+            if wrong:
+                raise ValueError(f"{path}, row {number}: the column {wanted[name]!r} {wrong}")
         selected.append(entry)
     return selected
 
 
+def _no_text(value: Any) -> str | None:
+    """What is wrong with a text, as the end of a sentence; None for a sound one."""
+    if not isinstance(value, str):
+        return f"holds {_shown(value)} ({type(value).__name__}), where a text (a string) is expected"
+    half = re.search("[\ud800-\udfff]", value)
+    if half is None:
+        return None
+    return (
+        f"holds {_shown(value)}, with half a character (U+{ord(half.group()):04X}) at place {half.start()}: "
+        "it was cut or decoded wrongly, and cannot be written as UTF-8"
+    )
+
+
+def _no_label(value: Any) -> str | None:
+    """What is wrong with a label, as the end of a sentence; None for a sound one."""
+    if isinstance(value, str):
+        return _no_text(value)
+    if value is None or isinstance(value, (list, tuple, set, frozenset, Mapping)) or value != value:
+        return (
+            f"holds {_shown(value)} ({type(value).__name__}), where one label is expected: a name or a number"
+        )
+    return None
+
+
+def _shown(value: Any) -> str:
+    found = repr(value)
+    return found if len(found) <= 60 else found[:59] + "…"
+
+
 def label_names(labels: Iterable[Any]) -> list[str]:
-    """The distinct labels as text, sorted; whole numbers are sorted as numbers."""
-    distinct = {str(label) for label in labels}
+    """The distinct labels as text, sorted; whole numbers are sorted as numbers.
+
+    Raises:
+        ValueError: for what is no single label: a list, a mapping, None or NaN.
+    """
+    distinct = set()
+    for index, label in enumerate(labels):
+        if wrong := _no_label(label):
+            raise ValueError(f"row {index + 1} {wrong}")
+        distinct.add(str(label))
     if distinct and all(name.lstrip("-").isdigit() for name in distinct):
         return sorted(distinct, key=int)
     return sorted(distinct)
@@ -196,8 +251,14 @@ def tokenize_rows(
         text_column: name of the text in a row.
         label_column: name of the label in a row; rows without one give no "labels".
         max_length: cut here instead of at the model's limit.
+
+    Raises:
+        ValueError: for a text that is no string, or a label that is not in `label2id`, with its row.
     """
-    texts = [str(row[text_column]) for row in rows]
+    texts = [row[text_column] for row in rows]
+    for index, text in enumerate(texts):
+        if wrong := _no_text(text):
+            raise ValueError(f"row {index + 1}: the column {text_column!r} {wrong}")
     options = {"truncation": True, **({"max_length": max_length} if max_length else {})}
     encoded = tokenizer(texts, **options)
     examples = []
