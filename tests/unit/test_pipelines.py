@@ -6,6 +6,7 @@ import pickle
 import threading
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 
@@ -500,3 +501,82 @@ def test_the_calibration_beside_a_model_is_used(tmp_path):
     model = TinyClassifier()
     model.config.name_or_path = str(tmp_path)
     assert TextClassificationPipeline(model, tiny_tokenizer()).calibration.temperature == 1.5
+
+
+# -- inputs that cannot be answered, and say why -----------------------------------------------------
+
+
+@pytest.mark.parametrize("text", [words(20), "w1"])
+def test_windows_that_would_not_move_on_are_refused(pipe, text):
+    with pytest.raises(ValueError, match="stride=6 must be smaller than the 6 tokens of text"):
+        pipe(text, max_length=8, long_text="window", stride=6)
+    assert pipe(words(20), max_length=8, long_text="window", stride=5)
+
+
+def test_the_second_text_of_a_pair_counts_against_the_stride(pipe):
+    pair = {"text": words(30), "text_pair": words(11)}  # beside it and 3 special tokens, 2 of 16 are left
+    with pytest.raises(ValueError, match="stride=2 must be smaller than the 2 tokens"):
+        pipe(pair, long_text="window", stride=2)
+    assert len(pipe.prepare([pair], long_text="window")[0].windows) == 29  # the default makes room
+
+
+def test_a_tokenizer_call_with_too_wide_a_stride_is_refused_before_the_backend_breaks():
+    tokenizer = tiny_tokenizer()
+    with pytest.raises(ValueError, match="stride=6: the stride must be smaller"):
+        tokenizer(words(20), max_length=8, truncation=True, stride=6, return_overflowing_tokens=True)
+    with pytest.raises(ValueError, match="less the other text of a pair"):
+        tokenizer(words(20), words(3), max_length=8, truncation="only_first", stride=3)
+    assert tokenizer(words(20), max_length=8, truncation=True, stride=5)["input_ids"]
+
+
+@pytest.mark.parametrize(
+    ("asked", "message"),
+    [
+        ({"max_length": 1}, "max_length=1 leaves no room for a text: the special tokens alone are 2"),
+        ({"truncation": "only_second"}, r"input 1 \(22 tokens, 16 allowed\) is a single text"),
+    ],
+)
+def test_a_single_text_that_cannot_be_cut_is_not_called_a_pair(pipe, asked, message):
+    with pytest.raises(ValueError, match=message):
+        pipe(["w1", words(20)] if "truncation" in asked else words(20), **asked)
+
+
+def test_a_pair_whose_other_text_is_too_long_is_named_by_its_place(pipe):
+    with pytest.raises(ValueError, match="the pair of input 1, 43 tokens, to 16: the other text alone"):
+        pipe([("w1", "w2"), (words(20), words(20))], truncation="only_first")
+
+
+@pytest.mark.parametrize(
+    ("inputs", "message"),
+    [
+        ("ab\ud800", r"^the input holds half of a surrogate pair, '\\ud800' at character 2"),
+        (["w1", "ab\ud800"], "^input 1 holds half"),
+        ([("w1", "w2"), ("w1", "\udc80")], "^the second text of input 1 holds half"),
+        ((text for text in ["w1"] * 20 + ["\ud800"]), "^input 20 holds half"),
+    ],
+)
+def test_half_a_surrogate_pair_is_named_by_its_place(pipe, inputs, message):
+    with pytest.raises(ValueError, match=message):
+        list(pipe(inputs))
+
+
+def test_tables_are_refused_and_say_what_to_pass(pipe):
+    frame = pd.DataFrame({"text": ["w1", "w2"], "label": [0, 1]})
+    for call in (pipe, pipe.prepare, lambda table: KeyDataset(table, "text")):
+        with pytest.raises(TypeError, match=r"a DataFrame is no list of texts.*pass one of them.*'text'"):
+            call(frame)
+    assert len(pipe(frame["text"])) == 2
+
+
+def test_a_dictionary_of_datasets_is_refused_and_says_what_to_pass(pipe):
+    datasets = pytest.importorskip("datasets")
+    splits = datasets.DatasetDict({"test": datasets.Dataset.from_dict({"text": ["w1"]})})
+    for call in (pipe, lambda table: KeyDataset(table, "text")):
+        with pytest.raises(TypeError, match=r"a DatasetDict holds several datasets.*dataset\['test'\]"):
+            call(splits)
+
+
+def test_numbers_of_numpy_are_numbers(pipe):
+    texts = [words(3), words(20)]
+    four, eight = np.int64(4), np.int64(8)
+    assert pipe(texts, batch_size=four, max_length=eight) == pipe(texts, batch_size=4, max_length=8)

@@ -21,6 +21,7 @@ class KeyDataset(Dataset[Any]):
     """
 
     def __init__(self, dataset: Any, key: str) -> None:
+        refuse_tables(dataset)
         self.dataset = dataset
         self.key = key
 
@@ -45,6 +46,7 @@ class KeyPairDataset(Dataset[Any]):
     """
 
     def __init__(self, dataset: Any, key1: str, key2: str) -> None:
+        refuse_tables(dataset)
         self.dataset = dataset
         self.key1 = key1
         self.key2 = key2
@@ -99,7 +101,35 @@ def is_stream(inputs: Any) -> bool:
 
 def is_table(inputs: Any) -> bool:
     """Whether `inputs` is a dataset of the `datasets` package (which need not be installed)."""
+    return _of_datasets(inputs) and not isinstance(inputs, Mapping)
+
+
+def _of_datasets(inputs: Any) -> bool:
     return type(inputs).__module__.startswith("datasets.") and hasattr(inputs, "column_names")
+
+
+def refuse_tables(inputs: Any) -> None:
+    """Refuse what holds several columns or datasets and is neither a text nor a list of texts.
+
+    Raises:
+        TypeError: for a data frame, a table of Arrow, or a dictionary of datasets; it says what to pass.
+    """
+    if _of_datasets(inputs) and isinstance(inputs, Mapping):
+        splits = list(inputs)
+        raise TypeError(
+            f"a {type(inputs).__name__} holds several datasets, {splits}: pass one of them, "
+            f"dataset[{str(splits[0]) if splits else 'train'!r}]"
+        )
+    kinds = {kind.__name__ for kind in type(inputs).__mro__}
+    arrow = type(inputs).__module__.startswith("pyarrow.") and hasattr(inputs, "column_names")
+    if not arrow and not kinds & {"DataFrame", "LazyFrame"}:
+        return
+    columns = [str(name) for name in (inputs.column_names if arrow else inputs.columns)]
+    one = "text" if "text" in columns or not columns else columns[0]
+    raise TypeError(
+        f"a {type(inputs).__name__} is no list of texts; its columns are {columns}: pass one of them, such "
+        f"as table[{one!r}]{'.to_pylist()' if arrow else ''}, or for pairs a list of (text, text_pair)"
+    )
 
 
 def is_wordlist(inputs: Any) -> bool:

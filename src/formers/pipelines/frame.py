@@ -438,9 +438,9 @@ def refuse_framework(framework: str | None) -> None:
 def _checked_batch_size(batch_size: int | None) -> int | None:
     if batch_size is None:
         return None
-    if isinstance(batch_size, bool) or not isinstance(batch_size, int) or batch_size < 1:
+    if isinstance(batch_size, bool) or not hasattr(batch_size, "__index__") or batch_size < 1:
         raise ValueError(f"batch_size must be a number of inputs, at least 1, got {batch_size!r}")
-    return batch_size
+    return int(batch_size)
 
 
 @contextlib.contextmanager

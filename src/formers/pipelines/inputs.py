@@ -54,7 +54,8 @@ class Fitting:
         long_text: "truncate", "window" or "error".
         quiet: the caller asked for the cut, so that no notice is due.
         strategy: which text of a pair loses tokens: "longest_first", "only_first" or "only_second".
-        stride: tokens that neighbouring windows share.
+        stride: tokens that neighbouring windows share; None for an eighth of a window, or less where the
+            second text of a pair leaves no room for that.
         add_special_tokens: whether the tokenizer adds its special tokens.
     """
 
@@ -62,7 +63,7 @@ class Fitting:
     long_text: LongText = "truncate"
     quiet: bool = False
     strategy: str = "longest_first"
-    stride: int = 0
+    stride: int | None = None
     add_special_tokens: bool = True
 
     @classmethod
@@ -86,13 +87,13 @@ class Fitting:
             raise ValueError(f"long_text must be one of {_LONG}, got {long_text!r}{_near(long_text, _LONG)}")
         elif refuses and long_text == "truncate":
             raise ValueError("truncation=False and long_text='truncate' contradict each other: leave one out")
-        limit = _limit(params.get("max_length"), model_limit)
+        limit = _limit(_whole_number("max_length", params.get("max_length"), 1), model_limit)
         return cls(
             limit=limit,
             long_text=cast(LongText, long_text),
             quiet=truncation not in (None, False) or params.get("max_length") is not None,
             strategy=truncation if isinstance(truncation, str) and not refuses else "longest_first",
-            stride=_stride(params.get("stride"), long_text, limit),
+            stride=_stride(_whole_number("stride", params.get("stride"), 0), long_text),
             add_special_tokens=bool(params.get("add_special_tokens", True)),
         )
 
@@ -107,11 +108,19 @@ def prepare(tokenizer: Any, texts: Sequence[Text], fitting: Fitting, first: int 
         first: place of the first text among the caller's inputs, for messages; None for a single input.
 
     Raises:
-        ValueError: for texts that are too long where `fitting` says that this is an error.
+        ValueError: for texts that are too long where `fitting` says that this is an error, a stride that is
+            too wide for windows of that size, or half a surrogate pair in a text.
     """
+    if fitting.long_text == "window" and fitting.stride and fitting.limit is not None:
+        _check_stride(fitting.stride, fitting.limit - _special(tokenizer, fitting), fitting)
     ready: list[Prepared] = []
     for start in range(0, len(texts), _TEXTS_PER_CALL):
-        ready += _encode(tokenizer, texts[start : start + _TEXTS_PER_CALL], fitting)
+        part = texts[start : start + _TEXTS_PER_CALL]
+        try:
+            ready += _encode(tokenizer, part, fitting)
+        except (TypeError, UnicodeError):
+            _refuse_surrogates(part, None if first is None else first + start)
+            raise
     long = []
     for index, item in enumerate(ready):
         if not item.length:
@@ -121,8 +130,23 @@ def prepare(tokenizer: Any, texts: Sequence[Text], fitting: Fitting, first: int 
     if long:
         _report_long(long, ready, fitting, _place(first, long[0]))
         for index in long:
-            ready[index] = _fit(tokenizer, texts[index], ready[index], fitting)
+            ready[index] = _fit(tokenizer, texts[index], ready[index], fitting, _place(first, index))
     return ready
+
+
+def _refuse_surrogates(texts: Sequence[Text], first: int | None) -> None:
+    """Name the text that holds half of a surrogate pair, which tokenizers take for something else."""
+    for index, parts in enumerate(texts):
+        for name, text in zip(("", "the second text of "), parts, strict=True):
+            try:
+                (text or "").encode()
+            except UnicodeEncodeError as error:
+                half = ascii(error.object[error.start])
+                raise ValueError(
+                    f"{name}{_place(first, index)} holds half of a surrogate pair, {half} at character "
+                    f"{error.start}: the text was decoded wrongly. Read it again, or pass "
+                    "text.encode('utf-8', 'replace').decode()"
+                ) from None
 
 
 def _encode(tokenizer: Any, texts: Sequence[Text], fitting: Fitting) -> list[Prepared]:
@@ -173,30 +197,82 @@ def _one_token(tokenizer: Any, empty: Prepared, place: str) -> Prepared:
     )
 
 
-def _fit(tokenizer: Any, text: Text, whole: Prepared, fitting: Fitting) -> Prepared:
+def _fit(tokenizer: Any, text: Text, whole: Prepared, fitting: Fitting, place: str) -> Prepared:
     """Cut one long text, or take it apart into windows."""
     windowed = fitting.long_text == "window"
     strategy = "only_first" if windowed and fitting.strategy == "longest_first" else fitting.strategy
+    limit = whole.length if fitting.limit is None else fitting.limit
+    room = _room(tokenizer, text, whole, strategy, limit, fitting, place)
+    stride = 0
+    if windowed:
+        stride = min(limit // 8, room - 1) if fitting.stride is None else fitting.stride
+        _check_stride(stride, room, fitting)
     encoded = tokenizer(
         [text[0]],
         None if text[1] is None else [text[1]],
         add_special_tokens=fitting.add_special_tokens,
         padding=False,
         truncation=strategy,
-        max_length=fitting.limit,
-        stride=fitting.stride if windowed else 0,
+        max_length=limit,
+        stride=stride,
         return_overflowing_tokens=windowed,
     )
     windows = _arrays(encoded["input_ids"])
-    if fitting.limit is not None and len(windows[0]) > fitting.limit:
-        raise ValueError(
-            f"truncation={strategy!r} cannot bring a pair of {whole.length} tokens to {fitting.limit}: "
-            "the other text alone is too long"
-        )
+    if len(windows[0]) > limit:
+        raise ValueError(f"the tokenizer left {len(windows[0])} tokens of {place}, {limit} are allowed")
     kinds = encoded.get("token_type_ids")
     length = sum(map(len, windows))
     cut = 0 if windowed else whole.length - length
     return Prepared(windows, None if kinds is None else _arrays(kinds), length, cut)
+
+
+def _special(tokenizer: Any, fitting: Fitting, pair: bool = False) -> int:
+    """Special tokens around a text, as far as the tokenizer says."""
+    count = getattr(tokenizer, "num_special_tokens_to_add", None)
+    return int(count(pair)) if fitting.add_special_tokens and callable(count) else 0
+
+
+def _room(
+    tokenizer: Any, text: Text, whole: Prepared, strategy: str, limit: int, fitting: Fitting, place: str
+) -> int:
+    """Tokens that are left for what is cut, at least 1 where windows are made and 0 elsewhere.
+
+    Raises:
+        ValueError: where nothing is left, or the text to be cut is not there.
+    """
+    paired = text[1] is not None
+    if strategy == "only_second" and not paired:
+        raise ValueError(
+            f"truncation='only_second' cuts the second text of a pair, but {place} ({whole.length} tokens, "
+            f"{limit} allowed) is a single text: pass truncation=True"
+        )
+    room = limit - _special(tokenizer, fitting, paired)
+    least = 1 if fitting.long_text == "window" else 0
+    if room < least:
+        raise ValueError(
+            f"max_length={limit} leaves no room for a text: the special tokens alone are {limit - room}. "
+            f"Pass max_length={limit - room + 1} or more"
+        )
+    if paired and strategy != "longest_first":
+        kept = str(text[1]) if strategy == "only_first" else text[0]
+        room -= _whole(tokenizer, [kept], None, dataclasses.replace(fitting, add_special_tokens=False))[
+            0
+        ].length
+        if room < 1:  # tokenizers do not cut a text down to nothing
+            raise ValueError(
+                f"truncation={strategy!r} cannot bring the pair of {place}, {whole.length} tokens, to "
+                f"{limit}: the other text alone is too long. Pass truncation='longest_first'"
+            )
+    return room
+
+
+def _check_stride(stride: int, room: int, fitting: Fitting) -> None:
+    """Refuse windows that would not move on."""
+    if stride >= room:
+        raise ValueError(
+            f"stride={stride} must be smaller than the {room} tokens of text that a window of "
+            f"{fitting.limit} holds beside the special tokens and the second text of a pair"
+        )
 
 
 def as_text(item: Any, index: int | None) -> Text:
@@ -308,22 +384,24 @@ def embeddings_of(model: Any) -> Any:
     return None
 
 
-def _limit(asked: Any, model_limit: int | None) -> int | None:
+def _whole_number(name: str, value: Any, least: int) -> int | None:
+    if value is None:
+        return None
+    if isinstance(value, bool) or not hasattr(value, "__index__") or value < least:
+        raise ValueError(f"{name} must be a number of tokens, at least {least}, got {value!r}")
+    return int(value)
+
+
+def _limit(asked: int | None, model_limit: int | None) -> int | None:
     if asked is None:
         return model_limit
-    if isinstance(asked, bool) or not isinstance(asked, int) or asked < 1:
-        raise ValueError(f"max_length must be a number of tokens, at least 1, got {asked!r}")
     if model_limit is not None and asked > model_limit:
         notice(f"max_length={asked}, but the model takes at most {model_limit} tokens: {model_limit} is used")
         return model_limit
     return asked
 
 
-def _stride(asked: Any, long_text: str, limit: int | None) -> int:
-    if asked is None:
-        return 0 if limit is None else limit // 8
-    if isinstance(asked, bool) or not isinstance(asked, int) or asked < 0:
-        raise ValueError(f"stride must be a number of tokens, at least 0, got {asked!r}")
+def _stride(asked: int | None, long_text: str) -> int | None:
     if asked and long_text != "window":
         raise ValueError(f"stride={asked} is the overlap of windows: pass long_text='window' with it")
     return asked

@@ -14,7 +14,7 @@ import torch
 
 from formers.batching import plan, restore
 from formers.notices import refuse_unknown
-from formers.pipelines.datasets import is_wordlist
+from formers.pipelines.datasets import is_wordlist, refuse_tables
 from formers.pipelines.frame import Call, Pipeline, evaluating
 from formers.pipelines.inputs import (
     Fitting,
@@ -100,6 +100,7 @@ class TextPipeline(Pipeline):
             ValueError: for an option outside its choices, or a text too long where that is refused.
         """
         refuse_unknown(options, TEXT_KEYWORDS, f"{type(self).__name__}.prepare")
+        refuse_tables(inputs)
         texts = [as_text(item, index) for index, item in enumerate(inputs)]
         return self._prepared(texts, {**self._preprocess_params, **options})
 
@@ -151,6 +152,7 @@ class TextPipeline(Pipeline):
         return self.model(**model_inputs, **params)
 
     def _is_many(self, inputs: Any) -> bool:
+        refuse_tables(inputs)
         return is_wordlist(inputs)
 
     def _item(self, item: Any, index: int | None) -> Any:

@@ -303,6 +303,11 @@ class Calls(SpecialTokens):
         split = self.split_special_tokens if split_special_tokens is None else split_special_tokens
         with self._lock:
             backend = self._tokenizer
+            if stride and fit.cuts and fit.max_length is not None:
+                pairs = not is_split_into_words and any(isinstance(item, (list, tuple)) for item in batch)
+                special = self.num_special_tokens_to_add(pairs) if add_special_tokens else 0
+                if stride >= fit.max_length - special:
+                    raise _stride_too_wide(fit, stride)
             self._set_truncation(fit, stride)
             if backend.encode_special_tokens != split:
                 backend.encode_special_tokens = split
@@ -313,7 +318,10 @@ class Calls(SpecialTokens):
                 )
             except TypeError as error:
                 raise TypeError(complain(batch, is_split_into_words)) from error
-            except Exception as error:
+            except BaseException as error:
+                # A stride that leaves no room in one row ends in an exception of no usual class.
+                if type(error).__name__ == "PanicException" and "`stride` must be" in str(error):
+                    raise _stride_too_wide(fit, stride) from error
                 if "Truncation error" not in str(error):
                     raise
                 raise ValueError(
@@ -342,10 +350,7 @@ class Calls(SpecialTokens):
                 # The library signals a stride that leaves no room with an exception of no usual class.
                 if isinstance(error, (KeyboardInterrupt, SystemExit)):
                     raise
-                raise ValueError(
-                    f"cannot cut to max_length={fit.max_length} with stride={stride}: the stride must be "
-                    "smaller than max_length less the special tokens"
-                ) from error
+                raise _stride_too_wide(fit, stride) from error
 
     def _notice_glued_words(self) -> None:
         splitter = self._tokenizer.pre_tokenizer
@@ -583,6 +588,13 @@ def _as_list(value: Any) -> Any:
         raise TypeError(f"a tokenizer takes text (a str or a list of str), but got {type(value).__name__}")
     # Columns of datasets, pandas and numpy.
     return value.tolist() if hasattr(value, "tolist") else list(value)
+
+
+def _stride_too_wide(fit: Fit, stride: int) -> ValueError:
+    return ValueError(
+        f"cannot cut to max_length={fit.max_length} with stride={stride}: the stride must be smaller than "
+        "max_length less the special tokens, and less the other text of a pair where only one is cut"
+    )
 
 
 def complain(batch: list[Any], words: bool) -> str:
