@@ -182,14 +182,22 @@ def _unigram(
     from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers
 
     backend = Tokenizer(models.Unigram(scores, unk_id=unk_id, byte_fallback=byte_fallback))
+    collapse = model is None or model.remove_extra_whitespaces
     steps: list[Any] = []
     if model is not None and model.charsmap:
         steps.append(normalizers.Precompiled(model.charsmap))
-    if model is None or model.remove_extra_whitespaces:
+    if collapse and not prefix:
         steps += [normalizers.Strip(left=True, right=True), normalizers.Replace(Regex(" {2,}"), " ")]
-    backend.normalizer = normalizers.Sequence(steps)
+    backend.normalizer = normalizers.Sequence(steps) if steps else None
     scheme = "always" if prefix else "never"
-    backend.pre_tokenizer = pre_tokenizers.Metaspace(replacement=SPACE, prepend_scheme=scheme)
+    spaced = pre_tokenizers.Metaspace(replacement=SPACE, prepend_scheme=scheme)
+    if collapse and prefix:
+        # Every word gets its space from the prefix. Splitting drops the spaces of the text, so that a token
+        # starts at its first letter and not at the space before, as in the published tokenizer.json files.
+        words = pre_tokenizers.WhitespaceSplit()
+        backend.pre_tokenizer = pre_tokenizers.Sequence([words, spaced])
+    else:
+        backend.pre_tokenizer = spaced
     backend.decoder = decoders.Metaspace(replacement=SPACE, prepend_scheme=scheme)
     return backend
 

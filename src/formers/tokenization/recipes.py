@@ -78,7 +78,7 @@ RECIPES: dict[str, Recipe] = {
     "XLMRoberta": Recipe(
         kind="xlm_roberta",
         files={"vocab_file": ("sentencepiece.bpe.model", "spiece.model")},
-        special=_FAIRSEQ_TOKENS,
+        special={**_FAIRSEQ_TOKENS, "mask_token": "<mask>"},
         options={"add_prefix_space": True},
     ),
     "Camembert": Recipe(
