@@ -18,6 +18,7 @@ from formers.tokenization.options import (
     padding_strategy,
     tensor_type,
     truncation_strategy,
+    whole_number,
 )
 from formers.tokenization.padding import pad_encoded, pad_rows, pad_to_array
 from formers.tokenization.special import SpecialTokens
@@ -152,8 +153,10 @@ class Calls(SpecialTokens):
             A BatchEncoding of lists, or of int64 tensors [B, T].
 
         Raises:
-            TypeError: for an unknown keyword or an input that is not text.
-            ValueError: for rows of different lengths with `return_tensors` and without padding.
+            TypeError: for an unknown keyword, an input that is not text, or a length that is not a whole
+                number.
+            ValueError: for rows of different lengths with `return_tensors` and without padding, and for a
+                `stride` that leaves no room to cut.
         """
         if kwargs:
             refuse_call_keywords(kwargs, f"{type(self).__name__}()")
@@ -162,7 +165,7 @@ class Calls(SpecialTokens):
         options: dict[str, Any] = {
             "add_special_tokens": add_special_tokens,
             "fit": self._fit(padding, truncation, max_length, pad_to_multiple_of, padding_side, verbose),
-            "stride": stride,
+            "stride": whole_number(stride, "stride"),
             "is_split_into_words": is_split_into_words,
             "return_tensors": tensor_type(return_tensors),
             "return_token_type_ids": return_token_type_ids,
@@ -193,6 +196,8 @@ class Calls(SpecialTokens):
         verbose: bool = True,
     ) -> Fit:
         """Settle the padding and truncation of a call."""
+        max_length = None if max_length is None else whole_number(max_length, "max_length")
+        multiple = whole_number(multiple, "pad_to_multiple_of") if multiple else None
         pad = padding_strategy(padding)
         if truncation is None and max_length is not None and padding is False:
             truncation = True

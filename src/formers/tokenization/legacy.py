@@ -66,6 +66,13 @@ class Legacy(Chat):
             return [int(index in special) for index in token_ids_0]
         return self.around(token_ids_0, token_ids_1)[2]
 
+    def sanitize_special_tokens(self) -> int:
+        """Add the special tokens that the vocabulary has not got, and return how many there were.
+
+        When there were any, resize the model's embeddings to `len(tokenizer)`.
+        """
+        return self._add_special(self.all_special_tokens_extended)
+
     def truncate_sequences(
         self,
         ids: list[int],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any, TypeVar
@@ -134,3 +135,19 @@ def check_side(side: str, name: str) -> str:
     if side not in ("left", "right"):
         raise ValueError(f"{name} must be 'left' or 'right', but is {side!r}")
     return side
+
+
+def whole_number(value: Any, name: str) -> int:
+    """Return a number of tokens as an int; integers of numpy and tensors of one integer are such too.
+
+    Raises:
+        TypeError: for anything else, also for text that reads as a number.
+    """
+    try:
+        if not isinstance(value, bool):
+            return operator.index(value)
+    except TypeError:
+        pass
+    raise TypeError(
+        f"{name} must be a whole number of tokens, but is {value!r}, of type {type(value).__name__}"
+    )
