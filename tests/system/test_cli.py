@@ -7,18 +7,16 @@ import io
 import json
 import os
 import signal
-import subprocess
 import sys
 import time
 import urllib.request
-import warnings
 
 import pytest
 
 import tiny
 from formers import __version__
-from formers.cli import main
 from formers.evaluation.thresholds import Thresholds
+from system.cli_command import in_this_process, process, train_options, write_table
 
 # Elsewhere a notice that is not expected fails a test; a command shows them to the person at the terminal.
 pytestmark = pytest.mark.filterwarnings("default::formers.notices.Notice")
@@ -38,31 +36,9 @@ def table(tmp_path_factory):
     return write_table(tmp_path_factory.mktemp("data") / "tickets.csv", tiny.tickets(60))
 
 
-def write_table(path, rows):
-    with path.open("w", encoding="utf-8", newline="") as stream:
-        csv.writer(stream).writerows([("text", "label"), *rows])
-    return path
-
-
 @pytest.fixture
 def formers(capsys, monkeypatch):
-    """Run the command in this process; gives (exit status, standard output, standard error)."""
-    monkeypatch.setattr(warnings, "showwarning", warnings.showwarning)  # the command replaces it
-
-    def run(*arguments, stdin=None):
-        if stdin is not None:
-            monkeypatch.setattr(sys, "stdin", io.StringIO(stdin))
-        with pytest.raises(SystemExit) as stop:
-            main([str(argument) for argument in arguments])
-        shown = capsys.readouterr()
-        return stop.value.code or 0, shown.out, shown.err
-
-    return run
-
-
-def process(*arguments, **options):
-    command = [sys.executable, "-m", "formers", *map(str, arguments)]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **options)
+    return in_this_process(capsys, monkeypatch)
 
 
 def test_version_and_help_of_every_command(formers):
@@ -212,23 +188,6 @@ def test_serve_answers_over_http_and_stops_when_told(classifier, tmp_path):
         running.send_signal(signal.SIGTERM)
         errors = running.communicate(timeout=60)[1]
     assert running.returncode == 0, errors
-
-
-def train_options(folder):
-    tiny.save_encoder(folder / "encoder")
-    data = write_table(folder / "data.csv", tiny.tickets(150))
-    options = ["train", "-m", folder / "encoder", "-d", data, "-o", folder / "router", "--no-bf16"]
-    return [
-        *options,
-        "--learning-rate",
-        "2e-3",
-        "--batch-size",
-        "16",
-        "--validation-size",
-        "0.3",
-        "--device",
-        "cpu",
-    ]
 
 
 def test_train_saves_one_folder_that_the_other_commands_take(formers, tmp_path):

@@ -52,6 +52,12 @@ def test_every_form_of_table_gives_the_same_rows(tmp_path, ending):
         ("a.jsonl", '{"text": "a"\n', "line 1"),
         ("a.jsonl", '["a"]\n', "expected an object"),
         ("a.parquet", "x", "expected .csv"),
+        ("a.json", '[{"text": "a"},\n {"text" "b"}]', "a.json, line 2: Expecting"),
+        ("a.json", '[{"text": 42, "label": "x"}]', "row 1: the column 'text' holds 42 .int."),
+        ("a.json", '[{"text": "a", "label": {"b": 1}}]', "row 1: the column 'label' holds {'b': 1} .dict."),
+        ("a.json", '[{"text": "a", "label": NaN}]', "row 1: the column 'label' holds nan"),
+        ("a.json", '[{"text": "a\\ud800", "label": "x"}]', "row 1: .* half a character .U.D800. at place 1"),
+        ("a.csv.gz", "text,label\nhello,x\n", "a.csv.gz is no whole gzip file"),
     ],
 )
 def test_a_table_that_cannot_be_read_says_where_and_why(tmp_path, name, content, words):
@@ -65,6 +71,33 @@ def test_another_encoding_is_named(tmp_path):
     with pytest.raises(ValueError, match="encoding="):
         load_table(tmp_path / "a.csv", "text", "label")
     assert load_table(tmp_path / "a.csv", "text", "label", encoding="latin-1")[0]["text"] == "café"
+
+
+def test_a_line_separator_inside_a_json_text_ends_no_line(tmp_path):
+    rows = [{"text": "one\u2028two\x85three", "label": 1}, {"text": "b", "label": 0.5}]
+    (tmp_path / "a.jsonl").write_text("\n".join(json.dumps(row, ensure_ascii=False) for row in rows))
+    assert load_table(tmp_path / "a.jsonl", "text", "label") == rows
+
+
+@pytest.mark.parametrize("cut", [1, 9, 20])
+def test_a_file_that_was_cut_off_is_named(tmp_path, cut):
+    packed = gzip.compress(b"text,label\nhello,x\n")
+    (tmp_path / "A.CSV.GZ").write_bytes(packed)
+    assert load_table(tmp_path / "A.CSV.GZ", "text", "label") == [{"text": "hello", "label": "x"}]
+    (tmp_path / "A.CSV.GZ").write_bytes(packed[:-cut])
+    with pytest.raises(ValueError, match=r"A\.CSV\.GZ is no whole gzip file"):
+        load_table(tmp_path / "A.CSV.GZ")
+
+
+@pytest.mark.parametrize("label", [["a", "b"], {"a": 1}, None, float("nan")])
+def test_what_is_no_single_label_becomes_no_class(label):
+    with pytest.raises(ValueError, match="row 2 holds"):
+        label_maps(["a", label])
+
+
+def test_a_text_that_is_no_string_is_not_tokenized():
+    with pytest.raises(ValueError, match="row 2: the column 'text' holds None"):
+        tokenize_rows([{"text": "a"}, {"text": None}], lambda texts, **options: {})
 
 
 def test_labels_become_numbers_in_a_stable_order():
