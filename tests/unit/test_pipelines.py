@@ -544,6 +544,8 @@ def test_a_single_text_that_cannot_be_cut_is_not_called_a_pair(pipe, asked, mess
 def test_a_pair_whose_other_text_is_too_long_is_named_by_its_place(pipe):
     with pytest.raises(ValueError, match="the pair of input 1, 43 tokens, to 16: the other text alone"):
         pipe([("w1", "w2"), (words(20), words(20))], truncation="only_first")
+    with pytest.raises(ValueError, match="Pass long_text='truncate'"):
+        pipe([(words(20), words(20))], long_text="window")
 
 
 @pytest.mark.parametrize(

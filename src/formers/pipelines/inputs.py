@@ -259,9 +259,11 @@ def _room(
             0
         ].length
         if room < 1:  # tokenizers do not cut a text down to nothing
+            windowed = fitting.long_text == "window"  # windows run over one of the two texts
+            instead = "long_text='truncate'" if windowed else "truncation='longest_first'"
             raise ValueError(
                 f"truncation={strategy!r} cannot bring the pair of {place}, {whole.length} tokens, to "
-                f"{limit}: the other text alone is too long. Pass truncation='longest_first'"
+                f"{limit}: the other text alone is too long. Pass {instead}"
             )
     return room
 
