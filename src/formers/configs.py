@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
+from formers.config_checks import FieldRule, check_problem_type, checked, field_rule
 from formers.generation_config import GENERATION_CONFIG_NAME, GenerationConfig
 from formers.notices import notice, refuse_unknown
 
@@ -59,8 +60,6 @@ _LEGACY_DEFAULTS: dict[str, Any] = {
 
 # Attributes that are kept in memory under a leading underscore and are not written.
 _PRIVATE = ("_name_or_path", "_commit_hash", "_attn_implementation", "_experts_implementation", "_auto_class")
-
-_PROBLEM_TYPES = ("regression", "single_label_classification", "multi_label_classification")
 
 C = TypeVar("C", bound="PretrainedConfig")
 
@@ -117,10 +116,11 @@ class PretrainedConfig:
     `attribute_map` gives other names for fields, for reading, for setting and as keywords.
     `sub_configs` names the fields that hold configs of their own. A class that declares
     `rope_parameters` reads both spellings of the rotary settings and shows both.
-    Keys that nobody declared are kept and written back.
+    Keys that nobody declared are kept and written back; declared fields take what they declare.
 
     Raises:
-        ValueError: for an unknown `problem_type`.
+        TypeError: for a value of another type than its field declares.
+        ValueError: for an unknown `problem_type` or activation, or a negative size.
     """
 
     model_type: ClassVar[str] = ""
@@ -130,6 +130,7 @@ class PretrainedConfig:
     keys_to_ignore_at_inference: ClassVar[list[str]] = []
     default_theta: ClassVar[float] = 10000.0
     _declared: ClassVar[dict[str, Any]]
+    _rules: ClassVar[dict[str, FieldRule]]
 
     architectures: list[str] | None = None
     output_hidden_states: bool = False
@@ -151,7 +152,7 @@ class PretrainedConfig:
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
-        cls._declared = _collect(cls)
+        cls._declared, cls._rules = _collect(cls)
         for alias, field in cls.attribute_map.items():
             # A descriptor per alias costs nothing when the field itself is read.
             setattr(cls, alias, _alias(field))
@@ -219,7 +220,7 @@ class PretrainedConfig:
             raise TypeError(
                 f"{type(self).__name__}.{name} takes a config or a dictionary, not {type(value).__name__}"
             )
-        return kind(**value)
+        return kind._from_content(value) if "_from_file" in self.__dict__ else kind(**value)
 
     def _take_rope(self, kwargs: dict[str, Any]) -> None:
         """Bring both spellings of the rotary settings into `rope_parameters`."""
@@ -255,19 +256,10 @@ class PretrainedConfig:
         Raises:
             ValueError: when a value cannot be used.
         """
-        if self.problem_type is not None and self.problem_type not in _PROBLEM_TYPES:
-            raise ValueError(
-                f"problem_type={self.problem_type!r} is not known; it is one of "
-                + ", ".join(repr(kind) for kind in _PROBLEM_TYPES)
-            )
+        check_problem_type(self.problem_type, self.num_labels)
         backwards = {label: number for number, label in self.id2label.items()}
         if backwards.keys() == self.label2id.keys() and backwards != self.label2id:
             notice("id2label and label2id number the same labels differently; answers follow id2label")
-        if self.problem_type == "single_label_classification" and self.num_labels == 1:
-            raise ValueError(
-                "problem_type='single_label_classification' needs num_labels >= 2: for a yes/no question "
-                "use num_labels=2, for one number use problem_type='regression'"
-            )
 
     # -- attributes ---------------------------------------------------------------------------
 
@@ -275,8 +267,12 @@ class PretrainedConfig:
         rule = _ON_SET.get(name)
         if rule is not None:
             rule(self, value)
-        else:
-            object.__setattr__(self, name, value)
+            return
+        declared = self._rules.get(name)
+        if declared is not None:
+            from_file = "_from_file" in self.__dict__
+            value = checked(type(self).__name__, name, value, declared, from_file=from_file)
+        object.__setattr__(self, name, value)
 
     def __getattr__(self, name: str) -> Any:
         # Reached only when the name is neither a field nor a key of the file.
@@ -636,20 +632,23 @@ PreTrainedConfig = PretrainedConfig
 # -- how fields are declared, set and written -----------------------------------------------------
 
 
-def _collect(cls: type) -> dict[str, Any]:
-    """Gather the annotated defaults over the bases, the nearest class last."""
+def _collect(cls: type) -> tuple[dict[str, Any], dict[str, FieldRule]]:
+    """Gather the annotated defaults over the bases, the nearest class last, and what each field takes."""
     fields: dict[str, Any] = {}
+    kinds: dict[str, Any] = {}
     aliases = getattr(cls, "attribute_map", {})
     for base in reversed(cls.__mro__):
         own = base.__dict__
         for name, kind in own.get("__annotations__", {}).items():
             if name.startswith("_") or "ClassVar" in str(kind) or name not in own:
                 continue
-            fields[name] = own[name]
+            fields[name], kinds[name] = own[name], kind
         for name in list(fields):  # a later class may set a default without annotating it again
             if name in own and not isinstance(own[name], property | _Field):
                 fields[name] = own[name]
-    return {name: default for name, default in fields.items() if name not in aliases}
+    fields = {name: default for name, default in fields.items() if name not in aliases}
+    rules = {name: field_rule(name, kinds[name], default) for name, default in fields.items()}
+    return fields, {name: rule for name, rule in rules.items() if rule is not None}
 
 
 def _own_fields(cls: type) -> frozenset[str]:
@@ -732,7 +731,7 @@ _ON_SET: dict[str, Callable[[Any, Any], None]] = {
     "dtype": _set_dtype,
 }
 
-PretrainedConfig._declared = _collect(PretrainedConfig)
+PretrainedConfig._declared, PretrainedConfig._rules = _collect(PretrainedConfig)
 
 
 def _plain(value: Any, diff: bool) -> Any:
