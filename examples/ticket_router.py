@@ -103,6 +103,7 @@ def main() -> None:
         texts=texts(test),
         calibration=calibration,
         thresholds=thresholds,
+        held_out=True,
         baseline_results={base.name: base.metrics},
         training_history=trainer.state.log_history,
         model_facts={
