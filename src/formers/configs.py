@@ -387,6 +387,8 @@ class PretrainedConfig:
         if "rope_parameters" in self._declared:
             for name in ("rope_theta", "rope_scaling"):  # what readers before 5.0 look for
                 view = getattr(self, name, None)
+                if name == "rope_scaling" and view is not None:  # those readers look for no base in there
+                    view = {key: value for key, value in view.items() if key != "rope_theta"}
                 if (
                     name not in out
                     and (view is not None or name == "rope_scaling")
@@ -681,8 +683,9 @@ def _rope_view(name: str) -> _Field:
         settings = config.__dict__.get("rope_parameters") or {}
         if name == "rope_theta":
             return settings.get("rope_theta")
-        scaling = {key: value for key, value in settings.items() if key != "rope_theta"}
-        return None if scaling.get("rope_type", "default") == "default" and len(scaling) <= 1 else scaling
+        # the settings themselves, so that a change to them counts; None where nothing is scaled
+        plain = settings.get("rope_type", "default") == "default"
+        return None if plain and settings.keys() <= {"rope_type", "rope_theta"} else settings
 
     def write(config: PretrainedConfig, value: Any) -> None:
         settings = dict(config.__dict__.get("rope_parameters") or {})

@@ -193,6 +193,24 @@ def test_the_reference_reads_the_rotary_settings_that_we_write(tmp_path):
     assert theirs.rope_parameters["factor"] == 4.0
 
 
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"rope_theta": 5e5, "rope_scaling": {"type": "linear", "factor": 2.0}},
+        {"rope_theta": 5e5, "rope_scaling": {"rope_type": "dynamic", "factor": 2.0}},
+        {"rope_parameters": {"rope_type": "linear", "factor": 2.0, "rope_theta": 5e5}},
+    ],
+)
+def test_rope_scaling_reads_as_the_reference_has_it_and_a_change_to_it_counts(given):
+    ours = RotaryConfig(**copy.deepcopy(given))
+    theirs = transformers.LlamaConfig(**copy.deepcopy(given))
+    assert ours.rope_scaling == theirs.rope_scaling
+    for config in (ours, theirs):
+        config.rope_scaling["factor"] = 8.0
+        assert config.rope_parameters["factor"] == 8.0
+    assert "rope_theta" not in ours.to_diff_dict()["rope_scaling"]  # older readers refuse it there
+
+
 def test_without_any_rotary_settings_the_usual_base_holds():
     assert RotaryConfig().rope_theta == 10000.0
     assert RotaryConfig().rope_scaling is None
