@@ -222,6 +222,59 @@ def test_a_checkpoint_holds_what_the_ecosystem_looks_for(tmp_path):
     assert json.loads((tmp_path / "checkpoint-3" / "training_args.json").read_text())["max_steps"] == 3
 
 
+def in_our_first_format(folder):
+    """Rewrite a checkpoint as the first releases wrote it: fields at the top, no names, nested generators."""
+    state = json.loads((folder / "trainer_state.json").read_text())
+    own = state["stateful_callbacks"].pop("TrainerState")["attributes"]
+    (folder / "trainer_state.json").write_text(json.dumps({**state, **own}))
+    optimizer = torch.load(folder / "optimizer.pt", weights_only=True)
+    for group in optimizer["param_groups"]:
+        del group["param_names"]
+    torch.save(optimizer, folder / "optimizer.pt")
+    now = torch.load(folder / "rng_state.pth", weights_only=True)
+    begin = now.pop("epoch_begin")
+    torch.save({"now": now, "epoch_begin": begin}, folder / "rng_state.pth")
+
+
+def test_a_checkpoint_of_the_first_format_is_resumed_to_the_same_bits(tmp_path):
+    whole = run(tmp_path / "whole")
+    folder = from_step(tmp_path / "whole", 3, tmp_path / "old") / "checkpoint-3"
+    in_our_first_format(folder)
+    resumed = run(tmp_path / "new", resume=str(folder))
+    assert same(whole.model, resumed.model)
+    assert resumed.state.log_history[-1]["train_loss"] == whole.state.log_history[-1]["train_loss"]
+
+
+def test_a_state_file_has_at_its_top_only_what_the_ecosystem_knows(tmp_path):
+    state = TrainerState(global_step=4, loss_sum=2.5, step_of_last_log=3, epoch_closed=True)
+    state.save_to_json(tmp_path / "state.json")
+    written = json.loads((tmp_path / "state.json").read_text())
+    assert not {"loss_sum", "loss_since_log", "step_of_last_log", "epoch_closed"} & set(written)
+    assert TrainerState.load_from_json(tmp_path / "state.json") == state
+
+
+def test_fields_that_another_trainer_carried_along_are_not_taken_for_its_own(tmp_path):
+    """It went on to step 9 and logged; what we wrote at step 4 is out of date."""
+    TrainerState(global_step=4, loss_sum=99.0, step_of_last_log=1).save_to_json(tmp_path / "state.json")
+    written = json.loads((tmp_path / "state.json").read_text())
+    log = [{"step": 4, "loss": 2.0}, {"step": 8, "loss": 1.0}, {"step": 8, "eval_loss": 7.0}]
+    (tmp_path / "state.json").write_text(json.dumps({**written, "global_step": 9, "log_history": log}))
+    state = TrainerState.load_from_json(tmp_path / "state.json")
+    assert (state.loss_sum, state.step_of_last_log, state.epoch_closed) == (13.0, 9, True)
+
+
+def test_an_optimizer_of_other_parameters_is_refused_with_the_way_out(tmp_path):
+    run(tmp_path, max_steps=3)
+    path = tmp_path / "checkpoint-3" / "optimizer.pt"
+    saved = torch.load(path, weights_only=True)
+    for group in saved["param_groups"]:
+        del group["param_names"]
+    saved["state"][0]["exp_avg"] = torch.zeros(7, 7)
+    torch.save(saved, path)
+    with pytest.raises(ValueError, match=r"\(7, 7\).*remove optimizer.pt"):
+        run(tmp_path, resume=str(tmp_path / "checkpoint-3"))
+
+
 def test_generators_come_back():
     state = random_state()
     before = (torch.rand(3), __import__("random").random(), __import__("numpy").random.rand())

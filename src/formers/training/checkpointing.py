@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import nn
 
@@ -140,9 +141,10 @@ def rotate(output_dir: Path, limit: int | None, best: str | None) -> None:
 
 
 def read_tensors(path: Path, device: str | torch.device = "cpu") -> Any:
-    """Read a file of tensors and plain values; nothing in it can be executed."""
+    """Read a file of tensors, plain values and numpy's arrays and numbers; nothing in it can be executed."""
     try:
-        return torch.load(path, map_location=device, weights_only=True)
+        with torch.serialization.safe_globals(_numpy_globals()):
+            return torch.load(path, map_location=device, weights_only=True)
     except Exception as error:
         if "weights_only" in str(error) or "Unsupported" in str(error) or "unpickl" in str(error).lower():
             raise ValueError(
@@ -153,6 +155,13 @@ def read_tensors(path: Path, device: str | torch.device = "cpu") -> Any:
                 "from_pretrained"
             ) from error
         raise
+
+
+def _numpy_globals() -> list[Any]:
+    """What pickles of numpy's arrays and numbers name: all of it holds data and does nothing else."""
+    kinds = [type(np.dtype(name)) for name in ("uint32", "int64", "float32", "float64")]
+    # the two functions have no public name that is the same in numpy 1 and 2
+    return [np.empty(0).__reduce__()[0], np.float64(0).__reduce__()[0], np.ndarray, np.dtype, *kinds]
 
 
 def save_weights(model: nn.Module, folder: Path, state_dict: dict[str, Any] | None, safe: bool) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from formers.notices import notice
-from formers.training import averaging
+from formers.training import averaging, parameter_order
 from formers.training import checkpointing as files
 from formers.training.seeds import random_state, restore_random_state
 from formers.training.state import ExportableState, TrainerState
@@ -44,14 +44,18 @@ def _save_progress(trainer: Trainer, folder: Path) -> None:
     if trainer._is_sharded:
         accelerator.save_state(str(folder / "sharded"))
     elif trainer.args.should_save:
-        torch.save(trainer.optimizer.state_dict(), folder / files.OPTIMIZER)
+        state = parameter_order.to_file(trainer.optimizer, trainer.model)
+        torch.save(state, folder / files.OPTIMIZER)
         if trainer.average is not None:
             trainer.average.save(folder)
         if accelerator.scaler is not None:
             torch.save(accelerator.scaler.state_dict(), folder / files.SCALER)
     if trainer.args.should_save and trainer.lr_scheduler is not None:
         torch.save(trainer.lr_scheduler.state_dict(), folder / files.SCHEDULER)
-    generators = {"now": random_state(), "epoch_begin": trainer._random_at_epoch}
+    # the names and shapes that the ecosystem looks for, and what repeats this epoch's draws beside them
+    generators = {**random_state(), "epoch_begin": trainer._random_at_epoch}
+    if accelerator.num_processes == 1 and "cuda" in generators:
+        generators["cuda"] = torch.cuda.get_rng_state()
     name = files.random_state_file(accelerator.process_index, accelerator.num_processes)
     torch.save(generators, folder / name)
 
@@ -102,7 +106,10 @@ def load_progress(trainer: Trainer, folder: Path) -> None:
         _load_average(trainer, folder)
         path = folder / files.OPTIMIZER
         if path.is_file():
-            trainer.optimizer.load_state_dict(files.read_tensors(path))
+            state = files.read_tensors(path)
+            trainer.optimizer.load_state_dict(
+                parameter_order.from_file(state, trainer.optimizer, trainer.model, folder)
+            )
         else:
             notice(
                 f"{folder} holds no {files.OPTIMIZER} (save_only_model=True?): the optimizer starts afresh."
@@ -172,8 +179,14 @@ def read_generators(trainer: Trainer, folder: Path) -> dict[str, Any] | None:
             f"run."
         )
         return None
-    saved: dict[str, Any] = files.read_tensors(path)
-    return saved if "now" in saved else {"now": saved, "epoch_begin": None}
+    try:
+        saved: dict[str, Any] = files.read_tensors(path)
+    except ValueError as error:
+        notice(f"Random numbers (dropout) differ from those of an undisturbed run: {error}")
+        return None
+    if "now" in saved:  # checkpoints of our first format
+        return saved
+    return {"epoch_begin": saved.pop("epoch_begin", None), "now": saved}
 
 
 def restore_generators(state: dict[str, Any] | None) -> None:

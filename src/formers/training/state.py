@@ -35,6 +35,31 @@ class ExportableState:
             setattr(self, name, value)
 
 
+# fields of ours: in the file they lie among the callbacks' states, as a name that is not known at the
+# top would keep the ecosystem's trainer from reading it
+_OWN_FIELDS = ("loss_sum", "loss_since_log", "step_of_last_log", "epoch_closed")
+_OWN_ENTRY = "TrainerState"
+
+
+def _read_own_fields(read: dict[str, Any]) -> dict[str, Any]:
+    """The fields of ours in a state file; where another trainer wrote it, what its log says of them."""
+    step = read.get("global_step", 0)
+    callbacks = read.get("stateful_callbacks") or {}
+    own: dict[str, Any] = callbacks.get(_OWN_ENTRY, {}).get("attributes", {})
+    if own and own.get("global_step") == step:  # else a later run of another trainer carried it along
+        return {name: own[name] for name in _OWN_FIELDS if name in own}
+    if "epoch_closed" in read:  # our first format
+        return {name: read[name] for name in _OWN_FIELDS if name in read}
+    total, loss, last = 0.0, 0.0, 0
+    for entry in read.get("log_history") or []:
+        if "loss" in entry and "step" in entry:
+            loss = entry["loss"]
+            total += loss * (entry["step"] - last)
+            last = entry["step"]
+    # steps after the last log are taken to have had its loss
+    return {"loss_sum": total + loss * (step - last), "step_of_last_log": step, "epoch_closed": True}
+
+
 @dataclasses.dataclass
 class TrainerState:
     """Where a run stands; written as `trainer_state.json` with every checkpoint."""
@@ -67,8 +92,12 @@ class TrainerState:
     epoch_closed: bool = False
 
     def to_json(self) -> str:
-        """This state as JSON text."""
-        return json.dumps(dataclasses.asdict(self), indent=2, sort_keys=True) + "\n"
+        """This state as JSON text, which the ecosystem's trainer reads as well."""
+        plain = dataclasses.asdict(self)
+        own = {name: plain.pop(name) for name in _OWN_FIELDS}
+        entry = {"args": {}, "attributes": {"global_step": self.global_step, **own}}
+        plain["stateful_callbacks"] = {**plain["stateful_callbacks"], _OWN_ENTRY: entry}
+        return json.dumps(plain, indent=2, sort_keys=True) + "\n"
 
     def save_to_json(self, json_path: str | Path) -> None:
         """Write the state to a file, whole or not at all."""
@@ -78,8 +107,12 @@ class TrainerState:
 
     @classmethod
     def load_from_json(cls, json_path: str | Path) -> TrainerState:
-        """Read a state; entries that this version does not know are left out."""
+        """Read a state of this trainer or of the ecosystem's; entries that are not known are left out."""
         read = json.loads(Path(json_path).read_text(encoding="utf-8"))
+        read.update(_read_own_fields(read))
+        callbacks = read.get("stateful_callbacks") or {}
+        read["stateful_callbacks"] = {name: kept for name, kept in callbacks.items() if name != _OWN_ENTRY}
+        read["log_history"] = read.get("log_history") or []
         known = {field.name for field in dataclasses.fields(cls)}
         return cls(**{name: value for name, value in read.items() if name in known})
 
