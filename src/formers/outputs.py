@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable, Iterator
+from functools import partial
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from torch.utils import _pytree as pytree
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+R = TypeVar("R", bound="ModelOutput")
 
 
 @dataclasses.dataclass
@@ -15,7 +20,20 @@ class ModelOutput:
     """A record whose fields that are None do not exist as keys or positions.
 
     `out.logits`, `out["logits"]`, `out[0]` and `loss, logits = out.to_tuple()` all work.
+    Every subclass is a node of torch's trees, so that `torch.export` and hooks see the tensors within.
     """
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        pytree.register_pytree_node(
+            cls,
+            _flatten,
+            partial(_unflatten, cls),
+            flatten_with_keys_fn=_flatten_with_keys,
+            serialized_type_name=f"{cls.__module__}.{cls.__qualname__}",
+            to_dumpable_context=list,
+            from_dumpable_context=list,
+        )
 
     def _present(self) -> list[str]:
         return [f.name for f in dataclasses.fields(self) if getattr(self, f.name) is not None]
@@ -70,6 +88,18 @@ class ModelOutput:
 
     def __len__(self) -> int:
         return len(self._present())
+
+
+def _flatten(record: ModelOutput) -> tuple[list[Any], list[str]]:
+    return record.values(), record.keys()
+
+
+def _flatten_with_keys(record: ModelOutput) -> tuple[list[tuple[Any, Any]], list[str]]:
+    return [(pytree.MappingKey(name), value) for name, value in record.items()], record.keys()
+
+
+def _unflatten(kind: type[R], values: Iterable[Any], names: Iterable[str]) -> R:
+    return kind(**dict(zip(names, values, strict=True)))
 
 
 @dataclasses.dataclass
