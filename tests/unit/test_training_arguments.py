@@ -5,6 +5,7 @@ import pickle
 import re
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -73,6 +74,49 @@ def test_an_unknown_keyword_is_refused_with_a_suggestion(written, meant):
 def test_contradictions_and_impossible_wishes_say_why(options, words):
     with pytest.raises(ValueError, match=re.escape(words)):
         TrainingArguments("out", **options)
+
+
+@pytest.mark.parametrize(
+    ("option", "words"),
+    [
+        ({"per_device_train_batch_size": 2.5}, "must be a whole number, got 2.5"),
+        ({"per_device_train_batch_size": True}, "must be a whole number, got True"),
+        ({"max_steps": float("inf")}, "must be a whole number"),
+        ({"dataloader_num_workers": -1}, "must not be negative, got -1"),
+        ({"seed": -1}, "must not be negative, got -1"),
+        ({"bf16": "maybe"}, "is True or False, got 'maybe'"),
+        ({"bf16": 3}, "is True or False, got 3"),
+        ({"learning_rate": float("nan")}, "must be a number, got nan"),
+        ({"adam_beta1": 2}, "must be in [0, 1), got 2"),
+        ({"adam_beta2": 1.0}, "must be in [0, 1), got 1.0"),
+        ({"parallelism_config": 3}, "must be an accelerate.ParallelismConfig, got 3"),
+        ({"lr_scheduler_kwargs": 3}, "must be a dict of keywords, got 3"),
+    ],
+)
+def test_values_that_cannot_work_are_refused_where_they_are_given(option, words):
+    with pytest.raises(ValueError, match=re.escape(f"{next(iter(option))} {words}")):
+        TrainingArguments("out", **option)
+
+
+def test_numbers_and_switches_that_mean_what_is_wanted_are_taken():
+    args = TrainingArguments("out", max_steps=1e3, seed=np.int64(3), use_cpu="yes", do_eval=1)
+    assert (args.max_steps, type(args.max_steps), args.seed) == (1000, int, 3)
+    assert args.use_cpu is args.do_eval is True
+
+
+def test_two_lengths_of_warmup_are_noticed():
+    with pytest.warns(Notice, match="warmup_ratio=0.2 has no effect beside warmup_steps=0.1"):
+        args = TrainingArguments("out", warmup_steps=0.1, warmup_ratio=0.2)
+    assert args.get_warmup_steps(100) == 10
+
+
+def test_older_spellings_see_what_was_given_by_place():
+    args = TrainingArguments("runs/out", push_to_hub_organization="acme")
+    assert (args.hub_model_id, args.output_dir) == ("acme/out", "runs/out")
+    with pytest.raises(TypeError, match="multiple values"):
+        TrainingArguments("out", output_dir="other")
+    with pytest.raises(TypeError, match="which mean the same"):
+        TrainingArguments("out", 8, per_gpu_train_batch_size=4)
 
 
 @pytest.mark.skipif(torch.accelerator.is_available(), reason="there is a GPU here, on which fp16 works")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import os
 from typing import TYPE_CHECKING, Any
 
@@ -33,6 +34,7 @@ def settle(args: TrainingArguments) -> None:
     _normalise(args)
     _follow(args)
     _check_numbers(args)
+    _check_choices(args)
     _check_intervals(args)
     _check_precision(args)
     _check_unavailable(args)
@@ -45,32 +47,54 @@ def _read_scalars(args: TrainingArguments) -> None:
     Raises:
         ValueError: for text that is neither, and for a value that is no number.
     """
-    switches = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
     for field in dataclasses.fields(args):
         kind, _, rest = str(field.type).partition(" | ")
         if kind not in ("int", "float", "bool") or rest not in ("", "None"):
             continue
         value = getattr(args, field.name)
-        if kind == "bool":
-            if isinstance(value, str):
-                if value.lower() not in switches:
-                    raise ValueError(f"{field.name} is True or False, got {value!r}")
-                setattr(args, field.name, switches[value.lower()])
-            continue
-        try:
-            if isinstance(value, str):
-                setattr(args, field.name, int(value) if kind == "int" else float(value))
-            elif value is not None:
-                float(value)
-        except (TypeError, ValueError) as error:
-            whole = "a whole number" if kind == "int" else "a number"
-            raise ValueError(f"{field.name} must be {whole}, got {value!r}") from error
+        if value is not None:
+            setattr(args, field.name, _READERS[kind](field.name, value))
+
+
+def _switch(name: str, value: Any) -> bool:
+    words = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
+    known = words.get(str(value).lower())
+    if known is None:
+        raise ValueError(f"{name} is True or False, got {value!r}")
+    return known
+
+
+def _whole_number(name: str, value: Any) -> int:
+    """A whole number; one with a fraction of zero counts, as JSON and YAML may write it so."""
+    try:
+        number = int(value)
+        if isinstance(value, bool) or (not isinstance(value, str) and number != value):
+            raise ValueError
+    except (TypeError, ValueError, OverflowError) as error:
+        raise ValueError(f"{name} must be a whole number, got {value!r}") from error
+    return number
+
+
+def _number(name: str, value: Any) -> Any:
+    try:
+        number = float(value)
+        if math.isnan(number):
+            raise ValueError
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{name} must be a number, got {value!r}") from error
+    return number if isinstance(value, str) else value
+
+
+_READERS = {"bool": _switch, "int": _whole_number, "float": _number}
 
 
 def _normalise(args: TrainingArguments) -> None:
     from formers.training.arguments import progress_wanted, read_dicts
 
     read_dicts(args)
+    for name in ("lr_scheduler_kwargs", "activation_checkpointing_kwargs", "gradient_checkpointing_kwargs"):
+        if getattr(args, name) is not None and not isinstance(getattr(args, name), dict):
+            raise ValueError(f"{name} must be a dict of keywords, got {getattr(args, name)!r}")
     args.output_dir = os.path.expanduser(os.fspath(args.output_dir or "trainer_output"))
     if args.logging_dir is not None:
         args.logging_dir = os.path.expanduser(os.fspath(args.logging_dir))
@@ -188,12 +212,19 @@ def _is_multiple(larger: float, smaller: float) -> bool:
     return abs(ratio - round(ratio)) < 1e-6 and round(ratio) >= 1
 
 
-def _check_numbers(args: TrainingArguments) -> None:
-    positive = ("per_device_train_batch_size", "per_device_eval_batch_size", "gradient_accumulation_steps")
-    for name in positive:
-        if getattr(args, name) < 1:
-            raise ValueError(f"{name} must be at least 1, got {getattr(args, name)}")
-    for name in (
+# the least that each number may be
+_AT_LEAST = {
+    1: (
+        "per_device_train_batch_size",
+        "per_device_eval_batch_size",
+        "gradient_accumulation_steps",
+        "dataloader_prefetch_factor",
+        "ddp_bucket_cap_mb",
+        "ddp_timeout",
+        "generation_max_length",
+        "generation_num_beams",
+    ),
+    0: (
         "warmup_steps",
         "learning_rate",
         "weight_decay",
@@ -201,9 +232,25 @@ def _check_numbers(args: TrainingArguments) -> None:
         "focal_gamma",
         "head_learning_rate",
         "eval_delay",
-    ):
-        if getattr(args, name) is not None and getattr(args, name) < 0:
-            raise ValueError(f"{name} must not be negative, got {getattr(args, name)}")
+        "adam_epsilon",
+        "dataloader_num_workers",
+        "neftune_noise_alpha",
+        "seed",
+        "data_seed",
+    ),
+}
+
+
+def _check_numbers(args: TrainingArguments) -> None:
+    for least, names in _AT_LEAST.items():
+        for name in names:
+            value = getattr(args, name, None)  # two are of Seq2SeqTrainingArguments alone
+            if value is not None and value < least:
+                bound = "must not be negative" if least == 0 else f"must be at least {least}"
+                raise ValueError(f"{name} {bound}, got {value}")
+    for name in ("adam_beta1", "adam_beta2"):
+        if not 0 <= getattr(args, name) < 1:
+            raise ValueError(f"{name} must be in [0, 1), got {getattr(args, name)}")
     if args.num_train_epochs < 0 and args.max_steps <= 0:
         raise ValueError(f"num_train_epochs must not be negative, got {args.num_train_epochs}")
     if not 0 <= args.warmup_ratio <= 1:
@@ -216,6 +263,14 @@ def _check_numbers(args: TrainingArguments) -> None:
         raise ValueError(
             f"warmup_steps must be whole, or below 1 as a share of the run; got {args.warmup_steps}"
         )
+    if args.warmup_steps and args.warmup_ratio:
+        notice(
+            f"warmup_ratio={args.warmup_ratio} has no effect beside warmup_steps={args.warmup_steps}: "
+            "leave one of them out."
+        )
+
+
+def _check_choices(args: TrainingArguments) -> None:
     for name in ("torch_empty_cache_steps", "eval_accumulation_steps", "save_total_limit"):
         value = getattr(args, name)
         if value is not None and (not isinstance(value, int) or value < 1):
@@ -310,6 +365,14 @@ def _check_unavailable(args: TrainingArguments) -> None:
             raise ValueError("debug='tpu_metrics_debug': TPUs are not supported")
         if word != "underflow_overflow":
             raise ValueError(f"debug takes 'underflow_overflow', got {word!r}")
+    if args.parallelism_config is not None:
+        from formers.extras import need
+
+        kind = need("accelerate.parallelism_config", "train", "parallelism_config=").ParallelismConfig
+        if not isinstance(args.parallelism_config, kind):
+            raise ValueError(
+                f"parallelism_config must be an accelerate.ParallelismConfig, got {args.parallelism_config!r}"
+            )
     if args.fsdp and args.deepspeed:
         raise ValueError("fsdp and deepspeed contradict each other: keep one")
     if args.fsdp_config and not args.fsdp:

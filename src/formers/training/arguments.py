@@ -43,7 +43,10 @@ class _TakesAllSpellings(type):
 
     def __call__(cls, *args: Any, **kwargs: Any) -> Any:
         names = [field.name for field in dataclasses.fields(cls) if field.init]  # type: ignore[arg-type]
-        kwargs = translate(kwargs, names, cls.__name__)
+        by_place = dict(zip(names, args, strict=False))
+        if not by_place.keys() & kwargs.keys():  # else __init__ says which one came twice
+            kwargs = translate({**by_place, **kwargs}, names, cls.__name__)
+            args = (*(kwargs.pop(name) for name in by_place), *args[len(by_place) :])
         made = cls.__new__(cls)  # type: ignore[call-overload]
         # what the caller said, as against what is a default: a default may follow another argument
         made._given = {*names[: len(args)], *kwargs}
