@@ -127,3 +127,21 @@ def test_two_processes_give_the_result_of_one(tmp_path):
         assert torch.allclose(weight, found["weights"][name], atol=1e-6), name
     assert found["eval"] == pytest.approx(expected["eval"], abs=1e-6)
     assert torch.allclose(expected["logits"], found["logits"], atol=1e-6)
+
+
+@pytest.mark.parametrize(("processes", "said"), [("1", False), ("2", True)])
+def test_a_launcher_that_starts_one_process_for_two_is_noticed(tmp_path, processes, said):
+    """The launcher takes the number with --cpu, and starts one process whatever it is."""
+    script = tmp_path / "script.py"
+    script.write_text(
+        "from formers import TrainingArguments\n"
+        "print(TrainingArguments('out', use_cpu=True).world_size, 'process')\n"
+    )
+    launch = [sys.executable, "-m", "accelerate.commands.accelerate_cli", "launch", "--cpu"]
+    command = [*launch, "--num_processes", processes, str(script)]
+    clean = {name: value for name, value in ENVIRONMENT.items() if name not in ("MASTER_ADDR", "WORLD_SIZE")}
+    output = finish(
+        subprocess.Popen(command, env=clean, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    )
+    assert "1 process" in output
+    assert ("started this one alone" in output) == said
