@@ -8,6 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from formers.notices import refuse_unknown, suggest_keywords
+
 _GROWTH = 64  # tokens; a growing slot allocates in blocks so that a step seldom copies
 
 
@@ -182,6 +184,20 @@ class Cache:
         if self.cross is not None:
             self.cross.reorder_cache(beam_idx)
 
+    def batch_select_indices(self, indices: Tensor) -> None:
+        """Keep the batch rows `indices` ([B'], int64) in every layer, in that order."""
+        self.reorder_cache(indices)
+
+    def batch_repeat_interleave(self, repeats: int) -> None:
+        """Let every batch row stand `repeats` times in a row: [B, G, S, D] -> [B * repeats, G, S, D]."""
+        for slot in self.slots:
+            held = slot.contents()
+            if held is not None:
+                rows = torch.arange(held[0].shape[0], device=held[0].device)
+                slot.reorder(rows.repeat_interleave(repeats))
+        if self.cross is not None:
+            self.cross.batch_repeat_interleave(repeats)
+
     def crop(self, max_length: int) -> None:
         """Forget all but the first `max_length` positions; a negative number counts from the end."""
         for slot in self.slots:
@@ -193,11 +209,17 @@ class Cache:
 
     @classmethod
     def from_legacy_cache(cls, past: Iterable[Iterable[Tensor]] | None) -> Cache:
-        """Read the older form."""
+        """Read the older form.
+
+        Raises:
+            TypeError: for anything else, such as the cache of another library.
+        """
         cache = cls()
-        for i, entry in enumerate(past or ()):
-            keys, values, *encoder = entry
-            cache.slot(i).update(keys, values)
+        for i, entry in enumerate(_legacy_layers(past)):
+            keys, values, *encoder = entry or (None, None)
+            slot = cache.slot(i)
+            if keys is not None and values is not None:  # an empty layer keeps its place
+                slot.update(keys, values)
             if encoder:
                 cache.cross = cache.cross or Cache()
                 cache.cross.slot(i).update(*encoder)
@@ -230,23 +252,47 @@ class Cache:
         return {i: bool(self.cross and len(self.cross) > i) for i in range(len(self.slots))}
 
 
+@suggest_keywords
 class DynamicCache(Cache):
-    """A cache that grows with the sequence."""
+    """A cache that grows with the sequence.
+
+    Args:
+        ddp_cache_data: keys and values per layer, [B, G, S, D] each, to begin with.
+        config: the model's config; gives every layer its slot at once.
+        offloading: must be False, since keys and values stay on the device of the model.
+        offload_only_non_sliding: says nothing while nothing is offloaded.
+
+    Raises:
+        ValueError: for `offloading=True`.
+    """
+
+    def __init__(
+        self,
+        ddp_cache_data: Iterable[Iterable[Tensor | None]] | None = None,
+        config: Any = None,
+        offloading: bool = False,
+        offload_only_non_sliding: bool = False,
+    ) -> None:
+        if offloading:
+            raise ValueError(
+                "DynamicCache keeps keys and values on the model's device; offloading=True is not offered: "
+                "leave it out, and use a shorter context or half precision where memory is short"
+            )
+        super().__init__(Growing() for _ in range(0 if config is None else _depth(config)))
+        for i, (keys, values, *_) in enumerate(ddp_cache_data or ()):
+            slot = self.slot(i)
+            if keys is not None and values is not None:
+                slot.update(keys, values)
 
 
 class StaticCache(Cache):
     """A cache with room for `max_cache_len` positions in every layer, allocated once."""
 
     def __init__(self, config: Any = None, max_cache_len: int | None = None, **options: Any) -> None:
-        from formers.notices import refuse_unknown
-
         refuse_unknown(options, ("max_batch_size", "batch_size", "device", "dtype"), "StaticCache")
         if config is None or max_cache_len is None:
             raise ValueError("StaticCache needs `config` and `max_cache_len`")
-        # an encoder-decoder's depth is its encoder's; the cache is the decoder's
-        depths = ("num_decoder_layers", "decoder_layers", "num_hidden_layers")
-        depth = next(getattr(config, name) for name in depths if getattr(config, name, None) is not None)
-        super().__init__(Static(max_cache_len) for _ in range(depth))
+        super().__init__(Static(max_cache_len) for _ in range(_depth(config)))
 
 
 class EncoderDecoderCache(Cache):
@@ -257,3 +303,35 @@ class EncoderDecoderCache(Cache):
     ) -> None:
         own = self_attention_cache.slots if self_attention_cache is not None else ()
         super().__init__(own, cross_attention_cache if cross_attention_cache is not None else Cache())
+
+
+def _depth(config: Any) -> int:
+    """The number of layers that a cache serves; of an encoder-decoder, the decoder's."""
+    names = ("num_decoder_layers", "decoder_layers", "num_hidden_layers")
+    depth = next((found for name in names if (found := getattr(config, name, None)) is not None), None)
+    if depth is None:
+        raise ValueError(f"a cache takes the config of a model, with num_hidden_layers; {config!r} has none")
+    return int(depth)
+
+
+def _legacy_layers(past: Any) -> list[tuple[Any, ...]]:
+    """The entries of a tuple of tuples, one per layer: nothing, or two or four tensors."""
+    # not any iterable: caches of other libraries are some, and may iterate over nothing
+    known = past is None or isinstance(past, list | tuple | Iterator | Cache)
+    layers: list[Any] = list(past or ()) if known else []
+    good = known and all(
+        isinstance(entry, list | tuple)
+        and len(entry) in (0, 2, 4)
+        and all(isinstance(part, Tensor) for part in entry)
+        for entry in layers
+    )
+    if not good:
+        kind = type(past)
+        raise TypeError(
+            "past_key_values takes a cache of this library (DynamicCache, StaticCache, EncoderDecoderCache) "
+            "or, per layer, a tuple of two tensors (four with the encoder's); "
+            f"not a {kind.__module__}.{kind.__qualname__}. "
+            "Keys and values of another library's cache go into "
+            "DynamicCache([(layer.keys, layer.values) for layer in cache.layers])"
+        )
+    return [tuple(entry) for entry in layers]

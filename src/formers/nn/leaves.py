@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any, NoReturn
 
 import torch
 from torch import Tensor, nn
@@ -10,8 +11,26 @@ from torch import Tensor, nn
 from formers.nn.spec import LinearKind, Norm
 
 
+def _refuse_call(node: nn.Module) -> NoReturn:
+    names = [name for name, _ in node.named_children()]
+    holds = f" ({', '.join(names[:5])}{', ...' if len(names) > 5 else ''})" if names else ""
+    raise NotImplementedError(
+        f"this {type(node).__name__}{holds} cannot be called: it only holds weights under the checkpoint's "
+        "names, and the model computes with them. Call the model, with output_hidden_states=True for what "
+        "comes out of the embeddings and of every layer"
+    )
+
+
 class Group(nn.Module):
     """A node of the module tree that only holds others; numbered children can be indexed."""
+
+    def forward(self, *args: Any, **kwargs: Any) -> Any:
+        """Refuse, and say what to call instead.
+
+        Raises:
+            NotImplementedError: always.
+        """
+        _refuse_call(self)
 
     def __getitem__(self, index: int) -> nn.Module:
         return list(self._modules.values())[index]  # type: ignore[return-value]
@@ -35,6 +54,14 @@ class Block(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.roles: dict[str, tuple[str, ...]] = {}
+
+    def forward(self, *args: Any, **kwargs: Any) -> Any:
+        """Refuse, and say what to call instead; blocks that compute have their own.
+
+        Raises:
+            NotImplementedError: always.
+        """
+        _refuse_call(self)
 
     def place(self, role: str, path: str, leaf: nn.Module) -> None:
         """Register `leaf` under the dotted `path` and make it known as `role`."""
