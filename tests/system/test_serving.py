@@ -304,6 +304,8 @@ def test_the_queue_is_listed_in_pages_and_by_status(client):
     rest = client.get("/queue", params={"after": first["next"]}).json()
     assert [item["id"] for item in rest["items"]][:2] == numbers[1:]
     assert rest["next"] is None
+    exact = client.get("/queue", params={"after": first["next"], "limit": len(rest["items"])}).json()
+    assert (exact["items"], exact["next"]) == (rest["items"], None)
     client.post(f"/queue/{numbers[0]}/resolve", json={"label": "other", "by": "Ada"})
     assert numbers[0] in [item["id"] for item in client.get("/queue?status=resolved").json()["items"]]
     assert numbers[0] not in [item["id"] for item in client.get("/queue?status=open").json()["items"]]
@@ -320,6 +322,56 @@ def test_refused_decisions_say_why(client):
     assert client.get("/queue/999999").status_code == 404
     assert client.get("/queue?limit=0").status_code == 422
     assert client.get("/queue?status=lost").status_code == 422
+
+
+def test_numbers_that_no_item_can_have_are_refused_and_disturb_nobody(client):
+    decision = {"label": "other", "by": "Ada"}
+    kept, bad = [], []
+
+    def ask():
+        kept.extend(client.post("/classify", json={"text": f"unsure {i}"}).status_code for i in range(40))
+
+    def disturb():
+        bad.extend(client.post(f"/queue/{'9' * 20}/resolve", json=decision).status_code for _ in range(40))
+
+    threads = [threading.Thread(target=work) for work in (ask, ask, disturb, disturb)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert (set(kept), set(bad)) == ({200}, {404})
+    assert client.get(f"/queue/{'9' * 20}").status_code == 404
+    assert client.get("/queue/-1").status_code == 404
+    assert client.get(f"/queue?after={'9' * 20}").status_code == 422
+
+
+def test_half_a_surrogate_pair_is_422_wherever_it_stands(server, client):
+    odd = {**JSON, "X-Request-ID": "odd"}
+    key = client.post("/classify", content=b'{"\\ud800": 1, "text": "a"}', headers=odd)
+    assert key.status_code == 422
+    assert "unknown key" in key.json()["detail"][0]["msg"]
+    assert lines_of(server, lambda line: line["request_id"] == "odd")[-1]["status"] == 422
+    number = client.post("/classify", json={"text": "unsure too"}).json()["queue_id"]
+    for body in (
+        b'{"label": "other", "by": "\\ud800"}',
+        b'{"label": "other", "by": "Ada", "note": "\\ud800"}',
+        b'{"label": "\\ud800", "by": "Ada"}',
+        b'{"label": "other", "by": "Ada", "\\ud800": 1}',
+    ):
+        answer = client.post(f"/queue/{number}/resolve", content=body, headers=JSON)
+        assert answer.status_code == 422, body
+        assert {"loc", "msg", "type"} == set(answer.json()["detail"][0])
+    assert client.get(f"/queue/{number}").json()["status"] == "open"
+
+
+def test_a_decision_needs_a_name_and_the_same_note_to_be_the_same(client):
+    number = client.post("/classify", json={"text": "unsure also"}).json()["queue_id"]
+    place = f"/queue/{number}/resolve"
+    assert client.post(place, json={"label": "other", "by": " \t"}).status_code == 422
+    said = {"label": "other", "by": " Ada ", "note": "seen"}
+    assert client.post(place, json=said).json()["resolved_by"] == "Ada"
+    assert client.post(place, json=said).status_code == 200
+    assert client.post(place, json={**said, "note": "another"}).status_code == 409
 
 
 def test_decisions_are_exported_as_rows_to_train_on(client):
@@ -359,12 +411,17 @@ def test_what_the_model_does_not_answer_falls_to_a_person_if_wanted(tmp_path):
         broken = httpx.post(f"{server.url}/classify", json={"texts": ["boom", "x"]})
         assert broken.status_code == 202
         assert [one["reason"] for one in broken.json()["results"]] == ["error", "error"]
+        odd = httpx.post(f"{server.url}/classify", json={"text": "nan"}, headers={"X-Request-ID": "odd"})
+        assert (odd.status_code, odd.json()["reason"]) == (202, "error")
         items = httpx.get(f"{server.url}/queue").json()["items"]
         assert [(item["text"], item["reason"]) for item in items] == [
             ("slow 0.8", "timeout"),
             ("boom", "error"),
             ("x", "error"),
+            ("nan", "error"),
         ]
+        assert lines_of(server, lambda line: line["request_id"] == "odd")[-1]["status"] == 202
+    assert "NaN" not in server.log_path.read_text()
 
 
 # --- capacity, crashes, stopping ---------------------------------------------------------------------
@@ -428,6 +485,29 @@ def turned_away(url):
             return True
         time.sleep(0.05)
     return False
+
+
+def test_a_stopping_server_answers_503_to_new_connections_until_what_it_holds_is_done(tmp_path):
+    with ServerProcess(tmp_path, timeout=20) as server:
+        held = []
+
+        def ask():
+            held.append(httpx.post(f"{server.url}/classify", json={"text": "slow 3"}, timeout=30).status_code)
+
+        thread = threading.Thread(target=ask)
+        thread.start()
+        while "formers_waiting_requests 0.0" in httpx.get(f"{server.url}/metrics").text:
+            time.sleep(0.01)
+        server.signal(signal.SIGTERM)
+        while httpx.get(f"{server.url}/health").json()["status"] == "ready":
+            time.sleep(0.01)
+        time.sleep(0.5)  # the server has long begun to shut down
+        late = httpx.post(f"{server.url}/classify", json={"text": "late"})
+        assert (late.status_code, late.headers["retry-after"]) == (503, "1")
+        assert "stopping" in late.json()["detail"]
+        thread.join()
+        status, _, err = server.finish()
+    assert (status, held) == (0, [200]), err
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
@@ -547,6 +627,19 @@ def test_a_model_that_fails_its_warm_up_ends_the_server_with_2(tmp_path, capsys)
 
     assert serve(Broken(), port=0, queue_path=tmp_path / "q", log_path=tmp_path / "log") == 2
     assert "weights of another shape" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("score", [float("nan"), 4.5])
+def test_a_model_whose_answers_are_no_probabilities_never_gets_ready(tmp_path, capsys, score):
+    from formers.serving import serve
+
+    class Odd(FakeClassifier):
+        def run(self, prepared):
+            return [[(label, score) for label in LABELS] for _ in prepared]
+
+    assert serve(Odd(), port=0, queue_path=tmp_path / "q", log_path=tmp_path / "log") == 2
+    said = f"the warm-up failed: the model gave {score} as the confidence of 'billing'; it must lie between"
+    assert said in capsys.readouterr().err
 
 
 def test_running_serves_for_the_time_of_a_block(tmp_path):

@@ -68,6 +68,22 @@ def test_a_text_is_classified_queued_and_decided(server, browser):
     assert browser.complaints() == []
 
 
+def test_a_long_queue_is_shown_to_its_end(tmp_path, browser):
+    with ServerProcess(tmp_path) as server:
+        for start in range(0, 520, 130):
+            texts = [f"unsure {number}" for number in range(start, start + 130)]
+            httpx.post(f"{server.url}/classify", json={"texts": texts}).raise_for_status()
+        browser.open(f"{server.url}/")
+        browser.wait("return !document.querySelector('#more').hidden")
+        browser.run("for (let i = 0; i < 25; i++) document.querySelector('#more').click()")
+        browser.wait("return document.querySelectorAll('#items .item').length === 520")
+        assert browser.run("return document.querySelector('#queue-problem').hidden")
+        assert browser.run("return document.querySelector('#more').hidden")
+        assert browser.run(
+            "return [...document.querySelectorAll('#items .text')].map((one) => one.textContent)"
+        ) == [f"unsure {number}" for number in range(520)]
+
+
 def test_a_refusal_is_shown_in_words(server, browser):
     browser.open(f"{server.url}/")
     ready(browser)

@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from formers.serving.engine import Engine, OutOfTime, Overloaded, Stopping
+from formers.serving.engine import Engine, NotAProbability, OutOfTime, Overloaded, Stopping
 from system.serving_fake import FakeClassifier, expected
 
 
@@ -245,6 +245,41 @@ def test_a_classifier_that_loses_a_result_is_an_error_and_not_a_wrong_answer():
         async with started(Loses()) as engine:
             with pytest.raises(RuntimeError, match="0 results for 1 texts"):
                 await engine.submit(["text"]).future
+
+    run(test())
+
+
+@pytest.mark.parametrize(
+    ("ranked", "words"),
+    [
+        ([("billing", float("nan")), ("other", float("nan"))], "nan as the confidence of 'billing'"),
+        ([("billing", 0.9), ("other", float("nan"))], "nan as the confidence of 'other'"),
+        ([("billing", 3.2), ("other", -1.0)], "3.2 as the confidence of 'billing'"),
+        ([], "no score for any label"),
+    ],
+)
+def test_what_is_no_probability_fails_its_own_request_and_no_other(ranked, words):
+    class Gives(Gated):
+        def run(self, prepared):
+            answers = super().run(prepared)
+            return [
+                ranked if item.text == "odd" else answer
+                for item, answer in zip(prepared, answers, strict=True)
+            ]
+
+    async def test():
+        fake = Gives()
+        async with started(fake) as engine:
+            first = engine.submit(["first"])
+            await entered(fake)
+            good, bad = engine.submit(["good", "also good"]), engine.submit(["odd", "fine", "odd"])
+            fake.gate.set()
+            await first.future
+            assert top(await good.future) == [expected("good"), expected("also good")]
+            with pytest.raises(NotAProbability, match=words):
+                await bad.future
+            assert engine.queued_requests == 0
+        assert len(fake.batches) == 2  # nothing was computed again to find the culprit
 
     run(test())
 

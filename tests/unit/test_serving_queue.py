@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 import stat
+import threading
 
 import pytest
 
@@ -49,9 +50,12 @@ def test_a_decision_is_kept_and_may_be_repeated_but_not_changed(queue):
     (number,) = queue.put([entry("text")]).result(10)
     item = queue.resolve(number, "b", "Ada", "clear case").result(10)
     assert (item.status, item.resolved_label, item.resolved_by) == ("resolved", "b", "Ada")
-    assert queue.resolve(number, "b", "Ada").result(10) == item
+    assert queue.resolve(number, "b", "Ada", "clear case").result(10) == item
     with pytest.raises(AlreadyResolved, match=r"resolved as 'b' by 'Ada'"):
         queue.resolve(number, "a", "Ben").result(10)
+    with pytest.raises(AlreadyResolved, match="with the note 'clear case'"):
+        queue.resolve(number, "b", "Ada", "another note").result(10)
+    assert queue.get(number).resolved_note == "clear case"
     assert queue.counts() == {"open": 0, "resolved": 1}
     assert [one.id for one in queue.resolved()] == [number]
     assert queue.items("open") == []
@@ -67,9 +71,40 @@ def test_a_refused_decision_leaves_what_shares_its_commit(queue):
     ]
 
 
-def test_an_unknown_number_is_said_to_be_unknown(queue):
-    with pytest.raises(NotThere, match="no item 5"):
-        queue.get(5)
+def test_an_order_that_cannot_be_written_leaves_what_shares_its_commit(queue):
+    gate = threading.Event()
+    queue._order(gate.wait)  # what follows gathers behind it, and shares a commit
+    before, broken, after = (
+        queue.put([entry("before")]),
+        queue.put([entry("whole"), entry("half \ud800")]),
+        queue.put([entry("after")]),
+    )
+    gate.set()
+    with pytest.raises(QueueError, match="surrogates"):
+        broken.result(10)
+    assert [queue.get(future.result(10)[0]).text for future in (before, after)] == ["before", "after"]
+    assert [item.text for item in queue.items()] == ["before", "after"]
+
+
+def test_an_order_that_nobody_waits_for_any_more_does_not_stop_the_writer(queue):
+    gate = threading.Event()
+    queue._order(gate.wait)
+    assert queue.put([entry("given up")]).cancel()
+    gate.set()
+    assert queue.put([entry("later")]).result(10)
+
+
+@pytest.mark.parametrize("number", [5, -1, 2**63, -(10**30)])
+def test_an_unknown_number_is_said_to_be_unknown(queue, number):
+    with pytest.raises(NotThere, match=f"no item {number}"):
+        queue.get(number)
+    with pytest.raises(NotThere, match=f"no item {number}"):
+        queue.resolve(number, "a", "Ada").result(10)
+
+
+def test_a_page_after_any_number_is_empty(queue):
+    queue.put([entry("text")]).result(10)
+    assert queue.items(after=10**30, limit=10**30) == []
 
 
 def test_closing_writes_what_is_waiting_and_the_next_process_finds_it(tmp_path):

@@ -14,8 +14,10 @@ import pytest
 from formers.serving import Settings
 from formers.serving.adapt import service_of
 from formers.serving.classifier import Threshold
+from formers.serving.engine import Answer
 from formers.serving.limits import Refusal, parse
 from formers.serving.logs import RequestLog
+from formers.serving.metrics import Metrics
 from system.serving_fake import LABELS
 
 SETTINGS = Settings(max_chars=100, max_texts=3)
@@ -76,6 +78,7 @@ def test_scores_are_listed_as_asked(options, top_k):
         ({"text": ""}, ["body", "text"], "empty"),
         ({"texts": ["a", " \n"]}, ["body", "texts", 1], "empty"),
         (b'{"text": "\\ud800"}', ["body", "text"], "surrogate"),
+        (b'{"\\ud800": 1, "text": "a"}', ["body", "\ud800"], "unknown key"),
         ({"text": "a", "topk": 1}, ["body", "topk"], "did you mean 'top_k'"),
         ({"text": "a", "top_k": 0}, ["body", "top_k"], "above 0"),
         ({"text": "a", "top_k": True}, ["body", "top_k"], "above 0"),
@@ -159,6 +162,46 @@ def test_thresholds_come_from_the_settings_then_the_file_then_the_default(tmp_pa
 def test_what_cannot_classify_is_refused_in_words():
     with pytest.raises(TypeError, match="cannot serve SimpleNamespace: it has no prepare, run"):
         service_of(SimpleNamespace(), Settings())
+
+
+def test_metrics_count_every_text_of_a_request_in_the_buckets_of_the_reference():
+    from prometheus_client import CollectorRegistry, Histogram, generate_latest
+    from prometheus_client.parser import text_string_to_metric_families
+
+    scores, tokens = [0.1, 0.35, 0.75, 0.99, 0.999, 1.0], [1, 8, 9, 512, 16384, 20000]
+    answers = [Answer([(LABELS[i % 2], scores[i])], tokens[i], cut=3 * (i == 5)) for i in range(6)]
+    metrics = Metrics("one", LABELS)
+    metrics.answers(answers[:4])
+    metrics.answers(answers[4:])
+    registry = CollectorRegistry()
+    theirs = {
+        "formers_top_score": Histogram(
+            "formers_top_score", "x", buckets=metrics._scores._bounds, registry=registry
+        ),
+        "formers_text_tokens": Histogram(
+            "formers_text_tokens", "x", buckets=metrics._tokens._bounds, registry=registry
+        ),
+    }
+    for score, count in zip(scores, tokens, strict=True):
+        theirs["formers_top_score"].observe(score)
+        theirs["formers_text_tokens"].observe(count)
+
+    def samples(page):
+        return {
+            (sample.name, sample.labels.get("le")): sample.value
+            for family in text_string_to_metric_families(page.decode())
+            for sample in family.samples
+            if family.name in theirs
+        }
+
+    page, _ = metrics.render()
+    assert samples(page) == pytest.approx(samples(generate_latest(registry)))
+    for line in (
+        'formers_answers_total{label="billing"} 3.0',
+        'formers_answers_total{label="technical"} 3.0',
+        "formers_cut_texts_total 1.0",
+    ):
+        assert line in page.decode()
 
 
 def test_the_log_writes_one_json_line_for_each_record_and_loses_none():

@@ -18,9 +18,9 @@ from starlette.responses import JSONResponse, RedirectResponse, Response, Stream
 from starlette.routing import Route
 
 from formers import __version__
-from formers.serving.handler import Classify
+from formers.serving.handler import Classify, encoded
 from formers.serving.limits import Refusal
-from formers.serving.queue import AlreadyResolved, Item, NotThere, QueueError
+from formers.serving.queue import LARGEST, AlreadyResolved, Item, NotThere, QueueError
 from formers.serving.schemas import (
     Classified,
     ClassifiedMany,
@@ -73,6 +73,7 @@ def create_app(classifier: Any, settings: Settings | None = None, **changes: Any
 def app_of(service: Service) -> FastAPI:
     """Make the application around a service."""
     from fastapi import FastAPI
+    from fastapi.exceptions import RequestValidationError
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -96,15 +97,29 @@ def app_of(service: Service) -> FastAPI:
     app.include_router(_queue_routes(service))
     app.include_router(_page_routes())
     app.add_exception_handler(Refusal, _refused)
+    app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(QueueError, _queue_failed)
     app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]
     return app
 
 
+class _Json(JSONResponse):
+    """Takes what a refusal may quote of a request, half of a surrogate pair included."""
+
+    def render(self, content: Any) -> bytes:
+        return encoded(content)
+
+
 async def _refused(request: Request, error: Exception) -> Response:
     assert isinstance(error, Refusal)
     headers = {"www-authenticate": "Bearer"} if error.status == 401 else None
-    return JSONResponse({"detail": error.detail}, error.status, headers)
+    return _Json({"detail": error.detail}, error.status, headers)
+
+
+async def _invalid(request: Request, error: Any) -> Response:
+    """As FastAPI answers it, but without the input: that may hold a text, or half of a surrogate pair."""
+    faults = [{key: fault[key] for key in ("loc", "msg", "type")} for fault in error.errors()]
+    return _Json({"detail": faults}, 422)
 
 
 async def _queue_failed(request: Request, error: Exception) -> Response:
@@ -231,14 +246,14 @@ def _queue_routes(service: Service) -> APIRouter:
     def items(
         status: _Status = "open",
         limit: int = Query(50, ge=1, le=500),
-        after: int = Query(0, ge=0),
+        after: int = Query(0, ge=0, le=LARGEST),
     ) -> QueuePage:
         """List items, the oldest first."""
-        found = service.queue.items(None if status == "all" else status, limit=limit, after=after)
+        found = service.queue.items(None if status == "all" else status, limit=limit + 1, after=after)
         counts = service.queue.counts()
         return QueuePage(
-            items=[_shown(item) for item in found],
-            next=found[-1].id if len(found) == limit else None,
+            items=[_shown(item) for item in found[:limit]],
+            next=found[limit - 1].id if len(found) > limit else None,
             open=counts["open"],
             resolved=counts["resolved"],
         )

@@ -32,7 +32,7 @@ class Classifier(Protocol):
         """Tokenise texts, in order."""
 
     def run(self, prepared: list[Any]) -> Sequence[Ranked]:
-        """Score tokenised texts, in order: every label with its score, best first."""
+        """Score tokenised texts, in order: every label with its score (0 to 1), best first."""
 
 
 class Threshold:

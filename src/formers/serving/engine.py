@@ -32,6 +32,10 @@ class Stopping(Exception):
     """The engine takes no new work: it is starting, stopping, or broken."""
 
 
+class NotAProbability(Exception):
+    """The classifier gave something that cannot be held against a threshold, such as NaN or a raw logit."""
+
+
 class OutOfTime(Exception):
     """A job was not done within its time limit."""
 
@@ -395,9 +399,15 @@ class Engine:
         done: list[Job] = []
         for item, scores in zip(batch, ranked, strict=True):
             job = item.job
+            if job.error is not None:
+                continue
+            if problem := _problem_of(scores):
+                job.error = NotAProbability(problem)
+                done.append(job)
+                continue
             job.answers[item.index] = Answer(scores, item.prepared.length, getattr(item.prepared, "cut", 0))
             job.left -= 1
-            if not job.left and job.error is None:
+            if not job.left:
                 done.append(job)
         return done
 
@@ -405,6 +415,16 @@ class Engine:
         if self._loop is not None:
             with contextlib.suppress(RuntimeError):  # the loop was closed by force: nobody waits any more
                 self._loop.call_soon_threadsafe(function, *arguments)
+
+
+def _problem_of(ranked: Ranked) -> str | None:
+    """What keeps the scores of a text from being probabilities; None when nothing does."""
+    if not ranked:
+        return "the model gave no score for any label"
+    for label, score in ranked:
+        if not 0.0 <= score <= 1.0:
+            return f"the model gave {score!r} as the confidence of {label!r}; it must lie between 0 and 1"
+    return None
 
 
 def _blend(old: float, new: float) -> float:

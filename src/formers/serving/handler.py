@@ -11,7 +11,7 @@ import time
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
-from formers.serving.engine import Answer, Job, OutOfTime, Overloaded, Stopping
+from formers.serving.engine import Answer, Job, NotAProbability, OutOfTime, Overloaded, Stopping
 from formers.serving.limits import Gone, Question, Receive, Refusal, parse, read_body
 from formers.serving.queue import Entry, QueueError
 from formers.serving.service import Service, top_scores
@@ -24,7 +24,12 @@ Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 _LONGEST_ID = 128
 _JSON = (b"content-type", b"application/json")
 _CLIENT_GONE = 499  # nginx's number for a client that hung up; only in the log and the metrics
-_dumps = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode
+_dump = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode
+
+
+def encoded(value: Any) -> bytes:
+    """Return `value` as JSON. Half of a surrogate pair, which a refusal may quote, becomes `?`."""
+    return _dump(value).encode("utf-8", "replace")
 
 
 class _Trace:
@@ -59,7 +64,7 @@ class Classify:
             body = await self._answer(headers, receive, trace)
         except Refusal as refusal:
             trace.status = refusal.status
-            body = _dumps({"detail": refusal.detail}).encode()
+            body = encoded({"detail": refusal.detail})
             extra = _headers_of(refusal)
         except Gone:
             trace.status = _CLIENT_GONE
@@ -100,6 +105,9 @@ class Classify:
             raise Refusal(503, str(error), 1) from None
         except OutOfTime as error:
             return await self._fall_back(trace, question, "timeout", Refusal(504, str(error)))
+        except NotAProbability as error:
+            logger.error("request %s: %s", trace.request_id, error)
+            return await self._fall_back(trace, question, "error", Refusal(500, str(error)))
         except Exception as error:
             logger.exception("the model failed on request %s", trace.request_id, exc_info=error)
             return await self._fall_back(
@@ -119,15 +127,13 @@ class Classify:
     async def _judge(self, trace: _Trace, question: Question) -> bytes:
         """Hold the answers against the thresholds, keep what a person must see, and write the reply."""
         service = self.service
+        service.count_answers(question.texts, trace.answers)
         results: list[dict[str, Any]] = []
         entries: list[Entry] = []
         doubtful: list[int] = []
         for index, answer in enumerate(trace.answers):
             label, score = answer.ranked[0]
-            if not 0.0 <= score <= 1.0:  # a NaN, or a pipeline that gives raw logits
-                raise Refusal(500, f"the model gave {score!r} as a confidence; it must lie between 0 and 1")
-            result = self._result(answer, label, score)
-            service.watch_drift(question.texts[index], label, score, answer.tokens + answer.cut)
+            result = _result(answer, label, score, service.revision)
             if question.top_k:
                 result["scores"] = top_scores(answer.ranked, question.top_k)
             threshold = service.threshold.of(label)
@@ -153,21 +159,6 @@ class Classify:
                 results[index]["queue_id"] = trace.human[index] = number
         trace.status = 200
         return _reply(results, question)
-
-    def _result(self, answer: Answer, label: str, score: float) -> dict[str, Any]:
-        service = self.service
-        service.metrics.answer(label, score, answer.tokens, answer.cut)
-        result: dict[str, Any] = {
-            "label": label,
-            "confidence": score,
-            "score": score,
-            "needs_human": False,
-            "revision": service.revision,
-            "tokens": answer.tokens,
-        }
-        if answer.cut:
-            result["cut_tokens"] = answer.cut
-        return result
 
     async def _fall_back(self, trace: _Trace, question: Question, reason: str, refusal: Refusal) -> bytes:
         """A person answers what the model did not, if the settings say so."""
@@ -237,13 +228,27 @@ class Classify:
         service.log.write(trace.wall, record)
 
 
+def _result(answer: Answer, label: str, score: float, revision: str | None) -> dict[str, Any]:
+    result: dict[str, Any] = {
+        "label": label,
+        "confidence": score,
+        "score": score,
+        "needs_human": False,
+        "revision": revision,
+        "tokens": answer.tokens,
+    }
+    if answer.cut:
+        result["cut_tokens"] = answer.cut
+    return result
+
+
 def _rounded(answer: Answer) -> tuple[str, float]:
     label, score = answer.ranked[0]
     return label, round(score, 6)
 
 
 def _reply(results: list[dict[str, Any]], question: Question) -> bytes:
-    return _dumps(results[0] if question.single else {"results": results}).encode()
+    return encoded(results[0] if question.single else {"results": results})
 
 
 def _check_type(headers: dict[bytes, bytes]) -> None:

@@ -2,16 +2,49 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from bisect import bisect_left
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import accumulate
 from typing import Any
 
 from formers.extras import need
-from formers.serving.engine import BatchReport
+from formers.serving.engine import Answer, BatchReport
 
 _SECONDS = (0.005, 0.01, 0.02, 0.04, 0.08, 0.15, 0.3, 0.6, 1.2, 2.5, 5.0, 10.0, 30.0)
 _TOKENS = (8, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096, 8192, 16384)
 _ITEMS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512)
 _SCORES = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.75, 0.8, 0.85, 0.9, 0.95, 0.99, 1.0)
+
+
+class _Histogram:
+    """A histogram that takes many values at once: the client's own costs more than the rest of an answer.
+
+    It is filled on the event loop alone, and needs no lock there; a page that is rendered meanwhile may show
+    a sum that is some values ahead.
+    """
+
+    def __init__(self, registry: Any, name: str, help_text: str, bounds: Sequence[float]) -> None:
+        self._name, self._help = name, help_text
+        self._bounds = [float(bound) for bound in bounds]
+        self._counts = [0] * (len(bounds) + 1)
+        self._sum = 0.0
+        registry.register(self)
+
+    def observe(self, values: Iterable[float]) -> None:
+        """Count `values`."""
+        counts, bounds = self._counts, self._bounds
+        for value in values:
+            counts[bisect_left(bounds, value)] += 1
+            self._sum += value
+
+    def collect(self) -> Iterator[Any]:
+        """Yield it as the registry wants it: for each bound, how many values are not above it."""
+        from prometheus_client.metrics_core import HistogramMetricFamily
+
+        names = [*map(str, self._bounds), "+Inf"]
+        buckets = list(zip(names, accumulate(self._counts), strict=True))
+        yield HistogramMetricFamily(self._name, self._help, buckets=buckets, sum_value=self._sum)
 
 
 class Metrics:
@@ -25,25 +58,23 @@ class Metrics:
         requests = client.Counter("formers_requests", "Requests at /classify, by status.", ["status"], **own)
         self._requests: dict[int, Any] = {}
         self._request_counter = requests
-        self._seconds = client.Histogram(
-            "formers_request_seconds", "Time from a request's arrival to its answer.", buckets=_SECONDS, **own
+        self._seconds = _Histogram(
+            self.registry, "formers_request_seconds", "Time from a request's arrival to its answer.", _SECONDS
         )
         self._answers = client.Counter("formers_answers", "Texts answered, by label.", ["label"], **own)
         self._answer_of = {label: self._answers.labels(label) for label in labels}
         self._human = client.Counter("formers_needs_human", "Texts kept for a person.", ["reason"], **own)
-        self._scores = client.Histogram(
-            "formers_top_score", "Confidence of the top label.", buckets=_SCORES, **own
-        )
-        self._tokens = client.Histogram("formers_text_tokens", "Tokens of a text.", buckets=_TOKENS, **own)
+        self._scores = _Histogram(self.registry, "formers_top_score", "Confidence of the top label.", _SCORES)
+        self._tokens = _Histogram(self.registry, "formers_text_tokens", "Tokens of a text.", _TOKENS)
         self._cut = client.Counter("formers_cut_texts", "Texts longer than the model reads.", **own)
-        self._batch_seconds = client.Histogram(
-            "formers_batch_seconds", "Time of a forward pass.", buckets=_SECONDS, **own
+        self._batch_seconds = _Histogram(
+            self.registry, "formers_batch_seconds", "Time of a forward pass.", _SECONDS
         )
-        self._batch_tokens = client.Histogram(
-            "formers_batch_tokens", "Tokens of a forward pass.", buckets=_TOKENS, **own
+        self._batch_tokens = _Histogram(
+            self.registry, "formers_batch_tokens", "Tokens of a forward pass.", _TOKENS
         )
-        self._batch_items = client.Histogram(
-            "formers_batch_texts", "Texts of a forward pass.", buckets=_ITEMS, **own
+        self._batch_items = _Histogram(
+            self.registry, "formers_batch_texts", "Texts of a forward pass.", _ITEMS
         )
         self.waiting_requests = client.Gauge("formers_waiting_requests", "Requests held.", **own)
         self.waiting_tokens = client.Gauge("formers_waiting_tokens", "Tokens held (estimate).", **own)
@@ -63,18 +94,19 @@ class Metrics:
         if counter is None:
             counter = self._requests[status] = self._request_counter.labels(str(status))
         counter.inc()
-        self._seconds.observe(seconds)
+        self._seconds.observe((seconds,))
 
-    def answer(self, label: str, score: float, tokens: int, cut: int) -> None:
-        """Count one text that the model answered."""
-        counter = self._answer_of.get(label)
-        if counter is None:
-            counter = self._answer_of[label] = self._answers.labels(label)
-        counter.inc()
-        self._scores.observe(score)
-        self._tokens.observe(tokens)
-        if cut:
-            self._cut.inc()
+    def answers(self, answers: Sequence[Answer]) -> None:
+        """Count the texts that the model answered in one request."""
+        for label, count in Counter(answer.ranked[0][0] for answer in answers).items():
+            counter = self._answer_of.get(label)
+            if counter is None:
+                counter = self._answer_of[label] = self._answers.labels(label)
+            counter.inc(count)
+        self._scores.observe([answer.ranked[0][1] for answer in answers])
+        self._tokens.observe([answer.tokens for answer in answers])
+        if cut := sum(answer.cut > 0 for answer in answers):
+            self._cut.inc(cut)
 
     def needs_human(self, reason: str, count: int) -> None:
         """Count texts that went to the human queue."""
@@ -82,9 +114,9 @@ class Metrics:
 
     def batch(self, report: BatchReport) -> None:
         """Count one forward pass."""
-        self._batch_seconds.observe(report.seconds)
-        self._batch_tokens.observe(report.tokens)
-        self._batch_items.observe(report.items)
+        self._batch_seconds.observe((report.seconds,))
+        self._batch_tokens.observe((report.tokens,))
+        self._batch_items.observe((report.items,))
 
     def render(self) -> tuple[bytes, str]:
         """Return the page and its content type."""

@@ -42,6 +42,7 @@ _COLUMNS = (
     "id, created, request_id, reason, text, label, score, threshold, scores, tokens, revision, status, "
     "resolved_label, resolved_by, resolved_note, resolved"
 )
+LARGEST = 2**63 - 1  # the largest number that SQLite keeps
 _MOST_PER_COMMIT = 2048
 
 
@@ -57,7 +58,10 @@ class AlreadyResolved(ValueError):
     """The item was resolved before, and differently; `item` is how it stands."""
 
     def __init__(self, item: Item) -> None:
-        super().__init__(f"item {item.id} was resolved as {item.resolved_label!r} by {item.resolved_by!r}")
+        note = f" with the note {item.resolved_note!r}" if item.resolved_note else ""
+        super().__init__(
+            f"item {item.id} was resolved as {item.resolved_label!r} by {item.resolved_by!r}{note}"
+        )
         self.item = item
 
 
@@ -152,16 +156,14 @@ class HumanQueue:
     def resolve(self, number: int, label: str, by: str, note: str = "") -> Future[Item]:
         """Record a person's decision. Saying the same thing twice is fine, so that a request can be repeated.
 
-        The future raises NotThere for an unknown number, AlreadyResolved when another decision stands.
+        The future raises NotThere for an unknown number, AlreadyResolved when another decision stands:
+        another label, person or note.
         """
 
         def settle() -> Item:
-            row = self._writer.execute(f"SELECT {_COLUMNS} FROM items WHERE id=?", (number,)).fetchone()
-            if row is None:
-                raise NotThere(f"the queue has no item {number}")
-            item = _item(row)
+            item = _find(self._writer, number)
             if item.status == "resolved":
-                if (item.resolved_label, item.resolved_by) == (label, by):
+                if (item.resolved_label, item.resolved_by, item.resolved_note) == (label, by, note):
                     return item
                 raise AlreadyResolved(item)
             self._writer.execute(
@@ -169,8 +171,7 @@ class HumanQueue:
                 "resolved=? WHERE id=?",
                 (label, by, note, time.time(), number),
             )
-            row = self._writer.execute(f"SELECT {_COLUMNS} FROM items WHERE id=?", (number,)).fetchone()
-            return _item(row)
+            return _find(self._writer, number)
 
         return self._order(settle)
 
@@ -227,28 +228,51 @@ class HumanQueue:
             self._commit([order for order in orders if order is not None])
 
     def _commit(self, orders: list[tuple[Callable[[], Any], Future[Any]]]) -> None:
-        """Run orders in one transaction; an order that is refused leaves the others as they are."""
+        """Run orders in one transaction; an order that fails leaves the others as they are."""
         if not orders:
             return
         outcomes: list[tuple[Future[Any], Any, BaseException | None]] = []
         try:
             self._writer.execute("BEGIN IMMEDIATE")
             for action, future in orders:
-                try:
-                    outcomes.append((future, action(), None))
-                except (NotThere, AlreadyResolved) as refusal:
-                    outcomes.append((future, None, refusal))
+                outcomes.append((future, *self._attempt(action)))
             self._writer.execute("COMMIT")
         except Exception as error:
             if self._writer.in_transaction:
                 self._writer.execute("ROLLBACK")
-            failure = QueueError(f"cannot write the human queue {str(self.path)!r}: {error}")
+            failure = self._failure(error)
             outcomes = [(future, None, failure) for _, future in orders]
         for future, value, problem in outcomes:
+            if not future.set_running_or_notify_cancel():
+                continue  # nobody waits any more; what was written stands
             if problem is None:
                 future.set_result(value)
             else:
                 future.set_exception(problem)
+
+    def _attempt(self, action: Callable[[], Any]) -> tuple[Any, BaseException | None]:
+        """Run one order inside the transaction: its value, or its problem once its own writes are undone.
+
+        Raises:
+            Exception: the whole transaction is lost, as when the disk is full.
+        """
+        self._writer.execute("SAVEPOINT one")
+        value: Any = None
+        problem: BaseException | None = None
+        try:
+            value = action()
+        except (NotThere, AlreadyResolved) as refusal:
+            problem = refusal
+        except Exception as error:
+            if not self._writer.in_transaction:
+                raise
+            self._writer.execute("ROLLBACK TO one")
+            problem = self._failure(error)
+        self._writer.execute("RELEASE one")
+        return value, problem
+
+    def _failure(self, error: Exception) -> QueueError:
+        return QueueError(f"cannot write the human queue {str(self.path)!r}: {error}")
 
     # --- reading ---------------------------------------------------------------------------------
 
@@ -258,21 +282,19 @@ class HumanQueue:
         Raises:
             NotThere: for an unknown number.
         """
-        rows = self._select("WHERE id=?", (number,))
-        if not rows:
-            raise NotThere(f"the queue has no item {number}")
-        return rows[0]
+        return self._read(lambda reader: _find(reader, number))
 
     def items(self, status: str | None = "open", *, limit: int = 50, after: int = 0) -> list[Item]:
         """Return up to `limit` items with numbers above `after`, the oldest first; `status` None: all."""
+        where, values = "id>? ORDER BY id LIMIT ?", (min(after, LARGEST), min(limit, LARGEST))
         if status is None:
-            return self._select("WHERE id>? ORDER BY id LIMIT ?", (after, limit))
-        return self._select("WHERE status=? AND id>? ORDER BY id LIMIT ?", (status, after, limit))
+            return self._read(lambda reader: _select(reader, where, values))
+        return self._read(lambda reader: _select(reader, f"status=? AND {where}", (status, *values)))
 
     def counts(self) -> dict[str, int]:
         """Return how many items are open and how many resolved."""
-        with self._reading:
-            rows = self._reader.execute("SELECT status, COUNT(*) FROM items GROUP BY status").fetchall()
+        query = "SELECT status, COUNT(*) FROM items GROUP BY status"
+        rows = self._read(lambda reader: reader.execute(query).fetchall())
         return {**dict.fromkeys(STATUSES, 0), **dict(rows)}
 
     def resolved(self, page: int = 500) -> Iterator[Item]:
@@ -282,13 +304,23 @@ class HumanQueue:
             yield from items
             after = items[-1].id
 
-    def _select(self, where: str, values: tuple[Any, ...]) -> list[Item]:
+    def _read(self, look: Callable[[sqlite3.Connection], T]) -> T:
         try:
             with self._reading:
-                rows = self._reader.execute(f"SELECT {_COLUMNS} FROM items {where}", values).fetchall()
+                return look(self._reader)
         except sqlite3.Error as error:
             raise QueueError(f"cannot read the human queue {str(self.path)!r}: {error}") from error
-        return [_item(row) for row in rows]
+
+
+def _select(connection: sqlite3.Connection, where: str, values: tuple[Any, ...]) -> list[Item]:
+    return [_item(row) for row in connection.execute(f"SELECT {_COLUMNS} FROM items WHERE {where}", values)]
+
+
+def _find(connection: sqlite3.Connection, number: int) -> Item:
+    found = _select(connection, "id=?", (number,)) if 0 < number <= LARGEST else []
+    if not found:
+        raise NotThere(f"the queue has no item {number}")
+    return found[0]
 
 
 def _item(row: tuple[Any, ...]) -> Item:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import ipaddress
 import os
@@ -36,9 +37,9 @@ def serve(
 ) -> int:
     """Serve a classifier until SIGTERM or Ctrl-C, and return the exit status.
 
-    A stopping server refuses new requests (503), finishes those that it holds, writes what is waiting and
-    returns 0. What keeps it from starting (a port in use, no such model, a queue that cannot be opened) is
-    printed as one line, and the status is 2.
+    A stopping server finishes the requests that it holds and refuses new ones (503) meanwhile; then it closes
+    its port, writes what is waiting and returns 0. What keeps it from starting (a port in use, no such model,
+    a queue that cannot be opened) is printed as one line, and the status is 2.
 
     Args:
         model: a text-classification pipeline, the name or folder of a model, or a `Classifier`.
@@ -174,6 +175,15 @@ def _draining_server(uvicorn: Any, config: Any, service: Any) -> Any:
             if self.should_exit:
                 self.force_exit = True
             self.should_exit = True
+
+        async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+            # The base class closes the port first. A client then finds no server, where a 503 would tell it
+            # to come back, so the port stays open until what is held is done.
+            draining = asyncio.ensure_future(service.drain())
+            while not draining.done() and not self.force_exit:
+                await asyncio.wait([draining], timeout=0.1)
+            draining.cancel()
+            await super().shutdown(sockets)
 
     return DrainingServer(config)
 

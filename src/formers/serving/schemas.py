@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 
 class ClassifyRequest(BaseModel):
@@ -111,11 +111,17 @@ class QueuePage(BaseModel):
     resolved: int
 
 
+def _stripped(value: Any) -> Any:
+    return value.strip() if isinstance(value, str) else value
+
+
 class Resolution(BaseModel):
     """A person's decision."""
 
     model_config = ConfigDict(extra="forbid")
 
     label: str = Field(min_length=1, max_length=200, description="One of the model's labels.")
-    by: str = Field(min_length=1, max_length=200, description="Who decided.")
+    by: Annotated[str, BeforeValidator(_stripped)] = Field(
+        min_length=1, max_length=200, description="Who decided; spaces around the name are dropped."
+    )
     note: str = Field("", max_length=4000)

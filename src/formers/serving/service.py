@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from formers.serving.classifier import Classifier, Threshold
 from formers.serving.drift import DriftWatch, Seen
-from formers.serving.engine import Engine
+from formers.serving.engine import Answer, Engine, NotAProbability
 from formers.serving.limits import Refusal
 from formers.serving.logs import RequestLog
 from formers.serving.metrics import Metrics
@@ -101,6 +101,8 @@ class Service:
                     await self.engine.submit(texts_of_one).future
         except asyncio.CancelledError:
             raise
+        except NotAProbability as error:
+            self._fail(f"the warm-up failed: {error}")
         except Exception as error:
             self._fail(f"the warm-up failed: {type(error).__name__}: {error}")
         else:
@@ -123,13 +125,17 @@ class Service:
         if self.state != "failed":
             self.state = "draining"
 
-    async def stop(self) -> None:
-        """Finish what is held, write what is waiting, close the files."""
+    async def drain(self) -> None:
+        """Refuse new requests and finish what is held, within the settings' time; again does nothing."""
         self.begin_draining()
         if self._warming is not None:
             self._warming.cancel()
         if not await self.engine.drain(self.settings.drain_timeout):
             logger.error("stopped with requests unanswered after %g s", self.settings.drain_timeout)
+
+    async def stop(self) -> None:
+        """Finish what is held, write what is waiting, close the files."""
+        await self.drain()
         await asyncio.to_thread(self.close)
 
     def close(self) -> None:
@@ -168,10 +174,13 @@ class Service:
         if not hmac.compare_digest(found.encode(), key.encode()):
             raise Refusal(401, "the API key is wrong")
 
-    def watch_drift(self, text: str, label: str, score: float, tokens: int) -> None:
-        """Count a text and its answer for the drift gauges."""
+    def count_answers(self, texts: Sequence[str], answers: Sequence[Answer]) -> None:
+        """Count texts and their answers for the metrics and the drift gauges."""
+        self.metrics.answers(answers)
         if self.watch is not None:
-            self.watch.add(Seen(text, label, score, tokens))
+            for text, answer in zip(texts, answers, strict=True):
+                label, score = answer.ranked[0]
+                self.watch.add(Seen(text, label, score, answer.tokens + answer.cut))
 
     def _announce_drift(self, verdict: str, values: dict[str, float]) -> None:
         if verdict in ("watch", "drift"):

@@ -1,6 +1,7 @@
 // The page: classify a text, and work the human queue. No library, no network but this server.
 const find = (selector, root = document) => root.querySelector(selector);
 const LIMIT = 20;
+const MOST = 500; // what the server gives at once
 const REFRESH_MS = 5000;
 const SHOWN_SCORES = 5;
 
@@ -127,16 +128,30 @@ function drawAnswer(result) {
 
 // --- the queue ---
 
+async function fetchQueue(status, limit) {
+  const items = [];
+  let page = { next: 0 };
+  while (page.next !== null && items.length < limit) {
+    const count = Math.min(limit - items.length, MOST);
+    page = await call(`/queue?status=${status}&limit=${count}&after=${page.next}`);
+    items.push(...page.items);
+  }
+  return { ...page, items };
+}
+
 async function refreshQueue() {
+  const { status, limit } = state;
+  const outdated = () => status !== state.status || limit !== state.limit;
   try {
-    const page = await call(`/queue?status=${state.status}&limit=${state.limit}`);
+    const page = await fetchQueue(status, limit);
+    if (outdated()) return;
     say(find("#queue-problem"), "");
     find("#open-count").textContent = `${page.open} open`;
     drawItems(page.items);
     find("#more").hidden = page.next === null;
     find("#empty").hidden = page.items.length > 0;
   } catch (error) {
-    say(find("#queue-problem"), error.message);
+    if (!outdated()) say(find("#queue-problem"), error.message);
   }
 }
 
