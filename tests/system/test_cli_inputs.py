@@ -57,6 +57,7 @@ def test_a_file_of_lines_is_read_without_its_mark_and_unpacked(formers, classifi
         ("old.csv", "text,label\ncafé,x\n".encode("latin-1"), "iconv -f latin1"),
         ("broken.json", b'[{"text": "a"},\n {"text" "b"}]', "line 2: Expecting"),
     ],
+    ids=["cut table", "cut lines", "not packed", "old lines", "old table", "broken JSON"],
 )
 def test_a_broken_file_is_named_with_what_is_wrong(formers, classifier, tmp_path, name, content, said):
     (tmp_path / name).write_bytes(content)

@@ -9,6 +9,14 @@ import typer
 
 from formers.cli import choices
 
+Queue = Annotated[Path, typer.Option(help="File of the human queue (SQLite).", callback=choices.expanded)]
+Log = Annotated[
+    Path | None,
+    typer.Option(
+        help="File for the request lines (JSON); standard error if left out.", callback=choices.expanded
+    ),
+]
+
 
 def serve(
     model: choices.Model,
@@ -22,9 +30,7 @@ def serve(
             min=0, max=1, help="Answers less sure go to a person; the model's thresholds.json when left out."
         ),
     ] = None,
-    queue: Annotated[
-        Path, typer.Option(help="File of the human queue (SQLite).", callback=choices.expanded)
-    ] = Path("human-queue.sqlite3"),
+    queue: Queue = Path("human-queue.sqlite3"),
     timeout: Annotated[float, typer.Option(help="Seconds that a request may take.")] = 10.0,
     fallback: Annotated[
         str, typer.Option(help="A request out of time: error (504), or human (its texts are queued).")
@@ -36,12 +42,7 @@ def serve(
     max_queued_requests: Annotated[
         int, typer.Option(min=1, help="Requests held at once; beyond it 503.")
     ] = 1024,
-    log: Annotated[
-        Path | None,
-        typer.Option(
-            help="File for the request lines (JSON); standard error if left out.", callback=choices.expanded
-        ),
-    ] = None,
+    log: Log = None,
     api_key: Annotated[
         str | None,
         typer.Option(envvar="FORMERS_API_KEY", help="Key that the human queue asks for.", show_envvar=True),

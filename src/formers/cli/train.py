@@ -8,6 +8,14 @@ import typer
 
 from formers.cli import choices
 
+EmaDecay = Annotated[
+    float, typer.Option(min=0, max=0.9999, help="Of the average of the weights that is kept; 0 for none.")
+]
+ClassWeights = Annotated[str, typer.Option(help="Weight of rare labels in the loss: sqrt, balanced or none.")]
+Bfloat16 = Annotated[
+    bool | None, typer.Option("--bf16/--no-bf16", help="bfloat16 where the hardware has it, if left out.")
+]
+
 
 def train(
     data: choices.Data,
@@ -29,18 +37,12 @@ def train(
         float, typer.Option(min=0, max=1, help="Share of the steps in which the rate rises.")
     ] = 0.1,
     weight_decay: Annotated[float, typer.Option(min=0)] = 0.0,
-    ema_decay: Annotated[
-        float, typer.Option(min=0, max=0.9999, help="Of the average of the weights that is kept; 0 for none.")
-    ] = 0.995,
+    ema_decay: EmaDecay = 0.995,
     max_length: Annotated[
         int, typer.Option(min=8, help="Longest text in tokens, in training and ever after.")
     ] = 256,
-    class_weights: Annotated[
-        str, typer.Option(help="Weight of rare labels in the loss: sqrt, balanced or none.")
-    ] = "sqrt",
-    bf16: Annotated[
-        bool | None, typer.Option("--bf16/--no-bf16", help="bfloat16 where the hardware has it, if left out.")
-    ] = None,
+    class_weights: ClassWeights = "sqrt",
+    bf16: Bfloat16 = None,
     seed: Annotated[
         int, typer.Option(help="Of the weights' start, the order of the texts and the splits.")
     ] = 0,
