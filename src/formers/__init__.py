@@ -58,6 +58,7 @@ _TABLE: dict[str, tuple[str, ...]] = {
         "DataCollator",
         "DataCollatorForLanguageModeling",
         "DataCollatorForMultipleChoice",
+        "DataCollatorForPermutationLanguageModeling",
         "DataCollatorForSeq2Seq",
         "DataCollatorForTokenClassification",
         "DataCollatorForWholeWordMask",

@@ -220,6 +220,36 @@ def test_multiple_choice_and_flattened_batches_are_those_of_the_reference(tokeni
             assert torch.equal(torch.as_tensor(ours[key]), torch.as_tensor(value)), key
 
 
+@pytest.mark.parametrize("return_tensors", ["pt", "np"])
+def test_batches_for_permutation_are_of_the_reference_s_form(tokenizer, return_tensors):
+    """What is drawn differs; names, shapes, kinds, and what holds for every draw do not."""
+    rows = [{"input_ids": [*range(5, 29)]}, {"input_ids": [*range(10, 34)]}]
+    original = np.array([row["input_ids"] for row in rows])
+    batches = [
+        library.DataCollatorForPermutationLanguageModeling(tokenizer, return_tensors=return_tensors)(
+            [dict(row) for row in rows]
+        )
+        for library in (formers, transformers)
+    ]
+    assert {k: (v.shape, v.dtype) for k, v in batches[0].items()} == {
+        k: (v.shape, v.dtype) for k, v in batches[1].items()
+    }
+    for batch in batches:
+        found = {name: np.asarray(value) for name, value in batch.items()}
+        targets = found["labels"] != -100
+        assert targets.any(1).all()
+        assert (found["input_ids"] == np.where(targets, tokenizer.mask_token_id, original)).all()
+        assert (found["labels"][targets] == original[targets]).all()
+        assert (found["target_mapping"] == np.eye(24)).all()
+        for row, mask in zip(targets, found["perm_mask"].astype(bool), strict=True):
+            assert not mask[:, ~row].any()
+            assert mask[~row][:, row].all()
+            among = mask[row][:, row]
+            assert sorted((~among).sum(1).tolist()) == list(range(len(among)))
+            first = np.flatnonzero(row) < 12
+            assert among[first][:, ~first].all()
+
+
 def test_a_run_takes_the_same_batches_and_has_the_same_losses(tmp_path):
     """Both trainers draw the order from the seed; without dropout the losses agree step by step.
 

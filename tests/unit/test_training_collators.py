@@ -6,6 +6,7 @@ import torch
 
 from formers.training import (
     DataCollatorForLanguageModeling,
+    DataCollatorForPermutationLanguageModeling,
     DataCollatorForWholeWordMask,
     DataCollatorWithFlattening,
     DataCollatorWithPadding,
@@ -119,3 +120,50 @@ def test_default_collator_takes_numbers_arrays_tensors_and_leaves_text_out():
 def test_what_cannot_be_collated_says_how_it_could(make, words):
     with pytest.raises(ValueError, match=words):
         make()
+
+
+def test_targets_of_permutation_see_only_targets_before_them_and_nothing_else_sees_any():
+    batch = DataCollatorForPermutationLanguageModeling(Words(), seed=0)(texts(20))
+    targets, hidden = batch["labels"] != -100, batch["perm_mask"].bool()
+    assert targets.any(1).all()
+    for row, mask in zip(targets, hidden, strict=True):
+        assert not mask[:, ~row].any()  # the rest is seen by all
+        assert mask[~row][:, row].all()  # and sees no target, so that none comes back through it
+        among = mask[row][:, row]
+        count = len(among)
+        # an order: one target sees none, the next one, and so on
+        assert sorted((~among).sum(1).tolist()) == list(range(count))
+        first = torch.nonzero(row).flatten() < 16
+        assert among[first][:, ~first].all()  # the first half, kept as memory, knows nothing of the second
+
+
+def test_spans_of_permutation_have_the_share_and_the_length_of_the_paper():
+    rows = [{"input_ids": [5] * 600} for _ in range(30)]
+    batch = DataCollatorForPermutationLanguageModeling(Words(), plm_probability=0.2, seed=1)(rows)
+    targets = batch["labels"] != -100
+    assert abs(float(targets.float().mean()) - 0.2) < 0.02
+    assert (batch["input_ids"][targets] == Words.mask_token_id).all()
+    assert (batch["input_ids"][~targets] == 5).all()
+    apart = DataCollatorForPermutationLanguageModeling(Words(), max_span_length=1, seed=1)(rows[:2])
+    assert ((apart["labels"] != -100).float().mean() * 600).round() == 100
+
+
+def test_permutation_pads_to_an_even_width_that_nobody_sees_and_can_leave_targets_in_place():
+    rows = [{"input_ids": [1, *range(4, 14), 2, 2]}, {"input_ids": [1, 5, 6, 7, 2]}]
+    batch = DataCollatorForPermutationLanguageModeling(Words(), hide_targets=False, seed=0)(rows)
+    assert batch["input_ids"].shape == (2, 14)
+    assert batch["input_ids"][0].tolist() == [*rows[0]["input_ids"], 0]
+    assert batch["perm_mask"][1, :, 5:].all()
+    assert (batch["labels"][1, 5:] == -100).all()
+    assert torch.equal(batch["target_mapping"][1], torch.eye(14))
+
+
+def test_permutation_refuses_what_it_cannot_do():
+    with pytest.raises(ValueError, match="plm_probability"):
+        DataCollatorForPermutationLanguageModeling(Words(), plm_probability=0)
+    with pytest.raises(ValueError, match="max_span_length"):
+        DataCollatorForPermutationLanguageModeling(Words(), max_span_length=0)
+    bare = Words()
+    bare.pad_token_id = None
+    with pytest.raises(ValueError, match="one even width"):
+        DataCollatorForPermutationLanguageModeling(bare)([{"input_ids": [5, 6, 7]}])

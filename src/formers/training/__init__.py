@@ -29,6 +29,7 @@ _TABLE: dict[str, tuple[str, ...]] = {
         "DataCollator",
         "DataCollatorForLanguageModeling",
         "DataCollatorForMultipleChoice",
+        "DataCollatorForPermutationLanguageModeling",
         "DataCollatorForSeq2Seq",
         "DataCollatorForTokenClassification",
         "DataCollatorForWholeWordMask",

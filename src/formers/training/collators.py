@@ -368,6 +368,17 @@ class DataCollatorWithFlattening:
         return _deliver(tensors, return_tensors or self.return_tensors)
 
 
+def _special_tokens(tokenizer: Any, inputs: Tensor, given: Tensor | None) -> Tensor:
+    """Where in `inputs` [B, T] no token of a text stands: padding, and special tokens (`given` or by id)."""
+    if given is not None:
+        special = given.bool()
+    else:
+        ids = torch.tensor(sorted(set(tokenizer.all_special_ids)), dtype=inputs.dtype)
+        special = torch.isin(inputs, ids)
+    pad = getattr(tokenizer, "pad_token_id", None)
+    return special | (inputs == pad) if pad is not None else special
+
+
 @suggest_keywords
 @dataclasses.dataclass
 class DataCollatorForLanguageModeling:
@@ -442,7 +453,7 @@ class DataCollatorForLanguageModeling:
         self, inputs: Tensor, special_tokens_mask: Tensor | None = None, words: Sequence[Any] | None = None
     ) -> tuple[Tensor, Tensor]:
         """Hide tokens of `inputs` [B, T]; returns new inputs, and labels with -100 elsewhere."""
-        special = self._special(inputs, special_tokens_mask)
+        special = _special_tokens(self.tokenizer, inputs, special_tokens_mask)
         share = float(self.mlm_probability or 0.0)
         if words is not None:
             chosen = self._whole_words(inputs, special, words, share)
@@ -455,15 +466,6 @@ class DataCollatorForLanguageModeling:
         random_ids = torch.randint(len(self.tokenizer), inputs.shape, generator=self._generator)
         replaced = inputs.masked_fill(hidden, self.tokenizer.mask_token_id)
         return torch.where(swapped, random_ids, replaced), labels
-
-    def _special(self, inputs: Tensor, given: Tensor | None) -> Tensor:
-        if given is not None:
-            special = given.bool()
-        else:
-            ids = torch.tensor(sorted(set(self.tokenizer.all_special_ids)), dtype=inputs.dtype)
-            special = torch.isin(inputs, ids)
-        pad = getattr(self.tokenizer, "pad_token_id", None)
-        return special | (inputs == pad) if pad is not None else special
 
     def _whole_words(self, inputs: Tensor, special: Tensor, words: Sequence[Any], share: float) -> Tensor:
         """Draw once for each word, and choose all its pieces."""
@@ -493,3 +495,107 @@ class DataCollatorForWholeWordMask(DataCollatorForLanguageModeling):
     """Masked language modelling that hides whole words."""
 
     whole_word_mask: bool = True
+
+
+@suggest_keywords
+@dataclasses.dataclass
+class DataCollatorForPermutationLanguageModeling:
+    """Batches for permutation language modelling with partial prediction (Yang et al. 2019, section 2.3).
+
+    Targets are spans: of a context of `L / plm_probability` tokens, `L` neighbours are to be predicted, with
+    `L` drawn from 1 to `max_span_length`. All other tokens come first in the order of factorisation, so
+    they see no target; targets follow in an order drawn anew for each text, and see those before them. The
+    first half of a row comes before the second, as a model with memory keeps it for the next segment: rows
+    of odd width get one place of padding.
+
+    A batch has `input_ids` [B, T] (int64), `perm_mask` [B, T, T] (float32, 1 where position i does not see
+    position j), `target_mapping` [B, T, T] (float32, the identity: the i-th prediction is of the i-th
+    token), `labels` [B, T] (int64, -100 but at targets).
+
+    Args:
+        tokenizer: with a mask token, where targets are hidden.
+        plm_probability: share of the tokens to predict; 1 / K in the paper.
+        max_span_length: most tokens of one span.
+        return_tensors: "pt" or "np".
+        hide_targets: put the mask token in place of targets, as other collators of this name do. False
+            leaves them, as the paper does: a target then sees what those before it are.
+        seed: of a generator of its own; without it the global one serves.
+
+    Raises:
+        ValueError: for a tokenizer without a mask token, a share outside (0, 1], spans below 1, and for rows
+            that need padding where the tokenizer has none.
+    """
+
+    tokenizer: Any
+    plm_probability: float = 1 / 6
+    max_span_length: int = 5
+    return_tensors: str = "pt"
+    hide_targets: bool = True
+    seed: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.hide_targets and getattr(self.tokenizer, "mask_token_id", None) is None:
+            raise ValueError("hiding targets needs a tokenizer with a mask token; or pass hide_targets=False")
+        if not 0 < self.plm_probability <= 1:
+            raise ValueError(f"plm_probability must be above 0 and at most 1, got {self.plm_probability}")
+        if not isinstance(self.max_span_length, int) or self.max_span_length < 1:
+            raise ValueError(f"max_span_length must be a whole number above 0, got {self.max_span_length!r}")
+        self._generator: torch.Generator | None = None
+        if self.seed is not None:
+            self._generator = torch.Generator()
+            self._generator.manual_seed(self.seed)
+
+    def __call__(self, features: list[Any], return_tensors: str | None = None) -> dict[str, Any]:
+        """Pad, draw targets and an order, and say who sees whom."""
+        rows = [row if isinstance(row, Mapping) else {"input_ids": row} for row in features]
+        names = ("input_ids", "special_tokens_mask")
+        plain = [{name: row[name] for name in names if name in row} for row in rows]
+        lengths = {len(row["input_ids"]) for row in plain}
+        if getattr(self.tokenizer, "pad_token_id", None) is None and (len(lengths) > 1 or max(lengths) % 2):
+            raise ValueError(
+                f"rows of {min(lengths)} to {max(lengths)} tokens need padding to one even width, and the "
+                "tokenizer has no padding token: set one, or cut the texts to rows of one even length"
+            )
+        batch = DataCollatorWithPadding(self.tokenizer, pad_to_multiple_of=2)._padded(plain)
+        made = self.torch_mask_tokens(batch["input_ids"], batch.get("special_tokens_mask"))
+        keys = ("input_ids", "perm_mask", "target_mapping", "labels")
+        return _deliver(dict(zip(keys, made, strict=True)), return_tensors or self.return_tensors)
+
+    def torch_mask_tokens(
+        self, inputs: Tensor, special_tokens_mask: Tensor | None = None
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """New inputs, `perm_mask`, `target_mapping` and labels for `inputs` [B, T] of even width."""
+        count, width = inputs.shape
+        if width % 2:
+            raise ValueError(f"rows must have an even width, as halves come one after the other; got {width}")
+        special = _special_tokens(self.tokenizer, inputs, special_tokens_mask)
+        targets = self._spans(count, width) & ~special
+        half = torch.rand((count, 2, width // 2), generator=self._generator).argsort(-1)
+        order = (half + torch.tensor([[0], [width // 2]])).view(count, width)  # [B, T]: place in the order
+        # special tokens are context as well: from one that had seen a target, all others would know it
+        order = order.masked_fill(~targets, -1)
+        hidden = (order[:, :, None] <= order[:, None, :]) & targets[:, None, :]  # [B, T, T]
+        pad = getattr(self.tokenizer, "pad_token_id", None)
+        if pad is not None:
+            hidden |= (inputs == pad)[:, None, :]
+        labels = inputs.masked_fill(~targets, IGNORED)
+        if self.hide_targets:
+            inputs = inputs.masked_fill(targets, self.tokenizer.mask_token_id)
+        mapping = torch.eye(width).expand(count, width, width).contiguous()
+        return inputs, hidden.float(), mapping, labels
+
+    def _spans(self, count: int, width: int) -> Tensor:
+        """Where spans lie: one in each context, contexts side by side; bool [B, T]."""
+        chosen = torch.zeros((count, width), dtype=torch.bool)
+        for row in chosen:
+            begin = 0
+            while begin < width:
+                span = self._draw(self.max_span_length) + 1
+                context = int(span / self.plm_probability)
+                start = begin + self._draw(context - span + 1)
+                row[start : start + span] = True
+                begin += context
+        return chosen
+
+    def _draw(self, below: int) -> int:
+        return int(torch.randint(below, (1,), generator=self._generator))
