@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import shutil
 import os
 import signal
 import sys
@@ -121,6 +122,14 @@ def test_evaluate_counts_what_predict_answers(formers, classifier, table):
     shown = formers("evaluate", "-m", classifier, "-d", table)[1]
     assert f"macro_f1 {found['macro_f1']:.4f}" in shown
     assert all(label in shown for label in tiny.LABELS)
+
+
+def test_evaluate_measures_thresholds_written_by_hand_for_some_labels(formers, classifier, table, tmp_path):
+    shutil.copytree(classifier, tmp_path / "model")
+    (tmp_path / "model" / "thresholds.json").write_text(json.dumps({"labels": {"billing": 0.0}}))
+    status, shown, error = formers("evaluate", "-m", tmp_path / "model", "-d", table, "--json")
+    assert status == 0, error
+    assert 0 < json.loads(shown)["thresholds"]["coverage"] <= 1
 
 
 def test_report_writes_a_page_and_its_figures(formers, classifier, table, tmp_path):

@@ -86,7 +86,8 @@ class Judged:
         probabilities = self.classifier.scores(self.logits)
         found = classification(self.labels, probabilities, self.classifier.labels)
         if self.classifier.thresholds is not None:
-            found["thresholds"] = self.classifier.thresholds.measure(probabilities, self.labels)
+            limits = self.classifier.thresholds
+            found["thresholds"] = limits.measure(probabilities, self.labels, self.classifier.labels)
         return found
 
     def write(self, folder: Path, *, title: str | None = None) -> None:
