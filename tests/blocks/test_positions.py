@@ -66,7 +66,7 @@ def test_rotary_tables_are_the_references(name: str, length: int) -> None:
     x = torch.zeros(1, length, 16)
     cos, sin = LlamaRotaryEmbedding(config)(x, positions[None])
     rotary = Rotary.of(16, PARAMETERS[name], 64)
-    mine = rotary.table(positions, length)
+    mine = rotary.table(positions)
     torch.testing.assert_close(mine[0], cos[0], atol=1e-5, rtol=1e-5)
     torch.testing.assert_close(mine[1], sin[0], atol=1e-5, rtol=1e-5)
 
@@ -79,14 +79,14 @@ def test_every_rule_is_compared() -> None:
 def test_turning_heads_is_the_references() -> None:
     torch.manual_seed(0)
     x = torch.randn(7, 3, 16)
-    cos, sin = Rotary(16).table(torch.arange(7), 7)
+    cos, sin = Rotary(16).table(torch.arange(7))
     expected, _ = apply_rotary_pos_emb(x[None].transpose(1, 2), x[None].transpose(1, 2), cos[None], sin[None])
     torch.testing.assert_close(rotate(x, cos, sin), expected[0].transpose(0, 1))
 
 
 def test_features_past_the_rotated_width_pass_unchanged() -> None:
     x = torch.randn(5, 2, 12)
-    turned = rotate(x, *Rotary(8).table(torch.arange(5), 5))
+    turned = rotate(x, *Rotary(8).table(torch.arange(5)))
     assert torch.equal(turned[..., 8:], x[..., 8:])
     assert not torch.equal(turned[1:, :, :8], x[1:, :, :8])
 

@@ -7,7 +7,7 @@ import dataclasses
 import torch
 from torch.utils import _pytree as pytree
 
-from formers import BertConfig, BertModel
+from formers import BertConfig, BertModel, LlamaConfig, LlamaForCausalLM
 from formers.outputs import BaseModelOutput, ModelOutput, TaskOutput
 
 
@@ -59,3 +59,14 @@ def test_an_encoder_is_exported_and_the_program_answers_as_the_model_does(tmp_pa
         expected = model(input_ids=ids, attention_mask=mask)
         assert type(found) is type(expected)
         torch.testing.assert_close(found.pooler_output, expected.pooler_output, rtol=0, atol=1e-5)
+
+
+def test_a_decoder_is_exported():
+    config = LlamaConfig(
+        vocab_size=50, hidden_size=16, intermediate_size=24, num_hidden_layers=2, num_attention_heads=2
+    )
+    model = LlamaForCausalLM(config).eval()
+    ids = torch.tensor([[2, 5, 7, 3], [2, 9, 3, 0]])
+    program = torch.export.export(model, (ids,), {"use_cache": False})
+    found = program.module()(ids, use_cache=False)
+    torch.testing.assert_close(found.logits, model(ids).logits, rtol=0, atol=1e-5)

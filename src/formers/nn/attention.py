@@ -58,8 +58,7 @@ class Frame:
         """Cosines and sines [N, width] of this pass, computed once per distinct rule."""
         if rotary not in self.tables:
             with torch.autocast(self.positions.device.type, enabled=False):
-                longest = int(self.positions.max()) + 1 if self.positions.numel() else 1
-                cos, sin = rotary.table(self.positions, longest)
+                cos, sin = rotary.table(self.positions)
             self.tables[rotary] = (cos.to(dtype), sin.to(dtype))
         return self.tables[rotary]
 

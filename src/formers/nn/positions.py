@@ -47,16 +47,14 @@ class Rotary:
         )
         return cls(width, theta, rule, trained_length, options)
 
-    def table(self, positions: Tensor, length: int) -> tuple[Tensor, Tensor]:
-        """Cosines and sines of `positions`.
-
-        Args:
-            positions: [N], int64.
-            length: one more than the largest position; some rules depend on it.
+    def table(self, positions: Tensor) -> tuple[Tensor, Tensor]:
+        """Cosines and sines of `positions`, [N], int64.
 
         Returns:
             Two tensors [N, width], float32, the halves repeated, attention factor included.
         """
+        # where the rule depends on it: the value leaves the device, and no export can follow it
+        length = int(positions.max()) + 1 if self.rule in _BY_LENGTH and positions.numel() else 1
         inverse, factor = RULES[self.rule](self, length)
         angles = positions.float()[:, None] * inverse.to(positions.device)[None, :]  # [N, width/2]
         angles = torch.cat((angles, angles), dim=-1)  # [N, width]
@@ -154,6 +152,7 @@ RULES: dict[str, Callable[[Rotary, int], tuple[Tensor, float]]] = {
     "yarn": _yarn,
     "longrope": _longrope,
 }
+_BY_LENGTH = ("dynamic", "longrope")  # rules that ask for one more than the largest position
 
 
 def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
