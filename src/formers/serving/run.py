@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import ipaddress
 import os
+import platform
 import socket
 import sys
 import threading
@@ -19,6 +20,7 @@ from formers.serving.settings import Settings
 
 SWITCH_INTERVAL = 0.0005  # seconds; see `serve`
 SPINS = "1000"  # see `_share_the_cores`
+_M_ARENA_MAX = -8  # of glibc's malloc.h
 KEEP_ALIVE = 75  # seconds that an idle connection is kept
 KEY_VARIABLE = "FORMERS_API_KEY"
 
@@ -115,6 +117,7 @@ def _server(model: Any, host: str, port: int, settings: Settings) -> tuple[Any, 
         need(package, "serve", "the HTTP server")
     uvicorn = need("uvicorn", "serve", "the HTTP server")
     _share_the_cores()
+    _share_the_heap()
     listener = _bind(host, port)
     try:
         from formers.serving.adapt import service_of
@@ -161,6 +164,19 @@ def _share_the_cores() -> None:
     """
     if "torch" not in sys.modules and "OMP_WAIT_POLICY" not in os.environ:
         os.environ.setdefault("GOMP_SPINCOUNT", SPINS)
+
+
+def _share_the_heap() -> None:
+    """Let the model's thread allocate where the main thread does (glibc; elsewhere nothing happens).
+
+    A heap of its own gives every batch's memory back to the system, and each page of the next batch is
+    cleared and mapped anew: a twentieth of the throughput.
+    """
+    if platform.libc_ver()[0] == "glibc":
+        import ctypes
+
+        with contextlib.suppress(AttributeError, OSError):
+            ctypes.CDLL(None).mallopt(_M_ARENA_MAX, 1)
 
 
 def _draining_server(uvicorn: Any, config: Any, service: Any) -> Any:
