@@ -135,6 +135,7 @@ BART = register(
         base="model",
         stack=stack,
         encoder_decoder=True,
+        order=(("k_proj", "v_proj", "q_proj", "out_proj"), ("layers", "layernorm_embedding")),
         heads={
             "ForConditionalGeneration": Head(
                 "seq2seq_lm",

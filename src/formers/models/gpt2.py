@@ -125,6 +125,7 @@ GPT2 = register(
             ),
             "ForQuestionAnswering": Head("question_answering", {"out": "qa_outputs"}),
         },
+        order=(("ln_1", "attn", "ln_2", "crossattention", "ln_cross_attn", "mlp"),),
         # causal masks that older versions stored as buffers
         ignored=(r".*attn\.(bias|masked_bias)",),
     )

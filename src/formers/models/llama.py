@@ -111,5 +111,9 @@ LLAMA = register(
             "ForQuestionAnswering": Head("question_answering", {"out": "qa_outputs"}, base="transformer"),
         },
         ignored=(r".*rotary_emb\.inv_freq",),
+        order=(
+            ("self_attn", "mlp", "input_layernorm", "post_attention_layernorm"),
+            ("gate_proj", "up_proj", "down_proj"),
+        ),
     )
 )

@@ -73,6 +73,7 @@ _HEADS = {
     "ForTokenClassification": Head("token_classification", {"out": "classifier"}, dropout=_DROPOUT),
     "ForQuestionAnswering": Head("question_answering", {"out": "qa_outputs"}),
 }
+_TABLES_FIRST = (("word_embeddings", "token_type_embeddings", "LayerNorm", "position_embeddings"),)
 
 ROBERTA = register(
     Family(
@@ -83,7 +84,9 @@ ROBERTA = register(
         stack=stack,
         heads=_HEADS,
         ignored=bert.BERT.ignored,
+        order=_TABLES_FIRST,
     )
 )
-XLM_ROBERTA = register(replace(ROBERTA, model_type="xlm-roberta", name="XLMRoberta", config=XLMRobertaConfig))
-CAMEMBERT = register(replace(ROBERTA, model_type="camembert", name="Camembert", config=CamembertConfig))
+_LATER = replace(ROBERTA, order=(("lm_head", "classifier", "qa_outputs", "roberta"), *_TABLES_FIRST))
+XLM_ROBERTA = register(replace(_LATER, model_type="xlm-roberta", name="XLMRoberta", config=XLMRobertaConfig))
+CAMEMBERT = register(replace(_LATER, model_type="camembert", name="Camembert", config=CamembertConfig))

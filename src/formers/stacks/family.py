@@ -26,6 +26,8 @@ class Family:
         heads: class-name ending (or a whole class name) -> head.
         renames: older spellings of parameter names.
         ignored: templates of names in checkpoints that hold nothing to load.
+        order: children of one module in the order in which the ecosystem's class makes them, where that is
+            not the order in which they run: `optimizer.pt` counts parameters in it.
         extra: further numbers that tasks read, by name.
     """
 
@@ -38,6 +40,7 @@ class Family:
     encoder_decoder: bool = False
     renames: tuple[Rename, ...] = ()
     ignored: tuple[str, ...] = ()
+    order: tuple[tuple[str, ...], ...] = ()
     shared: str | None = None
     split: tuple[str, ...] = ("Layer",)
     inputs: tuple[str, ...] = field(default=("input_ids",))

@@ -9,23 +9,6 @@ from typing import Any
 
 from torch import nn
 
-# model type -> children of one module, in the order in which the ecosystem's class makes them; ours are
-# made in the order in which they run. What is not listed comes in the same order in both.
-_ROBERTA = (
-    ("lm_head", "classifier", "qa_outputs", "roberta"),
-    ("word_embeddings", "token_type_embeddings", "LayerNorm", "position_embeddings"),
-)
-_SIBLINGS: dict[str, tuple[tuple[str, ...], ...]] = {
-    "bart": (("k_proj", "v_proj", "q_proj", "out_proj"), ("layers", "layernorm_embedding")),
-    "camembert": _ROBERTA,
-    "gpt2": (("ln_1", "attn", "ln_2", "crossattention", "ln_cross_attn", "mlp"),),
-    "llama": (
-        ("self_attn", "mlp", "input_layernorm", "post_attention_layernorm"),
-        ("gate_proj", "up_proj", "down_proj"),
-    ),
-    "roberta": _ROBERTA[1:],
-    "xlm-roberta": _ROBERTA,
-}
 # entries of an optimizer's state that have the shape of their parameter
 _LIKE_PARAMETER = ("exp_avg", "exp_avg_sq", "momentum_buffer", "square_avg", "sum")
 
@@ -54,7 +37,8 @@ def _ranks(model: nn.Module, rules: tuple[tuple[str, ...], ...]) -> dict[int, in
 
 
 def _rules(model: nn.Module) -> tuple[tuple[str, ...], ...]:
-    return _SIBLINGS.get(str(getattr(getattr(model, "config", None), "model_type", "")), ())
+    family = getattr(model, "family", None)
+    return () if family is None else tuple(family.order)
 
 
 def _sorted(groups: list[dict[str, Any]], ranks: dict[int, int]) -> list[list[Any]]:
