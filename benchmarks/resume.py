@@ -5,7 +5,7 @@ accumulation, with a checkpoint every few steps. One process runs undisturbed. A
 random moment, started again with `resume_from_checkpoint`, killed again, and so on; the last start runs to
 the end. Then all weights, and the mean loss, are compared bit for bit.
 
-    python benchmarks/resume.py [--kills 10] [--steps 60] [--save-steps 4] [--seed 0] [--record]
+    python benchmarks/resume.py [--kills 10] [--steps 200] [--save-steps 4] [--seed 0] [--record]
 """
 
 from __future__ import annotations
@@ -132,7 +132,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--kills", type=int, default=10)
-    parser.add_argument("--steps", type=int, default=60)
+    parser.add_argument("--steps", type=int, default=200)
     parser.add_argument("--save-steps", type=int, default=4)
     parser.add_argument("--seed", type=int, default=0, help="of the moments")
     parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
