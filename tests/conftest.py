@@ -12,8 +12,10 @@ import tempfile
 import pytest
 from hypothesis import HealthCheck, settings
 
-# a busy machine must not decide an outcome
-settings.register_profile("formers", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+# Neither a busy machine nor a draw must decide an outcome: the same examples every time.
+# To look for new ones: pytest --hypothesis-profile=search
+settings.register_profile("search", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("formers", settings.get_profile("search"), derandomize=True)
 settings.load_profile("formers")
 
 # Settings of the person who runs the tests must not decide their outcome. This happens while the
