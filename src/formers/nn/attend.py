@@ -16,6 +16,7 @@ from torch.nn import functional as F
 
 from formers.nn.dropout import drop
 from formers.nn.masks import Causal, Full, Mask, materialise
+from formers.nn.recording import recording
 
 _SHORT = 256  # keys up to which two batched products beat torch's fused kernel on a CPU
 _BLOCK = 1 << 18  # scores that are computed together there: they stay in the processor's cache
@@ -112,8 +113,7 @@ def _short(q: Tensor, k: Tensor, v: Tensor) -> bool:
     return (
         q.device.type == "cpu"
         and 0 < k.shape[2] <= _SHORT
-        and not torch.compiler.is_compiling()
-        and not torch._C._get_tracing_state()
+        and not recording()
         and not (torch.is_grad_enabled() and (q.requires_grad or k.requires_grad or v.requires_grad))
     )
 

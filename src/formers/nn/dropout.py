@@ -10,6 +10,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from formers.nn.recording import recording
+
 _STEPS = 1 << 16
 
 
@@ -29,7 +31,7 @@ def drop(x: Tensor, rate: float) -> Tensor:
     if rate == 0.0:
         return x
     cut = round(rate * _STEPS)
-    if x.device.type != "cpu" or not 0 < cut < _STEPS or torch.compiler.is_compiling():
+    if x.device.type != "cpu" or not 0 < cut < _STEPS or recording():
         return F.dropout(x, rate)
     draws = torch.empty((x.numel() + 3) // 4, dtype=torch.int64).random_(-(2**63), None)
     kept = draws.view(torch.int16)[: x.numel()].view(x.shape) >= cut - _STEPS // 2

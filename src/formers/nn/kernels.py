@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from formers.nn.activations import activation as activation_named
 from formers.nn.leaves import Conv1D
+from formers.nn.recording import recording
 
 _SMALL = 1 << 16  # rows * in * out below which the plain call's shorter way in wins
 _FUSED = {
@@ -86,8 +87,7 @@ def _eligible(leaf: nn.Module, x: Tensor) -> bool:
         and type(weight) is nn.Parameter
         and weight.dtype is x.dtype
         and weight.device.type == "cpu"
-        and not torch.compiler.is_compiling()
-        and not torch._C._get_tracing_state()
+        and not recording()
         and x.shape[0] * weight.numel() >= _SMALL
         and not torch.is_autocast_enabled("cpu")
         and type(x) is Tensor

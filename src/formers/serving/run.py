@@ -172,7 +172,7 @@ def _share_the_heap() -> None:
     A heap of its own gives every batch's memory back to the system, and each page of the next batch is
     cleared and mapped anew: a twentieth of the throughput.
     """
-    if platform.libc_ver()[0] == "glibc":
+    if platform.libc_ver()[0] == "glibc" and "MALLOC_ARENA_MAX" not in os.environ:
         import ctypes
 
         with contextlib.suppress(AttributeError, OSError):

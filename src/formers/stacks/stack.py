@@ -19,6 +19,7 @@ from formers.nn.feedforward import feed_forward, place_feedforward
 from formers.nn.layout import Layout
 from formers.nn.leaves import Block, norm
 from formers.nn.masks import Causal, Explicit, Full, Mask, Segments
+from formers.nn.recording import recording
 
 
 class Layer(Block):
@@ -275,7 +276,7 @@ def _unless_all(real: Tensor | None) -> Tensor | None:
     """The padding mask, or None where it hides nothing: kernels are faster without one."""
     if real is None or real.device.type != "cpu":
         return real
-    if torch.compiler.is_compiling() or torch._C._get_tracing_state():
+    if recording():
         return real
     return None if bool(real.all()) else real
 
@@ -320,7 +321,7 @@ def _taken_apart(mask: Tensor) -> tuple[Tensor, Tensor | None]:
     """
     if not mask.is_floating_point():
         return mask.bool(), None
-    fixed = torch.compiler.is_compiling() or torch._C._get_tracing_state()  # values cannot be looked at
+    fixed = recording()
     if not fixed and bool((mask == 1).any()) and bool(((mask == 0) | (mask == 1)).all()):
         return mask.bool(), None
     seen = mask > torch.finfo(mask.dtype).min / 2
@@ -334,7 +335,7 @@ def _segments(s: spec.Stack, inputs: Inputs, past: int) -> Segments | None:
     causal = any(isinstance(layer.attention.mask, Causal) for layer in s.layers)
     if positions is None or inputs.attention_mask is not None or past or not causal or positions.dim() != 2:
         return None
-    if torch.compiler.is_compiling() or torch._C._get_tracing_state():
+    if recording():
         return None
     starts = positions[:, 1:] != positions[:, :-1] + 1  # [B, T - 1]
     if not bool(starts.any()):
@@ -357,8 +358,7 @@ def _choose_layout(
         and inputs.past_key_values is None
         and inputs.encoder_hidden_states is None
         and real.device.type == "cpu"
-        and not torch.compiler.is_compiling()
-        and not torch._C._get_tracing_state()
+        and not recording()
     )
     if not packable or real is None or bool(real.all()) or not bool(real.any()):
         return Layout.dense(batch, length)

@@ -6,13 +6,13 @@ import inspect
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
 from formers.configs import PretrainedConfig
 from formers.nn import spec
 from formers.nn.cache import Cache, DynamicCache
 from formers.nn.dropout import drop
+from formers.nn.recording import recording
 from formers.notices import notice, refuse_unknown
 from formers.outputs import BaseModelOutput, BaseModelOutputWithPooling, ModelOutput
 from formers.stacks.model import PreTrainedModel
@@ -220,7 +220,7 @@ def _notice_padding(config: PretrainedConfig, input_ids: Tensor) -> None:
     pad = config.pad_token_id
     if pad is None or input_ids.device.type != "cpu" or input_ids.dim() != 2 or not input_ids.numel():
         return
-    if torch.compiler.is_compiling() or torch._C._get_tracing_state():
+    if recording():
         return
     if bool((input_ids[:, 0] == pad).any()) or bool((input_ids[:, -1] == pad).any()):
         notice(
