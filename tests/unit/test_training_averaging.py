@@ -105,6 +105,42 @@ def test_checkpoints_and_evaluations_have_the_average(tmp_path):
     assert all(torch.allclose(tensor.double(), expected[5][name]) for name, tensor in judged[0].items())
 
 
+@pytest.mark.parametrize("options", [{}, {"bf16_full_eval": True}], ids=["float32", "bfloat16"])
+def test_what_is_judged_and_saved_after_a_run_broke_off_is_the_average(tmp_path, options):
+    class Broken(Steps):
+        def on_step_end(self, args, state, control, **kwargs):
+            super().on_step_end(args, state, control, **kwargs)
+            if state.global_step == 5:
+                raise RuntimeError("the power is gone")
+
+    steps, judged = Broken(), []
+
+    class Watching(Trainer):
+        def prediction_step(self, model, *args, **kwargs):
+            judged.append({name: tensor.clone() for name, tensor in model.state_dict().items()})
+            return super().prediction_step(model, *args, **kwargs)
+
+    args = TrainingArguments(
+        str(tmp_path), ema_decay=0.9, learning_rate=0.02, use_cpu=True, disable_tqdm=True, **options
+    )
+    trainer = Watching(
+        bag(), args, DataCollatorWithPadding(PadOnly()), train_dataset=rows(40), eval_dataset=rows(6),
+        callbacks=[steps],
+    )  # fmt: skip
+    with pytest.raises(RuntimeError, match="the power is gone"):
+        trainer.train()
+    trainer.evaluate()
+    trainer.save_model(str(tmp_path / "saved"))
+    expected = averages(steps.weights, 0.9)[-1]
+    saved = Bag()
+    load_weights(saved, tmp_path / "saved")
+    assert close(saved, expected)
+    assert all(
+        torch.allclose(tensor.double(), expected[name].to(tensor.dtype).double(), atol=1e-6)
+        for name, tensor in judged[0].items()
+    )
+
+
 @pytest.mark.parametrize("step", [3, 6])
 @pytest.mark.filterwarnings("ignore::formers.notices.Notice")
 def test_a_resumed_run_ends_with_the_same_bits(tmp_path, step):

@@ -541,7 +541,8 @@ class Trainer:
         if half is not None and not self.is_in_train:
             import copy
 
-            model = copy.deepcopy(model).to(half)  # the weights themselves stay as precise as they are
+            with self.averaged():  # of a run that was broken off
+                model = copy.deepcopy(model).to(half)  # the weights themselves stay as precise as they are
         if not self.is_in_train:
             model.to(self.accelerator.device)
         model.eval()
