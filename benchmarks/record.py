@@ -41,7 +41,7 @@ def markdown(table: Table) -> str:
 
 def circumstances() -> Mapping[str, str]:
     """The machine and the versions that figures depend on."""
-    from formers.environment import environment
+    from formers.core.environment import environment
 
     found = environment()
     hardware, versions = found["hardware"], found["packages"]

@@ -78,7 +78,7 @@ def only_loopback():
 @pytest.fixture(autouse=True)
 def fresh_notices():
     """Each notice comes once per process; here a process runs many tests, so start each one afresh."""
-    from formers.notices import forget_notices
+    from formers.core.notices import forget_notices
 
     forget_notices()
     yield

@@ -34,8 +34,8 @@ _TABLE: dict[str, tuple[str, ...]] = {
     ),
     "formers.configs": ("GenerationConfig", "PretrainedConfig", "PreTrainedConfig"),
     "formers.nn.cache": ("Cache", "DynamicCache", "EncoderDecoderCache", "StaticCache"),
-    "formers.outputs": ("ModelOutput",),
-    "formers.stacks.model": ("PreTrainedModel",),
+    "formers.core.outputs": ("ModelOutput",),
+    "formers.model.base": ("PreTrainedModel",),
     "formers.tokenization": (
         "BatchEncoding",
         "PreTrainedTokenizer",
@@ -98,7 +98,7 @@ _TABLE: dict[str, tuple[str, ...]] = {
         "get_wsd_schedule",
         "set_seed",
     ),
-    "formers.devices": ("infer_device",),
+    "formers.core.devices": ("infer_device",),
 }
 
 _MODULE_OF = {name: module for module, names in _TABLE.items() for name in names}
@@ -145,7 +145,7 @@ def _derived(name: str) -> Any:
     names = _load("formers.names")
     found = names.find(name)
     if found is None:
-        from formers.notices import did_you_mean
+        from formers.core.notices import did_you_mean
 
         why = names.reason_of_absence(name)
         why = why or did_you_mean(name, [*_MODULE_OF, *(names.known() if name[0].isupper() else ())])

@@ -6,11 +6,11 @@ from collections.abc import Iterator
 from typing import Any, ClassVar
 
 from formers.configs import PretrainedConfig
+from formers.core.notices import did_you_mean
+from formers.model.base import PreTrainedModel
 from formers.models.registry import families, family_of
 from formers.models.table import FAMILIES
-from formers.notices import did_you_mean
 from formers.stacks.family import Family
-from formers.stacks.model import PreTrainedModel
 from formers.tasks.classes import class_of, endings
 from formers.tasks.classes import find as _find
 

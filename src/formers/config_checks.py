@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from numbers import Integral, Real
 from typing import Any
 
-from formers.notices import did_you_mean
+from formers.core.notices import did_you_mean
 
 # The names that models know; kept here as well because a config needs no torch.
 # fmt: off

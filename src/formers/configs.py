@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from formers.config_checks import FieldRule, check_problem_type, checked, field_rule
+from formers.core.notices import notice, refuse_unknown
 from formers.generation_config import GENERATION_CONFIG_NAME, GenerationConfig
-from formers.notices import notice, refuse_unknown
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -69,7 +69,7 @@ class DTypeName(str):
 
     A config holds the name, so that it needs no torch and writes plain JSON, and still answers
     `config.dtype == torch.float16` as it answers `config.dtype == "float16"`. `named_dtype` of
-    `formers.devices` gives the dtype.
+    `formers.core.devices` gives the dtype.
     """
 
     __slots__ = ()

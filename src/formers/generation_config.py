@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from formers.notices import did_you_mean, notice, refuse_unknown
+from formers.core.notices import did_you_mean, notice, refuse_unknown
 
 if TYPE_CHECKING:
     from formers.configs import PretrainedConfig

@@ -51,4 +51,4 @@ def test_an_import_from_above_would_be_seen():
     assert upward(below, below.tree)
     inside = ast.parse("def f():\n    from ..models.bert import BertConfig")
     assert upward(below, inside)
-    assert not upward(below, ast.parse("from ..notices import notice\nfrom . import cache"))
+    assert not upward(below, ast.parse("from ..core.notices import notice\nfrom . import cache"))

@@ -133,7 +133,7 @@ def test_a_checkpoint_of_another_head_gives_its_trunk_without_a_word(
 @pytest.mark.parametrize("name", ["T5ForQuestionAnswering", "T5ForTokenClassification"])
 def test_a_new_head_is_drawn_and_named(name: str, tmp_path: Path) -> None:
     write_checkpoint("t5", T5, "T5ForConditionalGeneration", tmp_path)
-    with pytest.warns(formers.notices.Notice, match="initialised afresh"):
+    with pytest.warns(formers.core.notices.Notice, match="initialised afresh"):
         model = getattr(formers, name).from_pretrained(tmp_path)
     head = "qa_outputs" if "Question" in name else "classifier"
     assert model.load_report.new == [f"{head}.weight", f"{head}.bias"]

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 import formers
-from formers.notices import Notice
+from formers.core.notices import Notice
 from formers.tokenization import load
 from parity.tokenization_samples import (
     AWKWARD,

@@ -13,7 +13,7 @@ from safetensors.torch import load_file, save_file
 
 import formers
 from formers.checkpoints import LoadError
-from formers.notices import Notice
+from formers.core.notices import Notice
 from tests.parity.shapes import batch, write_checkpoint
 
 HEADED = [

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from formers import notices
+from formers.core import notices
 from formers.hub import source
 from system.hub_server import HubServer
 

@@ -20,7 +20,7 @@ from formers.evaluation.thresholds import Thresholds
 from system.cli_command import in_this_process, process, train_options, write_table
 
 # Elsewhere a notice that is not expected fails a test; a command shows them to the person at the terminal.
-pytestmark = pytest.mark.filterwarnings("default::formers.notices.Notice")
+pytestmark = pytest.mark.filterwarnings("default::formers.core.notices.Notice")
 
 TEXTS = ["my card was charged again", "the parcel is late", "login error since the update"]
 

@@ -15,7 +15,7 @@ import tiny
 from formers.training.data import load_table
 from system.cli_command import in_this_process, process, write_table
 
-pytestmark = pytest.mark.filterwarnings("default::formers.notices.Notice")
+pytestmark = pytest.mark.filterwarnings("default::formers.core.notices.Notice")
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,7 @@ import pytest
 import tiny
 from system.cli_command import in_this_process, train_options, write_table
 
-pytestmark = pytest.mark.filterwarnings("default::formers.notices.Notice")
+pytestmark = pytest.mark.filterwarnings("default::formers.core.notices.Notice")
 
 
 @pytest.fixture

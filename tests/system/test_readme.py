@@ -28,7 +28,7 @@ def newcomer(tmp_path, monkeypatch):
     return tmp_path
 
 
-@pytest.mark.filterwarnings("ignore::formers.notices.Notice")
+@pytest.mark.filterwarnings("ignore::formers.core.notices.Notice")
 def test_the_python_of_the_readme_runs(newcomer, capsys):
     blocks = re.findall(r"^```python\n(.*?)^```", (ROOT / "README.md").read_text(), re.MULTILINE | re.DOTALL)
     assert len(blocks) == 3

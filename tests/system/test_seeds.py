@@ -13,10 +13,10 @@ import numpy as np
 import pytest
 import torch
 
-from formers.notices import Notice
+from formers.core.notices import Notice
 from system.seed_zoo import build
 
-FRESH = "ignore:.*were initialised afresh:formers.notices.Notice"
+FRESH = "ignore:.*were initialised afresh:formers.core.notices.Notice"
 pytestmark = pytest.mark.filterwarnings(FRESH)
 SST2 = "distilbert-base-uncased-finetuned-sst-2-english"
 ROWS = [

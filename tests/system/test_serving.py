@@ -17,7 +17,7 @@ import time
 import httpx
 import pytest
 
-from formers.extras import MissingExtra
+from formers.core.extras import MissingExtra
 from formers.serving import HumanQueue, Settings
 from system.serving_fake import LABELS, FakeClassifier, ServerProcess, expected
 

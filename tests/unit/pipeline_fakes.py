@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from formers.configs import PretrainedConfig
-from formers.outputs import TaskOutput
+from formers.core.outputs import TaskOutput
 
 LIMIT = 16
 

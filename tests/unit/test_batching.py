@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from formers.batching import in_order, plan, restore, stream
+from formers.core.batching import in_order, plan, restore, stream
 
 LENGTHS = st.lists(st.integers(0, 60), max_size=80)
 

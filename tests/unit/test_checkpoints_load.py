@@ -13,8 +13,8 @@ from torch import nn
 
 from formers.checkpoints import LoadError, Rename, TensorFiles, find_weights, load, save
 from formers.checkpoints.renames import LEGACY, candidates
+from formers.core.notices import Notice
 from formers.hub import Source
-from formers.notices import Notice
 
 
 class Trunk(nn.Module):

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from formers.configs import GenerationConfig, PretrainedConfig
-from formers.notices import Notice
+from formers.core.notices import Notice
 
 
 class TinyConfig(PretrainedConfig):

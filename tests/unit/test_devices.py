@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from formers.devices import infer_device, named_dtype, resolve, resolve_dtype
-from formers.notices import Notice, forget_notices
+from formers.core.devices import infer_device, named_dtype, resolve, resolve_dtype
+from formers.core.notices import Notice, forget_notices
 
 
 @pytest.fixture(autouse=True)
@@ -39,7 +39,7 @@ def test_a_misspelt_dtype_is_refused_with_a_suggestion():
 
 
 def test_half_precision_weights_open_in_float32_on_a_cpu_slow_at_them(monkeypatch):
-    monkeypatch.setattr("formers.devices.fast_on_cpu", lambda dtype: dtype == torch.float32)
+    monkeypatch.setattr("formers.core.devices.fast_on_cpu", lambda dtype: dtype == torch.float32)
     with pytest.warns(Notice, match="stored in float16"):
         assert resolve_dtype("auto", device="cpu", checkpoint="float16") is torch.float32
     with pytest.warns(Notice, match="slow on this CPU"):

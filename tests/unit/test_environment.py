@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.metadata
 
 from benchmarks import record
-from formers.environment import environment, version
+from formers.core.environment import environment, version
 
 
 def test_the_environment_names_what_decides_results():

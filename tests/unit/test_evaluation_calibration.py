@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.optimize import minimize_scalar
 
+from formers.core.notices import Notice, forget_notices
 from formers.evaluation.calibration import (
     Calibration,
     brier_score,
@@ -22,7 +23,6 @@ from formers.evaluation.calibration import (
     maximum_calibration_error,
     reliability,
 )
-from formers.notices import Notice, forget_notices
 
 
 def sampled(n, labels=5, heat=1.0, seed=0):

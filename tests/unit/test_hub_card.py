@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 import yaml
 
+from formers.core.notices import Notice
 from formers.hub import Source
 from formers.hub.card import licence_of, model_card, save_card
-from formers.notices import Notice
 
 
 def card(**more) -> str:

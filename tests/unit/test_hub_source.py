@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from formers.core.notices import Notice
 from formers.hub import HUB_KEYWORDS, Source, default_cache, split_hub_keywords
 from formers.hub.cache import legacy_owner
 from formers.hub.source import looks_like_a_path
-from formers.notices import Notice
 
 
 def test_a_folder_always_wins_over_the_hub(tmp_path, monkeypatch):

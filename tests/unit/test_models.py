@@ -17,7 +17,7 @@ from torch import nn
 import formers
 from formers import BertConfig, BertForSequenceClassification, BertModel
 from formers.checkpoints import LoadError
-from formers.notices import Notice
+from formers.core.notices import Notice
 
 SMALL = {
     "vocab_size": 50,

@@ -8,7 +8,7 @@ import torch
 from torch.utils import _pytree as pytree
 
 from formers import BertConfig, BertModel, LlamaConfig, LlamaForCausalLM
-from formers.outputs import BaseModelOutput, ModelOutput, TaskOutput
+from formers.core.outputs import BaseModelOutput, ModelOutput, TaskOutput
 
 
 def small_bert() -> BertModel:

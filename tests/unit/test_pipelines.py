@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 import torch
 
-from formers.notices import Notice
+from formers.core.notices import Notice
 from formers.pipelines import KeyDataset, KeyPairDataset, TextClassificationPipeline
 from formers.pipelines.text_classification import ClassificationFunction
 from unit.pipeline_fakes import LIMIT, TinyClassifier, tiny_tokenizer, words

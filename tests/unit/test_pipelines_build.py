@@ -9,7 +9,7 @@ import torch
 
 import formers
 from formers import BertConfig, BertForMaskedLM, BertForSequenceClassification, BertModel, pipeline
-from formers.notices import Notice
+from formers.core.notices import Notice
 from formers.pipelines import PIPELINE_REGISTRY, Pipeline, TextClassificationPipeline, registry
 from unit.pipeline_fakes import TinyClassifier, tiny_tokenizer, words
 
@@ -203,13 +203,13 @@ def test_remote_code_is_noticed(folder):
 
 @pytest.mark.parametrize("device", [None, -1, "cpu", torch.device("cpu")])
 def test_the_cpu_by_all_its_names(folder, device, monkeypatch):
-    monkeypatch.setattr("formers.devices.infer_device", lambda: "cpu")
+    monkeypatch.setattr("formers.core.devices.infer_device", lambda: "cpu")
     assert pipeline("text-classification", model=folder, device=device).device == torch.device("cpu")
 
 
 @pytest.mark.parametrize("device", [0, "cuda:0"])
 def test_a_device_that_is_not_there_is_an_error(folder, device, monkeypatch):
-    monkeypatch.setattr("formers.devices.infer_device", lambda: "cpu")
+    monkeypatch.setattr("formers.core.devices.infer_device", lambda: "cpu")
     with pytest.raises(ValueError, match="found: cpu"):
         pipeline("text-classification", model=folder, device=device)
 
@@ -220,8 +220,8 @@ def test_device_and_device_map_contradict_each_other(folder):
 
 
 def test_half_precision_on_a_cpu_that_is_slow_at_it_becomes_float32(tmp_path, monkeypatch):
-    monkeypatch.setattr("formers.devices.infer_device", lambda: "cpu")
-    monkeypatch.setattr("formers.devices.fast_on_cpu", lambda dtype: dtype == torch.float32)
+    monkeypatch.setattr("formers.core.devices.infer_device", lambda: "cpu")
+    monkeypatch.setattr("formers.core.devices.fast_on_cpu", lambda dtype: dtype == torch.float32)
     folder = save(tmp_path, dtype=torch.float16)
     with pytest.warns(Notice, match="stored in float16, which is slow on this CPU: loaded in float32"):
         pipe = pipeline("text-classification", model=folder, device="cpu")

@@ -10,10 +10,10 @@ import pytest
 import torch
 
 import formers
-from formers.notices import Notice
+from formers.core.notices import Notice
 from tiny import save_classifier
 
-pytestmark = pytest.mark.filterwarnings("ignore:.*were initialised afresh:formers.notices.Notice")
+pytestmark = pytest.mark.filterwarnings("ignore:.*were initialised afresh:formers.core.notices.Notice")
 IDS = torch.tensor([[2, 5, 3]])
 
 

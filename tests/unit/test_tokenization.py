@@ -17,7 +17,7 @@ import pytest
 import torch
 
 import formers
-from formers.notices import Notice, forget_notices
+from formers.core.notices import Notice, forget_notices
 from formers.tokenization import (
     BatchEncoding,
     BertTokenizer,

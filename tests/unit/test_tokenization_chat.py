@@ -7,7 +7,7 @@ import dataclasses
 import jinja2
 import pytest
 
-from formers.notices import Notice
+from formers.core.notices import Notice
 from formers.tokenization import BertTokenizer
 
 SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]

@@ -15,7 +15,7 @@ from formers import (
     TrainerCallback,
     TrainingArguments,
 )
-from formers.notices import Notice
+from formers.core.notices import Notice
 from formers.training import DataCollatorForTokenClassification, DataCollatorWithPadding, LabelLoss
 from tests.unit.training_toys import Bag, PadOnly, bag, largest_difference, rows, same
 
@@ -196,7 +196,7 @@ def test_norms_and_biases_do_not_decay(tmp_path):
 
 
 def test_bf16_on_the_cpu_trains(tmp_path):
-    from formers.devices import fast_on_cpu
+    from formers.core.devices import fast_on_cpu
 
     options = {"bf16": True, "num_train_epochs": 4, "logging_steps": 4}
     if fast_on_cpu(torch.bfloat16):

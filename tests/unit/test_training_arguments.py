@@ -11,7 +11,7 @@ import torch
 
 import formers
 from formers import Seq2SeqTrainingArguments, TrainingArguments
-from formers.notices import Notice
+from formers.core.notices import Notice
 
 
 def test_older_spellings_mean_the_same():

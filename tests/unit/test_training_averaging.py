@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from formers import Trainer, TrainerCallback, TrainingArguments
-from formers.notices import Notice
+from formers.core.notices import Notice
 from formers.training import DataCollatorWithPadding
 from formers.training.averaging import WeightAverage
 from formers.training.checkpointing import load_weights
@@ -142,7 +142,7 @@ def test_what_is_judged_and_saved_after_a_run_broke_off_is_the_average(tmp_path,
 
 
 @pytest.mark.parametrize("step", [3, 6])
-@pytest.mark.filterwarnings("ignore::formers.notices.Notice")
+@pytest.mark.filterwarnings("ignore::formers.core.notices.Notice")
 def test_a_resumed_run_ends_with_the_same_bits(tmp_path, step):
     whole = run(tmp_path / "whole")
     resumed = run(only(tmp_path / "whole", step, tmp_path / "next"), True)

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from formers import EarlyStoppingCallback, Trainer, TrainerState, TrainingArguments
-from formers.notices import Notice
+from formers.core.notices import Notice
 from formers.training import DataCollatorForLanguageModeling, DataCollatorWithPadding, get_last_checkpoint
 from formers.training.checkpointing import checkpoints, clean_leftovers, load_weights, rotate, whole_folder
 from formers.training.seeds import random_state, restore_random_state
@@ -53,7 +53,7 @@ def from_step(source, step, target):
         {"bf16": True},
     ],
 )
-@pytest.mark.filterwarnings("ignore::formers.notices.Notice")
+@pytest.mark.filterwarnings("ignore::formers.core.notices.Notice")
 def test_a_resumed_run_is_the_undisturbed_run(tmp_path, options):
     whole = run(tmp_path / "whole", **options)
     for step in (3, 6):

@@ -9,8 +9,8 @@ import torch
 from torch import nn
 
 from formers import Seq2SeqTrainer, Seq2SeqTrainingArguments, Trainer, TrainingArguments
-from formers.extras import MissingExtra
-from formers.outputs import TaskOutput
+from formers.core.extras import MissingExtra
+from formers.core.outputs import TaskOutput
 from formers.training import DataCollatorForSeq2Seq, DataCollatorWithPadding
 from tests.unit.training_toys import PadOnly, bag, rows
 

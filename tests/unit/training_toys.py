@@ -5,7 +5,7 @@ import random
 import torch
 from torch import nn
 
-from formers.outputs import TaskOutput
+from formers.core.outputs import TaskOutput
 
 
 class PadOnly:

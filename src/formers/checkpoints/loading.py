@@ -15,7 +15,7 @@ from formers.checkpoints.failures import LoadError
 from formers.checkpoints.files import TensorFiles
 from formers.checkpoints.placement import Placement
 from formers.checkpoints.renames import Rename, candidates
-from formers.notices import notice
+from formers.core.notices import notice
 
 _SHOWN = 20  # names listed in a message; the report has all
 

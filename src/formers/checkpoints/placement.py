@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from formers.extras import need
+from formers.core.extras import need
 
 _STRATEGIES = ("auto", "balanced", "balanced_low_0", "sequential")
 

@@ -67,7 +67,7 @@ def options(
 
 def _show_notices_as_lines() -> None:
     """Print the library's notices as a plain line each; other warnings stay as they are."""
-    from formers.notices import Notice
+    from formers.core.notices import Notice
 
     ordinary = warnings.showwarning
 

@@ -11,7 +11,7 @@ def env(
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object, for machines.")] = False,
 ) -> None:
     """Show versions and hardware, as a report of a defect or a model card needs them."""
-    from formers.environment import environment
+    from formers.core.environment import environment
 
     found = environment()
     if as_json:

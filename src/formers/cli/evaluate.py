@@ -120,7 +120,7 @@ def judge(model: str, data: Path, text_column: str, label_column: str, **options
             it does not know.
     """
     from formers.cli.classifier import Classifier
-    from formers.notices import did_you_mean
+    from formers.core.notices import did_you_mean
     from formers.training.data import load_table
 
     rows = load_table(data, text_column=text_column, label_column=label_column)

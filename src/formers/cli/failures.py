@@ -7,7 +7,7 @@ import os
 import sys
 from dataclasses import dataclass
 
-from formers.extras import MissingExtra
+from formers.core.extras import MissingExtra
 
 BAD_REQUEST = 2  # what was asked for cannot be done: a wrong path, a wrong type, a missing package
 DEFECT = 1  # the model or the program itself is broken

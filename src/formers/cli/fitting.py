@@ -165,7 +165,7 @@ def start_afresh(plan: Plan, facts: dict[str, Any]) -> None:
 
 def split(plan: Plan) -> tuple[Rows, Rows, Rows]:
     """Training, validation and held-out rows, with the labels' shares kept in each."""
-    from formers.extras import need
+    from formers.core.extras import need
     from formers.training.data import load_table
 
     rows = load_table(plan.data, text_column=plan.text_column, label_column=plan.label_column)
@@ -294,7 +294,7 @@ def has_bfloat16(device: str | None) -> bool:
     """Whether training there gains by bfloat16: a GPU that has it, or a CPU with instructions for it."""
     import torch
 
-    from formers.devices import fast_on_cpu, resolve
+    from formers.core.devices import fast_on_cpu, resolve
 
     where = resolve(device)
     if where.type == "cuda":

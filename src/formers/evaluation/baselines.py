@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
+from formers.core.extras import need
 from formers.evaluation.arrays import Floats, as_labels, as_names
 from formers.evaluation.metrics import classification
-from formers.extras import need
 
 
 @dataclasses.dataclass(frozen=True)

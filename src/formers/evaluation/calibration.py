@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from formers.core.notices import did_you_mean, notice
 from formers.evaluation.arrays import (
     Floats,
     Ints,
@@ -20,7 +21,6 @@ from formers.evaluation.arrays import (
     softmax,
 )
 from formers.evaluation.records import read_record, write_record
-from formers.notices import did_you_mean, notice
 
 FILE_NAME = "calibration.json"
 COLDEST, HOTTEST = 0.05, 20.0  # the temperatures searched

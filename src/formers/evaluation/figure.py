@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from formers.checkpoints.atomic import write_atomically
+from formers.core.extras import need
 from formers.evaluation.calibration import Bin
-from formers.extras import need
 
 if TYPE_CHECKING:
     from formers.evaluation.report import Findings

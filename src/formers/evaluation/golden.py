@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from formers.checkpoints.atomic import write_text
-from formers.environment import deciding_versions
+from formers.core.environment import deciding_versions
 
 FORMAT = "formers-golden"
 VERSION = 1

@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from formers.core.extras import need
+from formers.core.notices import did_you_mean, refuse_unknown
 from formers.evaluation.arrays import (
     Floats,
     Ints,
@@ -25,8 +27,6 @@ from formers.evaluation.calibration import (
     log_loss,
     maximum_calibration_error,
 )
-from formers.extras import need
-from formers.notices import did_you_mean, refuse_unknown
 
 IGNORED = -100  # the label of positions that do not count
 

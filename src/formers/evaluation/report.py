@@ -11,13 +11,13 @@ from typing import Any
 import numpy as np
 
 from formers.checkpoints.atomic import write_text
-from formers.environment import deciding_versions
+from formers.core.environment import deciding_versions
+from formers.core.extras import installed
 from formers.evaluation import charts
 from formers.evaluation.arrays import Floats, Ints, LabelNames, as_labels, as_names, as_probabilities
 from formers.evaluation.calibration import Bin, Calibration, reliability
 from formers.evaluation.metrics import classification
 from formers.evaluation.thresholds import DEFAULT, Thresholds, coverage_curve
-from formers.extras import installed
 
 SHOWN_BINS = 10
 SHOWN_LABELS = 20  # a larger confusion matrix cannot be read

@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 
+from formers.core.notices import did_you_mean
 from formers.evaluation.arrays import Floats, LabelNames, as_array, as_labels, as_names, as_probabilities
 from formers.evaluation.records import read_record, write_record
-from formers.notices import did_you_mean
 
 FILE_NAME = "thresholds.json"
 DEFAULT = 0.75

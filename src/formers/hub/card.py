@@ -9,9 +9,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from formers.environment import deciding_versions
+from formers.core.environment import deciding_versions
+from formers.core.notices import notice
 from formers.hub.source import Source
-from formers.notices import notice
 
 CARD_NAME = "README.md"
 _MARK = (

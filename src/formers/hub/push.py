@@ -7,9 +7,9 @@ import os
 from collections.abc import Sequence
 from typing import Any
 
+from formers.core.notices import notice, refuse_unknown
 from formers.hub import cache as _cache
 from formers.hub.failures import translate
-from formers.notices import notice, refuse_unknown
 
 
 def push_folder(

@@ -11,9 +11,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from formers.core.notices import notice
 from formers.hub import cache as _cache
 from formers.hub.failures import HubError, not_cached, translate
-from formers.notices import notice
 
 HUB_KEYWORDS: frozenset[str] = frozenset(
     {

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import importlib
 
+from formers.core.notices import did_you_mean
 from formers.models.table import FAMILIES
-from formers.notices import did_you_mean
 from formers.stacks.family import Family
 
 _registered: dict[str, Family] = {}

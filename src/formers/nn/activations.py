@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from formers.notices import did_you_mean
+from formers.core.notices import did_you_mean
 
 
 def _quick_gelu(x: Tensor) -> Tensor:

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from formers.notices import refuse_unknown, suggest_keywords
+from formers.core.notices import refuse_unknown, suggest_keywords
 
 _GROWTH = 64  # tokens; a growing slot allocates in blocks so that a step seldom copies
 

@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from formers.devices import named_dtype, resolve, resolve_dtype
+from formers.core.devices import named_dtype, resolve, resolve_dtype
+from formers.core.notices import notice, refuse_unknown
 from formers.hub import HUB_KEYWORDS, split_hub_keywords
-from formers.notices import notice, refuse_unknown
 from formers.pipelines.frame import Pipeline, refuse_framework
 from formers.pipelines.registry import PIPELINE_REGISTRY, Task
 

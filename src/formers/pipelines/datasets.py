@@ -7,7 +7,7 @@ from typing import Any
 
 from torch.utils.data import Dataset, IterableDataset
 
-from formers.notices import did_you_mean
+from formers.core.notices import did_you_mean
 
 _ROWS_AT_A_TIME = 1024
 

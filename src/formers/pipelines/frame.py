@@ -13,9 +13,9 @@ from typing import Any, ClassVar
 
 import torch
 
-from formers.devices import resolve, resolve_dtype
-from formers.notices import notice, refuse_unknown
-from formers.outputs import ModelOutput
+from formers.core.devices import resolve, resolve_dtype
+from formers.core.notices import notice, refuse_unknown
+from formers.core.outputs import ModelOutput
 from formers.pipelines import datasets, loop
 
 # A list is answered at once, so that its chunks can be long; a stream's first answer should come soon.

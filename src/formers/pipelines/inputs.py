@@ -9,7 +9,7 @@ from typing import Any, Literal, cast
 import numpy as np
 import numpy.typing as npt
 
-from formers.notices import did_you_mean, notice
+from formers.core.notices import did_you_mean, notice
 
 Ids = npt.NDArray[np.int64]
 Text = tuple[str, str | None]

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from formers.outputs import ModelOutput
+from formers.core.outputs import ModelOutput
 
 if TYPE_CHECKING:
     from formers.pipelines.frame import Call, Pipeline

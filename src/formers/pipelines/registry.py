@@ -7,7 +7,7 @@ import importlib
 from collections.abc import Mapping
 from typing import Any
 
-from formers.notices import did_you_mean, notice
+from formers.core.notices import did_you_mean, notice
 
 
 @dataclasses.dataclass(frozen=True)

@@ -12,8 +12,8 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from formers.batching import plan, restore
-from formers.notices import refuse_unknown
+from formers.core.batching import plan, restore
+from formers.core.notices import refuse_unknown
 from formers.pipelines.datasets import is_wordlist, refuse_tables
 from formers.pipelines.frame import Call, Pipeline, evaluating
 from formers.pipelines.inputs import (

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 import numpy.typing as npt
 
-from formers.batching import plan
-from formers.notices import did_you_mean, refuse_unknown
+from formers.core.batching import plan
+from formers.core.notices import did_you_mean, refuse_unknown
 from formers.pipelines.frame import FRAME_KEYWORDS
 from formers.pipelines.inputs import Prepared
 from formers.pipelines.text import TEXT_KEYWORDS, TextPipeline

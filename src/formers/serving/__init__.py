@@ -48,7 +48,7 @@ def __getattr__(name: str) -> Any:
     if module is None:
         raise AttributeError(f"module 'formers.serving' has no attribute {name!r}")
     if module == "app":
-        from formers.extras import need
+        from formers.core.extras import need
 
         for package in ("fastapi", "prometheus_client"):
             need(package, "serve", "the HTTP server")

@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from formers.batching import plan
+from formers.core.batching import plan
 from formers.serving.classifier import Classifier, Prepared, Ranked
 
 DEFAULT_BATCH_TOKENS = 2048

@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from dataclasses import dataclass
 from typing import Any
 
-from formers.notices import did_you_mean
+from formers.core.notices import did_you_mean
 from formers.serving.settings import Settings
 
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]

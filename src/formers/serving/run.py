@@ -14,8 +14,8 @@ from collections.abc import Iterator
 from types import FrameType
 from typing import Any
 
-from formers.extras import installed, need
-from formers.notices import notice
+from formers.core.extras import installed, need
+from formers.core.notices import notice
 from formers.serving.settings import Settings
 
 SWITCH_INTERVAL = 0.0005  # seconds; see `serve`

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
-from formers.notices import refuse_unknown
+from formers.core.notices import refuse_unknown
 
 DEFAULT_THRESHOLD = 0.75
 

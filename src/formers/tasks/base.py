@@ -9,13 +9,13 @@ from typing import Any
 from torch import Tensor, nn
 
 from formers.configs import PretrainedConfig
+from formers.core.notices import notice, refuse_unknown
+from formers.core.outputs import BaseModelOutput, BaseModelOutputWithPooling, ModelOutput
+from formers.model.base import PreTrainedModel
 from formers.nn import spec
 from formers.nn.cache import Cache, DynamicCache
 from formers.nn.dropout import drop
 from formers.nn.recording import recording
-from formers.notices import notice, refuse_unknown
-from formers.outputs import BaseModelOutput, BaseModelOutputWithPooling, ModelOutput
-from formers.stacks.model import PreTrainedModel
 from formers.stacks.stack import Inputs, States, place_stack, run
 
 STATE_KEYWORDS = (

@@ -5,12 +5,12 @@ from __future__ import annotations
 from functools import cache
 from typing import Any
 
+from formers.core.notices import did_you_mean
+from formers.model.base import PreTrainedModel
 from formers.models.registry import family_of
 from formers.models.table import FAMILIES
 from formers.nn.heads import Head
-from formers.notices import did_you_mean
 from formers.stacks.family import Family
-from formers.stacks.model import PreTrainedModel
 from formers.tasks.base import StackModel
 from formers.tasks.language_model import CausalLM, MaskedLM
 from formers.tasks.multiple_choice import MultipleChoice

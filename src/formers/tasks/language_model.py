@@ -7,12 +7,12 @@ from typing import Any, ClassVar
 from torch import Tensor, nn
 
 from formers.configs import PretrainedConfig
+from formers.core.outputs import TaskOutput
 from formers.nn.activations import activation
 from formers.nn.kernels import project
 from formers.nn.leaves import norm
 from formers.nn.losses import cross_entropy, next_token
 from formers.nn.spec import Norm
-from formers.outputs import TaskOutput
 from formers.tasks.base import TaskModel, labels_on_padding, owner_parameter, returned
 
 

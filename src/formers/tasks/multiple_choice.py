@@ -7,8 +7,8 @@ from typing import Any
 from torch import Tensor
 
 from formers.configs import PretrainedConfig
+from formers.core.outputs import TaskOutput
 from formers.nn.losses import cross_entropy
-from formers.outputs import TaskOutput
 from formers.tasks.base import returned
 from formers.tasks.sequence_classification import SequenceClassification
 

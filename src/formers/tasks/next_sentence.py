@@ -7,8 +7,8 @@ from typing import Any
 from torch import Tensor, nn
 
 from formers.configs import PretrainedConfig
+from formers.core.outputs import PreTrainingOutput, TaskOutput
 from formers.nn.losses import cross_entropy
-from formers.outputs import PreTrainingOutput, TaskOutput
 from formers.tasks.base import TaskModel, labels_on_padding, returned
 from formers.tasks.language_model import MaskedLM
 

@@ -7,8 +7,8 @@ from typing import Any
 from torch import Tensor, nn
 
 from formers.configs import PretrainedConfig
+from formers.core.outputs import SpanOutput
 from formers.nn.losses import span
-from formers.outputs import SpanOutput
 from formers.tasks.base import TaskModel, returned
 
 

@@ -9,12 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from formers.configs import PretrainedConfig
-from formers.nn import spec
-from formers.nn.cache import Cache, EncoderDecoderCache
-from formers.nn.leaves import token_table
-from formers.nn.losses import cross_entropy
-from formers.notices import refuse_unknown
-from formers.outputs import (
+from formers.core.notices import refuse_unknown
+from formers.core.outputs import (
     ModelOutput,
     Seq2SeqModelOutput,
     Seq2SeqSpanOutput,
@@ -22,9 +18,13 @@ from formers.outputs import (
     SpanOutput,
     TaskOutput,
 )
-from formers.stacks.model import PreTrainedModel
+from formers.model.base import PreTrainedModel
+from formers.model.vocabulary import resized_table
+from formers.nn import spec
+from formers.nn.cache import Cache, EncoderDecoderCache
+from formers.nn.leaves import token_table
+from formers.nn.losses import cross_entropy
 from formers.stacks.stack import States, check_ids, place_stack
-from formers.stacks.vocabulary import resized_table
 from formers.tasks.base import StackModel, TaskModel, refuse_inputs, refuse_labels, returned, without_older
 from formers.tasks.language_model import (
     place_vocabulary_head,

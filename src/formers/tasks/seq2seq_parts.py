@@ -7,12 +7,12 @@ from typing import Any
 from torch import Tensor, nn
 
 from formers.configs import PretrainedConfig
+from formers.core.notices import refuse_unknown
+from formers.core.outputs import BaseModelOutput
+from formers.model.base import PreTrainedModel
 from formers.nn import spec
 from formers.nn.leaves import token_table
 from formers.nn.losses import cross_entropy
-from formers.notices import refuse_unknown
-from formers.outputs import BaseModelOutput
-from formers.stacks.model import PreTrainedModel
 from formers.stacks.stack import States
 from formers.tasks.base import TaskModel, refuse_inputs, returned, without_older
 from formers.tasks.language_model import CausalLM

@@ -7,9 +7,9 @@ from typing import Any
 from torch import Tensor, nn
 
 from formers.configs import PretrainedConfig
+from formers.core.outputs import TaskOutput
 from formers.nn.activations import activation
 from formers.nn.losses import classification
-from formers.outputs import TaskOutput
 from formers.tasks.base import TaskModel, returned
 from formers.tasks.pooling import pooled
 

@@ -26,7 +26,7 @@ def __getattr__(name: str) -> Any:
     elif name in _MODULE_OF:
         value = getattr(importlib.import_module(f"formers.tokenization.{_MODULE_OF[name]}"), name)
     else:
-        from formers.notices import did_you_mean
+        from formers.core.notices import did_you_mean
 
         hint = "" if name.startswith("_") else did_you_mean(name, __all__)
         raise AttributeError(f"module 'formers.tokenization' has no attribute {name!r}{hint}")

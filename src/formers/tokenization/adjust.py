@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from formers.notices import notice
+from formers.core.notices import notice
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from formers.notices import notice, refuse_unknown
+from formers.core.notices import notice, refuse_unknown
 from formers.tokenization.encoding import BatchEncoding, Padding
 from formers.tokenization.options import (
     LARGEST_LIMIT,

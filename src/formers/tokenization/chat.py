@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from formers.notices import did_you_mean, notice, refuse_unknown
+from formers.core.notices import did_you_mean, notice, refuse_unknown
 from formers.tokenization import templates
 from formers.tokenization.calls import Calls, RenderedChat
 from formers.tokenization.encoding import BatchEncoding

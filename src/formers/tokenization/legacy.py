@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from formers.notices import refuse_unknown
+from formers.core.notices import refuse_unknown
 from formers.tokenization.calls import CALL_KEYWORDS, refuse_call_keywords
 from formers.tokenization.chat import Chat
 from formers.tokenization.encoding import BatchEncoding

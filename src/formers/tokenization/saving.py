@@ -8,7 +8,7 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from formers.notices import notice, refuse_unknown
+from formers.core.notices import notice, refuse_unknown
 from formers.tokenization import files
 from formers.tokenization.special import ADDITIONAL, NAMED
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeAlias, overload
 
-from formers.notices import did_you_mean, notice
+from formers.core.notices import did_you_mean, notice
 from formers.tokenization.vocabulary import Vocabulary
 
 if TYPE_CHECKING:

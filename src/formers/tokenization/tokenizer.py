@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from formers.notices import notice, refuse_unknown
+from formers.core.notices import notice, refuse_unknown
 from formers.tokenization import adjust, files, saving
 from formers.tokenization.legacy import Legacy
 from formers.tokenization.options import LARGEST_LIMIT, NO_LIMIT, check_side

@@ -209,7 +209,7 @@ class Vocabulary:
         Raises:
             ValueError: when an id is negative, as ignored labels (-100) are.
         """
-        from formers.notices import refuse_unknown
+        from formers.core.notices import refuse_unknown
 
         refuse_unknown(
             kwargs, ("use_source_tokenizer", "spaces_between_special_tokens", *DECODE_KEYWORDS), "decode()"

@@ -7,7 +7,7 @@ import math
 import os
 from typing import TYPE_CHECKING, Any
 
-from formers.notices import notice
+from formers.core.notices import notice
 from formers.training.choices import (
     HubStrategy,
     IntervalStrategy,
@@ -334,7 +334,7 @@ def _check_precision(args: TrainingArguments) -> None:
     half = [name for name in ("fp16", "fp16_full_eval", "bf16", "bf16_full_eval") if getattr(args, name)]
     if not half and args.tf32 is None:
         return
-    from formers.devices import fast_on_cpu, infer_device
+    from formers.core.devices import fast_on_cpu, infer_device
 
     on_cpu = args.use_cpu or infer_device() == "cpu"
     if on_cpu and (args.fp16 or args.fp16_full_eval):
@@ -366,7 +366,7 @@ def _check_unavailable(args: TrainingArguments) -> None:
         if word != "underflow_overflow":
             raise ValueError(f"debug takes 'underflow_overflow', got {word!r}")
     if args.parallelism_config is not None:
-        from formers.extras import need
+        from formers.core.extras import need
 
         kind = need("accelerate.parallelism_config", "train", "parallelism_config=").ParallelismConfig
         if not isinstance(args.parallelism_config, kind):

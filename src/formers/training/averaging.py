@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from formers.notices import notice
+from formers.core.notices import notice
 from formers.training.checkpointing import read_tensors
 
 FILE = "training_weights.pt"

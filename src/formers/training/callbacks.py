@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from formers.notices import notice, suggest_keywords
+from formers.core.notices import notice, suggest_keywords
 from formers.training.choices import IntervalStrategy, SaveStrategy
 from formers.training.state import ExportableState, TrainerControl, TrainerState
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from formers.notices import refuse_unknown
+from formers.core.notices import refuse_unknown
 
 if TYPE_CHECKING:
     from formers.training.trainer import Trainer

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from enum import Enum
 
-from formers.notices import did_you_mean
+from formers.core.notices import did_you_mean
 
 
 class Choice(str, Enum):

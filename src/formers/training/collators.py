@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from formers.notices import suggest_keywords
+from formers.core.notices import suggest_keywords
 from formers.training.losses import IGNORED
 
 DataCollator = Callable[[list[Any]], dict[str, Any]]

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from formers.notices import did_you_mean
+from formers.core.notices import did_you_mean
 
 _TEXT_NAMES = ("text", "sentence", "content", "review", "document", "body", "message", "ticket")
 _LABEL_NAMES = ("label", "labels", "target", "class", "category", "y")

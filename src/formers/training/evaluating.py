@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from formers.extras import need
+from formers.core.extras import need
 from formers.training.losses import IGNORED, count_examples, count_items
 from formers.training.samplers import EvalBatches
 from formers.training.state import EvalLoopOutput, EvalPrediction

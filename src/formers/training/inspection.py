@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from torch import nn
 
-from formers.notices import notice
+from formers.core.notices import notice
 from formers.training.callbacks import TrainerCallback
 from formers.training.choices import IntervalStrategy
 from formers.training.data import column, columns_of, has_length
@@ -110,7 +110,7 @@ def check(trainer: Trainer) -> None:
 
 
 def _refuse_headless(trainer: Trainer) -> None:
-    from formers.stacks.model import PreTrainedModel
+    from formers.model.base import PreTrainedModel
 
     bare = trainer._bare()
     if isinstance(bare, PreTrainedModel) and not trainer.label_names and not trainer.can_return_loss:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch.utils.data import DataLoader
 
-from formers.notices import notice
+from formers.core.notices import notice
 from formers.training.choices import SamplingStrategy
 from formers.training.collators import DataCollatorWithPadding, default_data_collator
 from formers.training.data import Reproducible, columns_of, has_length, is_hub_dataset, lengths_of

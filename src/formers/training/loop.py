@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from formers.notices import notice
+from formers.core.notices import notice
 from formers.training import resume
 from formers.training.checkpointing import clean_leftovers
 from formers.training.choices import SaveStrategy

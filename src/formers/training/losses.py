@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from formers.notices import notice
+from formers.core.notices import notice
 
 IGNORED = -100  # the label that no loss counts
 

@@ -11,8 +11,8 @@ import torch
 from torch import nn
 from torch.optim import Optimizer
 
-from formers.extras import MissingExtra, need
-from formers.notices import notice, refuse_unknown
+from formers.core.extras import MissingExtra, need
+from formers.core.notices import notice, refuse_unknown
 from formers.training.choices import OptimizerNames
 
 if TYPE_CHECKING:

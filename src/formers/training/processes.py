@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from formers.extras import MissingExtra, installed, need
-from formers.notices import notice, refuse_unknown
+from formers.core.extras import MissingExtra, installed, need
+from formers.core.notices import notice, refuse_unknown
 
 if TYPE_CHECKING:
     from formers.training.arguments import TrainingArguments

@@ -9,8 +9,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from formers.extras import MissingExtra, installed, need
-from formers.notices import did_you_mean
+from formers.core.extras import MissingExtra, installed, need
+from formers.core.notices import did_you_mean
 from formers.training.callbacks import TrainerCallback
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from formers.notices import notice
+from formers.core.notices import notice
 from formers.training import averaging, parameter_order
 from formers.training import checkpointing as files
 from formers.training.seeds import random_state, restore_random_state

@@ -172,7 +172,7 @@ class EvalBatches(Sampler[list[int]]):
         processes: int = 1,
     ) -> None:
         if lengths is not None and count:
-            from formers.batching import plan
+            from formers.core.batching import plan
 
             batches = plan(lengths, max_tokens=max(1, batch_size * max(lengths)))
         else:

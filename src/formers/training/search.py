@@ -6,8 +6,8 @@ import gc
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from formers.extras import MissingExtra, installed
-from formers.notices import refuse_unknown
+from formers.core.extras import MissingExtra, installed
+from formers.core.notices import refuse_unknown
 from formers.training.state import BestRun
 
 if TYPE_CHECKING:

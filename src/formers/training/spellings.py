@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
-from formers.notices import notice, refuse_unknown
+from formers.core.notices import notice, refuse_unknown
 
 # older name -> field of the same meaning
 RENAMED = {

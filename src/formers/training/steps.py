@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
-from formers.notices import notice
+from formers.core.notices import notice
 from formers.training.evaluating import nested_map
 
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.utils.data import DataLoader
 
-from formers.notices import refuse_unknown
+from formers.core.notices import refuse_unknown
 from formers.training import inspection, loaders, resume, steps
 from formers.training.arguments import TrainingArguments
 from formers.training.averaging import WeightAverage

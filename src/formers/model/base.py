@@ -11,10 +11,10 @@ import torch
 from torch import Tensor, nn
 
 from formers.configs import GenerationConfig, PretrainedConfig
+from formers.core.notices import notice, refuse_unknown
+from formers.model.initialise import initialise
 from formers.nn.attend import backend
 from formers.nn.leaves import Block
-from formers.notices import notice, refuse_unknown
-from formers.stacks.initialise import initialise
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -65,8 +65,8 @@ class PreTrainedModel(Block):
     @classmethod
     def _from_config(cls, config: PretrainedConfig, *, dtype: Any = None, **options: Any) -> Self:
         """A model with random weights."""
-        from formers.devices import named_dtype
-        from formers.stacks.loading import set_attention
+        from formers.core.devices import named_dtype
+        from formers.model.loading import set_attention
 
         dtype = options.pop("torch_dtype", dtype)
         set_attention(config, options)
@@ -93,7 +93,7 @@ class PreTrainedModel(Block):
             LoadError: when weights of the trunk are missing or do not fit; it lists them all.
             TypeError: for a keyword that is neither an option nor a config field.
         """
-        from formers.stacks.loading import load_pretrained
+        from formers.model.loading import load_pretrained
 
         return load_pretrained(cls, pretrained_model_name_or_path, args, options)
 
@@ -109,13 +109,13 @@ class PreTrainedModel(Block):
             TypeError: for an unknown keyword; `export=True` is told where the ONNX export is.
             OSError: when the path is a file.
         """
-        from formers.stacks.saving import save_pretrained
+        from formers.model.saving import save_pretrained
 
         save_pretrained(self, Path(save_directory), options)
 
     def push_to_hub(self, repo_id: str, **options: Any) -> str:
         """Upload the model to `owner/name` and return its address."""
-        from formers.stacks.saving import push_model
+        from formers.model.saving import push_model
 
         return push_model(self, repo_id, options)
 
@@ -241,7 +241,7 @@ class PreTrainedModel(Block):
         New rows are the mean of the old ones with a little noise (`mean_resizing`), or drawn afresh.
         Output tables and biases grow along, tied or not.
         """
-        from formers.stacks.vocabulary import resize
+        from formers.model.vocabulary import resize
 
         return resize(self, new_num_tokens, pad_to_multiple_of, mean_resizing)
 

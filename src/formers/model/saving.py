@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 from formers.checkpoints import save
 from formers.configs import CONFIG_NAME
+from formers.core.notices import refuse_unknown
 from formers.generation_config import GENERATION_CONFIG_NAME
-from formers.notices import refuse_unknown
 
 if TYPE_CHECKING:
-    from formers.stacks.model import PreTrainedModel
+    from formers.model.base import PreTrainedModel
 
 _SAVE = ("max_shard_size", "safe_serialization", "variant")
 _PUSH = (

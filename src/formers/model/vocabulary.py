@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from formers.nn.leaves import token_table
 
 if TYPE_CHECKING:
-    from formers.stacks.model import PreTrainedModel
+    from formers.model.base import PreTrainedModel
 
 _NOISE = 1e-2  # of the old rows' deviation: new tokens start apart, so that they can learn apart
 

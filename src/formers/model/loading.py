@@ -12,12 +12,12 @@ import torch
 from torch.overrides import TorchFunctionMode
 
 from formers.configs import GenerationConfig, PretrainedConfig
-from formers.devices import named_dtype
+from formers.core.devices import named_dtype
+from formers.core.notices import notice, refuse_unknown
 from formers.nn.attend import backend
-from formers.notices import notice, refuse_unknown
 
 if TYPE_CHECKING:
-    from formers.stacks.model import PreTrainedModel
+    from formers.model.base import PreTrainedModel
 
 _OPTIONS = (
     "config",

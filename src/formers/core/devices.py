@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from formers.notices import did_you_mean, notice
+from formers.core.notices import did_you_mean, notice
 
 if TYPE_CHECKING:
     DeviceLike = int | str | torch.device | None

@@ -1,0 +1,1 @@
+"""PreTrainedModel: loading, saving, vocabulary, fresh values."""
