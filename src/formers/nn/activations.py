@@ -7,7 +7,7 @@ from collections.abc import Callable
 from functools import partial
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from formers.core.notices import did_you_mean
@@ -68,3 +68,25 @@ def activation(name: str) -> Callable[[Tensor], Tensor]:
     if name not in ACTIVATIONS:
         raise ValueError(f"unknown activation {name!r}{did_you_mean(name, ACTIVATIONS)}")
     return ACTIVATIONS[name]
+
+
+class Activation(nn.Module):
+    """An activation as a node of the tree, so that it can be hooked and replaced."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__()
+        self.name = name
+        self._function = activation(name)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[..] -> [..]."""
+        return self._function(x)
+
+    def extra_repr(self) -> str:
+        """The activation's name."""
+        return self.name
+
+    def __reduce__(self) -> tuple[type[Activation], tuple[str], dict[str, object]]:
+        # some of the functions have no name that pickle could find
+        kept = {key: value for key, value in self.__dict__.items() if key != "_function"}
+        return type(self), (self.name,), kept

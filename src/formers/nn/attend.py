@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from formers.core.notices import notice
 from formers.nn.dropout import drop
 from formers.nn.masks import Causal, Full, Mask, materialise
 from formers.nn.recording import recording
@@ -39,6 +40,7 @@ class Scores:
         dropout: probability of dropping a weight; 0 outside training.
         softcap: scores become c * tanh(scores / c) before bias and mask.
         sinks: [H], one extra logit per head that takes weight and gives no value.
+        drop: what drops weights in place of `dropout`; `eager` alone calls it.
     """
 
     mask: Mask
@@ -49,6 +51,11 @@ class Scores:
     dropout: float = 0.0
     softcap: float | None = None
     sinks: Tensor | None = None
+    drop: Callable[[Tensor], Tensor] | None = None
+
+    def with_dropout(self, rate: float, called: Callable[[Tensor], Tensor] | None = None) -> Scores:
+        """The same scores, whose weights are dropped at `rate`, or by a module that is called (eager alone)."""
+        return replace(self, dropout=rate, drop=called)
 
 
 def eager(q: Tensor, k: Tensor, v: Tensor, scores: Scores) -> tuple[Tensor, Tensor]:
@@ -76,6 +83,8 @@ def eager(q: Tensor, k: Tensor, v: Tensor, scores: Scores) -> tuple[Tensor, Tens
         logits = logits.masked_fill(~seen, float("-inf"))
     weights = _softmax(logits, scores.sinks, seen).to(q.dtype)
     dropped = drop(weights, scores.dropout) if scores.dropout else weights
+    if scores.drop is not None:
+        dropped = scores.drop(weights)
     return dropped @ v, weights
 
 
@@ -198,6 +207,12 @@ def flex(q: Tensor, k: Tensor, v: Tensor, scores: Scores) -> tuple[Tensor, None]
 Backend = Callable[[Tensor, Tensor, Tensor, Scores], "tuple[Tensor, Tensor | None]"]
 
 BACKENDS: dict[str, Backend] = {"eager": eager, "sdpa": sdpa, "flex_attention": flex}
+# what a backend can do beside masks and biases, which all of them honour
+_CAN: dict[str, frozenset[str]] = {
+    "eager": frozenset({"softcap", "sinks", "weights", "transforms"}),
+    "sdpa": frozenset(),
+    "flex_attention": frozenset({"softcap"}),
+}
 
 
 def backend(name: str) -> Backend:
@@ -209,6 +224,26 @@ def backend(name: str) -> Backend:
     if name not in BACKENDS:
         raise ValueError(f"attn_implementation={name!r} is not available; choose one of {sorted(BACKENDS)}")
     return BACKENDS[name]
+
+
+def choose(name: str | None, needs: frozenset[str]) -> Backend:
+    """The backend that was asked for, or the first that can do what the model needs.
+
+    Args:
+        name: what the person asked for; None where nobody asked.
+        needs: "softcap", "sinks", "weights" (they are returned), "transforms" (`torch.func` runs).
+
+    Raises:
+        ValueError: for a name that is not available.
+    """
+    asked = backend(name or "sdpa")
+    if needs <= _CAN[name or "sdpa"]:
+        return asked
+    fitting = next(other for other in ("sdpa", "eager") if needs <= _CAN[other])
+    if name is not None and needs - {"weights", "transforms"}:
+        what = " and ".join(sorted(needs - _CAN[name]))
+        notice(f"attn_implementation={name!r} has no {what}, which this model needs; {fitting!r} is used")
+    return BACKENDS[fitting]
 
 
 def _scale(q: Tensor, scores: Scores) -> float:

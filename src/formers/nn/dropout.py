@@ -7,7 +7,7 @@ elements, 16 bits each, so the rate is kept to 1/65536; what is kept is scaled b
 from __future__ import annotations
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from formers.nn.recording import recording
@@ -36,3 +36,11 @@ def drop(x: Tensor, rate: float) -> Tensor:
     draws = torch.empty((x.numel() + 3) // 4, dtype=torch.int64).random_(-(2**63), None)
     kept = draws.view(torch.int16)[: x.numel()].view(x.shape) >= cut - _STEPS // 2
     return x * kept.to(x.dtype).mul_(_STEPS / (_STEPS - cut))
+
+
+class Dropout(nn.Dropout):
+    """`nn.Dropout` that draws as `drop` does."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        """[..] -> [..]; nothing is dropped in evaluation."""
+        return drop(input, self.p) if self.training and self.p else input

@@ -13,10 +13,11 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules import module as _modules
 
 from formers.nn.activations import activation as activation_named
 from formers.nn.leaves import Conv1D
-from formers.nn.recording import recording
+from formers.nn.recording import dispatched, recording
 
 _SMALL = 1 << 16  # rows * in * out below which the plain call's shorter way in wins
 _FUSED = {
@@ -91,9 +92,31 @@ def _eligible(leaf: nn.Module, x: Tensor) -> bool:
         and x.shape[0] * weight.numel() >= _SMALL
         and not torch.is_autocast_enabled("cpu")
         and type(x) is Tensor
-        and not (leaf._forward_hooks or leaf._forward_pre_hooks or leaf._backward_hooks)
-        and "forward" not in leaf.__dict__
+        and not hooked(leaf)
+        and not dispatched()
         and (x.dtype is torch.float32 or not _tracked(leaf, x))
+    )
+
+
+def hooked(module: nn.Module) -> bool:
+    """Whether calling `module` does more than its class says: hooks of its own, or of all modules."""
+    return bool(
+        module._forward_hooks
+        or module._forward_pre_hooks
+        or module._backward_hooks
+        or module._backward_pre_hooks
+        or "forward" in module.__dict__
+        or any(global_hooks())
+    )
+
+
+def global_hooks() -> tuple[dict[int, Any], ...]:
+    """The tables of hooks on all modules."""
+    return (
+        _modules._global_forward_hooks,
+        _modules._global_forward_pre_hooks,
+        _modules._global_backward_hooks,
+        _modules._global_backward_pre_hooks,
     )
 
 

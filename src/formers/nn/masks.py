@@ -8,6 +8,7 @@ query's own included (`k > q - window`); the window of a two-sided one is the re
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -43,9 +44,13 @@ class Full(Mask):
 
 @dataclass(frozen=True)
 class Causal(Mask):
-    """A query sees the keys at and before its own position, `window` of them at most."""
+    """A query sees the keys at and before its own position, `window` of them at most.
+
+    A window counts `columns`, padding between real tokens included, or real `tokens` alone.
+    """
 
     window: int | None = None
+    counts: Literal["columns", "tokens"] = "columns"
 
     def allowed(self, row: Tensor, query: Tensor, key: Tensor) -> Tensor:
         """`key <= query`, and `key > query - window`."""
@@ -55,9 +60,10 @@ class Causal(Mask):
 
 @dataclass(frozen=True)
 class Window(Mask):
-    """A query sees the keys at most `reach` positions away, on both sides."""
+    """A query sees the keys at most `reach` positions away, on both sides; `counts` as in `Causal`."""
 
     reach: int
+    counts: Literal["columns", "tokens"] = "columns"
 
     def allowed(self, row: Tensor, query: Tensor, key: Tensor) -> Tensor:
         """`|query - key| <= reach`."""
@@ -142,6 +148,23 @@ class Explicit(Mask):
         """The caller's own cell; a batch axis of one serves every row."""
         rows = row if self.seen.shape[0] > 1 else torch.zeros_like(row)
         return self.seen[rows, 0, query - self.first, key]
+
+
+@dataclass(frozen=True, eq=False)
+class Renumbered(Mask):
+    """A mask over tokens where positions are columns: `numbers` [B, S] says which token a column holds."""
+
+    mask: Mask
+    numbers: Tensor
+
+    @property
+    def per_row(self) -> bool:
+        """Rows have holes of their own."""
+        return True
+
+    def allowed(self, row: Tensor, query: Tensor, key: Tensor) -> Tensor:
+        """What the mask says of the tokens in those columns."""
+        return self.mask.allowed(row, self.numbers[row, query], self.numbers[row, key])
 
 
 @dataclass(frozen=True)

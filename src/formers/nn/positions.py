@@ -48,16 +48,16 @@ class Rotary:
         return cls(width, theta, rule, trained_length, options)
 
     def table(self, positions: Tensor) -> tuple[Tensor, Tensor]:
-        """Cosines and sines of `positions`, [N], int64.
+        """Cosines and sines of `positions`, [..], int64.
 
         Returns:
-            Two tensors [N, width], float32, the halves repeated, attention factor included.
+            Two tensors [.., width], float32, the halves repeated, attention factor included.
         """
         # where the rule depends on it: the value leaves the device, and no export can follow it
         length = int(positions.max()) + 1 if self.rule in _BY_LENGTH and positions.numel() else 1
         inverse, factor = RULES[self.rule](self, length)
-        angles = positions.float()[:, None] * inverse.to(positions.device)[None, :]  # [N, width/2]
-        angles = torch.cat((angles, angles), dim=-1)  # [N, width]
+        angles = positions.float()[..., None] * inverse.to(positions.device)  # [.., width/2]
+        angles = torch.cat((angles, angles), dim=-1)  # [.., width]
         return angles.cos() * factor, angles.sin() * factor
 
     @property
@@ -159,17 +159,17 @@ def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
     """Turn the first features of every head by its position's angles.
 
     Args:
-        x: [N, heads, D].
-        cos: [N, width] with width <= D, in the dtype of `x`.
-        sin: [N, width], likewise.
+        x: [.., heads, D].
+        cos: [.., width] with width <= D, in the dtype of `x`.
+        sin: [.., width], likewise.
 
     Returns:
-        [N, heads, D]; features past `width` pass unchanged.
+        [.., heads, D]; features past `width` pass unchanged.
     """
     width = cos.shape[-1]
     turned, rest = x[..., :width], x[..., width:]
     first, second = turned.chunk(2, dim=-1)
-    turned = turned * cos[:, None] + torch.cat((-second, first), dim=-1) * sin[:, None]
+    turned = turned * cos.unsqueeze(-2) + torch.cat((-second, first), dim=-1) * sin.unsqueeze(-2)
     return turned if rest.shape[-1] == 0 else torch.cat((turned, rest), dim=-1)
 
 

@@ -1,4 +1,4 @@
-"""Whether the forward pass that runs is written down as a graph."""
+"""Whether the forward pass that runs is written down as a graph, or looked at from outside."""
 
 from __future__ import annotations
 
@@ -6,8 +6,18 @@ import torch
 
 
 def recording() -> bool:
-    """Whether `torch.compile`, `torch.export` or `torch.jit.trace` is recording this call.
+    """Whether `torch.compile`, `torch.export`, `torch.jit.trace` or `torch.func` transforms this call.
 
     What is recorded runs again on other inputs, so that nothing may be decided by the values of these.
     """
-    return bool(torch.compiler.is_compiling() or torch._C._get_tracing_state())
+    return bool(torch.compiler.is_compiling() or torch._C._get_tracing_state() or transformed())
+
+
+def transformed() -> bool:
+    """Whether `torch.func` (grad, vmap, jvp) transforms this call."""
+    return torch._C._functorch.peek_interpreter_stack() is not None
+
+
+def dispatched() -> bool:
+    """Whether a mode, such as a counter of operations, wants to see every operator by its common name."""
+    return bool(torch._C._len_torch_dispatch_stack())

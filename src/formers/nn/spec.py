@@ -1,4 +1,4 @@
-"""The vocabulary in which a family states its structure: frozen values, no tensors, no behaviour.
+"""The vocabulary in which a family states its structure: frozen values, no tensors.
 
 Letters used in shapes throughout: B batch, T query length, S key length, H query heads, G key/value
 heads, D head width, E hidden width, F inner width, V vocabulary, N tokens laid end to end.
@@ -8,12 +8,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Literal
+from functools import cached_property
+from typing import Literal, Protocol
 
-from formers.nn.masks import Full, Mask
+from formers.nn.masks import Causal, Full, Mask
 from formers.nn.positions import Buckets, Rotary
 
 LinearKind = Literal["linear", "conv1d"]
+Paths = Mapping[str, "str | None"]  # role -> path of its leaf; None leaves the role out
+
+
+class SpecError(ValueError):
+    """A spec and its names do not fit each other."""
 
 
 @dataclass(frozen=True)
@@ -43,10 +49,50 @@ class Heads:
 
 @dataclass(frozen=True)
 class Norm:
-    """Normalisation of the last axis: `layer` (mean and variance) or `rms` (root mean square)."""
+    """Normalisation of the last axis: `layer` (mean and variance) or `rms` (root mean square).
+
+    `offset` is added to the stored weight of an RMS norm, in float32.
+    """
 
     kind: Literal["layer", "rms"] = "layer"
     eps: float = 1e-12
+    offset: float = 0.0
+
+
+@dataclass(frozen=True)
+class SlotSpec:
+    """What a mixer keeps between calls: everything (`growing`), a `ring` of `size` keys, or a state."""
+
+    kind: Literal["growing", "ring", "recurrent"] = "growing"
+    size: int = 0
+
+
+class Mixer(Protocol):
+    """What every mixer spec answers; `nn.mixers` builds its steps."""
+
+    @property
+    def causal(self) -> bool:
+        """Whether a token's result depends on what stands before it alone."""
+
+    @property
+    def by_distance(self) -> bool:
+        """Whether it depends on how many columns lie between two tokens, so that no gap may be closed."""
+
+    @property
+    def needs(self) -> frozenset[str]:
+        """Features that an attention backend must have."""
+
+    @property
+    def honours_masks(self) -> bool:
+        """Whether a mask of the caller's own, or several examples in one row, can be obeyed."""
+
+    @property
+    def slot(self) -> SlotSpec | None:
+        """What it keeps in a cache."""
+
+    @property
+    def first_alone(self) -> bool:
+        """Whether the first token's result can be computed without that of the others."""
 
 
 @dataclass(frozen=True)
@@ -65,6 +111,7 @@ class Attention:
         score_bias: relative-position bias that this stack adds to the scores.
         owns_score_bias: this layer holds the bias table that the whole stack uses.
         softcap: scores become c * tanh(scores / c).
+        cross: keys and values come from the encoder's states.
     """
 
     heads: Heads
@@ -79,37 +126,176 @@ class Attention:
     score_bias: Buckets | None = None
     owns_score_bias: bool = False
     softcap: float | None = None
+    cross: bool = False
+
+    @property
+    def causal(self) -> bool:
+        """A query sees the keys before it alone."""
+        return isinstance(self.mask, Causal)
+
+    @property
+    def by_distance(self) -> bool:
+        """A window or a bias of distances, where those count columns."""
+        plain = isinstance(self.mask, Full) or (isinstance(self.mask, Causal) and self.mask.window is None)
+        counts = getattr(self.mask, "counts", "columns") == "columns"
+        return self.score_bias is not None or (not plain and counts)
+
+    @property
+    def needs(self) -> frozenset[str]:
+        """A soft cap is all that some backends lack."""
+        return frozenset({"softcap"} if self.softcap is not None else ())
+
+    @property
+    def honours_masks(self) -> bool:
+        """Always."""
+        return True
+
+    @property
+    def slot(self) -> SlotSpec | None:
+        """A window needs no more than a ring."""
+        if self.cross:
+            return None
+        window = self.mask.window if isinstance(self.mask, Causal) else None
+        return SlotSpec("ring", window) if window is not None else SlotSpec()
+
+    @property
+    def first_alone(self) -> bool:
+        """Separate projections, nothing hidden, and no positions in the scores."""
+        plain = isinstance(self.mask, Full) and not self.fused and self.rotary is None
+        return plain and self.score_bias is None and not self.cross
 
 
 @dataclass(frozen=True)
-class FeedForward:
+class _Tokenwise:
+    """Facts of a mixer that looks at one token at a time."""
+
+    causal = False
+    by_distance = False
+    needs: frozenset[str] = field(default=frozenset(), init=False, repr=False)
+    honours_masks = True
+    slot = None
+    first_alone = True
+
+
+@dataclass(frozen=True)
+class FeedForward(_Tokenwise):
     """Position-wise feed-forward: up, activation (times gate when `gated`), down.
 
-    `dropout` falls on the inner values, `out_dropout` on the result.
+    `dropout` falls on the inner values.
     """
 
-    inner: int
+    inner: int = 0
     activation: str = "gelu"
     gated: bool = False
     bias: bool = True
     dropout: float = 0.0
-    out_dropout: float = 0.0
     linear: LinearKind = "linear"
 
 
 @dataclass(frozen=True)
-class Layer:
-    """One layer: attention, optional cross attention, feed-forward, and where the norms stand.
+class Scan:
+    """A selective state space (Gu and Dao 2023, arXiv:2312.00752, section 3).
 
-    `order` is "post" (normalise after the residual sum) or "pre" (normalise what enters a sub-layer).
+    Roles: `in`, `conv`, `select`, `step`, `out`, and the tensors `decay` and `skip`.
+
+    Attributes:
+        inner: I, features that are scanned.
+        state: n, numbers that each feature remembers.
+        kernel: reach of the short convolution before the scan.
+        rank: width through which the step size is chosen.
+        activation: after the convolution, and on the gate.
+        bias: of the projections in and out; `conv_bias` of the convolution.
+        steps: least and largest step of a fresh model, and its floor.
     """
 
-    attention: Attention
-    feedforward: FeedForward
-    norm: Norm
-    order: Literal["pre", "post"] = "post"
-    cross: Attention | None = None
+    inner: int
+    state: int
+    kernel: int
+    rank: int
+    activation: str = "silu"
+    bias: bool = False
+    conv_bias: bool = True
+    steps: tuple[float, float, float] = (0.001, 0.1, 1e-4)
+    causal = True
+    by_distance = False
+    needs: frozenset[str] = field(default=frozenset(), init=False, repr=False)
+    honours_masks = False
+    first_alone = False
+
+    @property
+    def slot(self) -> SlotSpec | None:
+        """The state, and the last tokens that the convolution saw."""
+        return SlotSpec("recurrent")
+
+
+@dataclass(frozen=True)
+class Part:
+    """One mixer of a layer with its norms and its residual sum.
+
+    x -> x + scale * gain * dropout(inside(mixer(before(x)))), then `after`.
+
+    Attributes:
+        mixer: what it does.
+        role: beginning of its roles: `{role}_norm` (before, or else after), `{role}_inner` (inside),
+            `{role}_outer` (after, beside one before), `{role}_dropout`, `{role}_gain`, `{role}_add`.
+        before: norm of what the mixer reads.
+        inside: norm of the mixer's result, before the sum.
+        after: norm of the sum.
+        dropout: on the mixer's result.
+        reads: the sum so far, or (parallel branches) what the part before it read: that part's `input`, or
+            the `normed` input of its mixer.
+        scale: factor on the result.
+        gain: value that a learned factor per feature begins with.
+    """
+
+    mixer: Mixer
+    role: str
+    before: Norm | None = None
+    inside: Norm | None = None
+    after: Norm | None = None
     dropout: float = 0.0
+    reads: Literal["sum", "input", "normed"] = "sum"
+    scale: float = 1.0
+    gain: float | None = None
+
+
+@dataclass(frozen=True)
+class Layer:
+    """One layer: its parts, in the order in which they run."""
+
+    parts: tuple[Part, ...]
+
+    def masked(self, mask: Mask) -> Layer:
+        """The same layer, whose self attention has another mask."""
+        parts = (
+            replace(part, mixer=replace(part.mixer, mask=mask))
+            if isinstance(part.mixer, Attention) and not part.mixer.cross
+            else part
+            for part in self.parts
+        )
+        return Layer(tuple(parts))
+
+
+def layer(
+    mixer: Mixer,
+    feedforward: Mixer | None,
+    norm: Norm,
+    order: Literal["pre", "post", "sandwich"] = "post",
+    cross: Attention | None = None,
+    dropout: float = 0.0,
+) -> Layer:
+    """The usual layer: a mixer, cross attention where there is one, and a feed-forward.
+
+    `order` says where the norms stand: on the sum ("post", Vaswani et al. 2017), on what enters a part
+    ("pre", Xiong et al. 2020), or on both sides of the mixer ("sandwich", Ding et al. 2021).
+    """
+    before = norm if order in ("pre", "sandwich") else None
+    inside = norm if order == "sandwich" else None
+    after = norm if order == "post" else None
+    mixers = (("attention", mixer), ("cross", cross), ("feedforward", feedforward))
+    return Layer(
+        tuple(Part(m, role, before, inside, after, dropout) for role, m in mixers if m is not None)
+    )
 
 
 @dataclass(frozen=True)
@@ -125,11 +311,12 @@ class LearnedPositions:
 
 
 @dataclass(frozen=True)
-class Embeddings:
-    """What enters the first layer: token (+ position, + segment) vectors, scaled, normalised, dropped.
+class Tokens:
+    """A stem for text: token (+ position, + segment) vectors, scaled, normalised, dropped.
 
     With `share_types` the segment ids are looked up in the token table, as GPT-2 does. `scale` falls on
     what enters, looked up or given; `table_scale` on what is looked up alone.
+    Roles: `token`, `position`, `type`, `embedding_norm`, `embedding_dropout`.
     """
 
     vocabulary: int
@@ -142,21 +329,63 @@ class Embeddings:
     table_scale: float = 1.0
     dropout: float = 0.0
     padding_idx: int | None = None
+    reads = "input_ids"
+
+    @property
+    def room(self) -> int | None:
+        """How many tokens a row may have; None where nothing bounds it."""
+        if self.positions is None:
+            return None
+        start = self.positions.padding_idx
+        return self.positions.count - (0 if start is None else start + 1)
+
+
+@dataclass(frozen=True)
+class Patches:
+    """A stem for images: patches, projected, a class token before them, learned positions.
+
+    Roles: `class`, `patch`, `position`, `mask`, `embedding_dropout`.
+
+    Attributes:
+        channels: of an image.
+        image: height and width in pixels.
+        patch: height and width of a patch.
+        width: E.
+        dropout: on the result.
+        masked: a learned vector stands in place of hidden patches.
+    """
+
+    channels: int
+    image: tuple[int, int]
+    patch: tuple[int, int]
+    width: int
+    dropout: float = 0.0
+    masked: bool = False
+    reads = "pixel_values"
+
+    @property
+    def grid(self) -> tuple[int, int]:
+        """Patches down and across."""
+        return self.image[0] // self.patch[0], self.image[1] // self.patch[1]
+
+
+Stem = Tokens | Patches
 
 
 @dataclass(frozen=True)
 class Names:
     """Where each role's leaf is registered: the module tree of the ecosystem's checkpoints.
 
-    `layer` maps a role to its path inside a layer; a path of None leaves the role out.
+    `layer` maps a role to its path inside a layer; a path of None leaves the role out. `{role}_add` names
+    the node in which a residual sum belongs, where that does not follow from the leaves around it.
     """
 
     layers: str
-    layer: Mapping[str, str]
-    embeddings: Mapping[str, str]
-    stack: Mapping[str, str] = field(default_factory=dict)
+    layer: Paths
+    embeddings: Paths
+    stack: Paths = field(default_factory=dict)
 
-    def with_(self, *, layers: str | None = None, **roles: Mapping[str, str]) -> Names:
+    def with_(self, *, layers: str | None = None, **roles: Paths) -> Names:
         """A copy in which the given tables (`layer`, `embeddings`, `stack`) are updated."""
         updated = {name: {**getattr(self, name), **table} for name, table in roles.items()}
         return replace(self, **{**updated, **({"layers": layers} if layers else {})})  # type: ignore[arg-type]
@@ -166,17 +395,84 @@ class Names:
 class Stack:
     """A whole stack.
 
-    `pooler` adds a tanh layer over the first token; `final_norm` closes a pre-norm stack; `layer_drop` is the
-    probability of leaving a layer out in training (Fan et al. 2019, arXiv:1909.11556).
+    Attributes:
+        stem: what enters the first layer.
+        layers: the layers.
+        names: where the leaves lie; roles of `names.stack`: `final_norm`, `final_dropout`, `pooler`,
+            `pooler_act`, `rotary`.
+        width: E.
+        layer_class: name of the layers' class, as sharding policies spell it.
+        final_norm: closes a pre-norm stack; `final_dropout` follows it.
+        pooler: width of a tanh layer over the first token; None for none, `pooler_act` its activation.
+        layer_drop: probability of leaving a layer out in training (Fan et al. 2019, arXiv:1909.11556).
+        decoder: it predicts what comes next, and may keep a cache.
+        reports: which hidden states callers see: the last one `normed`, or `plain` as the layers left it, or
+            the layers' `outputs` alone, normed.
+        initial_std: deviation of fresh weights, `init` that of names with other endings.
     """
 
-    embeddings: Embeddings
+    stem: Stem
     layers: tuple[Layer, ...]
     names: Names
     width: int
+    layer_class: str = "Layer"
     final_norm: Norm | None = None
     final_dropout: float = 0.0
-    pooler: bool = False
+    pooler: int | None = None
+    pooler_act: str = "tanh"
     layer_drop: float = 0.0
+    decoder: bool = False
+    reports: Literal["normed", "plain", "outputs"] = "normed"
     initial_std: float = 0.02
     init: Mapping[str, float] = field(default_factory=dict)
+
+    @cached_property
+    def mixers(self) -> tuple[Mixer, ...]:
+        """The mixers of all layers."""
+        return tuple(part.mixer for layer in self.layers for part in layer.parts)
+
+    @cached_property
+    def attention(self) -> Attention | None:
+        """The first self attention, or None."""
+        return next((m for m in self.mixers if isinstance(m, Attention) and not m.cross), None)
+
+    @cached_property
+    def by_distance(self) -> bool:
+        """Whether closing a gap in a row would change what is computed."""
+        return any(m.by_distance for m in self.mixers)
+
+    @cached_property
+    def causal(self) -> bool:
+        """Whether some mixer looks back alone."""
+        return any(m.causal for m in self.mixers)
+
+    @cached_property
+    def honours_masks(self) -> bool:
+        """Whether a mask of the caller's own can be obeyed."""
+        return all(m.honours_masks for m in self.mixers)
+
+    @cached_property
+    def slots(self) -> tuple[SlotSpec | None, ...]:
+        """What every layer keeps: the slot of its first mixer that has one."""
+        return tuple(
+            next((p.mixer.slot for p in layer.parts if p.mixer.slot is not None), None)
+            for layer in self.layers
+        )
+
+    @cached_property
+    def needs(self) -> frozenset[str]:
+        """What an attention backend must be able to do."""
+        return frozenset().union(*(m.needs for m in self.mixers))
+
+    @cached_property
+    def first_suffices(self) -> bool:
+        """Whether the last layer may compute the first token of every sequence alone."""
+        return bool(self.layers) and not self.layer_drop and self.reports == "normed" and all(
+            part.mixer.first_alone for part in self.layers[-1].parts
+        )
+
+    @cached_property
+    def rotary(self) -> Rotary | None:
+        """The one rotary rule of the stack, where all layers share it."""
+        rules = {m.rotary for m in self.mixers if isinstance(m, Attention) and m.rotary is not None}
+        return rules.pop() if len(rules) == 1 else None

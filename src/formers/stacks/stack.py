@@ -1,275 +1,327 @@
-"""A stack of layers: leaves registered as the checkpoint has them, computed over packed tokens."""
+"""A stack of layers: leaves registered as the checkpoint has them, computed over the rows that count."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.utils.checkpoint import checkpoint
 
 from formers.nn import spec
-from formers.nn.attend import backend
-from formers.nn.attention import Frame, cross_attention, place_attention, self_attention
+from formers.nn.attend import choose
 from formers.nn.cache import Cache
-from formers.nn.dropout import drop
-from formers.nn.embeddings import check_positions, column_positions, embed, place_embeddings
-from formers.nn.feedforward import feed_forward, place_feedforward
+from formers.nn.dropout import Dropout, drop
 from formers.nn.layout import Layout
-from formers.nn.leaves import Block, norm
-from formers.nn.masks import Causal, Explicit, Full, Mask, Segments
-from formers.nn.recording import recording
+from formers.nn.leaves import norm
+from formers.nn.masks import Explicit, Mask, Segments
+from formers.nn.passing import Geometry, Pass, Visibility
+from formers.nn.positions import Rotary
+from formers.nn.program import Flow, build, call_foreign, compute
+from formers.nn.recording import recording, transformed
+from formers.nn.stems import Stem, stem_of
+from formers.nn.stems.base import StemNode, place_stem
+from formers.nn.steps import First, dense
+from formers.nn.tree import Block, has, leaf, place, wiring
+from formers.nn.watch import looks_back, watched
+from formers.stacks.layer import LayerRun, LayersNode, place_layers
 
 
-class Layer(Block):
-    """One layer of a stack; see `spec.Layer`."""
+@dataclass(eq=False)
+class Ask:
+    """What a caller wants of a stack beside its last states.
 
-    def __init__(self, s: spec.Layer, width: int, paths: dict[str, str]) -> None:
-        super().__init__()
-        self.spec = s
-        place_attention(self, s.attention, width, paths)
-        self.place("attention_norm", paths["attention_norm"], norm(s.norm, width))
-        if s.cross is not None:
-            place_attention(self, s.cross, width, paths, prefix="cross_")
-            self.place("cross_norm", paths["cross_norm"], norm(s.norm, width))
-        place_feedforward(self, s.feedforward, width, paths)
-        self.place("feedforward_norm", paths["feedforward_norm"], norm(s.norm, width))
+    Attributes:
+        attentions: [B, H, T, S] per layer.
+        hidden: hidden states of every layer.
+        backend: how attention is computed; None for the best that can.
+        keep_padding: compute padded places too.
+        first_only: the caller reads the first token of every sequence alone.
+        rows: the caller takes packed rows; otherwise it needs [B, T, E].
+    """
 
-    def forward(self, x: Tensor, frame: Frame, index: int, first: Tensor | None = None) -> Tensor:
-        """[N, E] -> [N, E]; `index` is the layer's place in its stack.
-
-        With `first` (rows of the first tokens) only those are computed: [N, E] -> [sequences, E].
-        """
-        s = self.spec
-        x = self._residual(
-            "attention_norm", x, lambda h: self_attention(self, s.attention, h, frame, index, first), first
-        )
-        cross = s.cross
-        if cross is not None and frame.encoder is not None:
-            x = self._residual("cross_norm", x, lambda h: cross_attention(self, cross, h, frame, index))
-        return self._residual("feedforward_norm", x, lambda h: feed_forward(self, s.feedforward, h))
-
-    def _residual(self, role: str, x: Tensor, sublayer: Any, kept: Tensor | None = None) -> Tensor:
-        normalise = self.leaf(role)
-        y = sublayer(normalise(x) if self.spec.order == "pre" else x)
-        x = x if kept is None else x.index_select(0, kept)
-        if self.spec.dropout and self.training:
-            y = drop(y, self.spec.dropout)
-        # without gradients the sub-layer's output belongs to nobody else and can take the sum
-        y = x + y if torch.is_grad_enabled() or y.dtype != x.dtype else y.add_(x)
-        out: Tensor = normalise(y) if self.spec.order == "post" else y
-        return out
+    attentions: bool = False
+    hidden: bool = False
+    backend: str | None = None
+    keep_padding: bool = False
+    first_only: bool = False
+    rows: bool = True
 
 
 @dataclass(eq=False)
 class Inputs:
-    """What a caller hands to a stack; shapes as in `run`."""
+    """What a caller hands to a stack.
 
-    input_ids: Tensor | None = None
+    Attributes:
+        given: the stem's inputs by name, [B, T, ..].
+        attention_mask: [B, S], 1 at real tokens, or a mask of 3 or 4 dimensions with the queries' own axis.
+        cache: keys, values and states of earlier calls.
+        encoder: [B, S, E] for cross attention; `encoder_mask` [B, S].
+    """
+
+    given: dict[str, Any]
     attention_mask: Tensor | None = None
-    token_type_ids: Tensor | None = None
-    position_ids: Tensor | None = None
-    inputs_embeds: Tensor | None = None
-    past_key_values: Cache | None = None
-    encoder_hidden_states: Tensor | None = None
-    encoder_attention_mask: Tensor | None = None
-    output_attentions: bool = False
-    output_hidden_states: bool = False
-    attention: str = "sdpa"
-    keep_padding: bool = False
-    first_only: bool = False
+    cache: Cache | None = None
+    encoder: Tensor | None = None
+    encoder_mask: Tensor | None = None
 
 
 @dataclass(eq=False)
 class States:
-    """What a stack computed, still packed.
+    """What a stack computed.
 
     Attributes:
-        rows: last hidden states, [N, E].
-        layout: which rows are which sequence.
-        hidden: hidden states after the embeddings and after every layer, [N, E] each, when asked for.
-        attentions: [B, H, T, S] per layer, when asked for; `cross_attentions` likewise.
+        rows: last hidden states, [N, E]; in a watched pass [B, T, E].
+        pass_: the pass that computed them, for its layout and what it kept.
         cache: keys and values, when a cache was in use.
         pooled: [B, E], where the stack has a pooler.
         first_only: `rows` hold the first token of every sequence alone, [sequences, E].
+        extras: what an assembly adds, by the name that callers see it under.
     """
 
     rows: Tensor
-    layout: Layout
-    hidden: tuple[Tensor, ...] | None = None
-    attentions: tuple[Tensor, ...] | None = None
-    cross_attentions: tuple[Tensor, ...] | None = None
+    pass_: Pass
     cache: Cache | None = None
     pooled: Tensor | None = None
     first_only: bool = False
+    extras: dict[str, Any] = field(default_factory=dict)
 
     @property
-    def first(self) -> Tensor:
-        """State of the first token of every batch row, [B, E]."""
-        return self.layout.by_row(self.rows) if self.first_only else self.layout.first(self.rows)
+    def layout(self) -> Layout:
+        """Which rows are which sequence."""
+        return self.pass_.layout
+
+    @property
+    def watched(self) -> bool:
+        """Whether the rows are [B, T, E], and heads call every module."""
+        return self.pass_.watched
 
     @property
     def last(self) -> Tensor:
         """[B, T, E], zeros where padding was left out."""
-        return self.layout.unpack(self.rows)
+        return self.spread(self.rows)
+
+    def spread(self, rows: Tensor) -> Tensor:
+        """[N, ...] -> [B, T, ...]; what is [B, T, ...] stays."""
+        return rows if self.watched else self.layout.unpack(rows)
+
+    def kept(self, name: str) -> tuple[Tensor, ...] | None:
+        """What the pass kept under a name, [B, T, E] or [B, H, T, S] each; None where nobody asked."""
+        found = self.pass_.trace.get(name)
+        if found is None:
+            return None
+        return tuple(self.spread(t) for t in found) if name == "hidden_states" else tuple(found)
 
     @property
-    def unpacked_hidden(self) -> tuple[Tensor, ...] | None:
-        """Hidden states as callers see them, [B, T, E] each."""
-        return None if self.hidden is None else tuple(self.layout.unpack(h) for h in self.hidden)
+    def hidden(self) -> tuple[Tensor, ...] | None:
+        """Hidden states as callers see them."""
+        return self.kept("hidden_states")
+
+    @property
+    def attentions(self) -> tuple[Tensor, ...] | None:
+        """Attention weights, when asked for."""
+        return self.kept("attentions")
+
+    @property
+    def cross_attentions(self) -> tuple[Tensor, ...] | None:
+        """Weights of cross attention, when asked for."""
+        return self.kept("cross_attentions") or None
+
+    def flow(self) -> Flow:
+        """The flow of a head that reads these states."""
+        kept = self.rows if self.first_only else None
+        return Flow(self.rows, self.pass_, kept=kept)
+
+
+class RotaryNode(nn.Module):
+    """Cosines and sines of a pass, as a node that can be hooked. Called with states and positions."""
+
+    def __init__(self, rule: Rotary) -> None:
+        super().__init__()
+        self.rule = rule
+
+    def forward(self, x: Tensor, position_ids: Tensor) -> tuple[Tensor, Tensor]:
+        """Positions [1 or B, T] -> two tensors [1 or B, T, width] in the dtype of `x`."""
+        with torch.autocast(x.device.type, enabled=False):
+            cos, sin = self.rule.table(position_ids)
+        return cos.to(x.dtype), sin.to(x.dtype)
 
 
 def place_stack(block: Block, s: spec.Stack) -> None:
     """Register every leaf of a stack on `block`, under the paths of the spec's names."""
-    names = s.names
-    place_embeddings(block, s.embeddings, names.embeddings)
-    layers = nn.ModuleList(Layer(layer, s.width, dict(names.layer)) for layer in s.layers)
-    block.place("layers", names.layers, layers)
+    names, facts = s.names, wiring(block).facts
+    facts["spec"], facts["stem"] = s, stem_of(s.stem)
+    facts["stem node"] = place_stem(block, facts["stem"], names.embeddings)
+    if names.stack.get("rotary") and s.rotary is not None:
+        place(block, "rotary", str(names.stack["rotary"]), RotaryNode(s.rotary))
+    facts["layers node"] = place_layers(block, s)
     if s.final_norm is not None:
-        block.place("final_norm", names.stack["final_norm"], norm(s.final_norm, s.width))
-    if s.pooler:
-        block.place("pooler", names.stack["pooler"], nn.Linear(s.width, s.width))
+        place(block, "final_norm", str(names.stack["final_norm"]), norm(s.final_norm, s.width))
+    path = names.stack.get("final_dropout")
+    if path is not None:
+        taken = wiring(block).roles.get("embedding_dropout")
+        if taken == tuple(path.split(".")):  # one module serves both ends
+            wiring(block).roles["final_dropout"] = taken
+        else:
+            place(block, "final_dropout", path, Dropout(s.final_dropout))
+    if s.pooler is not None:
+        path = str(names.stack["pooler"])
+        inside = {"pooler": path, "pooler_act": names.stack.get("pooler_act"), "pool": path.rpartition(".")[0]}
+        read = dense("pooler", s.width, s.pooler, act=s.pooler_act, act_role="pooler_act")
+        build(block, [First(), read], inside)
+        wiring(block).roles["pooler"] = tuple(path.split("."))
 
 
-def run(block: Block, s: spec.Stack, inputs: Inputs, checkpointing: bool = False) -> States:
+def run(block: Block, inputs: Inputs, ask: Ask, checkpointing: bool = False) -> States:
     """Compute a stack.
 
-    Args:
-        block: owner of the leaves.
-        s: how they are wired.
-        inputs: `input_ids` [B, T] or `inputs_embeds` [B, T, E]; `attention_mask` [B, S], 1 at real tokens,
-            or a mask of 3 or 4 dimensions with the queries' own axis; the rest [B, T].
-        checkpointing: recompute layers in the backward pass instead of keeping their activations.
-
-    Returns:
-        The states, packed.
-
     Raises:
-        ValueError: for both or neither of ids and vectors, a mask that does not fit, too many tokens.
+        ValueError: for inputs of which none or too many are given, a mask that does not fit, too many tokens.
     """
-    frame, ids, vectors, types = _prepare(s, inputs)
-    x = embed(block, s.embeddings, ids, vectors, frame.positions, types)  # [N, E]
-    hidden = [x] if inputs.output_hidden_states else []
-    layers = block.leaf("layers")
-    assert isinstance(layers, nn.ModuleList)
-    first = frame.layout.starts(x.device) if _first_suffices(s, inputs, frame) else None
-    for i, layer in enumerate(layers):
-        # what the head reads of the last layer is all that the last layer computes
-        kept = first if i == len(layers) - 1 else None
-        if s.layer_drop and block.training and float(torch.rand(())) < s.layer_drop:
-            pass  # left out; the states pass unchanged
-        elif checkpointing and block.training and torch.is_grad_enabled():
-            x = checkpoint(layer, x, frame, i, kept, use_reentrant=False)
-        else:
-            x = layer(x, frame, i, kept)
-        if hidden:
-            hidden.append(x)
+    facts = wiring(block).facts
+    s: spec.Stack = facts["spec"]
+    pass_, given = _prepare(block, s, facts["stem"], inputs, ask)
+    x = _embed(block, facts, given, pass_)
+    pass_.keep("hidden_states", x)
+    if pass_.watched and has(block, "rotary"):
+        rule = s.rotary
+        table = leaf(block, "rotary")(x, position_ids=pass_.geometry.positions)
+        pass_.memo.once(rule, lambda: table)
+    kept = pass_.layout.starts(x.device) if _first_suffices(s, inputs, ask, pass_) else None
+    x = _layers(block, facts, x, pass_, LayerRun(checkpointing, s.layer_drop, kept))
     if s.final_norm is not None:
-        x = block.leaf("final_norm")(x)
-    if s.final_dropout and block.training:
+        x = leaf(block, "final_norm")(x)
+    if has(block, "final_dropout"):
+        x = leaf(block, "final_dropout")(x)
+    elif s.final_dropout and block.training:
         x = drop(x, s.final_dropout)
-    if hidden:
-        hidden[-1] = x
-    states = States(
-        x,
-        frame.layout,
-        tuple(hidden) or None,
-        tuple(frame.weights) or None,
-        tuple(frame.cross_weights) or None,
-        frame.cache,
-        first_only=first is not None,
-    )
-    if s.pooler:
-        states.pooled = block.leaf("pooler")(states.first).tanh()
+    _report(s, pass_, x)
+    states = States(x, pass_, inputs.cache, first_only=kept is not None)
+    if s.pooler is not None:
+        states.pooled = _pool(block, states, ask)
     return states
 
 
-def _first_suffices(s: spec.Stack, inputs: Inputs, frame: Frame) -> bool:
+def _embed(block: Block, facts: dict[str, Any], given: dict[str, Any], pass_: Pass) -> Tensor:
+    home, stem = facts["stem node"], facts["stem"]
+    node: Any = block._modules[home[0]] if home else block
+    if not home or not pass_.watched:
+        found: Tensor = stem.run(node, given, pass_)
+        return found
+    named = {name: value for name, value in given.items() if value is not None}
+    if isinstance(node, StemNode):
+        return node(**named, pass_=pass_)  # type: ignore[no-any-return]
+    made: Tensor = node(**named)
+    return made
+
+
+def _layers(block: Block, facts: dict[str, Any], x: Tensor, pass_: Pass, how: LayerRun) -> Tensor:
+    home = facts["layers node"]
+    if not home or not pass_.watched:
+        return how(leaf(block, "layers"), x, pass_)
+    node: Any = block._modules[home[0]]
+    if isinstance(node, LayersNode):
+        out = node(x, pass_=pass_, run=how)
+    else:
+        out = call_foreign(node, (x,), Flow(x, pass_))
+    found: Tensor = out if isinstance(out, Tensor) else out[0]
+    return found
+
+
+def _report(s: spec.Stack, pass_: Pass, last: Tensor) -> None:
+    """Let the kept hidden states be those that callers of this kind of stack see."""
+    held = pass_.trace.get("hidden_states")
+    if held is None or s.reports == "plain":
+        return
+    if s.reports == "outputs":
+        held[:] = [*held[1:], last]
+    else:
+        held[-1] = last
+
+
+def _pool(block: Block, states: States, ask: Ask) -> Tensor:
+    flow = states.flow()
+    if not ask.rows and not states.watched and torch.is_grad_enabled():
+        # the caller sees the last states too, and what is pooled follows from them
+        flow.x, flow.kept = states.last, None
+        states.rows = states.layout.pack(flow.x)
+        flow.x = flow.pass_.layout.by_row(states.rows.index_select(0, states.layout.starts(flow.x.device)))
+        flow.kept = flow.x
+        flow.pass_.memo.once("pooled", lambda: None)
+    compute(block, flow)
+    return flow.x
+
+
+def _first_suffices(s: spec.Stack, inputs: Inputs, ask: Ask, pass_: Pass) -> bool:
     """Whether the last layer may compute the first token of every sequence alone."""
-    if not inputs.first_only or not s.layers or not frame.layout.spans:
-        return False
-    attention = s.layers[-1].attention
-    plain = isinstance(attention.mask, Full) and not attention.fused and attention.rotary is None
     return (
-        plain
-        and not s.layer_drop
-        and attention.score_bias is None
-        and s.layers[-1].cross is None
-        and frame.cache is None
-        and frame.extra is None
-        and not (inputs.output_hidden_states or inputs.output_attentions)
+        ask.first_only
+        and s.first_suffices
+        and bool(pass_.layout.spans)
+        and not pass_.watched
+        and inputs.cache is None
+        and pass_.visibility.extra is None
+        and pass_.visibility.encoder is None
+        and not pass_.trace
     )
 
 
-def _prepare(s: spec.Stack, inputs: Inputs) -> tuple[Frame, Tensor | None, Tensor | None, Tensor | None]:
-    """Decide the layout and pack what the embeddings need."""
-    if (inputs.input_ids is None) == (inputs.inputs_embeds is None):
-        raise ValueError("give exactly one of input_ids and inputs_embeds")
-    given = inputs.input_ids if inputs.input_ids is not None else inputs.inputs_embeds
-    if inputs.input_ids is not None:
-        check_ids(given)
-    assert given is not None
-    if given.dim() < 2:
-        raise ValueError(f"inputs have a batch axis, [B, T], but have shape {list(given.shape)}")
-    batch, length = int(given.shape[0]), int(given.shape[1])
-    past = inputs.past_key_values.get_seq_length() if inputs.past_key_values is not None else 0
+def _prepare(
+    block: Block, s: spec.Stack, stem: Stem, inputs: Inputs, ask: Ask
+) -> tuple[Pass, dict[str, Any]]:
+    """Decide the layout and pack what the stem needs."""
+    given = dict(inputs.given)
+    batch, length = stem.shape(given)
+    past = inputs.cache.get_seq_length() if inputs.cache is not None else 0
     real, given_mask, bias = _read_mask(s, inputs.attention_mask, batch, past, length)
-    extra = given_mask if given_mask is not None else _segments(s, inputs, past)
+    extra = given_mask if given_mask is not None else _segments(s, inputs, given, batch, past)
+    if extra is not None and not s.honours_masks:
+        raise ValueError(
+            "a recurrence reads everything before a token: a mask of its own, or several examples in one row, "
+            "cannot be honoured; pass a mask [B, S], and one example in each row"
+        )
     real = _unless_all(real)
-    layout = _choose_layout(s, inputs, real, extra, batch, length)
-    if layout.index is not None:
-        real = None
-    dense = Layout.dense(batch, length)
-    check_positions(s.embeddings, dense, past)
-    positions = inputs.position_ids
+    seen = watched(block) or looks_back(ask.hidden)
+    layout = Layout.dense(batch, length)
+    if not seen:
+        layout = _choose_layout(s, inputs, ask, real, extra, layout)
+    positions = given.get("position_ids")
     if positions is None:
-        positions = column_positions(s.embeddings, dense, inputs.input_ids, past, given.device)
-    positions = layout.pack(positions.expand(batch, length))  # [N]
-    encoder_real = inputs.encoder_attention_mask
-    encoder_real = None if encoder_real is None else _unless_all(encoder_real.bool())
-    frame = Frame(
-        layout,
-        backend("eager" if inputs.output_attentions else inputs.attention),
-        positions,
-        past,
-        real,
+        positions = stem.positions(given, Layout.dense(batch, length), past)
+    else:
+        stem.positions(given, Layout.dense(batch, length), past)  # too long a row is refused all the same
+    if not seen:
+        positions = layout.pack(positions.expand(batch, length))  # [N]
+        given = {name: _packed(value, layout, name) for name, value in given.items()}
+    holes = real is not None and layout.index is None and not recording() and not _contiguous(real)
+    encoder_real = inputs.encoder_mask
+    visibility = Visibility(
+        None if layout.index is not None else real,
         extra,
         given_mask is not None,
         bias,
-        inputs.past_key_values,
-        inputs.encoder_hidden_states,
-        encoder_real,
-        inputs.output_attentions,
+        inputs.encoder,
+        None if encoder_real is None else _unless_all(encoder_real.bool()),
+        holes,
     )
-    packed = (
-        None if t is None else layout.pack(t.expand(batch, *t.shape[1:]))
-        for t in (inputs.input_ids, inputs.inputs_embeds, inputs.token_type_ids)
+    needs = s.needs | ({"weights"} if ask.attentions else set()) | ({"transforms"} if transformed() else set())
+    wanted = {"hidden_states": ask.hidden, "attentions": ask.attentions, "cross_attentions": ask.attentions}
+    pass_ = Pass(
+        Geometry(layout, positions, past),
+        visibility,
+        choose(ask.backend, frozenset(needs)),
+        trace={name: [] for name, kept in wanted.items() if kept},
+        cache=inputs.cache if inputs.cache is None else inputs.cache.fit(s.slots),
+        watched=seen,
     )
-    ids, vectors, types = packed
-    return frame, ids, vectors, types
+    return pass_, given
 
 
-def check_ids(ids: Any) -> None:
-    """Refuse what is no tensor of token ids.
-
-    Raises:
-        TypeError: says what was passed, and what to type.
-    """
-    if not isinstance(ids, Tensor) or ids.is_floating_point():
-        raise TypeError(f"a model reads token ids as an integer tensor, [B, T], not {_described(ids)}")
-
-
-def _described(given: Any) -> str:
-    """What somebody passed for token ids, and what to type instead."""
-    kind = type(given).__name__
-    if isinstance(given, Tensor):
-        return f"a tensor of {given.dtype}: convert it with .long(), or pass vectors as inputs_embeds="
-    if isinstance(given, str):
-        return "text: tokenize it, model(**tokenizer(text, return_tensors='pt'))"
-    if hasattr(given, "keys"):
-        return f"a {kind}: unpack it, model(**inputs)"
-    return f"{kind}: ask the tokenizer for tensors, tokenizer(text, return_tensors='pt')"
+def _packed(value: Any, layout: Layout, name: str) -> Any:
+    """An input of the stem as rows, where it has the rows' two axes."""
+    if not isinstance(value, Tensor) or name in ("pixel_values", "bool_masked_pos") or value.dim() < 2:
+        return value
+    return layout.pack(value.expand(layout.batch, *value.shape[1:]))
 
 
 def _unless_all(real: Tensor | None) -> Tensor | None:
@@ -297,7 +349,7 @@ def _read_mask(
             )
         return mask.bool(), None, None
     whole = mask[:, None] if mask.dim() == 3 else mask  # [B, 1 or H, T, S]
-    heads = s.layers[0].attention.heads.query if s.layers else 1
+    heads = s.attention.heads.query if s.attention is not None else 1
     wanted = ((1, batch), (1, heads), (length,), (past + length,))
     if whole.dim() != 4 or any(size not in sizes for size, sizes in zip(whole.shape, wanted, strict=True)):
         raise ValueError(
@@ -329,11 +381,12 @@ def _taken_apart(mask: Tensor) -> tuple[Tensor, Tensor | None]:
     return seen, bias if fixed or bool(bias.any()) else None
 
 
-def _segments(s: spec.Stack, inputs: Inputs, past: int) -> Segments | None:
+def _segments(
+    s: spec.Stack, inputs: Inputs, given: dict[str, Any], batch: int, past: int
+) -> Segments | None:
     """Several examples in one row, as positions that start again say where there is no mask."""
-    positions = inputs.position_ids
-    causal = any(isinstance(layer.attention.mask, Causal) for layer in s.layers)
-    if positions is None or inputs.attention_mask is not None or past or not causal or positions.dim() != 2:
+    positions = given.get("position_ids")
+    if positions is None or inputs.attention_mask is not None or past or not s.causal or positions.dim() != 2:
         return None
     if recording():
         return None
@@ -341,40 +394,27 @@ def _segments(s: spec.Stack, inputs: Inputs, past: int) -> Segments | None:
     if not bool(starts.any()):
         return None
     ids = torch.nn.functional.pad(starts.long().cumsum(1), (1, 0))  # [B, T]
-    given = inputs.input_ids if inputs.input_ids is not None else inputs.inputs_embeds
-    assert given is not None
-    return Segments(ids.expand(given.shape[0], -1))
+    return Segments(ids.expand(batch, -1))
 
 
 def _choose_layout(
-    s: spec.Stack, inputs: Inputs, real: Tensor | None, extra: Mask | None, batch: int, length: int
+    s: spec.Stack, inputs: Inputs, ask: Ask, real: Tensor | None, extra: Mask | None, whole: Layout
 ) -> Layout:
     """Leave padding out where nothing needs it: no cache, no weights asked for, and a CPU below."""
     packable = (
         real is not None
         and extra is None
-        and not inputs.output_attentions
-        and not inputs.keep_padding
-        and inputs.past_key_values is None
-        and inputs.encoder_hidden_states is None
+        and not ask.attentions
+        and not ask.keep_padding
+        and inputs.cache is None
+        and inputs.encoder is None
         and real.device.type == "cpu"
-        and not recording()
     )
-    if not packable or real is None or bool(real.all()) or not bool(real.any()):
-        return Layout.dense(batch, length)
-    if _counts_distance(s) and not _contiguous(real):
-        return Layout.dense(batch, length)
+    if not packable or real is None or not bool(real.any()):
+        return whole
+    if s.by_distance and not _contiguous(real):
+        return whole
     return Layout.of(real)
-
-
-def _counts_distance(s: spec.Stack) -> bool:
-    """Whether attention depends on how far apart two rows are, which closing a gap would change."""
-    return any(
-        layer.attention.score_bias is not None
-        or not isinstance(layer.attention.mask, (Full, Causal))
-        or getattr(layer.attention.mask, "window", None) is not None
-        for layer in s.layers
-    )
 
 
 def _contiguous(real: Tensor) -> bool:

@@ -1,157 +1,27 @@
-"""Key/value caches: a list of slots, one per layer, each of a kind that the layer's mask asks for."""
+"""Caches of keys, values and states: a list of slots, one for each layer that keeps something."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from formers.core.notices import refuse_unknown, suggest_keywords
+from formers.nn.cache.slots import Growing, Recurrent, Ring, Slot, Static, made
+from formers.nn.spec import SlotSpec
 
-_GROWTH = 64  # tokens; a growing slot allocates in blocks so that a step seldom copies
-
-
-class Slot:
-    """Keys and values of one layer, [B, G, S, D] each, and the positions that they hold."""
-
-    length: int = 0
-
-    def update(self, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor, int]:
-        """Add the newest T keys and values.
-
-        Returns:
-            All keys and values that queries may see, in order of position, and the first one's position.
-        """
-        raise NotImplementedError(f"{type(self).__name__} does not store keys")
-
-    def reorder(self, rows: Tensor) -> None:
-        """Keep the batch rows `rows` ([B'], int64), in that order."""
-        raise NotImplementedError(f"{type(self).__name__} does not store keys")
-
-    def crop(self, length: int) -> None:
-        """Forget all but the first `length` positions."""
-        raise NotImplementedError(f"{type(self).__name__} does not store keys")
-
-    def contents(self) -> tuple[Tensor, Tensor] | None:
-        """The keys and values held, or None while empty."""
-        raise NotImplementedError(f"{type(self).__name__} does not store keys")
-
-
-class Growing(Slot):
-    """Everything ever seen, in storage that grows by blocks; `capacity` tokens are reserved at once."""
-
-    def __init__(self, capacity: int = 0) -> None:
-        self.capacity = capacity
-        self.keys: Tensor | None = None
-        self.values: Tensor | None = None
-        self.length = 0
-
-    def update(self, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor, int]:
-        """Append; while gradients are recorded the storage is not written in place."""
-        end = self.length + keys.shape[2]
-        if torch.is_grad_enabled() and (keys.requires_grad or self._tracked()):
-            held = self.contents()
-            self.keys = keys if held is None else torch.cat((held[0], keys), dim=2)  # [B, G, S, D]
-            self.values = values if held is None else torch.cat((held[1], values), dim=2)  # [B, G, S, D]
-        else:
-            self._reserve(end, keys, values)
-            assert self.keys is not None
-            assert self.values is not None
-            self.keys[:, :, self.length : end] = keys
-            self.values[:, :, self.length : end] = values
-        self.length = end
-        assert self.keys is not None
-        assert self.values is not None
-        return self.keys[:, :, :end], self.values[:, :, :end], 0
-
-    def _tracked(self) -> bool:
-        return self.keys is not None and self.keys.requires_grad
-
-    def _reserve(self, end: int, keys: Tensor, values: Tensor) -> None:
-        if self.keys is not None and self.keys.shape[2] >= end:
-            return
-        room = max(self.capacity, -(-end // _GROWTH) * _GROWTH, end + self.length // 2)
-        for name, like in (("keys", keys), ("values", values)):
-            held = getattr(self, name)
-            batch, groups, _, width = like.shape
-            grown = like.new_empty(batch, groups, room, width)  # [B, G, room, D]
-            if held is not None:
-                grown[:, :, : self.length] = held[:, :, : self.length]
-            setattr(self, name, grown)
-
-    def reorder(self, rows: Tensor) -> None:
-        """Keep the given batch rows."""
-        if self.keys is not None and self.values is not None:
-            self.keys = self.keys.index_select(0, rows)
-            self.values = self.values.index_select(0, rows)
-
-    def crop(self, length: int) -> None:
-        """Forget the newest positions; a negative `length` counts from the end."""
-        self.length = min(self.length, length) if length >= 0 else max(self.length + length, 0)
-        if self._tracked():
-            assert self.values is not None
-            assert self.keys is not None
-            self.keys, self.values = self.keys[:, :, : self.length], self.values[:, :, : self.length]
-
-    def contents(self) -> tuple[Tensor, Tensor] | None:
-        """[B, G, S, D] each."""
-        if self.keys is None or self.values is None:
-            return None
-        return self.keys[:, :, : self.length], self.values[:, :, : self.length]
-
-
-class Static(Growing):
-    """A fixed number of positions, allocated at the first update; more is an error."""
-
-    def _reserve(self, end: int, keys: Tensor, values: Tensor) -> None:
-        if end > self.capacity:
-            raise ValueError(f"the static cache holds {self.capacity} positions, but {end} are needed")
-        super()._reserve(self.capacity, keys, values)
-
-
-class Ring(Slot):
-    """The last `window - 1` positions before the newest ones; order is told by positions, not by place."""
-
-    def __init__(self, window: int) -> None:
-        self.window = window
-        self.keys: Tensor | None = None
-        self.values: Tensor | None = None
-        self.length = 0
-
-    def update(self, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor, int]:
-        """Append and forget what no later query can see."""
-        self.length += keys.shape[2]
-        if self.keys is not None and self.values is not None:
-            keys, values = (
-                torch.cat((self.keys, keys), 2),
-                torch.cat((self.values, values), 2),
-            )  # [B, G, S, D]
-        kept = self.window - 1
-        # cloned: a view would keep the whole of the longer tensor alive
-        self.keys, self.values = keys[:, :, -kept:].clone(), values[:, :, -kept:].clone()
-        if kept == 0:
-            self.keys, self.values = keys[:, :, :0], values[:, :, :0]
-        return keys, values, self.length - keys.shape[2]
-
-    def reorder(self, rows: Tensor) -> None:
-        """Keep the given batch rows."""
-        if self.keys is not None and self.values is not None:
-            self.keys, self.values = self.keys.index_select(0, rows), self.values.index_select(0, rows)
-
-    def crop(self, length: int) -> None:
-        """A ring has forgotten what a crop would need, unless nothing fell out yet."""
-        length = length if length >= 0 else self.length + length
-        if length >= self.length:
-            return
-        if self.keys is None or self.values is None or self.keys.shape[2] < self.length:
-            raise ValueError("a sliding-window cache cannot be cropped once the window has moved")
-        self.keys, self.values, self.length = self.keys[:, :, :length], self.values[:, :, :length], length
-
-    def contents(self) -> tuple[Tensor, Tensor] | None:
-        """The positions still held."""
-        return None if self.keys is None or self.values is None else (self.keys, self.values)
+__all__ = [
+    "Cache",
+    "DynamicCache",
+    "EncoderDecoderCache",
+    "Growing",
+    "Recurrent",
+    "Ring",
+    "Slot",
+    "Static",
+    "StaticCache",
+]
 
 
 class Cache:
@@ -166,6 +36,26 @@ class Cache:
         while len(self.slots) <= layer:
             self.slots.append(Growing())
         return self.slots[layer]
+
+    def fit(self, wanted: Sequence[SlotSpec | None]) -> Cache:
+        """Give every layer of a stack the slot that it asks for; what is held already stays.
+
+        Raises:
+            ValueError: when a slot holds keys where the layer keeps a state, or the other way round.
+        """
+        for i, spec in enumerate(wanted):
+            if i >= len(self.slots):
+                self.slots.append(made(spec))
+            elif type(self.slots[i]) is Growing and not self.slots[i].length:
+                self.slots[i] = made(spec) if spec and spec.kind != "growing" else self.slots[i]
+            elif spec is not None and isinstance(self.slots[i], Recurrent) != (spec.kind == "recurrent"):
+                if self.slots[i].length:
+                    raise ValueError(
+                        f"the cache holds a {type(self.slots[i]).__name__} slot for layer {i}, but the model "
+                        f"keeps a {spec.kind} one there: it was filled by another model"
+                    )
+                self.slots[i] = made(spec)
+        return self
 
     def update(
         self, key_states: Tensor, value_states: Tensor, layer_idx: int, cache_kwargs: Any = None

@@ -1,0 +1,34 @@
+"""Mixers: what a part of a layer does. One file each; `steps_of` is the list of all."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from formers.nn import spec
+from formers.nn.mixers.attention import attention_steps
+from formers.nn.mixers.feedforward import feedforward_steps
+from formers.nn.mixers.scan import scan_steps
+from formers.nn.program import Step
+from formers.nn.steps import Add, Begin, Drop, Normalise
+
+STEPS: dict[type[Any], Callable[[Any, int], list[Step]]] = {
+    spec.Attention: attention_steps,
+    spec.FeedForward: feedforward_steps,
+    spec.Scan: scan_steps,
+}
+
+
+def part_steps(part: spec.Part, width: int) -> list[Step]:
+    """The steps of one part, from reading to the sum and what stands after it."""
+    role = part.role
+    steps: list[Step] = [Begin(role, part.reads)]
+    if part.before is not None and part.reads != "normed":
+        steps.append(Normalise(f"{role}_norm", part.before, width, notes=True))
+    steps += STEPS[type(part.mixer)](part.mixer, width)
+    if part.inside is not None:
+        steps.append(Normalise(f"{role}_inner", part.inside, width))
+    steps += [Drop(f"{role}_dropout", part.dropout), Add(role, width, part.scale, part.gain)]
+    if part.after is not None:
+        steps.append(Normalise(f"{role}_{'norm' if part.before is None else 'outer'}", part.after, width))
+    return steps

@@ -1,0 +1,225 @@
+"""Attention of one layer: project, turn, attend within each sequence, project back.
+
+Roles: `q`, `k`, `v` or `qkv`, `o`, `score_bias`, `weights_dropout`; in cross attention all begin with `cross_`.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from formers.nn import spec
+from formers.nn.attend import Scores, eager
+from formers.nn.cache import Cache
+from formers.nn.dropout import Dropout
+from formers.nn.kernels import hooked, project
+from formers.nn.leaves import linear
+from formers.nn.masks import Full, Padding
+from formers.nn.passing import Pass
+from formers.nn.positions import rotate
+from formers.nn.program import Flow, Step
+from formers.nn.steps import Project
+from formers.nn.tree import has, leaf
+
+
+class Attend(Step):
+    """What the heads read and mix, before the output projection."""
+
+    begins = attends = True
+
+    def __init__(self, s: spec.Attention, width: int) -> None:
+        super().__init__()
+        self.spec, self.prefix = s, "cross_" if s.cross else ""
+        heads = s.heads
+        query, shared = heads.query * heads.width, heads.key_value * heads.width
+        if s.fused:
+            self.leaves[self.prefix + "qkv"] = lambda: linear(s.linear, width, query + 2 * shared, s.bias)
+        else:
+            self.leaves[self.prefix + "q"] = lambda: linear(s.linear, width, query, s.bias)
+            for role in ("k", "v"):
+                self.leaves[self.prefix + role] = lambda: linear(s.linear, width, shared, s.bias)
+        score_bias = s.score_bias
+        if score_bias is not None and s.owns_score_bias:
+            self.leaves["score_bias"] = lambda: nn.Embedding(score_bias.count, heads.query)
+        self.dropout = self.prefix + "weights_dropout"
+        self.leaves[self.dropout] = lambda: Dropout(s.dropout)
+        self.optional = frozenset({self.dropout})
+
+    def run(self, node: Any, flow: Flow) -> None:
+        """[.., E] -> [.., H * D]."""
+        if self.spec.cross:
+            mixed = self._across(node, flow)
+        elif flow.kept is not None:
+            mixed = self._first(node, flow, flow.kept)
+        else:
+            mixed = self._within(node, flow)
+        flow.x = mixed.flatten(-2)
+
+    # -- to itself ------------------------------------------------------------------------------------
+
+    def _within(self, node: Any, flow: Flow) -> Tensor:
+        """Attention of a sequence to itself: [.., H, D]."""
+        q, k, v = self._project(node, flow.x)
+        if self.spec.rotary is not None:
+            cos, sin = flow.pass_.rotary(self.spec.rotary, flow.x.dtype)
+            q, k = rotate(q, cos, sin), rotate(k, cos, sin)
+        if flow.pass_.cache is not None:
+            return self._cached(node, flow, q, k, v).reshape(q.shape)
+        return self._by_span(node, flow, q, k, v)
+
+    def _project(self, node: Any, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """[.., E] -> [.., H, D], [.., G, D], [.., G, D]."""
+        heads = self.spec.heads
+        if self.spec.fused:
+            sizes = [heads.query * heads.width, *(heads.key_value * heads.width,) * 2]
+            q, k, v = torch.split(project(leaf(node, self.prefix + "qkv"), x), sizes, dim=-1)
+        else:
+            q, k, v = (project(leaf(node, self.prefix + role), x) for role in ("q", "k", "v"))
+        return (
+            q.unflatten(-1, (heads.query, heads.width)),
+            k.unflatten(-1, (heads.key_value, heads.width)),
+            v.unflatten(-1, (heads.key_value, heads.width)),
+        )
+
+    def _by_span(self, node: Any, flow: Flow, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        """Attend within each run of equal lengths. Returns [.., H, D]."""
+        layout, mixed = flow.pass_.layout, []
+        if q.dim() == 4:  # [B, T, H, D]: one run
+            at = flow.pass_.range(0, q.shape[1])
+            q, k, v = (t.transpose(1, 2) for t in (q, k, v))
+            return self._attend(node, flow, q, k, v, at, at).transpose(1, 2)  # [B, T, H, D]
+        parts = (layout.by_span(t) for t in (q, k, v))
+        for span, *qkv in zip(layout.spans, *parts, strict=True):
+            q_, k_, v_ = (t.transpose(1, 2) for t in qkv)  # [b, H, t, D]
+            at = flow.pass_.range(0, span.length)
+            out = self._attend(node, flow, q_, k_, v_, at, at)
+            mixed.append(out.transpose(1, 2).reshape(span.count * span.length, *q.shape[1:]))  # [b * t, H, D]
+        return mixed[0] if len(mixed) == 1 else torch.cat(mixed)
+
+    def _first(self, node: Any, flow: Flow, first: Tensor) -> Tensor:
+        """Let the first token of every sequence attend to its own sequence. Returns [sequences, H, D]."""
+        heads, layout, x = self.spec.heads, flow.pass_.layout, flow.x
+        q = project(leaf(node, "q"), x.index_select(0, first)).view(-1, heads.query, heads.width)
+        k, v = (
+            layout.by_span(project(leaf(node, role), x).view(-1, heads.key_value, heads.width))
+            for role in ("k", "v")
+        )  # [b, t, G, D] each
+        firsts = torch.split(q, [span.count for span in layout.spans])
+        mixed = []
+        for span, one, keys, values in zip(layout.spans, firsts, k, v, strict=True):
+            q_, k_, v_ = one[:, :, None], keys.transpose(1, 2), values.transpose(1, 2)  # [b, H, 1 or t, D]
+            at = flow.pass_.range(0, 1), flow.pass_.range(0, span.length)
+            mixed.append(self._attend(node, flow, q_, k_, v_, *at)[:, :, 0])  # [b, H, D]
+        return torch.cat(mixed)
+
+    def _cached(self, node: Any, flow: Flow, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        """Attend to everything the layer's slot holds and what is new. Returns [B, T, H, D]."""
+        pass_ = flow.pass_
+        assert pass_.cache is not None
+        layout, past = pass_.layout, pass_.geometry.past
+        q, k, v = (
+            t.reshape(layout.batch, layout.length, *t.shape[-2:]).transpose(1, 2) for t in (q, k, v)
+        )  # [B, H, T, D]
+        keys, values, first = pass_.cache.slot(flow.index).update(k, v)
+        queries = pass_.range(past, past + layout.length)
+        at = pass_.range(first, first + keys.shape[2])
+        return self._attend(node, flow, q, keys, values, queries, at).transpose(1, 2)  # [B, T, H, D]
+
+    def _attend(
+        self, node: Any, flow: Flow, q: Tensor, k: Tensor, v: Tensor, query: Tensor, key: Tensor
+    ) -> Tensor:
+        scores = Scores(
+            flow.pass_.visibility.mask(self.spec.mask),
+            query,
+            key,
+            bias=self._score_bias(node, flow.pass_, query, key),
+            scale=self.spec.scale,
+            softcap=self.spec.softcap,
+        )
+        return self._mix(node, flow, q, k, v, scores, "attentions")
+
+    def _mix(
+        self, node: Any, flow: Flow, q: Tensor, k: Tensor, v: Tensor, scores: Scores, name: str
+    ) -> Tensor:
+        """Mix by the pass's backend; a dropout that somebody looks at is called, on the weights."""
+        found = leaf(node, self.dropout) if has(node, self.dropout) else None
+        backend, called = flow.pass_.backend, None
+        if found is None:
+            rate = self.spec.dropout if node.training else 0.0
+        elif type(found) in (Dropout, nn.Dropout) and not (flow.watched and hooked(found)):
+            rate = float(found.p) if found.training else 0.0
+        else:
+            rate, called, backend = 0.0, found, eager
+        mixed, weights = backend(q, k, v, scores.with_dropout(rate, called))
+        if weights is not None and name in flow.pass_.trace:
+            flow.weights = weights
+            flow.pass_.keep(name, weights)
+        return mixed
+
+    def _score_bias(self, node: Any, pass_: Pass, query: Tensor, key: Tensor) -> Tensor | None:
+        """[B or 1, 1 or H, T, S]: the caller's and that of distances.
+
+        The layer that owns the table of distances computes theirs, the others find it in the memo.
+        """
+        rule, told = self.spec.score_bias, pass_.visibility.bias
+        if rule is None:
+            return told
+        place = (rule, id(query), id(key))  # the pass keeps its ranges, so ids are not used again
+
+        def make() -> Tensor:
+            if not has(node, "score_bias"):
+                raise ValueError(
+                    "this layer reads the table of distances of the layer that holds it, which has not run"
+                )
+            # every layer reads it, so it is laid out as they read it
+            made: Tensor = leaf(node, "score_bias")(rule.index(query, key))
+            return made.permute(2, 0, 1)[None].contiguous()  # [1, H, T, S]
+
+        found = pass_.memo.once(place, make)
+        return found if told is None else found + told
+
+    # -- to the encoder -------------------------------------------------------------------------------
+
+    def _across(self, node: Any, flow: Flow) -> Tensor:
+        """Attention of the decoder's tokens to the encoder's states. [.., E] -> [.., H, D]."""
+        heads, pass_ = self.spec.heads, flow.pass_
+        q = project(leaf(node, "cross_q"), flow.x).unflatten(-1, (heads.query, heads.width))
+        batched = q.reshape(pass_.layout.batch, pass_.layout.length, heads.query, heads.width)
+        k, v = self._encoder_keys(node, pass_, flow.index)
+        real = pass_.visibility.encoder_real
+        scores = Scores(
+            Full() if real is None else Padding(real),
+            pass_.range(0, pass_.layout.length),
+            pass_.range(0, k.shape[2]),
+            scale=self.spec.scale,
+        )
+        mixed = self._mix(node, flow, batched.transpose(1, 2), k, v, scores, "cross_attentions")
+        return mixed.transpose(1, 2).reshape(q.shape)
+
+    def _encoder_keys(self, node: Any, pass_: Pass, index: int) -> tuple[Tensor, Tensor]:
+        """Keys and values of the encoder's states, [B, G, S, D], computed once where there is a cache."""
+        cache, states = pass_.cache, pass_.visibility.encoder
+        assert states is not None
+        if cache is not None and cache.cross is not None and len(cache.cross) > index:
+            held = cache.cross.slots[index].contents()
+            if held is not None:
+                return held
+        batch, length, width = states.shape
+        flat = states if pass_.watched else states.reshape(batch * length, width)  # [B * S, E]
+        shape = (batch, length, self.spec.heads.key_value, self.spec.heads.width)
+        k, v = (
+            project(leaf(node, role), flat).reshape(shape).transpose(1, 2) for role in ("cross_k", "cross_v")
+        )  # [B, G, S, D]
+        if cache is not None:
+            cache.cross = cache.cross if cache.cross is not None else Cache()
+            cache.cross.slot(index).update(k, v)
+        return k, v
+
+
+def attention_steps(s: spec.Attention, width: int) -> list[Step]:
+    """Attend, project back."""
+    role = "cross_o" if s.cross else "o"
+    out = Project(role, lambda: linear(s.linear, s.heads.query * s.heads.width, width, s.out_bias))
+    return [Attend(s, width), out]

@@ -1,0 +1,136 @@
+"""What one forward pass of a stack shares between its parts. Passed explicitly, never ambient."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+import torch
+from torch import Tensor
+
+from formers.nn.attend import Backend
+from formers.nn.cache import Cache
+from formers.nn.layout import Layout
+from formers.nn.masks import Full, Mask, Padding, Renumbered
+from formers.nn.positions import Rotary
+
+T = TypeVar("T")
+
+
+@dataclass(eq=False)
+class Geometry:
+    """Where the rows of a pass stand.
+
+    Attributes:
+        layout: which rows are which sequence.
+        positions: of every row, [N]; in a watched pass [B or 1, T]. int64.
+        past: positions that the cache held before this call.
+    """
+
+    layout: Layout
+    positions: Tensor
+    past: int = 0
+
+
+@dataclass(eq=False)
+class Visibility:
+    """What may be seen beside what the mixers' own masks say.
+
+    Attributes:
+        real: [B, S], bool, which keys hold a token; None when all do or padding was taken out.
+        extra: a further mask that every mixer obeys.
+        alone: `extra` is the caller's own 3-D or 4-D mask, which stands in place of the mixers'.
+        bias: added to the scores, [B or 1, 1 or H, T, S]: what such a mask holds beside hiding.
+        encoder: [B, S, E], what cross attention reads; `encoder_real` [B, S] likewise bool or None.
+        holes: padding stands between real tokens, so that columns and tokens count differently.
+    """
+
+    real: Tensor | None = None
+    extra: Mask | None = None
+    alone: bool = False
+    bias: Tensor | None = None
+    encoder: Tensor | None = None
+    encoder_real: Tensor | None = None
+    holes: bool = False
+
+    def mask(self, own: Mask) -> Mask:
+        """The mixer's own mask with what this pass adds to it."""
+        mask = Full() if self.alone else own
+        if self.real is not None:
+            if self.holes and getattr(mask, "counts", "") == "tokens":
+                mask = Renumbered(mask, self.real.long().cumsum(1))
+            mask = mask & Padding(self.real)
+        return mask if self.extra is None else mask & self.extra
+
+
+class Memo:
+    """What is computed once a pass and read by several layers."""
+
+    def __init__(self) -> None:
+        self._held: dict[object, object] = {}
+
+    def once(self, key: object, make: Callable[[], T]) -> T:
+        """The value under `key`, made where it is missing."""
+        if key not in self._held:
+            self._held[key] = make()
+        return self._held[key]  # type: ignore[return-value]
+
+
+@dataclass(eq=False)
+class Pass:
+    """One forward pass of a stack.
+
+    Attributes:
+        geometry: where the rows stand.
+        visibility: what may be seen.
+        backend: how attention is computed.
+        memo: what is computed once.
+        trace: what the caller wants to see on the way, by name: "hidden_states", "attentions",
+            "cross_attentions"; a name that is not there is not kept.
+        cache: keys and values of earlier calls.
+        watched: every module is called, and sees [B, T, E].
+    """
+
+    geometry: Geometry
+    visibility: Visibility
+    backend: Backend
+    memo: Memo = field(default_factory=Memo)
+    trace: dict[str, list[Tensor]] = field(default_factory=dict)
+    cache: Cache | None = None
+    watched: bool = False
+
+    @property
+    def layout(self) -> Layout:
+        """Which rows are which sequence."""
+        return self.geometry.layout
+
+    def keep(self, name: str, value: Tensor | None) -> None:
+        """Note a value that the caller wants to see."""
+        if name in self.trace and value is not None:
+            self.trace[name].append(value)
+
+    def range(self, start: int, stop: int) -> Tensor:
+        """Positions start..stop-1, one tensor per distinct range so that backends can compare by identity."""
+        device = self.geometry.positions.device
+        return self.memo.once((start, stop), lambda: torch.arange(start, stop, device=device))
+
+    def rotary(self, rule: Rotary, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+        """Cosines and sines of this pass, the shape of the positions and [.., width]."""
+
+        def make() -> tuple[Tensor, Tensor]:
+            with torch.autocast(self.geometry.positions.device.type, enabled=False):
+                cos, sin = rule.table(self.geometry.positions)
+            return cos.to(dtype), sin.to(dtype)
+
+        return self.memo.once(rule, make)
+
+    def first(self, x: Tensor) -> Tensor:
+        """The first real token of every sequence: [N, E] or [B, T, E] -> [B, E]."""
+        if x.dim() == 2:
+            return self.layout.first(x)
+        real = self.visibility.real
+        if real is None or real.shape[1] != x.shape[1]:
+            return x[:, 0]
+        at = real.long().argmax(1)  # [B]: the first one; 0 for a row of padding alone
+        return x[torch.arange(x.shape[0], device=x.device), at]

@@ -1,0 +1,331 @@
+"""What a module computes, as a list of steps, and the nodes of the tree that run parts of that list.
+
+A layer is a program: normalise, attend, project, add. Where the checkpoint's tree puts the leaves of some
+steps under one node (`attention.output` holds a dense layer, a dropout and a norm), that node *is* those
+steps: it is called with what they read and returns what they made, so that a hook on it fires and a module
+that replaces it is obeyed. A pass that nobody watches runs the same steps without calling the nodes.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from formers.core.notices import did_you_mean
+from formers.nn.attend import eager
+from formers.nn.layout import Layout
+from formers.nn.masks import Explicit
+from formers.nn.passing import Geometry, Pass, Visibility
+from formers.nn.spec import Paths, SpecError
+from formers.nn.tree import Block, Group, descend, place, place_tensor, wiring
+
+
+@dataclass(eq=False, slots=True)
+class Flow:
+    """What runs through the steps of one program.
+
+    Attributes:
+        x: [N, E]; in a watched pass [B, T, E].
+        pass_: what the whole pass shares.
+        index: the layer's place in its stack.
+        kept: rows of the first tokens, where those alone are computed from here on; else None.
+        entered: what the part's result will be added to.
+        read: what the part read, for a part beside it.
+        normed: what its mixer read.
+        weights: attention weights of the last mixer, [B, H, T, S], when they are asked for.
+    """
+
+    x: Tensor
+    pass_: Pass
+    index: int = 0
+    kept: Tensor | None = None
+    entered: Tensor | None = None
+    read: Tensor | None = None
+    normed: Tensor | None = None
+    weights: Tensor | None = None
+
+    @property
+    def watched(self) -> bool:
+        """Whether every module is called."""
+        return self.pass_.watched
+
+
+@dataclass(frozen=True)
+class Bare:
+    """A parameter that is no module's: its shape, first values, and whether it stays in float32."""
+
+    value: Tensor
+    fresh: Any
+    keep: bool = False
+
+
+class Step:
+    """One step of a program.
+
+    Attributes:
+        leaves: role -> what makes its leaf. A role whose path is None is left out.
+        home: role under which `names` may say in which node the step belongs.
+        optional: roles that need no path, and that may share one.
+        opens: a part begins here: what is read is what the result will be added to.
+        begins: the mixer begins here.
+        adds: the part's residual sum.
+        attends: it makes attention weights.
+    """
+
+    home: str = ""
+    optional: frozenset[str] = frozenset()
+    opens = begins = adds = attends = False
+
+    def __init__(self) -> None:
+        self.leaves: dict[str, Callable[[], nn.Module | Bare]] = {}
+
+    def run(self, node: Any, flow: Flow) -> None:
+        """Compute; `node` owns the leaves."""
+        raise NotImplementedError(f"{type(self).__name__} computes nothing")
+
+
+@dataclass(frozen=True)
+class Contract:
+    """How a node is called and what it returns.
+
+    Attributes:
+        takes_entered: it stands behind a mixer and is told what to add its result to.
+        is_entered: it begins with the mixer, and adds what it reads to its result.
+        attends: it returns attention weights beside its result.
+    """
+
+    takes_entered: bool
+    is_entered: bool
+    attends: bool
+
+    @classmethod
+    def of(cls, steps: Sequence[Step]) -> Contract:
+        """The contract of a node that computes these steps."""
+        adds = any(step.adds for step in steps) and not any(step.opens for step in steps)
+        return cls(adds and not steps[0].begins, adds and steps[0].begins, any(s.attends for s in steps))
+
+
+class Call:
+    """A step that another node of the tree computes; the contract stays when the node is replaced."""
+
+    def __init__(self, names: tuple[str, ...], contract: Contract) -> None:
+        self.names, self.contract = names, contract
+
+    def run(self, owner: Any, flow: Flow) -> None:
+        """Let the node compute."""
+        node: Any = owner
+        for name in self.names:
+            node = node._modules[name]
+        if not flow.pass_.watched:
+            compute(node, flow)
+            return
+        given = (flow.x, flow.entered) if self.contract.takes_entered else (flow.x,)
+        own = isinstance(node, Node)
+        out = node(*given, flow=flow) if own else call_foreign(node, given, flow)
+        if isinstance(out, (tuple, list)):
+            if self.contract.attends and not own:
+                flow.pass_.keep("attentions", out[1] if len(out) > 1 else None)
+            out = out[0]
+        flow.x = out
+
+
+def call_foreign(node: nn.Module, given: tuple[Any, ...], flow: Flow) -> Any:
+    """Call a module that somebody put in the place of one of ours, with what it asks for by name."""
+    names = inspect.signature(node.forward).parameters
+    everything = any(p.kind is inspect.Parameter.VAR_KEYWORD for p in names.values())
+    seen = flow.pass_.visibility
+    offered = {
+        "attention_mask": lambda: None if seen.real is None else seen.real.long(),
+        "past_key_values": lambda: flow.pass_.cache,
+        "position_ids": lambda: flow.pass_.geometry.positions,
+        "encoder_hidden_states": lambda: seen.encoder,
+    }
+    keywords = {name: make() for name, make in offered.items() if name in names or everything}
+    positional = sum(
+        p.kind in (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+        for p in names.values()
+    )
+    many = any(p.kind is inspect.Parameter.VAR_POSITIONAL for p in names.values())
+    if not many and not everything and positional < len(given):
+        given = given[:positional]
+    return node(*given, **keywords)
+
+
+def compute(node: Any, flow: Flow) -> None:
+    """Run a node's program."""
+    for step in node._formers.program:
+        step.run(node, flow)
+
+
+class Node(Group):
+    """A node of the tree that computes a run of steps.
+
+    Called with hidden states [B, T, E] (and, behind a mixer, what is added to them) it returns the same
+    shape, with the attention weights (or None) beside it where it attends.
+    """
+
+    def forward(self, hidden_states: Tensor, *args: Any, flow: Flow | None = None, **context: Any) -> Any:
+        """Compute.
+
+        Args:
+            hidden_states: [B, T, E] (or what the node reads).
+            args: what is added to the result, for a node that stands behind a mixer.
+            flow: of the pass that this is part of; without one the node runs by itself.
+            context: `attention_mask` [B, T], 1 at real tokens, for a node that runs by itself.
+
+        Returns:
+            A tensor, or (tensor, weights or None) where it attends.
+        """
+        contract = self._formers.facts.get("contract")
+        if contract is None:
+            return super().forward(hidden_states, *args, **context)
+        if flow is None:
+            flow = alone(hidden_states, **context)
+        flow.x, flow.weights = hidden_states, None
+        if contract.takes_entered and args:
+            flow.entered = args[0]
+        elif contract.is_entered:
+            flow.entered = hidden_states
+        compute(self, flow)
+        return (flow.x, flow.weights) if contract.attends else flow.x
+
+
+def alone(x: Tensor, attention_mask: Tensor | None = None, **_: Any) -> Flow:
+    """The flow of a part that is called by itself, on [B, T, E] or [B, E]."""
+    batch, length = x.shape[0], x.shape[1] if x.dim() > 2 else 1
+    real = attention_mask.bool() if attention_mask is not None and attention_mask.dim() == 2 else None
+    positions = torch.arange(length, device=x.device)[None]
+    geometry = Geometry(Layout.dense(batch, length), positions)
+    seen = Visibility(real)
+    if attention_mask is not None and attention_mask.dim() == 4:
+        told = attention_mask if not attention_mask.is_floating_point() else attention_mask >= 0
+        seen = Visibility(extra=Explicit(told.bool()), alone=True)
+    return Flow(x, Pass(geometry, seen, eager, watched=True), entered=x)
+
+
+def build(owner: Block, steps: Sequence[Step], names: Paths, where: str = "") -> None:
+    """Register the leaves of `steps` under `names` and let `owner`, or nodes of it, compute them.
+
+    Raises:
+        SpecError: one sentence that names every role without a path, and every path that is taken twice.
+    """
+    _check(steps, names, where or type(owner).__name__)
+    placed = [(step, _home(step, names)) for step in steps]
+    homes = _settle_homeless(placed)
+    _fill(owner, [(step, home) for (step, _), home in zip(placed, homes, strict=True)], names, ())
+
+
+def _paths(step: Step, names: Paths) -> dict[str, str]:
+    """The paths of the leaves that the step has."""
+    return {role: path for role in step.leaves if (path := names.get(role)) is not None}
+
+
+def _check(steps: Sequence[Step], names: Paths, where: str) -> None:
+    missing: list[str] = []
+    taken: dict[str, str] = {}
+    doubled: list[str] = []
+    for step in steps:
+        for role in step.leaves:
+            if role not in names and role not in step.optional:
+                missing.append(f"{role!r}{did_you_mean(role, names)}")
+        for role, path in _paths(step, names).items():
+            if path in taken and taken[path] != role and role not in step.optional:
+                doubled.append(f"{path!r} ({taken[path]} and {role})")
+            taken.setdefault(path, role)
+    if missing or doubled:
+        problems = [f"no path for {', '.join(missing)}"] if missing else []
+        problems += [f"one path for two roles: {', '.join(doubled)}"] if doubled else []
+        raise SpecError(f"{where}: the names do not fit the parts: {'; '.join(problems)}")
+
+
+def _home(step: Step, names: Paths) -> tuple[str, ...] | None:
+    """The node that holds the step's leaves; None where nothing says which."""
+    if step.home and names.get(step.home) is not None:
+        stated = str(names[step.home])
+        return tuple(stated.split(".")) if stated else ()
+    parents = [tuple(path.split(".")[:-1]) for path in _paths(step, names).values()]
+    return _common(parents) if parents else None
+
+
+def _common(paths: Sequence[tuple[str, ...]]) -> tuple[str, ...]:
+    """The names that all paths begin with."""
+    shared: list[str] = []
+    for names in zip(*paths, strict=False):
+        if len(set(names)) > 1:
+            break
+        shared.append(names[0])
+    return tuple(shared)
+
+
+def _settle_homeless(placed: list[tuple[Step, tuple[str, ...] | None]]) -> list[tuple[str, ...]]:
+    """A step without leaves stands where both of its neighbours stand."""
+    homes: list[tuple[str, ...]] = []
+    for i, (step, home) in enumerate(placed):
+        if home is None:
+            after = next((h for _, h in placed[i + 1 :] if h is not None), ())
+            before = homes[-1] if homes else ()
+            home = _common([before, after])
+        if step.opens and home:
+            # a stated place of the sum holds the beginning only if it holds what comes next
+            after = next((h for _, h in placed[i + 1 :] if h is not None), ())
+            home = home if after[: len(home)] == home else _common([home, after])
+        homes.append(home)
+    return homes
+
+
+def _unit(home: tuple[str, ...]) -> tuple[str, ...]:
+    """The first node on the way: a list of numbered children is none by itself."""
+    return home[:2] if len(home) > 1 and home[1].isdigit() else home[:1]
+
+
+def _fill(
+    owner: Any, steps: list[tuple[Step, tuple[str, ...]]], names: Paths, prefix: tuple[str, ...]
+) -> None:
+    """Give `owner`, which stands under `prefix`, its program."""
+    program: list[Step | Call] = []
+    done: set[tuple[str, ...]] = set()
+    i = 0
+    while i < len(steps):
+        step, home = steps[i]
+        rest = home[len(prefix) :]
+        if not rest:
+            _place_leaves(owner, step, names, len(prefix))
+            program.append(step)
+            i += 1
+            continue
+        unit = _unit(rest)
+        end = i
+        while end < len(steps) and _unit(steps[end][1][len(prefix) :]) == unit:
+            end += 1
+        if unit in done:
+            raise SpecError(f"the leaves under {'.'.join(prefix + unit)!r} do not belong to steps that follow each other")
+        done.add(unit)
+        parent = descend(owner, unit[:-1])
+        node = Node()
+        parent.add_module(unit[-1], node)
+        _fill(node, steps[i:end], names, prefix + unit)
+        contract = Contract.of([step for step, _ in steps[i:end]])
+        node._formers.facts["contract"] = contract
+        program.append(Call(unit, contract))
+        i = end
+    wiring(owner).program = (*wiring(owner).program, *program)
+
+
+def _place_leaves(owner: Any, step: Step, names: Paths, depth: int) -> None:
+    for role, path in _paths(step, names).items():
+        local = ".".join(path.split(".")[depth:])
+        known = wiring(owner).roles
+        held = tuple(local.split("."))
+        if held in known.values():  # a dropout or an activation that serves two steps
+            known[role] = held
+            continue
+        made = step.leaves[role]()
+        if isinstance(made, Bare):
+            place_tensor(owner, role, local, made.value, made.fresh, made.keep)
+        else:
+            place(owner, role, local, made)

@@ -1,0 +1,17 @@
+"""Stems: what enters the first layer. One file for each kind of input; `STEMS` is the list of all."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from formers.nn import spec
+from formers.nn.stems.base import Stem
+from formers.nn.stems.patches import PatchStem
+from formers.nn.stems.tokens import TokenStem
+
+STEMS: dict[type[Any], type[Stem]] = {spec.Tokens: TokenStem, spec.Patches: PatchStem}
+
+
+def stem_of(s: spec.Stem) -> Stem:
+    """What computes a stem spec."""
+    return STEMS[type(s)](s)

@@ -1,0 +1,107 @@
+"""What every stem answers, and the node that computes one where the checkpoint's tree has a node for it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+from torch import Tensor
+
+from formers.nn.layout import Layout
+from formers.nn.passing import Geometry, Pass, Visibility
+from formers.nn.attend import eager
+from formers.nn.spec import Paths, SpecError
+from formers.nn.tree import Block, Group
+
+
+class Stem:
+    """Raw inputs to the first layer's rows.
+
+    Attributes:
+        inputs: names of what it reads, in the order of the ecosystem's calls; the first is the main one.
+        others: names of which one may stand in place of the main input.
+    """
+
+    inputs: ClassVar[tuple[str, ...]] = ()
+    others: ClassVar[tuple[str, ...]] = ()
+
+    def __init__(self, s: Any) -> None:
+        self.spec = s
+
+    def place(self, owner: Block, names: Paths) -> None:
+        """Register the leaves."""
+        raise NotImplementedError(f"{type(self).__name__} places nothing")
+
+    def shape(self, given: Mapping[str, Any]) -> tuple[int, int]:
+        """B and T of what enters the first layer.
+
+        Raises:
+            TypeError: for what is no tensor of the right kind.
+            ValueError: for both or neither of two inputs, or a shape that does not fit.
+        """
+        raise NotImplementedError(f"{type(self).__name__} reads nothing")
+
+    def positions(self, given: Mapping[str, Any], layout: Layout, past: int) -> Tensor:
+        """Positions of every place, [1 or B, T], int64."""
+        raise NotImplementedError(f"{type(self).__name__} reads nothing")
+
+    def run(self, node: Any, given: Mapping[str, Any], pass_: Pass) -> Tensor:
+        """What enters the first layer: [N, E], or [B, T, E] in a watched pass."""
+        raise NotImplementedError(f"{type(self).__name__} reads nothing")
+
+    @property
+    def room(self) -> int | None:
+        """How many tokens a row may have; None where nothing bounds it."""
+        return getattr(self.spec, "room", None)
+
+
+class StemNode(Group):
+    """The node of the tree that holds a stem's leaves: `embeddings`. Called with what the stem reads."""
+
+    def forward(self, *args: Any, pass_: Pass | None = None, **given: Any) -> Tensor:
+        """Embed; inputs as the stem names them, [B, T, ..] -> [B, T, E]."""
+        stem: Stem = self._formers.facts["stem"]
+        given.pop("past_key_values_length", None)
+        given.update(zip(stem.inputs, args, strict=False))
+        if pass_ is None:
+            batch, length = stem.shape(given)
+            layout = Layout.dense(batch, length)
+            positions = given.get("position_ids")
+            if positions is None:
+                positions = stem.positions(given, layout, 0)
+            pass_ = Pass(Geometry(layout, positions), Visibility(), eager, watched=True)
+        return stem.run(self, given, pass_)
+
+
+def place_stem(owner: Block, stem: Stem, names: Paths) -> tuple[str, ...]:
+    """Register a stem's leaves, under a node of their own where they share one.
+
+    Returns:
+        The node's names; empty where the owner itself holds the leaves.
+    """
+    parents = {path.split(".")[0] if "." in path else "" for path in names.values() if path}
+    if len(parents) != 1 or parents == {""}:
+        stem.place(owner, names)
+        return ()
+    home = parents.pop()
+    node = StemNode()
+    node._formers.facts["stem"] = stem
+    owner.add_module(home, node)
+    inside = {role: path and path.removeprefix(home + ".") for role, path in names.items()}
+    stem.place(node, inside)
+    known = owner._formers.roles
+    known.update({role: (home, *path) for role, path in node._formers.roles.items()})
+    return (home,)
+
+
+def want(names: Paths, *wanted: str) -> None:
+    """Check that the names have a path for each role.
+
+    Raises:
+        SpecError: naming those that have none.
+    """
+    missing = [role for role in wanted if names.get(role) is None]
+    if missing:
+        raise SpecError(f"the names of the embeddings have no path for {', '.join(map(repr, missing))}")
+
+

@@ -1,0 +1,133 @@
+"""The stem of images: patches, projected and told where they stand, behind a class token."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from formers.nn.dropout import Dropout, drop
+from formers.nn.layout import Layout
+from formers.nn.passing import Pass
+from formers.nn.spec import Paths
+from formers.nn.stems.base import Stem, want
+from formers.nn.tree import Block, Group, descend, has, leaf, place, place_tensor
+
+
+class Spread:
+    """First values: normal, cut at two deviations."""
+
+    def __init__(self, deviation: float) -> None:
+        self.deviation = deviation
+
+    def fill_(self, tensor: Tensor) -> None:
+        """Draw."""
+        nn.init.trunc_normal_(tensor, std=self.deviation)
+
+
+class PatchNode(Group):
+    """The node that cuts an image into patches: [B, channels, height, width] -> [B, patches, E]."""
+
+    def forward(self, pixel_values: Tensor, interpolate_pos_encoding: bool = False) -> Tensor:
+        """Project every patch."""
+        return project_patches(self, pixel_values)
+
+
+def project_patches(node: Any, images: Tensor) -> Tensor:
+    """[B, channels, height, width] -> [B, patches, E]."""
+    found: Tensor = leaf(node, "patch")(images)
+    return found.flatten(2).transpose(1, 2)
+
+
+class PatchStem(Stem):
+    """See `spec.Patches`."""
+
+    inputs = ("pixel_values", "bool_masked_pos", "interpolate_pos_encoding")
+
+    def place(self, owner: Block, names: Paths) -> None:
+        """Register the projection, the class token, the positions and what stands for a hidden patch."""
+        s = self.spec
+        want(names, "class", "patch", "position", *(["mask"] if s.masked else []))
+        count = s.grid[0] * s.grid[1]
+        place_tensor(owner, "class", str(names["class"]), torch.zeros(1, 1, s.width), Spread(0.02), False)
+        if s.masked:
+            place_tensor(owner, "mask", str(names["mask"]), torch.zeros(1, 1, s.width), Spread(0.02), False)
+        table = torch.zeros(1, count + 1, s.width)
+        place_tensor(owner, "position", str(names["position"]), table, Spread(0.02), False)
+        *groups, last = str(names["patch"]).split(".")
+        made = nn.Conv2d(s.channels, s.width, s.patch, stride=s.patch)
+        if groups:
+            node = PatchNode()
+            descend(owner, tuple(groups[:-1])).add_module(groups[-1], node)
+            place(node, "patch", last, made)
+            owner._formers.roles["patch"] = (*groups, last)
+            owner._formers.facts["patches"] = tuple(groups)
+        else:
+            place(owner, "patch", last, made)
+        if names.get("embedding_dropout"):
+            place(owner, "embedding_dropout", str(names["embedding_dropout"]), Dropout(s.dropout))
+
+    def shape(self, given: Mapping[str, Any]) -> tuple[int, int]:
+        """B, and one more than the patches."""
+        images = given.get("pixel_values")
+        if not isinstance(images, Tensor):
+            raise TypeError(
+                f"the model reads pixel_values as a tensor [B, channels, height, width], not "
+                f"{type(images).__name__}: an image processor makes it from pictures"
+            )
+        s = self.spec
+        free = bool(given.get("interpolate_pos_encoding"))
+        fits = images.dim() == 4 and images.shape[1] == s.channels
+        if not fits or (not free and tuple(images.shape[2:]) != tuple(s.image)):
+            wanted = ", ".join(map(str, (s.channels, *s.image)))
+            more = "; interpolate_pos_encoding=True reads other sizes" if fits else ""
+            raise ValueError(f"pixel_values must have shape [B, {wanted}], not {list(images.shape)}{more}")
+        down, across = images.shape[2] // s.patch[0], images.shape[3] // s.patch[1]
+        if not down * across:
+            raise ValueError(f"pixel_values {list(images.shape)} are smaller than a patch, {list(s.patch)}")
+        return int(images.shape[0]), int(down * across + 1)
+
+    def positions(self, given: Mapping[str, Any], layout: Layout, past: int) -> Tensor:
+        """Columns: the table is added here, not looked up."""
+        return torch.arange(layout.length, device=given["pixel_values"].device)[None]
+
+    def run(self, node: Any, given: Mapping[str, Any], pass_: Pass) -> Tensor:
+        """[B, channels, height, width] -> [B, 1 + patches, E]; flat rows where nobody looks."""
+        images: Tensor = given["pixel_values"]
+        images = images.to(leaf(node, "patch").weight.dtype)
+        x = self._patches(node, images, pass_)
+        hidden = given.get("bool_masked_pos")
+        if hidden is not None:
+            if not has(node, "mask"):
+                raise ValueError("bool_masked_pos needs a model with a mask token (use_mask_token=True)")
+            chosen = hidden.unsqueeze(-1).type_as(x)  # [B, patches, 1]
+            x = x * (1.0 - chosen) + leaf(node, "mask") * chosen
+        first = leaf(node, "class").expand(x.shape[0], -1, -1)
+        free = bool(given.get("interpolate_pos_encoding"))
+        x = torch.cat((first, x), dim=1) + self._table(node, images, free)
+        if has(node, "embedding_dropout"):
+            x = leaf(node, "embedding_dropout")(x)
+        elif self.spec.dropout and node.training:
+            x = drop(x, self.spec.dropout)
+        return x if pass_.watched else x.flatten(0, 1)
+
+    def _patches(self, node: Any, images: Tensor, pass_: Pass) -> Tensor:
+        names = node._formers.facts.get("patches")
+        if names and pass_.watched:
+            found: Tensor = node.get_submodule(".".join(names))(images)
+            return found
+        return project_patches(node, images)
+
+    def _table(self, node: Any, images: Tensor, free: bool) -> Tensor:
+        """Learned positions [1, 1 + patches, E], stretched for images of another size."""
+        table: Tensor = leaf(node, "position")
+        s = self.spec
+        down, across = images.shape[2] // s.patch[0], images.shape[3] // s.patch[1]
+        if not free or (down, across) == s.grid:
+            return table
+        grid = table[:, 1:].reshape(1, *s.grid, -1).permute(0, 3, 1, 2)  # [1, E, down, across]
+        grid = F.interpolate(grid.float(), size=(down, across), mode="bicubic", align_corners=False)
+        return torch.cat((table[:, :1], grid.to(table.dtype).flatten(2).transpose(1, 2)), dim=1)

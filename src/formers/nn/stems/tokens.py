@@ -1,0 +1,141 @@
+"""The stem of text: token, position and segment vectors, summed on the rows that are computed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from formers.nn.dropout import Dropout, drop
+from formers.nn.layout import Layout
+from formers.nn.leaves import norm, token_table
+from formers.nn.passing import Pass
+from formers.nn.spec import Paths
+from formers.nn.stems.base import Stem, want
+from formers.nn.tree import Block, has, leaf, place
+
+_ADVICE = {
+    "token": "use the tokenizer of this model, or model.resize_token_embeddings(len(tokenizer)) after adding "
+    "tokens",
+    "type": "the tokenizer of this model gives the kinds that it knows",
+    "position": "shorter texts fit, as truncation=True makes them",
+}
+
+
+class TokenStem(Stem):
+    """See `spec.Tokens`."""
+
+    inputs = ("input_ids", "token_type_ids", "position_ids", "inputs_embeds")
+    others = ("inputs_embeds",)
+
+    def place(self, owner: Block, names: Paths) -> None:
+        """Register the tables, norm and dropout."""
+        s = self.spec
+        want(names, "token", *(["position"] if s.positions else []), *(["type"] if s.types else []))
+        place(owner, "token", str(names["token"]), token_table(s.vocabulary, s.width, s.padding_idx, s.table_scale))
+        if s.positions is not None:
+            count = s.positions.count + s.positions.offset
+            table = nn.Embedding(count, s.width, padding_idx=s.positions.padding_idx)
+            place(owner, "position", str(names["position"]), table)
+        if s.types:
+            place(owner, "type", str(names["type"]), nn.Embedding(s.types, s.width))
+        if s.norm is not None:
+            want(names, "embedding_norm")
+            place(owner, "embedding_norm", str(names["embedding_norm"]), norm(s.norm, s.width))
+        if names.get("embedding_dropout"):
+            place(owner, "embedding_dropout", str(names["embedding_dropout"]), Dropout(s.dropout))
+
+    def shape(self, given: Mapping[str, Any]) -> tuple[int, int]:
+        """B and T of the ids or vectors."""
+        ids, vectors = given.get("input_ids"), given.get("inputs_embeds")
+        if (ids is None) == (vectors is None):
+            raise ValueError("give exactly one of input_ids and inputs_embeds")
+        if ids is not None:
+            check_ids(ids)
+        found = ids if ids is not None else vectors
+        assert found is not None
+        if found.dim() < 2:
+            raise ValueError(f"inputs have a batch axis, [B, T], but have shape {list(found.shape)}")
+        return int(found.shape[0]), int(found.shape[1])
+
+    def positions(self, given: Mapping[str, Any], layout: Layout, past: int) -> Tensor:
+        """Columns, or the count of the tokens that are not padding: [1 or B, T]."""
+        learned, ids = self.spec.positions, given.get("input_ids")
+        device = (ids if ids is not None else given["inputs_embeds"]).device
+        room = self.room
+        if room is not None and past + layout.length > room:
+            raise ValueError(
+                f"the sequence has {past + layout.length} tokens, but the model has {room} positions; "
+                f"cut it (truncation=True, max_length={room}) or split it into windows"
+            )
+        if learned is None or learned.padding_idx is None:
+            return torch.arange(past, past + layout.length, device=device)[None]
+        if ids is None:
+            first = learned.padding_idx + 1 + past
+            return torch.arange(first, first + layout.length, device=device)[None]
+        counted = ids.ne(learned.padding_idx).long()
+        found: Tensor = (counted.cumsum(1) + past) * counted + learned.padding_idx  # [B, T]
+        return found
+
+    def run(self, node: Any, given: Mapping[str, Any], pass_: Pass) -> Tensor:
+        """Ids, types and positions [N] (or [B, T]) -> [N, E] (or [B, T, E])."""
+        s, vectors = self.spec, given.get("inputs_embeds")
+        ids, types, positions = given.get("input_ids"), given.get("token_type_ids"), pass_.geometry.positions
+        x = look_up(node, "token", ids, "input_ids") if vectors is None else vectors
+        if s.scale != 1.0:
+            x = x * s.scale
+        if s.types:
+            if types is None:  # one row serves all, unless somebody looks
+                types = positions.new_zeros(x.shape[:-1] if pass_.watched else 1)
+            x = x + look_up(node, "type", types, "token_type_ids")
+        if s.share_types and types is not None:
+            x = x + leaf(node, "token")(types)
+        if s.positions is not None:
+            x = x + look_up(node, "position", positions, "position_ids", s.positions.offset)
+        if s.norm is not None:
+            x = leaf(node, "embedding_norm")(x)
+        if has(node, "embedding_dropout"):
+            dropped: Tensor = leaf(node, "embedding_dropout")(x)
+            return dropped
+        return drop(x, s.dropout) if s.dropout and node.training else x
+
+
+def look_up(node: Any, role: str, ids: Tensor | None, name: str, offset: int = 0) -> Tensor:
+    """[..] -> [.., E]; an id outside the table is named (on a CPU: elsewhere the device reports it)."""
+    table = leaf(node, role)
+    try:
+        found: Tensor = table(ids if not offset or ids is None else ids + offset)
+    except IndexError as error:
+        count = getattr(table, "num_embeddings", 0) - offset
+        if ids is None or count <= 0 or bool(((ids >= -offset) & (ids < count)).all()):
+            raise
+        wrong = int(ids[(ids < -offset) | (ids >= count)][0])
+        raise IndexError(
+            f"{name} hold {wrong}, but the {role} table has {count} rows (ids 0 to {count - 1}); "
+            f"{_ADVICE[role]}"
+        ) from error
+    return found
+
+
+def check_ids(ids: Any) -> None:
+    """Refuse what is no tensor of token ids.
+
+    Raises:
+        TypeError: says what was passed, and what to type.
+    """
+    if not isinstance(ids, Tensor) or ids.is_floating_point():
+        raise TypeError(f"a model reads token ids as an integer tensor, [B, T], not {_described(ids)}")
+
+
+def _described(given: Any) -> str:
+    """What somebody passed for token ids, and what to type instead."""
+    kind = type(given).__name__
+    if isinstance(given, Tensor):
+        return f"a tensor of {given.dtype}: convert it with .long(), or pass vectors as inputs_embeds="
+    if isinstance(given, str):
+        return "text: tokenize it, model(**tokenizer(text, return_tensors='pt'))"
+    if hasattr(given, "keys"):
+        return f"a {kind}: unpack it, model(**inputs)"
+    return f"{kind}: ask the tokenizer for tensors, tokenizer(text, return_tensors='pt')"

@@ -1,0 +1,195 @@
+"""The steps that layers and heads share: norms, projections, dropouts, activations, residual sums."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from formers.nn import spec
+from formers.nn.activations import Activation
+from formers.nn.dropout import Dropout, drop
+from formers.nn.kernels import project
+from formers.nn.leaves import linear, norm
+from formers.nn.program import Bare, Flow, Step
+from formers.nn.tree import has, leaf
+
+
+class Begin(Step):
+    """A part begins: what it reads is what its result will be added to."""
+
+    opens = True
+
+    def __init__(self, role: str, reads: str = "sum") -> None:
+        super().__init__()
+        self.home, self.reads = f"{role}_add", reads
+
+    def run(self, node: Any, flow: Flow) -> None:
+        """Note what is read; a parallel part goes back to what the part before it read."""
+        if self.reads == "sum":
+            flow.entered = flow.read = flow.x
+            return
+        read = flow.read if self.reads == "input" else flow.normed
+        assert read is not None
+        flow.entered, flow.x = flow.x, read
+
+
+class Add(Step):
+    """The residual sum that ends a part."""
+
+    adds = True
+
+    def __init__(self, role: str, width: int, scale: float = 1.0, gain: float | None = None) -> None:
+        super().__init__()
+        self.home, self.scale, self.gain = f"{role}_add", scale, f"{role}_gain"
+        if gain is not None:
+            value, first = torch.empty(width), Constant(gain)
+            self.leaves = {self.gain: lambda: Bare(value.clone().fill_(gain), first)}
+
+    def run(self, node: Any, flow: Flow) -> None:
+        """[.., E] + [.., E]."""
+        y, x = flow.x, flow.entered
+        assert x is not None
+        if has(node, self.gain):
+            y = y * leaf(node, self.gain)
+        if self.scale != 1.0:
+            y = y * self.scale
+        if flow.kept is not None and x.shape[0] != y.shape[0]:
+            x = x.index_select(0, flow.kept)
+        # where nobody looks and nothing is recorded, the result belongs to nobody else and takes the sum
+        alone = not flow.pass_.watched and not torch.is_grad_enabled() and y.dtype == x.dtype
+        flow.x = y.add_(x) if alone else x + y
+
+
+class Constant:
+    """First values that are all the same."""
+
+    def __init__(self, value: float) -> None:
+        self.value = value
+
+    def fill_(self, tensor: Tensor) -> None:
+        """Write them."""
+        tensor.fill_(self.value)
+
+
+class Normalise(Step):
+    """A norm; `notes` what comes out as what a mixer reads, for a parallel part."""
+
+    def __init__(self, role: str, s: spec.Norm, width: int, notes: bool = False) -> None:
+        super().__init__()
+        self.role, self.notes = role, notes
+        self.leaves = {role: lambda: norm(s, width)}
+
+    def run(self, node: Any, flow: Flow) -> None:
+        """[.., E] -> [.., E]."""
+        flow.x = leaf(node, self.role)(flow.x)
+        if self.notes:
+            flow.normed = flow.x
+
+
+class Drop(Step):
+    """Dropout: a module where the family has one, else a rate that falls while the node trains."""
+
+    def __init__(self, role: str, rate: float) -> None:
+        super().__init__()
+        self.role, self.rate = role, rate
+        self.optional = frozenset({role})
+        self.leaves = {role: lambda: Dropout(rate)}
+
+    def run(self, node: Any, flow: Flow) -> None:
+        """[..] -> [..]."""
+        if not has(node, self.role):
+            flow.x = drop(flow.x, self.rate) if self.rate and node.training else flow.x
+        elif flow.pass_.watched or (found := leaf(node, self.role)).training and found.p:
+            flow.x = leaf(node, self.role)(flow.x)
+
+
+class Project(Step):
+    """A linear leaf, and an activation where there is one: a module, or a name alone."""
+
+    def __init__(
+        self, role: str, make: Callable[[], nn.Module], act: str | None = None, act_role: str = ""
+    ) -> None:
+        super().__init__()
+        self.role, self.act, self.act_role = role, act, act_role
+        self.leaves = {role: make}
+        if act is not None and act_role:
+            self.leaves[act_role] = lambda: Activation(act)
+            self.optional = frozenset({act_role})
+
+    def run(self, node: Any, flow: Flow) -> None:
+        """[.., in] -> [.., out]."""
+        flow.x = apply(node, self.role, flow.x, flow.pass_.watched, self.act_role, self.act)
+
+
+def apply(
+    node: Any, role: str, x: Tensor, watched: bool, act_role: str = "", act: str | None = None
+) -> Tensor:
+    """A linear leaf and its activation, in one product where the kernel can and nobody looks between."""
+    projection = leaf(node, role)
+    if not act_role or not has(node, act_role):
+        return project(projection, x, act)
+    found = leaf(node, act_role)
+    if type(found) is Activation and not watched:
+        return project(projection, x, found.name)
+    out: Tensor = found(project(projection, x))
+    return out
+
+
+class Act(Step):
+    """An activation by itself."""
+
+    def __init__(self, role: str, name: str) -> None:
+        super().__init__()
+        self.role, self.name = role, name
+        self.optional = frozenset({role})
+        self.leaves = {role: lambda: Activation(name)}
+        self.plain = Activation(name)
+
+    def run(self, node: Any, flow: Flow) -> None:
+        """[..] -> [..]."""
+        flow.x = (leaf(node, self.role) if has(node, self.role) else self.plain)(flow.x)
+
+
+class Scale(Step):
+    """A factor on everything."""
+
+    def __init__(self, factor: float) -> None:
+        super().__init__()
+        self.factor = factor
+
+    def run(self, node: Any, flow: Flow) -> None:
+        """[..] -> [..]."""
+        flow.x = flow.x * self.factor
+
+
+class Cap(Step):
+    """Values become c * tanh(values / c)."""
+
+    def __init__(self, cap: float) -> None:
+        super().__init__()
+        self.cap = cap
+
+    def run(self, node: Any, flow: Flow) -> None:
+        """[..] -> [..]."""
+        flow.x = torch.tanh(flow.x / self.cap) * self.cap
+
+
+class First(Step):
+    """The first token of every sequence stands for it; role `pool` says in which node."""
+
+    home = "pool"
+
+    def run(self, node: Any, flow: Flow) -> None:
+        """[N, E] or [B, T, E] -> [B, E]; one vector per sequence stays as it is, in order of the batch."""
+        if flow.kept is not None:
+            flow.x, flow.kept = flow.pass_.layout.by_row(flow.x), None
+        else:
+            flow.x = flow.pass_.first(flow.x)
+
+
+def dense(role: str, width_in: int, width_out: int, bias: bool = True, **act: Any) -> Project:
+    """A plain linear step."""
+    return Project(role, lambda: linear("linear", width_in, width_out, bias), **act)

@@ -1,0 +1,170 @@
+"""Layers as modules, with the names that sharding policies know them by, and the node that runs them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from functools import cache
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
+
+from formers.core.notices import did_you_mean
+from formers.core.outputs import BaseModelOutput
+from formers.nn import spec
+from formers.nn.mixers import part_steps
+from formers.nn.passing import Pass
+from formers.nn.program import Flow, Node, alone, build, call_foreign, compute
+from formers.nn.tree import Block, Group
+
+
+class Layer(Node):
+    """One layer of a stack; see `spec.Layer`. Called with [B, T, E] it returns [B, T, E]."""
+
+    def forward(self, hidden_states: Tensor, *args: Any, flow: Flow | None = None, **context: Any) -> Tensor:
+        """Compute.
+
+        Args:
+            hidden_states: [B, T, E].
+            args: an attention mask, as older code passes it by place.
+            flow: of the pass that this layer is part of; without one it runs by itself.
+            context: `attention_mask` [B, T], 1 at real tokens, or additive with four dimensions.
+        """
+        if flow is None:
+            if args and isinstance(args[0], Tensor):
+                context.setdefault("attention_mask", args[0])
+            flow = alone(hidden_states, **context)
+        flow.x = hidden_states
+        compute(self, flow)
+        return flow.x
+
+
+@cache
+def layer_class(name: str) -> type[Layer]:
+    """The class of a family's layers: `BertLayer`, `LlamaDecoderLayer`."""
+    return type(name, (Layer,), {"__module__": __name__, "__doc__": Layer.__doc__})
+
+
+def __getattr__(name: str) -> Any:  # so that models can be pickled
+    if re.fullmatch(r"[A-Z]\w*(Layer|Block)", name):
+        return layer_class(name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def make_layers(s: spec.Stack) -> nn.ModuleList:
+    """The layers of a stack.
+
+    Raises:
+        SpecError: when names and parts do not fit.
+    """
+    steps = [
+        [step for part in layer.parts for step in part_steps(part, s.width)] for layer in dict.fromkeys(s.layers)
+    ]
+    known = {role for each in steps for step in each for role in (*step.leaves, step.home)}
+    known |= {f"cross_{role}" for role in known} | set(_PART_ROLES)
+    strange = [role for role in s.names.layer if role not in known]
+    if strange:
+        raise spec.SpecError(
+            f"{s.layer_class}: no part of any layer has the roles "
+            f"{', '.join(repr(role) + did_you_mean(role, known) for role in strange)}"
+        )
+    made = nn.ModuleList()
+    for layer in s.layers:
+        block = layer_class(s.layer_class)()
+        flat = [step for part in layer.parts for step in part_steps(part, s.width)]
+        build(block, flat, s.names.layer, s.layer_class)
+        made.append(block)
+    return made
+
+
+# roles that a family may name although this configuration does not use them
+_PART_ROLES = tuple(
+    f"{part}_{what}"
+    for part in ("attention", "cross", "feedforward")
+    for what in ("norm", "inner", "outer", "dropout", "gain", "add")
+) + (*("q k v o qkv up gate down act score_bias weights_dropout inner_dropout".split()),) + (
+    *("cross_q cross_k cross_v cross_o cross_weights_dropout".split()),
+)
+
+
+class LayersNode(Group):
+    """The node of the tree that holds the list of layers: `encoder`. Called with what enters the first."""
+
+    def forward(
+        self,
+        hidden_states: Tensor,
+        attention_mask: Tensor | None = None,
+        *,
+        pass_: Pass | None = None,
+        run: LayerRun | None = None,
+        **context: Any,
+    ) -> BaseModelOutput:
+        """[B, T, E] -> a record with `last_hidden_state` [B, T, E]."""
+        if pass_ is None:
+            pass_ = alone(hidden_states, attention_mask).pass_
+        layers = next(m for m in self._modules.values() if isinstance(m, nn.ModuleList))
+        x = (run or LayerRun())(layers, hidden_states, pass_)
+        return BaseModelOutput(x)
+
+
+class LayerRun:
+    """How the layers of a pass are run.
+
+    Attributes:
+        checkpointing: recompute layers in the backward pass instead of keeping their activations.
+        drop: probability of leaving a layer out in training.
+        kept: rows of the first tokens, which are all that the last layer computes; None for all rows.
+    """
+
+    def __init__(self, checkpointing: bool = False, drop: float = 0.0, kept: Tensor | None = None) -> None:
+        self.checkpointing, self.drop, self.kept = checkpointing, drop, kept
+
+    def __call__(self, layers: Sequence[nn.Module] | nn.ModuleList, x: Tensor, pass_: Pass) -> Tensor:
+        """Run all layers and note the hidden states on the way."""
+        last = len(layers) - 1
+        for i, layer in enumerate(layers):
+            training = layer.training
+            if self.drop and training and float(torch.rand(())) < self.drop:
+                pass  # left out; the states pass unchanged
+            elif self.checkpointing and training and torch.is_grad_enabled():
+                x = checkpoint(_run_layer, layer, x, pass_, i, None, use_reentrant=False)
+            else:
+                x = _run_layer(layer, x, pass_, i, self.kept if i == last else None)
+            if i < last or "last" not in pass_.trace:
+                pass_.keep("hidden_states", x)
+        return x
+
+
+def _run_layer(layer: nn.Module, x: Tensor, pass_: Pass, index: int, kept: Tensor | None) -> Tensor:
+    flow = Flow(x, pass_, index, kept)
+    if not pass_.watched:
+        compute(layer, flow)
+        return flow.x
+    own = isinstance(layer, Layer)
+    out: Any = layer(x, flow=flow) if own else call_foreign(layer, (x,), flow)
+    found: Tensor = out[0] if isinstance(out, (tuple, list)) else out
+    return found
+
+
+def place_layers(owner: Block, s: spec.Stack) -> tuple[str, ...]:
+    """Register the layers, under a node of their own where the tree has one.
+
+    Returns:
+        The node's names; empty where the owner itself holds the list.
+    """
+    *home, name = s.names.layers.split(".")
+    if not home:
+        owner.add_module(name, make_layers(s))
+        owner._formers.roles["layers"] = (name,)
+        return ()
+    if len(home) > 1:
+        raise spec.SpecError(f"the layers lie one node deep at most, not under {s.names.layers!r}")
+    node = owner._modules.get(home[0])
+    if node is None:
+        node = LayersNode()
+        owner.add_module(home[0], node)
+    node.add_module(name, make_layers(s))
+    owner._formers.roles["layers"] = (*home, name)
+    return tuple(home)
