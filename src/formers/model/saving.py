@@ -29,16 +29,6 @@ _PUSH = (
     "tags",
 )
 
-# what the Hub calls the tasks
-_PIPELINE_TAGS = {
-    "causal_lm": "text-generation",
-    "masked_lm": "fill-mask",
-    "multiple_choice": "multiple-choice",
-    "question_answering": "question-answering",
-    "sequence_classification": "text-classification",
-    "token_classification": "token-classification",
-}
-
 
 def save_pretrained(model: PreTrainedModel, folder: Path, options: dict[str, Any]) -> None:
     """The body of `PreTrainedModel.save_pretrained`; see there."""
@@ -63,7 +53,7 @@ def save_pretrained(model: PreTrainedModel, folder: Path, options: dict[str, Any
     tensors = options.pop("state_dict", None)
     if tensors is None:
         tensors = model.state_dict()
-    tied = model.tied_weights()
+    tied = model._tied_weights()
     # the source of a tie carries its target; a target that was untied is saved for itself
     tensors = {
         name: value
@@ -93,14 +83,13 @@ def _write_card(model: PreTrainedModel, folder: Path, tags: str | Sequence[str] 
 
     if (folder / "README.md").exists():
         return
-    head = getattr(model, "head", None)
-    labelled = head is not None and head.task in ("sequence_classification", "token_classification")
+    task, labelled = model._tagged_task()
     save_card(
         folder,
         model_card(
             name=folder.name,
             base_model=model.name_or_path if model.name_or_path.count("/") == 1 else None,
-            task=_PIPELINE_TAGS.get(head.task) if head is not None else "feature-extraction",
+            task=task,
             labels=model.config.id2label if labelled else None,
             tags=[tags] if isinstance(tags, str) else tags or (),
         ),
