@@ -8,9 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from formers.checkpoints import save
-from formers.configs import CONFIG_NAME
+from formers.configs import CONFIG_NAME, GENERATION_CONFIG_NAME
 from formers.core.notices import refuse_unknown
-from formers.generation_config import GENERATION_CONFIG_NAME
 
 if TYPE_CHECKING:
     from formers.model.base import PreTrainedModel
