@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import gc
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +9,7 @@ import torch
 from torch.overrides import TorchFunctionMode
 
 from formers.configs import GenerationConfig, PretrainedConfig
+from formers.core import collector
 from formers.core.devices import named_dtype
 from formers.core.notices import notice, refuse_unknown
 from formers.nn.attend import backend
@@ -79,19 +77,7 @@ def set_attention(config: PretrainedConfig, options: dict[str, Any]) -> None:
         config._attn_implementation = name
 
 
-@contextmanager
-def _collector_resting() -> Iterator[None]:
-    """Keep the garbage collector from walking all of torch's objects because a load makes many new ones."""
-    running = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if running:
-            gc.enable()
-
-
-@_collector_resting()
+@collector.resting()
 def load_pretrained(
     cls: type[PreTrainedModel], name: Any, args: tuple[Any, ...], options: dict[str, Any]
 ) -> Any:
@@ -174,7 +160,7 @@ def _config(
     constructor = {key: options.pop(key) for key in ("add_pooling_layer",) if key in options}
     _refuse_quantized(config)
     unknown = config.override(options)
-    allowed = [*_OPTIONS, *_NO_EFFECT, *config._names(), *HUB_KEYWORDS, "add_pooling_layer"]
+    allowed = [*_OPTIONS, *_NO_EFFECT, *config.known_names(), *HUB_KEYWORDS, "add_pooling_layer"]
     refuse_unknown(unknown, allowed, f"{cls.__name__}.from_pretrained")
     return config, constructor
 
