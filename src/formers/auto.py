@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, ClassVar
 
+from formers.assemblies.family import Family
 from formers.configs import PretrainedConfig
 from formers.core.notices import did_you_mean
 from formers.model.base import PreTrainedModel
+from formers.models.classes import class_of, endings
+from formers.models.classes import find as _find
 from formers.models.registry import families, family_of
 from formers.models.table import FAMILIES
-from formers.stacks.family import Family
-from formers.tasks.classes import class_of, endings
-from formers.tasks.classes import find as _find
+from formers.tasks.table import AUTO
 
 
 def __getattr__(name: str) -> Any:
@@ -160,6 +161,8 @@ class _AutoModel:
 
     @classmethod
     def _ending(cls, family: Family, config: PretrainedConfig) -> str | None:
+        if cls.tasks == ("encoder",) and not family.assembly.encoder_decoder:  # an encoder is one already
+            return "Model" if any(h.task == "masked_lm" for h in family.heads.values()) else None
         for task in cls.tasks:
             for ending, head in family.heads.items():
                 if head.task == task:
@@ -175,75 +178,8 @@ class AutoModel(_AutoModel):
         return "Model"
 
 
-class AutoModelForPreTraining(_AutoModel):
-    """The model as it was pre-trained."""
-
-    tasks = ("pretraining", "seq2seq_lm", "masked_lm", "causal_lm")
-
-
-class AutoModelForMaskedLM(_AutoModel):
-    """Predict hidden words."""
-
-    tasks = ("masked_lm", "seq2seq_lm")
-
-
-class AutoModelForCausalLM(_AutoModel):
-    """Predict the next word."""
-
-    tasks = ("causal_lm",)
-
-
-class AutoModelForSeq2SeqLM(_AutoModel):
-    """Turn one text into another."""
-
-    tasks = ("seq2seq_lm",)
-
-
-class AutoModelForSequenceClassification(_AutoModel):
-    """Label a whole sequence."""
-
-    tasks = ("sequence_classification",)
-
-
-class AutoModelForTokenClassification(_AutoModel):
-    """Label every token."""
-
-    tasks = ("token_classification",)
-
-
-class AutoModelForQuestionAnswering(_AutoModel):
-    """Find the span that answers a question."""
-
-    tasks = ("question_answering",)
-
-
-class AutoModelForMultipleChoice(_AutoModel):
-    """Choose among continuations."""
-
-    tasks = ("multiple_choice",)
-
-
-class AutoModelForNextSentencePrediction(_AutoModel):
-    """Judge whether a sentence follows another."""
-
-    tasks = ("next_sentence_prediction",)
-
-
-class AutoModelForTextEncoding(_AutoModel):
-    """Turn a text into states: the model without a head, or its encoder alone."""
-
-    tasks = ("encoder",)
-
-    @classmethod
-    def _ending(cls, family: Family, config: PretrainedConfig) -> str | None:
-        encodes = not family.encoder_decoder and any(h.task == "masked_lm" for h in family.heads.values())
-        return "Model" if encodes else super()._ending(family, config)
-
-
-class AutoModelWithLMHead(_AutoModel):
-    """The language-model head that the family has; older scripts ask for it without saying which."""
-
-    tasks = ("seq2seq_lm", "masked_lm", "causal_lm")
+for _name, (_tasks, _says) in AUTO.items():
+    globals()[_name] = type(_name, (_AutoModel,), {"tasks": _tasks, "__doc__": _says, "__module__": __name__})
 
 
 class AutoTokenizer:

@@ -16,7 +16,7 @@ import transformers
 
 import formers
 from formers.models.registry import family_of
-from formers.tasks.classes import endings
+from formers.models.classes import endings
 from tests.parity.shapes import SHAPES, batch, labels, write_checkpoint
 
 TOLERANCE = 1e-5

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -14,14 +13,14 @@ from formers.configs import GenerationConfig, PretrainedConfig
 from formers.core.notices import notice, refuse_unknown
 from formers.hub import Pushable
 from formers.model.initialise import initialise
+from formers.model.structure import input_tables, pooler_prefix, token_path
 from formers.nn.attend import backend
-from formers.nn.leaves import Block
+from formers.nn.tree import Block, place
 
 if TYPE_CHECKING:
     from typing_extensions import Self
 
     from formers.checkpoints import LoadReport
-    from formers.stacks.family import Family
 
 
 class _LastLoad:
@@ -51,7 +50,7 @@ class PreTrainedModel(Block, Pushable):
     supports_gradient_checkpointing: ClassVar[bool] = True
     load_report: ClassVar[LoadReport | None] = _LastLoad()  # type: ignore[assignment]
 
-    _family: ClassVar[Family] = None  # type: ignore[assignment]  # classes of one's own have none
+    _family: ClassVar[Any] = None  # classes of one's own have none
     _task: ClassVar[Any] = None  # what is computed over the base model
     _unread: ClassVar[tuple[str, ...]] = ()  # expressions for names in checkpoints that this class leaves be
     _last_load: LoadReport | None = None  # what `load_report` shows
@@ -186,12 +185,8 @@ class PreTrainedModel(Block, Pushable):
 
     def _optional_parts(self) -> list[str]:
         """Prefixes of names that many checkpoints lack: the pooler's."""
-        base = self.base_model
-        roles = getattr(base, "roles", {})
-        if "pooler" not in roles:
-            return []
-        path = ".".join(roles["pooler"]) + "."
-        return [path if base is self else f"{self.base_model_prefix}.{path}"]
+        prefix = pooler_prefix(self)
+        return [] if prefix is None else [prefix]
 
     def _tagged_task(self) -> tuple[str | None, bool]:
         """What the Hub calls this model's task, if it has a name for it, and whether its labels are shown."""
@@ -215,26 +210,8 @@ class PreTrainedModel(Block, Pushable):
 
     def get_input_embeddings(self) -> nn.Module:
         """The token table."""
-        base = self.base_model
-        if base is not self and isinstance(base, PreTrainedModel):
-            return base.get_input_embeddings()
-        return self.leaf("token")
-
-    def input_tables(self) -> list[nn.Module]:
-        """The token tables that compute; an encoder-decoder has one in each stack."""
-        base = self.base_model
-        if base is not self and isinstance(base, PreTrainedModel):
-            return base.input_tables()
-        parts = [self.leaf(name) for name in ("encoder", "decoder") if self.has(name)]
-        held = [part.get_input_embeddings() for part in parts if isinstance(part, PreTrainedModel)]
-        return list(dict.fromkeys(held)) or [self.get_input_embeddings()]
-
-    def token_path(self) -> str:
-        """Name of the token table in this model's module tree."""
-        base = self.base_model
-        if base is not self and isinstance(base, PreTrainedModel):
-            return f"{self.base_model_prefix}.{base.token_path()}"
-        return ".".join(self.roles["token"])
+        table: nn.Module = self.get_submodule(token_path(self))
+        return table
 
     def set_input_embeddings(self, value: nn.Module) -> None:
         """Replace the token table."""
@@ -242,7 +219,7 @@ class PreTrainedModel(Block, Pushable):
         if base is not self and isinstance(base, PreTrainedModel):
             base.set_input_embeddings(value)
         else:
-            self.place("token", ".".join(self.roles["token"]), value)
+            place(self, "token", token_path(self), value)
 
     def get_output_embeddings(self) -> nn.Module | None:
         """The output table of a language-model head, or None."""
@@ -266,18 +243,6 @@ class PreTrainedModel(Block, Pushable):
         from formers.model.vocabulary import resize
 
         return resize(self, new_num_tokens, pad_to_multiple_of, mean_resizing)
-
-    def head_parameter_names(self) -> list[str]:
-        """Parameters that pre-training left untouched: those outside the base model, and its pooler."""
-        base = self.base_model
-        start = "" if base is self else f"{self.base_model_prefix}."
-        pooler = ".".join(getattr(base, "roles", {}).get("pooler", ()))
-        kept = f"{start}{pooler}." if pooler else None
-        return [
-            name
-            for name, _ in self.named_parameters()
-            if (start and not name.startswith(start)) or (kept is not None and name.startswith(kept))
-        ]
 
     # -- training -----------------------------------------------------------------------------------
 
@@ -332,7 +297,7 @@ class PreTrainedModel(Block, Pushable):
         def require(_: nn.Module, __: Any, output: Tensor) -> None:
             output.requires_grad_(True)
 
-        self._require_grads_hooks = [table.register_forward_hook(require) for table in self.input_tables()]
+        self._require_grads_hooks = [table.register_forward_hook(require) for table in input_tables(self)]
 
     def disable_input_require_grads(self) -> None:
         """Undo `enable_input_require_grads`."""
@@ -381,17 +346,3 @@ class PreTrainedModel(Block, Pushable):
         """Choose how attention is computed: "eager", "sdpa" or "flex_attention"."""
         backend(name)
         self.config._attn_implementation = name
-
-    @contextmanager
-    def evaluating(self) -> Iterator[None]:
-        """Evaluation mode without gradients, for the length of a `with`."""
-        training = self.training
-        self.eval()
-        try:
-            with torch.inference_mode():
-                yield
-        finally:
-            self.train(training)
-
-
-Constructor = Callable[..., PreTrainedModel]

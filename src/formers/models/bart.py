@@ -5,13 +5,16 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+from formers.assemblies.encoder_decoder import EncoderDecoder
+from formers.assemblies.family import Family, Head
 from formers.checkpoints import Rename
 from formers.configs import PretrainedConfig
 from formers.models.registry import register
 from formers.nn import spec
-from formers.nn.heads import Head
 from formers.nn.masks import Causal, Full
-from formers.stacks.family import Family
+from formers.tasks.language_model import Spec as Words
+from formers.tasks.question_answering import Spec as Spans
+from formers.tasks.sequence_classification import Spec as Sequences
 
 
 class BartConfig(PretrainedConfig):
@@ -79,6 +82,7 @@ NAMES = spec.Names(
         "cross_o": "encoder_attn.out_proj",
         "cross_norm": "encoder_attn_layer_norm",
         "up": "fc1",
+        "act": "activation_fn",
         "down": "fc2",
         "feedforward_norm": "final_layer_norm",
     },
@@ -96,16 +100,16 @@ def half(c: BartConfig, decoder: bool) -> spec.Stack:
     inner = c.decoder_ffn_dim if decoder else c.encoder_ffn_dim
     norm = spec.Norm("layer", 1e-5)
     attention = spec.Attention(spec.Heads.split(c.d_model, heads), dropout=c.attention_dropout)
-    layer = spec.Layer(
+    layer = spec.layer(
         replace(attention, mask=Causal() if decoder else Full()),
         spec.FeedForward(inner, c.activation_function, dropout=c.activation_dropout),
         norm,
         order="post",
-        cross=attention if decoder else None,
+        cross=replace(attention, cross=True) if decoder else None,
         dropout=c.dropout,
     )
     return spec.Stack(
-        embeddings=spec.Embeddings(
+        stem=spec.Tokens(
             c.vocab_size,
             c.d_model,
             positions=spec.LearnedPositions(c.max_position_embeddings, offset=2),
@@ -117,14 +121,24 @@ def half(c: BartConfig, decoder: bool) -> spec.Stack:
         layers=(layer,) * (c.decoder_layers if decoder else c.encoder_layers),
         names=NAMES,
         width=c.d_model,
+        layer_class="BartDecoderLayer" if decoder else "BartEncoderLayer",
+        decoder=decoder,
         layer_drop=c.decoder_layerdrop if decoder else c.encoder_layerdrop,
         initial_std=c.init_std,
     )
 
 
-def stack(c: BartConfig) -> tuple[spec.Stack, spec.Stack]:
-    """Encoder and decoder."""
-    return half(c, decoder=False), half(c, decoder=True)
+def sequences(c: BartConfig) -> Sequences:
+    """A label by the state where the sequence ends."""
+    return Sequences(
+        "classification_head.out_proj",
+        dense="classification_head.dense",
+        pool="eos",
+        act="tanh",
+        dropout=c.classifier_dropout,
+        dropout_path="classification_head.dropout",
+        drop_first=True,
+    )
 
 
 BART = register(
@@ -133,26 +147,17 @@ BART = register(
         name="Bart",
         config=BartConfig,
         base="model",
-        stack=stack,
-        encoder_decoder=True,
+        assembly=EncoderDecoder(half, shifts_inputs=True, may_untie=True),
         order=(("k_proj", "v_proj", "q_proj", "out_proj"), ("layers", "layernorm_embedding")),
         heads={
             "ForConditionalGeneration": Head(
-                "seq2seq_lm",
-                {"out": "lm_head", "logits_bias": "final_logits_bias"},
-                tied=True,
-                bias=False,
+                "seq2seq_lm", lambda c: Words("lm_head", bias=False, logits_bias="final_logits_bias")
             ),
-            "ForSequenceClassification": Head(
-                "sequence_classification",
-                {"dense": "classification_head.dense", "out": "classification_head.out_proj"},
-                pool="eos",
-                activation="tanh",
-                dropout=("classifier_dropout",),
-                drop_first=True,
+            "ForSequenceClassification": Head("sequence_classification", sequences),
+            "ForQuestionAnswering": Head("question_answering", lambda c: Spans(two_labels=True)),
+            "ForCausalLM": Head(
+                "causal_lm", lambda c: Words("lm_head", bias=False, shifts=False), over="decoder"
             ),
-            "ForQuestionAnswering": Head("question_answering", {"out": "qa_outputs"}),
-            "ForCausalLM": Head("causal_lm", {"out": "lm_head"}, tied=True, bias=False),
         },
         # the decoder alone takes the table that both stacks share
         renames=(
@@ -160,6 +165,5 @@ BART = register(
             Rename("shared.weight", "decoder.embed_tokens.weight"),
         ),
         ignored=(r"(en|de)coder\.version$",),
-        options={"shifts_inputs": True, "may_untie_inputs": True},
     )
 )

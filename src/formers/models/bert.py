@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from formers.assemblies.family import Family, Head
+from formers.assemblies.single import Single
 from formers.configs import PretrainedConfig
 from formers.models.registry import register
 from formers.nn import spec
-from formers.nn.heads import Head
 from formers.nn.masks import Causal, Full
-from formers.stacks.family import Family
+from formers.tasks.base import first_set
+from formers.tasks.next_sentence import PreTrainingSpec
+from formers.tasks.next_sentence import Spec as Follows
+from formers.tasks.question_answering import Spec as Spans
+from formers.tasks.sequence_classification import Spec as Sequences
+from formers.tasks.token_classification import Spec as Labels
 
 
 class BertConfig(PretrainedConfig):
@@ -52,15 +58,21 @@ NAMES = spec.Names(
         "q": "attention.self.query",
         "k": "attention.self.key",
         "v": "attention.self.value",
+        "weights_dropout": "attention.self.dropout",
         "o": "attention.output.dense",
+        "attention_dropout": "attention.output.dropout",
         "attention_norm": "attention.output.LayerNorm",
         "cross_q": "crossattention.self.query",
         "cross_k": "crossattention.self.key",
         "cross_v": "crossattention.self.value",
+        "cross_weights_dropout": "crossattention.self.dropout",
         "cross_o": "crossattention.output.dense",
+        "cross_dropout": "crossattention.output.dropout",
         "cross_norm": "crossattention.output.LayerNorm",
         "up": "intermediate.dense",
+        "act": "intermediate.intermediate_act_fn",
         "down": "output.dense",
+        "feedforward_dropout": "output.dropout",
         "feedforward_norm": "output.LayerNorm",
     },
     embeddings={
@@ -68,12 +80,13 @@ NAMES = spec.Names(
         "position": "embeddings.position_embeddings",
         "type": "embeddings.token_type_embeddings",
         "embedding_norm": "embeddings.LayerNorm",
+        "embedding_dropout": "embeddings.dropout",
     },
-    stack={"pooler": "pooler.dense"},
+    stack={"pooler": "pooler.dense", "pooler_act": "pooler.activation"},
 )
 
 
-def stack(c: BertConfig) -> spec.Stack:
+def stack(c: BertConfig, layer_class: str = "BertLayer") -> spec.Stack:
     """The encoder, or the decoder when the config says so."""
     norm = spec.Norm("layer", c.layer_norm_eps)
     attention = spec.Attention(
@@ -81,19 +94,20 @@ def stack(c: BertConfig) -> spec.Stack:
         mask=Causal() if c.is_decoder else Full(),
         dropout=c.attention_probs_dropout_prob,
     )
-    layer = spec.Layer(
+    cross = spec.Attention(attention.heads, dropout=attention.dropout, cross=True)
+    layer = spec.layer(
         attention,
         spec.FeedForward(c.intermediate_size, c.hidden_act),
         norm,
         order="post",
-        cross=spec.Attention(attention.heads, dropout=attention.dropout) if c.add_cross_attention else None,
+        cross=cross if c.add_cross_attention else None,
         dropout=c.hidden_dropout_prob,
     )
     return spec.Stack(
-        embeddings=spec.Embeddings(
+        stem=spec.Tokens(
             c.vocab_size,
             c.hidden_size,
-            positions=positions(c),
+            positions=spec.LearnedPositions(c.max_position_embeddings),
             types=c.type_vocab_size,
             norm=norm,
             dropout=c.hidden_dropout_prob,
@@ -102,24 +116,41 @@ def stack(c: BertConfig) -> spec.Stack:
         layers=(layer,) * c.num_hidden_layers,
         names=NAMES,
         width=c.hidden_size,
-        pooler=True,
+        layer_class=layer_class,
+        pooler=c.hidden_size,
+        decoder=c.is_decoder,
         initial_std=c.initializer_range,
     )
 
 
-def positions(c: BertConfig) -> spec.LearnedPositions:
-    """Positions count from zero."""
-    return spec.LearnedPositions(c.max_position_embeddings)
+def dropout(c: BertConfig) -> float:
+    """Before a classifier."""
+    return first_set(c.classifier_dropout, c.hidden_dropout_prob)
 
 
-_CLASSIFIER_DROPOUT = ("classifier_dropout", "hidden_dropout_prob")
-_WORDS = {
-    "dense": "cls.predictions.transform.dense",
-    "norm": "cls.predictions.transform.LayerNorm",
-    "out": "cls.predictions.decoder",
-    "bias": "cls.predictions.bias",
-}
-_FOLLOWS = {"follows": "cls.seq_relationship"}
+def words(c: BertConfig) -> PreTrainingSpec:
+    """A transformed state, and the token table."""
+    return PreTrainingSpec(
+        "cls.predictions.decoder",
+        dense="cls.predictions.transform.dense",
+        act=c.hidden_act,
+        act_path="cls.predictions.transform.transform_act_fn",
+        norm="cls.predictions.transform.LayerNorm",
+        eps=c.layer_norm_eps,
+        bias_path="cls.predictions.bias",
+        follows="cls.seq_relationship",
+    )
+
+
+def sequences(c: BertConfig) -> Sequences:
+    """A label by the pooler's vector."""
+    return Sequences("classifier", dropout=dropout(c), dropout_path="dropout")
+
+
+def labels(c: BertConfig) -> Labels:
+    """A label for every token."""
+    return Labels("classifier", dropout(c))
+
 
 BERT = register(
     Family(
@@ -127,24 +158,18 @@ BERT = register(
         name="Bert",
         config=BertConfig,
         base="bert",
-        stack=stack,
+        assembly=Single(stack),
         heads={
-            "ForPreTraining": Head(
-                "pretraining", {**_WORDS, **_FOLLOWS}, activation="config", pooler=True, tied=True
+            "ForPreTraining": Head("pretraining", words, pooler=True),
+            "ForMaskedLM": Head("masked_lm", words),
+            "LMHeadModel": Head("causal_lm", words),
+            "ForNextSentencePrediction": Head(
+                "next_sentence_prediction", lambda c: Follows("cls.seq_relationship"), pooler=True
             ),
-            "ForMaskedLM": Head("masked_lm", _WORDS, activation="config", tied=True),
-            "LMHeadModel": Head("causal_lm", _WORDS, activation="config", tied=True),
-            "ForNextSentencePrediction": Head("next_sentence_prediction", _FOLLOWS, pooler=True),
-            "ForSequenceClassification": Head(
-                "sequence_classification", {"out": "classifier"}, dropout=_CLASSIFIER_DROPOUT, pooler=True
-            ),
-            "ForMultipleChoice": Head(
-                "multiple_choice", {"out": "classifier"}, dropout=_CLASSIFIER_DROPOUT, pooler=True
-            ),
-            "ForTokenClassification": Head(
-                "token_classification", {"out": "classifier"}, dropout=_CLASSIFIER_DROPOUT
-            ),
-            "ForQuestionAnswering": Head("question_answering", {"out": "qa_outputs"}),
+            "ForSequenceClassification": Head("sequence_classification", sequences, pooler=True),
+            "ForMultipleChoice": Head("multiple_choice", sequences, pooler=True),
+            "ForTokenClassification": Head("token_classification", labels),
+            "ForQuestionAnswering": Head("question_answering", lambda c: Spans()),
         },
         ignored=(r".*embeddings\.position_ids",),
     )

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from formers.assemblies.family import Family, Head
+from formers.assemblies.single import Single
 from formers.configs import PretrainedConfig
 from formers.models.registry import register
 from formers.nn import spec
-from formers.nn.heads import Head
-from formers.stacks.family import Family
+from formers.tasks.language_model import Spec as Words
+from formers.tasks.question_answering import Spec as Spans
+from formers.tasks.sequence_classification import Spec as Sequences
+from formers.tasks.token_classification import Spec as Labels
 
 
 class DistilBertConfig(PretrainedConfig):
@@ -47,16 +51,20 @@ NAMES = spec.Names(
         "q": "attention.q_lin",
         "k": "attention.k_lin",
         "v": "attention.v_lin",
+        "weights_dropout": "attention.dropout",
         "o": "attention.out_lin",
         "attention_norm": "sa_layer_norm",
         "up": "ffn.lin1",
+        "act": "ffn.activation",
         "down": "ffn.lin2",
+        "feedforward_dropout": "ffn.dropout",
         "feedforward_norm": "output_layer_norm",
     },
     embeddings={
         "token": "embeddings.word_embeddings",
         "position": "embeddings.position_embeddings",
         "embedding_norm": "embeddings.LayerNorm",
+        "embedding_dropout": "embeddings.dropout",
     },
 )
 
@@ -64,15 +72,17 @@ NAMES = spec.Names(
 def stack(c: DistilBertConfig) -> spec.Stack:
     """The encoder."""
     norm = spec.Norm("layer", 1e-12)
+    attention = spec.Attention(spec.Heads.split(c.dim, c.n_heads), dropout=c.attention_dropout)
+    feedforward = spec.FeedForward(c.hidden_dim, c.activation)
     layer = spec.Layer(
-        spec.Attention(spec.Heads.split(c.dim, c.n_heads), dropout=c.attention_dropout),
-        # the feed-forward's output is dropped before the sum, the attention's is not
-        spec.FeedForward(c.hidden_dim, c.activation, out_dropout=c.dropout),
-        norm,
-        order="post",
+        (
+            # the feed-forward's output is dropped before the sum, the attention's is not
+            spec.Part(attention, "attention", after=norm),
+            spec.Part(feedforward, "feedforward", after=norm, dropout=c.dropout),
+        )
     )
     return spec.Stack(
-        embeddings=spec.Embeddings(
+        stem=spec.Tokens(
             c.vocab_size,
             c.dim,
             positions=spec.LearnedPositions(c.max_position_embeddings),
@@ -83,12 +93,33 @@ def stack(c: DistilBertConfig) -> spec.Stack:
         layers=(layer,) * c.n_layers,
         names=NAMES,
         width=c.dim,
+        layer_class="TransformerBlock",
         initial_std=c.initializer_range,
     )
 
 
-_WORDS = {"dense": "vocab_transform", "norm": "vocab_layer_norm", "out": "vocab_projector"}
-_CLASSIFIER = {"dense": "pre_classifier", "out": "classifier"}
+def words(c: DistilBertConfig) -> Words:
+    """A transformed state, and the token table."""
+    return Words(
+        "vocab_projector",
+        dense="vocab_transform",
+        act=c.activation,
+        act_path="activation",
+        norm="vocab_layer_norm",
+    )
+
+
+def sequences(c: DistilBertConfig) -> Sequences:
+    """A label by the first token's state."""
+    return Sequences(
+        "classifier",
+        dense="pre_classifier",
+        pool="first",
+        act="relu",
+        dropout=c.seq_classif_dropout,
+        dropout_path="dropout",
+    )
+
 
 DISTILBERT = register(
     Family(
@@ -96,28 +127,14 @@ DISTILBERT = register(
         name="DistilBert",
         config=DistilBertConfig,
         base="distilbert",
-        stack=stack,
+        assembly=Single(stack),
         heads={
-            "ForMaskedLM": Head("masked_lm", _WORDS, activation="config", tied=True),
-            "ForSequenceClassification": Head(
-                "sequence_classification",
-                _CLASSIFIER,
-                pool="first",
-                activation="relu",
-                dropout=("seq_classif_dropout",),
-            ),
-            "ForMultipleChoice": Head(
-                "multiple_choice",
-                _CLASSIFIER,
-                pool="first",
-                activation="relu",
-                dropout=("seq_classif_dropout",),
-            ),
-            "ForTokenClassification": Head(
-                "token_classification", {"out": "classifier"}, dropout=("dropout",)
-            ),
+            "ForMaskedLM": Head("masked_lm", words),
+            "ForSequenceClassification": Head("sequence_classification", sequences),
+            "ForMultipleChoice": Head("multiple_choice", sequences),
+            "ForTokenClassification": Head("token_classification", lambda c: Labels("classifier", c.dropout)),
             "ForQuestionAnswering": Head(
-                "question_answering", {"out": "qa_outputs"}, dropout=("qa_dropout",)
+                "question_answering", lambda c: Spans(dropout=c.qa_dropout, dropout_path="dropout")
             ),
         },
         ignored=(r".*embeddings\.position_ids",),

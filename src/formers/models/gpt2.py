@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from formers.assemblies.family import Family, Head
+from formers.assemblies.single import Single
 from formers.configs import PretrainedConfig
 from formers.models.registry import register
 from formers.nn import spec
-from formers.nn.heads import Head
 from formers.nn.masks import Causal
-from formers.stacks.family import Family
+from formers.tasks.base import first_set
+from formers.tasks.language_model import Spec as Words
+from formers.tasks.question_answering import Spec as Spans
+from formers.tasks.sequence_classification import Spec as Sequences
+from formers.tasks.token_classification import Spec as Labels
 
 
 class GPT2Config(PretrainedConfig):
@@ -53,12 +58,16 @@ NAMES = spec.Names(
     layer={
         "attention_norm": "ln_1",
         "qkv": "attn.c_attn",
+        "weights_dropout": "attn.attn_dropout",
         "o": "attn.c_proj",
+        "attention_dropout": "attn.resid_dropout",
         "feedforward_norm": "ln_2",
         "up": "mlp.c_fc",
+        "act": "mlp.act",
         "down": "mlp.c_proj",
+        "feedforward_dropout": "mlp.dropout",
     },
-    embeddings={"token": "wte", "position": "wpe"},
+    embeddings={"token": "wte", "position": "wpe", "embedding_dropout": "drop"},
     stack={"final_norm": "ln_f"},
 )
 
@@ -67,7 +76,7 @@ def layer(c: GPT2Config, i: int) -> spec.Layer:
     """Layer `i`; some configs divide its scores by i + 1."""
     heads = spec.Heads.split(c.n_embd, c.n_head)
     scale = heads.width**-0.5 if c.scale_attn_weights else 1.0
-    return spec.Layer(
+    return spec.layer(
         spec.Attention(
             heads,
             mask=Causal(),
@@ -89,7 +98,7 @@ def stack(c: GPT2Config) -> spec.Stack:
         raise ValueError("GPT-2 with cross attention (add_cross_attention=True) is not available")
     residual = c.initializer_range / (2 * c.n_layer) ** 0.5
     return spec.Stack(
-        embeddings=spec.Embeddings(
+        stem=spec.Tokens(
             c.vocab_size,
             c.n_embd,
             positions=spec.LearnedPositions(c.n_positions),
@@ -99,10 +108,18 @@ def stack(c: GPT2Config) -> spec.Stack:
         layers=tuple(layer(c, i) for i in range(c.n_layer)),
         names=NAMES,
         width=c.n_embd,
+        layer_class="GPT2Block",
+        decoder=True,
         final_norm=spec.Norm("layer", c.layer_norm_epsilon),
         initial_std=c.initializer_range,
         init={"c_proj.weight": residual},
     )
+
+
+def labels(c: GPT2Config) -> Labels:
+    """A label for every token."""
+    own = (getattr(c, name, None) for name in ("classifier_dropout", "hidden_dropout"))
+    return Labels("classifier", first_set(*own, default=0.1))
 
 
 GPT2 = register(
@@ -111,19 +128,14 @@ GPT2 = register(
         name="GPT2",
         config=GPT2Config,
         base="transformer",
-        stack=stack,
+        assembly=Single(stack),
         heads={
-            "LMHeadModel": Head("causal_lm", {"out": "lm_head"}, tied=True, bias=False),
+            "LMHeadModel": Head("causal_lm", lambda c: Words("lm_head", bias=False)),
             "ForSequenceClassification": Head(
-                "sequence_classification", {"out": "score"}, pool="last", bias=False
+                "sequence_classification", lambda c: Sequences("score", pool="last", bias=False)
             ),
-            "ForTokenClassification": Head(
-                "token_classification",
-                {"out": "classifier"},
-                dropout=("classifier_dropout", "hidden_dropout"),
-                default_dropout=0.1,
-            ),
-            "ForQuestionAnswering": Head("question_answering", {"out": "qa_outputs"}),
+            "ForTokenClassification": Head("token_classification", labels),
+            "ForQuestionAnswering": Head("question_answering", lambda c: Spans()),
         },
         order=(("ln_1", "attn", "ln_2", "crossattention", "ln_cross_attn", "mlp"),),
         # causal masks that older versions stored as buffers

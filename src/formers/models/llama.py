@@ -4,13 +4,18 @@ from __future__ import annotations
 
 from typing import Any
 
+from formers.assemblies.family import Family, Head
+from formers.assemblies.single import Single
 from formers.configs import PretrainedConfig
 from formers.models.registry import register
 from formers.nn import spec
-from formers.nn.heads import Head
-from formers.nn.masks import Causal
+from formers.nn.masks import Causal, Mask
 from formers.nn.positions import Rotary
-from formers.stacks.family import Family
+from formers.tasks.base import first_set
+from formers.tasks.language_model import Spec as Words
+from formers.tasks.question_answering import Spec as Spans
+from formers.tasks.sequence_classification import Spec as Sequences
+from formers.tasks.token_classification import Spec as Labels
 
 
 class LlamaConfig(PretrainedConfig):
@@ -50,44 +55,54 @@ NAMES = spec.Names(
         "o": "self_attn.o_proj",
         "feedforward_norm": "post_attention_layernorm",
         "gate": "mlp.gate_proj",
+        "act": "mlp.act_fn",
         "up": "mlp.up_proj",
         "down": "mlp.down_proj",
     },
     embeddings={"token": "embed_tokens"},
-    stack={"final_norm": "norm"},
+    stack={"final_norm": "norm", "rotary": "rotary_emb"},
 )
 
 
-def heads(c: LlamaConfig) -> spec.Heads:
+def heads(c: Any) -> spec.Heads:
     """Key/value heads default to the query heads, their width to an even share."""
     width = c.head_dim or c.hidden_size // c.num_attention_heads
     return spec.Heads(c.num_attention_heads, c.num_key_value_heads or c.num_attention_heads, width)
 
 
-def stack(c: LlamaConfig) -> spec.Stack:
-    """The decoder."""
-    norm = spec.Norm("rms", c.rms_norm_eps)
-    layer = spec.Layer(
-        spec.Attention(
-            heads(c),
-            mask=Causal(),
-            dropout=c.attention_dropout,
-            bias=c.attention_bias,
-            out_bias=c.attention_bias,
-            rotary=Rotary.of(heads(c).width, c.rope_parameters or {}, c.max_position_embeddings),
-        ),
-        spec.FeedForward(c.intermediate_size, c.hidden_act, gated=True, bias=c.mlp_bias),
-        norm,
-        order="pre",
-    )
+def attention(c: Any, mask: Mask, bias: bool = False) -> spec.Attention:
+    """Grouped heads, turned by their positions."""
+    rotary = Rotary.of(heads(c).width, c.rope_parameters or {}, c.max_position_embeddings)
+    dropout = c.attention_dropout or 0.0
+    return spec.Attention(heads(c), mask=mask, dropout=dropout, bias=bias, out_bias=bias, rotary=rotary)
+
+
+def decoder(c: Any, layers: tuple[spec.Layer, ...], layer_class: str) -> spec.Stack:
+    """The layers over a token table, and a norm."""
     return spec.Stack(
-        embeddings=spec.Embeddings(c.vocab_size, c.hidden_size, padding_idx=c.pad_token_id),
-        layers=(layer,) * c.num_hidden_layers,
+        stem=spec.Tokens(c.vocab_size, c.hidden_size, padding_idx=c.pad_token_id),
+        layers=layers,
         names=NAMES,
         width=c.hidden_size,
-        final_norm=norm,
+        layer_class=layer_class,
+        decoder=True,
+        final_norm=spec.Norm("rms", c.rms_norm_eps),
         initial_std=c.initializer_range,
     )
+
+
+def stack(c: LlamaConfig) -> spec.Stack:
+    """The decoder."""
+    feedforward = spec.FeedForward(c.intermediate_size, c.hidden_act, gated=True, bias=c.mlp_bias)
+    mixer = attention(c, Causal(), c.attention_bias)
+    layer = spec.layer(mixer, feedforward, spec.Norm("rms", c.rms_norm_eps), order="pre")
+    return decoder(c, (layer,) * c.num_hidden_layers, "LlamaDecoderLayer")
+
+
+def labels(c: Any) -> Labels:
+    """A label for every token."""
+    own = (getattr(c, name, None) for name in ("classifier_dropout", "hidden_dropout"))
+    return Labels("score", first_set(*own, default=0.1))
 
 
 LLAMA = register(
@@ -96,19 +111,14 @@ LLAMA = register(
         name="Llama",
         config=LlamaConfig,
         base="model",
-        stack=stack,
+        assembly=Single(stack),
         heads={
-            "ForCausalLM": Head("causal_lm", {"out": "lm_head"}, tied=True, bias=False),
+            "ForCausalLM": Head("causal_lm", lambda c: Words("lm_head", bias=False)),
             "ForSequenceClassification": Head(
-                "sequence_classification", {"out": "score"}, pool="last", bias=False
+                "sequence_classification", lambda c: Sequences("score", pool="last", bias=False)
             ),
-            "ForTokenClassification": Head(
-                "token_classification",
-                {"out": "score"},
-                dropout=("classifier_dropout", "hidden_dropout"),
-                default_dropout=0.1,
-            ),
-            "ForQuestionAnswering": Head("question_answering", {"out": "qa_outputs"}, base="transformer"),
+            "ForTokenClassification": Head("token_classification", labels),
+            "ForQuestionAnswering": Head("question_answering", lambda c: Spans(), base="transformer"),
         },
         ignored=(r".*rotary_emb\.inv_freq",),
         order=(

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import importlib
 
+from formers.assemblies.family import Family
 from formers.core.notices import did_you_mean
 from formers.models.table import FAMILIES
-from formers.stacks.family import Family
 
 _registered: dict[str, Family] = {}
 

@@ -7,12 +7,15 @@ vocabularies; they differ in the name of the base model alone.
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 
+from formers.assemblies.family import Family, Head
+from formers.assemblies.single import Single
 from formers.models import bert
 from formers.models.registry import register
 from formers.nn import spec
-from formers.nn.heads import Head
-from formers.stacks.family import Family
+from formers.tasks.language_model import Spec as Words
+from formers.tasks.sequence_classification import Spec as Sequences
 
 
 class RobertaConfig(bert.BertConfig):
@@ -39,40 +42,45 @@ class CamembertConfig(RobertaConfig):
     vocab_size: int = 30522
 
 
-def stack(c: RobertaConfig) -> spec.Stack:
+def stack(c: RobertaConfig, layer_class: str = "RobertaLayer") -> spec.Stack:
     """BERT's stack; positions count the tokens that are not padding, from pad_token_id + 1."""
-    made = bert.stack(c)
+    made = bert.stack(c, layer_class)
+    assert isinstance(made.stem, spec.Tokens)
     positions = spec.LearnedPositions(c.max_position_embeddings, padding_idx=c.pad_token_id)
-    return replace(made, embeddings=replace(made.embeddings, positions=positions))
+    return replace(made, stem=replace(made.stem, positions=positions))
 
 
-_DROPOUT = ("classifier_dropout", "hidden_dropout_prob")
-_WORDS = Head(
-    "masked_lm",
-    {
-        "dense": "lm_head.dense",
-        "norm": "lm_head.layer_norm",
-        "out": "lm_head.decoder",
-        "bias": "lm_head.bias",
-    },
-    activation="gelu",
-    tied=True,
-)
-_HEADS = {
-    "ForMaskedLM": _WORDS,
-    "ForCausalLM": replace(_WORDS, task="causal_lm"),
-    "ForSequenceClassification": Head(
-        "sequence_classification",
-        {"dense": "classifier.dense", "out": "classifier.out_proj"},
+def words(c: RobertaConfig) -> Words:
+    """A transformed state, and the token table."""
+    return Words(
+        "lm_head.decoder",
+        dense="lm_head.dense",
+        act="gelu",
+        norm="lm_head.layer_norm",
+        eps=c.layer_norm_eps,
+        bias_path="lm_head.bias",
+    )
+
+
+def sequences(c: RobertaConfig) -> Sequences:
+    """A label by the first token's state; the head chooses it itself."""
+    return Sequences(
+        "classifier.out_proj",
+        dense="classifier.dense",
         pool="first",
-        activation="tanh",
-        dropout=_DROPOUT,
+        node="classifier",
+        act="tanh",
+        dropout=bert.dropout(c),
+        dropout_path="classifier.dropout",
         drop_first=True,
-    ),
-    "ForMultipleChoice": Head("multiple_choice", {"out": "classifier"}, dropout=_DROPOUT[1:], pooler=True),
-    "ForTokenClassification": Head("token_classification", {"out": "classifier"}, dropout=_DROPOUT),
-    "ForQuestionAnswering": Head("question_answering", {"out": "qa_outputs"}),
-}
+    )
+
+
+def choices(c: RobertaConfig) -> Sequences:
+    """A score by the pooler's vector."""
+    return Sequences("classifier", dropout=c.hidden_dropout_prob, dropout_path="dropout")
+
+
 _TABLES_FIRST = (("word_embeddings", "token_type_embeddings", "LayerNorm", "position_embeddings"),)
 
 ROBERTA = register(
@@ -81,12 +89,35 @@ ROBERTA = register(
         name="Roberta",
         config=RobertaConfig,
         base="roberta",
-        stack=stack,
-        heads=_HEADS,
+        assembly=Single(stack),
+        heads={
+            "ForMaskedLM": Head("masked_lm", words),
+            "ForCausalLM": Head("causal_lm", words),
+            "ForSequenceClassification": Head("sequence_classification", sequences),
+            "ForMultipleChoice": Head("multiple_choice", choices, pooler=True),
+            "ForTokenClassification": bert.BERT.heads["ForTokenClassification"],
+            "ForQuestionAnswering": bert.BERT.heads["ForQuestionAnswering"],
+        },
         ignored=bert.BERT.ignored,
         order=_TABLES_FIRST,
     )
 )
 _LATER = replace(ROBERTA, order=(("lm_head", "classifier", "qa_outputs", "roberta"), *_TABLES_FIRST))
-XLM_ROBERTA = register(replace(_LATER, model_type="xlm-roberta", name="XLMRoberta", config=XLMRobertaConfig))
-CAMEMBERT = register(replace(_LATER, model_type="camembert", name="Camembert", config=CamembertConfig))
+XLM_ROBERTA = register(
+    replace(
+        _LATER,
+        model_type="xlm-roberta",
+        name="XLMRoberta",
+        config=XLMRobertaConfig,
+        assembly=Single(partial(stack, layer_class="XLMRobertaLayer")),
+    )
+)
+CAMEMBERT = register(
+    replace(
+        _LATER,
+        model_type="camembert",
+        name="Camembert",
+        config=CamembertConfig,
+        assembly=Single(partial(stack, layer_class="CamembertLayer")),
+    )
+)

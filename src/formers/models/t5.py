@@ -8,13 +8,17 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+from formers.assemblies.encoder_decoder import EncoderDecoder
+from formers.assemblies.family import Family, Head
 from formers.configs import PretrainedConfig
 from formers.models.registry import register
 from formers.nn import spec
-from formers.nn.heads import Head
 from formers.nn.masks import Causal, Full
 from formers.nn.positions import Buckets
-from formers.stacks.family import Family
+from formers.tasks.language_model import Spec as Words
+from formers.tasks.question_answering import Spec as Spans
+from formers.tasks.sequence_classification import Spec as Sequences
+from formers.tasks.token_classification import Spec as Labels
 
 
 class T5Config(PretrainedConfig):
@@ -70,16 +74,6 @@ class T5Config(PretrainedConfig):
             # checkpoints say by this field that they are of version 1.1
             self.scale_decoder_outputs = self.tie_word_embeddings
 
-    @property
-    def output_scale(self) -> float:
-        """Factor on the decoder's states before the output table."""
-        return self.d_model**-0.5 if self.scale_decoder_outputs else 1.0
-
-    @property
-    def output_apart(self) -> bool:
-        """Newer writers declare every output table tied; version 1.1 is known by what is not scaled."""
-        return not self.scale_decoder_outputs
-
 
 def names(decoder: bool) -> spec.Names:
     """Sub-layers are numbered; a decoder has one more."""
@@ -93,15 +87,23 @@ def names(decoder: bool) -> spec.Names:
             **{role: f"layer.0.SelfAttention.{role}" for role in ("q", "k", "v", "o")},
             "score_bias": "layer.0.SelfAttention.relative_attention_bias",
             "attention_norm": "layer.0.layer_norm",
+            "attention_dropout": "layer.0.dropout",
+            "attention_add": "layer.0",
             **(cross if decoder else {}),
             "cross_norm": "layer.1.layer_norm",
+            "cross_dropout": "layer.1.dropout",
+            "cross_add": "layer.1",
             "gate": f"{last}.DenseReluDense.wi_0",
             "up": f"{last}.DenseReluDense.wi",
+            "act": f"{last}.DenseReluDense.act",
+            "inner_dropout": f"{last}.DenseReluDense.dropout",
             "down": f"{last}.DenseReluDense.wo",
             "feedforward_norm": f"{last}.layer_norm",
+            "feedforward_dropout": f"{last}.dropout",
+            "feedforward_add": last,
         },
-        embeddings={"token": "embed_tokens"},
-        stack={"final_norm": "final_layer_norm"},
+        embeddings={"token": "embed_tokens", "embedding_dropout": "dropout"},
+        stack={"final_norm": "final_layer_norm", "final_dropout": "dropout"},
     )
 
 
@@ -116,14 +118,14 @@ def layer(c: T5Config, i: int, decoder: bool) -> spec.Layer:
     )
     buckets = Buckets(c.relative_attention_num_buckets, c.relative_attention_max_distance, not decoder)
     mask = Causal() if decoder else Full()
-    return spec.Layer(
+    return spec.layer(
         replace(attention, mask=mask, score_bias=buckets, owns_score_bias=i == 0),
         spec.FeedForward(
             c.d_ff, str(c.dense_act_fn), gated=bool(c.is_gated_act), bias=False, dropout=c.dropout_rate
         ),
         spec.Norm("rms", c.layer_norm_epsilon),
         order="pre",
-        cross=attention if decoder else None,
+        cross=replace(attention, cross=True) if decoder else None,
         dropout=c.dropout_rate,
     )
 
@@ -134,10 +136,12 @@ def half(c: T5Config, decoder: bool) -> spec.Stack:
     named = names(decoder)
     up = {"up": named.layer["up"] + "_1"} if c.is_gated_act else {}
     return spec.Stack(
-        embeddings=spec.Embeddings(c.vocab_size, c.d_model, dropout=c.dropout_rate),
+        stem=spec.Tokens(c.vocab_size, c.d_model, dropout=c.dropout_rate),
         layers=tuple(layer(c, i, decoder) for i in range(count or 0)),
         names=named.with_(layer=up),
         width=c.d_model,
+        layer_class="T5Block",
+        decoder=decoder,
         final_norm=spec.Norm("rms", c.layer_norm_epsilon),
         final_dropout=c.dropout_rate,
         initial_std=c.initializer_factor,
@@ -167,9 +171,26 @@ def deviations(c: T5Config) -> dict[str, float]:
     }
 
 
-def stack(c: T5Config) -> tuple[spec.Stack, spec.Stack]:
-    """Encoder and decoder."""
-    return half(c, decoder=False), half(c, decoder=True)
+def words(c: T5Config) -> Words:
+    """The token table over scaled states, or (version 1.1) a table of its own.
+
+    Newer writers declare every output table tied; version 1.1 is known by what is not scaled.
+    """
+    scaled = bool(c.scale_decoder_outputs)
+    return Words("lm_head", bias=False, scale=c.d_model**-0.5 if scaled else 1.0, apart=not scaled)
+
+
+def sequences(c: T5Config) -> Sequences:
+    """A label by the state where the sequence ends."""
+    return Sequences(
+        "classification_head.out_proj",
+        dense="classification_head.dense",
+        pool="eos",
+        act="tanh",
+        dropout=c.classifier_dropout,
+        dropout_path="classification_head.dropout",
+        drop_first=True,
+    )
 
 
 T5 = register(
@@ -178,31 +199,17 @@ T5 = register(
         name="T5",
         config=T5Config,
         base="transformer",
-        stack=stack,
-        encoder_decoder=True,
+        assembly=EncoderDecoder(half),
         heads={
-            "ForConditionalGeneration": Head(
-                "seq2seq_lm",
-                {"out": "lm_head"},
-                tied=True,
-                bias=False,
-                scale="output_scale",
-                apart="output_apart",
-                flat=True,
-            ),
-            "EncoderModel": Head("encoder"),
-            "ForSequenceClassification": Head(
-                "sequence_classification",
-                {"dense": "classification_head.dense", "out": "classification_head.out_proj"},
-                pool="eos",
-                activation="tanh",
-                dropout=("classifier_dropout",),
-                drop_first=True,
-            ),
+            "ForConditionalGeneration": Head("seq2seq_lm", words, flat=True),
+            "EncoderModel": Head("encoder", lambda c: None, over="encoder"),
+            "ForSequenceClassification": Head("sequence_classification", sequences),
             "ForTokenClassification": Head(
-                "token_classification", {"out": "classifier"}, dropout=("classifier_dropout",)
+                "token_classification",
+                lambda c: Labels("classifier", c.classifier_dropout),
+                over="encoder",
             ),
-            "ForQuestionAnswering": Head("question_answering", {"out": "qa_outputs"}, flat=True),
+            "ForQuestionAnswering": Head("question_answering", lambda c: Spans(two_labels=True), flat=True),
         },
         # tables that no version of the architecture reads
         ignored=(r"EncDecAttention\.relative_attention_bias\.weight$",),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
@@ -76,6 +76,14 @@ class Memo:
             self._held[key] = make()
         return self._held[key]  # type: ignore[return-value]
 
+    def put(self, key: object, value: object) -> None:
+        """Hold a value, in place of an older one."""
+        self._held[key] = value
+
+    def get(self, key: object) -> Any:
+        """The value under `key`, or None."""
+        return self._held.get(key)
+
 
 @dataclass(eq=False)
 class Pass:
@@ -129,6 +137,8 @@ class Pass:
         """The first real token of every sequence: [N, E] or [B, T, E] -> [B, E]."""
         if x.dim() == 2:
             return self.layout.first(x)
+        if self.layout.index is not None:
+            return self.layout.first(self.layout.pack(x))
         real = self.visibility.real
         if real is None or real.shape[1] != x.shape[1]:
             return x[:, 0]

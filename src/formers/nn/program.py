@@ -75,11 +75,12 @@ class Step:
         begins: the mixer begins here.
         adds: the part's residual sum.
         attends: it makes attention weights.
+        crosses: it is left out where there is no encoder to read.
     """
 
     home: str = ""
     optional: frozenset[str] = frozenset()
-    opens = begins = adds = attends = False
+    opens = begins = adds = attends = crosses = False
 
     def __init__(self) -> None:
         self.leaves: dict[str, Callable[[], nn.Module | Bare]] = {}
@@ -113,8 +114,8 @@ class Contract:
 class Call:
     """A step that another node of the tree computes; the contract stays when the node is replaced."""
 
-    def __init__(self, names: tuple[str, ...], contract: Contract) -> None:
-        self.names, self.contract = names, contract
+    def __init__(self, names: tuple[str, ...], contract: Contract, crosses: bool) -> None:
+        self.names, self.contract, self.crosses = names, contract, crosses
 
     def run(self, owner: Any, flow: Flow) -> None:
         """Let the node compute."""
@@ -158,8 +159,10 @@ def call_foreign(node: nn.Module, given: tuple[Any, ...], flow: Flow) -> Any:
 
 def compute(node: Any, flow: Flow) -> None:
     """Run a node's program."""
+    alone = flow.pass_.visibility.encoder is None
     for step in node._formers.program:
-        step.run(node, flow)
+        if not (alone and step.crosses):
+            step.run(node, flow)
 
 
 class Node(Group):
@@ -303,7 +306,9 @@ def _fill(
         while end < len(steps) and _unit(steps[end][1][len(prefix) :]) == unit:
             end += 1
         if unit in done:
-            raise SpecError(f"the leaves under {'.'.join(prefix + unit)!r} do not belong to steps that follow each other")
+            raise SpecError(
+                f"the leaves under {'.'.join(prefix + unit)!r} do not belong to steps that follow each other"
+            )
         done.add(unit)
         parent = descend(owner, unit[:-1])
         node = Node()
@@ -311,7 +316,7 @@ def _fill(
         _fill(node, steps[i:end], names, prefix + unit)
         contract = Contract.of([step for step, _ in steps[i:end]])
         node._formers.facts["contract"] = contract
-        program.append(Call(unit, contract))
+        program.append(Call(unit, contract, all(step.crosses for step, _ in steps[i:end])))
         i = end
     wiring(owner).program = (*wiring(owner).program, *program)
 
@@ -329,3 +334,4 @@ def _place_leaves(owner: Any, step: Step, names: Paths, depth: int) -> None:
             place_tensor(owner, role, local, made.value, made.fresh, made.keep)
         else:
             place(owner, role, local, made)
+    step.leaves = {}  # made: what made them need not be kept, or copied with the model

@@ -293,9 +293,7 @@ def layer(
     inside = norm if order == "sandwich" else None
     after = norm if order == "post" else None
     mixers = (("attention", mixer), ("cross", cross), ("feedforward", feedforward))
-    return Layer(
-        tuple(Part(m, role, before, inside, after, dropout) for role, m in mixers if m is not None)
-    )
+    return Layer(tuple(Part(m, role, before, inside, after, dropout) for role, m in mixers if m is not None))
 
 
 @dataclass(frozen=True)
@@ -467,8 +465,11 @@ class Stack:
     @cached_property
     def first_suffices(self) -> bool:
         """Whether the last layer may compute the first token of every sequence alone."""
-        return bool(self.layers) and not self.layer_drop and self.reports == "normed" and all(
-            part.mixer.first_alone for part in self.layers[-1].parts
+        return (
+            bool(self.layers)
+            and not self.layer_drop
+            and self.reports == "normed"
+            and all(part.mixer.first_alone for part in self.layers[-1].parts)
         )
 
     @cached_property

@@ -63,9 +63,7 @@ class _Tree:
 
     def same(self, owner: nn.Module) -> bool:
         """Whether the tree still holds the same modules."""
-        return self.owner == id(owner) and all(
-            tuple(table.values()) == held for table, held in self.children
-        )
+        return self.owner == id(owner) and all(tuple(table.values()) == held for table, held in self.children)
 
     def watched(self) -> bool:
         """Whether something in it is hooked, replaced, or called in another way."""

@@ -60,7 +60,8 @@ def make_layers(s: spec.Stack) -> nn.ModuleList:
         SpecError: when names and parts do not fit.
     """
     steps = [
-        [step for part in layer.parts for step in part_steps(part, s.width)] for layer in dict.fromkeys(s.layers)
+        [step for part in layer.parts for step in part_steps(part, s.width)]
+        for layer in dict.fromkeys(s.layers)
     ]
     known = {role for each in steps for step in each for role in (*step.leaves, step.home)}
     known |= {f"cross_{role}" for role in known} | set(_PART_ROLES)
@@ -80,12 +81,14 @@ def make_layers(s: spec.Stack) -> nn.ModuleList:
 
 
 # roles that a family may name although this configuration does not use them
-_PART_ROLES = tuple(
-    f"{part}_{what}"
-    for part in ("attention", "cross", "feedforward")
-    for what in ("norm", "inner", "outer", "dropout", "gain", "add")
-) + (*("q k v o qkv up gate down act score_bias weights_dropout inner_dropout".split()),) + (
-    *("cross_q cross_k cross_v cross_o cross_weights_dropout".split()),
+_PART_ROLES = (
+    tuple(
+        f"{part}_{what}"
+        for part in ("attention", "cross", "feedforward")
+        for what in ("norm", "inner", "outer", "dropout", "gain", "add")
+    )
+    + (*(["q", "k", "v", "o", "qkv", "up", "gate", "down", "act", "score_bias", "weights_dropout", "inner_dropout"]),)
+    + (*(["cross_q", "cross_k", "cross_v", "cross_o", "cross_weights_dropout"]),)
 )
 
 
@@ -132,8 +135,7 @@ class LayerRun:
                 x = checkpoint(_run_layer, layer, x, pass_, i, None, use_reentrant=False)
             else:
                 x = _run_layer(layer, x, pass_, i, self.kept if i == last else None)
-            if i < last or "last" not in pass_.trace:
-                pass_.keep("hidden_states", x)
+            pass_.keep("hidden_states", x)
         return x
 
 

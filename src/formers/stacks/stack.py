@@ -37,7 +37,8 @@ class Ask:
         backend: how attention is computed; None for the best that can.
         keep_padding: compute padded places too.
         first_only: the caller reads the first token of every sequence alone.
-        rows: the caller takes packed rows; otherwise it needs [B, T, E].
+        rows: the caller takes packed rows; otherwise it sees [B, T, E].
+        padded: the caller is watched, and takes [B, T, E] alone.
     """
 
     attentions: bool = False
@@ -46,6 +47,7 @@ class Ask:
     keep_padding: bool = False
     first_only: bool = False
     rows: bool = True
+    padded: bool = False
 
 
 @dataclass(eq=False)
@@ -76,6 +78,7 @@ class States:
         cache: keys and values, when a cache was in use.
         pooled: [B, E], where the stack has a pooler.
         first_only: `rows` hold the first token of every sequence alone, [sequences, E].
+        spread_out: `rows` are [B, T, E] although the pass computed packed ones.
         extras: what an assembly adds, by the name that callers see it under.
     """
 
@@ -84,6 +87,7 @@ class States:
     cache: Cache | None = None
     pooled: Tensor | None = None
     first_only: bool = False
+    spread_out: bool = False
     extras: dict[str, Any] = field(default_factory=dict)
 
     @property
@@ -103,7 +107,7 @@ class States:
 
     def spread(self, rows: Tensor) -> Tensor:
         """[N, ...] -> [B, T, ...]; what is [B, T, ...] stays."""
-        return rows if self.watched else self.layout.unpack(rows)
+        return rows if self.watched or self.spread_out else self.layout.unpack(rows)
 
     def kept(self, name: str) -> tuple[Tensor, ...] | None:
         """What the pass kept under a name, [B, T, E] or [B, H, T, S] each; None where nobody asked."""
@@ -166,7 +170,11 @@ def place_stack(block: Block, s: spec.Stack) -> None:
             place(block, "final_dropout", path, Dropout(s.final_dropout))
     if s.pooler is not None:
         path = str(names.stack["pooler"])
-        inside = {"pooler": path, "pooler_act": names.stack.get("pooler_act"), "pool": path.rpartition(".")[0]}
+        inside = {
+            "pooler": path,
+            "pooler_act": names.stack.get("pooler_act"),
+            "pool": path.rpartition(".")[0],
+        }
         read = dense("pooler", s.width, s.pooler, act=s.pooler_act, act_role="pooler_act")
         build(block, [First(), read], inside)
         wiring(block).roles["pooler"] = tuple(path.split("."))
@@ -240,14 +248,10 @@ def _report(s: spec.Stack, pass_: Pass, last: Tensor) -> None:
 
 
 def _pool(block: Block, states: States, ask: Ask) -> Tensor:
-    flow = states.flow()
     if not ask.rows and not states.watched and torch.is_grad_enabled():
         # the caller sees the last states too, and what is pooled follows from them
-        flow.x, flow.kept = states.last, None
-        states.rows = states.layout.pack(flow.x)
-        flow.x = flow.pass_.layout.by_row(states.rows.index_select(0, states.layout.starts(flow.x.device)))
-        flow.kept = flow.x
-        flow.pass_.memo.once("pooled", lambda: None)
+        states.rows, states.spread_out = states.last, True
+    flow = states.flow()
     compute(block, flow)
     return flow.x
 
@@ -281,7 +285,7 @@ def _prepare(
             "cannot be honoured; pass a mask [B, S], and one example in each row"
         )
     real = _unless_all(real)
-    seen = watched(block) or looks_back(ask.hidden)
+    seen = ask.padded or watched(block) or looks_back(ask.hidden)
     layout = Layout.dense(batch, length)
     if not seen:
         layout = _choose_layout(s, inputs, ask, real, extra, layout)
@@ -304,7 +308,9 @@ def _prepare(
         None if encoder_real is None else _unless_all(encoder_real.bool()),
         holes,
     )
-    needs = s.needs | ({"weights"} if ask.attentions else set()) | ({"transforms"} if transformed() else set())
+    needs = (
+        s.needs | ({"weights"} if ask.attentions else set()) | ({"transforms"} if transformed() else set())
+    )
     wanted = {"hidden_states": ask.hidden, "attentions": ask.attentions, "cross_attentions": ask.attentions}
     pass_ = Pass(
         Geometry(layout, positions, past),
@@ -381,9 +387,7 @@ def _taken_apart(mask: Tensor) -> tuple[Tensor, Tensor | None]:
     return seen, bias if fixed or bool(bias.any()) else None
 
 
-def _segments(
-    s: spec.Stack, inputs: Inputs, given: dict[str, Any], batch: int, past: int
-) -> Segments | None:
+def _segments(s: spec.Stack, inputs: Inputs, given: dict[str, Any], batch: int, past: int) -> Segments | None:
     """Several examples in one row, as positions that start again say where there is no mask."""
     positions = given.get("position_ids")
     if positions is None or inputs.attention_mask is not None or past or not s.causal or positions.dim() != 2:

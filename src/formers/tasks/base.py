@@ -1,342 +1,239 @@
-"""Base models: a stack, or an encoder and a decoder, with the ecosystem's calling convention."""
+"""A head over an assembly: what all tasks share."""
 
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterable, Mapping
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, ClassVar
 
-from torch import Tensor, nn
+from torch import Tensor
 
+from formers.assemblies.base import (
+    Assembled,
+    BaseModel,
+    asked,
+    bound,
+    returned,
+    shift_right,
+    signed,
+    states_of,
+    without_older,
+)
+from formers.assemblies.family import Head
 from formers.configs import PretrainedConfig
-from formers.core.notices import notice, refuse_unknown
-from formers.core.outputs import BaseModelOutput, BaseModelOutputWithPooling, ModelOutput
+from formers.core.notices import refuse_unknown
+from formers.core.outputs import (
+    ModelOutput,
+    Seq2SeqSpanOutput,
+    Seq2SeqTaskOutput,
+    SpanOutput,
+    TaskOutput,
+)
 from formers.model.base import PreTrainedModel
-from formers.nn import spec
-from formers.nn.cache import Cache, DynamicCache
-from formers.nn.dropout import drop
+from formers.nn.program import Flow, compute
 from formers.nn.recording import recording
-from formers.stacks.stack import Inputs, States, place_stack, run
+from formers.nn.tree import wiring
+from formers.nn.watch import watched
+from formers.stacks.stack import Ask, States
+from formers.tasks.table import Task
 
-STATE_KEYWORDS = (
+_BESIDE_AN_ENCODER: dict[type[ModelOutput], type[ModelOutput]] = {
+    TaskOutput: Seq2SeqTaskOutput,
+    SpanOutput: Seq2SeqSpanOutput,
+}
+# after these the targets follow, as the ecosystem's calls by place have it
+_BEFORE_TARGETS = {
+    "input_ids",
+    "pixel_values",
     "attention_mask",
     "token_type_ids",
     "position_ids",
-    "past_key_values",
     "inputs_embeds",
-    "encoder_hidden_states",
-    "encoder_attention_mask",
-    "use_cache",
-    "output_attentions",
-    "output_hidden_states",
-    "return_dict",
-    "cache_position",
-)
-# inputs of older versions, which code that was written for them passes on as None
-_OLDER = frozenset({"head_mask", "decoder_head_mask", "cross_attn_head_mask"})
-# what the Hub calls the tasks
-_PIPELINE_TAGS = {
-    "causal_lm": "text-generation",
-    "masked_lm": "fill-mask",
-    "multiple_choice": "multiple-choice",
-    "question_answering": "question-answering",
-    "sequence_classification": "text-classification",
-    "token_classification": "token-classification",
+    "decoder_input_ids",
+    "decoder_attention_mask",
+    "encoder_outputs",
+    "decoder_inputs_embeds",
+    "bool_masked_pos",
 }
 
 
-class StackModel(PreTrainedModel):
-    """One stack, encoder or decoder, without a head: `BertModel`, `GPT2Model`, `LlamaModel`."""
+class TaskModel(Assembled):
+    """A head over a base model, or over the stacks of one; subclasses say what the head computes."""
 
-    def __init__(
-        self, config: PretrainedConfig, add_pooling_layer: bool | None = None, *, part: bool = False
-    ) -> None:
-        super().__init__(config)
-        made = self._family.stack(config)
-        assert isinstance(made, spec.Stack)
-        self.spec = (
-            made if add_pooling_layer in (None, made.pooler) else _with_pooler(made, bool(add_pooling_layer))
-        )
-        place_stack(self, self.spec)
-        if not part:
-            self.post_init()
-
-    def _initial_deviations(self) -> tuple[float, dict[str, float]]:
-        """Deviation of fresh weights, from the spec."""
-        return self.spec.initial_std, dict(self.spec.init)
-
-    def forward(
-        self,
-        input_ids: Tensor | None = None,
-        attention_mask: Tensor | None = None,
-        token_type_ids: Tensor | None = None,
-        position_ids: Tensor | None = None,
-        past_key_values: Any = None,
-        inputs_embeds: Tensor | None = None,
-        encoder_hidden_states: Tensor | None = None,
-        encoder_attention_mask: Tensor | None = None,
-        use_cache: bool | None = None,
-        output_attentions: bool | None = None,
-        output_hidden_states: bool | None = None,
-        return_dict: bool | None = None,
-        cache_position: Tensor | None = None,
-        packed: bool = False,
-        keep_padding: bool = False,
-        first_only: bool = False,
-        **unknown: Any,
-    ) -> Any:
-        """Run the stack.
-
-        Args:
-            input_ids: [B, T], int64.
-            attention_mask: [B, S], 1 at real tokens; or 3-D or 4-D with the queries' own axis.
-            token_type_ids: [B, T], int64.
-            position_ids: [B, T], int64.
-            past_key_values: a cache of earlier calls, or the older tuple of tuples.
-            inputs_embeds: [B, T, E], in place of `input_ids`.
-            encoder_hidden_states: [B, S, E] for cross attention; `encoder_attention_mask` is [B, S].
-            encoder_attention_mask: see `encoder_hidden_states`.
-            use_cache: return a cache (decoders).
-            output_attentions: return attention weights, [B, H, T, S] per layer.
-            output_hidden_states: return hidden states, [B, T, E] for the embeddings and every layer.
-            return_dict: a record (default) or a tuple.
-            cache_position: accepted; positions follow from the cache.
-            packed: return the packed `States` (for heads).
-            keep_padding: compute padded places too.
-            first_only: the head reads the first token alone (for heads).
-            unknown: refused.
-
-        Returns:
-            `last_hidden_state` [B, T, E] (zeros where padding was left out), `pooler_output` [B, E] where
-            there is a pooler, and what was asked for.
-        """
-        refuse_inputs(self, unknown, STATE_KEYWORDS)
-        config = self.config
-        if token_type_ids is not None and not (
-            self.spec.embeddings.types or self.spec.embeddings.share_types
-        ):
-            raise TypeError(
-                f"{config.model_type} models have no token types; leave token_type_ids out "
-                f"(tokenizer(..., return_token_type_ids=False))"
-            )
-        if attention_mask is None and isinstance(input_ids, Tensor) and not _is_decoder(self):
-            _notice_padding(config, input_ids)
-        inputs = Inputs(
-            input_ids=input_ids,
-            attention_mask=attention_mask,
-            token_type_ids=token_type_ids,
-            position_ids=position_ids,
-            inputs_embeds=inputs_embeds,
-            past_key_values=self._cache(past_key_values, use_cache, input_ids, inputs_embeds),
-            encoder_hidden_states=encoder_hidden_states,
-            encoder_attention_mask=encoder_attention_mask,
-            output_attentions=_asked(output_attentions, config, "output_attentions"),
-            output_hidden_states=_asked(output_hidden_states, config, "output_hidden_states"),
-            attention=config._attn_implementation or "sdpa",
-            keep_padding=keep_padding,
-            first_only=first_only and packed,
-        )
-        states = run(self, self.spec, inputs, self.gradient_checkpointing)
-        if packed:
-            return states
-        return returned(self._output(states), return_dict, config)
-
-    def _output(self, states: States) -> ModelOutput:
-        kind = BaseModelOutputWithPooling if "pooler" in self.spec.names.stack else BaseModelOutput
-        values: dict[str, Any] = {
-            "last_hidden_state": states.last,
-            "past_key_values": states.cache,
-            "hidden_states": states.unpacked_hidden,
-            "attentions": states.attentions,
-            "cross_attentions": states.cross_attentions,
-        }
-        if kind is BaseModelOutputWithPooling:
-            values["pooler_output"] = states.pooled
-        return kind(**values)
-
-    def _cache(
-        self, past: Any, use_cache: bool | None, ids: Tensor | None, vectors: Tensor | None
-    ) -> Cache | None:
-        """The cache of this call; made when a decoder is asked for one, refused when it cannot be kept."""
-        if not _is_decoder(self):
-            return None
-        if past is not None and not isinstance(past, Cache):
-            past = DynamicCache.from_legacy_cache(past)
-        if use_cache is None:
-            # a training step never reads the cache, and without one padding can be left out
-            use_cache = bool(getattr(self.config, "use_cache", False)) and not self.training
-        if self.training and self.is_gradient_checkpointing:
-            use_cache = False
-        if past is None and use_cache:
-            past = DynamicCache()
-        return past if isinstance(past, Cache) else None
-
-
-def _with_pooler(s: spec.Stack, pooler: bool) -> spec.Stack:
-    from dataclasses import replace
-
-    return replace(s, pooler=pooler)
-
-
-def _is_decoder(model: StackModel) -> bool:
-    from formers.nn.masks import Causal
-
-    return any(isinstance(layer.attention.mask, Causal) for layer in model.spec.layers[:1])
-
-
-def without_older(keywords: Mapping[str, Any], where: str) -> dict[str, Any]:
-    """The keywords, less those of older versions that are None: code written for those passes them on.
-
-    Raises:
-        TypeError: for one of those that has a value.
-    """
-    for key in keywords.keys() & _OLDER:
-        if keywords[key] is not None:
-            raise TypeError(f"{where} takes no {key}: attention heads cannot be switched off; leave it out")
-    return {key: value for key, value in keywords.items() if key not in _OLDER}
-
-
-def refuse_labels(model: PreTrainedModel, keywords: Mapping[str, Any], where: str) -> None:
-    """Refuse `labels` for a head whose targets have other names, and name those.
-
-    Raises:
-        TypeError: when `labels` are among the keywords that the head's forward does not name.
-    """
-    if "labels" in keywords:
-        names = inspect.signature(type(model).forward).parameters
-        targets = [name for name in names if name.endswith(("_positions", "_label"))]
-        raise TypeError(f"{where} takes no labels; its targets are {' and '.join(targets) or 'none'}")
-
-
-def refuse_inputs(model: PreTrainedModel, unknown: Mapping[str, Any], allowed: Iterable[str]) -> None:
-    """Refuse keywords that a model without a head does not take.
-
-    Raises:
-        TypeError: naming them; labels are told which classes take them.
-    """
-    name = type(model).__name__
-    unknown = without_older(unknown, f"{name}.forward")
-    if "labels" in unknown:
-        raise TypeError(
-            f"{name}.forward takes no labels: without a head it computes no loss. Load the checkpoint with a "
-            f"class for the task, such as AutoModelForSequenceClassification"
-        )
-    refuse_unknown(unknown, ("input_ids", *allowed), f"{name}.forward")
-
-
-def _notice_padding(config: PretrainedConfig, input_ids: Tensor) -> None:
-    """Say it when a batch, [B, T], that holds padding comes without a mask (on a CPU: elsewhere it costs)."""
-    pad = config.pad_token_id
-    if pad is None or input_ids.device.type != "cpu" or input_ids.dim() != 2 or not input_ids.numel():
-        return
-    if recording():
-        return
-    if bool((input_ids[:, 0] == pad).any()) or bool((input_ids[:, -1] == pad).any()):
-        notice(
-            f"input_ids hold padding (id {pad}) and there is no attention_mask, so padding is read as text: "
-            f"pass all that the tokenizer returns, model(**inputs)",
-            key="padding without a mask",
-        )
-
-
-def _asked(value: bool | None, config: PretrainedConfig, name: str) -> bool:
-    return bool(getattr(config, name, False)) if value is None else value
-
-
-def returned(output: ModelOutput, return_dict: bool | None, config: PretrainedConfig) -> Any:
-    """The record, or its values as a tuple where the caller or the config wants that."""
-    wanted = getattr(config, "return_dict", True) if return_dict is None else return_dict
-    return output if wanted else output.to_tuple()
-
-
-class TaskModel(PreTrainedModel):
-    """A head over a base model; subclasses place the head's leaves and compute from the states."""
-
-    head: Any
+    _task: ClassVar[Task]
+    _head: ClassVar[Head]
+    _base_class: ClassVar[type[BaseModel] | None] = None  # None: the stacks stand on the model itself
+    _targets: ClassVar[tuple[str, ...]] = ("labels",)
+    _options: ClassVar[tuple[str, ...]] = ("return_dict", "num_items_in_batch")
+    _keeps_cache: ClassVar[bool] = False  # a head that reads all states at once has no next step
+    _says: ClassVar[str] = "Compute the head."
 
     def __init__(self, config: PretrainedConfig, *args: Any, **options: Any) -> None:
         super().__init__(config, *args, **options)
-        self.add_module(self.base_model_prefix, self.make_base(config))
-        self.place_head(config)
+        if self._base_class is None:
+            self._assembly.place(self, config)
+        else:
+            base = self._base_class(config, add_pooling_layer=self._head.pooler, part=True)
+            self.add_module(self.base_model_prefix, base)
+        spec = wiring(self).facts["head"] = self._head.spec(config)
+        self._place_head(spec, config)
         self.post_init()
 
-    def make_base(self, config: PretrainedConfig) -> PreTrainedModel:
-        """The base model under this head."""
-        from formers.tasks.classes import class_of
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        assembly = cls.__dict__.get("_assembly")
+        if assembly is not None and "forward" not in cls.__dict__:
+            own = (*cls._targets, *cls._options)
+            first = [name for name in assembly.inputs if name in _BEFORE_TARGETS]
+            if assembly.encoder_decoder:
+                first = [
+                    name for name in assembly.inputs if name in _BEFORE_TARGETS or name == assembly.cache
+                ]
+            rest = [name for name in assembly.inputs if name not in first]
+            cls.forward = signed(cls, TaskModel.forward, (*first, *own, *rest), cls._says)  # type: ignore[method-assign]
+            cls.main_input_name = assembly.main
 
-        base = class_of(self._family, "Model")
-        return base(config, add_pooling_layer=self.head.pooler, part=True)
+    # -- what a task says ---------------------------------------------------------------------------
 
-    def place_head(self, config: PretrainedConfig) -> None:
+    def _place_head(self, spec: Any, config: Any) -> None:
         """Register the head's leaves."""
         raise NotImplementedError(f"{type(self).__name__} places no head")
 
-    def _initial_deviations(self) -> tuple[float, Any]:
-        """Those of the base model."""
-        base = self.base_model
-        return (
-            base._initial_deviations()
-            if isinstance(base, PreTrainedModel) and base is not self
-            else (0.02, {})
+    def _prepare(self, given: dict[str, Any], targets: dict[str, Any], ask: Ask) -> None:
+        """Change the inputs, and what is asked of the stacks, as the task needs."""
+
+    def _finish(
+        self, states: States, given: dict[str, Any], targets: dict[str, Any], items: Any
+    ) -> ModelOutput:
+        """States to the task's record."""
+        raise NotImplementedError(f"{type(self).__name__} computes nothing")
+
+    # -- what all share -----------------------------------------------------------------------------
+
+    def forward(self, *args: Any, **given: Any) -> Any:
+        """Run the base model and the head.
+
+        Returns:
+            The task's record, with the loss when targets are given.
+
+        Raises:
+            TypeError: for a keyword that the model does not take.
+            ValueError: for inputs that do not fit each other.
+        """
+        names = type(self)._input_names()
+        given = bound(self, names, args, given)
+        where = f"{type(self).__name__}.forward"
+        given = without_older(given, where)
+        self._refuse(given, names, where)
+        targets = {name: given.pop(name, None) for name in self._targets}
+        return_dict, items = given.pop("return_dict", None), given.pop("num_items_in_batch", None)
+        config = self.config
+        ask = Ask(
+            asked(given.pop("output_attentions", None), config, "output_attentions"),
+            asked(given.pop("output_hidden_states", None), config, "output_hidden_states"),
+            config._attn_implementation,
+            padded=watched(self),
         )
+        if not self._keeps_cache and "use_cache" in self._assembly.inputs and given.get("use_cache") is None:
+            given["use_cache"] = False
+        self._prepare(given, targets, ask)
+        states = self._states(given, ask)
+        return returned(self._finish(states, given, targets, items), return_dict, config)
+
+    @classmethod
+    def _input_names(cls) -> tuple[str, ...]:
+        for kind in cls.__mro__:
+            names = getattr(kind.__dict__.get("forward"), "_formers_names", None)
+            if names is not None:
+                return tuple(names)
+        return cls._assembly.inputs
+
+    def _refuse(self, given: Mapping[str, Any], names: tuple[str, ...], where: str) -> None:
+        unknown = {key: value for key, value in given.items() if key not in names}
+        if "labels" in unknown:
+            raise TypeError(
+                f"{where} takes no labels; its targets are {' and '.join(self._targets) or 'none'}"
+            )
+        refuse_unknown(unknown, names, where)
+
+    def _states(self, given: dict[str, Any], ask: Ask) -> States:
+        """The states that the head reads."""
+        inputs = {name: value for name, value in given.items() if name in self._assembly.inputs}
+        if self._base_class is None:
+            return self._assembly.run(self, inputs, ask)
+        return states_of(self.base_model, inputs, ask)
+
+    def _record(self, kind: type[ModelOutput], states: States, *values: Any) -> ModelOutput:
+        """The head's output: its own values, then those that every head passes on."""
+        if self._assembly.encoder_decoder:
+            kind = _BESIDE_AN_ENCODER[kind]
+        return kind(*values, **self._assembly.passed_on(states))
+
+    def _compute(self, states: States, x: Tensor) -> Tensor:
+        """Run the head's program on vectors or rows."""
+        flow = Flow(x, states.pass_)
+        compute(self, flow)
+        return flow.x
+
+    def _owner(self) -> Any:
+        """The base model, or this model where the stacks stand on it."""
+        return self if self._base_class is None else self.base_model
 
     def _optional_parts(self) -> list[str]:
         """The pooler, or a head that stands within the trunk."""
-        if self.base_model is self:
-            return [f"{path}." for path in self.head.paths.values()]
+        if self._base_class is None:
+            inside = set(self._assembly.stacks(self)) | {"shared"}
+            return [f"{name}." for name, _ in self.named_children() if name not in inside]
         return super()._optional_parts()
 
     def _tagged_task(self) -> tuple[str | None, bool]:
-        """By the head's task."""
-        task = self.head.task
-        return _PIPELINE_TAGS.get(task), task in ("sequence_classification", "token_classification")
+        """By the task's record."""
+        return self._task.tag, self._task.labelled
 
-    @property
-    def width(self) -> int:
-        """E, the width of the states that the head reads."""
-        return int(self.config.hidden_size)
+    def _tied_weights(self) -> dict[str, str]:
+        """Those of the stacks, by the names that they have in this model's tree."""
+        prefix = "" if self._base_class is None else f"{self.base_model_prefix}."
+        base = self._owner()
+        if not isinstance(base, PreTrainedModel):
+            return {}
+        return {prefix + a: prefix + b for a, b in self._assembly.ties(base).items()}
 
-    def states(self, where: str, keywords: dict[str, Any], **inputs: Any) -> States:
-        """Run the base model and return its packed states; `where` names who refuses keywords."""
-        keywords = without_older(keywords, where)
-        refuse_labels(self, keywords, where)
-        refuse_unknown(keywords, (*STATE_KEYWORDS, "labels", "num_items_in_batch"), where)
-        keywords = {key: value for key, value in keywords.items() if key != "return_dict"}
-        states = self.base_model(**inputs, **keywords, packed=True)
-        assert isinstance(states, States)
-        return states
+    def freeze_base(self) -> None:
+        """Train the head alone: the stacks' parameters get no gradients."""
+        if self._base_class is not None:
+            super().freeze_base()
+            return
+        for name, parameter in self.named_parameters():
+            if name.split(".")[0] in {*self._assembly.stacks(self), "shared"}:
+                parameter.requires_grad_(False)
 
-    def dropout(self, x: Tensor) -> Tensor:
-        """The head's dropout, in training."""
-        if not self.training:
-            return x
-        rates = (getattr(self.config, name, None) for name in self.head.dropout)
-        rate = next((rate for rate in rates if rate is not None), self.head.default_dropout)
-        return drop(x, float(rate)) if rate else x
-
-    def record(self, kind: type[ModelOutput], states: States, *values: Any) -> ModelOutput:
-        """The head's output: its own values, then those that every head passes on."""
-        return kind(*values, **self.shared_outputs(states))
-
-    def shared_outputs(self, states: States) -> dict[str, Any]:
-        """The parts of the output that every head passes on."""
-        return {
-            "hidden_states": states.unpacked_hidden,
-            "attentions": states.attentions,
-            "past_key_values": states.cache,
-        }
+    def _shift_inputs(self, given: dict[str, Any]) -> None:
+        """Let a decoder without inputs of its own read the shifted inputs of the encoder."""
+        ids, here = given.get("input_ids"), ("decoder_input_ids", "decoder_inputs_embeds")
+        if self._assembly.encoder_decoder and ids is not None and all(given.get(n) is None for n in here):
+            given["decoder_input_ids"] = shift_right(ids, self.config)
 
 
-def labels_on_padding(labels: Tensor | None, attention_mask: Tensor | None) -> bool:
+def labels_on_padding(labels: Tensor | None, attention_mask: Any) -> bool:
     """Whether a token-level loss counts places that the mask calls padding; then they must be computed."""
-    if labels is None or attention_mask is None or attention_mask.dim() != 2:
+    if labels is None or not isinstance(attention_mask, Tensor) or attention_mask.dim() != 2:
         return False
-    if labels.shape != attention_mask.shape:
+    if labels.shape != attention_mask.shape or recording():
         return False
     return bool(((labels != -100) & (attention_mask == 0)).any())
 
 
-def owner_parameter(model: nn.Module, path: str, value: Tensor) -> None:
-    """Register a bare parameter under a dotted path."""
-    group, _, name = path.rpartition(".")
-    model.get_submodule(group).register_parameter(name, nn.Parameter(value))
+def width_of(model: TaskModel) -> int:
+    """E, the width of the states that the head reads."""
+    return model._assembly.spec(model.config).width
+
+
+def first_set(*values: float | None, default: float = 0.0) -> float:
+    """The first value that is not None."""
+    return next((value for value in values if value is not None), default)
+
+
+def targets_of(kind: type[Any]) -> tuple[str, ...]:
+    """The names of what a model class can be trained on."""
+    names = inspect.signature(kind.forward).parameters
+    return tuple(name for name in names if "label" in name or name in ("start_positions", "end_positions"))

@@ -1,171 +1,167 @@
-"""Logits over the vocabulary: for hidden words, and for the next word."""
+"""Logits over the vocabulary: for hidden words, and for the next word; and states alone."""
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from dataclasses import dataclass
+from typing import Any
 
 from torch import Tensor, nn
 
-from formers.configs import PretrainedConfig
-from formers.core.outputs import TaskOutput
-from formers.nn.activations import activation
-from formers.nn.kernels import project
-from formers.nn.leaves import norm
+from formers.assemblies.base import BaseModel
+from formers.core.outputs import ModelOutput, TaskOutput
+from formers.model.structure import token_path
 from formers.nn.losses import cross_entropy, next_token
+from formers.nn.program import Step, build
 from formers.nn.spec import Norm
-from formers.tasks.base import TaskModel, labels_on_padding, owner_parameter, returned
+from formers.nn.steps import Cap, Normalise, Scale, dense
+from formers.stacks.stack import Ask, States
+from formers.tasks.base import TaskModel, labels_on_padding, width_of
 
 
-class LanguageModelHead(TaskModel):
-    """States to vocabulary logits: an optional dense layer with activation and norm, then the output table.
+@dataclass(frozen=True)
+class Spec:
+    """A head for words.
 
-    Where the family keeps the output bias beside its table (role `bias`), both are one parameter.
+    Attributes:
+        out: path of the output table.
+        dense: path of a layer before it, or None; `act` and `norm` follow that, `act_path` is the node of `act`.
+        norm: path of the norm.
+        eps: epsilon of the norm.
+        bias_path: path of a bias that is kept beside the table, and is one with the table's own.
+        bias: the table has a bias.
+        tied: the table is the token table.
+        scale: factor on the states.
+        cap: logits become c * tanh(logits / c).
+        shifts: label i + 1 is what place i predicts.
+        logits_bias: name of a buffer [1, V] that is added to the logits.
+        apart: checkpoints may hold a table of their own whatever the config says about ties.
     """
 
-    def place_head(self, config: PretrainedConfig) -> None:
-        """Roles `dense`, `norm` (both optional) and `out`; path `bias` (optional)."""
-        place_vocabulary_head(self, config)
+    out: str
+    dense: str | None = None
+    act: str | None = None
+    act_path: str | None = None
+    norm: str | None = None
+    eps: float = 1e-12
+    bias_path: str | None = None
+    bias: bool = True
+    tied: bool = True
+    scale: float = 1.0
+    cap: float | None = None
+    shifts: bool = True
+    logits_bias: str | None = None
+    apart: bool = False
+
+    def steps(self, width: int, vocabulary: int) -> list[Step]:
+        """[.., E] -> [.., V]."""
+        steps: list[Step] = []
+        if self.dense is not None:
+            steps.append(dense("dense", width, width, act=self.act, act_role="act"))
+        if self.norm is not None:
+            steps.append(Normalise("norm", Norm(eps=self.eps), width))
+        if self.scale != 1.0:
+            steps.append(Scale(self.scale))
+        steps.append(dense("out", width, vocabulary, bias=self.bias))
+        return [*steps, Cap(self.cap)] if self.cap is not None else steps
+
+    def names(self) -> dict[str, str | None]:
+        """Role -> path."""
+        return {"dense": self.dense, "act": self.act_path, "norm": self.norm, "out": self.out}
+
+
+class VocabularyHead(TaskModel):
+    """States to vocabulary logits: an optional dense layer with activation and norm, then the output table.
+
+    Where the family keeps the output bias beside its table, both are one parameter.
+    """
+
+    _options = (*TaskModel._options, "logits_to_keep")
+
+    def _place_head(self, spec: Spec, config: Any) -> None:
+        build(self, spec.steps(width_of(self), config.vocab_size), spec.names())
+        if spec.bias_path is not None:
+            group, _, name = spec.bias_path.rpartition(".")
+            value = self._out().bias.detach().clone()
+            self.get_submodule(group).register_parameter(name, nn.Parameter(value))
+
+    def _out(self) -> Any:
+        spec: Spec = self._formers.facts["head"]
+        return self.get_submodule(spec.out)
 
     def _tied_weights(self) -> dict[str, str]:
-        """The output table is the token table where the config ties them."""
-        return vocabulary_ties(self)
+        """Those of the stacks; and output table to token table, output bias to the bias beside it."""
+        spec: Spec = self._formers.facts["head"]
+        ties = super()._tied_weights()
+        if spec.tied and getattr(self.config, "tie_word_embeddings", True):
+            ties[f"{spec.out}.weight"] = f"{token_path(self)}.weight"
+            if spec.bias_path is not None:
+                ties[f"{spec.out}.bias"] = spec.bias_path
+        return ties
 
     def get_output_embeddings(self) -> nn.Module:
         """The output table."""
-        return self.leaf("out")
+        table: nn.Module = self._out()
+        return table
 
     def set_output_embeddings(self, value: nn.Module) -> None:
         """Replace the output table, and the bias that is kept beside it."""
-        set_vocabulary_table(self, value)
+        spec: Spec = self._formers.facts["head"]
+        group, _, name = spec.out.rpartition(".")
+        self.get_submodule(group).add_module(name, value)
+        if spec.bias_path is not None:
+            group, _, name = spec.bias_path.rpartition(".")
+            setattr(self.get_submodule(group), name, value.bias)
 
-    def vocabulary_logits(self, rows: Tensor) -> Tensor:
-        """[N, E] -> [N, V]."""
-        return vocabulary_logits(self, rows)
+    def _vocabulary(self, states: States, kept: Any = 0) -> Tensor:
+        """Logits [B, T, V], or of the places to keep."""
+        if kept is None or (isinstance(kept, int) and kept == 0):
+            return states.spread(self._compute(states, states.rows))
+        places = slice(-kept, None) if isinstance(kept, int) else kept
+        chosen = states.last[:, places]  # [B, kept, E]
+        flat = chosen if states.watched else chosen.flatten(0, 1)
+        return self._compute(states, flat).view(*chosen.shape[:2], -1)
 
-    @staticmethod
-    def loss_of(logits: Tensor, labels: Tensor, items: Any) -> Tensor:
-        """The loss of this kind of language model."""
-        raise NotImplementedError("a language model head states its loss")
-
-    def forward(
-        self,
-        input_ids: Tensor | None = None,
-        attention_mask: Tensor | None = None,
-        token_type_ids: Tensor | None = None,
-        position_ids: Tensor | None = None,
-        inputs_embeds: Tensor | None = None,
-        labels: Tensor | None = None,
-        return_dict: bool | None = None,
-        num_items_in_batch: Any = None,
-        logits_to_keep: int | Tensor = 0,
-        **keywords: Any,
-    ) -> Any:
-        """Predict tokens.
-
-        Args:
-            input_ids: [B, T], int64.
-            attention_mask: [B, S], 1 at real tokens.
-            token_type_ids: [B, T], int64.
-            position_ids: [B, T], int64.
-            inputs_embeds: [B, T, E], in place of `input_ids`.
-            labels: [B, T], int64, -100 where there is none; a causal model shifts them itself.
-            return_dict: a record (default) or a tuple.
-            num_items_in_batch: divisor of the summed loss, for gradient accumulation.
-            logits_to_keep: how many of the last places get logits (0 for all), or which places.
-            keywords: as the base model takes them.
-
-        Returns:
-            `logits` [B, T, V], and `loss` when labels are given.
-        """
-        states = self.states(
-            f"{type(self).__name__}.forward",
-            keywords,
-            input_ids=input_ids,
-            attention_mask=attention_mask,
-            token_type_ids=token_type_ids,
-            position_ids=position_ids,
-            inputs_embeds=inputs_embeds,
-            keep_padding=labels_on_padding(labels, attention_mask),
-        )
-        if isinstance(logits_to_keep, int) and logits_to_keep == 0:
-            logits = states.layout.unpack(self.vocabulary_logits(states.rows))  # [B, T, V]
-        else:
-            kept = slice(-logits_to_keep, None) if isinstance(logits_to_keep, int) else logits_to_keep
-            chosen = states.last[:, kept]  # [B, kept, E]
-            logits = self.vocabulary_logits(chosen.flatten(0, 1)).view(*chosen.shape[:2], -1)
-        loss = None if labels is None else self.loss_of(logits, labels, num_items_in_batch)
-        output = TaskOutput(
-            loss, logits, **self.shared_outputs(states), cross_attentions=states.cross_attentions
-        )
-        return returned(output, return_dict, self.config)
-
-
-class MaskedLM(LanguageModelHead):
-    """Predict the words that were hidden."""
-
-    @staticmethod
-    def loss_of(logits: Tensor, labels: Tensor, items: Any) -> Tensor:
-        """Cross entropy at the labelled places."""
+    def _loss(self, logits: Tensor, labels: Tensor, items: Any) -> Tensor:
         return cross_entropy(logits, labels, items)
 
+    def _prepare(self, given: dict[str, Any], targets: dict[str, Any], ask: Ask) -> None:
+        ask.keep_padding = labels_on_padding(targets["labels"], given.get("attention_mask"))
 
-class CausalLM(LanguageModelHead):
+    def _finish(
+        self, states: States, given: dict[str, Any], targets: dict[str, Any], items: Any
+    ) -> ModelOutput:
+        logits, labels = self._vocabulary(states, given.get("logits_to_keep", 0)), targets["labels"]
+        loss = None if labels is None else self._loss(logits, labels, items)
+        passed = {"cross_attentions": states.cross_attentions, **self._assembly.passed_on(states)}
+        return TaskOutput(loss, logits, **passed)
+
+
+class MaskedLM(VocabularyHead):
+    """Predict the words that were hidden."""
+
+    _says = "Predict hidden words. `labels`: [B, T], int64, -100 where there is none."
+
+
+class CausalLM(VocabularyHead):
     """Predict the next word."""
 
-    shifts_labels: ClassVar[bool] = True  # place i is compared with label i + 1
+    _keeps_cache = True
+    _says = "Predict the next tokens. `labels`: [B, T], int64, -100 where there is none."
 
     @classmethod
     def can_generate(cls) -> bool:
         """There is a next token to predict."""
         return True
 
-    @staticmethod
-    def loss_of(logits: Tensor, labels: Tensor, items: Any) -> Tensor:
-        """Cross entropy of each token given those before it."""
-        return next_token(logits, labels, items)
+    def __init__(self, config: Any, *args: Any, **options: Any) -> None:
+        if self._head.over == "decoder":
+            config.is_decoder, config.is_encoder_decoder = True, False
+        super().__init__(config, *args, **options)
+
+    def _loss(self, logits: Tensor, labels: Tensor, items: Any) -> Tensor:
+        spec: Spec = self._formers.facts["head"]
+        return (next_token if spec.shifts else cross_entropy)(logits, labels, items)
 
 
-def place_vocabulary_head(model: TaskModel, config: PretrainedConfig) -> None:
-    """Register the leaves of a vocabulary head on `model`, from its head record."""
-    head, paths = model.head, model.head.paths
-    if "dense" in paths:
-        model.place("dense", paths["dense"], nn.Linear(model.width, model.width))
-    if "norm" in paths:
-        model.place("norm", paths["norm"], norm(Norm(eps=head.eps_of(config)), model.width))
-    model.place("out", paths["out"], nn.Linear(model.width, config.vocab_size, bias=head.bias))
-    if "bias" in paths:
-        owner_parameter(model, paths["bias"], model.leaf("out").bias.detach().clone())  # type: ignore[operator]
-
-
-def vocabulary_ties(model: TaskModel) -> dict[str, str]:
-    """Ties of a vocabulary head: output table to token table, output bias to the bias beside it."""
-    ties: dict[str, str] = {}
-    if not (model.head.tied and getattr(model.config, "tie_word_embeddings", True)):
-        return ties
-    out = ".".join(model.roles["out"])
-    ties[f"{out}.weight"] = f"{model.token_path()}.weight"
-    if "bias" in model.head.paths:
-        ties[f"{out}.bias"] = model.head.paths["bias"]
-    return ties
-
-
-def set_vocabulary_table(model: TaskModel, value: nn.Module) -> None:
-    """Replace the output table and the bias that is kept beside it."""
-    model.place("out", ".".join(model.roles["out"]), value)
-    if "bias" in model.head.paths:
-        group, _, name = model.head.paths["bias"].rpartition(".")
-        setattr(model.get_submodule(group), name, value.bias)
-
-
-def vocabulary_logits(model: TaskModel, rows: Tensor) -> Tensor:
-    """[N, E] -> [N, V]."""
-    head = model.head
-    if model.has("dense"):
-        rows = project(model.leaf("dense"), rows)
-        rows = activation(head.activation_of(model.config))(rows)
-    if model.has("norm"):
-        rows = model.leaf("norm")(rows)
-    scale = head.scale_of(model.config)
-    if scale != 1.0:
-        rows = rows * scale
-    return project(model.leaf("out"), rows)
+class Encoder(BaseModel):
+    """The encoder of an encoder-decoder, without a head: `T5EncoderModel`."""

@@ -6,63 +6,41 @@ from typing import Any
 
 from torch import Tensor
 
-from formers.configs import PretrainedConfig
-from formers.core.outputs import TaskOutput
+from formers.core.outputs import ModelOutput, TaskOutput
 from formers.nn.losses import cross_entropy
-from formers.tasks.base import returned
+from formers.stacks.stack import Ask, States
 from formers.tasks.sequence_classification import SequenceClassification
+
+_BY_CHOICE = ("input_ids", "attention_mask", "token_type_ids", "position_ids", "inputs_embeds")
 
 
 class MultipleChoice(SequenceClassification):
-    """One logit per choice: every choice is a sequence of its own, scored by one output."""
+    """One logit per choice: every choice is a sequence of its own, scored by one output.
 
-    def count_outputs(self, config: PretrainedConfig) -> int:
+    Inputs have an axis of choices, [B, choices, T].
+    """
+
+    _says = "Choose. Inputs have an axis of choices, [B, choices, T]; `labels`: [B], int64, the fitting one."
+
+    def _count(self, config: Any) -> int:
         """One score, whatever the number of labels."""
         return 1
 
-    def forward(
-        self,
-        input_ids: Tensor | None = None,
-        attention_mask: Tensor | None = None,
-        token_type_ids: Tensor | None = None,
-        position_ids: Tensor | None = None,
-        inputs_embeds: Tensor | None = None,
-        labels: Tensor | None = None,
-        return_dict: bool | None = None,
-        num_items_in_batch: Any = None,
-        **keywords: Any,
-    ) -> Any:
-        """Choose.
-
-        Args:
-            input_ids: [B, choices, T], int64.
-            attention_mask: [B, choices, T], 1 at real tokens.
-            token_type_ids: [B, choices, T], int64.
-            position_ids: [B, choices, T], int64.
-            inputs_embeds: [B, choices, T, E], in place of `input_ids`.
-            labels: [B], int64, the fitting choice.
-            return_dict: a record (default) or a tuple.
-            num_items_in_batch: divisor of the summed loss, for gradient accumulation.
-            keywords: as the base model takes them.
-
-        Returns:
-            `logits` [B, choices], and `loss` when labels are given.
-        """
-        given = input_ids if input_ids is not None else inputs_embeds
-        if given is None or given.dim() < 3:
-            shape = None if given is None else list(given.shape)
+    def _prepare(self, given: dict[str, Any], targets: dict[str, Any], ask: Ask) -> None:
+        found = given.get("input_ids") if given.get("input_ids") is not None else given.get("inputs_embeds")
+        if not isinstance(found, Tensor) or found.dim() < 3:
+            shape = list(found.shape) if isinstance(found, Tensor) else found
             raise ValueError(f"multiple choice takes inputs of shape [B, choices, T], but got {shape}")
-        choices = given.shape[1]
-        flat = {
-            "input_ids": input_ids,
-            "attention_mask": attention_mask,
-            "token_type_ids": token_type_ids,
-            "position_ids": position_ids,
-            "inputs_embeds": inputs_embeds,
-        }
-        flat = {name: None if t is None else t.flatten(0, 1) for name, t in flat.items()}  # [B * choices, T]
-        output = super().forward(**flat, return_dict=True, **keywords)
-        logits = output.logits.view(-1, choices)  # [B, choices]
-        loss = None if labels is None else cross_entropy(logits, labels, num_items_in_batch)
-        output = TaskOutput(loss, logits, hidden_states=output.hidden_states, attentions=output.attentions)
-        return returned(output, return_dict, self.config)
+        for name in _BY_CHOICE:
+            if isinstance(given.get(name), Tensor):
+                given[name] = given[name].flatten(0, 1)  # [B * choices, T]
+        given["choices"] = found.shape[1]
+        super()._prepare(given, targets, ask)
+
+    def _finish(
+        self, states: States, given: dict[str, Any], targets: dict[str, Any], items: Any
+    ) -> ModelOutput:
+        logits = self._logits(states, given).view(-1, given["choices"])  # [B, choices]
+        labels = targets["labels"]
+        loss = None if labels is None else cross_entropy(logits, labels, items)
+        return TaskOutput(loss, logits, hidden_states=states.hidden, attentions=states.attentions)

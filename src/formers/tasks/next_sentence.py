@@ -2,104 +2,73 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
-from torch import Tensor, nn
+from torch import nn
 
-from formers.configs import PretrainedConfig
-from formers.core.outputs import PreTrainingOutput, TaskOutput
+from formers.core.outputs import ModelOutput, PreTrainingOutput, TaskOutput
 from formers.nn.losses import cross_entropy
-from formers.tasks.base import TaskModel, labels_on_padding, returned
-from formers.tasks.language_model import MaskedLM
+from formers.nn.program import build
+from formers.nn.steps import dense
+from formers.nn.tree import place
+from formers.stacks.stack import Ask, States
+from formers.tasks import language_model
+from formers.tasks.base import TaskModel, width_of
+
+
+@dataclass(frozen=True)
+class Spec:
+    """A head for pairs of sentences: the path of its output layer."""
+
+    follows: str
 
 
 class NextSentencePrediction(TaskModel):
     """Two logits: the second sentence follows the first, or not (Devlin et al. 2018, arXiv:1810.04805)."""
 
-    def place_head(self, config: PretrainedConfig) -> None:
-        """Role `follows`."""
-        self.place("follows", self.head.paths["follows"], nn.Linear(self.width, 2))
+    _says = "Judge pairs. `labels`: [B], int64: 0 follows, 1 does not."
 
-    def forward(
-        self,
-        input_ids: Tensor | None = None,
-        attention_mask: Tensor | None = None,
-        token_type_ids: Tensor | None = None,
-        position_ids: Tensor | None = None,
-        inputs_embeds: Tensor | None = None,
-        labels: Tensor | None = None,
-        return_dict: bool | None = None,
-        num_items_in_batch: Any = None,
-        **keywords: Any,
-    ) -> Any:
-        """Judge pairs. `labels` [B]: 0 follows, 1 does not. Inputs as the base model's; `logits` [B, 2]."""
-        states = self.states(
-            f"{type(self).__name__}.forward",
-            keywords,
-            input_ids=input_ids,
-            attention_mask=attention_mask,
-            token_type_ids=token_type_ids,
-            position_ids=position_ids,
-            inputs_embeds=inputs_embeds,
-            first_only=True,
-        )
-        logits = self.leaf("follows")(states.pooled)  # [B, 2]
-        loss = None if labels is None else cross_entropy(logits, labels, num_items_in_batch)
-        return returned(TaskOutput(loss, logits, **self.shared_outputs(states)), return_dict, self.config)
+    def _place_head(self, spec: Spec, config: Any) -> None:
+        build(self, [dense("follows", width_of(self), 2)], {"follows": spec.follows})
+
+    def _prepare(self, given: dict[str, Any], targets: dict[str, Any], ask: Ask) -> None:
+        ask.first_only = True
+
+    def _finish(
+        self, states: States, given: dict[str, Any], targets: dict[str, Any], items: Any
+    ) -> ModelOutput:
+        assert states.pooled is not None
+        logits, labels = self._compute(states, states.pooled), targets["labels"]  # [B, 2]
+        loss = None if labels is None else cross_entropy(logits, labels, items)
+        return self._record(TaskOutput, states, loss, logits)
 
 
-class PreTraining(MaskedLM):
+@dataclass(frozen=True, kw_only=True)
+class PreTrainingSpec(language_model.Spec):
+    """A head for words, and the path of the output layer for pairs of sentences."""
+
+    follows: str = ""
+
+
+class PreTraining(language_model.MaskedLM):
     """Masked words and next sentence at once."""
 
-    def place_head(self, config: PretrainedConfig) -> None:
-        """The masked-LM head's roles, and `follows`."""
-        super().place_head(config)
-        self.place("follows", self.head.paths["follows"], nn.Linear(self.width, 2))
+    _targets = ("labels", "next_sentence_label")
+    _options = TaskModel._options
 
-    def forward(  # type: ignore[override]
-        self,
-        input_ids: Tensor | None = None,
-        attention_mask: Tensor | None = None,
-        token_type_ids: Tensor | None = None,
-        position_ids: Tensor | None = None,
-        inputs_embeds: Tensor | None = None,
-        labels: Tensor | None = None,
-        next_sentence_label: Tensor | None = None,
-        return_dict: bool | None = None,
-        **keywords: Any,
-    ) -> Any:
-        """Predict both.
+    def _place_head(self, spec: Any, config: Any) -> None:
+        super()._place_head(spec, config)
+        place(self, "follows", spec.follows, nn.Linear(width_of(self), 2))
 
-        Args:
-            input_ids: [B, T], int64.
-            attention_mask: [B, T], 1 at real tokens.
-            token_type_ids: [B, T], int64.
-            position_ids: [B, T], int64.
-            inputs_embeds: [B, T, E], in place of `input_ids`.
-            labels: [B, T], int64, -100 where there is none.
-            next_sentence_label: [B], 0 follows, 1 does not.
-            return_dict: a record (default) or a tuple.
-            keywords: as the base model takes them.
-
-        Returns:
-            `prediction_logits` [B, T, V], `seq_relationship_logits` [B, 2], and
-            `loss` when both labels are given.
-        """
-        keywords.pop("num_items_in_batch", None)  # two losses with different counts have no common divisor
-        states = self.states(
-            f"{type(self).__name__}.forward",
-            keywords,
-            input_ids=input_ids,
-            attention_mask=attention_mask,
-            token_type_ids=token_type_ids,
-            position_ids=position_ids,
-            inputs_embeds=inputs_embeds,
-            keep_padding=labels_on_padding(labels, attention_mask),
-        )
-        words = states.layout.unpack(self.vocabulary_logits(states.rows))  # [B, T, V]
-        follows = self.leaf("follows")(states.pooled)  # [B, 2]
-        loss = None
-        if labels is not None and next_sentence_label is not None:
-            loss = cross_entropy(words, labels) + cross_entropy(follows, next_sentence_label)
-        output = PreTrainingOutput(loss, words, follows, states.unpacked_hidden, states.attentions)
-        return returned(output, return_dict, self.config)
+    def _finish(
+        self, states: States, given: dict[str, Any], targets: dict[str, Any], items: Any
+    ) -> ModelOutput:
+        words = self._vocabulary(states)  # [B, T, V]
+        spec: PreTrainingSpec = self._formers.facts["head"]
+        follows = self.get_submodule(spec.follows)(states.pooled)  # [B, 2]
+        labels, next_label, loss = targets["labels"], targets["next_sentence_label"], None
+        if labels is not None and next_label is not None:
+            # two losses with different counts have no common divisor
+            loss = cross_entropy(words, labels) + cross_entropy(follows, next_label)
+        return PreTrainingOutput(loss, words, follows, states.hidden, states.attentions)

@@ -2,25 +2,34 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
 
-from formers.nn.heads import Pool
 from formers.nn.layout import Layout
 from formers.stacks.stack import States
 
+Pool = Literal["pooler", "first", "last", "eos"]
 
-def pooled(pool: Pool, states: States, config: Any, ids: Tensor | None, mask: Tensor | None) -> Tensor:
+
+def pooled(
+    pool: Pool,
+    states: States,
+    config: Any,
+    ids: Tensor | None,
+    mask: Tensor | None,
+    rows: Tensor | None = None,
+) -> Tensor:
     """One vector per sequence, [B, E].
 
     Args:
-        pool: how; see `nn.heads.Head`.
+        pool: the stack's pooler, the last real token, or the last end-of-sequence token.
         states: what the stack computed.
         config: for the padding token, which tells the last real token of a decoder.
         ids: [B, T], int64, or None when vectors were given.
         mask: [B, T], or None.
+        rows: what to choose from, in place of the states: [B, T, C].
 
     Raises:
         ValueError: when a decoder has no padding token and several rows are given.
@@ -28,11 +37,9 @@ def pooled(pool: Pool, states: States, config: Any, ids: Tensor | None, mask: Te
     if pool == "pooler":
         assert states.pooled is not None
         return states.pooled
-    if pool == "first":
-        return states.first
     if pool == "last":
-        return _at(states, last_token(config, ids, mask, states.layout))
-    return _at(states, last_end(config, ids, states.layout))
+        return _at(states, last_token(config, ids, mask, states.layout), rows)
+    return _at(states, last_end(config, ids, states.layout), rows)
 
 
 def last_end(config: Any, ids: Tensor | None, layout: Layout) -> Tensor:
@@ -82,10 +89,14 @@ def last_token(config: Any, ids: Tensor | None, mask: Tensor | None, layout: Lay
     return torch.full((batch,), length - 1, device=columns.device)
 
 
-def _at(states: States, column: Tensor) -> Tensor:
+def _at(states: States, column: Tensor, rows: Tensor | None) -> Tensor:
     """The state at one column per row: [B, E]."""
-    layout, rows = states.layout, states.rows
-    place = torch.arange(layout.batch, device=rows.device) * layout.length + column.to(rows.device)  # [B]
+    layout, rows = states.layout, states.rows if rows is None else rows
+    column = column.to(rows.device)
+    each = torch.arange(layout.batch, device=rows.device)
+    if rows.dim() == 3:
+        return rows[each, column]
+    place = each * layout.length + column  # [B]
     if layout.index is not None:
         row_of = torch.zeros(layout.batch * layout.length, dtype=torch.long, device=rows.device)
         row_of[layout.index] = torch.arange(layout.rows, device=rows.device)

@@ -2,67 +2,56 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
-from torch import Tensor, nn
-
-from formers.configs import PretrainedConfig
-from formers.core.outputs import SpanOutput
+from formers.core.outputs import ModelOutput, SpanOutput
 from formers.nn.losses import span
-from formers.tasks.base import TaskModel, returned
+from formers.nn.program import build
+from formers.nn.steps import Drop, dense
+from formers.stacks.stack import Ask, States
+from formers.tasks.base import TaskModel, width_of
+
+
+@dataclass(frozen=True)
+class Spec:
+    """A head for spans.
+
+    Attributes:
+        out: path of the output layer.
+        dropout: rate before it; `dropout_path` its module.
+        two_labels: readers of the saved config size the head by its number of labels.
+    """
+
+    out: str = "qa_outputs"
+    dropout: float = 0.0
+    dropout_path: str | None = None
+    two_labels: bool = False
 
 
 class QuestionAnswering(TaskModel):
     """Two logits for every token: the answer begins here, the answer ends here."""
 
-    def place_head(self, config: PretrainedConfig) -> None:
-        """Role `out`."""
-        self.place("out", self.head.paths["out"], nn.Linear(self.width, 2))
+    _targets = ("start_positions", "end_positions")
+    _says = "Find spans."
 
-    def forward(
-        self,
-        input_ids: Tensor | None = None,
-        attention_mask: Tensor | None = None,
-        token_type_ids: Tensor | None = None,
-        position_ids: Tensor | None = None,
-        inputs_embeds: Tensor | None = None,
-        start_positions: Tensor | None = None,
-        end_positions: Tensor | None = None,
-        return_dict: bool | None = None,
-        num_items_in_batch: Any = None,
-        **keywords: Any,
-    ) -> Any:
-        """Find spans.
+    def _place_head(self, spec: Spec, config: Any) -> None:
+        if spec.two_labels:
+            config.num_labels = 2
+        steps = [Drop("dropout", spec.dropout), dense("out", width_of(self), 2)]
+        build(self, steps, {"out": spec.out, "dropout": spec.dropout_path})
 
-        Args:
-            input_ids: [B, T], int64.
-            attention_mask: [B, T], 1 at real tokens.
-            token_type_ids: [B, T], int64.
-            position_ids: [B, T], int64.
-            inputs_embeds: [B, T, E], in place of `input_ids`.
-            start_positions: [B], int64; positions past the end count for nothing.
-            end_positions: [B], int64, likewise.
-            return_dict: a record (default) or a tuple.
-            num_items_in_batch: divisor of the summed loss, for gradient accumulation.
-            keywords: as the base model takes them.
+    def _prepare(self, given: dict[str, Any], targets: dict[str, Any], ask: Ask) -> None:
+        # the loss is a softmax over places, padding included
+        ask.keep_padding = targets["start_positions"] is not None
+        self._shift_inputs(given)
 
-        Returns:
-            `start_logits` and `end_logits` [B, T], and `loss` when both positions are given.
-        """
-        states = self.states(
-            f"{type(self).__name__}.forward",
-            keywords,
-            input_ids=input_ids,
-            attention_mask=attention_mask,
-            token_type_ids=token_type_ids,
-            position_ids=position_ids,
-            inputs_embeds=inputs_embeds,
-            # the loss is a softmax over places, padding included
-            keep_padding=start_positions is not None,
-        )
-        both = states.layout.unpack(self.leaf("out")(self.dropout(states.rows)))  # [B, T, 2]
+    def _finish(
+        self, states: States, given: dict[str, Any], targets: dict[str, Any], items: Any
+    ) -> ModelOutput:
+        both = states.spread(self._compute(states, states.rows))  # [B, T, 2]
         start, end = both[..., 0].contiguous(), both[..., 1].contiguous()  # [B, T] each
-        loss = None
-        if start_positions is not None and end_positions is not None:
-            loss = span(start, end, start_positions, end_positions, num_items_in_batch)
-        return returned(self.record(SpanOutput, states, loss, start, end), return_dict, self.config)
+        first, last, loss = targets["start_positions"], targets["end_positions"], None
+        if first is not None and last is not None:
+            loss = span(start, end, first, last, items)
+        return self._record(SpanOutput, states, loss, start, end)

@@ -2,89 +2,99 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
-from torch import Tensor, nn
+from torch import Tensor
 
-from formers.configs import PretrainedConfig
-from formers.core.outputs import TaskOutput
-from formers.nn.activations import activation
+from formers.core.outputs import ModelOutput, TaskOutput
 from formers.nn.losses import classification
-from formers.tasks.base import TaskModel, returned
-from formers.tasks.pooling import pooled
+from formers.nn.program import Step, build, compute
+from formers.nn.steps import Drop, First, dense
+from formers.nn.watch import looks_back
+from formers.stacks.stack import Ask, States
+from formers.tasks.base import TaskModel, width_of
+from formers.tasks.pooling import Pool, pooled
+
+
+@dataclass(frozen=True)
+class Spec:
+    """A head for sequences.
+
+    Attributes:
+        out: path of the output layer.
+        dense: path of a layer before it, or None; `act` follows that.
+        pool: which vector stands for a sequence: the stack's pooler, its first token, its last real token, or
+            the last end-of-sequence token.
+        node: node of the tree that takes the states of all tokens and chooses the first itself.
+        act: activation after `dense`; it has no node of its own.
+        dropout: rate before the output layer.
+        dropout_path: its module, or None.
+        drop_first: dropout also stands before `dense`.
+        bias: the output layer has a bias.
+    """
+
+    out: str
+    dense: str | None = None
+    pool: Pool = "pooler"
+    node: str | None = None
+    act: str | None = None
+    dropout: float = 0.0
+    dropout_path: str | None = None
+    drop_first: bool = False
+    bias: bool = True
+
+    def steps(self, width: int, labels: int) -> list[Step]:
+        """[B, E] -> [B, C]; [B, T, E] where a node chooses the first token."""
+        steps: list[Step] = [First()] if self.pool == "first" else []
+        drop = Drop("dropout", self.dropout)
+        if self.dense is not None:
+            steps += [drop] if self.drop_first else []
+            steps.append(dense("dense", width, width, act=self.act))
+        return [*steps, drop, dense("out", width, labels, bias=self.bias)]
+
+    def names(self) -> dict[str, str | None]:
+        """Role -> path."""
+        return {"dense": self.dense, "out": self.out, "dropout": self.dropout_path, "pool": self.node or ""}
 
 
 class SequenceClassification(TaskModel):
-    """A vector per sequence, an optional dense layer, and one logit per label.
+    """A vector per sequence, an optional dense layer, and one logit per label."""
 
-    The vector is the base model's pooled output, the first token's state, or the state of the last real
-    token or end-of-sequence token, as the family says.
-    """
+    _says = "Classify sequences. `labels`: [B] int64, or [B] or [B, C] floating; see `nn.losses`."
 
-    def count_outputs(self, config: PretrainedConfig) -> int:
+    def _count(self, config: Any) -> int:
         """Logits for each sequence."""
         return int(config.num_labels)
 
-    def place_head(self, config: PretrainedConfig) -> None:
-        """Roles `dense` (optional) and `out`."""
-        self.num_labels = self.count_outputs(config)
-        if "dense" in self.head.paths:
-            self.place("dense", self.head.paths["dense"], nn.Linear(self.width, self.width))
-        self.place("out", self.head.paths["out"], nn.Linear(self.width, self.num_labels, bias=self.head.bias))
+    def _place_head(self, spec: Spec, config: Any) -> None:
+        self.num_labels = self._count(config)
+        build(self, spec.steps(width_of(self), self.num_labels), spec.names())
 
-    def forward(
-        self,
-        input_ids: Tensor | None = None,
-        attention_mask: Tensor | None = None,
-        token_type_ids: Tensor | None = None,
-        position_ids: Tensor | None = None,
-        inputs_embeds: Tensor | None = None,
-        labels: Tensor | None = None,
-        return_dict: bool | None = None,
-        num_items_in_batch: Any = None,
-        **keywords: Any,
-    ) -> Any:
-        """Classify.
+    def _prepare(self, given: dict[str, Any], targets: dict[str, Any], ask: Ask) -> None:
+        spec = self._formers.facts["head"]
+        ask.first_only = spec.pool in ("pooler", "first") and not looks_back(ask.hidden)
+        self._shift_inputs(given)
 
-        Args:
-            input_ids: [B, T], int64.
-            attention_mask: [B, T], 1 at real tokens.
-            token_type_ids: [B, T], int64.
-            position_ids: [B, T], int64.
-            inputs_embeds: [B, T, E], in place of `input_ids`.
-            labels: [B] int64, [B] or [B, C] float; see `nn.losses.classification`.
-            return_dict: a record (default) or a tuple.
-            num_items_in_batch: divisor of the summed loss, for gradient accumulation.
-            keywords: as the base model takes them.
+    def _logits(self, states: States, given: dict[str, Any]) -> Tensor:
+        """[B, C]."""
+        spec: Spec = self._formers.facts["head"]
+        ids, mask = given.get("input_ids"), given.get("attention_mask")
+        if spec.pool == "first":
+            flow = states.flow()
+            compute(self, flow)
+            return flow.x
+        if spec.pool == "last" and states.watched:  # whoever looks sees the scores of every token
+            scores = self._compute(states, states.rows)  # [B, T, C]
+            return pooled(spec.pool, states, self.config, ids, mask, scores)
+        return self._compute(states, pooled(spec.pool, states, self.config, ids, mask))
 
-        Returns:
-            `logits` [B, C], and `loss` when labels are given.
-        """
-        states = self.states(
-            f"{type(self).__name__}.forward",
-            keywords,
-            input_ids=input_ids,
-            attention_mask=attention_mask,
-            token_type_ids=token_type_ids,
-            position_ids=position_ids,
-            inputs_embeds=inputs_embeds,
-            first_only=self.head.pool in ("pooler", "first"),
-        )
-        vector = pooled(self.head.pool, states, self.config, input_ids, attention_mask)  # [B, E]
-        logits = self.classify(vector)
-        loss = None
+    def _finish(
+        self, states: States, given: dict[str, Any], targets: dict[str, Any], items: Any
+    ) -> ModelOutput:
+        logits, labels, loss, config = self._logits(states, given), targets["labels"], None, self.config
         if labels is not None:
-            config = self.config
             loss, config.problem_type = classification(
-                logits, labels, config.problem_type, self.num_labels, num_items_in_batch
+                logits, labels, config.problem_type, self.num_labels, items
             )
-        return returned(self.record(TaskOutput, states, loss, logits), return_dict, self.config)
-
-    def classify(self, vector: Tensor) -> Tensor:
-        """[B, E] -> [B, C]."""
-        if self.has("dense"):
-            vector = self.dropout(vector) if self.head.drop_first else vector
-            vector = self.leaf("dense")(vector)
-            vector = activation(self.head.activation_of(self.config))(vector)
-        logits: Tensor = self.leaf("out")(self.dropout(vector))
-        return logits
+        return self._record(TaskOutput, states, loss, logits)

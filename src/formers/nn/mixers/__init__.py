@@ -31,4 +31,6 @@ def part_steps(part: spec.Part, width: int) -> list[Step]:
     steps += [Drop(f"{role}_dropout", part.dropout), Add(role, width, part.scale, part.gain)]
     if part.after is not None:
         steps.append(Normalise(f"{role}_{'norm' if part.before is None else 'outer'}", part.after, width))
+    for step in steps:
+        step.crosses = getattr(part.mixer, "cross", False)
     return steps

@@ -168,16 +168,13 @@ class Attend(Step):
             return told
         place = (rule, id(query), id(key))  # the pass keeps its ranges, so ids are not used again
 
-        def make() -> Tensor:
-            if not has(node, "score_bias"):
-                raise ValueError(
-                    "this layer reads the table of distances of the layer that holds it, which has not run"
-                )
-            # every layer reads it, so it is laid out as they read it
+        if has(node, "score_bias"):
+            # computed anew where layers are recomputed; every layer reads it, so it is laid out as they do
             made: Tensor = leaf(node, "score_bias")(rule.index(query, key))
-            return made.permute(2, 0, 1)[None].contiguous()  # [1, H, T, S]
-
-        found = pass_.memo.once(place, make)
+            pass_.memo.put(place, made.permute(2, 0, 1)[None].contiguous())  # [1, H, T, S]
+        found = pass_.memo.get(place)
+        if found is None:
+            raise ValueError("this layer reads the table of distances of another layer, which has not run")
         return found if told is None else found + told
 
     # -- to the encoder -------------------------------------------------------------------------------

@@ -7,9 +7,9 @@ from typing import Any, ClassVar
 
 from torch import Tensor
 
+from formers.nn.attend import eager
 from formers.nn.layout import Layout
 from formers.nn.passing import Geometry, Pass, Visibility
-from formers.nn.attend import eager
 from formers.nn.spec import Paths, SpecError
 from formers.nn.tree import Block, Group
 
@@ -103,5 +103,3 @@ def want(names: Paths, *wanted: str) -> None:
     missing = [role for role in wanted if names.get(role) is None]
     if missing:
         raise SpecError(f"the names of the embeddings have no path for {', '.join(map(repr, missing))}")
-
-

@@ -34,7 +34,12 @@ class TokenStem(Stem):
         """Register the tables, norm and dropout."""
         s = self.spec
         want(names, "token", *(["position"] if s.positions else []), *(["type"] if s.types else []))
-        place(owner, "token", str(names["token"]), token_table(s.vocabulary, s.width, s.padding_idx, s.table_scale))
+        place(
+            owner,
+            "token",
+            str(names["token"]),
+            token_table(s.vocabulary, s.width, s.padding_idx, s.table_scale),
+        )
         if s.positions is not None:
             count = s.positions.count + s.positions.offset
             table = nn.Embedding(count, s.width, padding_idx=s.positions.padding_idx)

@@ -5,12 +5,32 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Literal
 
+from formers.assemblies.base import Assembly
 from formers.checkpoints import Rename
 from formers.configs import PretrainedConfig
-from formers.nn import spec
-from formers.nn.heads import Head
+
+
+@dataclass(frozen=True)
+class Head:
+    """A task over a family.
+
+    Attributes:
+        task: key of the task, in `tasks.table`.
+        spec: config -> the task's own spec: its paths, and what of the config it needs.
+        base: attribute that holds the base model under this head, where it is not the family's.
+        pooler: the base model keeps its pooler under this head.
+        over: which part of an encoder-decoder the head reads.
+        flat: the base model's parts are registered on the head's own model, without a prefix.
+    """
+
+    task: str
+    spec: Callable[[Any], Any]
+    base: str | None = None
+    pooler: bool = False
+    over: Literal["whole", "encoder", "decoder"] = "whole"
+    flat: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -22,30 +42,30 @@ class Family:
         name: how its class names begin, `Bert`.
         config: its config class.
         base: attribute under which a head model holds the base model, `bert`.
-        stack: config -> the stack's spec; for an encoder-decoder, config -> (encoder, decoder).
+        assembly: which stacks it has, config -> spec, and how they work together.
         heads: class-name ending (or a whole class name) -> head.
         renames: older spellings of parameter names.
         ignored: templates of names in checkpoints that hold nothing to load.
         order: children of one module in the order in which the ecosystem's class makes them, where that is
             not the order in which they run: `optimizer.pt` counts parameters in it.
-        extra: further numbers that tasks read, by name.
+        aliases: newer attribute paths of the ecosystem -> paths of the checkpoint's tree; `{i}` is a number.
     """
 
     model_type: str
     name: str
     config: type[PretrainedConfig]
     base: str
-    stack: Callable[[Any], spec.Stack] | Callable[[Any], tuple[spec.Stack, spec.Stack]]
+    assembly: Assembly
     heads: Mapping[str, Head]
-    encoder_decoder: bool = False
     renames: tuple[Rename, ...] = ()
     ignored: tuple[str, ...] = ()
     order: tuple[tuple[str, ...], ...] = ()
-    shared: str | None = None
-    split: tuple[str, ...] = ("Layer",)
-    inputs: tuple[str, ...] = field(default=("input_ids",))
-    options: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
+    aliases: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
 
     def class_name(self, ending: str) -> str:
         """`ForMaskedLM` -> `BertForMaskedLM`; an ending that holds the family's name stays as it is."""
         return ending if ending.startswith(self.name) else self.name + ending
+
+    def max_tokens(self, config: Any) -> int | None:
+        """How many tokens a row may have; None where nothing bounds it."""
+        return self.assembly.room(config)

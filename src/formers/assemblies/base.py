@@ -1,0 +1,339 @@
+"""What every assembly answers, and the model without a head: stacks with the ecosystem's calling convention."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from formers.configs import PretrainedConfig
+from formers.core.notices import refuse_unknown
+from formers.core.outputs import ModelOutput
+from formers.model.base import PreTrainedModel
+from formers.nn import spec
+from formers.nn.attend import eager
+from formers.nn.layout import Layout
+from formers.nn.passing import Geometry, Pass, Visibility
+from formers.nn.watch import watched
+from formers.stacks.stack import Ask, States
+
+# inputs of older versions, which code that was written for them passes on as None
+_OLDER = frozenset({"head_mask", "decoder_head_mask", "cross_attn_head_mask"})
+_ASKED = ("output_attentions", "output_hidden_states")
+
+
+class Assembly:
+    """Named stacks and what ties them.
+
+    Attributes:
+        inputs: names of what the model reads, in the order of the ecosystem's calls.
+        main: the input that the others go with.
+        encoder_decoder: there are two stacks over text.
+        cache: the name that callers know its cache by.
+    """
+
+    inputs: tuple[str, ...] = ()
+    main: str = "input_ids"
+    encoder_decoder: bool = False
+    cache: str = "past_key_values"
+
+    def place(self, model: PreTrainedModel, config: Any, pooler: bool | None = None) -> None:
+        """Register the stacks on `model`."""
+        raise NotImplementedError(f"{type(self).__name__} places nothing")
+
+    def run(self, model: Any, given: dict[str, Any], ask: Ask) -> States:
+        """Compute the states that heads read; `given` holds inputs by name."""
+        raise NotImplementedError(f"{type(self).__name__} computes nothing")
+
+    def output(self, model: Any, states: States) -> ModelOutput:
+        """The record that a caller of the model without a head gets."""
+        raise NotImplementedError(f"{type(self).__name__} returns nothing")
+
+    def passed_on(self, states: States) -> dict[str, Any]:
+        """What a head's record holds of the states, by name."""
+        return {
+            "hidden_states": states.hidden,
+            "attentions": states.attentions,
+            self.cache: states.cache,
+        }
+
+    def stacks(self, model: nn.Module) -> dict[str, nn.Module]:
+        """The stacks by name; empty where the model itself is the one stack."""
+        return {}
+
+    def ties(self, model: Any) -> dict[str, str]:
+        """Names of parameters that are another's twin: target -> source."""
+        return {}
+
+    def deviations(self, model: Any) -> tuple[float, Mapping[str, float]]:
+        """Deviation of fresh weights, and exceptions by ending of the name."""
+        raise NotImplementedError(f"{type(self).__name__} draws nothing")
+
+    def set_table(self, model: Any, value: nn.Module) -> None:
+        """Replace the token table."""
+        raise NotImplementedError(f"{type(self).__name__} has no token table")
+
+    def room(self, config: Any) -> int | None:
+        """How many tokens a row may have."""
+        raise NotImplementedError(f"{type(self).__name__} reads nothing")
+
+    def spec(self, config: Any) -> spec.Stack:
+        """The stack whose states heads read."""
+        raise NotImplementedError(f"{type(self).__name__} has no stack")
+
+    def layer_classes(self, config_class: type[Any]) -> list[str]:
+        """Names of the layers' classes, which no sharding cuts."""
+        return [self.spec(config_class()).layer_class]
+
+
+_MEANING = {
+    "input_ids": "[B, T], int64.",
+    "pixel_values": "[B, channels, height, width], floating.",
+    "bool_masked_pos": "[B, patches], bool, which patches are hidden.",
+    "interpolate_pos_encoding": "read images of another size than the model was trained on.",
+    "attention_mask": "[B, S], 1 at real tokens; or 3-D or 4-D with the queries' own axis.",
+    "token_type_ids": "[B, T], int64.",
+    "position_ids": "[B, T], int64.",
+    "past_key_values": "a cache of earlier calls, or the older tuple of tuples.",
+    "cache_params": "a cache of earlier calls.",
+    "inputs_embeds": "[B, T, E], in place of `input_ids`.",
+    "encoder_hidden_states": "[B, S, E], what cross attention reads.",
+    "encoder_attention_mask": "[B, S], 1 at real tokens of what cross attention reads.",
+    "decoder_input_ids": "what the decoder reads, [B, T], int64.",
+    "decoder_attention_mask": "[B, past + T], 1 at real tokens.",
+    "encoder_outputs": "what the encoder returned before, as a record or a tuple; it does not run again.",
+    "decoder_inputs_embeds": "[B, T, E], in place of `decoder_input_ids`.",
+    "use_cache": "return a cache (decoders).",
+    "output_attentions": "return attention weights, [B, H, T, S] per layer.",
+    "output_hidden_states": "return hidden states, [B, T, E] for the embeddings and every layer.",
+    "return_dict": "a record (default) or a tuple.",
+    "cache_position": "positions of the new tokens; they follow from the cache and must agree with it.",
+    "labels": "what to predict; the loss is returned with the logits.",
+    "start_positions": "[B], int64, first tokens of the answers; positions past the end count for nothing.",
+    "end_positions": "[B], int64, last tokens of the answers, likewise.",
+    "next_sentence_label": "[B], int64: 0 follows, 1 does not.",
+    "num_items_in_batch": "divisor of the summed loss, for gradient accumulation.",
+    "logits_to_keep": "how many of the last places get logits (0 for all), or which places.",
+}
+
+
+def signed(
+    cls: type[Any], forward: Callable[..., Any], names: Iterable[str], says: str
+) -> Callable[..., Any]:
+    """A copy of `forward` for one class, whose signature and docstring name its inputs."""
+
+    def run(self: Any, *args: Any, **given: Any) -> Any:
+        return forward(self, *args, **given)
+
+    names = list(dict.fromkeys(names))
+    kinds = inspect.Parameter
+    parameters = [kinds("self", kinds.POSITIONAL_OR_KEYWORD)]
+    parameters += [kinds(name, kinds.POSITIONAL_OR_KEYWORD, default=None) for name in names]
+    run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    run.__name__, run.__qualname__ = "forward", f"{cls.__name__}.forward"
+    run.__module__ = cls.__module__
+    lines = "\n".join(f"            {name}: {_MEANING.get(name, 'see the base model.')}" for name in names)
+    run.__doc__ = f"{says}\n\n        Args:\n{lines}\n        "
+    run._formers_names = tuple(names)  # type: ignore[attr-defined]
+    return run
+
+
+def bound(model: Any, names: Sequence[str], args: tuple[Any, ...], given: dict[str, Any]) -> dict[str, Any]:
+    """Arguments by name.
+
+    Raises:
+        TypeError: for too many, or one that is given twice.
+    """
+    where = f"{type(model).__name__}.forward"
+    if len(args) > len(names):
+        raise TypeError(f"{where} takes {len(names)} arguments by place, but {len(args)} were given")
+    placed = dict(zip(names, args, strict=False))
+    twice = [name for name in placed if name in given]
+    if twice:
+        raise TypeError(f"{where} got {', '.join(twice)} twice, by place and by name")
+    return {**placed, **given}
+
+
+class Assembled(PreTrainedModel):
+    """A model over an assembly, with or without a head."""
+
+    _assembly: ClassVar[Assembly]
+
+    def _owner(self) -> Any:
+        """The model that holds the stacks."""
+        return self
+
+    def get_encoder(self) -> nn.Module:
+        """The encoder, which is called as a model without a head; of a single stack, that model."""
+        owner = self._owner()
+        found: nn.Module = self._assembly.stacks(owner).get("encoder", owner)
+        return found
+
+    def get_decoder(self) -> nn.Module:
+        """The decoder, likewise."""
+        owner = self._owner()
+        found: nn.Module = self._assembly.stacks(owner).get("decoder", owner)
+        return found
+
+    def set_input_embeddings(self, value: nn.Module) -> None:
+        """Replace the token table, wherever it is used."""
+        self._assembly.set_table(self._owner(), value)
+
+    def _initial_deviations(self) -> tuple[float, Mapping[str, float]]:
+        """From the specs."""
+        return self._assembly.deviations(self._owner())
+
+    def _shift_right(self, input_ids: Tensor) -> Tensor:
+        """What a decoder reads to predict `input_ids`, [B, T] -> [B, T]."""
+        return shift_right(input_ids, self.config)
+
+
+class BaseModel(Assembled):
+    """A model without a head: `BertModel`, `GPT2Model`, `T5Model`, `ViTModel`."""
+
+    def __init__(
+        self, config: PretrainedConfig, add_pooling_layer: bool | None = None, *, part: bool = False
+    ) -> None:
+        super().__init__(config)
+        self._assembly.place(self, config, add_pooling_layer)
+        if not part:
+            self.post_init()
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        assembly = cls.__dict__.get("_assembly")
+        if assembly is not None and "forward" not in cls.__dict__:
+            cls.forward = signed(cls, BaseModel.forward, assembly.inputs, "Run the model.")  # type: ignore[method-assign]
+            cls.main_input_name = assembly.main
+
+    def _tied_weights(self) -> dict[str, str]:
+        """Those of the assembly."""
+        return self._assembly.ties(self)
+
+    def forward(self, *args: Any, **given: Any) -> Any:
+        """Run the model.
+
+        Returns:
+            `last_hidden_state` [B, T, E] (zeros where padding was left out), `pooler_output` [B, E] where
+            there is a pooler, and what was asked for.
+
+        Raises:
+            TypeError: for a keyword that the model does not take.
+            ValueError: for inputs that do not fit each other.
+        """
+        assembly, config = self._assembly, self.config
+        given = bound(self, assembly.inputs, args, given)
+        refuse_inputs(self, given, assembly.inputs)
+        return_dict = given.pop("return_dict", None)
+        ask = Ask(rows=False, backend=config._attn_implementation)
+        for option, name in zip(("attentions", "hidden"), _ASKED, strict=True):
+            setattr(ask, option, asked(given.pop(name, None), config, name))
+        states = self._encode(given, ask)
+        return returned(assembly.output(self, states), return_dict, config)
+
+    def _encode(self, given: dict[str, Any], ask: Ask) -> States:
+        """The states that heads read."""
+        return self._assembly.run(self, {k: v for k, v in given.items() if k not in _OLDER}, ask)
+
+
+def states_of(model: Any, given: dict[str, Any], ask: Ask) -> States:
+    """The states of a model or stack that is part of another.
+
+    What somebody watches, or has put there or written himself, is called as its users call it.
+    """
+    ours = isinstance(model, BaseModel) and hasattr(type(model).forward, "_formers_names")
+    if ours and not (ask.padded and watched(model)):
+        found: States = model._encode(given, ask)
+        return found
+    named = {name: value for name, value in given.items() if value is not None}
+    if ask.attentions or ask.hidden:
+        named.update(output_attentions=ask.attentions, output_hidden_states=ask.hidden)
+    out = model(**named, return_dict=True) if isinstance(model, PreTrainedModel) else model(**named)
+    return _read_output(out, named.get("attention_mask"))
+
+
+def _read_output(out: Any, mask: Tensor | None) -> States:
+    """States from what a model returned to its caller: a record, a tuple, or [B, T, E] alone."""
+    last = out if isinstance(out, Tensor) else out[0]
+    layout = Layout.dense(last.shape[0], last.shape[1])
+    at = torch.arange(last.shape[1], device=last.device)[None]
+    fits = isinstance(mask, Tensor) and tuple(mask.shape) == tuple(last.shape[:2])
+    seen = Visibility(mask.bool() if fits and mask is not None else None)
+    pass_ = Pass(Geometry(layout, at), seen, eager, watched=True)
+    for name in ("hidden_states", "attentions", "cross_attentions"):
+        held = getattr(out, name, None)
+        if held is not None:
+            pass_.trace[name] = list(held)
+    cache = getattr(out, "past_key_values", getattr(out, "cache_params", None))
+    return States(last, pass_, cache, getattr(out, "pooler_output", None))
+
+
+def asked(value: bool | None, config: PretrainedConfig, name: str) -> bool:
+    """What the caller wants, or else the config."""
+    return bool(getattr(config, name, False)) if value is None else bool(value)
+
+
+def returned(output: ModelOutput, return_dict: bool | None, config: PretrainedConfig) -> Any:
+    """The record, or its values as a tuple where the caller or the config wants that."""
+    wanted = getattr(config, "return_dict", True) if return_dict is None else return_dict
+    return output if wanted else output.to_tuple()
+
+
+def without_older(keywords: Mapping[str, Any], where: str) -> dict[str, Any]:
+    """The keywords, less those of older versions that are None: code written for those passes them on.
+
+    Raises:
+        TypeError: for one of those that has a value.
+    """
+    for key in keywords.keys() & _OLDER:
+        if keywords[key] is not None:
+            raise TypeError(f"{where} takes no {key}: attention heads cannot be switched off; leave it out")
+    return {key: value for key, value in keywords.items() if key not in _OLDER}
+
+
+def refuse_inputs(model: PreTrainedModel, given: Mapping[str, Any], allowed: Iterable[str]) -> None:
+    """Refuse keywords that a model without a head does not take.
+
+    Raises:
+        TypeError: naming them; labels are told which classes take them.
+    """
+    name = type(model).__name__
+    allowed = tuple(allowed)
+    unknown = {k: v for k, v in without_older(given, f"{name}.forward").items() if k not in allowed}
+    if "labels" in unknown:
+        raise TypeError(
+            f"{name}.forward takes no labels: without a head it computes no loss. Load the checkpoint with a "
+            f"class for the task, such as AutoModelForSequenceClassification"
+        )
+    refuse_unknown(unknown, allowed, f"{name}.forward")
+
+
+def shift_right(ids: Tensor, config: PretrainedConfig) -> Tensor:
+    """What the decoder reads to predict `ids`: the start token, then all but the last of them.
+
+    Args:
+        ids: [B, T], int64; -100 becomes padding.
+        config: for `decoder_start_token_id` and `pad_token_id`.
+
+    Returns:
+        [B, T], int64.
+
+    Raises:
+        ValueError: when the config does not say which tokens those are.
+    """
+    from formers.nn.stems.tokens import check_ids
+
+    check_ids(ids)
+    start, pad = config.decoder_start_token_id, config.pad_token_id
+    if start is None or pad is None:
+        name = "decoder_start_token_id" if start is None else "pad_token_id"
+        raise ValueError(
+            f"the decoder's inputs follow from the labels or inputs, but config.{name} is None; "
+            f"set model.config.{name}, or pass decoder_input_ids"
+        )
+    shifted = ids.roll(1, dims=-1)
+    shifted[..., 0] = start
+    return shifted.masked_fill(shifted == -100, pad)

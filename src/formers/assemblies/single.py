@@ -1,0 +1,168 @@
+"""One stack, encoder or decoder: BERT, GPT-2, LLaMA, Mamba, ViT."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any
+
+from torch import Tensor, nn
+
+from formers.assemblies.base import Assembly
+from formers.configs import PretrainedConfig
+from formers.core.notices import notice
+from formers.core.outputs import BaseModelOutput, BaseModelOutputWithPooling, ModelOutput
+from formers.model.base import PreTrainedModel
+from formers.nn import spec
+from formers.nn.cache import Cache, DynamicCache, EncoderDecoderCache
+from formers.nn.recording import recording
+from formers.nn.stems import STEMS
+from formers.nn.tree import path_of, place, wiring
+from formers.stacks.stack import Ask, Inputs, States, place_stack, run
+
+_TEXT = (
+    "input_ids",
+    "attention_mask",
+    "token_type_ids",
+    "position_ids",
+    "past_key_values",
+    "inputs_embeds",
+    "encoder_hidden_states",
+    "encoder_attention_mask",
+    "use_cache",
+    "output_attentions",
+    "output_hidden_states",
+    "return_dict",
+    "cache_position",
+)
+_OTHER = ("output_attentions", "output_hidden_states", "return_dict")
+
+
+class Single(Assembly):
+    """One stack.
+
+    Args:
+        stack: config -> its spec.
+        stem: the kind of its stem, which says what the model reads.
+        cache: the name that callers know its cache by.
+        crosses: a cache of its own also holds the encoder's keys and values.
+    """
+
+    text_inputs = _TEXT
+
+    def __init__(
+        self,
+        stack: Callable[[Any], spec.Stack],
+        stem: type[Any] = spec.Tokens,
+        cache: str = "past_key_values",
+        crosses: bool = False,
+    ) -> None:
+        self._stack, self.cache, self._crosses = stack, cache, crosses
+        self.main = stem.reads
+        reads = STEMS[stem].inputs
+        text = tuple(cache if name == "past_key_values" else name for name in _TEXT)
+        self.inputs = text if self.main in text else (*reads, *_OTHER)
+
+    def spec(self, config: Any) -> spec.Stack:
+        """The stack."""
+        return self._stack(config)
+
+    def place(self, model: PreTrainedModel, config: Any, pooler: bool | None = None) -> None:
+        """Register the stack on the model itself."""
+        made = self._stack(config)
+        if pooler is False:
+            made = replace(made, pooler=None)
+        elif pooler and made.pooler is None and "pooler" in made.names.stack:
+            made = replace(made, pooler=made.width)
+        place_stack(model, made)
+
+    def run(self, model: Any, given: dict[str, Any], ask: Ask) -> States:
+        """Read the inputs and compute."""
+        s: spec.Stack = wiring(model).facts["spec"]
+        past = self._cache(model, s, given.pop(self.cache, None), given.pop("use_cache", None))
+        position = given.pop("cache_position", None)
+        if position is not None and not recording():
+            _check_position(position, past)
+        mask = given.pop("attention_mask", None)
+        ids, types = given.get("input_ids"), given.get("token_type_ids")
+        if types is not None and isinstance(s.stem, spec.Tokens) and not (s.stem.types or s.stem.share_types):
+            raise TypeError(
+                f"{model.config.model_type} models have no token types; leave token_type_ids out "
+                f"(tokenizer(..., return_token_type_ids=False))"
+            )
+        if mask is None and isinstance(ids, Tensor) and not s.decoder:
+            _notice_padding(model.config, ids)
+        encoder, encoder_mask = (
+            given.pop(name, None) for name in ("encoder_hidden_states", "encoder_attention_mask")
+        )
+        inputs = Inputs(given, mask, past, encoder, encoder_mask)
+        return run(model, inputs, ask, model.gradient_checkpointing)
+
+    def output(self, model: Any, states: States) -> ModelOutput:
+        """Last states, and what was asked for."""
+        s: spec.Stack = wiring(model).facts["spec"]
+        values: dict[str, Any] = {
+            "last_hidden_state": states.last,
+            self.cache: states.cache,
+            "hidden_states": states.hidden,
+            "attentions": states.attentions,
+            "cross_attentions": states.cross_attentions,
+        }
+        if "pooler" not in s.names.stack:
+            return BaseModelOutput(**values)
+        return BaseModelOutputWithPooling(**values, pooler_output=states.pooled)
+
+    def deviations(self, model: Any) -> tuple[float, Mapping[str, float]]:
+        """From the spec."""
+        s: spec.Stack = wiring(model).facts["spec"]
+        return s.initial_std, dict(s.init)
+
+    def set_table(self, model: Any, value: nn.Module) -> None:
+        """Replace the token table."""
+        place(model, "token", path_of(model, "token"), value)
+
+    def room(self, config: Any) -> int | None:
+        """What the stem's positions allow."""
+        stem = self._stack(config).stem
+        return stem.room if isinstance(stem, spec.Tokens) else None
+
+    def _cache(self, model: Any, s: spec.Stack, past: Any, use_cache: bool | None) -> Cache | None:
+        """The cache of this call; made when a decoder is asked for one, refused when it cannot be kept."""
+        if not s.decoder:
+            return None
+        given = past is not None
+        if given and not isinstance(past, Cache):
+            past = DynamicCache.from_legacy_cache(past)
+        if use_cache is None:
+            # a training step never reads the cache, and without one padding can be left out
+            use_cache = bool(getattr(model.config, "use_cache", False)) and not model.training
+        if model.training and model.is_gradient_checkpointing:
+            use_cache = False
+        if past is None and use_cache:
+            past = EncoderDecoderCache(DynamicCache()) if self._crosses else DynamicCache()
+        return past if isinstance(past, Cache) else None
+
+
+def _check_position(position: Tensor, past: Cache | None) -> None:
+    """Refuse positions that do not follow from the cache."""
+    held = past.get_seq_length() if past is not None else 0
+    if position.numel() and int(position.reshape(-1)[0]) != held:
+        raise ValueError(
+            f"cache_position begins at {int(position.reshape(-1)[0])}, but the cache holds {held} positions; "
+            f"leave it out: positions follow from the cache"
+        )
+
+
+def _notice_padding(config: PretrainedConfig, input_ids: Tensor) -> None:
+    """Say it when a batch, [B, T], that holds padding comes without a mask (on a CPU: elsewhere it costs)."""
+    pad = config.pad_token_id
+    if pad is None or input_ids.device.type != "cpu" or input_ids.dim() != 2 or not input_ids.numel():
+        return
+    if recording():
+        return
+    if bool((input_ids[:, 0] == pad).any()) or bool((input_ids[:, -1] == pad).any()):
+        notice(
+            f"input_ids hold padding (id {pad}) and there is no attention_mask, so padding is read as text: "
+            f"pass all that the tokenizer returns, model(**inputs)",
+            key="padding without a mask",
+        )

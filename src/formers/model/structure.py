@@ -1,0 +1,62 @@
+"""Questions about the structure of a model, as functions: so that no name of ours stands on a model."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torch import nn
+
+from formers.nn.tree import has, leaf, path_of, roles
+
+
+def base_of(model: Any) -> Any:
+    """The model under the head; itself when it has none, or when that is no model of the library."""
+    base = model.base_model
+    return base if hasattr(type(base), "get_input_embeddings") else model
+
+
+def token_path(model: Any) -> str:
+    """Name of the token table in the model's module tree.
+
+    Raises:
+        ValueError: for a model that reads no tokens.
+    """
+    base = base_of(model)
+    if base is not model:
+        return f"{model.base_model_prefix}.{token_path(base)}"
+    if not has(model, "token"):
+        raise ValueError(
+            f"{type(model).__name__} has no token embeddings: it reads {model.main_input_name}, not token ids"
+        )
+    return path_of(model, "token")
+
+
+def input_tables(model: Any) -> list[nn.Module]:
+    """The token tables that compute; an encoder-decoder has one in each stack."""
+    base = base_of(model)
+    if base is not model:
+        return input_tables(base)
+    parts = [leaf(model, name) for name in ("encoder", "decoder") if has(model, name)]
+    held = [part.get_input_embeddings() for part in parts if hasattr(part, "get_input_embeddings")]
+    return list(dict.fromkeys(held)) or [model.get_input_embeddings()]
+
+
+def pooler_prefix(model: Any) -> str | None:
+    """How the names of the base model's pooler begin, or None where it has none."""
+    base = model.base_model
+    names = roles(base).get("pooler")
+    if names is None:
+        return None
+    start = "" if base is model else f"{model.base_model_prefix}."
+    return f"{start}{'.'.join(names)}."
+
+
+def head_parameter_names(model: Any) -> list[str]:
+    """Parameters that pre-training left untouched: those outside the base model, and its pooler."""
+    start = "" if model.base_model is model else f"{model.base_model_prefix}."
+    pooler = pooler_prefix(model)
+    return [
+        name
+        for name, _ in model.named_parameters()
+        if (start and not name.startswith(start)) or (pooler is not None and name.startswith(pooler))
+    ]

@@ -1,0 +1,116 @@
+"""Classes derived from families: `BertForMaskedLM` is the masked-LM task over the BERT recipe."""
+
+from __future__ import annotations
+
+import importlib
+from functools import cache
+from typing import Any
+
+from formers.assemblies.base import Assembly, BaseModel
+from formers.assemblies.encoder_decoder import DecoderHalf, EncoderDecoder, EncoderHalf
+from formers.assemblies.family import Family, Head
+from formers.core.notices import did_you_mean
+from formers.model.base import PreTrainedModel
+from formers.models.registry import family_of
+from formers.models.table import FAMILIES
+from formers.tasks.table import TASKS
+
+# where a class says it lives: `formers.auto` finds it again by name, so that models can be pickled
+_HOME = "formers.auto"
+# names in checkpoints of a whole model that a half of it leaves be
+_UNREAD = {
+    "whole": (),
+    "encoder": (r"(^|\.)decoder\.",),
+    "decoder": (r"(^|\.)encoder\.", r"^final_logits_bias$"),
+}
+
+
+@cache
+def _assembly(family: Family, over: str) -> Assembly:
+    whole = family.assembly
+    if over == "whole" or not isinstance(whole, EncoderDecoder):
+        return whole
+    return EncoderHalf(whole) if over == "encoder" else DecoderHalf(whole)
+
+
+@cache
+def _half(family: Family, over: str) -> type[BaseModel]:
+    """The base model that a head over one half holds."""
+    own = {"_assembly": _assembly(family, over), **_shared(family)}
+    return type(f"{family.name}{over.title()}Half", (BaseModel,), own)
+
+
+def _shared(family: Family) -> dict[str, Any]:
+    return {
+        "_family": family,
+        "config_class": family.config,
+        "base_model_prefix": family.base,
+        "_no_split_modules": family.assembly.layer_classes(family.config),
+        "__module__": _HOME,
+    }
+
+
+@cache
+def class_of(family_key: Any, ending: str) -> type[PreTrainedModel]:
+    """The class of a family with that ending (`Model`, `ForMaskedLM`, `PreTrainedModel`, ...).
+
+    Raises:
+        AttributeError: when the family has no such class, naming those that it has.
+    """
+    family: Family = family_key
+    name, shared = family.class_name(ending), _shared(family)
+    if ending == "PreTrainedModel":
+        return type(name, (PreTrainedModel,), {**shared, "__doc__": f"Base of {family.name} models."})
+    if ending == "Model":
+        own = {**shared, "_assembly": family.assembly, "__doc__": f"{family.name} without a head."}
+        return type(name, (BaseModel,), own)
+    head = family.heads.get(ending)
+    if head is None:
+        known = [family.class_name(known) for known in ("Model", *family.heads)]
+        raise AttributeError(
+            f"there is no {name}{did_you_mean(name, known)}; {family.name} has {', '.join(known)}"
+        )
+    task = TASKS[head.task]
+    module, attribute = task.home
+    base = getattr(importlib.import_module(f"formers.tasks.{module}"), attribute)
+    own = {
+        **shared,
+        "_task": task,
+        "_head": head,
+        "_assembly": _assembly(family, head.over),
+        "_unread": _UNREAD[head.over],
+        "base_model_prefix": head.base or family.base,
+        "__doc__": f"{family.name} with a head for {head.task.replace('_', ' ')}.",
+    }
+    if not issubclass(base, BaseModel) and not head.flat:
+        own["_base_class"] = (
+            class_of(family, "Model") if head.over == "whole" else _base_of_half(family, head)
+        )
+    return type(name, (base,), own)
+
+
+def _base_of_half(family: Family, head: Head) -> Any:
+    for ending, other in family.heads.items():
+        if other.task == "encoder" and head.over == "encoder":
+            return class_of(family, ending)
+    return _half(family, head.over)
+
+
+def endings(family: Family) -> dict[str, Head | None]:
+    """Class-name endings of a family, with their heads."""
+    return {"Model": None, "PreTrainedModel": None, **family.heads}
+
+
+def find(name: str) -> type[Any] | None:
+    """The model or config class of that name, or None."""
+    for model_type, (_, prefix) in FAMILIES.items():
+        if name.startswith(prefix):
+            family = family_of(model_type)
+            if name == family.config.__name__:
+                return family.config
+            for ending in endings(family):
+                if family.class_name(ending) == name:
+                    return class_of(family, ending)
+            if name == f"{family.name}DecoderHalf":
+                return _half(family, "decoder")
+    return None

@@ -1,0 +1,142 @@
+"""The tasks: one record each, from which Auto classes, names, tags, losses and pipelines are derived.
+
+Plain data, so that names cost no import.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Task:
+    """One task.
+
+    Attributes:
+        key: its name, as families spell it in their heads.
+        home: module under `formers.tasks` and class that computes it.
+        auto: the Auto class that takes it.
+        says: that class's docstring.
+        tag: what the Hub calls it, or None.
+        labelled: its labels are shown on the model card.
+        shifts: label i + 1 is what place i predicts.
+    """
+
+    key: str
+    home: tuple[str, str]
+    auto: str
+    says: str
+    tag: str | None = None
+    labelled: bool = False
+    shifts: bool = False
+
+
+TASKS: dict[str, Task] = {
+    task.key: task
+    for task in (
+        Task(
+            "causal_lm",
+            ("language_model", "CausalLM"),
+            "AutoModelForCausalLM",
+            "Predict the next word.",
+            "text-generation",
+            shifts=True,
+        ),
+        Task(
+            "encoder", ("language_model", "Encoder"), "AutoModelForTextEncoding", "Turn a text into states."
+        ),
+        Task(
+            "image_classification",
+            ("image_classification", "ImageClassification"),
+            "AutoModelForImageClassification",
+            "Label a whole image.",
+            "image-classification",
+            labelled=True,
+        ),
+        Task(
+            "masked_image_modeling",
+            ("masked_image", "MaskedImageModeling"),
+            "AutoModelForMaskedImageModeling",
+            "Predict hidden patches of an image.",
+        ),
+        Task(
+            "masked_lm",
+            ("language_model", "MaskedLM"),
+            "AutoModelForMaskedLM",
+            "Predict hidden words.",
+            "fill-mask",
+        ),
+        Task(
+            "multiple_choice",
+            ("multiple_choice", "MultipleChoice"),
+            "AutoModelForMultipleChoice",
+            "Choose among continuations.",
+            "multiple-choice",
+        ),
+        Task(
+            "next_sentence_prediction",
+            ("next_sentence", "NextSentencePrediction"),
+            "AutoModelForNextSentencePrediction",
+            "Judge whether a sentence follows another.",
+        ),
+        Task(
+            "pretraining",
+            ("next_sentence", "PreTraining"),
+            "AutoModelForPreTraining",
+            "The model as it was pre-trained.",
+        ),
+        Task(
+            "question_answering",
+            ("question_answering", "QuestionAnswering"),
+            "AutoModelForQuestionAnswering",
+            "Find the span that answers a question.",
+            "question-answering",
+        ),
+        Task(
+            "seq2seq_lm",
+            ("seq2seq", "ConditionalGeneration"),
+            "AutoModelForSeq2SeqLM",
+            "Turn one text into another.",
+        ),
+        Task(
+            "sequence_classification",
+            ("sequence_classification", "SequenceClassification"),
+            "AutoModelForSequenceClassification",
+            "Label a whole sequence.",
+            "text-classification",
+            labelled=True,
+        ),
+        Task(
+            "token_classification",
+            ("token_classification", "TokenClassification"),
+            "AutoModelForTokenClassification",
+            "Label every token.",
+            "token-classification",
+            labelled=True,
+        ),
+    )
+}
+
+# Auto classes that take more than their own task: name -> tasks in order of preference, and what it is for
+_WIDER: dict[str, tuple[tuple[str, ...], str]] = {
+    "AutoModelForMaskedLM": (("masked_lm", "seq2seq_lm"), TASKS["masked_lm"].says),
+    "AutoModelForPreTraining": (
+        ("pretraining", "seq2seq_lm", "masked_lm", "causal_lm", "masked_image_modeling"),
+        TASKS["pretraining"].says,
+    ),
+    "AutoModelWithLMHead": (
+        ("seq2seq_lm", "masked_lm", "causal_lm"),
+        "The language-model head that the family has; older scripts ask for it without saying which.",
+    ),
+}
+AUTO: dict[str, tuple[tuple[str, ...], str]] = {
+    **{task.auto: ((task.key,), task.says) for task in TASKS.values()},
+    **_WIDER,
+}
+
+
+def task_of(model: Any) -> Task | None:
+    """The task of a model of the library, or None for any other module."""
+    found = getattr(type(model), "_task", None)
+    return found if isinstance(found, Task) else None
