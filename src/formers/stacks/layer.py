@@ -87,7 +87,24 @@ _PART_ROLES = (
         for part in ("attention", "cross", "feedforward")
         for what in ("norm", "inner", "outer", "dropout", "gain", "add")
     )
-    + (*(["q", "k", "v", "o", "qkv", "up", "gate", "down", "act", "score_bias", "weights_dropout", "inner_dropout"]),)
+    + (
+        *(
+            [
+                "q",
+                "k",
+                "v",
+                "o",
+                "qkv",
+                "up",
+                "gate",
+                "down",
+                "act",
+                "score_bias",
+                "weights_dropout",
+                "inner_dropout",
+            ]
+        ),
+    )
     + (*(["cross_q", "cross_k", "cross_v", "cross_o", "cross_weights_dropout"]),)
 )
 
@@ -132,7 +149,8 @@ class LayerRun:
             if self.drop and training and float(torch.rand(())) < self.drop:
                 pass  # left out; the states pass unchanged
             elif self.checkpointing and training and torch.is_grad_enabled():
-                x = checkpoint(_run_layer, layer, x, pass_, i, None, use_reentrant=False)
+                kept = self.kept if i == last else None
+                x = checkpoint(_run_layer, layer, x, pass_, i, kept, use_reentrant=False)
             else:
                 x = _run_layer(layer, x, pass_, i, self.kept if i == last else None)
             pass_.keep("hidden_states", x)
