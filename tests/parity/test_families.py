@@ -15,8 +15,8 @@ import torch
 import transformers
 
 import formers
-from formers.models.registry import family_of
 from formers.models.classes import endings
+from formers.models.registry import family_of
 from tests.parity.shapes import SHAPES, batch, labels, write_checkpoint
 
 TOLERANCE = 1e-5

@@ -17,7 +17,7 @@ from formers.tasks.base import TaskModel, width_of
 
 @dataclass(frozen=True)
 class Spec:
-    """A decoder of pixels: its path, the channels of an image, pixels of a patch's side, and `stride` of it."""
+    """A decoder of pixels: its path, an image's channels, pixels of a patch's side, and pixels it writes."""
 
     out: str
     channels: int
