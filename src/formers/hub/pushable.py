@@ -15,7 +15,7 @@ class Pushable:
     """Something with `save_pretrained(folder)`, which can go to the Hub from there."""
 
     # keywords that `push_to_hub` hands on to `save_pretrained`, beside those of the upload
-    saving_keywords: ClassVar[tuple[str, ...]] = ()
+    _saving_keywords: ClassVar[tuple[str, ...]] = ()
 
     def save_pretrained(self, save_directory: str | Path, **kwargs: Any) -> Any:
         """Write the files into a folder."""
@@ -38,7 +38,7 @@ class Pushable:
         """
         import tempfile
 
-        refuse_unknown(kwargs, (*self.saving_keywords, *PUSH_KEYWORDS), "push_to_hub")
+        refuse_unknown(kwargs, (*self._saving_keywords, *PUSH_KEYWORDS), "push_to_hub")
         push, how = split_push_keywords(kwargs)
         with tempfile.TemporaryDirectory() as folder:
             self.save_pretrained(folder, **how)

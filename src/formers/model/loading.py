@@ -104,7 +104,7 @@ def load_pretrained(
     model = _empty(cls, config, args, model_options)
     model.name_or_path = config.name_or_path = str(name or "")
     report = _fill(model, files, given)
-    model.load_report = report
+    model._last_load = report
     if source is not None and model.can_generate():
         model.generation_config = _generation_config(name, hub, config)
     model.eval()
@@ -179,8 +179,8 @@ def _fill(model: PreTrainedModel, files: Any, given: dict[str, Any]) -> Any:
     dtype = given.pop("torch_dtype", None) if given.get("dtype") is None else given.get("dtype")
     prefix = model.base_model_prefix
     owns_base = model.base_model is not model
-    family = getattr(type(model), "family", None)
-    base_optional = _optional_parts(model)
+    family = type(model)._family
+    base_optional = model._optional_parts()
 
     def may_be_new(name: str) -> bool:
         outside = owns_base and not name.startswith(prefix + ".")
@@ -191,16 +191,16 @@ def _fill(model: PreTrainedModel, files: Any, given: dict[str, Any]) -> Any:
         for key in ("ignore_mismatched_sizes", "offload_folder", "max_memory", "strict")
         if key in given
     }
-    settled = model.settle(files.names())
+    settled = model._settle(files.names())
     model._non_persistent_buffers_set.update(settled)  # nobody needs to hear that they are not in the files
     report = load(
         model,
         files,
         renames=family.renames if family else (),
-        ignored=(*family.ignored, *model.unread) if family else model.unread,
+        ignored=(*family.ignored, *model._unread) if family else model._unread,
         may_be_new=may_be_new,
         initialise=lambda module, names: model.initialise_weights(list(names)),
-        ties=model.tied_weights(),
+        ties=model._tied_weights(),
         dtype=None if dtype in (None, "auto") else named_dtype(dtype),
         device_map=given.get("device_map"),
         prefix=prefix,
@@ -209,19 +209,6 @@ def _fill(model: PreTrainedModel, files: Any, given: dict[str, Any]) -> Any:
     model._non_persistent_buffers_set.difference_update(settled)
     model.config.dtype = str(model.dtype).removeprefix("torch.")
     return report
-
-
-def _optional_parts(model: PreTrainedModel) -> list[str]:
-    """Parts of the trunk that many checkpoints lack: the pooler, and a head that stands within the trunk."""
-    base = model.base_model
-    head = getattr(model, "head", None)
-    if base is model and head is not None:
-        return [f"{path}." for path in head.paths.values()]
-    roles = getattr(base, "roles", {})
-    if "pooler" not in roles:
-        return []
-    path = ".".join(roles["pooler"]) + "."
-    return [path if base is model else f"{model.base_model_prefix}.{path}"]
 
 
 def _generation_config(name: Any, hub: dict[str, Any], config: PretrainedConfig) -> GenerationConfig:

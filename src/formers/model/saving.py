@@ -14,16 +14,6 @@ from formers.hub import PUSH_KEYWORDS, push_saved, split_push_keywords
 if TYPE_CHECKING:
     from formers.model.base import PreTrainedModel
 
-# what the Hub calls the tasks
-_PIPELINE_TAGS = {
-    "causal_lm": "text-generation",
-    "masked_lm": "fill-mask",
-    "multiple_choice": "multiple-choice",
-    "question_answering": "question-answering",
-    "sequence_classification": "text-classification",
-    "token_classification": "token-classification",
-}
-
 
 def save_pretrained(model: PreTrainedModel, folder: Path, options: dict[str, Any]) -> None:
     """The body of `PreTrainedModel.save_pretrained`; see there."""
@@ -32,7 +22,7 @@ def save_pretrained(model: PreTrainedModel, folder: Path, options: dict[str, Any
             "save_pretrained(export=True) exports nothing, and this version has no ONNX export: leave it out"
         )
     allowed = ("is_main_process", "state_dict", "push_to_hub", "save_function", "save_peft_format")
-    refuse_unknown(options, (*allowed, *model.saving_keywords, *PUSH_KEYWORDS), "save_pretrained")
+    refuse_unknown(options, (*allowed, *model._saving_keywords, *PUSH_KEYWORDS), "save_pretrained")
     if folder.is_file():
         raise OSError(f"{folder} is a file; save_pretrained needs a folder")
     if not options.pop("is_main_process", True):
@@ -40,7 +30,7 @@ def save_pretrained(model: PreTrainedModel, folder: Path, options: dict[str, Any
     tensors = options.pop("state_dict", None)
     if tensors is None:
         tensors = model.state_dict()
-    tied = model.tied_weights()
+    tied = model._tied_weights()
     # the source of a tie carries its target; a target that was untied is saved for itself
     tensors = {
         name: value
@@ -55,7 +45,7 @@ def save_pretrained(model: PreTrainedModel, folder: Path, options: dict[str, Any
     if model.generation_config is not None:
         texts[GENERATION_CONFIG_NAME] = model.generation_config.to_json_string()
     tags = options.pop("tags", None)
-    how = {key: options[key] for key in model.saving_keywords if key in options}
+    how = {key: options[key] for key in model._saving_keywords if key in options}
     save(tensors, folder, metadata={"format": "pt"}, texts=texts, **how)
     _write_card(model, folder, tags)
     if options.get("push_to_hub"):
@@ -68,14 +58,13 @@ def _write_card(model: PreTrainedModel, folder: Path, tags: str | Sequence[str] 
 
     if (folder / "README.md").exists():
         return
-    head = getattr(model, "head", None)
-    labelled = head is not None and head.task in ("sequence_classification", "token_classification")
+    task, labelled = model._tagged_task()
     save_card(
         folder,
         model_card(
             name=folder.name,
             base_model=model.name_or_path if model.name_or_path.count("/") == 1 else None,
-            task=_PIPELINE_TAGS.get(head.task) if head is not None else "feature-extraction",
+            task=task,
             labels=model.config.id2label if labelled else None,
             tags=[tags] if isinstance(tags, str) else tags or (),
         ),
