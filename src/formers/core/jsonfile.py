@@ -14,17 +14,21 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
 
+class BadJson(OSError, ValueError):
+    """A file holds no JSON, or other JSON than is expected of it."""
+
+
 def read_json(path: str | os.PathLike[str]) -> Any:
     """Read a JSON file in UTF-8.
 
     Raises:
         FileNotFoundError: when there is none.
-        OSError: when it is no JSON.
+        BadJson: when it is no JSON; an OSError and a ValueError.
     """
     try:
         return json.loads(Path(path).read_text(encoding="utf-8"))
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise OSError(f"{path} is not a valid JSON file: {error}. Download or save it again.") from error
+        raise BadJson(f"{path} is not a valid JSON file: {error}. Download or save it again.") from error
 
 
 def read_json_object(path: str | os.PathLike[str]) -> dict[str, Any]:
@@ -35,7 +39,7 @@ def read_json_object(path: str | os.PathLike[str]) -> dict[str, Any]:
     """
     content = read_json(path)
     if not isinstance(content, dict):
-        raise OSError(f"{path} holds a JSON {type(content).__name__}, where an object {{...}} is expected")
+        raise BadJson(f"{path} holds a JSON {type(content).__name__}, where an object {{...}} is expected")
     return {name: _finite(value) for name, value in content.items()}
 
 

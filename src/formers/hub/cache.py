@@ -9,6 +9,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from formers.core.jsonfile import read_json
+
 _TRUE = {"1", "ON", "YES", "TRUE"}
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 
@@ -114,7 +116,7 @@ class RepoCache:
         """
         for path in (self.folder / ".listings" / f"{commit}.json", self.folder / "trees" / f"{commit}.json"):
             with suppress(OSError, ValueError, KeyError, TypeError):
-                return frozenset(json.loads(path.read_text(encoding="utf-8"))["files"])
+                return frozenset(read_json(path)["files"])
         return None
 
     def remember_listing(self, commit: str, names: frozenset[str]) -> None:

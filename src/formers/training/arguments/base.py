@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 
 from formers.core.fields import option
 from formers.core.jsonfile import JsonRecord
-from formers.training.arguments.process import process_state
 from formers.training.arguments.rules import settle
 from formers.training.arguments.setters import Setters
 from formers.training.arguments.spellings import RENAMED, translate
@@ -86,6 +85,8 @@ class TrainingArguments(Setters, JsonRecord, metaclass=_TakesAllSpellings):
     def _process(self) -> Any:
         """Accelerate's record of this process, made at the first use."""
         if "_process_state" not in self.__dict__:
+            from formers.training.processes import process_state
+
             self.__dict__["_process_state"] = process_state(self)
         return self.__dict__["_process_state"]
 
