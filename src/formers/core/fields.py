@@ -180,11 +180,10 @@ def _split(text: str, mark: str = "|") -> Iterable[str]:
 
 
 def _switch(name: str, value: Any) -> bool:
-    words = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
-    known = words.get(str(value).lower())
-    if known is None:
+    word = str(value).lower()
+    if word not in ("true", "yes", "y", "1", "false", "no", "n", "0"):
         raise ValueError(f"{name} is True or False, got {value!r}")
-    return known
+    return word in ("true", "yes", "y", "1")
 
 
 def _whole_number(name: str, value: Any) -> int:
