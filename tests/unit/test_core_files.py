@@ -5,12 +5,16 @@ from __future__ import annotations
 import dataclasses
 import gc
 import gzip
+from enum import Enum
+from pathlib import Path
 
 import pytest
+import torch
 
 from formers.core.collector import resting
-from formers.core.jsonfile import BadJson, JsonRecord, read_json, read_json_object
+from formers.core.jsonfile import BadJson, JsonRecord, plain, read_json, read_json_object
 from formers.core.textfile import read_text
+from formers.hub import Pushable, push_saved
 
 
 @dataclasses.dataclass
@@ -38,6 +42,41 @@ def test_a_file_that_is_no_object_is_refused_with_its_name(tmp_path, text, words
     with pytest.raises(error, match=f"x.json.*{words}") as refused:
         read_json_object(tmp_path / "x.json")
     assert isinstance(refused.value, BadJson)
+
+
+def test_values_become_what_json_holds():
+    class Size(Enum):
+        SMALL = "s"
+
+    class Box:
+        def to_dict(self):
+            return {"size": Size.SMALL}
+
+    given = {1: (2, {3}), "of": [torch.float16, Box(), None], "bias": {(1, 2): 0.5}}
+    assert plain(given) == {"1": [2, [3]], "of": ["float16", {"size": "s"}, None], "bias": [[[1, 2], 0.5]]}
+    assert plain([object, 1.5], lambda value: value.__name__) == ["object", 1.5]
+
+
+def test_what_saves_itself_goes_to_the_hub_from_a_folder_of_its_own(monkeypatch, tmp_path):
+    sent = []
+
+    def push_folder(folder, repo_id, **options):
+        sent.append((repo_id, sorted(path.name for path in Path(folder).iterdir()), options))
+        return "https://hub"
+
+    class Note(Pushable):
+        saving_keywords = ("loud",)
+
+        def save_pretrained(self, save_directory, loud=False):
+            (Path(save_directory) / "note.txt").write_text("NOTE" if loud else "note")
+
+    monkeypatch.setattr("formers.hub.pushable.push_folder", push_folder)
+    assert Note().push_to_hub("me/notes", loud=True, private=True) == "https://hub"
+    assert sent.pop() == ("me/notes", ["note.txt"], {"private": True})
+    with pytest.raises(TypeError, match="'privat'; did you mean 'private'"):
+        Note().push_to_hub("me/notes", privat=True)
+    push_saved(tmp_path, {"token": "t"}, files=["a"])
+    assert sent.pop() == (tmp_path.name, [], {"token": "t", "files": ["a"]})
 
 
 def test_any_json_is_read_and_a_missing_file_is_named(tmp_path):

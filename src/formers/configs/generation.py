@@ -75,7 +75,10 @@ class GenerationConfig(ConfigFile):
             del out["_from_model_config"]
         if out["transformers_version"] is None:
             del out["transformers_version"]
-        return {name: _plain(value) for name, value in copy.deepcopy(out).items()}
+        return {
+            name: value.to_dict() if hasattr(value, "to_dict") else copy.deepcopy(value)
+            for name, value in out.items()
+        }
 
     def to_diff_dict(self) -> dict[str, Any]:
         """What goes to disk: the fields that somebody chose."""
@@ -176,8 +179,3 @@ class GenerationConfig(ConfigFile):
         """Write `generation_config.json` into a folder, atomically; `kwargs` go to the upload."""
         name = config_file_name or GENERATION_CONFIG_NAME
         return self._save(save_directory, name, push_to_hub, kwargs)
-
-
-def _plain(value: Any) -> Any:
-    """Turn records with `to_dict` into dictionaries, so that JSON can hold them."""
-    return value.to_dict() if hasattr(value, "to_dict") else value

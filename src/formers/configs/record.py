@@ -9,7 +9,7 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from formers.core.jsonfile import JsonRecord
+from formers.core.jsonfile import JsonRecord, plain
 from formers.core.notices import refuse_unknown
 from formers.hub import PUSH_KEYWORDS, Pushable, push_saved
 
@@ -66,7 +66,7 @@ class ConfigFile(JsonRecord, Pushable):
 
     @staticmethod
     def _as_json(content: Mapping[str, Any]) -> str:
-        return json.dumps(_json_ready(content), indent=2, sort_keys=True) + "\n"
+        return json.dumps(plain(content), indent=2, sort_keys=True) + "\n"
 
     def _save(self, folder: str | os.PathLike[str], name: str, push: bool, options: dict[str, Any]) -> Path:
         """Write the file into a folder and, if wished, upload it."""
@@ -91,18 +91,3 @@ class ConfigFile(JsonRecord, Pushable):
         twin = type(self).__new__(type(self))
         twin.__dict__.update({name: copy.deepcopy(value, memo) for name, value in self.__dict__.items()})
         return twin
-
-
-def _json_ready(value: Any) -> Any:
-    """Make keys strings, and dtypes their names, all the way down."""
-    if isinstance(value, Mapping):
-        if value and all(isinstance(key, tuple) for key in value):  # a bias of sequences of token ids
-            return [[list(key), _json_ready(item)] for key, item in value.items()]
-        return {str(key): _json_ready(item) for key, item in value.items()}
-    if isinstance(value, set | frozenset):
-        value = sorted(value)
-    if isinstance(value, list | tuple):
-        return [_json_ready(item) for item in value]
-    if type(value).__module__ == "torch" and type(value).__name__ == "dtype":
-        return str(value).removeprefix("torch.")
-    return value

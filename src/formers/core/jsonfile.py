@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -50,6 +51,28 @@ def _finite(value: Any) -> Any:
             return float(str(value["__float__"]).replace("Infinity", "inf"))
         return {key: _finite(item) for key, item in value.items()}
     return [_finite(item) for item in value] if isinstance(value, list) else value
+
+
+def plain(value: Any, other: Callable[[Any], Any] = lambda value: value) -> Any:
+    """`value` as JSON holds it, all the way down.
+
+    Keys become text, and enumerations, dtypes and records what they stand for; `other` is asked for all else.
+    """
+    if isinstance(value, Mapping):
+        if value and all(isinstance(key, tuple) for key in value):  # a bias of sequences of token ids
+            return [[list(key), plain(item, other)] for key, item in value.items()]
+        return {str(key): plain(item, other) for key, item in value.items()}
+    if isinstance(value, (list, tuple, set, frozenset)):
+        items = sorted(value) if isinstance(value, (set, frozenset)) else value
+        return [plain(item, other) for item in items]
+    if isinstance(value, Enum):
+        return value.value
+    if value is None or isinstance(value, (bool, int, float, str)):
+        return value
+    if type(value).__module__ == "torch" and type(value).__name__ == "dtype":
+        return str(value).removeprefix("torch.")
+    to_dict = getattr(value, "to_dict", None)
+    return plain(to_dict(), other) if callable(to_dict) else other(value)
 
 
 class JsonRecord:

@@ -8,11 +8,10 @@ import os
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from datetime import timedelta
-from enum import Enum
 from typing import TYPE_CHECKING, Any
 
 from formers.core.fields import option
-from formers.core.jsonfile import JsonRecord
+from formers.core.jsonfile import JsonRecord, plain
 from formers.training.arguments.rules import settle
 from formers.training.arguments.setters import Setters
 from formers.training.arguments.spellings import RENAMED, translate
@@ -22,8 +21,6 @@ from formers.training.choices import OptimizerNames, SamplingStrategy
 if TYPE_CHECKING:
     import torch
     from typing_extensions import Self
-
-_SECRET = ("token",)
 
 
 class _TakesAllSpellings(type):
@@ -181,13 +178,13 @@ class TrainingArguments(Setters, JsonRecord, metaclass=_TakesAllSpellings):
 
     def to_dict(self) -> dict[str, Any]:
         """All fields as plain values; tokens are replaced by a placeholder."""
-        plain = {}
+        found = {}
         for field in dataclasses.fields(self):
-            value = _plain(getattr(self, field.name))
-            if field.name.endswith(_SECRET) and value is not None:
+            value = plain(getattr(self, field.name), str)
+            if field.name.endswith("token") and value is not None:
                 value = f"<{field.name.upper()}>"
-            plain[field.name] = value
-        return plain
+            found[field.name] = value
+        return found
 
     def to_sanitized_dict(self) -> dict[str, Any]:
         """`to_dict` with every value a number, boolean or string, as experiment trackers want it."""
@@ -241,16 +238,3 @@ class Seq2SeqTrainingArguments(TrainingArguments):
         super().__post_init__()
         if self.sortish_sampler and not self.is_given("train_sampling_strategy"):
             self.train_sampling_strategy = SamplingStrategy.GROUP_BY_LENGTH
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, Enum):
-        return value.value
-    if isinstance(value, (list, tuple)):
-        return [_plain(entry) for entry in value]
-    if isinstance(value, dict):
-        return {str(key): _plain(entry) for key, entry in value.items()}
-    if value is None or isinstance(value, (bool, int, float, str)):
-        return value
-    to_dict = getattr(value, "to_dict", None)
-    return _plain(to_dict()) if callable(to_dict) else str(value)
