@@ -65,7 +65,7 @@ def test_what_saves_itself_goes_to_the_hub_from_a_folder_of_its_own(monkeypatch,
         return "https://hub"
 
     class Note(Pushable):
-        saving_keywords = ("loud",)
+        _saving_keywords = ("loud",)
 
         def save_pretrained(self, save_directory, loud=False):
             (Path(save_directory) / "note.txt").write_text("NOTE" if loud else "note")
