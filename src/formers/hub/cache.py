@@ -9,6 +9,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from formers.core.atomic import write_text
 from formers.core.jsonfile import read_json
 
 _TRUE = {"1", "ON", "YES", "TRUE"}
@@ -135,9 +136,6 @@ class RepoCache:
 
 
 def _write_small(path: Path, text: str) -> None:
-    """Write beside and rename. A cache that cannot be written to is no reason to fail."""
-    part = path.with_name(f".{path.name}.{os.getpid()}")
+    """Write a file of the cache. One that cannot be written to is no reason to fail."""
     with suppress(OSError):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        part.write_text(text, encoding="utf-8")
-        os.replace(part, path)
+        write_text(path, text)
