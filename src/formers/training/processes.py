@@ -108,7 +108,7 @@ def make_accelerator(args: TrainingArguments, model: torch.nn.Module | None) -> 
         MissingExtra: without accelerate, or without deepspeed where it is asked for.
     """
     accelerate = need("accelerate", "train", "training")
-    args.device  # noqa: B018 - joins the process group with our timeout and backend
+    args._process  # noqa: B018 - joins the process group with our timeout and backend
     # accelerate keeps one precision per process for ever; a second trainer may ask for another
     accelerate.state.AcceleratorState._reset_state()
     kwargs: dict[str, Any] = {
