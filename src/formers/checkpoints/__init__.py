@@ -9,8 +9,9 @@ if TYPE_CHECKING:
     from formers.checkpoints.atomic import write_atomically
     from formers.checkpoints.failures import CheckpointError, LoadError, UnsafeCheckpoint
     from formers.checkpoints.files import TensorFiles, find_weights
-    from formers.checkpoints.loading import LoadReport, assign, load
+    from formers.checkpoints.loading import assign, load
     from formers.checkpoints.renames import Rename
+    from formers.checkpoints.report import LoadReport
     from formers.checkpoints.saving import save
 
 # Looked up when first used, so that a config can be written without importing torch.
@@ -21,7 +22,7 @@ _HOMES = {
     "UnsafeCheckpoint": "failures",
     "TensorFiles": "files",
     "find_weights": "files",
-    "LoadReport": "loading",
+    "LoadReport": "report",
     "assign": "loading",
     "load": "loading",
     "Rename": "renames",

@@ -5,15 +5,12 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from formers.checkpoints import save
 from formers.configs import CONFIG_NAME
 from formers.core.notices import refuse_unknown
 from formers.generation_config import GENERATION_CONFIG_NAME
-
-if TYPE_CHECKING:
-    from formers.model.base import PreTrainedModel
 
 _SAVE = ("max_shard_size", "safe_serialization", "variant")
 _PUSH = (
@@ -30,7 +27,7 @@ _PUSH = (
 )
 
 
-def save_pretrained(model: PreTrainedModel, folder: Path, options: dict[str, Any]) -> None:
+def save_pretrained(model: Any, folder: Path, options: dict[str, Any]) -> None:
     """The body of `PreTrainedModel.save_pretrained`; see there."""
     if options.pop("export", False):
         raise TypeError(
@@ -77,7 +74,7 @@ def save_pretrained(model: PreTrainedModel, folder: Path, options: dict[str, Any
         _push(folder, repo_id, push)
 
 
-def _write_card(model: PreTrainedModel, folder: Path, tags: str | Sequence[str] | None) -> None:
+def _write_card(model: Any, folder: Path, tags: str | Sequence[str] | None) -> None:
     """A model card, where none was written by hand or by an earlier step."""
     from formers.hub.card import model_card, save_card
 
@@ -96,7 +93,7 @@ def _write_card(model: PreTrainedModel, folder: Path, tags: str | Sequence[str] 
     )
 
 
-def push_model(model: PreTrainedModel, repo_id: str, options: dict[str, Any]) -> str:
+def push_model(model: Any, repo_id: str, options: dict[str, Any]) -> str:
     """Save into a temporary folder and upload it."""
     refuse_unknown(options, (*_SAVE, *_PUSH), "push_to_hub")
     push = {key: options.pop(key) for key in list(options) if key in _PUSH and key != "tags"}
