@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from formers.configs import GenerationConfig, PretrainedConfig
 from formers.core.notices import notice, refuse_unknown
+from formers.hub import Pushable
 from formers.model.building import is_for_a_checkpoint, may_be_empty
 from formers.model.initialise import initialise, mark_filled, unfilled
 from formers.nn.attend import backend
@@ -34,7 +35,7 @@ class _LastLoad:
         return held.get("load_report", model._last_load)
 
 
-class PreTrainedModel(Block):
+class PreTrainedModel(Block, Pushable):
     """Base of all models: configuration, loading, saving, embeddings, freezing, checkpointing.
 
     Attributes:
@@ -47,6 +48,7 @@ class PreTrainedModel(Block):
     base_model_prefix: ClassVar[str] = ""
     main_input_name: ClassVar[str] = "input_ids"
     accepts_loss_kwargs: ClassVar[bool] = True
+    _saving_keywords: ClassVar[tuple[str, ...]] = ("max_shard_size", "safe_serialization", "variant", "tags")
     supports_gradient_checkpointing: ClassVar[bool] = True
     load_report: ClassVar[LoadReport | None] = _LastLoad()  # type: ignore[assignment]
 
@@ -131,12 +133,6 @@ class PreTrainedModel(Block):
         from formers.model.saving import save_pretrained
 
         save_pretrained(self, Path(save_directory), options)
-
-    def push_to_hub(self, repo_id: str, **options: Any) -> str:
-        """Upload the model to `owner/name` and return its address."""
-        from formers.model.saving import push_model
-
-        return push_model(self, repo_id, options)
 
     def post_init(self) -> None:
         """Finish construction: tie weights, and draw fresh values for what has none.

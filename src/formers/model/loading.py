@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import gc
 import inspect
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from formers.configs import GenerationConfig, PretrainedConfig
+from formers.core import collector
 from formers.core.devices import named_dtype
 from formers.core.notices import notice, refuse_unknown
 from formers.model.building import for_a_checkpoint
@@ -58,19 +56,7 @@ def set_attention(config: PretrainedConfig, options: dict[str, Any]) -> None:
         config._attn_implementation = name
 
 
-@contextmanager
-def _collector_resting() -> Iterator[None]:
-    """Keep the garbage collector from walking all of torch's objects because a load makes many new ones."""
-    running = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if running:
-            gc.enable()
-
-
-@_collector_resting()
+@collector.resting()
 def load_pretrained(cls: Any, name: Any, args: tuple[Any, ...], options: dict[str, Any]) -> Any:
     """The body of `from_pretrained`; see there."""
     from formers.checkpoints import TensorFiles, find_weights
@@ -156,7 +142,7 @@ def _config(
     constructor = {key: options[key] for key in named if key in options}
     if takes_any:
         return config, {**constructor, **unknown}
-    allowed = [*_OPTIONS, *_NO_EFFECT, *config._names(), *HUB_KEYWORDS, *named]
+    allowed = [*_OPTIONS, *_NO_EFFECT, *config.known_names(), *HUB_KEYWORDS, *named]
     refuse_unknown(unknown, allowed, f"{cls.__name__}.from_pretrained")
     return config, constructor
 
