@@ -30,7 +30,7 @@ from formers.checkpoints.weight_file import Entry, WeightFile, is_possible
 _MAGIC = 0x1950A86A20F9469CFC6C  # first pickle of files written before torch 1.6
 _PROTOCOL = 1001
 _NESTED = ("state_dict", "model_state_dict", "model", "module")  # where training scripts put the table
-_LONGEST = 1 << 24  # bytes of pickle: a hundred thousand tensors
+_LONGEST = 1 << 23  # bytes of pickle: eighty thousand tensors
 _ROOM = 1 << 28  # bytes that may be unpacked, or named again and again, whatever the size of the file
 
 _STORAGES = {
@@ -48,6 +48,8 @@ _STORAGES = {
     "ComplexDoubleStorage": torch.complex128,
     "UntypedStorage": torch.uint8,
 }
+# names of torch that are about values in less than a byte, or with a scale beside them
+_QUANTIZED = r"torch\S* (Q\w+Storage|q|\w*_q|\w*quant|u?int[1-7]$|bits)"
 
 
 @dataclass(frozen=True)
@@ -134,6 +136,7 @@ def _allowed() -> dict[tuple[str, str], Any]:
     table: dict[tuple[str, str], Any] = {
         ("collections", "OrderedDict"): _StandIn(_ordered),
         ("builtins", "set"): _StandIn(lambda *_: []),
+        ("__builtin__", "set"): _StandIn(lambda *_: []),  # as Python 2 called it
         ("torch", "Size"): _StandIn(_size),
         ("torch", "device"): _StandIn(lambda *_: "device"),
         ("torch", "Tensor"): "Tensor",
@@ -222,7 +225,7 @@ class _Reader:
         if not isinstance(module, str) or not isinstance(name, str):
             raise CheckpointError(f"{self._path}: the pickle has a name that is no text")
         known = self._table.get((module, name))
-        if known is None and re.match(r"torch\S* (Q\w+Storage|q|\w*_q|_\w*quant)", f"{module} {name}"[:99]):
+        if known is None and re.match(_QUANTIZED, f"{module} {name}"[:99]):
             raise CheckpointError(
                 f"{self._path} holds quantized tensors ({name}), which are not read by this version: load "
                 "the checkpoint that it was made from"

@@ -74,17 +74,17 @@ def load(
     owners = dict(model.named_modules(remove_duplicate=False))
     for source, name in plan.steps():
         path, _, leaf = name.rpartition(".")
-        kind = torch.float32 if _stays_wide(owners[path], leaf) else dtype
+        kind = torch.float32 if name in plan.wide else dtype
         value = files.tensor(source, dtype=kind, device=placement.device(name))
         if value.shape != plan.wanted[name].shape:
             value = value.reshape(plan.wanted[name].shape)  # a scalar kept as one element, or the reverse
         report.count(value)
         _hold(owners[path], leaf, placement.put(name, value))
     fresh = [*report.new, *(name for name, _, _ in report.mismatched if name not in plan.donors)]
-    _materialise(model, fresh, plan.wanted, floating, placement)
+    _materialise(model, fresh, plan, floating, placement)
     _tie(model, plan)
     _initialise(model, fresh, initialise)
-    _move(model, [*fresh, *report.kept], floating, placement)
+    _move(model, [*fresh, *report.kept], plan, floating, placement)
     _offload_rest(model, plan, fresh, placement, dtype)
     _refuse_unfilled(model, placement)
     placement.finish(model)
@@ -110,11 +110,6 @@ def _dtypes(
         "dtype='...' chooses another."
     )
     return chosen, chosen
-
-
-def _stays_wide(owner: nn.Module, leaf: str) -> bool:
-    """Whether a parameter is float32 whatever dtype is asked for."""
-    return leaf in getattr(owner, "_keep_float32", ())
 
 
 def _refuse_misfits(report: LoadReport, ignore_mismatched_sizes: bool, strict: bool) -> None:
@@ -170,23 +165,25 @@ def _hold(module: nn.Module, leaf: str, value: Tensor | nn.Parameter) -> None:
 
 
 def _materialise(
-    model: nn.Module,
-    names: list[str],
-    wanted: Mapping[str, Tensor],
-    floating: torch.dtype | None,
-    placement: Placement,
+    model: nn.Module, names: list[str], plan: Plan, floating: torch.dtype | None, placement: Placement
 ) -> None:
     """Give new parameters memory. They hold NaN until they are initialised, so none is forgotten."""
     for name in names:
-        like = wanted[name]
-        if not like.is_meta:
-            continue  # as its constructor made it
-        kind = floating if floating is not None and like.is_floating_point() else like.dtype
-        if _stays_wide(model.get_submodule(name.rpartition(".")[0]), name.rpartition(".")[2]):
-            kind = torch.float32
-        device = placement.device(name) or torch.device("cpu")
-        fill = float("nan") if kind.is_floating_point else 0
-        assign(model, name, torch.full(like.shape, fill, dtype=kind, device=device))
+        like = plan.wanted[name]
+        if like.is_meta:  # otherwise it is as its constructor made it
+            kind = plan.dtype(name, floating)
+            fill = float("nan") if kind.is_floating_point else 0
+            value = torch.full(like.shape, fill, dtype=kind, device=placement.device(name) or "cpu")
+            assign(model, name, value)
+
+
+def _move(
+    model: nn.Module, names: list[str], plan: Plan, floating: torch.dtype | None, placement: Placement
+) -> None:
+    """Give what a constructor made the dtype and the device of the rest."""
+    for name in names:
+        value = _get(model, name)
+        value.data = value.data.to(placement.device(name), plan.dtype(name, floating))
 
 
 def _initialise(
@@ -201,15 +198,6 @@ def _initialise(
     unset = [n for n in names if table[n].is_floating_point() and bool(torch.isnan(table[n].detach()).any())]
     if unset:
         raise LoadError(f"these parameters are new and nothing initialised them: {some(unset)}")
-
-
-def _move(model: nn.Module, names: list[str], floating: torch.dtype | None, placement: Placement) -> None:
-    """Give what a constructor made the dtype and the device of the rest."""
-    for name in names:
-        path, _, leaf = name.rpartition(".")
-        owner, value = model.get_submodule(path), _get(model, name)
-        narrow = value.is_floating_point() and not _stays_wide(owner, leaf)
-        value.data = value.data.to(placement.device(name), floating if narrow else value.dtype)
 
 
 def _tie(model: nn.Module, plan: Plan) -> None:

@@ -23,6 +23,7 @@ class Plan:
         wanted: the model's parameters and buffers, as they were made.
         ties: name of the model -> the name whose parameter it shares.
         report: what is missing, new, unexpected, ...
+        wide: names of the model that are float32 whatever dtype is asked for.
         chosen: name of the model -> name in the files.
         donors: a tied name without a tensor of its own -> the name whose parameter it gets.
     """
@@ -31,6 +32,7 @@ class Plan:
     wanted: dict[str, Tensor]
     ties: dict[str, str]
     report: LoadReport
+    wide: set[str] = field(default_factory=set)
     chosen: dict[str, str] = field(default_factory=dict)
     donors: dict[str, str] = field(default_factory=dict)
 
@@ -48,7 +50,12 @@ class Plan:
         held = model.state_dict(keep_vars=True)
         wanted = {name: value for name, value in held.items() if isinstance(value, Tensor)}
         report = LoadReport(files=files.paths, fingerprint=files.fingerprint())
-        plan = cls(files, wanted, _with_shared(wanted, ties), report)
+        wide = {
+            f"{path}.{leaf}".lstrip(".")
+            for path, module in model.named_modules()
+            for leaf in getattr(module, "_keep_float32", ())
+        }
+        plan = cls(files, wanted, _with_shared(wanted, ties), report, wide)
         useless = [re.compile(pattern) for pattern in ignored]
         names = files.names()
         spare: list[str] = []
@@ -110,11 +117,18 @@ class Plan:
             ((source, name) for name, source in self.chosen.items()), key=lambda s: self.files.place(s[0])
         )
 
+    def dtype(self, name: str, floating: torch.dtype | None) -> torch.dtype:
+        """The dtype of a parameter that the files lack, where the others are `floating`."""
+        like = self.wanted[name]
+        if name in self.wide:
+            return torch.float32
+        return floating if floating is not None and like.is_floating_point() else like.dtype
+
     def floating(self) -> dict[torch.dtype, int]:
-        """The floating dtypes of what is read, with the number of values of each."""
+        """The floating dtypes of what is read, with the number of values of each; without what is `wide`."""
         counts: dict[torch.dtype, int] = {}
         for name, source in self.chosen.items():
-            if (kind := self.files.dtype(source)).is_floating_point:
+            if (kind := self.files.dtype(source)).is_floating_point and name not in self.wide:
                 counts[kind] = counts.get(kind, 0) + self.wanted[name].numel()
         return counts
 

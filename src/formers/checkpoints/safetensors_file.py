@@ -72,7 +72,7 @@ def _read_header(path: Path, size: int) -> tuple[dict[str, Entry], dict[str, str
             )
         raw = file.read(length)
     try:
-        header = json.loads(raw)
+        header = json.loads(raw.decode())
     except (ValueError, RecursionError) as error:  # too deep, or a number of thousands of digits
         raise CheckpointError(
             f"{path}: the header is no JSON ({error}). Download or save it again."
