@@ -16,24 +16,24 @@ if TYPE_CHECKING:
 
 # Looked up when first used, so that a config can be written without importing torch.
 _HOMES = {
-    "write_atomically": "atomic",
-    "CheckpointError": "failures",
-    "LoadError": "failures",
-    "UnsafeCheckpoint": "failures",
-    "TensorFiles": "files",
-    "find_weights": "files",
-    "LoadReport": "report",
-    "assign": "loading",
-    "load": "loading",
-    "Rename": "renames",
-    "save": "saving",
+    "write_atomically": "..core.atomic",
+    "CheckpointError": ".failures",
+    "LoadError": ".failures",
+    "UnsafeCheckpoint": ".failures",
+    "TensorFiles": ".files",
+    "find_weights": ".files",
+    "assign": ".loading",
+    "load": ".loading",
+    "Rename": ".renames",
+    "LoadReport": ".report",
+    "save": ".saving",
 }
 
 
 def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
+    value = getattr(importlib.import_module(_HOMES[name], __name__), name)
     globals()[name] = value
     return value
 

@@ -106,22 +106,24 @@ def _size(numbers: Any) -> tuple[Any, ...]:
     return tuple(numbers)
 
 
-def _ordered(pairs: Any = ()) -> dict[Any, Any]:
+def _ordered(pairs: Any = ()) -> Any:
     """Ordered tables come empty, or with their entries as the pickles of Python 2 have them."""
-    table: dict[Any, Any] = {}
-    for key, value in pairs:
-        _put(table, [key, value])
-    return table
+    return _add({}, [item for key, value in pairs for item in (key, value)])
 
 
-def _put(table: Any, items: list[Any]) -> Any:
-    """Add keys and values that alternate. Hashing other keys could take any time, and no tensor has one."""
-    if not isinstance(table, dict):
-        raise CheckpointError("the pickle puts an entry into something that is no table")
-    for key, value in zip(items[::2], items[1::2], strict=True):
-        if isinstance(key, (str, int)):
-            table[key] = value
-    return table
+def _add(target: Any, items: list[Any]) -> Any:
+    """Add items to a list, or keys and values that alternate to a table.
+
+    Hashing keys other than texts and numbers could take any time, and no tensor has one.
+    """
+    if isinstance(target, list):
+        target.extend(items)
+    elif isinstance(target, dict):
+        pairs = zip(items[::2], items[1::2], strict=True)
+        target.update((key, value) for key, value in pairs if isinstance(key, (str, int)))
+    else:
+        raise CheckpointError("the pickle adds to something that is neither list nor table")
+    return target
 
 
 @dataclass(frozen=True)
@@ -155,73 +157,80 @@ def _allowed() -> dict[tuple[str, str], Any]:
     return table
 
 
+# How many values a step of a pickle takes off the stack (None: those since the last mark) ...
+_TAKES: dict[str, int | None] = {
+    **dict.fromkeys(("EMPTY_TUPLE", "EMPTY_LIST", "EMPTY_SET", "EMPTY_DICT", "NEWTRUE", "NEWFALSE"), 0),
+    **dict.fromkeys(("TUPLE1", "BINPERSID", "APPEND", "POP", "BUILD"), 1),  # nothing reads what BUILD sets
+    **dict.fromkeys(("TUPLE2", "STACK_GLOBAL", "REDUCE", "SETITEM"), 2),
+    "TUPLE3": 3,
+    **dict.fromkeys(("TUPLE", "LIST", "FROZENSET", "DICT"), None),
+    **dict.fromkeys(("APPENDS", "ADDITEMS", "SETITEMS", "POP_MARK"), None),
+}
+# ... and what it makes of them.
+_MAKES: dict[str, Callable[[list[Any]], Any]] = {
+    **dict.fromkeys(("EMPTY_TUPLE", "TUPLE1", "TUPLE2", "TUPLE3", "TUPLE"), tuple),
+    **dict.fromkeys(("EMPTY_LIST", "EMPTY_SET", "LIST", "FROZENSET"), list),
+    **dict.fromkeys(("EMPTY_DICT", "DICT"), lambda items: _add({}, items)),
+    "NEWTRUE": lambda _: True,
+    "NEWFALSE": lambda _: False,
+}
+_VALUES = frozenset(
+    ("INT", "BININT", "BININT1", "BININT2", "LONG", "LONG1", "LONG4", "FLOAT", "BINFLOAT", "NONE", "UNICODE")
+    + ("BINUNICODE", "BINUNICODE8", "SHORT_BINUNICODE", "BINBYTES", "BINBYTES8", "SHORT_BINBYTES")
+)
+_OLD_TEXTS = frozenset(("STRING", "BINSTRING", "SHORT_BINSTRING"))
+
+
 class _Reader:
     """A machine for pickles that reaches nothing but the table of `_allowed`.
 
-    It works no longer than its pickle is: no number in the pickle decides how much is done or kept.
+    It works no longer than its pickle is: no number in the pickle decides how much is done or kept. What it
+    does not know is not done: calling classes, looking up registered extensions, setting memory aside.
     """
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self._table = _allowed()
         self._left = _LONGEST
+        self._makes = {**_MAKES, "STACK_GLOBAL": self._find, "BINPERSID": self._store, "REDUCE": self._call}
         self.storages: dict[str, _Storage] = {}
 
     def read(self, file: BinaryIO) -> Any:
         """The value of the pickle that begins here; the file stands behind it then."""
-        self._stack: list[Any] = []
-        self._marks: list[int] = []
-        self._memo: dict[int, Any] = {}
+        stack: list[Any] = []
+        marks: list[int] = []
+        memo: dict[int, Any] = {}
+        arg: Any
         for step, arg, _ in pickletools.genops(file):
-            do = _STEPS.get(step.name)
-            if do is None:
-                raise CheckpointError(
-                    f"{self._path}: no table of tensors has a pickle with {step.name} in it"
-                )
-            do(self, arg)
-        return self._stack.pop()
+            name = step.name
+            if name in _VALUES:
+                stack.append(arg)
+            elif name.endswith(("PUT", "MEMOIZE")):
+                memo[len(memo) if arg is None else arg] = stack[-1]
+            elif name.endswith("GET"):
+                stack.append(memo[arg])
+            elif name == "MARK":
+                marks.append(len(stack))
+            elif name in _TAKES:
+                count = _TAKES[name]
+                at = marks.pop() if count is None else len(stack) - count
+                values = stack[at:]
+                del stack[at:]
+                if name in self._makes:
+                    stack.append(self._makes[name](values))
+                elif name.startswith(("APPEND", "ADD", "SET")):
+                    _add(stack[-1], values)
+            elif name == "GLOBAL":
+                stack.append(self._find(arg.split(" ", 1)))
+            elif name in _OLD_TEXTS:
+                stack.append(arg.encode("latin-1").decode())
+            elif name not in ("PROTO", "FRAME", "STOP"):
+                raise CheckpointError(f"{self._path}: {name} is no step of a pickle with tensors")
+        return stack.pop()
 
-    def push(self, value: Any) -> None:
-        """Put a value on the stack."""
-        self._stack.append(value)
-
-    def mark(self, _: Any) -> None:
-        """Note where a group of values begins."""
-        self._marks.append(len(self._stack))
-
-    def marked(self) -> list[Any]:
-        """Take the values since the last mark."""
-        at = self._marks.pop()
-        values = self._stack[at:]
-        del self._stack[at:]
-        return values
-
-    def last(self, count: int) -> list[Any]:
-        """Take the last values."""
-        values = self._stack[-count:]
-        del self._stack[-count:]
-        return values
-
-    def put(self, number: int | None) -> None:
-        """Remember what is on top."""
-        self._memo[len(self._memo) if number is None else number] = self._stack[-1]
-
-    def get(self, number: int) -> None:
-        """Push what was remembered."""
-        self._stack.append(self._memo[number])
-
-    def extend(self, values: list[Any]) -> None:
-        """Add to the list on top."""
-        if not isinstance(self._stack[-1], list):
-            raise CheckpointError(f"{self._path}: the pickle adds to something that is no list")
-        self._stack[-1].extend(values)
-
-    def enter(self, items: list[Any]) -> None:
-        """Add keys and values to the table on top."""
-        _put(self._stack[-1], items)
-
-    def name(self, module: Any, name: Any) -> None:
-        """Push the stand-in for a global."""
+    def _find(self, names: list[Any]) -> Any:
+        """The stand-in for a global."""
+        module, name = names
         if not isinstance(module, str) or not isinstance(name, str):
             raise CheckpointError(f"{self._path}: the pickle has a name that is no text")
         known = self._table.get((module, name))
@@ -235,11 +244,11 @@ class _Reader:
                 f"{self._path} names {module}.{name}, which is no part of a table of tensors and could run "
                 "code. Nothing was run. If you trust its origin, convert it to safetensors in a sandbox."
             )
-        self._stack.append(known)
+        return known
 
-    def store(self, _: Any) -> None:
-        """Replace the description of a storage by the storage."""
-        pid = self._stack.pop()
+    def _store(self, values: list[Any]) -> _Storage:
+        """The storage that the pickle describes."""
+        pid = values[0]
         if not isinstance(pid, tuple) or len(pid) < 5 or pid[0] != "storage":
             raise CheckpointError(f"{self._path}: the pickle refers to something that is no storage")
         _, dtype, key, _location, count, *view = pid
@@ -247,54 +256,17 @@ class _Reader:
         if not known or (view and view[0]):
             raise CheckpointError(f"{self._path}: the pickle describes a storage that cannot be read")
         key = str(key)
-        self._stack.append(self.storages.setdefault(key, _Storage(key, dtype, count * dtype.itemsize)))
+        return self.storages.setdefault(key, _Storage(key, dtype, count * dtype.itemsize))
 
-    def call(self, _: Any) -> None:
-        """Let a stand-in make its record."""
-        does, args = self.last(2)
+    def _call(self, values: list[Any]) -> Any:
+        """What a stand-in makes of its arguments."""
+        does, args = values
         if not isinstance(does, _StandIn):
             raise UnsafeCheckpoint(f"{self._path}: the pickle calls something that is no part of a table")
         self._left -= sum(len(arg) for arg in args if isinstance(arg, (list, tuple)))
         if self._left < 0:
             raise CheckpointError(f"{self._path}: the pickle repeats its values without an end")
-        self._stack.append(does.make(*args))
-
-
-# What is not here is not done: calling classes, looking up registered extensions, setting memory aside.
-_STEPS: dict[str, Callable[[_Reader, Any], Any]] = {
-    **dict.fromkeys(("BINPUT", "LONG_BINPUT", "PUT", "MEMOIZE"), _Reader.put),
-    **dict.fromkeys(("BINGET", "LONG_BINGET", "GET"), _Reader.get),
-    **dict.fromkeys(("INT", "BININT", "BININT1", "BININT2", "LONG", "LONG1", "LONG4"), _Reader.push),
-    **dict.fromkeys(("FLOAT", "BINFLOAT", "UNICODE", "BINUNICODE", "BINUNICODE8"), _Reader.push),
-    **dict.fromkeys(("SHORT_BINUNICODE", "BINBYTES", "BINBYTES8", "SHORT_BINBYTES", "NONE"), _Reader.push),
-    **dict.fromkeys(
-        ("STRING", "BINSTRING", "SHORT_BINSTRING"), lambda r, text: r.push(text.encode("latin-1").decode())
-    ),
-    **dict.fromkeys(("PROTO", "FRAME", "STOP"), lambda *_: None),
-    "NEWTRUE": lambda r, _: r.push(True),
-    "NEWFALSE": lambda r, _: r.push(False),
-    "MARK": _Reader.mark,
-    "POP": lambda r, _: r.last(1),
-    "POP_MARK": lambda r, _: r.marked(),
-    "TUPLE": lambda r, _: r.push(tuple(r.marked())),
-    "TUPLE1": lambda r, _: r.push(tuple(r.last(1))),
-    "TUPLE2": lambda r, _: r.push(tuple(r.last(2))),
-    "TUPLE3": lambda r, _: r.push(tuple(r.last(3))),
-    "EMPTY_TUPLE": lambda r, _: r.push(()),
-    **dict.fromkeys(("EMPTY_LIST", "EMPTY_SET"), lambda r, _: r.push([])),
-    **dict.fromkeys(("LIST", "FROZENSET"), lambda r, _: r.push(r.marked())),
-    **dict.fromkeys(("APPENDS", "ADDITEMS"), lambda r, _: r.extend(r.marked())),
-    "APPEND": lambda r, _: r.extend(r.last(1)),
-    "EMPTY_DICT": lambda r, _: r.push({}),
-    "DICT": lambda r, _: r.push(_put({}, r.marked())),
-    "SETITEM": lambda r, _: r.enter(r.last(2)),
-    "SETITEMS": lambda r, _: r.enter(r.marked()),
-    "GLOBAL": lambda r, text: r.name(*text.split(" ", 1)),
-    "STACK_GLOBAL": lambda r, _: r.name(*r.last(2)),
-    "BINPERSID": _Reader.store,
-    "REDUCE": _Reader.call,
-    "BUILD": lambda r, _: r.last(1),  # attributes of a table: nothing reads them
-}
+        return does.make(*args)
 
 
 @dataclass(frozen=True)
