@@ -72,22 +72,15 @@ class _Stored:
     stride: tuple[int, ...]
 
 
-def _tensor(storage: Any, offset: Any, shape: Any, stride: Any, *_: Any) -> _Stored:
+def _tensor(storage: Any, offset: Any, shape: Any, stride: Any, *rest: Any) -> _Stored:
+    """A window on a storage, in a dtype of its own where one is among the rest."""
     if not isinstance(storage, _Storage):
         raise CheckpointError("the pickle builds a tensor out of something that is no storage")
     sound = is_possible(shape) and len(shape) == len(stride) and is_possible((offset,))
     if not sound or any(type(step) is not int or step < 0 for step in stride):
         raise CheckpointError("a tensor has an impossible shape, stride or offset")
-    return _Stored(storage, storage.dtype, offset, tuple(shape), tuple(stride))
-
-
-def _tensor_of_dtype(
-    storage: Any, offset: Any, shape: Any, stride: Any, _: Any, __: Any, dtype: Any
-) -> _Stored:
-    if not isinstance(dtype, torch.dtype):
-        raise CheckpointError("the pickle names a dtype that is none")
-    plain = _tensor(storage, offset, shape, stride)
-    return _Stored(plain.storage, dtype, plain.offset, plain.shape, plain.stride)
+    dtype = next((value for value in rest if isinstance(value, torch.dtype)), storage.dtype)
+    return _Stored(storage, dtype, offset, tuple(shape), tuple(stride))
 
 
 def _first(value: Any, *_: Any) -> Any:
@@ -95,7 +88,7 @@ def _first(value: Any, *_: Any) -> Any:
 
 
 def _apply_kind(call: Any, _kind: Any, args: Any, _state: Any) -> Any:
-    if not isinstance(call, _StandIn) or call.make not in (_tensor, _tensor_of_dtype, _first):
+    if not isinstance(call, _StandIn) or call.make not in (_tensor, _first):
         raise UnsafeCheckpoint("the pickle calls something other than a tensor's own constructor")
     return call.make(*args)
 
@@ -145,7 +138,7 @@ def _allowed() -> dict[tuple[str, str], Any]:
         ("torch.nn.parameter", "Parameter"): "Parameter",
         ("torch._utils", "_rebuild_tensor"): _StandIn(_tensor),
         ("torch._utils", "_rebuild_tensor_v2"): _StandIn(_tensor),
-        ("torch._utils", "_rebuild_tensor_v3"): _StandIn(_tensor_of_dtype),
+        ("torch._utils", "_rebuild_tensor_v3"): _StandIn(_tensor),
         ("torch._utils", "_rebuild_parameter"): _StandIn(_first),
         ("torch._utils", "_rebuild_parameter_with_state"): _StandIn(_first),
         ("torch._tensor", "_rebuild_from_type_v2"): _StandIn(_apply_kind),

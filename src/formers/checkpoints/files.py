@@ -204,10 +204,6 @@ class TensorFiles:
         file, name = self._find(name)
         return file.entries[name].dtype
 
-    def file_of(self, name: str) -> Path:
-        """The file that holds a tensor."""
-        return self._find(name)[0].path
-
     def tensor(self, name: str, dtype: torch.dtype | None = None, device: Any = None) -> Tensor:
         """Return a tensor: on the file's own pages where neither dtype nor device ask for a copy.
 
