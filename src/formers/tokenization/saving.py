@@ -109,7 +109,7 @@ def _named(folder: Path, name: str, prefix: str | None) -> Path:
 
 
 def _write_text(path: Path, text: str) -> Path:
-    from formers.checkpoints.atomic import write_atomically
+    from formers.core.atomic import write_atomically
 
     with write_atomically(path) as part:
         Path(part).write_text(text, encoding="utf-8")
@@ -186,7 +186,7 @@ def save_vocabulary(tokenizer: Any, vocabulary: Vocabulary, folder: Path, prefix
             return []
         target = _named(folder, source.name, prefix)
         if target.resolve() != source.resolve():
-            from formers.checkpoints.atomic import write_atomically
+            from formers.core.atomic import write_atomically
 
             with write_atomically(target) as part:
                 shutil.copyfile(source, part)
