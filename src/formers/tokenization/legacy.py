@@ -145,15 +145,12 @@ class OlderCalls:
             values["special_tokens_mask"] = (
                 self.get_special_tokens_mask(*rows) if add_special_tokens else [0] * len(row)
             )
-        made: BatchEncoding = self.pad(
-            values,
-            padding=padding,
-            max_length=max_length,
-            pad_to_multiple_of=pad_to_multiple_of,
-            padding_side=padding_side,
-            return_attention_mask=return_attention_mask,
-            verbose=verbose,
-        )
+        if options.return_attention_mask:
+            values["attention_mask"] = [1] * len(row)
+        made = BatchEncoding(values)
+        if options.pads:
+            sizes = {"max_length": max_length, "pad_to_multiple_of": pad_to_multiple_of}
+            made = self.pad(values, padding=padding, padding_side=padding_side, verbose=verbose, **sizes)
         if return_overflowing_tokens:
             made["overflowing_tokens"] = overflow
             made["num_truncated_tokens"] = max(surplus, 0) if options.max_length else 0

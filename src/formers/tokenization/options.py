@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Mapping
-from dataclasses import dataclass
 from enum import Enum
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from formers.core.notices import notice, refuse_unknown
 
@@ -109,25 +108,10 @@ def whole_number(value: Any, name: str) -> int:
     )
 
 
-@dataclass(frozen=True)
-class EncodeOptions:
-    """One call, settled: what was asked for, and the tokenizer's own where nothing was.
+class EncodeOptions(NamedTuple):
+    """One call, settled: its keywords as asked for, and the tokenizer's own choice where nothing was.
 
-    Attributes:
-        padding: how far rows are padded.
-        truncation: which tokens go when a row is too long.
-        max_length: in tokens, special tokens included; None when neither padding nor cutting needs it.
-        pad_to_multiple_of: pad to a multiple of so many tokens.
-        padding_side: "left" or "right", where the padding goes.
-        truncation_side: the side that loses tokens.
-        stride: tokens that a piece repeats of the one before.
-        add_special_tokens: whether the model's special tokens go around a text.
-        split_special_tokens: whether special tokens in the text are treated as plain text.
-        is_split_into_words: whether a text is a list of words.
-        return_token_type_ids: whether there is this column, and so on.
-        return_overflowing_tokens: whether what was cut comes back as more rows.
-        return_tensors: the tensors to make, None for lists.
-        verbose: whether notices are given.
+    `max_length` counts special tokens, and is None where neither padding nor cutting needs it.
     """
 
     padding: PaddingStrategy = PaddingStrategy.DO_NOT_PAD
@@ -157,9 +141,9 @@ class EncodeOptions:
             TypeError: for a length that is not a whole number.
             ValueError: for a choice that there is not, and lengths that do not go together.
         """
-        given = {name: asked[name] for name in cls.__dataclass_fields__ if name in asked}
+        given = {name: asked[name] for name in cls._fields if name in asked}
         for name in ("max_length", "pad_to_multiple_of", "stride"):
-            if given.get(name) not in (None, 0):
+            if given.get(name, 0) not in (None, 0):
                 given[name] = whole_number(given[name], name)
         pads, cuts, length = given.get("padding", False), given.get("truncation"), given.get("max_length")
         padding = _choice(pads, PaddingStrategy.LONGEST, PaddingStrategy.DO_NOT_PAD)
@@ -171,24 +155,29 @@ class EncodeOptions:
             length, padding, truncation = _limited(limit, padding, truncation, given.get("verbose", True))
         elif length < 1:
             raise ValueError(f"max_length must be at least 1 token, but is {length}")
-        given |= {"padding": padding, "truncation": truncation, "max_length": length}
-        given["padding_side"] = check_side(
-            given.get("padding_side") or tokenizer.padding_side, "padding_side"
-        )
-        given["return_tensors"] = tensor_type(given.get("return_tensors"))
-        if given.get("split_special_tokens") is None:
-            given["split_special_tokens"] = tokenizer.split_special_tokens
-        for column in ("token_type_ids", "attention_mask"):
-            if given.get(f"return_{column}") is None:
-                given[f"return_{column}"] = column in tokenizer.model_input_names
-        made = cls(truncation_side=tokenizer.truncation_side, **given)
-        multiple = made.pad_to_multiple_of
-        if multiple and made.cuts and made.pads and length is not None and length % multiple:
+        multiple = given.get("pad_to_multiple_of")
+        if (
+            multiple
+            and length is not None
+            and length % multiple
+            and padding is not PaddingStrategy.DO_NOT_PAD
+            and truncation is not TruncationStrategy.DO_NOT_TRUNCATE
+        ):
             raise ValueError(
                 f"rows cut at max_length={length} cannot be padded to a multiple of "
                 f"pad_to_multiple_of={multiple}: choose a max_length that is such a multiple"
             )
-        return made
+        given |= {"padding": padding, "truncation": truncation, "max_length": length}
+        side = given.get("padding_side") or tokenizer.padding_side
+        given["padding_side"] = check_side(side, "padding_side")
+        given["truncation_side"] = tokenizer.truncation_side
+        given["return_tensors"] = tensor_type(given.get("return_tensors"))
+        if given.get("split_special_tokens") is None:
+            given["split_special_tokens"] = tokenizer.split_special_tokens
+        for name in ("return_token_type_ids", "return_attention_mask"):
+            if given.get(name) is None:
+                given[name] = name.removeprefix("return_") in tokenizer.model_input_names
+        return cls(**given)
 
     @property
     def pads(self) -> bool:
@@ -211,7 +200,7 @@ class EncodeOptions:
 
 
 CALL_KEYWORDS = ("text", "text_pair", "text_target", "text_pair_target") + tuple(
-    name for name in EncodeOptions.__dataclass_fields__ if name != "truncation_side"
+    name for name in EncodeOptions.__annotations__ if name != "truncation_side"
 )
 
 

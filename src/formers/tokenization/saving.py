@@ -8,6 +8,7 @@ import tempfile
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from formers.core.atomic import write_atomically, write_text
 from formers.core.notices import notice
 from formers.tokenization import components, files
 from formers.tokenization.special import ADDITIONAL, NAMED, SpecialTokens, as_json, plain_json
@@ -41,21 +42,6 @@ _NOT_SAVED = (
     "model_specific_special_tokens",
     "max_len",
 )
-KEYWORDS = (
-    "legacy_format",
-    "filename_prefix",
-    "push_to_hub",
-    "save_jinja_files",
-    "safe_serialization",
-    "repo_id",
-    "token",
-    "private",
-    "commit_message",
-    "commit_description",
-    "revision",
-    "create_pr",
-    "use_auth_token",
-)
 
 
 def save(
@@ -72,7 +58,6 @@ def save(
     if folder.is_file():
         raise NotADirectoryError(f"{folder} is a file; save_pretrained writes into a folder")
     folder.mkdir(parents=True, exist_ok=True)
-    written: list[Path] = []
     config = configuration(tokenizer, special)
     config["tokenizer_class"] = origin.class_name or type(tokenizer).__name__
     templates = tokenizer.chat_template
@@ -82,10 +67,12 @@ def save(
             if isinstance(templates, str)
             else [{"name": name, "template": text} for name, text in templates.items()]
         )
-    written.append(_write_json(_named(folder, files.CONFIG, prefix), config))
     names = special.by_name(lambda token: as_json(vocabulary.as_added(token), typed=False))
     usual = {name: token for name, token in names.items() if name in NAMED or name in ADDITIONAL}
-    written.append(_write_json(_named(folder, files.SPECIAL, prefix), usual))
+    written = [
+        _write_json(_named(folder, files.CONFIG, prefix), config),
+        _write_json(_named(folder, files.SPECIAL, prefix), usual),
+    ]
     if templates is not None and jinja:
         written += _save_templates(templates, folder, prefix)
     added = {
@@ -100,7 +87,7 @@ def save(
         written += map(Path, older)
     if not legacy:
         text = tokenizer_json(vocabulary, origin.file)
-        written.append(_write_text(_named(folder, files.TOKENIZER, prefix), text))
+        written.append(write_text(_named(folder, files.TOKENIZER, prefix), text))
     return written
 
 
@@ -108,16 +95,8 @@ def _named(folder: Path, name: str, prefix: str | None) -> Path:
     return folder / (f"{prefix}-{name}" if prefix else name)
 
 
-def _write_text(path: Path, text: str) -> Path:
-    from formers.core.atomic import write_atomically
-
-    with write_atomically(path) as part:
-        Path(part).write_text(text, encoding="utf-8")
-    return path
-
-
 def _write_json(path: Path, value: Any) -> Path:
-    return _write_text(path, json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False) + "\n")
+    return write_text(path, json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False) + "\n")
 
 
 def configuration(tokenizer: Any, special: SpecialTokens) -> dict[str, Any]:
@@ -146,16 +125,14 @@ def configuration(tokenizer: Any, special: SpecialTokens) -> dict[str, Any]:
 
 
 def _save_templates(templates: str | dict[str, str], folder: Path, prefix: str | None) -> list[Path]:
-    if isinstance(templates, str):
-        templates = {"default": templates}
     written = []
-    for name, text in templates.items():
+    for name, text in ({"default": templates} if isinstance(templates, str) else templates).items():
         if name != Path(name).name or name in ("", ".", ".."):
             raise ValueError(f"{name!r} cannot be the name of a chat template: it is not a plain file name")
         place = _named(folder, files.TEMPLATE, prefix)
         if name != "default":
             place = _named(folder, files.TEMPLATE_FOLDER, prefix) / f"{name}.jinja"
-        written.append(_write_text(place, text))
+        written.append(write_text(place, text))
     return written
 
 
@@ -186,8 +163,6 @@ def save_vocabulary(tokenizer: Any, vocabulary: Vocabulary, folder: Path, prefix
             return []
         target = _named(folder, source.name, prefix)
         if target.resolve() != source.resolve():
-            from formers.core.atomic import write_atomically
-
             with write_atomically(target) as part:
                 shutil.copyfile(source, part)
         return [target]
@@ -196,7 +171,7 @@ def save_vocabulary(tokenizer: Any, vocabulary: Vocabulary, folder: Path, prefix
     with tempfile.TemporaryDirectory() as place:
         names = [Path(name).name for name in vocabulary.backend.model.save(place)]
         return [
-            _write_text(_named(folder, name, prefix), (Path(place) / name).read_text(encoding="utf-8"))
+            write_text(_named(folder, name, prefix), (Path(place) / name).read_text(encoding="utf-8"))
             for name in sorted(names)
         ]
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from formers.core.notices import notice, refuse_unknown
+from formers.hub import PUSH_KEYWORDS, Pushable, push_saved
 from formers.tokenization import chat, classes, components, files, saving, special
 from formers.tokenization.decoder import Decoder, clean_up, plain
 from formers.tokenization.encoder import Encoder, Ragged, RenderedChat
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from tokenizers import AddedToken, Tokenizer
 
 
-class PreTrainedTokenizerFast(TokenMethods, OlderCalls):
+class PreTrainedTokenizerFast(TokenMethods, OlderCalls, Pushable):
     """Text to ids and back.
 
     Built from a checkpoint with `from_pretrained`, or directly:
@@ -63,6 +63,7 @@ class PreTrainedTokenizerFast(TokenMethods, OlderCalls):
     """
 
     recipe: ClassVar[Recipe | None] = None
+    _saving_keywords = ("legacy_format", "filename_prefix", "save_jinja_files")
     slow_tokenizer_class: ClassVar[Any] = None
     vocab_files_names: ClassVar[dict[str, str]] = {}
     padding_side: str = "right"
@@ -703,22 +704,14 @@ class PreTrainedTokenizerFast(TokenMethods, OlderCalls):
         Returns:
             The paths written.
         """
-        options = (
-            "legacy_format",
-            "filename_prefix",
-            "push_to_hub",
-            "save_jinja_files",
-            "safe_serialization",
-        )
-        hub = ("repo_id", "token", "private", "commit_message", "commit_description", "revision", "create_pr")
-        refuse_unknown(kwargs, (*options, *hub, "use_auth_token"), "save_pretrained()")
-        jinja, repository = bool(kwargs.pop("save_jinja_files", True)), kwargs.pop("repo_id", None)
-        folder, parts = Path(save_directory), (self._vocabulary, self._special, self._origin)
+        known = (*self._saving_keywords, "push_to_hub", "safe_serialization", *PUSH_KEYWORDS)
+        refuse_unknown(kwargs, known, "save_pretrained()")
+        kwargs.pop("safe_serialization", None)
+        folder, jinja = Path(save_directory), bool(kwargs.pop("save_jinja_files", True))
+        parts = (self._vocabulary, self._special, self._origin)
         written = saving.save(self, *parts, folder, legacy_format, filename_prefix, jinja)
         if push_to_hub:
-            from formers.hub import push_folder
-
-            push_folder(folder, repository or folder.resolve().name, **kwargs)
+            push_saved(folder, kwargs)
         return tuple(map(str, written))
 
     def save_vocabulary(
@@ -731,22 +724,6 @@ class PreTrainedTokenizerFast(TokenMethods, OlderCalls):
         """
         written = saving.save_vocabulary(self, self._vocabulary, Path(save_directory), filename_prefix)
         return tuple(map(str, written))
-
-    def push_to_hub(self, repo_id: str, **kwargs: Any) -> str:
-        """Upload the tokenizer's files to a repository, which is made when it is missing.
-
-        Args:
-            repo_id: "user/name".
-            **kwargs: what `formers.hub.push_folder` takes (`token`, `private`, `commit_message`, ...).
-
-        Returns:
-            The address of the commit.
-        """
-        from formers.hub import push_folder
-
-        with tempfile.TemporaryDirectory() as folder:
-            self.save_pretrained(folder)
-            return str(push_folder(folder, repo_id, **kwargs))
 
     def train_new_from_iterator(
         self,
