@@ -12,13 +12,7 @@ from formers.tokenization.encoding import BatchEncoding
 
 
 def choose(own: str | dict[str, str] | None, wanted: str | None, tools: Any) -> str:
-    """Return the text of a template; see `PreTrainedTokenizerFast.get_chat_template`.
-
-    Args:
-        own: the tokenizer's template, or several by name.
-        wanted: a template, or the name of one of the tokenizer's.
-        tools: None where the conversation has none.
-    """
+    """Return the template that is wanted of a tokenizer's own; see its `get_chat_template`."""
     if isinstance(own, dict):
         if wanted is not None:
             return own.get(wanted, wanted)
@@ -39,13 +33,10 @@ def choose(own: str | dict[str, str] | None, wanted: str | None, tools: Any) -> 
 
 
 class ChatTemplate:
-    """A template, and the wishes of a call that it writes conversations by.
+    """A template, and how it writes conversations.
 
-    Args:
-        source: the template's text.
-        opens: whether the assistant's turn is opened at the end.
-        goes_on: whether (or at which key) the last message is left open.
-        masks: whether to find what the assistant said.
+    It `opens` the assistant's turn at the end, or `goes_on` with the last message (a string names the key),
+    and `masks` what the assistant said.
 
     Raises:
         ValueError: for wishes that do not go together.

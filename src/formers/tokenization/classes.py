@@ -85,11 +85,7 @@ def checked(settings: Mapping[str, Any], allowed: Iterable[str], where: str) -> 
 
 
 def sources(args: tuple[Any, ...], given: Mapping[str, Any], name: str) -> dict[str, Any]:
-    """Read `Class(vocab_file, merges_file)` and `Class(vocab, merges)`: a path is a file.
-
-    Returns:
-        What is given, by the names of `SOURCES`.
-    """
+    """Read `Class(vocab_file, merges_file)` and `Class(vocab, merges)`: a path is a file."""
     if len(args) > 2:
         raise TypeError(
             f"{name}() takes a vocabulary and merges by position and all else by name, but got {len(args)}"

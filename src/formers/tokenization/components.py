@@ -196,13 +196,7 @@ def surround(backend: Tokenizer, first: str | None, last: str | None) -> None:
 
 
 def rename(node: Any, names: Mapping[str, str], find: Callable[[str], int]) -> Any:
-    """Return the JSON of a post-processor with other special tokens, each with the id that `find` gives it.
-
-    Args:
-        node: the JSON; None for none.
-        names: token -> the one that takes its place; others stay.
-        find: gives the id of a token.
-    """
+    """Return the JSON of a post-processor with other special tokens, whose ids `find` gives."""
     made = json.loads(json.dumps(node))
 
     def renamed(token: str) -> str:
@@ -225,13 +219,7 @@ def rename(node: Any, names: Mapping[str, str], find: Callable[[str], int]) -> A
 
 
 def reframe(backend: Tokenizer, old: Mapping[str, str | None], new: Mapping[str, str]) -> None:
-    """Put other start and end tokens (`cls_token`, `sep_token`) where the frame has the old ones.
-
-    Args:
-        backend: whose frame it is.
-        old: the old tokens by name, where a template is to be searched for them.
-        new: the new ones by name.
-    """
+    """Put other start and end tokens (`cls_token`, `sep_token`) where the frame has the old ones."""
     state, names = state_of(backend.post_processor), {}
     for name, token in new.items():
         place = name.removesuffix("_token")

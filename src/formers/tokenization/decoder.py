@@ -44,12 +44,7 @@ class Decoder:
     ) -> Any:
         """Decode ids (an int, [T] or [B, T], or an encoding); see `PreTrainedTokenizerFast.decode`.
 
-        Args:
-            token_ids: the ids.
-            skip_special: whether to leave special tokens out.
-            clean: whether texts are cleaned up; None for what is `usual`, except with BPE.
-            usual: the tokenizer's setting.
-            cleaner: cleans a text up.
+        Texts go through the `cleaner` where `clean` says so; None stands for what is `usual`.
         """
         ids = plain(token_ids["input_ids"] if isinstance(token_ids, dict) else token_ids)
         if isinstance(ids, int):

@@ -50,12 +50,8 @@ class Encoder:
     ) -> BatchEncoding:
         """Encode a text, words, or a batch of those.
 
-        Args:
-            text: the text(s); see `PreTrainedTokenizerFast.__call__`.
-            pair: the second text(s).
-            options: of the call.
-            limit: in tokens; rows that are longer and were not to be cut are noticed.
-            filling: asked for what to pad with when there is something to pad.
+        Rows above the `limit` (in tokens) that were not to be cut are noticed; `filling` is asked for what to
+        pad with when there is something to pad.
         """
         batch, batched = batch_of(text, pair, options.is_split_into_words)
         if options.is_split_into_words and options.verbose:

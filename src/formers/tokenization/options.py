@@ -141,21 +141,21 @@ class EncodeOptions(NamedTuple):
             TypeError: for a length that is not a whole number.
             ValueError: for a choice that there is not, and lengths that do not go together.
         """
-        given = {name: asked[name] for name in cls._fields if name in asked}
+        given: dict[str, Any] = {**_UNASKED, **asked}
         for name in ("max_length", "pad_to_multiple_of", "stride"):
-            if given.get(name, 0) not in (None, 0):
+            if given[name] not in (None, 0):
                 given[name] = whole_number(given[name], name)
-        pads, cuts, length = given.get("padding", False), given.get("truncation"), given.get("max_length")
+        pads, cuts, length = given["padding"], given["truncation"], given["max_length"]
         padding = _choice(pads, PaddingStrategy.LONGEST, PaddingStrategy.DO_NOT_PAD)
         truncation = truncation_strategy(
             True if cuts is None and length is not None and pads is False else cuts
         )
         if length is None:
             limit = tokenizer.model_max_length
-            length, padding, truncation = _limited(limit, padding, truncation, given.get("verbose", True))
+            length, padding, truncation = _limited(limit, padding, truncation, given["verbose"])
         elif length < 1:
             raise ValueError(f"max_length must be at least 1 token, but is {length}")
-        multiple = given.get("pad_to_multiple_of")
+        multiple = given["pad_to_multiple_of"]
         if (
             multiple
             and length is not None
@@ -168,16 +168,16 @@ class EncodeOptions(NamedTuple):
                 f"pad_to_multiple_of={multiple}: choose a max_length that is such a multiple"
             )
         given |= {"padding": padding, "truncation": truncation, "max_length": length}
-        side = given.get("padding_side") or tokenizer.padding_side
+        side = given["padding_side"] or tokenizer.padding_side
         given["padding_side"] = check_side(side, "padding_side")
         given["truncation_side"] = tokenizer.truncation_side
-        given["return_tensors"] = tensor_type(given.get("return_tensors"))
-        if given.get("split_special_tokens") is None:
+        given["return_tensors"] = tensor_type(given["return_tensors"])
+        if given["split_special_tokens"] is None:
             given["split_special_tokens"] = tokenizer.split_special_tokens
         for name in ("return_token_type_ids", "return_attention_mask"):
-            if given.get(name) is None:
+            if given[name] is None:
                 given[name] = name.removeprefix("return_") in tokenizer.model_input_names
-        return cls(**given)
+        return cls(*map(given.__getitem__, cls._fields))
 
     @property
     def pads(self) -> bool:
@@ -199,6 +199,13 @@ class EncodeOptions(NamedTuple):
         return width
 
 
+# What a call that says nothing asks for.
+_UNASKED: dict[str, Any] = {
+    **dict(zip(EncodeOptions.__annotations__, EncodeOptions(), strict=True)),
+    **dict.fromkeys(("truncation", "padding_side", "split_special_tokens")),
+    **dict.fromkeys(("return_token_type_ids", "return_attention_mask")),
+    "padding": False,
+}
 CALL_KEYWORDS = ("text", "text_pair", "text_target", "text_pair_target") + tuple(
     name for name in EncodeOptions.__annotations__ if name != "truncation_side"
 )

@@ -33,14 +33,7 @@ class Filling(NamedTuple):
 
 
 def pad_rows(rows: list[Any], width: int, side: str, fill: Any) -> list[Any]:
-    """Pad lists to `width` entries with `fill`; longer ones stay as they are.
-
-    Args:
-        rows: lists of any entries.
-        width: in entries.
-        side: "left" or "right".
-        fill: the entry to pad with.
-    """
+    """Pad lists of any entries to `width` of them with `fill`; longer ones stay as they are."""
     if side == "right":
         return [row + [fill] * (width - len(row)) for row in rows]
     return [[fill] * (width - len(row)) + row for row in rows]
@@ -79,14 +72,7 @@ def pad_columns(
 def pad_encoded(
     given: Any, options: EncodeOptions, main: str, filling: Callable[[], Filling]
 ) -> BatchEncoding:
-    """Pad rows that were encoded before; see `PreTrainedTokenizerFast.pad`.
-
-    Args:
-        given: the rows.
-        options: of the call; without `return_tensors` the rows stay what they are made of.
-        main: the column that the model reads.
-        filling: asked for what to pad with when there is something to pad.
-    """
+    """Pad rows that were encoded before, `main` being the column that the model reads; see `pad`."""
     columns = _columns(given)
     if main not in columns:
         raise ValueError(f"`pad` needs {main!r} in what it pads, but was given {list(columns)}")

@@ -21,16 +21,7 @@ def train(
     renamed: Mapping[str, str],
     options: dict[str, Any],
 ) -> Tokenizer:
-    """Train; see `PreTrainedTokenizerFast.train_new_from_iterator`.
-
-    Args:
-        backend: whose kind it is.
-        special: its special tokens.
-        texts: gives texts, or lists of them.
-        new_special: special tokens to add.
-        renamed: old special token -> the one that takes its place.
-        options: of the trainer, and `length`, the number of texts.
-    """
+    """Train; see `PreTrainedTokenizerFast.train_new_from_iterator`. `options` hold `length`, too."""
     from tokenizers import Tokenizer, pre_tokenizers, trainers
 
     state = json.loads(backend.to_str())

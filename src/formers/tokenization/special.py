@@ -135,11 +135,7 @@ def find(
 ) -> SpecialTokens:
     """Find the special tokens of a tokenizer in its settings, its recipe, and what its vocabulary tells.
 
-    Args:
-        settings: what was saved and what the caller passed.
-        recipe: whose usual tokens fill in.
-        vocabulary: the vocabulary.
-        from_file: whether it is a tokenizer.json: then a usual token counts only where the vocabulary has it.
+    Beside a tokenizer.json (`from_file`) the usual text of a token counts only where the vocabulary has it.
     """
     named = named_in(settings)
     lists = [settings.get(key) for key in ADDITIONAL]

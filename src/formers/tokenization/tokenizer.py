@@ -129,16 +129,9 @@ class PreTrainedTokenizerFast(TokenMethods, OlderCalls, Pushable):
         saved: Mapping[str, Any] = {},  # noqa: B006
         origin: saving.Origin = saving.Origin(),  # noqa: B008
     ) -> None:
-        """Take the parts and the settings over.
+        """Make the parts, and take over the settings: the `saved` ones, and the caller's in their place.
 
-        Args:
-            backend: what does the work.
-            settings: what was saved, and what the caller passed in its place.
-            explicit: what the caller passed, which may change what a file says.
-            added: the added tokens that were saved beside the backend, by id.
-            from_file: whether the backend is a tokenizer.json, which then is the truth.
-            saved: the settings that were saved.
-            origin: the checkpoint that it comes from.
+        Those of the caller are `explicit`: they may change what a tokenizer.json says (`from_file`).
         """
         recipe = self.recipe
         vocabulary = self._vocabulary = Vocabulary(backend)

@@ -46,18 +46,10 @@ if hasattr(os, "register_at_fork"):
 
 
 class Vocabulary:
-    """A `tokenizers.Tokenizer` that one thread at a time may set up and use.
+    """A `tokenizers.Tokenizer` that one thread at a time may set up and use: hold its `lock` meanwhile.
 
-    Padding and truncation that its file asks for are the file's: they are kept for saving, and a call states
-    its own.
-
-    Args:
-        backend: the `tokenizers.Tokenizer`; its padding and truncation are taken off.
-
-    Attributes:
-        lock: hold it while the backend's settings matter.
-        file_padding: what the file says of padding, None for nothing.
-        file_truncation: what the file says of truncation.
+    Padding and truncation that its file asks for are the file's: they are taken off and kept for saving, and
+    a call states its own.
     """
 
     def __init__(self, backend: Tokenizer) -> None:
