@@ -9,14 +9,13 @@ from typing import Any, Literal, cast
 import numpy as np
 import numpy.typing as npt
 
+from formers.core.batching import restore
 from formers.core.notices import did_you_mean, notice
 
 Ids = npt.NDArray[np.int64]
 Text = tuple[str, str | None]
 LongText = Literal["truncate", "window", "error"]
 
-# Tokenizers write huge numbers where a checkpoint records no limit.
-_NO_LIMIT = 10**9
 _TEXTS_PER_CALL = 4096
 _LONG = ("truncate", "window", "error")
 _STRATEGIES = ("longest_first", "only_first", "only_second", "do_not_truncate")
@@ -43,6 +42,11 @@ class Prepared:
     def ids(self) -> Ids:
         """Token ids of the first window, [T]."""
         return self.windows[0]
+
+    def alone(self) -> list[Prepared]:
+        """Every window as an input of its own."""
+        types = [None] * len(self.windows) if self.types is None else [[kind] for kind in self.types]
+        return [Prepared([row], kind, len(row)) for row, kind in zip(self.windows, types, strict=True)]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -79,21 +83,29 @@ class Fitting:
         """
         truncation = _choice("truncation", params.get("truncation"), _STRATEGIES)
         _choice("padding", params.get("padding"), _PADDING)
-        long_text = params.get("long_text")
         refuses = truncation in (False, "do_not_truncate")
+        long_text = params.get("long_text")
         if long_text is None:
             long_text = "error" if refuses else "truncate"
         elif long_text not in _LONG:
             raise ValueError(f"long_text must be one of {_LONG}, got {long_text!r}{_near(long_text, _LONG)}")
         elif refuses and long_text == "truncate":
             raise ValueError("truncation=False and long_text='truncate' contradict each other: leave one out")
-        limit = _limit(_whole_number("max_length", params.get("max_length"), 1), model_limit)
+        stride = _whole_number("stride", params.get("stride"), 0)
+        if stride and long_text != "window":
+            raise ValueError(f"stride={stride} is the overlap of windows: pass long_text='window' with it")
+        asked = _whole_number("max_length", params.get("max_length"), 1)
+        if asked is not None and model_limit is not None and asked > model_limit:
+            notice(
+                f"max_length={asked}, but the model takes at most {model_limit} tokens: {model_limit} is used"
+            )
+        limits = [limit for limit in (asked, model_limit) if limit is not None]
         return cls(
-            limit=limit,
+            limit=min(limits, default=None),
             long_text=cast(LongText, long_text),
-            quiet=truncation not in (None, False) or params.get("max_length") is not None,
+            quiet=truncation not in (None, False) or asked is not None,
             strategy=truncation if isinstance(truncation, str) and not refuses else "longest_first",
-            stride=_stride(_whole_number("stride", params.get("stride"), 0), long_text),
+            stride=stride,
             add_special_tokens=bool(params.get("add_special_tokens", True)),
         )
 
@@ -152,19 +164,17 @@ def _refuse_surrogates(texts: Sequence[Text], first: int | None) -> None:
 def _encode(tokenizer: Any, texts: Sequence[Text], fitting: Fitting) -> list[Prepared]:
     """Tokenise without cutting; single texts and pairs are separate calls of the tokenizer."""
     single = [i for i, (_, second) in enumerate(texts) if second is None]
-    if len(single) == len(texts):
-        return _whole(tokenizer, [first for first, _ in texts], None, fitting)
     paired = [i for i, (_, second) in enumerate(texts) if second is not None]
-    ready: dict[int, Prepared] = {}
-    for places, seconds in ((single, None), (paired, [str(texts[i][1]) for i in paired])):
-        if places:
-            found = _whole(tokenizer, [texts[i][0] for i in places], seconds, fitting)
-            ready.update(zip(places, found, strict=True))
-    return [ready[i] for i in range(len(texts))]
+    found = [_whole(tokenizer, [texts[i] for i in places], fitting) for places in (single, paired)]
+    return restore([single, paired], [*found[0], *found[1]])
 
 
-def _whole(tokenizer: Any, firsts: list[str], seconds: list[str] | None, fitting: Fitting) -> list[Prepared]:
+def _whole(tokenizer: Any, texts: Sequence[Text], fitting: Fitting) -> list[Prepared]:
     """Tokenise texts, or pairs of texts, in one call."""
+    if not texts:
+        return []
+    firsts = [first for first, _ in texts]
+    seconds = None if texts[0][1] is None else [second for _, second in texts]
     special = fitting.add_special_tokens
     if hasattr(tokenizer, "encode_ragged"):
         found = tokenizer.encode_ragged(firsts, pairs=seconds, truncation=False, add_special_tokens=special)
@@ -255,12 +265,11 @@ def _room(
         )
     if paired and strategy != "longest_first":
         kept = str(text[1]) if strategy == "only_first" else text[0]
-        room -= _whole(tokenizer, [kept], None, dataclasses.replace(fitting, add_special_tokens=False))[
-            0
-        ].length
+        alone = dataclasses.replace(fitting, add_special_tokens=False)
+        room -= _whole(tokenizer, [(kept, None)], alone)[0].length
         if room < 1:  # tokenizers do not cut a text down to nothing
-            windowed = fitting.long_text == "window"  # windows run over one of the two texts
-            instead = "long_text='truncate'" if windowed else "truncation='longest_first'"
+            # windows run over one of the two texts
+            instead = "long_text='truncate'" if least else "truncation='longest_first'"
             raise ValueError(
                 f"truncation={strategy!r} cannot bring the pair of {place}, {whole.length} tokens, to "
                 f"{limit}: the other text alone is too long. Pass {instead}"
@@ -354,59 +363,12 @@ def collate(
     return batch
 
 
-def token_limit(model: Any, tokenizer: Any) -> int | None:
-    """Tokens that model and tokenizer both take at most, special tokens included; None where neither says."""
-    found = []
-    named = getattr(tokenizer, "model_max_length", None)
-    if isinstance(named, int | float) and 0 < named < _NO_LIMIT:
-        found.append(int(named))
-    room = _positions(model)
-    if room is not None:
-        found.append(room)
-    return min(found) if found else None
-
-
-def _positions(model: Any) -> int | None:
-    """Tokens for which a model has learned positions; for other models what the config says."""
-    learned = getattr(embeddings_of(model), "positions", None)
-    if learned is None:
-        found = getattr(getattr(model, "config", None), "max_position_embeddings", None)
-        return found if isinstance(found, int) and found > 0 else None
-    # RoBERTa counts positions from padding_idx + 1
-    return int(learned.count) - (0 if learned.padding_idx is None else learned.padding_idx + 1)
-
-
-def embeddings_of(model: Any) -> Any:
-    """How a model of this library lays out its input tables (`nn.spec.Embeddings`); None for others."""
-    modules = getattr(model, "modules", None)
-    for module in modules() if callable(modules) else ():
-        found = getattr(getattr(module, "spec", None), "embeddings", None)
-        if found is not None:
-            return found
-    return None
-
-
 def _whole_number(name: str, value: Any, least: int) -> int | None:
     if value is None:
         return None
     if isinstance(value, bool) or not hasattr(value, "__index__") or value < least:
         raise ValueError(f"{name} must be a number of tokens, at least {least}, got {value!r}")
     return int(value)
-
-
-def _limit(asked: int | None, model_limit: int | None) -> int | None:
-    if asked is None:
-        return model_limit
-    if model_limit is not None and asked > model_limit:
-        notice(f"max_length={asked}, but the model takes at most {model_limit} tokens: {model_limit} is used")
-        return model_limit
-    return asked
-
-
-def _stride(asked: int | None, long_text: str) -> int | None:
-    if asked and long_text != "window":
-        raise ValueError(f"stride={asked} is the overlap of windows: pass long_text='window' with it")
-    return asked
 
 
 def _choice(name: str, value: Any, choices: tuple[str, ...]) -> Any:

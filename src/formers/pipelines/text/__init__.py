@@ -1,0 +1,1 @@
+"""Pipelines whose inputs are texts."""
