@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import inspect
-import tempfile
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
@@ -19,13 +18,14 @@ from formers.core.devices import resolve, resolve_dtype
 from formers.core.modes import evaluating
 from formers.core.nested import mapped, padded_cat, row_count, split
 from formers.core.notices import notice, refuse_unknown
+from formers.hub.push import split_push_keywords
+from formers.hub.pushable import Pushable, push_saved
 from formers.pipelines import datasets
 
 # Inputs that a stream reads ahead: the first answer should come soon.
 _STREAM_FIRST, _STREAM_LARGEST = 16, 1024
 # Keywords of every call, beside those of the steps.
 FRAME_KEYWORDS = ("batch_size", "num_workers", "progress")
-_UPLOAD_KEYWORDS = {"commit_message", "create_pr", "private", "repo_id", "revision", "token"}
 _PROCESSORS = ("tokenizer", "feature_extractor", "image_processor", "video_processor", "processor")
 
 
@@ -39,7 +39,7 @@ class Call:
     batch_size: int | None = None
 
 
-class Pipeline(ABC):
+class Pipeline(Pushable, ABC):
     """Task in, answer out.
 
     A subclass fills in `_sanitize_parameters`, which sorts keywords into those of the three steps, and the
@@ -431,7 +431,7 @@ class Pipeline(ABC):
         if folder.is_file():
             raise NotADirectoryError(f"{folder} is a file; a pipeline is saved into a folder")
         push = kwargs.pop("push_to_hub", False)
-        upload = {name: kwargs.pop(name) for name in _UPLOAD_KEYWORDS & kwargs.keys()}
+        upload, kwargs = split_push_keywords(kwargs)
         self.model.save_pretrained(folder, **kwargs)
         for part in (getattr(self, name) for name in _PROCESSORS):
             if part is not None:
@@ -439,29 +439,11 @@ class Pipeline(ABC):
         for record in self._kept_beside():
             record.save(folder)
         if push:
-            from formers.hub import push_folder
-
-            push_folder(folder, upload.pop("repo_id", None) or folder.name, **upload)
+            push_saved(folder, upload)
 
     def _kept_beside(self) -> tuple[Any, ...]:
         """Records that a task keeps beside its model, each with `save(folder)`."""
         return ()
-
-    def push_to_hub(self, repo_id: str, **kwargs: Any) -> Any:
-        """Save the pipeline and upload it.
-
-        Args:
-            repo_id: `owner/name`, created where it does not exist.
-            **kwargs: keywords of `formers.hub.push_folder`.
-
-        Returns:
-            What `push_folder` returns: the address of the upload.
-        """
-        from formers.hub import push_folder
-
-        with tempfile.TemporaryDirectory() as folder:
-            self.save_pretrained(folder)
-            return push_folder(folder, repo_id, **kwargs)
 
     def __repr__(self) -> str:
         dtype = str(self.dtype).removeprefix("torch.")

@@ -88,7 +88,8 @@ class Fitting:
         if long_text is None:
             long_text = "error" if refuses else "truncate"
         elif long_text not in _LONG:
-            raise ValueError(f"long_text must be one of {_LONG}, got {long_text!r}{_near(long_text, _LONG)}")
+            near = did_you_mean(str(long_text), _LONG)
+            raise ValueError(f"long_text must be one of {_LONG}, got {long_text!r}{near}")
         elif refuses and long_text == "truncate":
             raise ValueError("truncation=False and long_text='truncate' contradict each other: leave one out")
         stride = _whole_number("stride", params.get("stride"), 0)
@@ -131,34 +132,30 @@ def prepare(tokenizer: Any, texts: Sequence[Text], fitting: Fitting, first: int 
         try:
             ready += _encode(tokenizer, part, fitting)
         except (TypeError, UnicodeError):
-            _refuse_surrogates(part, None if first is None else first + start)
+            for index, text in enumerate(part, start):
+                _refuse_surrogates(text, _place(first, index))
             raise
-    long = []
-    for index, item in enumerate(ready):
-        if not item.length:
-            ready[index] = _one_token(tokenizer, item, _place(first, index))
-        elif fitting.limit is not None and item.length > fitting.limit:
-            long.append(index)
+    long = [i for i, item in enumerate(ready) if fitting.limit is not None and item.length > fitting.limit]
     if long:
         _report_long(long, ready, fitting, _place(first, long[0]))
-        for index in long:
-            ready[index] = _fit(tokenizer, texts[index], ready[index], fitting, _place(first, index))
+    for index in long:
+        ready[index] = _fit(tokenizer, texts[index], ready[index], fitting, _place(first, index))
+    for index in [i for i, item in enumerate(ready) if not item.length]:
+        ready[index] = _one_token(tokenizer, ready[index], _place(first, index))
     return ready
 
 
-def _refuse_surrogates(texts: Sequence[Text], first: int | None) -> None:
-    """Name the text that holds half of a surrogate pair, which tokenizers take for something else."""
-    for index, parts in enumerate(texts):
-        for name, text in zip(("", "the second text of "), parts, strict=True):
-            try:
-                (text or "").encode()
-            except UnicodeEncodeError as error:
-                half = ascii(error.object[error.start])
-                raise ValueError(
-                    f"{name}{_place(first, index)} holds half of a surrogate pair, {half} at character "
-                    f"{error.start}: the text was decoded wrongly. Read it again, or pass "
-                    "text.encode('utf-8', 'replace').decode()"
-                ) from None
+def _refuse_surrogates(text: Text, place: str) -> None:
+    """Refuse a text that holds half of a surrogate pair, which tokenizers take for something else."""
+    for name, part in zip(("", "the second text of "), text, strict=True):
+        try:
+            (part or "").encode()
+        except UnicodeEncodeError as error:
+            half = ascii(error.object[error.start])
+            raise ValueError(
+                f"{name}{place} holds half of a surrogate pair, {half} at character {error.start}: the text "
+                "was decoded wrongly. Read it again, or pass text.encode('utf-8', 'replace').decode()"
+            ) from None
 
 
 def _encode(tokenizer: Any, texts: Sequence[Text], fitting: Fitting) -> list[Prepared]:
@@ -209,11 +206,9 @@ def _one_token(tokenizer: Any, empty: Prepared, place: str) -> Prepared:
 
 def _fit(tokenizer: Any, text: Text, whole: Prepared, fitting: Fitting, place: str) -> Prepared:
     """Cut one long text, or take it apart into windows."""
-    windowed = fitting.long_text == "window"
+    windowed, limit, stride = fitting.long_text == "window", fitting.limit or 0, 0
     strategy = "only_first" if windowed and fitting.strategy == "longest_first" else fitting.strategy
-    limit = whole.length if fitting.limit is None else fitting.limit
-    room = _room(tokenizer, text, whole, strategy, limit, fitting, place)
-    stride = 0
+    room = _room(tokenizer, text, whole, strategy, fitting, place)
     if windowed:
         stride = min(limit // 8, room - 1) if fitting.stride is None else fitting.stride
         _check_stride(stride, room, fitting)
@@ -227,10 +222,9 @@ def _fit(tokenizer: Any, text: Text, whole: Prepared, fitting: Fitting, place: s
         stride=stride,
         return_overflowing_tokens=windowed,
     )
-    windows = _arrays(encoded["input_ids"])
+    windows, kinds = _arrays(encoded["input_ids"]), encoded.get("token_type_ids")
     if len(windows[0]) > limit:
         raise ValueError(f"the tokenizer left {len(windows[0])} tokens of {place}, {limit} are allowed")
-    kinds = encoded.get("token_type_ids")
     length = sum(map(len, windows))
     cut = 0 if windowed else whole.length - length
     return Prepared(windows, None if kinds is None else _arrays(kinds), length, cut)
@@ -242,15 +236,13 @@ def _special(tokenizer: Any, fitting: Fitting, pair: bool = False) -> int:
     return int(count(pair)) if fitting.add_special_tokens and callable(count) else 0
 
 
-def _room(
-    tokenizer: Any, text: Text, whole: Prepared, strategy: str, limit: int, fitting: Fitting, place: str
-) -> int:
+def _room(tokenizer: Any, text: Text, whole: Prepared, strategy: str, fitting: Fitting, place: str) -> int:
     """Tokens that are left for what is cut, at least 1 where windows are made and 0 elsewhere.
 
     Raises:
         ValueError: where nothing is left, or the text to be cut is not there.
     """
-    paired = text[1] is not None
+    paired, limit = text[1] is not None, fitting.limit or 0
     if strategy == "only_second" and not paired:
         raise ValueError(
             f"truncation='only_second' cuts the second text of a pair, but {place} ({whole.length} tokens, "
@@ -316,22 +308,18 @@ def as_text(item: Any, index: int | None) -> Text:
 
 def _from_mapping(item: Mapping[Any, Any], index: int | None) -> Text:
     known = ("text", "text_pair")
-    unknown = [key for key in item if key not in known]
-    if unknown or "text" not in item:
-        wrong = (
-            f"has the key {unknown[0]!r}{did_you_mean(str(unknown[0]), known)}"
-            if unknown
-            else "has no 'text'"
-        )
+    wrong = next(
+        (f"the key {key!r}{did_you_mean(str(key), known)}" for key in item if key not in known), None
+    )
+    if wrong or "text" not in item:
         raise TypeError(
-            f"{_place(index)} {wrong}; the keys are 'text' and, for a pair, 'text_pair'. "
-            "For one column of a dataset pass KeyDataset(dataset, column)"
+            f"{_place(index)} has {wrong or 'no ' + repr('text')}; the keys are 'text' and, for a pair, "
+            "'text_pair'. For one column of a dataset pass KeyDataset(dataset, column)"
         )
-    text, second = item["text"], item.get("text_pair")
-    for name, value in (("text", text), ("text_pair", second)):
-        if not isinstance(value, str) and not (name == "text_pair" and value is None):
+    for name, value in item.items():
+        if not isinstance(value, str) and (name == "text" or value is not None):
             raise TypeError(f"{name!r} of {_place(index)} is {_described(value)}; expected a string")
-    return text, second
+    return item["text"], item.get("text_pair")
 
 
 def collate(
@@ -352,23 +340,23 @@ def collate(
     rows = [window for item in prepared for window in item.windows]
     lengths = np.fromiter(map(len, rows), dtype=np.int64, count=len(rows))
     mask = np.arange(lengths.max()) < lengths[:, None]  # [B, T]
-    ids = np.full(mask.shape, pad_id, dtype=np.int64)
-    ids[mask] = np.concatenate(rows)
-    batch = {"input_ids": ids, "attention_mask": mask.astype(np.int64)}
+    batch = {
+        "input_ids": np.full(mask.shape, pad_id, dtype=np.int64),
+        "attention_mask": mask.astype(np.int64),
+    }
+    batch["input_ids"][mask] = np.concatenate(rows)
     if types and all(item.types is not None for item in prepared):
-        flat = np.concatenate([row for item in prepared for row in item.types or ()])
-        if always or flat.any():
-            batch["token_type_ids"] = np.zeros(mask.shape, dtype=np.int64)
-            batch["token_type_ids"][mask] = flat
+        kinds = np.concatenate([row for item in prepared for row in item.types or ()])
+        if always or kinds.any():
+            batch["token_type_ids"] = np.zeros_like(batch["input_ids"])
+            batch["token_type_ids"][mask] = kinds
     return batch
 
 
 def _whole_number(name: str, value: Any, least: int) -> int | None:
-    if value is None:
-        return None
-    if isinstance(value, bool) or not hasattr(value, "__index__") or value < least:
+    if value is not None and (isinstance(value, bool) or not hasattr(value, "__index__") or value < least):
         raise ValueError(f"{name} must be a number of tokens, at least {least}, got {value!r}")
-    return int(value)
+    return None if value is None else int(value)
 
 
 def _choice(name: str, value: Any, choices: tuple[str, ...]) -> Any:
@@ -376,11 +364,8 @@ def _choice(name: str, value: Any, choices: tuple[str, ...]) -> Any:
     value = getattr(value, "value", value)
     if value is None or isinstance(value, bool) or value in choices:
         return value
-    raise ValueError(f"{name} must be True, False or one of {choices}, got {value!r}{_near(value, choices)}")
-
-
-def _near(value: Any, choices: tuple[str, ...]) -> str:
-    return did_you_mean(str(value), choices)
+    near = did_you_mean(str(value), choices)
+    raise ValueError(f"{name} must be True, False or one of {choices}, got {value!r}{near}")
 
 
 def _report_long(long: list[int], ready: list[Prepared], fitting: Fitting, place: str) -> None:
