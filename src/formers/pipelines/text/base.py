@@ -77,6 +77,8 @@ class TextPipeline(Pipeline):
         if self.default_task:
             _refuse_other_heads(self.model, self.task, self.default_task)
         self._takes = _forward_keywords(self.model)
+        config: Any = getattr(self.model, "config", None)
+        self._positions = limit_of(config.to_dict() if hasattr(config, "to_dict") else vars(config or object))
         on_cpu = self.device.type == "cpu"
         self.max_batch_tokens = CPU_TOKENS if on_cpu else ACCELERATOR_TOKENS
         self.max_batch_padding = CPU_PADDING if on_cpu else ACCELERATOR_PADDING
@@ -117,11 +119,9 @@ class TextPipeline(Pipeline):
     @property
     def max_length(self) -> int | None:
         """Tokens that the model takes at most, special tokens included; None where nothing says."""
-        config: Any = getattr(self.model, "config", None)
         named = getattr(self.tokenizer, "model_max_length", None)
-        limits = [limit_of(config.to_dict() if hasattr(config, "to_dict") else vars(config or object))]
-        if isinstance(named, int | float) and 0 < named < LARGEST_LIMIT:
-            limits.append(int(named))
+        limited = isinstance(named, int | float) and 0 < named < LARGEST_LIMIT
+        limits = (self._positions, int(named) if limited else None)
         return min((limit for limit in limits if limit is not None), default=None)
 
     @cached_property
@@ -157,18 +157,16 @@ class TextPipeline(Pipeline):
             lengths = [len(window) for item in prepared for window in item.windows]
             passes = _passes(lengths, self.max_batch_tokens, self.max_batch_padding)
             if len(passes) == 1:
-                return super().forward_batch(prepared, **params)
+                return self.forward(self._tensors(prepared), **params)
             windows = [window for item in prepared for window in item.alone()]
             found: list[Any] = []
             for places in passes:
-                outputs = super().forward_batch([windows[place] for place in places], **params)
+                outputs = self.forward(self._tensors([windows[place] for place in places]), **params)
                 found += split(dict(outputs.items()), [1] * len(places))
             return side_by_side(restore(passes, found), self.tokenizer)
 
     def collate(self, prepared: Sequence[Any]) -> Any:
-        """The model's keywords for a batch; as any tokenizer pads it where a subclass reads or makes it."""
-        if self._whole_batches():
-            return self._tensors(prepared)
+        """The model's keywords for a batch, padded as any tokenizer does: a subclass reads or makes them."""
         given = [self._tensors([one], always=True) if isinstance(one, Prepared) else one for one in prepared]
         return super().collate(given)
 
@@ -196,6 +194,8 @@ class TextPipeline(Pipeline):
 
     def _item(self, item: Any, index: int | None) -> Any:
         """A string, or a mapping for a pair."""
+        if isinstance(item, str):
+            return item
         text, pair = as_text(item, index)
         return text if pair is None else {"text": text, "text_pair": pair}
 

@@ -161,6 +161,8 @@ def _refuse_surrogates(text: Text, place: str) -> None:
 def _encode(tokenizer: Any, texts: Sequence[Text], fitting: Fitting) -> list[Prepared]:
     """Tokenise without cutting; single texts and pairs are separate calls of the tokenizer."""
     single = [i for i, (_, second) in enumerate(texts) if second is None]
+    if len(single) == len(texts):
+        return _whole(tokenizer, texts, fitting)
     paired = [i for i, (_, second) in enumerate(texts) if second is not None]
     found = [_whole(tokenizer, [texts[i] for i in places], fitting) for places in (single, paired)]
     return restore([single, paired], [*found[0], *found[1]])
