@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -381,17 +380,6 @@ class PreTrainedModel(Block, Pushable):
         """Choose how attention is computed: "eager", "sdpa" or "flex_attention"."""
         backend(name)
         self.config._attn_implementation = name
-
-    @contextmanager
-    def evaluating(self) -> Iterator[None]:
-        """Evaluation mode without gradients, for the length of a `with`."""
-        training = self.training
-        self.eval()
-        try:
-            with torch.inference_mode():
-                yield
-        finally:
-            self.train(training)
 
 
 Constructor = Callable[..., PreTrainedModel]

@@ -186,13 +186,13 @@ class Pipeline(Pushable, ABC):
             **params: keywords of `preprocess`.
 
         Returns:
-            One object for each, as `collate` takes it.
+            One object for each, as `_collate` takes it.
         """
         return [self.preprocess(item, **params) for item in inputs]
 
     def forward_batch(self, prepared: Sequence[Any], **params: Any) -> Any:
         """Run the model on a batch of what `preprocess_batch` gave; the outputs are on the CPU."""
-        return self.forward(self.collate(prepared), **params)
+        return self.forward(self._collate(prepared), **params)
 
     def postprocess_batch(self, outputs: Any, prepared: Sequence[Any], **params: Any) -> list[Any]:
         """Make one answer for each input of a batch.
@@ -202,15 +202,15 @@ class Pipeline(Pushable, ABC):
             prepared: what it was given, still in its own length.
             **params: keywords of `postprocess`.
         """
-        rows = [self.rows(one) for one in prepared]
+        rows = [self._rows(one) for one in prepared]
         parts = [outputs] if len(rows) == 1 else split(outputs, rows)
         return [self.postprocess(part, **params) for part in parts]
 
-    def collate(self, prepared: Sequence[Any]) -> Any:
+    def _collate(self, prepared: Sequence[Any]) -> Any:
         """The model's keywords for a batch; those of a single item stay what they are."""
         return prepared[0] if len(prepared) == 1 else side_by_side(prepared, self.tokenizer)
 
-    def rows(self, prepared: Any) -> int:
+    def _rows(self, prepared: Any) -> int:
         """How many rows of a batch one prepared input becomes."""
         return row_count(prepared)
 
@@ -222,7 +222,7 @@ class Pipeline(Pushable, ABC):
         for names in (vars(self), *map(vars, type(self).__mro__)):
             if f"{step}_batch" in names:
                 return False
-            if step in names or f"_{step}" in names:
+            if step in names or (step == "forward" and "_forward" in names):
                 return True
         return False
 
@@ -299,10 +299,9 @@ class Pipeline(Pushable, ABC):
         """
         found: list[Any] = []
         order: list[Sequence[int]] = []
-        if (call.batch_size or 1) == 1 and getattr(
-            self.run_single, "__func__", None
-        ) is not Pipeline.run_single:
-            for item in items:  # through the replaced method
+        replaced = getattr(self.run_single, "__func__", None) is not Pipeline.run_single
+        if replaced and (call.batch_size or 1) == 1:
+            for item in items:
                 found.append(self.run_single(item, call.preprocess, call.forward, call.postprocess))
                 done(1)
             return found

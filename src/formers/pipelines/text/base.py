@@ -78,7 +78,8 @@ class TextPipeline(Pipeline):
             _refuse_other_heads(self.model, self.task, self.default_task)
         self._takes = _forward_keywords(self.model)
         config: Any = getattr(self.model, "config", None)
-        self._positions = limit_of(config.to_dict() if hasattr(config, "to_dict") else vars(config or object))
+        said = config.to_dict() if hasattr(config, "to_dict") else getattr(config, "__dict__", {})
+        self._positions = limit_of(said)
         on_cpu = self.device.type == "cpu"
         self.max_batch_tokens = CPU_TOKENS if on_cpu else ACCELERATOR_TOKENS
         self.max_batch_padding = CPU_PADDING if on_cpu else ACCELERATOR_PADDING
@@ -119,7 +120,7 @@ class TextPipeline(Pipeline):
     @property
     def max_length(self) -> int | None:
         """Tokens that the model takes at most, special tokens included; None where nothing says."""
-        named = getattr(self.tokenizer, "model_max_length", None)
+        named: Any = getattr(self.tokenizer, "model_max_length", None)
         limited = isinstance(named, int | float) and 0 < named < LARGEST_LIMIT
         limits = (self._positions, int(named) if limited else None)
         return min((limit for limit in limits if limit is not None), default=None)
@@ -165,14 +166,14 @@ class TextPipeline(Pipeline):
                 found += split(dict(outputs.items()), [1] * len(places))
             return side_by_side(restore(passes, found), self.tokenizer)
 
-    def collate(self, prepared: Sequence[Any]) -> Any:
+    def _collate(self, prepared: Sequence[Any]) -> Any:
         """The model's keywords for a batch, padded as any tokenizer does: a subclass reads or makes them."""
         given = [self._tensors([one], always=True) if isinstance(one, Prepared) else one for one in prepared]
-        return super().collate(given)
+        return super()._collate(given)
 
-    def rows(self, prepared: Any) -> int:
+    def _rows(self, prepared: Any) -> int:
         """How many windows an input has."""
-        return len(prepared.windows) if isinstance(prepared, Prepared) else super().rows(prepared)
+        return len(prepared.windows) if isinstance(prepared, Prepared) else super()._rows(prepared)
 
     def _whole_batches(self) -> bool:
         """Whether every step runs over batches, none of them item by item."""

@@ -162,7 +162,7 @@ class TextClassificationPipeline(TextPipeline):
         self, outputs: Any, prepared: Sequence[Any], aggregate: str = "mean", **params: Any
     ) -> list[Any]:
         """The answers for a batch of texts."""
-        logits = self._logits_of(outputs, [self.rows(one) for one in prepared], aggregate)
+        logits = self._logits_of(outputs, [self._rows(one) for one in prepared], aggregate)
         return self._answers_of(logits, **params)
 
     def _logits_of(self, outputs: Any, rows: Sequence[int], aggregate: str) -> Scores:
