@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from itertools import chain
+from itertools import chain, islice
 from typing import Any
 
 from torch.utils.data import Dataset, IterableDataset
@@ -201,22 +201,20 @@ def chunks(
     Yields:
         The items, and the exception that ended the source early (in the last chunk only).
     """
-    reader = iter(source)
-    index, size = 0, first
+    reader, index, size = iter(source), 0, first
     while True:
         chunk: list[Any] = []
         try:
-            while len(chunk) < size:
-                chunk.append(check(next(reader), index))
+            for item in islice(reader, size):
+                chunk.append(check(item, index))
                 index += 1
-        except StopIteration:
-            if chunk:
-                yield chunk, None
-            return
         except Exception as error:
             yield chunk, error
             return
-        yield chunk, None
+        if chunk:
+            yield chunk, None
+        if len(chunk) < size:
+            return
         size = min(2 * size, largest)
 
 

@@ -127,7 +127,7 @@ class Pipeline(Pushable, ABC):
         self.binary_output = binary_output
         self.call_count = 0
         self.device = self._placed(device, dtype if dtype is not None else torch_dtype)
-        self._batch_size = _checked_batch_size(batch_size)
+        self._batch_size = whole_number("batch_size", batch_size, "inputs, at least 1")
         _notice_workers(num_workers)
         self._progress = progress
         self._preprocess_params, self._forward_params, self._postprocess_params = self._sorted(kwargs)
@@ -344,7 +344,7 @@ class Pipeline(Pushable, ABC):
             {**self._preprocess_params, **preprocess},
             {**self._forward_params, **forward},
             {**self._postprocess_params, **postprocess},
-            _checked_batch_size(batch_size) or self._batch_size,
+            whole_number("batch_size", batch_size, "inputs, at least 1") or self._batch_size,
         )
 
     def _sorted(self, kwargs: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
@@ -519,12 +519,17 @@ def refuse_framework(framework: str | None) -> None:
         )
 
 
-def _checked_batch_size(batch_size: int | None) -> int | None:
-    if batch_size is None:
+def whole_number(name: str, value: Any, what: str, least: int = 1) -> int | None:
+    """A keyword that counts something, or None.
+
+    Raises:
+        ValueError: for what is no whole number, or less than `least`.
+    """
+    if value is None:
         return None
-    if isinstance(batch_size, bool) or not hasattr(batch_size, "__index__") or batch_size < 1:
-        raise ValueError(f"batch_size must be a number of inputs, at least 1, got {batch_size!r}")
-    return int(batch_size)
+    if isinstance(value, bool) or not hasattr(value, "__index__") or value < least:
+        raise ValueError(f"{name} must be a number of {what}, got {value!r}")
+    return int(value)
 
 
 def _notice_workers(num_workers: int | None) -> None:

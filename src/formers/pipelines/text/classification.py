@@ -11,9 +11,10 @@ import numpy as np
 import numpy.typing as npt
 
 from formers.core.batching import plan
-from formers.core.notices import did_you_mean, refuse_unknown
-from formers.pipelines.frame import FRAME_KEYWORDS
+from formers.core.notices import refuse_unknown
+from formers.pipelines.frame import FRAME_KEYWORDS, whole_number
 from formers.pipelines.text.base import TEXT_KEYWORDS, TextPipeline
+from formers.pipelines.text.inputs import one_of
 
 if TYPE_CHECKING:
     from formers.evaluation.calibration import Calibration
@@ -25,6 +26,7 @@ _AGGREGATES: dict[str, Callable[[Scores], Scores]] = {
     "max": lambda windows: np.max(windows, axis=0),
     "first": lambda windows: windows[0],
 }
+_LABELS = "labels, at least 1, or None for all of them"
 
 
 class ClassificationFunction(str, Enum):
@@ -99,7 +101,7 @@ class TextClassificationPipeline(TextPipeline):
         postprocess: dict[str, Any] = {}
         everything = given.get("return_all_scores")
         if "top_k" in given and given["top_k"] != "":
-            postprocess |= {"top_k": _checked_top_k(given["top_k"]), "_legacy": False}
+            postprocess |= {"top_k": whole_number("top_k", given["top_k"], _LABELS), "_legacy": False}
         elif everything is not None:
             postprocess["top_k"] = None if everything else 1
         if given.get("function_to_apply") is not None:
@@ -107,7 +109,7 @@ class TextClassificationPipeline(TextPipeline):
         if given.get("calibrated") is not None:
             postprocess["calibrated"] = bool(given["calibrated"])
         if given.get("aggregate") is not None:
-            postprocess["aggregate"] = _checked_aggregate(given["aggregate"])
+            postprocess["aggregate"] = one_of("aggregate", given["aggregate"], list(_AGGREGATES))
         return preprocess, {}, postprocess
 
     def __call__(self, inputs: Any, **kwargs: Any) -> Any:
@@ -133,7 +135,10 @@ class TextClassificationPipeline(TextPipeline):
             aggregate: how the windows of a long text are joined.
             **options: those of `prepare`.
         """
-        aggregate, prepared = _checked_aggregate(aggregate), self.prepare(inputs, **options)
+        aggregate, prepared = (
+            one_of("aggregate", aggregate, list(_AGGREGATES)),
+            self.prepare(inputs, **options),
+        )
         found: Scores = np.zeros((len(prepared), len(self.labels)), dtype=np.float32)
         for places in plan([item.length for item in prepared], max_tokens=self.max_batch_tokens):
             batch = [prepared[place] for place in places]
@@ -236,37 +241,11 @@ def _apply(logits: Scores, function: ClassificationFunction) -> Scores:
     return shifted / shifted.sum(axis=1, keepdims=True)  # type: ignore[no-any-return]
 
 
-def _checked_top_k(top_k: Any) -> int | None:
-    if top_k is None:
-        return None
-    if isinstance(top_k, bool) or not hasattr(top_k, "__index__") or top_k < 1:
-        raise ValueError(
-            f"top_k must be a number of labels, at least 1, or None for all of them, got {top_k!r}"
-        )
-    return int(top_k)
-
-
 def _checked_function(function: Any) -> ClassificationFunction | None:
     """The function of that name; None for "default"."""
     name = str(getattr(function, "value", function)).lower()
-    if name == "default":
-        return None
-    choices = [one.value for one in ClassificationFunction]
-    if name not in choices:
-        raise ValueError(
-            f"function_to_apply must be one of {[*choices, 'default']}, got {function!r}"
-            f"{did_you_mean(name, choices)}"
-        )
-    return ClassificationFunction(name)
-
-
-def _checked_aggregate(aggregate: Any) -> str:
-    if aggregate not in _AGGREGATES:
-        raise ValueError(
-            f"aggregate must be one of {list(_AGGREGATES)}, got {aggregate!r}"
-            f"{did_you_mean(str(aggregate), _AGGREGATES)}"
-        )
-    return str(aggregate)
+    one_of("function_to_apply", name, [*(one.value for one in ClassificationFunction), "default"])
+    return None if name == "default" else ClassificationFunction(name)
 
 
 def _calibration_beside(model: Any) -> Calibration | None:

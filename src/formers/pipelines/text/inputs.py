@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from formers.core.batching import restore
 from formers.core.notices import did_you_mean, notice
+from formers.pipelines.frame import whole_number
 
 Ids = npt.NDArray[np.int64]
 Text = tuple[str, str | None]
@@ -81,21 +82,18 @@ class Fitting:
         Raises:
             ValueError: for a value outside its choices, or two that contradict each other.
         """
-        truncation = _choice("truncation", params.get("truncation"), _STRATEGIES)
-        _choice("padding", params.get("padding"), _PADDING)
+        truncation = one_of("truncation", params.get("truncation"), _STRATEGIES, switch=True)
+        one_of("padding", params.get("padding"), _PADDING, switch=True)
         refuses = truncation in (False, "do_not_truncate")
         long_text = params.get("long_text")
         if long_text is None:
             long_text = "error" if refuses else "truncate"
-        elif long_text not in _LONG:
-            near = did_you_mean(str(long_text), _LONG)
-            raise ValueError(f"long_text must be one of {_LONG}, got {long_text!r}{near}")
-        elif refuses and long_text == "truncate":
+        elif one_of("long_text", long_text, _LONG) == "truncate" and refuses:
             raise ValueError("truncation=False and long_text='truncate' contradict each other: leave one out")
-        stride = _whole_number("stride", params.get("stride"), 0)
+        stride = whole_number("stride", params.get("stride"), "tokens, at least 0", 0)
         if stride and long_text != "window":
             raise ValueError(f"stride={stride} is the overlap of windows: pass long_text='window' with it")
-        asked = _whole_number("max_length", params.get("max_length"), 1)
+        asked = whole_number("max_length", params.get("max_length"), "tokens, at least 1")
         if asked is not None and model_limit is not None and asked > model_limit:
             notice(
                 f"max_length={asked}, but the model takes at most {model_limit} tokens: {model_limit} is used"
@@ -355,19 +353,18 @@ def collate(
     return batch
 
 
-def _whole_number(name: str, value: Any, least: int) -> int | None:
-    if value is not None and (isinstance(value, bool) or not hasattr(value, "__index__") or value < least):
-        raise ValueError(f"{name} must be a number of tokens, at least {least}, got {value!r}")
-    return None if value is None else int(value)
+def one_of(name: str, value: Any, choices: Sequence[str], switch: bool = False) -> Any:
+    """A keyword that is one of `choices`, by itself or as the value of an enum, or perhaps a switch.
 
-
-def _choice(name: str, value: Any, choices: tuple[str, ...]) -> Any:
-    """A keyword that is a switch or one of `choices`; an enum counts as its value."""
+    Raises:
+        ValueError: for anything else, with the nearest choice.
+    """
     value = getattr(value, "value", value)
-    if value is None or isinstance(value, bool) or value in choices:
+    if value in choices or (switch and (value is None or isinstance(value, bool))):
         return value
     near = did_you_mean(str(value), choices)
-    raise ValueError(f"{name} must be True, False or one of {choices}, got {value!r}{near}")
+    said = "True, False or one of" if switch else "one of"
+    raise ValueError(f"{name} must be {said} {choices}, got {value!r}{near}")
 
 
 def _report_long(long: list[int], ready: list[Prepared], fitting: Fitting, place: str) -> None:
