@@ -151,7 +151,10 @@ class TextPipeline(Pipeline):
         return self.model(**{**known, **model_inputs, **params})
 
     def forward_batch(self, prepared: Sequence[Any], **params: Any) -> Any:
-        """The model's outputs with a row for every window; in several passes where one would be too large."""
+        """The model's outputs with a row for every window; in several passes where one would be too large.
+
+        Where all steps run over batches these are inference tensors: copy them before a change in place.
+        """
         if not self._whole_batches():
             return super().forward_batch(prepared, **params)
         with torch.inference_mode():
