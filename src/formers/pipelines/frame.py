@@ -168,8 +168,9 @@ class Pipeline(Pushable, ABC):
     def forward(self, model_inputs: Any, **forward_params: Any) -> Any:
         """`_forward` with the tensors on the device, without gradients and dropout; results on the CPU."""
         with self.device_placement(), evaluating(self.model), self.get_inference_context()():
-            outputs = self._forward(self._on(model_inputs, self.device), **forward_params)
-            return self._on(outputs, torch.device("cpu"))
+            inputs = self._ensure_tensor_on_device(model_inputs, self.device)
+            outputs = self._forward(inputs, **forward_params)
+            return self._ensure_tensor_on_device(outputs, torch.device("cpu"))
 
     def get_inference_context(self) -> Any:
         """The context manager class under which `_forward` runs."""
@@ -377,14 +378,11 @@ class Pipeline(Pushable, ABC):
 
     def ensure_tensor_on_device(self, **inputs: Any) -> dict[str, Any]:
         """The keywords with their tensors (also inside lists and mappings) on the pipeline's device."""
-        return {name: self._on(value, self.device) for name, value in inputs.items()}
+        return {name: self._ensure_tensor_on_device(value, self.device) for name, value in inputs.items()}
 
     def _ensure_tensor_on_device(self, inputs: Any, device: torch.device) -> Any:
         """Move the tensors of nested `inputs` to `device` (the name that custom pipelines call)."""
-        return self._on(inputs, device)
-
-    def _on(self, value: Any, device: torch.device) -> Any:
-        return mapped(lambda tensor: tensor.to(device), value)
+        return mapped(lambda tensor: tensor.to(device), inputs)
 
     def _placed(self, device: Any, dtype: Any) -> torch.device:
         """Put the model on the device that was asked for, in the number format that was asked for."""
@@ -406,11 +404,9 @@ class Pipeline(Pushable, ABC):
 
     def check_model_type(self, supported_models: list[str] | Mapping[Any, Any]) -> None:
         """Notice a model whose class is not among `supported_models` (names, or a mapping onto names)."""
-        names: set[str] = set()
         listed = supported_models.values() if isinstance(supported_models, Mapping) else supported_models
-        for entry in listed:
-            for one in entry if isinstance(entry, tuple | list) else (entry,):
-                names.add(one if isinstance(one, str) else one.__name__)
+        each = [one for entry in listed for one in (entry if isinstance(entry, tuple | list) else [entry])]
+        names = {one if isinstance(one, str) else one.__name__ for one in each}
         found = type(self.model).__name__
         if found not in names:
             notice(f"{found} is not a model for {self.task!r}; those are {', '.join(sorted(names))}")
