@@ -3,30 +3,28 @@
 from __future__ import annotations
 
 import inspect
-from abc import abstractmethod
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Iterator, Sequence
 from functools import cached_property
 from typing import Any, ClassVar
 
-import numpy as np
-import numpy.typing as npt
 import torch
 
 from formers.core.batching import plan, restore
+from formers.core.nested import split
 from formers.core.notices import refuse_unknown
+from formers.model.base import PreTrainedModel
+from formers.model.structure import token_stem
+from formers.models.classes import find
 from formers.pipelines.datasets import is_wordlist, refuse_tables
-from formers.pipelines.frame import Call, Pipeline, evaluating
-from formers.pipelines.inputs import (
-    Fitting,
-    Prepared,
-    Text,
-    as_text,
-    collate,
-    embeddings_of,
-    prepare,
-    token_limit,
-)
+from formers.pipelines.frame import Call, Pipeline, side_by_side
+from formers.pipelines.registry import PIPELINE_REGISTRY
+from formers.pipelines.text.inputs import Fitting, Prepared, as_text, collate, prepare
+from formers.tokenization.options import LARGEST_LIMIT
+from formers.tokenization.recipes import limit_of
 
+# Texts that are tokenized before their batches are planned.
+_AHEAD = 8192
 # Real tokens in a batch: on a CPU more than its caches hold gains nothing, an accelerator wants to be filled.
 CPU_TOKENS = 4096
 ACCELERATOR_TOKENS = 32768
@@ -45,7 +43,6 @@ TEXT_KEYWORDS = (
     "stride",
     "truncation",
 )
-_HOOKS = ("preprocess", "_forward", "forward", "postprocess", "run_single")
 
 
 class TextPipeline(Pipeline):
@@ -56,10 +53,10 @@ class TextPipeline(Pipeline):
     `long_text="window"` runs overlapping windows (`stride` tokens are shared, an eighth of a window unless
     given) whose outputs the task joins. Windows of a pair run over its first text.
 
-    `prepare` and `run` are the two halves of a call, for a server that batches by itself.
+    Batches are planned by real tokens as long as every step runs over batches; a subclass that replaces one
+    for single items gets `batch_size` inputs at a time, 1 unless given, as any pipeline of one's own.
 
-    A subclass that overrides `preprocess`, `_forward`, `forward`, `postprocess` or `run_single` is run
-    through them.
+    `prepare` and `run` are the two halves of a call, for a server that batches by itself.
     """
 
     _load_tokenizer: ClassVar[bool | None] = True
@@ -78,13 +75,18 @@ class TextPipeline(Pipeline):
                 f"{self.task!r} needs a tokenizer beside the model: pass "
                 "tokenizer=AutoTokenizer.from_pretrained(...), or the model by its name"
             )
+        if self.default_task:
+            _refuse_other_heads(self.model, self.task, self.default_task)
         self._takes = _forward_keywords(self.model)
+        config: Any = getattr(self.model, "config", None)
+        said = config.to_dict() if hasattr(config, "to_dict") else getattr(config, "__dict__", {})
+        stem = token_stem(self.model)
+        self._positions = limit_of(said) if stem is None else stem.room
         on_cpu = self.device.type == "cpu"
         self.max_batch_tokens = CPU_TOKENS if on_cpu else ACCELERATOR_TOKENS
         self.max_batch_padding = CPU_PADDING if on_cpu else ACCELERATOR_PADDING
-        Fitting.of(
-            self._preprocess_params, self.max_length
-        )  # refuse wrong values here, not at the first call
+        # refuse wrong values here, not at the first call
+        Fitting.of(self._preprocess_params, self.max_length)
 
     # -- the two halves of a call ------------------------------------------------------------------
 
@@ -101,8 +103,7 @@ class TextPipeline(Pipeline):
         """
         refuse_unknown(options, TEXT_KEYWORDS, f"{type(self).__name__}.prepare")
         refuse_tables(inputs)
-        texts = [as_text(item, index) for index, item in enumerate(inputs)]
-        return self._prepared(texts, {**self._preprocess_params, **options})
+        return self.preprocess_batch(inputs, 0, **{**self._preprocess_params, **options})
 
     def run(self, prepared: Sequence[Prepared], **options: Any) -> list[Any]:
         """Answer prepared inputs as one batch: one forward pass within `max_batch_tokens`, else several.
@@ -114,113 +115,101 @@ class TextPipeline(Pipeline):
             **options: any of `run_keywords`, over those of the constructor.
         """
         refuse_unknown(options, self.run_keywords, f"{type(self).__name__}.run")
-        if not prepared:
-            return []
-        params = self._postprocess_params
-        if options:
-            params = {**params, **self._sorted(options)[2]}
-        return self._run(prepared, params)
-
-    @abstractmethod
-    def _run(self, prepared: Sequence[Prepared], params: Mapping[str, Any]) -> list[Any]:
-        """Answer one batch with the keywords of `postprocess`."""
+        return self._run(prepared, self._call(options)) if prepared else []
 
     # -- what is known of the model ----------------------------------------------------------------
 
     @property
     def max_length(self) -> int | None:
         """Tokens that the model takes at most, special tokens included; None where nothing says."""
-        return token_limit(self.model, self.tokenizer)
+        named: Any = getattr(self.tokenizer, "model_max_length", None)
+        limited = isinstance(named, int | float) and 0 < named < LARGEST_LIMIT
+        limits = (self._positions, int(named) if limited else None)
+        return min((limit for limit in limits if limit is not None), default=None)
 
     @cached_property
     def revision(self) -> str:
         """What tells this model from others: its commit on the Hub, else a hash of its weights."""
-        from formers.pipelines.revision import revision_of
+        from formers.model.revision import revision_of
 
         return revision_of(self.model)
 
-    # -- the frame's hooks -------------------------------------------------------------------------
+    # -- the steps ---------------------------------------------------------------------------------
 
     def preprocess(self, inputs: Any, **params: Any) -> Any:
         """The model's keywords for one text or pair, [windows, T] each."""
-        text = inputs if isinstance(inputs, tuple) else as_text(inputs, None)
-        return self._batch(self._prepared([text], params, None), always=True)
+        return self._tensors(self.preprocess_batch([inputs], **params), always=True)
+
+    def preprocess_batch(
+        self, inputs: Sequence[Any], first: int | None = None, **params: Any
+    ) -> list[Prepared]:
+        """Tokenise texts and pairs, and fit them to the model."""
+        texts = [as_text(item, None if first is None else first + i) for i, item in enumerate(inputs)]
+        return prepare(self.tokenizer, texts, Fitting.of(params, self.max_length), first)
 
     def _forward(self, model_inputs: Any, **params: Any) -> Any:
-        if "use_cache" in self._takes:
-            model_inputs = {**model_inputs, "use_cache": False}
-        return self.model(**model_inputs, **params)
+        fixed = {"use_cache": False, "return_dict": True}
+        known = {name: value for name, value in fixed.items() if name in self._takes}
+        return self.model(**{**known, **model_inputs, **params})
+
+    def forward_batch(self, prepared: Sequence[Any], **params: Any) -> Any:
+        """The model's outputs with a row for every window; in several passes where one would be too large.
+
+        Where all steps run over batches these are inference tensors: copy them before a change in place.
+        """
+        if not self._whole_batches():
+            return super().forward_batch(prepared, **params)
+        with torch.inference_mode():
+            lengths = [len(window) for item in prepared for window in item.windows]
+            passes = _passes(lengths, self.max_batch_tokens, self.max_batch_padding)
+            if len(passes) == 1:
+                return self.forward(self._tensors(prepared), **params)
+            windows = [window for item in prepared for window in item.alone()]
+            found: list[Any] = []
+            for places in passes:
+                outputs = self.forward(self._tensors([windows[place] for place in places]), **params)
+                found += split(dict(outputs.items()), [1] * len(places))
+            return side_by_side(restore(passes, found), self.tokenizer)
+
+    def _collate(self, prepared: Sequence[Any]) -> Any:
+        """The model's keywords for a batch, padded as any tokenizer does: a subclass reads or makes them."""
+        given = [self._tensors([one], always=True) if isinstance(one, Prepared) else one for one in prepared]
+        return super()._collate(given)
+
+    def _rows(self, prepared: Any) -> int:
+        """How many windows an input has."""
+        return len(prepared.windows) if isinstance(prepared, Prepared) else super()._rows(prepared)
+
+    def _whole_batches(self) -> bool:
+        """Whether every step runs over batches, none of them item by item."""
+        return not any(map(self._by_item, ("preprocess", "forward", "postprocess")))
+
+    def _batches(self, items: list[Any], call: Call, first: int) -> Iterator[tuple[Sequence[int], list[Any]]]:
+        if not self._whole_batches():
+            yield from super()._batches(items, call, first)
+            return
+        for start in range(0, len(items), _AHEAD):
+            prepared = self._prepared(items[start : start + _AHEAD], call, first + start)
+            lengths = [item.length for item in prepared]
+            for places in plan(lengths, max_tokens=self.max_batch_tokens, max_items=call.batch_size):
+                yield [start + place for place in places], [prepared[place] for place in places]
 
     def _is_many(self, inputs: Any) -> bool:
         refuse_tables(inputs)
         return is_wordlist(inputs)
 
     def _item(self, item: Any, index: int | None) -> Any:
-        return as_text(item, index)
+        """A string, or a mapping for a pair."""
+        if isinstance(item, str):
+            return item
+        text, pair = as_text(item, index)
+        return text if pair is None else {"text": text, "text_pair": pair}
 
-    def _answers(self, items: list[Any], call: Call) -> list[Any]:
-        if self._overridden():
-            return super()._answers([_as_given(item) for item in items], call)
-        prepared = self._prepared(items, call.preprocess, call.first)
-        lengths = [item.length for item in prepared]
-        batches = plan(lengths, max_tokens=self.max_batch_tokens, max_items=call.batch_size)
-        found: list[Any] = []
-        for batch in batches:
-            found += self._run([prepared[index] for index in batch], call.postprocess)
-            call.done(len(batch))
-        return restore(batches, found)
-
-    def run_single(
-        self, inputs: Any, preprocess_params: Any, forward_params: Any, postprocess_params: Any
-    ) -> Any:
-        """Answer one text or pair."""
-        if self._overridden():
-            given = _as_given(inputs) if isinstance(inputs, tuple) else inputs
-            return super().run_single(given, preprocess_params, forward_params, postprocess_params)
-        text = inputs if isinstance(inputs, tuple) else as_text(inputs, None)
-        return self._run(self._prepared([text], preprocess_params, None), postprocess_params)[0]
-
-    def _overridden(self) -> bool:
-        """Whether a subclass outside this package, or an instance, replaced a hook."""
-        return any(self._replaced(name) for name in _HOOKS)
-
-    def _replaced(self, name: str) -> bool:
-        if name in self.__dict__:
-            return True
-        owner = next(kind for kind in type(self).__mro__ if name in kind.__dict__)
-        return not owner.__module__.startswith("formers.pipelines.")
-
-    # -- inside ------------------------------------------------------------------------------------
-
-    def _prepared(
-        self, texts: Sequence[Text], params: Mapping[str, Any], first: int | None = 0
-    ) -> list[Prepared]:
-        return prepare(self.tokenizer, texts, Fitting.of(params, self.max_length), first)
-
-    def _batch(self, prepared: Sequence[Prepared], *, always: bool = False) -> dict[str, torch.Tensor]:
+    def _tensors(self, prepared: Sequence[Prepared], always: bool = False) -> dict[str, torch.Tensor]:
         """The model's keywords for a batch, on the pipeline's device; `always` as `collate` takes it."""
         pad = _padding_id(self.model, self.tokenizer)
         arrays = collate(prepared, pad_id=pad, types="token_type_ids" in self._takes, always=always)
         return {name: torch.from_numpy(array).to(self.device) for name, array in arrays.items()}
-
-    def _outputs(self, prepared: Sequence[Prepared]) -> npt.NDArray[np.float32]:
-        """Logits of every window of a batch, [windows, C] float32."""
-        with self.device_placement(), evaluating(self.model), torch.inference_mode():
-            lengths = [len(row) for item in prepared for row in item.windows]
-            passes = _passes(lengths, self.max_batch_tokens, self.max_batch_padding)
-            if len(passes) == 1:
-                return self._logits_of(prepared)
-            single = _each_window(prepared)
-            found = [self._logits_of([single[place] for place in places]) for places in passes]
-        logits = np.empty((len(single), found[0].shape[1]), dtype=np.float32)
-        for places, part in zip(passes, found, strict=True):
-            logits[places] = part
-        return logits
-
-    def _logits_of(self, prepared: Sequence[Prepared]) -> npt.NDArray[np.float32]:
-        """One forward pass: logits [windows, C] float32."""
-        logits: npt.NDArray[np.float32] = self._forward(self._batch(prepared))["logits"].float().cpu().numpy()
-        return logits
 
 
 def _passes(lengths: list[int], max_tokens: int, max_padding: int) -> list[list[int]]:
@@ -244,18 +233,17 @@ def _passes(lengths: list[int], max_tokens: int, max_padding: int) -> list[list[
     return passes
 
 
-def _each_window(prepared: Sequence[Prepared]) -> list[Prepared]:
-    """Every window as an input of its own."""
-    return [
-        Prepared([window], None if item.types is None else [item.types[index]], len(window))
-        for item in prepared
-        for index, window in enumerate(item.windows)
-    ]
-
-
-def _as_given(text: Text) -> Any:
-    """What a hook of a custom pipeline gets: a string, or a mapping for a pair."""
-    return text[0] if text[1] is None else {"text": text[0], "text_pair": text[1]}
+def _refuse_other_heads(model: Any, task: str, default_task: str) -> None:
+    """Refuse a class of this library that answers another task: its outputs would be misread."""
+    name = type(model).__name__
+    record = PIPELINE_REGISTRY.get(default_task)
+    if not isinstance(model, PreTrainedModel) or record.answered_by(name) or find(name) is not type(model):
+        return
+    head = re.sub("(?<=[a-z])(?=[A-Z])", "-", record.heads[0].removeprefix("For")).lower()
+    raise ValueError(
+        f"{task!r} needs a model with a {head} head, got {name}: "
+        f"load it with {record.model_classes[0]}.from_pretrained(...)"
+    )
 
 
 def _forward_keywords(model: Any) -> frozenset[str]:
@@ -266,8 +254,8 @@ def _forward_keywords(model: Any) -> frozenset[str]:
     open_ended = any(one.kind is inspect.Parameter.VAR_KEYWORD for one in parameters)
     if open_ended and inner is not None and inner is not model:
         names |= set(inspect.signature(inner.forward).parameters)
-    tables = embeddings_of(model)
-    if tables is not None and not (tables.types > 1 or tables.share_types):
+    stem = token_stem(model)
+    if stem is not None and not (stem.types > 1 or stem.share_types):
         names.discard("token_type_ids")
     return frozenset(names)
 

@@ -9,14 +9,14 @@ from typing import Any, Literal, cast
 import numpy as np
 import numpy.typing as npt
 
+from formers.core.batching import restore
 from formers.core.notices import did_you_mean, notice
+from formers.pipelines.frame import whole_number
 
 Ids = npt.NDArray[np.int64]
 Text = tuple[str, str | None]
 LongText = Literal["truncate", "window", "error"]
 
-# Tokenizers write huge numbers where a checkpoint records no limit.
-_NO_LIMIT = 10**9
 _TEXTS_PER_CALL = 4096
 _LONG = ("truncate", "window", "error")
 _STRATEGIES = ("longest_first", "only_first", "only_second", "do_not_truncate")
@@ -43,6 +43,11 @@ class Prepared:
     def ids(self) -> Ids:
         """Token ids of the first window, [T]."""
         return self.windows[0]
+
+    def alone(self) -> list[Prepared]:
+        """Every window as an input of its own."""
+        types = [None] * len(self.windows) if self.types is None else [[kind] for kind in self.types]
+        return [Prepared([row], kind, len(row)) for row, kind in zip(self.windows, types, strict=True)]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -77,23 +82,29 @@ class Fitting:
         Raises:
             ValueError: for a value outside its choices, or two that contradict each other.
         """
-        truncation = _choice("truncation", params.get("truncation"), _STRATEGIES)
-        _choice("padding", params.get("padding"), _PADDING)
-        long_text = params.get("long_text")
+        truncation = one_of("truncation", params.get("truncation"), _STRATEGIES, switch=True)
+        one_of("padding", params.get("padding"), _PADDING, switch=True)
         refuses = truncation in (False, "do_not_truncate")
+        long_text = params.get("long_text")
         if long_text is None:
             long_text = "error" if refuses else "truncate"
-        elif long_text not in _LONG:
-            raise ValueError(f"long_text must be one of {_LONG}, got {long_text!r}{_near(long_text, _LONG)}")
-        elif refuses and long_text == "truncate":
+        elif one_of("long_text", long_text, _LONG) == "truncate" and refuses:
             raise ValueError("truncation=False and long_text='truncate' contradict each other: leave one out")
-        limit = _limit(_whole_number("max_length", params.get("max_length"), 1), model_limit)
+        stride = whole_number("stride", params.get("stride"), "tokens, at least 0", 0)
+        if stride and long_text != "window":
+            raise ValueError(f"stride={stride} is the overlap of windows: pass long_text='window' with it")
+        asked = whole_number("max_length", params.get("max_length"), "tokens, at least 1")
+        if asked is not None and model_limit is not None and asked > model_limit:
+            notice(
+                f"max_length={asked}, but the model takes at most {model_limit} tokens: {model_limit} is used"
+            )
+        limits = [limit for limit in (asked, model_limit) if limit is not None]
         return cls(
-            limit=limit,
+            limit=min(limits, default=None),
             long_text=cast(LongText, long_text),
-            quiet=truncation not in (None, False) or params.get("max_length") is not None,
+            quiet=truncation not in (None, False) or asked is not None,
             strategy=truncation if isinstance(truncation, str) and not refuses else "longest_first",
-            stride=_stride(_whole_number("stride", params.get("stride"), 0), long_text),
+            stride=stride,
             add_special_tokens=bool(params.get("add_special_tokens", True)),
         )
 
@@ -119,52 +130,48 @@ def prepare(tokenizer: Any, texts: Sequence[Text], fitting: Fitting, first: int 
         try:
             ready += _encode(tokenizer, part, fitting)
         except (TypeError, UnicodeError):
-            _refuse_surrogates(part, None if first is None else first + start)
+            for index, text in enumerate(part, start):
+                _refuse_surrogates(text, _place(first, index))
             raise
-    long = []
-    for index, item in enumerate(ready):
-        if not item.length:
-            ready[index] = _one_token(tokenizer, item, _place(first, index))
-        elif fitting.limit is not None and item.length > fitting.limit:
-            long.append(index)
+    long = [i for i, item in enumerate(ready) if fitting.limit is not None and item.length > fitting.limit]
     if long:
         _report_long(long, ready, fitting, _place(first, long[0]))
-        for index in long:
-            ready[index] = _fit(tokenizer, texts[index], ready[index], fitting, _place(first, index))
+    for index in long:
+        ready[index] = _fit(tokenizer, texts[index], ready[index], fitting, _place(first, index))
+    for index in [i for i, item in enumerate(ready) if not item.length]:
+        ready[index] = _one_token(tokenizer, ready[index], _place(first, index))
     return ready
 
 
-def _refuse_surrogates(texts: Sequence[Text], first: int | None) -> None:
-    """Name the text that holds half of a surrogate pair, which tokenizers take for something else."""
-    for index, parts in enumerate(texts):
-        for name, text in zip(("", "the second text of "), parts, strict=True):
-            try:
-                (text or "").encode()
-            except UnicodeEncodeError as error:
-                half = ascii(error.object[error.start])
-                raise ValueError(
-                    f"{name}{_place(first, index)} holds half of a surrogate pair, {half} at character "
-                    f"{error.start}: the text was decoded wrongly. Read it again, or pass "
-                    "text.encode('utf-8', 'replace').decode()"
-                ) from None
+def _refuse_surrogates(text: Text, place: str) -> None:
+    """Refuse a text that holds half of a surrogate pair, which tokenizers take for something else."""
+    for name, part in zip(("", "the second text of "), text, strict=True):
+        try:
+            (part or "").encode()
+        except UnicodeEncodeError as error:
+            half = ascii(error.object[error.start])
+            raise ValueError(
+                f"{name}{place} holds half of a surrogate pair, {half} at character {error.start}: the text "
+                "was decoded wrongly. Read it again, or pass text.encode('utf-8', 'replace').decode()"
+            ) from None
 
 
 def _encode(tokenizer: Any, texts: Sequence[Text], fitting: Fitting) -> list[Prepared]:
     """Tokenise without cutting; single texts and pairs are separate calls of the tokenizer."""
     single = [i for i, (_, second) in enumerate(texts) if second is None]
     if len(single) == len(texts):
-        return _whole(tokenizer, [first for first, _ in texts], None, fitting)
+        return _whole(tokenizer, texts, fitting)
     paired = [i for i, (_, second) in enumerate(texts) if second is not None]
-    ready: dict[int, Prepared] = {}
-    for places, seconds in ((single, None), (paired, [str(texts[i][1]) for i in paired])):
-        if places:
-            found = _whole(tokenizer, [texts[i][0] for i in places], seconds, fitting)
-            ready.update(zip(places, found, strict=True))
-    return [ready[i] for i in range(len(texts))]
+    found = [_whole(tokenizer, [texts[i] for i in places], fitting) for places in (single, paired)]
+    return restore([single, paired], [*found[0], *found[1]])
 
 
-def _whole(tokenizer: Any, firsts: list[str], seconds: list[str] | None, fitting: Fitting) -> list[Prepared]:
+def _whole(tokenizer: Any, texts: Sequence[Text], fitting: Fitting) -> list[Prepared]:
     """Tokenise texts, or pairs of texts, in one call."""
+    if not texts:
+        return []
+    firsts = [first for first, _ in texts]
+    seconds = None if texts[0][1] is None else [second for _, second in texts]
     special = fitting.add_special_tokens
     if hasattr(tokenizer, "encode_ragged"):
         found = tokenizer.encode_ragged(firsts, pairs=seconds, truncation=False, add_special_tokens=special)
@@ -199,11 +206,9 @@ def _one_token(tokenizer: Any, empty: Prepared, place: str) -> Prepared:
 
 def _fit(tokenizer: Any, text: Text, whole: Prepared, fitting: Fitting, place: str) -> Prepared:
     """Cut one long text, or take it apart into windows."""
-    windowed = fitting.long_text == "window"
+    windowed, limit, stride = fitting.long_text == "window", fitting.limit or 0, 0
     strategy = "only_first" if windowed and fitting.strategy == "longest_first" else fitting.strategy
-    limit = whole.length if fitting.limit is None else fitting.limit
-    room = _room(tokenizer, text, whole, strategy, limit, fitting, place)
-    stride = 0
+    room = _room(tokenizer, text, whole, strategy, fitting, place)
     if windowed:
         stride = min(limit // 8, room - 1) if fitting.stride is None else fitting.stride
         _check_stride(stride, room, fitting)
@@ -217,10 +222,9 @@ def _fit(tokenizer: Any, text: Text, whole: Prepared, fitting: Fitting, place: s
         stride=stride,
         return_overflowing_tokens=windowed,
     )
-    windows = _arrays(encoded["input_ids"])
+    windows, kinds = _arrays(encoded["input_ids"]), encoded.get("token_type_ids")
     if len(windows[0]) > limit:
         raise ValueError(f"the tokenizer left {len(windows[0])} tokens of {place}, {limit} are allowed")
-    kinds = encoded.get("token_type_ids")
     length = sum(map(len, windows))
     cut = 0 if windowed else whole.length - length
     return Prepared(windows, None if kinds is None else _arrays(kinds), length, cut)
@@ -232,15 +236,13 @@ def _special(tokenizer: Any, fitting: Fitting, pair: bool = False) -> int:
     return int(count(pair)) if fitting.add_special_tokens and callable(count) else 0
 
 
-def _room(
-    tokenizer: Any, text: Text, whole: Prepared, strategy: str, limit: int, fitting: Fitting, place: str
-) -> int:
+def _room(tokenizer: Any, text: Text, whole: Prepared, strategy: str, fitting: Fitting, place: str) -> int:
     """Tokens that are left for what is cut, at least 1 where windows are made and 0 elsewhere.
 
     Raises:
         ValueError: where nothing is left, or the text to be cut is not there.
     """
-    paired = text[1] is not None
+    paired, limit = text[1] is not None, fitting.limit or 0
     if strategy == "only_second" and not paired:
         raise ValueError(
             f"truncation='only_second' cuts the second text of a pair, but {place} ({whole.length} tokens, "
@@ -255,12 +257,11 @@ def _room(
         )
     if paired and strategy != "longest_first":
         kept = str(text[1]) if strategy == "only_first" else text[0]
-        room -= _whole(tokenizer, [kept], None, dataclasses.replace(fitting, add_special_tokens=False))[
-            0
-        ].length
+        alone = dataclasses.replace(fitting, add_special_tokens=False)
+        room -= _whole(tokenizer, [(kept, None)], alone)[0].length
         if room < 1:  # tokenizers do not cut a text down to nothing
-            windowed = fitting.long_text == "window"  # windows run over one of the two texts
-            instead = "long_text='truncate'" if windowed else "truncation='longest_first'"
+            # windows run over one of the two texts
+            instead = "long_text='truncate'" if least else "truncation='longest_first'"
             raise ValueError(
                 f"truncation={strategy!r} cannot bring the pair of {place}, {whole.length} tokens, to "
                 f"{limit}: the other text alone is too long. Pass {instead}"
@@ -307,22 +308,18 @@ def as_text(item: Any, index: int | None) -> Text:
 
 def _from_mapping(item: Mapping[Any, Any], index: int | None) -> Text:
     known = ("text", "text_pair")
-    unknown = [key for key in item if key not in known]
-    if unknown or "text" not in item:
-        wrong = (
-            f"has the key {unknown[0]!r}{did_you_mean(str(unknown[0]), known)}"
-            if unknown
-            else "has no 'text'"
-        )
+    wrong = next(
+        (f"the key {key!r}{did_you_mean(str(key), known)}" for key in item if key not in known), None
+    )
+    if wrong or "text" not in item:
         raise TypeError(
-            f"{_place(index)} {wrong}; the keys are 'text' and, for a pair, 'text_pair'. "
-            "For one column of a dataset pass KeyDataset(dataset, column)"
+            f"{_place(index)} has {wrong or 'no ' + repr('text')}; the keys are 'text' and, for a pair, "
+            "'text_pair'. For one column of a dataset pass KeyDataset(dataset, column)"
         )
-    text, second = item["text"], item.get("text_pair")
-    for name, value in (("text", text), ("text_pair", second)):
-        if not isinstance(value, str) and not (name == "text_pair" and value is None):
+    for name, value in item.items():
+        if not isinstance(value, str) and (name == "text" or value is not None):
             raise TypeError(f"{name!r} of {_place(index)} is {_described(value)}; expected a string")
-    return text, second
+    return item["text"], item.get("text_pair")
 
 
 def collate(
@@ -343,82 +340,31 @@ def collate(
     rows = [window for item in prepared for window in item.windows]
     lengths = np.fromiter(map(len, rows), dtype=np.int64, count=len(rows))
     mask = np.arange(lengths.max()) < lengths[:, None]  # [B, T]
-    ids = np.full(mask.shape, pad_id, dtype=np.int64)
-    ids[mask] = np.concatenate(rows)
-    batch = {"input_ids": ids, "attention_mask": mask.astype(np.int64)}
+    batch = {
+        "input_ids": np.full(mask.shape, pad_id, dtype=np.int64),
+        "attention_mask": mask.astype(np.int64),
+    }
+    batch["input_ids"][mask] = np.concatenate(rows)
     if types and all(item.types is not None for item in prepared):
-        flat = np.concatenate([row for item in prepared for row in item.types or ()])
-        if always or flat.any():
-            batch["token_type_ids"] = np.zeros(mask.shape, dtype=np.int64)
-            batch["token_type_ids"][mask] = flat
+        kinds = np.concatenate([row for item in prepared for row in item.types or ()])
+        if always or kinds.any():
+            batch["token_type_ids"] = np.zeros_like(batch["input_ids"])
+            batch["token_type_ids"][mask] = kinds
     return batch
 
 
-def token_limit(model: Any, tokenizer: Any) -> int | None:
-    """Tokens that model and tokenizer both take at most, special tokens included; None where neither says."""
-    found = []
-    named = getattr(tokenizer, "model_max_length", None)
-    if isinstance(named, int | float) and 0 < named < _NO_LIMIT:
-        found.append(int(named))
-    room = _positions(model)
-    if room is not None:
-        found.append(room)
-    return min(found) if found else None
+def one_of(name: str, value: Any, choices: Sequence[str], switch: bool = False) -> Any:
+    """A keyword that is one of `choices`, by itself or as the value of an enum, or perhaps a switch.
 
-
-def _positions(model: Any) -> int | None:
-    """Tokens for which a model has learned positions; for other models what the config says."""
-    learned = getattr(embeddings_of(model), "positions", None)
-    if learned is None:
-        found = getattr(getattr(model, "config", None), "max_position_embeddings", None)
-        return found if isinstance(found, int) and found > 0 else None
-    # RoBERTa counts positions from padding_idx + 1
-    return int(learned.count) - (0 if learned.padding_idx is None else learned.padding_idx + 1)
-
-
-def embeddings_of(model: Any) -> Any:
-    """How a model of this library lays out its input tables (`nn.spec.Embeddings`); None for others."""
-    modules = getattr(model, "modules", None)
-    for module in modules() if callable(modules) else ():
-        found = getattr(getattr(module, "spec", None), "embeddings", None)
-        if found is not None:
-            return found
-    return None
-
-
-def _whole_number(name: str, value: Any, least: int) -> int | None:
-    if value is None:
-        return None
-    if isinstance(value, bool) or not hasattr(value, "__index__") or value < least:
-        raise ValueError(f"{name} must be a number of tokens, at least {least}, got {value!r}")
-    return int(value)
-
-
-def _limit(asked: int | None, model_limit: int | None) -> int | None:
-    if asked is None:
-        return model_limit
-    if model_limit is not None and asked > model_limit:
-        notice(f"max_length={asked}, but the model takes at most {model_limit} tokens: {model_limit} is used")
-        return model_limit
-    return asked
-
-
-def _stride(asked: int | None, long_text: str) -> int | None:
-    if asked and long_text != "window":
-        raise ValueError(f"stride={asked} is the overlap of windows: pass long_text='window' with it")
-    return asked
-
-
-def _choice(name: str, value: Any, choices: tuple[str, ...]) -> Any:
-    """A keyword that is a switch or one of `choices`; an enum counts as its value."""
+    Raises:
+        ValueError: for anything else, with the nearest choice.
+    """
     value = getattr(value, "value", value)
-    if value is None or isinstance(value, bool) or value in choices:
+    if value in choices or (switch and (value is None or isinstance(value, bool))):
         return value
-    raise ValueError(f"{name} must be True, False or one of {choices}, got {value!r}{_near(value, choices)}")
-
-
-def _near(value: Any, choices: tuple[str, ...]) -> str:
-    return did_you_mean(str(value), choices)
+    near = did_you_mean(str(value), choices)
+    said = "True, False or one of" if switch else "one of"
+    raise ValueError(f"{name} must be {said} {choices}, got {value!r}{near}")
 
 
 def _report_long(long: list[int], ready: list[Prepared], fitting: Fitting, place: str) -> None:
