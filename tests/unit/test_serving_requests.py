@@ -13,11 +13,11 @@ import pytest
 
 from formers.serving import Settings
 from formers.serving.adapt import service_of
-from formers.serving.classifier import Threshold
 from formers.serving.engine import Answer
 from formers.serving.limits import Refusal, parse
 from formers.serving.logs import RequestLog
-from formers.serving.metrics import Metrics
+from formers.serving.service import thresholds_of
+from formers.serving.telemetry import Metrics
 from system.serving_fake import LABELS
 
 SETTINGS = Settings(max_chars=100, max_texts=3)
@@ -144,7 +144,7 @@ def test_the_key_is_not_shown_with_the_settings():
 
 def test_thresholds_come_from_the_settings_then_the_file_then_the_default(tmp_path):
     def chosen(given, folder=None):
-        threshold = Threshold.choose(Settings(threshold=given), LABELS, folder)
+        threshold = thresholds_of(Settings(threshold=given), LABELS, folder)
         return [threshold.of(label) for label in LABELS]
 
     assert chosen(None) == [0.75] * 3

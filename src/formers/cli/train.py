@@ -71,6 +71,20 @@ def train(
     Ctrl-C leaves a checkpoint behind, from which --resume goes on.
     """
     options = dict(locals())
-    from formers.cli.fitting import Plan, run
+    from formers.cli.evaluate import show
+    from formers.cli.show import say
+    from formers.desk import drift
+    from formers.jobs.classification import Plan, run
 
-    run(Plan(**options))
+    outcome = run(Plan(**options), say)
+    predictor, texts = outcome.predictor, [row["text"] for row in outcome.validation]
+    if len(texts) >= drift.MINIMUM:
+        tokenizer = predictor.pipe.tokenizer
+        drift.baseline(texts, outcome.probabilities, label_names=predictor.labels, tokenizer=tokenizer).save(
+            output
+        )
+    else:
+        say(f"no drift baseline: {len(texts)} validation texts, {drift.MINIMUM} are needed")
+    if outcome.judged is not None:
+        show(outcome.judged.metrics)
+    say(f"saved: {output}   next: formers serve --model {output}")

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from formers.checkpoints.atomic import write_text
+from formers.hub import Source
 
 T = TypeVar("T")
 VERSION = 1
@@ -20,7 +21,7 @@ def write_record(folder: str | Path, name: str, values: dict[str, Any]) -> Path:
 
 
 def read_record(source: Any, name: str, make: Callable[[dict[str, Any]], T]) -> T | None:
-    """The record `name` of `source` (folder, file, Hub id or `hub.Source`); None where there is none.
+    """The record `name` of `source` (folder, file, Hub id, `hub.Source` or None); None where there is none.
 
     Raises:
         ValueError: when the file is there but cannot be used.
@@ -43,7 +44,22 @@ def read_record(source: Any, name: str, make: Callable[[dict[str, Any]], T]) -> 
         raise ValueError(f"{path} cannot be used: {error}") from error
 
 
+def beside(model: Any) -> Any:
+    """Where the records of a loaded model lie: its folder, its snapshot in the Hub's cache; None for neither.
+
+    The answer is a source for `read_record`.
+    """
+    config = getattr(model, "config", None)
+    name = getattr(model, "name_or_path", None) or getattr(config, "name_or_path", None)
+    if not name or Path(name).is_dir():
+        return Path(name) if name else None
+    commit = getattr(config, "commit_hash", None)
+    return Source.of(name, revision=commit, local_files_only=True) if commit else None
+
+
 def _locate(source: Any, name: str) -> Path | None:
+    if source is None:
+        return None
     if hasattr(source, "find") and not isinstance(source, str):
         found = source.find(name)
         return None if found is None else Path(found)
@@ -54,7 +70,5 @@ def _locate(source: Any, name: str) -> Path | None:
         return path
     if isinstance(source, Path) or path.suffix == ".json":
         raise FileNotFoundError(f"{path} does not exist: expected a model folder or its {name}")
-    from formers.hub import Source
-
     remote = Source.of(source).find(name)
     return None if remote is None else Path(remote)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -87,10 +88,11 @@ class Thresholds:
 
     def of(self, label: str) -> float | None:
         """The threshold of `label`: None when it always goes to a human, `default` for an unknown label."""
-        for record in self.labels:
-            if record.label == label:
-                return record.threshold
-        return self.default
+        return self._by_label.get(label, self.default)
+
+    @cached_property
+    def _by_label(self) -> dict[str, float | None]:
+        return {record.label: record.threshold for record in self.labels}
 
     def accepts(self, label: str, score: float) -> bool:
         """Whether the answer `label` with `score` stands without a human (False for NaN)."""
