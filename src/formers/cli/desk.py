@@ -136,7 +136,9 @@ def check(
     model = model_name(model)
     base = drift.DriftBaseline.load(model if against is None else against)
     if base is None:
-        raise ValueError(f"there is no {drift.FILE_NAME} beside {model}: formers drift baseline writes one")
+        raise ValueError(
+            f"there is no {drift.DriftBaseline.file_name} beside {model}: formers drift baseline writes one"
+        )
     found = list(sources.given(None, file, text_column))
     predictor = Predictor.load(model, device=device)
     report = drift.check(base, found, predictor.predict(found), tokenizer=predictor.pipe.tokenizer)

@@ -11,13 +11,12 @@ import re
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from formers.evaluation.arrays import Floats, as_array
-from formers.evaluation.records import read_record, write_record
+from formers.evaluation.records import Record
 from formers.evaluation.statistics import (
     chi_square_homogeneity,
     kolmogorov_smirnov,
@@ -25,7 +24,6 @@ from formers.evaluation.statistics import (
     stability_noise,
 )
 
-FILE_NAME = "drift-baseline.json"
 WATCH, DRIFT = 0.1, 0.25  # the population stability index that asks for a look, and for action
 SIGNIFICANCE = 0.001  # a change that chance explains more often than this is none
 MINIMUM = 100  # texts below which no verdict is given
@@ -112,7 +110,7 @@ def _answers(results: Iterable[Any]) -> tuple[list[str], list[float]]:
 
 
 @dataclasses.dataclass(frozen=True)
-class DriftBaseline:
+class DriftBaseline(Record):
     """What the texts and answers looked like when the model was judged.
 
     Attributes:
@@ -121,7 +119,11 @@ class DriftBaseline:
         vocabulary: words that are known.
         counts: histograms of the texts and answers.
         length_unit: "tokens" or "words".
+
+    Its file holds the words of the texts (not the texts): where these are confidential, so is the file.
     """
+
+    file_name = "drift-baseline.json"
 
     label_names: tuple[str, ...]
     profile: tuple[str, ...]
@@ -166,22 +168,6 @@ class DriftBaseline:
             Counts(**counts),
             values["length_unit"],
         )
-
-    def save(self, folder: str | Path) -> Path:
-        """Write `drift-baseline.json` into `folder`, atomically.
-
-        It holds the words of the texts (not the texts): where these are confidential, so is the file.
-        """
-        return write_record(folder, FILE_NAME, self.to_dict())
-
-    @classmethod
-    def load(cls, source: Any) -> DriftBaseline | None:
-        """The baseline beside a model (folder, file, Hub id or `hub.Source`); None when it has none.
-
-        Raises:
-            ValueError: when the file is there but broken.
-        """
-        return read_record(source, FILE_NAME, cls.from_dict)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -166,6 +166,20 @@ class Findings:
         _, accepted = self.thresholds.decide(self.scores_after)
         return int(((self.predicted != self.truth) & ~accepted).sum())
 
+    @property
+    def thousand(self) -> dict[str, int]:
+        """What becomes of a thousand such texts."""
+        total, alone = self.after["n"], self.operation["accepted"]
+        wrong = round(alone * (1 - (self.operation["precision"] or 0)))
+        counts = {"alone": alone, "alone_wrong": wrong, "human": total - alone, "human_wrong": self.held_back}
+        return {name: round(1000 * count / total) for name, count in counts.items()}
+
+    @property
+    def best_baseline(self) -> float | None:
+        """The best macro-F1 of the other models."""
+        found = (float(m["macro_f1"]) for m in self.baselines.values() if "macro_f1" in m)
+        return max(found, default=None)
+
     @cached_property
     def mistakes(self) -> list[Case]:
         """Wrong answers, the surest first; none when there are no texts to show."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from formers.checkpoints.atomic import write_atomically
+from formers.core.atomic import write_atomically
 from formers.core.extras import need
 from formers.desk import charts
 from formers.desk.findings import SHOWN_LABELS, Findings

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from formers.checkpoints.atomic import write_text
+from formers.core.atomic import write_text
 from formers.core.environment import deciding_versions
 from formers.core.extras import installed
 from formers.desk import charts
@@ -156,15 +156,9 @@ def render(found: Findings, facts: dict[str, Any], packages: dict[str, str]) -> 
     return template.render(
         found=found,
         rows=found.rows,
-        tiles=_tiles(found),
-        thousand=_thousand(found),
         pictures={name: Markup(chart.svg()) for name, chart in _charts(found).items()},
         facts=facts,
         packages=packages,
-        baselines=[
-            {"name": name, "macro_f1": m.get("macro_f1"), "accuracy": m.get("accuracy")}
-            for name, m in found.baselines.items()
-        ],
     )
 
 
@@ -188,48 +182,3 @@ def _charts(found: Findings) -> dict[str, charts.Chart]:
                 [("this model", found.after[key], True), *others], name
             )
     return made
-
-
-def _tiles(found: Findings) -> list[dict[str, str]]:
-    """The few numbers that a reader looks for first."""
-    f1 = found.after["macro_f1"]
-    best = max((float(m["macro_f1"]) for m in found.baselines.values() if "macro_f1" in m), default=None)
-    operation = found.operation
-    precision = operation["precision"]
-    return [
-        {
-            "name": "Macro-F1",
-            "value": f"{f1:.3f}",
-            "note": f"{f1 - best:+.3f} against the baseline" if best is not None else "mean over the labels",
-        },
-        {
-            "name": "Accuracy",
-            "value": f"{100 * found.after['accuracy']:.1f} %",
-            "note": f"of {found.after['n']:,} {found.texts_are}",
-        },
-        {
-            "name": "Calibration error",
-            "value": f"{found.after['ece']:.3f}",
-            "note": f"{found.before['ece']:.3f} before calibration" if found.calibrated else "not calibrated",
-        },
-        {
-            "name": "Answered alone",
-            "value": f"{100 * operation['coverage']:.1f} %",
-            "note": "none above the thresholds"
-            if precision is None
-            else f"{100 * precision:.1f} % of them right",
-        },
-    ]
-
-
-def _thousand(found: Findings) -> dict[str, int]:
-    """What becomes of a thousand such texts."""
-    total, operation = found.after["n"], found.operation
-    wrong = round(operation["accepted"] * (1 - (operation["precision"] or 0)))
-    human = total - operation["accepted"]
-    return {
-        "alone": round(1000 * operation["accepted"] / total),
-        "alone_wrong": round(1000 * wrong / total),
-        "human": round(1000 * human / total),
-        "human_wrong": round(1000 * found.held_back / total),
-    }

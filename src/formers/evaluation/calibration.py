@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from formers.core.notices import did_you_mean, notice
+from formers.core.notices import notice
 from formers.evaluation.arrays import (
     Floats,
     Ints,
@@ -20,9 +19,8 @@ from formers.evaluation.arrays import (
     sigmoid,
     softmax,
 )
-from formers.evaluation.records import read_record, write_record
+from formers.evaluation.records import Record
 
-FILE_NAME = "calibration.json"
 COLDEST, HOTTEST = 0.05, 20.0  # the temperatures searched
 
 
@@ -129,7 +127,7 @@ def log_loss(labels: Any, probabilities: Any, *, from_logits: bool = False) -> f
 
 
 @dataclasses.dataclass(frozen=True)
-class Calibration:
+class Calibration(Record):
     """How the logits of one model become probabilities that mean what they say.
 
     Attributes:
@@ -141,6 +139,8 @@ class Calibration:
         nll_before: negative log-likelihood in nats, per decision.
         nll_after: the same with the fitted temperature.
     """
+
+    file_name = "calibration.json"
 
     temperature: float
     function: str = "softmax"
@@ -181,29 +181,9 @@ class Calibration:
         kind = values.get("kind", "temperature")
         if kind != "temperature":
             raise ValueError(f"calibration of kind {kind!r} is not known; 'temperature' is")
-        known = {field.name for field in dataclasses.fields(cls)}
         if "temperature" not in values:
             raise ValueError(f"a calibration needs a 'temperature'; found {sorted(values)}")
-        unknown = sorted(set(values) - known - {"kind"})
-        if unknown:
-            raise ValueError(f"unknown entry {unknown[0]!r}{did_you_mean(unknown[0], known)}")
-        return cls(**{key: value for key, value in values.items() if key != "kind"})
-
-    def save(self, folder: str | Path) -> Path:
-        """Write `calibration.json` into `folder`, atomically."""
-        return write_record(folder, FILE_NAME, self.to_dict())
-
-    @classmethod
-    def load(cls, source: Any) -> Calibration | None:
-        """The calibration that lies beside a model; None when it has none.
-
-        Args:
-            source: a folder, the file itself, a Hub id, or a `hub.Source`.
-
-        Raises:
-            ValueError: when the file is there but broken.
-        """
-        return read_record(source, FILE_NAME, cls.from_dict)
+        return super().from_dict({key: value for key, value in values.items() if key != "kind"})
 
 
 def _best_temperature(slope_at: Any) -> float:

@@ -8,11 +8,12 @@ import math
 import shutil
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from formers.hub.atomic import write_atomically, write_text
+from formers.core.atomic import write_atomically, write_text
+from formers.core.fields import read_fields
 from formers.jobs.predictor import Predictor, model_name
 from formers.jobs.tables import write_csv
 
@@ -28,69 +29,53 @@ SETTINGS = ("epochs", "learning_rate", "batch_size", "warmup", "weight_decay", "
 Rows = list[dict[str, Any]]  # each with "text" and "label"
 
 
+def told(default: Any, what: str, **limits: float) -> Any:
+    """A field of a plan: its default, what it is for, and its limits (see `core.fields.Field`)."""
+    return field(default=default, metadata={"help": what, "limits": limits})
+
+
 @dataclass(frozen=True)
 class Plan:
-    """What to train, from what, and how.
-
-    Attributes:
-        data: labelled table (CSV, TSV, JSON, JSON lines; gzip too).
-        model: folder or Hub id of a pretrained encoder.
-        output: folder that the model and all that is measured of it are saved into.
-        text_column: column of the texts.
-        label_column: column of the labels.
-        epochs: passes over the training part.
-        learning_rate: its highest value.
-        head_learning_rate: that of the new head; 5 times the other, if None.
-        batch_size: texts in a step.
-        warmup: share of the steps in which the rate rises.
-        weight_decay: as of AdamW.
-        ema_decay: of the average of the weights that is kept; 0 for none.
-        max_length: longest text in tokens, in training and ever after.
-        class_weights: weight of rare labels in the loss, "sqrt", "balanced" or "none".
-        bf16: bfloat16; where the hardware has it, if None.
-        seed: of the weights' start, the order of the texts and the splits.
-        test_size: share held out and judged at the end; 0 for none.
-        validation_size: share of the rest for early stopping and calibration.
-        precision: wanted among the answers that no person sees.
-        patience: epochs without a better macro F1 before it stops.
-        resume: go on from the last checkpoint in the output folder.
-        overwrite: train again over a finished output folder.
-        device: as `pipeline` takes it; the best one if None.
-        card: more for the model card, such as `name` or `intended_use` (see `hub.card.model_card`).
-    """
+    """What to train, from what, and how."""
 
     data: Path
     model: str
     output: Path
-    text_column: str = "text"
-    label_column: str = "label"
-    epochs: float = 4.0
-    learning_rate: float = 2e-4
-    head_learning_rate: float | None = None
-    batch_size: int = 32
-    warmup: float = 0.1
-    weight_decay: float = 0.0
-    ema_decay: float = 0.995
-    max_length: int = 256
-    class_weights: str = "sqrt"
-    bf16: bool | None = None
-    seed: int = 0
-    test_size: float = 0.1
-    validation_size: float = 0.1
-    precision: float = 0.9
-    patience: int = 2
-    resume: bool = False
-    overwrite: bool = False
-    device: str | None = None
-    card: dict[str, Any] | None = None
+    text_column: str = told("text", "Column that holds the texts.")
+    label_column: str = told("label", "Column that holds the labels.")
+    epochs: float = told(4.0, "Passes over the training part.", at_least=0)
+    learning_rate: float = told(2e-4, "Its highest value; 2e-5 to 5e-5 suit larger models.", at_least=0)
+    head_learning_rate: float | None = told(
+        None, "That of the new head; 5 times the other, if left out.", at_least=0
+    )
+    batch_size: int = told(32, "Texts in a step.", at_least=1)
+    warmup: float = told(0.1, "Share of the steps in which the rate rises.", at_least=0, at_most=1)
+    weight_decay: float = told(0.0, "As AdamW has it.", at_least=0)
+    ema_decay: float = told(
+        0.995, "Of the average of the weights that is kept; 0 for none.", at_least=0, at_most=0.9999
+    )
+    max_length: int = told(256, "Longest text in tokens, in training and ever after.", at_least=8)
+    class_weights: str = told("sqrt", "Weight of rare labels in the loss: sqrt, balanced or none.")
+    bf16: bool | None = told(None, "bfloat16 where the hardware has it, if left out.")
+    seed: int = told(0, "Of the weights' start, the order of the texts and the splits.")
+    test_size: float = told(0.1, "Share held out and judged at the end; 0 for none.", at_least=0, at_most=0.9)
+    validation_size: float = told(
+        0.1, "Share of the rest for early stopping and calibration.", at_least=0.01, at_most=0.9
+    )
+    precision: float = told(0.9, "Wanted among the answers that no person sees.", at_least=0.01, at_most=1)
+    patience: int = told(2, "Epochs without a better macro F1 before it stops.", at_least=1)
+    resume: bool = told(False, "Go on from the last checkpoint in the output folder.")
+    overwrite: bool = told(False, "Train again over a finished output folder.")
+    device: str | None = told(None, "cpu, cuda, cuda:1, mps; the best one when left out.")
+    card: dict[str, Any] | None = told(None, "More for the model card, as `hub.card.model_card` takes it.")
 
     def __post_init__(self) -> None:
+        read_fields(self)
         if self.class_weights not in ("sqrt", "balanced", "none"):
             raise ValueError(f"--class-weights is sqrt, balanced or none, not {self.class_weights!r}")
-        for field in fields(self):
-            value = getattr(self, field.name)
+        for name, value in vars(self).items():
             if isinstance(value, float) and not math.isfinite(value):
-                raise ValueError(f"--{field.name.replace('_', '-')} must be a finite number, not {value}")
+                raise ValueError(f"--{name.replace('_', '-')} must be a finite number, got {value}")
 
     @property
     def checkpoints(self) -> Path:

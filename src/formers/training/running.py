@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from formers.checkpoints.atomic import write_atomically, write_text
+from formers.core.atomic import write_atomically, write_text
 from formers.core.notices import notice, refuse_unknown
 from formers.training import cards, loop, resume
 from formers.training import checkpointing as files

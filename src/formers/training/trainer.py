@@ -689,7 +689,7 @@ class Trainer:
         """Write `<split>_results.json`, and add to `all_results.json`."""
         if not self.is_world_process_zero():
             return
-        from formers.checkpoints.atomic import write_text
+        from formers.core.atomic import write_text
 
         folder = Path(str(self.args.output_dir))
         write_text(
