@@ -125,6 +125,13 @@ def test_a_score_that_is_no_number_ends_with_the_text_that_got_it(formers, tmp_p
     assert "defect of formers" not in errors
 
 
+def test_a_text_cannot_speak_to_the_terminal(formers, classifier):
+    text = "\x1b]0;owned\x07\x1b[2J my card"
+    assert "\x1b" not in (shown := formers("predict", "-m", classifier, text)[1])
+    assert r"\x1b]0;owned\x07" in shown
+    assert json.loads(formers("predict", "-m", classifier, "--json", text)[1])["text"] == text
+
+
 def test_a_golden_file_says_of_which_revision_it_is(formers, classifier, tmp_path):
     golden = tmp_path / "golden.jsonl"
     assert formers("golden", "record", "-m", classifier, "-g", golden, "my card")[0] == 0
