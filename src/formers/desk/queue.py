@@ -295,10 +295,7 @@ class HumanQueue:
 
 
 def _select(connection: sqlite3.Connection, where: str, values: tuple[Any, ...]) -> list[Item]:
-    return [
-        _item(row)
-        for row in connection.execute(_SELECT + where, values)
-    ]
+    return [_item(row) for row in connection.execute(_SELECT + where, values)]
 
 
 def _find(connection: sqlite3.Connection, number: int) -> Item:
