@@ -57,9 +57,7 @@ class Metrics:
         self.registry = client.CollectorRegistry()
         own = {"registry": self.registry}
         histogram = partial(_Histogram, self.registry)
-        self._requests = client.Counter(
-            "formers_requests", "Requests at /classify, by status.", ["status"], **own
-        )
+        requests = client.Counter("formers_requests", "Requests at /classify, by status.", ["status"], **own)
         self._seconds = histogram(
             "formers_request_seconds", "Time from a request's arrival to its answer.", _SECONDS
         )
