@@ -15,7 +15,7 @@ from formers.core.environment import deciding_versions
 from formers.core.extras import installed
 from formers.desk import charts
 from formers.desk.findings import Findings
-from formers.evaluation.arrays import LabelNames, as_labels, as_names, as_probabilities
+from formers.evaluation.arrays import LabelNames, as_array, as_labels, as_names, as_probabilities
 from formers.evaluation.calibration import Calibration
 from formers.evaluation.thresholds import Thresholds
 
@@ -85,7 +85,7 @@ def write_report(
     elif calibration is not None:
         if logits is None:
             raise ValueError("a calibration works on logits: give logits= in place of probabilities=")
-        after = np.asarray(calibration.apply(_plain(logits)), dtype=np.float64)
+        after = np.asarray(calibration.apply(as_array(logits, "logits")), dtype=np.float64)
     else:
         after = before
     if after.shape != before.shape:
@@ -118,10 +118,6 @@ def write_report(
 
         png = write_picture(found, target / "report.png")
     return ReportPaths(html, metrics, png)
-
-
-def _plain(logits: Any) -> Any:
-    return logits.detach().float().cpu().numpy() if hasattr(logits, "detach") else logits
 
 
 def _as_json(found: Findings, facts: dict[str, Any], packages: dict[str, str]) -> str:
