@@ -118,12 +118,17 @@ def brier_score(labels: Any, probabilities: Any, *, from_logits: bool = False) -
     return float(((scores - np.eye(scores.shape[1])[truth]) ** 2).sum(axis=1).mean())
 
 
-def log_loss(labels: Any, probabilities: Any, *, from_logits: bool = False) -> float:
-    """Mean negative log-likelihood in nats."""
-    scores = as_probabilities(probabilities, from_logits=from_logits)
-    truth = as_labels(labels, scores.shape[1], rows=len(scores))
-    chosen = np.maximum(scores[np.arange(len(truth)), truth], np.finfo(np.float64).tiny)
-    return float(-np.log(chosen).mean())
+def log_loss(
+    labels: Any, probabilities: Any, *, from_logits: bool = False, multi_label: bool = False
+) -> float:
+    """Mean negative log-likelihood in nats, per decision: [N] labels, or [N, K] with `multi_label`."""
+    scores = as_probabilities(probabilities, from_logits=from_logits, multi_label=multi_label)
+    if multi_label:
+        chosen = np.where(as_label_matrix(labels, scores.shape) == 1, scores, 1 - scores)
+    else:
+        truth = as_labels(labels, scores.shape[1], rows=len(scores))
+        chosen = scores[np.arange(len(truth)), truth]
+    return float(-np.log(np.maximum(chosen, np.finfo(np.float64).tiny)).mean())
 
 
 @dataclasses.dataclass(frozen=True)
@@ -245,8 +250,8 @@ def fit_temperature(logits: Any, labels: Any, *, multi_label: bool = False, bins
         fitted,
         ece_before=_decision_error(before, labels, multi_label, bins),
         ece_after=_decision_error(after, labels, multi_label, bins),
-        nll_before=_decision_loss(before, labels, multi_label),
-        nll_after=_decision_loss(after, labels, multi_label),
+        nll_before=log_loss(labels, before, multi_label=multi_label),
+        nll_after=log_loss(labels, after, multi_label=multi_label),
     )
 
 
@@ -269,11 +274,3 @@ def _decision_error(probabilities: Floats, labels: Any, multi_label: bool, bins:
         return expected_calibration_error(labels, probabilities, bins=bins)
     truth = as_label_matrix(labels, probabilities.shape).astype(np.float64)
     return _error(_bins(probabilities.ravel(), truth.ravel(), bins, adaptive=False))
-
-
-def _decision_loss(probabilities: Floats, labels: Any, multi_label: bool) -> float:
-    if not multi_label:
-        return log_loss(labels, probabilities)
-    truth = as_label_matrix(labels, probabilities.shape)
-    chosen = np.maximum(np.where(truth == 1, probabilities, 1 - probabilities), np.finfo(np.float64).tiny)
-    return float(-np.log(chosen).mean())

@@ -39,7 +39,7 @@ def queue_routes(service: Service) -> APIRouter:
     from fastapi import APIRouter, Depends, Query
 
     def with_key(request: Request) -> None:
-        service.check_key(request.headers)
+        service.check_key(dict(request.scope["headers"]))
 
     router = APIRouter(
         prefix="/queue",

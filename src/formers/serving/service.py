@@ -161,7 +161,7 @@ class Service:
         why = {"starting": "the model is warming up", "draining": "the server is stopping"}
         raise Refusal(503, why.get(self.state) or self.problem or self.state, retry_after=1)
 
-    def check_key(self, headers: Mapping[str, str] | Mapping[bytes, bytes]) -> None:
+    def check_key(self, headers: Mapping[bytes, bytes]) -> None:
         """Refuse (401) when a key is asked for and the headers do not carry it.
 
         Raises:
@@ -229,16 +229,12 @@ def watch_of(settings: Settings, place: Any) -> DriftWatch | None:
     return None if baseline is None else DriftWatch(baseline)
 
 
-def _key_in(headers: Mapping[str, str] | Mapping[bytes, bytes]) -> str | None:
-    plain = {_text(name).lower(): _text(value) for name, value in headers.items()}
-    if "x-api-key" in plain:
-        return plain["x-api-key"]
-    scheme, _, value = plain.get("authorization", "").partition(" ")
-    return value.strip() if scheme.lower() == "bearer" and value.strip() else None
-
-
-def _text(value: str | bytes) -> str:
-    return value.decode("latin-1") if isinstance(value, bytes) else value
+def _key_in(headers: Mapping[bytes, bytes]) -> str | None:
+    found = headers.get(b"x-api-key")
+    if found is None:
+        scheme, _, value = headers.get(b"authorization", b"").partition(b" ")
+        found = value.strip() if scheme.lower() == b"bearer" and value.strip() else None
+    return None if found is None else found.decode("latin-1")
 
 
 def top_scores(ranked: Sequence[tuple[str, float]], count: int) -> list[dict[str, str | float]]:
