@@ -67,9 +67,7 @@ class Predictor:
 
         given = {key: value for key, value in options.items() if value is not None}
         pipe = pipeline("text-classification", model=name, **given)
-        named = pipe.model.config.id2label
-        labels = [str(named[i]) for i in range(len(named))]
-        return cls(name, pipe, labels, Thresholds.load(name))
+        return cls(name, pipe, pipe.labels, Thresholds.load(name))
 
     def refuse_other_than_one_label(self, work: str) -> None:
         """Refuse a regression, and a model of several labels at once, for `work` that cannot judge them.

@@ -27,8 +27,7 @@ class PipelineClassifier:
         self.revision: str | None = pipe.revision  # computed once: it may be a hash of the weights
         self.max_length: int | None = pipe.max_length
         # Each answer says what was cut, so that no notice is due; what the pipeline's owner chose stands.
-        chosen = {"long_text", "truncation"} & set(pipe._preprocess_params)
-        self._fitting = {} if chosen else {"truncation": True}
+        self._fitting = {} if pipe.fitting_chosen else {"truncation": True}
         self.labels: Sequence[str] = [config.id2label[index] for index in sorted(config.id2label)]
         self.max_batch_tokens = pipe.max_batch_tokens
 
