@@ -43,7 +43,7 @@ def input_tables(model: Any) -> list[nn.Module]:
 
 
 def token_stem(model: Any) -> Tokens | None:
-    """How a model of the library reads tokens: the first stem for text in its tree; None where there is none."""
+    """How a model of the library reads tokens: the first stem for text in its tree, or None."""
     for module in model.modules() if hasattr(model, "modules") else ():
         stem = getattr(wiring(module).facts.get("spec"), "stem", None)
         if isinstance(stem, Tokens):

@@ -134,6 +134,11 @@ class TextPipeline(Pipeline):
 
         return revision_of(self.model)
 
+    @property
+    def fitting_chosen(self) -> bool:
+        """Whether its owner said what becomes of texts that are too long (`long_text`, `truncation`)."""
+        return bool({"long_text", "truncation"} & self._preprocess_params.keys())
+
     # -- the steps ---------------------------------------------------------------------------------
 
     def preprocess(self, inputs: Any, **params: Any) -> Any:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from enum import Enum
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -250,13 +249,7 @@ def _checked_function(function: Any) -> ClassificationFunction | None:
 
 def _calibration_beside(model: Any) -> Calibration | None:
     """The calibration in the folder or repository that the model came from."""
-    name = getattr(model, "name_or_path", None) or getattr(model.config, "name_or_path", None)
-    if not name:
-        return None
     from formers.evaluation.calibration import Calibration
-    from formers.hub import Source
+    from formers.evaluation.records import beside
 
-    if Path(name).is_dir():
-        return Calibration.load(Path(name))
-    commit = getattr(model.config, "commit_hash", None)
-    return Calibration.load(Source.of(name, revision=commit, local_files_only=True)) if commit else None
+    return Calibration.load(beside(model))

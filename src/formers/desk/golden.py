@@ -16,36 +16,28 @@ FORMAT = "formers-golden"
 VERSION = 1
 TOLERANCE = 1e-3
 Predict = Callable[[list[str]], Sequence[Any]]
+Answer = tuple[dict[str, float], bool]  # scores by label, best first; whether the best label came alone
 
 
-@dataclasses.dataclass(frozen=True)
-class _Answer:
-    """Scores by label, best first; `alone` where the predictor gives the best label without the others."""
-
-    scores: dict[str, float]
-    alone: bool
-
-
-def _answer(result: Any, text: str) -> _Answer:
-    """One answer: a dict (the best label alone), or the list of dicts that `top_k` gives."""
-    rows = [result] if isinstance(result, dict) else list(result)
-    try:
-        scores = {str(row["label"]): float(row["score"]) for row in rows}
-    except (TypeError, KeyError, ValueError) as error:
-        raise ValueError(
-            f"the answer to {text[:60]!r} must be {{'label': ..., 'score': ...}} or a list of such, "
-            f"got {result!r}"
-        ) from error
-    if not scores or not all(math.isfinite(score) for score in scores.values()):
-        raise ValueError(f"the answer to {text[:60]!r} has no label or a score that is no number: {result!r}")
-    return _Answer(dict(sorted(scores.items(), key=lambda item: -item[1])), isinstance(result, dict))
-
-
-def _answers(predict: Predict, texts: list[str]) -> list[_Answer]:
+def _answers(predict: Predict, texts: list[str]) -> list[Answer]:
+    """Answers to texts: each a dict (the best label alone), or the list of dicts that `top_k` gives."""
     results = list(predict(texts))
     if len(results) != len(texts):
         raise ValueError(f"{len(texts)} texts were given, {len(results)} answers came back")
-    return [_answer(result, text) for result, text in zip(results, texts, strict=True)]
+    answers = []
+    for result, text in zip(results, texts, strict=True):
+        said = f"the answer to {text[:60]!r}"
+        try:
+            rows = [result] if isinstance(result, dict) else list(result)
+            scores = {str(row["label"]): float(row["score"]) for row in rows}
+        except (TypeError, KeyError, ValueError) as error:
+            wanted = "{'label': ..., 'score': ...} or a list of such"
+            raise ValueError(f"{said} must be {wanted}, got {result!r}") from error
+        if not scores or not all(map(math.isfinite, scores.values())):
+            raise ValueError(f"{said} has no label or a score that is no number: {result!r}")
+        ranked = sorted(scores.items(), key=lambda item: -item[1])
+        answers.append((dict(ranked), isinstance(result, dict)))
+    return answers
 
 
 def record(
@@ -88,8 +80,7 @@ def record(
         "versions": deciding_versions(),
     }
     lines = [header]
-    for text, answer in zip(fixed, _answers(predict, fixed), strict=True):
-        scores = answer.scores
+    for text, (scores, _) in zip(fixed, _answers(predict, fixed), strict=True):
         label = next(iter(scores))
         lines.append({"text": text, "label": label, "score": scores[label], "scores": scores})
     body = "\n".join(json.dumps(line, ensure_ascii=False, allow_nan=False) for line in lines)
@@ -204,7 +195,11 @@ def read(path: str | Path) -> tuple[dict[str, Any], list[dict[str, Any]]]:
             f"{file} is not a golden file of version {VERSION}: its first line must hold "
             f'"format": "{FORMAT}" and "version": {VERSION}'
         )
-    _check_header(file, header)
+    tolerance, versions = header.get("tolerance", TOLERANCE), header.get("versions", {})
+    if not _is_number(tolerance) or tolerance < 0:
+        raise ValueError(f"{file}, line 1: 'tolerance' must be a number of at least 0, found {tolerance!r}")
+    if not isinstance(versions, dict):
+        raise ValueError(f"{file}, line 1: 'versions' must be an object, found {versions!r}")
     for number, row in enumerate(rows, start=2):
         _check_row(f"{file}, line {number}", row)
     if not rows or len(rows) != header.get("count", len(rows)):
@@ -216,14 +211,6 @@ def read(path: str | Path) -> tuple[dict[str, Any], list[dict[str, Any]]]:
 
 def _is_number(value: Any) -> bool:
     return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
-
-
-def _check_header(file: Path, header: dict[str, Any]) -> None:
-    tolerance, versions = header.get("tolerance", TOLERANCE), header.get("versions", {})
-    if not _is_number(tolerance) or tolerance < 0:
-        raise ValueError(f"{file}, line 1: 'tolerance' must be a number of at least 0, found {tolerance!r}")
-    if not isinstance(versions, dict):
-        raise ValueError(f"{file}, line 1: 'versions' must be an object, found {versions!r}")
 
 
 def _check_row(where: str, row: dict[str, Any]) -> None:
@@ -284,16 +271,16 @@ def check(predict: Predict, path: str | Path, *, tolerance: float | None = None)
     return GoldenReport(str(path), len(rows), limit, largest, tuple(changes), header, deciding_versions())
 
 
-def _compare(row: dict[str, Any], answer: _Answer, limit: float) -> tuple[Change | None, float]:
+def _compare(row: dict[str, Any], answer: Answer, limit: float) -> tuple[Change | None, float]:
     """The gravest change of one text, and the largest move of a score that both sides have."""
-    label, scores = row["label"], answer.scores
+    label, (scores, alone) = row["label"], answer
     expected = {name: float(score) for name, score in row.get("scores", {label: row["score"]}).items()}
     both = {name: abs(scores[name] - score) for name, score in expected.items() if name in scores}
     largest = max(both.values(), default=0.0)
     best = next(iter(scores))
     if best != label:
         return Change("label", row["text"], (label, row["score"]), (best, scores[best]), largest), largest
-    if not answer.alone and len(both) < len(expected):
+    if not alone and len(both) < len(expected):
         lost = next(name for name in expected if name not in scores)
         return Change("missing", row["text"], (lost, expected[lost]), None), largest
     if largest > limit:

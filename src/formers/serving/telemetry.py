@@ -5,6 +5,7 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
+from functools import cache, partial
 from itertools import accumulate
 from typing import Any
 
@@ -55,27 +56,24 @@ class Metrics:
         self._client = client
         self.registry = client.CollectorRegistry()
         own = {"registry": self.registry}
+        histogram = partial(_Histogram, self.registry)
         requests = client.Counter("formers_requests", "Requests at /classify, by status.", ["status"], **own)
-        self._requests: dict[int, Any] = {}
-        self._request_counter = requests
-        self._seconds = _Histogram(
-            self.registry, "formers_request_seconds", "Time from a request's arrival to its answer.", _SECONDS
+        self._seconds = histogram(
+            "formers_request_seconds", "Time from a request's arrival to its answer.", _SECONDS
         )
         self._answers = client.Counter("formers_answers", "Texts answered, by label.", ["label"], **own)
-        self._answer_of = {label: self._answers.labels(label) for label in labels}
         self._human = client.Counter("formers_needs_human", "Texts kept for a person.", ["reason"], **own)
-        self._scores = _Histogram(self.registry, "formers_top_score", "Confidence of the top label.", _SCORES)
-        self._tokens = _Histogram(self.registry, "formers_text_tokens", "Tokens of a text.", _TOKENS)
+        self._scores = histogram("formers_top_score", "Confidence of the top label.", _SCORES)
+        self._tokens = histogram("formers_text_tokens", "Tokens of a text.", _TOKENS)
         self._cut = client.Counter("formers_cut_texts", "Texts longer than the model reads.", **own)
-        self._batch_seconds = _Histogram(
-            self.registry, "formers_batch_seconds", "Time of a forward pass.", _SECONDS
-        )
-        self._batch_tokens = _Histogram(
-            self.registry, "formers_batch_tokens", "Tokens of a forward pass.", _TOKENS
-        )
-        self._batch_items = _Histogram(
-            self.registry, "formers_batch_texts", "Texts of a forward pass.", _ITEMS
-        )
+        self._batch_seconds = histogram("formers_batch_seconds", "Time of a forward pass.", _SECONDS)
+        self._batch_tokens = histogram("formers_batch_tokens", "Tokens of a forward pass.", _TOKENS)
+        self._batch_items = histogram("formers_batch_texts", "Texts of a forward pass.", _ITEMS)
+        # looked up once: a look-up by label costs more than the counting
+        self._requests_of = cache(lambda status: requests.labels(str(status)))
+        self._answers_of = cache(self._answers.labels)
+        for label in labels:
+            self._answers_of(label)
         self.waiting_requests = client.Gauge("formers_waiting_requests", "Requests held.", **own)
         self.waiting_tokens = client.Gauge("formers_waiting_tokens", "Tokens held (estimate).", **own)
         self.human_open = client.Gauge("formers_human_queue_open", "Items that wait for a person.", **own)
@@ -90,19 +88,13 @@ class Metrics:
 
     def request(self, status: int, seconds: float) -> None:
         """Count one request and its time."""
-        counter = self._requests.get(status)
-        if counter is None:
-            counter = self._requests[status] = self._request_counter.labels(str(status))
-        counter.inc()
+        self._requests_of(status).inc()
         self._seconds.observe((seconds,))
 
     def answers(self, answers: Sequence[Answer]) -> None:
         """Count the texts that the model answered in one request."""
         for label, count in Counter(answer.ranked[0][0] for answer in answers).items():
-            counter = self._answer_of.get(label)
-            if counter is None:
-                counter = self._answer_of[label] = self._answers.labels(label)
-            counter.inc(count)
+            self._answers_of(label).inc(count)
         self._scores.observe([answer.ranked[0][1] for answer in answers])
         self._tokens.observe([answer.tokens for answer in answers])
         if cut := sum(answer.cut > 0 for answer in answers):

@@ -6,12 +6,8 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
 
-from formers.serving.settings import Settings
-
-if TYPE_CHECKING:
-    from formers.evaluation.drift import DriftBaseline
+from formers.desk.drift import DriftBaseline, DriftMonitor
 
 GROUP = 256  # texts that are counted together
 CHECK_EVERY = 1024  # texts between two looks at the verdict
@@ -40,8 +36,6 @@ class DriftWatch:
         baseline: DriftBaseline,
         announce: Callable[[str, dict[str, float]], None] | None = None,
     ) -> None:
-        from formers.evaluation.drift import DriftMonitor
-
         self._monitor = DriftMonitor(baseline)
         self._in_tokens = baseline.length_unit == "tokens"
         self.announce = announce
@@ -89,22 +83,3 @@ class DriftWatch:
         if changed and self.announce is not None:
             self.announce(report.verdict, values)
         return values
-
-
-def watch_of(settings: Settings, place: Any) -> DriftWatch | None:
-    """The watch for the baseline that the settings name, else for the one beside the model; None without one.
-
-    Raises:
-        ValueError: the file is broken, or the settings name one that is not there.
-    """
-    source: Any = settings.drift_baseline if settings.drift_baseline is not None else place
-    if source is None:
-        return None
-    from formers.evaluation.drift import DriftBaseline
-
-    baseline = DriftBaseline.load(source)
-    if baseline is None:
-        if settings.drift_baseline is not None:
-            raise ValueError(f"there is no drift baseline at {str(source)!r}")
-        return None
-    return DriftWatch(baseline)

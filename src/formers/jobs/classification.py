@@ -1,4 +1,4 @@
-"""What `formers train` does, step by step."""
+"""From a labelled table to a classifier: split, fine-tune, calibrate, set thresholds, judge, save."""
 
 from __future__ import annotations
 
@@ -7,48 +7,75 @@ import json
 import math
 import shutil
 from collections import Counter
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from formers.cli.show import say, write_csv
-from formers.core.atomic import write_text
+from formers.core.atomic import write_atomically, write_text
+from formers.core.fields import read_fields
+from formers.jobs.predictor import Predictor, model_name
+from formers.jobs.tables import write_csv
+
+if TYPE_CHECKING:
+    from formers.jobs.judging import Judged
 
 HELD_OUT = "held-out.csv"
 SPLIT = "split.json"
 # What is measured of a model and lies beside it: a new model must not come to lie beside that of an old one.
 MEASURED = ("calibration.json", "thresholds.json", "drift-baseline.json", HELD_OUT)
 SHOWN = ("accuracy", "macro_f1", "ece")  # of what is measured after each epoch
+SETTINGS = ("epochs", "learning_rate", "batch_size", "warmup", "weight_decay", "max_length", "class_weights")
 Rows = list[dict[str, Any]]  # each with "text" and "label"
+
+
+def told(default: Any, what: str, **limits: float) -> Any:
+    """A field of a plan: its default, what it is for, and its limits (see `core.fields.Field`)."""
+    return field(default=default, metadata={"help": what, "limits": limits})
 
 
 @dataclass(frozen=True)
 class Plan:
-    """The options of `formers train`; `formers.cli.train.train` explains each."""
+    """What to train, from what, and how."""
 
     data: Path
     model: str
     output: Path
-    text_column: str
-    label_column: str
-    epochs: float
-    learning_rate: float
-    head_learning_rate: float | None
-    batch_size: int
-    warmup: float
-    weight_decay: float
-    ema_decay: float
-    max_length: int
-    class_weights: str
-    bf16: bool | None
-    seed: int
-    test_size: float
-    validation_size: float
-    precision: float
-    patience: int
-    resume: bool
-    overwrite: bool
-    device: str | None
+    text_column: str = told("text", "Column that holds the texts.")
+    label_column: str = told("label", "Column that holds the labels.")
+    epochs: float = told(4.0, "Passes over the training part.", at_least=0)
+    learning_rate: float = told(2e-4, "Its highest value; 2e-5 to 5e-5 suit larger models.", at_least=0)
+    head_learning_rate: float | None = told(
+        None, "That of the new head; 5 times the other, if left out.", at_least=0
+    )
+    batch_size: int = told(32, "Texts in a step.", at_least=1)
+    warmup: float = told(0.1, "Share of the steps in which the rate rises.", at_least=0, at_most=1)
+    weight_decay: float = told(0.0, "As AdamW has it.", at_least=0)
+    ema_decay: float = told(
+        0.995, "Of the average of the weights that is kept; 0 for none.", at_least=0, at_most=0.9999
+    )
+    max_length: int = told(256, "Longest text in tokens, in training and ever after.", at_least=8)
+    class_weights: str = told("sqrt", "Weight of rare labels in the loss: sqrt, balanced or none.")
+    bf16: bool | None = told(None, "bfloat16 where the hardware has it, if left out.")
+    seed: int = told(0, "Of the weights' start, the order of the texts and the splits.")
+    test_size: float = told(0.1, "Share held out and judged at the end; 0 for none.", at_least=0, at_most=0.9)
+    validation_size: float = told(
+        0.1, "Share of the rest for early stopping and calibration.", at_least=0.01, at_most=0.9
+    )
+    precision: float = told(0.9, "Wanted among the answers that no person sees.", at_least=0.01, at_most=1)
+    patience: int = told(2, "Epochs without a better macro F1 before it stops.", at_least=1)
+    resume: bool = told(False, "Go on from the last checkpoint in the output folder.")
+    overwrite: bool = told(False, "Train again over a finished output folder.")
+    device: str | None = told(None, "cpu, cuda, cuda:1, mps; the best one when left out.")
+    card: dict[str, Any] | None = told(None, "More for the model card, as `hub.card.model_card` takes it.")
+
+    def __post_init__(self) -> None:
+        read_fields(self)
+        if self.class_weights not in ("sqrt", "balanced", "none"):
+            raise ValueError(f"--class-weights is sqrt, balanced or none, not {self.class_weights!r}")
+        for name, value in vars(self).items():
+            if isinstance(value, float) and not math.isfinite(value):
+                raise ValueError(f"--{name.replace('_', '-')} must be a finite number, got {value}")
 
     @property
     def checkpoints(self) -> Path:
@@ -56,17 +83,37 @@ class Plan:
         return self.output / "checkpoints"
 
 
-def run(plan: Plan) -> None:
-    """Train as planned, and say what came out.
+@dataclass(frozen=True)
+class Outcome:
+    """A trained classifier, and what it was made from.
+
+    Attributes:
+        predictor: the saved model, calibrated, with its thresholds.
+        training: rows that it was fine-tuned on.
+        validation: rows that stopped the training, and that the calibration and thresholds were fitted on.
+        probabilities: calibrated scores of the validation rows [N, K].
+        judged: its outputs for the rows that were held out; None where none were.
+        history: the trainer's log.
+    """
+
+    predictor: Predictor
+    training: Rows
+    validation: Rows
+    probabilities: Any
+    judged: Judged | None
+    history: list[dict[str, Any]]
+
+
+def run(plan: Plan, say: Callable[[str], Any] = print) -> Outcome:
+    """Train as planned, and tell `say` what comes out. Refusals name the options as the command spells them.
 
     Raises:
         ValueError: for options that contradict each other, or data that cannot be split.
     """
-    from formers.cli.classifier import Classifier, model_name
+    from formers.jobs.judging import Judged
 
     plan = replace(plan, model=model_name(plan.model))
-    if plan.class_weights not in ("sqrt", "balanced", "none"):
-        raise ValueError(f"--class-weights is sqrt, balanced or none, not {plan.class_weights!r}")
+    choose_device(plan)
     refuse_a_used_output(plan)
     training, validation, held_out = split(plan)
     facts = split_facts(plan, training, validation, held_out)
@@ -75,15 +122,35 @@ def run(plan: Plan) -> None:
     sizes = f"{len(training):,} texts to train on, {len(validation):,} to calibrate on"
     say(f"{sizes}, {len(held_out):,} held out")
     try:
-        fit(plan, training, validation, facts)
+        history = fit(plan, training, validation, facts)
     except (KeyboardInterrupt, SystemExit):
         if has_checkpoints(plan):
             say("the same command with --resume goes on from there")
         raise
-    classifier = equip(Classifier.load(str(plan.output)), validation, plan.precision)
-    describe(plan, classifier, judge(plan, classifier, held_out) if held_out else {})
+    probabilities = calibrate(Predictor.load(str(plan.output)), validation, plan.precision, say)
+    predictor = Predictor.load(str(plan.output))  # with its calibration and thresholds this time
+    judged = None
+    if held_out:
+        keep(held_out, plan.output / HELD_OUT)
+        judged = Judged.of(predictor, held_out)
+    describe(plan, predictor, judged.metrics if judged else {})
     shutil.rmtree(plan.checkpoints, ignore_errors=True)
-    say(f"saved: {plan.output}   next: formers serve --model {plan.output}")
+    return Outcome(predictor, training, validation, probabilities, judged, history)
+
+
+def choose_device(plan: Plan) -> None:
+    """Refuse a device that is not there, and let a chosen accelerator be the one that training uses.
+
+    Raises:
+        ValueError: naming the devices that are there.
+    """
+    import torch
+
+    from formers.core.devices import resolve
+
+    device = resolve(plan.device)
+    if device.index is not None and device.type == "cuda":
+        torch.cuda.set_device(device)
 
 
 def has_checkpoints(plan: Plan) -> bool:
@@ -212,8 +279,8 @@ def refuse_a_part_too_small(data: Path, labels: list[str], size: float, option: 
         )
 
 
-def fit(plan: Plan, training: Rows, validation: Rows, facts: dict[str, Any]) -> None:
-    """Fine-tune, with early stopping on macro F1, and save the best model with its tokenizer."""
+def fit(plan: Plan, training: Rows, validation: Rows, facts: dict[str, Any]) -> list[dict[str, Any]]:
+    """Fine-tune, stop early by macro F1, and save the best model with its tokenizer. Returns the log."""
     from formers import (
         AutoModelForSequenceClassification,
         AutoTokenizer,
@@ -257,11 +324,13 @@ def fit(plan: Plan, training: Rows, validation: Rows, facts: dict[str, Any]) -> 
     for name in MEASURED:
         (plan.output / name).unlink(missing_ok=True)
     trainer.save_model(str(plan.output))
+    return list(trainer.state.log_history)
 
 
 def arguments(plan: Plan) -> Any:
     """The plan as `TrainingArguments`."""
     from formers import TrainingArguments
+    from formers.core.devices import resolve
 
     return TrainingArguments(
         output_dir=str(plan.checkpoints),
@@ -278,7 +347,7 @@ def arguments(plan: Plan) -> Any:
         ema_decay=plan.ema_decay or None,
         class_weights=None if plan.class_weights == "none" else plan.class_weights,
         bf16=has_bfloat16(plan.device) if plan.bf16 is None else plan.bf16,
-        use_cpu=plan.device == "cpu",
+        use_cpu=plan.device is not None and resolve(plan.device).type == "cpu",
         eval_strategy="epoch",
         save_strategy="epoch",
         save_total_limit=1,
@@ -302,67 +371,49 @@ def has_bfloat16(device: str | None) -> bool:
     return where.type == "cpu" and fast_on_cpu(torch.bfloat16)
 
 
-def equip(classifier: Any, validation: Rows, precision: float) -> Any:
-    """Fit calibration, thresholds and drift baseline on the validation rows; save them beside the model."""
-    from formers.evaluation import drift
+def calibrate(predictor: Predictor, validation: Rows, precision: float, say: Callable[[str], Any]) -> Any:
+    """Fit calibration and thresholds on the validation rows and save them beside the model.
+
+    The calibrated scores of these rows come back, [N, K].
+    """
     from formers.evaluation.calibration import fit_temperature
     from formers.evaluation.thresholds import fit_thresholds
 
-    folder, names = classifier.name, classifier.labels
-    texts = [row["text"] for row in validation]
+    folder, names = predictor.name, predictor.labels
     labels = [names.index(str(row["label"])) for row in validation]
-    logits = classifier.logits(texts)
+    logits = predictor.logits([row["text"] for row in validation])
     calibration = fit_temperature(logits, labels)
     calibration.save(folder)
     probabilities = calibration.apply(logits)
+    # at 0.5, what is more likely wrong than right goes to a person
     fit_thresholds(probabilities, labels, names, precision=precision, floor=0.5).save(folder)
-    if len(texts) >= drift.MINIMUM:
-        drift.baseline(texts, probabilities, label_names=names, tokenizer=classifier.pipe.tokenizer).save(
-            folder
-        )
-    else:
-        say(f"no drift baseline: {len(texts)} validation texts, {drift.MINIMUM} are needed")
     say(
-        f"calibrated on {len(texts):,} texts: temperature {calibration.temperature:.3f}, "
+        f"calibrated on {len(labels):,} texts: temperature {calibration.temperature:.3f}, "
         f"expected calibration error {calibration.ece_before:.4f} -> {calibration.ece_after:.4f}"
     )
-    return type(classifier).load(folder)
+    return probabilities
 
 
-def judge(plan: Plan, classifier: Any, held_out: Rows) -> dict[str, Any]:
-    """Judge the saved model on the held-out rows, and keep these for `formers evaluate`."""
-    from formers.cli.evaluate import Judged, show
-
-    with (plan.output / HELD_OUT).open("w", encoding="utf-8", newline="") as stream:
+def keep(held_out: Rows, path: Path) -> None:
+    """Write the rows that were held out as a table, for `formers evaluate`."""
+    with write_atomically(path) as part, part.open("w", encoding="utf-8", newline="") as stream:
         write_csv(stream, [("text", "label"), *((row["text"], str(row["label"])) for row in held_out)])
-    found = Judged.of(classifier, held_out).metrics()
-    show(found)
-    return found
 
 
-def describe(plan: Plan, classifier: Any, found: dict[str, Any]) -> None:
+def describe(plan: Plan, predictor: Predictor, found: dict[str, Any]) -> None:
     """Write the model card: what it was made from, how, and how good it is."""
     from formers.hub.card import model_card, save_card
 
     metrics = {name: found[name] for name in SHOWN if name in found}
     if found:
         metrics["answered_without_a_person"] = found["thresholds"]["coverage"]
-    settings = (
-        "epochs",
-        "learning_rate",
-        "batch_size",
-        "warmup",
-        "weight_decay",
-        "max_length",
-        "class_weights",
-    )
-    card = model_card(
-        name=plan.output.name,
-        base_model=None if Path(plan.model).is_dir() else plan.model,
-        task="text-classification",
-        datasets=[plan.data.name],
-        metrics=metrics,
-        labels=classifier.labels,
-        training={name: getattr(plan, name) for name in settings},
-    )
-    save_card(plan.output, card)
+    told: dict[str, Any] = {
+        "name": plan.output.name,
+        "base_model": None if Path(plan.model).is_dir() else plan.model,
+        "task": "text-classification",
+        "datasets": [plan.data.name],
+        "metrics": metrics,
+        "labels": predictor.labels,
+        "training": {name: getattr(plan, name) for name in SETTINGS},
+    }
+    save_card(plan.output, model_card(**{**told, **(plan.card or {})}))

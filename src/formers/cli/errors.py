@@ -8,14 +8,11 @@ import sys
 from dataclasses import dataclass
 
 from formers.core.extras import MissingExtra
+from formers.jobs.predictor import NoAnswer
 
 BAD_REQUEST = 2  # what was asked for cannot be done: a wrong path, a wrong type, a missing package
 DEFECT = 1  # the model or the program itself is broken
 INTERRUPTED = 130  # as a shell reports SIGINT
-
-
-class NoAnswer(ArithmeticError):
-    """A model gave something that is no answer, such as NaN for a score: no command can go on from it."""
 
 
 # What the library raises for a request that it refuses. Anything else is a defect of its own.

@@ -11,13 +11,13 @@ import re
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from pathlib import Path
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 
 from formers.evaluation.arrays import Floats, as_array
-from formers.evaluation.records import read_record, write_record
+from formers.evaluation.records import Record
 from formers.evaluation.statistics import (
     chi_square_homogeneity,
     kolmogorov_smirnov,
@@ -25,7 +25,6 @@ from formers.evaluation.statistics import (
     stability_noise,
 )
 
-FILE_NAME = "drift-baseline.json"
 WATCH, DRIFT = 0.1, 0.25  # the population stability index that asks for a look, and for action
 SIGNIFICANCE = 0.001  # a change that chance explains more often than this is none
 MINIMUM = 100  # texts below which no verdict is given
@@ -112,7 +111,7 @@ def _answers(results: Iterable[Any]) -> tuple[list[str], list[float]]:
 
 
 @dataclasses.dataclass(frozen=True)
-class DriftBaseline:
+class DriftBaseline(Record):
     """What the texts and answers looked like when the model was judged.
 
     Attributes:
@@ -121,7 +120,11 @@ class DriftBaseline:
         vocabulary: words that are known.
         counts: histograms of the texts and answers.
         length_unit: "tokens" or "words".
+
+    Its file holds the words of the texts (not the texts): where these are confidential, so is the file.
     """
+
+    file_name = "drift-baseline.json"
 
     label_names: tuple[str, ...]
     profile: tuple[str, ...]
@@ -137,6 +140,30 @@ class DriftBaseline:
             wanted, found = getattr(shapes, field.name).shape, getattr(self.counts, field.name).shape
             if wanted != found:
                 raise ValueError(f"the histogram {field.name!r} must have shape {wanted}, found {found}")
+
+    @cached_property
+    def _bins(self) -> tuple[dict[str, int], dict[str, int]]:
+        """The bin of each profile word, and of each label."""
+        words, labels = (
+            {name: i for i, name in enumerate(names)} for names in (self.profile, self.label_names)
+        )
+        return words, labels
+
+    def count(self, counts: Counts, text: str, label: str, score: float, length: int) -> None:
+        """Count one text and its answer into `counts`."""
+        profile, labels = self._bins
+        words = words_of(text)
+        for word in words:
+            counts.words[profile.get(word, -1)] += 1
+        strange = sum(word not in self.vocabulary for word in words) / len(words) if words else 0.0
+        counts.unknown_words[_bin(strange, SHARE_BINS)] += 1
+        counts.items += 1
+        counts.length[min(max(length, 0), LONGEST)] += 1
+        index = labels.get(label, -1)
+        counts.labels[index] += 1
+        counts.score[_bin(score, SCORE_BINS)] += 1
+        if index >= 0:
+            counts.score_by_label[index, _bin(score, SCORE_BINS)] += 1
 
     def to_dict(self) -> dict[str, Any]:
         """The record as plain values."""
@@ -166,50 +193,6 @@ class DriftBaseline:
             Counts(**counts),
             values["length_unit"],
         )
-
-    def save(self, folder: str | Path) -> Path:
-        """Write `drift-baseline.json` into `folder`, atomically.
-
-        It holds the words of the texts (not the texts): where these are confidential, so is the file.
-        """
-        return write_record(folder, FILE_NAME, self.to_dict())
-
-    @classmethod
-    def load(cls, source: Any) -> DriftBaseline | None:
-        """The baseline beside a model (folder, file, Hub id or `hub.Source`); None when it has none.
-
-        Raises:
-            ValueError: when the file is there but broken.
-        """
-        return read_record(source, FILE_NAME, cls.from_dict)
-
-
-@dataclasses.dataclass(frozen=True)
-class _Counter:
-    """What `Counts` are counted over: which bin each word and label has."""
-
-    profile: dict[str, int]
-    labels: dict[str, int]
-    vocabulary: frozenset[str]
-
-    @classmethod
-    def of(cls, profile: Sequence[str], labels: Sequence[str], vocabulary: frozenset[str]) -> _Counter:
-        return cls({w: i for i, w in enumerate(profile)}, {n: i for i, n in enumerate(labels)}, vocabulary)
-
-    def add(self, counts: Counts, text: str, label: str, score: float, length: int) -> None:
-        """Count one text and its answer into `counts`."""
-        words = words_of(text)
-        for word in words:
-            counts.words[self.profile.get(word, -1)] += 1
-        strange = sum(word not in self.vocabulary for word in words) / len(words) if words else 0.0
-        counts.unknown_words[_bin(strange, SHARE_BINS)] += 1
-        counts.items += 1
-        counts.length[min(max(length, 0), LONGEST)] += 1
-        index = self.labels.get(label, -1)
-        counts.labels[index] += 1
-        counts.score[_bin(score, SCORE_BINS)] += 1
-        if index >= 0:
-            counts.score_by_label[index, _bin(score, SCORE_BINS)] += 1
 
 
 def _check_sides(
@@ -265,12 +248,12 @@ def baseline(
     # gives the share of unknown words that fresh texts of the same kind have.
     seen_elsewhere = frozenset(word for word, count in in_texts.items() if count > 1)
     _check_sides(fixed, answered, sure, lengths)
-    counter = _Counter.of(profile, names, seen_elsewhere)
     counts = Counts.empty(len(profile), len(names))
+    alone = DriftBaseline(tuple(names), tuple(profile), seen_elsewhere, counts, unit)
     for text, label, score, length in zip(fixed, answered, sure, lengths, strict=True):
-        counter.add(counts, text, label, score, length)
+        alone.count(counts, text, label, score, length)
     vocabulary = frozenset(word for word, _ in in_texts.most_common(VOCABULARY))
-    return DriftBaseline(tuple(names), tuple(profile), vocabulary, counts, unit)
+    return dataclasses.replace(alone, vocabulary=vocabulary)
 
 
 def _lengths(texts: list[str], tokenizer: Any) -> list[int]:
@@ -381,44 +364,34 @@ def _unknown(was: Floats, now: Floats) -> Feature:
 
 def _ordered(name: str, was: Floats, now: Floats, show: Callable[[Floats], str]) -> Feature:
     statistic, p_value = kolmogorov_smirnov(was, now)
-    return _feature(name, *_merged(was, now, 10), "ks", statistic, p_value, show(was), show(now))
+    return _feature(name, *_merged(was, now, 10), p_value, show(was), show(now), statistic)
+
+
+def _categories(name: str, was: Floats, now: Floats, names: Sequence[str]) -> Feature:
+    before, after = 100 * was / was.sum(), 100 * now / now.sum()
+    most = int(np.abs(after - before).argmax())
+    label = names[most] if most < len(names) else "(others)"
+    used, p_value = (was + now) > 0, chi_square_homogeneity(was, now)
+    shown = f"{label} {before[most]:.1f} %", f"{after[most]:.1f} %"
+    return _feature(name, was[used], now[used], p_value, *shown)
 
 
 def _feature(
     name: str,
     was: Floats,
     now: Floats,
-    test: str,
-    statistic: float | None,
     p_value: float,
     shown_was: str,
     shown_now: str,
+    statistic: float | None = None,
 ) -> Feature:
     noise = stability_noise(len(was), float(was.sum()), float(now.sum()))
     psi = max(0.0, population_stability(was, now) - noise)
     verdict = "stable"
     if p_value < SIGNIFICANCE and psi >= WATCH:
         verdict = "drift" if psi >= DRIFT else "watch"
+    test = "chi-square" if statistic is None else "ks"
     return Feature(name, psi, test, statistic, p_value, verdict, shown_was, shown_now)
-
-
-def _categories(name: str, was: Floats, now: Floats, names: Sequence[str]) -> Feature:
-    p_value = chi_square_homogeneity(was, now)
-    change = now / now.sum() - was / was.sum()
-    most = int(np.abs(change).argmax())
-    label = names[most] if most < len(names) else "(others)"
-    before, after = 100 * was[most] / was.sum(), 100 * now[most] / now.sum()
-    used = (was + now) > 0
-    return _feature(
-        name,
-        was[used],
-        now[used],
-        "chi-square",
-        None,
-        p_value,
-        f"{label} {before:.1f} %",
-        f"{after:.1f} %",
-    )
 
 
 def _median(histogram: Floats) -> int:
@@ -500,7 +473,6 @@ class DriftMonitor:
         self.window = window
         self._tokenizer = tokenizer
         self._lock = threading.Lock()
-        self._counter = _Counter.of(base.profile, base.label_names, base.vocabulary)
         self._older = self._empty()
         self._newer = self._empty()
 
@@ -525,7 +497,7 @@ class DriftMonitor:
         _check_sides(texts, labels, scores, lengths)  # before anything is counted: all of a call or nothing
         with self._lock:
             for text, label, score, length in zip(texts, labels, scores, lengths, strict=True):
-                self._counter.add(self._newer, text, label, score, length)
+                self.base.count(self._newer, text, label, score, length)
             if self.window is not None and self._newer.items >= self.window:
                 self._older, self._newer = self._newer, self._empty()
 

@@ -29,7 +29,7 @@ function table(rows) {
 }
 
 function fields(part) {
-  const records = (part.anyOf || [part]).filter((choice) => choice.$ref).map((choice) => named(choice.$ref));
+  const records = (part.anyOf || [part]).map((choice) => (choice.$ref ? named(choice.$ref) : choice));
   return records.flatMap((record) =>
     Object.entries(record.properties || {}).map(([name, field]) => [
       (record.required || []).includes(name) ? `${name} *` : name,

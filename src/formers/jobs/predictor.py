@@ -1,4 +1,4 @@
-"""A classifier as the commands use it: the pipeline, and the thresholds beside the model."""
+"""A saved classifier, ready to answer: the pipeline, and the thresholds beside the model."""
 
 from __future__ import annotations
 
@@ -9,11 +9,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from formers.cli.failures import NoAnswer
-from formers.cli.show import shortened
+from formers.hub.source import looks_like_a_path
 
 if TYPE_CHECKING:
     from formers.evaluation.thresholds import Thresholds
+
+
+class NoAnswer(ArithmeticError):
+    """A model gave something that is no answer, such as NaN for a score: nothing can go on from it."""
 
 
 @dataclass(frozen=True)
@@ -36,7 +39,7 @@ class Answer:
 
 
 @dataclass(frozen=True)
-class Classifier:
+class Predictor:
     """A loaded model.
 
     Attributes:
@@ -52,8 +55,8 @@ class Classifier:
     thresholds: Thresholds | None
 
     @classmethod
-    def load(cls, name: str, **options: Any) -> Classifier:
-        """Load the model `name` (folder or Hub id); `options` are keywords of `pipeline`.
+    def load(cls, name: str, **options: Any) -> Predictor:
+        """Load the model `name` (folder or Hub id); `options` that are not None are keywords of `pipeline`.
 
         Raises:
             OSError: when there is no such model.
@@ -62,13 +65,12 @@ class Classifier:
         from formers import pipeline
         from formers.evaluation.thresholds import Thresholds
 
-        pipe = pipeline("text-classification", model=name, **options)
-        named = pipe.model.config.id2label
-        labels = [str(named[i]) for i in range(len(named))]
-        return cls(name, pipe, labels, Thresholds.load(name))
+        given = {key: value for key, value in options.items() if value is not None}
+        pipe = pipeline("text-classification", model=name, **given)
+        return cls(name, pipe, pipe.labels, Thresholds.load(name))
 
-    def refuse_other_than_one_label(self, command: str) -> None:
-        """Refuse a regression, and a model of several labels at once, for a `command` that cannot judge them.
+    def refuse_other_than_one_label(self, work: str) -> None:
+        """Refuse a regression, and a model of several labels at once, for `work` that cannot judge them.
 
         Raises:
             ValueError: naming what the model is.
@@ -83,7 +85,7 @@ class Classifier:
         else:
             return
         raise ValueError(
-            f"{command} judges models that give each text one of several labels; {self.name} {found}. "
+            f"{work} judges models that give each text one of several labels; {self.name} {found}. "
             "Judge it in Python: formers.evaluation.metrics"
         )
 
@@ -137,8 +139,8 @@ class Classifier:
         if bad is not None:
             raise NoAnswer(
                 f"the model {self.name} gave {dict(ranked)[bad]} as the score of {bad!r} for the text "
-                f"{shortened(text)!r}: "
-                "its weights are broken (did training diverge?) or too large for its dtype"
+                f"{shortened(text)!r}: its weights are broken (did training diverge?) or too large for its "
+                "dtype"
             )
         accepted = self.thresholds.accepts(*ranked[0]) if self.thresholds is not None else None
         return Answer(text, ranked, accepted)
@@ -146,6 +148,13 @@ class Classifier:
     def predict(self, texts: Sequence[str]) -> Any:
         """Every label with its score, best first: what golden files record."""
         return self.pipe(list(texts), top_k=None)
+
+
+def shortened(text: str, width: int = 72) -> str:
+    """`text` on one line of at most `width` characters; control characters are written out, as in Python."""
+    line = " ".join(text.split())[: width + 1]
+    line = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in line)
+    return line if len(line) <= width else line[: width - 1] + "…"
 
 
 def model_name(name: str) -> str:
@@ -157,9 +166,8 @@ def model_name(name: str) -> str:
         FileNotFoundError: when `name` can only be a path and does not exist.
     """
     path = Path(name).expanduser()
-    looks_like_path = name.startswith((".", "/", "~")) or name.count("/") > 1 or name.endswith("/")
     if path.is_file():
         raise NotADirectoryError(f"{name} is a file; a model is a folder with its config.json, or a Hub id")
-    if looks_like_path and not path.is_dir():
+    if looks_like_a_path(name) and not path.is_dir():
         raise FileNotFoundError(f"there is no folder {name}; --model takes a folder or a Hub id")
     return str(path) if name.startswith("~") else name

@@ -11,9 +11,9 @@ import time
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
+from formers.desk.queue import Entry, QueueError
 from formers.serving.engine import Answer, Job, NotAProbability, OutOfTime, Overloaded, Stopping
-from formers.serving.limits import Gone, Question, Receive, Refusal, parse, read_body
-from formers.serving.queue import Entry, QueueError
+from formers.serving.limits import Gone, Question, Receive, Refusal, check_type, parse, read_body
 from formers.serving.service import Service, top_scores
 
 logger = logging.getLogger("formers.serving")
@@ -23,7 +23,7 @@ Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
 _LONGEST_ID = 128
 _JSON = (b"content-type", b"application/json")
-_CLIENT_GONE = 499  # nginx's number for a client that hung up; only in the log and the metrics
+CLIENT_GONE = 499  # nginx's number for a client that hung up; only in the log and the metrics
 _dump = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode
 
 
@@ -65,9 +65,9 @@ class Classify:
         except Refusal as refusal:
             trace.status = refusal.status
             body = encoded({"detail": refusal.detail})
-            extra = _headers_of(refusal)
+            extra = [(name.encode(), value.encode()) for name, value in refusal.headers.items()]
         except Gone:
-            trace.status = _CLIENT_GONE
+            trace.status = CLIENT_GONE
             self._note(trace)
             return
         except Exception:
@@ -84,7 +84,7 @@ class Classify:
         service.check_open()
         if service.settings.protect_classify:
             service.check_key(headers)
-        _check_type(headers)
+        check_type(headers)
         question = parse(await read_body(receive, headers, service.settings), service.settings)
         trace.question = question
         try:
@@ -249,25 +249,6 @@ def _rounded(answer: Answer) -> tuple[str, float]:
 
 def _reply(results: list[dict[str, Any]], question: Question) -> bytes:
     return encoded(results[0] if question.single else {"results": results})
-
-
-def _check_type(headers: dict[bytes, bytes]) -> None:
-    """Take JSON only: a web page of another origin can send other types without asking first."""
-    kind = headers.get(b"content-type", b"").split(b";")[0].strip().lower()
-    if kind != b"application/json" and not kind.endswith(b"+json"):
-        found = kind.decode("latin-1") or "none"
-        raise Refusal(415, f"the Content-Type must be application/json, but is {found}")
-
-
-def _headers_of(refusal: Refusal) -> list[tuple[bytes, bytes]]:
-    headers = []
-    if refusal.retry_after is not None:
-        headers.append((b"retry-after", str(refusal.retry_after).encode()))
-    if refusal.status == 401:
-        headers.append((b"www-authenticate", b"Bearer"))
-    if refusal.status in (400, 401, 408, 413, 415):
-        headers.append((b"connection", b"close"))  # the body may not have been read to its end
-    return headers
 
 
 async def _send(send: Send, trace: _Trace, body: bytes, extra: list[tuple[bytes, bytes]]) -> None:

@@ -9,7 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -38,10 +38,6 @@ CREATE TABLE IF NOT EXISTS items (
 CREATE INDEX IF NOT EXISTS items_by_status ON items (status, id);
 """
 _VERSION = 1
-_COLUMNS = (
-    "id, created, request_id, reason, text, label, score, threshold, scores, tokens, revision, status, "
-    "resolved_label, resolved_by, resolved_note, resolved"
-)
 LARGEST = 2**63 - 1  # the largest number that SQLite keeps
 _MOST_PER_COMMIT = 2048
 
@@ -80,26 +76,22 @@ class Entry:
     revision: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Item:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Item(Entry):
     """An entry of the queue as it stands. Times are seconds since 1970, UTC."""
 
     id: int
     created: float
-    request_id: str
-    reason: str
-    text: str
-    label: str | None
-    score: float | None
-    threshold: float | None
-    scores: list[tuple[str, float]]
-    tokens: int | None
-    revision: str | None
     status: str
     resolved_label: str | None
     resolved_by: str | None
     resolved_note: str | None
     resolved: float | None
+
+
+_ENTERED = [field.name for field in fields(Entry)]
+_COLUMNS = [field.name for field in fields(Item)]
+_SELECT = f"SELECT {', '.join(_COLUMNS)} FROM items WHERE "
 
 
 class HumanQueue:
@@ -197,21 +189,11 @@ class HumanQueue:
         return future
 
     def _insert(self, entry: Entry) -> int:
+        values = {name: getattr(entry, name) for name in _ENTERED}
+        values |= {"created": time.time(), "scores": json.dumps(list(entry.scores))}
+        places = ",".join("?" * len(values))
         cursor = self._writer.execute(
-            "INSERT INTO items (created, request_id, reason, text, label, score, threshold, scores, tokens, "
-            "revision) VALUES (?,?,?,?,?,?,?,?,?,?)",
-            (
-                time.time(),
-                entry.request_id,
-                entry.reason,
-                entry.text,
-                entry.label,
-                entry.score,
-                entry.threshold,
-                json.dumps(list(entry.scores)),
-                entry.tokens,
-                entry.revision,
-            ),
+            f"INSERT INTO items ({', '.join(values)}) VALUES ({places})", list(values.values())
         )
         return int(cursor.lastrowid or 0)
 
@@ -313,7 +295,7 @@ class HumanQueue:
 
 
 def _select(connection: sqlite3.Connection, where: str, values: tuple[Any, ...]) -> list[Item]:
-    return [_item(row) for row in connection.execute(f"SELECT {_COLUMNS} FROM items WHERE {where}", values)]
+    return [_item(row) for row in connection.execute(_SELECT + where, values)]
 
 
 def _find(connection: sqlite3.Connection, number: int) -> Item:
@@ -324,6 +306,6 @@ def _find(connection: sqlite3.Connection, number: int) -> Item:
 
 
 def _item(row: tuple[Any, ...]) -> Item:
-    values = list(row)
-    values[8] = [(label, score) for label, score in json.loads(values[8])]
-    return Item(*values)
+    values = dict(zip(_COLUMNS, row, strict=True))
+    values["scores"] = [(label, score) for label, score in json.loads(values["scores"])]
+    return Item(**values)
