@@ -232,7 +232,7 @@ def test_imbalanced_labels_are_noticed_and_weighed(tmp_path):
         make(tmp_path, bag(classes=2), data, max_steps=1).train()
     trainer = make(tmp_path, bag(classes=2), data, max_steps=1, class_weights="balanced")
     trainer.train()
-    weights = trainer._label_loss.weights
+    weights = trainer.current_run.label_loss.weights
     assert weights[1] / weights[0] == pytest.approx(20.0)
     assert float((weights * torch.tensor([40.0, 2.0])).sum() / 42) == pytest.approx(1.0)
 

@@ -10,7 +10,7 @@ import torch
 from formers import EarlyStoppingCallback, Trainer, TrainerState, TrainingArguments
 from formers.core.notices import Notice
 from formers.training import DataCollatorForLanguageModeling, DataCollatorWithPadding, get_last_checkpoint
-from formers.training.checkpointing import checkpoints, clean_leftovers, load_weights, rotate, whole_folder
+from formers.training.files import checkpoints, clean_leftovers, load_weights, rotate, whole_folder
 from formers.training.seeds import random_state, restore_random_state
 from tests.unit.test_training_collators import Words
 from tests.unit.training_toys import Bag, PadOnly, bag, rows, same
@@ -91,7 +91,10 @@ def test_a_loader_of_ones_own_is_continued_too(tmp_path):
     class Own(Trainer):
         def get_train_dataloader(self):
             return torch.utils.data.DataLoader(
-                self.train_dataset, 4, shuffle=True, collate_fn=self._collator(None)
+                self.train_dataset,
+                4,
+                shuffle=True,
+                collate_fn=self._get_collator_with_removed_columns(self.data_collator),
             )
 
     def go(folder, resume=None):
@@ -220,29 +223,6 @@ def test_a_checkpoint_holds_what_the_ecosystem_looks_for(tmp_path):
     saved = torch.load(tmp_path / "checkpoint-3" / "training_args.bin", weights_only=False)
     assert saved == trainer.args
     assert json.loads((tmp_path / "checkpoint-3" / "training_args.json").read_text())["max_steps"] == 3
-
-
-def in_our_first_format(folder):
-    """Rewrite a checkpoint as the first releases wrote it: fields at the top, no names, nested generators."""
-    state = json.loads((folder / "trainer_state.json").read_text())
-    own = state["stateful_callbacks"].pop("TrainerState")["attributes"]
-    (folder / "trainer_state.json").write_text(json.dumps({**state, **own}))
-    optimizer = torch.load(folder / "optimizer.pt", weights_only=True)
-    for group in optimizer["param_groups"]:
-        del group["param_names"]
-    torch.save(optimizer, folder / "optimizer.pt")
-    now = torch.load(folder / "rng_state.pth", weights_only=True)
-    begin = now.pop("epoch_begin")
-    torch.save({"now": now, "epoch_begin": begin}, folder / "rng_state.pth")
-
-
-def test_a_checkpoint_of_the_first_format_is_resumed_to_the_same_bits(tmp_path):
-    whole = run(tmp_path / "whole")
-    folder = from_step(tmp_path / "whole", 3, tmp_path / "old") / "checkpoint-3"
-    in_our_first_format(folder)
-    resumed = run(tmp_path / "new", resume=str(folder))
-    assert same(whole.model, resumed.model)
-    assert resumed.state.log_history[-1]["train_loss"] == whole.state.log_history[-1]["train_loss"]
 
 
 def test_a_state_file_has_at_its_top_only_what_the_ecosystem_knows(tmp_path):

@@ -93,8 +93,8 @@ def stack(values: Sequence[Any], name: str) -> Tensor:
         return torch.tensor(list(values))
     raise ValueError(
         f"the examples of this batch differ in {name!r} ({lengths[0]} to {lengths[-1]}), so they cannot be "
-        f"stacked: pass the "
-        "tokenizer as processing_class, or DataCollatorWithPadding(tokenizer) as data_collator, to pad them"
+        "stacked: pass the tokenizer as processing_class, or DataCollatorWithPadding(tokenizer) as "
+        "data_collator, to pad them"
     )
 
 
