@@ -6,7 +6,6 @@ is loaded when the name is first used.
 
 from __future__ import annotations
 
-import gc
 import importlib
 import sys
 from types import ModuleType
@@ -105,17 +104,11 @@ _MODULE_OF = {name: module for module, names in _TABLE.items() for name in names
 
 
 def _load(name: str) -> ModuleType:
-    """Import a module with the garbage collector at rest.
+    """Import a module with the garbage collector at rest."""
+    from formers.core.collector import resting
 
-    What an import makes stays; a collection in the midst of it walks all of torch and frees nothing.
-    """
-    running = gc.isenabled()
-    gc.disable()
-    try:
+    with resting():
         return importlib.import_module(name)
-    finally:
-        if running:
-            gc.enable()
 
 
 def __getattr__(name: str) -> Any:

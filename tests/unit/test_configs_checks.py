@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from formers import AutoConfig, BertConfig, GPT2Config, LlamaConfig, T5Config
-from formers.config_checks import ACTIVATION_NAMES
 from formers.configs import PretrainedConfig
+from formers.configs.checks import ACTIVATION_NAMES
 from formers.nn.activations import ACTIVATIONS
 
 NEVER = [

@@ -6,12 +6,12 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from formers.checkpoints.atomic import write_atomically
     from formers.checkpoints.failures import CheckpointError, LoadError, UnsafeCheckpoint
     from formers.checkpoints.files import TensorFiles, find_weights
     from formers.checkpoints.loading import LoadReport, assign, load
     from formers.checkpoints.renames import Rename
     from formers.checkpoints.saving import save
+    from formers.core.atomic import write_atomically
 
 # Looked up when first used, so that a config can be written without importing torch.
 _HOMES = {

@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from formers.hub.atomic import sync_file, sync_folder, temporary_beside, write_atomically, write_text
+from formers.core.atomic import sync_file, sync_folder, temporary_beside, write_atomically, write_text
 
 __all__ = ["sync_file", "sync_folder", "temporary_beside", "write_atomically", "write_text"]

@@ -29,9 +29,9 @@ from typing import Any, BinaryIO
 import torch
 from torch import Tensor
 
-from formers.checkpoints.atomic import sync_file, sync_folder, temporary_beside, write_text
 from formers.checkpoints.files import BIN_NAME, SAFE_NAME, shards_of, with_variant
 from formers.checkpoints.safetensors_file import DTYPE_NAMES, DTYPE_RANK
+from formers.core.atomic import sync_file, sync_folder, temporary_beside, write_text
 
 _UNITS = {"KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
 _BINARY_UNITS = {"KIB": 2**10, "MIB": 2**20, "GIB": 2**30, "TIB": 2**40}

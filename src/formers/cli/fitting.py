@@ -11,8 +11,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from formers.checkpoints.atomic import write_text
 from formers.cli.show import say, write_csv
+from formers.core.atomic import write_text
 
 HELD_OUT = "held-out.csv"
 SPLIT = "split.json"

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from formers.checkpoints.atomic import write_atomically
+from formers.core.atomic import write_atomically
 from formers.core.extras import need
 from formers.evaluation.calibration import Bin
 

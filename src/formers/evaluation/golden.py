@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from formers.checkpoints.atomic import write_text
+from formers.core.atomic import write_text
 from formers.core.environment import deciding_versions
 
 FORMAT = "formers-golden"

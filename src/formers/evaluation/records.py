@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
-from formers.checkpoints.atomic import write_text
+from formers.core.atomic import write_text
 
 T = TypeVar("T")
 VERSION = 1

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from formers.checkpoints.atomic import write_text
+from formers.core.atomic import write_text
 from formers.core.environment import deciding_versions
 from formers.core.extras import installed
 from formers.evaluation import charts

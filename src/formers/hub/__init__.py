@@ -4,7 +4,19 @@ from __future__ import annotations
 
 from formers.hub.cache import default_cache
 from formers.hub.failures import HubError
-from formers.hub.push import push_folder
+from formers.hub.push import PUSH_KEYWORDS, push_folder, split_push_keywords
+from formers.hub.pushable import Pushable, push_saved
 from formers.hub.source import HUB_KEYWORDS, Source, split_hub_keywords
 
-__all__ = ["HUB_KEYWORDS", "HubError", "Source", "default_cache", "push_folder", "split_hub_keywords"]
+__all__ = [
+    "HUB_KEYWORDS",
+    "PUSH_KEYWORDS",
+    "HubError",
+    "Pushable",
+    "Source",
+    "default_cache",
+    "push_folder",
+    "push_saved",
+    "split_hub_keywords",
+    "split_push_keywords",
+]

@@ -92,7 +92,7 @@ def save_card(folder: str | os.PathLike[str], text: str) -> Path | None:
     Returns:
         The path, or None when the folder's own card was kept.
     """
-    from formers.hub.atomic import write_text
+    from formers.core.atomic import write_text
 
     path = Path(folder) / CARD_NAME
     if path.is_file() and _MARK not in path.read_text(encoding="utf-8", errors="replace"):

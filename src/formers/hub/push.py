@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from formers.core.notices import notice, refuse_unknown
@@ -54,7 +54,7 @@ def push_folder(
         OSError: says what the Hub refused and what to do.
         TypeError: for an unknown keyword, with the nearest known one.
     """
-    refuse_unknown(unknown, inspect.signature(push_folder).parameters, "push_to_hub")
+    refuse_unknown(unknown, PUSH_KEYWORDS, "push_to_hub")
     if use_temp_dir is False:
         notice(
             "use_temp_dir=False has no effect: what is pushed is saved into a temporary folder. Leave it out."
@@ -85,3 +85,12 @@ def push_folder(
             error, what="the upload", repo_id=repo_id, revision=branch, endpoint=endpoint
         ) from error
     return str(commit.pr_url or commit.commit_url)
+
+
+PUSH_KEYWORDS: tuple[str, ...] = tuple(inspect.signature(push_folder).parameters)[1:-1]
+
+
+def split_push_keywords(kwargs: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Part the keywords of `push_folder` (`repo_id` among them) from the rest."""
+    push = {name: value for name, value in kwargs.items() if name in PUSH_KEYWORDS}
+    return push, {name: value for name, value in kwargs.items() if name not in push}

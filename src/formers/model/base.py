@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from formers.configs import GenerationConfig, PretrainedConfig
 from formers.core.notices import notice, refuse_unknown
+from formers.hub import Pushable
 from formers.model.initialise import initialise
 from formers.nn.attend import backend
 from formers.nn.leaves import Block
@@ -23,7 +24,17 @@ if TYPE_CHECKING:
     from formers.stacks.family import Family
 
 
-class PreTrainedModel(Block):
+class _LastLoad:
+    """`model.load_report`; a part or an attribute of that name, in a class of one's own, comes first."""
+
+    def __get__(self, model: PreTrainedModel | None, owner: type) -> Any:
+        if model is None:
+            return self
+        held = {**model._parameters, **model._buffers, **model._modules}
+        return held.get("load_report", model._last_load)
+
+
+class PreTrainedModel(Block, Pushable):
     """Base of all models: configuration, loading, saving, embeddings, freezing, checkpointing.
 
     Attributes:
@@ -32,13 +43,18 @@ class PreTrainedModel(Block):
         generation_config: how text is generated from it, where it can be.
     """
 
-    family: ClassVar[Family]
     config_class: ClassVar[type[PretrainedConfig]] = PretrainedConfig
     base_model_prefix: ClassVar[str] = ""
     main_input_name: ClassVar[str] = "input_ids"
     accepts_loss_kwargs: ClassVar[bool] = True
+    _saving_keywords: ClassVar[tuple[str, ...]] = ("max_shard_size", "safe_serialization", "variant", "tags")
     supports_gradient_checkpointing: ClassVar[bool] = True
-    unread: ClassVar[tuple[str, ...]] = ()  # expressions for names in checkpoints that this class leaves be
+    load_report: ClassVar[LoadReport | None] = _LastLoad()  # type: ignore[assignment]
+
+    _family: ClassVar[Family] = None  # type: ignore[assignment]  # classes of one's own have none
+    _task: ClassVar[Any] = None  # what is computed over the base model
+    _unread: ClassVar[tuple[str, ...]] = ()  # expressions for names in checkpoints that this class leaves be
+    _last_load: LoadReport | None = None  # what `load_report` shows
 
     def __init__(self, config: PretrainedConfig, *args: Any, **options: Any) -> None:
         super().__init__()
@@ -54,7 +70,6 @@ class PreTrainedModel(Block):
                 f"to load a checkpoint, use {type(self).__name__}.from_pretrained(name)"
             )
         self.config = config
-        self.load_report: LoadReport | None = None
         self.name_or_path = str(config.name_or_path or "")
         self.gradient_checkpointing = False
         self.generation_config = GenerationConfig.from_model_config(config) if self.can_generate() else None
@@ -113,12 +128,6 @@ class PreTrainedModel(Block):
 
         save_pretrained(self, Path(save_directory), options)
 
-    def push_to_hub(self, repo_id: str, **options: Any) -> str:
-        """Upload the model to `owner/name` and return its address."""
-        from formers.model.saving import push_model
-
-        return push_model(self, repo_id, options)
-
     def post_init(self) -> None:
         """Finish construction: tie weights and draw fresh values. Skipped on the meta device."""
         self.tie_weights()
@@ -133,7 +142,7 @@ class PreTrainedModel(Block):
         A subclass with an `_init_weights` of its own is then asked, for every module of which no parameter
         has other values already.
         """
-        initialise(self, names, *self.initial_deviations())
+        initialise(self, names, *self._initial_deviations())
         if type(self)._init_weights is not PreTrainedModel._init_weights:
             fresh = set(names)
             for path, module in reversed(list(self.named_modules())):  # parts before what they are parts of
@@ -149,9 +158,9 @@ class PreTrainedModel(Block):
         path = next((path for path, part in self.named_modules() if part is module), None)
         if path is not None:
             names = [f"{path}.{name}".lstrip(".") for name, p in module._parameters.items() if p is not None]
-            initialise(self, names, *self.initial_deviations())
+            initialise(self, names, *self._initial_deviations())
 
-    def initial_deviations(self) -> tuple[float, Mapping[str, float]]:
+    def _initial_deviations(self) -> tuple[float, Mapping[str, float]]:
         """The standard deviation of fresh weights, and exceptions by ending of the name."""
         std = getattr(self.config, "initializer_range", None) or getattr(self.config, "init_std", None)
         return float(std or 0.02), {}
@@ -163,11 +172,11 @@ class PreTrainedModel(Block):
         """The model under the head; itself when it has none."""
         return getattr(self, self.base_model_prefix, self) if self.base_model_prefix else self
 
-    def tied_weights(self) -> dict[str, str]:
+    def _tied_weights(self) -> dict[str, str]:
         """Names of parameters that are another's twin: target -> source."""
         return {}
 
-    def settle(self, names: list[str]) -> list[str]:
+    def _settle(self, names: list[str]) -> list[str]:
         """Let what a checkpoint holds, by the names of its tensors, decide what the config leaves open.
 
         Returns:
@@ -175,10 +184,23 @@ class PreTrainedModel(Block):
         """
         return []
 
+    def _optional_parts(self) -> list[str]:
+        """Prefixes of names that many checkpoints lack: the pooler's."""
+        base = self.base_model
+        roles = getattr(base, "roles", {})
+        if "pooler" not in roles:
+            return []
+        path = ".".join(roles["pooler"]) + "."
+        return [path if base is self else f"{self.base_model_prefix}.{path}"]
+
+    def _tagged_task(self) -> tuple[str | None, bool]:
+        """What the Hub calls this model's task, if it has a name for it, and whether its labels are shown."""
+        return "feature-extraction", False
+
     def tie_weights(self) -> None:
         """Make tied parameters one object, except those that a checkpoint held apart."""
-        apart = self.load_report.untied if self.load_report is not None else ()
-        for target, source in self.tied_weights().items():
+        apart = self._last_load.untied if self._last_load is not None else ()
+        for target, source in self._tied_weights().items():
             if target in apart:
                 continue
             owner, _, leaf = target.rpartition(".")
@@ -188,8 +210,8 @@ class PreTrainedModel(Block):
 
     @property
     def all_tied_weights_keys(self) -> dict[str, str]:
-        """The ecosystem's name of `tied_weights`."""
-        return self.tied_weights()
+        """The ecosystem's name of `_tied_weights`."""
+        return self._tied_weights()
 
     def get_input_embeddings(self) -> nn.Module:
         """The token table."""

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import gc
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +9,7 @@ import torch
 from torch.overrides import TorchFunctionMode
 
 from formers.configs import GenerationConfig, PretrainedConfig
+from formers.core import collector
 from formers.core.devices import named_dtype
 from formers.core.notices import notice, refuse_unknown
 from formers.nn.attend import backend
@@ -79,19 +77,7 @@ def set_attention(config: PretrainedConfig, options: dict[str, Any]) -> None:
         config._attn_implementation = name
 
 
-@contextmanager
-def _collector_resting() -> Iterator[None]:
-    """Keep the garbage collector from walking all of torch's objects because a load makes many new ones."""
-    running = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if running:
-            gc.enable()
-
-
-@_collector_resting()
+@collector.resting()
 def load_pretrained(
     cls: type[PreTrainedModel], name: Any, args: tuple[Any, ...], options: dict[str, Any]
 ) -> Any:
@@ -118,7 +104,7 @@ def load_pretrained(
     model = _empty(cls, config, args, model_options)
     model.name_or_path = config.name_or_path = str(name or "")
     report = _fill(model, files, given)
-    model.load_report = report
+    model._last_load = report
     if source is not None and model.can_generate():
         model.generation_config = _generation_config(name, hub, config)
     model.eval()
@@ -174,7 +160,7 @@ def _config(
     constructor = {key: options.pop(key) for key in ("add_pooling_layer",) if key in options}
     _refuse_quantized(config)
     unknown = config.override(options)
-    allowed = [*_OPTIONS, *_NO_EFFECT, *config._names(), *HUB_KEYWORDS, "add_pooling_layer"]
+    allowed = [*_OPTIONS, *_NO_EFFECT, *config.known_names(), *HUB_KEYWORDS, "add_pooling_layer"]
     refuse_unknown(unknown, allowed, f"{cls.__name__}.from_pretrained")
     return config, constructor
 
@@ -193,8 +179,8 @@ def _fill(model: PreTrainedModel, files: Any, given: dict[str, Any]) -> Any:
     dtype = given.pop("torch_dtype", None) if given.get("dtype") is None else given.get("dtype")
     prefix = model.base_model_prefix
     owns_base = model.base_model is not model
-    family = getattr(type(model), "family", None)
-    base_optional = _optional_parts(model)
+    family = type(model)._family
+    base_optional = model._optional_parts()
 
     def may_be_new(name: str) -> bool:
         outside = owns_base and not name.startswith(prefix + ".")
@@ -205,16 +191,16 @@ def _fill(model: PreTrainedModel, files: Any, given: dict[str, Any]) -> Any:
         for key in ("ignore_mismatched_sizes", "offload_folder", "max_memory", "strict")
         if key in given
     }
-    settled = model.settle(files.names())
+    settled = model._settle(files.names())
     model._non_persistent_buffers_set.update(settled)  # nobody needs to hear that they are not in the files
     report = load(
         model,
         files,
         renames=family.renames if family else (),
-        ignored=(*family.ignored, *model.unread) if family else model.unread,
+        ignored=(*family.ignored, *model._unread) if family else model._unread,
         may_be_new=may_be_new,
         initialise=lambda module, names: model.initialise_weights(list(names)),
-        ties=model.tied_weights(),
+        ties=model._tied_weights(),
         dtype=None if dtype in (None, "auto") else named_dtype(dtype),
         device_map=given.get("device_map"),
         prefix=prefix,
@@ -223,19 +209,6 @@ def _fill(model: PreTrainedModel, files: Any, given: dict[str, Any]) -> Any:
     model._non_persistent_buffers_set.difference_update(settled)
     model.config.dtype = str(model.dtype).removeprefix("torch.")
     return report
-
-
-def _optional_parts(model: PreTrainedModel) -> list[str]:
-    """Parts of the trunk that many checkpoints lack: the pooler, and a head that stands within the trunk."""
-    base = model.base_model
-    head = getattr(model, "head", None)
-    if base is model and head is not None:
-        return [f"{path}." for path in head.paths.values()]
-    roles = getattr(base, "roles", {})
-    if "pooler" not in roles:
-        return []
-    path = ".".join(roles["pooler"]) + "."
-    return [path if base is model else f"{model.base_model_prefix}.{path}"]
 
 
 def _generation_config(name: Any, hub: dict[str, Any], config: PretrainedConfig) -> GenerationConfig:

@@ -2,42 +2,17 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from formers.checkpoints import save
-from formers.configs import CONFIG_NAME
+from formers.configs import CONFIG_NAME, GENERATION_CONFIG_NAME
 from formers.core.notices import refuse_unknown
-from formers.generation_config import GENERATION_CONFIG_NAME
+from formers.hub import PUSH_KEYWORDS, push_saved, split_push_keywords
 
 if TYPE_CHECKING:
     from formers.model.base import PreTrainedModel
-
-_SAVE = ("max_shard_size", "safe_serialization", "variant")
-_PUSH = (
-    "repo_id",
-    "private",
-    "commit_message",
-    "commit_description",
-    "token",
-    "revision",
-    "create_pr",
-    "use_auth_token",
-    "use_temp_dir",
-    "tags",
-)
-
-# what the Hub calls the tasks
-_PIPELINE_TAGS = {
-    "causal_lm": "text-generation",
-    "masked_lm": "fill-mask",
-    "multiple_choice": "multiple-choice",
-    "question_answering": "question-answering",
-    "sequence_classification": "text-classification",
-    "token_classification": "token-classification",
-}
 
 
 def save_pretrained(model: PreTrainedModel, folder: Path, options: dict[str, Any]) -> None:
@@ -46,16 +21,8 @@ def save_pretrained(model: PreTrainedModel, folder: Path, options: dict[str, Any
         raise TypeError(
             "save_pretrained(export=True) exports nothing, and this version has no ONNX export: leave it out"
         )
-    allowed = (
-        "is_main_process",
-        "state_dict",
-        "push_to_hub",
-        "save_function",
-        "save_peft_format",
-        *_SAVE,
-        *_PUSH,
-    )
-    refuse_unknown(options, allowed, "save_pretrained")
+    allowed = ("is_main_process", "state_dict", "push_to_hub", "save_function", "save_peft_format")
+    refuse_unknown(options, (*allowed, *model._saving_keywords, *PUSH_KEYWORDS), "save_pretrained")
     if folder.is_file():
         raise OSError(f"{folder} is a file; save_pretrained needs a folder")
     if not options.pop("is_main_process", True):
@@ -63,7 +30,7 @@ def save_pretrained(model: PreTrainedModel, folder: Path, options: dict[str, Any
     tensors = options.pop("state_dict", None)
     if tensors is None:
         tensors = model.state_dict()
-    tied = model.tied_weights()
+    tied = model._tied_weights()
     # the source of a tie carries its target; a target that was untied is saved for itself
     tensors = {
         name: value
@@ -77,14 +44,12 @@ def save_pretrained(model: PreTrainedModel, folder: Path, options: dict[str, Any
     texts = {CONFIG_NAME: config.to_json_string()}
     if model.generation_config is not None:
         texts[GENERATION_CONFIG_NAME] = model.generation_config.to_json_string()
-    how = {key: options[key] for key in _SAVE if key in options}
+    tags = options.pop("tags", None)
+    how = {key: options[key] for key in model._saving_keywords if key in options}
     save(tensors, folder, metadata={"format": "pt"}, texts=texts, **how)
-    _write_card(model, folder, options.get("tags"))
+    _write_card(model, folder, tags)
     if options.get("push_to_hub"):
-        push = {key: options[key] for key in _PUSH if key in options}
-        repo_id = push.pop("repo_id", folder.name)
-        push.pop("tags", None)
-        _push(folder, repo_id, push)
+        push_saved(folder, split_push_keywords(options)[0])
 
 
 def _write_card(model: PreTrainedModel, folder: Path, tags: str | Sequence[str] | None) -> None:
@@ -93,30 +58,14 @@ def _write_card(model: PreTrainedModel, folder: Path, tags: str | Sequence[str] 
 
     if (folder / "README.md").exists():
         return
-    head = getattr(model, "head", None)
-    labelled = head is not None and head.task in ("sequence_classification", "token_classification")
+    task, labelled = model._tagged_task()
     save_card(
         folder,
         model_card(
             name=folder.name,
             base_model=model.name_or_path if model.name_or_path.count("/") == 1 else None,
-            task=_PIPELINE_TAGS.get(head.task) if head is not None else "feature-extraction",
+            task=task,
             labels=model.config.id2label if labelled else None,
             tags=[tags] if isinstance(tags, str) else tags or (),
         ),
     )
-
-
-def push_model(model: PreTrainedModel, repo_id: str, options: dict[str, Any]) -> str:
-    """Save into a temporary folder and upload it."""
-    refuse_unknown(options, (*_SAVE, *_PUSH), "push_to_hub")
-    push = {key: options.pop(key) for key in list(options) if key in _PUSH and key != "tags"}
-    with tempfile.TemporaryDirectory() as folder:
-        save_pretrained(model, Path(folder), options)
-        return _push(Path(folder), repo_id, push)
-
-
-def _push(folder: Path, repo_id: str, options: dict[str, Any]) -> str:
-    from formers.hub import push_folder
-
-    return str(push_folder(folder, repo_id, **options))

@@ -34,6 +34,15 @@ STATE_KEYWORDS = (
 )
 # inputs of older versions, which code that was written for them passes on as None
 _OLDER = frozenset({"head_mask", "decoder_head_mask", "cross_attn_head_mask"})
+# what the Hub calls the tasks
+_PIPELINE_TAGS = {
+    "causal_lm": "text-generation",
+    "masked_lm": "fill-mask",
+    "multiple_choice": "multiple-choice",
+    "question_answering": "question-answering",
+    "sequence_classification": "text-classification",
+    "token_classification": "token-classification",
+}
 
 
 class StackModel(PreTrainedModel):
@@ -43,7 +52,7 @@ class StackModel(PreTrainedModel):
         self, config: PretrainedConfig, add_pooling_layer: bool | None = None, *, part: bool = False
     ) -> None:
         super().__init__(config)
-        made = self.family.stack(config)
+        made = self._family.stack(config)
         assert isinstance(made, spec.Stack)
         self.spec = (
             made if add_pooling_layer in (None, made.pooler) else _with_pooler(made, bool(add_pooling_layer))
@@ -52,7 +61,7 @@ class StackModel(PreTrainedModel):
         if not part:
             self.post_init()
 
-    def initial_deviations(self) -> tuple[float, dict[str, float]]:
+    def _initial_deviations(self) -> tuple[float, dict[str, float]]:
         """Deviation of fresh weights, from the spec."""
         return self.spec.initial_std, dict(self.spec.init)
 
@@ -255,21 +264,32 @@ class TaskModel(PreTrainedModel):
         """The base model under this head."""
         from formers.tasks.classes import class_of
 
-        base = class_of(self.family, "Model")
+        base = class_of(self._family, "Model")
         return base(config, add_pooling_layer=self.head.pooler, part=True)
 
     def place_head(self, config: PretrainedConfig) -> None:
         """Register the head's leaves."""
         raise NotImplementedError(f"{type(self).__name__} places no head")
 
-    def initial_deviations(self) -> tuple[float, Any]:
+    def _initial_deviations(self) -> tuple[float, Any]:
         """Those of the base model."""
         base = self.base_model
         return (
-            base.initial_deviations()
+            base._initial_deviations()
             if isinstance(base, PreTrainedModel) and base is not self
             else (0.02, {})
         )
+
+    def _optional_parts(self) -> list[str]:
+        """The pooler, or a head that stands within the trunk."""
+        if self.base_model is self:
+            return [f"{path}." for path in self.head.paths.values()]
+        return super()._optional_parts()
+
+    def _tagged_task(self) -> tuple[str | None, bool]:
+        """By the head's task."""
+        task = self.head.task
+        return _PIPELINE_TAGS.get(task), task in ("sequence_classification", "token_classification")
 
     @property
     def width(self) -> int:

@@ -60,7 +60,7 @@ def class_of(family_key: Any, ending: str) -> type[PreTrainedModel]:
     """
     family: Family = family_key
     shared: dict[str, Any] = {
-        "family": family,
+        "_family": family,
         "config_class": family.config,
         "base_model_prefix": family.base,
         "__module__": _HOME,

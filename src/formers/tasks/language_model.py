@@ -26,7 +26,7 @@ class LanguageModelHead(TaskModel):
         """Roles `dense`, `norm` (both optional) and `out`; path `bias` (optional)."""
         place_vocabulary_head(self, config)
 
-    def tied_weights(self) -> dict[str, str]:
+    def _tied_weights(self) -> dict[str, str]:
         """The output table is the token table where the config ties them."""
         return vocabulary_ties(self)
 

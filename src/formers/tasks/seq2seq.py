@@ -130,7 +130,7 @@ def shift_right(ids: Tensor, config: PretrainedConfig) -> Tensor:
 
 def place_trunk(model: PreTrainedModel) -> None:
     """Register the token table (role `token`, path `shared`), `encoder` and `decoder`."""
-    made = model.family.stack(model.config)
+    made = model._family.stack(model.config)
     assert isinstance(made, tuple)
     encoder, decoder = made
     e = encoder.embeddings
@@ -146,7 +146,7 @@ def trunk_parts(model: PreTrainedModel) -> dict[str, StackPart]:
 
 def trunk_ties(model: PreTrainedModel) -> dict[str, str]:
     """The token tables of the stacks are the shared one, unless family and config keep them apart."""
-    if model.family.options.get("may_untie_inputs") and not model.config.tie_word_embeddings:
+    if model._family.options.get("may_untie_inputs") and not model.config.tie_word_embeddings:
         return {}
     return {
         f"{name}.{part.token_path()}.weight": "shared.weight" for name, part in trunk_parts(model).items()
@@ -263,11 +263,11 @@ class EncoderDecoderModel(PreTrainedModel):
         if not part:
             self.post_init()
 
-    def initial_deviations(self) -> tuple[float, dict[str, float]]:
+    def _initial_deviations(self) -> tuple[float, dict[str, float]]:
         """Deviation of fresh weights, from the specs."""
         return trunk_deviations(self)
 
-    def tied_weights(self) -> dict[str, str]:
+    def _tied_weights(self) -> dict[str, str]:
         """The token tables of both stacks are the shared one."""
         return trunk_ties(self)
 
@@ -336,7 +336,7 @@ class EncoderDecoderModel(PreTrainedModel):
         """
         refuse_inputs(self, unknown, SEQ2SEQ_KEYWORDS)
         if from_inputs is None:
-            from_inputs = bool(self.family.options.get("shifts_inputs"))
+            from_inputs = bool(self._family.options.get("shifts_inputs"))
         states = trunk_states(
             self,
             from_inputs=from_inputs,
@@ -375,7 +375,7 @@ class Seq2SeqTask(TaskModel):
         """The encoder-decoder under this head."""
         from formers.tasks.classes import class_of
 
-        return class_of(self.family, "Model")(config, part=True)
+        return class_of(self._family, "Model")(config, part=True)
 
     @property
     def trunk(self) -> PreTrainedModel:
@@ -384,11 +384,11 @@ class Seq2SeqTask(TaskModel):
         assert isinstance(base, PreTrainedModel)
         return base
 
-    def initial_deviations(self) -> tuple[float, Any]:
+    def _initial_deviations(self) -> tuple[float, Any]:
         """Those of the trunk."""
         return trunk_deviations(self.trunk)
 
-    def tied_weights(self) -> dict[str, str]:
+    def _tied_weights(self) -> dict[str, str]:
         """Those of the trunk."""
         ties = trunk_ties(self.trunk)
         prefix = "" if self.head.flat else f"{self.base_model_prefix}."
@@ -467,11 +467,11 @@ class ConditionalGeneration(Seq2SeqTask):
         if "logits_bias" in self.head.paths:
             self.register_buffer(self.head.paths["logits_bias"], torch.zeros(1, config.vocab_size))
 
-    def tied_weights(self) -> dict[str, str]:
+    def _tied_weights(self) -> dict[str, str]:
         """Those of the trunk, and the output table where the config ties it."""
-        return {**super().tied_weights(), **vocabulary_ties(self)}
+        return {**super()._tied_weights(), **vocabulary_ties(self)}
 
-    def settle(self, names: list[str]) -> list[str]:
+    def _settle(self, names: list[str]) -> list[str]:
         """An output table in the files is one of its own, where the config leaves it open.
 
         Models that were saved without this head have no constant for the logits: it is zero.

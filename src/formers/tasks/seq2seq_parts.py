@@ -33,14 +33,14 @@ ENCODER_KEYWORDS = (
 class EncoderModel(PreTrainedModel):
     """The encoder of an encoder-decoder: `T5EncoderModel`."""
 
-    unread = (r"(^|\.)decoder\.",)
+    _unread = (r"(^|\.)decoder\.",)
 
     def __init__(self, config: PretrainedConfig, *, part: bool = False) -> None:
         super().__init__(config)
         # what is saved from here is a single stack
         config.is_encoder_decoder = False
         config.use_cache = False
-        made = self.family.stack(config)
+        made = self._family.stack(config)
         assert isinstance(made, tuple)
         e = made[0].embeddings
         self.place("token", "shared", token_table(e.vocabulary, e.width, e.padding_idx, e.table_scale))
@@ -48,11 +48,11 @@ class EncoderModel(PreTrainedModel):
         if not part:
             self.post_init()
 
-    def initial_deviations(self) -> tuple[float, dict[str, float]]:
+    def _initial_deviations(self) -> tuple[float, dict[str, float]]:
         """Deviation of fresh weights, from the spec."""
         return trunk_deviations(self)
 
-    def tied_weights(self) -> dict[str, str]:
+    def _tied_weights(self) -> dict[str, str]:
         """The encoder's token table is the shared one."""
         return trunk_ties(self)
 
@@ -113,15 +113,15 @@ class EncoderModel(PreTrainedModel):
 class EncoderTokenClassification(TokenClassification):
     """A label for every token, told by the encoder alone."""
 
-    unread = EncoderModel.unread
+    _unread = EncoderModel._unread
 
     def make_base(self, config: PretrainedConfig) -> PreTrainedModel:
         """The encoder under this head."""
         from formers.tasks.classes import class_of
 
-        return class_of(self.family, "EncoderModel")(config, part=True)
+        return class_of(self._family, "EncoderModel")(config, part=True)
 
-    def tied_weights(self) -> dict[str, str]:
+    def _tied_weights(self) -> dict[str, str]:
         """Those of the encoder."""
         return prefixed_ties(self)
 
@@ -147,7 +147,7 @@ class DecoderModel(PreTrainedModel):
         self.place("decoder", "decoder", decoder)
         self.roles["token"] = ("decoder", *decoder.roles["token"])
 
-    def initial_deviations(self) -> tuple[float, dict[str, float]]:
+    def _initial_deviations(self) -> tuple[float, dict[str, float]]:
         """Deviation of fresh weights, from the spec."""
         return trunk_deviations(self)
 
@@ -167,7 +167,7 @@ class DecoderLM(CausalLM):
     """
 
     shifts_labels = False
-    unread = (r"(^|\.)encoder\.", r"^final_logits_bias$")
+    _unread = (r"(^|\.)encoder\.", r"^final_logits_bias$")
 
     def __init__(self, config: PretrainedConfig, *args: Any, **options: Any) -> None:
         config.is_decoder = True
@@ -176,7 +176,7 @@ class DecoderLM(CausalLM):
 
     def make_base(self, config: PretrainedConfig) -> PreTrainedModel:
         """The decoder under this head."""
-        made = self.family.stack(config)
+        made = self._family.stack(config)
         assert isinstance(made, tuple)
         return DecoderModel(config, made[1])
 
@@ -196,4 +196,4 @@ def prefixed_ties(model: TaskModel) -> dict[str, str]:
     """Ties of the model under a head, by the names that they have in the head's own tree."""
     base, prefix = model.base_model, model.base_model_prefix
     assert isinstance(base, PreTrainedModel)
-    return {f"{prefix}.{target}": f"{prefix}.{source}" for target, source in base.tied_weights().items()}
+    return {f"{prefix}.{target}": f"{prefix}.{source}" for target, source in base._tied_weights().items()}

@@ -111,7 +111,7 @@ def _named(folder: Path, name: str, prefix: str | None) -> Path:
 
 
 def _write_text(path: Path, text: str) -> Path:
-    from formers.checkpoints.atomic import write_atomically
+    from formers.core.atomic import write_atomically
 
     with write_atomically(path) as part:
         Path(part).write_text(text, encoding="utf-8")
@@ -215,7 +215,7 @@ def save_vocabulary(tokenizer: PreTrainedTokenizerFast, folder: Path, prefix: st
             return []
         target = _named(folder, source.name, prefix)
         if target.resolve() != source.resolve():
-            from formers.checkpoints.atomic import write_atomically
+            from formers.core.atomic import write_atomically
 
             with write_atomically(target) as part:
                 shutil.copyfile(source, part)

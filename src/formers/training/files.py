@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from formers.checkpoints.atomic import sync_file, sync_folder
+from formers.core.atomic import sync_file, sync_folder
 from formers.training.state import STATE
 
 PREFIX = "checkpoint"

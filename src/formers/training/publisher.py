@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from formers.checkpoints.atomic import write_atomically, write_text
+from formers.core.atomic import write_atomically, write_text
 from formers.core.notices import notice
 from formers.training import files
 from formers.training.choices import HubStrategy

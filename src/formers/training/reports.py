@@ -7,7 +7,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from formers.checkpoints.atomic import write_text
+from formers.core.atomic import write_text
 
 
 def readable(metrics: dict[str, Any]) -> dict[str, Any]:

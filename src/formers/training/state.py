@@ -108,7 +108,7 @@ class TrainerState:
 
     def save_to_json(self, json_path: str | Path) -> None:
         """Write the state to a file, whole or not at all."""
-        from formers.checkpoints.atomic import write_text
+        from formers.core.atomic import write_text
 
         write_text(Path(json_path), self.to_json())
 

@@ -35,7 +35,7 @@ def _ranks(model: nn.Module, rules: tuple[tuple[str, ...], ...]) -> dict[int, in
 
 
 def _rules(model: nn.Module) -> tuple[tuple[str, ...], ...]:
-    family = getattr(model, "family", None)
+    family = getattr(model, "_family", None)
     return () if family is None else tuple(family.order)
 
 

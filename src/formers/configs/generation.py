@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import copy
-import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from formers.configs.record import ConfigFile
+from formers.core.jsonfile import read_json_object
 from formers.core.notices import did_you_mean, notice, refuse_unknown
+from formers.hub import Source, split_hub_keywords
 
 if TYPE_CHECKING:
-    from formers.configs import PretrainedConfig
+    from formers.configs.base import PretrainedConfig
 
 GENERATION_CONFIG_NAME = "generation_config.json"
 
@@ -103,7 +105,7 @@ DEFAULTS: dict[str, Any] = {
 }
 
 
-class GenerationConfig:
+class GenerationConfig(ConfigFile):
     """How text is generated. Every field of `generation_config.json` is an attribute.
 
     A field that nobody set has its default and is not written; `is_set(name)` tells the two apart.
@@ -145,17 +147,6 @@ class GenerationConfig:
         """Whether somebody chose this field: a file, a model's config, or the caller."""
         return name in self._given
 
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, GenerationConfig) and self.to_dict() == other.to_dict()
-
-    def __repr__(self) -> str:
-        return f"{type(self).__name__} {self.to_json_string()}"
-
-    def __deepcopy__(self, memo: dict[int, Any]) -> GenerationConfig:
-        twin = type(self).__new__(type(self))
-        twin.__dict__.update({name: copy.deepcopy(value, memo) for name, value in self.__dict__.items()})
-        return twin
-
     # -- dictionaries and JSON ----------------------------------------------------------------
 
     def to_dict(self) -> dict[str, Any]:
@@ -179,13 +170,7 @@ class GenerationConfig:
         if ignore_metadata:
             for name in ("_from_model_config", "transformers_version"):
                 out.pop(name, None)
-        return json.dumps(_string_keys(out), indent=2, sort_keys=True) + "\n"
-
-    def to_json_file(self, json_file_path: str | os.PathLike[str], use_diff: bool = True) -> None:
-        """Write the JSON text to a file, atomically."""
-        from formers.checkpoints.atomic import write_text
-
-        write_text(json_file_path, self.to_json_string(use_diff=use_diff))
+        return self._as_json(out)
 
     @classmethod
     def from_dict(
@@ -243,9 +228,6 @@ class GenerationConfig:
         Raises:
             OSError: when there is no such file, or it is no JSON object.
         """
-        from formers.configs import read_json_object
-        from formers.hub import Source, split_hub_keywords
-
         return_unused = bool(kwargs.pop("return_unused_kwargs", False))
         hub, rest = split_hub_keywords(kwargs)
         source = Source.of(name_or_path, **hub)
@@ -292,40 +274,10 @@ class GenerationConfig:
         **kwargs: Any,
     ) -> Path:
         """Write `generation_config.json` into a folder, atomically; `kwargs` go to the upload."""
-        from formers.checkpoints.atomic import write_text
-
-        folder = Path(save_directory)
-        if not push_to_hub:
-            refuse_unknown(kwargs, ["repo_id", "token", "private"], f"{type(self).__name__}.save_pretrained")
-        path = write_text(folder / (config_file_name or GENERATION_CONFIG_NAME), self.to_json_string())
-        if push_to_hub:
-            from formers.hub import push_folder
-
-            push_folder(folder, kwargs.pop("repo_id", folder.name), files=[path.name], **kwargs)
-        return path
-
-    def push_to_hub(self, repo_id: str, **kwargs: Any) -> str:
-        """Upload `generation_config.json` to a repository and return its address."""
-        import tempfile
-
-        from formers.hub import push_folder
-
-        with tempfile.TemporaryDirectory() as folder:
-            self.save_pretrained(folder)
-            return push_folder(folder, repo_id, **kwargs)
+        name = config_file_name or GENERATION_CONFIG_NAME
+        return self._save(save_directory, name, push_to_hub, kwargs)
 
 
 def _plain(value: Any) -> Any:
     """Turn records with `to_dict` into dictionaries, so that JSON can hold them."""
     return value.to_dict() if hasattr(value, "to_dict") else value
-
-
-def _string_keys(value: Any) -> Any:
-    """JSON object keys are strings; a sequence bias is keyed by tuples of token ids."""
-    if isinstance(value, dict):
-        if value and all(isinstance(key, tuple) for key in value):
-            return [[list(key), _string_keys(item)] for key, item in value.items()]
-        return {str(key): _string_keys(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_string_keys(item) for item in value]
-    return value

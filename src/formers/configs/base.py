@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import copy
 import difflib
-import json
 import os
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
+from operator import attrgetter
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
-from formers.config_checks import FieldRule, check_problem_type, checked, field_rule
+from formers.configs.checks import checked, config_field
+from formers.configs.labels import Labels, set_id2label, set_label2id
+from formers.configs.record import ConfigFile
+from formers.configs.rotary import OLDER_NAMES, Rotary, read_rope, write_rope
+from formers.configs.subconfigs import SubConfigs
+from formers.core.fields import Field
+from formers.core.jsonfile import read_json_object
 from formers.core.notices import notice, refuse_unknown
-from formers.generation_config import GENERATION_CONFIG_NAME, GenerationConfig
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -61,8 +67,6 @@ _LEGACY_DEFAULTS: dict[str, Any] = {
 # Attributes that are kept in memory under a leading underscore and are not written.
 _PRIVATE = ("_name_or_path", "_commit_hash", "_attn_implementation", "_experts_implementation", "_auto_class")
 
-C = TypeVar("C", bound="PretrainedConfig")
-
 
 class DTypeName(str):
     """The name of a dtype, such as `"float16"`, equal to the dtype itself too.
@@ -103,7 +107,7 @@ class _NoField(AttributeError):
         return f"{self.kind.__name__} has no attribute {self.wanted!r}{hint}"
 
 
-class PretrainedConfig:
+class PretrainedConfig(Labels, SubConfigs, Rotary, ConfigFile):
     """The settings of a model: annotated class attributes with defaults, and whatever else a file holds.
 
     A family's class lists its fields and nothing more::
@@ -126,11 +130,9 @@ class PretrainedConfig:
     model_type: ClassVar[str] = ""
     base_config_key: ClassVar[str] = ""
     attribute_map: ClassVar[dict[str, str]] = {}
-    sub_configs: ClassVar[dict[str, Any]] = {}
     keys_to_ignore_at_inference: ClassVar[list[str]] = []
-    default_theta: ClassVar[float] = 10000.0
     _declared: ClassVar[dict[str, Any]]
-    _rules: ClassVar[dict[str, FieldRule]]
+    _rules: ClassVar[dict[str, Field]]
 
     architectures: list[str] | None = None
     output_hidden_states: bool = False
@@ -147,8 +149,6 @@ class PretrainedConfig:
     eos_token_id: int | list[int] | None = None
     problem_type: str | None = None
     finetuning_task: str | None = None
-    id2label: dict[int, str]
-    label2id: dict[str, int]
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -157,7 +157,7 @@ class PretrainedConfig:
             # A descriptor per alias costs nothing when the field itself is read.
             setattr(cls, alias, _alias(field))
         if "rope_parameters" in cls._declared:
-            for name in ("rope_theta", "rope_scaling"):
+            for name in OLDER_NAMES:
                 if name not in cls._declared:
                     setattr(cls, name, _rope_view(name))
 
@@ -173,8 +173,7 @@ class PretrainedConfig:
         state["_experts_implementation"] = kwargs.pop("experts_implementation", None)
         self._take_labels(kwargs)
         self._take_dtype(kwargs)
-        for name in self.sub_configs:
-            state[name] = self._sub_config(name, kwargs.pop(name, state.get(name)))
+        self._take_sub_configs(kwargs, from_file="_from_file" in state)
         if "rope_parameters" in self._declared:
             self._take_rope(kwargs)
         kwargs.pop("model_type", None)
@@ -185,54 +184,11 @@ class PretrainedConfig:
 
     # -- taking keywords ----------------------------------------------------------------------
 
-    def _take_labels(self, kwargs: dict[str, Any]) -> None:
-        """Set `id2label` and `label2id` from what is given of `num_labels`, `id2label`, `label2id`."""
-        count = kwargs.pop("num_labels", None)
-        for alias, field in self.attribute_map.items():
-            if field == "num_labels" and alias in kwargs:
-                count = kwargs.pop(alias)
-        names, ids = kwargs.pop("id2label", None), kwargs.pop("label2id", None)
-        if names is None and ids and (count is None or len(ids) == count):
-            names = {int(number): label for label, number in ids.items()}
-        if names is not None:
-            self.id2label = names
-            if count is not None and count != len(self.id2label):
-                notice(
-                    f"num_labels={count} does not fit id2label, which names {len(self.id2label)} labels: "
-                    "id2label is used. Leave num_labels out."
-                )
-        else:
-            self.num_labels = 2 if count is None else count
-        if ids is not None:
-            self.label2id = ids
-
     def _take_dtype(self, kwargs: dict[str, Any]) -> None:
         """`dtype` is the newer name of `torch_dtype`; where a file holds both, the newer one counts."""
         older, newer = kwargs.pop("torch_dtype", None), kwargs.pop("dtype", None)
         if newer is not None or older is not None:
             self.dtype = newer if newer is not None else older
-
-    def _sub_config(self, name: str, value: Any) -> Any:
-        kind = self.sub_configs[name]
-        if value is None or isinstance(value, PretrainedConfig):
-            return value
-        if not isinstance(value, Mapping):
-            raise TypeError(
-                f"{type(self).__name__}.{name} takes a config or a dictionary, not {type(value).__name__}"
-            )
-        return kind._from_content(value) if "_from_file" in self.__dict__ else kind(**value)
-
-    def _take_rope(self, kwargs: dict[str, Any]) -> None:
-        """Bring both spellings of the rotary settings into `rope_parameters`."""
-        given = kwargs.pop("rope_parameters", None)
-        scaling, theta = kwargs.pop("rope_scaling", None), kwargs.pop("rope_theta", None)
-        settings = dict(scaling or given or self.__dict__["rope_parameters"] or {})
-        nested = [value for value in settings.values() if isinstance(value, dict)]
-        for part in nested or [settings]:
-            older_kind = part.get("type")
-            part.setdefault("rope_type", older_kind or "default")
-            part.setdefault("rope_theta", (given or {}).get("rope_theta", theta or self.default_theta))
-        self.__dict__["rope_parameters"] = settings
 
     def _notice_misspelling(self, name: str) -> None:
         if (
@@ -256,10 +212,7 @@ class PretrainedConfig:
         Raises:
             ValueError: when a value cannot be used.
         """
-        check_problem_type(self.problem_type, self.num_labels)
-        backwards = {label: number for number, label in self.id2label.items()}
-        if backwards.keys() == self.label2id.keys() and backwards != self.label2id:
-            notice("id2label and label2id number the same labels differently; answers follow id2label")
+        self._check_labels(self.problem_type)
 
     # -- attributes ---------------------------------------------------------------------------
 
@@ -279,18 +232,6 @@ class PretrainedConfig:
         if name in _LEGACY_DEFAULTS and not name.startswith("__"):
             return copy.copy(_LEGACY_DEFAULTS[name])
         raise _NoField(self, name)
-
-    @property
-    def num_labels(self) -> int:
-        """The number of labels: the length of `id2label`."""
-        return len(self.id2label)
-
-    @num_labels.setter
-    def num_labels(self, count: int) -> None:
-        if isinstance(count, bool) or not isinstance(count, int) or count < 0:
-            raise ValueError(f"num_labels must be a whole number >= 0, not {count!r}")
-        if len(self.__dict__.get("id2label") or ()) != count or "id2label" not in self.__dict__:
-            self.id2label = {number: f"LABEL_{number}" for number in range(count)}
 
     @property
     def torch_dtype(self) -> Any:
@@ -323,40 +264,16 @@ class PretrainedConfig:
     @attn_implementation.setter
     def attn_implementation(self, value: str | None) -> None:
         self.__dict__["_attn_implementation"] = value
-        for name in self.sub_configs:
-            if isinstance(part := self.__dict__.get(name), PretrainedConfig):
-                part.attn_implementation = value
+        for part in self._parts().values():
+            part.attn_implementation = value
 
     @property
     def use_return_dict(self) -> bool:
         """Whether models answer with a record rather than a tuple (older name of `return_dict`)."""
         return bool(self.return_dict)
 
-    def get_text_config(self, decoder: bool | None = None, encoder: bool | None = None) -> PretrainedConfig:
-        """Return the part that describes the text model, or the config itself where it has no parts."""
-        names: list[str] = []
-        if decoder == encoder or encoder:
-            names += ["text_encoder"]
-        if decoder == encoder or decoder:
-            names += ["decoder", "generator", "text_config"]
-        found = [part for name in names if isinstance(part := self.__dict__.get(name), PretrainedConfig)]
-        if len(found) > 1:
-            raise ValueError(f"{type(self).__name__} has more than one text config: say which, by name")
-        return found[0] if found else self
-
-    def __eq__(self, other: object) -> bool:
-        return type(other) is type(self) and self.to_dict() == other.to_dict()
-
-    def __repr__(self) -> str:
-        return f"{type(self).__name__} {self.to_json_string()}"
-
     def __iter__(self) -> Iterator[str]:
         return iter(name for name in self.__dict__ if not name.startswith("_"))
-
-    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
-        twin = type(self).__new__(type(self))
-        twin.__dict__.update({name: copy.deepcopy(value, memo) for name, value in self.__dict__.items()})
-        return twin
 
     # -- dictionaries and JSON ----------------------------------------------------------------
 
@@ -385,45 +302,13 @@ class PretrainedConfig:
         if out.get("dtype") is not None:
             out["torch_dtype"] = out["dtype"]  # what readers before 4.56 look for
         if "rope_parameters" in self._declared:
-            for name in ("rope_theta", "rope_scaling"):  # what readers before 5.0 look for
-                view = getattr(self, name, None)
-                if name == "rope_scaling" and view is not None:  # those readers look for no base in there
-                    view = {key: value for key, value in view.items() if key != "rope_theta"}
-                if (
-                    name not in out
-                    and (view is not None or name == "rope_scaling")
-                    and not self._rope_is_nested()
-                ):
-                    out[name] = copy.deepcopy(view)
+            out |= self._older_rope(out)  # what readers before 5.0 look for
         if not diff:
             out["_name_or_path"] = self.name_or_path
         return out
 
-    def _labels_are_default(self) -> bool:
-        return self.id2label == {0: "LABEL_0", 1: "LABEL_1"} and self.label2id == {"LABEL_0": 0, "LABEL_1": 1}
-
-    def _rope_is_nested(self) -> bool:
-        settings = self.__dict__.get("rope_parameters") or {}
-        return any(isinstance(value, dict) for value in settings.values())
-
-    def to_json_string(self, use_diff: bool = True) -> str:
-        """The JSON text, keys sorted, as `config.json` holds it."""
-        content = self.to_diff_dict() if use_diff else self.to_dict()
-        return json.dumps(_json_ready(content), indent=2, sort_keys=True) + "\n"
-
-    def to_json_file(self, json_file_path: str | os.PathLike[str], use_diff: bool = True) -> None:
-        """Write the JSON text to a file, atomically."""
-        from formers.checkpoints.atomic import write_text
-
-        write_text(json_file_path, self.to_json_string(use_diff=use_diff))
-
     @classmethod
-    def from_json_file(cls, json_file: str | os.PathLike[str]) -> Self:
-        """Build from one JSON file."""
-        return cls._from_content(read_json_object(Path(json_file)))
-
-    @classmethod
-    def _from_content(cls, content: Mapping[str, Any]) -> Self:
+    def from_content(cls, content: Mapping[str, Any]) -> Self:
         """Build from what a file holds: keys of other versions are kept without a word."""
         config = cls.__new__(cls)
         config.__dict__["_from_file"] = frozenset(cls._declared)
@@ -446,11 +331,11 @@ class PretrainedConfig:
             TypeError: for a keyword that is neither (unless the unused ones are returned).
             ValueError: when `num_labels` and `id2label` among `kwargs` contradict each other.
         """
-        config = cls._from_content(config_dict)
+        config = cls.from_content(config_dict)
         unused = config.override(kwargs)
         if return_unused_kwargs:
             return config, unused
-        refuse_unknown(unused, config._names(), f"{cls.__name__}.from_dict")
+        refuse_unknown(unused, config.known_names(), f"{cls.__name__}.from_dict")
         return config
 
     def override(self, values: Mapping[str, Any]) -> dict[str, Any]:
@@ -474,16 +359,17 @@ class PretrainedConfig:
             if not self._knows(name):
                 unused[name] = value
             elif name in self.sub_configs and isinstance(value, Mapping) and part is not None:
-                self.__dict__[name] = type(part)._from_content({**part.to_dict(), **value})
+                self.__dict__[name] = type(part).from_content({**part.to_dict(), **value})
             else:
                 setattr(self, name, value)
         self.validate()
         return unused
 
     def _knows(self, name: str) -> bool:
-        return not name.startswith("__") and name in self._names()
+        return not name.startswith("__") and name in self.known_names()
 
-    def _names(self) -> set[str]:
+    def known_names(self) -> set[str]:
+        """What can be set by keyword: fields, their other names, and keys of the file."""
         settable = {
             "num_labels",
             "torch_dtype",
@@ -492,7 +378,7 @@ class PretrainedConfig:
             "_attn_implementation",
         }
         if "rope_parameters" in self._declared:
-            settable |= {"rope_theta", "rope_scaling"}
+            settable |= {*OLDER_NAMES}
         return {*self._declared, *self.attribute_map, *self.__dict__, *_LEGACY_DEFAULTS, *settable} - {
             "_declared"
         }
@@ -573,7 +459,7 @@ class PretrainedConfig:
         config.name_or_path = name_or_path
         if return_unused:
             return config, unused
-        refuse_unknown(unused, config._names(), f"{cls.__name__}.from_pretrained")
+        refuse_unknown(unused, config.known_names(), f"{cls.__name__}.from_pretrained")
         return config
 
     @classmethod
@@ -603,29 +489,7 @@ class PretrainedConfig:
         Raises:
             OSError: when the path is a file.
         """
-        from formers.checkpoints.atomic import write_text
-
-        folder = Path(save_directory)
-        if folder.is_file():
-            raise OSError(f"{folder} is a file; save_pretrained takes the name of a folder")
-        if not push_to_hub:
-            refuse_unknown(kwargs, ["repo_id", "token", "private"], f"{type(self).__name__}.save_pretrained")
-        path = write_text(folder / CONFIG_NAME, self.to_json_string())
-        if push_to_hub:
-            from formers.hub import push_folder
-
-            push_folder(folder, kwargs.pop("repo_id", folder.name), files=[CONFIG_NAME], **kwargs)
-        return path
-
-    def push_to_hub(self, repo_id: str, **kwargs: Any) -> str:
-        """Upload `config.json` to a repository and return its address."""
-        import tempfile
-
-        from formers.hub import push_folder
-
-        with tempfile.TemporaryDirectory() as folder:
-            self.save_pretrained(folder)
-            return push_folder(folder, repo_id, **kwargs)
+        return self._save(save_directory, CONFIG_NAME, push_to_hub, kwargs)
 
 
 PreTrainedConfig = PretrainedConfig
@@ -634,7 +498,7 @@ PreTrainedConfig = PretrainedConfig
 # -- how fields are declared, set and written -----------------------------------------------------
 
 
-def _collect(cls: type) -> tuple[dict[str, Any], dict[str, FieldRule]]:
+def _collect(cls: type) -> tuple[dict[str, Any], dict[str, Field]]:
     """Gather the annotated defaults over the bases, the nearest class last, and what each field takes."""
     fields: dict[str, Any] = {}
     kinds: dict[str, Any] = {}
@@ -646,10 +510,10 @@ def _collect(cls: type) -> tuple[dict[str, Any], dict[str, FieldRule]]:
                 continue
             fields[name], kinds[name] = own[name], kind
         for name in list(fields):  # a later class may set a default without annotating it again
-            if name in own and not isinstance(own[name], property | _Field):
+            if name in own and not isinstance(own[name], property):
                 fields[name] = own[name]
     fields = {name: default for name, default in fields.items() if name not in aliases}
-    rules = {name: field_rule(name, kinds[name], default) for name, default in fields.items()}
+    rules = {name: config_field(name, kinds[name], default) for name, default in fields.items()}
     return fields, {name: rule for name, rule in rules.items() if rule is not None}
 
 
@@ -662,65 +526,16 @@ def _own_fields(cls: type) -> frozenset[str]:
     return frozenset(names) & frozenset(cls._declared)  # type: ignore[attr-defined]
 
 
-class _Field(property):
-    """A view on another field."""
-
-
-def _alias(field: str) -> _Field:
-    def read(config: Any) -> Any:
-        return getattr(config, field)
-
+def _alias(field: str) -> property:
     def write(config: Any, value: Any) -> None:
         setattr(config, field, value)
 
-    return _Field(read, write, doc=f"Another name for `{field}`.")
+    return property(attrgetter(field), write, doc=f"Another name for `{field}`.")
 
 
-def _rope_view(name: str) -> _Field:
-    """The older spelling of the rotary settings, as a view on `rope_parameters`."""
-
-    def read(config: PretrainedConfig) -> Any:
-        settings = config.__dict__.get("rope_parameters") or {}
-        if name == "rope_theta":
-            return settings.get("rope_theta")
-        # the settings themselves, so that a change to them counts; None where nothing is scaled
-        plain = settings.get("rope_type", "default") == "default"
-        return None if plain and settings.keys() <= {"rope_type", "rope_theta"} else settings
-
-    def write(config: PretrainedConfig, value: Any) -> None:
-        settings = dict(config.__dict__.get("rope_parameters") or {})
-        if name == "rope_theta":
-            settings["rope_theta"] = value
-        else:
-            theta = settings.get("rope_theta", config.default_theta)
-            settings = {
-                "rope_type": (value or {}).get("type", "default"),
-                "rope_theta": theta,
-                **(value or {}),
-            }
-        config.__dict__["rope_parameters"] = settings
-
-    return _Field(read, write, doc=f"`{name}`, out of `rope_parameters`.")
-
-
-def _set_id2label(config: PretrainedConfig, value: Any) -> None:
-    if isinstance(value, list | tuple):
-        value = dict(enumerate(value))
-    if not isinstance(value, Mapping):
-        raise TypeError(
-            f"id2label takes a dictionary such as {{0: 'no', 1: 'yes'}}, not {type(value).__name__}"
-        )
-    names = {int(number): str(label) for number, label in value.items()}
-    config.__dict__["id2label"] = names
-    config.__dict__["label2id"] = {label: number for number, label in names.items()}
-
-
-def _set_label2id(config: PretrainedConfig, value: Any) -> None:
-    if not isinstance(value, Mapping):
-        raise TypeError(
-            f"label2id takes a dictionary such as {{'no': 0, 'yes': 1}}, not {type(value).__name__}"
-        )
-    config.__dict__["label2id"] = {str(label): int(number) for label, number in value.items()}
+def _rope_view(name: str) -> property:
+    read, write = partial(read_rope, name=name), partial(write_rope, name=name)
+    return property(read, write, doc=f"`{name}`, out of `rope_parameters`.")
 
 
 def _set_dtype(config: PretrainedConfig, value: Any) -> None:
@@ -729,8 +544,8 @@ def _set_dtype(config: PretrainedConfig, value: Any) -> None:
 
 
 _ON_SET: dict[str, Callable[[Any, Any], None]] = {
-    "id2label": _set_id2label,
-    "label2id": _set_label2id,
+    "id2label": set_id2label,
+    "label2id": set_label2id,
     "dtype": _set_dtype,
 }
 
@@ -747,50 +562,3 @@ def _plain(value: Any, diff: bool) -> Any:
     if isinstance(value, tuple):
         return [_plain(item, diff) for item in value]
     return copy.deepcopy(value)
-
-
-def _json_ready(value: Any) -> Any:
-    """Make keys strings, and dtypes their names, all the way down."""
-    if isinstance(value, Mapping):
-        return {str(key): _json_ready(item) for key, item in value.items()}
-    if isinstance(value, list | tuple | set | frozenset):
-        return [
-            _json_ready(item) for item in (sorted(value) if isinstance(value, set | frozenset) else value)
-        ]
-    if type(value).__module__ == "torch" and type(value).__name__ == "dtype":
-        return str(value).removeprefix("torch.")
-    return value
-
-
-def read_json_object(path: Path) -> dict[str, Any]:
-    """Read a JSON file that holds an object.
-
-    Raises:
-        OSError: when the file cannot be read, is no JSON, or holds something else.
-    """
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise OSError(f"{path} is not a valid JSON file: {error}. Download or save it again.") from error
-    if not isinstance(content, dict):
-        raise OSError(f"{path} holds a JSON {type(content).__name__}, where an object {{...}} is expected")
-    return {name: _finite(value) for name, value in content.items()}
-
-
-def _finite(value: Any) -> Any:
-    """Decode the newer spelling of infinities and NaN: `{"__float__": "Infinity"}`."""
-    if isinstance(value, dict):
-        if list(value) == ["__float__"]:
-            return float(str(value["__float__"]).replace("Infinity", "inf"))
-        return {key: _finite(item) for key, item in value.items()}
-    return [_finite(item) for item in value] if isinstance(value, list) else value
-
-
-__all__ = [
-    "CONFIG_NAME",
-    "GENERATION_CONFIG_NAME",
-    "GenerationConfig",
-    "PreTrainedConfig",
-    "PretrainedConfig",
-    "read_json_object",
-]

@@ -1,0 +1,108 @@
+"""What a config refuses: values of another type than their field declares, and settings that cannot be."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from numbers import Integral, Real
+from typing import Any
+
+from formers.core.fields import Field
+from formers.core.notices import did_you_mean
+
+# The names that models know; kept here as well because a config needs no torch.
+# fmt: off
+ACTIVATION_NAMES = frozenset((
+    "gelu", "gelu_10", "gelu_fast", "gelu_new", "gelu_python", "gelu_python_tanh", "gelu_pytorch_tanh",
+    "gelu_accurate", "laplace", "leaky_relu", "linear", "mish", "quick_gelu", "relu", "relu2",
+    "relu6", "sigmoid", "silu", "swish", "tanh",
+))
+# fmt: on
+
+# Fields that name an activation; `summary_activation` has a vocabulary of its own.
+_ACTIVATION_FIELDS = frozenset(
+    ("hidden_act", "hidden_activation", "activation", "activation_function", "act_fn", "dense_act_fn")
+)
+_CONTAINERS = (list, tuple, set, frozenset, dict, Mapping)
+
+
+def config_field(name: str, annotation: object, default: Any) -> Field | None:
+    """What a config's field takes; None where its annotation holds no scalar, or what is not known here."""
+    field = Field.of(annotation)
+    if not field.kinds:
+        return None
+    negative_default = isinstance(default, Real) and default < 0
+    # an id of -1 stands for no id; a default below zero says that the sign means something
+    signed = negative_default or name.endswith(("_id", "_index")) or "int" not in field.kinds
+    return Field(
+        kinds=field.kinds,
+        optional=default is None or field.optional,
+        listed=field.listed,
+        at_least=None if signed else 0,
+        choices=ACTIVATION_NAMES if name in _ACTIVATION_FIELDS else None,
+    )
+
+
+def checked(owner: str, name: str, value: Any, field: Field, *, from_file: bool = False) -> Any:
+    """Return what the field keeps for `value`: plain Python numbers, everything else as given.
+
+    Files have been written by many versions and hands, so from a file only what no model could be built
+    with is refused: text or fractions where a number must be, negative sizes, unknown activations.
+
+    Raises:
+        TypeError: for a value of another type than declared.
+        ValueError: for a negative size or count, or an unknown activation.
+    """
+    if isinstance(value, _CONTAINERS) or (value is None and (field.optional or from_file)):
+        return value
+    value = _plain_number(value, field.kinds)
+    # a token id as text keeps nobody from building the model
+    lenient_text = from_file and name.endswith("_id")
+    if not _fits(value, field.kinds, from_file) and not (lenient_text and isinstance(value, str)):
+        hint = ""
+        if isinstance(value, str) and _is_quoted_number(value, field.kinds):
+            hint = f": leave out the quotes, {name}={value.strip()}"
+        raise TypeError(
+            f"{owner}.{name} takes {field.wanted()}, not {value!r} ({type(value).__name__}){hint}"
+        )
+    if isinstance(value, int) and not field.within(value):
+        raise ValueError(f"{owner}.{name} is a size or a count, 0 or more; it cannot be {value}")
+    if field.choices is not None and value is not None and value not in ACTIVATION_NAMES:
+        known = f"; known are {', '.join(sorted(ACTIVATION_NAMES))}"
+        hint = did_you_mean(str(value), ACTIVATION_NAMES) or known
+        raise ValueError(f"{owner}.{name}={value!r} is no known activation{hint}")
+    return value
+
+
+def _plain_number(value: Any, kinds: frozenset[str]) -> Any:
+    """Make numpy's numbers Python's, which JSON knows, and 768.0 a whole number where one is declared."""
+    if isinstance(value, int | str):
+        return value
+    if type(value).__module__ == "numpy" and type(value).__name__ in ("bool", "bool_"):
+        return bool(value)
+    if isinstance(value, Integral):
+        return int(value)
+    if isinstance(value, Real):
+        number = float(value)
+        whole = "int" in kinds and "float" not in kinds and number.is_integer()
+        return int(number) if whole else number
+    return value
+
+
+def _fits(value: Any, kinds: frozenset[str], from_file: bool) -> bool:
+    if isinstance(value, bool):
+        return "bool" in kinds or from_file
+    if isinstance(value, int):
+        return bool(kinds & {"int", "float", "bool"}) or from_file
+    if isinstance(value, float):
+        return "float" in kinds or (from_file and "int" not in kinds)
+    if isinstance(value, str):
+        return "str" in kinds or (from_file and not kinds & {"int", "float"})
+    return False
+
+
+def _is_quoted_number(text: str, kinds: frozenset[str]) -> bool:
+    try:
+        number = float(text)
+    except ValueError:
+        return False
+    return "float" in kinds or ("int" in kinds and number.is_integer())

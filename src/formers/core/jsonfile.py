@@ -1,0 +1,77 @@
+"""Records in JSON files: read with errors that name the file, written whole or not at all."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from formers.core.atomic import write_text
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+
+def read_json(path: str | os.PathLike[str]) -> Any:
+    """Read a JSON file in UTF-8.
+
+    Raises:
+        FileNotFoundError: when there is none.
+        OSError: when it is no JSON.
+    """
+    try:
+        return json.loads(Path(path).read_text(encoding="utf-8"))
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise OSError(f"{path} is not a valid JSON file: {error}. Download or save it again.") from error
+
+
+def read_json_object(path: str | os.PathLike[str]) -> dict[str, Any]:
+    """Read a JSON file that holds an object.
+
+    Raises:
+        OSError: when the file cannot be read, is no JSON, or holds something else.
+    """
+    content = read_json(path)
+    if not isinstance(content, dict):
+        raise OSError(f"{path} holds a JSON {type(content).__name__}, where an object {{...}} is expected")
+    return {name: _finite(value) for name, value in content.items()}
+
+
+def _finite(value: Any) -> Any:
+    """Decode the newer spelling of infinities and NaN: `{"__float__": "Infinity"}`."""
+    if isinstance(value, dict):
+        if list(value) == ["__float__"]:
+            return float(str(value["__float__"]).replace("Infinity", "inf"))
+        return {key: _finite(item) for key, item in value.items()}
+    return [_finite(item) for item in value] if isinstance(value, list) else value
+
+
+class JsonRecord:
+    """A record that lies in a JSON file.
+
+    It says what it holds (`to_dict`) and how it is built of that (`from_dict`); the file follows.
+    """
+
+    def to_dict(self) -> dict[str, Any]:
+        """The record as plain values."""
+        raise NotImplementedError
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any], /) -> Self:
+        """Build from what `to_dict` gave."""
+        raise NotImplementedError
+
+    def to_json_string(self) -> str:
+        """`to_dict` as JSON text."""
+        return json.dumps(self.to_dict(), indent=2)
+
+    def to_json_file(self, json_file_path: str | os.PathLike[str], **how: Any) -> None:
+        """Write the JSON text to a file, atomically; `how` are keywords of `to_json_string`."""
+        write_text(json_file_path, self.to_json_string(**how))
+
+    @classmethod
+    def from_json_file(cls, json_file: str | os.PathLike[str]) -> Self:
+        """Build from one JSON file."""
+        return cls.from_dict(read_json_object(json_file))
