@@ -16,7 +16,7 @@ from tests.unit.test_training_collators import Words
 from tests.unit.training_toys import Bag, PadOnly, bag, rows, same
 
 
-def run(folder, resume=None, model=None, data=None, collator=None, callbacks=None, **options):
+def run(folder, resume=None, model=None, data=None, collator=None, callbacks=None, metrics=None, **options):
     defaults = {
         "num_train_epochs": 3,
         "per_device_train_batch_size": 4,
@@ -33,6 +33,7 @@ def run(folder, resume=None, model=None, data=None, collator=None, callbacks=Non
         train_dataset=rows(22) if data is None else data,
         eval_dataset=rows(6),
         callbacks=callbacks,
+        compute_metrics=metrics,
     )
     trainer.train(resume_from_checkpoint=resume)
     return trainer
@@ -161,6 +162,69 @@ def test_a_limit_keeps_the_newest_and_the_best(tmp_path):
         TrainerState().save_to_json(tmp_path / f"checkpoint-{step}" / "trainer_state.json")
     rotate(tmp_path, 2, str(tmp_path / "checkpoint-2"))
     assert [folder.name for folder in checkpoints(tmp_path)] == ["checkpoint-2", "checkpoint-4"]
+
+
+def test_a_short_run_in_the_folder_of_a_longer_one_keeps_its_own_checkpoints(tmp_path):
+    run(tmp_path, max_steps=10, save_steps=2, save_total_limit=2)
+    assert [folder.name for folder in checkpoints(tmp_path)] == ["checkpoint-8", "checkpoint-10"]
+    run(tmp_path, max_steps=4, save_steps=2, save_total_limit=2)
+    assert [folder.name for folder in checkpoints(tmp_path)] == ["checkpoint-2", "checkpoint-4"]
+
+
+def test_a_run_that_was_moved_keeps_and_loads_its_best_checkpoint(tmp_path):
+    scores = iter([0.9, *[0.1] * 20])
+
+    def metrics(pair):
+        return {"score": next(scores)}
+
+    options = {
+        "eval_strategy": "steps", "eval_steps": 2, "save_steps": 2, "save_total_limit": 2,
+        "load_best_model_at_end": True, "metric_for_best_model": "score", "metrics": metrics,
+    }  # fmt: skip
+    run(tmp_path / "first", max_steps=4, **options)
+    best = Bag()
+    load_weights(best, tmp_path / "first" / "checkpoint-2")
+    (tmp_path / "first").rename(tmp_path / "moved")
+    resumed = run(tmp_path / "moved", True, max_steps=8, **options)
+    assert [folder.name for folder in checkpoints(tmp_path / "moved")] == ["checkpoint-2", "checkpoint-8"]
+    assert same(resumed.model, best)
+
+
+@pytest.mark.parametrize(("workers", "persistent"), [(0, False), (1, True), (2, False), (2, True)])
+def test_a_stream_goes_on_where_it_stood_also_in_workers(tmp_path, workers, persistent):
+    seen = []
+
+    def collate(batch):
+        return {"number": torch.tensor([row["label"] for row in batch])}
+
+    class Notes(Trainer):
+        def training_step(self, model, inputs, num_items_in_batch=None):
+            seen.append(inputs["number"].tolist())
+            loss = model.out.weight.sum() * 0.0
+            loss.backward()
+            return loss.detach()
+
+    def go(folder, resume=None, **options):
+        seen.clear()
+        args = TrainingArguments(
+            str(folder), per_device_train_batch_size=2, save_steps=3, dataloader_num_workers=workers,
+            dataloader_persistent_workers=persistent, remove_unused_columns=False, use_cpu=True,
+            disable_tqdm=True, max_steps=15, **options,
+        )  # fmt: skip
+        Notes(bag(), args, collate, train_dataset=Stream()).train(resume_from_checkpoint=resume)
+        return list(seen)
+
+    whole = go(tmp_path / "whole")
+    assert go(from_step(tmp_path / "whole", 3, tmp_path / "next"), True) == whole[3:]
+
+
+class Stream(torch.utils.data.IterableDataset):
+    """Twelve numbers, split among the workers as torch's documentation says."""
+
+    def __iter__(self):
+        worker = torch.utils.data.get_worker_info()
+        first, step = (worker.id, worker.num_workers) if worker else (0, 1)
+        return iter([{"label": number} for number in range(first, 12, step)])
 
 
 def test_a_write_that_fails_leaves_the_old_and_nothing_else(tmp_path):

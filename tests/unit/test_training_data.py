@@ -169,6 +169,13 @@ def test_evaluation_batches_cover_the_set_once_over_all_processes():
     assert list(EvalBatches(range(5), 2)) == [[0, 1], [2, 3], [4]]
 
 
+def test_no_evaluation_batch_is_larger_than_was_asked_for():
+    lengths = [2] * 30 + [60]
+    batches = list(EvalBatches(range(31), 4, lengths=lengths))
+    assert max(len(batch) for batch in batches) == 4
+    assert batches[0][0] == 30
+
+
 def test_a_stream_is_shared_without_repeats_and_skips():
     parts = [list(StreamShare(range(11), 2, process, 2)) for process in (0, 1)]
     assert parts == [[0, 1, 4, 5, 8, 9], [2, 3, 6, 7, 10]]

@@ -16,7 +16,7 @@ from formers.core.extras import need
 from formers.core.notices import notice
 from formers.training.data.samplers import EvalBatches
 from formers.training.losses import count_examples, count_items
-from formers.training.results import Gathered, Rows, nested_map, to_numpy
+from formers.training.results import Gathered, Rows, nested_map, to_device, to_numpy
 from formers.training.state import EvalLoopOutput, EvalPrediction
 from formers.training.step import Step
 from formers.training.watch import tf32
@@ -149,7 +149,7 @@ class Evaluator:
         values = {"predictions": logits, "labels": labels}
         if "inputs" in args.include_for_metrics:
             main = inputs[getattr(trainer.model, "main_input_name", "input_ids")]
-            values["inputs"] = nested_map(lambda t: t.to(self.accelerator.device), main)
+            values["inputs"] = to_device(main, self.accelerator.device)
         if "loss" in args.include_for_metrics and loss is not None:
             values["losses"] = loss.detach()
         if args.batch_eval_metrics and trainer.compute_metrics is not None and logits is not None:

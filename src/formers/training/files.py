@@ -14,7 +14,9 @@ import numpy as np
 import torch
 from torch import nn
 
+from formers.checkpoints.files import TensorFiles, find_weights
 from formers.core.atomic import sync_file, sync_folder
+from formers.hub import Source
 from formers.training.state import STATE
 
 PREFIX = "checkpoint"
@@ -184,33 +186,18 @@ def load_weights(model: nn.Module, folder: Path) -> None:
     """Put a checkpoint's weights into `model`, in place.
 
     Raises:
-        FileNotFoundError: where the folder holds no weights.
+        OSError: where the folder holds no weights.
         RuntimeError: where names or shapes differ; all of them are listed.
     """
-    adapter = folder / "adapter_model.safetensors"
-    if (folder / WEIGHTS).is_file():
-        shards = [folder / WEIGHTS]
-    elif (folder / WEIGHTS_INDEX).is_file():
-        import json
-
-        index = json.loads((folder / WEIGHTS_INDEX).read_text(encoding="utf-8"))
-        shards = [folder / name for name in sorted(set(index["weight_map"].values()))]
-    elif (folder / WEIGHTS_BIN).is_file():
-        _put(model, read_tensors(folder / WEIGHTS_BIN))
-        return
-    elif adapter.is_file() and hasattr(model, "load_adapter_weights"):
-        load: Any = model.load_adapter_weights
+    try:
+        held = TensorFiles.of(find_weights(Source.of(str(folder))))
+    except OSError:
+        load: Any = getattr(model, "load_adapter_weights", None)
+        if load is None or not (folder / "adapter_model.safetensors").is_file():
+            raise
         load(str(folder))
-        return
     else:
-        raise FileNotFoundError(f"{folder} holds no {WEIGHTS}, {WEIGHTS_INDEX} or {WEIGHTS_BIN}")
-    from safetensors import safe_open
-
-    tensors = {}
-    for shard in shards:
-        with safe_open(str(shard), framework="pt", device="cpu") as file:
-            tensors.update({name: file.get_tensor(name) for name in file.keys()})  # noqa: SIM118
-    _put(model, tensors)
+        _put(model, {name: held.tensor(name) for name in held.names()})
 
 
 @torch.no_grad()

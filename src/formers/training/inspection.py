@@ -15,11 +15,14 @@ from formers.training.data.columns import column, columns_of, has_length
 from formers.training.losses import LabelLoss, count_labels, label_loss, notice_imbalance, shifts_labels
 
 
-def check_kinds(model: Any, args: Any, compute_metrics: Any, callbacks: Any, optimizers: Any) -> None:
+def check_kinds(
+    model: Any, model_init: Any, args: Any, compute_metrics: Any, callbacks: Any, optimizers: Any
+) -> None:
     """Refuse what is not what its keyword says.
 
     Raises:
         TypeError: naming what was passed, and what to type.
+        RuntimeError, ValueError: for no model, and for two.
     """
     from formers.training.arguments import TrainingArguments
 
@@ -32,6 +35,10 @@ def check_kinds(model: Any, args: Any, compute_metrics: Any, callbacks: Any, opt
         raise TypeError(f"args must be TrainingArguments, not {type(args).__name__}: TrainingArguments(...)")
     if compute_metrics is not None and not callable(compute_metrics):
         raise TypeError(f"compute_metrics must be a function of an EvalPrediction, not {compute_metrics!r}")
+    if (model is None) == (model_init is None):
+        raise (RuntimeError if model is None else ValueError)(
+            "Trainer needs either a model or model_init (a function that makes one), and not both"
+        )
     for callback in callbacks or ():
         kind = callback if isinstance(callback, type) else type(callback)
         if not issubclass(kind, TrainerCallback):
@@ -41,6 +48,17 @@ def check_kinds(model: Any, args: Any, compute_metrics: Any, callbacks: Any, opt
             "optimizers is a pair, (optimizer, scheduler), either of which may be None; got "
             f"{type(optimizers).__name__}"
         )
+
+
+def made_model(model_init: Any, trial: Any) -> nn.Module:
+    """What `model_init` makes, which takes nothing or the trial of a search."""
+    positional = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    parameters = inspect.signature(model_init).parameters.values()
+    wanted = any(p.default is p.empty and p.kind in positional for p in parameters)
+    model: nn.Module | None = model_init(trial) if wanted else model_init()
+    if model is None:
+        raise RuntimeError("model_init returned None; it must return a model")
+    return model
 
 
 class Facts(NamedTuple):

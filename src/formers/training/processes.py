@@ -139,6 +139,17 @@ def make_accelerator(args: Any) -> Any:
     return Accelerator(**kwargs)
 
 
+def spread(model: torch.nn.Module, args: Any, accelerator: Any, sharded: bool) -> torch.nn.Module:
+    """Compile a model where that is asked for, and wrap it for several processes."""
+    wrapped: Any = model
+    if args.torch_compile:
+        backend, mode = str(args.torch_compile_backend), args.torch_compile_mode
+        wrapped = torch.compile(model, backend=backend, mode=mode)
+    if accelerator.num_processes > 1 or sharded:
+        wrapped = accelerator.prepare_model(wrapped)
+    return wrapped  # type: ignore[no-any-return]
+
+
 def _handlers(args: Any, accelerate: Any) -> list[Any]:
     """Keywords of DistributedDataParallel."""
     ddp: dict[str, Any] = {"find_unused_parameters": bool(args.ddp_find_unused_parameters)}

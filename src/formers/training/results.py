@@ -33,6 +33,16 @@ def nested_map(function: Callable[[Any], Any], value: Any) -> Any:
     return function(value)
 
 
+def to_device(data: Any, device: torch.device, non_blocking: bool = False) -> Any:
+    """The nest with its tensors on `device`."""
+
+    def move(value: Any) -> Any:
+        away = isinstance(value, Tensor) and value.device != device
+        return value.to(device, non_blocking=non_blocking) if away else value
+
+    return nested_map(move, data)
+
+
 class Rows:
     """Rows of results, put at their places as they come; one array that grows only where it must.
 

@@ -119,6 +119,18 @@ class Hooks(NamedTuple):
     load_best: Callable[[], Any]
 
 
+class _Drawn(Iterator[Any]):
+    """Batches of an epoch, and how many of it are gone."""
+
+    def __init__(self, batches: Iterator[Any], count: int) -> None:
+        self.batches, self.count = batches, count
+
+    def __next__(self) -> Any:
+        batch = next(self.batches)
+        self.count += 1
+        return batch
+
+
 class Loop:
     """Trains from the start or from a checkpoint to the end."""
 
@@ -255,18 +267,17 @@ class Loop:
             restore_random_state(states["now"])
         trainer.state.epoch_closed = False
         self._tell("on_epoch_begin")
-        position, device = skip, self.accelerator.device
+        drawn, device = _Drawn(batches, skip), self.accelerator.device
         while True:
-            self.position = position
-            window, total = trainer.get_batch_samples(batches, args.gradient_accumulation_steps, device)
+            self.position = drawn.count
+            window, total = trainer.get_batch_samples(drawn, args.gradient_accumulation_steps, device)
             if not window:
                 break
-            last = self.length.batches is not None and position + len(window) >= self.length.batches
-            self._window(model, window, total, epoch)
-            position += len(window)
+            last = self.length.batches is not None and drawn.count >= self.length.batches
+            self._window(model, window, total, epoch, drawn.count)
             if last or trainer.control.should_epoch_stop or trainer.control.should_training_stop:
                 break
-        if position == skip == 0:
+        if drawn.count == 0:
             notice(
                 f"The training set gave no batch in epoch {epoch}; training stops at step "
                 f"{trainer.state.global_step} of {self.length.steps}."
@@ -318,7 +329,7 @@ class Loop:
             self._counted = (window, counts)
         return self._counted[1]
 
-    def _window(self, model: Any, window: list[Any], total: Any, epoch: int) -> None:
+    def _window(self, model: Any, window: list[Any], total: Any, epoch: int, drawn: int) -> None:
         trainer, args, accelerator, state = self.trainer, self.args, self.accelerator, self.trainer.state
         self._tell("on_step_begin")
         for index, (inputs, mine) in enumerate(zip(window, self.items(window), strict=True)):
@@ -347,7 +358,7 @@ class Loop:
         if self.now.ema is not None and not skipped:
             self.now.ema.update(state.global_step)
         per_epoch = self.length.batches or self.length.steps * args.gradient_accumulation_steps
-        state.epoch = epoch + (self.position + len(window)) / per_epoch
+        state.epoch = epoch + drawn / per_epoch
         if args.torch_empty_cache_steps and state.global_step % args.torch_empty_cache_steps == 0:
             empty_cache(accelerator.device)
         self._tell("on_step_end")

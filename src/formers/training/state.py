@@ -98,6 +98,13 @@ class TrainerState:
     # whether the end of the current epoch has been gone through (evaluation, logging)
     epoch_closed: bool = False
 
+    def take_loss(self, loss: float) -> float:
+        """Count the loss that was summed up since the last log; returns its mean over the steps."""
+        steps = self.global_step - self.step_of_last_log
+        self.loss_sum += loss
+        self.loss_since_log, self.step_of_last_log = 0.0, self.global_step
+        return loss / steps
+
     def to_json(self) -> str:
         """This state as JSON text, which the ecosystem's trainer reads as well."""
         plain = dataclasses.asdict(self)

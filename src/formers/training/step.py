@@ -142,15 +142,20 @@ class Step:
     def _found_by_trial(self, batch: Batch, model: nn.Module, inputs: Any) -> bool:
         """Whether twice the items give half the loss; model and generators end as they were."""
         state = random_state()
-        buffers = [(buffer, buffer.clone()) for buffer in model.buffers()]
+        # others in the buffers' places: the backward pass that is to come needs them as they are
+        held = [(m, name, buffer) for m in model.modules() for name, buffer in m.named_buffers(recurse=False)]
         found = []
-        for times in (1, 2):
+        try:
+            for times in (1, 2):
+                restore_random_state(state)
+                for module, name, buffer in held:
+                    setattr(module, name, buffer.clone())
+                given = dict(inputs) if isinstance(inputs, Mapping) else inputs
+                found.append(float(self.call_compute_loss(model, given, ItemCount.of(batch.whole * times))))
+        finally:
             restore_random_state(state)
-            given = dict(inputs) if isinstance(inputs, Mapping) else inputs
-            found.append(float(self.call_compute_loss(model, given, ItemCount.of(batch.whole * times))))
-        restore_random_state(state)
-        for buffer, before in buffers:
-            buffer.copy_(before)
+            for module, name, buffer in held:
+                setattr(module, name, buffer)
         return bool(abs(found[1] - found[0] / 2) < abs(found[1] - found[0]))
 
     @staticmethod
@@ -224,7 +229,7 @@ class Step:
             return loss
         windows = self.args.gradient_accumulation_steps
         for divided_by in (1, windows, batch.batches):
-            if batch.loss is not None and _about(loss * divided_by, batch.loss):
+            if batch.loss is not None and _about(loss * divided_by, batch.loss.detach()):
                 return self._share(loss * divided_by, batch, normalised=False)
         raise RuntimeError(
             self._refusal("hands accelerator.backward a loss that is not that of compute_loss")
@@ -285,6 +290,15 @@ class Step:
         tokens = inputs[main] if isinstance(inputs, Mapping) and main in inputs else None
         return 6.0 * run.dense_parameters * tokens.numel() if isinstance(tokens, Tensor) else 0.0
 
+    def taken_flos(self) -> float:
+        """What was counted since it was last taken, over all processes."""
+        run, accelerator = self.trainer.current_run, self.accelerator
+        flos: float = run.flos
+        run.flos = 0.0
+        if flos and accelerator.num_processes > 1:
+            flos = float(accelerator.reduce(torch.tensor(flos, device=accelerator.device), "sum"))
+        return flos
+
     def count_work(self, inputs: Any) -> None:
         """Count operations and input tokens of a batch."""
         if not isinstance(inputs, Mapping):
@@ -305,8 +319,8 @@ class Step:
         trainer.state.num_input_tokens_seen += int(count)
 
 
-def _about(found: Any, wanted: Any) -> bool:
-    return abs(float(found) - float(wanted)) <= 1e-3 * abs(float(wanted))
+def _about(found: Tensor, wanted: Any) -> bool:
+    return bool(abs(float(found.detach()) - float(wanted)) <= 1e-3 * abs(float(wanted)))
 
 
 def _shown(outputs: Any) -> str:

@@ -29,9 +29,9 @@ from formers.training.evaluator import Evaluator, predict_batch, speed
 from formers.training.fitting import fit
 from formers.training.optim.optimizers import decay_parameter_names, optimizer_class, parameter_groups
 from formers.training.optim.schedulers import get_scheduler, needs_metric
-from formers.training.processes import loader_config, make_accelerator
+from formers.training.processes import loader_config, make_accelerator, spread
 from formers.training.publisher import Publisher, write_model
-from formers.training.results import nested_map
+from formers.training.results import to_device
 from formers.training.run import Hooks, Loop, Run
 from formers.training.search import search
 from formers.training.seeds import enable_full_determinism, set_seed
@@ -112,7 +112,7 @@ class Trainer:
             if processing_class is not None:
                 raise TypeError("Trainer got both processing_class and tokenizer, which mean the same")
             processing_class = older["tokenizer"]
-        inspection.check_kinds(model, args, compute_metrics, callbacks, optimizers)
+        inspection.check_kinds(model, model_init, args, compute_metrics, callbacks, optimizers)
         self.args = args = args or TrainingArguments("tmp_trainer")
         self._seed()
         self.memory_watch = MemoryWatch(not args.skip_memory_metrics)
@@ -120,10 +120,6 @@ class Trainer:
         self.create_accelerator_and_postprocess()
         self.loader_config = loader_config(args)
         self.model_init = model_init
-        if (model is None) == (model_init is None):
-            raise (RuntimeError if model is None else ValueError)(
-                "Trainer needs either a model or model_init (a function that makes one), and not both"
-            )
         self.model: Any = None
         self._take_model(model if model is not None else self.call_model_init())
         self.data_collator = data_collator or loaders.default_collator(processing_class)
@@ -131,22 +127,16 @@ class Trainer:
         self.processing_class = processing_class
         self.compute_loss_func, self.compute_metrics = compute_loss_func, compute_metrics
         self.preprocess_logits_for_metrics = preprocess_logits_for_metrics
-        self.optimizer: Any = optimizers[0]
-        self.lr_scheduler: Any = optimizers[1]
+        self.optimizer: Any
+        self.optimizer, self.lr_scheduler = optimizers
         self.optimizer_cls_and_kwargs = optimizer_cls_and_kwargs
         inspection.check(self, self.model_facts, type(self).compute_loss is not Trainer.compute_loss)
-        self.callback_handler = CallbackHandler(
-            [*default_callbacks(args), *(callbacks or [])],
-            self.model,
-            processing_class,
-            self.optimizer,
-            self.lr_scheduler,
-        )
+        called = [*default_callbacks(args), *(callbacks or [])]
+        self.callback_handler = CallbackHandler(called, self.model, processing_class, *optimizers)
         self.control = TrainerControl()
-        self.state = TrainerState(
-            is_local_process_zero=self.is_local_process_zero(),
-            is_world_process_zero=self.is_world_process_zero(),
-        )
+        self.state = TrainerState()
+        self.state.is_local_process_zero = self.is_local_process_zero()
+        self.state.is_world_process_zero = self.is_world_process_zero()
         self.current_run = Run(args.train_batch_size)
         self.publisher = Publisher(args)
         self.hub_model_id: str | None = None
@@ -167,14 +157,7 @@ class Trainer:
 
     def call_model_init(self, trial: Any = None) -> nn.Module:
         """Make a model with `model_init`, which takes nothing or the trial of a search."""
-        assert self.model_init is not None
-        positional = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
-        parameters = inspect.signature(self.model_init).parameters.values()
-        wanted = [p for p in parameters if p.default is p.empty and p.kind in positional]
-        model = self.model_init(trial) if wanted else self.model_init()
-        if model is None:
-            raise RuntimeError("model_init returned None; it must return a model")
-        return model
+        return inspection.made_model(self.model_init, trial)
 
     def remake_model(self, trial: Any = None) -> None:
         """Start over with a new model of `model_init`."""
@@ -183,8 +166,7 @@ class Trainer:
         self.optimizer, self.lr_scheduler = None, None
 
     def _take_model(self, model: nn.Module) -> None:
-        spread = getattr(model, "hf_device_map", None)
-        if not (spread and len(set(spread.values())) > 1):
+        if len(set((getattr(model, "hf_device_map", None) or {}).values())) < 2:  # else it lies on several
             if not (self.args.fsdp or self.args.deepspeed):
                 self._move_model_to_device(model, self.accelerator.device)
             config = getattr(model, "config", None)
@@ -267,6 +249,10 @@ class Trainer:
         """Remove a callback."""
         self.callback_handler.remove_callback(callback)
 
+    def end(self) -> None:
+        """Leave the other processes, at the very end of a script."""
+        self.accelerator.end_training()
+
     # ---- data ------------------------------------------------------------------------------------
 
     def _set_signature_columns_if_needed(self) -> None:
@@ -280,12 +266,8 @@ class Trainer:
         if not self.args.remove_unused_columns:
             return data_collator
         self._set_signature_columns_if_needed()
-        columns = self._signature_columns
-        return data_collator if columns is None else ColumnFilter(data_collator, columns, self._model_name)
-
-    @property
-    def _model_name(self) -> str:
-        return type(self.bare_model).__name__
+        columns, name = self._signature_columns, type(self.bare_model).__name__
+        return data_collator if columns is None else ColumnFilter(data_collator, columns, name)
 
     def _get_train_sampler(self, train_dataset: Any = None) -> Sampler[int] | None:
         """The order of the training examples: indices; None for a stream, and for the dataset's own."""
@@ -310,15 +292,17 @@ class Trainer:
             dataset = self.eval_dataset[dataset]
         if dataset is None:
             raise ValueError("evaluation needs an eval_dataset: pass one to Trainer or to evaluate()")
-        collate = self._get_collator_with_removed_columns(self.data_collator, "evaluation")
-        return loaders.eval_loader(self, dataset, self._get_eval_sampler(dataset), collate)
+        return self._eval_loader(dataset, "evaluation")
 
     def get_test_dataloader(self, test_dataset: Any) -> DataLoader[Any]:
         """The loader of a test set."""
         if test_dataset is None:
             raise TypeError("predict needs a dataset, got None")
-        collate = self._get_collator_with_removed_columns(self.data_collator, "test")
-        return loaders.eval_loader(self, test_dataset, self._get_eval_sampler(test_dataset), collate)
+        return self._eval_loader(test_dataset, "test")
+
+    def _eval_loader(self, dataset: Any, description: str) -> DataLoader[Any]:
+        collate = self._get_collator_with_removed_columns(self.data_collator, description)
+        return loaders.eval_loader(self, dataset, self._get_eval_sampler(dataset), collate)
 
     def num_examples(self, dataloader: Any) -> int:
         """Examples that a loader goes through."""
@@ -439,15 +423,7 @@ class Trainer:
 
     def _wrap_model(self, model: nn.Module, training: bool = True, dataloader: Any = None) -> nn.Module:
         """Compile the model and spread it over the processes, for training."""
-        if not training:
-            return model
-        if self.args.torch_compile:
-            backend, mode = str(self.args.torch_compile_backend), self.args.torch_compile_mode
-            compiled: Any = torch.compile(model, backend=backend, mode=mode)
-            model = compiled
-        if self.accelerator.num_processes > 1 or self.is_sharded:
-            model = self.accelerator.prepare_model(model)
-        return model
+        return spread(model, self.args, self.accelerator, self.is_sharded) if training else model
 
     def get_batch_samples(
         self, epoch_iterator: Iterator[Any], num_batches: int, device: Any = None
@@ -466,11 +442,7 @@ class Trainer:
     compute_loss_context_manager = autocast_smart_context_manager
 
     def _prepare_input(self, data: Any) -> Any:
-        device, copy = self.accelerator.device, self.loader_config["non_blocking"]
-        return nested_map(
-            lambda t: t.to(device, non_blocking=copy) if isinstance(t, Tensor) and t.device != device else t,
-            data,
-        )
+        return to_device(data, self.accelerator.device, self.loader_config["non_blocking"])
 
     def _prepare_inputs(self, inputs: Any) -> Any:
         """A batch on the device of the model."""
@@ -519,13 +491,7 @@ class Trainer:
 
     def store_flos(self) -> None:
         """Add what was counted since the last call to the state, over all processes."""
-        if self.current_run.flos:
-            flos = torch.tensor(self.current_run.flos, device=self.accelerator.device)
-            several = self.accelerator.num_processes > 1
-            self.state.total_flos += (
-                float(self.accelerator.reduce(flos, "sum")) if several else self.current_run.flos
-            )
-            self.current_run.flos = 0.0
+        self.state.total_flos += Step(self).taken_flos()
 
     def _maybe_log_save_evaluate(
         self,
@@ -550,17 +516,12 @@ class Trainer:
             start_time: of the run.
             learning_rate: of the last step.
         """
-        state = self.state
-        if self.control.should_log and state.global_step > state.step_of_last_log:
-            loss = Step(self).reduced(tr_loss)
-            logs: dict[str, float] = {"loss": loss / (state.global_step - state.step_of_last_log)}
-            if grad_norm is not None:
-                logs["grad_norm"] = float(grad_norm)
-            if learning_rate is not None:
-                logs["learning_rate"] = learning_rate
+        if self.control.should_log and self.state.global_step > self.state.step_of_last_log:
+            logs = {"loss": self.state.take_loss(Step(self).reduced(tr_loss))}
             tr_loss.zero_()
-            state.loss_sum += loss
-            state.loss_since_log, state.step_of_last_log = 0.0, state.global_step
+            for name, value in (("grad_norm", grad_norm), ("learning_rate", learning_rate)):
+                if value is not None:
+                    logs[name] = float(value)
             self.store_flos()
             self.log(logs)
         if self.control.should_evaluate:
@@ -576,12 +537,7 @@ class Trainer:
     ) -> dict[str, float]:
         """Evaluate during training, and tell a schedule that follows the watched metric."""
         metrics = self.evaluate(ignore_keys=ignore_keys_for_eval)
-        value = watched_metric(self.args, metrics)
-        if self.args.metric_for_best_model is not None and value is None:
-            raise KeyError(
-                f"metric_for_best_model={self.args.metric_for_best_model!r} is not among the metrics "
-                f"{sorted(metrics)}: return it from compute_metrics, or name one of these"
-            )
+        value = watched_metric(self.args, metrics, needed=True)
         if value is not None and needs_metric(self.lr_scheduler) and not skip_scheduler:
             self.lr_scheduler.step(value)
         return metrics
@@ -620,8 +576,7 @@ class Trainer:
             return metrics
         start, loader = time.perf_counter(), self.get_eval_dataloader(eval_dataset)
         loss_only = True if self.compute_metrics is None else None
-        output = self.prediction_loop(loader, "Evaluation", loss_only, ignore_keys, metric_key_prefix)
-        metrics = self._timed(output, loader, metric_key_prefix, start)
+        _, metrics = self._judged(loader, "Evaluation", loss_only, ignore_keys, metric_key_prefix, start)
         metrics.update(self.memory_watch.measured(metric_key_prefix))
         self.log(metrics)
         self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics=metrics)
@@ -632,15 +587,22 @@ class Trainer:
     ) -> PredictionOutput:
         """Predictions for a dataset, in its order, with labels and metrics where it has labels."""
         start, loader = time.perf_counter(), self.get_test_dataloader(test_dataset)
-        output = self.prediction_loop(loader, "Prediction", False, ignore_keys, metric_key_prefix)
-        metrics = self._timed(output, loader, metric_key_prefix, start)
+        output, metrics = self._judged(loader, "Prediction", False, ignore_keys, metric_key_prefix, start)
         self.control = self.callback_handler.on_predict(self.args, self.state, self.control, metrics=metrics)
         return PredictionOutput(output.predictions, output.label_ids, metrics)
 
-    @staticmethod
-    def _timed(output: EvalLoopOutput, loader: Any, prefix: str, start: float) -> dict[str, float]:
+    def _judged(
+        self, loader: Any, name: str, loss_only: bool | None, ignored: Any, prefix: str, start: float
+    ) -> tuple[EvalLoopOutput, dict[str, float]]:
+        output = self.prediction_loop(
+            loader,
+            description=name,
+            prediction_loss_only=loss_only,
+            ignore_keys=ignored,
+            metric_key_prefix=prefix,
+        )
         batches = len(loader) if has_length(loader) else None
-        return {**(output.metrics or {}), **speed(prefix, start, output.num_samples, batches)}
+        return output, {**(output.metrics or {}), **speed(prefix, start, output.num_samples, batches)}
 
     def evaluation_loop(
         self,
@@ -654,22 +616,9 @@ class Trainer:
         model = self.model_wrapped if self.is_sharded else self._wrap_model(self.model, training=False)
         return Evaluator(self, prediction_loss_only, ignore_keys).run(model, dataloader, metric_key_prefix)
 
-    def prediction_loop(
-        self,
-        dataloader: Any,
-        description: str,
-        prediction_loss_only: bool | None = None,
-        ignore_keys: list[str] | None = None,
-        metric_key_prefix: str = "eval",
-    ) -> EvalLoopOutput:
-        """Older name of `evaluation_loop`, and what calls it."""
-        return self.evaluation_loop(
-            dataloader,
-            description=description,
-            prediction_loss_only=prediction_loss_only,
-            ignore_keys=ignore_keys,
-            metric_key_prefix=metric_key_prefix,
-        )
+    def prediction_loop(self, *args: Any, **kwargs: Any) -> EvalLoopOutput:
+        """Older name of `evaluation_loop`, which it calls."""
+        return self.evaluation_loop(*args, **kwargs)
 
     @torch.no_grad()
     def prediction_step(
@@ -734,9 +683,8 @@ class Trainer:
     def _save_checkpoint(self, model: nn.Module, trial: Any) -> None:
         """Write `checkpoint-<step>`, drop what is past `save_total_limit`, and upload where asked for."""
         parts = (self._save_optimizer_and_scheduler, self._save_rng_state)
-        folder = Checkpointer(self).save(
-            self._get_output_dir(trial), () if self.args.save_only_model else parts
-        )
+        wanted = () if self.args.save_only_model else parts
+        folder = Checkpointer(self).save(self._get_output_dir(trial), wanted)
         if self.args.should_save:
             self._rotate_checkpoints(output_dir=str(folder.parent))
         if self.args.push_to_hub and self.args.hub_strategy != HubStrategy.END:
@@ -807,14 +755,8 @@ class Trainer:
             return None
         self.create_model_card(**details)
         self.callback_handler.on_push_begin(self.args, self.state, self.control)
-        return self.publisher.upload(
-            repository,
-            commit_message,
-            ["_*", f"{files.PREFIX}-*", ".*"],
-            blocking=blocking,
-            token=token,
-            revision=revision,
-        )
+        ignored, access = ["_*", f"{files.PREFIX}-*", ".*"], {"token": token, "revision": revision}
+        return self.publisher.upload(repository, commit_message, ignored, blocking=blocking, **access)
 
     def _repository(self) -> str:
         if self.hub_model_id is None:
@@ -825,8 +767,8 @@ class Trainer:
         """Upload a checkpoint in the background, unless an earlier upload is still under way."""
         if self.is_world_process_zero() and not self.publisher.busy:
             self.callback_handler.on_push_begin(self.args, self.state, self.control)
-            step = self.state.global_step
-            self.publisher.upload_checkpoint(Path(checkpoint_folder), self._repository(), step)
+            folder, step = Path(checkpoint_folder), self.state.global_step
+            self.publisher.upload_checkpoint(folder, self._repository(), step)
 
     def _finish_current_push(self) -> None:
         self.publisher.wait()

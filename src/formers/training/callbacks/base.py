@@ -313,16 +313,21 @@ class EarlyStoppingCallback(TrainerCallback, ExportableState):
         }
 
 
-def watched_metric(args: Any, metrics: dict[str, Any]) -> float | None:
+def watched_metric(args: Any, metrics: dict[str, Any], needed: bool = False) -> float | None:
     """The value of `metric_for_best_model` in `metrics`, with or without "eval_"; None where it is not.
 
-    With several evaluation sets, a set whose metrics lack it is passed over.
+    With several evaluation sets, a set whose metrics lack it is passed over, unless it is `needed`.
     """
     name = args.metric_for_best_model
     if name is None:
         return None
     name = name if name.startswith("eval_") else f"eval_{name}"
     value = metrics.get(name)
+    if value is None and needed:
+        raise KeyError(
+            f"metric_for_best_model={args.metric_for_best_model!r} is not among the metrics "
+            f"{sorted(metrics)}: return it from compute_metrics, or name one of these"
+        )
     return None if value is None else float(value)
 
 
