@@ -15,6 +15,7 @@ HOOKS = [
     "get_eval_dataloader", "num_examples", "create_optimizer", "create_scheduler",
     "create_optimizer_and_scheduler", "get_decay_parameter_names", "_inner_training_loop", "_wrap_model",
     "get_batch_samples", "training_step", "compute_loss", "compute_loss_context_manager", "_prepare_input",
+    "autocast_smart_context_manager",
     "_prepare_inputs", "_clip_grad_norm", "floating_point_ops", "store_flos", "_maybe_log_save_evaluate",
     "_evaluate", "evaluate", "_determine_best_metric", "evaluation_loop", "prediction_loop",
     "prediction_step",

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from formers.core.extras import need
 from formers.core.notices import notice
+from formers.training.data.columns import has_length
 from formers.training.data.samplers import EvalBatches
 from formers.training.losses import count_examples, count_items
 from formers.training.results import Gathered, Rows, nested_map, to_device, to_numpy
@@ -68,7 +69,6 @@ class Evaluator:
                 if places is not None and rows != len(places[step]):
                     self._check_rows(rows, len(places[step]), in_order)
                     places = total = None  # as many as come, in the order in which they come
-                    gathered.forget_total()
                 at = places[step] if places is not None else range(self.seen, self.seen + rows)
                 self.seen += rows
                 self._keep(inputs, loss, logits, labels, gathered, at, last)
@@ -172,6 +172,8 @@ class Evaluator:
         arrays = gathered.results()
         if self.listed:
             arrays = {name: [batch.get(name) for batch in self.listed] for name in self.listed[0]}
+        elif total is None:
+            arrays = nested_map(lambda rows: rows[: self.seen], arrays)
         if self.accelerator.num_processes > 1:
             arrays = self._from_all(arrays, places, total)
         metrics = self.metrics
@@ -316,3 +318,9 @@ def speed(
         if amount is not None:
             result[f"{prefix}_{name}_per_second"] = round(amount / seconds, 3) if seconds else 0.0
     return result
+
+
+def timed(output: EvalLoopOutput, loader: Any, prefix: str, start: float) -> dict[str, float]:
+    """The metrics of an evaluation, and its speed."""
+    batches = len(loader) if has_length(loader) else None
+    return {**(output.metrics or {}), **speed(prefix, start, output.num_samples, batches)}

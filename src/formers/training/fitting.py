@@ -70,7 +70,8 @@ def _training(trainer: Any) -> Iterator[None]:
     """A training run: whatever ends it, the trainer is usable afterwards."""
     args, run = trainer.args, trainer.current_run
     run.active = True
-    trainer.accelerator.free_memory()  # what an earlier run prepared is not this run's
+    # what an earlier run prepared is not this run's
+    getattr(trainer.accelerator, "forget", trainer.accelerator.free_memory)()
     signals = Signals() if args.save_on_interrupt or args.enable_jit_checkpoint else None
     run.signals = signals
     try:

@@ -31,7 +31,7 @@ _INSTEAD: dict[str, tuple[str, ...]] = {
     "_load_from_checkpoint": ("_issue_warnings_after_load",),
     "state() and restore() of the callback": ("_load_callback_state",),
     "_rotate_checkpoints": ("_sorted_checkpoints",),
-    "init_hf_repo": ("init_git_repo", "_add_sm_patterns_to_gitignore"),
+    "push_to_hub": ("_finish_current_push", "init_git_repo", "_add_sm_patterns_to_gitignore"),
     "hyperparameter_search": ("_hp_search_setup", "_report_to_hp_search", "_tune_save_checkpoint"),
 }  # fmt: skip
 _NEVER_CALLED = {name: instead for instead, names in _INSTEAD.items() for name in names}

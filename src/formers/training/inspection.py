@@ -50,6 +50,20 @@ def check_kinds(
         )
 
 
+def processing_class_of(given: Any, older: dict[str, Any]) -> Any:
+    """The tokenizer or processor, by its name of today or by the older one."""
+    if "tokenizer" in older and given is not None:
+        raise TypeError("Trainer got both processing_class and tokenizer, which mean the same")
+    return older.get("tokenizer", given)
+
+
+def use_cache(model: nn.Module, wanted: bool) -> None:
+    """Tell a model that can keep keys and values whether to."""
+    config = getattr(model, "config", None)
+    if config is not None and hasattr(config, "use_cache"):
+        config.use_cache = wanted
+
+
 def made_model(model_init: Any, trial: Any) -> nn.Module:
     """What `model_init` makes, which takes nothing or the trial of a search."""
     positional = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)

@@ -136,6 +136,11 @@ def make_accelerator(args: Any) -> Any:
         def backward(self, loss: torch.Tensor, **kwargs: Any) -> None:
             super().backward(loss if self.weigh is None else self.weigh(loss), **kwargs)
 
+        def forget(self) -> None:
+            """Let go of what was prepared, without the wait for a collection of garbage."""
+            for prepared in (self._models, self._optimizers, self._schedulers):
+                prepared.clear()
+
     return Accelerator(**kwargs)
 
 

@@ -99,12 +99,6 @@ class Rows:
             self._array[(slice(0, old.shape[0]), *(slice(0, size) for size in old.shape[1:]))] = old
         return self._array
 
-    def forget_total(self) -> None:
-        """As many rows as come are the result."""
-        self.total = None
-        for part in (self._parts or {}).values():
-            part.forget_total()
-
     def result(self) -> Any:
         """The array, or the nest of arrays; None where nothing was put."""
         if self._parts is not None:
@@ -135,11 +129,6 @@ class Gathered:
             for name, value in values.items():
                 self.rows[name].put(places, value)
         self._waiting.clear()
-
-    def forget_total(self) -> None:
-        """As many rows as come are the result."""
-        for rows in self.rows.values():
-            rows.forget_total()
 
     def results(self) -> dict[str, Any]:
         """All arrays."""

@@ -276,6 +276,15 @@ class Step:
         how = "sum" if self.args.average_tokens_across_devices else "mean"
         return float(self.accelerator.reduce(loss.detach().clone(), how))
 
+    def logs(self, total: Tensor, grad_norm: Any, learning_rate: float | None) -> dict[str, float]:
+        """What a log says: the mean of `total`, the loss since the last log, which starts anew."""
+        logs = {"loss": self.trainer.state.take_loss(self.reduced(total))}
+        total.zero_()
+        for name, value in (("grad_norm", grad_norm), ("learning_rate", learning_rate)):
+            if value is not None:
+                logs[name] = float(value)
+        return logs
+
     def floating_point_ops(self, inputs: Any) -> float:
         """The model's own estimate for a batch, else 6 x parameters x tokens."""
         bare, run = self.trainer.bare_model, self.trainer.current_run

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -25,16 +25,21 @@ from formers.training.checkpointer import Checkpointer
 from formers.training.choices import HubStrategy, SaveStrategy
 from formers.training.data import loaders
 from formers.training.data.columns import ColumnFilter, has_length
-from formers.training.evaluator import Evaluator, predict_batch, speed
+from formers.training.evaluator import Evaluator, predict_batch, timed
 from formers.training.fitting import fit
-from formers.training.optim.optimizers import decay_parameter_names, optimizer_class, parameter_groups
+from formers.training.optim.optimizers import (
+    decay_parameter_names,
+    groups_of,
+    optimizer_class,
+    parameter_groups,
+)
 from formers.training.optim.schedulers import get_scheduler, needs_metric
 from formers.training.processes import loader_config, make_accelerator, spread
 from formers.training.publisher import Publisher, write_model
 from formers.training.results import to_device
 from formers.training.run import Hooks, Loop, Run
 from formers.training.search import search
-from formers.training.seeds import enable_full_determinism, set_seed
+from formers.training.seeds import seed_as
 from formers.training.state import (
     STATE,
     EvalLoopOutput,
@@ -108,13 +113,10 @@ class Trainer:
         **older: Any,
     ) -> None:
         refuse_unknown(older, [*inspect.signature(Trainer).parameters, "tokenizer"], "Trainer")
-        if "tokenizer" in older:
-            if processing_class is not None:
-                raise TypeError("Trainer got both processing_class and tokenizer, which mean the same")
-            processing_class = older["tokenizer"]
+        processing_class = inspection.processing_class_of(processing_class, older)
         inspection.check_kinds(model, model_init, args, compute_metrics, callbacks, optimizers)
         self.args = args = args or TrainingArguments("tmp_trainer")
-        self._seed()
+        seed_as(args)
         self.memory_watch = MemoryWatch(not args.skip_memory_metrics)
         self.accelerator: Any = None
         self.create_accelerator_and_postprocess()
@@ -152,16 +154,13 @@ class Trainer:
         """Make the accelerator."""
         self.accelerator = make_accelerator(self.args)
 
-    def _seed(self) -> None:
-        (enable_full_determinism if self.args.full_determinism else set_seed)(self.args.seed)
-
     def call_model_init(self, trial: Any = None) -> nn.Module:
         """Make a model with `model_init`, which takes nothing or the trial of a search."""
         return inspection.made_model(self.model_init, trial)
 
     def remake_model(self, trial: Any = None) -> None:
         """Start over with a new model of `model_init`."""
-        self._seed()
+        seed_as(self.args)
         self._take_model(self.call_model_init(trial))
         self.optimizer, self.lr_scheduler = None, None
 
@@ -169,17 +168,11 @@ class Trainer:
         if len(set((getattr(model, "hf_device_map", None) or {}).values())) < 2:  # else it lies on several
             if not (self.args.fsdp or self.args.deepspeed):
                 self._move_model_to_device(model, self.accelerator.device)
-            config = getattr(model, "config", None)
-            if config is not None and hasattr(config, "use_cache"):
-                config.use_cache = self.args.use_cache
+            inspection.use_cache(model, self.args.use_cache)
         self.model = self.model_wrapped = model
-        self.model_facts = inspection.Facts.of(self.bare_model, self.args)
-        self.label_names, self.can_return_loss = (
-            self.model_facts.label_names,
-            self.model_facts.can_return_loss,
-        )
-        self.model_accepts_loss_kwargs = self.model_facts.accepts_loss_kwargs
-        self.shifts_labels = self.model_facts.shifts_labels
+        self.model_facts = facts = inspection.Facts.of(self.bare_model, self.args)
+        self.label_names, self.can_return_loss = facts.label_names, facts.can_return_loss
+        self.model_accepts_loss_kwargs, self.shifts_labels = facts.accepts_loss_kwargs, facts.shifts_labels
         self._signature_columns: list[str] | None = None
 
     def _move_model_to_device(self, model: nn.Module, device: torch.device) -> None:
@@ -206,9 +199,17 @@ class Trainer:
         """Whether a fit is going on."""
         return self.current_run.active
 
+    @is_in_train.setter
+    def is_in_train(self, active: bool) -> None:
+        self.current_run.active = active
+
     @property
     def _train_batch_size(self) -> int:
         return self.current_run.batch_size
+
+    @_train_batch_size.setter
+    def _train_batch_size(self, batch_size: int) -> None:
+        self.current_run.batch_size = batch_size
 
     @property
     def is_sharded(self) -> bool:
@@ -330,8 +331,8 @@ class Trainer:
             model = model or self.model
             decayed = self.get_decay_parameter_names(model)
             groups = parameter_groups(model, self.args.weight_decay, decayed, self.args.head_learning_rate)
-            chosen = self.optimizer_cls_and_kwargs or self.get_optimizer_cls_and_kwargs(self.args, model)
-            kind, kwargs = chosen
+            named = self.optimizer_cls_and_kwargs or self.get_optimizer_cls_and_kwargs(self.args, model)
+            kind, kwargs = named
             self.optimizer = kind(groups, **kwargs)
         optimizer: Optimizer = self.optimizer
         return optimizer
@@ -339,14 +340,9 @@ class Trainer:
     def create_scheduler(self, num_training_steps: int, optimizer: Optimizer | None = None) -> Any:
         """Make the schedule, unless there is one."""
         if self.lr_scheduler is None:
-            kwargs: Any = self.args.lr_scheduler_kwargs
-            self.lr_scheduler = get_scheduler(
-                self.args.lr_scheduler_type,
-                optimizer or self.optimizer,
-                num_warmup_steps=self.args.get_warmup_steps(num_training_steps),
-                num_training_steps=num_training_steps,
-                scheduler_specific_kwargs=kwargs,
-            )
+            name, options = self.args.lr_scheduler_type, cast(Any, self.args.lr_scheduler_kwargs)
+            warmup, steps = self.args.get_warmup_steps(num_training_steps), num_training_steps
+            self.lr_scheduler = get_scheduler(name, optimizer or self.optimizer, warmup, steps, options)
         return self.lr_scheduler
 
     def create_optimizer_and_scheduler(self, num_training_steps: int) -> None:
@@ -360,20 +356,14 @@ class Trainer:
 
     def get_learning_rates(self) -> list[float]:
         """The rate of each parameter group."""
-        return [float(group["lr"]) for group in self._groups()]
+        return [float(group["lr"]) for group in groups_of(self.optimizer)]
 
     def get_optimizer_group(self, param: str | nn.Parameter | None = None) -> Any:
         """The group that holds `param`, or all groups."""
+        groups = groups_of(self.optimizer)
         if param is None:
-            return [group["params"] for group in self._groups()]
-        holding = (g for g in self._groups() if any(param is entry for entry in g["params"]))
-        return next(holding, None)
-
-    def _groups(self) -> list[dict[str, Any]]:
-        if self.optimizer is None:
-            raise ValueError("there is no optimizer yet: call create_optimizer() or train() first")
-        groups: list[dict[str, Any]] = self.optimizer.param_groups
-        return groups
+            return [group["params"] for group in groups]
+        return next((g for g in groups if any(param is entry for entry in g["params"])), None)
 
     # ---- training --------------------------------------------------------------------------------
 
@@ -439,7 +429,9 @@ class Trainer:
         """The block in which mixed precision applies."""
         return self.accelerator.autocast()  # type: ignore[no-any-return]
 
-    compute_loss_context_manager = autocast_smart_context_manager
+    def compute_loss_context_manager(self) -> AbstractContextManager[Any]:
+        """The block in which losses are computed."""
+        return self.autocast_smart_context_manager()
 
     def _prepare_input(self, data: Any) -> Any:
         return to_device(data, self.accelerator.device, self.loader_config["non_blocking"])
@@ -517,13 +509,8 @@ class Trainer:
             learning_rate: of the last step.
         """
         if self.control.should_log and self.state.global_step > self.state.step_of_last_log:
-            logs = {"loss": self.state.take_loss(Step(self).reduced(tr_loss))}
-            tr_loss.zero_()
-            for name, value in (("grad_norm", grad_norm), ("learning_rate", learning_rate)):
-                if value is not None:
-                    logs[name] = float(value)
             self.store_flos()
-            self.log(logs)
+            self.log(Step(self).logs(tr_loss, grad_norm, learning_rate))
         if self.control.should_evaluate:
             better = self._determine_best_metric(self._evaluate(trial, ignore_keys_for_eval), trial)
             if self.args.save_strategy == SaveStrategy.BEST:
@@ -576,7 +563,9 @@ class Trainer:
             return metrics
         start, loader = time.perf_counter(), self.get_eval_dataloader(eval_dataset)
         loss_only = True if self.compute_metrics is None else None
-        _, metrics = self._judged(loader, "Evaluation", loss_only, ignore_keys, metric_key_prefix, start)
+        how = {"ignore_keys": ignore_keys, "metric_key_prefix": metric_key_prefix}
+        output = self.prediction_loop(loader, "Evaluation", prediction_loss_only=loss_only, **how)
+        metrics = timed(output, loader, metric_key_prefix, start)
         metrics.update(self.memory_watch.measured(metric_key_prefix))
         self.log(metrics)
         self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics=metrics)
@@ -587,22 +576,11 @@ class Trainer:
     ) -> PredictionOutput:
         """Predictions for a dataset, in its order, with labels and metrics where it has labels."""
         start, loader = time.perf_counter(), self.get_test_dataloader(test_dataset)
-        output, metrics = self._judged(loader, "Prediction", False, ignore_keys, metric_key_prefix, start)
+        how = {"ignore_keys": ignore_keys, "metric_key_prefix": metric_key_prefix}
+        output = self.prediction_loop(loader, "Prediction", prediction_loss_only=False, **how)
+        metrics = timed(output, loader, metric_key_prefix, start)
         self.control = self.callback_handler.on_predict(self.args, self.state, self.control, metrics=metrics)
         return PredictionOutput(output.predictions, output.label_ids, metrics)
-
-    def _judged(
-        self, loader: Any, name: str, loss_only: bool | None, ignored: Any, prefix: str, start: float
-    ) -> tuple[EvalLoopOutput, dict[str, float]]:
-        output = self.prediction_loop(
-            loader,
-            description=name,
-            prediction_loss_only=loss_only,
-            ignore_keys=ignored,
-            metric_key_prefix=prefix,
-        )
-        batches = len(loader) if has_length(loader) else None
-        return output, {**(output.metrics or {}), **speed(prefix, start, output.num_samples, batches)}
 
     def evaluation_loop(
         self,
@@ -749,29 +727,24 @@ class Trainer:
         """
         known = (*cards.DETAILS, "commit_message", "blocking", "token", "revision")
         refuse_unknown(details, known, "Trainer.push_to_hub")
-        repository = self._repository()
+        if self.hub_model_id is None:
+            self.init_hf_repo()
         self.save_model(_internal_call=True)
         if not self.is_world_process_zero():
             return None
         self.create_model_card(**details)
         self.callback_handler.on_push_begin(self.args, self.state, self.control)
         ignored, access = ["_*", f"{files.PREFIX}-*", ".*"], {"token": token, "revision": revision}
-        return self.publisher.upload(repository, commit_message, ignored, blocking=blocking, **access)
-
-    def _repository(self) -> str:
-        if self.hub_model_id is None:
-            self.init_hf_repo()
-        return str(self.hub_model_id)
+        return self.publisher.upload(
+            str(self.hub_model_id), commit_message, ignored, blocking=blocking, **access
+        )
 
     def _push_from_checkpoint(self, checkpoint_folder: str) -> None:
         """Upload a checkpoint in the background, unless an earlier upload is still under way."""
         if self.is_world_process_zero() and not self.publisher.busy:
             self.callback_handler.on_push_begin(self.args, self.state, self.control)
             folder, step = Path(checkpoint_folder), self.state.global_step
-            self.publisher.upload_checkpoint(folder, self._repository(), step)
-
-    def _finish_current_push(self) -> None:
-        self.publisher.wait()
+            self.publisher.upload_checkpoint(folder, str(self.hub_model_id), step)
 
     def hyperparameter_search(
         self,

@@ -138,6 +138,13 @@ def _head_names(model: nn.Module) -> set[str]:
     return set(names())
 
 
+def groups_of(optimizer: Optimizer | None) -> list[dict[str, Any]]:
+    """The parameter groups of an optimizer that is there."""
+    if optimizer is None:
+        raise ValueError("there is no optimizer yet: call create_optimizer() or train() first")
+    return optimizer.param_groups
+
+
 def optimizer_class(args: Any, model: nn.Module | None = None) -> tuple[type[Optimizer], dict[str, Any]]:
     """The optimizer that `args.optim` names, and its keywords.
 
