@@ -27,7 +27,8 @@ class ItemCount(Tensor):
     """Number of items of an accumulation window: a tensor of no dimension that notes its use.
 
     Whoever computes a loss may divide by it, at once or after any arithmetic with it, or leave it alone.
-    Numbers that are made from it stay counts and note the same use. To print or compare it is no use.
+    Numbers that are made from it stay counts and note the same use. To print or compare it is no use. A
+    copy by `torch.tensor` is not followed; `Trainer.loss_is_normalised` then has to say it.
     """
 
     plain: Tensor
