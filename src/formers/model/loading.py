@@ -41,6 +41,7 @@ _GONE = {
     "load_in_4bit": "loading in 4 bits is not part of this version; dtype='bfloat16' halves the memory",
     "quantization_config": "quantized loading is not part of this version; bfloat16 halves the memory",
 }
+_CONSTRUCTOR = ("add_pooling_layer", "use_mask_token")  # of a model without a head
 _NO_EFFECT = {
     "trust_remote_code": (True, "no code is loaded from checkpoints"),
     "weights_only": (False, "weight files are read without running anything that they hold"),
@@ -157,10 +158,10 @@ def _config(
         )
     from formers.hub import HUB_KEYWORDS
 
-    constructor = {key: options.pop(key) for key in ("add_pooling_layer",) if key in options}
+    constructor = {key: options.pop(key) for key in _CONSTRUCTOR if key in options}
     _refuse_quantized(config)
     unknown = config.override(options)
-    allowed = [*_OPTIONS, *_NO_EFFECT, *config.known_names(), *HUB_KEYWORDS, "add_pooling_layer"]
+    allowed = [*_OPTIONS, *_NO_EFFECT, *config.known_names(), *HUB_KEYWORDS, *_CONSTRUCTOR]
     refuse_unknown(unknown, allowed, f"{cls.__name__}.from_pretrained")
     return config, constructor
 

@@ -206,6 +206,8 @@ class Scan:
         activation: after the convolution, and on the gate.
         bias: of the projections in and out; `conv_bias` of the convolution.
         steps: least and largest step of a fresh model, and its floor.
+        step_scale: of the fresh weights that choose steps: drawn, or (`step_constant`) all the same.
+        depth: layers among which the fresh results are shared out.
     """
 
     inner: int
@@ -216,8 +218,11 @@ class Scan:
     bias: bool = False
     conv_bias: bool = True
     steps: tuple[float, float, float] = (0.001, 0.1, 1e-4)
+    step_scale: float = 1.0
+    step_constant: bool = False
+    depth: int = 1
     causal = True
-    by_distance = False
+    by_distance = True
     needs: frozenset[str] = field(default=frozenset(), init=False, repr=False)
     honours_masks = False
     first_alone = False
@@ -246,6 +251,7 @@ class Part:
             the `normed` input of its mixer.
         scale: factor on the result.
         gain: value that a learned factor per feature begins with.
+        wide: the sum is held in float32 at least.
     """
 
     mixer: Mixer
@@ -257,6 +263,7 @@ class Part:
     reads: Literal["sum", "input", "normed"] = "sum"
     scale: float = 1.0
     gain: float | None = None
+    wide: bool = False
 
 
 @dataclass(frozen=True)
@@ -351,6 +358,7 @@ class Patches:
         width: E.
         dropout: on the result.
         masked: a learned vector stands in place of hidden patches.
+        std: deviation of fresh positions and of the fresh class token.
     """
 
     channels: int
@@ -359,6 +367,7 @@ class Patches:
     width: int
     dropout: float = 0.0
     masked: bool = False
+    std: float = 0.02
     reads = "pixel_values"
 
     @property
