@@ -79,8 +79,8 @@ class Case:
 
 def encoders_and_decoders(folder: Path) -> Iterator[Case]:
     """All heads of BERT and its kin, GPT-2 and LLaMA, in all shapes."""
-    from formers.models.registry import family_of
     from formers.models.classes import endings
+    from formers.models.registry import family_of
     from tests.parity import shapes
 
     for model_type, found in shapes.SHAPES.items():

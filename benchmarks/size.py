@@ -16,7 +16,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 FAMILIES = ROOT / "src" / "formers" / "models"
-NOT_FAMILIES = {"__init__", "registry", "table"}  # where the families are enrolled
+NOT_FAMILIES = {"__init__", "classes", "registry", "table"}
 
 _SILENT = {
     tokenize.COMMENT,

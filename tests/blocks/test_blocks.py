@@ -17,26 +17,27 @@ from formers.nn.activations import ACTIVATIONS, activation
 from formers.nn.dropout import drop
 from formers.nn.kernels import project
 from formers.nn.layout import Layout
-from formers.nn.leaves import Block, Conv1D, RMSNorm
+from formers.nn.leaves import Conv1D, RMSNorm
+from formers.nn.tree import Block, leaf, place
 
 
 def test_a_leaf_that_was_replaced_from_outside_is_the_one_that_runs() -> None:
     block = Block()
-    block.place("up", "mlp.dense", nn.Linear(3, 3))
+    place(block, "up", "mlp.dense", nn.Linear(3, 3))
     assert list(block.state_dict()) == ["mlp.dense.weight", "mlp.dense.bias"]
     replacement = nn.Identity()
     block.get_submodule("mlp").dense = replacement
-    assert block.leaf("up") is replacement
+    assert leaf(block, "up") is replacement
 
 
 def test_numbered_nodes_can_be_indexed_and_copies_are_independent() -> None:
     block = Block()
-    block.place("q", "layer.0.q", nn.Linear(2, 2))
-    block.place("k", "layer.1.k", nn.Linear(2, 2))
+    place(block, "q", "layer.0.q", nn.Linear(2, 2))
+    place(block, "k", "layer.1.k", nn.Linear(2, 2))
     assert block.get_submodule("layer")[1] is block.get_submodule("layer.1")
     for twin in (copy.deepcopy(block), pickle.loads(pickle.dumps(block))):
-        assert twin.leaf("q") is twin.get_submodule("layer.0.q")
-        assert twin.leaf("q") is not block.leaf("q")
+        assert leaf(twin, "q") is twin.get_submodule("layer.0.q")
+        assert leaf(twin, "q") is not leaf(block, "q")
 
 
 masks = (

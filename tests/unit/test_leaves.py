@@ -1,25 +1,57 @@
-"""Nodes of the module tree that hold weights and do not compute."""
+"""Nodes of the module tree: which compute, and what the others say when they are called."""
 
 from __future__ import annotations
 
 import pytest
 import torch
+from torch import nn
 
-from formers import BertConfig, BertModel
-from formers.nn.leaves import Block
-
-SIZES = {"hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 16}
-
-
-@pytest.mark.parametrize("name", ["embeddings", "pooler", "encoder", "encoder.layer.0.attention"])
-def test_calling_a_node_that_only_holds_weights_says_what_to_call(name):
-    node = BertModel(BertConfig(vocab_size=20, **SIZES)).get_submodule(name)
-    inputs = torch.ones(1, 3, dtype=torch.long)
-    for call in (lambda: node(inputs), lambda: node(input_ids=inputs)):
-        with pytest.raises(NotImplementedError, match=r"only holds weights.*output_hidden_states=True"):
-            call()
+from formers.nn import spec
+from formers.nn.leaves import linear
+from formers.nn.program import build
+from formers.nn.spec import SpecError
+from formers.nn.steps import Begin, Drop, Normalise, Project
+from formers.nn.tree import Block, Group, place
 
 
-def test_a_block_without_a_computation_of_its_own_refuses_too():
-    with pytest.raises(NotImplementedError, match="this Block cannot be called: it only holds weights"):
-        Block()(torch.ones(1))
+def test_calling_a_node_that_only_holds_weights_says_what_to_call():
+    group = Group()
+    group.add_module("dense", nn.Linear(2, 2))
+    with pytest.raises(NotImplementedError, match=r"this Group \(dense\) cannot be called: it only holds"):
+        group(torch.ones(1))
+
+
+def test_a_path_that_is_an_attribute_of_the_class_is_refused():
+    with pytest.raises(SpecError, match="'forward' is an attribute of Block already"):
+        place(Block(), "up", "forward", nn.Linear(2, 2))
+
+
+def steps() -> list:
+    return [
+        Begin("mlp"),
+        Normalise("norm", spec.Norm(), 4),
+        Project("up", lambda: linear("linear", 4, 4)),
+        Project("down", lambda: linear("linear", 4, 4)),
+        Drop("drop", 0.5),
+    ]
+
+
+def test_a_missing_a_misspelt_and_a_doubled_role_are_one_sentence():
+    names = {"norm": "norm", "upp": "mlp.up", "down": "norm"}
+    with pytest.raises(SpecError) as refused:
+        build(Block(), steps(), names, "ToyLayer")
+    said = str(refused.value)
+    assert said.startswith("ToyLayer: the names do not fit the parts: no path for 'up'; did you mean 'upp'")
+    assert "one path for two roles: 'norm' (norm and down)" in said
+
+
+def test_steps_under_one_node_must_follow_each_other():
+    names = {"norm": "a.norm", "up": "b.up", "down": "a.down"}
+    with pytest.raises(SpecError, match="the leaves under 'a' do not belong to steps that follow each other"):
+        build(Block(), steps(), names)
+
+
+def test_a_dropout_without_a_path_is_left_out():
+    block = Block()
+    build(block, steps(), {"norm": "norm", "up": "mlp.up", "down": "mlp.down"})
+    assert [name for name, _ in block.named_modules() if name] == ["norm", "mlp", "mlp.up", "mlp.down"]

@@ -1,4 +1,4 @@
-"""What every assembly answers, and the model without a head: stacks with the ecosystem's calling convention."""
+"""What every assembly answers, and the model without a head, called as the ecosystem calls it."""
 
 from __future__ import annotations
 

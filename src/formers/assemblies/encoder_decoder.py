@@ -45,7 +45,7 @@ class EncoderDecoder(Assembly):
     """
 
     encoder_decoder = True
-    inputs = (
+    inputs: tuple[str, ...] = (
         "input_ids",
         "attention_mask",
         "decoder_input_ids",

@@ -16,6 +16,7 @@ from formers.model.base import PreTrainedModel
 from formers.nn import spec
 from formers.nn.cache import Cache, DynamicCache, EncoderDecoderCache
 from formers.nn.recording import recording
+from formers.nn.spec import Stack
 from formers.nn.stems import STEMS
 from formers.nn.tree import path_of, place, wiring
 from formers.stacks.stack import Ask, Inputs, States, place_stack, run
@@ -137,7 +138,7 @@ class Single(Assembly):
         stem = self._stack(config).stem
         return stem.room if isinstance(stem, spec.Tokens) else None
 
-    def _cache(self, model: Any, s: spec.Stack, past: Any, use_cache: bool | None) -> Cache | None:
+    def _cache(self, model: Any, s: Stack, past: Any, use_cache: bool | None) -> Cache | None:
         """The cache of this call; made when a decoder is asked for one, refused when it cannot be kept."""
         if not s.decoder:
             return None

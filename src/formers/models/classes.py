@@ -79,6 +79,7 @@ def class_of(family_key: Any, ending: str) -> type[PreTrainedModel]:
         "_head": head,
         "_assembly": _assembly(family, head.over),
         "_unread": _UNREAD[head.over],
+        "shifts_labels": task.shifts and head.over == "whole",
         "base_model_prefix": head.base or family.base,
         "__doc__": f"{family.name} with a head for {head.task.replace('_', ' ')}.",
     }

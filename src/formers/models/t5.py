@@ -134,7 +134,7 @@ def half(c: T5Config, decoder: bool) -> spec.Stack:
     """The encoder or the decoder."""
     count = c.num_decoder_layers if decoder else c.num_layers
     named = names(decoder)
-    up = {"up": named.layer["up"] + "_1"} if c.is_gated_act else {}
+    up = {"up": f"{named.layer['up']}_1"} if c.is_gated_act else {}
     return spec.Stack(
         stem=spec.Tokens(c.vocab_size, c.d_model, dropout=c.dropout_rate),
         layers=tuple(layer(c, i, decoder) for i in range(count or 0)),
@@ -211,6 +211,10 @@ T5 = register(
             ),
             "ForQuestionAnswering": Head("question_answering", lambda c: Spans(two_labels=True), flat=True),
         },
+        order=(
+            ("SelfAttention", "EncDecAttention", "DenseReluDense", "layer_norm", "dropout"),
+            ("q", "k", "v", "o", "relative_attention_bias"),
+        ),
         # tables that no version of the architecture reads
         ignored=(r"EncDecAttention\.relative_attention_bias\.weight$",),
     )

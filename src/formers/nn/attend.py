@@ -54,7 +54,7 @@ class Scores:
     drop: Callable[[Tensor], Tensor] | None = None
 
     def with_dropout(self, rate: float, called: Callable[[Tensor], Tensor] | None = None) -> Scores:
-        """The same scores, whose weights are dropped at `rate`, or by a module that is called (eager alone)."""
+        """The same scores, whose weights are dropped at `rate`, or (in eager) by a module."""
         return replace(self, dropout=rate, drop=called)
 
 

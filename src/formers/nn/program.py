@@ -141,11 +141,12 @@ def call_foreign(node: nn.Module, given: tuple[Any, ...], flow: Flow) -> Any:
     names = inspect.signature(node.forward).parameters
     everything = any(p.kind is inspect.Parameter.VAR_KEYWORD for p in names.values())
     seen = flow.pass_.visibility
-    offered = {
+    offered: dict[str, Callable[[], Any]] = {
         "attention_mask": lambda: None if seen.real is None else seen.real.long(),
         "past_key_values": lambda: flow.pass_.cache,
         "position_ids": lambda: flow.pass_.geometry.positions,
         "encoder_hidden_states": lambda: seen.encoder,
+        "flow": lambda: flow,  # what wraps one of our nodes hands it on
     }
     keywords = {name: make() for name, make in offered.items() if name in names or everything}
     positional = sum(
@@ -187,7 +188,7 @@ class Node(Group):
         """
         contract = self._formers.facts.get("contract")
         if contract is None:
-            return super().forward(hidden_states, *args, **context)
+            return Group.forward(self, hidden_states, *args, **context)
         if flow is None:
             flow = alone(hidden_states, **context)
         flow.x, flow.weights = hidden_states, None

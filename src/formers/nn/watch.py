@@ -21,7 +21,7 @@ from formers.nn.program import Call, Node
 from formers.nn.recording import recording
 from formers.nn.tree import Block, wiring
 
-# leaves that treat every row alike, so that rows may be laid end to end; others can join with `row_wise = True`
+# leaves that treat every row alike, so that rows may be laid end to end; `row_wise = True` joins them
 _ROW_WISE = {
     nn.Linear,
     nn.Embedding,

@@ -10,11 +10,13 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 import numpy.typing as npt
 
+from formers.assemblies.base import BaseModel
 from formers.core.batching import plan
 from formers.core.notices import did_you_mean, refuse_unknown
 from formers.pipelines.frame import FRAME_KEYWORDS
 from formers.pipelines.inputs import Prepared
 from formers.pipelines.text import TEXT_KEYWORDS, TextPipeline
+from formers.tasks.table import task_of
 
 if TYPE_CHECKING:
     from formers.evaluation.calibration import Calibration
@@ -273,8 +275,9 @@ def _checked_aggregate(aggregate: Any) -> str:
 
 def _refuse_other_heads(model: Any, task: str) -> None:
     """Refuse a model of this library with another head: its outputs are no scores of labels."""
-    made_here = type(model).__module__ == "formers.auto"
-    if made_here and getattr(getattr(model, "head", None), "task", None) != "sequence_classification":
+    task_here = task_of(model)
+    other = task_here is None and isinstance(model, BaseModel)
+    if other or (task_here is not None and task_here.key != "sequence_classification"):
         raise ValueError(
             f"{task!r} needs a model with a sequence-classification head, got {type(model).__name__}: "
             "load it with AutoModelForSequenceClassification.from_pretrained(...)"

@@ -19,8 +19,8 @@ from formers.nn.passing import Geometry, Pass, Visibility
 from formers.nn.positions import Rotary
 from formers.nn.program import Flow, build, call_foreign, compute
 from formers.nn.recording import recording, transformed
-from formers.nn.stems import Stem, stem_of
-from formers.nn.stems.base import StemNode, place_stem
+from formers.nn.stems import stem_of
+from formers.nn.stems.base import Stem, StemNode, place_stem
 from formers.nn.steps import First, dense
 from formers.nn.tree import Block, has, leaf, place, wiring
 from formers.nn.watch import looks_back, watched
@@ -281,8 +281,8 @@ def _prepare(
     extra = given_mask if given_mask is not None else _segments(s, inputs, given, batch, past)
     if extra is not None and not s.honours_masks:
         raise ValueError(
-            "a recurrence reads everything before a token: a mask of its own, or several examples in one row, "
-            "cannot be honoured; pass a mask [B, S], and one example in each row"
+            "a recurrence reads everything before a token: a mask of its own, or several examples in one "
+            "row, cannot be honoured; pass a mask [B, S], and one example in each row"
         )
     real = _unless_all(real)
     seen = ask.padded or watched(block) or looks_back(ask.hidden)

@@ -24,7 +24,7 @@ class Spec:
 
     Attributes:
         out: path of the output table.
-        dense: path of a layer before it, or None; `act` and `norm` follow that, `act_path` is the node of `act`.
+        dense: path of a layer before it, or None; `act` (whose node is `act_path`) and `norm` follow that.
         norm: path of the norm.
         eps: epsilon of the norm.
         bias_path: path of a bias that is kept beside the table, and is one with the table's own.

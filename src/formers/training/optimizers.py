@@ -13,6 +13,8 @@ from torch.optim import Optimizer
 
 from formers.core.extras import MissingExtra, need
 from formers.core.notices import notice, refuse_unknown
+from formers.model.base import PreTrainedModel
+from formers.model.structure import head_parameter_names
 from formers.training.choices import OptimizerNames
 
 if TYPE_CHECKING:
@@ -132,13 +134,13 @@ def parameter_groups(
 
 
 def _head_names(model: nn.Module) -> set[str]:
-    names: Any = getattr(model, "head_parameter_names", None)
-    if names is None:
+    own: Any = getattr(model, "head_parameter_names", None)  # how a model of one's own says it
+    if own is None and not isinstance(model, PreTrainedModel):
         raise ValueError(
             f"head_learning_rate needs a model that says what its head is; {type(model).__name__} has no "
             "head_parameter_names(): leave it out, or give optimizers=(optimizer, None)"
         )
-    return set(names())
+    return set(head_parameter_names(model) if own is None else own())
 
 
 def optimizer_class(

@@ -1,6 +1,6 @@
 """Attention of one layer: project, turn, attend within each sequence, project back.
 
-Roles: `q`, `k`, `v` or `qkv`, `o`, `score_bias`, `weights_dropout`; in cross attention all begin with `cross_`.
+Roles: `q`, `k`, `v` or `qkv`, `o`, `score_bias`, `weights_dropout`; of cross attention: `cross_q`, ...
 """
 
 from __future__ import annotations
@@ -78,9 +78,9 @@ class Attend(Step):
         else:
             q, k, v = (project(leaf(node, self.prefix + role), x) for role in ("q", "k", "v"))
         return (
-            q.unflatten(-1, (heads.query, heads.width)),
-            k.unflatten(-1, (heads.key_value, heads.width)),
-            v.unflatten(-1, (heads.key_value, heads.width)),
+            _by_head(q, heads.query),
+            _by_head(k, heads.key_value),
+            _by_head(v, heads.key_value),
         )
 
     def _by_span(self, node: Any, flow: Flow, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
@@ -172,7 +172,7 @@ class Attend(Step):
             # computed anew where layers are recomputed; every layer reads it, so it is laid out as they do
             made: Tensor = leaf(node, "score_bias")(rule.index(query, key))
             pass_.memo.put(place, made.permute(2, 0, 1)[None].contiguous())  # [1, H, T, S]
-        found = pass_.memo.get(place)
+        found: Tensor | None = pass_.memo.get(place)
         if found is None:
             raise ValueError("this layer reads the table of distances of another layer, which has not run")
         return found if told is None else found + told
@@ -182,7 +182,7 @@ class Attend(Step):
     def _across(self, node: Any, flow: Flow) -> Tensor:
         """Attention of the decoder's tokens to the encoder's states. [.., E] -> [.., H, D]."""
         heads, pass_ = self.spec.heads, flow.pass_
-        q = project(leaf(node, "cross_q"), flow.x).unflatten(-1, (heads.query, heads.width))
+        q = _by_head(project(leaf(node, "cross_q"), flow.x), heads.query)
         batched = q.reshape(pass_.layout.batch, pass_.layout.length, heads.query, heads.width)
         k, v = self._encoder_keys(node, pass_, flow.index)
         real = pass_.visibility.encoder_real
@@ -213,6 +213,11 @@ class Attend(Step):
             cache.cross = cache.cross if cache.cross is not None else Cache()
             cache.cross.slot(index).update(k, v)
         return k, v
+
+
+def _by_head(x: Tensor, heads: int) -> Tensor:
+    """[.., H * D] -> [.., H, D]."""
+    return x.view(*x.shape[:-1], heads, x.shape[-1] // heads)
 
 
 def attention_steps(s: spec.Attention, width: int) -> list[Step]:

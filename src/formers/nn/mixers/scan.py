@@ -85,7 +85,7 @@ class SelectiveScan(Step):
         if real is not None:
             u = u * real
         chosen = project(leaf(node, "select"), u)
-        rank, writes, reads = chosen.split([s.rank, s.state, s.state], dim=-1)
+        rank, writes, reads = torch.split(chosen, [s.rank, s.state, s.state], dim=-1)
         step = nn.functional.softplus(leaf(node, "step")(rank).float())  # [b, t, I]
         state = None if slot is None else slot.state
         if state is None:
@@ -93,7 +93,8 @@ class SelectiveScan(Step):
         out, state = _scan(step, u.float(), writes.float(), reads.float(), leaf(node, "decay"), state)
         if slot is not None:
             slot.remember(whole[:, length:].clone(), state, length)
-        return (out + leaf(node, "skip").float() * u).to(x.dtype)
+        skip: Tensor = leaf(node, "skip")
+        return (out + skip.float() * u).to(x.dtype)
 
 
 def _scan(
