@@ -62,11 +62,11 @@ each_case = _each(CASES)
 
 def _file_name(name: str, ours: Any) -> str:
     """The name in files of a parameter that the reference knows by a newer one."""
-    for newer, older in ours._family.aliases.items():
-        newer, older = (path.replace(".", r"\.") for path in (newer, older))
-        found = re.match(rf"^((?:{ours._family.base}\.)?){newer.replace('{i}', '([0-9]+)')}", name)
+    for newer, older in sorted(ours._family.aliases.items(), key=lambda pair: -len(pair[0])):
+        path = re.escape(newer).replace(r"\{i\}", "([0-9]+)")
+        found = re.match(rf"((?:{ours._family.base}\.)?){path}(?=\.)", name)
         if found:
-            name = found[1] + older.replace("\\.", ".").replace("{i}", found[2]) + name[found.end() :]
+            return found[1] + older.replace("{i}", found[2]) + name[found.end() :]
     return name
 
 

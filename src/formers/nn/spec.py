@@ -203,7 +203,7 @@ class Scan:
         state: n, numbers that each feature remembers.
         kernel: reach of the short convolution before the scan.
         rank: width through which the step size is chosen.
-        activation: after the convolution, and on the gate.
+        activation: after the convolution; on the gate it is always silu.
         bias: of the projections in and out; `conv_bias` of the convolution.
         steps: least and largest step of a fresh model, and its floor.
         step_scale: of the fresh weights that choose steps: drawn, or (`step_constant`) all the same.

@@ -70,7 +70,7 @@ class SelectiveScan(Step):
             rows = (None,) * len(layout.spans) if hidden is None else layout.by_span(hidden)
             parts = zip(layout.by_span(inner), rows, strict=True)
             mixed = torch.cat([self._read(node, act, part, slot, row).flatten(0, 1) for part, row in parts])
-        flow.x = (mixed * act(gate)).to(x.dtype)
+        flow.x = (mixed * nn.functional.silu(gate)).to(x.dtype)
 
     def _read(self, node: Any, act: Any, x: Tensor, slot: Recurrent | None, real: Tensor | None) -> Tensor:
         """Sequences of one length, [b, t, I] -> [b, t, I]."""
