@@ -153,7 +153,7 @@ class EncoderDecoder(Assembly):
         if ids is not None:
             check_ids(ids)
         decoder_ids = self._decoder_ids(model, given, ids)
-        ask.padded = ask.padded or watched(model)
+        ask.padded = watched(model) if ask.padded is None else ask.padded
         parts = self.stacks(model)
         before = given.get("encoder_outputs")
         if before is None:
@@ -243,7 +243,7 @@ class EncoderHalf(EncoderDecoder):
 
     def run(self, model: Any, given: dict[str, Any], ask: Ask) -> States:
         """Encode."""
-        ask.padded = ask.padded or watched(model)
+        ask.padded = watched(model) if ask.padded is None else ask.padded
         return states_of(leaf(model, "encoder"), given, ask)
 
     def passed_on(self, states: States) -> dict[str, Any]:
@@ -282,7 +282,7 @@ class DecoderHalf(EncoderDecoder):
 
     def run(self, model: Any, given: dict[str, Any], ask: Ask) -> States:
         """Decode."""
-        ask.padded = ask.padded or watched(model)
+        ask.padded = watched(model) if ask.padded is None else ask.padded
         return states_of(leaf(model, "decoder"), given, ask)
 
     def passed_on(self, states: States) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from formers.nn.dropout import Dropout
 from formers.nn.kernels import global_hooks
 from formers.nn.leaves import Conv1D, RMSNorm, ScaledEmbedding
 from formers.nn.program import Call, Node
-from formers.nn.recording import recording
+from formers.nn.recording import dispatched, recording
 from formers.nn.tree import Block, wiring
 
 # leaves that treat every row alike, so that rows may be laid end to end; `row_wise = True` joins them
@@ -103,7 +103,7 @@ def _row_wise(module: nn.Module) -> bool:
 
 def watched(owner: nn.Module) -> bool:
     """Whether the pass over `owner` that begins is watched, or written down as a graph."""
-    if recording() or any(global_hooks()):
+    if recording() or dispatched() or any(global_hooks()):
         return True
     facts = wiring(owner).facts
     found = facts.get("tree")
