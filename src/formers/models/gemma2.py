@@ -70,7 +70,7 @@ def stack(c: Gemma2Config) -> spec.Stack:
     full = spec.layer(mixer, feedforward, norm, order="sandwich")
     kinds = {"full_attention": full, "sliding_attention": full.masked(Causal(c.sliding_window))}
     made = llama.decoder(c, tuple(kinds[kind] for kind in c.layer_types or ()), "Gemma2DecoderLayer")
-    stem = replace(made.stem, table_scale=c.hidden_size**0.5)
+    stem = replace(made.stem, table_scale=c.hidden_size**0.5, table_scale_rounded=True)
     return replace(made, stem=stem, names=NAMES, final_norm=norm)
 
 

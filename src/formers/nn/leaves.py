@@ -55,13 +55,15 @@ class RMSNorm(nn.Module):
 
 
 class ScaledEmbedding(nn.Embedding):
-    """A token table whose vectors are multiplied by `scale` when they are looked up."""
+    """A token table whose vectors are multiplied by `scale` when looked up, in their dtype if `rounded`."""
 
     scale: float = 1.0
+    rounded: bool = False
 
     def forward(self, input: Tensor) -> Tensor:
         """[...] -> [..., E]."""
-        return super().forward(input) * self.scale
+        found = super().forward(input)
+        return found * (torch.tensor(self.scale, dtype=found.dtype) if self.rounded else self.scale)
 
 
 def token_table(
@@ -70,12 +72,13 @@ def token_table(
     padding_idx: int | None = None,
     scale: float = 1.0,
     weight: Tensor | None = None,
+    rounded: bool = False,
 ) -> nn.Embedding:
     """A table of `count` vectors, over a given `weight` [count, width] or a fresh one."""
     kind = nn.Embedding if scale == 1.0 else ScaledEmbedding
     table = kind(count, width, padding_idx=padding_idx, _weight=weight)
     if isinstance(table, ScaledEmbedding):
-        table.scale = scale
+        table.scale, table.rounded = scale, rounded
     return table
 
 

@@ -152,10 +152,11 @@ class Attention:
 
     @property
     def slot(self) -> SlotSpec | None:
-        """A window needs no more than a ring."""
+        """A window needs no more than a ring, unless it reaches over columns that it does not count."""
         if self.cross:
             return None
-        window = self.mask.window if isinstance(self.mask, Causal) else None
+        mask = self.mask
+        window = mask.window if isinstance(mask, Causal) and mask.counts == "columns" else None
         return SlotSpec("ring", window) if window is not None else SlotSpec()
 
     @property
@@ -320,7 +321,8 @@ class Tokens:
     """A stem for text: token (+ position, + segment) vectors, scaled, normalised, dropped.
 
     With `share_types` the segment ids are looked up in the token table, as GPT-2 does. `scale` falls on
-    what enters, looked up or given; `table_scale` on what is looked up alone.
+    what enters, looked up or given; `table_scale` on what is looked up alone, in the table's dtype if
+    `table_scale_rounded`.
     Roles: `token`, `position`, `type`, `embedding_norm`, `embedding_dropout`.
     """
 
@@ -332,6 +334,7 @@ class Tokens:
     norm: Norm | None = None
     scale: float = 1.0
     table_scale: float = 1.0
+    table_scale_rounded: bool = False
     dropout: float = 0.0
     padding_idx: int | None = None
     reads = "input_ids"
