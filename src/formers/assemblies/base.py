@@ -139,7 +139,7 @@ def signed(
     run.__module__ = cls.__module__
     lines = "\n".join(f"            {name}: {_MEANING.get(name, 'see the base model.')}" for name in names)
     run.__doc__ = f"{says}\n\n        Args:\n{lines}\n        "
-    run._formers_names = tuple(names)  # type: ignore[attr-defined]
+    run.formers_inputs = tuple(names)  # type: ignore[attr-defined]
     return run
 
 
@@ -251,7 +251,7 @@ def states_of(model: Any, given: dict[str, Any], ask: Ask) -> States:
 
     What somebody watches, or has put there or written himself, is called as its users call it.
     """
-    ours = isinstance(model, BaseModel) and hasattr(type(model).forward, "_formers_names")
+    ours = isinstance(model, BaseModel) and hasattr(type(model).forward, "formers_inputs")
     if ours and not (ask.padded and watched(model)):
         found: States = model._encode(given, ask)
         return found

@@ -15,7 +15,7 @@ from formers.nn.program import Step, build
 from formers.nn.spec import Norm
 from formers.nn.steps import Cap, Normalise, Scale, dense
 from formers.stacks.stack import Ask, States
-from formers.tasks.base import TaskModel, labels_on_padding, width_of
+from formers.tasks.base import TaskModel, labels_on_padding
 
 
 @dataclass(frozen=True)
@@ -78,7 +78,7 @@ class VocabularyHead(TaskModel):
     _options = (*TaskModel._options, "logits_to_keep")
 
     def _place_head(self, spec: Spec, config: Any) -> None:
-        build(self, spec.steps(width_of(self), config.vocab_size), spec.names())
+        build(self, spec.steps(self._width(), config.vocab_size), spec.names())
         if spec.bias_path is not None:
             group, _, name = spec.bias_path.rpartition(".")
             value = self._out().bias.detach().clone()

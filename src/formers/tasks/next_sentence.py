@@ -14,7 +14,7 @@ from formers.nn.steps import dense
 from formers.nn.tree import place
 from formers.stacks.stack import Ask, States
 from formers.tasks import language_model
-from formers.tasks.base import TaskModel, width_of
+from formers.tasks.base import TaskModel
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class NextSentencePrediction(TaskModel):
     _says = "Judge pairs. `labels`: [B], int64: 0 follows, 1 does not."
 
     def _place_head(self, spec: Spec, config: Any) -> None:
-        build(self, [dense("follows", width_of(self), 2)], {"follows": spec.follows})
+        build(self, [dense("follows", self._width(), 2)], {"follows": spec.follows})
 
     def _prepare(self, given: dict[str, Any], targets: dict[str, Any], ask: Ask) -> None:
         ask.first_only = True
@@ -59,7 +59,7 @@ class PreTraining(language_model.MaskedLM):
 
     def _place_head(self, spec: Any, config: Any) -> None:
         super()._place_head(spec, config)
-        place(self, "follows", spec.follows, nn.Linear(width_of(self), 2))
+        place(self, "follows", spec.follows, nn.Linear(self._width(), 2))
 
     def _finish(
         self, states: States, given: dict[str, Any], targets: dict[str, Any], items: Any
