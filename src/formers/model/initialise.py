@@ -27,7 +27,10 @@ def initialise(
 
 def _draw(owner: nn.Module, name: str, std: float) -> None:
     value = getattr(owner, name)
-    if name in owner._buffers:
+    fresh = getattr(owner, "_fresh", {})
+    if name in fresh:
+        fresh[name].fill_(value)
+    elif name in owner._buffers:
         value.zero_()
     elif isinstance(owner, (nn.LayerNorm, RMSNorm)):
         value.fill_(1.0 if name == "weight" else 0.0)

@@ -69,9 +69,10 @@ def stack(c: Gemma2Config) -> spec.Stack:
     mixer = replace(llama.attention(c, Causal(), c.attention_bias), scale=scale, softcap=cap)
     full = spec.layer(mixer, feedforward, norm, order="sandwich")
     kinds = {"full_attention": full, "sliding_attention": full.masked(Causal(c.sliding_window))}
-    made = llama.decoder(c, tuple(kinds[kind] for kind in c.layer_types or ()), "Gemma2DecoderLayer")
-    stem = replace(made.stem, table_scale=c.hidden_size**0.5, table_scale_rounded=True)
-    return replace(made, stem=stem, names=NAMES, final_norm=norm)
+    layers = tuple(kinds[kind] for kind in c.layer_types or ())
+    scaled = {"table_scale": c.hidden_size**0.5, "table_scale_rounded": True}
+    made = llama.decoder(c, layers, "Gemma2DecoderLayer", **scaled)
+    return replace(made, names=NAMES, final_norm=norm)
 
 
 HEADS = {key: head for key, head in llama.LLAMA.heads.items() if key != "ForQuestionAnswering"}

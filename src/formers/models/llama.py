@@ -77,10 +77,10 @@ def attention(c: Any, mask: Mask, bias: bool = False) -> spec.Attention:
     return spec.Attention(heads(c), mask=mask, dropout=dropout, bias=bias, out_bias=bias, rotary=rotary)
 
 
-def decoder(c: Any, layers: tuple[spec.Layer, ...], layer_class: str) -> spec.Stack:
+def decoder(c: Any, layers: tuple[spec.Layer, ...], layer_class: str, **tokens: Any) -> spec.Stack:
     """The layers over a token table, and a norm."""
     return spec.Stack(
-        stem=spec.Tokens(c.vocab_size, c.hidden_size, padding_idx=c.pad_token_id),
+        stem=spec.Tokens(c.vocab_size, c.hidden_size, padding_idx=c.pad_token_id, **tokens),
         layers=layers,
         names=NAMES,
         width=c.hidden_size,

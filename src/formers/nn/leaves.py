@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from formers.nn.fresh import Constant, begins
 from formers.nn.spec import LinearKind, Norm
 
 
@@ -91,4 +92,7 @@ def linear(kind: LinearKind, width_in: int, width_out: int, bias: bool = True) -
 
 def norm(spec: Norm, width: int) -> nn.Module:
     """A norm leaf."""
-    return RMSNorm(width, spec.eps, spec.offset) if spec.kind == "rms" else nn.LayerNorm(width, eps=spec.eps)
+    if spec.kind == "layer":
+        return nn.LayerNorm(width, eps=spec.eps)
+    made = RMSNorm(width, spec.eps, spec.offset)
+    return begins(made, weight=Constant(1.0 - spec.offset)) if spec.offset else made
