@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import re
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ import transformers
 from safetensors import safe_open
 
 import formers
+from formers.core.notices import Notice
 from formers.models.classes import endings
 from formers.models.registry import family_of
 from tests.parity.shapes import SHAPES, batch, inputs_of, labels, real_of, write_checkpoint
@@ -205,6 +207,36 @@ def test_decoding_with_a_cache_gives_what_one_pass_gives(
             steps.append(output.logits)
     assert past.get_seq_length() == ids.shape[1]
     _close(whole, torch.cat(steps, dim=1), mask.bool())
+
+
+@pytest.mark.parametrize(
+    ("model_type", "name"),
+    [("mistral", "MistralForCausalLM"), ("gemma2", "Gemma2ForCausalLM"), ("mamba", "MambaForCausalLM")],
+)
+def test_a_gap_in_a_row_counts_as_the_reference_counts_it(model_type: str, name: str, tmp_path: Path) -> None:
+    theirs = write_checkpoint(model_type, next(iter(SHAPES[model_type])), name, tmp_path)
+    ours = getattr(formers, name).from_pretrained(tmp_path)
+    inputs = batch(name, _pad(ours))
+    inputs["attention_mask"][:, 3:5] = 0
+    real = inputs["attention_mask"].bool()
+    with torch.no_grad():
+        expected = theirs(**inputs).logits
+        for use_cache in (False, True):
+            _close(expected, ours(**inputs, use_cache=use_cache).logits, real)
+
+
+def test_a_cap_on_scores_is_kept_whatever_backend_is_asked_for(
+    tmp_path: Path,
+) -> None:
+    shape = next(iter(SHAPES["gemma2"]))
+    theirs = write_checkpoint("gemma2", shape, "Gemma2Model", tmp_path)
+    inputs = batch("Gemma2Model", 0)
+    real = inputs["attention_mask"].bool()
+    for asked in ({}, {"attn_implementation": "sdpa"}, {"attn_implementation": "flex_attention"}):
+        ours = formers.Gemma2Model.from_pretrained(tmp_path, **asked)
+        told = pytest.warns(Notice, match="no softcap") if "sdpa" in asked.values() else nullcontext()
+        with torch.no_grad(), told:
+            _close(theirs(**inputs)[0], ours(**inputs)[0], real)
 
 
 def test_a_sequence_gives_the_same_alone_and_in_company(tmp_path: Path) -> None:

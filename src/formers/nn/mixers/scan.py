@@ -93,8 +93,8 @@ class SelectiveScan(Step):
         out, state = _scan(step, u.float(), writes.float(), reads.float(), leaf(node, "decay"), state)
         if slot is not None:
             slot.remember(whole[:, length:].clone(), state, length)
-        skip: Tensor = leaf(node, "skip")
-        return (out + skip.float() * u).to(x.dtype)
+        found: Tensor = (out + leaf(node, "skip").float() * u).to(x.dtype)
+        return found
 
 
 def _scan(
