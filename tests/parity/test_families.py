@@ -225,6 +225,7 @@ def test_a_gap_in_a_row_counts_as_the_reference_counts_it(model_type: str, name:
             _close(expected, ours(**inputs, use_cache=use_cache).logits, real)
 
 
+@pytest.mark.filterwarnings("ignore:flex_attention called without torch.compile")
 def test_a_cap_on_scores_is_kept_whatever_backend_is_asked_for(
     tmp_path: Path,
 ) -> None:
