@@ -18,6 +18,25 @@ _ENCODER = {
     "intermediate_size": 48,
     "max_position_embeddings": 40,
 }
+_DECODER = {**_ENCODER, "num_key_value_heads": 2, "pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 2}
+_MAMBA = {
+    "vocab_size": VOCABULARY,
+    "hidden_size": 32,
+    "num_hidden_layers": 3,
+    "state_size": 6,
+    "pad_token_id": 0,
+}
+_VIT = {
+    **{
+        name: value
+        for name, value in _ENCODER.items()
+        if name not in ("vocab_size", "max_position_embeddings")
+    },
+    "image_size": 12,
+    "patch_size": 4,
+    "encoder_stride": 4,
+    "num_channels": 2,
+}
 _DROPPED = {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}
 
 # model_type -> shapes: each a name and the fields that differ from the reference's defaults
@@ -124,6 +143,80 @@ SHAPES: dict[str, dict[str, dict[str, Any]]] = {
             },
         },
     },
+    "mistral": {
+        "window of four, grouped heads": {**_DECODER, "sliding_window": 4},
+        "one shared head, own width, tied, no window": {
+            **_DECODER,
+            "num_key_value_heads": 1,
+            "head_dim": 12,
+            "tie_word_embeddings": True,
+            "sliding_window": None,
+            "rope_parameters": {"rope_type": "linear", "rope_theta": 500.0, "factor": 2.0},
+        },
+        "window of one": {**_DECODER, "num_hidden_layers": 2, "sliding_window": 1},
+    },
+    "gemma2": {
+        "capped, every other a window": {
+            **_DECODER,
+            "sliding_window": 4,
+            "head_dim": 12,
+            "query_pre_attn_scalar": 20,
+            "attn_logit_softcapping": 2.0,
+            "final_logit_softcapping": 3.0,
+        },
+        "no caps, biases, untied, windows last": {
+            **_DECODER,
+            "num_key_value_heads": 4,
+            "head_dim": 8,
+            "query_pre_attn_scalar": 5,
+            "attn_logit_softcapping": None,
+            "final_logit_softcapping": None,
+            "attention_bias": True,
+            "tie_word_embeddings": False,
+            "sliding_window": 3,
+            "layer_types": ["full_attention", "sliding_attention", "sliding_attention"],
+        },
+        "capped scores alone": {
+            **_DECODER,
+            "num_hidden_layers": 2,
+            "head_dim": 12,
+            "attn_logit_softcapping": 1.0,
+            "final_logit_softcapping": None,
+            "hidden_activation": "relu",
+        },
+    },
+    "mamba": {
+        "plain": _MAMBA,
+        "biases, short reach, rank of its own, untied": {
+            **_MAMBA,
+            "use_bias": True,
+            "conv_kernel": 2,
+            "time_step_rank": 5,
+            "expand": 3,
+            "tie_word_embeddings": False,
+        },
+        "no bias at all, one number remembered": {
+            **_MAMBA,
+            "num_hidden_layers": 2,
+            "state_size": 1,
+            "conv_kernel": 3,
+            "use_conv_bias": False,
+            "hidden_act": "gelu",
+        },
+    },
+    "vit": {
+        "plain": _VIT,
+        "wide images of oblong patches, no biases, own pooler": {
+            **_VIT,
+            "image_size": [8, 12],
+            "patch_size": [2, 4],
+            "num_channels": 3,
+            "qkv_bias": False,
+            "hidden_act": "relu",
+            "pooler_output_size": 20,
+            "pooler_act": "gelu",
+        },
+    },
 }
 
 
@@ -146,11 +239,13 @@ def reference_config(model_type: str, shape: str, class_name: str) -> Any:
             setattr(config, field, 0.0)
     config.classifier_dropout = 0.0
     config.num_labels = 2 if "QuestionAnswering" in class_name else 5
-    causal_encoder = model_type not in ("gpt2", "llama") and class_name.endswith(
+    causal_encoder = model_type in ("bert", "roberta", "xlm-roberta", "camembert") and class_name.endswith(
         ("LMHeadModel", "ForCausalLM")
     )
     if causal_encoder:
         config.is_decoder = True
+    if model_type == "gemma2":
+        config._attn_implementation = "eager"  # the others leave the cap out
     return config
 
 
@@ -163,6 +258,26 @@ def write_checkpoint(model_type: str, shape: str, class_name: str, folder: Path,
             parameter.add_(torch.randn_like(parameter) * 0.05)
     model.save_pretrained(folder)
     return model.eval()
+
+
+def images(config: Any, seed: int = 1) -> dict[str, Any]:
+    """Four images; which patches are hidden, for a model that predicts them."""
+    generator = torch.Generator().manual_seed(seed)
+    size = config.image_size if isinstance(config.image_size, (list, tuple)) else [config.image_size] * 2
+    return {"pixel_values": torch.randn(4, config.num_channels, *size, generator=generator)}
+
+
+def inputs_of(model: Any, **options: Any) -> dict[str, Any]:
+    """Inputs that fit the model."""
+    if model.main_input_name == "pixel_values":
+        return images(model.config)
+    pad = model.config.pad_token_id
+    return batch(type(model).__name__, 0 if pad is None else pad, **options)
+
+
+def real_of(inputs: dict[str, Any]) -> torch.Tensor | None:
+    """Which places hold tokens; None where all do."""
+    return inputs["attention_mask"].bool() if "attention_mask" in inputs else None
 
 
 def batch(class_name: str, pad: int, seed: int = 1, length: int = 11, sided: str = "right") -> dict[str, Any]:
@@ -184,6 +299,12 @@ def batch(class_name: str, pad: int, seed: int = 1, length: int = 11, sided: str
 def labels(class_name: str, inputs: dict[str, Any]) -> dict[str, Any]:
     """Labels that fit the head: -100 on padding, where tokens are labelled."""
     generator = torch.Generator().manual_seed(2)
+    if "ImageClassification" in class_name:
+        return {"labels": torch.tensor([0, 4, 2, 2])}
+    if "MaskedImage" in class_name:
+        return {"bool_masked_pos": torch.rand(4, 9, generator=generator) > 0.5}
+    if "pixel_values" in inputs:
+        return {}
     ids, mask = inputs["input_ids"], inputs["attention_mask"]
     rows = ids.shape[0]
     if "QuestionAnswering" in class_name:

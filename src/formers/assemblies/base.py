@@ -40,8 +40,10 @@ class Assembly:
     encoder_decoder: bool = False
     cache: str = "past_key_values"
 
-    def place(self, model: PreTrainedModel, config: Any, pooler: bool | None = None) -> None:
-        """Register the stacks on `model`."""
+    def place(
+        self, model: PreTrainedModel, config: Any, pooler: bool | None = None, masked: bool = False
+    ) -> None:
+        """Register the stacks on `model`, with a pooler, and with what stands in place of hidden inputs."""
         raise NotImplementedError(f"{type(self).__name__} places nothing")
 
     def run(self, model: Any, given: dict[str, Any], ask: Ask) -> States:
@@ -195,10 +197,15 @@ class BaseModel(Assembled):
     """A model without a head: `BertModel`, `GPT2Model`, `T5Model`, `ViTModel`."""
 
     def __init__(
-        self, config: PretrainedConfig, add_pooling_layer: bool | None = None, *, part: bool = False
+        self,
+        config: PretrainedConfig,
+        add_pooling_layer: bool | None = None,
+        use_mask_token: bool = False,
+        *,
+        part: bool = False,
     ) -> None:
         super().__init__(config)
-        self._assembly.place(self, config, add_pooling_layer)
+        self._assembly.place(self, config, add_pooling_layer, use_mask_token)
         if not part:
             self.post_init()
 
@@ -267,7 +274,8 @@ def _read_output(out: Any, mask: Tensor | None) -> States:
         held = getattr(out, name, None)
         if held is not None:
             pass_.trace[name] = list(held)
-    cache = getattr(out, "past_key_values", getattr(out, "cache_params", None))
+    caches = (getattr(out, name, None) for name in ("past_key_values", "cache_params"))
+    cache = next((cache for cache in caches if cache is not None), None)
     return States(last, pass_, cache, getattr(out, "pooler_output", None))
 
 

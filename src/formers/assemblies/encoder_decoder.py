@@ -84,7 +84,9 @@ class EncoderDecoder(Assembly):
         """The decoder: heads read its states."""
         return self.half(config, True)
 
-    def place(self, model: PreTrainedModel, config: Any, pooler: bool | None = None) -> None:
+    def place(
+        self, model: PreTrainedModel, config: Any, pooler: bool | None = None, masked: bool = False
+    ) -> None:
         """Register the token table (role `token`, path `shared`), `encoder` and `decoder`."""
         self._place(model, config, _HALVES)
 
@@ -233,7 +235,9 @@ class EncoderHalf(EncoderDecoder):
         """The encoder."""
         return self.half(config, False)
 
-    def place(self, model: PreTrainedModel, config: Any, pooler: bool | None = None) -> None:
+    def place(
+        self, model: PreTrainedModel, config: Any, pooler: bool | None = None, masked: bool = False
+    ) -> None:
         """Register the token table and `encoder`."""
         config.is_encoder_decoder = False
         config.use_cache = False
@@ -262,7 +266,9 @@ class DecoderHalf(EncoderDecoder):
         super().__init__(whole.half, whole.shifts_inputs, whole.may_untie)
         self.inputs = self.halves["decoder"].inputs
 
-    def place(self, model: PreTrainedModel, config: Any, pooler: bool | None = None) -> None:
+    def place(
+        self, model: PreTrainedModel, config: Any, pooler: bool | None = None, masked: bool = False
+    ) -> None:
         """Register `decoder`."""
         part = StackPart(config, self.halves["decoder"])
         place(model, "decoder", "decoder", part)

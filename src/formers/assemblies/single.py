@@ -37,7 +37,7 @@ _TEXT = (
     "return_dict",
     "cache_position",
 )
-_OTHER = ("output_attentions", "output_hidden_states", "return_dict")
+_OTHER = ("attention_mask", "output_attentions", "output_hidden_states", "return_dict")
 
 
 class Single(Assembly):
@@ -69,9 +69,20 @@ class Single(Assembly):
         """The stack."""
         return self._stack(config)
 
-    def place(self, model: PreTrainedModel, config: Any, pooler: bool | None = None) -> None:
-        """Register the stack on the model itself."""
+    def place(
+        self, model: PreTrainedModel, config: Any, pooler: bool | None = None, masked: bool = False
+    ) -> None:
+        """Register the stack on the model itself.
+
+        Raises:
+            TypeError: for a mask token in a stem that has none.
+        """
         made = self._stack(config)
+        stem = made.stem
+        if isinstance(stem, spec.Patches):
+            made = replace(made, stem=replace(stem, masked=masked))
+        elif masked:
+            raise TypeError(f"use_mask_token is for models of images; {config.model_type} models read tokens")
         if pooler is False:
             made = replace(made, pooler=None)
         elif pooler and made.pooler is None and "pooler" in made.names.stack:

@@ -108,6 +108,7 @@ class BaseModelOutput(ModelOutput):
 
     last_hidden_state: Tensor | None = None
     past_key_values: Any = None
+    cache_params: Any = None
     hidden_states: tuple[Tensor, ...] | None = None
     attentions: tuple[Tensor, ...] | None = None
     cross_attentions: tuple[Tensor, ...] | None = None
@@ -146,6 +147,7 @@ class TaskOutput(ModelOutput):
     loss: Tensor | None = None
     logits: Tensor | None = None
     past_key_values: Any = None
+    cache_params: Any = None
     hidden_states: tuple[Tensor, ...] | None = None
     attentions: tuple[Tensor, ...] | None = None
     cross_attentions: tuple[Tensor, ...] | None = None
@@ -159,6 +161,16 @@ class SpanOutput(ModelOutput):
     start_logits: Tensor | None = None
     end_logits: Tensor | None = None
     past_key_values: Any = None
+    hidden_states: tuple[Tensor, ...] | None = None
+    attentions: tuple[Tensor, ...] | None = None
+
+
+@dataclasses.dataclass
+class MaskedImageOutput(ModelOutput):
+    """Hidden patches of an image: `reconstruction` is [B, channels, height, width]."""
+
+    loss: Tensor | None = None
+    reconstruction: Tensor | None = None
     hidden_states: tuple[Tensor, ...] | None = None
     attentions: tuple[Tensor, ...] | None = None
 

@@ -39,7 +39,8 @@ def resized_table(old: nn.Embedding, count: int, mean: bool) -> nn.Embedding:
     """A table of `count` rows that begins with those of `old`; the others as `resize` makes them."""
     weight = _rows(old.weight, count, mean)
     padding = old.padding_idx if old.padding_idx is not None and old.padding_idx < count else None
-    new = token_table(count, old.embedding_dim, padding, getattr(old, "scale", 1.0), weight)
+    scale, rounded = getattr(old, "scale", 1.0), getattr(old, "rounded", False)
+    new = token_table(count, old.embedding_dim, padding, scale, weight, rounded)
     new.weight.requires_grad_(old.weight.requires_grad)
     mark_filled(new)
     return new.train(old.training)

@@ -77,10 +77,10 @@ def attention(c: Any, mask: Mask, bias: bool = False) -> spec.Attention:
     return spec.Attention(heads(c), mask=mask, dropout=dropout, bias=bias, out_bias=bias, rotary=rotary)
 
 
-def decoder(c: Any, layers: tuple[spec.Layer, ...], layer_class: str) -> spec.Stack:
+def decoder(c: Any, layers: tuple[spec.Layer, ...], layer_class: str, **tokens: Any) -> spec.Stack:
     """The layers over a token table, and a norm."""
     return spec.Stack(
-        stem=spec.Tokens(c.vocab_size, c.hidden_size, padding_idx=c.pad_token_id),
+        stem=spec.Tokens(c.vocab_size, c.hidden_size, padding_idx=c.pad_token_id, **tokens),
         layers=layers,
         names=NAMES,
         width=c.hidden_size,
@@ -91,12 +91,16 @@ def decoder(c: Any, layers: tuple[spec.Layer, ...], layer_class: str) -> spec.St
     )
 
 
+def layer(c: Any, mask: Mask, bias: bool = False, inner_bias: bool = False) -> spec.Layer:
+    """One layer; `bias` of the attention and `inner_bias` of the feed-forward."""
+    feedforward = spec.FeedForward(c.intermediate_size, c.hidden_act, gated=True, bias=inner_bias)
+    return spec.layer(attention(c, mask, bias), feedforward, spec.Norm("rms", c.rms_norm_eps), order="pre")
+
+
 def stack(c: LlamaConfig) -> spec.Stack:
     """The decoder."""
-    feedforward = spec.FeedForward(c.intermediate_size, c.hidden_act, gated=True, bias=c.mlp_bias)
-    mixer = attention(c, Causal(), c.attention_bias)
-    layer = spec.layer(mixer, feedforward, spec.Norm("rms", c.rms_norm_eps), order="pre")
-    return decoder(c, (layer,) * c.num_hidden_layers, "LlamaDecoderLayer")
+    one = layer(c, Causal(), c.attention_bias, c.mlp_bias)
+    return decoder(c, (one,) * c.num_hidden_layers, "LlamaDecoderLayer")
 
 
 def labels(c: Any) -> Labels:

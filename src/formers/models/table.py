@@ -8,10 +8,14 @@ FAMILIES: dict[str, tuple[str, str]] = {
     "bert": ("bert", "Bert"),
     "camembert": ("roberta", "Camembert"),
     "distilbert": ("distilbert", "DistilBert"),
+    "gemma2": ("gemma2", "Gemma2"),
     "gpt2": ("gpt2", "GPT2"),
     "llama": ("llama", "Llama"),
+    "mamba": ("mamba", "Mamba"),
+    "mistral": ("mistral", "Mistral"),
     "roberta": ("roberta", "Roberta"),
     "t5": ("t5", "T5"),
+    "vit": ("vit", "ViT"),
     "xlm-roberta": ("roberta", "XLMRoberta"),
 }
 

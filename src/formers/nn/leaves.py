@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from formers.nn.fresh import Constant, begins
 from formers.nn.spec import LinearKind, Norm
 
 
@@ -55,13 +56,15 @@ class RMSNorm(nn.Module):
 
 
 class ScaledEmbedding(nn.Embedding):
-    """A token table whose vectors are multiplied by `scale` when they are looked up."""
+    """A token table whose vectors are multiplied by `scale` when looked up, in their dtype if `rounded`."""
 
     scale: float = 1.0
+    rounded: bool = False
 
     def forward(self, input: Tensor) -> Tensor:
         """[...] -> [..., E]."""
-        return super().forward(input) * self.scale
+        found = super().forward(input)
+        return found * (torch.tensor(self.scale, dtype=found.dtype) if self.rounded else self.scale)
 
 
 def token_table(
@@ -70,12 +73,13 @@ def token_table(
     padding_idx: int | None = None,
     scale: float = 1.0,
     weight: Tensor | None = None,
+    rounded: bool = False,
 ) -> nn.Embedding:
     """A table of `count` vectors, over a given `weight` [count, width] or a fresh one."""
     kind = nn.Embedding if scale == 1.0 else ScaledEmbedding
     table = kind(count, width, padding_idx=padding_idx, _weight=weight)
     if isinstance(table, ScaledEmbedding):
-        table.scale = scale
+        table.scale, table.rounded = scale, rounded
     return table
 
 
@@ -88,4 +92,7 @@ def linear(kind: LinearKind, width_in: int, width_out: int, bias: bool = True) -
 
 def norm(spec: Norm, width: int) -> nn.Module:
     """A norm leaf."""
-    return RMSNorm(width, spec.eps, spec.offset) if spec.kind == "rms" else nn.LayerNorm(width, eps=spec.eps)
+    if spec.kind == "layer":
+        return nn.LayerNorm(width, eps=spec.eps)
+    made = RMSNorm(width, spec.eps, spec.offset)
+    return begins(made, weight=Constant(1.0 - spec.offset)) if spec.offset else made

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from formers.core.notices import did_you_mean
 from formers.nn.attend import eager
+from formers.nn.fresh import Fill
 from formers.nn.layout import Layout
 from formers.nn.masks import Explicit
 from formers.nn.passing import Geometry, Pass, Visibility
@@ -60,7 +61,7 @@ class Bare:
     """A parameter that is no module's: its shape, first values, and whether it stays in float32."""
 
     value: Tensor
-    fresh: Any
+    fresh: Fill
     keep: bool = False
 
 

@@ -152,10 +152,11 @@ class Attention:
 
     @property
     def slot(self) -> SlotSpec | None:
-        """A window needs no more than a ring."""
+        """A window needs no more than a ring, unless it reaches over columns that it does not count."""
         if self.cross:
             return None
-        window = self.mask.window if isinstance(self.mask, Causal) else None
+        mask = self.mask
+        window = mask.window if isinstance(mask, Causal) and mask.counts == "columns" else None
         return SlotSpec("ring", window) if window is not None else SlotSpec()
 
     @property
@@ -203,9 +204,11 @@ class Scan:
         state: n, numbers that each feature remembers.
         kernel: reach of the short convolution before the scan.
         rank: width through which the step size is chosen.
-        activation: after the convolution, and on the gate.
+        activation: after the convolution; on the gate it is always silu.
         bias: of the projections in and out; `conv_bias` of the convolution.
         steps: least and largest step of a fresh model, and its floor.
+        step_scale: of the fresh weights that choose steps: drawn, or (`step_constant`) all the same.
+        depth: layers among which the fresh results are shared out.
     """
 
     inner: int
@@ -216,8 +219,11 @@ class Scan:
     bias: bool = False
     conv_bias: bool = True
     steps: tuple[float, float, float] = (0.001, 0.1, 1e-4)
+    step_scale: float = 1.0
+    step_constant: bool = False
+    depth: int = 1
     causal = True
-    by_distance = False
+    by_distance = True
     needs: frozenset[str] = field(default=frozenset(), init=False, repr=False)
     honours_masks = False
     first_alone = False
@@ -246,6 +252,7 @@ class Part:
             the `normed` input of its mixer.
         scale: factor on the result.
         gain: value that a learned factor per feature begins with.
+        wide: the sum is held in float32 at least.
     """
 
     mixer: Mixer
@@ -257,6 +264,7 @@ class Part:
     reads: Literal["sum", "input", "normed"] = "sum"
     scale: float = 1.0
     gain: float | None = None
+    wide: bool = False
 
 
 @dataclass(frozen=True)
@@ -313,7 +321,8 @@ class Tokens:
     """A stem for text: token (+ position, + segment) vectors, scaled, normalised, dropped.
 
     With `share_types` the segment ids are looked up in the token table, as GPT-2 does. `scale` falls on
-    what enters, looked up or given; `table_scale` on what is looked up alone.
+    what enters, looked up or given; `table_scale` on what is looked up alone, in the table's dtype if
+    `table_scale_rounded`.
     Roles: `token`, `position`, `type`, `embedding_norm`, `embedding_dropout`.
     """
 
@@ -325,6 +334,7 @@ class Tokens:
     norm: Norm | None = None
     scale: float = 1.0
     table_scale: float = 1.0
+    table_scale_rounded: bool = False
     dropout: float = 0.0
     padding_idx: int | None = None
     reads = "input_ids"
@@ -351,6 +361,7 @@ class Patches:
         width: E.
         dropout: on the result.
         masked: a learned vector stands in place of hidden patches.
+        std: deviation of fresh positions and of the fresh class token.
     """
 
     channels: int
@@ -359,6 +370,7 @@ class Patches:
     width: int
     dropout: float = 0.0
     masked: bool = False
+    std: float = 0.02
     reads = "pixel_values"
 
     @property

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from formers.nn import spec
 from formers.nn.activations import Activation
 from formers.nn.dropout import Dropout, drop
+from formers.nn.fresh import Constant
 from formers.nn.kernels import project
 from formers.nn.leaves import linear, norm
 from formers.nn.program import Bare, Flow, Step
@@ -18,18 +19,20 @@ from formers.nn.tree import has, leaf
 
 
 class Begin(Step):
-    """A part begins: what it reads is what its result will be added to."""
+    """A part begins: what it reads is what its result will be added to, in float32 at least if `wide`."""
 
     opens = True
 
-    def __init__(self, role: str, reads: str = "sum") -> None:
+    def __init__(self, role: str, reads: str = "sum", wide: bool = False) -> None:
         super().__init__()
-        self.home, self.reads = f"{role}_add", reads
+        self.home, self.reads, self.wide = f"{role}_add", reads, wide
 
     def run(self, node: Any, flow: Flow) -> None:
         """Note what is read; a parallel part goes back to what the part before it read."""
         if self.reads == "sum":
             flow.entered = flow.read = flow.x
+            if self.wide:
+                flow.entered = flow.x.to(torch.promote_types(flow.x.dtype, torch.float32))
             return
         read = flow.read if self.reads == "input" else flow.normed
         assert read is not None
@@ -61,17 +64,6 @@ class Add(Step):
         # where nobody looks and nothing is recorded, the result belongs to nobody else and takes the sum
         alone = not flow.pass_.watched and not torch.is_grad_enabled() and y.dtype == x.dtype
         flow.x = y.add_(x) if alone else x + y
-
-
-class Constant:
-    """First values that are all the same."""
-
-    def __init__(self, value: float) -> None:
-        self.value = value
-
-    def fill_(self, tensor: Tensor) -> None:
-        """Write them."""
-        tensor.fill_(self.value)
 
 
 class Normalise(Step):

@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from formers.nn.fresh import Fill, begins
 from formers.nn.spec import SpecError
 
 
@@ -133,7 +134,9 @@ def place(owner: nn.Module, role: str, path: str, value: nn.Module) -> None:
     wiring(owner).roles[role] = (*groups, last)
 
 
-def place_tensor(owner: nn.Module, role: str, path: str, value: torch.Tensor, fresh: Any, keep: bool) -> None:
+def place_tensor(
+    owner: nn.Module, role: str, path: str, value: torch.Tensor, fresh: Fill, keep: bool
+) -> None:
     """Register a bare parameter under the dotted `path` and make it known as `role`.
 
     `fresh.fill_(tensor)` draws its first values; with `keep` it stays in float32 whatever the model's dtype.
@@ -141,7 +144,7 @@ def place_tensor(owner: nn.Module, role: str, path: str, value: torch.Tensor, fr
     *groups, last = path.split(".")
     node = descend(owner, tuple(groups))
     node.register_parameter(last, nn.Parameter(value))
-    node.__dict__.setdefault("_fresh", {})[last] = fresh
+    begins(node, **{last: fresh})
     if keep:
         node.__dict__.setdefault("_keep_float32", set()).add(last)
     wiring(owner).roles[role] = (*groups, last)

@@ -17,7 +17,6 @@ from formers.nn.activations import Activation
 from formers.nn.dropout import Dropout
 from formers.nn.kernels import global_hooks
 from formers.nn.leaves import Conv1D, RMSNorm, ScaledEmbedding
-from formers.nn.mixers.scan import StepSize
 from formers.nn.program import Call, Node
 from formers.nn.recording import dispatched, recording
 from formers.nn.tree import Block, wiring
@@ -28,6 +27,7 @@ _ROW_WISE = {
     nn.Embedding,
     nn.LayerNorm,
     nn.Dropout,
+    nn.Identity,
     nn.Conv1d,
     nn.Conv2d,
     nn.ModuleList,
@@ -36,7 +36,6 @@ _ROW_WISE = {
     Dropout,
     RMSNorm,
     ScaledEmbedding,
-    StepSize,
 }
 
 

@@ -309,10 +309,9 @@ def _prepare(
         None if encoder_real is None else _unless_all(encoder_real.bool()),
         holes,
     )
-    needs = (
-        s.needs | ({"weights"} if ask.attentions else set()) | ({"transforms"} if transformed() else set())
-    )
-    wanted = {"hidden_states": ask.hidden, "attentions": ask.attentions, "cross_attentions": ask.attentions}
+    weights = ask.attentions and s.attention is not None
+    needs = s.needs | ({"weights"} if weights else set()) | ({"transforms"} if transformed() else set())
+    wanted = {"hidden_states": ask.hidden, "attentions": weights, "cross_attentions": weights}
     pass_ = Pass(
         Geometry(layout, positions, past),
         visibility,
@@ -349,6 +348,8 @@ def _read_mask(
     if not isinstance(mask, Tensor):
         raise TypeError(f"attention_mask must be a tensor, [B, S], not {type(mask).__name__}")
     if mask.dim() == 2:
+        if past and s.attention is None and tuple(mask.shape) == (batch, length):
+            mask = torch.nn.functional.pad(mask, (past, 0), value=1)  # what was read is not looked at again
         if tuple(mask.shape) != (batch, past + length):
             raise ValueError(
                 f"attention_mask must have shape {[batch, past + length]} (one entry for every past and new "

@@ -66,6 +66,8 @@ class TaskModel(Assembled):
     _targets: ClassVar[tuple[str, ...]] = ("labels",)
     _options: ClassVar[tuple[str, ...]] = ("return_dict", "num_items_in_batch")
     _keeps_cache: ClassVar[bool] = False  # a head that reads all states at once has no next step
+    _masked: ClassVar[bool] = False  # something stands in place of inputs that are hidden
+    _unread_inputs: ClassVar[tuple[str, ...]] = ()  # what the base model reads for other tasks
     _says: ClassVar[str] = "Compute the head."
 
     def __init__(self, config: PretrainedConfig, *args: Any, **options: Any) -> None:
@@ -73,7 +75,7 @@ class TaskModel(Assembled):
         if self._base_class is None:
             self._assembly.place(self, config)
         else:
-            base = self._base_class(config, add_pooling_layer=self._head.pooler, part=True)
+            base = self._base_class(config, self._head.pooler, self._masked, part=True)
             self.add_module(self.base_model_prefix, base)
         spec = wiring(self).facts["head"] = self._head.spec(config)
         self._place_head(spec, config)
@@ -84,12 +86,10 @@ class TaskModel(Assembled):
         assembly = cls.__dict__.get("_assembly")
         if assembly is not None and "forward" not in cls.__dict__:
             own = (*cls._targets, *cls._options)
-            first = [name for name in assembly.inputs if name in _BEFORE_TARGETS]
-            if assembly.encoder_decoder:
-                first = [
-                    name for name in assembly.inputs if name in _BEFORE_TARGETS or name == assembly.cache
-                ]
-            rest = [name for name in assembly.inputs if name not in first]
+            early = _BEFORE_TARGETS | ({assembly.cache} if assembly.encoder_decoder else set())
+            inputs = [name for name in assembly.inputs if name not in cls._unread_inputs]
+            first = [name for name in inputs if name in early]
+            rest = [name for name in inputs if name not in first]
             cls.forward = signed(cls, TaskModel.forward, (*first, *own, *rest), cls._says)  # type: ignore[method-assign]
             cls.main_input_name = assembly.main
 

@@ -6,16 +6,20 @@ from typing import Any
 
 from torch import nn
 
-from formers.nn.tree import place
+from formers.nn.program import build
+from formers.nn.steps import First, Project
 from formers.tasks.sequence_classification import SequenceClassification, Spec
 
 
 class ImageClassification(SequenceClassification):
     """The class token's state, and one logit per label; without labels the state itself."""
 
+    _unread_inputs = ("bool_masked_pos",)
     _says = "Classify images. `labels`: [B] int64, or [B] or [B, C] floating; see `nn.losses`."
 
     def _place_head(self, spec: Spec, config: Any) -> None:
-        super()._place_head(spec, config)
-        if not self.num_labels:
-            place(self, "out", spec.out, nn.Identity())
+        if self._count(config):
+            super()._place_head(spec, config)
+        else:
+            self.num_labels = 0
+            build(self, [First(), Project("out", nn.Identity)], spec.names())

@@ -95,8 +95,19 @@ class Cache:
             slot.crop(max_length)
 
     def to_legacy_cache(self) -> tuple[tuple[Tensor, ...], ...]:
-        """The older form: per layer a tuple of keys and values (and the encoder's, where there are any)."""
-        return tuple(self[i] for i in range(len(self.slots)))
+        """The older form: per layer a tuple of keys and values (and the encoder's, where there are any).
+
+        Raises:
+            ValueError: for what that form cannot tell: a state, or a window that has moved.
+        """
+        for slot in self.slots:
+            held = slot.contents()
+            if isinstance(slot, Recurrent) or (held is not None and held[0].shape[2] != slot.length):
+                raise ValueError(
+                    "tuples of keys and values cannot hold what this cache holds, since it has left out "
+                    "positions: pass the cache itself to the next call"
+                )
+        return tuple(self)
 
     @classmethod
     def from_legacy_cache(cls, past: Iterable[Iterable[Tensor]] | None) -> Cache:
@@ -125,7 +136,7 @@ class Cache:
         return (*own, *(other or ()))
 
     def __iter__(self) -> Iterator[tuple[Tensor, ...]]:
-        return iter(self.to_legacy_cache())
+        return (self[i] for i in range(len(self.slots)))
 
     @property
     def self_attention_cache(self) -> Cache:

@@ -22,7 +22,7 @@ STEPS: dict[type[Any], Callable[[Any, int], list[Step]]] = {
 def part_steps(part: spec.Part, width: int) -> list[Step]:
     """The steps of one part, from reading to the sum and what stands after it."""
     role = part.role
-    steps: list[Step] = [Begin(role, part.reads)]
+    steps: list[Step] = [Begin(role, part.reads, part.wide)]
     if part.before is not None and part.reads != "normed":
         steps.append(Normalise(f"{role}_norm", part.before, width, notes=True))
     steps += STEPS[type(part.mixer)](part.mixer, width)

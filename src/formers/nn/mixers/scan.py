@@ -5,7 +5,6 @@ Gu and Dao 2023, arXiv:2312.00752, algorithm 2. Roles: see `spec.Scan`.
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import torch
@@ -14,40 +13,14 @@ from torch import Tensor, nn
 from formers.nn import spec
 from formers.nn.activations import Activation
 from formers.nn.cache import Recurrent
+from formers.nn.fresh import Constant, Counts, Steps, Uniform, begins
 from formers.nn.kernels import project
 from formers.nn.leaves import linear
 from formers.nn.program import Bare, Flow, Step
-from formers.nn.steps import Constant, Project
+from formers.nn.steps import Project
 from formers.nn.tree import has, leaf
 
 _CHUNK = 64  # tokens whose decays are held at once: memory grows by it, not by the length
-
-
-class Decay:
-    """First logarithms of the decays: log(1..n) for every feature."""
-
-    def fill_(self, tensor: Tensor) -> None:
-        """[I, n]."""
-        counts = torch.arange(1, tensor.shape[1] + 1, dtype=torch.float32, device=tensor.device)
-        tensor.copy_(counts.log().expand_as(tensor))
-
-
-class StepSize(nn.Linear):
-    """The projection that chooses step sizes; its bias begins where softplus gives steps within bounds."""
-
-    def __init__(self, s: spec.Scan) -> None:
-        self.steps = s.steps
-        super().__init__(s.rank, s.inner)
-
-    def reset_parameters(self) -> None:
-        """Uniform weights, and steps drawn evenly in their logarithms."""
-        bound = self.in_features**-0.5
-        nn.init.uniform_(self.weight, -bound, bound)
-        least, most, floor = self.steps
-        drawn = torch.rand_like(self.bias) * (math.log(most) - math.log(least)) + math.log(least)
-        step = drawn.exp().clamp(min=floor)
-        with torch.no_grad():
-            self.bias.copy_(step + torch.log(-torch.expm1(-step)))  # the inverse of softplus
 
 
 class SelectiveScan(Step):
@@ -58,17 +31,22 @@ class SelectiveScan(Step):
     def __init__(self, s: spec.Scan, width: int) -> None:
         super().__init__()
         self.spec = s
-        decay = torch.empty(s.inner, s.state)
+        decay, skip, bound = torch.empty(s.inner, s.state), torch.empty(s.inner), s.step_scale * s.rank**-0.5
         self.leaves = {
-            "decay": lambda: Bare(torch.empty_like(decay), Decay(), keep=True),
-            "skip": lambda: Bare(torch.empty(s.inner), Constant(1.0), keep=True),
-            "conv": lambda: nn.Conv1d(
-                s.inner, s.inner, s.kernel, groups=s.inner, bias=s.conv_bias, padding=s.kernel - 1
+            "decay": lambda: Bare(decay.clone(), Counts(), keep=True),
+            "skip": lambda: Bare(skip.clone(), Constant(1.0), keep=True),
+            "conv": lambda: begins(
+                nn.Conv1d(s.inner, s.inner, s.kernel, groups=s.inner, bias=s.conv_bias, padding=s.kernel - 1),
+                weight=Uniform(s.kernel**-0.5),
             ),
             "act": lambda: Activation(s.activation),
             "in": lambda: linear("linear", width, 2 * s.inner, s.bias),
             "select": lambda: linear("linear", s.inner, s.rank + 2 * s.state, bias=False),
-            "step": lambda: StepSize(s),
+            "step": lambda: begins(
+                linear("linear", s.rank, s.inner),
+                weight=Constant(bound) if s.step_constant else Uniform(bound),
+                bias=Steps(*s.steps),
+            ),
         }
         self.optional = frozenset({"act"})
         self.plain = Activation(s.activation)
@@ -92,7 +70,7 @@ class SelectiveScan(Step):
             rows = (None,) * len(layout.spans) if hidden is None else layout.by_span(hidden)
             parts = zip(layout.by_span(inner), rows, strict=True)
             mixed = torch.cat([self._read(node, act, part, slot, row).flatten(0, 1) for part, row in parts])
-        flow.x = (mixed * act(gate)).to(x.dtype)
+        flow.x = (mixed * nn.functional.silu(gate)).to(x.dtype)
 
     def _read(self, node: Any, act: Any, x: Tensor, slot: Recurrent | None, real: Tensor | None) -> Tensor:
         """Sequences of one length, [b, t, I] -> [b, t, I]."""
@@ -101,8 +79,8 @@ class SelectiveScan(Step):
         if window is None:
             window = x.new_zeros(count, s.kernel - 1, s.inner)
         whole = torch.cat((window.to(x.dtype), x), dim=1)  # [b, k - 1 + t, I]
-        conv = leaf(node, "conv")
-        mixed = nn.functional.conv1d(whole.transpose(1, 2), conv.weight, conv.bias, groups=s.inner)
+        # the leaf pads on both sides, so that its first columns lack what `whole` begins with
+        mixed = leaf(node, "conv")(whole.transpose(1, 2))[..., s.kernel - 1 : s.kernel - 1 + length]
         u = act(mixed.transpose(1, 2))  # [b, t, I]
         if real is not None:
             u = u * real
@@ -115,8 +93,8 @@ class SelectiveScan(Step):
         out, state = _scan(step, u.float(), writes.float(), reads.float(), leaf(node, "decay"), state)
         if slot is not None:
             slot.remember(whole[:, length:].clone(), state, length)
-        skip: Tensor = leaf(node, "skip")
-        return (out + skip.float() * u).to(x.dtype)
+        found: Tensor = (out + leaf(node, "skip").float() * u).to(x.dtype)
+        return found
 
 
 def _scan(
@@ -152,4 +130,8 @@ def _scan(
 
 def scan_steps(s: spec.Scan, width: int) -> list[Step]:
     """Scan, project back."""
-    return [SelectiveScan(s, width), Project("out", lambda: linear("linear", s.inner, width, s.bias))]
+    fresh = Uniform((s.inner * s.depth) ** -0.5)
+    return [
+        SelectiveScan(s, width),
+        Project("out", lambda: begins(linear("linear", s.inner, width, s.bias), weight=fresh)),
+    ]

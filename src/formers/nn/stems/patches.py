@@ -10,22 +10,12 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from formers.nn.dropout import Dropout, drop
+from formers.nn.fresh import Constant, Spread
 from formers.nn.layout import Layout
 from formers.nn.passing import Pass
 from formers.nn.spec import Paths
 from formers.nn.stems.base import Stem, want
 from formers.nn.tree import Block, Group, descend, has, leaf, place, place_tensor, wiring
-
-
-class Spread:
-    """First values: normal, cut at two deviations."""
-
-    def __init__(self, deviation: float) -> None:
-        self.deviation = deviation
-
-    def fill_(self, tensor: Tensor) -> None:
-        """Draw."""
-        nn.init.trunc_normal_(tensor, std=self.deviation)
 
 
 class PatchNode(Group):
@@ -52,11 +42,12 @@ class PatchStem(Stem):
         s = self.spec
         want(names, "class", "patch", "position", *(["mask"] if s.masked else []))
         count = s.grid[0] * s.grid[1]
-        place_tensor(owner, "class", str(names["class"]), torch.zeros(1, 1, s.width), Spread(0.02), False)
+        one, drawn = torch.zeros(1, 1, s.width), Spread(s.std)
+        place_tensor(owner, "class", str(names["class"]), one.clone(), drawn, False)
         if s.masked:
-            place_tensor(owner, "mask", str(names["mask"]), torch.zeros(1, 1, s.width), Spread(0.02), False)
+            place_tensor(owner, "mask", str(names["mask"]), one.clone(), Constant(0.0), False)
         table = torch.zeros(1, count + 1, s.width)
-        place_tensor(owner, "position", str(names["position"]), table, Spread(0.02), False)
+        place_tensor(owner, "position", str(names["position"]), table, drawn, False)
         *groups, last = str(names["patch"]).split(".")
         made = nn.Conv2d(s.channels, s.width, s.patch, stride=s.patch)
         if groups:
@@ -112,7 +103,7 @@ class PatchStem(Stem):
             x = leaf(node, "embedding_dropout")(x)
         elif self.spec.dropout and node.training:
             x = drop(x, self.spec.dropout)
-        return x if pass_.watched else x.flatten(0, 1)
+        return x if pass_.watched else pass_.layout.pack(x)
 
     def _patches(self, node: Any, images: Tensor, pass_: Pass) -> Tensor:
         names = wiring(node).facts.get("patches")

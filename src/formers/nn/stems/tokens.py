@@ -34,16 +34,14 @@ class TokenStem(Stem):
         """Register the tables, norm and dropout."""
         s = self.spec
         want(names, "token", *(["position"] if s.positions else []), *(["type"] if s.types else []))
-        place(
-            owner,
-            "token",
-            str(names["token"]),
-            token_table(s.vocabulary, s.width, s.padding_idx, s.table_scale),
+        table = token_table(
+            s.vocabulary, s.width, s.padding_idx, s.table_scale, rounded=s.table_scale_rounded
         )
+        place(owner, "token", str(names["token"]), table)
         if s.positions is not None:
             count = s.positions.count + s.positions.offset
-            table = nn.Embedding(count, s.width, padding_idx=s.positions.padding_idx)
-            place(owner, "position", str(names["position"]), table)
+            learned = nn.Embedding(count, s.width, padding_idx=s.positions.padding_idx)
+            place(owner, "position", str(names["position"]), learned)
         if s.types:
             place(owner, "type", str(names["type"]), nn.Embedding(s.types, s.width))
         if s.norm is not None:

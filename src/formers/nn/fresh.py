@@ -1,0 +1,81 @@
+"""First values of parameters that do not begin as others of their kind do: `fill_(tensor)` writes them."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, Protocol, TypeVar
+
+import torch
+from torch import Tensor, nn
+
+M = TypeVar("M", bound=nn.Module)
+
+
+class Fill(Protocol):
+    """Something that writes first values."""
+
+    def fill_(self, tensor: Tensor) -> None:
+        """Write them."""
+
+
+class Constant:
+    """All the same."""
+
+    def __init__(self, value: float) -> None:
+        self.value = value
+
+    def fill_(self, tensor: Tensor) -> None:
+        """Write them."""
+        tensor.fill_(self.value)
+
+
+class Uniform:
+    """Evenly drawn from -bound to bound."""
+
+    def __init__(self, bound: float) -> None:
+        self.bound = bound
+
+    def fill_(self, tensor: Tensor) -> None:
+        """Draw them."""
+        tensor.uniform_(-self.bound, self.bound)
+
+
+class Spread:
+    """Normal, cut at -2 and 2."""
+
+    def __init__(self, deviation: float) -> None:
+        self.deviation = deviation
+
+    def fill_(self, tensor: Tensor) -> None:
+        """Draw them."""
+        nn.init.trunc_normal_(tensor, std=self.deviation)
+
+
+class Counts:
+    """Logarithms of 1, 2, .. along the last axis."""
+
+    def fill_(self, tensor: Tensor) -> None:
+        """[.., n]."""
+        counts = torch.arange(1, tensor.shape[-1] + 1, dtype=torch.float32, device=tensor.device)
+        tensor.copy_(counts.log().expand_as(tensor))
+
+
+class Steps:
+    """What softplus turns into steps that are even in their logarithms, from `least` to `most`."""
+
+    def __init__(self, least: float, most: float, floor: float) -> None:
+        self.least, self.most, self.floor = least, most, floor
+
+    def fill_(self, tensor: Tensor) -> None:
+        """Draw them."""
+        low, high = math.log(self.least), math.log(self.most)
+        drawn = torch.rand(tensor.shape, dtype=torch.float32, device=tensor.device)
+        step = (drawn * (high - low) + low).exp().clamp(min=self.floor)
+        tensor.copy_(step + torch.log(-torch.expm1(-step)))  # the inverse of softplus
+
+
+def begins(module: M, **values: Fill) -> M:
+    """The module, whose parameters of these names begin with these values."""
+    held: dict[str, Any] = module.__dict__.setdefault("_fresh", {})
+    held.update(values)
+    return module
