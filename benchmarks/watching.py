@@ -52,9 +52,10 @@ def row(name: str, model: nn.Module) -> str:
     seen = best(lambda: model(texts, attention_mask=mask), 5)
     handle.remove()
     modules = sum(1 for _ in model.modules())
+    real = 100 * mask.float().mean()
     return (
         f"{name}, {modules} modules: finding out {finding:.1f} us; one text of {SHORT} tokens {one:.0f} us "
-        f"({100 * finding / one:.2f} %), watched x {seen_one / one:.2f}; 16 texts, {100 * mask.float().mean():.0f} % "
+        f"({100 * finding / one:.2f} %), watched x {seen_one / one:.2f}; 16 texts, {real:.0f} % "
         f"of their places real, {batch / 1000:.1f} ms, watched x {seen / batch:.2f}"
     )
 

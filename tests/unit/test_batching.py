@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from formers.core.batching import in_order, plan, restore, stream
+from formers.core.batching import plan, restore
 
 LENGTHS = st.lists(st.integers(0, 60), max_size=80)
 
@@ -36,25 +36,6 @@ def test_a_missing_result_is_refused():
         restore([[1, 0]], ["only one"])
     with pytest.raises(ValueError, match="exactly once"):
         restore([1, 1], ["a", "b"])
-
-
-@given(LENGTHS, st.integers(1, 100), st.integers(1, 20))
-def test_a_stream_comes_back_in_order(lengths, max_tokens, window):
-    batches = stream(iter(lengths), lambda length: length, max_tokens=max_tokens, window=window)
-    results = ((places, [f"length {item}" for item in items]) for places, items in batches)
-    assert list(in_order(results)) == [f"length {length}" for length in lengths]
-
-
-def test_a_stream_reads_no_further_than_its_window():
-    read = []
-
-    def source():
-        for item in range(1000):
-            read.append(item)
-            yield item
-
-    next(stream(source(), lambda item: 1, max_tokens=4, window=16))
-    assert len(read) == 16
 
 
 @pytest.mark.parametrize("limits", [{"max_tokens": 0}, {"max_tokens": 4, "max_items": 0}])

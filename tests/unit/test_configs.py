@@ -216,6 +216,25 @@ def test_without_any_rotary_settings_the_usual_base_holds():
     assert RotaryConfig().rope_scaling is None
 
 
+def test_a_function_may_say_which_class_a_part_is_of(tmp_path):
+    class Either(PretrainedConfig):
+        model_type = "either"
+        sub_configs = {  # noqa: RUF012
+            "text_config": lambda content: {"tiny": TinyConfig, "smaller": SmallerConfig}[
+                content["model_type"]
+            ]
+        }
+        text_config: PretrainedConfig | None = None
+
+    config = Either(text_config={"model_type": "smaller", "depth": 5})
+    assert type(config.text_config) is SmallerConfig
+    config.save_pretrained(tmp_path)
+    again = Either.from_pretrained(tmp_path)
+    assert (type(again.text_config), again.text_config.depth) == (SmallerConfig, 5)
+    assert config.get_text_config() is config.text_config
+    assert json.loads((tmp_path / "config.json").read_text())["text_config"]["depth"] == 5
+
+
 def test_parts_are_configs_of_their_own(tmp_path):
     config = PairConfig(text_config={"hidden_size": 5}, vision_config=VisionConfig(patch=8))
     assert isinstance(config.text_config, TinyConfig)
@@ -286,8 +305,9 @@ def test_infinities_of_newer_files_are_numbers(tmp_path):
 
 def test_fields_can_be_set_from_text():
     config = TinyConfig()
-    config.update_from_string("hidden_size=5,is_decoder=true")
-    assert (config.hidden_size, config.is_decoder) == (5, True)
+    config.dtype = "float32"
+    config.update_from_string("hidden_size=5,is_decoder=y,dtype=float16")
+    assert (config.hidden_size, config.is_decoder, config.dtype) == (5, True, torch.float16)
     with pytest.raises(ValueError, match="no field 'nope'"):
         config.update_from_string("nope=1")
 

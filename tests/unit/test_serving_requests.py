@@ -121,6 +121,8 @@ def test_too_long_and_too_many_are_413_with_the_limit(body, words):
         ({"threshold": 1.5}, "between 0 and 1"),
         ({"threshold": {"a": -1}}, "'a' has -1"),
         ({"max_chars": 0}, "max_chars must be a whole number"),
+        ({"max_chars": True}, "max_chars must be a whole number"),
+        ({"max_chars": None}, "max_chars must be a whole number"),
         ({"max_batch_tokens": 0}, "max_batch_tokens"),
         ({"timeout": 0}, "timeout must be"),
         ({"max_delay": -1}, "max_delay"),

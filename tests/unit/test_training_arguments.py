@@ -12,6 +12,7 @@ import torch
 import formers
 from formers import Seq2SeqTrainingArguments, TrainingArguments
 from formers.core.notices import Notice
+from formers.training.arguments.backends import tf32
 
 
 def test_older_spellings_mean_the_same():
@@ -166,8 +167,9 @@ def test_subclasses_understand_every_spelling_too():
 def test_no_field_is_silently_ignored():
     """Each field is read somewhere beyond its definition and its setter."""
     folder = Path(formers.__file__).parent / "training"
-    code = "\n".join(p.read_text() for p in folder.glob("*.py") if p.name != "arguments.py")
-    own = (folder / "arguments.py").read_text()
+    own = (folder / "arguments" / "base.py").read_text()
+    places = [*folder.glob("*.py"), *(folder / "arguments").glob("*.py")]
+    code = "\n".join(p.read_text() for p in places if p.name not in ("table.py", "setters.py", "base.py"))
     # flags for people's scripts, read by nothing here, as in the ecosystem
     scripts = {"do_train", "do_predict", "resume_from_checkpoint", "local_rank"}
     for field in dataclasses.fields(Seq2SeqTrainingArguments):
@@ -178,3 +180,45 @@ def test_no_field_is_silently_ignored():
 @pytest.mark.parametrize(("given", "steps"), [(7, 7), (0.25, 25), (0, 0)])
 def test_warmup_is_steps_or_a_share(given, steps):
     assert TrainingArguments("out", warmup_steps=given).get_warmup_steps(100) == steps
+
+
+@pytest.mark.parametrize("wanted", [False, None])
+def test_arguments_switch_tf32_for_a_block_and_not_for_the_process(wanted):
+    def found():
+        return torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32
+
+    def fail_within():
+        with tf32(args):
+            seen.append(found())
+            raise KeyError
+
+    before, seen = found(), []
+    args = TrainingArguments("out", tf32=wanted)
+    assert found() == before
+    with pytest.raises(KeyError):
+        fail_within()
+    assert seen == [before if wanted is None else (wanted, wanted)]
+    assert found() == before
+
+
+def test_the_chained_setters_set_fields_by_shorter_names():
+    args = TrainingArguments("out").set_training(batch_size=3, num_epochs=2, gradient_checkpointing=True)
+    assert (args.do_train, args.per_device_train_batch_size, args.num_train_epochs) == (True, 3, 2)
+    assert args.gradient_checkpointing
+    args.set_evaluate("steps", 20, loss_only=True).set_logging(level="info").set_optimizer(
+        beta1=0.8, args="x=1"
+    )
+    assert (args.eval_strategy, args.eval_steps, args.prediction_loss_only) == ("steps", 20, True)
+    assert (args.log_level, args.optim, args.adam_beta1, args.optim_args) == (
+        "info",
+        "adamw_torch",
+        0.8,
+        "x=1",
+    )
+    args.set_push_to_hub("me/it", token="secret").set_dataloader(num_workers=2, sampler_seed=5)
+    assert (args.push_to_hub, args.hub_model_id, args.hub_token) == (True, "me/it", "secret")
+    assert (args.dataloader_num_workers, args.data_seed) == (2, 5)
+    with pytest.raises(ValueError, match="save_steps"):
+        args.set_save(steps=0)
+    with pytest.raises(TypeError, match="unexpected keyword"):
+        args.set_save(every=3)

@@ -15,6 +15,7 @@ from formers.core.outputs import ModelOutput
 from formers.model.base import PreTrainedModel
 from formers.nn import spec
 from formers.nn.attend import eager
+from formers.nn.kernels import hooked
 from formers.nn.layout import Layout
 from formers.nn.passing import Geometry, Pass, Visibility
 from formers.nn.watch import watched
@@ -137,7 +138,7 @@ def signed(
     run.__module__ = cls.__module__
     lines = "\n".join(f"            {name}: {_MEANING.get(name, 'see the base model.')}" for name in names)
     run.__doc__ = f"{says}\n\n        Args:\n{lines}\n        "
-    run._formers_names = tuple(names)  # type: ignore[attr-defined]
+    run.formers_inputs = tuple(names)  # type: ignore[attr-defined]
     return run
 
 
@@ -244,8 +245,8 @@ def states_of(model: Any, given: dict[str, Any], ask: Ask) -> States:
 
     What somebody watches, or has put there or written himself, is called as its users call it.
     """
-    ours = isinstance(model, BaseModel) and hasattr(type(model).forward, "_formers_names")
-    if ours and not (ask.padded and watched(model)):
+    ours = isinstance(model, BaseModel) and hasattr(type(model).forward, "formers_inputs")
+    if ours and not (ask.padded and (hooked(model) or watched(model))):
         found: States = model._encode(given, ask)
         return found
     named = {name: value for name, value in given.items() if value is not None}

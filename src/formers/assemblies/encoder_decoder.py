@@ -11,6 +11,7 @@ from formers.assemblies.base import Assembly, BaseModel, shift_right, signed, st
 from formers.assemblies.single import Single
 from formers.core.outputs import BaseModelOutput, ModelOutput, Seq2SeqModelOutput
 from formers.model.base import PreTrainedModel
+from formers.model.initialise import mark_filled
 from formers.model.vocabulary import resized_table
 from formers.nn import spec
 from formers.nn.leaves import token_table
@@ -122,6 +123,7 @@ class EncoderDecoder(Assembly):
 
         A table that a stack has for itself stays, and follows in size.
         """
+        mark_filled(value)
         held = leaf(model, "token").weight
         for part in self.stacks(model).values():
             own = leaf(part, "token")
@@ -151,7 +153,7 @@ class EncoderDecoder(Assembly):
         if ids is not None:
             check_ids(ids)
         decoder_ids = self._decoder_ids(model, given, ids)
-        ask.padded = ask.padded or watched(model)
+        ask.padded = watched(model) if ask.padded is None else ask.padded
         parts = self.stacks(model)
         before = given.get("encoder_outputs")
         if before is None:
@@ -239,7 +241,7 @@ class EncoderHalf(EncoderDecoder):
 
     def run(self, model: Any, given: dict[str, Any], ask: Ask) -> States:
         """Encode."""
-        ask.padded = ask.padded or watched(model)
+        ask.padded = watched(model) if ask.padded is None else ask.padded
         return states_of(leaf(model, "encoder"), given, ask)
 
     def passed_on(self, states: States) -> dict[str, Any]:
@@ -272,11 +274,12 @@ class DecoderHalf(EncoderDecoder):
 
     def set_table(self, model: Any, value: nn.Module) -> None:
         """Replace the token table."""
+        mark_filled(value)
         place(model, "token", path_of(model, "token"), value)
 
     def run(self, model: Any, given: dict[str, Any], ask: Ask) -> States:
         """Decode."""
-        ask.padded = ask.padded or watched(model)
+        ask.padded = watched(model) if ask.padded is None else ask.padded
         return states_of(leaf(model, "decoder"), given, ask)
 
     def passed_on(self, states: States) -> dict[str, Any]:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import gzip
 import itertools
 import re
 import sys
-import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import IO, Any
+
+from formers.core.textfile import opened
 
 _TABLES = (".csv", ".tsv", ".json", ".jsonl", ".ndjson")
 _AT_ONCE = 1 << 16  # bytes
@@ -67,12 +67,8 @@ def read(file: Path, column: str) -> Iterator[str]:
 
         yield from (row["text"] for row in load_table(file, text_column=column))
         return
-    opener: Any = gzip.open if file.suffix.lower() == ".gz" else open
-    try:
-        with opener(file, "rb") as stream:
-            yield from itertools.chain.from_iterable(_arriving(stream.read1, str(file)))
-    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
-        raise ValueError(f"{file} is no whole gzip file ({error}): fetch or pack it again") from error
+    with opened(file) as stream:
+        yield from itertools.chain.from_iterable(_arriving(stream.read1, str(file)))
 
 
 def _typed(stream: IO[str]) -> Iterator[list[str]]:

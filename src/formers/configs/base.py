@@ -12,57 +12,23 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from formers.configs.checks import checked, config_field
+from formers.configs.defaults import LEGACY
 from formers.configs.labels import Labels, set_id2label, set_label2id
 from formers.configs.record import ConfigFile
 from formers.configs.rotary import OLDER_NAMES, Rotary, read_rope, write_rope
 from formers.configs.subconfigs import SubConfigs
-from formers.core.fields import Field
+from formers.core.fields import KINDS, Field
 from formers.core.jsonfile import read_json_object
-from formers.core.notices import notice, refuse_unknown
+from formers.core.notices import notice
+from formers.hub import Source, split_hub_keywords
 
 if TYPE_CHECKING:
     from typing_extensions import Self
 
 CONFIG_NAME = "config.json"
 
-# Read on any config, written only when set: what older versions gave every config.
-_LEGACY_DEFAULTS: dict[str, Any] = {
-    "max_length": 20,
-    "min_length": 0,
-    "do_sample": False,
-    "early_stopping": False,
-    "num_beams": 1,
-    "num_beam_groups": 1,
-    "diversity_penalty": 0.0,
-    "temperature": 1.0,
-    "top_k": 50,
-    "top_p": 1.0,
-    "typical_p": 1.0,
-    "repetition_penalty": 1.0,
-    "length_penalty": 1.0,
-    "no_repeat_ngram_size": 0,
-    "encoder_no_repeat_ngram_size": 0,
-    "bad_words_ids": None,
-    "num_return_sequences": 1,
-    "output_scores": False,
-    "return_dict_in_generate": False,
-    "forced_bos_token_id": None,
-    "forced_eos_token_id": None,
-    "remove_invalid_values": False,
-    "exponential_decay_length_penalty": None,
-    "suppress_tokens": None,
-    "begin_suppress_tokens": None,
-    "decoder_start_token_id": None,
-    "sep_token_id": None,
-    "prefix": None,
-    "task_specific_params": None,
-    "tokenizer_class": None,
-    "torchscript": False,
-    "use_bfloat16": False,
-    "pruned_heads": {},
-    "cross_attention_hidden_size": None,
-    "tie_encoder_decoder": False,
-}
+# Properties that are keywords too.
+_SETTABLE = ("num_labels", "torch_dtype", "attn_implementation", "name_or_path", "_attn_implementation")
 
 # Attributes that are kept in memory under a leading underscore and are not written.
 _PRIVATE = ("_name_or_path", "_commit_hash", "_attn_implementation", "_experts_implementation", "_auto_class")
@@ -191,12 +157,7 @@ class PretrainedConfig(Labels, SubConfigs, Rotary, ConfigFile):
             self.dtype = newer if newer is not None else older
 
     def _notice_misspelling(self, name: str) -> None:
-        if (
-            name in self._declared
-            or name.startswith("_")
-            or hasattr(type(self), name)
-            or name in _LEGACY_DEFAULTS
-        ):
+        if name in self._declared or name.startswith("_") or hasattr(type(self), name) or name in LEGACY:
             return
         choices = [*self._declared, *self.attribute_map]
         near = difflib.get_close_matches(name, choices, n=1, cutoff=0.85)
@@ -229,8 +190,8 @@ class PretrainedConfig(Labels, SubConfigs, Rotary, ConfigFile):
 
     def __getattr__(self, name: str) -> Any:
         # Reached only when the name is neither a field nor a key of the file.
-        if name in _LEGACY_DEFAULTS and not name.startswith("__"):
-            return copy.copy(_LEGACY_DEFAULTS[name])
+        if name in LEGACY and not name.startswith("__"):
+            return copy.copy(LEGACY[name])
         raise _NoField(self, name)
 
     @property
@@ -318,26 +279,6 @@ class PretrainedConfig(Labels, SubConfigs, Rotary, ConfigFile):
             config.__dict__["model_type"] = content["model_type"]
         return config
 
-    @classmethod
-    def from_dict(
-        cls, config_dict: Mapping[str, Any], *, return_unused_kwargs: bool = False, **kwargs: Any
-    ) -> Any:
-        """Build from a dictionary; `kwargs` that are fields or keys of it win over it.
-
-        Returns:
-            The config, or `(config, unused)` with `return_unused_kwargs=True`.
-
-        Raises:
-            TypeError: for a keyword that is neither (unless the unused ones are returned).
-            ValueError: when `num_labels` and `id2label` among `kwargs` contradict each other.
-        """
-        config = cls.from_content(config_dict)
-        unused = config.override(kwargs)
-        if return_unused_kwargs:
-            return config, unused
-        refuse_unknown(unused, config.known_names(), f"{cls.__name__}.from_dict")
-        return config
-
     def override(self, values: Mapping[str, Any]) -> dict[str, Any]:
         """Set fields and kept keys by keyword, and return the keywords that are neither.
 
@@ -370,18 +311,8 @@ class PretrainedConfig(Labels, SubConfigs, Rotary, ConfigFile):
 
     def known_names(self) -> set[str]:
         """What can be set by keyword: fields, their other names, and keys of the file."""
-        settable = {
-            "num_labels",
-            "torch_dtype",
-            "attn_implementation",
-            "name_or_path",
-            "_attn_implementation",
-        }
-        if "rope_parameters" in self._declared:
-            settable |= {*OLDER_NAMES}
-        return {*self._declared, *self.attribute_map, *self.__dict__, *_LEGACY_DEFAULTS, *settable} - {
-            "_declared"
-        }
+        rotary = OLDER_NAMES if "rope_parameters" in self._declared else ()
+        return {*self._declared, *self.attribute_map, *self.__dict__, *LEGACY, *_SETTABLE, *rotary}
 
     def update(self, config_dict: Mapping[str, Any]) -> None:
         """Set every key of a dictionary as an attribute."""
@@ -399,14 +330,10 @@ class PretrainedConfig(Labels, SubConfigs, Rotary, ConfigFile):
             if not self._knows(name):
                 raise ValueError(f"{type(self).__name__} has no field {name!r}")
             present = getattr(self, name)
-            if isinstance(present, bool):
-                if text.lower() not in ("true", "1", "y", "yes", "false", "0", "n", "no"):
-                    raise ValueError(f"{name} takes true or false, not {text!r}")
-                setattr(self, name, text.lower() in ("true", "1", "y", "yes"))
-            elif isinstance(present, int | float | str):
-                setattr(self, name, type(present)(text))
-            else:
-                raise ValueError(f"{name} holds a {type(present).__name__}, which a string cannot set")
+            kind = "str" if isinstance(present, str) else type(present).__name__
+            if kind not in KINDS:
+                raise ValueError(f"{name} holds a {kind}, which a string cannot set")
+            setattr(self, name, Field(frozenset((kind,))).read(name, text))
 
     # -- files --------------------------------------------------------------------------------
 
@@ -426,8 +353,6 @@ class PretrainedConfig(Labels, SubConfigs, Rotary, ConfigFile):
         Raises:
             OSError: when the name, the file or the network fails, or the file is no JSON object.
         """
-        from formers.hub import Source, split_hub_keywords
-
         hub, rest = split_hub_keywords(kwargs)
         if isinstance(name_or_path, (str, os.PathLike)) and os.path.isfile(name_or_path):
             if Path(name_or_path).suffix in (".safetensors", ".bin", ".pt", ".pth", ".gguf", ".h5"):
@@ -457,10 +382,7 @@ class PretrainedConfig(Labels, SubConfigs, Rotary, ConfigFile):
         content = cls._choose_part(content, str(name_or_path))
         config, unused = cls.from_dict(content, return_unused_kwargs=True, **rest)
         config.name_or_path = name_or_path
-        if return_unused:
-            return config, unused
-        refuse_unknown(unused, config.known_names(), f"{cls.__name__}.from_pretrained")
-        return config
+        return config.with_unused(unused, return_unused, "from_pretrained")
 
     @classmethod
     def _choose_part(cls, content: dict[str, Any], where: str) -> dict[str, Any]:

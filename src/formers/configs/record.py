@@ -5,11 +5,11 @@ from __future__ import annotations
 import copy
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from formers.core.jsonfile import JsonRecord
+from formers.core.jsonfile import JsonRecord, plain
 from formers.core.notices import refuse_unknown
 from formers.hub import PUSH_KEYWORDS, Pushable, push_saved
 
@@ -19,6 +19,42 @@ if TYPE_CHECKING:
 
 class ConfigFile(JsonRecord, Pushable):
     """A record of settings that is written with its keys sorted, and of which only what was chosen."""
+
+    @classmethod
+    def from_content(cls, content: Mapping[str, Any]) -> Self:
+        """Build from what a file holds."""
+        raise NotImplementedError
+
+    def override(self, values: Mapping[str, Any]) -> dict[str, Any]:
+        """Set fields and kept keys by keyword, and return the keywords that are neither."""
+        raise NotImplementedError
+
+    def known_names(self) -> Collection[str]:
+        """What can be set by keyword."""
+        raise NotImplementedError
+
+    @classmethod
+    def from_dict(
+        cls, config_dict: Mapping[str, Any], *, return_unused_kwargs: bool = False, **kwargs: Any
+    ) -> Any:
+        """Build from a dictionary; `kwargs` that are fields or keys of it win over it.
+
+        Returns:
+            The config, or `(config, unused)` with `return_unused_kwargs=True`.
+
+        Raises:
+            TypeError: for a keyword that is neither (unless the unused ones are returned).
+            ValueError: for values that contradict each other.
+        """
+        config = cls.from_content(config_dict)
+        return config.with_unused(config.override(kwargs), return_unused_kwargs, "from_dict")
+
+    def with_unused(self, unused: dict[str, Any], wanted: bool, where: str) -> Any:
+        """The config and the keywords that it did not use, where they are wanted; else there may be none."""
+        if wanted:
+            return self, unused
+        refuse_unknown(unused, self.known_names(), f"{type(self).__name__}.{where}")
+        return self
 
     def to_diff_dict(self) -> dict[str, Any]:
         """What goes to disk."""
@@ -30,7 +66,7 @@ class ConfigFile(JsonRecord, Pushable):
 
     @staticmethod
     def _as_json(content: Mapping[str, Any]) -> str:
-        return json.dumps(_json_ready(content), indent=2, sort_keys=True) + "\n"
+        return json.dumps(plain(content), indent=2, sort_keys=True) + "\n"
 
     def _save(self, folder: str | os.PathLike[str], name: str, push: bool, options: dict[str, Any]) -> Path:
         """Write the file into a folder and, if wished, upload it."""
@@ -55,18 +91,3 @@ class ConfigFile(JsonRecord, Pushable):
         twin = type(self).__new__(type(self))
         twin.__dict__.update({name: copy.deepcopy(value, memo) for name, value in self.__dict__.items()})
         return twin
-
-
-def _json_ready(value: Any) -> Any:
-    """Make keys strings, and dtypes their names, all the way down."""
-    if isinstance(value, Mapping):
-        if value and all(isinstance(key, tuple) for key in value):  # a bias of sequences of token ids
-            return [[list(key), _json_ready(item)] for key, item in value.items()]
-        return {str(key): _json_ready(item) for key, item in value.items()}
-    if isinstance(value, set | frozenset):
-        value = sorted(value)
-    if isinstance(value, list | tuple):
-        return [_json_ready(item) for item in value]
-    if type(value).__module__ == "torch" and type(value).__name__ == "dtype":
-        return str(value).removeprefix("torch.")
-    return value

@@ -1,12 +1,10 @@
-"""Batches by tokens, not by count: plan them, stream them, and put the results back in order."""
+"""Batches by tokens, not by count: plan them, and put the results back in order."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from itertools import islice
+from collections.abc import Iterable, Sequence
 from typing import TypeVar
 
-T = TypeVar("T")
 R = TypeVar("R")
 
 
@@ -28,7 +26,10 @@ def plan(lengths: Sequence[int], *, max_tokens: int, max_items: int | None = Non
     Raises:
         ValueError: when the budget or the item limit is below one.
     """
-    _check_limits(max_tokens, max_items)
+    if max_tokens < 1:
+        raise ValueError(f"max_tokens must be at least 1, got {max_tokens}")
+    if max_items is not None and max_items < 1:
+        raise ValueError(f"max_items must be at least 1, got {max_items}")
     batches: list[list[int]] = []
     batch: list[int] = []
     tokens = 0
@@ -67,60 +68,3 @@ def restore(order: Iterable[int] | Iterable[Sequence[int]], results: Iterable[R]
     if len(placed) != len(flat) or any(index not in placed for index in range(len(flat))):
         raise ValueError("the order must name each place from 0 to n - 1 exactly once")
     return [placed[index] for index in range(len(flat))]
-
-
-def stream(
-    items: Iterable[T],
-    length: Callable[[T], int],
-    *,
-    max_tokens: int,
-    window: int = 1024,
-    max_items: int | None = None,
-) -> Iterator[tuple[list[int], list[T]]]:
-    """Plan batches over an iterator, looking `window` items ahead.
-
-    Never more than `window` items are held. Nothing is read before the first batch is asked for.
-
-    Args:
-        items: the items, read once.
-        length: number of real tokens of an item.
-        max_tokens: the budget of a batch (see `plan`).
-        window: how many items are read before their batches are planned.
-        max_items: at most this many items in a batch.
-
-    Yields:
-        Positions of the items in the stream, and the items. `in_order` puts results back.
-    """
-    _check_limits(max_tokens, max_items)
-    if window < 1:
-        raise ValueError(f"window must be at least 1, got {window}")
-    source = iter(items)
-    start = 0
-    while ahead := list(islice(source, window)):
-        for batch in plan([length(item) for item in ahead], max_tokens=max_tokens, max_items=max_items):
-            yield [start + index for index in batch], [ahead[index] for index in batch]
-        start += len(ahead)
-
-
-def in_order(results: Iterable[tuple[Sequence[int], Sequence[R]]]) -> Iterator[R]:
-    """Yield the results of `stream`ed batches in stream order, each as soon as those before it are there.
-
-    Args:
-        results: positions and results of each batch, in the order in which the batches were finished.
-    """
-    waiting: dict[int, R] = {}
-    expected = 0
-    for places, values in results:
-        waiting.update(zip(places, values, strict=True))
-        while expected in waiting:
-            yield waiting.pop(expected)
-            expected += 1
-    if waiting:
-        raise ValueError(f"the result of item {expected} never came")
-
-
-def _check_limits(max_tokens: int, max_items: int | None) -> None:
-    if max_tokens < 1:
-        raise ValueError(f"max_tokens must be at least 1, got {max_tokens}")
-    if max_items is not None and max_items < 1:
-        raise ValueError(f"max_items must be at least 1, got {max_items}")

@@ -13,18 +13,9 @@ if TYPE_CHECKING:
     DeviceLike = int | str | torch.device | None
     DTypeLike = str | torch.dtype | None
 
-_DTYPES = {
-    "float32": torch.float32,
-    "float": torch.float32,
-    "fp32": torch.float32,
-    "float16": torch.float16,
-    "half": torch.float16,
-    "fp16": torch.float16,
-    "bfloat16": torch.bfloat16,
-    "bf16": torch.bfloat16,
-    "float64": torch.float64,
-    "double": torch.float64,
-}
+# short names, and those that torch has itself
+_SHORT = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
+_NAMES = (*_SHORT, "float32", "float", "float16", "half", "bfloat16", "float64", "double")
 
 
 def infer_device() -> str:
@@ -112,9 +103,9 @@ def named_dtype(dtype: str | torch.dtype) -> torch.dtype:
         ValueError: for an unknown name, or a dtype that cannot hold the weights of a model.
     """
     name = str(dtype).removeprefix("torch.")
-    found = dtype if isinstance(dtype, torch.dtype) else _DTYPES.get(name, getattr(torch, name, None))
+    found = dtype if isinstance(dtype, torch.dtype) else _SHORT.get(name, getattr(torch, name, None))
     if not isinstance(found, torch.dtype):
-        raise ValueError(f"unknown dtype {dtype!r}{did_you_mean(name, _DTYPES)}")
+        raise ValueError(f"unknown dtype {dtype!r}{did_you_mean(name, _NAMES)}")
     if not found.is_floating_point:
         raise ValueError(
             f"a model's weights need a floating-point dtype, got {name!r}: pass 'float32', 'bfloat16' or "

@@ -10,7 +10,7 @@ import dataclasses
 import functools
 import math
 import re
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping
 from enum import Enum
 from typing import Any
 
@@ -68,14 +68,16 @@ class Field:
         """
         if isinstance(self.choices, type):
             return self.choices(value)
-        if value is None or (self.listed and isinstance(value, (list, tuple, dict))):
+        if self.listed and isinstance(value, (list, tuple, Mapping)):
             return value
+        if self.choices is not None and value not in tuple(self.choices):
+            *words, last = [repr(word) for word in self.choices if word is not None]
+            raise ValueError(f"{name} must be {', '.join(words)} or {last}, got {value!r}")
+        if value is None:
+            return None
         if len(self.kinds) == 1:
             (kind,) = self.kinds
             value = _READERS[kind](name, value)
-        if self.choices is not None and value not in self.choices:
-            *words, last = [repr(word) for word in self.choices if word is not None]
-            raise ValueError(f"{name} must be {', '.join(words)} or {last}, got {value!r}")
         if not self.within(value):
             raise ValueError(f"{name} {self._limits()}, got {value}")
         return value
@@ -124,14 +126,21 @@ def older_names(kind: type) -> dict[str, str]:
     return {older: name for name, field in declared(kind).items() for older in field.older}
 
 
-def read_fields(record: Any) -> None:
+def read_fields(record: Any, *, strict: bool = False) -> None:
     """Bring every field of a dataclass, a frozen one too, to what its declaration says.
+
+    Args:
+        record: the dataclass.
+        strict: refuse a None that is not declared; else it stays.
 
     Raises:
         ValueError: for the first value that cannot be used; the text names the field.
     """
     for name, field in declared(record.__class__).items():
-        object.__setattr__(record, name, field.read(name, getattr(record, name)))
+        value = getattr(record, name)
+        if strict and value is None and field.kinds and not field.optional:
+            raise ValueError(f"{name} must be {field.wanted()}, got None")
+        object.__setattr__(record, name, field.read(name, value))
 
 
 class Choice(str, Enum):
@@ -171,11 +180,10 @@ def _split(text: str, mark: str = "|") -> Iterable[str]:
 
 
 def _switch(name: str, value: Any) -> bool:
-    words = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
-    known = words.get(str(value).lower())
-    if known is None:
+    word = str(value).lower()
+    if word not in ("true", "yes", "y", "1", "false", "no", "n", "0"):
         raise ValueError(f"{name} is True or False, got {value!r}")
-    return known
+    return word in ("true", "yes", "y", "1")
 
 
 def _whole_number(name: str, value: Any) -> int:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,17 +15,21 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
 
+class BadJson(OSError, ValueError):
+    """A file holds no JSON, or other JSON than is expected of it."""
+
+
 def read_json(path: str | os.PathLike[str]) -> Any:
     """Read a JSON file in UTF-8.
 
     Raises:
         FileNotFoundError: when there is none.
-        OSError: when it is no JSON.
+        BadJson: when it is no JSON; an OSError and a ValueError.
     """
     try:
         return json.loads(Path(path).read_text(encoding="utf-8"))
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise OSError(f"{path} is not a valid JSON file: {error}. Download or save it again.") from error
+        raise BadJson(f"{path} is not a valid JSON file: {error}. Download or save it again.") from error
 
 
 def read_json_object(path: str | os.PathLike[str]) -> dict[str, Any]:
@@ -35,7 +40,7 @@ def read_json_object(path: str | os.PathLike[str]) -> dict[str, Any]:
     """
     content = read_json(path)
     if not isinstance(content, dict):
-        raise OSError(f"{path} holds a JSON {type(content).__name__}, where an object {{...}} is expected")
+        raise BadJson(f"{path} holds a JSON {type(content).__name__}, where an object {{...}} is expected")
     return {name: _finite(value) for name, value in content.items()}
 
 
@@ -46,6 +51,28 @@ def _finite(value: Any) -> Any:
             return float(str(value["__float__"]).replace("Infinity", "inf"))
         return {key: _finite(item) for key, item in value.items()}
     return [_finite(item) for item in value] if isinstance(value, list) else value
+
+
+def plain(value: Any, other: Callable[[Any], Any] = lambda value: value) -> Any:
+    """`value` as JSON holds it, all the way down.
+
+    Keys become text, and enumerations, dtypes and records what they stand for; `other` is asked for all else.
+    """
+    if isinstance(value, Mapping):
+        if value and all(isinstance(key, tuple) for key in value):  # a bias of sequences of token ids
+            return [[list(key), plain(item, other)] for key, item in value.items()]
+        return {str(key): plain(item, other) for key, item in value.items()}
+    if isinstance(value, (list, tuple, set, frozenset)):
+        items = sorted(value) if isinstance(value, (set, frozenset)) else value
+        return [plain(item, other) for item in items]
+    if isinstance(value, Enum):
+        return value.value
+    if value is None or isinstance(value, (bool, int, float, str)):
+        return value
+    if type(value).__module__ == "torch" and type(value).__name__ == "dtype":
+        return str(value).removeprefix("torch.")
+    to_dict = getattr(value, "to_dict", None)
+    return plain(to_dict(), other) if callable(to_dict) else other(value)
 
 
 class JsonRecord:

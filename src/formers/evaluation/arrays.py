@@ -8,6 +8,8 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from formers.core.arrays import sigmoid, softmax
+
 Floats: TypeAlias = NDArray[np.float64]
 Ints: TypeAlias = NDArray[np.int64]
 LabelNames: TypeAlias = Sequence[str] | Mapping[Any, str] | None
@@ -31,19 +33,6 @@ def as_array(values: Any, what: str) -> NDArray[Any]:
     if array.size == 0:
         raise ValueError(f"{what} is empty (shape {array.shape}): there is nothing to measure")
     return array
-
-
-def softmax(logits: Floats) -> Floats:
-    """Probabilities over the last axis; large logits do not overflow."""
-    shifted = np.exp(logits - logits.max(axis=-1, keepdims=True))
-    result: Floats = shifted / shifted.sum(axis=-1, keepdims=True)
-    return result
-
-
-def sigmoid(logits: Floats) -> Floats:
-    """Probabilities of independent labels; large logits do not overflow."""
-    small = np.exp(-np.abs(logits))
-    return np.where(logits >= 0, 1.0 / (1.0 + small), small / (1.0 + small))
 
 
 def as_logits(values: Any, what: str = "logits") -> Floats:

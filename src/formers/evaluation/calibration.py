@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from formers.core.arrays import sigmoid, softmax
 from formers.core.notices import did_you_mean, notice
 from formers.evaluation.arrays import (
     Floats,
@@ -17,8 +18,6 @@ from formers.evaluation.arrays import (
     as_labels,
     as_logits,
     as_probabilities,
-    sigmoid,
-    softmax,
 )
 from formers.evaluation.records import read_record, write_record
 

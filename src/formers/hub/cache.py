@@ -9,6 +9,9 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from formers.core.atomic import write_text
+from formers.core.jsonfile import read_json
+
 _TRUE = {"1", "ON", "YES", "TRUE"}
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 
@@ -114,7 +117,7 @@ class RepoCache:
         """
         for path in (self.folder / ".listings" / f"{commit}.json", self.folder / "trees" / f"{commit}.json"):
             with suppress(OSError, ValueError, KeyError, TypeError):
-                return frozenset(json.loads(path.read_text(encoding="utf-8"))["files"])
+                return frozenset(read_json(path)["files"])
         return None
 
     def remember_listing(self, commit: str, names: frozenset[str]) -> None:
@@ -133,9 +136,6 @@ class RepoCache:
 
 
 def _write_small(path: Path, text: str) -> None:
-    """Write beside and rename. A cache that cannot be written to is no reason to fail."""
-    part = path.with_name(f".{path.name}.{os.getpid()}")
+    """Write a file of the cache. One that cannot be written to is no reason to fail."""
     with suppress(OSError):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        part.write_text(text, encoding="utf-8")
-        os.replace(part, path)
+        write_text(path, text)

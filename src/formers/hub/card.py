@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -62,23 +62,35 @@ def model_card(
     Returns:
         The text of the README.md.
     """
+    front = {
+        "library_name": "transformers",  # what the Hub calls models with a config.json and these classes
+        "license": license,
+        "base_model": base_model,
+        "pipeline_tag": task,
+        "language": [language] if isinstance(language, str) else list(language or ()),
+        "datasets": list(datasets),
+        "tags": list(dict.fromkeys(["formers", *tags])),
+        "metrics": list(metrics or ()),
+        "model-index": _model_index(name, task, datasets, metrics or {}),
+    }
+    # A line of JSON is valid YAML, so no YAML writer is needed.
+    lines = [f"{key}: {json.dumps(value, ensure_ascii=False)}" for key, value in front.items() if value]
     parts = [
-        _front_matter(name, base_model, task, language, license, datasets, tags, metrics or {}),
+        "\n".join(["---", *lines, "---"]),
         _MARK,
         f"# {name}",
         _opening(base_model, task, datasets),
         f"## Intended use\n\n{intended_use or _TO_WRITE}",
         f"## Limits and bias\n\n{limitations or _LIMITS}",
     ]
-    if labels:
-        pairs = labels.items() if isinstance(labels, Mapping) else enumerate(labels)
-        parts.append("## Labels\n\n" + _table(("id", "label"), [(str(i), str(label)) for i, label in pairs]))
-    if metrics:
-        rows = [(key, _number(value)) for key, value in metrics.items()]
-        parts.append("## Results\n\nOn held-out data.\n\n" + _table(("metric", "value"), rows))
-    if training:
-        rows = [(key, _number(value)) for key, value in training.items()]
-        parts.append("## Training\n\n" + _table(("setting", "value"), rows))
+    for title, head, values in (
+        ("Labels", ("id", "label"), labels),
+        ("Results\n\nOn held-out data.", ("metric", "value"), metrics),
+        ("Training", ("setting", "value"), training),
+    ):
+        if values:
+            pairs = values.items() if isinstance(values, Mapping) else enumerate(values)
+            parts.append(f"## {title}\n\n{_table(head, pairs)}")
     pins = "\n".join(
         f"{package}=={version}" for package, version in (versions or deciding_versions()).items()
     )
@@ -124,41 +136,22 @@ def licence_of(source: Source) -> str | None:
 # -- the metadata ---------------------------------------------------------------------------------
 
 
-def _front_matter(
-    name: str,
-    base_model: str | None,
-    task: str | None,
-    language: str | Sequence[str] | None,
-    license: str | None,
-    datasets: Sequence[str],
-    tags: Sequence[str],
-    metrics: Mapping[str, Any],
-) -> str:
-    fields: dict[str, Any] = {
-        "library_name": "transformers",  # what the Hub calls models with a config.json and these classes
-        "license": license,
-        "base_model": base_model,
-        "pipeline_tag": task,
-        "language": [language] if isinstance(language, str) else list(language or ()),
-        "datasets": list(datasets),
-        "tags": list(dict.fromkeys(["formers", *tags])),
-        "metrics": list(metrics),
-    }
+def _model_index(
+    name: str, task: str | None, datasets: Sequence[str], metrics: Mapping[str, Any]
+) -> list[dict[str, Any]]:
+    """The measured numbers, as the Hub shows them beside a model."""
     numbers = [
         {"type": key, "value": float(value)}
         for key, value in metrics.items()
         if isinstance(value, int | float)
     ]
-    if numbers and task:
-        data = {
-            "name": datasets[0] if datasets else "held-out data",
-            "type": datasets[0] if datasets else "custom",
-        }
-        result = {"task": {"type": task}, "dataset": data, "metrics": numbers}
-        fields["model-index"] = [{"name": name, "results": [result]}]
-    # A line of JSON is valid YAML, so no YAML writer is needed.
-    lines = [f"{key}: {json.dumps(value, ensure_ascii=False)}" for key, value in fields.items() if value]
-    return "\n".join(["---", *lines, "---"])
+    if not numbers or not task:
+        return []
+    data = {
+        "name": datasets[0] if datasets else "held-out data",
+        "type": datasets[0] if datasets else "custom",
+    }
+    return [{"name": name, "results": [{"task": {"type": task}, "dataset": data, "metrics": numbers}]}]
 
 
 def _read_front_matter(text: str) -> dict[str, str]:
@@ -176,26 +169,19 @@ def _read_front_matter(text: str) -> dict[str, str]:
 
 
 def _opening(base_model: str | None, task: str | None, datasets: Sequence[str]) -> str:
-    text = "This model"
-    text += (
-        f" was trained from [{base_model}](https://huggingface.co/{base_model})"
-        if base_model
-        else " was trained"
-    )
+    text = "This model was trained"
+    text += f" from [{base_model}](https://huggingface.co/{base_model})" if base_model else ""
     text += f" for {task}" if task else ""
     text += f" on {', '.join(datasets)}" if datasets else ""
     return f"{text}."
 
 
-def _table(head: tuple[str, str], rows: Sequence[tuple[str, str]]) -> str:
+def _table(head: tuple[str, str], rows: Iterable[tuple[Any, Any]]) -> str:
     lines = [f"| {head[0]} | {head[1]} |", "|---|---|"]
     lines += [f"| {_cell(left)} | {_cell(right)} |" for left, right in rows]
     return "\n".join(lines)
 
 
-def _cell(text: str) -> str:
+def _cell(value: Any) -> str:
+    text = f"{value:.4g}" if isinstance(value, float) else str(value)
     return text.replace("|", "\\|").replace("\n", " ")
-
-
-def _number(value: Any) -> str:
-    return f"{value:.4g}" if isinstance(value, float) else str(value)

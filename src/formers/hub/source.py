@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 import re
 import time
@@ -14,20 +15,6 @@ from typing import Any
 from formers.core.notices import notice
 from formers.hub import cache as _cache
 from formers.hub.failures import HubError, not_cached, translate
-
-HUB_KEYWORDS: frozenset[str] = frozenset(
-    {
-        "revision",
-        "subfolder",
-        "token",
-        "cache_dir",
-        "local_files_only",
-        "force_download",
-        "repo_type",
-        "proxies",
-        "use_auth_token",
-    }
-)
 
 # After a failure the Hub is not asked again for this long (seconds): a cached model would
 # otherwise wait for one time-out per optional file.
@@ -347,8 +334,6 @@ class Source:
         return self._names
 
     def _download(self, inside: str) -> Path:
-        import inspect
-
         from huggingface_hub import hf_hub_download
 
         extra: dict[str, Any] = {}
@@ -396,3 +381,7 @@ class Source:
             ) from error
         _failed_at.pop(f"{self._endpoint}/{self.name}", None)
         return answer
+
+
+# the keywords of `Source.of`
+HUB_KEYWORDS: frozenset[str] = frozenset(inspect.signature(Source.of).parameters) - {"name_or_path"}

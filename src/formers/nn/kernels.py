@@ -52,18 +52,21 @@ _operator = _find_operator()
 _dtypes = _find_dtypes()
 
 
-def project(leaf: nn.Module, x: Tensor, activation: str | None = None) -> Tensor:
+def project(leaf: nn.Module, x: Tensor, activation: str | None = None, watched: bool | None = None) -> Tensor:
     """Apply a linear leaf and an activation.
 
     Args:
         leaf: any module from [N, in] to [N, out]; `nn.Linear` and `Conv1D` may take a faster kernel.
         x: [N, in].
         activation: name of an activation, or None.
+        watched: whether the leaf must be called, so that whoever looks sees it; None to find out.
 
     Returns:
         [N, out].
     """
-    if _eligible(leaf, x):
+    if watched is None:
+        watched = hooked(leaf) or dispatched() or recording()
+    if not watched and _eligible(leaf, x):
         weight = leaf.weight.t() if type(leaf) is Conv1D else leaf.weight
         if _tracked(leaf, x):
             out = _OneDnnLinear.apply(x, weight, leaf.bias)  # type: ignore[no-untyped-call]
@@ -88,12 +91,9 @@ def _eligible(leaf: nn.Module, x: Tensor) -> bool:
         and type(weight) is nn.Parameter
         and weight.dtype is x.dtype
         and weight.device.type == "cpu"
-        and not recording()
         and x.shape[0] * weight.numel() >= _SMALL
         and not torch.is_autocast_enabled("cpu")
         and type(x) is Tensor
-        and not hooked(leaf)
-        and not dispatched()
         and (x.dtype is torch.float32 or not _tracked(leaf, x))
     )
 

@@ -130,11 +130,11 @@ def apply(
     """A linear leaf and its activation, in one product where the kernel can and nobody looks between."""
     projection = leaf(node, role)
     if not act_role or not has(node, act_role):
-        return project(projection, x, act)
+        return project(projection, x, act, watched)
     found = leaf(node, act_role)
     if type(found) is Activation and not watched:
-        return project(projection, x, found.name)
-    out: Tensor = found(project(projection, x))
+        return project(projection, x, found.name, watched)
+    out: Tensor = found(project(projection, x, None, watched))
     return out
 
 

@@ -19,7 +19,7 @@ from formers.nn.kernels import global_hooks
 from formers.nn.leaves import Conv1D, RMSNorm, ScaledEmbedding
 from formers.nn.mixers.scan import StepSize
 from formers.nn.program import Call, Node
-from formers.nn.recording import recording
+from formers.nn.recording import dispatched, recording
 from formers.nn.tree import Block, Group, wiring
 
 # leaves that treat every row alike, so that rows may be laid end to end; `row_wise = True` joins them
@@ -122,7 +122,7 @@ def _is_ours(forward: Any, other: str = "formers.") -> bool:
 
 def watched(owner: nn.Module) -> bool:
     """Whether the pass over `owner` that begins is watched, or written down as a graph."""
-    if recording() or any(global_hooks()):
+    if recording() or dispatched() or any(global_hooks()):
         return True
     facts = wiring(owner).facts
     found = facts.get("tree")

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
+from formers.core.fields import option, read_fields
 from formers.core.notices import refuse_unknown
 
 DEFAULT_THRESHOLD = 0.75
@@ -47,40 +48,27 @@ class Settings:
 
     threshold: float | Mapping[str, float] | None = None
     queue_path: str | Path = "human-queue.sqlite3"
-    max_chars: int = 20_000
-    max_texts: int = 256
-    max_body_bytes: int = 4 * 1024 * 1024
-    body_timeout: float = 10.0
-    timeout: float = 10.0
-    fallback: str = "error"
-    max_batch_tokens: int | None = None
-    max_batch_items: int | None = None
-    max_delay: float = 0.0
-    max_queued_requests: int = 1024
-    max_queued_tokens: int = 262_144
+    max_chars: int = option(20_000, at_least=1)
+    max_texts: int = option(256, at_least=1)
+    max_body_bytes: int = option(4 * 1024 * 1024, at_least=1)
+    body_timeout: float = option(10.0, above=0)
+    timeout: float = option(10.0, above=0)
+    fallback: str = option("error", choices=("error", "human"))
+    max_batch_tokens: int | None = option(None, at_least=1)
+    max_batch_items: int | None = option(None, at_least=1)
+    max_delay: float = option(0.0, at_least=0)
+    max_queued_requests: int = option(1024, at_least=1)
+    max_queued_tokens: int = option(262_144, at_least=1)
     api_key: str | None = field(default=None, repr=False)
     protect_classify: bool = False
     log_path: str | Path | None = None
     log_texts: bool = False
     warm_up: bool = True
-    drain_timeout: float = 30.0
+    drain_timeout: float = option(30.0, above=0)
     drift_baseline: str | Path | None = None
 
     def __post_init__(self) -> None:
-        for name in ("max_chars", "max_texts", "max_body_bytes", "max_queued_requests", "max_queued_tokens"):
-            _at_least(name, getattr(self, name), 1)
-        for name in ("max_batch_tokens", "max_batch_items"):
-            if getattr(self, name) is not None:
-                _at_least(name, getattr(self, name), 1)
-        for name in ("body_timeout", "timeout", "drain_timeout"):
-            if not getattr(self, name) > 0:
-                raise ValueError(
-                    f"{name} must be a number of seconds above 0, but is {getattr(self, name)!r}"
-                )
-        if self.max_delay < 0:
-            raise ValueError(f"max_delay must be 0 or more seconds, but is {self.max_delay!r}")
-        if self.fallback not in ("error", "human"):
-            raise ValueError(f"fallback must be 'error' or 'human', but is {self.fallback!r}")
+        read_fields(self, strict=True)
         if self.protect_classify and not self.api_key:
             raise ValueError("protect_classify needs an api_key")
         self._check_threshold()
@@ -101,8 +89,3 @@ class Settings:
         """
         refuse_unknown(changes, [entry.name for entry in fields(cls)], "serving settings")
         return replace(settings or cls(), **changes)
-
-
-def _at_least(name: str, value: int, least: int) -> None:
-    if isinstance(value, bool) or not isinstance(value, int) or value < least:
-        raise ValueError(f"{name} must be a whole number of at least {least}, but is {value!r}")

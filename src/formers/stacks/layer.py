@@ -17,7 +17,7 @@ from formers.nn import spec
 from formers.nn.mixers import part_steps
 from formers.nn.passing import Pass
 from formers.nn.program import Flow, Node, alone, build, call_foreign, compute
-from formers.nn.tree import Block, Group
+from formers.nn.tree import Block, Group, wiring
 
 
 class Layer(Node):
@@ -177,7 +177,7 @@ def place_layers(owner: Block, s: spec.Stack) -> tuple[str, ...]:
     *home, name = s.names.layers.split(".")
     if not home:
         owner.add_module(name, make_layers(s))
-        owner._formers.roles["layers"] = (name,)
+        wiring(owner).roles["layers"] = (name,)
         return ()
     if len(home) > 1:
         raise spec.SpecError(f"the layers lie one node deep at most, not under {s.names.layers!r}")
@@ -186,5 +186,5 @@ def place_layers(owner: Block, s: spec.Stack) -> tuple[str, ...]:
         node = LayersNode()
         owner.add_module(home[0], node)
     node.add_module(name, make_layers(s))
-    owner._formers.roles["layers"] = (*home, name)
+    wiring(owner).roles["layers"] = (*home, name)
     return tuple(home)

@@ -38,7 +38,7 @@ class Ask:
         keep_padding: compute padded places too.
         first_only: the caller reads the first token of every sequence alone.
         rows: the caller takes packed rows; otherwise it sees [B, T, E].
-        padded: the caller is watched, and takes [B, T, E] alone.
+        padded: the caller is watched, and takes [B, T, E] alone; None where nobody found out yet.
     """
 
     attentions: bool = False
@@ -47,7 +47,7 @@ class Ask:
     keep_padding: bool = False
     first_only: bool = False
     rows: bool = True
-    padded: bool = False
+    padded: bool | None = None
 
 
 @dataclass(eq=False)
@@ -287,7 +287,8 @@ def _prepare(
             "row, cannot be honoured; pass a mask [B, S], and one example in each row"
         )
     real = _unless_all(real)
-    seen = ask.padded or watched(block) or looks_back(ask.hidden)
+    seen = watched(block) if ask.padded is None else ask.padded
+    seen = seen or looks_back(ask.hidden)
     layout = Layout.dense(batch, length)
     if not seen:
         layout = _choose_layout(s, inputs, ask, real, extra, layout)

@@ -143,7 +143,7 @@ class TaskModel(Assembled):
     @classmethod
     def _input_names(cls) -> tuple[str, ...]:
         for kind in cls.__mro__:
-            names = getattr(kind.__dict__.get("forward"), "_formers_names", None)
+            names = getattr(kind.__dict__.get("forward"), "formers_inputs", None)
             if names is not None:
                 return tuple(names)
         return cls._assembly.inputs
@@ -174,6 +174,10 @@ class TaskModel(Assembled):
         flow = Flow(x, states.pass_)
         compute(self, flow)
         return flow.x
+
+    def _width(self) -> int:
+        """E, the width of the states that the head reads."""
+        return self._assembly.spec(self.config).width
 
     def _owner(self) -> Any:
         """The base model, or this model where the stacks stand on it."""
@@ -221,11 +225,6 @@ def labels_on_padding(labels: Tensor | None, attention_mask: Any) -> bool:
     if labels.shape != attention_mask.shape or recording():
         return False
     return bool(((labels != -100) & (attention_mask == 0)).any())
-
-
-def width_of(model: TaskModel) -> int:
-    """E, the width of the states that the head reads."""
-    return model._assembly.spec(model.config).width
 
 
 def first_set(*values: float | None, default: float = 0.0) -> float:

@@ -15,7 +15,7 @@ from formers.nn.program import Step, build
 from formers.nn.spec import Norm
 from formers.nn.steps import Cap, Normalise, Scale, dense
 from formers.stacks.stack import Ask, States
-from formers.tasks.base import TaskModel, labels_on_padding, width_of
+from formers.tasks.base import TaskModel, labels_on_padding
 
 
 @dataclass(frozen=True)
@@ -86,7 +86,7 @@ class VocabularyHead(TaskModel):
 
     def _steps(self, spec: Spec, config: Any) -> tuple[list[Step], dict[str, str | None]]:
         """The head's steps, and the paths of their leaves."""
-        return spec.steps(width_of(self), config.vocab_size), spec.names()
+        return spec.steps(self._width(), config.vocab_size), spec.names()
 
     def _out(self) -> Any:
         spec: Spec = self._formers.facts["head"]

@@ -12,7 +12,7 @@ from torch.nn import functional as F
 from formers.core.outputs import ModelOutput, TaskOutput
 from formers.nn.tree import leaf, place
 from formers.stacks.stack import Ask, States
-from formers.tasks.base import TaskModel, width_of
+from formers.tasks.base import TaskModel
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class MaskedImageModeling(TaskModel):
 
     def _place_head(self, spec: Spec, config: Any) -> None:
         pixels = spec.stride**2 * spec.channels
-        out = nn.Sequential(nn.Conv2d(width_of(self), pixels, kernel_size=1), nn.PixelShuffle(spec.stride))
+        out = nn.Sequential(nn.Conv2d(self._width(), pixels, kernel_size=1), nn.PixelShuffle(spec.stride))
         place(self, "out", spec.out, out)
 
     def _prepare(self, given: dict[str, Any], targets: dict[str, Any], ask: Ask) -> None:

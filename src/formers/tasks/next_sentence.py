@@ -13,7 +13,7 @@ from formers.nn.steps import dense
 from formers.nn.tree import leaf
 from formers.stacks.stack import Ask, States
 from formers.tasks import language_model
-from formers.tasks.base import TaskModel, width_of
+from formers.tasks.base import TaskModel
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class NextSentencePrediction(TaskModel):
     _says = "Judge pairs. `labels`: [B], int64: 0 follows, 1 does not."
 
     def _place_head(self, spec: Spec, config: Any) -> None:
-        build(self, [dense("follows", width_of(self), 2)], {"follows": spec.follows})
+        build(self, [dense("follows", self._width(), 2)], {"follows": spec.follows})
 
     def _prepare(self, given: dict[str, Any], targets: dict[str, Any], ask: Ask) -> None:
         ask.first_only = True
@@ -72,7 +72,7 @@ class PreTraining(language_model.MaskedLM):
 
     def _steps(self, spec: Any, config: Any) -> tuple[list[Step], dict[str, str | None]]:
         steps, names = super()._steps(spec, config)
-        return [*steps, Follow(width_of(self))], {**names, "follows": spec.follows}
+        return [*steps, Follow(self._width())], {**names, "follows": spec.follows}
 
     def _finish(
         self, states: States, given: dict[str, Any], targets: dict[str, Any], items: Any

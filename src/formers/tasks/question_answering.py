@@ -10,7 +10,7 @@ from formers.nn.losses import span
 from formers.nn.program import build
 from formers.nn.steps import Drop, dense
 from formers.stacks.stack import Ask, States
-from formers.tasks.base import TaskModel, width_of
+from formers.tasks.base import TaskModel
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class QuestionAnswering(TaskModel):
     def _place_head(self, spec: Spec, config: Any) -> None:
         if spec.two_labels:
             config.num_labels = 2
-        steps = [Drop("dropout", spec.dropout), dense("out", width_of(self), 2)]
+        steps = [Drop("dropout", spec.dropout), dense("out", self._width(), 2)]
         build(self, steps, {"out": spec.out, "dropout": spec.dropout_path})
 
     def _prepare(self, given: dict[str, Any], targets: dict[str, Any], ask: Ask) -> None:

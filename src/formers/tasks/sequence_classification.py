@@ -13,7 +13,7 @@ from formers.nn.program import Step, build, compute
 from formers.nn.steps import Drop, First, dense
 from formers.nn.watch import looks_back
 from formers.stacks.stack import Ask, States
-from formers.tasks.base import TaskModel, width_of
+from formers.tasks.base import TaskModel
 from formers.tasks.pooling import Pool, pooled
 
 
@@ -69,7 +69,7 @@ class SequenceClassification(TaskModel):
 
     def _place_head(self, spec: Spec, config: Any) -> None:
         self.num_labels = self._count(config)
-        build(self, spec.steps(width_of(self), self.num_labels), spec.names())
+        build(self, spec.steps(self._width(), self.num_labels), spec.names())
 
     def _prepare(self, given: dict[str, Any], targets: dict[str, Any], ask: Ask) -> None:
         spec = self._formers.facts["head"]

@@ -10,7 +10,7 @@ from formers.nn.losses import cross_entropy
 from formers.nn.program import build
 from formers.nn.steps import Drop, dense
 from formers.stacks.stack import Ask, States
-from formers.tasks.base import TaskModel, labels_on_padding, width_of
+from formers.tasks.base import TaskModel, labels_on_padding
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class TokenClassification(TaskModel):
 
     def _place_head(self, spec: Spec, config: Any) -> None:
         self.num_labels = config.num_labels
-        steps = [Drop("dropout", spec.dropout), dense("out", width_of(self), config.num_labels)]
+        steps = [Drop("dropout", spec.dropout), dense("out", self._width(), config.num_labels)]
         build(self, steps, {"out": spec.out, "dropout": spec.dropout_path})
 
     def _prepare(self, given: dict[str, Any], targets: dict[str, Any], ask: Ask) -> None:

@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
-from enum import Enum
-
-from formers.core.notices import did_you_mean
+from formers.core.fields import Choice
 
 
-class Choice(str, Enum):
-    """A string from a fixed set; an unknown one is refused with the nearest known one."""
-
-    def __str__(self) -> str:
-        return str(self.value)
+class _Interval(Choice):
+    """Older releases took a boolean: on means every so many steps."""
 
     @classmethod
     def _missing_(cls, value: object) -> Choice:
-        names = [member.value for member in cls]
-        raise ValueError(f"{value!r} is no {cls.__name__}{did_you_mean(str(value), names)}; one of {names}")
+        if value is None or isinstance(value, bool):
+            return cls("steps" if value else "no")
+        return super()._missing_(value)
 
 
-class IntervalStrategy(Choice):
+class IntervalStrategy(_Interval):
     """When something recurring happens."""
 
     NO = "no"
@@ -30,7 +26,7 @@ class IntervalStrategy(Choice):
 EvaluationStrategy = IntervalStrategy
 
 
-class SaveStrategy(Choice):
+class SaveStrategy(_Interval):
     """When a checkpoint is written; `best` whenever the watched metric improves."""
 
     NO = "no"

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from formers.core.arrays import pad_to_array
 from formers.core.notices import suggest_keywords
 from formers.training.losses import IGNORED
 
@@ -139,16 +140,8 @@ class DefaultDataCollator:
 
 def pad_ids(rows: Sequence[Any], fill: int, *, width: int, left: bool = False) -> Tensor:
     """Rows of whole numbers (lists, arrays, tensors) as one int64 tensor [B, width], padded with `fill`."""
-    lengths = np.fromiter((len(row) for row in rows), dtype=np.int64, count=len(rows))
     plain = [row.tolist() if isinstance(row, (Tensor, np.ndarray)) else row for row in rows]
-    flat = np.fromiter(chain.from_iterable(plain), dtype=np.int64, count=int(lengths.sum()))
-    if lengths.size and (lengths == width).all():
-        return torch.from_numpy(flat.reshape(len(rows), width))
-    out = np.full((len(rows), width), fill, dtype=np.int64)
-    places = np.arange(width)
-    # one masked assignment for the whole batch: no Python per row
-    out[places >= width - lengths[:, None] if left else places < lengths[:, None]] = flat
-    return torch.from_numpy(out)
+    return torch.from_numpy(pad_to_array(plain, width, "left" if left else "right", fill))
 
 
 @suggest_keywords

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import csv
-import gzip
 import io
 import json
 import random
 import re
 import sys
-import zlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -18,6 +16,7 @@ import numpy as np
 import torch
 
 from formers.core.notices import did_you_mean
+from formers.core.textfile import read_text
 
 _TEXT_NAMES = ("text", "sentence", "content", "review", "document", "body", "message", "ticket")
 _LABEL_NAMES = ("label", "labels", "target", "class", "category", "y")
@@ -53,7 +52,7 @@ def load_table(
     if not path.is_file():
         raise FileNotFoundError(f"no such file: {path}")
     kind = next((s for s in reversed([s.lower() for s in path.suffixes]) if s != ".gz"), "")
-    text = _read(path, encoding)
+    text = read_text(path, encoding)
     if not text.strip():
         raise ValueError(f"{path} is empty")
     if kind in (".csv", ".tsv", ".txt"):
@@ -72,22 +71,6 @@ def load_table(
     columns = list(rows[0])
     text_column = text_column or _guess(columns, _TEXT_NAMES, "text_column", path)
     return _select(rows, columns, {"text": text_column, "label": label_column}, path)
-
-
-def _read(path: Path, encoding: str) -> str:
-    """The text of a file, unpacked where its name ends in .gz; line ends stay as they are."""
-    opener: Any = gzip.open if path.suffix.lower() == ".gz" else open
-    try:
-        with opener(path, "rb") as file:
-            return str(file.read(), encoding)
-    except UnicodeDecodeError as error:
-        found = "UTF-8" if encoding.lower().startswith("utf-8") else encoding
-        raise ValueError(
-            f"{path} is not {found} text (byte {error.start}): save it as UTF-8 "
-            f"(iconv -f latin1 -t utf-8), or read it with load_table(..., encoding='latin-1') or its own"
-        ) from error
-    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
-        raise ValueError(f"{path} is no whole gzip file ({error}): fetch or pack it again") from error
 
 
 def _csv_rows(text: str, path: Path, delimiter: str | None) -> list[dict[str, Any]]:

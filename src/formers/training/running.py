@@ -20,6 +20,7 @@ from formers.core.atomic import write_atomically, write_text
 from formers.core.notices import notice, refuse_unknown
 from formers.training import cards, loop, resume
 from formers.training import checkpointing as files
+from formers.training.arguments.backends import tf32
 from formers.training.choices import HubStrategy
 from formers.training.inspection import inspect_model
 from formers.training.state import TrainOutput
@@ -46,7 +47,7 @@ def run_training(
         for name in trainer._made:
             setattr(trainer, name, None)
         try:
-            with _training(trainer):
+            with tf32(args), _training(trainer):
                 output = loop.run(trainer, checkpoint, ignore_keys)
             break
         except Exception as error:

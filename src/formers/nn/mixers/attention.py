@@ -61,7 +61,7 @@ class Attend(Step):
 
     def _within(self, node: Any, flow: Flow) -> Tensor:
         """Attention of a sequence to itself: [.., H, D]."""
-        q, k, v = self._project(node, flow.x)
+        q, k, v = self._project(node, flow.x, flow.pass_.watched)
         if self.spec.rotary is not None:
             cos, sin = flow.pass_.rotary(self.spec.rotary, flow.x.dtype)
             q, k = rotate(q, cos, sin), rotate(k, cos, sin)
@@ -69,14 +69,14 @@ class Attend(Step):
             return self._cached(node, flow, q, k, v).reshape(q.shape)
         return self._by_span(node, flow, q, k, v)
 
-    def _project(self, node: Any, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def _project(self, node: Any, x: Tensor, watched: bool) -> tuple[Tensor, Tensor, Tensor]:
         """[.., E] -> [.., H, D], [.., G, D], [.., G, D]."""
         heads = self.spec.heads
         if self.spec.fused:
             sizes = [heads.query * heads.width, *(heads.key_value * heads.width,) * 2]
-            q, k, v = torch.split(project(leaf(node, self.prefix + "qkv"), x), sizes, dim=-1)
+            q, k, v = torch.split(project(leaf(node, self.prefix + "qkv"), x, None, watched), sizes, dim=-1)
         else:
-            q, k, v = (project(leaf(node, self.prefix + role), x) for role in ("q", "k", "v"))
+            q, k, v = (project(leaf(node, self.prefix + role), x, None, watched) for role in ("q", "k", "v"))
         return (
             _by_head(q, heads.query),
             _by_head(k, heads.key_value),
@@ -101,9 +101,9 @@ class Attend(Step):
     def _first(self, node: Any, flow: Flow, first: Tensor) -> Tensor:
         """Let the first token of every sequence attend to its own sequence. Returns [sequences, H, D]."""
         heads, layout, x = self.spec.heads, flow.pass_.layout, flow.x
-        q = project(leaf(node, "q"), x.index_select(0, first)).view(-1, heads.query, heads.width)
+        q = project(leaf(node, "q"), x.index_select(0, first), None, False).view(-1, heads.query, heads.width)
         k, v = (
-            layout.by_span(project(leaf(node, role), x).view(-1, heads.key_value, heads.width))
+            layout.by_span(project(leaf(node, role), x, None, False).view(-1, heads.key_value, heads.width))
             for role in ("k", "v")
         )  # [b, t, G, D] each
         firsts = torch.split(q, [span.count for span in layout.spans])
@@ -182,7 +182,7 @@ class Attend(Step):
     def _across(self, node: Any, flow: Flow) -> Tensor:
         """Attention of the decoder's tokens to the encoder's states. [.., E] -> [.., H, D]."""
         heads, pass_ = self.spec.heads, flow.pass_
-        q = _by_head(project(leaf(node, "cross_q"), flow.x), heads.query)
+        q = _by_head(project(leaf(node, "cross_q"), flow.x, None, pass_.watched), heads.query)
         batched = q.reshape(pass_.layout.batch, pass_.layout.length, heads.query, heads.width)
         k, v = self._encoder_keys(node, pass_, flow.index)
         real = pass_.visibility.encoder_real
@@ -207,7 +207,8 @@ class Attend(Step):
         flat = states if pass_.watched else states.reshape(batch * length, width)  # [B * S, E]
         shape = (batch, length, self.spec.heads.key_value, self.spec.heads.width)
         k, v = (
-            project(leaf(node, role), flat).reshape(shape).transpose(1, 2) for role in ("cross_k", "cross_v")
+            project(leaf(node, role), flat, None, pass_.watched).reshape(shape).transpose(1, 2)
+            for role in ("cross_k", "cross_v")
         )  # [B, G, S, D]
         if cache is not None:
             cache.cross = cache.cross if cache.cross is not None else Cache()

@@ -78,7 +78,7 @@ class SelectiveScan(Step):
         pass_, x = flow.pass_, flow.x
         layout, real = pass_.layout, pass_.visibility.real
         act = leaf(node, "act") if has(node, "act") else self.plain
-        inner, gate = project(leaf(node, "in"), x).chunk(2, dim=-1)  # [.., I] each
+        inner, gate = project(leaf(node, "in"), x, None, pass_.watched).chunk(2, dim=-1)  # [.., I] each
         hidden: Tensor | None = None
         if real is not None:  # padding that is computed enters nothing
             past = pass_.geometry.past

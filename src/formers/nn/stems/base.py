@@ -11,7 +11,7 @@ from formers.nn.attend import eager
 from formers.nn.layout import Layout
 from formers.nn.passing import Geometry, Pass, Visibility
 from formers.nn.spec import Paths, SpecError
-from formers.nn.tree import Block, Group
+from formers.nn.tree import Block, Group, wiring
 
 
 class Stem:
@@ -85,12 +85,12 @@ def place_stem(owner: Block, stem: Stem, names: Paths) -> tuple[str, ...]:
         return ()
     home = parents.pop()
     node = StemNode()
-    node._formers.facts["stem"] = stem
+    wiring(node).facts["stem"] = stem
     owner.add_module(home, node)
     inside = {role: path and path.removeprefix(home + ".") for role, path in names.items()}
     stem.place(node, inside)
-    known = owner._formers.roles
-    known.update({role: (home, *path) for role, path in node._formers.roles.items()})
+    known = wiring(owner).roles
+    known.update({role: (home, *path) for role, path in wiring(node).roles.items()})
     return (home,)
 
 

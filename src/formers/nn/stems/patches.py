@@ -14,7 +14,7 @@ from formers.nn.layout import Layout
 from formers.nn.passing import Pass
 from formers.nn.spec import Paths
 from formers.nn.stems.base import Stem, want
-from formers.nn.tree import Block, Group, descend, has, leaf, place, place_tensor
+from formers.nn.tree import Block, Group, descend, has, leaf, place, place_tensor, wiring
 
 
 class Spread:
@@ -63,8 +63,8 @@ class PatchStem(Stem):
             node = PatchNode()
             descend(owner, tuple(groups[:-1])).add_module(groups[-1], node)
             place(node, "patch", last, made)
-            owner._formers.roles["patch"] = (*groups, last)
-            owner._formers.facts["patches"] = tuple(groups)
+            wiring(owner).roles["patch"] = (*groups, last)
+            wiring(owner).facts["patches"] = tuple(groups)
         else:
             place(owner, "patch", last, made)
         if names.get("embedding_dropout"):
@@ -115,7 +115,7 @@ class PatchStem(Stem):
         return x if pass_.watched else x.flatten(0, 1)
 
     def _patches(self, node: Any, images: Tensor, pass_: Pass) -> Tensor:
-        names = node._formers.facts.get("patches")
+        names = wiring(node).facts.get("patches")
         if names and pass_.watched:
             found: Tensor = node.get_submodule(".".join(names))(images)
             return found

@@ -2,109 +2,43 @@
 
 from __future__ import annotations
 
-import dataclasses
-import math
+import json
 import os
-from typing import TYPE_CHECKING, Any
+import sys
+from pathlib import Path
 
+from formers.core.fields import read_fields
+from formers.core.jsonfile import read_json
 from formers.core.notices import notice
-from formers.training.choices import (
-    HubStrategy,
-    IntervalStrategy,
-    OptimizerNames,
-    SamplingStrategy,
-    SaveStrategy,
-    SchedulerType,
-)
-
-if TYPE_CHECKING:
-    from formers.training.arguments import TrainingArguments
+from formers.training.arguments.table import ArgumentTable
+from formers.training.choices import IntervalStrategy, SaveStrategy, SchedulerType
 
 _METRIC_SCHEDULES = (SchedulerType.REDUCE_ON_PLATEAU, SchedulerType.GREEDY)
-_LEVELS = ("detail", "debug", "info", "warning", "error", "critical", "passive")
+_KEYWORDS = ("activation_checkpointing_kwargs", "gradient_checkpointing_kwargs", "lr_scheduler_kwargs")
+_DICTS = (*_KEYWORDS, "accelerator_config", "fsdp_config", "deepspeed", "liger_kernel_config")
 
 
-def settle(args: TrainingArguments) -> None:
+def settle(args: ArgumentTable) -> None:
     """Normalise, fill in and check `args` in place.
 
     Raises:
         ValueError: for a contradiction; the text names both sides and the way out.
     """
-    _read_scalars(args)
     _normalise(args)
+    read_fields(args)
     _follow(args)
     _check_numbers(args)
-    _check_choices(args)
     _check_intervals(args)
     _check_precision(args)
     _check_unavailable(args)
-    _set_backends(args)
 
 
-def _read_scalars(args: TrainingArguments) -> None:
-    """Read numbers and switches that came as text, as they do from YAML (`2e-5`) and from shells.
-
-    Raises:
-        ValueError: for text that is neither, and for a value that is no number.
-    """
-    for field in dataclasses.fields(args):
-        kind, _, rest = str(field.type).partition(" | ")
-        if kind not in ("int", "float", "bool") or rest not in ("", "None"):
-            continue
-        value = getattr(args, field.name)
-        if value is not None:
-            setattr(args, field.name, _READERS[kind](field.name, value))
-
-
-def _switch(name: str, value: Any) -> bool:
-    words = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
-    known = words.get(str(value).lower())
-    if known is None:
-        raise ValueError(f"{name} is True or False, got {value!r}")
-    return known
-
-
-def _whole_number(name: str, value: Any) -> int:
-    """A whole number; one with a fraction of zero counts, as JSON and YAML may write it so."""
-    try:
-        number = int(value)
-        if isinstance(value, bool) or (not isinstance(value, str) and number != value):
-            raise ValueError
-    except (TypeError, ValueError, OverflowError) as error:
-        raise ValueError(f"{name} must be a whole number, got {value!r}") from error
-    return number
-
-
-def _number(name: str, value: Any) -> Any:
-    try:
-        number = float(value)
-        if math.isnan(number):
-            raise ValueError
-    except (TypeError, ValueError) as error:
-        raise ValueError(f"{name} must be a number, got {value!r}") from error
-    return number if isinstance(value, str) else value
-
-
-_READERS = {"bool": _switch, "int": _whole_number, "float": _number}
-
-
-def _normalise(args: TrainingArguments) -> None:
-    from formers.training.arguments import progress_wanted, read_dicts
-
-    read_dicts(args)
-    for name in ("lr_scheduler_kwargs", "activation_checkpointing_kwargs", "gradient_checkpointing_kwargs"):
-        if getattr(args, name) is not None and not isinstance(getattr(args, name), dict):
-            raise ValueError(f"{name} must be a dict of keywords, got {getattr(args, name)!r}")
+def _normalise(args: ArgumentTable) -> None:
+    """Bring what may be written in several ways into one."""
+    _read_dicts(args)
     args.output_dir = os.path.expanduser(os.fspath(args.output_dir or "trainer_output"))
     if args.logging_dir is not None:
         args.logging_dir = os.path.expanduser(os.fspath(args.logging_dir))
-    args.eval_strategy = _interval(args.eval_strategy)
-    args.logging_strategy = _interval(args.logging_strategy)
-    args.save_strategy = SaveStrategy(_boolean_word(args.save_strategy))
-    args.hub_strategy = HubStrategy(args.hub_strategy)
-    args.lr_scheduler_type = SchedulerType(args.lr_scheduler_type)
-    args.optim = OptimizerNames(args.optim)
-    args.train_sampling_strategy = SamplingStrategy(args.train_sampling_strategy)
     if isinstance(args.debug, str):
         args.debug = args.debug.split()
     if args.report_to is None or args.report_to in ("none", ["none"], []):
@@ -113,27 +47,31 @@ def _normalise(args: TrainingArguments) -> None:
         args.report_to = [args.report_to]
     if isinstance(args.include_num_input_tokens_seen, bool):
         args.include_num_input_tokens_seen = "all" if args.include_num_input_tokens_seen else "no"
-    if args.disable_tqdm is None:
-        args.disable_tqdm = not progress_wanted()
+    if args.disable_tqdm is None:  # bars where someone is watching: a terminal, or a notebook
+        args.disable_tqdm = not (sys.stderr.isatty() or "ipykernel" in sys.modules)
     if isinstance(args.fsdp, (list, tuple)):
         args.fsdp = " ".join(str(word) for word in args.fsdp)
     args.include_for_metrics = list(args.include_for_metrics or [])
 
 
-def _interval(value: str | IntervalStrategy | bool) -> IntervalStrategy:
-    return IntervalStrategy(_boolean_word(value))
+def _read_dicts(args: ArgumentTable) -> None:
+    """Read fields that may be a dict, JSON text, or (for configurations) the path of a JSON file."""
+    for name in _DICTS:
+        value = getattr(args, name)
+        if isinstance(value, str) and value.lstrip().startswith("{"):
+            setattr(args, name, json.loads(value))
+        elif isinstance(value, (str, os.PathLike)) and str(value) and name != "deepspeed":
+            path = Path(value).expanduser()
+            if not path.is_file():
+                raise ValueError(f"{name}={str(value)!r} is neither JSON text nor a file")
+            setattr(args, name, read_json(path))
+    for name in _KEYWORDS:
+        if getattr(args, name) is not None and not isinstance(getattr(args, name), dict):
+            raise ValueError(f"{name} must be a dict of keywords, got {getattr(args, name)!r}")
 
 
-def _boolean_word(value: Any) -> Any:
-    """Older releases took a boolean: on means every so many steps."""
-    if value is None or isinstance(value, bool):
-        return "steps" if value else "no"
-    return value
-
-
-def _follow(args: TrainingArguments) -> None:
+def _follow(args: ArgumentTable) -> None:
     """Defaults that another argument implies."""
-    given = args._given
     for new, old in (
         ("activation_checkpointing", "gradient_checkpointing"),
         ("activation_checkpointing_kwargs", "gradient_checkpointing_kwargs"),
@@ -147,7 +85,7 @@ def _follow(args: TrainingArguments) -> None:
         args.eval_strategy == IntervalStrategy.NO
         and args.do_eval
         and args.eval_steps
-        and "eval_strategy" not in given
+        and not args.is_given("eval_strategy")
     ):
         args.eval_strategy = IntervalStrategy.STEPS
     if args.eval_strategy != IntervalStrategy.NO:
@@ -171,37 +109,35 @@ def _follow(args: TrainingArguments) -> None:
         args.torch_compile_backend = "inductor"
     if args.use_cpu:
         args.dataloader_pin_memory = False
+    if args.save_total_limit is not None and args.save_total_limit < 1:
+        args.save_total_limit = None  # older releases: no limit
 
 
-def _save_where_evaluated(args: TrainingArguments) -> None:
+def _save_where_evaluated(args: ArgumentTable) -> None:
     """The best model can only be kept where it was judged: saving follows evaluation unless it was given."""
     if args.eval_strategy == IntervalStrategy.NO:
         raise ValueError(
-            "load_best_model_at_end=True needs evaluations to know the best: set eval_strategy='epoch' (or "
-            "'steps' with "
-            "eval_steps=...)"
+            "load_best_model_at_end=True needs evaluations to know the best: set eval_strategy='epoch' "
+            "(or 'steps' with eval_steps=...)"
         )
     if args.save_strategy == SaveStrategy.BEST:
         return
-    if "save_strategy" not in args._given:
+    if not args.is_given("save_strategy"):
         args.save_strategy = SaveStrategy(str(args.eval_strategy))
     if args.save_strategy != args.eval_strategy:
         raise ValueError(
-            f"load_best_model_at_end=True keeps models that were evaluated, but "
-            f"save_strategy={str(args.save_strategy)!r} "
-            f"and eval_strategy={str(args.eval_strategy)!r}: make them equal, leave save_strategy out, or "
-            f"use "
-            "save_strategy='best'"
+            f"load_best_model_at_end=True keeps models that were evaluated, but save_strategy="
+            f"{str(args.save_strategy)!r} and eval_strategy={str(args.eval_strategy)!r}: make them equal, "
+            "leave save_strategy out, or use save_strategy='best'"
         )
     if args.eval_strategy != IntervalStrategy.STEPS or args.eval_steps is None:
         return
-    if "save_steps" not in args._given and not _is_multiple(args.save_steps, args.eval_steps):
+    if not args.is_given("save_steps") and not _is_multiple(args.save_steps, args.eval_steps):
         args.save_steps = args.eval_steps
     if not _is_multiple(args.save_steps, args.eval_steps):
         raise ValueError(
             f"load_best_model_at_end=True needs save_steps ({args.save_steps}) to be a multiple of "
-            f"eval_steps "
-            f"({args.eval_steps}): leave save_steps out, and it follows eval_steps"
+            f"eval_steps ({args.eval_steps}): leave save_steps out, and it follows eval_steps"
         )
 
 
@@ -212,53 +148,9 @@ def _is_multiple(larger: float, smaller: float) -> bool:
     return abs(ratio - round(ratio)) < 1e-6 and round(ratio) >= 1
 
 
-# the least that each number may be
-_AT_LEAST = {
-    1: (
-        "per_device_train_batch_size",
-        "per_device_eval_batch_size",
-        "gradient_accumulation_steps",
-        "dataloader_prefetch_factor",
-        "ddp_bucket_cap_mb",
-        "ddp_timeout",
-        "generation_max_length",
-        "generation_num_beams",
-    ),
-    0: (
-        "warmup_steps",
-        "learning_rate",
-        "weight_decay",
-        "max_grad_norm",
-        "focal_gamma",
-        "head_learning_rate",
-        "eval_delay",
-        "adam_epsilon",
-        "dataloader_num_workers",
-        "neftune_noise_alpha",
-        "seed",
-        "data_seed",
-    ),
-}
-
-
-def _check_numbers(args: TrainingArguments) -> None:
-    for least, names in _AT_LEAST.items():
-        for name in names:
-            value = getattr(args, name, None)  # two are of Seq2SeqTrainingArguments alone
-            if value is not None and value < least:
-                bound = "must not be negative" if least == 0 else f"must be at least {least}"
-                raise ValueError(f"{name} {bound}, got {value}")
-    for name in ("adam_beta1", "adam_beta2"):
-        if not 0 <= getattr(args, name) < 1:
-            raise ValueError(f"{name} must be in [0, 1), got {getattr(args, name)}")
+def _check_numbers(args: ArgumentTable) -> None:
     if args.num_train_epochs < 0 and args.max_steps <= 0:
         raise ValueError(f"num_train_epochs must not be negative, got {args.num_train_epochs}")
-    if not 0 <= args.warmup_ratio <= 1:
-        raise ValueError(f"warmup_ratio is a share of the run, between 0 and 1; got {args.warmup_ratio}")
-    if args.ema_decay is not None and not 0 < args.ema_decay < 1:
-        raise ValueError(f"ema_decay must lie between 0 and 1, got {args.ema_decay}")
-    if not 0 <= args.label_smoothing_factor < 1:
-        raise ValueError(f"label_smoothing_factor must be in [0, 1), got {args.label_smoothing_factor}")
     if args.warmup_steps >= 1 and args.warmup_steps != int(args.warmup_steps):
         raise ValueError(
             f"warmup_steps must be whole, or below 1 as a share of the run; got {args.warmup_steps}"
@@ -268,27 +160,6 @@ def _check_numbers(args: TrainingArguments) -> None:
             f"warmup_ratio={args.warmup_ratio} has no effect beside warmup_steps={args.warmup_steps}: "
             "leave one of them out."
         )
-
-
-def _check_choices(args: TrainingArguments) -> None:
-    for name in ("torch_empty_cache_steps", "eval_accumulation_steps", "save_total_limit"):
-        value = getattr(args, name)
-        if value is not None and (not isinstance(value, int) or value < 1):
-            if name == "save_total_limit" and isinstance(value, int):
-                args.save_total_limit = None  # older releases: no limit
-                continue
-            raise ValueError(f"{name} must be a whole number above 0, got {value!r}")
-    for name, known in (
-        ("log_level", _LEVELS),
-        ("log_level_replica", _LEVELS),
-        ("include_num_input_tokens_seen", ("no", "all", "non_padding")),
-        ("ddp_backend", (None, "nccl", "gloo", "mpi", "xccl", "hccl", "cncl", "mccl", "ccl")),
-        ("dataloader_multiprocessing_context", (None, "fork", "spawn", "forkserver")),
-        ("class_weights", (None, "balanced", "sqrt")),
-    ):
-        value = getattr(args, name)
-        if value not in known and not (name == "class_weights" and isinstance(value, (list, tuple))):
-            raise ValueError(f"{name} must be one of {[word for word in known if word]}, got {value!r}")
     unknown = set(args.include_for_metrics) - {"inputs", "loss"}
     if unknown:
         raise ValueError(f"include_for_metrics takes 'inputs' and 'loss', got {sorted(unknown)}")
@@ -298,7 +169,7 @@ def _check_choices(args: TrainingArguments) -> None:
         raise ValueError("dataloader_persistent_workers=True needs dataloader_num_workers of at least 1")
 
 
-def _check_intervals(args: TrainingArguments) -> None:
+def _check_intervals(args: ArgumentTable) -> None:
     for strategy, steps in (
         ("logging_strategy", "logging_steps"),
         ("eval_strategy", "eval_steps"),
@@ -323,7 +194,7 @@ def _check_intervals(args: TrainingArguments) -> None:
         )
 
 
-def _check_precision(args: TrainingArguments) -> None:
+def _check_precision(args: ArgumentTable) -> None:
     if args.fp16 and args.bf16:
         raise ValueError(
             "fp16=True and bf16=True contradict each other: keep bf16 where the device has it (newer GPUs "
@@ -340,8 +211,7 @@ def _check_precision(args: TrainingArguments) -> None:
     if on_cpu and (args.fp16 or args.fp16_full_eval):
         raise ValueError(
             f"{half[0]}=True needs a GPU, and this run is on the CPU, where float16 is slower than "
-            f"float32: leave it out, "
-            "or use bf16=True"
+            "float32: leave it out, or use bf16=True"
         )
     if on_cpu and half:
         import torch
@@ -349,13 +219,13 @@ def _check_precision(args: TrainingArguments) -> None:
         if not fast_on_cpu(torch.bfloat16):
             notice(
                 f"{half[0]}=True on this CPU is slower than float32: it has no bfloat16 instructions. "
-                f"Leave it out."
+                "Leave it out."
             )
     if args.tf32 and on_cpu:
         raise ValueError("tf32=True needs an NVIDIA GPU of the Ampere generation or later; leave it out")
 
 
-def _check_unavailable(args: TrainingArguments) -> None:
+def _check_unavailable(args: ArgumentTable) -> None:
     if args.use_liger_kernel or args.liger_kernel_config:
         raise ValueError(
             "use_liger_kernel=True patches other model classes; models here are fused already: leave it out"
@@ -385,14 +255,5 @@ def _check_unavailable(args: TrainingArguments) -> None:
     if not args.average_tokens_across_devices:
         notice(
             "average_tokens_across_devices=False weighs every process alike, however many labels it has: "
-            "the result depends "
-            "on the number of processes."
+            "the result depends on the number of processes."
         )
-
-
-def _set_backends(args: TrainingArguments) -> None:
-    if args.tf32 is not None:
-        import torch
-
-        torch.backends.cuda.matmul.allow_tf32 = args.tf32
-        torch.backends.cudnn.allow_tf32 = args.tf32
