@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import shutil
 import subprocess
 import sys
 import time
@@ -19,26 +18,12 @@ import urllib.error
 import urllib.request
 from pathlib import Path
 
-from sklearn.model_selection import train_test_split
-
-from formers import (
-    AutoModelForSequenceClassification,
-    AutoTokenizer,
-    DataCollatorWithPadding,
-    EarlyStoppingCallback,
-    Trainer,
-    TrainingArguments,
-    pipeline,
-    set_seed,
-)
-from formers.evaluation import drift, golden
+from formers import set_seed
+from formers.desk import drift, golden
+from formers.desk.report import write_report
 from formers.evaluation.baselines import tfidf_baseline
-from formers.evaluation.calibration import fit_temperature
-from formers.evaluation.metrics import classification, compute_metrics_for
-from formers.evaluation.report import write_report
-from formers.evaluation.thresholds import fit_thresholds
-from formers.hub.card import model_card, save_card
-from formers.training.data import label_maps, load_table, tokenize_rows
+from formers.evaluation.metrics import classification
+from formers.jobs.classification import Outcome, Plan, run
 from minilm import HUB_ID, minilm
 
 DATA = Path(__file__).parent / "data" / "cpython-changelog.csv.gz"
@@ -56,84 +41,51 @@ def main() -> None:
     model_folder, report_folder = options.output / "model", options.output / "report"
     started = time.monotonic()
 
-    step("Data")
-    rows = load_table(DATA, text_column="text", label_column="label")
-    rest, test = split(rows, 0.1)
-    train, validation = split(rest, 0.1)
-    id2label, label2id = label_maps(row["label"] for row in rows)
-    print(f"{len(rows):,} entries, {len(id2label)} components: {len(train):,} to train on, "
-          f"{len(validation):,} to calibrate on, {len(test):,} held out")  # fmt: skip
-
-    step("Fine-tuning all-MiniLM-L6-v2")
-    trainer = fine_tune(options, train, validation, id2label, label2id, model_folder)
-
-    step("Calibration and thresholds, on the validation part")
-    pipe = pipeline("text-classification", model=str(model_folder))
-    names = [id2label[i] for i in range(len(id2label))]
-    logits, labels = pipe.logits(texts(validation)), numbers(validation, label2id)
-    calibration = fit_temperature(logits, labels)
-    probabilities = calibration.apply(logits)
-    thresholds = fit_thresholds(probabilities, labels, names, precision=0.9, floor=0.5)
-    calibration.save(model_folder)
-    thresholds.save(model_folder)
-    drift.baseline(texts(validation), probabilities, label_names=names, tokenizer=pipe.tokenizer).save(
-        model_folder
-    )
-    print(f"temperature {calibration.temperature:.3f}")
+    step("Fine-tuning all-MiniLM-L6-v2, calibration and thresholds")
+    outcome = train(options, model_folder)
+    names, predictor = outcome.predictor.labels, outcome.predictor
+    held_out, train_rows = outcome.judged, outcome.training + outcome.validation
+    print(f"{len(train_rows) + len(held_out.texts):,} entries, {len(names)} components")
+    drift.baseline(
+        texts(outcome.validation),
+        outcome.probabilities,
+        label_names=names,
+        tokenizer=predictor.pipe.tokenizer,
+    ).save(model_folder)
 
     step("Held-out part, beside TF-IDF and logistic regression")
-    logits, labels = pipe.logits(texts(test)), numbers(test, label2id)
-    ours = classification(labels, calibration.apply(logits), names)
-    raw = classification(labels, logits, names, from_logits=True)
-    base = tfidf_baseline(texts(rest), numbers(rest, label2id), texts(test), labels, names)
-    handled = thresholds.measure(calibration.apply(logits), labels)
+    ours, handled = held_out.metrics, held_out.metrics["thresholds"]
+    raw = classification(held_out.labels, held_out.logits, names, from_logits=True)
+    labels = [row["label"] for row in train_rows]
+    base = tfidf_baseline(texts(train_rows), labels, held_out.texts, held_out.labels, names)
     for name, found in (("TF-IDF + logistic regression", base.metrics), ("formers", ours)):
         print(f"{name:<30} macro F1 {found['macro_f1']:.3f}   accuracy {found['accuracy']:.3f}")
     print(f"expected calibration error     {raw['ece']:.3f} before calibration, {ours['ece']:.3f} after")
     alone, right = handled["coverage"], handled["precision"] or 0
     print(f"answered without a person      {alone:.0%}, of which {right:.1%} right")
 
-    step("Report, golden file, model card")
+    step("Report and golden file")
     report = write_report(
         report_folder,
         title="Ticket router: CPython's changelog by component",
         label_names=names,
-        labels=labels,
-        logits=logits,
-        texts=texts(test),
-        calibration=calibration,
-        thresholds=thresholds,
+        labels=held_out.labels,
+        logits=held_out.logits,
+        texts=held_out.texts,
+        calibration=predictor.pipe.calibration,
+        thresholds=predictor.thresholds,
         held_out=True,
         baseline_results={base.name: base.metrics},
-        training_history=trainer.state.log_history,
+        training_history=outcome.history,
         model_facts={
             "model": "all-MiniLM-L6-v2, fine-tuned",
-            "parameters": f"{pipe.model.num_parameters():,}",
+            "parameters": f"{predictor.pipe.model.num_parameters():,}",
         },
     )
-    card = model_card(
-        name="Ticket router",
-        base_model=options.model or HUB_ID,
-        task="text-classification",
-        language="en",
-        datasets=["CPython's changelog"],
-        labels=id2label,
-        metrics={name: ours[name] for name in ("macro_f1", "accuracy", "ece")},
-        training={
-            name: getattr(trainer.args, name) for name in ("num_train_epochs", "learning_rate", "seed")
-        },
-        intended_use="A demonstration: which component of CPython an entry of its changelog belongs to.",
-    )
-    save_card(model_folder, card)
-
-    pipe = pipeline("text-classification", model=str(model_folder))  # with its calibration this time
     golden_file = golden.record(
-        lambda some: pipe(some, top_k=None),
-        texts(test)[:50],
-        options.output / "golden.jsonl",
-        model=str(model_folder),
+        predictor.predict, held_out.texts[:50], options.output / "golden.jsonl", model=str(model_folder)
     )
-    print(golden.check(lambda some: pipe(some, top_k=None), golden_file))
+    print(golden.check(predictor.predict, golden_file))
 
     step("Serving")
     serve_and_ask(model_folder, options.output)
@@ -165,66 +117,34 @@ def step(what: str) -> None:
     print(f"\n== {what}", flush=True)
 
 
-def split(rows: list[dict[str, str]], size: float) -> tuple[list[dict[str, str]], list[dict[str, str]]]:
-    labels = [row["label"] for row in rows]
-    most, rest = train_test_split(rows, test_size=size, random_state=0, stratify=labels)
-    return most, rest
-
-
 def texts(rows: list[dict[str, str]]) -> list[str]:
     return [row["text"] for row in rows]
 
 
-def numbers(rows: list[dict[str, str]], label2id: dict[str, int]) -> list[int]:
-    return [label2id[row["label"]] for row in rows]
-
-
-def fine_tune(options, train, validation, id2label, label2id, folder):
-    """Train with early stopping on macro F1, save model and tokenizer together, return the trainer."""
+def train(options: argparse.Namespace, folder: Path) -> Outcome:
+    """What `formers train` does: split, fine-tune, calibrate, set thresholds, judge, and save."""
     set_seed(options.seed)
-    name = options.model or minilm()
-    tokenizer = AutoTokenizer.from_pretrained(name)
-    model = AutoModelForSequenceClassification.from_pretrained(name, id2label=id2label, label2id=label2id)
-    measure = compute_metrics_for(id2label)
-
-    def chosen(prediction):
-        found = measure(prediction)
-        return {name: found[name] for name in ("macro_f1", "accuracy")}
-
-    trainer = Trainer(
-        model=model,
-        args=TrainingArguments(
-            output_dir=str(options.output / "checkpoints"),
-            num_train_epochs=options.epochs,
-            learning_rate=options.learning_rate,
-            head_learning_rate=4 * options.learning_rate,  # the fresh head has further to go
-            per_device_train_batch_size=32,
-            per_device_eval_batch_size=64,
-            warmup_ratio=0.1,
-            ema_decay=0.995,  # judge and keep the average of the last steps' weights
-            class_weights="sqrt",  # rare components count more, by the square root of their rarity
-            bf16=not options.no_bf16,
-            eval_strategy="epoch",
-            save_strategy="epoch",
-            save_total_limit=1,
-            load_best_model_at_end=True,
-            metric_for_best_model="macro_f1",
-            logging_steps=0.05,
-            seed=options.seed,
-        ),
-        train_dataset=tokenize_rows(train, tokenizer, label2id=label2id),
-        eval_dataset=tokenize_rows(validation, tokenizer, label2id=label2id),
-        processing_class=tokenizer,
-        data_collator=DataCollatorWithPadding(tokenizer),
-        compute_metrics=lambda prediction: {
-            key: measure(prediction)[key] for key in ("macro_f1", "accuracy")
+    plan = Plan(
+        data=DATA,
+        model=options.model or minilm(),
+        output=folder,
+        epochs=options.epochs,
+        learning_rate=options.learning_rate,
+        head_learning_rate=4 * options.learning_rate,  # the fresh head has further to go
+        class_weights="sqrt",  # rare components count more, by the square root of their rarity
+        ema_decay=0.995,  # judge and keep the average of the last steps' weights
+        bf16=not options.no_bf16,
+        seed=options.seed,
+        overwrite=True,
+        card={
+            "name": "Ticket router",
+            "base_model": options.model or HUB_ID,
+            "language": "en",
+            "datasets": ["CPython's changelog"],
+            "intended_use": "A demonstration: which component of CPython an entry belongs to.",
         },
-        callbacks=[EarlyStoppingCallback(early_stopping_patience=2)],
     )
-    trainer.train()
-    trainer.save_model(str(folder))
-    shutil.rmtree(options.output / "checkpoints")
-    return trainer
+    return run(plan)
 
 
 def serve_and_ask(model: Path, output: Path) -> None:

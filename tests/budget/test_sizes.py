@@ -12,6 +12,7 @@ from budget.source import PACKAGE, ROOT, imports, sources
 FILE_LINES = 800
 FUNCTION_LINES = 60
 FAMILY_CODE_LINES = 150
+PIPELINE_CODE_LINES = 1400  # all that the tasks share
 TWO_STACK_FAMILY_CODE_LINES = 250  # encoder-decoders and multimodal families wire two stacks
 
 families = pytest.mark.parametrize("path", list(family_files()), ids=lambda path: path.stem)
@@ -85,6 +86,17 @@ def test_no_code_asks_for_this_family_by_name(path):
                 if path.stem in words and "model_type" in ast.unparse(node):
                     spelled.append(f"{source.name}:{node.lineno}")
     assert not spelled, f"compared with {path.stem!r}: {spelled}"
+
+
+def test_what_lies_under_all_tasks_of_pipelines_stays_small():
+    from formers.pipelines.registry import TASKS
+
+    modules = {str(task.pipeline_class).partition(":")[0] for task in TASKS}
+    tasks = {PACKAGE.parent.joinpath(*module.split(".")).with_suffix(".py") for module in modules}
+    files = set((PACKAGE / "pipelines").rglob("*.py"))
+    assert tasks <= files
+    lines = sum(code_lines(path.read_text()) for path in files - tasks)
+    assert lines <= PIPELINE_CODE_LINES, f"{lines} lines of code, {PIPELINE_CODE_LINES} allowed"
 
 
 def test_every_file_beside_the_registry_is_a_registered_family():

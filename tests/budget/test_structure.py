@@ -36,7 +36,7 @@ PUBLIC_NAMES = 46  # of a class of ours, beside those that it inherits from othe
 
 
 def foreign_privates(source: Source) -> Iterator[str]:
-    """`x._name`, where x is neither the object itself nor a module, and no file beside it defines the name."""
+    """`x._name`, where x is neither the object itself nor a module, and no file beside it has the name."""
     own = private_names(source.path.parent)
     modules = {
         alias.asname or alias.name.split(".")[0]

@@ -327,7 +327,7 @@ def test_an_interruption_ends_with_the_shells_status(formers, classifier, monkey
     def interrupted(*rest, **more):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("formers.cli.classifier.Classifier.load", interrupted)
+    monkeypatch.setattr("formers.jobs.predictor.Predictor.load", interrupted)
     status, _, errors = formers("predict", "-m", classifier, "a text")
     assert (status, errors.strip()) == (130, "interrupted")
 
@@ -336,7 +336,7 @@ def test_a_defect_is_told_from_a_refusal(formers, classifier, monkeypatch):
     def broken(*rest, **more):
         raise KeyError("inside")
 
-    monkeypatch.setattr("formers.cli.classifier.Classifier.load", broken)
+    monkeypatch.setattr("formers.jobs.predictor.Predictor.load", broken)
     status, _, errors = formers("predict", "-m", classifier, "a text")
     assert status == 1
     assert "a defect of formers" in errors

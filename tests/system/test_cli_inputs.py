@@ -125,6 +125,13 @@ def test_a_score_that_is_no_number_ends_with_the_text_that_got_it(formers, tmp_p
     assert "defect of formers" not in errors
 
 
+def test_a_text_cannot_speak_to_the_terminal(formers, classifier):
+    text = "\x1b]0;owned\x07\x1b[2J my card"
+    assert "\x1b" not in (shown := formers("predict", "-m", classifier, text)[1])
+    assert r"\x1b]0;owned\x07" in shown
+    assert json.loads(formers("predict", "-m", classifier, "--json", text)[1])["text"] == text
+
+
 def test_a_golden_file_says_of_which_revision_it_is(formers, classifier, tmp_path):
     golden = tmp_path / "golden.jsonl"
     assert formers("golden", "record", "-m", classifier, "-g", golden, "my card")[0] == 0
@@ -176,7 +183,7 @@ def test_a_file_in_place_of_a_folder_is_refused_before_a_model_is_loaded(
     def loaded(*rest, **more):
         raise AssertionError("the model was loaded")
 
-    monkeypatch.setattr("formers.cli.classifier.Classifier.load", loaded)
+    monkeypatch.setattr("formers.jobs.predictor.Predictor.load", loaded)
     table = write_table(tmp_path / "ok.csv", tiny.tickets(3))
     status, _, errors = formers(*(part.format(model=classifier, file=table) for part in arguments))
     assert status == 2
@@ -191,15 +198,12 @@ def test_texts_of_a_table_are_texts(formers, classifier, tmp_path):
     assert f"{table}, row 2: the column 'text' holds 42 (int)" in errors
 
 
-def test_what_is_held_out_reads_back(tmp_path, classifier):
-    from types import SimpleNamespace
-
-    from formers.cli.classifier import Classifier
-    from formers.cli.fitting import judge
+def test_what_is_held_out_reads_back(tmp_path):
+    from formers.jobs.classification import keep
 
     rows = [
         {"text": text, "label": label}
         for text, label in zip(["my\rcard", "late\nparcel", ' "error"'], tiny.LABELS, strict=True)
     ]
-    judge(SimpleNamespace(output=tmp_path), Classifier.load(str(classifier)), rows)
+    keep(rows, tmp_path / "held-out.csv")
     assert load_table(tmp_path / "held-out.csv", "text", "label") == rows

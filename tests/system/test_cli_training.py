@@ -152,3 +152,21 @@ def test_rows_that_are_no_text_and_label_are_refused_before_training(formers, tm
     status, _, errors = formers(*train_options(tmp_path, each=3), "-d", data)
     assert (status, resumed) == (2, [])
     assert said in errors
+
+
+@pytest.mark.parametrize("device", ["cuda:7", "nonsense", ""])
+@pytest.mark.parametrize("more", [[], ["--bf16"]])
+def test_a_device_that_is_not_there_is_refused_before_training(formers, tmp_path, resumed, device, more):
+    options = train_options(tmp_path, each=10)
+    status, _, errors = formers(*options, "--device", device, *more)
+    assert (status, resumed) == (2, [])
+    assert "found: " in errors
+    assert not (tmp_path / "router").exists()
+
+
+@pytest.mark.parametrize("option", ["--epochs", "--learning-rate", "--head-learning-rate"])
+def test_a_number_that_is_not_finite_is_refused(formers, tmp_path, resumed, option):
+    status, _, errors = formers(*train_options(tmp_path, each=10), option, "inf")
+    assert (status, resumed) == (2, [])
+    assert f"{option} must be a finite number" in errors
+    assert "defect" not in errors

@@ -398,6 +398,43 @@ def test_the_key_guards_the_queue_and_if_wanted_classify(tmp_path):
         assert httpx.get(f"{server.url}/health").status_code == 200
 
 
+@pytest.mark.parametrize("path", ["/classify", "/queue/1/resolve"])
+def test_every_body_is_checked_in_one_order_key_type_size_time(tmp_path, path):
+    limits = {"max_body_bytes": 1000, "body_timeout": 0.5}
+    with ServerProcess(tmp_path, api_key="s3cret", protect_classify=True, **limits) as server:
+        large = {"content": b"x" * 5_000_000}
+        refused = httpx.post(f"{server.url}{path}", headers=JSON, **large)
+        assert (refused.status_code, refused.headers["connection"]) == (401, "close")
+        key = {"X-API-Key": "s3cret"}
+        assert httpx.post(f"{server.url}{path}", headers=key, **large).status_code == 415
+        assert httpx.post(f"{server.url}{path}", headers={**key, **JSON}, **large).status_code == 413
+        head = f"POST {path} HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 9\r\n"
+        late = exchange(server, head.encode() + b"X-API-Key: s3cret\r\n\r\n", b"{")
+        assert late.startswith(b"HTTP/1.1 408")
+        nobody = exchange(server, head.encode() + b"\r\n")  # without the key the body is not waited for
+        assert nobody.startswith(b"HTTP/1.1 401")
+
+
+@pytest.mark.parametrize("path", ["/health", "/health/live", "/", "/docs", "/metrics", "/model", "/queue"])
+def test_head_is_answered_as_get_without_a_body(client, path):
+    got, head = client.get(path), client.head(path)
+    assert (head.status_code, head.content) == (got.status_code, b"")
+    assert head.headers["content-type"] == got.headers["content-type"]
+
+
+def test_head_is_refused_where_get_is(client):
+    assert client.head("/classify").status_code == client.get("/classify").status_code == 405
+    assert client.head("/nothing").status_code == 404
+
+
+def test_the_docs_describe_the_bodies_that_are_read(client):
+    paths = client.get("/openapi.json").json()["paths"]
+    bodies = {path: paths[path]["post"]["requestBody"]["content"]["application/json"]["schema"]
+              for path in ("/classify", "/queue/{number}/resolve")}  # fmt: skip
+    assert bodies["/classify"]["$ref"].endswith("/ClassifyRequest")
+    assert set(bodies["/queue/{number}/resolve"]["properties"]) == {"label", "by", "note"}
+
+
 def test_what_the_model_does_not_answer_falls_to_a_person_if_wanted(tmp_path):
     with ServerProcess(tmp_path, timeout=0.3, fallback="human") as server:
         late = httpx.post(f"{server.url}/classify", json={"text": "slow 0.8"})

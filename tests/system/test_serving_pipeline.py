@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from formers import BertConfig, BertForSequenceClassification, BertTokenizerFast, pipeline
+from formers.desk.drift import baseline
 from formers.evaluation.calibration import Calibration
-from formers.evaluation.drift import baseline
 from formers.serving import running
 
 SENTENCE = "the card was charged twice for one order please refund my lost parcel today"

@@ -345,3 +345,120 @@ def test_a_damaged_bin_file_never_crashes_the_reader(tmp_path_factory, data):
         [files.tensor(name) for name in files.names()]
     except CheckpointError:
         pass
+
+
+# -- what a pickle may cost -----------------------------------------------------------------------
+
+
+def archive(path: Path, steps: bytes, packing: int = zipfile.ZIP_STORED, **more: bytes) -> Path:
+    """A `.bin` file with these steps as its pickle, one storage of 100 floats, and more entries."""
+    with zipfile.ZipFile(path, "w", packing) as file:
+        for name, content in {"data.pkl": steps, "data/0": bytes(400), **more}.items():
+            file.writestr(f"model/{name}", content)
+    return path
+
+
+def pickled(value) -> bytes:
+    """The steps of a value, without the first and the last."""
+    return pickle.dumps(value, 2)[2:-1].replace(b"q\0", b"").replace(b"q\1", b"")
+
+
+def of_tensor(shape, stride, count=100, storage=b"FloatStorage", call=b"_rebuild_tensor_v2") -> bytes:
+    """The pickle of a table with one tensor, "a"."""
+    held = b"(X\7\0\0\0storagectorch\n" + storage + b"\nX\1\0\0\x000X\3\0\0\0cpu" + pickled(count) + b"tQ"
+    place = pickled(0) + pickled(shape) + pickled(stride)
+    return b"\x80\2}X\1\0\0\0actorch._utils\n" + call + b"\n(" + held + place + b"\x89NtRs."
+
+
+LAUGHS = b"\x80\2K\1q\0" + b"".join(b"h%ch%c\x86q%c" % (i, i, i + 1) for i in range(60))  # 2**60 in 300 bytes
+LONG = b"\x80\2](" + b"K\1" * 100_000 + b"eq\0"  # a long list, kept under a number
+
+COSTLY = {
+    "a text of everything": LAUGHS + b"ctorch\ndevice\nh\x3c\x85Rh\x3cQ.",
+    "a name of everything": LAUGHS + b"X\1\0\0\0ah\x3c\x93.",
+    "a size of everything": LAUGHS + b"ctorch\nSize\nh\x3c\x85R.",
+    "a list again and again": LONG + b"cbuiltins\nset\nh\0\x85R0" * 200 + b".",
+    "memory by a number": b"\x80\5\x96" + struct.pack("<Q", 1 << 40) + b".",
+    "a call with a number": b"\x80\2cbuiltins\nbytearray\nJ\xff\xff\xff\x7f\x85R.",
+    "a registered class": b"\x80\2\x82\1.",
+    "one value a trillion times": of_tensor((10**12,), (0,)),
+    "axes beyond counting": of_tensor((1 << 62, 1 << 62), (0, 0)),
+    "an axis of a thousand digits": of_tensor((10**1000,), (1,)),
+    "a step back": of_tensor((100,), (-1,)),
+    "more axes than steps": of_tensor((10, 10), (1,)),
+    "values of quarter bytes": of_tensor((100,), (1,), storage=b"QUInt8Storage"),
+    "values with a scale": of_tensor((100,), (1,), call=b"_rebuild_qtensor"),
+}
+
+
+@pytest.mark.parametrize("kind", COSTLY)
+def test_a_pickle_that_asks_for_much_is_refused(tmp_path, kind):
+    with pytest.raises(CheckpointError):
+        TensorFiles.of([archive(tmp_path / "pytorch_model.bin", COSTLY[kind])])
+
+
+def test_keys_that_take_for_ever_to_compare_are_left_out(tmp_path):
+    steps = LAUGHS + b"}h\x3cK\1s" + of_tensor((100,), (1,))[3:-2] + b"s."
+    files = TensorFiles.of([archive(tmp_path / "pytorch_model.bin", steps)])
+    assert files.shape("a") == (100,)
+
+
+def test_a_number_in_the_pickle_sets_no_memory_aside(tmp_path):
+    before = resident()
+    steps = of_tensor((100,), (1,))[:-1] + b"r" + struct.pack("<I", 1 << 31) + b"."
+    assert TensorFiles.of([archive(tmp_path / "pytorch_model.bin", steps)]).names() == ["a"]
+    assert resident() - before < 64 << 20
+
+
+def test_an_archive_that_unpacks_without_an_end_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr("formers.checkpoints.bin_file._ROOM", 1 << 20)
+    bomb = bytes(4 << 20)
+    for more in ({"data/1": bomb}, {"byteorder": bomb}, {"data.pkl": b"]" * (9 << 20) + b"."}):
+        path = archive(tmp_path / "pytorch_model.bin", b"}.", zipfile.ZIP_DEFLATED, **more)
+        with pytest.raises(CheckpointError, match="unpacks to far more"):
+            TensorFiles.of([path])
+
+
+def test_quantized_values_are_named(tmp_path):
+    path = archive(tmp_path / "pytorch_model.bin", of_tensor((100,), (1,), storage=b"QUInt8Storage"))
+    with pytest.raises(CheckpointError, match=r"quantized tensors \(QUInt8Storage\)"):
+        TensorFiles.of([path])
+
+
+@pytest.mark.parametrize("protocol", [2, 3, 4, 5])
+def test_every_pickle_protocol_is_read(tmp_path, protocol):
+    torch.save({"epoch": {1, 2}, "model": TENSORS}, tmp_path / "w.bin", pickle_protocol=protocol)
+    assert same(TensorFiles.of([tmp_path / "w.bin"]), TENSORS)
+
+
+HEADERS = {
+    "nested": b"[" * 100_000 + b"]" * 100_000,
+    "an entry nested": b'{"a":' + b"[" * 900 + b"]" * 900 + b"}",
+    "digits": b'{"a":' + b"9" * 10_000 + b"}",
+    "metadata of numbers": b'{"__metadata__":{"a":1}}',
+    "metadata of lists": b'{"__metadata__":["a"]}',
+    "a dtype that is none": b'{"a":{"dtype":["F32"],"shape":[],"data_offsets":[0,0]}}',
+    "axes beyond counting": b'{"a":{"dtype":"F32","shape":[0,4611686018427387904,9],"data_offsets":[0,0]}}',
+    "another coding": '{"a":1}'.encode("utf-16"),
+}
+
+
+@pytest.mark.parametrize("kind", HEADERS)
+def test_a_header_that_no_writer_writes_is_refused(tmp_path, kind):
+    with pytest.raises(CheckpointError):
+        TensorFiles.of([raw_file(tmp_path / "model.safetensors", HEADERS[kind])])
+
+
+@settings(max_examples=150, deadline=None)
+@given(data=st.data())
+def test_a_damaged_pickle_never_crashes_the_reader(tmp_path_factory, data):
+    steps = bytearray(of_tensor((2, 3), (3, 1)))
+    for _ in range(data.draw(st.integers(1, 4))):
+        at = data.draw(st.integers(0, len(steps) - 1))
+        steps[at] = data.draw(st.sampled_from(b"}]()tRsuehqrQ0b.\x85\x86\x87") | st.integers(0, 255))
+    path = archive(tmp_path_factory.mktemp("cut") / "pytorch_model.bin", bytes(steps))
+    try:
+        files = TensorFiles.of([path])
+        [files.tensor(name) for name in files.names()]
+    except CheckpointError:
+        pass

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from formers.checkpoints import LoadError, Rename, TensorFiles, find_weights, load, save
-from formers.checkpoints.renames import LEGACY, candidates
+from formers.checkpoints.renames import LEGACY, candidates, written
 from formers.core.notices import Notice
 from formers.hub import Source
 
@@ -411,3 +411,26 @@ def test_the_file_s_own_spelling_is_tried_first():
     assert candidates("a.gamma", (), "base")[0] == "a.gamma"
     assert "base.a.weight" in candidates("a.gamma", (), "base")
     assert "a.weight" in candidates("base.a.gamma", (), "base")
+
+
+WRITTEN = Rename("lm_head.{leaf}", "embed_out.{leaf}", written=True)
+
+
+@given(number=st.integers(0, 99), leaf=st.sampled_from(["weight", "bias"]), prefixed=st.booleans())
+def test_what_is_written_under_a_newer_name_is_found_again(number, leaf, prefixed):
+    rename = Rename("blocks.{i}.{leaf}", "layers.{i}.{leaf}", written=True)
+    name = f"{'base.' * prefixed}layers.{number}.{leaf}"
+    spelt = written([name, "other.weight"], [rename], "base")
+    assert spelt == {name: f"{'base.' * prefixed}blocks.{number}.{leaf}", "other.weight": "other.weight"}
+    assert name in candidates(spelt[name], [rename], "base")
+    assert rename.reversed().written
+
+
+def test_a_name_that_is_only_read_is_never_written():
+    assert written(["a.weight"], [Rename("a.gamma", "a.weight")]) == {"a.weight": "a.weight"}
+    assert written(["embed_out.weight"], [WRITTEN], "base") == {"embed_out.weight": "lm_head.weight"}
+
+
+def test_two_names_are_never_written_as_one():
+    with pytest.raises(ValueError, match=r"under one name: embed_out\.weight, lm_head\.weight"):
+        written(["embed_out.weight", "lm_head.weight"], [WRITTEN])

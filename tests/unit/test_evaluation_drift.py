@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import scipy.stats
 
-from formers.evaluation.drift import MINIMUM, DriftBaseline, DriftMonitor, baseline, check
+from formers.desk.drift import MINIMUM, DriftBaseline, DriftMonitor, baseline, check
 from formers.evaluation.statistics import (
     chi_square_homogeneity,
     chi_square_tail,

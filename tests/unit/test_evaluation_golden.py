@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from formers.evaluation.golden import check, read, record
+from formers.desk.golden import check, read, record
 
 TEXTS = ["Refund request", "Wo ist mein Paket? 📦", "line\nbreak", "Refund request"]
 

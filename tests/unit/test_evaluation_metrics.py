@@ -235,8 +235,10 @@ def test_a_metric_with_nothing_to_compare_says_so():
 
 def test_importing_the_evaluation_loads_no_heavy_package():
     heavy = ("torch", "sklearn", "matplotlib", "scipy", "pandas", "jinja2")
-    names = ("metrics", "calibration", "thresholds", "golden", "drift", "report", "charts", "baselines")
-    modules = ", ".join(f"formers.evaluation.{name}" for name in names)
+    judging = [f"evaluation.{name}" for name in ("metrics", "calibration", "thresholds", "baselines")]
+    modules = ", ".join(
+        f"formers.{name}" for name in (*judging, "desk.golden", "desk.drift", "desk.report", "desk.charts")
+    )
     code = f"import sys, {modules}; print([m for m in {heavy} if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

@@ -12,11 +12,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from formers.evaluation import charts
+from formers.desk import charts
+from formers.desk.report import write_report
 from formers.evaluation.baselines import tfidf_baseline
 from formers.evaluation.calibration import fit_temperature
 from formers.evaluation.metrics import classification
-from formers.evaluation.report import write_report
 from formers.evaluation.thresholds import Thresholds, fit_thresholds
 
 DATA = Path(__file__).parents[2] / "examples/data/cpython-changelog.csv.gz"

@@ -262,18 +262,18 @@ def test_pushing_uploads_the_saved_folder(folder, tmp_path, monkeypatch):
     sent = {}
 
     def push_folder(path, repo_id, **options):
-        sent.update(files={file.name for file in Path(path).iterdir()}, repo=repo_id, **options)
+        sent.update(names={file.name for file in Path(path).iterdir()}, repo=repo_id, **options)
         return "address"
 
-    monkeypatch.setattr("formers.hub.push_folder", push_folder)
+    monkeypatch.setattr("formers.hub.pushable.push_folder", push_folder)
     assert pipeline(model=folder).push_to_hub("me/router", private=True) == "address"
     assert sent["repo"] == "me/router"
     assert sent["private"] is True
-    assert {"config.json", "model.safetensors", "tokenizer.json"} <= sent["files"]
+    assert {"config.json", "model.safetensors", "tokenizer.json"} <= sent["names"]
     sent.clear()
     pipeline(model=folder).save_pretrained(tmp_path / "router", push_to_hub=True)
     assert sent["repo"] == "router"
-    assert {"config.json", "model.safetensors", "tokenizer.json"} <= sent["files"]
+    assert {"config.json", "model.safetensors", "tokenizer.json"} <= sent["names"]
 
 
 # -- pipelines of one's own ------------------------------------------------------------------------

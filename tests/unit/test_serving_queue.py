@@ -8,7 +8,7 @@ import threading
 
 import pytest
 
-from formers.serving.queue import AlreadyResolved, Entry, HumanQueue, NotThere, QueueError
+from formers.desk.queue import AlreadyResolved, Entry, HumanQueue, NotThere, QueueError
 
 
 @pytest.fixture

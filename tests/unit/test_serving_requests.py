@@ -13,11 +13,12 @@ import pytest
 
 from formers.serving import Settings
 from formers.serving.adapt import service_of
-from formers.serving.classifier import Threshold
 from formers.serving.engine import Answer
-from formers.serving.limits import Refusal, parse
+from formers.serving.limits import MOST_FAULTS, Refusal, parse, parsed
 from formers.serving.logs import RequestLog
-from formers.serving.metrics import Metrics
+from formers.serving.schemas import Resolution
+from formers.serving.service import thresholds_of
+from formers.serving.telemetry import Metrics
 from system.serving_fake import LABELS
 
 SETTINGS = Settings(max_chars=100, max_texts=3)
@@ -103,6 +104,37 @@ def test_all_faults_are_listed_at_once():
 
 
 @pytest.mark.parametrize(
+    "body",
+    [
+        {f"k{i}": 0 for i in range(1000)},
+        {f"txet{i}": 0 for i in range(1000)},
+        {"text": "a", "parameters": {f"top_{i}": 0 for i in range(1000)}},
+        {"texts": [1, 2, 3], "t" * 3_000_000: 0, **{f"k{i}": 0 for i in range(20)}},
+    ],
+    ids=["unknown keys", "misspelt keys", "unknown parameters", "a long key"],
+)
+def test_a_body_full_of_faults_is_refused_after_the_first_few(body):
+    with pytest.raises(Refusal) as refused:
+        asked(body)
+    assert len(refused.value.detail) == MOST_FAULTS
+    assert len(json.dumps(refused.value.detail)) < 4000
+
+
+def test_a_decision_is_refused_after_its_first_few_faults_too():
+    with pytest.raises(Refusal) as refused:
+        parsed(json.dumps({f"lable{i}": 0 for i in range(1000)}).encode(), Resolution)
+    assert len(refused.value.detail) == MOST_FAULTS
+    with pytest.raises(Refusal) as refused:
+        parsed(b'{"label": "other"}', Resolution)
+    assert [fault["loc"] for fault in refused.value.detail] == [["body", "by"]]
+
+
+def test_a_label_of_any_length_can_be_decided_for():
+    body = json.dumps({"label": "c" * 500, "by": "Ada"}).encode()
+    assert parsed(body, Resolution).label == "c" * 500
+
+
+@pytest.mark.parametrize(
     ("body", "words"),
     [
         ({"text": "x" * 101}, "101 characters; at most 100"),
@@ -146,7 +178,7 @@ def test_the_key_is_not_shown_with_the_settings():
 
 def test_thresholds_come_from_the_settings_then_the_file_then_the_default(tmp_path):
     def chosen(given, folder=None):
-        threshold = Threshold.choose(Settings(threshold=given), LABELS, folder)
+        threshold = thresholds_of(Settings(threshold=given), LABELS, folder)
         return [threshold.of(label) for label in LABELS]
 
     assert chosen(None) == [0.75] * 3

@@ -347,7 +347,7 @@ import os, sys
 from formers.tokenization import BertTokenizer
 t = BertTokenizer(vocab=['[PAD]', '[UNK]', '[CLS]', '[SEP]', '[MASK]', 'a'])
 t(['a'] * 64)
-t._lock.acquire()
+t._vocabulary.lock.acquire()
 child = os.fork()
 if child == 0:
     assert len(t(['a'] * 64)['input_ids']) == 64

@@ -64,7 +64,7 @@ def test_a_stride_without_room_is_refused_and_the_tokenizer_goes_on(bert, texts,
 
 def test_special_tokens_that_are_missing_are_added_on_request(bert):
     assert bert.sanitize_special_tokens() == 0
-    bert._named["bos_token"] = "<b>"
+    bert._special.named["bos_token"] = "<b>"
     assert bert.bos_token_id == bert.unk_token_id
     assert bert.sanitize_special_tokens() == 1
     assert bert.bos_token_id == len(VOCAB) == len(bert) - 1

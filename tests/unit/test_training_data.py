@@ -2,6 +2,9 @@
 
 import gzip
 import json
+import os
+import subprocess
+import sys
 
 import pytest
 import torch
@@ -103,6 +106,24 @@ def test_a_text_that_is_no_string_is_not_tokenized():
 def test_labels_become_numbers_in_a_stable_order():
     assert label_maps(["b", "a", "b"]) == ({0: "a", 1: "b"}, {"a": 0, "b": 1})
     assert label_maps([10, 9])[1] == {"9": 0, "10": 1}
+
+
+def test_labels_that_are_the_same_number_have_one_order_in_every_process():
+    code = "from formers.training.data import label_names as n; print(n(['1', '01', '001', '7', '-1']))"
+    said = {
+        subprocess.run(
+            [sys.executable, "-c", code], capture_output=True, text=True, check=True,
+            env={**os.environ, "PYTHONHASHSEED": str(seed)},
+        ).stdout
+        for seed in range(3)
+    }  # fmt: skip
+    assert said == {"['-1', '001', '01', '1', '7']\n"}
+
+
+@pytest.mark.parametrize("names", [["2", "²"], ["--5", "1"], ["3", "٣"], ["0", "-0"], ["1.0", "1"]])
+def test_labels_that_only_look_like_numbers_are_put_in_order_too(names):
+    assert sorted(label_maps(names)[1]) == sorted(names)
+    assert label_maps(names) == label_maps(names[::-1])
 
 
 def test_an_unknown_label_is_refused_with_a_suggestion():

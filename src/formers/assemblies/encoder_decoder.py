@@ -11,6 +11,7 @@ from formers.assemblies.base import Assembly, BaseModel, shift_right, signed, st
 from formers.assemblies.single import Single
 from formers.core.outputs import BaseModelOutput, ModelOutput, Seq2SeqModelOutput
 from formers.model.base import PreTrainedModel
+from formers.model.initialise import mark_filled
 from formers.model.vocabulary import resized_table
 from formers.nn import spec
 from formers.nn.leaves import token_table
@@ -124,6 +125,7 @@ class EncoderDecoder(Assembly):
 
         A table that a stack has for itself stays, and follows in size.
         """
+        mark_filled(value)
         held = leaf(model, "token").weight
         for part in self.stacks(model).values():
             own = leaf(part, "token")
@@ -278,6 +280,7 @@ class DecoderHalf(EncoderDecoder):
 
     def set_table(self, model: Any, value: nn.Module) -> None:
         """Replace the token table."""
+        mark_filled(value)
         place(model, "token", path_of(model, "token"), value)
 
     def run(self, model: Any, given: dict[str, Any], ask: Ask) -> States:

@@ -13,6 +13,7 @@ from formers.configs import PretrainedConfig
 from formers.core.notices import notice
 from formers.core.outputs import BaseModelOutput, BaseModelOutputWithPooling, ModelOutput
 from formers.model.base import PreTrainedModel
+from formers.model.initialise import mark_filled
 from formers.nn import spec
 from formers.nn.cache import Cache, DynamicCache, EncoderDecoderCache
 from formers.nn.recording import recording
@@ -131,6 +132,7 @@ class Single(Assembly):
 
     def set_table(self, model: Any, value: nn.Module) -> None:
         """Replace the token table."""
+        mark_filled(value)
         place(model, "token", path_of(model, "token"), value)
 
     def room(self, config: Any) -> int | None:

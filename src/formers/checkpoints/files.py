@@ -6,20 +6,20 @@ import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from formers.checkpoints.bin_file import BinFile
 from formers.checkpoints.failures import CheckpointError
-from formers.checkpoints.safetensors_file import SafetensorsFile, file_hash, is_safetensors
+from formers.checkpoints.safetensors_file import SafetensorsFile, is_safetensors
+from formers.checkpoints.weight_file import Entry, WeightFile, file_hash
 from formers.configs import read_json_object
 from formers.hub import Source
 
 SAFE_NAME = "model.safetensors"
 BIN_NAME = "pytorch_model.bin"
-File: TypeAlias = "SafetensorsFile | BinFile | _Table"
 _OTHER_FRAMEWORKS = ("tf_model.h5", "model.ckpt.index", "flax_model.msgpack")
 
 _POINTER = b"version https://git-lfs"  # how a file begins that Git left in place of the weights
@@ -102,31 +102,24 @@ def _no_weights(source: Source, tried: list[str], variant: str | None) -> str:
     return f"{source} has no weights: looked for {', '.join(tried)}.{hint}"
 
 
-class _Table:
+class _Table(WeightFile):
     """Tensors in memory, with the questions that a file answers."""
 
     def __init__(self, tensors: Mapping[str, Tensor]) -> None:
-        self.path = Path("the given tensors")
-        self.metadata: dict[str, str] = {}
-        self.size = sum(tensor.numel() * tensor.element_size() for tensor in tensors.values())
-        layout = {name: [str(tensor.dtype), list(tensor.shape)] for name, tensor in tensors.items()}
-        self.header_hash = hashlib.sha256(json.dumps(layout).encode()).hexdigest()
+        entries, end = {}, 0
+        for name, value in tensors.items():
+            entries[name] = Entry(value.dtype, tuple(value.shape), end, end := end + value.nbytes)
+        layout = {name: [str(entry.dtype), list(entry.shape)] for name, entry in entries.items()}
+        layout_hash = hashlib.sha256(json.dumps(layout).encode()).hexdigest()
+        super().__init__(Path("the given tensors"), entries, header_hash=layout_hash)
         self._tensors = dict(tensors)
 
-    def names(self) -> list[str]:
-        return list(self._tensors)
-
-    def shape(self, name: str) -> tuple[int, ...]:
-        return tuple(self._tensors[name].shape)
-
-    def dtype(self, name: str) -> torch.dtype:
-        return self._tensors[name].dtype
+    @property
+    def size(self) -> int:
+        return sum(value.nbytes for value in self._tensors.values())
 
     def tensor(self, name: str) -> Tensor:
         return self._tensors[name].detach()
-
-    def converted(self, name: str, dtype: torch.dtype, device: torch.device | None = None) -> Tensor:
-        return self.tensor(name).to(device=device, dtype=dtype)
 
 
 def _refuse_pointer(path: Path) -> None:
@@ -142,9 +135,9 @@ def _refuse_pointer(path: Path) -> None:
 class TensorFiles:
     """The tensors of one or more weight files. Make one with `TensorFiles.of`."""
 
-    def __init__(self, files: Sequence[File]) -> None:
+    def __init__(self, files: Sequence[WeightFile]) -> None:
         self._files = list(files)
-        self._where: dict[str, File] = {}
+        self._where: dict[str, WeightFile] = {}
         self._alias: dict[str, str] = {}
         for file in self._files:
             for name in file.names():
@@ -190,25 +183,26 @@ class TensorFiles:
     def __contains__(self, name: object) -> bool:
         return name in self._where or name in self._alias
 
-    def _find(self, name: str) -> tuple[File, str]:
+    def _find(self, name: str) -> tuple[WeightFile, str]:
         name = self._alias.get(name, name)
         if name not in self._where:
             raise KeyError(f"no tensor {name!r} in {', '.join(str(path) for path in self.paths)}")
         return self._where[name], name
 
+    def place(self, name: str) -> tuple[int, int]:
+        """Which file a tensor lies in, and where it begins there."""
+        file, name = self._find(name)
+        return self._files.index(file), file.entries[name].begin
+
     def shape(self, name: str) -> tuple[int, ...]:
         """The shape of a tensor, without reading it."""
         file, name = self._find(name)
-        return file.shape(name)
+        return file.entries[name].shape
 
     def dtype(self, name: str) -> torch.dtype:
         """The dtype of a tensor, without reading it."""
         file, name = self._find(name)
-        return file.dtype(name)
-
-    def file_of(self, name: str) -> Path:
-        """The file that holds a tensor."""
-        return self._find(name)[0].path
+        return file.entries[name].dtype
 
     def tensor(self, name: str, dtype: torch.dtype | None = None, device: Any = None) -> Tensor:
         """Return a tensor: on the file's own pages where neither dtype nor device ask for a copy.
@@ -219,7 +213,7 @@ class TensorFiles:
             device: another device than the CPU.
         """
         file, name = self._find(name)
-        kept = file.dtype(name)
+        kept = file.entries[name].dtype
         target = dtype if dtype is not None and kept.is_floating_point else kept
         place = torch.device(device) if device is not None else torch.device("cpu")
         if target == kept and place.type == "cpu":
@@ -252,7 +246,7 @@ class TensorFiles:
         return digest.hexdigest()
 
 
-def open_file(path: Path) -> File:
+def open_file(path: Path) -> WeightFile:
     """Open one weight file by the format that its name says.
 
     Raises:

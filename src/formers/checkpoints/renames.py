@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -15,12 +15,18 @@ class Rename:
     `{i}` (and any name starting with `i`) stands for a whole number, every other `{word}` for any
     text; a word means the same on both sides. Example: `Rename("{path}.gamma", "{path}.weight")`.
 
+    Attributes:
+        old: the file's spelling.
+        new: the model's.
+        written: saving writes `old` too, as newer readers expect it; otherwise it is only read.
+
     Raises:
         ValueError: when the two sides do not have the same words, so that no way back exists.
     """
 
     old: str
     new: str
+    written: bool = False
 
     def __post_init__(self) -> None:
         sides = [re.findall(r"\{(\w+)\}", side) for side in (self.old, self.new)]
@@ -49,7 +55,7 @@ class Rename:
 
     def reversed(self) -> Rename:
         """The same pair, read the other way."""
-        return Rename(self.new, self.old)
+        return Rename(self.new, self.old, self.written)
 
 
 def _pattern(template: str) -> re.Pattern[str]:
@@ -74,7 +80,7 @@ LEGACY = (
 WRAPPERS = ("module.", "_orig_mod.")
 
 
-def candidates(name: str, renames: Iterable[Rename], prefix: str = "") -> list[str]:
+def candidates(name: str, renames: Sequence[Rename], prefix: str = "") -> list[str]:
     """The model's possible names for a file's name, the likeliest first.
 
     Args:
@@ -86,11 +92,37 @@ def candidates(name: str, renames: Iterable[Rename], prefix: str = "") -> list[s
     bare = name
     for wrapper in WRAPPERS:
         bare = bare.removeprefix(wrapper)
-    names = list(dict.fromkeys([name, bare]))
+    names = _spellings([name, bare], renames)
+    if prefix:
+        start = f"{prefix}."
+        inner = _spellings([known.removeprefix(start) for known in names if known.startswith(start)], renames)
+        names += [start + known for known in names] + inner + [start + known for known in inner]
+    return list(dict.fromkeys(names))
+
+
+def _spellings(names: list[str], renames: Iterable[Rename]) -> list[str]:
+    """The names, and what templates make of them, one after the other."""
+    names = list(dict.fromkeys(names))
     for rename in (*renames, *LEGACY):
         names += [other for known in list(names) if (other := rename.forward(known)) is not None]
-    if prefix:
-        names += [f"{prefix}.{known}" for known in names] + [
-            known.removeprefix(f"{prefix}.") for known in names if known.startswith(f"{prefix}.")
-        ]
-    return list(dict.fromkeys(names))
+    return names
+
+
+def written(names: Iterable[str], renames: Iterable[Rename], prefix: str = "") -> dict[str, str]:
+    """The spelling under which each name of the model is saved: the way back of `candidates`.
+
+    Raises:
+        ValueError: when two names would be written under one spelling.
+    """
+    ways = [rename for rename in renames if rename.written]
+    spelt: dict[str, str] = {}
+    for name in names:
+        bare = name.removeprefix(f"{prefix}.") if prefix else name
+        start = name.removesuffix(bare)
+        found = [start + old for way in ways if (old := way.backward(bare)) is not None]
+        found = [old for way in ways if (old := way.backward(name)) is not None] or found
+        spelt[name] = found[0] if found else name
+    if len(set(spelt.values())) < len(spelt):
+        twice = sorted(name for name in spelt if list(spelt.values()).count(spelt[name]) > 1)
+        raise ValueError(f"these would be saved under one name: {', '.join(twice)}")
+    return spelt

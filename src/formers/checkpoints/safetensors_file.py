@@ -1,22 +1,19 @@
-"""One safetensors file, memory-mapped: tensors that share the file's pages until they are written to."""
+"""The safetensors format: a header that says where each tensor lies, and nothing that could run."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 import math
-import mmap
 import os
-import platform
-import sys
-from dataclasses import dataclass
+import reprlib
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from formers.checkpoints.failures import CheckpointError
+from formers.checkpoints.weight_file import Entry, WeightFile, is_possible
 
 # The format's dtype names, with torch's. Order: as the safetensors library sorts them when it writes.
 _NAMES = (
@@ -46,97 +43,18 @@ DTYPES: dict[str, torch.dtype] = {
 DTYPE_NAMES: dict[torch.dtype, str] = {kind: name for name, kind in DTYPES.items()}
 DTYPE_RANK: dict[str, int] = {name: rank for rank, (name, _) in enumerate(_NAMES)}
 
-# Linux on these machines; Python knows the name only from 3.13 on
-_NORESERVE = 0x4000 if sys.platform == "linux" and platform.machine() in ("x86_64", "aarch64") else 0
 _HEADER_LIMIT = 100_000_000  # bytes; the format's own limit
 
 
-@dataclass(frozen=True)
-class Entry:
-    """Where one tensor lies: dtype name, shape, and its bytes [begin, end) in the file."""
-
-    dtype: str
-    shape: tuple[int, ...]
-    begin: int
-    end: int
-
-
-class SafetensorsFile:
+class SafetensorsFile(WeightFile):
     """A safetensors file whose header has been read and checked.
-
-    Tensors map the file privately: reading them reads the file, writing to one (training in place)
-    copies the page and never reaches the file.
 
     Raises:
         CheckpointError: for an empty, truncated or damaged file.
     """
 
     def __init__(self, path: Path) -> None:
-        self.path = path
-        self._map: mmap.mmap | None = None
-        self._given: set[str] = set()
-        self.size = path.stat().st_size
-        self.entries, self.metadata, self.header_hash = _read_header(path, self.size)
-
-    def names(self) -> list[str]:
-        """The names of the tensors, in the order of the file."""
-        return list(self.entries)
-
-    def shape(self, name: str) -> tuple[int, ...]:
-        """The shape of a tensor."""
-        return self.entries[name].shape
-
-    def dtype(self, name: str) -> torch.dtype:
-        """The dtype of a tensor."""
-        return DTYPES[self.entries[name].dtype]
-
-    def tensor(self, name: str) -> Tensor:
-        """Return a tensor on the file's pages (a copy when its bytes are not aligned for its dtype)."""
-        entry = self.entries[name]
-        dtype = DTYPES[entry.dtype]
-        if entry.begin == entry.end:
-            return torch.empty(entry.shape, dtype=dtype)
-        if self._map is None:
-            self._map = _map_private(self.path, self.size)
-        width = dtype.itemsize
-        count = (entry.end - entry.begin) // width
-        if entry.begin % width:
-            # Vectorised kernels expect aligned pointers; files of other writers need not align.
-            raw = bytearray(self._map[entry.begin : entry.end])
-            return torch.frombuffer(raw, dtype=dtype, count=count).reshape(entry.shape)
-        self._given.add(name)
-        # Each tensor gets a storage of its own: nothing that looks at storages sees the whole file.
-        return torch.frombuffer(self._map, dtype=dtype, count=count, offset=entry.begin).reshape(entry.shape)
-
-    def converted(self, name: str, dtype: torch.dtype, device: torch.device | None = None) -> Tensor:
-        """Return a tensor in another dtype or on another device, and let go of the pages it came from."""
-        mapped_before = name in self._given
-        source = self.tensor(name)
-        target = source.to(device=device, dtype=dtype)
-        if target.data_ptr() != source.data_ptr() and not mapped_before and name in self._given:
-            self._given.discard(name)
-            del source
-            self._release(self.entries[name])
-        return target
-
-    def _release(self, entry: Entry) -> None:
-        """Drop the whole pages of an entry from memory; they can be read again from the file."""
-        if self._map is None or not hasattr(mmap, "MADV_DONTNEED"):
-            return
-        page = mmap.PAGESIZE
-        first, last = -(-entry.begin // page) * page, entry.end // page * page
-        if last > first:
-            self._map.madvise(mmap.MADV_DONTNEED, first, last - first)
-
-
-def _map_private(path: Path, size: int) -> mmap.mmap:
-    """Map a file copy-on-write."""
-    with open(path, "rb") as file:
-        if sys.platform == "win32":
-            return mmap.mmap(file.fileno(), size, access=mmap.ACCESS_COPY)
-        # Without NORESERVE, a file larger than the free memory could not be mapped writable.
-        flags = mmap.MAP_PRIVATE | getattr(mmap, "MAP_NORESERVE", _NORESERVE)
-        return mmap.mmap(file.fileno(), size, flags=flags, prot=mmap.PROT_READ | mmap.PROT_WRITE)
+        super().__init__(path, *_read_header(path, path.stat().st_size))
 
 
 def _read_header(path: Path, size: int) -> tuple[dict[str, Entry], dict[str, str], str]:
@@ -154,29 +72,31 @@ def _read_header(path: Path, size: int) -> tuple[dict[str, Entry], dict[str, str
             )
         raw = file.read(length)
     try:
-        header = json.loads(raw)
-    except (UnicodeDecodeError, json.JSONDecodeError) as error:
+        header = json.loads(raw.decode())
+    except (ValueError, RecursionError) as error:  # too deep, or a number of thousands of digits
         raise CheckpointError(
             f"{path}: the header is no JSON ({error}). Download or save it again."
         ) from error
     if not isinstance(header, dict):
         raise CheckpointError(f"{path}: the header is no JSON object")
     metadata = header.pop("__metadata__", None) or {}
+    if not isinstance(metadata, dict) or not all(isinstance(value, str) for value in metadata.values()):
+        raise CheckpointError(f"{path}: the header's metadata is no map of texts")
     entries = {name: _entry(path, name, value, 8 + length) for name, value in header.items()}
     _check_layout(path, entries, 8 + length, size)
     ordered = dict(sorted(entries.items(), key=lambda item: (item[1].begin, item[1].end)))
-    return ordered, {str(k): str(v) for k, v in metadata.items()}, hashlib.sha256(raw).hexdigest()
+    return ordered, metadata, hashlib.sha256(raw).hexdigest()
 
 
 def _entry(path: Path, name: str, value: Any, start: int) -> Entry:
     try:
         dtype, shape = value["dtype"], tuple(value["shape"])
         begin, end = value["data_offsets"]
-        whole = all(isinstance(n, int) and not isinstance(n, bool) and n >= 0 for n in (*shape, begin, end))
-    except (TypeError, KeyError, ValueError) as error:
-        raise CheckpointError(f"{path}: the header's entry for {name!r} is damaged: {value!r}") from error
-    if not whole or end < begin:
-        raise CheckpointError(f"{path}: the header's entry for {name!r} is damaged: {value!r}")
+        sound = is_possible(shape) and is_possible((begin,)) and is_possible((end,)) and begin <= end
+    except (TypeError, KeyError, ValueError):
+        sound = False
+    if not sound or not isinstance(dtype, str):
+        raise CheckpointError(f"{path}: the header's entry for {name!r} is damaged: {reprlib.repr(value)}")
     if dtype not in DTYPES:
         raise CheckpointError(
             f"{path}: tensor {name!r} has the dtype {dtype!r}, which this torch does not have"
@@ -187,7 +107,7 @@ def _entry(path: Path, name: str, value: Any, start: int) -> Entry:
             f"{path}: tensor {name!r} of shape {list(shape)} and dtype {dtype} takes {wanted} bytes, and the "
             f"header gives it {end - begin}"
         )
-    return Entry(dtype, shape, start + begin, start + end)
+    return Entry(DTYPES[dtype], shape, start + begin, start + end)
 
 
 def _check_layout(path: Path, entries: dict[str, Entry], start: int, size: int) -> None:
@@ -208,15 +128,6 @@ def _check_layout(path: Path, entries: dict[str, Entry], start: int, size: int) 
         at = entry.end
     if at != size:
         raise CheckpointError(f"{path}: {size - at} bytes at its end belong to no tensor")
-
-
-def file_hash(path: Path) -> str:
-    """SHA-256 of a whole file, read in pieces."""
-    digest = hashlib.sha256()
-    with open(path, "rb") as file:
-        while piece := file.read(1 << 22):
-            digest.update(piece)
-    return digest.hexdigest()
 
 
 def is_safetensors(path: str | os.PathLike[str]) -> bool:

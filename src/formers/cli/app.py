@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from formers.cli import drift, env, evaluate, failures, golden, predict, serve, train
+from formers.cli import desk, env, errors, evaluate, predict, serve, train
 
 
 class Commands(TyperGroup):
@@ -26,12 +26,12 @@ class Commands(TyperGroup):
         try:
             return super().invoke(ctx)
         except BrokenPipeError:
-            failures.reader_went_away()
+            errors.reader_went_away()
             raise typer.Exit(0) from None
         except (Exception, KeyboardInterrupt) as error:
             if isinstance(error, (typer.Exit, typer.Abort)) or hasattr(error, "exit_code"):
                 raise  # typer's own: a usage error, or an end that was asked for
-            raise typer.Exit(failures.report(error, debug=bool(ctx.params.get("debug")))) from error
+            raise typer.Exit(errors.report(error, debug=bool(ctx.params.get("debug")))) from error
 
 
 app = typer.Typer(
@@ -85,8 +85,8 @@ app.command("evaluate")(evaluate.evaluate)
 app.command("report")(evaluate.report)
 app.command("predict")(predict.predict)
 app.command("serve")(serve.serve)
-app.add_typer(golden.commands, name="golden")
-app.add_typer(drift.commands, name="drift")
+app.add_typer(desk.golden, name="golden")
+app.add_typer(desk.drift, name="drift")
 app.command("env")(env.env)
 
 

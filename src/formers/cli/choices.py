@@ -1,9 +1,9 @@
-"""Options that several commands have, declared once."""
+"""What several commands have, declared once: options, and how they answer machines."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any, NoReturn
 
 import typer
 
@@ -11,6 +11,22 @@ import typer
 def expanded(path: Path | None) -> Path | None:
     """`path` with a leading ~ as the folder it stands for: shells leave that of --output=~/x as it is."""
     return None if path is None else path.expanduser()
+
+
+def as_json(values: Any) -> None:
+    """Print `values` as one JSON object, for machines."""
+    import json
+
+    typer.echo(json.dumps(values, indent=2, ensure_ascii=False))
+
+
+def verdict(report: Any, machine: bool) -> NoReturn:
+    """Print the report of a check, for people or for a machine, and end with its exit status."""
+    if machine:
+        as_json(report.to_dict())
+    else:
+        typer.echo(str(report))
+    raise typer.Exit(report.exit_status)
 
 
 Model = Annotated[
@@ -28,6 +44,7 @@ Data = Annotated[
 ]
 TextColumn = Annotated[str, typer.Option(help="Column that holds the texts.")]
 LabelColumn = Annotated[str, typer.Option(help="Column that holds the labels.")]
+AsJson = Annotated[bool, typer.Option("--json", help="One JSON object, for machines.")]
 Device = Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1, mps; the best one when left out.")]
 Dtype = Annotated[str | None, typer.Option(help="float32, bfloat16, float16 or auto.")]
 File = Annotated[

@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Annotated
-
-import typer
+from formers.cli import choices
 
 
 def env(
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON object, for machines.")] = False,
+    as_json: choices.AsJson = False,
 ) -> None:
     """Show versions and hardware, as a report of a defect or a model card needs them."""
     from formers.core.environment import environment
 
     found = environment()
     if as_json:
-        import json
-
-        typer.echo(json.dumps(found, indent=2))
+        choices.as_json(found)
         return
     from formers.cli.show import table
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -12,7 +11,7 @@ import typer
 from formers.cli import choices
 
 if TYPE_CHECKING:
-    from formers.cli.classifier import Classifier
+    from formers.jobs.judging import Judged
 
 
 def evaluate(
@@ -28,21 +27,21 @@ def evaluate(
             callback=choices.expanded,
         ),
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON object, for machines.")] = False,
+    as_json: choices.AsJson = False,
     max_length: choices.MaxLength = None,
     device: choices.Device = None,
     dtype: choices.Dtype = None,
 ) -> None:
     """Judge a saved model on a labelled table: F1, calibration, and what its thresholds let through."""
+    from formers.jobs.judging import judge
+
     found = judge(model, data, text_column, label_column, max_length=max_length, device=device, dtype=dtype)
     if as_json:
-        import json
-
-        typer.echo(json.dumps(found.metrics(), indent=2, ensure_ascii=False))
+        choices.as_json(found.metrics)
     else:
-        show(found.metrics())
+        show(found.metrics)
     if report is not None:
-        found.write(report)
+        write(found, report)
 
 
 def report(
@@ -57,83 +56,35 @@ def report(
     dtype: choices.Dtype = None,
 ) -> None:
     """Write the report of a saved model on a labelled table: HTML, PNG and the figures as JSON."""
+    from formers.jobs.judging import judge
+
     found = judge(model, data, text_column, label_column, max_length=max_length, device=device, dtype=dtype)
-    found.write(output, title=title)
+    write(found, output, title=title)
 
 
-@dataclass(frozen=True)
-class Judged:
-    """A model's outputs for the texts of a labelled table."""
+def write(found: Judged, folder: Path, *, title: str | None = None) -> None:
+    """Write the report and say where it is."""
+    from formers.cli.show import say
+    from formers.desk.report import write_report
 
-    classifier: Classifier
-    texts: list[str]
-    labels: list[str]
-    logits: Any
-
-    @classmethod
-    def of(cls, classifier: Classifier, rows: Iterable[Mapping[str, Any]], **options: Any) -> Judged:
-        """Let `classifier` answer rows of "text" and "label"."""
-        rows = list(rows)
-        texts = [row["text"] for row in rows]
-        return cls(
-            classifier, texts, [str(row["label"]) for row in rows], classifier.logits(texts, **options)
-        )
-
-    def metrics(self) -> dict[str, Any]:
-        """What `evaluation.metrics.classification` says, and what the model's thresholds do."""
-        from formers.evaluation.metrics import classification
-
-        probabilities = self.classifier.scores(self.logits)
-        found = classification(self.labels, probabilities, self.classifier.labels)
-        if self.classifier.thresholds is not None:
-            limits = self.classifier.thresholds
-            found["thresholds"] = limits.measure(probabilities, self.labels, self.classifier.labels)
-        return found
-
-    def write(self, folder: Path, *, title: str | None = None) -> None:
-        """Write the report and say where it is."""
-        from formers.cli.show import say
-        from formers.evaluation.report import write_report
-
-        model = self.classifier.pipe.model
-        paths = write_report(
-            folder,
-            title=title or Path(self.classifier.name).name,
-            label_names=self.classifier.labels,
-            labels=self.labels,
-            logits=self.logits,
-            texts=self.texts,
-            calibration=self.classifier.pipe.calibration,
-            thresholds=self.classifier.thresholds,
-            model_facts={"model": self.classifier.name, "parameters": f"{model.num_parameters():,}"},
-        )
-        for path in (paths.html, paths.png, paths.metrics):
-            if path is not None:
-                say(f"written: {path}")
-
-
-def judge(model: str, data: Path, text_column: str, label_column: str, **options: Any) -> Judged:
-    """Let `model` answer the texts of `data`.
-
-    Raises:
-        ValueError: for a model that does not give each text one label, and when the table holds a label that
-            it does not know.
-    """
-    from formers.cli.classifier import Classifier
-    from formers.core.notices import did_you_mean
-    from formers.training.data import load_table
-
-    rows = load_table(data, text_column=text_column, label_column=label_column)
-    max_length = options.pop("max_length", None)
-    classifier = Classifier.load(
-        model, **{name: value for name, value in options.items() if value is not None}
+    predictor = found.predictor
+    paths = write_report(
+        folder,
+        title=title or Path(predictor.name).name,
+        label_names=predictor.labels,
+        labels=found.labels,
+        logits=found.logits,
+        texts=found.texts,
+        calibration=predictor.pipe.calibration,
+        thresholds=predictor.thresholds,
+        model_facts={
+            "model": predictor.name,
+            "parameters": f"{predictor.pipe.model.num_parameters():,}",
+        },
     )
-    classifier.refuse_other_than_one_label("formers evaluate")
-    for label in sorted({str(row["label"]) for row in rows} - set(classifier.labels)):
-        near = did_you_mean(label, classifier.labels)
-        raise ValueError(f"{data} has the label {label!r}, the model knows {classifier.labels}{near}")
-    cut = {} if max_length is None else {"max_length": max_length, "truncation": True}
-    return Judged.of(classifier, rows, **cut)
+    for path in (paths.html, paths.png, paths.metrics):
+        if path is not None:
+            say(f"written: {path}")
 
 
 def show(metrics: Mapping[str, Any]) -> None:

@@ -10,7 +10,7 @@ import typer
 from formers.cli import choices
 
 if TYPE_CHECKING:
-    from formers.cli.classifier import Answer
+    from formers.jobs.predictor import Answer
 
 
 def predict(
@@ -34,17 +34,15 @@ def predict(
     Answers come in the order of the texts; those to standard input come while it is still being read.
     """
     from formers.cli import texts as sources
-    from formers.cli.classifier import Classifier
+    from formers.jobs.predictor import Predictor
 
     if as_json and as_csv:
         raise ValueError("--json and --csv exclude each other")
     found = sources.blocks(texts, file, text_column)
     several = top_k > 1
-    wanted = {"max_length": max_length, "long_text": long_text, "device": device, "dtype": dtype}
-    options = {name: value for name, value in wanted.items() if value is not None}
-    classifier = Classifier.load(model, **options)
-    answers = classifier.answer(found)
-    top_k = min(top_k, len(classifier.labels))
+    predictor = Predictor.load(model, max_length=max_length, long_text=long_text, device=device, dtype=dtype)
+    answers = predictor.answer(found)
+    top_k = min(top_k, len(predictor.labels))
     if as_json:
         _json(answers, top_k, ranked=several)
     elif as_csv:
@@ -54,7 +52,8 @@ def predict(
 
 
 def _lines(answers: Iterator[Answer], top_k: int) -> None:
-    from formers.cli.show import console, shortened
+    from formers.cli.show import console
+    from formers.jobs.predictor import shortened
 
     width = max(24, console().width - 48)
     for answer in answers:
@@ -78,7 +77,7 @@ def _json(answers: Iterator[Answer], top_k: int, *, ranked: bool) -> None:
 def _csv(answers: Iterator[Answer], top_k: int) -> None:
     import sys
 
-    from formers.cli.show import write_csv
+    from formers.jobs.tables import write_csv
 
     head = ["text", "label", "score", "accepted"]
     for rank in range(2, top_k + 1):

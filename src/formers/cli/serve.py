@@ -51,7 +51,7 @@ def serve(
     dtype: choices.Dtype = None,
 ) -> None:
     """Serve a saved classifier until SIGTERM or Ctrl-C; what it holds is answered before it stops."""
-    from formers.cli.classifier import model_name
+    from formers.jobs.predictor import model_name
     from formers.serving import Settings
     from formers.serving import serve as run
 

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Iterable, Sequence
 from functools import cache
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -35,19 +34,3 @@ def table(columns: Sequence[tuple[str, str]], rows: Iterable[Sequence[Any]], *, 
     for row in rows:
         made.add_row(*(Text(str(cell)) for cell in row))
     console().print(made)
-
-
-def write_csv(stream: TextIO, rows: Iterable[Sequence[str]]) -> None:
-    """Write rows of text as CSV that every reader takes apart again; each is on its way when it is made."""
-    plain = csv.writer(stream, lineterminator="\n")
-    quoted = csv.writer(stream, lineterminator="\n", quoting=csv.QUOTE_ALL)
-    for row in rows:
-        # with this line end Python before 3.13 leaves a lone carriage return unquoted, which ends a row
-        (quoted if any("\r" in cell for cell in row) else plain).writerow(row)
-        stream.flush()
-
-
-def shortened(text: str, width: int = 72) -> str:
-    """`text` on one line of at most `width` characters."""
-    line = " ".join(text.split())
-    return line if len(line) <= width else line[: width - 1] + "…"

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from formers.core.arrays import sigmoid, softmax
-from formers.core.notices import did_you_mean, notice
+from formers.core.notices import notice
 from formers.evaluation.arrays import (
     Floats,
     Ints,
@@ -19,9 +18,8 @@ from formers.evaluation.arrays import (
     as_logits,
     as_probabilities,
 )
-from formers.evaluation.records import read_record, write_record
+from formers.evaluation.records import Record
 
-FILE_NAME = "calibration.json"
 COLDEST, HOTTEST = 0.05, 20.0  # the temperatures searched
 
 
@@ -119,16 +117,21 @@ def brier_score(labels: Any, probabilities: Any, *, from_logits: bool = False) -
     return float(((scores - np.eye(scores.shape[1])[truth]) ** 2).sum(axis=1).mean())
 
 
-def log_loss(labels: Any, probabilities: Any, *, from_logits: bool = False) -> float:
-    """Mean negative log-likelihood in nats."""
-    scores = as_probabilities(probabilities, from_logits=from_logits)
-    truth = as_labels(labels, scores.shape[1], rows=len(scores))
-    chosen = np.maximum(scores[np.arange(len(truth)), truth], np.finfo(np.float64).tiny)
-    return float(-np.log(chosen).mean())
+def log_loss(
+    labels: Any, probabilities: Any, *, from_logits: bool = False, multi_label: bool = False
+) -> float:
+    """Mean negative log-likelihood in nats, per decision: [N] labels, or [N, K] with `multi_label`."""
+    scores = as_probabilities(probabilities, from_logits=from_logits, multi_label=multi_label)
+    if multi_label:
+        chosen = np.where(as_label_matrix(labels, scores.shape) == 1, scores, 1 - scores)
+    else:
+        truth = as_labels(labels, scores.shape[1], rows=len(scores))
+        chosen = scores[np.arange(len(truth)), truth]
+    return float(-np.log(np.maximum(chosen, np.finfo(np.float64).tiny)).mean())
 
 
 @dataclasses.dataclass(frozen=True)
-class Calibration:
+class Calibration(Record):
     """How the logits of one model become probabilities that mean what they say.
 
     Attributes:
@@ -140,6 +143,8 @@ class Calibration:
         nll_before: negative log-likelihood in nats, per decision.
         nll_after: the same with the fitted temperature.
     """
+
+    file_name = "calibration.json"
 
     temperature: float
     function: str = "softmax"
@@ -180,29 +185,9 @@ class Calibration:
         kind = values.get("kind", "temperature")
         if kind != "temperature":
             raise ValueError(f"calibration of kind {kind!r} is not known; 'temperature' is")
-        known = {field.name for field in dataclasses.fields(cls)}
         if "temperature" not in values:
             raise ValueError(f"a calibration needs a 'temperature'; found {sorted(values)}")
-        unknown = sorted(set(values) - known - {"kind"})
-        if unknown:
-            raise ValueError(f"unknown entry {unknown[0]!r}{did_you_mean(unknown[0], known)}")
-        return cls(**{key: value for key, value in values.items() if key != "kind"})
-
-    def save(self, folder: str | Path) -> Path:
-        """Write `calibration.json` into `folder`, atomically."""
-        return write_record(folder, FILE_NAME, self.to_dict())
-
-    @classmethod
-    def load(cls, source: Any) -> Calibration | None:
-        """The calibration that lies beside a model; None when it has none.
-
-        Args:
-            source: a folder, the file itself, a Hub id, or a `hub.Source`.
-
-        Raises:
-            ValueError: when the file is there but broken.
-        """
-        return read_record(source, FILE_NAME, cls.from_dict)
+        return super().from_dict({key: value for key, value in values.items() if key != "kind"})
 
 
 def _best_temperature(slope_at: Any) -> float:
@@ -264,8 +249,8 @@ def fit_temperature(logits: Any, labels: Any, *, multi_label: bool = False, bins
         fitted,
         ece_before=_decision_error(before, labels, multi_label, bins),
         ece_after=_decision_error(after, labels, multi_label, bins),
-        nll_before=_decision_loss(before, labels, multi_label),
-        nll_after=_decision_loss(after, labels, multi_label),
+        nll_before=log_loss(labels, before, multi_label=multi_label),
+        nll_after=log_loss(labels, after, multi_label=multi_label),
     )
 
 
@@ -288,11 +273,3 @@ def _decision_error(probabilities: Floats, labels: Any, multi_label: bool, bins:
         return expected_calibration_error(labels, probabilities, bins=bins)
     truth = as_label_matrix(labels, probabilities.shape).astype(np.float64)
     return _error(_bins(probabilities.ravel(), truth.ravel(), bins, adaptive=False))
-
-
-def _decision_loss(probabilities: Floats, labels: Any, multi_label: bool) -> float:
-    if not multi_label:
-        return log_loss(labels, probabilities)
-    truth = as_label_matrix(labels, probabilities.shape)
-    chosen = np.maximum(np.where(truth == 1, probabilities, 1 - probabilities), np.finfo(np.float64).tiny)
-    return float(-np.log(chosen).mean())

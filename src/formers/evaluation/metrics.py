@@ -157,14 +157,13 @@ def multi_label(
     probabilities = as_probabilities(scores, from_logits=from_logits, multi_label=True)
     truth = as_label_matrix(labels, probabilities.shape)
     predicted = (probabilities >= threshold).astype(np.int64)
-    chosen = np.maximum(np.where(truth == 1, probabilities, 1 - probabilities), np.finfo(np.float64).tiny)
     return {
         "n": len(truth),
         "exact_match": float((truth == predicted).all(axis=1).mean()),
         "hamming_loss": float((truth != predicted).mean()),
         **_averages(truth, predicted),
         "roc_auc": _roc_auc(truth, probabilities),
-        "log_loss": float(-np.log(chosen).mean()),
+        "log_loss": log_loss(truth, probabilities, multi_label=True),
         "brier": float(((probabilities - truth) ** 2).mean()),
         "per_class": _per_class(truth, predicted, as_names(label_names, truth.shape[1])),
     }

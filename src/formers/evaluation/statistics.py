@@ -44,31 +44,10 @@ def chi_square_homogeneity(expected: Floats, found: Floats) -> float:
 
 def chi_square_tail(value: float, freedom: int) -> float:
     """P(X >= value) for a chi-square variable: the regularised upper gamma Q(freedom/2, value/2)."""
-    if value <= 0:
-        return 1.0
-    a, x = freedom / 2, value / 2
-    front = math.exp(a * math.log(x) - x - math.lgamma(a))
-    if x < a + 1:  # series of the lower function (Abramowitz and Stegun 6.5.29)
-        term = total = 1 / a
-        n = a
-        while term > total * 1e-14:
-            n += 1
-            term *= x / n
-            total += term
-        return max(0.0, 1 - front * total)
-    # continued fraction of the upper function (6.5.31), by Lentz's method
-    b = x + 1 - a
-    c, d = 1e300, 1 / b
-    result = d
-    for i in range(1, 10_000):
-        step = -i * (i - a)
-        b += 2
-        d = 1 / (step * d + b)
-        c = b + step / c
-        result *= c * d
-        if abs(c * d - 1) < 1e-14:
-            break
-    return min(1.0, front * result)
+    import torch  # the one package here that knows the function; a drift check has it loaded anyway
+
+    a, x = (torch.tensor(number / 2, dtype=torch.float64) for number in (freedom, max(value, 0.0)))
+    return float(torch.special.gammaincc(a, x))
 
 
 def kolmogorov_smirnov(expected: Floats, found: Floats) -> tuple[float, float]:

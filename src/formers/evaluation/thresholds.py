@@ -5,16 +5,15 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Sequence
-from pathlib import Path
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 
 from formers.core.notices import did_you_mean
 from formers.evaluation.arrays import Floats, LabelNames, as_array, as_labels, as_names, as_probabilities
-from formers.evaluation.records import read_record, write_record
+from formers.evaluation.records import Record
 
-FILE_NAME = "thresholds.json"
 DEFAULT = 0.75
 
 
@@ -54,7 +53,7 @@ class LabelThreshold:
 
 
 @dataclasses.dataclass(frozen=True)
-class Thresholds:
+class Thresholds(Record):
     """The thresholds of all labels of a model.
 
     Attributes:
@@ -63,6 +62,8 @@ class Thresholds:
         default: the threshold of a label that is not in `labels`.
         fitted_on: number of examples of the validation split.
     """
+
+    file_name = "thresholds.json"
 
     labels: tuple[LabelThreshold, ...]
     wanted_precision: float | None = None
@@ -87,10 +88,11 @@ class Thresholds:
 
     def of(self, label: str) -> float | None:
         """The threshold of `label`: None when it always goes to a human, `default` for an unknown label."""
-        for record in self.labels:
-            if record.label == label:
-                return record.threshold
-        return self.default
+        return self._by_label.get(label, self.default)
+
+    @cached_property
+    def _by_label(self) -> dict[str, float | None]:
+        return {record.label: record.threshold for record in self.labels}
 
     def accepts(self, label: str, score: float) -> bool:
         """Whether the answer `label` with `score` stands without a human (False for NaN)."""
@@ -167,36 +169,15 @@ class Thresholds:
             per_label[name] = _share(right[mine], accepted[mine])
         return {**_share(right, accepted), "per_label": per_label}
 
-    def to_dict(self) -> dict[str, Any]:
-        """The record as plain values."""
-        return dataclasses.asdict(self)
-
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Thresholds:
         """The record from plain values; also the short form `{"labels": {"Billing": 0.8}}`."""
-        known = {field.name for field in dataclasses.fields(cls)}
-        unknown = sorted(set(values) - known)
-        if unknown:
-            raise ValueError(f"unknown entry {unknown[0]!r}{did_you_mean(unknown[0], known)}")
         rows = values.get("labels")
         if isinstance(rows, dict):
             rows = [{"label": label, "threshold": threshold} for label, threshold in rows.items()]
         if not rows:
             raise ValueError("thresholds need 'labels', one record for each")
-        return cls(**{**values, "labels": tuple(LabelThreshold(**row) for row in rows)})
-
-    def save(self, folder: str | Path) -> Path:
-        """Write `thresholds.json` into `folder`, atomically."""
-        return write_record(folder, FILE_NAME, self.to_dict())
-
-    @classmethod
-    def load(cls, source: Any) -> Thresholds | None:
-        """The thresholds beside a model (folder, file, Hub id or `hub.Source`); None when it has none.
-
-        Raises:
-            ValueError: when the file is there but broken.
-        """
-        return read_record(source, FILE_NAME, cls.from_dict)
+        return super().from_dict({**values, "labels": tuple(LabelThreshold(**row) for row in rows)})
 
 
 def _share(right: Any, accepted: Any) -> dict[str, Any]:

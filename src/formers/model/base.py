@@ -12,7 +12,8 @@ from torch import Tensor, nn
 from formers.configs import GenerationConfig, PretrainedConfig
 from formers.core.notices import notice, refuse_unknown
 from formers.hub import Pushable
-from formers.model.initialise import initialise
+from formers.model.building import is_for_a_checkpoint, may_be_empty
+from formers.model.initialise import initialise, mark_filled, unfilled
 from formers.model.structure import input_tables, pooler_prefix, token_path
 from formers.nn.attend import backend
 from formers.nn.tree import Block, place
@@ -55,6 +56,11 @@ class PreTrainedModel(Block, Pushable):
     _unread: ClassVar[tuple[str, ...]] = ()  # expressions for names in checkpoints that this class leaves be
     _last_load: LoadReport | None = None  # what `load_report` shows
 
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        if cls.__module__.startswith("formers.") and "__init__" in vars(cls):
+            cls.__init__ = may_be_empty(cls.__init__)  # type: ignore[method-assign]
+
     def __init__(self, config: PretrainedConfig, *args: Any, **options: Any) -> None:
         super().__init__()
         if args or options:
@@ -85,7 +91,7 @@ class PreTrainedModel(Block, Pushable):
         dtype = options.pop("torch_dtype", dtype)
         set_attention(config, options)
         model = cls(config, **options)
-        return model if dtype in (None, "auto") else model.to(named_dtype(dtype))
+        return model if dtype in (None, "auto") else _cast(model, named_dtype(dtype))
 
     @classmethod
     def from_pretrained(cls, pretrained_model_name_or_path: Any, *args: Any, **options: Any) -> Any:
@@ -128,15 +134,20 @@ class PreTrainedModel(Block, Pushable):
         save_pretrained(self, Path(save_directory), options)
 
     def post_init(self) -> None:
-        """Finish construction: tie weights and draw fresh values. Skipped on the meta device."""
+        """Finish construction: tie weights, and draw fresh values for what has none.
+
+        What was loaded, resized, or drawn before stays, and so does what a constructor set itself. Nothing is
+        drawn on the meta device, nor for a model that `from_pretrained` makes.
+        """
         self.tie_weights()
-        if not any(p.is_meta for p in self.parameters()):
-            self.initialise_weights([name for name, _ in self.named_parameters()])
+        if not is_for_a_checkpoint() and not any(p.is_meta for p in self.parameters()):
+            self._initialise_weights(unfilled(self))
+            mark_filled(self)
 
     init_weights = post_init
 
-    def initialise_weights(self, names: list[str]) -> None:
-        """Draw fresh values for the named parameters.
+    def _initialise_weights(self, names: list[str]) -> None:
+        """Draw fresh values for the named parameters, where their constructors left none that count.
 
         A subclass with an `_init_weights` of its own is then asked, for every module of which no parameter
         has other values already.
@@ -157,7 +168,7 @@ class PreTrainedModel(Block, Pushable):
         path = next((path for path, part in self.named_modules() if part is module), None)
         if path is not None:
             names = [f"{path}.{name}".lstrip(".") for name, p in module._parameters.items() if p is not None]
-            initialise(self, names, *self._initial_deviations())
+            initialise(self, names, *self._initial_deviations(), anew=True)
 
     def _initial_deviations(self) -> tuple[float, Mapping[str, float]]:
         """The standard deviation of fresh weights, and exceptions by ending of the name."""
@@ -175,13 +186,8 @@ class PreTrainedModel(Block, Pushable):
         """Names of parameters that are another's twin: target -> source."""
         return {}
 
-    def _settle(self, names: list[str]) -> list[str]:
-        """Let what a checkpoint holds, by the names of its tensors, decide what the config leaves open.
-
-        Returns:
-            Names of this model's own buffers that the checkpoint may lack and that were given their values.
-        """
-        return []
+    def _settle(self, names: list[str]) -> None:
+        """Let what a checkpoint holds, by the names of its tensors, decide what the config leaves open."""
 
     def _optional_parts(self) -> list[str]:
         """Prefixes of names that many checkpoints lack: the pooler's."""
@@ -215,6 +221,7 @@ class PreTrainedModel(Block, Pushable):
 
     def set_input_embeddings(self, value: nn.Module) -> None:
         """Replace the token table."""
+        mark_filled(value)
         base = self.base_model
         if base is not self and isinstance(base, PreTrainedModel):
             base.set_input_embeddings(value)
@@ -346,3 +353,16 @@ class PreTrainedModel(Block, Pushable):
         """Choose how attention is computed: "eager", "sdpa" or "flex_attention"."""
         backend(name)
         self.config._attn_implementation = name
+
+
+def _cast(model: Any, dtype: torch.dtype) -> Any:
+    """The model in another dtype, less the parameters that a module keeps in float32."""
+    kept = [
+        (part, name, part._parameters[name].data)
+        for part in model.modules()
+        for name in getattr(part, "_keep_float32", ())
+    ]
+    model.to(dtype)
+    for part, name, value in kept:
+        part._parameters[name].data = value
+    return model

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
+import inspect
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
-from torch.overrides import TorchFunctionMode
 
 from formers.configs import GenerationConfig, PretrainedConfig
 from formers.core import collector
 from formers.core.devices import named_dtype
 from formers.core.notices import notice, refuse_unknown
+from formers.model.building import for_a_checkpoint
+from formers.model.initialise import mark_filled
 from formers.nn.attend import backend
-
-if TYPE_CHECKING:
-    from formers.model.base import PreTrainedModel
 
 _OPTIONS = (
     "config",
@@ -41,33 +40,12 @@ _GONE = {
     "load_in_4bit": "loading in 4 bits is not part of this version; dtype='bfloat16' halves the memory",
     "quantization_config": "quantized loading is not part of this version; bfloat16 halves the memory",
 }
-_CONSTRUCTOR = ("add_pooling_layer", "use_mask_token")  # of a model without a head
 _NO_EFFECT = {
     "trust_remote_code": (True, "no code is loaded from checkpoints"),
     "weights_only": (False, "weight files are read without running anything that they hold"),
     "low_cpu_mem_usage": (False, "weights are mapped, never held twice"),
     "offload_state_dict": (True, "weights are mapped, never held twice"),
 }
-
-
-_DRAWING = ("normal_", "uniform_", "trunc_normal_", "kaiming_uniform_", "kaiming_normal_",
-            "xavier_uniform_", "xavier_normal_", "orthogonal_")  # fmt: skip
-
-
-class _NothingDrawn(TorchFunctionMode):
-    """Lets modules be made without drawing their weights.
-
-    On the meta device drawing has no effect, but torch imports its compiler, which takes seconds, to do it.
-    """
-
-    def __torch_function__(
-        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
-    ) -> Any:
-        if getattr(func, "__name__", "") in _DRAWING:
-            target = args[0] if args else (kwargs or {}).get("tensor")
-            if isinstance(target, torch.Tensor) and target.is_meta:
-                return target
-        return func(*args, **(kwargs or {}))
 
 
 def set_attention(config: PretrainedConfig, options: dict[str, Any]) -> None:
@@ -79,9 +57,7 @@ def set_attention(config: PretrainedConfig, options: dict[str, Any]) -> None:
 
 
 @collector.resting()
-def load_pretrained(
-    cls: type[PreTrainedModel], name: Any, args: tuple[Any, ...], options: dict[str, Any]
-) -> Any:
+def load_pretrained(cls: Any, name: Any, args: tuple[Any, ...], options: dict[str, Any]) -> Any:
     """The body of `from_pretrained`; see there."""
     from formers.checkpoints import TensorFiles, find_weights
     from formers.hub import Source, split_hub_keywords
@@ -102,10 +78,12 @@ def load_pretrained(
         assert source is not None
         files = TensorFiles.of(find_weights(source, **wanted))
         licence_of(source)  # notices one that forbids commercial use
-    model = _empty(cls, config, args, model_options)
+    with for_a_checkpoint():
+        model = cls(config, *args, **model_options)
     model.name_or_path = config.name_or_path = str(name or "")
     report = _fill(model, files, given)
     model._last_load = report
+    mark_filled(model)
     if source is not None and model.can_generate():
         model.generation_config = _generation_config(name, hub, config)
     model.eval()
@@ -140,7 +118,7 @@ def _refuse_quantized(config: PretrainedConfig) -> None:
 
 
 def _config(
-    cls: type[PreTrainedModel], place: tuple[Any, dict[str, Any]], config: Any, options: dict[str, Any]
+    cls: Any, place: tuple[Any, dict[str, Any]], config: Any, options: dict[str, Any]
 ) -> tuple[PretrainedConfig, dict[str, Any]]:
     """The config with the caller's fields set, and what remains for the constructor."""
     if config is None:
@@ -158,58 +136,66 @@ def _config(
         )
     from formers.hub import HUB_KEYWORDS
 
-    constructor = {key: options.pop(key) for key in _CONSTRUCTOR if key in options}
     _refuse_quantized(config)
-    unknown = config.override(options)
-    allowed = [*_OPTIONS, *_NO_EFFECT, *config.known_names(), *HUB_KEYWORDS, *_CONSTRUCTOR]
+    named, takes_any = _constructor_keywords(cls)
+    unknown = {key: value for key, value in config.override(options).items() if key not in named}
+    constructor = {key: options[key] for key in named if key in options}
+    if takes_any:
+        return config, {**constructor, **unknown}
+    allowed = [*_OPTIONS, *_NO_EFFECT, *config.known_names(), *HUB_KEYWORDS, *named]
     refuse_unknown(unknown, allowed, f"{cls.__name__}.from_pretrained")
     return config, constructor
 
 
-def _empty(
-    cls: type[PreTrainedModel], config: PretrainedConfig, args: tuple[Any, ...], options: dict[str, Any]
-) -> PreTrainedModel:
-    """The module tree without storage: no weights are drawn only to be thrown away."""
-    with torch.device("meta"), _NothingDrawn():
-        return cls(config, *args, **options)
+def _constructor_keywords(cls: Any) -> tuple[list[str], bool]:
+    """The keywords of a class's own constructor, and whether it takes any others."""
+    if cls.__init__.__module__.startswith("formers."):
+        return ["add_pooling_layer", "use_mask_token"], False
+    parameters = list(inspect.signature(cls.__init__).parameters.values())[2:]  # after self and config
+    named = [p.name for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)]
+    return named, any(p.kind is p.VAR_KEYWORD for p in parameters)
 
 
-def _fill(model: PreTrainedModel, files: Any, given: dict[str, Any]) -> Any:
+def _fill(model: Any, files: Any, given: dict[str, Any]) -> Any:
     from formers.checkpoints import load
 
     dtype = given.pop("torch_dtype", None) if given.get("dtype") is None else given.get("dtype")
     prefix = model.base_model_prefix
     owns_base = model.base_model is not model
     family = type(model)._family
-    base_optional = model._optional_parts()
+    optional = tuple(model._optional_parts())
 
     def may_be_new(name: str) -> bool:
-        outside = owns_base and not name.startswith(prefix + ".")
-        return outside or any(name.startswith(part) for part in base_optional)
+        return (owns_base and not name.startswith(prefix + ".")) or name.startswith(optional)
 
     passed = {
         key: given[key]
         for key in ("ignore_mismatched_sizes", "offload_folder", "max_memory", "strict")
         if key in given
     }
-    settled = model._settle(files.names())
-    model._non_persistent_buffers_set.update(settled)  # nobody needs to hear that they are not in the files
+    model._settle(files.names())
     report = load(
         model,
         files,
         renames=family.renames if family else (),
         ignored=(*family.ignored, *model._unread) if family else model._unread,
         may_be_new=may_be_new,
-        initialise=lambda module, names: model.initialise_weights(list(names)),
+        initialise=lambda module, names: model._initialise_weights(list(names)),
         ties=model._tied_weights(),
         dtype=None if dtype in (None, "auto") else named_dtype(dtype),
+        stated=_stated_dtype(model.config),
         device_map=given.get("device_map"),
         prefix=prefix,
         **passed,
     )
-    model._non_persistent_buffers_set.difference_update(settled)
     model.config.dtype = str(model.dtype).removeprefix("torch.")
     return report
+
+
+def _stated_dtype(config: PretrainedConfig) -> torch.dtype | None:
+    """The dtype that a config names, if it is one."""
+    found = getattr(torch, str(config.dtype).removeprefix("torch."), None)
+    return found if isinstance(found, torch.dtype) else None
 
 
 def _generation_config(name: Any, hub: dict[str, Any], config: PretrainedConfig) -> GenerationConfig:

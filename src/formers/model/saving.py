@@ -4,18 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from formers.checkpoints import save
+from formers.checkpoints.renames import written
 from formers.configs import CONFIG_NAME, GENERATION_CONFIG_NAME
 from formers.core.notices import refuse_unknown
 from formers.hub import PUSH_KEYWORDS, push_saved, split_push_keywords
 
-if TYPE_CHECKING:
-    from formers.model.base import PreTrainedModel
 
-
-def save_pretrained(model: PreTrainedModel, folder: Path, options: dict[str, Any]) -> None:
+def save_pretrained(model: Any, folder: Path, options: dict[str, Any]) -> None:
     """The body of `PreTrainedModel.save_pretrained`; see there."""
     if options.pop("export", False):
         raise TypeError(
@@ -30,13 +28,12 @@ def save_pretrained(model: PreTrainedModel, folder: Path, options: dict[str, Any
     tensors = options.pop("state_dict", None)
     if tensors is None:
         tensors = model.state_dict()
-    tied = model._tied_weights()
-    # the source of a tie carries its target; a target that was untied is saved for itself
-    tensors = {
-        name: value
-        for name, value in tensors.items()
-        if not (name in tied and tied[name] in tensors and tensors[tied[name]].data_ptr() == value.data_ptr())
-    }
+    # a tied tensor is saved once, under the name of its source
+    ties = {name: source for name, source in model._tied_weights().items() if source in tensors}
+    if (family := type(model)._family) is not None:
+        spelt = written(tensors, family.renames, model.base_model_prefix)
+        tensors = {spelt[name]: value for name, value in tensors.items()}
+        ties = {spelt[name]: spelt[source] for name, source in ties.items() if name in spelt}
     folder.mkdir(parents=True, exist_ok=True)
     config = model.config
     config.architectures = [type(model).__name__]
@@ -46,13 +43,13 @@ def save_pretrained(model: PreTrainedModel, folder: Path, options: dict[str, Any
         texts[GENERATION_CONFIG_NAME] = model.generation_config.to_json_string()
     tags = options.pop("tags", None)
     how = {key: options[key] for key in model._saving_keywords if key in options}
-    save(tensors, folder, metadata={"format": "pt"}, texts=texts, **how)
+    save(tensors, folder, ties=ties, texts=texts, **how)
     _write_card(model, folder, tags)
     if options.get("push_to_hub"):
         push_saved(folder, split_push_keywords(options)[0])
 
 
-def _write_card(model: PreTrainedModel, folder: Path, tags: str | Sequence[str] | None) -> None:
+def _write_card(model: Any, folder: Path, tags: str | Sequence[str] | None) -> None:
     """A model card, where none was written by hand or by an earlier step."""
     from formers.hub.card import model_card, save_card
 

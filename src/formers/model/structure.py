@@ -6,7 +6,8 @@ from typing import Any
 
 from torch import nn
 
-from formers.nn.tree import has, leaf, path_of, roles
+from formers.nn.spec import Tokens
+from formers.nn.tree import has, leaf, path_of, roles, wiring
 
 
 def base_of(model: Any) -> Any:
@@ -39,6 +40,15 @@ def input_tables(model: Any) -> list[nn.Module]:
     parts = [leaf(model, name) for name in ("encoder", "decoder") if has(model, name)]
     held = [part.get_input_embeddings() for part in parts if hasattr(part, "get_input_embeddings")]
     return list(dict.fromkeys(held)) or [model.get_input_embeddings()]
+
+
+def token_stem(model: Any) -> Tokens | None:
+    """How a model of the library reads tokens: the first stem for text in its tree, or None."""
+    for module in model.modules() if hasattr(model, "modules") else ():
+        stem = getattr(wiring(module).facts.get("spec"), "stem", None)
+        if isinstance(stem, Tokens):
+            return stem
+    return None
 
 
 def pooler_prefix(model: Any) -> str | None:

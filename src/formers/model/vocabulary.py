@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from formers.model.initialise import mark_filled
 from formers.nn.leaves import token_table
-
-if TYPE_CHECKING:
-    from formers.model.base import PreTrainedModel
 
 _NOISE = 1e-2  # of the old rows' deviation: new tokens start apart, so that they can learn apart
 
 
-def resize(model: PreTrainedModel, count: int | None, multiple: int | None, mean: bool) -> nn.Module:
+def resize(model: Any, count: int | None, multiple: int | None, mean: bool) -> nn.Module:
     """The body of `PreTrainedModel.resize_token_embeddings`; see there."""
     table = model.get_input_embeddings()
     assert isinstance(table, nn.Embedding)
@@ -33,7 +31,8 @@ def resize(model: PreTrainedModel, count: int | None, multiple: int | None, mean
         _resize_output(model, output, count, mean, tied)
     model.config.vocab_size = count
     model.tie_weights()
-    return model.get_input_embeddings()
+    resized: nn.Module = model.get_input_embeddings()
+    return resized
 
 
 def resized_table(old: nn.Embedding, count: int, mean: bool) -> nn.Embedding:
@@ -43,10 +42,11 @@ def resized_table(old: nn.Embedding, count: int, mean: bool) -> nn.Embedding:
     scale, rounded = getattr(old, "scale", 1.0), getattr(old, "rounded", False)
     new = token_table(count, old.embedding_dim, padding, scale, weight, rounded)
     new.weight.requires_grad_(old.weight.requires_grad)
+    mark_filled(new)
     return new.train(old.training)
 
 
-def _resize_output(model: PreTrainedModel, old: nn.Module, count: int, mean: bool, tied: bool) -> None:
+def _resize_output(model: Any, old: nn.Module, count: int, mean: bool, tied: bool) -> None:
     assert isinstance(old, nn.Linear)
     new = nn.Linear(old.in_features, count, bias=old.bias is not None, device="meta")
     source = model.get_input_embeddings().weight if tied else _rows(old.weight, count, mean)
@@ -54,6 +54,7 @@ def _resize_output(model: PreTrainedModel, old: nn.Module, count: int, mean: boo
     new.weight = source if isinstance(source, nn.Parameter) else nn.Parameter(source)
     if old.bias is not None:
         new.bias = nn.Parameter(_entries(old.bias, count))
+    mark_filled(new)
     model.set_output_embeddings(new)
 
 

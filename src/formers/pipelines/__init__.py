@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
-from formers.pipelines.build import check_task, get_supported_tasks, pipeline
+from formers.pipelines.build import pipeline
 from formers.pipelines.datasets import KeyDataset, KeyPairDataset
 from formers.pipelines.frame import Pipeline
-from formers.pipelines.registry import PIPELINE_REGISTRY, Task, register
-from formers.pipelines.text_classification import TextClassificationPipeline
+from formers.pipelines.registry import (
+    PIPELINE_REGISTRY,
+    Task,
+    check_task,
+    get_supported_tasks,
+    register,
+)
+from formers.pipelines.text.classification import TextClassificationPipeline
 
 __all__ = [
     "PIPELINE_REGISTRY",

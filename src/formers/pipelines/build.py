@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,7 @@ from formers.core.devices import named_dtype, resolve, resolve_dtype
 from formers.core.notices import notice, refuse_unknown
 from formers.hub import HUB_KEYWORDS, split_hub_keywords
 from formers.pipelines.frame import Pipeline, refuse_framework
-from formers.pipelines.registry import PIPELINE_REGISTRY, Task
+from formers.pipelines.registry import PIPELINE_REGISTRY, Task, get_supported_tasks
 
 
 @dataclasses.dataclass
@@ -21,7 +21,7 @@ class _Request:
     model: Any
     config: Any
     hub: dict[str, Any]
-    model_kwargs: dict[str, Any]
+    loading: dict[str, Any]
     device: Any
     dtype: Any
     task: Task | None = None
@@ -95,76 +95,58 @@ def pipeline(
     hub, kwargs = split_hub_keywords(kwargs)
     loading = dict(model_kwargs or {})
     hub |= {name: loading.pop(name) for name in HUB_KEYWORDS & loading.keys()}
-    hub |= _either("revision", revision, hub.pop("revision", None), "model_kwargs['revision']")
-    hub |= _either("token", token, use_auth_token, "use_auth_token")
-    request = _Request(
-        str(model) if isinstance(model, Path) else model,
-        config,
-        hub,
-        loading,
-        device,
-        _one_dtype(dtype, torch_dtype, loading),
-    )
-    if device_map is not None:
-        loading |= _either(
-            "device_map", device_map, loading.pop("device_map", None), "model_kwargs['device_map']"
-        )
-    if loading.get("device_map") is not None and device is not None:
+    spelled = {"revision": revision, "model_kwargs['revision']": hub.pop("revision", None)}
+    hub |= _agreed("revision", spelled)
+    hub |= _agreed("token", {"token": token, "use_auth_token": use_auth_token})
+    spelled = {"device_map": device_map, "model_kwargs['device_map']": loading.pop("device_map", None)}
+    loading |= _agreed("device_map", spelled)
+    if "device_map" in loading and device is not None:
         raise ValueError("device and device_map contradict each other: leave one out")
+    name = str(model) if isinstance(model, Path) else model
+    request = _Request(name, config, hub, loading, device, _dtype(dtype, torch_dtype, loading))
     _settle_task(request, task, pipeline_class)
     cls = pipeline_class or (request.task.load_class() if request.task else Pipeline)
+    if issubclass(cls, Pipeline) and (known := cls.keywords()) is not None:
+        refuse_unknown(kwargs, known, cls.__name__)  # before anything large is loaded
     parts = {
+        "tokenizer": tokenizer,
         "feature_extractor": feature_extractor,
         "image_processor": image_processor,
         "video_processor": video_processor,
         "processor": processor,
     }
-    parts = _used_parts(cls, task, parts)
-    known = cls.keywords() if issubclass(cls, Pipeline) else None
-    if known is not None:  # before anything large is loaded
-        refuse_unknown(kwargs, known, cls.__name__)
+    uses = {name: getattr(cls, f"_load_{name}", None) for name in parts}
+    for name in [name for name, wanted in uses.items() if wanted is False]:
+        if parts.pop(name) is not None:
+            notice(f"the pipeline {task!r} does not use a {name}: leave it out")
     found = _model(request)
-    if getattr(cls, "_load_tokenizer", None) is not False:
-        parts["tokenizer"] = _tokenizer(
-            request, found, tokenizer, use_fast, required=_requires(cls, "tokenizer")
-        )
-    elif tokenizer is not None:
-        _not_used(task, "tokenizer")
+    if "tokenizer" in parts:
+        parts["tokenizer"] = _tokenizer(request, found, tokenizer, use_fast, bool(uses["tokenizer"]))
     _notice_misfits(request, found, parts.get("tokenizer"))
     # the model is already in the format that was asked for
     return cls(
         found,
         task=task or (request.task.name if request.task else ""),
-        device=_own_device(request, found),
+        device=None if getattr(found, "hf_device_map", None) else request.device,
         **{name: part for name, part in parts.items() if part is not None},
         **kwargs,
     )
 
 
-def check_task(task: str) -> tuple[str, Task, Any]:
-    """The name of a task without alias, its record, and its options.
+def _agreed(
+    name: str, spellings: Mapping[str, Any], meaning: Callable[[Any], Any] = lambda value: value
+) -> dict[str, Any]:
+    """The value of a keyword that has several spellings, under its name; nothing where none was given.
 
     Raises:
-        KeyError: for an unknown task.
+        ValueError: when two are given and mean different things.
     """
-    return PIPELINE_REGISTRY.check_task(task)
-
-
-def get_supported_tasks() -> list[str]:
-    """Names and aliases of the tasks that there are."""
-    return PIPELINE_REGISTRY.get_supported_tasks()
-
-
-def _either(name: str, first: Any, second: Any, other: str) -> dict[str, Any]:
-    """The one of two spellings that was given, as a keyword.
-
-    Raises:
-        ValueError: when both are given and differ.
-    """
-    if first is not None and second is not None and first != second:
-        raise ValueError(f"{name}={first!r} and {other}={second!r} contradict each other: leave one out")
-    value = first if first is not None else second
-    return {} if value is None else {name: value}
+    said = {spelling: value for spelling, value in spellings.items() if value is not None}
+    meant = [meaning(value) for value in said.values()]
+    if any(value != meant[0] for value in meant):
+        listed = " and ".join(f"{spelling}={value!r}" for spelling, value in said.items())
+        raise ValueError(f"{listed} contradict each other: leave one out")
+    return {name: meant[0]} if meant else {}
 
 
 def _check_named(task: Any, model: Any, tokenizer: Any) -> None:
@@ -182,17 +164,12 @@ def _check_named(task: Any, model: Any, tokenizer: Any) -> None:
         raise ValueError("a tokenizer was given without its model: pass model= too")
 
 
-def _one_dtype(dtype: Any, torch_dtype: Any, loading: dict[str, Any]) -> Any:
+def _dtype(dtype: Any, torch_dtype: Any, loading: dict[str, Any]) -> Any:
     """The number format from whichever of its four places says it; "auto" when none does."""
     given = {"dtype": dtype, "torch_dtype": torch_dtype}
-    given |= {
-        f"model_kwargs[{name!r}]": loading.pop(name) for name in ("dtype", "torch_dtype") if name in loading
-    }
-    said = {name: value for name, value in given.items() if value not in (None, "auto")}
-    kinds = {named_dtype(value) for value in said.values()}
-    if len(kinds) > 1:
-        raise ValueError(f"{' and '.join(f'{k}={v!r}' for k, v in said.items())} contradict each other")
-    return kinds.pop() if kinds else "auto"
+    given |= {f"model_kwargs[{name!r}]": loading.pop(name, None) for name in tuple(given)}
+    said = {spelling: value for spelling, value in given.items() if value != "auto"}
+    return _agreed("dtype", said, named_dtype).get("dtype", "auto")
 
 
 def _settle_task(request: _Request, task: str | None, pipeline_class: type | None) -> None:
@@ -220,8 +197,8 @@ def _take_default(request: _Request, task: str | None) -> None:
     if default is None:
         raise ValueError(f"the task {task!r} has no default model: pass model=")
     request.model, revision = default
-    if request.hub.get("revision") is None and revision is not None:
-        request.hub["revision"] = revision
+    if revision is not None:
+        request.hub.setdefault("revision", revision)
     notice(
         f"no model was named for {task!r}: {request.model} (revision {request.hub.get('revision')}) is used. "
         "Name a model and a revision, so that the answers stay what they are"
@@ -240,9 +217,8 @@ def _config(request: _Request) -> Any:
 
 def _architectures(model: Any, config: Any) -> list[str]:
     """Class names that tell what a model is: its own, else those of its config."""
-    if model is not None and not isinstance(model, str):
-        return [type(model).__name__, *(getattr(config, "architectures", None) or ())]
-    return list(getattr(config, "architectures", None) or ())
+    own = [] if model is None or isinstance(model, str) else [type(model).__name__]
+    return [*own, *(getattr(config, "architectures", None) or ())]
 
 
 def _model(request: _Request) -> Any:
@@ -251,44 +227,47 @@ def _model(request: _Request) -> Any:
         if request.dtype != "auto":
             request.model.to(request.dtype)
         return request.model
-    spread = request.model_kwargs.get("device_map") is not None
+    spread = request.loading.get("device_map") is not None
     # checked before anything is read: a device that is not there is an error at once
     device = None if spread else resolve(request.device)
     stored = getattr(request.config, "dtype", None)
     dtype = resolve_dtype(request.dtype, device=device, checkpoint=stored)
     assert request.task is not None
-    classes = request.task.load_model_classes()
-    if not classes:
-        raise ValueError(f"the task {request.task.name!r} names no model class: load the model, and pass it")
-    options = {**request.hub, **request.model_kwargs, "config": request.config}
-    found = _first_that_loads(classes, request.name, {**options, "dtype": dtype} if dtype else options)
+    options = {**request.hub, **request.loading, "config": request.config}
+    found = _first_that_loads(request.task, request.name, {**options, "dtype": dtype} if dtype else options)
     if dtype is None and not spread:  # the config did not say how the weights are stored
-        suited = resolve_dtype("auto", device=device, checkpoint=found.dtype)
-        found = found.to(suited)
+        found = found.to(resolve_dtype("auto", device=device, checkpoint=found.dtype))
     return found
 
 
-def _first_that_loads(classes: list[Any], name: str, options: dict[str, Any]) -> Any:
-    """Load with the first class that knows the architecture."""
-    for later, cls in enumerate(classes, start=1):
+def _first_that_loads(task: Task, name: str, options: dict[str, Any]) -> Any:
+    """Load with the first of the task's classes that knows the architecture."""
+    refusal = ValueError(f"the task {task.name!r} names no model class: load the model, and pass it")
+    for cls in task.load_model_classes():
         try:
             return cls.from_pretrained(name, **options)
-        except ValueError:
-            if later == len(classes):
-                raise
-    raise AssertionError("no model class")
+        except ValueError as error:
+            refusal = error
+    raise refusal
 
 
-def _tokenizer(request: _Request, model: Any, tokenizer: Any, use_fast: bool, *, required: bool) -> Any:
+def _tokenizer(request: _Request, model: Any, tokenizer: Any, use_fast: bool, required: bool) -> Any:
     """The tokenizer that was given, loaded where it is a name, or the model's own."""
     keywords: dict[str, Any] = {}
     if isinstance(tokenizer, tuple):
         tokenizer, keywords = tokenizer[0], dict(tokenizer[1])
     if tokenizer is not None and not isinstance(tokenizer, str | Path):
         return tokenizer
-    named = request.name or (request.config if isinstance(request.config, str) else None)
-    name = str(tokenizer) if tokenizer is not None else named or _origin(model)
-    if not name:
+    config = getattr(model, "config", None)
+    origins = (
+        tokenizer,
+        request.name,
+        request.config if isinstance(request.config, str) else None,
+        getattr(model, "name_or_path", None),
+        getattr(config, "name_or_path", None),
+    )
+    name = next((str(origin) for origin in origins if origin), None)
+    if name is None:
         if required:
             raise ValueError(
                 "no tokenizer was given, and the model does not say where it came from: "
@@ -297,10 +276,9 @@ def _tokenizer(request: _Request, model: Any, tokenizer: Any, use_fast: bool, *,
         return None
     from formers.auto import AutoTokenizer
 
-    hub = dict(request.hub)
-    if name != request.name:  # another repository has other revisions
-        hub.pop("revision", None)
-        hub.pop("subfolder", None)
+    # another repository has other revisions
+    foreign = {"revision", "subfolder"} if name != request.name else set()
+    hub = {key: value for key, value in request.hub.items() if key not in foreign}
     try:
         return AutoTokenizer.from_pretrained(name, **{"use_fast": use_fast, **hub, **keywords})
     except OSError:
@@ -309,52 +287,19 @@ def _tokenizer(request: _Request, model: Any, tokenizer: Any, use_fast: bool, *,
         return None
 
 
-def _origin(model: Any) -> str | None:
-    """Where a model object says that it came from."""
-    found = getattr(model, "name_or_path", None) or getattr(
-        getattr(model, "config", None), "name_or_path", None
-    )
-    return str(found) if found else None
-
-
-def _own_device(request: _Request, model: Any) -> Any:
-    """The device to hand on: none for a model that is spread over several."""
-    return None if getattr(model, "hf_device_map", None) else request.device
-
-
-def _requires(cls: type, part: str) -> bool:
-    return bool(getattr(cls, f"_load_{part}", None))
-
-
-def _used_parts(cls: type, task: str | None, parts: dict[str, Any]) -> dict[str, Any]:
-    """The processors that the pipeline uses; the others are noticed."""
-    used = {}
-    for name, part in parts.items():
-        if part is not None and getattr(cls, f"_load_{name}", None) is False:
-            _not_used(task, name)
-        else:
-            used[name] = part
-    return used
-
-
-def _not_used(task: str | None, part: str) -> None:
-    notice(f"the pipeline {task!r} does not use a {part}: leave it out")
-
-
 def _notice_misfits(request: _Request, model: Any, tokenizer: Any) -> None:
     """Notice a head that was never trained, and a tokenizer of another model."""
-    if request.name is not None and request.task is not None and request.task.heads:
-        declared = _architectures(None, request.config)
-        other = declared and not any(name.endswith(head) for name in declared for head in request.task.heads)
+    task, declared = request.task, _architectures(None, request.config)
+    if request.name is not None and task is not None and task.heads:
         fresh = sorted(getattr(getattr(model, "load_report", None), "new", ()) or ())
         if fresh:
             notice(
                 f"{request.name} is a {' / '.join(declared) or 'model without a head'}: its head for "
-                f"{request.task.name!r} was never trained ({', '.join(fresh)}), so the answers mean nothing. "
+                f"{task.name!r} was never trained ({', '.join(fresh)}), so the answers mean nothing. "
                 "Fine-tune it first, or name a model that was trained for the task"
             )
-        elif other:
-            notice(f"{request.name} says that it is a {' / '.join(declared)}, not for {request.task.name!r}")
+        elif declared and not any(map(task.answered_by, declared)):
+            notice(f"{request.name} says that it is a {' / '.join(declared)}, not for {task.name!r}")
     config = getattr(model, "config", None)
     if tokenizer is not None and hasattr(config, "to_dict"):
         from formers.tokenization.fitting import fits

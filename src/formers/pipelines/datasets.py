@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from itertools import chain, islice
 from typing import Any
 
 from torch.utils.data import Dataset, IterableDataset
@@ -12,7 +13,30 @@ from formers.core.notices import did_you_mean
 _ROWS_AT_A_TIME = 1024
 
 
-class KeyDataset(Dataset[Any]):
+class _Columns(Dataset[Any]):
+    """One or two columns of a dataset of rows, each row as a pipeline takes it."""
+
+    def __init__(self, dataset: Any, *keys: str) -> None:
+        refuse_tables(dataset)
+        self.dataset = dataset
+        self._keys = keys
+
+    def __len__(self) -> int:
+        return len(self.dataset)
+
+    def __getitem__(self, index: Any) -> Any:
+        return self.of(self.dataset[index])
+
+    def __iter__(self) -> Iterator[Any]:
+        return map(self.of, _rows(self.dataset, self._keys))
+
+    def of(self, row: Any) -> Any:
+        """What a pipeline gets of one row: a value, or a pair of texts."""
+        values = [_column(row, key) for key in self._keys]
+        return values[0] if len(values) == 1 else {"text": values[0], "text_pair": values[1]}
+
+
+class KeyDataset(_Columns):
     """One column of a dataset of rows: `pipe(KeyDataset(ds, "text"))`.
 
     Args:
@@ -21,22 +45,11 @@ class KeyDataset(Dataset[Any]):
     """
 
     def __init__(self, dataset: Any, key: str) -> None:
-        refuse_tables(dataset)
-        self.dataset = dataset
+        super().__init__(dataset, key)
         self.key = key
 
-    def __len__(self) -> int:
-        return len(self.dataset)
 
-    def __getitem__(self, index: Any) -> Any:
-        return _column(self.dataset[index], self.key)
-
-    def __iter__(self) -> Iterator[Any]:
-        for row in _rows(self.dataset, (self.key,)):
-            yield _column(row, self.key)
-
-
-class KeyPairDataset(Dataset[Any]):
+class KeyPairDataset(_Columns):
     """Two columns of a dataset of rows, as the pairs of texts that a pipeline takes.
 
     Args:
@@ -46,23 +59,21 @@ class KeyPairDataset(Dataset[Any]):
     """
 
     def __init__(self, dataset: Any, key1: str, key2: str) -> None:
-        refuse_tables(dataset)
-        self.dataset = dataset
+        super().__init__(dataset, key1, key2)
         self.key1 = key1
         self.key2 = key2
 
-    def __len__(self) -> int:
-        return len(self.dataset)
 
-    def __getitem__(self, index: Any) -> dict[str, Any]:
-        return self._pair(self.dataset[index])
+class _Stream(IterableDataset[Any]):
+    """The texts of a dataset that does not know its columns before its first row is read."""
 
-    def __iter__(self) -> Iterator[dict[str, Any]]:
-        for row in _rows(self.dataset, (self.key1, self.key2)):
-            yield self._pair(row)
+    def __init__(self, table: Any) -> None:
+        self.table = table
 
-    def _pair(self, row: Any) -> dict[str, Any]:
-        return {"text": _column(row, self.key1), "text_pair": _column(row, self.key2)}
+    def __iter__(self) -> Iterator[Any]:
+        rows = iter(self.table)
+        for first in rows:
+            yield from map(_text_columns(self.table, list(first)).of, chain([first], rows))
 
 
 class Results(Iterator[Any]):
@@ -143,17 +154,19 @@ def texts_of(table: Any) -> Any:
     """The column `text` of a dataset (with `text_pair` where there is one).
 
     Raises:
-        ValueError: when there is no such column.
+        ValueError: when there is no such column; from the first row on where only that can tell.
     """
-    columns = table.column_names or []
+    columns = table.column_names
+    return _Stream(table) if columns is None else _text_columns(table, columns)
+
+
+def _text_columns(table: Any, columns: list[str]) -> _Columns:
     if "text" not in columns:
         raise ValueError(
             f"the dataset has no column 'text'; its columns are {columns}: "
             f"pass KeyDataset(dataset, {columns[0] if columns else 'column'!r})"
         )
-    if "text_pair" in columns:
-        return KeyPairDataset(table, "text", "text_pair")
-    return KeyDataset(table, "text")
+    return KeyPairDataset(table, "text", "text_pair") if "text_pair" in columns else KeyDataset(table, "text")
 
 
 def items_of(source: Any) -> Iterator[Any]:
@@ -188,38 +201,35 @@ def chunks(
     Yields:
         The items, and the exception that ended the source early (in the last chunk only).
     """
-    reader = iter(source)
-    index, size = 0, first
+    reader, index, size = iter(source), 0, first
     while True:
         chunk: list[Any] = []
         try:
-            while len(chunk) < size:
-                chunk.append(check(next(reader), index))
+            for item in islice(reader, size):
+                chunk.append(check(item, index))
                 index += 1
-        except StopIteration:
-            if chunk:
-                yield chunk, None
-            return
         except Exception as error:
             yield chunk, error
             return
-        yield chunk, None
+        if chunk:
+            yield chunk, None
+        if len(chunk) < size:
+            return
         size = min(2 * size, largest)
 
 
 def _rows(dataset: Any, keys: tuple[str, ...]) -> Iterator[Any]:
     """The rows of a dataset, holding at least `keys`; a table reads only those, and many rows at a time."""
-    if is_table(dataset) and hasattr(dataset, "select_columns"):
-        missing = [
-            key for key in keys if dataset.column_names is not None and key not in dataset.column_names
-        ]
-        if missing:
-            _refuse_key(missing[0], dataset.column_names)
-        for block in dataset.select_columns(list(dict.fromkeys(keys))).iter(batch_size=_ROWS_AT_A_TIME):
-            for values in zip(*(block[key] for key in keys), strict=True):
-                yield dict(zip(keys, values, strict=True))
-    else:
+    if not is_table(dataset) or not hasattr(dataset, "select_columns"):
         yield from items_of(dataset)
+        return
+    if dataset.column_names is not None:
+        for key in keys:
+            if key not in dataset.column_names:
+                _refuse_key(key, dataset.column_names)
+    for block in dataset.select_columns(list(dict.fromkeys(keys))).iter(batch_size=_ROWS_AT_A_TIME):
+        for values in zip(*(block[key] for key in keys), strict=True):
+            yield dict(zip(keys, values, strict=True))
 
 
 def _column(row: Any, key: str) -> Any:

@@ -1,29 +1,31 @@
-"""The frame of every pipeline: inputs in any form, hooks that a subclass fills in, answers in order."""
+"""The frame of every pipeline: inputs in any form, three steps over batches of them, answers in order."""
 
 from __future__ import annotations
 
 import contextlib
 import dataclasses
 import inspect
-import tempfile
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
 
 import torch
 
+from formers.core.batching import restore
 from formers.core.devices import resolve, resolve_dtype
+from formers.core.modes import evaluating
+from formers.core.nested import mapped, padded_cat, row_count, split
 from formers.core.notices import notice, refuse_unknown
-from formers.core.outputs import ModelOutput
-from formers.pipelines import datasets, loop
+from formers.hub.push import split_push_keywords
+from formers.hub.pushable import Pushable, push_saved
+from formers.pipelines import datasets
 
-# A list is answered at once, so that its chunks can be long; a stream's first answer should come soon.
-_LIST_CHUNK = 8192
+# Inputs that a stream reads ahead: the first answer should come soon.
 _STREAM_FIRST, _STREAM_LARGEST = 16, 1024
-# Keywords of every call, beside those of the hooks.
+# Keywords of every call, beside those of the steps.
 FRAME_KEYWORDS = ("batch_size", "num_workers", "progress")
-_UPLOAD_KEYWORDS = {"commit_message", "create_pr", "private", "repo_id", "revision", "token"}
 _PROCESSORS = ("tokenizer", "feature_extractor", "image_processor", "video_processor", "processor")
 
 
@@ -35,16 +37,18 @@ class Call:
     forward: dict[str, Any]
     postprocess: dict[str, Any]
     batch_size: int | None = None
-    first: int = 0  # place of the first item among the caller's inputs
-    done: Callable[[int], None] = lambda count: None
 
 
-class Pipeline(ABC):
+class Pipeline(Pushable, ABC):
     """Task in, answer out.
 
-    A subclass fills in four hooks: `_sanitize_parameters` sorts keywords into those of the three others,
-    `preprocess` turns one input into the model's keywords, `_forward` runs the model, `postprocess` makes the
-    answer. The frame does the rest: devices, batches, lists, generators and datasets, order, progress.
+    A subclass fills in `_sanitize_parameters`, which sorts keywords into those of the three steps, and the
+    steps: `preprocess` turns one input into the model's keywords, `_forward` runs the model, `postprocess`
+    makes the answer. The frame does the rest: devices, batches, lists, streams, order, progress.
+
+    Every call runs the steps over batches: `preprocess_batch`, `forward_batch`, `postprocess_batch`. Here
+    these take a batch through the steps for one item; a class that can do better for many overrides them. A
+    subclass, mixin or instance that replaces the step for one item after that gets its items one by one.
 
     Args:
         model: the model.
@@ -60,9 +64,9 @@ class Pipeline(ABC):
         dtype: number format to which the model is cast; None leaves it. `torch_dtype` is the same.
         binary_output: kept as an attribute.
         batch_size: at most so many inputs in a batch.
-        num_workers: accepted; tokenizing runs on threads of its own.
+        num_workers: accepted, with a notice; inputs are prepared without further processes.
         progress: whether calls show a progress bar.
-        **kwargs: keywords of the hooks, as defaults for every call.
+        **kwargs: keywords of the steps, as defaults for every call.
 
     Raises:
         ValueError: for a device that is not there, or a framework other than PyTorch.
@@ -76,6 +80,11 @@ class Pipeline(ABC):
     _load_image_processor: ClassVar[bool | None] = None
     _load_video_processor: ClassVar[bool | None] = None
     _load_processor: ClassVar[bool | None] = None
+
+    tokenizer: Any
+    feature_extractor: Any
+    image_processor: Any
+    video_processor: Any
 
     def __init__(
         self,
@@ -109,31 +118,25 @@ class Pipeline(ABC):
         refuse_framework(framework)
         self.task = task or self.default_task
         self.model = model
-        self.tokenizer = tokenizer
-        self.feature_extractor = feature_extractor
-        self.image_processor = image_processor
-        self.video_processor = video_processor
         self.processor = processor
-        for name in _PROCESSORS[:4]:
-            if getattr(self, name) is None and processor is not None:
-                setattr(self, name, getattr(processor, name, None))
+        given = (tokenizer, feature_extractor, image_processor, video_processor)
+        for name, part in zip(_PROCESSORS, given, strict=False):
+            setattr(self, name, getattr(processor, name, None) if part is None else part)
         self.modelcard = modelcard
         self.framework = "pt"
         self.binary_output = binary_output
         self.call_count = 0
         self.device = self._placed(device, dtype if dtype is not None else torch_dtype)
-        self._batch_size = _checked_batch_size(batch_size)
-        self._num_workers = num_workers
+        self._batch_size = whole_number("batch_size", batch_size, "inputs, at least 1")
+        _notice_workers(num_workers)
         self._progress = progress
         self._preprocess_params, self._forward_params, self._postprocess_params = self._sorted(kwargs)
 
     @classmethod
     def keywords(cls) -> frozenset[str] | None:
-        """Keywords that the constructor takes; None where only its hooks know."""
-        hooks = inspect.signature(cls._sanitize_parameters).parameters
-        if any(one.kind is inspect.Parameter.VAR_KEYWORD for one in hooks.values()):
-            return None
-        return frozenset(hooks) | cls._constructor_keywords()
+        """Keywords that the constructor takes; None where only `_sanitize_parameters` knows."""
+        sorter = _named_keywords(cls._sanitize_parameters)
+        return None if sorter is None else frozenset(sorter) | cls._constructor_keywords()
 
     @classmethod
     def _constructor_keywords(cls) -> frozenset[str]:
@@ -141,13 +144,13 @@ class Pipeline(ABC):
         makers = [kind.__init__ for kind in cls.__mro__ if issubclass(kind, Pipeline)]
         return frozenset(name for maker in makers for name in inspect.signature(maker).parameters)
 
-    # -- hooks -------------------------------------------------------------------------------------
+    # -- the steps, for one item -------------------------------------------------------------------
 
     @abstractmethod
     def _sanitize_parameters(self, **kwargs: Any) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
-        """Sort the keywords of the constructor or of a call into those of the three other hooks.
+        """Sort the keywords of the constructor or of a call into those of the three steps.
 
-        Keywords that were not given must stay out, so that defaults live in the hooks' signatures.
+        Keywords that were not given must stay out, so that defaults live in the steps' signatures.
         """
 
     @abstractmethod
@@ -161,6 +164,73 @@ class Pipeline(ABC):
     @abstractmethod
     def postprocess(self, model_outputs: Any, **kwargs: Any) -> Any:
         """Make the answer for one input."""
+
+    def forward(self, model_inputs: Any, **forward_params: Any) -> Any:
+        """`_forward` with the tensors on the device, without gradients and dropout; results on the CPU."""
+        with self.device_placement(), evaluating(self.model), self.get_inference_context()():
+            inputs = self._ensure_tensor_on_device(model_inputs, self.device)
+            outputs = self._forward(inputs, **forward_params)
+            return self._ensure_tensor_on_device(outputs, torch.device("cpu"))
+
+    def get_inference_context(self) -> Any:
+        """The context manager class under which `_forward` runs."""
+        return torch.no_grad
+
+    # -- the steps, for a batch --------------------------------------------------------------------
+
+    def preprocess_batch(self, inputs: Sequence[Any], first: int | None = None, **params: Any) -> list[Any]:
+        """Prepare the inputs of a batch.
+
+        Args:
+            inputs: what `_item` returned.
+            first: place of the first one among the caller's inputs, for messages; None for a single input.
+            **params: keywords of `preprocess`.
+
+        Returns:
+            One object for each, as `_collate` takes it.
+        """
+        return [self.preprocess(item, **params) for item in inputs]
+
+    def forward_batch(self, prepared: Sequence[Any], **params: Any) -> Any:
+        """Run the model on a batch of what `preprocess_batch` gave; the outputs are on the CPU."""
+        return self.forward(self._collate(prepared), **params)
+
+    def postprocess_batch(self, outputs: Any, prepared: Sequence[Any], **params: Any) -> list[Any]:
+        """Make one answer for each input of a batch.
+
+        Args:
+            outputs: what `forward_batch` gave.
+            prepared: what it was given, still in its own length.
+            **params: keywords of `postprocess`.
+        """
+        rows = [self._rows(one) for one in prepared]
+        parts = [outputs] if len(rows) == 1 else split(outputs, rows)
+        return [self.postprocess(part, **params) for part in parts]
+
+    def _collate(self, prepared: Sequence[Any]) -> Any:
+        """The model's keywords for a batch; those of a single item stay what they are."""
+        return prepared[0] if len(prepared) == 1 else side_by_side(prepared, self.tokenizer)
+
+    def _rows(self, prepared: Any) -> int:
+        """How many rows of a batch one prepared input becomes."""
+        return row_count(prepared)
+
+    def _by_item(self, step: str) -> bool:
+        """Whether a step ("preprocess", "forward", "postprocess") runs item by item.
+
+        It does where its form for one item is replaced nearer to the instance than its form for a batch is.
+        """
+        for names in (vars(self), *map(vars, type(self).__mro__)):
+            if f"{step}_batch" in names:
+                return False
+            if step in names or (step == "forward" and "_forward" in names):
+                return True
+        return False
+
+    def _step(self, step: str) -> Callable[..., Any]:
+        """A step over a batch, as it is to run."""
+        name = f"{step}_batch"
+        return partial(getattr(Pipeline, name), self) if self._by_item(step) else getattr(self, name)
 
     # -- calls -------------------------------------------------------------------------------------
 
@@ -177,15 +247,16 @@ class Pipeline(ABC):
 
         Args:
             inputs: what the task takes.
-            num_workers: accepted; tokenizing runs on threads of its own.
+            num_workers: accepted, with a notice; inputs are prepared without further processes.
             batch_size: at most so many inputs in a batch. On a generator, 1 reads no further than the next
                 answer.
             progress: whether to show a progress bar.
-            **kwargs: keywords of the hooks.
+            **kwargs: keywords of the steps.
 
         Returns:
             One answer; a list of them; or a `Results` iterator, in the order of the inputs.
         """
+        _notice_workers(num_workers)
         call = self._call(kwargs, batch_size)
         self.call_count += 1
         shown = self._progress if progress is None else progress
@@ -195,80 +266,93 @@ class Pipeline(ABC):
         if self._is_many(inputs):
             items = [self._item(item, index) for index, item in enumerate(inputs)]
             with _bar(shown, self.task, len(items)) as done:
-                return self._answer_list(items, dataclasses.replace(call, done=done))
+                return self._answers(items, call, 0, done)
         return self.run_single(self._item(inputs, None), call.preprocess, call.forward, call.postprocess)
 
     def predict(self, X: Any) -> Any:  # noqa: N803  (scikit-learn's name)
         """The same as calling: scikit-learn's interface."""
         return self(X)
 
-    def transform(self, X: Any) -> Any:  # noqa: N803  (scikit-learn's name)
-        """The same as calling: scikit-learn's interface."""
-        return self(X)
+    transform = predict
 
     def run_single(
         self, inputs: Any, preprocess_params: Any, forward_params: Any, postprocess_params: Any
     ) -> Any:
-        """Answer one input through the hooks."""
-        model_inputs = self.preprocess(inputs, **preprocess_params)
-        model_outputs = self.forward(model_inputs, **forward_params)
-        return self.postprocess(model_outputs, **postprocess_params)
-
-    def forward(self, model_inputs: Any, **forward_params: Any) -> Any:
-        """`_forward` with the tensors on the device, without gradients and dropout; results on the CPU."""
-        with self.device_placement(), evaluating(self.model), self.get_inference_context()():
-            outputs = self._forward(self._on(model_inputs, self.device), **forward_params)
-            return self._on(outputs, torch.device("cpu"))
-
-    def get_inference_context(self) -> Any:
-        """The context manager class under which `_forward` runs."""
-        return torch.no_grad
-
-    def _answers(self, items: list[Any], call: Call) -> list[Any]:
-        """Answer checked inputs, in order. This one goes through the hooks, `batch_size` inputs at a time."""
-        return loop.answers(self, items, call)
+        """Answer one input."""
+        call = Call(preprocess_params, forward_params, postprocess_params)
+        return self._run(self._prepared([inputs], call, None), call)[0]
 
     def _is_many(self, inputs: Any) -> bool:
         return isinstance(inputs, list)
 
     def _item(self, item: Any, index: int | None) -> Any:
-        """Check one input; what is returned goes to `_answers` and `run_single`."""
+        """Check one input; what is returned goes to `preprocess_batch`, or to `preprocess`."""
         return item
 
-    def _answer_list(self, items: list[Any], call: Call) -> list[Any]:
-        answers: list[Any] = []
-        for start in range(0, len(items), _LIST_CHUNK):
-            chunk = items[start : start + _LIST_CHUNK]
-            answers += self._answers(chunk, dataclasses.replace(call, first=start))
+    def _answers(self, items: list[Any], call: Call, first: int, done: Callable[[int], None]) -> list[Any]:
+        """Answer checked inputs, in order: one batch after the other.
+
+        Args:
+            items: what `_item` returned.
+            call: the keywords.
+            first: place of the first item among the caller's inputs.
+            done: told after each batch how many inputs it held.
+        """
+        found: list[Any] = []
+        order: list[Sequence[int]] = []
+        replaced = getattr(self.run_single, "__func__", None) is not Pipeline.run_single
+        if replaced and (call.batch_size or 1) == 1:
+            for item in items:
+                found.append(self.run_single(item, call.preprocess, call.forward, call.postprocess))
+                done(1)
+            return found
+        for places, prepared in self._batches(items, call, first):
+            found += self._run(prepared, call)
+            order.append(places)
+            done(len(places))
+        return restore(order, found)
+
+    def _batches(self, items: list[Any], call: Call, first: int) -> Iterator[tuple[Sequence[int], list[Any]]]:
+        """Prepared batches, each with the places of its inputs: `batch_size` of them, 1 unless given."""
+        size = call.batch_size or 1
+        for start in range(0, len(items), size):
+            part = items[start : start + size]
+            yield range(start, start + len(part)), self._prepared(part, call, first + start)
+
+    def _prepared(self, items: list[Any], call: Call, first: int | None) -> list[Any]:
+        found: list[Any] = self._step("preprocess")(items, first=first, **call.preprocess)
+        return found
+
+    def _run(self, prepared: Sequence[Any], call: Call) -> list[Any]:
+        """Answer one prepared batch."""
+        outputs = self._step("forward")(prepared, **call.forward)
+        answers: list[Any] = self._step("postprocess")(outputs, prepared, **call.postprocess)
         return answers
 
     def _stream(self, source: Iterable[Any], call: Call, shown: bool) -> Iterator[Any]:
         first, largest = (1, 1) if call.batch_size == 1 else (_STREAM_FIRST, _STREAM_LARGEST)
         with _bar(shown, self.task, datasets.length_of(source)) as done:
-            call = dataclasses.replace(call, done=done)
-            items = datasets.items_of(source)
+            items, start = datasets.items_of(source), 0
             for chunk, error in datasets.chunks(items, self._item, first=first, largest=largest):
-                if chunk:
-                    yield from self._answers(chunk, call)
-                    call = dataclasses.replace(call, first=call.first + len(chunk))
+                yield from self._answers(chunk, call, start, done)
+                start += len(chunk)
                 if error is not None:
                     raise error
 
-    def _call(self, kwargs: dict[str, Any], batch_size: int | None) -> Call:
+    def _call(self, kwargs: dict[str, Any], batch_size: int | None = None) -> Call:
         preprocess, forward, postprocess = self._sorted(kwargs)
         return Call(
             {**self._preprocess_params, **preprocess},
             {**self._forward_params, **forward},
             {**self._postprocess_params, **postprocess},
-            _checked_batch_size(batch_size) or self._batch_size,
+            whole_number("batch_size", batch_size, "inputs, at least 1") or self._batch_size,
         )
 
     def _sorted(self, kwargs: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
         """`_sanitize_parameters`, with a suggestion for a keyword that it does not take."""
-        if kwargs:
-            parameters = inspect.signature(self._sanitize_parameters).parameters
-            if not any(one.kind is inspect.Parameter.VAR_KEYWORD for one in parameters.values()):
-                refuse_unknown(kwargs, [*parameters, *FRAME_KEYWORDS], type(self).__name__)
+        known = _named_keywords(self._sanitize_parameters) if kwargs else None
+        if known is not None:
+            refuse_unknown(kwargs, [*known, *FRAME_KEYWORDS], type(self).__name__)
         return self._sanitize_parameters(**kwargs)
 
     # -- devices -----------------------------------------------------------------------------------
@@ -294,23 +378,11 @@ class Pipeline(ABC):
 
     def ensure_tensor_on_device(self, **inputs: Any) -> dict[str, Any]:
         """The keywords with their tensors (also inside lists and mappings) on the pipeline's device."""
-        return {name: self._on(value, self.device) for name, value in inputs.items()}
+        return {name: self._ensure_tensor_on_device(value, self.device) for name, value in inputs.items()}
 
     def _ensure_tensor_on_device(self, inputs: Any, device: torch.device) -> Any:
         """Move the tensors of nested `inputs` to `device` (the name that custom pipelines call)."""
-        return self._on(inputs, device)
-
-    def _on(self, value: Any, device: torch.device) -> Any:
-        if isinstance(value, torch.Tensor):
-            return value.to(device)
-        if isinstance(value, ModelOutput):
-            moved = {key: self._on(item, device) for key, item in value.items()}
-            return type(value)(**moved)
-        if isinstance(value, Mapping):
-            return {key: self._on(item, device) for key, item in value.items()}
-        if type(value) in (list, tuple):
-            return type(value)(self._on(item, device) for item in value)
-        return value
+        return mapped(lambda tensor: tensor.to(device), inputs)
 
     def _placed(self, device: Any, dtype: Any) -> torch.device:
         """Put the model on the device that was asked for, in the number format that was asked for."""
@@ -322,7 +394,7 @@ class Pipeline(ABC):
         target = resolve(next(iter(spread.values())) if spread else device)
         chosen = resolve_dtype(None if dtype == "auto" else dtype, device=target)
         if hasattr(self.model, "to"):
-            if not spread and not _same_place(model_device(self.model), target):
+            if not spread and not _is_on(self.model, target):
                 self.model.to(target)
             if chosen is not None and self.dtype != chosen:
                 self.model.to(chosen)
@@ -332,14 +404,12 @@ class Pipeline(ABC):
 
     def check_model_type(self, supported_models: list[str] | Mapping[Any, Any]) -> None:
         """Notice a model whose class is not among `supported_models` (names, or a mapping onto names)."""
-        names: list[str] = []
         listed = supported_models.values() if isinstance(supported_models, Mapping) else supported_models
-        for entry in listed:
-            for one in entry if isinstance(entry, tuple | list) else (entry,):
-                names.append(one if isinstance(one, str) else one.__name__)
+        each = [one for entry in listed for one in (entry if isinstance(entry, tuple | list) else [entry])]
+        names = {one if isinstance(one, str) else one.__name__ for one in each}
         found = type(self.model).__name__
         if found not in names:
-            notice(f"{found} is not a model for {self.task!r}; those are {', '.join(sorted(set(names)))}")
+            notice(f"{found} is not a model for {self.task!r}; those are {', '.join(sorted(names))}")
 
     def save_pretrained(self, save_directory: str | Path, **kwargs: Any) -> None:
         """Save the model, and what prepares its inputs, into one folder.
@@ -356,38 +426,19 @@ class Pipeline(ABC):
         if folder.is_file():
             raise NotADirectoryError(f"{folder} is a file; a pipeline is saved into a folder")
         push = kwargs.pop("push_to_hub", False)
-        upload = {name: kwargs.pop(name) for name in _UPLOAD_KEYWORDS & kwargs.keys()}
+        upload, kwargs = split_push_keywords(kwargs)
         self.model.save_pretrained(folder, **kwargs)
-        for name in _PROCESSORS:
-            part = getattr(self, name)
+        for part in (getattr(self, name) for name in _PROCESSORS):
             if part is not None:
                 part.save_pretrained(folder)
         for record in self._kept_beside():
             record.save(folder)
         if push:
-            from formers.hub import push_folder
-
-            push_folder(folder, upload.pop("repo_id", None) or folder.name, **upload)
+            push_saved(folder, upload)
 
     def _kept_beside(self) -> tuple[Any, ...]:
         """Records that a task keeps beside its model, each with `save(folder)`."""
         return ()
-
-    def push_to_hub(self, repo_id: str, **kwargs: Any) -> Any:
-        """Save the pipeline and upload it.
-
-        Args:
-            repo_id: `owner/name`, created where it does not exist.
-            **kwargs: keywords of `formers.hub.push_folder`.
-
-        Returns:
-            What `push_folder` returns: the address of the upload.
-        """
-        from formers.hub import push_folder
-
-        with tempfile.TemporaryDirectory() as folder:
-            self.save_pretrained(folder)
-            return push_folder(folder, repo_id, **kwargs)
 
     def __repr__(self) -> str:
         dtype = str(self.dtype).removeprefix("torch.")
@@ -397,30 +448,59 @@ class Pipeline(ABC):
         )
 
 
-@contextlib.contextmanager
-def evaluating(model: Any) -> Iterator[None]:
-    """A context without dropout; modules that were in training mode are put back into it afterwards."""
-    training = [m for m in model.modules() if m.training] if getattr(model, "training", False) else []
-    for module in training:
-        module.training = False
-    try:
-        yield
-    finally:
-        for module in training:
-            module.training = True
+def side_by_side(prepared: Sequence[Any], tokenizer: Any) -> Any:
+    """Join what `preprocess` gave for several inputs.
+
+    Tensors are joined along their first axis; where their second axes differ they are padded: `input_ids`
+    with the padding token, masks and segment ids with 0. Other values become lists.
+
+    Raises:
+        ValueError: when the inputs have different keys, or there is no padding token for ids to be padded.
+    """
+    if all(isinstance(one, torch.Tensor) for one in prepared):
+        return torch.cat(list(prepared))
+    if not isinstance(prepared[0], Mapping):
+        raise ValueError(
+            f"preprocess gave {type(prepared[0]).__name__}, which cannot be batched: return a mapping of "
+            "tensors, or leave batch_size out"
+        )
+    keys = list(prepared[0])
+    found: dict[str, Any] = {}
+    if any(set(one) != set(keys) for one in prepared):
+        raise ValueError(f"preprocess gave different keys for the inputs of one batch (the first has {keys})")
+    for key in keys:
+        values = [one[key] for one in prepared]
+        if not all(isinstance(value, torch.Tensor) for value in values):
+            found[key] = values
+            continue
+        fill: Any = 1 if key in ("special_tokens_mask", "p_mask") else 0
+        if key == "input_ids" and len({value.shape[1:2] for value in values}) > 1:
+            fill = getattr(tokenizer, "pad_token_id", None)
+            if fill is None:
+                raise ValueError(
+                    "inputs of different length cannot be batched without a padding token: set "
+                    "pipe.tokenizer.pad_token = pipe.tokenizer.eos_token, or leave batch_size out"
+                )
+        found[key] = padded_cat(values, fill, getattr(tokenizer, "padding_side", "right") == "left")
+    return found
 
 
-def model_device(model: Any) -> torch.device | None:
-    """Where a model is, as far as it says."""
+def _is_on(model: Any, target: torch.device) -> bool:
+    """Whether a model is on a device, as far as it says; one without an index is the first of its kind."""
     said: Any = getattr(model, "device", None)
     if said is None and callable(getattr(model, "parameters", None)):
         said = next((parameter.device for parameter in model.parameters()), None)
-    return None if said is None else torch.device(said)
+    if said is None:
+        return False
+    found = torch.device(said)
+    return (found.type, found.index or 0) == (target.type, target.index or 0)
 
 
-def _same_place(first: torch.device | None, second: torch.device) -> bool:
-    """Whether two devices are one; a device without an index is the first of its kind."""
-    return first is not None and (first.type, first.index or 0) == (second.type, second.index or 0)
+def _named_keywords(function: Any) -> list[str] | None:
+    """Names of a function's parameters; None where it takes any keyword."""
+    parameters = inspect.signature(function).parameters
+    open_ended = any(one.kind is inspect.Parameter.VAR_KEYWORD for one in parameters.values())
+    return None if open_ended else list(parameters)
 
 
 def refuse_framework(framework: str | None) -> None:
@@ -435,12 +515,26 @@ def refuse_framework(framework: str | None) -> None:
         )
 
 
-def _checked_batch_size(batch_size: int | None) -> int | None:
-    if batch_size is None:
+def whole_number(name: str, value: Any, what: str, least: int = 1) -> int | None:
+    """A keyword that counts something, or None.
+
+    Raises:
+        ValueError: for what is no whole number, or less than `least`.
+    """
+    if value is None:
         return None
-    if isinstance(batch_size, bool) or not hasattr(batch_size, "__index__") or batch_size < 1:
-        raise ValueError(f"batch_size must be a number of inputs, at least 1, got {batch_size!r}")
-    return int(batch_size)
+    if isinstance(value, bool) or not hasattr(value, "__index__") or value < least:
+        raise ValueError(f"{name} must be a number of {what}, got {value!r}")
+    return int(value)
+
+
+def _notice_workers(num_workers: int | None) -> None:
+    if num_workers:
+        notice(
+            f"num_workers={num_workers} has no effect: inputs are prepared without further processes, and "
+            "texts are tokenized on threads. Leave it out",
+            key="pipeline-num-workers",
+        )
 
 
 @contextlib.contextmanager

@@ -34,17 +34,32 @@ class Task:
 
     def load_class(self) -> type:
         """The pipeline class."""
-        if isinstance(self.pipeline_class, str):
-            module, _, name = self.pipeline_class.partition(":")
-            found: type = getattr(importlib.import_module(module), name)
-            return found
-        return self.pipeline_class
+        if not isinstance(self.pipeline_class, str):
+            return self.pipeline_class
+        module, _, name = self.pipeline_class.partition(":")
+        found: type = getattr(importlib.import_module(module), name)
+        return found
 
     def load_model_classes(self) -> list[Any]:
         """The Auto classes."""
         formers = importlib.import_module("formers")
         return [getattr(formers, one) if isinstance(one, str) else one for one in self.model_classes]
 
+    def answered_by(self, architecture: str) -> bool:
+        """Whether models of a class of that name answer this task."""
+        return architecture.endswith(self.heads)
+
+
+TASKS = (
+    Task(
+        "text-classification",
+        "formers.pipelines.text.classification:TextClassificationPipeline",
+        model_classes=("AutoModelForSequenceClassification",),
+        default=("distilbert/distilbert-base-uncased-finetuned-sst-2-english", "714eb0f"),
+        aliases=("sentiment-analysis",),
+        heads=("ForSequenceClassification",),
+    ),
+)
 
 # tasks of other versions: asked for by that name, none of them is misspelt
 _ABSENT = frozenset(
@@ -90,17 +105,23 @@ _ABSENT = frozenset(
 class Registry:
     """The tasks by name and alias."""
 
-    def __init__(self) -> None:
+    def __init__(self, tasks: tuple[Task, ...] = ()) -> None:
         self._tasks: dict[str, Task] = {}
         self.task_aliases: dict[str, str] = {}
+        for task in tasks:
+            self.add(task)
 
     @property
     def supported_tasks(self) -> dict[str, Task]:
         """The records by name."""
         return dict(self._tasks)
 
+    def to_dict(self) -> dict[str, Task]:
+        """The records by name."""
+        return self.supported_tasks
+
     def get_supported_tasks(self) -> list[str]:
-        """Names and aliases, sorted."""
+        """Names and aliases of the tasks that there are, sorted."""
         return sorted([*self._tasks, *self.task_aliases])
 
     def add(self, task: Task) -> None:
@@ -117,29 +138,30 @@ class Registry:
             KeyError: for an unknown task, naming those that there are.
         """
         task = self._tasks.get(self.task_aliases.get(name, name))
-        if task is None:
-            known = self.get_supported_tasks()
-            if name in _ABSENT or str(name).startswith("translation_"):
-                raise KeyError(
-                    f"the task {name!r} is not part of this version; the tasks are {', '.join(known)}"
-                )
-            raise KeyError(
-                f"unknown task {name!r}{did_you_mean(str(name), known)}; the tasks are {', '.join(known)}"
-            )
-        return task
+        if task is not None:
+            return task
+        known = self.get_supported_tasks()
+        absent = name in _ABSENT or str(name).startswith("translation_")
+        said = f"unknown task {name!r}{did_you_mean(str(name), known)}"
+        if absent:
+            said = f"the task {name!r} is not part of this version"
+        raise KeyError(f"{said}; the tasks are {', '.join(known)}")
 
     def check_task(self, task: str) -> tuple[str, Task, Any]:
-        """The name without alias, its record, and the task's options (None)."""
+        """The name without alias, its record, and the task's options (None).
+
+        Raises:
+            KeyError: for an unknown task.
+        """
         found = self.get(task)
         return found.name, found, None
 
     def of_architectures(self, architectures: list[str] | None) -> Task | None:
         """The task that a config's `architectures` point at."""
-        for name in architectures or ():
-            for task in self._tasks.values():
-                if any(name.endswith(head) for head in task.heads):
-                    return task
-        return None
+        found = (
+            task for name in architectures or () for task in self._tasks.values() if task.answered_by(name)
+        )
+        return next(found, None)
 
     def register_pipeline(
         self,
@@ -166,25 +188,17 @@ class Registry:
         if tf_model is not None:
             raise ValueError("tf_model is not available: models run on PyTorch; leave it out")
         classes = pt_model if isinstance(pt_model, tuple | list) else () if pt_model is None else (pt_model,)
-        self.add(Task(task, pipeline_class, tuple(classes), _default(default), kind=type))
-
-    def to_dict(self) -> dict[str, Task]:
-        """The records by name."""
-        return self.supported_tasks
-
-
-def _default(given: Any) -> tuple[str, str | None] | None:
-    while isinstance(given, Mapping):
-        given = given.get("model", given.get("pt"))
-    if given is None:
-        return None
-    if isinstance(given, str):
-        return given, None
-    name, revision = given
-    return name, revision
+        while isinstance(default, Mapping):
+            default = default.get("model", default.get("pt"))
+        if default is not None:
+            name, revision = (default, None) if isinstance(default, str) else default
+            default = (name, revision)
+        self.add(Task(task, pipeline_class, tuple(classes), default, kind=type))
 
 
-PIPELINE_REGISTRY = Registry()
+PIPELINE_REGISTRY = Registry(TASKS)
+check_task = PIPELINE_REGISTRY.check_task
+get_supported_tasks = PIPELINE_REGISTRY.get_supported_tasks
 
 
 def register(name: str, **record: Any) -> Task:
@@ -197,13 +211,3 @@ def register(name: str, **record: Any) -> Task:
     task = Task(name, **record)
     PIPELINE_REGISTRY.add(task)
     return task
-
-
-register(
-    "text-classification",
-    pipeline_class="formers.pipelines.text_classification:TextClassificationPipeline",
-    model_classes=("AutoModelForSequenceClassification",),
-    default=("distilbert/distilbert-base-uncased-finetuned-sst-2-english", "714eb0f"),
-    aliases=("sentiment-analysis",),
-    heads=("ForSequenceClassification",),
-)

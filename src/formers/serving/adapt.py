@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from formers.serving.classifier import Classifier, Ranked, Threshold
-from formers.serving.drift import watch_of
+from formers.evaluation.records import beside
+from formers.serving.protocol import Classifier, Ranked
 from formers.serving.service import Service
 from formers.serving.settings import Settings
 
@@ -27,8 +27,7 @@ class PipelineClassifier:
         self.revision: str | None = pipe.revision  # computed once: it may be a hash of the weights
         self.max_length: int | None = pipe.max_length
         # Each answer says what was cut, so that no notice is due; what the pipeline's owner chose stands.
-        chosen = {"long_text", "truncation"} & set(pipe._preprocess_params)
-        self._fitting = {} if chosen else {"truncation": True}
+        self._fitting = {} if pipe.fitting_chosen else {"truncation": True}
         self.labels: Sequence[str] = [config.id2label[index] for index in sorted(config.id2label)]
         self.max_batch_tokens = pipe.max_batch_tokens
 
@@ -63,26 +62,4 @@ def service_of(model: Any, settings: Settings) -> Service:
             "text-classification pipeline, the name or folder of a model, or a formers.serving.Classifier"
         )
     classifier: Classifier = PipelineClassifier(model) if is_pipeline else model
-    place = place_of(model)
-    return Service(
-        classifier,
-        settings,
-        threshold=Threshold.choose(settings, classifier.labels, place),
-        watch=watch_of(settings, place),
-    )
-
-
-def place_of(model: Any) -> Any:
-    """Where a pipeline's model came from: its folder, its snapshot in the Hub's cache, or None."""
-    inner = getattr(model, "model", None)
-    name = getattr(inner, "name_or_path", None)
-    if not name:
-        return None
-    if Path(name).is_dir():
-        return Path(name)
-    commit = getattr(getattr(inner, "config", None), "commit_hash", None)
-    if not commit:
-        return None
-    from formers.hub import Source
-
-    return Source.of(name, revision=commit, local_files_only=True)
+    return Service(classifier, settings, beside(getattr(model, "model", None)))

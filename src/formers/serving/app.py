@@ -2,54 +2,25 @@
 
 from __future__ import annotations
 
-import asyncio
-import csv
-import io
-import json
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, MutableMapping
 from contextlib import asynccontextmanager
-from datetime import datetime, timezone
-from importlib import resources
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
-from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import JSONResponse, RedirectResponse, Response, StreamingResponse
-from starlette.routing import Route
+from starlette.responses import JSONResponse, Response
 
 from formers import __version__
-from formers.serving.handler import Classify, encoded
-from formers.serving.limits import Refusal
-from formers.serving.queue import LARGEST, AlreadyResolved, Item, NotThere, QueueError
-from formers.serving.schemas import (
-    Classified,
-    ClassifiedMany,
-    ClassifyRequest,
-    Health,
-    ModelCard,
-    Problem,
-    QueueItem,
-    QueuePage,
-    Resolution,
-    Score,
-)
+from formers.desk.queue import QueueError
+from formers.serving.classify import CLIENT_GONE, Classify, Scope, Send, encoded
+from formers.serving.human import page_routes, queue_routes
+from formers.serving.limits import MOST_FAULTS, Gone, Receive, Refusal
+from formers.serving.schemas import Classified, ClassifiedMany, ClassifyRequest, Health, ModelCard, Problem
 from formers.serving.service import Service
 from formers.serving.settings import Settings
 
 if TYPE_CHECKING:
     from fastapi import APIRouter, FastAPI
     from fastapi.routing import APIRoute
-
-_PAGE_TYPES = {".html": "text/html", ".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
-_PAGE_HEADERS = {
-    "content-security-policy": (
-        "default-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'"
-    ),
-    "x-content-type-options": "nosniff",
-    "referrer-policy": "no-referrer",
-    "cache-control": "no-cache",
-}
-_Status = Literal["open", "resolved", "all"]
 
 
 def create_app(classifier: Any, settings: Settings | None = None, **changes: Any) -> FastAPI:
@@ -92,42 +63,51 @@ def app_of(service: Service) -> FastAPI:
         redoc_url=None,
     )
     app.state.service = service
-    app.router.routes.insert(0, Route("/classify", Classify(service), methods=["POST"]))
-    app.include_router(_state_routes(service))
-    app.include_router(_queue_routes(service))
-    app.include_router(_page_routes())
+    app.router.routes.insert(0, _classify_route(service))
+    for router in (_state_routes(service), queue_routes(service), page_routes()):
+        app.include_router(router)
+    app.add_middleware(_Head)
     app.add_exception_handler(Refusal, _refused)
+    app.add_exception_handler(Gone, lambda request, error: Response(status_code=CLIENT_GONE))
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(QueueError, _queue_failed)
-    app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]
     return app
 
 
-class _Json(JSONResponse):
-    """Takes what a refusal may quote of a request, half of a surrogate pair included."""
+class _Head:
+    """Answers HEAD as GET, without the body (RFC 9110, 9.3.2), which FastAPI leaves to each route."""
 
-    def render(self, content: Any) -> bytes:
-        return encoded(content)
+    def __init__(self, app: Any) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope.get("method") != "HEAD":
+            await self.app(scope, receive, send)
+            return
+
+        async def bodiless(message: MutableMapping[str, Any]) -> None:
+            await send({**message, "body": b""} if message["type"] == "http.response.body" else message)
+
+        await self.app({**scope, "method": "GET"}, receive, bodiless)
 
 
-async def _refused(request: Request, error: Exception) -> Response:
-    assert isinstance(error, Refusal)
-    headers = {"www-authenticate": "Bearer"} if error.status == 401 else None
-    return _Json({"detail": error.detail}, error.status, headers)
+async def _refused(request: Request, error: Any) -> Response:
+    body = encoded({"detail": error.detail})  # JSONResponse cannot quote half of a surrogate pair
+    return Response(body, error.status, error.headers, "application/json")
 
 
 async def _invalid(request: Request, error: Any) -> Response:
-    """As FastAPI answers it, but without the input: that may hold a text, or half of a surrogate pair."""
-    faults = [{key: fault[key] for key in ("loc", "msg", "type")} for fault in error.errors()]
-    return _Json({"detail": faults}, 422)
+    """As FastAPI answers it, but without the input, which may hold a text."""
+    faults = [{key: fault[key] for key in ("loc", "msg", "type")} for fault in error.errors()[:MOST_FAULTS]]
+    return await _refused(request, Refusal(422, faults))
 
 
 async def _queue_failed(request: Request, error: Exception) -> Response:
     return JSONResponse({"detail": str(error)}, 503, {"retry-after": "5"})
 
 
-def _classify_route() -> APIRoute:
-    """What the OpenAPI page says of /classify; the requests themselves go to the bare handler."""
+def _classify_route(service: Service) -> APIRoute:
+    """The route as FastAPI documents it, answered by the bare handler."""
     from fastapi.routing import APIRoute
 
     async def classify(body: ClassifyRequest) -> None:
@@ -149,31 +129,14 @@ def _classify_route() -> APIRoute:
     responses: dict[int | str, dict[str, Any]] = {
         status: {"model": Problem, "description": text} for status, text in errors.items()
     }
-    responses[202] = {
-        "model": Classified | ClassifiedMany,
-        "description": "The model did not answer in time or failed, and the texts went to the human queue.",
-    }
-    return APIRoute(
-        "/classify",
-        classify,
-        methods=["POST"],
-        response_model=Classified | ClassifiedMany,
-        responses=responses,
-        tags=["classify"],
+    answer = Classified | ClassifiedMany
+    said = "The model did not answer in time or failed, and the texts went to the human queue."
+    responses[202] = {"model": answer, "description": said}
+    route = APIRoute(
+        "/classify", classify, methods=["POST"], response_model=answer, responses=responses, tags=["classify"]
     )
-
-
-def _openapi(app: FastAPI) -> dict[str, Any]:
-    from fastapi.openapi.utils import get_openapi
-
-    if app.openapi_schema is None:
-        app.openapi_schema = get_openapi(
-            title=app.title,
-            version=app.version,
-            summary=app.summary,
-            routes=[_classify_route(), *app.routes],
-        )
-    return app.openapi_schema
+    route.app = Classify(service)
+    return route
 
 
 def _state_routes(service: Service) -> APIRouter:
@@ -225,170 +188,5 @@ def _state_routes(service: Service) -> APIRouter:
             max_texts=settings.max_texts,
             needs_key=bool(settings.api_key),
         )
-
-    return router
-
-
-def _queue_routes(service: Service) -> APIRouter:
-    from fastapi import APIRouter, Depends, Query
-
-    def with_key(request: Request) -> None:
-        service.check_key(request.headers)
-
-    router = APIRouter(
-        prefix="/queue",
-        tags=["human queue"],
-        dependencies=[Depends(with_key)],
-        responses={401: {"model": Problem}, 503: {"model": Problem}},
-    )
-
-    @router.get("")
-    def items(
-        status: _Status = "open",
-        limit: int = Query(50, ge=1, le=500),
-        after: int = Query(0, ge=0, le=LARGEST),
-    ) -> QueuePage:
-        """List items, the oldest first."""
-        found = service.queue.items(None if status == "all" else status, limit=limit + 1, after=after)
-        counts = service.queue.counts()
-        return QueuePage(
-            items=[_shown(item) for item in found[:limit]],
-            next=found[limit - 1].id if len(found) > limit else None,
-            open=counts["open"],
-            resolved=counts["resolved"],
-        )
-
-    @router.get("/export", response_class=StreamingResponse)
-    def export(form: Literal["csv", "jsonl"] = Query("csv", alias="format")) -> StreamingResponse:
-        """Every resolved item as a row to train on: text and label first."""
-        rows = _csv_rows(service) if form == "csv" else _json_rows(service)
-        kind = "text/csv; charset=utf-8" if form == "csv" else "application/x-ndjson"
-        name = f"resolved.{form}"
-        return StreamingResponse(
-            rows, media_type=kind, headers={"content-disposition": f'attachment; filename="{name}"'}
-        )
-
-    _item_routes(router, service)
-    return router
-
-
-def _item_routes(router: APIRouter, service: Service) -> None:
-    @router.get("/{number}", responses={404: {"model": Problem}})
-    def item(number: int) -> QueueItem:
-        """One item."""
-        try:
-            return _shown(service.queue.get(number))
-        except NotThere as error:
-            raise HTTPException(404, str(error)) from None
-
-    @router.post("/{number}/resolve", responses={404: {"model": Problem}, 409: {"model": Problem}})
-    async def resolve(number: int, resolution: Resolution) -> QueueItem:
-        """Record a person's decision. The same one may be sent again; another is a conflict (409)."""
-        if resolution.label not in service.labels:
-            fault = {
-                "loc": ["body", "label"],
-                "msg": f"{resolution.label!r} is none of the model's labels: {', '.join(service.labels)}",
-                "type": "literal_error",
-            }
-            raise Refusal(422, [fault])
-        try:
-            settled = service.queue.resolve(number, resolution.label, resolution.by, resolution.note)
-            return _shown(await asyncio.wrap_future(settled))
-        except NotThere as error:
-            raise HTTPException(404, str(error)) from None
-        except AlreadyResolved as error:
-            raise HTTPException(409, str(error)) from None
-
-
-def _shown(item: Item) -> QueueItem:
-    return QueueItem(
-        id=item.id,
-        created=_time(item.created),
-        request_id=item.request_id,
-        reason=item.reason,
-        text=item.text,
-        label=item.label,
-        score=item.score,
-        threshold=item.threshold,
-        scores=[Score(label=label, score=score) for label, score in item.scores],
-        tokens=item.tokens,
-        revision=item.revision,
-        status=item.status,  # type: ignore[arg-type]
-        resolved_label=item.resolved_label,
-        resolved_by=item.resolved_by,
-        resolved_note=item.resolved_note,
-        resolved=None if item.resolved is None else _time(item.resolved),
-    )
-
-
-def _time(seconds: float) -> str:
-    stamp = datetime.fromtimestamp(seconds, timezone.utc).isoformat(timespec="milliseconds")
-    return stamp.replace("+00:00", "Z")
-
-
-_EXPORTED = ("text", "label", "id", "predicted", "score", "by", "note", "revision")
-
-
-def _row(item: Item) -> list[Any]:
-    return [
-        item.text,
-        item.resolved_label,
-        item.id,
-        item.label,
-        item.score,
-        item.resolved_by,
-        item.resolved_note,
-        item.revision,
-    ]
-
-
-def _csv_rows(service: Service) -> Iterator[str]:
-    buffer = io.StringIO()
-    writer = csv.writer(buffer)
-    writer.writerow(_EXPORTED)
-    for item in service.queue.resolved():
-        writer.writerow(_row(item))
-        yield buffer.getvalue()
-        buffer.seek(0)
-        buffer.truncate()
-    yield buffer.getvalue()
-
-
-def _json_rows(service: Service) -> Iterator[str]:
-    for item in service.queue.resolved():
-        yield json.dumps(dict(zip(_EXPORTED, _row(item), strict=True)), ensure_ascii=False) + "\n"
-
-
-def _page_routes() -> APIRouter:
-    from fastapi import APIRouter
-
-    router = APIRouter(include_in_schema=False)
-    files = {
-        entry.name: entry.read_bytes()
-        for entry in resources.files("formers.serving").joinpath("page").iterdir()
-        if entry.is_file()
-    }
-
-    def file(name: str) -> Response:
-        if name not in files:
-            raise HTTPException(404, f"there is no page {name!r}")
-        kind = _PAGE_TYPES.get(name[name.rfind(".") :], "application/octet-stream")
-        return Response(files[name], media_type=kind, headers=_PAGE_HEADERS)
-
-    @router.get("/")
-    async def front() -> Response:
-        return file("index.html")
-
-    @router.get("/docs")
-    async def docs() -> Response:
-        return file("docs.html")
-
-    @router.get("/redoc")
-    async def redoc() -> Response:
-        return RedirectResponse("/docs")
-
-    @router.get("/page/{name}")
-    async def page(name: str) -> Response:
-        return file(name)
 
     return router

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from formers.core.batching import plan
-from formers.serving.classifier import Classifier, Prepared, Ranked
+from formers.serving.protocol import Classifier, Prepared, Ranked
 
 DEFAULT_BATCH_TOKENS = 2048
 LOOK_AHEAD = 16  # batches' worth of tokens that are tokenised and sorted ahead of the model

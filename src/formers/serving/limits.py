@@ -1,21 +1,32 @@
-"""What a request may be: the checks that come before any tokenizing, and the words of each refusal."""
+"""What a request may be, checked in one order: key, type, size, time, then what it says; and its refusals.
+
+What it says is read by hand: several times faster than pydantic, and what was found is told in plain words.
+Whatever a client sends, the work is linear in its size, and the answer quotes ten faults at most.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, Collection, Mapping, MutableMapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ValidationError
 
 from formers.core.notices import did_you_mean
 from formers.serving.settings import Settings
 
+M = TypeVar("M", bound=BaseModel)
+
+MOST_FAULTS = 10
+LONGEST_KEY = 100  # characters of an unknown key that are quoted
+_TEXTS = {"text": "a string", "texts": "a list of strings", "inputs": "a string or a list of strings"}
+_OPTIONS = ("top_k", "all_scores", "return_all_scores")
+_KEYS = (*_TEXTS, *_OPTIONS, "parameters")
+_KINDS = {dict: "an object", list: "a list", str: "a string", bool: "true or false", type(None): "null"}
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 
-_TEXT_KEYS = ("text", "texts", "inputs")
-_OPTIONS = ("top_k", "all_scores", "return_all_scores")
-_KEYS = (*_TEXT_KEYS, *_OPTIONS, "parameters")
 _DRAIN_BYTES = 64 * 1024 * 1024
 _DRAIN_SECONDS = 2.0
 
@@ -37,21 +48,22 @@ class Refusal(Exception):
         self.detail = detail
         self.retry_after = retry_after
 
+    @property
+    def headers(self) -> dict[str, str]:
+        """What goes with the answer."""
+        found = {} if self.retry_after is None else {"retry-after": str(self.retry_after)}
+        if self.status == 401:
+            found["www-authenticate"] = "Bearer"
+        if self.status in (400, 401, 408, 413, 415):
+            found["connection"] = "close"  # the body may not have been read to its end
+        return found
+
 
 class Gone(Exception):
     """The client closed the connection before its request was whole."""
 
 
-@dataclass(frozen=True, slots=True)
-class Question:
-    """A checked request: texts, whether it was a single one, and how many scores are wanted (0: none)."""
-
-    texts: list[str]
-    single: bool
-    top_k: int
-
-
-async def read_body(receive: Receive, headers: dict[bytes, bytes], settings: Settings) -> bytes:
+async def read_body(receive: Receive, headers: Mapping[bytes, bytes], settings: Settings) -> bytes:
     """Read the whole body, within the limits of size and time.
 
     Raises:
@@ -127,114 +139,152 @@ class _Within:
             raise self._instead from None
 
 
-def parse(body: bytes, settings: Settings) -> Question:
-    """Check a body and return what it asks.
+def check_type(headers: Mapping[bytes, bytes]) -> None:
+    """Take JSON only: a web page of another origin can send other types without asking first.
 
     Raises:
-        Refusal: 422 with each fault and its place, 413 for texts that are too long or too many.
+        Refusal: 415.
     """
-    try:
-        data = json.loads(body)
-    except (ValueError, RecursionError) as error:
-        raise Refusal(422, [_fault(["body"], "json_invalid", f"the body is not JSON: {error}")]) from None
-    if not isinstance(data, dict):
-        raise Refusal(
-            422,
-            [
-                _fault(
-                    ["body"], "object_type", f'expected an object like {{"text": "..."}}, got {_kind(data)}'
-                )
-            ],
-        )
-    faults = [
-        _fault(["body", key], "extra_forbidden", f"unknown key{did_you_mean(key, _KEYS)}")
-        for key in data
-        if key not in _KEYS
-    ]
-    texts, single, place = _texts(data, faults)
-    top_k = _top_k(data, faults)
-    if not faults:
-        _check_texts(texts, place, single, settings, faults)
-    if faults:
-        raise Refusal(422, faults)
-    return Question(texts, single, top_k)
+    kind = headers.get(b"content-type", b"").split(b";")[0].strip().lower()
+    if kind != b"application/json" and not kind.endswith(b"+json"):
+        found = kind.decode("latin-1") or "none"
+        raise Refusal(415, f"the Content-Type must be application/json, but is {found}")
 
 
-def _texts(data: dict[str, Any], faults: list[dict[str, Any]]) -> tuple[list[str], bool, str]:
-    given = [key for key in _TEXT_KEYS if key in data]
+@dataclass(frozen=True, slots=True)
+class Question:
+    """A checked request: texts, whether it was a single one, how many scores it wants (0: none, -1: all)."""
+
+    texts: list[str]
+    single: bool
+    top_k: int
+
+
+class Faults(list[dict[str, Any]]):
+    """What is wrong with a body."""
+
+    def add(self, kind: str, message: str, *place: str | int) -> None:
+        """Note a fault and its place; the last of many refuses the body."""
+        self.append({"loc": ["body", *place], "msg": message, "type": kind})
+        if len(self) == MOST_FAULTS:
+            self.refuse()
+
+    def expected(self, wanted: str, found: object, *place: str | int, kind: str = "type_error") -> None:
+        """Note a value of another kind than wanted."""
+        self.add(kind, f"expected {wanted}, got {_KINDS.get(type(found), 'a number')}", *place)
+
+    def unknown(self, given: Mapping[str, Any], known: Collection[str], what: str, *place: str) -> None:
+        """Note the keys that are not known."""
+        for key in given:
+            if key not in known:
+                near = did_you_mean(key, known) if len(key) <= LONGEST_KEY else ""
+                self.add("extra_forbidden", f"unknown {what}{near}", *place, key[:LONGEST_KEY])
+
+    def refuse(self) -> None:
+        """Refuse the body if anything was noted.
+
+        Raises:
+            Refusal: 422 with the faults.
+        """
+        if self:
+            raise Refusal(422, list(self))
+
+
+def parse(body: bytes, settings: Settings) -> Question:
+    """Check the body of `/classify` and return what it asks.
+
+    Raises:
+        Refusal: 422 with the first faults and their places, 413 for texts that are too long or too many.
+    """
+    faults = Faults()
+    data = _object(body, faults)
+    faults.unknown(data, _KEYS, "key")
+    given = [key for key in _TEXTS if key in data]
     if len(given) != 1:
         said = "none of them is there" if not given else f"found {' and '.join(given)}"
         message = f'give one of "text" (a string), "texts" (a list of strings) or "inputs" (either); {said}'
-        faults.append(_fault(["body"], "missing" if not given else "value_error", message))
-        return [], False, ""
-    key = given[0]
-    value = data[key]
-    if isinstance(value, str) and key != "texts":
-        return [value], True, key
-    if isinstance(value, list) and key != "text":
-        return value, False, key
-    wanted = {"text": "a string", "texts": "a list of strings", "inputs": "a string or a list of strings"}[
-        key
-    ]
-    faults.append(_fault(["body", key], "type_error", f"expected {wanted}, got {_kind(value)}"))
-    return [], False, key
+        faults.add("missing" if not given else "value_error", message)
+    top_k = _top_k(data, faults)
+    key = given[0] if given else ""
+    found: Any = data.get(key)
+    single = isinstance(found, str) and key != "texts"
+    if given and not single and not (isinstance(found, list) and key != "text"):
+        faults.expected(_TEXTS[key], found, key)
+    faults.refuse()
+    texts: list[Any] = [found] if single else found
+    _check_texts(texts, key, single, settings, faults)
+    return Question(texts, single, top_k)
 
 
-def _check_texts(
-    texts: list[Any], place: str, single: bool, settings: Settings, faults: list[dict[str, Any]]
-) -> None:
+def parsed(body: bytes, model: type[M]) -> M:
+    """A body as a `model`.
+
+    Raises:
+        Refusal: 422 with the first faults and their places.
+    """
+    faults = Faults()
+    data = _object(body, faults)
+    faults.unknown(data, model.model_fields, "key")
+    faults.refuse()
+    try:
+        return model.model_validate(data)
+    except ValidationError as error:
+        for fault in error.errors(include_url=False):
+            faults.add(fault["type"], fault["msg"], *fault["loc"])
+        raise Refusal(422, list(faults)) from None
+
+
+def _object(body: bytes, faults: Faults) -> dict[str, Any]:
+    data: Any = {}
+    try:
+        data = json.loads(body)
+    except (ValueError, RecursionError) as error:
+        faults.add("json_invalid", f"the body is not JSON: {error}")
+    if not isinstance(data, dict):
+        faults.expected('an object like {"text": "..."}', data, kind="object_type")
+    faults.refuse()
+    return data  # type: ignore[no-any-return]
+
+
+def _top_k(data: dict[str, Any], faults: Faults) -> int:
+    """How many scores an answer lists: 0 when none were asked for, -1 for all."""
+    parameters = data.get("parameters")
+    if parameters is None:
+        parameters = {}
+    elif not isinstance(parameters, dict):
+        faults.expected("an object", parameters, "parameters")
+        parameters = {}
+    faults.unknown(parameters, _OPTIONS, "parameter", "parameters")
+    options = {key: part[key] for part in (data, parameters) for key in _OPTIONS if key in part}
+    for key in _OPTIONS[1:]:
+        if not isinstance(options.get(key, False), bool):
+            faults.expected("true or false", options[key], key, kind="bool_type")
+    top_k = options.get("top_k", 0)
+    if top_k is None or options.get("all_scores") is True or options.get("return_all_scores") is True:
+        return -1
+    if "top_k" in options and (isinstance(top_k, bool) or not isinstance(top_k, int) or top_k < 1):
+        faults.add("int_type", "expected a whole number above 0, or null for all", "top_k")
+        return 0
+    return int(top_k)
+
+
+def _check_texts(texts: list[Any], key: str, single: bool, settings: Settings, faults: Faults) -> None:
     if not texts:
-        faults.append(_fault(["body", place], "too_short", "the list is empty: give at least one text"))
+        faults.add("too_short", "the list is empty: give at least one text", key)
     if len(texts) > settings.max_texts:
         raise Refusal(413, f"{len(texts)} texts in one request; at most {settings.max_texts} are taken")
     for index, text in enumerate(texts):
-        where: list[str | int] = ["body", place] if single else ["body", place, index]
+        where: tuple[str | int, ...] = (key,) if single else (key, index)
         if not isinstance(text, str):
-            faults.append(_fault(where, "string_type", f"expected a string, got {_kind(text)}"))
+            faults.expected("a string", text, *where, kind="string_type")
         elif len(text) > settings.max_chars:
             which = "the text" if single else f"text {index}"
             raise Refusal(413, f"{which} has {len(text)} characters; at most {settings.max_chars} are taken")
         elif not text or text.isspace():
-            faults.append(_fault(where, "string_too_short", "the text is empty"))
+            faults.add("string_too_short", "the text is empty", *where)
         elif not _is_unicode(text):
-            faults.append(_fault(where, "string_unicode", "the text holds half of a surrogate pair"))
-
-
-def _top_k(data: dict[str, Any], faults: list[dict[str, Any]]) -> int:
-    """How many scores an answer lists: 0 when none were asked for, -1 for all."""
-    options = {key: data[key] for key in _OPTIONS if key in data}
-    parameters = data.get("parameters")
-    if isinstance(parameters, dict):
-        for key, value in parameters.items():
-            if key in _OPTIONS:
-                options[key] = value
-            else:
-                message = f"unknown parameter{did_you_mean(key, _OPTIONS)}"
-                faults.append(_fault(["body", "parameters", key], "extra_forbidden", message))
-    elif parameters is not None:
-        message = f"expected an object, got {_kind(parameters)}"
-        faults.append(_fault(["body", "parameters"], "type_error", message))
-    for key in ("all_scores", "return_all_scores"):
-        if not isinstance(options.get(key, False), bool):
-            message = f"expected true or false, got {_kind(options[key])}"
-            faults.append(_fault(["body", key], "bool_type", message))
-    if options.get("all_scores") is True or options.get("return_all_scores") is True:
-        return -1
-    if "top_k" not in options:
-        return 0
-    top_k = options["top_k"]
-    if top_k is None:
-        return -1
-    if isinstance(top_k, bool) or not isinstance(top_k, int) or top_k < 1:
-        faults.append(
-            _fault(["body", "top_k"], "int_type", "expected a whole number above 0, or null for all")
-        )
-        return 0
-    return top_k
-
-
-def _fault(where: list[str | int] | list[str], kind: str, message: str) -> dict[str, Any]:
-    return {"loc": list(where), "msg": message, "type": kind}
+            faults.add("string_unicode", "the text holds half of a surrogate pair", *where)
+    faults.refuse()
 
 
 def _is_unicode(text: str) -> bool:
@@ -245,8 +295,3 @@ def _is_unicode(text: str) -> bool:
     except UnicodeEncodeError:
         return False
     return True
-
-
-def _kind(value: object) -> str:
-    names = {dict: "an object", list: "a list", str: "a string", bool: "true or false", type(None): "null"}
-    return names.get(type(value), "a number")

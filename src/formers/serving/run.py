@@ -126,7 +126,7 @@ def _server(model: Any, host: str, port: int, settings: Settings) -> tuple[Any, 
             service = service_of(model, settings)
         except (OSError, ValueError, TypeError, RuntimeError) as error:
             raise StartupError(f"cannot load the model: {_one_line(error)}") from error
-        from formers.serving.queue import QueueError
+        from formers.desk.queue import QueueError
 
         try:
             service.open()

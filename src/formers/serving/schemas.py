@@ -1,14 +1,15 @@
-"""The shapes of requests and answers, for the checks of FastAPI and for the OpenAPI page."""
+"""The shapes of requests and answers, for checks and for the OpenAPI page."""
 
 from __future__ import annotations
 
+from datetime import datetime, timezone
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 
 class ClassifyRequest(BaseModel):
-    """Give one of `text`, `texts` and `inputs`."""
+    """Give one of `text`, `texts` and `inputs`."""  # for the docs; `parsing.parse` reads it
 
     model_config = ConfigDict(extra="forbid")
 
@@ -81,25 +82,40 @@ class ModelCard(BaseModel):
     needs_key: bool
 
 
+def _stamp(seconds: float | None) -> str | None:
+    if seconds is None:
+        return None
+    stamp = datetime.fromtimestamp(seconds, timezone.utc).isoformat(timespec="milliseconds")
+    return stamp.replace("+00:00", "Z")
+
+
+Stamp = BeforeValidator(_stamp)
+Scores = Annotated[
+    list[Score], BeforeValidator(lambda pairs: [{"label": label, "score": score} for label, score in pairs])
+]
+
+
 class QueueItem(BaseModel):
-    """A text that a person must decide, or has decided. Times are ISO 8601, UTC."""
+    """A text that a person must decide, or has decided; from a `desk.queue.Item`. Times are ISO 8601, UTC."""
+
+    model_config = ConfigDict(from_attributes=True)
 
     id: int
-    created: str
+    created: Annotated[str, Stamp]
     request_id: str
     reason: str
     text: str
     label: str | None
     score: float | None
     threshold: float | None
-    scores: list[Score]
+    scores: Scores
     tokens: int | None
     revision: str | None
     status: Literal["open", "resolved"]
     resolved_label: str | None
     resolved_by: str | None
     resolved_note: str | None
-    resolved: str | None
+    resolved: Annotated[str | None, Stamp]
 
 
 class QueuePage(BaseModel):
@@ -120,7 +136,7 @@ class Resolution(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    label: str = Field(min_length=1, max_length=200, description="One of the model's labels.")
+    label: str = Field(min_length=1, description="One of the model's labels.")
     by: Annotated[str, BeforeValidator(_stripped)] = Field(
         min_length=1, max_length=200, description="Who decided; spaces around the name are dropped."
     )

@@ -7,15 +7,18 @@ import hmac
 import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
-from formers.serving.classifier import Classifier, Threshold
-from formers.serving.drift import DriftWatch, Seen
+from formers.desk.drift import DriftBaseline
+from formers.desk.queue import HumanQueue
+from formers.desk.watch import DriftWatch, Seen
+from formers.evaluation.thresholds import LabelThreshold, Thresholds
 from formers.serving.engine import Answer, Engine, NotAProbability
 from formers.serving.limits import Refusal
 from formers.serving.logs import RequestLog
-from formers.serving.metrics import Metrics
-from formers.serving.queue import HumanQueue
+from formers.serving.protocol import Classifier
 from formers.serving.settings import Settings
+from formers.serving.telemetry import Metrics
 
 logger = logging.getLogger("formers.serving")
 
@@ -25,21 +28,20 @@ WARM_UP_WORDS = (1, 4, 16, 48, 128, 384)  # about a geometric series of lengths;
 class Service:
     """What the endpoints share.
 
-    `state` goes from "starting" to "ready" to "draining"; "failed" when the warm-up or the engine broke.
+    `state` goes from "starting" to "ready" to "draining"; "failed" when the warm-up or the engine broke. What
+    the settings leave open is looked for at `place`, where the records of the model lie.
     """
 
     def __init__(
         self,
         classifier: Classifier,
         settings: Settings,
-        *,
-        threshold: Threshold | None = None,
-        watch: DriftWatch | None = None,
+        place: Any = None,
     ) -> None:
         self.classifier = classifier
         self.settings = settings
-        self.threshold = threshold or Threshold.choose(settings, classifier.labels, None)
-        self.watch = watch
+        self.threshold = thresholds_of(settings, classifier.labels, place)
+        self.watch = watch_of(settings, place)
         self.revision = classifier.revision
         self.labels = list(classifier.labels)
         self.metrics = Metrics(self.revision, self.labels)
@@ -159,7 +161,7 @@ class Service:
         why = {"starting": "the model is warming up", "draining": "the server is stopping"}
         raise Refusal(503, why.get(self.state) or self.problem or self.state, retry_after=1)
 
-    def check_key(self, headers: Mapping[str, str] | Mapping[bytes, bytes]) -> None:
+    def check_key(self, headers: Mapping[bytes, bytes]) -> None:
         """Refuse (401) when a key is asked for and the headers do not carry it.
 
         Raises:
@@ -200,16 +202,39 @@ class Service:
                 metrics.drift.labels(what).set(value)
 
 
-def _key_in(headers: Mapping[str, str] | Mapping[bytes, bytes]) -> str | None:
-    plain = {_text(name).lower(): _text(value) for name, value in headers.items()}
-    if "x-api-key" in plain:
-        return plain["x-api-key"]
-    scheme, _, value = plain.get("authorization", "").partition(" ")
-    return value.strip() if scheme.lower() == "bearer" and value.strip() else None
+def thresholds_of(settings: Settings, labels: Sequence[str], place: Any = None) -> Thresholds:
+    """The thresholds of the settings, else of `thresholds.json` at `place`, else the default.
+
+    Raises:
+        ValueError: the settings name a label that the model does not have, or the file is broken.
+    """
+    given = settings.threshold
+    if isinstance(given, Mapping):
+        return Thresholds(tuple(LabelThreshold(*pair) for pair in given.items())).for_labels(labels)
+    if given is not None:
+        return Thresholds.fixed(labels, given)
+    return Thresholds.load(place) or Thresholds.fixed(labels)
 
 
-def _text(value: str | bytes) -> str:
-    return value.decode("latin-1") if isinstance(value, bytes) else value
+def watch_of(settings: Settings, place: Any) -> DriftWatch | None:
+    """The watch for the baseline that the settings name, else for the one at `place`; None without one.
+
+    Raises:
+        ValueError: the file is broken, or the settings name one that is not there.
+    """
+    named = settings.drift_baseline
+    baseline = DriftBaseline.load(place if named is None else named)
+    if baseline is None and named is not None:
+        raise ValueError(f"there is no drift baseline at {str(named)!r}")
+    return None if baseline is None else DriftWatch(baseline)
+
+
+def _key_in(headers: Mapping[bytes, bytes]) -> str | None:
+    found = headers.get(b"x-api-key")
+    if found is None:
+        scheme, _, value = headers.get(b"authorization", b"").partition(b" ")
+        found = value.strip() if scheme.lower() == b"bearer" and value.strip() else None
+    return None if found is None else found.decode("latin-1")
 
 
 def top_scores(ranked: Sequence[tuple[str, float]], count: int) -> list[dict[str, str | float]]:

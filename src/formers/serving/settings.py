@@ -10,8 +10,6 @@ from typing import Any
 from formers.core.fields import option, read_fields
 from formers.core.notices import refuse_unknown
 
-DEFAULT_THRESHOLD = 0.75
-
 
 @dataclass(frozen=True)
 class Settings:
@@ -43,7 +41,7 @@ class Settings:
         warm_up: run the model over a few lengths before the server says that it is ready.
         drain_timeout: seconds that a stopping server gives to the requests that it holds.
         drift_baseline: file (or its folder) with the texts and scores of a reference period, see
-            `formers.evaluation.drift`. None: `drift-baseline.json` beside the model, if there is one.
+            `formers.desk.drift`. None: `drift-baseline.json` beside the model, if there is one.
     """
 
     threshold: float | Mapping[str, float] | None = None

@@ -31,7 +31,7 @@ class ConditionalGeneration(VocabularyHead):
         if spec.logits_bias is not None:
             self.register_buffer(spec.logits_bias, torch.zeros(1, config.vocab_size))
 
-    def _settle(self, names: list[str]) -> list[str]:
+    def _settle(self, names: list[str]) -> None:
         """An output table in the files is one of its own, where the config leaves it open.
 
         Models that were saved without this head have no constant for the logits: it is zero.
@@ -40,10 +40,8 @@ class ConditionalGeneration(VocabularyHead):
         if spec.apart and f"{spec.out}.weight" in names:
             self.config.tie_word_embeddings = False
         bias = spec.logits_bias
-        if bias is None or any(name.endswith(bias) for name in names):
-            return []
-        self.register_buffer(bias, torch.zeros(1, self.config.vocab_size, device="cpu"))
-        return [bias]
+        if bias is not None and not any(name.endswith(bias) for name in names):
+            self.register_buffer(bias, torch.zeros(1, self.config.vocab_size, device="cpu"))
 
     def set_output_embeddings(self, value: nn.Module) -> None:
         """Replace the output table; the constant that is added to the logits follows its size."""

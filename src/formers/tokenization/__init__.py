@@ -11,7 +11,7 @@ from formers.tokenization.recipes import CLASSES, MODEL_TYPES
 _TABLE: dict[str, tuple[str, ...]] = {
     "encoding": ("BatchEncoding", "CharSpan", "TokenSpan"),
     "options": ("PaddingStrategy", "TensorType", "TruncationStrategy"),
-    "calls": ("Ragged", "RenderedChat"),
+    "encoder": ("Ragged", "RenderedChat"),
     "fitting": ("fits",),
     "tokenizer": ("PreTrainedTokenizer", "PreTrainedTokenizerBase", "PreTrainedTokenizerFast", "load"),
 }
@@ -22,7 +22,7 @@ __all__ = ["CLASSES", "MODEL_TYPES", *_MODULE_OF, *CLASSES]  # noqa: PLE0604
 
 def __getattr__(name: str) -> Any:
     if name in CLASSES:
-        value: Any = importlib.import_module("formers.tokenization.classes").named_class(name)
+        value: Any = importlib.import_module("formers.tokenization.tokenizer").named_class(name)
     elif name in _MODULE_OF:
         value = getattr(importlib.import_module(f"formers.tokenization.{_MODULE_OF[name]}"), name)
     else:

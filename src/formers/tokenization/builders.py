@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from formers.tokenization.components import frame, id_of, surround
 from formers.tokenization.recipes import Recipe
 
 if TYPE_CHECKING:
@@ -66,7 +67,7 @@ def _as_ids(vocab: Any, where: str) -> dict[str, int]:
 
 def wordpiece(given: dict[str, Any], every: Settings, where: str) -> Tokenizer:
     """WordPiece after BERT's normalizer and splitter (arXiv:1810.04805; vocab.txt)."""
-    from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
+    from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers
 
     if "vocab" in given:
         vocab = _as_ids(given["vocab"], where)
@@ -89,11 +90,8 @@ def wordpiece(given: dict[str, Any], every: Settings, where: str) -> Tokenizer:
     )
     backend.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
     cls, sep = every["cls_token"], every["sep_token"]
-    backend.post_processor = processors.TemplateProcessing(
-        single=f"{cls}:0 $A:0 {sep}:0",
-        pair=f"{cls}:0 $A:0 {sep}:0 $B:1 {sep}:1",
-        special_tokens=[(cls, vocab[cls]), (sep, vocab[sep])],
-    )
+    single = [f"{cls}:0", "$A:0", f"{sep}:0"]
+    frame(backend, (cls, sep), single, [*single, "$B:1", f"{sep}:1"])
     backend.decoder = decoders.WordPiece(prefix="##")
     return backend
 
@@ -145,7 +143,7 @@ def framed_byte_bpe(given: dict[str, Any], every: Settings, where: str) -> Token
     from tokenizers import processors
 
     backend = byte_bpe(given, every, where)
-    last, first = ((every[name], _id_of(backend, every[name])) for name in ("sep_token", "cls_token"))
+    last, first = ((every[name], id_of(backend, every[name])) for name in ("sep_token", "cls_token"))
     backend.post_processor = processors.RobertaProcessing(
         last, first, trim_offsets=every["trim_offsets"], add_prefix_space=every["add_prefix_space"]
     )
@@ -215,64 +213,38 @@ def _add_pieces(backend: Tokenizer, model: Model | None, offset: int = 0) -> Non
             (backend.add_special_tokens if special else backend.add_tokens)([token])
 
 
-def _id_of(backend: Tokenizer, token: str) -> int:
-    """Return the id of a special token, which is added when the vocabulary has not got it."""
-    if backend.token_to_id(token) is None:
-        backend.add_special_tokens([token])
-    return int(backend.token_to_id(token))  # type: ignore[arg-type]
-
-
-def _frame_fairseq(backend: Tokenizer, every: Settings) -> None:
-    from tokenizers import processors
-
+def _fairseq(
+    given: dict[str, Any], every: Settings, where: str, front: list[tuple[str, float]], dropped: int
+) -> Tokenizer:
+    """SentencePiece with fairseq's ids: tokens of its own in front, in the place of the file's first ones."""
+    model = _pieces(given, where)
+    if model is None:
+        scores = _scores(given["vocab"], where)
+    else:
+        scores = front + model.scores()[dropped:] + [(every["mask_token"], 0.0)]
+    unk_id = [token for token, _ in scores].index(every["unk_token"])
+    backend = _unigram(scores, unk_id, model, prefix=every["add_prefix_space"])
+    _add_pieces(backend, model, offset=dropped)
     first, last = every["cls_token"], every["sep_token"]
-    backend.post_processor = processors.TemplateProcessing(
-        single=[first, "$A", last],
-        pair=[first, "$A", last, last, "$B", last],
-        special_tokens=[(token, _id_of(backend, token)) for token in dict.fromkeys((first, last))],
-    )
+    frame(backend, (first, last), [first, "$A", last], [first, "$A", last, last, "$B", last])
+    return backend
 
 
 def xlm_roberta(given: dict[str, Any], every: Settings, where: str) -> Tokenizer:
     """SentencePiece with fairseq's ids: four special tokens in front take the place of the file's three."""
-    model = _pieces(given, where)
-    if model is None:
-        scores = _scores(given["vocab"], where)
-    else:
-        front = [(every[name], 0.0) for name in ("bos_token", "pad_token", "eos_token", "unk_token")]
-        scores = front + model.scores()[3:] + [(every["mask_token"], 0.0)]
-    unk_id = [token for token, _ in scores].index(every["unk_token"])
-    backend = _unigram(scores, unk_id, model, prefix=every["add_prefix_space"])
-    _add_pieces(backend, model, offset=3)
-    _frame_fairseq(backend, every)
-    return backend
+    front = [(every[name], 0.0) for name in ("bos_token", "pad_token", "eos_token", "unk_token")]
+    return _fairseq(given, every, where, front, dropped=3)
 
 
 def camembert(given: dict[str, Any], every: Settings, where: str) -> Tokenizer:
     """SentencePiece with fairseq's ids as CamemBERT has them: five tokens in front, three of them unused."""
-    model = _pieces(given, where)
-    if model is None:
-        scores = _scores(given["vocab"], where)
-    else:
-        front = [
-            ("<s>NOTUSED", 0.0),
-            (every["pad_token"], 0.0),
-            ("</s>NOTUSED", 0.0),
-            (every["unk_token"], 0.0),
-            ("<unk>NOTUSED", -100.0),
-        ]
-        scores = front + model.scores()[1:] + [(every["mask_token"], 0.0)]
-    unk_id = [token for token, _ in scores].index(every["unk_token"])
-    backend = _unigram(scores, unk_id, model, prefix=every["add_prefix_space"])
-    _add_pieces(backend, model, offset=1)
-    _frame_fairseq(backend, every)
-    return backend
+    texts = ("<s>NOTUSED", every["pad_token"], "</s>NOTUSED", every["unk_token"])
+    front = [*((text, 0.0) for text in texts), ("<unk>NOTUSED", -100.0)]
+    return _fairseq(given, every, where, front, dropped=1)
 
 
 def t5(given: dict[str, Any], every: Settings, where: str) -> Tokenizer:
     """SentencePiece, `</s>` after each text, and sentinels `<extra_id_n>` at the end in falling order."""
-    from tokenizers import processors
-
     model = _pieces(given, where)
     sentinels = [f"<extra_id_{index}>" for index in range(int(every["extra_ids"]) - 1, -1, -1)]
     scores = _scores(given["vocab"], where) if model is None else model.scores()
@@ -283,15 +255,13 @@ def t5(given: dict[str, Any], every: Settings, where: str) -> Tokenizer:
     _add_pieces(backend, model)
     backend.add_special_tokens(sentinels)
     last = every["eos_token"]
-    backend.post_processor = processors.TemplateProcessing(
-        single=["$A", last], pair=["$A", last, "$B", last], special_tokens=[(last, _id_of(backend, last))]
-    )
+    frame(backend, [last], ["$A", last], ["$A", last, "$B", last])
     return backend
 
 
 def llama(given: dict[str, Any], every: Settings, where: str) -> Tokenizer:
     """SentencePiece BPE with byte fallback. `legacy=False` puts no space after a special token."""
-    from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
+    from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers
 
     model = _pieces(given, where)
     if model is None:
@@ -322,17 +292,10 @@ def llama(given: dict[str, Any], every: Settings, where: str) -> Tokenizer:
     backend.decoder = decoders.Sequence([*steps, decoders.Strip(content=" ", left=1)] if prefix else steps)
     backend.add_special_tokens([every[name] for name in ("unk_token", "bos_token", "eos_token")])
     _add_pieces(backend, model)
-    ends = [
-        every[name]
-        for name, on in (("bos_token", "add_bos_token"), ("eos_token", "add_eos_token"))
-        if every[on]
-    ]
-    first = [every["bos_token"]] if every["add_bos_token"] else []
-    last = [every["eos_token"]] if every["add_eos_token"] else []
-    one = [f"{token}:0" for token in first] + ["$A:0"] + [f"{token}:0" for token in last]
-    two = [f"{token}:1" for token in first] + ["$B:1"] + [f"{token}:1" for token in last]
-    backend.post_processor = processors.TemplateProcessing(
-        single=one, pair=one + two, special_tokens=[(token, _id_of(backend, token)) for token in ends]
+    surround(
+        backend,
+        every["bos_token"] if every["add_bos_token"] else None,
+        every["eos_token"] if every["add_eos_token"] else None,
     )
     return backend
 

@@ -1,32 +1,178 @@
-"""The named classes, made from the table of recipes when they are first asked for."""
+"""Which class reads a checkpoint's tokenizer, and the settings that it may be given."""
 
 from __future__ import annotations
 
-from formers.tokenization.recipes import CLASSES, RECIPES
-from formers.tokenization.tokenizer import PreTrainedTokenizerFast
+import os
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
 
-_made: dict[str, type[PreTrainedTokenizerFast]] = {}
+from formers.core.notices import notice, refuse_unknown
+from formers.tokenization import files
+from formers.tokenization.recipes import ALIASES, CLASSES, MODEL_TYPES, RECIPES
+from formers.tokenization.special import ADDITIONAL, NAMED, revive
+
+SOURCES = ("vocab", "merges", "vocab_file", "merges_file", "tokenizer_file", "tokenizer_object")
+# Settings that any tokenizer takes, beside the sources of its vocabulary.
+SETTINGS = (
+    "model_max_length",
+    "max_len",
+    "padding_side",
+    "truncation_side",
+    "model_input_names",
+    "clean_up_tokenization_spaces",
+    "split_special_tokens",
+    "chat_template",
+    "pad_token_type_id",
+    "name_or_path",
+    "added_tokens_decoder",
+    "model_specific_special_tokens",
+    *dict.fromkeys(name for recipe in RECIPES.values() for name in recipe.options),
+    *NAMED,
+    *ADDITIONAL,
+)
+# Accepted because scripts pass them; `heed` says so where one asks for what there is not.
+TOLERATED = (
+    "use_fast",
+    "trust_remote_code",
+    "from_slow",
+    "config",
+    "tokenizer_type",
+    "do_basic_tokenize",
+    "never_split",
+    "sp_model_kwargs",
+    "spaces_between_special_tokens",
+    "use_default_system_prompt",
+    "_from_auto",
+    "_commit_hash",
+    "processor_class",
+)
+# Recorded by checkpoints whose tokenizer has no class of its own.
+GENERAL = ("PreTrainedTokenizerFast", "PreTrainedTokenizer", "TokenizersBackend")
 
 
-def named_class(name: str) -> type[PreTrainedTokenizerFast]:
-    """Return the class `name`; `XTokenizer` and `XTokenizerFast` are one class."""
-    recipe = CLASSES[name]
-    if recipe not in _made:
-        row = RECIPES[recipe]
-        _made[recipe] = type(
-            f"{recipe}Tokenizer",
-            (PreTrainedTokenizerFast,),
-            {
-                "__module__": "formers.tokenization",
-                "__doc__": f"The tokenizer of {recipe} checkpoints; reads {', '.join(_names(recipe))}.",
-                "recipe": row,
-                "vocab_files_names": {key: names[0] for key, names in row.files.items()},
-                "model_input_names": list(row.inputs),
-                "padding_side": row.padding_side,
-            },
+def is_setting(name: str) -> bool:
+    """Whether a keyword is a setting of a tokenizer, a special token of any name included."""
+    return name in SETTINGS or name in TOLERATED or (name.endswith("_token") and not name.startswith("_"))
+
+
+def checked(settings: Mapping[str, Any], allowed: Iterable[str], where: str) -> dict[str, Any]:
+    """Return the settings of a caller, ready for use, without those that are only tolerated.
+
+    Raises:
+        TypeError: for an unknown keyword; `allowed` are proposed for it.
+        ValueError: for a setting whose neglect would change ids or text.
+    """
+    refuse_unknown([name for name in settings if not is_setting(name)], allowed, where)
+    if settings.get("use_fast") is False:
+        notice(
+            "use_fast=False: there is one tokenizer here, which runs on the `tokenizers` library and gives "
+            "the same ids; it is used",
         )
-    return _made[recipe]
+    refused = {
+        "do_basic_tokenize": settings.get("do_basic_tokenize", True) is False,
+        "never_split": bool(settings.get("never_split")),
+        "sp_model_kwargs": bool(settings.get("sp_model_kwargs")),
+        "errors": settings.get("errors") not in (None, "replace"),
+    }
+    for name, asked in refused.items():
+        if asked:
+            raise ValueError(
+                f"{name}={settings[name]!r} is not available: the `tokenizers` library, on which every "
+                "tokenizer here runs, cannot do it. Leave it out"
+            )
+    return {name: revive(value) for name, value in settings.items() if name not in TOLERATED}
 
 
-def _names(recipe: str) -> list[str]:
-    return [*[names[0] for names in RECIPES[recipe].files.values()], "tokenizer.json"]
+def sources(args: tuple[Any, ...], given: Mapping[str, Any], name: str) -> dict[str, Any]:
+    """Read `Class(vocab_file, merges_file)` and `Class(vocab, merges)`: a path is a file."""
+    if len(args) > 2:
+        raise TypeError(
+            f"{name}() takes a vocabulary and merges by position and all else by name, but got {len(args)}"
+        )
+    found = {**given, **dict(zip(("vocab", "merges"), args, strict=False))}
+    for word in ("vocab", "merges"):
+        if isinstance(found[word], (str, os.PathLike)):
+            found[f"{word}_file"] = found.pop(word)
+    return {word: value for word, value in found.items() if value is not None}
+
+
+def find(
+    name: str | os.PathLike[str], keywords: Mapping[str, Any], where: str
+) -> tuple[files.Files, dict[str, Any]]:
+    """Find a checkpoint's tokenizer, and part the caller's settings from what says where files come from.
+
+    Raises:
+        OSError: when there is no tokenizer under that name.
+        TypeError: for an unknown keyword.
+    """
+    from formers.hub import HUB_KEYWORDS, Source, split_hub_keywords
+
+    hub, rest = split_hub_keywords(dict(keywords))
+    explicit = checked(rest, (*sorted(HUB_KEYWORDS), *SETTINGS, *TOLERATED), f"{where}.from_pretrained()")
+    found = files.read(Source.of(name, **hub), str(name))
+    if rest.get("trust_remote_code") and "auto_map" in found.config:
+        notice(
+            f"{name} brings tokenizer code of its own, which is never run here: its files are read without "
+            "it",
+        )
+    config = rest.get("config")
+    if config is not None and not found.model:
+        found.model = dict(config) if isinstance(config, Mapping) else config.to_dict()
+    return found, explicit
+
+
+def class_for(found: files.Files) -> str | None:
+    """Choose the class of a checkpoint: what its tokenizer_config.json names, else by its model type.
+
+    Returns:
+        The name of its recipe; None for the general class.
+
+    Raises:
+        ValueError: when only a class that is not here could read the vocabulary.
+    """
+    recorded = found.config.get("tokenizer_class")
+    base = str(recorded or "").removesuffix("Fast").removesuffix("Tokenizer")
+    if recorded in CLASSES:
+        return CLASSES[recorded]
+    if base in ALIASES:
+        return ALIASES[base]
+    if found.tokenizer is not None and recorded:
+        return None
+    if recorded not in (None, *GENERAL):
+        raise ValueError(
+            f"{found.name} names the tokenizer class {recorded!r}, which this library has not got, and has "
+            f"no {files.TOKENIZER} that would say how to read its vocabulary. Convert it once where that "
+            f"class exists (its save_pretrained writes {files.TOKENIZER}), or name a class that reads it "
+            "the same way, for instance LlamaTokenizer.from_pretrained"
+        )
+    kind = MODEL_TYPES.get(str(found.model.get("model_type")))
+    if kind is None and found.tokenizer is None:
+        kind = _guess(found.vocabulary)
+        if kind is not None:
+            notice(
+                f"{found.name} does not say which tokenizer its vocabulary belongs to: reading it as "
+                f"{kind}Tokenizer. Name the class (for instance {kind}Tokenizer.from_pretrained) to be sure"
+            )
+    return kind
+
+
+def _guess(vocabulary: Mapping[str, Path]) -> str | None:
+    """Guess the recipe of vocabulary files by their names, and where those are shared by what they hold."""
+    present = {path.name for path in vocabulary.values()}
+    for name, recipe in RECIPES.items():
+        if present == {names[0] for names in recipe.files.values()} and (
+            not recipe.sign or recipe.sign in vocabulary["vocab_file"].read_text(encoding="utf-8")
+        ):
+            return name
+    return None
+
+
+def notice_other_class(found: files.Files, recipe: Any, name: str) -> None:
+    """Notice a checkpoint that is loaded as a class of another recipe than the one that it names."""
+    recorded = CLASSES.get(str(found.config.get("tokenizer_class")))
+    if recipe is not None and recorded is not None and RECIPES[recorded] != recipe:
+        notice(
+            f"{found.name} holds a {recorded}Tokenizer, but is loaded as a {name}: special "
+            "tokens and model inputs may be wrong. AutoTokenizer.from_pretrained takes the right class"
+        )

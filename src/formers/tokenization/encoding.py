@@ -86,9 +86,7 @@ class BatchEncoding(dict[str, Any]):
 
     def copy(self) -> BatchEncoding:
         """Return a BatchEncoding of the same values."""
-        made = BatchEncoding(self, self._encodings, n_sequences=self._n_sequences)
-        made._padding = self._padding
-        return made
+        return BatchEncoding(self, self._encodings, n_sequences=self._n_sequences, padding=self._padding)
 
     __copy__ = copy
 

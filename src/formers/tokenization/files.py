@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from formers.tokenization.recipes import RECIPES
-from formers.tokenization.special import ADDITIONAL, NAMED, Token
+from formers.tokenization.special import ADDITIONAL, NAMED, added_token, revive
 
 if TYPE_CHECKING:
-    from tokenizers import AddedToken
+    from tokenizers import AddedToken, Tokenizer
 
     from formers.hub import Source
 
@@ -22,8 +22,6 @@ SPECIAL = "special_tokens_map.json"
 ADDED = "added_tokens.json"
 TEMPLATE = "chat_template.jinja"
 TEMPLATE_FOLDER = "additional_chat_templates"
-
-_FLAGS = ("lstrip", "rstrip", "single_word", "normalized", "special")
 
 
 @dataclass
@@ -143,49 +141,21 @@ def template_of(value: Any) -> str | dict[str, str] | None:
     raise TypeError(f"chat_template must be a string or templates by name, but is a {type(value).__name__}")
 
 
-def added_token(value: Any) -> AddedToken:
-    """Read an AddedToken as the ecosystem's JSON writes it."""
-    from tokenizers import AddedToken
+def open_tokenizer(path: Path) -> Tokenizer:
+    """Read a tokenizer.json.
 
-    if isinstance(value, AddedToken):
-        return value
-    if isinstance(value, str):
-        return AddedToken(value, special=True)
-    if isinstance(value, dict) and isinstance(value.get("content"), str):
-        flags = {key: bool(value[key]) for key in _FLAGS if key in value}
-        return AddedToken(value["content"], **flags)
-    raise TypeError(f"expected an added token (a string or an object with 'content'), but found {value!r}")
+    Raises:
+        OSError: when there is no such file.
+        ValueError: when it is not one.
+    """
+    from tokenizers import Tokenizer
 
-
-def revive(value: Any) -> Any:
-    """Turn the AddedTokens inside a JSON value back into objects."""
-    if isinstance(value, dict):
-        if "content" in value and (
-            value.get("__type") == "AddedToken" or set(value) <= {"content", "__type", *_FLAGS}
-        ):
-            return added_token({"special": True, **value})
-        return {key: revive(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [revive(item) for item in value]
-    return value
-
-
-def as_json(token: Token, *, typed: bool) -> Any:
-    """Write a special token as the ecosystem does: a string when nothing about it is unusual."""
-    from tokenizers import AddedToken
-
-    if not isinstance(token, AddedToken):
-        return token
-    flags = {name: getattr(token, name) for name in ("lstrip", "normalized", "rstrip", "single_word")}
-    if not typed:
-        return {"content": token.content, **flags}
-    return {"__type": "AddedToken", "content": token.content, **flags, "special": token.special}
-
-
-def plain_json(value: Any) -> Any:
-    """Write the AddedTokens inside a value as JSON objects."""
-    if isinstance(value, dict):
-        return {key: plain_json(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [plain_json(item) for item in value]
-    return value if isinstance(value, (str, int, float, bool, type(None))) else as_json(value, typed=True)
+    if not path.is_file():
+        raise OSError(f"{path} is not a file; a tokenizer_file is the path of a tokenizer.json")
+    try:
+        return Tokenizer.from_file(str(path))
+    except Exception as error:
+        raise ValueError(
+            f"{path} cannot be read as a tokenizer.json: {error}. If it was written by a newer version of "
+            "the `tokenizers` package, `pip install -U tokenizers` helps"
+        ) from error

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from formers.tokenization.options import LARGEST_LIMIT
+from formers.tokenization.recipes import limit_of
 from formers.tokenization.special import NAMED
 
 
-def fits(tokenizer: Any, config: Any) -> list[str]:
+def fits(
+    tokenizer: Any, config: Any, token_limit: Callable[[Mapping[str, Any]], int | None] = limit_of
+) -> list[str]:
     """Say what does not fit between a tokenizer and a model's configuration.
 
     Args:
         tokenizer: a tokenizer.
         config: the model's configuration (an object with attributes, or a dictionary).
+        token_limit: says of a configuration, as a dictionary, how many tokens its model takes.
 
     Returns:
         One sentence per complaint, each with what to do; empty when they fit.
@@ -42,10 +47,7 @@ def fits(tokenizer: Any, config: Any) -> list[str]:
             f"the tokenizer pads with {ours} ({tokenizer.pad_token!r}), the model's pad_token_id is "
             f"{theirs}: set model.config.pad_token_id = tokenizer.pad_token_id if that is meant"
         )
-    from formers.tokenization.tokenizer import limit_of
-
-    as_dict = config if isinstance(config, dict) else config.to_dict()
-    limit = limit_of(as_dict)
+    limit = token_limit(config if isinstance(config, dict) else config.to_dict())
     if limit is not None and limit < tokenizer.model_max_length <= LARGEST_LIMIT:
         found.append(
             f"the tokenizer cuts at {tokenizer.model_max_length} tokens, the model takes at most {limit}: "

@@ -1,11 +1,13 @@
-"""The choices of a call: how to pad, how to cut, which tensors to give."""
+"""The choices of a call: how to pad, how to cut, what to return."""
 
 from __future__ import annotations
 
 import operator
-from dataclasses import dataclass
+from collections.abc import Mapping
 from enum import Enum
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
+
+from formers.core.notices import notice, refuse_unknown
 
 # The ecosystem writes 1e30 where a checkpoint records no limit; anything above 1e20 means "none".
 NO_LIMIT = int(1e30)
@@ -53,22 +55,15 @@ class TruncationStrategy(Choice):
 C = TypeVar("C", bound=Choice)
 
 
-def _chosen(kind: type[C], value: Any, when_true: C, when_false: C) -> C:
+def _choice(value: Any, when_true: C, when_false: C) -> C:
     if value is None or value is False:
         return when_false
-    return when_true if value is True else kind(value)
-
-
-def padding_strategy(value: bool | str | PaddingStrategy | None) -> PaddingStrategy:
-    """Read a `padding=` argument."""
-    return _chosen(PaddingStrategy, value, PaddingStrategy.LONGEST, PaddingStrategy.DO_NOT_PAD)
+    return when_true if value is True else type(when_true)(value)
 
 
 def truncation_strategy(value: bool | str | TruncationStrategy | None) -> TruncationStrategy:
     """Read a `truncation=` argument."""
-    return _chosen(
-        TruncationStrategy, value, TruncationStrategy.LONGEST_FIRST, TruncationStrategy.DO_NOT_TRUNCATE
-    )
+    return _choice(value, TruncationStrategy.LONGEST_FIRST, TruncationStrategy.DO_NOT_TRUNCATE)
 
 
 def tensor_type(value: str | TensorType | None) -> TensorType | None:
@@ -77,53 +72,13 @@ def tensor_type(value: str | TensorType | None) -> TensorType | None:
     Raises:
         ValueError: for a framework that this library does not speak.
     """
-    if value is None:
-        return None
-    kind = TensorType(value)
-    if kind in (TensorType.PYTORCH, TensorType.NUMPY):
+    kind = None if value is None else TensorType(value)
+    if kind in (None, TensorType.PYTORCH, TensorType.NUMPY):
         return kind
     raise ValueError(
-        f"return_tensors={kind.value!r} is not available: only 'pt' (PyTorch) and 'np' (NumPy) are; take "
+        f"return_tensors={str(kind)!r} is not available: only 'pt' (PyTorch) and 'np' (NumPy) are; take "
         "return_tensors='np' and convert the arrays"
     )
-
-
-@dataclass(frozen=True)
-class Fit:
-    """How one call fits its rows into a shape.
-
-    Attributes:
-        padding: how far rows are padded.
-        truncation: which tokens go when a row is too long.
-        max_length: in tokens, special tokens included; None when neither padding nor cutting needs it.
-        multiple: pad to a multiple of so many tokens.
-        side: "left" or "right", where the padding goes.
-    """
-
-    padding: PaddingStrategy
-    truncation: TruncationStrategy
-    max_length: int | None
-    multiple: int | None
-    side: str
-
-    @property
-    def pads(self) -> bool:
-        """Whether rows are padded at all."""
-        return self.padding is not PaddingStrategy.DO_NOT_PAD
-
-    @property
-    def cuts(self) -> bool:
-        """Whether rows are cut at all."""
-        return self.truncation is not TruncationStrategy.DO_NOT_TRUNCATE
-
-    def width(self, longest: int) -> int:
-        """Return the padded length in tokens of a batch whose longest row has `longest` tokens."""
-        width = longest
-        if self.padding is PaddingStrategy.MAX_LENGTH and self.max_length is not None:
-            width = max(longest, self.max_length)
-        if self.multiple:
-            width += -width % self.multiple
-        return width
 
 
 def check_side(side: str, name: str) -> str:
@@ -151,3 +106,143 @@ def whole_number(value: Any, name: str) -> int:
     raise TypeError(
         f"{name} must be a whole number of tokens, but is {value!r}, of type {type(value).__name__}"
     )
+
+
+class EncodeOptions(NamedTuple):
+    """One call, settled: its keywords as asked for, and the tokenizer's own choice where nothing was.
+
+    `max_length` counts special tokens, and is None where neither padding nor cutting needs it.
+    """
+
+    padding: PaddingStrategy = PaddingStrategy.DO_NOT_PAD
+    truncation: TruncationStrategy = TruncationStrategy.DO_NOT_TRUNCATE
+    max_length: int | None = None
+    pad_to_multiple_of: int | None = None
+    padding_side: str = "right"
+    truncation_side: str = "right"
+    stride: int = 0
+    add_special_tokens: bool = True
+    split_special_tokens: bool = False
+    is_split_into_words: bool = False
+    return_token_type_ids: bool = False
+    return_attention_mask: bool = False
+    return_special_tokens_mask: bool = False
+    return_offsets_mapping: bool = False
+    return_overflowing_tokens: bool = False
+    return_length: bool = False
+    return_tensors: TensorType | None = None
+    verbose: bool = True
+
+    @classmethod
+    def of(cls, tokenizer: Any, asked: Mapping[str, Any]) -> EncodeOptions:
+        """Settle the keywords of a call (`asked`, where others are passed over) to a tokenizer.
+
+        Raises:
+            TypeError: for a length that is not a whole number.
+            ValueError: for a choice that there is not, and lengths that do not go together.
+        """
+        given: dict[str, Any] = {**_UNASKED, **asked}
+        for name in ("max_length", "pad_to_multiple_of", "stride"):
+            if given[name] not in (None, 0):
+                given[name] = whole_number(given[name], name)
+        pads, cuts, length = given["padding"], given["truncation"], given["max_length"]
+        padding = _choice(pads, PaddingStrategy.LONGEST, PaddingStrategy.DO_NOT_PAD)
+        truncation = truncation_strategy(
+            True if cuts is None and length is not None and pads is False else cuts
+        )
+        if length is None:
+            limit = tokenizer.model_max_length
+            length, padding, truncation = _limited(limit, padding, truncation, given["verbose"])
+        elif length < 1:
+            raise ValueError(f"max_length must be at least 1 token, but is {length}")
+        multiple = given["pad_to_multiple_of"]
+        if (
+            multiple
+            and length is not None
+            and length % multiple
+            and padding is not PaddingStrategy.DO_NOT_PAD
+            and truncation is not TruncationStrategy.DO_NOT_TRUNCATE
+        ):
+            raise ValueError(
+                f"rows cut at max_length={length} cannot be padded to a multiple of "
+                f"pad_to_multiple_of={multiple}: choose a max_length that is such a multiple"
+            )
+        given |= {"padding": padding, "truncation": truncation, "max_length": length}
+        side = given["padding_side"] or tokenizer.padding_side
+        given["padding_side"] = check_side(side, "padding_side")
+        given["truncation_side"] = tokenizer.truncation_side
+        given["return_tensors"] = tensor_type(given["return_tensors"])
+        if given["split_special_tokens"] is None:
+            given["split_special_tokens"] = tokenizer.split_special_tokens
+        for name in ("return_token_type_ids", "return_attention_mask"):
+            if given[name] is None:
+                given[name] = name.removeprefix("return_") in tokenizer.model_input_names
+        return cls(*map(given.__getitem__, cls._fields))
+
+    @property
+    def pads(self) -> bool:
+        """Whether rows are padded at all."""
+        return self.padding is not PaddingStrategy.DO_NOT_PAD
+
+    @property
+    def cuts(self) -> bool:
+        """Whether rows are cut at all."""
+        return self.truncation is not TruncationStrategy.DO_NOT_TRUNCATE
+
+    def width(self, longest: int) -> int:
+        """Return the padded length in tokens of a batch whose longest row has `longest` tokens."""
+        width = longest
+        if self.padding is PaddingStrategy.MAX_LENGTH and self.max_length is not None:
+            width = max(longest, self.max_length)
+        if self.pad_to_multiple_of:
+            width += -width % self.pad_to_multiple_of
+        return width
+
+
+# What a call that says nothing asks for.
+_UNASKED: dict[str, Any] = {
+    **dict(zip(EncodeOptions.__annotations__, EncodeOptions(), strict=True)),
+    **dict.fromkeys(("truncation", "padding_side", "split_special_tokens")),
+    **dict.fromkeys(("return_token_type_ids", "return_attention_mask")),
+    "padding": False,
+}
+CALL_KEYWORDS = ("text", "text_pair", "text_target", "text_pair_target") + tuple(
+    name for name in EncodeOptions.__annotations__ if name != "truncation_side"
+)
+
+
+def refuse_call_keywords(given: Mapping[str, Any], where: str) -> None:
+    """Refuse unknown keywords of a call; those that belong to `datasets.map` say so."""
+    if "batched" in given or "batch_size" in given:
+        raise TypeError(
+            f"{where} got {[key for key in ('batched', 'batch_size') if key in given]}, which are "
+            "arguments of `datasets.Dataset.map`, not of a tokenizer: a tokenizer takes a whole list of "
+            "texts at once, `tokenizer(texts)`; with datasets, `dataset.map(lambda rows: "
+            "tokenizer(rows['text']), batched=True, batch_size=1000)`"
+        )
+    refuse_unknown(given, CALL_KEYWORDS, where)
+
+
+def _limited(
+    limit: int, pad: PaddingStrategy, cut: TruncationStrategy, verbose: bool
+) -> tuple[int | None, PaddingStrategy, TruncationStrategy]:
+    """Take the model's limit for the length; without one, neither cutting nor padding to it can be done."""
+    if limit <= LARGEST_LIMIT:
+        return limit, pad, cut
+    if cut is not TruncationStrategy.DO_NOT_TRUNCATE:
+        cut = TruncationStrategy.DO_NOT_TRUNCATE
+        if verbose:
+            notice(
+                "truncation was asked for without max_length, and the checkpoint records no limit: "
+                "nothing is cut. Pass max_length=..., or set tokenizer.model_max_length",
+                key="truncation without a limit",
+            )
+    if pad is PaddingStrategy.MAX_LENGTH:
+        pad = PaddingStrategy.DO_NOT_PAD
+        if verbose:
+            notice(
+                "padding='max_length' was asked for without max_length, and the checkpoint records "
+                "no limit: nothing is padded. Pass max_length=..., or set tokenizer.model_max_length",
+                key="padding without a limit",
+            )
+    return None, pad, cut

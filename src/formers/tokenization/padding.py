@@ -2,28 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from itertools import chain
-from typing import TYPE_CHECKING, Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from formers.tokenization.encoding import BatchEncoding
-from formers.tokenization.options import Fit, TensorType
+from formers.tokenization.encoding import BatchEncoding, Padding
+from formers.tokenization.options import EncodeOptions, TensorType
 
-if TYPE_CHECKING:
-    from formers.tokenization.calls import Calls
+
+class Filling(NamedTuple):
+    """What rows are padded with: the token, its id, its token type; and the column that the model reads."""
+
+    token: str
+    pad_id: int
+    type_id: int
+    main: str = "input_ids"
+
+    def values(self) -> dict[str, Any]:
+        """Return the filling of each column that a tokenizer makes."""
+        return {
+            self.main: self.pad_id,
+            "input_ids": self.pad_id,
+            "token_type_ids": self.type_id,
+            "attention_mask": 0,
+            "special_tokens_mask": 1,
+            "offset_mapping": (0, 0),
+        }
 
 
 def pad_rows(rows: list[Any], width: int, side: str, fill: Any) -> list[Any]:
-    """Pad lists to `width` entries with `fill`; longer ones stay as they are.
-
-    Args:
-        rows: lists of any entries.
-        width: in entries.
-        side: "left" or "right".
-        fill: the entry to pad with.
-    """
+    """Pad lists of any entries to `width` of them with `fill`; longer ones stay as they are."""
     if side == "right":
         return [row + [fill] * (width - len(row)) for row in rows]
     return [[fill] * (width - len(row)) + row for row in rows]
@@ -39,19 +49,36 @@ def pad_to_array(rows: list[list[int]], width: int, side: str, fill: int) -> np.
     return out
 
 
+def pad_columns(
+    columns: dict[str, Any], options: EncodeOptions, filling: Callable[[], Filling]
+) -> Padding | None:
+    """Pad every column in place and say how, for those who look at the encodings later.
+
+    Where tensors are wanted, columns of integers become arrays on the way: tensors are made of those at once.
+    """
+    rows, side = columns["input_ids"], options.padding_side
+    width = options.width(max(map(len, rows), default=0))
+    if all(len(row) == width for row in rows):
+        return None
+    fill = filling()
+    values = fill.values()
+    for name, column in columns.items():
+        value = values[name]
+        arrays = options.return_tensors is not None and isinstance(value, int)
+        columns[name] = (pad_to_array if arrays else pad_rows)(column, width, side, value)
+    return Padding(width, side, fill.pad_id, fill.type_id, fill.token)
+
+
 def pad_encoded(
-    tokenizer: Calls, given: Any, fit: Fit, return_attention_mask: bool | None, kind: TensorType | None
+    given: Any, options: EncodeOptions, main: str, filling: Callable[[], Filling]
 ) -> BatchEncoding:
-    """Pad rows that were encoded before; see `Calls.pad`."""
+    """Pad rows that were encoded before, `main` being the column that the model reads; see `pad`."""
     columns = _columns(given)
-    main = tokenizer.model_input_names[0]
     if main not in columns:
         raise ValueError(f"`pad` needs {main!r} in what it pads, but was given {list(columns)}")
-    kind = kind or _kind(columns[main])
+    kind = options.return_tensors or _kind(columns[main])
     columns = {name: _listed(column) for name, column in columns.items()}
     rows = columns[main]
-    if return_attention_mask is None:
-        return_attention_mask = "attention_mask" in tokenizer.model_input_names
     single = not (len(rows) and isinstance(rows[0], (list, tuple)))
     if single:
         columns = {name: [column] for name, column in columns.items()}
@@ -59,15 +86,14 @@ def pad_encoded(
     if any(len(column) != len(rows) for column in columns.values()):
         sizes = {name: len(column) for name, column in columns.items()}
         raise ValueError(f"the columns to pad must hold one entry per row, but hold {sizes}")
-    if return_attention_mask and "attention_mask" not in columns:
+    if options.return_attention_mask and "attention_mask" not in columns:
         columns["attention_mask"] = [[1] * len(row) for row in rows]
     lengths = [len(row) for row in rows]
-    width = fit.width(max(lengths, default=0)) if fit.pads else 0
-    if fit.pads and any(length != width for length in lengths):
-        fill = tokenizer._fill(tokenizer._padding_token()[1])
-        for name in columns:
-            if name in fill:
-                columns[name] = pad_rows(columns[name], width, fit.side, fill[name])
+    width = options.width(max(lengths, default=0)) if options.pads else 0
+    if options.pads and any(length != width for length in lengths):
+        fill = filling().values()
+        for name in columns.keys() & fill.keys():
+            columns[name] = pad_rows(columns[name], width, options.padding_side, fill[name])
     values = {name: column[0] for name, column in columns.items()} if single else columns
     return BatchEncoding(values, tensor_type=kind)
 

@@ -1,4 +1,4 @@
-"""A tokenizer of the same kind, trained on other text."""
+"""A backend of the same kind, trained on other text."""
 
 from __future__ import annotations
 
@@ -6,140 +6,95 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from formers.tokenization.special import ADDITIONAL, NAMED, Token
+from formers.tokenization.components import parts, rename
+from formers.tokenization.special import ADDITIONAL, NAMED, SpecialTokens, Token, as_special
 
 if TYPE_CHECKING:
-    from formers.tokenization.tokenizer import PreTrainedTokenizerFast
+    from tokenizers import AddedToken, Tokenizer
 
 
 def train(
-    tokenizer: PreTrainedTokenizerFast,
+    backend: Tokenizer,
+    special: SpecialTokens,
     texts: Any,
-    vocab_size: int,
-    length: int | None,
-    new_special: Sequence[Token] | None,
-    renamed: Mapping[str, str] | None,
+    new_special: Sequence[Token],
+    renamed: Mapping[str, str],
     options: dict[str, Any],
-) -> PreTrainedTokenizerFast:
-    """Train; see `PreTrainedTokenizerFast.train_new_from_iterator`."""
-    from tokenizers import AddedToken, Tokenizer, pre_tokenizers, trainers
+) -> Tokenizer:
+    """Train; see `PreTrainedTokenizerFast.train_new_from_iterator`. `options` hold `length`, too."""
+    from tokenizers import Tokenizer, pre_tokenizers, trainers
 
-    renamed = dict(renamed or {})
-    state = json.loads(tokenizer.backend_tokenizer.to_str())
-    special = [_renamed(token, renamed) for _, token in sorted(tokenizer.added_tokens_decoder.items())]
-    fresh = _emptied(state, renamed, tokenizer.unk_token)
-    backend = Tokenizer.from_str(json.dumps(fresh))
-    special += [
-        token if isinstance(token, AddedToken) else AddedToken(token, special=True)
-        for token in new_special or ()
-    ]
-    if fresh["model"]["type"] in ("BPE", "Unigram") and '"ByteLevel"' in json.dumps(state["pre_tokenizer"]):
+    state = json.loads(backend.to_str())
+    added = sorted(backend.get_added_tokens_decoder().items())
+    tokens = [_renamed(token, renamed) for _, token in added] + as_special(new_special)
+    unknown = special.named["unk_token"]
+    unknown = None if unknown is None else renamed.get(str(unknown), str(unknown))
+    model = _emptied(state["model"], renamed, unknown)
+    fresh = Tokenizer.from_str(
+        json.dumps({**state, "added_tokens": [], "post_processor": None, "model": model})
+    )
+    length = options.pop("length")
+    if model["type"] in ("BPE", "Unigram") and any(parts(state["pre_tokenizer"], kind="ByteLevel")):
         options.setdefault("initial_alphabet", pre_tokenizers.ByteLevel.alphabet())
-    if fresh["model"]["type"] == "Unigram" and tokenizer.unk_token is not None:
-        options.setdefault("unk_token", renamed.get(tokenizer.unk_token, tokenizer.unk_token))
-    if fresh["model"].get("continuing_subword_prefix") is not None:
-        options.setdefault("continuing_subword_prefix", fresh["model"]["continuing_subword_prefix"])
-    if fresh["model"].get("end_of_word_suffix"):
-        options.setdefault("end_of_word_suffix", fresh["model"]["end_of_word_suffix"])
+    if model["type"] == "Unigram" and unknown is not None:
+        options.setdefault("unk_token", unknown)
+    if model.get("continuing_subword_prefix") is not None:
+        options.setdefault("continuing_subword_prefix", model["continuing_subword_prefix"])
+    if model.get("end_of_word_suffix"):
+        options.setdefault("end_of_word_suffix", model["end_of_word_suffix"])
     kinds = {
         "BPE": trainers.BpeTrainer,
         "Unigram": trainers.UnigramTrainer,
         "WordLevel": trainers.WordLevelTrainer,
         "WordPiece": trainers.WordPieceTrainer,
     }
-    trainer = kinds[fresh["model"]["type"]](vocab_size=vocab_size, special_tokens=special, **options)
-    backend.train_from_iterator(texts, length=length, trainer=trainer)
-    trained = json.loads(backend.to_str())
-    trained["post_processor"] = _processor(state.get("post_processor"), renamed, backend)
-    trained["added_tokens"] = [
-        {**token, **_flags(tokenizer, token["content"], renamed)} for token in trained["added_tokens"]
-    ]
-    settings = {
-        key: value for key, value in tokenizer.init_kwargs.items() if key not in (*NAMED, *ADDITIONAL)
-    }
-    for name in ("added_tokens_decoder", "tokenizer_class", "name_or_path", "chat_template", "auto_map"):
-        settings.pop(name, None)
-    for name, token in tokenizer._named.items():
-        if token is not None:
-            settings[name] = renamed.get(str(token), str(token))
-    extra = [renamed.get(text, text) for text in tokenizer.additional_special_tokens]
-    settings["additional_special_tokens"] = extra + [str(token) for token in new_special or ()]
-    made = type(tokenizer).__new__(type(tokenizer))
-    made.vocab_file = None
-    settings["chat_template"] = tokenizer.chat_template
-    made._settle(Tokenizer.from_str(json.dumps(trained)), settings, {}, {}, from_file=True)
-    return made
+    trainer = kinds[model["type"]](special_tokens=tokens, **options)
+    fresh.train_from_iterator(texts, length=length, trainer=trainer)
+
+    def find(token: str) -> int:
+        index = fresh.token_to_id(token)
+        if index is None:
+            raise ValueError(
+                f"the frame of the tokenizer needs {token!r}, which the trained vocabulary has not got"
+            )
+        return int(index)
+
+    trained = json.loads(fresh.to_str())
+    trained["post_processor"] = rename(state.get("post_processor"), renamed, find)
+    # The trainer makes every token that it is given a special one.
+    flags = {renamed.get(token.content, token.content): token.special for _, token in added}
+    for token in trained["added_tokens"]:
+        token["special"] = flags.get(token["content"], token["special"])
+    return Tokenizer.from_str(json.dumps(trained))
 
 
-def _renamed(token: AddedToken, names: Mapping[str, str]) -> AddedToken:  # type: ignore[name-defined]  # noqa: F821
+def settings_of(
+    init: Mapping[str, Any], special: SpecialTokens, new_special: Sequence[Token], renamed: Mapping[str, str]
+) -> dict[str, Any]:
+    """Return the settings of the trained tokenizer: those of the old one (`init`) with the renamed tokens."""
+    dropped = (*NAMED, *ADDITIONAL, "added_tokens_decoder", "tokenizer_class", "name_or_path", "auto_map")
+    settings = {key: value for key, value in init.items() if key not in dropped}
+    settings |= {name: renamed.get(str(token), str(token)) for name, token in special.present.items()}
+    kept = [renamed.get(str(token), str(token)) for token in special.additional]
+    return {**settings, "additional_special_tokens": kept + [str(token) for token in new_special]}
+
+
+def _renamed(token: AddedToken, names: Mapping[str, str]) -> AddedToken:
     from tokenizers import AddedToken
 
+    flags = ("single_word", "lstrip", "rstrip", "normalized", "special")
     return AddedToken(
-        names.get(token.content, token.content),
-        single_word=token.single_word,
-        lstrip=token.lstrip,
-        rstrip=token.rstrip,
-        normalized=token.normalized,
-        special=token.special,
+        names.get(token.content, token.content), **{flag: getattr(token, flag) for flag in flags}
     )
 
 
-def _flags(tokenizer: PreTrainedTokenizerFast, text: str, renamed: Mapping[str, str]) -> dict[str, Any]:
-    old = {new: name for name, new in renamed.items()}.get(text, text)
-    for token in tokenizer.added_tokens_decoder.values():
-        if token.content == old:
-            return {"special": token.special}
-    return {}
-
-
-def _emptied(state: dict[str, Any], renamed: Mapping[str, str], unknown: str | None) -> dict[str, Any]:
-    """Return the backend's JSON without its vocabulary."""
-    model = dict(state["model"])
-    kind = model["type"]
-    if kind == "Unigram":
-        token = renamed.get(unknown or "", unknown) or "<unk>"
-        model |= {"vocab": [[token, 0.0]], "unk_id": 0}
-    else:
-        model["vocab"] = {}
-        if kind == "BPE":
-            model["merges"] = []
-        if model.get("unk_token") is not None:
-            model["unk_token"] = renamed.get(model["unk_token"], model["unk_token"])
-    return {**state, "added_tokens": [], "post_processor": None, "model": model}
-
-
-def _processor(node: Any, renamed: Mapping[str, str], backend: Any) -> Any:
-    """Point the special tokens of a post-processor at their new names and ids."""
-    if not isinstance(node, dict):
-        return node
-    made = dict(node)
-    for key in ("cls", "sep"):
-        if isinstance(made.get(key), list):
-            token = renamed.get(made[key][0], made[key][0])
-            made[key] = [token, _id(backend, token)]
-    if isinstance(made.get("processors"), list):
-        made["processors"] = [_processor(part, renamed, backend) for part in made["processors"]]
-    if made.get("type") == "TemplateProcessing":
-        for key in ("single", "pair"):
-            made[key] = [_template_piece(piece, renamed) for piece in made[key]]
-        names = [renamed.get(name, name) for name in made["special_tokens"]]
-        made["special_tokens"] = {
-            name: {"id": name, "ids": [_id(backend, name)], "tokens": [name]} for name in names
-        }
-    return made
-
-
-def _template_piece(piece: dict[str, Any], renamed: Mapping[str, str]) -> dict[str, Any]:
-    special = piece.get("SpecialToken")
-    if special is None:
-        return piece
-    return {"SpecialToken": {**special, "id": renamed.get(special["id"], special["id"])}}
-
-
-def _id(backend: Any, token: str) -> int:
-    index = backend.token_to_id(token)
-    if index is None:
-        raise ValueError(
-            f"the frame of the tokenizer needs {token!r}, which the trained vocabulary has not got"
-        )
-    return int(index)
+def _emptied(model: Mapping[str, Any], renamed: Mapping[str, str], unknown: str | None) -> dict[str, Any]:
+    """Return the JSON of a model without its vocabulary."""
+    if model["type"] == "Unigram":
+        return {**model, "vocab": [[unknown or "<unk>", 0.0]], "unk_id": 0}
+    emptied = {**model, "vocab": {}}
+    if model["type"] == "BPE":
+        emptied["merges"] = []
+    if model.get("unk_token") is not None:
+        emptied["unk_token"] = renamed.get(model["unk_token"], model["unk_token"])
+    return emptied

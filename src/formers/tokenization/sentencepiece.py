@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from enum import IntEnum
 from pathlib import Path
+from typing import Any
 
 
 class Kind(IntEnum):
@@ -85,57 +86,39 @@ def read(path: str | Path) -> Model:
         OSError: when there is no such file.
         ValueError: when it is not a SentencePiece model.
     """
+    pieces: list[Piece] = []
+    trainer: dict[int, Any] = {}
+    normalizer: dict[int, Any] = {}
     data = Path(path).read_bytes()
-    model = Model()
     try:
         for number, value in _fields(data):
-            if number == 1 and isinstance(value, bytes):
-                model.pieces.append(_piece(value))
-            elif number == 2 and isinstance(value, bytes):
-                _trainer(model, value)
-            elif number == 3 and isinstance(value, bytes):
-                _normalizer(model, value)
-    except (IndexError, ValueError, struct.error) as error:
+            if number == 1:
+                pieces.append(_piece(dict(_fields(value))))
+            elif number == 2:
+                trainer = dict(_fields(value))
+            elif number == 3:
+                normalizer = dict(_fields(value))
+        if trainer.get(3, 1) not in (1, 2):
+            raise ValueError(
+                f"its model type {trainer[3]} (words or characters) is neither unigram (1) nor BPE (2)"
+            )
+    except (AttributeError, IndexError, TypeError, ValueError, struct.error) as error:
         raise ValueError(f"{path} is not a SentencePiece model: {error}") from error
-    if not model.pieces:
+    if not pieces:
         raise ValueError(f"{path} is not a SentencePiece model: it holds no pieces")
-    return model
+    return Model(
+        pieces,
+        bpe=trainer.get(3) == 2,
+        byte_fallback=bool(trainer.get(35)),
+        unk_id=trainer.get(40, 0),
+        charsmap=normalizer.get(2, b""),
+        add_dummy_prefix=bool(normalizer.get(3, True)),
+        remove_extra_whitespaces=bool(normalizer.get(4, True)),
+    )
 
 
-def _piece(data: bytes) -> Piece:
-    text, score, kind = "", 0.0, Kind.NORMAL
-    for number, value in _fields(data):
-        if number == 1 and isinstance(value, bytes):
-            text = value.decode("utf-8")
-        elif number == 2 and isinstance(value, float):
-            score = value
-        elif number == 3 and isinstance(value, int):
-            kind = Kind(value)
-    return Piece(text, score, kind)
-
-
-def _trainer(model: Model, data: bytes) -> None:
-    for number, value in _fields(data):
-        if number == 3 and isinstance(value, int):
-            if value not in (1, 2):
-                raise ValueError(
-                    f"its model type {value} (words or characters) is neither unigram (1) nor BPE (2)"
-                )
-            model.bpe = value == 2
-        elif number == 35 and isinstance(value, int):
-            model.byte_fallback = bool(value)
-        elif number == 40 and isinstance(value, int):
-            model.unk_id = value
-
-
-def _normalizer(model: Model, data: bytes) -> None:
-    for number, value in _fields(data):
-        if number == 2 and isinstance(value, bytes):
-            model.charsmap = value
-        elif number == 3 and isinstance(value, int):
-            model.add_dummy_prefix = bool(value)
-        elif number == 4 and isinstance(value, int):
-            model.remove_extra_whitespaces = bool(value)
+def _piece(message: dict[int, Any]) -> Piece:
+    return Piece(message.get(1, b"").decode(), message.get(2, 0.0), Kind(message.get(3, Kind.NORMAL)))
 
 
 def _varint(data: bytes, at: int) -> tuple[int, int]:
@@ -151,7 +134,7 @@ def _varint(data: bytes, at: int) -> tuple[int, int]:
             raise ValueError("a number is too long")
 
 
-def _fields(data: bytes) -> Iterator[tuple[int, int | float | bytes]]:
+def _fields(data: bytes) -> Iterator[tuple[int, Any]]:
     """Walk over the fields of a message: (number, value)."""
     at = 0
     while at < len(data):

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, TypeAlias, overload
+from collections.abc import Callable, Iterable, Mapping
+from typing import TYPE_CHECKING, Any, TypeAlias
 
-from formers.core.notices import did_you_mean, notice
+from formers.core.notices import did_you_mean
+from formers.tokenization import components
+from formers.tokenization.recipes import Recipe
 from formers.tokenization.vocabulary import Vocabulary
 
 if TYPE_CHECKING:
@@ -16,284 +18,188 @@ NAMED = ("bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_t
 ADDITIONAL = ("additional_special_tokens", "extra_special_tokens")
 
 Token: TypeAlias = "str | AddedToken"
+_FLAGS = ("lstrip", "rstrip", "single_word", "normalized", "special")
 
 
-class NamedToken:
-    """The attribute of a named special token: reads as a string or None, and can be set."""
+def is_token(value: Any) -> bool:
+    """Whether a value is a token: text, or an AddedToken."""
+    from tokenizers import AddedToken
 
-    def __set_name__(self, owner: type, name: str) -> None:
-        self.name = name
-
-    @overload
-    def __get__(self, tokenizer: None, owner: type) -> NamedToken: ...
-    @overload
-    def __get__(self, tokenizer: SpecialTokens, owner: type) -> str | None: ...
-    def __get__(self, tokenizer: SpecialTokens | None, owner: type) -> NamedToken | str | None:
-        if tokenizer is None:
-            return self
-        token = tokenizer._named.get(self.name)
-        return None if token is None else str(token)
-
-    def __set__(self, tokenizer: SpecialTokens, value: Token | None) -> None:
-        tokenizer._set_named(self.name, value)
+    return isinstance(value, (str, AddedToken))
 
 
-class NamedTokenId:
-    """The id of a named special token: reads as an int or None, and can be set to an id that exists."""
+def as_special(tokens: Iterable[Token]) -> list[AddedToken]:
+    """Make AddedTokens of texts: special ones, which match the text as it is."""
+    from tokenizers import AddedToken
 
-    def __set_name__(self, owner: type, name: str) -> None:
-        self.name = name.removesuffix("_id")
-
-    @overload
-    def __get__(self, tokenizer: None, owner: type) -> NamedTokenId: ...
-    @overload
-    def __get__(self, tokenizer: SpecialTokens, owner: type) -> int | None: ...
-    def __get__(self, tokenizer: SpecialTokens | None, owner: type) -> NamedTokenId | int | None:
-        return self if tokenizer is None else tokenizer._named_id(self.name)
-
-    def __set__(self, tokenizer: SpecialTokens, value: int | None) -> None:
-        tokenizer._set_named(self.name, None if value is None else tokenizer._token_of(value))
+    return [
+        AddedToken(token, normalized=False, special=True) if isinstance(token, str) else token
+        for token in tokens
+    ]
 
 
-class SpecialTokens(Vocabulary):
-    """The part of a tokenizer that knows its special tokens."""
+class SpecialTokens:
+    """Which tokens of a vocabulary are special, and what they are called.
 
-    SPECIAL_TOKENS_ATTRIBUTES = NAMED
-    pad_token_type_id: int
-    _named: dict[str, Token | None]
-    _additional: list[Token]
+    Attributes:
+        named: name -> token, None where a usual one is missing; those of `NAMED`, then a model's own.
+        additional: the special tokens without a name.
+    """
 
-    bos_token = NamedToken()
-    eos_token = NamedToken()
-    unk_token = NamedToken()
-    sep_token = NamedToken()
-    pad_token = NamedToken()
-    cls_token = NamedToken()
-    mask_token = NamedToken()
-    bos_token_id = NamedTokenId()
-    eos_token_id = NamedTokenId()
-    unk_token_id = NamedTokenId()
-    sep_token_id = NamedTokenId()
-    pad_token_id = NamedTokenId()
-    cls_token_id = NamedTokenId()
-    mask_token_id = NamedTokenId()
+    def __init__(self, named: Mapping[str, Token | None], additional: Iterable[Token] = ()) -> None:
+        self.named: dict[str, Token | None] = {**dict.fromkeys(NAMED), **named}
+        self.additional: list[Token] = list({str(token): token for token in additional}.values())
 
-    def __getattr__(self, name: str) -> Any:
-        # A model's own special tokens (`image_token`, ...) are read under the names their file gives.
-        named = self.__dict__.get("_named", {})
-        if name in named:
-            return None if named[name] is None else str(named[name])
-        if name.endswith("_id") and name.removesuffix("_id") in named:
-            return self._named_id(name.removesuffix("_id"))
-        hint = "" if name.startswith("_") else did_you_mean(name, dir(type(self)))
-        raise AttributeError(f"{type(self).__name__} has no attribute {name!r}{hint}")
+    @property
+    def own(self) -> dict[str, Token | None]:
+        """The model's own special tokens by name (`image_token`, ...)."""
+        return {name: token for name, token in self.named.items() if name not in NAMED}
 
-    def __setattr__(self, name: str, value: Any) -> None:
-        named = self.__dict__.get("_named", {})
-        if name in named and name not in NAMED:
-            self._set_named(name, value)
-        elif name.endswith("_id") and name[:-3] in named and name[:-3] not in NAMED:
-            self._set_named(name[:-3], None if value is None else self._token_of(value))
-        else:
-            super().__setattr__(name, value)
+    @property
+    def present(self) -> dict[str, Token]:
+        """The named tokens that there are."""
+        return {name: token for name, token in self.named.items() if token is not None}
 
-    def _named_id(self, name: str) -> int | None:
-        token = self._named.get(name)
-        return None if token is None else self.convert_tokens_to_ids(str(token))
+    def every(self) -> list[Token]:
+        """Return every special token once: the named ones, then the additional ones."""
+        return list({str(token): token for token in (*self.present.values(), *self.additional)}.values())
 
-    def _token_of(self, index: int) -> str:
-        token = self._tokenizer.id_to_token(int(index))
-        if token is None:
-            raise ValueError(f"no token has the id {index}: ids run from 0 to {len(self) - 1}")
-        return str(token)
+    def by_name(self, form: Callable[[Token], Any]) -> dict[str, Any]:
+        """Return the named tokens and, where there are any, the additional ones as a list, in some form."""
+        found: dict[str, Any] = {name: form(token) for name, token in self.present.items()}
+        if self.additional:
+            found["additional_special_tokens"] = [form(token) for token in self.additional]
+        return found
 
-    def _set_named(self, name: str, value: Token | None) -> None:
-        from tokenizers import AddedToken
-
-        if value is not None and not isinstance(value, (str, AddedToken)):
-            raise ValueError(f"{name} must be a string or an AddedToken, but is {value!r}")
-        if value is not None and self._tokenizer.token_to_id(str(value)) is None:
-            self._add_special([value])
-            notice(
-                f"{name} = {str(value)!r} was not in the vocabulary and got the new id "
-                f"{self._tokenizer.token_to_id(str(value))}. The model has no embedding for it yet: call "
-                "model.resize_token_embeddings(len(tokenizer))",
-            )
-        self._named[name] = value
-
-    def _add_special(self, tokens: Sequence[Token]) -> int:
-        from tokenizers import AddedToken
-
-        return self.add_tokens(
-            [
-                AddedToken(token, normalized=False, special=True) if isinstance(token, str) else token
-                for token in tokens
-            ],
-            special_tokens=True,
-        )
-
-    def _unknown_id(self) -> int | None:
-        token = self._named.get("unk_token")
-        found = None if token is None else self._tokenizer.token_to_id(str(token))
-        return None if found is None else int(found)
-
-    def add_special_tokens(
-        self,
-        special_tokens_dict: Mapping[str, Any],
-        replace_additional_special_tokens: bool = True,
-        replace_extra_special_tokens: bool | None = None,
-    ) -> int:
-        """Name special tokens, and add those that the vocabulary has not got at its end.
-
-        Args:
-            special_tokens_dict: from names (`pad_token`, ..., a model's own such as `image_token`, or
-                `additional_special_tokens`, which `extra_special_tokens` is another word for) to a token
-                or, for the last two, a list.
-            replace_additional_special_tokens: whether a list takes the place of the earlier list or is
-                appended. Replaced tokens stay in the vocabulary.
-            replace_extra_special_tokens: the same under the newer name.
+    def take(self, given: Mapping[str, Any], replace: bool) -> list[Token]:
+        """Take over tokens by name; see `PreTrainedTokenizerFast.add_special_tokens`.
 
         Returns:
-            How many were new. When it is more than none, resize the model's embeddings to `len(tokenizer)`.
-
-        Raises:
-            ValueError: for a name that is not one of a special token.
+            The tokens, which the vocabulary must have.
         """
-        from tokenizers import AddedToken
+        for name, value in given.items():
+            _check(name, value, self.named)
+        taken: list[Token] = []
+        for name, value in given.items():
+            if name not in ADDITIONAL:
+                self.named[name] = value
+                taken.append(value)
+                continue
+            known = [] if replace else list(self.additional)
+            texts = {str(token) for token in known}
+            self.additional = known + [token for token in value if str(token) not in texts]
+            taken += value
+        return taken
 
-        replace = (
-            replace_additional_special_tokens
-            if replace_extra_special_tokens is None
-            else replace_extra_special_tokens
+
+def _check(name: str, value: Any, named: Mapping[str, Any]) -> None:
+    """Refuse what cannot be the special token, or the list of them, of this name."""
+    if name in ADDITIONAL:
+        if not isinstance(value, (list, tuple)):
+            raise ValueError(f"{name} must be a list of tokens, but is {value!r}")
+        for token in value:
+            if not is_token(token):
+                raise ValueError(f"{name} holds {token!r}, which is neither a string nor an AddedToken")
+    elif name not in named and not name.endswith("_token"):
+        hint = did_you_mean(name, [*NAMED, *ADDITIONAL])
+        raise ValueError(
+            f"{name!r} is not the name of a special token{hint}; names are {[*NAMED, *ADDITIONAL]}"
         )
-        before = len(self)
-        for name, value in special_tokens_dict.items():
-            if name in ADDITIONAL:
-                if not isinstance(value, (list, tuple)):
-                    raise ValueError(f"{name} must be a list of tokens, but is {value!r}")
-                for token in value:
-                    if not isinstance(token, (str, AddedToken)):
-                        raise ValueError(
-                            f"{name} holds {token!r}, which is neither a string nor an AddedToken"
-                        )
-                known = [] if replace else list(self._additional)
-                texts = {str(token) for token in known}
-                self._additional = known + [token for token in value if str(token) not in texts]
-                self._add_special(list(value))
-            elif name in self._named or name.endswith("_token"):
-                if not isinstance(value, (str, AddedToken)):
-                    raise ValueError(f"{name} must be a string or an AddedToken, but is {value!r}")
-                self._add_special([value])
-                self._named[name] = value
-            else:
-                hint = did_you_mean(name, [*NAMED, *ADDITIONAL])
-                raise ValueError(
-                    f"{name!r} is not the name of a special token{hint}; names are {[*NAMED, *ADDITIONAL]}"
-                )
-        return len(self) - before
+    elif not is_token(value):
+        raise ValueError(f"{name} must be a string or an AddedToken, but is {value!r}")
 
-    @property
-    def additional_special_tokens(self) -> list[str]:
-        """The special tokens that have no name of their own."""
-        return [str(token) for token in self._additional]
 
-    @additional_special_tokens.setter
-    def additional_special_tokens(self, value: Sequence[Token] | None) -> None:
-        self._additional = list(value or [])
-        missing = [token for token in self._additional if self._tokenizer.token_to_id(str(token)) is None]
-        if missing:
-            self._add_special(missing)
-            notice(
-                f"{[str(token) for token in missing]} were not in the vocabulary and got new ids: call "
-                "model.resize_token_embeddings(len(tokenizer))"
-            )
+def named_in(settings: Mapping[str, Any]) -> dict[str, Token | None]:
+    """Collect the named special tokens of settings, a model's own (`image_token`, ...) included.
 
-    @property
-    def additional_special_tokens_ids(self) -> list[int | None]:
-        """The ids of `additional_special_tokens`."""
-        return self.convert_tokens_to_ids(self.additional_special_tokens)
+    Raises:
+        TypeError: for a value that is no token.
+    """
+    named: dict[str, Any] = {name: settings[name] for name in NAMED if name in settings}
+    named |= settings.get("model_specific_special_tokens") or {}
+    extra = settings.get("extra_special_tokens")
+    named |= extra if isinstance(extra, Mapping) else {}
+    named |= {
+        name: value
+        for name, value in settings.items()
+        if name.endswith("_token") and name not in NAMED and is_token(value)
+    }
+    for name, value in named.items():
+        if value is not None and not is_token(value):
+            raise TypeError(f"{name} must be a string or an AddedToken, but is {value!r}")
+    return named
 
-    @property
-    def extra_special_tokens(self) -> list[str]:
-        """The same as `additional_special_tokens`, under the newer name."""
-        return self.additional_special_tokens
 
-    @extra_special_tokens.setter
-    def extra_special_tokens(self, value: Sequence[Token] | None) -> None:
-        self.additional_special_tokens = value
+def find(
+    settings: Mapping[str, Any], recipe: Recipe | None, vocabulary: Vocabulary, from_file: bool
+) -> SpecialTokens:
+    """Find the special tokens of a tokenizer in its settings, its recipe, and what its vocabulary tells.
 
-    @property
-    def extra_special_tokens_ids(self) -> list[int | None]:
-        """The ids of `extra_special_tokens`."""
-        return self.additional_special_tokens_ids
+    Beside a tokenizer.json (`from_file`) the usual text of a token counts only where the vocabulary has it.
+    """
+    named = named_in(settings)
+    lists = [settings.get(key) for key in ADDITIONAL]
+    additional = [token for tokens in lists if isinstance(tokens, (list, tuple)) for token in tokens]
+    if recipe is not None:
+        for name, token in recipe.special.items():
+            text = token["content"] if isinstance(token, dict) else token
+            if name not in named and (not from_file or vocabulary.id_of(text) is not None):
+                named[name] = added_token(token) if isinstance(token, dict) else token
+        if not additional and not from_file:
+            count = int(settings.get("extra_ids") or recipe.options.get("extra_ids", 0))
+            usual = [*recipe.additional, *(f"<extra_id_{index}>" for index in range(count))]
+            additional = [token for token in usual if vocabulary.id_of(token) is not None]
+    elif not any(named.values()):
+        named |= components.guess_special(vocabulary.backend)
+    padding = vocabulary.file_padding.get("pad_token")
+    if padding and named.get("pad_token") is None and "pad_token" not in settings:
+        named["pad_token"] = padding
+    return SpecialTokens(named, additional)
 
-    @property
-    def special_tokens_map(self) -> dict[str, Any]:
-        """The special tokens by name, as strings; the additional ones as a list where there are any."""
-        found: dict[str, Any] = {name: str(token) for name, token in self._in_order() if token is not None}
-        if self._additional:
-            found["additional_special_tokens"] = self.additional_special_tokens
-        return found
 
-    @property
-    def special_tokens_map_extended(self) -> dict[str, Any]:
-        """What `special_tokens_map` holds, with AddedTokens where the tokenizer has them."""
-        found: dict[str, Any] = {
-            name: self._as_added(token) for name, token in self._in_order() if token is not None
-        }
-        if self._additional:
-            found["additional_special_tokens"] = [self._as_added(token) for token in self._additional]
-        return found
+def added_token(value: Any) -> AddedToken:
+    """Read an AddedToken as the ecosystem's JSON writes it."""
+    from tokenizers import AddedToken
 
-    def _in_order(self) -> list[tuple[str, Token | None]]:
-        own = [name for name in self._named if name not in NAMED]
-        return [(name, self._named.get(name)) for name in (*NAMED, *own)]
+    if isinstance(value, AddedToken):
+        return value
+    if isinstance(value, str):
+        return AddedToken(value, special=True)
+    if isinstance(value, dict) and isinstance(value.get("content"), str):
+        flags = {key: bool(value[key]) for key in _FLAGS if key in value}
+        return AddedToken(value["content"], **flags)
+    raise TypeError(f"expected an added token (a string or an object with 'content'), but found {value!r}")
 
-    def _as_added(self, token: Token) -> Token:
-        """Return the AddedToken that the backend matches `token` with, `token` itself where it has none."""
-        index = self._tokenizer.token_to_id(str(token))
-        added = self._tokenizer.get_added_tokens_decoder()
-        return added.get(index, token) if index is not None else token
 
-    @property
-    def all_special_tokens(self) -> list[str]:
-        """Every special token once, as strings: the named ones, then the additional ones."""
-        every = [token for _, token in self._in_order() if token is not None] + self._additional
-        return list(dict.fromkeys(str(token) for token in every))
+def revive(value: Any) -> Any:
+    """Turn the AddedTokens inside a JSON value back into objects."""
+    if isinstance(value, dict):
+        if "content" in value and (
+            value.get("__type") == "AddedToken" or set(value) <= {"content", "__type", *_FLAGS}
+        ):
+            return added_token({"special": True, **value})
+        return {key: revive(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [revive(item) for item in value]
+    return value
 
-    @property
-    def all_special_tokens_extended(self) -> list[Token]:
-        """Every special token once, as AddedTokens where the tokenizer has them."""
-        return [self._as_added(token) for token in self.all_special_tokens]
 
-    @property
-    def all_special_ids(self) -> list[int | None]:
-        """The ids of `all_special_tokens`."""
-        return self.convert_tokens_to_ids(self.all_special_tokens)
+def as_json(token: Token, *, typed: bool) -> Any:
+    """Write a special token as the ecosystem does: a string when nothing about it is unusual."""
+    from tokenizers import AddedToken
 
-    def _special_ids(self) -> list[int]:
-        return [index for index in self.all_special_ids if index is not None]
+    if not isinstance(token, AddedToken):
+        return token
+    flags = {name: getattr(token, name) for name in ("lstrip", "normalized", "rstrip", "single_word")}
+    if not typed:
+        return {"content": token.content, **flags}
+    return {"__type": "AddedToken", "content": token.content, **flags, "special": token.special}
 
-    def _padding_token(self) -> tuple[str, int]:
-        """Return the token that rows are padded with, and its id.
 
-        Raises:
-            ValueError: when there is neither a padding token nor an end token to take its place.
-        """
-        index = self.pad_token_id
-        if index is not None:
-            return str(self.pad_token), index
-        end = self.eos_token_id
-        if end is None:
-            raise ValueError(
-                "asked to pad, but this tokenizer has no pad_token, and no eos_token that could take its "
-                "place. Name one that the vocabulary has (tokenizer.pad_token = '...'), or add one and "
-                "grow the model: tokenizer.add_special_tokens({'pad_token': '[PAD]'}); "
-                "model.resize_token_embeddings(len(tokenizer))"
-            )
-        notice(
-            f"this tokenizer has no pad_token: padding with its eos_token {self.eos_token!r}, which the "
-            "attention mask hides. Set tokenizer.pad_token to choose another",
-            key="tokenizer pads with eos",
-        )
-        return str(self.eos_token), end
+def plain_json(value: Any) -> Any:
+    """Write the AddedTokens inside a value as JSON objects."""
+    if isinstance(value, dict):
+        return {key: plain_json(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [plain_json(item) for item in value]
+    return value if isinstance(value, (str, int, float, bool, type(None))) else as_json(value, typed=True)

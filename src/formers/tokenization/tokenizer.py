@@ -1,71 +1,40 @@
-"""The tokenizer: built from files or from arguments, saved to files."""
+"""The tokenizer: its documented methods, over the parts that do the work."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from formers.core.notices import notice, refuse_unknown
-from formers.tokenization import adjust, files, saving
-from formers.tokenization.legacy import Legacy
-from formers.tokenization.options import LARGEST_LIMIT, NO_LIMIT, check_side
-from formers.tokenization.recipes import ALIASES, CLASSES, MODEL_TYPES, RECIPES, Recipe
-from formers.tokenization.special import ADDITIONAL, NAMED, Token
+from formers.hub import PUSH_KEYWORDS, Pushable, push_saved
+from formers.tokenization import chat, classes, components, files, saving, special
+from formers.tokenization.decoder import Decoder, clean_up, plain
+from formers.tokenization.encoder import Encoder, Ragged, RenderedChat
+from formers.tokenization.encoding import BatchEncoding
+from formers.tokenization.legacy import OlderCalls
+from formers.tokenization.options import (
+    LARGEST_LIMIT,
+    NO_LIMIT,
+    EncodeOptions,
+    PaddingStrategy,
+    TensorType,
+    TruncationStrategy,
+    check_side,
+    refuse_call_keywords,
+)
+from formers.tokenization.padding import Filling, pad_encoded
+from formers.tokenization.recipes import BERT_INPUTS, CLASSES, PLAIN_INPUTS, RECIPES, Recipe, limit_of
+from formers.tokenization.special import Token, added_token
+from formers.tokenization.tokens import TokenMethods
+from formers.tokenization.vocabulary import Vocabulary
 
 if TYPE_CHECKING:
     from tokenizers import AddedToken, Tokenizer
 
-# Settings that any tokenizer takes, beside its special tokens and its recipe's options.
-SETTINGS = (
-    "model_max_length",
-    "max_len",
-    "padding_side",
-    "truncation_side",
-    "model_input_names",
-    "clean_up_tokenization_spaces",
-    "split_special_tokens",
-    "chat_template",
-    "pad_token_type_id",
-    "name_or_path",
-    "add_bos_token",
-    "add_eos_token",
-    "add_prefix_space",
-    "do_lower_case",
-    "strip_accents",
-    "tokenize_chinese_chars",
-    "trim_offsets",
-    "errors",
-    "legacy",
-    "extra_ids",
-    "added_tokens_decoder",
-    "model_specific_special_tokens",
-    *NAMED,
-    *ADDITIONAL,
-)
-# Accepted because scripts pass them; `heed` says so where one asks for what there is not.
-TOLERATED = (
-    "use_fast",
-    "trust_remote_code",
-    "from_slow",
-    "config",
-    "tokenizer_type",
-    "do_basic_tokenize",
-    "never_split",
-    "sp_model_kwargs",
-    "spaces_between_special_tokens",
-    "use_default_system_prompt",
-    "_from_auto",
-    "_commit_hash",
-    "processor_class",
-)
-# Recorded by checkpoints whose tokenizer has no class of its own.
-GENERAL = ("PreTrainedTokenizerFast", "PreTrainedTokenizer", "TokenizersBackend")
-SOURCES = ("vocab", "merges", "vocab_file", "merges_file", "tokenizer_file", "tokenizer_object")
 
-
-class PreTrainedTokenizerFast(Legacy):
+class PreTrainedTokenizerFast(TokenMethods, OlderCalls, Pushable):
     """Text to ids and back.
 
     Built from a checkpoint with `from_pretrained`, or directly:
@@ -94,11 +63,12 @@ class PreTrainedTokenizerFast(Legacy):
     """
 
     recipe: ClassVar[Recipe | None] = None
+    _saving_keywords = ("legacy_format", "filename_prefix", "save_jinja_files")
     slow_tokenizer_class: ClassVar[Any] = None
     vocab_files_names: ClassVar[dict[str, str]] = {}
     padding_side: str = "right"
     truncation_side: str = "right"
-    model_input_names: list[str] = ["input_ids", "attention_mask"]  # noqa: RUF012
+    model_input_names: list[str] = list(PLAIN_INPUTS)  # noqa: RUF012
 
     def __init__(
         self,
@@ -111,32 +81,18 @@ class PreTrainedTokenizerFast(Legacy):
         tokenizer_object: Tokenizer | None = None,
         **settings: Any,
     ) -> None:
-        given = {
-            "vocab": vocab,
-            "merges": merges,
-            "vocab_file": vocab_file,
-            "merges_file": merges_file,
-            "tokenizer_file": tokenizer_file,
-            "tokenizer_object": tokenizer_object,
-        }
-        given |= _positional(args, given, type(self).__name__)
-        refuse_unknown(
-            [name for name in settings if not _is_setting(name)],
-            (*SOURCES, *SETTINGS),
-            f"{type(self).__name__}()",
-        )
-        heed(settings)
-        settings = {name: files.revive(value) for name, value in settings.items() if name not in TOLERATED}
-        backend = self._backend({name: value for name, value in given.items() if value is not None}, settings)
-        self.vocab_file = None if given["vocab_file"] is None else str(given["vocab_file"])
-        added = {
-            int(index): files.added_token(token)
-            for index, token in settings.pop("added_tokens_decoder", {}).items()
-        }
-        self._settle(backend, settings, settings, added, from_file=given["tokenizer_file"] is not None)
+        named = (vocab, merges, vocab_file, merges_file, tokenizer_file, tokenizer_object)
+        name = type(self).__name__
+        given = classes.sources(args, dict(zip(classes.SOURCES, named, strict=True)), name)
+        settings = classes.checked(settings, (*classes.SOURCES, *classes.SETTINGS), f"{name}()")
+        backend = self._backend(given, settings)
+        recorded = settings.pop("added_tokens_decoder", {})
+        added = {int(index): added_token(token) for index, token in recorded.items()}
+        self.vocab_file = str(given["vocab_file"]) if "vocab_file" in given else None
+        self._settle(backend, settings, settings, added, from_file="tokenizer_file" in given)
 
     @classmethod
-    def _backend(cls, given: dict[str, Any], settings: dict[str, Any]) -> Tokenizer:
+    def _backend(cls, given: Mapping[str, Any], settings: Mapping[str, Any]) -> Tokenizer:
         """Make the backend from the first of the sources that is given."""
         from tokenizers import Tokenizer
 
@@ -144,7 +100,7 @@ class PreTrainedTokenizerFast(Legacy):
             # Copied, so that what is added here is not added to the caller's.
             return Tokenizer.from_str(given["tokenizer_object"].to_str())
         if "tokenizer_file" in given:
-            return open_tokenizer_file(Path(given["tokenizer_file"]))
+            return files.open_tokenizer(Path(given["tokenizer_file"]))
         if cls.recipe is None and given:
             raise TypeError(
                 f"{cls.__name__} does not know how to read {sorted(given)}: use the class of the "
@@ -152,11 +108,10 @@ class PreTrainedTokenizerFast(Legacy):
                 "pass tokenizer_file= or tokenizer_object="
             )
         if cls.recipe is None or not given:
-            wanted = ["tokenizer_file", "tokenizer_object"]
-            if cls.recipe is not None:
-                wanted = [*cls.recipe.files, "vocab", *wanted]
+            wanted = [*(() if cls.recipe is None else (*cls.recipe.files, "vocab"))]
             raise TypeError(
-                f"{cls.__name__}() needs a vocabulary: pass one of {wanted}, or load a checkpoint with "
+                f"{cls.__name__}() needs a vocabulary: pass one of "
+                f"{[*wanted, 'tokenizer_file', 'tokenizer_object']}, or load a checkpoint with "
                 f"{cls.__name__}.from_pretrained(name)"
             )
         from formers.tokenization import builders
@@ -171,88 +126,84 @@ class PreTrainedTokenizerFast(Legacy):
         added: Mapping[int, AddedToken],
         *,
         from_file: bool,
+        saved: Mapping[str, Any] = {},  # noqa: B006
+        origin: saving.Origin = saving.Origin(),  # noqa: B008
     ) -> None:
-        """Take the settings over. `explicit` are those of the caller, which may change what a file says."""
-        super().__init__(backend)
+        """Make the parts, and take over the settings: the `saved` ones, and the caller's in their place.
+
+        Those of the caller are `explicit`: they may change what a tokenizer.json says (`from_file`).
+        """
         recipe = self.recipe
+        vocabulary = self._vocabulary = Vocabulary(backend)
+        self._encoder, self._decoder, self._origin = Encoder(vocabulary), Decoder(vocabulary), origin
         self.init_inputs: tuple[Any, ...] = ()
         self.init_kwargs: dict[str, Any] = dict(settings)
         self.name_or_path = str(settings.get("name_or_path", ""))
         limit = settings.get("model_max_length", settings.get("max_len"))
         self.model_max_length = NO_LIMIT if limit is None else int(limit)
-        side = settings.get("padding_side") or (self._file_padding or {}).get("direction")
+        side = settings.get("padding_side") or vocabulary.file_padding.get("direction")
         self.padding_side = check_side(side or (recipe.padding_side if recipe else "right"), "padding_side")
-        side = settings.get("truncation_side") or (self._file_truncation or {}).get("direction")
+        side = settings.get("truncation_side") or vocabulary.file_truncation.get("direction")
         self.truncation_side = check_side(side or "right", "truncation_side")
         self.pad_token_type_id = int(settings.get("pad_token_type_id") or 0)
         self.clean_up_tokenization_spaces = bool(settings.get("clean_up_tokenization_spaces") or False)
         self.split_special_tokens = bool(settings.get("split_special_tokens") or False)
         self.chat_template = files.template_of(settings.get("chat_template"))
-        self._recorded_class: str | None = None
-        self._take_special(settings, added, from_file)
-        adjust.apply(self, explicit, from_file=from_file)
-        self.model_input_names = list(
-            settings.get("model_input_names") or (recipe.inputs if recipe else adjust.guess_inputs(backend))
-        )
-
-    def _take_special(
-        self, settings: Mapping[str, Any], added: Mapping[int, AddedToken], from_file: bool
-    ) -> None:
-        """Name the special tokens and add those that the vocabulary has not got."""
-        named = special_of(settings)
-        additional = [
-            token
-            for key in ADDITIONAL
-            if isinstance(settings.get(key), (list, tuple))
-            for token in settings[key]
-        ]
-        known = self._tokenizer.token_to_id
-        if self.recipe is not None:
-            for name, token in self.recipe.special.items():
-                token = files.added_token(token) if isinstance(token, dict) else token
-                # Beside a tokenizer.json the usual text of a token counts only where the vocabulary has it.
-                if name not in named and (not from_file or known(str(token)) is not None):
-                    named[name] = token
-            if not additional and not from_file:
-                count = int(settings.get("extra_ids") or self.recipe.options.get("extra_ids", 0))
-                usual = [*self.recipe.additional, *(f"<extra_id_{index}>" for index in range(count))]
-                additional = [token for token in usual if known(token) is not None]
-        elif not any(named.values()):
-            named |= adjust.guess_special(self._tokenizer)
-        if (
-            (self._file_padding or {}).get("pad_token")
-            and named.get("pad_token") is None
-            and "pad_token" not in settings
-        ):
-            named["pad_token"] = (self._file_padding or {})["pad_token"]
-        self._named = dict.fromkeys(NAMED) | named
-        self._additional = list({str(token): token for token in additional}.values())
+        self._special = special.find(settings, recipe, vocabulary, from_file)
         self._add_recorded(added)
         registered = self.added_tokens_encoder
-        wanted = [token for token in (*named.values(), *self._additional) if token is not None]
-        self._add_special([token for token in wanted if str(token) not in registered])
+        self._add_special([token for token in self._special.every() if str(token) not in registered])
+        if from_file:
+            components.apply(backend, explicit)
+            self._notice_disagreement()
+        ends = {name: explicit.get(f"add_{name}_token") for name in ("bos", "eos")}
+        if any(end is not None for end in ends.values()) and (from_file or recipe is None):
+            self._surround(**ends)
+        if from_file:
+            swapped = {name: getattr(self, name) for name in ("cls_token", "sep_token") if explicit.get(name)}
+            components.reframe(backend, saved, swapped)
+        inputs = recipe.inputs if recipe else None
+        if inputs is None:
+            inputs = BERT_INPUTS if components.gives_token_types(backend) else PLAIN_INPUTS
+        self.model_input_names = list(settings.get("model_input_names") or inputs)
 
     def _add_recorded(self, added: Mapping[int, AddedToken]) -> None:
+        """Add the tokens that were saved beside the vocabulary, and notice ids that are not theirs."""
         for index, token in sorted(added.items()):
-            present = self._tokenizer.token_to_id(token.content)
-            if present is None:
+            if self._vocabulary.id_of(token.content) is None:
                 self.add_tokens([token], special_tokens=token.special)
-                present = self._tokenizer.token_to_id(token.content)
+            present = self._vocabulary.id_of(token.content)
             if present != index:
                 notice(
                     f"{files.CONFIG} of {self.name_or_path or 'this tokenizer'} gives the added token "
                     f"{token.content!r} the id {index}, its vocabulary gives {present}: {present} is used",
                 )
 
+    def _notice_disagreement(self) -> None:
+        saved = self.init_kwargs.get("do_lower_case")
+        for lowercases in components.lowercases(self._vocabulary.backend) if saved is not None else ():
+            if lowercases != bool(saved):
+                notice(
+                    f"{self.name_or_path}: tokenizer_config.json says do_lower_case={saved}, "
+                    f"tokenizer.json lowercases: {lowercases}. tokenizer.json is used; pass "
+                    "do_lower_case= to choose",
+                )
+
     @classmethod
     def from_pretrained(
-        cls, pretrained_model_name_or_path: str | os.PathLike[str], *init_inputs: Any, **kwargs: Any
+        cls,
+        pretrained_model_name_or_path: str | os.PathLike[str],
+        *init_inputs: Any,
+        token_limit: Callable[[Mapping[str, Any]], int | None] = limit_of,
+        **kwargs: Any,
     ) -> PreTrainedTokenizerFast:
         """Load the tokenizer of a checkpoint.
 
         Args:
             pretrained_model_name_or_path: a folder, a name on the Hub, or a `tokenizer.json`.
             *init_inputs: nothing; kept for scripts that pass an empty tuple.
+            token_limit: says how many tokens the model of a config.json takes, for a checkpoint whose
+                tokenizer records no limit.
             **kwargs: `revision`, `subfolder`, `token`, `cache_dir`, `local_files_only`, `force_download`,
                 `proxies`; special tokens and settings that take the place of the saved ones; `use_fast`.
 
@@ -262,35 +213,46 @@ class PreTrainedTokenizerFast(Legacy):
         """
         if init_inputs:
             raise TypeError(f"from_pretrained takes one name and keywords, but got also {init_inputs!r}")
-        return load_as(cls, pretrained_model_name_or_path, kwargs)
+        path = Path(pretrained_model_name_or_path)
+        if path.is_file() and path.suffix == ".json":
+            return cls(tokenizer_file=path, **kwargs)
+        found, explicit = classes.find(pretrained_model_name_or_path, kwargs, cls.__name__)
+        if cls is PreTrainedTokenizerFast:
+            recipe = classes.class_for(found)
+            cls = cls if recipe is None else named_class(f"{recipe}Tokenizer")
+        else:
+            classes.notice_other_class(found, cls.recipe, cls.__name__)
+        return cls._from_files(found, explicit, token_limit(found.model))
 
     @classmethod
-    def _from_files(cls, found: files.Files, explicit: Mapping[str, Any]) -> PreTrainedTokenizerFast:
+    def _from_files(
+        cls, found: files.Files, explicit: Mapping[str, Any], limit: int | None
+    ) -> PreTrainedTokenizerFast:
         settings = {**found.config, **explicit, "name_or_path": found.name}
         if "chat_template" not in explicit:
             settings["chat_template"] = found.template
-        if not settings.get("model_max_length") or int(settings["model_max_length"]) > LARGEST_LIMIT:
-            limit = limit_of(found.model)
-            if limit is not None:
-                settings["model_max_length"] = limit
-        given: dict[str, Any] = dict(found.vocabulary)
-        if found.tokenizer is not None:
-            given = {"tokenizer_file": found.tokenizer}
-        backend = cls._backend(given, settings)
+        recorded = settings.get("model_max_length")
+        if limit is not None and (not recorded or int(recorded) > LARGEST_LIMIT):
+            settings["model_max_length"] = limit
+        from_file = found.tokenizer is not None
+        backend = cls._backend(
+            {"tokenizer_file": found.tokenizer} if from_file else found.vocabulary, settings
+        )
         if cls.__init__ is PreTrainedTokenizerFast.__init__:
-            made = cls.__new__(cls)
+            self = cls.__new__(cls)
         else:
             # A class of the caller's may set up more than this one does.
-            made = cls(
-                tokenizer_object=backend, **{key: settings[key] for key in settings if _is_setting(key)}
-            )
-        object.__setattr__(made, "vocab_file", str(found.vocabulary.get("vocab_file") or "") or None)
-        made._settle(backend, settings, explicit, found.added, from_file=found.tokenizer is not None)
-        made._origin = None if found.tokenizer is None else str(found.tokenizer)
-        made._recorded_class = found.config.get("tokenizer_class")
-        return made
+            given = {key: value for key, value in settings.items() if classes.is_setting(key)}
+            self = cls(tokenizer_object=backend, **given)
+        self.vocab_file = str(found.vocabulary.get("vocab_file") or "") or None
+        origin = saving.Origin(found.tokenizer, found.config.get("tokenizer_class"))
+        saved = found.config
+        self._settle(
+            backend, settings, explicit, found.added, from_file=from_file, saved=saved, origin=origin
+        )
+        return self
 
-    _origin: str | None = None
+    # the frame around texts
 
     @property
     def add_bos_token(self) -> bool:
@@ -299,7 +261,7 @@ class PreTrainedTokenizerFast(Legacy):
 
     @add_bos_token.setter
     def add_bos_token(self, value: bool) -> None:
-        adjust.frame(self, bos=bool(value), eos=None)
+        self._surround(bos=bool(value))
 
     @property
     def add_eos_token(self) -> bool:
@@ -308,19 +270,407 @@ class PreTrainedTokenizerFast(Legacy):
 
     @add_eos_token.setter
     def add_eos_token(self, value: bool) -> None:
-        adjust.frame(self, bos=None, eos=bool(value))
+        self._surround(eos=bool(value))
 
     def _edge(self, place: int) -> int | None:
         """Return the special token at one end of a text, None where the text itself stands there."""
         if not self.num_special_tokens_to_add():
             return None
-        index, _, sequence = self._frame(False)[place]
+        index, _, sequence = self._encoder.frame(False)[place]
         return index if sequence is None else None
+
+    def _surround(self, bos: bool | None = None, eos: bool | None = None) -> None:
+        """Put the start and end tokens around texts, or not; None leaves one as it is."""
+        tokens = []
+        for name, wanted in (("bos_token", bos), ("eos_token", eos)):
+            on, token = getattr(self, f"add_{name}") if wanted is None else wanted, getattr(self, name)
+            if on and token is None:
+                raise ValueError(
+                    f"add_{name}=True needs a {name}, but this tokenizer has none: set tokenizer.{name}"
+                )
+            tokens.append(token if on else None)
+        components.surround(self._vocabulary.backend, *tokens)
 
     def update_post_processor(self) -> None:
         """Put the present `bos_token` and `eos_token` around texts, after one of them was set anew."""
         first, last = self._edge(0) is not None, self._edge(-1) is not None
-        adjust.frame(self, bos=first and self.bos_token is not None, eos=last and self.eos_token is not None)
+        self._surround(bos=first and self.bos_token is not None, eos=last and self.eos_token is not None)
+
+    def num_special_tokens_to_add(self, pair: bool = False) -> int:
+        """Return how many special tokens a text (or a pair) gets."""
+        return self._encoder.special_count(pair)
+
+    @property
+    def max_len_single_sentence(self) -> int:
+        """How many tokens of text fit beside the special tokens."""
+        return self.model_max_length - self.num_special_tokens_to_add(pair=False)
+
+    @property
+    def max_len_sentences_pair(self) -> int:
+        """How many tokens of a pair fit beside the special tokens."""
+        return self.model_max_length - self.num_special_tokens_to_add(pair=True)
+
+    def convert_tokens_to_string(self, tokens: list[str]) -> str:
+        """Join tokens to the text that they stand for."""
+        return self._decoder.join(tokens)
+
+    def decode(
+        self,
+        token_ids: Any,
+        skip_special_tokens: bool = False,
+        clean_up_tokenization_spaces: bool | None = None,
+        **kwargs: Any,
+    ) -> Any:
+        """Turn ids back into text.
+
+        Args:
+            token_ids: an int; a list, array or tensor [T] of int; a batch of those [B, T]; or an encoding.
+            skip_special_tokens: whether to leave special tokens out.
+            clean_up_tokenization_spaces: whether to remove spaces before punctuation; None takes the
+                tokenizer's setting.
+            **kwargs: `use_source_tokenizer` and `spaces_between_special_tokens`, which older tokenizers that
+                were written in Python heed, and nothing else.
+
+        Returns:
+            A string, or a list of strings for a batch.
+
+        Raises:
+            ValueError: when an id is negative, as ignored labels (-100) are.
+        """
+        words = ("use_source_tokenizer", "spaces_between_special_tokens")
+        refuse_unknown(kwargs, (*words, "skip_special_tokens", "clean_up_tokenization_spaces"), "decode()")
+        return self._decoder.decode(
+            token_ids,
+            skip_special_tokens,
+            clean_up_tokenization_spaces,
+            self.clean_up_tokenization_spaces,
+            self.clean_up_tokenization,
+        )
+
+    def batch_decode(
+        self,
+        sequences: Any,
+        skip_special_tokens: bool = False,
+        clean_up_tokenization_spaces: bool | None = None,
+        **kwargs: Any,
+    ) -> list[str]:
+        """Turn a batch of ids [B, T] back into texts; a flat list [T] gives one text per id.
+
+        The arguments are those of `decode`.
+        """
+        rows = sequences["input_ids"] if isinstance(sequences, dict) else sequences
+        ids = [[row] if isinstance(row, int) else row for row in plain(rows)]
+        found = self.decode(ids, skip_special_tokens, clean_up_tokenization_spaces, **kwargs) if ids else []
+        return list(found)
+
+    @staticmethod
+    def clean_up_tokenization(text: str) -> str:
+        """Remove the spaces that splitting English put before punctuation and contractions."""
+        return clean_up(text)
+
+    # text to ids
+
+    def __call__(
+        self,
+        text: Any = None,
+        text_pair: Any = None,
+        text_target: Any = None,
+        text_pair_target: Any = None,
+        add_special_tokens: bool = True,
+        padding: bool | str | PaddingStrategy = False,
+        truncation: bool | str | TruncationStrategy | None = None,
+        max_length: int | None = None,
+        stride: int = 0,
+        is_split_into_words: bool = False,
+        pad_to_multiple_of: int | None = None,
+        padding_side: str | None = None,
+        return_tensors: str | TensorType | None = None,
+        return_token_type_ids: bool | None = None,
+        return_attention_mask: bool | None = None,
+        return_overflowing_tokens: bool = False,
+        return_special_tokens_mask: bool = False,
+        return_offsets_mapping: bool = False,
+        return_length: bool = False,
+        verbose: bool = True,
+        split_special_tokens: bool | None = None,
+        **kwargs: Any,
+    ) -> BatchEncoding:
+        """Turn text into the inputs of a model.
+
+        Args:
+            text: a string; a list of strings; with `is_split_into_words` a list of words or a list of those.
+            text_pair: the second sequence(s), shaped as `text`.
+            text_target: text whose ids are returned as `labels`.
+            text_pair_target: the second sequence(s) of the targets.
+            add_special_tokens: whether to add what the model expects around a text. The string that
+                `apply_chat_template` wrote has them already and never gets them twice.
+            padding: True or "longest" pads to the longest row, "max_length" to `max_length` (or the model's
+                limit), False or "do_not_pad" not at all.
+            truncation: True or "longest_first" cuts rows above `max_length` (or the model's limit),
+                "only_first" and "only_second" cut one sequence of a pair, False or "do_not_truncate" none.
+                None cuts when `max_length` is given and nothing is padded.
+            max_length: in tokens, special tokens included.
+            stride: tokens that a piece repeats of the one before, with `return_overflowing_tokens`.
+            is_split_into_words: whether a list of strings is one text, split into words.
+            pad_to_multiple_of: pad further, to a multiple of so many tokens.
+            padding_side: "left" or "right"; None takes the tokenizer's.
+            return_tensors: "pt", "np", or None for lists.
+            return_token_type_ids: None returns them when the model takes them.
+            return_attention_mask: None returns it when the model takes it.
+            return_overflowing_tokens: whether what was cut comes back as more rows, with
+                `overflow_to_sample_mapping` saying which text each row is of.
+            return_special_tokens_mask: whether to return 1 for special tokens and 0 for others.
+            return_offsets_mapping: whether to return (start, end) characters of each token.
+            return_length: whether to return the length of each row.
+            verbose: False keeps notices silent.
+            split_special_tokens: whether special tokens in the text are treated as plain text.
+            **kwargs: nothing; a keyword that is not listed is refused.
+
+        Returns:
+            A BatchEncoding of lists, or of int64 tensors [B, T].
+
+        Raises:
+            TypeError: for an unknown keyword, an input that is not text, or a length that is not a whole
+                number.
+            ValueError: for rows of different lengths with `return_tensors` and without padding, and for a
+                `stride` that leaves no room to cut.
+        """
+        # Every keyword of a call is a field of the options.
+        options = EncodeOptions.of(self, locals())
+        if kwargs:
+            refuse_call_keywords(kwargs, f"{type(self).__name__}()")
+        if text is None and text_target is None:
+            raise ValueError("a tokenizer needs `text` or `text_target`, but both are None")
+        if text_target is None:
+            return self._encode(text, text_pair, options)
+        targets = self._encode(text_target, text_pair_target, options)
+        if text is None:
+            return targets
+        inputs = self._encode(text, text_pair, options)
+        inputs["labels"] = targets["input_ids"]
+        return inputs
+
+    def _encode(self, text: Any, pair: Any, options: EncodeOptions) -> BatchEncoding:
+        return self._encoder.encode(text, pair, options, self.model_max_length, self._filling)
+
+    def _filling(self) -> Filling:
+        """Return what rows are padded with.
+
+        Raises:
+            ValueError: when there is neither a padding token nor an end token to take its place.
+        """
+        token, index = self.pad_token, self.pad_token_id
+        if index is None:
+            token, index = self.eos_token, self.eos_token_id
+            if index is None:
+                raise ValueError(
+                    "asked to pad, but this tokenizer has no pad_token, and no eos_token that could take its "
+                    "place. Name one that the vocabulary has (tokenizer.pad_token = '...'), or add one and "
+                    "grow the model: tokenizer.add_special_tokens({'pad_token': '[PAD]'}); "
+                    "model.resize_token_embeddings(len(tokenizer))"
+                )
+            notice(
+                f"this tokenizer has no pad_token: padding with its eos_token {token!r}, which the "
+                "attention mask hides. Set tokenizer.pad_token to choose another",
+                key="tokenizer pads with eos",
+            )
+        return Filling(str(token), index, self.pad_token_type_id, self.model_input_names[0])
+
+    def encode_ragged(
+        self,
+        texts: Sequence[str],
+        *,
+        pairs: Sequence[str] | None = None,
+        max_length: int | None = None,
+        truncation: bool | str | TruncationStrategy = True,
+        add_special_tokens: bool = True,
+    ) -> Ragged:
+        """Encode a batch without padding, for callers that lay rows out themselves.
+
+        Args:
+            texts: the texts.
+            pairs: the second sequence of each text.
+            max_length: in tokens; None takes the model's limit.
+            truncation: as in a call; False cuts nothing.
+            add_special_tokens: as in a call.
+
+        Returns:
+            The rows, their lengths, and how many tokens each text lost.
+        """
+        options = EncodeOptions.of(self, {**locals(), "verbose": False})
+        return self._encoder.ragged(list(texts), None if pairs is None else list(pairs), options)
+
+    def tokenize(
+        self, text: str, pair: str | None = None, add_special_tokens: bool = False, **kwargs: Any
+    ) -> list[str]:
+        """Split a text into tokens, as strings; other keywords are those of a call."""
+        found = self(text, pair, add_special_tokens=add_special_tokens, **kwargs)
+        return found.tokens()
+
+    def encode(self, text: Any, text_pair: Any = None, add_special_tokens: bool = True, **kwargs: Any) -> Any:
+        """Return the ids of a text (or the tensor [1, T] with `return_tensors`); a list of lists for a batch.
+
+        `text` may also be ids, around which the special tokens are put. Other keywords are those of a call.
+        """
+        if isinstance(text, (list, tuple)) and text and isinstance(text[0], int):
+            refuse_unknown(kwargs, (), "encode() of ids")
+            if add_special_tokens:
+                return self.build_inputs_with_special_tokens(list(text), text_pair)
+            return [*text, *(text_pair or ())]
+        return self(text, text_pair, add_special_tokens=add_special_tokens, **kwargs)["input_ids"]
+
+    def around(
+        self, ids: list[int], pair_ids: list[int] | None = None
+    ) -> tuple[list[int], list[int], list[int]]:
+        """Put the special tokens of the model around one or two rows of ids.
+
+        Returns:
+            The ids, the token type of each, and 1 for each special token; lists of one length.
+        """
+        return self._encoder.around(ids, pair_ids)
+
+    def pad(
+        self,
+        encoded_inputs: Any,
+        padding: bool | str | PaddingStrategy = True,
+        max_length: int | None = None,
+        pad_to_multiple_of: int | None = None,
+        padding_side: str | None = None,
+        return_attention_mask: bool | None = None,
+        return_tensors: str | TensorType | None = None,
+        verbose: bool = True,
+    ) -> BatchEncoding:
+        """Pad rows that were encoded before to one length.
+
+        Args:
+            encoded_inputs: a dictionary of rows, a list of dictionaries of one row each, or a BatchEncoding;
+                rows are lists, arrays or tensors. Columns other than those a tokenizer makes are kept as
+                they are and must be of one length per batch.
+            padding: as in a call.
+            max_length: as in a call; rows that are longer are left as they are.
+            pad_to_multiple_of: as in a call.
+            padding_side: as in a call.
+            return_attention_mask: None returns it when the model takes it.
+            return_tensors: "pt", "np", or None for what the rows are made of.
+            verbose: False keeps notices silent.
+
+        Returns:
+            The padded columns, [B, T]; for one row that was not in a batch, [T].
+        """
+        options = EncodeOptions.of(self, {**locals(), "truncation": False})
+        return pad_encoded(encoded_inputs, options, self.model_input_names[0], self._filling)
+
+    # conversations
+
+    def apply_chat_template(
+        self,
+        conversation: Any,
+        tools: Sequence[Any] | None = None,
+        documents: Sequence[Mapping[str, str]] | None = None,
+        chat_template: str | None = None,
+        add_generation_prompt: bool = False,
+        continue_final_message: bool | str = False,
+        tokenize: bool = True,
+        padding: Any = False,
+        truncation: Any = False,
+        max_length: int | None = None,
+        return_tensors: Any = None,
+        return_dict: bool = True,
+        return_assistant_tokens_mask: bool = False,
+        tokenizer_kwargs: Mapping[str, Any] | None = None,
+        **kwargs: Any,
+    ) -> Any:
+        """Write a conversation as the model was trained to read it.
+
+        Args:
+            conversation: messages `{"role": ..., "content": ...}`, or a list of such lists.
+            tools: functions, or their JSON schemas, that the model may call.
+            documents: `{"title": ..., "text": ...}` to answer from.
+            chat_template: a template, or the name of one of the tokenizer's; None takes the tokenizer's.
+            add_generation_prompt: whether to open the assistant's turn at the end.
+            continue_final_message: whether to leave the last message open, for the model to go on with; a
+                string names the key of the message that goes on.
+            tokenize: False returns the text. The text remembers that it is complete: encoding it later adds
+                no second start token.
+            padding: as in a call, and so are `truncation`, `max_length` and `return_tensors`.
+            truncation: see `padding`.
+            max_length: see `padding`.
+            return_tensors: see `padding`.
+            return_dict: True returns a BatchEncoding, which is a dictionary; False the ids alone (a list, or
+                a tensor), as the ecosystem's version 4 did.
+            return_assistant_tokens_mask: whether to return `assistant_masks`, 1 for each token that the
+                assistant said; the template must mark it with `{% generation %}`.
+            tokenizer_kwargs: further arguments of the call.
+            **kwargs: variables for the template. One that it does not read is noticed; one that nearly spells
+                an argument of this method is refused.
+
+        Returns:
+            A BatchEncoding, ids, or text (a list of texts for several conversations).
+
+        Raises:
+            ValueError: when there is no template, or the template refuses the conversation.
+        """
+        if return_assistant_tokens_mask and not (tokenize and return_dict):
+            raise ValueError("return_assistant_tokens_mask=True needs tokenize=True and return_dict=True")
+        template = chat.ChatTemplate(
+            self.get_chat_template(chat_template, tools),
+            opens=add_generation_prompt,
+            goes_on=continue_final_message,
+            masks=return_assistant_tokens_mask,
+        )
+        template.check_variables(kwargs, PreTrainedTokenizerFast.apply_chat_template)
+        conversations, batched = chat.conversations_in(conversation)
+        rendered = template.write(conversations, tools, documents, {**self.special_tokens_map, **kwargs})
+        texts = [RenderedChat(one.text) for one in rendered]
+        if not tokenize:
+            return texts if batched else texts[0]
+        found = self(
+            texts if batched else texts[0],
+            padding=padding,
+            truncation=truncation,
+            max_length=max_length,
+            return_tensors=return_tensors,
+            **{"add_special_tokens": False, **(tokenizer_kwargs or {})},
+        )
+        if return_assistant_tokens_mask:
+            chat.mask_assistant(found, rendered, batched or return_tensors is not None)
+            found.convert_to_tensors(return_tensors)
+        return found if return_dict else found["input_ids"]
+
+    def get_chat_template(self, chat_template: str | None = None, tools: Sequence[Any] | None = None) -> str:
+        """Return the text of a template: the given one, the one of that name, or the tokenizer's.
+
+        With several templates and `tools`, the one named "tool_use" is taken.
+
+        Raises:
+            ValueError: when there is none.
+        """
+        return chat.choose(self.chat_template, chat_template, tools)
+
+    def encode_message_with_chat_template(
+        self,
+        message: Mapping[str, Any],
+        conversation_history: Sequence[Mapping[str, Any]] | None = None,
+        **kwargs: Any,
+    ) -> list[int]:
+        """Return the ids that one more message adds to a conversation.
+
+        Args:
+            message: the message.
+            conversation_history: the messages before it.
+            **kwargs: other arguments of `apply_chat_template`, except `add_generation_prompt`.
+        """
+        if "add_generation_prompt" in kwargs:
+            raise ValueError("add_generation_prompt would not be part of the message: encode it by itself")
+        history = list(conversation_history or ())
+        whole: list[int] = self.apply_chat_template([*history, message], return_dict=False, **kwargs)
+        if not history:
+            return whole
+        before: list[int] = self.apply_chat_template(history, return_dict=False, **kwargs)
+        same = next((at for at, (a, b) in enumerate(zip(before, whole, strict=False)) if a != b), None)
+        return whole[min(len(before), len(whole)) if same is None else same :]
+
+    # files
 
     def save_pretrained(
         self,
@@ -347,7 +697,15 @@ class PreTrainedTokenizerFast(Legacy):
         Returns:
             The paths written.
         """
-        return saving.save(self, Path(save_directory), legacy_format, filename_prefix, push_to_hub, kwargs)
+        known = (*self._saving_keywords, "push_to_hub", "safe_serialization", *PUSH_KEYWORDS)
+        refuse_unknown(kwargs, known, "save_pretrained()")
+        kwargs.pop("safe_serialization", None)
+        folder, jinja = Path(save_directory), bool(kwargs.pop("save_jinja_files", True))
+        parts = (self._vocabulary, self._special, self._origin)
+        written = saving.save(self, *parts, folder, legacy_format, filename_prefix, jinja)
+        if push_to_hub:
+            push_saved(folder, kwargs)
+        return tuple(map(str, written))
 
     def save_vocabulary(
         self, save_directory: str | os.PathLike[str], filename_prefix: str | None = None
@@ -357,19 +715,8 @@ class PreTrainedTokenizerFast(Legacy):
         Returns:
             The paths written; none for a vocabulary that has no older format or whose file is gone.
         """
-        return tuple(map(str, saving.save_vocabulary(self, Path(save_directory), filename_prefix)))
-
-    def push_to_hub(self, repo_id: str, **kwargs: Any) -> str:
-        """Upload the tokenizer's files to a repository, which is made when it is missing.
-
-        Args:
-            repo_id: "user/name".
-            **kwargs: what `formers.hub.push_folder` takes (`token`, `private`, `commit_message`, ...).
-
-        Returns:
-            The address of the commit.
-        """
-        return saving.push(self, repo_id, kwargs)
+        written = saving.save_vocabulary(self, self._vocabulary, Path(save_directory), filename_prefix)
+        return tuple(map(str, written))
 
     def train_new_from_iterator(
         self,
@@ -392,9 +739,18 @@ class PreTrainedTokenizerFast(Legacy):
         """
         from formers.tokenization import retrain
 
-        return retrain.train(
-            self, text_iterator, vocab_size, length, new_special_tokens, special_tokens_map, kwargs
-        )
+        new, renamed = list(new_special_tokens or ()), dict(special_tokens_map or {})
+        options = {"vocab_size": vocab_size, "length": length, **kwargs}
+        backend = retrain.train(self.backend_tokenizer, self._special, text_iterator, new, renamed, options)
+        settings = retrain.settings_of(self.init_kwargs, self._special, new, renamed)
+        return self._made(backend, {**settings, "chat_template": self.chat_template})
+
+    @classmethod
+    def _made(cls, backend: Tokenizer, settings: Mapping[str, Any]) -> PreTrainedTokenizerFast:
+        self = cls.__new__(cls)
+        self.vocab_file = None
+        self._settle(backend, settings, {}, {}, from_file=True)
+        return self
 
     def __repr__(self) -> str:
         added = "".join(f"\n\t{index}: {token!r}," for index, token in self.added_tokens_decoder.items())
@@ -410,196 +766,31 @@ PreTrainedTokenizer = PreTrainedTokenizerFast
 PreTrainedTokenizerBase = PreTrainedTokenizerFast
 
 
-def _is_setting(name: str) -> bool:
-    return name in SETTINGS or name in TOLERATED or (name.endswith("_token") and not name.startswith("_"))
+_made: dict[str, type[PreTrainedTokenizerFast]] = {}
 
 
-def _positional(args: tuple[Any, ...], given: Mapping[str, Any], name: str) -> dict[str, Any]:
-    """Read `Class(vocab_file, merges_file)` and `Class(vocab, merges)`: a path is a file."""
-    if len(args) > 2:
-        raise TypeError(
-            f"{name}() takes a vocabulary and merges by position and all else by name, but got {len(args)}"
+def named_class(name: str) -> type[PreTrainedTokenizerFast]:
+    """Return the class `name`, made when it is first asked for; `XTokenizer` and `XTokenizerFast` are one."""
+    recipe = CLASSES[name]
+    if recipe not in _made:
+        row = RECIPES[recipe]
+        usual = {argument: names[0] for argument, names in row.files.items()}
+        _made[recipe] = type(
+            f"{recipe}Tokenizer",
+            (PreTrainedTokenizerFast,),
+            {
+                "__module__": "formers.tokenization",
+                "__doc__": f"The tokenizer of {recipe} checkpoints; reads {', '.join(usual.values())}, "
+                "tokenizer.json.",
+                "recipe": row,
+                "vocab_files_names": usual,
+                "model_input_names": list(row.inputs),
+                "padding_side": row.padding_side,
+            },
         )
-    found: dict[str, Any] = {}
-    for word, value in zip(("vocab", "merges"), args, strict=False):
-        found[word] = value
-    for word in ("vocab", "merges"):
-        value = found.get(word, given[word])
-        if isinstance(value, (str, os.PathLike)):
-            found[word] = None
-            found[f"{word}_file"] = value
-    return {key: value for key, value in found.items() if value is not None or given[key] is not None}
-
-
-def special_of(settings: Mapping[str, Any]) -> dict[str, Token | None]:
-    """Collect the named special tokens of settings, a model's own (`image_token`, ...) included."""
-    from tokenizers import AddedToken
-
-    named: dict[str, Token | None] = {name: settings[name] for name in NAMED if name in settings}
-    own = dict(settings.get("model_specific_special_tokens") or {})
-    extra = settings.get("extra_special_tokens")
-    if isinstance(extra, Mapping):
-        own |= extra
-    for name, value in settings.items():
-        if name.endswith("_token") and name not in NAMED and isinstance(value, (str, AddedToken)):
-            own[name] = value
-    named.update(own)
-    for name, value in named.items():
-        if value is not None and not isinstance(value, (str, AddedToken)):
-            raise TypeError(f"{name} must be a string or an AddedToken, but is {value!r}")
-    return named
-
-
-def open_tokenizer_file(path: Path) -> Tokenizer:
-    """Read a tokenizer.json.
-
-    Raises:
-        OSError: when there is no such file.
-        ValueError: when it is not one.
-    """
-    from tokenizers import Tokenizer
-
-    if not path.is_file():
-        raise OSError(f"{path} is not a file; a tokenizer_file is the path of a tokenizer.json")
-    try:
-        return Tokenizer.from_file(str(path))
-    except Exception as error:
-        raise ValueError(
-            f"{path} cannot be read as a tokenizer.json: {error}. If it was written by a newer version of "
-            "the `tokenizers` package, `pip install -U tokenizers` helps"
-        ) from error
-
-
-def heed(settings: Mapping[str, Any]) -> None:
-    """Say what settings of the caller ask for that tokenizers here do not do.
-
-    Raises:
-        ValueError: for a setting whose neglect would change ids or text.
-    """
-    if settings.get("use_fast") is False:
-        notice(
-            "use_fast=False: there is one tokenizer here, which runs on the `tokenizers` library and gives "
-            "the same ids; it is used",
-        )
-    refused = {
-        "do_basic_tokenize": settings.get("do_basic_tokenize", True) is False,
-        "never_split": bool(settings.get("never_split")),
-        "sp_model_kwargs": bool(settings.get("sp_model_kwargs")),
-        "errors": settings.get("errors") not in (None, "replace"),
-    }
-    for name, asked in refused.items():
-        if asked:
-            raise ValueError(
-                f"{name}={settings[name]!r} is not available: the `tokenizers` library, on which every "
-                "tokenizer here runs, cannot do it. Leave it out"
-            )
-
-
-def limit_of(config: Mapping[str, Any]) -> int | None:
-    """Return how many tokens the model of a config.json takes at most, None where it has no such limit.
-
-    RoBERTa-like models number positions from `pad_token_id + 1`, so that many of the table are not for use.
-    """
-    kind = config.get("model_type")
-    if kind in ("t5", "mt5", "longt5", "umt5"):  # positions are relative: no limit
-        return None
-    for name in ("max_position_embeddings", "n_positions", "n_ctx"):
-        limit = config.get(name)
-        if isinstance(limit, int) and limit > 0:
-            offset = 0
-            if kind in ("roberta", "xlm-roberta", "camembert", "xlm-roberta-xl", "roberta-prelayernorm"):
-                offset = int(config.get("pad_token_id", 1)) + 1
-            return limit - offset
-    return None
-
-
-def class_for(found: files.Files) -> type[PreTrainedTokenizerFast]:
-    """Choose the class of a checkpoint: what its tokenizer_config.json names, else by its model type."""
-    from formers.tokenization.classes import named_class
-
-    recorded = found.config.get("tokenizer_class")
-    if recorded in CLASSES:
-        return named_class(recorded)
-    base = str(recorded or "").removesuffix("Fast").removesuffix("Tokenizer")
-    if base in ALIASES:
-        return named_class(f"{ALIASES[base]}Tokenizer")
-    if found.tokenizer is not None and recorded:
-        return PreTrainedTokenizerFast
-    if recorded not in (None, *GENERAL):
-        raise ValueError(
-            f"{found.name} names the tokenizer class {recorded!r}, which this library has not got, and has "
-            f"no {files.TOKENIZER} that would say how to read its vocabulary. Convert it once where that "
-            f"class exists (its save_pretrained writes {files.TOKENIZER}), or name a class that reads it "
-            "the same way, for instance LlamaTokenizer.from_pretrained"
-        )
-    kind = MODEL_TYPES.get(str(found.model.get("model_type")))
-    if kind is None and found.tokenizer is None:
-        kind = _guess(found.vocabulary)
-        if kind is not None:
-            notice(
-                f"{found.name} does not say which tokenizer its vocabulary belongs to: reading it as "
-                f"{kind}Tokenizer. Name the class (for instance {kind}Tokenizer.from_pretrained) to be sure"
-            )
-    return PreTrainedTokenizerFast if kind is None else named_class(f"{kind}Tokenizer")
-
-
-def _guess(vocabulary: Mapping[str, Path]) -> str | None:
-    """Guess the recipe of vocabulary files by their names."""
-    present = {path.name for path in vocabulary.values()}
-    for name, recipe in RECIPES.items():
-        if present == {names[0] for names in recipe.files.values()}:
-            if name == "Roberta" and '"<s>"' not in vocabulary["vocab_file"].read_text(encoding="utf-8"):
-                continue  # the same names as GPT-2's, whose vocabulary has no frame
-            if name != "Bart":
-                return name
-    return None
-
-
-def load_as(
-    cls: type[PreTrainedTokenizerFast], name: str | os.PathLike[str], kwargs: Mapping[str, Any]
-) -> PreTrainedTokenizerFast:
-    """Load a checkpoint as `cls`, or as the class it names when `cls` is the general one."""
-    from formers.hub import Source, split_hub_keywords
-
-    path = Path(name)
-    if path.is_file() and path.suffix == ".json":
-        return cls(tokenizer_file=path, **kwargs)
-    hub, rest = split_hub_keywords(dict(kwargs))
-    refuse_unknown(
-        [key for key in rest if not _is_setting(key)],
-        (*hub_words(), *SETTINGS, *TOLERATED),
-        f"{cls.__name__}.from_pretrained()",
-    )
-    heed(rest)
-    explicit = {key: files.revive(value) for key, value in rest.items() if key not in TOLERATED}
-    found = files.read(Source.of(name, **hub), str(name))
-    if rest.get("trust_remote_code") and "auto_map" in found.config:
-        notice(
-            f"{name} brings tokenizer code of its own, which is never run here: its files are read without "
-            "it",
-        )
-    config = rest.get("config")
-    if config is not None and not found.model:
-        found.model = dict(config) if isinstance(config, Mapping) else config.to_dict()
-    if cls is PreTrainedTokenizerFast:
-        cls = class_for(found)
-    else:
-        recorded = CLASSES.get(str(found.config.get("tokenizer_class")))
-        if cls.recipe is not None and recorded is not None and RECIPES[recorded] is not cls.recipe:
-            notice(
-                f"{found.name} holds a {recorded}Tokenizer, but is loaded as a {cls.__name__}: special "
-                "tokens and model inputs may be wrong. AutoTokenizer.from_pretrained takes the right class"
-            )
-    return cls._from_files(found, explicit)
-
-
-def hub_words() -> list[str]:
-    """Return the keywords that say where files come from."""
-    from formers.hub import HUB_KEYWORDS
-
-    return sorted(HUB_KEYWORDS)
+    return _made[recipe]
 
 
 def load(name_or_path: str | os.PathLike[str], **kwargs: Any) -> PreTrainedTokenizerFast:
     """Load the tokenizer of a checkpoint, as the class that it names; see `from_pretrained`."""
-    return load_as(PreTrainedTokenizerFast, name_or_path, kwargs)
+    return PreTrainedTokenizerFast.from_pretrained(name_or_path, **kwargs)

@@ -205,8 +205,8 @@ def label_names(labels: Iterable[Any]) -> list[str]:
         if wrong := _no_label(label):
             raise ValueError(f"row {index + 1} {wrong}")
         distinct.add(str(label))
-    if distinct and all(name.lstrip("-").isdigit() for name in distinct):
-        return sorted(distinct, key=int)
+    if distinct and all(name.removeprefix("-").isdecimal() for name in distinct):
+        return sorted(distinct, key=lambda name: (int(name), name))  # "1" and "01" in the same order always
     return sorted(distinct)
 
 

@@ -1,0 +1,267 @@
+"""The endpoint that must be fast: `/classify`, as a bare ASGI application."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import json
+import logging
+import os
+import time
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any
+
+from formers.desk.queue import Entry, QueueError
+from formers.serving.engine import Answer, Job, NotAProbability, OutOfTime, Overloaded, Stopping
+from formers.serving.limits import Gone, Question, Receive, Refusal, check_type, parse, read_body
+from formers.serving.service import Service, top_scores
+
+logger = logging.getLogger("formers.serving")
+
+Scope = MutableMapping[str, Any]
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+
+_LONGEST_ID = 128
+_JSON = (b"content-type", b"application/json")
+CLIENT_GONE = 499  # nginx's number for a client that hung up; only in the log and the metrics
+_dump = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode
+
+
+def encoded(value: Any) -> bytes:
+    """Return `value` as JSON. Half of a surrogate pair, which a refusal may quote, becomes `?`."""
+    return _dump(value).encode("utf-8", "replace")
+
+
+class _Trace:
+    """What the log says of one request."""
+
+    __slots__ = ("answers", "human", "question", "request_id", "started", "status", "wall")
+
+    def __init__(self, request_id: str) -> None:
+        self.request_id = request_id
+        self.wall = time.time()
+        self.started = time.perf_counter()
+        self.status = 500
+        self.question: Question | None = None
+        self.answers: list[Answer] = []
+        self.human: dict[int, int] = {}  # place of the text -> number in the queue
+
+
+class Classify:
+    """POST /classify. It parses and checks by itself, so that little time is spent around the model."""
+
+    def __init__(self, service: Service) -> None:
+        self.service = service
+        self._prefix = os.urandom(4).hex()
+        self._count = itertools.count(1)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        headers: dict[bytes, bytes] = dict(scope["headers"])
+        trace = _Trace(self._request_id(headers))
+        extra: list[tuple[bytes, bytes]] = []
+        try:
+            body = await self._answer(headers, receive, trace)
+        except Refusal as refusal:
+            trace.status = refusal.status
+            body = encoded({"detail": refusal.detail})
+            extra = [(name.encode(), value.encode()) for name, value in refusal.headers.items()]
+        except Gone:
+            trace.status = CLIENT_GONE
+            self._note(trace)
+            return
+        except Exception:
+            logger.exception("request %s failed", trace.request_id)
+            trace.status = 500
+            body = b'{"detail":"the server failed on this request"}'
+        try:
+            await _send(send, trace, body, extra)
+        finally:
+            self._note(trace)
+
+    async def _answer(self, headers: dict[bytes, bytes], receive: Receive, trace: _Trace) -> bytes:
+        service = self.service
+        service.check_open()
+        if service.settings.protect_classify:
+            service.check_key(headers)
+        check_type(headers)
+        question = parse(await read_body(receive, headers, service.settings), service.settings)
+        trace.question = question
+        try:
+            job = service.engine.submit(question.texts, service.settings.timeout)
+        except Overloaded as error:
+            raise Refusal(503, f"at capacity: {error}", error.retry_after) from None
+        except Stopping as error:
+            raise Refusal(503, str(error), 1) from None
+        watcher = asyncio.get_running_loop().create_task(self._watch(receive, job))
+        try:
+            trace.answers = await job.future
+        except asyncio.CancelledError:
+            if job.dropped:
+                raise Gone from None
+            service.engine.drop(job)
+            raise
+        except Stopping as error:
+            raise Refusal(503, str(error), 1) from None
+        except OutOfTime as error:
+            return await self._fall_back(trace, question, "timeout", Refusal(504, str(error)))
+        except NotAProbability as error:
+            logger.error("request %s: %s", trace.request_id, error)
+            return await self._fall_back(trace, question, "error", Refusal(500, str(error)))
+        except Exception as error:
+            logger.exception("the model failed on request %s", trace.request_id, exc_info=error)
+            return await self._fall_back(
+                trace, question, "error", Refusal(500, f"the model failed: {type(error).__name__}")
+            )
+        finally:
+            watcher.cancel()
+        return await self._judge(trace, question)
+
+    async def _watch(self, receive: Receive, job: Job) -> None:
+        """Give the job up when its client hangs up."""
+        while (await receive())["type"] != "http.disconnect":
+            pass
+        if not job.future.done():
+            self.service.engine.drop(job)
+
+    async def _judge(self, trace: _Trace, question: Question) -> bytes:
+        """Hold the answers against the thresholds, keep what a person must see, and write the reply."""
+        service = self.service
+        service.count_answers(question.texts, trace.answers)
+        results: list[dict[str, Any]] = []
+        entries: list[Entry] = []
+        doubtful: list[int] = []
+        for index, answer in enumerate(trace.answers):
+            label, score = answer.ranked[0]
+            result = _result(answer, label, score, service.revision)
+            if question.top_k:
+                result["scores"] = top_scores(answer.ranked, question.top_k)
+            threshold = service.threshold.of(label)
+            if threshold is None or score < threshold:
+                result["needs_human"] = True
+                doubtful.append(index)
+                entries.append(
+                    Entry(
+                        text=question.texts[index],
+                        reason="below_threshold",
+                        request_id=trace.request_id,
+                        label=label,
+                        score=score,
+                        threshold=threshold,
+                        scores=answer.ranked,
+                        tokens=answer.tokens,
+                        revision=service.revision,
+                    )
+                )
+            results.append(result)
+        if entries:
+            for index, number in zip(doubtful, await self._keep(entries), strict=True):
+                results[index]["queue_id"] = trace.human[index] = number
+        trace.status = 200
+        return _reply(results, question)
+
+    async def _fall_back(self, trace: _Trace, question: Question, reason: str, refusal: Refusal) -> bytes:
+        """A person answers what the model did not, if the settings say so."""
+        if self.service.settings.fallback != "human":
+            raise refusal
+        entries = [
+            Entry(text=text, reason=reason, request_id=trace.request_id, revision=self.service.revision)
+            for text in question.texts
+        ]
+        numbers = await self._keep(entries)
+        trace.human = dict(enumerate(numbers))
+        trace.status = 202
+        results = [
+            {
+                "label": None,
+                "confidence": None,
+                "score": None,
+                "needs_human": True,
+                "reason": reason,
+                "revision": self.service.revision,
+                "tokens": None,
+                "queue_id": number,
+            }
+            for number in numbers
+        ]
+        return _reply(results, question)
+
+    async def _keep(self, entries: list[Entry]) -> list[int]:
+        """Put entries into the human queue and wait until they are on the disk."""
+        try:
+            numbers = await asyncio.shield(asyncio.wrap_future(self.service.queue.put(entries)))
+        except QueueError as error:
+            logger.error("%s", error)
+            raise Refusal(503, "the human queue cannot be written, and this needs a person", 5) from None
+        self.service.metrics.needs_human(entries[0].reason, len(entries))
+        return numbers
+
+    def _request_id(self, headers: dict[bytes, bytes]) -> str:
+        given = headers.get(b"x-request-id")
+        if given and len(given) <= _LONGEST_ID and given.isascii() and (text := given.decode()).isprintable():
+            return text
+        return f"{self._prefix}-{next(self._count):x}"
+
+    def _note(self, trace: _Trace) -> None:
+        """Count the request and write its line."""
+        seconds = time.perf_counter() - trace.started
+        service = self.service
+        service.metrics.request(trace.status, seconds)
+        record: dict[str, Any] = {
+            "request_id": trace.request_id,
+            "status": trace.status,
+            "revision": service.revision,
+            "latency_ms": round(seconds * 1000, 3),
+        }
+        if trace.question is not None:
+            record["texts"] = len(trace.question.texts)
+        if trace.answers:
+            record["tokens"] = sum(answer.tokens for answer in trace.answers)
+            if trace.question is not None and trace.question.single:
+                record["label"], record["score"] = _rounded(trace.answers[0])
+            else:
+                record["labels"] = [answer.ranked[0][0] for answer in trace.answers]
+                record["scores"] = [round(answer.ranked[0][1], 6) for answer in trace.answers]
+        record["needs_human"] = len(trace.human)
+        if service.settings.log_texts and trace.question is not None:
+            record["text"] = trace.question.texts
+        service.log.write(trace.wall, record)
+
+
+def _result(answer: Answer, label: str, score: float, revision: str | None) -> dict[str, Any]:
+    result: dict[str, Any] = {
+        "label": label,
+        "confidence": score,
+        "score": score,
+        "needs_human": False,
+        "revision": revision,
+        "tokens": answer.tokens,
+    }
+    if answer.cut:
+        result["cut_tokens"] = answer.cut
+    return result
+
+
+def _rounded(answer: Answer) -> tuple[str, float]:
+    label, score = answer.ranked[0]
+    return label, round(score, 6)
+
+
+def _reply(results: list[dict[str, Any]], question: Question) -> bytes:
+    return encoded(results[0] if question.single else {"results": results})
+
+
+async def _send(send: Send, trace: _Trace, body: bytes, extra: list[tuple[bytes, bytes]]) -> None:
+    await send(
+        {
+            "type": "http.response.start",
+            "status": trace.status,
+            "headers": [
+                _JSON,
+                (b"content-length", str(len(body)).encode()),
+                (b"x-request-id", trace.request_id.encode()),
+                *extra,
+            ],
+        }
+    )
+    await send({"type": "http.response.body", "body": body})

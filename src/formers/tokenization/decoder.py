@@ -1,0 +1,91 @@
+"""Ids to text."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from formers.tokenization.vocabulary import Vocabulary
+
+_CLEAN_UP = (
+    (" .", "."),
+    (" ?", "?"),
+    (" !", "!"),
+    (" ,", ","),
+    (" ' ", "'"),
+    (" n't", "n't"),
+    (" 'm", "'m"),
+    (" 's", "'s"),
+    (" 've", "'ve"),
+    (" 're", "'re"),
+)
+
+
+def clean_up(text: str) -> str:
+    """Remove the spaces that splitting English put before punctuation and contractions."""
+    for old, new in _CLEAN_UP:
+        text = text.replace(old, new)
+    return text
+
+
+class Decoder:
+    """Turns rows of ids back into texts."""
+
+    def __init__(self, vocabulary: Vocabulary) -> None:
+        self.vocabulary = vocabulary
+
+    def decode(
+        self,
+        token_ids: Any,
+        skip_special: bool,
+        clean: bool | None,
+        usual: bool,
+        cleaner: Callable[[str], str],
+    ) -> Any:
+        """Decode ids (an int, [T] or [B, T], or an encoding); see `PreTrainedTokenizerFast.decode`.
+
+        Texts go through the `cleaner` where `clean` says so; None stands for what is `usual`.
+        """
+        ids = plain(token_ids["input_ids"] if isinstance(token_ids, dict) else token_ids)
+        if isinstance(ids, int):
+            ids = [ids]
+        batched = bool(ids) and isinstance(ids[0], (list, tuple))
+        rows = ids if batched else [ids]
+        for row in rows:
+            if row and min(row) < 0:
+                raise ValueError(
+                    f"cannot decode id {min(row)}: ids are at least 0. Labels mark ignored places with "
+                    "-100; put the padding in their place first: `np.where(labels < 0, "
+                    "tokenizer.pad_token_id, labels)`"
+                )
+        texts: list[str] = self.vocabulary.backend.decode_batch(rows, skip_special_tokens=skip_special)
+        # For BPE the setting of a file is known to be wrong: its spaces are part of the tokens, and
+        # cleaning would delete some. An explicit argument is obeyed.
+        if clean or (clean is None and usual and self.vocabulary.model != "BPE"):
+            texts = [cleaner(text) for text in texts]
+        return texts if batched else texts[0]
+
+    def join(self, tokens: list[str]) -> str:
+        """Join tokens to the text that they stand for."""
+        decoder = self.vocabulary.backend.decoder
+        return " ".join(tokens) if decoder is None else str(decoder.decode(tokens))
+
+
+def plain(value: Any) -> Any:
+    """Turn arrays, tensors and sequences of them into ints and lists; leave lists of int as they are."""
+    if isinstance(value, int):
+        return value
+    if hasattr(value, "tolist"):
+        return value.tolist()
+    if isinstance(value, (list, tuple)):
+        # A list of numbers may mix Python's and numpy's after its first entry.
+        if all(type(item) is int for item in value):
+            return list(value)
+        return [item if isinstance(item, (int, str)) else plain(item) for item in value]
+    if hasattr(value, "ids"):
+        return list(value.ids)
+    if isinstance(value, Iterable) and not isinstance(value, (str, bytes, dict)):
+        return plain(list(value))
+    raise TypeError(
+        f"expected ids (an int, or a list, array or tensor of int), but got {type(value).__name__}"
+    )
