@@ -9,7 +9,9 @@ import transformers
 from safetensors.torch import load_file
 
 import formers
-from formers.training import parameter_order, resume
+from formers.training.checkpointer import Checkpointer
+from formers.training.optim import parameter_order
+from formers.training.seeds import restore_random_state
 
 COMMON = {"vocab_size": 30, "num_labels": 3, "pad_token_id": 1, "bos_token_id": 0, "eos_token_id": 2}
 SIZES = {
@@ -151,6 +153,6 @@ def test_generators_of_the_reference_s_checkpoint_come_back(tmp_path):
     ours = trainer_of(formers, tmp_path / "start", tmp_path / "ours", "Bert", max_steps=3)
     drawn = []
     for _ in range(2):
-        resume.restore_generators(resume.read_generators(ours, tmp_path / "run" / "checkpoint-3")["now"])
+        restore_random_state(Checkpointer(ours).read_generators(tmp_path / "run" / "checkpoint-3")["now"])
         drawn.append((random.random(), np.random.rand(), torch.rand(1).item()))
     assert drawn[0] == drawn[1]

@@ -232,7 +232,7 @@ def test_imbalanced_labels_are_noticed_and_weighed(tmp_path):
         make(tmp_path, bag(classes=2), data, max_steps=1).train()
     trainer = make(tmp_path, bag(classes=2), data, max_steps=1, class_weights="balanced")
     trainer.train()
-    weights = trainer._label_loss.weights
+    weights = trainer.current_run.label_loss.weights
     assert weights[1] / weights[0] == pytest.approx(20.0)
     assert float((weights * torch.tensor([40.0, 2.0])).sum() / 42) == pytest.approx(1.0)
 
@@ -473,6 +473,119 @@ def test_training_again_starts_a_new_schedule(tmp_path):
     trainer.train()
     assert [entry["learning_rate"] for entry in trainer.state.log_history if "loss" in entry] == first
     assert first[0] == 0.05
+
+
+def test_a_second_run_ends_as_that_of_a_new_trainer_would(tmp_path):
+    """Of the first nothing is left but the weights: no loss, no count, no average, no optimizer."""
+    options = {
+        "num_train_epochs": 1,
+        "logging_steps": 2,
+        "ema_decay": 0.9,
+        "include_num_input_tokens_seen": "all",
+    }
+    twice, first = make(tmp_path, **options), make(tmp_path, **options)
+    twice.train()
+    ended = twice.current_run
+    twice.train()
+    first.train()
+    second = make(tmp_path, first.model, **options)
+    second.train()
+    assert twice.current_run is not ended
+    assert same(twice.model, second.model)
+    timed = ("train_runtime", "train_samples_per_second", "train_steps_per_second")
+    histories = [
+        [{key: value for key, value in entry.items() if key not in timed} for entry in run.state.log_history]
+        for run in (twice, second)
+    ]
+    assert histories[0] == histories[1]
+    assert twice.state.num_input_tokens_seen == second.state.num_input_tokens_seen
+
+
+def test_an_optimizer_that_was_given_serves_every_run_and_one_that_was_made_just_its_own(tmp_path):
+    trainer = make(tmp_path, num_train_epochs=1)
+    given = torch.optim.SGD(trainer.model.parameters(), lr=0.1)
+    trainer.train()
+    made = trainer.optimizer
+    trainer.train()
+    assert trainer.optimizer is not made
+    trainer.optimizer = given
+    for _ in range(2):
+        trainer.train()
+        assert trainer.optimizer is given
+
+
+def test_tf32_is_allowed_in_a_run_and_not_after_it(tmp_path, monkeypatch):
+    seen = []
+
+    class Look(TrainerCallback):
+        def on_step_end(self, args, state, control, **kwargs):
+            seen.append(torch.backends.cuda.matmul.allow_tf32)
+
+    trainer = make(tmp_path, max_steps=1, callbacks=[Look])
+    before = torch.backends.cuda.matmul.allow_tf32
+    trainer.args.tf32 = not before
+    trainer.train()
+    assert seen == [not before]
+    assert torch.backends.cuda.matmul.allow_tf32 is before
+
+
+def test_metrics_of_torch_and_numpy_become_plain_numbers(tmp_path):
+    odd = {
+        "torch": torch.tensor(0.5),
+        "array": np.array([0.25, 0.5]),
+        "nested": {"support": np.int64(3), "parts": [torch.tensor(1.0)]},
+        "flag": np.bool_(True),
+        "set": {1},
+    }
+    trainer = make(
+        tmp_path,
+        max_steps=2,
+        save_strategy="steps",
+        save_steps=2,
+        eval_strategy="steps",
+        eval_steps=2,
+        eval_dataset=rows(4),
+        compute_metrics=lambda pair: odd,
+    )
+    with pytest.warns(Notice, match="a set as 'set'"):
+        trainer.train()
+    found = {key[5:]: value for key, value in trainer.state.log_history[-2].items() if key[5:] in odd}
+    assert found == {
+        "torch": 0.5,
+        "array": [0.25, 0.5],
+        "nested": {"support": 3, "parts": [1.0]},
+        "flag": True,
+        "set": {1},
+    }
+    assert (tmp_path / "checkpoint-2" / "trainer_state.json").is_file()
+
+
+def test_a_collator_that_makes_other_rows_than_examples(tmp_path):
+    def twice(batch):
+        return DataCollatorWithPadding(PadOnly())([row for row in batch for _ in range(2)])
+
+    data = [{"input_ids": [1, 2 + number], "label": number % 3} for number in range(5)]
+    trainer = make(tmp_path, per_device_eval_batch_size=2, data_collator=twice, remove_unused_columns=False)
+    trainer.data_collator = twice
+    found = trainer.predict(data)
+    assert found.label_ids.tolist() == [0, 0, 1, 1, 2, 2, 0, 0, 1, 1]
+    assert found.predictions.shape == (10, 3)
+    data[3]["input_ids"] = [1, 2, 3]
+    with pytest.raises(ValueError, match="made 4 rows of 2 examples"):
+        trainer.predict(data)
+
+
+def test_an_output_with_other_rows_than_the_batch_is_named(tmp_path):
+    class More(Bag):
+        def forward(self, **inputs):
+            out = super().forward(**inputs)
+            return {"loss": out.loss, "logits": out.logits, "experts": torch.zeros(5)}
+
+    trainer = make(tmp_path, More(), remove_unused_columns=False, per_device_eval_batch_size=2)
+    data = [{"input_ids": [1, 2], "labels": 0} for _ in range(4)]
+    with pytest.raises(ValueError, match=r"shape \[5\] came with a batch of 2 rows"):
+        trainer.predict(data)
+    assert trainer.predict(data, ignore_keys=["experts"]).predictions.shape == (4, 3)
 
 
 def test_model_init_makes_a_new_model_each_time(tmp_path):

@@ -10,13 +10,13 @@ import torch
 from formers import EarlyStoppingCallback, Trainer, TrainerState, TrainingArguments
 from formers.core.notices import Notice
 from formers.training import DataCollatorForLanguageModeling, DataCollatorWithPadding, get_last_checkpoint
-from formers.training.checkpointing import checkpoints, clean_leftovers, load_weights, rotate, whole_folder
+from formers.training.files import checkpoints, clean_leftovers, load_weights, rotate, whole_folder
 from formers.training.seeds import random_state, restore_random_state
 from tests.unit.test_training_collators import Words
 from tests.unit.training_toys import Bag, PadOnly, bag, rows, same
 
 
-def run(folder, resume=None, model=None, data=None, collator=None, callbacks=None, **options):
+def run(folder, resume=None, model=None, data=None, collator=None, callbacks=None, metrics=None, **options):
     defaults = {
         "num_train_epochs": 3,
         "per_device_train_batch_size": 4,
@@ -33,6 +33,7 @@ def run(folder, resume=None, model=None, data=None, collator=None, callbacks=Non
         train_dataset=rows(22) if data is None else data,
         eval_dataset=rows(6),
         callbacks=callbacks,
+        compute_metrics=metrics,
     )
     trainer.train(resume_from_checkpoint=resume)
     return trainer
@@ -91,7 +92,10 @@ def test_a_loader_of_ones_own_is_continued_too(tmp_path):
     class Own(Trainer):
         def get_train_dataloader(self):
             return torch.utils.data.DataLoader(
-                self.train_dataset, 4, shuffle=True, collate_fn=self._collator(None)
+                self.train_dataset,
+                4,
+                shuffle=True,
+                collate_fn=self._get_collator_with_removed_columns(self.data_collator),
             )
 
     def go(folder, resume=None):
@@ -160,6 +164,69 @@ def test_a_limit_keeps_the_newest_and_the_best(tmp_path):
     assert [folder.name for folder in checkpoints(tmp_path)] == ["checkpoint-2", "checkpoint-4"]
 
 
+def test_a_short_run_in_the_folder_of_a_longer_one_keeps_its_own_checkpoints(tmp_path):
+    run(tmp_path, max_steps=10, save_steps=2, save_total_limit=2)
+    assert [folder.name for folder in checkpoints(tmp_path)] == ["checkpoint-8", "checkpoint-10"]
+    run(tmp_path, max_steps=4, save_steps=2, save_total_limit=2)
+    assert [folder.name for folder in checkpoints(tmp_path)] == ["checkpoint-2", "checkpoint-4"]
+
+
+def test_a_run_that_was_moved_keeps_and_loads_its_best_checkpoint(tmp_path):
+    scores = iter([0.9, *[0.1] * 20])
+
+    def metrics(pair):
+        return {"score": next(scores)}
+
+    options = {
+        "eval_strategy": "steps", "eval_steps": 2, "save_steps": 2, "save_total_limit": 2,
+        "load_best_model_at_end": True, "metric_for_best_model": "score", "metrics": metrics,
+    }  # fmt: skip
+    run(tmp_path / "first", max_steps=4, **options)
+    best = Bag()
+    load_weights(best, tmp_path / "first" / "checkpoint-2")
+    (tmp_path / "first").rename(tmp_path / "moved")
+    resumed = run(tmp_path / "moved", True, max_steps=8, **options)
+    assert [folder.name for folder in checkpoints(tmp_path / "moved")] == ["checkpoint-2", "checkpoint-8"]
+    assert same(resumed.model, best)
+
+
+@pytest.mark.parametrize(("workers", "persistent"), [(0, False), (1, True), (2, False), (2, True)])
+def test_a_stream_goes_on_where_it_stood_also_in_workers(tmp_path, workers, persistent):
+    seen = []
+
+    def collate(batch):
+        return {"number": torch.tensor([row["label"] for row in batch])}
+
+    class Notes(Trainer):
+        def training_step(self, model, inputs, num_items_in_batch=None):
+            seen.append(inputs["number"].tolist())
+            loss = model.out.weight.sum() * 0.0
+            loss.backward()
+            return loss.detach()
+
+    def go(folder, resume=None, **options):
+        seen.clear()
+        args = TrainingArguments(
+            str(folder), per_device_train_batch_size=2, save_steps=3, dataloader_num_workers=workers,
+            dataloader_persistent_workers=persistent, remove_unused_columns=False, use_cpu=True,
+            disable_tqdm=True, max_steps=15, **options,
+        )  # fmt: skip
+        Notes(bag(), args, collate, train_dataset=Stream()).train(resume_from_checkpoint=resume)
+        return list(seen)
+
+    whole = go(tmp_path / "whole")
+    assert go(from_step(tmp_path / "whole", 3, tmp_path / "next"), True) == whole[3:]
+
+
+class Stream(torch.utils.data.IterableDataset):
+    """Twelve numbers, split among the workers as torch's documentation says."""
+
+    def __iter__(self):
+        worker = torch.utils.data.get_worker_info()
+        first, step = (worker.id, worker.num_workers) if worker else (0, 1)
+        return iter([{"label": number} for number in range(first, 12, step)])
+
+
 def test_a_write_that_fails_leaves_the_old_and_nothing_else(tmp_path):
     target = tmp_path / "checkpoint-1"
     with whole_folder(target) as beside:
@@ -220,29 +287,6 @@ def test_a_checkpoint_holds_what_the_ecosystem_looks_for(tmp_path):
     saved = torch.load(tmp_path / "checkpoint-3" / "training_args.bin", weights_only=False)
     assert saved == trainer.args
     assert json.loads((tmp_path / "checkpoint-3" / "training_args.json").read_text())["max_steps"] == 3
-
-
-def in_our_first_format(folder):
-    """Rewrite a checkpoint as the first releases wrote it: fields at the top, no names, nested generators."""
-    state = json.loads((folder / "trainer_state.json").read_text())
-    own = state["stateful_callbacks"].pop("TrainerState")["attributes"]
-    (folder / "trainer_state.json").write_text(json.dumps({**state, **own}))
-    optimizer = torch.load(folder / "optimizer.pt", weights_only=True)
-    for group in optimizer["param_groups"]:
-        del group["param_names"]
-    torch.save(optimizer, folder / "optimizer.pt")
-    now = torch.load(folder / "rng_state.pth", weights_only=True)
-    begin = now.pop("epoch_begin")
-    torch.save({"now": now, "epoch_begin": begin}, folder / "rng_state.pth")
-
-
-def test_a_checkpoint_of_the_first_format_is_resumed_to_the_same_bits(tmp_path):
-    whole = run(tmp_path / "whole")
-    folder = from_step(tmp_path / "whole", 3, tmp_path / "old") / "checkpoint-3"
-    in_our_first_format(folder)
-    resumed = run(tmp_path / "new", resume=str(folder))
-    assert same(whole.model, resumed.model)
-    assert resumed.state.log_history[-1]["train_loss"] == whole.state.log_history[-1]["train_loss"]
 
 
 def test_a_state_file_has_at_its_top_only_what_the_ecosystem_knows(tmp_path):

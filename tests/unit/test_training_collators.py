@@ -167,3 +167,16 @@ def test_permutation_refuses_what_it_cannot_do():
     bare.pad_token_id = None
     with pytest.raises(ValueError, match="one even width"):
         DataCollatorForPermutationLanguageModeling(bare)([{"input_ids": [5, 6, 7]}])
+
+
+@pytest.mark.parametrize("place", [0, 1])
+@pytest.mark.parametrize("name", ["labels", "label"])
+def test_a_label_that_is_missing_among_others_is_named_with_its_row(place, name):
+    examples = [{"input_ids": [1, 2], name: 1} for _ in range(3)]
+    examples[place][name] = None
+    for collate in (DataCollatorWithPadding(Words()), default_data_collator):
+        with pytest.raises(ValueError, match=f"row {place + 1} of this batch has no label"):
+            collate(examples)
+    for example in examples:
+        example[name] = None
+    assert "labels" not in DataCollatorWithPadding(Words())(examples)

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from formers.training.data import check_columns, label_maps, lengths_of, load_table, tokenize_rows
-from formers.training.samplers import EvalBatches, StreamShare, TrainBatches, rebalanced
+from formers.training.data.samplers import EpochOrder, EvalBatches, StreamShare, TrainBatches, rebalanced
 
 
 def test_a_spreadsheet_s_csv_is_read_as_it_is(tmp_path):
@@ -153,8 +153,8 @@ def test_columns_that_a_model_cannot_take_are_named():
 
 def test_processes_share_each_batch_and_every_example_once():
     for count in (1, 5, 16, 17, 23):
-        whole = TrainBatches(count, 6, seed=1)
-        parts = [TrainBatches(count, 3, seed=1, process=p, processes=2) for p in (0, 1)]
+        whole = TrainBatches(EpochOrder(count, 1), 6)
+        parts = [TrainBatches(EpochOrder(count, 1), 3, process=p, processes=2) for p in (0, 1)]
         for step, batch in enumerate(whole):
             shares = [list(part)[step][: part.real_items(step)] for part in parts]
             assert shares[0] + shares[1] == batch
@@ -162,7 +162,7 @@ def test_processes_share_each_batch_and_every_example_once():
 
 
 def test_skipping_gives_the_rest_of_the_very_same_epoch():
-    first, second = TrainBatches(20, 3, seed=5), TrainBatches(20, 3, seed=5)
+    first, second = TrainBatches(EpochOrder(20, 5), 3), TrainBatches(EpochOrder(20, 5), 3)
     for sampler in (first, second):
         sampler.set_epoch(4)
     second.skip = 3
@@ -180,9 +180,21 @@ def test_rebalanced_groups_hold_the_same_examples_with_even_loads():
 
 def test_evaluation_batches_cover_the_set_once_over_all_processes():
     lengths = [3, 50, 4, 4, 30, 2, 9]
-    seen = [i for p in (0, 1) for b in EvalBatches(7, 2, lengths=lengths, process=p, processes=2) for i in b]
+    seen = [
+        i
+        for p in (0, 1)
+        for b in EvalBatches(range(7), 2, lengths=lengths, process=p, processes=2)
+        for i in b
+    ]
     assert sorted(seen) == list(range(7))
-    assert list(EvalBatches(5, 2)) == [[0, 1], [2, 3], [4]]
+    assert list(EvalBatches(range(5), 2)) == [[0, 1], [2, 3], [4]]
+
+
+def test_no_evaluation_batch_is_larger_than_was_asked_for():
+    lengths = [2] * 30 + [60]
+    batches = list(EvalBatches(range(31), 4, lengths=lengths))
+    assert max(len(batch) for batch in batches) == 4
+    assert batches[0][0] == 30
 
 
 def test_a_stream_is_shared_without_repeats_and_skips():
@@ -192,7 +204,7 @@ def test_a_stream_is_shared_without_repeats_and_skips():
 
 
 def test_workers_draw_the_same_numbers_however_many_they_are():
-    from formers.training.data import Reproducible
+    from formers.training.data.loaders import Reproducible
 
     class Noisy(torch.utils.data.Dataset):
         def __len__(self):
@@ -202,7 +214,7 @@ def test_workers_draw_the_same_numbers_however_many_they_are():
             return torch.rand(())
 
     def draw(workers, skip):
-        sampler = TrainBatches(8, 2, seed=0)
+        sampler = TrainBatches(EpochOrder(8, 0), 2)
         sampler.skip = skip
         loader = torch.utils.data.DataLoader(
             Reproducible(Noisy(), 3), batch_sampler=sampler, num_workers=workers

@@ -7,16 +7,16 @@ from typing import Any
 
 # module of this package -> its public names
 _TABLE: dict[str, tuple[str, ...]] = {
-    "adafactor": ("Adafactor",),
+    "optim.adafactor": ("Adafactor",),
     "arguments": ("Seq2SeqTrainingArguments", "TrainingArguments"),
-    "callbacks": (
+    "callbacks.base": (
         "CallbackHandler",
         "DefaultFlowCallback",
         "EarlyStoppingCallback",
         "PrinterCallback",
         "TrainerCallback",
     ),
-    "checkpointing": ("get_last_checkpoint",),
+    "files": ("get_last_checkpoint",),
     "choices": (
         "EvaluationStrategy",
         "HubStrategy",
@@ -25,7 +25,7 @@ _TABLE: dict[str, tuple[str, ...]] = {
         "SaveStrategy",
         "SchedulerType",
     ),
-    "collators": (
+    "data.collators": (
         "DataCollator",
         "DataCollatorForLanguageModeling",
         "DataCollatorForMultipleChoice",
@@ -39,10 +39,10 @@ _TABLE: dict[str, tuple[str, ...]] = {
         "default_data_collator",
     ),
     "losses": ("LabelLoss", "LabelSmoother"),
-    "optimizers": ("AdamW", "Lion"),
-    "progress": ("ProgressCallback",),
-    "reporting": ("MLflowCallback", "TensorBoardCallback", "TrackioCallback", "WandbCallback"),
-    "schedulers": (
+    "optim.optimizers": ("AdamW", "Lion"),
+    "callbacks.progress": ("ProgressCallback",),
+    "callbacks.trackers": ("MLflowCallback", "TensorBoardCallback", "TrackioCallback", "WandbCallback"),
+    "optim.schedulers": (
         "GreedyLR",
         "get_constant_schedule",
         "get_constant_schedule_with_warmup",

@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from formers.core.notices import refuse_unknown
-
-if TYPE_CHECKING:
-    from formers.training.trainer import Trainer
 
 DETAILS = (
     "language",
@@ -41,7 +38,7 @@ _SHOWN = (
 )
 
 
-def write_card(trainer: Trainer, details: dict[str, Any]) -> None:
+def write_card(trainer: Any, details: dict[str, Any]) -> None:
     """Write README.md into the output folder; a card that a person wrote is left alone."""
     from formers.hub.card import save_card
 
@@ -51,7 +48,7 @@ def write_card(trainer: Trainer, details: dict[str, Any]) -> None:
     save_card(folder, card(trainer, details))
 
 
-def card(trainer: Trainer, details: dict[str, Any]) -> str:
+def card(trainer: Any, details: dict[str, Any]) -> str:
     """The text of the card, from the run and from what the caller knows (see `create_model_card`)."""
     from formers.hub.card import model_card
 
@@ -84,7 +81,7 @@ def _listed(value: Any) -> list[str]:
     return [] if not value else [value] if isinstance(value, str) else [str(entry) for entry in value]
 
 
-def _scores(trainer: Trainer) -> dict[str, float]:
+def _scores(trainer: Any) -> dict[str, float]:
     """The last evaluation's scores; those of the best model where that is the one that is kept."""
     rows = [entry for entry in trainer.state.log_history if any(key.startswith("eval_") for key in entry)]
     if trainer.args.load_best_model_at_end:

@@ -4,88 +4,135 @@ from __future__ import annotations
 
 import inspect
 import os
-from typing import TYPE_CHECKING, Any
+from typing import Any, NamedTuple
 
 from torch import nn
 
 from formers.core.notices import notice
-from formers.training.callbacks import TrainerCallback
+from formers.training.callbacks.base import TrainerCallback
 from formers.training.choices import IntervalStrategy
-from formers.training.data import column, columns_of, has_length
-from formers.training.losses import count_labels, label_loss, notice_imbalance, shifts_labels
-
-if TYPE_CHECKING:
-    from formers.training.trainer import Trainer
+from formers.training.data.columns import column, columns_of, has_length
+from formers.training.losses import LabelLoss, count_labels, label_loss, notice_imbalance, shifts_labels
 
 
-def check_kinds(model: Any, args: Any, compute_metrics: Any, callbacks: Any, optimizers: Any) -> None:
+def check_kinds(
+    model: Any, model_init: Any, args: Any, compute_metrics: Any, callbacks: Any, optimizers: Any
+) -> None:
     """Refuse what is not what its keyword says.
 
     Raises:
         TypeError: naming what was passed, and what to type.
+        RuntimeError, ValueError: for no model, and for two.
     """
     from formers.training.arguments import TrainingArguments
 
     if model is not None and not isinstance(model, nn.Module):
         raise TypeError(
             f"model must be a model, not {type(model).__name__} ({str(model)[:60]!r}): load it first, for "
-            f"example with AutoModelForSequenceClassification.from_pretrained(name)"
+            "example with AutoModelForSequenceClassification.from_pretrained(name)"
         )
     if args is not None and not isinstance(args, TrainingArguments):
         raise TypeError(f"args must be TrainingArguments, not {type(args).__name__}: TrainingArguments(...)")
     if compute_metrics is not None and not callable(compute_metrics):
         raise TypeError(f"compute_metrics must be a function of an EvalPrediction, not {compute_metrics!r}")
+    if (model is None) == (model_init is None):
+        raise (RuntimeError if model is None else ValueError)(
+            "Trainer needs either a model or model_init (a function that makes one), and not both"
+        )
     for callback in callbacks or ():
         kind = callback if isinstance(callback, type) else type(callback)
         if not issubclass(kind, TrainerCallback):
             raise TypeError(f"callbacks must be TrainerCallbacks (or classes of them), not {callback!r}")
     if not isinstance(optimizers, (tuple, list)) or len(optimizers) != 2:
         raise TypeError(
-            f"optimizers is a pair, (optimizer, scheduler), either of which may be None; got "
+            "optimizers is a pair, (optimizer, scheduler), either of which may be None; got "
             f"{type(optimizers).__name__}"
         )
 
 
-def inspect_model(trainer: Trainer) -> None:
-    """Find out what the forward takes, which of it are labels, and how its loss counts."""
-    bare = trainer._bare()
-    parameters = inspect.signature(bare.forward).parameters
-    said = getattr(bare, "accepts_loss_kwargs", None)
-    takes_any = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
-    trainer.model_accepts_loss_kwargs = bool(said) if said is not None else "num_items_in_batch" in parameters
-    named = [name for name, p in parameters.items() if p.kind not in (p.VAR_KEYWORD, p.VAR_POSITIONAL)]
-    trainer._signature_columns = None if takes_any and len(parameters) == 1 else named
-    found = [name for name in parameters if "label" in name or name in ("start_positions", "end_positions")]
-    trainer.label_names = list(trainer.args.label_names) if trainer.args.label_names is not None else found
-    if takes_any and len(parameters) == 1 and not trainer.label_names:
-        trainer.label_names = ["labels"]
-    trainer.can_return_loss = any(
-        name == "return_loss" and p.default is True for name, p in parameters.items()
-    )
-    trainer._shifted = shifts_labels(bare)
+def processing_class_of(given: Any, older: dict[str, Any]) -> Any:
+    """The tokenizer or processor, by its name of today or by the older one."""
+    if "tokenizer" in older and given is not None:
+        raise TypeError("Trainer got both processing_class and tokenizer, which mean the same")
+    return older.get("tokenizer", given)
 
 
-def _refuse_paths(trainer: Trainer) -> None:
+def use_cache(model: nn.Module, wanted: bool) -> None:
+    """Tell a model that can keep keys and values whether to."""
+    config = getattr(model, "config", None)
+    if config is not None and hasattr(config, "use_cache"):
+        config.use_cache = wanted
+
+
+def made_model(model_init: Any, trial: Any) -> nn.Module:
+    """What `model_init` makes, which takes nothing or the trial of a search."""
+    positional = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    parameters = inspect.signature(model_init).parameters.values()
+    wanted = any(p.default is p.empty and p.kind in positional for p in parameters)
+    model: nn.Module | None = model_init(trial) if wanted else model_init()
+    if model is None:
+        raise RuntimeError("model_init returned None; it must return a model")
+    return model
+
+
+class Facts(NamedTuple):
+    """What a model's forward takes, which of it are labels, and how its loss counts.
+
+    Attributes:
+        columns: names of what the forward takes; None where it takes anything.
+        label_names: those that are labels.
+        can_return_loss: whether it takes `return_loss`, by default True.
+        accepts_loss_kwargs: whether it takes `num_items_in_batch`.
+        shifts_labels: whether position i is compared with label i + 1.
+    """
+
+    columns: list[str] | None
+    label_names: list[str]
+    can_return_loss: bool
+    accepts_loss_kwargs: bool
+    shifts_labels: bool
+
+    @classmethod
+    def of(cls, model: nn.Module, args: Any) -> Facts:
+        """Look at a model, without the adapter around it."""
+        parameters = inspect.signature(model.forward).parameters
+        said = getattr(model, "accepts_loss_kwargs", None)
+        named = [name for name, p in parameters.items() if p.kind not in (p.VAR_KEYWORD, p.VAR_POSITIONAL)]
+        anything = len(parameters) == 1 and all(p.kind is p.VAR_KEYWORD for p in parameters.values())
+        ends = ("start_positions", "end_positions")
+        labels = [name for name in parameters if "label" in name or name in ends]
+        labels = labels if args.label_names is None else list(args.label_names)
+        returns = parameters.get("return_loss")
+        return cls(
+            columns=None if anything else named,
+            label_names=labels or (["labels"] if anything else []),
+            can_return_loss=returns is not None and returns.default is True,
+            accepts_loss_kwargs=bool(said) if said is not None else "num_items_in_batch" in parameters,
+            shifts_labels=shifts_labels(model),
+        )
+
+
+def _refuse_paths(trainer: Any) -> None:
     """Tell a file name from a dataset."""
     for name in ("train_dataset", "eval_dataset"):
         given = getattr(trainer, name)
         if isinstance(given, (str, os.PathLike)):
             raise TypeError(
                 f"{name} must be a dataset, not a name ({str(given)!r}): read the file with "
-                f"datasets.load_dataset('csv', data_files=...) or formers.training.data.load_table, and "
-                f"tokenize its rows with formers.training.data.tokenize_rows"
+                "datasets.load_dataset('csv', data_files=...) or formers.training.data.load_table, and "
+                "tokenize its rows with formers.training.data.tokenize_rows"
             )
 
 
-def check(trainer: Trainer) -> None:
-    """Refuse what cannot work, before any work is done."""
+def check(trainer: Any, facts: Facts, own_loss: bool) -> None:
+    """Refuse what cannot work, before any work is done; `own_loss` says that `compute_loss` is overridden."""
     args = trainer.args
     _refuse_paths(trainer)
     if args.eval_strategy != IntervalStrategy.NO and trainer.eval_dataset is None:
         raise ValueError(
             f"eval_strategy={str(args.eval_strategy)!r} evaluates during training, but there is no "
-            f"eval_dataset: pass one "
-            "(dataset.train_test_split(test_size=0.1) makes one), or leave eval_strategy out"
+            "eval_dataset: pass one (dataset.train_test_split(test_size=0.1) makes one), or leave "
+            "eval_strategy out"
         )
     if trainer.optimizer is not None and trainer.optimizer_cls_and_kwargs is not None:
         raise RuntimeError("give optimizers or optimizer_cls_and_kwargs, not both")
@@ -99,33 +146,30 @@ def check(trainer: Trainer) -> None:
             p.kind is p.VAR_KEYWORD for p in parameters.values()
         ):
             raise ValueError(
-                "batch_eval_metrics=True calls compute_metrics for every batch, with "
-                "compute_result=True at the last: it must "
-                "take that keyword"
+                "batch_eval_metrics=True calls compute_metrics for every batch, with compute_result=True at "
+                "the last: it must take that keyword"
             )
-    custom_loss = trainer.compute_loss_func is not None or trainer._overrides("compute_loss")
-    if trainer._signature_columns is not None and not custom_loss:
+    if facts.columns is not None and trainer.compute_loss_func is None and not own_loss:
         _refuse_headless(trainer)
     _check_tokenizer(trainer)
 
 
-def _refuse_headless(trainer: Trainer) -> None:
+def _refuse_headless(trainer: Any) -> None:
     from formers.model.base import PreTrainedModel
 
-    bare = trainer._bare()
+    bare = trainer.bare_model
     if isinstance(bare, PreTrainedModel) and not trainer.label_names and not trainer.can_return_loss:
         raise ValueError(
-            f"{type(bare).__name__} has no head and computes no loss: load the checkpoint with a class "
-            f"for the task, such "
-            "as AutoModelForSequenceClassification, or pass compute_loss_func"
+            f"{type(bare).__name__} has no head and computes no loss: load the checkpoint with a class for "
+            "the task, such as AutoModelForSequenceClassification, or pass compute_loss_func"
         )
 
 
-def _check_tokenizer(trainer: Trainer) -> None:
+def _check_tokenizer(trainer: Any) -> None:
     """Notice a tokenizer that is another model's."""
     from formers.configs import PretrainedConfig
 
-    config = getattr(trainer._bare(), "config", None)
+    config = getattr(trainer.bare_model, "config", None)
     if trainer.processing_class is None or not isinstance(config, PretrainedConfig):
         return
     from formers.tokenization import PreTrainedTokenizerBase
@@ -136,16 +180,15 @@ def _check_tokenizer(trainer: Trainer) -> None:
             notice(f"Tokenizer and model do not fit: {complaint}")
 
 
-def look_at_labels(trainer: Trainer) -> None:
-    """Build the loss that the arguments ask for, and notice imbalanced labels."""
-    names = [
-        name for name in ("labels", "label", "label_ids") if name in (columns_of(trainer.train_dataset) or [])
-    ]
+def find_label_loss(trainer: Any) -> LabelLoss | None:
+    """The loss that the arguments ask for, None for the model's own; imbalanced labels are noticed."""
+    dataset, bare = trainer.train_dataset, trainer.bare_model
+    names = [name for name in ("labels", "label", "label_ids") if name in (columns_of(dataset) or [])]
 
     def labels() -> Any:
-        return column(trainer.train_dataset, names[0]) if names else None
+        return column(dataset, names[0]) if names else None
 
-    trainer._label_loss = label_loss(trainer.args, labels, trainer._bare())
-    config = getattr(trainer._bare(), "config", None)
-    if names and trainer._label_loss is None:
-        notice_imbalance(count_labels(labels()), getattr(config, "id2label", None))
+    loss = label_loss(trainer.args, labels, bare)
+    if names and loss is None:
+        notice_imbalance(count_labels(labels()), getattr(getattr(bare, "config", None), "id2label", None))
+    return loss

@@ -28,13 +28,14 @@ def shifts_labels(model: nn.Module) -> bool:
     return type(model).__name__.endswith(("ForCausalLM", "LMHeadModel"))
 
 
-def count_items(inputs: Mapping[str, Any], label_names: Sequence[str], shifted: bool) -> Tensor | int:
+def count_items(inputs: Any, label_names: Sequence[str], shifted: bool) -> Tensor | int:
     """Number of items whose losses a batch's loss is the mean of.
 
     Integer labels count where they are not -100 (past the first of each row for a model that shifts them);
     an example with floating-point targets is one item. Without a field "labels", examples count.
     """
-    labels = inputs.get("labels") if "labels" in label_names or not label_names else None
+    counts = isinstance(inputs, Mapping) and ("labels" in label_names or not label_names)
+    labels = inputs.get("labels") if counts else None
     if isinstance(labels, Tensor):
         if labels.is_floating_point():
             return int(labels.shape[0]) if labels.dim() else 1
@@ -154,8 +155,7 @@ def label_loss(args: Any, labels: Callable[[], Iterable[Any] | None], model: nn.
     if problem in ("multi_label_classification", "regression") or getattr(config, "num_labels", 2) == 1:
         raise ValueError(
             "class_weights, focal_gamma and label_smoothing_factor are for one label out of several; this "
-            "model's task is "
-            f"{problem or 'regression (num_labels=1)'}: leave them out"
+            f"model's task is {problem or 'regression (num_labels=1)'}: leave them out"
         )
     weights = None
     if isinstance(args.class_weights, str):
@@ -163,8 +163,7 @@ def label_loss(args: Any, labels: Callable[[], Iterable[Any] | None], model: nn.
         if not counts:
             raise ValueError(
                 f"class_weights={args.class_weights!r} is computed from the labels of the training set, "
-                f"which could not be "
-                "read without going through it: pass class_weights=[one number per class]"
+                "which could not be read without going through it: pass class_weights=[one number per class]"
             )
         classes = int(getattr(config, "num_labels", None) or max(counts) + 1)
         weights = weights_from_counts(counts, args.class_weights, classes)
@@ -201,7 +200,6 @@ def notice_imbalance(counts: Mapping[int, int], names: Mapping[int, str] | None 
         notice(
             f"Labels are imbalanced: {name(most, most)!r} occurs {seen[most]} times, {name(least, least)!r} "
             f"{seen[least]}. Judge by macro-F1, not accuracy; class_weights='sqrt' (or 'balanced', or "
-            f"focal_gamma=2) "
-            "in the arguments weighs rare labels more.",
+            "focal_gamma=2) in the arguments weighs rare labels more.",
             key="imbalanced labels",
         )

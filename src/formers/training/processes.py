@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Mapping
+from operator import methodcaller
+from typing import Any
 
 import torch
 
 from formers.core.extras import MissingExtra, installed, need
 from formers.core.notices import notice, refuse_unknown
 
-if TYPE_CHECKING:
-    from formers.training.arguments import TrainingArguments
+# accelerate keeps its states per process for ever, and has no public name for giving them up
+_give_up = methodcaller("_reset_state")
 
 # how data is spread over processes; the reading of `accelerator_config`
 _LOADER_DEFAULTS: dict[str, Any] = {
@@ -27,25 +28,26 @@ _LOADER_DEFAULTS: dict[str, Any] = {
 }
 
 
-def process_state(args: TrainingArguments) -> Any:
+def process_state(args: Any) -> Any:
     """Join the process group that the launcher set up, if any, and return accelerate's record of it."""
     accelerate = need("accelerate", "train", "training")
     if launched_alone(os.environ):
         notice(
             "`accelerate launch` was asked for several processes and started this one alone, as it does "
             "without a GPU or with --cpu. On CPUs give use_cpu=True to TrainingArguments, and start with "
-            "`accelerate launch --multi_gpu --num_processes 2 script.py` or "
-            "`torchrun --nproc_per_node 2 script.py`."
+            "`accelerate launch --multi_gpu --num_processes 2 script.py` or `torchrun --nproc_per_node 2 "
+            "script.py`."
         )
     kwargs: dict[str, Any] = {}
-    if int(os.environ.get("WORLD_SIZE", "1")) > 1 and not _joined(accelerate):
+    joined = bool(vars(accelerate.PartialState)["_shared_state"])
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1 and not joined:
         kwargs["timeout"] = args.ddp_timeout_delta
         if args.ddp_backend is not None:
             kwargs["backend"] = args.ddp_backend
-    if _joined(accelerate):
+    if joined:
         state = accelerate.PartialState()
         if args.use_cpu and state.device.type != "cpu" and state.num_processes == 1:
-            accelerate.PartialState._reset_state()  # an earlier trainer of this process used the accelerator
+            _give_up(accelerate.PartialState)  # an earlier trainer of this process used the accelerator
     return accelerate.PartialState(cpu=args.use_cpu, **kwargs)
 
 
@@ -59,11 +61,7 @@ def launched_alone(environment: Mapping[str, str]) -> bool:
     return by_accelerate and "MASTER_ADDR" in environment and "WORLD_SIZE" not in environment
 
 
-def _joined(accelerate: Any) -> bool:
-    return bool(accelerate.PartialState._shared_state)
-
-
-def loader_config(args: TrainingArguments) -> dict[str, Any]:
+def loader_config(args: Any) -> dict[str, Any]:
     """`accelerator_config` with its defaults.
 
     Raises:
@@ -94,27 +92,25 @@ def loader_config(args: TrainingArguments) -> dict[str, Any]:
     if steps is not None and steps != args.gradient_accumulation_steps:
         raise ValueError(
             f"accelerator_config says num_steps={steps}, gradient_accumulation_steps is "
-            f"{args.gradient_accumulation_steps}: "
-            "set the latter alone"
+            f"{args.gradient_accumulation_steps}: set the latter alone"
         )
     config["gradient_accumulation_kwargs"] = accumulation
     return config
 
 
-def make_accelerator(args: TrainingArguments, model: torch.nn.Module | None) -> Any:
-    """The Accelerator of a run.
+def make_accelerator(args: Any) -> Any:
+    """The Accelerator of a trainer; its `weigh`, where set, is given each loss before its backward pass.
 
     Raises:
         MissingExtra: without accelerate, or without deepspeed where it is asked for.
     """
     accelerate = need("accelerate", "train", "training")
-    args._process  # noqa: B018 - joins the process group with our timeout and backend
-    # accelerate keeps one precision per process for ever; a second trainer may ask for another
-    accelerate.state.AcceleratorState._reset_state()
+    args.device  # noqa: B018 - joins the process group with our timeout and backend
+    _give_up(accelerate.state.AcceleratorState)  # a second trainer may ask for another precision
     kwargs: dict[str, Any] = {
         "mixed_precision": args.mixed_precision,
         "cpu": args.use_cpu,
-        "kwargs_handlers": _handlers(args, model, accelerate),
+        "kwargs_handlers": _handlers(args, accelerate),
     }
     if args.deepspeed:
         if not installed("deepspeed"):
@@ -132,10 +128,34 @@ def make_accelerator(args: TrainingArguments, model: torch.nn.Module | None) -> 
         kwargs["fsdp_plugin"] = _fsdp_plugin(args)
     if args.parallelism_config is not None:
         kwargs["parallelism_config"] = args.parallelism_config
-    return accelerate.Accelerator(**kwargs)
+    kind: Any = accelerate.Accelerator
+
+    class Accelerator(kind):  # type: ignore[misc]
+        weigh: Callable[[torch.Tensor], torch.Tensor] | None = None
+
+        def backward(self, loss: torch.Tensor, **kwargs: Any) -> None:
+            super().backward(loss if self.weigh is None else self.weigh(loss), **kwargs)
+
+        def forget(self) -> None:
+            """Let go of what was prepared, without the wait for a collection of garbage."""
+            for prepared in (self._models, self._optimizers, self._schedulers):
+                prepared.clear()
+
+    return Accelerator(**kwargs)
 
 
-def _handlers(args: TrainingArguments, model: torch.nn.Module | None, accelerate: Any) -> list[Any]:
+def spread(model: torch.nn.Module, args: Any, accelerator: Any, sharded: bool) -> torch.nn.Module:
+    """Compile a model where that is asked for, and wrap it for several processes."""
+    wrapped: Any = model
+    if args.torch_compile:
+        backend, mode = str(args.torch_compile_backend), args.torch_compile_mode
+        wrapped = torch.compile(model, backend=backend, mode=mode)
+    if accelerator.num_processes > 1 or sharded:
+        wrapped = accelerator.prepare_model(wrapped)
+    return wrapped  # type: ignore[no-any-return]
+
+
+def _handlers(args: Any, accelerate: Any) -> list[Any]:
     """Keywords of DistributedDataParallel."""
     ddp: dict[str, Any] = {"find_unused_parameters": bool(args.ddp_find_unused_parameters)}
     for field, keyword in (
@@ -145,16 +165,16 @@ def _handlers(args: TrainingArguments, model: torch.nn.Module | None, accelerate
     ):
         if getattr(args, field) is not None:
             ddp[keyword] = getattr(args, field)
-    if args.ddp_find_unused_parameters is None and model is not None:
+    if args.ddp_find_unused_parameters is None:
         # a head may leave part of its stack unused (a pooler); checkpointed blocks forbid the search for it
         ddp["find_unused_parameters"] = not args.activation_checkpointing
     return [accelerate.DistributedDataParallelKwargs(**ddp)]
 
 
-def _fsdp_plugin(args: TrainingArguments) -> Any:
+def _fsdp_plugin(args: Any) -> Any:
     """Read the older words ("full_shard auto_wrap offload") and today's dict alike."""
     plugin = need("accelerate.utils", "train", "fsdp").FullyShardedDataParallelPlugin
-    config: dict[str, Any] = dict(args.fsdp_config or {})  # type: ignore[arg-type]
+    config: dict[str, Any] = dict(args.fsdp_config or {})
     config = {key.removeprefix("fsdp_"): value for key, value in config.items()}
     words = args.fsdp.split() if isinstance(args.fsdp, str) and args.fsdp.lower() != "true" else []
     known = {

@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import gc
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from formers.core.extras import MissingExtra, installed
 from formers.core.notices import refuse_unknown
 from formers.training.state import BestRun
-
-if TYPE_CHECKING:
-    from formers.training.trainer import Trainer
 
 
 def default_objective(metrics: dict[str, float]) -> float:
@@ -39,7 +36,7 @@ def default_space(trial: Any) -> dict[str, Any]:
 
 
 def search(
-    trainer: Trainer,
+    trainer: Any,
     space: Callable[[Any], dict[str, Any]] | None,
     objective: Callable[[dict[str, float]], float] | None,
     n_trials: int,
@@ -56,9 +53,8 @@ def search(
     """
     if backend not in (None, "optuna"):
         raise ValueError(
-            f"hyperparameter_search(backend={backend!r}): only 'optuna' is built in (ray_scope and the "
-            f"like have no effect). "
-            "With another tool, call Trainer in its objective function"
+            f"hyperparameter_search(backend={backend!r}): only 'optuna' is built in (ray_scope and the like "
+            "have no effect). With another tool, call Trainer in its objective function"
         )
     if trainer.model_init is None:
         raise RuntimeError(

@@ -41,6 +41,11 @@ def enable_full_determinism(seed: int, warn_only: bool = False) -> None:
     torch.backends.cudnn.benchmark = False
 
 
+def seed_as(args: Any) -> None:
+    """Seed everything as the arguments of a training run say."""
+    (enable_full_determinism if args.full_determinism else set_seed)(args.seed)
+
+
 def random_state() -> dict[str, Any]:
     """States of all generators, as plain numbers and tensors that `torch.load(weights_only=True)` reads."""
     name, keys, position, has_gauss, gauss = np.random.get_state(legacy=True)

@@ -26,9 +26,10 @@ class Seq2SeqTrainer(Trainer):
         chosen = getattr(self.args, "generation_config", None)
         if chosen is not None:
             self.model.generation_config = _generation_config(chosen)
-        if getattr(self.args, "predict_with_generate", False) and not hasattr(self._bare(), "generate"):
+        if getattr(self.args, "predict_with_generate", False) and not hasattr(self.bare_model, "generate"):
             raise ValueError(
-                f"predict_with_generate=True, but {type(self._bare()).__name__} cannot generate: leave it out"
+                f"predict_with_generate=True, but {type(self.bare_model).__name__} cannot generate: leave it "
+                "out"
             )
 
     def _wishes(self, kwargs: dict[str, Any]) -> dict[str, Any]:
@@ -86,7 +87,7 @@ class Seq2SeqTrainer(Trainer):
         """Pad generated ids with the padding token, so that no row ends in -100."""
         pad = getattr(self.processing_class, "pad_token_id", None)
         if pad is None:
-            pad = getattr(getattr(self._bare(), "config", None), "pad_token_id", None) or 0
+            pad = getattr(getattr(self.bare_model, "config", None), "pad_token_id", None) or 0
         width = self._generation.get("max_length") or written.shape[1]
         if written.shape[1] < width:
             written = nn.functional.pad(written, (0, int(width) - written.shape[1]), value=int(pad))

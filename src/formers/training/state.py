@@ -10,6 +10,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from formers.core.notices import notice
+
+STATE = "trainer_state.json"
+
 
 class ExportableState:
     """A callback or control whose `state()` goes into checkpoints and comes back on resume.
@@ -39,6 +43,11 @@ class ExportableState:
 # top would keep the ecosystem's trainer from reading it
 _OWN_FIELDS = ("loss_sum", "loss_since_log", "step_of_last_log", "epoch_closed")
 _OWN_ENTRY = "TrainerState"
+# fields that a resumed run has from its arguments, not from the checkpoint
+_OF_THE_RUN = (
+    "max_steps", "num_train_epochs", "logging_steps", "eval_steps", "save_steps", "train_batch_size",
+    "is_local_process_zero", "is_world_process_zero",
+)  # fmt: skip
 
 
 def _read_own_fields(read: dict[str, Any]) -> dict[str, Any]:
@@ -48,8 +57,6 @@ def _read_own_fields(read: dict[str, Any]) -> dict[str, Any]:
     own: dict[str, Any] = callbacks.get(_OWN_ENTRY, {}).get("attributes", {})
     if own and own.get("global_step") == step:  # else a later run of another trainer carried it along
         return {name: own[name] for name in _OWN_FIELDS if name in own}
-    if "epoch_closed" in read:  # our first format
-        return {name: read[name] for name in _OWN_FIELDS if name in read}
     total, loss, last = 0.0, 0.0, 0
     for entry in read.get("log_history") or []:
         if "loss" in entry and "step" in entry:
@@ -91,19 +98,49 @@ class TrainerState:
     # whether the end of the current epoch has been gone through (evaluation, logging)
     epoch_closed: bool = False
 
+    def take_loss(self, loss: float) -> float:
+        """Count the loss that was summed up since the last log; returns its mean over the steps."""
+        steps = self.global_step - self.step_of_last_log
+        self.loss_sum += loss
+        self.loss_since_log, self.step_of_last_log = 0.0, self.global_step
+        return loss / steps
+
     def to_json(self) -> str:
         """This state as JSON text, which the ecosystem's trainer reads as well."""
         plain = dataclasses.asdict(self)
         own = {name: plain.pop(name) for name in _OWN_FIELDS}
         entry = {"args": {}, "attributes": {"global_step": self.global_step, **own}}
         plain["stateful_callbacks"] = {**plain["stateful_callbacks"], _OWN_ENTRY: entry}
-        return json.dumps(plain, indent=2, sort_keys=True) + "\n"
+        return json.dumps(plain, indent=2, sort_keys=True, default=str) + "\n"
 
     def save_to_json(self, json_path: str | Path) -> None:
         """Write the state to a file, whole or not at all."""
         from formers.core.atomic import write_text
 
         write_text(Path(json_path), self.to_json())
+
+    @classmethod
+    def of_checkpoint(cls, folder: Path, run: TrainerState) -> TrainerState | None:
+        """The state in a checkpoint, with the lengths of the run that goes on; None for a bare model folder.
+
+        The best checkpoint is looked for beside this one first, as a run may have been moved.
+        """
+        if not (folder / STATE).is_file():
+            notice(f"{folder} holds no {STATE}: its weights are loaded, and training starts from step 0.")
+            return None
+        state = cls.load_from_json(folder / STATE)
+        if state.train_batch_size is not None and state.train_batch_size != run.train_batch_size:
+            notice(
+                f"This run has {run.train_batch_size} examples per step and device, the interrupted one had "
+                f"{state.train_batch_size}: the steps already done stand for other examples, so some will be "
+                "seen twice or not at all."
+            )
+        for name in _OF_THE_RUN:
+            setattr(state, name, getattr(run, name))
+        if state.best_model_checkpoint is not None:
+            beside = folder.parent / Path(state.best_model_checkpoint).name
+            state.best_model_checkpoint = str(beside) if beside.is_dir() else state.best_model_checkpoint
+        return state
 
     @classmethod
     def load_from_json(cls, json_path: str | Path) -> TrainerState:

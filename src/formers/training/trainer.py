@@ -3,43 +3,45 @@
 from __future__ import annotations
 
 import inspect
-import json
 import os
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, nullcontext
+from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, Sampler
 
 from formers.core.notices import refuse_unknown
-from formers.training import inspection, loaders, resume, steps
+from formers.training import cards, files, hooks, inspection, reports
 from formers.training.arguments import TrainingArguments
-from formers.training.averaging import WeightAverage
-from formers.training.callbacks import (
-    CallbackHandler,
-    TrainerCallback,
-    default_callbacks,
-    improves,
-    watched_metric,
-)
-from formers.training.choices import HubStrategy
-from formers.training.data import ColumnFilter, has_length
-from formers.training.evaluating import evaluation_loop, nested_map, speed
-from formers.training.optimizers import (
-    check_trainable,
+from formers.training.callbacks.base import CallbackHandler, TrainerCallback, improves, watched_metric
+from formers.training.callbacks.defaults import default_callbacks
+from formers.training.checkpointer import Checkpointer
+from formers.training.choices import HubStrategy, SaveStrategy
+from formers.training.data import loaders
+from formers.training.data.columns import ColumnFilter, has_length
+from formers.training.evaluator import Evaluator, predict_batch, timed
+from formers.training.fitting import fit
+from formers.training.optim.optimizers import (
     decay_parameter_names,
+    groups_of,
     optimizer_class,
     parameter_groups,
 )
-from formers.training.processes import loader_config, make_accelerator
-from formers.training.schedulers import get_scheduler, needs_metric
-from formers.training.seeds import enable_full_determinism, set_seed
+from formers.training.optim.schedulers import get_scheduler, needs_metric
+from formers.training.processes import loader_config, make_accelerator, spread
+from formers.training.publisher import Publisher, write_model
+from formers.training.results import to_device
+from formers.training.run import Hooks, Loop, Run
+from formers.training.search import search
+from formers.training.seeds import seed_as
 from formers.training.state import (
+    STATE,
     EvalLoopOutput,
     EvalPrediction,
     PredictionOutput,
@@ -47,13 +49,18 @@ from formers.training.state import (
     TrainerState,
     TrainOutput,
 )
-from formers.training.watch import MemoryWatch, Signals
+from formers.training.step import Step
+from formers.training.watch import MemoryWatch
 
 Metrics = Callable[[EvalPrediction], dict[str, Any]]
 
 
 class Trainer:
     """Fits a model to a dataset, on one process or several (`accelerate launch`), and judges it.
+
+    Any method may be overridden. Those whose names begin with an underscore are the ecosystem's, under the
+    names that scripts override; a subclass that defines one of the ecosystem's that is never called here is
+    refused.
 
     Args:
         model: a model of this library, or any `nn.Module` whose forward returns a loss first or as `loss`.
@@ -69,7 +76,24 @@ class Trainer:
         optimizers: an optimizer and a scheduler of one's own; either may be None.
         optimizer_cls_and_kwargs: a class and its keywords, applied to the usual parameter groups.
         preprocess_logits_for_metrics: `f(logits, labels)`, called per batch, to keep less of the logits.
+
+    Attributes:
+        loss_is_normalised: whether a loss of one's own (`compute_loss`, `compute_loss_func`) is divided by
+            `num_items_in_batch`; False where it is the mean over its batch. None finds out from what it does
+            with the number.
+        current_run: where the fit stands that is going on, or how the last one ended.
+        state: counters and history of that fit, as they go into checkpoints.
+        control: what shall be done next.
+        accelerator: the processes.
+        bare_model: the model without an adapter around it.
+        model_wrapped: the model as wrapped for the processes.
     """
+
+    loss_is_normalised: bool | None = None
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        hooks.refuse_never_called(cls)
 
     def __init__(
         self,
@@ -89,58 +113,35 @@ class Trainer:
         **older: Any,
     ) -> None:
         refuse_unknown(older, [*inspect.signature(Trainer).parameters, "tokenizer"], "Trainer")
-        if "tokenizer" in older:
-            if processing_class is not None:
-                raise TypeError("Trainer got both processing_class and tokenizer, which mean the same")
-            processing_class = older["tokenizer"]
-        inspection.check_kinds(model, args, compute_metrics, callbacks, optimizers)
+        processing_class = inspection.processing_class_of(processing_class, older)
+        inspection.check_kinds(model, model_init, args, compute_metrics, callbacks, optimizers)
         self.args = args = args or TrainingArguments("tmp_trainer")
-        self._seed()
-        self._memory = MemoryWatch(not args.skip_memory_metrics)
+        seed_as(args)
+        self.memory_watch = MemoryWatch(not args.skip_memory_metrics)
+        self.accelerator: Any = None
+        self.create_accelerator_and_postprocess()
+        self.loader_config = loader_config(args)
         self.model_init = model_init
-        self.accelerator: Any = make_accelerator(args, model)
-        self.model: Any = self._given_model(model)
-        self.model_wrapped: Any = self.model
+        self.model: Any = None
+        self._take_model(model if model is not None else self.call_model_init())
         self.data_collator = data_collator or loaders.default_collator(processing_class)
         self.train_dataset, self.eval_dataset = train_dataset, eval_dataset
         self.processing_class = processing_class
         self.compute_loss_func, self.compute_metrics = compute_loss_func, compute_metrics
         self.preprocess_logits_for_metrics = preprocess_logits_for_metrics
-        self.optimizer: Any = optimizers[0]
-        self.lr_scheduler: Any = optimizers[1]
-        self.average: WeightAverage | None = None  # of the weights, while a run with `ema_decay` is on
-        self._made: list[str] = []  # what the last run made for itself, and the next makes anew
+        self.optimizer: Any
+        self.optimizer, self.lr_scheduler = optimizers
         self.optimizer_cls_and_kwargs = optimizer_cls_and_kwargs
-        self._loader_config = loader_config(args)
-        self.label_names: list[str] = []
-        self.can_return_loss = self.model_accepts_loss_kwargs = self._shifted = False
-        self._signature_columns: list[str] | None = None
-        self._dense_parameters: int | None = None
-        inspection.inspect_model(self)
-        inspection.check(self)
-        self.callback_handler = CallbackHandler(
-            [*default_callbacks(args), *(callbacks or [])],
-            self.model,
-            processing_class,
-            self.optimizer,
-            self.lr_scheduler,
-        )
+        inspection.check(self, self.model_facts, type(self).compute_loss is not Trainer.compute_loss)
+        called = [*default_callbacks(args), *(callbacks or [])]
+        self.callback_handler = CallbackHandler(called, self.model, processing_class, *optimizers)
         self.control = TrainerControl()
-        self.state = TrainerState(
-            is_local_process_zero=self.is_local_process_zero(),
-            is_world_process_zero=self.is_world_process_zero(),
-        )
-        self.is_in_train = False
+        self.state = TrainerState()
+        self.state.is_local_process_zero = self.is_local_process_zero()
+        self.state.is_world_process_zero = self.is_world_process_zero()
+        self.current_run = Run(args.train_batch_size)
+        self.publisher = Publisher(args)
         self.hub_model_id: str | None = None
-        self._train_batch_size = args.train_batch_size
-        self._share: tuple[Any, Any] | None = None
-        self._normalised = False
-        self._running_loss = torch.zeros(())
-        self._random_at_epoch: dict[str, Any] | None = None
-        self._signals: Signals | None = None
-        self._push_thread: Any = None
-        self._label_loss: Any = None
-        self._flos = 0.0
         if args.push_to_hub:
             self.init_hf_repo()
         if args.should_save:
@@ -148,6 +149,41 @@ class Trainer:
         self.control = self.callback_handler.on_init_end(args, self.state, self.control)
 
     # ---- set-up ----------------------------------------------------------------------------------
+
+    def create_accelerator_and_postprocess(self) -> None:
+        """Make the accelerator."""
+        self.accelerator = make_accelerator(self.args)
+
+    def call_model_init(self, trial: Any = None) -> nn.Module:
+        """Make a model with `model_init`, which takes nothing or the trial of a search."""
+        return inspection.made_model(self.model_init, trial)
+
+    def remake_model(self, trial: Any = None) -> None:
+        """Start over with a new model of `model_init`."""
+        seed_as(self.args)
+        self._take_model(self.call_model_init(trial))
+        self.optimizer, self.lr_scheduler = None, None
+
+    def _take_model(self, model: nn.Module) -> None:
+        if len(set((getattr(model, "hf_device_map", None) or {}).values())) < 2:  # else it lies on several
+            if not (self.args.fsdp or self.args.deepspeed):
+                self._move_model_to_device(model, self.accelerator.device)
+            inspection.use_cache(model, self.args.use_cache)
+        self.model = self.model_wrapped = model
+        self.model_facts = facts = inspection.Facts.of(self.bare_model, self.args)
+        self.label_names, self.can_return_loss = facts.label_names, facts.can_return_loss
+        self.model_accepts_loss_kwargs, self.shifts_labels = facts.accepts_loss_kwargs, facts.shifts_labels
+        self._signature_columns: list[str] | None = None
+
+    def _move_model_to_device(self, model: nn.Module, device: torch.device) -> None:
+        model.to(device)
+
+    @property
+    def bare_model(self) -> nn.Module:
+        """The model without an adapter around it."""
+        inner = getattr(self.model, "get_base_model", None)
+        bare: nn.Module = inner() if callable(inner) else self.model
+        return bare
 
     @property
     def tokenizer(self) -> Any:
@@ -158,47 +194,32 @@ class Trainer:
     def tokenizer(self, tokenizer: Any) -> None:
         self.processing_class = tokenizer
 
-    def _seed(self) -> None:
-        if self.args.full_determinism:
-            enable_full_determinism(self.args.seed)
-        else:
-            set_seed(self.args.seed)
+    @property
+    def is_in_train(self) -> bool:
+        """Whether a fit is going on."""
+        return self.current_run.active
 
-    def _given_model(self, model: nn.Module | None) -> nn.Module:
-        if (model is None) == (self.model_init is None):
-            raise (RuntimeError if model is None else ValueError)(
-                "Trainer needs either a model or model_init (a function that makes one), and not both"
-            )
-        model = self.call_model_init() if model is None else model
-        return self._placed(model)
+    @is_in_train.setter
+    def is_in_train(self, active: bool) -> None:
+        self.current_run.active = active
 
-    def call_model_init(self, trial: Any = None) -> nn.Module:
-        """Make a model with `model_init`, which takes nothing or the trial of a search."""
-        assert self.model_init is not None
-        positional = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
-        parameters = inspect.signature(self.model_init).parameters.values()
-        wanted = [p for p in parameters if p.default is p.empty and p.kind in positional]
-        model = self.model_init(trial) if wanted else self.model_init()
-        if model is None:
-            raise RuntimeError("model_init returned None; it must return a model")
-        return model
+    @property
+    def _train_batch_size(self) -> int:
+        return self.current_run.batch_size
 
-    def _placed(self, model: nn.Module) -> nn.Module:
-        spread = getattr(model, "hf_device_map", None)
-        if spread and len(set(spread.values())) > 1:
-            return model
-        if not (self.args.fsdp or self.args.deepspeed):
-            model.to(self.accelerator.device)
-        config = getattr(model, "config", None)
-        if config is not None and hasattr(config, "use_cache"):
-            config.use_cache = self.args.use_cache
-        return model
+    @_train_batch_size.setter
+    def _train_batch_size(self, batch_size: int) -> None:
+        self.current_run.batch_size = batch_size
 
-    def _bare(self) -> nn.Module:
-        """The model without an adapter around it."""
-        inner = getattr(self.model, "get_base_model", None)
-        bare: nn.Module = inner() if callable(inner) else self.model
-        return bare
+    @property
+    def is_sharded(self) -> bool:
+        """Whether each process holds a part of the model."""
+        return str(getattr(self.accelerator.distributed_type, "value", "")) in ("FSDP", "DEEPSPEED")
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether torch's own backward and step do; accelerate's cost milliseconds."""
+        return self.accelerator.scaler is None and not self.is_sharded
 
     def is_local_process_zero(self) -> bool:
         """Whether this is the first process of its machine."""
@@ -208,30 +229,14 @@ class Trainer:
         """Whether this is the first process of all."""
         return self.args.process_index == 0
 
-    def _overrides(self, method: str) -> bool:
-        """Whether a subclass has a method of its own under this name."""
-        return getattr(type(self), method) is not getattr(Trainer, method)
-
-    @property
-    def _is_sharded(self) -> bool:
-        return str(getattr(self.accelerator.distributed_type, "value", "")) in ("FSDP", "DEEPSPEED")
-
-    @property
-    def _is_plain(self) -> bool:
-        """Whether torch's own backward and step do; accelerate's cost milliseconds."""
-        return self.accelerator.scaler is None and not self._is_sharded
-
     @property
     def _global_batch_size(self) -> int:
-        if self._loader_config["split_batches"]:
-            return self._train_batch_size
-        return self._train_batch_size * int(self.accelerator.num_processes)
+        processes = 1 if self.loader_config["split_batches"] else int(self.accelerator.num_processes)
+        return self.current_run.batch_size * processes
 
     def get_total_train_batch_size(self, args: TrainingArguments | None = None) -> int:
         """Examples per optimizer step, over all processes and the accumulation window."""
         return self._global_batch_size * (args or self.args).gradient_accumulation_steps
-
-    # ---- callbacks -------------------------------------------------------------------------------
 
     def add_callback(self, callback: TrainerCallback | type[TrainerCallback]) -> None:
         """Add a callback or the class of one."""
@@ -245,20 +250,41 @@ class Trainer:
         """Remove a callback."""
         self.callback_handler.remove_callback(callback)
 
+    def end(self) -> None:
+        """Leave the other processes, at the very end of a script."""
+        self.accelerator.end_training()
+
     # ---- data ------------------------------------------------------------------------------------
 
-    def _collator(self, dataset: Any) -> Callable[[list[Any]], Any]:
-        if not self.args.remove_unused_columns or self._signature_columns is None:
-            return self.data_collator
-        accepted = {*self._signature_columns, *self.label_names, "label", "label_ids"}
-        return ColumnFilter(self.data_collator, accepted, type(self._bare()).__name__)
+    def _set_signature_columns_if_needed(self) -> None:
+        """Say in `_signature_columns` which columns the collator gets; None for all."""
+        if self._signature_columns is None and self.model_facts.columns is not None:
+            self._signature_columns = [*self.model_facts.columns, *self.label_names, "label", "label_ids"]
+
+    def _get_collator_with_removed_columns(
+        self, data_collator: Callable[[list[Any]], Any], description: str | None = None
+    ) -> Callable[[list[Any]], Any]:
+        if not self.args.remove_unused_columns:
+            return data_collator
+        self._set_signature_columns_if_needed()
+        columns, name = self._signature_columns, type(self.bare_model).__name__
+        return data_collator if columns is None else ColumnFilter(data_collator, columns, name)
+
+    def _get_train_sampler(self, train_dataset: Any = None) -> Sampler[int] | None:
+        """The order of the training examples: indices; None for a stream, and for the dataset's own."""
+        dataset = self.train_dataset if train_dataset is None else train_dataset
+        return loaders.train_sampler(self, dataset)
+
+    def _get_eval_sampler(self, eval_dataset: Any) -> Sampler[int] | None:
+        """An order of evaluation examples; None for the dataset's, whichever is the quickest way to it."""
+        return None
 
     def get_train_dataloader(self) -> DataLoader[Any]:
         """The loader of the training set, for this process's share of the batches."""
         if self.train_dataset is None:
             raise ValueError("training needs a train_dataset")
-        loader = loaders.train_loader(self)
-        return loader
+        collate = self._get_collator_with_removed_columns(self.data_collator, "training")
+        return loaders.train_loader(self, self.train_dataset, self._get_train_sampler(), collate)
 
     def get_eval_dataloader(self, eval_dataset: Any = None) -> DataLoader[Any]:
         """The loader of `eval_dataset` (a dataset, or a name in the dict given to the trainer)."""
@@ -267,13 +293,17 @@ class Trainer:
             dataset = self.eval_dataset[dataset]
         if dataset is None:
             raise ValueError("evaluation needs an eval_dataset: pass one to Trainer or to evaluate()")
-        return loaders.eval_loader(self, dataset)
+        return self._eval_loader(dataset, "evaluation")
 
     def get_test_dataloader(self, test_dataset: Any) -> DataLoader[Any]:
         """The loader of a test set."""
         if test_dataset is None:
             raise TypeError("predict needs a dataset, got None")
-        return loaders.eval_loader(self, test_dataset)
+        return self._eval_loader(test_dataset, "test")
+
+    def _eval_loader(self, dataset: Any, description: str) -> DataLoader[Any]:
+        collate = self._get_collator_with_removed_columns(self.data_collator, description)
+        return loaders.eval_loader(self, dataset, self._get_eval_sampler(dataset), collate)
 
     def num_examples(self, dataloader: Any) -> int:
         """Examples that a loader goes through."""
@@ -301,9 +331,8 @@ class Trainer:
             model = model or self.model
             decayed = self.get_decay_parameter_names(model)
             groups = parameter_groups(model, self.args.weight_decay, decayed, self.args.head_learning_rate)
-            kind, kwargs = self.optimizer_cls_and_kwargs or self.get_optimizer_cls_and_kwargs(
-                self.args, model
-            )
+            named = self.optimizer_cls_and_kwargs or self.get_optimizer_cls_and_kwargs(self.args, model)
+            kind, kwargs = named
             self.optimizer = kind(groups, **kwargs)
         optimizer: Optimizer = self.optimizer
         return optimizer
@@ -311,14 +340,9 @@ class Trainer:
     def create_scheduler(self, num_training_steps: int, optimizer: Optimizer | None = None) -> Any:
         """Make the schedule, unless there is one."""
         if self.lr_scheduler is None:
-            kwargs: Any = self.args.lr_scheduler_kwargs
-            self.lr_scheduler = get_scheduler(
-                self.args.lr_scheduler_type,
-                optimizer or self.optimizer,
-                num_warmup_steps=self.args.get_warmup_steps(num_training_steps),
-                num_training_steps=num_training_steps,
-                scheduler_specific_kwargs=kwargs,
-            )
+            name, options = self.args.lr_scheduler_type, cast(Any, self.args.lr_scheduler_kwargs)
+            warmup, steps = self.args.get_warmup_steps(num_training_steps), num_training_steps
+            self.lr_scheduler = get_scheduler(name, optimizer or self.optimizer, warmup, steps, options)
         return self.lr_scheduler
 
     def create_optimizer_and_scheduler(self, num_training_steps: int) -> None:
@@ -332,20 +356,14 @@ class Trainer:
 
     def get_learning_rates(self) -> list[float]:
         """The rate of each parameter group."""
-        if self.optimizer is None:
-            raise ValueError("there is no optimizer yet: call create_optimizer() or train() first")
-        return [float(group["lr"]) for group in self.optimizer.param_groups]
+        return [float(group["lr"]) for group in groups_of(self.optimizer)]
 
     def get_optimizer_group(self, param: str | nn.Parameter | None = None) -> Any:
         """The group that holds `param`, or all groups."""
-        if self.optimizer is None:
-            raise ValueError("there is no optimizer yet: call create_optimizer() or train() first")
+        groups = groups_of(self.optimizer)
         if param is None:
-            return [group["params"] for group in self.optimizer.param_groups]
-        for group in self.optimizer.param_groups:
-            if any(param is entry for entry in group["params"]):
-                return group
-        return None
+            return [group["params"] for group in groups]
+        return next((g for g in groups if any(param is entry for entry in g["params"])), None)
 
     # ---- training --------------------------------------------------------------------------------
 
@@ -360,67 +378,50 @@ class Trainer:
 
         Args:
             resume_from_checkpoint: True for the newest checkpoint in `output_dir`, or the path of one: the
-            run
-                goes on as if it had never stopped, bit for bit on a CPU in float32.
+                run goes on as if it had never stopped, bit for bit on a CPU in float32.
             trial: of a hyperparameter search.
             ignore_keys_for_eval: outputs of the model that evaluations leave out.
             older: `model_path`, the older name of `resume_from_checkpoint`.
         """
-        from formers.training.running import run_training
-
-        refuse_unknown(
-            older, ["resume_from_checkpoint", "trial", "ignore_keys_for_eval", "model_path"], "Trainer.train"
-        )
+        known = ["resume_from_checkpoint", "trial", "ignore_keys_for_eval", "model_path"]
+        refuse_unknown(older, known, "Trainer.train")
         wanted = older.get("model_path") if resume_from_checkpoint is None else resume_from_checkpoint
-        return run_training(self, wanted or None, trial, ignore_keys_for_eval)
+        return fit(self, self._inner_training_loop, wanted or None, trial, ignore_keys_for_eval)
 
-    def _prepare_training(self, steps: int) -> nn.Module:
-        """Make optimizer and schedule, and wrap the model for the processes of this run."""
-        args = self.args
-        check_trainable(self.model)
-        inspection.look_at_labels(self)
-        if args.activation_checkpointing:
-            enable = getattr(self.model, "gradient_checkpointing_enable", None)
-            if enable is None:
-                raise ValueError(
-                    f"{type(self.model).__name__} cannot checkpoint activations: leave "
-                    f"activation_checkpointing out"
-                )
-            options = args.activation_checkpointing_kwargs
-            enable(gradient_checkpointing_kwargs=options) if options else enable()
-        model = self._wrapped()
-        model.train()
-        self._made = [name for name in ("optimizer", "lr_scheduler") if getattr(self, name) is None]
-        overridden = self._overrides("create_optimizer_and_scheduler")
-        if overridden:
-            self.create_optimizer_and_scheduler(num_training_steps=steps)
-        else:
-            self.create_optimizer()
-        assert self.optimizer is not None
-        if not self._is_plain:
-            self.optimizer = self.accelerator.prepare_optimizer(self.optimizer, device_placement=False)
-        if not overridden:
-            self.create_scheduler(
-                num_training_steps=steps, optimizer=getattr(self.optimizer, "optimizer", self.optimizer)
-            )
-        self.model_wrapped = model
-        self.average = None
-        if args.ema_decay is not None:
-            if self._is_sharded:
-                raise ValueError("ema_decay needs whole weights in each process: leave FSDP or DeepSpeed out")
-            self.average = WeightAverage(self.model, args.ema_decay)
-        return model
+    def _inner_training_loop(
+        self,
+        batch_size: int | None = None,
+        args: TrainingArguments | None = None,
+        resume_from_checkpoint: str | None = None,
+        trial: Any = None,
+        ignore_keys_for_eval: list[str] | None = None,
+    ) -> TrainOutput:
+        """One run over all epochs, with batches of `batch_size` examples."""
+        self.current_run.batch_size = batch_size or self.current_run.batch_size
+        self.current_run.output_dir = self._get_output_dir(trial)
+        called = Hooks(
+            wrap=self._wrap_model,
+            clip=self._clip_grad_norm,
+            due=self._maybe_log_save_evaluate,
+            evaluate=self._evaluate,
+            load_weights=self._load_from_checkpoint,
+            load_optimizer=self._load_optimizer_and_scheduler,
+            load_generators=self._load_rng_state,
+            load_best=self._load_best_model,
+        )
+        return Loop(self, called, trial, ignore_keys_for_eval).run(resume_from_checkpoint)
 
-    def _wrapped(self) -> nn.Module:
-        model: nn.Module = self.model
-        if self.args.torch_compile:
-            compiled: Any = torch.compile(
-                model, backend=str(self.args.torch_compile_backend), mode=self.args.torch_compile_mode
-            )
-            model = compiled
-        if self.accelerator.num_processes > 1 or self._is_sharded:
-            model = self.accelerator.prepare_model(model)
-        return model
+    def _wrap_model(self, model: nn.Module, training: bool = True, dataloader: Any = None) -> nn.Module:
+        """Compile the model and spread it over the processes, for training."""
+        return spread(model, self.args, self.accelerator, self.is_sharded) if training else model
+
+    def get_batch_samples(
+        self, epoch_iterator: Iterator[Any], num_batches: int, device: Any = None
+    ) -> tuple[list[Any], Any]:
+        """The batches of the next optimizer step, and the items of all of them over all processes."""
+        window, step = list(islice(epoch_iterator, num_batches)), Step(self)
+        count = self.current_run.items or (lambda batches: [step.items(inputs) for inputs in batches])
+        return window, step.total(count(window))
 
     def autocast_smart_context_manager(
         self, cache_enabled: bool | None = True
@@ -428,19 +429,18 @@ class Trainer:
         """The block in which mixed precision applies."""
         return self.accelerator.autocast()  # type: ignore[no-any-return]
 
-    compute_loss_context_manager = autocast_smart_context_manager
+    def compute_loss_context_manager(self) -> AbstractContextManager[Any]:
+        """The block in which losses are computed."""
+        return self.autocast_smart_context_manager()
 
     def _prepare_input(self, data: Any) -> Any:
-        device, copy = self.accelerator.device, self._loader_config["non_blocking"]
-        return nested_map(
-            lambda t: t.to(device, non_blocking=copy) if isinstance(t, Tensor) and t.device != device else t,
-            data,
-        )
+        return to_device(data, self.accelerator.device, self.loader_config["non_blocking"])
 
     def _prepare_inputs(self, inputs: Any) -> Any:
+        """A batch on the device of the model."""
         prepared = self._prepare_input(inputs)
         if hasattr(prepared, "__len__") and len(prepared) == 0:
-            raise ValueError(f"a batch came without any input the model takes: {self._signature_columns}")
+            raise ValueError(f"a batch came without any input the model takes: {self.model_facts.columns}")
         return prepared
 
     def training_step(self, model: nn.Module, inputs: Any, num_items_in_batch: Any = None) -> Tensor:
@@ -453,17 +453,10 @@ class Trainer:
                 batches add up to the mean over them.
         """
         inputs = self._prepare_inputs(inputs)
-        self._normalised = False
+        step = Step(self)
         with self.compute_loss_context_manager():
-            loss = steps.call_compute_loss(self, model, inputs, num_items_in_batch)
-        loss = steps.share_of_window(self, loss, num_items_in_batch)
-        # DistributedDataParallel takes the mean over processes where the sum is meant
-        spread = self.accelerator.num_processes if self.args.average_tokens_across_devices else 1
-        scaled = loss * spread if spread > 1 else loss
-        if self._is_plain:
-            scaled.backward()  # type: ignore[no-untyped-call]
-        else:
-            self.accelerator.backward(scaled)
+            loss = step.loss(model, inputs, num_items_in_batch)
+        step.backward(loss)
         return loss.detach()
 
     def compute_loss(
@@ -472,90 +465,84 @@ class Trainer:
         """The loss of one batch; override it for a loss of one's own.
 
         An override may return the mean over its batch: the loop weighs it by the batch's items. One that
-        divides by `num_items_in_batch` itself is left as it is.
+        divides by `num_items_in_batch` itself is left as it is. See `loss_is_normalised`.
 
         Returns:
             The loss, a scalar; with `return_outputs=True` a pair with the outputs.
         """
-        return steps.compute_loss(self, model, inputs, return_outputs, num_items_in_batch)
+        loss, outputs = Step(self).compute_loss(model, inputs, num_items_in_batch)
+        return (loss, outputs) if return_outputs else loss
 
-    def _clip_gradients(self, model: nn.Module) -> Any:
-        limit = self.args.max_grad_norm
-        if not limit:
-            return None
-        if self._is_plain:
-            return torch.nn.utils.clip_grad_norm_(model.parameters(), limit)
-        return self.accelerator.clip_grad_norm_(list(model.parameters()), limit)
-
-    def _zero_grad(self) -> None:
-        if self.optimizer is not None:
-            self.optimizer.zero_grad(set_to_none=True)
-
-    def _reduced(self, loss: Tensor) -> float:
-        """A loss of this process, over all processes."""
-        if self.accelerator.num_processes == 1:
-            return float(loss)
-        how = "sum" if self.args.average_tokens_across_devices else "mean"
-        return float(self.accelerator.reduce(loss.detach().clone(), how))
-
-    def _signalled(self) -> bool:
-        if self._signals is None:
-            return False
-        if self.accelerator.num_processes == 1:
-            return self._signals.received is not None
-        flag = torch.tensor(float(self._signals.received is not None), device=self.accelerator.device)
-        return bool(self.accelerator.reduce(flag, "sum") > 0)  # all stop at the same step
-
-    # ---- counting --------------------------------------------------------------------------------
+    def _clip_grad_norm(self, model: nn.Module) -> Any:
+        """Bound the norm of the gradient by `max_grad_norm`; returns the norm as it was."""
+        return Step(self).clip(model)
 
     def floating_point_ops(self, inputs: Any) -> float:
         """Operations of one step on a batch: the model's own estimate, else 6 x parameters x tokens."""
-        return steps.floating_point_ops(self, inputs)
+        return Step(self).floating_point_ops(inputs)
 
     def store_flos(self) -> None:
         """Add what was counted since the last call to the state, over all processes."""
-        if self._flos:
-            flos = torch.tensor(self._flos, device=self.accelerator.device)
-            several = self.accelerator.num_processes > 1
-            self.state.total_flos += float(self.accelerator.reduce(flos, "sum")) if several else self._flos
-            self._flos = 0.0
+        self.state.total_flos += Step(self).taken_flos()
+
+    def _maybe_log_save_evaluate(
+        self,
+        tr_loss: Tensor,
+        grad_norm: Any,
+        model: nn.Module,
+        trial: Any,
+        epoch: float | None,
+        ignore_keys_for_eval: list[str] | None,
+        start_time: float,
+        learning_rate: float | None = None,
+    ) -> None:
+        """Do what is due after a step: log, evaluate and save, as `control` says.
+
+        Args:
+            tr_loss: the loss summed since the last log, set to 0 in place by a log.
+            grad_norm: of the last step; None where nothing clips.
+            model: as wrapped for this run.
+            trial: of a hyperparameter search.
+            epoch: how many are done.
+            ignore_keys_for_eval: outputs of the model that evaluations leave out.
+            start_time: of the run.
+            learning_rate: of the last step.
+        """
+        if self.control.should_log and self.state.global_step > self.state.step_of_last_log:
+            self.store_flos()
+            self.log(Step(self).logs(tr_loss, grad_norm, learning_rate))
+        if self.control.should_evaluate:
+            better = self._determine_best_metric(self._evaluate(trial, ignore_keys_for_eval), trial)
+            if self.args.save_strategy == SaveStrategy.BEST:
+                self.control.should_save = better
+        if self.control.should_save:
+            self._save_checkpoint(model, trial)
+            self.control = self.callback_handler.on_save(self.args, self.state, self.control)
+
+    def _evaluate(
+        self, trial: Any, ignore_keys_for_eval: list[str] | None, skip_scheduler: bool = False
+    ) -> dict[str, float]:
+        """Evaluate during training, and tell a schedule that follows the watched metric."""
+        metrics = self.evaluate(ignore_keys=ignore_keys_for_eval)
+        value = watched_metric(self.args, metrics, needed=True)
+        if value is not None and needs_metric(self.lr_scheduler) and not skip_scheduler:
+            self.lr_scheduler.step(value)
+        return metrics
+
+    def _determine_best_metric(self, metrics: dict[str, float], trial: Any) -> bool:
+        """Whether the watched metric is the best so far; the state then says so."""
+        value = watched_metric(self.args, metrics)
+        if value is None or not improves(self.args, value, self.state.best_metric):
+            return False
+        self.state.best_metric = value
+        self.state.best_global_step = self.state.global_step
+        return True
 
     # ---- evaluation ------------------------------------------------------------------------------
 
     def averaged(self) -> AbstractContextManager[None]:
         """The model has the average for its weights in this block, in a run with `ema_decay`."""
-        return nullcontext() if self.average is None else self.average.in_place()
-
-    @contextmanager
-    def _evaluation_model(self) -> Iterator[nn.Module]:
-        """The model in evaluation mode, in the precision asked for; training mode comes back after."""
-        model: nn.Module = self.model_wrapped if self._is_sharded else self.model
-        modes = [(module, module.training) for module in model.modules()]
-        half = (
-            torch.float16
-            if self.args.fp16_full_eval
-            else torch.bfloat16
-            if self.args.bf16_full_eval
-            else None
-        )
-        if half is not None and not self.is_in_train:
-            import copy
-
-            with self.averaged():  # of a run that was broken off
-                model = copy.deepcopy(model).to(half)  # the weights themselves stay as precise as they are
-        if not self.is_in_train:
-            model.to(self.accelerator.device)
-        model.eval()
-        try:
-            with self.averaged():
-                if half is not None and self.is_in_train:
-                    with torch.autocast(self.accelerator.device.type, dtype=half):
-                        yield model
-                else:
-                    yield model
-        finally:
-            for module, mode in modes:
-                module.training = mode
+        return nullcontext() if self.current_run.ema is None else self.current_run.ema.in_place()
 
     def evaluate(
         self, eval_dataset: Any = None, ignore_keys: list[str] | None = None, metric_key_prefix: str = "eval"
@@ -574,24 +561,13 @@ class Trainer:
                 given = part if eval_dataset is not None else name
                 metrics.update(self.evaluate(given, ignore_keys, f"{metric_key_prefix}_{name}"))
             return metrics
-        start = time.perf_counter()
-        loader = self.get_eval_dataloader(eval_dataset)
+        start, loader = time.perf_counter(), self.get_eval_dataloader(eval_dataset)
         loss_only = True if self.compute_metrics is None else None
-        output = self.evaluation_loop(
-            loader,
-            description="Evaluation",
-            prediction_loss_only=loss_only,
-            ignore_keys=ignore_keys,
-            metric_key_prefix=metric_key_prefix,
-        )
-        return self._reported(output, loader, metric_key_prefix, start)
-
-    def _reported(self, output: EvalLoopOutput, loader: Any, prefix: str, start: float) -> dict[str, float]:
-        metrics = dict(output.metrics or {})
-        steps = len(loader) if has_length(loader) else None
-        metrics.update(speed(prefix, start, output.num_samples, steps))
-        metrics.update(self._memory.measured(prefix))
-        self._call_log(metrics)
+        how = {"ignore_keys": ignore_keys, "metric_key_prefix": metric_key_prefix}
+        output = self.prediction_loop(loader, "Evaluation", prediction_loss_only=loss_only, **how)
+        metrics = timed(output, loader, metric_key_prefix, start)
+        metrics.update(self.memory_watch.measured(metric_key_prefix))
+        self.log(metrics)
         self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics=metrics)
         return metrics
 
@@ -599,18 +575,10 @@ class Trainer:
         self, test_dataset: Any, ignore_keys: list[str] | None = None, metric_key_prefix: str = "test"
     ) -> PredictionOutput:
         """Predictions for a dataset, in its order, with labels and metrics where it has labels."""
-        start = time.perf_counter()
-        loader = self.get_test_dataloader(test_dataset)
-        output = self.evaluation_loop(
-            loader,
-            description="Prediction",
-            prediction_loss_only=False,
-            ignore_keys=ignore_keys,
-            metric_key_prefix=metric_key_prefix,
-        )
-        metrics = dict(output.metrics or {})
-        steps = len(loader) if has_length(loader) else None
-        metrics.update(speed(metric_key_prefix, start, output.num_samples, steps))
+        start, loader = time.perf_counter(), self.get_test_dataloader(test_dataset)
+        how = {"ignore_keys": ignore_keys, "metric_key_prefix": metric_key_prefix}
+        output = self.prediction_loop(loader, "Prediction", prediction_loss_only=False, **how)
+        metrics = timed(output, loader, metric_key_prefix, start)
         self.control = self.callback_handler.on_predict(self.args, self.state, self.control, metrics=metrics)
         return PredictionOutput(output.predictions, output.label_ids, metrics)
 
@@ -623,38 +591,21 @@ class Trainer:
         metric_key_prefix: str = "eval",
     ) -> EvalLoopOutput:
         """Run the model over a loader and collect losses, predictions and metrics."""
-        return evaluation_loop(
-            self, dataloader, description, prediction_loss_only, ignore_keys, metric_key_prefix
-        )
+        model = self.model_wrapped if self.is_sharded else self._wrap_model(self.model, training=False)
+        return Evaluator(self, prediction_loss_only, ignore_keys).run(model, dataloader, metric_key_prefix)
 
-    prediction_loop = evaluation_loop
+    def prediction_loop(self, *args: Any, **kwargs: Any) -> EvalLoopOutput:
+        """Older name of `evaluation_loop`, which it calls."""
+        return self.evaluation_loop(*args, **kwargs)
 
     @torch.no_grad()
     def prediction_step(
         self, model: nn.Module, inputs: Any, prediction_loss_only: bool, ignore_keys: list[str] | None = None
     ) -> tuple[Tensor | None, Any, Any]:
         """Loss, logits and labels of one batch; what is missing is None."""
-        return steps.prediction_step(self, model, inputs, prediction_loss_only, ignore_keys)
-
-    def _evaluate_now(self, ignore_keys: list[str] | None) -> bool:
-        """Evaluate during training; returns whether the watched metric is the best so far."""
-        metrics = self.evaluate(ignore_keys=ignore_keys)
-        value = watched_metric(self.args, metrics)
-        if self.args.metric_for_best_model is not None and value is None:
-            raise KeyError(
-                f"metric_for_best_model={self.args.metric_for_best_model!r} is not among the metrics "
-                f"{sorted(metrics)}: "
-                "return it from compute_metrics, or name one of these"
-            )
-        if value is None:
-            return False
-        if needs_metric(self.lr_scheduler):
-            self.lr_scheduler.step(value)
-        if not improves(self.args, value, self.state.best_metric):
-            return False
-        self.state.best_metric = value
-        self.state.best_global_step = self.state.global_step
-        return True
+        inputs = self._prepare_inputs(inputs)
+        with self.compute_loss_context_manager():
+            return predict_batch(self, model, inputs, prediction_loss_only, ignore_keys)
 
     # ---- logging ---------------------------------------------------------------------------------
 
@@ -667,67 +618,81 @@ class Trainer:
         self.state.log_history.append({**logs, "step": self.state.global_step})
         self.control = self.callback_handler.on_log(self.args, self.state, self.control, logs=logs)
 
-    def _call_log(self, logs: dict[str, float]) -> None:
-        self.log(logs)
-
     def metrics_format(self, metrics: dict[str, Any]) -> dict[str, Any]:
         """Metrics as people read them: times, sizes, four decimals."""
-        from formers.training.running import readable
-
-        return readable(metrics)
+        return reports.readable(metrics)
 
     def log_metrics(self, split: str, metrics: dict[str, Any]) -> None:
         """Print metrics as a table, on the first process."""
         if self.is_world_process_zero():
-            shown = self.metrics_format(metrics)
-            width = max((len(str(key)) for key in shown), default=0)
-            print(f"***** {split} metrics *****")
-            for key in sorted(shown):
-                print(f"  {key:<{width}} = {shown[key]}")
+            reports.print_metrics(split, self.metrics_format(metrics))
 
     def save_metrics(self, split: str, metrics: dict[str, Any], combined: bool = True) -> None:
         """Write `<split>_results.json`, and add to `all_results.json`."""
-        if not self.is_world_process_zero():
-            return
-        from formers.core.atomic import write_text
-
-        folder = Path(str(self.args.output_dir))
-        write_text(
-            folder / f"{split}_results.json", json.dumps(metrics, indent=4, sort_keys=True, default=float)
-        )
-        if combined:
-            path = folder / "all_results.json"
-            earlier = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
-            write_text(path, json.dumps({**earlier, **metrics}, indent=4, sort_keys=True, default=float))
+        if self.is_world_process_zero():
+            reports.write_metrics(Path(str(self.args.output_dir)), split, metrics, combined)
 
     def save_state(self) -> None:
         """Write `trainer_state.json` into `output_dir`."""
         if self.is_world_process_zero():
-            self.state.save_to_json(Path(str(self.args.output_dir)) / "trainer_state.json")
+            self.state.save_to_json(Path(str(self.args.output_dir)) / STATE)
 
-    # ---- saving and the Hub ----------------------------------------------------------------------
+    # ---- saving ----------------------------------------------------------------------------------
 
-    def _run_dir(self) -> str:
-        run = self.state.trial_name
-        return str(Path(str(self.args.output_dir)) / run) if run else str(self.args.output_dir)
+    def _get_output_dir(self, trial: Any = None) -> str:
+        name = self.state.trial_name
+        return str(Path(str(self.args.output_dir)) / name) if name else str(self.args.output_dir)
 
     def save_model(self, output_dir: str | None = None, _internal_call: bool = False) -> None:
         """Write the model, the tokenizer or processor, and the arguments to a folder.
 
         Reload with `from_pretrained(folder)`. Only the first process writes.
         """
-        from formers.training.running import write_model
-
-        write_model(self, Path(output_dir or str(self.args.output_dir)))
+        weights = self.accelerator.get_state_dict(self.model_wrapped) if self.is_sharded else None
+        if self.args.should_save:
+            self._save(output_dir or str(self.args.output_dir), state_dict=weights)
         if self.args.push_to_hub and not _internal_call:
             self.push_to_hub(commit_message="Model save")
 
-    def _save_checkpoint(self) -> None:
-        folder = resume.save_checkpoint(self)
-        if self.args.push_to_hub and self.args.hub_strategy != HubStrategy.END:
-            from formers.training.running import push_checkpoint
+    def _save(self, output_dir: str | None = None, state_dict: dict[str, Any] | None = None) -> None:
+        """Write what `save_model` promises; called on the process that writes."""
+        write_model(self, Path(output_dir or str(self.args.output_dir)), state_dict)
 
-            push_checkpoint(self, folder)
+    def _save_checkpoint(self, model: nn.Module, trial: Any) -> None:
+        """Write `checkpoint-<step>`, drop what is past `save_total_limit`, and upload where asked for."""
+        parts = (self._save_optimizer_and_scheduler, self._save_rng_state)
+        wanted = () if self.args.save_only_model else parts
+        folder = Checkpointer(self).save(self._get_output_dir(trial), wanted)
+        if self.args.should_save:
+            self._rotate_checkpoints(output_dir=str(folder.parent))
+        if self.args.push_to_hub and self.args.hub_strategy != HubStrategy.END:
+            self._push_from_checkpoint(str(folder))
+
+    def _save_optimizer_and_scheduler(self, output_dir: str) -> None:
+        Checkpointer(self).save_optimizer(Path(output_dir))
+
+    def _save_rng_state(self, output_dir: str) -> None:
+        Checkpointer(self).save_generators(Path(output_dir))
+
+    def _rotate_checkpoints(self, use_mtime: bool = False, output_dir: str | None = None) -> None:
+        folder, best = Path(output_dir or self._get_output_dir()), self.state.best_model_checkpoint
+        files.rotate(folder, self.args.save_total_limit, best, self.current_run.saved)
+
+    def _load_from_checkpoint(self, resume_from_checkpoint: str, model: nn.Module | None = None) -> None:
+        """Take the weights of a checkpoint."""
+        Checkpointer(self).load_model(Path(resume_from_checkpoint))
+
+    def _load_optimizer_and_scheduler(self, checkpoint: str) -> None:
+        Checkpointer(self).load_optimizer(Path(checkpoint))
+
+    def _load_rng_state(self, checkpoint: str) -> None:
+        """Put into `run.generators` what the resumed epoch begins and goes on with."""
+        self.current_run.generators = Checkpointer(self).read_generators(Path(checkpoint))
+
+    def _load_best_model(self) -> None:
+        Checkpointer(self).load_best()
+
+    # ---- the Hub ---------------------------------------------------------------------------------
 
     def init_hf_repo(self, token: str | None = None) -> None:
         """Decide under which name uploads go to the Hub."""
@@ -738,13 +703,10 @@ class Trainer:
 
         Args:
             details: any of `language`, `license`, `tags`, `model_name`, `finetuned_from`, `tasks`,
-            `dataset_tags`,
-                `dataset`, `dataset_args`.
+                `dataset_tags`, `dataset`, `dataset_args`.
         """
-        from formers.training.cards import write_card
-
         if self.is_world_process_zero():
-            write_card(self, details)
+            cards.write_card(self, details)
 
     def push_to_hub(
         self,
@@ -763,9 +725,26 @@ class Trainer:
             revision: a branch, in place of `hub_revision`.
             details: for the model card, see `create_model_card`.
         """
-        from formers.training.running import push
+        known = (*cards.DETAILS, "commit_message", "blocking", "token", "revision")
+        refuse_unknown(details, known, "Trainer.push_to_hub")
+        if self.hub_model_id is None:
+            self.init_hf_repo()
+        self.save_model(_internal_call=True)
+        if not self.is_world_process_zero():
+            return None
+        self.create_model_card(**details)
+        self.callback_handler.on_push_begin(self.args, self.state, self.control)
+        ignored, access = ["_*", f"{files.PREFIX}-*", ".*"], {"token": token, "revision": revision}
+        return self.publisher.upload(
+            str(self.hub_model_id), commit_message, ignored, blocking=blocking, **access
+        )
 
-        return push(self, commit_message, blocking, token, revision, details)
+    def _push_from_checkpoint(self, checkpoint_folder: str) -> None:
+        """Upload a checkpoint in the background, unless an earlier upload is still under way."""
+        if self.is_world_process_zero() and not self.publisher.busy:
+            self.callback_handler.on_push_begin(self.args, self.state, self.control)
+            folder, step = Path(checkpoint_folder), self.state.global_step
+            self.publisher.upload_checkpoint(folder, str(self.hub_model_id), step)
 
     def hyperparameter_search(
         self,
@@ -778,6 +757,4 @@ class Trainer:
         **kwargs: Any,
     ) -> Any:
         """Search for arguments that score best, with optuna; returns a `BestRun`. Needs `model_init`."""
-        from formers.training.search import search
-
         return search(self, hp_space, compute_objective, n_trials, direction, backend, hp_name, kwargs)

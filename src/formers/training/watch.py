@@ -85,6 +85,13 @@ class Signals:
         self._put_back()
 
 
+def empty_cache(device: torch.device) -> None:
+    """Give memory that is held but not used back to the device."""
+    backend = getattr(torch, device.type, None)
+    if backend is not None and hasattr(backend, "empty_cache"):
+        backend.empty_cache()
+
+
 @contextlib.contextmanager
 def add_noise(model: nn.Module, alpha: float | None) -> Iterator[None]:
     """Put uniform noise on the token embeddings while training.
@@ -137,9 +144,8 @@ def check_overflow(model: nn.Module, wanted: bool) -> Iterator[None]:
                         (float(t.abs().max()) for t in _tensors(inputs) if t.numel()), default=math.nan
                     )
                     raise FloatingPointError(
-                        f"{path or 'the model'} ({type(module).__name__}) gave a value that is not finite "
-                        f"in {tensor.dtype}; the "
-                        f"largest input was {largest:.4g}"
+                        f"{path or 'the model'} ({type(module).__name__}) gave a value that is not finite in "
+                        f"{tensor.dtype}; the largest input was {largest:.4g}"
                     )
 
         return look

@@ -1,24 +1,20 @@
-"""Examples in: tables from files, labels to numbers, lengths, columns, and the loaders over them."""
+"""Examples in: tables from files, labels to numbers, rows to model inputs."""
 
 from __future__ import annotations
 
 import csv
 import io
 import json
-import random
 import re
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import torch
-
 from formers.core.notices import did_you_mean
 from formers.core.textfile import read_text
 
-_TEXT_NAMES = ("text", "sentence", "content", "review", "document", "body", "message", "ticket")
+TEXT_NAMES = ("text", "sentence", "content", "review", "document", "body", "message", "ticket")
 _LABEL_NAMES = ("label", "labels", "target", "class", "category", "y")
 
 
@@ -61,15 +57,15 @@ def load_table(
         rows = _json_rows(text, path)
     else:
         raise ValueError(
-            f"{path}: expected .csv, .tsv, .json or .jsonl (or one of them with .gz), found "
-            f"{kind or 'no'!r} ending"
+            f"{path}: expected .csv, .tsv, .json or .jsonl (or one of them with .gz), found {kind or 'no'!r} "
+            "ending"
         )
     if not rows:
         raise ValueError(f"{path} has a header but no rows")
     if text_column is None and label_column is None:
         return rows
     columns = list(rows[0])
-    text_column = text_column or _guess(columns, _TEXT_NAMES, "text_column", path)
+    text_column = text_column or _guess(columns, TEXT_NAMES, "text_column", path)
     return _select(rows, columns, {"text": text_column, "label": label_column}, path)
 
 
@@ -253,150 +249,9 @@ def tokenize_rows(
                 if str(label) not in label2id:
                     raise ValueError(
                         f"row {index + 1}: the label {label!r} is "
-                        f"unknown{did_you_mean(str(label), label2id)}; "
-                        f"known are {sorted(label2id)}"
+                        f"unknown{did_you_mean(str(label), label2id)}; known are {sorted(label2id)}"
                     )
                 label = label2id[str(label)]
             example["labels"] = label
         examples.append(example)
     return examples
-
-
-# ---- looking into datasets -----------------------------------------------------------------------
-
-
-def is_hub_dataset(dataset: Any) -> bool:
-    """Whether this is a `datasets.Dataset` or `datasets.IterableDataset`, without importing that package."""
-    return type(dataset).__module__.split(".")[0] == "datasets"
-
-
-def has_length(dataset: Any) -> bool:
-    """Whether `len(dataset)` works."""
-    try:
-        len(dataset)
-    except (TypeError, AttributeError, NotImplementedError):
-        return False
-    return True
-
-
-def columns_of(dataset: Any) -> list[str] | None:
-    """Names of the columns; None where only looking at an example that may be costly would tell."""
-    names = getattr(dataset, "column_names", None)
-    if names is not None:
-        return list(names)
-    if isinstance(dataset, (list, tuple)) and dataset and isinstance(dataset[0], Mapping):
-        return list(dataset[0])
-    return None
-
-
-def column(dataset: Any, name: str) -> Iterable[Any] | None:
-    """All values of a column where that is cheap: lists of dicts, and `datasets` without a transform."""
-    if dataset is None:
-        return None
-    if isinstance(dataset, (list, tuple)):
-        if dataset and all(isinstance(row, Mapping) and name in row for row in dataset):
-            return (row[name] for row in dataset)
-        return None
-    if is_hub_dataset(dataset) and has_length(dataset) and name in (dataset.column_names or []):
-        if dataset.format.get("type") == "custom":  # computed by a function at each access
-            return None
-        values: Iterable[Any] = dataset.with_format(None)[name]
-        return values
-    return None
-
-
-def lengths_of(
-    dataset: Any, length_column: str = "length", main_input: str = "input_ids"
-) -> list[int] | None:
-    """Number of tokens of each example, where it can be known without preparing the examples."""
-    known = column(dataset, length_column)
-    if known is not None:
-        return [int(length) for length in known]
-    ids = column(dataset, main_input)
-    if ids is None:
-        return None
-    lengths = []
-    for entry in ids:
-        if not hasattr(entry, "__len__"):
-            return None
-        lengths.append(len(entry))
-    return lengths
-
-
-# ---- loaders -------------------------------------------------------------------------------------
-
-
-class ColumnFilter:
-    """A collator that first drops what the model's forward does not take.
-
-    Raises:
-        ValueError: at the first batch of which nothing would be left.
-    """
-
-    def __init__(
-        self, collator: Callable[[list[Any]], Any], accepted: Iterable[str], model_name: str
-    ) -> None:
-        self.collator = collator
-        self.accepted = frozenset(accepted)
-        self.model_name = model_name
-
-    def __call__(self, examples: list[Any]) -> Any:
-        """Filter and collate."""
-        if examples and isinstance(examples[0], Mapping):
-            kept = [{name: row[name] for name in row if name in self.accepted} for row in examples]
-            check_columns(list(examples[0]), list(kept[0]), self.accepted, self.model_name)
-            examples = kept
-        return self.collator(examples)
-
-
-def check_columns(
-    found: Sequence[str], kept: Sequence[str], accepted: Iterable[str], model_name: str
-) -> None:
-    """Refuse examples of which nothing, or nothing but labels, is an input of the model."""
-    labels = {"label", "labels", "label_ids"}
-    if set(kept) - labels:
-        return
-    text = [name for name in found if name.lower() in _TEXT_NAMES]
-    hint = (
-        f"The column {text[0]!r} looks like text that was not tokenized: "
-        "dataset.map(lambda rows: tokenizer(rows["
-        f"{text[0]!r}], truncation=True), batched=True), or formers.training.data.tokenize_rows."
-        if text
-        else "If the model takes them all the same, pass remove_unused_columns=False in TrainingArguments."
-    )
-    inputs = ", ".join(sorted(set(accepted) - labels)[:8])
-    raise ValueError(
-        f"no column of the dataset is an input of {model_name}: found {list(found)}, expected some of "
-        f"{inputs}. {hint}"
-    )
-
-
-class Reproducible:
-    """A dataset whose examples in worker processes draw the same random numbers however work is spread.
-
-    Each batch starts its generators from (seed, epoch, its indices), so that augmentation and random
-    collators do not depend on the number of workers, nor on where a run was resumed. In the main process the
-    generators of the run serve, whose states are part of every checkpoint.
-    """
-
-    def __init__(self, dataset: Any, seed: int) -> None:
-        self.dataset = dataset
-        self.seed = seed
-        self.epoch = torch.zeros((), dtype=torch.int64)
-        self.epoch.share_memory_()  # type: ignore[no-untyped-call]  # seen by workers that live on
-
-    def __len__(self) -> int:
-        return len(self.dataset)
-
-    def __getitem__(self, index: int) -> Any:
-        return self.dataset[index]
-
-    def __getitems__(self, indices: list[int]) -> list[Any]:
-        if torch.utils.data.get_worker_info() is not None:
-            mixed = hash((self.seed, int(self.epoch), tuple(indices))) % 2**32
-            random.seed(mixed)
-            np.random.seed(mixed)
-            torch.manual_seed(mixed)
-        fetch = getattr(self.dataset, "__getitems__", None)
-        items: list[Any] = fetch(indices) if fetch is not None else [self.dataset[index] for index in indices]
-        return items

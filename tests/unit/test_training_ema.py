@@ -7,8 +7,8 @@ from torch import nn
 from formers import Trainer, TrainerCallback, TrainingArguments
 from formers.core.notices import Notice
 from formers.training import DataCollatorWithPadding
-from formers.training.averaging import WeightAverage
-from formers.training.checkpointing import load_weights
+from formers.training.files import load_weights
+from formers.training.optim.ema import EMA
 from tests.unit.training_toys import Bag, PadOnly, bag, rows, same
 
 
@@ -105,6 +105,7 @@ def test_checkpoints_and_evaluations_have_the_average(tmp_path):
     assert all(torch.allclose(tensor.double(), expected[5][name]) for name, tensor in judged[0].items())
 
 
+@pytest.mark.filterwarnings("ignore:.*no bfloat16 instructions:formers.core.notices.Notice")
 @pytest.mark.parametrize("options", [{}, {"bf16_full_eval": True}], ids=["float32", "bfloat16"])
 def test_what_is_judged_and_saved_after_a_run_broke_off_is_the_average(tmp_path, options):
     class Broken(Steps):
@@ -165,7 +166,7 @@ def test_a_checkpoint_without_an_average_starts_one(tmp_path):
 
 def test_half_precision_weights_are_averaged_in_float32(tmp_path):
     model = nn.Linear(4, 4).bfloat16()
-    average = WeightAverage(model, 0.999)
+    average = EMA(model, 0.999)
     history = []
     for step in range(1, 60):
         with torch.no_grad():
@@ -178,7 +179,7 @@ def test_half_precision_weights_are_averaged_in_float32(tmp_path):
     with average.in_place():
         assert model.weight.dtype is torch.bfloat16
         assert torch.equal(model.weight, expected.float().bfloat16())
-        inside = WeightAverage(model, 0.999)
+        inside = EMA(model, 0.999)
     assert torch.equal(model.weight, before)
     inside.load(tmp_path)
     assert torch.allclose(inside._average["weight"].double(), expected, atol=1e-6)

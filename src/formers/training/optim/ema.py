@@ -1,4 +1,4 @@
-"""A moving average of the weights along a run: what is judged and saved, while the run itself goes on."""
+"""The exponential moving average of the weights along a run: what is judged and saved, not trained on."""
 
 from __future__ import annotations
 
@@ -9,15 +9,16 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from formers.core.notices import notice
-from formers.training.checkpointing import read_tensors
+from formers.training.files import read_tensors
 
 FILE = "training_weights.pt"
 _ETA = 3  # Shamir and Zhang's choice: early weights fade as the cube of time
 
 
-class WeightAverage:
+class EMA:
     """The exponential moving average of a model's trained weights.
 
     An early average would be mostly of the start, so that step t's share of it is at first that of
@@ -50,7 +51,8 @@ class WeightAverage:
         """Take in the weights after optimizer step `step`, counted from 1."""
         share = min(1.0, max(1 - self.decay, (_ETA + 1) / (step + _ETA)))
         now = [_wide(weight.detach()) for weight in self._weights.values()]
-        torch._foreach_lerp_(list(self._average.values()), now, share)
+        blend: Any = get_ema_multi_avg_fn
+        blend(1 - share)(list(self._average.values()), now, step)
 
     @contextmanager
     def in_place(self) -> Iterator[None]:

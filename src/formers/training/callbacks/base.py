@@ -5,16 +5,11 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Any
-
-import numpy as np
+from typing import Any
 
 from formers.core.notices import notice, suggest_keywords
 from formers.training.choices import IntervalStrategy, SaveStrategy
 from formers.training.state import ExportableState, TrainerControl, TrainerState
-
-if TYPE_CHECKING:
-    from formers.training.arguments import TrainingArguments
 
 
 class TrainerCallback:
@@ -122,13 +117,38 @@ class CallbackHandler(TrainerCallback):
         """Remove a callback (or the first of a class)."""
         self.pop_callback(callback)
 
+    def states(self, control: TrainerControl) -> dict[str, Any]:
+        """What the callbacks (and the control) have counted, by class; several of one class as a list."""
+        states: dict[str, Any] = {"TrainerControl": control.state()}
+        for callback in self.callbacks:
+            if isinstance(callback, ExportableState):
+                name, state = type(callback).__name__, callback.state()
+                kept = states.get(name)
+                several = [*(kept if isinstance(kept, list) else [kept]), state]
+                states[name] = state if kept is None else several
+        return states
+
+    def restore(self, state: TrainerState, with_arguments: bool) -> None:
+        """Give callbacks what they had counted, and with `with_arguments` what they were made with."""
+        left = {
+            name: list(kept) if isinstance(kept, list) else [kept]
+            for name, kept in state.stateful_callbacks.items()
+        }
+        for callback in self.callbacks:
+            entries = left.get(type(callback).__name__)
+            if entries and isinstance(callback, ExportableState):
+                entry = entries.pop(0)
+                if with_arguments:
+                    callback.restore({"attributes": entry.get("args", {})})
+                callback.restore(entry)
+
     @property
     def callback_list(self) -> str:
         """Names of the callbacks, one a line."""
         return "\n".join(type(callback).__name__ for callback in self.callbacks)
 
     def call_event(
-        self, event: str, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+        self, event: str, args: Any, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> TrainerControl:
         """Call `event` of every callback that overrides it, in order."""
         listeners = self._listeners.get(event)
@@ -293,32 +313,28 @@ class EarlyStoppingCallback(TrainerCallback, ExportableState):
         }
 
 
-def watched_metric(args: TrainingArguments, metrics: dict[str, Any]) -> float | None:
+def watched_metric(args: Any, metrics: dict[str, Any], needed: bool = False) -> float | None:
     """The value of `metric_for_best_model` in `metrics`, with or without "eval_"; None where it is not.
 
-    With several evaluation sets, a set whose metrics lack it is passed over.
+    With several evaluation sets, a set whose metrics lack it is passed over, unless it is `needed`.
     """
     name = args.metric_for_best_model
     if name is None:
         return None
     name = name if name.startswith("eval_") else f"eval_{name}"
     value = metrics.get(name)
+    if value is None and needed:
+        raise KeyError(
+            f"metric_for_best_model={args.metric_for_best_model!r} is not among the metrics "
+            f"{sorted(metrics)}: return it from compute_metrics, or name one of these"
+        )
     return None if value is None else float(value)
 
 
-def improves(args: TrainingArguments, value: float, best: float | None) -> bool:
+def improves(args: Any, value: float, best: float | None) -> bool:
     """Whether `value` is better than `best`; a value that is not a number never is."""
     if math.isnan(value):
         return False
     if best is None or math.isnan(best):
         return True
-    return bool(np.greater(value, best) if args.greater_is_better else np.less(value, best))
-
-
-def default_callbacks(args: TrainingArguments) -> list[TrainerCallback]:
-    """The rules of when, progress or plain lines, and the trackers of `report_to`."""
-    from formers.training.progress import ProgressCallback
-    from formers.training.reporting import reporters
-
-    shown: TrainerCallback = PrinterCallback() if args.disable_tqdm else ProgressCallback()
-    return [DefaultFlowCallback(), *reporters(args), shown]
+    return value > best if args.greater_is_better else value < best

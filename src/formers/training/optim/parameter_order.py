@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,16 +15,15 @@ _LIKE_PARAMETER = ("exp_avg", "exp_avg_sq", "momentum_buffer", "square_avg", "su
 def _walk(module: nn.Module, path: str, rules: tuple[tuple[str, ...], ...]) -> Iterator[tuple[str, Any]]:
     for name, parameter in module.named_parameters(recurse=False, remove_duplicate=False):
         yield f"{path}{name}", parameter
-    children = list(module._modules)
+    named = dict(module.named_children())
+    children = list(named)
     for rule in rules:
         places = [place for place, name in enumerate(children) if name in rule]
         ordered = sorted((children[place] for place in places), key=rule.index)
         for place, name in zip(places, ordered, strict=True):
             children[place] = name
     for name in children:
-        child = module._modules[name]
-        if child is not None:
-            yield from _walk(child, f"{path}{name}.", rules)
+        yield from _walk(named[name], f"{path}{name}.", rules)
 
 
 def _ranks(model: nn.Module, rules: tuple[tuple[str, ...], ...]) -> dict[int, int]:
@@ -78,7 +76,7 @@ def from_file(state: dict[str, Any], optimizer: Any, model: nn.Module, folder: P
             f"groups, that of this run {[len(group) for group in live]}: train the same parameters with the "
             "same groups, or remove optimizer.pt from the folder, to go on with a fresh optimizer"
         )
-    orders = _orders_of_file(saved, optimizer, model, folder)
+    orders = _orders_of_file(saved, optimizer, model)
     wrong = [_misfit(state, order) for order in orders]
     if None not in wrong:
         raise ValueError(
@@ -88,9 +86,7 @@ def from_file(state: dict[str, Any], optimizer: Any, model: nn.Module, folder: P
     return _renumbered(state, orders[wrong.index(None)], live)
 
 
-def _orders_of_file(
-    saved: list[dict[str, Any]], optimizer: Any, model: nn.Module, folder: Path
-) -> list[list[list[Any]]]:
+def _orders_of_file(saved: list[dict[str, Any]], optimizer: Any, model: nn.Module) -> list[list[list[Any]]]:
     """The orders that the parameters of a file may have, the likeliest first."""
     by_name: dict[str, Any] = dict(model.named_parameters(remove_duplicate=False))
     own = [list(group["params"]) for group in optimizer.param_groups]
@@ -100,16 +96,8 @@ def _orders_of_file(
         same = zip(order, own, strict=True)
         if all({id(p) for p in listed} == {id(p) for p in group} for listed, group in same):
             return [order]
-    if _of_our_first_format(folder):
-        return [own]
     # releases before 5 made some families in the order of ours: shapes tell which it was
     return [_sorted(optimizer.param_groups, _ranks(model, _rules(model))), own]
-
-
-def _of_our_first_format(folder: Path) -> bool:
-    """Whether the checkpoint is of ours from before the names were written: it counted in our order."""
-    path = folder / "trainer_state.json"
-    return path.is_file() and "epoch_closed" in json.loads(path.read_text(encoding="utf-8"))
 
 
 def _misfit(state: dict[str, Any], order: list[list[Any]]) -> str | None:

@@ -94,9 +94,26 @@ def stack(values: Sequence[Any], name: str) -> Tensor:
         return torch.tensor(list(values))
     raise ValueError(
         f"the examples of this batch differ in {name!r} ({lengths[0]} to {lengths[-1]}), so they cannot be "
-        f"stacked: pass the "
-        "tokenizer as processing_class, or DataCollatorWithPadding(tokenizer) as data_collator, to pad them"
+        "stacked: pass the tokenizer as processing_class, or DataCollatorWithPadding(tokenizer) as "
+        "data_collator, to pad them"
     )
+
+
+def _is_missing(rows: Sequence[Mapping[str, Any]], name: str) -> bool:
+    """Whether a field is None in all rows.
+
+    Raises:
+        ValueError: where it is the label and only some rows lack it.
+    """
+    if name not in _LABELS:
+        return rows[0][name] is None
+    without = [index for index, row in enumerate(rows) if row[name] is None]
+    if without and len(without) < len(rows):
+        raise ValueError(
+            f"row {without[0] + 1} of this batch has no label ({name!r} is None), and others have: give it "
+            f"one, or leave such rows out of the dataset: [row for row in rows if row[{name!r}] is not None]"
+        )
+    return bool(without)
 
 
 def _labels(values: Sequence[Any]) -> Tensor:
@@ -115,7 +132,7 @@ def default_data_collator(features: list[Any], return_tensors: str = "pt") -> di
     rows = _rows(features)
     batch: dict[str, Any] = {}
     for name, first in rows[0].items():
-        if first is None or _is_text(name, first):
+        if _is_missing(rows, name) or _is_text(name, first):
             continue
         values = [row[name] for row in rows]
         if name in _LABELS:
@@ -168,7 +185,7 @@ class DataCollatorWithPadding:
         rows = _rows(features)
         if "input_ids" not in rows[0]:
             return self._by_processor(features)
-        batch = self._padded(rows)
+        batch = self.padded(rows)
         for old in ("label", "label_ids"):
             if old in batch:
                 batch.setdefault("labels", batch.pop(old))
@@ -189,15 +206,16 @@ class DataCollatorWithPadding:
         )
         return batch
 
-    def _padded(self, rows: Sequence[Mapping[str, Any]], skip: Sequence[str] = ()) -> dict[str, Any]:
+    def padded(self, rows: Sequence[Mapping[str, Any]], skip: Sequence[str] = ()) -> dict[str, Any]:
+        """The fields of the examples as tensors of one width, but those of `skip`."""
         ids = [row["input_ids"] for row in rows]
         lengths = [len(row) for row in ids]
-        width = self._width(lengths)
+        width = self.width_of(lengths)
         ragged = any(length != width for length in lengths)
         left = getattr(self.tokenizer, "padding_side", "right") == "left"
         batch: dict[str, Any] = {}
         for name, first in rows[0].items():
-            if name in skip or first is None or _is_text(name, first):
+            if name in skip or _is_missing(rows, name) or _is_text(name, first):
                 continue
             values = [row[name] for row in rows]
             if name in _LABELS and not _is_row(first) or name in _LABELS and not _is_ragged(values):
@@ -226,7 +244,8 @@ class DataCollatorWithPadding:
             return int(getattr(self.tokenizer, "pad_token_type_id", 0) or 0)
         return _FILL[name]
 
-    def _width(self, lengths: Sequence[int]) -> int:
+    def width_of(self, lengths: Sequence[int]) -> int:
+        """The width that examples of these lengths are padded to."""
         longest = max(lengths)
         if self.padding == "max_length":
             width = self.max_length or getattr(self.tokenizer, "model_max_length", None) or longest
@@ -258,7 +277,7 @@ class DataCollatorForTokenClassification(DataCollatorWithPadding):
         name = next((n for n in ("labels", "label") if n in rows[0]), None)
         if name is None:
             return super().__call__(features)
-        batch = self._padded(rows, skip=("labels", "label"))
+        batch = self.padded(rows, skip=("labels", "label"))
         left = getattr(self.tokenizer, "padding_side", "right") == "left"
         width = batch["input_ids"].shape[1]
         batch["labels"] = pad_ids(
@@ -287,10 +306,10 @@ class DataCollatorForSeq2Seq:
             self.tokenizer, self.padding, self.max_length, self.pad_to_multiple_of
         )
         name = next((n for n in ("labels", "label") if n in rows[0] and rows[0][n] is not None), None)
-        batch = inner._padded(rows, skip=("label", "labels"))
+        batch = inner.padded(rows, skip=("label", "labels"))
         if name is not None:
             labels = [row[name] for row in rows]
-            width = inner._width([len(label) for label in labels])
+            width = inner.width_of([len(label) for label in labels])
             left = getattr(self.tokenizer, "padding_side", "right") == "left"
             batch["labels"] = pad_ids(labels, self.label_pad_token_id, width=width, left=left)
             prepare = getattr(self.model, "prepare_decoder_input_ids_from_labels", None)
@@ -313,7 +332,7 @@ class DataCollatorForMultipleChoice(DataCollatorWithPadding):
         flat = [{name: row[name][choice] for name in fields} for row in rows for choice in range(choices)]
         batch = {
             name: value.view(len(rows), choices, *value.shape[1:])  # [B, C, T]
-            for name, value in self._padded(flat).items()
+            for name, value in self.padded(flat).items()
         }
         if label is not None:
             batch["labels"] = _labels([row[label] for row in rows])
@@ -429,7 +448,7 @@ class DataCollatorForLanguageModeling:
             row if isinstance(row, Mapping) else {"input_ids": row} for row in features
         ]
         inner = DataCollatorWithPadding(self.tokenizer, pad_to_multiple_of=self.pad_to_multiple_of)
-        batch = inner._padded(rows, skip=("word_ids", "labels", "label"))
+        batch = inner.padded(rows, skip=("word_ids", "labels", "label"))
         special = batch.pop("special_tokens_mask", None)
         if self.mlm:
             words = [row.get("word_ids") for row in rows] if self.whole_word_mask else None
@@ -549,7 +568,7 @@ class DataCollatorForPermutationLanguageModeling:
                 f"rows of {min(lengths)} to {max(lengths)} tokens need padding to one even width, and the "
                 "tokenizer has no padding token: set one, or cut the texts to rows of one even length"
             )
-        batch = DataCollatorWithPadding(self.tokenizer, pad_to_multiple_of=2)._padded(plain)
+        batch = DataCollatorWithPadding(self.tokenizer, pad_to_multiple_of=2).padded(plain)
         made = self.torch_mask_tokens(batch["input_ids"], batch.get("special_tokens_mask"))
         keys = ("input_ids", "perm_mask", "target_mapping", "labels")
         return _deliver(dict(zip(keys, made, strict=True)), return_tensors or self.return_tensors)

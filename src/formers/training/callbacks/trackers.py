@@ -7,14 +7,11 @@ import os
 import socket
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from formers.core.extras import MissingExtra, installed, need
 from formers.core.notices import did_you_mean
-from formers.training.callbacks import TrainerCallback
-
-if TYPE_CHECKING:
-    from formers.training.arguments import TrainingArguments
+from formers.training.callbacks.base import TrainerCallback
 
 
 def grouped(logs: dict[str, Any]) -> dict[str, Any]:
@@ -199,7 +196,7 @@ _TRACKERS: dict[str, tuple[type[_Tracker], str]] = {
 }
 
 
-def reporters(args: TrainingArguments) -> list[TrainerCallback]:
+def reporters(args: Any) -> list[TrainerCallback]:
     """The trackers that `report_to` names; "all" stands for those that are installed.
 
     Raises:
@@ -213,8 +210,8 @@ def reporters(args: TrainingArguments) -> list[TrainerCallback]:
         if name not in _TRACKERS:
             raise ValueError(
                 f"report_to={name!r} is not known{did_you_mean(name, _TRACKERS)}; one of "
-                f"{sorted(_TRACKERS)}, 'all' or "
-                "'none'. For another tracker pass its callback with callbacks=[...]"
+                f"{sorted(_TRACKERS)}, 'all' or 'none'. For another tracker pass its callback with "
+                "callbacks=[...]"
             )
     return [_TRACKERS[name][0]() for name in dict.fromkeys(wanted)]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from formers.training.callbacks import TrainerCallback
+from formers.training.callbacks.base import TrainerCallback
 
 # measurements that stay in the history and in files, but say nothing to someone who watches
 _UNSHOWN = ("total_flos", "_runtime", "_per_second", "num_input_tokens_seen")
@@ -40,7 +40,8 @@ class ProgressCallback(TrainerCallback):
             self._progress.start()
         return self._progress
 
-    def _close(self) -> None:
+    def close(self) -> None:
+        """Take all bars away."""
         if self._progress is not None:
             self._progress.stop()
         self._progress = self._training = self._predicting = None
@@ -78,7 +79,7 @@ class ProgressCallback(TrainerCallback):
             self._progress.remove_task(self._predicting)
             self._predicting = None
         if self._training is None:
-            self._close()
+            self.close()
 
     def on_evaluate(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """Take the evaluation bar away."""
@@ -112,4 +113,4 @@ class ProgressCallback(TrainerCallback):
 
     def on_train_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """Take the bars away."""
-        self._close()
+        self.close()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import torch
@@ -80,37 +80,83 @@ def share_of(count: int, process: int, processes: int, full: int) -> tuple[int, 
     return start, start + base + (process < extra)
 
 
-class TrainBatches(Sampler[list[int]]):
-    """Batches of indices of one process for each epoch, from a position on.
+class EpochOrder(Sampler[int]):
+    """The order of the examples in each epoch: a function of (seed, epoch) alone.
 
-    The order of an epoch is a function of (seed, epoch) alone: not of the global generator, of workers or of
-    where the run was interrupted. All processes compute the same global batches and take their parts.
+    Not of the global generator, of workers or of where the run was interrupted.
 
-    Attributes:
-        epoch: which epoch the next iteration yields.
-        skip: how many batches of it are passed over, at no cost.
+    Args:
+        count: number of examples.
+        seed: of the shuffles.
+        strategy: one of `SamplingStrategy`.
+        lengths: of the examples, for the strategies that look at them.
+        window: examples of one optimizer step, over all processes.
+        shares: parts of a window that "batch_rebalance" evens out.
     """
 
     def __init__(
         self,
         count: int,
-        batch_size: int,
-        *,
         seed: int,
+        *,
         strategy: str = "random",
         lengths: Sequence[int] | None = None,
+        window: int = 1,
+        shares: int = 1,
+    ) -> None:
+        self.count, self.seed, self.epoch = count, seed, 0
+        self.strategy, self.lengths = strategy, lengths or []
+        self.window, self.shares = window, shares
+
+    def __len__(self) -> int:
+        return self.count
+
+    def set_epoch(self, epoch: int) -> None:
+        """Choose the epoch of the next iteration."""
+        self.epoch = epoch
+
+    def __iter__(self) -> Iterator[int]:
+        seed = self.seed + self.epoch
+        if self.strategy == "sequential":
+            return iter(range(self.count))
+        if self.strategy == "group_by_length":
+            return iter(grouped_by_length(self.lengths, self.window, seed))
+        order = shuffled(self.count, seed)
+        if self.strategy == "batch_rebalance":
+            return iter(rebalanced(order, self.lengths, self.window, self.shares))
+        return iter(order)
+
+
+class TrainBatches(Sampler[list[int]]):
+    """Batches of indices of one process for each epoch, from a position on.
+
+    All processes cut the same order into the same global batches and take their parts.
+
+    Args:
+        sampler: the order of the examples.
+        batch_size: examples of one process.
+        process: number of this process.
+        processes: how many there are.
+        drop_last: leave out a last batch that is not whole.
+        agree: given an order, returns that of the first process; for orders that may differ.
+
+    Attributes:
+        skip: how many batches of the next epoch are passed over, at no cost.
+    """
+
+    def __init__(
+        self,
+        sampler: Any,
+        batch_size: int,
+        *,
         process: int = 0,
         processes: int = 1,
         drop_last: bool = False,
-        accumulation: int = 1,
+        agree: Callable[[list[int]], list[int]] | None = None,
     ) -> None:
-        if strategy in ("group_by_length", "batch_rebalance") and lengths is None:
-            raise ValueError(f"train_sampling_strategy={strategy!r} needs the lengths of the examples")
-        self.count, self.batch_size, self.seed = count, batch_size, seed
-        self.strategy, self.lengths = strategy, lengths
+        self.sampler, self.batch_size = sampler, batch_size
         self.process, self.processes = process, processes
-        self.drop_last, self.accumulation = drop_last, accumulation
-        self.epoch = 0
+        self.drop_last, self.agree = drop_last, agree
         self.skip = 0
 
     @property
@@ -120,34 +166,24 @@ class TrainBatches(Sampler[list[int]]):
 
     def set_epoch(self, epoch: int) -> None:
         """Choose the epoch of the next iteration."""
-        self.epoch = epoch
+        if hasattr(self.sampler, "set_epoch"):
+            self.sampler.set_epoch(epoch)
 
     def __len__(self) -> int:
-        if self.drop_last:
-            return self.count // self.global_size
-        return math.ceil(self.count / self.global_size)
-
-    def order(self) -> list[int]:
-        """All indices, in the order of this epoch."""
-        seed = self.seed + self.epoch
-        window = self.global_size * self.accumulation
-        if self.strategy == "sequential":
-            return list(range(self.count))
-        if self.strategy == "group_by_length":
-            return grouped_by_length(self.lengths or [], window, seed)
-        order = shuffled(self.count, seed)
-        if self.strategy == "batch_rebalance":
-            return rebalanced(order, self.lengths or [], window, self.processes * self.accumulation)
-        return order
+        count = len(self.sampler)
+        return count // self.global_size if self.drop_last else math.ceil(count / self.global_size)
 
     def real_items(self, step: int) -> int:
         """How many examples of batch `step` of an epoch are this process's; 0 where it got a stand-in."""
-        count = min(self.global_size, self.count - step * self.global_size)
+        count = min(self.global_size, len(self.sampler) - step * self.global_size)
         start, end = share_of(count, self.process, self.processes, self.batch_size)
         return end - start
 
     def __iter__(self) -> Iterator[list[int]]:
-        order = self.order()
+        order = list(self.sampler)  # at once: a sampler may draw from the run's own generator
+        return self._cut(order if self.agree is None else self.agree(order))
+
+    def _cut(self, order: list[int]) -> Iterator[list[int]]:
         for step in range(self.skip, len(self)):
             whole = order[step * self.global_size : (step + 1) * self.global_size]
             start, end = share_of(len(whole), self.process, self.processes, self.batch_size)
@@ -156,35 +192,43 @@ class TrainBatches(Sampler[list[int]]):
 
 
 class EvalBatches(Sampler[list[int]]):
-    """Batches of indices for evaluation: planned by tokens where lengths are known, else in order.
+    """Batches of indices for evaluation: of like lengths where those are known, else in order.
+
+    Args:
+        order: the examples to judge, as indices; results come back in this order.
+        batch_size: most examples of a batch.
+        lengths: of each of them.
+        process: number of this process.
+        processes: how many there are.
 
     Attributes:
-        batches: the batches of this process.
+        places: for each batch of this process, where its rows belong among the results.
+        total: number of batches over all processes.
+        in_order: whether the places are 0, 1, 2, ...
     """
 
     def __init__(
         self,
-        count: int,
+        order: Sequence[int],
         batch_size: int,
         *,
         lengths: Sequence[int] | None = None,
         process: int = 0,
         processes: int = 1,
     ) -> None:
-        if lengths is not None and count:
-            from formers.core.batching import plan
-
-            batches = plan(lengths, max_tokens=max(1, batch_size * max(lengths)))
-        else:
-            batches = [list(range(at, min(at + batch_size, count))) for at in range(0, count, batch_size)]
-        self.total = len(batches)
-        self.batches = batches[process::processes]
+        places = list(range(len(order)))
+        if lengths is not None:  # the longest first, so that memory peaks at once
+            places.sort(key=lengths.__getitem__, reverse=True)
+        batches = [places[at : at + batch_size] for at in range(0, len(places), batch_size)]
+        self.order, self.total = order, len(batches)
+        self.places = batches[process::processes]
+        self.in_order = lengths is None and processes == 1
 
     def __len__(self) -> int:
-        return len(self.batches)
+        return len(self.places)
 
     def __iter__(self) -> Iterator[list[int]]:
-        return iter(self.batches)
+        return ([self.order[place] for place in batch] for batch in self.places)
 
 
 class StreamShare(IterableDataset[Any]):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import re
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import nn
@@ -16,9 +16,6 @@ from formers.core.notices import notice, refuse_unknown
 from formers.model.base import PreTrainedModel
 from formers.model.structure import head_parameter_names
 from formers.training.choices import OptimizerNames
-
-if TYPE_CHECKING:
-    from formers.training.arguments import TrainingArguments
 
 _NO_DECAY = re.compile(r"bias|layernorm|rmsnorm|(?:^|[._])norm(?:$|\.)", re.IGNORECASE)
 
@@ -143,9 +140,14 @@ def _head_names(model: nn.Module) -> set[str]:
     return set(head_parameter_names(model) if own is None else own())
 
 
-def optimizer_class(
-    args: TrainingArguments, model: nn.Module | None = None
-) -> tuple[type[Optimizer], dict[str, Any]]:
+def groups_of(optimizer: Optimizer | None) -> list[dict[str, Any]]:
+    """The parameter groups of an optimizer that is there."""
+    if optimizer is None:
+        raise ValueError("there is no optimizer yet: call create_optimizer() or train() first")
+    return optimizer.param_groups
+
+
+def optimizer_class(args: Any, model: nn.Module | None = None) -> tuple[type[Optimizer], dict[str, Any]]:
     """The optimizer that `args.optim` names, and its keywords.
 
     Raises:
@@ -160,15 +162,14 @@ def optimizer_class(
     if args.optim_target_modules is not None:
         raise ValueError(
             "optim_target_modules belongs to the GaLore and APOLLO optimizers, which need their own "
-            "packages: pass "
-            "one with optimizer_cls_and_kwargs=(cls, kwargs) or optimizers=(optimizer, None)"
+            "packages: pass one with optimizer_cls_and_kwargs=(cls, kwargs) or optimizers=(optimizer, None)"
         )
     if name in (OptimizerNames.ADAMW_TORCH, OptimizerNames.ADAMW_HF):
         return torch.optim.AdamW, {**kwargs, **adam}
     if name is OptimizerNames.ADAMW_TORCH_FUSED:
         return torch.optim.AdamW, {**kwargs, **adam, "fused": fused_adam_works(model)}
     if name is OptimizerNames.ADAFACTOR:
-        from formers.training.adafactor import Adafactor
+        from formers.training.optim.adafactor import Adafactor
 
         return Adafactor, {**kwargs, "scale_parameter": False, "relative_step": False, **_typed(options)}
     if name is OptimizerNames.SGD:
@@ -183,11 +184,10 @@ def optimizer_class(
         return _bitsandbytes(name.value, kwargs, adam, _typed(options))
     package = next((package for start, package in _PACKAGES.items() if name.value.startswith(start)), None)
     raise MissingExtra(
-        f"optim={name.value!r} comes from {package or 'another package'}, which is not built in: install "
-        f"it and pass "
-        "optimizer_cls_and_kwargs=(its class, its keywords) to Trainer. Built in: adamw_torch, "
-        "adamw_torch_fused, adafactor, sgd, adagrad, rmsprop, lion_32bit; with bitsandbytes also the "
-        "*_8bit ones"
+        f"optim={name.value!r} comes from {package or 'another package'}, which is not built in: install it "
+        "and pass optimizer_cls_and_kwargs=(its class, its keywords) to Trainer. Built in: adamw_torch, "
+        "adamw_torch_fused, adafactor, sgd, adagrad, rmsprop, lion_32bit; with bitsandbytes also the *_8bit "
+        "ones"
     )
 
 

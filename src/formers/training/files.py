@@ -14,14 +14,16 @@ import numpy as np
 import torch
 from torch import nn
 
+from formers.checkpoints.files import TensorFiles, find_weights
 from formers.core.atomic import sync_file, sync_folder
+from formers.hub import Source
+from formers.training.state import STATE
 
 PREFIX = "checkpoint"
 _FOLDER = re.compile(rf"^{PREFIX}-(\d+)$")
 _PARTIAL = ".partial"
 _TRASH = ".trash"
 
-STATE = "trainer_state.json"
 OPTIMIZER = "optimizer.pt"
 SCHEDULER = "scheduler.pt"
 SCALER = "scaler.pt"
@@ -117,24 +119,22 @@ def get_last_checkpoint(folder: str | Path) -> str | None:
     return str(found[-1]) if found else None
 
 
-def rotate(output_dir: Path, limit: int | None, best: str | None) -> None:
+def rotate(output_dir: Path, limit: int | None, best: str | None, newest: Path | None = None) -> None:
     """Remove the oldest checkpoints past `limit`; the best and the newest stay.
 
-    With a limit of 1 and a best that is not the newest, two stay: one to resume from, one to load.
+    With a limit of 1 and a best that is not the newest, two stay: one to resume from, one to load. Where
+    the newest has not the highest number, those above it are of an earlier run, and go first.
     """
-    if not limit:
-        return
     found = checkpoints(output_dir)
-    kept = {found[-1]} if found else set()
-    if best is not None:
-        kept |= {entry for entry in found if entry.resolve() == Path(best).resolve()}
-    limit = max(limit, len(kept))
-    for entry in found:
-        if len(found) - limit <= 0:
-            return
-        if entry not in kept:
-            remove_folder(entry)
-            found = [other for other in found if other != entry]
+    if not limit or not found:
+        return
+    newest = (newest or found[-1]).resolve()
+    kept = {newest} | ({Path(best).resolve()} if best is not None else set())
+    resolved = [entry.resolve() for entry in found]
+    after = resolved.index(newest) + 1 if newest in resolved else 0
+    removable = [entry for entry in (*found[after:], *found[:after]) if entry.resolve() not in kept]
+    for entry in removable[: max(0, len(found) - limit)]:
+        remove_folder(entry)
 
 
 # ---- contents ------------------------------------------------------------------------------------
@@ -149,10 +149,8 @@ def read_tensors(path: Path, device: str | torch.device = "cpu") -> Any:
         if "weights_only" in str(error) or "Unsupported" in str(error) or "unpickl" in str(error).lower():
             raise ValueError(
                 f"{path} holds objects other than tensors and plain values, which this library does not "
-                f"load, since doing so "
-                "can run code. Start from the weights instead: leave resume_from_checkpoint out and load "
-                "the folder with "
-                "from_pretrained"
+                "load, since doing so can run code. Start from the weights instead: leave "
+                "resume_from_checkpoint out and load the folder with from_pretrained"
             ) from error
         raise
 
@@ -188,33 +186,18 @@ def load_weights(model: nn.Module, folder: Path) -> None:
     """Put a checkpoint's weights into `model`, in place.
 
     Raises:
-        FileNotFoundError: where the folder holds no weights.
+        OSError: where the folder holds no weights.
         RuntimeError: where names or shapes differ; all of them are listed.
     """
-    adapter = folder / "adapter_model.safetensors"
-    if (folder / WEIGHTS).is_file():
-        shards = [folder / WEIGHTS]
-    elif (folder / WEIGHTS_INDEX).is_file():
-        import json
-
-        index = json.loads((folder / WEIGHTS_INDEX).read_text(encoding="utf-8"))
-        shards = [folder / name for name in sorted(set(index["weight_map"].values()))]
-    elif (folder / WEIGHTS_BIN).is_file():
-        _put(model, read_tensors(folder / WEIGHTS_BIN))
-        return
-    elif adapter.is_file() and hasattr(model, "load_adapter_weights"):
-        load: Any = model.load_adapter_weights
+    try:
+        held = TensorFiles.of(find_weights(Source.of(str(folder))))
+    except OSError:
+        load: Any = getattr(model, "load_adapter_weights", None)
+        if load is None or not (folder / "adapter_model.safetensors").is_file():
+            raise
         load(str(folder))
-        return
     else:
-        raise FileNotFoundError(f"{folder} holds no {WEIGHTS}, {WEIGHTS_INDEX} or {WEIGHTS_BIN}")
-    from safetensors import safe_open
-
-    tensors = {}
-    for shard in shards:
-        with safe_open(str(shard), framework="pt", device="cpu") as file:
-            tensors.update({name: file.get_tensor(name) for name in file.keys()})  # noqa: SIM118
-    _put(model, tensors)
+        _put(model, {name: held.tensor(name) for name in held.names()})
 
 
 @torch.no_grad()

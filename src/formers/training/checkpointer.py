@@ -1,0 +1,163 @@
+"""Writing where a run stands, and going on from there as if nothing had happened."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from formers.core.notices import notice
+from formers.training import files
+from formers.training.optim import ema, parameter_order
+from formers.training.seeds import random_state
+from formers.training.state import STATE
+
+
+class Checkpointer:
+    """Saves a trainer's run, and loads it."""
+
+    def __init__(self, trainer: Any) -> None:
+        self.trainer = trainer
+        self.args = trainer.args
+        self.accelerator = trainer.accelerator
+
+    # ---- saving ----------------------------------------------------------------------------------
+
+    def save(self, output_dir: str, parts: Sequence[Callable[[str], Any]]) -> Path:
+        """Write `checkpoint-<step>`, whole or not at all: the model, what `parts` write, and the state."""
+        trainer, state = self.trainer, self.trainer.state
+        folder = Path(output_dir) / f"{files.PREFIX}-{state.global_step}"
+        # one process makes the folder: the first of all, or of each machine that has a disk of its own
+        first = self.args.should_save
+        with files.whole_folder(folder, first=first, wait=self.accelerator.wait_for_everyone) as beside:
+            trainer.save_model(str(beside), _internal_call=True)
+            for write in parts:
+                write(str(beside))
+            if state.best_global_step == state.global_step:
+                state.best_model_checkpoint = str(folder)
+            if first:
+                state.loss_since_log = float(trainer.current_run.loss)
+                state.stateful_callbacks = trainer.callback_handler.states(trainer.control)
+                (beside / STATE).write_text(state.to_json(), encoding="utf-8")
+        trainer.current_run.saved = folder
+        return folder
+
+    def save_optimizer(self, folder: Path) -> None:
+        """Write optimizer, average of the weights, scaler and schedule."""
+        trainer, scaler = self.trainer, self.accelerator.scaler
+        if trainer.is_sharded:
+            self.accelerator.save_state(str(folder / "sharded"))
+        elif self.args.should_save:
+            state = parameter_order.to_file(trainer.optimizer, trainer.model)
+            torch.save(state, folder / files.OPTIMIZER)
+            if trainer.current_run.ema is not None:
+                trainer.current_run.ema.save(folder)
+            if scaler is not None:
+                torch.save(scaler.state_dict(), folder / files.SCALER)
+        if self.args.should_save and trainer.lr_scheduler is not None:
+            torch.save(trainer.lr_scheduler.state_dict(), folder / files.SCHEDULER)
+
+    def save_generators(self, folder: Path) -> None:
+        """Write the generators' states of this process.
+
+        Under the names and in the shapes that the ecosystem looks for; what repeats this epoch's draws lies
+        beside them.
+        """
+        generators = {**random_state(), "epoch_begin": self.trainer.current_run.generators_at_epoch}
+        if self.accelerator.num_processes == 1 and "cuda" in generators:
+            generators["cuda"] = torch.cuda.get_rng_state()
+        torch.save(generators, folder / self._random_state_file)
+
+    @property
+    def _random_state_file(self) -> str:
+        return files.random_state_file(self.accelerator.process_index, self.accelerator.num_processes)
+
+    # ---- loading ---------------------------------------------------------------------------------
+
+    def load_model(self, folder: Path) -> None:
+        """Take the weights; of a run with `ema_decay`, whose model is the average, also what lies beside."""
+        trainer, average = self.trainer, self.trainer.current_run.ema
+        if trainer.is_sharded:
+            self.accelerator.load_state(str(folder / "sharded"))
+            return
+        files.load_weights(trainer.model, folder)
+        if average is not None:
+            average.load(folder)
+        elif (folder / ema.FILE).is_file():
+            notice(
+                f"{folder} is of a run that averaged its weights (ema_decay), and this one does not: it goes "
+                "on from the weights themselves."
+            )
+            ema.put_weights_back(
+                {n: w for n, w in trainer.model.named_parameters() if w.requires_grad}, folder
+            )
+
+    def load_optimizer(self, folder: Path) -> None:
+        """Take optimizer, scaler and schedule."""
+        trainer, scaler = self.trainer, self.accelerator.scaler
+        if not trainer.is_sharded:
+            if (folder / files.OPTIMIZER).is_file():
+                state = files.read_tensors(folder / files.OPTIMIZER)
+                trainer.optimizer.load_state_dict(
+                    parameter_order.from_file(state, trainer.optimizer, trainer.model, folder)
+                )
+            else:
+                notice(
+                    f"{folder} holds no {files.OPTIMIZER} (save_only_model=True?): the optimizer starts "
+                    "afresh."
+                )
+            if scaler is not None and (folder / files.SCALER).is_file():
+                scaler.load_state_dict(files.read_tensors(folder / files.SCALER))
+        if (folder / files.SCHEDULER).is_file() and trainer.lr_scheduler is not None:
+            trainer.lr_scheduler.load_state_dict(files.read_tensors(folder / files.SCHEDULER))
+
+    def read_generators(self, folder: Path) -> dict[str, Any] | None:
+        """The generators' states of this process at a checkpoint: `epoch_begin` and `now`."""
+        path = folder / self._random_state_file
+        if not path.is_file():
+            notice(
+                f"{folder} holds no {path.name}: random numbers (dropout) differ from those of an "
+                "undisturbed run."
+            )
+            return None
+        try:
+            saved: dict[str, Any] = files.read_tensors(path)
+        except ValueError as error:
+            notice(f"Random numbers (dropout) differ from those of an undisturbed run: {error}")
+            return None
+        return {"epoch_begin": saved.pop("epoch_begin", None), "now": saved}
+
+    def load_best(self) -> None:
+        """Put the best model's weights back."""
+        best = self.trainer.state.best_model_checkpoint
+        if best is None or not Path(best).is_dir():
+            notice(
+                f"The best model's checkpoint ({best}) is not there: the model stays as the last step left "
+                "it."
+            )
+            return
+        files.load_weights(self.trainer.model, Path(best))
+
+
+def find_checkpoint(output_dir: str, wanted: str | bool) -> str:
+    """The checkpoint to go on from.
+
+    Raises:
+        ValueError: where there is none; the text says where was looked and what to do.
+    """
+    if wanted is True:
+        found = files.get_last_checkpoint(output_dir)
+        if found is None:
+            raise ValueError(
+                f"resume_from_checkpoint=True, but {output_dir!r} holds no checkpoint-<step> folder: start "
+                "with trainer.train(), or give the path of a checkpoint. To do either as it comes: "
+                "trainer.train(resume_from_checkpoint=get_last_checkpoint(args.output_dir)) from "
+                "formers.training"
+            )
+        return found
+    folder = Path(str(wanted)).expanduser()
+    if not folder.is_dir():
+        raise ValueError(f"there is no checkpoint folder {str(folder)!r}")
+    return str(folder)
