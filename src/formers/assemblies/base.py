@@ -15,6 +15,7 @@ from formers.core.outputs import ModelOutput
 from formers.model.base import PreTrainedModel
 from formers.nn import spec
 from formers.nn.attend import eager
+from formers.nn.kernels import hooked
 from formers.nn.layout import Layout
 from formers.nn.passing import Geometry, Pass, Visibility
 from formers.nn.watch import watched
@@ -252,7 +253,7 @@ def states_of(model: Any, given: dict[str, Any], ask: Ask) -> States:
     What somebody watches, or has put there or written himself, is called as its users call it.
     """
     ours = isinstance(model, BaseModel) and hasattr(type(model).forward, "formers_inputs")
-    if ours and not (ask.padded and watched(model)):
+    if ours and not (ask.padded and (hooked(model) or watched(model))):
         found: States = model._encode(given, ask)
         return found
     named = {name: value for name, value in given.items() if value is not None}

@@ -13,6 +13,8 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from formers.nn.recording import recording
+
 
 @dataclass(frozen=True)
 class Mask:
@@ -200,3 +202,19 @@ def materialise(mask: Mask, batch: int, query: Tensor, key: Tensor) -> Tensor | 
         return None
     rows = torch.arange(batch if mask.per_row else 1, device=query.device)
     return mask.allowed(rows[:, None, None, None], query[None, None, :, None], key[None, None, None, :])
+
+
+def taken_apart(mask: Tensor) -> tuple[Tensor, Tensor | None]:
+    """Which keys are seen, and what is added to their scores.
+
+    A boolean or integer mask, or a float one of zeros and ones, holds 1 where a key is seen. Any other float
+    mask is added to the scores, and hides where it holds the least number or minus infinity.
+    """
+    if not mask.is_floating_point():
+        return mask.bool(), None
+    fixed = recording()
+    if not fixed and bool((mask == 1).any()) and bool(((mask == 0) | (mask == 1)).all()):
+        return mask.bool(), None
+    seen = mask > torch.finfo(mask.dtype).min / 2
+    bias = mask.masked_fill(~seen, 0.0)
+    return seen, bias if fixed or bool(bias.any()) else None

@@ -20,7 +20,7 @@ from formers.core.notices import did_you_mean
 from formers.nn.attend import eager
 from formers.nn.fresh import Fill
 from formers.nn.layout import Layout
-from formers.nn.masks import Explicit
+from formers.nn.masks import Explicit, taken_apart
 from formers.nn.passing import Geometry, Pass, Visibility
 from formers.nn.spec import Paths, SpecError
 from formers.nn.tree import Block, Group, descend, place, place_tensor, wiring
@@ -38,7 +38,8 @@ class Flow:
         entered: what the part's result will be added to.
         read: what the part read, for a part beside it.
         normed: what its mixer read.
-        weights: attention weights of the last mixer, [B, H, T, S], when they are asked for.
+        weights: what a node returns beside its result: its mixer's attention weights, [B, H, T, S], when
+            those are asked for.
     """
 
     x: Tensor
@@ -130,8 +131,9 @@ class Call:
         own = isinstance(node, Node)
         out = node(*given, flow=flow) if own else call_foreign(node, given, flow)
         if isinstance(out, (tuple, list)):
+            flow.weights = out[1] if len(out) > 1 else None
             if self.contract.attends and not own:
-                flow.pass_.keep("attentions", out[1] if len(out) > 1 else None)
+                flow.pass_.keep("attentions", flow.weights)
             out = out[0]
         flow.x = out
 
@@ -203,13 +205,14 @@ class Node(Group):
 def alone(x: Tensor, attention_mask: Tensor | None = None, **_: Any) -> Flow:
     """The flow of a part that is called by itself, on [B, T, E] or [B, E]."""
     batch, length = x.shape[0], x.shape[1] if x.dim() > 2 else 1
-    real = attention_mask.bool() if attention_mask is not None and attention_mask.dim() == 2 else None
     positions = torch.arange(length, device=x.device)[None]
     geometry = Geometry(Layout.dense(batch, length), positions)
-    seen = Visibility(real)
+    seen = Visibility()
     if attention_mask is not None and attention_mask.dim() == 4:
-        told = attention_mask if not attention_mask.is_floating_point() else attention_mask >= 0
-        seen = Visibility(extra=Explicit(told.bool()), alone=True)
+        told, bias = taken_apart(attention_mask)
+        seen = Visibility(extra=Explicit(told.expand(-1, -1, length, -1)), alone=True, bias=bias)
+    elif attention_mask is not None:
+        seen = Visibility(attention_mask.bool())
     return Flow(x, Pass(geometry, seen, eager, watched=True), entered=x)
 
 

@@ -19,7 +19,7 @@ from formers.nn.kernels import global_hooks
 from formers.nn.leaves import Conv1D, RMSNorm, ScaledEmbedding
 from formers.nn.program import Call, Node
 from formers.nn.recording import dispatched, recording
-from formers.nn.tree import Block, wiring
+from formers.nn.tree import Block, Group, wiring
 
 # leaves that treat every row alike, so that rows may be laid end to end; `row_wise = True` joins them
 _ROW_WISE = {
@@ -30,7 +30,6 @@ _ROW_WISE = {
     nn.Identity,
     nn.Conv1d,
     nn.Conv2d,
-    nn.ModuleList,
     Activation,
     Conv1D,
     Dropout,
@@ -48,9 +47,15 @@ class _Tree:
         self.hooks: list[dict[Any, Any]] = []
         self.own: list[dict[str, Any]] = []
         self.foreign = False
-        for module in owner.modules():
+        self.modules = tuple(owner.modules())
+        self.kinds: tuple[type[nn.Module], ...] = tuple(map(type, self.modules))
+        self.forwards = {kind: kind.forward for kind in self.kinds[1:]}
+        for module in self.modules:
             if module._modules:
                 self.children.append((module._modules, tuple(module._modules.values())))
+            self.foreign = self.foreign or _holds_foreign(module)
+            if module is owner:
+                continue  # its own hooks see what its caller sees
             self.hooks += [
                 module._forward_hooks,
                 module._forward_pre_hooks,
@@ -58,11 +63,15 @@ class _Tree:
                 module._backward_pre_hooks,
             ]
             self.own.append(module.__dict__)
-            self.foreign = self.foreign or _holds_foreign(module)
 
     def same(self, owner: nn.Module) -> bool:
-        """Whether the tree still holds the same modules."""
-        return self.owner == id(owner) and all(tuple(table.values()) == held for table, held in self.children)
+        """Whether the tree still holds the same modules, and their classes compute as they did."""
+        return (
+            self.owner == id(owner)
+            and all(tuple(table.values()) == held for table, held in self.children)
+            and tuple(map(type, self.modules)) == self.kinds
+            and all(kind.forward is forward for kind, forward in self.forwards.items())
+        )
 
     def watched(self) -> bool:
         """Whether something in it is hooked, replaced, or called in another way."""
@@ -82,6 +91,8 @@ class _Unwalked:
 
 def _holds_foreign(module: nn.Module) -> bool:
     """Whether a place that the library computes with holds something that it does not know."""
+    if isinstance(module, Group) and not _is_ours(type(module).forward):
+        return True  # a node that computes in another way
     known = wiring(module)
     for step in known.program:
         if isinstance(step, Call) and not isinstance(_at(module, step.names), Node):
@@ -98,7 +109,14 @@ def _at(module: nn.Module, path: tuple[str, ...]) -> Any:
 
 
 def _row_wise(module: nn.Module) -> bool:
-    return type(module) in _ROW_WISE or isinstance(module, Block) or getattr(module, "row_wise", False)
+    if type(module) is nn.ModuleList:  # the layers
+        return all(isinstance(held, Node) for held in module)
+    plain = type(module) in _ROW_WISE and _is_ours(type(module).forward, "torch.")
+    return plain or isinstance(module, Block) or getattr(module, "row_wise", False)
+
+
+def _is_ours(forward: Any, other: str = "formers.") -> bool:
+    return str(getattr(forward, "__module__", "")).startswith(("formers.", other))
 
 
 def watched(owner: nn.Module) -> bool:

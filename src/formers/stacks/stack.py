@@ -14,7 +14,7 @@ from formers.nn.cache import Cache
 from formers.nn.dropout import Dropout, drop
 from formers.nn.layout import Layout
 from formers.nn.leaves import norm
-from formers.nn.masks import Explicit, Mask, Segments
+from formers.nn.masks import Explicit, Mask, Segments, taken_apart
 from formers.nn.passing import Geometry, Pass, Visibility
 from formers.nn.positions import Rotary
 from formers.nn.program import Flow, build, call_foreign, compute
@@ -139,6 +139,8 @@ class States:
 
 class RotaryNode(nn.Module):
     """Cosines and sines of a pass, as a node that can be hooked. Called with states and positions."""
+
+    row_wise = True
 
     def __init__(self, rule: Rotary) -> None:
         super().__init__()
@@ -364,29 +366,13 @@ def _read_mask(
             f"attention_mask has shape {list(mask.shape)}; read is [B, S], [B, T, S], [B, 1, T, S] or "
             f"[B, H, T, S], with B={batch}, H={heads}, T={length}, S={past + length}"
         )
-    seen, bias = _taken_apart(whole)
+    seen, bias = taken_apart(whole)
     if seen.shape[1] > 1:  # heads that differ say so by a bias
         hidden = torch.zeros(seen.shape, device=seen.device).masked_fill(
             ~seen, torch.finfo(torch.float32).min
         )
         seen, bias = seen.any(1, keepdim=True), hidden if bias is None else bias + hidden
     return None, Explicit(seen, past), bias
-
-
-def _taken_apart(mask: Tensor) -> tuple[Tensor, Tensor | None]:
-    """Which keys are seen, and what is added to their scores.
-
-    A boolean or integer mask, or a float one of zeros and ones, holds 1 where a key is seen. Any other float
-    mask is added to the scores, and hides where it holds the least number or minus infinity.
-    """
-    if not mask.is_floating_point():
-        return mask.bool(), None
-    fixed = recording()
-    if not fixed and bool((mask == 1).any()) and bool(((mask == 0) | (mask == 1)).all()):
-        return mask.bool(), None
-    seen = mask > torch.finfo(mask.dtype).min / 2
-    bias = mask.masked_fill(~seen, 0.0)
-    return seen, bias if fixed or bool(bias.any()) else None
 
 
 def _segments(s: spec.Stack, inputs: Inputs, given: dict[str, Any], batch: int, past: int) -> Segments | None:

@@ -78,11 +78,15 @@ class VocabularyHead(TaskModel):
     _options = (*TaskModel._options, "logits_to_keep")
 
     def _place_head(self, spec: Spec, config: Any) -> None:
-        build(self, spec.steps(self._width(), config.vocab_size), spec.names())
+        build(self, *self._steps(spec, config))
         if spec.bias_path is not None:
             group, _, name = spec.bias_path.rpartition(".")
             value = self._out().bias.detach().clone()
             self.get_submodule(group).register_parameter(name, nn.Parameter(value))
+
+    def _steps(self, spec: Spec, config: Any) -> tuple[list[Step], dict[str, str | None]]:
+        """The head's steps, and the paths of their leaves."""
+        return spec.steps(self._width(), config.vocab_size), spec.names()
 
     def _out(self) -> Any:
         spec: Spec = self._formers.facts["head"]

@@ -5,13 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from torch import nn
-
 from formers.core.outputs import ModelOutput, PreTrainingOutput, TaskOutput
+from formers.nn.leaves import linear
 from formers.nn.losses import cross_entropy
-from formers.nn.program import build
+from formers.nn.program import Flow, Step, build, compute
 from formers.nn.steps import dense
-from formers.nn.tree import place
+from formers.nn.tree import leaf
 from formers.stacks.stack import Ask, States
 from formers.tasks import language_model
 from formers.tasks.base import TaskModel
@@ -44,6 +43,20 @@ class NextSentencePrediction(TaskModel):
         return self._record(TaskOutput, states, loss, logits)
 
 
+class Follow(Step):
+    """Whether the sentences belong together, from the pooled vector; it stands beside the words' logits."""
+
+    adds = attends = True  # its node is told the pooled vector, and returns two results
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.leaves = {"follows": lambda: linear("linear", width, 2)}
+
+    def run(self, node: Any, flow: Flow) -> None:
+        """Pooled vectors [B, E] -> [B, 2]; the words' logits pass unchanged."""
+        flow.weights = leaf(node, "follows")(flow.entered)
+
+
 @dataclass(frozen=True, kw_only=True)
 class PreTrainingSpec(language_model.Spec):
     """A head for words, and the path of the output layer for pairs of sentences."""
@@ -57,18 +70,20 @@ class PreTraining(language_model.MaskedLM):
     _targets = ("labels", "next_sentence_label")
     _options = TaskModel._options
 
-    def _place_head(self, spec: Any, config: Any) -> None:
-        super()._place_head(spec, config)
-        place(self, "follows", spec.follows, nn.Linear(self._width(), 2))
+    def _steps(self, spec: Any, config: Any) -> tuple[list[Step], dict[str, str | None]]:
+        steps, names = super()._steps(spec, config)
+        return [*steps, Follow(self._width())], {**names, "follows": spec.follows}
 
     def _finish(
         self, states: States, given: dict[str, Any], targets: dict[str, Any], items: Any
     ) -> ModelOutput:
-        words = self._vocabulary(states)  # [B, T, V]
-        spec: PreTrainingSpec = self._formers.facts["head"]
-        follows = self.get_submodule(spec.follows)(states.pooled)  # [B, 2]
+        flow = states.flow()
+        flow.entered = states.pooled
+        compute(self, flow)
+        words, follows = states.spread(flow.x), flow.weights  # [B, T, V], [B, 2]
         labels, next_label, loss = targets["labels"], targets["next_sentence_label"], None
         if labels is not None and next_label is not None:
+            assert follows is not None
             # two losses with different counts have no common divisor
             loss = cross_entropy(words, labels) + cross_entropy(follows, next_label)
         return PreTrainingOutput(loss, words, follows, states.hidden, states.attentions)

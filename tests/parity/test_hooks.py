@@ -1,0 +1,256 @@
+"""Every module whose hook fires in the reference fires here, with the same shapes, and is obeyed.
+
+Hooks stand on every module of the reference's tree and on ours of the same name. The reference computes all
+places, so a pass that is hooked here does too.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+import formers
+from tests.parity import seq2seq_shapes, shapes
+from tests.parity.test_families import CASES as SINGLE
+from tests.parity.test_seq2seq import CASES as PAIRS
+
+TOLERANCE = 1e-5
+CASES = [*SINGLE, *PAIRS]
+FIRST = [one for one in CASES if one[1] == next(iter({**shapes.SHAPES, **seq2seq_shapes.SHAPES}[one[0]]))]
+
+
+@pytest.fixture(scope="module")
+def case(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[Any, Any, Any]:
+    """The reference's model and ours, from one folder, and inputs that both read."""
+    model_type, shape, name = request.param
+    folder: Path = tmp_path_factory.mktemp("checkpoint")
+    pair = model_type in seq2seq_shapes.SHAPES
+    write = seq2seq_shapes.write_checkpoint if pair else shapes.write_checkpoint
+    theirs = write(model_type, shape, name, folder)
+    ours = getattr(formers, name).from_pretrained(folder)
+    pad = ours.config.pad_token_id
+    return theirs, ours, seq2seq_shapes.inputs_of(ours) if pair else shapes.batch(name, pad or 0)
+
+
+each_case = pytest.mark.parametrize("case", CASES, indirect=True, ids=[" / ".join(one) for one in CASES])
+
+
+def first_tensor(value: Any) -> Tensor | None:
+    """The first tensor that a module read or returned: of a record or a tuple, its first value's."""
+    if isinstance(value, Tensor):
+        return value
+    if hasattr(value, "to_tuple"):
+        value = value.to_tuple()
+    if isinstance(value, (tuple, list)):
+        return next((t for t in map(first_tensor, value) if t is not None), None)
+    return None
+
+
+def shape_of(value: Any) -> tuple[int, ...] | None:
+    """Its shape."""
+    found = first_tensor(value)
+    return None if found is None else tuple(found.shape)
+
+
+@contextmanager
+def hooked(model: nn.Module, register: Callable[[str, nn.Module], Any]) -> Iterator[None]:
+    """Hooks on every module of a tree."""
+    handles = [register(name, module) for name, module in model.named_modules()]
+    try:
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def outputs(model: nn.Module, inputs: dict[str, Any]) -> dict[str, list[tuple[int, ...] | None]]:
+    """Name -> shapes that a forward hook there sees, in order."""
+    seen: dict[str, list[Any]] = {}
+
+    def register(name: str, module: nn.Module) -> Any:
+        return module.register_forward_hook(
+            lambda _m, _a, _k, out: seen.setdefault(name, []).append(shape_of(out)), with_kwargs=True
+        )
+
+    with hooked(model, register), torch.no_grad():
+        model(**inputs)
+    return seen
+
+
+def events(
+    model: nn.Module, inputs: dict[str, Any], chosen: Callable[[str], bool]
+) -> dict[str, dict[str, list[tuple[int, ...] | None]]]:
+    """Kind of hook -> name -> shapes that a hook of that kind there sees, in a forward and backward pass."""
+    seen: dict[str, dict[str, list[Any]]] = {"pre": {}, "backward": {}, "backward pre": {}}
+
+    def register(name: str, module: nn.Module) -> Any:
+        if not chosen(name):
+            return _All()
+
+        def note(kind: str, value: Any) -> None:
+            seen[kind].setdefault(name, []).append(shape_of(value))
+
+        def read(_module: nn.Module, args: Any, keywords: Any) -> None:
+            note("pre", args or (keywords.get("hidden_states"), keywords.get("input_ids")))
+
+        return _All(
+            module.register_forward_pre_hook(read, with_kwargs=True),
+            module.register_full_backward_hook(lambda _m, _i, grads: note("backward", grads)),
+            module.register_full_backward_pre_hook(lambda _m, grads: note("backward pre", grads)),
+        )
+
+    with hooked(model, register):
+        found = first_tensor(model(**inputs))
+        assert found is not None
+        found.square().sum().backward()
+    model.zero_grad()
+    return seen
+
+
+class _All:
+    """Any number of handles as one."""
+
+    def __init__(self, *handles: Any) -> None:
+        self.handles = handles
+
+    def remove(self) -> None:
+        for handle in self.handles:
+            handle.remove()
+
+
+def _differs(name: str, theirs: tuple[int, ...], ours: tuple[int, ...]) -> bool:
+    """Whether two shapes are not the same.
+
+    A table of positions that serves every row alike is read once here, [1, T, E], where the reference's
+    encoder of BART reads it for every row: what a hook makes of it is added to all rows either way.
+    """
+    if name.endswith("embed_positions") and ours[:1] == (1,):
+        return theirs[1:] != ours[1:]
+    return theirs != ours
+
+
+@each_case
+def test_every_hook_that_fires_in_the_reference_fires_here_with_its_shapes(
+    case: tuple[Any, Any, Any],
+) -> None:
+    theirs, ours, inputs = case
+    expected, found = outputs(theirs, inputs), outputs(ours, inputs)
+    assert [name for name in expected if name not in found] == []
+    for name, seen in expected.items():
+        assert len(found[name]) == len(seen), name
+        for one, two in zip(seen, found[name], strict=True):
+            assert not _differs(name, one, two), (name, one, two)
+
+
+PARTS = re.compile(
+    r"(^|\.)(embeddings|encoder|decoder|transformer|attention|attn|self_attn|SelfAttention|EncDecAttention|"
+    r"encoder_attn|self|output|intermediate|mlp|ffn|DenseReluDense|pooler|lm_head|cls|predictions|classifier|"
+    r"qa_outputs|score|\d+|LayerNorm|ln_1|input_layernorm)$"
+)
+
+
+@each_case
+def test_pre_hooks_and_backward_hooks_fire_where_the_references_do(case: tuple[Any, Any, Any]) -> None:
+    theirs, ours, inputs = case
+    expected = events(theirs, inputs, lambda name: bool(PARTS.search(name)))
+    found = events(ours, inputs, lambda name: bool(PARTS.search(name)))
+    for kind, by_name in expected.items():
+        assert by_name
+        missing = [name for name in by_name if name not in found[kind]]
+        assert missing == [], kind
+        for name, seen in by_name.items():
+            assert found[kind][name] == seen, (kind, name)
+
+
+def _edit_output(_module: nn.Module, _args: Any, out: Any) -> Any:
+    """Scale and shift what a part returned, and its first place more."""
+
+    def edited(x: Tensor) -> Tensor:
+        x = x * 1.25 + torch.linspace(-1, 1, x.shape[-1])
+        x[:, 0] *= 1.5
+        return x
+
+    if isinstance(out, Tensor):
+        return edited(out)
+    if isinstance(out, tuple):
+        return (edited(out[0]), *out[1:])
+    key = next(iter(out.keys()))
+    out[key] = edited(out[key])
+    return out
+
+
+def _edit_input(_module: nn.Module, args: tuple[Any, ...], keywords: dict[str, Any]) -> Any:
+    """Scale the states that a part reads, or change some of the ids."""
+
+    def edited(x: Tensor) -> Tensor:
+        if not x.is_floating_point():
+            return x.where(x < 4, x - 1)
+        return x * 0.75 + torch.linspace(-1, 1, x.shape[-1])
+
+    if args:
+        return ((edited(args[0]), *args[1:]), keywords)
+    name = next(name for name in ("hidden_states", "input_ids") if keywords.get(name) is not None)
+    return (args, {**keywords, name: edited(keywords[name])})
+
+
+def _logits(model: nn.Module, inputs: dict[str, Any], real: Tensor, name: str = "") -> Tensor:
+    """What the model returns first, at real tokens; what follows from the pooler for a part of that."""
+    with torch.no_grad():
+        out = model(**inputs)
+    keys = [key for key in ("pooler_output", "seq_relationship_logits") if "pooler" in name and key in out]
+    found = out[keys[0]] if keys else first_tensor(out)
+    assert found is not None
+    return found[real] if found.shape[: real.dim()] == real.shape else found
+
+
+# kinds of parts, one name of each kind is edited at a time
+EDITED = re.compile(
+    r"(embeddings|encoder|\.?attention|self_attn|attn|SelfAttention|EncDecAttention|encoder_attn|attention\.self|"
+    r"output|intermediate|mlp|ffn|DenseReluDense|pooler|lm_head|cls|predictions|transform|classifier|dense|"
+    r"layer\.\d+|layers\.\d+|h\.\d+|block\.\d+|dropout|activation|intermediate_act_fn|act_fn|score|LayerNorm|"
+    r"query|q_proj|rotary_emb|final_layer_norm)$"
+)
+
+
+def _kinds(model: nn.Module, fired: dict[str, Any]) -> list[str]:
+    """One name for each kind of part; those within a base model are edited without a head."""
+    chosen: dict[str, str] = {}
+    base = getattr(model, "base_model_prefix", "") + "."
+    for name in fired:
+        if EDITED.search(name) and not (name.startswith(base) and name.count(".") > 1):
+            chosen.setdefault(re.sub(r"\d+", "#", name), name)
+    return list(chosen.values())
+
+
+@pytest.mark.parametrize("case", FIRST, indirect=True, ids=[" / ".join(one) for one in FIRST])
+def test_a_hook_that_edits_is_obeyed_with_the_references_numbers(case: tuple[Any, Any, Any]) -> None:
+    theirs, ours, inputs = case
+    key = "decoder_attention_mask" if "decoder_attention_mask" in inputs else "attention_mask"
+    real = inputs[key].bool()
+    plain = _logits(ours, inputs, real)
+    for name in _kinds(theirs, outputs(theirs, inputs)):
+        for register, edit in (
+            (nn.Module.register_forward_hook, {"hook": _edit_output}),
+            (nn.Module.register_forward_pre_hook, {"hook": _edit_input, "with_kwargs": True}),
+        ):
+            if name.endswith("rotary_emb"):
+                continue  # it returns two tables, not states
+            results = []
+            for model in (theirs, ours):
+                handle = register(model.get_submodule(name), **edit)
+                results.append(_logits(model, inputs, real, name))
+                handle.remove()
+            where = f"{edit['hook'].__name__} at {name}"
+            torch.testing.assert_close(
+                results[1], results[0], atol=TOLERANCE, rtol=TOLERANCE, msg=lambda m, w=where: f"{w}: {m}"
+            )
+            if not name.endswith("token_type_embeddings"):  # its ids are all zero, and stay so
+                assert (results[1] - _logits(ours, inputs, real, name)).abs().max() > 1e-4, where
+    assert torch.equal(_logits(ours, inputs, real), plain)

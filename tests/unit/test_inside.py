@@ -1,0 +1,594 @@
+"""Models are ordinary PyTorch modules, also for those who look inside: hooks, parts, dropouts, gradients."""
+
+from __future__ import annotations
+
+import copy
+import pickle
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call, grad, jvp, stack_module_state, vmap
+from torch.utils.flop_counter import FlopCounterMode
+
+import formers
+from formers.models.classes import class_of, endings
+from formers.models.registry import family_of
+from formers.models.table import FAMILIES
+from formers.nn.watch import watched
+
+IDS = torch.tensor([[2, 10, 11, 12, 3], [2, 20, 21, 3, 0]])
+MASK = torch.tensor([[1, 1, 1, 1, 1], [1, 1, 1, 1, 0]])
+FULL = torch.tensor([[2, 10, 11, 12, 3], [2, 20, 21, 22, 3]])  # without padding
+
+_BERT = {
+    "vocab_size": 50,
+    "hidden_size": 32,
+    "num_hidden_layers": 3,
+    "num_attention_heads": 4,
+    "intermediate_size": 64,
+    "max_position_embeddings": 32,
+    "initializer_range": 0.3,
+}
+_OTHERS = {
+    "gpt2": {"vocab_size": 50, "n_embd": 32, "n_layer": 3, "n_head": 4, "n_positions": 32},
+    "distilbert": {"vocab_size": 50, "dim": 32, "n_layers": 3, "n_heads": 4, "hidden_dim": 64},
+    "t5": {"vocab_size": 50, "d_model": 32, "d_kv": 8, "d_ff": 64, "num_layers": 2, "num_heads": 4},
+    "bart": {
+        "vocab_size": 50,
+        "d_model": 32,
+        "encoder_layers": 2,
+        "decoder_layers": 2,
+        "encoder_attention_heads": 4,
+        "decoder_attention_heads": 4,
+        "encoder_ffn_dim": 64,
+        "decoder_ffn_dim": 64,
+        "max_position_embeddings": 40,
+    },
+}
+_OTHERS["llama"] = {**_BERT, "num_key_value_heads": 2}
+MORE = {"t5": {"decoder_input_ids": FULL}, "bart": {"decoder_input_ids": FULL}}
+
+
+def model(ending: str = "ForSequenceClassification", kind: str = "bert", **values: Any) -> Any:
+    """A small model in evaluation mode."""
+    torch.manual_seed(0)
+    family = family_of(kind)
+    fields = _OTHERS.get(kind, _BERT)
+    known = {name: value for name, value in fields.items() if hasattr(family.config(), name)}
+    return class_of(family, ending)(family.config(**{**known, **values}, num_labels=3)).eval()
+
+
+def run(made: Any, **more: Any) -> Any:
+    """One pass over two texts, one of them padded."""
+    return made(IDS, attention_mask=MASK, **more)
+
+
+def logits(made: Any) -> Tensor:
+    """Of that pass, without a graph."""
+    with torch.no_grad():
+        return run(made).logits
+
+
+def close(one: Tensor, two: Tensor) -> bool:
+    """Equal but for rounding."""
+    return torch.allclose(one, two, atol=1e-5)
+
+
+# -- dropout ----------------------------------------------------------------------------------------
+
+
+def test_monte_carlo_dropout_spreads() -> None:
+    made = model()
+    for part in made.modules():
+        if isinstance(part, nn.Dropout):
+            part.train()
+    assert torch.stack([logits(made) for _ in range(4)]).std(0).max() > 0.01
+
+
+@pytest.mark.parametrize("kind", ["bert", "roberta", "distilbert", "gpt2"])
+def test_dropouts_set_to_nothing_give_what_evaluation_gives(kind: str) -> None:
+    made = model(kind=kind, pad_token_id=0)
+    expected = logits(made)
+    rates = [part.p for part in made.train().modules() if isinstance(part, nn.Dropout)]
+    assert rates
+    assert not close(logits(made), expected)
+    for part in made.modules():
+        if isinstance(part, nn.Dropout):
+            part.p = 0.0
+    assert close(logits(made), expected)
+
+
+def test_a_part_in_evaluation_drops_nothing() -> None:
+    made = model("Model").train()
+    made.embeddings.eval()
+    made.encoder.eval()
+    assert torch.equal(run(made).last_hidden_state, run(made).last_hidden_state)
+    made.encoder.layer[1].output.dropout.train()
+    assert not torch.equal(run(made).last_hidden_state, run(made).last_hidden_state)
+
+
+def test_a_dropout_of_ones_own_is_the_one_that_drops() -> None:
+    made = model().train()
+    made.dropout = nn.Dropout(1.0)
+    assert close(logits(made), made.classifier.bias.expand(2, -1))
+    made.dropout.p = 0.0
+    assert not close(logits(made), made.classifier.bias.expand(2, -1))
+
+    class Own(formers.BertForSequenceClassification):
+        def __init__(self, config: Any) -> None:
+            super().__init__(config)
+            self.dropout = nn.Dropout(1.0)
+
+    own = Own(made.config).train()
+    assert close(logits(own), own.classifier.bias.expand(2, -1))
+
+
+# -- parts that somebody replaced -------------------------------------------------------------------
+
+
+class MeanPooling(nn.Module):
+    """The mean of all places."""
+
+    def forward(self, hidden_states: Tensor) -> Tensor:
+        return hidden_states.mean(1)
+
+
+class Twice(nn.Module):
+    """An attention that does not attend."""
+
+    def forward(self, hidden_states: Tensor, attention_mask: Tensor | None = None) -> tuple[Tensor, None]:
+        return hidden_states * 2, None
+
+
+class Sum(nn.Module):
+    """What stands behind an attention, without its norm."""
+
+    def forward(self, hidden_states: Tensor, input_tensor: Tensor) -> Tensor:
+        return hidden_states + input_tensor
+
+
+class Negated(nn.Module):
+    """The other sign."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return -x
+
+
+class Within(nn.Module):
+    """A layer inside another module."""
+
+    def __init__(self, held: nn.Module) -> None:
+        super().__init__()
+        self.held, self.calls = held, 0
+
+    def forward(self, hidden_states: Tensor, *args: Any, **keywords: Any) -> Any:
+        self.calls += 1
+        return self.held(hidden_states, *args, **keywords)
+
+
+REPLACED = {
+    "bert.embeddings.dropout": nn.Dropout1d(0.0),
+    "bert.embeddings.LayerNorm": nn.RMSNorm(32),
+    "bert.encoder.layer.0.intermediate.intermediate_act_fn": nn.ReLU(),
+    "bert.encoder.layer.0.output.dropout": nn.Threshold(0.5, 0.0),
+    "bert.encoder.layer.0.output.LayerNorm": nn.Identity(),
+    "bert.encoder.layer.0.attention": Twice(),
+    "bert.encoder.layer.0.attention.self": Twice(),
+    "bert.encoder.layer.0.attention.output": Sum(),
+    "bert.encoder.layer.2": nn.Identity(),
+    "bert.pooler": MeanPooling(),
+    "bert.pooler.activation": nn.Identity(),
+    "bert.encoder.layer.1.output.dense": nn.Sequential(nn.Linear(64, 8), nn.Linear(8, 32)),
+    "classifier": nn.Sequential(nn.Linear(32, 16), nn.Tanh(), nn.Linear(16, 3)),
+    "dropout": nn.Threshold(0.5, 0.0),
+}
+
+
+@pytest.mark.parametrize("path", REPLACED)
+def test_a_part_that_is_replaced_is_the_one_that_computes(path: str) -> None:
+    made = model()
+    before = logits(made)
+    calls: list[int] = []
+    new = copy.deepcopy(REPLACED[path])
+    made.set_submodule(path, new)
+    after = logits(made)
+    assert path == "bert.embeddings.dropout" or not close(before, after)
+    new.register_forward_hook(lambda *_: calls.append(1))
+    assert close(logits(made), after)  # [B, T, E] with a hook and without one
+    assert calls == [1]
+
+
+def test_a_subclass_of_a_part_computes_its_own() -> None:
+    made = model()
+    before = logits(made)
+
+    class Halved(type(made.bert.encoder.layer[0])):  # type: ignore[misc]
+        def forward(self, hidden_states: Tensor, *args: Any, **keywords: Any) -> Any:
+            return super().forward(hidden_states, *args, **keywords) / 2
+
+    made.bert.encoder.layer[1].__class__ = Halved
+    assert not close(logits(made), before)
+
+
+def test_a_parametrised_leaf_computes_with_what_it_is_made_of() -> None:
+    made = model()
+    before = logits(made)
+    leaf = made.bert.encoder.layer[0].output.dense
+    nn.utils.parametrize.register_parametrization(leaf, "weight", Negated())
+    turned = logits(made)
+    nn.utils.parametrize.remove_parametrizations(leaf, "weight")
+    assert not close(turned, before)
+    assert close(logits(made), turned)
+
+
+def test_what_a_class_is_told_to_compute_later_is_computed(monkeypatch: pytest.MonkeyPatch) -> None:
+    made = model()
+    before = logits(made)
+    kind = type(made.bert.encoder.layer[0])
+    monkeypatch.setattr(kind, "forward", lambda self, hidden_states, **_: hidden_states, raising=False)
+    assert not close(logits(made), before)
+    monkeypatch.undo()
+    assert torch.equal(logits(made), before)
+
+
+@pytest.mark.parametrize("kind", ["bert", "llama"])
+def test_a_layer_inside_another_module_is_called_through_it(kind: str) -> None:
+    made = model("Model", kind)
+    layers = made.encoder.layer if kind == "bert" else made.layers
+    with torch.no_grad():
+        before = run(made).last_hidden_state
+        layers[1] = Within(layers[1])
+        after = run(made).last_hidden_state
+    assert layers[1].calls == 1
+    assert close(before[MASK.bool()], after[MASK.bool()])
+
+
+def test_layers_can_be_taken_out() -> None:
+    made = model()
+    made.bert.encoder.layer = nn.ModuleList(list(made.bert.encoder.layer)[:2])
+    found = run(made, output_hidden_states=True)
+    assert len(found.hidden_states) == 3
+    assert len(run(made, output_attentions=True).attentions) == 2
+    two = model(num_hidden_layers=2)
+    two.load_state_dict(made.state_dict())
+    assert close(logits(two), found.logits)
+    del made.bert.encoder.layer[0]
+    assert len(run(made, output_hidden_states=True).hidden_states) == 2
+
+
+def test_a_decoder_without_its_first_layer_still_keeps_a_cache() -> None:
+    made = model("ForCausalLM", "llama")
+    made.model.layers = nn.ModuleList(list(made.model.layers)[1:])
+    with torch.no_grad():
+        whole = made(FULL).logits
+        begun = made(FULL[:, :3], use_cache=True)
+        more = made(FULL[:, 3:], past_key_values=begun.past_key_values)
+    assert close(whole[:, 3:], more.logits)
+
+
+# -- parts that are called by hand ------------------------------------------------------------------
+
+
+def test_the_parts_of_bert_can_be_called_one_by_one() -> None:
+    bert = model("Model")
+    expected = bert(IDS, MASK)
+    vectors = bert.embeddings(IDS)
+    assert vectors.shape == (2, 5, 32)
+    assert torch.equal(vectors, bert.embeddings(input_ids=IDS, token_type_ids=torch.zeros_like(IDS)))
+    hidden = (1 - MASK[:, None, None, :].float()) * torch.finfo(torch.float32).min
+    for mask in (MASK, hidden):
+        states = bert.encoder(vectors, attention_mask=mask)[0]
+        assert close(states[MASK.bool()], expected.last_hidden_state[MASK.bool()])
+        x = vectors
+        for layer in bert.encoder.layer:
+            x = layer(x, mask)
+        assert close(x, states)
+    assert close(bert.pooler(states), expected.pooler_output)
+    layer = bert.encoder.layer[0]
+    attended, weights = layer.attention(vectors)
+    assert attended.shape == (2, 5, 32)
+    assert weights is None
+    behind = layer.attention.output(layer.attention.self(vectors)[0], vectors)
+    assert close(attended, behind)
+    assert close(layer.output(layer.intermediate(behind), behind), layer(vectors))
+
+
+def test_a_bias_in_a_mask_that_a_part_is_given_by_hand_is_added_to_the_scores() -> None:
+    bert = model("Model")
+    bias = torch.randn(2, 1, 5, 5)
+    expected = bert(IDS, attention_mask=bias).last_hidden_state
+    assert close(bert.encoder(bert.embeddings(IDS), bias).last_hidden_state, expected)
+
+
+def test_the_parts_of_decoders_can_be_called_one_by_one() -> None:
+    llama = model("Model", "llama")
+    x = llama.embed_tokens(FULL)
+    turned = llama.rotary_emb(x, torch.arange(5)[None])
+    for layer in llama.layers:
+        x = layer(x, position_embeddings=turned)
+    assert close(llama.norm(x), llama(FULL).last_hidden_state)
+    assert llama.layers[0].self_attn(x, position_embeddings=turned)[0].shape == x.shape
+    assert llama.layers[0].mlp(x).shape == x.shape
+    gpt2 = model("Model", "gpt2")
+    x = gpt2.wte(FULL) + gpt2.wpe(torch.arange(5))
+    for block in gpt2.h:
+        x = block(x)
+    assert close(gpt2.ln_f(x), gpt2(FULL).last_hidden_state)
+
+
+# -- hooks ------------------------------------------------------------------------------------------
+
+
+def test_a_hook_in_a_layer_steers_what_comes_after_it() -> None:
+    made, v, shapes = model(), torch.randn(32), []
+    before = logits(made)
+
+    def steer(_layer: nn.Module, _args: Any, x: Tensor) -> None:
+        shapes.append(tuple(x.shape))
+        x[:, 0] += v
+
+    handle = made.bert.encoder.layer[1].register_forward_hook(steer)
+    steered = logits(made)
+    handle.remove()
+    bert = made.bert
+    x = bert.encoder.layer[1](bert.encoder.layer[0](bert.embeddings(IDS), MASK), MASK).detach()
+    x[:, 0] += v
+    by_hand = made.classifier(bert.pooler(bert.encoder.layer[2](x, MASK)))
+    assert shapes == [(2, 5, 32)]
+    assert not close(steered, before)
+    assert close(steered, by_hand)
+    assert torch.equal(logits(made), before)
+
+
+def test_hooks_on_all_modules_see_every_module() -> None:
+    made, seen = model(), []
+    register = nn.modules.module.register_module_forward_hook
+    handle = register(lambda module, _args, _out: seen.append(module))
+    logits(made)
+    handle.remove()
+    silent = {id(part) for part in made.modules()} - {id(part) for part in seen}
+    assert {type(part) for part in made.modules() if id(part) in silent} == {nn.ModuleList}
+
+
+def test_a_hook_on_the_whole_model_leaves_padding_out() -> None:
+    made = model()
+    made.register_forward_hook(lambda *_: None)
+    assert not watched(made)
+    made.bert.register_forward_hook(lambda *_: None)
+    assert watched(made)
+
+
+@pytest.mark.parametrize("kind", FAMILIES)
+def test_nobody_watches_a_model_as_it_was_built(kind: str) -> None:
+    for ending in endings(family_of(kind)):
+        if ending != "PreTrainedModel":
+            assert not watched(model(ending, kind)), ending
+
+
+def test_hooks_fire_in_compiled_models() -> None:
+    made, seen = model(), []
+    expected = logits(made)
+    assert close(torch.compile(made, backend="eager")(IDS, attention_mask=MASK).logits, expected)
+    made.bert.encoder.layer[1].register_forward_hook(lambda *_: seen.append(1))
+    torch._dynamo.reset()
+    assert close(torch.compile(made, backend="eager")(IDS, attention_mask=MASK).logits, expected)
+    assert seen == [1]
+
+
+# -- gradients and transforms -----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("padded", [False, True], ids=["no padding", "padding"])
+@pytest.mark.parametrize(
+    ("kind", "ending"),
+    [
+        ("bert", "ForSequenceClassification"),
+        ("bert", "ForMaskedLM"),
+        ("roberta", "ForSequenceClassification"),
+        ("distilbert", "ForTokenClassification"),
+        ("gpt2", "LMHeadModel"),
+        ("llama", "ForCausalLM"),
+        ("llama", "ForSequenceClassification"),
+        ("t5", "ForConditionalGeneration"),
+        ("bart", "ForConditionalGeneration"),
+    ],
+)
+def test_hidden_states_lie_in_the_graph(kind: str, ending: str, padded: bool) -> None:
+    made = model(ending, kind, pad_token_id=0, initializer_range=0.1)
+    given = {"input_ids": IDS, "attention_mask": MASK} if padded else {"input_ids": FULL}
+    found = made(**given, **MORE.get(kind, {}), output_hidden_states=True, output_attentions=True)
+    states = list(found.get("hidden_states") or (*found.encoder_hidden_states, *found.decoder_hidden_states))
+    attentions = list(found.get("attentions") or (*found.encoder_attentions, *found.decoder_attentions))
+    gradients = torch.autograd.grad(found.logits.square().sum(), [*states, *attentions], retain_graph=True)
+    assert all(bool(g.any()) for g in gradients)
+    for kept in (*states, *attentions):
+        kept.retain_grad()
+    found.logits.square().sum().backward()
+    for kept, gradient in zip((*states, *attentions), gradients, strict=True):
+        torch.testing.assert_close(kept.grad, gradient, rtol=1e-4, atol=1e-4)
+
+
+def test_what_is_pooled_follows_from_the_last_states() -> None:
+    found = model("Model")(IDS, MASK)
+    (gradient,) = torch.autograd.grad(found.pooler_output.sum(), found.last_hidden_state)
+    assert gradient[:, 0].any()
+    assert not gradient[:, 1:].any()
+
+
+def test_functions_of_a_model_can_be_transformed() -> None:
+    made = model().double()
+    params = {name: p.detach() for name, p in made.named_parameters()}
+    vectors = made.bert.embeddings.word_embeddings(IDS).detach()
+
+    def of_vectors(x: Tensor) -> Tensor:
+        return made(inputs_embeds=x, attention_mask=MASK).logits
+
+    def of_params(p: Any, ids: Tensor, mask: Tensor) -> Tensor:
+        return functional_call(made, p, (ids,), {"attention_mask": mask}).logits.sum()
+
+    x = vectors.clone().requires_grad_()
+    of_vectors(x).sum().backward()
+    assert x.grad is not None
+    torch.testing.assert_close(grad(lambda v: of_vectors(v).sum())(vectors), x.grad)
+    made.zero_grad()
+    run(made).logits.sum().backward()
+    found = grad(of_params)(params, IDS, MASK)
+    for name, p in made.named_parameters():
+        torch.testing.assert_close(found[name], p.grad)
+    each = vmap(grad(of_params), in_dims=(None, 0, 0))(params, IDS[:, None], MASK[:, None])
+    for name in params:
+        torch.testing.assert_close(each[name].sum(0), found[name])
+    along = torch.randn_like(vectors)
+    _, slope = jvp(of_vectors, (vectors,), (along,))
+    step = 1e-6
+    steep = (of_vectors(vectors + step * along) - of_vectors(vectors - step * along)) / (2 * step)
+    torch.testing.assert_close(slope, steep, atol=1e-6, rtol=1e-6)
+
+
+def test_an_ensemble_runs_as_one_model() -> None:
+    many = [model(initializer_range=deviation) for deviation in (0.1, 0.3)]
+    base = copy.deepcopy(many[0]).to("meta")
+
+    def one(params: Any, buffers: Any) -> Tensor:
+        return functional_call(base, (params, buffers), (IDS,), {"attention_mask": MASK}).logits
+
+    found = vmap(one)(*stack_module_state(many))
+    for each, expected in zip(found, many, strict=True):
+        assert close(each, logits(expected))
+
+
+def test_a_counter_sees_every_product() -> None:
+    made, rows, width, inner = model(), FULL.numel(), 32, 64
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        made(FULL)
+    projections = 3 * 2 * rows * (4 * width * width + 2 * width * inner)
+    attention = 3 * 2 * 2 * FULL.shape[0] * FULL.shape[1] ** 2 * width
+    head = 2 * FULL.shape[0] * width * (width + 3)
+    assert counter.get_total_flops() == projections + attention + head
+
+
+# -- copies, sharding, names ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", ["bert", "llama", "t5"])
+def test_models_survive_pickling_and_copying_after_a_pass(kind: str) -> None:
+    made = model("Model", kind)
+    with torch.no_grad():
+        expected = made(FULL, **MORE.get(kind, {})).last_hidden_state
+        for twin in (copy.deepcopy(made), pickle.loads(pickle.dumps(made))):
+            assert torch.equal(twin(FULL, **MORE.get(kind, {})).last_hidden_state, expected)
+            assert [type(a) for a in twin.modules()] == [type(b) for b in made.modules()]
+
+
+def test_a_copy_of_a_watched_model_is_watched_for_itself() -> None:
+    made, seen = model(), []
+    handle = made.bert.pooler.register_forward_hook(lambda module, _args, _out: seen.append(module))
+    expected = logits(made)
+    twin = copy.deepcopy(made)
+    handle.remove()
+    assert torch.equal(logits(twin), expected)
+    assert close(logits(made), expected)
+    assert seen[1:] == [twin.bert.pooler]
+
+
+LAYERS = {
+    "bert": ["BertLayer"],
+    "roberta": ["RobertaLayer"],
+    "distilbert": ["TransformerBlock"],
+    "gpt2": ["GPT2Block"],
+    "llama": ["LlamaDecoderLayer"],
+    "t5": ["T5Block"],
+    "bart": ["BartEncoderLayer", "BartDecoderLayer"],
+}
+
+
+@pytest.mark.parametrize("kind", LAYERS)
+def test_layers_are_found_by_the_ecosystems_names(kind: str) -> None:
+    from accelerate import infer_auto_device_map
+    from accelerate.utils.dataclasses import get_module_class_from_name
+
+    made = model("Model", kind)
+    assert made._no_split_modules == LAYERS[kind]
+    layers = [name for name, part in made.named_modules() if type(part).__name__ in LAYERS[kind]]
+    assert layers
+    assert all(get_module_class_from_name(made, name).__name__ == name for name in LAYERS[kind])
+    whole = sum(p.numel() * p.element_size() for p in made.parameters())
+    for share in (4, 7):
+        placed = infer_auto_device_map(
+            made,
+            max_memory={"cpu": whole // share, "disk": whole * 9},
+            no_split_module_classes=made._no_split_modules,
+        )
+        assert not [name for name in placed for layer in layers if name.startswith(f"{layer}.")]
+
+
+FREE = """
+head family place leaf has settle unread evaluating load_report spec roles states record width out scorer
+steps program stem wiring facts flow layers norm pool run task ask watched assembly inputs encode names part
+parts node mixer stack layout shape kept rows index owner kind main halves given slots
+"""
+
+
+@pytest.mark.parametrize("name", FREE.split())
+def test_names_of_ones_own_are_free(name: str, tmp_path: Path) -> None:
+    class Own(formers.BertPreTrainedModel):
+        def __init__(self, config: Any) -> None:
+            super().__init__(config)
+            self.bert = formers.BertModel(config)
+            setattr(self, name, nn.Linear(32, 7))
+            self.post_init()
+
+        def forward(self, ids: Tensor, mask: Tensor) -> Tensor:
+            found: Tensor = getattr(self, name)(self.bert(ids, attention_mask=mask)[1])
+            return found
+
+    class Sub(formers.BertForSequenceClassification):
+        def __init__(self, config: Any) -> None:
+            super().__init__(config)
+            setattr(self, name, nn.Linear(32, 7))
+
+        def forward(self, ids: Tensor, attention_mask: Tensor) -> Tensor:
+            pooled = self.bert(ids, attention_mask=attention_mask)[1]
+            both: Tensor = getattr(self, name)(pooled).sum() + super().forward(ids, attention_mask).logits
+            return both
+
+    for kind in (Own, Sub):
+        made = kind(model().config).eval()
+        expected = made(IDS, MASK)
+        made.save_pretrained(tmp_path / kind.__name__)
+        assert torch.equal(kind.from_pretrained(tmp_path / kind.__name__)(IDS, MASK), expected)
+    plain = model()
+    expected = logits(plain)
+    object.__setattr__(plain, name, "a word of one's own")
+    assert torch.equal(logits(plain), expected)
+
+
+# what the ecosystem's model classes offer, over the years
+ECOSYSTEM = """
+accepts_loss_kwargs activation_checkpointing_disable activation_checkpointing_enable all_tied_weights_keys
+base_model base_model_prefix can_generate config config_class device disable_input_require_grads dtype
+enable_input_require_grads framework freeze_base freeze_embeddings from_config from_pretrained generate
+generation_config get_decoder get_encoder get_input_embeddings get_memory_footprint get_output_embeddings
+gradient_checkpointing gradient_checkpointing_disable gradient_checkpointing_enable init_weights
+initialize_weights is_gradient_checkpointing main_input_name name_or_path num_labels num_parameters post_init
+prepare_decoder_input_ids_from_labels push_to_hub resize_token_embeddings save_pretrained
+set_attn_implementation set_input_embeddings set_output_embeddings supports_gradient_checkpointing tie_weights
+warnings_issued
+"""
+# ours: told in the README, or read of any model that has them; a part of that name comes first
+TOLD = {"load_report", "shifts_labels", "initialise_weights"}
+
+
+def test_model_classes_have_no_public_names_but_the_ecosystems() -> None:
+    for kind in FAMILIES:
+        family = family_of(kind)
+        for ending in endings(family):
+            cls = class_of(family, ending)
+            found = {name for name in dir(cls) if not name.startswith("_")} - set(dir(nn.Module))
+            assert found - set(ECOSYSTEM.split()) - TOLD == set(), cls
+        made = model("Model", kind)
+        kept = {name for name in vars(made) if not name.startswith("_")} - {"training"}
+        assert kept - set(ECOSYSTEM.split()) == set(), kind
