@@ -485,7 +485,6 @@ class Stack:
         return (
             bool(self.layers)
             and not self.layer_drop
-            and self.reports == "normed"
             and all(part.mixer.first_alone for part in self.layers[-1].parts)
         )
 
