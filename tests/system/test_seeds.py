@@ -271,6 +271,8 @@ def test_best_practices_of_production():
 # -- seed 001: the toolkit ------------------------------------------------------------------------------
 
 
+# on a processor without bfloat16 instructions the library says that half precision is slow there
+@pytest.mark.filterwarnings("ignore:.*(slow|slower than float32):formers.core.notices.Notice")
 def test_the_toolkit_s_pipelines(monkeypatch):
     from formers import infer_device, pipeline
     from formers.pipelines.pt_utils import KeyDataset
@@ -338,6 +340,8 @@ def test_the_toolkit_s_errors(monkeypatch):
     assert "internet connection" in caught
 
 
+# on a processor without bfloat16 instructions the library says that half precision is slow there
+@pytest.mark.filterwarnings("ignore:.*(slow|slower than float32):formers.core.notices.Notice")
 def test_the_toolkit_s_fine_tuning_ends_on_the_hub(tmp_path, hub):
     from formers import (
         AutoModelForSequenceClassification,

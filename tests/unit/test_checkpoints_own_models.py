@@ -220,8 +220,8 @@ def test_an_initialisation_of_one_s_own_still_reaches_other_kinds(folder: Path) 
 
 def test_a_part_in_the_library_s_own_place_resets_itself(folder: Path) -> None:
     class Placed(BertForSequenceClassification):
-        def place_head(self, config: Any) -> None:
-            super().place_head(config)
+        def _place_head(self, spec: Any, config: Any) -> None:
+            super()._place_head(spec, config)
             self.norm = nn.BatchNorm1d(16)  # made without storage, as all of the head is
 
     norm = loaded(Placed, folder).norm
@@ -470,8 +470,8 @@ class Scan(nn.Module):
 
 
 class Scanning(formers.BertForSequenceClassification):
-    def place_head(self, config: Any) -> None:
-        super().place_head(config)
+    def _place_head(self, spec: Any, config: Any) -> None:
+        super()._place_head(spec, config)
         self.scan = Scan()
 
 

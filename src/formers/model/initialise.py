@@ -12,7 +12,6 @@ import torch
 from torch import Tensor, nn
 
 from formers.nn.leaves import Conv1D, RMSNorm, ScaledEmbedding
-from formers.nn.tree import Block
 
 _DRAWN = (nn.Linear, nn.Embedding, ScaledEmbedding, Conv1D, nn.Conv1d, nn.Conv2d, nn.Conv3d)
 _FILLED = "_has_its_values"  # set on modules whose parameters were loaded, drawn or resized
@@ -60,9 +59,6 @@ def _fill(owner: nn.Module, name: str, std: float, anew: bool) -> bool:
     elif type(owner) in _DRAWN and name in ("weight", "bias"):
         if blank or not _was_given(owner, name, value):
             _draw(owner, name, value, std)
-    elif isinstance(owner, Block):  # a bare parameter of the tree: a bias beside a table
-        is_table = value.dim() > 1 and value.is_floating_point() and name not in owner._buffers
-        value.normal_(0.0, std) if is_table and name != "bias" else value.zero_()
     elif not blank:
         pass
     elif isinstance(owner, (nn.LayerNorm, RMSNorm)):

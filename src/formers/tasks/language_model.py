@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from formers.assemblies.base import BaseModel
 from formers.core.outputs import ModelOutput, TaskOutput
 from formers.model.structure import token_path
+from formers.nn.fresh import Constant, begins
 from formers.nn.losses import cross_entropy, next_token
 from formers.nn.program import Step, build
 from formers.nn.spec import Norm
@@ -83,6 +84,7 @@ class VocabularyHead(TaskModel):
             group, _, name = spec.bias_path.rpartition(".")
             value = self._out().bias.detach().clone()
             self.get_submodule(group).register_parameter(name, nn.Parameter(value))
+            begins(self.get_submodule(group), **{name: Constant(0.0)})
 
     def _steps(self, spec: Spec, config: Any) -> tuple[list[Step], dict[str, str | None]]:
         """The head's steps, and the paths of their leaves."""
