@@ -62,7 +62,7 @@ def _each(cases: list[tuple[str, str, str]]) -> Any:
 each_case = _each(CASES)
 
 
-def _file_name(name: str, ours: Any) -> str:
+def file_name(name: str, ours: Any) -> str:
     """The name in files of a parameter that the reference knows by a newer one."""
     for newer, older in sorted(ours._family.aliases.items(), key=lambda pair: -len(pair[0])):
         path = re.escape(newer).replace(r"\{i\}", "([0-9]+)")
@@ -136,7 +136,7 @@ def test_loss_and_gradients_are_the_references(pair: tuple[Any, Any, Path]) -> N
         expected.backward(), found.backward()
         gradients = {key: p.grad for key, p in ours.named_parameters(remove_duplicate=False)}
         for parameter_name, parameter in theirs.named_parameters():
-            mine = gradients[_file_name(parameter_name, ours)]
+            mine = gradients[file_name(parameter_name, ours)]
             if parameter.grad is None:
                 assert mine is None or not mine.any(), parameter_name
             else:
@@ -149,7 +149,7 @@ def test_loss_and_gradients_are_the_references(pair: tuple[Any, Any, Path]) -> N
 @each_case
 def test_the_module_tree_is_the_checkpoints_tree(pair: tuple[Any, Any, Path]) -> None:
     theirs, ours, folder = pair
-    expected = {_file_name(name, ours): tuple(t.shape) for name, t in theirs.state_dict().items()}
+    expected = {file_name(name, ours): tuple(t.shape) for name, t in theirs.state_dict().items()}
     assert {name: tuple(t.shape) for name, t in ours.state_dict().items()} == expected
     with safe_open(folder / "model.safetensors", "pt") as file:  # which holds one of two that are tied
         assert set(file.keys()) <= set(expected)

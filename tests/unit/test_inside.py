@@ -48,7 +48,7 @@ _OTHERS = {
         "max_position_embeddings": 40,
     },
 }
-_OTHERS["llama"] = {**_BERT, "num_key_value_heads": 2}
+_OTHERS["llama"] = _OTHERS["mistral"] = {**_BERT, "num_key_value_heads": 2}
 MORE = {"t5": {"decoder_input_ids": FULL}, "bart": {"decoder_input_ids": FULL}}
 
 
@@ -179,6 +179,7 @@ REPLACED = {
     "bert.encoder.layer.0.attention.self": Twice(),
     "bert.encoder.layer.0.attention.output": Sum(),
     "bert.encoder.layer.2": nn.Identity(),
+    "bert.encoder.layer.1.output.dropout": nn.Linear(32, 32),
     "bert.pooler": MeanPooling(),
     "bert.pooler.activation": nn.Identity(),
     "bert.encoder.layer.1.output.dense": nn.Sequential(nn.Linear(64, 8), nn.Linear(8, 32)),

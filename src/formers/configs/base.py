@@ -96,6 +96,7 @@ class PretrainedConfig(Labels, SubConfigs, Rotary, ConfigFile):
     model_type: ClassVar[str] = ""
     base_config_key: ClassVar[str] = ""
     attribute_map: ClassVar[dict[str, str]] = {}
+    _available: ClassVar[dict[str, tuple[Any, ...]]] = {}  # field -> the values that are computed here
     keys_to_ignore_at_inference: ClassVar[list[str]] = []
     _declared: ClassVar[dict[str, Any]]
     _rules: ClassVar[dict[str, Field]]
@@ -174,6 +175,13 @@ class PretrainedConfig(Labels, SubConfigs, Rotary, ConfigFile):
             ValueError: when a value cannot be used.
         """
         self._check_labels(self.problem_type)
+        for name, allowed in self._available.items():
+            value = getattr(self, name)
+            if value is not None and value not in allowed:
+                said = " or ".join(map(repr, allowed))
+                raise ValueError(
+                    f"{name}={value!r} is not available for {self.model_type!r} models: it is {said}"
+                )
 
     # -- attributes ---------------------------------------------------------------------------
 

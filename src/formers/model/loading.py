@@ -150,7 +150,7 @@ def _config(
 def _constructor_keywords(cls: Any) -> tuple[list[str], bool]:
     """The keywords of a class's own constructor, and whether it takes any others."""
     if cls.__init__.__module__.startswith("formers."):
-        return ["add_pooling_layer"], False
+        return ["add_pooling_layer", "use_mask_token"], False
     parameters = list(inspect.signature(cls.__init__).parameters.values())[2:]  # after self and config
     named = [p.name for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)]
     return named, any(p.kind is p.VAR_KEYWORD for p in parameters)

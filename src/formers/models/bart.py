@@ -12,9 +12,7 @@ from formers.configs import PretrainedConfig
 from formers.models.registry import register
 from formers.nn import spec
 from formers.nn.masks import Causal, Full
-from formers.tasks.language_model import Spec as Words
-from formers.tasks.question_answering import Spec as Spans
-from formers.tasks.sequence_classification import Spec as Sequences
+from formers.tasks.specs import Sequences, Spans, Words
 
 
 class BartConfig(PretrainedConfig):

@@ -9,17 +9,14 @@ from formers.models.registry import register
 from formers.nn import spec
 from formers.nn.masks import Causal, Full
 from formers.tasks.base import first_set
-from formers.tasks.next_sentence import PreTrainingSpec
-from formers.tasks.next_sentence import Spec as Follows
-from formers.tasks.question_answering import Spec as Spans
-from formers.tasks.sequence_classification import Spec as Sequences
-from formers.tasks.token_classification import Spec as Labels
+from formers.tasks.specs import Follows, Labels, PreTrainingSpec, Sequences, Spans
 
 
 class BertConfig(PretrainedConfig):
     """Configuration of BERT."""
 
     model_type = "bert"
+    _available = {"position_embedding_type": ("absolute",)}  # others would be left out without a word
     vocab_size: int = 30522
     hidden_size: int = 768
     num_hidden_layers: int = 12
@@ -42,33 +39,21 @@ class BertConfig(PretrainedConfig):
     eos_token_id: int | list[int] | None = None
     tie_word_embeddings: bool = True
 
-    def validate(self) -> None:
-        """Refuse relative positions, which would be left out of the computation without a word."""
-        super().validate()
-        if self.position_embedding_type not in (None, "absolute"):
-            raise ValueError(
-                f"position_embedding_type={self.position_embedding_type!r} is not available for "
-                f"{self.model_type!r} models: positions are 'absolute'"
-            )
 
-
+ATTENTION = {
+    "q": "self.query",
+    "k": "self.key",
+    "v": "self.value",
+    "weights_dropout": "self.dropout",
+    "o": "output.dense",
+    "attention_dropout": "output.dropout",
+    "attention_norm": "output.LayerNorm",
+}
 NAMES = spec.Names(
     layers="encoder.layer",
     layer={
-        "q": "attention.self.query",
-        "k": "attention.self.key",
-        "v": "attention.self.value",
-        "weights_dropout": "attention.self.dropout",
-        "o": "attention.output.dense",
-        "attention_dropout": "attention.output.dropout",
-        "attention_norm": "attention.output.LayerNorm",
-        "cross_q": "crossattention.self.query",
-        "cross_k": "crossattention.self.key",
-        "cross_v": "crossattention.self.value",
-        "cross_weights_dropout": "crossattention.self.dropout",
-        "cross_o": "crossattention.output.dense",
-        "cross_dropout": "crossattention.output.dropout",
-        "cross_norm": "crossattention.output.LayerNorm",
+        **{role: f"attention.{path}" for role, path in ATTENTION.items()},
+        **spec.crossed({role: f"crossattention.{path}" for role, path in ATTENTION.items()}),
         "up": "intermediate.dense",
         "act": "intermediate.intermediate_act_fn",
         "down": "output.dense",
@@ -89,17 +74,14 @@ NAMES = spec.Names(
 def stack(c: BertConfig, layer_class: str = "BertLayer") -> spec.Stack:
     """The encoder, or the decoder when the config says so."""
     norm = spec.Norm("layer", c.layer_norm_eps)
-    attention = spec.Attention(
-        heads=spec.Heads.split(c.hidden_size, c.num_attention_heads),
-        mask=Causal() if c.is_decoder else Full(),
-        dropout=c.attention_probs_dropout_prob,
-    )
-    cross = spec.Attention(attention.heads, dropout=attention.dropout, cross=True)
+    heads = spec.Heads.split(c.hidden_size, c.num_attention_heads)
+    mask = Causal() if c.is_decoder else Full()
+    attention = spec.Attention(heads, mask, c.attention_probs_dropout_prob)
+    cross = spec.Attention(heads, dropout=attention.dropout, cross=True)
     layer = spec.layer(
         attention,
         spec.FeedForward(c.intermediate_size, c.hidden_act),
         norm,
-        order="post",
         cross=cross if c.add_cross_attention else None,
         dropout=c.hidden_dropout_prob,
     )
@@ -138,18 +120,12 @@ def words(c: BertConfig) -> PreTrainingSpec:
         norm="cls.predictions.transform.LayerNorm",
         eps=c.layer_norm_eps,
         bias_path="cls.predictions.bias",
-        follows="cls.seq_relationship",
     )
 
 
 def sequences(c: BertConfig) -> Sequences:
     """A label by the pooler's vector."""
     return Sequences("classifier", dropout=dropout(c), dropout_path="dropout")
-
-
-def labels(c: BertConfig) -> Labels:
-    """A label for every token."""
-    return Labels("classifier", dropout(c))
 
 
 BERT = register(
@@ -163,12 +139,12 @@ BERT = register(
             "ForPreTraining": Head("pretraining", words, pooler=True),
             "ForMaskedLM": Head("masked_lm", words),
             "LMHeadModel": Head("causal_lm", words),
-            "ForNextSentencePrediction": Head(
-                "next_sentence_prediction", lambda c: Follows("cls.seq_relationship"), pooler=True
-            ),
+            "ForNextSentencePrediction": Head("next_sentence_prediction", lambda c: Follows(), pooler=True),
             "ForSequenceClassification": Head("sequence_classification", sequences, pooler=True),
             "ForMultipleChoice": Head("multiple_choice", sequences, pooler=True),
-            "ForTokenClassification": Head("token_classification", labels),
+            "ForTokenClassification": Head(
+                "token_classification", lambda c: Labels("classifier", dropout(c))
+            ),
             "ForQuestionAnswering": Head("question_answering", lambda c: Spans()),
         },
         ignored=(r".*embeddings\.position_ids",),

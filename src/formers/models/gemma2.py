@@ -12,7 +12,7 @@ from formers.models import llama
 from formers.models.registry import register
 from formers.nn import spec
 from formers.nn.masks import Causal
-from formers.tasks.language_model import Spec as Words
+from formers.tasks.specs import Words
 
 
 class Gemma2Config(PretrainedConfig):

@@ -12,10 +12,7 @@ from formers.nn import spec
 from formers.nn.masks import Causal, Mask
 from formers.nn.positions import Rotary
 from formers.tasks.base import first_set
-from formers.tasks.language_model import Spec as Words
-from formers.tasks.question_answering import Spec as Spans
-from formers.tasks.sequence_classification import Spec as Sequences
-from formers.tasks.token_classification import Spec as Labels
+from formers.tasks.specs import Labels, Sequences, Spans, Words
 
 
 class LlamaConfig(PretrainedConfig):

@@ -11,7 +11,7 @@ from formers.checkpoints import Rename
 from formers.configs import PretrainedConfig
 from formers.models.registry import register
 from formers.nn import spec
-from formers.tasks.language_model import Spec as Words
+from formers.tasks.specs import Words
 
 
 class MambaConfig(PretrainedConfig):

@@ -14,8 +14,7 @@ from formers.assemblies.single import Single
 from formers.models import bert
 from formers.models.registry import register
 from formers.nn import spec
-from formers.tasks.language_model import Spec as Words
-from formers.tasks.sequence_classification import Spec as Sequences
+from formers.tasks.specs import Sequences, Words
 
 
 class RobertaConfig(bert.BertConfig):

@@ -15,10 +15,7 @@ from formers.models.registry import register
 from formers.nn import spec
 from formers.nn.masks import Causal, Full
 from formers.nn.positions import Buckets
-from formers.tasks.language_model import Spec as Words
-from formers.tasks.question_answering import Spec as Spans
-from formers.tasks.sequence_classification import Spec as Sequences
-from formers.tasks.token_classification import Spec as Labels
+from formers.tasks.specs import Labels, Sequences, Spans, Words
 
 
 class T5Config(PretrainedConfig):

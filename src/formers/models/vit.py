@@ -10,7 +10,7 @@ from formers.configs import PretrainedConfig
 from formers.models.registry import register
 from formers.nn import spec
 from formers.tasks.masked_image import Spec as Pixels
-from formers.tasks.sequence_classification import Spec as Sequences
+from formers.tasks.specs import Sequences
 
 
 class ViTConfig(PretrainedConfig):

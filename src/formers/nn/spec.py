@@ -401,6 +401,11 @@ class Names:
         return replace(self, **{**updated, **({"layers": layers} if layers else {})})  # type: ignore[arg-type]
 
 
+def crossed(paths: Paths) -> dict[str, str | None]:
+    """The paths of self attention's roles as those of cross attention's: `q` -> `cross_q`, and so on."""
+    return {f"cross_{role.removeprefix('attention_')}": path for role, path in paths.items()}
+
+
 @dataclass(frozen=True)
 class Stack:
     """A whole stack.
@@ -480,7 +485,6 @@ class Stack:
         return (
             bool(self.layers)
             and not self.layer_drop
-            and self.reports == "normed"
             and all(part.mixer.first_alone for part in self.layers[-1].parts)
         )
 

@@ -94,8 +94,10 @@ class Drop(Step):
         """[..] -> [..]."""
         if not has(node, self.role):
             flow.x = drop(flow.x, self.rate) if self.rate and node.training else flow.x
-        elif flow.pass_.watched or (found := leaf(node, self.role)).training and found.p:
-            flow.x = leaf(node, self.role)(flow.x)
+            return
+        found = leaf(node, self.role)
+        if flow.pass_.watched or not isinstance(found, nn.Dropout) or (found.training and found.p):
+            flow.x = found(flow.x)
 
 
 class Project(Step):

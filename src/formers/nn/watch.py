@@ -30,6 +30,7 @@ _ROW_WISE = {
     nn.Identity,
     nn.Conv1d,
     nn.Conv2d,
+    nn.PixelShuffle,
     Activation,
     Conv1D,
     Dropout,
@@ -111,6 +112,8 @@ def _at(module: nn.Module, path: tuple[str, ...]) -> Any:
 def _row_wise(module: nn.Module) -> bool:
     if type(module) is nn.ModuleList:  # the layers
         return all(isinstance(held, Node) for held in module)
+    if type(module) is nn.Sequential:
+        return all(map(_row_wise, module))
     plain = type(module) in _ROW_WISE and _is_ours(type(module).forward, "torch.")
     return plain or isinstance(module, Block) or getattr(module, "row_wise", False)
 

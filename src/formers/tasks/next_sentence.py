@@ -20,7 +20,7 @@ from formers.tasks.base import TaskModel
 class Spec:
     """A head for pairs of sentences: the path of its output layer."""
 
-    follows: str
+    follows: str = "cls.seq_relationship"
 
 
 class NextSentencePrediction(TaskModel):
@@ -61,7 +61,7 @@ class Follow(Step):
 class PreTrainingSpec(language_model.Spec):
     """A head for words, and the path of the output layer for pairs of sentences."""
 
-    follows: str = ""
+    follows: str = "cls.seq_relationship"
 
 
 class PreTraining(language_model.MaskedLM):

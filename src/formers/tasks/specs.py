@@ -1,0 +1,12 @@
+"""The specs of all text tasks under their own names, for the files of families."""
+
+from __future__ import annotations
+
+from formers.tasks.language_model import Spec as Words
+from formers.tasks.next_sentence import PreTrainingSpec
+from formers.tasks.next_sentence import Spec as Follows
+from formers.tasks.question_answering import Spec as Spans
+from formers.tasks.sequence_classification import Spec as Sequences
+from formers.tasks.token_classification import Spec as Labels
+
+__all__ = ["Follows", "Labels", "PreTrainingSpec", "Sequences", "Spans", "Words"]
