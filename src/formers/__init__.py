@@ -11,26 +11,13 @@ import sys
 from types import ModuleType
 from typing import Any
 
+from formers.tasks.table import AUTO
+
 __version__ = "0.1.0"
 
 # module -> the public names that it defines
 _TABLE: dict[str, tuple[str, ...]] = {
-    "formers.auto": (
-        "AutoConfig",
-        "AutoModel",
-        "AutoModelForCausalLM",
-        "AutoModelForMaskedLM",
-        "AutoModelForMultipleChoice",
-        "AutoModelForNextSentencePrediction",
-        "AutoModelForPreTraining",
-        "AutoModelForQuestionAnswering",
-        "AutoModelForSeq2SeqLM",
-        "AutoModelForSequenceClassification",
-        "AutoModelForTextEncoding",
-        "AutoModelForTokenClassification",
-        "AutoModelWithLMHead",
-        "AutoTokenizer",
-    ),
+    "formers.auto": ("AutoConfig", "AutoModel", "AutoTokenizer", *AUTO),
     "formers.configs": ("GenerationConfig", "PretrainedConfig", "PreTrainedConfig"),
     "formers.nn.cache": ("Cache", "DynamicCache", "EncoderDecoderCache", "StaticCache"),
     "formers.core.outputs": ("ModelOutput",),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar
 
 from formers.assemblies.family import Family
@@ -193,4 +193,19 @@ class AutoTokenizer:
         """Load the tokenizer of a folder or a Hub id; keywords as the tokenizer takes them."""
         from formers.tokenization import load
 
+        options.setdefault("token_limit", _token_limit)
         return load(pretrained_model_name_or_path, *inputs, **options)
+
+
+def _token_limit(values: Mapping[str, Any]) -> int | None:
+    """How many tokens the model of a config.json takes: its family says it, where it is known here."""
+    from formers.tokenization.recipes import limit_of
+
+    kind = values.get("model_type")
+    if kind not in FAMILIES:
+        return limit_of(values)
+    family = family_of(str(kind))
+    try:
+        return family.max_tokens(family.config.from_dict(dict(values)))
+    except (TypeError, ValueError):  # no model can be made of it, but a tokenizer can
+        return limit_of(values)

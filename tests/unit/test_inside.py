@@ -593,3 +593,21 @@ def test_model_classes_have_no_public_names_but_the_ecosystems() -> None:
         made = model("Model", kind)
         kept = {name for name in vars(made) if not name.startswith("_")} - {"training"}
         assert kept - set(ECOSYSTEM.split()) == set(), kind
+
+
+def test_a_model_that_nobody_holds_is_gone_at_once() -> None:
+    """Weights do not wait for the garbage collector."""
+    import gc
+    import weakref
+
+    sizes = {"vocab_size": 20, "hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 2}
+    model = formers.BertModel(formers.BertConfig(**sizes))
+    with torch.no_grad():
+        model(torch.ones(1, 3, dtype=torch.long))
+    gone = weakref.ref(model.encoder.layer[0].output.dense.weight)
+    gc.disable()
+    try:
+        del model
+        assert gone() is None
+    finally:
+        gc.enable()

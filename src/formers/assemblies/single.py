@@ -136,9 +136,8 @@ class Single(Assembly):
         place(model, "token", path_of(model, "token"), value)
 
     def room(self, config: Any) -> int | None:
-        """What the stem's positions allow."""
-        stem = self._stack(config).stem
-        return stem.room if isinstance(stem, spec.Tokens) else None
+        """What the stack's positions allow."""
+        return self._stack(config).room
 
     def _cache(self, model: Any, s: Stack, past: Any, use_cache: bool | None) -> Cache | None:
         """The cache of this call; made when a decoder is asked for one, refused when it cannot be kept."""

@@ -6,7 +6,7 @@ from typing import Any
 
 from torch import nn
 
-from formers.nn.spec import Tokens
+from formers.nn.spec import Stack, Tokens
 from formers.nn.tree import has, leaf, path_of, roles, wiring
 
 
@@ -42,12 +42,12 @@ def input_tables(model: Any) -> list[nn.Module]:
     return list(dict.fromkeys(held)) or [model.get_input_embeddings()]
 
 
-def token_stem(model: Any) -> Tokens | None:
-    """How a model of the library reads tokens: the first stem for text in its tree, or None."""
+def text_stack(model: Any) -> Stack | None:
+    """The spec of the first stack in the model's tree that reads tokens, or None."""
     for module in model.modules() if hasattr(model, "modules") else ():
-        stem = getattr(wiring(module).facts.get("spec"), "stem", None)
-        if isinstance(stem, Tokens):
-            return stem
+        found = wiring(module).facts.get("spec")
+        if isinstance(found, Stack) and isinstance(found.stem, Tokens):
+            return found
     return None
 
 

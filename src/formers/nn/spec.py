@@ -489,6 +489,14 @@ class Stack:
         )
 
     @cached_property
+    def room(self) -> int | None:
+        """How many tokens a row may have: rows of the position table, or what rotary positions know."""
+        if isinstance(self.stem, Tokens) and self.stem.room is not None:
+            return self.stem.room
+        rules = (m.rotary for m in self.mixers if isinstance(m, Attention) and m.rotary is not None)
+        return next((rule.trained_length for rule in rules), None)
+
+    @cached_property
     def rotary(self) -> Rotary | None:
         """The one rotary rule of the stack, where all layers share it."""
         rules = {m.rotary for m in self.mixers if isinstance(m, Attention) and m.rotary is not None}

@@ -48,15 +48,16 @@ class _Tree:
         self.hooks: list[dict[Any, Any]] = []
         self.own: list[dict[str, Any]] = []
         self.foreign = False
-        self.modules = tuple(owner.modules())
+        # the owner is not held: it holds this, and in a circle its memory would wait for the collector
+        self.modules = tuple(owner.modules())[1:]
         self.kinds: tuple[type[nn.Module], ...] = tuple(map(type, self.modules))
-        self.forwards = {kind: kind.forward for kind in self.kinds[1:]}
+        self.forwards = {kind: kind.forward for kind in self.kinds}
+        self.children.append((owner._modules, tuple(owner._modules.values())))
+        self.foreign = _holds_foreign(owner)  # its own hooks see what its caller sees
         for module in self.modules:
             if module._modules:
                 self.children.append((module._modules, tuple(module._modules.values())))
             self.foreign = self.foreign or _holds_foreign(module)
-            if module is owner:
-                continue  # its own hooks see what its caller sees
             self.hooks += [
                 module._forward_hooks,
                 module._forward_pre_hooks,

@@ -1,4 +1,4 @@
-"""The tasks: one record each, from which Auto classes, names, tags, losses and pipelines are derived.
+"""The tasks: one record each, from which classes, Auto classes, names, tags and losses are derived.
 
 Plain data, so that names cost no import.
 """

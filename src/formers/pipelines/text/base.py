@@ -14,12 +14,14 @@ from formers.core.batching import plan, restore
 from formers.core.nested import split
 from formers.core.notices import refuse_unknown
 from formers.model.base import PreTrainedModel
-from formers.model.structure import token_stem
+from formers.model.structure import text_stack
 from formers.models.classes import find
+from formers.nn.spec import Tokens
 from formers.pipelines.datasets import is_wordlist, refuse_tables
 from formers.pipelines.frame import Call, Pipeline, side_by_side
 from formers.pipelines.registry import PIPELINE_REGISTRY
 from formers.pipelines.text.inputs import Fitting, Prepared, as_text, collate, prepare
+from formers.tasks.table import task_of
 from formers.tokenization.options import LARGEST_LIMIT
 from formers.tokenization.recipes import limit_of
 
@@ -80,8 +82,8 @@ class TextPipeline(Pipeline):
         self._takes = _forward_keywords(self.model)
         config: Any = getattr(self.model, "config", None)
         said = config.to_dict() if hasattr(config, "to_dict") else getattr(config, "__dict__", {})
-        stem = token_stem(self.model)
-        self._positions = limit_of(said) if stem is None else stem.room
+        stack = text_stack(self.model)
+        self._positions = limit_of(said) if stack is None else stack.room
         on_cpu = self.device.type == "cpu"
         self.max_batch_tokens = CPU_TOKENS if on_cpu else ACCELERATOR_TOKENS
         self.max_batch_padding = CPU_PADDING if on_cpu else ACCELERATOR_PADDING
@@ -240,9 +242,12 @@ def _passes(lengths: list[int], max_tokens: int, max_padding: int) -> list[list[
 
 def _refuse_other_heads(model: Any, task: str, default_task: str) -> None:
     """Refuse a class of this library that answers another task: its outputs would be misread."""
-    name = type(model).__name__
+    name, task_here = type(model).__name__, task_of(model)
     record = PIPELINE_REGISTRY.get(default_task)
-    if not isinstance(model, PreTrainedModel) or record.answered_by(name) or find(name) is not type(model):
+    made_here = task_here is not None or find(name) is type(model)
+    if not isinstance(model, PreTrainedModel) or not made_here or record.answered_by(name):
+        return
+    if task_here is not None and task_here.auto in record.model_classes:  # a subclass by another name
         return
     head = re.sub("(?<=[a-z])(?=[A-Z])", "-", record.heads[0].removeprefix("For")).lower()
     raise ValueError(
@@ -259,8 +264,9 @@ def _forward_keywords(model: Any) -> frozenset[str]:
     open_ended = any(one.kind is inspect.Parameter.VAR_KEYWORD for one in parameters)
     if open_ended and inner is not None and inner is not model:
         names |= set(inspect.signature(inner.forward).parameters)
-    stem = token_stem(model)
-    if stem is not None and not (stem.types > 1 or stem.share_types):
+    stack = text_stack(model)
+    stem = None if stack is None else stack.stem
+    if isinstance(stem, Tokens) and stem.types <= 1 and not stem.share_types:
         names.discard("token_type_ids")
     return frozenset(names)
 
