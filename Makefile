@@ -16,12 +16,13 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-com
 TORCH := $(shell grep '^torch==' constraints.txt)
 PINS := pyproject.toml constraints.txt
 
-.PHONY: help demo test check lint types tests format env-demo env-test env-bench clean
+.PHONY: help demo test check lint types tests parity format env-demo env-test env-bench clean
 
 help:
 	@echo "make demo    fine-tune, calibrate, report on and serve a ticket router, on real data"
 	@echo "make test    lint, types and all tests"
 	@echo "make check   lint and types alone"
+	@echo "make parity  every head of every family, in every shape, beside the reference"
 	@echo "make format  rewrite the sources in the house style"
 	@echo "make clean   remove the environment and everything that was built"
 
@@ -41,6 +42,10 @@ types: env-test
 
 tests: env-test
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) $(PYTEST_ARGS)
+
+# every head of every family in every shape beside the reference; the tests take one shape a family
+parity: env-bench
+	$(BIN)/python benchmarks/parity.py
 
 format: env-test
 	$(BIN)/ruff check --fix .

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -325,3 +326,13 @@ def labels(class_name: str, inputs: dict[str, Any]) -> dict[str, Any]:
     if class_name.endswith("Model") and "LMHead" not in class_name:
         return {}
     return {"labels": ids.masked_fill(mask == 0, -100)}
+
+
+def file_name(name: str, ours: Any) -> str:
+    """The name in files of a parameter that the reference knows by a newer one."""
+    for newer, older in sorted(ours._family.aliases.items(), key=lambda pair: -len(pair[0])):
+        path = re.escape(newer).replace(r"\{i\}", "([0-9]+)")
+        found = re.match(rf"((?:{ours._family.base}\.)?){path}(?=\.)", name)
+        if found:
+            return found[1] + older.replace("{i}", found[2]) + name[found.end() :]
+    return name

@@ -7,7 +7,6 @@ Checkpoints are written by the reference; formers loads them through its own loa
 from __future__ import annotations
 
 import math
-import re
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
@@ -21,7 +20,7 @@ import formers
 from formers.core.notices import Notice
 from formers.models.classes import endings
 from formers.models.registry import family_of
-from tests.parity.shapes import SHAPES, batch, inputs_of, labels, real_of, write_checkpoint
+from tests.parity.shapes import SHAPES, batch, file_name, inputs_of, labels, real_of, write_checkpoint
 
 TOLERANCE = 1e-5
 
@@ -60,16 +59,6 @@ def _each(cases: list[tuple[str, str, str]]) -> Any:
 
 
 each_case = _each(CASES)
-
-
-def file_name(name: str, ours: Any) -> str:
-    """The name in files of a parameter that the reference knows by a newer one."""
-    for newer, older in sorted(ours._family.aliases.items(), key=lambda pair: -len(pair[0])):
-        path = re.escape(newer).replace(r"\{i\}", "([0-9]+)")
-        found = re.match(rf"((?:{ours._family.base}\.)?){path}(?=\.)", name)
-        if found:
-            return found[1] + older.replace("{i}", found[2]) + name[found.end() :]
-    return name
 
 
 def _close(theirs: torch.Tensor, ours: torch.Tensor, real: torch.Tensor | None = None) -> None:

@@ -18,8 +18,8 @@ from torch import Tensor, nn
 
 import formers
 from tests.parity import seq2seq_shapes, shapes
+from tests.parity.shapes import file_name  #
 from tests.parity.test_families import CASES as SINGLE
-from tests.parity.test_families import file_name
 from tests.parity.test_seq2seq import CASES as PAIRS
 
 TOLERANCE = 1e-5
