@@ -126,7 +126,7 @@ def half(c: BartConfig, decoder: bool) -> spec.Stack:
     )
 
 
-def sequences(c: BartConfig) -> Sequences:
+def sequences(c: Any) -> Sequences:
     """A label by the state where the sequence ends."""
     return Sequences(
         "classification_head.out_proj",

@@ -11,11 +11,12 @@ from typing import Any
 from formers.assemblies.encoder_decoder import EncoderDecoder
 from formers.assemblies.family import Family, Head
 from formers.configs import PretrainedConfig
+from formers.models import bart
 from formers.models.registry import register
 from formers.nn import spec
 from formers.nn.masks import Causal, Full
 from formers.nn.positions import Buckets
-from formers.tasks.specs import Labels, Sequences, Spans, Words
+from formers.tasks.specs import Labels, Spans, Words
 
 
 class T5Config(PretrainedConfig):
@@ -177,19 +178,6 @@ def words(c: T5Config) -> Words:
     return Words("lm_head", bias=False, scale=c.d_model**-0.5 if scaled else 1.0, apart=not scaled)
 
 
-def sequences(c: T5Config) -> Sequences:
-    """A label by the state where the sequence ends."""
-    return Sequences(
-        "classification_head.out_proj",
-        dense="classification_head.dense",
-        pool="eos",
-        act="tanh",
-        dropout=c.classifier_dropout,
-        dropout_path="classification_head.dropout",
-        drop_first=True,
-    )
-
-
 T5 = register(
     Family(
         model_type="t5",
@@ -200,7 +188,7 @@ T5 = register(
         heads={
             "ForConditionalGeneration": Head("seq2seq_lm", words, flat=True),
             "EncoderModel": Head("encoder", lambda c: None, over="encoder"),
-            "ForSequenceClassification": Head("sequence_classification", sequences),
+            "ForSequenceClassification": Head("sequence_classification", bart.sequences),
             "ForTokenClassification": Head(
                 "token_classification",
                 lambda c: Labels("classifier", c.classifier_dropout),
