@@ -291,6 +291,11 @@ def test_a_pooler_can_be_taken_out() -> None:
     made.pooler = None
     after = run(made)
     assert after.pooler_output is None
+    for ending in ("ForSequenceClassification", "ForNextSentencePrediction", "ForPreTraining"):
+        headed = model(ending)
+        headed.bert = made
+        with pytest.raises(ValueError, match="has no pooler"):
+            run(headed)
     assert close(after.last_hidden_state, before.last_hidden_state)
 
 

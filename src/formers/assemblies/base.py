@@ -291,7 +291,13 @@ def asked(value: bool | None, config: PretrainedConfig, name: str) -> bool:
 
 
 def returned(output: ModelOutput, return_dict: bool | None, config: PretrainedConfig) -> Any:
-    """The record, or its values as a tuple where the caller or the config wants that."""
+    """The record, or its values as a tuple where the caller or the config wants that.
+
+    Raises:
+        TypeError: for a tensor, which was meant for another place.
+    """
+    if isinstance(return_dict, Tensor):
+        raise TypeError("return_dict is True or False, not a tensor; pass labels and the like by name")
     wanted = getattr(config, "return_dict", True) if return_dict is None else return_dict
     return output if wanted else output.to_tuple()
 
