@@ -157,6 +157,17 @@ class Negated(nn.Module):
         return -x
 
 
+class Looked(nn.Module):
+    """Embeddings that look up a table of their own."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.table = nn.Embedding(50, 32)
+
+    def forward(self, input_ids: Tensor, **_: Any) -> Tensor:
+        return self.table(input_ids)
+
+
 class Within(nn.Module):
     """A layer inside another module."""
 
@@ -170,8 +181,10 @@ class Within(nn.Module):
 
 
 REPLACED = {
+    "bert.embeddings": Looked(),
     "bert.embeddings.dropout": nn.Dropout1d(0.0),
     "bert.embeddings.LayerNorm": nn.RMSNorm(32),
+    "bert.encoder": Twice(),
     "bert.encoder.layer.0.intermediate.intermediate_act_fn": nn.ReLU(),
     "bert.encoder.layer.0.output.dropout": nn.Threshold(0.5, 0.0),
     "bert.encoder.layer.0.output.LayerNorm": nn.Identity(),
@@ -245,6 +258,45 @@ def test_a_layer_inside_another_module_is_called_through_it(kind: str) -> None:
         after = run(made).last_hidden_state
     assert layers[1].calls == 1
     assert close(before[MASK.bool()], after[MASK.bool()])
+
+
+ATTENTIONS = [
+    ("ForSequenceClassification", "bert", "bert.encoder.layer.0.attention.self"),
+    ("ForConditionalGeneration", "bart", "model.decoder.layers.0.self_attn"),
+    ("ForConditionalGeneration", "bart", "model.decoder.layers.0.encoder_attn"),
+    ("ForConditionalGeneration", "t5", "decoder.block.0.layer.1.EncDecAttention"),
+]
+
+
+@pytest.mark.parametrize(("ending", "kind", "path"), ATTENTIONS)
+def test_an_attention_inside_another_module_reports_its_weights_once(
+    ending: str, kind: str, path: str
+) -> None:
+    made, more = model(ending, kind), MORE.get(kind, {})
+    before = run(made, output_attentions=True, output_hidden_states=True, **more)
+    held = Within(made.get_submodule(path))
+    made.set_submodule(path, held)
+    after = run(made, output_attentions=True, output_hidden_states=True, **more)
+    assert held.calls == 1
+    assert list(after) == list(before)
+    for name, values in before.items():
+        if isinstance(values, tuple):
+            assert len(after[name]) == len(values)
+            assert all(map(close, after[name], values))
+
+
+def test_a_pooler_can_be_taken_out() -> None:
+    made = model("Model")
+    before = run(made)
+    made.pooler = None
+    after = run(made)
+    assert after.pooler_output is None
+    for ending in ("ForSequenceClassification", "ForNextSentencePrediction", "ForPreTraining"):
+        headed = model(ending)
+        headed.bert = made
+        with pytest.raises(ValueError, match="has no pooler"):
+            run(headed)
+    assert close(after.last_hidden_state, before.last_hidden_state)
 
 
 def test_layers_can_be_taken_out() -> None:

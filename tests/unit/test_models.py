@@ -568,6 +568,12 @@ def test_both_or_neither_of_ids_and_vectors_is_refused() -> None:
             model(**inputs)
 
 
+def test_labels_in_the_place_of_an_option_are_refused() -> None:
+    made = formers.BertForSequenceClassification(config())
+    with pytest.raises(TypeError, match="return_dict.*by name"):  # the labels stand one place earlier
+        made(IDS, MASK, None, None, None, None, torch.tensor([1, 0]))
+
+
 def test_a_mask_of_another_shape_is_refused() -> None:
     with pytest.raises(ValueError, match=r"\[2, 4\].*\[2, 3\]"):
         BertModel(config())(IDS, attention_mask=MASK[:, :3])

@@ -273,11 +273,16 @@ def _read_output(out: Any, mask: Tensor | None) -> States:
     pass_ = Pass(Geometry(layout, at), seen, eager, watched=True)
     for name in ("hidden_states", "attentions", "cross_attentions"):
         held = getattr(out, name, None)
+        held = getattr(out, f"decoder_{name}", None) if held is None else held
         if held is not None:
             pass_.trace[name] = list(held)
     caches = (getattr(out, name, None) for name in ("past_key_values", "cache_params"))
     cache = next((cache for cache in caches if cache is not None), None)
-    return States(last, pass_, cache, getattr(out, "pooler_output", None))
+    states = States(last, pass_, cache, getattr(out, "pooler_output", None))
+    for name in ("encoder_last_hidden_state", "encoder_hidden_states", "encoder_attentions"):
+        if getattr(out, name, None) is not None:
+            states.extras[name] = getattr(out, name)
+    return states
 
 
 def asked(value: bool | None, config: PretrainedConfig, name: str) -> bool:
@@ -286,7 +291,13 @@ def asked(value: bool | None, config: PretrainedConfig, name: str) -> bool:
 
 
 def returned(output: ModelOutput, return_dict: bool | None, config: PretrainedConfig) -> Any:
-    """The record, or its values as a tuple where the caller or the config wants that."""
+    """The record, or its values as a tuple where the caller or the config wants that.
+
+    Raises:
+        TypeError: for a tensor, which was meant for another place.
+    """
+    if isinstance(return_dict, Tensor):
+        raise TypeError("return_dict is True or False, not a tensor; pass labels and the like by name")
     wanted = getattr(config, "return_dict", True) if return_dict is None else return_dict
     return output if wanted else output.to_tuple()
 

@@ -129,11 +129,14 @@ class Call:
             return
         given = (flow.x, flow.entered) if self.contract.takes_entered else (flow.x,)
         own = isinstance(node, Node)
+        kind = "cross_attentions" if self.crosses else "attentions"
+        held = len(flow.pass_.trace.get(kind, ()))
         out = node(*given, flow=flow) if own else call_foreign(node, given, flow)
         if isinstance(out, (tuple, list)):
             flow.weights = out[1] if len(out) > 1 else None
-            if self.contract.attends and not own:
-                flow.pass_.keep("attentions", flow.weights)
+            # what wraps one of our nodes returns weights that the node inside has kept
+            if self.contract.attends and not own and len(flow.pass_.trace.get(kind, ())) == held:
+                flow.pass_.keep(kind, flow.weights)
             out = out[0]
         flow.x = out
 

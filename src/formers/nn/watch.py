@@ -8,6 +8,7 @@ filled: some ten microseconds for a model of a hundred modules.
 
 from __future__ import annotations
 
+from types import NoneType
 from typing import Any
 
 import torch
@@ -97,10 +98,19 @@ def _holds_foreign(module: nn.Module) -> bool:
         return True  # a node that computes in another way
     known = wiring(module)
     for step in known.program:
-        if isinstance(step, Call) and not isinstance(_at(module, step.names), Node):
+        if isinstance(step, Call) and not isinstance(_at(module, step.names), (Node, NoneType)):
             return True
-    leaves = (_at(module, path) for path in known.roles.values())
+    paths = known.roles.values()
+    if any(_holds_foreign_way(module, path[:-1]) for path in paths if len(path) > 1):
+        return True
+    leaves = (_at(module, path) for path in paths)
     return any(isinstance(found, nn.Module) and not _row_wise(found) for found in leaves)
+
+
+def _holds_foreign_way(module: nn.Module, names: tuple[str, ...]) -> bool:
+    """Whether a node on the way to a leaf is not the library's: what holds the embeddings, or the layers."""
+    nodes = (_at(module, names[: i + 1]) for i in range(len(names)))
+    return not all(isinstance(node, (Block, nn.ModuleList, NoneType)) for node in nodes)
 
 
 def _at(module: nn.Module, path: tuple[str, ...]) -> Any:

@@ -207,7 +207,7 @@ def run(block: Block, inputs: Inputs, ask: Ask, checkpointing: bool = False) -> 
         x = drop(x, s.final_dropout)
     _report(s, pass_, x)
     states = States(x, pass_, inputs.cache, first_only=kept is not None)
-    if s.pooler is not None:
+    if s.pooler is not None and block._modules[wiring(block).roles["pooler"][0]] is not None:
         states.pooled = _pool(block, states, ask)
     return states
 

@@ -14,6 +14,7 @@ from formers.nn.tree import leaf
 from formers.stacks.stack import Ask, States
 from formers.tasks import language_model
 from formers.tasks.base import TaskModel
+from formers.tasks.pooling import of_pooler
 
 
 @dataclass(frozen=True)
@@ -37,8 +38,7 @@ class NextSentencePrediction(TaskModel):
     def _finish(
         self, states: States, given: dict[str, Any], targets: dict[str, Any], items: Any
     ) -> ModelOutput:
-        assert states.pooled is not None
-        logits, labels = self._compute(states, states.pooled), targets["labels"]  # [B, 2]
+        logits, labels = self._compute(states, of_pooler(states)), targets["labels"]  # [B, 2]
         loss = None if labels is None else cross_entropy(logits, labels, items)
         return self._record(TaskOutput, states, loss, logits)
 
@@ -78,7 +78,7 @@ class PreTraining(language_model.MaskedLM):
         self, states: States, given: dict[str, Any], targets: dict[str, Any], items: Any
     ) -> ModelOutput:
         flow = states.flow()
-        flow.entered = states.pooled
+        flow.entered = of_pooler(states)
         compute(self, flow)
         words, follows = states.spread(flow.x), flow.weights  # [B, T, V], [B, 2]
         labels, next_label, loss = targets["labels"], targets["next_sentence_label"], None

@@ -13,6 +13,20 @@ from formers.stacks.stack import States
 Pool = Literal["pooler", "first", "last", "eos"]
 
 
+def of_pooler(states: States) -> Tensor:
+    """What the pooler made, [B, E].
+
+    Raises:
+        ValueError: when there is none, as where somebody took it out.
+    """
+    if states.pooled is None:
+        raise ValueError(
+            "this head reads the pooler's vector, but the base model has no pooler; build it with "
+            "add_pooling_layer=True"
+        )
+    return states.pooled
+
+
 def pooled(
     pool: Pool,
     states: States,
@@ -32,11 +46,10 @@ def pooled(
         rows: what to choose from, in place of the states: [B, T, C].
 
     Raises:
-        ValueError: when a decoder has no padding token and several rows are given.
+        ValueError: when a decoder has no padding token and several rows are given, or the pooler is gone.
     """
     if pool == "pooler":
-        assert states.pooled is not None
-        return states.pooled
+        return of_pooler(states)
     if pool == "last":
         return _at(states, last_token(config, ids, mask, states.layout), rows)
     return _at(states, last_end(config, ids, states.layout), rows)
