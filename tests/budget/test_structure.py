@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from budget.source import PACKAGE, Source, dotted_package, imports, sources
+from budget.source import PACKAGE, ROOT, Source, dotted_package, imports, sources
 
 # names with an underscore that are another library's way of saying something that has no other name
 OTHERS = {
@@ -178,3 +178,10 @@ def test_no_code_compares_with_a_model_type():
                 if spelt & words:
                     found.append(f"{source.name}:{node.lineno} compares with {sorted(spelt & words)}")
     assert not found, "\n".join(found)
+
+
+@pytest.mark.parametrize("guide", ["README.md", "CONTRIBUTING.md", "docs/architecture.md"])
+def test_the_files_that_a_guide_names_are_there(guide):
+    named = re.findall(r"`((?:\w+/)+\w+\.py)`", (ROOT / guide).read_text(encoding="utf-8"))
+    roots = (ROOT, ROOT / "src", PACKAGE, ROOT / "tests")
+    assert not [path for path in named if not any((root / path).is_file() for root in roots)]

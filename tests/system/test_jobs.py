@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
+import torch
 
 import tiny
 from formers.jobs.classification import Plan, run
@@ -42,6 +45,15 @@ def test_the_outcome_holds_the_rows_the_scores_and_the_log(trained):
     assert any("eval_macro_f1" in entry for entry in outcome.history)
     assert any("calibrated on" in line for line in said)
     assert not plan.checkpoints.exists()
+
+
+def test_the_seed_settles_the_weights(trained, tmp_path):
+    plan, outcome, _ = trained
+    torch.manual_seed(123)  # whatever was drawn before
+    again = run(dataclasses.replace(plan, output=tmp_path / "again"), lambda line: None)
+    assert np.array_equal(again.probabilities, outcome.probabilities)
+    other = run(dataclasses.replace(plan, output=tmp_path / "other", seed=1), lambda line: None)
+    assert not np.array_equal(other.probabilities, outcome.probabilities)
 
 
 def test_the_predictor_is_the_saved_model_with_its_calibration_and_thresholds(trained):

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 import formers
-from formers.core.notices import Notice
+from formers.core.notices import Notice, forget_notices
 from tiny import save_classifier
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*were initialised afresh:formers.core.notices.Notice")
@@ -476,3 +476,10 @@ def test_a_config_s_dtype_equals_the_dtype_and_its_name(folder, tmp_path):
     config.save_pretrained(tmp_path)
     assert json.loads((tmp_path / "config.json").read_text())["dtype"] == "bfloat16"
     assert type(config.to_dict()["torch_dtype"]) is str
+
+
+def test_a_notice_names_the_line_of_the_caller(folder):
+    forget_notices()
+    with pytest.warns(Notice, match="use_fast") as told:
+        formers.AutoTokenizer.from_pretrained(folder, use_fast=False)
+    assert told[0].filename == __file__

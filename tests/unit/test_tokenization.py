@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from tokenizers.processors import TemplateProcessing
 
 import formers
 from formers.core.notices import Notice, forget_notices
@@ -172,6 +173,17 @@ def test_a_backend_is_copied(bert):
     assert len(wrapped) == len(VOCAB) + 1
     assert wrapped("the boat")["input_ids"] == [2, 5, 6, 3]
     assert wrapped.sep_token is None
+
+
+def test_scripts_change_the_backend_by_its_older_name(tmp_path):
+    own = BertTokenizer(vocab=VOCAB)
+    plain = own("the boat")["input_ids"]
+    own._tokenizer.post_processor = TemplateProcessing(single="$A [SEP]", special_tokens=[("[SEP]", 3)])
+    assert own("the boat")["input_ids"] == plain[1:]
+    own.save_pretrained(tmp_path)
+    assert load(tmp_path)("the boat")["input_ids"] == plain[1:]
+    own._tokenizer = BertTokenizer(vocab=VOCAB).backend_tokenizer
+    assert own("the boat")["input_ids"] == plain
 
 
 def test_a_bare_tokenizer_json_tells_its_usual_special_tokens(bert, tmp_path):

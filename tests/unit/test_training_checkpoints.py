@@ -2,6 +2,7 @@
 
 import json
 import pickle
+import re
 import shutil
 
 import pytest
@@ -305,6 +306,15 @@ def test_fields_that_another_trainer_carried_along_are_not_taken_for_its_own(tmp
     (tmp_path / "state.json").write_text(json.dumps({**written, "global_step": 9, "log_history": log}))
     state = TrainerState.load_from_json(tmp_path / "state.json")
     assert (state.loss_sum, state.step_of_last_log, state.epoch_closed) == (13.0, 9, True)
+
+
+@pytest.mark.parametrize("broken", ["{", "[]"])
+def test_a_broken_state_file_is_named(tmp_path, broken):
+    run(tmp_path, max_steps=3)
+    path = tmp_path / "checkpoint-3" / "trainer_state.json"
+    path.write_text(broken)
+    with pytest.raises(OSError, match=re.escape(str(path))):
+        run(tmp_path, resume=str(path.parent), max_steps=3)
 
 
 def test_an_optimizer_of_other_parameters_is_refused_with_the_way_out(tmp_path):

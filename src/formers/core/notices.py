@@ -11,6 +11,7 @@ from types import FrameType
 from typing import Any, TypeVar
 
 C = TypeVar("C", bound=type)
+_PACKAGE = __name__.split(".")[0]
 
 
 class Notice(UserWarning):
@@ -36,7 +37,7 @@ def _depth_of_caller() -> int:
     frame: FrameType | None = sys._getframe(2)
     depth, entered = 2, 1
     while frame is not None:
-        if frame.f_globals.get("__name__", "").split(".")[0] == __package__:
+        if frame.f_globals.get("__name__", "").split(".")[0] == _PACKAGE:
             entered = depth
         frame, depth = frame.f_back, depth + 1
     return entered + 1

@@ -287,6 +287,7 @@ def fit(plan: Plan, training: Rows, validation: Rows, facts: dict[str, Any]) -> 
         DataCollatorWithPadding,
         EarlyStoppingCallback,
         Trainer,
+        set_seed,
     )
     from formers.evaluation.metrics import compute_metrics_for
     from formers.training.data import label_maps, tokenize_rows
@@ -295,6 +296,7 @@ def fit(plan: Plan, training: Rows, validation: Rows, facts: dict[str, Any]) -> 
     tokenizer = AutoTokenizer.from_pretrained(plan.model)
     # saved with the model, so that texts are cut in service where they were cut in training
     tokenizer.model_max_length = min(plan.max_length, tokenizer.model_max_length)
+    set_seed(plan.seed)  # the trainer's own seed comes after the head is drawn
     model = AutoModelForSequenceClassification.from_pretrained(
         plan.model, id2label=id2label, label2id=label2id, ignore_mismatched_sizes=True, dtype="float32"
     )

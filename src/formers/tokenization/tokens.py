@@ -58,6 +58,15 @@ class TokenMethods:
         return self._vocabulary.backend
 
     @property
+    def _tokenizer(self) -> Tokenizer:
+        """The name by which scripts change a part of the backend, or put another in its place."""
+        return self._vocabulary.backend
+
+    @_tokenizer.setter
+    def _tokenizer(self, backend: Tokenizer) -> None:
+        self._vocabulary.backend = backend
+
+    @property
     def decoder(self) -> Any:
         """The part of the backend that turns tokens into text."""
         return self._vocabulary.backend.decoder

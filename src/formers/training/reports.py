@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from formers.core.atomic import write_text
+from formers.core.jsonfile import read_json_object
 
 
 def readable(metrics: dict[str, Any]) -> dict[str, Any]:
@@ -42,7 +43,7 @@ def print_metrics(split: str, shown: dict[str, Any]) -> None:
 def write_metrics(folder: Path, split: str, metrics: dict[str, Any], combined: bool) -> None:
     """Write `<split>_results.json`, and add to `all_results.json`."""
     every = folder / "all_results.json"
-    earlier = json.loads(every.read_text(encoding="utf-8")) if combined and every.is_file() else {}
+    earlier = read_json_object(every) if combined and every.is_file() else {}
     for path, numbers in ((folder / f"{split}_results.json", metrics), (every, {**earlier, **metrics})):
         if combined or path is not every:
             write_text(path, json.dumps(numbers, indent=4, sort_keys=True, default=float))

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from formers.core.jsonfile import read_json_object
 from formers.core.notices import notice
 
 STATE = "trainer_state.json"
@@ -144,8 +145,12 @@ class TrainerState:
 
     @classmethod
     def load_from_json(cls, json_path: str | Path) -> TrainerState:
-        """Read a state of this trainer or of the ecosystem's; entries that are not known are left out."""
-        read = json.loads(Path(json_path).read_text(encoding="utf-8"))
+        """Read a state of this trainer or of the ecosystem's; entries that are not known are left out.
+
+        Raises:
+            OSError: naming the file, when it is not there, is no JSON or holds no object.
+        """
+        read = read_json_object(json_path)
         read.update(_read_own_fields(read))
         callbacks = read.get("stateful_callbacks") or {}
         read["stateful_callbacks"] = {name: kept for name, kept in callbacks.items() if name != _OWN_ENTRY}

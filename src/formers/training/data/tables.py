@@ -46,7 +46,9 @@ def load_table(
     """
     path = Path(path).expanduser()
     if not path.is_file():
-        raise FileNotFoundError(f"no such file: {path}")
+        raise FileNotFoundError(
+            f"{path} is a folder, not a file" if path.is_dir() else f"no such file: {path}"
+        )
     kind = next((s for s in reversed([s.lower() for s in path.suffixes]) if s != ".gz"), "")
     text = read_text(path, encoding)
     if not text.strip():
