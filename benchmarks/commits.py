@@ -1,9 +1,9 @@
 """Another commit beside this one: encoder, training, loading and import, in the same run.
 
-Each side has a process of its own whose sources come first on its path; the two take turns, round by round, and
-the median of the ratios of neighbouring rounds is given: below 1 this commit is the faster one. The work:
-all-MiniLM-L6-v2 with a head of 11 labels over entries of CPython's changelog through the pipeline; one text at a
-time; steps of training on batches of 32; loading its checkpoint; importing the names of a training script.
+Each side has a process of its own whose sources come first on its path; the two take turns, and
+the median ratio of neighbouring rounds is given: below 1 this commit is the faster one. The work:
+all-MiniLM-L6-v2 with a head of 11 labels over entries of CPython's changelog through the pipeline; one text
+at a time; steps of training on batches of 32; loading its checkpoint; importing a training script's names.
 
     git worktree add ../other COMMIT
     python benchmarks/commits.py --other ../other [--texts 500] [--rounds 7] [--threads N] [--record]
@@ -66,7 +66,8 @@ for line in sys.stdin:
     jobs[line.strip()]()
     print(time.perf_counter() - start, flush=True)
 """
-IMPORTS = "from formers import AutoModelForSequenceClassification, AutoTokenizer, Trainer, TrainingArguments, pipeline"
+NAMES = ("AutoModelForSequenceClassification", "AutoTokenizer", "Trainer", "TrainingArguments", "pipeline")
+IMPORTS = f"from formers import {', '.join(NAMES)}"
 
 
 def environment(tree: Path) -> dict[str, str]:
