@@ -321,9 +321,9 @@ class PreTrainedModel(Block, Pushable):
     @property
     def dtype(self) -> torch.dtype:
         """Dtype of the first floating-point parameter, else of the first; torch's default without any."""
-        found = [p.dtype for p in self.parameters()]
-        floating = (dtype for dtype in found if dtype.is_floating_point)
-        return next(floating, found[0] if found else torch.get_default_dtype())
+        floating = (p.dtype for p in self.parameters() if p.dtype.is_floating_point)
+        found = next(floating, None)
+        return found or next((p.dtype for p in self.parameters()), torch.get_default_dtype())
 
     @classmethod
     def can_generate(cls) -> bool:

@@ -219,16 +219,32 @@ def alone(x: Tensor, attention_mask: Tensor | None = None, **_: Any) -> Flow:
     return Flow(x, Pass(geometry, seen, eager, watched=True), entered=x)
 
 
-def build(owner: Block, steps: Sequence[Step], names: Paths, where: str = "") -> None:
+Homes = list[tuple[str, ...]]  # for each step, the node that it belongs to
+
+
+def build(
+    owner: Block, steps: Sequence[Step], names: Paths, where: str = "", homes: Homes | None = None
+) -> None:
     """Register the leaves of `steps` under `names` and let `owner`, or nodes of it, compute them.
+
+    Args:
+        owner: holds the nodes.
+        steps: what is computed, in order.
+        names: role -> path.
+        where: what errors call the owner; its class by default.
+        homes: what `homes_of` gave for the same steps and names.
 
     Raises:
         SpecError: one sentence that names every role without a path, and every path that is taken twice.
     """
-    _check(steps, names, where or type(owner).__name__)
-    placed = [(step, _home(step, names)) for step in steps]
-    homes = _settle_homeless(placed)
-    _fill(owner, [(step, home) for (step, _), home in zip(placed, homes, strict=True)], names, ())
+    homes = homes_of(steps, names, where or type(owner).__name__) if homes is None else homes
+    _fill(owner, list(zip(steps, homes, strict=True)), names, ())
+
+
+def homes_of(steps: Sequence[Step], names: Paths, where: str) -> Homes:
+    """The node that each step belongs to; see `build`."""
+    _check(steps, names, where)
+    return _settle_homeless([(step, _home(step, names)) for step in steps])
 
 
 def _paths(step: Step, names: Paths) -> dict[str, str]:

@@ -16,7 +16,7 @@ from formers.core.outputs import BaseModelOutput
 from formers.nn import spec
 from formers.nn.mixers import part_steps
 from formers.nn.passing import Pass
-from formers.nn.program import Flow, Node, alone, build, call_foreign, compute
+from formers.nn.program import Flow, Homes, Node, alone, build, call_foreign, compute, homes_of
 from formers.nn.tree import Block, Group, wiring
 
 
@@ -59,24 +59,24 @@ def make_layers(s: spec.Stack) -> nn.ModuleList:
     Raises:
         SpecError: when names and parts do not fit.
     """
-    steps = [
-        [step for part in layer.parts for step in part_steps(part, s.width)]
-        for layer in dict.fromkeys(s.layers)
-    ]
-    known = {role for each in steps for step in each for role in (*step.leaves, step.home)}
-    known |= {f"cross_{role}" for role in known} | set(_PART_ROLES)
+    homes: dict[int, Homes] = {}  # layers that are alike are placed alike
+    known = set(_PART_ROLES)
+    made = nn.ModuleList()
+    for layer in s.layers:
+        block = layer_class(s.layer_class)()
+        steps = [step for part in layer.parts for step in part_steps(part, s.width)]
+        if id(layer) not in homes:
+            homes[id(layer)] = homes_of(steps, s.names.layer, s.layer_class)
+            known |= {role for step in steps for role in (*step.leaves, step.home)}
+        build(block, steps, s.names.layer, s.layer_class, homes[id(layer)])
+        made.append(block)
+    known |= {f"cross_{role}" for role in known}
     strange = [role for role in s.names.layer if role not in known]
     if strange:
         raise spec.SpecError(
             f"{s.layer_class}: no part of any layer has the roles "
             f"{', '.join(repr(role) + did_you_mean(role, known) for role in strange)}"
         )
-    made = nn.ModuleList()
-    for layer in s.layers:
-        block = layer_class(s.layer_class)()
-        flat = [step for part in layer.parts for step in part_steps(part, s.width)]
-        build(block, flat, s.names.layer, s.layer_class)
-        made.append(block)
     return made
 
 
