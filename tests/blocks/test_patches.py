@@ -90,7 +90,8 @@ def test_without_labels_a_classifier_returns_the_class_token() -> None:
     model = formers.ViTForImageClassification(formers.ViTConfig(**SMALL, num_labels=0)).eval()
     images = torch.randn(2, 2, 12, 12)
     with torch.no_grad():
-        assert torch.equal(model(images).logits, model.vit(images)[0][:, 0])
+        # the last layer computes the class token alone: other sums, rounded otherwise
+        torch.testing.assert_close(model(images).logits, model.vit(images)[0][:, 0])
     assert not [name for name in model.state_dict() if not name.startswith("vit.")]
 
 
