@@ -132,21 +132,6 @@ def apply(
     return out
 
 
-class Act(Step):
-    """An activation by itself."""
-
-    def __init__(self, role: str, name: str) -> None:
-        super().__init__()
-        self.role, self.name = role, name
-        self.optional = frozenset({role})
-        self.leaves = {role: lambda: Activation(name)}
-        self.plain = Activation(name)
-
-    def run(self, node: Any, flow: Flow) -> None:
-        """[..] -> [..]."""
-        flow.x = (leaf(node, self.role) if has(node, self.role) else self.plain)(flow.x)
-
-
 class Scale(Step):
     """A factor on everything."""
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
@@ -230,9 +229,3 @@ def labels_on_padding(labels: Tensor | None, attention_mask: Any) -> bool:
 def first_set(*values: float | None, default: float = 0.0) -> float:
     """The first value that is not None."""
     return next((value for value in values if value is not None), default)
-
-
-def targets_of(kind: type[Any]) -> tuple[str, ...]:
-    """The names of what a model class can be trained on."""
-    names = inspect.signature(kind.forward).parameters
-    return tuple(name for name in names if "label" in name or name in ("start_positions", "end_positions"))
