@@ -20,6 +20,7 @@ _ENCODER = {
     "max_position_embeddings": 40,
 }
 _DECODER = {**_ENCODER, "num_key_value_heads": 2, "pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 2}
+_PLAIN = {name: value for name, value in _DECODER.items() if name != "num_key_value_heads"}
 _MAMBA = {
     "vocab_size": VOCABULARY,
     "hidden_size": 32,
@@ -186,6 +187,96 @@ SHAPES: dict[str, dict[str, dict[str, Any]]] = {
             "hidden_activation": "relu",
         },
     },
+    "arcee": {
+        "grouped heads": _DECODER,
+        "biases, tied, own width": {
+            **_DECODER,
+            "attention_bias": True,
+            "mlp_bias": True,
+            "tie_word_embeddings": True,
+            "head_dim": 12,
+        },
+    },
+    "gemma": {
+        "own width": {**_DECODER, "head_dim": 12},
+        "one shared head, untied, the older name of its activation": {
+            **_DECODER,
+            "num_key_value_heads": 1,
+            "head_dim": 8,
+            "tie_word_embeddings": False,
+            "attention_bias": True,
+            "hidden_act": "gelu",
+        },
+    },
+    "gpt_neox": {
+        "side by side": {**_PLAIN, "partial_rotary_factor": 0.5},
+        "one after the other, a quarter turned, relu, no biases": {
+            **_PLAIN,
+            "num_attention_heads": 2,
+            "use_parallel_residual": False,
+            "attention_bias": False,
+            "hidden_act": "relu",
+            "tie_word_embeddings": True,
+        },
+    },
+    "granite": {
+        "four factors": {
+            **_DECODER,
+            "embedding_multiplier": 3.0,
+            "logits_scaling": 2.0,
+            "residual_multiplier": 0.3,
+            "attention_multiplier": 0.2,
+        },
+        "plain": {**_DECODER, "attention_bias": True, "mlp_bias": True, "tie_word_embeddings": True},
+    },
+    "nemotron": {
+        "half turned": _DECODER,
+        "a quarter turned, biases, own width": {
+            **_DECODER,
+            "partial_rotary_factor": 0.25,
+            "attention_bias": True,
+            "mlp_bias": True,
+            "head_dim": 16,
+        },
+    },
+    "olmo": {
+        "plain": _DECODER,
+        "clipped": {**_DECODER, "clip_qkv": 0.3, "attention_bias": True, "tie_word_embeddings": True},
+    },
+    "phi3": {
+        "grouped heads": _DECODER,
+        "window, half turned": {**_DECODER, "sliding_window": 4, "partial_rotary_factor": 0.5},
+        "long positions": {
+            **_DECODER,
+            "original_max_position_embeddings": 8,
+            "rope_parameters": {
+                "rope_type": "longrope",
+                "rope_theta": 100.0,
+                "short_factor": [1.0, 1.1, 1.2, 1.3],
+                "long_factor": [1.5, 2.0, 3.0, 4.0],
+            },
+        },
+    },
+    "smollm3": {
+        "every other layer without positions": {**_DECODER, "no_rope_layer_interval": 2},
+        "windows, untied": {
+            **_DECODER,
+            "no_rope_layers": [0, 1, 0],
+            "use_sliding_window": True,
+            "sliding_window": 4,
+            "tie_word_embeddings": False,
+            "mlp_bias": True,
+        },
+    },
+    "starcoder2": {
+        "grouped heads": _DECODER,
+        "window, no biases, untied": {
+            **_DECODER,
+            "sliding_window": 4,
+            "use_bias": False,
+            "tie_word_embeddings": False,
+        },
+    },
     "mamba": {
         "plain": _MAMBA,
         "biases, short reach, rank of its own, untied": {
@@ -334,5 +425,7 @@ def file_name(name: str, ours: Any) -> str:
         path = re.escape(newer).replace(r"\{i\}", "([0-9]+)")
         found = re.match(rf"((?:{ours._family.base}\.)?){path}(?=\.)", name)
         if found:
-            return found[1] + older.replace("{i}", found[2]) + name[found.end() :]
+            return (
+                found[1] + (older.replace("{i}", found[2]) if "{i}" in older else older) + name[found.end() :]
+            )
     return name

@@ -15,7 +15,7 @@ from formers.configs.checks import checked, config_field
 from formers.configs.defaults import LEGACY
 from formers.configs.labels import Labels, set_id2label, set_label2id
 from formers.configs.record import ConfigFile
-from formers.configs.rotary import OLDER_NAMES, Rotary, read_rope, write_rope
+from formers.configs.rotary import Rotary, read_rope, write_rope
 from formers.configs.subconfigs import SubConfigs
 from formers.core.fields import KINDS, Field
 from formers.core.jsonfile import read_json_object
@@ -124,7 +124,7 @@ class PretrainedConfig(Labels, SubConfigs, Rotary, ConfigFile):
             # A descriptor per alias costs nothing when the field itself is read.
             setattr(cls, alias, _alias(field))
         if "rope_parameters" in cls._declared:
-            for name in OLDER_NAMES:
+            for name in cls.rope_names():
                 if name not in cls._declared:
                     setattr(cls, name, _rope_view(name))
 
@@ -319,7 +319,7 @@ class PretrainedConfig(Labels, SubConfigs, Rotary, ConfigFile):
 
     def known_names(self) -> set[str]:
         """What can be set by keyword: fields, their other names, and keys of the file."""
-        rotary = OLDER_NAMES if "rope_parameters" in self._declared else ()
+        rotary = self.rope_names() if "rope_parameters" in self._declared else ()
         return {*self._declared, *self.attribute_map, *self.__dict__, *LEGACY, *_SETTABLE, *rotary}
 
     def update(self, config_dict: Mapping[str, Any]) -> None:

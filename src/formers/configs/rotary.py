@@ -3,26 +3,47 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
-OLDER_NAMES = ("rope_theta", "rope_scaling")
+_BASE, _SCALING, _SHARE = "rope_theta", "rope_scaling", "partial_rotary_factor"
 
 
 class Rotary:
-    """What a config that declares `rope_parameters` knows of them."""
+    """What a config that declares `rope_parameters` knows of them.
+
+    Attributes:
+        default_theta: base, where none is given.
+        default_share: how many of a head's features are turned, where none is given; None where all are.
+    """
 
     default_theta: ClassVar[float] = 10000.0
+    default_share: ClassVar[float | None] = None
+    attribute_map: ClassVar[Mapping[str, str]]
+
+    @classmethod
+    def rope_names(cls) -> tuple[str, ...]:
+        """The names by which files before 5.0 know the settings."""
+        return (_BASE, _SCALING) if cls.default_share is None else (_BASE, _SCALING, _SHARE)
 
     def _take_rope(self, kwargs: dict[str, Any]) -> None:
         """Bring both spellings of the rotary settings into `rope_parameters`."""
+        for alias, name in self.attribute_map.items():
+            if alias in kwargs and name in self.rope_names():
+                kwargs[name] = kwargs.pop(alias)
         given = kwargs.pop("rope_parameters", None)
-        scaling, theta = kwargs.pop("rope_scaling", None), kwargs.pop("rope_theta", None)
+        scaling, theta = kwargs.pop(_SCALING, None), kwargs.pop(_BASE, None)
+        share = self.default_share
+        if share is not None:
+            share = kwargs.pop(_SHARE, None) or share
         settings = dict(scaling or given or self.__dict__["rope_parameters"] or {})
         nested = [value for value in settings.values() if isinstance(value, dict)]
         for part in nested or [settings]:
             older_kind = part.get("type")
             part.setdefault("rope_type", older_kind or "default")
-            part.setdefault("rope_theta", (given or {}).get("rope_theta", theta or self.default_theta))
+            part.setdefault(_BASE, (given or {}).get(_BASE, theta or self.default_theta))
+            if share is not None:
+                part.setdefault(_SHARE, share)
         self.__dict__["rope_parameters"] = settings
 
     def _older_rope(self, written: dict[str, Any]) -> dict[str, Any]:
@@ -30,30 +51,34 @@ class Rotary:
         settings = self.__dict__.get("rope_parameters") or {}
         if any(isinstance(value, dict) for value in settings.values()):
             return {}  # of several kinds of layers: those readers have no place for them
-        theta, scaling = (getattr(self, name, None) for name in OLDER_NAMES)
-        if scaling is not None:  # those readers look for no base in there
-            scaling = {name: value for name, value in scaling.items() if name != "rope_theta"}
-        shown = {"rope_scaling": scaling} | ({} if theta is None else {"rope_theta": theta})
+        aliases = {name: alias for alias, name in self.attribute_map.items()}
+        shown = {}
+        for name in self.rope_names():
+            value = getattr(self, name, None)
+            if name == _SCALING and value is not None:  # those readers look for no base in there
+                value = {key: kept for key, kept in value.items() if key not in (_BASE, _SHARE)}
+            if name == _SCALING or value is not None:
+                shown[aliases.get(name, name)] = value
         return {name: copy.deepcopy(value) for name, value in shown.items() if name not in written}
 
 
 def read_rope(config: Rotary, name: str) -> Any:
     """The value of an older name, out of `rope_parameters`."""
     settings = config.__dict__.get("rope_parameters") or {}
-    if name == "rope_theta":
-        return settings.get("rope_theta")
+    if name != _SCALING:
+        return settings.get(name)
     # the settings themselves, so that a change to them counts; None where nothing is scaled
     plain = settings.get("rope_type", "default") == "default"
-    return None if plain and settings.keys() <= {"rope_type", "rope_theta"} else settings
+    return None if plain and settings.keys() <= {"rope_type", _BASE, _SHARE} else settings
 
 
 def write_rope(config: Rotary, value: Any, name: str) -> None:
     """Set `rope_parameters` by an older name."""
     settings = dict(config.__dict__.get("rope_parameters") or {})
-    if name == "rope_theta":
-        settings["rope_theta"] = value
+    if name != _SCALING:
+        settings[name] = value
     else:
-        theta = settings.get("rope_theta", config.default_theta)
         value = value or {}
-        settings = {"rope_type": value.get("type", "default"), "rope_theta": theta, **value}
+        kept = {key: settings[key] for key in (_BASE, _SHARE) if key in settings}
+        settings = {"rope_type": value.get("type", "default"), _BASE: config.default_theta, **kept, **value}
     config.__dict__["rope_parameters"] = settings

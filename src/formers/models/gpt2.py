@@ -79,7 +79,7 @@ def layer(c: GPT2Config, i: int) -> spec.Layer:
             mask=Causal(),
             dropout=c.attn_pdrop,
             scale=scale / (i + 1) if c.scale_attn_by_inverse_layer_idx else scale,
-            fused=True,
+            fused="blocks",
             linear="conv1d",
         ),
         spec.FeedForward(c.n_inner or 4 * c.n_embd, c.activation_function, linear="conv1d"),

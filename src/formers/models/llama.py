@@ -15,10 +15,9 @@ from formers.tasks.base import first_set
 from formers.tasks.specs import Labels, Sequences, Spans, Words
 
 
-class LlamaConfig(PretrainedConfig):
-    """Configuration of LLaMA."""
+class DecoderConfig(PretrainedConfig):
+    """What the configurations of decoders with rotary positions have in common."""
 
-    model_type = "llama"
     vocab_size: int = 32000
     hidden_size: int = 4096
     intermediate_size: int = 11008
@@ -28,16 +27,22 @@ class LlamaConfig(PretrainedConfig):
     hidden_act: str = "silu"
     max_position_embeddings: int = 2048
     initializer_range: float = 0.02
-    rms_norm_eps: float = 1e-6
     use_cache: bool = True
     pad_token_id: int | None = None
     bos_token_id: int | None = 1
     eos_token_id: int | list[int] | None = 2
-    pretraining_tp: int | None = 1
     tie_word_embeddings: bool = False
     rope_parameters: dict[str, Any] | None = None
-    attention_bias: bool = False
     attention_dropout: float = 0.0
+
+
+class LlamaConfig(DecoderConfig):
+    """Configuration of LLaMA."""
+
+    model_type = "llama"
+    rms_norm_eps: float = 1e-6
+    pretraining_tp: int | None = 1
+    attention_bias: bool = False
     mlp_bias: bool = False
     head_dim: int | None = None
 
@@ -63,27 +68,36 @@ NAMES = spec.Names(
 
 def heads(c: Any) -> spec.Heads:
     """Key/value heads default to the query heads, their width to an even share."""
-    width = c.head_dim or c.hidden_size // c.num_attention_heads
-    return spec.Heads(c.num_attention_heads, c.num_key_value_heads or c.num_attention_heads, width)
+    width = getattr(c, "head_dim", None) or c.hidden_size // c.num_attention_heads
+    shared = getattr(c, "num_key_value_heads", None) or c.num_attention_heads
+    return spec.Heads(c.num_attention_heads, shared, width)
 
 
-def attention(c: Any, mask: Mask, bias: bool = False) -> spec.Attention:
+def attention(c: Any, mask: Mask, bias: bool = False, **other: Any) -> spec.Attention:
     """Grouped heads, turned by their positions."""
     rotary = Rotary.of(heads(c).width, c.rope_parameters or {}, c.max_position_embeddings)
     dropout = c.attention_dropout or 0.0
-    return spec.Attention(heads(c), mask=mask, dropout=dropout, bias=bias, out_bias=bias, rotary=rotary)
+    fields: dict[str, Any] = {"bias": bias, "out_bias": bias, "rotary": rotary, **other}
+    return spec.Attention(heads(c), mask=mask, dropout=dropout, **fields)
 
 
-def decoder(c: Any, layers: tuple[spec.Layer, ...], layer_class: str, **tokens: Any) -> spec.Stack:
+def decoder(
+    c: Any,
+    layers: tuple[spec.Layer, ...],
+    layer_class: str,
+    norm: spec.Norm | None = None,
+    names: spec.Names = NAMES,
+    **tokens: Any,
+) -> spec.Stack:
     """The layers over a token table, and a norm."""
     return spec.Stack(
-        stem=spec.Tokens(c.vocab_size, c.hidden_size, padding_idx=c.pad_token_id, **tokens),
+        stem=spec.Tokens(c.vocab_size, c.hidden_size, **{"padding_idx": c.pad_token_id, **tokens}),
         layers=layers,
-        names=NAMES,
+        names=names,
         width=c.hidden_size,
         layer_class=layer_class,
         decoder=True,
-        final_norm=spec.Norm("rms", c.rms_norm_eps),
+        final_norm=norm or spec.Norm("rms", c.rms_norm_eps),
         initial_std=c.initializer_range,
     )
 
@@ -106,6 +120,21 @@ def labels(c: Any) -> Labels:
     return Labels("score", first_set(*own, default=0.1))
 
 
+HEADS = {
+    "ForCausalLM": Head("causal_lm", lambda c: Words("lm_head", bias=False)),
+    "ForSequenceClassification": Head(
+        "sequence_classification", lambda c: Sequences("score", pool="last", bias=False)
+    ),
+    "ForTokenClassification": Head("token_classification", labels),
+    "ForQuestionAnswering": Head("question_answering", lambda c: Spans(), base="transformer"),
+}
+
+
+def heads_of(*endings: str) -> dict[str, Head]:
+    """Those of LLaMA's heads that a relative has."""
+    return {ending: HEADS[ending] for ending in endings}
+
+
 LLAMA = register(
     Family(
         model_type="llama",
@@ -113,14 +142,7 @@ LLAMA = register(
         config=LlamaConfig,
         base="model",
         assembly=Single(stack),
-        heads={
-            "ForCausalLM": Head("causal_lm", lambda c: Words("lm_head", bias=False)),
-            "ForSequenceClassification": Head(
-                "sequence_classification", lambda c: Sequences("score", pool="last", bias=False)
-            ),
-            "ForTokenClassification": Head("token_classification", labels),
-            "ForQuestionAnswering": Head("question_answering", lambda c: Spans(), base="transformer"),
-        },
+        heads=HEADS,
         ignored=(r".*rotary_emb\.inv_freq",),
         order=(
             ("self_attn", "mlp", "input_layernorm", "post_attention_layernorm"),

@@ -55,6 +55,19 @@ class RMSNorm(nn.Module):
         return f"{self.weight.shape[0]}, eps={self.eps}"
 
 
+class OffsetLayerNorm(nn.LayerNorm):
+    """A layer norm whose stored weight is what its scale differs from one by."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        """[..., E] -> [..., E]."""
+        return nn.functional.layer_norm(input, self.normalized_shape, self.weight + 1.0, self.bias, self.eps)
+
+    def reset_parameters(self) -> None:
+        """Scale by one."""
+        nn.init.zeros_(self.weight)
+        nn.init.zeros_(self.bias)
+
+
 class ScaledEmbedding(nn.Embedding):
     """A token table whose vectors are multiplied by `scale` when looked up, in their dtype if `rounded`."""
 
@@ -92,7 +105,9 @@ def linear(kind: LinearKind, width_in: int, width_out: int, bias: bool = True) -
 
 def norm(spec: Norm, width: int) -> nn.Module:
     """A norm leaf."""
+    if spec.kind == "layer" and spec.offset:
+        return begins(OffsetLayerNorm(width, eps=spec.eps), weight=Constant(0.0))
     if spec.kind == "layer":
-        return nn.LayerNorm(width, eps=spec.eps)
+        return nn.LayerNorm(width, eps=spec.eps, elementwise_affine=spec.weight, bias=spec.bias)
     made = RMSNorm(width, spec.eps, spec.offset)
     return begins(made, weight=Constant(1.0 - spec.offset)) if spec.offset else made

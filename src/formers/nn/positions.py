@@ -33,6 +33,8 @@ class Rotary:
     def of(cls, width: int, parameters: Mapping[str, Any], trained_length: int) -> Rotary:
         """Read the ecosystem's `rope_parameters` (or the older `rope_scaling` with its `type`).
 
+        Of `width` features the share that `partial_rotary_factor` names is turned.
+
         Raises:
             ValueError: for a rule that is not known, naming those that are.
         """
@@ -40,6 +42,7 @@ class Rotary:
         rule = rest.pop("rope_type", rest.pop("type", None)) or "default"
         rest.pop("type", None)
         theta = float(rest.pop("rope_theta", 10000.0))
+        width = int(width * (rest.pop("partial_rotary_factor", None) or 1.0))
         if rule not in RULES:
             raise ValueError(f"unknown rotary rule {rule!r}; known rules: {', '.join(sorted(RULES))}")
         options = tuple(

@@ -51,12 +51,14 @@ class Heads:
 class Norm:
     """Normalisation of the last axis: `layer` (mean and variance) or `rms` (root mean square).
 
-    `offset` is added to the stored weight of an RMS norm, in float32.
+    `offset` (of a `layer` norm: 1) is added to the stored weight. A `layer` norm may lack both values.
     """
 
     kind: Literal["layer", "rms"] = "layer"
     eps: float = 1e-12
     offset: float = 0.0
+    weight: bool = True
+    bias: bool = True
 
 
 @dataclass(frozen=True)
@@ -105,7 +107,9 @@ class Attention:
         dropout: probability of dropping an attention weight in training.
         scale: factor on the scores; 1/sqrt(D) when None.
         bias: whether q, k and v have a bias; `out_bias` likewise for the output projection.
-        fused: q, k and v are one leaf under the role `qkv`.
+        fused: q, k and v are one leaf under the role `qkv`: all q, all k, all v (`blocks`), or for every
+            key/value head its q's, its k and its v (`groups`).
+        clip: largest absolute value of q, k and v.
         linear: the kind of leaf.
         rotary: rotary position rule, applied to q and k.
         score_bias: relative-position bias that this stack adds to the scores.
@@ -120,7 +124,8 @@ class Attention:
     scale: float | None = None
     bias: bool = True
     out_bias: bool = True
-    fused: bool = False
+    fused: Literal["", "blocks", "groups"] = ""
+    clip: float | None = None
     linear: LinearKind = "linear"
     rotary: Rotary | None = None
     score_bias: Buckets | None = None
@@ -182,12 +187,13 @@ class _Tokenwise:
 class FeedForward(_Tokenwise):
     """Position-wise feed-forward: up, activation (times gate when `gated`), down.
 
-    `dropout` falls on the inner values.
+    `dropout` falls on the inner values. `fused`: gate and up are one leaf under the role `gate_up`.
     """
 
     inner: int = 0
     activation: str = "gelu"
     gated: bool = False
+    fused: bool = False
     bias: bool = True
     dropout: float = 0.0
     linear: LinearKind = "linear"
@@ -291,17 +297,24 @@ def layer(
     order: Literal["pre", "post", "sandwich"] = "post",
     cross: Attention | None = None,
     dropout: float = 0.0,
+    reads: Literal["sum", "input", "normed"] = "sum",
+    scale: float = 1.0,
 ) -> Layer:
     """The usual layer: a mixer, cross attention where there is one, and a feed-forward.
 
     `order` says where the norms stand: on the sum ("post", Vaswani et al. 2017), on what enters a part
-    ("pre", Xiong et al. 2020), or on both sides of the mixer ("sandwich", Ding et al. 2021).
+    ("pre", Xiong et al. 2020), or on both sides of the mixer ("sandwich", Ding et al. 2021). The
+    feed-forward `reads` what `Part.reads` says; `scale` is every part's.
     """
     before = norm if order in ("pre", "sandwich") else None
     inside = norm if order == "sandwich" else None
     after = norm if order == "post" else None
-    mixers = (("attention", mixer), ("cross", cross), ("feedforward", feedforward))
-    return Layer(tuple(Part(m, role, before, inside, after, dropout) for role, m in mixers if m is not None))
+    mixers = (("attention", mixer), ("cross", cross))
+    parts = [Part(m, role, before, inside, after, dropout, scale=scale) for role, m in mixers if m]
+    if feedforward is not None:
+        first = before if reads != "normed" else None
+        parts.append(Part(feedforward, "feedforward", first, inside, after, dropout, reads, scale))
+    return Layer(tuple(parts))
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from formers.nn import spec
-from formers.nn.activations import Activation
+from formers.nn.activations import Activation, activation
 from formers.nn.dropout import Dropout, drop
 from formers.nn.fresh import Constant
 from formers.nn.kernels import project
@@ -129,6 +129,12 @@ def apply(
     if type(found) is Activation and not watched:
         return project(projection, x, found.name, watched)
     out: Tensor = found(project(projection, x, None, watched))
+    return out
+
+
+def activate(node: Any, role: str, x: Tensor, name: str) -> Tensor:
+    """The activation's module where the family has one, else the function of that name."""
+    out: Tensor = leaf(node, role)(x) if has(node, role) else activation(name)(x)
     return out
 
 

@@ -32,6 +32,7 @@ class Spec:
         bias: the table has a bias.
         tied: the table is the token table.
         scale: factor on the states.
+        logits_scale: factor on the logits.
         cap: logits become c * tanh(logits / c).
         shifts: label i + 1 is what place i predicts.
         logits_bias: name of a buffer [1, V] that is added to the logits.
@@ -48,6 +49,7 @@ class Spec:
     bias: bool = True
     tied: bool = True
     scale: float = 1.0
+    logits_scale: float = 1.0
     cap: float | None = None
     shifts: bool = True
     logits_bias: str | None = None
@@ -63,6 +65,8 @@ class Spec:
         if self.scale != 1.0:
             steps.append(Scale(self.scale))
         steps.append(dense("out", width, vocabulary, bias=self.bias))
+        if self.logits_scale != 1.0:
+            steps.append(Scale(self.logits_scale))
         return [*steps, Cap(self.cap)] if self.cap is not None else steps
 
     def names(self) -> dict[str, str | None]:

@@ -72,16 +72,22 @@ class Attend(Step):
     def _project(self, node: Any, x: Tensor, watched: bool) -> tuple[Tensor, Tensor, Tensor]:
         """[.., E] -> [.., H, D], [.., G, D], [.., G, D]."""
         heads = self.spec.heads
-        if self.spec.fused:
-            sizes = [heads.query * heads.width, *(heads.key_value * heads.width,) * 2]
-            q, k, v = torch.split(project(leaf(node, self.prefix + "qkv"), x, None, watched), sizes, dim=-1)
-        else:
-            q, k, v = (project(leaf(node, self.prefix + role), x, None, watched) for role in ("q", "k", "v"))
-        return (
-            _by_head(q, heads.query),
-            _by_head(k, heads.key_value),
-            _by_head(v, heads.key_value),
-        )
+        if not self.spec.fused:
+            made = (project(leaf(node, self.prefix + role), x, None, watched) for role in ("q", "k", "v"))
+            q, k, v = (
+                t if self.spec.clip is None else t.clamp(-self.spec.clip, self.spec.clip) for t in made
+            )
+            return _by_head(q, heads.query), _by_head(k, heads.key_value), _by_head(v, heads.key_value)
+        qkv = project(leaf(node, self.prefix + "qkv"), x, None, watched)
+        if self.spec.clip is not None:
+            qkv = qkv.clamp(-self.spec.clip, self.spec.clip)
+        if self.spec.fused == "groups":
+            shared = heads.query // heads.key_value
+            grouped = qkv.view(*x.shape[:-1], heads.key_value, shared + 2, heads.width)  # [.., G, H/G + 2, D]
+            return grouped[..., :-2, :].flatten(-3, -2), grouped[..., -2, :], grouped[..., -1, :]
+        by_head = _by_head(qkv, heads.query + 2 * heads.key_value)
+        q, k, v = torch.split(by_head, [heads.query, heads.key_value, heads.key_value], dim=-2)
+        return q, k, v
 
     def _by_span(self, node: Any, flow: Flow, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
         """Attend within each run of equal lengths. Returns [.., H, D]."""

@@ -1,4 +1,4 @@
-"""The position-wise feed-forward. Roles: `up`, `gate` (when gated), `down`, `act`, `inner_dropout`."""
+"""The position-wise feed-forward. Roles: `up`, `gate` (or `gate_up`), `down`, `act`, `inner_dropout`."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from formers.nn import spec
 from formers.nn.activations import Activation
 from formers.nn.leaves import linear
 from formers.nn.program import Flow, Step
-from formers.nn.steps import Drop, Project, apply
+from formers.nn.steps import Drop, Project, activate, apply
 
 
 class Expand(Step):
@@ -19,15 +19,19 @@ class Expand(Step):
     def __init__(self, s: spec.FeedForward, width: int) -> None:
         super().__init__()
         self.spec = s
-        for role in ("gate", "up") if s.gated else ("up",):
-            self.leaves[role] = lambda: linear(s.linear, width, s.inner, s.bias)
+        inner = 2 * s.inner if s.fused else s.inner
+        for role in ("gate_up",) if s.fused else ("gate", "up") if s.gated else ("up",):
+            self.leaves[role] = lambda: linear(s.linear, width, inner, s.bias)
         self.leaves["act"] = lambda: Activation(s.activation)
         self.optional = frozenset({"act"})
 
     def run(self, node: Any, flow: Flow) -> None:
         """[.., E] -> [.., F]."""
         x, watched, act = flow.x, flow.pass_.watched, self.spec.activation
-        if self.spec.gated:
+        if self.spec.fused:
+            gate, up = apply(node, "gate_up", x, watched).chunk(2, dim=-1)
+            flow.x = activate(node, "act", gate, act) * up
+        elif self.spec.gated:
             # the activation is on the gate: Shazeer 2020, arXiv:2002.05202
             flow.x = apply(node, "gate", x, watched, "act", act) * apply(node, "up", x, watched)
         else:
