@@ -21,6 +21,16 @@ _ENCODER = {
 }
 _DECODER = {**_ENCODER, "num_key_value_heads": 2, "pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 2}
 _PLAIN = {name: value for name, value in _DECODER.items() if name != "num_key_value_heads"}
+_GPT2 = {
+    "vocab_size": VOCABULARY,
+    "n_embd": 32,
+    "n_layer": 3,
+    "n_head": 4,
+    "n_positions": 40,
+    "pad_token_id": 0,
+    "bos_token_id": 1,
+    "eos_token_id": 2,
+}
 _MAMBA = {
     "vocab_size": VOCABULARY,
     "hidden_size": 32,
@@ -87,16 +97,7 @@ SHAPES: dict[str, dict[str, dict[str, Any]]] = {
         },
     },
     "gpt2": {
-        "plain": {
-            "vocab_size": VOCABULARY,
-            "n_embd": 32,
-            "n_layer": 3,
-            "n_head": 4,
-            "n_positions": 40,
-            "pad_token_id": 0,
-            "bos_token_id": 1,
-            "eos_token_id": 2,
-        },
+        "plain": _GPT2,
         "scaled by layer, own inner width": {
             "vocab_size": VOCABULARY,
             "n_embd": 24,
@@ -206,6 +207,22 @@ SHAPES: dict[str, dict[str, dict[str, Any]]] = {
             "tie_word_embeddings": False,
             "attention_bias": True,
             "hidden_act": "gelu",
+        },
+    },
+    "gpt_bigcode": {
+        "one key for all heads": _GPT2,
+        "a key for each head": {**_GPT2, "multi_query": False, "n_inner": 20, "scale_attn_weights": False},
+    },
+    "gpt_neo": {
+        "every other layer a window": {
+            **_ENCODER,
+            "num_hidden_layers": 4,
+            "attention_types": [[["global", "local"], 2]],
+            # so that a place of padding sees a real key: where none is seen the reference mixes what is hidden
+            "window_size": 7,
+            "pad_token_id": 0,
+            "bos_token_id": 1,
+            "eos_token_id": 2,
         },
     },
     "gpt_neox": {

@@ -12,6 +12,8 @@ FAMILIES: dict[str, tuple[str, str]] = {
     "gemma": ("gemma", "Gemma"),
     "gemma2": ("gemma2", "Gemma2"),
     "gpt2": ("gpt2", "GPT2"),
+    "gpt_bigcode": ("gpt_bigcode", "GPTBigCode"),
+    "gpt_neo": ("gpt_neo", "GPTNeo"),
     "gpt_neox": ("gpt_neox", "GPTNeoX"),
     "granite": ("granite", "Granite"),
     "llama": ("llama", "Llama"),
