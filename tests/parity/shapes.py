@@ -218,7 +218,7 @@ SHAPES: dict[str, dict[str, dict[str, Any]]] = {
             **_ENCODER,
             "num_hidden_layers": 4,
             "attention_types": [[["global", "local"], 2]],
-            # so that a place of padding sees a real key: where none is seen the reference mixes what is hidden
+            # so that padding sees a real key: where there is none the reference mixes what is hidden
             "window_size": 7,
             "pad_token_id": 0,
             "bos_token_id": 1,
