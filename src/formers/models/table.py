@@ -13,6 +13,7 @@ FAMILIES: dict[str, tuple[str, str]] = {
     "llama": ("llama", "Llama"),
     "mamba": ("mamba", "Mamba"),
     "mistral": ("mistral", "Mistral"),
+    "mixtral": ("mixtral", "Mixtral"),
     "roberta": ("roberta", "Roberta"),
     "t5": ("t5", "T5"),
     "vit": ("vit", "ViT"),
