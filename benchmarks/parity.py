@@ -117,7 +117,7 @@ def compare(case: Case, ours: Any, seen: Distance) -> None:
     """Outputs, hidden states, loss and gradients of one head."""
     import torch
 
-    from tests.parity.shapes import file_name
+    from tests.parity.shapes import in_the_file
 
     theirs = case.theirs
     with torch.no_grad():
@@ -138,9 +138,10 @@ def compare(case: Case, ours: Any, seen: Distance) -> None:
     for loss in losses:
         loss.backward()
     gradients = {name: value.grad for name, value in ours.named_parameters(remove_duplicate=False)}
-    for name, value in theirs.named_parameters():
-        if value.grad is not None:
-            seen.see("gradients", value.grad, gradients[file_name(name, ours)])
+    named = ((name, value.grad) for name, value in theirs.named_parameters())
+    for name, gradient in in_the_file(theirs, named, ours):
+        if gradient is not None and (gradients[name] is not None or gradient.any()):
+            seen.see("gradients", gradient, gradients[name])
     seen.heads.add(case.name)
     seen.checkpoints += 1
 

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 import torch
 import transformers
+
+from formers.nn.tree import wiring
 
 VOCABULARY = 101
 
@@ -157,6 +160,19 @@ SHAPES: dict[str, dict[str, dict[str, Any]]] = {
             "rope_parameters": {"rope_type": "linear", "rope_theta": 500.0, "factor": 2.0},
         },
         "window of one": {**_DECODER, "num_hidden_layers": 2, "sliding_window": 1},
+    },
+    "mixtral": {
+        "four experts, two a token": {**_DECODER, "num_local_experts": 4},
+        "window, five experts, three a token, routers' logits, tied": {
+            **_DECODER,
+            "num_hidden_layers": 2,
+            "num_local_experts": 5,
+            "num_experts_per_tok": 3,
+            "sliding_window": 4,
+            "output_router_logits": True,
+            "router_aux_loss_coef": 0.3,
+            "tie_word_embeddings": True,
+        },
     },
     "gemma2": {
         "capped, every other a window": {
@@ -434,6 +450,25 @@ def labels(class_name: str, inputs: dict[str, Any]) -> dict[str, Any]:
     if class_name.endswith("Model") and "LMHead" not in class_name:
         return {}
     return {"labels": ids.masked_fill(mask == 0, -100)}
+
+
+def in_the_file(theirs: Any, named: Iterable[tuple[str, Any]], ours: Any) -> Iterator[tuple[str, Any]]:
+    """Tensors of the reference's tree (None for one that is missing) by their names in files.
+
+    Its experts are two stacked tensors; files hold those of each expert by themselves.
+    """
+    for name, tensor in named:
+        place, _, last = file_name(name, ours).rpartition(".experts.")
+        if last not in ("gate_up_proj", "down_proj"):
+            yield file_name(name, ours), tensor
+            continue
+        paths = wiring(ours.base_model).facts["spec"].names.layer
+        own = ("expert_gate", "expert_up") if last == "gate_up_proj" else ("expert_down",)
+        for i in range(theirs.get_submodule(name.rpartition(".")[0]).num_experts):
+            parts = [None] * len(own) if tensor is None else tensor[i].chunk(len(own))
+            for role, part in zip(own, parts, strict=True):
+                path = str(paths[role]).format(i=i).partition("experts.")[2]
+                yield f"{place}.experts.{path}.weight", part
 
 
 def file_name(name: str, ours: Any) -> str:

@@ -112,6 +112,7 @@ _MEANING = {
     "use_cache": "return a cache (decoders).",
     "output_attentions": "return attention weights, [B, H, T, S] per layer.",
     "output_hidden_states": "return hidden states, [B, T, E] for the embeddings and every layer.",
+    "output_router_logits": "return the logits of every router, [B * T, experts], and what they cost.",
     "return_dict": "a record (default) or a tuple.",
     "cache_position": "positions of the new tokens; they follow from the cache and must agree with it.",
     "labels": "what to predict; the loss is returned with the logits.",
@@ -271,7 +272,7 @@ def _read_output(out: Any, mask: Tensor | None) -> States:
     fits = isinstance(mask, Tensor) and tuple(mask.shape) == tuple(last.shape[:2])
     seen = Visibility(mask.bool() if fits and mask is not None else None)
     pass_ = Pass(Geometry(layout, at), seen, eager, watched=True)
-    for name in ("hidden_states", "attentions", "cross_attentions"):
+    for name in ("hidden_states", "attentions", "cross_attentions", "router_logits"):
         held = getattr(out, name, None)
         held = getattr(out, f"decoder_{name}", None) if held is None else held
         if held is not None:

@@ -8,7 +8,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from formers.assemblies.base import Assembly
+from formers.assemblies.base import Assembly, asked
 from formers.configs import PretrainedConfig
 from formers.core.notices import notice
 from formers.core.outputs import BaseModelOutput, BaseModelOutputWithPooling, ModelOutput
@@ -37,6 +37,7 @@ _TEXT = (
     "return_dict",
     "cache_position",
 )
+_ROUTING = "output_router_logits"
 _OTHER = ("attention_mask", "output_attentions", "output_hidden_states", "return_dict")
 
 
@@ -48,6 +49,7 @@ class Single(Assembly):
         stem: the kind of its stem, which says what the model reads.
         cache: the name that callers know its cache by.
         crosses: a cache of its own also holds the encoder's keys and values.
+        routes: there are mixtures of experts, whose routers' logits callers may ask for.
     """
 
     text_inputs = _TEXT
@@ -58,12 +60,16 @@ class Single(Assembly):
         stem: type[Any] = spec.Tokens,
         cache: str = "past_key_values",
         crosses: bool = False,
+        routes: bool = False,
     ) -> None:
         self._stack, self.cache, self._crosses = stack, cache, crosses
         self.main = stem.reads
         reads = STEMS[stem].inputs
         text = tuple(cache if name == "past_key_values" else name for name in _TEXT)
         self.inputs = text if self.main in text else (*reads, *_OTHER)
+        self._routes = routes
+        if routes:
+            self.inputs = (*self.inputs, _ROUTING)
 
     def spec(self, config: Any) -> spec.Stack:
         """The stack."""
@@ -96,6 +102,8 @@ class Single(Assembly):
         position = given.pop("cache_position", None)
         if position is not None and not recording():
             _check_position(position, past)
+        if self._routes:
+            ask.routing = asked(given.pop(_ROUTING, None), model.config, _ROUTING)
         mask = given.pop("attention_mask", None)
         ids, types = given.get("input_ids"), given.get("token_type_ids")
         if types is not None and isinstance(s.stem, spec.Tokens) and not (s.stem.types or s.stem.share_types):
@@ -121,9 +129,16 @@ class Single(Assembly):
             "attentions": states.attentions,
             "cross_attentions": states.cross_attentions,
         }
+        if self._routes:
+            values["router_logits"] = states.router_logits
         if "pooler" not in s.names.stack:
             return BaseModelOutput(**values)
         return BaseModelOutputWithPooling(**values, pooler_output=states.pooled)
+
+    def passed_on(self, states: States) -> dict[str, Any]:
+        """The logits of routers, where there are any."""
+        own = {"router_logits": states.router_logits} if self._routes else {}
+        return {**super().passed_on(states), **own}
 
     def deviations(self, model: Any) -> tuple[float, Mapping[str, float]]:
         """From the spec."""

@@ -356,13 +356,13 @@ class PreTrainedModel(Block, Pushable):
 
 
 def _cast(model: Any, dtype: torch.dtype) -> Any:
-    """The model in another dtype, less the parameters that a module keeps in float32."""
+    """The model in another dtype, less the tensors that a module keeps in float32."""
     kept = [
-        (part, name, part._parameters[name].data)
+        (part, name, getattr(part, name).data)
         for part in model.modules()
         for name in getattr(part, "_keep_float32", ())
     ]
     model.to(dtype)
     for part, name, value in kept:
-        part._parameters[name].data = value
+        getattr(part, name).data = value
     return model

@@ -102,10 +102,19 @@ def decoder(
     )
 
 
+def feedforward(c: Any, inner: int, bias: bool = False) -> spec.FeedForward:
+    """A gated feed-forward."""
+    return spec.FeedForward(inner, c.hidden_act, gated=True, bias=bias)
+
+
+def block(c: Any, mixer: spec.Mixer, feedforward: spec.Mixer) -> spec.Layer:
+    """One layer of two parts, a norm before each."""
+    return spec.layer(mixer, feedforward, spec.Norm("rms", c.rms_norm_eps), order="pre")
+
+
 def layer(c: Any, mask: Mask, bias: bool = False, inner_bias: bool = False) -> spec.Layer:
-    """One layer; `bias` of the attention and `inner_bias` of the feed-forward."""
-    feedforward = spec.FeedForward(c.intermediate_size, c.hidden_act, gated=True, bias=inner_bias)
-    return spec.layer(attention(c, mask, bias), feedforward, spec.Norm("rms", c.rms_norm_eps), order="pre")
+    """The usual layer; `bias` of the attention and `inner_bias` of the feed-forward."""
+    return block(c, attention(c, mask, bias), feedforward(c, c.intermediate_size, inner_bias))
 
 
 def stack(c: LlamaConfig) -> spec.Stack:

@@ -19,6 +19,7 @@ FAMILIES: dict[str, tuple[str, str]] = {
     "llama": ("llama", "Llama"),
     "mamba": ("mamba", "Mamba"),
     "mistral": ("mistral", "Mistral"),
+    "mixtral": ("mixtral", "Mixtral"),
     "nemotron": ("nemotron", "Nemotron"),
     "olmo": ("olmo", "Olmo"),
     "phi3": ("phi3", "Phi3"),

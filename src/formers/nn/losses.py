@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -96,6 +97,25 @@ def classification(
         f"problem_type must be 'regression', 'single_label_classification' or 'multi_label_classification', "
         f"but is {problem!r}"
     )
+
+
+def balance(logits: Sequence[Tensor], chosen: int, real: Tensor | None = None) -> Tensor:
+    """How unevenly experts are used: 1 for evenly, more otherwise (Fedus et al. 2021, arXiv:2101.03961, (4)).
+
+    Args:
+        logits: of every router, [N, experts].
+        chosen: experts that read each token.
+        real: [N], which rows hold tokens; None when all do.
+
+    Returns:
+        Scalar, float32.
+    """
+    rows = torch.cat([one.to(logits[0].device) for one in logits])  # [layers * N, experts]
+    shares = rows.softmax(-1)
+    used = torch.zeros_like(shares).scatter(1, shares.topk(chosen).indices, 1.0).float()
+    weight = shares.new_ones(len(rows)) if real is None else real.to(rows.device).repeat(len(logits))
+    weight = weight.float()[:, None] / weight.sum()
+    return ((used * weight).sum(0) * (shares.float() * weight).sum(0)).sum() * rows.shape[1]
 
 
 def span(start: Tensor, end: Tensor, start_at: Tensor, end_at: Tensor, items: Any = None) -> Tensor:

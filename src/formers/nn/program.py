@@ -23,7 +23,7 @@ from formers.nn.layout import Layout
 from formers.nn.masks import Explicit, taken_apart
 from formers.nn.passing import Geometry, Pass, Visibility
 from formers.nn.spec import Paths, SpecError
-from formers.nn.tree import Block, Group, descend, place, place_tensor, wiring
+from formers.nn.tree import Block, Group, descend, leaf, place, place_tensor, wiring
 
 
 @dataclass(eq=False, slots=True)
@@ -40,6 +40,7 @@ class Flow:
         normed: what its mixer read.
         weights: what a node returns beside its result: its mixer's attention weights, [B, H, T, S], when
             those are asked for.
+        routing: what a mixture of experts read, and the weights and numbers of those that it chose.
     """
 
     x: Tensor
@@ -50,6 +51,7 @@ class Flow:
     read: Tensor | None = None
     normed: Tensor | None = None
     weights: Tensor | None = None
+    routing: tuple[Tensor, Tensor, Tensor] | None = None
 
     @property
     def watched(self) -> bool:
@@ -59,11 +61,20 @@ class Flow:
 
 @dataclass(frozen=True)
 class Bare:
-    """A parameter that is no module's: its shape, first values, and whether it stays in float32."""
+    """A tensor that is no module's: its shape, first values, whether it stays in float32, and is trained."""
 
     value: Tensor
     fresh: Fill
     keep: bool = False
+    trained: bool = True
+
+
+@dataclass(frozen=True)
+class Inner:
+    """A program that a step computes in a node of its own, or `count` of them, `{i}` in their paths."""
+
+    steps: Callable[[], list[Step]]
+    count: int | None = None
 
 
 class Step:
@@ -71,6 +82,7 @@ class Step:
 
     Attributes:
         leaves: role -> what makes its leaf. A role whose path is None is left out.
+        inner: beginning of roles -> the programs whose leaves they are; see `run_inner`.
         home: role under which `names` may say in which node the step belongs.
         optional: roles that need no path, and that may share one.
         opens: a part begins here: what is read is what the result will be added to.
@@ -86,6 +98,15 @@ class Step:
 
     def __init__(self) -> None:
         self.leaves: dict[str, Callable[[], nn.Module | Bare]] = {}
+        self.inner: dict[str, Inner] = {}
+
+    def roles(self) -> dict[str, bool]:
+        """The roles of its leaves, those of inner programs included, and whether each needs a path."""
+        found = {role: role not in self.optional for role in self.leaves}
+        for prefix, inner in self.inner.items():
+            for step in inner.steps():
+                found |= {prefix + role: needed for role, needed in step.roles().items()}
+        return found
 
     def run(self, node: Any, flow: Flow) -> None:
         """Compute; `node` owns the leaves."""
@@ -139,6 +160,21 @@ class Call:
                 flow.pass_.keep(kind, flow.weights)
             out = out[0]
         flow.x = out
+
+
+_PLAIN = Contract(takes_entered=False, is_entered=False, attends=False)
+
+
+def run_inner(owner: Any, role: str, x: Tensor, flow: Flow) -> Tensor:
+    """Let an inner program of a step of `owner` compute; `role` ends with its number where it has one."""
+    node, own = leaf(owner, role), Flow(x, flow.pass_, flow.index)
+    if not isinstance(node, Node):
+        out: Tensor = call_foreign(node, (x,), own)
+        return out
+    if flow.watched:
+        return node(x, flow=own)  # type: ignore[no-any-return]
+    compute(node, own)
+    return own.x
 
 
 def call_foreign(node: nn.Module, given: tuple[Any, ...], flow: Flow) -> Any:
@@ -257,11 +293,13 @@ def _check(steps: Sequence[Step], names: Paths, where: str) -> None:
     taken: dict[str, str] = {}
     doubled: list[str] = []
     for step in steps:
-        for role in step.leaves:
-            if role not in names and role not in step.optional:
+        for role, needed in step.roles().items():
+            if role not in names and needed:
                 missing.append(f"{role!r}{did_you_mean(role, names)}")
-        for role, path in _paths(step, names).items():
-            if path in taken and taken[path] != role and role not in step.optional:
+            path = names.get(role)
+            if path is None:
+                continue
+            if path in taken and taken[path] != role and needed:
                 doubled.append(f"{path!r} ({taken[path]} and {role})")
             taken.setdefault(path, role)
     if missing or doubled:
@@ -276,7 +314,14 @@ def _home(step: Step, names: Paths) -> tuple[str, ...] | None:
         stated = str(names[step.home])
         return tuple(stated.split(".")) if stated else ()
     parents = [tuple(path.split(".")[:-1]) for path in _paths(step, names).values()]
+    parents += [_inner_home(prefix, step, names)[:-1] for prefix in step.inner]
     return _common(parents) if parents else None
+
+
+def _inner_home(prefix: str, step: Step, names: Paths) -> tuple[str, ...]:
+    """The node of an inner program; `{i}` stands for its number."""
+    paths = (names.get(role) for role in step.roles() if role.startswith(prefix) and role not in step.leaves)
+    return _common([tuple(path.split(".")[:-1]) for path in paths if path is not None])
 
 
 def _common(paths: Sequence[tuple[str, ...]]) -> tuple[str, ...]:
@@ -355,7 +400,22 @@ def _place_leaves(owner: Any, step: Step, names: Paths, depth: int) -> None:
             continue
         made = step.leaves[role]()
         if isinstance(made, Bare):
-            place_tensor(owner, role, local, made.value, made.fresh, made.keep)
+            place_tensor(owner, role, local, made.value, made.fresh, made.keep, made.trained)
         else:
             place(owner, role, local, made)
-    step.leaves = {}  # made: what made them need not be kept, or copied with the model
+    for prefix, inner in step.inner.items():
+        _place_inner(owner, prefix, inner, _inner_home(prefix, step, names), names, depth)
+    step.leaves, step.inner = {}, {}  # made: what made them need not be kept, or copied with the model
+
+
+def _place_inner(
+    owner: Any, prefix: str, inner: Inner, home: tuple[str, ...], names: Paths, depth: int
+) -> None:
+    own = {role[len(prefix) :]: path for role, path in names.items() if role.startswith(prefix)}
+    for i in range(1 if inner.count is None else inner.count):
+        node, steps = Node(), inner.steps()
+        here = tuple(name.format(i=i) for name in home)
+        paths = {role: path if path is None else path.format(i=i) for role, path in own.items()}
+        place(owner, prefix if inner.count is None else f"{prefix}{i}", ".".join(here[depth:]), node)
+        _fill(node, [(step, _home(step, paths) or here) for step in steps], paths, here)
+        node._formers.facts["contract"] = _PLAIN

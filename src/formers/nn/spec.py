@@ -200,6 +200,59 @@ class FeedForward(_Tokenwise):
 
 
 @dataclass(frozen=True)
+class Experts(_Tokenwise):
+    """A mixture of experts: a router sends every token to some of many feed-forwards (Shazeer et al. 2017).
+
+    Roles: `router`, `router_bias`; `expert_gate`, `expert_up`, `expert_down` with `{i}` in their paths;
+    `shared_gate`, ... of a feed-forward that reads every token, `share` of its weight; `mixture`, the node
+    that holds them all.
+
+    Attributes:
+        count: experts; `chosen` of them read each token.
+        each: one expert.
+        scores: how logits become scores.
+        normalised: the weights of the chosen sum to one, before `scale`.
+        scale: factor on the weights.
+        groups: experts are chosen from the best `kept_groups` of so many groups alone, a group being judged
+            by the sum of its `group_best` best (DeepSeek-AI 2024, arXiv:2405.04434, section 2.2.2).
+        corrected: a bias on the scores counts for the choice, not for the weights (arXiv:2408.15664).
+        wide: the router computes in float32.
+        shared: the feed-forward that reads every token, `weighed` by a sigmoid of its own.
+        flat: it is called with [N, E] in a watched pass too, as the experts are.
+        jitter: in training, what enters is multiplied by numbers from 1 - jitter to 1 + jitter (Fedus et al.
+            2021, arXiv:2101.03961, section 2.2).
+    """
+
+    count: int
+    chosen: int
+    each: FeedForward
+    scores: Literal["softmax", "sigmoid"] = "softmax"
+    normalised: bool = True
+    scale: float = 1.0
+    groups: int = 1
+    kept_groups: int = 1
+    group_best: int = 1
+    corrected: bool = False
+    wide: bool = False
+    shared: FeedForward | None = None
+    weighed: bool = False
+    flat: bool = False
+    jitter: float = 0.0
+
+    def __post_init__(self) -> None:
+        size = self.count // self.groups
+        if self.count % self.groups or not 0 < self.kept_groups <= self.groups or self.group_best > size:
+            raise ValueError(
+                f"{self.count} experts do not make {self.groups} equal groups, of which {self.kept_groups} "
+                f"are kept by their best {self.group_best}"
+            )
+        if self.chosen > size * self.kept_groups:
+            raise ValueError(
+                f"{self.chosen} experts cannot be chosen from the {size * self.kept_groups} that there are"
+            )
+
+
+@dataclass(frozen=True)
 class Scan:
     """A selective state space (Gu and Dao 2023, arXiv:2312.00752, section 3).
 

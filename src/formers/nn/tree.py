@@ -135,15 +135,24 @@ def place(owner: nn.Module, role: str, path: str, value: nn.Module) -> None:
 
 
 def place_tensor(
-    owner: nn.Module, role: str, path: str, value: torch.Tensor, fresh: Fill, keep: bool
+    owner: nn.Module,
+    role: str,
+    path: str,
+    value: torch.Tensor,
+    fresh: Fill,
+    keep: bool = False,
+    trained: bool = True,
 ) -> None:
-    """Register a bare parameter under the dotted `path` and make it known as `role`.
+    """Register a bare parameter (a buffer unless `trained`) under the dotted `path`, known as `role`.
 
     `fresh.fill_(tensor)` draws its first values; with `keep` it stays in float32 whatever the model's dtype.
     """
     *groups, last = path.split(".")
     node = descend(owner, tuple(groups))
-    node.register_parameter(last, nn.Parameter(value))
+    if trained:
+        node.register_parameter(last, nn.Parameter(value))
+    else:
+        node.register_buffer(last, value)
     begins(node, **{last: fresh})
     if keep:
         node.__dict__.setdefault("_keep_float32", set()).add(last)

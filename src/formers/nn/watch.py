@@ -100,8 +100,9 @@ def _holds_foreign(module: nn.Module) -> bool:
     for step in known.program:
         if isinstance(step, Call) and not isinstance(_at(module, step.names), (Node, NoneType)):
             return True
-    paths = known.roles.values()
-    if any(_holds_foreign_way(module, path[:-1]) for path in paths if len(path) > 1):
+    paths = set(known.roles.values())
+    ways = {path[:-1] for path in paths} - paths  # a leaf that holds another is judged as a leaf
+    if any(_holds_foreign_way(module, way) for way in ways):
         return True
     leaves = (_at(module, path) for path in paths)
     return any(isinstance(found, nn.Module) and not _row_wise(found) for found in leaves)

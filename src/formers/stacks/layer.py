@@ -67,7 +67,7 @@ def make_layers(s: spec.Stack) -> nn.ModuleList:
         steps = [step for part in layer.parts for step in part_steps(part, s.width)]
         if id(layer) not in homes:
             homes[id(layer)] = homes_of(steps, s.names.layer, s.layer_class)
-            known |= {role for step in steps for role in (*step.leaves, step.home)}
+            known |= {role for step in steps for role in (*step.roles(), step.home)}
         build(block, steps, s.names.layer, s.layer_class, homes[id(layer)])
         made.append(block)
     known |= {f"cross_{role}" for role in known}
@@ -81,32 +81,17 @@ def make_layers(s: spec.Stack) -> nn.ModuleList:
 
 
 # roles that a family may name although this configuration does not use them
-_PART_ROLES = (
-    tuple(
-        f"{part}_{what}"
-        for part in ("attention", "cross", "feedforward")
-        for what in ("norm", "inner", "outer", "dropout", "gain", "add")
-    )
-    + (
-        *(
-            [
-                "q",
-                "k",
-                "v",
-                "o",
-                "qkv",
-                "up",
-                "gate",
-                "down",
-                "act",
-                "score_bias",
-                "weights_dropout",
-                "inner_dropout",
-            ]
-        ),
-    )
-    + (*(["cross_q", "cross_k", "cross_v", "cross_o", "cross_weights_dropout"]),)
+_PARTS = {
+    f"{part}_{what}"
+    for part in ("attention", "cross", "feedforward")
+    for what in ("norm", "inner", "outer", "dropout", "gain", "add")
+}
+_MIXED = (
+    "q k v o qkv q_norm k_norm q_down q_up kv_down kv_norm kv_up score_bias weights_dropout "
+    "up gate down act inner_dropout mixture router router_bias share "
+    "expert_up expert_gate expert_down shared_up shared_gate shared_down shared_act"
 )
+_PART_ROLES = _PARTS | set(_MIXED.split())
 
 
 class LayersNode(Group):

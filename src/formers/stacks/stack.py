@@ -34,6 +34,7 @@ class Ask:
     Attributes:
         attentions: [B, H, T, S] per layer.
         hidden: hidden states of every layer.
+        routing: logits of every router.
         backend: how attention is computed; None for the best that can.
         keep_padding: compute padded places too.
         first_only: the caller reads the first token of every sequence alone.
@@ -43,6 +44,7 @@ class Ask:
 
     attentions: bool = False
     hidden: bool = False
+    routing: bool = False
     backend: str | None = None
     keep_padding: bool = False
     first_only: bool = False
@@ -125,6 +127,14 @@ class States:
     def attentions(self) -> tuple[Tensor, ...] | None:
         """Attention weights, when asked for."""
         return self.kept("attentions")
+
+    @property
+    def router_logits(self) -> tuple[Tensor, ...] | None:
+        """Logits of the routers, [B * T, experts] each, zeros where padding was left out."""
+        found = self.pass_.trace.get("router_logits")
+        if found is None or self.layout.index is None:
+            return None if found is None else tuple(found)
+        return tuple(self.layout.unpack(t).flatten(0, 1) for t in found)
 
     @property
     def cross_attentions(self) -> tuple[Tensor, ...] | None:
@@ -314,6 +324,7 @@ def _prepare(
     weights = ask.attentions and s.attention is not None
     needs = s.needs | ({"weights"} if weights else set()) | ({"transforms"} if transformed() else set())
     wanted = {"hidden_states": ask.hidden, "attentions": weights, "cross_attentions": weights}
+    wanted["router_logits"] = ask.routing
     pass_ = Pass(
         Geometry(layout, positions, past),
         visibility,

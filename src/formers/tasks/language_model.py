@@ -8,10 +8,10 @@ from typing import Any
 from torch import Tensor, nn
 
 from formers.assemblies.base import BaseModel
-from formers.core.outputs import ModelOutput, TaskOutput
+from formers.core.outputs import BalancedOutput, ModelOutput, TaskOutput
 from formers.model.structure import token_path
 from formers.nn.fresh import Constant, begins
-from formers.nn.losses import cross_entropy, next_token
+from formers.nn.losses import balance, cross_entropy, next_token
 from formers.nn.program import Step, build
 from formers.nn.spec import Norm
 from formers.nn.steps import Cap, Normalise, Scale, dense
@@ -37,6 +37,7 @@ class Spec:
         shifts: label i + 1 is what place i predicts.
         logits_bias: name of a buffer [1, V] that is added to the logits.
         apart: checkpoints may hold a table of their own whatever the config says about ties.
+        balance: experts that read each token, and the weight in the loss of how unevenly experts are used.
     """
 
     out: str
@@ -54,6 +55,7 @@ class Spec:
     shifts: bool = True
     logits_bias: str | None = None
     apart: bool = False
+    balance: tuple[int, float] | None = None
 
     def steps(self, width: int, vocabulary: int) -> list[Step]:
         """[.., E] -> [.., V]."""
@@ -142,8 +144,21 @@ class VocabularyHead(TaskModel):
     ) -> ModelOutput:
         logits, labels = self._vocabulary(states, given.get("logits_to_keep", 0)), targets["labels"]
         loss = None if labels is None else self._loss(logits, labels, items)
-        passed = {"cross_attentions": states.cross_attentions, **self._assembly.passed_on(states)}
-        return TaskOutput(loss, logits, **passed)
+        passed = self._assembly.passed_on(states)
+        spec: Spec = self._formers.facts["head"]
+        if spec.balance is not None and states.router_logits:
+            chosen, weight = spec.balance
+            uneven = balance(states.router_logits, chosen, _computed(states, given.get("attention_mask")))
+            loss = None if loss is None else loss + weight * uneven.to(loss.device)
+            return BalancedOutput(loss, uneven, logits, **passed)
+        return TaskOutput(loss, logits, cross_attentions=states.cross_attentions, **passed)
+
+
+def _computed(states: States, mask: Any) -> Tensor | None:
+    """Which of the rows that routers read hold tokens, [B * T]; None where no mask [B, S] tells."""
+    if not isinstance(mask, Tensor) or mask.dim() != 2:
+        return None
+    return mask[:, -states.layout.length :].reshape(-1)
 
 
 class MaskedLM(VocabularyHead):

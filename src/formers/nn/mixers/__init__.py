@@ -7,6 +7,7 @@ from typing import Any
 
 from formers.nn import spec
 from formers.nn.mixers.attention import attention_steps
+from formers.nn.mixers.experts import experts_steps
 from formers.nn.mixers.feedforward import feedforward_steps
 from formers.nn.mixers.scan import scan_steps
 from formers.nn.program import Step
@@ -14,6 +15,7 @@ from formers.nn.steps import Add, Begin, Drop, Normalise
 
 STEPS: dict[type[Any], Callable[[Any, int], list[Step]]] = {
     spec.Attention: attention_steps,
+    spec.Experts: experts_steps,
     spec.FeedForward: feedforward_steps,
     spec.Scan: scan_steps,
 }
