@@ -34,6 +34,7 @@ _GPT2 = {
     "bos_token_id": 1,
     "eos_token_id": 2,
 }
+_BLOOM = {"vocab_size": VOCABULARY, "hidden_size": 32, "n_layer": 3, "n_head": 4, "pad_token_id": 0}
 _MAMBA = {
     "vocab_size": VOCABULARY,
     "hidden_size": 32,
@@ -97,6 +98,14 @@ SHAPES: dict[str, dict[str, dict[str, Any]]] = {
             "max_position_embeddings": 40,
             "activation": "relu",
             "sinusoidal_pos_embds": True,
+        },
+    },
+    "bloom": {
+        "six heads": {**_BLOOM, "n_head": 6, "hidden_size": 36},
+        "sums of what is normed, untied": {
+            **_BLOOM,
+            "apply_residual_connection_post_layernorm": True,
+            "tie_word_embeddings": False,
         },
     },
     "gpt2": {

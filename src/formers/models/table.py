@@ -7,6 +7,7 @@ FAMILIES: dict[str, tuple[str, str]] = {
     "arcee": ("arcee", "Arcee"),
     "bart": ("bart", "Bart"),
     "bert": ("bert", "Bert"),
+    "bloom": ("bloom", "Bloom"),
     "camembert": ("roberta", "Camembert"),
     "distilbert": ("distilbert", "DistilBert"),
     "gemma": ("gemma", "Gemma"),

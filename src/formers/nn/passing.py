@@ -63,6 +63,12 @@ class Visibility:
             mask = mask & Padding(self.real)
         return mask if self.extra is None else mask & self.extra
 
+    def numbers(self, columns: Tensor) -> Tensor:
+        """Which token each of the columns [S] holds: [S], or [B, S] where there are holes."""
+        if self.real is None or not self.holes:
+            return columns
+        return self.real.long().cumsum(1)[:, columns]
+
 
 class Memo:
     """What is computed once a pass and read by several layers."""

@@ -177,6 +177,32 @@ def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
 
 
 @dataclass(frozen=True)
+class Alibi:
+    """A bias that falls with distance, by a slope for each head (Press et al. 2021, arXiv:2108.12409).
+
+    Attributes:
+        limit: the last of a power of two of heads has the slope 2**-limit.
+    """
+
+    limit: float = 8.0
+
+    def slopes(self, heads: int) -> Tensor:
+        """[H], float32: those of a power of two of heads, then every other one of twice as many."""
+        whole = 2 ** math.floor(math.log2(heads))
+        first = [2 ** (-self.limit * i / whole) for i in range(1, whole + 1)]
+        between = [2 ** (-self.limit * i / (2 * whole)) for i in range(1, 2 * whole, 2)]
+        return torch.tensor((first + between)[:heads], dtype=torch.float32)
+
+    def bias(self, key: Tensor, heads: int) -> Tensor:
+        """[1 or B, H, 1, S], float32, for keys numbered [S] or [B, S].
+
+        It grows with the key's number where it should fall with the distance: a softmax sees no difference.
+        """
+        numbers = key[None] if key.dim() == 1 else key
+        return self.slopes(heads).to(key.device)[None, :, None, None] * numbers[:, None, None, :]
+
+
+@dataclass(frozen=True)
 class Buckets:
     """Relative-position bias by bucket (Raffel et al. 2019, arXiv:1910.10683, section 2.1).
 

@@ -86,7 +86,7 @@ class Step:
         home: role under which `names` may say in which node the step belongs.
         optional: roles that need no path, and that may share one.
         opens: a part begins here: what is read is what the result will be added to.
-        begins: the mixer begins here.
+        begins: the mixer begins here; `normed`: what it reads is not what its result is added to.
         adds: the part's residual sum.
         attends: it makes attention weights.
         crosses: it is left out where there is no encoder to read.
@@ -94,7 +94,7 @@ class Step:
 
     home: str = ""
     optional: frozenset[str] = frozenset()
-    opens = begins = adds = attends = crosses = False
+    opens = begins = normed = adds = attends = crosses = False
 
     def __init__(self) -> None:
         self.leaves: dict[str, Callable[[], nn.Module | Bare]] = {}
@@ -118,7 +118,7 @@ class Contract:
     """How a node is called and what it returns.
 
     Attributes:
-        takes_entered: it stands behind a mixer and is told what to add its result to.
+        takes_entered: it stands behind a mixer or a norm and is told what to add its result to.
         is_entered: it begins with the mixer, and adds what it reads to its result.
         attends: it returns attention weights beside its result.
     """
@@ -131,7 +131,8 @@ class Contract:
     def of(cls, steps: Sequence[Step]) -> Contract:
         """The contract of a node that computes these steps."""
         adds = any(step.adds for step in steps) and not any(step.opens for step in steps)
-        return cls(adds and not steps[0].begins, adds and steps[0].begins, any(s.attends for s in steps))
+        entered = steps[0].begins and not steps[0].normed
+        return cls(adds and not entered, adds and entered, any(s.attends for s in steps))
 
 
 class Call:

@@ -12,7 +12,7 @@ from functools import cached_property
 from typing import Literal, Protocol
 
 from formers.nn.masks import Causal, Full, Mask
-from formers.nn.positions import Buckets, Rotary
+from formers.nn.positions import Alibi, Buckets, Rotary
 
 LinearKind = Literal["linear", "conv1d"]
 Paths = Mapping[str, "str | None"]  # role -> path of its leaf; None leaves the role out
@@ -128,7 +128,7 @@ class Attention:
     clip: float | None = None
     linear: LinearKind = "linear"
     rotary: Rotary | None = None
-    score_bias: Buckets | None = None
+    score_bias: Buckets | Alibi | None = None
     owns_score_bias: bool = False
     softcap: float | None = None
     cross: bool = False
@@ -143,7 +143,7 @@ class Attention:
         """A window or a bias of distances, where those count columns."""
         plain = isinstance(self.mask, Full) or (isinstance(self.mask, Causal) and self.mask.window is None)
         counts = getattr(self.mask, "counts", "columns") == "columns"
-        return self.score_bias is not None or (not plain and counts)
+        return isinstance(self.score_bias, Buckets) or (not plain and counts)
 
     @property
     def needs(self) -> frozenset[str]:
@@ -309,6 +309,7 @@ class Part:
         dropout: on the mixer's result.
         reads: the sum so far, or (parallel branches) what the part before it read: that part's `input`, or
             the `normed` input of its mixer.
+        keeps: what the result is added to: what is read, or that `normed` (with `before`).
         scale: factor on the result.
         gain: value that a learned factor per feature begins with.
         wide: the sum is held in float32 at least.
@@ -324,6 +325,7 @@ class Part:
     scale: float = 1.0
     gain: float | None = None
     wide: bool = False
+    keeps: Literal["read", "normed"] = "read"
 
 
 @dataclass(frozen=True)

@@ -26,8 +26,11 @@ def part_steps(part: spec.Part, width: int) -> list[Step]:
     role = part.role
     steps: list[Step] = [Begin(role, part.reads, part.wide)]
     if part.before is not None and part.reads != "normed":
-        steps.append(Normalise(f"{role}_norm", part.before, width, notes=True))
-    steps += STEPS[type(part.mixer)](part.mixer, width)
+        at = 0 if part.keeps == "normed" else 1
+        steps.insert(at, Normalise(f"{role}_norm", part.before, width, notes=True))
+    mixing = STEPS[type(part.mixer)](part.mixer, width)
+    mixing[0].normed = part.before is not None
+    steps += mixing
     if part.inside is not None:
         steps.append(Normalise(f"{role}_inner", part.inside, width))
     steps += [Drop(f"{role}_dropout", part.dropout), Add(role, width, part.scale, part.gain)]

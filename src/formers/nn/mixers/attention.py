@@ -18,7 +18,7 @@ from formers.nn.kernels import hooked, project
 from formers.nn.leaves import linear
 from formers.nn.masks import Full, Padding
 from formers.nn.passing import Pass
-from formers.nn.positions import rotate
+from formers.nn.positions import Alibi, Buckets, rotate
 from formers.nn.program import Flow, Step
 from formers.nn.steps import Project
 from formers.nn.tree import has, leaf
@@ -41,7 +41,7 @@ class Attend(Step):
             for role in ("k", "v"):
                 self.leaves[self.prefix + role] = lambda: linear(s.linear, width, shared, s.bias)
         score_bias = s.score_bias
-        if score_bias is not None and s.owns_score_bias:
+        if isinstance(score_bias, Buckets) and s.owns_score_bias:
             self.leaves["score_bias"] = lambda: nn.Embedding(score_bias.count, heads.query)
         self.dropout = self.prefix + "weights_dropout"
         self.leaves[self.dropout] = lambda: Dropout(s.dropout)
@@ -173,7 +173,10 @@ class Attend(Step):
         if rule is None:
             return told
         place = (rule, id(query), id(key))  # the pass keeps its ranges, so ids are not used again
-
+        if isinstance(rule, Alibi):
+            count, numbers = self.spec.heads.query, pass_.visibility.numbers(key)
+            slope = pass_.memo.once(place, lambda: rule.bias(numbers, count))
+            return slope if told is None else slope + told
         if has(node, "score_bias"):
             # computed anew where layers are recomputed; every layer reads it, so it is laid out as they do
             made: Tensor = leaf(node, "score_bias")(rule.index(query, key))
