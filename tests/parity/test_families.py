@@ -173,6 +173,11 @@ DECODERS = [
         ("mistral", "MistralForCausalLM"),
         ("gemma2", "Gemma2ForCausalLM"),
         ("mixtral", "MixtralForCausalLM"),
+        ("qwen2", "Qwen2ForCausalLM"),
+        ("qwen3", "Qwen3ForCausalLM"),
+        ("qwen2_moe", "Qwen2MoeForCausalLM"),
+        ("deepseek_v2", "DeepseekV2ForCausalLM"),
+        ("deepseek_v3", "DeepseekV3ForCausalLM"),
         ("mamba", "MambaForCausalLM"),
     )
     for shape in list(SHAPES[model_type])[: 1 if model_type in ("gpt2", "llama", "bert") else None]

@@ -63,7 +63,7 @@ NAMES = spec.Names(
 
 def heads(c: Any) -> spec.Heads:
     """Key/value heads default to the query heads, their width to an even share."""
-    width = c.head_dim or c.hidden_size // c.num_attention_heads
+    width = getattr(c, "head_dim", None) or c.hidden_size // c.num_attention_heads
     return spec.Heads(c.num_attention_heads, c.num_key_value_heads or c.num_attention_heads, width)
 
 

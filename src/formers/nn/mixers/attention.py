@@ -1,6 +1,7 @@
 """Attention of one layer: project, turn, attend within each sequence, project back.
 
-Roles: `q`, `k`, `v` or `qkv`, `o`, `score_bias`, `weights_dropout`; of cross attention: `cross_q`, ...
+Roles: `q`, `k`, `v` or `qkv`, `q_norm`, `k_norm`, `o`, `score_bias`, `weights_dropout`; of cross attention:
+`cross_q`, ...
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from formers.nn.attend import Scores, eager
 from formers.nn.cache import Cache
 from formers.nn.dropout import Dropout
 from formers.nn.kernels import hooked, project
-from formers.nn.leaves import linear
+from formers.nn.leaves import linear, norm
 from formers.nn.masks import Full, Padding
 from formers.nn.passing import Pass
 from formers.nn.positions import rotate
@@ -32,20 +33,28 @@ class Attend(Step):
     def __init__(self, s: spec.Attention, width: int) -> None:
         super().__init__()
         self.spec, self.prefix = s, "cross_" if s.cross else ""
-        heads = s.heads
-        query, shared = heads.query * heads.width, heads.key_value * heads.width
+        self._make_projections(width)
+        score_bias = s.score_bias
+        if score_bias is not None and s.owns_score_bias:
+            self.leaves["score_bias"] = lambda: nn.Embedding(score_bias.count, s.heads.query)
+        self.dropout = self.prefix + "weights_dropout"
+        self.leaves[self.dropout] = lambda: Dropout(s.dropout)
+        self.optional = frozenset({self.dropout})
+
+    def _make_projections(self, width: int) -> None:
+        """Say how queries, keys and values are made."""
+        s = self.spec
+        query, shared = s.heads.query * s.heads.width, s.heads.key_value * s.heads.width
         if s.fused:
             self.leaves[self.prefix + "qkv"] = lambda: linear(s.linear, width, query + 2 * shared, s.bias)
         else:
             self.leaves[self.prefix + "q"] = lambda: linear(s.linear, width, query, s.bias)
             for role in ("k", "v"):
                 self.leaves[self.prefix + role] = lambda: linear(s.linear, width, shared, s.bias)
-        score_bias = s.score_bias
-        if score_bias is not None and s.owns_score_bias:
-            self.leaves["score_bias"] = lambda: nn.Embedding(score_bias.count, heads.query)
-        self.dropout = self.prefix + "weights_dropout"
-        self.leaves[self.dropout] = lambda: Dropout(s.dropout)
-        self.optional = frozenset({self.dropout})
+        qk_norm = s.qk_norm
+        if qk_norm is not None:
+            for role in ("q_norm", "k_norm"):
+                self.leaves[self.prefix + role] = lambda: norm(qk_norm, s.heads.width)
 
     def run(self, node: Any, flow: Flow) -> None:
         """[.., E] -> [.., H * D]."""
@@ -64,9 +73,9 @@ class Attend(Step):
         q, k, v = self._project(node, flow.x, flow.pass_.watched)
         if self.spec.rotary is not None:
             cos, sin = flow.pass_.rotary(self.spec.rotary, flow.x.dtype)
-            q, k = rotate(q, cos, sin), rotate(k, cos, sin)
+            q, k = (rotate(t, cos, sin, self.spec.rotary.adjacent) for t in (q, k))
         if flow.pass_.cache is not None:
-            return self._cached(node, flow, q, k, v).reshape(q.shape)
+            return self._cached(node, flow, q, k, v)
         return self._by_span(node, flow, q, k, v)
 
     def _project(self, node: Any, x: Tensor, watched: bool) -> tuple[Tensor, Tensor, Tensor]:
@@ -77,11 +86,10 @@ class Attend(Step):
             q, k, v = torch.split(project(leaf(node, self.prefix + "qkv"), x, None, watched), sizes, dim=-1)
         else:
             q, k, v = (project(leaf(node, self.prefix + role), x, None, watched) for role in ("q", "k", "v"))
-        return (
-            _by_head(q, heads.query),
-            _by_head(k, heads.key_value),
-            _by_head(v, heads.key_value),
-        )
+        q, k, v = _by_head(q, heads.query), _by_head(k, heads.key_value), _by_head(v, heads.key_value)
+        if self.spec.qk_norm is not None:
+            q, k = leaf(node, self.prefix + "q_norm")(q), leaf(node, self.prefix + "k_norm")(k)
+        return q, k, v
 
     def _by_span(self, node: Any, flow: Flow, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
         """Attend within each run of equal lengths. Returns [.., H, D]."""
@@ -95,7 +103,7 @@ class Attend(Step):
             q_, k_, v_ = (t.transpose(1, 2) for t in qkv)  # [b, H, t, D]
             at = flow.pass_.range(0, span.length)
             out = self._attend(node, flow, q_, k_, v_, at, at)
-            mixed.append(out.transpose(1, 2).reshape(span.count * span.length, *q.shape[1:]))  # [b * t, H, D]
+            mixed.append(out.transpose(1, 2).flatten(0, 1))  # [b * t, H, D]
         return mixed[0] if len(mixed) == 1 else torch.cat(mixed)
 
     def _first(self, node: Any, flow: Flow, first: Tensor) -> Tensor:
@@ -115,8 +123,8 @@ class Attend(Step):
         return torch.cat(mixed)
 
     def _cached(self, node: Any, flow: Flow, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-        """Attend to everything the layer's slot holds and what is new. Returns [B, T, H, D]."""
-        pass_ = flow.pass_
+        """Attend to everything the layer's slot holds and what is new. Returns [.., H, D]."""
+        pass_, rows = flow.pass_, q.shape[:-1]
         assert pass_.cache is not None
         layout, past = pass_.layout, pass_.geometry.past
         q, k, v = (
@@ -125,7 +133,13 @@ class Attend(Step):
         keys, values, first = pass_.cache.slot(flow.index).update(k, v)
         queries = pass_.range(past, past + layout.length)
         at = pass_.range(first, first + keys.shape[2])
-        return self._attend(node, flow, q, keys, values, queries, at).transpose(1, 2)  # [B, T, H, D]
+        keys, values = self._read(node, flow, keys, values)
+        mixed = self._attend(node, flow, q, keys, values, queries, at).transpose(1, 2)  # [B, T, H, D]
+        return mixed.reshape(*rows, -1)
+
+    def _read(self, node: Any, flow: Flow, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
+        """Keys and values, [B, G, S, D], from what a slot holds."""
+        return keys, values
 
     def _attend(
         self, node: Any, flow: Flow, q: Tensor, k: Tensor, v: Tensor, query: Tensor, key: Tensor
