@@ -35,6 +35,27 @@ _GPT2 = {
     "eos_token_id": 2,
 }
 _BLOOM = {"vocab_size": VOCABULARY, "hidden_size": 32, "n_layer": 3, "n_head": 4, "pad_token_id": 0}
+_LATENT = {
+    **_DECODER,
+    "num_key_value_heads": 4,
+    "moe_intermediate_size": 24,
+    "n_routed_experts": 8,
+    "num_experts_per_tok": 3,
+    "q_lora_rank": 20,
+    "kv_lora_rank": 16,
+    "qk_rope_head_dim": 8,
+    "qk_nope_head_dim": 12,
+    "v_head_dim": 10,
+    "first_k_dense_replace": 1,
+}
+_YARN = {
+    "rope_type": "yarn",
+    "rope_theta": 500.0,
+    "factor": 4.0,
+    "mscale": 1.0,
+    "mscale_all_dim": 0.7,
+    "original_max_position_embeddings": 10,
+}
 _MAMBA = {
     "vocab_size": VOCABULARY,
     "hidden_size": 32,
@@ -181,6 +202,81 @@ SHAPES: dict[str, dict[str, dict[str, Any]]] = {
             "output_router_logits": True,
             "router_aux_loss_coef": 0.3,
             "tie_word_embeddings": True,
+        },
+    },
+    "qwen2": {
+        "biases, a window from the second layer on": {
+            **_DECODER,
+            "use_sliding_window": True,
+            "sliding_window": 4,
+            "max_window_layers": 1,
+        },
+        "no window, tied": {**_DECODER, "num_key_value_heads": None, "tie_word_embeddings": True},
+    },
+    "qwen3": {
+        "own head width": {**_DECODER, "head_dim": 12},
+        "biases, a window in the first layer": {
+            **_DECODER,
+            "head_dim": 8,
+            "attention_bias": True,
+            "use_sliding_window": True,
+            "sliding_window": 3,
+            "layer_types": ["sliding_attention", "full_attention", "full_attention"],
+        },
+    },
+    "qwen2_moe": {
+        "shared expert, a dense layer in between": {
+            **_DECODER,
+            "moe_intermediate_size": 24,
+            "shared_expert_intermediate_size": 40,
+            "num_experts": 6,
+            "num_experts_per_tok": 2,
+            "mlp_only_layers": [1],
+        },
+        "every other layer, normalised, windows, routers' logits, no biases": {
+            **_DECODER,
+            "moe_intermediate_size": 24,
+            "shared_expert_intermediate_size": 40,
+            "num_experts": 4,
+            "num_experts_per_tok": 3,
+            "decoder_sparse_step": 2,
+            "norm_topk_prob": True,
+            "qkv_bias": False,
+            "use_sliding_window": True,
+            "sliding_window": 4,
+            "output_router_logits": True,
+            "router_aux_loss_coef": 0.3,
+        },
+    },
+    "deepseek_v2": {
+        "best of all experts": _LATENT,
+        "best groups, plain queries, biases, a longer context": {
+            **_LATENT,
+            "topk_method": "group_limited_greedy",
+            "n_group": 4,
+            "topk_group": 2,
+            "q_lora_rank": None,
+            "attention_bias": True,
+            "mlp_bias": True,
+            "routed_scaling_factor": 3.0,
+            "n_shared_experts": 1,
+            "rope_parameters": _YARN,
+        },
+    },
+    "deepseek_v3": {
+        "eight experts in four groups": {**_LATENT, "n_group": 4, "topk_group": 2},
+        "weights as they are, halves turned, plain queries, biases, a longer context, routers' logits": {
+            **_LATENT,
+            "n_group": 2,
+            "topk_group": 1,
+            "norm_topk_prob": False,
+            "rope_interleave": False,
+            "q_lora_rank": None,
+            "attention_bias": True,
+            "n_shared_experts": 2,
+            "first_k_dense_replace": 0,
+            "output_router_logits": True,
+            "rope_parameters": _YARN,
         },
     },
     "gemma2": {
@@ -388,8 +484,9 @@ def write_checkpoint(model_type: str, shape: str, class_name: str, folder: Path,
     torch.manual_seed(seed)
     model = getattr(transformers, class_name)(reference_config(model_type, shape, class_name))
     with torch.no_grad():  # biases and norms start at constants, which would hide a mix-up
-        for parameter in model.parameters():
-            parameter.add_(torch.randn_like(parameter) * 0.05)
+        for value in model.state_dict(keep_vars=True).values():
+            if value.is_floating_point():
+                value.add_(torch.randn_like(value) * 0.05)
     model.save_pretrained(folder)
     return model.eval()
 

@@ -48,7 +48,14 @@ _OTHERS = {
         "max_position_embeddings": 40,
     },
 }
-_OTHERS["llama"] = _OTHERS["mistral"] = {**_BERT, "num_key_value_heads": 2}
+_GROUPED = {**_BERT, "num_key_value_heads": 2}
+_MIXED = {
+    **_GROUPED,
+    **{"num_experts": 4, "n_routed_experts": 4, "n_group": 2, "topk_group": 1, "num_experts_per_tok": 2},
+    **{"moe_intermediate_size": 16, "shared_expert_intermediate_size": 16, "first_k_dense_replace": 1},
+}
+_OTHERS |= dict.fromkeys(("llama", "mistral", "qwen2", "qwen3"), _GROUPED)
+_OTHERS |= dict.fromkeys(("mixtral", "qwen2_moe", "deepseek_v2", "deepseek_v3"), _MIXED)
 MORE = {"t5": {"decoder_input_ids": FULL}, "bart": {"decoder_input_ids": FULL}}
 
 

@@ -133,19 +133,21 @@ def _in_blocks(q: Tensor, k: Tensor, v: Tensor, scale: float) -> Tensor:
     torch's fused kernel goes through tiles that are as small as the sequences; here all sequences of a
     block share one batched product. Scores and weights are float32 at least. Shapes as in `eager`.
     """
-    batch, heads, length, width = q.shape
+    batch, heads, length, _ = q.shape
     keys = k.shape[2]
     wide = torch.promote_types(q.dtype, torch.float32)
-    mixed = q.new_empty(batch, length, heads, width)
+    mixed = q.new_empty(batch, length, heads, v.shape[-1])
     step = max(1, _BLOCK // (heads * length * keys))
     for start in range(0, batch, step):
         q_, k_, v_ = (
-            t[start : start + step].to(wide, memory_format=torch.contiguous_format).reshape(-1, n, width)
+            t[start : start + step]
+            .to(wide, memory_format=torch.contiguous_format)
+            .reshape(-1, n, t.shape[-1])
             for t, n in ((q, length), (k, keys), (v, keys))
         )  # [b * H, T, D], [b * H, S, D] twice
         logits = torch.baddbmm(q_.new_empty(1, 1, 1), q_, k_.transpose(1, 2), beta=0, alpha=scale)
         found = torch.bmm(logits.softmax(-1), v_)  # [b * H, T, D]
-        mixed[start : start + step] = found.view(-1, heads, length, width).transpose(1, 2)
+        mixed[start : start + step] = found.view(-1, heads, length, v.shape[-1]).transpose(1, 2)
     return mixed.transpose(1, 2)  # [B, H, T, D]
 
 

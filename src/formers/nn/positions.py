@@ -13,7 +13,7 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Rotary:
-    """Rotary positions (Su et al. 2021, arXiv:2104.09864), half-split layout.
+    """Rotary positions (Su et al. 2021, arXiv:2104.09864).
 
     Attributes:
         width: features of a head that are rotated.
@@ -21,6 +21,7 @@ class Rotary:
         rule: name of the scaling rule, a key of `RULES`.
         trained_length: positions that the checkpoint was trained on.
         options: the rule's own numbers, as sorted pairs.
+        adjacent: features 2i and 2i + 1 turn together; otherwise i and width / 2 + i.
     """
 
     width: int
@@ -28,9 +29,12 @@ class Rotary:
     rule: str = "default"
     trained_length: int = 2048
     options: tuple[tuple[str, Any], ...] = ()
+    adjacent: bool = False
 
     @classmethod
-    def of(cls, width: int, parameters: Mapping[str, Any], trained_length: int) -> Rotary:
+    def of(
+        cls, width: int, parameters: Mapping[str, Any], trained_length: int, adjacent: bool = False
+    ) -> Rotary:
         """Read the ecosystem's `rope_parameters` (or the older `rope_scaling` with its `type`).
 
         Of `width` features the share that `partial_rotary_factor` names is turned.
@@ -48,7 +52,7 @@ class Rotary:
         options = tuple(
             sorted((key, tuple(v) if isinstance(v, list) else v) for key, v in rest.items() if v is not None)
         )
-        return cls(width, theta, rule, trained_length, options)
+        return cls(width, theta, rule, trained_length, options, adjacent)
 
     def table(self, positions: Tensor) -> tuple[Tensor, Tensor]:
         """Cosines and sines of `positions`, [..], int64.
@@ -62,6 +66,12 @@ class Rotary:
         angles = positions.float()[..., None] * inverse.to(positions.device)  # [.., width/2]
         angles = torch.cat((angles, angles), dim=-1)  # [.., width]
         return angles.cos() * factor, angles.sin() * factor
+
+    @property
+    def sharpening(self) -> float:
+        """The factor on attention scores that goes with a longer context, where the rule states one."""
+        weight = self.numbers.get("mscale_all_dim") if self.rule != "default" else None
+        return _magnitude(float(self.numbers["factor"]), weight) ** 2 if weight else 1.0
 
     @property
     def numbers(self) -> dict[str, Any]:
@@ -126,13 +136,14 @@ def _yarn_factor(numbers: Mapping[str, Any], factor: float) -> float:
     if given is not None:
         return float(given)
 
-    def magnitude(scale: float, weight: float) -> float:
-        return 1.0 if scale <= 1 else 0.1 * weight * math.log(scale) + 1.0
-
     weight, weight_all = numbers.get("mscale"), numbers.get("mscale_all_dim")
     if weight and weight_all:
-        return magnitude(factor, weight) / magnitude(factor, weight_all)
-    return magnitude(factor, 1.0)
+        return _magnitude(factor, weight) / _magnitude(factor, weight_all)
+    return _magnitude(factor, 1.0)
+
+
+def _magnitude(scale: float, weight: float) -> float:
+    return 1.0 if scale <= 1 else 0.1 * weight * math.log(scale) + 1.0
 
 
 def _longrope(rotary: Rotary, length: int) -> tuple[Tensor, float]:
@@ -158,19 +169,25 @@ RULES: dict[str, Callable[[Rotary, int], tuple[Tensor, float]]] = {
 _BY_LENGTH = ("dynamic", "longrope")  # rules that ask for one more than the largest position
 
 
-def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+def rotate(x: Tensor, cos: Tensor, sin: Tensor, adjacent: bool = False) -> Tensor:
     """Turn the first features of every head by its position's angles.
 
     Args:
         x: [.., heads, D].
         cos: [.., width] with width <= D, in the dtype of `x`.
         sin: [.., width], likewise.
+        adjacent: see `Rotary`.
 
     Returns:
         [.., heads, D]; features past `width` pass unchanged.
     """
     width = cos.shape[-1]
     turned, rest = x[..., :width], x[..., width:]
+    if adjacent:
+        cos, sin = (t[..., None, : width // 2] for t in (cos, sin))
+        first, second = turned[..., ::2], turned[..., 1::2]
+        turned = torch.stack((first * cos - second * sin, second * cos + first * sin), dim=-1).flatten(-2)
+        return turned if rest.shape[-1] == 0 else torch.cat((turned, rest), dim=-1)
     first, second = turned.chunk(2, dim=-1)
     turned = turned * cos.unsqueeze(-2) + torch.cat((-second, first), dim=-1) * sin.unsqueeze(-2)
     return turned if rest.shape[-1] == 0 else torch.cat((turned, rest), dim=-1)

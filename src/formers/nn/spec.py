@@ -63,9 +63,13 @@ class Norm:
 
 @dataclass(frozen=True)
 class SlotSpec:
-    """What a mixer keeps between calls: everything (`growing`), a `ring` of `size` keys, or a state."""
+    """What a mixer keeps between calls.
 
-    kind: Literal["growing", "ring", "recurrent"] = "growing"
+    Keys and values of all tokens (`growing`) or of the last `size` (`ring`), what they are read from
+    (`latent`), or a state (`recurrent`).
+    """
+
+    kind: Literal["growing", "ring", "latent", "recurrent"] = "growing"
     size: int = 0
 
 
@@ -111,6 +115,8 @@ class Attention:
             key/value head its q's, its k and its v (`groups`).
         clip: largest absolute value of q, k and v.
         linear: the kind of leaf.
+        qk_norm: norm of queries and keys before they are turned (roles `q_norm`, `k_norm`), of every `head`
+            by itself or over `all` features.
         rotary: rotary position rule, applied to q and k.
         score_bias: relative-position bias that this stack adds to the scores.
         owns_score_bias: this layer holds the bias table that the whole stack uses.
@@ -127,6 +133,8 @@ class Attention:
     fused: Literal["", "blocks", "groups"] = ""
     clip: float | None = None
     linear: LinearKind = "linear"
+    qk_norm: Norm | None = None
+    qk_norm_over: Literal["head", "all"] = "head"
     rotary: Rotary | None = None
     score_bias: Buckets | Alibi | None = None
     owns_score_bias: bool = False
@@ -166,9 +174,50 @@ class Attention:
 
     @property
     def first_alone(self) -> bool:
-        """Separate projections, nothing hidden, and no positions in the scores."""
+        """Separate projections, nothing hidden, and no norms and no positions in the scores."""
         plain = isinstance(self.mask, Full) and not self.fused and self.rotary is None
-        return plain and self.score_bias is None and not self.cross
+        return plain and self.qk_norm is None and self.score_bias is None and not self.cross
+
+
+@dataclass(frozen=True)
+class Latent(Attention):
+    """Attention whose keys and values are read from one latent vector a token.
+
+    DeepSeek-AI 2024, arXiv:2405.04434, section 2.1. Roles: `q`, or `q_down`, `q_norm` and `q_up`; `kv_down`,
+    `kv_norm`, `kv_up`; `o`. Of a head's `heads.width` features the last `rotary.width` are turned; those of
+    the keys come from beside the latent vector, and all heads share them. `bias` is that of the projections
+    down.
+
+    Attributes:
+        rank: width of the latent vector.
+        value: width of a head's values.
+        query_rank: width through which queries go; None for a plain projection.
+        norm: of the latent vectors.
+    """
+
+    rank: int = 0
+    value: int = 0
+    query_rank: int | None = None
+    norm: Norm = Norm("rms", 1e-6)
+
+    def __post_init__(self) -> None:
+        if self.rotary is None or not (self.rank and self.value):
+            raise ValueError("latent attention needs a rank, a width of values and a rotary rule")
+        if self.rotary.width > self.heads.width or self.heads.key_value != self.heads.query:
+            raise ValueError(
+                f"{self.heads.query} heads have as many keys, whose last {self.rotary.width} features are "
+                f"turned, but there are {self.heads.key_value} of {self.heads.width} features"
+            )
+
+    @property
+    def slot(self) -> SlotSpec | None:
+        """The latent vectors and the turned keys of all tokens."""
+        return SlotSpec("latent")
+
+    @property
+    def first_alone(self) -> bool:
+        """Keys are turned by their positions."""
+        return False
 
 
 @dataclass(frozen=True)

@@ -151,7 +151,7 @@ class VocabularyHead(TaskModel):
             uneven = balance(states.router_logits, chosen, _computed(states, given.get("attention_mask")))
             loss = None if loss is None else loss + weight * uneven.to(loss.device)
             return BalancedOutput(loss, uneven, logits, **passed)
-        return TaskOutput(loss, logits, cross_attentions=states.cross_attentions, **passed)
+        return TaskOutput(loss, logits, **{"cross_attentions": states.cross_attentions, **passed})
 
 
 def _computed(states: States, mask: Any) -> Tensor | None:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from formers.core.notices import refuse_unknown, suggest_keywords
-from formers.nn.cache.slots import Growing, Recurrent, Ring, Slot, Static, made
+from formers.nn.cache.slots import Growing, Latent, Recurrent, Ring, Slot, Static, made
 from formers.nn.spec import SlotSpec
 
 __all__ = [
@@ -17,6 +17,7 @@ __all__ = [
     "DynamicCache",
     "EncoderDecoderCache",
     "Growing",
+    "Latent",
     "Recurrent",
     "Ring",
     "Slot",
@@ -42,14 +43,14 @@ class Cache:
         """Give every layer of a stack the slot that it asks for; what is held already stays.
 
         Raises:
-            ValueError: when a slot holds keys where the layer keeps a state, or the other way round.
+            ValueError: when a slot holds keys where the layer keeps a state, or the like.
         """
         for i, spec in enumerate(wanted):
             if i >= len(self.slots):
                 self.slots.append(made(spec))
             elif type(self.slots[i]) is Growing and not self.slots[i].length:
                 self.slots[i] = made(spec) if spec and spec.kind != "growing" else self.slots[i]
-            elif spec is not None and isinstance(self.slots[i], Recurrent) != (spec.kind == "recurrent"):
+            elif spec is not None and not _serves(self.slots[i], spec):
                 if self.slots[i].length:
                     raise ValueError(
                         f"the cache holds a {type(self.slots[i]).__name__} slot for layer {i}, but the model "
@@ -205,6 +206,13 @@ class EncoderDecoderCache(Cache):
     ) -> None:
         own = self_attention_cache.slots if self_attention_cache is not None else ()
         super().__init__(own, cross_attention_cache if cross_attention_cache is not None else Cache())
+
+
+def _serves(slot: Slot, wanted: SlotSpec) -> bool:
+    """Whether what a slot holds may be what a layer keeps; any slot that grows can hold latents."""
+    if isinstance(slot, Recurrent) or wanted.kind == "recurrent":
+        return isinstance(slot, Recurrent) and wanted.kind == "recurrent"
+    return isinstance(slot, Growing) if wanted.kind == "latent" else not isinstance(slot, Latent)
 
 
 def _depth(config: Any) -> int:

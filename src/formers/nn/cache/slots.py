@@ -99,6 +99,10 @@ class Growing(Slot):
         return self.keys[:, :, : self.length], self.values[:, :, : self.length]
 
 
+class Latent(Growing):
+    """What keys and values are read from: latent vectors [B, 1, S, rank] and turned keys [B, 1, S, D]."""
+
+
 class Static(Growing):
     """A fixed number of positions, allocated at the first update; more is an error."""
 
@@ -191,4 +195,6 @@ def made(wanted: SlotSpec | None) -> Slot:
     """An empty slot of the kind that a spec asks for."""
     if wanted is None or wanted.kind == "growing":
         return Growing()
-    return Ring(wanted.size) if wanted.kind == "ring" else Recurrent()
+    if wanted.kind == "ring":
+        return Ring(wanted.size)
+    return Latent() if wanted.kind == "latent" else Recurrent()

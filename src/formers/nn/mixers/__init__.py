@@ -9,6 +9,7 @@ from formers.nn import spec
 from formers.nn.mixers.attention import attention_steps
 from formers.nn.mixers.experts import experts_steps
 from formers.nn.mixers.feedforward import feedforward_steps
+from formers.nn.mixers.latent import latent_steps
 from formers.nn.mixers.scan import scan_steps
 from formers.nn.program import Step
 from formers.nn.steps import Add, Begin, Drop, Normalise
@@ -17,6 +18,7 @@ STEPS: dict[type[Any], Callable[[Any, int], list[Step]]] = {
     spec.Attention: attention_steps,
     spec.Experts: experts_steps,
     spec.FeedForward: feedforward_steps,
+    spec.Latent: latent_steps,
     spec.Scan: scan_steps,
 }
 

@@ -1,10 +1,12 @@
 """Attention of one layer: project, turn, attend within each sequence, project back.
 
-Roles: `q`, `k`, `v` or `qkv`, `o`, `score_bias`, `weights_dropout`; of cross attention: `cross_q`, ...
+Roles: `q`, `k`, `v` or `qkv`, `q_norm`, `k_norm`, `o`, `score_bias`, `weights_dropout`; of cross attention:
+`cross_q`, ...
 """
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import torch
@@ -15,7 +17,7 @@ from formers.nn.attend import Scores, eager
 from formers.nn.cache import Cache
 from formers.nn.dropout import Dropout
 from formers.nn.kernels import hooked, project
-from formers.nn.leaves import linear
+from formers.nn.leaves import linear, norm
 from formers.nn.masks import Full, Padding
 from formers.nn.passing import Pass
 from formers.nn.positions import Alibi, Buckets, rotate
@@ -32,20 +34,29 @@ class Attend(Step):
     def __init__(self, s: spec.Attention, width: int) -> None:
         super().__init__()
         self.spec, self.prefix = s, "cross_" if s.cross else ""
-        heads = s.heads
-        query, shared = heads.query * heads.width, heads.key_value * heads.width
+        self._make_projections(width)
+        score_bias = s.score_bias
+        if isinstance(score_bias, Buckets) and s.owns_score_bias:
+            self.leaves["score_bias"] = lambda: nn.Embedding(score_bias.count, s.heads.query)
+        self.dropout = self.prefix + "weights_dropout"
+        self.leaves[self.dropout] = lambda: Dropout(s.dropout)
+        self.optional = frozenset({self.dropout})
+
+    def _make_projections(self, width: int) -> None:
+        """Say how queries, keys and values are made."""
+        s = self.spec
+        query, shared = s.heads.query * s.heads.width, s.heads.key_value * s.heads.width
         if s.fused:
             self.leaves[self.prefix + "qkv"] = lambda: linear(s.linear, width, query + 2 * shared, s.bias)
         else:
             self.leaves[self.prefix + "q"] = lambda: linear(s.linear, width, query, s.bias)
             for role in ("k", "v"):
                 self.leaves[self.prefix + role] = lambda: linear(s.linear, width, shared, s.bias)
-        score_bias = s.score_bias
-        if isinstance(score_bias, Buckets) and s.owns_score_bias:
-            self.leaves["score_bias"] = lambda: nn.Embedding(score_bias.count, heads.query)
-        self.dropout = self.prefix + "weights_dropout"
-        self.leaves[self.dropout] = lambda: Dropout(s.dropout)
-        self.optional = frozenset({self.dropout})
+        qk_norm, over_all = s.qk_norm, s.qk_norm_over == "all"
+        if qk_norm is not None:
+            for role, all_heads in (("q_norm", query), ("k_norm", shared)):
+                normed = all_heads if over_all else s.heads.width
+                self.leaves[self.prefix + role] = partial(norm, qk_norm, normed)
 
     def run(self, node: Any, flow: Flow) -> None:
         """[.., E] -> [.., H * D]."""
@@ -64,30 +75,44 @@ class Attend(Step):
         q, k, v = self._project(node, flow.x, flow.pass_.watched)
         if self.spec.rotary is not None:
             cos, sin = flow.pass_.rotary(self.spec.rotary, flow.x.dtype)
-            q, k = rotate(q, cos, sin), rotate(k, cos, sin)
+            q, k = (rotate(t, cos, sin, self.spec.rotary.adjacent) for t in (q, k))
         if flow.pass_.cache is not None:
-            return self._cached(node, flow, q, k, v).reshape(q.shape)
+            return self._cached(node, flow, q, k, v)
         return self._by_span(node, flow, q, k, v)
 
     def _project(self, node: Any, x: Tensor, watched: bool) -> tuple[Tensor, Tensor, Tensor]:
         """[.., E] -> [.., H, D], [.., G, D], [.., G, D]."""
-        heads = self.spec.heads
-        if not self.spec.fused:
-            made = (project(leaf(node, self.prefix + role), x, None, watched) for role in ("q", "k", "v"))
-            q, k, v = (
-                t if self.spec.clip is None else t.clamp(-self.spec.clip, self.spec.clip) for t in made
+        s, heads = self.spec, self.spec.heads
+        q_norm, k_norm = (self.prefix + role for role in ("q_norm", "k_norm"))
+        if s.fused:
+            q, k, v = self._taken_apart(
+                self._clipped(project(leaf(node, self.prefix + "qkv"), x, None, watched))
             )
-            return _by_head(q, heads.query), _by_head(k, heads.key_value), _by_head(v, heads.key_value)
-        qkv = project(leaf(node, self.prefix + "qkv"), x, None, watched)
-        if self.spec.clip is not None:
-            qkv = qkv.clamp(-self.spec.clip, self.spec.clip)
+        else:
+            q, k, v = (
+                self._clipped(project(leaf(node, self.prefix + role), x, None, watched))
+                for role in ("q", "k", "v")
+            )
+            if s.qk_norm_over == "all" and s.qk_norm is not None:
+                q, k = leaf(node, q_norm)(q), leaf(node, k_norm)(k)
+            q, k, v = _by_head(q, heads.query), _by_head(k, heads.key_value), _by_head(v, heads.key_value)
+        if s.qk_norm is not None and s.qk_norm_over == "head":
+            q, k = leaf(node, q_norm)(q), leaf(node, k_norm)(k)
+        return q, k, v
+
+    def _clipped(self, x: Tensor) -> Tensor:
+        clip = self.spec.clip
+        return x if clip is None else x.clamp(-clip, clip)
+
+    def _taken_apart(self, qkv: Tensor) -> tuple[Tensor, ...]:
+        """[.., (H + 2 G) * D] -> [.., H, D], [.., G, D], [.., G, D]."""
+        heads = self.spec.heads
         if self.spec.fused == "groups":
-            shared = heads.query // heads.key_value
-            grouped = qkv.view(*x.shape[:-1], heads.key_value, shared + 2, heads.width)  # [.., G, H/G + 2, D]
+            shape = (heads.key_value, heads.query // heads.key_value + 2, heads.width)
+            grouped = qkv.view(*qkv.shape[:-1], *shape)  # [.., G, H/G + 2, D]
             return grouped[..., :-2, :].flatten(-3, -2), grouped[..., -2, :], grouped[..., -1, :]
         by_head = _by_head(qkv, heads.query + 2 * heads.key_value)
-        q, k, v = torch.split(by_head, [heads.query, heads.key_value, heads.key_value], dim=-2)
-        return q, k, v
+        return torch.split(by_head, [heads.query, heads.key_value, heads.key_value], dim=-2)
 
     def _by_span(self, node: Any, flow: Flow, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
         """Attend within each run of equal lengths. Returns [.., H, D]."""
@@ -101,7 +126,7 @@ class Attend(Step):
             q_, k_, v_ = (t.transpose(1, 2) for t in qkv)  # [b, H, t, D]
             at = flow.pass_.range(0, span.length)
             out = self._attend(node, flow, q_, k_, v_, at, at)
-            mixed.append(out.transpose(1, 2).reshape(span.count * span.length, *q.shape[1:]))  # [b * t, H, D]
+            mixed.append(out.transpose(1, 2).flatten(0, 1))  # [b * t, H, D]
         return mixed[0] if len(mixed) == 1 else torch.cat(mixed)
 
     def _first(self, node: Any, flow: Flow, first: Tensor) -> Tensor:
@@ -121,8 +146,8 @@ class Attend(Step):
         return torch.cat(mixed)
 
     def _cached(self, node: Any, flow: Flow, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-        """Attend to everything the layer's slot holds and what is new. Returns [B, T, H, D]."""
-        pass_ = flow.pass_
+        """Attend to everything the layer's slot holds and what is new. Returns [.., H, D]."""
+        pass_, rows = flow.pass_, q.shape[:-1]
         assert pass_.cache is not None
         layout, past = pass_.layout, pass_.geometry.past
         q, k, v = (
@@ -131,7 +156,13 @@ class Attend(Step):
         keys, values, first = pass_.cache.slot(flow.index).update(k, v)
         queries = pass_.range(past, past + layout.length)
         at = pass_.range(first, first + keys.shape[2])
-        return self._attend(node, flow, q, keys, values, queries, at).transpose(1, 2)  # [B, T, H, D]
+        keys, values = self._read(node, flow, keys, values)
+        mixed = self._attend(node, flow, q, keys, values, queries, at).transpose(1, 2)  # [B, T, H, D]
+        return mixed.reshape(*rows, -1)
+
+    def _read(self, node: Any, flow: Flow, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
+        """Keys and values, [B, G, S, D], from what a slot holds."""
+        return keys, values
 
     def _attend(
         self, node: Any, flow: Flow, q: Tensor, k: Tensor, v: Tensor, query: Tensor, key: Tensor
