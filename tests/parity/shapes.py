@@ -381,6 +381,56 @@ SHAPES: dict[str, dict[str, dict[str, Any]]] = {
         "plain": _DECODER,
         "clipped": {**_DECODER, "clip_qkv": 0.3, "attention_bias": True, "tie_word_embeddings": True},
     },
+    "cohere": {
+        "one norm for both": _DECODER,
+        "norms of each head, biases, untied": {
+            **_DECODER,
+            "use_qk_norm": True,
+            "attention_bias": True,
+            "tie_word_embeddings": False,
+            "logit_scale": 2.0,
+        },
+    },
+    "cohere2": {
+        "windows by turns": {**_DECODER, "sliding_window": 4, "sliding_window_pattern": 2},
+        "named kinds": {
+            **_DECODER,
+            "sliding_window": 3,
+            "layer_types": ["full_attention", "sliding_attention", "full_attention"],
+        },
+    },
+    "glm": {
+        "half turned": {**_DECODER, "head_dim": 8},
+        "no biases, all turned, tied": {
+            **_DECODER,
+            "head_dim": 12,
+            "attention_bias": False,
+            "partial_rotary_factor": 1.0,
+            "tie_word_embeddings": True,
+        },
+    },
+    "glm4": {"norms on both sides": {**_DECODER, "head_dim": 8}},
+    "helium": {
+        "plain": {**_DECODER, "head_dim": 8},
+        "biases": {**_DECODER, "head_dim": 8, "attention_bias": True, "mlp_bias": True},
+    },
+    "ministral": {
+        "windows": {**_DECODER, "head_dim": 8, "sliding_window": 4},
+        "named kinds": {
+            **_DECODER,
+            "head_dim": 12,
+            "sliding_window": 4,
+            "layer_types": ["full_attention", "sliding_attention", "full_attention"],
+        },
+    },
+    "olmo2": {
+        "grouped heads": _DECODER,
+        "biases, tied": {**_DECODER, "attention_bias": True, "tie_word_embeddings": True},
+    },
+    "phi": {
+        "half turned": _DECODER,
+        "norms of heads, all turned": {**_DECODER, "qk_layernorm": True, "partial_rotary_factor": 1.0},
+    },
     "phi3": {
         "grouped heads": _DECODER,
         "window, half turned": {**_DECODER, "sliding_window": 4, "partial_rotary_factor": 0.5},

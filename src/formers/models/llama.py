@@ -73,9 +73,9 @@ def heads(c: Any) -> spec.Heads:
     return spec.Heads(c.num_attention_heads, shared, width)
 
 
-def attention(c: Any, mask: Mask, bias: bool = False, **other: Any) -> spec.Attention:
-    """Grouped heads, turned by their positions."""
-    rotary = Rotary.of(heads(c).width, c.rope_parameters or {}, c.max_position_embeddings)
+def attention(c: Any, mask: Mask, bias: bool = False, adjacent: bool = False, **other: Any) -> spec.Attention:
+    """Grouped heads, turned by their positions; `other` fields as the mixer has them."""
+    rotary = Rotary.of(heads(c).width, c.rope_parameters or {}, c.max_position_embeddings, adjacent)
     dropout = c.attention_dropout or 0.0
     fields: dict[str, Any] = {"bias": bias, "out_bias": bias, "rotary": rotary, **other}
     return spec.Attention(heads(c), mask=mask, dropout=dropout, **fields)

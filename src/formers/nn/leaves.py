@@ -29,14 +29,14 @@ class Conv1D(nn.Module):
 class RMSNorm(nn.Module):
     """Root-mean-square norm (Zhang and Sennrich 2019, arXiv:1910.07467).
 
-    The mean square is taken in float32 and the result is cast back before the weight is applied; with an
-    `offset`, that is added to the weight, and both are applied in float32.
+    The mean square is taken in float32 and the result is cast back before the weight is applied; where it is
+    `wide` the weight is applied in float32 too, and so is an `offset` that is added to it.
     """
 
-    def __init__(self, width: int, eps: float, offset: float = 0.0) -> None:
+    def __init__(self, width: int, eps: float, offset: float = 0.0, wide: bool = False) -> None:
         super().__init__()
         self.weight = nn.Parameter(torch.full((width,), 1.0 - offset))
-        self.eps, self.offset = eps, offset
+        self.eps, self.offset, self.wide = eps, offset, wide or bool(offset)
 
     def reset_parameters(self) -> None:
         """Scale by one."""
@@ -46,7 +46,7 @@ class RMSNorm(nn.Module):
         """[..., E] -> [..., E]."""
         wide = x.float()
         wide = wide * torch.rsqrt(wide.square().mean(-1, keepdim=True) + self.eps)
-        if self.offset:
+        if self.wide:
             return (wide * (self.weight.float() + self.offset)).to(x.dtype)
         return self.weight * wide.to(self.weight.dtype if self.weight.dtype != torch.float32 else x.dtype)
 
@@ -103,11 +103,31 @@ def linear(kind: LinearKind, width_in: int, width_out: int, bias: bool = True) -
     return nn.Linear(width_in, width_out, bias=bias)
 
 
-def norm(spec: Norm, width: int) -> nn.Module:
-    """A norm leaf."""
+class HeadNorm(nn.Module):
+    """A layer norm of every head by itself, with weights [H, D] and no bias."""
+
+    def __init__(self, heads: int, width: int, eps: float) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(heads, width))
+        self.eps = eps
+
+    def reset_parameters(self) -> None:
+        """Scale by one."""
+        nn.init.ones_(self.weight)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[..., H, D] -> [..., H, D], computed in float32."""
+        wide = nn.functional.layer_norm(x.float(), x.shape[-1:], eps=self.eps)
+        return (self.weight.float() * wide).to(x.dtype)
+
+
+def norm(spec: Norm, width: int, each: int = 0) -> nn.Module:
+    """A norm leaf, over `width` features; with weights of their own for `each` of so many heads."""
+    if each:
+        return begins(HeadNorm(each, width, spec.eps), weight=Constant(1.0))
     if spec.kind == "layer" and spec.offset:
         return begins(OffsetLayerNorm(width, eps=spec.eps), weight=Constant(0.0))
     if spec.kind == "layer":
         return nn.LayerNorm(width, eps=spec.eps, elementwise_affine=spec.weight, bias=spec.bias)
-    made = RMSNorm(width, spec.eps, spec.offset)
+    made = RMSNorm(width, spec.eps, spec.offset, spec.wide)
     return begins(made, weight=Constant(1.0 - spec.offset)) if spec.offset else made

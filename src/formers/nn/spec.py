@@ -52,6 +52,7 @@ class Norm:
     """Normalisation of the last axis: `layer` (mean and variance) or `rms` (root mean square).
 
     `offset` (of a `layer` norm: 1) is added to the stored weight. A `layer` norm may lack both values.
+    The weight of a `wide` RMS norm is applied in float32 too.
     """
 
     kind: Literal["layer", "rms"] = "layer"
@@ -59,6 +60,7 @@ class Norm:
     offset: float = 0.0
     weight: bool = True
     bias: bool = True
+    wide: bool = False
 
 
 @dataclass(frozen=True)
@@ -116,7 +118,8 @@ class Attention:
         clip: largest absolute value of q, k and v.
         linear: the kind of leaf.
         qk_norm: norm of queries and keys before they are turned (roles `q_norm`, `k_norm`), of every `head`
-            by itself or over `all` features.
+            by itself (with weights for `each`) or over `all` features.
+        heads_first: whoever looks at these norms sees [B, H, T, D], not [B, T, H, D].
         rotary: rotary position rule, applied to q and k.
         score_bias: relative-position bias that this stack adds to the scores.
         owns_score_bias: this layer holds the bias table that the whole stack uses.
@@ -134,7 +137,8 @@ class Attention:
     clip: float | None = None
     linear: LinearKind = "linear"
     qk_norm: Norm | None = None
-    qk_norm_over: Literal["head", "all"] = "head"
+    qk_norm_over: Literal["head", "each", "all"] = "head"
+    heads_first: bool = False
     rotary: Rotary | None = None
     score_bias: Buckets | Alibi | None = None
     owns_score_bias: bool = False
@@ -398,7 +402,7 @@ def layer(
     mixer: Mixer,
     feedforward: Mixer | None,
     norm: Norm,
-    order: Literal["pre", "post", "sandwich"] = "post",
+    order: Literal["pre", "post", "inside", "sandwich"] = "post",
     cross: Attention | None = None,
     dropout: float = 0.0,
     reads: Literal["sum", "input", "normed"] = "sum",
@@ -407,11 +411,11 @@ def layer(
     """The usual layer: a mixer, cross attention where there is one, and a feed-forward.
 
     `order` says where the norms stand: on the sum ("post", Vaswani et al. 2017), on what enters a part
-    ("pre", Xiong et al. 2020), or on both sides of the mixer ("sandwich", Ding et al. 2021). The
-    feed-forward `reads` what `Part.reads` says; `scale` is every part's.
+    ("pre", Xiong et al. 2020), on what a part returns ("inside"), or on both ("sandwich", Ding et al. 2021).
+    The feed-forward `reads` what `Part.reads` says; `scale` is every part's.
     """
     before = norm if order in ("pre", "sandwich") else None
-    inside = norm if order == "sandwich" else None
+    inside = norm if order in ("inside", "sandwich") else None
     after = norm if order == "post" else None
     mixers = (("attention", mixer), ("cross", cross))
     parts = [Part(m, role, before, inside, after, dropout, scale=scale) for role, m in mixers if m]

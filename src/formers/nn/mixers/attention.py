@@ -52,11 +52,11 @@ class Attend(Step):
             self.leaves[self.prefix + "q"] = lambda: linear(s.linear, width, query, s.bias)
             for role in ("k", "v"):
                 self.leaves[self.prefix + role] = lambda: linear(s.linear, width, shared, s.bias)
-        qk_norm, over_all = s.qk_norm, s.qk_norm_over == "all"
-        if qk_norm is not None:
-            for role, all_heads in (("q_norm", query), ("k_norm", shared)):
-                normed = all_heads if over_all else s.heads.width
-                self.leaves[self.prefix + role] = partial(norm, qk_norm, normed)
+        if s.qk_norm is not None:
+            for role, heads in (("q_norm", s.heads.query), ("k_norm", s.heads.key_value)):
+                normed = heads * s.heads.width if s.qk_norm_over == "all" else s.heads.width
+                each = heads if s.qk_norm_over == "each" else 0
+                self.leaves[self.prefix + role] = partial(norm, s.qk_norm, normed, each)
 
     def run(self, node: Any, flow: Flow) -> None:
         """[.., E] -> [.., H * D]."""
@@ -96,8 +96,11 @@ class Attend(Step):
             if s.qk_norm_over == "all" and s.qk_norm is not None:
                 q, k = leaf(node, q_norm)(q), leaf(node, k_norm)(k)
             q, k, v = _by_head(q, heads.query), _by_head(k, heads.key_value), _by_head(v, heads.key_value)
-        if s.qk_norm is not None and s.qk_norm_over == "head":
+        if s.qk_norm is not None and s.qk_norm_over != "all":
+            turned = watched and s.heads_first
+            q, k = (t.transpose(-3, -2) if turned else t for t in (q, k))
             q, k = leaf(node, q_norm)(q), leaf(node, k_norm)(k)
+            q, k = (t.transpose(-3, -2) if turned else t for t in (q, k))
         return q, k, v
 
     def _clipped(self, x: Tensor) -> Tensor:
