@@ -40,6 +40,13 @@ _TEXT = (
 _OTHER = ("attention_mask", "output_attentions", "output_hidden_states", "return_dict")
 
 
+def inputs_of(stem: type[Any], cache: str = "past_key_values") -> tuple[str, ...]:
+    """What a stack with that kind of stem reads, in the order of the ecosystem's calls."""
+    if stem.reads not in _TEXT:
+        return tuple(dict.fromkeys((*STEMS[stem].inputs, *_OTHER)))
+    return tuple(cache if name == "past_key_values" else name for name in _TEXT)
+
+
 class Single(Assembly):
     """One stack.
 
@@ -50,8 +57,6 @@ class Single(Assembly):
         crosses: a cache of its own also holds the encoder's keys and values.
     """
 
-    text_inputs = _TEXT
-
     def __init__(
         self,
         stack: Callable[[Any], spec.Stack],
@@ -60,10 +65,8 @@ class Single(Assembly):
         crosses: bool = False,
     ) -> None:
         self._stack, self.cache, self._crosses = stack, cache, crosses
-        self.main = stem.reads
-        reads = STEMS[stem].inputs
-        text = tuple(cache if name == "past_key_values" else name for name in _TEXT)
-        self.inputs = text if self.main in text else (*reads, *_OTHER)
+        self.main, self.means = stem.reads, STEMS[stem].inputs
+        self.inputs = inputs_of(stem, cache)
 
     def spec(self, config: Any) -> spec.Stack:
         """The stack."""

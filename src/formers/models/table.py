@@ -16,6 +16,7 @@ FAMILIES: dict[str, tuple[str, str]] = {
     "roberta": ("roberta", "Roberta"),
     "t5": ("t5", "T5"),
     "vit": ("vit", "ViT"),
+    "whisper": ("whisper", "Whisper"),
     "xlm-roberta": ("roberta", "XLMRoberta"),
 }
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from math import prod
 from typing import Literal, Protocol
 
 from formers.nn.masks import Causal, Full, Mask
@@ -104,7 +105,8 @@ class Attention:
         mask: which keys a query may see, padding aside.
         dropout: probability of dropping an attention weight in training.
         scale: factor on the scores; 1/sqrt(D) when None.
-        bias: whether q, k and v have a bias; `out_bias` likewise for the output projection.
+        bias: whether q, k and v have a bias; `key_bias` whether k has one too; `out_bias` likewise for the
+            output projection.
         fused: q, k and v are one leaf under the role `qkv`.
         linear: the kind of leaf.
         rotary: rotary position rule, applied to q and k.
@@ -119,6 +121,7 @@ class Attention:
     dropout: float = 0.0
     scale: float | None = None
     bias: bool = True
+    key_bias: bool = True
     out_bias: bool = True
     fused: bool = False
     linear: LinearKind = "linear"
@@ -379,7 +382,56 @@ class Patches:
         return self.image[0] // self.patch[0], self.image[1] // self.patch[1]
 
 
-Stem = Tokens | Patches
+@dataclass(frozen=True)
+class Spans:
+    """Spans of an axis that are hidden in training (Park et al. 2019, arXiv:1904.08779, section 2).
+
+    Attributes:
+        share: of the axis that is hidden, where spans do not overlap.
+        length: of a span.
+        least: how many there are at least.
+    """
+
+    share: float
+    length: int
+    least: int = 0
+
+
+@dataclass(frozen=True)
+class Frames:
+    """A stem for sounds: frames of a spectrum, read by convolutions along time, at fixed positions.
+
+    Roles: `conv_0`, `conv_1`, ..; `position`, a table of sinusoids that is not trained.
+
+    Attributes:
+        bins: numbers of a frame.
+        width: E.
+        count: T, rows that come out: every input has as many frames as give that many.
+        strides: of the convolutions, in order.
+        kernel: their reach.
+        activation: after each of them.
+        dropout: on the result.
+        hidden: spans of frames that are silenced in training; `hidden_bins` spans of bins.
+    """
+
+    bins: int
+    width: int
+    count: int
+    strides: tuple[int, ...] = (1, 2)
+    kernel: int = 3
+    activation: str = "gelu"
+    dropout: float = 0.0
+    hidden: Spans | None = None
+    hidden_bins: Spans | None = None
+    reads = "input_features"
+
+    @property
+    def length(self) -> int:
+        """Frames of an input."""
+        return self.count * prod(self.strides)
+
+
+Stem = Tokens | Patches | Frames
 
 
 @dataclass(frozen=True)
