@@ -109,8 +109,9 @@ class Single(Assembly):
         if mask is None and isinstance(ids, Tensor) and not s.decoder:
             _notice_padding(model.config, ids)
         encoder, encoder_mask = (
-            given.pop(name, None) for name in ("encoder_hidden_states", "encoder_attention_mask")
+            given.get(name) for name in ("encoder_hidden_states", "encoder_attention_mask")
         )
+        given = {name: value for name, value in given.items() if name in STEMS[type(s.stem)].inputs}
         inputs = Inputs(given, mask, past, encoder, encoder_mask)
         return run(model, inputs, ask, model.gradient_checkpointing)
 
@@ -124,7 +125,7 @@ class Single(Assembly):
             "attentions": states.attentions,
             "cross_attentions": states.cross_attentions,
         }
-        if "pooler" not in s.names.stack:
+        if "pooler" not in s.names.stack and s.pooler is None:
             return BaseModelOutput(**values)
         return BaseModelOutputWithPooling(**values, pooler_output=states.pooled)
 

@@ -6,6 +6,7 @@ from __future__ import annotations
 FAMILIES: dict[str, tuple[str, str]] = {
     "bart": ("bart", "Bart"),
     "bert": ("bert", "Bert"),
+    "blip_2_qformer": ("blip_2_qformer", "Blip2QFormer"),
     "camembert": ("roberta", "Camembert"),
     "distilbert": ("distilbert", "DistilBert"),
     "gemma2": ("gemma2", "Gemma2"),

@@ -113,7 +113,7 @@ class Attention:
         score_bias: relative-position bias that this stack adds to the scores.
         owns_score_bias: this layer holds the bias table that the whole stack uses.
         softcap: scores become c * tanh(scores / c).
-        cross: keys and values come from the encoder's states.
+        cross: keys and values come from the encoder's states; `source` is their width, where it is not E.
     """
 
     heads: Heads
@@ -130,6 +130,7 @@ class Attention:
     owns_score_bias: bool = False
     softcap: float | None = None
     cross: bool = False
+    source: int | None = None
 
     @property
     def causal(self) -> bool:
@@ -431,7 +432,27 @@ class Frames:
         return self.count * prod(self.strides)
 
 
-Stem = Tokens | Patches | Frames
+@dataclass(frozen=True)
+class Queries:
+    """A stem of learned vectors: no input is read for them, they ask what cross attention reads.
+
+    Roles: `query`, where the stack holds them; `embedding_norm`, `embedding_dropout`.
+
+    Attributes:
+        count: vectors that the stack holds, the same for every row; 0 where its callers hold them.
+        width: E.
+        norm: on the vectors.
+        dropout: on the result.
+    """
+
+    count: int
+    width: int
+    norm: Norm | None = None
+    dropout: float = 0.0
+    reads = "query_embeds"
+
+
+Stem = Tokens | Patches | Frames | Queries
 
 
 @dataclass(frozen=True)
@@ -470,7 +491,8 @@ class Stack:
         width: E.
         layer_class: name of the layers' class, as sharding policies spell it.
         final_norm: closes a pre-norm stack; `final_dropout` follows it.
-        pooler: width of a tanh layer over the first token; None for none, `pooler_act` its activation.
+        pooler: width of a tanh layer over the first token, `pooler_act` its activation; 0 for the first token
+            itself, None for none.
         layer_drop: probability of leaving a layer out in training (Fan et al. 2019, arXiv:1909.11556).
         decoder: it predicts what comes next, and may keep a cache.
         reports: which hidden states callers see: the last one `normed`, or `plain` as the layers left it, or

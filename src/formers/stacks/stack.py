@@ -170,7 +170,7 @@ def place_stack(block: Block, s: spec.Stack) -> None:
             wiring(block).roles["final_dropout"] = taken
         else:
             place(block, "final_dropout", path, Dropout(s.final_dropout))
-    if s.pooler is not None:
+    if s.pooler:
         path = str(names.stack["pooler"])
         inside = {
             "pooler": path,
@@ -207,7 +207,9 @@ def run(block: Block, inputs: Inputs, ask: Ask, checkpointing: bool = False) -> 
         x = drop(x, s.final_dropout)
     _report(s, pass_, x)
     states = States(x, pass_, inputs.cache, first_only=kept is not None)
-    if s.pooler is not None and block._modules[wiring(block).roles["pooler"][0]] is not None:
+    if s.pooler == 0:
+        states.pooled = pass_.first(x)
+    elif s.pooler is not None and block._modules[wiring(block).roles["pooler"][0]] is not None:
         states.pooled = _pool(block, states, ask)
     return states
 

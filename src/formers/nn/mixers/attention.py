@@ -34,12 +34,13 @@ class Attend(Step):
         self.spec, self.prefix = s, "cross_" if s.cross else ""
         heads = s.heads
         query, shared = heads.query * heads.width, heads.key_value * heads.width
+        source = s.source or width
         if s.fused:
             self.leaves[self.prefix + "qkv"] = lambda: linear(s.linear, width, query + 2 * shared, s.bias)
         else:
             self.leaves[self.prefix + "q"] = lambda: linear(s.linear, width, query, s.bias)
-            self.leaves[self.prefix + "k"] = lambda: linear(s.linear, width, shared, s.bias and s.key_bias)
-            self.leaves[self.prefix + "v"] = lambda: linear(s.linear, width, shared, s.bias)
+            self.leaves[self.prefix + "k"] = lambda: linear(s.linear, source, shared, s.bias and s.key_bias)
+            self.leaves[self.prefix + "v"] = lambda: linear(s.linear, source, shared, s.bias)
         score_bias = s.score_bias
         if score_bias is not None and s.owns_score_bias:
             self.leaves["score_bias"] = lambda: nn.Embedding(score_bias.count, heads.query)
