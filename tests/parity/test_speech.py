@@ -15,6 +15,7 @@ import formers
 from tests.parity.seq2seq_shapes import SHAPES, decoder_batch, inputs_of, labels_of, write_checkpoint
 
 PLAIN, MIXED = SHAPES["whisper"]
+HEAD = {"layer_weights", "projector", "classifier"}
 
 
 def _pair(name: str, folder: Path, shape: str = PLAIN, **values: Any) -> tuple[Any, Any]:
@@ -120,11 +121,16 @@ def test_a_checkpoint_of_a_whole_model_fills_its_parts(name: str, tmp_path: Path
     _, whole = _pair("ForConditionalGeneration", tmp_path)
     if name == "ForAudioClassification":
         with pytest.warns(formers.core.notices.Notice, match="initialised afresh"):
-            part = formers.WhisperForAudioClassification.from_pretrained(tmp_path)
-        new = ["projector.weight", "projector.bias", "classifier.weight", "classifier.bias"]
+            part = formers.WhisperForAudioClassification.from_pretrained(
+                tmp_path, use_weighted_layer_sum=True
+            )
+        assert {name.split(".")[0] for name in part.load_report.new} == HEAD
+        assert torch.equal(part.layer_weights, torch.full((3,), 1 / 3))
+        part.freeze_base()
+        assert {n.split(".")[0] for n, value in part.named_parameters() if value.requires_grad} == HEAD
     else:
-        part, new = getattr(formers, f"Whisper{name}").from_pretrained(tmp_path), []
-    assert part.load_report.new == new
+        part = getattr(formers, f"Whisper{name}").from_pretrained(tmp_path)
+        assert not part.load_report.new
     kept = "decoder" if name == "ForCausalLM" else "encoder"
     found, expected = (getattr(m, f"get_{kept}")().state_dict() for m in (part, whole))
     assert found.keys() == expected.keys()

@@ -157,7 +157,10 @@ WHISPER = register(
         },
         order=(
             bart.BART.order[0],
-            ("self_attn", "self_attn_layer_norm", "encoder_attn", "encoder_attn_layer_norm", "fc1", "fc2"),
+            (
+                *("self_attn", "self_attn_layer_norm", "encoder_attn", "encoder_attn_layer_norm"),
+                *("fc1", "fc2", "final_layer_norm"),
+            ),
         ),
     )
 )

@@ -188,7 +188,8 @@ class TaskModel(Assembled):
         """The pooler, or a head that stands within the trunk."""
         if self._base_class is None:
             inside = set(self._assembly.stacks(self)) | {"shared"}
-            return [f"{name}." for name, _ in self.named_children() if name not in inside]
+            own = [name for name, _ in self.named_parameters(recurse=False)]
+            return own + [f"{name}." for name, _ in self.named_children() if name not in inside]
         return super()._optional_parts()
 
     def _tagged_task(self) -> tuple[str | None, bool]:
