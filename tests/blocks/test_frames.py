@@ -12,6 +12,9 @@ from torch import Tensor
 from transformers.models.whisper.modeling_whisper import _compute_mask_indices
 
 import formers
+from formers.nn.attend import eager
+from formers.nn.layout import Layout
+from formers.nn.passing import Geometry, Pass, Visibility
 from formers.nn.spec import Spans
 from formers.nn.stems.frames import chosen_spans
 
@@ -177,3 +180,17 @@ def test_signatures_and_docstrings_follow_from_what_the_stacks_read() -> None:
         assert f"{main}: [B" in part.forward.__doc__
     assert "1 at real frames" in model.forward.__doc__
     assert "token_type_ids" not in model.encoder.forward.__doc__
+
+
+# -- what stands for a sound ------------------------------------------------------------------------
+
+
+def test_the_mean_of_a_sequence_leaves_padding_out_in_every_layout() -> None:
+    x, real = torch.randn(3, 5, 4), torch.tensor([[1, 1, 1, 0, 0], [0, 1, 0, 1, 1], [1] * 5]).bool()
+    expected = torch.stack([row[kept].mean(0) for row, kept in zip(x, real, strict=True)])
+    at, dense, packed = torch.arange(5)[None], Layout.dense(3, 5), Layout.of(real)
+    masked = Pass(Geometry(dense, at), Visibility(real), eager)
+    for rows in (x, x.flatten(0, 1)):
+        torch.testing.assert_close(masked.mean(rows), expected)
+    torch.testing.assert_close(Pass(Geometry(packed, at), Visibility(), eager).mean(packed.pack(x)), expected)
+    torch.testing.assert_close(Pass(Geometry(dense, at), Visibility(), eager).mean(x), x.mean(1))

@@ -170,6 +170,8 @@ def test_the_encoder_can_be_frozen_and_gradients_asked_of_the_tokens(tmp_path: P
     ours.freeze_encoder()
     trained = {name.split(".")[1] for name, value in ours.named_parameters() if value.requires_grad}
     assert trained == {"decoder"}
+    with pytest.raises(TypeError, match="no encoder beside a decoder"):
+        formers.WhisperForCausalLM(copy.deepcopy(ours.config)).freeze_encoder()
     ours.requires_grad_(False)
     ours.enable_input_require_grads()
     assert ours(**inputs_of(ours)).logits.requires_grad

@@ -34,7 +34,7 @@ class Assembly:
     Attributes:
         inputs: names of what the model reads, in the order of the ecosystem's calls.
         main: the input that the others go with.
-        encoder_decoder: there are two stacks over text.
+        encoder_decoder: there are two stacks, of which the second reads text.
         cache: the name that callers know its cache by.
         means: what inputs are, where that is not what they usually are.
     """
@@ -179,8 +179,17 @@ class Assembled(PreTrainedModel):
         return found
 
     def freeze_encoder(self) -> None:
-        """The encoder's parameters get no gradients."""
-        self.get_encoder().requires_grad_(False)
+        """The encoder's parameters get no gradients.
+
+        Raises:
+            TypeError: for a model that is one stack.
+        """
+        found = self._assembly.stacks(self._owner()).get("encoder")
+        if found is None:
+            raise TypeError(
+                f"{type(self).__name__} has no encoder beside a decoder; freeze_base() freezes below a head"
+            )
+        found.requires_grad_(False)
 
     def get_decoder(self) -> nn.Module:
         """The decoder, likewise."""

@@ -101,12 +101,12 @@ class EncoderDecoder(Assembly):
         self._place(model, config, _HALVES)
 
     def _place(self, model: PreTrainedModel, config: Any, halves: tuple[str, ...]) -> None:
-        stem = self.halves[halves[0]].spec(config).stem
-        if isinstance(stem, spec.Tokens) and self.shares:
-            table = token_table(stem.vocabulary, stem.width, stem.padding_idx, stem.table_scale)
-            place(model, "token", "shared", table)
         for name in halves:
-            part = _PARTS[type(self.halves[name].spec(config).stem)](config, self.halves[name])
+            stem = self.halves[name].spec(config).stem
+            if self.shares and isinstance(stem, spec.Tokens) and not has(model, "token"):
+                table = token_table(stem.vocabulary, stem.width, stem.padding_idx, stem.table_scale)
+                place(model, "token", "shared", table)
+            part = _PARTS[type(stem)](config, self.halves[name])
             place(model, name, name, part)
             if not self.shares and has(part, "token"):
                 wiring(model).roles["token"] = (name, *wiring(part).roles["token"])
@@ -134,7 +134,7 @@ class EncoderDecoder(Assembly):
         return std, special
 
     def set_table(self, model: Any, value: nn.Module) -> None:
-        """Make `value` the shared table, and that of the stacks that use it too.
+        """Make `value` the token table; a shared one becomes that of the stacks that use it too.
 
         A table that a stack has for itself stays, and follows in size.
         """
@@ -283,25 +283,15 @@ class DecoderHalf(EncoderDecoder):
         vars(self).update(vars(whole))
         own = self.halves["decoder"]
         self.main, self.means, self.inputs = own.main, own.means, own.inputs
-        if not self.shares:
+        if not whole.shares:
             self.inputs = (*own.inputs[:2], "encoder_outputs", *own.inputs[2:])
+        self.shares = False  # there is one table
 
     def place(
         self, model: PreTrainedModel, config: Any, pooler: bool | None = None, masked: bool = False
     ) -> None:
         """Register `decoder`."""
-        part = _PARTS[spec.Tokens](config, self.halves["decoder"])
-        place(model, "decoder", "decoder", part)
-        wiring(model).roles["token"] = ("decoder", *wiring(part).roles["token"])
-
-    def ties(self, model: Any) -> dict[str, str]:
-        """There is one table."""
-        return {}
-
-    def set_table(self, model: Any, value: nn.Module) -> None:
-        """Replace the token table."""
-        mark_filled(value)
-        place(model, "token", path_of(model, "token"), value)
+        self._place(model, config, ("decoder",))
 
     def run(self, model: Any, given: dict[str, Any], ask: Ask) -> States:
         """Decode."""

@@ -85,7 +85,8 @@ class Single(Assembly):
         if isinstance(stem, spec.Patches):
             made = replace(made, stem=replace(stem, masked=masked))
         elif masked:
-            raise TypeError(f"use_mask_token is for models of images; {config.model_type} models read tokens")
+            kind = config.model_type
+            raise TypeError(f"use_mask_token is for models of images; {kind} models read {stem.reads}")
         if pooler is False:
             made = replace(made, pooler=None)
         elif pooler and made.pooler is None and "pooler" in made.names.stack:
