@@ -36,8 +36,9 @@ _ABSENT: tuple[tuple[str, str], ...] = (
     ("AutoModelForImageTo", "this task of images is"),
     ("AutoModelForObjectDetection", "this task of images is"),
     ("AutoModelForVision2Seq", "this task of images is"),
-    ("AutoModelForSpeech", "models of audio are"),
-    ("AutoModelForAudio", "models of audio are"),
+    ("AutoModelForCTC", "this task of audio is"),
+    ("AutoModelForAudioFrame", "this task of audio is"),
+    ("AutoModelForAudioXVector", "this task of audio is"),
 )
 
 

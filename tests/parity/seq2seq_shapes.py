@@ -31,6 +31,23 @@ _BART = {
     "max_position_embeddings": 40,
     "dropout": 0.0,
 }
+_WHISPER = {
+    "vocab_size": VOCABULARY,
+    "d_model": 32,
+    "num_mel_bins": 8,
+    "encoder_attention_heads": 4,
+    "decoder_attention_heads": 2,
+    "encoder_ffn_dim": 40,
+    "decoder_ffn_dim": 56,
+    "max_source_positions": 10,
+    "max_target_positions": 40,
+    "pad_token_id": 0,
+    "bos_token_id": 1,
+    "eos_token_id": 2,
+    "decoder_start_token_id": 1,
+    "classifier_proj_size": 20,
+    "begin_suppress_tokens": [1, 2],
+}
 
 SHAPES: dict[str, dict[str, dict[str, Any]]] = {
     "t5": {
@@ -59,6 +76,17 @@ SHAPES: dict[str, dict[str, dict[str, Any]]] = {
             "activation_function": "relu",
         },
     },
+    "whisper": {
+        "plain, deeper decoder": {**_WHISPER, "encoder_layers": 2, "decoder_layers": 3},
+        "all states mixed, relu, untied, deeper encoder": {
+            **_WHISPER,
+            "encoder_layers": 3,
+            "decoder_layers": 1,
+            "activation_function": "relu",
+            "use_weighted_layer_sum": True,
+            "tie_word_embeddings": False,
+        },
+    },
 }
 
 CLASSES = {
@@ -77,6 +105,12 @@ CLASSES = {
         "BartForQuestionAnswering",
         "BartForCausalLM",
     ),
+    "whisper": (
+        "WhisperModel",
+        "WhisperForConditionalGeneration",
+        "WhisperForAudioClassification",
+        "WhisperForCausalLM",
+    ),
 }
 
 
@@ -93,7 +127,8 @@ def write_checkpoint(model_type: str, shape: str, class_name: str, folder: Path,
             pass
         elif "Conditional" in class_name:
             # an output table of its own, as T5 v1.1 has it
-            model.lm_head.weight = torch.nn.Parameter(torch.randn_like(model.lm_head.weight) * 0.2)
+            table = model.get_output_embeddings()
+            table.weight = torch.nn.Parameter(torch.randn_like(table.weight) * 0.2)
     model.save_pretrained(folder)
     return model.eval()
 
@@ -104,9 +139,12 @@ def config_ties(model_type: str, shape: str) -> bool:
 
 
 def batch(model: Any, sided: str = "right") -> dict[str, Any]:
-    """Four texts of different lengths that end in one end-of-sequence token, padded."""
+    """Four texts of different lengths that end in one end-of-sequence token, padded; or four sounds."""
     generator = torch.Generator().manual_seed(1)
     config = model.config
+    if model.main_input_name == "input_features":
+        shape = (4, config.num_mel_bins, 2 * config.max_source_positions)
+        return {"input_features": torch.randn(shape, generator=generator)}
     length = 11
     ids = torch.randint(3, VOCABULARY, (4, length), generator=generator)
     mask = torch.ones_like(ids)
@@ -131,7 +169,7 @@ def inputs_of(model: Any) -> dict[str, Any]:
     """Inputs that fit the head; those that predict tokens get a decoder's too."""
     name = type(model).__name__
     inputs = batch(model)
-    if name.endswith(("T5Model", "BartModel", "ConditionalGeneration")):
+    if name.endswith(("T5Model", "BartModel", "WhisperModel", "ConditionalGeneration")):
         inputs |= decoder_batch()
     if name.endswith("CausalLM"):
         inputs["use_cache"] = False  # the reference sizes it by the encoder's depth
@@ -143,7 +181,7 @@ def labels_of(model: Any) -> dict[str, Any]:
     name, generator = type(model).__name__, torch.Generator().manual_seed(3)
     if "QuestionAnswering" in name:
         return {"start_positions": torch.tensor([1, 2, 0, 30]), "end_positions": torch.tensor([4, 3, 2, 6])}
-    if "SequenceClassification" in name:
+    if "SequenceClassification" in name or "AudioClassification" in name:
         return {"labels": torch.tensor([0, 4, 2, 2])}
     if "TokenClassification" in name:
         return {"labels": torch.randint(0, 5, (4, 11), generator=generator)}
@@ -157,5 +195,5 @@ def labels_of(model: Any) -> dict[str, Any]:
 def seen(inputs: dict[str, Any], key: str) -> torch.Tensor | None:
     """Which places of an output are those of real tokens; None where all are."""
     if key.startswith("encoder") or "decoder_input_ids" not in inputs:
-        return inputs["attention_mask"].bool()
+        return inputs["attention_mask"].bool() if "attention_mask" in inputs else None
     return inputs["decoder_attention_mask"].bool()

@@ -74,6 +74,13 @@ _VIT = {
     "encoder_stride": 4,
     "num_channels": 2,
 }
+_QFORMER = {
+    "hidden_size": 32,
+    "num_hidden_layers": 3,
+    "num_attention_heads": 4,
+    "intermediate_size": 48,
+    "encoder_hidden_size": 24,
+}
 _DROPPED = {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}
 
 # model_type -> shapes: each a name and the fields that differ from the reference's defaults
@@ -93,6 +100,17 @@ SHAPES: dict[str, dict[str, dict[str, Any]]] = {
             "num_attention_heads": 2,
             "tie_word_embeddings": False,
             "classifier_dropout": 0.0,
+        },
+    },
+    "blip_2_qformer": {
+        "asks in every other layer": _QFORMER,
+        "asks in every third layer, as wide as what it asks, relu": {
+            **_QFORMER,
+            "num_hidden_layers": 4,
+            "cross_attention_frequency": 3,
+            "encoder_hidden_size": 32,
+            "hidden_act": "relu",
+            "layer_norm_eps": 1e-5,
         },
     },
     "roberta": {
@@ -552,8 +570,21 @@ def inputs_of(model: Any, **options: Any) -> dict[str, Any]:
     """Inputs that fit the model."""
     if model.main_input_name == "pixel_values":
         return images(model.config)
+    if model.main_input_name == "query_embeds":
+        return queries(model.config)
     pad = model.config.pad_token_id
     return batch(type(model).__name__, 0 if pad is None else pad, **options)
+
+
+def queries(config: Any, seed: int = 1) -> dict[str, Any]:
+    """Five vectors that ask six states, some of which may not be read."""
+    generator = torch.Generator().manual_seed(seed)
+    seen = torch.tensor([[1] * 6, [1] * 4 + [0] * 2, [1] * 6, [0] * 3 + [1] * 3])
+    return {
+        "query_embeds": torch.randn(4, 5, config.hidden_size, generator=generator),
+        "encoder_hidden_states": torch.randn(4, 6, config.encoder_hidden_size, generator=generator),
+        "encoder_attention_mask": seen,
+    }
 
 
 def real_of(inputs: dict[str, Any]) -> torch.Tensor | None:
@@ -584,7 +615,7 @@ def labels(class_name: str, inputs: dict[str, Any]) -> dict[str, Any]:
         return {"labels": torch.tensor([0, 4, 2, 2])}
     if "MaskedImage" in class_name:
         return {"bool_masked_pos": torch.rand(4, 9, generator=generator) > 0.5}
-    if "pixel_values" in inputs:
+    if "input_ids" not in inputs:
         return {}
     ids, mask = inputs["input_ids"], inputs["attention_mask"]
     rows = ids.shape[0]

@@ -24,7 +24,13 @@ from tests.parity.test_seq2seq import CASES as PAIRS
 
 TOLERANCE = 1e-5
 CASES = [*SINGLE, *PAIRS]
-READ = ("hidden_states", "input_ids", "pixel_values")  # what parts read, by name
+READ = (
+    "hidden_states",
+    "input_ids",
+    "pixel_values",
+    "input_features",
+    "query_embeds",
+)  # what parts read, by name
 FIRST = [one for one in CASES if one[1] == next(iter({**shapes.SHAPES, **seq2seq_shapes.SHAPES}[one[0]]))]
 
 

@@ -13,7 +13,11 @@ import formers
 from tests.parity.seq2seq_shapes import SHAPES, decoder_batch, inputs_of, write_checkpoint
 
 TOLERANCE = 1e-5
-NAMES = {"t5": "T5ForConditionalGeneration", "bart": "BartForConditionalGeneration"}
+NAMES = {
+    "t5": "T5ForConditionalGeneration",
+    "bart": "BartForConditionalGeneration",
+    "whisper": "WhisperForConditionalGeneration",
+}
 WIDTHS = (2, 1, 1, 2)
 
 each_shape = pytest.mark.parametrize(
@@ -27,20 +31,23 @@ def _load(model_type: str, shape: str, folder: Path) -> tuple[Any, Any]:
     return theirs, getattr(formers, NAMES[model_type]).from_pretrained(folder)
 
 
+def _heard(inputs: dict[str, Any]) -> dict[str, Any]:
+    """What the encoder reads."""
+    return {name: value for name, value in inputs.items() if not name.startswith("decoder")}
+
+
 def _close(theirs: torch.Tensor, ours: torch.Tensor) -> None:
     torch.testing.assert_close(ours, theirs, atol=TOLERANCE, rtol=TOLERANCE)
 
 
 def _steps(model: Any, inputs: dict[str, Any], past: Any = None, legacy: bool = False) -> tuple[Any, Any]:
     """Logits of the decoder's tokens, a few at a time, and the cache."""
-    encoded = model.get_encoder()(
-        input_ids=inputs["input_ids"], attention_mask=inputs["attention_mask"], return_dict=True
-    )
+    encoded = model.get_encoder()(**_heard(inputs), return_dict=True)
     ids, mask, steps, at = inputs["decoder_input_ids"], inputs["decoder_attention_mask"], [], 0
     for width in WIDTHS:
         output = model(
             encoder_outputs=encoded,
-            attention_mask=inputs["attention_mask"],
+            attention_mask=inputs.get("attention_mask"),
             decoder_input_ids=ids[:, at : at + width],
             decoder_attention_mask=mask[:, : at + width],
             past_key_values=past,
@@ -79,7 +86,7 @@ def test_a_cache_of_the_older_form_works(model_type: str, tmp_path: Path) -> Non
     assert isinstance(past, tuple)
     assert {len(layer) for layer in past} == {4}
     assert past[0][0].shape[2] == sum(WIDTHS)
-    assert past[0][2].shape[2] == inputs["input_ids"].shape[1]
+    assert past[0][2].shape[2] == ours(**inputs).encoder_last_hidden_state.shape[1]
     _close(expected, found)
 
 
@@ -125,8 +132,8 @@ def test_beams_can_be_reordered_between_steps(model_type: str, tmp_path: Path) -
         past.reorder_cache(order)
         token = torch.tensor([[5], [6], [7], [8]])
         more = {
-            "attention_mask": swapped["attention_mask"],
-            "encoder_outputs": (torch.zeros(4, 11, 32),),  # what the cache holds is what counts
+            "attention_mask": swapped.get("attention_mask"),
+            "encoder_outputs": (torch.zeros(4, past.cross[0][0].shape[2], 32),),  # the cache is what counts
             "decoder_input_ids": token,
         }
         _close(
@@ -139,11 +146,12 @@ def test_beams_can_be_reordered_between_steps(model_type: str, tmp_path: Path) -
 def test_the_encoder_can_run_beforehand(model_type: str, tmp_path: Path) -> None:
     theirs, ours = _load(model_type, next(iter(SHAPES[model_type])), tmp_path)
     inputs = inputs_of(ours)
-    rest = {k: v for k, v in inputs.items() if k != "input_ids"}
+    heard, mask = inputs[ours.main_input_name], inputs.get("attention_mask")
+    rest = {k: v for k, v in inputs.items() if k != ours.main_input_name}
     with torch.no_grad():
         expected = theirs(**inputs).logits[inputs["decoder_attention_mask"].bool()]
-        encoded = ours.get_encoder()(inputs["input_ids"], attention_mask=inputs["attention_mask"])
-        reference = theirs.get_encoder()(inputs["input_ids"], attention_mask=inputs["attention_mask"])
+        encoded = ours.get_encoder()(heard, attention_mask=mask)
+        reference = theirs.get_encoder()(heard, attention_mask=mask)
         for given in (encoded, encoded.to_tuple(), [encoded[0]], reference):
             found = ours(**rest, encoder_outputs=given)
             _close(expected, found.logits[inputs["decoder_attention_mask"].bool()])

@@ -106,6 +106,7 @@ def test_a_run_that_changes_trainers_half_way_ends_as_one_that_does_not(tmp_path
 
 HEADS = ("Model", "ForCausalLM", "ForMaskedLM", "ForSequenceClassification", "ForTokenClassification")
 HEADS += ("ForQuestionAnswering", "ForMultipleChoice", "ForConditionalGeneration", "LMHeadModel")
+HEADS += ("ForAudioClassification",)
 MORE = {
     "Roberta": FAMILIES["XLMRoberta"],
     "Camembert": FAMILIES["XLMRoberta"],
@@ -118,6 +119,7 @@ MORE = {
         **{f"{side}_ffn_dim": 12 for side in ("encoder", "decoder")},
     },
 }
+MORE["Whisper"] = {**MORE["Bart"], "use_weighted_layer_sum": True}
 
 
 @pytest.mark.parametrize("family", [*FAMILIES, *MORE])

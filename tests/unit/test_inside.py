@@ -56,6 +56,7 @@ _MIXED = {
 }
 _OTHERS |= dict.fromkeys(("llama", "mistral", "qwen2", "qwen3"), _GROUPED)
 _OTHERS |= dict.fromkeys(("mixtral", "qwen2_moe", "deepseek_v2", "deepseek_v3"), _MIXED)
+_OTHERS["whisper"] = {**_OTHERS["bart"], "num_mel_bins": 8, "max_source_positions": 6, "pad_token_id": 0}
 MORE = {"t5": {"decoder_input_ids": FULL}, "bart": {"decoder_input_ids": FULL}}
 
 
@@ -630,13 +631,13 @@ def test_names_of_ones_own_are_free(name: str, tmp_path: Path) -> None:
 ECOSYSTEM = """
 accepts_loss_kwargs activation_checkpointing_disable activation_checkpointing_enable all_tied_weights_keys
 base_model base_model_prefix can_generate config config_class device disable_input_require_grads dtype
-enable_input_require_grads framework freeze_base freeze_embeddings from_config from_pretrained generate
-generation_config get_decoder get_encoder get_input_embeddings get_memory_footprint get_output_embeddings
-gradient_checkpointing gradient_checkpointing_disable gradient_checkpointing_enable init_weights
-initialize_weights is_gradient_checkpointing main_input_name name_or_path num_labels num_parameters post_init
-prepare_decoder_input_ids_from_labels push_to_hub resize_token_embeddings save_pretrained
-set_attn_implementation set_input_embeddings set_output_embeddings supports_gradient_checkpointing tie_weights
-warnings_issued
+enable_input_require_grads framework freeze_base freeze_embeddings freeze_encoder from_config
+from_pretrained generate generation_config get_decoder get_encoder get_input_embeddings get_memory_footprint
+get_output_embeddings gradient_checkpointing gradient_checkpointing_disable gradient_checkpointing_enable
+init_weights initialize_weights is_gradient_checkpointing main_input_name name_or_path num_labels
+num_parameters post_init prepare_decoder_input_ids_from_labels push_to_hub resize_token_embeddings
+save_pretrained set_attn_implementation set_input_embeddings set_output_embeddings
+supports_gradient_checkpointing tie_weights warnings_issued
 """
 # ours: told in the README, or read of any model that has them; a part of that name comes first
 TOLD = {"load_report", "shifts_labels", "initialise_weights"}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, ClassVar
 
 import torch
@@ -18,6 +19,7 @@ from formers.nn.attend import eager
 from formers.nn.kernels import hooked
 from formers.nn.layout import Layout
 from formers.nn.passing import Geometry, Pass, Visibility
+from formers.nn.stems import STEMS
 from formers.nn.watch import watched
 from formers.stacks.stack import Ask, States
 
@@ -32,14 +34,16 @@ class Assembly:
     Attributes:
         inputs: names of what the model reads, in the order of the ecosystem's calls.
         main: the input that the others go with.
-        encoder_decoder: there are two stacks over text.
+        encoder_decoder: there are two stacks, of which the second reads text.
         cache: the name that callers know its cache by.
+        means: what inputs are, where that is not what they usually are.
     """
 
     inputs: tuple[str, ...] = ()
     main: str = "input_ids"
     encoder_decoder: bool = False
     cache: str = "past_key_values"
+    means: Mapping[str, str] = MappingProxyType({})
 
     def place(
         self, model: PreTrainedModel, config: Any, pooler: bool | None = None, masked: bool = False
@@ -93,22 +97,17 @@ class Assembly:
 
 
 _MEANING = {
-    "input_ids": "[B, T], int64.",
-    "pixel_values": "[B, channels, height, width], floating.",
-    "bool_masked_pos": "[B, patches], bool, which patches are hidden.",
-    "interpolate_pos_encoding": "read images of another size than the model was trained on.",
+    **{name: meaning for stem in STEMS.values() for name, meaning in stem.inputs.items()},
     "attention_mask": "[B, S], 1 at real tokens; or 3-D or 4-D with the queries' own axis.",
-    "token_type_ids": "[B, T], int64.",
-    "position_ids": "[B, T], int64.",
     "past_key_values": "a cache of earlier calls, or the older tuple of tuples.",
     "cache_params": "a cache of earlier calls.",
-    "inputs_embeds": "[B, T, E], in place of `input_ids`.",
     "encoder_hidden_states": "[B, S, E], what cross attention reads.",
     "encoder_attention_mask": "[B, S], 1 at real tokens of what cross attention reads.",
     "decoder_input_ids": "what the decoder reads, [B, T], int64.",
     "decoder_attention_mask": "[B, past + T], 1 at real tokens.",
     "encoder_outputs": "what the encoder returned before, as a record or a tuple; it does not run again.",
     "decoder_inputs_embeds": "[B, T, E], in place of `decoder_input_ids`.",
+    "decoder_position_ids": "[B, T], int64, where the decoder's tokens stand.",
     "use_cache": "return a cache (decoders).",
     "output_attentions": "return attention weights, [B, H, T, S] per layer.",
     "output_hidden_states": "return hidden states, [B, T, E] for the embeddings and every layer.",
@@ -125,21 +124,25 @@ _MEANING = {
 
 
 def signed(
-    cls: type[Any], forward: Callable[..., Any], names: Iterable[str], says: str
+    cls: type[Any],
+    forward: Callable[..., Any],
+    names: Iterable[str],
+    says: str,
+    means: Mapping[str, str] = MappingProxyType({}),
 ) -> Callable[..., Any]:
     """A copy of `forward` for one class, whose signature and docstring name its inputs."""
 
     def run(self: Any, *args: Any, **given: Any) -> Any:
         return forward(self, *args, **given)
 
-    names = list(dict.fromkeys(names))
+    names, known = list(dict.fromkeys(names)), {**_MEANING, **means}
     kinds = inspect.Parameter
     parameters = [kinds("self", kinds.POSITIONAL_OR_KEYWORD)]
     parameters += [kinds(name, kinds.POSITIONAL_OR_KEYWORD, default=None) for name in names]
     run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
     run.__name__, run.__qualname__ = "forward", f"{cls.__name__}.forward"
     run.__module__ = cls.__module__
-    lines = "\n".join(f"            {name}: {_MEANING.get(name, 'see the base model.')}" for name in names)
+    lines = "\n".join(f"            {name}: {known.get(name, 'see the base model.')}" for name in names)
     run.__doc__ = f"{says}\n\n        Args:\n{lines}\n        "
     run.formers_inputs = tuple(names)  # type: ignore[attr-defined]
     return run
@@ -175,6 +178,19 @@ class Assembled(PreTrainedModel):
         owner = self._owner()
         found: nn.Module = self._assembly.stacks(owner).get("encoder", owner)
         return found
+
+    def freeze_encoder(self) -> None:
+        """The encoder's parameters get no gradients.
+
+        Raises:
+            TypeError: for a model that is one stack.
+        """
+        found = self._assembly.stacks(self._owner()).get("encoder")
+        if found is None:
+            raise TypeError(
+                f"{type(self).__name__} has no encoder beside a decoder; freeze_base() freezes below a head"
+            )
+        found.requires_grad_(False)
 
     def get_decoder(self) -> nn.Module:
         """The decoder, likewise."""
@@ -215,7 +231,9 @@ class BaseModel(Assembled):
         super().__init_subclass__(**options)
         assembly = cls.__dict__.get("_assembly")
         if assembly is not None and "forward" not in cls.__dict__:
-            cls.forward = signed(cls, BaseModel.forward, assembly.inputs, "Run the model.")  # type: ignore[method-assign]
+            cls.forward = signed(  # type: ignore[method-assign]
+                cls, BaseModel.forward, assembly.inputs, "Run the model.", assembly.means
+            )
             cls.main_input_name = assembly.main
 
     def _tied_weights(self) -> dict[str, str]:
@@ -261,10 +279,10 @@ def states_of(model: Any, given: dict[str, Any], ask: Ask) -> States:
     if ask.attentions or ask.hidden:
         named.update(output_attentions=ask.attentions, output_hidden_states=ask.hidden)
     out = model(**named, return_dict=True) if isinstance(model, PreTrainedModel) else model(**named)
-    return _read_output(out, named.get("attention_mask"))
+    return states_in(out, named.get("attention_mask"))
 
 
-def _read_output(out: Any, mask: Tensor | None) -> States:
+def states_in(out: Any, mask: Tensor | None = None) -> States:
     """States from what a model returned to its caller: a record, a tuple, or [B, T, E] alone."""
     last = out if isinstance(out, Tensor) else out[0]
     layout = Layout.dense(last.shape[0], last.shape[1])

@@ -1,4 +1,4 @@
-"""Two stacks over one token table: T5, BART; and either half of them alone."""
+"""Two stacks: T5 and BART over one token table, Whisper over sounds; and either half of them alone."""
 
 from __future__ import annotations
 
@@ -7,20 +7,22 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from formers.assemblies.base import Assembly, BaseModel, shift_right, signed, states_of
-from formers.assemblies.single import Single
+from formers.assemblies.base import Assembly, BaseModel, shift_right, signed, states_in, states_of
+from formers.assemblies.single import Single, inputs_of
 from formers.core.outputs import BaseModelOutput, ModelOutput, Seq2SeqModelOutput
 from formers.model.base import PreTrainedModel
 from formers.model.initialise import mark_filled
 from formers.model.vocabulary import resized_table
 from formers.nn import spec
 from formers.nn.leaves import token_table
+from formers.nn.stems import STEMS
 from formers.nn.stems.tokens import check_ids
 from formers.nn.tree import has, leaf, path_of, place, wiring
 from formers.nn.watch import watched
 from formers.stacks.stack import Ask, States
 
 _HALVES = ("encoder", "decoder")
+_ASKED = ("output_attentions", "output_hidden_states", "return_dict")
 
 
 class StackPart(BaseModel):
@@ -31,48 +33,56 @@ class StackPart(BaseModel):
         super().__init__(config, part=True)
 
 
-StackPart.forward = signed(  # type: ignore[method-assign]
-    StackPart, BaseModel.forward, Single.text_inputs, "Run the stack."
-)
+def _part_class(stem: type[Any]) -> type[StackPart]:
+    own = {"__module__": __name__, "__doc__": StackPart.__doc__, "main_input_name": stem.reads}
+    made: type[StackPart] = type(f"{stem.__name__}Part", (StackPart,), own)
+    read = STEMS[stem].inputs
+    made.forward = signed(made, BaseModel.forward, inputs_of(stem), "Run the stack.", read)  # type: ignore[method-assign]
+    return made
+
+
+_PARTS = {stem: _part_class(stem) for stem in STEMS}
+globals().update({kind.__name__: kind for kind in _PARTS.values()})  # so that models can be pickled
 
 
 class EncoderDecoder(Assembly):
-    """An encoder and a decoder over one token table, and what heads over both need.
+    """An encoder and a decoder, and what heads over both need. Where both read tokens, they share one table.
 
     Args:
         half: (config, whether it is the decoder) -> the spec of one stack.
         shifts_inputs: a decoder without inputs of its own reads the shifted `input_ids`.
         may_untie: the config may keep the tables of both stacks apart.
+        stem: the kind of the encoder's stem.
+        places: callers may say where the decoder's tokens stand.
     """
 
     encoder_decoder = True
-    inputs: tuple[str, ...] = (
-        "input_ids",
-        "attention_mask",
-        "decoder_input_ids",
-        "decoder_attention_mask",
-        "encoder_outputs",
-        "past_key_values",
-        "inputs_embeds",
-        "decoder_inputs_embeds",
-        "use_cache",
-        "output_attentions",
-        "output_hidden_states",
-        "return_dict",
-        "cache_position",
-    )
 
     def __init__(
         self,
         half: Callable[[Any, bool], spec.Stack],
         shifts_inputs: bool = False,
         may_untie: bool = False,
+        stem: type[Any] = spec.Tokens,
+        places: bool = False,
     ) -> None:
         self.half, self.shifts_inputs, self.may_untie = half, shifts_inputs, may_untie
         self.halves = {
-            "encoder": Single(self._encoder),
+            "encoder": Single(self._encoder, stem),
             "decoder": Single(self._decoder, crosses=True),
         }
+        self.shares = stem is spec.Tokens
+        self.main, self.means = stem.reads, STEMS[stem].inputs
+        self.reads: tuple[str, ...] = ("input_ids", "attention_mask", "inputs_embeds")
+        if not self.shares:
+            self.reads = tuple(dict.fromkeys((*self.means, "attention_mask")))
+        self.inputs = (
+            *self.reads[:2],
+            *("decoder_input_ids", "decoder_attention_mask", "encoder_outputs", "past_key_values"),
+            *self.reads[2:],
+            *("decoder_inputs_embeds", "decoder_position_ids")[: 1 + places],
+            *("use_cache", *_ASKED, "cache_position"),
+        )
 
     def _encoder(self, config: Any) -> spec.Stack:
         return self.half(config, False)
@@ -87,16 +97,19 @@ class EncoderDecoder(Assembly):
     def place(
         self, model: PreTrainedModel, config: Any, pooler: bool | None = None, masked: bool = False
     ) -> None:
-        """Register the token table (role `token`, path `shared`), `encoder` and `decoder`."""
+        """Register the token table (role `token`; path `shared`, or the decoder's), `encoder`, `decoder`."""
         self._place(model, config, _HALVES)
 
     def _place(self, model: PreTrainedModel, config: Any, halves: tuple[str, ...]) -> None:
-        stem = self.halves[halves[0]].spec(config).stem
-        assert isinstance(stem, spec.Tokens)
-        table = token_table(stem.vocabulary, stem.width, stem.padding_idx, stem.table_scale)
-        place(model, "token", "shared", table)
         for name in halves:
-            place(model, name, name, StackPart(config, self.halves[name]))
+            stem = self.halves[name].spec(config).stem
+            if self.shares and isinstance(stem, spec.Tokens) and not has(model, "token"):
+                table = token_table(stem.vocabulary, stem.width, stem.padding_idx, stem.table_scale)
+                place(model, "token", "shared", table)
+            part = _PARTS[type(stem)](config, self.halves[name])
+            place(model, name, name, part)
+            if not self.shares and has(part, "token"):
+                wiring(model).roles["token"] = (name, *wiring(part).roles["token"])
 
     def stacks(self, model: nn.Module) -> dict[str, nn.Module]:
         """Those of the two that the model has."""
@@ -104,7 +117,7 @@ class EncoderDecoder(Assembly):
 
     def ties(self, model: Any) -> dict[str, str]:
         """The token tables of the stacks are the shared one, unless family and config keep them apart."""
-        if not has(model, "token") or (self.may_untie and not model.config.tie_word_embeddings):
+        if not self.shares or (self.may_untie and not model.config.tie_word_embeddings):
             return {}
         return {
             f"{name}.{path_of(part, 'token')}.weight": "shared.weight"
@@ -121,11 +134,14 @@ class EncoderDecoder(Assembly):
         return std, special
 
     def set_table(self, model: Any, value: nn.Module) -> None:
-        """Make `value` the shared table, and that of the stacks that use it too.
+        """Make `value` the token table; a shared one becomes that of the stacks that use it too.
 
         A table that a stack has for itself stays, and follows in size.
         """
         mark_filled(value)
+        if not self.shares:
+            place(model, "token", path_of(model, "token"), value)
+            return
         held = leaf(model, "token").weight
         for part in self.stacks(model).values():
             own = leaf(part, "token")
@@ -142,8 +158,8 @@ class EncoderDecoder(Assembly):
         return list(dict.fromkeys(self.half(config, decoder).layer_class for decoder in (False, True)))
 
     def room(self, config: Any) -> int | None:
-        """What the encoder's positions allow."""
-        return self.halves["encoder"].room(config)
+        """What the positions of the stack that reads tokens first allow."""
+        return self.halves["encoder" if self.shares else "decoder"].room(config)
 
     def run(self, model: Any, given: dict[str, Any], ask: Ask) -> States:
         """Encode, unless that was done before, and decode.
@@ -157,13 +173,17 @@ class EncoderDecoder(Assembly):
         decoder_ids = self._decoder_ids(model, given, ids)
         ask.padded = watched(model) if ask.padded is None else ask.padded
         parts = self.stacks(model)
+        stem = wiring(parts["encoder"]).facts.get("stem")  # None where somebody put in another encoder
         before = given.get("encoder_outputs")
         if before is None:
-            reads = {"input_ids": ids, "attention_mask": mask, "inputs_embeds": given.get("inputs_embeds")}
+            reads = {name: given.get(name) for name in self.reads}
+            if model.training and stem is not None:
+                reads = stem.trained_on(reads)
             encoded = states_of(parts["encoder"], reads, ask)
             memory = (encoded.last, encoded.hidden, encoded.attentions)
         else:
             memory = _given_memory(before)
+        mask = mask if stem is None else stem.rows_mask(mask)
         if mask is not None and tuple(mask.shape) != tuple(memory[0].shape[:2]):
             raise ValueError(
                 f"attention_mask must have shape {list(memory[0].shape[:2])}, one entry for every token that "
@@ -173,6 +193,7 @@ class EncoderDecoder(Assembly):
             "input_ids": decoder_ids,
             "attention_mask": given.get("decoder_attention_mask"),
             "inputs_embeds": given.get("decoder_inputs_embeds"),
+            "position_ids": given.get("decoder_position_ids"),
             "past_key_values": given.get("past_key_values"),
             "encoder_hidden_states": memory[0],
             "encoder_attention_mask": mask,
@@ -219,17 +240,11 @@ class EncoderHalf(EncoderDecoder):
     """The encoder alone: `T5EncoderModel`. What is saved from here is a single stack."""
 
     encoder_decoder = False
-    inputs = (
-        "input_ids",
-        "attention_mask",
-        "inputs_embeds",
-        "output_attentions",
-        "output_hidden_states",
-        "return_dict",
-    )
 
     def __init__(self, whole: EncoderDecoder) -> None:
-        super().__init__(whole.half, whole.shifts_inputs, whole.may_untie)
+        vars(self).update(vars(whole))
+        first, *others = self.reads
+        self.inputs = (first, *([] if self.shares else ["encoder_outputs"]), *others, *_ASKED)
 
     def spec(self, config: Any) -> spec.Stack:
         """The encoder."""
@@ -238,13 +253,15 @@ class EncoderHalf(EncoderDecoder):
     def place(
         self, model: PreTrainedModel, config: Any, pooler: bool | None = None, masked: bool = False
     ) -> None:
-        """Register the token table and `encoder`."""
-        config.is_encoder_decoder = False
-        config.use_cache = False
+        """Register the token table, where the encoder has one, and `encoder`."""
         self._place(model, config, ("encoder",))
 
     def run(self, model: Any, given: dict[str, Any], ask: Ask) -> States:
-        """Encode."""
+        """Encode, unless that was done before."""
+        before = given.pop("encoder_outputs", None)
+        if before is not None:
+            last, hidden, attentions = _given_memory(before)
+            return states_in(BaseModelOutput(last, hidden_states=hidden, attentions=attentions))
         ask.padded = watched(model) if ask.padded is None else ask.padded
         return states_of(leaf(model, "encoder"), given, ask)
 
@@ -263,28 +280,26 @@ class DecoderHalf(EncoderDecoder):
     encoder_decoder = False
 
     def __init__(self, whole: EncoderDecoder) -> None:
-        super().__init__(whole.half, whole.shifts_inputs, whole.may_untie)
-        self.inputs = self.halves["decoder"].inputs
+        vars(self).update(vars(whole))
+        own = self.halves["decoder"]
+        self.main, self.means, self.inputs = own.main, own.means, own.inputs
+        if not whole.shares:
+            self.inputs = (*own.inputs[:2], "encoder_outputs", *own.inputs[2:])
+        self.shares = False  # there is one table
 
     def place(
         self, model: PreTrainedModel, config: Any, pooler: bool | None = None, masked: bool = False
     ) -> None:
         """Register `decoder`."""
-        part = StackPart(config, self.halves["decoder"])
-        place(model, "decoder", "decoder", part)
-        wiring(model).roles["token"] = ("decoder", *wiring(part).roles["token"])
-
-    def ties(self, model: Any) -> dict[str, str]:
-        """There is one table."""
-        return {}
-
-    def set_table(self, model: Any, value: nn.Module) -> None:
-        """Replace the token table."""
-        mark_filled(value)
-        place(model, "token", path_of(model, "token"), value)
+        self._place(model, config, ("decoder",))
 
     def run(self, model: Any, given: dict[str, Any], ask: Ask) -> States:
         """Decode."""
+        before = given.pop("encoder_outputs", None)
+        if before is not None:
+            if given.get("encoder_hidden_states") is not None:
+                raise ValueError("give one of encoder_outputs and encoder_hidden_states")
+            given["encoder_hidden_states"] = _given_memory(before)[0]
         ask.padded = watched(model) if ask.padded is None else ask.padded
         return states_of(leaf(model, "decoder"), given, ask)
 

@@ -41,6 +41,13 @@ _ROUTING = "output_router_logits"
 _OTHER = ("attention_mask", "output_attentions", "output_hidden_states", "return_dict")
 
 
+def inputs_of(stem: type[Any], cache: str = "past_key_values") -> tuple[str, ...]:
+    """What a stack with that kind of stem reads, in the order of the ecosystem's calls."""
+    if stem.reads not in _TEXT:
+        return tuple(dict.fromkeys((*STEMS[stem].inputs, *_OTHER)))
+    return tuple(cache if name == "past_key_values" else name for name in _TEXT)
+
+
 class Single(Assembly):
     """One stack.
 
@@ -52,8 +59,6 @@ class Single(Assembly):
         routes: there are mixtures of experts, whose routers' logits callers may ask for.
     """
 
-    text_inputs = _TEXT
-
     def __init__(
         self,
         stack: Callable[[Any], spec.Stack],
@@ -63,10 +68,8 @@ class Single(Assembly):
         routes: bool = False,
     ) -> None:
         self._stack, self.cache, self._crosses = stack, cache, crosses
-        self.main = stem.reads
-        reads = STEMS[stem].inputs
-        text = tuple(cache if name == "past_key_values" else name for name in _TEXT)
-        self.inputs = text if self.main in text else (*reads, *_OTHER)
+        self.main, self.means = stem.reads, STEMS[stem].inputs
+        self.inputs = inputs_of(stem, cache)
         self._routes = routes
         if routes:
             self.inputs = (*self.inputs, _ROUTING)
@@ -88,7 +91,8 @@ class Single(Assembly):
         if isinstance(stem, spec.Patches):
             made = replace(made, stem=replace(stem, masked=masked))
         elif masked:
-            raise TypeError(f"use_mask_token is for models of images; {config.model_type} models read tokens")
+            kind = config.model_type
+            raise TypeError(f"use_mask_token is for models of images; {kind} models read {stem.reads}")
         if pooler is False:
             made = replace(made, pooler=None)
         elif pooler and made.pooler is None and "pooler" in made.names.stack:
@@ -114,8 +118,9 @@ class Single(Assembly):
         if mask is None and isinstance(ids, Tensor) and not s.decoder:
             _notice_padding(model.config, ids)
         encoder, encoder_mask = (
-            given.pop(name, None) for name in ("encoder_hidden_states", "encoder_attention_mask")
+            given.get(name) for name in ("encoder_hidden_states", "encoder_attention_mask")
         )
+        given = {name: value for name, value in given.items() if name in STEMS[type(s.stem)].inputs}
         inputs = Inputs(given, mask, past, encoder, encoder_mask)
         return run(model, inputs, ask, model.gradient_checkpointing)
 
@@ -131,7 +136,7 @@ class Single(Assembly):
         }
         if self._routes:
             values["router_logits"] = states.router_logits
-        if "pooler" not in s.names.stack:
+        if "pooler" not in s.names.stack and s.pooler is None:
             return BaseModelOutput(**values)
         return BaseModelOutputWithPooling(**values, pooler_output=states.pooled)
 

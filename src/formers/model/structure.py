@@ -33,12 +33,12 @@ def token_path(model: Any) -> str:
 
 
 def input_tables(model: Any) -> list[nn.Module]:
-    """The token tables that compute; an encoder-decoder has one in each stack."""
+    """The token tables that compute; an encoder-decoder has one in each stack that reads tokens."""
     base = base_of(model)
     if base is not model:
         return input_tables(base)
     parts = [leaf(model, name) for name in ("encoder", "decoder") if has(model, name)]
-    held = [part.get_input_embeddings() for part in parts if hasattr(part, "get_input_embeddings")]
+    held = [part.get_input_embeddings() for part in parts if has(part, "token")]
     return list(dict.fromkeys(held)) or [model.get_input_embeddings()]
 
 

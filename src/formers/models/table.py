@@ -7,6 +7,7 @@ FAMILIES: dict[str, tuple[str, str]] = {
     "arcee": ("arcee", "Arcee"),
     "bart": ("bart", "Bart"),
     "bert": ("bert", "Bert"),
+    "blip_2_qformer": ("blip_2_qformer", "Blip2QFormer"),
     "bloom": ("bloom", "Bloom"),
     "camembert": ("roberta", "Camembert"),
     "cohere": ("cohere", "Cohere"),
@@ -42,6 +43,7 @@ FAMILIES: dict[str, tuple[str, str]] = {
     "starcoder2": ("starcoder2", "Starcoder2"),
     "t5": ("t5", "T5"),
     "vit": ("vit", "ViT"),
+    "whisper": ("whisper", "Whisper"),
     "xlm-roberta": ("roberta", "XLMRoberta"),
 }
 

@@ -60,6 +60,20 @@ class Counts:
         tensor.copy_(counts.log().expand_as(tensor))
 
 
+class Sinusoids:
+    """Sines, then cosines, of places (Vaswani et al. 2017, arXiv:1706.03762, section 3.5).
+
+    Wavelengths grow by even factors from 2 pi to 20,000 pi.
+    """
+
+    def fill_(self, tensor: Tensor) -> None:
+        """[T, E], E even."""
+        count, half = tensor.shape[0], tensor.shape[1] // 2
+        rates = torch.exp(torch.arange(half) * (-math.log(10_000) / max(half - 1, 1)))
+        turns = torch.arange(count)[:, None] * rates
+        tensor.copy_(torch.cat((turns.sin(), turns.cos()), dim=1))
+
+
 class Steps:
     """What softplus turns into steps that are even in their logarithms, from `least` to `most`."""
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from math import prod
 from typing import Literal, Protocol
 
 from formers.nn.masks import Causal, Full, Mask
@@ -112,7 +113,8 @@ class Attention:
         mask: which keys a query may see, padding aside.
         dropout: probability of dropping an attention weight in training.
         scale: factor on the scores; 1/sqrt(D) when None.
-        bias: whether q, k and v have a bias; `out_bias` likewise for the output projection.
+        bias: whether q, k and v have a bias; `key_bias` whether k has one too; `out_bias` likewise for the
+            output projection.
         fused: q, k and v are one leaf under the role `qkv`: all q, all k, all v (`blocks`), or for every
             key/value head its q's, its k and its v (`groups`).
         clip: largest absolute value of q, k and v.
@@ -124,7 +126,7 @@ class Attention:
         score_bias: relative-position bias that this stack adds to the scores.
         owns_score_bias: this layer holds the bias table that the whole stack uses.
         softcap: scores become c * tanh(scores / c).
-        cross: keys and values come from the encoder's states.
+        cross: keys and values come from the encoder's states; `source` is their width, where it is not E.
     """
 
     heads: Heads
@@ -132,6 +134,7 @@ class Attention:
     dropout: float = 0.0
     scale: float | None = None
     bias: bool = True
+    key_bias: bool = True
     out_bias: bool = True
     fused: Literal["", "blocks", "groups"] = ""
     clip: float | None = None
@@ -144,6 +147,7 @@ class Attention:
     owns_score_bias: bool = False
     softcap: float | None = None
     cross: bool = False
+    source: int | None = None
 
     @property
     def causal(self) -> bool:
@@ -500,7 +504,76 @@ class Patches:
         return self.image[0] // self.patch[0], self.image[1] // self.patch[1]
 
 
-Stem = Tokens | Patches
+@dataclass(frozen=True)
+class Spans:
+    """Spans of an axis that are hidden in training (Park et al. 2019, arXiv:1904.08779, section 2).
+
+    Attributes:
+        share: of the axis that is hidden, where spans do not overlap.
+        length: of a span.
+        least: how many there are at least.
+    """
+
+    share: float
+    length: int
+    least: int = 0
+
+
+@dataclass(frozen=True)
+class Frames:
+    """A stem for sounds: frames of a spectrum, read by convolutions along time, at fixed positions.
+
+    Roles: `conv_0`, `conv_1`, ..; `position`, a table of sinusoids that is not trained.
+
+    Attributes:
+        bins: numbers of a frame.
+        width: E.
+        count: T, rows that come out: every input has as many frames as give that many.
+        strides: of the convolutions, in order.
+        kernel: their reach.
+        activation: after each of them.
+        dropout: on the result.
+        hidden: spans of frames that are silenced in training; `hidden_bins` spans of bins.
+    """
+
+    bins: int
+    width: int
+    count: int
+    strides: tuple[int, ...] = (1, 2)
+    kernel: int = 3
+    activation: str = "gelu"
+    dropout: float = 0.0
+    hidden: Spans | None = None
+    hidden_bins: Spans | None = None
+    reads = "input_features"
+
+    @property
+    def length(self) -> int:
+        """Frames of an input."""
+        return self.count * prod(self.strides)
+
+
+@dataclass(frozen=True)
+class Queries:
+    """A stem of learned vectors: no input is read for them, they ask what cross attention reads.
+
+    Roles: `query`, where the stack holds them; `embedding_norm`, `embedding_dropout`.
+
+    Attributes:
+        count: vectors that the stack holds, the same for every row; 0 where its callers hold them.
+        width: E.
+        norm: on the vectors.
+        dropout: on the result.
+    """
+
+    count: int
+    width: int
+    norm: Norm | None = None
+    dropout: float = 0.0
+    reads = "query_embeds"
+
+
+Stem = Tokens | Patches | Frames | Queries
 
 
 @dataclass(frozen=True)
@@ -539,7 +612,8 @@ class Stack:
         width: E.
         layer_class: name of the layers' class, as sharding policies spell it.
         final_norm: closes a pre-norm stack; `final_dropout` follows it.
-        pooler: width of a tanh layer over the first token; None for none, `pooler_act` its activation.
+        pooler: width of a tanh layer over the first token, `pooler_act` its activation; 0 for the first token
+            itself, None for none.
         layer_drop: probability of leaving a layer out in training (Fan et al. 2019, arXiv:1909.11556).
         decoder: it predicts what comes next, and may keep a cache.
         reports: which hidden states callers see: the last one `normed`, or `plain` as the layers left it, or

@@ -175,6 +175,14 @@ class First(Step):
             flow.x = flow.pass_.first(flow.x)
 
 
+class Mean(Step):
+    """The mean of a sequence's tokens stands for it."""
+
+    def run(self, node: Any, flow: Flow) -> None:
+        """[N, E] or [B, T, E] -> [B, E]."""
+        flow.x = flow.pass_.mean(flow.x)
+
+
 def dense(role: str, width_in: int, width_out: int, bias: bool = True, **act: Any) -> Project:
     """A plain linear step."""
     return Project(role, lambda: linear("linear", width_in, width_out, bias), **act)

@@ -180,7 +180,7 @@ def place_stack(block: Block, s: spec.Stack) -> None:
             wiring(block).roles["final_dropout"] = taken
         else:
             place(block, "final_dropout", path, Dropout(s.final_dropout))
-    if s.pooler is not None:
+    if s.pooler:
         path = str(names.stack["pooler"])
         inside = {
             "pooler": path,
@@ -217,7 +217,9 @@ def run(block: Block, inputs: Inputs, ask: Ask, checkpointing: bool = False) -> 
         x = drop(x, s.final_dropout)
     _report(s, pass_, x)
     states = States(x, pass_, inputs.cache, first_only=kept is not None)
-    if s.pooler is not None and block._modules[wiring(block).roles["pooler"][0]] is not None:
+    if s.pooler == 0:
+        states.pooled = pass_.first(x)
+    elif s.pooler is not None and block._modules[wiring(block).roles["pooler"][0]] is not None:
         states.pooled = _pool(block, states, ask)
     return states
 
@@ -289,7 +291,8 @@ def _prepare(
     given = dict(inputs.given)
     batch, length = stem.shape(given)
     past = inputs.cache.get_seq_length() if inputs.cache is not None else 0
-    real, given_mask, bias = _read_mask(s, inputs.attention_mask, batch, past, length)
+    mask = stem.rows_mask(inputs.attention_mask)
+    real, given_mask, bias = _read_mask(s, mask, batch, past, length)
     extra = given_mask if given_mask is not None else _segments(s, inputs, given, batch, past)
     if extra is not None and not s.honours_masks:
         raise ValueError(
@@ -309,7 +312,9 @@ def _prepare(
         stem.positions(given, Layout.dense(batch, length), past)  # too long a row is refused all the same
     if not seen:
         positions = layout.pack(positions.expand(batch, length))  # [N]
-        given = {name: _packed(value, layout, name) for name, value in given.items()}
+        given = {
+            name: _packed(value, layout) if name in stem.by_row else value for name, value in given.items()
+        }
     holes = real is not None and layout.index is None and not recording() and not _contiguous(real)
     encoder_real = inputs.encoder_mask
     visibility = Visibility(
@@ -336,9 +341,9 @@ def _prepare(
     return pass_, given
 
 
-def _packed(value: Any, layout: Layout, name: str) -> Any:
+def _packed(value: Any, layout: Layout) -> Any:
     """An input of the stem as rows, where it has the rows' two axes."""
-    if not isinstance(value, Tensor) or name in ("pixel_values", "bool_masked_pos") or value.dim() < 2:
+    if not isinstance(value, Tensor) or value.dim() < 2:
         return value
     return layout.pack(value.expand(layout.batch, *value.shape[1:]))
 

@@ -43,6 +43,7 @@ _BESIDE_AN_ENCODER: dict[type[ModelOutput], type[ModelOutput]] = {
 # after these the targets follow, as the ecosystem's calls by place have it
 _BEFORE_TARGETS = {
     "input_ids",
+    "input_features",
     "pixel_values",
     "attention_mask",
     "token_type_ids",
@@ -52,6 +53,7 @@ _BEFORE_TARGETS = {
     "decoder_attention_mask",
     "encoder_outputs",
     "decoder_inputs_embeds",
+    "decoder_position_ids",
     "bool_masked_pos",
 }
 
@@ -89,7 +91,7 @@ class TaskModel(Assembled):
             inputs = [name for name in assembly.inputs if name not in cls._unread_inputs]
             first = [name for name in inputs if name in early]
             rest = [name for name in inputs if name not in first]
-            cls.forward = signed(cls, TaskModel.forward, (*first, *own, *rest), cls._says)  # type: ignore[method-assign]
+            cls.forward = signed(cls, TaskModel.forward, (*first, *own, *rest), cls._says, assembly.means)  # type: ignore[method-assign]
             cls.main_input_name = assembly.main
 
     # -- what a task says ---------------------------------------------------------------------------
@@ -186,7 +188,8 @@ class TaskModel(Assembled):
         """The pooler, or a head that stands within the trunk."""
         if self._base_class is None:
             inside = set(self._assembly.stacks(self)) | {"shared"}
-            return [f"{name}." for name, _ in self.named_children() if name not in inside]
+            own = [name for name, _ in self.named_parameters(recurse=False)]
+            return own + [f"{name}." for name, _ in self.named_children() if name not in inside]
         return super()._optional_parts()
 
     def _tagged_task(self) -> tuple[str | None, bool]:

@@ -190,3 +190,7 @@ class CausalLM(VocabularyHead):
 
 class Encoder(BaseModel):
     """The encoder of an encoder-decoder, without a head: `T5EncoderModel`."""
+
+    def __init__(self, config: Any, *args: Any, **options: Any) -> None:
+        config.is_encoder_decoder = config.use_cache = False
+        super().__init__(config, *args, **options)

@@ -36,6 +36,14 @@ TASKS: dict[str, Task] = {
     task.key: task
     for task in (
         Task(
+            "audio_classification",
+            ("audio_classification", "AudioClassification"),
+            "AutoModelForAudioClassification",
+            "Label a whole sound.",
+            "audio-classification",
+            labelled=True,
+        ),
+        Task(
             "causal_lm",
             ("language_model", "CausalLM"),
             "AutoModelForCausalLM",
@@ -106,6 +114,13 @@ TASKS: dict[str, Task] = {
             "Label a whole sequence.",
             "text-classification",
             labelled=True,
+        ),
+        Task(
+            "speech_seq2seq",
+            ("seq2seq", "ConditionalGeneration"),
+            "AutoModelForSpeechSeq2Seq",
+            "Turn speech into text.",
+            "automatic-speech-recognition",
         ),
         Task(
             "token_classification",

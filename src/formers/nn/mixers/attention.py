@@ -46,12 +46,13 @@ class Attend(Step):
         """Say how queries, keys and values are made."""
         s = self.spec
         query, shared = s.heads.query * s.heads.width, s.heads.key_value * s.heads.width
+        source = s.source or width
         if s.fused:
             self.leaves[self.prefix + "qkv"] = lambda: linear(s.linear, width, query + 2 * shared, s.bias)
         else:
             self.leaves[self.prefix + "q"] = lambda: linear(s.linear, width, query, s.bias)
-            for role in ("k", "v"):
-                self.leaves[self.prefix + role] = lambda: linear(s.linear, width, shared, s.bias)
+            self.leaves[self.prefix + "k"] = lambda: linear(s.linear, source, shared, s.bias and s.key_bias)
+            self.leaves[self.prefix + "v"] = lambda: linear(s.linear, source, shared, s.bias)
         if s.qk_norm is not None:
             for role, heads in (("q_norm", s.heads.query), ("k_norm", s.heads.key_value)):
                 normed = heads * s.heads.width if s.qk_norm_over == "all" else s.heads.width

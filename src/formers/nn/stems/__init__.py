@@ -6,10 +6,17 @@ from typing import Any
 
 from formers.nn import spec
 from formers.nn.stems.base import Stem
+from formers.nn.stems.frames import FrameStem
 from formers.nn.stems.patches import PatchStem
+from formers.nn.stems.queries import QueryStem
 from formers.nn.stems.tokens import TokenStem
 
-STEMS: dict[type[Any], type[Stem]] = {spec.Tokens: TokenStem, spec.Patches: PatchStem}
+STEMS: dict[type[Any], type[Stem]] = {
+    spec.Tokens: TokenStem,
+    spec.Patches: PatchStem,
+    spec.Frames: FrameStem,
+    spec.Queries: QueryStem,
+}
 
 
 def stem_of(s: spec.Stem) -> Stem:

@@ -18,12 +18,13 @@ class Stem:
     """Raw inputs to the first layer's rows.
 
     Attributes:
-        inputs: names of what it reads, in the order of the ecosystem's calls; the first is the main one.
-        others: names of which one may stand in place of the main input.
+        inputs: what it reads: name -> what that is, in the order of the ecosystem's calls; the first is the
+            main one.
+        by_row: those of them that have an entry for every row, [B, T, ..].
     """
 
-    inputs: ClassVar[tuple[str, ...]] = ()
-    others: ClassVar[tuple[str, ...]] = ()
+    inputs: ClassVar[Mapping[str, str]] = {}
+    by_row: ClassVar[tuple[str, ...]] = ()
 
     def __init__(self, s: Any) -> None:
         self.spec = s
@@ -44,6 +45,18 @@ class Stem:
     def positions(self, given: Mapping[str, Any], layout: Layout, past: int) -> Tensor:
         """Positions of every place, [1 or B, T], int64."""
         raise NotImplementedError(f"{type(self).__name__} reads nothing")
+
+    def rows_mask(self, mask: Any) -> Any:
+        """The caller's mask over what is read as a mask over rows; None where all rows count.
+
+        Raises:
+            ValueError: for a mask that does not fit.
+        """
+        return mask
+
+    def trained_on(self, given: dict[str, Any]) -> dict[str, Any]:
+        """What is read in training in place of `given`: the same, unless something is hidden of it."""
+        return given
 
     def run(self, node: Any, given: Mapping[str, Any], pass_: Pass) -> Tensor:
         """What enters the first layer: [N, E], or [B, T, E] in a watched pass."""

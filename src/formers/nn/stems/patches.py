@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -35,7 +35,11 @@ def project_patches(node: Any, images: Tensor) -> Tensor:
 class PatchStem(Stem):
     """See `spec.Patches`."""
 
-    inputs = ("pixel_values", "bool_masked_pos", "interpolate_pos_encoding")
+    inputs: ClassVar = {
+        "pixel_values": "[B, channels, height, width], floating.",
+        "bool_masked_pos": "[B, patches], bool, which patches are hidden.",
+        "interpolate_pos_encoding": "read images of another size than the model was trained on.",
+    }
 
     def place(self, owner: Block, names: Paths) -> None:
         """Register the projection, the class token, the positions and what stands for a hidden patch."""

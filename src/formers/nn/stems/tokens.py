@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -27,8 +27,13 @@ _ADVICE = {
 class TokenStem(Stem):
     """See `spec.Tokens`."""
 
-    inputs = ("input_ids", "token_type_ids", "position_ids", "inputs_embeds")
-    others = ("inputs_embeds",)
+    inputs: ClassVar = {
+        "input_ids": "[B, T], int64.",
+        "token_type_ids": "[B, T], int64.",
+        "position_ids": "[B, T], int64.",
+        "inputs_embeds": "[B, T, E], in place of `input_ids`.",
+    }
+    by_row = tuple(inputs)
 
     def place(self, owner: Block, names: Paths) -> None:
         """Register the tables, norm and dropout."""
