@@ -220,6 +220,12 @@ def test_packed_and_watched_passes_agree_on_every_backend(backend: str) -> None:
         torch.testing.assert_close(found[real], expected[real], atol=1e-5, rtol=1e-5)
 
 
+def test_fresh_routers_and_experts_are_drawn_as_all_matrices_are() -> None:
+    sparse = small(initializer_range=0.7, hidden_size=96, moe_intermediate_size=64).model.layers[1].mlp
+    for leaf in (sparse.gate, sparse.experts[3].up_proj, sparse.shared_experts.down_proj):
+        assert abs(leaf.weight.std().item() - 0.7) < 0.1
+
+
 def test_the_bias_of_the_choice_is_no_parameter_and_stays_in_float32(tmp_path: Path) -> None:
     model = small()
     bias = model.model.layers[1].mlp.gate.e_score_correction_bias
@@ -233,3 +239,13 @@ def test_the_bias_of_the_choice_is_no_parameter_and_stays_in_float32(tmp_path: P
         assert (router.weight.dtype, router.e_score_correction_bias.dtype) == (torch.bfloat16, torch.float32)
         with torch.no_grad():
             assert half(IDS, attention_mask=MASK).logits.dtype == torch.bfloat16
+
+
+def test_an_exported_model_reads_what_it_was_not_exported_with() -> None:
+    model, whole = small(), torch.ones_like(IDS)
+    program = torch.export.export(model, (IDS,), {"use_cache": False, "attention_mask": whole}).module()
+    other, seen = IDS.flip(0).contiguous(), MASK.flip(0).contiguous()
+    with torch.no_grad():
+        found = program(other, use_cache=False, attention_mask=seen).logits
+        expected = model(other, use_cache=False, attention_mask=seen).logits
+    torch.testing.assert_close(found[seen.bool()], expected[seen.bool()], atol=1e-5, rtol=1e-5)

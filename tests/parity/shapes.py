@@ -211,16 +211,6 @@ SHAPES: dict[str, dict[str, dict[str, Any]]] = {
     },
     "mixtral": {
         "four experts, two a token": {**_DECODER, "num_local_experts": 4},
-        "window, five experts, three a token, routers' logits, tied": {
-            **_DECODER,
-            "num_hidden_layers": 2,
-            "num_local_experts": 5,
-            "num_experts_per_tok": 3,
-            "sliding_window": 4,
-            "output_router_logits": True,
-            "router_aux_loss_coef": 0.3,
-            "tie_word_embeddings": True,
-        },
     },
     "qwen2": {
         "biases, a window from the second layer on": {
@@ -229,18 +219,9 @@ SHAPES: dict[str, dict[str, dict[str, Any]]] = {
             "sliding_window": 4,
             "max_window_layers": 1,
         },
-        "no window, tied": {**_DECODER, "num_key_value_heads": None, "tie_word_embeddings": True},
     },
     "qwen3": {
         "own head width": {**_DECODER, "head_dim": 12},
-        "biases, a window in the first layer": {
-            **_DECODER,
-            "head_dim": 8,
-            "attention_bias": True,
-            "use_sliding_window": True,
-            "sliding_window": 3,
-            "layer_types": ["sliding_attention", "full_attention", "full_attention"],
-        },
     },
     "qwen2_moe": {
         "shared expert, a dense layer in between": {
@@ -251,23 +232,8 @@ SHAPES: dict[str, dict[str, dict[str, Any]]] = {
             "num_experts_per_tok": 2,
             "mlp_only_layers": [1],
         },
-        "every other layer, normalised, windows, routers' logits, no biases": {
-            **_DECODER,
-            "moe_intermediate_size": 24,
-            "shared_expert_intermediate_size": 40,
-            "num_experts": 4,
-            "num_experts_per_tok": 3,
-            "decoder_sparse_step": 2,
-            "norm_topk_prob": True,
-            "qkv_bias": False,
-            "use_sliding_window": True,
-            "sliding_window": 4,
-            "output_router_logits": True,
-            "router_aux_loss_coef": 0.3,
-        },
     },
     "deepseek_v2": {
-        "best of all experts": _LATENT,
         "best groups, plain queries, biases, a longer context": {
             **_LATENT,
             "topk_method": "group_limited_greedy",
@@ -283,19 +249,6 @@ SHAPES: dict[str, dict[str, dict[str, Any]]] = {
     },
     "deepseek_v3": {
         "eight experts in four groups": {**_LATENT, "n_group": 4, "topk_group": 2},
-        "weights as they are, halves turned, plain queries, biases, a longer context, routers' logits": {
-            **_LATENT,
-            "n_group": 2,
-            "topk_group": 1,
-            "norm_topk_prob": False,
-            "rope_interleave": False,
-            "q_lora_rank": None,
-            "attention_bias": True,
-            "n_shared_experts": 2,
-            "first_k_dense_replace": 0,
-            "output_router_logits": True,
-            "rope_parameters": _YARN,
-        },
     },
     "gemma2": {
         "capped, every other a window": {
@@ -517,10 +470,73 @@ SHAPES: dict[str, dict[str, dict[str, Any]]] = {
     },
 }
 
+# further shapes of families that derive from others, which `benchmarks/parity.py` compares
+MORE: dict[str, dict[str, dict[str, Any]]] = {
+    "mixtral": {
+        "window, five experts, three a token, routers' logits, tied": {
+            **_DECODER,
+            "num_hidden_layers": 2,
+            "num_local_experts": 5,
+            "num_experts_per_tok": 3,
+            "sliding_window": 4,
+            "output_router_logits": True,
+            "router_aux_loss_coef": 0.3,
+            "tie_word_embeddings": True,
+        },
+    },
+    "qwen2": {
+        "no window, tied": {**_DECODER, "num_key_value_heads": None, "tie_word_embeddings": True},
+    },
+    "qwen3": {
+        "biases, a window in the first layer": {
+            **_DECODER,
+            "head_dim": 8,
+            "attention_bias": True,
+            "use_sliding_window": True,
+            "sliding_window": 3,
+            "layer_types": ["sliding_attention", "full_attention", "full_attention"],
+        },
+    },
+    "qwen2_moe": {
+        "every other layer, normalised, windows, routers' logits, no biases": {
+            **_DECODER,
+            "moe_intermediate_size": 24,
+            "shared_expert_intermediate_size": 40,
+            "num_experts": 4,
+            "num_experts_per_tok": 3,
+            "decoder_sparse_step": 2,
+            "norm_topk_prob": True,
+            "qkv_bias": False,
+            "use_sliding_window": True,
+            "sliding_window": 4,
+            "output_router_logits": True,
+            "router_aux_loss_coef": 0.3,
+        },
+    },
+    "deepseek_v2": {
+        "best of all experts": _LATENT,
+    },
+    "deepseek_v3": {
+        "weights as they are, halves turned, plain queries, biases, a longer context, routers' logits": {
+            **_LATENT,
+            "n_group": 2,
+            "topk_group": 1,
+            "norm_topk_prob": False,
+            "rope_interleave": False,
+            "q_lora_rank": None,
+            "attention_bias": True,
+            "n_shared_experts": 2,
+            "first_k_dense_replace": 0,
+            "output_router_logits": True,
+            "rope_parameters": _YARN,
+        },
+    },
+}
+
 
 def reference_config(model_type: str, shape: str, class_name: str) -> Any:
     """The reference's own config class, filled for one shape; no dropout, so that training compares."""
-    values = dict(SHAPES[model_type][shape])
+    values = dict({**SHAPES[model_type], **MORE.get(model_type, {})}[shape])
     config = transformers.AutoConfig.for_model(model_type, **values)
     for field in (
         "hidden_dropout_prob",

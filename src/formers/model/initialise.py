@@ -11,9 +11,9 @@ from collections.abc import Iterable, Mapping
 import torch
 from torch import Tensor, nn
 
-from formers.nn.leaves import Conv1D, RMSNorm, ScaledEmbedding
+from formers.nn.leaves import Conv1D, RMSNorm, ScaledEmbedding, WideLinear
 
-_DRAWN = (nn.Linear, nn.Embedding, ScaledEmbedding, Conv1D, nn.Conv1d, nn.Conv2d, nn.Conv3d)
+_DRAWN = (nn.Linear, WideLinear, nn.Embedding, ScaledEmbedding, Conv1D, nn.Conv1d, nn.Conv2d, nn.Conv3d)
 _FILLED = "_has_its_values"  # set on modules whose parameters were loaded, drawn or resized
 
 

@@ -26,6 +26,14 @@ class Conv1D(nn.Module):
         return f"in_features={self.weight.shape[0]}, out_features={self.weight.shape[1]}"
 
 
+class WideLinear(nn.Linear):
+    """A linear leaf without a bias that computes in float32 whatever its dtype."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        """[..., in] -> [..., out], float32."""
+        return nn.functional.linear(input.float(), self.weight.float())
+
+
 class RMSNorm(nn.Module):
     """Root-mean-square norm (Zhang and Sennrich 2019, arXiv:1910.07467).
 

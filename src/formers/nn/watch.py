@@ -17,7 +17,7 @@ from torch import nn
 from formers.nn.activations import Activation
 from formers.nn.dropout import Dropout
 from formers.nn.kernels import global_hooks
-from formers.nn.leaves import Conv1D, RMSNorm, ScaledEmbedding
+from formers.nn.leaves import Conv1D, RMSNorm, ScaledEmbedding, WideLinear
 from formers.nn.program import Call, Node
 from formers.nn.recording import dispatched, recording
 from formers.nn.tree import Block, Group, wiring
@@ -37,6 +37,7 @@ _ROW_WISE = {
     Dropout,
     RMSNorm,
     ScaledEmbedding,
+    WideLinear,
 }
 
 

@@ -13,21 +13,11 @@ from torch import Tensor, nn
 
 from formers.nn import spec
 from formers.nn.fresh import Constant
-from formers.nn.leaves import linear
+from formers.nn.leaves import WideLinear, linear
 from formers.nn.mixers.feedforward import feedforward_steps
 from formers.nn.program import Bare, Flow, Inner, Step, run_inner
 from formers.nn.recording import recording
 from formers.nn.tree import has, leaf
-
-
-class WideRouter(nn.Linear):
-    """A router that computes in float32 whatever its dtype."""
-
-    row_wise = True
-
-    def forward(self, input: Tensor) -> Tensor:
-        """[.., E] -> [.., experts], float32."""
-        return nn.functional.linear(input.float(), self.weight.float())
 
 
 class Route(Step):
@@ -39,7 +29,7 @@ class Route(Step):
     def __init__(self, s: spec.Experts, width: int) -> None:
         super().__init__()
         self.spec = s
-        self.leaves["router"] = lambda: (WideRouter if s.wide else nn.Linear)(width, s.count, bias=False)
+        self.leaves["router"] = lambda: (WideLinear if s.wide else nn.Linear)(width, s.count, bias=False)
         if s.corrected:
             zeros = torch.zeros(s.count)
             self.leaves["router_bias"] = lambda: Bare(zeros.clone(), Constant(0.0), keep=True, trained=False)
