@@ -48,6 +48,7 @@ class Single(Assembly):
         stem: the kind of its stem, which says what the model reads.
         cache: the name that callers know its cache by.
         crosses: a cache of its own also holds the encoder's keys and values.
+        reads: names of what it reads, where that is less than its kind of stack could.
     """
 
     text_inputs = _TEXT
@@ -58,12 +59,13 @@ class Single(Assembly):
         stem: type[Any] = spec.Tokens,
         cache: str = "past_key_values",
         crosses: bool = False,
+        reads: tuple[str, ...] | None = None,
     ) -> None:
         self._stack, self.cache, self._crosses = stack, cache, crosses
         self.main = stem.reads
-        reads = STEMS[stem].inputs
         text = tuple(cache if name == "past_key_values" else name for name in _TEXT)
-        self.inputs = text if self.main in text else (*reads, *_OTHER)
+        own = text if self.main in text else (*STEMS[stem].inputs, *_OTHER)
+        self.inputs = own if reads is None else (*reads, *_OTHER[1:])
 
     def spec(self, config: Any) -> spec.Stack:
         """The stack."""
@@ -103,7 +105,7 @@ class Single(Assembly):
                 f"{model.config.model_type} models have no token types; leave token_type_ids out "
                 f"(tokenizer(..., return_token_type_ids=False))"
             )
-        if mask is None and isinstance(ids, Tensor) and not s.decoder:
+        if mask is None and isinstance(ids, Tensor) and not s.causal:
             _notice_padding(model.config, ids)
         encoder, encoder_mask = (
             given.pop(name, None) for name in ("encoder_hidden_states", "encoder_attention_mask")
@@ -121,7 +123,7 @@ class Single(Assembly):
             "attentions": states.attentions,
             "cross_attentions": states.cross_attentions,
         }
-        if "pooler" not in s.names.stack:
+        if s.pooler is None and "pooler" not in s.names.stack:
             return BaseModelOutput(**values)
         return BaseModelOutputWithPooling(**values, pooler_output=states.pooled)
 
