@@ -350,3 +350,38 @@ def test_a_config_that_is_written_here_is_read_there(clip: Any, llava: Any, tmp_
             for name, value in getattr(theirs.config, part).to_diff_dict().items():
                 if name not in ("_name_or_path", "transformers_version", "dtype", "architectures"):
                     assert getattr(getattr(again, part), name) == value, name
+
+
+def test_a_part_that_reads_something_else_is_refused() -> None:
+    for given, message in (
+        (
+            {"vision_config": {"model_type": "bert"}},
+            "which reads input_ids; the vision_tower of 'llava' models",
+        ),
+        ({"text_config": {"model_type": "vit"}}, "which reads pixel_values; the language_model of 'llava'"),
+        ({"text_config": {"model_type": "t5"}}, "is one stack that reads input_ids"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            formers.LlavaModel(formers.LlavaConfig(**given))
+
+
+def test_a_tower_takes_no_inputs_that_it_would_leave_unread() -> None:
+    model = formers.CLIPTextModel(formers.CLIPTextConfig(**SHAPES["clip_text_model"]["the end by its id"]))
+    ids = torch.tensor([[5, 6, 99]])
+    for name in ("token_type_ids", "past_key_values", "inputs_embeds", "use_cache"):
+        with pytest.raises(TypeError, match=name):
+            model(ids, **{name: ids})
+
+
+def test_recomputing_layers_reaches_every_part(clip: tuple[Any, Any, Path]) -> None:
+    inputs = {**inputs_of(clip[1]), "return_loss": True}
+    gradients = []
+    for checkpointing in (False, True):
+        model = formers.CLIPModel.from_pretrained(clip[2]).train()
+        if checkpointing:
+            model.gradient_checkpointing_enable()
+            assert model.vision_model.is_gradient_checkpointing
+        model(**inputs).loss.backward()
+        gradients.append({name: p.grad for name, p in model.named_parameters()})
+    for name, gradient in gradients[0].items():
+        _close(gradient, gradients[1][name])

@@ -53,15 +53,27 @@ class Composite(Assembly):
 
         Raises:
             TypeError: for options of a single stack.
+            ValueError: for a part that reads something else.
         """
         if pooler or masked:
             raise TypeError(f"add_pooling_layer and use_mask_token are not for {config.model_type!r} models")
+        for name in self.fields:
+            self._check(config, name)
         for name in self.fields:
             kind, own = self.part(config, name)
             place(model, name, name, kind(own, part=True))
         inside = wiring(leaf(model, self.text)).roles.get("token")
         if inside is not None:
             wiring(model).roles["token"] = (self.text, *inside)
+
+    def _check(self, config: Any, name: str) -> None:
+        kind, own = self.part(config, name)
+        wanted, read = "input_ids" if name == self.text else "pixel_values", kind._assembly.main
+        if read != wanted or kind._assembly.encoder_decoder:
+            raise ValueError(
+                f"{self.fields[name]} describes a {own.model_type!r} model, which reads {read}; the {name} "
+                f"of {config.model_type!r} models is one stack that reads {wanted}"
+            )
 
     def stacks(self, model: nn.Module) -> dict[str, nn.Module]:
         """The parts."""
@@ -107,6 +119,13 @@ class Tower(Composite):
         super().__init__(whole.model_of, field, field)
         inner = whole.part(config_class(), name)[0]._assembly
         self.inputs, self.main, self.cache = inner.inputs, inner.main, inner.cache
+
+    def place(
+        self, model: PreTrainedModel, config: Any, pooler: bool | None = None, masked: bool = False
+    ) -> None:
+        """Register the part under its path."""
+        kind, own = self.part(config, self.text)
+        place(model, self.text, self.text, kind(own, part=True))
 
     def run(self, model: Any, given: dict[str, Any], ask: Ask) -> States:
         """The part's states."""

@@ -75,7 +75,8 @@ def renames_of(model: Any) -> tuple[Rename, ...]:
     found = [*family.renames]
     for path, part in parts_of(model).items():
         path = path.removeprefix(f"{model.base_model_prefix}.")
-        found.append(Rename(f"{path}.{type(part).base_model_prefix}.{{rest}}", f"{path}.{{rest}}"))
+        if prefix := type(part).base_model_prefix:
+            found.append(Rename(f"{path}.{prefix}.{{rest}}", f"{path}.{{rest}}"))
         found += [Rename(f"{path}.{one.old}", f"{path}.{one.new}") for one in renames_of(part)]
     return tuple(found)
 
