@@ -49,6 +49,11 @@ _OTHERS = {
     },
 }
 _OTHERS["llama"] = _OTHERS["mistral"] = {**_BERT, "num_key_value_heads": 2}
+_IMAGE = {name: value for name, value in _BERT.items() if name != "vocab_size"} | {
+    "image_size": 12,
+    "patch_size": 4,
+}
+_OTHERS["clip"] = _OTHERS["llava"] = {"text_config": _BERT, "vision_config": _IMAGE}
 MORE = {"t5": {"decoder_input_ids": FULL}, "bart": {"decoder_input_ids": FULL}}
 
 
@@ -624,6 +629,7 @@ ECOSYSTEM = """
 accepts_loss_kwargs activation_checkpointing_disable activation_checkpointing_enable all_tied_weights_keys
 base_model base_model_prefix can_generate config config_class device disable_input_require_grads dtype
 enable_input_require_grads framework freeze_base freeze_embeddings from_config from_pretrained generate
+get_image_features get_text_features
 generation_config get_decoder get_encoder get_input_embeddings get_memory_footprint get_output_embeddings
 gradient_checkpointing gradient_checkpointing_disable gradient_checkpointing_enable init_weights
 initialize_weights is_gradient_checkpointing main_input_name name_or_path num_labels num_parameters post_init
