@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
@@ -385,3 +386,20 @@ def test_recomputing_layers_reaches_every_part(clip: tuple[Any, Any, Path]) -> N
         gradients.append({name: p.grad for name, p in model.named_parameters()})
     for name, gradient in gradients[0].items():
         _close(gradient, gradients[1][name])
+
+
+@torch.no_grad()
+def test_a_device_map_cuts_no_layer_of_any_part(llava: tuple[Any, Any, Path], tmp_path: Path) -> None:
+    _, whole, folder = llava
+    size = whole.get_memory_footprint()
+    spread = formers.LlavaForConditionalGeneration.from_pretrained(
+        folder,
+        device_map="sequential",
+        max_memory={"cpu": size // 2},
+        offload_folder=tmp_path,
+    )
+    places = spread.hf_device_map
+    assert {str(place) for place in places.values()} == {"cpu", "disk"}
+    assert not [name for name in places if re.search(r"layers?\.\d+\.", name)]
+    inputs = inputs_of(whole)
+    _close(whole(**inputs).logits, spread(**inputs).logits)
