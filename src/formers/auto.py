@@ -161,8 +161,9 @@ class _AutoModel:
 
     @classmethod
     def _ending(cls, family: Family, config: PretrainedConfig) -> str | None:
-        if cls.tasks == ("encoder",) and not family.assembly.encoder_decoder:  # an encoder is one already
-            return "Model" if any(h.task == "masked_lm" for h in family.heads.values()) else None
+        hides = any(head.task == "masked_lm" for head in family.heads.values())
+        if cls.tasks == ("encoder",) and not family.assembly.encoder_decoder and hides:
+            return "Model"  # an encoder is one already
         for task in cls.tasks:
             for ending, head in family.heads.items():
                 if head.task == task:

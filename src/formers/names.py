@@ -32,7 +32,6 @@ _ABSENT: tuple[tuple[str, str], ...] = (
     ("AutoImageProcessor", "processors of images and audio are"),
     ("AutoFeatureExtractor", "processors of images and audio are"),
     ("AutoModelForImageSegmentation", "this task of images is"),
-    ("AutoModelForImageText", "this task of images is"),
     ("AutoModelForImageTo", "this task of images is"),
     ("AutoModelForObjectDetection", "this task of images is"),
     ("AutoModelForVision2Seq", "this task of images is"),

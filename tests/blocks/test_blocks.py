@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import pickle
+from typing import Any
 
 import pytest
 import torch
@@ -14,10 +15,12 @@ from transformers.activations import ACT2FN
 
 from formers.nn import kernels
 from formers.nn.activations import ACTIVATIONS, activation
+from formers.nn.attend import eager
 from formers.nn.dropout import drop
 from formers.nn.kernels import project
 from formers.nn.layout import Layout
 from formers.nn.leaves import Conv1D, RMSNorm
+from formers.nn.passing import Geometry, Pass, Visibility
 from formers.nn.tree import Block, leaf, place
 
 
@@ -64,6 +67,27 @@ def test_packing_and_unpacking_keeps_every_real_token_in_its_place(rows: list[li
     for row, found in enumerate(first):
         expected = values[row][real[row]][0] if real[row].any() else torch.zeros(1)
         assert torch.equal(found, expected)
+
+
+@given(st.lists(st.lists(st.booleans(), min_size=5, max_size=5), min_size=1, max_size=4), st.randoms())
+def test_the_highest_score_of_each_row_is_found_packed_and_padded(rows: list[list[bool]], draw: Any) -> None:
+    real = torch.tensor([[*row[1:], True] for row in rows])
+    scores = torch.tensor([[draw.randint(0, 3) for _ in row] for row in rows])
+    x = torch.randn(*real.shape, 3)
+    wanted = [
+        max((c for c in range(5) if real[b, c]), key=lambda c: int(scores[b, c])) for b in range(len(rows))
+    ]
+    expected = x[torch.arange(len(rows)), torch.tensor(wanted)]
+    packed, dense = Layout.of(real), Layout.dense(*real.shape)
+    at = torch.arange(5)[None]
+    for layout, seen, read in (
+        (packed, None, packed.pack),
+        (packed, None, lambda t: t if t is x else packed.pack(t)),
+        (dense, real, dense.pack),
+        (dense, real, lambda t: t),
+    ):
+        pass_ = Pass(Geometry(layout, at), Visibility(seen), eager)
+        assert torch.equal(pass_.highest(read(x), read(scores)), expected)
 
 
 def test_each_span_holds_sequences_of_one_length_in_order() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 import torch
 import transformers
 
+from formers.model.structure import parts_of
 from formers.nn.tree import wiring
 
 VOCABULARY = 101
@@ -80,6 +82,14 @@ _QFORMER = {
     "num_attention_heads": 4,
     "intermediate_size": 48,
     "encoder_hidden_size": 24,
+}
+_CLIP_TEXT = {**_ENCODER, "projection_dim": 20, "pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 99}
+_CLIP_IMAGE = {**_VIT, "hidden_size": 24, "projection_dim": 20}
+_CLIP_IMAGE.pop("encoder_stride")
+_LLAVA = {
+    "text_config": {**_DECODER, "model_type": "llama", "vocab_size": VOCABULARY + 2, "num_hidden_layers": 2},
+    "vision_config": {**_CLIP_IMAGE, "model_type": "clip_vision_model"},
+    "image_token_index": VOCABULARY + 1,
 }
 _DROPPED = {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}
 
@@ -468,6 +478,41 @@ SHAPES: dict[str, dict[str, dict[str, Any]]] = {
             "pooler_act": "gelu",
         },
     },
+    "clip_text_model": {
+        "the end by its id": _CLIP_TEXT,
+        "the end by the highest id, gelu": {**_CLIP_TEXT, "eos_token_id": 2, "hidden_act": "gelu"},
+    },
+    "clip_vision_model": {
+        "plain": _CLIP_IMAGE,
+        "fine patches, other epsilon, gelu": {
+            **_CLIP_IMAGE,
+            "patch_size": 3,
+            "layer_norm_eps": 1e-3,
+            "hidden_act": "gelu",
+        },
+    },
+    "clip": {
+        "plain": {"text_config": _CLIP_TEXT, "vision_config": _CLIP_IMAGE, "projection_dim": 20},
+        "an end of older files, a wide space, colder": {
+            "text_config": {**_CLIP_TEXT, "eos_token_id": 2},
+            "vision_config": {**_CLIP_IMAGE, "patch_size": 6},
+            "projection_dim": 40,
+            "logit_scale_init_value": 1.0,
+        },
+    },
+    "llava": {
+        "CLIP and LLaMA": _LLAVA,
+        "ViT and Mistral, two layers, the class token too, tied, no bias": {
+            "text_config": {**_LLAVA["text_config"], "model_type": "mistral", "tie_word_embeddings": True},
+            "vision_config": {**_VIT, "model_type": "vit"},
+            "image_token_index": VOCABULARY + 1,
+            "vision_feature_layer": [-2, -1],
+            "vision_feature_select_strategy": "full",
+            "multimodal_projector_bias": False,
+            "projector_hidden_act": "relu",
+        },
+        "what the first layer makes of images": {**_LLAVA, "vision_feature_layer": 1},
+    },
 }
 
 # further shapes of families that derive from others, which `benchmarks/parity.py` compares
@@ -578,18 +623,34 @@ def write_checkpoint(model_type: str, shape: str, class_name: str, folder: Path,
 def images(config: Any, seed: int = 1) -> dict[str, Any]:
     """Four images; which patches are hidden, for a model that predicts them."""
     generator = torch.Generator().manual_seed(seed)
+    config = getattr(config, "vision_config", config)
     size = config.image_size if isinstance(config.image_size, (list, tuple)) else [config.image_size] * 2
     return {"pixel_values": torch.randn(4, config.num_channels, *size, generator=generator)}
 
 
 def inputs_of(model: Any, **options: Any) -> dict[str, Any]:
     """Inputs that fit the model."""
-    if model.main_input_name == "pixel_values":
-        return images(model.config)
     if model.main_input_name == "query_embeds":
         return queries(model.config)
-    pad = model.config.pad_token_id
-    return batch(type(model).__name__, 0 if pad is None else pad, **options)
+    config = model.config
+    names = inspect.signature(model.forward).parameters
+    seen = images(config) if "pixel_values" in names else {}
+    if "input_ids" not in names:
+        return seen
+    text = config.get_text_config()
+    pad = text.pad_token_id
+    found = batch(
+        type(model).__name__,
+        0 if pad is None else pad,
+        **{"length": 19 if hasattr(config, "image_token_index") else 11, **options},
+    )
+    ids, mask = found["input_ids"], found["attention_mask"]
+    if "clip" in text.model_type:  # every text ends in the token that says so
+        ids[torch.arange(4), mask.sum(1) - 1] = 99
+    if hasattr(config, "image_token_index"):
+        each = 10 if config.vision_feature_select_strategy == "full" else 9
+        ids[:, 1 : 1 + each], mask[:, : 5 + each] = config.image_token_index, 1
+    return {**found, **seen}
 
 
 def queries(config: Any, seed: int = 1) -> dict[str, Any]:
@@ -631,7 +692,9 @@ def labels(class_name: str, inputs: dict[str, Any]) -> dict[str, Any]:
         return {"labels": torch.tensor([0, 4, 2, 2])}
     if "MaskedImage" in class_name:
         return {"bool_masked_pos": torch.rand(4, 9, generator=generator) > 0.5}
-    if "input_ids" not in inputs:
+    if class_name == "CLIPModel":
+        return {"return_loss": True}
+    if "input_ids" not in inputs or "WithProjection" in class_name:
         return {}
     ids, mask = inputs["input_ids"], inputs["attention_mask"]
     rows = ids.shape[0]
@@ -676,6 +739,9 @@ def in_the_file(theirs: Any, named: Iterable[tuple[str, Any]], ours: Any) -> Ite
 
 def file_name(name: str, ours: Any) -> str:
     """The name in files of a parameter that the reference knows by a newer one."""
+    for start, part in {**parts_of(ours), "": ours}.items():
+        if start and name.startswith(f"{start}."):
+            return f"{start}.{file_name(name.removeprefix(f'{start}.'), part)}"
     for newer, older in sorted(ours._family.aliases.items(), key=lambda pair: -len(pair[0])):
         path = re.escape(newer).replace(r"\{i\}", "([0-9]+)")
         found = re.match(rf"((?:{ours._family.base}\.)?){path}(?=\.)", name)

@@ -57,6 +57,11 @@ _MIXED = {
 _OTHERS |= dict.fromkeys(("llama", "mistral", "qwen2", "qwen3"), _GROUPED)
 _OTHERS |= dict.fromkeys(("mixtral", "qwen2_moe", "deepseek_v2", "deepseek_v3"), _MIXED)
 _OTHERS["whisper"] = {**_OTHERS["bart"], "num_mel_bins": 8, "max_source_positions": 6, "pad_token_id": 0}
+_IMAGE = {name: value for name, value in _BERT.items() if name != "vocab_size"} | {
+    "image_size": 12,
+    "patch_size": 4,
+}
+_OTHERS["clip"] = _OTHERS["llava"] = {"text_config": _BERT, "vision_config": _IMAGE}
 MORE = {"t5": {"decoder_input_ids": FULL}, "bart": {"decoder_input_ids": FULL}}
 
 
@@ -632,7 +637,8 @@ ECOSYSTEM = """
 accepts_loss_kwargs activation_checkpointing_disable activation_checkpointing_enable all_tied_weights_keys
 base_model base_model_prefix can_generate config config_class device disable_input_require_grads dtype
 enable_input_require_grads framework freeze_base freeze_embeddings freeze_encoder from_config
-from_pretrained generate generation_config get_decoder get_encoder get_input_embeddings get_memory_footprint
+from_pretrained generate get_image_features get_text_features generation_config get_decoder get_encoder
+get_input_embeddings get_memory_footprint
 get_output_embeddings gradient_checkpointing gradient_checkpointing_disable gradient_checkpointing_enable
 init_weights initialize_weights is_gradient_checkpointing main_input_name name_or_path num_labels
 num_parameters post_init prepare_decoder_input_ids_from_labels push_to_hub resize_token_embeddings

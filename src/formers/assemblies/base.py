@@ -26,6 +26,13 @@ from formers.stacks.stack import Ask, States
 # inputs of older versions, which code that was written for them passes on as None
 _OLDER = frozenset({"head_mask", "decoder_head_mask", "cross_attn_head_mask"})
 _ASKED = ("output_attentions", "output_hidden_states")
+# what assemblies add to their records
+_BESIDE = (
+    "encoder_last_hidden_state",
+    "encoder_hidden_states",
+    "encoder_attentions",
+    "image_hidden_states",
+)
 
 
 class Assembly:
@@ -37,6 +44,8 @@ class Assembly:
         encoder_decoder: there are two stacks, of which the second reads text.
         cache: the name that callers know its cache by.
         means: what inputs are, where that is not what they usually are.
+        decodes: the stack that predicts what comes next, by name.
+        offers: methods that its models have beside those of every model, by name.
     """
 
     inputs: tuple[str, ...] = ()
@@ -44,6 +53,8 @@ class Assembly:
     encoder_decoder: bool = False
     cache: str = "past_key_values"
     means: Mapping[str, str] = MappingProxyType({})
+    decodes: str = "decoder"
+    offers: Mapping[str, Callable[..., Any]] = MappingProxyType({})
 
     def place(
         self, model: PreTrainedModel, config: Any, pooler: bool | None = None, masked: bool = False
@@ -91,6 +102,10 @@ class Assembly:
         """The stack whose states heads read."""
         raise NotImplementedError(f"{type(self).__name__} has no stack")
 
+    def alone(self, part: str, config_class: type[Any]) -> Assembly:
+        """One of its stacks as an assembly of its own, for a head that reads that alone."""
+        raise NotImplementedError(f"{type(self).__name__} has no part {part!r}")
+
     def layer_classes(self, config_class: type[Any]) -> list[str]:
         """Names of the layers' classes, which no sharding cuts."""
         return [self.spec(config_class()).layer_class]
@@ -119,6 +134,10 @@ _MEANING = {
     "end_positions": "[B], int64, last tokens of the answers, likewise.",
     "next_sentence_label": "[B], int64: 0 follows, 1 does not.",
     "num_items_in_batch": "divisor of the summed loss, for gradient accumulation.",
+    "return_loss": "return the loss of texts and images that belong together, the first with the first.",
+    "vision_feature_layer": "which hidden states of the vision tower are read: a number, or several.",
+    "vision_feature_select_strategy": '"default" leaves the class token out, "full" keeps it.',
+    "mm_encoder_outputs": "what `get_image_features` returned before, under the key `image`.",
     "logits_to_keep": "how many of the last places get logits (0 for all), or which places.",
 }
 
@@ -195,7 +214,7 @@ class Assembled(PreTrainedModel):
     def get_decoder(self) -> nn.Module:
         """The decoder, likewise."""
         owner = self._owner()
-        found: nn.Module = self._assembly.stacks(owner).get("decoder", owner)
+        found: nn.Module = self._assembly.stacks(owner).get(self._assembly.decodes, owner)
         return found
 
     def set_input_embeddings(self, value: nn.Module) -> None:
@@ -251,19 +270,23 @@ class BaseModel(Assembled):
             TypeError: for a keyword that the model does not take.
             ValueError: for inputs that do not fit each other.
         """
-        assembly, config = self._assembly, self.config
+        assembly = self._assembly
         given = bound(self, assembly.inputs, args, given)
         refuse_inputs(self, given, assembly.inputs)
         return_dict = given.pop("return_dict", None)
-        ask = Ask(rows=False, backend=config._attn_implementation)
-        for option, name in zip(("attentions", "hidden"), _ASKED, strict=True):
-            setattr(ask, option, asked(given.pop(name, None), config, name))
-        states = self._encode(given, ask)
-        return returned(assembly.output(self, states), return_dict, config)
+        states = self._encode(given, taken_ask(self, given))
+        return returned(assembly.output(self, states), return_dict, self.config)
 
     def _encode(self, given: dict[str, Any], ask: Ask) -> States:
         """The states that heads read."""
         return self._assembly.run(self, {k: v for k, v in given.items() if k not in _OLDER}, ask)
+
+
+def taken_ask(model: PreTrainedModel, given: dict[str, Any]) -> Ask:
+    """What a caller of the model wants to see, taken out of `given`."""
+    config = model.config
+    attentions, hidden = (asked(given.pop(name, None), config, name) for name in _ASKED)
+    return Ask(attentions, hidden, config._attn_implementation, rows=False)
 
 
 def states_of(model: Any, given: dict[str, Any], ask: Ask) -> States:
@@ -298,7 +321,7 @@ def states_in(out: Any, mask: Tensor | None = None) -> States:
     caches = (getattr(out, name, None) for name in ("past_key_values", "cache_params"))
     cache = next((cache for cache in caches if cache is not None), None)
     states = States(last, pass_, cache, getattr(out, "pooler_output", None))
-    for name in ("encoder_last_hidden_state", "encoder_hidden_states", "encoder_attentions"):
+    for name in _BESIDE:
         if getattr(out, name, None) is not None:
             states.extras[name] = getattr(out, name)
     return states

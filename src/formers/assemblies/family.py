@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Any, Literal
+from typing import Any
 
 from formers.assemblies.base import Assembly
 from formers.checkpoints import Rename
@@ -21,7 +21,7 @@ class Head:
         spec: config -> the task's own spec: its paths, and what of the config it needs.
         base: attribute that holds the base model under this head, where it is not the family's.
         pooler: the base model keeps its pooler under this head.
-        over: which part of an encoder-decoder the head reads.
+        over: which part the head reads: the "encoder" or "decoder" of such a pair, or a tower by name.
         flat: the base model's parts are registered on the head's own model, without a prefix.
     """
 
@@ -29,7 +29,7 @@ class Head:
     spec: Callable[[Any], Any]
     base: str | None = None
     pooler: bool = False
-    over: Literal["whole", "encoder", "decoder"] = "whole"
+    over: str = "whole"
     flat: bool = False
 
 
@@ -43,7 +43,7 @@ class Family:
         config: its config class.
         base: attribute under which a head model holds the base model, `bert`.
         assembly: which stacks it has, config -> spec, and how they work together.
-        heads: class-name ending (or a whole class name) -> head.
+        heads: class-name ending (or a whole class name) -> head; `Model` has one where it does a task itself.
         renames: older spellings of parameter names.
         ignored: templates of names in checkpoints that hold nothing to load.
         order: children of one module in the order in which the ecosystem's class makes them, where that is

@@ -57,6 +57,7 @@ class Single(Assembly):
         cache: the name that callers know its cache by.
         crosses: a cache of its own also holds the encoder's keys and values.
         routes: there are mixtures of experts, whose routers' logits callers may ask for.
+        reads: names of what it reads, where that is less than its kind of stack could.
     """
 
     def __init__(
@@ -66,10 +67,11 @@ class Single(Assembly):
         cache: str = "past_key_values",
         crosses: bool = False,
         routes: bool = False,
+        reads: tuple[str, ...] | None = None,
     ) -> None:
         self._stack, self.cache, self._crosses = stack, cache, crosses
         self.main, self.means = stem.reads, STEMS[stem].inputs
-        self.inputs = inputs_of(stem, cache)
+        self.inputs = inputs_of(stem, cache) if reads is None else (*reads, *_OTHER[1:])
         self._routes = routes
         if routes:
             self.inputs = (*self.inputs, _ROUTING)
@@ -115,7 +117,7 @@ class Single(Assembly):
                 f"{model.config.model_type} models have no token types; leave token_type_ids out "
                 f"(tokenizer(..., return_token_type_ids=False))"
             )
-        if mask is None and isinstance(ids, Tensor) and not s.decoder:
+        if mask is None and isinstance(ids, Tensor) and not s.causal:
             _notice_padding(model.config, ids)
         encoder, encoder_mask = (
             given.get(name) for name in ("encoder_hidden_states", "encoder_attention_mask")
@@ -136,7 +138,7 @@ class Single(Assembly):
         }
         if self._routes:
             values["router_logits"] = states.router_logits
-        if "pooler" not in s.names.stack and s.pooler is None:
+        if s.pooler is None and "pooler" not in s.names.stack:
             return BaseModelOutput(**values)
         return BaseModelOutputWithPooling(**values, pooler_output=states.pooled)
 

@@ -135,7 +135,8 @@ def _infer(
 ) -> dict[str, Any]:
     """Pack whole layers onto the devices that are there, filling them evenly or in turn."""
     accelerate = need("accelerate", "train", f"device_map={strategy!r}")
-    whole = list(getattr(model, "_no_split_modules", None) or ())
+    classes = (getattr(part, "_no_split_modules", None) or () for part in model.modules())
+    whole = list(dict.fromkeys(name for names in classes for name in names))
     if strategy != "sequential":
         max_memory = accelerate.utils.get_balanced_memory(
             model,

@@ -13,22 +13,32 @@ class SubConfigs:
 
     `sub_configs` names the fields that hold configs of their own: `{"text_config": SomeConfig}`. In place of
     a class there may be a function that says, of the dictionary, which class it is for.
+    `sub_defaults` says what one that is not given is made of; a dictionary without a `model_type` has the
+    default's. What a file has under `{name}_dict`, an older spelling, wins.
     """
 
     sub_configs: ClassVar[dict[str, Any]] = {}
+    sub_defaults: ClassVar[dict[str, dict[str, Any]]] = {}
 
     def _take_sub_configs(self, kwargs: dict[str, Any], *, from_file: bool) -> None:
         for name in self.sub_configs:
             value = kwargs.pop(name, self.__dict__.get(name))
+            older = kwargs.pop(f"{name}_dict", None)
+            if older is not None:
+                held = value.to_dict() if isinstance(value, ConfigFile) else value or {}
+                value = {**held, **self._sub_config(name, older, from_file=from_file).to_dict()}
             self.__dict__[name] = self._sub_config(name, value, from_file=from_file)
 
     def _sub_config(self, name: str, value: Any, *, from_file: bool) -> Any:
+        value = self.sub_defaults.get(name) if value is None else value
         if value is None or isinstance(value, ConfigFile):
             return value
         if not isinstance(value, Mapping):
             raise TypeError(
                 f"{type(self).__name__}.{name} takes a config or a dictionary, not {type(value).__name__}"
             )
+        usual = self.sub_defaults.get(name, {}).get("model_type")
+        value = value if usual is None else {"model_type": usual, **value}
         kind: Any = self.sub_configs[name]
         if not isinstance(kind, type):
             kind = kind(value)

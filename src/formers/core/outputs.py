@@ -55,8 +55,8 @@ class ModelOutput:
         return getattr(self, key) if key in self._present() else default
 
     def to_tuple(self) -> tuple[Any, ...]:
-        """The values that are present, as a tuple."""
-        return tuple(self.values())
+        """The values that are present, as a tuple; records among them as tuples too."""
+        return tuple(v.to_tuple() if isinstance(v, ModelOutput) else v for v in self.values())
 
     def __getitem__(self, key: str | int | slice) -> Any:
         if isinstance(key, str):
@@ -113,6 +113,7 @@ class BaseModelOutput(ModelOutput):
     attentions: tuple[Tensor, ...] | None = None
     cross_attentions: tuple[Tensor, ...] | None = None
     router_logits: tuple[Tensor, ...] | None = None
+    image_hidden_states: Tensor | None = None
 
 
 @dataclasses.dataclass
@@ -166,6 +167,7 @@ class BalancedOutput(ModelOutput):
     hidden_states: tuple[Tensor, ...] | None = None
     attentions: tuple[Tensor, ...] | None = None
     router_logits: tuple[Tensor, ...] | None = None
+    image_hidden_states: Tensor | None = None
 
 
 @dataclasses.dataclass
@@ -200,6 +202,33 @@ class PreTrainingOutput(ModelOutput):
     seq_relationship_logits: Tensor | None = None
     hidden_states: tuple[Tensor, ...] | None = None
     attentions: tuple[Tensor, ...] | None = None
+
+
+@dataclasses.dataclass
+class EmbeddingOutput(ModelOutput):
+    """A text's or an image's vector [B, P] in the space that both share, and the states [B, T, E]."""
+
+    text_embeds: Tensor | None = None
+    image_embeds: Tensor | None = None
+    last_hidden_state: Tensor | None = None
+    hidden_states: tuple[Tensor, ...] | None = None
+    attentions: tuple[Tensor, ...] | None = None
+
+
+@dataclasses.dataclass
+class ContrastOutput(ModelOutput):
+    """Texts and images compared: `logits_per_image` is [images, texts], the vectors have length one.
+
+    The towers' own records hold, as `pooler_output`, the projected vectors as they are.
+    """
+
+    loss: Tensor | None = None
+    logits_per_image: Tensor | None = None
+    logits_per_text: Tensor | None = None
+    text_embeds: Tensor | None = None
+    image_embeds: Tensor | None = None
+    text_model_output: ModelOutput | None = None
+    vision_model_output: ModelOutput | None = None
 
 
 @dataclasses.dataclass

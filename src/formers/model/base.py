@@ -14,7 +14,7 @@ from formers.core.notices import notice, refuse_unknown
 from formers.hub import Pushable
 from formers.model.building import is_for_a_checkpoint, may_be_empty
 from formers.model.initialise import initialise, mark_filled, unfilled
-from formers.model.structure import input_tables, pooler_prefix, token_path
+from formers.model.structure import input_tables, parts_of, pooler_prefix, token_path
 from formers.nn.attend import backend
 from formers.nn.tree import Block, place
 
@@ -152,13 +152,22 @@ class PreTrainedModel(Block, Pushable):
         A subclass with an `_init_weights` of its own is then asked, for every module of which no parameter
         has other values already.
         """
-        initialise(self, names, *self._initial_deviations())
+        self._draw(names)
         if type(self)._init_weights is not PreTrainedModel._init_weights:
             fresh = set(names)
             for path, module in reversed(list(self.named_modules())):  # parts before what they are parts of
                 own = [f"{path}.{name}".lstrip(".") for name, _ in module.named_parameters()]
                 if own and fresh.issuperset(own):
                     self._init_weights(module)
+
+    def _draw(self, names: list[str], anew: bool = False) -> None:
+        """Draw values as this model's config wants them, and for each of its parts as that's does."""
+        own = set(names)
+        for path, part in parts_of(self).items():
+            inside = [name for name in names if name.startswith(f"{path}.")]
+            own.difference_update(inside)
+            part._draw([name.removeprefix(f"{path}.") for name in inside], anew)
+        initialise(self, [name for name in names if name in own], *self._initial_deviations(), anew=anew)
 
     def _init_weights(self, module: nn.Module) -> None:
         """Draw fresh values for what `module`, a part of this model, holds itself.
@@ -168,7 +177,7 @@ class PreTrainedModel(Block, Pushable):
         path = next((path for path, part in self.named_modules() if part is module), None)
         if path is not None:
             names = [f"{path}.{name}".lstrip(".") for name, p in module._parameters.items() if p is not None]
-            initialise(self, names, *self._initial_deviations(), anew=True)
+            self._draw(names, anew=True)
 
     def _initial_deviations(self) -> tuple[float, Mapping[str, float]]:
         """The standard deviation of fresh weights, and exceptions by ending of the name."""
@@ -352,7 +361,7 @@ class PreTrainedModel(Block, Pushable):
     def set_attn_implementation(self, name: str) -> None:
         """Choose how attention is computed: "eager", "sdpa" or "flex_attention"."""
         backend(name)
-        self.config._attn_implementation = name
+        self.config.attn_implementation = name
 
 
 def _cast(model: Any, dtype: torch.dtype) -> Any:

@@ -14,6 +14,7 @@ from formers.core.devices import named_dtype
 from formers.core.notices import notice, refuse_unknown
 from formers.model.building import for_a_checkpoint
 from formers.model.initialise import mark_filled
+from formers.model.structure import ignored_of, renames_of
 from formers.nn.attend import backend
 
 _OPTIONS = (
@@ -53,7 +54,7 @@ def set_attention(config: PretrainedConfig, options: dict[str, Any]) -> None:
     name = options.pop("attn_implementation", None)
     if name is not None:
         backend(name)
-        config._attn_implementation = name
+        config.attn_implementation = name
 
 
 @collector.resting()
@@ -162,7 +163,6 @@ def _fill(model: Any, files: Any, given: dict[str, Any]) -> Any:
     dtype = given.pop("torch_dtype", None) if given.get("dtype") is None else given.get("dtype")
     prefix = model.base_model_prefix
     owns_base = model.base_model is not model
-    family = type(model)._family
     optional = tuple(model._optional_parts())
 
     def may_be_new(name: str) -> bool:
@@ -177,8 +177,8 @@ def _fill(model: Any, files: Any, given: dict[str, Any]) -> Any:
     report = load(
         model,
         files,
-        renames=family.renames if family else (),
-        ignored=(*family.ignored, *model._unread) if family else model._unread,
+        renames=renames_of(model),
+        ignored=(*ignored_of(model), *model._unread),
         may_be_new=may_be_new,
         initialise=lambda module, names: model._initialise_weights(list(names)),
         ties=model._tied_weights(),

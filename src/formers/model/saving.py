@@ -11,6 +11,7 @@ from formers.checkpoints.renames import written
 from formers.configs import CONFIG_NAME, GENERATION_CONFIG_NAME
 from formers.core.notices import refuse_unknown
 from formers.hub import PUSH_KEYWORDS, push_saved, split_push_keywords
+from formers.model.structure import renames_of
 
 
 def save_pretrained(model: Any, folder: Path, options: dict[str, Any]) -> None:
@@ -30,8 +31,8 @@ def save_pretrained(model: Any, folder: Path, options: dict[str, Any]) -> None:
         tensors = model.state_dict()
     # a tied tensor is saved once, under the name of its source
     ties = {name: source for name, source in model._tied_weights().items() if source in tensors}
-    if (family := type(model)._family) is not None:
-        spelt = written(tensors, family.renames, model.base_model_prefix)
+    if renames := renames_of(model):
+        spelt = written(tensors, renames, model.base_model_prefix)
         tensors = {spelt[name]: value for name, value in tensors.items()}
         ties = {spelt[name]: spelt[source] for name, source in ties.items() if name in spelt}
     folder.mkdir(parents=True, exist_ok=True)

@@ -6,6 +6,8 @@ from typing import Any
 
 from torch import nn
 
+from formers.checkpoints.renames import Rename
+from formers.configs import PretrainedConfig
 from formers.nn.spec import Stack, Tokens
 from formers.nn.tree import has, leaf, path_of, roles, wiring
 
@@ -49,6 +51,42 @@ def text_stack(model: Any) -> Stack | None:
         if isinstance(found, Stack) and isinstance(found.stem, Tokens):
             return found
     return None
+
+
+def parts_of(model: Any) -> dict[str, Any]:
+    """The models of other families that are parts of this one, by path: each has a config of its own."""
+    found: dict[str, Any] = {}
+    for path, part in model.named_modules():
+        config = part.__dict__.get("config")
+        own = isinstance(config, PretrainedConfig) and config is not model.config
+        if own and hasattr(type(part), "_family") and not path.startswith(tuple(f"{p}." for p in found)):
+            found[path] = part
+    return found
+
+
+def renames_of(model: Any) -> tuple[Rename, ...]:
+    """Older spellings of parameter names: the family's, and its parts' below their paths.
+
+    A part may also be spelt as within a model with a head: `vision_tower.vision_model.`
+    """
+    family = type(model)._family
+    if family is None:
+        return ()
+    found = [*family.renames]
+    for path, part in parts_of(model).items():
+        path = path.removeprefix(f"{model.base_model_prefix}.")
+        if prefix := type(part).base_model_prefix:
+            found.append(Rename(f"{path}.{prefix}.{{rest}}", f"{path}.{{rest}}"))
+        found += [Rename(f"{path}.{one.old}", f"{path}.{one.new}") for one in renames_of(part)]
+    return tuple(found)
+
+
+def ignored_of(model: Any) -> tuple[str, ...]:
+    """Expressions for names in checkpoints that hold nothing for this model or its parts."""
+    family = type(model)._family
+    if family is None:
+        return ()
+    return (*family.ignored, *(one for part in parts_of(model).values() for one in ignored_of(part)))
 
 
 def pooler_prefix(model: Any) -> str | None:

@@ -29,7 +29,7 @@ def resize(model: Any, count: int | None, multiple: int | None, mean: bool) -> n
     model.set_input_embeddings(resized_table(table, count, mean))
     if output is not None:
         _resize_output(model, output, count, mean, tied)
-    model.config.vocab_size = count
+    model.config.get_text_config().vocab_size = count
     model.tie_weights()
     resized: nn.Module = model.get_input_embeddings()
     return resized

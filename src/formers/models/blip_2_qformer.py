@@ -90,7 +90,7 @@ def stack(c: Blip2QFormerConfig) -> spec.Stack:
         names=NAMES,
         width=c.hidden_size,
         layer_class="Blip2QFormerLayer",
-        pooler=0,
+        pooler=spec.Summary(),
         initial_std=c.initializer_range,
     )
 

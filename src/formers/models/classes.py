@@ -19,7 +19,6 @@ from formers.tasks.table import TASKS
 _HOME = "formers.auto"
 # names in checkpoints of a whole model that a half of it leaves be
 _UNREAD = {
-    "whole": (),
     "encoder": (r"(^|\.)decoder\.",),
     "decoder": (r"(^|\.)encoder\.", r"^final_logits_bias$"),
 }
@@ -28,8 +27,10 @@ _UNREAD = {
 @cache
 def _assembly(family: Family, over: str) -> Assembly:
     whole = family.assembly
-    if over == "whole" or not isinstance(whole, EncoderDecoder):
+    if over == "whole":
         return whole
+    if not isinstance(whole, EncoderDecoder):
+        return whole.alone(over, family.config)
     return EncoderHalf(whole) if over == "encoder" else DecoderHalf(whole)
 
 
@@ -61,27 +62,30 @@ def class_of(family_key: Any, ending: str) -> type[PreTrainedModel]:
     name, shared = family.class_name(ending), _shared(family)
     if ending == "PreTrainedModel":
         return type(name, (PreTrainedModel,), {**shared, "__doc__": f"Base of {family.name} models."})
-    if ending == "Model":
-        own = {**shared, "_assembly": family.assembly, "__doc__": f"{family.name} without a head."}
-        return type(name, (BaseModel,), own)
     head = family.heads.get(ending)
+    if ending == "Model" and head is None:
+        own = {**shared, "_assembly": family.assembly, "__doc__": f"{family.name} without a head."}
+        return type(name, (BaseModel,), {**own, **family.assembly.offers})
     if head is None:
         known = [family.class_name(known) for known in ("Model", *family.heads)]
         raise AttributeError(
             f"there is no {name}{did_you_mean(name, known)}; {family.name} has {', '.join(known)}"
         )
-    task = TASKS[head.task]
+    task, assembly = TASKS[head.task], _assembly(family, head.over)
     module, attribute = task.home
     base = getattr(importlib.import_module(f"formers.tasks.{module}"), attribute)
     own = {
         **shared,
         "_task": task,
         "_head": head,
-        "_assembly": _assembly(family, head.over),
-        "_unread": _UNREAD[head.over],
+        "_assembly": assembly,
+        **assembly.offers,
+        "_unread": _UNREAD.get(head.over, ()),
         "shifts_labels": task.shifts and head.over == "whole",
         "base_model_prefix": head.base or family.base,
-        "__doc__": f"{family.name} with a head for {head.task.replace('_', ' ')}.",
+        "__doc__": f"{family.name}: {task.says}"
+        if ending == "Model"
+        else f"{family.name} with a head for {head.task.replace('_', ' ')}.",
     }
     if not issubclass(base, BaseModel) and not head.flat:
         own["_base_class"] = (
@@ -95,6 +99,13 @@ def _base_of_half(family: Family, head: Head) -> Any:
         if other.task == "encoder" and head.over == "encoder":
             return class_of(family, ending)
     return _half(family, head.over)
+
+
+def base_class(config: Any) -> type[BaseModel]:
+    """The class without a head for a config, of whatever family it is."""
+    found = class_of(family_of(config.model_type), "Model")
+    assert issubclass(found, BaseModel)
+    return found
 
 
 def endings(family: Family) -> dict[str, Head | None]:

@@ -139,3 +139,24 @@ def _mean(values: Tensor, items: Any) -> Tensor:
 
 def _count(items: Any, like: Tensor) -> Any:
     return items.to(like.device) if isinstance(items, Tensor) else items
+
+
+def contrastive(similarity: Tensor) -> Tensor:
+    """Cross entropy of finding each text's image and each image's text (Radford et al. 2021, section 2.3).
+
+    Args:
+        similarity: [texts, images]; text i belongs to image i.
+
+    Returns:
+        Scalar, float32.
+
+    Raises:
+        ValueError: for more of one than of the other.
+    """
+    if similarity.shape[0] != similarity.shape[1]:
+        raise ValueError(
+            f"the loss pairs the first text with the first image and so on, but there are "
+            f"{similarity.shape[0]} texts and {similarity.shape[1]} images"
+        )
+    own = torch.arange(len(similarity), device=similarity.device)
+    return (cross_entropy(similarity, own) + cross_entropy(similarity.t(), own)) / 2

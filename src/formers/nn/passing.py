@@ -161,3 +161,16 @@ class Pass:
             return whole.mean(1)
         seen = real[:, -whole.shape[1] :, None]  # [B, T, 1]
         return (whole * seen).sum(1) / seen.sum(1).clamp(min=1)
+
+    def highest(self, x: Tensor, scores: Tensor) -> Tensor:
+        """The real token of the highest score in every sequence, the first of equals.
+
+        [N, E] or [B, T, E], with scores >= 0 of the rows that are computed, [N] or [B, T] -> [B, E].
+        """
+        layout, real = self.layout, self.visibility.real
+        rows = layout.pack(x) if x.dim() == 3 else x
+        scores = scores.flatten()
+        if real is not None and real.numel() == scores.numel():
+            scores = scores.masked_fill(~real.flatten(), -1)
+        best = torch.cat([part.argmax(1) for part in layout.by_span(scores)])
+        return layout.by_row(rows.index_select(0, layout.starts(x.device) + best))

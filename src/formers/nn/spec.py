@@ -487,6 +487,8 @@ class Patches:
         dropout: on the result.
         masked: a learned vector stands in place of hidden patches.
         std: deviation of fresh positions and of the fresh class token.
+        bias: the projection has one.
+        flat: the class token is [E], and positions are looked up in a table [P, E].
     """
 
     channels: int
@@ -496,6 +498,8 @@ class Patches:
     dropout: float = 0.0
     masked: bool = False
     std: float = 0.02
+    bias: bool = True
+    flat: bool = False
     reads = "pixel_values"
 
     @property
@@ -601,19 +605,35 @@ def crossed(paths: Paths) -> dict[str, str | None]:
 
 
 @dataclass(frozen=True)
+class Summary:
+    """One token's state stands for its row.
+
+    Attributes:
+        token: the first of the row, or the one that ends it.
+        ends: ids that end a row, of which the first counts; without any, the highest id does.
+        norm: of that state.
+    """
+
+    token: Literal["first", "end"] = "first"
+    ends: tuple[int, ...] = ()
+    norm: Norm | None = None
+
+
+@dataclass(frozen=True)
 class Stack:
     """A whole stack.
 
     Attributes:
         stem: what enters the first layer.
         layers: the layers.
-        names: where the leaves lie; roles of `names.stack`: `final_norm`, `final_dropout`, `pooler`,
-            `pooler_act`, `rotary`.
+        names: where the leaves lie; roles of `names.stack`: `first_norm`, `final_norm`, `final_dropout`,
+            `pooler`, `pooler_act`, `rotary`.
         width: E.
         layer_class: name of the layers' class, as sharding policies spell it.
+        first_norm: of what enters the first layer.
         final_norm: closes a pre-norm stack; `final_dropout` follows it.
-        pooler: width of a tanh layer over the first token, `pooler_act` its activation; 0 for the first token
-            itself, None for none.
+        pooler: width of a tanh layer over the first token, `pooler_act` its activation; or which token stands
+            for a row as it is; None for neither.
         layer_drop: probability of leaving a layer out in training (Fan et al. 2019, arXiv:1909.11556).
         decoder: it predicts what comes next, and may keep a cache.
         reports: which hidden states callers see: the last one `normed`, or `plain` as the layers left it, or
@@ -626,9 +646,10 @@ class Stack:
     names: Names
     width: int
     layer_class: str = "Layer"
+    first_norm: Norm | None = None
     final_norm: Norm | None = None
     final_dropout: float = 0.0
-    pooler: int | None = None
+    pooler: int | Summary | None = None
     pooler_act: str = "tanh"
     layer_drop: float = 0.0
     decoder: bool = False

@@ -183,6 +183,31 @@ class Mean(Step):
         flow.x = flow.pass_.mean(flow.x)
 
 
+class End(Step):
+    """The token that ends a sequence stands for it; see `spec.Summary`. The pass holds the ids as `ids`."""
+
+    home = "pool"
+
+    def __init__(self, ends: tuple[int, ...]) -> None:
+        super().__init__()
+        self.ends = ends
+
+    def run(self, node: Any, flow: Flow) -> None:
+        """[N, E] or [B, T, E] -> [B, E]."""
+        ids = flow.pass_.memo.get("ids")
+        if ids is None:
+            raise ValueError("the token that ends a text is found by its id: pass input_ids")
+        if self.ends:
+            ids = sum(ids == end for end in self.ends)
+        flow.x = flow.pass_.highest(flow.x, ids.long())
+
+
+def summary_steps(s: spec.Summary, width: int) -> list[Step]:
+    """The token, and its norm."""
+    found: Step = First() if s.token == "first" else End(s.ends)
+    return [found] if s.norm is None else [found, Normalise("pooler", s.norm, width)]
+
+
 def dense(role: str, width_in: int, width_out: int, bias: bool = True, **act: Any) -> Project:
     """A plain linear step."""
     return Project(role, lambda: linear("linear", width_in, width_out, bias), **act)

@@ -21,7 +21,7 @@ from formers.nn.program import Flow, build, call_foreign, compute
 from formers.nn.recording import recording, transformed
 from formers.nn.stems import stem_of
 from formers.nn.stems.base import Stem, StemNode, place_stem
-from formers.nn.steps import First, dense
+from formers.nn.steps import First, dense, summary_steps
 from formers.nn.tree import Block, has, leaf, place, wiring
 from formers.nn.watch import looks_back, watched
 from formers.stacks.layer import LayerRun, LayersNode, place_layers
@@ -170,6 +170,8 @@ def place_stack(block: Block, s: spec.Stack) -> None:
     facts["stem node"] = place_stem(block, facts["stem"], names.embeddings)
     if names.stack.get("rotary") and s.rotary is not None:
         place(block, "rotary", str(names.stack["rotary"]), RotaryNode(s.rotary))
+    if s.first_norm is not None:
+        place(block, "first_norm", str(names.stack["first_norm"]), norm(s.first_norm, s.width))
     facts["layers node"] = place_layers(block, s)
     if s.final_norm is not None:
         place(block, "final_norm", str(names.stack["final_norm"]), norm(s.final_norm, s.width))
@@ -180,7 +182,9 @@ def place_stack(block: Block, s: spec.Stack) -> None:
             wiring(block).roles["final_dropout"] = taken
         else:
             place(block, "final_dropout", path, Dropout(s.final_dropout))
-    if s.pooler:
+    if isinstance(s.pooler, spec.Summary):
+        build(block, summary_steps(s.pooler, s.width), names.stack)
+    elif s.pooler is not None:
         path = str(names.stack["pooler"])
         inside = {
             "pooler": path,
@@ -201,7 +205,11 @@ def run(block: Block, inputs: Inputs, ask: Ask, checkpointing: bool = False) -> 
     facts = wiring(block).facts
     s: spec.Stack = facts["spec"]
     pass_, given = _prepare(block, s, facts["stem"], inputs, ask)
+    if isinstance(s.pooler, spec.Summary):
+        pass_.memo.put("ids", given.get("input_ids"))
     x = _embed(block, facts, given, pass_)
+    if s.first_norm is not None:
+        x = leaf(block, "first_norm")(x)
     pass_.keep("hidden_states", x)
     if pass_.watched and has(block, "rotary"):
         rule = s.rotary
@@ -217,9 +225,8 @@ def run(block: Block, inputs: Inputs, ask: Ask, checkpointing: bool = False) -> 
         x = drop(x, s.final_dropout)
     _report(s, pass_, x)
     states = States(x, pass_, inputs.cache, first_only=kept is not None)
-    if s.pooler == 0:
-        states.pooled = pass_.first(x)
-    elif s.pooler is not None and block._modules[wiring(block).roles["pooler"][0]] is not None:
+    own = wiring(block).roles.get("pooler")
+    if s.pooler is not None and (own is None or block._modules[own[0]] is not None):
         states.pooled = _pool(block, states, ask)
     return states
 
@@ -394,7 +401,9 @@ def _read_mask(
 def _segments(s: spec.Stack, inputs: Inputs, given: dict[str, Any], batch: int, past: int) -> Segments | None:
     """Several examples in one row, as positions that start again say where there is no mask."""
     positions = given.get("position_ids")
-    if positions is None or inputs.attention_mask is not None or past or not s.causal or positions.dim() != 2:
+    if positions is None or inputs.attention_mask is not None or past or positions.dim() != 2:
+        return None
+    if not (s.causal and s.decoder):
         return None
     if recording():
         return None

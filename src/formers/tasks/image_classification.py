@@ -22,4 +22,5 @@ class ImageClassification(SequenceClassification):
             super()._place_head(spec, config)
         else:
             self.num_labels = 0
-            build(self, [First(), Project("out", nn.Identity)], spec.names())
+            first = [First()] if spec.pool == "first" else []
+            build(self, [*first, Project("out", nn.Identity)], spec.names())

@@ -94,7 +94,7 @@ class VocabularyHead(TaskModel):
 
     def _steps(self, spec: Spec, config: Any) -> tuple[list[Step], dict[str, str | None]]:
         """The head's steps, and the paths of their leaves."""
-        return spec.steps(self._width(), config.vocab_size), spec.names()
+        return spec.steps(self._width(), config.get_text_config().vocab_size), spec.names()
 
     def _out(self) -> Any:
         spec: Spec = self._formers.facts["head"]

@@ -10,7 +10,7 @@ from torch import Tensor
 from formers.nn.layout import Layout
 from formers.stacks.stack import States
 
-Pool = Literal["pooler", "first", "last", "eos", "mean"]
+Pool = Literal["pooler", "first", "rest", "last", "eos", "mean"]
 
 
 def of_pooler(states: States) -> Tensor:
@@ -38,7 +38,8 @@ def pooled(
     """One vector per sequence, [B, E].
 
     Args:
-        pool: the stack's pooler, the last real token, or the last end-of-sequence token.
+        pool: the stack's pooler, the mean of all but the first (of images, which have no padding), the last
+            real token, or the last end-of-sequence token.
         states: what the stack computed.
         config: for the padding token, which tells the last real token of a decoder.
         ids: [B, T], int64, or None when vectors were given.
@@ -50,6 +51,8 @@ def pooled(
     """
     if pool == "pooler":
         return of_pooler(states)
+    if pool == "rest":
+        return states.last[:, 1:].mean(1)
     if pool == "last":
         return _at(states, last_token(config, ids, mask, states.layout), rows)
     return _at(states, last_end(config, ids, states.layout), rows)

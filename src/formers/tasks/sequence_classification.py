@@ -24,8 +24,8 @@ class Spec:
     Attributes:
         out: path of the output layer.
         dense: path of a layer before it, or None; `act` follows that.
-        pool: which vector stands for a sequence: the stack's pooler, its first token, its last real token, or
-            the last end-of-sequence token.
+        pool: which vector stands for a sequence: the stack's pooler, its first token, the mean of the rest,
+            its last real token, or the last end-of-sequence token.
         node: node of the tree that takes the states of all tokens and chooses the first itself.
         act: activation after `dense`; it has no node of its own.
         dropout: rate before the output layer.

@@ -16,7 +16,7 @@ class Task:
     Attributes:
         key: its name, as families spell it in their heads.
         home: module under `formers.tasks` and class that computes it.
-        auto: the Auto class that takes it.
+        auto: the Auto class that takes it; empty for none.
         says: that class's docstring.
         tag: what the Hub calls it, or None.
         labelled: its labels are shown on the model card.
@@ -63,6 +63,14 @@ TASKS: dict[str, Task] = {
             labelled=True,
         ),
         Task(
+            "image_text_to_text",
+            ("language_model", "CausalLM"),
+            "AutoModelForImageTextToText",
+            "Answer in text to texts and images.",
+            "image-text-to-text",
+            shifts=True,
+        ),
+        Task(
             "masked_image_modeling",
             ("masked_image", "MaskedImageModeling"),
             "AutoModelForMaskedImageModeling",
@@ -94,6 +102,7 @@ TASKS: dict[str, Task] = {
             "AutoModelForPreTraining",
             "The model as it was pre-trained.",
         ),
+        Task("projection", ("projection", "Projection"), "", "Place texts and images in one space."),
         Task(
             "question_answering",
             ("question_answering", "QuestionAnswering"),
@@ -130,6 +139,13 @@ TASKS: dict[str, Task] = {
             "token-classification",
             labelled=True,
         ),
+        Task(
+            "zero_shot_image_classification",
+            ("zero_shot", "ZeroShotImageClassification"),
+            "AutoModelForZeroShotImageClassification",
+            "Compare images with texts.",
+            "zero-shot-image-classification",
+        ),
     )
 }
 
@@ -146,7 +162,7 @@ _WIDER: dict[str, tuple[tuple[str, ...], str]] = {
     ),
 }
 AUTO: dict[str, tuple[tuple[str, ...], str]] = {
-    **{task.auto: ((task.key,), task.says) for task in TASKS.values()},
+    **{task.auto: ((task.key,), task.says) for task in TASKS.values() if task.auto},
     **_WIDER,
 }
 

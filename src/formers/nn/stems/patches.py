@@ -46,14 +46,17 @@ class PatchStem(Stem):
         s = self.spec
         want(names, "class", "patch", "position", *(["mask"] if s.masked else []))
         count = s.grid[0] * s.grid[1]
-        one, drawn = torch.zeros(1, 1, s.width), Spread(s.std)
+        one, drawn = torch.zeros(s.width) if s.flat else torch.zeros(1, 1, s.width), Spread(s.std)
         place_tensor(owner, "class", str(names["class"]), one.clone(), drawn, False)
         if s.masked:
             place_tensor(owner, "mask", str(names["mask"]), one.clone(), Constant(0.0), False)
-        table = torch.zeros(1, count + 1, s.width)
-        place_tensor(owner, "position", str(names["position"]), table, drawn, False)
+        if s.flat:
+            place(owner, "position", str(names["position"]), nn.Embedding(count + 1, s.width))
+        else:
+            table = torch.zeros(1, count + 1, s.width)
+            place_tensor(owner, "position", str(names["position"]), table, drawn, False)
         *groups, last = str(names["patch"]).split(".")
-        made = nn.Conv2d(s.channels, s.width, s.patch, stride=s.patch)
+        made = nn.Conv2d(s.channels, s.width, s.patch, stride=s.patch, bias=s.bias)
         if groups:
             node = PatchNode()
             descend(owner, tuple(groups[:-1])).add_module(groups[-1], node)
@@ -100,7 +103,7 @@ class PatchStem(Stem):
                 raise ValueError("bool_masked_pos needs a model with a mask token (use_mask_token=True)")
             chosen = hidden.unsqueeze(-1).type_as(x)  # [B, patches, 1]
             x = x * (1.0 - chosen) + leaf(node, "mask") * chosen
-        first = leaf(node, "class").expand(x.shape[0], -1, -1)
+        first = leaf(node, "class").expand(x.shape[0], 1, -1)
         free = bool(given.get("interpolate_pos_encoding"))
         x = torch.cat((first, x), dim=1) + self._table(node, images, free)
         if has(node, "embedding_dropout"):
@@ -118,11 +121,14 @@ class PatchStem(Stem):
 
     def _table(self, node: Any, images: Tensor, free: bool) -> Tensor:
         """Learned positions [1, 1 + patches, E], stretched for images of another size."""
-        table: Tensor = leaf(node, "position")
+        table: Any = leaf(node, "position")
         s = self.spec
         down, across = images.shape[2] // s.patch[0], images.shape[3] // s.patch[1]
         if not free or (down, across) == s.grid:
-            return table
+            places = torch.arange(s.grid[0] * s.grid[1] + 1, device=images.device)[None] if s.flat else None
+            found: Tensor = table if places is None else table(places)
+            return found
+        table = table.weight[None] if s.flat else table
         grid = table[:, 1:].reshape(1, *s.grid, -1).permute(0, 3, 1, 2)  # [1, E, down, across]
         grid = F.interpolate(grid.float(), size=(down, across), mode="bicubic", align_corners=False)
         return torch.cat((table[:, :1], grid.to(table.dtype).flatten(2).transpose(1, 2)), dim=1)

@@ -1,0 +1,149 @@
+"""A text tower and an image tower whose vectors lie in one space, so that they can be compared: CLIP."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from formers.assemblies.base import BaseModel, bound, refuse_inputs, returned, taken_ask
+from formers.assemblies.composite import Composite
+from formers.core.outputs import ContrastOutput, ModelOutput
+from formers.model.base import PreTrainedModel
+from formers.nn.fresh import Constant
+from formers.nn.leaves import linear
+from formers.nn.losses import contrastive
+from formers.nn.steps import apply
+from formers.nn.tree import leaf, place, place_tensor
+from formers.stacks.stack import Ask, States
+
+_SEEN = ("output_attentions", "output_hidden_states", "return_dict")
+
+
+@dataclass(frozen=True)
+class Shared:
+    """The space that texts and images share.
+
+    Attributes:
+        width: P, of its vectors.
+        scale: logarithm of the factor on their cosines, in a fresh model.
+        text, image: paths of the projections into it; `scale_path` of the factor.
+        std: deviation of fresh weights, `init` that of names with other endings.
+    """
+
+    width: int
+    scale: float
+    text: str = "text_projection"
+    image: str = "visual_projection"
+    scale_path: str = "logit_scale"
+    std: float = 0.02
+    init: Mapping[str, float] = field(default_factory=dict)
+
+
+class Dual(Composite):
+    """Two towers (Radford et al. 2021, arXiv:2103.00020).
+
+    Args:
+        model_of, text, image: see `Composite`.
+        shared: config -> the space that the towers share.
+    """
+
+    inputs = (
+        "input_ids",
+        "pixel_values",
+        "attention_mask",
+        "position_ids",
+        "return_loss",
+        "interpolate_pos_encoding",
+        *_SEEN,
+    )
+
+    def __init__(
+        self,
+        model_of: Callable[[Any], type[BaseModel]],
+        text: tuple[str, str],
+        image: tuple[str, str],
+        shared: Callable[[Any], Shared],
+    ) -> None:
+        super().__init__(model_of, text, image)
+        self.shared = shared
+        self.reads = {
+            self.text: ("input_ids", "attention_mask", "position_ids"),
+            self.image: ("pixel_values", "interpolate_pos_encoding"),
+        }
+        self.offers = {
+            "get_text_features": self._offer(self.text),
+            "get_image_features": self._offer(self.image),
+        }
+
+    def place(
+        self, model: PreTrainedModel, config: Any, pooler: bool | None = None, masked: bool = False
+    ) -> None:
+        """Register the towers, their projections and the scale."""
+        super().place(model, config, pooler, masked)
+        s = self.shared(config)
+        for role, path, name in (("text_out", s.text, self.text), ("image_out", s.image, self.image)):
+            width = self.stack(config, name).width
+            place(model, role, path, linear("linear", width, s.width, False))
+        place_tensor(model, "scale", s.scale_path, torch.tensor(float(s.scale)), Constant(s.scale), False)
+
+    def deviations(self, model: Any) -> tuple[float, Mapping[str, float]]:
+        """Of the projections; the towers draw their own."""
+        s = self.shared(model.config)
+        return s.std, s.init
+
+    def run(self, model: Any, given: dict[str, Any], ask: Ask) -> States:
+        """The text's states, with the image's and whether the loss is wanted beside them.
+
+        Raises:
+            ValueError: without texts or images.
+        """
+        states: dict[str, States] = {}
+        for name, names in self.reads.items():
+            inputs = {key: given[key] for key in names if given.get(key) is not None}
+            if names[0] not in inputs:
+                raise ValueError(
+                    f"texts and images are compared, so {names[0]} must be given too; get_text_features and "
+                    f"get_image_features read one of the two"
+                )
+            states[name] = self.states(model, name, inputs, ask)
+        found = states[self.text]
+        found.extras.update(image=states[self.image], return_loss=given.get("return_loss"))
+        return found
+
+    def output(self, model: Any, states: States) -> ModelOutput:
+        """Cosines of all texts and all images, scaled; the loss where it is wanted."""
+        text = self._projected(model, self.text, states)
+        image = self._projected(model, self.image, states.extras["image"])
+        texts, images = (_of_length_one(one.pooler_output) for one in (text, image))
+        logits = texts @ images.t() * leaf(model, "scale").exp()  # [texts, images]
+        loss = contrastive(logits) if states.extras["return_loss"] else None
+        return ContrastOutput(loss, logits.t(), logits, texts, images, text, image)
+
+    def _projected(self, model: Any, name: str, states: States) -> Any:
+        """The tower's record; the vector in it is projected."""
+        role = "text_out" if name == self.text else "image_out"
+        found = self.record(model, name, states)
+        return replace(found, pooler_output=apply(model, role, found.pooler_output, states.watched))
+
+    def _offer(self, name: str) -> Callable[..., Any]:
+        """The method of models that computes one tower's vectors."""
+        names = (*self.reads[name], *_SEEN)
+
+        def features(model: Any, *args: Any, **given: Any) -> Any:
+            """One tower's record, whose `pooler_output` [B, P] is projected into the shared space."""
+            given = bound(model, names, args, given)
+            refuse_inputs(model, given, names)
+            return_dict, ask = given.pop("return_dict", None), taken_ask(model, given)
+            states = self.states(model, name, given, ask)
+            return returned(self._projected(model, name, states), return_dict, model.config)
+
+        return features
+
+
+def _of_length_one(vectors: Tensor) -> Tensor:
+    """[B, P] -> [B, P]."""
+    return torch.nn.functional.normalize(vectors, dim=-1, eps=0.0)

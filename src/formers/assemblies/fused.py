@@ -1,0 +1,176 @@
+"""An image model's states inside a text model's embeddings, where the text has image tokens: LLaVA."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar, cast
+
+import torch
+from torch import Tensor
+
+from formers.assemblies.base import BaseModel, bound, refuse_inputs, returned, taken_ask
+from formers.assemblies.composite import Composite
+from formers.core.outputs import BaseModelOutput, ModelOutput
+from formers.model.base import PreTrainedModel
+from formers.nn.program import Flow, build, compute
+from formers.nn.recording import recording
+from formers.nn.spec import Paths
+from formers.nn.stems.tokens import check_ids, look_up
+from formers.nn.steps import dense
+from formers.nn.tree import leaf
+from formers.stacks.stack import Ask, States
+
+_CHOICE = ("vision_feature_layer", "vision_feature_select_strategy")
+_SEEN = ("output_attentions", "output_hidden_states", "return_dict")
+_TEXT = ("attention_mask", "position_ids", "past_key_values", "use_cache", "cache_position")
+
+
+@dataclass(frozen=True)
+class Connector:
+    """From an image model's states to what a text model embeds: two linear layers.
+
+    Attributes:
+        paths: of the roles `connect`, `connect_act` and `connect_out`.
+        token: id of the places that images take.
+        layer: which of the image model's hidden states are read; several are laid side by side.
+        keeps: which of their places: "full" for all, "default" for all but the class token.
+        act: the activation between; `bias` of both layers.
+    """
+
+    paths: Paths
+    token: int
+    layer: int | list[int]
+    keeps: str = "default"
+    act: str = "gelu"
+    bias: bool = True
+
+
+class Fused(Composite):
+    """A text model that reads images (Liu et al. 2023, arXiv:2304.08485).
+
+    Args:
+        model_of, text, image: see `Composite`.
+        connector: config -> what stands between them.
+    """
+
+    inputs = (
+        "input_ids",
+        "pixel_values",
+        "attention_mask",
+        "position_ids",
+        "past_key_values",
+        "inputs_embeds",
+        *_CHOICE,
+        "mm_encoder_outputs",
+        "use_cache",
+        *_SEEN,
+        "cache_position",
+    )
+    chosen: ClassVar[tuple[str, ...]] = ("default", "full")
+
+    def __init__(
+        self,
+        model_of: Callable[[Any], type[BaseModel]],
+        text: tuple[str, str],
+        image: tuple[str, str],
+        connector: Callable[[Any], Connector],
+    ) -> None:
+        super().__init__(model_of, text, image)
+        self.connector = connector
+        names = ("pixel_values", *_CHOICE, "interpolate_pos_encoding", *_SEEN)
+
+        def features(model: Any, *args: Any, **given: Any) -> Any:
+            """The image model's record, whose `pooler_output` holds what stands for each image, [P, E]."""
+            given = bound(model, names, args, given)
+            refuse_inputs(model, given, names)
+            return_dict, ask = given.pop("return_dict", None), taken_ask(model, given)
+            owner = model._owner()
+            states, found = self._read(owner, given, ask)
+            record = replace(self.record(owner, self.image, states), pooler_output=list(found))
+            record = record if ask.hidden else replace(record, hidden_states=None)
+            return returned(record, return_dict, model.config)
+
+        self.offers = {"get_image_features": features}
+
+    def place(
+        self, model: PreTrainedModel, config: Any, pooler: bool | None = None, masked: bool = False
+    ) -> None:
+        """Register both models and the connector."""
+        super().place(model, config, pooler, masked)
+        c, width = self.connector(config), self.spec(config).width
+        several = 1 if isinstance(c.layer, int) else len(c.layer)
+        read = dense(
+            "connect", self.stack(config, self.image).width * several, width, c.bias, act=c.act,
+            act_role="connect_act",
+        )  # fmt: skip
+        build(model, [read, dense("connect_out", width, width, c.bias)], c.paths)
+
+    def run(self, model: Any, given: dict[str, Any], ask: Ask) -> States:
+        """Embed the text, put the images' features into it, and run the text model.
+
+        Raises:
+            ValueError: when texts have more or fewer image tokens than the images fill.
+        """
+        features = self._features(model, given, ask)
+        inputs = {key: given.get(key) for key in (*_TEXT, "input_ids", "inputs_embeds")}
+        if features is not None:
+            ids, vectors = inputs.pop("input_ids"), inputs["inputs_embeds"]
+            if (ids is None) == (vectors is None):
+                raise ValueError("give exactly one of input_ids and inputs_embeds")
+            inputs["inputs_embeds"] = self._placed(model, ids, vectors, features)
+        states = self.states(model, self.text, inputs, ask)
+        states.extras["image_hidden_states"] = features
+        return states
+
+    def _features(self, model: Any, given: dict[str, Any], ask: Ask) -> Tensor | None:
+        """What stands for the images, one after the other, [images * P, E]; None without any."""
+        before = (given.get("mm_encoder_outputs") or {}).get("image")
+        if before is not None:
+            if given.get("pixel_values") is not None:
+                raise ValueError("give one of pixel_values and mm_encoder_outputs")
+            return torch.cat(tuple(before.pooler_output))
+        if given.get("pixel_values") is None:
+            return None
+        reads = {name: given.get(name) for name in ("pixel_values", *_CHOICE)}
+        found = self._read(model, reads, Ask(backend=ask.backend, rows=False, padded=ask.padded))[1]
+        return found.flatten(0, 1)
+
+    def _read(self, model: Any, given: dict[str, Any], ask: Ask) -> tuple[States, Tensor]:
+        """The image model's states, and what the connector makes of them."""
+        c = self.connector(model.config)
+        layers, keeps = (given.pop(name, None) for name in _CHOICE)
+        layers, keeps = c.layer if layers is None else layers, keeps or c.keeps
+        if keeps not in self.chosen:
+            raise ValueError(f"vision_feature_select_strategy is {' or '.join(self.chosen)}, not {keeps!r}")
+        states = self.states(model, self.image, given, replace(ask, hidden=True))
+        hidden = states.hidden or ()
+        x = torch.cat([hidden[i] for i in ([layers] if isinstance(layers, int) else layers)], dim=-1)
+        flow = Flow(x[:, 1:] if keeps == "default" else x, states.pass_)
+        compute(model, flow)
+        return states, flow.x
+
+    def _placed(self, model: Any, ids: Tensor | None, vectors: Tensor | None, features: Tensor) -> Tensor:
+        """Embeddings [B, T, E], in which the features stand at the image tokens, in order."""
+        token, text = self.connector(model.config).token, leaf(model, self.text)
+        if ids is not None:
+            check_ids(ids)
+            here, x = ids == token, look_up(text, "token", ids, "input_ids")
+        else:
+            x = cast(Tensor, vectors)
+            one = look_up(text, "token", torch.tensor(token, device=x.device), "input_ids")
+            here = (x == one).all(-1)
+        if not recording() and int(here.sum()) != len(features):
+            raise ValueError(
+                f"the texts have {int(here.sum())} image tokens (id {token}), but the images fill "
+                f"{len(features)}: write as many into the text as each image fills, as the processor does"
+            )
+        return x.masked_scatter(here[..., None], features.to(x))
+
+    def passed_on(self, states: States) -> dict[str, Any]:
+        """The text model's, and what stands for the images."""
+        return {**super().passed_on(states), **states.extras}
+
+    def output(self, model: Any, states: States) -> ModelOutput:
+        """The text model's last states, and what was asked for."""
+        return BaseModelOutput(states.last, **self.passed_on(states))

@@ -1,0 +1,59 @@
+"""The vector of a text or an image in the space that both share."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from formers.core.outputs import EmbeddingOutput, ModelOutput
+from formers.nn.program import build
+from formers.nn.steps import dense
+from formers.stacks.stack import States
+from formers.tasks.base import TaskModel
+from formers.tasks.pooling import of_pooler
+
+
+@dataclass(frozen=True)
+class Spec:
+    """A projection of the pooler's vector.
+
+    Attributes:
+        out: its path.
+        width: of the shared space.
+        name: what callers know the vector by, `text_embeds` or `image_embeds`.
+        std: deviation of fresh weights.
+    """
+
+    out: str
+    width: int
+    name: str
+    std: float = 0.02
+
+
+class Projection(TaskModel):
+    """A linear layer without bias."""
+
+    _targets = ()
+    _options = ("return_dict",)
+    _says = "Project into the space that texts and images share."
+
+    def _place_head(self, spec: Spec, config: Any) -> None:
+        build(self, [dense("out", self._width(), spec.width, bias=False)], {"out": spec.out})
+
+    def _initial_deviations(self) -> tuple[float, dict[str, float]]:
+        """The projection has its own."""
+        spec: Spec = self._formers.facts["head"]
+        std, special = super()._initial_deviations()
+        return std, {**special, f"{spec.out}.weight": spec.std}
+
+    def _finish(
+        self, states: States, given: dict[str, Any], targets: dict[str, Any], items: Any
+    ) -> ModelOutput:
+        spec: Spec = self._formers.facts["head"]
+        vector = self._compute(states, of_pooler(states))
+        return EmbeddingOutput(
+            **{spec.name: vector},
+            last_hidden_state=states.last,
+            hidden_states=states.hidden,
+            attentions=states.attentions,
+        )
