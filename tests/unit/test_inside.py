@@ -56,6 +56,13 @@ _MIXED = {
 }
 _OTHERS |= dict.fromkeys(("llama", "mistral", "qwen2", "qwen3"), _GROUPED)
 _OTHERS |= dict.fromkeys(("mixtral", "qwen2_moe", "deepseek_v2", "deepseek_v3"), _MIXED)
+_OTHERS |= dict.fromkeys(
+    ("cohere", "cohere2", "gemma", "glm", "glm4", "helium", "ministral", "phi3", "smollm3"),
+    {**_GROUPED, "head_dim": 8, "pad_token_id": 0},
+)
+_OTHERS["gpt_neo"] = {**_BERT, "attention_types": [[["global"], 3]]}
+_OTHERS["bloom"] = {"vocab_size": 50}
+_OTHERS["gpt_bigcode"] = _OTHERS["gpt2"]
 _OTHERS["whisper"] = {**_OTHERS["bart"], "num_mel_bins": 8, "max_source_positions": 6, "pad_token_id": 0}
 _IMAGE = {name: value for name, value in _BERT.items() if name != "vocab_size"} | {
     "image_size": 12,

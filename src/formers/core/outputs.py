@@ -154,6 +154,7 @@ class TaskOutput(ModelOutput):
     attentions: tuple[Tensor, ...] | None = None
     cross_attentions: tuple[Tensor, ...] | None = None
     router_logits: tuple[Tensor, ...] | None = None
+    image_hidden_states: Tensor | None = None
 
 
 @dataclasses.dataclass
@@ -167,7 +168,6 @@ class BalancedOutput(ModelOutput):
     hidden_states: tuple[Tensor, ...] | None = None
     attentions: tuple[Tensor, ...] | None = None
     router_logits: tuple[Tensor, ...] | None = None
-    image_hidden_states: Tensor | None = None
 
 
 @dataclasses.dataclass

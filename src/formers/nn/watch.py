@@ -17,7 +17,7 @@ from torch import nn
 from formers.nn.activations import Activation
 from formers.nn.dropout import Dropout
 from formers.nn.kernels import global_hooks
-from formers.nn.leaves import Conv1D, RMSNorm, ScaledEmbedding, WideLinear
+from formers.nn.leaves import Conv1D, HeadNorm, OffsetLayerNorm, RMSNorm, ScaledEmbedding, WideLinear
 from formers.nn.program import Call, Node
 from formers.nn.recording import dispatched, recording
 from formers.nn.tree import Block, Group, wiring
@@ -35,6 +35,8 @@ _ROW_WISE = {
     Activation,
     Conv1D,
     Dropout,
+    HeadNorm,
+    OffsetLayerNorm,
     RMSNorm,
     ScaledEmbedding,
     WideLinear,
