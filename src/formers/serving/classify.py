@@ -13,7 +13,17 @@ from typing import Any
 
 from formers.desk.queue import Entry, QueueError
 from formers.serving.engine import Answer, Job, NotAProbability, OutOfTime, Overloaded, Stopping
-from formers.serving.limits import Gone, Question, Receive, Refusal, check_type, parse, read_body
+from formers.serving.limits import (
+    REFUSED,
+    Gone,
+    Question,
+    Receive,
+    Refusal,
+    check_type,
+    parse,
+    read_body,
+    understood,
+)
 from formers.serving.service import Service, top_scores
 
 logger = logging.getLogger("formers.serving")
@@ -22,6 +32,7 @@ Scope = MutableMapping[str, Any]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
 _LONGEST_ID = 128
+_AT_ONCE = 2000  # scores that are listed before others have their turn
 _JSON = (b"content-type", b"application/json")
 CLIENT_GONE = 499  # nginx's number for a client that hung up; only in the log and the metrics
 _dump = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode
@@ -63,6 +74,7 @@ class Classify:
         try:
             body = await self._answer(headers, receive, trace)
         except Refusal as refusal:
+            await self.service.pace.turn(REFUSED)
             trace.status = refusal.status
             body = encoded({"detail": refusal.detail})
             extra = [(name.encode(), value.encode()) for name, value in refusal.headers.items()]
@@ -85,7 +97,8 @@ class Classify:
         if service.settings.protect_classify:
             service.check_key(headers)
         check_type(headers)
-        question = parse(await read_body(receive, headers, service.settings), service.settings)
+        body = await read_body(receive, headers, service.settings)
+        question = await understood(body, lambda body: parse(body, service.settings))
         trace.question = question
         try:
             job = service.engine.submit(question.texts, service.settings.timeout)
@@ -129,6 +142,7 @@ class Classify:
         service = self.service
         service.count_answers(question.texts, trace.answers)
         results: list[dict[str, Any]] = []
+        listed = 0
         entries: list[Entry] = []
         doubtful: list[int] = []
         for index, answer in enumerate(trace.answers):
@@ -154,6 +168,10 @@ class Classify:
                     )
                 )
             results.append(result)
+            listed += len(result.get("scores", ()))
+            if listed > _AT_ONCE:
+                listed = 0
+                await asyncio.sleep(0)  # others are answered meanwhile
         if entries:
             for index, number in zip(doubtful, await self._keep(entries), strict=True):
                 results[index]["queue_id"] = trace.human[index] = number
