@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 import json
 import os
@@ -11,10 +12,10 @@ from types import SimpleNamespace
 
 import pytest
 
-from formers.serving import Settings
+from formers.serving import Settings, limits
 from formers.serving.adapt import service_of
 from formers.serving.engine import Answer
-from formers.serving.limits import MOST_FAULTS, Refusal, parse, parsed
+from formers.serving.limits import MOST_FAULTS, MOST_VALUES, Refusal, parse, parsed, read_body
 from formers.serving.logs import RequestLog
 from formers.serving.schemas import Resolution
 from formers.serving.service import thresholds_of
@@ -85,6 +86,13 @@ def test_scores_are_listed_as_asked(options, top_k):
         ({"text": "a", "all_scores": 1}, ["body", "all_scores"], "true or false"),
         ({"text": "a", "parameters": 1}, ["body", "parameters"], "an object"),
         ({"text": "a", "parameters": {"k": 1}}, ["body", "parameters", "k"], "unknown parameter"),
+        (b'{"text": "a", "top_k": NaN}', ["body"], "NaN is no number"),
+        (b'{"text": "a", "top_k": -Infinity}', ["body"], "-Infinity is no number"),
+        (b'{"text": "a", "top_k": 1e999}', ["body", "top_k"], "above 0"),
+        (b'{"text": "a", "top_k": ' + b"9" * 101 + b"}", ["body"], "more than 100 characters"),
+        (b'{"text": "a", "text": "b"}', ["body"], "'text' stands there twice"),
+        (b'{"text": "a", "parameters": {"top_k": 1, "top_k": 2}}', ["body"], "'top_k' stands there twice"),
+        ('{"text": "a"}'.encode("utf-16"), ["body"], "not JSON"),
     ],
 )
 def test_a_malformed_body_is_422_with_the_place_of_the_fault(body, place, words):
@@ -126,6 +134,64 @@ def test_a_decision_is_refused_after_its_first_few_faults_too():
     with pytest.raises(Refusal) as refused:
         parsed(b'{"label": "other"}', Resolution)
     assert [fault["loc"] for fault in refused.value.detail] == [["body", "by"]]
+
+
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [
+        (b"[" * 100_000, "lists and objects"),
+        (b'{"texts": [' + b"{}," * 200 + b"{}]}", "lists and objects"),
+        (b'{"texts": [' + b"1," * MOST_VALUES + b"1]}", "values"),
+        (b"{" + b",".join(b'"%d": 0' % i for i in range(MOST_VALUES + 1)) + b"}", "values"),
+        (b'{"text": "a"' + b', "text": "a"' * MOST_VALUES + b"}", "values"),
+        (b'{"texts": ["' + b'\\"", "' * 2 * MOST_VALUES + b'"]}', "values"),
+    ],
+)
+def test_more_values_than_a_request_needs_are_refused_before_they_are_read(monkeypatch, body, words):
+    monkeypatch.setattr(json, "loads", lambda *_, **__: pytest.fail("it was read"))
+    with pytest.raises(Refusal, match=rf"the body holds more than \d+ {words}") as refused:
+        parse(body, SETTINGS)
+    assert refused.value.status == 413
+
+
+@pytest.mark.parametrize("text", ['",,[[{{' * 9, "\\" * 50, '\\"' * 30, "[" * 100, "1" * 100])
+def test_what_stands_within_a_text_is_no_value(text):
+    assert asked({"text": text}).texts == [text]
+
+
+def test_turns_are_given_in_order_and_a_short_burst_does_not_wait(monkeypatch):
+    clock = [100.0]
+    monkeypatch.setattr(limits.time, "monotonic", lambda: clock[0])
+    pace, second = limits.Pace(), limits.BYTES_PER_SECOND
+    assert pace.charge(second // 8) == 0
+    waits = [pace.charge(second) for _ in range(3)]
+    assert waits == sorted(waits)
+    assert waits[2] - waits[1] == pytest.approx(1.0)
+    clock[0] += 100
+    assert pace.charge(second // 8) == 0
+
+
+def test_a_body_is_read_no_further_than_its_limit():
+    read = []
+
+    async def receive():
+        read.append(1000)
+        return {"type": "http.request", "body": b"x" * 1000, "more_body": len(read) < 50}
+
+    with pytest.raises(Refusal, match="larger than the 5000 bytes") as refused:
+        asyncio.run(read_body(receive, {}, Settings(max_body_bytes=5000)))
+    assert refused.value.status == 413
+
+
+@pytest.mark.parametrize("length", [b"-1", b"1e9", b"\xb2", b"9" * 5000])
+def test_an_announced_length_that_is_no_number_of_bytes_is_400_and_nothing_is_read(length):
+    async def receive():
+        pytest.fail("it was read")
+
+    with pytest.raises(Refusal, match="Content-Length must be a number") as refused:
+        asyncio.run(read_body(receive, {b"content-length": length}, Settings()))
+    assert refused.value.status == 400
+    assert len(refused.value.detail) < 300
 
 
 def test_a_label_of_any_length_can_be_decided_for():
@@ -247,6 +313,17 @@ def test_the_log_writes_one_json_line_for_each_record_and_loses_none():
     assert [line["request_id"] for line in lines] == [f"r{number}" for number in range(1000)]
     assert lines[0]["time"] == "2023-11-14T22:13:20.500Z"
     assert lines[0]["label"] == "Grüße"
+
+
+def test_what_ends_a_line_or_steers_a_terminal_is_escaped_in_the_log():
+    stream = io.StringIO()
+    log = RequestLog(stream=stream, interval=0.01)
+    text = "a\nb\r\x1b[2J\x7f\x85\x9b\u2028\u2029c"
+    log.write(1_700_000_000.5, {"text": [text]})
+    log.close()
+    (line,) = stream.getvalue().splitlines()
+    assert line.isprintable()
+    assert json.loads(line)["text"] == [text]
 
 
 @pytest.mark.parametrize(
