@@ -25,8 +25,7 @@ M = TypeVar("M", bound=BaseModel)
 T = TypeVar("T")
 
 MOST_FAULTS = 10
-MOST_VALUES = 10_000  # of a body: far more than any request needs, and quickly read
-MOST_CONTAINERS = 100  # lists and objects of a body
+SPARE_VALUES = 100  # values, lists and objects of a body beside its texts: more than any request needs
 LONGEST_NUMBER = 100  # characters
 LONGEST_KEY = 100  # characters of an unknown key that are quoted
 LARGE = 64 * 1024  # bytes: a larger body waits its turn, and is read beside the event loop
@@ -237,7 +236,7 @@ def parse(body: bytes, settings: Settings) -> Question:
         Refusal: 422 with the first faults and their places, 413 for texts that are too long or too many.
     """
     faults = Faults()
-    data = _object(body, faults)
+    data = _object(body, faults, settings.max_texts)
     faults.unknown(data, _KEYS, "key")
     given = [key for key in _TEXTS if key in data]
     if len(given) != 1:
@@ -274,11 +273,11 @@ def parsed(body: bytes, model: type[M]) -> M:
         raise Refusal(422, list(faults)) from None
 
 
-def _object(body: bytes, faults: Faults) -> dict[str, Any]:
+def _object(body: bytes, faults: Faults, texts: int = 0) -> dict[str, Any]:
     data: Any = {}
     try:
         text = body.decode("utf-8-sig")
-        _bound(text)
+        _bound(text, texts + SPARE_VALUES)
         data = json.loads(
             text,
             object_pairs_hook=_each_once,
@@ -294,15 +293,15 @@ def _object(body: bytes, faults: Faults) -> dict[str, Any]:
     return data  # type: ignore[no-any-return]
 
 
-def _bound(text: str) -> None:
-    """Refuse (413) JSON of so many values that reading it would hold up others; linear, and quick."""
+def _bound(text: str, most: int) -> None:
+    """Refuse (413) JSON of more values than any request needs, before they are made; linear, and quick."""
     ends = text.replace("\\\\", "").replace('\\"', "")  # the quotes that are left begin and end strings
-    parts = ends.split('"', 2 * MOST_VALUES)
+    parts = ends.split('"', 4 * most)
     outside = "".join(parts[::2])
-    if len(parts) > 2 * MOST_VALUES or outside.count(",") >= MOST_VALUES:
-        raise Refusal(413, f"the body holds more than {MOST_VALUES} values")
-    if outside.count("[") + outside.count("{") > MOST_CONTAINERS:
-        raise Refusal(413, f"the body holds more than {MOST_CONTAINERS} lists and objects")
+    if len(parts) > 4 * most or outside.count(",") >= most:
+        raise Refusal(413, f"the body holds more than {most} values")
+    if outside.count("[") + outside.count("{") > SPARE_VALUES:
+        raise Refusal(413, f"the body holds more than {SPARE_VALUES} lists and objects")
 
 
 def _each_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
