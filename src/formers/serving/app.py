@@ -182,29 +182,23 @@ def _state_routes(service: Service) -> APIRouter:
 
     router = APIRouter(tags=["state"])
 
-    def health() -> Health:
+    def health(response: Response, what: str) -> Health:
         service.look_at_engine()
-        return Health(
-            status=service.state,  # type: ignore[arg-type]
-            live=service.state != "failed",
-            ready=service.state == "ready",
-            problem=service.problem,
-        )
+        state = service.state
+        found = Health(status=state, live=state != "failed", ready=state == "ready", problem=service.problem)  # type: ignore[arg-type]
+        response.status_code = 200 if getattr(found, what) else 503
+        return found
 
     @router.get("/health", response_model=Health, responses={503: {"model": Health}})
     @router.get("/health/ready", response_model=Health, responses={503: {"model": Health}})
     async def ready(response: Response) -> Health:
         """200 when the server takes requests; 503 while it warms up, stops, or after a failure."""
-        found = health()
-        response.status_code = 200 if found.ready else 503
-        return found
+        return health(response, "ready")
 
     @router.get("/health/live", response_model=Health, responses={503: {"model": Health}})
     async def live(response: Response) -> Health:
         """200 unless the server is beyond repair."""
-        found = health()
-        response.status_code = 200 if found.live else 503
-        return found
+        return health(response, "live")
 
     @router.get("/metrics", response_class=Response, responses={200: {"content": {"text/plain": {}}}})
     def metrics() -> Response:

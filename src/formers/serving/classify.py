@@ -154,19 +154,8 @@ class Classify:
             if threshold is None or score < threshold:
                 result["needs_human"] = True
                 doubtful.append(index)
-                entries.append(
-                    Entry(
-                        text=question.texts[index],
-                        reason="below_threshold",
-                        request_id=trace.request_id,
-                        label=label,
-                        score=score,
-                        threshold=threshold,
-                        scores=answer.ranked,
-                        tokens=answer.tokens,
-                        revision=service.revision,
-                    )
-                )
+                known = (label, score, threshold, answer.ranked, answer.tokens, service.revision)
+                entries.append(Entry(question.texts[index], "below_threshold", trace.request_id, *known))
             results.append(result)
             listed += len(result.get("scores", ()))
             if listed > _AT_ONCE:
@@ -189,20 +178,9 @@ class Classify:
         numbers = await self._keep(entries)
         trace.human = dict(enumerate(numbers))
         trace.status = 202
-        results = [
-            {
-                "label": None,
-                "confidence": None,
-                "score": None,
-                "needs_human": True,
-                "reason": reason,
-                "revision": self.service.revision,
-                "tokens": None,
-                "queue_id": number,
-            }
-            for number in numbers
-        ]
-        return _reply(results, question)
+        known = {"needs_human": True, "reason": reason, "revision": self.service.revision}
+        nothing = dict.fromkeys(("label", "confidence", "score", "tokens"))
+        return _reply([{**nothing, **known, "queue_id": number} for number in numbers], question)
 
     async def _keep(self, entries: list[Entry]) -> list[int]:
         """Put entries into the human queue and wait until they are on the disk."""
@@ -235,11 +213,12 @@ class Classify:
             record["texts"] = len(trace.question.texts)
         if trace.answers:
             record["tokens"] = sum(answer.tokens for answer in trace.answers)
+            labels = [answer.ranked[0][0] for answer in trace.answers]
+            scores = [round(answer.ranked[0][1], 6) for answer in trace.answers]
             if trace.question is not None and trace.question.single:
-                record["label"], record["score"] = _rounded(trace.answers[0])
+                record |= {"label": labels[0], "score": scores[0]}
             else:
-                record["labels"] = [answer.ranked[0][0] for answer in trace.answers]
-                record["scores"] = [round(answer.ranked[0][1], 6) for answer in trace.answers]
+                record |= {"labels": labels, "scores": scores}
         record["needs_human"] = len(trace.human)
         if service.settings.log_texts and trace.question is not None:
             record["text"] = trace.question.texts
@@ -260,26 +239,12 @@ def _result(answer: Answer, label: str, score: float, revision: str | None) -> d
     return result
 
 
-def _rounded(answer: Answer) -> tuple[str, float]:
-    label, score = answer.ranked[0]
-    return label, round(score, 6)
-
-
 def _reply(results: list[dict[str, Any]], question: Question) -> bytes:
     return encoded(results[0] if question.single else {"results": results})
 
 
 async def _send(send: Send, trace: _Trace, body: bytes, extra: list[tuple[bytes, bytes]]) -> None:
-    await send(
-        {
-            "type": "http.response.start",
-            "status": trace.status,
-            "headers": [
-                _JSON,
-                (b"content-length", str(len(body)).encode()),
-                (b"x-request-id", trace.request_id.encode()),
-                *extra,
-            ],
-        }
-    )
+    known = [(b"content-length", str(len(body)).encode()), (b"x-request-id", trace.request_id.encode())]
+    headers = [_JSON, *known, *extra]
+    await send({"type": "http.response.start", "status": trace.status, "headers": headers})
     await send({"type": "http.response.body", "body": body})

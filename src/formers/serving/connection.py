@@ -11,7 +11,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from formers.serving.limits import LARGE, Pace
 
 MOST_HEAD = 32 * 1024  # bytes of a request's line and headers (431 above it), and of its trailers
-MOST_FIELDS = 1000  # headers and trailers of a request
+MOST_FIELDS = 100  # headers and trailers of a request
 MOST_CHUNKS = 4096  # of a chunked body whose chunks are tiny
 TINY = 64  # bytes
 _SLOW = b'{"detail":"the head of the request is too large or too slow"}'

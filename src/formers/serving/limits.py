@@ -31,7 +31,7 @@ LONGEST_KEY = 100  # characters of an unknown key that are quoted
 LARGE = 64 * 1024  # bytes: a larger body waits its turn, and is read beside the event loop
 BYTES_PER_SECOND = 8 * 1024 * 1024  # that all large bodies together come in with, and long pages go out
 PAGE, REFUSED = 64 * 1024, 16 * 1024  # what a page and a refusal cost the event loop, in such bytes
-_AHEAD = 0.25  # seconds of them that need not wait
+_AHEAD, _BEHIND = 0.25, 10.0  # seconds of them that need not wait, and that are remembered at most
 _TEXTS = {"text": "a string", "texts": "a list of strings", "inputs": "a string or a list of strings"}
 _OPTIONS = ("top_k", "all_scores", "return_all_scores")
 _KEYS = (*_TEXTS, *_OPTIONS, "parameters")
@@ -56,7 +56,7 @@ class Pace:
     def charge(self, cost: int) -> float:
         """Take a turn of `cost` bytes; the seconds until it has come."""
         now = time.monotonic()
-        self._free = max(self._free, now - _AHEAD) + cost / BYTES_PER_SECOND
+        self._free = min(max(self._free, now - _AHEAD) + cost / BYTES_PER_SECOND, now + _BEHIND)
         return max(0.0, self._free - now)
 
     async def turn(self, cost: int, most: float = 0.5) -> None:
