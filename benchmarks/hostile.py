@@ -50,8 +50,8 @@ HEADS = (1024, 8 * 1024, 31 * 1024)
 HOSTILE, ORDINARY = 20, 8
 SLICES, SETTLING = 4, 0.3  # of each kind, as many with it as without; seconds at their beginnings left out
 LATENCIES = (
-    "{} ordinary clients, whose latencies these are; {}. The first two rows are no attacks, but what 20 more "
-    "clients with valid work cost: the model's time is shared by the order of arrival, whoever asks."
+    "{} ordinary clients, whose latencies these are; {}. The machine's load: {:.1f}. The first row "
+    "is no attack, but what 20 more ordinary clients cost: all share the model's time by the order of arrival."
 )
 NOTES = (
     "Medians of three; of the longest waits the least, since other work on this machine only adds to them. "
@@ -268,7 +268,6 @@ def kinds() -> dict[str, tuple[bytes, str]]:
     large = SIZES[-1]
     refused = post("/classify", b"{}")
     return {
-        "valid work, 32 texts a request": (serving.request(["ordinary text " * 5] * 32, single=False), "ask"),
         "ordinary requests": (serving.request(["a few words of an ordinary text"], single=True), "ask"),
         "empty lists, 4 MB": (post("/classify", VALUES["empty lists"](large)), "anew"),
         "one long string, 4 MB": (post("/classify", VALUES["one long string"](large)), "anew"),
@@ -434,7 +433,7 @@ def main() -> None:
                 model = given.model or serving.fresh_model(folder / "model")
                 table, notes = at_once(model, folder, given.seconds)
                 notes, title = (
-                    LATENCIES.format(ORDINARY, notes),
+                    LATENCIES.format(ORDINARY, notes, os.getloadavg()[0]),
                     "Hostile clients",
                 )
             record.show(table)

@@ -61,18 +61,18 @@ def head(path, *lines, method="POST"):
 
 @pytest.mark.parametrize("path", ["/classify", "/queue/1/resolve"])
 @pytest.mark.parametrize(
-    ("body", "words"),
+    "body",
     [
-        (b'{"texts": [' + b"[]," * (SPARE_VALUES + 1) + b"[]]}", f"more than {SPARE_VALUES} lists"),
-        (b'{"texts": [' + b"1," * 400 + b"1]}", "values"),
-        (b'{"texts": ["' + b'","' * 2000 + b'"]}', "values"),
+        b'{"texts": [' + b"[]," * (SPARE_VALUES + 1) + b"[]]}",
+        b'{"texts": [' + b"1," * 400 + b"1]}",
+        b'{"texts": ["' + b'","' * 2000 + b'"]}',
     ],
     ids=["lists", "numbers", "texts"],
 )
-def test_a_body_of_more_values_than_a_request_needs_is_413(client, path, body, words):
+def test_a_body_of_more_values_than_a_request_needs_is_413(client, path, body):
     answer = client.post(path, content=body, headers={**JSON, "X-API-Key": KEY})
     assert answer.status_code == 413
-    assert words in answer.json()["detail"]
+    assert "the body holds more than" in answer.json()["detail"]
 
 
 def test_a_packed_body_is_415_and_is_not_unpacked(client):

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
-
-from uvicorn.protocols.http.flow_control import FlowControl
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from typing import TYPE_CHECKING, Any
 
 from formers.serving.limits import LARGE, Pace
+
+if TYPE_CHECKING:
+    from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol as _Protocol
+else:
+    _Protocol = object  # uvicorn's comes beside it where a server is made: it is imported there
 
 MOST_HEAD = 32 * 1024  # bytes of a request's line and headers (431 above it), and of its trailers
 MOST_FIELDS = 100  # headers and trailers of a request
@@ -20,18 +22,13 @@ _REFUSAL = (
 )
 
 
-class _Held(FlowControl):
-    """Reads nothing while it is held, whoever asks for more."""
+class _Transport:
+    """A client's transport that reads nothing while it is `held`, and forgets what is written once it closed.
+
+    uvloop's own raises then, as when a client leaves early.
+    """
 
     held = False
-
-    def resume_reading(self) -> None:
-        if not self.held:
-            super().resume_reading()
-
-
-class _Quiet:
-    """A transport that forgets what is written after its client left; uvloop's own raises."""
 
     def __init__(self, transport: Any) -> None:
         self._transport = transport
@@ -41,11 +38,15 @@ class _Quiet:
         if not self.is_closing():
             self._transport.write(data)
 
+    def resume_reading(self) -> None:
+        if not self.held and not self.is_closing():
+            self._transport.resume_reading()
+
     def __getattr__(self, name: str) -> Any:
         return getattr(self._transport, name)
 
 
-class _Guarded(HttpToolsProtocol):
+class _Guarded(_Protocol):
     """uvicorn's protocol with bounds where it has none; `guarded` fills them in.
 
     Attributes:
@@ -61,6 +62,7 @@ class _Guarded(HttpToolsProtocol):
     waiting: dict[_Guarded, None]
     _read = _fields = _chunks = _head = _body = 0  # of this request
     _stops = False
+    _bounded: Any  # the transport
     _timer: asyncio.TimerHandle | None = None  # until the head is there
     _writing: asyncio.TimerHandle | None = None  # until the client takes what was written
 
@@ -69,8 +71,8 @@ class _Guarded(HttpToolsProtocol):
         return self.cycle is None or self.cycle.response_complete
 
     def connection_made(self, transport: Any) -> None:
-        super().connection_made(_Quiet(transport))  # type: ignore[arg-type]  # all that uvicorn asks of one
-        self.flow = self._held = _Held(self.transport)
+        self._bounded = _Transport(transport)
+        super().connection_made(self._bounded)
         self._await_head()
         if len(self.connections) > self.most:
             next(iter(self.waiting), self).transport.abort()
@@ -107,15 +109,15 @@ class _Guarded(HttpToolsProtocol):
             self._hold(self.pace.charge(len(data)))
 
     def _hold(self, seconds: float) -> None:
-        if seconds > 0.001:
-            self.flow.pause_reading()
-            self._held.held = True
+        if seconds > 0.001 and not self._bounded.held:
+            self._bounded.pause_reading()
+            self._bounded.held = True
             self.loop.call_later(seconds, self._release)
 
     def _release(self) -> None:
-        self._held.held = False
-        if not self.transport.is_closing():
-            self.flow.resume_reading()
+        self._bounded.held = False
+        if not self.flow.read_paused:
+            self._bounded.resume_reading()
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
@@ -171,5 +173,7 @@ class _Guarded(HttpToolsProtocol):
 
 def guarded(most: int, seconds: float, pace: Pace) -> type[asyncio.Protocol]:
     """Make the protocol of one server; see `_Guarded`."""
+    from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
     bounds = {"most": most, "seconds": seconds, "pace": pace, "waiting": {}}
-    return type("Guarded", (_Guarded,), bounds)
+    return type("Guarded", (_Guarded, HttpToolsProtocol), bounds)
