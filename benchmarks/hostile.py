@@ -51,7 +51,7 @@ HOSTILE, ORDINARY = 20, 8
 SLICES, SETTLING = 4, 0.3  # of each kind, as many with it as without; seconds at their beginnings left out
 LATENCIES = (
     "{} ordinary clients, whose latencies these are; {}. The machine's load: {:.1f}. The first row "
-    "is no attack, but what 20 more ordinary clients cost: all share the model's time by the order of arrival."
+    "is no attack, but what 20 more ordinary clients cost: the model's time goes by the order of arrival."
 )
 NOTES = (
     "Medians of three; of the longest waits the least, since other work on this machine only adds to them. "

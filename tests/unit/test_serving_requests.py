@@ -148,7 +148,7 @@ def test_a_decision_is_refused_after_its_first_few_faults_too():
     ],
 )
 def test_more_values_than_a_request_needs_are_refused_before_they_are_read(monkeypatch, body, words):
-    monkeypatch.setattr(json, "loads", lambda *_, **__: pytest.fail("it was read"))
+    monkeypatch.setattr(limits, "_JSON", SimpleNamespace(decode=lambda text: pytest.fail("it was read")))
     with pytest.raises(Refusal, match=rf"the body holds more than \d+ {words}") as refused:
         parse(body, SETTINGS)
     assert refused.value.status == 413
