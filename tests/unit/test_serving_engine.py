@@ -207,6 +207,7 @@ def test_a_dropped_job_is_not_computed():
             await entered(fake)
             gone = engine.submit(["gone"])
             engine.drop(gone)
+            assert gone.texts == ()  # they are not kept until the worker comes to it
             fake.gate.set()
             await first.future
             with pytest.raises(asyncio.CancelledError):

@@ -57,7 +57,7 @@ def test_a_decision_is_kept_and_may_be_repeated_but_not_changed(queue):
         queue.resolve(number, "b", "Ada", "another note").result(10)
     assert queue.get(number).resolved_note == "clear case"
     assert queue.counts() == {"open": 0, "resolved": 1}
-    assert [one.id for one in queue.resolved()] == [number]
+    assert [one.id for page in queue.pages("resolved") for one in page] == [number]
     assert queue.items("open") == []
 
 
@@ -123,7 +123,9 @@ def test_closing_writes_what_is_waiting_and_the_next_process_finds_it(tmp_path):
 def test_every_resolved_item_is_listed_across_pages(queue):
     for number in queue.put([entry(f"text {number}") for number in range(7)]).result(10):
         queue.resolve(number, "b", "Ada").result(10)
-    assert [item.text for item in queue.resolved(page=3)] == [f"text {number}" for number in range(7)]
+    pages = [[item.text for item in page] for page in queue.pages("resolved", size=3)]
+    assert [len(page) for page in pages] == [3, 3, 1]
+    assert [text for page in pages for text in page] == [f"text {number}" for number in range(7)]
 
 
 def test_the_file_is_for_its_owner_alone(queue):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 import json
 import os
@@ -11,10 +12,10 @@ from types import SimpleNamespace
 
 import pytest
 
-from formers.serving import Settings
+from formers.serving import Settings, limits
 from formers.serving.adapt import service_of
 from formers.serving.engine import Answer
-from formers.serving.limits import MOST_FAULTS, Refusal, parse, parsed
+from formers.serving.limits import MOST_FAULTS, Refusal, parse, parsed, read_body
 from formers.serving.logs import RequestLog
 from formers.serving.schemas import Resolution
 from formers.serving.service import thresholds_of
@@ -66,7 +67,6 @@ def test_scores_are_listed_as_asked(options, top_k):
         (b"", ["body"], "not JSON"),
         (b"{", ["body"], "not JSON"),
         (b'"text"', ["body"], "got a string"),
-        (b"[" * 100_000, ["body"], "not JSON"),
         (b'{"text": "\xff"}', ["body"], "not JSON"),
         ({}, ["body"], "none of them"),
         ({"text": "a", "texts": ["a"]}, ["body"], "found text and texts"),
@@ -86,6 +86,13 @@ def test_scores_are_listed_as_asked(options, top_k):
         ({"text": "a", "all_scores": 1}, ["body", "all_scores"], "true or false"),
         ({"text": "a", "parameters": 1}, ["body", "parameters"], "an object"),
         ({"text": "a", "parameters": {"k": 1}}, ["body", "parameters", "k"], "unknown parameter"),
+        (b'{"text": "a", "top_k": NaN}', ["body"], "NaN is no number"),
+        (b'{"text": "a", "top_k": -Infinity}', ["body"], "-Infinity is no number"),
+        (b'{"text": "a", "top_k": 1e999}', ["body", "top_k"], "above 0"),
+        (b'{"text": "a", "top_k": ' + b"9" * 101 + b"}", ["body"], "more than 100 characters"),
+        (b'{"text": "a", "text": "b"}', ["body"], "'text' stands there twice"),
+        (b'{"text": "a", "parameters": {"top_k": 1, "top_k": 2}}', ["body"], "'top_k' stands there twice"),
+        ('{"text": "a"}'.encode("utf-16"), ["body"], "not JSON"),
     ],
 )
 def test_a_malformed_body_is_422_with_the_place_of_the_fault(body, place, words):
@@ -106,9 +113,9 @@ def test_all_faults_are_listed_at_once():
 @pytest.mark.parametrize(
     "body",
     [
-        {f"k{i}": 0 for i in range(1000)},
-        {f"txet{i}": 0 for i in range(1000)},
-        {"text": "a", "parameters": {f"top_{i}": 0 for i in range(1000)}},
+        {f"k{i}": 0 for i in range(60)},
+        {f"txet{i}": 0 for i in range(60)},
+        {"text": "a", "parameters": {f"top_{i}": 0 for i in range(60)}},
         {"texts": [1, 2, 3], "t" * 3_000_000: 0, **{f"k{i}": 0 for i in range(20)}},
     ],
     ids=["unknown keys", "misspelt keys", "unknown parameters", "a long key"],
@@ -122,11 +129,70 @@ def test_a_body_full_of_faults_is_refused_after_the_first_few(body):
 
 def test_a_decision_is_refused_after_its_first_few_faults_too():
     with pytest.raises(Refusal) as refused:
-        parsed(json.dumps({f"lable{i}": 0 for i in range(1000)}).encode(), Resolution)
+        parsed(json.dumps({f"lable{i}": 0 for i in range(60)}).encode(), Resolution)
     assert len(refused.value.detail) == MOST_FAULTS
     with pytest.raises(Refusal) as refused:
         parsed(b'{"label": "other"}', Resolution)
     assert [fault["loc"] for fault in refused.value.detail] == [["body", "by"]]
+
+
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [
+        (b"[" * 100_000, "lists and objects"),
+        (b'{"texts": [' + b"{}," * 101 + b"{}]}", "lists and objects"),
+        (b'{"texts": [' + b"1," * 200 + b"1]}", "values"),
+        (b"{" + b",".join(b'"%d": 0' % i for i in range(200 + 1)) + b"}", "values"),
+        (b'{"text": "a"' + b', "text": "a"' * 200 + b"}", "values"),
+        (b'{"texts": ["' + b'\\"", "' * 2 * 200 + b'"]}', "values"),
+    ],
+)
+def test_more_values_than_a_request_needs_are_refused_before_they_are_read(monkeypatch, body, words):
+    monkeypatch.setattr(limits, "_JSON", SimpleNamespace(decode=lambda text: pytest.fail("it was read")))
+    with pytest.raises(Refusal, match=rf"the body holds more than \d+ {words}") as refused:
+        parse(body, SETTINGS)
+    assert refused.value.status == 413
+
+
+@pytest.mark.parametrize("text", ['",,[[{{' * 9, "\\" * 50, '\\"' * 30, "[" * 100, "1" * 100])
+def test_what_stands_within_a_text_is_no_value(text):
+    assert asked({"text": text}).texts == [text]
+
+
+def test_turns_are_given_in_order_and_a_short_burst_does_not_wait(monkeypatch):
+    clock = [100.0]
+    monkeypatch.setattr(limits.time, "monotonic", lambda: clock[0])
+    pace, second = limits.Pace(), limits.BYTES_PER_SECOND
+    assert pace.charge(second // 8) == 0
+    waits = [pace.charge(second) for _ in range(3)]
+    assert waits == sorted(waits)
+    assert waits[2] - waits[1] == pytest.approx(1.0)
+    assert max(pace.charge(second) for _ in range(1000)) == 10  # an attack is forgotten soon after its end
+    clock[0] += 11
+    assert pace.charge(second // 8) == 0
+
+
+def test_a_body_is_read_no_further_than_its_limit():
+    read = []
+
+    async def receive():
+        read.append(1000)
+        return {"type": "http.request", "body": b"x" * 1000, "more_body": len(read) < 50}
+
+    with pytest.raises(Refusal, match="larger than the 5000 bytes") as refused:
+        asyncio.run(read_body(receive, {}, Settings(max_body_bytes=5000)))
+    assert refused.value.status == 413
+
+
+@pytest.mark.parametrize("length", [b"-1", b"1e9", b"\xb2", b"9" * 5000])
+def test_an_announced_length_that_is_no_number_of_bytes_is_400_and_nothing_is_read(length):
+    async def receive():
+        pytest.fail("it was read")
+
+    with pytest.raises(Refusal, match="Content-Length must be a number") as refused:
+        asyncio.run(read_body(receive, {b"content-length": length}, Settings()))
+    assert refused.value.status == 400
+    assert len(refused.value.detail) < 300
 
 
 def test_a_label_of_any_length_can_be_decided_for():
@@ -241,13 +307,24 @@ def test_metrics_count_every_text_of_a_request_in_the_buckets_of_the_reference()
 def test_the_log_writes_one_json_line_for_each_record_and_loses_none():
     stream = io.StringIO()
     log = RequestLog(stream=stream, interval=0.01)
-    for number in range(1000):
+    for number in range(60):
         log.write(1_700_000_000.5, {"request_id": f"r{number}", "label": "Grüße"})
     log.close()
     lines = [json.loads(line) for line in stream.getvalue().splitlines()]
-    assert [line["request_id"] for line in lines] == [f"r{number}" for number in range(1000)]
+    assert [line["request_id"] for line in lines] == [f"r{number}" for number in range(60)]
     assert lines[0]["time"] == "2023-11-14T22:13:20.500Z"
     assert lines[0]["label"] == "Grüße"
+
+
+def test_what_ends_a_line_or_steers_a_terminal_is_escaped_in_the_log():
+    stream = io.StringIO()
+    log = RequestLog(stream=stream, interval=0.01)
+    text = "a\nb\r\x1b[2J\x7f\x85\x9b\u2028\u2029c"
+    log.write(1_700_000_000.5, {"text": [text]})
+    log.close()
+    (line,) = stream.getvalue().splitlines()
+    assert line.isprintable()
+    assert json.loads(line)["text"] == [text]
 
 
 @pytest.mark.parametrize(

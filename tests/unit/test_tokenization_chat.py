@@ -176,3 +176,145 @@ def test_variables_of_the_template_are_checked(tokenizer):
         tokenizer.apply_chat_template(CHAT, enable_thinking=False, **call)
     with pytest.raises(ValueError, match="sanitize_control_tokens=True is not available"):
         tokenizer.apply_chat_template(CHAT, sanitize_control_tokens=True, **call)
+
+
+# --- what a template may not use up ---------------------------------------------------------------
+
+GROWING = (
+    "{% set ns = namespace(s='x') %}{% for i in range(60) %}{% set ns.s = VALUE %}{% endfor %}{{ ns.s }}"
+)
+
+
+@pytest.mark.parametrize(
+    "attack",
+    [
+        "{% for a in range(9999) %}{% for b in range(9999) %}{% endfor %}{% endfor %}",
+        "{% for a in range(9999) %}{% for b in range(9999) if false %}{% endfor %}{% endfor %}",
+        "{% macro f(n) %}{% if n %}{{ f(n - 1) }}{{ f(n - 1) }}{% endif %}{% endmacro %}{{ f(60) }}",
+        "{% macro f() %}{{ f() }}{% endmacro %}{{ f() }}",
+        "{% for a in [1] recursive %}{{ loop([1, 2]) }}{% endfor %}",
+        "{% macro f() %}" + "A" * 10_000 + "{% endmacro %}{% for a in range(9999) %}{{ f() }}{% endfor %}",
+    ],
+    ids=["nested loops", "filtered loops", "forks", "recursion", "recursive loop", "long constants"],
+)
+def test_a_template_has_a_budget_of_steps(tokenizer, monkeypatch, attack):
+    from formers.tokenization import sandbox
+
+    monkeypatch.setattr(sandbox, "MOST_STEPS", 10_000)
+    with pytest.raises(
+        ValueError, match=r"refused this conversation: (it takes|it writes|maximum recursion)"
+    ):
+        tokenizer.apply_chat_template(CHAT, chat_template=attack, tokenize=False)
+
+
+@pytest.mark.parametrize(
+    "attack",
+    [
+        "{{ 'x' * 10**10 }}",
+        "{{ 10**10 * [1] }}",
+        "{{ 10 ** (10**10) }}",
+        "{{ 'x'.center(10**10) }}",
+        "{{ 'x'|center(10000000000) }}",
+        "{{ messages|tojson(indent=10**9) }}",
+        "{{ [1]|batch(10**10, 'x')|list }}",
+        "{{ '%10000000000d' % 1 }}",
+        "{{ '%*d' % (10**10, 1) }}",
+        "{{ '%10000000000d'|format(1) }}",
+        "{{ '{:10000000000}'.format(1) }}",
+        "{{ '{:{}}'.format(1, 10**10) }}",
+        "{{ '{a:>10000000000}'.format_map({'a': 1}) }}",
+        "{% set s = 'x' * 99999 %}{{ s.replace('x', s) }}",
+        "{% set s = 'x' * 99999 %}{{ s|replace('x', s) }}",
+        "{% set s = 'x' * 99999 %}{{ range(99999)|map('string')|join(s) }}",
+        "{{ (' \t' * 99999).expandtabs(99999) }}",
+        "{{ strftime_now('%10000000d') }}",
+        GROWING.replace("VALUE", "ns.s ~ ns.s"),
+        GROWING.replace("VALUE", "ns.s + ns.s"),
+        GROWING.replace("VALUE", "[ns.s, ns.s]"),
+        GROWING.replace("VALUE", "{'a': ns.s, 'b': ns.s}"),
+        "{% set n = namespace(x=3) %}{% for i in range(99) %}{% set n.x = n.x * n.x %}{% endfor %}",
+    ],
+)
+def test_what_would_grow_without_bound_is_refused_before_it_is_made(tokenizer, attack):
+    with pytest.raises(ValueError, match=r"refused this conversation: (it|the format)"):
+        tokenizer.apply_chat_template(CHAT, chat_template=attack, tokenize=False)
+
+
+@pytest.mark.parametrize(
+    "source", ["{{ " + "(" * 5000 + "1" + ")" * 5000 + " }}", "{% if 1 %}" * 300 + "{% endif %}" * 300]
+)
+def test_a_template_that_is_nested_too_deep_is_refused(tokenizer, source):
+    with pytest.raises(ValueError, match="nested too deep"):
+        tokenizer.apply_chat_template(CHAT, chat_template=source, tokenize=False)
+
+
+def test_a_template_that_is_too_long_is_refused(tokenizer):
+    with pytest.raises(ValueError, match="1,000,000 are taken"):
+        tokenizer.apply_chat_template(CHAT, chat_template="x" * 1_000_001, tokenize=False)
+
+
+@pytest.mark.parametrize(
+    "leak",
+    [
+        "{{ raise_exception }}", "{{ [range, strftime_now] }}", "{{ raise_exception ~ '' }}",
+        "{{ raise_exception|string }}", "{{ raise_exception|upper }}", "{{ '%s' % raise_exception }}",
+        "{{ '%s'|format(raise_exception) }}", "{{ '{}'.format(raise_exception) }}",
+        "{{ [raise_exception]|join }}", "{{ [raise_exception]|map('upper')|join }}", "{{ 'a'.upper }}",
+        "{{ namespace(a=1) }}", "{{ messages|map('upper') }}", "{{ {'a': raise_exception}|xmlattr }}",
+    ],
+)  # fmt: skip
+def test_a_template_never_writes_what_is_no_text(tokenizer, leak):
+    with pytest.raises(ValueError, match=r"it writes a \w+, which is no text"):
+        tokenizer.apply_chat_template(CHAT, chat_template=leak, tokenize=False)
+
+
+def test_what_templates_ordinarily_do_is_within_the_budget(tokenizer):
+    source = (
+        "{% for m in messages %}{{ m.role + ': ' ~ m.content|trim }}{{ {'a': m, 'b': [1, 2]}|tojson }}"
+        "{% set a, b = 1, 2 %}{{ '%s %03d' % (a, b) }}{{ '{:>3}|{}'.format(a, 1234567) }}{{ 2**10 }}"
+        "{{ loop.length if loop.last }}{% endfor %}{{ none }}{{ absent }}{{ messages[1:]|length }}"
+    )
+    many = CHAT * 500
+    text = tokenizer.apply_chat_template(many, chat_template=source, tokenize=False)
+    assert text.startswith(
+        'user: hello{"a": {"role": "user", "content": "hello"}, "b": [1, 2]}1 002  1|12345671024'
+    )
+    assert text.endswith("1000None999")
+
+
+def test_each_rendering_has_a_budget_of_its_own(tokenizer, monkeypatch):
+    from formers.tokenization import sandbox
+
+    monkeypatch.setattr(sandbox, "MOST_STEPS", 100)
+    for _ in range(20):
+        tokenizer.apply_chat_template(CHAT, tokenize=False)
+
+
+def test_an_error_inside_a_template_is_told_as_the_templates(tokenizer):
+    for fault in ("{{ 1 / 0 }}", "{{ 'a' + 1 }}", "{{ messages[0].content.index('z') }}"):
+        with pytest.raises(ValueError, match="the chat template refused this conversation"):
+            tokenizer.apply_chat_template(CHAT, chat_template=fault, tokenize=False)
+    long = "{{ raise_exception(messages[0].content) }}"
+    with pytest.raises(ValueError) as told:
+        tokenizer.apply_chat_template([{"role": "user", "content": "a" * 99_999}], chat_template=long)
+    assert len(str(told.value)) < 3000
+
+
+def test_messages_that_hold_themselves_or_nest_too_deep_are_refused(tokenizer):
+    itself = {"role": "user"}
+    itself["content"] = [itself]
+    deep = "end"
+    for _ in range(5000):
+        deep = [deep]
+    for content in (itself["content"], deep):
+        with pytest.raises(ValueError, match="nested more than 100 deep"):
+            tokenizer.apply_chat_template([{"role": "user", "content": content}], tokenize=False)
+
+
+def test_messages_with_every_private_character_leave_no_marks(tokenizer):
+    every = "".join(map(chr, range(0xE100, 0xF8FF)))
+    marked = "{% for m in messages %}{% generation %}{{ m.content }}{% endgeneration %}{% endfor %}"
+    with pytest.raises(ValueError, match="private area"):
+        tokenizer.apply_chat_template(
+            [{"role": "assistant", "content": every}], chat_template=marked, return_assistant_tokens_mask=True
+        )

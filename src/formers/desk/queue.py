@@ -279,11 +279,10 @@ class HumanQueue:
         rows = self._read(lambda reader: reader.execute(query).fetchall())
         return {**dict.fromkeys(STATUSES, 0), **dict(rows)}
 
-    def resolved(self, page: int = 500) -> Iterator[Item]:
-        """Yield every resolved item, the oldest first, a page at a time."""
-        after = 0
-        while items := self.items("resolved", limit=page, after=after):
-            yield from items
+    def pages(self, status: str | None, after: int = 0, size: int = 20) -> Iterator[list[Item]]:
+        """Yield all items as `items` does, `size` at a time, so that few texts are held at once."""
+        while items := self.items(status, limit=size, after=after):
+            yield items
             after = items[-1].id
 
     def _read(self, look: Callable[[sqlite3.Connection], T]) -> T:

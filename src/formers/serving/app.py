@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, MutableMapping
+from collections.abc import AsyncIterator, MutableMapping, Sequence
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
+from anyio import to_thread
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
+from starlette.routing import Match
 
 from formers import __version__
 from formers.desk.queue import QueueError
 from formers.serving.classify import CLIENT_GONE, Classify, Scope, Send, encoded
 from formers.serving.human import page_routes, queue_routes
-from formers.serving.limits import MOST_FAULTS, Gone, Receive, Refusal
+from formers.serving.limits import MOST_FAULTS, PAGE, Gone, Pace, Receive, Refusal
 from formers.serving.schemas import Classified, ClassifiedMany, ClassifyRequest, Health, ModelCard, Problem
 from formers.serving.service import Service
 from formers.serving.settings import Settings
+
+MOST_QUERY = 4096  # bytes
 
 if TYPE_CHECKING:
     from fastapi import APIRouter, FastAPI
@@ -48,6 +52,8 @@ def app_of(service: Service) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        # pages and large bodies take turns in one thread: many would fight the model for the interpreter
+        to_thread.current_default_thread_limiter().total_tokens = 1
         await service.start()
         try:
             yield
@@ -66,40 +72,72 @@ def app_of(service: Service) -> FastAPI:
     app.router.routes.insert(0, _classify_route(service))
     for router in (_state_routes(service), queue_routes(service), page_routes()):
         app.include_router(router)
-    app.add_middleware(_Head)
-    app.add_exception_handler(Refusal, _refused)
+    app.add_middleware(_Door, routes=app.router.routes, pace=service.pace)
+    app.add_exception_handler(Refusal, lambda request, error: _answer(error))
     app.add_exception_handler(Gone, lambda request, error: Response(status_code=CLIENT_GONE))
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(QueueError, _queue_failed)
     return app
 
 
-class _Head:
-    """Answers HEAD as GET, without the body (RFC 9110, 9.3.2), which FastAPI leaves to each route."""
+class _Door:
+    """What all paths but the fast one share: their turn; HEAD as GET, OPTIONS, Allow (RFC 9110, 9.3, 10.2).
 
-    def __init__(self, app: Any) -> None:
-        self.app = app
+    FastAPI leaves HEAD to each route and has no OPTIONS.
+    """
+
+    def __init__(self, app: Any, routes: Sequence[Any], pace: Pace) -> None:
+        self.app, self.routes, self.pace = app, routes, pace
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope.get("method") != "HEAD":
+        if scope["type"] != "http" or (scope["method"], scope["path"]) == ("POST", "/classify"):
             await self.app(scope, receive, send)
             return
+        await self.pace.turn(PAGE)
+        head = scope["method"] == "HEAD"
+        if len(scope["query_string"]) > MOST_QUERY:
+            await _answer(Refusal(414, f"the query has more than {MOST_QUERY} bytes"))(scope, receive, send)
+            return
+        if scope["method"] == "OPTIONS" and (allowed := self._allowed(scope)):
+            await Response(status_code=204, headers={"allow": allowed})(scope, receive, send)
+            return
+        over = False
 
-        async def bodiless(message: MutableMapping[str, Any]) -> None:
-            await send({**message, "body": b""} if message["type"] == "http.response.body" else message)
+        async def written(message: MutableMapping[str, Any]) -> None:
+            nonlocal over
+            if message["type"] == "http.response.start" and message["status"] == 405:
+                kept = [pair for pair in message["headers"] if pair[0] != b"allow"]
+                message = {**message, "headers": [*kept, (b"allow", self._allowed(scope).encode())]}
+            elif head and message["type"] == "http.response.body":
+                message = {"type": "http.response.body"}
+            if not over:
+                await send(message)
+            over = head and message["type"] == "http.response.body"
+            if message.get("more_body"):
+                await self.pace.turn(len(message["body"]))
 
-        await self.app({**scope, "method": "GET"}, receive, bodiless)
+        await self.app({**scope, "method": "GET"} if head else scope, receive, written)
+
+    def _allowed(self, scope: Scope) -> str:
+        """The methods that the path of `scope` takes; empty where there is no such path."""
+        found = [
+            method
+            for method in ("GET", "POST")
+            if scope["path"] == "*"
+            or any(route.matches({**scope, "method": method})[0] == Match.FULL for route in self.routes)
+        ]
+        return ", ".join([*found, *(["HEAD"] if "GET" in found else []), "OPTIONS"]) if found else ""
 
 
-async def _refused(request: Request, error: Any) -> Response:
-    body = encoded({"detail": error.detail})  # JSONResponse cannot quote half of a surrogate pair
-    return Response(body, error.status, error.headers, "application/json")
+def _answer(refusal: Refusal) -> Response:
+    body = encoded({"detail": refusal.detail})  # JSONResponse cannot quote half of a surrogate pair
+    return Response(body, refusal.status, refusal.headers, "application/json")
 
 
 async def _invalid(request: Request, error: Any) -> Response:
     """As FastAPI answers it, but without the input, which may hold a text."""
     faults = [{key: fault[key] for key in ("loc", "msg", "type")} for fault in error.errors()[:MOST_FAULTS]]
-    return await _refused(request, Refusal(422, faults))
+    return _answer(Refusal(422, faults))
 
 
 async def _queue_failed(request: Request, error: Exception) -> Response:
@@ -144,29 +182,23 @@ def _state_routes(service: Service) -> APIRouter:
 
     router = APIRouter(tags=["state"])
 
-    def health() -> Health:
+    def health(response: Response, what: str) -> Health:
         service.look_at_engine()
-        return Health(
-            status=service.state,  # type: ignore[arg-type]
-            live=service.state != "failed",
-            ready=service.state == "ready",
-            problem=service.problem,
-        )
+        state = service.state
+        found = Health(status=state, live=state != "failed", ready=state == "ready", problem=service.problem)  # type: ignore[arg-type]
+        response.status_code = 200 if getattr(found, what) else 503
+        return found
 
     @router.get("/health", response_model=Health, responses={503: {"model": Health}})
     @router.get("/health/ready", response_model=Health, responses={503: {"model": Health}})
     async def ready(response: Response) -> Health:
         """200 when the server takes requests; 503 while it warms up, stops, or after a failure."""
-        found = health()
-        response.status_code = 200 if found.ready else 503
-        return found
+        return health(response, "ready")
 
     @router.get("/health/live", response_model=Health, responses={503: {"model": Health}})
     async def live(response: Response) -> Health:
         """200 unless the server is beyond repair."""
-        found = health()
-        response.status_code = 200 if found.live else 503
-        return found
+        return health(response, "live")
 
     @router.get("/metrics", response_class=Response, responses={200: {"content": {"text/plain": {}}}})
     def metrics() -> Response:

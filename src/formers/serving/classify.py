@@ -13,7 +13,17 @@ from typing import Any
 
 from formers.desk.queue import Entry, QueueError
 from formers.serving.engine import Answer, Job, NotAProbability, OutOfTime, Overloaded, Stopping
-from formers.serving.limits import Gone, Question, Receive, Refusal, check_type, parse, read_body
+from formers.serving.limits import (
+    REFUSED,
+    Gone,
+    Question,
+    Receive,
+    Refusal,
+    check_type,
+    parse,
+    read_body,
+    understood,
+)
 from formers.serving.service import Service, top_scores
 
 logger = logging.getLogger("formers.serving")
@@ -22,6 +32,7 @@ Scope = MutableMapping[str, Any]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
 _LONGEST_ID = 128
+_AT_ONCE = 2000  # scores that are listed before others have their turn
 _JSON = (b"content-type", b"application/json")
 CLIENT_GONE = 499  # nginx's number for a client that hung up; only in the log and the metrics
 _dump = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode
@@ -63,6 +74,7 @@ class Classify:
         try:
             body = await self._answer(headers, receive, trace)
         except Refusal as refusal:
+            await self.service.pace.turn(REFUSED)
             trace.status = refusal.status
             body = encoded({"detail": refusal.detail})
             extra = [(name.encode(), value.encode()) for name, value in refusal.headers.items()]
@@ -85,7 +97,8 @@ class Classify:
         if service.settings.protect_classify:
             service.check_key(headers)
         check_type(headers)
-        question = parse(await read_body(receive, headers, service.settings), service.settings)
+        body = await read_body(receive, headers, service.settings)
+        question = await understood(body, lambda body: parse(body, service.settings))
         trace.question = question
         try:
             job = service.engine.submit(question.texts, service.settings.timeout)
@@ -129,6 +142,7 @@ class Classify:
         service = self.service
         service.count_answers(question.texts, trace.answers)
         results: list[dict[str, Any]] = []
+        listed = 0
         entries: list[Entry] = []
         doubtful: list[int] = []
         for index, answer in enumerate(trace.answers):
@@ -140,20 +154,13 @@ class Classify:
             if threshold is None or score < threshold:
                 result["needs_human"] = True
                 doubtful.append(index)
-                entries.append(
-                    Entry(
-                        text=question.texts[index],
-                        reason="below_threshold",
-                        request_id=trace.request_id,
-                        label=label,
-                        score=score,
-                        threshold=threshold,
-                        scores=answer.ranked,
-                        tokens=answer.tokens,
-                        revision=service.revision,
-                    )
-                )
+                known = (label, score, threshold, answer.ranked, answer.tokens, service.revision)
+                entries.append(Entry(question.texts[index], "below_threshold", trace.request_id, *known))
             results.append(result)
+            listed += len(result.get("scores", ()))
+            if listed > _AT_ONCE:
+                listed = 0
+                await asyncio.sleep(0)  # others are answered meanwhile
         if entries:
             for index, number in zip(doubtful, await self._keep(entries), strict=True):
                 results[index]["queue_id"] = trace.human[index] = number
@@ -171,20 +178,9 @@ class Classify:
         numbers = await self._keep(entries)
         trace.human = dict(enumerate(numbers))
         trace.status = 202
-        results = [
-            {
-                "label": None,
-                "confidence": None,
-                "score": None,
-                "needs_human": True,
-                "reason": reason,
-                "revision": self.service.revision,
-                "tokens": None,
-                "queue_id": number,
-            }
-            for number in numbers
-        ]
-        return _reply(results, question)
+        known = {"needs_human": True, "reason": reason, "revision": self.service.revision}
+        nothing = dict.fromkeys(("label", "confidence", "score", "tokens"))
+        return _reply([{**nothing, **known, "queue_id": number} for number in numbers], question)
 
     async def _keep(self, entries: list[Entry]) -> list[int]:
         """Put entries into the human queue and wait until they are on the disk."""
@@ -217,11 +213,12 @@ class Classify:
             record["texts"] = len(trace.question.texts)
         if trace.answers:
             record["tokens"] = sum(answer.tokens for answer in trace.answers)
+            labels = [answer.ranked[0][0] for answer in trace.answers]
+            scores = [round(answer.ranked[0][1], 6) for answer in trace.answers]
             if trace.question is not None and trace.question.single:
-                record["label"], record["score"] = _rounded(trace.answers[0])
+                record |= {"label": labels[0], "score": scores[0]}
             else:
-                record["labels"] = [answer.ranked[0][0] for answer in trace.answers]
-                record["scores"] = [round(answer.ranked[0][1], 6) for answer in trace.answers]
+                record |= {"labels": labels, "scores": scores}
         record["needs_human"] = len(trace.human)
         if service.settings.log_texts and trace.question is not None:
             record["text"] = trace.question.texts
@@ -242,26 +239,12 @@ def _result(answer: Answer, label: str, score: float, revision: str | None) -> d
     return result
 
 
-def _rounded(answer: Answer) -> tuple[str, float]:
-    label, score = answer.ranked[0]
-    return label, round(score, 6)
-
-
 def _reply(results: list[dict[str, Any]], question: Question) -> bytes:
     return encoded(results[0] if question.single else {"results": results})
 
 
 async def _send(send: Send, trace: _Trace, body: bytes, extra: list[tuple[bytes, bytes]]) -> None:
-    await send(
-        {
-            "type": "http.response.start",
-            "status": trace.status,
-            "headers": [
-                _JSON,
-                (b"content-length", str(len(body)).encode()),
-                (b"x-request-id", trace.request_id.encode()),
-                *extra,
-            ],
-        }
-    )
+    known = [(b"content-length", str(len(body)).encode()), (b"x-request-id", trace.request_id.encode())]
+    headers = [_JSON, *known, *extra]
+    await send({"type": "http.response.start", "status": trace.status, "headers": headers})
     await send({"type": "http.response.body", "body": body})

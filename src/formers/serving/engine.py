@@ -187,8 +187,7 @@ class Engine:
 
     def drop(self, job: Job) -> None:
         """Give a job up, as when its client has gone; texts of it that have not run will not run."""
-        job.dropped = True
-        self._release(job)
+        self._release(job, dropped=True)
         if not job.future.done():
             job.future.cancel()
 
@@ -222,12 +221,14 @@ class Engine:
         return sum(min(most, 2 + int(len(text) * ratio)) for text in texts)
 
     def _expire(self, job: Job, timeout: float) -> None:
-        job.dropped = True
-        self._release(job)
+        self._release(job, dropped=True)
         if not job.future.done():
             job.future.set_exception(OutOfTime(f"not done within {timeout:g} s"))
 
-    def _release(self, job: Job) -> None:
+    def _release(self, job: Job, dropped: bool = False) -> None:
+        if dropped:
+            job.dropped = True
+            job.texts = ()  # the worker may come to it much later
         if job in self._held:
             self._held.remove(job)
             self.queued_requests -= 1
@@ -298,25 +299,26 @@ class Engine:
                 ahead += job.estimate
         if not jobs:
             return
-        texts = [text for job in jobs for text in job.texts]
+        taken = [(job, job.texts) for job in jobs]  # a job that is dropped meanwhile forgets its own
+        texts = [text for _, own in taken for text in own]
         try:
             prepared = self.classifier.prepare(texts)
         except Exception as error:
-            self._tokenize_alone(jobs, error)
+            self._tokenize_alone(taken, error)
             return
         tokens = sum(item.length for item in prepared)
         self._tokens_per_char = _blend(self._tokens_per_char, tokens / max(1, sum(map(len, texts))))
         start = 0
-        for job in jobs:
-            self._pool_up(job, prepared[start : start + len(job.texts)])
-            start += len(job.texts)
+        for job, own in taken:
+            self._pool_up(job, prepared[start : start + len(own)])
+            start += len(own)
 
-    def _tokenize_alone(self, jobs: list[Job], error: Exception) -> None:
-        """One of `jobs` cannot be tokenised: find it, and spare the others."""
-        for job in jobs:
-            if len(jobs) > 1:
+    def _tokenize_alone(self, taken: list[tuple[Job, Sequence[str]]], error: Exception) -> None:
+        """One of the jobs cannot be tokenised: find it, and spare the others."""
+        for job, texts in taken:
+            if len(taken) > 1:
                 try:
-                    self._pool_up(job, self.classifier.prepare(list(job.texts)))
+                    self._pool_up(job, self.classifier.prepare(list(texts)))
                     continue
                 except Exception as own:
                     job.error = own

@@ -8,6 +8,7 @@ import io
 import json
 from collections.abc import Iterator
 from importlib import resources
+from itertools import chain
 from typing import TYPE_CHECKING, Any, Literal
 
 from starlette.exceptions import HTTPException
@@ -15,7 +16,7 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response, StreamingResponse
 
 from formers.desk.queue import LARGEST, AlreadyResolved, Item, NotThere
-from formers.serving.limits import Faults, check_type, parsed, read_body
+from formers.serving.limits import Faults, check_type, parsed, quoted, read_body, understood
 from formers.serving.schemas import Problem, QueueItem, QueuePage, Resolution
 from formers.serving.service import Service
 
@@ -38,7 +39,7 @@ def queue_routes(service: Service) -> APIRouter:
     """The routes that list, decide and export what waits for a person; behind the key, where there is one."""
     from fastapi import APIRouter, Depends, Query
 
-    def with_key(request: Request) -> None:
+    async def with_key(request: Request) -> None:
         service.check_key(dict(request.scope["headers"]))
 
     router = APIRouter(
@@ -48,31 +49,21 @@ def queue_routes(service: Service) -> APIRouter:
         responses={401: {"model": Problem}, 503: {"model": Problem}},
     )
 
-    @router.get("")
+    @router.get("", responses={200: {"model": QueuePage}}, response_class=StreamingResponse)
     def items(
         status: _Status = "open",
         limit: int = Query(50, ge=1, le=500),
         after: int = Query(0, ge=0, le=LARGEST),
-    ) -> QueuePage:
+    ) -> StreamingResponse:
         """List items, the oldest first."""
-        found = service.queue.items(None if status == "all" else status, limit=limit + 1, after=after)
-        counts = service.queue.counts()
-        return QueuePage(
-            items=[QueueItem.model_validate(item) for item in found[:limit]],
-            next=found[limit - 1].id if len(found) > limit else None,
-            open=counts["open"],
-            resolved=counts["resolved"],
-        )
+        return _stream(_listing(service, None if status == "all" else status, limit, after))
 
     @router.get("/export", response_class=StreamingResponse)
     def export(form: Literal["csv", "jsonl"] = Query("csv", alias="format")) -> StreamingResponse:
         """Every resolved item as a row to train on: text and label first."""
         rows = _csv_rows(service) if form == "csv" else _json_rows(service)
         kind = "text/csv; charset=utf-8" if form == "csv" else "application/x-ndjson"
-        name = f"resolved.{form}"
-        return StreamingResponse(
-            rows, media_type=kind, headers={"content-disposition": f'attachment; filename="{name}"'}
-        )
+        return _stream(rows, kind, {"content-disposition": f'attachment; filename="resolved.{form}"'})
 
     _item_routes(router, service)
     return router
@@ -95,11 +86,12 @@ def _item_routes(router: APIRouter, service: Service) -> None:
         """Record a person's decision. The same one may be sent again; another is a conflict (409)."""
         headers = dict(request.scope["headers"])
         check_type(headers)
-        resolution = parsed(await read_body(request.receive, headers, service.settings), Resolution)
+        body = await read_body(request.receive, headers, service.settings)
+        resolution = await understood(body, lambda body: parsed(body, Resolution))
         if resolution.label not in service.labels:
             labels = ", ".join(service.labels)
             faults = Faults()
-            said = f"{resolution.label!r} is none of the model's labels: {labels}"
+            said = f"{quoted(resolution.label)} is none of the model's labels: {labels}"
             faults.add("literal_error", said, "label")
             faults.refuse()
         try:
@@ -124,6 +116,29 @@ _EXPORTED = {
 }
 
 
+def _stream(
+    parts: Iterator[str], kind: str = "application/json", headers: dict[str, str] | None = None
+) -> StreamingResponse:
+    """An answer that is written while it is read: no page of the queue is held whole."""
+    first = next(parts)  # a queue that cannot be read is told by the status
+    return StreamingResponse(chain([first], parts), media_type=kind, headers=headers)
+
+
+def _listing(service: Service, status: str | None, limit: int, after: int) -> Iterator[str]:
+    counts = service.queue.counts()
+    yield f'{{"open":{counts["open"]},"resolved":{counts["resolved"]},"items":['
+    given, more = 0, False
+    for items in service.queue.pages(status, after):
+        shown, more = items[: limit - given], len(items) > limit - given
+        text = ",".join(QueueItem.model_validate(item).model_dump_json() for item in shown)
+        yield f",{text}" if given and text else text
+        given += len(shown)
+        after = shown[-1].id if shown else after
+        if more:
+            break
+    yield f'],"next":{after if more else "null"}}}'
+
+
 def _row(item: Item) -> list[Any]:
     return [getattr(item, name) for name in _EXPORTED.values()]
 
@@ -132,8 +147,8 @@ def _csv_rows(service: Service) -> Iterator[str]:
     buffer = io.StringIO()
     writer = csv.writer(buffer)
     writer.writerow(_EXPORTED)
-    for item in service.queue.resolved():
-        writer.writerow(_row(item))
+    for items in service.queue.pages("resolved"):
+        writer.writerows(map(_row, items))
         yield buffer.getvalue()
         buffer.seek(0)
         buffer.truncate()
@@ -141,8 +156,10 @@ def _csv_rows(service: Service) -> Iterator[str]:
 
 
 def _json_rows(service: Service) -> Iterator[str]:
-    for item in service.queue.resolved():
-        yield json.dumps(dict(zip(_EXPORTED, _row(item), strict=True)), ensure_ascii=False) + "\n"
+    for items in service.queue.pages("resolved"):
+        rows = (dict(zip(_EXPORTED, _row(item), strict=True)) for item in items)
+        yield "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+    yield ""
 
 
 def page_routes() -> APIRouter:
@@ -158,7 +175,7 @@ def page_routes() -> APIRouter:
 
     def file(name: str) -> Response:
         if name not in files:
-            raise HTTPException(404, f"there is no page {name!r}")
+            raise HTTPException(404, f"there is no page {quoted(name)}")
         kind = _PAGE_TYPES.get(name[name.rfind(".") :], "application/octet-stream")
         return Response(files[name], media_type=kind, headers=_PAGE_HEADERS)
 

@@ -8,27 +8,61 @@ from __future__ import annotations
 
 import asyncio
 import json
+import reprlib
+import time
+from collections import Counter
 from collections.abc import Awaitable, Callable, Collection, Mapping, MutableMapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
+from anyio import to_thread
 from pydantic import BaseModel, ValidationError
 
 from formers.core.notices import did_you_mean
 from formers.serving.settings import Settings
 
 M = TypeVar("M", bound=BaseModel)
+T = TypeVar("T")
 
 MOST_FAULTS = 10
+SPARE_VALUES = 100  # values, lists and objects of a body beside its texts: more than any request needs
+LONGEST_NUMBER = 100  # characters
 LONGEST_KEY = 100  # characters of an unknown key that are quoted
+LARGE = 64 * 1024  # bytes: a larger body waits its turn, and is read beside the event loop
+BYTES_PER_SECOND = 8 * 1024 * 1024  # that all large bodies together come in with, and long pages go out
+PAGE, REFUSED = 64 * 1024, 16 * 1024  # what a page and a refusal cost the event loop, in such bytes
+_AHEAD, _BEHIND = 0.25, 10.0  # seconds of them that need not wait, and that are remembered at most
 _TEXTS = {"text": "a string", "texts": "a list of strings", "inputs": "a string or a list of strings"}
 _OPTIONS = ("top_k", "all_scores", "return_all_scores")
 _KEYS = (*_TEXTS, *_OPTIONS, "parameters")
 _KINDS = {dict: "an object", list: "a list", str: "a string", bool: "true or false", type(None): "null"}
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 
-_DRAIN_BYTES = 64 * 1024 * 1024
 _DRAIN_SECONDS = 2.0
+_short = reprlib.Repr()
+_short.maxstring = LONGEST_KEY
+quoted = _short.repr  # what a client sent, for an answer: never longer than so
+
+
+class Pace:
+    """Shares the event loop out: whatever costs more than an ordinary answer takes turns.
+
+    Costs are counted in bytes that are read. Short bursts do not wait.
+    """
+
+    def __init__(self) -> None:
+        self._free = 0.0
+
+    def charge(self, cost: int) -> float:
+        """Take a turn of `cost` bytes; the seconds until it has come."""
+        now = time.monotonic()
+        self._free = min(max(self._free, now - _AHEAD) + cost / BYTES_PER_SECOND, now + _BEHIND)
+        return max(0.0, self._free - now)
+
+    async def turn(self, cost: int, most: float = 0.5) -> None:
+        """Wait for a turn of `cost` bytes, for `most` seconds at most: nobody may keep others out."""
+        if (wait := self.charge(cost)) > 0.001:
+            await asyncio.sleep(min(wait, most))
 
 
 class Refusal(Exception):
@@ -54,8 +88,6 @@ class Refusal(Exception):
         found = {} if self.retry_after is None else {"retry-after": str(self.retry_after)}
         if self.status == 401:
             found["www-authenticate"] = "Bearer"
-        if self.status in (400, 401, 408, 413, 415):
-            found["connection"] = "close"  # the body may not have been read to its end
         return found
 
 
@@ -72,15 +104,15 @@ async def read_body(receive: Receive, headers: Mapping[bytes, bytes], settings: 
         Gone: the client hung up.
     """
     most = settings.max_body_bytes
-    announced = headers.get(b"content-length")
+    announced = headers.get(b"content-length", b"0")
     with _Within(settings.body_timeout, Refusal(408, "the body did not arrive in time")):
-        if announced is not None:
-            if not announced.isdigit():
-                raise Refusal(400, f"Content-Length must be a number, but is {announced.decode('latin-1')!r}")
-            if int(announced) > most:
-                await _drain(receive)
-                raise Refusal(413, f"the body has {int(announced)} bytes; at most {most} are taken")
-        body, more = await _part(receive)
+        if not announced.isdigit() or len(announced) > 20:
+            said = quoted(announced.decode("latin-1"))
+            raise Refusal(400, f"Content-Length must be a number of bytes, but is {said}")
+        if int(announced) > most:
+            await _drain(receive)
+            raise Refusal(413, f"the body has {int(announced)} bytes; at most {most} are taken")
+        body, more = bytearray(), True
         while more and len(body) <= most:
             part, more = await _part(receive)
             body += part
@@ -88,7 +120,7 @@ async def read_body(receive: Receive, headers: Mapping[bytes, bytes], settings: 
             if more:
                 await _drain(receive)
             raise Refusal(413, f"the body is larger than the {most} bytes that are taken")
-    return body
+    return bytes(body)
 
 
 async def _part(receive: Receive) -> tuple[bytes, bool]:
@@ -100,13 +132,12 @@ async def _part(receive: Receive) -> tuple[bytes, bool]:
 
 async def _drain(receive: Receive) -> None:
     """Throw the rest of a refused body away, so that the client reads the refusal and not a reset."""
-    read, more = 0, True
+    more = True
     enough = Refusal(413, "the body is too large")
     try:
         with _Within(_DRAIN_SECONDS, enough):
-            while more and read < _DRAIN_BYTES:
-                part, more = await _part(receive)
-                read += len(part)
+            while more:
+                _, more = await _part(receive)
     except Refusal as refusal:
         if refusal is not enough:
             raise
@@ -140,15 +171,18 @@ class _Within:
 
 
 def check_type(headers: Mapping[bytes, bytes]) -> None:
-    """Take JSON only: a web page of another origin can send other types without asking first.
+    """Take JSON only, as it is: a web page of another origin can send other types without asking first.
 
     Raises:
         Refusal: 415.
     """
     kind = headers.get(b"content-type", b"").split(b";")[0].strip().lower()
     if kind != b"application/json" and not kind.endswith(b"+json"):
-        found = kind.decode("latin-1") or "none"
+        found = quoted(kind.decode("latin-1")) if kind else "none"
         raise Refusal(415, f"the Content-Type must be application/json, but is {found}")
+    if (packed := headers.get(b"content-encoding", b"identity").strip().lower()) != b"identity":
+        said = quoted(packed.decode("latin-1"))
+        raise Refusal(415, f"the body must be sent as it is, without Content-Encoding, but this is {said}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,6 +224,11 @@ class Faults(list[dict[str, Any]]):
             raise Refusal(422, list(self))
 
 
+async def understood(body: bytes, reader: Callable[[bytes], T]) -> T:
+    """What `reader` says of a body, asked beside the event loop where the body is large."""
+    return reader(body) if len(body) <= LARGE else await to_thread.run_sync(reader, body)
+
+
 def parse(body: bytes, settings: Settings) -> Question:
     """Check the body of `/classify` and return what it asks.
 
@@ -197,7 +236,7 @@ def parse(body: bytes, settings: Settings) -> Question:
         Refusal: 422 with the first faults and their places, 413 for texts that are too long or too many.
     """
     faults = Faults()
-    data = _object(body, faults)
+    data = _object(body, faults, settings.max_texts)
     faults.unknown(data, _KEYS, "key")
     given = [key for key in _TEXTS if key in data]
     if len(given) != 1:
@@ -234,16 +273,57 @@ def parsed(body: bytes, model: type[M]) -> M:
         raise Refusal(422, list(faults)) from None
 
 
-def _object(body: bytes, faults: Faults) -> dict[str, Any]:
+def _object(body: bytes, faults: Faults, texts: int = 0) -> dict[str, Any]:
     data: Any = {}
     try:
-        data = json.loads(body)
-    except (ValueError, RecursionError) as error:
+        text = body.decode("utf-8-sig")
+        _bound(text, texts + SPARE_VALUES)
+        data = _JSON.decode(text)
+    except ValueError as error:
         faults.add("json_invalid", f"the body is not JSON: {error}")
     if not isinstance(data, dict):
         faults.expected('an object like {"text": "..."}', data, kind="object_type")
     faults.refuse()
     return data  # type: ignore[no-any-return]
+
+
+def _bound(text: str, most: int) -> None:
+    """Refuse (413) JSON of more values than any request needs, before they are made; linear, and quick."""
+    if len(text) <= 2 * most:  # too short for more
+        return
+    ends = text.replace("\\\\", "").replace('\\"', "")  # the quotes that are left begin and end strings
+    parts = ends.split('"', 4 * most)
+    outside = "".join(parts[::2])
+    if len(parts) > 4 * most or outside.count(",") >= most:
+        raise Refusal(413, f"the body holds more than {most} values")
+    if outside.count("[") + outside.count("{") > SPARE_VALUES:
+        raise Refusal(413, f"the body holds more than {SPARE_VALUES} lists and objects")
+
+
+def _each_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        twice = Counter(key for key, _ in pairs).most_common(1)[0][0]
+        raise ValueError(f"the key {quoted(twice)} stands there twice")
+    return found
+
+
+def _short_enough(digits: str) -> str:
+    if len(digits) > LONGEST_NUMBER:
+        raise ValueError(f"a number has more than {LONGEST_NUMBER} characters")
+    return digits
+
+
+def _no_number(name: str) -> Any:
+    raise ValueError(f"{name} is no number in JSON")
+
+
+_JSON = json.JSONDecoder(
+    object_pairs_hook=_each_once,
+    parse_int=lambda digits: int(_short_enough(digits)),
+    parse_float=lambda digits: float(_short_enough(digits)),
+    parse_constant=_no_number,
+)
 
 
 def _top_k(data: dict[str, Any], faults: Faults) -> int:

@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Any, TextIO
 
 MOST_WAITING = 100_000
+# what ends a line or steers a terminal, and JSON leaves as it is
+_CONTROLS = {code: f"\\u{code:04x}" for code in (*range(0x7F, 0xA0), 0x2028, 0x2029)}
 
 
 class RequestLog:
@@ -80,4 +82,5 @@ class RequestLog:
 
 def _line(time: float, record: dict[str, Any]) -> str:
     stamp = datetime.fromtimestamp(time, timezone.utc).isoformat(timespec="milliseconds")
-    return json.dumps({"time": stamp.replace("+00:00", "Z"), **record}, ensure_ascii=False) + "\n"
+    line = json.dumps({"time": stamp.replace("+00:00", "Z"), **record}, ensure_ascii=False)
+    return line.translate(_CONTROLS) + "\n"

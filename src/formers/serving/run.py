@@ -113,7 +113,7 @@ def running(
 
 def _server(model: Any, host: str, port: int, settings: Settings) -> tuple[Any, socket.socket, Any]:
     """Bind first (a port in use is known at once), then load, then open the files."""
-    for package in ("fastapi", "prometheus_client"):
+    for package in ("fastapi", "prometheus_client", "httptools"):
         need(package, "serve", "the HTTP server")
     uvicorn = need("uvicorn", "serve", "the HTTP server")
     _share_the_cores()
@@ -136,15 +136,17 @@ def _server(model: Any, host: str, port: int, settings: Settings) -> tuple[Any, 
         listener.close()
         raise
     from formers.serving.app import app_of
+    from formers.serving.connection import guarded
 
     config = uvicorn.Config(
         app_of(service),
         access_log=False,  # the request log says more
-        log_level="warning",
+        log_level="error",  # what is no HTTP is answered, but no client fills a log with it
+        proxy_headers=False,
         ws="none",
         lifespan="on",
         loop="uvloop" if installed("uvloop") else "asyncio",
-        http="httptools" if installed("httptools") else "h11",
+        http=guarded(_most_connections(), settings.body_timeout, service.pace),
         timeout_keep_alive=KEEP_ALIVE,
         timeout_graceful_shutdown=max(1, round(settings.drain_timeout)),
         server_header=False,
@@ -153,6 +155,16 @@ def _server(model: Any, host: str, port: int, settings: Settings) -> tuple[Any, 
     server = _draining_server(uvicorn, config, service)
     service.on_failure = lambda: setattr(server, "should_exit", True)
     return server, listener, service
+
+
+def _most_connections() -> int:
+    """As many as the system lets this process open, less some for files; 4096 at most."""
+    if sys.platform == "win32":
+        return 4096
+    import resource
+
+    allowed = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    return max(16, min(4096, (allowed if allowed > 0 else 4160) - 64))
 
 
 def _share_the_cores() -> None:

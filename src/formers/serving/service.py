@@ -14,7 +14,7 @@ from formers.desk.queue import HumanQueue
 from formers.desk.watch import DriftWatch, Seen
 from formers.evaluation.thresholds import LabelThreshold, Thresholds
 from formers.serving.engine import Answer, Engine, NotAProbability
-from formers.serving.limits import Refusal
+from formers.serving.limits import Pace, Refusal
 from formers.serving.logs import RequestLog
 from formers.serving.protocol import Classifier
 from formers.serving.settings import Settings
@@ -54,6 +54,7 @@ class Service:
             max_queued_tokens=settings.max_queued_tokens,
             observe=self.metrics.batch,
         )
+        self.pace = Pace()
         self.state = "starting"
         self.problem: str | None = None
         self.on_failure: Callable[[], None] | None = None
@@ -173,7 +174,7 @@ class Service:
         found = _key_in(headers)
         if found is None:
             raise Refusal(401, "this needs the API key: send it as X-API-Key or as Authorization: Bearer")
-        if not hmac.compare_digest(found.encode(), key.encode()):
+        if not hmac.compare_digest(found, key.encode()):
             raise Refusal(401, "the API key is wrong")
 
     def count_answers(self, texts: Sequence[str], answers: Sequence[Answer]) -> None:
@@ -229,12 +230,12 @@ def watch_of(settings: Settings, place: Any) -> DriftWatch | None:
     return None if baseline is None else DriftWatch(baseline)
 
 
-def _key_in(headers: Mapping[bytes, bytes]) -> str | None:
+def _key_in(headers: Mapping[bytes, bytes]) -> bytes | None:
     found = headers.get(b"x-api-key")
     if found is None:
         scheme, _, value = headers.get(b"authorization", b"").partition(b" ")
         found = value.strip() if scheme.lower() == b"bearer" and value.strip() else None
-    return None if found is None else found.decode("latin-1")
+    return found
 
 
 def top_scores(ranked: Sequence[tuple[str, float]], count: int) -> list[dict[str, str | float]]:

@@ -24,7 +24,8 @@ class Settings:
             413.
         max_texts: most texts in a request (413 above it).
         max_body_bytes: largest request body, in bytes (413 above it).
-        body_timeout: seconds that a client may take to send its body (408 after it).
+        body_timeout: seconds that a client may take to send the head of a request, and then its body (408
+            after it); and to take what is written to it, before its connection is closed.
         timeout: seconds that a request may take once its body is there, the wait for its turn included.
         fallback: what happens to a request that ran out of time or that the model failed on. "error" answers
             504 or 500; "human" keeps its texts in the human queue and answers 202.

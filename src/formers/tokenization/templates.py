@@ -5,15 +5,16 @@ from __future__ import annotations
 import dataclasses
 import json
 import re
-from collections.abc import Callable, Mapping, Sequence
-from datetime import datetime
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
-from typing import Any, NoReturn
+from typing import Any
 
 # Where a message's reasoning stands, in the spellings that templates and servers use.
 REASONING = ("reasoning_content", "thinking", "reasoning")
+DEEPEST = 100  # lists and maps within each other
+LONGEST = 2000  # characters of an error that are quoted
+MOST_SOURCE = 1_000_000  # characters of a template
 _TAG = "\ue000CONTINUE HERE\ue001 "
-_MARKS = "__marks_of_generation__"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,37 +28,9 @@ class Rendered:
 @lru_cache(maxsize=1)
 def sandbox() -> Any:
     """Make the environment that templates run in."""
-    import jinja2
-    from jinja2 import nodes
-    from jinja2.ext import Extension
-    from jinja2.sandbox import ImmutableSandboxedEnvironment
+    from formers.tokenization.sandbox import Sandbox
 
-    class Generation(Extension):
-        """`{% generation %} ... {% endgeneration %}` marks what the assistant said."""
-
-        tags = {"generation"}
-
-        def parse(self, parser: Any) -> nodes.Node:
-            line = next(parser.stream).lineno
-            body = parser.parse_statements(("name:endgeneration",), drop_needle=True)
-            call = nodes.CallBlock(self.call_method("_mark"), [], [], body)
-            return call.set_lineno(line)
-
-        @jinja2.pass_context
-        def _mark(self, context: Any, caller: Callable[[], str]) -> str:
-            text, marks = caller(), context.get(_MARKS)
-            return f"{marks[0]}{text}{marks[1]}" if marks else text
-
-    def raise_exception(message: str) -> NoReturn:
-        raise jinja2.TemplateError(message)
-
-    environment = ImmutableSandboxedEnvironment(
-        trim_blocks=True, lstrip_blocks=True, extensions=[Generation, "jinja2.ext.loopcontrols"]
-    )
-    environment.filters["tojson"] = _tojson
-    environment.globals["raise_exception"] = raise_exception
-    environment.globals["strftime_now"] = lambda form: datetime.now().strftime(form)
-    return environment
+    return Sandbox()
 
 
 @lru_cache(maxsize=64)
@@ -65,12 +38,21 @@ def compiled(source: str) -> Any:
     """Compile a template.
 
     Raises:
-        ValueError: when it is not valid Jinja.
+        ValueError: when it is not valid Jinja, or too long or deep to be a template.
     """
     from jinja2 import TemplateSyntaxError
 
+    from formers.tokenization.sandbox import budgeted
+
+    if len(source) > MOST_SOURCE:
+        raise ValueError(
+            f"the chat template has {len(source):,} characters; at most {MOST_SOURCE:,} are taken"
+        )
     try:
-        return sandbox().from_string(source)
+        with budgeted():
+            return sandbox().from_string(source)
+    except (RecursionError, MemoryError, SyntaxError) as error:  # of Python's own compiler
+        raise ValueError(f"the chat template is nested too deep: {error}") from error
     except TemplateSyntaxError as error:
         raise ValueError(
             f"the chat template is not valid Jinja: {error.message} (line {error.lineno})"
@@ -86,24 +68,16 @@ def variables_of(source: str) -> frozenset[str]:
     return frozenset(find_undeclared_variables(sandbox().parse(source)))
 
 
-def _tojson(
-    value: Any,
-    ensure_ascii: bool = False,
-    indent: int | None = None,
-    separators: tuple[str, str] | None = None,
-    sort_keys: bool = False,
-) -> str:
-    # Jinja's own filter escapes for HTML, which a model has never seen.
-    return json.dumps(
-        value, ensure_ascii=ensure_ascii, indent=indent, separators=separators, sort_keys=sort_keys
-    )
-
-
-def plain(value: Any) -> Any:
+def plain(value: Any, depth: int = 0) -> Any:
     """Rebuild a value of plain JSON types, so that a template sees nothing with methods of its own.
 
     Anything else (images, arrays) becomes a placeholder with the name of its type.
+
+    Raises:
+        ValueError: when it is nested deeper than a conversation can be, or holds itself.
     """
+    if depth > DEEPEST:
+        raise ValueError(f"a message, tool, document or variable is nested more than {DEEPEST} deep")
     if value is None or type(value) in (str, int, float, bool):
         return value
     if isinstance(value, str):
@@ -115,15 +89,20 @@ def plain(value: Any) -> Any:
     if isinstance(value, float):
         return float.__float__(value)
     if isinstance(value, Mapping):
-        return {plain(key): plain(item) for key, item in value.items()}
+        return {
+            plain(key) if key is None or isinstance(key, (str, int, float)) else str(key): plain(
+                item, depth + 1
+            )
+            for key, item in value.items()
+        }
     if isinstance(value, (list, tuple)):
-        return [plain(item) for item in value]
+        return [plain(item, depth + 1) for item in value]
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return {item.name: plain(getattr(value, item.name)) for item in dataclasses.fields(value)}
+        return {item.name: plain(getattr(value, item.name), depth + 1) for item in dataclasses.fields(value)}
     if callable(getattr(value, "model_dump", None)):
-        return plain(value.model_dump())
+        return plain(value.model_dump(), depth + 1)
     if hasattr(value, "item") and getattr(value, "ndim", None) == 0:
-        return plain(value.item())
+        return plain(value.item(), depth + 1)
     return f"<{type(value).__name__}>"
 
 
@@ -134,7 +113,7 @@ def _messages(conversation: Any) -> list[dict[str, Any]]:
         if not isinstance(message, dict):
             raise TypeError(
                 f"message {place} must be a dictionary such as {{'role': 'user', 'content': '...'}}, but "
-                f"is {message!r}"
+                f"is {message!r:.200}"
             )
         message = {key: value for key, value in message.items() if value is not None}
         thought = next((message[key] for key in REASONING if key in message), None)
@@ -166,7 +145,7 @@ def render(
     Raises:
         ValueError: when the last message does not appear as it is, so that it cannot go on.
     """
-    from jinja2 import TemplateError
+    from formers.tokenization.sandbox import MARKS, budgeted
 
     template = compiled(source)
     messages = _messages(conversation)
@@ -174,9 +153,11 @@ def render(
     # Characters of a private area that neither the messages nor the template contain stand for the borders.
     marks = _unused_pair(source + json.dumps(messages, ensure_ascii=False)) if mark else None
     try:
-        text = template.render(messages=messages, **{**variables, _MARKS: marks})
-    except TemplateError as error:
-        raise _refusal()(f"the chat template refused this conversation: {error}") from error
+        with budgeted():
+            text = template.render(messages=messages, **{**variables, MARKS: marks})
+    except Exception as error:  # a template is a program of somebody else's, and raises what it likes
+        said = str(error)[:LONGEST] or type(error).__name__
+        raise _refusal()(f"the chat template refused this conversation: {said}") from error
     spans: list[tuple[int, int]] = []
     if marks is not None:
         text, spans = _take_marks(text, marks)
@@ -223,14 +204,19 @@ def _cut_after(text: str, final: str) -> str:
     if at < 0 or final.strip() not in text:
         raise ValueError(
             "continue_final_message: the chat template does not write the last message as it is, so it "
-            f"cannot go on. The message: {final.strip()!r}. What was written: {text!r}"
+            f"cannot go on. The message: {final.strip()[:LONGEST]!r}. What was written: {text[:LONGEST]!r}"
         )
     # Where the template strips messages, the space before the border goes too.
     return text[:at] if text[at : at + len(_TAG)] == _TAG else text[:at].rstrip()
 
 
 def _unused_pair(text: str) -> tuple[str, str]:
-    free = [chr(code) for code in range(0xE100, 0xF8FF) if chr(code) not in text]
+    used = set(text)
+    free = [chr(code) for code in range(0xE100, 0xF8FF) if chr(code) not in used]
+    if len(free) < 2:
+        raise ValueError(
+            "return_assistant_tokens_mask: the messages hold every character of the private area"
+        )
     return free[0], free[1]
 
 
@@ -272,6 +258,6 @@ def check_documents(documents: Sequence[Any] | None) -> list[dict[str, Any]] | N
     for place, document in enumerate(found):
         if not isinstance(document, dict):
             raise TypeError(
-                f"document {place} must be a dictionary with 'title' and 'text', but is {document!r}"
+                f"document {place} must be a dictionary with 'title' and 'text', but is {document!r:.200}"
             )
     return list(found)
