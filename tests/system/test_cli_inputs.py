@@ -54,10 +54,11 @@ def test_a_file_of_lines_is_read_without_its_mark_and_unpacked(formers, classifi
         ("cut.txt.gz", gzip.compress(b"my card\n" * 99)[:-12], "is no whole gzip file"),
         ("plain.csv.GZ", b"text,label\nmy card,billing\n", "is no whole gzip file"),
         ("old.txt", "my card\ncafé\n".encode("latin-1"), "line 2 is not UTF-8"),
+        ("excel.txt", "my card\n".encode("utf-16"), "iconv -f utf-16 -t utf-8"),
         ("old.csv", "text,label\ncafé,x\n".encode("latin-1"), "iconv -f latin1"),
         ("broken.json", b'[{"text": "a"},\n {"text" "b"}]', "line 2: Expecting"),
     ],
-    ids=["cut table", "cut lines", "not packed", "old lines", "old table", "broken JSON"],
+    ids=["cut table", "cut lines", "not packed", "old lines", "UTF-16", "old table", "broken JSON"],
 )
 def test_a_broken_file_is_named_with_what_is_wrong(formers, classifier, tmp_path, name, content, said):
     (tmp_path / name).write_bytes(content)
@@ -195,7 +196,7 @@ def test_texts_of_a_table_are_texts(formers, classifier, tmp_path):
     table.write_text('{"text": "my card"}\n{"text": 42}\n')
     status, _, errors = formers("predict", "-m", classifier, "-f", table)
     assert status == 2
-    assert f"{table}, row 2: the column 'text' holds 42 (int)" in errors
+    assert f"{table}, line 2: the column 'text' holds 42 (int)" in errors
 
 
 def test_what_is_held_out_reads_back(tmp_path):

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import IO, Any
 
-from formers.core.textfile import opened
+from formers.core.textfile import conversion, opened
 
 _TABLES = (".csv", ".tsv", ".json", ".jsonl", ".ndjson")
 _AT_ONCE = 1 << 16  # bytes
@@ -103,7 +103,7 @@ def _decoded(lines: Sequence[bytes], name: str, number: int) -> Iterator[list[st
                 yield texts  # the lines before it are answered
             raise ValueError(
                 f"{name}, line {place} is not UTF-8 text (byte {error.start} of the line, "
-                f"0x{line[error.start]:02x}): iconv -f latin1 -t utf-8 makes it so"
+                f"0x{line[error.start]:02x}): {conversion(line)} makes it so"
             ) from error
         # a line may end as on old Macintoshes, too
         texts += [part for part in re.split(r"\r", text) if part.strip()]
