@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
+import sys
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -210,7 +211,8 @@ def read(path: str | Path) -> tuple[dict[str, Any], list[dict[str, Any]]]:
 
 
 def _is_number(value: Any) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+    number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    return number and abs(value) <= sys.float_info.max
 
 
 def _check_row(where: str, row: dict[str, Any]) -> None:
@@ -237,7 +239,7 @@ def _check_row(where: str, row: dict[str, Any]) -> None:
 def _line(file: Path, number: int, line: str) -> dict[str, Any]:
     try:
         value = json.loads(line)
-    except json.JSONDecodeError as error:
+    except (ValueError, RecursionError) as error:
         raise ValueError(f"{file}, line {number} is not JSON: {error}") from error
     if not isinstance(value, dict):
         raise ValueError(f"{file}, line {number} must be a JSON object, found {type(value).__name__}")
