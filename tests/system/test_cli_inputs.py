@@ -8,6 +8,7 @@ import io
 import json
 import select
 import subprocess
+from pathlib import Path
 
 import pytest
 
@@ -131,6 +132,62 @@ def test_a_text_cannot_speak_to_the_terminal(formers, classifier):
     assert "\x1b" not in (shown := formers("predict", "-m", classifier, text)[1])
     assert r"\x1b]0;owned\x07" in shown
     assert json.loads(formers("predict", "-m", classifier, "--json", text)[1])["text"] == text
+
+
+def test_a_label_cannot_speak_to_the_terminal(formers, tmp_path):
+    model = tiny.save_classifier(tmp_path / "model")
+    config = (model / "config.json").read_text()
+    (model / "config.json").write_text(config.replace(tiny.LABELS[0], r"\u001b]0;owned\u0007"))
+    data = write_table(tmp_path / "data.csv", [("my card", label) for label in tiny.LABELS[1:]])
+    golden = tmp_path / "golden.jsonl"
+    formers("golden", "record", "-m", model, "-g", golden, "my card")
+    golden.write_text(golden.read_text().replace(r"\u001b", r"\u001b\u001b"))
+    for command in (
+        ["predict", "-m", model, "--top-k", "9", "my card"],
+        ["evaluate", "-m", model, "-d", data],
+        ["golden", "check", "-m", model, "-g", golden],
+        ["evaluate", "-m", model, "-d", write_table(tmp_path / "other.csv", [("a", "\x1b[2J")])],
+    ):
+        _, shown, errors = formers(*command)
+        assert "\x1b" not in shown + errors
+        assert r"\x1b" in shown + errors
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["report", "-d", "{data}", "-o", "{theirs}"],
+        ["evaluate", "-d", "{data}", "--report", "{theirs}"],
+        ["golden", "record", "-g", "{theirs}/golden.jsonl", "-f", "{data}"],
+        ["golden", "record", "-g", "{data}", "-f", "{data}"],
+        ["drift", "baseline", "--output", "{theirs}", "-f", "{data}"],
+    ],
+    ids=" ".join,
+)
+@pytest.mark.parametrize("readable", [True, False])
+def test_no_command_replaces_what_it_did_not_write(
+    formers, classifier, tmp_path, monkeypatch, command, readable
+):
+    def loaded(*rest, **more):
+        raise AssertionError("the model was loaded")
+
+    monkeypatch.setattr("formers.jobs.predictor.Predictor.load", loaded)
+    theirs = tmp_path / "theirs"
+    theirs.mkdir()
+    data = write_table(tmp_path / "data.csv", tiny.tickets(3))
+    files = [theirs / name for name in ("metrics.json", "golden.jsonl", "drift-baseline.json")]
+    for file in files if readable else ():
+        file.write_text('{"mine": 1}')
+    if not readable:
+        theirs = Path("/proc")
+    before = data.read_bytes()
+    status, _, errors = formers(
+        *(part.format(data=data, theirs=theirs) for part in command), "-m", classifier
+    )
+    assert status == 2, errors
+    assert "move" in errors or errors.startswith("error: /proc: ")
+    assert data.read_bytes() == before
+    assert all(file.read_text() == '{"mine": 1}' for file in files if readable)
 
 
 def test_a_golden_file_says_of_which_revision_it_is(formers, classifier, tmp_path):

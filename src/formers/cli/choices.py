@@ -7,6 +7,8 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 
+from formers.core.notices import printable
+
 
 def expanded(path: Path | None) -> Path | None:
     """`path` with a leading ~ as the folder it stands for: shells leave that of --output=~/x as it is."""
@@ -25,7 +27,7 @@ def verdict(report: Any, machine: bool) -> NoReturn:
     if machine:
         as_json(report.to_dict())
     else:
-        typer.echo(str(report))
+        typer.echo(printable(str(report)))
     raise typer.Exit(report.exit_status)
 
 

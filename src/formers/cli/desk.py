@@ -50,6 +50,7 @@ def record(
     from formers.desk import golden as goldens
     from formers.jobs.predictor import Predictor
 
+    goldens.refuse_other_file(golden)  # before the work, not after it
     found = list(sources.given(texts, file, text_column))
     step = len(found) / min(limit, len(found))
     fixed = [found[int(i * step)] for i in range(min(limit, len(found)))]
@@ -101,6 +102,7 @@ def baseline(
     model = model_name(model)
     if output is None and not Path(model).is_dir():
         raise ValueError(f"{model} is no folder to write the baseline into: name one with --output")
+    drift.DriftBaseline.place(output or model)  # before the work, not after it
     found = list(sources.given(None, file, text_column))
     predictor = Predictor.load(model, device=device)
     made = drift.baseline(

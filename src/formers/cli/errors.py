@@ -8,6 +8,7 @@ import sys
 from dataclasses import dataclass
 
 from formers.core.extras import MissingExtra
+from formers.core.notices import printable
 from formers.jobs.predictor import NoAnswer
 
 BAD_REQUEST = 2  # what was asked for cannot be done: a wrong path, a wrong type, a missing package
@@ -51,12 +52,12 @@ def report(error: BaseException, *, debug: bool) -> int:
     if debug:
         import traceback
 
-        traceback.print_exception(error)
+        sys.stderr.write(printable("".join(traceback.format_exception(error))))
     elif failure.status == INTERRUPTED:
         sys.stderr.write("\ninterrupted\n")
     else:
         hint = "\n(formers --debug ... shows the traceback)" if failure.defect else ""
-        sys.stderr.write(f"error: {failure.text}{hint}\n")
+        sys.stderr.write(f"error: {printable(failure.text)}{hint}\n")
     return failure.status
 
 

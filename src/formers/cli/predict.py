@@ -53,11 +53,14 @@ def predict(
 
 def _lines(answers: Iterator[Answer], top_k: int) -> None:
     from formers.cli.show import console
+    from formers.core.notices import printable
     from formers.jobs.predictor import shortened
 
     width = max(24, console().width - 48)
     for answer in answers:
-        ranked = "  ".join(f"{label} {score:.3f}" for label, score in answer.ranked[:top_k])
+        ranked = "  ".join(
+            f"{printable(label, kept='')} {score:.3f}" for label, score in answer.ranked[:top_k]
+        )
         person = "  (to a person)" if answer.accepted is False else ""
         typer.echo(f"{ranked + person:<46} {shortened(answer.text, width)}")
 

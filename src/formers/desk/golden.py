@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from formers.core.atomic import write_text
+from formers.core.atomic import refuse_unwritable, write_text
 from formers.core.environment import deciding_versions
 
 FORMAT = "formers-golden"
@@ -41,6 +41,19 @@ def _answers(predict: Predict, texts: list[str]) -> list[Answer]:
     return answers
 
 
+def refuse_other_file(path: str | Path) -> None:
+    """Refuse to record where nothing can be written, or over a file that is no golden file.
+
+    Raises:
+        OSError: when nothing can be written there.
+        ValueError: when a file of another kind is there.
+    """
+    file = Path(path)
+    refuse_unwritable(file.parent)
+    if file.exists() and FORMAT.encode() not in file.read_bytes()[:1000]:
+        raise ValueError(f"{file} is no golden file, and would be replaced: move it away, or name another")
+
+
 def record(
     predict: Predict,
     texts: Iterable[str],
@@ -63,6 +76,7 @@ def record(
     Raises:
         ValueError: for no texts, a negative tolerance, or answers that are none.
     """
+    refuse_other_file(path)
     fixed = list(texts)
     if not fixed:
         raise ValueError("there are no texts to record")

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
-from formers.core.atomic import write_text
+from formers.core.atomic import refuse_unwritable, write_text
 from formers.core.fields import KINDS, declared
 from formers.core.jsonfile import read_json_object
 from formers.core.notices import did_you_mean
@@ -84,11 +84,28 @@ class Record:
         """
         return built(cls, values)
 
+    @classmethod
+    def place(cls, folder: str | Path) -> Path:
+        """Where `save` writes.
+
+        Raises:
+            OSError: when nothing can be written there.
+            ValueError: when a file of another kind is there.
+        """
+        path = Path(folder) / cls.file_name
+        refuse_unwritable(path.parent)
+        if path.exists():
+            try:
+                cls.load(path)
+            except (ValueError, OSError) as error:
+                raise ValueError(f"{error}: move {path} away, or name another folder") from error
+        return path
+
     def save(self, folder: str | Path) -> Path:
-        """Write the file into `folder`, atomically."""
+        """Write the file into `folder`, atomically; see `place` for what is refused."""
         values = {"version": VERSION, **self.to_dict()}
         body = json.dumps(values, indent=2, ensure_ascii=False, allow_nan=False)
-        return write_text(Path(folder) / self.file_name, body + "\n")
+        return write_text(self.place(folder), body + "\n")
 
     @classmethod
     def load(cls, source: Any) -> Self | None:
