@@ -265,3 +265,12 @@ def test_what_is_held_out_reads_back(tmp_path):
     ]
     (tmp_path / "held-out.csv").write_bytes(as_csv(rows).encode())
     assert load_table(tmp_path / "held-out.csv", "text", "label") == rows
+
+
+@pytest.mark.parametrize("source", [["my card"], ["--file", "{lines}"], []])
+def test_a_column_without_a_table_is_refused(formers, classifier, tmp_path, source):
+    (tmp_path / "lines.txt").write_text("my card\n")
+    given = [part.format(lines=tmp_path / "lines.txt") for part in source]
+    status, _, errors = formers("predict", "-m", classifier, "--text-column", "body", *given, stdin="my card")
+    assert status == 2
+    assert "--text-column names a column of a table" in errors

@@ -45,6 +45,7 @@ Data = Annotated[
     ),
 ]
 TextColumn = Annotated[str, typer.Option(help="Column that holds the texts.")]
+TextsColumn = Annotated[str | None, typer.Option(help="Column of the table that holds the texts: text.")]
 LabelColumn = Annotated[str, typer.Option(help="Column that holds the labels.")]
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON object, for machines.")]
 Device = Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1, mps; the best one when left out.")]

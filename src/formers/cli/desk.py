@@ -35,7 +35,7 @@ def record(
         list[str] | None, typer.Argument(help="The fixed texts; or --file, or standard input.")
     ] = None,
     file: choices.File = None,
-    text_column: choices.TextColumn = "text",
+    text_column: choices.TextsColumn = None,
     limit: Annotated[
         int, typer.Option(min=1, help="Take at most so many texts, spread over the file.")
     ] = 100,
@@ -82,7 +82,7 @@ def compare(
 def baseline(
     model: choices.Model,
     file: choices.File = None,
-    text_column: choices.TextColumn = "text",
+    text_column: choices.TextsColumn = None,
     output: Annotated[
         Path | None,
         typer.Option(
@@ -118,7 +118,7 @@ def baseline(
 def check(
     model: choices.Model,
     file: choices.File = None,
-    text_column: choices.TextColumn = "text",
+    text_column: choices.TextsColumn = None,
     against: Annotated[
         Path | None,
         typer.Option(

@@ -35,10 +35,9 @@ def describe(error: BaseException) -> Failure:
         return Failure("interrupted", INTERRUPTED)
     if isinstance(error, NoAnswer):
         return Failure(str(error), DEFECT)
-    if isinstance(error, OSError) and error.errno is not None and error.filename is not None:
-        return Failure(
-            f"{error.filename}: {(error.strerror or errno.errorcode[error.errno]).lower()}", BAD_REQUEST
-        )
+    if isinstance(error, OSError) and error.errno is not None:
+        said = (error.strerror or errno.errorcode[error.errno]).lower()
+        return Failure(said if error.filename is None else f"{error.filename}: {said}", BAD_REQUEST)
     if isinstance(error, MemoryError) and not str(error):
         return Failure("out of memory: a smaller --batch-size or --max-length needs less", BAD_REQUEST)
     if isinstance(error, _REFUSALS) and str(error):

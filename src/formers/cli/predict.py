@@ -20,7 +20,7 @@ def predict(
         typer.Argument(help="The texts. Without any: --file, or one a line on standard input."),
     ] = None,
     file: choices.File = None,
-    text_column: choices.TextColumn = "text",
+    text_column: choices.TextsColumn = None,
     top_k: Annotated[int, typer.Option(min=1, help="How many labels of each text to show.")] = 1,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line.")] = False,
     as_csv: Annotated[bool, typer.Option("--csv", help="CSV with a head line.")] = False,

@@ -252,11 +252,7 @@ class PrinterCallback(TrainerCallback):
     ) -> None:
         """Print the numbers, short."""
         if state.is_local_process_zero and logs is not None:
-            shown = {
-                key: float(f"{value:.4g}") if isinstance(value, float) else value
-                for key, value in logs.items()
-                if key != "total_flos"
-            }
+            shown = {key: value for key, value in logs.items() if key != "total_flos"}
             print(json.dumps(shown, default=str), flush=True)
 
 
