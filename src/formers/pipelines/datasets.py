@@ -14,7 +14,7 @@ _ROWS_AT_A_TIME = 1024
 
 
 class _Columns(Dataset[Any]):
-    """One or two columns of a dataset of rows, each row as a pipeline takes it."""
+    """One or two columns of a dataset of rows (map-style or iterable), each row as a pipeline takes it."""
 
     def __init__(self, dataset: Any, *keys: str) -> None:
         refuse_tables(dataset)
@@ -37,12 +37,7 @@ class _Columns(Dataset[Any]):
 
 
 class KeyDataset(_Columns):
-    """One column of a dataset of rows: `pipe(KeyDataset(ds, "text"))`.
-
-    Args:
-        dataset: a map-style dataset whose items are mappings, or an iterable one.
-        key: the column.
-    """
+    """The column `key` of a dataset whose items are mappings: `pipe(KeyDataset(ds, "text"))`."""
 
     def __init__(self, dataset: Any, key: str) -> None:
         super().__init__(dataset, key)
@@ -50,13 +45,7 @@ class KeyDataset(_Columns):
 
 
 class KeyPairDataset(_Columns):
-    """Two columns of a dataset of rows, as the pairs of texts that a pipeline takes.
-
-    Args:
-        dataset: a map-style dataset whose items are mappings, or an iterable one.
-        key1: column of the first text.
-        key2: column of the second.
-    """
+    """The columns `key1` and `key2` of such a dataset, as the pairs of texts that a pipeline takes."""
 
     def __init__(self, dataset: Any, key1: str, key2: str) -> None:
         super().__init__(dataset, key1, key2)
