@@ -274,3 +274,13 @@ def test_a_column_without_a_table_is_refused(formers, classifier, tmp_path, sour
     status, _, errors = formers("predict", "-m", classifier, "--text-column", "body", *given, stdin="my card")
     assert status == 2
     assert "--text-column names a column of a table" in errors
+
+
+@pytest.mark.parametrize("device", ["cuda:7", "cpu:7", "meta", "nonsense", ""])
+@pytest.mark.parametrize("command", [["predict"], ["golden", "record", "-g", "{folder}/golden.jsonl"]])
+def test_a_device_that_cannot_compute_is_refused(formers, classifier, tmp_path, command, device):
+    options = [part.format(folder=tmp_path) for part in command]
+    status, _, errors = formers(*options, "-m", classifier, "--device", device, "my card")
+    assert status == 2
+    assert f"device {device!r}" in errors
+    assert "found: " in errors

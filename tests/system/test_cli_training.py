@@ -263,7 +263,7 @@ def test_rows_that_are_no_text_and_label_are_refused_before_training(formers, tm
     assert said in errors
 
 
-@pytest.mark.parametrize("device", ["cuda:7", "nonsense", ""])
+@pytest.mark.parametrize("device", ["cuda:7", "cpu:7", "meta", "nonsense", ""])
 @pytest.mark.parametrize("more", [[], ["--bf16"]])
 def test_a_device_that_is_not_there_is_refused_before_training(formers, tmp_path, resumed, device, more):
     options = train_options(tmp_path, each=10)

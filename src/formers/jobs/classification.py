@@ -140,9 +140,9 @@ def choose_device(plan: Plan) -> None:
     """
     import torch
 
-    from formers.core.devices import resolve
+    from formers.core.devices import resolve_working
 
-    device = resolve(plan.device)
+    device = resolve_working(plan.device)
     if device.index is not None and device.type == "cuda":
         torch.cuda.set_device(device)
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from formers.core.devices import named_dtype, resolve, resolve_dtype
+from formers.core.devices import named_dtype, resolve_dtype, resolve_working
 from formers.core.notices import notice, refuse_unknown
 from formers.hub import HUB_KEYWORDS, split_hub_keywords
 from formers.pipelines.frame import PROCESSORS, Pipeline, refuse_framework
@@ -224,7 +224,7 @@ def _model(request: _Request) -> Any:
         return request.model
     spread = request.loading.get("device_map") is not None
     # checked before anything is read: a device that is not there is an error at once
-    device = None if spread else resolve(request.device)
+    device = None if spread else resolve_working(request.device)
     stored = getattr(request.config, "dtype", None)
     dtype = resolve_dtype(request.dtype, device=device, checkpoint=stored)
     assert request.task is not None

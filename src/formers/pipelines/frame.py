@@ -14,7 +14,7 @@ from typing import Any, ClassVar
 import torch
 
 from formers.core.batching import restore
-from formers.core.devices import resolve, resolve_dtype
+from formers.core.devices import resolve_dtype, resolve_working
 from formers.core.modes import evaluating
 from formers.core.nested import mapped, padded_cat, row_count, split
 from formers.core.notices import notice, refuse_unknown
@@ -388,7 +388,7 @@ class Pipeline(Pushable, ABC):
             raise ValueError(
                 "the model was spread over devices by device_map and cannot be moved: leave device out"
             )
-        target = resolve(next(iter(spread.values())) if spread else device)
+        target = resolve_working(next(iter(spread.values())) if spread else device)
         chosen = resolve_dtype(None if dtype == "auto" else dtype, device=target)
         if hasattr(self.model, "to"):
             if not spread and not _is_on(self.model, target):
