@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import csv
+import errno
+import importlib
 import io
 import json
 import os
@@ -10,6 +12,7 @@ import shutil
 import signal
 import sys
 import time
+import types
 import urllib.request
 
 import pytest
@@ -330,6 +333,26 @@ def test_an_interruption_ends_with_the_shells_status(formers, classifier, monkey
     monkeypatch.setattr("formers.jobs.predictor.Predictor.load", interrupted)
     status, _, errors = formers("predict", "-m", classifier, "a text")
     assert (status, errors.strip()) == (130, "interrupted")
+
+
+def test_an_interruption_of_the_import_ends_with_the_shells_status(monkeypatch):
+    class Slow(types.ModuleType):
+        def __getattr__(self, name):
+            raise KeyboardInterrupt
+
+    monkeypatch.setitem(sys.modules, "formers.cli", Slow("formers.cli"))
+    with pytest.raises(SystemExit) as stop:
+        importlib.import_module("formers.__main__").main()
+    assert stop.value.code == 130
+
+
+def test_a_full_disk_is_named(formers, classifier, monkeypatch):
+    def full(*rest, **more):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr("formers.cli.predict._lines", full)
+    status, _, errors = formers("predict", "-m", classifier, "a text")
+    assert (status, errors.strip()) == (2, "error: no space left on device")
 
 
 def test_a_defect_is_told_from_a_refusal(formers, classifier, monkeypatch):

@@ -8,6 +8,7 @@ import io
 import json
 import select
 import subprocess
+from pathlib import Path
 
 import pytest
 
@@ -54,10 +55,11 @@ def test_a_file_of_lines_is_read_without_its_mark_and_unpacked(formers, classifi
         ("cut.txt.gz", gzip.compress(b"my card\n" * 99)[:-12], "is no whole gzip file"),
         ("plain.csv.GZ", b"text,label\nmy card,billing\n", "is no whole gzip file"),
         ("old.txt", "my card\ncafé\n".encode("latin-1"), "line 2 is not UTF-8"),
+        ("excel.txt", "my card\n".encode("utf-16"), "iconv -f utf-16 -t utf-8"),
         ("old.csv", "text,label\ncafé,x\n".encode("latin-1"), "iconv -f latin1"),
         ("broken.json", b'[{"text": "a"},\n {"text" "b"}]', "line 2: Expecting"),
     ],
-    ids=["cut table", "cut lines", "not packed", "old lines", "old table", "broken JSON"],
+    ids=["cut table", "cut lines", "not packed", "old lines", "UTF-16", "old table", "broken JSON"],
 )
 def test_a_broken_file_is_named_with_what_is_wrong(formers, classifier, tmp_path, name, content, said):
     (tmp_path / name).write_bytes(content)
@@ -132,6 +134,62 @@ def test_a_text_cannot_speak_to_the_terminal(formers, classifier):
     assert json.loads(formers("predict", "-m", classifier, "--json", text)[1])["text"] == text
 
 
+def test_a_label_cannot_speak_to_the_terminal(formers, tmp_path):
+    model = tiny.save_classifier(tmp_path / "model")
+    config = (model / "config.json").read_text()
+    (model / "config.json").write_text(config.replace(tiny.LABELS[0], r"\u001b]0;owned\u0007"))
+    data = write_table(tmp_path / "data.csv", [("my card", label) for label in tiny.LABELS[1:]])
+    golden = tmp_path / "golden.jsonl"
+    formers("golden", "record", "-m", model, "-g", golden, "my card")
+    golden.write_text(golden.read_text().replace(r"\u001b", r"\u001b\u001b"))
+    for command in (
+        ["predict", "-m", model, "--top-k", "9", "my card"],
+        ["evaluate", "-m", model, "-d", data],
+        ["golden", "check", "-m", model, "-g", golden],
+        ["evaluate", "-m", model, "-d", write_table(tmp_path / "other.csv", [("a", "\x1b[2J")])],
+    ):
+        _, shown, errors = formers(*command)
+        assert "\x1b" not in shown + errors
+        assert r"\x1b" in shown + errors
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["report", "-d", "{data}", "-o", "{theirs}"],
+        ["evaluate", "-d", "{data}", "--report", "{theirs}"],
+        ["golden", "record", "-g", "{theirs}/golden.jsonl", "-f", "{data}"],
+        ["golden", "record", "-g", "{data}", "-f", "{data}"],
+        ["drift", "baseline", "--output", "{theirs}", "-f", "{data}"],
+    ],
+    ids=" ".join,
+)
+@pytest.mark.parametrize("readable", [True, False])
+def test_no_command_replaces_what_it_did_not_write(
+    formers, classifier, tmp_path, monkeypatch, command, readable
+):
+    def loaded(*rest, **more):
+        raise AssertionError("the model was loaded")
+
+    monkeypatch.setattr("formers.jobs.predictor.Predictor.load", loaded)
+    theirs = tmp_path / "theirs"
+    theirs.mkdir()
+    data = write_table(tmp_path / "data.csv", tiny.tickets(3))
+    files = [theirs / name for name in ("metrics.json", "golden.jsonl", "drift-baseline.json")]
+    for file in files if readable else ():
+        file.write_text('{"mine": 1}')
+    if not readable:
+        theirs = Path("/proc")
+    before = data.read_bytes()
+    status, _, errors = formers(
+        *(part.format(data=data, theirs=theirs) for part in command), "-m", classifier
+    )
+    assert status == 2, errors
+    assert "move" in errors or errors.startswith("error: /proc: ")
+    assert data.read_bytes() == before
+    assert all(file.read_text() == '{"mine": 1}' for file in files if readable)
+
+
 def test_a_golden_file_says_of_which_revision_it_is(formers, classifier, tmp_path):
     golden = tmp_path / "golden.jsonl"
     assert formers("golden", "record", "-m", classifier, "-g", golden, "my card")[0] == 0
@@ -195,15 +253,34 @@ def test_texts_of_a_table_are_texts(formers, classifier, tmp_path):
     table.write_text('{"text": "my card"}\n{"text": 42}\n')
     status, _, errors = formers("predict", "-m", classifier, "-f", table)
     assert status == 2
-    assert f"{table}, row 2: the column 'text' holds 42 (int)" in errors
+    assert f"{table}, line 2: the column 'text' holds 42 (int)" in errors
 
 
 def test_what_is_held_out_reads_back(tmp_path):
-    from formers.jobs.classification import keep
+    from formers.jobs.classification import as_csv
 
     rows = [
         {"text": text, "label": label}
         for text, label in zip(["my\rcard", "late\nparcel", ' "error"'], tiny.LABELS, strict=True)
     ]
-    keep(rows, tmp_path / "held-out.csv")
+    (tmp_path / "held-out.csv").write_bytes(as_csv(rows).encode())
     assert load_table(tmp_path / "held-out.csv", "text", "label") == rows
+
+
+@pytest.mark.parametrize("source", [["my card"], ["--file", "{lines}"], []])
+def test_a_column_without_a_table_is_refused(formers, classifier, tmp_path, source):
+    (tmp_path / "lines.txt").write_text("my card\n")
+    given = [part.format(lines=tmp_path / "lines.txt") for part in source]
+    status, _, errors = formers("predict", "-m", classifier, "--text-column", "body", *given, stdin="my card")
+    assert status == 2
+    assert "--text-column names a column of a table" in errors
+
+
+@pytest.mark.parametrize("device", ["cuda:7", "cpu:7", "meta", "nonsense", ""])
+@pytest.mark.parametrize("command", [["predict"], ["golden", "record", "-g", "{folder}/golden.jsonl"]])
+def test_a_device_that_cannot_compute_is_refused(formers, classifier, tmp_path, command, device):
+    options = [part.format(folder=tmp_path) for part in command]
+    status, _, errors = formers(*options, "-m", classifier, "--device", device, "my card")
+    assert status == 2
+    assert f"device {device!r}" in errors
+    assert "found: " in errors

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -103,8 +106,12 @@ def test_there_must_be_something_to_resume(formers, tmp_path, finished):
 
 def test_a_new_model_lies_beside_no_record_of_the_old_one(formers, tmp_path):
     router = tiny.save_classifier(tmp_path / "router")
-    for name in ("held-out.csv", "drift-baseline.json", "thresholds.json", "calibration.json"):
-        (router / name).write_text("of the old model")
+    for name in ("drift-baseline.json", "thresholds.json", "calibration.json"):
+        (router / name).write_text('{"version": 1, "of": "the old model"}')
+    held_out = 'text,label\n"of the old, model",x\n'
+    (router / "held-out.csv").write_text(held_out)
+    facts = {"rows": "", "labels": [], "held-out.csv": hashlib.sha256(held_out.encode()).hexdigest()}
+    (router / "split.json").write_text(json.dumps(facts))
     (router / "README.md").write_text("by a person")
     status, _, errors = formers(
         *train_options(tmp_path, each=10), "--epochs", "1", "--test-size", "0", "--overwrite"
@@ -114,6 +121,108 @@ def test_a_new_model_lies_beside_no_record_of_the_old_one(formers, tmp_path):
     left = {path.name for path in router.iterdir() if path.is_file()}
     assert not left & {"held-out.csv", "drift-baseline.json"}
     assert (router / "README.md").read_text() == "by a person"
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("checkpoints/run7/weights.pt", "precious"),
+        ("checkpoints/checkpoint-7/weights.pt", "of another trainer"),
+        ("checkpoints", "a file"),
+        ("calibration.json", '{"mine": 1}'),
+        ("held-out.csv", "text,label\nmine,x\n"),
+        ("split.json", '{"train": [1, 2]}'),
+        ("config.json", '{"port": 80}'),
+        ("model.safetensors", "of another program"),
+        ("vocab.txt", "my words"),
+    ],
+)
+@pytest.mark.parametrize("more", [[], ["--overwrite"]])
+def test_what_training_did_not_write_is_neither_replaced_nor_removed(
+    formers, tmp_path, resumed, name, content, more
+):
+    theirs = tmp_path / "router" / name
+    theirs.parent.mkdir(parents=True)
+    theirs.write_text(content)
+    status, _, errors = formers(*train_options(tmp_path, each=10), *more)
+    assert (status, resumed) == (2, [])
+    assert "move it away, or name another --output" in errors
+    assert theirs.read_text() == content
+
+
+def test_other_files_of_a_project_folder_disturb_nobody(formers, tmp_path, resumed):
+    (tmp_path / "router" / "notes").mkdir(parents=True)
+    (tmp_path / "router" / "notes.txt").write_text("mine")
+    assert formers(*train_options(tmp_path, each=10))[0] == 130
+    assert resumed == [None]
+
+
+@pytest.mark.parametrize(
+    "name", ["held-out.csv", "checkpoints/data.csv", "checkpoints/checkpoint-1/data.csv"]
+)
+@pytest.mark.parametrize("link", [False, True])
+def test_training_does_not_replace_the_table_that_it_reads(formers, tmp_path, resumed, name, link):
+    options = train_options(tmp_path, each=10)
+    inside = tmp_path / "router" / name
+    inside.parent.mkdir(parents=True)
+    inside.symlink_to(tmp_path / "data.csv") if link else shutil.move(tmp_path / "data.csv", inside)
+    before = inside.read_bytes()
+    status, _, errors = formers(*options, "--data", inside, "--overwrite")
+    assert (status, resumed) == (2, [])
+    assert "name another --output" in errors
+    assert inside.read_bytes() == before
+
+
+def test_training_does_not_replace_the_model_that_it_starts_from(formers, tmp_path, resumed):
+    options = train_options(tmp_path, each=10)
+    status, _, errors = formers(*options, "--output", tmp_path / "encoder", "--overwrite")
+    assert (status, resumed) == (2, [])
+    assert "training would replace its own --model" in errors
+
+
+def test_checkpoints_may_be_a_link_to_another_disk(formers, tmp_path, resumed):
+    options = train_options(tmp_path, each=10)
+    for folder in ("disk", "router"):
+        (tmp_path / folder).mkdir()
+    (tmp_path / "router" / "checkpoints").symlink_to(tmp_path / "disk")
+    assert formers(*options)[0] == 130
+    assert (tmp_path / "disk" / "split.json").is_file()
+    shutil.rmtree(tmp_path / "disk")
+    status, _, errors = formers(*options)
+    assert status == 2
+    assert "is a link to nothing" in errors
+
+
+def test_a_training_that_diverged_leaves_the_model_that_was_there(formers, tmp_path):
+    options = [*train_options(tmp_path, each=10), "--epochs", "1", "--ema-decay", "0"]
+    assert formers(*options)[0] == 0
+    before = {path: path.read_bytes() for path in (tmp_path / "router").iterdir()}
+    status, _, errors = formers(*options, "--overwrite", "--learning-rate", "1e30")
+    assert status == 2
+    assert "the model has diverged" in errors
+    assert {path: path.read_bytes() for path in before} == before
+
+
+def test_a_folder_that_cannot_be_made_is_refused_before_training(formers, tmp_path, resumed):
+    status, _, errors = formers(*train_options(tmp_path, each=10), "--output", "/proc/router")
+    assert (status, resumed) == (2, [])
+    assert errors.startswith("error: /proc/router: ")
+
+
+def test_a_resumed_training_keeps_the_numbers_of_its_labels(formers, interrupted, monkeypatch):
+    path = Path(interrupted[0][6]) / "checkpoints" / "split.json"
+    facts = json.loads(path.read_text())
+    turned = facts["labels"][::-1]
+    path.write_text(json.dumps({**facts, "labels": turned}))
+    found = []
+
+    def stopped(trainer, resume_from_checkpoint=None):
+        found.append(trainer.model.config.id2label)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("formers.Trainer.train", stopped)
+    assert formers(*interrupted[0], "--resume")[0] == 130
+    assert found == [dict(enumerate(turned))]
 
 
 @pytest.mark.parametrize(
@@ -141,9 +250,9 @@ def test_a_label_of_which_one_text_is_left_is_named(formers, tmp_path):
 @pytest.mark.parametrize(
     ("row", "said"),
     [
-        ('{"text": 42, "label": "a"}', "row 2: the column 'text' holds 42 (int)"),
-        ('{"text": ["a", "b"], "label": "a"}', "row 2: the column 'text' holds ['a', 'b'] (list)"),
-        ('{"text": "a", "label": ["a", "b"]}', "row 2: the column 'label' holds ['a', 'b'] (list)"),
+        ('{"text": 42, "label": "a"}', "line 2: the column 'text' holds 42 (int)"),
+        ('{"text": ["a", "b"], "label": "a"}', "line 2: the column 'text' holds ['a', 'b'] (list)"),
+        ('{"text": "a", "label": ["a", "b"]}', "line 2: the column 'label' holds ['a', 'b'] (list)"),
     ],
 )
 def test_rows_that_are_no_text_and_label_are_refused_before_training(formers, tmp_path, resumed, row, said):
@@ -154,7 +263,7 @@ def test_rows_that_are_no_text_and_label_are_refused_before_training(formers, tm
     assert said in errors
 
 
-@pytest.mark.parametrize("device", ["cuda:7", "nonsense", ""])
+@pytest.mark.parametrize("device", ["cuda:7", "cpu:7", "meta", "nonsense", ""])
 @pytest.mark.parametrize("more", [[], ["--bf16"]])
 def test_a_device_that_is_not_there_is_refused_before_training(formers, tmp_path, resumed, device, more):
     options = train_options(tmp_path, each=10)

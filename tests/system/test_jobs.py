@@ -44,7 +44,7 @@ def test_the_outcome_holds_the_rows_the_scores_and_the_log(trained):
     assert np.allclose(outcome.probabilities.sum(axis=1), 1)
     assert any("eval_macro_f1" in entry for entry in outcome.history)
     assert any("calibrated on" in line for line in said)
-    assert not plan.checkpoints.exists()
+    assert not (plan.output / "checkpoints").exists()
 
 
 def test_the_seed_settles_the_weights(trained, tmp_path):

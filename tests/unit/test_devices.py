@@ -22,7 +22,7 @@ def test_names_indices_and_devices_are_understood():
     assert resolve("meta").type == "meta"
 
 
-@pytest.mark.parametrize("device", ["cuda:97", "toaster", 97, True])
+@pytest.mark.parametrize("device", ["cuda:97", "cpu:3", "toaster", 97, True])
 def test_an_absent_device_is_an_error_that_names_those_present(device):
     with pytest.raises(ValueError, match=r"cpu|torch\.device"):
         resolve(device)

@@ -156,11 +156,22 @@ def test_a_folder_that_does_not_exist_is_an_error(tmp_path):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("", "not valid JSON"),
-        ("[1]", "must hold a JSON object"),
+        ("", "not a valid JSON file"),
+        ("[1]", "where an object"),
         ('{"version": 9, "temperature": 1}', "version 9"),
-        ('{"temperature": 0}', "above 0"),
-        ('{"temperature": "hot"}', "above 0"),
+        ('{"temperature": 0}', "'temperature' must lie between"),
+        ('{"temperature": 1e-300}', "'temperature' must lie between"),
+        ('{"temperature": 1e300}', "'temperature' must lie between"),
+        ('{"temperature": -1}', "'temperature' must lie between"),
+        ('{"temperature": NaN}', "'temperature' must be a finite number"),
+        ('{"temperature": 1' + 400 * "0" + "}", "'temperature' must be a finite number"),
+        ('{"temperature": "hot"}', "'temperature' must be a finite number"),
+        ('{"temperature": null}', "'temperature' must be a finite number"),
+        ('{"temperature": [1]}', "'temperature' must be a finite number"),
+        ('{"temperature": 1, "fitted_on": -3}', "'fitted_on' must be a whole number of at least 0"),
+        ('{"temperature": 1, "fitted_on": 2.5}', "'fitted_on' must be a whole number of at least 0"),
+        ('{"temperature": 1, "ece_after": "low"}', "'ece_after' must be a number or None, found 'low'"),
+        ('{"temperature": 1, "function": {}}', "'function' must be a string"),
         ('{"kind": "matrix", "temperature": 1}', "'matrix' is not known"),
         ('{"heat": 2}', "needs a 'temperature'"),
     ],
@@ -197,7 +208,7 @@ def test_no_fit_makes_the_likelihood_worse_or_changes_an_order(logits, seed):
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({"temperature": True}, "finite number above 0, got True"),
+        ({"temperature": True}, "finite number, found True"),
         ({"temperature": 2.0, "fited_on": 3}, "unknown entry 'fited_on'.*did you mean 'fitted_on'"),
     ],
 )

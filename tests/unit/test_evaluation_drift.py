@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import gzip
+import json
 import threading
 from pathlib import Path
 
@@ -112,6 +113,38 @@ def test_a_damaged_baseline_is_refused(base, tmp_path):
     path.write_text(path.read_text().replace('"length": [', '"length": [1,', 1))
     with pytest.raises(ValueError, match="histogram 'length' must have shape"):
         DriftBaseline.load(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "message"),
+    [
+        ("counts", None, "'counts' must be an object"),
+        ("counts", {"items": 1}, "'counts' needs a 'length'"),
+        ("label_names", "abc", "'label_names' must be a list of strings, found 'abc'"),
+        ("profile", [1], "'profile' must be a list of strings"),
+        ("vocabulary", ["a"], "'vocabulary' must be words in one string"),
+        ("length_unit", 3, "length_unit must be"),
+        ("items", 2.5, "'items' must be a whole number"),
+        ("items", 7, "must hold counts of 0 or more that sum to 'items', 7"),
+        ("length", "abc", "the histogram 'length' must hold numbers alone"),
+        ("length", [10**400], "the histogram 'length' must hold numbers alone"),
+        ("words", float("nan"), "the histogram 'words' must hold counts of 0 or more"),
+        ("score", -1, "the histogram 'score' must hold counts of 0 or more"),
+    ],
+)
+def test_a_baseline_with_entries_of_another_type_is_refused_with_file_and_field(
+    base, tmp_path, name, value, message
+):
+    path = base.save(tmp_path)
+    values = json.loads(path.read_text())
+    if name in ("words", "score"):
+        values["counts"][name][0] = value
+    else:
+        (values if name in values else values["counts"])[name] = value
+    path.write_text(json.dumps(values))
+    with pytest.raises(ValueError, match=message) as caught:
+        DriftBaseline.load(tmp_path)
+    assert str(path) in str(caught.value)
 
 
 def test_probabilities_and_label_names_make_the_same_baseline(entries):

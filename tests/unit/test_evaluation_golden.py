@@ -92,6 +92,7 @@ def test_other_versions_are_named_when_something_changed(golden):
         (lambda text: text[:-20], "is not JSON"),
         (lambda text: text.replace('"label": "billing", "score"', '"name": "billing", "score"', 1), "line 2"),
         (lambda text: text.split("\n")[0] + "\n[1]", "must be a JSON object"),
+        (lambda text: text + "[" * 100_000, "line 6 is not JSON: maximum recursion"),
     ],
 )
 def test_a_damaged_file_is_refused_with_the_reason(golden, damage, message):
@@ -136,6 +137,7 @@ def test_a_model_that_has_lost_a_label_is_told(golden):
         (1, "scores", {"billing": float("nan")}, "line 2: the score of 'billing' must be a finite number"),
         (1, "score", float("nan"), "line 2: the score of 'score' must be a finite number, found nan"),
         (1, "score", True, "must be a finite number"),
+        (1, "score", 10**400, "must be a finite number"),
         (2, "score", 0.3, "line 3: 'score' says 0.3 for 'billing' and 'scores' says 0.8"),
         (1, "label", "unheard", "'scores' says None"),
         (1, "label", 7, "'label' must be a string"),

@@ -139,13 +139,22 @@ def test_thresholds_can_be_written_by_hand(tmp_path):
         ('{"labels": {"a": 1.5}}', "must lie in 0..1"),
         ('{"labels": {}}', "need 'labels'"),
         ('{"labels": {"a": 0.5}, "defualt": 0.5}', "did you mean 'default'"),
-        ("{", "not valid JSON"),
+        ("{", "not a valid JSON file"),
+        ('{"labels": "abc"}', "need 'labels', one record for each, found 'abc'"),
+        ('{"labels": ["abc"]}', "entry 1 of 'labels' must be an object"),
+        ('{"labels": [{"threshold": 0.5}]}', "entry 1 of 'labels' needs a 'label'"),
+        ('{"labels": [{"label": 7, "threshold": 0.5}]}', "'label' must be a string, found 7"),
+        ('{"labels": {"a": "0.5"}}', "'threshold' must be a number or None, found '0.5'"),
+        ('{"labels": {"a": true}}', "'threshold' must be a number or None, found True"),
+        ('{"labels": {"a": NaN}}', "'threshold' must be a number or None, found nan"),
+        ('{"labels": {"a": 0.5}, "default": null}', "'default' must be a finite number, found None"),
     ],
 )
 def test_a_broken_record_is_refused(tmp_path, text, message):
     (tmp_path / "thresholds.json").write_text(text)
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises(ValueError, match=message) as caught:
         Thresholds.load(tmp_path)
+    assert "thresholds.json" in str(caught.value)
 
 
 def test_the_coverage_curve_starts_with_everything_and_never_grows():

@@ -9,7 +9,7 @@ import torch
 
 from formers.core.notices import Notice
 from formers.core.outputs import TaskOutput
-from formers.pipelines import Pipeline, TextClassificationPipeline
+from formers.pipelines import KeyDataset, Pipeline, TextClassificationPipeline
 from unit.pipeline_fakes import TinyClassifier, tiny_tokenizer, words
 
 TEXTS = [words(count, start=count) for count in (3, 9, 1, 14, 5, 5, 2)]
@@ -234,7 +234,7 @@ def test_workers_are_noticed_once():
     assert made(num_workers=0)("w1")
 
 
-def test_a_stream_that_does_not_know_its_columns_is_read_by_its_first_row():
+def test_a_stream_that_does_not_know_its_columns_is_read_by_its_rows():
     datasets = pytest.importorskip("datasets")
     pipe = made()
     rows = [{"text": text, "label": 0} for text in TEXTS]
@@ -248,9 +248,20 @@ def test_a_stream_that_does_not_know_its_columns_is_read_by_its_first_row():
         same(list(answers), pipe(TEXTS))
     pairs = [{"text": text, "text_pair": "w1"} for text in TEXTS if len(text) < 30]
     same(list(pipe(datasets.IterableDataset.from_generator(lambda: iter(pairs)))), pipe(pairs))
-    wrong = pipe(datasets.IterableDataset.from_generator(lambda: iter([{"body": "w1"}])))
+    mixed = [{"text": "w1"}, {"text": "w2", "text_pair": "w3"}, {"text": "w3", "text_pair": None}]
+    same(list(pipe(datasets.IterableDataset.from_generator(lambda: iter(mixed)))), pipe(mixed))
+    bodies = datasets.IterableDataset.from_generator(lambda: iter([{"body": "w1"}]))
     with pytest.raises(ValueError, match=r"no column 'text'; its columns are \['body'\]"):
-        next(wrong)
+        next(pipe(bodies))
+    same(list(pipe(KeyDataset(bodies, "body"))), pipe(["w1"]))
+    with pytest.raises(KeyError, match="no column 'bodi'.*did you mean 'body'"):
+        next(pipe(KeyDataset(bodies, "bodi")))
+
+
+def test_batches_of_a_loader_are_not_taken_for_pairs():
+    loader = torch.utils.data.DataLoader(["w1", "w2"], batch_size=2)
+    with pytest.raises(TypeError, match=r"pass its dataset, loader\.dataset"):
+        made()(loader)
 
 
 def test_a_model_that_is_told_to_return_tuples_answers():

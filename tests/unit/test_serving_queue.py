@@ -160,3 +160,12 @@ def test_a_format_of_another_version_is_refused(tmp_path):
         connection.execute("PRAGMA user_version=99")
     with pytest.raises(QueueError, match="format 99"):
         HumanQueue(path)
+
+
+def test_a_database_of_something_else_is_refused_and_stays_as_it_is(tmp_path):
+    with sqlite3.connect(tmp_path / "theirs.sqlite3") as theirs:
+        theirs.execute("CREATE TABLE notes (text TEXT)")
+    with pytest.raises(QueueError, match="a database of something else: name another file"):
+        HumanQueue(tmp_path / "theirs.sqlite3")
+    with sqlite3.connect(tmp_path / "theirs.sqlite3") as theirs:
+        assert theirs.execute("SELECT name FROM sqlite_master").fetchall() == [("notes",)]

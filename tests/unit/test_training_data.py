@@ -51,15 +51,19 @@ def test_every_form_of_table_gives_the_same_rows(tmp_path, ending):
             "text,lable\nhello,x\n",
             "no column 'label'; did you mean 'lable'; it has|no column 'label'",
         ),
-        ("a.csv", "text,label\n  ,x\n", "row 1: the column 'text' is empty"),
+        ("a.csv", "text,label\n  ,x\n", "line 2: the column 'text' is empty"),
         ("a.jsonl", '{"text": "a"\n', "line 1"),
         ("a.jsonl", '["a"]\n', "expected an object"),
         ("a.parquet", "x", "expected .csv"),
         ("a.json", '[{"text": "a"},\n {"text" "b"}]', "a.json, line 2: Expecting"),
-        ("a.json", '[{"text": 42, "label": "x"}]', "row 1: the column 'text' holds 42 .int."),
-        ("a.json", '[{"text": "a", "label": {"b": 1}}]', "row 1: the column 'label' holds {'b': 1} .dict."),
-        ("a.json", '[{"text": "a", "label": NaN}]', "row 1: the column 'label' holds nan"),
-        ("a.json", '[{"text": "a\\ud800", "label": "x"}]', "row 1: .* half a character .U.D800. at place 1"),
+        ("a.json", '[{"text": 42, "label": "x"}]', "entry 1: the column 'text' holds 42 .int."),
+        ("a.json", '[{"text": "a", "label": {"b": 1}}]', "entry 1: the column 'label' holds {'b': 1} .dict."),
+        ("a.json", '[{"text": "a", "label": NaN}]', "entry 1: the column 'label' holds nan"),
+        (
+            "a.json",
+            '[{"text": "a\\ud800", "label": "x"}]',
+            "entry 1: .* half a character .U.D800. at place 1",
+        ),
         ("a.csv.gz", "text,label\nhello,x\n", "a.csv.gz is no whole gzip file"),
     ],
 )
@@ -67,6 +71,92 @@ def test_a_table_that_cannot_be_read_says_where_and_why(tmp_path, name, content,
     (tmp_path / name).write_text(content)
     with pytest.raises(ValueError, match=words):
         load_table(tmp_path / name, "text", "label")
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "words"),
+    [
+        ("a.csv", "text,label,text\na,x,b\n", "the header names 'text' 2 times"),
+        ("a.csv", "text,label,label\na,x,y\n", "the header names 'label' 2 times"),
+        ("a.jsonl", '{"text": "a", "label": "x"}\n{"text": "a", "text": "b"}', "line 2: .* key 'text' twice"),
+        ("a.json", '[{"text": "a", "meta": {"n": 1, "n": 2}}]', "key 'n' twice"),
+        ("a.csv", 'text,label\n"5 inch,x\nplain,y\nhe said "ok",z\n', "line 2: a field that begins"),
+        ("a.csv", 'text,label\na,x\n"never closed,y\n', "line 3: a field that begins"),
+        ("a.csv", "text,label\n\n\na,x\nb,\n", "line 5: the column 'label' is empty"),
+        ("a.csv", 'text,label\n"two\nlines",x\nb,\n', "line 4: the column 'label' is empty"),
+        (
+            "a.jsonl",
+            '\n{"text": "a", "label": "x"}\n\n{"text": 1, "label": "x"}',
+            "line 4: the column 'text'",
+        ),
+        ("a.json", "[" * 100_000, "a.json: maximum recursion"),
+        ("a.csv", "t\0e\0x\0t\0,\0l\0", "iconv -f utf-16le -t utf-8"),
+        ("a.csv", "PK\3\4 and so on", "an Excel workbook: .* save its table as CSV"),
+    ],
+)
+def test_a_table_that_would_lose_rows_or_columns_is_refused(tmp_path, name, content, words):
+    (tmp_path / name).write_text(content)
+    with pytest.raises(ValueError, match=words):
+        load_table(tmp_path / name, "text", "label")
+
+
+def test_columns_that_nobody_reads_may_have_no_name_or_the_same(tmp_path):
+    (tmp_path / "a.csv").write_text(",,id,id,text,label\n0,1,2,3,a,x\n")
+    assert load_table(tmp_path / "a.csv", "text", "label") == [{"text": "a", "label": "x"}]
+    with pytest.raises(ValueError, match="the header names '' 2 times"):
+        load_table(tmp_path / "a.csv")
+
+
+@pytest.mark.parametrize(
+    ("lines", "texts"),
+    [
+        (
+            ['"Hello there', "plain", 'She said "ok" now', "end"],
+            ['"Hello there', "plain", 'She said "ok" now'],
+        ),
+        (['"Hi" he said', "b"], ['"Hi" he said', "b"]),
+        (['"a film"', "b"], ['"a film"', "b"]),
+        (['"one', 'two "'], ['"one', 'two "']),
+        (['"He said ""no"""', "b"], ['He said "no"', "b"]),
+        (['"every field"', '"is quoted"'], ["every field", "is quoted"]),
+        (['"two\nlines and a\ttab"', "b"], ["two\nlines and a\ttab", "b"]),
+    ],
+)
+def test_quotes_in_a_table_with_tabs_are_read_as_they_were_written(tmp_path, lines, texts):
+    (tmp_path / "a.tsv").write_text("text\tlabel\n" + "".join(f"{line}\t1\n" for line in lines))
+    assert [row["text"] for row in load_table(tmp_path / "a.tsv", "text", "label")][: len(texts)] == texts
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        '"text";"label";"note, free"',
+        'text;label;"a, b, c, d"',
+        "text;label;a, b, c, d",
+        "text|label|x",
+        "text\tlabel\tn",
+    ],
+)
+def test_the_delimiter_is_the_one_that_separates_the_columns(tmp_path, header):
+    mark = next(mark for mark in ";|\t" if mark in header)
+    (tmp_path / "a.csv").write_text(f"{header}\n{mark.join(('a, b', 'x', '1'))}\n")
+    assert load_table(tmp_path / "a.csv", "text", "label") == [{"text": "a, b", "label": "x"}]
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-32"])
+def test_a_byte_order_mark_is_obeyed(tmp_path, encoding):
+    (tmp_path / "a.tsv").write_bytes("text\tlabel\ncafé\tx\n".encode(encoding))
+    assert load_table(tmp_path / "a.tsv", "text", "label") == [{"text": "café", "label": "x"}]
+
+
+def test_a_packed_file_is_unpacked_whatever_its_name(tmp_path):
+    (tmp_path / "a.csv").write_bytes(gzip.compress(b"text,label\na,x\n"))
+    assert load_table(tmp_path / "a.csv", "text", "label") == [{"text": "a", "label": "x"}]
+
+
+def test_labels_that_differ_in_blanks_around_them_are_one(tmp_path):
+    (tmp_path / "a.csv").write_text("text,label\na,x\nb, x\nc,x \n")
+    assert {row["label"] for row in load_table(tmp_path / "a.csv", "text", "label")} == {"x"}
 
 
 def test_another_encoding_is_named(tmp_path):

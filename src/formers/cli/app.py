@@ -67,13 +67,13 @@ def options(
 
 def _show_notices_as_lines() -> None:
     """Print the library's notices as a plain line each; other warnings stay as they are."""
-    from formers.core.notices import Notice
+    from formers.core.notices import Notice, printable
 
     ordinary = warnings.showwarning
 
     def show(message: Warning | str, category: type[Warning], *rest: Any, **more: Any) -> None:
         if issubclass(category, Notice):
-            sys.stderr.write(f"note: {message}\n")
+            sys.stderr.write(f"note: {printable(str(message))}\n")
         else:
             ordinary(message, category, *rest, **more)
 

@@ -7,6 +7,8 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 
+from formers.core.notices import printable
+
 
 def expanded(path: Path | None) -> Path | None:
     """`path` with a leading ~ as the folder it stands for: shells leave that of --output=~/x as it is."""
@@ -25,7 +27,7 @@ def verdict(report: Any, machine: bool) -> NoReturn:
     if machine:
         as_json(report.to_dict())
     else:
-        typer.echo(str(report))
+        typer.echo(printable(str(report)))
     raise typer.Exit(report.exit_status)
 
 
@@ -43,6 +45,7 @@ Data = Annotated[
     ),
 ]
 TextColumn = Annotated[str, typer.Option(help="Column that holds the texts.")]
+TextsColumn = Annotated[str | None, typer.Option(help="Column of the table that holds the texts: text.")]
 LabelColumn = Annotated[str, typer.Option(help="Column that holds the labels.")]
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON object, for machines.")]
 Device = Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1, mps; the best one when left out.")]

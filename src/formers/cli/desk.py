@@ -35,7 +35,7 @@ def record(
         list[str] | None, typer.Argument(help="The fixed texts; or --file, or standard input.")
     ] = None,
     file: choices.File = None,
-    text_column: choices.TextColumn = "text",
+    text_column: choices.TextsColumn = None,
     limit: Annotated[
         int, typer.Option(min=1, help="Take at most so many texts, spread over the file.")
     ] = 100,
@@ -50,6 +50,7 @@ def record(
     from formers.desk import golden as goldens
     from formers.jobs.predictor import Predictor
 
+    goldens.refuse_other_file(golden)  # before the work, not after it
     found = list(sources.given(texts, file, text_column))
     step = len(found) / min(limit, len(found))
     fixed = [found[int(i * step)] for i in range(min(limit, len(found)))]
@@ -81,7 +82,7 @@ def compare(
 def baseline(
     model: choices.Model,
     file: choices.File = None,
-    text_column: choices.TextColumn = "text",
+    text_column: choices.TextsColumn = None,
     output: Annotated[
         Path | None,
         typer.Option(
@@ -101,6 +102,7 @@ def baseline(
     model = model_name(model)
     if output is None and not Path(model).is_dir():
         raise ValueError(f"{model} is no folder to write the baseline into: name one with --output")
+    drift.DriftBaseline.place(output or model)  # before the work, not after it
     found = list(sources.given(None, file, text_column))
     predictor = Predictor.load(model, device=device)
     made = drift.baseline(
@@ -116,7 +118,7 @@ def baseline(
 def check(
     model: choices.Model,
     file: choices.File = None,
-    text_column: choices.TextColumn = "text",
+    text_column: choices.TextsColumn = None,
     against: Annotated[
         Path | None,
         typer.Option(

@@ -8,6 +8,7 @@ import sys
 from dataclasses import dataclass
 
 from formers.core.extras import MissingExtra
+from formers.core.notices import printable
 from formers.jobs.predictor import NoAnswer
 
 BAD_REQUEST = 2  # what was asked for cannot be done: a wrong path, a wrong type, a missing package
@@ -34,10 +35,9 @@ def describe(error: BaseException) -> Failure:
         return Failure("interrupted", INTERRUPTED)
     if isinstance(error, NoAnswer):
         return Failure(str(error), DEFECT)
-    if isinstance(error, OSError) and error.errno is not None and error.filename is not None:
-        return Failure(
-            f"{error.filename}: {(error.strerror or errno.errorcode[error.errno]).lower()}", BAD_REQUEST
-        )
+    if isinstance(error, OSError) and error.errno is not None:
+        said = (error.strerror or errno.errorcode[error.errno]).lower()
+        return Failure(said if error.filename is None else f"{error.filename}: {said}", BAD_REQUEST)
     if isinstance(error, MemoryError) and not str(error):
         return Failure("out of memory: a smaller --batch-size or --max-length needs less", BAD_REQUEST)
     if isinstance(error, _REFUSALS) and str(error):
@@ -51,12 +51,12 @@ def report(error: BaseException, *, debug: bool) -> int:
     if debug:
         import traceback
 
-        traceback.print_exception(error)
+        sys.stderr.write(printable("".join(traceback.format_exception(error))))
     elif failure.status == INTERRUPTED:
         sys.stderr.write("\ninterrupted\n")
     else:
         hint = "\n(formers --debug ... shows the traceback)" if failure.defect else ""
-        sys.stderr.write(f"error: {failure.text}{hint}\n")
+        sys.stderr.write(f"error: {printable(failure.text)}{hint}\n")
     return failure.status
 
 

@@ -33,8 +33,11 @@ def evaluate(
     dtype: choices.Dtype = None,
 ) -> None:
     """Judge a saved model on a labelled table: F1, calibration, and what its thresholds let through."""
+    from formers.desk.report import refuse_other_files
     from formers.jobs.judging import judge
 
+    if report is not None:
+        refuse_other_files(report)  # before the work, not after it
     found = judge(model, data, text_column, label_column, max_length=max_length, device=device, dtype=dtype)
     if as_json:
         choices.as_json(found.metrics)
@@ -56,8 +59,10 @@ def report(
     dtype: choices.Dtype = None,
 ) -> None:
     """Write the report of a saved model on a labelled table: HTML, PNG and the figures as JSON."""
+    from formers.desk.report import refuse_other_files
     from formers.jobs.judging import judge
 
+    refuse_other_files(output)
     found = judge(model, data, text_column, label_column, max_length=max_length, device=device, dtype=dtype)
     write(found, output, title=title)
 

@@ -20,7 +20,7 @@ def predict(
         typer.Argument(help="The texts. Without any: --file, or one a line on standard input."),
     ] = None,
     file: choices.File = None,
-    text_column: choices.TextColumn = "text",
+    text_column: choices.TextsColumn = None,
     top_k: Annotated[int, typer.Option(min=1, help="How many labels of each text to show.")] = 1,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line.")] = False,
     as_csv: Annotated[bool, typer.Option("--csv", help="CSV with a head line.")] = False,
@@ -53,11 +53,14 @@ def predict(
 
 def _lines(answers: Iterator[Answer], top_k: int) -> None:
     from formers.cli.show import console
+    from formers.core.notices import printable
     from formers.jobs.predictor import shortened
 
     width = max(24, console().width - 48)
     for answer in answers:
-        ranked = "  ".join(f"{label} {score:.3f}" for label, score in answer.ranked[:top_k])
+        ranked = "  ".join(
+            f"{printable(label, kept='')} {score:.3f}" for label, score in answer.ranked[:top_k]
+        )
         person = "  (to a person)" if answer.accepted is False else ""
         typer.echo(f"{ranked + person:<46} {shortened(answer.text, width)}")
 

@@ -9,14 +9,14 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import IO, Any
 
-from formers.core.textfile import opened
+from formers.core.textfile import conversion, opened
 
 _TABLES = (".csv", ".tsv", ".json", ".jsonl", ".ndjson")
 _AT_ONCE = 1 << 16  # bytes
 _MARK = b"\xef\xbb\xbf"  # the byte-order mark that some editors put before UTF-8
 
 
-def given(texts: Sequence[str] | None, file: Path | None, column: str) -> Iterator[str]:
+def given(texts: Sequence[str] | None, file: Path | None, column: str | None) -> Iterator[str]:
     """The texts of the arguments, else of `file`, else of standard input (one a line, as they come).
 
     The first is read at once, so that a wrong path is reported before a model is loaded.
@@ -27,13 +27,15 @@ def given(texts: Sequence[str] | None, file: Path | None, column: str) -> Iterat
     return itertools.chain.from_iterable(blocks(texts, file, column))
 
 
-def blocks(texts: Sequence[str] | None, file: Path | None, column: str) -> Iterator[Iterable[str]]:
+def blocks(texts: Sequence[str] | None, file: Path | None, column: str | None) -> Iterator[Iterable[str]]:
     """The texts of `given` in blocks, each to be answered before the next is asked for.
 
     From standard input a block is a list of the lines that are there by now; else there is one block.
     """
     if texts and file is not None:
         raise ValueError("give texts as arguments or with --file, not both")
+    if column is not None and (file is None or not _is_table(file)):
+        raise ValueError("--text-column names a column of a table (--file data.csv): there is none to read")
     if texts:
         return iter([[_whole(text, number) for number, text in enumerate(texts, start=1)]])
     if file is not None:
@@ -51,7 +53,7 @@ def blocks(texts: Sequence[str] | None, file: Path | None, column: str) -> Itera
     return itertools.chain([earliest], arriving)
 
 
-def read(file: Path, column: str) -> Iterator[str]:
+def read(file: Path, column: str | None) -> Iterator[str]:
     """The column of a table (see `formers.training.data.load_table`), or each line of any other file.
 
     A name that ends in .gz is unpacked.
@@ -62,13 +64,17 @@ def read(file: Path, column: str) -> Iterator[str]:
     """
     if not file.is_file():
         raise FileNotFoundError(f"there is no file {file}" + (": it is a folder" if file.is_dir() else ""))
-    if any(suffix.lower() in _TABLES for suffix in file.suffixes[-2:]):
+    if _is_table(file):
         from formers.training.data import load_table
 
-        yield from (row["text"] for row in load_table(file, text_column=column))
+        yield from (row["text"] for row in load_table(file, text_column=column or "text"))
         return
     with opened(file) as stream:
         yield from itertools.chain.from_iterable(_arriving(stream.read1, str(file)))
+
+
+def _is_table(file: Path) -> bool:
+    return any(suffix.lower() in _TABLES for suffix in file.suffixes[-2:])
 
 
 def _typed(stream: IO[str]) -> Iterator[list[str]]:
@@ -103,7 +109,7 @@ def _decoded(lines: Sequence[bytes], name: str, number: int) -> Iterator[list[st
                 yield texts  # the lines before it are answered
             raise ValueError(
                 f"{name}, line {place} is not UTF-8 text (byte {error.start} of the line, "
-                f"0x{line[error.start]:02x}): iconv -f latin1 -t utf-8 makes it so"
+                f"0x{line[error.start]:02x}): {conversion(line)} makes it so"
             ) from error
         # a line may end as on old Macintoshes, too
         texts += [part for part in re.split(r"\r", text) if part.strip()]

@@ -56,6 +56,18 @@ def resolve(device: DeviceLike = None) -> torch.device:
     return found
 
 
+def resolve_working(device: DeviceLike = None) -> torch.device:
+    """`resolve`, for a model that is to compute.
+
+    Raises:
+        ValueError: as `resolve` does, and for the meta device, where tensors have no values.
+    """
+    found = resolve(device)
+    if found.type == "meta":
+        raise ValueError(f"nothing can be computed on the device 'meta'; found: {_present()}")
+    return found
+
+
 def resolve_dtype(
     dtype: DTypeLike = "auto",
     *,
@@ -137,7 +149,7 @@ def _cpu_has(*flags: str) -> bool:
 
 
 def _check_present(device: torch.device) -> None:
-    if device.type in ("cpu", "meta"):
+    if device.type == "meta" or (device.type == "cpu" and not device.index):
         return
     kind = infer_device()
     count = torch.accelerator.device_count() if kind != "cpu" else 0

@@ -48,6 +48,13 @@ def forget_notices() -> None:
     _given.clear()
 
 
+def printable(text: str, kept: str = "\n") -> str:
+    """`text` with what a terminal would obey rather than show written out, as in Python, except `kept`."""
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() or c in kept else c.encode("unicode_escape").decode() for c in text)
+
+
 def did_you_mean(word: str, choices: Iterable[str]) -> str:
     """Return `"; did you mean 'x'?"` for the nearest of `choices`, or an empty string."""
     near = difflib.get_close_matches(word, list(choices), n=1, cutoff=0.6)

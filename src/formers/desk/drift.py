@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from formers.evaluation.arrays import Floats, as_array
-from formers.evaluation.records import Record
+from formers.evaluation.records import Record, built, check_fields
 from formers.evaluation.statistics import (
     chi_square_homogeneity,
     kolmogorov_smirnov,
@@ -136,10 +136,21 @@ class DriftBaseline(Record):
         if self.length_unit not in ("tokens", "words"):
             raise ValueError(f"length_unit must be 'tokens' or 'words', got {self.length_unit!r}")
         shapes = Counts.empty(len(self.profile), len(self.label_names))
+        check_fields(self.counts)
         for field in dataclasses.fields(Counts)[1:]:
-            wanted, found = getattr(shapes, field.name).shape, getattr(self.counts, field.name).shape
+            counts = getattr(self.counts, field.name)
+            wanted, found = getattr(shapes, field.name).shape, counts.shape
             if wanted != found:
                 raise ValueError(f"the histogram {field.name!r} must have shape {wanted}, found {found}")
+            # every text was counted once, except by its words
+            of_texts = field.name not in ("words", "score_by_label")
+            if not ((counts >= 0) & np.isfinite(counts)).all() or (
+                of_texts and counts.sum() != self.counts.items
+            ):
+                raise ValueError(
+                    f"the histogram {field.name!r} must hold counts of 0 or more that sum to 'items', "
+                    f"{self.counts.items}; they sum to {counts.sum():g}"
+                )
 
     @cached_property
     def _bins(self) -> tuple[dict[str, int], dict[str, int]]:
@@ -181,18 +192,35 @@ class DriftBaseline(Record):
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> DriftBaseline:
-        """The record from plain values."""
-        counts: dict[str, Any] = {
-            key: value if key == "items" else np.asarray(value, dtype=np.float64)
-            for key, value in values["counts"].items()
-        }
-        return cls(
-            tuple(values["label_names"]),
-            tuple(values["profile"]),
-            frozenset(values["vocabulary"].split()),
-            Counts(**counts),
-            values["length_unit"],
-        )
+        """The record from plain values.
+
+        Raises:
+            ValueError: naming the entry that makes no sense.
+        """
+        made = dict(values)
+        for name in {"label_names", "profile"} & made.keys():
+            if not isinstance(made[name], list) or not all(isinstance(word, str) for word in made[name]):
+                raise ValueError(f"{name!r} must be a list of strings, found {made[name]!r}"[:500])
+            made[name] = tuple(made[name])
+        words = made.get("vocabulary", "")
+        if not isinstance(words, str):
+            raise ValueError(f"'vocabulary' must be words in one string, found {words!r}"[:500])
+        counts = made.get("counts")
+        if isinstance(counts, dict):
+            counts = {
+                key: value if key == "items" else _histogram(key, value) for key, value in counts.items()
+            }
+        made["counts"] = built(Counts, counts, "'counts'")
+        if not made["counts"].items:
+            raise ValueError("'items' must be the number of texts, found 0")
+        return super().from_dict({**made, "vocabulary": frozenset(words.split())} if words else made)
+
+
+def _histogram(name: str, values: Any) -> Floats:
+    try:
+        return np.asarray(values, dtype=np.float64)
+    except (ValueError, TypeError, OverflowError) as error:
+        raise ValueError(f"the histogram {name!r} must hold numbers alone ({error})") from error
 
 
 def _check_sides(

@@ -5,11 +5,12 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
+import sys
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from formers.core.atomic import write_text
+from formers.core.atomic import refuse_unwritable, write_text
 from formers.core.environment import deciding_versions
 
 FORMAT = "formers-golden"
@@ -40,6 +41,19 @@ def _answers(predict: Predict, texts: list[str]) -> list[Answer]:
     return answers
 
 
+def refuse_other_file(path: str | Path) -> None:
+    """Refuse to record where nothing can be written, or over a file that is no golden file.
+
+    Raises:
+        OSError: when nothing can be written there.
+        ValueError: when a file of another kind is there.
+    """
+    file = Path(path)
+    refuse_unwritable(file.parent)
+    if file.exists() and FORMAT.encode() not in file.read_bytes()[:1000]:
+        raise ValueError(f"{file} is no golden file, and would be replaced: move it away, or name another")
+
+
 def record(
     predict: Predict,
     texts: Iterable[str],
@@ -62,6 +76,7 @@ def record(
     Raises:
         ValueError: for no texts, a negative tolerance, or answers that are none.
     """
+    refuse_other_file(path)
     fixed = list(texts)
     if not fixed:
         raise ValueError("there are no texts to record")
@@ -210,7 +225,8 @@ def read(path: str | Path) -> tuple[dict[str, Any], list[dict[str, Any]]]:
 
 
 def _is_number(value: Any) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+    number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    return number and abs(value) <= sys.float_info.max
 
 
 def _check_row(where: str, row: dict[str, Any]) -> None:
@@ -237,7 +253,7 @@ def _check_row(where: str, row: dict[str, Any]) -> None:
 def _line(file: Path, number: int, line: str) -> dict[str, Any]:
     try:
         value = json.loads(line)
-    except json.JSONDecodeError as error:
+    except (ValueError, RecursionError) as error:
         raise ValueError(f"{file}, line {number} is not JSON: {error}") from error
     if not isinstance(value, dict):
         raise ValueError(f"{file}, line {number} must be a JSON object, found {type(value).__name__}")

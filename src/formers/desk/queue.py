@@ -133,6 +133,8 @@ class HumanQueue:
             raise QueueError(
                 f"the human queue {str(self.path)!r} has format {version}; this version reads {_VERSION}"
             )
+        if not version and self._writer.execute("SELECT COUNT(*) FROM sqlite_master").fetchone()[0]:
+            raise QueueError(f"{str(self.path)!r} is a database of something else: name another file")
         self._writer.executescript(_SCHEMA)
         self._writer.execute(f"PRAGMA user_version={_VERSION}")
 

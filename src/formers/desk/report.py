@@ -10,9 +10,10 @@ from typing import Any
 
 import numpy as np
 
-from formers.core.atomic import write_text
+from formers.core.atomic import refuse_unwritable, write_text
 from formers.core.environment import deciding_versions
 from formers.core.extras import installed
+from formers.core.jsonfile import read_json_object
 from formers.desk import charts
 from formers.desk.findings import Findings
 from formers.evaluation.arrays import LabelNames, as_array, as_labels, as_names, as_probabilities
@@ -27,6 +28,27 @@ class ReportPaths:
     html: Path
     metrics: Path
     png: Path | None
+
+
+def refuse_other_files(folder: str | Path) -> None:
+    """Refuse a folder that no report can be written into, or that holds files of its names by others.
+
+    Raises:
+        OSError: when nothing can be written there.
+        ValueError: naming the file.
+    """
+    target = Path(folder)
+    refuse_unwritable(target)
+    try:
+        ours = "metrics_before_calibration" in read_json_object(target / "metrics.json")
+    except OSError:
+        ours = False
+    for name in ("metrics.json", "report.html", "report.png"):
+        if not ours and (target / name).exists():
+            raise ValueError(
+                f"{target / name} is of no report, and would be replaced: move it away, or name another "
+                "folder"
+            )
 
 
 def write_report(
@@ -78,6 +100,7 @@ def write_report(
     """
     if (logits is None) == (probabilities is None):
         raise ValueError("give either logits= or probabilities= of the texts")
+    refuse_other_files(folder)
     raw = logits if logits is not None else probabilities
     before = as_probabilities(raw, from_logits=logits is not None)
     if calibrated is not None:

@@ -18,9 +18,10 @@ from formers.evaluation.arrays import (
     as_logits,
     as_probabilities,
 )
-from formers.evaluation.records import Record
+from formers.evaluation.records import Record, check_fields
 
 COLDEST, HOTTEST = 0.05, 20.0  # the temperatures searched
+LEAST, MOST = 1e-4, 1e4  # those taken: beyond, logits over or under flow
 
 
 @dataclasses.dataclass(frozen=True)
@@ -155,9 +156,11 @@ class Calibration(Record):
     nll_after: float | None = None
 
     def __post_init__(self) -> None:
-        number = isinstance(self.temperature, (int, float)) and not isinstance(self.temperature, bool)
-        if not (number and 0 < self.temperature < math.inf):
-            raise ValueError(f"a temperature must be a finite number above 0, got {self.temperature!r}")
+        check_fields(self)
+        if not LEAST <= self.temperature <= MOST:
+            raise ValueError(
+                f"'temperature' must lie between {LEAST:g} and {MOST:g}, found {self.temperature!r}"
+            )
         if self.function not in ("softmax", "sigmoid"):
             raise ValueError(f"function must be 'softmax' or 'sigmoid', got {self.function!r}")
 
@@ -185,8 +188,6 @@ class Calibration(Record):
         kind = values.get("kind", "temperature")
         if kind != "temperature":
             raise ValueError(f"calibration of kind {kind!r} is not known; 'temperature' is")
-        if "temperature" not in values:
-            raise ValueError(f"a calibration needs a 'temperature'; found {sorted(values)}")
         return super().from_dict({key: value for key, value in values.items() if key != "kind"})
 
 

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
-from formers.core.atomic import write_text
+from formers.core.atomic import refuse_unwritable, write_text
+from formers.core.fields import KINDS, declared
+from formers.core.jsonfile import read_json_object
 from formers.core.notices import did_you_mean
 from formers.hub import Source
 
@@ -15,6 +18,52 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
 VERSION = 1
+T = TypeVar("T")
+
+
+def built(kind: type[T], values: Any, where: str = "it") -> T:
+    """A dataclass from the object that a file holds at `where`.
+
+    Raises:
+        ValueError: for no object, an unknown or missing entry, or values that make no sense.
+    """
+    fields = dataclasses.fields(kind)  # type: ignore[arg-type]  # every caller has a dataclass
+    names = [field.name for field in fields]
+    if not isinstance(values, dict):
+        raise ValueError(f"{where} must be an object with {names}, found {values!r}"[:500])
+    for field in fields:
+        if field.name not in values and field.default is dataclasses.MISSING:
+            raise ValueError(f"{where} needs a {field.name!r}; found {sorted(values)}"[:500])
+    for name in sorted(set(values) - set(names)):
+        raise ValueError(f"unknown entry {name!r}{did_you_mean(name, names)}")
+    return kind(**values)
+
+
+def check_fields(record: Any) -> None:
+    """Refuse scalars of a record that are not what their field declares; whole numbers are counts.
+
+    Raises:
+        ValueError: naming the field.
+    """
+    for name, field in declared(record.__class__).items():
+        value = getattr(record, name)
+        if field.kinds and not (value is None and field.optional) and not _fits(value, field.kinds):
+            raise ValueError(
+                f"{name!r} must be {_WORDS.get(field.wanted(), field.wanted())}, found {value!r}"
+            )
+
+
+_WORDS = {KINDS["int"]: "a whole number of at least 0", KINDS["float"]: "a finite number"}
+
+
+def _fits(value: Any, kinds: frozenset[str]) -> bool:
+    if isinstance(value, bool):
+        return "bool" in kinds
+    if isinstance(value, int) and "int" in kinds:
+        return value >= 0
+    if isinstance(value, (int, float)):
+        return "float" in kinds and abs(value) <= sys.float_info.max
+    return "str" in kinds and isinstance(value, str)
 
 
 class Record:
@@ -33,16 +82,30 @@ class Record:
         Raises:
             ValueError: for an unknown entry, or values that make no sense.
         """
-        known = {field.name for field in dataclasses.fields(cls)}  # type: ignore[arg-type]
-        for name in sorted(set(values) - known):
-            raise ValueError(f"unknown entry {name!r}{did_you_mean(name, known)}")
-        return cls(**values)
+        return built(cls, values)
+
+    @classmethod
+    def place(cls, folder: str | Path) -> Path:
+        """Where `save` writes.
+
+        Raises:
+            OSError: when nothing can be written there.
+            ValueError: when a file of another kind is there.
+        """
+        path = Path(folder) / cls.file_name
+        refuse_unwritable(path.parent)
+        if path.exists():
+            try:
+                cls.load(path)
+            except (ValueError, OSError) as error:
+                raise ValueError(f"{error}: move {path} away, or name another folder") from error
+        return path
 
     def save(self, folder: str | Path) -> Path:
-        """Write the file into `folder`, atomically."""
+        """Write the file into `folder`, atomically; see `place` for what is refused."""
         values = {"version": VERSION, **self.to_dict()}
         body = json.dumps(values, indent=2, ensure_ascii=False, allow_nan=False)
-        return write_text(Path(folder) / self.file_name, body + "\n")
+        return write_text(self.place(folder), body + "\n")
 
     @classmethod
     def load(cls, source: Any) -> Self | None:
@@ -57,12 +120,7 @@ class Record:
         path = _locate(source, cls.file_name)
         if path is None:
             return None
-        try:
-            values = json.loads(path.read_text(encoding="utf-8"))
-        except (json.JSONDecodeError, UnicodeDecodeError) as error:
-            raise ValueError(f"{path} is not valid JSON ({error}): remove it or write it again") from error
-        if not isinstance(values, dict):
-            raise ValueError(f"{path} must hold a JSON object, found {type(values).__name__}")
+        values = read_json_object(path)
         version = values.pop("version", VERSION)
         if version != VERSION:
             raise ValueError(
@@ -70,7 +128,7 @@ class Record:
             )
         try:
             return cls.from_dict(values)
-        except (ValueError, TypeError, KeyError) as error:
+        except ValueError as error:
             raise ValueError(f"{path} cannot be used: {error}") from error
 
 

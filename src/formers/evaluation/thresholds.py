@@ -12,7 +12,7 @@ import numpy as np
 
 from formers.core.notices import did_you_mean
 from formers.evaluation.arrays import Floats, LabelNames, as_array, as_labels, as_names, as_probabilities
-from formers.evaluation.records import Record
+from formers.evaluation.records import Record, built, check_fields
 
 DEFAULT = 0.75
 
@@ -51,6 +51,9 @@ class LabelThreshold:
     accepted: int = 0
     reason: str | None = None
 
+    def __post_init__(self) -> None:
+        check_fields(self)
+
 
 @dataclasses.dataclass(frozen=True)
 class Thresholds(Record):
@@ -71,6 +74,7 @@ class Thresholds(Record):
     fitted_on: int = 0
 
     def __post_init__(self) -> None:
+        check_fields(self)
         for name, value in [("default", self.default), *((r.label, r.threshold) for r in self.labels)]:
             if value is not None and not 0 <= value <= 1:
                 raise ValueError(f"the threshold of {name!r} must lie in 0..1, got {value!r}")
@@ -175,9 +179,10 @@ class Thresholds(Record):
         rows = values.get("labels")
         if isinstance(rows, dict):
             rows = [{"label": label, "threshold": threshold} for label, threshold in rows.items()]
-        if not rows:
-            raise ValueError("thresholds need 'labels', one record for each")
-        return super().from_dict({**values, "labels": tuple(LabelThreshold(**row) for row in rows)})
+        if not rows or not isinstance(rows, list | tuple):
+            raise ValueError(f"thresholds need 'labels', one record for each, found {rows!r}"[:500])
+        made = tuple(built(LabelThreshold, row, f"entry {i} of 'labels'") for i, row in enumerate(rows, 1))
+        return super().from_dict({**values, "labels": made})
 
 
 def _share(right: Any, accepted: Any) -> dict[str, Any]:

@@ -3,27 +3,24 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import math
-import shutil
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from formers.core.atomic import write_atomically, write_text
+from formers.core.atomic import write_text
 from formers.core.fields import read_fields
+from formers.jobs.output import HELD_OUT, Output
 from formers.jobs.predictor import Predictor, model_name
 from formers.jobs.tables import write_csv
 
 if TYPE_CHECKING:
     from formers.jobs.judging import Judged
 
-HELD_OUT = "held-out.csv"
-SPLIT = "split.json"
-# What is measured of a model and lies beside it: a new model must not come to lie beside that of an old one.
-MEASURED = ("calibration.json", "thresholds.json", "drift-baseline.json", HELD_OUT)
 SHOWN = ("accuracy", "macro_f1", "ece")  # of what is measured after each epoch
 SETTINGS = ("epochs", "learning_rate", "batch_size", "warmup", "weight_decay", "max_length", "class_weights")
 Rows = list[dict[str, Any]]  # each with "text" and "label"
@@ -77,11 +74,6 @@ class Plan:
             if isinstance(value, float) and not math.isfinite(value):
                 raise ValueError(f"--{name.replace('_', '-')} must be a finite number, got {value}")
 
-    @property
-    def checkpoints(self) -> Path:
-        """Where training keeps its checkpoints until the model is saved."""
-        return self.output / "checkpoints"
-
 
 @dataclass(frozen=True)
 class Outcome:
@@ -114,27 +106,29 @@ def run(plan: Plan, say: Callable[[str], Any] = print) -> Outcome:
 
     plan = replace(plan, model=model_name(plan.model))
     choose_device(plan)
-    refuse_a_used_output(plan)
+    output = Output(plan.output)
+    output.refuse(resume=plan.resume, overwrite=plan.overwrite)
     training, validation, held_out = split(plan)
     facts = split_facts(plan, training, validation, held_out)
     if plan.resume:
-        refuse_another_split(plan, facts)
+        facts = output.resume(plan.data, facts)
+    output.refuse_loss(plan.data, plan.model, facts)
     sizes = f"{len(training):,} texts to train on, {len(validation):,} to calibrate on"
     say(f"{sizes}, {len(held_out):,} held out")
     try:
         history = fit(plan, training, validation, facts)
     except (KeyboardInterrupt, SystemExit):
-        if has_checkpoints(plan):
+        if output.unfinished:
             say("the same command with --resume goes on from there")
         raise
     probabilities = calibrate(Predictor.load(str(plan.output)), validation, plan.precision, say)
     predictor = Predictor.load(str(plan.output))  # with its calibration and thresholds this time
     judged = None
     if held_out:
-        keep(held_out, plan.output / HELD_OUT)
+        write_text(plan.output / HELD_OUT, as_csv(held_out))
         judged = Judged.of(predictor, held_out)
     describe(plan, predictor, judged.metrics if judged else {})
-    shutil.rmtree(plan.checkpoints, ignore_errors=True)
+    output.finish(facts)
     return Outcome(predictor, training, validation, probabilities, judged, history)
 
 
@@ -146,45 +140,20 @@ def choose_device(plan: Plan) -> None:
     """
     import torch
 
-    from formers.core.devices import resolve
+    from formers.core.devices import resolve_working
 
-    device = resolve(plan.device)
+    device = resolve_working(plan.device)
     if device.index is not None and device.type == "cuda":
         torch.cuda.set_device(device)
 
 
-def has_checkpoints(plan: Plan) -> bool:
-    """Whether a training that did not come to its end left something to go on from."""
-    return any(plan.checkpoints.glob("checkpoint-*"))
-
-
-def refuse_a_used_output(plan: Plan) -> None:
-    """Refuse to train over a model or an unfinished training unasked, and to go on from nothing.
-
-    Raises:
-        ValueError: saying which options there are.
-    """
-    finished = (plan.output / "config.json").is_file()
-    unfinished = has_checkpoints(plan)
-    if plan.resume and plan.overwrite:
-        raise ValueError("--resume goes on with a training, --overwrite starts it again: give one of them")
-    if plan.resume and not unfinished:
-        found = "a finished model, and no checkpoint" if finished else "no checkpoint"
-        again = "give --overwrite to train again" if finished else "leave --resume out to start"
-        raise ValueError(f"{plan.output} holds {found} to go on from: {again}")
-    if finished and not (plan.resume or plan.overwrite):
-        raise ValueError(
-            f"{plan.output} holds a model already: --overwrite trains again, or name another --output"
-        )
-    if unfinished and not (plan.resume or plan.overwrite):
-        raise ValueError(
-            f"{plan.output} holds a training that was interrupted: --resume goes on with it, --overwrite "
-            "starts again"
-        )
-
-
 def split_facts(plan: Plan, *parts: Rows) -> dict[str, Any]:
-    """What tells one split of the data from another, and one start of a training from another."""
+    """What tells one split of the data from another, and one start of a training from another.
+
+    Beside it the labels in the order of their numbers, and what tells the file of the held-out rows.
+    """
+    from formers.training.data import label_names
+
     local = Path(plan.model)
     return {
         "--model": local.resolve().name if local.is_dir() else plan.model,  # it may have moved since
@@ -192,42 +161,9 @@ def split_facts(plan: Plan, *parts: Rows) -> dict[str, Any]:
         "--test-size": plan.test_size,
         "--validation-size": plan.validation_size,
         "rows": hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest(),
+        "labels": label_names(row["label"] for row in parts[0]),
+        HELD_OUT: hashlib.sha256(as_csv(parts[-1]).encode()).hexdigest(),
     }
-
-
-def refuse_another_split(plan: Plan, now: dict[str, Any]) -> None:
-    """Refuse to go on from checkpoints of another split: rows that were trained on would be held out.
-
-    Raises:
-        ValueError: when the facts of the split differ from those beside the checkpoints, or none are there.
-    """
-    path = plan.checkpoints / SPLIT
-    try:
-        then = json.loads(path.read_text(encoding="utf-8"))
-        other = [f"{name} {then[name]}" for name in now if name != "rows" and then[name] != now[name]]
-        same_rows = then["rows"] == now["rows"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ValueError(
-            f"{path} cannot be read, so that it is not known which rows {plan.checkpoints} was trained on: "
-            "--overwrite starts again"
-        ) from error
-    if other:
-        raise ValueError(
-            f"{plan.checkpoints} was trained with {', '.join(other)}: --resume goes on with the same alone, "
-            "since another split would hold out rows that were trained on; --overwrite starts again"
-        )
-    if not same_rows:
-        raise ValueError(
-            f"the rows of {plan.data} are not those that {plan.checkpoints} was trained on (another file or "
-            "column, or changed since?): --resume goes on with the same rows alone; --overwrite starts again"
-        )
-
-
-def start_afresh(plan: Plan, facts: dict[str, Any]) -> None:
-    """Make the folder of the checkpoints, with the facts of the split and nothing of another training."""
-    shutil.rmtree(plan.checkpoints, ignore_errors=True)
-    plan.checkpoints.mkdir(parents=True)
-    write_text(plan.checkpoints / SPLIT, json.dumps(facts, indent=2, ensure_ascii=False) + "\n")
 
 
 def split(plan: Plan) -> tuple[Rows, Rows, Rows]:
@@ -290,9 +226,10 @@ def fit(plan: Plan, training: Rows, validation: Rows, facts: dict[str, Any]) -> 
         set_seed,
     )
     from formers.evaluation.metrics import compute_metrics_for
-    from formers.training.data import label_maps, tokenize_rows
+    from formers.training.data import tokenize_rows
 
-    id2label, label2id = label_maps(row["label"] for row in training)
+    id2label = dict(enumerate(facts["labels"]))
+    label2id = {name: number for number, name in id2label.items()}
     tokenizer = AutoTokenizer.from_pretrained(plan.model)
     # saved with the model, so that texts are cut in service where they were cut in training
     tokenizer.model_max_length = min(plan.max_length, tokenizer.model_max_length)
@@ -311,11 +248,12 @@ def fit(plan: Plan, training: Rows, validation: Rows, facts: dict[str, Any]) -> 
         return {name: found[name] for name in SHOWN}
 
     examples = {"train_dataset": encoded(training), "eval_dataset": encoded(validation)}
+    output = Output(plan.output)
     if not plan.resume:
-        start_afresh(plan, facts)
+        output.start(facts)
     trainer = Trainer(
         model=model,
-        args=arguments(plan),
+        args=arguments(plan, output.checkpoints),
         **examples,
         processing_class=tokenizer,
         data_collator=DataCollatorWithPadding(tokenizer),
@@ -323,19 +261,18 @@ def fit(plan: Plan, training: Rows, validation: Rows, facts: dict[str, Any]) -> 
         callbacks=[EarlyStoppingCallback(early_stopping_patience=plan.patience)],
     )
     trainer.train(resume_from_checkpoint=plan.resume or None)
-    for name in MEASURED:
-        (plan.output / name).unlink(missing_ok=True)
+    output.forget_the_old_model()
     trainer.save_model(str(plan.output))
     return list(trainer.state.log_history)
 
 
-def arguments(plan: Plan) -> Any:
+def arguments(plan: Plan, folder: Path) -> Any:
     """The plan as `TrainingArguments`."""
     from formers import TrainingArguments
     from formers.core.devices import resolve
 
     return TrainingArguments(
-        output_dir=str(plan.checkpoints),
+        output_dir=str(folder),
         num_train_epochs=plan.epochs,
         learning_rate=plan.learning_rate,
         # a fresh head has further to go than a pretrained trunk
@@ -396,10 +333,11 @@ def calibrate(predictor: Predictor, validation: Rows, precision: float, say: Cal
     return probabilities
 
 
-def keep(held_out: Rows, path: Path) -> None:
-    """Write the rows that were held out as a table, for `formers evaluate`."""
-    with write_atomically(path) as part, part.open("w", encoding="utf-8", newline="") as stream:
-        write_csv(stream, [("text", "label"), *((row["text"], str(row["label"])) for row in held_out)])
+def as_csv(rows: Rows) -> str:
+    """Rows of text and label as a table, for `formers evaluate`."""
+    stream = io.StringIO()
+    write_csv(stream, [("text", "label"), *((row["text"], str(row["label"])) for row in rows)])
+    return stream.getvalue()
 
 
 def describe(plan: Plan, predictor: Predictor, found: dict[str, Any]) -> None:

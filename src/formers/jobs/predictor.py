@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from formers.core.notices import printable
 from formers.hub.source import looks_like_a_path
 
 if TYPE_CHECKING:
@@ -152,8 +153,7 @@ class Predictor:
 
 def shortened(text: str, width: int = 72) -> str:
     """`text` on one line of at most `width` characters; control characters are written out, as in Python."""
-    line = " ".join(text.split())[: width + 1]
-    line = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in line)
+    line = printable(" ".join(text.split())[: width + 1], kept="")
     return line if len(line) <= width else line[: width - 1] + "…"
 
 

@@ -7,10 +7,10 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from formers.core.devices import named_dtype, resolve, resolve_dtype
+from formers.core.devices import named_dtype, resolve_dtype, resolve_working
 from formers.core.notices import notice, refuse_unknown
 from formers.hub import HUB_KEYWORDS, split_hub_keywords
-from formers.pipelines.frame import Pipeline, refuse_framework
+from formers.pipelines.frame import PROCESSORS, Pipeline, refuse_framework
 from formers.pipelines.registry import PIPELINE_REGISTRY, Task, get_supported_tasks
 
 
@@ -108,13 +108,8 @@ def pipeline(
     cls = pipeline_class or (request.task.load_class() if request.task else Pipeline)
     if issubclass(cls, Pipeline) and (known := cls.keywords()) is not None:
         refuse_unknown(kwargs, known, cls.__name__)  # before anything large is loaded
-    parts = {
-        "tokenizer": tokenizer,
-        "feature_extractor": feature_extractor,
-        "image_processor": image_processor,
-        "video_processor": video_processor,
-        "processor": processor,
-    }
+    given = (tokenizer, feature_extractor, image_processor, video_processor, processor)
+    parts = dict(zip(PROCESSORS, given, strict=True))
     uses = {name: getattr(cls, f"_load_{name}", None) for name in parts}
     for name in [name for name, wanted in uses.items() if wanted is False]:
         if parts.pop(name) is not None:
@@ -229,7 +224,7 @@ def _model(request: _Request) -> Any:
         return request.model
     spread = request.loading.get("device_map") is not None
     # checked before anything is read: a device that is not there is an error at once
-    device = None if spread else resolve(request.device)
+    device = None if spread else resolve_working(request.device)
     stored = getattr(request.config, "dtype", None)
     dtype = resolve_dtype(request.dtype, device=device, checkpoint=stored)
     assert request.task is not None

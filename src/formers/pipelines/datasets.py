@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from itertools import chain, islice
+from itertools import islice
 from typing import Any
 
-from torch.utils.data import Dataset, IterableDataset
+from torch.utils.data import DataLoader, Dataset, IterableDataset
 
 from formers.core.notices import did_you_mean
 
@@ -14,7 +14,7 @@ _ROWS_AT_A_TIME = 1024
 
 
 class _Columns(Dataset[Any]):
-    """One or two columns of a dataset of rows, each row as a pipeline takes it."""
+    """One or two columns of a dataset of rows (map-style or iterable), each row as a pipeline takes it."""
 
     def __init__(self, dataset: Any, *keys: str) -> None:
         refuse_tables(dataset)
@@ -37,12 +37,7 @@ class _Columns(Dataset[Any]):
 
 
 class KeyDataset(_Columns):
-    """One column of a dataset of rows: `pipe(KeyDataset(ds, "text"))`.
-
-    Args:
-        dataset: a map-style dataset whose items are mappings, or an iterable one.
-        key: the column.
-    """
+    """The column `key` of a dataset whose items are mappings: `pipe(KeyDataset(ds, "text"))`."""
 
     def __init__(self, dataset: Any, key: str) -> None:
         super().__init__(dataset, key)
@@ -50,13 +45,7 @@ class KeyDataset(_Columns):
 
 
 class KeyPairDataset(_Columns):
-    """Two columns of a dataset of rows, as the pairs of texts that a pipeline takes.
-
-    Args:
-        dataset: a map-style dataset whose items are mappings, or an iterable one.
-        key1: column of the first text.
-        key2: column of the second.
-    """
+    """The columns `key1` and `key2` of such a dataset, as the pairs of texts that a pipeline takes."""
 
     def __init__(self, dataset: Any, key1: str, key2: str) -> None:
         super().__init__(dataset, key1, key2)
@@ -65,15 +54,15 @@ class KeyPairDataset(_Columns):
 
 
 class _Stream(IterableDataset[Any]):
-    """The texts of a dataset that does not know its columns before its first row is read."""
+    """The texts of a dataset that does not know its columns: each row says which it has."""
 
     def __init__(self, table: Any) -> None:
         self.table = table
 
     def __iter__(self) -> Iterator[Any]:
-        rows = iter(self.table)
-        for first in rows:
-            yield from map(_text_columns(self.table, list(first)).of, chain([first], rows))
+        for row in self.table:
+            _refuse_no_text(list(row))
+            yield {"text": row["text"], "text_pair": row.get("text_pair")}
 
 
 class Results(Iterator[Any]):
@@ -123,8 +112,11 @@ def refuse_tables(inputs: Any) -> None:
     """Refuse what holds several columns or datasets and is neither a text nor a list of texts.
 
     Raises:
-        TypeError: for a data frame, a table of Arrow, or a dictionary of datasets; it says what to pass.
+        TypeError: for a data frame, a table of Arrow, a dictionary of datasets, or a loader of batches; it
+            says what to pass.
     """
+    if isinstance(inputs, DataLoader):
+        raise TypeError("a DataLoader gives batches, not texts: pass its dataset, loader.dataset")
     if _of_datasets(inputs) and isinstance(inputs, Mapping):
         splits = list(inputs)
         raise TypeError(
@@ -154,19 +146,21 @@ def texts_of(table: Any) -> Any:
     """The column `text` of a dataset (with `text_pair` where there is one).
 
     Raises:
-        ValueError: when there is no such column; from the first row on where only that can tell.
+        ValueError: when there is no such column; from the row on that lacks it, where only rows can tell.
     """
     columns = table.column_names
-    return _Stream(table) if columns is None else _text_columns(table, columns)
+    if columns is None:
+        return _Stream(table)
+    _refuse_no_text(columns)
+    return KeyPairDataset(table, "text", "text_pair") if "text_pair" in columns else KeyDataset(table, "text")
 
 
-def _text_columns(table: Any, columns: list[str]) -> _Columns:
+def _refuse_no_text(columns: list[str]) -> None:
     if "text" not in columns:
         raise ValueError(
             f"the dataset has no column 'text'; its columns are {columns}: "
             f"pass KeyDataset(dataset, {columns[0] if columns else 'column'!r})"
         )
-    return KeyPairDataset(table, "text", "text_pair") if "text_pair" in columns else KeyDataset(table, "text")
 
 
 def items_of(source: Any) -> Iterator[Any]:
@@ -220,13 +214,13 @@ def chunks(
 
 def _rows(dataset: Any, keys: tuple[str, ...]) -> Iterator[Any]:
     """The rows of a dataset, holding at least `keys`; a table reads only those, and many rows at a time."""
-    if not is_table(dataset) or not hasattr(dataset, "select_columns"):
+    columns = dataset.column_names if is_table(dataset) else None
+    if columns is None or not hasattr(dataset, "select_columns"):
         yield from items_of(dataset)
         return
-    if dataset.column_names is not None:
-        for key in keys:
-            if key not in dataset.column_names:
-                _refuse_key(key, dataset.column_names)
+    for key in keys:
+        if key not in columns:
+            _refuse_key(key, columns)
     for block in dataset.select_columns(list(dict.fromkeys(keys))).iter(batch_size=_ROWS_AT_A_TIME):
         for values in zip(*(block[key] for key in keys), strict=True):
             yield dict(zip(keys, values, strict=True))

@@ -14,7 +14,7 @@ from typing import Any, ClassVar
 import torch
 
 from formers.core.batching import restore
-from formers.core.devices import resolve, resolve_dtype
+from formers.core.devices import resolve_dtype, resolve_working
 from formers.core.modes import evaluating
 from formers.core.nested import mapped, padded_cat, row_count, split
 from formers.core.notices import notice, refuse_unknown
@@ -26,7 +26,7 @@ from formers.pipelines import datasets
 _STREAM_FIRST, _STREAM_LARGEST = 16, 1024
 # Keywords of every call, beside those of the steps.
 FRAME_KEYWORDS = ("batch_size", "num_workers", "progress")
-_PROCESSORS = ("tokenizer", "feature_extractor", "image_processor", "video_processor", "processor")
+PROCESSORS = ("tokenizer", "feature_extractor", "image_processor", "video_processor", "processor")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,10 +52,7 @@ class Pipeline(Pushable, ABC):
 
     Args:
         model: the model.
-        tokenizer: its tokenizer.
-        feature_extractor: likewise, for sound.
-        image_processor: likewise, for images.
-        video_processor: likewise, for video.
+        tokenizer, feature_extractor, image_processor, video_processor: what prepares its inputs.
         processor: one object that holds several of these.
         modelcard: kept as an attribute.
         framework: "pt" or None.
@@ -120,7 +117,7 @@ class Pipeline(Pushable, ABC):
         self.model = model
         self.processor = processor
         given = (tokenizer, feature_extractor, image_processor, video_processor)
-        for name, part in zip(_PROCESSORS, given, strict=False):
+        for name, part in zip(PROCESSORS, given, strict=False):
             setattr(self, name, getattr(processor, name, None) if part is None else part)
         self.modelcard = modelcard
         self.framework = "pt"
@@ -391,7 +388,7 @@ class Pipeline(Pushable, ABC):
             raise ValueError(
                 "the model was spread over devices by device_map and cannot be moved: leave device out"
             )
-        target = resolve(next(iter(spread.values())) if spread else device)
+        target = resolve_working(next(iter(spread.values())) if spread else device)
         chosen = resolve_dtype(None if dtype == "auto" else dtype, device=target)
         if hasattr(self.model, "to"):
             if not spread and not _is_on(self.model, target):
@@ -428,7 +425,7 @@ class Pipeline(Pushable, ABC):
         push = kwargs.pop("push_to_hub", False)
         upload, kwargs = split_push_keywords(kwargs)
         self.model.save_pretrained(folder, **kwargs)
-        for part in (getattr(self, name) for name in _PROCESSORS):
+        for part in (getattr(self, name) for name in PROCESSORS):
             if part is not None:
                 part.save_pretrained(folder)
         for record in self._kept_beside():

@@ -62,44 +62,18 @@ TASKS = (
 )
 
 # tasks of other versions: asked for by that name, none of them is misspelt
-_ABSENT = frozenset(
-    [
-        "audio-classification",
-        "automatic-speech-recognition",
-        "asr",
-        "conversational",
-        "depth-estimation",
-        "document-question-answering",
-        "feature-extraction",
-        "fill-mask",
-        "image-classification",
-        "image-feature-extraction",
-        "image-segmentation",
-        "image-text-to-text",
-        "image-to-image",
-        "image-to-text",
-        "keypoint-matching",
-        "mask-generation",
-        "ner",
-        "object-detection",
-        "question-answering",
-        "summarization",
-        "table-question-answering",
-        "text-generation",
-        "text-to-audio",
-        "text-to-speech",
-        "text2text-generation",
-        "token-classification",
-        "translation",
-        "video-classification",
-        "visual-question-answering",
-        "vqa",
-        "zero-shot-audio-classification",
-        "zero-shot-classification",
-        "zero-shot-image-classification",
-        "zero-shot-object-detection",
-    ]
-)
+# fmt: off
+_ABSENT = frozenset((
+    "audio-classification", "automatic-speech-recognition", "asr", "conversational", "depth-estimation",
+    "document-question-answering", "feature-extraction", "fill-mask", "image-classification",
+    "image-feature-extraction", "image-segmentation", "image-text-to-text", "image-to-image",
+    "image-to-text", "keypoint-matching", "mask-generation", "ner", "object-detection",
+    "question-answering", "summarization", "table-question-answering", "text-generation", "text-to-audio",
+    "text-to-speech", "text2text-generation", "token-classification", "translation", "video-classification",
+    "visual-question-answering", "vqa", "zero-shot-audio-classification", "zero-shot-classification",
+    "zero-shot-image-classification", "zero-shot-object-detection",
+))
+# fmt: on
 
 
 class Registry:

@@ -36,14 +36,8 @@ ACCELERATOR_PADDING = ACCELERATOR_TOKENS // 4
 
 # Keywords of the tokenizer that a call may give, and what this library adds to them.
 TEXT_KEYWORDS = (
-    "add_special_tokens",
-    "long_text",
-    "max_length",
-    "pad_to_multiple_of",
-    "padding",
-    "padding_side",
-    "stride",
-    "truncation",
+    *("add_special_tokens", "long_text", "max_length", "pad_to_multiple_of", "padding", "padding_side"),
+    *("stride", "truncation"),
 )
 
 

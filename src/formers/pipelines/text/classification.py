@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 import numpy.typing as npt
 
+from formers.core.arrays import sigmoid, softmax
 from formers.core.batching import plan
 from formers.core.notices import refuse_unknown
 from formers.pipelines.frame import FRAME_KEYWORDS, whole_number
@@ -24,6 +25,11 @@ _AGGREGATES: dict[str, Callable[[Scores], Scores]] = {
     "mean": lambda windows: np.mean(windows, axis=0),
     "max": lambda windows: np.max(windows, axis=0),
     "first": lambda windows: windows[0],
+}
+_APPLIED: dict[str, Callable[[Scores], Scores]] = {
+    "sigmoid": sigmoid,
+    "softmax": softmax,
+    "none": lambda logits: logits,
 }
 _LABELS = "labels, at least 1, or None for all of them"
 
@@ -67,13 +73,7 @@ class TextClassificationPipeline(TextPipeline):
     """
 
     default_task: ClassVar[str] = "text-classification"
-    run_keywords: ClassVar[tuple[str, ...]] = (
-        "aggregate",
-        "calibrated",
-        "function_to_apply",
-        "return_all_scores",
-        "top_k",
-    )
+    run_keywords = ("aggregate", "calibrated", "function_to_apply", "return_all_scores", "top_k")
 
     def __init__(
         self, model: Any, tokenizer: Any = None, *, calibration: Calibration | None = None, **kwargs: Any
@@ -134,10 +134,8 @@ class TextClassificationPipeline(TextPipeline):
             aggregate: how the windows of a long text are joined.
             **options: those of `prepare`.
         """
-        aggregate, prepared = (
-            one_of("aggregate", aggregate, list(_AGGREGATES)),
-            self.prepare(inputs, **options),
-        )
+        aggregate = one_of("aggregate", aggregate, list(_AGGREGATES))
+        prepared = self.prepare(inputs, **options)
         found: Scores = np.zeros((len(prepared), len(self.labels)), dtype=np.float32)
         for places in plan([item.length for item in prepared], max_tokens=self.max_batch_tokens):
             batch = [prepared[place] for place in places]
@@ -193,7 +191,7 @@ class TextClassificationPipeline(TextPipeline):
         function = (_checked_function(function_to_apply) if function_to_apply else None) or self._function()
         if calibrated and self.calibration is not None and function == self.calibration.function:
             logits = logits / np.float32(self.calibration.temperature)
-        scores = _apply(logits, function)
+        scores = _APPLIED[function.value](logits)
         labels = self.labels
         if top_k == 1 and _legacy:
             best = scores.argmax(axis=1)
@@ -226,18 +224,6 @@ class TextClassificationPipeline(TextPipeline):
         if self.calibration is None:
             return shown
         return f"{shown[:-1]}, temperature={self.calibration.temperature:.4g})"
-
-
-def _apply(logits: Scores, function: ClassificationFunction) -> Scores:
-    if function is ClassificationFunction.NONE:
-        return logits
-    if function is ClassificationFunction.SIGMOID:
-        # The half that cannot overflow, mirrored: float32 exp overflows beyond 88.
-        small = np.exp(-np.abs(logits))
-        scores: Scores = np.where(logits >= 0, np.float32(1), small) / (1 + small)
-        return scores
-    shifted = np.exp(logits - logits.max(axis=1, keepdims=True))
-    return shifted / shifted.sum(axis=1, keepdims=True)  # type: ignore[no-any-return]
 
 
 def _checked_function(function: Any) -> ClassificationFunction | None:

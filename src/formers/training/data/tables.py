@@ -7,6 +7,7 @@ import io
 import json
 import re
 import sys
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,8 @@ from formers.core.notices import did_you_mean
 from formers.core.textfile import read_text
 
 TEXT_NAMES = ("text", "sentence", "content", "review", "document", "body", "message", "ticket")
-_LABEL_NAMES = ("label", "labels", "target", "class", "category", "y")
+KINDS = (".csv", ".tsv", ".txt", ".json", ".jsonl", ".ndjson")
+Rows = list[tuple[str, dict[str, Any]]]  # each with its place in the file, for messages
 
 
 def load_table(
@@ -25,24 +27,26 @@ def load_table(
     *,
     encoding: str = "utf-8-sig",
 ) -> list[dict[str, Any]]:
-    """Read a table of examples: .csv, .tsv, .json, .jsonl (.ndjson), each also with .gz.
+    """Read a table of examples: .csv, .tsv, .txt, .json, .jsonl (.ndjson); each may be packed with gzip.
 
-    A byte-order mark, quoted fields with line breaks, and blank lines are handled. With column names given,
-    the rows hold just "text" and "label"; what is no text or no label there is refused with its row.
+    A byte-order mark, quoted fields with line breaks, and blank lines are handled. Quotes in a table of tabs
+    belong to the texts, unless they are those that a writer of CSV makes. With column names given, the rows
+    hold just "text" and "label" (without blanks around it); what is no text or no label there is refused with
+    its line.
 
     Args:
         path: the file.
         text_column: name of the column with the text; guessed when only `label_column` is given.
         label_column: name of the column with the label.
-        encoding: of the file; the default is UTF-8 with or without a byte-order mark.
+        encoding: of the file; by default UTF-8, or what a byte-order mark says.
 
     Returns:
         One dict for each row, in order.
 
     Raises:
         FileNotFoundError: where there is no such file.
-        ValueError: for a file that is empty or broken, a row that does not fit, or a column that is not
-            there; the text names the columns that are.
+        ValueError: for a file that is empty or broken, a row that does not fit, a column that is not there or
+            there twice; the text names the columns that are.
     """
     path = Path(path).expanduser()
     if not path.is_file():
@@ -50,89 +54,147 @@ def load_table(
             f"{path} is a folder, not a file" if path.is_dir() else f"no such file: {path}"
         )
     kind = next((s for s in reversed([s.lower() for s in path.suffixes]) if s != ".gz"), "")
-    text = read_text(path, encoding)
-    if not text.strip():
-        raise ValueError(f"{path} is empty")
-    if kind in (".csv", ".tsv", ".txt"):
-        rows = _csv_rows(text, path, "\t" if kind == ".tsv" else None)
-    elif kind in (".json", ".jsonl", ".ndjson"):
-        rows = _json_rows(text, path)
-    else:
+    if kind not in KINDS:
         raise ValueError(
             f"{path}: expected .csv, .tsv, .json or .jsonl (or one of them with .gz), found {kind or 'no'!r} "
             "ending"
         )
+    text = read_text(path, encoding)
+    if not text.strip():
+        raise ValueError(f"{path} is empty")
+    wanted = {name for name in (text_column, label_column) if name is not None}
+    rows = _json_rows(text, path) if "json" in kind else _csv_rows(text, path, kind, wanted)
     if not rows:
         raise ValueError(f"{path} has a header but no rows")
-    if text_column is None and label_column is None:
-        return rows
-    columns = list(rows[0])
+    if not wanted:
+        return [row for _, row in rows]
+    columns = list(rows[0][1])
     text_column = text_column or _guess(columns, TEXT_NAMES, "text_column", path)
     return _select(rows, columns, {"text": text_column, "label": label_column}, path)
 
 
-def _csv_rows(text: str, path: Path, delimiter: str | None) -> list[dict[str, Any]]:
+def _csv_rows(text: str, path: Path, kind: str, wanted: set[str]) -> Rows:
     csv.field_size_limit(min(sys.maxsize, 2**31 - 1))
-    if delimiter is None:
-        header = text.lstrip("\r\n").split("\n", 1)[0]
-        delimiter = max((",", ";", "\t"), key=header.count)
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
-    rows: list[dict[str, Any]] = []
+    delimiter = "\t" if kind == ".tsv" else _delimiter(text, wanted)
+    quoted = delimiter != "\t" or not _quotes_are_text(text)
+    reader = csv.reader(
+        io.StringIO(text, newline=""),
+        delimiter=delimiter,
+        quoting=csv.QUOTE_MINIMAL if quoted else csv.QUOTE_NONE,
+        strict=True,
+    )
+    rows: Rows = []
     columns: list[str] | None = None
-    for fields in reader:
-        if not any(field.strip() for field in fields):
-            continue
-        if columns is None:
-            columns = [field.strip() for field in fields]
-            continue
-        if len(fields) != len(columns):
-            raise ValueError(
-                f"{path}, line {reader.line_num}: {len(fields)} fields where the header has {len(columns)} "
-                f"({', '.join(columns)}); a field that holds {delimiter!r} or a line break must be quoted"
-            )
-        rows.append(dict(zip(columns, fields, strict=True)))
+    line = 1  # of the file, on which the row begins
+    try:
+        for fields in reader:
+            if not any(field.strip() for field in fields):
+                pass
+            elif columns is None:
+                columns = [field.strip() for field in fields]
+                _refuse_doubled(columns, wanted, path)
+            elif len(fields) != len(columns):
+                raise ValueError(
+                    f"{path}, line {line}: {len(fields)} fields where the header has {len(columns)} "
+                    f"({', '.join(columns)}); a field that holds {delimiter!r} or a line break must be quoted"
+                )
+            else:
+                rows.append((f"line {line}", dict(zip(columns, fields, strict=True))))
+            line = reader.line_num + 1
+    except csv.Error as error:
+        raise ValueError(
+            f"{path}, line {line}: a field that begins with a quote must end with one before the next "
+            f"{delimiter!r}, and quotes in it must be doubled ({error}, line {reader.line_num})"
+        ) from error
     return rows
 
 
-def _json_rows(text: str, path: Path) -> list[dict[str, Any]]:
-    stripped = text.lstrip()
-    if stripped.startswith("["):
-        try:
-            rows = json.loads(text)
-        except json.JSONDecodeError as error:
-            raise ValueError(f"{path}, line {error.lineno}: {error.msg} (column {error.colno})") from error
+def _delimiter(text: str, wanted: set[str]) -> str:
+    """The one under which the header names most of the wanted columns, then the one that it holds most."""
+    header = text.lstrip("\r\n").split("\n", 1)[0]
+    bare = re.sub('"[^"]*"', "", header)
+
+    def found(delimiter: str) -> tuple[int, int]:
+        names = next(csv.reader([header], delimiter=delimiter))
+        return len(wanted & {name.strip() for name in names}), bare.count(delimiter)
+
+    return max((",", ";", "\t", "|"), key=found)
+
+
+def _quotes_are_text(text: str) -> bool:
+    """Whether quotes in a table with tabs are letters like others, as in the files of GLUE.
+
+    A writer of CSV doubles the quotes in a field, and quotes fields that hold any, or whole columns. Where
+    rows are lines and a field is quoted otherwise, no such writer was at work.
+    """
+    lines = [line for line in re.split("\r\n|\n|\r", text) if line.strip()]
+    if len({line.count("\t") for line in lines}) > 1:
+        return False  # a field holds a tab or a line break
+    for column in zip(*(line.split("\t") for line in lines[1:]), strict=True):
+        quoted = [field for field in column if '"' in field]
+        if not all(re.fullmatch('"(?:[^"]|"")*"', field) for field in quoted):
+            return True
+        if len(quoted) < len(column) and not all('"' in field[1:-1] for field in quoted):
+            return True
+    return False
+
+
+def _refuse_doubled(columns: Sequence[str], wanted: set[str], path: Path) -> None:
+    """Refuse a header that names a column twice; other columns than those wanted do not matter."""
+    for name, count in Counter(columns).items():
+        if count > 1 and (name in wanted or not wanted):
+            raise ValueError(
+                f"{path}: the header names {name!r} {count} times; give each column its own name"
+            )
+
+
+def _json_rows(text: str, path: Path) -> Rows:
+    rows: Any = []
+    if text.lstrip().startswith("["):
+        rows = _parsed(text, str(path))
     else:
-        rows = []
         # not splitlines: it cuts at U+2028 and its like too, which a JSON string may hold as they are
         for number, line in enumerate(re.split("\r\n|\n|\r", text), start=1):
             if line.strip():
                 try:
-                    rows.append(json.loads(line))
-                except json.JSONDecodeError as error:
-                    whole = _whole_document(text)
-                    if whole is None:
-                        raise ValueError(
-                            f"{path}, line {number}: {error.msg} (column {error.colno})"
-                        ) from error
-                    rows = whole
+                    rows.append((f"line {number}", _parsed(line, f"{path}, line {number}")))
+                except ValueError:
+                    if rows or line.strip()[-1] not in "{[,":
+                        raise
+                    rows = [_parsed(text, str(path))]  # an indented document
                     break
-    if len(rows) == 1 and isinstance(rows[0], dict) and isinstance(rows[0].get("data"), list):
-        rows = rows[0]["data"]
-    for number, row in enumerate(rows, start=1):
+        only = rows[0][1] if isinstance(rows[0], tuple) else rows[0]
+        if len(rows) == 1 and isinstance(only, dict) and isinstance(only.get("data"), list):
+            rows = only["data"]
+    if not rows or not isinstance(rows[0], tuple):
+        rows = [(f"entry {number}", row) for number, row in enumerate(rows, start=1)]
+    for place, row in rows:
         if not isinstance(row, dict):
-            raise ValueError(
-                f"{path}, entry {number}: expected an object with columns, found {type(row).__name__}"
-            )
+            raise ValueError(f"{path}, {place}: expected an object with columns, found {type(row).__name__}")
     return rows  # type: ignore[no-any-return]
 
 
-def _whole_document(text: str) -> list[Any] | None:
-    """An indented JSON document of one object, as a list; None where it is none."""
+def _parsed(text: str, where: str) -> Any:
+    """`text` as JSON.
+
+    Raises:
+        ValueError: for what is none, names a key twice, or is nested too deep.
+    """
     try:
-        found = json.loads(text)
-    except json.JSONDecodeError:
-        return None
-    return found if isinstance(found, list) else [found]
+        return json.loads(text, object_pairs_hook=_unique)
+    except json.JSONDecodeError as error:
+        line = "" if "line" in where else f", line {error.lineno}"
+        raise ValueError(f"{where}{line}: {error.msg} (column {error.colno})") from error
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"{where}: {error}") from error
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        twice = next(name for name, count in Counter(name for name, _ in pairs).items() if count > 1)
+        raise ValueError(f"an object has the key {twice!r} twice")
+    return found
 
 
 def _guess(columns: Sequence[str], usual: Sequence[str], argument: str, path: Path) -> str:
@@ -143,7 +205,7 @@ def _guess(columns: Sequence[str], usual: Sequence[str], argument: str, path: Pa
 
 
 def _select(
-    rows: list[dict[str, Any]], columns: Sequence[str], wanted: Mapping[str, str | None], path: Path
+    rows: Rows, columns: Sequence[str], wanted: Mapping[str, str | None], path: Path
 ) -> list[dict[str, Any]]:
     for column in wanted.values():
         if column is not None and column not in columns:
@@ -151,14 +213,16 @@ def _select(
                 f"{path} has no column {column!r}{did_you_mean(column, columns)}; it has {list(columns)}"
             )
     selected = []
-    for number, row in enumerate(rows, start=1):
+    for place, row in rows:
         entry = {name: row.get(column) for name, column in wanted.items() if column is not None}
         for name, value in entry.items():
             if value is None or (isinstance(value, str) and not value.strip()):
-                raise ValueError(f"{path}, row {number}: the column {wanted[name]!r} is empty")
+                raise ValueError(f"{path}, {place}: the column {wanted[name]!r} is empty")
             wrong = _no_text(value) if name == "text" else _no_label(value)
             if wrong:
-                raise ValueError(f"{path}, row {number}: the column {wanted[name]!r} {wrong}")
+                raise ValueError(f"{path}, {place}: the column {wanted[name]!r} {wrong}")
+        if isinstance(label := entry.get("label"), str):
+            entry["label"] = label.strip()
         selected.append(entry)
     return selected
 
