@@ -65,7 +65,8 @@ class Checkpointer:
         Under the names and in the shapes that the ecosystem looks for; what repeats this epoch's draws lies
         beside them.
         """
-        generators = {**random_state(), "epoch_begin": self.trainer.current_run.generators_at_epoch}
+        run = self.trainer.current_run
+        generators = {**random_state(run.of_loader), "epoch_begin": run.generators_at_epoch}
         if self.accelerator.num_processes == 1 and "cuda" in generators:
             generators["cuda"] = torch.cuda.get_rng_state()
         torch.save(generators, folder / self._random_state_file)

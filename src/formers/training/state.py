@@ -42,7 +42,9 @@ class ExportableState:
 
 # fields of ours: in the file they lie among the callbacks' states, as a name that is not known at the
 # top would keep the ecosystem's trainer from reading it
-_OWN_FIELDS = ("loss_sum", "loss_since_log", "step_of_last_log", "epoch_closed")
+_OWN_FIELDS = (
+    "loss_sum", "loss_since_log", "step_of_last_log", "epoch_closed", "epoch_number", "epoch_examples",
+)  # fmt: skip
 _OWN_ENTRY = "TrainerState"
 # fields that a resumed run has from its arguments, not from the checkpoint
 _OF_THE_RUN = (
@@ -98,6 +100,9 @@ class TrainerState:
     step_of_last_log: int = 0
     # whether the end of the current epoch has been gone through (evaluation, logging)
     epoch_closed: bool = False
+    # the epoch (None where another trainer wrote the file), and how many of its examples are gone
+    epoch_number: int | None = None
+    epoch_examples: int = 0
 
     def take_loss(self, loss: float) -> float:
         """Count the loss that was summed up since the last log; returns its mean over the steps."""
