@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
@@ -39,7 +40,7 @@ class Evaluator:
         self.trainer, self.args, self.accelerator = trainer, trainer.args, trainer.accelerator
         self.loss_only = self.args.prediction_loss_only if loss_only is None else loss_only
         self.ignore_keys = ignore_keys
-        self.losses = _Losses()
+        self.losses = _Losses(self.args.logging_nan_inf_filter)
         self.listed: list[dict[str, Any]] = []
         self.metrics: dict[str, Any] | None = None  # of batch_eval_metrics
         self.counts: list[int] = []  # rows of each batch of this process
@@ -222,23 +223,34 @@ class Evaluator:
 class _Losses:
     """Sum of the losses of all items, without asking the device for each."""
 
-    def __init__(self) -> None:
-        self.total: Tensor | None = None
-        self.items: Tensor | int = 0
+    def __init__(self, only_numbers: bool) -> None:
+        self.only_numbers = only_numbers
+        self.sums: Tensor | None = None  # of losses, of items, of batches whose loss is no number
 
     def add(self, mean: Tensor, items: Tensor | int) -> None:
-        items = items.to(mean.device) if isinstance(items, Tensor) else items
-        # a batch in which nothing counts has no mean (0 / 0)
-        part = torch.where(torch.as_tensor(items, device=mean.device) > 0, mean.detach().float() * items, 0.0)
-        self.total = part if self.total is None else self.total + part
-        self.items = self.items + items
+        counted = torch.as_tensor(items, device=mean.device)
+        real = counted > 0  # a batch in which nothing counts has no mean (0 / 0)
+        lost = real & ~torch.isfinite(mean)
+        if self.only_numbers:
+            real = real & ~lost
+        exact = torch.float32 if mean.device.type == "mps" else torch.float64
+        parts = torch.where(real, torch.stack([mean.detach().to(exact) * counted, counted.to(exact)]), 0.0)
+        sums = torch.cat([parts, lost.to(exact)[None]])
+        self.sums = sums if self.sums is None else self.sums + sums
 
     def mean(self, accelerator: Any) -> float | None:
-        total = torch.tensor(0.0) if self.total is None else self.total
-        pair = torch.stack([total.double().cpu(), torch.as_tensor(self.items).double().cpu()])
+        exact = torch.float32 if accelerator.device.type == "mps" else torch.float64
+        nothing = torch.zeros(3, device=accelerator.device, dtype=exact)
+        sums = nothing if self.sums is None else self.sums
         if accelerator.num_processes > 1:
-            pair = accelerator.reduce(pair.float().to(accelerator.device), "sum").cpu()
-        return None if float(pair[1]) == 0 else float(pair[0] / pair[1])
+            sums = accelerator.reduce(sums, "sum")
+        total, items, lost = sums.double().tolist()
+        if lost:
+            notice(
+                f"The loss of {int(lost)} evaluation batches is not a number (nan or inf)"
+                + ("; the mean is that of the others." if self.only_numbers and items else ".")
+            )
+        return total / items if items else math.nan if lost else None
 
 
 def _prediction(arrays: Mapping[str, Any]) -> EvalPrediction:

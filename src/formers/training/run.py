@@ -28,7 +28,7 @@ from formers.training.optim.ema import EMA
 from formers.training.optim.optimizers import check_trainable
 from formers.training.optim.schedulers import needs_metric
 from formers.training.seeds import apart, random_state, restore_random_state
-from formers.training.state import TrainerState, TrainOutput
+from formers.training.state import TrainerState, TrainOutput, mean_loss
 from formers.training.step import Batch, Step
 from formers.training.watch import Signals, empty_cache
 
@@ -42,6 +42,7 @@ class Run:
         output_dir: where its checkpoints go.
         active: whether it is going on.
         loss: summed over the batches since the last log.
+        lost: steps since then whose loss was no number, and the first of them.
         label_loss: the loss that the arguments ask for; None where the model's own counts.
         normalised: whether the loss is divided by the items of its window, once that was tried out.
         ema: the moving average of the weights, with `ema_decay`.
@@ -61,6 +62,7 @@ class Run:
     output_dir: str = ""
     active: bool = False
     loss: Tensor = dataclasses.field(default_factory=lambda: torch.zeros(()))
+    lost: Tensor = dataclasses.field(default_factory=lambda: torch.zeros(2))
     label_loss: LabelLoss | None = None
     normalised: bool | None = None
     ema: EMA | None = None
@@ -176,6 +178,7 @@ class Loop:
         handler.model, handler.optimizer = trainer.model, trainer.optimizer
         handler.lr_scheduler, handler.train_dataloader = trainer.lr_scheduler, self.loader
         self.now.loss = torch.tensor(state.loss_since_log, device=self.accelerator.device)
+        self.now.lost = torch.tensor(state.lost_since_log, device=self.accelerator.device)
         trainer.optimizer.zero_grad(set_to_none=True)
         self._tell("on_train_begin")
         if args.eval_on_start and checkpoint is None:
@@ -386,11 +389,14 @@ class Loop:
         self._due(model)
 
     def _add_loss(self, loss: Tensor, parts: int) -> None:
-        state = self.trainer.state
-        if self.args.logging_nan_inf_filter:
-            # the mean since the last log stands in for a loss that is no number; no value leaves the device
-            steps = 1 + state.global_step - state.step_of_last_log
-            loss = torch.where(torch.isfinite(loss), loss, self.now.loss / (steps * parts))
+        # no value leaves an accelerator before a log
+        if loss.device.type != "cpu" or not math.isfinite(loss.item()):
+            known, first = torch.isfinite(loss), self.now.lost[1]
+            self.now.lost[0] += torch.where(known, 0.0, 1.0 / parts)
+            step = float(self.trainer.state.global_step + 1)
+            self.now.lost[1] = torch.where(known | (first > 0), first, step)
+            if self.args.logging_nan_inf_filter:
+                loss = torch.where(known, loss, 0.0)
         self.now.loss += loss
 
     # ---- what is due after a step ----------------------------------------------------------------
@@ -422,7 +428,8 @@ class Loop:
 
     def _finish(self) -> TrainOutput:
         trainer, args, state = self.trainer, self.args, self.trainer.state
-        mean = (state.loss_sum + self.step.reduced(self.now.loss)) / max(state.global_step, 1)
+        total, lost = state.loss_sum + self.step.reduced(self.now.loss), state.lost + self.step.taken_lost()
+        mean = mean_loss(total, state.global_step, lost)
         done = state.global_step - self.first_step
         samples = done * trainer.get_total_train_batch_size()
         if self.length.windows is not None:
