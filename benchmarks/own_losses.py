@@ -6,6 +6,7 @@ batch by torch's own mean: 1.00 is right, 4.00 or 0.25 is a factor of the accumu
     python benchmarks/own_losses.py [--record]
 """
 
+# ruff: noqa: D101, D102 - the table says what each class is
 from __future__ import annotations
 
 import argparse

@@ -1,6 +1,6 @@
-"""A run broken off within an accumulation window of its second pass, and resumed: are the weights the same bits?
+"""A run broken off within a window of its second pass, and resumed: are the weights the same bits?
 
-Every kind of training set (map-style, torch's streams, `datasets`' streams, streams that draw random numbers),
+Every kind of training set (map-style, torch's streams, `datasets`' streams, with and without random numbers),
 one process and two, read by the process itself, by two workers, and by two that live on. A small classifier
 with dropout, float32, on the CPU. Per cell three runs: one undisturbed, one broken off, one that goes on from
 the last checkpoint of that.
@@ -44,6 +44,8 @@ def noisy(row: Row) -> Row:
 
 
 class Stored(Dataset[Row]):
+    """Map-style, with tokens replaced at random."""
+
     def __init__(self, data: list[Row]) -> None:
         self.data = data
 
@@ -61,6 +63,7 @@ class Stream(IterableDataset[Row]):
         self.data, self.change, self.epoch = data, change, 0
 
     def set_epoch(self, epoch: int) -> None:
+        """Choose the order of the next pass."""
         self.epoch = epoch
 
     def __iter__(self) -> Iterator[Row]:
@@ -92,7 +95,9 @@ KINDS: dict[str, Callable[[list[Row]], Any]] = {
 }
 
 
-def fit(folder: Path, data: Any, workers: tuple[int, bool], at: int | None, resume: bool) -> list[torch.Tensor]:
+def fit(
+    folder: Path, data: Any, workers: tuple[int, bool], at: int | None, resume: bool
+) -> list[torch.Tensor]:
     """Train for three passes, or up to the window after step `at`; returns the weights."""
     from formers import (
         BertConfig,
@@ -128,9 +133,7 @@ def fit(folder: Path, data: Any, workers: tuple[int, bool], at: int | None, resu
         use_cpu=True,
         report_to="none",
     )
-    trainer = Trainer(
-        model, args, DataCollatorWithPadding(Pads()), train_dataset=data, callbacks=[Break()]
-    )
+    trainer = Trainer(model, args, DataCollatorWithPadding(Pads()), train_dataset=data, callbacks=[Break()])
     with contextlib.suppress(KeyboardInterrupt):
         trainer.train(resume_from_checkpoint=resume or None)
     return [weight.clone() for weight in model.state_dict().values()]
@@ -187,8 +190,8 @@ def main() -> None:
         notes = (
             "BERT of one layer with dropout 0.1, float32; batches of 2, accumulation 2, seven steps a pass, "
             "the last of one batch alone. Broken off between the two batches of step 13, in the second pass; "
-            "resumed from the checkpoint at step 10. Streams shuffle by epoch; those that draw replace tokens "
-            "by random numbers of torch and of Python."
+            "resumed from the checkpoint at step 10. Streams shuffle by epoch; those that draw replace "
+            "tokens by random numbers of torch and of Python."
         )
         section(
             "Resume of every kind of training set",

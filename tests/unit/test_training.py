@@ -453,6 +453,11 @@ def test_evaluation_batches_without_a_loss_are_said_and_left_out(tmp_path):
     assert found != first.evaluate(rows(2))["eval_loss"]
 
 
+def test_a_dataset_without_examples_is_said(tmp_path):
+    with pytest.warns(Notice, match="nothing to judge"):
+        make(tmp_path).evaluate([])
+
+
 def test_printed_numbers_have_four_digits_and_the_history_all(tmp_path, capsys):
     trainer = make(
         tmp_path, max_steps=2, logging_steps=1, eval_dataset=rows(5), eval_strategy="steps", eval_steps=2,

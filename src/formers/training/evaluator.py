@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from itertools import zip_longest
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -187,11 +187,13 @@ class Evaluator:
                     f"compute_metrics must return a dict such as {{'accuracy': 0.9}}, but returned "
                     f"{type(metrics).__name__}"
                 )
+        count = sum(self.counts) if total is None else total
+        if not count:
+            notice("There was nothing to judge: the dataset has no example.")
         loss = self.losses.mean(self.accelerator)
         named = {} if loss is None else {f"{prefix}_loss": loss}
         for key, value in (metrics or {}).items():
             named[key if key.startswith(f"{prefix}_") else f"{prefix}_{key}"] = _plain(value, key)
-        count = sum(self.counts) if total is None else total
         return EvalLoopOutput(arrays.get("predictions"), arrays.get("labels"), named, count)
 
     def _from_all(
@@ -239,9 +241,9 @@ class _Losses:
         self.sums = sums if self.sums is None else self.sums + sums
 
     def mean(self, accelerator: Any) -> float | None:
-        exact = torch.float32 if accelerator.device.type == "mps" else torch.float64
-        nothing = torch.zeros(3, device=accelerator.device, dtype=exact)
-        sums = nothing if self.sums is None else self.sums
+        if self.sums is None:  # a process may have no batch
+            self.add(torch.zeros((), device=accelerator.device), 0)
+        sums = cast(Tensor, self.sums)
         if accelerator.num_processes > 1:
             sums = accelerator.reduce(sums, "sum")
         total, items, lost = sums.double().tolist()

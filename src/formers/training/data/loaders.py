@@ -13,13 +13,7 @@ from formers.core.notices import notice
 from formers.training.choices import SamplingStrategy
 from formers.training.data.collators import DataCollatorWithPadding, default_data_collator
 from formers.training.data.columns import columns_of, is_hub_dataset, is_stream, lengths_of
-from formers.training.data.samplers import (
-    EpochOrder,
-    EvalBatches,
-    StreamShare,
-    TrainBatches,
-    shared_epoch,
-)
+from formers.training.data.samplers import EpochOrder, EvalBatches, StreamShare, TrainBatches, shared_epoch
 from formers.training.seeds import set_seed
 
 Collator = Callable[[list[Any]], Any]
