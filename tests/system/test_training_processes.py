@@ -127,6 +127,11 @@ def test_two_processes_give_the_result_of_one(tmp_path):
         assert torch.allclose(weight, found["weights"][name], atol=1e-6), name
     assert found["eval"] == pytest.approx(expected["eval"], abs=1e-6)
     assert torch.allclose(expected["logits"], found["logits"], atol=1e-6)
+    # streams that leave one process without rows in the last batch, or with fewer
+    assert expected["labels"] == found["labels"]
+    for count, logits in expected["streams"].items():
+        assert logits.shape == (count, 3)
+        assert torch.allclose(logits, found["streams"][count], atol=1e-6)
 
 
 @pytest.mark.parametrize(("processes", "said"), [("1", False), ("2", True)])

@@ -33,6 +33,16 @@ def examples(count: int = 45) -> list[dict]:
     ]
 
 
+class Stream(torch.utils.data.IterableDataset):
+    """Rows that can only be gone through."""
+
+    def __init__(self, rows: list[dict]) -> None:
+        self.rows = rows
+
+    def __iter__(self):
+        return iter(self.rows)
+
+
 def model(dropout: float) -> BertForSequenceClassification:
     set_seed(0)
     config = BertConfig(
@@ -66,6 +76,7 @@ def main() -> None:
     output = trainer.train(resume_from_checkpoint=get_last_checkpoint(output_dir) if resume else None)
     metrics = trainer.evaluate()
     prediction = trainer.predict(data[:11])
+    streams = {count: trainer.predict(Stream(data[:count])) for count in (1, 9, 17, 18)}
     if trainer.is_world_process_zero():
         torch.save(
             {
@@ -75,6 +86,8 @@ def main() -> None:
                 "losses": [entry["loss"] for entry in trainer.state.log_history if "loss" in entry],
                 "eval": {key: metrics[key] for key in ("eval_loss", "eval_accuracy")},
                 "logits": torch.from_numpy(prediction.predictions),
+                "streams": {n: torch.from_numpy(found.predictions) for n, found in streams.items()},
+                "labels": {n: found.label_ids.tolist() for n, found in streams.items()},
             },
             Path(result),
         )

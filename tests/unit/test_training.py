@@ -1,5 +1,7 @@
 """The trainer: what it computes, what it hands back, what it says when something is wrong."""
 
+import json
+
 import numpy as np
 import pytest
 import torch
@@ -391,32 +393,83 @@ def test_max_steps_shares_of_the_run_and_first_step_logging(tmp_path):
     assert [entry["step"] for entry in trainer.state.log_history if "loss" in entry] == [1, 5, 10]
 
 
-def test_a_loss_that_is_no_number_does_not_spoil_the_log(tmp_path):
-    class Sometimes(Bag):
-        calls = 0
+class Sometimes(Bag):
+    """Whose loss is no number at some of its calls."""
 
-        def forward(self, **inputs):
-            out = super().forward(**inputs)
-            self.calls += 1
-            if self.calls == 2:
-                out.loss = out.loss * float("nan")
-            return out
+    def __init__(self, lost):
+        super().__init__()
+        self.calls, self.lost = 0, lost
 
+    def forward(self, **inputs):
+        out = super().forward(**inputs)
+        self.calls += 1
+        if self.calls in self.lost:
+            out.loss = out.loss + float("inf")  # a constant: the gradient stays finite
+        return out
+
+
+def judged_by(tmp_path, lost, **options):
     torch.manual_seed(0)
+    data = [{key: row[key] for key in ("input_ids", "label")} for row in rows()]
+    options = {
+        "logging_steps": 2, "max_steps": 6, "label_names": ["labels"], "learning_rate": 0.0,
+        "remove_unused_columns": False, "eval_dataset": data, "data": data, **options,
+    }  # fmt: skip
+    return make(tmp_path, Sometimes(lost), **options)
+
+
+def losses(trainer):
+    return [entry["loss"] for entry in trainer.state.log_history if "loss" in entry]
+
+
+@pytest.mark.parametrize("accumulation", [1, 2])
+def test_a_loss_that_is_no_number_is_said_and_left_out_of_the_mean(tmp_path, accumulation):
+    undisturbed = judged_by(tmp_path, (), gradient_accumulation_steps=accumulation, logging_steps=1)
+    undisturbed.train()
+    each = losses(undisturbed)
+    lost = range(3 * accumulation - accumulation + 1, 3 * accumulation + 1)  # all calls of step 3
+    trainer = judged_by(tmp_path, lost, gradient_accumulation_steps=accumulation)
+    with pytest.warns(Notice, match="loss of step 3 is not a number"):
+        result = trainer.train()
+    assert losses(trainer) == pytest.approx([(each[0] + each[1]) / 2, each[3], (each[4] + each[5]) / 2])
+    assert result.training_loss == pytest.approx(np.mean([*each[:2], *each[3:]]))
+
+
+@pytest.mark.parametrize("filtered", [True, False])
+def test_where_no_loss_is_a_number_none_is_logged(tmp_path, filtered):
+    trainer = judged_by(tmp_path, range(1, 99), logging_nan_inf_filter=filtered)
+    with pytest.warns(Notice, match="loss of step 1 is not a number"):
+        result = trainer.train()
+    assert not np.isfinite([*losses(trainer), result.training_loss]).any()
+
+
+def test_evaluation_batches_without_a_loss_are_said_and_left_out(tmp_path):
+    trainer = judged_by(tmp_path, (2,), eval_dataset=rows(2), per_device_eval_batch_size=1)
+    trainer.args.logging_nan_inf_filter = True
+    with pytest.warns(Notice, match="loss of 1 evaluation batches is not a number"):
+        found = trainer.evaluate()["eval_loss"]
+    first = judged_by(tmp_path, (), eval_dataset=rows(2)[:1], per_device_eval_batch_size=1)
+    assert np.isfinite(found)
+    assert found != first.evaluate(rows(2))["eval_loss"]
+
+
+def test_a_dataset_without_examples_is_said(tmp_path):
+    with pytest.warns(Notice, match="nothing to judge"):
+        make(tmp_path).evaluate([])
+
+
+def test_printed_numbers_have_four_digits_and_the_history_all(tmp_path, capsys):
     trainer = make(
-        tmp_path,
-        Sometimes(),
-        logging_steps=4,
-        max_steps=4,
-        label_names=["labels"],
-        learning_rate=0.0,
-        max_grad_norm=0,
-        remove_unused_columns=False,
-        data=[{k: r[k] for k in ("input_ids", "label")} for r in rows()],
-    )
-    trainer.optimizer = torch.optim.SGD(trainer.model.parameters(), lr=0.0)
+        tmp_path, max_steps=2, logging_steps=1, eval_dataset=rows(5), eval_strategy="steps", eval_steps=2,
+        compute_metrics=lambda pair: {"each": [1 / 3, 2 / 3], "of": {"a": 1 / 7}},
+    )  # fmt: skip
     trainer.train()
-    assert np.isfinite(trainer.state.log_history[0]["loss"])
+    printed = [json.loads(line) for line in capsys.readouterr().out.splitlines() if line.startswith("{")]
+    judged = next(entry for entry in printed if "eval_each" in entry)
+    assert (judged["eval_each"], judged["eval_of"]) == ([0.3333, 0.6667], {"a": 0.1429})
+    exact = [entry["loss"] for entry in trainer.state.log_history if "loss" in entry]
+    assert [entry["loss"] for entry in printed if "loss" in entry] == [float(f"{x:.4g}") for x in exact]
+    assert exact != [round(x, 4) for x in exact]
 
 
 def test_order_and_length_grouping(tmp_path):

@@ -1,5 +1,6 @@
 """Checkpoints: whole or not at all, read without running anything, continued to the same bits."""
 
+import contextlib
 import json
 import pickle
 import re
@@ -335,3 +336,22 @@ def test_generators_come_back():
     restore_random_state(state)
     assert torch.equal(before[0], torch.rand(3))
     assert before[1:] == (__import__("random").random(), __import__("numpy").random.rand())
+
+
+@pytest.mark.parametrize(
+    ("option", "said"),
+    [({"learning_rate": 0.01}, "learning_rate 0.01"), ({"adam_beta1": 0.8}, "betas"), ({}, None)],
+)
+def test_an_argument_that_a_checkpoint_overrides_is_named(tmp_path, option, said, recwarn):
+    run(tmp_path, max_steps=6)
+    recwarn.clear()
+    with pytest.warns(Notice, match=said) if said else contextlib.nullcontext():
+        trainer = run(tmp_path, resume=str(tmp_path / "checkpoint-3"), max_steps=6, **option)
+    assert trainer.optimizer.param_groups[0]["initial_lr"] == 0.02
+
+
+@pytest.mark.parametrize("optim", ["sgd", "adafactor"])
+def test_the_checkpoint_of_another_optimizer_is_refused(tmp_path, optim):
+    run(tmp_path, max_steps=3)
+    with pytest.raises(ValueError, match="of another optimizer than"):
+        run(tmp_path, resume=True, max_steps=6, optim=optim)

@@ -6,7 +6,10 @@ import torch
 
 from formers.training import (
     DataCollatorForLanguageModeling,
+    DataCollatorForMultipleChoice,
     DataCollatorForPermutationLanguageModeling,
+    DataCollatorForSeq2Seq,
+    DataCollatorForTokenClassification,
     DataCollatorForWholeWordMask,
     DataCollatorWithFlattening,
     DataCollatorWithPadding,
@@ -180,3 +183,19 @@ def test_a_label_that_is_missing_among_others_is_named_with_its_row(place, name)
     for example in examples:
         example[name] = None
     assert "labels" not in DataCollatorWithPadding(Words())(examples)
+
+
+@pytest.mark.parametrize("place", [0, 1])
+@pytest.mark.parametrize(
+    ("kind", "ids", "label"),
+    [
+        (DataCollatorForTokenClassification, [5, 6], [1, 2]),
+        (DataCollatorForSeq2Seq, [5, 6], [1, 2, 3]),
+        (DataCollatorForMultipleChoice, [[5, 6], [5, 7]], 1),
+    ],
+)
+def test_every_collator_names_the_row_whose_label_is_missing(kind, ids, label, place):
+    examples = [{"input_ids": ids, "labels": label} for _ in range(2)]
+    examples[place]["labels"] = None
+    with pytest.raises(ValueError, match=f"row {place + 1} of this batch has no label"):
+        kind(Words())(examples)

@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import math
 import os
 import subprocess
 import sys
@@ -287,10 +288,15 @@ def test_no_evaluation_batch_is_larger_than_was_asked_for():
     assert batches[0][0] == 30
 
 
-def test_a_stream_is_shared_without_repeats_and_skips():
-    parts = [list(StreamShare(range(11), 2, process, 2)) for process in (0, 1)]
-    assert parts == [[0, 1, 4, 5, 8, 9], [2, 3, 6, 7, 10]]
-    assert list(StreamShare(range(11), 2, 0, 2, skip=1)) == [4, 5, 8, 9]
+@pytest.mark.parametrize("count", [0, 1, 8, 9, 10, 11, 12])
+def test_a_stream_is_shared_without_repeats(count):
+    judged = [list(StreamShare(range(count), 2, process, 2)) for process in (0, 1)]
+    assert sorted(judged[0] + judged[1]) == list(range(count))
+    trained = [list(StreamShare(range(count), 2, process, 2, seed=0)) for process in (0, 1)]
+    steps = [math.ceil(len(part) / 2) for part in trained]
+    assert steps[0] == steps[1]  # each has something at each step
+    assert sorted(trained[0] + trained[1]) == list(range(count if count not in (1, 9) else count - 1))
+    assert [len(StreamShare(range(count), 2, p, 2, seed=0)) for p in (0, 1)] == [len(p) for p in trained]
 
 
 def test_workers_draw_the_same_numbers_however_many_they_are():

@@ -38,7 +38,8 @@ class Checkpointer:
             if state.best_global_step == state.global_step:
                 state.best_model_checkpoint = str(folder)
             if first:
-                state.loss_since_log = float(trainer.current_run.loss)
+                run = trainer.current_run
+                state.loss_since_log, state.lost_since_log = float(run.loss), run.lost.tolist()
                 state.stateful_callbacks = trainer.callback_handler.states(trainer.control)
                 (beside / STATE).write_text(state.to_json(), encoding="utf-8")
         trainer.current_run.saved = folder
@@ -65,7 +66,8 @@ class Checkpointer:
         Under the names and in the shapes that the ecosystem looks for; what repeats this epoch's draws lies
         beside them.
         """
-        generators = {**random_state(), "epoch_begin": self.trainer.current_run.generators_at_epoch}
+        run = self.trainer.current_run
+        generators = {**random_state(run.of_loader), "epoch_begin": run.generators_at_epoch}
         if self.accelerator.num_processes == 1 and "cuda" in generators:
             generators["cuda"] = torch.cuda.get_rng_state()
         torch.save(generators, folder / self._random_state_file)
@@ -100,9 +102,10 @@ class Checkpointer:
         if not trainer.is_sharded:
             if (folder / files.OPTIMIZER).is_file():
                 state = files.read_tensors(folder / files.OPTIMIZER)
-                trainer.optimizer.load_state_dict(
-                    parameter_order.from_file(state, trainer.optimizer, trainer.model, folder)
-                )
+                asked = [dict(group) for group in trainer.optimizer.param_groups]
+                state = parameter_order.from_file(state, trainer.optimizer, trainer.model, folder)
+                _compare_options(asked, state["param_groups"], trainer.optimizer)
+                trainer.optimizer.load_state_dict(state)
             else:
                 notice(
                     f"{folder} holds no {files.OPTIMIZER} (save_only_model=True?): the optimizer starts "
@@ -139,6 +142,39 @@ class Checkpointer:
             )
             return
         files.load_weights(self.trainer.model, Path(best))
+
+
+# set anew by schedules, or of how and not of what is computed, or not there in every release of torch
+_NO_OPTIONS = {
+    "params", "lr", "initial_lr", "foreach", "fused", "capturable", "differentiable", "maximize",
+    "decoupled_weight_decay",
+}  # fmt: skip
+
+
+def _compare_options(asked: list[dict[str, Any]], saved: list[dict[str, Any]], optimizer: Any) -> None:
+    """Say which options of this run a checkpoint overrides.
+
+    Raises:
+        ValueError: for a checkpoint of another optimizer.
+    """
+    kept: dict[str, None] = {}
+    for new, old in zip(asked, saved, strict=False):
+        missing = set(getattr(optimizer, "defaults", ())) - set(old) - _NO_OPTIONS
+        if missing:
+            raise ValueError(
+                f"the checkpoint is of another optimizer than {type(optimizer).__name__}: it has no "
+                f"{', '.join(sorted(missing))}. Resume with the same optim, or load the checkpoint with "
+                "from_pretrained and leave resume_from_checkpoint out"
+            )
+        for name in ("initial_lr", *(name for name in new if name not in _NO_OPTIONS)):
+            if name in new and name in old and not torch.is_tensor(new[name]) and new[name] != old[name]:
+                shown = "learning_rate" if name == "initial_lr" else name
+                kept[f"{shown} {new[name]!r} (the checkpoint has {old[name]!r})"] = None
+    if kept:
+        notice(
+            f"A resumed run goes on as it was, so that these are not used: {', '.join(kept)}. To train on "
+            "with others, load the checkpoint with from_pretrained and leave resume_from_checkpoint out."
+        )
 
 
 def find_checkpoint(output_dir: str, wanted: str | bool) -> str:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import copy
+import math
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
-from typing import Any
+from itertools import zip_longest
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -38,10 +40,10 @@ class Evaluator:
         self.trainer, self.args, self.accelerator = trainer, trainer.args, trainer.accelerator
         self.loss_only = self.args.prediction_loss_only if loss_only is None else loss_only
         self.ignore_keys = ignore_keys
-        self.losses = _Losses()
+        self.losses = _Losses(self.args.logging_nan_inf_filter)
         self.listed: list[dict[str, Any]] = []
         self.metrics: dict[str, Any] | None = None  # of batch_eval_metrics
-        self.seen = 0
+        self.counts: list[int] = []  # rows of each batch of this process
 
     def run(self, model: nn.Module, dataloader: Iterable[Any], prefix: str) -> EvalLoopOutput:
         """Judge `model`; the names of the metrics start with `prefix`."""
@@ -56,7 +58,7 @@ class Evaluator:
         gathered = Gathered(total, flush)
         trainer.callback_handler.eval_dataloader = dataloader
         with self._ready(model) as ready:
-            for step, (inputs, last, real) in enumerate(self._batches(dataloader, planned)):
+            for step, (inputs, last, real) in enumerate(self._batches(dataloader)):
                 loss, logits, labels = trainer.prediction_step(
                     ready, inputs, self.loss_only, ignore_keys=self.ignore_keys
                 )
@@ -69,8 +71,8 @@ class Evaluator:
                 if places is not None and rows != len(places[step]):
                     self._check_rows(rows, len(places[step]), in_order)
                     places = total = None  # as many as come, in the order in which they come
-                at = places[step] if places is not None else range(self.seen, self.seen + rows)
-                self.seen += rows
+                at = places[step] if places is not None else range(sum(self.counts), sum(self.counts) + rows)
+                self.counts.append(rows)
                 self._keep(inputs, loss, logits, labels, gathered, at, last)
                 trainer.control = trainer.callback_handler.on_prediction_step(
                     args, trainer.state, trainer.control
@@ -107,28 +109,28 @@ class Evaluator:
             for module, mode in modes:
                 module.training = mode
 
-    def _batches(self, dataloader: Iterable[Any], planned: Any) -> Iterator[tuple[Any, bool, bool]]:
+    def _batches(self, dataloader: Iterable[Any]) -> Iterator[tuple[Any, bool, bool]]:
         """Batches with a mark of the last one, and of stand-ins.
 
         Sharded models exchange weights in every forward pass: there all processes must make the same number
         of passes.
         """
-        held: list[Any] = []
-        count = 0
-        for batch in dataloader:
-            if held:
-                yield held.pop(), False, True
-            held.append(batch)
-            count += 1
-        if held:
-            yield held[0], True, True
-        if isinstance(planned, EvalBatches) and self.trainer.is_sharded:
-            for _ in range(count, -(-planned.total // self.accelerator.num_processes)):
-                if not held:
-                    raise ValueError(
-                        "fewer evaluation batches than processes: lower per_device_eval_batch_size"
-                    )
-                yield held[0], True, False
+        batches = iter(dataloader)
+        held = following = next(batches, None)
+        while self._anybody(following is not None):
+            real = following is not None
+            held = following if real else held
+            following = next(batches, None) if real else None
+            if held is None:
+                raise ValueError("fewer evaluation batches than processes: lower per_device_eval_batch_size")
+            yield held, following is None, real
+
+    def _anybody(self, more: bool) -> bool:
+        """Whether this process, or of a sharded model any, has another batch."""
+        if not self.trainer.is_sharded:
+            return more
+        flag = torch.tensor(float(more), device=self.accelerator.device)
+        return bool(self.accelerator.reduce(flag, "sum") > 0)
 
     def _keep(
         self,
@@ -170,12 +172,12 @@ class Evaluator:
         """Bring the processes' parts together and compute the metrics."""
         compute = self.trainer.compute_metrics
         arrays = gathered.results()
-        if self.listed:
-            arrays = {name: [batch.get(name) for batch in self.listed] for name in self.listed[0]}
-        elif total is None:
-            arrays = nested_map(lambda rows: rows[: self.seen], arrays)
+        if total is None:
+            arrays = nested_map(lambda rows: rows[: sum(self.counts)], arrays)
         if self.accelerator.num_processes > 1:
             arrays = self._from_all(arrays, places, total)
+        if self.listed:
+            arrays = {name: [batch.get(name) for batch in self.listed] for name in self.listed[0]}
         metrics = self.metrics
         complete = arrays.get("predictions") is not None and arrays.get("labels") is not None
         if metrics is None and compute is not None and complete and not self.args.batch_eval_metrics:
@@ -185,11 +187,13 @@ class Evaluator:
                     f"compute_metrics must return a dict such as {{'accuracy': 0.9}}, but returned "
                     f"{type(metrics).__name__}"
                 )
+        count = sum(self.counts) if total is None else total
+        if not count:
+            notice("There was nothing to judge: the dataset has no example.")
         loss = self.losses.mean(self.accelerator)
         named = {} if loss is None else {f"{prefix}_loss": loss}
         for key, value in (metrics or {}).items():
             named[key if key.startswith(f"{prefix}_") else f"{prefix}_{key}"] = _plain(value, key)
-        count = self.seen if total is None else total
         return EvalLoopOutput(arrays.get("predictions"), arrays.get("labels"), named, count)
 
     def _from_all(
@@ -198,43 +202,57 @@ class Evaluator:
         """Every process's rows in one set of arrays, on every process.
 
         Gathered as objects, whatever `eval_use_gather_object` says: rows may differ in number and width.
+        Where no places are known, the first batches of all processes come first, then their second ones.
         """
-        mine = list(range(self.seen))
-        if places is not None:
-            mine = sorted(place for batch in places for place in batch)
-        chosen = nested_map(lambda array: array if places is None else array[mine], arrays)
-        parts = need("accelerate.utils", "train").gather_object([(mine, chosen, self.seen)])
-        self.seen = sum(count for _, _, count in parts)
-        merged = {name: Rows(self.seen if total is None else total) for name in arrays}
-        offset = 0
-        for rows, part, count in parts:
+        mine = None if places is None else sorted(place for batch in places for place in batch)
+        chosen = nested_map(lambda array: array if mine is None else array[mine], arrays)
+        parts = need("accelerate.utils", "train").gather_object([(mine, chosen, self.counts, self.listed)])
+        counts = [process[2] for process in parts]
+        self.listed = [b for step in zip_longest(*(p[3] for p in parts)) for b in step if b is not None]
+        self.counts, taken = [], [list[int]() for _ in parts]
+        for step in zip_longest(*counts, fillvalue=0):
+            for count, rows in zip(step, taken, strict=True):
+                rows.extend(range(sum(self.counts), sum(self.counts) + count))
+                self.counts.append(count)
+        merged = {name: Rows(sum(self.counts) if total is None else total) for name in arrays}
+        for (placed, part, _, _), rows in zip(parts, taken, strict=True):
             for name, value in part.items():
                 if rows:
-                    merged[name].put([row + offset for row in rows], value)
-            offset += count if places is None else 0
+                    merged[name].put(rows if placed is None else placed, value)
         return {name: rows.result() for name, rows in merged.items()}
 
 
 class _Losses:
     """Sum of the losses of all items, without asking the device for each."""
 
-    def __init__(self) -> None:
-        self.total: Tensor | None = None
-        self.items: Tensor | int = 0
+    def __init__(self, only_numbers: bool) -> None:
+        self.only_numbers = only_numbers
+        self.sums: Tensor | None = None  # of losses, of items, of batches whose loss is no number
 
     def add(self, mean: Tensor, items: Tensor | int) -> None:
-        items = items.to(mean.device) if isinstance(items, Tensor) else items
-        # a batch in which nothing counts has no mean (0 / 0)
-        part = torch.where(torch.as_tensor(items, device=mean.device) > 0, mean.detach().float() * items, 0.0)
-        self.total = part if self.total is None else self.total + part
-        self.items = self.items + items
+        counted = torch.as_tensor(items, device=mean.device)
+        real = counted > 0  # a batch in which nothing counts has no mean (0 / 0)
+        lost = real & ~torch.isfinite(mean)
+        if self.only_numbers:
+            real = real & ~lost
+        exact = torch.float32 if mean.device.type == "mps" else torch.float64
+        parts = torch.where(real, torch.stack([mean.detach().to(exact) * counted, counted.to(exact)]), 0.0)
+        sums = torch.cat([parts, lost.to(exact)[None]])
+        self.sums = sums if self.sums is None else self.sums + sums
 
     def mean(self, accelerator: Any) -> float | None:
-        total = torch.tensor(0.0) if self.total is None else self.total
-        pair = torch.stack([total.double().cpu(), torch.as_tensor(self.items).double().cpu()])
+        if self.sums is None:  # a process may have no batch
+            self.add(torch.zeros((), device=accelerator.device), 0)
+        sums = cast(Tensor, self.sums)
         if accelerator.num_processes > 1:
-            pair = accelerator.reduce(pair.float().to(accelerator.device), "sum").cpu()
-        return None if float(pair[1]) == 0 else float(pair[0] / pair[1])
+            sums = accelerator.reduce(sums, "sum")
+        total, items, lost = sums.double().tolist()
+        if lost:
+            notice(
+                f"The loss of {int(lost)} evaluation batches is not a number (nan or inf)"
+                + ("; the mean is that of the others." if self.only_numbers and items else ".")
+            )
+        return total / items if items else math.nan if lost else None
 
 
 def _prediction(arrays: Mapping[str, Any]) -> EvalPrediction:

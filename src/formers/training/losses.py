@@ -49,18 +49,9 @@ def count_examples(inputs: Any) -> int:
     """Rows of a batch: the first dimension of its first tensor, searched in nested containers."""
     if isinstance(inputs, Tensor):
         return int(inputs.shape[0]) if inputs.dim() else 1
-    values = (
-        inputs.values()
-        if isinstance(inputs, Mapping)
-        else inputs
-        if isinstance(inputs, (list, tuple))
-        else ()
-    )
-    for value in values:
-        found = count_examples(value)
-        if found:
-            return found
-    return 0
+    values = inputs.values() if isinstance(inputs, Mapping) else inputs
+    counts = map(count_examples, values if isinstance(inputs, (Mapping, list, tuple)) else ())
+    return next(filter(None, counts), 0)
 
 
 def weights_from_counts(counts: Sequence[int] | Mapping[int, int], scheme: str, classes: int) -> Tensor:

@@ -158,13 +158,9 @@ def spread(model: torch.nn.Module, args: Any, accelerator: Any, sharded: bool) -
 def _handlers(args: Any, accelerate: Any) -> list[Any]:
     """Keywords of DistributedDataParallel."""
     ddp: dict[str, Any] = {"find_unused_parameters": bool(args.ddp_find_unused_parameters)}
-    for field, keyword in (
-        ("ddp_bucket_cap_mb", "bucket_cap_mb"),
-        ("ddp_broadcast_buffers", "broadcast_buffers"),
-        ("ddp_static_graph", "static_graph"),
-    ):
+    for field in ("ddp_bucket_cap_mb", "ddp_broadcast_buffers", "ddp_static_graph"):
         if getattr(args, field) is not None:
-            ddp[keyword] = getattr(args, field)
+            ddp[field.removeprefix("ddp_")] = getattr(args, field)
     if args.ddp_find_unused_parameters is None:
         # a head may leave part of its stack unused (a pooler); checkpointed blocks forbid the search for it
         ddp["find_unused_parameters"] = not args.activation_checkpointing
@@ -177,16 +173,8 @@ def _fsdp_plugin(args: Any) -> Any:
     config: dict[str, Any] = dict(args.fsdp_config or {})
     config = {key.removeprefix("fsdp_"): value for key, value in config.items()}
     words = args.fsdp.split() if isinstance(args.fsdp, str) and args.fsdp.lower() != "true" else []
-    known = {
-        "full_shard",
-        "shard_grad_op",
-        "no_shard",
-        "hybrid_shard",
-        "hybrid_shard_zero2",
-        "offload",
-        "auto_wrap",
-    }
-    refuse_unknown(words, known, "fsdp")
+    known = "full_shard shard_grad_op no_shard hybrid_shard hybrid_shard_zero2 offload auto_wrap"
+    refuse_unknown(words, known.split(), "fsdp")
     kwargs: dict[str, Any] = {}
     strategy = next((word for word in words if word not in ("offload", "auto_wrap")), None)
     version = int(config.pop("version", 1))

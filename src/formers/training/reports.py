@@ -11,6 +11,15 @@ from formers.core.atomic import write_text
 from formers.core.jsonfile import read_json_object
 
 
+def short(value: Any) -> Any:
+    """A number with four digits, also inside lists and dicts; anything else as it is."""
+    if isinstance(value, float):
+        return float(f"{value:.4g}")
+    if isinstance(value, dict):
+        return {key: short(entry) for key, entry in value.items()}
+    return [short(entry) for entry in value] if isinstance(value, (list, tuple)) else value
+
+
 def readable(metrics: dict[str, Any]) -> dict[str, Any]:
     """Metrics as people read them."""
     shown: dict[str, Any] = {}
@@ -25,10 +34,8 @@ def readable(metrics: dict[str, Any]) -> dict[str, Any]:
             )
         elif key == "total_flos":
             shown[key] = f"{float(value) / 2**30:.0f}GF"
-        elif isinstance(value, float):
-            shown[key] = round(value, 4)
         else:
-            shown[key] = value
+            shown[key] = round(value, 4) if isinstance(value, float) else short(value)
     return shown
 
 

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
+from torch.utils.data import IterableDataset
 
 from formers.core.notices import notice
 from formers.training.data.columns import has_length
@@ -26,8 +27,8 @@ from formers.training.losses import LabelLoss
 from formers.training.optim.ema import EMA
 from formers.training.optim.optimizers import check_trainable
 from formers.training.optim.schedulers import needs_metric
-from formers.training.seeds import random_state, restore_random_state
-from formers.training.state import TrainerState, TrainOutput
+from formers.training.seeds import apart, random_state, restore_random_state
+from formers.training.state import TrainerState, TrainOutput, mean_loss
 from formers.training.step import Batch, Step
 from formers.training.watch import Signals, empty_cache
 
@@ -41,6 +42,7 @@ class Run:
         output_dir: where its checkpoints go.
         active: whether it is going on.
         loss: summed over the batches since the last log.
+        lost: steps since then whose loss was no number, and the first of them.
         label_loss: the loss that the arguments ask for; None where the model's own counts.
         normalised: whether the loss is divided by the items of its window, once that was tried out.
         ema: the moving average of the weights, with `ema_decay`.
@@ -53,12 +55,14 @@ class Run:
         signals: what was received of those that are waited for.
         items: of the batches of a window, as the loop counts them.
         saved: its last checkpoint.
+        of_loader: generators of the loader and its samplers, where they have some of their own.
     """
 
     batch_size: int
     output_dir: str = ""
     active: bool = False
     loss: Tensor = dataclasses.field(default_factory=lambda: torch.zeros(()))
+    lost: Tensor = dataclasses.field(default_factory=lambda: torch.zeros(2))
     label_loss: LabelLoss | None = None
     normalised: bool | None = None
     ema: EMA | None = None
@@ -71,6 +75,7 @@ class Run:
     signals: Signals | None = None
     items: Callable[[list[Any]], list[Any]] | None = None
     saved: Path | None = None
+    of_loader: list[torch.Generator] = dataclasses.field(default_factory=list)
 
 
 @dataclasses.dataclass
@@ -143,6 +148,18 @@ class Loop:
         self.length = Length.of(self.args, self.loader)
         self.learning_rate: float | None = None
         self.grad_norm: Tensor | float | None = None
+        self.dataset, self.sampler = (getattr(self.loader, n, None) for n in ("dataset", "batch_sampler"))
+        inner = (getattr(self.loader, "sampler", None), getattr(self.sampler, "sampler", None))
+        # what decides which examples come when
+        self.parts: tuple[Any, ...] = (
+            self.loader,
+            self.dataset,
+            getattr(self.dataset, "dataset", None),
+            self.sampler,
+            *inner,
+        )
+        held = [getattr(part, "generator", None) for part in self.parts]
+        self.now.of_loader = [found for found in held if isinstance(found, torch.Generator)]
         self.first_step = self.position = 0
         self._counted: tuple[list[Any], list[Any]] | None = None
         self.start = time.perf_counter()
@@ -161,6 +178,7 @@ class Loop:
         handler.model, handler.optimizer = trainer.model, trainer.optimizer
         handler.lr_scheduler, handler.train_dataloader = trainer.lr_scheduler, self.loader
         self.now.loss = torch.tensor(state.loss_since_log, device=self.accelerator.device)
+        self.now.lost = torch.tensor(state.lost_since_log, device=self.accelerator.device)
         trainer.optimizer.zero_grad(set_to_none=True)
         self._tell("on_train_begin")
         if args.eval_on_start and checkpoint is None:
@@ -171,8 +189,8 @@ class Loop:
                 f"The checkpoint is at step {state.global_step}, the end of this run: nothing is left to "
                 "train."
             )
-        if checkpoint is not None and epoch and not skip and not state.epoch_closed:
-            self._close(model)  # the run was cut off between the epoch's last step and its end
+            if not state.epoch_closed:
+                self._close(model)  # the run was cut off between its last step and its end
         while epoch < self.length.epochs and not (trainer.control.should_training_stop or finished):
             self._epoch(model, epoch, skip)
             skip, self.now.generators = 0, None
@@ -247,12 +265,21 @@ class Loop:
         trainer.callback_handler.restore(saved, args.restore_callback_states_from_checkpoint)
         trainer.control.new_training()
         self.hooks.load_generators(str(checkpoint))
-        done, accumulation = saved.global_step, args.gradient_accumulation_steps
-        if self.length.windows is None:
-            epoch, windows = int(saved.epoch or 0), done
+        if saved.epoch_number is None:
+            epoch, windows = divmod(saved.global_step, self.length.windows or sys.maxsize)
+            skip = windows * args.gradient_accumulation_steps
+        elif saved.epoch_closed:
+            epoch, skip = saved.epoch_number + 1, 0
         else:
-            epoch, windows = divmod(done, self.length.windows)
-        return epoch, 0 if args.ignore_data_skip else windows * accumulation
+            epoch, skip = saved.epoch_number, math.ceil(saved.epoch_examples / self._examples)
+        if args.ignore_data_skip:
+            return epoch + (skip >= (self.length.batches or sys.maxsize)), 0
+        return epoch, skip
+
+    @property
+    def _examples(self) -> int:
+        """Of a batch over all processes."""
+        return int(self.trainer.get_total_train_batch_size()) // int(self.args.gradient_accumulation_steps)
 
     # ---- epochs ----------------------------------------------------------------------------------
 
@@ -260,8 +287,8 @@ class Loop:
         trainer, args, states = self.trainer, self.args, self.now.generators
         if states is not None:
             began = states.get("epoch_begin") if skip else None
-            restore_random_state(states["now"] if began is None else began)
-        self.now.generators_at_epoch = random_state()
+            restore_random_state(states["now"] if began is None else began, self.now.of_loader)
+        self.now.generators_at_epoch = random_state(self.now.of_loader)
         batches = self._batches(epoch, skip)
         if states is not None:
             restore_random_state(states["now"])
@@ -273,7 +300,9 @@ class Loop:
             window, total = trainer.get_batch_samples(drawn, args.gradient_accumulation_steps, device)
             if not window:
                 break
-            last = self.length.batches is not None and drawn.count >= self.length.batches
+            # of a stream that tells its length, workers may cut more batches
+            told = None if isinstance(self.dataset, StreamShare) else self.length.batches
+            last = told is not None and drawn.count >= told
             self._window(model, window, total, epoch, drawn.count)
             if last or trainer.control.should_epoch_stop or trainer.control.should_training_stop:
                 break
@@ -292,25 +321,19 @@ class Loop:
         self._due(model)
 
     def _batches(self, epoch: int, skip: int) -> Iterator[Any]:
-        """Batches of an epoch past the first `skip`; our own samplers skip without touching an example."""
-        loader = self.loader
-        sampler, dataset = getattr(loader, "batch_sampler", None), getattr(loader, "dataset", None)
-        if isinstance(dataset, Reproducible):
-            dataset.epoch.fill_(epoch)
-        stream: Any = dataset if isinstance(dataset, StreamShare) else None
-        parts: tuple[Any, ...] = (loader, getattr(loader, "sampler", None), sampler, stream)
-        for part in parts:
+        """Batches of an epoch past the first `skip`; our own sampler skips without touching an example."""
+        seed = data_seed(self.args) + epoch
+        for part in self.parts:
             if hasattr(part, "set_epoch"):
                 part.set_epoch(epoch)
-        if stream is not None and loader.num_workers:
-            stream = None  # workers split it among them by rules of its own, and keep what they were told
-        own = sampler if isinstance(sampler, TrainBatches) else stream
-        if own is not None:
-            own.skip, skip = skip, 0
-        if isinstance(sampler, TrainBatches) and loader.generator is not None:
+        if isinstance(self.dataset, (Reproducible, StreamShare)):
+            self.dataset.epoch.fill_(epoch)
             # the workers' seeds: a function of the epoch, not of how it came about
-            loader.generator.manual_seed(data_seed(self.args) + epoch)
-        iterator: Iterator[Any] = iter(loader)
+            self.loader.generator.manual_seed(seed)
+        if isinstance(self.sampler, TrainBatches):
+            self.sampler.skip, skip = skip, 0
+        stream = isinstance(self.dataset, IterableDataset)
+        iterator: Iterator[Any] = apart(self.loader, seed) if stream else iter(self.loader)
         for _ in islice(iterator, skip):
             pass
         return iterator
@@ -320,7 +343,7 @@ class Loop:
     def items(self, window: list[Any]) -> list[Any]:
         """Items of each batch of the window that is next; None for one that only keeps step with others."""
         if self._counted is None or self._counted[0] is not window:
-            several, sampler = self.accelerator.num_processes > 1, getattr(self.loader, "batch_sampler", None)
+            several, sampler = self.accelerator.num_processes > 1, self.sampler
             real = sampler.real_items if several and isinstance(sampler, TrainBatches) else lambda step: 1
             counts = [
                 self.step.items(inputs) if real(self.position + index) else None
@@ -357,6 +380,7 @@ class Loop:
         state.global_step += 1
         if self.now.ema is not None and not skipped:
             self.now.ema.update(state.global_step)
+        state.epoch_number, state.epoch_examples = epoch, drawn * self._examples
         per_epoch = self.length.batches or self.length.steps * args.gradient_accumulation_steps
         state.epoch = epoch + drawn / per_epoch
         if args.torch_empty_cache_steps and state.global_step % args.torch_empty_cache_steps == 0:
@@ -365,11 +389,14 @@ class Loop:
         self._due(model)
 
     def _add_loss(self, loss: Tensor, parts: int) -> None:
-        state = self.trainer.state
-        if self.args.logging_nan_inf_filter:
-            # the mean since the last log stands in for a loss that is no number; no value leaves the device
-            steps = 1 + state.global_step - state.step_of_last_log
-            loss = torch.where(torch.isfinite(loss), loss, self.now.loss / (steps * parts))
+        # no value leaves an accelerator before a log
+        if loss.device.type != "cpu" or not math.isfinite(loss.item()):
+            known, first = torch.isfinite(loss), self.now.lost[1]
+            self.now.lost[0] += torch.where(known, 0.0, 1.0 / parts)
+            step = float(self.trainer.state.global_step + 1)
+            self.now.lost[1] = torch.where(known | (first > 0), first, step)
+            if self.args.logging_nan_inf_filter:
+                loss = torch.where(known, loss, 0.0)
         self.now.loss += loss
 
     # ---- what is due after a step ----------------------------------------------------------------
@@ -401,7 +428,8 @@ class Loop:
 
     def _finish(self) -> TrainOutput:
         trainer, args, state = self.trainer, self.args, self.trainer.state
-        mean = (state.loss_sum + self.step.reduced(self.now.loss)) / max(state.global_step, 1)
+        total, lost = state.loss_sum + self.step.reduced(self.now.loss), state.lost + self.step.taken_lost()
+        mean = mean_loss(total, state.global_step, lost)
         done = state.global_step - self.first_step
         samples = done * trainer.get_total_train_batch_size()
         if self.length.windows is not None:

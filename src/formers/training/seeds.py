@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -46,13 +47,17 @@ def seed_as(args: Any) -> None:
     (enable_full_determinism if args.full_determinism else set_seed)(args.seed)
 
 
-def random_state() -> dict[str, Any]:
-    """States of all generators, as plain numbers and tensors that `torch.load(weights_only=True)` reads."""
+def random_state(more: Sequence[torch.Generator] = ()) -> dict[str, Any]:
+    """States of all generators, as plain numbers and tensors that `torch.load(weights_only=True)` reads.
+
+    `more` are generators of a script's own, whose states go under "own".
+    """
     name, keys, position, has_gauss, gauss = np.random.get_state(legacy=True)
     state: dict[str, Any] = {
         "python": random.getstate(),
         "numpy": (name, torch.from_numpy(np.asarray(keys).astype(np.int64)), position, has_gauss, gauss),
         "cpu": torch.get_rng_state(),
+        **({"own": [generator.get_state() for generator in more]} if more else {}),
     }
     if torch.cuda.is_available():
         state["cuda"] = torch.cuda.get_rng_state_all()
@@ -61,8 +66,30 @@ def random_state() -> dict[str, Any]:
     return state
 
 
-def restore_random_state(state: dict[str, Any]) -> None:
+def apart(batches: Iterable[Any], seed: int) -> Iterator[Any]:
+    """Go through `batches` while torch's generator is in a state of its own, which begins with `seed`.
+
+    What a stream draws then does not hang on what a model draws between its batches.
+    """
+    own, iterator = torch.Generator().manual_seed(seed).get_state(), None
+    while True:
+        run = torch.get_rng_state()
+        torch.set_rng_state(own)
+        try:
+            iterator = iter(batches) if iterator is None else iterator
+            batch = next(iterator)
+        except StopIteration:
+            return
+        finally:
+            own = torch.get_rng_state()
+            torch.set_rng_state(run)
+        yield batch
+
+
+def restore_random_state(state: dict[str, Any], more: Sequence[torch.Generator] = ()) -> None:
     """Put back what `random_state` took."""
+    for generator, own in zip(more, state.get("own", ()), strict=False):
+        generator.set_state(own)
     version, internal, gauss = state["python"]
     random.setstate((version, tuple(internal), gauss))
     name, keys, position, has_gauss, cached = state["numpy"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -42,7 +43,10 @@ class ExportableState:
 
 # fields of ours: in the file they lie among the callbacks' states, as a name that is not known at the
 # top would keep the ecosystem's trainer from reading it
-_OWN_FIELDS = ("loss_sum", "loss_since_log", "step_of_last_log", "epoch_closed")
+_OWN_FIELDS = (
+    "loss_sum", "loss_since_log", "lost", "lost_since_log", "step_of_last_log", "epoch_closed",
+    "epoch_number", "epoch_examples",
+)  # fmt: skip
 _OWN_ENTRY = "TrainerState"
 # fields that a resumed run has from its arguments, not from the checkpoint
 _OF_THE_RUN = (
@@ -66,6 +70,13 @@ def _read_own_fields(read: dict[str, Any]) -> dict[str, Any]:
             last = entry["step"]
     # steps after the last log are taken to have had its loss
     return {"loss_sum": total + loss * (step - last), "step_of_last_log": step, "epoch_closed": True}
+
+
+def mean_loss(loss: float, steps: int, lost: float) -> float:
+    """Over all steps but those `lost`, whose loss is no number; nan where there are no others."""
+    if not lost:
+        return loss / max(steps, 1)
+    return loss / (steps - lost) if steps - lost > 1e-3 else math.nan
 
 
 @dataclasses.dataclass
@@ -95,16 +106,23 @@ class TrainerState:
     # loss summed over the steps so far: a resumed run reports the mean over the whole run
     loss_sum: float = 0.0
     loss_since_log: float = 0.0
+    # steps whose loss was no number; and since the last log, with the first of them
+    lost: float = 0.0
+    lost_since_log: list[float] = dataclasses.field(default_factory=lambda: [0.0, 0.0])
     step_of_last_log: int = 0
     # whether the end of the current epoch has been gone through (evaluation, logging)
     epoch_closed: bool = False
+    # the epoch (None where another trainer wrote the file), and how many of its examples are gone
+    epoch_number: int | None = None
+    epoch_examples: int = 0
 
-    def take_loss(self, loss: float) -> float:
-        """Count the loss that was summed up since the last log; returns its mean over the steps."""
+    def take_loss(self, loss: float, lost: float) -> float:
+        """Count the loss summed up since the last log; returns its mean over the steps that have one."""
         steps = self.global_step - self.step_of_last_log
         self.loss_sum += loss
+        self.lost += lost
         self.loss_since_log, self.step_of_last_log = 0.0, self.global_step
-        return loss / steps
+        return mean_loss(loss, steps, lost)
 
     def to_json(self) -> str:
         """This state as JSON text, which the ecosystem's trainer reads as well."""

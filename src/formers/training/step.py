@@ -276,9 +276,25 @@ class Step:
         how = "sum" if self.args.average_tokens_across_devices else "mean"
         return float(self.accelerator.reduce(loss.detach().clone(), how))
 
+    def taken_lost(self) -> float:
+        """Steps since the last log whose loss was no number, which starts anew; the first of all is said."""
+        run, state = self.trainer.current_run, self.trainer.state
+        own = run.lost.tolist()
+        run.lost.zero_()
+        if own[0] and not state.lost:
+            left = self.args.logging_nan_inf_filter
+            notice(
+                f"The loss of step {int(own[1])} is not a number (nan or inf). "
+                f"{'Such losses are left out of the mean that is logged. ' if left else ''}A lower "
+                "learning_rate often helps; debug='underflow_overflow' finds where they come from."
+            )
+        if self.accelerator.num_processes == 1:
+            return float(own[0])
+        return float(self.accelerator.reduce(torch.tensor(own[0], device=run.lost.device), "mean"))
+
     def logs(self, total: Tensor, grad_norm: Any, learning_rate: float | None) -> dict[str, float]:
         """What a log says: the mean of `total`, the loss since the last log, which starts anew."""
-        logs = {"loss": self.trainer.state.take_loss(self.reduced(total))}
+        logs = {"loss": self.trainer.state.take_loss(self.reduced(total), self.taken_lost())}
         total.zero_()
         for name, value in (("grad_norm", grad_norm), ("learning_rate", learning_rate)):
             if value is not None:

@@ -25,6 +25,7 @@ from formers.training.checkpointer import Checkpointer
 from formers.training.choices import HubStrategy, SaveStrategy
 from formers.training.data import loaders
 from formers.training.data.columns import ColumnFilter, has_length
+from formers.training.data.samplers import StreamShare
 from formers.training.evaluator import Evaluator, predict_batch, timed
 from formers.training.fitting import fit
 from formers.training.optim.optimizers import (
@@ -307,9 +308,9 @@ class Trainer:
 
     def num_examples(self, dataloader: Any) -> int:
         """Examples that a loader goes through."""
-        dataset = getattr(dataloader, "dataset", None)
+        dataset: Any = getattr(dataloader, "dataset", None)
         if has_length(dataset):
-            return len(dataset)  # type: ignore[arg-type]
+            return len(dataset.dataset if isinstance(dataset, StreamShare) else dataset)
         return len(dataloader) * self._global_batch_size
 
     # ---- optimizer and schedule ------------------------------------------------------------------

@@ -9,6 +9,7 @@ from typing import Any
 
 from formers.core.notices import notice, suggest_keywords
 from formers.training.choices import IntervalStrategy, SaveStrategy
+from formers.training.reports import short
 from formers.training.state import ExportableState, TrainerControl, TrainerState
 
 
@@ -252,7 +253,7 @@ class PrinterCallback(TrainerCallback):
     ) -> None:
         """Print the numbers, short."""
         if state.is_local_process_zero and logs is not None:
-            shown = {key: value for key, value in logs.items() if key != "total_flos"}
+            shown = {key: short(value) for key, value in logs.items() if key != "total_flos"}
             print(json.dumps(shown, default=str), flush=True)
 
 

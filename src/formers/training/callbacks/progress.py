@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from formers.training.callbacks.base import TrainerCallback
+from formers.training.reports import short
 
 # measurements that stay in the history and in files, but say nothing to someone who watches
 _UNSHOWN = ("total_flos", "_runtime", "_per_second", "num_input_tokens_seen")
@@ -103,8 +104,7 @@ class ProgressCallback(TrainerCallback):
         parts = []
         for key, value in logs.items():
             if not key.endswith(_UNSHOWN) and "_mem_" not in key:
-                text = f"{value:.4g}" if isinstance(value, float) else str(value)
-                parts.append(f"{key} {text[: self.max_str_len]}")
+                parts.append(f"{key} {str(short(value))[: self.max_str_len]}")
         line = "  ".join(parts)
         if self._progress is not None:
             self._progress.console.print(line, highlight=False, markup=False)

@@ -116,6 +116,11 @@ def _is_missing(rows: Sequence[Mapping[str, Any]], name: str) -> bool:
     return bool(without)
 
 
+def _label_of(rows: Sequence[Mapping[str, Any]]) -> str | None:
+    """The field with the labels; None where the rows have none."""
+    return next((n for n in ("labels", "label") if n in rows[0] and not _is_missing(rows, n)), None)
+
+
 def _labels(values: Sequence[Any]) -> Tensor:
     """Whole numbers as int64, others as float32."""
     if isinstance(values[0], (Tensor, np.ndarray)):
@@ -274,7 +279,7 @@ class DataCollatorForTokenClassification(DataCollatorWithPadding):
     def __call__(self, features: list[Any]) -> dict[str, Any]:
         """Pad and stack."""
         rows = _rows(features)
-        name = next((n for n in ("labels", "label") if n in rows[0]), None)
+        name = _label_of(rows)
         if name is None:
             return super().__call__(features)
         batch = self.padded(rows, skip=("labels", "label"))
@@ -305,7 +310,7 @@ class DataCollatorForSeq2Seq:
         inner = DataCollatorWithPadding(
             self.tokenizer, self.padding, self.max_length, self.pad_to_multiple_of
         )
-        name = next((n for n in ("labels", "label") if n in rows[0] and rows[0][n] is not None), None)
+        name = _label_of(rows)
         batch = inner.padded(rows, skip=("label", "labels"))
         if name is not None:
             labels = [row[name] for row in rows]
@@ -326,9 +331,9 @@ class DataCollatorForMultipleChoice(DataCollatorWithPadding):
     def __call__(self, features: list[Any]) -> dict[str, Any]:
         """Pad over all choices, then fold them back."""
         rows = _rows(features)
-        label = next((name for name in ("labels", "label") if name in rows[0]), None)
+        label = _label_of(rows)
         choices = len(rows[0]["input_ids"])
-        fields = [name for name in rows[0] if name != label and not isinstance(rows[0][name], str)]
+        fields = [n for n, first in rows[0].items() if n not in _LABELS and not isinstance(first, str)]
         flat = [{name: row[name][choice] for name in fields} for row in rows for choice in range(choices)]
         batch = {
             name: value.view(len(rows), choices, *value.shape[1:])  # [B, C, T]
@@ -362,7 +367,7 @@ class DataCollatorWithFlattening:
         border = self.separator_id if separator_id is None else separator_id
         ids = [list(row["input_ids"]) for row in rows]
         lengths = [len(row) for row in ids]
-        label = next((name for name in ("labels", "label") if name in rows[0]), None)
+        label = _label_of(rows)
         batch: dict[str, Any] = {"input_ids": list(chain.from_iterable(ids)), "labels": []}
         for row, tokens in zip(rows, ids, strict=True):
             batch["labels"] += [border, *list(row[label] if label else tokens)[1:]]

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
+from torch.utils.data import IterableDataset
+
 from formers.training.data.tables import TEXT_NAMES
 
 
@@ -20,6 +22,11 @@ def has_length(dataset: Any) -> bool:
     except (TypeError, AttributeError, NotImplementedError):
         return False
     return True
+
+
+def is_stream(dataset: Any) -> bool:
+    """Whether a dataset can only be gone through, whether or not it says how long it is."""
+    return isinstance(dataset, IterableDataset) or not has_length(dataset)
 
 
 def columns_of(dataset: Any) -> list[str] | None:

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import random
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
 import torch
 from torch.utils.data import DataLoader
 
@@ -14,8 +12,9 @@ from formers.core.extras import need
 from formers.core.notices import notice
 from formers.training.choices import SamplingStrategy
 from formers.training.data.collators import DataCollatorWithPadding, default_data_collator
-from formers.training.data.columns import columns_of, has_length, is_hub_dataset, lengths_of
-from formers.training.data.samplers import EpochOrder, EvalBatches, StreamShare, TrainBatches
+from formers.training.data.columns import columns_of, is_hub_dataset, is_stream, lengths_of
+from formers.training.data.samplers import EpochOrder, EvalBatches, StreamShare, TrainBatches, shared_epoch
+from formers.training.seeds import set_seed
 
 Collator = Callable[[list[Any]], Any]
 
@@ -31,8 +30,7 @@ class Reproducible:
     def __init__(self, dataset: Any, seed: int) -> None:
         self.dataset = dataset
         self.seed = seed
-        self.epoch = torch.zeros((), dtype=torch.int64)
-        self.epoch.share_memory_()  # type: ignore[no-untyped-call]  # seen by workers that live on
+        self.epoch = shared_epoch()
 
     def __len__(self) -> int:
         return len(self.dataset)
@@ -42,10 +40,7 @@ class Reproducible:
 
     def __getitems__(self, indices: list[int]) -> list[Any]:
         if torch.utils.data.get_worker_info() is not None:
-            mixed = hash((self.seed, int(self.epoch), tuple(indices))) % 2**32
-            random.seed(mixed)
-            np.random.seed(mixed)
-            torch.manual_seed(mixed)
+            set_seed(hash((self.seed, int(self.epoch), tuple(indices))) % 2**32)
         fetch = getattr(self.dataset, "__getitems__", None)
         items: list[Any] = fetch(indices) if fetch is not None else [self.dataset[index] for index in indices]
         return items
@@ -109,7 +104,7 @@ def train_sampler(trainer: Any, dataset: Any) -> EpochOrder | None:
     """The order that the arguments name; None for a stream, which has its own."""
     args = trainer.args
     strategy = SamplingStrategy(args.train_sampling_strategy)
-    if not has_length(dataset):
+    if is_stream(dataset):
         if strategy not in (SamplingStrategy.RANDOM, SamplingStrategy.SEQUENTIAL):
             notice(
                 f"train_sampling_strategy={str(strategy)!r} cannot reorder a stream: its own order is kept."
@@ -140,9 +135,11 @@ def train_loader(trainer: Any, dataset: Any, sampler: Any, collate: Collator) ->
     drop_last = trainer.args.dataloader_drop_last
     size = _per_process(trainer, trainer.current_run.batch_size)
     options: dict[str, Any] = {"collate_fn": collate, **_options(trainer)}
-    if not has_length(dataset):
-        stream = StreamShare(dataset, size, **_processes(trainer))
-        return DataLoader(stream, batch_size=size, drop_last=drop_last, **options)
+    if is_stream(dataset):
+        stream = StreamShare(dataset, size, **_processes(trainer), seed=data_seed(trainer.args))
+        return DataLoader(
+            stream, batch_size=size, drop_last=drop_last, generator=torch.Generator(), **options
+        )
     several = trainer.accelerator.num_processes > 1 and not isinstance(sampler, EpochOrder)
     batches = TrainBatches(
         range(len(dataset)) if sampler is None else sampler,
@@ -161,7 +158,7 @@ def eval_loader(trainer: Any, dataset: Any, sampler: Any, collate: Collator) -> 
     args = trainer.args
     size = _per_process(trainer, args.eval_batch_size)
     options: dict[str, Any] = {"collate_fn": collate, **_options(trainer)}
-    if not has_length(dataset):
+    if is_stream(dataset):
         stream = StreamShare(dataset, size, **_processes(trainer))
         return DataLoader(stream, batch_size=size, **options)
     lengths, order = None, list(range(len(dataset)) if sampler is None else sampler)

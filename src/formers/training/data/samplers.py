@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from itertools import islice
 from typing import Any
 
 import torch
-from torch.utils.data import IterableDataset, Sampler
+from torch import Tensor
+from torch.utils.data import IterableDataset, Sampler, get_worker_info
+
+from formers.training.seeds import set_seed
 
 
 def shuffled(count: int, seed: int) -> list[int]:
@@ -78,6 +82,12 @@ def share_of(count: int, process: int, processes: int, full: int) -> tuple[int, 
     base, extra = divmod(count, processes)
     start = process * base + min(process, extra)
     return start, start + base + (process < extra)
+
+
+def shared_epoch() -> Tensor:
+    """The number of an epoch that workers see change, also those that live on."""
+    epoch = torch.zeros((), dtype=torch.int64)
+    return epoch.share_memory_()  # type: ignore[no-any-return, no-untyped-call]
 
 
 class EpochOrder(Sampler[int]):
@@ -203,7 +213,6 @@ class EvalBatches(Sampler[list[int]]):
 
     Attributes:
         places: for each batch of this process, where its rows belong among the results.
-        total: number of batches over all processes.
         in_order: whether the places are 0, 1, 2, ...
     """
 
@@ -220,7 +229,7 @@ class EvalBatches(Sampler[list[int]]):
         if lengths is not None:  # the longest first, so that memory peaks at once
             places.sort(key=lengths.__getitem__, reverse=True)
         batches = [places[at : at + batch_size] for at in range(0, len(places), batch_size)]
-        self.order, self.total = order, len(batches)
+        self.order = order
         self.places = batches[process::processes]
         self.in_order = lengths is None and processes == 1
 
@@ -234,36 +243,48 @@ class EvalBatches(Sampler[list[int]]):
 class StreamShare(IterableDataset[Any]):
     """The part of a stream that one process sees: its slice of every global batch.
 
-    A rest with fewer examples than processes is dropped, since each must have something at each step.
+    Args:
+        dataset: the stream, which all processes go through.
+        batch_size: examples of one process.
+        process: number of this process.
+        processes: how many there are.
+        seed: for training: of the random numbers of workers, with the epoch, as the same for all processes.
+            A rest with fewer examples than processes is then dropped, since each must have something at
+            each step. None for evaluation, where all of them are judged.
+
+    Attributes:
+        epoch: which pass comes next; the stream is told where it asks.
     """
 
     def __init__(
-        self, source: Iterable[Any], batch_size: int, process: int, processes: int, skip: int = 0
+        self, dataset: Any, batch_size: int, process: int, processes: int, seed: int | None = None
     ) -> None:
-        self.source, self.batch_size = source, batch_size
-        self.process, self.processes = process, processes
-        self.skip = skip
+        self.dataset, self.batch_size = dataset, batch_size
+        self.process, self.processes, self.seed = process, processes, seed
+        self.epoch = shared_epoch()
 
-    def set_epoch(self, epoch: int) -> None:
-        """Tell the source, where it shuffles by epoch."""
-        if hasattr(self.source, "set_epoch"):
-            self.source.set_epoch(epoch)
+    def __len__(self) -> int:
+        whole, rest = divmod(len(self.dataset), self.batch_size * self.processes)
+        start, end = self._part(rest)
+        return whole * self.batch_size + end - start
+
+    def _part(self, count: int) -> tuple[int, int]:
+        """First and last position (past the end) of this process's part of `count` examples."""
+        if self.seed is None:
+            start = min(self.process * self.batch_size, count)
+            return start, min(start + self.batch_size, count)
+        if count < self.processes:
+            return 0, 0
+        return share_of(count, self.process, self.processes, self.batch_size)
 
     def __iter__(self) -> Iterator[Any]:
-        size = self.batch_size * self.processes
-        source = self.source
-        passed = self.skip * size
-        if passed and hasattr(source, "skip"):
-            source, passed = source.skip(passed), 0
-        whole: list[Any] = []
-        for item in source:
-            if passed:
-                passed -= 1
-                continue
-            whole.append(item)
-            if len(whole) == size:
-                yield from whole[self.process * self.batch_size : (self.process + 1) * self.batch_size]
-                whole = []
-        if len(whole) >= self.processes:
-            start, end = share_of(len(whole), self.process, self.processes, self.batch_size)
+        worker = get_worker_info()
+        if self.seed is not None:
+            if worker is not None:
+                set_seed(hash((self.seed, int(self.epoch), worker.id)) % 2**32)
+            if hasattr(self.dataset, "set_epoch"):
+                self.dataset.set_epoch(int(self.epoch))
+        items, size = iter(self.dataset), self.batch_size * self.processes
+        while whole := list(islice(items, size)):
+            start, end = self._part(len(whole))
             yield from whole[start:end]

@@ -44,9 +44,7 @@ def get_constant_schedule_with_warmup(
 ) -> LambdaLR:
     """Rise linearly from 0 over `num_warmup_steps`, then keep the initial rate."""
     return LambdaLR(
-        optimizer,
-        lambda step: _ramp(step, num_warmup_steps) if step < num_warmup_steps else 1.0,
-        last_epoch,
+        optimizer, lambda step: _ramp(step, num_warmup_steps) if step < num_warmup_steps else 1.0, last_epoch
     )
 
 
@@ -74,11 +72,8 @@ def get_cosine_schedule_with_warmup(
 
     Source: Loshchilov and Hutter 2017, "SGDR", equation 5.
     """
-
-    def shape(done: float) -> float:
-        return max(0.0, 0.5 * (1.0 + math.cos(math.pi * num_cycles * 2.0 * done)))
-
-    return _after_warmup(optimizer, num_warmup_steps, num_training_steps, shape, last_epoch)
+    lengths = (num_warmup_steps, num_training_steps, num_cycles, last_epoch)
+    return get_cosine_with_min_lr_schedule_with_warmup(optimizer, *lengths, min_lr_rate=0.0)
 
 
 def get_cosine_with_hard_restarts_schedule_with_warmup(
@@ -422,24 +417,19 @@ def get_greedy_schedule(optimizer: Optimizer, **kwargs: Any) -> GreedyLR:
     return GreedyLR(optimizer, **kwargs)
 
 
+_BOTH = ("warmup", "training")
 # name -> its function, and the lengths that it needs
 _SCHEDULES: dict[SchedulerType, tuple[Callable[..., Any], tuple[str, ...]]] = {
-    SchedulerType.LINEAR: (get_linear_schedule_with_warmup, ("warmup", "training")),
-    SchedulerType.COSINE: (get_cosine_schedule_with_warmup, ("warmup", "training")),
-    SchedulerType.COSINE_WITH_RESTARTS: (
-        get_cosine_with_hard_restarts_schedule_with_warmup,
-        ("warmup", "training"),
-    ),
-    SchedulerType.POLYNOMIAL: (get_polynomial_decay_schedule_with_warmup, ("warmup", "training")),
+    SchedulerType.LINEAR: (get_linear_schedule_with_warmup, _BOTH),
+    SchedulerType.COSINE: (get_cosine_schedule_with_warmup, _BOTH),
+    SchedulerType.COSINE_WITH_RESTARTS: (get_cosine_with_hard_restarts_schedule_with_warmup, _BOTH),
+    SchedulerType.POLYNOMIAL: (get_polynomial_decay_schedule_with_warmup, _BOTH),
     SchedulerType.CONSTANT: (get_constant_schedule, ()),
     SchedulerType.CONSTANT_WITH_WARMUP: (get_constant_schedule_with_warmup, ("warmup",)),
     SchedulerType.INVERSE_SQRT: (get_inverse_sqrt_schedule, ("warmup",)),
     SchedulerType.REDUCE_ON_PLATEAU: (get_reduce_on_plateau_schedule, ()),
-    SchedulerType.COSINE_WITH_MIN_LR: (get_cosine_with_min_lr_schedule_with_warmup, ("warmup", "training")),
-    SchedulerType.COSINE_WARMUP_WITH_MIN_LR: (
-        get_cosine_with_min_lr_schedule_with_warmup_lr_rate,
-        ("warmup", "training"),
-    ),
+    SchedulerType.COSINE_WITH_MIN_LR: (get_cosine_with_min_lr_schedule_with_warmup, _BOTH),
+    SchedulerType.COSINE_WARMUP_WITH_MIN_LR: (get_cosine_with_min_lr_schedule_with_warmup_lr_rate, _BOTH),
     SchedulerType.WARMUP_STABLE_DECAY: (get_wsd_schedule, ("warmup", "training?")),
     SchedulerType.GREEDY: (get_greedy_schedule, ()),
 }
