@@ -196,6 +196,29 @@ class AutoTokenizer:
         options.setdefault("token_limit", _token_limit)
         return load(pretrained_model_name_or_path, *inputs, **options)
 
+    @staticmethod
+    def register(
+        config_class: type[PretrainedConfig],
+        tokenizer_class: Any = None,
+        slow_tokenizer_class: Any = None,
+        fast_tokenizer_class: Any = None,
+        exist_ok: bool = False,
+    ) -> None:
+        """Make a tokenizer class of one's own the answer for a config class, and where a checkpoint names it.
+
+        Raises:
+            TypeError: for what has no `from_pretrained`.
+            ValueError: when the config class has a tokenizer class already.
+        """
+        from formers.tokenization.classes import register
+
+        own = fast_tokenizer_class or tokenizer_class or slow_tokenizer_class
+        if not (isinstance(own, type) and hasattr(own, "from_pretrained")):
+            raise TypeError(
+                f"AutoTokenizer.register takes a tokenizer class, with a from_pretrained, but got {own!r}"
+            )
+        register(own, config_class.model_type, exist_ok)
+
 
 def _token_limit(values: Mapping[str, Any]) -> int | None:
     """How many tokens the model of a config.json takes: its family says it, where it is known here."""

@@ -13,7 +13,10 @@ _TABLE: dict[str, tuple[str, ...]] = {
     "options": ("PaddingStrategy", "TensorType", "TruncationStrategy"),
     "encoder": ("Ragged", "RenderedChat"),
     "fitting": ("fits",),
-    "tokenizer": ("PreTrainedTokenizer", "PreTrainedTokenizerBase", "PreTrainedTokenizerFast", "load"),
+    "tokenizer": (
+        *("PreTrainedTokenizer", "PreTrainedTokenizerBase", "PreTrainedTokenizerFast", "load"),
+        "named_class",
+    ),
 }
 _MODULE_OF = {name: module for module, names in _TABLE.items() for name in names}
 

@@ -218,7 +218,7 @@ def rename(node: Any, names: Mapping[str, str], find: Callable[[str], int]) -> A
     return made
 
 
-def reframe(backend: Tokenizer, old: Mapping[str, str | None], new: Mapping[str, str]) -> None:
+def reframe(backend: Tokenizer, old: Mapping[str, Any], new: Mapping[str, str]) -> None:
     """Put other start and end tokens (`cls_token`, `sep_token`) where the frame has the old ones."""
     state, names = state_of(backend.post_processor), {}
     for name, token in new.items():

@@ -59,6 +59,9 @@ class Decoder:
                     "tokenizer.pad_token_id, labels)`"
                 )
         texts: list[str] = self.vocabulary.backend.decode_batch(rows, skip_special_tokens=skip_special)
+        mark = self.vocabulary.end_of_word
+        if mark:
+            texts = [text.replace(mark, " ").strip() for text in texts]
         # For BPE the setting of a file is known to be wrong: its spaces are part of the tokens, and
         # cleaning would delete some. An explicit argument is obeyed.
         if clean or (clean is None and usual and self.vocabulary.model != "BPE"):

@@ -208,6 +208,15 @@ class Encoder:
                 frame.append((index, kind, place))
         return frame
 
+    def is_surrounded(self) -> bool:
+        """Whether a text stands between a start and an end token, or one, or none, and a pair is two such."""
+        if not self.special_count(False):
+            return not self.special_count(True)
+        single = [(index, place) for index, _, place in self.frame(False)]
+        pair = [(index, place) for index, _, place in self.frame(True)]
+        second = [(index, None if place is None else 1) for index, place in single]
+        return len(single) <= 3 and pair == single + second
+
     def around(self, ids: list[int], pair: list[int] | None) -> tuple[list[int], list[int], list[int]]:
         """Put the special tokens around one or two rows of ids: (ids, token types, special tokens mask)."""
         rows = (ids, pair or [])

@@ -76,6 +76,12 @@ class Vocabulary:
         """The kind of vocabulary: "WordPiece", "BPE", "Unigram" or "WordLevel"."""
         return type(self.backend.model).__name__
 
+    @property
+    def end_of_word(self) -> str | None:
+        """The mark of a word's end that decoding leaves in texts: CLIP's, whose decoder knows but bytes."""
+        mark = getattr(self.backend.model, "end_of_word_suffix", None)
+        return mark if mark and type(self.backend.decoder).__name__ == "ByteLevel" else None
+
     def id_of(self, token: Any) -> int | None:
         """Return the id of a token (text, or an AddedToken), None where there is no such token."""
         return None if token is None else self.backend.token_to_id(str(token))
