@@ -4,25 +4,15 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Mapping
-from enum import Enum
 from typing import Any, NamedTuple, TypeVar
 
+from formers.core.fields import Choice
 from formers.core.notices import notice, refuse_unknown
 
 # The ecosystem writes 1e30 where a checkpoint records no limit; anything above 1e20 means "none".
 NO_LIMIT = int(1e30)
 LARGEST_LIMIT = int(1e20)
-
-
-class Choice(str, Enum):
-    """A string with a fixed set of values, whose refusal lists them."""
-
-    @classmethod
-    def _missing_(cls, value: object) -> Any:
-        raise ValueError(f"{value!r} is not a {cls.__name__}; choose one of {[item.value for item in cls]}")
-
-    def __str__(self) -> str:
-        return str(self.value)
+VERY_LARGE_INTEGER, LARGE_INTEGER = NO_LIMIT, LARGEST_LIMIT  # the ecosystem's names
 
 
 class TensorType(Choice):

@@ -719,7 +719,7 @@ class PreTrainedTokenizerFast(TokenMethods, FrameMethods, OlderCalls, Pushable):
 
 
 PreTrainedTokenizer = PreTrainedTokenizerFast
-PreTrainedTokenizerBase = PreTrainedTokenizerFast
+PreTrainedTokenizerBase = TokenizersBackend = PreTrainedTokenizerFast
 
 
 _made: dict[str, type[PreTrainedTokenizerFast]] = {}
