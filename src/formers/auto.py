@@ -229,6 +229,8 @@ class AutoTokenizer:
             raise TypeError(
                 f"AutoTokenizer.register takes a tokenizer class, with a from_pretrained, but got {own!r}"
             )
+        if not (isinstance(config_class, type) and issubclass(config_class, PretrainedConfig)):
+            raise TypeError(f"AutoTokenizer.register takes a config class first, but got {config_class!r}")
         register(own, config_class.model_type, exist_ok)
 
 

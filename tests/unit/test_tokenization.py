@@ -257,7 +257,7 @@ def test_pairs_must_match(bert):
 
 
 def test_choices_are_listed_when_one_is_wrong(bert):
-    with pytest.raises(ValueError, match=r"'longestt' is not a PaddingStrategy; choose one of \['longest'"):
+    with pytest.raises(ValueError, match=r"'longestt' is no PaddingStrategy; did you mean 'longest'"):
         bert("the", padding="longestt")
     with pytest.raises(ValueError, match="TruncationStrategy"):
         bert("the", truncation="first")

@@ -60,8 +60,10 @@ def _as_ids(vocab: Any, where: str) -> dict[str, int]:
     """Read a vocabulary value: token -> id, or tokens in the order of their ids."""
     if isinstance(vocab, Mapping):
         return {str(token): int(index) for token, index in vocab.items()}
-    if isinstance(vocab, Sequence) and not isinstance(vocab, str):
-        return {(token if isinstance(token, str) else token[0]): index for index, token in enumerate(vocab)}
+    if isinstance(vocab, (list, tuple)):
+        tokens = [one[0] if isinstance(one, (list, tuple)) and one else one for one in vocab]
+        if all(isinstance(token, str) for token in tokens):
+            return {token: index for index, token in enumerate(tokens)}
     raise TypeError(f"{where}: vocab must map tokens to ids or list tokens, but is a {type(vocab).__name__}")
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from formers.core.notices import notice, refuse_unknown
 from formers.tokenization import files
+from formers.tokenization.checks import check_settings
 from formers.tokenization.recipes import CLASSES, MODEL_TYPES, RECIPES
 from formers.tokenization.special import ADDITIONAL, NAMED, revive
 
@@ -81,6 +82,7 @@ def checked(settings: Mapping[str, Any], allowed: Iterable[str], where: str) -> 
                 f"{name}={settings[name]!r} is not available: the `tokenizers` library, on which every "
                 "tokenizer here runs, cannot do it. Leave it out"
             )
+    check_settings(settings, where)
     return {name: revive(value) for name, value in settings.items() if name not in TOLERATED}
 
 

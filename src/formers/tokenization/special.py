@@ -96,6 +96,10 @@ class SpecialTokens:
         Returns:
             The tokens, which the vocabulary must have.
         """
+        if not isinstance(given, Mapping):
+            raise TypeError(
+                f"special tokens are given by name, {{'pad_token': '[PAD]'}}, not as a {type(given).__name__}"
+            )
         for name, value in given.items():
             _check(name, value, self.named)
         taken: list[Token] = []

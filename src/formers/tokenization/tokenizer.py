@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from formers.core.notices import notice, refuse_unknown
 from formers.hub import PUSH_KEYWORDS, Pushable, push_saved
 from formers.tokenization import chat, classes, components, files, saving, special
-from formers.tokenization.decoder import Decoder, clean_up, plain
+from formers.tokenization.decoder import Decoder, clean_up, ids_of
 from formers.tokenization.encoder import Encoder, Ragged, RenderedChat
 from formers.tokenization.encoding import BatchEncoding
 from formers.tokenization.framing import FrameMethods
@@ -99,6 +99,9 @@ class PreTrainedTokenizerFast(TokenMethods, FrameMethods, OlderCalls, Pushable):
 
         if "tokenizer_object" in given:
             # Copied, so that what is added here is not added to the caller's.
+            if not isinstance(given["tokenizer_object"], Tokenizer):
+                kind = type(given["tokenizer_object"]).__name__
+                raise TypeError(f"tokenizer_object must be a tokenizers.Tokenizer, but is a {kind}")
             return Tokenizer.from_str(given["tokenizer_object"].to_str())
         if "tokenizer_file" in given:
             return files.open_tokenizer(Path(given["tokenizer_file"]))
@@ -314,8 +317,8 @@ class PreTrainedTokenizerFast(TokenMethods, FrameMethods, OlderCalls, Pushable):
 
         The arguments are those of `decode`.
         """
-        rows = sequences["input_ids"] if isinstance(sequences, dict) else sequences
-        ids = [[row] if isinstance(row, int) else row for row in plain(rows)]
+        rows = ids_of(sequences)
+        ids = [[row] if isinstance(row, int) else row for row in ([rows] if isinstance(rows, int) else rows)]
         found = self.decode(ids, skip_special_tokens, clean_up_tokenization_spaces, **kwargs) if ids else []
         return list(found)
 
@@ -380,7 +383,7 @@ class PreTrainedTokenizerFast(TokenMethods, FrameMethods, OlderCalls, Pushable):
             return_length: whether to return the length of each row.
             verbose: False keeps notices silent.
             split_special_tokens: whether special tokens in the text are treated as plain text.
-            **kwargs: nothing; a keyword that is not listed is refused.
+            **kwargs: `pad_to_max_length`, the oldest name of padding="max_length"; others are refused.
 
         Returns:
             A BatchEncoding of lists, or of int64 tensors [B, T].
@@ -391,6 +394,8 @@ class PreTrainedTokenizerFast(TokenMethods, FrameMethods, OlderCalls, Pushable):
             ValueError: for rows of different lengths with `return_tensors` and without padding, and for a
                 `stride` that leaves no room to cut.
         """
+        if kwargs.pop("pad_to_max_length", False) and padding is False:  # as it was said before 2021
+            padding, truncation = "max_length", bool(max_length) if truncation is None else truncation
         # Every keyword of a call is a field of the options.
         options = EncodeOptions.of(self, locals())
         if kwargs:
@@ -461,7 +466,7 @@ class PreTrainedTokenizerFast(TokenMethods, FrameMethods, OlderCalls, Pushable):
     ) -> list[str]:
         """Split a text into tokens, as strings; other keywords are those of a call."""
         found = self(text, pair, add_special_tokens=add_special_tokens, **kwargs)
-        return found.tokens()
+        return found.tokens() if found.encodings else []
 
     def encode(self, text: Any, text_pair: Any = None, add_special_tokens: bool = True, **kwargs: Any) -> Any:
         """Return the ids of a text (or the tensor [1, T] with `return_tensors`); a list of lists for a batch.

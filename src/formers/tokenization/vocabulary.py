@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import operator
 import os
 import threading
 import weakref
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -92,7 +93,8 @@ class Vocabulary:
         Raises:
             ValueError: when there is no such id.
         """
-        token = self.backend.id_to_token(int(index))
+        index = operator.index(index)
+        token = self.backend.id_to_token(index) if 0 <= index < 2**32 else None
         if token is None:
             raise ValueError(f"no token has the id {index}: ids run from 0 to {len(self) - 1}")
         return str(token)
@@ -110,6 +112,10 @@ class Vocabulary:
         """Add tokens that are not there yet, and return how many there were."""
         from tokenizers import AddedToken
 
+        if not isinstance(tokens, (str, AddedToken, Iterable)):
+            raise TypeError(
+                f"tokens are a str, an AddedToken or a list of those, not a {type(tokens).__name__}"
+            )
         tokens = [tokens] if isinstance(tokens, (str, AddedToken)) else list(tokens)
         for token in tokens:
             if not isinstance(token, (str, AddedToken)):

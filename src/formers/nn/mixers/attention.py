@@ -33,6 +33,15 @@ class Attend(Step):
         super().__init__()
         self.spec, self.prefix = s, "cross_" if s.cross else ""
         heads = s.heads
+        self.shown = {
+            "num_attention_heads": heads.query,
+            "num_heads": heads.query,
+            "num_key_value_heads": heads.key_value,
+            "num_key_value_groups": heads.query // heads.key_value,
+            "attention_head_size": heads.width,
+            "head_dim": heads.width,
+            "all_head_size": heads.query * heads.width,
+        }
         query, shared = heads.query * heads.width, heads.key_value * heads.width
         if s.fused:
             self.leaves[self.prefix + "qkv"] = lambda: linear(s.linear, width, query + 2 * shared, s.bias)
