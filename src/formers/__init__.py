@@ -94,8 +94,7 @@ _TABLE: dict[str, tuple[str, ...]] = {
         "CharSpan",
         "TensorType",
         "TruncationStrategy",
-        "LARGE_INTEGER",
-        "VERY_LARGE_INTEGER",
+        *("EncodedInput", "LARGE_INTEGER", "PreTokenizedInput", "TextInput", "VERY_LARGE_INTEGER"),
         "TokenizersBackend",
         "get_json_schema",
     ),
@@ -177,6 +176,7 @@ _TABLE: dict[str, tuple[str, ...]] = {
         "speed_metrics",
     ),
     "formers.core.devices": ("infer_device",),
+    "typing_extensions": ("Unpack",),
 }
 
 _MODULE_OF = {name: module for module, names in _TABLE.items() for name in names}
@@ -229,17 +229,20 @@ def _derived(name: str) -> Any:
     """Find a class that a model family or a tokenizer recipe gives its name to."""
     names = _load("formers.names")
     found = names.find(name)
-    if found is None:
+    try:
+        if found is not None:
+            return getattr(_load(found[0]), found[1])
+        why = names.reason_of_absence(name)
+    except AttributeError as error:  # a name of a family that has no such class; the text names the nearest
+        why = "; " + str(error).partition("; ")[2] if "; " in str(error) else ""
+    if found is None and not why:
         from formers.core.notices import did_you_mean
 
-        why = names.reason_of_absence(name)
-        why = why or did_you_mean(name, [*_MODULE_OF, *(names.known() if name[0].isupper() else ())])
-        if sys._getframe(2).f_code.co_name == "_handle_fromlist":
-            # `from formers import ...` would drop the text of an AttributeError
-            raise ImportError(f"cannot import name {name!r} from 'formers'{why}", name="formers")
-        raise AttributeError(f"module 'formers' has no attribute {name!r}{why}")
-    module, attribute = found
-    return getattr(_load(module), attribute)
+        why = did_you_mean(name, [*_MODULE_OF, *(names.known() if name[0].isupper() else ())])
+    if sys._getframe(2).f_code.co_name == "_handle_fromlist":
+        # `from formers import ...` would drop the text of an AttributeError
+        raise ImportError(f"cannot import name {name!r} from 'formers'{why}", name="formers")
+    raise AttributeError(f"module 'formers' has no attribute {name!r}{why}")
 
 
 def _public() -> list[str]:

@@ -17,12 +17,12 @@ class LazyMapping(Mapping[Any, Any]):
     """A map whose keys are told by one function and whose values by another."""
 
     def __init__(self, keys: Callable[[], Iterator[Any]], value: Callable[[Any], Any], name: str) -> None:
-        self._keys, self._value, self._name = keys, value, name
+        self._keys, self._value, self.__name__ = keys, value, name
 
     def __getitem__(self, key: Any) -> Any:
         found = self._value(key)
         if found is None:
-            raise KeyError(f"{self._name} has no {getattr(key, '__name__', key)!r}")
+            raise KeyError(f"{self.__name__} has no {getattr(key, '__name__', key)!r}")
         return found
 
     def __iter__(self) -> Iterator[Any]:
@@ -35,7 +35,7 @@ class LazyMapping(Mapping[Any, Any]):
         return self._value(key) is not None
 
     def __repr__(self) -> str:
-        return f"<{self._name} of {len(self)} entries>"
+        return f"<{self.__name__} of {len(self)} entries>"
 
 
 def _config_of(model_type: Any) -> Any:

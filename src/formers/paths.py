@@ -45,7 +45,8 @@ _COLLATORS = (
     "DataCollatorWithPadding DefaultDataCollator default_data_collator"
 )
 _TOKENIZING = (
-    "AddedToken BatchEncoding CharSpan LARGE_INTEGER PaddingStrategy PreTrainedTokenizerBase TensorType "
+    "AddedToken BatchEncoding CharSpan EncodedInput PreTokenizedInput TextInput "
+    "LARGE_INTEGER PaddingStrategy PreTrainedTokenizerBase TensorType "
     "TokenSpan TruncationStrategy VERY_LARGE_INTEGER"
 )
 _TRACKERS = "MLflowCallback TensorBoardCallback TrackioCallback WandbCallback"
@@ -72,11 +73,14 @@ PATHS: dict[str, str] = {
         "get_linear_schedule_with_warmup get_polynomial_decay_schedule_with_warmup "
         "get_reduce_on_plateau_schedule get_scheduler get_wsd_schedule"
     ),
+    "processing_utils": "Unpack",
     "pytorch_utils": (
         "ALL_LAYERNORM_LAYERS Conv1D apply_chunking_to_forward id_tensor_storage prune_conv1d_layer "
         "prune_linear_layer"
     ),
-    "tokenization_utils": "PreTrainedTokenizer AddedToken BatchEncoding",
+    "tokenization_utils": (
+        "PreTrainedTokenizer AddedToken BatchEncoding EncodedInput PreTokenizedInput TextInput"
+    ),
     "tokenization_utils_base": _TOKENIZING,
     "tokenization_utils_fast": "PreTrainedTokenizerFast",
     "trainer": (

@@ -49,6 +49,10 @@ def test_a_name_that_is_not_there_is_refused_with_a_reason():
         importlib.import_module("formers.trainer_utils").set_sed  # noqa: B018
     with pytest.raises(ImportError, match="generation is not part"):
         from formers import StoppingCriteriaList  # noqa: F401
+    with pytest.raises(ImportError, match="Electra is not among the model families of this version"):
+        from formers import ElectraForPreTraining  # noqa: F401
+    with pytest.raises(ImportError, match="did you mean 'BertForMaskedLM'"):
+        from formers import BertForMaskdLM  # noqa: F401
     with pytest.raises(ModuleNotFoundError):
         importlib.import_module("formers.nothing_of_the_kind")
 

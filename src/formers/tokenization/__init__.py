@@ -12,6 +12,7 @@ _TABLE: dict[str, tuple[str, ...]] = {
     "encoding": ("BatchEncoding", "CharSpan", "TokenSpan"),
     "options": (
         *("PaddingStrategy", "TensorType", "TruncationStrategy", "LARGE_INTEGER", "VERY_LARGE_INTEGER"),
+        *("EncodedInput", "PreTokenizedInput", "TextInput"),
     ),
     "tools": ("get_json_schema",),
     "encoder": ("Ragged", "RenderedChat"),
