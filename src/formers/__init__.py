@@ -20,9 +20,71 @@ _TABLE: dict[str, tuple[str, ...]] = {
     "formers.auto": ("AutoConfig", "AutoModel", "AutoTokenizer", *AUTO),
     "formers.configs": ("GenerationConfig", "PretrainedConfig", "PreTrainedConfig"),
     "formers.nn.cache": ("Cache", "DynamicCache", "EncoderDecoderCache", "StaticCache"),
-    "formers.core.outputs": ("ModelOutput",),
+    "formers.core.available": (
+        *("OptionalDependencyNotAvailable", "check_min_version", "require_version", "requires_backends"),
+    ),
+    "formers.core.commandline": ("HfArg", "HfArgumentParser", "string_to_bool"),
+    "formers.core.decorators": (
+        "ContextManagers",
+        "add_code_sample_docstrings",
+        "add_end_docstrings",
+        "add_start_docstrings",
+        "add_start_docstrings_to_model_forward",
+        "can_return_tuple",
+        "copy_func",
+        "deprecate_kwarg",
+        "replace_return_docstrings",
+    ),
+    "formers.core.logging": ("get_logger",),
+    "formers.core.outputs": (
+        "BaseModelOutput",
+        "BaseModelOutputWithPooling",
+        "ModelOutput",
+        "Seq2SeqModelOutput",
+    ),
+    "formers.core.fields": ("ExplicitEnum",),
+    "formers.hub": ("PushToHubMixin",),
+    "formers.hub.files": (
+        "ADAPTER_CONFIG_NAME",
+        "ADAPTER_SAFE_WEIGHTS_NAME",
+        "ADAPTER_WEIGHTS_NAME",
+        "CHAT_TEMPLATE_NAME",
+        "CONFIG_NAME",
+        "GENERATION_CONFIG_NAME",
+        "PROCESSOR_NAME",
+        "SAFE_WEIGHTS_INDEX_NAME",
+        "SAFE_WEIGHTS_NAME",
+        "WEIGHTS_INDEX_NAME",
+        "WEIGHTS_NAME",
+        "cached_file",
+        "extract_commit_hash",
+        "get_checkpoint_shard_files",
+        "has_file",
+        "http_user_agent",
+        "is_offline_mode",
+        "is_remote_url",
+    ),
     "formers.model.base": ("PreTrainedModel",),
+    "formers.nn.leaves": ("Conv1D",),
+    "formers.nn.surgery": (
+        "ACT2FN",
+        "ALL_LAYERNORM_LAYERS",
+        "GELUActivation",
+        "NewGELUActivation",
+        "PytorchGELUTanh",
+        "apply_chunking_to_forward",
+        "apply_rotary_pos_emb",
+        "get_activation",
+        "id_tensor_storage",
+        "prune_conv1d_layer",
+        "prune_linear_layer",
+        "repeat_kv",
+        "rotate_half",
+        "torch_float",
+        "torch_int",
+    ),
     "formers.tokenization": (
+        "AddedToken",
         "BatchEncoding",
         "PreTrainedTokenizer",
         "PreTrainedTokenizerBase",
@@ -32,13 +94,22 @@ _TABLE: dict[str, tuple[str, ...]] = {
         "CharSpan",
         "TensorType",
         "TruncationStrategy",
+        *("EncodedInput", "LARGE_INTEGER", "PreTokenizedInput", "TextInput", "VERY_LARGE_INTEGER"),
+        "TokenizersBackend",
+        "get_json_schema",
     ),
     "formers.pipelines": (
+        "PIPELINE_REGISTRY",
         "Pipeline",
+        "check_task",
+        "get_supported_tasks",
         "TextClassificationPipeline",
         "pipeline",
     ),
     "formers.training": (
+        *("BestRun", "CallbackHandler", "EvalLoopOutput", "ExportableState", "HubStrategy", "LabelSmoother"),
+        *("MLflowCallback", "OptimizerNames", "PredictionOutput", "SaveStrategy", "TrackioCallback"),
+        *("TrainOutput", "WandbCallback"),
         "Adafactor",
         "AdamW",
         "DataCollator",
@@ -84,7 +155,28 @@ _TABLE: dict[str, tuple[str, ...]] = {
         "get_wsd_schedule",
         "set_seed",
     ),
+    "formers.training.data": ("has_length",),
+    "formers.training.script_names": (
+        "OPTIMIZER_NAME",
+        "PREFIX_CHECKPOINT_DIR",
+        "ParallelMode",
+        "SCALER_NAME",
+        "SCHEDULER_NAME",
+        "TRAINER_STATE_NAME",
+        "TRAINING_ARGS_NAME",
+        "default_compute_objective",
+        "default_hp_space_optuna",
+        "get_model_param_count",
+        "get_parameter_names",
+        "nested_concat",
+        "nested_detach",
+        "nested_numpify",
+        "number_of_arguments",
+        "seed_worker",
+        "speed_metrics",
+    ),
     "formers.core.devices": ("infer_device",),
+    "typing_extensions": ("Unpack",),
 }
 
 _MODULE_OF = {name: module for module, names in _TABLE.items() for name in names}
@@ -120,21 +212,37 @@ def _is_submodule(name: str) -> bool:
     return find_spec(f"formers.{name}") is not None
 
 
+class _Paths:
+    """Finds modules of older paths, such as `formers.trainer_utils`, in the table of `paths.py`."""
+
+    @staticmethod
+    def find_spec(name: str, path: Any = None, target: Any = None) -> Any:
+        if not name.startswith("formers.") or name == "formers.paths":
+            return None
+        return _load("formers.paths").spec_of(name)
+
+
+sys.meta_path.append(_Paths)
+
+
 def _derived(name: str) -> Any:
     """Find a class that a model family or a tokenizer recipe gives its name to."""
     names = _load("formers.names")
     found = names.find(name)
-    if found is None:
+    try:
+        if found is not None:
+            return getattr(_load(found[0]), found[1])
+        why = names.reason_of_absence(name)
+    except AttributeError as error:  # a name of a family that has no such class; the text names the nearest
+        why = "; " + str(error).partition("; ")[2] if "; " in str(error) else ""
+    if found is None and not why:
         from formers.core.notices import did_you_mean
 
-        why = names.reason_of_absence(name)
-        why = why or did_you_mean(name, [*_MODULE_OF, *(names.known() if name[0].isupper() else ())])
-        if sys._getframe(2).f_code.co_name == "_handle_fromlist":
-            # `from formers import ...` would drop the text of an AttributeError
-            raise ImportError(f"cannot import name {name!r} from 'formers'{why}", name="formers")
-        raise AttributeError(f"module 'formers' has no attribute {name!r}{why}")
-    module, attribute = found
-    return getattr(_load(module), attribute)
+        why = did_you_mean(name, [*_MODULE_OF, *(names.known() if name[0].isupper() else ())])
+    if sys._getframe(2).f_code.co_name == "_handle_fromlist":
+        # `from formers import ...` would drop the text of an AttributeError
+        raise ImportError(f"cannot import name {name!r} from 'formers'{why}", name="formers")
+    raise AttributeError(f"module 'formers' has no attribute {name!r}{why}")
 
 
 def _public() -> list[str]:

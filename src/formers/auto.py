@@ -92,6 +92,11 @@ class AutoConfig:
         _own_configs[model_type] = config
 
 
+def registered_configs() -> dict[str, type[PretrainedConfig]]:
+    """The config classes that `AutoConfig.register` made known, by model type."""
+    return dict(_own_configs)
+
+
 _own_configs: dict[str, type[PretrainedConfig]] = {}
 _own_models: dict[tuple[type[PretrainedConfig], str], type[PreTrainedModel]] = {}
 
@@ -145,22 +150,29 @@ class _AutoModel:
         _own_models[key] = model_class
 
     @classmethod
-    def _class_for(cls, config: PretrainedConfig) -> type[PreTrainedModel]:
-        own = _own_models.get((type(config), cls.__name__))
-        if own is not None:
+    def class_of_config(cls, config_class: type[PretrainedConfig]) -> type[PreTrainedModel] | None:
+        """The model class for a config class, None where there is none with this head."""
+        own = _own_models.get((config_class, cls.__name__))
+        if own is not None or config_class.model_type not in FAMILIES:
             return own
-        family = family_of(config.model_type)
-        ending = cls._ending(family, config)
-        if ending is None:
-            fitting = [kind.__name__ for kind in _AutoModel.__subclasses__() if kind._ending(family, config)]
+        family = family_of(config_class.model_type)
+        ending = cls._ending(family)
+        return None if ending is None else class_of(family, ending)
+
+    @classmethod
+    def _class_for(cls, config: PretrainedConfig) -> type[PreTrainedModel]:
+        found = cls.class_of_config(type(config))
+        if found is None:
+            family = family_of(config.model_type)
+            fitting = [kind.__name__ for kind in _AutoModel.__subclasses__() if kind._ending(family)]
             raise ValueError(
                 f"{cls.__name__} has no class for {family.model_type!r} models; those that have: "
                 f"{', '.join(fitting)}"
             )
-        return class_of(family, ending)
+        return found
 
     @classmethod
-    def _ending(cls, family: Family, config: PretrainedConfig) -> str | None:
+    def _ending(cls, family: Family) -> str | None:
         hides = any(head.task == "masked_lm" for head in family.heads.values())
         if cls.tasks == ("encoder",) and not family.assembly.encoder_decoder and hides:
             return "Model"  # an encoder is one already
@@ -175,7 +187,7 @@ class AutoModel(_AutoModel):
     """The base model, without a head."""
 
     @classmethod
-    def _ending(cls, family: Family, config: PretrainedConfig) -> str | None:
+    def _ending(cls, family: Family) -> str | None:
         return "Model"
 
 
@@ -196,6 +208,31 @@ class AutoTokenizer:
 
         options.setdefault("token_limit", _token_limit)
         return load(pretrained_model_name_or_path, *inputs, **options)
+
+    @staticmethod
+    def register(
+        config_class: type[PretrainedConfig],
+        tokenizer_class: Any = None,
+        slow_tokenizer_class: Any = None,
+        fast_tokenizer_class: Any = None,
+        exist_ok: bool = False,
+    ) -> None:
+        """Make a tokenizer class of one's own the answer for a config class, and where a checkpoint names it.
+
+        Raises:
+            TypeError: for what has no `from_pretrained`.
+            ValueError: when the config class has a tokenizer class already.
+        """
+        from formers.tokenization.classes import register
+
+        own = fast_tokenizer_class or tokenizer_class or slow_tokenizer_class
+        if not (isinstance(own, type) and hasattr(own, "from_pretrained")):
+            raise TypeError(
+                f"AutoTokenizer.register takes a tokenizer class, with a from_pretrained, but got {own!r}"
+            )
+        if not (isinstance(config_class, type) and issubclass(config_class, PretrainedConfig)):
+            raise TypeError(f"AutoTokenizer.register takes a config class first, but got {config_class!r}")
+        register(own, config_class.model_type, exist_ok)
 
 
 def _token_limit(values: Mapping[str, Any]) -> int | None:

@@ -102,7 +102,7 @@ def test_each_span_holds_sequences_of_one_length_in_order() -> None:
 @pytest.mark.parametrize("kind", ["linear", "linear without bias", "conv1d"])
 def test_the_fast_kernel_computes_what_the_leaf_computes(kind: str, name: str | None) -> None:
     torch.manual_seed(0)
-    leaf = Conv1D(48, 80) if kind == "conv1d" else nn.Linear(48, 80, bias=kind == "linear")
+    leaf = Conv1D(80, 48) if kind == "conv1d" else nn.Linear(48, 80, bias=kind == "linear")
     nn.init.normal_(leaf.weight, std=0.3)
     x = torch.randn(70, 48)
     expected = leaf(x) if name is None else activation(name)(leaf(x))

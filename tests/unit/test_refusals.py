@@ -483,3 +483,54 @@ def test_a_notice_names_the_line_of_the_caller(folder):
     with pytest.warns(Notice, match="use_fast") as told:
         formers.AutoTokenizer.from_pretrained(folder, use_fast=False)
     assert told[0].filename == __file__
+
+
+# what tutorials do in passing
+
+
+SMALL = {"vocab_size": 50, "hidden_size": 32, "num_hidden_layers": 1, "num_attention_heads": 4}
+
+
+@pytest.mark.parametrize("shape", [(2, 0), (0, 0)])
+def test_inputs_without_tokens_are_refused_by_every_kind_of_stem(shape):
+    empty = torch.zeros(*shape, dtype=torch.long)
+    for model in (
+        formers.BertForSequenceClassification(formers.BertConfig(**SMALL)),
+        formers.GPT2Model(formers.GPT2Config(vocab_size=50, n_embd=32, n_layer=1, n_head=4)),
+    ):
+        with pytest.raises(ValueError, match=r"hold no tokens: their shape is \[\d, 0\]"):
+            model.eval()(empty)
+    with pytest.raises(ValueError, match="hold no tokens"):
+        formers.BertModel(formers.BertConfig(**SMALL))(inputs_embeds=torch.zeros(2, 0, 32))
+
+
+def test_a_folder_with_an_adapter_alone_says_where_its_model_is(tmp_path):
+    model = formers.BertModel(formers.BertConfig(**SMALL))
+    model.save_pretrained(tmp_path)
+    (tmp_path / "model.safetensors").rename(tmp_path / "adapter_model.safetensors")
+    with pytest.raises(OSError, match="holds an adapter alone.*adapter_config.json does not name"):
+        formers.AutoModel.from_pretrained(tmp_path)
+    (tmp_path / "adapter_config.json").write_text('{"base_model_name_or_path": "acme/base"}')
+    with pytest.raises(OSError, match="on top of a model: 'acme/base'"):
+        formers.AutoModel.from_pretrained(tmp_path)
+
+
+def test_downloading_again_without_the_network_is_refused(tmp_path, monkeypatch):
+    for options in ({"local_files_only": True}, {}):
+        if not options:
+            monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+        with pytest.raises(OSError, match="force_download=True downloads 'acme/tiny' again, but"):
+            formers.AutoConfig.from_pretrained(
+                "acme/tiny", cache_dir=tmp_path, force_download=True, **options
+            )
+
+
+def test_the_sizes_of_attention_can_be_read_off_its_node():
+    bert = formers.BertModel(formers.BertConfig(**SMALL)).encoder.layer[0].attention.self
+    assert (bert.num_attention_heads, bert.attention_head_size, bert.all_head_size) == (4, 8, 32)
+    config = formers.LlamaConfig(**SMALL, num_key_value_heads=2, intermediate_size=64)
+    llama = formers.LlamaModel(config).layers[0].self_attn
+    assert (llama.head_dim, llama.num_key_value_groups) == (8, 2)
+    gpt = formers.GPT2Model(formers.GPT2Config(vocab_size=50, n_embd=32, n_layer=1, n_head=4)).h[0]
+    assert gpt.attn.num_heads == 4
+    assert (gpt.attn.c_attn.nf, gpt.attn.c_attn.nx) == (96, 32)

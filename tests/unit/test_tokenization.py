@@ -257,7 +257,7 @@ def test_pairs_must_match(bert):
 
 
 def test_choices_are_listed_when_one_is_wrong(bert):
-    with pytest.raises(ValueError, match=r"'longestt' is not a PaddingStrategy; choose one of \['longest'"):
+    with pytest.raises(ValueError, match=r"'longestt' is no PaddingStrategy; did you mean 'longest'"):
         bert("the", padding="longestt")
     with pytest.raises(ValueError, match="TruncationStrategy"):
         bert("the", truncation="first")
@@ -876,9 +876,7 @@ def test_repr_says_what_matters(bert):
 def test_a_vocabulary_that_only_an_unknown_class_could_read_is_refused(tmp_path):
     write_llama(tmp_path / "tokenizer.model")
     write_json(tmp_path / "tokenizer_config.json", {"tokenizer_class": "GemmaTokenizer"})
-    with pytest.raises(
-        ValueError, match="names the tokenizer class 'GemmaTokenizer', which this library has not got"
-    ):
+    with pytest.raises(ValueError, match="'GemmaTokenizer', which is read from a tokenizer.json alone"):
         load(tmp_path)
 
 

@@ -30,6 +30,9 @@ class Words:
     def convert_ids_to_tokens(self, ids):
         return [f"##{i}" if i > 50 and i % 2 else f"w{i}" for i in ids]
 
+    def get_vocab(self):
+        return dict(zip(self.convert_ids_to_tokens(range(100)), range(100), strict=True))
+
 
 def texts(count=400, length=30):
     draw = np.random.default_rng(0)

@@ -84,7 +84,9 @@ def _no_weights(source: Source, tried: list[str], variant: str | None) -> str:
     hint = ""
     foreign = [name for name in there if name.split("/")[-1] in _OTHER_FRAMEWORKS]
     weights = [name for name in there if name.endswith((".safetensors", ".bin"))]
-    if foreign and not weights:
+    if weights and all(name.split("/")[-1].startswith("adapter_model.") for name in weights):
+        hint = f" It holds an adapter alone ({weights[0]}), which goes on top of a model{_base_of(source)}."
+    elif foreign and not weights:
         hint = (
             f" It has {', '.join(foreign)}: weights of another framework, which have to be converted first."
         )
@@ -100,6 +102,17 @@ def _no_weights(source: Source, tried: list[str], variant: str | None) -> str:
             f"{source.doubt}. Download the model once with an internet connection."
         )
     return f"{source} has no weights: looked for {', '.join(tried)}.{hint}"
+
+
+def _base_of(source: Source) -> str:
+    """Where the model under an adapter is, as far as its config says it."""
+    path = source.find("adapter_config.json")
+    try:
+        base = None if path is None else read_json_object(path).get("base_model_name_or_path")
+    except ValueError:
+        base = None
+    load = "load that, and put the adapter on it with the package that wrote it (peft: PeftModel)"
+    return f": {base!r}; {load}" if base else f", which its adapter_config.json does not name; {load}"
 
 
 class _Table(WeightFile):

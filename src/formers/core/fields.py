@@ -155,6 +155,8 @@ class Choice(str, Enum):
         raise ValueError(f"{value!r} is no {cls.__name__}{did_you_mean(str(value), names)}; one of {names}")
 
 
+ExplicitEnum = Choice  # the ecosystem's name
+
 # -- annotations ------------------------------------------------------------------------------------
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import functools
+import logging
 import sys
 import warnings
 from collections.abc import Iterable
@@ -24,10 +25,11 @@ _given: set[str] = set()
 def notice(text: str, *, key: str | None = None) -> None:
     """Warn with `text`, once per process for each `key` (the text itself when no key is given).
 
-    The warning names the line that called this package.
+    The warning names the line that called this package. Where the library's loggers are set above "warning"
+    (`formers.logging.set_verbosity_error()`), nothing is said.
     """
     key = key or text
-    if key not in _given:
+    if key not in _given and logging.getLogger(_PACKAGE).isEnabledFor(logging.WARNING):
         _given.add(key)
         warnings.warn(text, Notice, stacklevel=_depth_of_caller())
 

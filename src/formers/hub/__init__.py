@@ -8,10 +8,13 @@ from formers.hub.push import PUSH_KEYWORDS, push_folder, split_push_keywords
 from formers.hub.pushable import Pushable, push_saved
 from formers.hub.source import HUB_KEYWORDS, Source, split_hub_keywords
 
+PushToHubMixin = Pushable  # the ecosystem's name
+
 __all__ = [
     "HUB_KEYWORDS",
     "PUSH_KEYWORDS",
     "HubError",
+    "PushToHubMixin",
     "Pushable",
     "Source",
     "default_cache",

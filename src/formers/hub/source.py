@@ -125,6 +125,16 @@ class Source:
                 f"there is no folder {str(path)!r} (looked in {Path.cwd()}). A repository of the Hub is "
                 "named `name` or `owner/name`."
             )
+        if force_download and (local_files_only or _cache.offline()):
+            why = (
+                "local_files_only=True"
+                if local_files_only
+                else "HF_HUB_OFFLINE or TRANSFORMERS_OFFLINE is set"
+            )
+            raise OSError(
+                f"force_download=True downloads {name!r} again, but {why}: leave one of the two out. Without "
+                "force_download the files of the cache are used"
+            )
         return cls(
             name,
             token=token if token is not None else use_auth_token,
@@ -270,7 +280,7 @@ class Source:
     # -- the cache ----------------------------------------------------------------------------
 
     def _must_ask(self) -> bool:
-        return self.force_download and self._no_network_because() is None
+        return self.force_download
 
     def _from_cache(self, inside: str) -> Path | None:
         commit = self.commit

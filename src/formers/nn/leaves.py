@@ -10,12 +10,30 @@ from formers.nn.spec import LinearKind, Norm
 
 
 class Conv1D(nn.Module):
-    """A linear leaf whose weight is stored transposed, [in, out], as GPT-2's checkpoints have it."""
+    """A linear leaf whose weight is stored transposed, [in, out], as GPT-2's checkpoints have it.
 
-    def __init__(self, width_in: int, width_out: int) -> None:
+    Args:
+        nf: width out.
+        nx: width in.
+        drawn: whether the weight gets values (normal, 0.02); models draw theirs by themselves.
+    """
+
+    def __init__(self, nf: int, nx: int, drawn: bool = True) -> None:
         super().__init__()
-        self.weight = nn.Parameter(torch.empty(width_in, width_out))
-        self.bias = nn.Parameter(torch.zeros(width_out))
+        self.weight = nn.Parameter(torch.empty(nx, nf))
+        self.bias = nn.Parameter(torch.zeros(nf))
+        if drawn:
+            nn.init.normal_(self.weight, std=0.02)
+
+    @property
+    def nx(self) -> int:
+        """Width in."""
+        return self.weight.shape[0]
+
+    @property
+    def nf(self) -> int:
+        """Width out."""
+        return self.weight.shape[1]
 
     def forward(self, x: Tensor) -> Tensor:
         """[..., in] -> [..., out]."""
@@ -23,7 +41,7 @@ class Conv1D(nn.Module):
 
     def extra_repr(self) -> str:
         """Widths, as `nn.Linear` prints them."""
-        return f"in_features={self.weight.shape[0]}, out_features={self.weight.shape[1]}"
+        return f"in_features={self.nx}, out_features={self.nf}"
 
 
 class WideLinear(nn.Linear):
@@ -107,7 +125,7 @@ def token_table(
 def linear(kind: LinearKind, width_in: int, width_out: int, bias: bool = True) -> nn.Module:
     """A linear leaf of the given kind."""
     if kind == "conv1d":
-        return Conv1D(width_in, width_out)
+        return Conv1D(width_out, width_in, drawn=False)
     return nn.Linear(width_in, width_out, bias=bias)
 
 

@@ -90,6 +90,7 @@ class Step:
         adds: the part's residual sum.
         attends: it makes attention weights.
         crosses: it is left out where there is no encoder to read.
+        shown: sizes that scripts read off the node that computes it.
     """
 
     home: str = ""
@@ -99,6 +100,7 @@ class Step:
     def __init__(self) -> None:
         self.leaves: dict[str, Callable[[], nn.Module | Bare]] = {}
         self.inner: dict[str, Inner] = {}
+        self.shown: dict[str, int] = {}
 
     def roles(self) -> dict[str, bool]:
         """The roles of its leaves, those of inner programs included, and whether each needs a path."""
@@ -386,6 +388,8 @@ def _fill(
         _fill(node, steps[i:end], names, prefix + unit)
         contract = Contract.of([step for step, _ in steps[i:end]])
         node._formers.facts["contract"] = contract
+        for step, _ in steps[i:end]:
+            node.__dict__.update(step.shown)
         program.append(Call(unit, contract, all(step.crosses for step, _ in steps[i:end])))
         i = end
     wiring(owner).program = (*wiring(owner).program, *program)

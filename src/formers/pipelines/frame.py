@@ -15,6 +15,7 @@ import torch
 
 from formers.core.batching import restore
 from formers.core.devices import resolve_dtype, resolve_working
+from formers.core.logging import is_progress_bar_enabled
 from formers.core.modes import evaluating
 from formers.core.nested import mapped, padded_cat, row_count, split
 from formers.core.notices import notice, refuse_unknown
@@ -537,7 +538,7 @@ def _notice_workers(num_workers: int | None) -> None:
 @contextlib.contextmanager
 def _bar(shown: bool, task: str, total: int | None) -> Iterator[Callable[[int], None]]:
     """A progress bar on standard error where one is wanted; gives the function that moves it on."""
-    if not shown:
+    if not (shown and is_progress_bar_enabled()):
         yield lambda count: None
         return
     from rich.console import Console

@@ -10,19 +10,28 @@ from formers.tokenization.recipes import CLASSES, MODEL_TYPES
 # module -> the public names that it defines
 _TABLE: dict[str, tuple[str, ...]] = {
     "encoding": ("BatchEncoding", "CharSpan", "TokenSpan"),
-    "options": ("PaddingStrategy", "TensorType", "TruncationStrategy"),
+    "options": (
+        *("PaddingStrategy", "TensorType", "TruncationStrategy", "LARGE_INTEGER", "VERY_LARGE_INTEGER"),
+        *("EncodedInput", "PreTokenizedInput", "TextInput"),
+    ),
+    "tools": ("get_json_schema",),
     "encoder": ("Ragged", "RenderedChat"),
     "fitting": ("fits",),
-    "tokenizer": ("PreTrainedTokenizer", "PreTrainedTokenizerBase", "PreTrainedTokenizerFast", "load"),
+    "tokenizer": (
+        *("PreTrainedTokenizer", "PreTrainedTokenizerBase", "PreTrainedTokenizerFast", "load"),
+        *("TokenizersBackend", "named_class"),
+    ),
 }
 _MODULE_OF = {name: module for module, names in _TABLE.items() for name in names}
 
-__all__ = ["CLASSES", "MODEL_TYPES", *_MODULE_OF, *CLASSES]  # noqa: PLE0604
+__all__ = ["AddedToken", "CLASSES", "MODEL_TYPES", *_MODULE_OF, *CLASSES]  # noqa: PLE0604
 
 
 def __getattr__(name: str) -> Any:
-    if name in CLASSES:
-        value: Any = importlib.import_module("formers.tokenization.tokenizer").named_class(name)
+    if name == "AddedToken":
+        value: Any = importlib.import_module("tokenizers").AddedToken
+    elif name in CLASSES:
+        value = importlib.import_module("formers.tokenization.tokenizer").named_class(name)
     elif name in _MODULE_OF:
         value = getattr(importlib.import_module(f"formers.tokenization.{_MODULE_OF[name]}"), name)
     else:

@@ -60,8 +60,10 @@ def _as_ids(vocab: Any, where: str) -> dict[str, int]:
     """Read a vocabulary value: token -> id, or tokens in the order of their ids."""
     if isinstance(vocab, Mapping):
         return {str(token): int(index) for token, index in vocab.items()}
-    if isinstance(vocab, Sequence) and not isinstance(vocab, str):
-        return {(token if isinstance(token, str) else token[0]): index for index, token in enumerate(vocab)}
+    if isinstance(vocab, (list, tuple)):
+        tokens = [one[0] if isinstance(one, (list, tuple)) and one else one for one in vocab]
+        if all(isinstance(token, str) for token in tokens):
+            return {token: index for index, token in enumerate(tokens)}
     raise TypeError(f"{where}: vocab must map tokens to ids or list tokens, but is a {type(vocab).__name__}")
 
 
@@ -146,6 +148,47 @@ def framed_byte_bpe(given: dict[str, Any], every: Settings, where: str) -> Token
     last, first = ((every[name], id_of(backend, every[name])) for name in ("sep_token", "cls_token"))
     backend.post_processor = processors.RobertaProcessing(
         last, first, trim_offsets=every["trim_offsets"], add_prefix_space=every["add_prefix_space"]
+    )
+    return backend
+
+
+# Contractions, letters with one sign in front, single digits, signs with the line ends behind, spaces.
+_QWEN_SPLIT = (
+    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*"
+    r"|\s*[\r\n]+|\s+(?!\S)|\s+"
+)
+# What CLIP takes for words; what lies between them is dropped.
+_CLIP_WORDS = r"<\|startoftext\|>|<\|endoftext\|>|'s|'t|'re|'ve|'m|'ll|'d|[\p{L}]+|[\p{N}]|[^\s\p{L}\p{N}]+"
+
+
+def split_byte_bpe(given: dict[str, Any], every: Settings, where: str) -> Tokenizer:
+    """Byte-level BPE without a frame, digits one by one, as in Qwen2."""
+    from tokenizers import Regex, normalizers, pre_tokenizers
+
+    backend = byte_bpe(given, every, where)
+    backend.normalizer = normalizers.NFC()
+    split = pre_tokenizers.Split(Regex(_QWEN_SPLIT), behavior="isolated")
+    spaced = pre_tokenizers.ByteLevel(add_prefix_space=every["add_prefix_space"], use_regex=False)
+    backend.pre_tokenizer = pre_tokenizers.Sequence([split, spaced])
+    backend.add_special_tokens(sorted({every[name] for name in ("unk_token", "eos_token", "pad_token")}))
+    return backend
+
+
+def clip(given: dict[str, Any], every: Settings, where: str) -> Tokenizer:
+    """Lower-case byte-level BPE whose tokens mark the end of a word, inside start and end tokens."""
+    from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
+
+    vocab, merges = _byte_pairs(given, where)
+    model = models.BPE(vocab, merges, unk_token=every["unk_token"], end_of_word_suffix="</w>")
+    backend = Tokenizer(model)
+    steps = [normalizers.NFC(), normalizers.Replace(Regex(r"\s+"), " "), normalizers.Lowercase()]
+    backend.normalizer = normalizers.Sequence(steps)
+    words = pre_tokenizers.Split(Regex(_CLIP_WORDS), behavior="removed", invert=True)
+    backend.pre_tokenizer = pre_tokenizers.Sequence([words, pre_tokenizers.ByteLevel(add_prefix_space=False)])
+    backend.decoder = decoders.ByteLevel()
+    last, first = ((every[name], id_of(backend, every[name])) for name in ("eos_token", "bos_token"))
+    backend.post_processor = processors.RobertaProcessing(
+        last, first, trim_offsets=False, add_prefix_space=False
     )
     return backend
 
@@ -304,6 +347,8 @@ BUILDERS: dict[str, Callable[[dict[str, Any], Settings, str], Tokenizer]] = {
     "wordpiece": wordpiece,
     "byte_bpe": byte_bpe,
     "framed_byte_bpe": framed_byte_bpe,
+    "split_byte_bpe": split_byte_bpe,
+    "clip": clip,
     "xlm_roberta": xlm_roberta,
     "camembert": camembert,
     "t5": t5,

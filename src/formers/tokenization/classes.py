@@ -9,7 +9,8 @@ from typing import Any
 
 from formers.core.notices import notice, refuse_unknown
 from formers.tokenization import files
-from formers.tokenization.recipes import ALIASES, CLASSES, MODEL_TYPES, RECIPES
+from formers.tokenization.checks import check_settings
+from formers.tokenization.recipes import CLASSES, MODEL_TYPES, RECIPES
 from formers.tokenization.special import ADDITIONAL, NAMED, revive
 
 SOURCES = ("vocab", "merges", "vocab_file", "merges_file", "tokenizer_file", "tokenizer_object")
@@ -81,6 +82,7 @@ def checked(settings: Mapping[str, Any], allowed: Iterable[str], where: str) -> 
                 f"{name}={settings[name]!r} is not available: the `tokenizers` library, on which every "
                 "tokenizer here runs, cannot do it. Leave it out"
             )
+    check_settings(settings, where)
     return {name: revive(value) for name, value in settings.items() if name not in TOLERATED}
 
 
@@ -122,8 +124,38 @@ def find(
     return found, explicit
 
 
-def class_for(found: files.Files) -> str | None:
+_own_names: dict[str, Any] = {}
+_own_types: dict[str, Any] = {}
+
+
+def register(own: Any, model_type: str, exist_ok: bool = False) -> None:
+    """Make a tokenizer class of the caller's the one of a model type, and of checkpoints that name it.
+
+    Raises:
+        ValueError: where the type has one already.
+    """
+    if model_type in _own_types and _own_types[model_type] is not own and not exist_ok:
+        raise ValueError(
+            f"{model_type!r} has the tokenizer {_own_types[model_type].__name__} already; pass exist_ok=True "
+            "to put another in its place"
+        )
+    _own_types[model_type] = _own_names[own.__name__] = own
+
+
+def own_class(found: files.Files) -> Any:
+    """The registered class of a checkpoint: the one that it names, else that of its model type, else None."""
+    recorded = found.config.get("tokenizer_class")
+    if recorded in (None, *GENERAL):
+        return _own_types.get(str(found.model.get("model_type")))
+    return _own_names.get(str(recorded))
+
+
+def class_for(found: files.Files, explicit: Mapping[str, Any] = {}) -> str | None:  # noqa: B006
     """Choose the class of a checkpoint: what its tokenizer_config.json names, else by its model type.
+
+    Args:
+        found: the files.
+        explicit: settings of the caller, which need no guess.
 
     Returns:
         The name of its recipe; None for the general class.
@@ -132,22 +164,26 @@ def class_for(found: files.Files) -> str | None:
         ValueError: when only a class that is not here could read the vocabulary.
     """
     recorded = found.config.get("tokenizer_class")
-    base = str(recorded or "").removesuffix("Fast").removesuffix("Tokenizer")
-    if recorded in CLASSES:
-        return CLASSES[recorded]
-    if base in ALIASES:
-        return ALIASES[base]
-    if found.tokenizer is not None and recorded:
+    named = recorded not in (None, *GENERAL)
+    if named:
+        kind = CLASSES.get(str(recorded))
+    elif recorded and found.tokenizer is not None:
         return None
-    if recorded not in (None, *GENERAL):
+    else:
+        kind = MODEL_TYPES.get(str(found.model.get("model_type")))
+    if found.tokenizer is not None:
+        if named and kind is None:
+            _notice_unknown(found, {**found.config, **explicit}, str(recorded))
+        return kind
+    if (named and kind is None) or (kind is not None and not RECIPES[kind].kind):
+        why = "is not known here" if kind is None else f"is read from a {files.TOKENIZER} alone here"
         raise ValueError(
-            f"{found.name} names the tokenizer class {recorded!r}, which this library has not got, and has "
-            f"no {files.TOKENIZER} that would say how to read its vocabulary. Convert it once where that "
-            f"class exists (its save_pretrained writes {files.TOKENIZER}), or name a class that reads it "
-            "the same way, for instance LlamaTokenizer.from_pretrained"
+            f"{found.name} needs the tokenizer class {recorded or f'{kind}Tokenizer'!r}, which {why}, and "
+            f"has no {files.TOKENIZER}. Convert it once where that class reads its vocabulary (its "
+            f"save_pretrained writes {files.TOKENIZER}), or name a class that reads it the same way, for "
+            "instance LlamaTokenizer.from_pretrained"
         )
-    kind = MODEL_TYPES.get(str(found.model.get("model_type")))
-    if kind is None and found.tokenizer is None:
+    if kind is None:
         kind = _guess(found.vocabulary)
         if kind is not None:
             notice(
@@ -157,12 +193,26 @@ def class_for(found: files.Files) -> str | None:
     return kind
 
 
+def _notice_unknown(found: files.Files, settings: Mapping[str, Any], recorded: str) -> None:
+    """Notice a class that nobody here knows, where the settings leave open what it would have said."""
+    asked = [name for name in ("model_input_names", "padding_side") if not settings.get(name)]
+    if asked:
+        notice(
+            f"{found.name} names the tokenizer class {recorded!r}, which is not known here. Its "
+            f"{files.TOKENIZER} says the ids; what it leaves open ({', '.join(asked)}) is guessed, and not "
+            f"saved. To be sure, pass {', '.join(f'{name}=...' for name in asked)}, or make the class known "
+            "with AutoTokenizer.register"
+        )
+
+
 def _guess(vocabulary: Mapping[str, Path]) -> str | None:
     """Guess the recipe of vocabulary files by their names, and where those are shared by what they hold."""
     present = {path.name for path in vocabulary.values()}
     for name, recipe in RECIPES.items():
-        if present == {names[0] for names in recipe.files.values()} and (
-            not recipe.sign or recipe.sign in vocabulary["vocab_file"].read_text(encoding="utf-8")
+        if (
+            recipe.files
+            and present == {names[0] for names in recipe.files.values()}
+            and (not recipe.sign or recipe.sign in vocabulary["vocab_file"].read_text(encoding="utf-8"))
         ):
             return name
     return None

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import base64
+import binascii
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
+
+from formers.tokenization.checks import check_charsmap, told
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
@@ -37,7 +41,8 @@ def guess_special(backend: Tokenizer) -> dict[str, Any]:
 
 def gives_token_types(backend: Tokenizer) -> bool:
     """Whether the texts of a pair get token types of their own, which then the model takes."""
-    rows = [backend.encode(text, add_special_tokens=False) for text in ("a", "a")]
+    with told("encode the letter 'a'"):
+        rows = [backend.encode(text, add_special_tokens=False) for text in ("a", "a")]
     processor = backend.post_processor
     return processor is not None and len(set(processor.process(rows[0], rows[1], True).type_ids)) > 1
 
@@ -55,6 +60,28 @@ def parts(node: Any, kind: str | None = None) -> Iterator[dict[str, Any]]:
         for key in ("normalizers", "pretokenizers", "processors", "decoders"):
             for part in node.get(key) or ():
                 yield from parts(part, kind)
+
+
+def check(backend: Tokenizer, where: str) -> None:
+    """Refuse parts of a backend that the library would read beyond their end.
+
+    Raises:
+        ValueError: saying which part is broken.
+    """
+    for part in parts(state_of(backend.normalizer), kind="Precompiled"):
+        try:
+            charsmap = base64.b64decode(part.get("precompiled_charsmap") or "", validate=True)
+        except binascii.Error as error:
+            raise ValueError(f"the normalizer of {where} is broken: {error}") from error
+        check_charsmap(charsmap, where)
+    for part in parts(state_of(backend.post_processor), kind="TemplateProcessing"):
+        known = part.get("special_tokens") or {}
+        for piece in (*part["single"], *part["pair"]):
+            token = piece.get("SpecialToken", {}).get("id")
+            if token is not None and token not in known:
+                raise ValueError(
+                    f"the post-processor of {where} names {token!r}, which is not among its special_tokens"
+                )
 
 
 def _put(backend: Tokenizer, section: str, state: dict[str, Any]) -> None:
@@ -218,7 +245,7 @@ def rename(node: Any, names: Mapping[str, str], find: Callable[[str], int]) -> A
     return made
 
 
-def reframe(backend: Tokenizer, old: Mapping[str, str | None], new: Mapping[str, str]) -> None:
+def reframe(backend: Tokenizer, old: Mapping[str, Any], new: Mapping[str, str]) -> None:
     """Put other start and end tokens (`cls_token`, `sep_token`) where the frame has the old ones."""
     state, names = state_of(backend.post_processor), {}
     for name, token in new.items():

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any
 
+from formers.tokenization.checks import told
 from formers.tokenization.vocabulary import Vocabulary
 
 _CLEAN_UP = (
@@ -46,19 +47,18 @@ class Decoder:
 
         Texts go through the `cleaner` where `clean` says so; None stands for what is `usual`.
         """
-        ids = plain(token_ids["input_ids"] if isinstance(token_ids, dict) else token_ids)
+        ids = ids_of(token_ids)
         if isinstance(ids, int):
             ids = [ids]
         batched = bool(ids) and isinstance(ids[0], (list, tuple))
         rows = ids if batched else [ids]
         for row in rows:
-            if row and min(row) < 0:
-                raise ValueError(
-                    f"cannot decode id {min(row)}: ids are at least 0. Labels mark ignored places with "
-                    "-100; put the padding in their place first: `np.where(labels < 0, "
-                    "tokenizer.pad_token_id, labels)`"
-                )
-        texts: list[str] = self.vocabulary.backend.decode_batch(rows, skip_special_tokens=skip_special)
+            check_ids(row)
+        with told("decode these ids"):
+            texts: list[str] = self.vocabulary.backend.decode_batch(rows, skip_special_tokens=skip_special)
+        mark = self.vocabulary.end_of_word
+        if mark:
+            texts = [text.replace(mark, " ").strip() for text in texts]
         # For BPE the setting of a file is known to be wrong: its spaces are part of the tokens, and
         # cleaning would delete some. An explicit argument is obeyed.
         if clean or (clean is None and usual and self.vocabulary.model != "BPE"):
@@ -68,7 +68,39 @@ class Decoder:
     def join(self, tokens: list[str]) -> str:
         """Join tokens to the text that they stand for."""
         decoder = self.vocabulary.backend.decoder
-        return " ".join(tokens) if decoder is None else str(decoder.decode(tokens))
+        with told("join these tokens"):
+            return " ".join(tokens) if decoder is None else str(decoder.decode(tokens))
+
+
+def ids_of(given: Any) -> Any:
+    """The ids of an encoding, or of whatever else holds them, as ints and lists.
+
+    Raises:
+        ValueError: for a dictionary without `input_ids`.
+    """
+    if isinstance(given, dict) and "input_ids" not in given:
+        raise ValueError(f"expected an encoding with 'input_ids', but got a dictionary with {list(given)}")
+    return plain(given["input_ids"] if isinstance(given, dict) else given)
+
+
+def check_ids(row: Any) -> None:
+    """Refuse what no vocabulary can have.
+
+    Raises:
+        TypeError: for what is no whole number.
+        ValueError: for one that is negative, or beyond 32 bits.
+    """
+    if not all(type(index) is int for index in row):
+        wrong = next(index for index in row if type(index) is not int)
+        raise TypeError(f"an id is a whole number, but {wrong!r} is a {type(wrong).__name__}")
+    if row and min(row) < 0:
+        raise ValueError(
+            f"cannot decode id {min(row)}: ids are at least 0. Labels mark ignored places with "
+            "-100; put the padding in their place first: `np.where(labels < 0, "
+            "tokenizer.pad_token_id, labels)`"
+        )
+    if row and max(row) >= 2**32:
+        raise ValueError(f"cannot decode id {max(row)}: ids are below 2**32")
 
 
 def plain(value: Any) -> Any:

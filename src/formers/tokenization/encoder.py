@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from formers.core.notices import notice
+from formers.tokenization.checks import told
 from formers.tokenization.encoding import BatchEncoding
 from formers.tokenization.options import EncodeOptions, check_side
 from formers.tokenization.padding import Filling, pad_columns
@@ -109,12 +110,13 @@ class Encoder:
                 backend.encode_special_tokens = options.split_special_tokens
             encode = backend.encode_batch if offsets else backend.encode_batch_fast
             try:
-                return list(encode(batch, is_pretokenized=words, add_special_tokens=special))
+                with told("encode a text of this batch"):
+                    return list(encode(batch, is_pretokenized=words, add_special_tokens=special))
             except TypeError as error:
                 raise TypeError(_complaint(batch, words)) from error
             except BaseException as error:
                 # A stride that leaves no room in one row ends in an exception of no usual class.
-                if type(error).__name__ == "PanicException" and "`stride` must be" in str(error):
+                if "`stride` must be" in str(error):
                     raise _stride_too_wide(options) from error
                 if "Truncation error" not in str(error):
                     raise
@@ -191,7 +193,8 @@ class Encoder:
         processor = backend.post_processor
         with self.vocabulary.lock:
             self._set_truncation(_AS_THEY_ARE)
-            rows = [backend.encode(word, add_special_tokens=False) for word in ("a", "a")]
+            with told("encode the letter 'a'"):
+                rows = [backend.encode(word, add_special_tokens=False) for word in ("a", "a")]
         if not all(row.ids for row in rows):
             raise ValueError("this vocabulary cannot encode the letter 'a', so its frame cannot be found")
         row: Row = rows[0]
@@ -207,6 +210,15 @@ class Encoder:
             if place is None or not frame or frame[-1][2] != place:
                 frame.append((index, kind, place))
         return frame
+
+    def is_surrounded(self) -> bool:
+        """Whether a text stands between a start and an end token, or one, or none, and a pair is two such."""
+        if not self.special_count(False):
+            return not self.special_count(True)
+        single = [(index, place) for index, _, place in self.frame(False)]
+        pair = [(index, place) for index, _, place in self.frame(True)]
+        second = [(index, None if place is None else 1) for index, place in single]
+        return len(single) <= 3 and pair == single + second
 
     def around(self, ids: list[int], pair: list[int] | None) -> tuple[list[int], list[int], list[int]]:
         """Put the special tokens around one or two rows of ids: (ids, token types, special tokens mask)."""

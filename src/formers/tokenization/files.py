@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from formers.core.jsonfile import read_json_object
+from formers.tokenization import checks, components
 from formers.tokenization.recipes import RECIPES
 from formers.tokenization.special import ADDITIONAL, NAMED, added_token, revive
 
@@ -55,17 +56,22 @@ def read(source: Source, name: str) -> Files:
     """
     config = _json(source.find(CONFIG))
     special = _json(source.find(SPECIAL))
+    for said, file in ((config, CONFIG), (special, SPECIAL)):
+        checks.check_settings(said, f"{file} of {name}")
     tokenizer = source.find(TOKENIZER)
     files = Files(name, tokenizer=tokenizer, model=_json(source.find("config.json")))
     if "added_tokens_decoder" in config:
         recorded = config.pop("added_tokens_decoder") or {}
+        checks.check_ids(recorded, f"{CONFIG} of {name}")
         files.added = {int(index): added_token(token) for index, token in recorded.items()}
         merged = {**special, **config}
     else:
         merged = {**config, **special}
     files.config = {key: revive(value) for key, value in merged.items()}
     if not files.added:
-        files.added = _older_added(_json(source.find(ADDED)), files.config)
+        older = _json(source.find(ADDED))
+        checks.check_ids(older.values(), f"{ADDED} of {name}")
+        files.added = _older_added(older, files.config)
     if tokenizer is None or source.is_local:
         files.vocabulary = _vocabulary(source)
     files.template = _template(source, config.get("chat_template"))
@@ -79,15 +85,10 @@ def read(source: Source, name: str) -> Files:
 
 
 def _json(path: Path | None) -> dict[str, Any]:
-    if path is None:
-        return {}
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except json.JSONDecodeError as error:
-        raise ValueError(f"{path} is not valid JSON: {error}") from error
-    if not isinstance(found, dict):
-        raise ValueError(f"{path} must hold a JSON object, but holds a {type(found).__name__}")
-    return found
+        return {} if path is None else read_json_object(path)
+    except RecursionError as error:
+        raise ValueError(f"{path} is nested too deep to be read") from error
 
 
 def _vocabulary(source: Source) -> dict[str, Path]:
@@ -112,7 +113,7 @@ def _older_added(recorded: Mapping[str, int], config: Mapping[str, Any]) -> dict
     for name in ADDITIONAL:
         special.update(str(token) for token in config.get(name) or ())
     return {
-        index: AddedToken(text, normalized=text not in special, special=text in special)
+        int(index): AddedToken(text, normalized=text not in special, special=text in special)
         for text, index in recorded.items()
     }
 
@@ -152,10 +153,9 @@ def open_tokenizer(path: Path) -> Tokenizer:
 
     if not path.is_file():
         raise OSError(f"{path} is not a file; a tokenizer_file is the path of a tokenizer.json")
-    try:
-        return Tokenizer.from_file(str(path))
-    except Exception as error:
-        raise ValueError(
-            f"{path} cannot be read as a tokenizer.json: {error}. If it was written by a newer version of "
-            "the `tokenizers` package, `pip install -U tokenizers` helps"
-        ) from error
+    text = path.read_bytes().decode(errors="replace")
+    checks.check_text(text, str(path))
+    with checks.told(f"read {path}"):
+        backend = Tokenizer.from_str(text)
+    components.check(backend, str(path))
+    return backend

@@ -4,25 +4,18 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Mapping
-from enum import Enum
 from typing import Any, NamedTuple, TypeVar
 
+from formers.core.fields import Choice
 from formers.core.notices import notice, refuse_unknown
 
 # The ecosystem writes 1e30 where a checkpoint records no limit; anything above 1e20 means "none".
 NO_LIMIT = int(1e30)
 LARGEST_LIMIT = int(1e20)
-
-
-class Choice(str, Enum):
-    """A string with a fixed set of values, whose refusal lists them."""
-
-    @classmethod
-    def _missing_(cls, value: object) -> Any:
-        raise ValueError(f"{value!r} is not a {cls.__name__}; choose one of {[item.value for item in cls]}")
-
-    def __str__(self) -> str:
-        return str(self.value)
+# What a call takes, by the ecosystem's names.
+TextInput, PreTokenizedInput, EncodedInput = str, list[str], list[int]
+LONGEST_ROW = 1 << 24  # what padding makes at most, so that a slip does not fill the memory
+VERY_LARGE_INTEGER, LARGE_INTEGER = NO_LIMIT, LARGEST_LIMIT  # the ecosystem's names
 
 
 class TensorType(Choice):
@@ -143,7 +136,7 @@ class EncodeOptions(NamedTuple):
         """
         given: dict[str, Any] = {**_UNASKED, **asked}
         for name in ("max_length", "pad_to_multiple_of", "stride"):
-            if given[name] not in (None, 0):
+            if given[name] is not None:
                 given[name] = whole_number(given[name], name)
         pads, cuts, length = given["padding"], given["truncation"], given["max_length"]
         padding = _choice(pads, PaddingStrategy.LONGEST, PaddingStrategy.DO_NOT_PAD)
@@ -196,6 +189,11 @@ class EncodeOptions(NamedTuple):
             width = max(longest, self.max_length)
         if self.pad_to_multiple_of:
             width += -width % self.pad_to_multiple_of
+        if width > max(longest, LONGEST_ROW):
+            raise ValueError(
+                f"rows of {longest} tokens would be padded to {width}: choose a smaller max_length or "
+                f"pad_to_multiple_of ({LONGEST_ROW:,} at most)"
+            )
         return width
 
 

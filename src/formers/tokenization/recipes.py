@@ -18,7 +18,8 @@ class Recipe:
     """One row: a class of tokenizers.
 
     Attributes:
-        kind: the builder in `builders.py` that makes the backend when there is no `tokenizer.json`.
+        kind: the builder in `builders.py` that makes the backend when there is no `tokenizer.json`; empty
+            where only that file can be read.
         files: for each file argument, the names it goes by in a checkpoint, the usual one first.
         special: the special tokens and their usual text; a dictionary states how it matches.
         inputs: what the models take.
@@ -72,29 +73,131 @@ _BERT = Recipe(
     inputs=BERT_INPUTS,
     options={"do_lower_case": True, "strip_accents": None, "tokenize_chinese_chars": True},
     model_types=("bert",),
-    aliases=("Electra", "MobileBert", "SqueezeBert", "ConvBert", "Lxmert"),
+    aliases=(
+        *("ConvBert", "DPRContextEncoder", "DPRQuestionEncoder", "Electra", "LayoutLM", "Lxmert"),
+        *("MobileBert", "Realm", "RetriBert", "SqueezeBert"),
+    ),
 )
 _ROBERTA = Recipe(
     kind="framed_byte_bpe",
     files=_VOCAB_MERGES,
     special=_FAIRSEQ_TOKENS,
     options={"add_prefix_space": False, "trim_offsets": True, "errors": "replace"},
-    model_types=("roberta", "roberta-prelayernorm"),
+    model_types=("roberta", "roberta-prelayernorm", "longformer"),
+    aliases=("Longformer",),
     positions="after_padding",
     sign='"<s>"',
 )
 
+
+def _of_file(
+    special: Mapping[str, Any],
+    model_types: tuple[str, ...] = (),
+    inputs: tuple[str, ...] = PLAIN_INPUTS,
+    padding_side: str = "right",
+    positions: str = "absolute",
+) -> Recipe:
+    """A row that is read from a `tokenizer.json` alone."""
+    return Recipe("", {}, special, inputs, {}, padding_side, (), model_types, (), positions)
+
+
+def _named(*tokens: str) -> dict[str, str]:
+    """Special tokens in the order bos, eos, unk, sep, pad, cls, mask; an empty text stands for none."""
+    names = ("bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token")
+    return {name: token for name, token in zip(names, tokens, strict=False) if token}
+
+
+_SENTENCES = _named("[CLS]", "[SEP]", "<unk>", "[SEP]", "<pad>", "[CLS]", "[MASK]")
+_LETTERS = _named("[CLS]", "[SEP]", "[UNK]", "[SEP]", "[PAD]", "[CLS]", "[MASK]")
+_PIECES = _named("<s>", "</s>", "<unk>", "<sep>", "<pad>", "<cls>", "<mask>")
+_END = "<|endoftext|>"
+_TYPES_LAST = ("input_ids", "attention_mask", "token_type_ids")
+
+# Classes whose vocabulary is read from a tokenizer.json alone: special tokens, model types, inputs, side of
+# the padding, positions (facts of transformers 5.23).
+_FILE_ROWS: dict[str, tuple[Any, ...]] = {
+    "Albert": (_SENTENCES, ("albert", "yoso")),
+    "Barthez": (_FAIRSEQ_TOKENS, ("barthez",)),
+    "BigBird": (_named("<s>", "</s>", "<unk>", "[SEP]", "<pad>", "[CLS]", "[MASK]"), ("big_bird",)),
+    "Blenderbot": (_FAIRSEQ_TOKENS, ("blenderbot",)),
+    "BlenderbotSmall": (_named("__start__", "__end__", "__unk__", "", "__null__"), ("blenderbot-small",)),
+    "CodeLlama": (_named("<s>", "</s>", "<unk>"), ("code_llama",), PLAIN_INPUTS, "left"),
+    "Cohere": (
+        _named("<BOS_TOKEN>", "<|END_OF_TURN_TOKEN|>", "<UNK>", "<SEP>", "<PAD>", "<CLS>", "<MASK_TOKEN>"),
+        ("cohere", "cohere2"),
+        PLAIN_INPUTS,
+        "left",
+    ),
+    "Cpm": (_PIECES, ("cpm",)),
+    "Deberta": (_LETTERS, ("deberta",), _TYPES_LAST),
+    "DebertaV2": (_LETTERS, ("deberta-v2",), _TYPES_LAST),
+    "FNet": (_SENTENCES, ("fnet",), ("input_ids", "token_type_ids")),
+    "Funnel": (_PIECES, ("funnel",)),
+    "GPTNeoX": (
+        _named(_END, _END, _END, "", "<|padding|>"),
+        ("gpt_neox", "mamba", "mamba2", "falcon_mamba", "mpt", "olmo", "olmoe", "rwkv"),
+    ),
+    "Gemma": (
+        _named("<bos>", "<eos>", "<unk>", "", "<pad>", "", "<mask>"),
+        ("gemma", "gemma2", "gemma3", "gemma3_text", "gemma3n", "recurrent_gemma", "shieldgemma2", "t5gemma"),
+        PLAIN_INPUTS,
+        "left",
+    ),
+    "Herbert": (_named("", "", "<unk>", "</s>", "<pad>", "<s>", "<mask>"), ("herbert",)),
+    "LayoutLMv2": ({k: v for k, v in _LETTERS.items() if k[0] not in "be"}, ("layoutlmv2",), _TYPES_LAST),
+    "LayoutLMv3": (_FAIRSEQ_TOKENS, ("layoutlmv3",), ("input_ids", "attention_mask", "bbox")),
+    "LayoutXLM": (_FAIRSEQ_TOKENS, ("layoutxlm",)),
+    "Luke": (_FAIRSEQ_TOKENS, ("luke",)),
+    "MBart": (_FAIRSEQ_TOKENS, ("mbart",)),
+    "MBart50": ({k: v for k, v in _FAIRSEQ_TOKENS.items() if k != "bos_token"}, ("mbart50",)),
+    "MPNet": (
+        {**_FAIRSEQ_TOKENS, "unk_token": "[UNK]"},
+        ("mpnet",),
+        PLAIN_INPUTS,
+        "right",
+        "after_padding",
+    ),
+    "MarkupLM": (_FAIRSEQ_TOKENS, ("markuplm",), BERT_INPUTS),
+    "Nllb": (_FAIRSEQ_TOKENS, ("nllb", "nllb-moe")),
+    "Nougat": (_named("<s>", "</s>", "<unk>", "", "<pad>"), ("nougat",)),
+    "OpenAIGPT": (_named("", "", "<unk>"), ("openai-gpt",)),
+    "Parakeet": ({}, ("parakeet_ctc", "parakeet_tdt")),
+    "Pegasus": (_named("", "</s>", "<unk>", "", "<pad>", "", "<mask_2>"), ("pegasus",)),
+    "Qwen3_5": (_named("", _END, _END, "", _END), ("qwen3_5", "qwen3_5_moe")),
+    "Reformer": (_named("", "</s>", "<unk>"), ("reformer",)),
+    "RemBert": (_SENTENCES, ("rembert",)),
+    "RoFormer": (_named("", "", "[UNK]", "[SEP]", "[PAD]", "[CLS]", "[MASK]"), ("roformer",)),
+    "SeamlessM4T": (
+        _named("<s>", "</s>", "<unk>", "</s>", "<pad>", "<s>"),
+        ("seamless_m4t", "seamless_m4t_v2"),
+    ),
+    "Siglip2": (
+        _named("<bos>", "<eos>", "<unk>", "", "<pad>", "", "<mask>"),
+        ("siglip2",),
+        PLAIN_INPUTS,
+        "left",
+    ),
+    "Splinter": (_named("", "", "[UNK]", "[SEP]", "[PAD]", "[CLS]", "[MASK]"), ("splinter",)),
+    "Udop": (_named("", "</s>", "<unk>", "</s>", "<pad>"), ("udop",)),
+    "Whisper": (_named(_END, _END, _END), ("whisper",)),
+    "XGLM": (_named("<s>", "</s>", "<unk>", "</s>", "<pad>", "<s>"), ("xglm",)),
+    "XLNet": (_PIECES, ("xlnet",), PLAIN_INPUTS, "left", "relative"),
+}
+
 RECIPES: dict[str, Recipe] = {
     "Bert": _BERT,
-    "DistilBert": replace(_BERT, inputs=PLAIN_INPUTS, model_types=("distilbert",), aliases=()),
+    "DistilBert": replace(_BERT, inputs=PLAIN_INPUTS, model_types=("distilbert",), aliases=("DPRReader",)),
     "Roberta": _ROBERTA,
-    "Bart": replace(_ROBERTA, model_types=("bart",), positions="absolute"),
+    "Bart": replace(
+        _ROBERTA, model_types=("bart", "led", "mvp"), aliases=("LED", "Mvp"), positions="absolute"
+    ),
     "GPT2": Recipe(
         kind="byte_bpe",
         files=_VOCAB_MERGES,
         special=dict.fromkeys(("bos_token", "eos_token", "unk_token"), "<|endoftext|>"),
         options={"add_prefix_space": False, "errors": "replace"},
-        model_types=("gpt2",),
+        model_types=("gpt2", "gpt_neo", "gptj", "opt", "codegen"),
+        aliases=("CodeGen",),
     ),
     "XLMRoberta": Recipe(
         kind="xlm_roberta",
@@ -118,7 +221,8 @@ RECIPES: dict[str, Recipe] = {
         files={"vocab_file": ("spiece.model",)},
         special={"eos_token": "</s>", "unk_token": "<unk>", "pad_token": "<pad>"},
         options={"extra_ids": 100},
-        model_types=("t5", "mt5", "longt5", "umt5"),
+        model_types=("t5", "mt5", "longt5", "umt5", "switch_transformers"),
+        aliases=("MT5",),
         positions="relative",
     ),
     "Llama": Recipe(
@@ -127,16 +231,47 @@ RECIPES: dict[str, Recipe] = {
         special={"bos_token": "<s>", "eos_token": "</s>", "unk_token": "<unk>"},
         options={"legacy": True, "add_prefix_space": True, "add_bos_token": True, "add_eos_token": False},
         padding_side="left",
-        model_types=("llama",),
+        model_types=(
+            *("llama", "mistral", "mixtral", "deepseek_v2", "deepseek_v3", "phi3", "idefics", "idefics2"),
+            *("llava", "vipllava", "persimmon", "fuyu"),
+        ),
     ),
+    "Qwen2": Recipe(
+        kind="split_byte_bpe",
+        files=_VOCAB_MERGES,
+        special=dict.fromkeys(("unk_token", "eos_token", "pad_token"), "<|endoftext|>"),
+        options={"add_prefix_space": False, "errors": "replace"},
+        model_types=(
+            *("qwen2", "qwen2_moe", "qwen2_vl", "qwen2_5_vl", "qwen2_audio", "qwen3", "qwen3_moe"),
+            *("qwen3_next", "qwen3_vl", "qwen3_vl_moe"),
+        ),
+        aliases=("Qwen3",),
+    ),
+    "CLIP": Recipe(
+        kind="clip",
+        files=_VOCAB_MERGES,
+        special={
+            "unk_token": "<|endoftext|>",
+            "bos_token": "<|startoftext|>",
+            "eos_token": "<|endoftext|>",
+            "pad_token": "<|endoftext|>",
+        },
+        options={"errors": "replace"},
+        model_types=("clip", "clipseg", "groupvit", "owlv2", "owlvit", "xclip", "clip_text_model"),
+    ),
+    **{name: _of_file(*row) for name, row in _FILE_ROWS.items()},
 }
 
 # Public class name -> recipe. Both spellings are the same class: there is one kind of tokenizer here.
-CLASSES: dict[str, str] = {f"{recipe}Tokenizer{fast}": recipe for recipe in RECIPES for fast in ("", "Fast")}
+CLASSES: dict[str, str] = {
+    f"{alias}Tokenizer{fast}": name
+    for name, row in RECIPES.items()
+    for alias in (name, *row.aliases)
+    for fast in ("", "Fast")
+}
 
-# model_type of config.json -> recipe, and other families' names -> recipe.
+# model_type of config.json -> recipe.
 MODEL_TYPES: dict[str, str] = {kind: name for name, row in RECIPES.items() for kind in row.model_types}
-ALIASES: dict[str, str] = {alias: name for name, row in RECIPES.items() for alias in row.aliases}
 
 
 def limit_of(config: Mapping[str, Any]) -> int | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -16,10 +17,11 @@ from formers.tokenization.vocabulary import Vocabulary
 
 
 class Origin(NamedTuple):
-    """Where a tokenizer was loaded from: its tokenizer.json, and the class that its checkpoint names."""
+    """Where a tokenizer comes from: its tokenizer.json, the class that is named, what is a guess."""
 
     file: Path | None = None
     class_name: str | None = None
+    guessed: Mapping[str, Any] = {}
 
 
 # What tokenizer_config.json must not repeat: it has other places or is of this process alone.
@@ -44,6 +46,12 @@ _NOT_SAVED = (
 )
 
 
+_ATTRIBUTES = (
+    *("model_max_length", "padding_side", "truncation_side", "clean_up_tokenization_spaces"),
+    "model_input_names",
+)
+
+
 def save(
     tokenizer: Any,
     vocabulary: Vocabulary,
@@ -58,7 +66,7 @@ def save(
     if folder.is_file():
         raise NotADirectoryError(f"{folder} is a file; save_pretrained writes into a folder")
     folder.mkdir(parents=True, exist_ok=True)
-    config = configuration(tokenizer, special)
+    config = configuration(tokenizer, special, origin.guessed)
     config["tokenizer_class"] = origin.class_name or type(tokenizer).__name__
     templates = tokenizer.chat_template
     if templates is not None and not jinja:
@@ -67,7 +75,7 @@ def save(
             if isinstance(templates, str)
             else [{"name": name, "template": text} for name, text in templates.items()]
         )
-    names = special.by_name(lambda token: as_json(vocabulary.as_added(token), typed=False))
+    names = special.to_save(lambda token: as_json(vocabulary.as_added(token), typed=False))
     usual = {name: token for name, token in names.items() if name in NAMED or name in ADDITIONAL}
     written = [
         _write_json(_named(folder, files.CONFIG, prefix), config),
@@ -99,17 +107,18 @@ def _write_json(path: Path, value: Any) -> Path:
     return write_text(path, json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False) + "\n")
 
 
-def configuration(tokenizer: Any, special: SpecialTokens) -> dict[str, Any]:
+def configuration(tokenizer: Any, special: SpecialTokens, guessed: Mapping[str, Any]) -> dict[str, Any]:
     """Return what tokenizer_config.json holds: what was loaded, and what the attributes say now."""
     gone = {*_NOT_SAVED, *ADDITIONAL, *NAMED, *special.own}
     config = {key: plain_json(value) for key, value in tokenizer.init_kwargs.items() if key not in gone}
-    for name in ("model_max_length", "padding_side", "truncation_side", "clean_up_tokenization_spaces"):
-        config[name] = getattr(tokenizer, name)
+    for name in _ATTRIBUTES:
+        value = getattr(tokenizer, name)
+        if guessed.get(name) != value:  # other readers would take a guess for what the model wants
+            config[name] = value
     if tokenizer.split_special_tokens or "split_special_tokens" in config:
         config["split_special_tokens"] = tokenizer.split_special_tokens
-    config["model_input_names"] = list(tokenizer.model_input_names)
     for name in NAMED:
-        token = special.named[name]
+        token = special.said.get(name)
         if token is not None or name in tokenizer.init_kwargs:
             config[name] = None if token is None else str(token)
     if special.additional:

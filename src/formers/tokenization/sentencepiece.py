@@ -13,6 +13,8 @@ from enum import IntEnum
 from pathlib import Path
 from typing import Any
 
+from formers.tokenization import checks
+
 
 class Kind(IntEnum):
     """What a piece is."""
@@ -104,6 +106,9 @@ def read(path: str | Path) -> Model:
             )
     except (AttributeError, IndexError, TypeError, ValueError, struct.error) as error:
         raise ValueError(f"{path} is not a SentencePiece model: {error}") from error
+    checks.check_pieces((piece.text for piece in pieces), str(path))
+    if normalizer.get(2):
+        checks.check_charsmap(normalizer[2], str(path))
     if not pieces:
         raise ValueError(f"{path} is not a SentencePiece model: it holds no pieces")
     return Model(

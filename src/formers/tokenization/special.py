@@ -44,9 +44,16 @@ class SpecialTokens:
     Attributes:
         named: name -> token, None where a usual one is missing; those of `NAMED`, then a model's own.
         additional: the special tokens without a name.
+        guessed: the named tokens where nobody said them and they were found by their spelling.
     """
 
-    def __init__(self, named: Mapping[str, Token | None], additional: Iterable[Token] = ()) -> None:
+    def __init__(
+        self,
+        named: Mapping[str, Token | None],
+        additional: Iterable[Token] = (),
+        guessed: Mapping[str, Token] = {},  # noqa: B006
+    ) -> None:
+        self.guessed = dict(guessed)
         self.named: dict[str, Token | None] = {**dict.fromkeys(NAMED), **named}
         self.additional: list[Token] = list({str(token): token for token in additional}.values())
 
@@ -60,13 +67,25 @@ class SpecialTokens:
         """The named tokens that there are."""
         return {name: token for name, token in self.named.items() if token is not None}
 
+    @property
+    def said(self) -> dict[str, Token]:
+        """The named tokens that there are, none where all of them are as they were guessed."""
+        return {} if self.guessed and self.guessed == self.present else self.present
+
     def every(self) -> list[Token]:
         """Return every special token once: the named ones, then the additional ones."""
         return list({str(token): token for token in (*self.present.values(), *self.additional)}.values())
 
     def by_name(self, form: Callable[[Token], Any]) -> dict[str, Any]:
         """Return the named tokens and, where there are any, the additional ones as a list, in some form."""
-        found: dict[str, Any] = {name: form(token) for name, token in self.present.items()}
+        return self._by_name(self.present, form)
+
+    def to_save(self, form: Callable[[Token], Any]) -> dict[str, Any]:
+        """Return what `by_name` does, without what was guessed."""
+        return self._by_name(self.said, form)
+
+    def _by_name(self, named: Mapping[str, Token], form: Callable[[Token], Any]) -> dict[str, Any]:
+        found: dict[str, Any] = {name: form(token) for name, token in named.items()}
         if self.additional:
             found["additional_special_tokens"] = [form(token) for token in self.additional]
         return found
@@ -77,6 +96,10 @@ class SpecialTokens:
         Returns:
             The tokens, which the vocabulary must have.
         """
+        if not isinstance(given, Mapping):
+            raise TypeError(
+                f"special tokens are given by name, {{'pad_token': '[PAD]'}}, not as a {type(given).__name__}"
+            )
         for name, value in given.items():
             _check(name, value, self.named)
         taken: list[Token] = []
@@ -138,6 +161,7 @@ def find(
     Beside a tokenizer.json (`from_file`) the usual text of a token counts only where the vocabulary has it.
     """
     named = named_in(settings)
+    guessed: dict[str, Any] = {}
     lists = [settings.get(key) for key in ADDITIONAL]
     additional = [token for tokens in lists if isinstance(tokens, (list, tuple)) for token in tokens]
     if recipe is not None:
@@ -150,11 +174,12 @@ def find(
             usual = [*recipe.additional, *(f"<extra_id_{index}>" for index in range(count))]
             additional = [token for token in usual if vocabulary.id_of(token) is not None]
     elif not any(named.values()):
-        named |= components.guess_special(vocabulary.backend)
+        guessed = components.guess_special(vocabulary.backend)
+        named |= guessed
     padding = vocabulary.file_padding.get("pad_token")
     if padding and named.get("pad_token") is None and "pad_token" not in settings:
         named["pad_token"] = padding
-    return SpecialTokens(named, additional)
+    return SpecialTokens(named, additional, guessed)
 
 
 def added_token(value: Any) -> AddedToken:

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from formers.core.notices import notice, refuse_unknown
 from formers.hub import PUSH_KEYWORDS, Pushable, push_saved
 from formers.tokenization import chat, classes, components, files, saving, special
-from formers.tokenization.decoder import Decoder, clean_up, plain
+from formers.tokenization.decoder import Decoder, clean_up, ids_of
 from formers.tokenization.encoder import Encoder, Ragged, RenderedChat
 from formers.tokenization.encoding import BatchEncoding
+from formers.tokenization.framing import FrameMethods
 from formers.tokenization.legacy import OlderCalls
 from formers.tokenization.options import (
     LARGEST_LIMIT,
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
     from tokenizers import AddedToken, Tokenizer
 
 
-class PreTrainedTokenizerFast(TokenMethods, OlderCalls, Pushable):
+class PreTrainedTokenizerFast(TokenMethods, FrameMethods, OlderCalls, Pushable):
     """Text to ids and back.
 
     Built from a checkpoint with `from_pretrained`, or directly:
@@ -98,13 +99,16 @@ class PreTrainedTokenizerFast(TokenMethods, OlderCalls, Pushable):
 
         if "tokenizer_object" in given:
             # Copied, so that what is added here is not added to the caller's.
+            if not isinstance(given["tokenizer_object"], Tokenizer):
+                kind = type(given["tokenizer_object"]).__name__
+                raise TypeError(f"tokenizer_object must be a tokenizers.Tokenizer, but is a {kind}")
             return Tokenizer.from_str(given["tokenizer_object"].to_str())
         if "tokenizer_file" in given:
             return files.open_tokenizer(Path(given["tokenizer_file"]))
-        if cls.recipe is None and given:
+        if given and not (cls.recipe and cls.recipe.kind):
             raise TypeError(
                 f"{cls.__name__} does not know how to read {sorted(given)}: use the class of the "
-                f"vocabulary, one of {sorted(name for name in CLASSES if not name.endswith('Fast'))}, or "
+                f"vocabulary, one of {[f'{name}Tokenizer' for name, row in RECIPES.items() if row.kind]}, or "
                 "pass tokenizer_file= or tokenizer_object="
             )
         if cls.recipe is None or not given:
@@ -135,14 +139,16 @@ class PreTrainedTokenizerFast(TokenMethods, OlderCalls, Pushable):
         """
         recipe = self.recipe
         vocabulary = self._vocabulary = Vocabulary(backend)
-        self._encoder, self._decoder, self._origin = Encoder(vocabulary), Decoder(vocabulary), origin
+        self._encoder, self._decoder = Encoder(vocabulary), Decoder(vocabulary)
         self.init_inputs: tuple[Any, ...] = ()
         self.init_kwargs: dict[str, Any] = dict(settings)
         self.name_or_path = str(settings.get("name_or_path", ""))
         limit = settings.get("model_max_length", settings.get("max_len"))
         self.model_max_length = NO_LIMIT if limit is None else int(limit)
         side = settings.get("padding_side") or vocabulary.file_padding.get("direction")
-        self.padding_side = check_side(side or (recipe.padding_side if recipe else "right"), "padding_side")
+        side = side or self._said_by_class("padding_side")
+        guessed: dict[str, Any] = {} if side or recipe else {"padding_side": "right"}
+        self.padding_side = check_side(side or "right", "padding_side")
         side = settings.get("truncation_side") or vocabulary.file_truncation.get("direction")
         self.truncation_side = check_side(side or "right", "truncation_side")
         self.pad_token_type_id = int(settings.get("pad_token_type_id") or 0)
@@ -161,11 +167,19 @@ class PreTrainedTokenizerFast(TokenMethods, OlderCalls, Pushable):
             self._surround(**ends)
         if from_file:
             swapped = {name: getattr(self, name) for name in ("cls_token", "sep_token") if explicit.get(name)}
-            components.reframe(backend, saved, swapped)
-        inputs = recipe.inputs if recipe else None
+            if swapped:
+                components.reframe(backend, special.find(saved, recipe, vocabulary, True).named, swapped)
+        inputs = settings.get("model_input_names") or self._said_by_class("model_input_names")
         if inputs is None:
             inputs = BERT_INPUTS if components.gives_token_types(backend) else PLAIN_INPUTS
-        self.model_input_names = list(settings.get("model_input_names") or inputs)
+            guessed["model_input_names"] = list(inputs)
+        self.model_input_names = list(inputs)
+        self._origin = saving.Origin(origin.file, origin.class_name, guessed)
+
+    def _said_by_class(self, name: str) -> Any:
+        """The value of a class attribute where a named class, or one of the caller's, says it."""
+        value = getattr(type(self), name)
+        return None if value is vars(PreTrainedTokenizerFast)[name] else value
 
     def _add_recorded(self, added: Mapping[int, AddedToken]) -> None:
         """Add the tokens that were saved beside the vocabulary, and notice ids that are not theirs."""
@@ -218,7 +232,10 @@ class PreTrainedTokenizerFast(TokenMethods, OlderCalls, Pushable):
             return cls(tokenizer_file=path, **kwargs)
         found, explicit = classes.find(pretrained_model_name_or_path, kwargs, cls.__name__)
         if cls is PreTrainedTokenizerFast:
-            recipe = classes.class_for(found)
+            own = classes.own_class(found)
+            if own is not None:
+                return own.from_pretrained(pretrained_model_name_or_path, **kwargs)  # type: ignore[no-any-return]
+            recipe = classes.class_for(found, explicit)
             cls = cls if recipe is None else named_class(f"{recipe}Tokenizer")
         else:
             classes.notice_other_class(found, cls.recipe, cls.__name__)
@@ -251,64 +268,6 @@ class PreTrainedTokenizerFast(TokenMethods, OlderCalls, Pushable):
             backend, settings, explicit, found.added, from_file=from_file, saved=saved, origin=origin
         )
         return self
-
-    # the frame around texts
-
-    @property
-    def add_bos_token(self) -> bool:
-        """Whether a text gets the `bos_token` in front; can be set."""
-        return self.bos_token is not None and self._edge(0) == self.bos_token_id
-
-    @add_bos_token.setter
-    def add_bos_token(self, value: bool) -> None:
-        self._surround(bos=bool(value))
-
-    @property
-    def add_eos_token(self) -> bool:
-        """Whether a text gets the `eos_token` at its end; can be set."""
-        return self.eos_token is not None and self._edge(-1) == self.eos_token_id
-
-    @add_eos_token.setter
-    def add_eos_token(self, value: bool) -> None:
-        self._surround(eos=bool(value))
-
-    def _edge(self, place: int) -> int | None:
-        """Return the special token at one end of a text, None where the text itself stands there."""
-        if not self.num_special_tokens_to_add():
-            return None
-        index, _, sequence = self._encoder.frame(False)[place]
-        return index if sequence is None else None
-
-    def _surround(self, bos: bool | None = None, eos: bool | None = None) -> None:
-        """Put the start and end tokens around texts, or not; None leaves one as it is."""
-        tokens = []
-        for name, wanted in (("bos_token", bos), ("eos_token", eos)):
-            on, token = getattr(self, f"add_{name}") if wanted is None else wanted, getattr(self, name)
-            if on and token is None:
-                raise ValueError(
-                    f"add_{name}=True needs a {name}, but this tokenizer has none: set tokenizer.{name}"
-                )
-            tokens.append(token if on else None)
-        components.surround(self._vocabulary.backend, *tokens)
-
-    def update_post_processor(self) -> None:
-        """Put the present `bos_token` and `eos_token` around texts, after one of them was set anew."""
-        first, last = self._edge(0) is not None, self._edge(-1) is not None
-        self._surround(bos=first and self.bos_token is not None, eos=last and self.eos_token is not None)
-
-    def num_special_tokens_to_add(self, pair: bool = False) -> int:
-        """Return how many special tokens a text (or a pair) gets."""
-        return self._encoder.special_count(pair)
-
-    @property
-    def max_len_single_sentence(self) -> int:
-        """How many tokens of text fit beside the special tokens."""
-        return self.model_max_length - self.num_special_tokens_to_add(pair=False)
-
-    @property
-    def max_len_sentences_pair(self) -> int:
-        """How many tokens of a pair fit beside the special tokens."""
-        return self.model_max_length - self.num_special_tokens_to_add(pair=True)
 
     def convert_tokens_to_string(self, tokens: list[str]) -> str:
         """Join tokens to the text that they stand for."""
@@ -358,8 +317,8 @@ class PreTrainedTokenizerFast(TokenMethods, OlderCalls, Pushable):
 
         The arguments are those of `decode`.
         """
-        rows = sequences["input_ids"] if isinstance(sequences, dict) else sequences
-        ids = [[row] if isinstance(row, int) else row for row in plain(rows)]
+        rows = ids_of(sequences)
+        ids = [[row] if isinstance(row, int) else row for row in ([rows] if isinstance(rows, int) else rows)]
         found = self.decode(ids, skip_special_tokens, clean_up_tokenization_spaces, **kwargs) if ids else []
         return list(found)
 
@@ -424,7 +383,7 @@ class PreTrainedTokenizerFast(TokenMethods, OlderCalls, Pushable):
             return_length: whether to return the length of each row.
             verbose: False keeps notices silent.
             split_special_tokens: whether special tokens in the text are treated as plain text.
-            **kwargs: nothing; a keyword that is not listed is refused.
+            **kwargs: `pad_to_max_length`, the oldest name of padding="max_length"; others are refused.
 
         Returns:
             A BatchEncoding of lists, or of int64 tensors [B, T].
@@ -435,6 +394,8 @@ class PreTrainedTokenizerFast(TokenMethods, OlderCalls, Pushable):
             ValueError: for rows of different lengths with `return_tensors` and without padding, and for a
                 `stride` that leaves no room to cut.
         """
+        if kwargs.pop("pad_to_max_length", False) and padding is False:  # as it was said before 2021
+            padding, truncation = "max_length", bool(max_length) if truncation is None else truncation
         # Every keyword of a call is a field of the options.
         options = EncodeOptions.of(self, locals())
         if kwargs:
@@ -505,7 +466,7 @@ class PreTrainedTokenizerFast(TokenMethods, OlderCalls, Pushable):
     ) -> list[str]:
         """Split a text into tokens, as strings; other keywords are those of a call."""
         found = self(text, pair, add_special_tokens=add_special_tokens, **kwargs)
-        return found.tokens()
+        return found.tokens() if found.encodings else []
 
     def encode(self, text: Any, text_pair: Any = None, add_special_tokens: bool = True, **kwargs: Any) -> Any:
         """Return the ids of a text (or the tensor [1, T] with `return_tensors`); a list of lists for a batch.
@@ -763,7 +724,7 @@ class PreTrainedTokenizerFast(TokenMethods, OlderCalls, Pushable):
 
 
 PreTrainedTokenizer = PreTrainedTokenizerFast
-PreTrainedTokenizerBase = PreTrainedTokenizerFast
+PreTrainedTokenizerBase = TokenizersBackend = PreTrainedTokenizerFast
 
 
 _made: dict[str, type[PreTrainedTokenizerFast]] = {}

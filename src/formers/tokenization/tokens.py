@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, overload
 
 from formers.core.notices import did_you_mean, notice
-from formers.tokenization.decoder import plain
+from formers.tokenization.decoder import check_ids, plain
 from formers.tokenization.special import NAMED, SpecialTokens, Token, as_special, is_token
 from formers.tokenization.vocabulary import Vocabulary
 
@@ -125,6 +125,8 @@ class TokenMethods:
     def convert_tokens_to_ids(self, tokens: list[str]) -> list[int | None]: ...
     def convert_tokens_to_ids(self, tokens: str | list[str]) -> int | None | list[int | None]:
         """Return the id of a token, or a list of ids; an unknown token has the id of `unk_token`."""
+        if not isinstance(tokens, (str, list, tuple)):
+            raise TypeError(f"expected a token or a list of tokens, but got a {type(tokens).__name__}")
         find = self._vocabulary.id_of
         unknown = find(self._special.named["unk_token"])
         found = [
@@ -142,6 +144,7 @@ class TokenMethods:
         """
         ids = plain(ids)
         name = self._vocabulary.backend.id_to_token
+        check_ids([ids] if isinstance(ids, int) else ids)
         if isinstance(ids, int):
             return name(ids)
         left_out = set(self.all_special_ids) if skip_special_tokens else ()

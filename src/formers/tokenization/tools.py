@@ -113,3 +113,6 @@ def _union(inner: tuple[Any, ...]) -> dict[str, Any]:
     else:
         made = {"anyOf": kinds}
     return {**made, "nullable": True} if type(None) in inner else made
+
+
+get_json_schema = function_schema  # the ecosystem's name

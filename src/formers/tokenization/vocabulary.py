@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import operator
 import os
 import threading
 import weakref
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -76,6 +77,12 @@ class Vocabulary:
         """The kind of vocabulary: "WordPiece", "BPE", "Unigram" or "WordLevel"."""
         return type(self.backend.model).__name__
 
+    @property
+    def end_of_word(self) -> str | None:
+        """The mark of a word's end that decoding leaves in texts: CLIP's, whose decoder knows but bytes."""
+        mark = getattr(self.backend.model, "end_of_word_suffix", None)
+        return mark if mark and type(self.backend.decoder).__name__ == "ByteLevel" else None
+
     def id_of(self, token: Any) -> int | None:
         """Return the id of a token (text, or an AddedToken), None where there is no such token."""
         return None if token is None else self.backend.token_to_id(str(token))
@@ -86,7 +93,8 @@ class Vocabulary:
         Raises:
             ValueError: when there is no such id.
         """
-        token = self.backend.id_to_token(int(index))
+        index = operator.index(index)
+        token = self.backend.id_to_token(index) if 0 <= index < 2**32 else None
         if token is None:
             raise ValueError(f"no token has the id {index}: ids run from 0 to {len(self) - 1}")
         return str(token)
@@ -104,6 +112,10 @@ class Vocabulary:
         """Add tokens that are not there yet, and return how many there were."""
         from tokenizers import AddedToken
 
+        if not isinstance(tokens, (str, AddedToken, Iterable)):
+            raise TypeError(
+                f"tokens are a str, an AddedToken or a list of those, not a {type(tokens).__name__}"
+            )
         tokens = [tokens] if isinstance(tokens, (str, AddedToken)) else list(tokens)
         for token in tokens:
             if not isinstance(token, (str, AddedToken)):

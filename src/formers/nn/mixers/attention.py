@@ -34,6 +34,16 @@ class Attend(Step):
     def __init__(self, s: spec.Attention, width: int) -> None:
         super().__init__()
         self.spec, self.prefix = s, "cross_" if s.cross else ""
+        heads = s.heads
+        self.shown = {
+            "num_attention_heads": heads.query,
+            "num_heads": heads.query,
+            "num_key_value_heads": heads.key_value,
+            "num_key_value_groups": heads.query // heads.key_value,
+            "attention_head_size": heads.width,
+            "head_dim": heads.width,
+            "all_head_size": heads.query * heads.width,
+        }
         self._make_projections(width)
         score_bias = s.score_bias
         if isinstance(score_bias, Buckets) and s.owns_score_bias:

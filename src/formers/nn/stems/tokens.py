@@ -66,6 +66,11 @@ class TokenStem(Stem):
         assert found is not None
         if found.dim() < 2:
             raise ValueError(f"inputs have a batch axis, [B, T], but have shape {list(found.shape)}")
+        if not found.shape[1]:
+            raise ValueError(
+                f"the inputs hold no tokens: their shape is {list(found.shape)}. An empty text needs one, "
+                "such as the special tokens that a tokenizer adds"
+            )
         return int(found.shape[0]), int(found.shape[1])
 
     def positions(self, given: Mapping[str, Any], layout: Layout, past: int) -> Tensor:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from formers.core.logging import is_progress_bar_enabled
 from formers.training.callbacks.base import TrainerCallback
 from formers.training.reports import short
 
@@ -37,6 +38,7 @@ class ProgressCallback(TrainerCallback):
                 TextColumn("{task.fields[note]}"),
                 console=Console(stderr=True),
                 refresh_per_second=4,
+                disable=not is_progress_bar_enabled(),
             )
             self._progress.start()
         return self._progress

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Callable, Mapping, Sequence
 from itertools import chain
 from typing import Any
@@ -13,6 +14,7 @@ from torch import Tensor
 
 from formers.core.arrays import pad_to_array
 from formers.core.notices import suggest_keywords
+from formers.training.data import words
 from formers.training.losses import IGNORED
 
 DataCollator = Callable[[list[Any]], dict[str, Any]]
@@ -409,9 +411,8 @@ class DataCollatorForLanguageModeling:
         tokenizer: with a mask token for `mlm=True`.
         mlm: masked or causal.
         mlm_probability: share of tokens to predict.
-        whole_word_mask: choose words, not tokens; pieces of a word are found by `word_ids` of an example or
-        by
-            the tokenizer's continuation prefix "##".
+        whole_word_mask: choose words, not tokens. Words are known by a column `word_ids`, else by the marks
+            of the tokens (WordPiece, byte-level BPE, SentencePiece), else by a column `offset_mapping`.
         mask_replace_prob: share of them that become the mask token.
         random_replace_prob: share of them that become a random token.
         pad_to_multiple_of: round the width up to a multiple of it.
@@ -437,6 +438,8 @@ class DataCollatorForLanguageModeling:
                 )
             if self.mlm_probability is None or not 0 < self.mlm_probability <= 1:
                 raise ValueError(f"mlm_probability must be above 0 and at most 1, got {self.mlm_probability}")
+        elif self.whole_word_mask:
+            raise ValueError("whole_word_mask=True hides words of masked language modelling: pass mlm=True")
         shares = (self.mask_replace_prob, self.random_replace_prob)
         if min(shares) < 0 or sum(shares) > 1:
             raise ValueError(
@@ -453,11 +456,13 @@ class DataCollatorForLanguageModeling:
             row if isinstance(row, Mapping) else {"input_ids": row} for row in features
         ]
         inner = DataCollatorWithPadding(self.tokenizer, pad_to_multiple_of=self.pad_to_multiple_of)
-        batch = inner.padded(rows, skip=("word_ids", "labels", "label"))
+        batch = inner.padded(rows, skip=("word_ids", "offset_mapping", "labels", "label"))
         special = batch.pop("special_tokens_mask", None)
         if self.mlm:
-            words = [row.get("word_ids") for row in rows] if self.whole_word_mask else None
-            batch["input_ids"], batch["labels"] = self.torch_mask_tokens(batch["input_ids"], special, words)
+            examples = rows if self.whole_word_mask else None
+            batch["input_ids"], batch["labels"] = self.torch_mask_tokens(
+                batch["input_ids"], special, examples
+            )
         else:
             labels = batch["input_ids"].clone()
             mask = batch.get("attention_mask")
@@ -467,13 +472,19 @@ class DataCollatorForLanguageModeling:
         return _deliver(batch, return_tensors or self.return_tensors)
 
     def torch_mask_tokens(
-        self, inputs: Tensor, special_tokens_mask: Tensor | None = None, words: Sequence[Any] | None = None
+        self,
+        inputs: Tensor,
+        special_tokens_mask: Tensor | None = None,
+        examples: Sequence[Mapping[str, Any]] | None = None,
     ) -> tuple[Tensor, Tensor]:
-        """Hide tokens of `inputs` [B, T]; returns new inputs, and labels with -100 elsewhere."""
+        """Hide tokens of `inputs` [B, T]; returns new inputs, and labels with -100 elsewhere.
+
+        With `examples`, what `inputs` were padded from, words are hidden whole.
+        """
         special = _special_tokens(self.tokenizer, inputs, special_tokens_mask)
         share = float(self.mlm_probability or 0.0)
-        if words is not None:
-            chosen = self._whole_words(inputs, special, words, share)
+        if examples is not None:
+            chosen = self._whole_words(inputs, special, examples, share)
         else:
             chosen = (torch.rand(inputs.shape, generator=self._generator) < share) & ~special
         labels = inputs.masked_fill(~chosen, IGNORED)
@@ -484,26 +495,27 @@ class DataCollatorForLanguageModeling:
         replaced = inputs.masked_fill(hidden, self.tokenizer.mask_token_id)
         return torch.where(swapped, random_ids, replaced), labels
 
-    def _whole_words(self, inputs: Tensor, special: Tensor, words: Sequence[Any], share: float) -> Tensor:
+    @functools.cached_property
+    def _marks(self) -> words.Marks | None:
+        return words.marks_of(self.tokenizer)
+
+    def _whole_words(
+        self, inputs: Tensor, special: Tensor, rows: Sequence[Mapping[str, Any]], share: float
+    ) -> Tensor:
         """Draw once for each word, and choose all its pieces."""
-        groups = torch.zeros_like(inputs)  # [B, T]: number of the word within its row
-        width = inputs.shape[1]
         left = getattr(self.tokenizer, "padding_side", "right") == "left"
-        for row, known in enumerate(words):
-            if known is None:
-                pieces = self.tokenizer.convert_ids_to_tokens(inputs[row].tolist())
-                starts = torch.tensor([not str(piece).startswith("##") for piece in pieces])
-                groups[row] = starts.cumsum(0) - 1
-            else:
-                numbers = [-1 if word is None else int(word) for word in known]
-                numbers = (
-                    [*([-1] * (width - len(numbers))), *numbers]
-                    if left
-                    else numbers + [-1] * (width - len(numbers))
-                )
-                groups[row] = torch.tensor(numbers) + 1
-        draws = torch.rand((inputs.shape[0], width + 1), generator=self._generator) < share
-        return draws.gather(1, groups.clamp(min=0)) & ~special
+        numbers = []
+        for place, row in enumerate(rows):
+            length, width = len(row["input_ids"]), inputs.shape[1]
+            real = slice(width - length, width) if left else slice(length)
+            tokens = self.tokenizer.convert_ids_to_tokens(inputs[place, real].tolist())
+            known = special[place, real].tolist()
+            numbers.append(words.numbers_of(row, [str(token) for token in tokens], known, self._marks))
+        groups = pad_ids(
+            numbers, 0, width=inputs.shape[1], left=left
+        )  # [B, T]: number of the word in its row
+        draws = torch.rand(inputs.shape, generator=self._generator) < share
+        return draws.gather(1, groups) & ~special
 
 
 @suggest_keywords

@@ -1,0 +1,81 @@
+"""The ecosystem's records of outputs by their names, for code that makes them or asks what it was given.
+
+Models return the few records of `outputs.py`. One of those counts as an instance of every class here that has
+all of its fields that are present.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+from formers.core.outputs import ModelOutput
+
+_STATES = "hidden_states attentions"
+_BOTH = (
+    "past_key_values decoder_hidden_states decoder_attentions cross_attentions encoder_last_hidden_state "
+    "encoder_hidden_states encoder_attentions"
+)
+_LABELLED = f"loss logits {_STATES}"
+_LABELLED_PAST = f"loss logits past_key_values {_STATES}"
+
+# class -> its fields, in the order in which they may be given by position
+FIELDS: dict[str, str] = {
+    "BaseModelOutputWithCrossAttentions": f"last_hidden_state {_STATES} cross_attentions",
+    "BaseModelOutputWithNoAttention": "last_hidden_state hidden_states",
+    "BaseModelOutputWithPast": f"last_hidden_state past_key_values {_STATES}",
+    "BaseModelOutputWithPastAndCrossAttentions": (
+        f"last_hidden_state past_key_values {_STATES} cross_attentions"
+    ),
+    "BaseModelOutputWithPoolingAndCrossAttentions": (
+        "last_hidden_state pooler_output hidden_states past_key_values attentions cross_attentions"
+    ),
+    "BaseModelOutputWithPoolingAndNoAttention": "last_hidden_state pooler_output hidden_states",
+    "CausalLMOutput": _LABELLED,
+    "CausalLMOutputWithCrossAttentions": f"{_LABELLED_PAST} cross_attentions",
+    "CausalLMOutputWithPast": _LABELLED_PAST,
+    "ImageClassifierOutput": _LABELLED,
+    "MaskedImageModelingOutput": f"loss reconstruction {_STATES}",
+    "MaskedLMOutput": _LABELLED,
+    "MoECausalLMOutputWithPast": f"loss aux_loss logits past_key_values {_STATES} router_logits",
+    "MoeCausalLMOutputWithPast": f"loss aux_loss logits past_key_values {_STATES} router_logits",
+    "MoeModelOutputWithPast": f"last_hidden_state past_key_values {_STATES} router_logits",
+    "MultipleChoiceModelOutput": _LABELLED,
+    "NextSentencePredictorOutput": _LABELLED,
+    "QuestionAnsweringModelOutput": f"loss start_logits end_logits {_STATES}",
+    "SemanticSegmenterOutput": _LABELLED,
+    "Seq2SeqLMOutput": f"loss logits {_BOTH}",
+    "Seq2SeqQuestionAnsweringModelOutput": f"loss start_logits end_logits {_BOTH}",
+    "Seq2SeqSequenceClassifierOutput": f"loss logits {_BOTH}",
+    "SequenceClassifierOutput": _LABELLED,
+    "SequenceClassifierOutputWithPast": _LABELLED_PAST,
+    "TokenClassifierOutput": _LABELLED,
+    "XVectorOutput": f"loss logits embeddings {_STATES}",
+}
+
+
+class _ByFields(type):
+    """A class whose instances are also the records of models that fit its fields."""
+
+    def __instancecheck__(cls, value: Any) -> bool:
+        if super().__instancecheck__(value):
+            return True
+        names = FIELDS.get(cls.__name__)
+        if names is None or type(value).__module__ != ModelOutput.__module__:
+            return False
+        return isinstance(value, ModelOutput) and bool(value.keys()) and set(value.keys()) <= {*names.split()}
+
+
+class _Named(ModelOutput, metaclass=_ByFields):
+    """Base of the classes of this module."""
+
+
+def __getattr__(name: str) -> Any:
+    if name not in FIELDS:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    fields = [(field, Any, dataclasses.field(default=None)) for field in FIELDS[name].split()]
+    says = f"A record of outputs: {', '.join(FIELDS[name].split())}; those that are None are not there."
+    made = dataclasses.make_dataclass(name, fields, bases=(_Named,), namespace={"__doc__": says})
+    made.__module__ = __name__
+    globals()[name] = made
+    return made

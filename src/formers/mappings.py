@@ -1,0 +1,118 @@
+"""The maps from model types to classes that scripts look classes up in, filled when they are first read."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+from formers import auto
+from formers.configs import PretrainedConfig
+from formers.models.registry import families, family_of
+from formers.models.table import FAMILIES
+from formers.names import auto_of_map
+from formers.tokenization.recipes import MODEL_TYPES
+
+
+class LazyMapping(Mapping[Any, Any]):
+    """A map whose keys are told by one function and whose values by another."""
+
+    def __init__(self, keys: Callable[[], Iterator[Any]], value: Callable[[Any], Any], name: str) -> None:
+        self._keys, self._value, self.__name__ = keys, value, name
+
+    def __getitem__(self, key: Any) -> Any:
+        found = self._value(key)
+        if found is None:
+            raise KeyError(f"{self.__name__} has no {getattr(key, '__name__', key)!r}")
+        return found
+
+    def __iter__(self) -> Iterator[Any]:
+        return self._keys()
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
+
+    def __contains__(self, key: object) -> bool:
+        return self._value(key) is not None
+
+    def __repr__(self) -> str:
+        return f"<{self.__name__} of {len(self)} entries>"
+
+
+def _config_of(model_type: Any) -> Any:
+    own = auto.registered_configs()
+    if model_type in own:
+        return own[model_type]
+    return family_of(model_type).config if model_type in FAMILIES else None
+
+
+def _config_name_of(model_type: Any) -> Any:
+    found = _config_of(model_type)
+    return None if found is None else found.__name__
+
+
+def _types() -> Iterator[str]:
+    yield from dict.fromkeys([*FAMILIES, *auto.registered_configs()])
+
+
+def _model_map(auto_name: str, name: str) -> LazyMapping:
+    """Config class -> model class of an Auto class."""
+    auto_class = getattr(auto, auto_name)
+
+    def value(config_class: Any) -> Any:
+        if not (isinstance(config_class, type) and issubclass(config_class, PretrainedConfig)):
+            return None
+        return auto_class.class_of_config(config_class)
+
+    def keys() -> Iterator[Any]:
+        return (kind for kind in map(_config_of, _types()) if value(kind) is not None)
+
+    return LazyMapping(keys, value, name)
+
+
+def _names_map(auto_name: str, name: str) -> LazyMapping:
+    """Model type -> name of the model class of an Auto class."""
+    classes = _model_map(auto_name, name)
+
+    def value(model_type: Any) -> Any:
+        config = _config_of(model_type)
+        return classes[config].__name__ if config is not None and config in classes else None
+
+    return LazyMapping(lambda: (t for t in _types() if value(t) is not None), value, name)
+
+
+def _tokenizer_name_of(model_type: Any) -> Any:
+    return f"{MODEL_TYPES[model_type]}Tokenizer" if model_type in MODEL_TYPES else None
+
+
+def _tokenizer_of(config_class: Any) -> Any:
+    """(slow, fast) tokenizer class of a config class; both are the same here."""
+    from formers.tokenization import named_class
+
+    name = _tokenizer_name_of(getattr(config_class, "model_type", None))
+    return None if name is None else (named_class(name), named_class(name))
+
+
+_MAPS: dict[str, Callable[[], LazyMapping]] = {
+    "CONFIG_MAPPING": lambda: LazyMapping(_types, _config_of, "CONFIG_MAPPING"),
+    "CONFIG_MAPPING_NAMES": lambda: LazyMapping(_types, _config_name_of, "CONFIG_MAPPING_NAMES"),
+    "TOKENIZER_MAPPING_NAMES": lambda: LazyMapping(
+        lambda: iter(MODEL_TYPES), _tokenizer_name_of, "TOKENIZER_MAPPING_NAMES"
+    ),
+    "TOKENIZER_MAPPING": lambda: LazyMapping(
+        lambda: (family.config for family in families() if _tokenizer_of(family.config)),
+        _tokenizer_of,
+        "TOKENIZER_MAPPING",
+    ),
+}
+
+
+def __getattr__(name: str) -> LazyMapping:
+    auto_name = auto_of_map(name)
+    if name in _MAPS:
+        made = _MAPS[name]()
+    elif auto_name is not None:
+        made = (_names_map if name.endswith("_NAMES") else _model_map)(auto_name, name)
+    else:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    globals()[name] = made
+    return made

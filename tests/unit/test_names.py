@@ -1,0 +1,293 @@
+"""What scripts import from the package, and from its older module paths."""
+
+from __future__ import annotations
+
+import importlib
+import logging as python_logging
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+import torch
+
+import formers
+from formers import logging, paths
+from formers.core.notices import Notice, forget_notices, notice
+
+
+@pytest.fixture(autouse=True)
+def level():
+    before = logging.get_verbosity()
+    yield
+    logging.set_verbosity(before)
+
+
+@pytest.mark.parametrize("path", sorted(set(paths.PATHS) - {"logging", "utils.logging"}))
+def test_every_name_of_an_older_path_is_the_name_of_the_package(path):
+    module = importlib.import_module(f"formers.{path}")
+    assert module.__all__
+    for name in module.__all__:
+        assert getattr(module, name) is getattr(formers, name)
+
+
+def test_older_paths_cost_nothing_until_they_are_used():
+    code = (
+        "import sys, formers\nassert not {'torch', 'formers.paths'} & set(sys.modules)\n"
+        "import formers.utils, formers.trainer_utils\nfrom formers.utils import is_torch_available, logging\n"
+        "logging.get_logger('x').warning_once('said')\nassert 'torch' not in sys.modules"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stdout) == (0, ""), done.stderr
+
+
+def test_a_name_that_is_not_there_is_refused_with_a_reason():
+    with pytest.raises(ImportError, match="cannot import name 'get_last_chekpoint'"):
+        from formers.trainer_utils import get_last_chekpoint  # noqa: F401
+    with pytest.raises(AttributeError, match="did you mean 'set_seed'"):
+        importlib.import_module("formers.trainer_utils").set_sed  # noqa: B018
+    with pytest.raises(ImportError, match="generation is not part"):
+        from formers import StoppingCriteriaList  # noqa: F401
+    with pytest.raises(ImportError, match="Electra is not among the model families of this version"):
+        from formers import ElectraForPreTraining  # noqa: F401
+    with pytest.raises(ImportError, match="did you mean 'BertForMaskedLM'"):
+        from formers import BertForMaskdLM  # noqa: F401
+    with pytest.raises(ModuleNotFoundError):
+        importlib.import_module("formers.nothing_of_the_kind")
+
+
+# records of outputs
+
+
+def test_a_named_record_has_its_fields_in_their_order():
+    logits, hidden = torch.zeros(1, 2), (torch.ones(1),)
+    made = formers.SequenceClassifierOutput(None, logits, hidden)
+    assert made.hidden_states is hidden
+    assert made.to_tuple() == (logits, hidden)
+    assert formers.CausalLMOutputWithPast(None, logits, "past").past_key_values == "past"
+    with pytest.raises(TypeError):
+        formers.SequenceClassifierOutput(past_key_values=1)
+
+
+def test_what_a_model_returns_is_an_instance_of_the_records_that_fit():
+    config = formers.BertConfig(
+        vocab_size=20, hidden_size=8, num_hidden_layers=1, num_attention_heads=2, intermediate_size=8
+    )
+    found = formers.BertForSequenceClassification(config)(torch.tensor([[1, 2]]))
+    assert isinstance(found, formers.SequenceClassifierOutput)
+    assert isinstance(found, formers.ModelOutput)
+    assert not isinstance(found, formers.QuestionAnsweringModelOutput)
+    assert not isinstance({"logits": 1}, formers.SequenceClassifierOutput)
+    spans = formers.BertForQuestionAnswering(config)(torch.tensor([[1, 2]]))
+    assert isinstance(spans, formers.QuestionAnsweringModelOutput)
+    assert not isinstance(spans, formers.SequenceClassifierOutput)
+
+
+# maps
+
+
+def test_maps_lead_from_types_to_classes():
+    assert formers.CONFIG_MAPPING["bert"] is formers.BertConfig
+    assert formers.MODEL_MAPPING[formers.BertConfig] is formers.BertModel
+    assert (
+        formers.MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING[formers.RobertaConfig]
+        is formers.RobertaForSequenceClassification
+    )
+    assert formers.MODEL_FOR_CAUSAL_LM_MAPPING_NAMES["gpt2"] == "GPT2LMHeadModel"
+    assert formers.TOKENIZER_MAPPING[formers.BertConfig] == (formers.BertTokenizer, formers.BertTokenizerFast)
+    assert formers.BertConfig not in formers.MODEL_FOR_SEQ_TO_SEQ_CAUSAL_LM_MAPPING
+    assert formers.T5Config in formers.MODEL_FOR_SEQ_TO_SEQ_CAUSAL_LM_MAPPING
+    assert {"bert", "t5"} <= set(formers.CONFIG_MAPPING.keys())
+    assert formers.BertConfig in list(formers.MODEL_FOR_MASKED_LM_MAPPING)
+    with pytest.raises(KeyError, match="no 'unheard-of'"):
+        formers.CONFIG_MAPPING["unheard-of"]
+    assert formers.CONFIG_MAPPING.get("unheard-of") is None
+
+
+def test_what_is_registered_stands_in_the_maps():
+    class OwnConfig(formers.PretrainedConfig):
+        model_type = "own-of-the-map"
+
+    class OwnModel(formers.PreTrainedModel):
+        config_class = OwnConfig
+
+    formers.AutoConfig.register("own-of-the-map", OwnConfig)
+    formers.AutoModel.register(OwnConfig, OwnModel)
+    assert formers.CONFIG_MAPPING["own-of-the-map"] is OwnConfig
+    assert formers.MODEL_MAPPING[OwnConfig] is OwnModel
+    assert "own-of-the-map" in formers.CONFIG_MAPPING
+
+
+# how much is said
+
+
+def test_verbosity_silences_logs_and_notices_and_lets_them_speak_again():
+    logging.set_verbosity_error()
+    assert logging.get_verbosity() == logging.ERROR == python_logging.getLogger("formers").level
+    notice("not now")
+    logging.set_verbosity("warning")
+    with pytest.warns(Notice, match="not now"):
+        notice("not now")
+    forget_notices()
+    with pytest.raises(ValueError, match="'loud' is no level"):
+        logging.set_verbosity("loud")
+
+
+def test_a_logger_says_a_thing_once():
+    said = []
+    handler = python_logging.Handler()
+    handler.emit = lambda record: said.append(record.getMessage())
+    logger = logging.get_logger("formers.here")
+    logging.add_handler(handler)
+    try:
+        for _ in range(3):
+            logger.warning_once("only once")
+        logger.warning("again")
+    finally:
+        logging.remove_handler(handler)
+    logger.warning("no more")
+    assert said == ["only once", "again"]
+
+
+def test_progress_bars_can_be_switched_off_for_all(capfd):
+    from formers.pipelines.frame import _bar
+
+    logging.disable_progress_bar()
+    try:
+        assert not logging.is_progress_bar_enabled()
+        with _bar(True, "x", 3) as done:
+            done(1)
+        assert capfd.readouterr().err == ""
+    finally:
+        logging.enable_progress_bar()
+    assert logging.is_progress_bar_enabled()
+
+
+# what is installed
+
+
+def test_questions_for_packages_have_true_answers():
+    assert formers.is_torch_available()
+    assert formers.utils.is_tokenizers_available()
+    assert not formers.is_torch_npu_available()
+    assert formers.is_torch_cuda_available() is torch.cuda.is_available()
+    with pytest.raises(AttributeError):
+        formers.is_nothing_known_available  # noqa: B018
+
+
+def test_versions_are_checked_as_pip_writes_them():
+    formers.require_version("torch>=2.0,<99")
+    formers.require_version("python>=3.10")
+    with pytest.raises(ImportError, match=r"numpy<1 is needed, but .* is here: pip install 'numpy<1'"):
+        formers.require_version("numpy<1")
+    with pytest.raises(ImportError, match="no-such-package is needed but not installed. Ask Ann"):
+        formers.require_version("no-such-package", "Ask Ann")
+    with pytest.raises(ValueError, match="is no requirement"):
+        formers.require_version("torch ~ 2")
+    formers.utils.check_min_version("4.57.0.dev0")
+    with pytest.raises(ImportError, match="wants the interface of transformers 99.0"):
+        formers.utils.check_min_version("99.0")
+    with pytest.raises(ImportError, match="Thing needs no_such_package"):
+        formers.requires_backends(type("Thing", (), {}), ["torch", "no_such_package"])
+
+
+# files, modules, numbers
+
+
+def test_one_file_of_a_folder_is_found_or_said_to_be_missing(tmp_path):
+    (tmp_path / "config.json").write_text("{}")
+    assert formers.cached_file(tmp_path, "config.json") == str(tmp_path / "config.json")
+    assert formers.utils.has_file(tmp_path, "config.json")
+    assert not formers.utils.has_file(tmp_path, "other.json")
+    assert formers.cached_file(tmp_path, "no.json", _raise_exceptions_for_missing_entries=False) is None
+    with pytest.raises(OSError, match="has no file no.json"):
+        formers.cached_file(tmp_path, "no.json")
+    with pytest.raises(TypeError, match="did you mean 'revision'"):
+        formers.cached_file(tmp_path, "config.json", revison="main")
+    path = f"/cache/models--a--b/snapshots/{'a' * 40}/config.json"
+    assert formers.extract_commit_hash(path) == "a" * 40
+
+
+def test_leaves_are_cut_down_and_layers_computed_in_pieces():
+    leaf = formers.Conv1D(nf=6, nx=4)
+    assert (leaf.nf, leaf.nx) == (6, 4)
+    x, kept = torch.randn(2, 4), torch.tensor([0, 2, 5])
+    assert torch.equal(formers.prune_conv1d_layer(leaf, kept)(x), leaf(x)[:, kept])
+    linear = torch.nn.Linear(4, 6)
+    assert torch.allclose(formers.prune_linear_layer(linear, kept)(x), linear(x)[:, kept])
+    fewer = formers.prune_linear_layer(linear, kept[:2], dim=1)
+    assert torch.allclose(
+        fewer(x[:, kept[:2]]), x[:, kept[:2]] @ linear.weight[:, kept[:2]].t() + linear.bias
+    )
+    rows = torch.randn(2, 6, 4)
+    assert torch.allclose(formers.apply_chunking_to_forward(linear, 3, 1, rows), linear(rows))
+    with pytest.raises(ValueError, match="pieces of 4"):
+        formers.apply_chunking_to_forward(linear, 4, 1, rows)
+    assert torch.equal(formers.ACT2FN["gelu"](x), torch.nn.functional.gelu(x))
+    with pytest.raises(KeyError):
+        formers.ACT2FN["gelou"]
+
+
+def test_nests_of_predictions_are_joined_with_padding():
+    first = {"a": torch.ones(2, 3), "b": (np.ones(2),)}
+    joined = formers.nested_concat(first, {"a": torch.zeros(1, 2), "b": (np.zeros(1),)})
+    assert joined["a"].tolist() == [[1, 1, 1], [1, 1, 1], [0, 0, -100]]
+    assert joined["b"][0].tolist() == [1, 1, 0]
+    assert not formers.nested_detach([torch.ones(1, requires_grad=True)])[0].requires_grad
+    with pytest.raises(TypeError, match="cannot be joined"):
+        formers.nested_concat(first, [1])
+
+
+def test_names_of_parameters_without_norms_and_biases():
+    model = torch.nn.Sequential(torch.nn.Linear(2, 2), torch.nn.LayerNorm(2))
+    assert formers.get_parameter_names(model, [torch.nn.LayerNorm]) == ["0.weight", "0.bias"]
+    assert formers.get_parameter_names(model, formers.ALL_LAYERNORM_LAYERS, ["bias"]) == ["0.weight"]
+    assert formers.get_model_param_count(model) == 10
+
+
+def test_speed_counts_from_the_time_of_day():
+    found = formers.speed_metrics("eval", time.time() - 2, num_samples=10)
+    assert 1.9 < found["eval_runtime"] < 60
+    assert found["eval_samples_per_second"] == pytest.approx(10 / found["eval_runtime"], rel=1e-2)
+
+
+# decorators
+
+
+def test_docstrings_are_put_together():
+    @formers.add_start_docstrings("Before. ", "Too. ")
+    def says():
+        """Own."""
+
+    assert says.__doc__ == "Before. Too. Own."
+
+    @formers.replace_return_docstrings(output_type=formers.SequenceClassifierOutput)
+    def gives():
+        """Own.
+
+        Returns:
+        """
+
+    assert "[`SequenceClassifierOutput`]: A record of outputs" in gives.__doc__
+
+
+def test_an_older_keyword_is_handed_on_under_its_newer_name():
+    @formers.deprecate_kwarg("old", version="9", new_name="new")
+    def call(new=0):
+        return new
+
+    with pytest.warns(FutureWarning, match="'old' is deprecated.*use 'new'"):
+        assert call(old=3) == 3
+
+
+def test_a_tool_becomes_a_schema_and_a_token_is_added():
+    def weather(town: str) -> str:
+        """Tell the weather.
+
+        Args:
+            town: where.
+        """
+
+    assert formers.utils.get_json_schema(weather)["function"]["name"] == "weather"
+    assert formers.AddedToken("x").content == "x"
