@@ -33,6 +33,12 @@ class Wiring:
         self.program: tuple[Any, ...] = ()
         self.facts: dict[str, Any] = {}
 
+    def copy(self) -> Wiring:
+        """The same program, and tables of its own."""
+        made = Wiring()
+        made.roles, made.program, made.facts = self.roles.copy(), self.program, self.facts.copy()
+        return made
+
 
 class Block(nn.Module):
     """A module with a wiring."""
@@ -69,6 +75,26 @@ class Group(Block):
             f"this {type(self).__name__}{holds} cannot be called: it only holds weights under the "
             "checkpoint's names. Call the model, or one of the parts that it holds"
         )
+
+
+def twin(module: nn.Module, _made: dict[int, nn.Module] | None = None) -> nn.Module:
+    """Another module like one that has no storage yet: the same programs, and parameters of its own.
+
+    Many times faster than to build it again, or than `copy.deepcopy`.
+    """
+    known = {} if _made is None else _made
+    if id(module) not in known:
+        made = known[id(module)] = type(module).__new__(type(module))
+        state = made.__dict__
+        for name, value in module.__dict__.items():
+            state[name] = value.copy() if isinstance(value, (dict, set, Wiring)) else value
+        for name, held in module._parameters.items():
+            if held is not None:
+                made._parameters[name] = nn.Parameter(held, held.requires_grad)
+        for name, child in module._modules.items():
+            if child is not None:
+                made._modules[name] = twin(child, known)
+    return known[id(module)]
 
 
 def wiring(owner: nn.Module) -> Wiring:
