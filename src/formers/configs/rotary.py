@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Mapping
 from typing import Any, ClassVar
+
+from formers.configs.checks import FAR
 
 OLDER_NAMES = ("rope_theta", "rope_scaling")
 
@@ -17,12 +20,19 @@ class Rotary:
         """Bring both spellings of the rotary settings into `rope_parameters`."""
         given = kwargs.pop("rope_parameters", None)
         scaling, theta = kwargs.pop("rope_scaling", None), kwargs.pop("rope_theta", None)
+        for name, value in (("rope_parameters", given), ("rope_scaling", scaling)):
+            if value is not None and not isinstance(value, Mapping):
+                raise TypeError(f"{name} takes a dictionary of settings, not {value!r}")
         settings = dict(scaling or given or self.__dict__["rope_parameters"] or {})
         nested = [value for value in settings.values() if isinstance(value, dict)]
         for part in nested or [settings]:
             older_kind = part.get("type")
             part.setdefault("rope_type", older_kind or "default")
             part.setdefault("rope_theta", (given or {}).get("rope_theta", theta or self.default_theta))
+            for name, value in part.items():
+                numbers = value if isinstance(value, list) else [value]
+                if any(isinstance(n, (int, float)) and not abs(n) < FAR for n in numbers):
+                    raise ValueError(f"the rotary setting {name} must be finite and below {FAR:g}")
         self.__dict__["rope_parameters"] = settings
 
     def _older_rope(self, written: dict[str, Any]) -> dict[str, Any]:
