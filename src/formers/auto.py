@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
-from formers.assemblies.family import Family
 from formers.configs import PretrainedConfig
 from formers.core.notices import did_you_mean
-from formers.model.base import PreTrainedModel
-from formers.models.classes import class_of, endings
-from formers.models.classes import find as _find
 from formers.models.registry import families, family_of
 from formers.models.table import FAMILIES
 from formers.tasks.table import AUTO
 
+if TYPE_CHECKING:
+    from formers.assemblies.family import Family
+    from formers.model.base import PreTrainedModel
+
 
 def __getattr__(name: str) -> Any:
-    found = None if name.startswith("_") else _find(name)
+    from formers.models.classes import find  # brings torch, which the names alone do without
+
+    found = None if name.startswith("_") else find(name)
     if found is None:
         raise AttributeError(
             f"module 'formers' has no attribute {name!r}{did_you_mean(name, [*derived_names(), *globals()])}"
@@ -27,6 +29,8 @@ def __getattr__(name: str) -> Any:
 
 def derived_names() -> Iterator[str]:
     """Names of all classes that families give rise to."""
+    from formers.models.classes import endings
+
     for family in families():
         yield family.config.__name__
         for ending in endings(family):
@@ -152,6 +156,8 @@ class _AutoModel:
     @classmethod
     def class_of_config(cls, config_class: type[PretrainedConfig]) -> type[PreTrainedModel] | None:
         """The model class for a config class, None where there is none with this head."""
+        from formers.models.classes import class_of
+
         own = _own_models.get((config_class, cls.__name__))
         if own is not None or config_class.model_type not in FAMILIES:
             return own

@@ -79,6 +79,17 @@ def test_importing_the_package_loads_no_torch_and_nothing_heavy():
     assert not loaded & {"torch", "numpy", "tokenizers", "huggingface_hub", "safetensors", "typer", *HEAVY}
 
 
+def test_the_auto_classes_load_no_torch_before_there_is_a_model():
+    assert "torch" not in loaded_after("from formers import AutoConfig, AutoModelForSequenceClassification")
+
+
+def test_the_names_of_a_training_script_load_no_part_of_a_model():
+    names = "AutoModel, AutoTokenizer, Trainer, TrainingArguments, pipeline"
+    loaded = loaded_after(f"from formers import {names}")
+    rooms = ("formers.nn", "formers.stacks", "formers.assemblies", "formers.checkpoints.")
+    assert not {name for name in loaded if name.startswith(rooms)}
+
+
 def test_the_command_line_answers_help_without_torch():
     loaded = loaded_after(
         "import sys\nfrom formers.cli import main\nsys.argv = ['formers', '--help']\n"

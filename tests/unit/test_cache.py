@@ -2,11 +2,26 @@
 
 from __future__ import annotations
 
+import copy
+from typing import Any
+
 import pytest
 import torch
 import transformers
+from torch.utils import _pytree
 
-from formers import BartConfig, Cache, DynamicCache, EncoderDecoderCache, LlamaConfig, LlamaForCausalLM
+from formers import (
+    BartConfig,
+    Cache,
+    DynamicCache,
+    EncoderDecoderCache,
+    GPT2Config,
+    GPT2LMHeadModel,
+    LlamaConfig,
+    LlamaForCausalLM,
+    StaticCache,
+)
+from formers.nn.cache import Recurrent, Ring
 
 SIZES = {"hidden_size": 8, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 16}
 
@@ -88,3 +103,80 @@ def test_the_way_out_that_the_refusal_names_works():
     cache = DynamicCache([(layer.keys, layer.values) for layer in theirs.layers])
     assert isinstance(cache, Cache)
     assert cache.get_seq_length() == 2
+
+
+# -- as part of a graph ---------------------------------------------------------------------------------
+
+
+def small_gpt2() -> GPT2LMHeadModel:
+    torch.manual_seed(0)
+    return GPT2LMHeadModel(GPT2Config(vocab_size=20, n_embd=8, n_layer=2, n_head=2, n_positions=32)).eval()
+
+
+@torch.no_grad()
+def two_steps(call: Any) -> list[torch.Tensor]:
+    """The logits of three tokens, and of one more that reads their cache."""
+    first = call(input_ids=torch.tensor([[3, 4, 5]]), use_cache=True)
+    second = call(input_ids=torch.tensor([[6]]), past_key_values=first["past_key_values"], use_cache=True)
+    return [first["logits"], second["logits"]]
+
+
+@pytest.mark.parametrize("make", [small_llama, small_gpt2])
+@torch.no_grad()
+def test_an_exported_decoder_takes_and_returns_a_cache(make):
+    model = make()
+    start, step = torch.tensor([[3, 4, 5]]), torch.tensor([[6]])
+    past = model(input_ids=start, use_cache=True).past_key_values
+    wholes = [
+        torch.export.export(model, (), given, strict=False).module()
+        for given in (
+            {"input_ids": start, "use_cache": True},
+            {"input_ids": step, "past_key_values": copy.deepcopy(past), "use_cache": True},
+        )
+    ]
+
+    def exported(input_ids, **given):
+        found = wholes["past_key_values" in given](input_ids=input_ids, **given)
+        assert type(found["past_key_values"]) is DynamicCache
+        return found
+
+    torch.testing.assert_close(two_steps(exported), two_steps(model), rtol=0, atol=1e-5)
+
+
+def test_a_decoder_compiles_to_one_graph_and_returns_its_cache():
+    model = small_llama()
+    compiled = torch.compile(model, fullgraph=True, backend="eager")
+    torch.testing.assert_close(two_steps(compiled), two_steps(model), rtol=0, atol=1e-5)
+
+
+def filled(kind: str) -> Cache:
+    keys, values = layer(2, 3)
+    if kind == "empty":
+        return DynamicCache(config=small_llama().config)
+    if kind == "with the encoder's":
+        return EncoderDecoderCache(DynamicCache([(keys, values)]), DynamicCache([(values, keys)]))
+    if kind == "static":
+        cache: Cache = StaticCache(small_llama().config, max_cache_len=5)
+    elif kind == "recurrent":
+        state = Recurrent()
+        state.remember(keys[..., 0], values[..., 0], 3)
+        return Cache([state])
+    else:
+        cache = Cache([Ring(3)]) if kind == "ring" else DynamicCache()
+    cache.update(keys, values, 0)
+    return cache
+
+
+@pytest.mark.parametrize("kind", ["growing", "empty", "ring", "static", "recurrent", "with the encoder's"])
+def test_a_cache_is_the_same_after_it_was_taken_apart(kind):
+    cache = filled(kind)
+    leaves, told = _pytree.tree_flatten(cache)
+    assert all(isinstance(leaf, torch.Tensor) for leaf in leaves)
+    again = _pytree.tree_unflatten(leaves, _pytree.treespec_loads(_pytree.treespec_dumps(told)))
+    assert type(again) is type(cache)
+    assert [type(slot) for slot in again.slots] == [type(slot) for slot in cache.slots]
+    assert again.get_seq_length() == cache.get_seq_length()
+    torch.testing.assert_close(list(again), list(cache), rtol=0, atol=0)
+    if kind not in ("recurrent", "empty"):
+        more = layer(2, 1, start=7.0)
+        torch.testing.assert_close(again.update(*more, 0), cache.update(*more, 0), rtol=0, atol=0)

@@ -118,7 +118,7 @@ DAMAGE = {
     "empty": (b"", "is empty"),
     "stub": (b"\1\2\3", "only 3 bytes long"),
     "header too long": (struct.pack("<Q", 1 << 40) + b"{}", "truncated or no safetensors"),
-    "no json": (struct.pack("<Q", 4) + b"abcd", "header is no JSON"),
+    "no json": (struct.pack("<Q", 4) + b"abcd", "the header of .* is not a valid JSON"),
     "a list": (struct.pack("<Q", 2) + b"[]", "no JSON object"),
 }
 

@@ -294,6 +294,20 @@ def test_copies_are_models_of_their_own(folder: Path) -> None:
     assert model.bert.encoder.layer[0].output.dense.weight.any()
 
 
+def test_the_layers_of_a_loaded_model_share_nothing(folder: Path) -> None:
+    one, two = BertForSequenceClassification.from_pretrained(folder).bert.encoder.layer
+    fired: list[str] = []
+    one.attention.register_forward_hook(lambda *_: fired.append("one"))
+    one.output.dense = nn.Identity()
+    one.intermediate.dense.weight.data.zero_()
+    assert not {id(p) for p in one.parameters()} & {id(p) for p in two.parameters()}
+    assert not {id(m) for m in one.modules()} & {id(m) for m in two.modules()}
+    assert isinstance(two.output.dense, nn.Linear)
+    assert two.intermediate.dense.weight.any()
+    two(torch.zeros(1, 3, 16))
+    assert not fired
+
+
 def test_a_copy_of_a_tied_model_is_tied() -> None:
     twin = copy.deepcopy(gpt2())
     assert twin.lm_head.weight is twin.transformer.wte.weight

@@ -20,6 +20,7 @@ from formers.nn.kernels import hooked
 from formers.nn.layout import Layout
 from formers.nn.passing import Geometry, Pass, Visibility
 from formers.nn.stems import STEMS
+from formers.nn.tree import add_aliases, wiring
 from formers.nn.watch import watched
 from formers.stacks.stack import Ask, States
 
@@ -243,6 +244,10 @@ class BaseModel(Assembled):
     ) -> None:
         super().__init__(config)
         self._assembly.place(self, config, add_pooling_layer, use_mask_token)
+        if self._family is not None:
+            add_aliases(self, self._family.aliases)
+            if not type(self).__module__.startswith("formers."):  # all names of a class of one's own are free
+                wiring(self).facts.pop("aliases", None)
         if not part:
             self.post_init()
 

@@ -31,6 +31,7 @@ _MAGIC = 0x1950A86A20F9469CFC6C  # first pickle of files written before torch 1.
 _PROTOCOL = 1001
 _NESTED = ("state_dict", "model_state_dict", "model", "module")  # where training scripts put the table
 _LONGEST = 1 << 23  # bytes of pickle: eighty thousand tensors
+_MOST_STEPS = 1 << 21  # of a pickle; a tensor takes about thirty-five
 _ROOM = 1 << 28  # bytes that may be unpacked, or named again and again, whatever the size of the file
 
 _STORAGES = {
@@ -184,7 +185,7 @@ class _Reader:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._table = _allowed()
-        self._left = _LONGEST
+        self._left, self._steps = _LONGEST, _MOST_STEPS
         self._makes = {**_MAKES, "STACK_GLOBAL": self._find, "BINPERSID": self._store, "REDUCE": self._call}
         self.storages: dict[str, _Storage] = {}
 
@@ -196,6 +197,9 @@ class _Reader:
         arg: Any
         for step, arg, _ in pickletools.genops(file):
             name = step.name
+            self._steps -= 1
+            if self._steps < 0:
+                raise CheckpointError(f"{self._path}: the pickle has more steps than any table of tensors")
             if name in _VALUES:
                 stack.append(arg)
             elif name.endswith(("PUT", "MEMOIZE")):

@@ -11,7 +11,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from formers.checkpoints.bin_file import BinFile
 from formers.checkpoints.failures import CheckpointError
 from formers.checkpoints.safetensors_file import SafetensorsFile, is_safetensors
 from formers.checkpoints.weight_file import Entry, WeightFile, file_hash
@@ -268,4 +267,8 @@ def open_file(path: Path) -> WeightFile:
     if not path.is_file():
         raise OSError(f"there is no weight file {path}")
     _refuse_pointer(path)
-    return SafetensorsFile(path) if is_safetensors(path) else BinFile(path)
+    if is_safetensors(path):
+        return SafetensorsFile(path)
+    from formers.checkpoints.bin_file import BinFile  # what reads pickles is seldom needed
+
+    return BinFile(path)

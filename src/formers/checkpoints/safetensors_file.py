@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import math
 import os
 import reprlib
@@ -14,6 +13,7 @@ import torch
 
 from formers.checkpoints.failures import CheckpointError
 from formers.checkpoints.weight_file import Entry, WeightFile, is_possible
+from formers.core.jsonfile import BadJson, parse_json
 
 # The format's dtype names, with torch's. Order: as the safetensors library sorts them when it writes.
 _NAMES = (
@@ -72,14 +72,12 @@ def _read_header(path: Path, size: int) -> tuple[dict[str, Entry], dict[str, str
             )
         raw = file.read(length)
     try:
-        header = json.loads(raw.decode())
-    except (ValueError, RecursionError) as error:  # too deep, or a number of thousands of digits
-        raise CheckpointError(
-            f"{path}: the header is no JSON ({error}). Download or save it again."
-        ) from error
+        header = parse_json(raw, f"the header of {path}", strict=True)
+    except BadJson as error:
+        raise CheckpointError(str(error)) from error
     if not isinstance(header, dict):
         raise CheckpointError(f"{path}: the header is no JSON object")
-    metadata = header.pop("__metadata__", None) or {}
+    metadata = header.pop("__metadata__", {})
     if not isinstance(metadata, dict) or not all(isinstance(value, str) for value in metadata.values()):
         raise CheckpointError(f"{path}: the header's metadata is no map of texts")
     entries = {name: _entry(path, name, value, 8 + length) for name, value in header.items()}

@@ -145,6 +145,8 @@ class PretrainedConfig(Labels, SubConfigs, Rotary, ConfigFile):
             self._take_rope(kwargs)
         kwargs.pop("model_type", None)
         for name, value in kwargs.items():
+            if name in _OWN and "_from_file" in state:
+                raise ValueError(f"{name!r} is no setting of {type(self).__name__}: leave it out of the file")
             self._notice_misspelling(name)
             setattr(self, name, value)
         self.validate()
@@ -480,6 +482,13 @@ _ON_SET: dict[str, Callable[[Any, Any], None]] = {
 }
 
 PretrainedConfig._declared, PretrainedConfig._rules = _collect(PretrainedConfig)
+# Names of the class itself, which no key of a file may take the place of.
+_OWN = frozenset(
+    name
+    for name in dir(PretrainedConfig)
+    if name not in (*PretrainedConfig._declared, "keys_to_ignore_at_inference")
+    and getattr(getattr(PretrainedConfig, name), "fset", None) is None
+)
 
 
 def _plain(value: Any, diff: bool) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from numbers import Integral, Real
 from typing import Any
@@ -22,6 +23,12 @@ ACTIVATION_NAMES = frozenset((
 _ACTIVATION_FIELDS = frozenset(
     ("hidden_act", "hidden_activation", "activation", "activation_function", "act_fn", "dense_act_fn")
 )
+# What a file may ask for before anything is looped over or set aside: any real model has far less.
+_MOST = 2**31 - 1
+_MOST_LAYERS = 10_000
+# of one at least
+_WIDTH = re.compile(r"(?<!vocab)_(size|dim|embd|model|kv|ff|kernel|rank|heads|head|scalar)$|^(dim|expand)$")
+FAR = 1e300
 _CONTAINERS = (list, tuple, set, frozenset, dict, Mapping)
 
 
@@ -33,11 +40,13 @@ def config_field(name: str, annotation: object, default: Any) -> Field | None:
     negative_default = isinstance(default, Real) and default < 0
     # an id of -1 stands for no id; a default below zero says that the sign means something
     signed = negative_default or name.endswith(("_id", "_index")) or "int" not in field.kinds
+    most = _MOST_LAYERS if name.endswith(("layer", "layers")) else _MOST
     return Field(
         kinds=field.kinds,
         optional=default is None or field.optional,
         listed=field.listed,
-        at_least=None if signed else 0,
+        at_least=None if signed else int(bool(_WIDTH.search(name)) and default != 0),
+        at_most=most if "int" in field.kinds else None,
         choices=ACTIVATION_NAMES if name in _ACTIVATION_FIELDS else None,
     )
 
@@ -52,9 +61,13 @@ def checked(owner: str, name: str, value: Any, field: Field, *, from_file: bool 
         TypeError: for a value of another type than declared.
         ValueError: for a negative size or count, or an unknown activation.
     """
-    if isinstance(value, _CONTAINERS) or (value is None and (field.optional or from_file)):
+    if value is None and (field.optional or from_file):
+        return value
+    if isinstance(value, _CONTAINERS) and (field.listed or (from_file and name.endswith("_id"))):
         return value
     value = _plain_number(value, field.kinds)
+    if from_file and field.kinds == {"str"} and isinstance(value, (int, float)):
+        value = str(value)
     # a token id as text keeps nobody from building the model
     lenient_text = from_file and name.endswith("_id")
     if not _fits(value, field.kinds, from_file) and not (lenient_text and isinstance(value, str)):
@@ -65,12 +78,19 @@ def checked(owner: str, name: str, value: Any, field: Field, *, from_file: bool 
             f"{owner}.{name} takes {field.wanted()}, not {value!r} ({type(value).__name__}){hint}"
         )
     if isinstance(value, int) and not field.within(value):
-        raise ValueError(f"{owner}.{name} is a size or a count, 0 or more; it cannot be {value}")
+        said = value if abs(value) <= _MOST else f"a number of {len(hex(value)) - 2} digits (hexadecimal)"
+        kind = (
+            "a whole number" if field.at_least is None else f"a size or a count, {field.at_least:g} or more"
+        )
+        raise ValueError(f"{owner}.{name} is {kind}, {field.at_most:,} at most; it cannot be {said}")
+    if isinstance(value, (int, float)) and not abs(value) < FAR:
+        raise ValueError(f"{owner}.{name} takes a number that can be computed with: finite, below {FAR:g}")
     if field.choices is not None and value is not None and value not in ACTIVATION_NAMES:
         known = f"; known are {', '.join(sorted(ACTIVATION_NAMES))}"
         hint = did_you_mean(str(value), ACTIVATION_NAMES) or known
         raise ValueError(f"{owner}.{name}={value!r} is no known activation{hint}")
-    return value
+    number = isinstance(value, bool) and "bool" not in field.kinds  # a file's; tables take it for a mask
+    return int(value) if number else value
 
 
 def _plain_number(value: Any, kinds: frozenset[str]) -> Any:

@@ -98,6 +98,8 @@ class GenerationConfig(ConfigFile):
         """Build from what a file holds."""
         config = cls()
         for name, value in copy.deepcopy(dict(content)).items():
+            if hasattr(cls, name) or name == "_given":
+                raise ValueError(f"{name!r} is no setting of {cls.__name__}: leave it out of the file")
             setattr(config, name, value)
         return config
 

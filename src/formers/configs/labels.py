@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 
 from formers.core.notices import notice
 
+_MOST_LABELS = 1 << 20  # names are made for each of them
 _PROBLEM_TYPES = ("regression", "single_label_classification", "multi_label_classification")
 
 
@@ -25,8 +26,8 @@ class Labels:
             if field == "num_labels" and alias in kwargs:
                 count = kwargs.pop(alias)
         names, ids = kwargs.pop("id2label", None), kwargs.pop("label2id", None)
-        if names is None and ids and (count is None or len(ids) == count):
-            names = {int(number): label for label, number in ids.items()}
+        if names is None and isinstance(ids, Mapping) and ids and (count is None or len(ids) == count):
+            names = {number: label for label, number in ids.items()}
         if names is not None:
             self.id2label = names
             if count is not None and count != len(self.id2label):
@@ -46,8 +47,9 @@ class Labels:
 
     @num_labels.setter
     def num_labels(self, count: int) -> None:
-        if isinstance(count, bool) or not isinstance(count, int) or count < 0:
-            raise ValueError(f"num_labels must be a whole number >= 0, not {count!r}")
+        if isinstance(count, bool) or not isinstance(count, int) or not 0 <= count <= _MOST_LABELS:
+            said = count if not isinstance(count, int) or abs(count) < 1 << 63 else "a number of many digits"
+            raise ValueError(f"num_labels must be a whole number from 0 to {_MOST_LABELS:,}, not {said!r}")
         if len(self.__dict__.get("id2label") or ()) != count or "id2label" not in self.__dict__:
             self.id2label = {number: f"LABEL_{number}" for number in range(count)}
 
@@ -79,7 +81,7 @@ def set_id2label(config: Labels, value: Any) -> None:
         raise TypeError(
             f"id2label takes a dictionary such as {{0: 'no', 1: 'yes'}}, not {type(value).__name__}"
         )
-    names = {int(number): str(label) for number, label in value.items()}
+    names = {_number("id2label", number): str(label) for number, label in value.items()}
     config.__dict__["id2label"] = names
     config.__dict__["label2id"] = {label: number for number, label in names.items()}
 
@@ -90,4 +92,11 @@ def set_label2id(config: Labels, value: Any) -> None:
         raise TypeError(
             f"label2id takes a dictionary such as {{'no': 0, 'yes': 1}}, not {type(value).__name__}"
         )
-    config.__dict__["label2id"] = {str(label): int(number) for label, number in value.items()}
+    config.__dict__["label2id"] = {str(label): _number("label2id", n) for label, n in value.items()}
+
+
+def _number(field: str, value: Any) -> int:
+    try:
+        return int(value)
+    except (TypeError, ValueError, OverflowError) as error:
+        raise ValueError(f"{field} numbers labels with whole numbers, not {value!r}") from error

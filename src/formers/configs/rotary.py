@@ -6,6 +6,8 @@ import copy
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
+from formers.configs.checks import FAR
+
 _BASE, _SCALING, _SHARE = "rope_theta", "rope_scaling", "partial_rotary_factor"
 
 
@@ -36,6 +38,9 @@ class Rotary:
         share = self.default_share
         if share is not None:
             share = kwargs.pop(_SHARE, None) or share
+        for name, value in (("rope_parameters", given), (_SCALING, scaling)):
+            if value is not None and not isinstance(value, Mapping):
+                raise TypeError(f"{name} takes a dictionary of settings, not {value!r}")
         settings = dict(scaling or given or self.__dict__["rope_parameters"] or {})
         nested = [value for value in settings.values() if isinstance(value, dict)]
         for part in nested or [settings]:
@@ -44,6 +49,10 @@ class Rotary:
             part.setdefault(_BASE, (given or {}).get(_BASE, theta or self.default_theta))
             if share is not None:
                 part.setdefault(_SHARE, share)
+            for name, value in part.items():
+                numbers = value if isinstance(value, list) else [value]
+                if any(isinstance(n, (int, float)) and not abs(n) < FAR for n in numbers):
+                    raise ValueError(f"the rotary setting {name} must be finite and below {FAR:g}")
         self.__dict__["rope_parameters"] = settings
 
     def _older_rope(self, written: dict[str, Any]) -> dict[str, Any]:

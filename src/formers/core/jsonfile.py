@@ -19,6 +19,9 @@ class BadJson(OSError, ValueError):
     """A file holds no JSON, or other JSON than is expected of it."""
 
 
+_DEEPEST = 100  # lists and objects inside each other: beyond that, whatever walks them runs out of stack
+
+
 def read_json(path: str | os.PathLike[str]) -> Any:
     """Read a JSON file in UTF-8.
 
@@ -26,10 +29,42 @@ def read_json(path: str | os.PathLike[str]) -> Any:
         FileNotFoundError: when there is none.
         BadJson: when it is no JSON; an OSError and a ValueError.
     """
+    return parse_json(Path(path).read_bytes(), str(path))
+
+
+def parse_json(content: bytes, name: str, *, strict: bool = False) -> Any:
+    """Read JSON in UTF-8, nested no deeper than anything that is meant.
+
+    Args:
+        content: the bytes.
+        name: what errors call it.
+        strict: refuse NaN and infinities, which JSON does not have and Python writes.
+
+    Raises:
+        BadJson: when it is no JSON, is nested too deep, or holds a number of thousands of digits.
+    """
     try:
-        return json.loads(Path(path).read_text(encoding="utf-8"))
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise BadJson(f"{path} is not a valid JSON file: {error}. Download or save it again.") from error
+        found = json.loads(content.decode("utf-8"), parse_constant=_refuse_constant if strict else None)
+        deep = _is_deep(found)
+    except RecursionError:
+        deep = True
+    except ValueError as error:
+        raise BadJson(f"{name} is not a valid JSON file: {error}. Download or save it again.") from error
+    if deep:
+        raise BadJson(f"{name} nests lists and objects more than {_DEEPEST} deep: no file of a model does")
+    return found
+
+
+def _is_deep(value: Any) -> bool:
+    level = [value] if isinstance(value, (dict, list)) else []
+    for _ in range(_DEEPEST):
+        held = (item.values() if isinstance(item, dict) else item for item in level)
+        level = [item for items in held for item in items if isinstance(item, (dict, list))]
+    return bool(level)
+
+
+def _refuse_constant(word: str) -> Any:
+    raise ValueError(f"{word} is no number of JSON")
 
 
 def read_json_object(path: str | os.PathLike[str]) -> dict[str, Any]:
@@ -41,14 +76,20 @@ def read_json_object(path: str | os.PathLike[str]) -> dict[str, Any]:
     content = read_json(path)
     if not isinstance(content, dict):
         raise BadJson(f"{path} holds a JSON {type(content).__name__}, where an object {{...}} is expected")
-    return {name: _finite(value) for name, value in content.items()}
+    try:
+        return {name: _finite(value) for name, value in content.items()}
+    except ValueError as error:
+        raise BadJson(f"{path}: {error}") from error
 
 
 def _finite(value: Any) -> Any:
     """Decode the newer spelling of infinities and NaN: `{"__float__": "Infinity"}`."""
     if isinstance(value, dict):
         if list(value) == ["__float__"]:
-            return float(str(value["__float__"]).replace("Infinity", "inf"))
+            said = str(value["__float__"])
+            if said not in ("NaN", "Infinity", "-Infinity"):
+                raise ValueError(f"__float__ stands for NaN, Infinity or -Infinity, not {said[:40]!r}")
+            return float(said.replace("Infinity", "inf"))
         return {key: _finite(item) for key, item in value.items()}
     return [_finite(item) for item in value] if isinstance(value, list) else value
 

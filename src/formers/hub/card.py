@@ -14,6 +14,7 @@ from formers.core.notices import notice
 from formers.hub.source import Source
 
 CARD_NAME = "README.md"
+_LONGEST = 1 << 20  # characters in which a card's metadata are looked for
 _MARK = (
     "<!-- Written by formers. Remove this line to keep the card as it is when the model is saved again. -->"
 )
@@ -121,7 +122,8 @@ def licence_of(source: Source) -> str | None:
     path = source.find_in_passing(CARD_NAME)
     if path is None:
         return None
-    fields = _read_front_matter(path.read_text(encoding="utf-8", errors="replace"))
+    with open(path, encoding="utf-8", errors="replace") as file:
+        fields = _read_front_matter(file.read(_LONGEST))
     licence = fields.get("license")
     if licence == "other":
         licence = fields.get("license_name", licence)
@@ -156,15 +158,21 @@ def _model_index(
 
 def _read_front_matter(text: str) -> dict[str, str]:
     """Read the one-line text fields of a card's metadata."""
-    match = re.match(r"\s*---\s*\n(.*?)\n---", text, re.DOTALL)
+    first, *lines = text.strip().splitlines() or [""]
     fields: dict[str, str] = {}
-    for line in match[1].splitlines() if match else ():
-        pair = re.match(r"([\w-]+):\s*(.+?)\s*$", line)
-        if pair is not None:
-            fields[pair[1]] = pair[2].strip("\"'[] ")
-    listed = re.search(r"^license:\s*\n\s*-\s*(\S+)", match[1], re.MULTILINE) if match else None
-    if listed is not None:
-        fields["license"] = listed[1].strip("\"'")
+    if first.strip() != "---" or not any(line.startswith("---") for line in lines):
+        return fields
+    open_key = ""  # a key whose value is a list that begins below it
+    for line in lines:
+        if line.startswith("---"):
+            break
+        key, mark, value = line.partition(":")
+        if open_key and (item := line.strip()).startswith("-"):
+            fields.setdefault(open_key, item[1:].strip(" \"'"))
+        elif mark and re.fullmatch(r"[\w-]+", key):
+            open_key = "" if (value := value.strip()) else key
+            if value:
+                fields[key] = value.strip("\"'[] ")
     return fields
 
 

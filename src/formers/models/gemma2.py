@@ -69,6 +69,8 @@ def stack(c: Gemma2Config) -> spec.Stack:
     mixer = replace(llama.attention(c, Causal(), c.attention_bias), scale=scale, softcap=cap)
     full = spec.layer(mixer, feedforward, norm, order="sandwich")
     kinds = {"full_attention": full, "sliding_attention": full.masked(Causal(c.sliding_window))}
+    if strange := {*(c.layer_types or ())} - kinds.keys():
+        raise ValueError(f"layer_types are {' and '.join(kinds)}, not {', '.join(map(str, strange))}")
     layers = tuple(kinds[kind] for kind in c.layer_types or ())
     scaled = {"table_scale": c.hidden_size**0.5, "table_scale_rounded": True}
     made = llama.decoder(c, layers, "Gemma2DecoderLayer", **scaled)

@@ -93,7 +93,7 @@ def stack(c: GPT2Config) -> spec.Stack:
     """The decoder."""
     if c.add_cross_attention:
         raise ValueError("GPT-2 with cross attention (add_cross_attention=True) is not available")
-    residual = c.initializer_range / (2 * c.n_layer) ** 0.5
+    residual = c.initializer_range / (2 * c.n_layer or 1) ** 0.5
     return spec.Stack(
         stem=spec.Tokens(
             c.vocab_size,

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import importlib
+from typing import TYPE_CHECKING
 
-from formers.assemblies.family import Family
 from formers.core.notices import did_you_mean
 from formers.models.table import FAMILIES
+
+if TYPE_CHECKING:
+    from formers.assemblies.family import Family
 
 _registered: dict[str, Family] = {}
 

@@ -56,7 +56,7 @@ class T5Config(PretrainedConfig):
 
     def __init__(self, **values: Any) -> None:
         super().__init__(**values)
-        gate, _, name = self.feed_forward_proj.rpartition("-")
+        gate, _, name = str(self.feed_forward_proj).rpartition("-")
         if gate not in ("", "gated"):
             raise ValueError(
                 f"feed_forward_proj={self.feed_forward_proj!r} is neither an activation, such as 'relu', "

@@ -69,7 +69,10 @@ NEWER = {
 
 def pair(size: Any) -> tuple[int, int]:
     """Height and width."""
-    return (size, size) if isinstance(size, int) else (size[0], size[1])
+    found = (size, size) if isinstance(size, int) else tuple(size)
+    if len(found) != 2 or not all(isinstance(n, int) and n > 0 for n in found):
+        raise ValueError(f"sizes of images and patches are whole numbers, one or two, not {size!r}")
+    return found
 
 
 def stack(c: ViTConfig) -> spec.Stack:

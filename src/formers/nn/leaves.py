@@ -114,7 +114,13 @@ def token_table(
     weight: Tensor | None = None,
     rounded: bool = False,
 ) -> nn.Embedding:
-    """A table of `count` vectors, over a given `weight` [count, width] or a fresh one."""
+    """A table of `count` vectors, over a given `weight` [count, width] or a fresh one.
+
+    Raises:
+        ValueError: for a padding row outside it.
+    """
+    if padding_idx is not None and not -count <= padding_idx < count:
+        raise ValueError(f"the padding id {padding_idx} lies outside a table of {count} rows")
     kind = nn.Embedding if scale == 1.0 else ScaledEmbedding
     table = kind(count, width, padding_idx=padding_idx, _weight=weight)
     if isinstance(table, ScaledEmbedding):

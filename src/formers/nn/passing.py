@@ -109,7 +109,7 @@ class Pass:
     geometry: Geometry
     visibility: Visibility
     backend: Backend
-    memo: Memo = field(default_factory=Memo)
+    memo: Memo = field(default_factory=lambda: Memo())  # a class cannot be traced here
     trace: dict[str, list[Tensor]] = field(default_factory=dict)
     cache: Cache | None = None
     watched: bool = False

@@ -17,7 +17,7 @@ from formers.nn import spec
 from formers.nn.mixers import part_steps
 from formers.nn.passing import Pass
 from formers.nn.program import Flow, Homes, Node, alone, build, call_foreign, compute, homes_of
-from formers.nn.tree import Block, Group, wiring
+from formers.nn.tree import Block, Group, twin, wiring
 
 
 class Layer(Node):
@@ -59,10 +59,14 @@ def make_layers(s: spec.Stack) -> nn.ModuleList:
     Raises:
         SpecError: when names and parts do not fit.
     """
-    homes: dict[int, Homes] = {}  # layers that are alike are placed alike
+    models: dict[int, Layer] = {}  # layers without storage, for those that are alike
+    homes: dict[int, Homes] = {}
     known = set(_PART_ROLES)
     made = nn.ModuleList()
     for layer in s.layers:
+        if id(layer) in models:
+            made.append(twin(models[id(layer)]))
+            continue
         block = layer_class(s.layer_class)()
         steps = [step for part in layer.parts for step in part_steps(part, s.width)]
         if id(layer) not in homes:
@@ -70,6 +74,8 @@ def make_layers(s: spec.Stack) -> nn.ModuleList:
             known |= {role for step in steps for role in (*step.roles(), step.home)}
         build(block, steps, s.names.layer, s.layer_class, homes[id(layer)])
         made.append(block)
+        if all(t.is_meta for t in (*block.parameters(), *block.buffers())):
+            models[id(layer)] = block
     known |= {f"cross_{role}" for role in known}
     strange = [role for role in s.names.layer if role not in known]
     if strange:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -167,6 +168,9 @@ def place_stack(block: Block, s: spec.Stack) -> None:
     """Register every leaf of a stack on `block`, under the paths of the spec's names."""
     names, facts = s.names, wiring(block).facts
     facts["spec"], facts["stem"] = s, stem_of(s.stem)
+    for name, fact in vars(spec.Stack).items():
+        if isinstance(fact, cached_property):
+            getattr(s, name)  # now: the lock that Python 3.11 takes here cannot be part of a compiled graph
     facts["stem node"] = place_stem(block, facts["stem"], names.embeddings)
     if names.stack.get("rotary") and s.rotary is not None:
         place(block, "rotary", str(names.stack["rotary"]), RotaryNode(s.rotary))

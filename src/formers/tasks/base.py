@@ -178,7 +178,8 @@ class TaskModel(Assembled):
 
     def _width(self) -> int:
         """E, the width of the states that the head reads."""
-        return self._assembly.spec(self.config).width
+        placed = wiring(self._owner()).facts.get("spec") or self._assembly.spec(self.config)
+        return int(placed.width)
 
     def _owner(self) -> Any:
         """The base model, or this model where the stacks stand on it."""

@@ -14,7 +14,6 @@ import numpy as np
 import torch
 from torch import nn
 
-from formers.checkpoints.files import TensorFiles, find_weights
 from formers.core.atomic import sync_file, sync_folder
 from formers.hub import Source
 from formers.training.state import STATE
@@ -189,6 +188,8 @@ def load_weights(model: nn.Module, folder: Path) -> None:
         OSError: where the folder holds no weights.
         RuntimeError: where names or shapes differ; all of them are listed.
     """
+    from formers.checkpoints import TensorFiles, find_weights
+
     try:
         held = TensorFiles.of(find_weights(Source.of(str(folder))))
     except OSError:

@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.utils import _pytree
 
 from formers.core.notices import refuse_unknown, suggest_keywords
 from formers.nn.cache.slots import Growing, Latent, Recurrent, Ring, Slot, Static, made
@@ -245,3 +246,52 @@ def _legacy_layers(past: Any) -> list[tuple[Any, ...]]:
             "DynamicCache([(layer.keys, layer.values) for layer in cache.layers])"
         )
     return [tuple(entry) for entry in layers]
+
+
+# -- caches as nodes of a tree of tensors, which torch.export and torch.func take apart ----------------
+
+_KINDS: dict[str, type[Slot]] = {kind.__name__: kind for kind in (Growing, Recurrent, Ring, Static)}
+
+
+def _flatten(cache: Cache) -> tuple[list[Any], list[Any]]:
+    """The tensors of every slot by name, and plain facts that JSON knows."""
+    tensors, facts = [], []
+    for slot in cache.slots:
+        state = dict(vars(slot))
+        if type(slot) is Growing and (held := slot.contents()) is not None:
+            state["keys"], state["values"] = held  # without what is reserved; their length is the slot's
+            del state["length"]
+        tensors.append({name: value for name, value in state.items() if isinstance(value, Tensor)})
+        plain = {name: value for name, value in state.items() if not isinstance(value, Tensor)}
+        facts.append([type(slot).__name__, plain])
+    return [tensors, [] if cache.cross is None else [cache.cross]], facts
+
+
+def _register(kind: type[Cache]) -> None:
+    def flatten_with_keys(cache: Cache) -> tuple[list[tuple[Any, Any]], list[Any]]:
+        (slots, cross), facts = _flatten(cache)
+        return [(_pytree.GetAttrKey("slots"), slots), (_pytree.GetAttrKey("cross"), cross)], facts
+
+    def unflatten(values: Iterable[Any], facts: list[Any]) -> Cache:
+        slots, cross = values
+        cache = kind.__new__(kind)
+        Cache.__init__(cache, (), *cross)
+        for tensors, (name, plain) in zip(slots, facts, strict=True):
+            slot = _KINDS[name].__new__(_KINDS[name])
+            vars(slot).update({**plain, **tensors})
+            if "length" not in plain:
+                slot.length = tensors["keys"].shape[2]
+            cache.slots.append(slot)
+        return cache
+
+    _pytree.register_pytree_node(
+        kind,
+        _flatten,
+        unflatten,
+        serialized_type_name=f"formers.{kind.__name__}",
+        flatten_with_keys_fn=flatten_with_keys,
+    )
+
+
+for _kind in (Cache, DynamicCache, StaticCache, EncoderDecoderCache):
+    _register(_kind)

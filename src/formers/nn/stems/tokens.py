@@ -45,7 +45,7 @@ class TokenStem(Stem):
         place(owner, "token", str(names["token"]), table)
         if s.positions is not None:
             count = s.positions.count + s.positions.offset
-            learned = nn.Embedding(count, s.width, padding_idx=s.positions.padding_idx)
+            learned = token_table(count, s.width, s.positions.padding_idx)
             place(owner, "position", str(names["position"]), learned)
         if s.types:
             place(owner, "type", str(names["type"]), nn.Embedding(s.types, s.width))

@@ -13,10 +13,6 @@ import torch
 from formers.core.batching import plan, restore
 from formers.core.nested import split
 from formers.core.notices import refuse_unknown
-from formers.model.base import PreTrainedModel
-from formers.model.structure import text_stack
-from formers.models.classes import find
-from formers.nn.spec import Tokens
 from formers.pipelines.datasets import is_wordlist, refuse_tables
 from formers.pipelines.frame import Call, Pipeline, side_by_side
 from formers.pipelines.registry import PIPELINE_REGISTRY
@@ -76,7 +72,7 @@ class TextPipeline(Pipeline):
         self._takes = _forward_keywords(self.model)
         config: Any = getattr(self.model, "config", None)
         said = config.to_dict() if hasattr(config, "to_dict") else getattr(config, "__dict__", {})
-        stack = text_stack(self.model)
+        stack = _text_stack(self.model)
         self._positions = limit_of(said) if stack is None else stack.room
         on_cpu = self.device.type == "cpu"
         self.max_batch_tokens = CPU_TOKENS if on_cpu else ACCELERATOR_TOKENS
@@ -236,6 +232,9 @@ def _passes(lengths: list[int], max_tokens: int, max_padding: int) -> list[list[
 
 def _refuse_other_heads(model: Any, task: str, default_task: str) -> None:
     """Refuse a class of this library that answers another task: its outputs would be misread."""
+    from formers.model.base import PreTrainedModel
+    from formers.models.classes import find
+
     name, task_here = type(model).__name__, task_of(model)
     record = PIPELINE_REGISTRY.get(default_task)
     made_here = task_here is not None or find(name) is type(model)
@@ -258,11 +257,17 @@ def _forward_keywords(model: Any) -> frozenset[str]:
     open_ended = any(one.kind is inspect.Parameter.VAR_KEYWORD for one in parameters)
     if open_ended and inner is not None and inner is not model:
         names |= set(inspect.signature(inner.forward).parameters)
-    stack = text_stack(model)
-    stem = None if stack is None else stack.stem
-    if isinstance(stem, Tokens) and stem.types <= 1 and not stem.share_types:
+    stack = _text_stack(model)
+    if stack is not None and stack.stem.types <= 1 and not stack.stem.share_types:
         names.discard("token_type_ids")
     return frozenset(names)
+
+
+def _text_stack(model: Any) -> Any:
+    """The spec of the stack that reads the texts, or None; with a model at hand its modules are loaded."""
+    from formers.model.structure import text_stack
+
+    return text_stack(model)
 
 
 def _padding_id(model: Any, tokenizer: Any) -> int:

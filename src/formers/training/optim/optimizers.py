@@ -13,8 +13,6 @@ from torch.optim import Optimizer
 
 from formers.core.extras import MissingExtra, need
 from formers.core.notices import notice, refuse_unknown
-from formers.model.base import PreTrainedModel
-from formers.model.structure import head_parameter_names
 from formers.training.choices import OptimizerNames
 
 _NO_DECAY = re.compile(r"bias|layernorm|rmsnorm|(?:^|[._])norm(?:$|\.)", re.IGNORECASE)
@@ -131,6 +129,9 @@ def parameter_groups(
 
 
 def _head_names(model: nn.Module) -> set[str]:
+    from formers.model.base import PreTrainedModel
+    from formers.model.structure import head_parameter_names
+
     own: Any = getattr(model, "head_parameter_names", None)  # how a model of one's own says it
     if own is None and not isinstance(model, PreTrainedModel):
         raise ValueError(
