@@ -291,7 +291,8 @@ def taken_ask(model: PreTrainedModel, given: dict[str, Any]) -> Ask:
     """What a caller of the model wants to see, taken out of `given`."""
     config = model.config
     attentions, hidden = (asked(given.pop(name, None), config, name) for name in _ASKED)
-    return Ask(attentions, hidden, config._attn_implementation, rows=False)
+    backend = config._attn_implementation
+    return Ask(attentions=attentions, hidden=hidden, backend=backend, rows=False)
 
 
 def states_of(model: Any, given: dict[str, Any], ask: Ask) -> States:

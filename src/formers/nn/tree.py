@@ -111,6 +111,8 @@ def twin(module: nn.Module, _made: dict[int, nn.Module] | None = None) -> nn.Mod
         for name, held in module._parameters.items():
             if held is not None:
                 made._parameters[name] = nn.Parameter(held, held.requires_grad)
+        for name, buffer in module._buffers.items():
+            made._buffers[name] = None if buffer is None else buffer.clone()
         for name, child in module._modules.items():
             if child is not None:
                 made._modules[name] = twin(child, known)

@@ -28,7 +28,7 @@ from formers.nn.watch import looks_back, watched
 from formers.stacks.layer import LayerRun, LayersNode, place_layers
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, kw_only=True)
 class Ask:
     """What a caller wants of a stack beside its last states.
 

@@ -130,9 +130,9 @@ class TaskModel(Assembled):
         return_dict, items = given.pop("return_dict", None), given.pop("num_items_in_batch", None)
         config = self.config
         ask = Ask(
-            asked(given.pop("output_attentions", None), config, "output_attentions"),
-            asked(given.pop("output_hidden_states", None), config, "output_hidden_states"),
-            config._attn_implementation,
+            attentions=asked(given.pop("output_attentions", None), config, "output_attentions"),
+            hidden=asked(given.pop("output_hidden_states", None), config, "output_hidden_states"),
+            backend=config._attn_implementation,
             padded=watched(self),
         )
         if not self._keeps_cache and "use_cache" in self._assembly.inputs and given.get("use_cache") is None:
