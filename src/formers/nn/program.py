@@ -143,11 +143,15 @@ class Call:
     def __init__(self, names: tuple[str, ...], contract: Contract, crosses: bool) -> None:
         self.names, self.contract, self.crosses = names, contract, crosses
 
+    def node(self, owner: Any) -> Any:
+        """The node that stands there now."""
+        for name in self.names:
+            owner = owner._modules[name]
+        return owner
+
     def run(self, owner: Any, flow: Flow) -> None:
         """Let the node compute."""
-        node: Any = owner
-        for name in self.names:
-            node = node._modules[name]
+        node = self.node(owner)
         if not flow.pass_.watched:
             compute(node, flow)
             return
@@ -204,11 +208,32 @@ def call_foreign(node: nn.Module, given: tuple[Any, ...], flow: Flow) -> Any:
 
 
 def compute(node: Any, flow: Flow) -> None:
-    """Run a node's program."""
-    alone = flow.pass_.visibility.encoder is None
+    """Run a node's program; where nobody looks, those of the nodes inside without calling them."""
+    alone, flat = flow.pass_.visibility.encoder is None, node._formers.flat
+    if flat is None or flow.pass_.watched:
+        for step in node._formers.program:
+            if not (alone and step.crosses):
+                step.run(node, flow)
+        return
+    for owner, step, crosses in flat:
+        if not (alone and crosses):
+            step.run(node if owner is None else owner, flow)
+
+
+def flatten(node: Any) -> tuple[tuple[Any, Any, bool], ...]:
+    """A node's program with those of the nodes inside written out: owner, step, whether it reads across.
+
+    The owner is None for the node itself, which holds this: its memory shall not wait for the collector.
+    """
+    found: list[tuple[Any, Any, bool]] = []
     for step in node._formers.program:
-        if not (alone and step.crosses):
-            step.run(node, flow)
+        inside = step.node(node) if isinstance(step, Call) else None
+        if isinstance(inside, Node):
+            flat = flatten(inside)
+            found += [(owner or inside, one, crosses or step.crosses) for owner, one, crosses in flat]
+        else:
+            found.append((None, step, step.crosses))
+    return tuple(found)
 
 
 class Node(Group):

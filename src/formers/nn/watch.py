@@ -8,6 +8,7 @@ filled: some ten microseconds for a model of a hundred modules.
 
 from __future__ import annotations
 
+from operator import methodcaller
 from types import NoneType
 from typing import Any
 
@@ -18,7 +19,7 @@ from formers.nn.activations import Activation
 from formers.nn.dropout import Dropout
 from formers.nn.kernels import global_hooks
 from formers.nn.leaves import Conv1D, HeadNorm, OffsetLayerNorm, RMSNorm, ScaledEmbedding, WideLinear
-from formers.nn.program import Call, Node
+from formers.nn.program import Call, Node, flatten
 from formers.nn.recording import dispatched, recording
 from formers.nn.tree import Block, Group, wiring
 
@@ -41,6 +42,9 @@ _ROW_WISE = {
     ScaledEmbedding,
     WideLinear,
 }
+
+
+_OVERRIDES = methodcaller("__contains__", "forward")
 
 
 class _Tree:
@@ -69,6 +73,10 @@ class _Tree:
                 module._backward_pre_hooks,
             ]
             self.own.append(module.__dict__)
+        if not self.foreign:
+            for block in (owner, *self.modules):
+                if isinstance(block, Block) and block._formers.program:
+                    block._formers.flat = flatten(block)
 
     def same(self, owner: nn.Module) -> bool:
         """Whether the tree still holds the same modules, and their classes compute as they did."""
@@ -81,7 +89,7 @@ class _Tree:
 
     def watched(self) -> bool:
         """Whether something in it is hooked, replaced, or called in another way."""
-        return self.foreign or any(self.hooks) or any("forward" in own for own in self.own)
+        return self.foreign or any(self.hooks) or any(map(_OVERRIDES, self.own))
 
     def __reduce__(self) -> tuple[type[Any], tuple[()]]:
         return _Unwalked, ()  # a copy of the model is walked anew
