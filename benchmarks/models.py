@@ -14,9 +14,9 @@ from size import FAMILIES, ROOT, code_lines
 PAGE = ROOT / "docs" / "models.md"
 ABOUT = """# Models
 
-Written by `python benchmarks/models.py` from the registry; a test holds it up to date. Every class here is held to
-the reference by `tests/parity`: outputs, hidden states, attention weights, loss and gradients within 1e-5 in float32,
-the same bytes on disk, hooks at the same places.
+Written by `python benchmarks/models.py` from the registry; a test holds it up to date. Every class here is
+held to the reference by `tests/parity`: outputs, hidden states, attention weights, loss and gradients within
+1e-5 in float32, the same bytes on disk, hooks at the same places.
 
 """
 
