@@ -260,6 +260,66 @@ SHAPES: dict[str, dict[str, dict[str, Any]]] = {
     "deepseek_v3": {
         "eight experts in four groups": {**_LATENT, "n_group": 4, "topk_group": 2},
     },
+    "gemma3_text": {
+        "two rotary rules by turns": {
+            **_DECODER,
+            "num_hidden_layers": 4,
+            "sliding_window": 4,
+            "head_dim": 12,
+            "query_pre_attn_scalar": 20,
+            "sliding_window_pattern": 2,
+        },
+        "older settings, capped, biases, untied": {
+            **_DECODER,
+            "head_dim": 8,
+            "sliding_window": 3,
+            "layer_types": ["full_attention", "sliding_attention", "sliding_attention"],
+            "rope_theta": 500.0,
+            "rope_local_base_freq": 50.0,
+            "rope_scaling": {"rope_type": "linear", "factor": 8.0},
+            "final_logit_softcapping": 3.0,
+            "attention_bias": True,
+            "tie_word_embeddings": False,
+        },
+    },
+    "olmo3": {
+        "windows, a longer context where all is seen": {
+            **_DECODER,
+            "num_hidden_layers": 4,
+            "sliding_window": 4,
+            "rope_scaling": {**_YARN, "mscale": None, "mscale_all_dim": None},
+        },
+    },
+    "exaone4": {
+        "positions where windows are": {**_DECODER, "sliding_window": 4, "sliding_window_pattern": 2},
+        "no windows, tied": {
+            **_DECODER,
+            "sliding_window": None,
+            "layer_types": ["full_attention"] * 3,
+            "tie_word_embeddings": True,
+        },
+    },
+    "qwen3_moe": {
+        "a dense layer in between, a window, own width": {
+            **_DECODER,
+            "head_dim": 12,
+            "moe_intermediate_size": 24,
+            "num_experts": 6,
+            "num_experts_per_tok": 2,
+            "mlp_only_layers": [1],
+            "use_sliding_window": True,
+            "sliding_window": 4,
+        },
+    },
+    "olmoe": {
+        "clipped after norms, normalised": {
+            **_DECODER,
+            "num_experts": 6,
+            "num_experts_per_tok": 2,
+            "clip_qkv": 0.7,
+            "norm_topk_prob": True,
+        },
+    },
     "gemma2": {
         "capped, every other a window": {
             **_DECODER,

@@ -117,7 +117,7 @@ class Attention:
             output projection.
         fused: q, k and v are one leaf under the role `qkv`: all q, all k, all v (`blocks`), or for every
             key/value head its q's, its k and its v (`groups`).
-        clip: largest absolute value of q, k and v.
+        clip: largest absolute value of q, k and v; `clip_normed`: after their norms over `all` features.
         linear: the kind of leaf.
         qk_norm: norm of queries and keys before they are turned (roles `q_norm`, `k_norm`), of every `head`
             by itself (with weights for `each`) or over `all` features.
@@ -138,6 +138,7 @@ class Attention:
     out_bias: bool = True
     fused: Literal["", "blocks", "groups"] = ""
     clip: float | None = None
+    clip_normed: bool = False
     linear: LinearKind = "linear"
     qk_norm: Norm | None = None
     qk_norm_over: Literal["head", "each", "all"] = "head"
@@ -713,7 +714,7 @@ class Stack:
         return next((rule.trained_length for rule in rules), None)
 
     @cached_property
-    def rotary(self) -> Rotary | None:
-        """The one rotary rule of the stack, where all layers share it."""
-        rules = {m.rotary for m in self.mixers if isinstance(m, Attention) and m.rotary is not None}
-        return rules.pop() if len(rules) == 1 else None
+    def rotary(self) -> tuple[Rotary, ...]:
+        """The rotary rules of the stack, in the order of their layers."""
+        rules = (m.rotary for m in self.mixers if isinstance(m, Attention) and m.rotary is not None)
+        return tuple(dict.fromkeys(rules))

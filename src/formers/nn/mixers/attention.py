@@ -100,12 +100,13 @@ class Attend(Step):
                 self._clipped(project(leaf(node, self.prefix + "qkv"), x, None, watched))
             )
         else:
-            q, k, v = (
-                self._clipped(project(leaf(node, self.prefix + role), x, None, watched))
-                for role in ("q", "k", "v")
-            )
+            q, k, v = (project(leaf(node, self.prefix + role), x, None, watched) for role in ("q", "k", "v"))
+            if not s.clip_normed:
+                q, k, v = self._clipped(q), self._clipped(k), self._clipped(v)
             if s.qk_norm_over == "all" and s.qk_norm is not None:
                 q, k = leaf(node, q_norm)(q), leaf(node, k_norm)(k)
+            if s.clip_normed:
+                q, k, v = self._clipped(q), self._clipped(k), self._clipped(v)
             q, k, v = _by_head(q, heads.query), _by_head(k, heads.key_value), _by_head(v, heads.key_value)
         if s.qk_norm is not None and s.qk_norm_over != "all":
             turned = watched and s.heads_first
