@@ -37,6 +37,21 @@ _GPT2 = {
     "eos_token_id": 2,
 }
 _BLOOM = {"vocab_size": VOCABULARY, "hidden_size": 32, "n_layer": 3, "n_head": 4, "pad_token_id": 0}
+_FALCON = {
+    "vocab_size": VOCABULARY,
+    "hidden_size": 32,
+    "num_hidden_layers": 3,
+    "num_attention_heads": 4,
+    "pad_token_id": 0,
+}
+_MPT = {
+    "vocab_size": VOCABULARY,
+    "d_model": 36,
+    "n_layers": 3,
+    "n_heads": 6,
+    "max_seq_len": 40,
+    "pad_token_id": 0,
+}
 _LATENT = {
     **_DECODER,
     "num_key_value_heads": 4,
@@ -259,6 +274,58 @@ SHAPES: dict[str, dict[str, dict[str, Any]]] = {
     },
     "deepseek_v3": {
         "eight experts in four groups": {**_LATENT, "n_group": 4, "topk_group": 2},
+    },
+    "gptj": {
+        "half turned": {**_GPT2, "rotary_dim": 4},
+        "all turned, relu, inner width, tied": {
+            **_GPT2,
+            "n_head": 2,
+            "rotary_dim": 16,
+            "n_inner": 20,
+            "activation_function": "relu",
+            "tie_word_embeddings": True,
+        },
+    },
+    "codegen": {"eight heads in four parts": {**_GPT2, "n_head": 8, "rotary_dim": 2}},
+    "persimmon": {
+        "half turned, norms of heads": _PLAIN,
+        "no norms, tied": {**_PLAIN, "qk_layernorm": False, "tie_word_embeddings": True},
+    },
+    "falcon": {
+        "one key": {**_FALCON, "num_attention_heads": 4},
+        "groups, two norms, biases": {
+            **_FALCON,
+            "new_decoder_architecture": True,
+            "num_kv_heads": 2,
+            "bias": True,
+            "ffn_hidden_size": 40,
+        },
+        "slopes, one after the other, a key for each of six heads, untied": {
+            **_FALCON,
+            "hidden_size": 36,
+            "num_attention_heads": 6,
+            "alibi": True,
+            "multi_query": False,
+            "parallel_attn": False,
+            "tie_word_embeddings": False,
+        },
+    },
+    "mpt": {
+        "six heads, clipped, sharper": {
+            **_MPT,
+            "attn_config": {"clip_qkv": 0.5, "softmax_scale": 0.3},
+        },
+        "plain": {**_MPT, "d_model": 32, "n_heads": 4},
+    },
+    "biogpt": {
+        "scaled": {**_ENCODER, "pad_token_id": 0},
+        "untied, relu, not scaled": {
+            **_ENCODER,
+            "pad_token_id": 1,
+            "hidden_act": "relu",
+            "scale_embedding": False,
+            "tie_word_embeddings": False,
+        },
     },
     "gemma3_text": {
         "two rotary rules by turns": {

@@ -126,6 +126,10 @@ class Attend(Step):
             shape = (heads.key_value, heads.query // heads.key_value + 2, heads.width)
             grouped = qkv.view(*qkv.shape[:-1], *shape)  # [.., G, H/G + 2, D]
             return grouped[..., :-2, :].flatten(-3, -2), grouped[..., -2, :], grouped[..., -1, :]
+        if self.spec.fused == "quarters":
+            parts = qkv.view(*qkv.shape[:-1], 4, 3, heads.query // 4, heads.width)
+            q, v, k = (part.flatten(-3, -2) for part in parts.unbind(-3))
+            return q, k, v
         by_head = _by_head(qkv, heads.query + 2 * heads.key_value)
         return torch.split(by_head, [heads.query, heads.key_value, heads.key_value], dim=-2)
 
@@ -220,7 +224,8 @@ class Attend(Step):
             return told
         place = (rule, id(query), id(key))  # the pass keeps its ranges, so ids are not used again
         if isinstance(rule, Alibi):
-            count, numbers = self.spec.heads.query, pass_.visibility.numbers(key)
+            count = self.spec.heads.query
+            numbers = key if rule.columns else pass_.visibility.numbers(key)
             slope = pass_.memo.once(place, lambda: rule.bias(numbers, count))
             return slope if told is None else slope + told
         if has(node, "score_bias"):
