@@ -37,6 +37,21 @@ _GPT2 = {
     "eos_token_id": 2,
 }
 _BLOOM = {"vocab_size": VOCABULARY, "hidden_size": 32, "n_layer": 3, "n_head": 4, "pad_token_id": 0}
+_FALCON = {
+    "vocab_size": VOCABULARY,
+    "hidden_size": 32,
+    "num_hidden_layers": 3,
+    "num_attention_heads": 4,
+    "pad_token_id": 0,
+}
+_MPT = {
+    "vocab_size": VOCABULARY,
+    "d_model": 36,
+    "n_layers": 3,
+    "n_heads": 6,
+    "max_seq_len": 40,
+    "pad_token_id": 0,
+}
 _LATENT = {
     **_DECODER,
     "num_key_value_heads": 4,
@@ -259,6 +274,118 @@ SHAPES: dict[str, dict[str, dict[str, Any]]] = {
     },
     "deepseek_v3": {
         "eight experts in four groups": {**_LATENT, "n_group": 4, "topk_group": 2},
+    },
+    "gptj": {
+        "half turned": {**_GPT2, "rotary_dim": 4},
+        "all turned, relu, inner width, tied": {
+            **_GPT2,
+            "n_head": 2,
+            "rotary_dim": 16,
+            "n_inner": 20,
+            "activation_function": "relu",
+            "tie_word_embeddings": True,
+        },
+    },
+    "codegen": {"eight heads in four parts": {**_GPT2, "n_head": 8, "rotary_dim": 2}},
+    "persimmon": {
+        "half turned, norms of heads": _PLAIN,
+        "no norms, tied": {**_PLAIN, "qk_layernorm": False, "tie_word_embeddings": True},
+    },
+    "falcon": {
+        "one key": {**_FALCON, "num_attention_heads": 4},
+        "groups, two norms, biases": {
+            **_FALCON,
+            "new_decoder_architecture": True,
+            "num_kv_heads": 2,
+            "bias": True,
+            "ffn_hidden_size": 40,
+        },
+        "slopes, one after the other, a key for each of six heads, untied": {
+            **_FALCON,
+            "hidden_size": 36,
+            "num_attention_heads": 6,
+            "alibi": True,
+            "multi_query": False,
+            "parallel_attn": False,
+            "tie_word_embeddings": False,
+        },
+    },
+    "mpt": {
+        "six heads, clipped, sharper": {
+            **_MPT,
+            "attn_config": {"clip_qkv": 0.5, "softmax_scale": 0.3},
+        },
+        "plain": {**_MPT, "d_model": 32, "n_heads": 4},
+    },
+    "biogpt": {
+        "scaled": {**_ENCODER, "pad_token_id": 0},
+        "untied, relu, not scaled": {
+            **_ENCODER,
+            "pad_token_id": 1,
+            "hidden_act": "relu",
+            "scale_embedding": False,
+            "tie_word_embeddings": False,
+        },
+    },
+    "gemma3_text": {
+        "two rotary rules by turns": {
+            **_DECODER,
+            "num_hidden_layers": 4,
+            "sliding_window": 4,
+            "head_dim": 12,
+            "query_pre_attn_scalar": 20,
+            "sliding_window_pattern": 2,
+        },
+        "older settings, capped, biases, untied": {
+            **_DECODER,
+            "head_dim": 8,
+            "sliding_window": 3,
+            "layer_types": ["full_attention", "sliding_attention", "sliding_attention"],
+            "rope_theta": 500.0,
+            "rope_local_base_freq": 50.0,
+            "rope_scaling": {"rope_type": "linear", "factor": 8.0},
+            "final_logit_softcapping": 3.0,
+            "attention_bias": True,
+            "tie_word_embeddings": False,
+        },
+    },
+    "olmo3": {
+        "windows, a longer context where all is seen": {
+            **_DECODER,
+            "num_hidden_layers": 4,
+            "sliding_window": 4,
+            "rope_scaling": {**_YARN, "mscale": None, "mscale_all_dim": None},
+        },
+    },
+    "exaone4": {
+        "positions where windows are": {**_DECODER, "sliding_window": 4, "sliding_window_pattern": 2},
+        "no windows, tied": {
+            **_DECODER,
+            "sliding_window": None,
+            "layer_types": ["full_attention"] * 3,
+            "tie_word_embeddings": True,
+        },
+    },
+    "qwen3_moe": {
+        "a dense layer in between, a window, own width": {
+            **_DECODER,
+            "head_dim": 12,
+            "moe_intermediate_size": 24,
+            "num_experts": 6,
+            "num_experts_per_tok": 2,
+            "mlp_only_layers": [1],
+            "use_sliding_window": True,
+            "sliding_window": 4,
+        },
+    },
+    "olmoe": {
+        "clipped after norms, normalised": {
+            **_DECODER,
+            "num_experts": 6,
+            "num_experts_per_tok": 2,
+            "clip_qkv": 0.7,
+            "norm_topk_prob": True,
+        },
     },
     "gemma2": {
         "capped, every other a window": {

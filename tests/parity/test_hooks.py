@@ -54,7 +54,8 @@ each_case = pytest.mark.parametrize("case", CASES, indirect=True, ids=[" / ".joi
 # nodes that the reference's newer tree has and the file's has not
 ONLY_THERE = {
     # both halves of the feed-forward stand by themselves in the file, and each sum has a dropout of its own
-    "vit": re.compile(r"(^|\.)layers\.\d+\.(mlp(\.activation_fn)?|dropout)$")
+    "vit": re.compile(r"(^|\.)layers\.\d+\.(mlp(\.activation_fn)?|dropout)$"),
+    "falcon": re.compile(r"(^|\.)rotary_emb$"),  # it fires where slopes stand for positions too
 }
 STACKED = re.compile(r"\.experts\.act_fn$")  # of all experts, which stand by themselves in the file
 
@@ -194,7 +195,11 @@ PARTS = re.compile(
 )
 
 
-@each_case
+# the reference's Falcon adds in place to what the feed-forward returned, which backward hooks forbid
+BACKWARD = [one for one in CASES if one[0] != "falcon"]
+
+
+@pytest.mark.parametrize("case", BACKWARD, indirect=True, ids=[" / ".join(one) for one in BACKWARD])
 def test_pre_hooks_and_backward_hooks_fire_where_the_references_do(case: tuple[Any, Any, Any]) -> None:
     theirs, ours, inputs = case
     expected = events(theirs, inputs, lambda name: bool(PARTS.search(name)))

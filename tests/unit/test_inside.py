@@ -54,7 +54,7 @@ _MIXED = {
     **{"num_experts": 4, "n_routed_experts": 4, "n_group": 2, "topk_group": 1, "num_experts_per_tok": 2},
     **{"moe_intermediate_size": 16, "shared_expert_intermediate_size": 16, "first_k_dense_replace": 1},
 }
-_OTHERS |= dict.fromkeys(("llama", "mistral", "qwen2", "qwen3"), _GROUPED)
+_OTHERS |= dict.fromkeys(("exaone4", "llama", "mistral", "qwen2", "qwen3"), _GROUPED)
 _OTHERS |= dict.fromkeys(("mixtral", "qwen2_moe", "deepseek_v2", "deepseek_v3"), _MIXED)
 _OTHERS |= dict.fromkeys(
     ("cohere", "cohere2", "gemma", "glm", "glm4", "helium", "ministral", "phi3", "smollm3"),

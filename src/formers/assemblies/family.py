@@ -44,6 +44,7 @@ class Family:
         base: attribute under which a head model holds the base model, `bert`.
         assembly: which stacks it has, config -> spec, and how they work together.
         heads: class-name ending (or a whole class name) -> head; `Model` has one where it does a task itself.
+        spelt: class-name endings -> whole class names, where those do not begin with `name` alone.
         renames: older spellings of parameter names.
         ignored: templates of names in checkpoints that hold nothing to load.
         order: children of one module in the order in which the ecosystem's class makes them, where that is
@@ -61,9 +62,12 @@ class Family:
     ignored: tuple[str, ...] = ()
     order: tuple[tuple[str, ...], ...] = ()
     aliases: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    spelt: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
 
     def class_name(self, ending: str) -> str:
         """`ForMaskedLM` -> `BertForMaskedLM`; an ending that holds the family's name stays as it is."""
+        if ending in self.spelt:
+            return self.spelt[ending]
         return ending if ending.startswith(self.name) else self.name + ending
 
     def max_tokens(self, config: Any) -> int | None:

@@ -17,10 +17,13 @@ class Rotary:
     Attributes:
         default_theta: base, where none is given.
         default_share: how many of a head's features are turned, where none is given; None where all are.
+        rope_kinds: kinds of layers that have settings of their own -> the older name of their base, and the
+            base where none is given. Settings of older files, which name no kind, are the first one's.
     """
 
     default_theta: ClassVar[float] = 10000.0
     default_share: ClassVar[float | None] = None
+    rope_kinds: ClassVar[Mapping[str, tuple[str, float]]] = {}
     attribute_map: ClassVar[Mapping[str, str]]
 
     @classmethod
@@ -41,7 +44,11 @@ class Rotary:
         for name, value in (("rope_parameters", given), (_SCALING, scaling)):
             if value is not None and not isinstance(value, Mapping):
                 raise TypeError(f"{name} takes a dictionary of settings, not {value!r}")
-        settings = dict(scaling or given or self.__dict__["rope_parameters"] or {})
+        if self.rope_kinds:
+            bases = {name: kwargs.pop(name, None) for name, _ in self.rope_kinds.values()}
+            settings = self._by_kind(given or {}, scaling or {}, {**bases, _BASE: theta})
+        else:
+            settings = dict(scaling or given or self.__dict__["rope_parameters"] or {})
         nested = [value for value in settings.values() if isinstance(value, dict)]
         for part in nested or [settings]:
             older_kind = part.get("type")
@@ -54,6 +61,18 @@ class Rotary:
                 if any(isinstance(n, (int, float)) and not abs(n) < FAR for n in numbers):
                     raise ValueError(f"the rotary setting {name} must be finite and below {FAR:g}")
         self.__dict__["rope_parameters"] = settings
+
+    def _by_kind(
+        self, given: Mapping[str, Any], scaling: Mapping[str, Any], bases: Mapping[str, Any]
+    ) -> dict[str, Any]:
+        """The settings of every kind of layer."""
+        named = any(isinstance(value, Mapping) for value in given.values())
+        found: dict[str, Any] = {}
+        for kind, (older, base) in self.rope_kinds.items():
+            own = given.get(kind) if named else {} if found else given
+            more = {} if found else scaling
+            found[kind] = {_BASE: bases[older] or base, **(own or {}), **more}
+        return found
 
     def _older_rope(self, written: dict[str, Any]) -> dict[str, Any]:
         """The settings as readers before 5.0 look for them, where `written` has them not."""

@@ -49,10 +49,7 @@ class Cohere2Config(_Config):
     def __init__(self, sliding_window_pattern: int = 4, **values: Any) -> None:
         super().__init__(**values)
         if self.layer_types is None:
-            kinds = ("full_attention", "sliding_attention")
-            self.layer_types = [
-                kinds[bool((i + 1) % sliding_window_pattern)] for i in range(self.num_hidden_layers)
-            ]
+            self.layer_types = llama.turns(self.num_hidden_layers, sliding_window_pattern)
 
 
 NAMES = llama.NAMES.with_(
@@ -80,8 +77,7 @@ def stack2(c: Cohere2Config) -> spec.Stack:
     norm = spec.Norm("layer", c.layer_norm_eps, bias=False)
     windowed = layer(c).masked(Causal(c.sliding_window))
     kinds = {"full_attention": layer(c, rotary=None), "sliding_attention": windowed}
-    layers = tuple(kinds[kind] for kind in c.layer_types or ())
-    return llama.decoder(c, layers, "Cohere2DecoderLayer", norm, NAMES)
+    return llama.decoder(c, llama.by_kind(c, kinds), "Cohere2DecoderLayer", norm, NAMES)
 
 
 COHERE = register(

@@ -49,8 +49,7 @@ class Gemma2Config(PretrainedConfig):
     def __init__(self, **values: Any) -> None:
         super().__init__(**values)
         if self.layer_types is None:
-            kinds = ("sliding_attention", "full_attention")
-            self.layer_types = [kinds[i % 2] for i in range(self.num_hidden_layers)]
+            self.layer_types = llama.turns(self.num_hidden_layers, 2)
 
 
 OWN = {
@@ -61,20 +60,20 @@ OWN = {
 NAMES = llama.NAMES.with_(layer=OWN)
 
 
-def stack(c: Gemma2Config) -> spec.Stack:
-    """The decoder."""
+def decoder(c: Gemma2Config, layer_class: str, names: spec.Names, **other: Any) -> spec.Stack:
+    """The decoder; `other` fields as its attention has them."""
+    if c.use_bidirectional_attention:
+        raise ValueError("Gemma that looks both ways (use_bidirectional_attention=True) is not available")
     norm = spec.Norm("rms", c.rms_norm_eps, offset=1.0)
     feedforward = spec.FeedForward(c.intermediate_size, c.hidden_activation, gated=True, bias=False)
-    scale, cap = c.query_pre_attn_scalar**-0.5, c.attn_logit_softcapping
-    mixer = replace(llama.attention(c, Causal(), c.attention_bias), scale=scale, softcap=cap)
-    full = spec.layer(mixer, feedforward, norm, order="sandwich")
-    kinds = {"full_attention": full, "sliding_attention": full.masked(Causal(c.sliding_window))}
-    if strange := {*(c.layer_types or ())} - kinds.keys():
-        raise ValueError(f"layer_types are {' and '.join(kinds)}, not {', '.join(map(str, strange))}")
-    layers = tuple(kinds[kind] for kind in c.layer_types or ())
+    other |= {"scale": c.query_pre_attn_scalar**-0.5, "softcap": c.attn_logit_softcapping}
+    masks = {"full_attention": Causal(), "sliding_attention": Causal(c.sliding_window)}
+    mixers = {
+        kind: llama.attention(c, mask, c.attention_bias, kind=kind, **other) for kind, mask in masks.items()
+    }
+    kinds = {kind: spec.layer(one, feedforward, norm, order="sandwich") for kind, one in mixers.items()}
     scaled = {"table_scale": c.hidden_size**0.5, "table_scale_rounded": True}
-    made = llama.decoder(c, layers, "Gemma2DecoderLayer", **scaled)
-    return replace(made, names=NAMES, final_norm=norm)
+    return llama.decoder(c, llama.by_kind(c, kinds), layer_class, norm, names, **scaled)
 
 
 HEADS = {key: head for key, head in llama.LLAMA.heads.items() if key != "ForQuestionAnswering"}
@@ -85,7 +84,7 @@ GEMMA2 = register(
         model_type="gemma2",
         name="Gemma2",
         config=Gemma2Config,
-        assembly=Single(stack),
+        assembly=Single(lambda c: decoder(c, "Gemma2DecoderLayer", NAMES)),
         heads={**HEADS, "ForCausalLM": WORDS},
         order=(("self_attn", "mlp", "input_layernorm", *OWN.values()), llama.LLAMA.order[1]),
     )

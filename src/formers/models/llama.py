@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from formers.assemblies.family import Family, Head
@@ -73,9 +74,15 @@ def heads(c: Any) -> spec.Heads:
     return spec.Heads(c.num_attention_heads, shared, width)
 
 
-def attention(c: Any, mask: Mask, bias: bool = False, adjacent: bool = False, **other: Any) -> spec.Attention:
-    """Grouped heads, turned by their positions; `other` fields as the mixer has them."""
-    rotary = Rotary.of(heads(c).width, c.rope_parameters or {}, c.max_position_embeddings, adjacent)
+def attention(
+    c: Any, mask: Mask, bias: bool = False, adjacent: bool = False, kind: str = "", **other: Any
+) -> spec.Attention:
+    """Grouped heads, turned by their positions; `other` fields as the mixer has them.
+
+    Where layers of each `kind` have rotary settings of their own, those count.
+    """
+    settings = c.rope_parameters or {}
+    rotary = Rotary.of(heads(c).width, settings.get(kind, settings), c.max_position_embeddings, adjacent)
     dropout = c.attention_dropout or 0.0
     fields: dict[str, Any] = {"bias": bias, "out_bias": bias, "rotary": rotary, **other}
     return spec.Attention(heads(c), mask=mask, dropout=dropout, **fields)
@@ -115,6 +122,25 @@ def block(c: Any, mixer: spec.Mixer, feedforward: spec.Mixer) -> spec.Layer:
 def layer(c: Any, mask: Mask, bias: bool = False, inner_bias: bool = False) -> spec.Layer:
     """The usual layer; `bias` of the attention and `inner_bias` of the feed-forward."""
     return block(c, attention(c, mask, bias), feedforward(c, c.intermediate_size, inner_bias))
+
+
+def turns(count: int, every: int) -> list[str]:
+    """Kinds of layers: every so manieth sees everything, the others a window; all see everything for 0."""
+    return ["sliding_attention" if every and (i + 1) % every else "full_attention" for i in range(count)]
+
+
+def by_kind(c: Any, kinds: Mapping[str, spec.Layer]) -> tuple[spec.Layer, ...]:
+    """The layers that `layer_types` names.
+
+    Raises:
+        ValueError: for another kind, or for too many or too few.
+    """
+    named = c.layer_types or ()
+    if strange := {*named} - kinds.keys():
+        raise ValueError(f"layer_types are {' and '.join(kinds)}, not {', '.join(map(str, strange))}")
+    if len(named) != c.num_hidden_layers:
+        raise ValueError(f"layer_types names {len(named)} layers, num_hidden_layers is {c.num_hidden_layers}")
+    return tuple(kinds[kind] for kind in named)
 
 
 def stack(c: LlamaConfig) -> spec.Stack:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 from formers.assemblies.single import Single
 from formers.models import llama, olmo
@@ -36,13 +37,22 @@ NAMES = llama.NAMES.with_(
 )
 
 
+def layer(c: Olmo2Config, kind: str = "", window: int | None = None) -> spec.Layer:
+    """A layer, of a kind that may have rotary settings of its own."""
+    norm = spec.Norm("rms", c.rms_norm_eps, wide=True)
+    normed: dict[str, Any] = {"qk_norm": norm, "qk_norm_over": "all"}
+    attention = llama.attention(c, Causal(window), c.attention_bias, kind=kind, **normed)
+    return spec.layer(attention, llama.feedforward(c, c.intermediate_size), norm, order="inside")
+
+
+def decoder(c: Olmo2Config, layers: tuple[spec.Layer, ...], layer_class: str) -> spec.Stack:
+    """The layers over a token table, and a norm."""
+    return llama.decoder(c, layers, layer_class, spec.Norm("rms", c.rms_norm_eps, wide=True), NAMES)
+
+
 def stack(c: Olmo2Config) -> spec.Stack:
     """The decoder."""
-    norm = spec.Norm("rms", c.rms_norm_eps, wide=True)
-    attention = llama.attention(c, Causal(), c.attention_bias, qk_norm=norm, qk_norm_over="all")
-    feedforward = spec.FeedForward(c.intermediate_size, c.hidden_act, gated=True, bias=False)
-    layers = (spec.layer(attention, feedforward, norm, order="inside"),) * c.num_hidden_layers
-    return llama.decoder(c, layers, "Olmo2DecoderLayer", norm, NAMES)
+    return decoder(c, (layer(c),) * c.num_hidden_layers, "Olmo2DecoderLayer")
 
 
 OLMO2 = register(

@@ -73,16 +73,17 @@ NAMES = llama.NAMES.with_(
 )
 
 
-def feedforward(c: Qwen2MoeConfig, i: int) -> spec.FeedForward | spec.Experts:
+def feedforward(c: Any, i: int) -> spec.FeedForward | spec.Experts:
     """Experts in every `decoder_sparse_step`th layer, but for `mlp_only_layers`."""
     if i in (c.mlp_only_layers or ()) or not c.num_experts or (i + 1) % c.decoder_sparse_step:
         return llama.feedforward(c, c.intermediate_size)
+    shared = getattr(c, "shared_expert_intermediate_size", None)
     return spec.Experts(
         c.num_experts,
         c.num_experts_per_tok,
         llama.feedforward(c, c.moe_intermediate_size),
         normalised=c.norm_topk_prob,
-        shared=llama.feedforward(c, c.shared_expert_intermediate_size),
+        shared=llama.feedforward(c, shared) if shared else None,
         weighed=True,
         flat=True,
     )

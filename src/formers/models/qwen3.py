@@ -19,7 +19,9 @@ class Qwen3Config(qwen2.Qwen2Config):
     attention_bias: bool = False
 
 
-NAMES = llama.NAMES.with_(layer={"q_norm": "self_attn.q_norm", "k_norm": "self_attn.k_norm"})
+NORMS = {"q_norm": "self_attn.q_norm", "k_norm": "self_attn.k_norm"}
+NAMES = llama.NAMES.with_(layer=NORMS)
+ORDER = ("q_proj", "k_proj", "v_proj", "o_proj", "q_norm", "k_norm")
 
 
 def stack(c: Qwen3Config) -> spec.Stack:
@@ -38,6 +40,6 @@ QWEN3 = register(
         name="Qwen3",
         config=Qwen3Config,
         assembly=Single(stack),
-        order=(*qwen2.QWEN2.order, ("q_proj", "k_proj", "v_proj", "o_proj", "q_norm", "k_norm")),
+        order=(*qwen2.QWEN2.order, ORDER),
     )
 )

@@ -199,9 +199,15 @@ class Alibi:
 
     Attributes:
         limit: the last of a power of two of heads has the slope 2**-limit.
+        columns: keys are numbered by their columns; otherwise by the real tokens before them.
+        rounded: the bias is computed in bfloat16, as Falcon's checkpoints were trained.
+        scale: factor on the bias.
     """
 
     limit: float = 8.0
+    columns: bool = False
+    rounded: bool = False
+    scale: float = 1.0
 
     def slopes(self, heads: int) -> Tensor:
         """[H], float32: those of a power of two of heads, then every other one of twice as many."""
@@ -216,7 +222,11 @@ class Alibi:
         It grows with the key's number where it should fall with the distance: a softmax sees no difference.
         """
         numbers = key[None] if key.dim() == 1 else key
-        return self.slopes(heads).to(key.device)[None, :, None, None] * numbers[:, None, None, :]
+        slopes = self.slopes(heads).to(key.device)[None, :, None, None]
+        numbers = numbers[:, None, None, :]
+        if self.rounded:
+            return (slopes.bfloat16() * numbers).float() * self.scale
+        return slopes * numbers * self.scale if self.scale != 1.0 else slopes * numbers
 
 
 @dataclass(frozen=True)

@@ -116,8 +116,9 @@ class Attention:
         bias: whether q, k and v have a bias; `key_bias` whether k has one too; `out_bias` likewise for the
             output projection.
         fused: q, k and v are one leaf under the role `qkv`: all q, all k, all v (`blocks`), or for every
-            key/value head its q's, its k and its v (`groups`).
-        clip: largest absolute value of q, k and v.
+            key/value head its q's, its k and its v (`groups`), or for every quarter of the heads all their q,
+            all their v, all their k (`quarters`).
+        clip: largest absolute value of q, k and v; `clip_normed`: after their norms over `all` features.
         linear: the kind of leaf.
         qk_norm: norm of queries and keys before they are turned (roles `q_norm`, `k_norm`), of every `head`
             by itself (with weights for `each`) or over `all` features.
@@ -136,8 +137,9 @@ class Attention:
     bias: bool = True
     key_bias: bool = True
     out_bias: bool = True
-    fused: Literal["", "blocks", "groups"] = ""
+    fused: Literal["", "blocks", "groups", "quarters"] = ""
     clip: float | None = None
+    clip_normed: bool = False
     linear: LinearKind = "linear"
     qk_norm: Norm | None = None
     qk_norm_over: Literal["head", "each", "all"] = "head"
@@ -149,6 +151,12 @@ class Attention:
     cross: bool = False
     source: int | None = None
 
+    def __post_init__(self) -> None:
+        if self.fused == "quarters" and (self.heads.query % 4 or self.heads.key_value != self.heads.query):
+            raise ValueError(
+                f"projections in four parts are those of a multiple of four heads, not of {self.heads.query}"
+            )
+
     @property
     def causal(self) -> bool:
         """A query sees the keys before it alone."""
@@ -159,7 +167,8 @@ class Attention:
         """A window or a bias of distances, where those count columns."""
         plain = isinstance(self.mask, Full) or (isinstance(self.mask, Causal) and self.mask.window is None)
         counts = getattr(self.mask, "counts", "columns") == "columns"
-        return isinstance(self.score_bias, Buckets) or (not plain and counts)
+        far = isinstance(self.score_bias, Buckets) or getattr(self.score_bias, "columns", False)
+        return far or (not plain and counts)
 
     @property
     def needs(self) -> frozenset[str]:
@@ -713,7 +722,7 @@ class Stack:
         return next((rule.trained_length for rule in rules), None)
 
     @cached_property
-    def rotary(self) -> Rotary | None:
-        """The one rotary rule of the stack, where all layers share it."""
-        rules = {m.rotary for m in self.mixers if isinstance(m, Attention) and m.rotary is not None}
-        return rules.pop() if len(rules) == 1 else None
+    def rotary(self) -> tuple[Rotary, ...]:
+        """The rotary rules of the stack, in the order of their layers."""
+        rules = (m.rotary for m in self.mixers if isinstance(m, Attention) and m.rotary is not None)
+        return tuple(dict.fromkeys(rules))

@@ -100,12 +100,13 @@ class Attend(Step):
                 self._clipped(project(leaf(node, self.prefix + "qkv"), x, None, watched))
             )
         else:
-            q, k, v = (
-                self._clipped(project(leaf(node, self.prefix + role), x, None, watched))
-                for role in ("q", "k", "v")
-            )
+            q, k, v = (project(leaf(node, self.prefix + role), x, None, watched) for role in ("q", "k", "v"))
+            if not s.clip_normed:
+                q, k, v = self._clipped(q), self._clipped(k), self._clipped(v)
             if s.qk_norm_over == "all" and s.qk_norm is not None:
                 q, k = leaf(node, q_norm)(q), leaf(node, k_norm)(k)
+            if s.clip_normed:
+                q, k, v = self._clipped(q), self._clipped(k), self._clipped(v)
             q, k, v = _by_head(q, heads.query), _by_head(k, heads.key_value), _by_head(v, heads.key_value)
         if s.qk_norm is not None and s.qk_norm_over != "all":
             turned = watched and s.heads_first
@@ -125,6 +126,10 @@ class Attend(Step):
             shape = (heads.key_value, heads.query // heads.key_value + 2, heads.width)
             grouped = qkv.view(*qkv.shape[:-1], *shape)  # [.., G, H/G + 2, D]
             return grouped[..., :-2, :].flatten(-3, -2), grouped[..., -2, :], grouped[..., -1, :]
+        if self.spec.fused == "quarters":
+            parts = qkv.view(*qkv.shape[:-1], 4, 3, heads.query // 4, heads.width)
+            q, v, k = (part.flatten(-3, -2) for part in parts.unbind(-3))
+            return q, k, v
         by_head = _by_head(qkv, heads.query + 2 * heads.key_value)
         return torch.split(by_head, [heads.query, heads.key_value, heads.key_value], dim=-2)
 
@@ -219,7 +224,8 @@ class Attend(Step):
             return told
         place = (rule, id(query), id(key))  # the pass keeps its ranges, so ids are not used again
         if isinstance(rule, Alibi):
-            count, numbers = self.spec.heads.query, pass_.visibility.numbers(key)
+            count = self.spec.heads.query
+            numbers = key if rule.columns else pass_.visibility.numbers(key)
             slope = pass_.memo.once(place, lambda: rule.bias(numbers, count))
             return slope if told is None else slope + told
         if has(node, "score_bias"):
