@@ -91,6 +91,7 @@ _LLAVA = {
     "vision_config": {**_CLIP_IMAGE, "model_type": "clip_vision_model"},
     "image_token_index": VOCABULARY + 1,
 }
+_SPECIAL = {"pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 2}
 _DROPPED = {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}
 
 # model_type -> shapes: each a name and the fields that differ from the reference's defaults
@@ -147,6 +148,30 @@ SHAPES: dict[str, dict[str, dict[str, Any]]] = {
             "max_position_embeddings": 40,
             "activation": "relu",
             "sinusoidal_pos_embds": True,
+        },
+    },
+    "modernbert": {
+        "windows in two layers of three": {
+            **_ENCODER,
+            "num_hidden_layers": 4,
+            "local_attention": 6,
+            **_SPECIAL,
+        },
+        "mean, biases, older names, no window, untied": {
+            **_ENCODER,
+            **_SPECIAL,
+            "num_attention_heads": 2,
+            "classifier_pooling": "mean",
+            "norm_bias": True,
+            "attention_bias": True,
+            "mlp_bias": True,
+            "classifier_bias": True,
+            "decoder_bias": False,
+            "hidden_activation": "relu",
+            "classifier_activation": "silu",
+            "global_attn_every_n_layers": 1,
+            "global_rope_theta": 500.0,
+            "tie_word_embeddings": False,
         },
     },
     "bloom": {

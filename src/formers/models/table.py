@@ -34,6 +34,7 @@ FAMILIES: dict[str, tuple[str, str]] = {
     "ministral": ("ministral", "Ministral"),
     "mistral": ("mistral", "Mistral"),
     "mixtral": ("mixtral", "Mixtral"),
+    "modernbert": ("modernbert", "ModernBert"),
     "nemotron": ("nemotron", "Nemotron"),
     "olmo": ("olmo", "Olmo"),
     "olmo2": ("olmo2", "Olmo2"),

@@ -50,13 +50,13 @@ class Heads:
 
 @dataclass(frozen=True)
 class Norm:
-    """Normalisation of the last axis: `layer` (mean and variance) or `rms` (root mean square).
+    """Normalisation of the last axis: `layer` (mean and variance), `rms` (root mean square), or `none`.
 
     `offset` (of a `layer` norm: 1) is added to the stored weight. A `layer` norm may lack both values.
     The weight of a `wide` RMS norm is applied in float32 too.
     """
 
-    kind: Literal["layer", "rms"] = "layer"
+    kind: Literal["layer", "rms", "none"] = "layer"
     eps: float = 1e-12
     offset: float = 0.0
     weight: bool = True
@@ -709,11 +709,10 @@ class Stack:
         """How many tokens a row may have: rows of the position table, or what rotary positions know."""
         if isinstance(self.stem, Tokens) and self.stem.room is not None:
             return self.stem.room
-        rules = (m.rotary for m in self.mixers if isinstance(m, Attention) and m.rotary is not None)
-        return next((rule.trained_length for rule in rules), None)
+        return next((rule.trained_length for rule in self.rotaries), None)
 
     @cached_property
-    def rotary(self) -> Rotary | None:
-        """The one rotary rule of the stack, where all layers share it."""
-        rules = {m.rotary for m in self.mixers if isinstance(m, Attention) and m.rotary is not None}
-        return rules.pop() if len(rules) == 1 else None
+    def rotaries(self) -> tuple[Rotary, ...]:
+        """The rotary rules of the layers, each once."""
+        rules = (m.rotary for m in self.mixers if isinstance(m, Attention) and m.rotary is not None)
+        return tuple(dict.fromkeys(rules))
