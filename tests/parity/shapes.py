@@ -150,6 +150,43 @@ SHAPES: dict[str, dict[str, dict[str, Any]]] = {
             "sinusoidal_pos_embds": True,
         },
     },
+    "deberta-v2": {
+        "both kinds, buckets, a normed table, no places added": {
+            **_ENCODER,
+            "relative_attention": True,
+            "pos_att_type": ["c2p", "p2c"],
+            "position_buckets": 6,
+            "norm_rel_ebd": "layer_norm",
+            "position_biased_input": False,
+        },
+        "shared projections, a short reach, segments": {
+            **_ENCODER,
+            "num_attention_heads": 2,
+            "relative_attention": True,
+            "pos_att_type": "p2c|c2p",
+            "max_relative_positions": 5,
+            "share_att_key": True,
+            "type_vocab_size": 2,
+            "pooler_hidden_act": "tanh",
+        },
+        "one kind": {**_ENCODER, "relative_attention": True, "pos_att_type": ["p2c"]},
+        "places added alone": {**_ENCODER, "num_hidden_layers": 2},
+    },
+    "deberta": {
+        "both kinds": {
+            **_ENCODER,
+            "relative_attention": True,
+            "pos_att_type": ["c2p", "p2c"],
+            "position_biased_input": False,
+        },
+        "one kind, a short reach, segments": {
+            **_ENCODER,
+            "relative_attention": True,
+            "pos_att_type": "c2p",
+            "max_relative_positions": 5,
+            "type_vocab_size": 2,
+        },
+    },
     "modernbert": {
         "windows in two layers of three": {
             **_ENCODER,

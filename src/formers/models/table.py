@@ -15,6 +15,8 @@ FAMILIES: dict[str, tuple[str, str]] = {
     "clip_vision_model": ("clip_towers", "CLIPVision"),
     "cohere": ("cohere", "Cohere"),
     "cohere2": ("cohere", "Cohere2"),
+    "deberta": ("deberta", "Deberta"),
+    "deberta-v2": ("deberta_v2", "DebertaV2"),
     "deepseek_v2": ("deepseek_v2", "DeepseekV2"),
     "deepseek_v3": ("deepseek_v3", "DeepseekV3"),
     "distilbert": ("distilbert", "DistilBert"),

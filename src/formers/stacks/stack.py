@@ -177,6 +177,10 @@ def place_stack(block: Block, s: spec.Stack) -> None:
     if s.first_norm is not None:
         place(block, "first_norm", str(names.stack["first_norm"]), norm(s.first_norm, s.width))
     facts["layers node"] = place_layers(block, s)
+    if s.relative:
+        place(block, "relative", str(names.stack["relative"]), nn.Embedding(s.relative, s.width))
+    if s.relative_norm is not None:
+        place(block, "relative_norm", str(names.stack["relative_norm"]), norm(s.relative_norm, s.width))
     if s.final_norm is not None:
         place(block, "final_norm", str(names.stack["final_norm"]), norm(s.final_norm, s.width))
     path = names.stack.get("final_dropout")
@@ -219,6 +223,9 @@ def run(block: Block, inputs: Inputs, ask: Ask, checkpointing: bool = False) -> 
         for i, rule in enumerate(s.rotaries):
             which = {"rule": i} if i else {}
             pass_.memo.put(rule, leaf(block, "rotary")(x, position_ids=pass_.geometry.positions, **which))
+    if s.relative:
+        table = leaf(block, "relative").weight
+        pass_.memo.put("relative", leaf(block, "relative_norm")(table) if s.relative_norm else table)
     kept = pass_.layout.starts(x.device) if _first_suffices(s, inputs, ask, pass_) else None
     x = _layers(block, facts, x, pass_, LayerRun(checkpointing, s.layer_drop, kept))
     if s.final_norm is not None:

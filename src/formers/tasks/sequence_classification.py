@@ -34,6 +34,7 @@ class Spec:
         dropout: rate before the output layer.
         dropout_path: its module, or None.
         drop_first: dropout also stands before `dense`.
+        pool_dropout: rate before what stands there; `pool_dropout_path` its module.
         bias: the output layer has a bias.
         before: what stands before the dropout, in place of `dense` and `act`.
     """
@@ -46,6 +47,8 @@ class Spec:
     dropout: float = 0.0
     dropout_path: str | None = None
     drop_first: bool = False
+    pool_dropout: float = 0.0
+    pool_dropout_path: str | None = None
     bias: bool = True
     before: Transform | None = None
 
@@ -58,13 +61,14 @@ class Spec:
         """[B, E] -> [B, C]; [B, T, E] where a node chooses the first token."""
         steps: list[Step] = [_POOLS[self.pool]()] if self.pool in _POOLS else []
         drop = Drop("dropout", self.dropout)
+        steps += [Drop("pool_dropout", self.pool_dropout)] if self.pool_dropout_path else []
         steps += [drop] if self.drop_first else []
         return [*steps, *self.transform.steps(width), drop, dense("out", width, labels, bias=self.bias)]
 
     def names(self) -> dict[str, str | None]:
         """Role -> path."""
         own = {"out": self.out, "dropout": self.dropout_path, "pool": self.node or ""}
-        return {**self.transform.names, **own}
+        return {**self.transform.names, **own, "pool_dropout": self.pool_dropout_path}
 
 
 class SequenceClassification(TaskModel):
