@@ -50,14 +50,11 @@ class DebertaConfig(PretrainedConfig):
         if isinstance(self.pos_att_type, str):
             self.pos_att_type = [kind.strip() for kind in self.pos_att_type.lower().split("|")]
         self.pooler_hidden_size = self.pooler_hidden_size or self.hidden_size
-        if self.pooler_hidden_size != self.hidden_size or values.get("embedding_size") not in (
-            None,
-            self.hidden_size,
-        ):
-            raise ValueError(
-                f"pooler_hidden_size and embedding_size must be hidden_size ({self.hidden_size}), as in all "
-                "published files"
-            )
+        sizes = dict.fromkeys(("pooler_hidden_size", "embedding_size"), self.hidden_size)
+        sizes["attention_head_size"] = self.hidden_size // max(self.num_attention_heads, 1)
+        for name, size in sizes.items():
+            if values.get(name) not in (None, size):
+                raise ValueError(f"{name} must be {size}, which follows from the other sizes")
 
 
 class DebertaV2Config(DebertaConfig):
