@@ -106,6 +106,7 @@ _LLAVA = {
     "vision_config": {**_CLIP_IMAGE, "model_type": "clip_vision_model"},
     "image_token_index": VOCABULARY + 1,
 }
+_SPECIAL = {"pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 2}
 _DROPPED = {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}
 
 # model_type -> shapes: each a name and the fields that differ from the reference's defaults
@@ -162,6 +163,67 @@ SHAPES: dict[str, dict[str, dict[str, Any]]] = {
             "max_position_embeddings": 40,
             "activation": "relu",
             "sinusoidal_pos_embds": True,
+        },
+    },
+    "deberta-v2": {
+        "both kinds, buckets, a normed table, no places added": {
+            **_ENCODER,
+            "relative_attention": True,
+            "pos_att_type": ["c2p", "p2c"],
+            "position_buckets": 6,
+            "norm_rel_ebd": "layer_norm",
+            "position_biased_input": False,
+        },
+        "shared projections, a short reach, segments": {
+            **_ENCODER,
+            "num_attention_heads": 2,
+            "relative_attention": True,
+            "pos_att_type": "p2c|c2p",
+            "max_relative_positions": 5,
+            "share_att_key": True,
+            "type_vocab_size": 2,
+            "pooler_hidden_act": "tanh",
+        },
+        "one kind": {**_ENCODER, "relative_attention": True, "pos_att_type": ["p2c"]},
+        "places added alone": {**_ENCODER, "num_hidden_layers": 2},
+    },
+    "deberta": {
+        "both kinds": {
+            **_ENCODER,
+            "relative_attention": True,
+            "pos_att_type": ["c2p", "p2c"],
+            "position_biased_input": False,
+        },
+        "one kind, a short reach, segments": {
+            **_ENCODER,
+            "relative_attention": True,
+            "pos_att_type": "c2p",
+            "max_relative_positions": 5,
+            "type_vocab_size": 2,
+        },
+    },
+    "modernbert": {
+        "windows in two layers of three": {
+            **_ENCODER,
+            "num_hidden_layers": 4,
+            "local_attention": 6,
+            **_SPECIAL,
+        },
+        "mean, biases, older names, no window, untied": {
+            **_ENCODER,
+            **_SPECIAL,
+            "num_attention_heads": 2,
+            "classifier_pooling": "mean",
+            "norm_bias": True,
+            "attention_bias": True,
+            "mlp_bias": True,
+            "classifier_bias": True,
+            "decoder_bias": False,
+            "hidden_activation": "relu",
+            "classifier_activation": "silu",
+            "global_attn_every_n_layers": 1,
+            "global_rope_theta": 500.0,
+            "tie_word_embeddings": False,
         },
     },
     "bloom": {

@@ -57,6 +57,8 @@ ONLY_THERE = {
     "vit": re.compile(r"(^|\.)layers\.\d+\.(mlp(\.activation_fn)?|dropout)$"),
     "falcon": re.compile(r"(^|\.)rotary_emb$"),  # it fires where slopes stand for positions too
 }
+# nodes whose result the reference does not read: it takes the last of the hidden states beside it
+UNREAD = {"deberta": "encoder", "deberta-v2": "encoder"}
 STACKED = re.compile(r"\.experts\.act_fn$")  # of all experts, which stand by themselves in the file
 
 
@@ -289,6 +291,8 @@ def test_a_hook_that_edits_is_obeyed_with_the_references_numbers(case: tuple[Any
         ):
             if name.endswith("rotary_emb"):
                 continue  # it returns two tables, not states
+            if edit["hook"] is _edit_output and name.split(".")[-1] == UNREAD.get(ours._family.model_type):
+                continue
             results = []
             for model in (theirs, ours):
                 part = model.get_submodule(name if model is theirs else here(name, ours))

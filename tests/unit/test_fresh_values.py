@@ -72,3 +72,16 @@ def test_norms_with_an_offset_begin_at_one():
         assert norm.weight.eq(0).all()
         plain = torch.nn.functional.rms_norm(x, (16,), eps=config.rms_norm_eps)
         torch.testing.assert_close(norm(x), plain)
+
+
+def test_fresh_weights_of_modernbert_are_cut_and_small_where_sums_grow():
+    torch.manual_seed(0)
+    sizes = {"vocab_size": 200, "hidden_size": 64, "num_attention_heads": 2, "intermediate_size": 96}
+    config = formers.ModernBertConfig(
+        **sizes, num_hidden_layers=8, initializer_range=0.1, initializer_cutoff_factor=1.5, pad_token_id=0
+    )
+    found = formers.ModernBertForSequenceClassification(config)
+    layer = found.model.layers[3]
+    bounds = {layer.attn.Wqkv: 0.1, layer.mlp.Wo: 0.1 / 4, found.head.dense: 0.1 / 4, found.classifier: 1 / 8}
+    for leaf, deviation in bounds.items():
+        assert 0.8 * 1.5 * deviation < leaf.weight.abs().max() <= 1.5 * deviation

@@ -62,6 +62,10 @@ _OTHERS |= dict.fromkeys(
 )
 _OTHERS["gpt_neo"] = {**_BERT, "attention_types": [[["global"], 3]]}
 _OTHERS["bloom"] = {"vocab_size": 50}
+_OTHERS["modernbert"] = {**_BERT, "pad_token_id": 0}
+_OTHERS |= dict.fromkeys(
+    ("deberta", "deberta-v2"), {**_BERT, "relative_attention": True, "pos_att_type": "c2p|p2c"}
+)
 _OTHERS["gpt_bigcode"] = _OTHERS["gpt2"]
 _OTHERS["whisper"] = {**_OTHERS["bart"], "num_mel_bins": 8, "max_source_positions": 6, "pad_token_id": 0}
 _IMAGE = {name: value for name, value in _BERT.items() if name != "vocab_size"} | {

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping
 import torch
 from torch import Tensor, nn
 
+from formers.nn.fresh import Cut
 from formers.nn.leaves import Conv1D, RMSNorm, ScaledEmbedding, WideLinear
 
 _DRAWN = (nn.Linear, WideLinear, nn.Embedding, ScaledEmbedding, Conv1D, nn.Conv1d, nn.Conv2d, nn.Conv3d)
@@ -72,7 +73,10 @@ def _draw(owner: nn.Module, name: str, value: Tensor, std: float) -> None:
     if name == "bias":
         value.zero_()
         return
-    value.normal_(0.0, std)
+    if isinstance(std, Cut):
+        torch.nn.init.trunc_normal_(value, 0.0, std, -std.at * std, std.at * std)
+    else:
+        value.normal_(0.0, std)
     if isinstance(owner, nn.Embedding) and owner.padding_idx is not None:
         value[owner.padding_idx].zero_()
 

@@ -51,6 +51,18 @@ class Spread:
         nn.init.trunc_normal_(tensor, std=self.deviation)
 
 
+class Cut(float):
+    """A deviation of normal values that are drawn anew beyond `at` of it, on both sides."""
+
+    at: float
+
+    def __new__(cls, deviation: float, at: float) -> Cut:
+        """The deviation, and where it is cut."""
+        made = super().__new__(cls, deviation)
+        made.at = at
+        return made
+
+
 class Counts:
     """Logarithms of 1, 2, .. along the last axis."""
 

@@ -157,6 +157,8 @@ def norm(spec: Norm, width: int, each: int = 0) -> nn.Module:
     """A norm leaf, over `width` features; with weights of their own for `each` of so many heads."""
     if each:
         return begins(HeadNorm(each, width, spec.eps), weight=Constant(1.0))
+    if spec.kind == "none":
+        return nn.Identity()
     if spec.kind == "layer" and spec.offset:
         return begins(OffsetLayerNorm(width, eps=spec.eps), weight=Constant(0.0))
     if spec.kind == "layer":

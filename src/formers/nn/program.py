@@ -40,6 +40,7 @@ class Flow:
         normed: what its mixer read.
         weights: what a node returns beside its result: its mixer's attention weights, [B, H, T, S], when
             those are asked for.
+        relative: what a layer made of the table of relative positions, and its first row.
         routing: what a mixture of experts read, and the weights and numbers of those that it chose.
     """
 
@@ -51,6 +52,7 @@ class Flow:
     read: Tensor | None = None
     normed: Tensor | None = None
     weights: Tensor | None = None
+    relative: tuple[int, Tensor | None, Tensor | None] | None = None
     routing: tuple[Tensor, Tensor, Tensor] | None = None
 
     @property

@@ -12,6 +12,9 @@ from functools import cached_property
 from math import prod
 from typing import Literal, Protocol
 
+import torch
+from torch import Tensor
+
 from formers.nn.masks import Causal, Full, Mask
 from formers.nn.positions import Alibi, Buckets, Rotary
 
@@ -50,13 +53,13 @@ class Heads:
 
 @dataclass(frozen=True)
 class Norm:
-    """Normalisation of the last axis: `layer` (mean and variance) or `rms` (root mean square).
+    """Normalisation of the last axis: `layer` (mean and variance), `rms` (root mean square), or `none`.
 
     `offset` (of a `layer` norm: 1) is added to the stored weight. A `layer` norm may lack both values.
     The weight of a `wide` RMS norm is applied in float32 too.
     """
 
-    kind: Literal["layer", "rms"] = "layer"
+    kind: Literal["layer", "rms", "none"] = "layer"
     eps: float = 1e-12
     offset: float = 0.0
     weight: bool = True
@@ -235,6 +238,57 @@ class Latent(Attention):
     def first_alone(self) -> bool:
         """Keys are turned by their positions."""
         return False
+
+
+@dataclass(frozen=True)
+class Disentangled(Attention):
+    """Attention where contents and relative positions see each other apart.
+
+    He et al. 2020, arXiv:2006.03654, section 3.1. All layers of a stack read one table of 2 * `span` vectors,
+    `Stack.relative`. Roles beside those of `Attention`: `position_k`, `position_q`, `position_dropout`;
+    `q_bias`, `v_bias`.
+
+    Attributes:
+        span: distances that are told apart, on each side; 0 for none.
+        distance: where the last of them begins, if only half of them are exact and the others grow by even
+            factors; 0 where all are exact.
+        to_position: contents of queries look at positions; `to_content` positions at contents of keys.
+        shared: positions go through the projections of contents.
+        position_bias: whether `position_k` has a bias.
+        position_dropout: probability of dropping a feature of the table, drawn in every layer.
+        narrow: whoever looks sees rows of the table within reach alone.
+        apart: k has no bias, those of q and v are tensors beside the leaf that makes all three.
+    """
+
+    span: int = 0
+    distance: int = 0
+    to_position: bool = False
+    to_content: bool = False
+    shared: bool = False
+    position_bias: bool = True
+    position_dropout: float = 0.0
+    narrow: bool = False
+    apart: bool = False
+
+    @property
+    def by_distance(self) -> bool:
+        """Distances count columns."""
+        return bool(self.span)
+
+    @property
+    def first_alone(self) -> bool:
+        """Positions are in the scores."""
+        return False
+
+    def index(self, query: Tensor, key: Tensor) -> Tensor:
+        """Row of the table for every pair: `query` [T] and `key` [S] give [T, S], int64."""
+        offset = query[:, None] - key[None, :]
+        if self.distance:
+            exact, back = self.span // 2, offset.abs().clamp(min=1)
+            growth = torch.log(back / exact) / torch.log(torch.tensor((self.distance - 1) / exact))
+            far = (torch.ceil(growth * (exact - 1)) + exact).long()
+            offset = torch.where(back <= exact, offset, far * offset.sign())
+        return (offset + self.span).clamp(0, 2 * self.span - 1)
 
 
 @dataclass(frozen=True)
@@ -457,6 +511,7 @@ class Tokens:
     With `share_types` the segment ids are looked up in the token table, as GPT-2 does. `scale` falls on
     what enters, looked up or given; `table_scale` on what is looked up alone, in the table's dtype if
     `table_scale_rounded`.
+    Where padding is computed its rows are zero if `hides_padding`.
     Roles: `token`, `position`, `type`, `embedding_norm`, `embedding_dropout`.
     """
 
@@ -471,6 +526,7 @@ class Tokens:
     table_scale_rounded: bool = False
     dropout: float = 0.0
     padding_idx: int | None = None
+    hides_padding: bool = False
     reads = "input_ids"
 
     @property
@@ -636,10 +692,11 @@ class Stack:
         stem: what enters the first layer.
         layers: the layers.
         names: where the leaves lie; roles of `names.stack`: `first_norm`, `final_norm`, `final_dropout`,
-            `pooler`, `pooler_act`, `rotary`.
+            `pooler`, `pooler_act`, `rotary`, `relative`, `relative_norm`.
         width: E.
         layer_class: name of the layers' class, as sharding policies spell it.
         first_norm: of what enters the first layer.
+        relative_norm: of the table of relative positions that `Disentangled` layers read.
         final_norm: closes a pre-norm stack; `final_dropout` follows it.
         pooler: width of a tanh layer over the first token, `pooler_act` its activation; or which token stands
             for a row as it is; None for neither.
@@ -656,6 +713,7 @@ class Stack:
     width: int
     layer_class: str = "Layer"
     first_norm: Norm | None = None
+    relative_norm: Norm | None = None
     final_norm: Norm | None = None
     final_dropout: float = 0.0
     pooler: int | Summary | None = None
@@ -718,11 +776,15 @@ class Stack:
         """How many tokens a row may have: rows of the position table, or what rotary positions know."""
         if isinstance(self.stem, Tokens) and self.stem.room is not None:
             return self.stem.room
-        rules = (m.rotary for m in self.mixers if isinstance(m, Attention) and m.rotary is not None)
-        return next((rule.trained_length for rule in rules), None)
+        return next((rule.trained_length for rule in self.rotaries), None)
 
     @cached_property
-    def rotary(self) -> tuple[Rotary, ...]:
-        """The rotary rules of the stack, in the order of their layers."""
+    def relative(self) -> int:
+        """Rows of the table of relative positions; 0 for none."""
+        return 2 * max((m.span for m in self.mixers if isinstance(m, Disentangled)), default=0)
+
+    @cached_property
+    def rotaries(self) -> tuple[Rotary, ...]:
+        """The rotary rules of the layers, each once."""
         rules = (m.rotary for m in self.mixers if isinstance(m, Attention) and m.rotary is not None)
         return tuple(dict.fromkeys(rules))

@@ -149,7 +149,7 @@ class States:
 
 
 class RotaryNode(nn.Module):
-    """Cosines and sines of a pass, as a node that can be hooked. Called for every rule of the stack."""
+    """Cosines and sines of a pass, as a node that can be hooked. Called once for every rule."""
 
     row_wise = True
 
@@ -158,7 +158,7 @@ class RotaryNode(nn.Module):
         self.rules = rules
 
     def forward(self, x: Tensor, position_ids: Tensor, rule: int = 0) -> tuple[Tensor, Tensor]:
-        """Positions [1 or B, T] -> two tensors [1 or B, T, width] in the dtype of `x`."""
+        """Positions [1 or B, T] -> two tensors [1 or B, T, width] in the dtype of `x`, by that rule."""
         with torch.autocast(x.device.type, enabled=False):
             cos, sin = self.rules[rule].table(position_ids)
         return cos.to(x.dtype), sin.to(x.dtype)
@@ -172,11 +172,15 @@ def place_stack(block: Block, s: spec.Stack) -> None:
         if isinstance(fact, cached_property):
             getattr(s, name)  # now: the lock that Python 3.11 takes here cannot be part of a compiled graph
     facts["stem node"] = place_stem(block, facts["stem"], names.embeddings)
-    if names.stack.get("rotary") and s.rotary:
-        place(block, "rotary", str(names.stack["rotary"]), RotaryNode(s.rotary))
+    if names.stack.get("rotary") and s.rotaries:
+        place(block, "rotary", str(names.stack["rotary"]), RotaryNode(s.rotaries))
     if s.first_norm is not None:
         place(block, "first_norm", str(names.stack["first_norm"]), norm(s.first_norm, s.width))
     facts["layers node"] = place_layers(block, s)
+    if s.relative:
+        place(block, "relative", str(names.stack["relative"]), nn.Embedding(s.relative, s.width))
+    if s.relative_norm is not None:
+        place(block, "relative_norm", str(names.stack["relative_norm"]), norm(s.relative_norm, s.width))
     if s.final_norm is not None:
         place(block, "final_norm", str(names.stack["final_norm"]), norm(s.final_norm, s.width))
     path = names.stack.get("final_dropout")
@@ -216,9 +220,12 @@ def run(block: Block, inputs: Inputs, ask: Ask, checkpointing: bool = False) -> 
         x = leaf(block, "first_norm")(x)
     pass_.keep("hidden_states", x)
     if pass_.watched and has(block, "rotary"):
-        for i, rule in enumerate(s.rotary):
-            table = leaf(block, "rotary")(x, position_ids=pass_.geometry.positions, rule=i)
-            pass_.memo.put(rule, table)
+        for i, rule in enumerate(s.rotaries):
+            which = {"rule": i} if i else {}
+            pass_.memo.put(rule, leaf(block, "rotary")(x, position_ids=pass_.geometry.positions, **which))
+    if s.relative:
+        table = leaf(block, "relative").weight
+        pass_.memo.put("relative", leaf(block, "relative_norm")(table) if s.relative_norm else table)
     kept = pass_.layout.starts(x.device) if _first_suffices(s, inputs, ask, pass_) else None
     x = _layers(block, facts, x, pass_, LayerRun(checkpointing, s.layer_drop, kept))
     if s.final_norm is not None:

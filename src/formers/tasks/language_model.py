@@ -14,9 +14,10 @@ from formers.nn.fresh import Constant, begins
 from formers.nn.losses import balance, cross_entropy, next_token
 from formers.nn.program import Step, build
 from formers.nn.spec import Norm
-from formers.nn.steps import Cap, Normalise, Scale, dense
+from formers.nn.steps import Cap, Scale, dense
 from formers.stacks.stack import Ask, States
 from formers.tasks.base import TaskModel, labels_on_padding
+from formers.tasks.transform import Transform
 
 
 @dataclass(frozen=True)
@@ -38,6 +39,7 @@ class Spec:
         logits_bias: name of a buffer [1, V] that is added to the logits.
         apart: checkpoints may hold a table of their own whatever the config says about ties.
         balance: experts that read each token, and the weight in the loss of how unevenly experts are used.
+        before: what stands before the table, in place of `dense`, `act`, `norm` and `eps`.
     """
 
     out: str
@@ -56,14 +58,17 @@ class Spec:
     logits_bias: str | None = None
     apart: bool = False
     balance: tuple[int, float] | None = None
+    before: Transform | None = None
+
+    @property
+    def transform(self) -> Transform:
+        """What stands before the table."""
+        own = Transform(self.dense, self.act, self.act_path, self.norm, Norm(eps=self.eps))
+        return self.before or own
 
     def steps(self, width: int, vocabulary: int) -> list[Step]:
         """[.., E] -> [.., V]."""
-        steps: list[Step] = []
-        if self.dense is not None:
-            steps.append(dense("dense", width, width, act=self.act, act_role="act"))
-        if self.norm is not None:
-            steps.append(Normalise("norm", Norm(eps=self.eps), width))
+        steps = self.transform.steps(width)
         if self.scale != 1.0:
             steps.append(Scale(self.scale))
         steps.append(dense("out", width, vocabulary, bias=self.bias))
@@ -73,7 +78,7 @@ class Spec:
 
     def names(self) -> dict[str, str | None]:
         """Role -> path."""
-        return {"dense": self.dense, "act": self.act_path, "norm": self.norm, "out": self.out}
+        return {**self.transform.names, "out": self.out}
 
 
 class VocabularyHead(TaskModel):

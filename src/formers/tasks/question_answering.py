@@ -11,6 +11,7 @@ from formers.nn.program import build
 from formers.nn.steps import Drop, dense
 from formers.stacks.stack import Ask, States
 from formers.tasks.base import TaskModel
+from formers.tasks.transform import Transform
 
 
 @dataclass(frozen=True)
@@ -20,6 +21,7 @@ class Spec:
     Attributes:
         out: path of the output layer.
         dropout: rate before it; `dropout_path` its module.
+        before: what stands before that.
         two_labels: readers of the saved config size the head by its number of labels.
     """
 
@@ -27,6 +29,7 @@ class Spec:
     dropout: float = 0.0
     dropout_path: str | None = None
     two_labels: bool = False
+    before: Transform = Transform()
 
 
 class QuestionAnswering(TaskModel):
@@ -39,7 +42,8 @@ class QuestionAnswering(TaskModel):
         if spec.two_labels:
             config.num_labels = 2
         steps = [Drop("dropout", spec.dropout), dense("out", self._width(), 2)]
-        build(self, steps, {"out": spec.out, "dropout": spec.dropout_path})
+        names = {**spec.before.names, "out": spec.out, "dropout": spec.dropout_path}
+        build(self, [*spec.before.steps(self._width()), *steps], names)
 
     def _prepare(self, given: dict[str, Any], targets: dict[str, Any], ask: Ask) -> None:
         # the loss is a softmax over places, padding included

@@ -10,11 +10,14 @@ from torch import Tensor
 from formers.core.outputs import ModelOutput, TaskOutput
 from formers.nn.losses import classification
 from formers.nn.program import Step, build, compute
-from formers.nn.steps import Drop, First, dense
+from formers.nn.steps import Drop, First, Mean, dense
 from formers.nn.watch import looks_back
 from formers.stacks.stack import Ask, States
 from formers.tasks.base import TaskModel
 from formers.tasks.pooling import Pool, pooled
+from formers.tasks.transform import Transform
+
+_POOLS: dict[str, type[Step]] = {"first": First, "mean": Mean}  # steps of the head itself
 
 
 @dataclass(frozen=True)
@@ -24,14 +27,16 @@ class Spec:
     Attributes:
         out: path of the output layer.
         dense: path of a layer before it, or None; `act` follows that.
-        pool: which vector stands for a sequence: the stack's pooler, its first token, the mean of the rest,
-            its last real token, or the last end-of-sequence token.
+        pool: which vector stands for a sequence: the stack's pooler, its first token, the mean of all or of
+            the rest, its last real token, or the last end-of-sequence token.
         node: node of the tree that takes the states of all tokens and chooses the first itself.
         act: activation after `dense`; it has no node of its own.
         dropout: rate before the output layer.
         dropout_path: its module, or None.
         drop_first: dropout also stands before `dense`.
+        pool_dropout: rate before what stands there; `pool_dropout_path` its module.
         bias: the output layer has a bias.
+        before: what stands before the dropout, in place of `dense` and `act`.
     """
 
     out: str
@@ -42,20 +47,28 @@ class Spec:
     dropout: float = 0.0
     dropout_path: str | None = None
     drop_first: bool = False
+    pool_dropout: float = 0.0
+    pool_dropout_path: str | None = None
     bias: bool = True
+    before: Transform | None = None
+
+    @property
+    def transform(self) -> Transform:
+        """What stands before the dropout."""
+        return self.before or Transform(self.dense, self.act)
 
     def steps(self, width: int, labels: int) -> list[Step]:
         """[B, E] -> [B, C]; [B, T, E] where a node chooses the first token."""
-        steps: list[Step] = [First()] if self.pool == "first" else []
+        steps: list[Step] = [_POOLS[self.pool]()] if self.pool in _POOLS else []
         drop = Drop("dropout", self.dropout)
-        if self.dense is not None:
-            steps += [drop] if self.drop_first else []
-            steps.append(dense("dense", width, width, act=self.act))
-        return [*steps, drop, dense("out", width, labels, bias=self.bias)]
+        steps += [Drop("pool_dropout", self.pool_dropout)] if self.pool_dropout_path else []
+        steps += [drop] if self.drop_first else []
+        return [*steps, *self.transform.steps(width), drop, dense("out", width, labels, bias=self.bias)]
 
     def names(self) -> dict[str, str | None]:
         """Role -> path."""
-        return {"dense": self.dense, "out": self.out, "dropout": self.dropout_path, "pool": self.node or ""}
+        own = {"out": self.out, "dropout": self.dropout_path, "pool": self.node or ""}
+        return {**self.transform.names, **own, "pool_dropout": self.pool_dropout_path}
 
 
 class SequenceClassification(TaskModel):
@@ -80,7 +93,7 @@ class SequenceClassification(TaskModel):
         """[B, C]."""
         spec: Spec = self._formers.facts["head"]
         ids, mask = given.get("input_ids"), given.get("attention_mask")
-        if spec.pool == "first":
+        if spec.pool in _POOLS:
             flow = states.flow()
             compute(self, flow)
             return flow.x

@@ -8,5 +8,6 @@ from formers.tasks.next_sentence import Spec as Follows
 from formers.tasks.question_answering import Spec as Spans
 from formers.tasks.sequence_classification import Spec as Sequences
 from formers.tasks.token_classification import Spec as Labels
+from formers.tasks.transform import Transform
 
-__all__ = ["Follows", "Labels", "PreTrainingSpec", "Sequences", "Spans", "Words"]
+__all__ = ["Follows", "Labels", "PreTrainingSpec", "Sequences", "Spans", "Transform", "Words"]

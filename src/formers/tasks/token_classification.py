@@ -11,15 +11,17 @@ from formers.nn.program import build
 from formers.nn.steps import Drop, dense
 from formers.stacks.stack import Ask, States
 from formers.tasks.base import TaskModel, labels_on_padding
+from formers.tasks.transform import Transform
 
 
 @dataclass(frozen=True)
 class Spec:
-    """A head for tokens: the output layer's path, dropout before it, and the dropout's path."""
+    """A head for tokens: the output layer's path, dropout and its path, and what stands before that."""
 
     out: str
     dropout: float = 0.0
     dropout_path: str | None = "dropout"
+    before: Transform = Transform()
 
 
 class TokenClassification(TaskModel):
@@ -30,7 +32,8 @@ class TokenClassification(TaskModel):
     def _place_head(self, spec: Spec, config: Any) -> None:
         self.num_labels = config.num_labels
         steps = [Drop("dropout", spec.dropout), dense("out", self._width(), config.num_labels)]
-        build(self, steps, {"out": spec.out, "dropout": spec.dropout_path})
+        names = {**spec.before.names, "out": spec.out, "dropout": spec.dropout_path}
+        build(self, [*spec.before.steps(self._width()), *steps], names)
 
     def _prepare(self, given: dict[str, Any], targets: dict[str, Any], ask: Ask) -> None:
         ask.keep_padding = labels_on_padding(targets["labels"], given.get("attention_mask"))

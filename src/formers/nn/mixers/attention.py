@@ -50,7 +50,7 @@ class Attend(Step):
             self.leaves["score_bias"] = lambda: nn.Embedding(score_bias.count, s.heads.query)
         self.dropout = self.prefix + "weights_dropout"
         self.leaves[self.dropout] = lambda: Dropout(s.dropout)
-        self.optional = frozenset({self.dropout})
+        self.optional |= {self.dropout}
 
     def _make_projections(self, width: int) -> None:
         """Say how queries, keys and values are made."""
@@ -190,7 +190,7 @@ class Attend(Step):
             flow.pass_.visibility.mask(self.spec.mask),
             query,
             key,
-            bias=self._score_bias(node, flow.pass_, query, key),
+            bias=self._bias(node, flow, q, k, query, key),
             scale=self.spec.scale,
             softcap=self.spec.softcap,
         )
@@ -213,6 +213,10 @@ class Attend(Step):
             flow.weights = weights
             flow.pass_.keep(name, weights)
         return mixed
+
+    def _bias(self, node: Any, flow: Flow, q: Tensor, k: Tensor, query: Tensor, key: Tensor) -> Tensor | None:
+        """What is added to the scaled scores."""
+        return self._score_bias(node, flow.pass_, query, key)
 
     def _score_bias(self, node: Any, pass_: Pass, query: Tensor, key: Tensor) -> Tensor | None:
         """[B or 1, 1 or H, T, S]: the caller's and that of distances.

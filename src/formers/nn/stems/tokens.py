@@ -109,6 +109,8 @@ class TokenStem(Stem):
             x = x + look_up(node, "position", positions, "position_ids", s.positions.offset)
         if s.norm is not None:
             x = leaf(node, "embedding_norm")(x)
+        if s.hides_padding and pass_.visibility.real is not None:
+            x = x * pass_.visibility.real.reshape(*x.shape[:-1], 1)
         if has(node, "embedding_dropout"):
             dropped: Tensor = leaf(node, "embedding_dropout")(x)
             return dropped

@@ -1,0 +1,39 @@
+"""What stands before an output layer."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from formers.nn.program import Step
+from formers.nn.spec import Norm
+from formers.nn.steps import Normalise, dense
+
+
+@dataclass(frozen=True)
+class Transform:
+    """A linear layer, its activation, and a norm; each where it has a path, or a name.
+
+    Attributes:
+        dense: path of the linear layer, or None; `bias` whether it has one.
+        act: activation after it, whose node is `act_path`.
+        norm: path of the norm, or None; `normed` which.
+    """
+
+    dense: str | None = None
+    act: str | None = None
+    act_path: str | None = None
+    norm: str | None = None
+    normed: Norm = Norm()
+    bias: bool = True
+
+    def steps(self, width: int) -> list[Step]:
+        """[.., E] -> [.., E]."""
+        steps: list[Step] = []
+        if self.dense is not None:
+            steps.append(dense("dense", width, width, self.bias, act=self.act, act_role="act"))
+        return steps if self.norm is None else [*steps, Normalise("norm", self.normed, width)]
+
+    @property
+    def names(self) -> dict[str, str | None]:
+        """Role -> path."""
+        return {"dense": self.dense, "act": self.act_path, "norm": self.norm}
