@@ -4,9 +4,11 @@ from __future__ import annotations
 
 # model_type -> (module under formers.models, how class names begin)
 FAMILIES: dict[str, tuple[str, str]] = {
+    "albert": ("albert", "Albert"),
     "arcee": ("arcee", "Arcee"),
     "bart": ("bart", "Bart"),
     "bert": ("bert", "Bert"),
+    "bert-generation": ("bert_generation", "BertGeneration"),
     "blip_2_qformer": ("blip_2_qformer", "Blip2QFormer"),
     "bloom": ("bloom", "Bloom"),
     "camembert": ("roberta", "Camembert"),
@@ -15,9 +17,12 @@ FAMILIES: dict[str, tuple[str, str]] = {
     "clip_vision_model": ("clip_towers", "CLIPVision"),
     "cohere": ("cohere", "Cohere"),
     "cohere2": ("cohere", "Cohere2"),
+    "data2vec-text": ("roberta", "Data2VecText"),
     "deepseek_v2": ("deepseek_v2", "DeepseekV2"),
     "deepseek_v3": ("deepseek_v3", "DeepseekV3"),
     "distilbert": ("distilbert", "DistilBert"),
+    "electra": ("electra", "Electra"),
+    "ernie": ("ernie", "Ernie"),
     "gemma": ("gemma", "Gemma"),
     "gemma2": ("gemma2", "Gemma2"),
     "glm": ("glm", "Glm"),
@@ -31,9 +36,11 @@ FAMILIES: dict[str, tuple[str, str]] = {
     "llama": ("llama", "Llama"),
     "llava": ("llava", "Llava"),
     "mamba": ("mamba", "Mamba"),
+    "megatron-bert": ("megatron_bert", "MegatronBert"),
     "ministral": ("ministral", "Ministral"),
     "mistral": ("mistral", "Mistral"),
     "mixtral": ("mixtral", "Mixtral"),
+    "mpnet": ("mpnet", "MPNet"),
     "nemotron": ("nemotron", "Nemotron"),
     "olmo": ("olmo", "Olmo"),
     "olmo2": ("olmo2", "Olmo2"),
@@ -42,13 +49,16 @@ FAMILIES: dict[str, tuple[str, str]] = {
     "qwen2": ("qwen2", "Qwen2"),
     "qwen2_moe": ("qwen2_moe", "Qwen2Moe"),
     "qwen3": ("qwen3", "Qwen3"),
+    "rembert": ("rembert", "RemBert"),
     "roberta": ("roberta", "Roberta"),
+    "roberta-prelayernorm": ("roberta_prelayernorm", "RobertaPreLayerNorm"),
     "smollm3": ("smollm3", "SmolLM3"),
     "starcoder2": ("starcoder2", "Starcoder2"),
     "t5": ("t5", "T5"),
     "vit": ("vit", "ViT"),
     "whisper": ("whisper", "Whisper"),
     "xlm-roberta": ("roberta", "XLMRoberta"),
+    "xlm-roberta-xl": ("xlm_roberta_xl", "XLMRobertaXL"),
 }
 
 # names that older versions gave classes -> today's

@@ -27,10 +27,11 @@ class Spec:
         pool: which vector stands for a sequence: the stack's pooler, its first token, the mean of the rest,
             its last real token, or the last end-of-sequence token.
         node: node of the tree that takes the states of all tokens and chooses the first itself.
-        act: activation after `dense`; it has no node of its own.
+        act: activation after `dense`; `act_path` its node, or None.
         dropout: rate before the output layer.
         dropout_path: its module, or None.
         drop_first: dropout also stands before `dense`.
+        idle_path: a dropout before `dense` that drops nothing.
         bias: the output layer has a bias.
     """
 
@@ -39,9 +40,11 @@ class Spec:
     pool: Pool = "pooler"
     node: str | None = None
     act: str | None = None
+    act_path: str | None = None
     dropout: float = 0.0
     dropout_path: str | None = None
     drop_first: bool = False
+    idle_path: str | None = None
     bias: bool = True
 
     def steps(self, width: int, labels: int) -> list[Step]:
@@ -50,12 +53,14 @@ class Spec:
         drop = Drop("dropout", self.dropout)
         if self.dense is not None:
             steps += [drop] if self.drop_first else []
-            steps.append(dense("dense", width, width, act=self.act))
+            steps += [Drop("idle", 0.0)] if self.idle_path else []
+            steps.append(dense("dense", width, width, act=self.act, act_role="act"))
         return [*steps, drop, dense("out", width, labels, bias=self.bias)]
 
     def names(self) -> dict[str, str | None]:
         """Role -> path."""
-        return {"dense": self.dense, "out": self.out, "dropout": self.dropout_path, "pool": self.node or ""}
+        inner = {"dense": self.dense, "act": self.act_path, "idle": self.idle_path}
+        return {**inner, "out": self.out, "dropout": self.dropout_path, "pool": self.node or ""}
 
 
 class SequenceClassification(TaskModel):
