@@ -15,6 +15,7 @@ from formers.model.structure import parts_of
 from formers.nn.tree import wiring
 
 VOCABULARY = 101
+CAUSAL = ("LMHeadModel", "ForCausalLM", "GenerationDecoder")
 
 _ENCODER = {
     "vocab_size": VOCABULARY,
@@ -137,6 +138,83 @@ SHAPES: dict[str, dict[str, dict[str, Any]]] = {
             "encoder_hidden_size": 32,
             "hidden_act": "relu",
             "layer_norm_eps": 1e-5,
+        },
+    },
+    "electra": {
+        "narrow embeddings": {**_ENCODER, "embedding_size": 20},
+        "embeddings as wide as states, tanh, untied": {
+            **_ENCODER,
+            "embedding_size": 32,
+            "hidden_act": "tanh",
+            "num_hidden_layers": 2,
+            "tie_word_embeddings": False,
+        },
+    },
+    "mpnet": {
+        "one table of distances": {**_ENCODER, "pad_token_id": 1},
+        "five heads, relu, padding id zero, untied": {
+            **_ENCODER,
+            "hidden_size": 30,
+            "num_attention_heads": 5,
+            "hidden_act": "relu",
+            "pad_token_id": 0,
+            "tie_word_embeddings": False,
+        },
+    },
+    "albert": {
+        "one layer for all": {**_ENCODER, "embedding_size": 20},
+        "two groups of two layers, five steps, embeddings as wide as states": {
+            **_ENCODER,
+            "embedding_size": 32,
+            "num_hidden_layers": 5,
+            "num_hidden_groups": 2,
+            "inner_group_num": 2,
+            "hidden_act": "relu",
+            "tie_word_embeddings": False,
+        },
+    },
+    "data2vec-text": {"plain": {**_ENCODER, "pad_token_id": 1, "type_vocab_size": 1}},
+    "megatron-bert": {
+        "norms before": _ENCODER,
+        "tanh-gelu, other epsilon, three kinds, untied": {
+            **_ENCODER,
+            "hidden_act": "gelu_new",
+            "layer_norm_eps": 1e-5,
+            "type_vocab_size": 3,
+            "num_hidden_layers": 2,
+            "tie_word_embeddings": False,
+        },
+    },
+    "xlm-roberta-xl": {"norms before": {**_ENCODER, "pad_token_id": 1}},
+    "roberta-prelayernorm": {
+        "norms before": {**_ENCODER, "pad_token_id": 1},
+        "padding id zero, relu, untied": {
+            **_ENCODER,
+            "pad_token_id": 0,
+            "hidden_act": "relu",
+            "tie_word_embeddings": False,
+        },
+    },
+    "ernie": {
+        "no tasks": _ENCODER,
+        "kinds of tasks, relu, untied": {
+            **_ENCODER,
+            "use_task_id": True,
+            "hidden_act": "relu",
+            "tie_word_embeddings": False,
+        },
+    },
+    "bert-generation": {
+        "plain": _ENCODER,
+        "untied, relu": {**_ENCODER, "hidden_act": "relu", "tie_word_embeddings": False},
+    },
+    "rembert": {
+        "narrow in, wide out": {**_ENCODER, "input_embedding_size": 20, "output_embedding_size": 44},
+        "as wide as states": {
+            **_ENCODER,
+            "input_embedding_size": 32,
+            "output_embedding_size": 32,
+            "hidden_act": "relu",
         },
     },
     "roberta": {
@@ -778,6 +856,9 @@ def reference_config(model_type: str, shape: str, class_name: str) -> Any:
         "dropout",
         "attention_dropout",
         "seq_classif_dropout",
+        "summary_last_dropout",
+        "classifier_dropout",
+        "classifier_dropout_prob",
         "qa_dropout",
         "resid_pdrop",
         "embd_pdrop",
@@ -785,12 +866,9 @@ def reference_config(model_type: str, shape: str, class_name: str) -> Any:
     ):
         if hasattr(config, field):
             setattr(config, field, 0.0)
-    config.classifier_dropout = 0.0
-    config.num_labels = 2 if "QuestionAnswering" in class_name else 5
-    causal_encoder = model_type in ("bert", "roberta", "xlm-roberta", "camembert") and class_name.endswith(
-        ("LMHeadModel", "ForCausalLM")
-    )
-    if causal_encoder:
+    two = "QuestionAnswering" in class_name or class_name == "AlbertForPreTraining"
+    config.num_labels = 2 if two else 5
+    if hasattr(config, "is_decoder") and class_name.endswith(CAUSAL):
         config.is_decoder = True
     if model_type == "gemma2":
         config._attn_implementation = "eager"  # the others leave the cap out
@@ -889,10 +967,14 @@ def labels(class_name: str, inputs: dict[str, Any]) -> dict[str, Any]:
     rows = ids.shape[0]
     if "QuestionAnswering" in class_name:
         return {"start_positions": torch.tensor([1, 2, 0, 3]), "end_positions": torch.tensor([4, 3, 2, 6])}
+    if class_name == "ElectraForPreTraining":
+        return {"labels": (ids % 2).masked_fill(mask == 0, -100)}
     if "PreTraining" in class_name:
         return {
             "labels": ids.masked_fill(mask == 0, -100),
-            "next_sentence_label": torch.tensor([0, 1, 1, 0]),
+            "sentence_order_label" if "Albert" in class_name else "next_sentence_label": torch.tensor(
+                [0, 1, 1, 0]
+            ),
         }
     if "NextSentence" in class_name:
         return {"labels": torch.tensor([0, 1, 1, 0])}
@@ -902,7 +984,7 @@ def labels(class_name: str, inputs: dict[str, Any]) -> dict[str, Any]:
         return {"labels": torch.randint(0, 3, (rows,), generator=generator)}
     if "TokenClassification" in class_name:
         return {"labels": torch.randint(0, 5, ids.shape, generator=generator).masked_fill(mask == 0, -100)}
-    if class_name.endswith("Model") and "LMHead" not in class_name:
+    if class_name.endswith(("Model", "GenerationEncoder")) and "LMHead" not in class_name:
         return {}
     return {"labels": ids.masked_fill(mask == 0, -100)}
 

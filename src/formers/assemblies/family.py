@@ -46,6 +46,7 @@ class Family:
         heads: class-name ending (or a whole class name) -> head; `Model` has one where it does a task itself.
         spelt: class-name endings -> whole class names, where those do not begin with `name` alone.
         renames: older spellings of parameter names.
+        bare: ending of the class without a head.
         ignored: templates of names in checkpoints that hold nothing to load.
         order: children of one module in the order in which the ecosystem's class makes them, where that is
             not the order in which they run: `optimizer.pt` counts parameters in it.
@@ -59,6 +60,7 @@ class Family:
     assembly: Assembly
     heads: Mapping[str, Head]
     renames: tuple[Rename, ...] = ()
+    bare: str = "Model"
     ignored: tuple[str, ...] = ()
     order: tuple[tuple[str, ...], ...] = ()
     aliases: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
@@ -68,6 +70,8 @@ class Family:
         """`ForMaskedLM` -> `BertForMaskedLM`; an ending that holds the family's name stays as it is."""
         if ending in self.spelt:
             return self.spelt[ending]
+        if ending == "Model":
+            ending = self.bare
         return ending if ending.startswith(self.name) else self.name + ending
 
     def max_tokens(self, config: Any) -> int | None:

@@ -57,6 +57,7 @@ class Single(Assembly):
         cache: the name that callers know its cache by.
         crosses: a cache of its own also holds the encoder's keys and values.
         routes: there are mixtures of experts, whose routers' logits callers may ask for.
+        tasks: its stem reads kinds of tasks.
         reads: names of what it reads, where that is less than its kind of stack could.
     """
 
@@ -67,11 +68,15 @@ class Single(Assembly):
         cache: str = "past_key_values",
         crosses: bool = False,
         routes: bool = False,
+        tasks: bool = False,
         reads: tuple[str, ...] | None = None,
     ) -> None:
         self._stack, self.cache, self._crosses = stack, cache, crosses
         self.main, self.means = stem.reads, STEMS[stem].inputs
         self.inputs = inputs_of(stem, cache) if reads is None else (*reads, *_OTHER[1:])
+        if tasks:
+            at = self.inputs.index("token_type_ids") + 1
+            self.inputs = (*self.inputs[:at], "task_type_ids", *self.inputs[at:])
         self._routes = routes
         if routes:
             self.inputs = (*self.inputs, _ROUTING)

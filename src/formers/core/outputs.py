@@ -205,6 +205,17 @@ class PreTrainingOutput(ModelOutput):
 
 
 @dataclasses.dataclass
+class SentenceOrderOutput(ModelOutput):
+    """Masked-LM logits [B, T, V] and sentence-order logits [B, C]."""
+
+    loss: Tensor | None = None
+    prediction_logits: Tensor | None = None
+    sop_logits: Tensor | None = None
+    hidden_states: tuple[Tensor, ...] | None = None
+    attentions: tuple[Tensor, ...] | None = None
+
+
+@dataclasses.dataclass
 class EmbeddingOutput(ModelOutput):
     """A text's or an image's vector [B, P] in the space that both share, and the states [B, T, E]."""
 

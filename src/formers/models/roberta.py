@@ -1,13 +1,14 @@
 """RoBERTa (Liu et al. 2019, arXiv:1907.11692): BERT whose positions start after the padding id.
 
-XLM-RoBERTa (arXiv:1911.02116) and CamemBERT (arXiv:1911.03894) are the same network over other
-vocabularies; they differ in the name of the base model alone.
+XLM-RoBERTa (arXiv:1911.02116), CamemBERT (arXiv:1911.03894) and data2vec's text model (arXiv:2202.03555)
+are the same network over other vocabularies, or taught otherwise.
 """
 
 from __future__ import annotations
 
 from dataclasses import replace
 from functools import partial
+from typing import Literal
 
 from formers.assemblies.family import Family, Head
 from formers.assemblies.single import Single
@@ -34,6 +35,13 @@ class XLMRobertaConfig(RobertaConfig):
     vocab_size: int = 30522
 
 
+class Data2VecTextConfig(RobertaConfig):
+    """Configuration of data2vec's text model."""
+
+    model_type = "data2vec-text"
+    vocab_size: int = 30522
+
+
 class CamembertConfig(RobertaConfig):
     """Configuration of CamemBERT."""
 
@@ -41,9 +49,11 @@ class CamembertConfig(RobertaConfig):
     vocab_size: int = 30522
 
 
-def stack(c: RobertaConfig, layer_class: str = "RobertaLayer") -> spec.Stack:
+def stack(
+    c: RobertaConfig, layer_class: str = "RobertaLayer", order: Literal["post", "pre"] = "post"
+) -> spec.Stack:
     """BERT's stack; positions count the tokens that are not padding, from pad_token_id + 1."""
-    made = bert.stack(c, layer_class)
+    made = bert.stack(c, layer_class, order)
     assert isinstance(made.stem, spec.Tokens)
     positions = spec.LearnedPositions(c.max_position_embeddings, padding_idx=c.pad_token_id)
     return replace(made, stem=replace(made.stem, positions=positions))
@@ -63,13 +73,18 @@ def words(c: RobertaConfig) -> Words:
 
 def sequences(c: RobertaConfig) -> Sequences:
     """A label by the first token's state; the head chooses it itself."""
+    return labels(bert.dropout(c))
+
+
+def labels(dropout: float) -> Sequences:
+    """The same, by the rate of its dropouts."""
     return Sequences(
         "classifier.out_proj",
         dense="classifier.dense",
         pool="first",
         node="classifier",
         act="tanh",
-        dropout=bert.dropout(c),
+        dropout=dropout,
         dropout_path="classifier.dropout",
         drop_first=True,
     )
@@ -118,5 +133,15 @@ CAMEMBERT = register(
         name="Camembert",
         config=CamembertConfig,
         assembly=Single(partial(stack, layer_class="CamembertLayer")),
+    )
+)
+DATA2VEC_TEXT = register(
+    replace(
+        ROBERTA,
+        model_type="data2vec-text",
+        name="Data2VecText",
+        config=Data2VecTextConfig,
+        base="data2vec_text",
+        assembly=Single(partial(stack, layer_class="Data2VecTextLayer")),
     )
 )

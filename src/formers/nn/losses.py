@@ -99,6 +99,25 @@ def classification(
     )
 
 
+def binary(logits: Tensor, labels: Tensor, real: Tensor | None = None, items: Any = None) -> Tensor:
+    """Mean binary cross entropy of every place.
+
+    Args:
+        logits: [...].
+        labels: [...], 0 or 1; -100 marks places without a label.
+        real: [...], 1 at places that count; None when all do.
+        items: divisor in place of the number of places that count here.
+
+    Returns:
+        Scalar.
+    """
+    _check_tensor(labels)
+    labels = labels.to(logits.device)
+    counts = labels != -100 if real is None else (labels != -100) & (real.to(logits.device) == 1)
+    each = F.binary_cross_entropy_with_logits(logits, labels.to(logits.dtype), reduction="none")
+    return each.where(counts, 0.0).sum() / (counts.sum() if items is None else _count(items, logits))
+
+
 def balance(logits: Sequence[Tensor], chosen: int, real: Tensor | None = None) -> Tensor:
     """How unevenly experts are used: 1 for evenly, more otherwise (Fedus et al. 2021, arXiv:2101.03961, (4)).
 

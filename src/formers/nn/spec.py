@@ -506,19 +506,20 @@ class LearnedPositions:
 
 @dataclass(frozen=True)
 class Tokens:
-    """A stem for text: token (+ position, + segment) vectors, scaled, normalised, dropped.
+    """A stem for text: token (+ position, + segment, + task) vectors, scaled, normalised, dropped.
 
     With `share_types` the segment ids are looked up in the token table, as GPT-2 does. `scale` falls on
     what enters, looked up or given; `table_scale` on what is looked up alone, in the table's dtype if
     `table_scale_rounded`.
     Where padding is computed its rows are zero if `hides_padding`.
-    Roles: `token`, `position`, `type`, `embedding_norm`, `embedding_dropout`.
+    Roles: `token`, `position`, `type`, `task`, `embedding_norm`, `embedding_dropout`.
     """
 
     vocabulary: int
     width: int
     positions: LearnedPositions | None = None
     types: int = 0
+    tasks: int = 0
     share_types: bool = False
     norm: Norm | None = None
     scale: float = 1.0
@@ -685,14 +686,30 @@ class Summary:
 
 
 @dataclass(frozen=True)
+class Sharing:
+    """Groups of layers, each of which runs several times (Lan et al. 2019, arXiv:1909.11942, section 3.1).
+
+    Attributes:
+        inner: name of the list of layers in a group.
+        size: layers of a group.
+        order: the group that runs at each step.
+    """
+
+    inner: str
+    size: int
+    order: tuple[int, ...]
+
+
+@dataclass(frozen=True)
 class Stack:
     """A whole stack.
 
     Attributes:
         stem: what enters the first layer.
-        layers: the layers.
+        layers: the layers, those of one group after those of another.
         names: where the leaves lie; roles of `names.stack`: `first_norm`, `final_norm`, `final_dropout`,
-            `pooler`, `pooler_act`, `rotary`, `relative`, `relative_norm`.
+            `pooler`, `pooler_act`, `rotary`, `relative`, `relative_norm`; `projection` to E of what the stem
+            gives; `score_bias`, a table of distances that all layers read.
         width: E.
         layer_class: name of the layers' class, as sharding policies spell it.
         first_norm: of what enters the first layer.
@@ -700,6 +717,7 @@ class Stack:
         final_norm: closes a pre-norm stack; `final_dropout` follows it.
         pooler: width of a tanh layer over the first token, `pooler_act` its activation; or which token stands
             for a row as it is; None for neither.
+        sharing: how layers share weights.
         layer_drop: probability of leaving a layer out in training (Fan et al. 2019, arXiv:1909.11556).
         decoder: it predicts what comes next, and may keep a cache.
         reports: which hidden states callers see: the last one `normed`, or `plain` as the layers left it, or
@@ -718,6 +736,7 @@ class Stack:
     final_dropout: float = 0.0
     pooler: int | Summary | None = None
     pooler_act: str = "tanh"
+    sharing: Sharing | None = None
     layer_drop: float = 0.0
     decoder: bool = False
     reports: Literal["normed", "plain", "outputs"] = "normed"
@@ -768,6 +787,7 @@ class Stack:
         return (
             bool(self.layers)
             and not self.layer_drop
+            and (self.sharing is None or self.sharing.size == 1)
             and all(part.mixer.first_alone for part in self.layers[-1].parts)
         )
 

@@ -14,10 +14,26 @@ from torch.utils.checkpoint import checkpoint
 from formers.core.notices import did_you_mean
 from formers.core.outputs import BaseModelOutput
 from formers.nn import spec
+from formers.nn.kernels import project
+from formers.nn.leaves import linear, norm
 from formers.nn.mixers import part_steps
+from formers.nn.mixers.attention import keep_distances
 from formers.nn.passing import Pass
-from formers.nn.program import Flow, Homes, Node, alone, build, call_foreign, compute, homes_of
-from formers.nn.tree import Block, Group, twin, wiring
+from formers.nn.positions import Buckets
+from formers.nn.program import (
+    Call,
+    Contract,
+    Flow,
+    Homes,
+    Node,
+    Step,
+    alone,
+    build,
+    call_foreign,
+    compute,
+    homes_of,
+)
+from formers.nn.tree import Block, Group, has, leaf, place, twin, wiring
 
 
 class Layer(Node):
@@ -48,7 +64,7 @@ def layer_class(name: str) -> type[Layer]:
 
 
 def __getattr__(name: str) -> Any:  # so that models can be pickled
-    if re.fullmatch(r"[A-Z]\w*(Layer|Block)", name):
+    if re.fullmatch(r"[A-Z]\w*(Layer|Block|LayerGroup)", name):
         return layer_class(name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
@@ -83,7 +99,28 @@ def make_layers(s: spec.Stack) -> nn.ModuleList:
             f"{s.layer_class}: no part of any layer has the roles "
             f"{', '.join(repr(role) + did_you_mean(role, known) for role in strange)}"
         )
-    return made
+    return made if s.sharing is None else _grouped(made, s.sharing, s.layer_class)
+
+
+class _Keep(Step):
+    """Let callers see what one layer of a group hands to the next."""
+
+    def run(self, node: Any, flow: Flow) -> None:
+        """[.., E] stays."""
+        flow.pass_.keep("hidden_states", flow.x)
+
+
+def _grouped(layers: nn.ModuleList, sharing: spec.Sharing, name: str) -> nn.ModuleList:
+    """The layers in groups, which run theirs one after the other."""
+    groups = nn.ModuleList()
+    for first in range(0, len(layers), sharing.size):
+        group = layer_class(f"{name}Group")()
+        group.add_module(sharing.inner, layers[first : first + sharing.size])
+        plain = Contract(takes_entered=False, is_entered=False, attends=False)
+        calls = [Call((sharing.inner, str(i)), plain, crosses=False) for i in range(sharing.size)]
+        wiring(group).program = tuple(step for call in calls for step in (call, _Keep()))[:-1]
+        groups.append(group)
+    return groups
 
 
 # roles that a family may name although this configuration does not use them
@@ -117,8 +154,27 @@ class LayersNode(Group):
         if pass_ is None:
             pass_ = alone(hidden_states, attention_mask).pass_
         layers = next(m for m in self._modules.values() if isinstance(m, nn.ModuleList))
-        x = (run or LayerRun())(layers, hidden_states, pass_)
-        return BaseModelOutput(x)
+        run = run or LayerRun(order=self._formers.facts.get("order"))
+        return BaseModelOutput(leave(self, run(layers, enter(self, hidden_states, pass_), pass_)))
+
+
+def enter(owner: nn.Module, x: Tensor, pass_: Pass) -> Tensor:
+    """What the owner of a stack's own leaves does with what enters the first layer: [.., in] -> [.., E]."""
+    if has(owner, "projection"):
+        x = project(leaf(owner, "projection"), x, None, pass_.watched)
+    if has(owner, "score_bias"):
+        spans = {x.shape[1]} if x.dim() > 2 else {span.length for span in pass_.layout.spans}
+        for length in spans:
+            at = pass_.range(0, length)
+            keep_distances(leaf(owner, "score_bias"), wiring(owner).facts["distances"], pass_, at, at)
+    return x
+
+
+def leave(owner: nn.Module, x: Tensor) -> Tensor:
+    """The norm that closes a stack, where the owner holds it."""
+    if has(owner, "final_norm"):
+        x = leaf(owner, "final_norm")(x)
+    return x
 
 
 class LayerRun:
@@ -128,15 +184,24 @@ class LayerRun:
         checkpointing: recompute layers in the backward pass instead of keeping their activations.
         drop: probability of leaving a layer out in training.
         kept: rows of the first tokens, which are all that the last layer computes; None for all rows.
+        order: which layer or group runs at each step; None for each once.
     """
 
-    def __init__(self, checkpointing: bool = False, drop: float = 0.0, kept: Tensor | None = None) -> None:
-        self.checkpointing, self.drop, self.kept = checkpointing, drop, kept
+    def __init__(
+        self,
+        checkpointing: bool = False,
+        drop: float = 0.0,
+        kept: Tensor | None = None,
+        order: Sequence[int] | None = None,
+    ) -> None:
+        self.checkpointing, self.drop, self.kept, self.order = checkpointing, drop, kept, order
 
     def __call__(self, layers: Sequence[nn.Module] | nn.ModuleList, x: Tensor, pass_: Pass) -> Tensor:
         """Run all layers and note the hidden states on the way."""
-        last = len(layers) - 1
-        for i, layer in enumerate(layers):
+        pass_.keep("hidden_states", x)
+        steps = layers if self.order is None else [layers[group] for group in self.order]
+        last = len(steps) - 1
+        for i, layer in enumerate(steps):
             training = layer.training
             if self.drop and training and float(torch.rand(())) < self.drop:
                 pass  # left out; the states pass unchanged
@@ -167,16 +232,34 @@ def place_layers(owner: Block, s: spec.Stack) -> tuple[str, ...]:
         The node's names; empty where the owner itself holds the list.
     """
     *home, name = s.names.layers.split(".")
-    if not home:
-        owner.add_module(name, make_layers(s))
-        wiring(owner).roles["layers"] = (name,)
-        return ()
     if len(home) > 1:
         raise spec.SpecError(f"the layers lie one node deep at most, not under {s.names.layers!r}")
-    node = owner._modules.get(home[0])
-    if node is None:
-        node = LayersNode()
-        owner.add_module(home[0], node)
+    node: Any = owner
+    if home:
+        node = owner._modules.get(home[0])
+        if node is None:
+            node = LayersNode()
+            owner.add_module(home[0], node)
+    beside = {role: str(path).split(".") for role, path in s.names.stack.items() if path}
+
+    def place_own(role: str, leaf_: nn.Module) -> Block:
+        *above, last = beside[role]
+        holder: Block = node if above == home else owner
+        place(holder, role, last if holder is node else ".".join(beside[role]), leaf_)
+        return holder
+
+    if "projection" in beside:
+        place_own("projection", linear("linear", s.stem.width, s.width))
+    if s.sharing is not None:
+        wiring(node).facts["order"] = s.sharing.order
     node.add_module(name, make_layers(s))
+    if "score_bias" in beside:
+        assert s.attention is not None
+        rule = s.attention.score_bias
+        assert isinstance(rule, Buckets)
+        holder = place_own("score_bias", nn.Embedding(rule.count, s.attention.heads.query))
+        wiring(holder).facts["distances"] = rule
+    if s.final_norm is not None:
+        place_own("final_norm", norm(s.final_norm, s.width))
     wiring(owner).roles["layers"] = (*home, name)
     return tuple(home)

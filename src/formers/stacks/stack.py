@@ -25,7 +25,7 @@ from formers.nn.stems.base import Stem, StemNode, place_stem
 from formers.nn.steps import First, dense, summary_steps
 from formers.nn.tree import Block, has, leaf, place, wiring
 from formers.nn.watch import looks_back, watched
-from formers.stacks.layer import LayerRun, LayersNode, place_layers
+from formers.stacks.layer import LayerRun, LayersNode, enter, leave, place_layers
 
 
 @dataclass(eq=False, kw_only=True)
@@ -181,8 +181,6 @@ def place_stack(block: Block, s: spec.Stack) -> None:
         place(block, "relative", str(names.stack["relative"]), nn.Embedding(s.relative, s.width))
     if s.relative_norm is not None:
         place(block, "relative_norm", str(names.stack["relative_norm"]), norm(s.relative_norm, s.width))
-    if s.final_norm is not None:
-        place(block, "final_norm", str(names.stack["final_norm"]), norm(s.final_norm, s.width))
     path = names.stack.get("final_dropout")
     if path is not None:
         taken = wiring(block).roles.get("embedding_dropout")
@@ -215,10 +213,9 @@ def run(block: Block, inputs: Inputs, ask: Ask, checkpointing: bool = False) -> 
     pass_, given = _prepare(block, s, facts["stem"], inputs, ask)
     if isinstance(s.pooler, spec.Summary):
         pass_.memo.put("ids", given.get("input_ids"))
-    x = _embed(block, facts, given, pass_)
+    x = enter(block, _embed(block, facts, given, pass_), pass_)
     if s.first_norm is not None:
         x = leaf(block, "first_norm")(x)
-    pass_.keep("hidden_states", x)
     if pass_.watched and has(block, "rotary"):
         for i, rule in enumerate(s.rotaries):
             which = {"rule": i} if i else {}
@@ -227,9 +224,9 @@ def run(block: Block, inputs: Inputs, ask: Ask, checkpointing: bool = False) -> 
         table = leaf(block, "relative").weight
         pass_.memo.put("relative", leaf(block, "relative_norm")(table) if s.relative_norm else table)
     kept = pass_.layout.starts(x.device) if _first_suffices(s, inputs, ask, pass_) else None
-    x = _layers(block, facts, x, pass_, LayerRun(checkpointing, s.layer_drop, kept))
-    if s.final_norm is not None:
-        x = leaf(block, "final_norm")(x)
+    order = None if s.sharing is None else s.sharing.order
+    x = _layers(block, facts, x, pass_, LayerRun(checkpointing, s.layer_drop, kept, order))
+    x = leave(block, x)
     if has(block, "final_dropout"):
         x = leaf(block, "final_dropout")(x)
     elif s.final_dropout and block.training:
@@ -257,9 +254,11 @@ def _embed(block: Block, facts: dict[str, Any], given: dict[str, Any], pass_: Pa
 
 def _layers(block: Block, facts: dict[str, Any], x: Tensor, pass_: Pass, how: LayerRun) -> Tensor:
     home = facts["layers node"]
-    if not home or not pass_.watched:
+    if not home:
         return how(leaf(block, "layers"), x, pass_)
     node: Any = block._modules[home[0]]
+    if not pass_.watched:
+        return leave(node, how(leaf(block, "layers"), enter(node, x, pass_), pass_))
     if isinstance(node, LayersNode):
         out = node(x, pass_=pass_, run=how)
     else:
@@ -276,7 +275,7 @@ def _report(s: spec.Stack, pass_: Pass, last: Tensor) -> None:
     if s.reports == "outputs":
         held[:] = [*held[1:], last]
     else:
-        held[-1] = last
+        held[-1:] = [last]
 
 
 def _pool(block: Block, states: States, ask: Ask) -> Tensor:

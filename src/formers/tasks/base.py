@@ -47,6 +47,7 @@ _BEFORE_TARGETS = {
     "pixel_values",
     "attention_mask",
     "token_type_ids",
+    "task_type_ids",
     "position_ids",
     "inputs_embeds",
     "decoder_input_ids",

@@ -27,6 +27,7 @@ class Spec:
     Attributes:
         out: path of the output table.
         dense: path of a layer before it, or None; `act` (whose node is `act_path`) and `norm` follow that.
+        width: of what it returns, where that is not E.
         norm: path of the norm.
         eps: epsilon of the norm.
         bias_path: path of a bias that is kept beside the table, and is one with the table's own.
@@ -44,6 +45,7 @@ class Spec:
 
     out: str
     dense: str | None = None
+    width: int | None = None
     act: str | None = None
     act_path: str | None = None
     norm: str | None = None
@@ -68,10 +70,11 @@ class Spec:
 
     def steps(self, width: int, vocabulary: int) -> list[Step]:
         """[.., E] -> [.., V]."""
-        steps = self.transform.steps(width)
+        inner = self.width or width
+        steps = self.transform.steps(width, inner)
         if self.scale != 1.0:
             steps.append(Scale(self.scale))
-        steps.append(dense("out", width, vocabulary, bias=self.bias))
+        steps.append(dense("out", inner, vocabulary, bias=self.bias))
         if self.logits_scale != 1.0:
             steps.append(Scale(self.logits_scale))
         return [*steps, Cap(self.cap)] if self.cap is not None else steps

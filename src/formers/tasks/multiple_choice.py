@@ -11,7 +11,9 @@ from formers.nn.losses import cross_entropy
 from formers.stacks.stack import Ask, States
 from formers.tasks.sequence_classification import SequenceClassification
 
-_BY_CHOICE = ("input_ids", "attention_mask", "token_type_ids", "position_ids", "inputs_embeds")
+_BY_CHOICE = (
+    *("input_ids", "attention_mask", "token_type_ids", "task_type_ids", "position_ids", "inputs_embeds"),
+)
 
 
 class MultipleChoice(SequenceClassification):

@@ -1,15 +1,15 @@
-"""BERT's pre-training tasks: does the second sentence follow the first, alone or beside masked words."""
+"""Pre-training tasks over pairs of sentences, alone or beside masked words."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Any
 
-from formers.core.outputs import ModelOutput, PreTrainingOutput, TaskOutput
+from formers.core.outputs import ModelOutput, PreTrainingOutput, SentenceOrderOutput, TaskOutput
 from formers.nn.leaves import linear
 from formers.nn.losses import cross_entropy
 from formers.nn.program import Flow, Step, build, compute
-from formers.nn.steps import dense
+from formers.nn.steps import Drop, dense
 from formers.nn.tree import leaf
 from formers.stacks.stack import Ask, States
 from formers.tasks import language_model
@@ -87,3 +87,46 @@ class PreTraining(language_model.MaskedLM):
             # two losses with different counts have no common divisor
             loss = cross_entropy(words, labels) + cross_entropy(follows, next_label)
         return PreTrainingOutput(loss, words, follows, states.hidden, states.attentions)
+
+
+@dataclass(frozen=True, kw_only=True)
+class OrderSpec(language_model.Spec):
+    """A head for words, and the paths of that for the order of sentences and of its dropout."""
+
+    order: str
+    dropout: float
+    dropout_path: str
+
+
+class _Beside(Step):
+    """The pooled vector takes the place of the words' logits, which the flow keeps."""
+
+    def run(self, node: Any, flow: Flow) -> None:
+        """[.., V] -> [B, E]."""
+        assert flow.entered is not None
+        flow.normed, flow.x = flow.x, flow.entered
+
+
+class SentenceOrder(language_model.MaskedLM):
+    """Masked words and the order of sentences at once (Lan et al. 2019, arXiv:1909.11942, section 3.1)."""
+
+    _targets = ("labels", "sentence_order_label")
+    _options = TaskModel._options
+
+    def _steps(self, spec: Any, config: Any) -> tuple[list[Step], dict[str, str | None]]:
+        steps, names = super()._steps(spec, config)
+        order = [Drop("dropout", spec.dropout), dense("order", self._width(), config.num_labels)]
+        return [*steps, _Beside(), *order], {**names, "order": spec.order, "dropout": spec.dropout_path}
+
+    def _finish(
+        self, states: States, given: dict[str, Any], targets: dict[str, Any], items: Any
+    ) -> ModelOutput:
+        flow = states.flow()
+        flow.entered = of_pooler(states)
+        compute(self, flow)
+        assert flow.normed is not None
+        words, order = states.spread(flow.normed), flow.x  # [B, T, V], [B, C]
+        labels, order_label, loss = targets["labels"], targets["sentence_order_label"], None
+        if labels is not None and order_label is not None:
+            loss = cross_entropy(words, labels) + cross_entropy(order, order_label)
+        return SentenceOrderOutput(loss, words, order, states.hidden, states.attentions)

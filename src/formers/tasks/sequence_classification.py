@@ -30,11 +30,12 @@ class Spec:
         pool: which vector stands for a sequence: the stack's pooler, its first token, the mean of all or of
             the rest, its last real token, or the last end-of-sequence token.
         node: node of the tree that takes the states of all tokens and chooses the first itself.
-        act: activation after `dense`; it has no node of its own.
+        act: activation after `dense`; `act_path` its node, or None.
         dropout: rate before the output layer.
         dropout_path: its module, or None.
         drop_first: dropout also stands before `dense`.
         pool_dropout: rate before what stands there; `pool_dropout_path` its module.
+        idle_path: a dropout before `dense` that drops nothing.
         bias: the output layer has a bias.
         before: what stands before the dropout, in place of `dense` and `act`.
     """
@@ -44,18 +45,20 @@ class Spec:
     pool: Pool = "pooler"
     node: str | None = None
     act: str | None = None
+    act_path: str | None = None
     dropout: float = 0.0
     dropout_path: str | None = None
     drop_first: bool = False
     pool_dropout: float = 0.0
     pool_dropout_path: str | None = None
+    idle_path: str | None = None
     bias: bool = True
     before: Transform | None = None
 
     @property
     def transform(self) -> Transform:
         """What stands before the dropout."""
-        return self.before or Transform(self.dense, self.act)
+        return self.before or Transform(self.dense, self.act, self.act_path)
 
     def steps(self, width: int, labels: int) -> list[Step]:
         """[B, E] -> [B, C]; [B, T, E] where a node chooses the first token."""
@@ -63,12 +66,14 @@ class Spec:
         drop = Drop("dropout", self.dropout)
         steps += [Drop("pool_dropout", self.pool_dropout)] if self.pool_dropout_path else []
         steps += [drop] if self.drop_first else []
+        steps += [Drop("idle", 0.0)] if self.idle_path else []
         return [*steps, *self.transform.steps(width), drop, dense("out", width, labels, bias=self.bias)]
 
     def names(self) -> dict[str, str | None]:
         """Role -> path."""
         own = {"out": self.out, "dropout": self.dropout_path, "pool": self.node or ""}
-        return {**self.transform.names, **own, "pool_dropout": self.pool_dropout_path}
+        before = {"pool_dropout": self.pool_dropout_path, "idle": self.idle_path}
+        return {**self.transform.names, **own, **before}
 
 
 class SequenceClassification(TaskModel):

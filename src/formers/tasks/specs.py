@@ -3,11 +3,22 @@
 from __future__ import annotations
 
 from formers.tasks.language_model import Spec as Words
-from formers.tasks.next_sentence import PreTrainingSpec
+from formers.tasks.next_sentence import OrderSpec, PreTrainingSpec
 from formers.tasks.next_sentence import Spec as Follows
 from formers.tasks.question_answering import Spec as Spans
+from formers.tasks.replaced_tokens import Spec as Replaced
 from formers.tasks.sequence_classification import Spec as Sequences
 from formers.tasks.token_classification import Spec as Labels
 from formers.tasks.transform import Transform
 
-__all__ = ["Follows", "Labels", "PreTrainingSpec", "Sequences", "Spans", "Transform", "Words"]
+__all__ = [
+    "Follows",
+    "Labels",
+    "OrderSpec",
+    "PreTrainingSpec",
+    "Replaced",
+    "Sequences",
+    "Spans",
+    "Transform",
+    "Words",
+]

@@ -110,11 +110,18 @@ TASKS: dict[str, Task] = {
             "Find the span that answers a question.",
             "question-answering",
         ),
+        Task("replaced_tokens", ("replaced_tokens", "ReplacedTokens"), "", "Find replaced tokens."),
         Task(
             "seq2seq_lm",
             ("seq2seq", "ConditionalGeneration"),
             "AutoModelForSeq2SeqLM",
             "Turn one text into another.",
+        ),
+        Task(
+            "sentence_order",
+            ("next_sentence", "SentenceOrder"),
+            "",
+            "Predict hidden words and the order of sentences.",
         ),
         Task(
             "sequence_classification",
@@ -153,7 +160,15 @@ TASKS: dict[str, Task] = {
 _WIDER: dict[str, tuple[tuple[str, ...], str]] = {
     "AutoModelForMaskedLM": (("masked_lm", "seq2seq_lm"), TASKS["masked_lm"].says),
     "AutoModelForPreTraining": (
-        ("pretraining", "seq2seq_lm", "masked_lm", "causal_lm", "masked_image_modeling"),
+        (
+            "pretraining",
+            "replaced_tokens",
+            "sentence_order",
+            "seq2seq_lm",
+            "masked_lm",
+            "causal_lm",
+            "masked_image_modeling",
+        ),
         TASKS["pretraining"].says,
     ),
     "AutoModelWithLMHead": (

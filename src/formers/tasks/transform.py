@@ -26,12 +26,13 @@ class Transform:
     normed: Norm = Norm()
     bias: bool = True
 
-    def steps(self, width: int) -> list[Step]:
-        """[.., E] -> [.., E]."""
+    def steps(self, width: int, inner: int | None = None) -> list[Step]:
+        """[.., E] -> [.., E], or as wide as `inner` says."""
         steps: list[Step] = []
+        inner = inner or width
         if self.dense is not None:
-            steps.append(dense("dense", width, width, self.bias, act=self.act, act_role="act"))
-        return steps if self.norm is None else [*steps, Normalise("norm", self.normed, width)]
+            steps.append(dense("dense", width, inner, self.bias, act=self.act, act_role="act"))
+        return steps if self.norm is None else [*steps, Normalise("norm", self.normed, inner)]
 
     @property
     def names(self) -> dict[str, str | None]:

@@ -72,7 +72,7 @@ _BERT = Recipe(
     },
     inputs=BERT_INPUTS,
     options={"do_lower_case": True, "strip_accents": None, "tokenize_chinese_chars": True},
-    model_types=("bert",),
+    model_types=("bert", "electra", "ernie", "megatron-bert"),
     aliases=(
         *("ConvBert", "DPRContextEncoder", "DPRQuestionEncoder", "Electra", "LayoutLM", "Lxmert"),
         *("MobileBert", "Realm", "RetriBert", "SqueezeBert"),
@@ -83,7 +83,7 @@ _ROBERTA = Recipe(
     files=_VOCAB_MERGES,
     special=_FAIRSEQ_TOKENS,
     options={"add_prefix_space": False, "trim_offsets": True, "errors": "replace"},
-    model_types=("roberta", "roberta-prelayernorm", "longformer"),
+    model_types=("roberta", "roberta-prelayernorm", "longformer", "data2vec-text"),
     aliases=("Longformer",),
     positions="after_padding",
     sign='"<s>"',

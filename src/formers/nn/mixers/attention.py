@@ -26,6 +26,15 @@ from formers.nn.steps import Project
 from formers.nn.tree import has, leaf
 
 
+def keep_distances(table: Any, rule: Buckets, pass_: Pass, query: Tensor, key: Tensor) -> None:
+    """Look the distances of `query` [T] and `key` [S] up for every layer of a pass.
+
+    It is done anew where layers are recomputed; every layer reads it, so it is laid out as they do.
+    """
+    made: Tensor = table(rule.index(query, key))
+    pass_.memo.put((rule, id(query), id(key)), made.permute(2, 0, 1)[None].contiguous())  # [1, H, T, S]
+
+
 class Attend(Step):
     """What the heads read and mix, before the output projection."""
 
@@ -233,9 +242,7 @@ class Attend(Step):
             slope = pass_.memo.once(place, lambda: rule.bias(numbers, count))
             return slope if told is None else slope + told
         if has(node, "score_bias"):
-            # computed anew where layers are recomputed; every layer reads it, so it is laid out as they do
-            made: Tensor = leaf(node, "score_bias")(rule.index(query, key))
-            pass_.memo.put(place, made.permute(2, 0, 1)[None].contiguous())  # [1, H, T, S]
+            keep_distances(leaf(node, "score_bias"), rule, pass_, query, key)
         found: Tensor | None = pass_.memo.get(place)
         if found is None:
             raise ValueError("this layer reads the table of distances of another layer, which has not run")

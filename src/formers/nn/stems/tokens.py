@@ -20,6 +20,7 @@ _ADVICE = {
     "token": "use the tokenizer of this model, or model.resize_token_embeddings(len(tokenizer)) after adding "
     "tokens",
     "type": "the tokenizer of this model gives the kinds that it knows",
+    "task": "the config's task_type_vocab_size says how many kinds of tasks there are",
     "position": "shorter texts fit, as truncation=True makes them",
 }
 
@@ -32,13 +33,15 @@ class TokenStem(Stem):
         "token_type_ids": "[B, T], int64.",
         "position_ids": "[B, T], int64.",
         "inputs_embeds": "[B, T, E], in place of `input_ids`.",
+        "task_type_ids": "[B, T], int64.",
     }
     by_row = tuple(inputs)
 
     def place(self, owner: Block, names: Paths) -> None:
         """Register the tables, norm and dropout."""
         s = self.spec
-        want(names, "token", *(["position"] if s.positions else []), *(["type"] if s.types else []))
+        wanted = {"position": s.positions, "type": s.types, "task": s.tasks}
+        want(names, "token", *(role for role, used in wanted.items() if used))
         table = token_table(
             s.vocabulary, s.width, s.padding_idx, s.table_scale, rounded=s.table_scale_rounded
         )
@@ -52,6 +55,8 @@ class TokenStem(Stem):
         if s.norm is not None:
             want(names, "embedding_norm")
             place(owner, "embedding_norm", str(names["embedding_norm"]), norm(s.norm, s.width))
+        if s.tasks:
+            place(owner, "task", str(names["task"]), nn.Embedding(s.tasks, s.width))
         if names.get("embedding_dropout"):
             place(owner, "embedding_dropout", str(names["embedding_dropout"]), Dropout(s.dropout))
 
@@ -96,17 +101,21 @@ class TokenStem(Stem):
         """Ids, types and positions [N] (or [B, T]) -> [N, E] (or [B, T, E])."""
         s, vectors = self.spec, given.get("inputs_embeds")
         ids, types, positions = given.get("input_ids"), given.get("token_type_ids"), pass_.geometry.positions
+        tasks = given.get("task_type_ids")
+        if tasks is not None and not s.tasks:
+            raise TypeError("this model has no kinds of tasks (use_task_id is off); leave task_type_ids out")
         x = look_up(node, "token", ids, "input_ids") if vectors is None else vectors
         if s.scale != 1.0:
             x = x * s.scale
+        first = positions.new_zeros(x.shape[:-1] if pass_.watched else 1)  # one row serves all
         if s.types:
-            if types is None:  # one row serves all, unless somebody looks
-                types = positions.new_zeros(x.shape[:-1] if pass_.watched else 1)
-            x = x + look_up(node, "type", types, "token_type_ids")
+            x = x + look_up(node, "type", first if types is None else types, "token_type_ids")
         if s.share_types and types is not None:
             x = x + leaf(node, "token")(types)
         if s.positions is not None:
             x = x + look_up(node, "position", positions, "position_ids", s.positions.offset)
+        if s.tasks:
+            x = x + look_up(node, "task", first if tasks is None else tasks, "task_type_ids")
         if s.norm is not None:
             x = leaf(node, "embedding_norm")(x)
         if s.hides_padding and pass_.visibility.real is not None:
