@@ -54,6 +54,7 @@ class EncoderDecoder(Assembly):
         may_untie: the config may keep the tables of both stacks apart.
         stem: the kind of the encoder's stem.
         places: callers may say where the decoder's tokens stand.
+        wraps: the decoder begins with the last token of what it is to predict, a language's code.
     """
 
     encoder_decoder = True
@@ -65,7 +66,9 @@ class EncoderDecoder(Assembly):
         may_untie: bool = False,
         stem: type[Any] = spec.Tokens,
         places: bool = False,
+        wraps: bool = False,
     ) -> None:
+        self.wraps = wraps
         self.half, self.shifts_inputs, self.may_untie = half, shifts_inputs, may_untie
         self.halves = {
             "encoder": Single(self._encoder, stem),
@@ -219,7 +222,7 @@ class EncoderDecoder(Assembly):
             raise ValueError(
                 f"the decoder has nothing to read: pass decoder_input_ids or decoder_inputs_embeds{more}"
             )
-        return shift_right(ids, model.config)
+        return shift_right(ids, model.config, self.wraps)
 
     def passed_on(self, states: States) -> dict[str, Any]:
         """The decoder's states, and the encoder's beside them."""

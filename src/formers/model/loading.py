@@ -164,9 +164,11 @@ def _fill(model: Any, files: Any, given: dict[str, Any]) -> Any:
     prefix = model.base_model_prefix
     owns_base = model.base_model is not model
     optional = tuple(model._optional_parts())
+    fixed = {name for name, p in model.named_parameters() if not p.requires_grad}  # a rule gives their values
 
     def may_be_new(name: str) -> bool:
-        return (owns_base and not name.startswith(prefix + ".")) or name.startswith(optional)
+        inside = not owns_base or name.startswith(prefix + ".")
+        return not inside or name in fixed or name.startswith(optional)
 
     passed = {
         key: given[key]

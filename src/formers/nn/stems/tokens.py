@@ -9,10 +9,11 @@ import torch
 from torch import Tensor, nn
 
 from formers.nn.dropout import Dropout, drop
+from formers.nn.fresh import Sinusoids, begins
 from formers.nn.layout import Layout
-from formers.nn.leaves import norm, token_table
+from formers.nn.leaves import ComputedSinusoids, norm, token_table
 from formers.nn.passing import Pass
-from formers.nn.spec import Paths
+from formers.nn.spec import ComputedPositions, LearnedPositions, Paths
 from formers.nn.stems.base import Stem, want
 from formers.nn.tree import Block, has, leaf, place
 
@@ -44,9 +45,7 @@ class TokenStem(Stem):
         )
         place(owner, "token", str(names["token"]), table)
         if s.positions is not None:
-            count = s.positions.count + s.positions.offset
-            learned = token_table(count, s.width, s.positions.padding_idx)
-            place(owner, "position", str(names["position"]), learned)
+            place(owner, "position", str(names["position"]), positions_of(s.positions, s.width))
         if s.types:
             place(owner, "type", str(names["type"]), nn.Embedding(s.types, s.width))
         if s.norm is not None:
@@ -97,8 +96,10 @@ class TokenStem(Stem):
         s, vectors = self.spec, given.get("inputs_embeds")
         ids, types, positions = given.get("input_ids"), given.get("token_type_ids"), pass_.geometry.positions
         x = look_up(node, "token", ids, "input_ids") if vectors is None else vectors
-        if s.scale != 1.0:
+        if s.scale != 1.0 and (s.scale_given or vectors is None):
             x = x * s.scale
+        if s.norm is not None and s.norm_of == "tokens":
+            x = leaf(node, "embedding_norm")(x)
         if s.types:
             if types is None:  # one row serves all, unless somebody looks
                 types = positions.new_zeros(x.shape[:-1] if pass_.watched else 1)
@@ -106,13 +107,24 @@ class TokenStem(Stem):
         if s.share_types and types is not None:
             x = x + leaf(node, "token")(types)
         if s.positions is not None:
-            x = x + look_up(node, "position", positions, "position_ids", s.positions.offset)
-        if s.norm is not None:
+            offset = getattr(s.positions, "offset", 0)
+            x = x + look_up(node, "position", positions, "position_ids", offset).to(x.dtype)
+        if s.norm is not None and s.norm_of == "sum":
             x = leaf(node, "embedding_norm")(x)
         if has(node, "embedding_dropout"):
             dropped: Tensor = leaf(node, "embedding_dropout")(x)
             return dropped
         return drop(x, s.dropout) if s.dropout and node.training else x
+
+
+def positions_of(s: LearnedPositions | ComputedPositions, width: int) -> nn.Module:
+    """The leaf from which positions are read."""
+    if isinstance(s, ComputedPositions):
+        return ComputedSinusoids(width)
+    table = token_table(s.count + s.offset, width, s.padding_idx)
+    if s.fixed:
+        begins(table, weight=Sinusoids(closed=False)).requires_grad_(False)
+    return table
 
 
 def look_up(node: Any, role: str, ids: Tensor | None, name: str, offset: int = 0) -> Tensor:
