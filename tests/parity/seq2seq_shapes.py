@@ -106,6 +106,18 @@ SHAPES: dict[str, dict[str, dict[str, Any]]] = {
             "decoder_layerdrop": 0.0,
         },
     },
+    "marian": {
+        "one table": {**_SMALL, "decoder_start_token_id": 0},
+        "one table, scaled, deeper decoder": {**_SMALL, **_SCALED, "decoder_start_token_id": 0},
+        "two vocabularies, scaled": {
+            **_SMALL,
+            **_SCALED,
+            "vocab_size": 120,
+            "decoder_vocab_size": VOCABULARY,
+            "share_encoder_decoder_embeddings": False,
+            "decoder_start_token_id": 0,
+        },
+    },
     "mt5": {
         "gated gelu, deeper encoder": {**_T5, "num_layers": 2, "num_decoder_layers": 1},
         "relu": {**_T5, "num_layers": 1, "feed_forward_proj": "relu"},
@@ -134,6 +146,7 @@ _ENDINGS = {
     "BlenderbotSmall": _LANGUAGE,
     "M2M100": _LANGUAGE[:2],
     "MBart": (*_READERS, "ForCausalLM"),
+    "Marian": ("Model", "MTModel", "ForCausalLM"),
     "Mvp": (*_READERS, "ForCausalLM"),
     "PLBart": (*_READERS[:3], "ForCausalLM"),
     "Pegasus": _LANGUAGE,

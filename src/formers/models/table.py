@@ -34,6 +34,7 @@ FAMILIES: dict[str, tuple[str, str]] = {
     "llava": ("llava", "Llava"),
     "m2m_100": ("m2m_100", "M2M100"),
     "mamba": ("mamba", "Mamba"),
+    "marian": ("marian", "Marian"),
     "mbart": ("mbart", "MBart"),
     "ministral": ("ministral", "Ministral"),
     "mistral": ("mistral", "Mistral"),

@@ -89,6 +89,16 @@ def sinusoids(places: Tensor, width: int, closed: bool = True) -> Tensor:
     return nn.functional.pad(waves, (0, width - waves.shape[-1]))
 
 
+def tables_by_rule(model: nn.Module) -> set[str]:
+    """Names of the tables of sinusoids that are not trained: a file need not hold them."""
+    return {
+        f"{path}.{name}"
+        for path, module in model.named_modules()
+        for name, fill in module.__dict__.get("_fresh", {}).items()
+        if isinstance(fill, Sinusoids) and not getattr(module, name).requires_grad
+    }
+
+
 class Steps:
     """What softplus turns into steps that are even in their logarithms, from `least` to `most`."""
 
