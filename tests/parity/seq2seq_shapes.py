@@ -8,6 +8,8 @@ from typing import Any
 import torch
 import transformers
 
+from formers.models.table import FAMILIES
+
 VOCABULARY = 101
 
 _T5 = {
@@ -49,6 +51,9 @@ _WHISPER = {
     "begin_suppress_tokens": [1, 2],
 }
 
+_SMALL = {**_BART, "pad_token_id": 0, "eos_token_id": 2, "encoder_layers": 2, "decoder_layers": 1}
+_SCALED = {"scale_embedding": True, "encoder_layers": 1, "decoder_layers": 2}
+
 SHAPES: dict[str, dict[str, dict[str, Any]]] = {
     "t5": {
         "relu, tied, deeper encoder": {**_T5, "num_layers": 3, "num_decoder_layers": 2},
@@ -76,6 +81,50 @@ SHAPES: dict[str, dict[str, dict[str, Any]]] = {
             "activation_function": "relu",
         },
     },
+    "mbart": {
+        "plain": {**_BART, "encoder_layers": 2, "decoder_layers": 1},
+        "scaled tables, relu, deeper decoder": {**_BART, **_SCALED, "activation_function": "relu"},
+    },
+    "plbart": {
+        "scaled tables": {**_BART, "encoder_layers": 2, "decoder_layers": 1, "attention_dropout": 0.0}
+    },
+    "mvp": {
+        "plain": {**_BART, "encoder_layers": 2, "decoder_layers": 1},
+        "scaled": {**_BART, **_SCALED},
+    },
+    "pegasus": {"plain": _SMALL, "scaled, deeper decoder": {**_SMALL, **_SCALED}},
+    "blenderbot": {"plain": _SMALL, "scaled tables, deeper decoder": {**_SMALL, **_SCALED}},
+    "blenderbot-small": {"plain": _SMALL, "scaled, deeper decoder": {**_SMALL, **_SCALED}},
+    "m2m_100": {
+        "longer than the config says": {
+            **_BART,
+            "encoder_layers": 2,
+            "decoder_layers": 1,
+            "max_position_embeddings": 4,
+            "attention_dropout": 0.0,
+            "encoder_layerdrop": 0.0,
+            "decoder_layerdrop": 0.0,
+        },
+    },
+    "marian": {
+        "one table": {**_SMALL, "decoder_start_token_id": 0},
+        "one table, scaled, deeper decoder": {**_SMALL, **_SCALED, "decoder_start_token_id": 0},
+        "two vocabularies, scaled": {
+            **_SMALL,
+            **_SCALED,
+            "vocab_size": 120,
+            "decoder_vocab_size": VOCABULARY,
+            "share_encoder_decoder_embeddings": False,
+            "decoder_start_token_id": 0,
+        },
+    },
+    "mt5": {
+        "gated gelu, deeper encoder": {**_T5, "num_layers": 2, "num_decoder_layers": 1},
+        "relu": {**_T5, "num_layers": 1, "feed_forward_proj": "relu"},
+    },
+    "umt5": {
+        "tables of their own, deeper encoder": {**_T5, "num_layers": 3, "num_decoder_layers": 2},
+    },
     "whisper": {
         "plain, deeper decoder": {**_WHISPER, "encoder_layers": 2, "decoder_layers": 3},
         "all states mixed, relu, untied, deeper encoder": {
@@ -89,22 +138,26 @@ SHAPES: dict[str, dict[str, dict[str, Any]]] = {
     },
 }
 
+_READERS = ("Model", "ForConditionalGeneration", "ForSequenceClassification", "ForQuestionAnswering")
+_LANGUAGE = ("Model", "ForConditionalGeneration", "ForCausalLM")
+_ENDINGS = {
+    "Bart": (*_READERS, "ForCausalLM"),
+    "Blenderbot": _LANGUAGE,
+    "BlenderbotSmall": _LANGUAGE,
+    "M2M100": _LANGUAGE[:2],
+    "MBart": (*_READERS, "ForCausalLM"),
+    "Marian": ("Model", "MTModel", "ForCausalLM"),
+    "Mvp": (*_READERS, "ForCausalLM"),
+    "PLBart": (*_READERS[:3], "ForCausalLM"),
+    "Pegasus": _LANGUAGE,
+    **dict.fromkeys(("T5", "MT5", "UMT5"), (*_READERS, "EncoderModel", "ForTokenClassification")),
+}
 CLASSES = {
-    "t5": (
-        "T5Model",
-        "T5ForConditionalGeneration",
-        "T5EncoderModel",
-        "T5ForSequenceClassification",
-        "T5ForTokenClassification",
-        "T5ForQuestionAnswering",
-    ),
-    "bart": (
-        "BartModel",
-        "BartForConditionalGeneration",
-        "BartForSequenceClassification",
-        "BartForQuestionAnswering",
-        "BartForCausalLM",
-    ),
+    **{
+        model_type: tuple(name + ending for ending in _ENDINGS[name])
+        for model_type, (_, name) in FAMILIES.items()
+        if name in _ENDINGS
+    },
     "whisper": (
         "WhisperModel",
         "WhisperForConditionalGeneration",
@@ -114,6 +167,11 @@ CLASSES = {
 }
 
 
+def writes(name: str) -> bool:
+    """Whether a class of that name turns one text into another."""
+    return name.endswith(("ForConditionalGeneration", "MTModel"))
+
+
 def write_checkpoint(model_type: str, shape: str, class_name: str, folder: Path, **values: Any) -> Any:
     """Make a random model with the reference, save it, and return it in evaluation mode."""
     torch.manual_seed(0)
@@ -121,11 +179,12 @@ def write_checkpoint(model_type: str, shape: str, class_name: str, folder: Path,
     config.num_labels = 2 if "QuestionAnswering" in class_name else 5
     model = getattr(transformers, class_name)(config)
     with torch.no_grad():  # biases, norms and buffers start at constants, which would hide a mix-up
-        for value in (*model.parameters(), *model.buffers()):
+        held = model.state_dict().keys() - set(model._keys_to_ignore_on_save or ())  # what the file has
+        for name, value in (*model.named_parameters(), *model.named_buffers()):
+            if name not in held:
+                continue
             value.add_(torch.randn_like(value) * 0.05)
-        if "Conditional" in class_name and values.get("tie_word_embeddings", config_ties(model_type, shape)):
-            pass
-        elif "Conditional" in class_name:
+        if writes(class_name) and not values.get("tie_word_embeddings", config_ties(model_type, shape)):
             # an output table of its own, as T5 v1.1 has it
             table = model.get_output_embeddings()
             table.weight = torch.nn.Parameter(torch.randn_like(table.weight) * 0.2)
@@ -169,7 +228,8 @@ def inputs_of(model: Any) -> dict[str, Any]:
     """Inputs that fit the head; those that predict tokens get a decoder's too."""
     name = type(model).__name__
     inputs = batch(model)
-    if name.endswith(("T5Model", "BartModel", "WhisperModel", "ConditionalGeneration")):
+    base = name.endswith("Model") and not name.endswith("EncoderModel")
+    if base or writes(name):
         inputs |= decoder_batch()
     if name.endswith("CausalLM"):
         inputs["use_cache"] = False  # the reference sizes it by the encoder's depth
@@ -185,8 +245,8 @@ def labels_of(model: Any) -> dict[str, Any]:
         return {"labels": torch.tensor([0, 4, 2, 2])}
     if "TokenClassification" in name:
         return {"labels": torch.randint(0, 5, (4, 11), generator=generator)}
-    if "ConditionalGeneration" in name or "CausalLM" in name:
-        labels = torch.randint(3, VOCABULARY, (4, 6 if "Conditional" in name else 11), generator=generator)
+    if writes(name) or "CausalLM" in name:
+        labels = torch.randint(3, VOCABULARY, (4, 6 if writes(name) else 11), generator=generator)
         labels[1, 4:] = -100
         return {"labels": labels}
     return {}

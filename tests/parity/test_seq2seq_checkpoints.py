@@ -308,3 +308,30 @@ def test_a_decoder_with_nothing_to_read_says_so() -> None:
         model(ids, labels=ids)
     model.config.decoder_start_token_id = 0
     assert model(ids, labels=ids).loss.isfinite()
+
+
+def test_a_file_without_the_tables_of_sinusoids_loads_as_if_it_had_them(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    config = formers.PegasusConfig(**SHAPES["pegasus"]["plain"])
+    whole = formers.PegasusModel(config).eval()
+    tensors = {name: t for name, t in whole.state_dict().items() if "embed_positions" not in name}
+    whole.save_pretrained(tmp_path, state_dict=tensors)
+    found = formers.PegasusModel.from_pretrained(tmp_path)
+    assert found.load_report.new == []
+    expected = transformers.PegasusModel(transformers.PegasusConfig(**SHAPES["pegasus"]["plain"]))
+    for half in (found.encoder, found.decoder):
+        torch.testing.assert_close(half.embed_positions.weight, expected.encoder.embed_positions.weight)
+        assert not half.embed_positions.weight.requires_grad
+
+
+def test_one_vocabulary_of_marian_grows_and_two_are_not_grown_by_one_number() -> None:
+    one, _, two = (formers.MarianMTModel(formers.MarianConfig(**v)) for v in SHAPES["marian"].values())
+    one.resize_token_embeddings(110)
+    assert one.config.decoder_vocab_size == one.final_logits_bias.shape[1] == 110
+    with pytest.raises(ValueError, match="token tables of their own, which do not grow by one number"):
+        two.resize_token_embeddings(130)
+
+
+def test_prompts_before_every_layer_are_refused() -> None:
+    with pytest.raises(ValueError, match="use_prompt must be False"):
+        formers.MvpConfig(use_prompt=True)

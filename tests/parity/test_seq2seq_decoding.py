@@ -10,14 +10,10 @@ import torch
 import transformers
 
 import formers
-from tests.parity.seq2seq_shapes import SHAPES, decoder_batch, inputs_of, write_checkpoint
+from tests.parity.seq2seq_shapes import CLASSES, SHAPES, decoder_batch, inputs_of, write_checkpoint, writes
 
 TOLERANCE = 1e-5
-NAMES = {
-    "t5": "T5ForConditionalGeneration",
-    "bart": "BartForConditionalGeneration",
-    "whisper": "WhisperForConditionalGeneration",
-}
+NAMES = {kind: next(name for name in names if writes(name)) for kind, names in CLASSES.items()}
 WIDTHS = (2, 1, 1, 2)
 
 each_shape = pytest.mark.parametrize(

@@ -68,6 +68,11 @@ _OTHERS |= dict.fromkeys(
 )
 _OTHERS["gpt_bigcode"] = _OTHERS["gpt2"]
 _OTHERS["whisper"] = {**_OTHERS["bart"], "num_mel_bins": 8, "max_source_positions": 6, "pad_token_id": 0}
+_OTHERS |= dict.fromkeys(("mbart", "mvp", "plbart"), _OTHERS["bart"])
+_OTHERS |= dict.fromkeys(
+    ("pegasus", "blenderbot", "blenderbot-small", "m2m_100", "marian"), {**_OTHERS["bart"], "pad_token_id": 0}
+)
+_OTHERS |= dict.fromkeys(("mt5", "umt5"), _OTHERS["t5"])
 _IMAGE = {name: value for name, value in _BERT.items() if name != "vocab_size"} | {
     "image_size": 12,
     "patch_size": 4,

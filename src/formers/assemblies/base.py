@@ -43,6 +43,7 @@ class Assembly:
         inputs: names of what the model reads, in the order of the ecosystem's calls.
         main: the input that the others go with.
         encoder_decoder: there are two stacks, of which the second reads text.
+        wraps: a decoder begins with the last token of what it is to predict.
         cache: the name that callers know its cache by.
         means: what inputs are, where that is not what they usually are.
         decodes: the stack that predicts what comes next, by name.
@@ -52,6 +53,7 @@ class Assembly:
     inputs: tuple[str, ...] = ()
     main: str = "input_ids"
     encoder_decoder: bool = False
+    wraps: bool = False
     cache: str = "past_key_values"
     means: Mapping[str, str] = MappingProxyType({})
     decodes: str = "decoder"
@@ -228,7 +230,7 @@ class Assembled(PreTrainedModel):
 
     def _shift_right(self, input_ids: Tensor) -> Tensor:
         """What a decoder reads to predict `input_ids`, [B, T] -> [B, T]."""
-        return shift_right(input_ids, self.config)
+        return shift_right(input_ids, self.config, self._assembly.wraps)
 
 
 class BaseModel(Assembled):
@@ -379,12 +381,13 @@ def refuse_inputs(model: PreTrainedModel, given: Mapping[str, Any], allowed: Ite
     refuse_unknown(unknown, allowed, f"{name}.forward")
 
 
-def shift_right(ids: Tensor, config: PretrainedConfig) -> Tensor:
+def shift_right(ids: Tensor, config: PretrainedConfig, wraps: bool = False) -> Tensor:
     """What the decoder reads to predict `ids`: the start token, then all but the last of them.
 
     Args:
         ids: [B, T], int64; -100 becomes padding.
         config: for `decoder_start_token_id` and `pad_token_id`.
+        wraps: the last token of a row that is no padding stands first, in place of the start token.
 
     Returns:
         [B, T], int64.
@@ -396,12 +399,16 @@ def shift_right(ids: Tensor, config: PretrainedConfig) -> Tensor:
 
     check_ids(ids)
     start, pad = config.decoder_start_token_id, config.pad_token_id
-    if start is None or pad is None:
-        name = "decoder_start_token_id" if start is None else "pad_token_id"
+    if pad is None or (start is None and not wraps):
+        name = "pad_token_id" if pad is None else "decoder_start_token_id"
         raise ValueError(
             f"the decoder's inputs follow from the labels or inputs, but config.{name} is None; "
             f"set model.config.{name}, or pass decoder_input_ids"
         )
+    ids = ids.masked_fill(ids == -100, pad)
     shifted = ids.roll(1, dims=-1)
-    shifted[..., 0] = start
-    return shifted.masked_fill(shifted == -100, pad)
+    if wraps:
+        shifted[..., :1] = ids.gather(-1, (ids.ne(pad).sum(-1, keepdim=True) - 1).clamp(min=0))
+    else:
+        shifted[..., 0] = start
+    return shifted

@@ -54,6 +54,8 @@ class EncoderDecoder(Assembly):
         may_untie: the config may keep the tables of both stacks apart.
         stem: the kind of the encoder's stem.
         places: callers may say where the decoder's tokens stand.
+        apart: (config) -> whether both stacks have token tables of their own, of any sizes.
+        wraps: the decoder begins with the last token of what it is to predict, a language's code.
     """
 
     encoder_decoder = True
@@ -65,7 +67,10 @@ class EncoderDecoder(Assembly):
         may_untie: bool = False,
         stem: type[Any] = spec.Tokens,
         places: bool = False,
+        wraps: bool = False,
+        apart: Callable[[Any], bool] = lambda config: False,
     ) -> None:
+        self.wraps, self.apart = wraps, apart
         self.half, self.shifts_inputs, self.may_untie = half, shifts_inputs, may_untie
         self.halves = {
             "encoder": Single(self._encoder, stem),
@@ -103,13 +108,16 @@ class EncoderDecoder(Assembly):
     def _place(self, model: PreTrainedModel, config: Any, halves: tuple[str, ...]) -> None:
         for name in halves:
             stem = self.halves[name].spec(config).stem
-            if self.shares and isinstance(stem, spec.Tokens) and not has(model, "token"):
+            if self._one_table(config) and isinstance(stem, spec.Tokens) and not has(model, "token"):
                 table = token_table(stem.vocabulary, stem.width, stem.padding_idx, stem.table_scale)
                 place(model, "token", "shared", table)
             part = _PARTS[type(stem)](config, self.halves[name])
             place(model, name, name, part)
-            if not self.shares and has(part, "token"):
+            if has(part, "token") and not has(model, "token"):
                 wiring(model).roles["token"] = (name, *wiring(part).roles["token"])
+
+    def _one_table(self, config: Any) -> bool:
+        return self.shares and not self.apart(config)
 
     def stacks(self, model: nn.Module) -> dict[str, nn.Module]:
         """Those of the two that the model has."""
@@ -117,7 +125,7 @@ class EncoderDecoder(Assembly):
 
     def ties(self, model: Any) -> dict[str, str]:
         """The token tables of the stacks are the shared one, unless family and config keep them apart."""
-        if not self.shares or (self.may_untie and not model.config.tie_word_embeddings):
+        if not self._one_table(model.config) or (self.may_untie and not model.config.tie_word_embeddings):
             return {}
         return {
             f"{name}.{path_of(part, 'token')}.weight": "shared.weight"
@@ -138,8 +146,15 @@ class EncoderDecoder(Assembly):
 
         A table that a stack has for itself stays, and follows in size.
         """
+        if self.shares and self.apart(model.config):
+            count = leaf(model, "token").num_embeddings
+            if getattr(value, "num_embeddings", count) != count:
+                raise ValueError(
+                    "the encoder and the decoder have token tables of their own, which do not grow by one "
+                    "number: make a model from a config with other vocab_size and decoder_vocab_size"
+                )
         mark_filled(value)
-        if not self.shares:
+        if not self._one_table(model.config):
             place(model, "token", path_of(model, "token"), value)
             return
         held = leaf(model, "token").weight
@@ -219,7 +234,7 @@ class EncoderDecoder(Assembly):
             raise ValueError(
                 f"the decoder has nothing to read: pass decoder_input_ids or decoder_inputs_embeds{more}"
             )
-        return shift_right(ids, model.config)
+        return shift_right(ids, model.config, self.wraps)
 
     def passed_on(self, states: States) -> dict[str, Any]:
         """The decoder's states, and the encoder's beside them."""

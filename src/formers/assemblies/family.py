@@ -23,6 +23,7 @@ class Head:
         pooler: the base model keeps its pooler under this head.
         over: which part the head reads: the "encoder" or "decoder" of such a pair, or a tower by name.
         flat: the base model's parts are registered on the head's own model, without a prefix.
+        unsaved: names of tables with fixed values that files of this head do not hold.
     """
 
     task: str
@@ -31,6 +32,7 @@ class Head:
     pooler: bool = False
     over: str = "whole"
     flat: bool = False
+    unsaved: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,7 @@ def load(
     renames: Sequence[Rename] = (),
     ignored: Iterable[str] = (),
     may_be_new: Callable[[str], bool] = lambda name: False,
+    ruled: Collection[str] = (),
     initialise: Callable[[nn.Module, list[str]], None] | None = None,
     ties: Mapping[str, str] | None = None,
     dtype: torch.dtype | None = None,
@@ -45,6 +46,7 @@ def load(
         renames: templates for names of other spellings.
         ignored: regular expressions for names of the files that are of no use.
         may_be_new: whether a parameter that the files lack may be initialised afresh.
+        ruled: those whose fresh values are the right ones, so that nobody need be told.
         initialise: called with the model and the names that have to be initialised.
         ties: name -> the name whose parameter it shares.
         dtype: for floating tensors; None keeps the files', or takes one of theirs for all. Parameters that
@@ -88,6 +90,8 @@ def load(
     _offload_rest(model, plan, fresh, placement, dtype)
     _refuse_unfilled(model, placement)
     placement.finish(model)
+    report.kept += [name for name in report.new if name in ruled]
+    report.new = [name for name in report.new if name not in ruled]
     _say(model, report)
     return report
 

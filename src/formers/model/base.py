@@ -54,6 +54,7 @@ class PreTrainedModel(Block, Pushable):
     _family: ClassVar[Any] = None  # classes of one's own have none
     _task: ClassVar[Any] = None  # what is computed over the base model
     _unread: ClassVar[tuple[str, ...]] = ()  # expressions for names in checkpoints that this class leaves be
+    _unsaved: ClassVar[tuple[str, ...]] = ()  # names that its files lack, because a rule gives the values
     _last_load: LoadReport | None = None  # what `load_report` shows
 
     def __init_subclass__(cls, **options: Any) -> None:

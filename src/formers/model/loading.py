@@ -16,6 +16,7 @@ from formers.model.building import for_a_checkpoint
 from formers.model.initialise import mark_filled
 from formers.model.structure import ignored_of, renames_of
 from formers.nn.attend import backend
+from formers.nn.fresh import tables_by_rule
 
 _OPTIONS = (
     "config",
@@ -164,9 +165,11 @@ def _fill(model: Any, files: Any, given: dict[str, Any]) -> Any:
     prefix = model.base_model_prefix
     owns_base = model.base_model is not model
     optional = tuple(model._optional_parts())
+    ruled = tables_by_rule(model)
 
     def may_be_new(name: str) -> bool:
-        return (owns_base and not name.startswith(prefix + ".")) or name.startswith(optional)
+        inside = not owns_base or name.startswith(prefix + ".")
+        return not inside or name in ruled or name.startswith(optional)
 
     passed = {
         key: given[key]
@@ -180,6 +183,7 @@ def _fill(model: Any, files: Any, given: dict[str, Any]) -> Any:
         renames=renames_of(model),
         ignored=(*ignored_of(model), *model._unread),
         may_be_new=may_be_new,
+        ruled=ruled,
         initialise=lambda module, names: model._initialise_weights(list(names)),
         ties=model._tied_weights(),
         dtype=None if dtype in (None, "auto") else named_dtype(dtype),

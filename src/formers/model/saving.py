@@ -28,7 +28,7 @@ def save_pretrained(model: Any, folder: Path, options: dict[str, Any]) -> None:
         return
     tensors = options.pop("state_dict", None)
     if tensors is None:
-        tensors = model.state_dict()
+        tensors = {name: t for name, t in model.state_dict().items() if name not in model._unsaved}
     # a tied tensor is saved once, under the name of its source
     ties = {name: source for name, source in model._tied_weights().items() if source in tensors}
     if renames := renames_of(model):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
+from typing import Any, Literal
 
 from formers.assemblies.encoder_decoder import EncoderDecoder
 from formers.assemblies.family import Family, Head
@@ -15,10 +15,9 @@ from formers.nn.masks import Causal, Full
 from formers.tasks.specs import Sequences, Spans, Words
 
 
-class BartConfig(PretrainedConfig):
-    """Configuration of BART."""
+class PairConfig(PretrainedConfig):
+    """What the configurations of BART and its kin have in common."""
 
-    model_type = "bart"
     keys_to_ignore_at_inference = ["past_key_values"]
     attribute_map = {
         "num_attention_heads": "encoder_attention_heads",
@@ -41,7 +40,6 @@ class BartConfig(PretrainedConfig):
     attention_dropout: float = 0.0
     activation_dropout: float = 0.0
     init_std: float = 0.02
-    classifier_dropout: float = 0.0
     scale_embedding: bool = False
     use_cache: bool = True
     pad_token_id: int | None = 1
@@ -49,10 +47,17 @@ class BartConfig(PretrainedConfig):
     eos_token_id: int | list[int] | None = 2
     is_encoder_decoder: bool = True
     decoder_start_token_id: int | None = 2
-    forced_eos_token_id: int | list[int] | None = 2
-    forced_bos_token_id: int | None = None
     is_decoder: bool = False
     tie_word_embeddings: bool = True
+
+
+class BartConfig(PairConfig):
+    """Configuration of BART."""
+
+    model_type = "bart"
+    classifier_dropout: float = 0.0
+    forced_eos_token_id: int | list[int] | None = 2
+    forced_bos_token_id: int | None = None
 
     def __init__(self, **values: Any) -> None:
         if not {"num_labels", "id2label", "label2id"} & set(values):
@@ -92,38 +97,74 @@ NAMES = spec.Names(
 )
 
 
-def half(c: BartConfig, decoder: bool) -> spec.Stack:
-    """The encoder or the decoder; each has its own depth, heads and inner width."""
+NORM = spec.Norm("layer", 1e-5)
+PRE_NORM = NAMES.with_(embeddings={"embedding_norm": None}, stack={"final_norm": "layer_norm"})
+
+
+def layer(c: Any, decoder: bool, order: Literal["pre", "post"], key_bias: bool = True) -> spec.Layer:
+    """A layer of the encoder or the decoder; each has its own heads and inner width."""
     heads = c.decoder_attention_heads if decoder else c.encoder_attention_heads
     inner = c.decoder_ffn_dim if decoder else c.encoder_ffn_dim
-    norm = spec.Norm("layer", 1e-5)
-    attention = spec.Attention(spec.Heads.split(c.d_model, heads), dropout=c.attention_dropout)
-    layer = spec.layer(
+    attention = spec.Attention(
+        spec.Heads.split(c.d_model, heads), dropout=c.attention_dropout, key_bias=key_bias
+    )
+    return spec.layer(
         replace(attention, mask=Causal() if decoder else Full()),
         spec.FeedForward(inner, c.activation_function, dropout=c.activation_dropout),
-        norm,
-        order="post",
+        NORM,
+        order=order,
         cross=replace(attention, cross=True) if decoder else None,
         dropout=c.dropout,
     )
+
+
+def scale_of(c: Any) -> float:
+    """Factor on what is looked up."""
+    return float(c.d_model**0.5) if c.scale_embedding else 1.0
+
+
+def tokens(c: Any) -> spec.Tokens:
+    """The stem of either stack: a scaled table, learned positions, a norm."""
+    return spec.Tokens(
+        c.vocab_size,
+        c.d_model,
+        positions=spec.LearnedPositions(c.max_position_embeddings, offset=2),
+        norm=NORM,
+        table_scale=scale_of(c),
+        dropout=c.dropout,
+        padding_idx=c.pad_token_id,
+    )
+
+
+def stack(
+    c: Any,
+    decoder: bool,
+    name: str,
+    stem: spec.Stem,
+    names: spec.Names = NAMES,
+    order: Literal["pre", "post"] = "post",
+    key_bias: bool = True,
+) -> spec.Stack:
+    """The encoder or the decoder of the family of that name, over a stem; each has its own depth.
+
+    Where the names have a place for a final norm there is one.
+    """
     return spec.Stack(
-        stem=spec.Tokens(
-            c.vocab_size,
-            c.d_model,
-            positions=spec.LearnedPositions(c.max_position_embeddings, offset=2),
-            norm=norm,
-            table_scale=c.d_model**0.5 if c.scale_embedding else 1.0,
-            dropout=c.dropout,
-            padding_idx=c.pad_token_id,
-        ),
-        layers=(layer,) * (c.decoder_layers if decoder else c.encoder_layers),
-        names=NAMES,
+        stem=stem,
+        layers=(layer(c, decoder, order, key_bias),) * (c.decoder_layers if decoder else c.encoder_layers),
+        names=names,
         width=c.d_model,
-        layer_class="BartDecoderLayer" if decoder else "BartEncoderLayer",
+        layer_class=f"{name}DecoderLayer" if decoder else f"{name}EncoderLayer",
+        final_norm=NORM if "final_norm" in names.stack else None,
         decoder=decoder,
         layer_drop=c.decoder_layerdrop if decoder else c.encoder_layerdrop,
         initial_std=c.init_std,
     )
+
+
+def half(c: Any, decoder: bool) -> spec.Stack:
+    """The encoder or the decoder."""
+    return stack(c, decoder, "Bart", tokens(c))
 
 
 def sequences(c: Any) -> Sequences:
@@ -139,6 +180,9 @@ def sequences(c: Any) -> Sequences:
     )
 
 
+WORDS = Words("lm_head", bias=False, logits_bias="final_logits_bias")
+GENERATION = Head("seq2seq_lm", lambda c: WORDS)
+DECODER = Head("causal_lm", lambda c: Words("lm_head", bias=False, shifts=False), over="decoder")
 BART = register(
     Family(
         model_type="bart",
@@ -148,14 +192,10 @@ BART = register(
         assembly=EncoderDecoder(half, shifts_inputs=True, may_untie=True),
         order=(("k_proj", "v_proj", "q_proj", "out_proj"), ("layers", "layernorm_embedding")),
         heads={
-            "ForConditionalGeneration": Head(
-                "seq2seq_lm", lambda c: Words("lm_head", bias=False, logits_bias="final_logits_bias")
-            ),
+            "ForConditionalGeneration": GENERATION,
             "ForSequenceClassification": Head("sequence_classification", sequences),
             "ForQuestionAnswering": Head("question_answering", lambda c: Spans(two_labels=True)),
-            "ForCausalLM": Head(
-                "causal_lm", lambda c: Words("lm_head", bias=False, shifts=False), over="decoder"
-            ),
+            "ForCausalLM": DECODER,
         },
         # the decoder alone takes the table that both stacks share
         renames=(

@@ -105,8 +105,8 @@ def names(decoder: bool) -> spec.Names:
     )
 
 
-def layer(c: T5Config, i: int, decoder: bool) -> spec.Layer:
-    """Layer `i`; the first one holds the table of relative positions for the whole stack."""
+def layer(c: T5Config, owns: bool, decoder: bool) -> spec.Layer:
+    """A layer, which may own a table of relative positions for itself and those after it."""
     attention = spec.Attention(
         heads=spec.Heads(c.num_heads, c.num_heads, c.d_kv),
         dropout=c.dropout_rate,
@@ -117,7 +117,7 @@ def layer(c: T5Config, i: int, decoder: bool) -> spec.Layer:
     buckets = Buckets(c.relative_attention_num_buckets, c.relative_attention_max_distance, not decoder)
     mask = Causal() if decoder else Full()
     return spec.layer(
-        replace(attention, mask=mask, score_bias=buckets, owns_score_bias=i == 0),
+        replace(attention, mask=mask, score_bias=buckets, owns_score_bias=owns),
         spec.FeedForward(
             c.d_ff, str(c.dense_act_fn), gated=bool(c.is_gated_act), bias=False, dropout=c.dropout_rate
         ),
@@ -128,14 +128,14 @@ def layer(c: T5Config, i: int, decoder: bool) -> spec.Layer:
     )
 
 
-def half(c: T5Config, decoder: bool) -> spec.Stack:
-    """The encoder or the decoder."""
+def half(c: T5Config, decoder: bool, shared: bool = True) -> spec.Stack:
+    """The encoder or the decoder. A `shared` table of relative positions lies in the first layer."""
     count = c.num_decoder_layers if decoder else c.num_layers
     named = names(decoder)
     up = {"up": f"{named.layer['up']}_1"} if c.is_gated_act else {}
     return spec.Stack(
         stem=spec.Tokens(c.vocab_size, c.d_model, dropout=c.dropout_rate),
-        layers=tuple(layer(c, i, decoder) for i in range(count or 0)),
+        layers=tuple(layer(c, i == 0 or not shared, decoder) for i in range(count or 0)),
         names=named.with_(layer=up),
         width=c.d_model,
         layer_class="T5Block",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 from formers.assemblies.encoder_decoder import EncoderDecoder
@@ -11,7 +10,6 @@ from formers.configs import PretrainedConfig
 from formers.models import bart
 from formers.models.registry import register
 from formers.nn import spec
-from formers.nn.masks import Causal, Full
 from formers.tasks.audio_classification import Spec as Sounds
 from formers.tasks.specs import Words
 
@@ -71,10 +69,7 @@ class WhisperConfig(PretrainedConfig):
     tie_word_embeddings: bool = True
 
 
-NAMES = bart.NAMES.with_(
-    embeddings={"conv_0": "conv1", "conv_1": "conv2", "embedding_norm": None},
-    stack={"final_norm": "layer_norm"},
-)
+NAMES = bart.PRE_NORM.with_(embeddings={"conv_0": "conv1", "conv_1": "conv2"})
 
 
 def hidden(c: WhisperConfig, share: float, length: int, least: int) -> spec.Spans | None:
@@ -101,32 +96,9 @@ def tokens(c: WhisperConfig) -> spec.Tokens:
 
 
 def half(c: WhisperConfig, decoder: bool) -> spec.Stack:
-    """The encoder or the decoder; each has its own depth, heads and inner width."""
-    heads = c.decoder_attention_heads if decoder else c.encoder_attention_heads
-    inner = c.decoder_ffn_dim if decoder else c.encoder_ffn_dim
-    norm = spec.Norm("layer", 1e-5)
-    attention = spec.Attention(
-        spec.Heads.split(c.d_model, heads), dropout=c.attention_dropout, key_bias=False
-    )
-    layer = spec.layer(
-        replace(attention, mask=Causal() if decoder else Full()),
-        spec.FeedForward(inner, c.activation_function, dropout=c.activation_dropout),
-        norm,
-        order="pre",
-        cross=replace(attention, cross=True) if decoder else None,
-        dropout=c.dropout,
-    )
-    return spec.Stack(
-        stem=tokens(c) if decoder else sounds(c),
-        layers=(layer,) * (c.decoder_layers if decoder else c.encoder_layers),
-        names=NAMES,
-        width=c.d_model,
-        layer_class="WhisperDecoderLayer" if decoder else "WhisperEncoderLayer",
-        final_norm=norm,
-        decoder=decoder,
-        layer_drop=c.decoder_layerdrop if decoder else c.encoder_layerdrop,
-        initial_std=c.init_std,
-    )
+    """The encoder or the decoder."""
+    stem = tokens(c) if decoder else sounds(c)
+    return bart.stack(c, decoder, "Whisper", stem, NAMES, "pre", key_bias=False)
 
 
 def labels(c: Any) -> Sounds:

@@ -75,15 +75,40 @@ class Counts:
 class Sinusoids:
     """Sines, then cosines, of places (Vaswani et al. 2017, arXiv:1706.03762, section 3.5).
 
-    Wavelengths grow by even factors from 2 pi to 20,000 pi.
+    Wavelengths grow by even factors from 2 pi to 20,000 pi, which is the last one where the range is
+    `closed`, and would be the next one where it is not.
     """
 
+    def __init__(self, closed: bool = True) -> None:
+        self.closed = closed
+
     def fill_(self, tensor: Tensor) -> None:
-        """[T, E], E even."""
-        count, half = tensor.shape[0], tensor.shape[1] // 2
-        rates = torch.exp(torch.arange(half) * (-math.log(10_000) / max(half - 1, 1)))
-        turns = torch.arange(count)[:, None] * rates
-        tensor.copy_(torch.cat((turns.sin(), turns.cos()), dim=1))
+        """[T, E]."""
+        count, width = tensor.shape
+        tensor.copy_(sinusoids(torch.arange(count), width, self.closed))
+
+
+def sinusoids(places: Tensor, width: int, closed: bool = True) -> Tensor:
+    """[..] -> [.., E], float32; of an odd width the last feature is 0 (`closed`), or there is one more sine.
+
+    Open ranges are computed in float64, closed ones in float32, as trained models had them: far places tell.
+    """
+    half = width // 2 if closed else (width + 1) // 2
+    last, dtype = (max(half - 1, 1), torch.float32) if closed else (width / 2, torch.float64)
+    rates = torch.exp(torch.arange(half, device=places.device, dtype=dtype) * (-math.log(10_000) / last))
+    turns = places[..., None] * rates
+    waves = torch.cat((turns.sin(), turns.cos()), dim=-1)[..., :width].float()
+    return nn.functional.pad(waves, (0, width - waves.shape[-1]))
+
+
+def tables_by_rule(model: nn.Module) -> set[str]:
+    """Names of the tables of sinusoids that are not trained: a file need not hold them."""
+    return {
+        f"{path}.{name}"
+        for path, module in model.named_modules()
+        for name, fill in module.__dict__.get("_fresh", {}).items()
+        if isinstance(fill, Sinusoids) and not getattr(module, name).requires_grad
+    }
 
 
 class Steps:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from formers.nn.fresh import Constant, begins
+from formers.nn.fresh import Constant, begins, sinusoids
 from formers.nn.spec import LinearKind, Norm
 
 
@@ -104,6 +104,18 @@ class ScaledEmbedding(nn.Embedding):
         """[...] -> [..., E]."""
         found = super().forward(input)
         return found * (torch.tensor(self.scale, dtype=found.dtype) if self.rounded else self.scale)
+
+
+class ComputedSinusoids(nn.Module):
+    """Sinusoids of any places, which no table bounds (Vaswani et al. 2017, arXiv:1706.03762, section 3.5)."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.width = width
+
+    def forward(self, places: Tensor) -> Tensor:
+        """[..], int64 -> [.., E], float32."""
+        return sinusoids(places, self.width)
 
 
 def token_table(

@@ -496,11 +496,20 @@ def layer(
 class LearnedPositions:
     """A learned table of `count` rows; `offset` is added to every position.
 
-    With `padding_idx`, positions count the tokens that differ from it, starting at padding_idx + 1.
+    With `padding_idx`, positions count the tokens that differ from it, starting at padding_idx + 1. A
+    `fixed` table holds sinusoids and is not trained.
     """
 
     count: int
     offset: int = 0
+    padding_idx: int | None = None
+    fixed: bool = False
+
+
+@dataclass(frozen=True)
+class ComputedPositions:
+    """Sinusoids of as many places as there are: no table, and nothing in the file. Counted likewise."""
+
     padding_idx: int | None = None
 
 
@@ -509,20 +518,22 @@ class Tokens:
     """A stem for text: token (+ position, + segment, + task) vectors, scaled, normalised, dropped.
 
     With `share_types` the segment ids are looked up in the token table, as GPT-2 does. `scale` falls on
-    what enters, looked up or given; `table_scale` on what is looked up alone, in the table's dtype if
-    `table_scale_rounded`.
+    what enters, looked up or (with `scale_given`) given; `table_scale` on what is looked up, in the table
+    itself, and in its dtype if `table_scale_rounded`. `norm` is of the sum, or of the tokens before it.
     Where padding is computed its rows are zero if `hides_padding`.
     Roles: `token`, `position`, `type`, `task`, `embedding_norm`, `embedding_dropout`.
     """
 
     vocabulary: int
     width: int
-    positions: LearnedPositions | None = None
+    positions: LearnedPositions | ComputedPositions | None = None
     types: int = 0
     tasks: int = 0
     share_types: bool = False
     norm: Norm | None = None
+    norm_of: Literal["sum", "tokens"] = "sum"
     scale: float = 1.0
+    scale_given: bool = True
     table_scale: float = 1.0
     table_scale_rounded: bool = False
     dropout: float = 0.0
@@ -533,7 +544,7 @@ class Tokens:
     @property
     def room(self) -> int | None:
         """How many tokens a row may have; None where nothing bounds it."""
-        if self.positions is None:
+        if not isinstance(self.positions, LearnedPositions):
             return None
         start = self.positions.padding_idx
         return self.positions.count - (0 if start is None else start + 1)

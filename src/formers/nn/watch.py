@@ -18,7 +18,15 @@ from torch import nn
 from formers.nn.activations import Activation
 from formers.nn.dropout import Dropout
 from formers.nn.kernels import global_hooks
-from formers.nn.leaves import Conv1D, HeadNorm, OffsetLayerNorm, RMSNorm, ScaledEmbedding, WideLinear
+from formers.nn.leaves import (
+    ComputedSinusoids,
+    Conv1D,
+    HeadNorm,
+    OffsetLayerNorm,
+    RMSNorm,
+    ScaledEmbedding,
+    WideLinear,
+)
 from formers.nn.program import Call, Node, flatten
 from formers.nn.recording import dispatched, recording
 from formers.nn.tree import Block, Group, wiring
@@ -36,6 +44,7 @@ _ROW_WISE = {
     Activation,
     Conv1D,
     Dropout,
+    ComputedSinusoids,
     HeadNorm,
     OffsetLayerNorm,
     RMSNorm,

@@ -219,7 +219,7 @@ class TaskModel(Assembled):
         """Let a decoder without inputs of its own read the shifted inputs of the encoder."""
         ids, here = given.get("input_ids"), ("decoder_input_ids", "decoder_inputs_embeds")
         if self._assembly.encoder_decoder and ids is not None and all(given.get(n) is None for n in here):
-            given["decoder_input_ids"] = shift_right(ids, self.config)
+            given["decoder_input_ids"] = shift_right(ids, self.config, self._assembly.wraps)
 
 
 def labels_on_padding(labels: Tensor | None, attention_mask: Any) -> bool:

@@ -39,6 +39,8 @@ class Spec:
         shifts: label i + 1 is what place i predicts.
         logits_bias: name of a buffer [1, V] that is added to the logits.
         apart: checkpoints may hold a table of their own whatever the config says about ties.
+        vocabulary: rows of the table, where that is not the config's `vocab_size`.
+        table: path of the table that it is tied to, where that is not the token table.
         balance: experts that read each token, and the weight in the loss of how unevenly experts are used.
         before: what stands before the table, in place of `dense`, `act`, `norm` and `eps`.
     """
@@ -59,6 +61,8 @@ class Spec:
     shifts: bool = True
     logits_bias: str | None = None
     apart: bool = False
+    vocabulary: int | None = None
+    table: str | None = None
     balance: tuple[int, float] | None = None
     before: Transform | None = None
 
@@ -102,7 +106,8 @@ class VocabularyHead(TaskModel):
 
     def _steps(self, spec: Spec, config: Any) -> tuple[list[Step], dict[str, str | None]]:
         """The head's steps, and the paths of their leaves."""
-        return spec.steps(self._width(), config.get_text_config().vocab_size), spec.names()
+        count = spec.vocabulary or config.get_text_config().vocab_size
+        return spec.steps(self._width(), count), spec.names()
 
     def _out(self) -> Any:
         spec: Spec = self._formers.facts["head"]
@@ -113,7 +118,7 @@ class VocabularyHead(TaskModel):
         spec: Spec = self._formers.facts["head"]
         ties = super()._tied_weights()
         if spec.tied and getattr(self.config, "tie_word_embeddings", True):
-            ties[f"{spec.out}.weight"] = f"{token_path(self)}.weight"
+            ties[f"{spec.out}.weight"] = f"{spec.table or token_path(self)}.weight"
             if spec.bias_path is not None:
                 ties[f"{spec.out}.bias"] = spec.bias_path
         return ties

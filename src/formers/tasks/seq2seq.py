@@ -29,7 +29,7 @@ class ConditionalGeneration(VocabularyHead):
     def _place_head(self, spec: Spec, config: Any) -> None:
         super()._place_head(spec, config)
         if spec.logits_bias is not None:
-            self.register_buffer(spec.logits_bias, torch.zeros(1, config.vocab_size))
+            self.register_buffer(spec.logits_bias, torch.zeros(1, spec.vocabulary or config.vocab_size))
 
     def _settle(self, names: list[str]) -> None:
         """An output table in the files is one of its own, where the config leaves it open.
@@ -41,7 +41,8 @@ class ConditionalGeneration(VocabularyHead):
             self.config.tie_word_embeddings = False
         bias = spec.logits_bias
         if bias is not None and not any(name.endswith(bias) for name in names):
-            self.register_buffer(bias, torch.zeros(1, self.config.vocab_size, device="cpu"))
+            count = spec.vocabulary or self.config.vocab_size
+            self.register_buffer(bias, torch.zeros(1, count, device="cpu"))
 
     def set_output_embeddings(self, value: nn.Module) -> None:
         """Replace the output table; the constant that is added to the logits follows its size."""
@@ -56,13 +57,13 @@ class ConditionalGeneration(VocabularyHead):
 
     def prepare_decoder_input_ids_from_labels(self, labels: Tensor) -> Tensor:
         """What the decoder reads to predict `labels`: [B, T] -> [B, T], int64."""
-        return shift_right(labels, self.config)
+        return shift_right(labels, self.config, self._assembly.wraps)
 
     def _prepare(self, given: dict[str, Any], targets: dict[str, Any], ask: Ask) -> None:
         labels = targets["labels"]
         has_inputs = given.get("decoder_input_ids") is not None
         if labels is not None and not has_inputs and given.get("decoder_inputs_embeds") is None:
-            given["decoder_input_ids"] = shift_right(labels, self.config)
+            given["decoder_input_ids"] = shift_right(labels, self.config, self._assembly.wraps)
         if given.get("use_cache") is None:
             given["use_cache"] = bool(self.config.use_cache) and not self.training and labels is None
 

@@ -9,10 +9,11 @@ import torch
 from torch import Tensor, nn
 
 from formers.nn.dropout import Dropout, drop
+from formers.nn.fresh import Sinusoids, begins
 from formers.nn.layout import Layout
-from formers.nn.leaves import norm, token_table
+from formers.nn.leaves import ComputedSinusoids, norm, token_table
 from formers.nn.passing import Pass
-from formers.nn.spec import Paths
+from formers.nn.spec import ComputedPositions, LearnedPositions, Paths
 from formers.nn.stems.base import Stem, want
 from formers.nn.tree import Block, has, leaf, place
 
@@ -47,9 +48,7 @@ class TokenStem(Stem):
         )
         place(owner, "token", str(names["token"]), table)
         if s.positions is not None:
-            count = s.positions.count + s.positions.offset
-            learned = token_table(count, s.width, s.positions.padding_idx)
-            place(owner, "position", str(names["position"]), learned)
+            place(owner, "position", str(names["position"]), positions_of(s.positions, s.width))
         if s.types:
             place(owner, "type", str(names["type"]), nn.Embedding(s.types, s.width))
         if s.norm is not None:
@@ -105,18 +104,21 @@ class TokenStem(Stem):
         if tasks is not None and not s.tasks:
             raise TypeError("this model has no kinds of tasks (use_task_id is off); leave task_type_ids out")
         x = look_up(node, "token", ids, "input_ids") if vectors is None else vectors
-        if s.scale != 1.0:
+        if s.scale != 1.0 and (s.scale_given or vectors is None):
             x = x * s.scale
         first = positions.new_zeros(x.shape[:-1] if pass_.watched else 1)  # one row serves all
+        if s.norm is not None and s.norm_of == "tokens":
+            x = leaf(node, "embedding_norm")(x)
         if s.types:
             x = x + look_up(node, "type", first if types is None else types, "token_type_ids")
         if s.share_types and types is not None:
             x = x + leaf(node, "token")(types)
         if s.positions is not None:
-            x = x + look_up(node, "position", positions, "position_ids", s.positions.offset)
+            offset = getattr(s.positions, "offset", 0)
+            x = x + look_up(node, "position", positions, "position_ids", offset).to(x.dtype)
         if s.tasks:
             x = x + look_up(node, "task", first if tasks is None else tasks, "task_type_ids")
-        if s.norm is not None:
+        if s.norm is not None and s.norm_of == "sum":
             x = leaf(node, "embedding_norm")(x)
         if s.hides_padding and pass_.visibility.real is not None:
             x = x * pass_.visibility.real.reshape(*x.shape[:-1], 1)
@@ -124,6 +126,16 @@ class TokenStem(Stem):
             dropped: Tensor = leaf(node, "embedding_dropout")(x)
             return dropped
         return drop(x, s.dropout) if s.dropout and node.training else x
+
+
+def positions_of(s: LearnedPositions | ComputedPositions, width: int) -> nn.Module:
+    """The leaf from which positions are read."""
+    if isinstance(s, ComputedPositions):
+        return ComputedSinusoids(width)
+    table = token_table(s.count + s.offset, width, s.padding_idx)
+    if s.fixed:
+        begins(table, weight=Sinusoids(closed=False)).requires_grad_(False)
+    return table
 
 
 def look_up(node: Any, role: str, ids: Tensor | None, name: str, offset: int = 0) -> Tensor:
