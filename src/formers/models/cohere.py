@@ -80,8 +80,7 @@ def stack2(c: Cohere2Config) -> spec.Stack:
     norm = spec.Norm("layer", c.layer_norm_eps, bias=False)
     windowed = layer(c).masked(Causal(c.sliding_window))
     kinds = {"full_attention": layer(c, rotary=None), "sliding_attention": windowed}
-    layers = tuple(kinds[kind] for kind in c.layer_types or ())
-    return llama.decoder(c, layers, "Cohere2DecoderLayer", norm, NAMES)
+    return llama.decoder(c, llama.by_kind(c, kinds), "Cohere2DecoderLayer", norm, NAMES)
 
 
 COHERE = register(

@@ -20,6 +20,7 @@ class Gemma2Config(PretrainedConfig):
 
     model_type = "gemma2"
     keys_to_ignore_at_inference = ["past_key_values"]
+    _available = {"use_bidirectional_attention": (False,)}  # every layer is causal
     vocab_size: int = 256000
     hidden_size: int = 2304
     intermediate_size: int = 9216
@@ -69,11 +70,8 @@ def stack(c: Gemma2Config) -> spec.Stack:
     mixer = replace(llama.attention(c, Causal(), c.attention_bias), scale=scale, softcap=cap)
     full = spec.layer(mixer, feedforward, norm, order="sandwich")
     kinds = {"full_attention": full, "sliding_attention": full.masked(Causal(c.sliding_window))}
-    if strange := {*(c.layer_types or ())} - kinds.keys():
-        raise ValueError(f"layer_types are {' and '.join(kinds)}, not {', '.join(map(str, strange))}")
-    layers = tuple(kinds[kind] for kind in c.layer_types or ())
     scaled = {"table_scale": c.hidden_size**0.5, "table_scale_rounded": True}
-    made = llama.decoder(c, layers, "Gemma2DecoderLayer", **scaled)
+    made = llama.decoder(c, llama.by_kind(c, kinds), "Gemma2DecoderLayer", **scaled)
     return replace(made, names=NAMES, final_norm=norm)
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, TypeVar
 
 from formers.assemblies.family import Family, Head
 from formers.assemblies.single import Single
@@ -13,6 +14,8 @@ from formers.nn.masks import Causal, Mask
 from formers.nn.positions import Rotary
 from formers.tasks.base import first_set
 from formers.tasks.specs import Labels, Sequences, Spans, Words
+
+T = TypeVar("T")
 
 
 class DecoderConfig(PretrainedConfig):
@@ -115,6 +118,24 @@ def block(c: Any, mixer: spec.Mixer, feedforward: spec.Mixer) -> spec.Layer:
 def layer(c: Any, mask: Mask, bias: bool = False, inner_bias: bool = False) -> spec.Layer:
     """The usual layer; `bias` of the attention and `inner_bias` of the feed-forward."""
     return block(c, attention(c, mask, bias), feedforward(c, c.intermediate_size, inner_bias))
+
+
+def by_kind(c: Any, kinds: Mapping[Any, T], named: str = "layer_types") -> tuple[T, ...]:
+    """What every layer has, by the kind that a field of the config names; one that was cut uses the first.
+
+    Raises:
+        ValueError: for a kind that is not among them, and for a layer that has none.
+    """
+    said = (getattr(c, named) or ())[: c.num_hidden_layers]
+    if len(said) < c.num_hidden_layers:
+        raise ValueError(
+            f"{named} names {len(said)} layers, num_hidden_layers is {c.num_hidden_layers}: "
+            f"name a kind for each"
+        )
+    strange = [kind for kind in said if kind not in kinds]
+    if strange:
+        raise ValueError(f"{named} are {' and '.join(map(repr, kinds))}, not {strange[0]!r}")
+    return tuple(kinds[kind] for kind in said)
 
 
 def stack(c: LlamaConfig) -> spec.Stack:

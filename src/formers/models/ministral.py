@@ -30,7 +30,7 @@ def stack(c: MinistralConfig) -> spec.Stack:
     """The decoder."""
     full = llama.layer(c, Causal())
     kinds = {"full_attention": full, "sliding_attention": full.masked(Causal(c.sliding_window))}
-    return llama.decoder(c, tuple(kinds[kind] for kind in c.layer_types or ()), "MinistralDecoderLayer")
+    return llama.decoder(c, llama.by_kind(c, kinds), "MinistralDecoderLayer")
 
 
 MINISTRAL = register(

@@ -30,7 +30,6 @@ class Spec:
         eps: epsilon of the norm.
         bias_path: path of a bias that is kept beside the table, and is one with the table's own.
         bias: the table has a bias.
-        tied: the table is the token table.
         scale: factor on the states.
         logits_scale: factor on the logits.
         cap: logits become c * tanh(logits / c).
@@ -48,7 +47,6 @@ class Spec:
     eps: float = 1e-12
     bias_path: str | None = None
     bias: bool = True
-    tied: bool = True
     scale: float = 1.0
     logits_scale: float = 1.0
     cap: float | None = None
@@ -104,7 +102,7 @@ class VocabularyHead(TaskModel):
         """Those of the stacks; and output table to token table, output bias to the bias beside it."""
         spec: Spec = self._formers.facts["head"]
         ties = super()._tied_weights()
-        if spec.tied and getattr(self.config, "tie_word_embeddings", True):
+        if getattr(self.config, "tie_word_embeddings", True):
             ties[f"{spec.out}.weight"] = f"{token_path(self)}.weight"
             if spec.bias_path is not None:
                 ties[f"{spec.out}.bias"] = spec.bias_path
