@@ -103,3 +103,22 @@ def test_relative_buckets_are_the_references(count: int, distance: int, two_side
 def test_an_unknown_rule_is_refused_with_the_known_ones() -> None:
     with pytest.raises(ValueError, match=r"'spiral'.*yarn"):
         Rotary.of(8, {"rope_type": "spiral"}, 10)
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"rope_type": "linear"}, "'linear' needs factor"),
+        ({"rope_type": "llama3", "factor": 2.0}, "needs low_freq_factor and high_freq_factor"),
+        ({"rope_type": "longrope", "short_factor": [1.0] * 4}, "needs long_factor"),
+        (
+            {"rope_type": "longrope", "short_factor": [1.0] * 4, "long_factor": [1.0] * 3},
+            "long_factor holds 3",
+        ),
+        ({"partial_rotary_factor": 0.0}, "a share of a head's features, not 0"),
+        ({"partial_rotary_factor": 2.0}, "a share of a head's features, not 2"),
+    ],
+)
+def test_numbers_that_are_missing_or_do_not_fit_are_refused(given: dict[str, Any], said: str) -> None:
+    with pytest.raises(ValueError, match=said):
+        Rotary.of(8, given, 10)

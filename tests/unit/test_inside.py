@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import inspect
 import pickle
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,9 @@ import formers
 from formers.models.classes import class_of, endings
 from formers.models.registry import family_of
 from formers.models.table import FAMILIES
+from formers.nn.attend import choose
 from formers.nn.watch import watched
+from formers.stacks import stack
 
 IDS = torch.tensor([[2, 10, 11, 12, 3], [2, 20, 21, 3, 0]])
 MASK = torch.tensor([[1, 1, 1, 1, 1], [1, 1, 1, 1, 0]])
@@ -35,7 +38,15 @@ _BERT = {
 _OTHERS = {
     "gpt2": {"vocab_size": 50, "n_embd": 32, "n_layer": 3, "n_head": 4, "n_positions": 32},
     "distilbert": {"vocab_size": 50, "dim": 32, "n_layers": 3, "n_heads": 4, "hidden_dim": 64},
-    "t5": {"vocab_size": 50, "d_model": 32, "d_kv": 8, "d_ff": 64, "num_layers": 2, "num_heads": 4},
+    "t5": {
+        "vocab_size": 50,
+        "d_model": 32,
+        "d_kv": 8,
+        "d_ff": 64,
+        "num_layers": 2,
+        "num_heads": 4,
+        "eos_token_id": 3,
+    },
     "bart": {
         "vocab_size": 50,
         "d_model": 32,
@@ -55,9 +66,10 @@ _MIXED = {
     **{"moe_intermediate_size": 16, "shared_expert_intermediate_size": 16, "first_k_dense_replace": 1},
 }
 _OTHERS |= dict.fromkeys(("exaone4", "llama", "mistral", "qwen2", "qwen3"), _GROUPED)
-_OTHERS |= dict.fromkeys(("mixtral", "qwen2_moe", "deepseek_v2", "deepseek_v3"), _MIXED)
+_OTHERS |= dict.fromkeys(("mixtral", "qwen2_moe"), _MIXED)
+_OTHERS |= dict.fromkeys(("deepseek_v2", "deepseek_v3"), {**_MIXED, "num_key_value_heads": 4})
 _OTHERS |= dict.fromkeys(
-    ("cohere", "cohere2", "gemma", "glm", "glm4", "helium", "ministral", "phi3", "smollm3"),
+    ("cohere", "cohere2", "gemma", "gemma2", "glm", "glm4", "helium", "ministral", "phi3", "smollm3"),
     {**_GROUPED, "head_dim": 8, "pad_token_id": 0},
 )
 _OTHERS["gpt_neo"] = {**_BERT, "attention_types": [[["global"], 3]]}
@@ -77,6 +89,7 @@ _IMAGE = {name: value for name, value in _BERT.items() if name != "vocab_size"} 
     "image_size": 12,
     "patch_size": 4,
 }
+_OTHERS |= dict.fromkeys(("vit", "clip_vision_model"), _IMAGE)
 _OTHERS["clip"] = _OTHERS["llava"] = {"text_config": _BERT, "vision_config": _IMAGE}
 MORE = {"t5": {"decoder_input_ids": FULL}, "bart": {"decoder_input_ids": FULL}}
 
@@ -448,6 +461,39 @@ def test_nobody_watches_a_model_as_it_was_built(kind: str) -> None:
     for ending in endings(family_of(kind)):
         if ending != "PreTrainedModel":
             assert not watched(model(ending, kind)), ending
+
+
+def _given(made: Any) -> dict[str, Tensor]:
+    """Something of every kind that a model reads."""
+    config, names = made.config, inspect.signature(made.forward).parameters
+    image = getattr(config, "vision_config", config)
+    targets = {"decoder_input_ids": FULL} if "decoder_input_ids" in names else {}
+    if "input_ids" in names:
+        text = {"input_ids": FULL, "attention_mask": MASK}
+        if "MultipleChoice" in type(made).__name__:
+            text = {name: t[:, None] for name, t in text.items()}
+        images = {"pixel_values": torch.randn(2, 3, 12, 12)} if isinstance(made, formers.CLIPModel) else {}
+        return text | targets | images
+    if "pixel_values" in names:
+        return {"pixel_values": torch.randn(2, image.num_channels, 12, 12)}
+    if "query_embeds" in names:
+        return {"query_embeds": torch.randn(2, 3, 32), "encoder_hidden_states": torch.randn(2, 4, 1408)}
+    heard = {"input_features": torch.randn(2, config.num_mel_bins, 2 * config.max_source_positions)}
+    return heard | targets
+
+
+@pytest.mark.parametrize("kind", [kind for kind in FAMILIES if kind != "mamba"])
+def test_every_head_attends_as_it_is_told(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[str | None] = []
+    monkeypatch.setattr(stack, "choose", lambda name, needs: told.append(name) or choose(name, needs))
+    for ending in set(endings(family_of(kind))) - {"PreTrainedModel"}:
+        made = model(ending, kind)
+        for name in ("eager",) if kind == "gemma2" else ("eager", "sdpa"):
+            made.set_attn_implementation(name)
+            told.clear()
+            with torch.no_grad():
+                made(**_given(made))
+            assert set(told) == {name}, ending
 
 
 def test_hooks_fire_in_compiled_models() -> None:

@@ -40,7 +40,8 @@ class Rotary:
         scaling, theta = kwargs.pop(_SCALING, None), kwargs.pop(_BASE, None)
         share = self.default_share
         if share is not None:
-            share = kwargs.pop(_SHARE, None) or share
+            given_share = kwargs.pop(_SHARE, None)
+            share = share if given_share is None else given_share
         for name, value in (("rope_parameters", given), (_SCALING, scaling)):
             if value is not None and not isinstance(value, Mapping):
                 raise TypeError(f"{name} takes a dictionary of settings, not {value!r}")
@@ -56,6 +57,11 @@ class Rotary:
             part.setdefault(_BASE, (given or {}).get(_BASE, theta or self.default_theta))
             if share is not None:
                 part.setdefault(_SHARE, share)
+            elif part.get(_SHARE) not in (None, 1.0):
+                raise ValueError(
+                    f"{_SHARE}={part[_SHARE]} is not available for {type(self).__name__}: its models "
+                    f"turn all features of a head"
+                )
             for name, value in part.items():
                 numbers = value if isinstance(value, list) else [value]
                 if any(isinstance(n, (int, float)) and not abs(n) < FAR for n in numbers):

@@ -92,7 +92,7 @@ def attention(c: Any, adjacent: bool) -> spec.Latent:
     turned, width = c.qk_rope_head_dim, c.qk_nope_head_dim + c.qk_rope_head_dim
     rotary = Rotary.of(turned, c.rope_parameters or {}, c.max_position_embeddings, adjacent)
     return spec.Latent(
-        spec.Heads(c.num_attention_heads, c.num_attention_heads, width),
+        spec.Heads(c.num_attention_heads, c.num_key_value_heads, width),
         mask=Causal(),
         dropout=c.attention_dropout or 0.0,
         scale=width**-0.5 * rotary.sharpening,

@@ -17,6 +17,7 @@ class GemmaConfig(llama.DecoderConfig):
 
     model_type = "gemma"
     keys_to_ignore_at_inference = ["past_key_values"]
+    _available = {"use_bidirectional_attention": (False,)}  # every layer is causal
     vocab_size: int = 256000
     hidden_size: int = 3072
     intermediate_size: int = 24576
@@ -42,8 +43,6 @@ class GemmaConfig(llama.DecoderConfig):
 
 def stack(c: GemmaConfig) -> spec.Stack:
     """The decoder."""
-    if c.use_bidirectional_attention:
-        raise ValueError("Gemma that looks both ways (use_bidirectional_attention=True) is not available")
     norm = spec.Norm("rms", c.rms_norm_eps, offset=1.0)
     feedforward = spec.FeedForward(c.intermediate_size, c.hidden_act, gated=True, bias=False)
     layer = spec.layer(llama.attention(c, Causal(), c.attention_bias), feedforward, norm, order="pre")

@@ -20,6 +20,7 @@ class Gemma2Config(PretrainedConfig):
 
     model_type = "gemma2"
     keys_to_ignore_at_inference = ["past_key_values"]
+    _available = {"use_bidirectional_attention": (False,)}  # every layer is causal
     vocab_size: int = 256000
     hidden_size: int = 2304
     intermediate_size: int = 9216

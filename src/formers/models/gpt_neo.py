@@ -8,7 +8,7 @@ from typing import Any
 from formers.assemblies.family import Head
 from formers.assemblies.single import Single
 from formers.configs import PretrainedConfig
-from formers.models import gpt2
+from formers.models import gpt2, llama
 from formers.models.registry import register
 from formers.nn import spec
 from formers.nn.masks import Causal
@@ -87,7 +87,7 @@ def stack(c: GPTNeoConfig) -> spec.Stack:
             share_types=True,
             dropout=c.embed_dropout,
         ),
-        layers=tuple(kinds[kind] for kind in c.attention_layers or ()),
+        layers=llama.by_kind(c, kinds, "attention_layers"),
         names=NAMES,
         width=c.hidden_size,
         layer_class="GPTNeoBlock",

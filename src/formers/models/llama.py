@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 from formers.assemblies.family import Family, Head
 from formers.assemblies.single import Single
@@ -14,6 +14,8 @@ from formers.nn.masks import Causal, Mask
 from formers.nn.positions import Rotary
 from formers.tasks.base import first_set
 from formers.tasks.specs import Labels, Sequences, Spans, Words
+
+T = TypeVar("T")
 
 
 class DecoderConfig(PretrainedConfig):
@@ -129,18 +131,22 @@ def turns(count: int, every: int) -> list[str]:
     return ["sliding_attention" if every and (i + 1) % every else "full_attention" for i in range(count)]
 
 
-def by_kind(c: Any, kinds: Mapping[str, spec.Layer]) -> tuple[spec.Layer, ...]:
-    """The layers that `layer_types` names.
+def by_kind(c: Any, kinds: Mapping[Any, T], named: str = "layer_types") -> tuple[T, ...]:
+    """What every layer has, by the kind that a field of the config names; one that was cut uses the first.
 
     Raises:
-        ValueError: for another kind, or for too many or too few.
+        ValueError: for a kind that is not among them, and for a layer that has none.
     """
-    named = c.layer_types or ()
-    if strange := {*named} - kinds.keys():
-        raise ValueError(f"layer_types are {' and '.join(kinds)}, not {', '.join(map(str, strange))}")
-    if len(named) != c.num_hidden_layers:
-        raise ValueError(f"layer_types names {len(named)} layers, num_hidden_layers is {c.num_hidden_layers}")
-    return tuple(kinds[kind] for kind in named)
+    said = (getattr(c, named) or ())[: c.num_hidden_layers]
+    if len(said) < c.num_hidden_layers:
+        raise ValueError(
+            f"{named} names {len(said)} layers, num_hidden_layers is {c.num_hidden_layers}: "
+            f"name a kind for each"
+        )
+    strange = [kind for kind in said if kind not in kinds]
+    if strange:
+        raise ValueError(f"{named} are {' and '.join(map(repr, kinds))}, not {strange[0]!r}")
+    return tuple(kinds[kind] for kind in said)
 
 
 def stack(c: LlamaConfig) -> spec.Stack:

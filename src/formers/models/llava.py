@@ -75,7 +75,7 @@ FILES = (
     Rename("vision_tower.{rest}", "model.vision_tower.{rest}", written=True),
     Rename("multi_modal_projector.{rest}", "model.multi_modal_projector.{rest}", written=True),
 )
-WORDS = Head("image_text_to_text", lambda c: Words("lm_head", bias=False, tied=c.tie_word_embeddings))
+WORDS = Head("image_text_to_text", lambda c: Words("lm_head", bias=False))
 LLAVA = register(
     Family(
         model_type="llava",

@@ -53,7 +53,7 @@ def mixers(c: Any, mixer: spec.Attention) -> tuple[spec.Attention, ...]:
     """The attention of every layer, which reaches back a window where `layer_types` says so."""
     window = replace(mixer, mask=Causal(c.sliding_window or None))
     kinds = {"full_attention": mixer, "sliding_attention": window}
-    return tuple(kinds[kind] for kind in c.layer_types)
+    return llama.by_kind(c, kinds)
 
 
 def stack(c: Qwen2Config) -> spec.Stack:

@@ -48,9 +48,9 @@ class SmolLM3Config(llama.DecoderConfig):
             self.layer_types = [kinds[bool(turned)] for turned in self.no_rope_layers]
 
 
-def layer(c: SmolLM3Config, turned: int, kind: str) -> spec.Layer:
+def layer(c: SmolLM3Config, turned: bool, window: int | None) -> spec.Layer:
     """A layer with or without positions, that sees everything or a window."""
-    attention = llama.attention(c, Causal(c.sliding_window if kind == "sliding_attention" else None))
+    attention = llama.attention(c, Causal(window))
     mixer = replace(attention, bias=c.attention_bias, out_bias=c.attention_bias)
     feedforward = spec.FeedForward(c.intermediate_size, c.hidden_act, gated=True, bias=c.mlp_bias)
     norm = spec.Norm("rms", c.rms_norm_eps)
@@ -59,8 +59,10 @@ def layer(c: SmolLM3Config, turned: int, kind: str) -> spec.Layer:
 
 def stack(c: SmolLM3Config) -> spec.Stack:
     """The decoder."""
-    kinds = zip(c.no_rope_layers or (), c.layer_types or (), strict=True)
-    return llama.decoder(c, tuple(layer(c, *kind) for kind in kinds), "SmolLM3DecoderLayer")
+    kinds = {"full_attention": None, "sliding_attention": c.sliding_window}
+    turned = llama.by_kind(c, {0: False, 1: True}, "no_rope_layers")
+    pairs = zip(turned, llama.by_kind(c, kinds), strict=True)
+    return llama.decoder(c, tuple(layer(c, *pair) for pair in pairs), "SmolLM3DecoderLayer")
 
 
 SMOLLM3 = register(

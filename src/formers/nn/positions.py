@@ -40,15 +40,20 @@ class Rotary:
         Of `width` features the share that `partial_rotary_factor` names is turned.
 
         Raises:
-            ValueError: for a rule that is not known, naming those that are.
+            ValueError: for a rule that is not known, naming those that are; for one whose numbers are
+                missing or do not fit; for a share that is none.
         """
         rest = dict(parameters)
         rule = rest.pop("rope_type", rest.pop("type", None)) or "default"
         rest.pop("type", None)
         theta = float(rest.pop("rope_theta", 10000.0))
-        width = int(width * (rest.pop("partial_rotary_factor", None) or 1.0))
+        share = rest.pop("partial_rotary_factor", None)
+        if share is not None and not 0 < share <= 1:
+            raise ValueError(f"partial_rotary_factor is a share of a head's features, not {share}")
+        width = int(width * (share or 1.0))
         if rule not in RULES:
             raise ValueError(f"unknown rotary rule {rule!r}; known rules: {', '.join(sorted(RULES))}")
+        _check_numbers(rule, rest, width)
         options = tuple(
             sorted((key, tuple(v) if isinstance(v, list) else v) for key, v in rest.items() if v is not None)
         )
@@ -166,6 +171,25 @@ RULES: dict[str, Callable[[Rotary, int], tuple[Tensor, float]]] = {
     "yarn": _yarn,
     "longrope": _longrope,
 }
+_NEEDS = {
+    "linear": ("factor",),
+    "dynamic": ("factor",),
+    "llama3": ("factor", "low_freq_factor", "high_freq_factor", "original_max_position_embeddings"),
+    "longrope": ("short_factor", "long_factor"),
+}
+
+
+def _check_numbers(rule: str, given: Mapping[str, Any], width: int) -> None:
+    missing = [name for name in _NEEDS.get(rule, ()) if given.get(name) is None]
+    if missing:
+        raise ValueError(f"the rotary rule {rule!r} needs {' and '.join(missing)} in rope_parameters")
+    for name in ("short_factor", "long_factor") if rule == "longrope" else ():
+        if len(given[name]) not in (1, width // 2):
+            raise ValueError(
+                f"{name} holds {len(given[name])} numbers, one for each of {width // 2} is right"
+            )
+
+
 _BY_LENGTH = ("dynamic", "longrope")  # rules that ask for one more than the largest position
 
 

@@ -32,7 +32,7 @@ class Spec:
         eps: epsilon of the norm.
         bias_path: path of a bias that is kept beside the table, and is one with the table's own.
         bias: the table has a bias.
-        tied: the table is the token table.
+        tied: the table is the token table where the config says so; False where it never is.
         scale: factor on the states.
         logits_scale: factor on the logits.
         cap: logits become c * tanh(logits / c).
