@@ -44,6 +44,7 @@ class Run:
         loss: summed over the batches since the last log.
         lost: steps since then whose loss was no number, and the first of them.
         label_loss: the loss that the arguments ask for; None where the model's own counts.
+        own_step: whether a script has both `training_step` and `compute_loss` of its own.
         normalised: whether the loss is divided by the items of its window, once that was tried out.
         ema: the moving average of the weights, with `ema_decay`.
         made: optimizer and schedule that it made, since none was given.
@@ -64,6 +65,7 @@ class Run:
     loss: Tensor = dataclasses.field(default_factory=lambda: torch.zeros(()))
     lost: Tensor = dataclasses.field(default_factory=lambda: torch.zeros(2))
     label_loss: LabelLoss | None = None
+    own_step: bool = False
     normalised: bool | None = None
     ema: EMA | None = None
     made: dict[str, Any] = dataclasses.field(default_factory=dict)

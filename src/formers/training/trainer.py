@@ -400,6 +400,10 @@ class Trainer:
         """One run over all epochs, with batches of `batch_size` examples."""
         self.current_run.batch_size = batch_size or self.current_run.batch_size
         self.current_run.output_dir = self._get_output_dir(trial)
+        self.current_run.own_step = all(
+            getattr(getattr(self, name), "__func__", None) is not getattr(Trainer, name)
+            for name in ("training_step", "compute_loss")
+        )
         called = Hooks(
             wrap=self._wrap_model,
             clip=self._clip_grad_norm,
