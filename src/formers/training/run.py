@@ -17,6 +17,7 @@ from torch import Tensor
 from torch.utils.data import IterableDataset
 
 from formers.core.notices import notice
+from formers.training.checkpointer import notice_changes
 from formers.training.data.columns import has_length
 from formers.training.data.loaders import Reproducible, data_seed
 from formers.training.data.samplers import StreamShare, TrainBatches
@@ -264,6 +265,7 @@ class Loop:
         if saved is None:
             return 0, 0
         trainer.state = saved
+        notice_changes(checkpoint, saved, args, self.length.batches, self._examples)
         trainer.callback_handler.restore(saved, args.restore_callback_states_from_checkpoint)
         trainer.control.new_training()
         self.hooks.load_generators(str(checkpoint))
@@ -449,5 +451,10 @@ class Loop:
             self.now.ema = None
         if args.load_best_model_at_end and state.best_global_step is not None:
             self.hooks.load_best()
+        elif args.load_best_model_at_end:
+            notice(
+                f"No evaluation of this run gave a number for {args.metric_for_best_model!r}, so there is no "
+                "best model to load: the model stays as the last step left it."
+            )
         self._tell("on_train_end")
         return TrainOutput(state.global_step, mean, metrics)

@@ -28,6 +28,7 @@ from formers.training.data.columns import ColumnFilter, has_length
 from formers.training.data.samplers import StreamShare
 from formers.training.evaluator import Evaluator, predict_batch, timed
 from formers.training.fitting import fit
+from formers.training.losses import LabelSmoother
 from formers.training.optim.optimizers import (
     decay_parameter_names,
     groups_of,
@@ -37,7 +38,7 @@ from formers.training.optim.optimizers import (
 from formers.training.optim.schedulers import get_scheduler, needs_metric
 from formers.training.processes import loader_config, make_accelerator, spread
 from formers.training.publisher import Publisher, write_model
-from formers.training.results import to_device
+from formers.training.results import plain_numbers, to_device
 from formers.training.run import Hooks, Loop, Run
 from formers.training.search import search
 from formers.training.seeds import seed_as
@@ -194,6 +195,12 @@ class Trainer:
     @tokenizer.setter
     def tokenizer(self, tokenizer: Any) -> None:
         self.processing_class = tokenizer
+
+    @property
+    def label_smoother(self) -> LabelSmoother | None:
+        """What older overrides of `compute_loss` smooth with; None without `label_smoothing_factor`."""
+        factor = float(self.args.label_smoothing_factor)
+        return LabelSmoother(factor) if factor else None
 
     @property
     def is_in_train(self) -> bool:
@@ -620,6 +627,9 @@ class Trainer:
             logs["epoch"] = self.state.epoch
         if self.args.include_num_input_tokens_seen != "no":
             logs["num_input_tokens_seen"] = self.state.num_input_tokens_seen
+        numbers = plain_numbers(logs)
+        logs.clear()  # the caller's dict is filled, which `evaluate` returns
+        logs.update(numbers)
         self.state.log_history.append({**logs, "step": self.state.global_step})
         self.control = self.callback_handler.on_log(self.args, self.state, self.control, logs=logs)
 
