@@ -30,6 +30,14 @@ def plain_numbers(logs: Mapping[Any, Any]) -> dict[str, Any]:
     return {str(name): plain(value, partial(_number, name)) for name, value in logs.items()}
 
 
+def made_plain(logs: dict[Any, Any]) -> dict[str, Any]:
+    """`plain_numbers`, in place; returns the same dict."""
+    numbers = plain_numbers(logs)
+    logs.clear()
+    logs.update(numbers)
+    return logs
+
+
 def _number(name: Any, value: Any) -> Any:
     if isinstance(value, (Tensor, np.ndarray, np.generic)):
         array = to_numpy(value)
