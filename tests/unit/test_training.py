@@ -588,7 +588,7 @@ def test_metrics_of_torch_and_numpy_become_plain_numbers(tmp_path):
         "array": np.array([0.25, 0.5]),
         "nested": {"support": np.int64(3), "parts": [torch.tensor(1.0)]},
         "flag": np.bool_(True),
-        "set": {1},
+        "complex": 1 + 2j,
     }
     trainer = make(
         tmp_path,
@@ -600,7 +600,7 @@ def test_metrics_of_torch_and_numpy_become_plain_numbers(tmp_path):
         eval_dataset=rows(4),
         compute_metrics=lambda pair: odd,
     )
-    with pytest.warns(Notice, match="a set as 'set'"):
+    with pytest.warns(Notice, match="'complex' is logged as a complex"):
         trainer.train()
     found = {key[5:]: value for key, value in trainer.state.log_history[-2].items() if key[5:] in odd}
     assert found == {
@@ -608,7 +608,7 @@ def test_metrics_of_torch_and_numpy_become_plain_numbers(tmp_path):
         "array": [0.25, 0.5],
         "nested": {"support": 3, "parts": [1.0]},
         "flag": True,
-        "set": {1},
+        "complex": 1 + 2j,
     }
     assert (tmp_path / "checkpoint-2" / "trainer_state.json").is_file()
 

@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import math
 import pickle
 import re
 import shutil
@@ -350,8 +351,61 @@ def test_an_argument_that_a_checkpoint_overrides_is_named(tmp_path, option, said
     assert trainer.optimizer.param_groups[0]["initial_lr"] == 0.02
 
 
-@pytest.mark.parametrize("optim", ["sgd", "adafactor"])
+@pytest.mark.parametrize("optim", ["sgd", "adafactor", "lion_32bit"])
 def test_the_checkpoint_of_another_optimizer_is_refused(tmp_path, optim):
     run(tmp_path, max_steps=3)
     with pytest.raises(ValueError, match="of another optimizer than"):
         run(tmp_path, resume=True, max_steps=6, optim=optim)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"seed": 7}, r"seed 7 \(the interrupted run had 42\): the examples come in another order"),
+        ({"gradient_accumulation_steps": 2}, "stand for another number of examples"),
+        ({"lr_scheduler_type": "cosine"}, "along the schedule of this run"),
+        ({"data": rows(40)}, "has 10 batches, one of the interrupted run had 6: the training set is another"),
+    ],
+    ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
+)
+def test_a_run_that_is_resumed_otherwise_than_it_began_says_so(tmp_path, change, said):
+    run(tmp_path, max_steps=6)
+    with pytest.warns(Notice, match=said):
+        run(tmp_path, resume=str(tmp_path / "checkpoint-3"), max_steps=6, **change)
+
+
+@pytest.mark.parametrize("step", [3, 6])
+def test_a_run_that_is_resumed_as_it_began_says_nothing(tmp_path, step, recwarn):
+    run(tmp_path)
+    recwarn.clear()
+    run(tmp_path, resume=str(tmp_path / f"checkpoint-{step}"))
+    assert not [warning for warning in recwarn if issubclass(warning.category, Notice)]
+
+
+def test_a_longer_run_goes_on_at_the_rate_of_its_own_schedule(tmp_path):
+    run(tmp_path, max_steps=6)  # ends at a rate of 0
+    trainer = run(tmp_path, resume=True, max_steps=12, logging_steps=1)
+    rates = [entry["learning_rate"] for entry in trainer.state.log_history if "learning_rate" in entry][-6:-4]
+    assert rates == pytest.approx([0.02 * 6 / 12, 0.02 * 5 / 12])
+
+
+def test_names_of_metrics_become_text_and_cost_no_checkpoint(tmp_path):
+    found = {0: 0.5, ("a", 1): 1, "by_class": {3: 0.1, "rest": torch.tensor(0.25)}}
+    trainer = run(tmp_path, max_steps=3, eval_strategy="steps", eval_steps=3, metrics=lambda p: dict(found))
+    state = TrainerState.load_from_json(tmp_path / "checkpoint-3" / "trainer_state.json")
+    logged = next(entry for entry in state.log_history if "eval_0" in entry)
+    assert logged["eval_('a', 1)"] == 1
+    assert logged["eval_by_class"] == {"3": 0.1, "rest": 0.25}
+    assert trainer.state.log_history[1]["eval_0"] == 0.5
+
+
+def test_a_tensor_that_a_script_logs_is_a_number_in_the_history(tmp_path):
+    trainer = run(tmp_path, max_steps=3)
+    trainer.log({"auxiliary": torch.tensor(0.5)})
+    assert trainer.state.log_history[-1]["auxiliary"] == 0.5
+
+
+def test_a_run_whose_metric_was_never_a_number_says_that_there_is_no_best_model(tmp_path):
+    options = {"eval_strategy": "steps", "eval_steps": 3, "load_best_model_at_end": True}
+    with pytest.warns(Notice, match="no best model to load"):
+        run(tmp_path, max_steps=3, metric_for_best_model="f1", metrics=lambda p: {"f1": math.nan}, **options)

@@ -202,3 +202,34 @@ def test_every_collator_names_the_row_whose_label_is_missing(kind, ids, label, p
     examples[place]["labels"] = None
     with pytest.raises(ValueError, match=f"row {place + 1} of this batch has no label"):
         kind(Words())(examples)
+
+
+@pytest.mark.parametrize("place", [0, 1])
+@pytest.mark.parametrize("name", ["labels", "token_type_ids"])
+@pytest.mark.parametrize("gone", [True, False])
+def test_a_field_that_some_rows_lack_is_never_left_out_of_all(place, name, gone):
+    rows = [{"input_ids": [5, 6], "token_type_ids": [0, 0], "labels": 1} for _ in range(2)]
+    rows[place][name] = None
+    if gone:
+        del rows[place][name]
+    for collate in (DataCollatorWithPadding(Words()), default_data_collator):
+        with pytest.raises(ValueError, match=rf"row {place + 1} of this batch has no .*{name}"):
+            collate(rows)
+
+
+def test_a_text_beside_the_inputs_may_be_missing():
+    rows = [{"input_ids": [5, 6], "source": None}, {"input_ids": [5], "source": "mail"}, {"input_ids": [7]}]
+    assert list(DataCollatorWithPadding(Words())(rows)) == ["input_ids", "attention_mask"]
+
+
+def test_labels_of_words_are_not_taken_for_labels_of_tokens():
+    row = {"input_ids": [5, 6, 7], "labels": [1, 2]}
+    with pytest.raises(ValueError, match="3 tokens and 2 labels: give every token one"):
+        DataCollatorForTokenClassification(Words())([row])
+
+
+@pytest.mark.parametrize("choices", [(2, 3), (3, 2)])
+def test_no_choice_is_dropped(choices):
+    rows = [{"input_ids": [[5], [6], [7]][:count], "labels": 0} for count in choices]
+    with pytest.raises(ValueError, match=f"row 2 of this batch has {choices[1]} choices"):
+        DataCollatorForMultipleChoice(Words())(rows)

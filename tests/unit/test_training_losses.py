@@ -306,6 +306,46 @@ def test_a_partial_window_is_weighed_by_its_items(tmp_path):
     assert torch.allclose(gradient(tmp_path, Step, 2, 4, data=data)[0], whole[0], atol=1e-6)
 
 
+class Twice(Trainer):
+    def training_step(self, model, inputs, num_items_in_batch=None):
+        loss = super().training_step(model, dict(inputs), num_items_in_batch)
+        self.accelerator.backward(self.compute_loss(model, dict(inputs)))  # as adversarial training does
+        return loss
+
+
+def test_each_of_several_backward_passes_is_weighed(tmp_path, whole):
+    close(gradient(tmp_path, Twice, 2, 4), (2 * whole[0], whole[1]))
+
+
+class OwnLossAndStep(Ignores):
+    training_step = OlderStep.training_step
+
+
+def test_an_override_of_training_step_has_a_loss_of_its_own(tmp_path, whole):
+    close(gradient(tmp_path, OwnLossAndStep, 2, 4), whole)
+
+
+class UndividedOwnLoss(Ignores):
+    def training_step(self, model, inputs, num_items_in_batch=None):
+        loss = self.compute_loss(model, self._prepare_inputs(inputs))
+        loss.backward()
+        return loss.detach()
+
+
+class UndividedSecond(Trainer):
+    def training_step(self, model, inputs, num_items_in_batch=None):
+        loss = super().training_step(model, dict(inputs), num_items_in_batch)
+        self.compute_loss(model, dict(inputs)).backward()
+        return loss
+
+
+class Penalty(Trainer):
+    def training_step(self, model, inputs, num_items_in_batch=None):
+        loss = super().training_step(model, inputs, num_items_in_batch)
+        self.accelerator.backward(sum(p.square().sum() for p in model.parameters()))
+        return loss
+
+
 class Undivided(Trainer):
     def training_step(self, model, inputs, num_items_in_batch=None):
         loss = self.compute_loss(model, self._prepare_inputs(inputs))
@@ -320,7 +360,7 @@ class Changed(Trainer):
         return loss.detach()
 
 
-@pytest.mark.parametrize("kind", [Undivided, Changed])
+@pytest.mark.parametrize("kind", [Undivided, Changed, UndividedOwnLoss, UndividedSecond, Penalty])
 def test_a_gradient_whose_size_is_not_known_is_refused(tmp_path, whole, kind):
     with pytest.raises(RuntimeError, match=r"super\(\)\.training_step.*loss_is_normalised = True"):
         gradient(tmp_path, kind, 2, 4)

@@ -7,12 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch.optim.lr_scheduler import LambdaLR
 
+from formers.core.jsonfile import plain, read_json_object
 from formers.core.notices import notice
 from formers.training import files
 from formers.training.optim import ema, parameter_order
 from formers.training.seeds import random_state
-from formers.training.state import STATE
+from formers.training.state import STATE, TrainerState
 
 
 class Checkpointer:
@@ -115,6 +117,7 @@ class Checkpointer:
                 scaler.load_state_dict(files.read_tensors(folder / files.SCALER))
         if (folder / files.SCHEDULER).is_file() and trainer.lr_scheduler is not None:
             trainer.lr_scheduler.load_state_dict(files.read_tensors(folder / files.SCHEDULER))
+            _follow(trainer.lr_scheduler, trainer.optimizer.param_groups)
 
     def read_generators(self, folder: Path) -> dict[str, Any] | None:
         """The generators' states of this process at a checkpoint: `epoch_begin` and `now`."""
@@ -144,6 +147,60 @@ class Checkpointer:
         files.load_weights(self.trainer.model, Path(best))
 
 
+def _follow(schedule: Any, groups: list[dict[str, Any]]) -> None:
+    """Have this run's schedule say the next rate; the saved one is of the interrupted run's length."""
+    if isinstance(schedule, LambdaLR):
+        factors = zip(groups, schedule.base_lrs, schedule.lr_lambdas, strict=True)
+        for group, base, factor in factors:
+            rate = base * factor(schedule.last_epoch)
+            group["lr"] = group["lr"].fill_(rate) if torch.is_tensor(group["lr"]) else rate
+
+
+# arguments that decide what comes next, and what another value of them means
+_DECIDES = {
+    ("seed", "data_seed", "train_sampling_strategy", "group_by_length"): (
+        "the examples come in another order, so some will be seen twice or not at all"
+    ),
+    ("gradient_accumulation_steps",): "the steps already done stand for another number of examples",
+    ("lr_scheduler_type", "lr_scheduler_kwargs", "warmup_steps", "warmup_ratio"): (
+        "the learning rate goes on along the schedule of this run"
+    ),
+}
+
+
+def notice_changes(folder: Path, state: TrainerState, args: Any, batches: int | None, examples: int) -> None:
+    """Say what of a resumed run is not as it was in the interrupted one.
+
+    Args:
+        folder: the checkpoint.
+        state: the one in it.
+        args: of this run.
+        batches: how many an epoch of this run has; None for a stream.
+        examples: of a batch over all processes.
+    """
+    path = folder / files.ARGUMENTS_JSON
+    before = read_json_object(path) if path.is_file() else {}
+    now = plain(args.to_dict(), str)
+    for names, meaning in _DECIDES.items():
+        changed = [
+            f"{name} {now[name]!r} (the interrupted run had {before[name]!r})"
+            for name in names
+            if name in before and name in now and before[name] != now[name]
+        ]
+        if changed:
+            notice(f"This run has {', '.join(changed)}: {meaning}.")
+    part = (state.epoch or 0.0) - (state.epoch_number or 0)  # of an epoch, for `epoch_examples`
+    size = "per_device_train_batch_size"
+    if batches is None or part <= 0 or state.epoch_number is None or before.get(size) != now[size]:
+        return
+    told = state.epoch_examples / part / examples
+    if abs(told - batches) > 0.9:
+        notice(
+            f"An epoch of this run has {batches} batches, one of the interrupted run had {round(told)}: the "
+            "training set is another, so some examples will be seen twice or not at all."
+        )
+
+
 # set anew by schedules, or of how and not of what is computed, or not there in every release of torch
 _NO_OPTIONS = {
     "params", "lr", "initial_lr", "foreach", "fused", "capturable", "differentiable", "maximize",
@@ -160,10 +217,13 @@ def _compare_options(asked: list[dict[str, Any]], saved: list[dict[str, Any]], o
     kept: dict[str, None] = {}
     for new, old in zip(asked, saved, strict=False):
         missing = set(getattr(optimizer, "defaults", ())) - set(old) - _NO_OPTIONS
-        if missing:
+        foreign = set(old) - set(new) - _NO_OPTIONS
+        if missing or foreign:
+            said = [f"no {', '.join(sorted(missing))}"] * bool(missing)
+            said += [f"also {', '.join(sorted(foreign))}"] * bool(foreign)
             raise ValueError(
-                f"the checkpoint is of another optimizer than {type(optimizer).__name__}: it has no "
-                f"{', '.join(sorted(missing))}. Resume with the same optim, or load the checkpoint with "
+                f"the checkpoint is of another optimizer than {type(optimizer).__name__}: it has "
+                f"{' and '.join(said)}. Resume with the same optim, or load the checkpoint with "
                 "from_pretrained and leave resume_from_checkpoint out"
             )
         for name in ("initial_lr", *(name for name in new if name not in _NO_OPTIONS)):

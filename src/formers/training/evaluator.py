@@ -10,7 +10,6 @@ from contextlib import contextmanager, nullcontext
 from itertools import zip_longest
 from typing import Any, cast
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -20,7 +19,7 @@ from formers.training.arguments.backends import tf32
 from formers.training.data.columns import has_length
 from formers.training.data.samplers import EvalBatches
 from formers.training.losses import count_examples, count_items
-from formers.training.results import Gathered, Rows, nested_map, to_device, to_numpy
+from formers.training.results import Gathered, Rows, nested_map, plain_numbers, to_device, to_numpy
 from formers.training.state import EvalLoopOutput, EvalPrediction
 from formers.training.step import Step
 
@@ -192,8 +191,8 @@ class Evaluator:
             notice("There was nothing to judge: the dataset has no example.")
         loss = self.losses.mean(self.accelerator)
         named = {} if loss is None else {f"{prefix}_loss": loss}
-        for key, value in (metrics or {}).items():
-            named[key if key.startswith(f"{prefix}_") else f"{prefix}_{key}"] = _plain(value, key)
+        for key, value in plain_numbers(metrics or {}).items():
+            named[key if key.startswith(f"{prefix}_") else f"{prefix}_{key}"] = value
         return EvalLoopOutput(arrays.get("predictions"), arrays.get("labels"), named, count)
 
     def _from_all(
@@ -262,23 +261,6 @@ def _prediction(arrays: Mapping[str, Any]) -> EvalPrediction:
         inputs=arrays.get("inputs"),
         losses=arrays.get("losses"),
     )
-
-
-def _plain(value: Any, name: str) -> Any:
-    """A metric as JSON holds it: numbers of torch and NumPy become plain, also inside lists and dicts."""
-    if isinstance(value, Mapping):
-        return {key: _plain(entry, name) for key, entry in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_plain(entry, name) for entry in value]
-    if isinstance(value, (Tensor, np.ndarray, np.generic)):
-        array = to_numpy(value)
-        return array.item() if array.size == 1 else array.tolist()
-    if not isinstance(value, (bool, int, float, str, type(None))):
-        notice(
-            f"compute_metrics returned a {type(value).__name__} as {name!r}, which is no number: files hold "
-            "its text."
-        )
-    return value
 
 
 # ---- one batch -----------------------------------------------------------------------------------

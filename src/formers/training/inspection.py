@@ -12,7 +12,14 @@ from formers.core.notices import notice
 from formers.training.callbacks.base import TrainerCallback
 from formers.training.choices import IntervalStrategy
 from formers.training.data.columns import column, columns_of, has_length
-from formers.training.losses import LabelLoss, count_labels, label_loss, notice_imbalance, shifts_labels
+from formers.training.losses import (
+    LabelLoss,
+    LabelSmoother,
+    count_labels,
+    label_loss,
+    notice_imbalance,
+    shifts_labels,
+)
 
 
 def check_kinds(
@@ -62,6 +69,16 @@ def use_cache(model: nn.Module, wanted: bool) -> None:
     config = getattr(model, "config", None)
     if config is not None and hasattr(config, "use_cache"):
         config.use_cache = wanted
+
+
+def is_own(trainer: Any, kind: type, *methods: str) -> bool:
+    """Whether none of these methods is that of `kind`: a subclass has others, or the object has."""
+    return all(getattr(getattr(trainer, m), "__func__", None) is not getattr(kind, m) for m in methods)
+
+
+def label_smoother(args: Any) -> LabelSmoother | None:
+    """What older overrides of `compute_loss` smooth labels with, where the arguments ask for it."""
+    return LabelSmoother(args.label_smoothing_factor) if args.label_smoothing_factor else None
 
 
 def made_model(model_init: Any, trial: Any) -> nn.Module:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from formers.core.jsonfile import plain
+from formers.core.notices import notice
 from formers.training.losses import IGNORED
 
 
@@ -20,6 +23,27 @@ def to_numpy(tensor: Any) -> np.ndarray:
             tensor = tensor.float()
         return tensor.cpu().numpy()  # type: ignore[no-any-return]
     return np.asarray(tensor)
+
+
+def plain_numbers(logs: Mapping[Any, Any]) -> dict[str, Any]:
+    """Named numbers as JSON holds them: names as text, those of torch and NumPy plain, also inside nests."""
+    return {str(name): plain(value, partial(_number, name)) for name, value in logs.items()}
+
+
+def made_plain(logs: dict[Any, Any]) -> dict[str, Any]:
+    """`plain_numbers`, in place; returns the same dict."""
+    numbers = plain_numbers(logs)
+    logs.clear()
+    logs.update(numbers)
+    return logs
+
+
+def _number(name: Any, value: Any) -> Any:
+    if isinstance(value, (Tensor, np.ndarray, np.generic)):
+        array = to_numpy(value)
+        return array.item() if array.size == 1 else array.tolist()
+    notice(f"{name!r} is logged as a {type(value).__name__}, which is no number: files hold its text.")
+    return value
 
 
 def nested_map(function: Callable[[Any], Any], value: Any) -> Any:

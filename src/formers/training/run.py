@@ -17,6 +17,7 @@ from torch import Tensor
 from torch.utils.data import IterableDataset
 
 from formers.core.notices import notice
+from formers.training.checkpointer import notice_changes
 from formers.training.data.columns import has_length
 from formers.training.data.loaders import Reproducible, data_seed
 from formers.training.data.samplers import StreamShare, TrainBatches
@@ -44,6 +45,7 @@ class Run:
         loss: summed over the batches since the last log.
         lost: steps since then whose loss was no number, and the first of them.
         label_loss: the loss that the arguments ask for; None where the model's own counts.
+        own_step: whether a script has both `training_step` and `compute_loss` of its own.
         normalised: whether the loss is divided by the items of its window, once that was tried out.
         ema: the moving average of the weights, with `ema_decay`.
         made: optimizer and schedule that it made, since none was given.
@@ -64,6 +66,7 @@ class Run:
     loss: Tensor = dataclasses.field(default_factory=lambda: torch.zeros(()))
     lost: Tensor = dataclasses.field(default_factory=lambda: torch.zeros(2))
     label_loss: LabelLoss | None = None
+    own_step: bool = False
     normalised: bool | None = None
     ema: EMA | None = None
     made: dict[str, Any] = dataclasses.field(default_factory=dict)
@@ -262,6 +265,7 @@ class Loop:
         if saved is None:
             return 0, 0
         trainer.state = saved
+        notice_changes(checkpoint, saved, args, self.length.batches, self._examples)
         trainer.callback_handler.restore(saved, args.restore_callback_states_from_checkpoint)
         trainer.control.new_training()
         self.hooks.load_generators(str(checkpoint))
@@ -447,5 +451,10 @@ class Loop:
             self.now.ema = None
         if args.load_best_model_at_end and state.best_global_step is not None:
             self.hooks.load_best()
+        elif args.load_best_model_at_end:
+            notice(
+                f"No evaluation of this run gave a number for {args.metric_for_best_model!r}, so there is no "
+                "best model to load: the model stays as the last step left it."
+            )
         self._tell("on_train_end")
         return TrainOutput(state.global_step, mean, metrics)

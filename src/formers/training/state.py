@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from formers.core.jsonfile import read_json_object
+from formers.core.jsonfile import plain, read_json_object
 from formers.core.notices import notice
 
 STATE = "trainer_state.json"
@@ -126,11 +126,11 @@ class TrainerState:
 
     def to_json(self) -> str:
         """This state as JSON text, which the ecosystem's trainer reads as well."""
-        plain = dataclasses.asdict(self)
-        own = {name: plain.pop(name) for name in _OWN_FIELDS}
+        held = dataclasses.asdict(self)
+        own = {name: held.pop(name) for name in _OWN_FIELDS}
         entry = {"args": {}, "attributes": {"global_step": self.global_step, **own}}
-        plain["stateful_callbacks"] = {**plain["stateful_callbacks"], _OWN_ENTRY: entry}
-        return json.dumps(plain, indent=2, sort_keys=True, default=str) + "\n"
+        held["stateful_callbacks"] = {**held["stateful_callbacks"], _OWN_ENTRY: entry}
+        return json.dumps(plain(held, str), indent=2, sort_keys=True) + "\n"
 
     def save_to_json(self, json_path: str | Path) -> None:
         """Write the state to a file, whole or not at all."""

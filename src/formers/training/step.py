@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
-from collections.abc import Callable, Mapping
-from functools import lru_cache
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from functools import lru_cache, wraps
 from typing import Any
 
 import torch
@@ -33,7 +34,7 @@ class Batch:
         use: what was done with the count of items.
         loss: what the trainer's `compute_loss` made, before it is weighed.
         gradient: of the window's loss by that one.
-        weighed: whether its share has gone into the gradient.
+        weighed: whether the share of that loss goes into the gradient, as far as we make it.
     """
 
     mine: Any
@@ -43,6 +44,13 @@ class Batch:
     loss: Tensor | None = None
     gradient: Tensor | None = None
     weighed: bool = False
+
+    def note(self, loss: Any) -> None:
+        """See what gradient the window's loss will have by this one."""
+        if isinstance(loss, Tensor) and loss.requires_grad:
+            self.loss, self.weighed = loss, False
+            hook: Any = loss.register_hook
+            hook(lambda gradient: None if self.weighed else setattr(self, "gradient", gradient))
 
 
 class Step:
@@ -83,11 +91,8 @@ class Step:
                 extra["num_items_in_batch"] = taken(count) if said else count
             outputs = model(**inputs, **extra) if isinstance(inputs, Mapping) else model(inputs)
             loss = self._found_in(outputs, inputs)
-        batch = trainer.current_run.batch
-        if batch is not None and torch.is_tensor(loss) and loss.requires_grad:
-            batch.loss = loss
-            note: Any = loss.register_hook
-            note(lambda gradient: setattr(batch, "gradient", gradient))
+        if trainer.current_run.batch is not None:
+            trainer.current_run.batch.note(loss)
         return loss, outputs
 
     def _found_in(self, outputs: Any, inputs: Any) -> Tensor:
@@ -179,7 +184,7 @@ class Step:
         """Call the trainer's `training_step` for `batch`; returns its share of the step's loss.
 
         An override that makes its gradient with the loss as `compute_loss` gave it, undivided, gets it
-        weighed on the way through `accelerator.backward`.
+        weighed on the way through `accelerator.backward`, each one of several.
 
         Raises:
             RuntimeError: where it cannot be told whether an override's gradient is that of a share.
@@ -188,17 +193,41 @@ class Step:
         count = None if batch.whole is None else ItemCount.of(batch.whole, batch.use)
         trainer.current_run.batch, self.accelerator.weigh = batch, self._weighed
         try:
-            if _takes(trainer.training_step, "num_items_in_batch"):
-                loss: Tensor = trainer.training_step(model, inputs, num_items_in_batch=count)
-            else:
-                loss = trainer.training_step(model, inputs)  # an override of older releases
+            with self._noting(batch):
+                if _takes(trainer.training_step, "num_items_in_batch"):
+                    loss: Tensor = trainer.training_step(model, inputs, num_items_in_batch=count)
+                else:
+                    loss = trainer.training_step(model, inputs)  # an override of older releases
         finally:
             trainer.current_run.batch = self.accelerator.weigh = batch.loss = None
-        known = batch.weighed or batch.use.divided or trainer.loss_is_normalised is not None
+        known = batch.use.divided or trainer.loss_is_normalised is not None
         alone = batch.batches == 1 and self.accelerator.num_processes == 1
         if not (known or alone or batch.gradient is None) and _about(batch.gradient, 1.0):
             raise RuntimeError(self._refusal("calls backward() on a loss that is not divided"))
         return loss
+
+    @contextmanager
+    def _noting(self, batch: Batch) -> Iterator[None]:
+        """In this block, note the losses of a `compute_loss` that an override of `training_step` calls."""
+        trainer = self.trainer
+        if not trainer.current_run.own_step:
+            yield
+            return
+        compute, held = trainer.compute_loss, dict(vars(trainer))
+
+        @wraps(compute)
+        def noted(*args: Any, **kwargs: Any) -> Any:
+            found = compute(*args, **kwargs)
+            batch.note(found[0] if isinstance(found, tuple) else found)
+            return found
+
+        trainer.compute_loss = noted
+        try:
+            yield
+        finally:
+            del trainer.compute_loss
+            if "compute_loss" in held:
+                trainer.compute_loss = held["compute_loss"]
 
     @property
     def _accumulates(self) -> bool:
@@ -215,18 +244,22 @@ class Step:
         if trainer.is_plain:
             scaled.backward()  # type: ignore[no-untyped-call]
         else:
+            weigh, self.accelerator.weigh = getattr(self.accelerator, "weigh", None), None
             self.accelerator.backward(scaled)
+            self.accelerator.weigh = weigh
 
     def _weighed(self, loss: Tensor) -> Tensor:
         """What `accelerator.backward` shall take for a loss that an override of `training_step` hands it."""
         batch, said = self.trainer.current_run.batch, self.trainer.loss_is_normalised
-        if batch is None or batch.weighed:
+        if batch is None:
             return loss
         batch.weighed = True
         if said is not None or batch.use.divided:
             return self._share(loss, batch, bool(said) if said is not None else True)
         if not self._accumulates:
             return loss
+        if batch.use.unclear:
+            raise RuntimeError(self._refusal("may divide by num_items_in_batch or not"))
         windows = self.args.gradient_accumulation_steps
         for divided_by in (1, windows, batch.batches):
             if batch.loss is not None and _about(loss * divided_by, batch.loss.detach()):

@@ -37,7 +37,7 @@ from formers.training.optim.optimizers import (
 from formers.training.optim.schedulers import get_scheduler, needs_metric
 from formers.training.processes import loader_config, make_accelerator, spread
 from formers.training.publisher import Publisher, write_model
-from formers.training.results import to_device
+from formers.training.results import made_plain, to_device
 from formers.training.run import Hooks, Loop, Run
 from formers.training.search import search
 from formers.training.seeds import seed_as
@@ -83,6 +83,7 @@ class Trainer:
             `num_items_in_batch`; False where it is the mean over its batch. None finds out from what it does
             with the number.
         current_run: where the fit stands that is going on, or how the last one ended.
+        label_smoother: what older overrides of `compute_loss` smooth with; None where nothing is smoothed.
         state: counters and history of that fit, as they go into checkpoints.
         control: what shall be done next.
         accelerator: the processes.
@@ -130,6 +131,7 @@ class Trainer:
         self.processing_class = processing_class
         self.compute_loss_func, self.compute_metrics = compute_loss_func, compute_metrics
         self.preprocess_logits_for_metrics = preprocess_logits_for_metrics
+        self.label_smoother = inspection.label_smoother(args)
         self.optimizer: Any
         self.optimizer, self.lr_scheduler = optimizers
         self.optimizer_cls_and_kwargs = optimizer_cls_and_kwargs
@@ -333,8 +335,7 @@ class Trainer:
             decayed = self.get_decay_parameter_names(model)
             groups = parameter_groups(model, self.args.weight_decay, decayed, self.args.head_learning_rate)
             named = self.optimizer_cls_and_kwargs or self.get_optimizer_cls_and_kwargs(self.args, model)
-            kind, kwargs = named
-            self.optimizer = kind(groups, **kwargs)
+            self.optimizer = named[0](groups, **named[1])
         optimizer: Optimizer = self.optimizer
         return optimizer
 
@@ -400,6 +401,7 @@ class Trainer:
         """One run over all epochs, with batches of `batch_size` examples."""
         self.current_run.batch_size = batch_size or self.current_run.batch_size
         self.current_run.output_dir = self._get_output_dir(trial)
+        self.current_run.own_step = inspection.is_own(self, Trainer, "training_step", "compute_loss")
         called = Hooks(
             wrap=self._wrap_model,
             clip=self._clip_grad_norm,
@@ -616,7 +618,7 @@ class Trainer:
             logs["epoch"] = self.state.epoch
         if self.args.include_num_input_tokens_seen != "no":
             logs["num_input_tokens_seen"] = self.state.num_input_tokens_seen
-        self.state.log_history.append({**logs, "step": self.state.global_step})
+        self.state.log_history.append({**made_plain(logs), "step": self.state.global_step})
         self.control = self.callback_handler.on_log(self.args, self.state, self.control, logs=logs)
 
     def metrics_format(self, metrics: dict[str, Any]) -> dict[str, Any]:

@@ -172,6 +172,11 @@ class CallbackHandler(TrainerCallback):
                 **kwargs,
             )
             if result is not None:
+                if not isinstance(result, TrainerControl):
+                    raise TypeError(
+                        f"{type(callback).__name__}.{event} returned {result!r}: it returns the control that "
+                        "it was given, or nothing"
+                    )
                 control = result
         return control
 

@@ -29,6 +29,10 @@ def _rows(features: Sequence[Any]) -> list[Mapping[str, Any]]:
     if not features:
         raise ValueError("a batch needs at least one example, got none")
     if isinstance(features[0], Mapping):
+        first = features[0].keys()
+        if any(row.keys() != first for row in features):
+            for name in dict.fromkeys(chain.from_iterable(features)):
+                _is_missing(features, name)
         return list(features)
     if not hasattr(features[0], "__dict__"):
         raise TypeError(
@@ -102,20 +106,21 @@ def stack(values: Sequence[Any], name: str) -> Tensor:
 
 
 def _is_missing(rows: Sequence[Mapping[str, Any]], name: str) -> bool:
-    """Whether a field is None in all rows.
+    """Whether a field is None, or not there, in all rows. Of text, which no model reads, one row is enough.
 
     Raises:
-        ValueError: where it is the label and only some rows lack it.
+        ValueError: where only some rows lack it.
     """
-    if name not in _LABELS:
-        return rows[0][name] is None
-    without = [index for index, row in enumerate(rows) if row[name] is None]
-    if without and len(without) < len(rows):
-        raise ValueError(
-            f"row {without[0] + 1} of this batch has no label ({name!r} is None), and others have: give it "
-            f"one, or leave such rows out of the dataset: [row for row in rows if row[{name!r}] is not None]"
-        )
-    return bool(without)
+    without = [index for index, row in enumerate(rows) if row.get(name) is None]
+    if not without or len(without) == len(rows):
+        return bool(without)
+    if name not in _LABELS and any(isinstance(row.get(name), str) for row in rows):
+        return True
+    what = f"label ({name!r} is None)" if name in _LABELS else f"{name!r}"
+    raise ValueError(
+        f"row {without[0] + 1} of this batch has no {what}, and others have: give it one, or leave such rows "
+        f"out of the dataset: [row for row in rows if row.get({name!r}) is not None]"
+    )
 
 
 def _label_of(rows: Sequence[Mapping[str, Any]]) -> str | None:
@@ -285,6 +290,13 @@ class DataCollatorForTokenClassification(DataCollatorWithPadding):
         if name is None:
             return super().__call__(features)
         batch = self.padded(rows, skip=("labels", "label"))
+        for index, row in enumerate(rows):
+            if len(row[name]) != len(row["input_ids"]):
+                raise ValueError(
+                    f"row {index + 1} of this batch has {len(row['input_ids'])} tokens and {len(row[name])} "
+                    "labels: give every token one, -100 where none counts (word_ids() of the tokenized text "
+                    "tells the word of each token)"
+                )
         left = getattr(self.tokenizer, "padding_side", "right") == "left"
         width = batch["input_ids"].shape[1]
         batch["labels"] = pad_ids(
@@ -335,6 +347,12 @@ class DataCollatorForMultipleChoice(DataCollatorWithPadding):
         rows = _rows(features)
         label = _label_of(rows)
         choices = len(rows[0]["input_ids"])
+        for index, row in enumerate(rows):
+            if len(row["input_ids"]) != choices:
+                raise ValueError(
+                    f"row {index + 1} of this batch has {len(row['input_ids'])} choices, row 1 has "
+                    f"{choices}: give all rows as many"
+                )
         fields = [n for n, first in rows[0].items() if n not in _LABELS and not isinstance(first, str)]
         flat = [{name: row[name][choice] for name in fields} for row in rows for choice in range(choices)]
         batch = {
