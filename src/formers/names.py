@@ -148,10 +148,10 @@ _ABSENT: tuple[tuple[str, str], ...] = (
         "what the ecosystem's own models and trainer are written with is",
     ),
 )
-_OF_A_FAMILY = re.compile(
+_OF_A_FAMILY = (
     r"(\w+?)((Pre[Tt]rained|(With)?LMHead|DoubleHeads)?Model(WithProjection)?|Config|For[A-Z]\w+|MTModel)"
 )
-_PART = re.compile(
+_PART = (
     r"[A-Z]\w+?(Attention|Norm|MLP|Mo[EAe]|Layer|Block|Embeddings?|Encoder|Decoder|Pooler|Head|Experts|Router|Projector|"
     r"Stack|Intermediate|LayerFF|FFN|Gelu|DeltaNet|Conv|Bias|Linear|Indexer|Scorer|Summary|\w*Outputs?\w*)\d?"
 )
@@ -168,7 +168,7 @@ def reason_of_absence(name: str) -> str:
     for pattern, what in _ABSENT:
         if re.search(pattern, name):
             return f": {what} not part of this version"
-    family = _OF_A_FAMILY.fullmatch(name)
+    family = re.fullmatch(_OF_A_FAMILY, name)
     known = sorted({prefix for _, prefix in FAMILIES.values()})
     if family is not None and family[1] != "Auto":
         if _is_slip(family[1], [*known, "PreTrained", "Pretrained"]):
@@ -176,7 +176,7 @@ def reason_of_absence(name: str) -> str:
         return f": {family[1]} is not among the model families of this version ({', '.join(known)})"
     if re.search(r"Tokenizer(Fast)?$", name) and not name.startswith("Auto"):
         return ": no such tokenizer is part of this version; AutoTokenizer reads any tokenizer.json"
-    if _PART.fullmatch(name):
+    if re.fullmatch(_PART, name):
         return (
             ": models are made of shared blocks and return shared records; a family's own parts and records "
             "are not part of this version"
