@@ -387,3 +387,13 @@ def test_code_is_not_saved_with_a_class_and_the_refusal_names_the_way_out():
     for kind in (formers.BertConfig, formers.BertModel, formers.BertTokenizer):
         with pytest.raises(NotImplementedError, match=r"no code of checkpoints is run here.*register"):
             kind.register_for_auto_class()
+
+
+@pytest.mark.parametrize("seed", [-1, 1.5, "a", None])
+def test_a_seed_that_is_none_is_refused_before_anything_is_seeded(seed):
+    formers.set_seed(np.int64(3))
+    expected = torch.rand(1)
+    formers.set_seed(3)
+    with pytest.raises(ValueError, match="a seed is an integer from 0"):
+        formers.set_seed(seed)
+    assert torch.equal(torch.rand(1), expected)
