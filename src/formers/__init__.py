@@ -196,7 +196,7 @@ def __getattr__(name: str) -> Any:
         value = getattr(_load(module), name)
     elif name == "__all__":  # `from formers import *`, as old tutorials have it
         value = _public()
-    elif name.startswith("_"):
+    elif name.startswith("__"):
         raise AttributeError(f"module 'formers' has no attribute {name!r}")
     elif name[0].islower() and _is_submodule(name):
         value = _load(f"formers.{name}")
@@ -234,7 +234,7 @@ def _derived(name: str) -> Any:
             return getattr(_load(found[0]), found[1])
         why = names.reason_of_absence(name)
     except AttributeError as error:  # a name of a family that has no such class; the text names the nearest
-        why = "; " + str(error).partition("; ")[2] if "; " in str(error) else ""
+        why = names.reason_of_absence(name) or "; " + str(error).partition("; ")[2]
     if found is None and not why:
         from formers.core.notices import did_you_mean
 

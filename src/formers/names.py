@@ -47,76 +47,153 @@ def _named_outputs() -> Mapping[str, str]:
     return named_outputs.FIELDS
 
 
-# Names that scripts ask for and that this version has not got: what they look like, what they belong to.
+# Names that scripts ask for and that this version has not got: what they look like, what they belong to. The
+# first that fits answers; endings that leave no doubt stand above words that may stand anywhere.
+_IMAGES = "processors of images and audio are"
 _ABSENT: tuple[tuple[str, str], ...] = (
+    (r"^_", "private names (they begin with an underscore) are"),
     (
-        r"BitsAndBytes|GPTQ|Gptq|Awq|Quantiz|quantiz|QUANTIZ|F[Pp]8|fp8|Mxfp4|TorchAo|Hqq|gguf|GGUF",
+        r"Pipeline(DataFormat)?$|^(Chat|Conversation|SUPPORTED_TASKS|TASK_ALIASES|get_task)$",
+        "this pipeline is",
+    ),
+    (
+        r"Streamer|Stopping|Criteria$|Logits?(Processor|Warper|Normalization)|Generation(Mixin|Mode)$|CompileConfig$"
+        r"|ContinuousBatching|Candidate|Watermark|BayesianDet|^ContinuousM|DecayLength|validate_stop|top_k_top_p|stopping_criteria|_CACHE_(IMPLEM|CLASS)"
+        r"|^(Greedy|Sample|Beam|Generate)\w*(Output|Scorer)$",
+        "text generation is",
+    ),
+    (
+        r"Processor(Fast|Pil|Mixin)?$|Processing(Kwargs|Mixin)$|FeatureExtract|^BatchFeature|PROCESSOR_|EXTRACTOR_|SizeDict|SIZE_DICT",
+        _IMAGES,
+    ),
+    (
+        r"^(Image|Video)(Input|Utils|Metadata|Type)|^(Images|Videos|Audio|Text)Kwargs$|^Channel|^PIL|^MultiModalData$",
+        _IMAGES,
+    ),
+    (
+        r"IMAGENET|OPENAI_CLIP|^(Torchvision|Pil)Backend$|_(images?|videos?)(_|$)|channel_dim|^mel_|_by_shape$",
+        _IMAGES,
+    ),
+    (
+        r"^get_(image_)?size|^(smart_)?resize$|^re(scale|order_)|^normalize$|^center_to|_to_rgb$|^to_numpy_array$",
+        _IMAGES,
+    ),
+    (r"anyres|^get_vision_|image_size_to|vision_apply", _IMAGES),
+    (
+        r"BitsAndBytes|G[Pp][Tt][Qq]|A[Ww][Qq]|Quant|quant|QUANT|[Ff][Pp][48]|TorchAo|H[Qq][Qq]|[Gg][Gg][Uu][Ff]|BitNetQ"
+        r"|BitLinear|^(Eetq|Vptq|Aqlm|Higgs|SpQR|AutoRound|CompressedTensors|Quark|Sinq|Metal|FourOverSix)(Config|Linear)$"
+        r"|_experts_scheme|^(get_module_from_name|should_convert_module|TENSOR_PROCESSORS|TensorProcessor|PRISM_\w+)$",
         "quantized loading is",
     ),
     (
-        r"Streamer|Stopping|Criteria$|Logits(Processor|Warper)|^Generat\w+(Mixin|Output)$|^GenerationMixin",
-        "text generation is",
-    ),
-    (r"ContinuousBatching|Candidate|Watermark|top_k_top_p", "text generation is"),
-    (
-        r"Process(or|ing)|FeatureExtract|BatchFeature|^Image|^Video|^Channel|^PIL|IMAGENET|OPENAI_CLIP",
-        "processors of images and audio are",
+        r"^AutoModelFor(Multimodal|.*(Visual|Document))|^AutoModelForImageText",
+        "models of several kinds of input are",
     ),
     (
-        r"_images?(_|$)|^make_\w*videos|^(to|infer)_channel|^mel_|^group_|^reorder_|^get_(image_)?size|^smart_resize",
-        "processors of images and audio are",
-    ),
-    (
-        r"^AutoModelFor(Image|Object|Vision|Zero|Semantic|Instance|Universal|Depth|Keypoint|Mask|Video)",
+        r"^AutoModelFor(Image|Object|Vision|ZeroShot(Ob|Im)|Sem|Ins|Uni|Depth|Key|Mask(Gen)|Video|Pose)",
         "this task of images is",
     ),
     (r"^AutoModelFor(Speech|Audio|CTC|TextTo)", "this task of audio is"),
-    (r"^AutoModelForMultimodal", "models of several kinds of input are"),
-    (r"DeepSpeed|deepspeed|^smp_|SageMaker", "DeepSpeed is"),
-    (r"dtensor|tensor_parallel|Parallel$|ALL_PARALLEL", "tensor parallelism is"),
+    (r"^AutoModelFor|^MODEL_\w*MAPPING(_NAMES)?$", "this task is"),
+    (r"[Dd]eep[Ss]peed", "DeepSpeed is"),
+    (r"^smp_|SageMaker", "SageMaker's model parallelism is"),
+    (r"[Dd]tensor|tensor_parallel|Parallel$|ALL_PARALLEL|^shard_and|^gather_state", "tensor parallelism is"),
     (
-        r"dynamic_module|get_class_(in|from)|^check_imports|relative_import|custom_object|HF_MODULES",
+        r"dynamic_module|DYNAMIC_MODULE|get_class_(in|from)|^check_imports|relative_import|custom_object|HF_MODULES",
         "code that checkpoints bring is never run: loading it is",
     ),
     (
-        r"(Attention|AttentionMask)(Interface|Converter|Kwargs)|^ALL_\w+_FUNCTIONS|_masks?$|_mask_function$|flash_attention",
+        r"Attention(Mask)?(Interface|Converter|Kwargs)|^ALL_(ATTEN|MASK)|_masks?(_function)?$|[Ff]lash_?[Aa]tt|FLASH_ATTN"
+        r"|[Ff]lex_?[Aa]tt|_attention_forward$|^flex_attention_mask|^prepare_fa|^fa_peft|packed_sequence|chunked_overlay"
+        r"|masks_for_generate|use_gqa|_target_dtype",
         "attention functions of one's own are",
     ),
     (
-        r"_attention_forward$|^(causal|padding|and|or|sdpa|eager|flex)_mask|FlashAttention|SdpaAttention",
-        "attention functions of one's own are",
+        r"_kernel$|^Kernel|^kernelize$|experts_(forward|impl)|_EXPERTS_|_(conv1d|scan|state)_(fn|update|comb)",
+        "a choice of kernels is",
     ),
     (
-        r"GradientCheckpointingLayer|OutputRecorder|capture_outputs|ROPE_|RotaryEmbeddingConfig|Kwargs$|LOSS_MAPPING",
-        "a class for writing models as the ecosystem does is",
-    ),
-    (
-        r"^Weight[A-Z]|conversion|ConversionOps|^Concatenate$|MergeModulelist|rename_source_key",
+        r"^(Group)?Weight(C|R|T)|_conversion|CONVERSION|^ConversionOps|^(Concatenate|Transpose|Chunk|VLMS)$|Modulelist$"
+        r"|ForRope$|^rename_source|REGISTERED_MAPP|patch_mapping|^(dot_natural_key|set_param_for\w+|spawn_mat\w+|GLOBAL_W\w+)$",
         "conversion of weights while loading is",
     ),
     (
-        r"squad|Squad|compute_(exact|f1)|^TextDataset|LineByLine|whitespace_tokenize",
+        r"[Ss]quad|SQUAD|^compute_(exact|f1)|^normalize_answer|^(Text|Line|Glue)\w*Dataset$|whitespace_tokenize"
+        r"|^Input(Features|Example)$|MULTI_SEP_TOKENS",
         "data of single benchmarks is",
     ),
-    (r"Pipeline$", "this pipeline is"),
+    (
+        r"^(Basic|Wordpiece)Tokenizer$|Normalizer$|convert_slow|SLOW_TO|import_protobuf|^ModelProto|^bytes_to_unicode"
+        r"|^SpecialTokensMixin$|^(MistralCommon|Python|SentencePiece)\w+$",
+        "tokenizers run on the tokenizers library: parts of slower ones are",
+    ),
+    (r"^Onnx|^convert(_\w+)?$|^Torch?Export", "conversion to other formats is"),
+    (r"[Pp]eft|find_adapter", "adapters are the peft package's: loading them through models is"),
+    (r"Callback$|_integrations$|CALLBACKS$|^default_logdir$", "this callback is"),
+    (
+        r"^(create_(repo|commit)|Commit\w+|safe_open)$",
+        "what huggingface_hub and safetensors offer themselves is",
+    ),
+    (r"^HPSearch", "a backend of searches, by its class, is"),
+    (r"[Mm]odel_?[Cc]ard|MODEL_CARD|markdown|AUTOGENERATED|extract_hyper", "writing model cards by hand is"),
+    (
+        r"^(GradientCheckpointingLayer|OutputRecorder|ModuleUtilsMixin|DataCollatorMixin|RopeParameters)$|^Generic|Backbone"
+        r"|RotaryEmbeddingConfig|Kwargs$|LOSS_MAPPING|^For\w+Loss$|^D(UMMY|ummy)|ARCHIVE_LIST$|_DOCSTRING$|capture_outputs"
+        r"|^(dynamic_)?rope_|ROPE_|fixed_cross|check_(model_inputs|torch_load|support_param)|_config_defaults|layer_type_val"
+        r"|^shift_tokens|init_weights$|softmax_backward|_mapping$|parse_google|TypeHintParsing|resolve_internal|unwrap_model"
+        r"|^get_(parameter|device|length|values)|nested_gather|^(Accelerator|Distributed|Decision)Config$|Cache\w*Layer"
+        r"|^(Static|Dynamic|Quantized|Sliding)\w*(Layer|Cache)$|Cache$|^auto_class|getattribute_from|^model_type_to"
+        r"|^(Quick|XIE)?GELU(Tanh|Activation)?$|^XIELU|^is_(local_dist|optimizer_fac|valid_mess)|^apply_(rotary|mask_to)|yarn_|rel_pos"
+        r"|load_balancing|^dropout_add|gated_delta|^set_rng|accelerate_hooks|device_map|safe_globals|^torch_distributed_",
+        "what the ecosystem's own models and trainer are written with is",
+    ),
 )
-_OF_A_FAMILY = re.compile(r"(\w+?)(PreTrainedModel|LMHeadModel|DoubleHeadsModel|Model|Config|For[A-Z]\w+)")
+_OF_A_FAMILY = (
+    r"(\w+?)((Pre[Tt]rained|(With)?LMHead|DoubleHeads)?Model(WithProjection)?|Config|For[A-Z]\w+|MTModel)"
+)
+_PART = (
+    r"[A-Z]\w+?(Attention|Norm|MLP|Mo[EAe]|Layer|Block|Embeddings?|Encoder|Decoder|Pooler|Head|Experts|Router|Projector|"
+    r"Stack|Intermediate|LayerFF|FFN|Gelu|DeltaNet|Conv|Bias|Linear|Indexer|Scorer|Summary|\w*Outputs?\w*)\d?"
+)
 
 
 def reason_of_absence(name: str) -> str:
     """Why there is no such name, as the end of a sentence; empty where nothing is known of it."""
     for prefix in ("TF", "Flax"):
-        if name.startswith(prefix) and name[len(prefix) :][:1].isupper():
-            return f": models run on PyTorch alone; use {name.removeprefix(prefix)}"
+        rest = name.removeprefix(prefix)
+        if rest != name and rest[:1].isupper():
+            return ": models run on PyTorch alone" + ("" if reason_of_absence(rest) else f"; use {rest}")
+    if difflib.get_close_matches(name, AUTO, n=1, cutoff=0.95):
+        return ""  # a slip, for which the nearest name is worth more
     for pattern, what in _ABSENT:
         if re.search(pattern, name):
             return f": {what} not part of this version"
-    family = _OF_A_FAMILY.fullmatch(name)
-    known = ["PreTrained", "Pretrained", *(prefix for _, prefix in FAMILIES.values())]
-    # a slip of the finger in the name of a family that there is deserves a suggestion instead
-    if family is None or name.startswith("Auto") or difflib.get_close_matches(family[1], known, cutoff=0.8):
-        return ""
-    return f": {family[1]} is not among the model families of this version ({', '.join(sorted(known[2:]))})"
+    family = re.fullmatch(_OF_A_FAMILY, name)
+    known = sorted({prefix for _, prefix in FAMILIES.values()})
+    if family is not None and family[1] != "Auto":
+        if _is_slip(family[1], [*known, "PreTrained", "Pretrained"]):
+            return ""
+        return f": {family[1]} is not among the model families of this version ({', '.join(known)})"
+    if re.search(r"Tokenizer(Fast)?$", name) and not name.startswith("Auto"):
+        return ": no such tokenizer is part of this version; AutoTokenizer reads any tokenizer.json"
+    if re.fullmatch(_PART, name):
+        return (
+            ": models are made of shared blocks and return shared records; a family's own parts and records "
+            "are not part of this version"
+        )
+    return ""
+
+
+def _is_slip(word: str, known: list[str]) -> bool:
+    """Whether a family's name is one that there is, mistyped; a capital or digit more is another family."""
+
+    def marks(one: str) -> str:
+        return re.sub(r"[a-z_]", "", one)
+
+    near = difflib.get_close_matches(word, known, cutoff=0.8)
+    return any(marks(one) == marks(word) and not word.startswith(one) for one in near) or word.lower() in {
+        one.lower() for one in known
+    }
 
 
 def known() -> Iterator[str]:

@@ -139,3 +139,20 @@ def test_the_arguments_of_a_training_can_be_given_on_a_command_line(tmp_path):
 def test_what_is_no_dataclass_is_refused():
     with pytest.raises(TypeError, match="takes dataclasses"):
         HfArgumentParser([int])
+
+
+def test_several_values_come_in_the_container_that_the_field_names():
+    @dataclass
+    class Sizes:
+        pair: tuple[int, int] = (1, 2)
+        names: set[str] = field(default_factory=set)
+
+    Sizes.__annotations__ = {"pair": tuple[int, int], "names": set[str]}
+    found = HfArgumentParser(Sizes).parse_args_into_dataclasses(["--pair", "3", "4", "--names", "a", "a"])
+    assert found == (Sizes((3, 4), {"a"}),)
+
+
+def test_a_word_of_another_type_is_refused_with_the_type_that_is_wanted(capsys):
+    with pytest.raises(SystemExit):
+        HfArgumentParser(Model).parse_args_into_dataclasses(["--name", "n", "--max_length", "x"])
+    assert "argument --max_length/--max-length: 'x' is no int" in capsys.readouterr().err

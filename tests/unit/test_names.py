@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import logging as python_logging
+import re
 import subprocess
 import sys
 import time
@@ -176,6 +177,23 @@ def test_questions_for_packages_have_true_answers():
         formers.is_nothing_known_available  # noqa: B018
 
 
+def test_a_question_with_a_version_or_a_device_is_answered_with_it():
+    assert formers.is_tokenizers_available("0.1")
+    assert not formers.is_tokenizers_available(min_version="99.0")
+    assert not formers.is_torch_npu_available(check_device=True)
+    with pytest.raises(TypeError, match="takes min_version and check_device, not minimum"):
+        formers.is_tokenizers_available(minimum="1")
+
+
+def test_a_development_version_of_torch_is_older_than_its_release(monkeypatch):
+    monkeypatch.setattr("formers.core.available.version_of", lambda package: "2.9.0.dev20250801+cu128")
+    assert not formers.is_torch_greater_or_equal("2.9.0")
+    assert formers.is_torch_greater_or_equal("2.9.0", accept_dev=True)
+    assert formers.is_torch_greater_or_equal("2.8")
+    monkeypatch.setattr("formers.core.available.version_of", lambda package: "2.9.0+cpu")
+    assert formers.is_torch_greater_or_equal("2.9.0")
+
+
 def test_versions_are_checked_as_pip_writes_them():
     formers.require_version("torch>=2.0,<99")
     formers.require_version("python>=3.10")
@@ -291,3 +309,91 @@ def test_a_tool_becomes_a_schema_and_a_token_is_added():
 
     assert formers.utils.get_json_schema(weather)["function"]["name"] == "weather"
     assert formers.AddedToken("x").content == "x"
+
+
+# names that are not there
+
+
+ABSENT = {
+    "text generation is": "TopPLogitsWarper LogitsProcessorList GenerationMixin SampleDecoderOnlyOutput",
+    "processors of images and audio are": "CLIPImageProcessor WhisperProcessor AutoProcessor load_image",
+    "quantized loading is": "BitsAndBytesConfig EetqConfig GPTQConfig QuantizedCache",
+    "this pipeline is": "FillMaskPipeline FeatureExtractionPipeline ImageClassificationPipeline",
+    "this task is": "AutoModelForTableQuestionAnswering MODEL_FOR_CTC_MAPPING",
+    "is not among the model families": (
+        "Qwen2VLForConditionalGeneration MBartConfig Llama4Config Qwen3MoeModel XLNetLMHeadModel BitNetModel "
+        "VideoMAEForVideoClassification Glm4vConfig XLMWithLMHeadModel OlmoeForCausalLM MarianMTModel"
+    ),
+    "a family's own parts": "LlamaAttention T5LayerNorm BertSelfOutput MixtralSparseMoeBlock BertEncoder",
+    "models and trainer are written with": "GradientCheckpointingLayer rope_config_validation DynamicLayer",
+    "AutoTokenizer reads any tokenizer.json": "MarianTokenizer ByT5Tokenizer",
+    "parts of slower ones": "BasicTokenizer convert_slow_tokenizer",
+    "begin with an underscore": "_LazyModule _prepare_4d_attention_mask",
+    "use BertModel": "TFBertModel",
+    "run on PyTorch alone$": "TFElectraModel FlaxCLIPProcessor",
+}
+SAID = [(name, why) for why, names in ABSENT.items() for name in names.split()]
+
+
+@pytest.mark.parametrize(("name", "why"), SAID, ids=[name for name, _ in SAID])
+def test_a_name_that_is_absent_says_what_it_belongs_to(name, why):
+    with pytest.raises(ImportError, match=why):
+        exec(f"from formers import {name}", {})
+
+
+def test_reasons_of_absence_agree_with_where_the_ecosystem_has_the_name():
+    """Each sentence about a whole room of the ecosystem is given for names of that room alone."""
+    transformers = pytest.importorskip("transformers")
+    from formers.names import reason_of_absence
+
+    there = set(formers.__all__)
+
+    rooms = {
+        "text generation": r"generation",
+        "images and audio": r"process|image|feature_ex|video|vision",
+        "quantized": r"quantiz|cache_utils",
+        "this pipeline": r"pipelines",
+        "model families": r"models\.|generation",
+        "attention functions": r"masking|modeling_utils",
+        "parts of slower ones": r"tokenization|convert_slow|mistral_common",
+    }
+    wrong, silent, count = [], [], 0
+    for name, module in transformers._class_to_module.items():
+        if name.startswith("is_") or name in there:
+            continue
+        count += 1
+        why = reason_of_absence(name)
+        room = next((pattern for word, pattern in rooms.items() if word in why), "")
+        if not re.search(room, module):
+            wrong.append(f"{name} of {module}{why[:60]}")
+        silent += [name] * (why == "")
+    assert count > 3000
+    assert not wrong
+    assert len(silent) < count / 50, silent  # those get the nearest name
+
+
+def test_classes_of_layers_are_there_for_policies_that_wrap_them():
+    model = formers.LlamaModel(
+        formers.LlamaConfig(
+            vocab_size=9, hidden_size=8, intermediate_size=8, num_hidden_layers=1, num_attention_heads=2
+        )
+    )
+    assert type(model.layers[0]) is formers.LlamaDecoderLayer
+    assert formers.BartEncoderLayer is not formers.BartDecoderLayer
+    assert issubclass(formers.T5Block, torch.nn.Module)
+
+
+def test_code_is_not_saved_with_a_class_and_the_refusal_names_the_way_out():
+    for kind in (formers.BertConfig, formers.BertModel, formers.BertTokenizer):
+        with pytest.raises(NotImplementedError, match=r"no code of checkpoints is run here.*register"):
+            kind.register_for_auto_class()
+
+
+@pytest.mark.parametrize("seed", [-1, 1.5, "a", None])
+def test_a_seed_that_is_none_is_refused_before_anything_is_seeded(seed):
+    formers.set_seed(np.int64(3))
+    expected = torch.rand(1)
+    formers.set_seed(3)
+    with pytest.raises(ValueError, match="a seed is an integer from 0"):
+        formers.set_seed(seed)
+    assert torch.equal(torch.rand(1), expected)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import Literal
 
 import jinja2
 import pytest
 
 from formers.core.notices import Notice
-from formers.tokenization import BertTokenizer
+from formers.tokenization import BertTokenizer, get_json_schema
 
 SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
 WORDS = [*SPECIAL, "hello", "how", "are", "you", "user", "assistant", ":", "fine"]
@@ -318,3 +319,28 @@ def test_messages_with_every_private_character_leave_no_marks(tokenizer):
         tokenizer.apply_chat_template(
             [{"role": "assistant", "content": every}], chat_template=marked, return_assistant_tokens_mask=True
         )
+
+
+def test_a_method_and_choices_of_several_types_are_described():
+    class Desk:
+        def order(self, size: Literal["small", 3], rows: tuple[int, ...]):
+            """Order.
+
+            Args:
+                size: how large
+                rows: how many
+            """
+
+    Desk.order.__annotations__ = {"size": Literal["small", 3], "rows": tuple[int, ...]}
+    said = get_json_schema(Desk.order)["function"]["parameters"]
+    assert said["required"] == ["size", "rows"]
+    assert said["properties"]["size"] == {
+        "type": ["string", "integer"],
+        "enum": ["small", 3],
+        "description": "how large",
+    }
+    assert said["properties"]["rows"] == {
+        "type": "array",
+        "items": {"type": "integer"},
+        "description": "how many",
+    }

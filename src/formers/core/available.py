@@ -14,7 +14,17 @@ from formers.core.environment import version as version_of
 
 FOLLOWED = "5.23.0"  # the version of the ecosystem whose interface is followed
 
-# question -> the modules that must be there: those with names of their own, then the others
+# packages whose module has the name of the question
+_PLAIN = (
+    "accelerate apex aqlm auto_round av bitsandbytes bs4 causal_conv1d clearml compressed_tensors cv2 "
+    "datasets decord deepspeed detectron2 dvclive essentia faiss fbgemm_gpu flash_attn flax g2p_en gguf "
+    "gptqmodel grokadamw hqq kernels librosa liger_kernel mamba_ssm matplotlib mlflow mlx natten "
+    "neptune ninja nltk num2words numba openai optimum optuna pandas peft phonemizer psutil py3nvml "
+    "pyctcdecode pytesseract pytest ray rich rjieba sacremoses safetensors sagemaker schedulefree scipy "
+    "sentencepiece sklearn soundfile spacy swanlab tiktoken timm tokenizers torch torchao torchaudio "
+    "torchcodec torchvision trackio triton uroman uvicorn vptq wandb yt_dlp"
+)
+# question -> the modules that must be there
 _MODULES: dict[str, tuple[str, ...]] = {
     "comet": ("comet_ml",),
     "flash_attn_2": ("flash_attn",),
@@ -22,6 +32,13 @@ _MODULES: dict[str, tuple[str, ...]] = {
     "flash_linear_attention": ("fla",),
     "fsdp": ("torch.distributed.fsdp",),
     "mamba_2_ssm": ("mamba_ssm",),
+    "cython": ("Cython",),
+    "jinja": ("jinja2",),
+    "levenshtein": ("Levenshtein",),
+    "optimum_quanto": ("optimum.quanto",),
+    "protobuf": ("google.protobuf",),
+    "ray_tune": ("ray", "ray.tune"),
+    "speech": ("torchaudio",),
     "tensorboard": ("torch.utils.tensorboard", "tensorboard"),
     "tf": ("tensorflow",),
     "torch_flex_attn": ("torch.nn.attention.flex_attention",),
@@ -33,67 +50,7 @@ _MODULES: dict[str, tuple[str, ...]] = {
     "torch_sdpa": ("torch",),
     "torch_xla": ("torch_xla",),
     "vision": ("PIL",),
-    **{
-        word: (word,)
-        for word in [
-            "bs4",
-            "accelerate",
-            "apex",
-            "av",
-            "bitsandbytes",
-            "causal_conv1d",
-            "clearml",
-            "compressed_tensors",
-            "datasets",
-            "deepspeed",
-            "detectron2",
-            "faiss",
-            "fbgemm_gpu",
-            "flash_attn",
-            "flax",
-            "gguf",
-            "gptqmodel",
-            "kernels",
-            "librosa",
-            "liger_kernel",
-            "mamba_ssm",
-            "mlflow",
-            "mlx",
-            "ninja",
-            "nltk",
-            "openai",
-            "optuna",
-            "pandas",
-            "peft",
-            "psutil",
-            "pytesseract",
-            "pytest",
-            "ray",
-            "rich",
-            "rjieba",
-            "sacremoses",
-            "safetensors",
-            "sagemaker",
-            "scipy",
-            "sentencepiece",
-            "sklearn",
-            "soundfile",
-            "spacy",
-            "tiktoken",
-            "timm",
-            "tokenizers",
-            "torch",
-            "torchao",
-            "torchaudio",
-            "torchcodec",
-            "torchvision",
-            "trackio",
-            "triton",
-            "uvicorn",
-            "wandb",
-            "yt_dlp",
-        ]
-    },
+    **{word: (word,) for word in _PLAIN.split()},
 }
 
 
@@ -134,8 +91,18 @@ def __getattr__(name: str) -> Any:
     if modules is None:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
-    def available(*ignored: Any, **options: Any) -> bool:
-        return all(map(_installed, modules))
+    def available(min_version: str | None = None, **checks: bool) -> bool:
+        if unknown := [word for word in checks if not word.startswith("check_")]:
+            raise TypeError(f"{name} takes min_version and check_device, not {', '.join(unknown)}")
+        if not all(map(_installed, modules)):
+            return False
+        if min_version is not None and not _compares(modules[0].partition(".")[0], ">=", min_version):
+            return False
+        asked = [word for word, wanted in checks.items() if wanted]
+        if asked not in ([], ["check_device"]):
+            raise NotImplementedError(f"{name} cannot tell {', '.join(asked)} here")
+        device = modules[0].removeprefix("torch_")
+        return not asked or bool(getattr(_torch(), device).is_available())
 
     available.__name__ = available.__qualname__ = name
     available.__doc__ = f"Whether {' and '.join(modules)} can be imported."
@@ -206,12 +173,12 @@ def is_torchdynamo_compiling() -> bool:
 
 def is_torch_greater_or_equal(library_version: str, accept_dev: bool = False) -> bool:
     """Whether torch is of that version or newer."""
-    return _compares("torch", ">=", library_version)
+    return _compares("torch", ">=", library_version, accept_dev)
 
 
 def is_torch_less_or_equal(library_version: str, accept_dev: bool = False) -> bool:
     """Whether torch is of that version or older."""
-    return _compares("torch", "<=", library_version)
+    return _compares("torch", "<=", library_version, accept_dev)
 
 
 def is_flash_attn_greater_or_equal(library_version: str) -> bool:
@@ -280,12 +247,18 @@ _OPERATORS: dict[str, Callable[[Any, Any], bool]] = {
 }
 
 
-def _compares(package: str, sign: str, wanted: str) -> bool:
-    """Whether a package is installed in a version that compares so; a local part does not count."""
+def _compares(package: str, sign: str, wanted: str, accept_dev: bool = False) -> bool:
+    """Whether a package is installed in a version that compares so; a local part (`+cpu`) does not count.
+
+    With `accept_dev`, a development version counts as the version that it leads to.
+    """
     from packaging.version import parse
 
     present = version_of(package)
-    return present is not None and _OPERATORS[sign](parse(parse(present).base_version), parse(wanted))
+    if present is None:
+        return False
+    here = parse(present).base_version if accept_dev else parse(present).public
+    return _OPERATORS[sign](parse(here), parse(wanted))
 
 
 def check_min_version(min_version: str) -> None:

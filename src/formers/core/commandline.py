@@ -204,7 +204,7 @@ def _add_field(place: Any, field: dataclasses.Field[Any], hint: Any) -> None:
         return
     container = next((kind for kind in kinds if (get_origin(kind) or kind) in (list, tuple, set)), None)
     if container is not None:
-        options["nargs"] = "+"
+        options |= {"nargs": "+", "action": _gathered_as(get_origin(container) or container)}
         inner = [one for one in get_args(container) if one is not Ellipsis]
         kinds = _members(inner[0]) if inner else [str]
     choices = [choice for kind in kinds for choice in _choices(kind)]
@@ -212,6 +212,18 @@ def _add_field(place: Any, field: dataclasses.Field[Any], hint: Any) -> None:
         options["choices"] = choices
     options["type"] = _reader(kinds, choices, field.name)
     place.add_argument(*names, dest=field.name, **options)
+
+
+def _gathered_as(container: Callable[[Iterable[Any]], Any]) -> type[argparse.Action]:
+    """An action that keeps the values of an option in a list, a tuple or a set."""
+
+    class Gather(argparse.Action):
+        def __call__(
+            self, parser: Any, namespace: Any, values: Any, option_string: str | None = None
+        ) -> None:
+            setattr(namespace, self.dest, container(values))
+
+    return Gather
 
 
 def _members(hint: Any) -> list[Any]:
@@ -253,7 +265,8 @@ def _reader(kinds: Sequence[Any], choices: Sequence[Any], name: str) -> Callable
                 continue
         if choices:
             return word  # argparse lists the choices
-        raise argparse.ArgumentTypeError(f"{word!r} does not fit {name}")
+        wanted = " or ".join(getattr(kind, "__name__", str(kind)) for kind in kinds)
+        raise argparse.ArgumentTypeError(f"{word!r} is no {wanted}")
 
     read.__name__ = name  # argparse names it in its errors
     return read

@@ -21,6 +21,18 @@ class Pushable:
         """Write the files into a folder."""
         raise NotImplementedError(f"{type(self).__name__} must say how it is saved: define save_pretrained")
 
+    @classmethod
+    def register_for_auto_class(cls, auto_class: Any = None) -> None:
+        """Refused: it would save code beside the weights.
+
+        Raises:
+            NotImplementedError: says how Auto classes get to know a class instead.
+        """
+        raise NotImplementedError(
+            f"{cls.__name__} cannot be saved with its code, for no code of checkpoints is run here; where "
+            "it is defined, make it known: AutoConfig.register, AutoModel.register, AutoTokenizer.register"
+        )
+
     def push_to_hub(self, repo_id: str, **kwargs: Any) -> str:
         """Save into a folder of its own and upload that.
 

@@ -13,6 +13,7 @@ from formers.core.notices import did_you_mean
 from formers.model.base import PreTrainedModel
 from formers.models.registry import family_of
 from formers.models.table import FAMILIES
+from formers.stacks.layer import layer_class
 from formers.tasks.table import TASKS
 
 # where a class says it lives: `formers.auto` finds it again by name, so that models can be pickled
@@ -115,7 +116,7 @@ def endings(family: Family) -> dict[str, Head | None]:
 
 
 def find(name: str) -> type[Any] | None:
-    """The model or config class of that name, or None."""
+    """The model, config or layer class of that name, or None."""
     for model_type, (_, prefix) in FAMILIES.items():
         if name.startswith(prefix):
             family = family_of(model_type)
@@ -126,4 +127,6 @@ def find(name: str) -> type[Any] | None:
                     return class_of(family, ending)
             if name == f"{family.name}DecoderHalf":
                 return _half(family, "decoder")
+            if name in family.assembly.layer_classes(family.config):  # for policies that wrap layers
+                return layer_class(name)
     return None

@@ -36,6 +36,8 @@ def function_schema(function: Callable[..., Any]) -> dict[str, Any]:
     properties: dict[str, Any] = {}
     required = []
     for parameter in inspect.signature(function).parameters.values():
+        if parameter.name == "self":
+            continue
         if parameter.name not in hints:
             raise TypeError(f"the tool {name} needs a type hint for its argument {parameter.name!r}")
         if parameter.name not in arguments:
@@ -89,10 +91,9 @@ def _type(hint: Any) -> dict[str, Any]:
     if origin is Union or origin is types.UnionType:
         return _union(inner)
     if origin is Literal:
-        kinds = {type(choice) for choice in inner}
-        base = _SIMPLE[kinds.pop()] if len(kinds) == 1 else {}
-        return {**base, "enum": list(inner)}
-    if hint is list or origin is list:
+        kinds = list(dict.fromkeys(_SIMPLE[type(choice)]["type"] for choice in inner))
+        return {"type": kinds if len(kinds) > 1 else kinds[0], "enum": list(inner)}
+    if hint is list or origin is list or (origin is tuple and inner[1:] == (...,)):
         return {"type": "array", "items": _type(inner[0])} if inner else {"type": "array"}
     if hint is tuple or origin is tuple:
         return (

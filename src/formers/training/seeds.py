@@ -17,8 +17,13 @@ def set_seed(seed: int, deterministic: bool = False) -> None:
     Args:
         seed: any non-negative integer.
         deterministic: also make torch choose deterministic algorithms; one that has none raises when used.
+
+    Raises:
+        ValueError: for what is no such integer; nothing is seeded then.
     """
-    random.seed(seed)
+    if not isinstance(seed, (int, np.integer)) or seed < 0:
+        raise ValueError(f"a seed is an integer from 0, not {seed!r}")
+    random.seed(int(seed))
     np.random.seed(seed % 2**32)
     torch.manual_seed(seed)
     if deterministic:
