@@ -98,12 +98,10 @@ NAMES = spec.Names(
 def stack(c: MptConfig) -> spec.Stack:
     """The decoder."""
     own: Any = c.attn_config or MptAttentionConfig()
-    for config, fixed in ((c, FIXED), (own, FIXED_ATTENTION)):
-        for name, value in fixed.items():
-            if getattr(config, name) != value:
-                raise ValueError(
-                    f"MPT with {name}={getattr(config, name)!r} is not available, {value!r} alone"
-                )
+    both = ((c, FIXED), (own, FIXED_ATTENTION))
+    other = {name: value for of, fixed in both for name, value in fixed.items() if getattr(of, name) != value}
+    if other:
+        raise ValueError(f"of MPT only the kind with {other} is available")
     norm = spec.Norm("layer", c.layer_norm_epsilon, bias=False)
     mixer = spec.Attention(
         spec.Heads.split(c.d_model, c.n_heads),
