@@ -600,7 +600,7 @@ def test_metrics_of_torch_and_numpy_become_plain_numbers(tmp_path):
         eval_dataset=rows(4),
         compute_metrics=lambda pair: odd,
     )
-    with pytest.warns(Notice, match="'complex' is logged as a complex"):
+    with pytest.warns(Notice, match="'eval_complex' is logged as a complex"):
         trainer.train()
     found = {key[5:]: value for key, value in trainer.state.log_history[-2].items() if key[5:] in odd}
     assert found == {

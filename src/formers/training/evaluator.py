@@ -191,9 +191,10 @@ class Evaluator:
             notice("There was nothing to judge: the dataset has no example.")
         loss = self.losses.mean(self.accelerator)
         named = {} if loss is None else {f"{prefix}_loss": loss}
-        for key, value in plain_numbers(metrics or {}).items():
-            named[key if key.startswith(f"{prefix}_") else f"{prefix}_{key}"] = value
-        return EvalLoopOutput(arrays.get("predictions"), arrays.get("labels"), named, count)
+        for key, value in (metrics or {}).items():
+            named[str(key) if str(key).startswith(f"{prefix}_") else f"{prefix}_{key}"] = value
+        found = plain_numbers(named)
+        return EvalLoopOutput(arrays.get("predictions"), arrays.get("labels"), found, count)
 
     def _from_all(
         self, arrays: dict[str, Any], places: list[list[int]] | None, total: int | None
