@@ -119,6 +119,7 @@ def small(**values: Any) -> Any:
         "moe_intermediate_size": 16,
         "num_hidden_layers": 2,
         "num_attention_heads": 4,
+        "num_key_value_heads": 4,
         "n_routed_experts": 8,
         "n_group": 4,
         "topk_group": 2,
@@ -192,6 +193,7 @@ def test_a_cache_that_holds_latents_is_no_cache_of_keys() -> None:
             intermediate_size=40,
             num_hidden_layers=2,
             num_attention_heads=4,
+            num_key_value_heads=4,
         )
     )
     with pytest.raises(ValueError, match="holds a Latent slot for layer 0"):

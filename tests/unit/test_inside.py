@@ -79,6 +79,7 @@ _OTHERS |= dict.fromkeys(
     ("deberta", "deberta-v2"), {**_BERT, "relative_attention": True, "pos_att_type": "c2p|p2c"}
 )
 _OTHERS["gpt_bigcode"] = _OTHERS["gpt2"]
+_OTHERS["gptj"] = _OTHERS["codegen"] = {**_OTHERS["gpt2"], "rotary_dim": 4}
 _OTHERS["whisper"] = {**_OTHERS["bart"], "num_mel_bins": 8, "max_source_positions": 6, "pad_token_id": 0}
 _OTHERS |= dict.fromkeys(("mbart", "mvp", "plbart"), _OTHERS["bart"])
 _OTHERS |= dict.fromkeys(
@@ -703,8 +704,8 @@ from_pretrained generate get_image_features get_text_features generation_config 
 get_input_embeddings get_memory_footprint
 get_output_embeddings gradient_checkpointing gradient_checkpointing_disable gradient_checkpointing_enable
 init_weights initialize_weights is_gradient_checkpointing main_input_name name_or_path num_labels
-num_parameters post_init prepare_decoder_input_ids_from_labels push_to_hub resize_token_embeddings
-save_pretrained set_attn_implementation set_input_embeddings set_output_embeddings
+num_parameters post_init prepare_decoder_input_ids_from_labels push_to_hub register_for_auto_class
+resize_token_embeddings save_pretrained set_attn_implementation set_input_embeddings set_output_embeddings
 supports_gradient_checkpointing tie_weights warnings_issued
 """
 # ours: told in the README, or read of any model that has them; a part of that name comes first

@@ -50,8 +50,8 @@ def test_a_name_that_is_not_there_is_refused_with_a_reason():
         importlib.import_module("formers.trainer_utils").set_sed  # noqa: B018
     with pytest.raises(ImportError, match="generation is not part"):
         from formers import StoppingCriteriaList  # noqa: F401
-    with pytest.raises(ImportError, match="Electra is not among the model families of this version"):
-        from formers import ElectraForPreTraining  # noqa: F401
+    with pytest.raises(ImportError, match="Funnel is not among the model families of this version"):
+        from formers import FunnelForPreTraining  # noqa: F401
     with pytest.raises(ImportError, match="did you mean 'BertForMaskedLM'"):
         from formers import BertForMaskdLM  # noqa: F401
     with pytest.raises(ModuleNotFoundError):
@@ -321,8 +321,9 @@ ABSENT = {
     "this pipeline is": "FillMaskPipeline FeatureExtractionPipeline ImageClassificationPipeline",
     "this task is": "AutoModelForTableQuestionAnswering MODEL_FOR_CTC_MAPPING",
     "is not among the model families": (
-        "Qwen2VLForConditionalGeneration MBartConfig Llama4Config Qwen3MoeModel XLNetLMHeadModel BitNetModel "
-        "VideoMAEForVideoClassification Glm4vConfig XLMWithLMHeadModel OlmoeForCausalLM MarianMTModel"
+        "Qwen2VLForConditionalGeneration XGLMConfig Llama4Config GraniteMoeModel XLNetLMHeadModel BitNetModel"
+        " "
+        "VideoMAEForVideoClassification Glm4vConfig XLMWithLMHeadModel JetMoeForCausalLM FSMTModel"
     ),
     "a family's own parts": "LlamaAttention T5LayerNorm BertSelfOutput MixtralSparseMoeBlock BertEncoder",
     "models and trainer are written with": "GradientCheckpointingLayer rope_config_validation DynamicLayer",
@@ -330,7 +331,7 @@ ABSENT = {
     "parts of slower ones": "BasicTokenizer convert_slow_tokenizer",
     "begin with an underscore": "_LazyModule _prepare_4d_attention_mask",
     "use BertModel": "TFBertModel",
-    "run on PyTorch alone$": "TFElectraModel FlaxCLIPProcessor",
+    "run on PyTorch alone$": "TFFunnelModel FlaxCLIPProcessor",
 }
 SAID = [(name, why) for why, names in ABSENT.items() for name in names.split()]
 

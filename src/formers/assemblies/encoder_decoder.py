@@ -45,6 +45,11 @@ _PARTS = {stem: _part_class(stem) for stem in STEMS}
 globals().update({kind.__name__: kind for kind in _PARTS.values()})  # so that models can be pickled
 
 
+def _together(config: Any) -> bool:
+    """No stack has a token table of its own."""
+    return False
+
+
 class EncoderDecoder(Assembly):
     """An encoder and a decoder, and what heads over both need. Where both read tokens, they share one table.
 
@@ -68,7 +73,7 @@ class EncoderDecoder(Assembly):
         stem: type[Any] = spec.Tokens,
         places: bool = False,
         wraps: bool = False,
-        apart: Callable[[Any], bool] = lambda config: False,
+        apart: Callable[[Any], bool] = _together,
     ) -> None:
         self.wraps, self.apart = wraps, apart
         self.half, self.shifts_inputs, self.may_untie = half, shifts_inputs, may_untie

@@ -52,9 +52,9 @@ class DebertaConfig(PretrainedConfig):
         self.pooler_hidden_size = self.pooler_hidden_size or self.hidden_size
         sizes = dict.fromkeys(("pooler_hidden_size", "embedding_size"), self.hidden_size)
         sizes["attention_head_size"] = self.hidden_size // max(self.num_attention_heads, 1)
-        for name, size in sizes.items():
-            if values.get(name) not in (None, size):
-                raise ValueError(f"{name} must be {size}, which follows from the other sizes")
+        wrong = {name: size for name, size in sizes.items() if values.get(name) not in (None, size)}
+        if wrong:
+            raise ValueError(f"sizes follow from each other: these must be {wrong}")
 
 
 class DebertaV2Config(DebertaConfig):
