@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 from formers.assemblies.family import Family, Head
 from formers.assemblies.single import Single
 from formers.configs import PretrainedConfig
@@ -73,18 +71,8 @@ NAMES = spec.Names(
 )
 
 
-# where norms stand before, sums end the nodes that project
-ADDING = {
-    "attention_add": "attention.output",
-    "cross_add": "crossattention.output",
-    "feedforward_add": "output",
-}
-
-
-def stack(
-    c: BertConfig, layer_class: str = "BertLayer", order: Literal["post", "pre"] = "post"
-) -> spec.Stack:
-    """The encoder, or the decoder when the config says so; one with norms before has one that closes it."""
+def stack(c: BertConfig, layer_class: str = "BertLayer") -> spec.Stack:
+    """The encoder, or the decoder when the config says so."""
     norm = spec.Norm("layer", c.layer_norm_eps)
     heads = spec.Heads.split(c.hidden_size, c.num_attention_heads)
     mask = Causal() if c.is_decoder else Full()
@@ -94,7 +82,6 @@ def stack(
         attention,
         spec.FeedForward(c.intermediate_size, c.hidden_act),
         norm,
-        order,
         cross=cross if c.add_cross_attention else None,
         dropout=c.hidden_dropout_prob,
     )
@@ -112,7 +99,6 @@ def stack(
         names=NAMES,
         width=c.hidden_size,
         layer_class=layer_class,
-        final_norm=norm if order == "pre" else None,
         pooler=c.hidden_size,
         decoder=c.is_decoder,
         initial_std=c.initializer_range,

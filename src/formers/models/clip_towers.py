@@ -8,7 +8,6 @@ from formers.assemblies.family import Family, Head
 from formers.assemblies.single import Single
 from formers.configs import PretrainedConfig
 from formers.models.registry import register
-from formers.models.vit import pair
 from formers.nn import spec
 from formers.nn.masks import Causal, Full, Mask
 from formers.tasks.projection import Spec as Projected
@@ -120,7 +119,11 @@ def text(c: CLIPTextConfig) -> spec.Stack:
 
 def image(c: CLIPVisionConfig) -> spec.Stack:
     """A class token and patches, with a norm before the layers, and one of what stands for the image."""
-    size, patch, std = pair(c.image_size), pair(c.patch_size), c.hidden_size**-0.5 * c.initializer_factor
+    size, patch, std = (
+        spec.pair(c.image_size),
+        spec.pair(c.patch_size),
+        c.hidden_size**-0.5 * c.initializer_factor,
+    )
     norm = spec.Norm("layer", c.layer_norm_eps)
     return tower(
         c,

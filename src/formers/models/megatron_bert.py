@@ -24,9 +24,15 @@ class MegatronBertConfig(bert.BertConfig):
     intermediate_size: int = 4096
 
 
+# with norms before, sums end the nodes that project
+ADDING = {
+    "attention_add": "attention.output",
+    "cross_add": "crossattention.output",
+    "feedforward_add": "output",
+}
 NAMES = bert.NAMES.with_(
     layer={
-        **bert.ADDING,
+        **ADDING,
         "attention_norm": "attention.ln",
         "cross_norm": "crossattention.ln",
         "feedforward_norm": "ln",
@@ -38,7 +44,7 @@ NAMES = bert.NAMES.with_(
 
 def stack(c: MegatronBertConfig) -> spec.Stack:
     """BERT's stack, whose first norm is that of the first layer."""
-    made = bert.stack(c, "MegatronBertLayer", "pre")
+    made = spec.norms_first(bert.stack(c, "MegatronBertLayer"))
     assert isinstance(made.stem, spec.Tokens)
     return replace(made, stem=replace(made.stem, norm=None), names=NAMES)
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import partial
-from typing import Literal
 
 from formers.assemblies.family import Family, Head
 from formers.assemblies.single import Single
@@ -49,11 +48,9 @@ class CamembertConfig(RobertaConfig):
     vocab_size: int = 30522
 
 
-def stack(
-    c: RobertaConfig, layer_class: str = "RobertaLayer", order: Literal["post", "pre"] = "post"
-) -> spec.Stack:
+def stack(c: RobertaConfig, layer_class: str = "RobertaLayer") -> spec.Stack:
     """BERT's stack; positions count the tokens that are not padding, from pad_token_id + 1."""
-    made = bert.stack(c, layer_class, order)
+    made = bert.stack(c, layer_class)
     assert isinstance(made.stem, spec.Tokens)
     positions = spec.LearnedPositions(c.max_position_embeddings, padding_idx=c.pad_token_id)
     return replace(made, stem=replace(made.stem, positions=positions))

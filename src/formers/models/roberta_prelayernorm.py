@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from formers.assemblies.single import Single
-from formers.models import bert, roberta
+from formers.models import bert, megatron_bert, roberta
 from formers.models.registry import register
 from formers.nn import spec
 
@@ -18,7 +18,7 @@ class RobertaPreLayerNormConfig(roberta.RobertaConfig):
 
 NAMES = bert.NAMES.with_(
     layer={
-        **bert.ADDING,
+        **megatron_bert.ADDING,
         "attention_norm": "attention.LayerNorm",
         "cross_norm": "crossattention.LayerNorm",
         "feedforward_norm": "intermediate.LayerNorm",
@@ -29,7 +29,7 @@ NAMES = bert.NAMES.with_(
 
 def stack(c: RobertaPreLayerNormConfig) -> spec.Stack:
     """RoBERTa's stack."""
-    return replace(roberta.stack(c, "RobertaPreLayerNormLayer", "pre"), names=NAMES)
+    return replace(spec.norms_first(roberta.stack(c, "RobertaPreLayerNormLayer")), names=NAMES)
 
 
 ROBERTA_PRELAYERNORM = register(

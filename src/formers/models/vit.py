@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from formers.assemblies.family import Family, Head
 from formers.assemblies.single import Single
 from formers.configs import PretrainedConfig
@@ -67,21 +65,13 @@ NEWER = {
 }
 
 
-def pair(size: Any) -> tuple[int, int]:
-    """Height and width."""
-    found = (size, size) if isinstance(size, int) else tuple(size)
-    if len(found) != 2 or not all(isinstance(n, int) and n > 0 for n in found):
-        raise ValueError(f"sizes of images and patches are whole numbers, one or two, not {size!r}")
-    return found
-
-
 def stack(c: ViTConfig) -> spec.Stack:
     """The encoder."""
     norm, dropout, std = spec.Norm("layer", c.layer_norm_eps), c.hidden_dropout_prob, c.initializer_range
     heads = spec.Heads.split(c.hidden_size, c.num_attention_heads)
     attention = spec.Attention(heads, dropout=c.attention_probs_dropout_prob, bias=c.qkv_bias)
     feedforward = spec.FeedForward(c.intermediate_size, c.hidden_act)
-    image, patch = pair(c.image_size), pair(c.patch_size)
+    image, patch = spec.pair(c.image_size), spec.pair(c.patch_size)
     return spec.Stack(
         stem=spec.Patches(c.num_channels, image, patch, c.hidden_size, dropout, std=std),
         layers=(spec.layer(attention, feedforward, norm, "pre", dropout=dropout),) * c.num_hidden_layers,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from formers.assemblies.single import Single
-from formers.models import bert, roberta
+from formers.models import bert, megatron_bert, roberta
 from formers.models.registry import register
 from formers.nn import spec
 
@@ -26,7 +26,7 @@ class XLMRobertaXLConfig(roberta.RobertaConfig):
 
 NAMES = bert.NAMES.with_(
     layer={
-        **bert.ADDING,
+        **megatron_bert.ADDING,
         "attention_norm": "attention.self_attn_layer_norm",
         "cross_norm": "crossattention.self_attn_layer_norm",
         "feedforward_norm": "LayerNorm",
@@ -39,7 +39,7 @@ NAMES = bert.NAMES.with_(
 
 def stack(c: XLMRobertaXLConfig) -> spec.Stack:
     """RoBERTa's stack, whose first norm is that of the first layer; feed-forwards drop nothing."""
-    made = roberta.stack(c, "XLMRobertaXLLayer", "pre")
+    made = spec.norms_first(roberta.stack(c, "XLMRobertaXLLayer"))
     assert isinstance(made.stem, spec.Tokens)
     *parts, feedforward = made.layers[0].parts
     layer = spec.Layer((*parts, replace(feedforward, dropout=0.0)))

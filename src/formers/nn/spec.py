@@ -819,3 +819,27 @@ class Stack:
         """The rotary rules of the layers, each once."""
         rules = (m.rotary for m in self.mixers if isinstance(m, Attention) and m.rotary is not None)
         return tuple(dict.fromkeys(rules))
+
+
+def norms_first(made: Stack) -> Stack:
+    """A stack with norms on its sums, with those norms before its parts instead, and one that closes it."""
+    turned = {  # layers that are alike stay one value
+        id(layer): Layer(tuple(replace(part, before=part.after, after=None) for part in layer.parts))
+        for layer in made.layers
+    }
+    norm = next((part.after for layer in made.layers for part in layer.parts), None)
+    return replace(made, layers=tuple(turned[id(layer)] for layer in made.layers), final_norm=norm)
+
+
+def pair(size: object) -> tuple[int, int]:
+    """Height and width, of one number or of two.
+
+    Raises:
+        ValueError: for what is neither.
+    """
+    found = (size, size) if isinstance(size, int) else size
+    if isinstance(found, (list, tuple)) and len(found) == 2:
+        high, wide = found
+        if isinstance(high, int) and isinstance(wide, int) and min(high, wide) > 0:
+            return high, wide
+    raise ValueError(f"sizes of images and patches are whole numbers, one or two, not {size!r}")
