@@ -50,7 +50,7 @@ def slowly(s: spec.Disentangled, w: dict[str, Tensor], table: Tensor, x: Tensor)
             return made("q", row), made("k", row), made("v", row)
         by_head = (w["qkv.weight"] @ row).view(HEADS, 3, EACH)
         biases = w["q_bias"].view(HEADS, EACH), 0, w["v_bias"].view(HEADS, EACH)
-        return tuple(by_head[:, i] + biases[i] for i in range(3))  # type: ignore[return-value]
+        return tuple(by_head[:, i] + biases[i] for i in range(3))  # type: ignore[return-value]  # three of them
 
     rows = []
     for t, token in enumerate(x):

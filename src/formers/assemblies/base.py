@@ -257,7 +257,7 @@ class BaseModel(Assembled):
         super().__init_subclass__(**options)
         assembly = cls.__dict__.get("_assembly")
         if assembly is not None and "forward" not in cls.__dict__:
-            cls.forward = signed(  # type: ignore[method-assign]
+            cls.forward = signed(  # type: ignore[method-assign]  # a signature for each class
                 cls, BaseModel.forward, assembly.inputs, "Run the model.", assembly.means
             )
             cls.main_input_name = assembly.main

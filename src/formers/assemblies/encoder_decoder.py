@@ -37,7 +37,7 @@ def _part_class(stem: type[Any]) -> type[StackPart]:
     own = {"__module__": __name__, "__doc__": StackPart.__doc__, "main_input_name": stem.reads}
     made: type[StackPart] = type(f"{stem.__name__}Part", (StackPart,), own)
     read = STEMS[stem].inputs
-    made.forward = signed(made, BaseModel.forward, inputs_of(stem), "Run the stack.", read)  # type: ignore[method-assign]
+    made.forward = signed(made, BaseModel.forward, inputs_of(stem), "Run the stack.", read)  # type: ignore[method-assign]  # a signature for each class
     return made
 
 

@@ -6,13 +6,12 @@ from dataclasses import replace
 from typing import Any
 
 from formers.assemblies.single import Single
-from formers.configs import PretrainedConfig
 from formers.models import deepseek_v3, llama
 from formers.models.registry import register
 from formers.nn import spec
 
 
-class DeepseekV2Config(PretrainedConfig):
+class DeepseekV2Config(llama.DecoderConfig):
     """Configuration of DeepSeek-V2."""
 
     model_type = "deepseek_v2"
@@ -23,24 +22,9 @@ class DeepseekV2Config(PretrainedConfig):
         "norm_topk_prob": (False,),  # the weights of the chosen are used as they are
     }
     vocab_size: int = 102400
-    hidden_size: int = 4096
-    intermediate_size: int = 11008
-    num_hidden_layers: int = 32
-    num_attention_heads: int = 32
-    num_key_value_heads: int | None = None
-    hidden_act: str = "silu"
-    max_position_embeddings: int = 2048
-    initializer_range: float = 0.02
     rms_norm_eps: float = 1e-6
-    use_cache: bool = True
-    pad_token_id: int | None = None
-    bos_token_id: int | None = 1
-    eos_token_id: int | list[int] | None = 2
     pretraining_tp: int | None = 1
-    tie_word_embeddings: bool = False
-    rope_parameters: dict[str, Any] | None = None
     attention_bias: bool = False
-    attention_dropout: float | None = 0.0
     mlp_bias: bool = False
     head_dim: int | None = None
     first_k_dense_replace: int = 0

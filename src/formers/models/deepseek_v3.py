@@ -6,7 +6,6 @@ from dataclasses import replace
 from typing import Any
 
 from formers.assemblies.single import Single
-from formers.configs import PretrainedConfig
 from formers.models import llama
 from formers.models.registry import register
 from formers.nn import spec
@@ -14,7 +13,7 @@ from formers.nn.masks import Causal
 from formers.nn.positions import Rotary
 
 
-class DeepseekV3Config(PretrainedConfig):
+class DeepseekV3Config(llama.DecoderConfig):
     """Configuration of DeepSeek-V3."""
 
     model_type = "deepseek_v3"
@@ -44,20 +43,13 @@ class DeepseekV3Config(PretrainedConfig):
     num_experts_per_tok: int | None = 8
     first_k_dense_replace: int | None = 3
     norm_topk_prob: bool | None = True
-    hidden_act: str = "silu"
     max_position_embeddings: int = 4096
-    initializer_range: float = 0.02
     rms_norm_eps: float = 1e-6
-    use_cache: bool = True
-    pad_token_id: int | None = None
     bos_token_id: int | None = 0
     eos_token_id: int | list[int] | None = 1
     pretraining_tp: int | None = 1
-    tie_word_embeddings: bool = False
-    rope_parameters: dict[str, Any] | None = None
     rope_interleave: bool | None = True
     attention_bias: bool = False
-    attention_dropout: float | None = 0.0
     num_nextn_predict_layers: int = 1
 
     def __init__(self, **values: Any) -> None:

@@ -63,8 +63,6 @@ NAMES = llama.NAMES.with_(layer=OWN)
 
 def decoder(c: Gemma2Config, layer_class: str, names: spec.Names, **other: Any) -> spec.Stack:
     """The decoder; `other` fields as its attention has them."""
-    if c.use_bidirectional_attention:
-        raise ValueError("Gemma that looks both ways (use_bidirectional_attention=True) is not available")
     norm = spec.Norm("rms", c.rms_norm_eps, offset=1.0)
     feedforward = spec.FeedForward(c.intermediate_size, c.hidden_activation, gated=True, bias=False)
     other |= {"scale": c.query_pre_attn_scalar**-0.5, "softcap": c.attn_logit_softcapping}

@@ -36,7 +36,7 @@ class DecoderConfig(PretrainedConfig):
     eos_token_id: int | list[int] | None = 2
     tie_word_embeddings: bool = False
     rope_parameters: dict[str, Any] | None = None
-    attention_dropout: float = 0.0
+    attention_dropout: float | None = 0.0
 
 
 class LlamaConfig(DecoderConfig):

@@ -6,37 +6,26 @@ from dataclasses import replace
 from typing import Any
 
 from formers.assemblies.single import Single
-from formers.configs import PretrainedConfig
 from formers.models import llama
 from formers.models.registry import register
 from formers.nn import spec
 from formers.nn.masks import Causal
 
 
-class Qwen2Config(PretrainedConfig):
+class Qwen2Config(llama.DecoderConfig):
     """Configuration of Qwen2. With a window, layers from `max_window_layers` on have it."""
 
     model_type = "qwen2"
     keys_to_ignore_at_inference = ["past_key_values"]
     vocab_size: int = 151936
-    hidden_size: int = 4096
     intermediate_size: int = 22016
-    num_hidden_layers: int = 32
-    num_attention_heads: int = 32
     num_key_value_heads: int | None = 32
-    hidden_act: str = "silu"
     max_position_embeddings: int = 32768
-    initializer_range: float = 0.02
     rms_norm_eps: float = 1e-6
-    use_cache: bool = True
-    tie_word_embeddings: bool = False
-    rope_parameters: dict[str, Any] | None = None
     use_sliding_window: bool = False
     sliding_window: int | None = 4096
     max_window_layers: int = 28
     layer_types: list[str] | None = None
-    attention_dropout: float = 0.0
-    pad_token_id: int | None = None
     bos_token_id: int | None = None
     eos_token_id: int | list[int] | None = None
 

@@ -7,14 +7,13 @@ from typing import Any
 
 from formers.assemblies.family import Head
 from formers.assemblies.single import Single
-from formers.configs import PretrainedConfig
 from formers.models import llama, mistral, mixtral, qwen2
 from formers.models.registry import register
 from formers.nn import spec
 from formers.nn.masks import Causal
 
 
-class Qwen2MoeConfig(PretrainedConfig):
+class Qwen2MoeConfig(llama.DecoderConfig):
     """Configuration of Qwen2-MoE. With a window, every other layer before `max_window_layers` has it."""
 
     model_type = "qwen2_moe"
@@ -25,17 +24,11 @@ class Qwen2MoeConfig(PretrainedConfig):
     num_hidden_layers: int = 24
     num_attention_heads: int = 16
     num_key_value_heads: int | None = 16
-    hidden_act: str = "silu"
     max_position_embeddings: int = 32768
-    initializer_range: float = 0.02
     rms_norm_eps: float = 1e-6
-    use_cache: bool = True
-    tie_word_embeddings: bool = False
-    rope_parameters: dict[str, Any] | None = None
     use_sliding_window: bool = False
     sliding_window: int | None = 4096
     max_window_layers: int = 28
-    attention_dropout: float = 0.0
     decoder_sparse_step: int = 1
     moe_intermediate_size: int = 1408
     shared_expert_intermediate_size: int = 5632
@@ -47,7 +40,6 @@ class Qwen2MoeConfig(PretrainedConfig):
     mlp_only_layers: list[int] | None = None
     qkv_bias: bool = True
     layer_types: list[str] | None = None
-    pad_token_id: int | None = None
     bos_token_id: int | None = None
     eos_token_id: int | list[int] | None = None
 

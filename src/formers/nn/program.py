@@ -181,7 +181,7 @@ def run_inner(owner: Any, role: str, x: Tensor, flow: Flow) -> Tensor:
         out: Tensor = call_foreign(node, (x,), own)
         return out
     if flow.watched:
-        return node(x, flow=own)  # type: ignore[no-any-return]
+        return node(x, flow=own)  # type: ignore[no-any-return]  # a module of the tree has no type
     compute(node, own)
     return own.x
 

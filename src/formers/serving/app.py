@@ -185,7 +185,7 @@ def _state_routes(service: Service) -> APIRouter:
     def health(response: Response, what: str) -> Health:
         service.look_at_engine()
         state = service.state
-        found = Health(status=state, live=state != "failed", ready=state == "ready", problem=service.problem)  # type: ignore[arg-type]
+        found = Health(status=state, live=state != "failed", ready=state == "ready", problem=service.problem)  # type: ignore[arg-type]  # the states of the service are those of the record
         response.status_code = 200 if getattr(found, what) else 503
         return found
 

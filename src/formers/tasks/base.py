@@ -92,7 +92,7 @@ class TaskModel(Assembled):
             inputs = [name for name in assembly.inputs if name not in cls._unread_inputs]
             first = [name for name in inputs if name in early]
             rest = [name for name in inputs if name not in first]
-            cls.forward = signed(cls, TaskModel.forward, (*first, *own, *rest), cls._says, assembly.means)  # type: ignore[method-assign]
+            cls.forward = signed(cls, TaskModel.forward, (*first, *own, *rest), cls._says, assembly.means)  # type: ignore[method-assign]  # likewise for each class
             cls.main_input_name = assembly.main
 
     # -- what a task says ---------------------------------------------------------------------------

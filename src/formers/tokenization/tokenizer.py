@@ -234,7 +234,7 @@ class PreTrainedTokenizerFast(TokenMethods, FrameMethods, OlderCalls, Pushable):
         if cls is PreTrainedTokenizerFast:
             own = classes.own_class(found)
             if own is not None:
-                return own.from_pretrained(pretrained_model_name_or_path, **kwargs)  # type: ignore[no-any-return]
+                return own.from_pretrained(pretrained_model_name_or_path, **kwargs)  # type: ignore[no-any-return]  # a class of the person's own
             recipe = classes.class_for(found, explicit)
             cls = cls if recipe is None else named_class(f"{recipe}Tokenizer")
         else:

@@ -87,7 +87,7 @@ def share_of(count: int, process: int, processes: int, full: int) -> tuple[int, 
 def shared_epoch() -> Tensor:
     """The number of an epoch that workers see change, also those that live on."""
     epoch = torch.zeros((), dtype=torch.int64)
-    return epoch.share_memory_()  # type: ignore[no-any-return, no-untyped-call]
+    return epoch.share_memory_()  # type: ignore[no-any-return, no-untyped-call]  # torch states no types here
 
 
 class EpochOrder(Sampler[int]):
