@@ -133,7 +133,7 @@ def train(options: argparse.Namespace, folder: Path) -> Outcome:
         head_learning_rate=4 * options.learning_rate,  # the fresh head has further to go
         class_weights="sqrt",  # rare components count more, by the square root of their rarity
         ema_decay=0.995,  # judge and keep the average of the last steps' weights
-        bf16=not options.no_bf16,
+        bf16=False if options.no_bf16 else None,  # None: where the hardware has it
         seed=options.seed,
         overwrite=True,
         card={
