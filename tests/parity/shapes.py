@@ -13,30 +13,18 @@ import transformers
 
 from formers.model.structure import parts_of
 from formers.nn.tree import wiring
+from tests.parity import (
+    decoder_shapes,
+    encoder_shapes,
+    expert_shapes,
+    long_shapes,
+    mixing_shapes,
+    recurrent_shapes,
+)
+from tests.parity.plain_shapes import DECODER, ENCODER, GPT2, PLAIN, SPECIAL, VOCABULARY
 
-VOCABULARY = 101
 CAUSAL = ("LMHeadModel", "ForCausalLM", "GenerationDecoder")
 
-_ENCODER = {
-    "vocab_size": VOCABULARY,
-    "hidden_size": 32,
-    "num_hidden_layers": 3,
-    "num_attention_heads": 4,
-    "intermediate_size": 48,
-    "max_position_embeddings": 40,
-}
-_DECODER = {**_ENCODER, "num_key_value_heads": 2, "pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 2}
-_PLAIN = {name: value for name, value in _DECODER.items() if name != "num_key_value_heads"}
-_GPT2 = {
-    "vocab_size": VOCABULARY,
-    "n_embd": 32,
-    "n_layer": 3,
-    "n_head": 4,
-    "n_positions": 40,
-    "pad_token_id": 0,
-    "bos_token_id": 1,
-    "eos_token_id": 2,
-}
 _BLOOM = {"vocab_size": VOCABULARY, "hidden_size": 32, "n_layer": 3, "n_head": 4, "pad_token_id": 0}
 _FALCON = {
     "vocab_size": VOCABULARY,
@@ -54,7 +42,7 @@ _MPT = {
     "pad_token_id": 0,
 }
 _LATENT = {
-    **_DECODER,
+    **DECODER,
     "num_key_value_heads": 4,
     "moe_intermediate_size": 24,
     "n_routed_experts": 8,
@@ -84,7 +72,7 @@ _MAMBA = {
 _VIT = {
     **{
         name: value
-        for name, value in _ENCODER.items()
+        for name, value in ENCODER.items()
         if name not in ("vocab_size", "max_position_embeddings")
     },
     "image_size": 12,
@@ -99,30 +87,29 @@ _QFORMER = {
     "intermediate_size": 48,
     "encoder_hidden_size": 24,
 }
-_CLIP_TEXT = {**_ENCODER, "projection_dim": 20, "pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 99}
+_CLIP_TEXT = {**ENCODER, "projection_dim": 20, "pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 99}
 _CLIP_IMAGE = {**_VIT, "hidden_size": 24, "projection_dim": 20}
 _CLIP_IMAGE.pop("encoder_stride")
 _LLAVA = {
-    "text_config": {**_DECODER, "model_type": "llama", "vocab_size": VOCABULARY + 2, "num_hidden_layers": 2},
+    "text_config": {**DECODER, "model_type": "llama", "vocab_size": VOCABULARY + 2, "num_hidden_layers": 2},
     "vision_config": {**_CLIP_IMAGE, "model_type": "clip_vision_model"},
     "image_token_index": VOCABULARY + 1,
 }
-_SPECIAL = {"pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 2}
 _DROPPED = {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}
 
 # model_type -> shapes: each a name and the fields that differ from the reference's defaults
 SHAPES: dict[str, dict[str, dict[str, Any]]] = {
     "bert": {
-        "plain": _ENCODER,
+        "plain": ENCODER,
         "tanh-gelu, other epsilon, one layer": {
-            **_ENCODER,
+            **ENCODER,
             "hidden_act": "gelu_new",
             "layer_norm_eps": 1e-5,
             "num_hidden_layers": 1,
             "type_vocab_size": 3,
         },
         "untied, relu, two heads": {
-            **_ENCODER,
+            **ENCODER,
             "hidden_act": "relu",
             "num_attention_heads": 2,
             "tie_word_embeddings": False,
@@ -141,9 +128,9 @@ SHAPES: dict[str, dict[str, dict[str, Any]]] = {
         },
     },
     "electra": {
-        "narrow embeddings": {**_ENCODER, "embedding_size": 20},
+        "narrow embeddings": {**ENCODER, "embedding_size": 20},
         "embeddings as wide as states, tanh, untied": {
-            **_ENCODER,
+            **ENCODER,
             "embedding_size": 32,
             "hidden_act": "tanh",
             "num_hidden_layers": 2,
@@ -151,9 +138,9 @@ SHAPES: dict[str, dict[str, dict[str, Any]]] = {
         },
     },
     "mpnet": {
-        "one table of distances": {**_ENCODER, "pad_token_id": 1},
+        "one table of distances": {**ENCODER, "pad_token_id": 1},
         "five heads, relu, padding id zero, untied": {
-            **_ENCODER,
+            **ENCODER,
             "hidden_size": 30,
             "num_attention_heads": 5,
             "hidden_act": "relu",
@@ -162,9 +149,9 @@ SHAPES: dict[str, dict[str, dict[str, Any]]] = {
         },
     },
     "albert": {
-        "one layer for all": {**_ENCODER, "embedding_size": 20},
+        "one layer for all": {**ENCODER, "embedding_size": 20},
         "two groups of two layers, five steps, embeddings as wide as states": {
-            **_ENCODER,
+            **ENCODER,
             "embedding_size": 32,
             "num_hidden_layers": 5,
             "num_hidden_groups": 2,
@@ -173,11 +160,11 @@ SHAPES: dict[str, dict[str, dict[str, Any]]] = {
             "tie_word_embeddings": False,
         },
     },
-    "data2vec-text": {"plain": {**_ENCODER, "pad_token_id": 1, "type_vocab_size": 1}},
+    "data2vec-text": {"plain": {**ENCODER, "pad_token_id": 1, "type_vocab_size": 1}},
     "megatron-bert": {
-        "norms before": _ENCODER,
+        "norms before": ENCODER,
         "tanh-gelu, other epsilon, three kinds, untied": {
-            **_ENCODER,
+            **ENCODER,
             "hidden_act": "gelu_new",
             "layer_norm_eps": 1e-5,
             "type_vocab_size": 3,
@@ -185,44 +172,44 @@ SHAPES: dict[str, dict[str, dict[str, Any]]] = {
             "tie_word_embeddings": False,
         },
     },
-    "xlm-roberta-xl": {"norms before": {**_ENCODER, "pad_token_id": 1}},
+    "xlm-roberta-xl": {"norms before": {**ENCODER, "pad_token_id": 1}},
     "roberta-prelayernorm": {
-        "norms before": {**_ENCODER, "pad_token_id": 1},
+        "norms before": {**ENCODER, "pad_token_id": 1},
         "padding id zero, relu, untied": {
-            **_ENCODER,
+            **ENCODER,
             "pad_token_id": 0,
             "hidden_act": "relu",
             "tie_word_embeddings": False,
         },
     },
     "ernie": {
-        "no tasks": _ENCODER,
+        "no tasks": ENCODER,
         "kinds of tasks, relu, untied": {
-            **_ENCODER,
+            **ENCODER,
             "use_task_id": True,
             "hidden_act": "relu",
             "tie_word_embeddings": False,
         },
     },
     "bert-generation": {
-        "plain": _ENCODER,
-        "untied, relu": {**_ENCODER, "hidden_act": "relu", "tie_word_embeddings": False},
+        "plain": ENCODER,
+        "untied, relu": {**ENCODER, "hidden_act": "relu", "tie_word_embeddings": False},
     },
     "rembert": {
-        "narrow in, wide out": {**_ENCODER, "input_embedding_size": 20, "output_embedding_size": 44},
+        "narrow in, wide out": {**ENCODER, "input_embedding_size": 20, "output_embedding_size": 44},
         "as wide as states": {
-            **_ENCODER,
+            **ENCODER,
             "input_embedding_size": 32,
             "output_embedding_size": 32,
             "hidden_act": "relu",
         },
     },
     "roberta": {
-        "plain": {**_ENCODER, "pad_token_id": 1, "type_vocab_size": 1},
-        "padding id zero": {**_ENCODER, "pad_token_id": 0},
+        "plain": {**ENCODER, "pad_token_id": 1, "type_vocab_size": 1},
+        "padding id zero": {**ENCODER, "pad_token_id": 0},
     },
-    "xlm-roberta": {"plain": {**_ENCODER, "pad_token_id": 1, "type_vocab_size": 1}},
-    "camembert": {"plain": {**_ENCODER, "pad_token_id": 1, "type_vocab_size": 1}},
+    "xlm-roberta": {"plain": {**ENCODER, "pad_token_id": 1, "type_vocab_size": 1}},
+    "camembert": {"plain": {**ENCODER, "pad_token_id": 1, "type_vocab_size": 1}},
     "distilbert": {
         "plain": {
             "vocab_size": VOCABULARY,
@@ -245,7 +232,7 @@ SHAPES: dict[str, dict[str, dict[str, Any]]] = {
     },
     "deberta-v2": {
         "both kinds, buckets, a normed table, no places added": {
-            **_ENCODER,
+            **ENCODER,
             "relative_attention": True,
             "pos_att_type": ["c2p", "p2c"],
             "position_buckets": 6,
@@ -253,7 +240,7 @@ SHAPES: dict[str, dict[str, dict[str, Any]]] = {
             "position_biased_input": False,
         },
         "shared projections, a short reach, segments": {
-            **_ENCODER,
+            **ENCODER,
             "num_attention_heads": 2,
             "relative_attention": True,
             "pos_att_type": "p2c|c2p",
@@ -262,18 +249,18 @@ SHAPES: dict[str, dict[str, dict[str, Any]]] = {
             "type_vocab_size": 2,
             "pooler_hidden_act": "tanh",
         },
-        "one kind": {**_ENCODER, "relative_attention": True, "pos_att_type": ["p2c"]},
-        "places added alone": {**_ENCODER, "num_hidden_layers": 2},
+        "one kind": {**ENCODER, "relative_attention": True, "pos_att_type": ["p2c"]},
+        "places added alone": {**ENCODER, "num_hidden_layers": 2},
     },
     "deberta": {
         "both kinds": {
-            **_ENCODER,
+            **ENCODER,
             "relative_attention": True,
             "pos_att_type": ["c2p", "p2c"],
             "position_biased_input": False,
         },
         "one kind, a short reach, segments": {
-            **_ENCODER,
+            **ENCODER,
             "relative_attention": True,
             "pos_att_type": "c2p",
             "max_relative_positions": 5,
@@ -282,14 +269,14 @@ SHAPES: dict[str, dict[str, dict[str, Any]]] = {
     },
     "modernbert": {
         "windows in two layers of three": {
-            **_ENCODER,
+            **ENCODER,
             "num_hidden_layers": 4,
             "local_attention": 6,
-            **_SPECIAL,
+            **SPECIAL,
         },
         "mean, biases, older names, no window, untied": {
-            **_ENCODER,
-            **_SPECIAL,
+            **ENCODER,
+            **SPECIAL,
             "num_attention_heads": 2,
             "classifier_pooling": "mean",
             "norm_bias": True,
@@ -313,7 +300,7 @@ SHAPES: dict[str, dict[str, dict[str, Any]]] = {
         },
     },
     "gpt2": {
-        "plain": _GPT2,
+        "plain": GPT2,
         "scaled by layer, own inner width": {
             "vocab_size": VOCABULARY,
             "n_embd": 24,
@@ -363,34 +350,34 @@ SHAPES: dict[str, dict[str, dict[str, Any]]] = {
         },
     },
     "mistral": {
-        "window of four, grouped heads": {**_DECODER, "sliding_window": 4},
+        "window of four, grouped heads": {**DECODER, "sliding_window": 4},
         "one shared head, own width, tied, no window": {
-            **_DECODER,
+            **DECODER,
             "num_key_value_heads": 1,
             "head_dim": 12,
             "tie_word_embeddings": True,
             "sliding_window": None,
             "rope_parameters": {"rope_type": "linear", "rope_theta": 500.0, "factor": 2.0},
         },
-        "window of one": {**_DECODER, "num_hidden_layers": 2, "sliding_window": 1},
+        "window of one": {**DECODER, "num_hidden_layers": 2, "sliding_window": 1},
     },
     "mixtral": {
-        "four experts, two a token": {**_DECODER, "num_local_experts": 4},
+        "four experts, two a token": {**DECODER, "num_local_experts": 4},
     },
     "qwen2": {
         "biases, a window from the second layer on": {
-            **_DECODER,
+            **DECODER,
             "use_sliding_window": True,
             "sliding_window": 4,
             "max_window_layers": 1,
         },
     },
     "qwen3": {
-        "own head width": {**_DECODER, "head_dim": 12},
+        "own head width": {**DECODER, "head_dim": 12},
     },
     "qwen2_moe": {
         "shared expert, a dense layer in between": {
-            **_DECODER,
+            **DECODER,
             "moe_intermediate_size": 24,
             "shared_expert_intermediate_size": 40,
             "num_experts": 6,
@@ -416,9 +403,9 @@ SHAPES: dict[str, dict[str, dict[str, Any]]] = {
         "eight experts in four groups": {**_LATENT, "n_group": 4, "topk_group": 2},
     },
     "gptj": {
-        "half turned": {**_GPT2, "rotary_dim": 4},
+        "half turned": {**GPT2, "rotary_dim": 4},
         "all turned, relu, inner width, tied": {
-            **_GPT2,
+            **GPT2,
             "n_head": 2,
             "rotary_dim": 16,
             "n_inner": 20,
@@ -426,10 +413,10 @@ SHAPES: dict[str, dict[str, dict[str, Any]]] = {
             "tie_word_embeddings": True,
         },
     },
-    "codegen": {"eight heads in four parts": {**_GPT2, "n_head": 8, "rotary_dim": 2}},
+    "codegen": {"eight heads in four parts": {**GPT2, "n_head": 8, "rotary_dim": 2}},
     "persimmon": {
-        "half turned, norms of heads": _PLAIN,
-        "no norms, tied": {**_PLAIN, "qk_layernorm": False, "tie_word_embeddings": True},
+        "half turned, norms of heads": PLAIN,
+        "no norms, tied": {**PLAIN, "qk_layernorm": False, "tie_word_embeddings": True},
     },
     "falcon": {
         "one key": {**_FALCON, "num_attention_heads": 4},
@@ -458,9 +445,9 @@ SHAPES: dict[str, dict[str, dict[str, Any]]] = {
         "plain": {**_MPT, "d_model": 32, "n_heads": 4},
     },
     "biogpt": {
-        "scaled": {**_ENCODER, "pad_token_id": 0},
+        "scaled": {**ENCODER, "pad_token_id": 0},
         "untied, relu, not scaled": {
-            **_ENCODER,
+            **ENCODER,
             "pad_token_id": 1,
             "hidden_act": "relu",
             "scale_embedding": False,
@@ -469,7 +456,7 @@ SHAPES: dict[str, dict[str, dict[str, Any]]] = {
     },
     "gemma3_text": {
         "two rotary rules by turns": {
-            **_DECODER,
+            **DECODER,
             "num_hidden_layers": 4,
             "sliding_window": 4,
             "head_dim": 12,
@@ -477,7 +464,7 @@ SHAPES: dict[str, dict[str, dict[str, Any]]] = {
             "sliding_window_pattern": 2,
         },
         "older settings, capped, biases, untied": {
-            **_DECODER,
+            **DECODER,
             "head_dim": 8,
             "sliding_window": 3,
             "layer_types": ["full_attention", "sliding_attention", "sliding_attention"],
@@ -491,16 +478,16 @@ SHAPES: dict[str, dict[str, dict[str, Any]]] = {
     },
     "olmo3": {
         "windows, a longer context where all is seen": {
-            **_DECODER,
+            **DECODER,
             "num_hidden_layers": 4,
             "sliding_window": 4,
             "rope_scaling": {**_YARN, "mscale": None, "mscale_all_dim": None},
         },
     },
     "exaone4": {
-        "positions where windows are": {**_DECODER, "sliding_window": 4, "sliding_window_pattern": 2},
+        "positions where windows are": {**DECODER, "sliding_window": 4, "sliding_window_pattern": 2},
         "no windows, tied": {
-            **_DECODER,
+            **DECODER,
             "sliding_window": None,
             "layer_types": ["full_attention"] * 3,
             "tie_word_embeddings": True,
@@ -508,7 +495,7 @@ SHAPES: dict[str, dict[str, dict[str, Any]]] = {
     },
     "qwen3_moe": {
         "a dense layer in between, a window, own width": {
-            **_DECODER,
+            **DECODER,
             "head_dim": 12,
             "moe_intermediate_size": 24,
             "num_experts": 6,
@@ -520,7 +507,7 @@ SHAPES: dict[str, dict[str, dict[str, Any]]] = {
     },
     "olmoe": {
         "clipped after norms, normalised": {
-            **_DECODER,
+            **DECODER,
             "num_experts": 6,
             "num_experts_per_tok": 2,
             "clip_qkv": 0.7,
@@ -529,7 +516,7 @@ SHAPES: dict[str, dict[str, dict[str, Any]]] = {
     },
     "gemma2": {
         "capped, every other a window": {
-            **_DECODER,
+            **DECODER,
             "sliding_window": 4,
             "head_dim": 12,
             "query_pre_attn_scalar": 20,
@@ -537,7 +524,7 @@ SHAPES: dict[str, dict[str, dict[str, Any]]] = {
             "final_logit_softcapping": 3.0,
         },
         "no caps, biases, untied, windows last": {
-            **_DECODER,
+            **DECODER,
             "num_key_value_heads": 4,
             "head_dim": 8,
             "query_pre_attn_scalar": 5,
@@ -549,7 +536,7 @@ SHAPES: dict[str, dict[str, dict[str, Any]]] = {
             "layer_types": ["full_attention", "sliding_attention", "sliding_attention"],
         },
         "capped scores alone": {
-            **_DECODER,
+            **DECODER,
             "num_hidden_layers": 2,
             "head_dim": 12,
             "attn_logit_softcapping": 1.0,
@@ -558,9 +545,9 @@ SHAPES: dict[str, dict[str, dict[str, Any]]] = {
         },
     },
     "arcee": {
-        "grouped heads": _DECODER,
+        "grouped heads": DECODER,
         "biases, tied, own width": {
-            **_DECODER,
+            **DECODER,
             "attention_bias": True,
             "mlp_bias": True,
             "tie_word_embeddings": True,
@@ -568,9 +555,9 @@ SHAPES: dict[str, dict[str, dict[str, Any]]] = {
         },
     },
     "gemma": {
-        "own width": {**_DECODER, "head_dim": 12},
+        "own width": {**DECODER, "head_dim": 12},
         "one shared head, untied, the older name of its activation": {
-            **_DECODER,
+            **DECODER,
             "num_key_value_heads": 1,
             "head_dim": 8,
             "tie_word_embeddings": False,
@@ -579,12 +566,12 @@ SHAPES: dict[str, dict[str, dict[str, Any]]] = {
         },
     },
     "gpt_bigcode": {
-        "one key for all heads": _GPT2,
-        "a key for each head": {**_GPT2, "multi_query": False, "n_inner": 20, "scale_attn_weights": False},
+        "one key for all heads": GPT2,
+        "a key for each head": {**GPT2, "multi_query": False, "n_inner": 20, "scale_attn_weights": False},
     },
     "gpt_neo": {
         "every other layer a window": {
-            **_ENCODER,
+            **ENCODER,
             "num_hidden_layers": 4,
             "attention_types": [[["global", "local"], 2]],
             # so that padding sees a real key: where there is none the reference mixes what is hidden
@@ -595,9 +582,9 @@ SHAPES: dict[str, dict[str, dict[str, Any]]] = {
         },
     },
     "gpt_neox": {
-        "side by side": {**_PLAIN, "partial_rotary_factor": 0.5},
+        "side by side": {**PLAIN, "partial_rotary_factor": 0.5},
         "one after the other, a quarter turned, relu, no biases": {
-            **_PLAIN,
+            **PLAIN,
             "num_attention_heads": 2,
             "use_parallel_residual": False,
             "attention_bias": False,
@@ -607,18 +594,18 @@ SHAPES: dict[str, dict[str, dict[str, Any]]] = {
     },
     "granite": {
         "four factors": {
-            **_DECODER,
+            **DECODER,
             "embedding_multiplier": 3.0,
             "logits_scaling": 2.0,
             "residual_multiplier": 0.3,
             "attention_multiplier": 0.2,
         },
-        "plain": {**_DECODER, "attention_bias": True, "mlp_bias": True, "tie_word_embeddings": True},
+        "plain": {**DECODER, "attention_bias": True, "mlp_bias": True, "tie_word_embeddings": True},
     },
     "nemotron": {
-        "half turned": _DECODER,
+        "half turned": DECODER,
         "a quarter turned, biases, own width": {
-            **_DECODER,
+            **DECODER,
             "partial_rotary_factor": 0.25,
             "attention_bias": True,
             "mlp_bias": True,
@@ -626,13 +613,13 @@ SHAPES: dict[str, dict[str, dict[str, Any]]] = {
         },
     },
     "olmo": {
-        "plain": _DECODER,
-        "clipped": {**_DECODER, "clip_qkv": 0.3, "attention_bias": True, "tie_word_embeddings": True},
+        "plain": DECODER,
+        "clipped": {**DECODER, "clip_qkv": 0.3, "attention_bias": True, "tie_word_embeddings": True},
     },
     "cohere": {
-        "one norm for both": _DECODER,
+        "one norm for both": DECODER,
         "norms of each head, biases, untied": {
-            **_DECODER,
+            **DECODER,
             "use_qk_norm": True,
             "attention_bias": True,
             "tie_word_embeddings": False,
@@ -640,50 +627,50 @@ SHAPES: dict[str, dict[str, dict[str, Any]]] = {
         },
     },
     "cohere2": {
-        "windows by turns": {**_DECODER, "sliding_window": 4, "sliding_window_pattern": 2},
+        "windows by turns": {**DECODER, "sliding_window": 4, "sliding_window_pattern": 2},
         "named kinds": {
-            **_DECODER,
+            **DECODER,
             "sliding_window": 3,
             "layer_types": ["full_attention", "sliding_attention", "full_attention"],
         },
     },
     "glm": {
-        "half turned": {**_DECODER, "head_dim": 8},
+        "half turned": {**DECODER, "head_dim": 8},
         "no biases, all turned, tied": {
-            **_DECODER,
+            **DECODER,
             "head_dim": 12,
             "attention_bias": False,
             "partial_rotary_factor": 1.0,
             "tie_word_embeddings": True,
         },
     },
-    "glm4": {"norms on both sides": {**_DECODER, "head_dim": 8}},
+    "glm4": {"norms on both sides": {**DECODER, "head_dim": 8}},
     "helium": {
-        "plain": {**_DECODER, "head_dim": 8},
-        "biases": {**_DECODER, "head_dim": 8, "attention_bias": True, "mlp_bias": True},
+        "plain": {**DECODER, "head_dim": 8},
+        "biases": {**DECODER, "head_dim": 8, "attention_bias": True, "mlp_bias": True},
     },
     "ministral": {
-        "windows": {**_DECODER, "head_dim": 8, "sliding_window": 4},
+        "windows": {**DECODER, "head_dim": 8, "sliding_window": 4},
         "named kinds": {
-            **_DECODER,
+            **DECODER,
             "head_dim": 12,
             "sliding_window": 4,
             "layer_types": ["full_attention", "sliding_attention", "full_attention"],
         },
     },
     "olmo2": {
-        "grouped heads": _DECODER,
-        "biases, tied": {**_DECODER, "attention_bias": True, "tie_word_embeddings": True},
+        "grouped heads": DECODER,
+        "biases, tied": {**DECODER, "attention_bias": True, "tie_word_embeddings": True},
     },
     "phi": {
-        "half turned": _DECODER,
-        "norms of heads, all turned": {**_DECODER, "qk_layernorm": True, "partial_rotary_factor": 1.0},
+        "half turned": DECODER,
+        "norms of heads, all turned": {**DECODER, "qk_layernorm": True, "partial_rotary_factor": 1.0},
     },
     "phi3": {
-        "grouped heads": _DECODER,
-        "window, half turned": {**_DECODER, "sliding_window": 4, "partial_rotary_factor": 0.5},
+        "grouped heads": DECODER,
+        "window, half turned": {**DECODER, "sliding_window": 4, "partial_rotary_factor": 0.5},
         "long positions": {
-            **_DECODER,
+            **DECODER,
             "original_max_position_embeddings": 8,
             "rope_parameters": {
                 "rope_type": "longrope",
@@ -694,9 +681,9 @@ SHAPES: dict[str, dict[str, dict[str, Any]]] = {
         },
     },
     "smollm3": {
-        "every other layer without positions": {**_DECODER, "no_rope_layer_interval": 2},
+        "every other layer without positions": {**DECODER, "no_rope_layer_interval": 2},
         "windows, untied": {
-            **_DECODER,
+            **DECODER,
             "no_rope_layers": [0, 1, 0],
             "use_sliding_window": True,
             "sliding_window": 4,
@@ -705,9 +692,9 @@ SHAPES: dict[str, dict[str, dict[str, Any]]] = {
         },
     },
     "starcoder2": {
-        "grouped heads": _DECODER,
+        "grouped heads": DECODER,
         "window, no biases, untied": {
-            **_DECODER,
+            **DECODER,
             "sliding_window": 4,
             "use_bias": False,
             "tie_word_embeddings": False,
@@ -786,7 +773,7 @@ SHAPES: dict[str, dict[str, dict[str, Any]]] = {
 MORE: dict[str, dict[str, dict[str, Any]]] = {
     "mixtral": {
         "window, five experts, three a token, routers' logits, tied": {
-            **_DECODER,
+            **DECODER,
             "num_hidden_layers": 2,
             "num_local_experts": 5,
             "num_experts_per_tok": 3,
@@ -797,11 +784,11 @@ MORE: dict[str, dict[str, dict[str, Any]]] = {
         },
     },
     "qwen2": {
-        "no window, tied": {**_DECODER, "num_key_value_heads": None, "tie_word_embeddings": True},
+        "no window, tied": {**DECODER, "num_key_value_heads": None, "tie_word_embeddings": True},
     },
     "qwen3": {
         "biases, a window in the first layer": {
-            **_DECODER,
+            **DECODER,
             "head_dim": 8,
             "attention_bias": True,
             "use_sliding_window": True,
@@ -811,7 +798,7 @@ MORE: dict[str, dict[str, dict[str, Any]]] = {
     },
     "qwen2_moe": {
         "every other layer, normalised, windows, routers' logits, no biases": {
-            **_DECODER,
+            **DECODER,
             "moe_intermediate_size": 24,
             "shared_expert_intermediate_size": 40,
             "num_experts": 4,
@@ -844,6 +831,11 @@ MORE: dict[str, dict[str, dict[str, Any]]] = {
         },
     },
 }
+
+
+for _room in (decoder_shapes, encoder_shapes, expert_shapes, long_shapes, mixing_shapes, recurrent_shapes):
+    SHAPES.update(_room.SHAPES)
+    MORE.update(_room.MORE)
 
 
 def reference_config(model_type: str, shape: str, class_name: str) -> Any:
