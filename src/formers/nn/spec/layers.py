@@ -1,0 +1,90 @@
+"""A layer: a tuple of parts around mixers, in the usual orders of norms."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from formers.nn.masks import Mask
+from formers.nn.spec.attention import Attention
+from formers.nn.spec.mixers import Mixer
+from formers.nn.spec.values import Norm
+
+
+@dataclass(frozen=True)
+class Part:
+    """One mixer of a layer with its norms and its residual sum.
+
+    x -> x + scale * gain * dropout(inside(mixer(before(x)))), then `after`.
+
+    Attributes:
+        mixer: what it does.
+        role: beginning of its roles: `{role}_norm` (before, or else after), `{role}_inner` (inside),
+            `{role}_outer` (after, beside one before), `{role}_dropout`, `{role}_gain`, `{role}_add`.
+        before: norm of what the mixer reads.
+        inside: norm of the mixer's result, before the sum.
+        after: norm of the sum.
+        dropout: on the mixer's result.
+        reads: the sum so far, or (parallel branches) what the part before it read: that part's `input`, or
+            the `normed` input of its mixer.
+        keeps: what the result is added to: what is read, or that `normed` (with `before`).
+        scale: factor on the result.
+        gain: value that a learned factor per feature begins with.
+        wide: the sum is held in float32 at least.
+    """
+
+    mixer: Mixer
+    role: str
+    before: Norm | None = None
+    inside: Norm | None = None
+    after: Norm | None = None
+    dropout: float = 0.0
+    reads: Literal["sum", "input", "normed"] = "sum"
+    scale: float = 1.0
+    gain: float | None = None
+    wide: bool = False
+    keeps: Literal["read", "normed"] = "read"
+
+
+@dataclass(frozen=True)
+class Layer:
+    """One layer: its parts, in the order in which they run."""
+
+    parts: tuple[Part, ...]
+
+    def masked(self, mask: Mask) -> Layer:
+        """The same layer, whose self attention has another mask."""
+        parts = (
+            replace(part, mixer=replace(part.mixer, mask=mask))
+            if isinstance(part.mixer, Attention) and not part.mixer.cross
+            else part
+            for part in self.parts
+        )
+        return Layer(tuple(parts))
+
+
+def layer(
+    mixer: Mixer,
+    feedforward: Mixer | None,
+    norm: Norm,
+    order: Literal["pre", "post", "inside", "sandwich"] = "post",
+    cross: Attention | None = None,
+    dropout: float = 0.0,
+    reads: Literal["sum", "input", "normed"] = "sum",
+    scale: float = 1.0,
+) -> Layer:
+    """The usual layer: a mixer, cross attention where there is one, and a feed-forward.
+
+    `order` says where the norms stand: on the sum ("post", Vaswani et al. 2017), on what enters a part
+    ("pre", Xiong et al. 2020), on what a part returns ("inside"), or on both ("sandwich", Ding et al. 2021).
+    The feed-forward `reads` what `Part.reads` says; `scale` is every part's.
+    """
+    before = norm if order in ("pre", "sandwich") else None
+    inside = norm if order in ("inside", "sandwich") else None
+    after = norm if order == "post" else None
+    mixers = (("attention", mixer), ("cross", cross))
+    parts = [Part(m, role, before, inside, after, dropout, scale=scale) for role, m in mixers if m]
+    if feedforward is not None:
+        first = before if reads != "normed" else None
+        parts.append(Part(feedforward, "feedforward", first, inside, after, dropout, reads, scale))
+    return Layer(tuple(parts))

@@ -1,0 +1,117 @@
+"""What a part of a layer does: the protocol, and what treats each token by itself."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal, Protocol
+
+from formers.nn.spec.values import LinearKind, SlotSpec
+
+
+class Mixer(Protocol):
+    """What every mixer spec answers; `nn.mixers` builds its steps."""
+
+    @property
+    def causal(self) -> bool:
+        """Whether a token's result depends on what stands before it alone."""
+
+    @property
+    def by_distance(self) -> bool:
+        """Whether it depends on how many columns lie between two tokens, so that no gap may be closed."""
+
+    @property
+    def needs(self) -> frozenset[str]:
+        """Features that an attention backend must have."""
+
+    @property
+    def honours_masks(self) -> bool:
+        """Whether a mask of the caller's own, or several examples in one row, can be obeyed."""
+
+    @property
+    def slot(self) -> SlotSpec | None:
+        """What it keeps in a cache."""
+
+    @property
+    def first_alone(self) -> bool:
+        """Whether the first token's result can be computed without that of the others."""
+
+
+@dataclass(frozen=True)
+class _Tokenwise:
+    """Facts of a mixer that looks at one token at a time."""
+
+    causal = False
+    by_distance = False
+    needs: frozenset[str] = field(default=frozenset(), init=False, repr=False)
+    honours_masks = True
+    slot = None
+    first_alone = True
+
+
+@dataclass(frozen=True)
+class FeedForward(_Tokenwise):
+    """Position-wise feed-forward: up, activation (times gate when `gated`), down.
+
+    `dropout` falls on the inner values. `fused`: gate and up are one leaf under the role `gate_up`.
+    """
+
+    inner: int = 0
+    activation: str = "gelu"
+    gated: bool = False
+    fused: bool = False
+    bias: bool = True
+    dropout: float = 0.0
+    linear: LinearKind = "linear"
+
+
+@dataclass(frozen=True)
+class Experts(_Tokenwise):
+    """A mixture of experts: a router sends every token to some of many feed-forwards (Shazeer et al. 2017).
+
+    Roles: `router`, `router_bias`; `expert_gate`, `expert_up`, `expert_down` with `{i}` in their paths;
+    `shared_gate`, ... of a feed-forward that reads every token, `share` of its weight; `mixture`, the node
+    that holds them all.
+
+    Attributes:
+        count: experts; `chosen` of them read each token.
+        each: one expert.
+        scores: how logits become scores.
+        normalised: the weights of the chosen sum to one, before `scale`.
+        scale: factor on the weights.
+        groups: experts are chosen from the best `kept_groups` of so many groups alone, a group being judged
+            by the sum of its `group_best` best (DeepSeek-AI 2024, arXiv:2405.04434, section 2.2.2).
+        corrected: a bias on the scores counts for the choice, not for the weights (arXiv:2408.15664).
+        wide: the router computes in float32.
+        shared: the feed-forward that reads every token, `weighed` by a sigmoid of its own.
+        flat: it is called with [N, E] in a watched pass too, as the experts are.
+        jitter: in training, what enters is multiplied by numbers from 1 - jitter to 1 + jitter (Fedus et al.
+            2021, arXiv:2101.03961, section 2.2).
+    """
+
+    count: int
+    chosen: int
+    each: FeedForward
+    scores: Literal["softmax", "sigmoid"] = "softmax"
+    normalised: bool = True
+    scale: float = 1.0
+    groups: int = 1
+    kept_groups: int = 1
+    group_best: int = 1
+    corrected: bool = False
+    wide: bool = False
+    shared: FeedForward | None = None
+    weighed: bool = False
+    flat: bool = False
+    jitter: float = 0.0
+
+    def __post_init__(self) -> None:
+        size = self.count // self.groups
+        if self.count % self.groups or not 0 < self.kept_groups <= self.groups or self.group_best > size:
+            raise ValueError(
+                f"{self.count} experts do not make {self.groups} equal groups, of which {self.kept_groups} "
+                f"are kept by their best {self.group_best}"
+            )
+        if self.chosen > size * self.kept_groups:
+            raise ValueError(
+                f"{self.chosen} experts cannot be chosen from the {size * self.kept_groups} that there are"
+            )

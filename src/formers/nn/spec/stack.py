@@ -1,0 +1,165 @@
+"""A stack: a stem, layers, names, and what lies after them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import Literal
+
+from formers.nn.positions import Rotary
+from formers.nn.spec.attention import Attention, Disentangled
+from formers.nn.spec.layers import Layer
+from formers.nn.spec.mixers import Mixer
+from formers.nn.spec.stems import Stem, Tokens
+from formers.nn.spec.values import Names, Norm, SlotSpec
+
+
+@dataclass(frozen=True)
+class Summary:
+    """One token's state stands for its row.
+
+    Attributes:
+        token: the first of the row, or the one that ends it.
+        ends: ids that end a row, of which the first counts; without any, the highest id does.
+        norm: of that state.
+    """
+
+    token: Literal["first", "end"] = "first"
+    ends: tuple[int, ...] = ()
+    norm: Norm | None = None
+
+
+@dataclass(frozen=True)
+class Sharing:
+    """Groups of layers, each of which runs several times (Lan et al. 2019, arXiv:1909.11942, section 3.1).
+
+    Attributes:
+        inner: name of the list of layers in a group.
+        size: layers of a group.
+        order: the group that runs at each step.
+    """
+
+    inner: str
+    size: int
+    order: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Stack:
+    """A whole stack.
+
+    Attributes:
+        stem: what enters the first layer.
+        layers: the layers, those of one group after those of another.
+        names: where the leaves lie; roles of `names.stack`: `first_norm`, `final_norm`, `final_dropout`,
+            `pooler`, `pooler_act`, `rotary`, `relative`, `relative_norm`; `projection` to E of what the stem
+            gives; `score_bias`, a table of distances that all layers read.
+        width: E.
+        layer_class: name of the layers' class, as sharding policies spell it.
+        first_norm: of what enters the first layer.
+        relative_norm: of the table of relative positions that `Disentangled` layers read.
+        final_norm: closes a pre-norm stack; `final_dropout` follows it.
+        pooler: width of a tanh layer over the first token, `pooler_act` its activation; or which token stands
+            for a row as it is; None for neither.
+        sharing: how layers share weights.
+        layer_drop: probability of leaving a layer out in training (Fan et al. 2019, arXiv:1909.11556).
+        decoder: it predicts what comes next, and may keep a cache.
+        reports: which hidden states callers see: the last one `normed`, or `plain` as the layers left it, or
+            the layers' `outputs` alone, normed.
+        initial_std: deviation of fresh weights, `init` that of names with other endings.
+    """
+
+    stem: Stem
+    layers: tuple[Layer, ...]
+    names: Names
+    width: int
+    layer_class: str = "Layer"
+    first_norm: Norm | None = None
+    relative_norm: Norm | None = None
+    final_norm: Norm | None = None
+    final_dropout: float = 0.0
+    pooler: int | Summary | None = None
+    pooler_act: str = "tanh"
+    sharing: Sharing | None = None
+    layer_drop: float = 0.0
+    decoder: bool = False
+    reports: Literal["normed", "plain", "outputs"] = "normed"
+    initial_std: float = 0.02
+    init: Mapping[str, float] = field(default_factory=dict)
+
+    @cached_property
+    def mixers(self) -> tuple[Mixer, ...]:
+        """The mixers of all layers."""
+        return tuple(part.mixer for layer in self.layers for part in layer.parts)
+
+    @cached_property
+    def attention(self) -> Attention | None:
+        """The first self attention, or None."""
+        return next((m for m in self.mixers if isinstance(m, Attention) and not m.cross), None)
+
+    @cached_property
+    def by_distance(self) -> bool:
+        """Whether closing a gap in a row would change what is computed."""
+        return any(m.by_distance for m in self.mixers)
+
+    @cached_property
+    def causal(self) -> bool:
+        """Whether some mixer looks back alone."""
+        return any(m.causal for m in self.mixers)
+
+    @cached_property
+    def honours_masks(self) -> bool:
+        """Whether a mask of the caller's own can be obeyed."""
+        return all(m.honours_masks for m in self.mixers)
+
+    @cached_property
+    def slots(self) -> tuple[SlotSpec | None, ...]:
+        """What every layer keeps: the slot of its first mixer that has one."""
+        return tuple(
+            next((p.mixer.slot for p in layer.parts if p.mixer.slot is not None), None)
+            for layer in self.layers
+        )
+
+    @cached_property
+    def needs(self) -> frozenset[str]:
+        """What an attention backend must be able to do."""
+        return frozenset().union(*(m.needs for m in self.mixers))
+
+    @cached_property
+    def first_suffices(self) -> bool:
+        """Whether the last layer may compute the first token of every sequence alone."""
+        return (
+            bool(self.layers)
+            and not self.layer_drop
+            and (self.sharing is None or self.sharing.size == 1)
+            and all(part.mixer.first_alone for part in self.layers[-1].parts)
+        )
+
+    @cached_property
+    def room(self) -> int | None:
+        """How many tokens a row may have: rows of the position table, or what rotary positions know."""
+        if isinstance(self.stem, Tokens) and self.stem.room is not None:
+            return self.stem.room
+        return next((rule.trained_length for rule in self.rotaries), None)
+
+    @cached_property
+    def relative(self) -> int:
+        """Rows of the table of relative positions; 0 for none."""
+        return 2 * max((m.span for m in self.mixers if isinstance(m, Disentangled)), default=0)
+
+    @cached_property
+    def rotaries(self) -> tuple[Rotary, ...]:
+        """The rotary rules of the layers, each once."""
+        rules = (m.rotary for m in self.mixers if isinstance(m, Attention) and m.rotary is not None)
+        return tuple(dict.fromkeys(rules))
+
+
+def norms_first(made: Stack) -> Stack:
+    """A stack with norms on its sums, with those norms before its parts instead, and one that closes it."""
+    turned = {  # layers that are alike stay one value
+        id(layer): Layer(tuple(replace(part, before=part.after, after=None) for part in layer.parts))
+        for layer in made.layers
+    }
+    norm = next((part.after for layer in made.layers for part in layer.parts), None)
+    return replace(made, layers=tuple(turned[id(layer)] for layer in made.layers), final_norm=norm)

@@ -1,0 +1,188 @@
+"""What enters the first layer: tokens, patches, frames, queries."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import prod
+from typing import Literal
+
+from formers.nn.spec.values import Norm
+
+
+@dataclass(frozen=True)
+class LearnedPositions:
+    """A learned table of `count` rows; `offset` is added to every position.
+
+    With `padding_idx`, positions count the tokens that differ from it, starting at padding_idx + 1. A
+    `fixed` table holds sinusoids and is not trained.
+    """
+
+    count: int
+    offset: int = 0
+    padding_idx: int | None = None
+    fixed: bool = False
+
+
+@dataclass(frozen=True)
+class ComputedPositions:
+    """Sinusoids of as many places as there are: no table, and nothing in the file. Counted likewise."""
+
+    padding_idx: int | None = None
+
+
+@dataclass(frozen=True)
+class Tokens:
+    """A stem for text: token (+ position, + segment, + task) vectors, scaled, normalised, dropped.
+
+    With `share_types` the segment ids are looked up in the token table, as GPT-2 does. `scale` falls on
+    what enters, looked up or (with `scale_given`) given; `table_scale` on what is looked up, in the table
+    itself, and in its dtype if `table_scale_rounded`. `norm` is of the sum, or of the tokens before it.
+    Where padding is computed its rows are zero if `hides_padding`.
+    Roles: `token`, `position`, `type`, `task`, `embedding_norm`, `embedding_dropout`.
+    """
+
+    vocabulary: int
+    width: int
+    positions: LearnedPositions | ComputedPositions | None = None
+    types: int = 0
+    tasks: int = 0
+    share_types: bool = False
+    norm: Norm | None = None
+    norm_of: Literal["sum", "tokens"] = "sum"
+    scale: float = 1.0
+    scale_given: bool = True
+    table_scale: float = 1.0
+    table_scale_rounded: bool = False
+    dropout: float = 0.0
+    padding_idx: int | None = None
+    hides_padding: bool = False
+    reads = "input_ids"
+
+    @property
+    def room(self) -> int | None:
+        """How many tokens a row may have; None where nothing bounds it."""
+        if not isinstance(self.positions, LearnedPositions):
+            return None
+        start = self.positions.padding_idx
+        return self.positions.count - (0 if start is None else start + 1)
+
+
+@dataclass(frozen=True)
+class Patches:
+    """A stem for images: patches, projected, a class token before them, learned positions.
+
+    Roles: `class`, `patch`, `position`, `mask`, `embedding_dropout`.
+
+    Attributes:
+        channels: of an image.
+        image: height and width in pixels.
+        patch: height and width of a patch.
+        width: E.
+        dropout: on the result.
+        masked: a learned vector stands in place of hidden patches.
+        std: deviation of fresh positions and of the fresh class token.
+        bias: the projection has one.
+        flat: the class token is [E], and positions are looked up in a table [P, E].
+    """
+
+    channels: int
+    image: tuple[int, int]
+    patch: tuple[int, int]
+    width: int
+    dropout: float = 0.0
+    masked: bool = False
+    std: float = 0.02
+    bias: bool = True
+    flat: bool = False
+    reads = "pixel_values"
+
+    @property
+    def grid(self) -> tuple[int, int]:
+        """Patches down and across."""
+        return self.image[0] // self.patch[0], self.image[1] // self.patch[1]
+
+
+@dataclass(frozen=True)
+class Spans:
+    """Spans of an axis that are hidden in training (Park et al. 2019, arXiv:1904.08779, section 2).
+
+    Attributes:
+        share: of the axis that is hidden, where spans do not overlap.
+        length: of a span.
+        least: how many there are at least.
+    """
+
+    share: float
+    length: int
+    least: int = 0
+
+
+@dataclass(frozen=True)
+class Frames:
+    """A stem for sounds: frames of a spectrum, read by convolutions along time, at fixed positions.
+
+    Roles: `conv_0`, `conv_1`, ..; `position`, a table of sinusoids that is not trained.
+
+    Attributes:
+        bins: numbers of a frame.
+        width: E.
+        count: T, rows that come out: every input has as many frames as give that many.
+        strides: of the convolutions, in order.
+        kernel: their reach.
+        activation: after each of them.
+        dropout: on the result.
+        hidden: spans of frames that are silenced in training; `hidden_bins` spans of bins.
+    """
+
+    bins: int
+    width: int
+    count: int
+    strides: tuple[int, ...] = (1, 2)
+    kernel: int = 3
+    activation: str = "gelu"
+    dropout: float = 0.0
+    hidden: Spans | None = None
+    hidden_bins: Spans | None = None
+    reads = "input_features"
+
+    @property
+    def length(self) -> int:
+        """Frames of an input."""
+        return self.count * prod(self.strides)
+
+
+@dataclass(frozen=True)
+class Queries:
+    """A stem of learned vectors: no input is read for them, they ask what cross attention reads.
+
+    Roles: `query`, where the stack holds them; `embedding_norm`, `embedding_dropout`.
+
+    Attributes:
+        count: vectors that the stack holds, the same for every row; 0 where its callers hold them.
+        width: E.
+        norm: on the vectors.
+        dropout: on the result.
+    """
+
+    count: int
+    width: int
+    norm: Norm | None = None
+    dropout: float = 0.0
+    reads = "query_embeds"
+
+
+Stem = Tokens | Patches | Frames | Queries
+
+
+def pair(size: object) -> tuple[int, int]:
+    """Height and width, of one number or of two.
+
+    Raises:
+        ValueError: for what is neither.
+    """
+    found = (size, size) if isinstance(size, int) else size
+    if isinstance(found, (list, tuple)) and len(found) == 2:
+        high, wide = found
+        if isinstance(high, int) and isinstance(wide, int) and min(high, wide) > 0:
+            return high, wide
+    raise ValueError(f"sizes of images and patches are whole numbers, one or two, not {size!r}")
