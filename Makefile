@@ -45,7 +45,7 @@ tests: env-test
 
 # every head of every family in every shape beside the reference; the tests take one shape a family
 parity: env-bench
-	$(BIN)/python benchmarks/parity.py
+	$(BIN)/python benchmarks/parity.py --record
 
 format: env-test
 	$(BIN)/ruff check --fix .

@@ -1,4 +1,4 @@
-"""Seconds of a forward pass of every family of texts: formers beside the reference, on the same random weights.
+"""Seconds of a forward pass of every family of texts, beside the reference on the same random weights.
 
 Each family's first parity shape is widened (widths times 12: a hidden size of 384, heads as they are, four
 layers, a vocabulary of 8,000), written by the reference and loaded by both. Bare models, float32, no padding,
@@ -115,8 +115,9 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--record", action="store_true", help="write the table into RESULTS.md")
     given = parser.parse_args()
-    import record
     import transformers
+
+    import record
 
     transformers.logging.set_verbosity_error()
     transformers.utils.logging.disable_progress_bar()

@@ -2,25 +2,29 @@
 
 Random checkpoints of the shapes in `tests/parity`, written by the reference, are loaded by both; the largest
 difference over all heads and shapes of a family is given (float32, real tokens; the difference of two numbers
-is taken over one plus the reference's magnitude, as the tests do). The last row is the real all-MiniLM-L6-v2
-with pretrained weights: hidden states and unit-length embeddings of texts in one padded batch. A head whose
-save differs from the file that was loaded, or that the reference cannot load, is an error.
+is taken over one plus the reference's magnitude, as the tests do): padded on the right, and what is told of
+tokens on the left too (of sequences, the reference's encoders read a place of padding there). The last row is
+the real all-MiniLM-L6-v2 with pretrained weights: hidden states and unit-length embeddings of texts in one
+padded batch. A head whose save differs from the file that was loaded, or that the reference cannot load, is
+an error. A record is also what `docs/models.md` tells of parity.
 
-    python benchmarks/parity.py [--record]
+    python benchmarks/parity.py [--only MODEL_TYPE ...] [--record]
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 import tempfile
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Container, Iterator
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
 LIMIT = 1e-5
+MEASURED = ROOT / "benchmarks" / "parity.json"
 sys.path.insert(0, str(ROOT))
 
 
@@ -64,11 +68,12 @@ class Distance:
 class Case:
     """One head in one shape: the reference's model, its checkpoint, and what to feed it."""
 
-    family: str
+    model_type: str
     name: str
     theirs: Any
     inputs: dict[str, Any]
     labels: dict[str, Any]
+    left: dict[str, Any] | None = None  # the inputs with their padding on the left
 
     def real(self, key: str = "") -> Any:
         """Which places of an output hold real tokens."""
@@ -78,34 +83,34 @@ class Case:
         return None if mask is None else mask.bool()
 
 
-def encoders_and_decoders(folder: Path) -> Iterator[Case]:
+def encoders_and_decoders(folder: Path, only: Container[str]) -> Iterator[Case]:
     """All heads of the families with one stack, in all shapes."""
     from formers.models.classes import endings
     from formers.models.registry import family_of
     from tests.parity import shapes
 
-    for model_type, found in shapes.SHAPES.items():
-        family = family_of(model_type)
+    for model_type in filter(only.__contains__, shapes.SHAPES):
+        family, found = family_of(model_type), shapes.SHAPES[model_type]
         for shape in (*found, *shapes.MORE.get(model_type, ())):
             for name in (family.class_name(e) for e in endings(family) if e != "PreTrainedModel"):
                 if "MaskedImage" in name and shape != "plain":
                     continue  # the reference writes square images alone
                 theirs = shapes.write_checkpoint(model_type, shape, name, folder)
                 inputs = shapes.inputs_of(theirs)
-                yield Case(family.name, name, theirs, inputs, shapes.labels(name, inputs))
+                left = shapes.inputs_of(theirs, sided="left") if "input_ids" in inputs else None
+                yield Case(model_type, name, theirs, inputs, shapes.labels(name, inputs), left)
 
 
-def encoder_decoders(folder: Path) -> Iterator[Case]:
-    """All heads of T5 and BART, in all shapes."""
-    from formers.models.registry import family_of
+def encoder_decoders(folder: Path, only: Container[str]) -> Iterator[Case]:
+    """All heads of the families with two stacks, in all shapes."""
     from tests.parity import seq2seq_shapes as shapes
 
-    for model_type, found in shapes.SHAPES.items():
-        for shape in found:
+    for model_type in filter(only.__contains__, shapes.SHAPES):
+        for shape in shapes.SHAPES[model_type]:
             for name in shapes.CLASSES[model_type]:
                 theirs = shapes.write_checkpoint(model_type, shape, name, folder)
                 inputs, labels = shapes.inputs_of(theirs), shapes.labels_of(theirs)
-                yield Case(family_of(model_type).name, name, theirs, inputs, labels)
+                yield Case(model_type, name, theirs, inputs, labels)
 
 
 def _flat(real: Any) -> Any:
@@ -113,22 +118,30 @@ def _flat(real: Any) -> Any:
     return None if real is None else real.reshape(-1, real.shape[-1])
 
 
-def compare(case: Case, ours: Any, seen: Distance) -> None:
-    """Outputs, hidden states, loss and gradients of one head."""
+def compare_outputs(case: Case, ours: Any, seen: Distance, tokens: bool = False) -> None:
+    """Outputs and hidden states of one head; those of `tokens` alone, where that is asked."""
     import torch
 
-    from tests.parity.shapes import in_the_file
-
-    theirs = case.theirs
     with torch.no_grad():
-        expected = theirs(**case.inputs, output_hidden_states=True)
-        found = ours(**case.inputs, output_hidden_states=True)
+        expected, found = (one(**case.inputs, output_hidden_states=True) for one in (case.theirs, ours))
     for key in set(expected.keys()) - {"past_key_values", "cache_params"}:
         kind = "hidden" if "hidden" in key else "outputs"
         real = _flat(case.real(key)) if kind == "hidden" else case.real(key)
         if key == "router_logits" and real is not None:  # of every router, [B * T, experts]
             real = real.flatten()
+        if tokens and (not isinstance(expected[key], tuple) and expected[key].shape[:2] != real.shape):
+            continue
         seen.see(kind, expected[key], found[key], real)
+
+
+def compare(case: Case, ours: Any, seen: Distance) -> None:
+    """Outputs, hidden states, loss and gradients of one head."""
+    from tests.parity.shapes import in_the_file
+
+    theirs = case.theirs
+    compare_outputs(case, ours, seen)
+    if case.left is not None:
+        compare_outputs(replace(case, inputs=case.left), ours, seen, tokens=True)
     theirs.train(), ours.train()
     if case.labels:
         losses = [model(**case.inputs, **case.labels).loss for model in (theirs, ours)]
@@ -198,25 +211,28 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--record", action="store_true", help="write the table into RESULTS.md")
+    parser.add_argument("--only", nargs="*", help="model types")
+    parser.add_argument("--record", action="store_true", help="write RESULTS.md, parity.json, docs/models.md")
     given = parser.parse_args()
     import transformers
 
     import formers
+    from formers.models.table import FAMILIES
 
     transformers.logging.set_verbosity_error()
     transformers.utils.logging.disable_progress_bar()
     families: dict[str, Distance] = {}
     with tempfile.TemporaryDirectory() as made, tempfile.TemporaryDirectory() as saved:
         for cases in (encoders_and_decoders, encoder_decoders):
-            for case in cases(Path(made)):
+            for case in cases(Path(made), given.only or FAMILIES):
                 ours = getattr(formers, case.name).from_pretrained(made)
                 check_save(case, ours, Path(made), Path(saved))
-                compare(case, ours, families.setdefault(case.family, Distance()))
+                compare(case, ours, families.setdefault(case.model_type, Distance()))
     minilm = real_weights()
     head = ["largest difference", "heads", "checkpoints", "outputs", "hidden states", "loss", "gradients"]
     last = minilm.row("all-MiniLM-L6-v2")[:5] + ["", ""]
     table = [head, *(seen.row(name) for name, seen in families.items()), last]
+    import models
     import record
 
     record.show(table)
@@ -230,6 +246,12 @@ def main() -> None:
         raise SystemExit("a difference is above the limit")
     if given.record:
         record.section("Parity", table, command="python benchmarks/parity.py --record", notes=note)
+        told = {
+            name: {"checkpoints": seen.checkpoints, "largest": float(f"{seen.largest:.1e}")}
+            for name, seen in sorted(families.items())
+        }
+        MEASURED.write_text(json.dumps(told, indent=1) + "\n")
+        models.main()
 
 
 if __name__ == "__main__":

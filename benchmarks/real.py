@@ -1,0 +1,167 @@
+"""Real weights and real tokenizers beside the reference, from folders that a person names.
+
+`--model`: a decoder's folder. The largest difference of the logits of a page of English in float32, the
+perplexity of both, the seconds of a pass and of loading.
+`--tokenizers`: a folder of tokenizer folders. For each, 2,000 texts (changelog entries, each second one with
+accents, emoji, code, runs of spaces and other scripts put in): ids, offsets and decoding against the
+`tokenizers` library on the same tokenizer.json and against the reference, and the chat template.
+
+    python benchmarks/real.py [--model FOLDER] [--tokenizers FOLDER] [--record]
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import gzip
+import random
+import statistics
+import time
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parent.parent
+TEXTS = ROOT / "examples" / "data" / "cpython-changelog.csv.gz"
+ODD = [
+    *(
+        "naïve café – “quoted” …",
+        "日本語のテキスト。",
+        "Привет, мир!",
+        "مرحبا بالعالم",
+        "👩‍👩‍👧 🇫🇷 👍🏽",
+        "ﬁn ½ Ⅷ",
+    ),
+    *("def f(x):\n\treturn x  +  1\n", "a" * 70, "    four   and   more     ", "\r\n\r\n", "e\u0301 \u00e9"),
+    *("<b>&amp;</b>", "</s> <pad> [MASK]", "1234567.89e-10", "हिन्दी में", "𝔘𝔫𝔦𝔠𝔬𝔡𝔢", "\u200b\u00a0\u3000", ""),
+]
+CHAT = [
+    {"role": "user", "content": "What is two and two?"},
+    {"role": "assistant", "content": "Four."},
+    {"role": "user", "content": "  And  three?\n"},
+]
+
+
+def texts(count: int) -> list[str]:
+    """`count` texts, the same ones always."""
+    drawn = random.Random(0)
+    with gzip.open(TEXTS, "rt", encoding="utf-8", newline="") as file:
+        found = drawn.sample([row["text"] for row in csv.DictReader(file)], count)
+    for i in range(0, count, 2):
+        cut = drawn.randrange(len(found[i]) + 1)
+        found[i] = found[i][:cut] + drawn.choice(ODD) + found[i][cut:]
+    return found
+
+
+def model(folder: str) -> list[list[str]]:
+    """One real decoder: distance, perplexities, times."""
+    import torch
+    import transformers
+
+    import formers
+
+    page = " ".join(text for text in texts(400)[1::2] if text.isascii())[:3000]
+    ids = formers.AutoTokenizer.from_pretrained(folder)(page, return_tensors="pt")["input_ids"]
+    found, took = [], []
+    for package in (transformers, formers):
+        start = time.perf_counter()
+        loaded = package.AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).eval()
+        took.append(time.perf_counter() - start)
+        found.append(loaded)
+    with torch.no_grad():
+        theirs, ours = (one(input_ids=ids, labels=ids) for one in found)
+        rounds = [[_seconds(one, ids) for one in found] for _ in range(7)]
+    apart = float((theirs.logits - ours.logits).abs().max())
+    ratio = statistics.median(one / other for one, other in rounds)
+    return [
+        ["real decoder", "reference", "formers"],
+        ["tokens", *[str(ids.shape[1])] * 2],
+        [
+            "largest difference of logits",
+            "",
+            f"{apart:.1e} (logits to {float(theirs.logits.abs().max()):.0f})",
+        ],
+        ["perplexity", *(f"{float(one.loss.exp()):.4f}" for one in (theirs, ours))],
+        ["seconds of a pass, ratio", "", f"{ratio:.2f} times as fast"],
+        ["seconds to load", *(f"{one:.2f}" for one in took)],
+    ]
+
+
+def _seconds(model: Any, ids: Any) -> float:
+    start = time.perf_counter()
+    model(input_ids=ids)
+    return time.perf_counter() - start
+
+
+def tokenizer(folder: Path, several: list[str]) -> list[str]:
+    """How many texts are the same in every respect."""
+    import tokenizers
+    import transformers
+
+    import formers
+
+    ours = formers.AutoTokenizer.from_pretrained(folder)
+    theirs = transformers.AutoTokenizer.from_pretrained(folder)
+    library = tokenizers.Tokenizer.from_file(str(folder / "tokenizer.json"))
+    library.no_padding(), library.no_truncation()
+    counts = dict.fromkeys(
+        ("file ids", "file offsets", "file decoding", "reference ids", "reference decoding"), 0
+    )
+    for text in several:
+        mine, plain = ours(text, return_offsets_mapping=True), library.encode(text)
+        ids = mine["input_ids"]
+        counts["file ids"] += ids == plain.ids
+        counts["file offsets"] += [tuple(one) for one in mine["offset_mapping"]] == plain.offsets
+        counts["file decoding"] += ours.decode(ids, clean_up_tokenization_spaces=False) == library.decode(
+            ids, skip_special_tokens=False
+        )
+        counts["reference ids"] += ids == theirs(text)["input_ids"]
+        counts["reference decoding"] += ours.decode(ids) == theirs.decode(ids)
+    chat = "none"
+    if theirs.chat_template:
+        made = [
+            [
+                one.apply_chat_template(CHAT, tokenize=False, add_generation_prompt=more)
+                for more in (False, True)
+            ]
+            for one in (theirs, ours)
+        ]
+        chat = "same" if made[0] == made[1] else "DIFFERS"
+    return [folder.name, *map(str, counts.values()), chat]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--model", help="folder of a decoder")
+    parser.add_argument("--tokenizers", type=Path, help="folder of folders with a tokenizer.json")
+    parser.add_argument("--texts", type=int, default=2000)
+    parser.add_argument("--record", action="store_true", help="write the tables into RESULTS.md")
+    given = parser.parse_args()
+    import transformers
+
+    import record
+
+    transformers.logging.set_verbosity_error()
+    if given.model:
+        table = model(given.model)
+        record.show(table)
+        if given.record:
+            record.section("Real decoder", table, command="python benchmarks/real.py --model FOLDER --record",
+                           notes=f"{Path(given.model).name}, float32.")  # fmt: skip
+    if given.tokenizers:
+        several = texts(given.texts)
+        head = ["same of " + str(given.texts), "file ids", "file offsets", "file decoding", "reference ids",
+                "reference decoding", "chat template"]  # fmt: skip
+        table = [head]
+        for one in sorted(given.tokenizers.iterdir()):
+            table.append(tokenizer(one, several))
+            print(*table[-1], flush=True)
+        record.show(table)
+        if given.record:
+            command = "python benchmarks/real.py --tokenizers FOLDER --record"
+            record.section("Real tokenizers", table, command=command)
+
+
+if __name__ == "__main__":
+    main()
