@@ -84,14 +84,13 @@ MORE: dict[str, dict[str, dict[str, Any]]] = {
         "no last norm": {**_OPT, "_remove_final_layer_norm": True},
     },
     "stablelm": {
-        "norms of heads in sequence, one head of keys, dynamic angles": {
+        "norms of heads in sequence, one head of keys, slower angles": {
             **_STABLE,
             "num_attention_heads": 6,
             "hidden_size": 48,
             "num_key_value_heads": 1,
             "qk_layernorm": True,
-            "max_position_embeddings": 8,
-            "rope_parameters": {"rope_type": "dynamic", "factor": 2.0, "partial_rotary_factor": 0.5},
+            "rope_parameters": {"rope_type": "linear", "factor": 2.0, "partial_rotary_factor": 0.5},
         },
     },
     "xglm": {
