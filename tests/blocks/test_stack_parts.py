@@ -86,3 +86,61 @@ def test_binary_losses_leave_out_padding_and_places_without_a_label() -> None:
     expected = F.binary_cross_entropy_with_logits(logits[counts], labels[counts].float())
     close(binary(logits, labels, MASK), expected)
     close(binary(logits, labels, MASK, items=14), expected * counts.sum() / 14)
+
+
+def test_narrow_tokens_are_projected_before_positions_are_added_and_after_the_last_norm() -> None:
+    config = formers.OPTConfig(
+        **{name: value for name, value in SIZES.items() if name != "intermediate_size"},
+        **{"num_hidden_layers": 0, "word_embed_proj_dim": 6, "pad_token_id": 0},
+    )
+    model = formers.OPTModel(config).eval()
+    part = model.decoder
+    counted = (MASK.cumsum(1) * MASK - 1) + 2
+    with torch.no_grad():
+        given = part.project_in(part.embed_tokens(IDS)) + part.embed_positions.weight[counted]
+        expected = part.project_out(part.final_layer_norm(given))
+        close(model(IDS, MASK).last_hidden_state[MASK.bool()], expected[MASK.bool()])
+        left = model(IDS.flip(1), MASK.flip(1)).last_hidden_state
+        assert left.shape == (2, 5, 6)
+        alone = model(IDS[1:, :3].flip(1)).last_hidden_state
+        close(left[1, 2:], alone[0])
+
+
+def test_a_learned_vector_moves_what_the_last_attention_gives() -> None:
+    sizes = {name: value for name, value in SIZES.items() if name != "intermediate_size"}
+    model = formers.GPTNeoXJapaneseModel(formers.GPTNeoXJapaneseConfig(**sizes, num_hidden_layers=2)).eval()
+    held = [name for name, _ in model.named_parameters() if name.endswith("dense_bias")]
+    assert held == ["layers.1.attention.dense_bias"]
+    layer = model.layers[1]
+    with torch.no_grad():
+        layer.attention.dense_bias.normal_()
+        layer.mlp.dense_4h_to_h.weight.zero_()
+        x = torch.randn(2, 5, 24)
+        attended = layer.attention(layer.input_layernorm(x))[0]
+        close(layer(x), x + attended + layer.attention.dense_bias)
+
+
+def test_norms_of_heads_by_leaves_of_their_own_are_called_where_somebody_looks() -> None:
+    config = formers.StableLmConfig(**SIZES, num_hidden_layers=1, qk_layernorm=True, num_key_value_heads=3)
+    model = formers.StableLmModel(config).eval()
+    norms = model.layers[0].self_attn.q_layernorm
+    with torch.no_grad():
+        for one in norms.norms:
+            one.weight.normal_()
+        x = torch.randn(4, 3, 8)
+        expected = torch.stack([F.layer_norm(x[:, h], (8,), norms.norms[h].weight) for h in range(3)], 1)
+        close(norms(x), expected)
+        close(norms(x.transpose(0, 1)[None]), expected.transpose(0, 1)[None])
+        plain, seen = model(IDS, MASK).last_hidden_state, []
+        handle = norms.norms[1].register_forward_hook(lambda _m, _a, out: seen.append(out.shape))
+        close(model(IDS, MASK).last_hidden_state[MASK.bool()], plain[MASK.bool()])
+        handle.remove()
+        assert seen == [(2, 1, 5, 8)]
+        norms.norms[1] = torch.nn.Sequential(norms.norms[1], torch.nn.Tanh())
+        assert not torch.allclose(model(IDS, MASK).last_hidden_state, plain)
+
+
+def test_states_for_a_model_without_cross_attention_are_refused() -> None:
+    model = formers.GPT2Model(formers.GPT2Config(vocab_size=20, n_embd=24, n_layer=1, n_head=3))
+    with pytest.raises(ValueError, match="no cross attention, so nothing would read encoder_hidden_states"):
+        model(IDS, encoder_hidden_states=torch.randn(2, 4, 24))

@@ -22,7 +22,16 @@ from formers.core.notices import Notice
 from formers.model.structure import renames_of
 from formers.models.classes import endings
 from formers.models.registry import family_of
-from tests.parity.shapes import SHAPES, batch, in_the_file, inputs_of, labels, real_of, write_checkpoint
+from tests.parity.shapes import (
+    SHAPES,
+    batch,
+    in_the_file,
+    inputs_of,
+    labels,
+    real_of,
+    reference_config,
+    write_checkpoint,
+)
 
 TOLERANCE = 1e-5
 
@@ -240,7 +249,12 @@ def test_decoding_with_a_cache_gives_what_one_pass_gives(
 
 @pytest.mark.parametrize(
     ("model_type", "name"),
-    [("mistral", "MistralForCausalLM"), ("gemma2", "Gemma2ForCausalLM"), ("mamba", "MambaForCausalLM")],
+    [
+        ("mistral", "MistralForCausalLM"),
+        ("gemma2", "Gemma2ForCausalLM"),
+        ("mamba", "MambaForCausalLM"),
+        ("opt", "OPTForCausalLM"),
+    ],
 )
 def test_a_gap_in_a_row_counts_as_the_reference_counts_it(model_type: str, name: str, tmp_path: Path) -> None:
     theirs = write_checkpoint(model_type, next(iter(SHAPES[model_type])), name, tmp_path)
@@ -281,28 +295,37 @@ def test_a_sequence_gives_the_same_alone_and_in_company(tmp_path: Path) -> None:
             _close(together[row], alone[0])
 
 
-def test_a_bert_decoder_reads_an_encoder_across(tmp_path: Path) -> None:
-    config = transformers.BertConfig(
-        vocab_size=101,
-        hidden_size=32,
-        num_hidden_layers=2,
-        num_attention_heads=4,
-        intermediate_size=48,
-        max_position_embeddings=40,
-        is_decoder=True,
-        add_cross_attention=True,
-    )
+@pytest.mark.parametrize(
+    ("model_type", "name"),
+    [("bert", "BertLMHeadModel"), ("gpt2", "GPT2LMHeadModel"), ("xglm", "XGLMForCausalLM")],
+)
+def test_a_decoder_reads_an_encoder_across(model_type: str, name: str, tmp_path: Path) -> None:
+    config = reference_config(model_type, next(iter(SHAPES[model_type])), name)
+    config.is_decoder = config.add_cross_attention = True
     torch.manual_seed(0)
-    theirs = transformers.BertLMHeadModel(config).eval()
+    theirs = getattr(transformers, name)(config).eval()
     theirs.save_pretrained(tmp_path)
-    ours = formers.BertLMHeadModel.from_pretrained(tmp_path)
-    inputs = batch("BertLMHeadModel", 0)
-    states = torch.randn(4, 6, 32)
+    ours = getattr(formers, name).from_pretrained(tmp_path)
+    ours.save_pretrained(tmp_path / "again")
+    files = [(folder / "model.safetensors").read_bytes() for folder in (tmp_path, tmp_path / "again")]
+    assert files[0] == files[1]
+    inputs = batch(name, _pad(ours))
+    ids, mask = inputs["input_ids"], inputs["attention_mask"]
     seen = torch.tensor([[1] * 6, [1] * 4 + [0] * 2, [1] * 6, [1] * 2 + [0] * 4])
-    across = {"encoder_hidden_states": states, "encoder_attention_mask": seen}
+    across = {"encoder_hidden_states": torch.randn(4, 6, 32), "encoder_attention_mask": seen}
     with torch.no_grad():
-        expected, found = theirs(**inputs, **across), ours(**inputs, **across)
-    _close(expected.logits, found.logits, inputs["attention_mask"].bool())
+        expected = theirs(**inputs, **across).logits
+        _close(expected, ours(**inputs, **across).logits, mask.bool())
+        first = ours(ids[:, :6], attention_mask=mask[:, :6], use_cache=True, **across)
+        rest = ours(ids[:, 6:], attention_mask=mask, past_key_values=first.past_key_values, **across)
+    _close(expected, torch.cat((first.logits, rest.logits), 1), mask.bool())
+    loss = theirs(**inputs, **across, labels=ids).loss
+    found = ours(**inputs, **across, labels=ids).loss
+    _close(loss, found)
+    loss.backward(), found.backward()
+    gradients = {key: p.grad for key, p in ours.named_parameters(remove_duplicate=False)}
+    for key, parameter in theirs.named_parameters():
+        _close(parameter.grad, gradients[key])
 
 
 @pytest.mark.parametrize(

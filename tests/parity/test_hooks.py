@@ -56,9 +56,12 @@ ONLY_THERE = {
     # both halves of the feed-forward stand by themselves in the file, and each sum has a dropout of its own
     "vit": re.compile(r"(^|\.)layers\.\d+\.(mlp(\.activation_fn)?|dropout)$"),
     "falcon": re.compile(r"(^|\.)rotary_emb$"),  # it fires where slopes stand for positions too
+    "openai-gpt": re.compile(r"\.mlp\.act$"),  # one module serves all layers
 }
 # nodes whose result the reference does not read: it takes the last of the hidden states beside it
 UNREAD = {"deberta": "encoder", "deberta-v2": "encoder"}
+# nodes to which the reference hands what they read once for keys, for queries and for values
+THRICE = {"ctrl": "multi_head_attention"}
 STACKED = re.compile(r"\.experts\.act_fn$")  # of all experts, which stand by themselves in the file
 
 
@@ -227,8 +230,8 @@ def _edit_output(_module: nn.Module, _args: Any, out: Any) -> Any:
 
     if isinstance(out, Tensor):
         return edited(out)
-    if isinstance(out, tuple):
-        return (edited(out[0]), *out[1:])
+    if isinstance(out, (tuple, list)):
+        return type(out)((edited(out[0]), *out[1:]))
     key = next(iter(out.keys()))
     out[key] = edited(out[key])
     return out
@@ -293,6 +296,8 @@ def test_a_hook_that_edits_is_obeyed_with_the_references_numbers(case: tuple[Any
             if name.endswith("rotary_emb"):
                 continue  # it returns two tables, not states
             if edit["hook"] is _edit_output and name.split(".")[-1] == UNREAD.get(ours._family.model_type):
+                continue
+            if edit["hook"] is _edit_input and name.split(".")[-1] == THRICE.get(ours._family.model_type):
                 continue
             results = []
             for model in (theirs, ours):

@@ -21,11 +21,15 @@ from parity.tokenization_samples import (
     write_t5,
     write_unigram,
     write_vocab_txt,
+    write_word_bpe,
 )
 
 transformers = pytest.importorskip("transformers")
 
-FAMILIES = ("bert", "bert-cased", "distilbert", "gpt2", "roberta", "xlm-roberta", "camembert", "t5", "llama")
+FAMILIES = (
+    *("bert", "bert-cased", "distilbert", "gpt2", "opt", "roberta", "xlm-roberta", "camembert"),
+    *("t5", "llama"),
+)
 TEXTS = [*AWKWARD.values(), "", *SENTENCES[:6]]
 
 
@@ -41,6 +45,15 @@ def reference_of(name, folder):
     if name == "gpt2":
         write_byte_bpe(folder, ["<|endoftext|>"])
         return transformers.GPT2Tokenizer.from_pretrained(folder, pad_token="<|endoftext|>")
+    if name == "opt":
+        write_byte_bpe(folder, FAIRSEQ_SPECIAL)
+        start = dict.fromkeys(("bos_token", "eos_token", "unk_token"), "</s>")
+        return transformers.GPT2Tokenizer.from_pretrained(
+            folder, add_bos_token=True, pad_token="<pad>", **start
+        )
+    if name == "openai-gpt":
+        write_word_bpe(folder)
+        return transformers.OpenAIGPTTokenizer.from_pretrained(folder, pad_token="<unk>")
     if name == "roberta":
         write_byte_bpe(folder, FAIRSEQ_SPECIAL)
         return transformers.RobertaTokenizer.from_pretrained(folder)
@@ -290,6 +303,14 @@ OLDER = {
     "BertTokenizer cased": ("bert-cased", {"do_lower_case": False}),
     "DistilBertTokenizer": ("distilbert", {}),
     "GPT2Tokenizer": ("gpt2", {"pad_token": "<|endoftext|>"}),
+    "GPT2Tokenizer with a start token": (
+        "opt",
+        {
+            **{"add_bos_token": True, "pad_token": "<pad>"},
+            **dict.fromkeys(("bos_token", "eos_token", "unk_token"), "</s>"),
+        },
+    ),
+    "OpenAIGPTTokenizer": ("openai-gpt", {"pad_token": "<unk>"}),
     "RobertaTokenizer": ("roberta", {}),
     "XLMRobertaTokenizer": ("xlm-roberta", {}),
     "CamembertTokenizer": ("camembert", {}),
@@ -335,6 +356,7 @@ UNIGRAM = {
         write_unigram,
         lambda ids, own: [own.cls_token_id, *[i + 4 if i else 3 for i in ids], own.sep_token_id],
     ),
+    "XGLMTokenizer": (write_unigram, lambda ids, _: [2, *[i + 1 if i else 3 for i in ids]]),
     "T5Tokenizer": (write_t5, lambda ids, _: [*ids, 1]),
     "LlamaTokenizer": (write_llama, lambda ids, _: [1, *ids]),
 }

@@ -91,6 +91,21 @@ def write_byte_bpe(folder: Path, special: list[str]) -> tuple[Path, Path]:
     return folder / "vocab.json", folder / "merges.txt"
 
 
+def write_word_bpe(folder: Path) -> None:
+    """Train lower-case BPE whose tokens mark the end of a word, and write vocab.json and merges.txt."""
+    from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, trainers
+
+    backend = Tokenizer(models.BPE(unk_token="<unk>", end_of_word_suffix="</w>"))
+    backend.normalizer = normalizers.BertNormalizer(lowercase=True)
+    backend.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    trainer = trainers.BpeTrainer(
+        vocab_size=500, special_tokens=["<unk>"], end_of_word_suffix="</w>", show_progress=False
+    )
+    backend.train_from_iterator(SENTENCES * 2, trainer)
+    folder.mkdir(parents=True, exist_ok=True)
+    backend.model.save(str(folder))
+
+
 def write_sentencepiece(path: Path, **options: object) -> Path:
     """Train SentencePiece and write the model file."""
     import sentencepiece

@@ -65,7 +65,7 @@ _MIXED = {
     **{"num_experts": 4, "n_routed_experts": 4, "n_group": 2, "topk_group": 1, "num_experts_per_tok": 2},
     **{"moe_intermediate_size": 16, "shared_expert_intermediate_size": 16, "first_k_dense_replace": 1},
 }
-_OTHERS |= dict.fromkeys(("exaone4", "llama", "mistral", "qwen2", "qwen3"), _GROUPED)
+_OTHERS |= dict.fromkeys(("exaone4", "llama", "mistral", "qwen2", "qwen3", "stablelm"), _GROUPED)
 _OTHERS |= dict.fromkeys(("mixtral", "qwen2_moe"), _MIXED)
 _OTHERS |= dict.fromkeys(("deepseek_v2", "deepseek_v3"), {**_MIXED, "num_key_value_heads": 4})
 _OTHERS |= dict.fromkeys(
@@ -79,6 +79,8 @@ _OTHERS |= dict.fromkeys(
     ("deberta", "deberta-v2"), {**_BERT, "relative_attention": True, "pos_att_type": "c2p|p2c"}
 )
 _OTHERS["gpt_bigcode"] = _OTHERS["gpt2"]
+_OTHERS["ctrl"] = _OTHERS["openai-gpt"] = _OTHERS["gpt2"]
+_OTHERS["xglm"] = {**_OTHERS["bart"], "num_layers": 2, "attention_heads": 4, "ffn_dim": 64}
 _OTHERS["gptj"] = _OTHERS["codegen"] = {**_OTHERS["gpt2"], "rotary_dim": 4}
 _OTHERS["whisper"] = {**_OTHERS["bart"], "num_mel_bins": 8, "max_source_positions": 6, "pad_token_id": 0}
 _OTHERS |= dict.fromkeys(("mbart", "mvp", "plbart"), _OTHERS["bart"])

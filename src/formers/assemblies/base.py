@@ -136,6 +136,8 @@ _MEANING = {
     "start_positions": "[B], int64, first tokens of the answers; positions past the end count for nothing.",
     "end_positions": "[B], int64, last tokens of the answers, likewise.",
     "next_sentence_label": "[B], int64: 0 follows, 1 does not.",
+    "mc_token_ids": "[B] or [B, choices], int64, the place that stands for its text; the last by default.",
+    "mc_labels": "[B], int64, the fitting choice; its loss is `mc_loss`.",
     "num_items_in_batch": "divisor of the summed loss, for gradient accumulation.",
     "return_loss": "return the loss of texts and images that belong together, the first with the first.",
     "vision_feature_layer": "which hidden states of the vision tower are read: a number, or several.",

@@ -79,7 +79,7 @@ class EncoderDecoder(Assembly):
         self.half, self.shifts_inputs, self.may_untie = half, shifts_inputs, may_untie
         self.halves = {
             "encoder": Single(self._encoder, stem),
-            "decoder": Single(self._decoder, crosses=True),
+            "decoder": Single(self._decoder),
         }
         self.shares = stem is spec.Tokens
         self.main, self.means = stem.reads, STEMS[stem].inputs
@@ -325,7 +325,7 @@ class DecoderHalf(EncoderDecoder):
 
     def passed_on(self, states: States) -> dict[str, Any]:
         """As over a single stack."""
-        return {**Assembly.passed_on(self, states), "cross_attentions": states.cross_attentions}
+        return Assembly.passed_on(self, states)
 
     def output(self, model: Any, states: States) -> ModelOutput:
         """As the decoder's own."""

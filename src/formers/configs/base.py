@@ -260,7 +260,7 @@ class PretrainedConfig(Labels, SubConfigs, Rotary, ConfigFile):
         own = _own_fields(type(self)) if diff else frozenset(self.__dict__)
         out: dict[str, Any] = {}
         for name, value in self.__dict__.items():
-            if name in _PRIVATE or (name.startswith("_") and diff):
+            if name in _PRIVATE or (diff and name.startswith("_") and not hasattr(type(self), name)):
                 continue
             common = name in PretrainedConfig._declared and name not in own
             if diff and common and value == PretrainedConfig._declared[name]:

@@ -171,6 +171,19 @@ class BalancedOutput(ModelOutput):
 
 
 @dataclasses.dataclass
+class DoubleHeadsOutput(ModelOutput):
+    """Next words, `logits` [.., T, V] with `loss`, and `mc_logits`, a score of every text, with `mc_loss`."""
+
+    loss: Tensor | None = None
+    mc_loss: Tensor | None = None
+    logits: Tensor | None = None
+    mc_logits: Tensor | None = None
+    past_key_values: Any = None
+    hidden_states: tuple[Tensor, ...] | None = None
+    attentions: tuple[Tensor, ...] | None = None
+
+
+@dataclasses.dataclass
 class SpanOutput(ModelOutput):
     """Extractive question answering: `start_logits` and `end_logits` are [B, T]."""
 

@@ -97,7 +97,7 @@ BLOOM = register(
         assembly=Single(stack),
         heads={
             "ForCausalLM": Head("causal_lm", lambda c: Words("lm_head", bias=False)),
-            **{ending: head for ending, head in gpt2.GPT2.heads.items() if ending != "LMHeadModel"},
+            **{ending: head for ending, head in gpt2.HEADS.items() if ending != "LMHeadModel"},
         },
         order=(("input_layernorm", "self_attention", "post_attention_layernorm", "mlp"),),
     )

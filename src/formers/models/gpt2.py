@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from typing import Any
+
 from formers.assemblies.family import Family, Head
 from formers.assemblies.single import Single
 from formers.configs import PretrainedConfig
 from formers.models.registry import register
 from formers.nn import spec
-from formers.nn.masks import Causal
+from formers.nn.masks import Causal, Full
 from formers.tasks.base import first_set
-from formers.tasks.specs import Labels, Sequences, Spans, Words
+from formers.tasks.specs import DoubleHeads, Labels, Sequences, Spans, Words
 
 
 class GPT2Config(PretrainedConfig):
@@ -50,9 +53,18 @@ class GPT2Config(PretrainedConfig):
     tie_word_embeddings: bool = True
 
 
+ACROSS = {
+    "attention_norm": "ln_cross_attn",
+    "q": "crossattention.q_attn",
+    "kv": "crossattention.c_attn",
+    "weights_dropout": "crossattention.attn_dropout",
+    "o": "crossattention.c_proj",
+    "attention_dropout": "crossattention.resid_dropout",
+}
 NAMES = spec.Names(
     layers="h",
     layer={
+        **spec.crossed(ACROSS),
         "attention_norm": "ln_1",
         "qkv": "attn.c_attn",
         "weights_dropout": "attn.attn_dropout",
@@ -73,26 +85,26 @@ def layer(c: GPT2Config, i: int) -> spec.Layer:
     """Layer `i`; some configs divide its scores by i + 1."""
     heads = spec.Heads.split(c.n_embd, c.n_head)
     scale = heads.width**-0.5 if c.scale_attn_weights else 1.0
+    attention = spec.Attention(
+        heads,
+        mask=Causal(),
+        dropout=c.attn_pdrop,
+        scale=scale / (i + 1) if c.scale_attn_by_inverse_layer_idx else scale,
+        fused="blocks",
+        linear="conv1d",
+    )
     return spec.layer(
-        spec.Attention(
-            heads,
-            mask=Causal(),
-            dropout=c.attn_pdrop,
-            scale=scale / (i + 1) if c.scale_attn_by_inverse_layer_idx else scale,
-            fused="blocks",
-            linear="conv1d",
-        ),
+        attention,
         spec.FeedForward(c.n_inner or 4 * c.n_embd, c.activation_function, linear="conv1d"),
         spec.Norm("layer", c.layer_norm_epsilon),
         order="pre",
+        cross=replace(attention, mask=Full(), cross=True) if c.add_cross_attention else None,
         dropout=c.resid_pdrop,
     )
 
 
 def stack(c: GPT2Config) -> spec.Stack:
     """The decoder."""
-    if c.add_cross_attention:
-        raise ValueError("GPT-2 with cross attention (add_cross_attention=True) is not available")
     residual = c.initializer_range / (2 * c.n_layer or 1) ** 0.5
     return spec.Stack(
         stem=spec.Tokens(
@@ -119,6 +131,29 @@ def labels(c: GPT2Config) -> Labels:
     return Labels("classifier", first_set(*own, default=0.1))
 
 
+def both(c: Any, leads: bool = False) -> DoubleHeads:
+    """Words, and a score by one state."""
+    return DoubleHeads(
+        "lm_head",
+        bias=False,
+        leads=leads,
+        summary="multiple_choice_head",
+        chosen=c.summary_type,
+        outputs=(c.num_labels if c.summary_proj_to_labels else c.n_embd) if c.summary_use_proj else None,
+        summary_act=c.summary_activation,
+        first_dropout=c.summary_first_dropout,
+        last_dropout=getattr(c, "summary_last_dropout", 0.0),
+    )
+
+
+HEADS = {
+    "LMHeadModel": Head("causal_lm", lambda c: Words("lm_head", bias=False)),
+    "ForSequenceClassification": Head(
+        "sequence_classification", lambda c: Sequences("score", pool="last", bias=False)
+    ),
+    "ForTokenClassification": Head("token_classification", labels),
+    "ForQuestionAnswering": Head("question_answering", lambda c: Spans()),
+}
 GPT2 = register(
     Family(
         model_type="gpt2",
@@ -126,15 +161,11 @@ GPT2 = register(
         config=GPT2Config,
         base="transformer",
         assembly=Single(stack),
-        heads={
-            "LMHeadModel": Head("causal_lm", lambda c: Words("lm_head", bias=False)),
-            "ForSequenceClassification": Head(
-                "sequence_classification", lambda c: Sequences("score", pool="last", bias=False)
-            ),
-            "ForTokenClassification": Head("token_classification", labels),
-            "ForQuestionAnswering": Head("question_answering", lambda c: Spans()),
-        },
-        order=(("ln_1", "attn", "ln_2", "crossattention", "ln_cross_attn", "mlp"),),
+        heads={**HEADS, "DoubleHeadsModel": Head("double_heads", both)},
+        order=(
+            ("ln_1", "attn", "ln_2", "crossattention", "ln_cross_attn", "mlp"),
+            ("c_attn", "q_attn", "c_proj"),
+        ),
         # causal masks that older versions stored as buffers
         ignored=(r".*attn\.(bias|masked_bias)",),
     )

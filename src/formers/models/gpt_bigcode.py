@@ -24,6 +24,10 @@ class GPTBigCodeConfig(gpt2.GPT2Config):
 
 def stack(c: GPTBigCodeConfig) -> spec.Stack:
     """The decoder."""
+    if c.add_cross_attention:
+        raise ValueError(
+            "GPT-BigCode has no cross attention that works anywhere; leave add_cross_attention out"
+        )
     width = spec.Heads.split(c.n_embd, c.n_head).width
     attention = spec.Attention(
         spec.Heads(c.n_head, 1 if c.multi_query else c.n_head, width),
@@ -39,7 +43,7 @@ def stack(c: GPTBigCodeConfig) -> spec.Stack:
     return replace(made, names=gpt2.NAMES.with_(layer={"weights_dropout": None}))
 
 
-HEADS = {ending.replace("LMHeadModel", "ForCausalLM"): head for ending, head in gpt2.GPT2.heads.items()}
+HEADS = {ending.replace("LMHeadModel", "ForCausalLM"): head for ending, head in gpt2.HEADS.items()}
 HEADS.pop("ForQuestionAnswering")
 GPT_BIGCODE = register(
     replace(

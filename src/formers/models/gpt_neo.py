@@ -97,7 +97,7 @@ def stack(c: GPTNeoConfig) -> spec.Stack:
     )
 
 
-HEADS = {ending.replace("LMHeadModel", "ForCausalLM"): head for ending, head in gpt2.GPT2.heads.items()}
+HEADS = {ending.replace("LMHeadModel", "ForCausalLM"): head for ending, head in gpt2.HEADS.items()}
 LABELS = Head("token_classification", lambda c: Labels("classifier", c.classifier_dropout))
 GPT_NEO = register(
     replace(

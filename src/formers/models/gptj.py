@@ -90,7 +90,7 @@ def decoder(c: GPTJConfig, mixer: spec.Attention, names: spec.Names, layer_class
     )
 
 
-HEADS = gpt2.GPT2.heads
+HEADS = gpt2.HEADS
 GPTJ = register(
     replace(
         gpt2.GPT2,

@@ -116,13 +116,13 @@ class ScaledEmbedding(nn.Embedding):
 class ComputedSinusoids(nn.Module):
     """Sinusoids of any places, which no table bounds (Vaswani et al. 2017, arXiv:1706.03762, section 3.5)."""
 
-    def __init__(self, width: int) -> None:
+    def __init__(self, width: int, closed: bool = True) -> None:
         super().__init__()
-        self.width = width
+        self.width, self.closed = width, closed
 
     def forward(self, places: Tensor) -> Tensor:
         """[..], int64 -> [.., E], float32."""
-        return sinusoids(places, self.width)
+        return sinusoids(places, self.width, self.closed)
 
 
 def token_table(
@@ -172,8 +172,27 @@ class HeadNorm(nn.Module):
         return (self.weight.float() * wide).to(x.dtype)
 
 
-def norm(spec: Norm, width: int, each: int = 0) -> nn.Module:
+class HeadNorms(nn.Module):
+    """Layer norms of every head by itself, a leaf for each under `norms`, without biases."""
+
+    def __init__(self, heads: int, width: int, eps: float) -> None:
+        super().__init__()
+        self.norms = nn.ModuleList(nn.LayerNorm(width, eps=eps, bias=False) for _ in range(heads))
+        self.eps = eps
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[N, H, D], or [B, H, T, D] where every leaf is called -> the same."""
+        if x.dim() == 3:
+            weight = torch.stack([one.weight for one in self.norms])  # type: ignore[misc]  # of layer norms
+            return nn.functional.layer_norm(x, x.shape[-1:], eps=self.eps) * weight
+        parts = x.chunk(len(self.norms), dim=1)
+        return torch.cat([one(part) for one, part in zip(self.norms, parts, strict=True)], dim=1)
+
+
+def norm(spec: Norm, width: int, each: int = 0, apart: bool = False) -> nn.Module:
     """A norm leaf, over `width` features; with weights of their own for `each` of so many heads."""
+    if each and apart:
+        return HeadNorms(each, width, spec.eps)
     if each:
         return begins(HeadNorm(each, width, spec.eps), weight=Constant(1.0))
     if spec.kind == "none":

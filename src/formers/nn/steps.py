@@ -19,13 +19,16 @@ from formers.nn.tree import has, leaf
 
 
 class Begin(Step):
-    """A part begins: what it reads is what its result will be added to, in float32 at least if `wide`."""
+    """A part begins: what it reads is what its result will be added to, in float32 at least if `wide`.
+
+    If `flat`, what follows reads rows.
+    """
 
     opens = True
 
-    def __init__(self, role: str, reads: str = "sum", wide: bool = False) -> None:
+    def __init__(self, role: str, reads: str = "sum", wide: bool = False, flat: bool = False) -> None:
         super().__init__()
-        self.home, self.reads, self.wide = f"{role}_add", reads, wide
+        self.home, self.reads, self.wide, self.flat = f"{role}_add", reads, wide, flat
 
     def run(self, node: Any, flow: Flow) -> None:
         """Note what is read; a parallel part goes back to what the part before it read."""
@@ -33,6 +36,8 @@ class Begin(Step):
             flow.entered = flow.read = flow.x
             if self.wide:
                 flow.entered = flow.x.to(torch.promote_types(flow.x.dtype, torch.float32))
+            if self.flat:
+                flow.x = flow.x.flatten(0, -2)
             return
         read = flow.read if self.reads == "input" else flow.normed
         assert read is not None
@@ -61,6 +66,8 @@ class Add(Step):
             y = y * self.scale
         if flow.kept is not None and x.shape[0] != y.shape[0]:
             x = x.index_select(0, flow.kept)
+        if x.dim() > y.dim():
+            y = y.view(x.shape)
         # where nobody looks and nothing is recorded, the result belongs to nobody else and takes the sum
         alone = not flow.pass_.watched and not torch.is_grad_enabled() and y.dtype == x.dtype
         flow.x = y.add_(x) if alone else x + y
@@ -79,6 +86,19 @@ class Normalise(Step):
         flow.x = leaf(node, self.role)(flow.x)
         if self.notes:
             flow.normed = flow.x
+
+
+class Shift(Step):
+    """A learned vector is added, where the residual sum is, whichever node holds it."""
+
+    def __init__(self, role: str, width: int) -> None:
+        super().__init__()
+        self.home, self.role = f"{role}_add", f"{role}_shift"
+        self.leaves = {self.role: lambda: Bare(torch.zeros(width), Constant(0.0))}
+
+    def run(self, node: Any, flow: Flow) -> None:
+        """[.., E] -> [.., E]."""
+        flow.x = flow.x + leaf(node, self.role)
 
 
 class Drop(Step):

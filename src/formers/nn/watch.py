@@ -22,6 +22,7 @@ from formers.nn.leaves import (
     ComputedSinusoids,
     Conv1D,
     HeadNorm,
+    HeadNorms,
     OffsetLayerNorm,
     RMSNorm,
     ScaledEmbedding,
@@ -146,6 +147,8 @@ def _row_wise(module: nn.Module) -> bool:
         return all(isinstance(held, Node) for held in module)
     if type(module) is nn.Sequential:
         return all(map(_row_wise, module))
+    if type(module) is HeadNorms:
+        return all(map(_row_wise, module.norms))
     plain = type(module) in _ROW_WISE and _is_ours(type(module).forward, "torch.")
     return plain or isinstance(module, Block) or getattr(module, "row_wise", False)
 

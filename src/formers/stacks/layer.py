@@ -64,7 +64,7 @@ def layer_class(name: str) -> type[Layer]:
 
 
 def __getattr__(name: str) -> Any:  # so that models can be pickled
-    if re.fullmatch(r"[A-Z]\w*(Layer|Block|LayerGroup)", name):
+    if re.fullmatch(r"(?=[A-Z])\w*(Layer|Block|LayerGroup)", name):
         return layer_class(name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
@@ -127,11 +127,11 @@ def _grouped(layers: nn.ModuleList, sharing: spec.Sharing, name: str) -> nn.Modu
 _PARTS = {
     f"{part}_{what}"
     for part in ("attention", "cross", "feedforward")
-    for what in ("norm", "inner", "outer", "dropout", "gain", "add")
+    for what in ("norm", "inner", "outer", "shift", "dropout", "gain", "add")
 }
 _MIXED = (
     "position_k position_q position_dropout q_bias v_bias "
-    "q k v o qkv q_norm k_norm q_down q_up kv_down kv_norm kv_up score_bias weights_dropout "
+    "q k v o qkv kv q_norm k_norm q_down q_up kv_down kv_norm kv_up score_bias weights_dropout "
     "up gate down act inner_dropout mixture router router_bias share "
     "expert_up expert_gate expert_down shared_up shared_gate shared_down shared_act"
 )

@@ -13,8 +13,9 @@ from formers.nn import spec
 from formers.nn.attend import choose
 from formers.nn.cache import Cache
 from formers.nn.dropout import Dropout, drop
+from formers.nn.kernels import project
 from formers.nn.layout import Layout
-from formers.nn.leaves import norm
+from formers.nn.leaves import linear, norm
 from formers.nn.masks import Explicit, Mask, Segments, taken_apart
 from formers.nn.passing import Geometry, Pass, Visibility
 from formers.nn.positions import Rotary
@@ -181,6 +182,9 @@ def place_stack(block: Block, s: spec.Stack) -> None:
         place(block, "relative", str(names.stack["relative"]), nn.Embedding(s.relative, s.width))
     if s.relative_norm is not None:
         place(block, "relative_norm", str(names.stack["relative_norm"]), norm(s.relative_norm, s.width))
+    if s.projected is not None:
+        made = linear("linear", s.width, s.projected, bias=False)
+        place(block, "final_projection", str(names.stack["final_projection"]), made)
     path = names.stack.get("final_dropout")
     if path is not None:
         taken = wiring(block).roles.get("embedding_dropout")
@@ -227,6 +231,8 @@ def run(block: Block, inputs: Inputs, ask: Ask, checkpointing: bool = False) -> 
     order = None if s.sharing is None else s.sharing.order
     x = _layers(block, facts, x, pass_, LayerRun(checkpointing, s.layer_drop, kept, order))
     x = leave(block, x)
+    if s.projected is not None:
+        x = project(leaf(block, "final_projection"), x, None, pass_.watched)
     if has(block, "final_dropout"):
         x = leaf(block, "final_dropout")(x)
     elif s.final_dropout and block.training:
@@ -324,9 +330,11 @@ def _prepare(
         layout = _choose_layout(s, inputs, ask, real, extra, layout)
     positions = given.get("position_ids")
     if positions is None:
-        positions = stem.positions(given, Layout.dense(batch, length), past)
+        positions = stem.positions(given, Layout.dense(batch, length), past, real)
     else:
-        stem.positions(given, Layout.dense(batch, length), past)  # too long a row is refused all the same
+        stem.positions(
+            given, Layout.dense(batch, length), past, real
+        )  # too long a row is refused all the same
     if not seen:
         positions = layout.pack(positions.expand(batch, length))  # [N]
         given = {

@@ -180,7 +180,7 @@ class TaskModel(Assembled):
     def _width(self) -> int:
         """E, the width of the states that the head reads."""
         placed = wiring(self._owner()).facts.get("spec") or self._assembly.spec(self.config)
-        return int(placed.width)
+        return int(placed.last_width)
 
     def _owner(self) -> Any:
         """The base model, or this model where the stacks stand on it."""

@@ -41,6 +41,7 @@ class Spec:
         apart: checkpoints may hold a table of their own whatever the config says about ties.
         vocabulary: rows of the table, where that is not the config's `vocab_size`.
         table: path of the table that it is tied to, where that is not the token table.
+        leads: where both tables are one, files hold it under this one's name.
         balance: experts that read each token, and the weight in the loss of how unevenly experts are used.
         before: what stands before the table, in place of `dense`, `act`, `norm` and `eps`.
     """
@@ -63,6 +64,7 @@ class Spec:
     apart: bool = False
     vocabulary: int | None = None
     table: str | None = None
+    leads: bool = False
     balance: tuple[int, float] | None = None
     before: Transform | None = None
 
@@ -118,7 +120,8 @@ class VocabularyHead(TaskModel):
         spec: Spec = self._formers.facts["head"]
         ties = super()._tied_weights()
         if spec.tied and getattr(self.config, "tie_word_embeddings", True):
-            ties[f"{spec.out}.weight"] = f"{spec.table or token_path(self)}.weight"
+            pair = f"{spec.out}.weight", f"{spec.table or token_path(self)}.weight"
+            ties.update([pair[::-1] if spec.leads else pair])
             if spec.bias_path is not None:
                 ties[f"{spec.out}.bias"] = spec.bias_path
         return ties

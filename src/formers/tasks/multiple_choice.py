@@ -16,6 +16,19 @@ _BY_CHOICE = (
 )
 
 
+def flatten_choices(given: dict[str, Any]) -> int:
+    """Let every choice be a row, [B, choices, ..] -> [B * choices, ..]; how many there are, or 0."""
+    ids, vectors = given.get("input_ids"), given.get("inputs_embeds")
+    found, axes = (ids, 3) if ids is not None else (vectors, 4)
+    if not isinstance(found, Tensor) or found.dim() < axes:
+        return 0
+    for name in _BY_CHOICE:
+        value = given.get(name)
+        if isinstance(value, Tensor) and value.dim() > 2 and value.shape[:2] == found.shape[:2]:
+            given[name] = value.flatten(0, 1)
+    return int(found.shape[1])
+
+
 class MultipleChoice(SequenceClassification):
     """One logit per choice: every choice is a sequence of its own, scored by one output.
 
@@ -29,14 +42,13 @@ class MultipleChoice(SequenceClassification):
         return 1
 
     def _prepare(self, given: dict[str, Any], targets: dict[str, Any], ask: Ask) -> None:
-        found = given.get("input_ids") if given.get("input_ids") is not None else given.get("inputs_embeds")
-        if not isinstance(found, Tensor) or found.dim() < 3:
+        given["choices"] = flatten_choices(given)
+        if not given["choices"]:
+            found = (
+                given.get("input_ids") if given.get("input_ids") is not None else given.get("inputs_embeds")
+            )
             shape = list(found.shape) if isinstance(found, Tensor) else found
             raise ValueError(f"multiple choice takes inputs of shape [B, choices, T], but got {shape}")
-        for name in _BY_CHOICE:
-            if isinstance(given.get(name), Tensor):
-                given[name] = given[name].flatten(0, 1)  # [B * choices, T]
-        given["choices"] = found.shape[1]
         super()._prepare(given, targets, ask)
 
     def _finish(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from formers.tasks.double_heads import Spec as DoubleHeads
 from formers.tasks.language_model import Spec as Words
 from formers.tasks.next_sentence import OrderSpec, PreTrainingSpec
 from formers.tasks.next_sentence import Spec as Follows
@@ -12,6 +13,7 @@ from formers.tasks.token_classification import Spec as Labels
 from formers.tasks.transform import Transform
 
 __all__ = [
+    "DoubleHeads",
     "Follows",
     "Labels",
     "OrderSpec",

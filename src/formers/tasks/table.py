@@ -52,6 +52,13 @@ TASKS: dict[str, Task] = {
             shifts=True,
         ),
         Task(
+            "double_heads",
+            ("double_heads", "DoubleHeads"),
+            "",
+            "Predict the next word, and choose among continuations.",
+            shifts=True,
+        ),
+        Task(
             "encoder", ("language_model", "Encoder"), "AutoModelForTextEncoding", "Turn a text into states."
         ),
         Task(

@@ -127,7 +127,7 @@ def _byte_pairs(given: dict[str, Any], where: str) -> tuple[dict[str, int], list
 
 
 def byte_bpe(given: dict[str, Any], every: Settings, where: str) -> Tokenizer:
-    """Byte-level BPE without a frame, as in GPT-2."""
+    """Byte-level BPE without a frame, as in GPT-2, or with a start token in front, as in OPT."""
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors
 
     vocab, merges = _byte_pairs(given, where)
@@ -137,6 +137,21 @@ def byte_bpe(given: dict[str, Any], every: Settings, where: str) -> Tokenizer:
     backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=every["add_prefix_space"])
     backend.decoder = decoders.ByteLevel()
     backend.post_processor = processors.ByteLevel(trim_offsets=False)
+    if every.get("add_bos_token"):
+        surround(backend, every["bos_token"], None)
+    return backend
+
+
+def word_bpe(given: dict[str, Any], every: Settings, where: str) -> Tokenizer:
+    """Lower-case BPE of words as BERT splits them, whose tokens mark the end of a word, as in GPT."""
+    from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers
+
+    vocab, merges = _byte_pairs(given, where)
+    model = models.BPE(vocab, merges, unk_token=every["unk_token"], end_of_word_suffix="</w>")
+    backend = Tokenizer(model)
+    backend.normalizer = normalizers.BertNormalizer(lowercase=True)
+    backend.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    backend.decoder = decoders.BPEDecoder(suffix="</w>")
     return backend
 
 
@@ -286,6 +301,21 @@ def camembert(given: dict[str, Any], every: Settings, where: str) -> Tokenizer:
     return _fairseq(given, every, where, front, dropped=1)
 
 
+def xglm(given: dict[str, Any], every: Settings, where: str) -> Tokenizer:
+    """SentencePiece with fairseq's ids, `</s>` in front of each text, and seven words that nobody wrote."""
+    model = _pieces(given, where)
+    if model is None:
+        scores = _scores(given["vocab"], where)
+    else:
+        front = [(every[name], 0.0) for name in ("bos_token", "pad_token", "eos_token", "unk_token")]
+        scores = front + model.scores()[3:] + [(f"<madeupword{i}>", 0.0) for i in range(7)]
+    backend = _unigram(scores, 3, model, prefix=every["add_prefix_space"])
+    _add_pieces(backend, model, offset=3)
+    last = every["eos_token"]
+    frame(backend, [last], [last, "$A"], [last, "$A", last, last, "$B"])
+    return backend
+
+
 def t5(given: dict[str, Any], every: Settings, where: str) -> Tokenizer:
     """SentencePiece, `</s>` after each text, and sentinels `<extra_id_n>` at the end in falling order."""
     model = _pieces(given, where)
@@ -346,11 +376,13 @@ def llama(given: dict[str, Any], every: Settings, where: str) -> Tokenizer:
 BUILDERS: dict[str, Callable[[dict[str, Any], Settings, str], Tokenizer]] = {
     "wordpiece": wordpiece,
     "byte_bpe": byte_bpe,
+    "word_bpe": word_bpe,
     "framed_byte_bpe": framed_byte_bpe,
     "split_byte_bpe": split_byte_bpe,
     "clip": clip,
     "xlm_roberta": xlm_roberta,
     "camembert": camembert,
+    "xglm": xglm,
     "t5": t5,
     "llama": llama,
 }

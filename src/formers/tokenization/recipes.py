@@ -160,7 +160,6 @@ _FILE_ROWS: dict[str, tuple[Any, ...]] = {
     "MarkupLM": (_FAIRSEQ_TOKENS, ("markuplm",), BERT_INPUTS),
     "Nllb": (_FAIRSEQ_TOKENS, ("nllb", "nllb-moe")),
     "Nougat": (_named("<s>", "</s>", "<unk>", "", "<pad>"), ("nougat",)),
-    "OpenAIGPT": (_named("", "", "<unk>"), ("openai-gpt",)),
     "Parakeet": ({}, ("parakeet_ctc", "parakeet_tdt")),
     "Pegasus": (_named("", "</s>", "<unk>", "", "<pad>", "", "<mask_2>"), ("pegasus",)),
     "Qwen3_5": (_named("", _END, _END, "", _END), ("qwen3_5", "qwen3_5_moe")),
@@ -180,7 +179,6 @@ _FILE_ROWS: dict[str, tuple[Any, ...]] = {
     "Splinter": (_named("", "", "[UNK]", "[SEP]", "[PAD]", "[CLS]", "[MASK]"), ("splinter",)),
     "Udop": (_named("", "</s>", "<unk>", "</s>", "<pad>"), ("udop",)),
     "Whisper": (_named(_END, _END, _END), ("whisper",)),
-    "XGLM": (_named("<s>", "</s>", "<unk>", "</s>", "<pad>", "<s>"), ("xglm",)),
     "XLNet": (_PIECES, ("xlnet",), PLAIN_INPUTS, "left", "relative"),
 }
 
@@ -195,9 +193,23 @@ RECIPES: dict[str, Recipe] = {
         kind="byte_bpe",
         files=_VOCAB_MERGES,
         special=dict.fromkeys(("bos_token", "eos_token", "unk_token"), "<|endoftext|>"),
-        options={"add_prefix_space": False, "errors": "replace"},
+        options={"add_prefix_space": False, "add_bos_token": False, "errors": "replace"},
         model_types=("gpt2", "gpt_neo", "gptj", "opt", "codegen"),
         aliases=("CodeGen",),
+    ),
+    "OpenAIGPT": Recipe(
+        kind="word_bpe",
+        files=_VOCAB_MERGES,
+        special=_named("", "", "<unk>"),
+        model_types=("openai-gpt",),
+    ),
+    "XGLM": Recipe(
+        kind="xglm",
+        files=_FAIRSEQ_PIECES,
+        special=_named("<s>", "</s>", "<unk>", "</s>", "<pad>", "<s>"),
+        options={"add_prefix_space": True},
+        additional=tuple(f"<madeupword{i}>" for i in range(7)),
+        model_types=("xglm",),
     ),
     "XLMRoberta": Recipe(
         kind="xlm_roberta",

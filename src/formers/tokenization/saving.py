@@ -188,9 +188,12 @@ def save_vocabulary(tokenizer: Any, vocabulary: Vocabulary, folder: Path, prefix
 def _has_older_format(vocabulary: Vocabulary, recipe: Any) -> bool:
     backend = vocabulary.backend
     if vocabulary.model == "BPE":
-        # Those who read vocab.json and merges.txt take them for byte-level, where no token holds a space.
+        # Those who read vocab.json and merges.txt take them for byte-level, where no token holds a space, if
+        # no class says that its tokens mark the ends of words.
         bytewise = any(components.parts(components.state_of(backend.pre_tokenizer), kind="ByteLevel"))
-        return bytewise and (recipe is None or "merges_file" in recipe.files)
+        if recipe is None:
+            return bytewise
+        return "merges_file" in recipe.files and (bytewise or bool(backend.model.end_of_word_suffix))
     # vocab.txt numbers its lines, so ids must have no gaps.
     ids = sorted(backend.get_vocab(with_added_tokens=False).values())
     return vocabulary.model == "WordPiece" and ids == list(range(len(ids)))

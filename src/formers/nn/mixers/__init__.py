@@ -13,7 +13,7 @@ from formers.nn.mixers.feedforward import feedforward_steps
 from formers.nn.mixers.latent import latent_steps
 from formers.nn.mixers.scan import scan_steps
 from formers.nn.program import Step
-from formers.nn.steps import Add, Begin, Drop, Normalise
+from formers.nn.steps import Add, Begin, Drop, Normalise, Shift
 
 STEPS: dict[type[Any], Callable[[Any, int], list[Step]]] = {
     spec.Attention: attention_steps,
@@ -28,7 +28,7 @@ STEPS: dict[type[Any], Callable[[Any, int], list[Step]]] = {
 def part_steps(part: spec.Part, width: int) -> list[Step]:
     """The steps of one part, from reading to the sum and what stands after it."""
     role = part.role
-    steps: list[Step] = [Begin(role, part.reads, part.wide)]
+    steps: list[Step] = [Begin(role, part.reads, part.wide, part.flat)]
     if part.before is not None and part.reads != "normed":
         at = 0 if part.keeps == "normed" else 1
         steps.insert(at, Normalise(f"{role}_norm", part.before, width, notes=True))
@@ -37,6 +37,8 @@ def part_steps(part: spec.Part, width: int) -> list[Step]:
     steps += mixing
     if part.inside is not None:
         steps.append(Normalise(f"{role}_inner", part.inside, width))
+    if part.shift:
+        steps.append(Shift(role, width))
     steps += [Drop(f"{role}_dropout", part.dropout), Add(role, width, part.scale, part.gain)]
     if part.after is not None:
         steps.append(Normalise(f"{role}_{'norm' if part.before is None else 'outer'}", part.after, width))

@@ -1,7 +1,7 @@
 """Attention of one layer: project, turn, attend within each sequence, project back.
 
 Roles: `q`, `k`, `v` or `qkv`, `q_norm`, `k_norm`, `o`, `score_bias`, `weights_dropout`; of cross attention:
-`cross_q`, ...
+`cross_q`, ..., and `cross_kv` where it is fused.
 """
 
 from __future__ import annotations
@@ -66,7 +66,10 @@ class Attend(Step):
         s = self.spec
         query, shared = s.heads.query * s.heads.width, s.heads.key_value * s.heads.width
         source = s.source or width
-        if s.fused:
+        if s.fused and s.cross:
+            self.leaves["cross_q"] = lambda: linear(s.linear, width, query, s.bias)
+            self.leaves["cross_kv"] = lambda: linear(s.linear, source, 2 * shared, s.bias)
+        elif s.fused:
             self.leaves[self.prefix + "qkv"] = lambda: linear(s.linear, width, query + 2 * shared, s.bias)
         else:
             self.leaves[self.prefix + "q"] = lambda: linear(s.linear, width, query, s.bias)
@@ -75,8 +78,9 @@ class Attend(Step):
         if s.qk_norm is not None:
             for role, heads in (("q_norm", s.heads.query), ("k_norm", s.heads.key_value)):
                 normed = heads * s.heads.width if s.qk_norm_over == "all" else s.heads.width
-                each = heads if s.qk_norm_over == "each" else 0
-                self.leaves[self.prefix + role] = partial(norm, s.qk_norm, normed, each)
+                each = heads if s.qk_norm_over in ("each", "apart") else 0
+                apart = s.qk_norm_over == "apart"
+                self.leaves[self.prefix + role] = partial(norm, s.qk_norm, normed, each, apart)
 
     def run(self, node: Any, flow: Flow) -> None:
         """[.., E] -> [.., H * D]."""
@@ -277,10 +281,10 @@ class Attend(Step):
         batch, length, width = states.shape
         flat = states if pass_.watched else states.reshape(batch * length, width)  # [B * S, E]
         shape = (batch, length, self.spec.heads.key_value, self.spec.heads.width)
-        k, v = (
-            project(leaf(node, role), flat, None, pass_.watched).reshape(shape).transpose(1, 2)
-            for role in ("cross_k", "cross_v")
-        )  # [B, G, S, D]
+        roles = ("cross_kv",) if self.spec.fused else ("cross_k", "cross_v")
+        made = [project(leaf(node, role), flat, None, pass_.watched) for role in roles]
+        made = list(made[0].chunk(2, dim=-1)) if self.spec.fused else made
+        k, v = (t.reshape(shape).transpose(1, 2) for t in made)  # [B, G, S, D]
         if cache is not None:
             cache.cross = cache.cross if cache.cross is not None else Cache()
             cache.cross.slot(index).update(k, v)

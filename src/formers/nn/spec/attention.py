@@ -26,11 +26,11 @@ class Attention:
             output projection.
         fused: q, k and v are one leaf under the role `qkv`: all q, all k, all v (`blocks`), or for every
             key/value head its q's, its k and its v (`groups`), or for every quarter of the heads all their q,
-            all their v, all their k (`quarters`).
+            all their v, all their k (`quarters`); of cross attention k and v, under `kv` (`blocks`).
         clip: largest absolute value of q, k and v; `clip_normed`: after their norms over `all` features.
         linear: the kind of leaf.
         qk_norm: norm of queries and keys before they are turned (roles `q_norm`, `k_norm`), of every `head`
-            by itself (with weights for `each`) or over `all` features.
+            by itself (with weights for `each`, or `apart`, by a leaf for each) or over `all` features.
         heads_first: whoever looks at these norms sees [B, H, T, D], not [B, T, H, D].
         rotary: rotary position rule, applied to q and k.
         score_bias: relative-position bias that this stack adds to the scores.
@@ -51,7 +51,7 @@ class Attention:
     clip_normed: bool = False
     linear: LinearKind = "linear"
     qk_norm: Norm | None = None
-    qk_norm_over: Literal["head", "each", "all"] = "head"
+    qk_norm_over: Literal["head", "each", "apart", "all"] = "head"
     heads_first: bool = False
     rotary: Rotary | None = None
     score_bias: Buckets | Alibi | None = None

@@ -15,12 +15,13 @@ from formers.nn.spec.values import Norm
 class Part:
     """One mixer of a layer with its norms and its residual sum.
 
-    x -> x + scale * gain * dropout(inside(mixer(before(x)))), then `after`.
+    x -> x + scale * gain * dropout(shift + inside(mixer(before(x)))), then `after`.
 
     Attributes:
         mixer: what it does.
         role: beginning of its roles: `{role}_norm` (before, or else after), `{role}_inner` (inside),
-            `{role}_outer` (after, beside one before), `{role}_dropout`, `{role}_gain`, `{role}_add`.
+            `{role}_outer` (after, beside one before), `{role}_shift`, `{role}_dropout`, `{role}_gain`,
+            `{role}_add`.
         before: norm of what the mixer reads.
         inside: norm of the mixer's result, before the sum.
         after: norm of the sum.
@@ -31,6 +32,8 @@ class Part:
         scale: factor on the result.
         gain: value that a learned factor per feature begins with.
         wide: the sum is held in float32 at least.
+        flat: what stands before the sum is called with rows, [B * T, E], in a watched pass too.
+        shift: a learned vector, which begins as zero, is added to the result.
     """
 
     mixer: Mixer
@@ -44,6 +47,8 @@ class Part:
     gain: float | None = None
     wide: bool = False
     keeps: Literal["read", "normed"] = "read"
+    shift: bool = False
+    flat: bool = False
 
 
 @dataclass(frozen=True)

@@ -54,12 +54,12 @@ class Stack:
         layers: the layers, those of one group after those of another.
         names: where the leaves lie; roles of `names.stack`: `first_norm`, `final_norm`, `final_dropout`,
             `pooler`, `pooler_act`, `rotary`, `relative`, `relative_norm`; `projection` to E of what the stem
-            gives; `score_bias`, a table of distances that all layers read.
+            gives, `final_projection` from E; `score_bias`, a table of distances that all layers read.
         width: E.
         layer_class: name of the layers' class, as sharding policies spell it.
         first_norm: of what enters the first layer.
         relative_norm: of the table of relative positions that `Disentangled` layers read.
-        final_norm: closes a pre-norm stack; `final_dropout` follows it.
+        final_norm: closes a pre-norm stack; `final_dropout` follows it, or a projection to `projected`.
         pooler: width of a tanh layer over the first token, `pooler_act` its activation; or which token stands
             for a row as it is; None for neither.
         sharing: how layers share weights.
@@ -79,6 +79,7 @@ class Stack:
     relative_norm: Norm | None = None
     final_norm: Norm | None = None
     final_dropout: float = 0.0
+    projected: int | None = None
     pooler: int | Summary | None = None
     pooler_act: str = "tanh"
     sharing: Sharing | None = None
@@ -97,6 +98,16 @@ class Stack:
     def attention(self) -> Attention | None:
         """The first self attention, or None."""
         return next((m for m in self.mixers if isinstance(m, Attention) and not m.cross), None)
+
+    @cached_property
+    def crosses(self) -> bool:
+        """Whether some attention reads an encoder's states."""
+        return any(isinstance(m, Attention) and m.cross for m in self.mixers)
+
+    @property
+    def last_width(self) -> int:
+        """Width of the last states."""
+        return self.projected or self.width
 
     @cached_property
     def by_distance(self) -> bool:

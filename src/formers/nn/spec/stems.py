@@ -13,21 +13,29 @@ from formers.nn.spec.values import Norm
 class LearnedPositions:
     """A learned table of `count` rows; `offset` is added to every position.
 
-    With `padding_idx`, positions count the tokens that differ from it, starting at padding_idx + 1. A
-    `fixed` table holds sinusoids and is not trained.
+    With `padding_idx`, positions count the tokens that differ from it, starting at padding_idx + 1; if they
+    are `masked`, the tokens that the mask calls real, from 0, and padding stands at -1. A `fixed` table
+    holds sinusoids and is not trained.
     """
 
     count: int
     offset: int = 0
     padding_idx: int | None = None
     fixed: bool = False
+    masked: bool = False
 
 
 @dataclass(frozen=True)
 class ComputedPositions:
-    """Sinusoids of as many places as there are: no table, and nothing in the file. Counted likewise."""
+    """Sinusoids of as many places as there are, or of `count`: no table, and nothing in the file.
+
+    Counted likewise; `closed` as `nn.fresh.sinusoids` has it.
+    """
 
     padding_idx: int | None = None
+    offset: int = 0
+    closed: bool = True
+    count: int | None = None
 
 
 @dataclass(frozen=True)
@@ -37,8 +45,9 @@ class Tokens:
     With `share_types` the segment ids are looked up in the token table, as GPT-2 does. `scale` falls on
     what enters, looked up or (with `scale_given`) given; `table_scale` on what is looked up, in the table
     itself, and in its dtype if `table_scale_rounded`. `norm` is of the sum, or of the tokens before it.
-    Where padding is computed its rows are zero if `hides_padding`.
-    Roles: `token`, `position`, `type`, `task`, `embedding_norm`, `embedding_dropout`.
+    Where padding is computed its rows are zero if `hides_padding`. Vectors of a token table that is
+    `table_width` wide are projected first.
+    Roles: `token`, `position`, `type`, `task`, `embedding_norm`, `embedding_dropout`, `token_projection`.
     """
 
     vocabulary: int
@@ -56,12 +65,13 @@ class Tokens:
     dropout: float = 0.0
     padding_idx: int | None = None
     hides_padding: bool = False
+    table_width: int | None = None
     reads = "input_ids"
 
     @property
     def room(self) -> int | None:
         """How many tokens a row may have; None where nothing bounds it."""
-        if not isinstance(self.positions, LearnedPositions):
+        if self.positions is None or self.positions.count is None:
             return None
         start = self.positions.padding_idx
         return self.positions.count - (0 if start is None else start + 1)

@@ -42,8 +42,10 @@ class Stem:
         """
         raise NotImplementedError(f"{type(self).__name__} reads nothing")
 
-    def positions(self, given: Mapping[str, Any], layout: Layout, past: int) -> Tensor:
-        """Positions of every place, [1 or B, T], int64."""
+    def positions(
+        self, given: Mapping[str, Any], layout: Layout, past: int, real: Tensor | None = None
+    ) -> Tensor:
+        """Positions of every place, [1 or B, T], int64; `real` [B, past + T] says which hold something."""
         raise NotImplementedError(f"{type(self).__name__} reads nothing")
 
     def rows_mask(self, mask: Any) -> Any:

@@ -65,7 +65,9 @@ class FrameStem(Stem):
                 f"attention_mask must have shape [B, {length}], one entry for every frame, but has {shape}"
             )
 
-    def positions(self, given: Mapping[str, Any], layout: Layout, past: int) -> Tensor:
+    def positions(
+        self, given: Mapping[str, Any], layout: Layout, past: int, real: Tensor | None = None
+    ) -> Tensor:
         """Columns: the table is added here, not looked up."""
         return torch.arange(layout.length, device=given["input_features"].device)[None]
 

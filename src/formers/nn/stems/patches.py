@@ -88,7 +88,9 @@ class PatchStem(Stem):
             raise ValueError(f"pixel_values {list(images.shape)} are smaller than a patch, {list(s.patch)}")
         return int(images.shape[0]), int(down * across + 1)
 
-    def positions(self, given: Mapping[str, Any], layout: Layout, past: int) -> Tensor:
+    def positions(
+        self, given: Mapping[str, Any], layout: Layout, past: int, real: Tensor | None = None
+    ) -> Tensor:
         """Columns: the table is added here, not looked up."""
         return torch.arange(layout.length, device=given["pixel_values"].device)[None]
 

@@ -69,7 +69,9 @@ class QueryStem(Stem):
             )
         return int(asked.shape[0]), int(vectors.shape[1])
 
-    def positions(self, given: Mapping[str, Any], layout: Layout, past: int) -> Tensor:
+    def positions(
+        self, given: Mapping[str, Any], layout: Layout, past: int, real: Tensor | None = None
+    ) -> Tensor:
         """Columns: what a vector asks is in the vector."""
         return torch.arange(layout.length, device=given["encoder_hidden_states"].device)[None]
 

@@ -10,8 +10,9 @@ from torch import Tensor, nn
 
 from formers.nn.dropout import Dropout, drop
 from formers.nn.fresh import Sinusoids, begins
+from formers.nn.kernels import project
 from formers.nn.layout import Layout
-from formers.nn.leaves import ComputedSinusoids, norm, token_table
+from formers.nn.leaves import ComputedSinusoids, linear, norm, token_table
 from formers.nn.passing import Pass
 from formers.nn.spec import ComputedPositions, LearnedPositions, Paths
 from formers.nn.stems.base import Stem, want
@@ -44,7 +45,11 @@ class TokenStem(Stem):
         wanted = {"position": s.positions, "type": s.types, "task": s.tasks}
         want(names, "token", *(role for role, used in wanted.items() if used))
         table = token_table(
-            s.vocabulary, s.width, s.padding_idx, s.table_scale, rounded=s.table_scale_rounded
+            s.vocabulary,
+            s.table_width or s.width,
+            s.padding_idx,
+            s.table_scale,
+            rounded=s.table_scale_rounded,
         )
         place(owner, "token", str(names["token"]), table)
         if s.positions is not None:
@@ -56,6 +61,10 @@ class TokenStem(Stem):
             place(owner, "embedding_norm", str(names["embedding_norm"]), norm(s.norm, s.width))
         if s.tasks:
             place(owner, "task", str(names["task"]), nn.Embedding(s.tasks, s.width))
+        if s.table_width is not None:
+            want(names, "token_projection")
+            projection = linear("linear", s.table_width, s.width, bias=False)
+            place(owner, "token_projection", str(names["token_projection"]), projection)
         if names.get("embedding_dropout"):
             place(owner, "embedding_dropout", str(names["embedding_dropout"]), Dropout(s.dropout))
 
@@ -77,7 +86,9 @@ class TokenStem(Stem):
             )
         return int(found.shape[0]), int(found.shape[1])
 
-    def positions(self, given: Mapping[str, Any], layout: Layout, past: int) -> Tensor:
+    def positions(
+        self, given: Mapping[str, Any], layout: Layout, past: int, real: Tensor | None = None
+    ) -> Tensor:
         """Columns, or the count of the tokens that are not padding: [1 or B, T]."""
         learned, ids = self.spec.positions, given.get("input_ids")
         device = (ids if ids is not None else given["inputs_embeds"]).device
@@ -87,6 +98,9 @@ class TokenStem(Stem):
                 f"the sequence has {past + layout.length} tokens, but the model has {room} positions; "
                 f"cut it (truncation=True, max_length={room}) or split it into windows"
             )
+        if getattr(learned, "masked", False) and real is not None:
+            counts = real.long().cumsum(1) * real - 1  # [B, past + T]
+            return counts[:, past:]
         if learned is None or learned.padding_idx is None:
             return torch.arange(past, past + layout.length, device=device)[None]
         if ids is None:
@@ -104,6 +118,8 @@ class TokenStem(Stem):
         if tasks is not None and not s.tasks:
             raise TypeError("this model has no kinds of tasks (use_task_id is off); leave task_type_ids out")
         x = look_up(node, "token", ids, "input_ids") if vectors is None else vectors
+        if s.table_width is not None:
+            x = project(leaf(node, "token_projection"), x, None, pass_.watched)
         if s.scale != 1.0 and (s.scale_given or vectors is None):
             x = x * s.scale
         first = positions.new_zeros(x.shape[:-1] if pass_.watched else 1)  # one row serves all
@@ -112,7 +128,7 @@ class TokenStem(Stem):
         if s.types:
             x = x + look_up(node, "type", first if types is None else types, "token_type_ids")
         if s.share_types and types is not None:
-            x = x + leaf(node, "token")(types)
+            x = x + leaf(node, "token")(types) * s.scale
         if s.positions is not None:
             offset = getattr(s.positions, "offset", 0)
             x = x + look_up(node, "position", positions, "position_ids", offset).to(x.dtype)
@@ -131,7 +147,7 @@ class TokenStem(Stem):
 def positions_of(s: LearnedPositions | ComputedPositions, width: int) -> nn.Module:
     """The leaf from which positions are read."""
     if isinstance(s, ComputedPositions):
-        return ComputedSinusoids(width)
+        return ComputedSinusoids(width, s.closed)
     table = token_table(s.count + s.offset, width, s.padding_idx)
     if s.fixed:
         begins(table, weight=Sinusoids(closed=False)).requires_grad_(False)
