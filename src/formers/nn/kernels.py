@@ -9,10 +9,12 @@ is called plainly.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 from torch.nn.modules import module as _modules
 
 from formers.nn.activations import activation as activation_named
@@ -20,6 +22,7 @@ from formers.nn.leaves import Conv1D
 from formers.nn.recording import dispatched, recording
 
 _SMALL = 1 << 16  # rows * in * out below which the plain call's shorter way in wins
+_FEW = 32  # rows below which the operator's laying out of the weight costs more than the product
 _FUSED = {
     "gelu": ("gelu", "none"),
     "gelu_python": ("gelu", "none"),
@@ -91,11 +94,46 @@ def _eligible(leaf: nn.Module, x: Tensor) -> bool:
         and type(weight) is nn.Parameter
         and weight.dtype is x.dtype
         and weight.device.type == "cpu"
+        and x.shape[0] >= _FEW
         and x.shape[0] * weight.numel() >= _SMALL
         and not torch.is_autocast_enabled("cpu")
         and type(x) is Tensor
         and (x.dtype is torch.float32 or not _tracked(leaf, x))
     )
+
+
+def grouped(
+    x: Tensor, weights: Sequence[Tensor], biases: Sequence[Tensor] | None, counts: list[int], plain: bool
+) -> Tensor:
+    """Products of groups of rows, each with a weight of its own.
+
+    Args:
+        x: [S, in], group by group.
+        weights: [out, in], one for each group.
+        biases: [out] each.
+        counts: rows of each group.
+        plain: nobody looks and no gradient is wanted, so that results are written where they belong.
+
+    Returns:
+        [S, out].
+    """
+    parts = torch.split(x, counts)
+    each: Sequence[Tensor | None] = biases or (None,) * len(weights)
+    if not plain or x.dtype != weights[0].dtype or torch.is_autocast_enabled(x.device.type):
+        found = [F.linear(p, w, b) for p, w, b in zip(parts, weights, each, strict=True) if len(p)]
+        return torch.cat(found)
+    wide, narrow = weights[0].shape
+    # column by column where the result is the narrower: products of few rows are faster that way round
+    out = x.new_empty(wide, x.shape[0]).t() if wide < narrow else x.new_empty(x.shape[0], wide)
+    # never by oneDNN: it prepares itself anew for every number of rows, and here these are never the same
+    for part, weight, bias, into in zip(parts, weights, each, torch.split(out, counts), strict=True):
+        if not len(part):
+            continue
+        if bias is None:
+            torch.mm(part, weight.t(), out=into)
+        else:
+            torch.addmm(bias, part, weight.t(), out=into)
+    return out
 
 
 def hooked(module: nn.Module) -> bool:
