@@ -117,7 +117,7 @@ def compare(case: Case, ours: Any, seen: Distance) -> None:
     """Outputs, hidden states, loss and gradients of one head."""
     import torch
 
-    from tests.parity.shapes import in_the_file
+    from tests.parity.shapes import in_the_file, in_training
 
     theirs = case.theirs
     with torch.no_grad():
@@ -129,7 +129,7 @@ def compare(case: Case, ours: Any, seen: Distance) -> None:
         if key == "router_logits" and real is not None:  # of every router, [B * T, experts]
             real = real.flatten()
         seen.see(kind, expected[key], found[key], real)
-    theirs.train(), ours.train()
+    in_training(theirs, ours)
     if case.labels:
         losses = [model(**case.inputs, **case.labels).loss for model in (theirs, ours)]
     else:

@@ -22,7 +22,16 @@ from formers.core.notices import Notice
 from formers.model.structure import renames_of
 from formers.models.classes import endings
 from formers.models.registry import family_of
-from tests.parity.shapes import SHAPES, batch, in_the_file, inputs_of, labels, real_of, write_checkpoint
+from tests.parity.shapes import (
+    SHAPES,
+    batch,
+    in_the_file,
+    in_training,
+    inputs_of,
+    labels,
+    real_of,
+    write_checkpoint,
+)
 
 TOLERANCE = 1e-5
 
@@ -147,7 +156,7 @@ def test_loss_and_gradients_are_the_references(pair: tuple[Any, Any, Path]) -> N
     name = type(ours).__name__
     inputs, real = inputs_of(ours), real_of(inputs_of(ours))
     given = labels(name, inputs)
-    theirs.train(), ours.train()
+    in_training(theirs, ours)
     try:
         if given:
             expected, found = theirs(**inputs, **given).loss, ours(**inputs, **given).loss

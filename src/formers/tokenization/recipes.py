@@ -196,7 +196,7 @@ RECIPES: dict[str, Recipe] = {
         files=_VOCAB_MERGES,
         special=dict.fromkeys(("bos_token", "eos_token", "unk_token"), "<|endoftext|>"),
         options={"add_prefix_space": False, "errors": "replace"},
-        model_types=("gpt2", "gpt_neo", "gptj", "opt", "codegen"),
+        model_types=("gpt2", "gpt_neo", "gptj", "opt", "codegen", "dbrx"),
         aliases=("CodeGen",),
     ),
     "XLMRoberta": Recipe(
