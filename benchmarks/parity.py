@@ -136,13 +136,13 @@ def compare_outputs(case: Case, ours: Any, seen: Distance, tokens: bool = False)
 
 def compare(case: Case, ours: Any, seen: Distance) -> None:
     """Outputs, hidden states, loss and gradients of one head."""
-    from tests.parity.shapes import in_the_file
+    from tests.parity.shapes import in_the_file, in_training
 
     theirs = case.theirs
     compare_outputs(case, ours, seen)
     if case.left is not None:
         compare_outputs(replace(case, inputs=case.left), ours, seen, tokens=True)
-    theirs.train(), ours.train()
+    in_training(theirs, ours)
     if case.labels:
         losses = [model(**case.inputs, **case.labels).loss for model in (theirs, ours)]
     else:

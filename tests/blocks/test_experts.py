@@ -15,9 +15,9 @@ from torch.func import functional_call, grad, vmap
 import formers
 from formers.nn import spec
 from formers.nn.losses import balance
-from formers.nn.mixers import experts
+from formers.nn.mixers import experts, feedforward
 from formers.nn.mixers.experts import choose, experts_steps
-from formers.nn.program import build
+from formers.nn.program import alone, build, compute
 from formers.nn.tree import Block
 from tests.parity.shapes import SHAPES, batch, write_checkpoint
 
@@ -33,6 +33,9 @@ FORMS = {
     ),
     "one expert": replace(PLAIN, chosen=1),
     "all experts": replace(PLAIN, chosen=COUNT),
+    "softmax of the chosen, a biased router": replace(PLAIN, scores="softmax of chosen", router_bias=True),
+    "euclidean weights": replace(PLAIN, order=2.0),
+    "in turn": replace(PLAIN, chosen=2, scores="in turn", tolerance=0.4),
     "a shared one": replace(PLAIN, shared=replace(ONE, inner=7)),
     "a shared one with a weight": replace(PLAIN, shared=replace(ONE, inner=7), weighed=True, flat=True),
 }
@@ -53,15 +56,33 @@ def mixture(s: spec.Experts) -> Any:
     owner = Block()
     build(owner, experts_steps(s, WIDTH), NAMES)
     made: Any = owner.moe
-    made.double()
+    made.double().eval()
     with torch.no_grad():
         for value in (*made.parameters(), *made.buffers()):
             value.copy_(torch.randn(value.shape))
     return made
 
 
+def turns_slowly(logits: list[float], tolerance: float) -> dict[int, float]:
+    """The best, then the best of the others, each weighed among those that are about as good."""
+    found: dict[int, float] = {}
+    for _ in range(2):
+        left = [i for i in range(len(logits)) if i not in found]
+        best = max(left, key=lambda i: logits[i])
+        top = logits[best]
+        good = [i for i in left if (top - logits[i]) / max(abs(logits[i]), top) <= 2 * tolerance]
+        found[best] = math.exp(top) / sum(math.exp(logits[i]) for i in good)
+    return found
+
+
 def chosen_slowly(s: spec.Experts, logits: list[float], correction: list[float]) -> dict[int, float]:
     """Number -> weight of the experts of one token."""
+    if s.scores == "in turn":
+        return turns_slowly(logits, s.tolerance)
+    if s.scores == "softmax of chosen":
+        best = sorted(range(s.count), key=lambda i: -logits[i])[: s.chosen]
+        total = sum(math.exp(logits[i]) for i in best)
+        return {i: math.exp(logits[i]) / total for i in best}
     if s.scores == "softmax":
         total = sum(map(math.exp, logits))
         scores = [math.exp(x) / total for x in logits]
@@ -73,7 +94,7 @@ def chosen_slowly(s: spec.Experts, logits: list[float], correction: list[float])
     judged = [sum(sorted((merit[i] for i in group), reverse=True)[: s.group_best]) for group in members]
     kept = sorted(range(s.groups), key=lambda g: -judged[g])[: s.kept_groups]
     best = sorted((i for g in kept for i in members[g]), key=lambda i: -merit[i])[: s.chosen]
-    total = sum(scores[i] for i in best) if s.normalised else 1.0
+    total = sum(scores[i] ** s.order for i in best) ** (1 / s.order) if s.normalised else 1.0
     return {i: scores[i] / total * s.scale for i in best}
 
 
@@ -88,13 +109,97 @@ def slowly(s: spec.Experts, made: Any, x: Tensor) -> Tensor:
     out = torch.zeros_like(x)
     correction = made.gate.correction.tolist() if s.corrected else [0.0] * s.count
     for place in range(len(x)):
-        weights = chosen_slowly(s, (made.gate.weight @ x[place]).tolist(), correction)
+        logits = made.gate.weight @ x[place] + (made.gate.bias if s.router_bias else 0.0)
+        weights = chosen_slowly(s, logits.tolist(), correction)
         for i, weight in weights.items():
             out[place] += weight * read(made.experts[i], x[place])
         if s.shared is not None:
             same = read(made.shared, x[place])
             out[place] += same * (made.share.weight @ x[place]).sigmoid() if s.weighed else same
     return out
+
+
+def stacked(s: spec.Experts, made: Any) -> Any:
+    """The same mixture, whose experts lie in tensors together."""
+    names = {
+        "mixture": "moe",
+        "router": "moe.gate",
+        **{f"expert_{role}": f"moe.all.{role}" for role in ROLES},
+    }
+    names |= {f"expert_{role}_bias": f"moe.all.{role}_bias" for role in ROLES}
+    owner = Block()
+    build(owner, experts_steps(s, WIDTH), names)
+    other: Any = owner.moe
+    other.double().eval()
+    with torch.no_grad():
+        other.gate.weight.copy_(made.gate.weight)
+        for role in ("gate", "up", "down"):
+            each = torch.stack([getattr(one, role).weight for one in made.experts])  # [experts, out, in]
+            flat = each.flatten(0, 1) if role != "down" else each.transpose(1, 2).flatten(0, 1)
+            value = {"columns": each.transpose(1, 2), "flat": flat}.get(s.stacked, each)
+            if role == "down" or not s.each.fused:
+                getattr(other.all, role).copy_(value)
+                continue
+            axis = -1 if s.stacked == "columns" else 1
+            at = ["gate", "up"].index(role)
+            both = other.all.gate_up.movedim(axis, 1)
+            half = both[:, at::2] if s.each.alternating else both.chunk(2, 1)[at]
+            half.copy_(value.movedim(axis, 1))
+        for bias in (p for name, p in other.named_parameters() if name.endswith("bias")):
+            bias.zero_()
+    return other
+
+
+ROLES = ("gate", "up", "down", "gate_up")
+FUSED = replace(ONE, fused=True)
+STACKED = {
+    "rows": replace(PLAIN, stacked="rows"),
+    "columns": replace(PLAIN, stacked="columns"),
+    "flat": replace(PLAIN, stacked="flat"),
+    "rows, gate beside up": replace(PLAIN, stacked="rows", each=FUSED),
+    "columns, gate and up by turns, biases": replace(
+        PLAIN, stacked="columns", each=replace(FUSED, alternating=True, bias=True)
+    ),
+}
+
+
+@pytest.mark.parametrize("s", STACKED.values(), ids=list(STACKED))
+@pytest.mark.parametrize("tracked", [False, True], ids=["no gradients", "gradients"])
+@pytest.mark.parametrize("recorded", [False, True], ids=["routed", "recorded"])
+def test_experts_that_lie_in_one_tensor_read_as_those_that_stand_by_themselves(
+    s: spec.Experts, tracked: bool, recorded: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(experts, "recording", lambda: recorded)
+    made = mixture(PLAIN)
+    x = torch.randn(1, 9, WIDTH, dtype=torch.float64)
+    expected = made(x).detach()
+    with torch.set_grad_enabled(tracked):
+        found = stacked(s, made)(x)
+    torch.testing.assert_close(found.detach(), expected, atol=1e-12, rtol=1e-12)
+
+
+def test_a_clamped_gate_is_its_definition() -> None:
+    s = replace(ONE, fused=True, alternating=True, clamp=(0.5, 1.3))
+    both = torch.randn(4, 10, dtype=torch.float64)
+    gate, up = feedforward.halves(s, both)
+    found = feedforward.clamped(gate, up, 0.5, 1.3)
+    for row in range(4):
+        for i in range(5):
+            g, u = min(both[row, 2 * i].item(), 0.5), max(-0.5, min(both[row, 2 * i + 1].item(), 0.5))
+            assert math.isclose(found[row, i].item(), (u + 1) * g / (1 + math.exp(-1.3 * g)), rel_tol=1e-9)
+
+
+@pytest.mark.parametrize("budget", [1, 40, 1 << 18], ids=["one by one", "some", "together"])
+def test_experts_that_nobody_watches_read_in_runs(budget: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(experts, "_BLOCK", budget)
+    s = STACKED["columns, gate and up by turns, biases"]
+    made, x = stacked(s, mixture(PLAIN)), torch.randn(11, WIDTH, dtype=torch.float64)
+    flow = alone(x)
+    flow.pass_.watched = False
+    with torch.no_grad():
+        expected = made(x[None])[0]
+        compute(made, flow)
+    torch.testing.assert_close(flow.x, expected, atol=1e-12, rtol=1e-12)
 
 
 @each_form
@@ -282,3 +387,25 @@ def test_gradients_of_every_example_by_themselves_add_up(tmp_path: Path) -> None
     model(ids, use_cache=False).logits.square().mean(dim=(1, 2)).sum().backward()
     for name, p in model.named_parameters():
         torch.testing.assert_close(each[name].sum(0), p.grad, atol=1e-5, rtol=1e-4, msg=name)
+
+
+def test_experts_that_are_drawn_in_training_are_the_references_under_one_seed(tmp_path: Path) -> None:
+    shape = next(iter(SHAPES["phimoe"]))
+    theirs = write_checkpoint("phimoe", shape, "PhimoeForCausalLM", tmp_path)
+    told = {"input_jitter_noise": 0.2, "router_jitter_noise": 0.5}
+    ours = formers.PhimoeForCausalLM.from_pretrained(tmp_path, **told)
+    for layer in theirs.model.layers:
+        layer.mlp.input_jitter_noise = layer.mlp.router.input_jitter_noise = 0.2
+        layer.mlp.router.router_jitter_noise = 0.5
+    ids = batch("PhimoeForCausalLM", 0)["input_ids"]
+    found = []
+    for model in (theirs.train(), ours.train()):
+        torch.manual_seed(3)
+        found.append(model(ids).logits)
+        found[-1].square().sum().backward()
+    torch.testing.assert_close(found[1], found[0], atol=1e-5, rtol=1e-5)
+    for one, other in zip(theirs.model.layers, ours.model.layers, strict=True):
+        mine = other.block_sparse_moe.gate.weight.grad
+        torch.testing.assert_close(mine, one.mlp.router.weight.grad, atol=1e-5, rtol=1e-4)
+    with torch.no_grad():
+        assert (found[1] - ours.eval()(ids).logits).abs().max() > 1e-3

@@ -983,6 +983,15 @@ def labels(class_name: str, inputs: dict[str, Any]) -> dict[str, Any]:
     return {"labels": ids.masked_fill(mask == 0, -100)}
 
 
+def in_training(*models: Any) -> None:
+    """Models in training, but for routers that draw: no two of them draw the same for a padded batch."""
+    for model in models:
+        model.train()
+        for name, module in model.named_modules():
+            if model.config.model_type == "phimoe" and name.endswith((".router", ".block_sparse_moe")):
+                module.training = False
+
+
 def in_the_file(theirs: Any, named: Iterable[tuple[str, Any]], ours: Any) -> Iterator[tuple[str, Any]]:
     """Tensors of the reference's tree (None for one that is missing) by their names in files.
 
@@ -994,6 +1003,10 @@ def in_the_file(theirs: Any, named: Iterable[tuple[str, Any]], ours: Any) -> Ite
             yield file_name(name, ours), tensor
             continue
         paths = wiring(ours.base_model).facts["spec"].names.layer
+        if "expert_gate_up" in paths:  # stacked in files too
+            start = file_name(name, ours).partition(str(paths["mixture"]))[0]
+            yield f"{start}{paths['expert_' + last.removesuffix('_proj')]}", tensor
+            continue
         own = ("expert_gate", "expert_up") if last == "gate_up_proj" else ("expert_down",)
         for i in range(theirs.get_submodule(name.rpartition(".")[0]).num_experts):
             parts = [None] * len(own) if tensor is None else tensor[i].chunk(len(own))

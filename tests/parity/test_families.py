@@ -26,6 +26,7 @@ from tests.parity.shapes import (
     SHAPES,
     batch,
     in_the_file,
+    in_training,
     inputs_of,
     labels,
     real_of,
@@ -156,7 +157,7 @@ def test_loss_and_gradients_are_the_references(pair: tuple[Any, Any, Path]) -> N
     name = type(ours).__name__
     inputs, real = inputs_of(ours), real_of(inputs_of(ours))
     given = labels(name, inputs)
-    theirs.train(), ours.train()
+    in_training(theirs, ours)
     try:
         if given:
             expected, found = theirs(**inputs, **given).loss, ours(**inputs, **given).loss

@@ -55,6 +55,11 @@ each_case = pytest.mark.parametrize("case", CASES, indirect=True, ids=[" / ".joi
 ONLY_THERE = {
     # both halves of the feed-forward stand by themselves in the file, and each sum has a dropout of its own
     "vit": re.compile(r"(^|\.)layers\.\d+\.(mlp(\.activation_fn)?|dropout)$"),
+    # all experts' two tensors stand beside their router in the file
+    "granitemoe": re.compile(r"\.experts(\.act_fn)?$"),
+    "granitemoeshared": re.compile(r"\.experts(\.act_fn)?$"),
+    # what holds the router's layer alone; and experts that are called one by one, whose rows become [B, T, E]
+    "dbrx": re.compile(r"\.router$|\.experts(\.mlp(\.activation_fn)?)?$"),
     "falcon": re.compile(r"(^|\.)rotary_emb$"),  # it fires where slopes stand for positions too
     "openai-gpt": re.compile(r"\.mlp\.act$"),  # one module serves all layers
 }

@@ -67,7 +67,15 @@ _MIXED = {
 }
 _OTHERS |= dict.fromkeys(("exaone4", "llama", "mistral", "qwen2", "qwen3", "stablelm"), _GROUPED)
 _OTHERS |= dict.fromkeys(("mixtral", "qwen2_moe"), _MIXED)
-_OTHERS |= dict.fromkeys(("deepseek_v2", "deepseek_v3"), {**_MIXED, "num_key_value_heads": 4})
+_OTHERS |= dict.fromkeys(
+    ("gpt_oss", "granitemoe", "granitemoeshared", "phimoe"),
+    {**_GROUPED, "num_local_experts": 4, "num_experts_per_tok": 2, "head_dim": 8},
+)
+_OTHERS["dbrx"] = {
+    **{"vocab_size": 50, "d_model": 32, "n_layers": 2, "n_heads": 4, "max_seq_len": 40},
+    **{"attn_config": {"kv_n_heads": 2}, "ffn_config": {"ffn_hidden_size": 16}},
+}
+_OTHERS |= dict.fromkeys(("deepseek_v2", "deepseek_v3", "minicpm3"), {**_MIXED, "num_key_value_heads": 4})
 _OTHERS |= dict.fromkeys(
     ("cohere", "cohere2", "gemma", "gemma2", "glm", "glm4", "helium", "ministral", "phi3", "smollm3"),
     {**_GROUPED, "head_dim": 8, "pad_token_id": 0},
@@ -491,7 +499,7 @@ def test_every_head_attends_as_it_is_told(kind: str, monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(stack, "choose", lambda name, needs: told.append(name) or choose(name, needs))
     for ending in set(endings(family_of(kind))) - {"PreTrainedModel"}:
         made = model(ending, kind)
-        for name in ("eager",) if kind == "gemma2" else ("eager", "sdpa"):
+        for name in ("eager",) if kind in ("gemma2", "gpt_oss") else ("eager", "sdpa"):
             made.set_attn_implementation(name)
             told.clear()
             with torch.no_grad():

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 import torch
 from torch import Tensor, nn
 
-from formers.nn.fresh import Cut
+from formers.nn.fresh import Cut, Drawn
 from formers.nn.leaves import Conv1D, RMSNorm, ScaledEmbedding, WideLinear
 
 _DRAWN = (nn.Linear, WideLinear, nn.Embedding, ScaledEmbedding, Conv1D, nn.Conv1d, nn.Conv2d, nn.Conv3d)
@@ -55,7 +55,9 @@ def _fill(owner: nn.Module, name: str, std: float, anew: bool) -> bool:
     value = getattr(owner, name)
     blank = anew or _is_blank(value)
     fresh = getattr(owner, "_fresh", {})
-    if name in fresh:
+    if isinstance(fresh.get(name), Drawn):
+        fresh[name].fill_(value, std)
+    elif name in fresh:
         fresh[name].fill_(value)
     elif type(owner) in _DRAWN and name in ("weight", "bias"):
         if blank or not _was_given(owner, name, value):

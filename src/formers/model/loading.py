@@ -115,7 +115,7 @@ def _refuse_quantized(config: PretrainedConfig) -> None:
         method = held.get("quant_method", "by an unnamed method")
         raise ValueError(
             f"this checkpoint is quantized ({method}), and quantized weights are not read by this version: "
-            "load the checkpoint that it was made from"
+            "load the checkpoint that it was made from, or one whose weights were unpacked to bfloat16"
         )
 
 

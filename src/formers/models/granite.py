@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 from formers.assemblies.family import Head
 from formers.assemblies.single import Single
@@ -37,7 +38,11 @@ def stack(c: GraniteConfig) -> spec.Stack:
     return llama.decoder(c, layers, "GraniteDecoderLayer", scale=c.embedding_multiplier)
 
 
-WORDS = Head("causal_lm", lambda c: Words("lm_head", bias=False, logits_scale=1 / c.logits_scaling))
+def words(c: Any) -> Words:
+    """Logits, scaled."""
+    return Words("lm_head", bias=False, logits_scale=1 / c.logits_scaling)
+
+
 GRANITE = register(
     replace(
         llama.LLAMA,
@@ -45,6 +50,6 @@ GRANITE = register(
         name="Granite",
         config=GraniteConfig,
         assembly=Single(stack),
-        heads={"ForCausalLM": WORDS},
+        heads={"ForCausalLM": Head("causal_lm", words)},
     )
 )

@@ -18,6 +18,14 @@ class Fill(Protocol):
         """Write them."""
 
 
+class Drawn:
+    """Normal, as the model's matrices are; `initialise` knows their deviation."""
+
+    def fill_(self, tensor: Tensor, deviation: float = 0.02) -> None:
+        """Draw them."""
+        tensor.normal_(0.0, deviation)
+
+
 class Constant:
     """All the same."""
 

@@ -10,10 +10,12 @@ a cache holds, and backward; there each is taken where it wins.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 from torch.nn.modules import module as _modules
 
 from formers.core.devices import cpu_made_by
@@ -108,6 +110,40 @@ def _eligible(leaf: nn.Module, x: Tensor) -> bool:
 
 def _plain_wins(x: Tensor, weight: Any, fused: bool) -> bool:
     return x.shape[0] < _FEW or (weight.numel() < _CACHED and not fused)
+
+
+def grouped(
+    x: Tensor, weights: Sequence[Tensor], biases: Sequence[Tensor] | None, counts: list[int], plain: bool
+) -> Tensor:
+    """Products of groups of rows, each with a weight of its own.
+
+    Args:
+        x: [S, in], group by group.
+        weights: [out, in], one for each group.
+        biases: [out] each.
+        counts: rows of each group.
+        plain: nobody looks and no gradient is wanted, so that results are written where they belong.
+
+    Returns:
+        [S, out].
+    """
+    parts = torch.split(x, counts)
+    each: Sequence[Tensor | None] = biases or (None,) * len(weights)
+    if not plain or x.dtype != weights[0].dtype or torch.is_autocast_enabled(x.device.type):
+        found = [F.linear(p, w, b) for p, w, b in zip(parts, weights, each, strict=True) if len(p)]
+        return torch.cat(found)
+    wide, narrow = weights[0].shape
+    # column by column where the result is the narrower: products of few rows are faster that way round
+    out = x.new_empty(wide, x.shape[0]).t() if wide < narrow else x.new_empty(x.shape[0], wide)
+    # never by oneDNN: it prepares itself anew for every number of rows, and here these are never the same
+    for part, weight, bias, into in zip(parts, weights, each, torch.split(out, counts), strict=True):
+        if not len(part):
+            continue
+        if bias is None:
+            torch.mm(part, weight.t(), out=into)
+        else:
+            torch.addmm(bias, part, weight.t(), out=into)
+    return out
 
 
 def hooked(module: nn.Module) -> bool:

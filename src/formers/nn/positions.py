@@ -159,7 +159,8 @@ def _longrope(rotary: Rotary, length: int) -> tuple[Tensor, float]:
     scale = numbers.get("attention_factor")
     if scale is None:
         scale = 1.0 if factor <= 1 else math.sqrt(1 + math.log(factor) / math.log(trained))
-    divisors = numbers["long_factor"] if length > trained else numbers["short_factor"]
+    reach = "long" if length > trained else "short"
+    scale, divisors = numbers.get(f"{reach}_mscale") or scale, numbers[f"{reach}_factor"]
     return _plain(rotary) / torch.tensor(divisors, dtype=torch.float32), float(scale)
 
 

@@ -194,7 +194,7 @@ RECIPES: dict[str, Recipe] = {
         files=_VOCAB_MERGES,
         special=dict.fromkeys(("bos_token", "eos_token", "unk_token"), "<|endoftext|>"),
         options={"add_prefix_space": False, "add_bos_token": False, "errors": "replace"},
-        model_types=("gpt2", "gpt_neo", "gptj", "opt", "codegen"),
+        model_types=("gpt2", "gpt_neo", "gptj", "opt", "codegen", "dbrx"),
         aliases=("CodeGen",),
     ),
     "OpenAIGPT": Recipe(

@@ -16,12 +16,13 @@ from formers.nn import spec
 from formers.nn.attend import Scores, eager
 from formers.nn.cache import Cache
 from formers.nn.dropout import Dropout
+from formers.nn.fresh import Drawn
 from formers.nn.kernels import hooked, project
 from formers.nn.leaves import linear, norm
 from formers.nn.masks import Full, Padding
 from formers.nn.passing import Pass
 from formers.nn.positions import Alibi, Buckets, rotate
-from formers.nn.program import Flow, Step
+from formers.nn.program import Bare, Flow, Step
 from formers.nn.steps import Project
 from formers.nn.tree import has, leaf
 
@@ -57,6 +58,8 @@ class Attend(Step):
         score_bias = s.score_bias
         if isinstance(score_bias, Buckets) and s.owns_score_bias:
             self.leaves["score_bias"] = lambda: nn.Embedding(score_bias.count, s.heads.query)
+        if s.sinks:
+            self.leaves["sinks"] = lambda: Bare(torch.zeros(s.heads.query), Drawn())
         self.dropout = self.prefix + "weights_dropout"
         self.leaves[self.dropout] = lambda: Dropout(s.dropout)
         self.optional |= {self.dropout}
@@ -206,6 +209,7 @@ class Attend(Step):
             bias=self._bias(node, flow, q, k, query, key),
             scale=self.spec.scale,
             softcap=self.spec.softcap,
+            sinks=leaf(node, "sinks") if self.spec.sinks else None,
         )
         return self._mix(node, flow, q, k, v, scores, "attentions")
 

@@ -6,18 +6,26 @@ of them read all tokens, and those that were not chosen weigh nothing.
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from formers.nn import spec
-from formers.nn.fresh import Constant
+from formers.nn.activations import activation
+from formers.nn.fresh import Constant, Drawn, Fill
+from formers.nn.kernels import grouped
 from formers.nn.leaves import WideLinear, linear
-from formers.nn.mixers.feedforward import feedforward_steps
-from formers.nn.program import Bare, Flow, Inner, Step, run_inner
+from formers.nn.mixers.feedforward import clamped, feedforward_steps, halves
+from formers.nn.program import Bare, Flow, Inner, Node, Step, run_inner
 from formers.nn.recording import recording
 from formers.nn.tree import has, leaf
+
+Bank = dict[str, tuple[Sequence[Tensor], "Sequence[Tensor] | None"]]
+_BLOCK = 1 << 18  # values that are read together: they stay in a processor's cache
 
 
 class Route(Step):
@@ -29,7 +37,8 @@ class Route(Step):
     def __init__(self, s: spec.Experts, width: int) -> None:
         super().__init__()
         self.spec = s
-        self.leaves["router"] = lambda: (WideLinear if s.wide else nn.Linear)(width, s.count, bias=False)
+        kind = WideLinear if s.wide else nn.Linear
+        self.leaves["router"] = lambda: kind(width, s.count, bias=s.router_bias)
         if s.corrected:
             zeros = torch.zeros(s.count)
             self.leaves["router_bias"] = lambda: Bare(zeros.clone(), Constant(0.0), keep=True, trained=False)
@@ -37,19 +46,20 @@ class Route(Step):
     def run(self, node: Any, flow: Flow) -> None:
         """[.., E] -> [N, E], and the routing beside it."""
         s, x = self.spec, flow.x
-        if s.jitter and node.training:
+        for _ in range(s.jitters if s.jitter and node.training else 0):
             x = x * torch.empty_like(x).uniform_(1.0 - s.jitter, 1.0 + s.jitter)
         rows = x.reshape(-1, x.shape[-1])
         logits = leaf(node, "router")(rows)
         flow.pass_.keep("router_logits", logits)
         correction = leaf(node, "router_bias") if s.corrected else None
-        flow.routing, flow.x = (x, *choose(s, logits, correction)), rows
+        made = in_turn(s, logits, node.training) if s.scores == "in turn" else choose(s, logits, correction)
+        flow.routing, flow.x = (x, *made), rows
 
 
 def choose(s: spec.Experts, logits: Tensor, correction: Tensor | None = None) -> tuple[Tensor, Tensor]:
     """Weights (float32 at least) and numbers of the chosen, [N, chosen] each, from [N, experts]."""
     wide = logits.to(torch.promote_types(logits.dtype, torch.float32))
-    scores = wide.softmax(-1) if s.scores == "softmax" else wide.sigmoid()
+    scores = {"softmax": wide.softmax, "sigmoid": lambda _: wide.sigmoid()}.get(s.scores, lambda _: wide)(-1)
     merit = scores if correction is None else scores + correction
     if s.kept_groups < s.groups:
         grouped = merit.view(-1, s.groups, s.count // s.groups)  # [N, groups, members]
@@ -58,9 +68,37 @@ def choose(s: spec.Experts, logits: Tensor, correction: Tensor | None = None) ->
         merit = grouped.masked_fill(~kept[..., None], float("-inf")).flatten(-2)
     chosen = merit.topk(s.chosen).indices
     weights = scores.gather(-1, chosen)
-    if s.normalised:
-        weights = weights / (weights.sum(-1, keepdim=True) + 1e-20)
+    if s.scores == "softmax of chosen":
+        weights = weights.softmax(-1)
+    elif s.normalised:
+        weights = weights / (weights.norm(s.order, -1, keepdim=True) + 1e-20)
     return weights * s.scale, chosen
+
+
+def in_turn(s: spec.Experts, logits: Tensor, training: bool) -> tuple[Tensor, Tensor]:
+    """As `choose`: the best, then the best of the others, each weighed among those that are about as good.
+
+    In training the choice is drawn by the weights, and Heun's third-order rule makes the weight's gradient
+    that of the draw (Liu et al. 2023, arXiv:2304.08612).
+    """
+    weights, chosen, left = [], [], logits
+    for turn in range(2):
+        best = left.detach().max(-1, keepdim=True)
+        worse = (best.values - logits.detach()) / logits.detach().abs().clamp(min=best.values)
+        open_ = left.masked_fill(worse > 2 * s.tolerance, float("-inf"))
+        shares, one = open_.softmax(-1), best.indices
+        if training:
+            one = (open_ - torch.empty_like(open_).exponential_().log()).argmax(-1, keepdim=True)
+        weight = shares.gather(-1, one)
+        if training:
+            drawn = torch.rand_like(weight)
+            drawn = drawn.uniform_() if turn else drawn  # the ecosystem draws anew: seeds mean the same there
+            whole = (one == shares.argmax(-1, keepdim=True)) | (drawn > 0.75)
+            weight = weight + (weight * (0.3333 + 0.6667 * whole.to(weight.dtype) - 1)).detach()
+        weights.append(weight)
+        chosen.append(one)
+        left = left.scatter(-1, one, float("-inf"))
+    return torch.cat(weights, -1), torch.cat(chosen, -1)
 
 
 class Dispatch(Step):
@@ -69,7 +107,20 @@ class Dispatch(Step):
     def __init__(self, s: spec.Experts, width: int) -> None:
         super().__init__()
         self.spec = s
-        self.inner["expert_"] = Inner(lambda: feedforward_steps(s.each, width), s.count)
+        self.roles_in = ("gate_up",) if s.each.fused else ("gate", "up") if s.each.gated else ("up",)
+        if not s.stacked:
+            self.inner["expert_"] = Inner(lambda: feedforward_steps(s.each, width), s.count)
+            return
+        inner = s.each.inner * (2 if s.each.fused else 1)
+        for role, out, read in (
+            *((one, inner, width) for one in self.roles_in),
+            ("down", width, s.each.inner),
+        ):
+            shapes = {"rows": (s.count, out, read), "columns": (s.count, read, out)}
+            shape = shapes.get(s.stacked, (s.count * s.each.inner, width))
+            self.leaves[f"expert_{role}"] = partial(_bare, shape, Drawn())
+            if s.each.bias:
+                self.leaves[f"expert_{role}_bias"] = partial(_bare, (s.count, out), Constant(0.0))
 
     def run(self, node: Any, flow: Flow) -> None:
         """[N, E] -> [N, E]."""
@@ -80,23 +131,104 @@ class Dispatch(Step):
 
     def _routed(self, node: Any, flow: Flow, x: Tensor, weights: Tensor, chosen: Tensor) -> Tensor:
         """Each expert reads the tokens that chose it, side by side."""
-        order = chosen.flatten().argsort(stable=True)  # [N * chosen]: by expert, then by token
-        counts = torch.bincount(chosen.flatten(), minlength=self.spec.count).tolist()
-        token = order // chosen.shape[1]
-        parts = torch.split(x.index_select(0, token), counts)
-        read = [run_inner(node, f"expert_{i}", part, flow) for i, part in enumerate(parts) if counts[i]]
-        if not read:
+        if not len(x):
             return torch.zeros_like(x)
-        found = torch.cat(read) * weights.flatten()[order, None]
+        flat = chosen.flatten()
+        order = flat.to(torch.int32).argsort()  # [N * chosen]: by expert
+        counts: list[int] = torch.bincount(flat, minlength=self.spec.count).tolist()
+        token = order // chosen.shape[1]
+        plain = not flow.watched and not torch.is_grad_enabled()
+        bank = self._bank(node, flow)
+        if bank is None:
+            parts = torch.split(x.index_select(0, token), counts)
+            read = [run_inner(node, f"expert_{i}", part, flow) for i, part in enumerate(parts) if counts[i]]
+        else:
+            read, start, most = [], 0, max(1, _BLOCK // x.shape[1])
+            for first, stop in _runs(counts, most):
+                rows = sum(counts[first:stop])
+                part = x.index_select(0, token[start : start + rows])
+                read.append(self._read(part, bank, first, stop, counts[first:stop], plain))
+                start += rows
+        found = read[0] if len(read) == 1 else torch.cat(read)
+        if plain and found.dtype in (torch.float32, torch.float64):  # several times faster than to add rows
+            places = torch.empty_like(order).scatter_(0, order, torch.arange(len(order), device=x.device))
+            weighed, places = weights.to(found.dtype), places.view_as(chosen)
+            return F.embedding_bag(places, found, mode="sum", per_sample_weights=weighed).to(x.dtype)
+        found = found * weights.flatten()[order, None]
         return torch.zeros_like(x).index_add(0, token, found.to(x.dtype))
+
+    def _bank(self, node: Any, flow: Flow) -> Bank | None:
+        """Role -> weights [out, in] and biases of all experts; None where an expert has to be called."""
+        s = self.spec
+        if s.stacked:
+            return {role: self._stacked(node, role) for role in (*self.roles_in, "down")}
+        if flow.watched or s.each.dropout:
+            return None
+        owners = [leaf(node, f"expert_{i}") for i in range(s.count)]
+        if any(type(owner) is not Node for owner in owners):
+            return None
+        found: Bank = {}
+        for role in (*self.roles_in, "down"):
+            leaves = [leaf(owner, role) for owner in owners]
+            if any(type(one) is not nn.Linear for one in leaves):
+                return None
+            found[role] = (
+                [one.weight for one in leaves],
+                [one.bias for one in leaves] if s.each.bias else None,
+            )
+        return found
+
+    def _stacked(self, node: Any, role: str) -> tuple[Sequence[Tensor], Sequence[Tensor] | None]:
+        s, held = self.spec, leaf(node, f"expert_{role}")
+        if s.stacked == "flat":
+            held = held.view(s.count, s.each.inner, -1)
+        if s.stacked == "columns" or (s.stacked == "flat" and role == "down"):
+            held = held.transpose(1, 2)
+        bias = leaf(node, f"expert_{role}_bias").unbind(0) if s.each.bias else None
+        return held.unbind(0), bias
+
+    def _read(self, x: Tensor, bank: Bank, first: int, stop: int, counts: list[int], plain: bool) -> Tensor:
+        """Experts from `first` to before `stop` read so many rows each, [S, E] -> [S, E]."""
+
+        def product(x: Tensor, role: str) -> Tensor:
+            weights, biases = bank[role]
+            return grouped(x, weights[first:stop], biases and biases[first:stop], counts, plain)
+
+        s, act = self.spec.each, activation(self.spec.each.activation)
+        made = [product(x, role) for role in self.roles_in]
+        if s.gated:
+            gate, up = halves(s, made[0]) if s.fused else made
+            inner = act(gate) * up if s.clamp is None else clamped(gate, up, *s.clamp)
+        else:
+            inner = act(made[0])
+        return product(inner, "down")
 
     def _all(self, node: Any, flow: Flow, x: Tensor, weights: Tensor, chosen: Tensor) -> Tensor:
         """Every expert reads every token; its weight is zero where it was not chosen."""
         each = x.new_zeros(x.shape[0], self.spec.count, dtype=weights.dtype).scatter(1, chosen, weights)
+        bank = self._bank(node, flow) if self.spec.stacked else None
         out = torch.zeros_like(x)
         for i, weight in enumerate(each.unbind(1)):
-            out = out + (run_inner(node, f"expert_{i}", x, flow) * weight[:, None]).to(x.dtype)
+            if bank is None:
+                found = run_inner(node, f"expert_{i}", x, flow)
+            else:
+                found = self._read(x, bank, i, i + 1, [x.shape[0]], plain=False)
+            out = out + (found * weight[:, None]).to(x.dtype)
         return out
+
+
+def _bare(shape: tuple[int, ...], fresh: Fill) -> Bare:
+    return Bare(torch.empty(shape), fresh)
+
+
+def _runs(counts: list[int], most: int) -> Iterator[tuple[int, int]]:
+    """Runs of experts that read about `most` rows together, first and stop."""
+    first = rows = 0
+    for i, count in enumerate(counts):
+        rows += count
+        if rows >= most or (i == len(counts) - 1 and rows):
+            yield first, i + 1
+            first, rows = i + 1, 0
 
 
 class Gather(Step):

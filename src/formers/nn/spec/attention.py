@@ -36,6 +36,7 @@ class Attention:
         score_bias: relative-position bias that this stack adds to the scores.
         owns_score_bias: this layer holds the bias table that the whole stack uses.
         softcap: scores become c * tanh(scores / c).
+        sinks: every head has a learned logit that takes weight and gives no value (role `sinks`).
         cross: keys and values come from the encoder's states; `source` is their width, where it is not E.
     """
 
@@ -57,6 +58,7 @@ class Attention:
     score_bias: Buckets | Alibi | None = None
     owns_score_bias: bool = False
     softcap: float | None = None
+    sinks: bool = False
     cross: bool = False
     source: int | None = None
 
@@ -81,8 +83,9 @@ class Attention:
 
     @property
     def needs(self) -> frozenset[str]:
-        """A soft cap is all that some backends lack."""
-        return frozenset({"softcap"} if self.softcap is not None else ())
+        """A soft cap and sinks are all that some backends lack."""
+        cap = {"softcap"} if self.softcap is not None else set()
+        return frozenset(cap | ({"sinks"} if self.sinks else set()))
 
     @property
     def honours_masks(self) -> bool:
@@ -102,7 +105,8 @@ class Attention:
     def first_alone(self) -> bool:
         """Separate projections, nothing hidden, and no norms and no positions in the scores."""
         plain = isinstance(self.mask, Full) and not self.fused and self.rotary is None
-        return plain and self.qk_norm is None and self.score_bias is None and not self.cross
+        plain = plain and not self.sinks and not self.cross
+        return plain and self.qk_norm is None and self.score_bias is None
 
 
 @dataclass(frozen=True)

@@ -52,13 +52,17 @@ class _Tokenwise:
 class FeedForward(_Tokenwise):
     """Position-wise feed-forward: up, activation (times gate when `gated`), down.
 
-    `dropout` falls on the inner values. `fused`: gate and up are one leaf under the role `gate_up`.
+    `dropout` falls on the inner values. `fused`: gate and up are one leaf under the role `gate_up`, one after
+    the other or (`alternating`) feature by feature. `clamp`, c and a: gate and up are cut at c, up at -c too,
+    and (up + 1) * gate * sigmoid(a * gate) comes out, whatever the activation.
     """
 
     inner: int = 0
     activation: str = "gelu"
     gated: bool = False
     fused: bool = False
+    alternating: bool = False
+    clamp: tuple[float, float] | None = None
     bias: bool = True
     dropout: float = 0.0
     linear: LinearKind = "linear"
@@ -68,15 +72,21 @@ class FeedForward(_Tokenwise):
 class Experts(_Tokenwise):
     """A mixture of experts: a router sends every token to some of many feed-forwards (Shazeer et al. 2017).
 
-    Roles: `router`, `router_bias`; `expert_gate`, `expert_up`, `expert_down` with `{i}` in their paths;
-    `shared_gate`, ... of a feed-forward that reads every token, `share` of its weight; `mixture`, the node
-    that holds them all.
+    Roles: `router`, `router_bias`; `expert_gate`, `expert_up`, `expert_down` with `{i}` in their paths, or
+    of tensors that hold all experts (then with `expert_up_bias`, ...); `shared_gate`, ... of a feed-forward
+    that reads every token, `share` of its weight; `mixture`, the node that holds them all.
 
     Attributes:
         count: experts; `chosen` of them read each token.
         each: one expert.
-        scores: how logits become scores.
-        normalised: the weights of the chosen sum to one, before `scale`.
+        stacked: one tensor holds all experts: [experts, out, in] (`rows`), [experts, in, out] (`columns`),
+            or [experts * F, E] (`flat`).
+        router_bias: the router's leaf has a bias.
+        scores: how logits become scores: of all, or (`softmax of chosen`) of the chosen alone; or `in turn`,
+            twice, of those that are as good as the best but for `tolerance` (Liu et al. 2024,
+            arXiv:2409.12136).
+        tolerance: half the relative distance from the best.
+        normalised: the weights of the chosen have the norm one, before `scale`; `order` is that of the norm.
         scale: factor on the weights.
         groups: experts are chosen from the best `kept_groups` of so many groups alone, a group being judged
             by the sum of its `group_best` best (DeepSeek-AI 2024, arXiv:2405.04434, section 2.2.2).
@@ -85,14 +95,18 @@ class Experts(_Tokenwise):
         shared: the feed-forward that reads every token, `weighed` by a sigmoid of its own.
         flat: it is called with [N, E] in a watched pass too, as the experts are.
         jitter: in training, what enters is multiplied by numbers from 1 - jitter to 1 + jitter (Fedus et al.
-            2021, arXiv:2101.03961, section 2.2).
+            2021, arXiv:2101.03961, section 2.2), `jitters` times.
     """
 
     count: int
     chosen: int
     each: FeedForward
-    scores: Literal["softmax", "sigmoid"] = "softmax"
+    stacked: Literal["", "rows", "columns", "flat"] = ""
+    router_bias: bool = False
+    scores: Literal["softmax", "softmax of chosen", "sigmoid", "in turn"] = "softmax"
+    tolerance: float = 0.0
     normalised: bool = True
+    order: float = 1.0
     scale: float = 1.0
     groups: int = 1
     kept_groups: int = 1
@@ -103,6 +117,7 @@ class Experts(_Tokenwise):
     weighed: bool = False
     flat: bool = False
     jitter: float = 0.0
+    jitters: int = 1
 
     def __post_init__(self) -> None:
         size = self.count // self.groups
@@ -111,6 +126,8 @@ class Experts(_Tokenwise):
                 f"{self.count} experts do not make {self.groups} equal groups, of which {self.kept_groups} "
                 f"are kept by their best {self.group_best}"
             )
+        if self.scores == "in turn" and self.chosen != 2:
+            raise ValueError(f"experts that are chosen in turn are two for each token, not {self.chosen}")
         if self.chosen > size * self.kept_groups:
             raise ValueError(
                 f"{self.chosen} experts cannot be chosen from the {size * self.kept_groups} that there are"
