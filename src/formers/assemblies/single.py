@@ -55,7 +55,6 @@ class Single(Assembly):
         stack: config -> its spec.
         stem: the kind of its stem, which says what the model reads.
         cache: the name that callers know its cache by.
-        crosses: a cache of its own also holds the encoder's keys and values.
         routes: there are mixtures of experts, whose routers' logits callers may ask for.
         tasks: its stem reads kinds of tasks.
         reads: names of what it reads, where that is less than its kind of stack could.
@@ -66,12 +65,11 @@ class Single(Assembly):
         stack: Callable[[Any], spec.Stack],
         stem: type[Any] = spec.Tokens,
         cache: str = "past_key_values",
-        crosses: bool = False,
         routes: bool = False,
         tasks: bool = False,
         reads: tuple[str, ...] | None = None,
     ) -> None:
-        self._stack, self.cache, self._crosses = stack, cache, crosses
+        self._stack, self.cache = stack, cache
         self.main, self.means = stem.reads, STEMS[stem].inputs
         self.inputs = inputs_of(stem, cache) if reads is None else (*reads, *_OTHER[1:])
         if tasks:
@@ -179,7 +177,7 @@ class Single(Assembly):
         if model.training and model.is_gradient_checkpointing:
             use_cache = False
         if past is None and use_cache:
-            past = EncoderDecoderCache(DynamicCache()) if self._crosses else DynamicCache()
+            past = EncoderDecoderCache(DynamicCache()) if s.crosses else DynamicCache()
         return past if isinstance(past, Cache) else None
 
 

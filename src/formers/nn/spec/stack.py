@@ -99,6 +99,11 @@ class Stack:
         return next((m for m in self.mixers if isinstance(m, Attention) and not m.cross), None)
 
     @cached_property
+    def crosses(self) -> bool:
+        """Whether some layer reads what another stack made."""
+        return any(isinstance(m, Attention) and m.cross for m in self.mixers)
+
+    @cached_property
     def by_distance(self) -> bool:
         """Whether closing a gap in a row would change what is computed."""
         return any(m.by_distance for m in self.mixers)
