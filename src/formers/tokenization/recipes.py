@@ -9,6 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from formers.tokenization.languages import MBART, MBART_50, NLLB, PLBART, Languages
+
 BERT_INPUTS = ("input_ids", "token_type_ids", "attention_mask")
 PLAIN_INPUTS = ("input_ids", "attention_mask")
 
@@ -30,6 +32,7 @@ class Recipe:
         aliases: families whose tokenizer class is this one under another name.
         positions: how its models number tokens, which says how many they take: "absolute", or "after_padding"
             (from `pad_token_id + 1`, so that many of the table are not for use), or "relative" (no limit).
+        languages: how texts are marked with theirs, for translators.
         sign: what its vocabulary file contains and that of another class with the same file names does not.
     """
 
@@ -40,6 +43,7 @@ class Recipe:
     options: Mapping[str, Any] = field(default_factory=dict)
     padding_side: str = "right"
     additional: tuple[str, ...] = ()
+    languages: Languages | None = None
     # Two rows are equal when they read a vocabulary alike: the rest says whose they are.
     model_types: tuple[str, ...] = field(default=(), compare=False)
     aliases: tuple[str, ...] = field(default=(), compare=False)
@@ -89,6 +93,15 @@ _ROBERTA = Recipe(
     sign='"<s>"',
 )
 
+_MBART = Recipe(
+    kind="coded_fairseq",
+    files=_FAIRSEQ_PIECES,
+    special=_FAIRSEQ_TOKENS,
+    options={"src_lang": None, "tgt_lang": None},
+    languages=MBART,
+    model_types=("mbart",),
+)
+
 
 def _of_file(
     special: Mapping[str, Any],
@@ -98,7 +111,7 @@ def _of_file(
     positions: str = "absolute",
 ) -> Recipe:
     """A row that is read from a `tokenizer.json` alone."""
-    return Recipe("", {}, special, inputs, {}, padding_side, (), model_types, (), positions)
+    return Recipe("", {}, special, inputs, {}, padding_side, model_types=model_types, positions=positions)
 
 
 def _named(*tokens: str) -> dict[str, str]:
@@ -148,8 +161,6 @@ _FILE_ROWS: dict[str, tuple[Any, ...]] = {
     "LayoutLMv3": (_FAIRSEQ_TOKENS, ("layoutlmv3",), ("input_ids", "attention_mask", "bbox")),
     "LayoutXLM": (_FAIRSEQ_TOKENS, ("layoutxlm",)),
     "Luke": (_FAIRSEQ_TOKENS, ("luke",)),
-    "MBart": (_FAIRSEQ_TOKENS, ("mbart",)),
-    "MBart50": ({k: v for k, v in _FAIRSEQ_TOKENS.items() if k != "bos_token"}, ("mbart50",)),
     "MPNet": (
         {**_FAIRSEQ_TOKENS, "unk_token": "[UNK]"},
         ("mpnet",),
@@ -158,7 +169,6 @@ _FILE_ROWS: dict[str, tuple[Any, ...]] = {
         "after_padding",
     ),
     "MarkupLM": (_FAIRSEQ_TOKENS, ("markuplm",), BERT_INPUTS),
-    "Nllb": (_FAIRSEQ_TOKENS, ("nllb", "nllb-moe")),
     "Nougat": (_named("<s>", "</s>", "<unk>", "", "<pad>"), ("nougat",)),
     "OpenAIGPT": (_named("", "", "<unk>"), ("openai-gpt",)),
     "Parakeet": ({}, ("parakeet_ctc", "parakeet_tdt")),
@@ -215,6 +225,26 @@ RECIPES: dict[str, Recipe] = {
         additional=("<s>NOTUSED", "</s>NOTUSED", "<unk>NOTUSED"),
         model_types=("camembert",),
         positions="after_padding",
+    ),
+    "MBart": _MBART,
+    "MBart50": replace(
+        _MBART,
+        special={name: token for name, token in _FAIRSEQ_TOKENS.items() if name != "bos_token"},
+        languages=MBART_50,
+        model_types=("mbart50",),
+    ),
+    "Nllb": replace(
+        _MBART,
+        kind="nllb",
+        languages=NLLB,
+        options={"src_lang": None, "tgt_lang": None, "legacy_behaviour": False},
+        model_types=("nllb", "nllb-moe"),
+    ),
+    "PLBart": replace(
+        _MBART,
+        languages=PLBART,
+        options={"src_lang": None, "tgt_lang": None, "language_codes": "base"},
+        model_types=("plbart",),
     ),
     "T5": Recipe(
         kind="t5",

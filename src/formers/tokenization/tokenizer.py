@@ -29,6 +29,7 @@ from formers.tokenization.padding import Filling, pad_encoded
 from formers.tokenization.recipes import BERT_INPUTS, CLASSES, PLAIN_INPUTS, RECIPES, Recipe, limit_of
 from formers.tokenization.special import Token, added_token
 from formers.tokenization.tokens import TokenMethods
+from formers.tokenization.translating import TranslatorMethods
 from formers.tokenization.vocabulary import Vocabulary
 
 if TYPE_CHECKING:
@@ -175,6 +176,10 @@ class PreTrainedTokenizerFast(TokenMethods, FrameMethods, OlderCalls, Pushable):
             guessed["model_input_names"] = list(inputs)
         self.model_input_names = list(inputs)
         self._origin = saving.Origin(origin.file, origin.class_name, guessed)
+        self._begin()
+
+    def _begin(self) -> None:
+        """What a kind of tokenizer does once its parts and settings are there."""
 
     def _said_by_class(self, name: str) -> Any:
         """The value of a class attribute where a named class, or one of the caller's, says it."""
@@ -404,7 +409,8 @@ class PreTrainedTokenizerFast(TokenMethods, FrameMethods, OlderCalls, Pushable):
             raise ValueError("a tokenizer needs `text` or `text_target`, but both are None")
         if text_target is None:
             return self._encode(text, text_pair, options)
-        targets = self._encode(text_target, text_pair_target, options)
+        with self.as_target_tokenizer():
+            targets = self._encode(text_target, text_pair_target, options)
         if text is None:
             return targets
         inputs = self._encode(text, text_pair, options)
@@ -736,9 +742,10 @@ def named_class(name: str) -> type[PreTrainedTokenizerFast]:
     if recipe not in _made:
         row = RECIPES[recipe]
         usual = {argument: names[0] for argument, names in row.files.items()}
+        bases = (*([] if row.languages is None else [TranslatorMethods]), PreTrainedTokenizerFast)
         _made[recipe] = type(
             f"{recipe}Tokenizer",
-            (PreTrainedTokenizerFast,),
+            bases,
             {
                 "__module__": "formers.tokenization",
                 "__doc__": f"The tokenizer of {recipe} checkpoints; reads {', '.join(usual.values())}, "
