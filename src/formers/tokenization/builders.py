@@ -348,6 +348,30 @@ def t5(given: dict[str, Any], every: Settings, where: str) -> Tokenizer:
     return backend
 
 
+def utf8(given: dict[str, Any], every: Settings, where: str) -> Tokenizer:
+    """The bytes of UTF-8, behind three tokens of its own and before sentinels, as ByT5 has them."""
+    from tokenizers import AddedToken, Tokenizer, decoders, models, normalizers
+
+    # tokens are the characters of those numbers; the library writes some bytes as other characters
+    other = [b for b in range(256) if not (33 <= b <= 126 or 161 <= b <= 172 or b >= 174)]
+    written = [(chr(256 + index), chr(byte)) for index, byte in enumerate(other)]
+    own = [every[name] for name in ("pad_token", "eos_token", "unk_token")]
+    vocab = {token: index for index, token in enumerate([*own, *map(chr, range(256))])}
+    backend = Tokenizer(models.BPE(vocab, []))
+    backend.normalizer = normalizers.Sequence(
+        [normalizers.ByteLevel(), *(normalizers.Replace(theirs, ours) for theirs, ours in written)]
+    )
+    backend.decoder = decoders.Sequence(
+        [*(decoders.Replace(ours, theirs) for theirs, ours in written), decoders.ByteLevel()]
+    )
+    stripped = [AddedToken(token, lstrip=True, rstrip=True, normalized=False, special=True) for token in own]
+    backend.add_special_tokens(stripped)
+    backend.add_special_tokens([f"<extra_id_{index}>" for index in range(int(every["extra_ids"]))])
+    last = every["eos_token"]
+    frame(backend, [last], ["$A", last], ["$A", last, "$B", last])
+    return backend
+
+
 def llama(given: dict[str, Any], every: Settings, where: str) -> Tokenizer:
     """SentencePiece BPE with byte fallback. `legacy=False` puts no space after a special token."""
     from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers
@@ -400,5 +424,6 @@ BUILDERS: dict[str, Callable[[dict[str, Any], Settings, str], Tokenizer]] = {
     "coded_fairseq": coded_fairseq,
     "nllb": nllb,
     "t5": t5,
+    "utf8": utf8,
     "llama": llama,
 }

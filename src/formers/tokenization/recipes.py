@@ -22,7 +22,8 @@ class Recipe:
     Attributes:
         kind: the builder in `builders.py` that makes the backend when there is no `tokenizer.json`; empty
             where only that file can be read.
-        files: for each file argument, the names it goes by in a checkpoint, the usual one first.
+        files: for each file argument, the names it goes by in a checkpoint, the usual one first; none where
+            the vocabulary is the same in all checkpoints.
         special: the special tokens and their usual text; a dictionary states how it matches.
         inputs: what the models take.
         options: settings of the builder and their defaults.
@@ -253,6 +254,13 @@ RECIPES: dict[str, Recipe] = {
         options={"extra_ids": 100},
         model_types=("t5", "mt5", "longt5", "umt5", "switch_transformers"),
         aliases=("MT5",),
+        positions="relative",
+    ),
+    "ByT5": Recipe(
+        kind="utf8",
+        files={},
+        special={"eos_token": "</s>", "unk_token": "<unk>", "pad_token": "<pad>"},
+        options={"extra_ids": 125},
         positions="relative",
     ),
     "Llama": Recipe(

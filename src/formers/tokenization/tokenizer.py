@@ -27,6 +27,7 @@ from formers.tokenization.options import (
 )
 from formers.tokenization.padding import Filling, pad_encoded
 from formers.tokenization.recipes import BERT_INPUTS, CLASSES, PLAIN_INPUTS, RECIPES, Recipe, limit_of
+from formers.tokenization.sentinels import SentinelMethods
 from formers.tokenization.special import Token, added_token
 from formers.tokenization.tokens import TokenMethods
 from formers.tokenization.translating import TranslatorMethods
@@ -112,7 +113,7 @@ class PreTrainedTokenizerFast(TokenMethods, FrameMethods, OlderCalls, Pushable):
                 f"vocabulary, one of {[f'{name}Tokenizer' for name, row in RECIPES.items() if row.kind]}, or "
                 "pass tokenizer_file= or tokenizer_object="
             )
-        if cls.recipe is None or not given:
+        if cls.recipe is None or not (given or (cls.recipe.kind and not cls.recipe.files)):
             wanted = [*(() if cls.recipe is None else (*cls.recipe.files, "vocab"))]
             raise TypeError(
                 f"{cls.__name__}() needs a vocabulary: pass one of "
@@ -742,14 +743,15 @@ def named_class(name: str) -> type[PreTrainedTokenizerFast]:
     if recipe not in _made:
         row = RECIPES[recipe]
         usual = {argument: names[0] for argument, names in row.files.items()}
-        bases = (*([] if row.languages is None else [TranslatorMethods]), PreTrainedTokenizerFast)
+        own = {TranslatorMethods: row.languages is not None, SentinelMethods: "extra_ids" in row.options}
+        bases = (*(kind for kind, wanted in own.items() if wanted), PreTrainedTokenizerFast)
         _made[recipe] = type(
             f"{recipe}Tokenizer",
             bases,
             {
                 "__module__": "formers.tokenization",
-                "__doc__": f"The tokenizer of {recipe} checkpoints; reads {', '.join(usual.values())}, "
-                "tokenizer.json.",
+                "__doc__": f"The tokenizer of {recipe} checkpoints; reads "
+                f"{', '.join((*usual.values(), 'tokenizer.json'))}.",
                 "recipe": row,
                 "vocab_files_names": usual,
                 "model_input_names": list(row.inputs),
