@@ -40,7 +40,7 @@ def build(recipe: Recipe, given: Mapping[str, Any], settings: Settings, where: s
     every |= recipe.options
     every |= {name: settings[name] for name in recipe.options if settings.get(name) is not None}
     if recipe.languages is not None:
-        every["codes"] = recipe.languages.codes[recipe.languages.chosen(every.get("language_codes"))]
+        every["codes"] = recipe.languages.tokens(every.get("language_codes"))
     for name in given:
         if name.endswith("_file") and not Path(given[name]).is_file():
             raise OSError(f"{where}: {name}={str(given[name])!r} is not a file")
@@ -303,6 +303,36 @@ def coded_fairseq(given: dict[str, Any], every: Settings, where: str) -> Tokeniz
     return backend
 
 
+def m2m(given: dict[str, Any], every: Settings, where: str) -> Tokenizer:
+    """SentencePiece whose ids a vocab.json says, and tokens of languages behind them, as M2M-100 has them."""
+    from tokenizers import Tokenizer, models
+
+    from formers.tokenization.sentencepiece import Kind
+
+    if "vocab_file" not in given or "spm_file" not in given:
+        raise _missing(where, "vocab_file= (vocab.json) and spm_file= (a SentencePiece model)")
+    ids = _as_ids(json.loads(Path(given["vocab_file"]).read_text(encoding="utf-8")), where)
+    model = _pieces({"vocab_file": given["spm_file"]}, where)
+    assert model is not None
+    unknown = every["unk_token"]
+    lost = [piece.text for piece in model.pieces if piece.kind == Kind.NORMAL and piece.text not in ids]
+    if lost or sorted(ids.values()) != list(range(len(ids))):
+        raise ValueError(
+            f"{where}: {given['vocab_file']} must have the ids 0 to {len(ids) - 1}, and one for every piece "
+            f"of {given['spm_file']}, of which {len(lost)} have none (such as {lost[:3]})"
+        )
+    if model.bpe:
+        backend = Tokenizer(models.BPE(ids, model.merges(), unk_token=unknown, fuse_unk=True))
+        _space(backend, model, prefix=True)
+    else:
+        known = dict(model.scores())  # what is no piece is never the better way to write a text
+        scores = [(text, known.get(text, -1e4)) for text in sorted(ids, key=ids.__getitem__)]
+        backend = _unigram(scores, ids[unknown], model, prefix=True)
+    backend.add_special_tokens([every[name] for name in ("bos_token", "pad_token", "eos_token", "unk_token")])
+    backend.add_special_tokens(every["codes"])
+    return backend
+
+
 def nllb(given: dict[str, Any], every: Settings, where: str) -> Tokenizer:
     """SentencePiece BPE with fairseq's ids, and tokens of languages behind the file's."""
     from tokenizers import Tokenizer, models
@@ -422,6 +452,7 @@ BUILDERS: dict[str, Callable[[dict[str, Any], Settings, str], Tokenizer]] = {
     "xlm_roberta": xlm_roberta,
     "camembert": camembert,
     "coded_fairseq": coded_fairseq,
+    "m2m": m2m,
     "nllb": nllb,
     "t5": t5,
     "utf8": utf8,

@@ -31,6 +31,11 @@ szl_Latn tam_Taml tat_Cyrl tel_Telu tgk_Cyrl tgl_Latn tha_Thai tir_Ethi taq_Latn
 tso_Latn tuk_Latn tum_Latn tur_Latn twi_Latn tzm_Tfng uig_Arab ukr_Cyrl umb_Latn urd_Arab uzn_Latn vec_Latn
 vie_Latn war_Latn wol_Latn xho_Latn ydd_Hebr yor_Latn yue_Hant zho_Hans zho_Hant zul_Latn
 """
+_M2M = """
+af am ar ast az ba be bg bn br bs ca ceb cs cy da de el en es et fa ff fi fr fy ga gd gl gu ha he hi hr ht
+hu hy id ig ilo is it ja jv ka kk km kn ko lb lg ln lo lt lv mg mk ml mn mr ms my ne nl no ns oc or pa pl ps
+pt ro ru sd si sk sl so sq sr ss su sv sw ta th tl tn tr uk ur uz vi wo xh yi yo zh zu
+"""
 
 
 @dataclass(frozen=True)
@@ -38,14 +43,16 @@ class Languages:
     """How a class of tokenizers marks the language of a text.
 
     Attributes:
-        codes: tokens of the languages for each value of `language_codes`; "" where there is one list.
+        codes: of the languages for each value of `language_codes`; "" where there is one list.
         usual: the language of texts where nobody says it, for each likewise; None for no mark.
+        token: how a code that is no token by itself is written as one.
         first: it stands before a text, and not behind its end token.
         turned: a setting puts it behind all the same (`legacy_behaviour`).
     """
 
     codes: dict[str, tuple[str, ...]]
     usual: dict[str, str | None]
+    token: str = "{}"
     first: bool = False
     turned: str = ""
 
@@ -60,12 +67,22 @@ class Languages:
             raise ValueError(f"language_codes is {' or '.join(map(repr, self.codes))}, not {which!r}")
         return found
 
+    def tokens(self, which: object) -> list[str]:
+        """The tokens of that list."""
+        return [self.token.format(code) for code in self.codes[self.chosen(which)]]
+
 
 _PROGRAMS = "java python en_XX javascript php ruby go"
 
 MBART = Languages({"": tuple(_MBART.split())}, {"": "en_XX"})
 MBART_50 = Languages({"": (*_MBART.split(), *_MBART_50.split())}, {"": "en_XX"}, first=True)
 NLLB = Languages({"": tuple(_NLLB.split())}, {"": "eng_Latn"}, first=True, turned="legacy_behaviour")
+M2M_100 = Languages(
+    {"m2m100": tuple(_M2M.split()), "wmt21": ("en", "ha", "is", "ja", "cs", "ru", "zh", "de")},
+    {"m2m100": "en", "wmt21": "en"},
+    token="__{}__",
+    first=True,
+)
 PLBART = Languages(
     {
         "base": ("__java__", "__python__", "__en_XX__"),

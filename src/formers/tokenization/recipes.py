@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from formers.tokenization.languages import MBART, MBART_50, NLLB, PLBART, Languages
+from formers.tokenization.languages import M2M_100, MBART, MBART_50, NLLB, PLBART, Languages
 
 BERT_INPUTS = ("input_ids", "token_type_ids", "attention_mask")
 PLAIN_INPUTS = ("input_ids", "attention_mask")
@@ -240,6 +240,14 @@ RECIPES: dict[str, Recipe] = {
         languages=NLLB,
         options={"src_lang": None, "tgt_lang": None, "legacy_behaviour": False},
         model_types=("nllb", "nllb-moe"),
+    ),
+    "M2M100": Recipe(
+        kind="m2m",
+        files={"vocab_file": ("vocab.json",), "spm_file": ("sentencepiece.bpe.model",)},
+        special=_named("<s>", "</s>", "<unk>", "</s>", "<pad>"),
+        options={"src_lang": None, "tgt_lang": None, "language_codes": "m2m100"},
+        languages=M2M_100,
+        model_types=("m2m_100",),
     ),
     "PLBart": replace(
         _MBART,

@@ -57,6 +57,7 @@ class PreTrainedTokenizerFast(TokenMethods, FrameMethods, OlderCalls, Pushable):
         merges: the merges of a byte-pair vocabulary, as pairs or "left right" strings.
         vocab_file: the vocabulary file of a named class.
         merges_file: the merges file of a named class.
+        spm_file: the SentencePiece model of a named class whose ids another file says.
         tokenizer_file: a `tokenizer.json`.
         tokenizer_object: a `tokenizers.Tokenizer`, which is copied.
         **settings: special tokens (`pad_token`, ...) and settings (`model_max_length`, `padding_side`, ...).
@@ -80,11 +81,12 @@ class PreTrainedTokenizerFast(TokenMethods, FrameMethods, OlderCalls, Pushable):
         merges: Any = None,
         vocab_file: str | os.PathLike[str] | None = None,
         merges_file: str | os.PathLike[str] | None = None,
+        spm_file: str | os.PathLike[str] | None = None,
         tokenizer_file: str | os.PathLike[str] | None = None,
         tokenizer_object: Tokenizer | None = None,
         **settings: Any,
     ) -> None:
-        named = (vocab, merges, vocab_file, merges_file, tokenizer_file, tokenizer_object)
+        named = (vocab, merges, vocab_file, merges_file, spm_file, tokenizer_file, tokenizer_object)
         name = type(self).__name__
         given = classes.sources(args, dict(zip(classes.SOURCES, named, strict=True)), name)
         settings = classes.checked(settings, (*classes.SOURCES, *classes.SETTINGS), f"{name}()")

@@ -35,10 +35,12 @@ class TranslatorMethods:
         """Take over the languages of the settings, and count their tokens among the special ones."""
         languages, settings, id_of = self._languages(), self.init_kwargs, self._vocabulary.id_of
         which = languages.chosen(settings.get("language_codes"))
-        self.lang_code_to_id = {c: i for c in languages.codes[which] if (i := id_of(c)) is not None}
+        spelt = zip(languages.codes[which], languages.tokens(which), strict=True)
+        self.lang_code_to_id = {code: i for code, token in spelt if (i := id_of(token)) is not None}
         self.id_to_lang_code = {index: code for code, index in self.lang_code_to_id.items()}
         known = set(map(str, self._special.additional))
-        self._special.additional += [code for code in self.lang_code_to_id if code not in known]
+        tokens = map(self.get_lang_token, self.lang_code_to_id)
+        self._special.additional += [token for token in tokens if token not in known]
         usual = languages.usual[which]
         self._src_lang = self._code(settings.get("src_lang"))
         if self._src_lang is None and usual in self.lang_code_to_id:
@@ -52,15 +54,16 @@ class TranslatorMethods:
         return found
 
     def _code(self, given: str | None) -> str | None:
-        """The token of a language; `python` stands for `__python__`.
+        """The code of a language, also of one that is given as its token; `python` is `__python__`.
 
         Raises:
             ValueError: for a language that this vocabulary has no token for.
         """
         if given is None or given in self.lang_code_to_id:
             return given
-        if f"__{given}__" in self.lang_code_to_id:
-            return f"__{given}__"
+        for other in (f"__{given}__", given.strip("_")):
+            if other in self.lang_code_to_id:
+                return other
         index = self._vocabulary.id_of(given)
         if index is None:
             known = self.lang_code_to_id
@@ -92,7 +95,7 @@ class TranslatorMethods:
     def _mark(self, code: str | None) -> None:
         languages, end = self._languages(), str(self.eos_token)
         first = languages.first and not (languages.turned and self.init_kwargs.get(languages.turned))
-        mark = [] if code is None else [code]
+        mark = [] if code is None else [self.get_lang_token(code)]
         before, behind = (mark, [end]) if first else ([], [end, *mark])
         backend = self._vocabulary.backend
         self.prefix_tokens, self.suffix_tokens = (
@@ -104,6 +107,11 @@ class TranslatorMethods:
             components.frame(
                 backend, [*before, *behind], [*before, "$A", *behind], [*before, "$A", "$B", *behind]
             )
+
+    def get_lang_token(self, lang: str) -> str:
+        """The token of a language."""
+        token = self._languages().token.format(lang)
+        return lang if self._vocabulary.id_of(token) is None else token
 
     def get_lang_id(self, lang: str) -> int:
         """The id of a language's token, with which a decoder begins that is to write it."""
