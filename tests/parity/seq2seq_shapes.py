@@ -54,6 +54,21 @@ _WHISPER = {
 _SMALL = {**_BART, "pad_token_id": 0, "eos_token_id": 2, "encoder_layers": 2, "decoder_layers": 1}
 _SCALED = {"scale_embedding": True, "encoder_layers": 1, "decoder_layers": 2}
 
+_TOWER = {
+    "model_type": "bert",
+    "vocab_size": VOCABULARY,
+    "hidden_size": 32,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "intermediate_size": 40,
+    "max_position_embeddings": 40,
+    "hidden_dropout_prob": 0.0,
+    "attention_probs_dropout_prob": 0.0,
+    "pad_token_id": 0,
+}
+_DECODES = {"is_decoder": True, "add_cross_attention": True}
+_JOINT = {"pad_token_id": 0, "eos_token_id": 2, "decoder_start_token_id": 1}
+
 SHAPES: dict[str, dict[str, dict[str, Any]]] = {
     "t5": {
         "relu, tied, deeper encoder": {**_T5, "num_layers": 3, "num_decoder_layers": 2},
@@ -125,6 +140,19 @@ SHAPES: dict[str, dict[str, dict[str, Any]]] = {
     "umt5": {
         "tables of their own, deeper encoder": {**_T5, "num_layers": 3, "num_decoder_layers": 2},
     },
+    "encoder-decoder": {
+        "as wide": {"encoder": _TOWER, "decoder": {**_TOWER, **_DECODES, "num_hidden_layers": 1}, **_JOINT},
+        "narrower decoder of another family": {
+            "encoder": {**_TOWER, "num_hidden_layers": 1},
+            "decoder": {**_TOWER, **_DECODES, "model_type": "roberta", "hidden_size": 24},
+            **_JOINT,
+        },
+        "half of a pair as the decoder": {
+            "encoder": {**_TOWER, "model_type": "electra", "embedding_size": 16},
+            "decoder": {"model_type": "bart", **_BART, "encoder_layers": 2, "decoder_layers": 2},
+            **_JOINT,
+        },
+    },
     "whisper": {
         "plain, deeper decoder": {**_WHISPER, "encoder_layers": 2, "decoder_layers": 3},
         "all states mixed, relu, untied, deeper encoder": {
@@ -158,6 +186,7 @@ CLASSES = {
         for model_type, (_, name) in FAMILIES.items()
         if name in _ENDINGS
     },
+    "encoder-decoder": ("EncoderDecoderModel",),
     "whisper": (
         "WhisperModel",
         "WhisperForConditionalGeneration",
@@ -169,7 +198,7 @@ CLASSES = {
 
 def writes(name: str) -> bool:
     """Whether a class of that name turns one text into another."""
-    return name.endswith(("ForConditionalGeneration", "MTModel"))
+    return name.endswith(("ForConditionalGeneration", "MTModel", "EncoderDecoderModel"))
 
 
 def write_checkpoint(model_type: str, shape: str, class_name: str, folder: Path, **values: Any) -> Any:

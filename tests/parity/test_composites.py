@@ -403,3 +403,56 @@ def test_a_device_map_cuts_no_layer_of_any_part(llava: tuple[Any, Any, Path], tm
     assert not [name for name in places if re.search(r"layers?\.\d+\.", name)]
     inputs = inputs_of(whole)
     _close(whole(**inputs).logits, spread(**inputs).logits)
+
+
+def _towers(folder: Path) -> tuple[Path, Path]:
+    """An encoder and a narrower one, each in a folder of its own."""
+    values = {"vocab_size": 50, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 24}
+    for name, width in (("wide", 32), ("narrow", 16)):
+        torch.manual_seed(width)
+        config = transformers.BertConfig(**values, hidden_size=width, max_position_embeddings=20)
+        transformers.BertForMaskedLM(config).save_pretrained(folder / name)
+    return folder / "wide", folder / "narrow"
+
+
+@torch.no_grad()
+def test_two_checkpoints_are_joined_and_what_joins_them_is_drawn_afresh(tmp_path: Path) -> None:
+    wide, narrow = _towers(tmp_path)
+    with pytest.warns(Notice, match="afresh"):
+        ours = formers.EncoderDecoderModel.from_encoder_decoder_pretrained(
+            wide, narrow, encoder_hidden_dropout_prob=0.3, decoder_hidden_dropout_prob=0.2, pad_token_id=0
+        )
+    rates = [part.hidden_dropout_prob for part in (ours.config.encoder, ours.config.decoder)]
+    assert rates == [0.3, 0.2]
+    ours.config.decoder_start_token_id = 2
+    crossing = [name for name in ours.decoder.state_dict() if "crossattention" in name]
+    assert sorted(ours.decoder.load_report.new) == sorted(crossing)
+    ours.save_pretrained(tmp_path / "pair")
+    theirs = transformers.EncoderDecoderModel.from_pretrained(tmp_path / "pair")
+    ids, labels = torch.tensor([[5, 6, 7, 8]]), torch.tensor([[9, 10, -100]])
+    expected, found = theirs(ids, labels=labels), ours(ids, labels=labels)
+    _close(expected.loss, found.loss)
+    _close(expected.logits, found.logits)
+    both = formers.EncoderDecoderModel(encoder=ours.encoder, decoder=ours.decoder)
+    assert both.encoder is ours.encoder
+    assert both.config.decoder is ours.decoder.config
+
+
+def test_models_that_cannot_be_joined_are_refused_by_what_is_wrong_with_them(tmp_path: Path) -> None:
+    wide, _ = _towers(tmp_path)
+    joined = formers.EncoderDecoderModel
+    decoder = formers.LlamaForCausalLM(
+        formers.LlamaConfig(
+            vocab_size=50, hidden_size=16, num_hidden_layers=1, num_attention_heads=2, intermediate_size=24
+        )
+    )
+    with pytest.warns(Notice), pytest.raises(ValueError, match="has no cross attention"):
+        joined.from_encoder_decoder_pretrained(wide, decoder_model=decoder)
+    with pytest.raises(ValueError, match="give decoder_pretrained_model_name_or_path, or decoder_model"):
+        joined.from_encoder_decoder_pretrained(encoder_model=decoder)
+    with pytest.raises(ValueError, match="one stack that reads input_ids"):
+        joined(formers.EncoderDecoderConfig(encoder={"model_type": "bart"}))
+    with pytest.raises(ValueError, match="takes a config, or an encoder and a decoder"):
+        joined()
+    with pytest.raises(ValueError, match="tie_encoder_decoder=True is not available"):
+        formers.EncoderDecoderConfig(tie_encoder_decoder=True)

@@ -32,7 +32,7 @@ CASES = [
     (model_type, shape, name)
     for model_type, shapes in SHAPES.items()
     for index, shape in enumerate(shapes)
-    for name in (CLASSES[model_type] if index < 2 else CLASSES[model_type][1:2])
+    for name in (CLASSES[model_type] if index < 2 else CLASSES[model_type][:2][-1:])
 ]
 
 

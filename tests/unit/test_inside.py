@@ -102,6 +102,11 @@ _IMAGE = {name: value for name, value in _BERT.items() if name != "vocab_size"} 
 }
 _OTHERS |= dict.fromkeys(("vit", "clip_vision_model"), _IMAGE)
 _OTHERS["clip"] = _OTHERS["llava"] = {"text_config": _BERT, "vision_config": _IMAGE}
+_TOWER = {"model_type": "bert", **_BERT, "pad_token_id": 0}
+_OTHERS["encoder-decoder"] = {
+    "encoder": _TOWER,
+    "decoder": {**_TOWER, "is_decoder": True, "add_cross_attention": True},
+}
 MORE = {"t5": {"decoder_input_ids": FULL}, "bart": {"decoder_input_ids": FULL}}
 
 
@@ -710,6 +715,7 @@ ECOSYSTEM = """
 accepts_loss_kwargs activation_checkpointing_disable activation_checkpointing_enable all_tied_weights_keys
 base_model base_model_prefix can_generate config config_class device disable_input_require_grads dtype
 enable_input_require_grads framework freeze_base freeze_embeddings freeze_encoder from_config
+from_encoder_decoder_pretrained
 from_pretrained generate get_image_features get_text_features generation_config get_decoder get_encoder
 get_input_embeddings get_memory_footprint
 get_output_embeddings gradient_checkpointing gradient_checkpointing_disable gradient_checkpointing_enable

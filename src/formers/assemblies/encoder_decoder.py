@@ -77,10 +77,7 @@ class EncoderDecoder(Assembly):
     ) -> None:
         self.wraps, self.apart = wraps, apart
         self.half, self.shifts_inputs, self.may_untie = half, shifts_inputs, may_untie
-        self.halves = {
-            "encoder": Single(self._encoder, stem),
-            "decoder": Single(self._decoder),
-        }
+        self.halves = {"encoder": Single(self._encoder, stem), "decoder": Single(self._decoder)}
         self.shares = stem is spec.Tokens
         self.main, self.means = stem.reads, STEMS[stem].inputs
         self.reads: tuple[str, ...] = ("input_ids", "attention_mask", "inputs_embeds")
@@ -151,13 +148,7 @@ class EncoderDecoder(Assembly):
 
         A table that a stack has for itself stays, and follows in size.
         """
-        if self.shares and self.apart(model.config):
-            count = leaf(model, "token").num_embeddings
-            if getattr(value, "num_embeddings", count) != count:
-                raise ValueError(
-                    "the encoder and the decoder have token tables of their own, which do not grow by one "
-                    "number: make a model from a config with other vocab_size and decoder_vocab_size"
-                )
+        self._same_size(model, value)
         mark_filled(value)
         if not self._one_table(model.config):
             place(model, "token", path_of(model, "token"), value)
@@ -171,6 +162,16 @@ class EncoderDecoder(Assembly):
                 resized = resized_table(own, value.num_embeddings, mean=True)
                 place(part, "token", path_of(part, "token"), resized)
         place(model, "token", "shared", value)
+
+    def _same_size(self, model: Any, value: nn.Module) -> None:
+        """Refuse a table of another size, where both stacks have tables of their own."""
+        if self.shares and self.apart(model.config):
+            count = leaf(model, "token").num_embeddings
+            if getattr(value, "num_embeddings", count) != count:
+                raise ValueError(
+                    "the encoder and the decoder have token tables of their own, which do not grow by one "
+                    "number: make a model from a config with other vocab_size and decoder_vocab_size"
+                )
 
     def layer_classes(self, config_class: type[Any]) -> list[str]:
         """Those of both stacks."""
@@ -214,8 +215,9 @@ class EncoderDecoder(Assembly):
             "attention_mask": given.get("decoder_attention_mask"),
             "inputs_embeds": given.get("decoder_inputs_embeds"),
             "position_ids": given.get("decoder_position_ids"),
+            "token_type_ids": given.get("decoder_token_type_ids"),
             "past_key_values": given.get("past_key_values"),
-            "encoder_hidden_states": memory[0],
+            "encoder_hidden_states": self._handed(model, memory[0]),
             "encoder_attention_mask": mask,
             "use_cache": given.get("use_cache"),
             "cache_position": given.get("cache_position"),
@@ -229,6 +231,10 @@ class EncoderDecoder(Assembly):
             )
         )
         return states
+
+    def _handed(self, model: Any, memory: Tensor) -> Tensor:
+        """The encoder's states, [B, S, E], as the decoder reads them."""
+        return memory
 
     def _decoder_ids(self, model: Any, given: dict[str, Any], ids: Tensor | None) -> Tensor | None:
         found: Tensor | None = given.get("decoder_input_ids")

@@ -14,7 +14,7 @@ from formers.core.notices import notice, refuse_unknown
 from formers.hub import Pushable
 from formers.model.building import is_for_a_checkpoint, may_be_empty
 from formers.model.initialise import initialise, mark_filled, unfilled
-from formers.model.structure import input_tables, parts_of, pooler_prefix, token_path
+from formers.model.structure import crossing_prefixes, input_tables, parts_of, pooler_prefix, token_path
 from formers.nn.attend import backend
 from formers.nn.tree import Block, place
 
@@ -200,9 +200,9 @@ class PreTrainedModel(Block, Pushable):
         """Let what a checkpoint holds, by the names of its tensors, decide what the config leaves open."""
 
     def _optional_parts(self) -> list[str]:
-        """Prefixes of names that many checkpoints lack: the pooler's."""
+        """Prefixes of names that many checkpoints lack: the pooler's, and cross attention's."""
         prefix = pooler_prefix(self)
-        return [] if prefix is None else [prefix]
+        return crossing_prefixes(self) + ([] if prefix is None else [prefix])
 
     def _tagged_task(self) -> tuple[str | None, bool]:
         """What the Hub calls this model's task, if it has a name for it, and whether its labels are shown."""

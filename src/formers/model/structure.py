@@ -40,7 +40,7 @@ def input_tables(model: Any) -> list[nn.Module]:
     if base is not model:
         return input_tables(base)
     parts = [leaf(model, name) for name in ("encoder", "decoder") if has(model, name)]
-    held = [part.get_input_embeddings() for part in parts if has(part, "token")]
+    held = [part.get_input_embeddings() for part in parts if has(base_of(part), "token")]
     return list(dict.fromkeys(held)) or [model.get_input_embeddings()]
 
 
@@ -75,9 +75,13 @@ def renames_of(model: Any) -> tuple[Rename, ...]:
     found = [*family.renames]
     for path, part in parts_of(model).items():
         path = path.removeprefix(f"{model.base_model_prefix}.")
-        if prefix := type(part).base_model_prefix:
+        prefix, starts = type(part).base_model_prefix, [path]
+        if part.base_model is not part:  # it has a head: the family's names are those of what lies below
+            starts.append(f"{path}.{prefix}")
+        elif prefix:
             found.append(Rename(f"{path}.{prefix}.{{rest}}", f"{path}.{{rest}}"))
-        found += [Rename(f"{path}.{one.old}", f"{path}.{one.new}") for one in renames_of(part)]
+        for start in starts:
+            found += [Rename(f"{start}.{one.old}", f"{start}.{one.new}") for one in renames_of(part)]
     return tuple(found)
 
 
@@ -97,6 +101,20 @@ def pooler_prefix(model: Any) -> str | None:
         return None
     start = "" if base is model else f"{model.base_model_prefix}."
     return f"{start}{'.'.join(names)}."
+
+
+def crossing_prefixes(model: Any) -> list[str]:
+    """How the names of cross attention begin in a model of one stack: it is added to join it to another."""
+    base = base_of(model)
+    if not isinstance(wiring(base).facts.get("spec"), Stack):
+        return []
+    found = {
+        ".".join((path, *names)).lstrip(".") + "."
+        for path, node in model.named_modules()
+        for role, names in roles(node).items()
+        if role.startswith("cross_")
+    }
+    return sorted(found)
 
 
 def head_parameter_names(model: Any) -> list[str]:

@@ -110,6 +110,19 @@ def base_class(config: Any) -> type[BaseModel]:
     return found
 
 
+def predictor_class(config: Any) -> type[PreTrainedModel]:
+    """The class that predicts next tokens for a config, of whatever family it is.
+
+    Raises:
+        ValueError: when its family has none.
+    """
+    family = family_of(config.model_type)
+    for ending, head in family.heads.items():
+        if TASKS[head.task].auto == "AutoModelForCausalLM":
+            return class_of(family, ending)
+    raise ValueError(f"{family.name} has no head that predicts next tokens, so it cannot be a decoder")
+
+
 def endings(family: Family) -> dict[str, Head | None]:
     """Class-name endings of a family, with their heads."""
     return {"Model": None, "PreTrainedModel": None, **family.heads}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from formers.assemblies.family import Family, Head
@@ -10,13 +9,8 @@ from formers.assemblies.fused import Connector, Fused
 from formers.checkpoints import Rename
 from formers.configs import PretrainedConfig
 from formers.models.classes import base_class
-from formers.models.registry import family_of, register
+from formers.models.registry import config_class, register
 from formers.tasks.specs import Words
-
-
-def config_class(values: Mapping[str, Any]) -> type[PretrainedConfig]:
-    """Of the family that a part says it is."""
-    return family_of(values["model_type"]).config
 
 
 class LlavaConfig(PretrainedConfig):

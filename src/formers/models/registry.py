@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import importlib
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from formers.core.notices import did_you_mean
 from formers.models.table import FAMILIES
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from formers.assemblies.family import Family
+    from formers.configs import PretrainedConfig
 
 _registered: dict[str, Family] = {}
 
@@ -44,6 +47,22 @@ def family_of(model_type: str) -> Family:
             f"available: {', '.join(known)}"
         )
     return _registered[model_type]
+
+
+def config_class(values: Mapping[str, Any]) -> type[PretrainedConfig]:
+    """Of the family that a part's values say it is."""
+    return family_of(values["model_type"]).config
+
+
+def config_of(name: Any, **options: Any) -> tuple[PretrainedConfig, dict[str, Any]]:
+    """The config in a folder or on the Hub, with fields set, and the keywords that were for neither."""
+    from formers.configs import PretrainedConfig
+    from formers.hub import split_hub_keywords
+
+    hub, _ = split_hub_keywords(dict(options))
+    kind = config_class(PretrainedConfig.get_config_dict(name, **hub)[0])
+    config, unused = kind.from_pretrained(name, **options, return_unused_kwargs=True)
+    return config, {**hub, **unused}
 
 
 def families() -> list[Family]:

@@ -30,6 +30,7 @@ FAMILIES: dict[str, tuple[str, str]] = {
     "deepseek_v3": ("deepseek_v3", "DeepseekV3"),
     "distilbert": ("distilbert", "DistilBert"),
     "electra": ("electra", "Electra"),
+    "encoder-decoder": ("encoder_decoder", "EncoderDecoder"),
     "ernie": ("ernie", "Ernie"),
     "exaone4": ("exaone4", "Exaone4"),
     "falcon": ("falcon", "Falcon"),

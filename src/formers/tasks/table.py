@@ -78,6 +78,12 @@ TASKS: dict[str, Task] = {
             shifts=True,
         ),
         Task(
+            "joined_generation",
+            ("joined", "JoinedGeneration"),
+            "",
+            "Turn one text into another, by two models.",
+        ),
+        Task(
             "masked_image_modeling",
             ("masked_image", "MaskedImageModeling"),
             "AutoModelForMaskedImageModeling",
@@ -166,6 +172,7 @@ TASKS: dict[str, Task] = {
 # Auto classes that take more than their own task: name -> tasks in order of preference, and what it is for
 _WIDER: dict[str, tuple[tuple[str, ...], str]] = {
     "AutoModelForMaskedLM": (("masked_lm", "seq2seq_lm"), TASKS["masked_lm"].says),
+    "AutoModelForSeq2SeqLM": (("seq2seq_lm", "joined_generation"), TASKS["seq2seq_lm"].says),
     "AutoModelForPreTraining": (
         (
             "pretraining",

@@ -39,6 +39,8 @@ def build(recipe: Recipe, given: Mapping[str, Any], settings: Settings, where: s
         every[name] = str(settings[name]) if settings.get(name) is not None else usual
     every |= recipe.options
     every |= {name: settings[name] for name in recipe.options if settings.get(name) is not None}
+    if recipe.languages is not None:
+        every["codes"] = recipe.languages.tokens(every.get("language_codes"))
     for name in given:
         if name.endswith("_file") and not Path(given[name]).is_file():
             raise OSError(f"{where}: {name}={str(given[name])!r} is not a file")
@@ -235,9 +237,17 @@ def _unigram(
     byte_fallback: bool = False,
 ) -> Tokenizer:
     """A unigram model after SentencePiece's normalization; spaces are part of the tokens."""
-    from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers
+    from tokenizers import Tokenizer, models
 
     backend = Tokenizer(models.Unigram(scores, unk_id=unk_id, byte_fallback=byte_fallback))
+    _space(backend, model, prefix=prefix)
+    return backend
+
+
+def _space(backend: Tokenizer, model: Model | None, *, prefix: bool) -> None:
+    """Let a backend treat spaces as SentencePiece does, after its normalization."""
+    from tokenizers import Regex, decoders, normalizers, pre_tokenizers
+
     collapse = model is None or model.remove_extra_whitespaces
     steps: list[Any] = []
     if model is not None and model.charsmap:
@@ -255,7 +265,6 @@ def _unigram(
     else:
         backend.pre_tokenizer = spaced
     backend.decoder = decoders.Metaspace(replacement=SPACE, prepend_scheme=scheme)
-    return backend
 
 
 def _add_pieces(backend: Tokenizer, model: Model | None, offset: int = 0) -> None:
@@ -272,16 +281,21 @@ def _add_pieces(backend: Tokenizer, model: Model | None, offset: int = 0) -> Non
 
 
 def _fairseq(
-    given: dict[str, Any], every: Settings, where: str, front: list[tuple[str, float]], dropped: int
+    given: dict[str, Any],
+    every: Settings,
+    where: str,
+    front: list[tuple[str, float]],
+    dropped: int,
+    back: Sequence[str],
 ) -> Tokenizer:
     """SentencePiece with fairseq's ids: tokens of its own in front, in the place of the file's first ones."""
     model = _pieces(given, where)
     if model is None:
         scores = _scores(given["vocab"], where)
     else:
-        scores = front + model.scores()[dropped:] + [(every["mask_token"], 0.0)]
+        scores = front + model.scores()[dropped:] + [(token, 0.0) for token in back]
     unk_id = [token for token, _ in scores].index(every["unk_token"])
-    backend = _unigram(scores, unk_id, model, prefix=every["add_prefix_space"])
+    backend = _unigram(scores, unk_id, model, prefix=every.get("add_prefix_space", True))
     _add_pieces(backend, model, offset=dropped)
     first, last = every["cls_token"], every["sep_token"]
     frame(backend, (first, last), [first, "$A", last], [first, "$A", last, last, "$B", last])
@@ -291,14 +305,76 @@ def _fairseq(
 def xlm_roberta(given: dict[str, Any], every: Settings, where: str) -> Tokenizer:
     """SentencePiece with fairseq's ids: four special tokens in front take the place of the file's three."""
     front = [(every[name], 0.0) for name in ("bos_token", "pad_token", "eos_token", "unk_token")]
-    return _fairseq(given, every, where, front, dropped=3)
+    return _fairseq(given, every, where, front, dropped=3, back=[every["mask_token"]])
+
+
+def coded_fairseq(given: dict[str, Any], every: Settings, where: str) -> Tokenizer:
+    """As XLM-R has it, with tokens of languages behind the file's, as mBART and PLBART have them."""
+    front = [(every[name], 0.0) for name in ("cls_token", "pad_token", "eos_token", "unk_token")]
+    masks = every.get("language_codes") != "multi"
+    back = [*every["codes"], *([every["mask_token"]] if masks else [])]
+    backend = _fairseq(given, every, where, front, dropped=3, back=back)
+    backend.add_special_tokens(list(every["codes"]))
+    return backend
+
+
+def m2m(given: dict[str, Any], every: Settings, where: str) -> Tokenizer:
+    """SentencePiece whose ids a vocab.json says, and tokens of languages behind them, as M2M-100 has them."""
+    from tokenizers import Tokenizer, models
+
+    from formers.tokenization.sentencepiece import Kind
+
+    if "vocab_file" not in given or "spm_file" not in given:
+        raise _missing(where, "vocab_file= (vocab.json) and spm_file= (a SentencePiece model)")
+    ids = _as_ids(json.loads(Path(given["vocab_file"]).read_text(encoding="utf-8")), where)
+    model = _pieces({"vocab_file": given["spm_file"]}, where)
+    assert model is not None
+    unknown = every["unk_token"]
+    lost = [piece.text for piece in model.pieces if piece.kind == Kind.NORMAL and piece.text not in ids]
+    if lost or sorted(ids.values()) != list(range(len(ids))):
+        raise ValueError(
+            f"{where}: {given['vocab_file']} must have the ids 0 to {len(ids) - 1}, and one for every piece "
+            f"of {given['spm_file']}, of which {len(lost)} have none (such as {lost[:3]})"
+        )
+    if model.bpe:
+        backend = Tokenizer(models.BPE(ids, model.merges(), unk_token=unknown, fuse_unk=True))
+        _space(backend, model, prefix=True)
+    else:
+        known = dict(model.scores())  # what is no piece is never the better way to write a text
+        scores = [(text, known.get(text, -1e4)) for text in sorted(ids, key=ids.__getitem__)]
+        backend = _unigram(scores, ids[unknown], model, prefix=True)
+    backend.add_special_tokens([every[name] for name in ("bos_token", "pad_token", "eos_token", "unk_token")])
+    backend.add_special_tokens(every["codes"])
+    return backend
+
+
+def nllb(given: dict[str, Any], every: Settings, where: str) -> Tokenizer:
+    """SentencePiece BPE with fairseq's ids, and tokens of languages behind the file's."""
+    from tokenizers import Tokenizer, models
+
+    model = _pieces(given, where)
+    if model is None:
+        vocab = _as_ids(given["vocab"], where)
+        _, merges = _byte_pairs({**given, "vocab": vocab}, where)
+    else:
+        if not model.bpe:
+            raise ValueError(f"{where}: {given['vocab_file']} is no BPE model, which NLLB has")
+        front = [every[name] for name in ("bos_token", "pad_token", "eos_token", "unk_token")]
+        back = [*every["codes"], every["mask_token"]]
+        texts = [*front, *(piece.text for piece in model.pieces[3:]), *back]
+        vocab, merges = {text: index for index, text in enumerate(texts)}, model.merges()
+    backend = Tokenizer(models.BPE(vocab, merges, unk_token=every["unk_token"], fuse_unk=True))
+    _space(backend, model, prefix=True)
+    _add_pieces(backend, model, offset=3)
+    backend.add_special_tokens(list(every["codes"]))
+    return backend
 
 
 def camembert(given: dict[str, Any], every: Settings, where: str) -> Tokenizer:
     """SentencePiece with fairseq's ids as CamemBERT has them: five tokens in front, three of them unused."""
     texts = ("<s>NOTUSED", every["pad_token"], "</s>NOTUSED", every["unk_token"])
     front = [*((text, 0.0) for text in texts), ("<unk>NOTUSED", -100.0)]
-    return _fairseq(given, every, where, front, dropped=1)
+    return _fairseq(given, every, where, front, dropped=1, back=[every["mask_token"]])
 
 
 def xglm(given: dict[str, Any], every: Settings, where: str) -> Tokenizer:
@@ -327,6 +403,30 @@ def t5(given: dict[str, Any], every: Settings, where: str) -> Tokenizer:
     backend = _unigram(scores, unk_id, model, prefix=True)
     _add_pieces(backend, model)
     backend.add_special_tokens(sentinels)
+    last = every["eos_token"]
+    frame(backend, [last], ["$A", last], ["$A", last, "$B", last])
+    return backend
+
+
+def utf8(given: dict[str, Any], every: Settings, where: str) -> Tokenizer:
+    """The bytes of UTF-8, behind three tokens of its own and before sentinels, as ByT5 has them."""
+    from tokenizers import AddedToken, Tokenizer, decoders, models, normalizers
+
+    # tokens are the characters of those numbers; the library writes some bytes as other characters
+    other = [b for b in range(256) if not (33 <= b <= 126 or 161 <= b <= 172 or b >= 174)]
+    written = [(chr(256 + index), chr(byte)) for index, byte in enumerate(other)]
+    own = [every[name] for name in ("pad_token", "eos_token", "unk_token")]
+    vocab = {token: index for index, token in enumerate([*own, *map(chr, range(256))])}
+    backend = Tokenizer(models.BPE(vocab, []))
+    backend.normalizer = normalizers.Sequence(
+        [normalizers.ByteLevel(), *(normalizers.Replace(theirs, ours) for theirs, ours in written)]
+    )
+    backend.decoder = decoders.Sequence(
+        [*(decoders.Replace(ours, theirs) for theirs, ours in written), decoders.ByteLevel()]
+    )
+    stripped = [AddedToken(token, lstrip=True, rstrip=True, normalized=False, special=True) for token in own]
+    backend.add_special_tokens(stripped)
+    backend.add_special_tokens([f"<extra_id_{index}>" for index in range(int(every["extra_ids"]))])
     last = every["eos_token"]
     frame(backend, [last], ["$A", last], ["$A", last, "$B", last])
     return backend
@@ -383,6 +483,10 @@ BUILDERS: dict[str, Callable[[dict[str, Any], Settings, str], Tokenizer]] = {
     "xlm_roberta": xlm_roberta,
     "camembert": camembert,
     "xglm": xglm,
+    "coded_fairseq": coded_fairseq,
+    "m2m": m2m,
+    "nllb": nllb,
     "t5": t5,
+    "utf8": utf8,
     "llama": llama,
 }

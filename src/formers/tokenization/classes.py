@@ -13,7 +13,9 @@ from formers.tokenization.checks import check_settings
 from formers.tokenization.recipes import CLASSES, MODEL_TYPES, RECIPES
 from formers.tokenization.special import ADDITIONAL, NAMED, revive
 
-SOURCES = ("vocab", "merges", "vocab_file", "merges_file", "tokenizer_file", "tokenizer_object")
+SOURCES = (
+    *("vocab", "merges", "vocab_file", "merges_file", "spm_file", "tokenizer_file", "tokenizer_object"),
+)
 # Settings that any tokenizer takes, beside the sources of its vocabulary.
 SETTINGS = (
     "model_max_length",

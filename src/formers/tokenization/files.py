@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from formers.core.jsonfile import read_json_object
 from formers.tokenization import checks, components
-from formers.tokenization.recipes import RECIPES
+from formers.tokenization.recipes import CLASSES, RECIPES
 from formers.tokenization.special import ADDITIONAL, NAMED, added_token, revive
 
 if TYPE_CHECKING:
@@ -75,7 +75,8 @@ def read(source: Source, name: str) -> Files:
     if tokenizer is None or source.is_local:
         files.vocabulary = _vocabulary(source)
     files.template = _template(source, config.get("chat_template"))
-    if tokenizer is None and not files.vocabulary:
+    row = RECIPES.get(CLASSES.get(str(config.get("tokenizer_class")), ""))
+    if tokenizer is None and not files.vocabulary and not (row and row.kind and not row.files):
         wanted = sorted(
             {name for recipe in RECIPES.values() for names in recipe.files.values() for name in names}
         )

@@ -180,7 +180,7 @@ class OlderCalls:
 
     @contextmanager
     def as_target_tokenizer(self) -> Iterator[None]:
-        """Encode targets inside this block. Sources and targets share one vocabulary, so nothing changes."""
+        """Encode targets inside this block; nothing changes where texts and targets are framed alike."""
         yield
 
 

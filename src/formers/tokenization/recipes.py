@@ -9,6 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from formers.tokenization.languages import M2M_100, MBART, MBART_50, NLLB, PLBART, Languages
+
 BERT_INPUTS = ("input_ids", "token_type_ids", "attention_mask")
 PLAIN_INPUTS = ("input_ids", "attention_mask")
 
@@ -20,7 +22,8 @@ class Recipe:
     Attributes:
         kind: the builder in `builders.py` that makes the backend when there is no `tokenizer.json`; empty
             where only that file can be read.
-        files: for each file argument, the names it goes by in a checkpoint, the usual one first.
+        files: for each file argument, the names it goes by in a checkpoint, the usual one first; none where
+            the vocabulary is the same in all checkpoints.
         special: the special tokens and their usual text; a dictionary states how it matches.
         inputs: what the models take.
         options: settings of the builder and their defaults.
@@ -30,6 +33,7 @@ class Recipe:
         aliases: families whose tokenizer class is this one under another name.
         positions: how its models number tokens, which says how many they take: "absolute", or "after_padding"
             (from `pad_token_id + 1`, so that many of the table are not for use), or "relative" (no limit).
+        languages: how texts are marked with theirs, for translators.
         sign: what its vocabulary file contains and that of another class with the same file names does not.
     """
 
@@ -40,6 +44,7 @@ class Recipe:
     options: Mapping[str, Any] = field(default_factory=dict)
     padding_side: str = "right"
     additional: tuple[str, ...] = ()
+    languages: Languages | None = None
     # Two rows are equal when they read a vocabulary alike: the rest says whose they are.
     model_types: tuple[str, ...] = field(default=(), compare=False)
     aliases: tuple[str, ...] = field(default=(), compare=False)
@@ -89,6 +94,15 @@ _ROBERTA = Recipe(
     sign='"<s>"',
 )
 
+_MBART = Recipe(
+    kind="coded_fairseq",
+    files=_FAIRSEQ_PIECES,
+    special=_FAIRSEQ_TOKENS,
+    options={"src_lang": None, "tgt_lang": None},
+    languages=MBART,
+    model_types=("mbart",),
+)
+
 
 def _of_file(
     special: Mapping[str, Any],
@@ -98,7 +112,7 @@ def _of_file(
     positions: str = "absolute",
 ) -> Recipe:
     """A row that is read from a `tokenizer.json` alone."""
-    return Recipe("", {}, special, inputs, {}, padding_side, (), model_types, (), positions)
+    return Recipe("", {}, special, inputs, {}, padding_side, model_types=model_types, positions=positions)
 
 
 def _named(*tokens: str) -> dict[str, str]:
@@ -148,8 +162,6 @@ _FILE_ROWS: dict[str, tuple[Any, ...]] = {
     "LayoutLMv3": (_FAIRSEQ_TOKENS, ("layoutlmv3",), ("input_ids", "attention_mask", "bbox")),
     "LayoutXLM": (_FAIRSEQ_TOKENS, ("layoutxlm",)),
     "Luke": (_FAIRSEQ_TOKENS, ("luke",)),
-    "MBart": (_FAIRSEQ_TOKENS, ("mbart",)),
-    "MBart50": ({k: v for k, v in _FAIRSEQ_TOKENS.items() if k != "bos_token"}, ("mbart50",)),
     "MPNet": (
         {**_FAIRSEQ_TOKENS, "unk_token": "[UNK]"},
         ("mpnet",),
@@ -158,7 +170,6 @@ _FILE_ROWS: dict[str, tuple[Any, ...]] = {
         "after_padding",
     ),
     "MarkupLM": (_FAIRSEQ_TOKENS, ("markuplm",), BERT_INPUTS),
-    "Nllb": (_FAIRSEQ_TOKENS, ("nllb", "nllb-moe")),
     "Nougat": (_named("<s>", "</s>", "<unk>", "", "<pad>"), ("nougat",)),
     "Parakeet": ({}, ("parakeet_ctc", "parakeet_tdt")),
     "Pegasus": (_named("", "</s>", "<unk>", "", "<pad>", "", "<mask_2>"), ("pegasus",)),
@@ -228,6 +239,34 @@ RECIPES: dict[str, Recipe] = {
         model_types=("camembert",),
         positions="after_padding",
     ),
+    "MBart": _MBART,
+    "MBart50": replace(
+        _MBART,
+        special={name: token for name, token in _FAIRSEQ_TOKENS.items() if name != "bos_token"},
+        languages=MBART_50,
+        model_types=("mbart50",),
+    ),
+    "Nllb": replace(
+        _MBART,
+        kind="nllb",
+        languages=NLLB,
+        options={"src_lang": None, "tgt_lang": None, "legacy_behaviour": False},
+        model_types=("nllb", "nllb-moe"),
+    ),
+    "M2M100": Recipe(
+        kind="m2m",
+        files={"vocab_file": ("vocab.json",), "spm_file": ("sentencepiece.bpe.model",)},
+        special=_named("<s>", "</s>", "<unk>", "</s>", "<pad>"),
+        options={"src_lang": None, "tgt_lang": None, "language_codes": "m2m100"},
+        languages=M2M_100,
+        model_types=("m2m_100",),
+    ),
+    "PLBart": replace(
+        _MBART,
+        languages=PLBART,
+        options={"src_lang": None, "tgt_lang": None, "language_codes": "base"},
+        model_types=("plbart",),
+    ),
     "T5": Recipe(
         kind="t5",
         files={"vocab_file": ("spiece.model",)},
@@ -235,6 +274,13 @@ RECIPES: dict[str, Recipe] = {
         options={"extra_ids": 100},
         model_types=("t5", "mt5", "longt5", "umt5", "switch_transformers"),
         aliases=("MT5",),
+        positions="relative",
+    ),
+    "ByT5": Recipe(
+        kind="utf8",
+        files={},
+        special={"eos_token": "</s>", "unk_token": "<unk>", "pad_token": "<pad>"},
+        options={"extra_ids": 125},
         positions="relative",
     ),
     "Llama": Recipe(

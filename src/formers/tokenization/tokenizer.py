@@ -27,8 +27,10 @@ from formers.tokenization.options import (
 )
 from formers.tokenization.padding import Filling, pad_encoded
 from formers.tokenization.recipes import BERT_INPUTS, CLASSES, PLAIN_INPUTS, RECIPES, Recipe, limit_of
+from formers.tokenization.sentinels import SentinelMethods
 from formers.tokenization.special import Token, added_token
 from formers.tokenization.tokens import TokenMethods
+from formers.tokenization.translating import TranslatorMethods
 from formers.tokenization.vocabulary import Vocabulary
 
 if TYPE_CHECKING:
@@ -55,6 +57,7 @@ class PreTrainedTokenizerFast(TokenMethods, FrameMethods, OlderCalls, Pushable):
         merges: the merges of a byte-pair vocabulary, as pairs or "left right" strings.
         vocab_file: the vocabulary file of a named class.
         merges_file: the merges file of a named class.
+        spm_file: the SentencePiece model of a named class whose ids another file says.
         tokenizer_file: a `tokenizer.json`.
         tokenizer_object: a `tokenizers.Tokenizer`, which is copied.
         **settings: special tokens (`pad_token`, ...) and settings (`model_max_length`, `padding_side`, ...).
@@ -78,11 +81,12 @@ class PreTrainedTokenizerFast(TokenMethods, FrameMethods, OlderCalls, Pushable):
         merges: Any = None,
         vocab_file: str | os.PathLike[str] | None = None,
         merges_file: str | os.PathLike[str] | None = None,
+        spm_file: str | os.PathLike[str] | None = None,
         tokenizer_file: str | os.PathLike[str] | None = None,
         tokenizer_object: Tokenizer | None = None,
         **settings: Any,
     ) -> None:
-        named = (vocab, merges, vocab_file, merges_file, tokenizer_file, tokenizer_object)
+        named = (vocab, merges, vocab_file, merges_file, spm_file, tokenizer_file, tokenizer_object)
         name = type(self).__name__
         given = classes.sources(args, dict(zip(classes.SOURCES, named, strict=True)), name)
         settings = classes.checked(settings, (*classes.SOURCES, *classes.SETTINGS), f"{name}()")
@@ -111,7 +115,7 @@ class PreTrainedTokenizerFast(TokenMethods, FrameMethods, OlderCalls, Pushable):
                 f"vocabulary, one of {[f'{name}Tokenizer' for name, row in RECIPES.items() if row.kind]}, or "
                 "pass tokenizer_file= or tokenizer_object="
             )
-        if cls.recipe is None or not given:
+        if cls.recipe is None or not (given or (cls.recipe.kind and not cls.recipe.files)):
             wanted = [*(() if cls.recipe is None else (*cls.recipe.files, "vocab"))]
             raise TypeError(
                 f"{cls.__name__}() needs a vocabulary: pass one of "
@@ -175,6 +179,10 @@ class PreTrainedTokenizerFast(TokenMethods, FrameMethods, OlderCalls, Pushable):
             guessed["model_input_names"] = list(inputs)
         self.model_input_names = list(inputs)
         self._origin = saving.Origin(origin.file, origin.class_name, guessed)
+        self._begin()
+
+    def _begin(self) -> None:
+        """What a kind of tokenizer does once its parts and settings are there."""
 
     def _said_by_class(self, name: str) -> Any:
         """The value of a class attribute where a named class, or one of the caller's, says it."""
@@ -404,7 +412,8 @@ class PreTrainedTokenizerFast(TokenMethods, FrameMethods, OlderCalls, Pushable):
             raise ValueError("a tokenizer needs `text` or `text_target`, but both are None")
         if text_target is None:
             return self._encode(text, text_pair, options)
-        targets = self._encode(text_target, text_pair_target, options)
+        with self.as_target_tokenizer():
+            targets = self._encode(text_target, text_pair_target, options)
         if text is None:
             return targets
         inputs = self._encode(text, text_pair, options)
@@ -736,13 +745,15 @@ def named_class(name: str) -> type[PreTrainedTokenizerFast]:
     if recipe not in _made:
         row = RECIPES[recipe]
         usual = {argument: names[0] for argument, names in row.files.items()}
+        own = {TranslatorMethods: row.languages is not None, SentinelMethods: "extra_ids" in row.options}
+        bases = (*(kind for kind, wanted in own.items() if wanted), PreTrainedTokenizerFast)
         _made[recipe] = type(
             f"{recipe}Tokenizer",
-            (PreTrainedTokenizerFast,),
+            bases,
             {
                 "__module__": "formers.tokenization",
-                "__doc__": f"The tokenizer of {recipe} checkpoints; reads {', '.join(usual.values())}, "
-                "tokenizer.json.",
+                "__doc__": f"The tokenizer of {recipe} checkpoints; reads "
+                f"{', '.join((*usual.values(), 'tokenizer.json'))}.",
                 "recipe": row,
                 "vocab_files_names": usual,
                 "model_input_names": list(row.inputs),

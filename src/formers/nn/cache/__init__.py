@@ -219,9 +219,10 @@ def _serves(slot: Slot, wanted: SlotSpec) -> bool:
 def _depth(config: Any) -> int:
     """The number of layers that a cache serves; of an encoder-decoder, the decoder's."""
     names = ("num_decoder_layers", "decoder_layers", "num_hidden_layers")
+    whole, config = config, getattr(config, "decoder", config)
     depth = next((found for name in names if (found := getattr(config, name, None)) is not None), None)
     if depth is None:
-        raise ValueError(f"a cache takes the config of a model, with num_hidden_layers; {config!r} has none")
+        raise ValueError(f"a cache takes the config of a model, with num_hidden_layers; {whole!r} has none")
     return int(depth)
 
 
