@@ -858,7 +858,8 @@ def reference_config(model_type: str, shape: str, class_name: str) -> Any:
     ):
         if hasattr(config, field):
             setattr(config, field, 0.0)
-    if model_type not in ("megatron-bert", "rembert", "bert-generation"):  # their heads read no such field
+    if model_type not in ("megatron-bert", "rembert", "bert-generation", "roformer"):
+        # whose heads read no such field
         config.classifier_dropout = 0.0
     two = "QuestionAnswering" in class_name or class_name == "AlbertForPreTraining"
     config.num_labels = 2 if two else 5
@@ -986,9 +987,18 @@ def labels(class_name: str, inputs: dict[str, Any]) -> dict[str, Any]:
 def in_the_file(theirs: Any, named: Iterable[tuple[str, Any]], ours: Any) -> Iterator[tuple[str, Any]]:
     """Tensors of the reference's tree (None for one that is missing) by their names in files.
 
-    Its experts are two stacked tensors; files hold those of each expert by themselves.
+    Its experts are two stacked tensors; files hold those of each expert by themselves. Its queries, keys and
+    values may be three, which files hold as one.
     """
+    known, apart = dict(ours.named_parameters(remove_duplicate=False)), {}
     for name, tensor in named:
+        part = re.fullmatch(r"(.+\.)([qkv])_proj(\.\w+)", file_name(name, ours))
+        if part is not None and part[0] not in known:
+            apart[part[2] + part[3]] = tensor
+            if part[2] == "v":
+                whole = None if tensor is None else torch.cat([apart[one + part[3]] for one in "qkv"])
+                yield f"{part[1]}Wqkv{part[3]}", whole
+            continue
         place, _, last = file_name(name, ours).rpartition(".experts.")
         if last not in ("gate_up_proj", "down_proj"):
             yield file_name(name, ours), tensor

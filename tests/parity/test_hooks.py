@@ -56,6 +56,7 @@ ONLY_THERE = {
     # both halves of the feed-forward stand by themselves in the file, and each sum has a dropout of its own
     "vit": re.compile(r"(^|\.)layers\.\d+\.(mlp(\.activation_fn)?|dropout)$"),
     "falcon": re.compile(r"(^|\.)rotary_emb$"),  # it fires where slopes stand for positions too
+    **dict.fromkeys(("jina_embeddings_v3", "nomic_bert"), re.compile(r"\.[qkv]_proj$")),  # one in the file
 }
 # nodes whose result the reference does not read: it takes the last of the hidden states beside it
 UNREAD = {"deberta": "encoder", "deberta-v2": "encoder"}

@@ -175,6 +175,16 @@ class First(Step):
             flow.x = flow.pass_.first(flow.x)
 
 
+class Column(Step):
+    """The last place of every row stands for it, whatever it holds: padding must have been computed."""
+
+    home = "pool"
+
+    def run(self, node: Any, flow: Flow) -> None:
+        """[B * T, E] or [B, T, E] -> [B, E]."""
+        flow.x = flow.x.view(flow.pass_.layout.batch, -1, flow.x.shape[-1])[:, -1]
+
+
 class Mean(Step):
     """The mean of a sequence's tokens stands for it."""
 

@@ -19,7 +19,7 @@ from formers.nn.leaves import linear, norm
 from formers.nn.mixers import part_steps
 from formers.nn.mixers.attention import keep_distances
 from formers.nn.passing import Pass
-from formers.nn.positions import Buckets
+from formers.nn.positions import Buckets, Rotary
 from formers.nn.program import (
     Call,
     Contract,
@@ -33,6 +33,7 @@ from formers.nn.program import (
     compute,
     homes_of,
 )
+from formers.nn.stems.tokens import look_up, positions_of
 from formers.nn.tree import Block, Group, has, leaf, place, twin, wiring
 
 
@@ -167,6 +168,11 @@ def enter(owner: nn.Module, x: Tensor, pass_: Pass) -> Tensor:
         for length in spans:
             at = pass_.range(0, length)
             keep_distances(leaf(owner, "score_bias"), wiring(owner).facts["distances"], pass_, at, at)
+    if has(owner, "rotary_table"):
+        rule: Rotary = wiring(owner).facts["turns"]
+        waves = look_up(owner, "rotary_table", pass_.geometry.positions, "position_ids").to(x.dtype)
+        sin, cos = (torch.cat((half, half), dim=-1) for half in waves.chunk(2, dim=-1))
+        pass_.memo.put(rule, (cos, sin))
     return x
 
 
@@ -259,6 +265,10 @@ def place_layers(owner: Block, s: spec.Stack) -> tuple[str, ...]:
         assert isinstance(rule, Buckets)
         holder = place_own("score_bias", nn.Embedding(rule.count, s.attention.heads.query))
         wiring(holder).facts["distances"] = rule
+    if "rotary_table" in beside:
+        (turns,) = s.rotaries
+        places = spec.LearnedPositions(turns.trained_length, fixed=True)
+        wiring(place_own("rotary_table", positions_of(places, turns.width))).facts["turns"] = turns
     if s.final_norm is not None:
         place_own("final_norm", norm(s.final_norm, s.width))
     wiring(owner).roles["layers"] = (*home, name)

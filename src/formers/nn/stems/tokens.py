@@ -22,7 +22,7 @@ _ADVICE = {
     "tokens",
     "type": "the tokenizer of this model gives the kinds that it knows",
     "task": "the config's task_type_vocab_size says how many kinds of tasks there are",
-    "position": "shorter texts fit, as truncation=True makes them",
+    **dict.fromkeys(("position", "rotary_table"), "shorter texts fit, as truncation=True makes them"),
 }
 
 
