@@ -17,6 +17,8 @@ SHAPES: dict[str, dict[str, dict[str, Any]]] = {
     "jina_embeddings_v3": {
         "turned": {**ENCODER, "pad_token_id": 1},
     },
+    "layoutlm": {"boxes": {**ENCODER, "max_2d_position_embeddings": 30}},
+    "splinter": {"questions": {**ENCODER, "question_token_id": 5}},
     "roformer": {
         "narrow embeddings": {**ENCODER, "embedding_size": 20},
         "a decoder, values turned too": {**ENCODER, "is_decoder": True, "rotary_value": True},
@@ -66,5 +68,17 @@ MORE: dict[str, dict[str, dict[str, Any]]] = {
             "hidden_act": "relu",
             "tie_word_embeddings": False,
         },
+    },
+    "layoutlm": {
+        "relu, other epsilon, untied": {
+            **ENCODER,
+            "max_2d_position_embeddings": 20,
+            "hidden_act": "relu",
+            "layer_norm_eps": 1e-5,
+            "tie_word_embeddings": False,
+        },
+    },
+    "splinter": {
+        "relu, three kinds": {**ENCODER, "question_token_id": 7, "hidden_act": "relu", "type_vocab_size": 3}
     },
 }

@@ -858,7 +858,7 @@ def reference_config(model_type: str, shape: str, class_name: str) -> Any:
     ):
         if hasattr(config, field):
             setattr(config, field, 0.0)
-    if model_type not in ("megatron-bert", "rembert", "bert-generation", "roformer"):
+    if model_type not in ("megatron-bert", "rembert", "bert-generation", "roformer", "layoutlm", "splinter"):
         # whose heads read no such field
         config.classifier_dropout = 0.0
     two = "QuestionAnswering" in class_name or class_name == "AlbertForPreTraining"
@@ -912,6 +912,11 @@ def inputs_of(model: Any, **options: Any) -> dict[str, Any]:
     if hasattr(config, "image_token_index"):
         each = 10 if config.vision_feature_select_strategy == "full" else 9
         ids[:, 1 : 1 + each], mask[:, : 5 + each] = config.image_token_index, 1
+    if hasattr(config, "question_token_id"):
+        ids[..., 1:4:2] = config.question_token_id
+    if "bbox" in names:
+        corners = torch.randint(0, config.max_2d_position_embeddings // 2, (*ids.shape, 2))
+        seen["bbox"] = torch.cat((corners, corners * 2), dim=-1)
     return {**found, **seen}
 
 
@@ -960,6 +965,13 @@ def labels(class_name: str, inputs: dict[str, Any]) -> dict[str, Any]:
         return {}
     ids, mask = inputs["input_ids"], inputs["attention_mask"]
     rows = ids.shape[0]
+    if class_name == "SplinterForPreTraining":
+        spans = {
+            "start_positions": [[2, 0], [4, 6], [4, 0], [0, 5]],
+            "end_positions": [[2, 0], [5, 6], [4, 0], [0, 6]],
+        }
+        spans["question_positions"] = [[1, 3]] * 4
+        return {name: torch.tensor(positions) for name, positions in spans.items()}
     if "QuestionAnswering" in class_name:
         return {"start_positions": torch.tensor([1, 2, 0, 3]), "end_positions": torch.tensor([4, 3, 2, 6])}
     if class_name == "ElectraForPreTraining":

@@ -135,6 +135,7 @@ _MEANING = {
     "labels": "what to predict; the loss is returned with the logits.",
     "start_positions": "[B], int64, first tokens of the answers; positions past the end count for nothing.",
     "end_positions": "[B], int64, last tokens of the answers, likewise.",
+    "question_positions": "[B, Q], int64, where questions stand.",
     "next_sentence_label": "[B], int64: 0 follows, 1 does not.",
     "num_items_in_batch": "divisor of the summed loss, for gradient accumulation.",
     "return_loss": "return the loss of texts and images that belong together, the first with the first.",

@@ -48,6 +48,7 @@ _BEFORE_TARGETS = {
     "attention_mask",
     "token_type_ids",
     "task_type_ids",
+    "bbox",
     "position_ids",
     "inputs_embeds",
     "decoder_input_ids",

@@ -8,6 +8,7 @@ from formers.tasks.next_sentence import Spec as Follows
 from formers.tasks.question_answering import Spec as Spans
 from formers.tasks.replaced_tokens import Spec as Replaced
 from formers.tasks.sequence_classification import Spec as Sequences
+from formers.tasks.span_selection import Spec as QuestionSpans
 from formers.tasks.token_classification import Spec as Labels
 from formers.tasks.transform import Transform
 
@@ -16,6 +17,7 @@ __all__ = [
     "Labels",
     "OrderSpec",
     "PreTrainingSpec",
+    "QuestionSpans",
     "Replaced",
     "Sequences",
     "Spans",

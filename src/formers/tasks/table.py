@@ -52,6 +52,13 @@ TASKS: dict[str, Task] = {
             shifts=True,
         ),
         Task(
+            "document_question_answering",
+            ("question_answering", "QuestionAnswering"),
+            "AutoModelForDocumentQuestionAnswering",
+            "Find the span of a page that answers a question.",
+            "document-question-answering",
+        ),
+        Task(
             "encoder", ("language_model", "Encoder"), "AutoModelForTextEncoding", "Turn a text into states."
         ),
         Task(
@@ -110,6 +117,19 @@ TASKS: dict[str, Task] = {
             "Find the span that answers a question.",
             "question-answering",
         ),
+        Task(
+            "question_spans",
+            ("span_selection", "QuestionSpans"),
+            "",
+            "Find the span that answers a question token.",
+            "question-answering",
+        ),
+        Task(
+            "recurring_spans",
+            ("span_selection", "RecurringSpans"),
+            "",
+            "Find the spans that question tokens stand for.",
+        ),
         Task("replaced_tokens", ("replaced_tokens", "ReplacedTokens"), "", "Find replaced tokens."),
         Task(
             "seq2seq_lm",
@@ -164,12 +184,17 @@ _WIDER: dict[str, tuple[tuple[str, ...], str]] = {
             "pretraining",
             "replaced_tokens",
             "sentence_order",
+            "recurring_spans",
             "seq2seq_lm",
             "masked_lm",
             "causal_lm",
             "masked_image_modeling",
         ),
         TASKS["pretraining"].says,
+    ),
+    "AutoModelForQuestionAnswering": (
+        ("question_answering", "question_spans"),
+        TASKS["question_answering"].says,
     ),
     "AutoModelWithLMHead": (
         ("seq2seq_lm", "masked_lm", "causal_lm"),

@@ -37,8 +37,10 @@ class Tokens:
     With `share_types` the segment ids are looked up in the token table, as GPT-2 does. `scale` falls on
     what enters, looked up or (with `scale_given`) given; `table_scale` on what is looked up, in the table
     itself, and in its dtype if `table_scale_rounded`. `norm` is of the sum, or of the tokens before it.
-    Where padding is computed its rows are zero if `hides_padding`.
-    Roles: `token`, `position`, `type`, `task`, `embedding_norm`, `embedding_dropout`.
+    Where padding is computed its rows are zero if `hides_padding`. With `boxes`, the number of coordinates,
+    every token has a box on its page, whose edges, height and width are looked up.
+    Roles: `token`, `position`, `type`, `task`, `x`, `y`, `height`, `width`, `embedding_norm`,
+    `embedding_dropout`.
     """
 
     vocabulary: int
@@ -46,6 +48,7 @@ class Tokens:
     positions: LearnedPositions | ComputedPositions | None = None
     types: int = 0
     tasks: int = 0
+    boxes: int = 0
     share_types: bool = False
     norm: Norm | None = None
     norm_of: Literal["sum", "tokens"] = "sum"

@@ -22,8 +22,14 @@ _ADVICE = {
     "tokens",
     "type": "the tokenizer of this model gives the kinds that it knows",
     "task": "the config's task_type_vocab_size says how many kinds of tasks there are",
+    **dict.fromkeys(
+        ("x", "y", "height", "width"), "boxes are left, top, right, bottom, scaled to what the tables hold"
+    ),
     **dict.fromkeys(("position", "rotary_table"), "shorter texts fit, as truncation=True makes them"),
 }
+
+
+_BOX = ("x", "y", "height", "width")
 
 
 class TokenStem(Stem):
@@ -35,13 +41,14 @@ class TokenStem(Stem):
         "position_ids": "[B, T], int64.",
         "inputs_embeds": "[B, T, E], in place of `input_ids`.",
         "task_type_ids": "[B, T], int64.",
+        "bbox": "[B, T, 4], int64: left, top, right, bottom.",
     }
     by_row = tuple(inputs)
 
     def place(self, owner: Block, names: Paths) -> None:
         """Register the tables, norm and dropout."""
         s = self.spec
-        wanted = {"position": s.positions, "type": s.types, "task": s.tasks}
+        wanted = {"position": s.positions, "type": s.types, "task": s.tasks, **dict.fromkeys(_BOX, s.boxes)}
         want(names, "token", *(role for role, used in wanted.items() if used))
         table = token_table(
             s.vocabulary, s.width, s.padding_idx, s.table_scale, rounded=s.table_scale_rounded
@@ -49,6 +56,8 @@ class TokenStem(Stem):
         place(owner, "token", str(names["token"]), table)
         if s.positions is not None:
             place(owner, "position", str(names["position"]), positions_of(s.positions, s.width))
+        for role in _BOX if s.boxes else ():
+            place(owner, role, str(names[role]), nn.Embedding(s.boxes, s.width))
         if s.types:
             place(owner, "type", str(names["type"]), nn.Embedding(s.types, s.width))
         if s.norm is not None:
@@ -118,6 +127,8 @@ class TokenStem(Stem):
             x = x + look_up(node, "position", positions, "position_ids", offset).to(x.dtype)
         if s.tasks:
             x = x + look_up(node, "task", first if tasks is None else tasks, "task_type_ids")
+        if s.boxes:
+            x = x + _of_boxes(node, given.get("bbox"), first)
         if s.norm is not None and s.norm_of == "sum":
             x = leaf(node, "embedding_norm")(x)
         if s.hides_padding and pass_.visibility.real is not None:
@@ -126,6 +137,15 @@ class TokenStem(Stem):
             dropped: Tensor = leaf(node, "embedding_dropout")(x)
             return dropped
         return drop(x, s.dropout) if s.dropout and node.training else x
+
+
+def _of_boxes(node: Any, boxes: Tensor | None, first: Tensor) -> Tensor:
+    """[.., 4] -> [.., E]; boxes that nobody gave have no size."""
+    sides = (first,) * 4 if boxes is None else boxes.unbind(-1)
+    left, top, right, bottom = sides
+    heights, widths = bottom - top, right - left
+    found = (("x", left), ("y", top), ("x", right), ("y", bottom), ("height", heights), ("width", widths))
+    return torch.stack([look_up(node, role, at, "bbox") for role, at in found]).sum(0)
 
 
 def positions_of(s: LearnedPositions | ComputedPositions, width: int) -> nn.Module:
