@@ -249,7 +249,14 @@ SHAPES: dict[str, dict[str, dict[str, Any]]] = {
             "type_vocab_size": 2,
             "pooler_hidden_act": "tanh",
         },
-        "one kind": {**ENCODER, "relative_attention": True, "pos_att_type": ["p2c"]},
+        "one kind, a convolution beside the first layer": {
+            **ENCODER,
+            "relative_attention": True,
+            "pos_att_type": ["p2c"],
+            "conv_kernel_size": 3,
+            "conv_groups": 2,
+            "conv_act": "gelu",
+        },
         "places added alone": {**ENCODER, "num_hidden_layers": 2},
     },
     "deberta": {
@@ -274,9 +281,10 @@ SHAPES: dict[str, dict[str, dict[str, Any]]] = {
             "local_attention": 6,
             **SPECIAL,
         },
-        "mean, biases, older names, no window, untied": {
+        "mean, biases, older names, no window, untied, logits where labels are": {
             **ENCODER,
             **SPECIAL,
+            "sparse_prediction": True,
             "num_attention_heads": 2,
             "classifier_pooling": "mean",
             "norm_bias": True,

@@ -34,6 +34,7 @@ from formers.nn.program import (
     homes_of,
 )
 from formers.nn.stems.tokens import look_up, positions_of
+from formers.nn.steps import convolution_steps
 from formers.nn.tree import Block, Group, has, leaf, place, twin, wiring
 
 
@@ -155,7 +156,8 @@ class LayersNode(Group):
         if pass_ is None:
             pass_ = alone(hidden_states, attention_mask).pass_
         layers = next(m for m in self._modules.values() if isinstance(m, nn.ModuleList))
-        run = run or LayerRun(order=self._formers.facts.get("order"))
+        beside = self if self._formers.program else None
+        run = run or LayerRun(order=self._formers.facts.get("order"), beside=beside)
         return BaseModelOutput(leave(self, run(layers, enter(self, hidden_states, pass_), pass_)))
 
 
@@ -191,6 +193,7 @@ class LayerRun:
         drop: probability of leaving a layer out in training.
         kept: rows of the first tokens, which are all that the last layer computes; None for all rows.
         order: which layer or group runs at each step; None for each once.
+        beside: node whose program reads what enters the first layer, and adds to what that returns.
     """
 
     def __init__(
@@ -199,14 +202,16 @@ class LayerRun:
         drop: float = 0.0,
         kept: Tensor | None = None,
         order: Sequence[int] | None = None,
+        beside: Any = None,
     ) -> None:
+        self.beside = beside
         self.checkpointing, self.drop, self.kept, self.order = checkpointing, drop, kept, order
 
     def __call__(self, layers: Sequence[nn.Module] | nn.ModuleList, x: Tensor, pass_: Pass) -> Tensor:
         """Run all layers and note the hidden states on the way."""
         pass_.keep("hidden_states", x)
         steps = layers if self.order is None else [layers[group] for group in self.order]
-        last = len(steps) - 1
+        last, entered = len(steps) - 1, x
         for i, layer in enumerate(steps):
             training = layer.training
             if self.drop and training and float(torch.rand(())) < self.drop:
@@ -216,6 +221,10 @@ class LayerRun:
                 x = checkpoint(_run_layer, layer, x, pass_, i, kept, use_reentrant=False)
             else:
                 x = _run_layer(layer, x, pass_, i, self.kept if i == last else None)
+            if i == 0 and self.beside is not None:
+                flow = Flow(entered, pass_, entered=x)
+                compute(self.beside, flow)
+                x = flow.x
             pass_.keep("hidden_states", x)
         return x
 
@@ -269,6 +278,13 @@ def place_layers(owner: Block, s: spec.Stack) -> tuple[str, ...]:
         (turns,) = s.rotaries
         places = spec.LearnedPositions(turns.trained_length, fixed=True)
         wiring(place_own("rotary_table", positions_of(places, turns.width))).facts["turns"] = turns
+    if s.convolution is not None:
+        own = {
+            role: path.removeprefix(f"{home[0]}.") if home else path
+            for role, path in s.names.stack.items()
+            if path
+        }
+        build(node, convolution_steps(s.convolution, s.width), own)
     if s.final_norm is not None:
         place_own("final_norm", norm(s.final_norm, s.width))
     wiring(owner).roles["layers"] = (*home, name)

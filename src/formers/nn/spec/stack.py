@@ -46,6 +46,29 @@ class Sharing:
 
 
 @dataclass(frozen=True)
+class Convolution:
+    """A convolution along the text of what enters the first layer, added to what that returns.
+
+    Microsoft's DeBERTa v2, `ConvLayer`. Roles of `names.stack`: `conv`, `conv_dropout`, `conv_norm`.
+
+    Attributes:
+        kernel: its reach, odd; `groups` of features that do not mix.
+        activation: of its result, after `dropout`.
+        norm: of the sum.
+    """
+
+    kernel: int
+    norm: Norm
+    groups: int = 1
+    activation: str = "tanh"
+    dropout: float = 0.0
+
+    def __post_init__(self) -> None:
+        if self.kernel % 2 == 0:
+            raise ValueError(f"a convolution that keeps a text's length has an odd reach, not {self.kernel}")
+
+
+@dataclass(frozen=True)
 class Stack:
     """A whole stack.
 
@@ -60,6 +83,7 @@ class Stack:
         layer_class: name of the layers' class, as sharding policies spell it.
         first_norm: of what enters the first layer.
         relative_norm: of the table of relative positions that `Disentangled` layers read.
+        convolution: beside the first layer.
         final_norm: closes a pre-norm stack; `final_dropout` follows it.
         pooler: width of a tanh layer over the first token, `pooler_act` its activation; or which token stands
             for a row as it is; None for neither.
@@ -78,6 +102,7 @@ class Stack:
     layer_class: str = "Layer"
     first_norm: Norm | None = None
     relative_norm: Norm | None = None
+    convolution: Convolution | None = None
     final_norm: Norm | None = None
     final_dropout: float = 0.0
     pooler: int | Summary | None = None
@@ -102,7 +127,7 @@ class Stack:
     @cached_property
     def by_distance(self) -> bool:
         """Whether closing a gap in a row would change what is computed."""
-        return any(m.by_distance for m in self.mixers)
+        return self.convolution is not None or any(m.by_distance for m in self.mixers)
 
     @cached_property
     def causal(self) -> bool:
