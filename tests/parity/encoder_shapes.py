@@ -19,6 +19,17 @@ SHAPES: dict[str, dict[str, dict[str, Any]]] = {
     },
     "layoutlm": {"boxes": {**ENCODER, "max_2d_position_embeddings": 30}},
     "splinter": {"questions": {**ENCODER, "question_token_id": 5}},
+    "tapas": {
+        "operators by the answer alone": {
+            **ENCODER,
+            "num_aggregation_labels": 4,
+            "use_answer_as_supervision": True,
+            "cell_selection_preference": 0.9,
+            "huber_loss_delta": 2.0,
+            "max_num_rows": 4,
+            "max_num_columns": 3,
+        },
+    },
     "roformer": {
         "narrow embeddings": {**ENCODER, "embedding_size": 20},
         "a decoder, values turned too": {**ENCODER, "is_decoder": True, "rotary_value": True},
@@ -80,5 +91,13 @@ MORE: dict[str, dict[str, dict[str, Any]]] = {
     },
     "splinter": {
         "relu, three kinds": {**ENCODER, "question_token_id": 7, "hidden_act": "relu", "type_vocab_size": 3}
+    },
+    "tapas": {
+        "cells alone, places of the whole text, relu, untied": {
+            **ENCODER,
+            "reset_position_index_per_cell": False,
+            "hidden_act": "relu",
+            "tie_word_embeddings": False,
+        },
     },
 }

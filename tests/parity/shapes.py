@@ -866,7 +866,15 @@ def reference_config(model_type: str, shape: str, class_name: str) -> Any:
     ):
         if hasattr(config, field):
             setattr(config, field, 0.0)
-    if model_type not in ("megatron-bert", "rembert", "bert-generation", "roformer", "layoutlm", "splinter"):
+    if model_type not in (
+        "megatron-bert",
+        "rembert",
+        "bert-generation",
+        "roformer",
+        "layoutlm",
+        "splinter",
+        "tapas",
+    ):
         # whose heads read no such field
         config.classifier_dropout = 0.0
     two = "QuestionAnswering" in class_name or class_name == "AlbertForPreTraining"
@@ -920,12 +928,23 @@ def inputs_of(model: Any, **options: Any) -> dict[str, Any]:
     if hasattr(config, "image_token_index"):
         each = 10 if config.vision_feature_select_strategy == "full" else 9
         ids[:, 1 : 1 + each], mask[:, : 5 + each] = config.image_token_index, 1
+    if hasattr(config, "type_vocab_sizes"):
+        seen["token_type_ids"] = tables(*ids.shape) * mask[..., None]
     if hasattr(config, "question_token_id"):
         ids[..., 1:4:2] = config.question_token_id
     if "bbox" in names:
         corners = torch.randint(0, config.max_2d_position_embeddings // 2, (*ids.shape, 2))
         seen["bbox"] = torch.cat((corners, corners * 2), dim=-1)
     return {**found, **seen}
+
+
+def tables(rows: int, length: int) -> torch.Tensor:
+    """Seven types for every token: four of the question, then cells of two tokens each, in two columns."""
+    place = torch.arange(length - 4)
+    found = torch.zeros(length, 7, dtype=torch.long)
+    found[4:, 0], found[4:, 1], found[4:, 2] = 1, place // 2 % 2 + 1, place // 4
+    found[4:, 4], found[4:, 5], found[4:, 6] = place % 3, 2 - place % 3, place % 4
+    return found.expand(rows, -1, -1)
 
 
 def queries(config: Any, seed: int = 1) -> dict[str, Any]:
@@ -980,6 +999,16 @@ def labels(class_name: str, inputs: dict[str, Any]) -> dict[str, Any]:
         }
         spans["question_positions"] = [[1, 3]] * 4
         return {name: torch.tensor(positions) for name, positions in spans.items()}
+    if class_name == "TapasForQuestionAnswering":
+        chosen = torch.zeros_like(ids)
+        chosen[0, 8:10] = chosen[2, 4] = 1
+        return {
+            "labels": chosen,
+            "aggregation_labels": torch.tensor([0, 1, 2, 3]),
+            "float_answer": torch.tensor([float("nan"), 3.0, 2.0, 7.5]),
+            "numeric_values": torch.rand(ids.shape, generator=generator) * 4,
+            "numeric_values_scale": torch.full(ids.shape, 2.0),
+        }
     if "QuestionAnswering" in class_name:
         return {"start_positions": torch.tensor([1, 2, 0, 3]), "end_positions": torch.tensor([4, 3, 2, 6])}
     if class_name == "ElectraForPreTraining":

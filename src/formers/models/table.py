@@ -84,6 +84,7 @@ FAMILIES: dict[str, tuple[str, str]] = {
     "splinter": ("splinter", "Splinter"),
     "starcoder2": ("starcoder2", "Starcoder2"),
     "t5": ("t5", "T5"),
+    "tapas": ("tapas", "Tapas"),
     "umt5": ("mt5", "UMT5"),
     "vit": ("vit", "ViT"),
     "whisper": ("whisper", "Whisper"),

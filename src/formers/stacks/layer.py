@@ -279,12 +279,8 @@ def place_layers(owner: Block, s: spec.Stack) -> tuple[str, ...]:
         places = spec.LearnedPositions(turns.trained_length, fixed=True)
         wiring(place_own("rotary_table", positions_of(places, turns.width))).facts["turns"] = turns
     if s.convolution is not None:
-        own = {
-            role: path.removeprefix(f"{home[0]}.") if home else path
-            for role, path in s.names.stack.items()
-            if path
-        }
-        build(node, convolution_steps(s.convolution, s.width), own)
+        inside = {role: ".".join(path[len(home) :]) for role, path in beside.items()}
+        build(node, convolution_steps(s.convolution, s.width), inside)
     if s.final_norm is not None:
         place_own("final_norm", norm(s.final_norm, s.width))
     wiring(owner).roles["layers"] = (*home, name)

@@ -9,6 +9,7 @@ from formers.tasks.question_answering import Spec as Spans
 from formers.tasks.replaced_tokens import Spec as Replaced
 from formers.tasks.sequence_classification import Spec as Sequences
 from formers.tasks.span_selection import Spec as QuestionSpans
+from formers.tasks.table_question_answering import Spec as Tables
 from formers.tasks.token_classification import Spec as Labels
 from formers.tasks.transform import Transform
 
@@ -21,6 +22,7 @@ __all__ = [
     "Replaced",
     "Sequences",
     "Spans",
+    "Tables",
     "Transform",
     "Words",
 ]

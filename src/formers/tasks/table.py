@@ -159,6 +159,13 @@ TASKS: dict[str, Task] = {
             "automatic-speech-recognition",
         ),
         Task(
+            "table_question_answering",
+            ("table_question_answering", "TableQuestionAnswering"),
+            "AutoModelForTableQuestionAnswering",
+            "Find the cells of a table that answer a question.",
+            "table-question-answering",
+        ),
+        Task(
             "token_classification",
             ("token_classification", "TokenClassification"),
             "AutoModelForTokenClassification",

@@ -39,7 +39,9 @@ class Tokens:
     itself, and in its dtype if `table_scale_rounded`. `norm` is of the sum, or of the tokens before it.
     Where padding is computed its rows are zero if `hides_padding`. With `boxes`, the number of coordinates,
     every token has a box on its page, whose edges, height and width are looked up.
-    Roles: `token`, `position`, `type`, `task`, `x`, `y`, `height`, `width`, `embedding_norm`,
+    With `kinds` a token has several types, [.., kinds]; the second is its column in a table, the third its
+    row. With `restarts` positions begin anew in every cell, and stop at the last of their table.
+    Roles: `token`, `position`, `type` or `type_0`, .., `task`, `x`, `y`, `height`, `width`, `embedding_norm`,
     `embedding_dropout`.
     """
 
@@ -47,6 +49,8 @@ class Tokens:
     width: int
     positions: LearnedPositions | ComputedPositions | None = None
     types: int = 0
+    kinds: tuple[int, ...] = ()
+    restarts: bool = False
     tasks: int = 0
     boxes: int = 0
     share_types: bool = False
@@ -64,7 +68,7 @@ class Tokens:
     @property
     def room(self) -> int | None:
         """How many tokens a row may have; None where nothing bounds it."""
-        if not isinstance(self.positions, LearnedPositions):
+        if not isinstance(self.positions, LearnedPositions) or self.restarts:
             return None
         start = self.positions.padding_idx
         return self.positions.count - (0 if start is None else start + 1)

@@ -49,6 +49,7 @@ class TokenStem(Stem):
         """Register the tables, norm and dropout."""
         s = self.spec
         wanted = {"position": s.positions, "type": s.types, "task": s.tasks, **dict.fromkeys(_BOX, s.boxes)}
+        wanted |= {f"type_{i}": True for i in range(len(s.kinds))}
         want(names, "token", *(role for role, used in wanted.items() if used))
         table = token_table(
             s.vocabulary, s.width, s.padding_idx, s.table_scale, rounded=s.table_scale_rounded
@@ -60,6 +61,8 @@ class TokenStem(Stem):
             place(owner, role, str(names[role]), nn.Embedding(s.boxes, s.width))
         if s.types:
             place(owner, "type", str(names["type"]), nn.Embedding(s.types, s.width))
+        for i, count in enumerate(s.kinds):
+            place(owner, f"type_{i}", str(names[f"type_{i}"]), nn.Embedding(count, s.width))
         if s.norm is not None:
             want(names, "embedding_norm")
             place(owner, "embedding_norm", str(names["embedding_norm"]), norm(s.norm, s.width))
@@ -96,6 +99,8 @@ class TokenStem(Stem):
                 f"the sequence has {past + layout.length} tokens, but the model has {room} positions; "
                 f"cut it (truncation=True, max_length={room}) or split it into windows"
             )
+        if self.spec.restarts and given.get("token_type_ids") is not None:
+            return _by_cell(given["token_type_ids"], self.spec.kinds, learned.count - 1)
         if learned is None or learned.padding_idx is None:
             return torch.arange(past, past + layout.length, device=device)[None]
         if ids is None:
@@ -127,6 +132,8 @@ class TokenStem(Stem):
             x = x + look_up(node, "position", positions, "position_ids", offset).to(x.dtype)
         if s.tasks:
             x = x + look_up(node, "task", first if tasks is None else tasks, "task_type_ids")
+        for i in range(len(s.kinds)):
+            x = x + look_up(node, f"type_{i}", first if types is None else types[..., i], "token_type_ids")
         if s.boxes:
             x = x + _of_boxes(node, given.get("bbox"), first)
         if s.norm is not None and s.norm_of == "sum":
@@ -137,6 +144,17 @@ class TokenStem(Stem):
             dropped: Tensor = leaf(node, "embedding_dropout")(x)
             return dropped
         return drop(x, s.dropout) if s.dropout and node.training else x
+
+
+def _by_cell(types: Tensor, kinds: tuple[int, ...], last: int) -> Tensor:
+    """Types [B, T, kinds] -> places in every token's own cell, counted from its first token, [B, T]."""
+    cells = kinds[1] * kinds[2]
+    cell = (types[..., 1] * kinds[2] + types[..., 2]).clamp(
+        0, cells - 1
+    )  # others are refused with their table
+    at = torch.arange(cell.shape[1], device=cell.device).expand(cell.shape)
+    first = at.new_zeros(len(cell), cells).scatter_reduce(1, cell, at, "amin", include_self=False)
+    return (at - first.gather(1, cell)).clamp(max=last)
 
 
 def _of_boxes(node: Any, boxes: Tensor | None, first: Tensor) -> Tensor:
@@ -170,7 +188,7 @@ def look_up(node: Any, role: str, ids: Tensor | None, name: str, offset: int = 0
         wrong = int(ids[(ids < -offset) | (ids >= count)][0])
         raise IndexError(
             f"{name} hold {wrong}, but the {role} table has {count} rows (ids 0 to {count - 1}); "
-            f"{_ADVICE[role]}"
+            f"{_ADVICE.get(role, _ADVICE['type'])}"
         ) from error
     return found
 
