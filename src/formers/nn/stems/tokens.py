@@ -99,8 +99,11 @@ class TokenStem(Stem):
                 f"the sequence has {past + layout.length} tokens, but the model has {room} positions; "
                 f"cut it (truncation=True, max_length={room}) or split it into windows"
             )
-        if self.spec.restarts and given.get("token_type_ids") is not None:
-            return _by_cell(given["token_type_ids"], self.spec.kinds, learned.count - 1)
+        if self.spec.restarts:
+            types = given.get("token_type_ids")
+            if types is None:  # all in one cell
+                types = torch.zeros(1, layout.length, len(self.spec.kinds), dtype=torch.long, device=device)
+            return _by_cell(types, self.spec.kinds, learned.count - 1)
         if learned is None or learned.padding_idx is None:
             return torch.arange(past, past + layout.length, device=device)[None]
         if ids is None:
