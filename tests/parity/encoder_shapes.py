@@ -30,6 +30,7 @@ SHAPES: dict[str, dict[str, dict[str, Any]]] = {
             "max_num_columns": 3,
         },
     },
+    "dpr": {"states as they are": ENCODER},
     "roformer": {
         "narrow embeddings": {**ENCODER, "embedding_size": 20},
         "a decoder, values turned too": {**ENCODER, "is_decoder": True, "rotary_value": True},
@@ -100,4 +101,5 @@ MORE: dict[str, dict[str, dict[str, Any]]] = {
             "tie_word_embeddings": False,
         },
     },
+    "dpr": {"projected, relu": {**ENCODER, "projection_dim": 32, "hidden_act": "relu"}},
 }

@@ -33,6 +33,9 @@ _BESIDE = (
     "encoder_hidden_states",
     "encoder_attentions",
     "image_hidden_states",
+    "start_logits",
+    "end_logits",
+    "relevance_logits",
 )
 
 

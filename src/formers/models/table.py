@@ -27,6 +27,7 @@ FAMILIES: dict[str, tuple[str, str]] = {
     "deepseek_v2": ("deepseek_v2", "DeepseekV2"),
     "deepseek_v3": ("deepseek_v3", "DeepseekV3"),
     "distilbert": ("distilbert", "DistilBert"),
+    "dpr": ("dpr", "DPR"),
     "electra": ("electra", "Electra"),
     "ernie": ("ernie", "Ernie"),
     "eurobert": ("eurobert", "EuroBert"),

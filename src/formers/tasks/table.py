@@ -103,6 +103,7 @@ TASKS: dict[str, Task] = {
             "AutoModelForNextSentencePrediction",
             "Judge whether a sentence follows another.",
         ),
+        Task("passages", ("passages", "PassageModel"), "", "Read passages."),
         Task(
             "pretraining",
             ("next_sentence", "PreTraining"),
