@@ -146,9 +146,9 @@ def compare(case: Case, ours: Any, seen: Distance) -> None:
     if case.labels:
         losses = [model(**case.inputs, **case.labels).loss for model in (theirs, ours)]
     else:
-        real = case.real()
-        places = slice(None) if real is None else real
-        losses = [m(**case.inputs)[0][places].square().sum() / 100 for m in (theirs, ours)]
+        real, first = case.real(), [m(**case.inputs)[0] for m in (theirs, ours)]
+        kept = slice(None) if real is None or first[0].shape[:2] != real.shape else real
+        losses = [one[kept].square().sum() / 100 for one in first]
     seen.see("loss", *losses)
     for loss in losses:
         loss.backward()

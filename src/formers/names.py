@@ -86,7 +86,7 @@ _ABSENT: tuple[tuple[str, str], ...] = (
         "quantized loading is",
     ),
     (
-        r"^AutoModelFor(Multimodal|.*(Visual|Document))|^AutoModelForImageText",
+        r"^AutoModelFor(Multimodal|.*Visual)|^AutoModelForImageText",
         "models of several kinds of input are",
     ),
     (

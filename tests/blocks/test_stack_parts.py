@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 from torch import Tensor
@@ -144,3 +146,106 @@ def test_states_for_a_model_without_cross_attention_are_refused() -> None:
     model = formers.GPT2Model(formers.GPT2Config(vocab_size=20, n_embd=24, n_layer=1, n_head=3))
     with pytest.raises(ValueError, match="no cross attention, so nothing would read encoder_hidden_states"):
         model(IDS, encoder_hidden_states=torch.randn(2, 4, 24))
+
+
+def seen(model: Any, *inputs: Any, **named: Any) -> list[Tensor]:
+    """The states of real tokens, where nobody looks and where somebody does."""
+    with torch.no_grad():
+        found = [model(*inputs, **named).last_hidden_state]
+        model.embeddings.register_forward_hook(lambda *_: None)
+        found.append(model(*inputs, **named).last_hidden_state)
+    return found
+
+
+@pytest.mark.parametrize("turned", [False, True])
+def test_sines_that_stand_in_the_file_turn_queries_and_keys_and_values_where_the_config_says_so(
+    turned: bool,
+) -> None:
+    config = formers.RoFormerConfig(**SIZES, num_hidden_layers=1, rotary_value=turned)
+    model = formers.RoFormerModel(config).eval().double()
+    table = model.encoder.embed_positions.weight
+    table.data.normal_()
+    with torch.no_grad():
+        x, layer = model.embeddings(IDS), model.encoder.layer[0]
+        sin, cos = (half[:5].repeat_interleave(2, dim=-1) for half in table.chunk(2, dim=-1))  # [T, D]
+
+        def turn(t: Tensor) -> Tensor:
+            half = torch.stack((-t[..., 1::2], t[..., ::2]), dim=-1).flatten(-2)
+            return t * cos + half * sin
+
+        own = layer.attention.self
+        q, k, v = (leaf(x).view(2, 5, 3, 8).transpose(1, 2) for leaf in (own.query, own.key, own.value))
+        scores = turn(q) @ turn(k).transpose(-1, -2) / 8**0.5
+        weights = scores.masked_fill(MASK[:, None, None] == 0, -torch.inf).softmax(-1)
+        mixed = (weights @ (turn(v) if turned else v)).transpose(1, 2).flatten(2)
+        y = layer.attention.output(mixed, x)
+        expected = layer.output(layer.intermediate(y), y)
+    for found in seen(model, IDS, MASK):
+        close(found[MASK.bool()], expected[MASK.bool()])
+    with pytest.raises(IndexError, match="rotary_table table has 1536 rows"):
+        model(IDS, MASK, position_ids=torch.full_like(IDS, 1536))
+
+
+def test_a_convolution_adds_what_stands_beside_every_token_to_the_first_layer() -> None:
+    config = formers.DebertaV2Config(**SIZES, num_hidden_layers=2, conv_kernel_size=3, conv_groups=2)
+    model = formers.DebertaV2Model(config).eval().double()
+    conv = model.encoder.conv
+    with torch.no_grad():
+        x = model.embeddings(IDS) * MASK[..., None]
+        first = model.encoder.layer[0](x, MASK)
+        around = F.pad(x, (0, 0, 1, 1))
+        ways = conv.conv.weight.chunk(2)  # of each half of the features
+        sums = [
+            torch.stack([around[:, at : at + 3, 12 * i : 12 * i + 12].flatten(1) for at in range(5)], 1)
+            @ way.transpose(1, 2).flatten(1).T
+            for i, way in enumerate(ways)
+        ]
+        beside = ((torch.cat(sums, -1) + conv.conv.bias) * MASK[..., None]).tanh()
+        y = F.layer_norm(first + beside, (24,), conv.LayerNorm.weight, conv.LayerNorm.bias, 1e-7)
+        expected = model.encoder.layer[1](y * MASK[..., None], MASK)
+    for found in seen(model, IDS, MASK):
+        close(found[MASK.bool()], expected[MASK.bool()])
+    with pytest.raises(ValueError, match="odd reach, not 4"):
+        formers.DebertaV2Model(formers.DebertaV2Config(**SIZES, conv_kernel_size=4))
+
+
+def test_places_start_anew_in_every_cell_of_a_table() -> None:
+    config = formers.TapasConfig(**SIZES, num_hidden_layers=0, max_position_embeddings=3)
+    model = formers.TapasModel(config, add_pooling_layer=False).eval()
+    types = torch.zeros(1, 7, 7, dtype=torch.long)
+    types[0, 3:, 1] = torch.tensor([1, 1, 2, 2])
+    types[0, 4:, 2] = 1
+    at = torch.tensor([[0, 1, 2, 0, 0, 0, 1]])
+    ids = torch.tensor([[4, 5, 6, 7, 8, 9, 10]])
+    with torch.no_grad():
+        found = model(ids, token_type_ids=types).last_hidden_state
+        close(found, model(ids, token_type_ids=types, position_ids=at).last_hidden_state)
+        long = model(torch.full((1, 9), 4)).last_hidden_state  # one cell, longer than the table of places
+    close(long[0, 2:], long[0, 2].expand(7, -1))
+
+
+def test_boxes_are_six_rows_of_four_tables() -> None:
+    config = formers.LayoutLMConfig(**SIZES, num_hidden_layers=0, max_2d_position_embeddings=10)
+    model = formers.LayoutLMModel(config).eval()
+    own = model.embeddings
+    box = torch.tensor([1, 2, 5, 9])
+    with torch.no_grad():
+        found = model(IDS[:1], bbox=box.expand(1, 5, -1)).last_hidden_state
+        x, y = own.x_position_embeddings.weight, own.y_position_embeddings.weight
+        sides = x[1] + y[2] + x[5] + y[9]
+        sides = sides + own.h_position_embeddings.weight[7] + own.w_position_embeddings.weight[4]
+        rest = own.position_embeddings.weight[:5] + own.token_type_embeddings.weight[0]
+        close(found[0], own.LayerNorm(own.word_embeddings(IDS[0]) + rest + sides))
+    with pytest.raises(IndexError, match="bbox hold -3, but the width table has 10 rows"):
+        model(IDS[:1], bbox=torch.tensor([5, 2, 2, 9]).expand(1, 5, -1))
+
+
+def test_words_without_labels_get_no_logits_where_the_config_says_so() -> None:
+    sparse = {"sparse_prediction": True, "pad_token_id": 0, "num_hidden_layers": 1}
+    model = formers.ModernBertForMaskedLM(formers.ModernBertConfig(**SIZES, **sparse)).eval()
+    labels = torch.full_like(IDS, -100)
+    labels[0, 1], labels[1, 2] = 3, 4
+    with torch.no_grad():
+        every, found = model(IDS, MASK).logits, model(IDS, MASK, labels=labels)
+    close(found.logits, every[labels != -100])
+    close(found.loss, F.cross_entropy(every.flatten(0, 1), labels.flatten()))

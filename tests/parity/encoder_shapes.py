@@ -4,6 +4,102 @@ from __future__ import annotations
 
 from typing import Any
 
+from tests.parity.plain_shapes import ENCODER, SPECIAL
+
 # model_type -> shapes, see `shapes.py`; MORE are those of the whole grid alone
-SHAPES: dict[str, dict[str, dict[str, Any]]] = {}
-MORE: dict[str, dict[str, dict[str, Any]]] = {}
+SHAPES: dict[str, dict[str, dict[str, Any]]] = {
+    "nomic_bert": {
+        "turned, gated": {**ENCODER, "pad_token_id": 0},
+    },
+    "eurobert": {
+        "logits of every token, grouped heads": {**ENCODER, **SPECIAL, "num_key_value_heads": 2},
+    },
+    "jina_embeddings_v3": {
+        "turned": {**ENCODER, "pad_token_id": 1},
+    },
+    "layoutlm": {"boxes": {**ENCODER, "max_2d_position_embeddings": 30}},
+    "splinter": {"questions": {**ENCODER, "question_token_id": 5}},
+    "tapas": {
+        "operators by the answer alone": {
+            **ENCODER,
+            "num_aggregation_labels": 4,
+            "use_answer_as_supervision": True,
+            "cell_selection_preference": 0.9,
+            "huber_loss_delta": 2.0,
+            "max_num_rows": 4,
+            "max_num_columns": 3,
+        },
+    },
+    "dpr": {"states as they are": ENCODER},
+    "roformer": {
+        "narrow embeddings": {**ENCODER, "embedding_size": 20},
+        "a decoder, values turned too": {**ENCODER, "is_decoder": True, "rotary_value": True},
+    },
+}
+MORE: dict[str, dict[str, dict[str, Any]]] = {
+    "nomic_bert": {
+        "five heads, other epsilon, a longer context, untied": {
+            **ENCODER,
+            "hidden_size": 30,
+            "num_attention_heads": 5,
+            "head_dim": 4,
+            "layer_norm_eps": 1e-5,
+            "hidden_act": "gelu",
+            "rope_parameters": {"rope_type": "dynamic", "rope_theta": 500.0, "factor": 2.0},
+            "max_position_embeddings": 8,
+            "tie_word_embeddings": False,
+        },
+    },
+    "eurobert": {
+        "the mean, biases, tied": {
+            **ENCODER,
+            **SPECIAL,
+            "classifier_pooling": "mean",
+            "attention_bias": True,
+            "mlp_bias": True,
+            "tie_word_embeddings": True,
+        },
+        "the first token, own width": {**ENCODER, **SPECIAL, "classifier_pooling": "bos", "head_dim": 12},
+    },
+    "jina_embeddings_v3": {
+        "padding id zero, relu, three kinds, untied": {
+            **ENCODER,
+            "pad_token_id": 0,
+            "hidden_act": "relu",
+            "type_vocab_size": 3,
+            "num_attention_heads": 2,
+            "tie_word_embeddings": False,
+        },
+    },
+    "roformer": {
+        "five heads, values turned too, relu, untied": {
+            **ENCODER,
+            "hidden_size": 30,
+            "num_attention_heads": 5,
+            "rotary_value": True,
+            "hidden_act": "relu",
+            "tie_word_embeddings": False,
+        },
+    },
+    "layoutlm": {
+        "relu, other epsilon, untied": {
+            **ENCODER,
+            "max_2d_position_embeddings": 20,
+            "hidden_act": "relu",
+            "layer_norm_eps": 1e-5,
+            "tie_word_embeddings": False,
+        },
+    },
+    "splinter": {
+        "relu, three kinds": {**ENCODER, "question_token_id": 7, "hidden_act": "relu", "type_vocab_size": 3}
+    },
+    "tapas": {
+        "cells alone, places of the whole text, relu, untied": {
+            **ENCODER,
+            "reset_position_index_per_cell": False,
+            "hidden_act": "relu",
+            "tie_word_embeddings": False,
+        },
+    },
+    "dpr": {"projected, relu": {**ENCODER, "projection_dim": 32, "hidden_act": "relu"}},
+}

@@ -249,7 +249,14 @@ SHAPES: dict[str, dict[str, dict[str, Any]]] = {
             "type_vocab_size": 2,
             "pooler_hidden_act": "tanh",
         },
-        "one kind": {**ENCODER, "relative_attention": True, "pos_att_type": ["p2c"]},
+        "one kind, a convolution beside the first layer": {
+            **ENCODER,
+            "relative_attention": True,
+            "pos_att_type": ["p2c"],
+            "conv_kernel_size": 3,
+            "conv_groups": 2,
+            "conv_act": "gelu",
+        },
         "places added alone": {**ENCODER, "num_hidden_layers": 2},
     },
     "deberta": {
@@ -274,9 +281,10 @@ SHAPES: dict[str, dict[str, dict[str, Any]]] = {
             "local_attention": 6,
             **SPECIAL,
         },
-        "mean, biases, older names, no window, untied": {
+        "mean, biases, older names, no window, untied, logits where labels are": {
             **ENCODER,
             **SPECIAL,
+            "sparse_prediction": True,
             "num_attention_heads": 2,
             "classifier_pooling": "mean",
             "norm_bias": True,
@@ -858,7 +866,8 @@ def reference_config(model_type: str, shape: str, class_name: str) -> Any:
     ):
         if hasattr(config, field):
             setattr(config, field, 0.0)
-    if model_type not in ("megatron-bert", "rembert", "bert-generation"):  # their heads read no such field
+    unread = "megatron-bert rembert bert-generation roformer layoutlm splinter tapas dpr"
+    if model_type not in unread.split():  # their heads read no such field
         config.classifier_dropout = 0.0
     two = "QuestionAnswering" in class_name or class_name == "AlbertForPreTraining"
     config.num_labels = 2 if two else 5
@@ -911,7 +920,23 @@ def inputs_of(model: Any, **options: Any) -> dict[str, Any]:
     if hasattr(config, "image_token_index"):
         each = 10 if config.vision_feature_select_strategy == "full" else 9
         ids[:, 1 : 1 + each], mask[:, : 5 + each] = config.image_token_index, 1
+    if hasattr(config, "type_vocab_sizes"):
+        seen["token_type_ids"] = tables(*ids.shape) * mask[..., None]
+    if hasattr(config, "question_token_id"):
+        ids[..., 1:4:2] = config.question_token_id
+    if "bbox" in names:
+        corners = torch.randint(0, config.max_2d_position_embeddings // 2, (*ids.shape, 2))
+        seen["bbox"] = torch.cat((corners, corners * 2), dim=-1)
     return {**found, **seen}
+
+
+def tables(rows: int, length: int) -> torch.Tensor:
+    """Seven types for every token: four of the question, then cells of two tokens each, in two columns."""
+    place = torch.arange(length - 4)
+    found = torch.zeros(length, 7, dtype=torch.long)
+    found[4:, 0], found[4:, 1], found[4:, 2] = 1, place // 2 % 2 + 1, place // 4
+    found[4:, 4], found[4:, 5], found[4:, 6] = place % 3, 2 - place % 3, place % 4
+    return found.expand(rows, -1, -1)
 
 
 def queries(config: Any, seed: int = 1) -> dict[str, Any]:
@@ -959,6 +984,25 @@ def labels(class_name: str, inputs: dict[str, Any]) -> dict[str, Any]:
         return {}
     ids, mask = inputs["input_ids"], inputs["attention_mask"]
     rows = ids.shape[0]
+    if class_name == "SplinterForPreTraining":
+        spans = {
+            "start_positions": [[2, 0], [4, 6], [4, 0], [0, 5]],
+            "end_positions": [[2, 0], [5, 6], [4, 0], [0, 6]],
+        }
+        spans["question_positions"] = [[1, 3]] * 4
+        return {name: torch.tensor(positions) for name, positions in spans.items()}
+    if class_name.startswith("DPR"):
+        return {}
+    if class_name == "TapasForQuestionAnswering":
+        chosen = torch.zeros_like(ids)
+        chosen[0, 8:10] = chosen[2, 4] = 1
+        return {
+            "labels": chosen,
+            "aggregation_labels": torch.tensor([0, 1, 2, 3]),
+            "float_answer": torch.tensor([float("nan"), 3.0, 2.0, 7.5]),
+            "numeric_values": torch.rand(ids.shape, generator=generator) * 4,
+            "numeric_values_scale": torch.full(ids.shape, 2.0),
+        }
     if "QuestionAnswering" in class_name:
         return {"start_positions": torch.tensor([1, 2, 0, 3]), "end_positions": torch.tensor([4, 3, 2, 6])}
     if class_name == "ElectraForPreTraining":
@@ -995,9 +1039,18 @@ def in_training(*models: Any) -> None:
 def in_the_file(theirs: Any, named: Iterable[tuple[str, Any]], ours: Any) -> Iterator[tuple[str, Any]]:
     """Tensors of the reference's tree (None for one that is missing) by their names in files.
 
-    Its experts are two stacked tensors; files hold those of each expert by themselves.
+    Its experts are two stacked tensors; files hold those of each expert by themselves. Its queries, keys and
+    values may be three, which files hold as one.
     """
+    known, apart = dict(ours.named_parameters(remove_duplicate=False)), {}
     for name, tensor in named:
+        part = re.fullmatch(r"(.+\.)([qkv])_proj(\.\w+)", file_name(name, ours))
+        if part is not None and part[0] not in known:
+            apart[part[2] + part[3]] = tensor
+            if part[2] == "v":
+                whole = None if tensor is None else torch.cat([apart[one + part[3]] for one in "qkv"])
+                yield f"{part[1]}Wqkv{part[3]}", whole
+            continue
         place, _, last = file_name(name, ours).rpartition(".experts.")
         if last not in ("gate_up_proj", "down_proj"):
             yield file_name(name, ours), tensor

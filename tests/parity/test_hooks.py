@@ -62,6 +62,7 @@ ONLY_THERE = {
     "dbrx": re.compile(r"\.router$|\.experts(\.mlp(\.activation_fn)?)?$"),
     "falcon": re.compile(r"(^|\.)rotary_emb$"),  # it fires where slopes stand for positions too
     "openai-gpt": re.compile(r"\.mlp\.act$"),  # one module serves all layers
+    **dict.fromkeys(("jina_embeddings_v3", "nomic_bert"), re.compile(r"\.[qkv]_proj$")),  # one in the file
 }
 # nodes whose result the reference does not read: it takes the last of the hidden states beside it
 UNREAD = {"deberta": "encoder", "deberta-v2": "encoder"}

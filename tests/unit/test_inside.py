@@ -82,7 +82,8 @@ _OTHERS |= dict.fromkeys(
 )
 _OTHERS["gpt_neo"] = {**_BERT, "attention_types": [[["global"], 3]]}
 _OTHERS["bloom"] = {"vocab_size": 50}
-_OTHERS["modernbert"] = {**_BERT, "pad_token_id": 0}
+_OTHERS["modernbert"] = _OTHERS["eurobert"] = {**_BERT, "pad_token_id": 0}
+_OTHERS["splinter"] = {**_BERT, "question_token_id": 2}
 _OTHERS |= dict.fromkeys(
     ("deberta", "deberta-v2"), {**_BERT, "relative_attention": True, "pos_att_type": "c2p|p2c"}
 )

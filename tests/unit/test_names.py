@@ -319,7 +319,7 @@ ABSENT = {
     "processors of images and audio are": "CLIPImageProcessor WhisperProcessor AutoProcessor load_image",
     "quantized loading is": "BitsAndBytesConfig EetqConfig GPTQConfig QuantizedCache",
     "this pipeline is": "FillMaskPipeline FeatureExtractionPipeline ImageClassificationPipeline",
-    "this task is": "AutoModelForTableQuestionAnswering MODEL_FOR_CTC_MAPPING",
+    "this task is": "AutoModelForTimeSeriesPrediction MODEL_FOR_CTC_MAPPING",
     "is not among the model families": (
         "Qwen2VLForConditionalGeneration XGLMConfig Llama4Config GraniteMoeModel XLNetLMHeadModel BitNetModel"
         " "

@@ -33,6 +33,9 @@ _BESIDE = (
     "encoder_hidden_states",
     "encoder_attentions",
     "image_hidden_states",
+    "start_logits",
+    "end_logits",
+    "relevance_logits",
 )
 
 
@@ -135,6 +138,12 @@ _MEANING = {
     "labels": "what to predict; the loss is returned with the logits.",
     "start_positions": "[B], int64, first tokens of the answers; positions past the end count for nothing.",
     "end_positions": "[B], int64, last tokens of the answers, likewise.",
+    "question_positions": "[B, Q], int64, where questions stand.",
+    "table_mask": "[B, T], 1 at tokens of cells; without one those whose row is not the first.",
+    "aggregation_labels": "[B], int64, the right operators.",
+    "float_answer": "[B], floating, the answers that are numbers, else NaN.",
+    "numeric_values": "[B, T], floating, the number of every token's cell, else NaN.",
+    "numeric_values_scale": "[B, T], floating, how many tokens its cell has.",
     "next_sentence_label": "[B], int64: 0 follows, 1 does not.",
     "mc_token_ids": "[B] or [B, choices], int64, the place that stands for its text; the last by default.",
     "mc_labels": "[B], int64, the fitting choice; its loss is `mc_loss`.",

@@ -115,7 +115,8 @@ class Single(Assembly):
             ask.routing = asked(given.pop(_ROUTING, None), model.config, _ROUTING)
         mask = given.pop("attention_mask", None)
         ids, types = given.get("input_ids"), given.get("token_type_ids")
-        if types is not None and isinstance(s.stem, spec.Tokens) and not (s.stem.types or s.stem.share_types):
+        known = not isinstance(s.stem, spec.Tokens) or s.stem.types or s.stem.kinds or s.stem.share_types
+        if types is not None and not known:
             raise TypeError(
                 f"{model.config.model_type} models have no token types; leave token_type_ids out "
                 f"(tokenizer(..., return_token_type_ids=False))"

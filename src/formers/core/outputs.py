@@ -229,6 +229,28 @@ class SentenceOrderOutput(ModelOutput):
 
 
 @dataclasses.dataclass
+class PassageOutput(ModelOutput):
+    """Passages read: `start_logits` and `end_logits` are [B, T], `relevance_logits` [B]."""
+
+    start_logits: Tensor | None = None
+    end_logits: Tensor | None = None
+    relevance_logits: Tensor | None = None
+    hidden_states: tuple[Tensor, ...] | None = None
+    attentions: tuple[Tensor, ...] | None = None
+
+
+@dataclasses.dataclass
+class TableOutput(ModelOutput):
+    """A table's cells: `logits` [B, T] for every token, and `logits_aggregation` [B, operators]."""
+
+    loss: Tensor | None = None
+    logits: Tensor | None = None
+    logits_aggregation: Tensor | None = None
+    hidden_states: tuple[Tensor, ...] | None = None
+    attentions: tuple[Tensor, ...] | None = None
+
+
+@dataclasses.dataclass
 class EmbeddingOutput(ModelOutput):
     """A text's or an image's vector [B, P] in the space that both share, and the states [B, T, E]."""
 

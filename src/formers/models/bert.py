@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from formers.assemblies.family import Family, Head
 from formers.assemblies.single import Single
 from formers.configs import PretrainedConfig
@@ -105,12 +107,12 @@ def stack(c: BertConfig, layer_class: str = "BertLayer") -> spec.Stack:
     )
 
 
-def dropout(c: BertConfig) -> float:
+def dropout(c: Any) -> float:
     """Before a classifier."""
     return first_set(c.classifier_dropout, c.hidden_dropout_prob)
 
 
-def words(c: BertConfig) -> PreTrainingSpec:
+def words(c: Any) -> PreTrainingSpec:
     """A transformed state, and the token table."""
     return PreTrainingSpec(
         "cls.predictions.decoder",

@@ -61,7 +61,6 @@ class DebertaV2Config(DebertaConfig):
     """Configuration of DeBERTa v2 and v3."""
 
     model_type = "deberta-v2"
-    _available = {"legacy": (True,), "conv_kernel_size": (0,)}
     vocab_size: int = 128100
     hidden_size: int = 1536
     num_hidden_layers: int = 24
@@ -71,6 +70,8 @@ class DebertaV2Config(DebertaConfig):
     share_att_key: bool = False
     norm_rel_ebd: str = "none"
     conv_kernel_size: int = 0
+    conv_groups: int = 1
+    conv_act: str = "tanh"
 
 
 NAMES = bert.NAMES.with_(
@@ -82,7 +83,13 @@ NAMES = bert.NAMES.with_(
         "position_q": "attention.self.pos_query_proj",
         "position_dropout": "attention.self.pos_dropout",
     },
-    stack={"relative": "encoder.rel_embeddings", "relative_norm": "encoder.LayerNorm"},
+    stack={
+        "relative": "encoder.rel_embeddings",
+        "relative_norm": "encoder.LayerNorm",
+        "conv": "encoder.conv.conv",
+        "conv_dropout": "encoder.conv.dropout",
+        "conv_norm": "encoder.conv.LayerNorm",
+    },
 )
 NAMES = replace(NAMES, stack={role: path for role, path in NAMES.stack.items() if "pool" not in role})
 
@@ -132,7 +139,10 @@ def stack(c: DebertaV2Config) -> spec.Stack:
         mixer = replace(mixer, span=c.position_buckets, distance=mixer.span)
     made = encoder(c, mixer, NAMES, "DebertaV2Layer")
     normed = "layer_norm" in [kind.strip() for kind in c.norm_rel_ebd.lower().split("|")]
-    return replace(made, relative_norm=spec.Norm("layer", c.layer_norm_eps) if normed else None)
+    norm, beside = spec.Norm("layer", c.layer_norm_eps), None
+    if c.conv_kernel_size > 0:
+        beside = spec.Convolution(c.conv_kernel_size, norm, c.conv_groups, c.conv_act, c.hidden_dropout_prob)
+    return replace(made, relative_norm=norm if normed else None, convolution=beside)
 
 
 def sequences(c: DebertaConfig) -> Sequences:

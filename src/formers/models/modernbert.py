@@ -22,8 +22,7 @@ class ModernBertConfig(PretrainedConfig):
     """Configuration of ModernBERT. Every third layer sees everything, where `layer_types` is None."""
 
     model_type = "modernbert"
-    # logits are of all places
-    _available = {"sparse_prediction": (False,), "classifier_pooling": ("cls", "mean")}
+    _available = {"classifier_pooling": ("cls", "mean")}
     keys_to_ignore_at_inference = ["past_key_values"]
     vocab_size: int = 50368
     hidden_size: int = 768
@@ -139,7 +138,8 @@ def before(c: ModernBertConfig) -> Transform:
 
 def words(c: ModernBertConfig) -> Words:
     """The token table."""
-    return Words("decoder", bias=c.decoder_bias, before=before(c))
+    sparse = c.sparse_pred_ignore_index if c.sparse_prediction else None
+    return Words("decoder", bias=c.decoder_bias, before=before(c), sparse=sparse)
 
 
 def labels(c: ModernBertConfig) -> Labels:
@@ -161,9 +161,7 @@ MODERNBERT = register(
         base="model",
         assembly=Single(stack),
         heads={
-            "ForMaskedLM": Head(
-                "masked_lm", lambda c: Words("decoder", bias=c.decoder_bias, before=before(c))
-            ),
+            "ForMaskedLM": Head("masked_lm", words),
             "ForSequenceClassification": Head("sequence_classification", sequences),
             "ForTokenClassification": Head("token_classification", labels),
             "ForQuestionAnswering": Head("question_answering", lambda c: Spans(**vars(labels(c)))),

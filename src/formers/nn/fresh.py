@@ -48,6 +48,17 @@ class Uniform:
         tensor.uniform_(-self.bound, self.bound)
 
 
+class Normal:
+    """Normal."""
+
+    def __init__(self, deviation: float) -> None:
+        self.deviation = deviation
+
+    def fill_(self, tensor: Tensor) -> None:
+        """Draw them."""
+        tensor.normal_(std=self.deviation)
+
+
 class Spread:
     """Normal, cut at -2 and 2."""
 

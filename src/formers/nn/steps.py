@@ -182,6 +182,50 @@ class Cap(Step):
         flow.x = torch.tanh(flow.x / self.cap) * self.cap
 
 
+class Convolve(Step):
+    """A convolution along every sequence, which sees nothing beyond its ends."""
+
+    def __init__(self, s: spec.Convolution, width: int) -> None:
+        super().__init__()
+        around = s.kernel // 2
+        self.leaves = {"conv": lambda: nn.Conv1d(width, width, s.kernel, padding=around, groups=s.groups)}
+
+    def run(self, node: Any, flow: Flow) -> None:
+        """[.., E] -> [.., E]."""
+        conv = leaf(node, "conv")
+        whole = flow.x.dim() == 3
+        parts = [flow.x] if whole else flow.pass_.layout.by_span(flow.x)
+        found = [conv(part.transpose(1, 2)).transpose(1, 2) for part in parts]
+        flow.x = found[0] if whole else torch.cat([part.flatten(0, 1) for part in found])
+
+
+class Activate(Step):
+    """An activation without a module of its own."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__()
+        self.name = name
+
+    def run(self, node: Any, flow: Flow) -> None:
+        """[..] -> [..]."""
+        flow.x = activation(self.name)(flow.x)
+
+
+class HidePadding(Step):
+    """Zeros where there is padding."""
+
+    def run(self, node: Any, flow: Flow) -> None:
+        """[.., E] -> [.., E]."""
+        real = flow.pass_.visibility.real
+        flow.x = flow.x if real is None else flow.x * real.reshape(*flow.x.shape[:-1], 1)
+
+
+def convolution_steps(s: spec.Convolution, width: int) -> list[Step]:
+    """Convolve, drop, activate, add, normalise."""
+    dropped = [Convolve(s, width), HidePadding(), Drop("conv_dropout", s.dropout), Activate(s.activation)]
+    return [*dropped, Add("conv", width), Normalise("conv_norm", s.norm, width), HidePadding()]
+
+
 class First(Step):
     """The first token of every sequence stands for it; role `pool` says in which node."""
 
@@ -193,6 +237,16 @@ class First(Step):
             flow.x, flow.kept = flow.pass_.layout.by_row(flow.x), None
         else:
             flow.x = flow.pass_.first(flow.x)
+
+
+class Column(Step):
+    """The last place of every row stands for it, whatever it holds: padding must have been computed."""
+
+    home = "pool"
+
+    def run(self, node: Any, flow: Flow) -> None:
+        """[B * T, E] or [B, T, E] -> [B, E]."""
+        flow.x = flow.x.view(flow.pass_.layout.batch, -1, flow.x.shape[-1])[:, -1]
 
 
 class Mean(Step):

@@ -19,7 +19,7 @@ from formers.nn.leaves import linear, norm
 from formers.nn.mixers import part_steps
 from formers.nn.mixers.attention import keep_distances
 from formers.nn.passing import Pass
-from formers.nn.positions import Buckets
+from formers.nn.positions import Buckets, Rotary
 from formers.nn.program import (
     Call,
     Contract,
@@ -33,6 +33,8 @@ from formers.nn.program import (
     compute,
     homes_of,
 )
+from formers.nn.stems.tokens import look_up, positions_of
+from formers.nn.steps import convolution_steps
 from formers.nn.tree import Block, Group, has, leaf, place, twin, wiring
 
 
@@ -154,7 +156,8 @@ class LayersNode(Group):
         if pass_ is None:
             pass_ = alone(hidden_states, attention_mask).pass_
         layers = next(m for m in self._modules.values() if isinstance(m, nn.ModuleList))
-        run = run or LayerRun(order=self._formers.facts.get("order"))
+        beside = self if self._formers.program else None
+        run = run or LayerRun(order=self._formers.facts.get("order"), beside=beside)
         return BaseModelOutput(leave(self, run(layers, enter(self, hidden_states, pass_), pass_)))
 
 
@@ -167,6 +170,11 @@ def enter(owner: nn.Module, x: Tensor, pass_: Pass) -> Tensor:
         for length in spans:
             at = pass_.range(0, length)
             keep_distances(leaf(owner, "score_bias"), wiring(owner).facts["distances"], pass_, at, at)
+    if has(owner, "rotary_table"):
+        rule: Rotary = wiring(owner).facts["turns"]
+        waves = look_up(owner, "rotary_table", pass_.geometry.positions, "position_ids").to(x.dtype)
+        sin, cos = (torch.cat((half, half), dim=-1) for half in waves.chunk(2, dim=-1))
+        pass_.memo.put(rule, (cos, sin))
     return x
 
 
@@ -185,6 +193,7 @@ class LayerRun:
         drop: probability of leaving a layer out in training.
         kept: rows of the first tokens, which are all that the last layer computes; None for all rows.
         order: which layer or group runs at each step; None for each once.
+        beside: node whose program reads what enters the first layer, and adds to what that returns.
     """
 
     def __init__(
@@ -193,14 +202,16 @@ class LayerRun:
         drop: float = 0.0,
         kept: Tensor | None = None,
         order: Sequence[int] | None = None,
+        beside: Any = None,
     ) -> None:
+        self.beside = beside
         self.checkpointing, self.drop, self.kept, self.order = checkpointing, drop, kept, order
 
     def __call__(self, layers: Sequence[nn.Module] | nn.ModuleList, x: Tensor, pass_: Pass) -> Tensor:
         """Run all layers and note the hidden states on the way."""
         pass_.keep("hidden_states", x)
         steps = layers if self.order is None else [layers[group] for group in self.order]
-        last = len(steps) - 1
+        last, entered = len(steps) - 1, x
         for i, layer in enumerate(steps):
             training = layer.training
             if self.drop and training and float(torch.rand(())) < self.drop:
@@ -210,6 +221,10 @@ class LayerRun:
                 x = checkpoint(_run_layer, layer, x, pass_, i, kept, use_reentrant=False)
             else:
                 x = _run_layer(layer, x, pass_, i, self.kept if i == last else None)
+            if i == 0 and self.beside is not None:
+                flow = Flow(entered, pass_, entered=x)
+                compute(self.beside, flow)
+                x = flow.x
             pass_.keep("hidden_states", x)
         return x
 
@@ -259,6 +274,13 @@ def place_layers(owner: Block, s: spec.Stack) -> tuple[str, ...]:
         assert isinstance(rule, Buckets)
         holder = place_own("score_bias", nn.Embedding(rule.count, s.attention.heads.query))
         wiring(holder).facts["distances"] = rule
+    if "rotary_table" in beside:
+        (turns,) = s.rotaries
+        places = spec.LearnedPositions(turns.trained_length, fixed=True)
+        wiring(place_own("rotary_table", positions_of(places, turns.width))).facts["turns"] = turns
+    if s.convolution is not None:
+        inside = {role: ".".join(path[len(home) :]) for role, path in beside.items()}
+        build(node, convolution_steps(s.convolution, s.width), inside)
     if s.final_norm is not None:
         place_own("final_norm", norm(s.final_norm, s.width))
     wiring(owner).roles["layers"] = (*home, name)

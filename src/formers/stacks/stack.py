@@ -229,7 +229,9 @@ def run(block: Block, inputs: Inputs, ask: Ask, checkpointing: bool = False) -> 
         pass_.memo.put("relative", leaf(block, "relative_norm")(table) if s.relative_norm else table)
     kept = pass_.layout.starts(x.device) if _first_suffices(s, inputs, ask, pass_) else None
     order = None if s.sharing is None else s.sharing.order
-    x = _layers(block, facts, x, pass_, LayerRun(checkpointing, s.layer_drop, kept, order))
+    home = facts["layers node"]
+    beside = None if s.convolution is None else block._modules[home[0]] if home else block
+    x = _layers(block, facts, x, pass_, LayerRun(checkpointing, s.layer_drop, kept, order, beside))
     x = leave(block, x)
     if s.projected is not None:
         x = project(leaf(block, "final_projection"), x, None, pass_.watched)

@@ -48,6 +48,7 @@ _BEFORE_TARGETS = {
     "attention_mask",
     "token_type_ids",
     "task_type_ids",
+    "bbox",
     "position_ids",
     "inputs_embeds",
     "decoder_input_ids",
@@ -222,13 +223,16 @@ class TaskModel(Assembled):
             given["decoder_input_ids"] = shift_right(ids, self.config, self._assembly.wraps)
 
 
-def labels_on_padding(labels: Tensor | None, attention_mask: Any) -> bool:
-    """Whether a token-level loss counts places that the mask calls padding; then they must be computed."""
+def labels_on_padding(labels: Tensor | None, attention_mask: Any, none: int = -100) -> bool:
+    """Whether a token-level loss counts places that the mask calls padding; then they must be computed.
+
+    A place without a label has `none`.
+    """
     if labels is None or not isinstance(attention_mask, Tensor) or attention_mask.dim() != 2:
         return False
     if labels.shape != attention_mask.shape or recording():
         return False
-    return bool(((labels != -100) & (attention_mask == 0)).any())
+    return bool(((labels != none) & (attention_mask == 0)).any())
 
 
 def first_set(*values: float | None, default: float = 0.0) -> float:

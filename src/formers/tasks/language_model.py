@@ -44,6 +44,7 @@ class Spec:
         leads: where both tables are one, files hold it under this one's name.
         balance: experts that read each token, and the weight in the loss of how unevenly experts are used.
         before: what stands before the table, in place of `dense`, `act`, `norm` and `eps`.
+        sparse: the label of places without one, where those that have one alone get logits in training.
     """
 
     out: str
@@ -67,6 +68,7 @@ class Spec:
     leads: bool = False
     balance: tuple[int, float] | None = None
     before: Transform | None = None
+    sparse: int | None = None
 
     @property
     def transform(self) -> Transform:
@@ -153,15 +155,22 @@ class VocabularyHead(TaskModel):
         return cross_entropy(logits, labels, items)
 
     def _prepare(self, given: dict[str, Any], targets: dict[str, Any], ask: Ask) -> None:
-        ask.keep_padding = labels_on_padding(targets["labels"], given.get("attention_mask"))
+        spec: Spec = self._formers.facts["head"]
+        none = -100 if spec.sparse is None else spec.sparse
+        ask.keep_padding = labels_on_padding(targets["labels"], given.get("attention_mask"), none)
 
     def _finish(
         self, states: States, given: dict[str, Any], targets: dict[str, Any], items: Any
     ) -> ModelOutput:
-        logits, labels = self._vocabulary(states, given.get("logits_to_keep", 0)), targets["labels"]
+        spec: Spec = self._formers.facts["head"]
+        labels = targets["labels"]
+        if labels is not None and spec.sparse is not None:
+            told = labels != spec.sparse  # [B, T]
+            logits, labels = self._compute(states, states.last[told]), labels[told]  # [told, V]
+        else:
+            logits = self._vocabulary(states, given.get("logits_to_keep", 0))
         loss = None if labels is None else self._loss(logits, labels, items)
         passed = self._assembly.passed_on(states)
-        spec: Spec = self._formers.facts["head"]
         if spec.balance is not None and states.router_logits:
             chosen, weight = spec.balance
             uneven = balance(states.router_logits, chosen, _computed(states, given.get("attention_mask")))

@@ -10,14 +10,15 @@ from torch import Tensor
 from formers.core.outputs import ModelOutput, TaskOutput
 from formers.nn.losses import classification
 from formers.nn.program import Step, build, compute
-from formers.nn.steps import Drop, First, Mean, dense
+from formers.nn.steps import Column, Drop, First, Mean, dense
 from formers.nn.watch import looks_back
 from formers.stacks.stack import Ask, States
 from formers.tasks.base import TaskModel
 from formers.tasks.pooling import Pool, pooled
 from formers.tasks.transform import Transform
 
-_POOLS: dict[str, type[Step]] = {"first": First, "mean": Mean}  # steps of the head itself
+# steps of the head itself; the last one follows its output layer
+_POOLS: dict[str, type[Step]] = {"first": First, "mean": Mean, "late": Mean, "column": Column}
 
 
 @dataclass(frozen=True)
@@ -28,14 +29,15 @@ class Spec:
         out: path of the output layer.
         dense: path of a layer before it, or None; `act` follows that.
         pool: which vector stands for a sequence: the stack's pooler, its first token, the mean of all or of
-            the rest, its last real token, or the last end-of-sequence token.
+            the rest, its last real token, or the last end-of-sequence token; `late`: every token's logits are
+            computed, and their mean is taken; `column`: the last place, padding or not.
         node: node of the tree that takes the states of all tokens and chooses the first itself.
         act: activation after `dense`; `act_path` its node, or None.
         dropout: rate before the output layer.
         dropout_path: its module, or None.
         drop_first: dropout also stands before `dense`.
         pool_dropout: rate before what stands there; `pool_dropout_path` its module.
-        idle_path: a dropout before `dense` that drops nothing.
+        idle: paths of what stands before `dense` and does nothing.
         bias: the output layer has a bias.
         before: what stands before the dropout, in place of `dense` and `act`.
     """
@@ -51,7 +53,7 @@ class Spec:
     drop_first: bool = False
     pool_dropout: float = 0.0
     pool_dropout_path: str | None = None
-    idle_path: str | None = None
+    idle: tuple[str, ...] = ()
     bias: bool = True
     before: Transform | None = None
 
@@ -62,17 +64,19 @@ class Spec:
 
     def steps(self, width: int, labels: int) -> list[Step]:
         """[B, E] -> [B, C]; [B, T, E] where a node chooses the first token."""
-        steps: list[Step] = [_POOLS[self.pool]()] if self.pool in _POOLS else []
+        pool: list[Step] = [_POOLS[self.pool]()] if self.pool in _POOLS else []
+        steps, last = ([], pool) if self.pool == "late" else (pool, [])
         drop = Drop("dropout", self.dropout)
         steps += [Drop("pool_dropout", self.pool_dropout)] if self.pool_dropout_path else []
         steps += [drop] if self.drop_first else []
-        steps += [Drop("idle", 0.0)] if self.idle_path else []
-        return [*steps, *self.transform.steps(width), drop, dense("out", width, labels, bias=self.bias)]
+        steps += [Drop(f"idle_{path}", 0.0) for path in self.idle]
+        steps += [*self.transform.steps(width), drop, dense("out", width, labels, bias=self.bias)]
+        return steps + last
 
     def names(self) -> dict[str, str | None]:
         """Role -> path."""
         own = {"out": self.out, "dropout": self.dropout_path, "pool": self.node or ""}
-        before = {"pool_dropout": self.pool_dropout_path, "idle": self.idle_path}
+        before = {"pool_dropout": self.pool_dropout_path, **{f"idle_{path}": path for path in self.idle}}
         return {**self.transform.names, **own, **before}
 
 
@@ -92,6 +96,7 @@ class SequenceClassification(TaskModel):
     def _prepare(self, given: dict[str, Any], targets: dict[str, Any], ask: Ask) -> None:
         spec = self._formers.facts["head"]
         ask.first_only = spec.pool in ("pooler", "first") and not looks_back(ask.hidden)
+        ask.keep_padding = spec.pool == "column"
         self._shift_inputs(given)
 
     def _logits(self, states: States, given: dict[str, Any]) -> Tensor:

@@ -9,6 +9,8 @@ from formers.tasks.next_sentence import Spec as Follows
 from formers.tasks.question_answering import Spec as Spans
 from formers.tasks.replaced_tokens import Spec as Replaced
 from formers.tasks.sequence_classification import Spec as Sequences
+from formers.tasks.span_selection import Spec as QuestionSpans
+from formers.tasks.table_question_answering import Spec as Tables
 from formers.tasks.token_classification import Spec as Labels
 from formers.tasks.transform import Transform
 
@@ -18,9 +20,11 @@ __all__ = [
     "Labels",
     "OrderSpec",
     "PreTrainingSpec",
+    "QuestionSpans",
     "Replaced",
     "Sequences",
     "Spans",
+    "Tables",
     "Transform",
     "Words",
 ]

@@ -59,6 +59,13 @@ TASKS: dict[str, Task] = {
             shifts=True,
         ),
         Task(
+            "document_question_answering",
+            ("question_answering", "QuestionAnswering"),
+            "AutoModelForDocumentQuestionAnswering",
+            "Find the span of a page that answers a question.",
+            "document-question-answering",
+        ),
+        Task(
             "encoder", ("language_model", "Encoder"), "AutoModelForTextEncoding", "Turn a text into states."
         ),
         Task(
@@ -109,6 +116,7 @@ TASKS: dict[str, Task] = {
             "AutoModelForNextSentencePrediction",
             "Judge whether a sentence follows another.",
         ),
+        Task("passages", ("passages", "PassageModel"), "", "Read passages."),
         Task(
             "pretraining",
             ("next_sentence", "PreTraining"),
@@ -122,6 +130,19 @@ TASKS: dict[str, Task] = {
             "AutoModelForQuestionAnswering",
             "Find the span that answers a question.",
             "question-answering",
+        ),
+        Task(
+            "question_spans",
+            ("span_selection", "QuestionSpans"),
+            "",
+            "Find the span that answers a question token.",
+            "question-answering",
+        ),
+        Task(
+            "recurring_spans",
+            ("span_selection", "RecurringSpans"),
+            "",
+            "Find the spans that question tokens stand for.",
         ),
         Task("replaced_tokens", ("replaced_tokens", "ReplacedTokens"), "", "Find replaced tokens."),
         Task(
@@ -152,6 +173,13 @@ TASKS: dict[str, Task] = {
             "automatic-speech-recognition",
         ),
         Task(
+            "table_question_answering",
+            ("table_question_answering", "TableQuestionAnswering"),
+            "AutoModelForTableQuestionAnswering",
+            "Find the cells of a table that answer a question.",
+            "table-question-answering",
+        ),
+        Task(
             "token_classification",
             ("token_classification", "TokenClassification"),
             "AutoModelForTokenClassification",
@@ -178,12 +206,17 @@ _WIDER: dict[str, tuple[tuple[str, ...], str]] = {
             "pretraining",
             "replaced_tokens",
             "sentence_order",
+            "recurring_spans",
             "seq2seq_lm",
             "masked_lm",
             "causal_lm",
             "masked_image_modeling",
         ),
         TASKS["pretraining"].says,
+    ),
+    "AutoModelForQuestionAnswering": (
+        ("question_answering", "question_spans"),
+        TASKS["question_answering"].says,
     ),
     "AutoModelWithLMHead": (
         ("seq2seq_lm", "masked_lm", "causal_lm"),

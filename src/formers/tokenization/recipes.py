@@ -77,7 +77,7 @@ _BERT = Recipe(
     },
     inputs=BERT_INPUTS,
     options={"do_lower_case": True, "strip_accents": None, "tokenize_chinese_chars": True},
-    model_types=("bert", "electra", "ernie", "megatron-bert"),
+    model_types=("bert", "dpr", "electra", "ernie", "layoutlm", "megatron-bert", "nomic_bert"),
     aliases=(
         *("ConvBert", "DPRContextEncoder", "DPRQuestionEncoder", "Electra", "LayoutLM", "Lxmert"),
         *("MobileBert", "Realm", "RetriBert", "SqueezeBert"),
@@ -227,7 +227,7 @@ RECIPES: dict[str, Recipe] = {
         files=_FAIRSEQ_PIECES,
         special={**_FAIRSEQ_TOKENS, "mask_token": "<mask>"},
         options={"add_prefix_space": True},
-        model_types=("xlm-roberta", "xlm-roberta-xl"),
+        model_types=("xlm-roberta", "xlm-roberta-xl", "jina_embeddings_v3"),
         positions="after_padding",
     ),
     "Camembert": Recipe(

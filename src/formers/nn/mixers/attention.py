@@ -103,6 +103,8 @@ class Attend(Step):
         if self.spec.rotary is not None:
             cos, sin = flow.pass_.rotary(self.spec.rotary, flow.x.dtype)
             q, k = (rotate(t, cos, sin, self.spec.rotary.adjacent) for t in (q, k))
+            if self.spec.rotary_value:
+                v = rotate(v, cos, sin, self.spec.rotary.adjacent)
         if flow.pass_.cache is not None:
             return self._cached(node, flow, q, k, v)
         return self._by_span(node, flow, q, k, v)

@@ -8,7 +8,7 @@ from formers.nn.spec.attention import Attention, Disentangled, Latent
 from formers.nn.spec.layers import Layer, Part, layer
 from formers.nn.spec.mixers import Experts, FeedForward, Mixer
 from formers.nn.spec.scans import Scan
-from formers.nn.spec.stack import Sharing, Stack, Summary, norms_first
+from formers.nn.spec.stack import Convolution, Sharing, Stack, Summary, norms_first
 from formers.nn.spec.stems import (
     ComputedPositions,
     Frames,
@@ -25,6 +25,7 @@ from formers.nn.spec.values import Heads, LinearKind, Names, Norm, Paths, SlotSp
 __all__ = [
     "Attention",
     "ComputedPositions",
+    "Convolution",
     "Disentangled",
     "Experts",
     "FeedForward",

@@ -32,7 +32,7 @@ class Attention:
         qk_norm: norm of queries and keys before they are turned (roles `q_norm`, `k_norm`), of every `head`
             by itself (with weights for `each`, or `apart`, by a leaf for each) or over `all` features.
         heads_first: whoever looks at these norms sees [B, H, T, D], not [B, T, H, D].
-        rotary: rotary position rule, applied to q and k.
+        rotary: rotary position rule, applied to q and k; with `rotary_value` to v too.
         score_bias: relative-position bias that this stack adds to the scores.
         owns_score_bias: this layer holds the bias table that the whole stack uses.
         softcap: scores become c * tanh(scores / c).
@@ -55,6 +55,7 @@ class Attention:
     qk_norm_over: Literal["head", "each", "apart", "all"] = "head"
     heads_first: bool = False
     rotary: Rotary | None = None
+    rotary_value: bool = False
     score_bias: Buckets | Alibi | None = None
     owns_score_bias: bool = False
     softcap: float | None = None

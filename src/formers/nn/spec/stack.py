@@ -46,6 +46,29 @@ class Sharing:
 
 
 @dataclass(frozen=True)
+class Convolution:
+    """A convolution along the text of what enters the first layer, added to what that returns.
+
+    Microsoft's DeBERTa v2, `ConvLayer`. Roles of `names.stack`: `conv`, `conv_dropout`, `conv_norm`.
+
+    Attributes:
+        kernel: its reach, odd; `groups` of features that do not mix.
+        activation: of its result, after `dropout`.
+        norm: of the sum.
+    """
+
+    kernel: int
+    norm: Norm
+    groups: int = 1
+    activation: str = "tanh"
+    dropout: float = 0.0
+
+    def __post_init__(self) -> None:
+        if self.kernel % 2 == 0:
+            raise ValueError(f"a convolution that keeps a text's length has an odd reach, not {self.kernel}")
+
+
+@dataclass(frozen=True)
 class Stack:
     """A whole stack.
 
@@ -54,11 +77,14 @@ class Stack:
         layers: the layers, those of one group after those of another.
         names: where the leaves lie; roles of `names.stack`: `first_norm`, `final_norm`, `final_dropout`,
             `pooler`, `pooler_act`, `rotary`, `relative`, `relative_norm`; `projection` to E of what the stem
-            gives, `final_projection` from E; `score_bias`, a table of distances that all layers read.
+            gives, `final_projection` from E; `score_bias`, a table of distances that all layers read;
+            `rotary_table`, sines and cosines that stand in the file, in place of those that the layers' rotary
+            rule gives.
         width: E.
         layer_class: name of the layers' class, as sharding policies spell it.
         first_norm: of what enters the first layer.
         relative_norm: of the table of relative positions that `Disentangled` layers read.
+        convolution: beside the first layer.
         final_norm: closes a pre-norm stack; `final_dropout` follows it, or a projection to `projected`.
         pooler: width of a tanh layer over the first token, `pooler_act` its activation; or which token stands
             for a row as it is; None for neither.
@@ -77,6 +103,7 @@ class Stack:
     layer_class: str = "Layer"
     first_norm: Norm | None = None
     relative_norm: Norm | None = None
+    convolution: Convolution | None = None
     final_norm: Norm | None = None
     final_dropout: float = 0.0
     projected: int | None = None
@@ -112,7 +139,7 @@ class Stack:
     @cached_property
     def by_distance(self) -> bool:
         """Whether closing a gap in a row would change what is computed."""
-        return any(m.by_distance for m in self.mixers)
+        return self.convolution is not None or any(m.by_distance for m in self.mixers)
 
     @cached_property
     def causal(self) -> bool:

@@ -46,15 +46,22 @@ class Tokens:
     what enters, looked up or (with `scale_given`) given; `table_scale` on what is looked up, in the table
     itself, and in its dtype if `table_scale_rounded`. `norm` is of the sum, or of the tokens before it.
     Where padding is computed its rows are zero if `hides_padding`. Vectors of a token table that is
-    `table_width` wide are projected first.
-    Roles: `token`, `position`, `type`, `task`, `embedding_norm`, `embedding_dropout`, `token_projection`.
+    `table_width` wide are projected first. With `boxes`, the number of coordinates, every token has a box on
+    its page, whose edges, height and width are looked up.
+    With `kinds` a token has several types, [.., kinds]; the second is its column in a table, the third its
+    row. With `restarts` positions begin anew in every cell, and stop at the last of their table.
+    Roles: `token`, `position`, `type` or `type_0`, .., `task`, `x`, `y`, `height`, `width`, `embedding_norm`,
+    `embedding_dropout`, `token_projection`.
     """
 
     vocabulary: int
     width: int
     positions: LearnedPositions | ComputedPositions | None = None
     types: int = 0
+    kinds: tuple[int, ...] = ()
+    restarts: bool = False
     tasks: int = 0
+    boxes: int = 0
     share_types: bool = False
     norm: Norm | None = None
     norm_of: Literal["sum", "tokens"] = "sum"
@@ -71,7 +78,7 @@ class Tokens:
     @property
     def room(self) -> int | None:
         """How many tokens a row may have; None where nothing bounds it."""
-        if self.positions is None or self.positions.count is None:
+        if self.positions is None or self.positions.count is None or self.restarts:
             return None
         start = self.positions.padding_idx
         return self.positions.count - (0 if start is None else start + 1)

@@ -23,8 +23,14 @@ _ADVICE = {
     "tokens",
     "type": "the tokenizer of this model gives the kinds that it knows",
     "task": "the config's task_type_vocab_size says how many kinds of tasks there are",
-    "position": "shorter texts fit, as truncation=True makes them",
+    **dict.fromkeys(
+        ("x", "y", "height", "width"), "boxes are left, top, right, bottom, scaled to what the tables hold"
+    ),
+    **dict.fromkeys(("position", "rotary_table"), "shorter texts fit, as truncation=True makes them"),
 }
+
+
+_BOX = ("x", "y", "height", "width")
 
 
 class TokenStem(Stem):
@@ -36,13 +42,15 @@ class TokenStem(Stem):
         "position_ids": "[B, T], int64.",
         "inputs_embeds": "[B, T, E], in place of `input_ids`.",
         "task_type_ids": "[B, T], int64.",
+        "bbox": "[B, T, 4], int64: left, top, right, bottom.",
     }
     by_row = tuple(inputs)
 
     def place(self, owner: Block, names: Paths) -> None:
         """Register the tables, norm and dropout."""
         s = self.spec
-        wanted = {"position": s.positions, "type": s.types, "task": s.tasks}
+        wanted = {"position": s.positions, "type": s.types, "task": s.tasks, **dict.fromkeys(_BOX, s.boxes)}
+        wanted |= {f"type_{i}": True for i in range(len(s.kinds))}
         want(names, "token", *(role for role, used in wanted.items() if used))
         table = token_table(
             s.vocabulary,
@@ -54,8 +62,12 @@ class TokenStem(Stem):
         place(owner, "token", str(names["token"]), table)
         if s.positions is not None:
             place(owner, "position", str(names["position"]), positions_of(s.positions, s.width))
+        for role in _BOX if s.boxes else ():
+            place(owner, role, str(names[role]), nn.Embedding(s.boxes, s.width))
         if s.types:
             place(owner, "type", str(names["type"]), nn.Embedding(s.types, s.width))
+        for i, count in enumerate(s.kinds):
+            place(owner, f"type_{i}", str(names[f"type_{i}"]), nn.Embedding(count, s.width))
         if s.norm is not None:
             want(names, "embedding_norm")
             place(owner, "embedding_norm", str(names["embedding_norm"]), norm(s.norm, s.width))
@@ -101,6 +113,11 @@ class TokenStem(Stem):
         if getattr(learned, "masked", False) and real is not None:
             counts = real.long().cumsum(1) * real - 1  # [B, past + T]
             return counts[:, past:]
+        if self.spec.restarts:
+            types = given.get("token_type_ids")
+            if types is None:  # all in one cell
+                types = torch.zeros(1, layout.length, len(self.spec.kinds), dtype=torch.long, device=device)
+            return _by_cell(types, self.spec.kinds, learned.count - 1)
         if learned is None or learned.padding_idx is None:
             return torch.arange(past, past + layout.length, device=device)[None]
         if ids is None:
@@ -134,6 +151,10 @@ class TokenStem(Stem):
             x = x + look_up(node, "position", positions, "position_ids", offset).to(x.dtype)
         if s.tasks:
             x = x + look_up(node, "task", first if tasks is None else tasks, "task_type_ids")
+        for i in range(len(s.kinds)):
+            x = x + look_up(node, f"type_{i}", first if types is None else types[..., i], "token_type_ids")
+        if s.boxes:
+            x = x + _of_boxes(node, given.get("bbox"), first)
         if s.norm is not None and s.norm_of == "sum":
             x = leaf(node, "embedding_norm")(x)
         if s.hides_padding and pass_.visibility.real is not None:
@@ -142,6 +163,26 @@ class TokenStem(Stem):
             dropped: Tensor = leaf(node, "embedding_dropout")(x)
             return dropped
         return drop(x, s.dropout) if s.dropout and node.training else x
+
+
+def _by_cell(types: Tensor, kinds: tuple[int, ...], last: int) -> Tensor:
+    """Types [B, T, kinds] -> places in every token's own cell, counted from its first token, [B, T]."""
+    cells = kinds[1] * kinds[2]
+    cell = (types[..., 1] * kinds[2] + types[..., 2]).clamp(
+        0, cells - 1
+    )  # others are refused with their table
+    at = torch.arange(cell.shape[1], device=cell.device).expand(cell.shape)
+    first = at.new_zeros(len(cell), cells).scatter_reduce(1, cell, at, "amin", include_self=False)
+    return (at - first.gather(1, cell)).clamp(max=last)
+
+
+def _of_boxes(node: Any, boxes: Tensor | None, first: Tensor) -> Tensor:
+    """[.., 4] -> [.., E]; boxes that nobody gave have no size."""
+    sides = (first,) * 4 if boxes is None else boxes.unbind(-1)
+    left, top, right, bottom = sides
+    heights, widths = bottom - top, right - left
+    found = (("x", left), ("y", top), ("x", right), ("y", bottom), ("height", heights), ("width", widths))
+    return torch.stack([look_up(node, role, at, "bbox") for role, at in found]).sum(0)
 
 
 def positions_of(s: LearnedPositions | ComputedPositions, width: int) -> nn.Module:
@@ -166,7 +207,7 @@ def look_up(node: Any, role: str, ids: Tensor | None, name: str, offset: int = 0
         wrong = int(ids[(ids < -offset) | (ids >= count)][0])
         raise IndexError(
             f"{name} hold {wrong}, but the {role} table has {count} rows (ids 0 to {count - 1}); "
-            f"{_ADVICE[role]}"
+            f"{_ADVICE.get(role, _ADVICE['type'])}"
         ) from error
     return found
 
