@@ -4,6 +4,23 @@ from __future__ import annotations
 
 from typing import Any
 
+from tests.parity.plain_shapes import ENCODER
+
 # model_type -> shapes, see `shapes.py`; MORE are those of the whole grid alone
-SHAPES: dict[str, dict[str, dict[str, Any]]] = {}
-MORE: dict[str, dict[str, dict[str, Any]]] = {}
+SHAPES: dict[str, dict[str, dict[str, Any]]] = {
+    "fnet": {
+        "plain": {**ENCODER, "pad_token_id": 0},
+    },
+}
+MORE: dict[str, dict[str, dict[str, Any]]] = {
+    "fnet": {
+        "odd width, relu, untied": {
+            **ENCODER,
+            "hidden_size": 31,
+            "hidden_act": "relu",
+            "layer_norm_eps": 1e-5,
+            "type_vocab_size": 2,
+            "tie_word_embeddings": False,
+        },
+    },
+}

@@ -31,6 +31,7 @@ FAMILIES: dict[str, tuple[str, str]] = {
     "ernie": ("ernie", "Ernie"),
     "exaone4": ("exaone4", "Exaone4"),
     "falcon": ("falcon", "Falcon"),
+    "fnet": ("fnet", "FNet"),
     "gemma": ("gemma", "Gemma"),
     "gemma2": ("gemma2", "Gemma2"),
     "gemma3_text": ("gemma3", "Gemma3"),

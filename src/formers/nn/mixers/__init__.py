@@ -10,6 +10,7 @@ from formers.nn.mixers.attention import attention_steps
 from formers.nn.mixers.disentangled import disentangled_steps
 from formers.nn.mixers.experts import experts_steps
 from formers.nn.mixers.feedforward import feedforward_steps
+from formers.nn.mixers.fourier import fourier_steps
 from formers.nn.mixers.latent import latent_steps
 from formers.nn.mixers.scan import scan_steps
 from formers.nn.program import Step
@@ -20,6 +21,7 @@ STEPS: dict[type[Any], Callable[[Any, int], list[Step]]] = {
     spec.Disentangled: disentangled_steps,
     spec.Experts: experts_steps,
     spec.FeedForward: feedforward_steps,
+    spec.Fourier: fourier_steps,
     spec.Latent: latent_steps,
     spec.Scan: scan_steps,
 }

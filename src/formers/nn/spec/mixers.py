@@ -28,6 +28,10 @@ class Mixer(Protocol):
         """Whether a mask of the caller's own, or several examples in one row, can be obeyed."""
 
     @property
+    def reads_padding(self) -> bool:
+        """Whether tokens read padding, as neighbours or as text, so that it is computed."""
+
+    @property
     def slot(self) -> SlotSpec | None:
         """What it keeps in a cache."""
 
@@ -44,6 +48,7 @@ class _Tokenwise:
     by_distance = False
     needs: frozenset[str] = field(default=frozenset(), init=False, repr=False)
     honours_masks = True
+    reads_padding = False
     slot = None
     first_alone = True
 

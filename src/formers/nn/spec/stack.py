@@ -114,6 +114,11 @@ class Stack:
         return all(m.honours_masks for m in self.mixers)
 
     @cached_property
+    def reads_padding(self) -> bool:
+        """Whether padding is computed, because tokens read it."""
+        return getattr(self.stem, "reads_padding", False) or any(m.reads_padding for m in self.mixers)
+
+    @cached_property
     def slots(self) -> tuple[SlotSpec | None, ...]:
         """What every layer keeps: the slot of its first mixer that has one."""
         return tuple(

@@ -37,8 +37,9 @@ class Tokens:
     With `share_types` the segment ids are looked up in the token table, as GPT-2 does. `scale` falls on
     what enters, looked up or (with `scale_given`) given; `table_scale` on what is looked up, in the table
     itself, and in its dtype if `table_scale_rounded`. `norm` is of the sum, or of the tokens before it.
-    Where padding is computed its rows are zero if `hides_padding`.
-    Roles: `token`, `position`, `type`, `task`, `embedding_norm`, `embedding_dropout`.
+    Where padding is computed its rows are zero if `hides_padding`. A linear layer `projects` the tokens alone
+    (of `table_width`; three at a time, each between its neighbours, if `trigrams`), or the normed sum.
+    Roles: `token`, `position`, `type`, `task`, `embedding_norm`, `embedding_projection`, `embedding_dropout`.
     """
 
     vocabulary: int
@@ -56,7 +57,15 @@ class Tokens:
     dropout: float = 0.0
     padding_idx: int | None = None
     hides_padding: bool = False
+    projects: Literal["", "tokens", "sum"] = ""
+    table_width: int | None = None
+    trigrams: bool = False
     reads = "input_ids"
+
+    @property
+    def reads_padding(self) -> bool:
+        """Whether the last token's neighbour is padding."""
+        return self.trigrams
 
     @property
     def room(self) -> int | None:

@@ -10,8 +10,9 @@ from torch import Tensor, nn
 
 from formers.nn.dropout import Dropout, drop
 from formers.nn.fresh import Sinusoids, begins
+from formers.nn.kernels import project
 from formers.nn.layout import Layout
-from formers.nn.leaves import ComputedSinusoids, norm, token_table
+from formers.nn.leaves import ComputedSinusoids, linear, norm, token_table
 from formers.nn.passing import Pass
 from formers.nn.spec import ComputedPositions, LearnedPositions, Paths
 from formers.nn.stems.base import Stem, want
@@ -43,9 +44,8 @@ class TokenStem(Stem):
         s = self.spec
         wanted = {"position": s.positions, "type": s.types, "task": s.tasks}
         want(names, "token", *(role for role, used in wanted.items() if used))
-        table = token_table(
-            s.vocabulary, s.width, s.padding_idx, s.table_scale, rounded=s.table_scale_rounded
-        )
+        width = s.table_width or s.width
+        table = token_table(s.vocabulary, width, s.padding_idx, s.table_scale, rounded=s.table_scale_rounded)
         place(owner, "token", str(names["token"]), table)
         if s.positions is not None:
             place(owner, "position", str(names["position"]), positions_of(s.positions, s.width))
@@ -54,6 +54,10 @@ class TokenStem(Stem):
         if s.norm is not None:
             want(names, "embedding_norm")
             place(owner, "embedding_norm", str(names["embedding_norm"]), norm(s.norm, s.width))
+        if s.projects:
+            want(names, "embedding_projection")
+            read = linear("linear", 3 * width if s.trigrams else width, s.width)
+            place(owner, "embedding_projection", str(names["embedding_projection"]), read)
         if s.tasks:
             place(owner, "task", str(names["task"]), nn.Embedding(s.tasks, s.width))
         if names.get("embedding_dropout"):
@@ -107,6 +111,8 @@ class TokenStem(Stem):
         if s.scale != 1.0 and (s.scale_given or vectors is None):
             x = x * s.scale
         first = positions.new_zeros(x.shape[:-1] if pass_.watched else 1)  # one row serves all
+        if s.projects == "tokens":
+            x = project(leaf(node, "embedding_projection"), self._between(x, pass_), None, pass_.watched)
         if s.norm is not None and s.norm_of == "tokens":
             x = leaf(node, "embedding_norm")(x)
         if s.types:
@@ -120,12 +126,22 @@ class TokenStem(Stem):
             x = x + look_up(node, "task", first if tasks is None else tasks, "task_type_ids")
         if s.norm is not None and s.norm_of == "sum":
             x = leaf(node, "embedding_norm")(x)
+        if s.projects == "sum":
+            x = project(leaf(node, "embedding_projection"), x, None, pass_.watched)
         if s.hides_padding and pass_.visibility.real is not None:
             x = x * pass_.visibility.real.reshape(*x.shape[:-1], 1)
         if has(node, "embedding_dropout"):
             dropped: Tensor = leaf(node, "embedding_dropout")(x)
             return dropped
         return drop(x, s.dropout) if s.dropout and node.training else x
+
+    def _between(self, x: Tensor, pass_: Pass) -> Tensor:
+        """Every token between the one behind it and the one before it: [.., W] -> [.., 3 W]."""
+        if not self.spec.trigrams:
+            return x
+        whole = x if x.dim() == 3 else x.view(pass_.layout.batch, pass_.layout.length, -1)
+        behind, before = (nn.functional.pad(whole, (0, 0, *ends)) for ends in ((-1, 1), (1, -1)))
+        return torch.cat((behind, whole, before), dim=-1).view(*x.shape[:-1], -1)
 
 
 def positions_of(s: LearnedPositions | ComputedPositions, width: int) -> nn.Module:
