@@ -11,6 +11,15 @@ SHAPES: dict[str, dict[str, dict[str, Any]]] = {
     "fnet": {
         "plain": {**ENCODER, "pad_token_id": 0},
     },
+    "squeezebert": {
+        "groups of every size": {
+            **ENCODER,
+            "embedding_size": 32,
+            "q_groups": 2,
+            "v_groups": 1,
+            "post_attention_groups": 8,
+        },
+    },
 }
 MORE: dict[str, dict[str, dict[str, Any]]] = {
     "fnet": {
@@ -20,6 +29,15 @@ MORE: dict[str, dict[str, dict[str, Any]]] = {
             "hidden_act": "relu",
             "layer_norm_eps": 1e-5,
             "type_vocab_size": 2,
+            "tie_word_embeddings": False,
+        },
+    },
+    "squeezebert": {
+        "other epsilon, relu, untied": {
+            **ENCODER,
+            "embedding_size": 32,
+            "hidden_act": "relu",
+            "layer_norm_eps": 1e-5,
             "tie_word_embeddings": False,
         },
     },

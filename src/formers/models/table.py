@@ -77,6 +77,7 @@ FAMILIES: dict[str, tuple[str, str]] = {
     "roberta": ("roberta", "Roberta"),
     "roberta-prelayernorm": ("roberta_prelayernorm", "RobertaPreLayerNorm"),
     "smollm3": ("smollm3", "SmolLM3"),
+    "squeezebert": ("squeezebert", "SqueezeBert"),
     "starcoder2": ("starcoder2", "Starcoder2"),
     "t5": ("t5", "T5"),
     "umt5": ("mt5", "UMT5"),

@@ -19,10 +19,13 @@ from formers.nn.activations import Activation
 from formers.nn.dropout import Dropout
 from formers.nn.kernels import global_hooks
 from formers.nn.leaves import (
+    ChannelNorm,
     ComputedSinusoids,
     Conv1D,
+    GroupedLinear,
     HeadNorm,
     OffsetLayerNorm,
+    Pointwise,
     RMSNorm,
     ScaledEmbedding,
     WideLinear,
@@ -42,11 +45,14 @@ _ROW_WISE = {
     nn.Conv2d,
     nn.PixelShuffle,
     Activation,
+    ChannelNorm,
     Conv1D,
     Dropout,
     ComputedSinusoids,
+    GroupedLinear,
     HeadNorm,
     OffsetLayerNorm,
+    Pointwise,
     RMSNorm,
     ScaledEmbedding,
     WideLinear,

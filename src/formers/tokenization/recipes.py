@@ -72,7 +72,7 @@ _BERT = Recipe(
     },
     inputs=BERT_INPUTS,
     options={"do_lower_case": True, "strip_accents": None, "tokenize_chinese_chars": True},
-    model_types=("bert", "electra", "ernie", "megatron-bert"),
+    model_types=("bert", "convbert", "electra", "ernie", "megatron-bert", "mobilebert", "squeezebert"),
     aliases=(
         *("ConvBert", "DPRContextEncoder", "DPRQuestionEncoder", "Electra", "LayoutLM", "Lxmert"),
         *("MobileBert", "Realm", "RetriBert", "SqueezeBert"),

@@ -7,6 +7,7 @@ from typing import Any
 
 from formers.nn import spec
 from formers.nn.mixers.attention import attention_steps
+from formers.nn.mixers.channels import Turn, channels_steps
 from formers.nn.mixers.disentangled import disentangled_steps
 from formers.nn.mixers.experts import experts_steps
 from formers.nn.mixers.feedforward import feedforward_steps
@@ -18,6 +19,7 @@ from formers.nn.steps import Add, Begin, Drop, Normalise
 
 STEPS: dict[type[Any], Callable[[Any, int], list[Step]]] = {
     spec.Attention: attention_steps,
+    spec.Channels: channels_steps,
     spec.Disentangled: disentangled_steps,
     spec.Experts: experts_steps,
     spec.FeedForward: feedforward_steps,
@@ -25,6 +27,12 @@ STEPS: dict[type[Any], Callable[[Any, int], list[Step]]] = {
     spec.Latent: latent_steps,
     spec.Scan: scan_steps,
 }
+
+
+def layer_steps(layer: spec.Layer, width: int) -> list[Step]:
+    """The steps of one layer."""
+    steps = [step for part in layer.parts for step in part_steps(part, width)]
+    return [Turn(), *steps, Turn()] if layer.turned else steps
 
 
 def part_steps(part: spec.Part, width: int) -> list[Step]:

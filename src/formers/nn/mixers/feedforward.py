@@ -40,5 +40,5 @@ class Expand(Step):
 
 def feedforward_steps(s: spec.FeedForward, width: int) -> list[Step]:
     """Expand, drop, project back."""
-    down = Project("down", lambda: linear(s.linear, s.inner, width, s.bias))
+    down = Project("down", lambda: linear(s.down or s.linear, s.inner, width, s.bias))
     return [Expand(s, width), Drop("inner_dropout", s.dropout), down]

@@ -7,7 +7,7 @@ heads, D head width, E hidden width, F inner width, V vocabulary, N tokens laid 
 from formers.nn.spec.attention import Attention, Disentangled, Latent
 from formers.nn.spec.layers import Layer, Part, layer
 from formers.nn.spec.mixers import Experts, FeedForward, Mixer
-from formers.nn.spec.mixing import Fourier
+from formers.nn.spec.mixing import Channels, Fourier
 from formers.nn.spec.scans import Scan
 from formers.nn.spec.stack import Sharing, Stack, Summary, norms_first
 from formers.nn.spec.stems import (
@@ -21,16 +21,28 @@ from formers.nn.spec.stems import (
     Tokens,
     pair,
 )
-from formers.nn.spec.values import Heads, LinearKind, Names, Norm, Paths, SlotSpec, SpecError, crossed
+from formers.nn.spec.values import (
+    Grouped,
+    Heads,
+    LinearKind,
+    Names,
+    Norm,
+    Paths,
+    SlotSpec,
+    SpecError,
+    crossed,
+)
 
 __all__ = [
     "Attention",
+    "Channels",
     "ComputedPositions",
     "Disentangled",
     "Experts",
     "FeedForward",
     "Fourier",
     "Frames",
+    "Grouped",
     "Heads",
     "Latent",
     "Layer",

@@ -48,9 +48,10 @@ class Part:
 
 @dataclass(frozen=True)
 class Layer:
-    """One layer: its parts, in the order in which they run."""
+    """One layer: its parts, in the order in which they run; `turned`: who looks inside sees [B, E, T]."""
 
     parts: tuple[Part, ...]
+    turned: bool = False
 
     def masked(self, mask: Mask) -> Layer:
         """The same layer, whose self attention has another mask."""
@@ -60,7 +61,7 @@ class Layer:
             else part
             for part in self.parts
         )
-        return Layer(tuple(parts))
+        return replace(self, parts=tuple(parts))
 
 
 def layer(

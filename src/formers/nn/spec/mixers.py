@@ -57,7 +57,8 @@ class _Tokenwise:
 class FeedForward(_Tokenwise):
     """Position-wise feed-forward: up, activation (times gate when `gated`), down.
 
-    `dropout` falls on the inner values. `fused`: gate and up are one leaf under the role `gate_up`.
+    `dropout` falls on the inner values. `fused`: gate and up are one leaf under the role `gate_up`. `down` is
+    the kind of the last leaf where it is not that of the others.
     """
 
     inner: int = 0
@@ -67,6 +68,7 @@ class FeedForward(_Tokenwise):
     bias: bool = True
     dropout: float = 0.0
     linear: LinearKind = "linear"
+    down: LinearKind | None = None
 
 
 @dataclass(frozen=True)

@@ -1,8 +1,10 @@
-"""Mixers of tokens that are no attention."""
+"""Mixers of tokens that are no plain attention."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+
+from formers.nn.spec.attention import Attention
 
 
 @dataclass(frozen=True)
@@ -19,3 +21,16 @@ class Fourier:
     reads_padding = True
     slot = None
     first_alone = False
+
+
+@dataclass(frozen=True)
+class Channels(Attention):
+    """Attention by pointwise convolutions (Iandola et al. 2020, arXiv:2006.11316, section 3).
+
+    It stands in a layer that is `turned`.
+
+    Attributes:
+        groups: of the convolutions q, k, v and o.
+    """
+
+    groups: tuple[int, int, int, int] = (1, 1, 1, 1)

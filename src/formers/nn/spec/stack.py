@@ -163,7 +163,9 @@ class Stack:
 def norms_first(made: Stack) -> Stack:
     """A stack with norms on its sums, with those norms before its parts instead, and one that closes it."""
     turned = {  # layers that are alike stay one value
-        id(layer): Layer(tuple(replace(part, before=part.after, after=None) for part in layer.parts))
+        id(layer): replace(
+            layer, parts=tuple(replace(part, before=part.after, after=None) for part in layer.parts)
+        )
         for layer in made.layers
     }
     norm = next((part.after for layer in made.layers for part in layer.parts), None)
