@@ -11,6 +11,14 @@ SHAPES: dict[str, dict[str, dict[str, Any]]] = {
     "fnet": {
         "plain": {**ENCODER, "pad_token_id": 0},
     },
+    "convbert": {
+        "narrow embeddings, two groups": {
+            **ENCODER,
+            "embedding_size": 20,
+            "num_groups": 2,
+            "conv_kernel_size": 5,
+        },
+    },
     "squeezebert": {
         "groups of every size": {
             **ENCODER,
@@ -29,6 +37,18 @@ MORE: dict[str, dict[str, dict[str, Any]]] = {
             "hidden_act": "relu",
             "layer_norm_eps": 1e-5,
             "type_vocab_size": 2,
+            "tie_word_embeddings": False,
+        },
+    },
+    "convbert": {
+        "one head, a projected summary of the first token, relu, untied": {
+            **ENCODER,
+            "embedding_size": 32,
+            "head_ratio": 8,
+            "hidden_act": "relu",
+            "summary_type": "first",
+            "summary_use_proj": True,
+            "summary_activation": "gelu",
             "tie_word_embeddings": False,
         },
     },

@@ -80,7 +80,7 @@ def choices(c: ElectraConfig) -> Sequences:
         act_path="sequence_summary.activation",
         dropout=c.summary_last_dropout,
         dropout_path="sequence_summary.last_dropout",
-        idle_path="sequence_summary.first_dropout",
+        idle_paths=("sequence_summary.first_dropout",),
     )
 
 

@@ -21,6 +21,7 @@ FAMILIES: dict[str, tuple[str, str]] = {
     "codegen": ("codegen", "CodeGen"),
     "cohere": ("cohere", "Cohere"),
     "cohere2": ("cohere", "Cohere2"),
+    "convbert": ("convbert", "ConvBert"),
     "data2vec-text": ("roberta", "Data2VecText"),
     "deberta": ("deberta", "Deberta"),
     "deberta-v2": ("deberta_v2", "DebertaV2"),

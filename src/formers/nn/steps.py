@@ -175,6 +175,16 @@ class First(Step):
             flow.x = flow.pass_.first(flow.x)
 
 
+class Last(Step):
+    """The last place of a row stands for it, padding or not."""
+
+    home = "pool"
+
+    def run(self, node: Any, flow: Flow) -> None:
+        """[N, E] or [B, T, E] -> [B, E]."""
+        flow.x = (flow.pass_.layout.unpack(flow.x) if flow.x.dim() == 2 else flow.x)[:, -1]
+
+
 class Mean(Step):
     """The mean of a sequence's tokens stands for it."""
 

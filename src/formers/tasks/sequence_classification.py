@@ -10,14 +10,14 @@ from torch import Tensor
 from formers.core.outputs import ModelOutput, TaskOutput
 from formers.nn.losses import classification
 from formers.nn.program import Step, build, compute
-from formers.nn.steps import Drop, First, Mean, dense
+from formers.nn.steps import Drop, First, Last, Mean, dense
 from formers.nn.watch import looks_back
 from formers.stacks.stack import Ask, States
 from formers.tasks.base import TaskModel
 from formers.tasks.pooling import Pool, pooled
 from formers.tasks.transform import Transform
 
-_POOLS: dict[str, type[Step]] = {"first": First, "mean": Mean}  # steps of the head itself
+_POOLS: dict[str, type[Step]] = {"first": First, "mean": Mean, "place": Last}  # steps of the head itself
 
 
 @dataclass(frozen=True)
@@ -28,14 +28,14 @@ class Spec:
         out: path of the output layer.
         dense: path of a layer before it, or None; `act` follows that.
         pool: which vector stands for a sequence: the stack's pooler, its first token, the mean of all or of
-            the rest, its last real token, or the last end-of-sequence token.
+            the rest, its last real token or last place, or the last end-of-sequence token.
         node: node of the tree that takes the states of all tokens and chooses the first itself.
         act: activation after `dense`; `act_path` its node, or None.
         dropout: rate before the output layer.
         dropout_path: its module, or None.
         drop_first: dropout also stands before `dense`.
         pool_dropout: rate before what stands there; `pool_dropout_path` its module.
-        idle_path: a dropout before `dense` that drops nothing.
+        idle_paths: dropouts before `dense` that drop nothing.
         bias: the output layer has a bias.
         before: what stands before the dropout, in place of `dense` and `act`.
     """
@@ -51,7 +51,7 @@ class Spec:
     drop_first: bool = False
     pool_dropout: float = 0.0
     pool_dropout_path: str | None = None
-    idle_path: str | None = None
+    idle_paths: tuple[str, ...] = ()
     bias: bool = True
     before: Transform | None = None
 
@@ -66,14 +66,14 @@ class Spec:
         drop = Drop("dropout", self.dropout)
         steps += [Drop("pool_dropout", self.pool_dropout)] if self.pool_dropout_path else []
         steps += [drop] if self.drop_first else []
-        steps += [Drop("idle", 0.0)] if self.idle_path else []
+        steps += [Drop(f"idle{i}", 0.0) for i in range(len(self.idle_paths))]
         return [*steps, *self.transform.steps(width), drop, dense("out", width, labels, bias=self.bias)]
 
     def names(self) -> dict[str, str | None]:
         """Role -> path."""
         own = {"out": self.out, "dropout": self.dropout_path, "pool": self.node or ""}
-        before = {"pool_dropout": self.pool_dropout_path, "idle": self.idle_path}
-        return {**self.transform.names, **own, **before}
+        idle = {f"idle{i}": path for i, path in enumerate(self.idle_paths)}
+        return {**self.transform.names, **own, **idle, "pool_dropout": self.pool_dropout_path}
 
 
 class SequenceClassification(TaskModel):

@@ -14,6 +14,7 @@ from formers.nn.mixers.feedforward import feedforward_steps
 from formers.nn.mixers.fourier import fourier_steps
 from formers.nn.mixers.latent import latent_steps
 from formers.nn.mixers.scan import scan_steps
+from formers.nn.mixers.span import span_steps
 from formers.nn.program import Step
 from formers.nn.steps import Add, Begin, Drop, Normalise
 
@@ -26,6 +27,7 @@ STEPS: dict[type[Any], Callable[[Any, int], list[Step]]] = {
     spec.Fourier: fourier_steps,
     spec.Latent: latent_steps,
     spec.Scan: scan_steps,
+    spec.SpanConvolution: span_steps,
 }
 
 

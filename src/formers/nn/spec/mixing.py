@@ -34,3 +34,36 @@ class Channels(Attention):
     """
 
     groups: tuple[int, int, int, int] = (1, 1, 1, 1)
+
+
+@dataclass(frozen=True)
+class SpanConvolution(Attention):
+    """Half of the heads attend, half convolve (Jiang et al. 2020, arXiv:2008.02496, section 3.2).
+
+    What each place of the convolution weighs follows from the span around it. Roles beside those of
+    `Attention`: `span_key`, `span_kernel`, `span_value`. The convolution reads padding.
+
+    Attributes:
+        kernel: its reach, an odd number.
+    """
+
+    kernel: int = 9
+
+    def __post_init__(self) -> None:
+        if self.kernel % 2 == 0:
+            raise ValueError(f"a convolution reaches equally far on both sides: {self.kernel} is not odd")
+
+    @property
+    def by_distance(self) -> bool:
+        """Places next to each other are mixed."""
+        return True
+
+    @property
+    def reads_padding(self) -> bool:
+        """As neighbours."""
+        return True
+
+    @property
+    def first_alone(self) -> bool:
+        """The first token reads its neighbours."""
+        return False
