@@ -19,6 +19,14 @@ SHAPES: dict[str, dict[str, dict[str, Any]]] = {
             "conv_kernel_size": 5,
         },
     },
+    "mobilebert": {
+        "bottlenecks, three feed-forwards": {
+            **ENCODER,
+            "embedding_size": 12,
+            "intra_bottleneck_size": 16,
+            "num_feedforward_networks": 3,
+        },
+    },
     "squeezebert": {
         "groups of every size": {
             **ENCODER,
@@ -50,6 +58,26 @@ MORE: dict[str, dict[str, dict[str, Any]]] = {
             "summary_use_proj": True,
             "summary_activation": "gelu",
             "tie_word_embeddings": False,
+        },
+    },
+    "mobilebert": {
+        "no bottlenecks, one feed-forward, norms, single tokens, no pooler, untied": {
+            **ENCODER,
+            "embedding_size": 20,
+            "use_bottleneck": False,
+            "num_feedforward_networks": 1,
+            "normalization_type": "layer_norm",
+            "trigram_input": False,
+            "classifier_activation": False,
+            "tie_word_embeddings": False,
+        },
+        "narrow attention": {
+            **ENCODER,
+            "embedding_size": 12,
+            "intra_bottleneck_size": 16,
+            "use_bottleneck_attention": True,
+            "normalization_type": "layer_norm",
+            "layer_norm_eps": 1e-6,
         },
     },
     "squeezebert": {

@@ -73,6 +73,7 @@ _OTHERS |= dict.fromkeys(
     {**_GROUPED, "head_dim": 8, "pad_token_id": 0},
 )
 _OTHERS["gpt_neo"] = {**_BERT, "attention_types": [[["global"], 3]]}
+_OTHERS["mobilebert"] = {**_BERT, "embedding_size": 12, "intra_bottleneck_size": 16}
 _OTHERS["squeezebert"] = {**_BERT, "embedding_size": 32}
 _OTHERS["bloom"] = {"vocab_size": 50}
 _OTHERS["modernbert"] = {**_BERT, "pad_token_id": 0}

@@ -55,6 +55,7 @@ FAMILIES: dict[str, tuple[str, str]] = {
     "ministral": ("ministral", "Ministral"),
     "mistral": ("mistral", "Mistral"),
     "mixtral": ("mixtral", "Mixtral"),
+    "mobilebert": ("mobilebert", "MobileBert"),
     "modernbert": ("modernbert", "ModernBert"),
     "mpnet": ("mpnet", "MPNet"),
     "mpt": ("mpt", "Mpt"),

@@ -178,6 +178,19 @@ def _by_group(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
     return found.transpose(0, 1).reshape(*x.shape[:-1], -1)
 
 
+class Affine(nn.Module):
+    """In place of a norm: every feature is scaled and shifted."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.bias = nn.Parameter(torch.zeros(width))  # counted first in an optimizer's file
+        self.weight = nn.Parameter(torch.ones(width))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[..., E] -> [..., E]."""
+        return torch.addcmul(self.bias, x, self.weight)
+
+
 class ChannelNorm(nn.LayerNorm):
     """A layer norm of the features of [B, E, T], or of rows [N, E]."""
 
@@ -223,6 +236,8 @@ def norm(spec: Norm, width: int, each: int = 0) -> nn.Module:
         return begins(HeadNorm(each, width, spec.eps), weight=Constant(1.0))
     if spec.kind == "none":
         return nn.Identity()
+    if spec.kind == "affine":
+        return begins(Affine(width), weight=Constant(1.0), bias=Constant(0.0))
     if spec.kind == "layer" and spec.offset:
         return begins(OffsetLayerNorm(width, eps=spec.eps), weight=Constant(0.0))
     if spec.kind == "layer":

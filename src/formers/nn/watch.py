@@ -19,6 +19,7 @@ from formers.nn.activations import Activation
 from formers.nn.dropout import Dropout
 from formers.nn.kernels import global_hooks
 from formers.nn.leaves import (
+    Affine,
     ChannelNorm,
     ComputedSinusoids,
     Conv1D,
@@ -45,6 +46,7 @@ _ROW_WISE = {
     nn.Conv2d,
     nn.PixelShuffle,
     Activation,
+    Affine,
     ChannelNorm,
     Conv1D,
     Dropout,

@@ -7,6 +7,7 @@ from typing import Any
 
 from formers.nn import spec
 from formers.nn.mixers.attention import attention_steps
+from formers.nn.mixers.bottleneck import Narrow, wide_values_steps, widen_steps
 from formers.nn.mixers.channels import Turn, channels_steps
 from formers.nn.mixers.disentangled import disentangled_steps
 from formers.nn.mixers.experts import experts_steps
@@ -28,12 +29,17 @@ STEPS: dict[type[Any], Callable[[Any, int], list[Step]]] = {
     spec.Latent: latent_steps,
     spec.Scan: scan_steps,
     spec.SpanConvolution: span_steps,
+    spec.WideValues: wide_values_steps,
 }
 
 
 def layer_steps(layer: spec.Layer, width: int) -> list[Step]:
     """The steps of one layer."""
-    steps = [step for part in layer.parts for step in part_steps(part, width)]
+    neck = layer.bottleneck
+    steps = [step for part in layer.parts for step in part_steps(part, neck.width if neck else width)]
+    if neck is not None:
+        read = any(isinstance(part.mixer, spec.WideValues) for part in layer.parts)
+        steps = [Narrow(neck, width, read), *steps, *widen_steps(neck, width)]
     return [Turn(), *steps, Turn()] if layer.turned else steps
 
 

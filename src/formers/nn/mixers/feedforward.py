@@ -21,24 +21,26 @@ class Expand(Step):
         self.spec = s
         inner = 2 * s.inner if s.fused else s.inner
         for role in ("gate_up",) if s.fused else ("gate", "up") if s.gated else ("up",):
-            self.leaves[role] = lambda: linear(s.linear, width, inner, s.bias)
-        self.leaves["act"] = lambda: Activation(s.activation)
-        self.optional = frozenset({"act"})
+            self.leaves[s.prefix + role] = lambda: linear(s.linear, width, inner, s.bias)
+        self.act = s.prefix + "act"
+        self.leaves[self.act] = lambda: Activation(s.activation)
+        self.optional = frozenset({self.act})
 
     def run(self, node: Any, flow: Flow) -> None:
         """[.., E] -> [.., F]."""
-        x, watched, act = flow.x, flow.pass_.watched, self.spec.activation
-        if self.spec.fused:
-            gate, up = apply(node, "gate_up", x, watched).chunk(2, dim=-1)
-            flow.x = activate(node, "act", gate, act) * up
-        elif self.spec.gated:
+        s, x, watched, act = self.spec, flow.x, flow.pass_.watched, self.spec.activation
+        if s.fused:
+            gate, up = apply(node, s.prefix + "gate_up", x, watched).chunk(2, dim=-1)
+            flow.x = activate(node, self.act, gate, act) * up
+        elif s.gated:
             # the activation is on the gate: Shazeer 2020, arXiv:2002.05202
-            flow.x = apply(node, "gate", x, watched, "act", act) * apply(node, "up", x, watched)
+            gate = apply(node, s.prefix + "gate", x, watched, self.act, act)
+            flow.x = gate * apply(node, s.prefix + "up", x, watched)
         else:
-            flow.x = apply(node, "up", x, watched, "act", act)
+            flow.x = apply(node, s.prefix + "up", x, watched, self.act, act)
 
 
 def feedforward_steps(s: spec.FeedForward, width: int) -> list[Step]:
     """Expand, drop, project back."""
-    down = Project("down", lambda: linear(s.down or s.linear, s.inner, width, s.bias))
-    return [Expand(s, width), Drop("inner_dropout", s.dropout), down]
+    down = Project(s.prefix + "down", lambda: linear(s.down or s.linear, s.inner, width, s.bias))
+    return [Expand(s, width), Drop(s.prefix + "inner_dropout", s.dropout), down]

@@ -5,9 +5,9 @@ heads, D head width, E hidden width, F inner width, V vocabulary, N tokens laid 
 """
 
 from formers.nn.spec.attention import Attention, Disentangled, Latent
-from formers.nn.spec.layers import Layer, Part, layer
+from formers.nn.spec.layers import Bottleneck, Layer, Part, layer
 from formers.nn.spec.mixers import Experts, FeedForward, Mixer
-from formers.nn.spec.mixing import Channels, Fourier, SpanConvolution
+from formers.nn.spec.mixing import Channels, Fourier, SpanConvolution, WideValues
 from formers.nn.spec.scans import Scan
 from formers.nn.spec.stack import Sharing, Stack, Summary, norms_first
 from formers.nn.spec.stems import (
@@ -35,6 +35,7 @@ from formers.nn.spec.values import (
 
 __all__ = [
     "Attention",
+    "Bottleneck",
     "Channels",
     "ComputedPositions",
     "Disentangled",
@@ -65,6 +66,7 @@ __all__ = [
     "Stem",
     "Summary",
     "Tokens",
+    "WideValues",
     "crossed",
     "layer",
     "norms_first",

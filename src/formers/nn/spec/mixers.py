@@ -58,7 +58,8 @@ class FeedForward(_Tokenwise):
     """Position-wise feed-forward: up, activation (times gate when `gated`), down.
 
     `dropout` falls on the inner values. `fused`: gate and up are one leaf under the role `gate_up`. `down` is
-    the kind of the last leaf where it is not that of the others.
+    the kind of the last leaf where it is not that of the others. Where a layer has several, roles begin with
+    their `prefix`.
     """
 
     inner: int = 0
@@ -69,6 +70,7 @@ class FeedForward(_Tokenwise):
     dropout: float = 0.0
     linear: LinearKind = "linear"
     down: LinearKind | None = None
+    prefix: str = ""
 
 
 @dataclass(frozen=True)

@@ -67,3 +67,16 @@ class SpanConvolution(Attention):
     def first_alone(self) -> bool:
         """The first token reads its neighbours."""
         return False
+
+
+@dataclass(frozen=True)
+class WideValues(Attention):
+    """Attention in a bottleneck: the second narrow copy asks and is asked, values come from the whole layer.
+
+    `source` is the width of the layer.
+    """
+
+    @property
+    def first_alone(self) -> bool:
+        """Its three inputs differ."""
+        return False

@@ -57,12 +57,13 @@ class Heads:
 class Norm:
     """Normalisation of the last axis: `layer` (mean and variance), `rms` (root mean square), or `none`.
 
+    In place of one, `affine` scales and shifts alone.
     `offset` (of a `layer` norm: 1) is added to the stored weight. A `layer` norm may lack both values.
     The weight of a `wide` RMS norm is applied in float32 too. Where somebody looks, a `layer` norm of
     `channels` sees [B, E, T].
     """
 
-    kind: Literal["layer", "rms", "none"] = "layer"
+    kind: Literal["layer", "rms", "affine", "none"] = "layer"
     eps: float = 1e-12
     offset: float = 0.0
     weight: bool = True
