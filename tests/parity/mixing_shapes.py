@@ -4,6 +4,89 @@ from __future__ import annotations
 
 from typing import Any
 
+from tests.parity.plain_shapes import ENCODER
+
 # model_type -> shapes, see `shapes.py`; MORE are those of the whole grid alone
-SHAPES: dict[str, dict[str, dict[str, Any]]] = {}
-MORE: dict[str, dict[str, dict[str, Any]]] = {}
+SHAPES: dict[str, dict[str, dict[str, Any]]] = {
+    "fnet": {
+        "plain": {**ENCODER, "pad_token_id": 0},
+    },
+    "convbert": {
+        "narrow embeddings, two groups": {
+            **ENCODER,
+            "embedding_size": 20,
+            "num_groups": 2,
+            "conv_kernel_size": 5,
+        },
+    },
+    "mobilebert": {
+        "bottlenecks, three feed-forwards": {
+            **ENCODER,
+            "embedding_size": 12,
+            "intra_bottleneck_size": 16,
+            "num_feedforward_networks": 3,
+        },
+    },
+    "squeezebert": {
+        "groups of every size": {
+            **ENCODER,
+            "embedding_size": 32,
+            "q_groups": 2,
+            "v_groups": 1,
+            "post_attention_groups": 8,
+        },
+    },
+}
+MORE: dict[str, dict[str, dict[str, Any]]] = {
+    "fnet": {
+        "odd width, relu, untied": {
+            **ENCODER,
+            "hidden_size": 31,
+            "hidden_act": "relu",
+            "layer_norm_eps": 1e-5,
+            "type_vocab_size": 2,
+            "tie_word_embeddings": False,
+        },
+    },
+    "convbert": {
+        "one head, a projected summary of the first token, relu, untied": {
+            **ENCODER,
+            "embedding_size": 32,
+            "head_ratio": 8,
+            "hidden_act": "relu",
+            "summary_type": "first",
+            "summary_use_proj": True,
+            "summary_activation": "gelu",
+            "tie_word_embeddings": False,
+        },
+    },
+    "mobilebert": {
+        "no bottlenecks, one feed-forward, norms, single tokens, no pooler, untied": {
+            **ENCODER,
+            "embedding_size": 20,
+            "use_bottleneck": False,
+            "num_feedforward_networks": 1,
+            "normalization_type": "layer_norm",
+            "trigram_input": False,
+            "classifier_activation": False,
+            "tie_word_embeddings": False,
+        },
+        "narrow attention": {
+            **ENCODER,
+            "embedding_size": 12,
+            "intra_bottleneck_size": 16,
+            "use_bottleneck_attention": True,
+            "normalization_type": "layer_norm",
+            "layer_norm_eps": 1e-6,
+        },
+    },
+    "squeezebert": {
+        "other epsilon, relu, untied": {
+            **ENCODER,
+            "embedding_size": 32,
+            "hidden_act": "relu",
+            "layer_norm_eps": 1e-5,
+            "tie_word_embeddings": False,
+        },
+    },
+}

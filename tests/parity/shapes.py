@@ -915,6 +915,8 @@ def inputs_of(model: Any, **options: Any) -> dict[str, Any]:
         **{"length": 19 if hasattr(config, "image_token_index") else 11, **options},
     )
     ids, mask = found["input_ids"], found["attention_mask"]
+    if text.model_type == "fnet":  # it reads padding as text
+        del found["attention_mask"]
     if "clip" in text.model_type:  # every text ends in the token that says so
         ids[torch.arange(4), mask.sum(1) - 1] = 99
     if hasattr(config, "image_token_index"):
@@ -982,7 +984,7 @@ def labels(class_name: str, inputs: dict[str, Any]) -> dict[str, Any]:
         return {"return_loss": True}
     if "input_ids" not in inputs or "WithProjection" in class_name:
         return {}
-    ids, mask = inputs["input_ids"], inputs["attention_mask"]
+    ids, mask = inputs["input_ids"], inputs.get("attention_mask", torch.ones_like(inputs["input_ids"]))
     rows = ids.shape[0]
     if class_name == "SplinterForPreTraining":
         spans = {

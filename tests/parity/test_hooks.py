@@ -60,6 +60,8 @@ ONLY_THERE = {
     "granitemoeshared": re.compile(r"\.experts(\.act_fn)?$"),
     # what holds the router's layer alone; and experts that are called one by one, whose rows become [B, T, E]
     "dbrx": re.compile(r"\.router$|\.experts(\.mlp(\.activation_fn)?)?$"),
+    # products and a softmax without weights, which no fused attention has
+    "squeezebert": re.compile(r"(^|\.)attention\.(matmul_qkv?|softmax)$"),
     "falcon": re.compile(r"(^|\.)rotary_emb$"),  # it fires where slopes stand for positions too
     "openai-gpt": re.compile(r"\.mlp\.act$"),  # one module serves all layers
     **dict.fromkeys(("jina_embeddings_v3", "nomic_bert"), re.compile(r"\.[qkv]_proj$")),  # one in the file
@@ -95,6 +97,8 @@ def first_tensor(value: Any) -> Tensor | None:
         return value
     if hasattr(value, "to_tuple"):
         value = value.to_tuple()
+    if isinstance(value, dict):
+        value = tuple(value.values())
     if isinstance(value, (tuple, list)):
         return next((t for t in map(first_tensor, value) if t is not None), None)
     return None

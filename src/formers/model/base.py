@@ -242,6 +242,10 @@ class PreTrainedModel(Block, Pushable):
         """The output table of a language-model head, or None."""
         return None
 
+    def _tables_beside(self) -> tuple[nn.Linear, ...]:
+        """Linear leaves with one input for each token, which grow with the vocabulary."""
+        return ()
+
     def set_output_embeddings(self, value: nn.Module) -> None:
         """Replace the output table."""
         raise TypeError(f"{type(self).__name__} has no output embeddings")

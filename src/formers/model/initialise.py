@@ -12,9 +12,20 @@ import torch
 from torch import Tensor, nn
 
 from formers.nn.fresh import Cut, Drawn
-from formers.nn.leaves import Conv1D, RMSNorm, ScaledEmbedding, WideLinear
+from formers.nn.leaves import Conv1D, GroupedLinear, Pointwise, RMSNorm, ScaledEmbedding, WideLinear
 
-_DRAWN = (nn.Linear, WideLinear, nn.Embedding, ScaledEmbedding, Conv1D, nn.Conv1d, nn.Conv2d, nn.Conv3d)
+_DRAWN = (
+    nn.Linear,
+    WideLinear,
+    nn.Embedding,
+    ScaledEmbedding,
+    Conv1D,
+    GroupedLinear,
+    Pointwise,
+    nn.Conv1d,
+    nn.Conv2d,
+    nn.Conv3d,
+)
 _FILLED = "_has_its_values"  # set on modules whose parameters were loaded, drawn or resized
 
 
@@ -92,7 +103,7 @@ def _was_given(owner: nn.Module, name: str, value: Tensor) -> bool:
 
     Its own constructors write once, and once more for a padding row; the library's do not write at all.
     """
-    if isinstance(owner, Conv1D) or value.is_inference():
+    if isinstance(owner, (Conv1D, GroupedLinear)) or value.is_inference():
         return False
     padded = isinstance(owner, nn.Embedding) and owner.padding_idx is not None
     return value._version != 1 + padded

@@ -29,6 +29,10 @@ def resize(model: Any, count: int | None, multiple: int | None, mean: bool) -> n
     model.set_input_embeddings(resized_table(table, count, mean))
     if output is not None:
         _resize_output(model, output, count, mean, tied)
+    for beside in model._tables_beside():
+        beside.weight = nn.Parameter(_rows(beside.weight.t(), count, mean).t().contiguous())
+        beside.in_features = count
+        mark_filled(beside)
     model.config.get_text_config().vocab_size = count
     model.tie_weights()
     resized: nn.Module = model.get_input_embeddings()

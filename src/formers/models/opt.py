@@ -49,7 +49,7 @@ class OPTConfig(PretrainedConfig):
 
 
 NAMES = biogpt.NAMES.with_(
-    embeddings={"token_projection": "project_in"},
+    embeddings={"embedding_projection": "project_in"},
     stack={"final_norm": "final_layer_norm", "final_projection": "project_out"},
 )
 
@@ -74,6 +74,8 @@ def stack(c: OPTConfig) -> spec.Stack:
             c.hidden_size,
             positions=spec.LearnedPositions(c.max_position_embeddings, offset=2, masked=True),
             padding_idx=c.pad_token_id,
+            projects="tokens" if projected else "",
+            projection_bias=False,
             table_width=projected,
         ),
         layers=(layer,) * c.num_hidden_layers,

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from formers.nn.fresh import Constant, begins, sinusoids
-from formers.nn.spec import LinearKind, Norm
+from formers.nn.spec import Grouped, LinearKind, Norm
 
 
 class Conv1D(nn.Module):
@@ -57,7 +57,8 @@ def over_root_mean_square(x: Tensor, eps: float) -> Tensor:
     if torch.is_grad_enabled():
         return x * torch.rsqrt(x.square().mean(-1, keepdim=True) + eps)
     length = torch.linalg.vector_norm(x, dim=-1, keepdim=True)  # squares that are never written down
-    return x * length.square_().div_(x.shape[-1]).add_(eps).rsqrt_()
+    scale: Tensor = length.square_().div_(x.shape[-1]).add_(eps).rsqrt_()
+    return x * scale
 
 
 class RMSNorm(nn.Module):
@@ -147,8 +148,73 @@ def token_table(
     return table
 
 
+class GroupedLinear(nn.Module):
+    """A linear leaf of parts, each from its share of the features to its share of the results."""
+
+    def __init__(self, count: int, width_in: int, width_out: int, bias: bool = True) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.empty(count, width_in // count, width_out // count))
+        self.bias = nn.Parameter(torch.zeros(width_out)) if bias else None
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[..., in] -> [..., out]."""
+        return _by_group(x, self.weight, self.bias)
+
+
+class Pointwise(nn.Conv1d):
+    """A convolution in groups that reads one place at a time."""
+
+    def __init__(self, count: int, width_in: int, width_out: int, bias: bool = True) -> None:
+        super().__init__(width_in, width_out, 1, groups=count, bias=bias)
+
+    def forward(self, input: Tensor) -> Tensor:
+        """[B, in, T] -> [B, out, T]; rows [N, in] -> [N, out]."""
+        if input.dim() == 3:
+            return super().forward(input)
+        weight = self.weight.view(self.groups, -1, self.weight.shape[1])  # [G, out / G, in / G]
+        return _by_group(input, weight.transpose(1, 2), self.bias)
+
+
+def _by_group(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    """[..., in] through [G, in / G, out / G] -> [..., out]."""
+    count, each, _ = weight.shape
+    grouped = x.reshape(-1, count, each).transpose(0, 1)  # [G, N, in / G]
+    if bias is None:
+        found = torch.bmm(grouped, weight)
+    else:
+        found = torch.baddbmm(bias.view(count, 1, -1), grouped, weight)  # [G, N, out / G]
+    return found.transpose(0, 1).reshape(*x.shape[:-1], -1)
+
+
+class Affine(nn.Module):
+    """In place of a norm: every feature is scaled and shifted."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.bias = nn.Parameter(torch.zeros(width))  # counted first in an optimizer's file
+        self.weight = nn.Parameter(torch.ones(width))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[..., E] -> [..., E]."""
+        return torch.addcmul(self.bias, x, self.weight)
+
+
+class ChannelNorm(nn.LayerNorm):
+    """A layer norm of the features of [B, E, T], or of rows [N, E]."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        """The same shape."""
+        if input.dim() == 2:
+            return super().forward(input)
+        return super().forward(input.transpose(1, 2)).transpose(1, 2)
+
+
 def linear(kind: LinearKind, width_in: int, width_out: int, bias: bool = True) -> nn.Module:
     """A linear leaf of the given kind."""
+    if isinstance(kind, Grouped):
+        if width_in % kind.count or width_out % kind.count:
+            raise ValueError(f"{width_in} and {width_out} features do not make {kind.count} equal groups")
+        return (Pointwise if kind.pointwise else GroupedLinear)(kind.count, width_in, width_out, bias)
     if kind == "conv1d":
         return Conv1D(width_out, width_in, drawn=False)
     return nn.Linear(width_in, width_out, bias=bias)
@@ -197,9 +263,12 @@ def norm(spec: Norm, width: int, each: int = 0, apart: bool = False) -> nn.Modul
         return begins(HeadNorm(each, width, spec.eps), weight=Constant(1.0))
     if spec.kind == "none":
         return nn.Identity()
+    if spec.kind == "affine":
+        return begins(Affine(width), weight=Constant(1.0), bias=Constant(0.0))
     if spec.kind == "layer" and spec.offset:
         return begins(OffsetLayerNorm(width, eps=spec.eps), weight=Constant(0.0))
     if spec.kind == "layer":
-        return nn.LayerNorm(width, eps=spec.eps, elementwise_affine=spec.weight, bias=spec.bias)
-    made = RMSNorm(width, spec.eps, spec.offset, spec.wide)
-    return begins(made, weight=Constant(1.0 - spec.offset)) if spec.offset else made
+        made = ChannelNorm if spec.channels else nn.LayerNorm
+        return made(width, eps=spec.eps, elementwise_affine=spec.weight, bias=spec.bias)
+    root = RMSNorm(width, spec.eps, spec.offset, spec.wide)
+    return begins(root, weight=Constant(1.0 - spec.offset)) if spec.offset else root

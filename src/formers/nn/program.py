@@ -38,6 +38,7 @@ class Flow:
         entered: what the part's result will be added to.
         read: what the part read, for a part beside it.
         normed: what its mixer read.
+        outer: what a layer read whose parts are narrower than that.
         weights: what a node returns beside its result: its mixer's attention weights, [B, H, T, S], when
             those are asked for.
         relative: what a layer made of the table of relative positions, and its first row.
@@ -51,6 +52,7 @@ class Flow:
     entered: Tensor | None = None
     read: Tensor | None = None
     normed: Tensor | None = None
+    outer: Tensor | None = None
     weights: Tensor | None = None
     relative: tuple[int, Tensor | None, Tensor | None] | None = None
     routing: tuple[Tensor, Tensor, Tensor] | None = None
@@ -372,6 +374,10 @@ def _settle_homeless(placed: list[tuple[Step, tuple[str, ...] | None]]) -> list[
             after = next((h for _, h in placed[i + 1 :] if h is not None), ())
             before = homes[-1] if homes else ()
             home = _common([before, after])
+            if any(
+                other[len(home) : len(home) + 1] and other[len(home)].isdigit() for other in (before, after)
+            ):
+                home = home[:-1]  # a list of numbered children is no node
         if step.opens and home:
             # a stated place of the sum holds the beginning only if it holds what comes next
             after = next((h for _, h in placed[i + 1 :] if h is not None), ())

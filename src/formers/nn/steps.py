@@ -276,6 +276,24 @@ class End(Step):
         flow.x = flow.pass_.highest(flow.x, ids.long())
 
 
+class Parted(Step):
+    """A linear leaf over the first features, and a table [rest, out] of another layout over the others."""
+
+    def __init__(self, role: str, beside: str, first: int, rest: int, out: int, bias: bool) -> None:
+        super().__init__()
+        self.role, self.beside, self.first = role, beside, first
+        self.leaves = {
+            role: lambda: linear("linear", first, out, bias),
+            beside: lambda: linear("linear", out, rest, bias=False),
+        }
+
+    def run(self, node: Any, flow: Flow) -> None:
+        """[.., first + rest] -> [.., out]."""
+        first, rest = flow.x[..., : self.first], flow.x[..., self.first :]
+        out = project(leaf(node, self.role), first, None, flow.watched)
+        flow.x = out + rest @ leaf(node, self.beside).weight
+
+
 def summary_steps(s: spec.Summary, width: int) -> list[Step]:
     """The token, and its norm."""
     found: Step = First() if s.token == "first" else End(s.ends)

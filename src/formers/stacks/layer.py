@@ -16,7 +16,7 @@ from formers.core.outputs import BaseModelOutput
 from formers.nn import spec
 from formers.nn.kernels import project
 from formers.nn.leaves import linear, norm
-from formers.nn.mixers import part_steps
+from formers.nn.mixers import layer_steps
 from formers.nn.mixers.attention import keep_distances
 from formers.nn.passing import Pass
 from formers.nn.positions import Buckets, Rotary
@@ -66,7 +66,7 @@ def layer_class(name: str) -> type[Layer]:
 
 
 def __getattr__(name: str) -> Any:  # so that models can be pickled
-    if re.fullmatch(r"(?=[A-Z])\w*(Layer|Block|LayerGroup)", name):
+    if re.fullmatch(r"(?=[A-Z])\w*(Layer|Block|LayerGroup|Module)", name):
         return layer_class(name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
@@ -86,7 +86,7 @@ def make_layers(s: spec.Stack) -> nn.ModuleList:
             made.append(twin(models[id(layer)]))
             continue
         block = layer_class(s.layer_class)()
-        steps = [step for part in layer.parts for step in part_steps(part, s.width)]
+        steps = layer_steps(layer, s.width)
         if id(layer) not in homes:
             homes[id(layer)] = homes_of(steps, s.names.layer, s.layer_class)
             known |= {role for step in steps for role in (*step.roles(), step.home)}

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from formers.core.notices import notice
 from formers.nn import spec
 from formers.nn.attend import choose
 from formers.nn.cache import Cache
@@ -321,10 +322,17 @@ def _prepare(
     extra = given_mask if given_mask is not None else _segments(s, inputs, given, batch, past)
     if extra is not None and not s.honours_masks:
         raise ValueError(
-            "a recurrence reads everything before a token: a mask of its own, or several examples in one "
-            "row, cannot be honoured; pass a mask [B, S], and one example in each row"
+            "what mixes these tokens reads whole rows: a mask of its own, or several examples in one row, "
+            "cannot be honoured; pass a mask [B, S], and one example in each row"
         )
     real = _unless_all(real)
+    if real is not None and s.reads_padding and s.attention is None:
+        notice(
+            "this model reads padding as text and obeys no attention_mask: rows of one length give what each "
+            "gives alone",
+            key="padding is read as text",
+        )
+        real = None
     seen = watched(block) if ask.padded is None else ask.padded
     seen = seen or looks_back(ask.hidden)
     layout = Layout.dense(batch, length)
@@ -442,7 +450,7 @@ def _choose_layout(
         real is not None
         and extra is None
         and not ask.attentions
-        and not ask.keep_padding
+        and not (ask.keep_padding or s.reads_padding)
         and inputs.cache is None
         and inputs.encoder is None
         and real.device.type == "cpu"

@@ -14,7 +14,7 @@ from formers.nn.fresh import Constant, begins
 from formers.nn.losses import balance, cross_entropy, next_token
 from formers.nn.program import Step, build
 from formers.nn.spec import Norm
-from formers.nn.steps import Cap, Scale, dense
+from formers.nn.steps import Cap, Parted, Scale, dense
 from formers.stacks.stack import Ask, States
 from formers.tasks.base import TaskModel, labels_on_padding
 from formers.tasks.transform import Transform
@@ -43,6 +43,7 @@ class Spec:
         table: path of the table that it is tied to, where that is not the token table.
         leads: where both tables are one, files hold it under this one's name.
         balance: experts that read each token, and the weight in the loss of how unevenly experts are used.
+        beside: path of a table [E - width, V], which reads the features beyond those of the output table.
         before: what stands before the table, in place of `dense`, `act`, `norm` and `eps`.
         sparse: the label of places without one, where those that have one alone get logits in training.
     """
@@ -67,6 +68,7 @@ class Spec:
     table: str | None = None
     leads: bool = False
     balance: tuple[int, float] | None = None
+    beside: str | None = None
     before: Transform | None = None
     sparse: int | None = None
 
@@ -79,17 +81,20 @@ class Spec:
     def steps(self, width: int, vocabulary: int) -> list[Step]:
         """[.., E] -> [.., V]."""
         inner = self.width or width
-        steps = self.transform.steps(width, inner)
+        steps = self.transform.steps(width, width if self.beside else inner)
         if self.scale != 1.0:
             steps.append(Scale(self.scale))
-        steps.append(dense("out", inner, vocabulary, bias=self.bias))
+        if self.beside:
+            steps.append(Parted("out", "beside", inner, width - inner, vocabulary, self.bias))
+        else:
+            steps.append(dense("out", inner, vocabulary, bias=self.bias))
         if self.logits_scale != 1.0:
             steps.append(Scale(self.logits_scale))
         return [*steps, Cap(self.cap)] if self.cap is not None else steps
 
     def names(self) -> dict[str, str | None]:
         """Role -> path."""
-        return {**self.transform.names, "out": self.out}
+        return {**self.transform.names, "out": self.out, "beside": self.beside}
 
 
 class VocabularyHead(TaskModel):
@@ -132,6 +137,12 @@ class VocabularyHead(TaskModel):
         """The output table."""
         table: nn.Module = self._out()
         return table
+
+    def _tables_beside(self) -> tuple[nn.Linear, ...]:
+        """What the features beyond those of the output table are read from."""
+        path = self._formers.facts["head"].beside
+        found = None if path is None else self.get_submodule(path)
+        return (found,) if isinstance(found, nn.Linear) else ()
 
     def set_output_embeddings(self, value: nn.Module) -> None:
         """Replace the output table, and the bias that is kept beside it."""

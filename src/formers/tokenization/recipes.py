@@ -77,7 +77,10 @@ _BERT = Recipe(
     },
     inputs=BERT_INPUTS,
     options={"do_lower_case": True, "strip_accents": None, "tokenize_chinese_chars": True},
-    model_types=("bert", "dpr", "electra", "ernie", "layoutlm", "megatron-bert", "nomic_bert"),
+    model_types=(
+        *("bert", "convbert", "dpr", "electra", "ernie", "layoutlm", "megatron-bert", "mobilebert"),
+        *("nomic_bert", "squeezebert"),
+    ),
     aliases=(
         *("ConvBert", "DPRContextEncoder", "DPRQuestionEncoder", "Electra", "LayoutLM", "Lxmert"),
         *("MobileBert", "Realm", "RetriBert", "SqueezeBert"),

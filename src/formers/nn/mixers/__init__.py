@@ -7,22 +7,40 @@ from typing import Any
 
 from formers.nn import spec
 from formers.nn.mixers.attention import attention_steps
+from formers.nn.mixers.bottleneck import Narrow, wide_values_steps, widen_steps
+from formers.nn.mixers.channels import Turn, channels_steps
 from formers.nn.mixers.disentangled import disentangled_steps
 from formers.nn.mixers.experts import experts_steps
 from formers.nn.mixers.feedforward import feedforward_steps
+from formers.nn.mixers.fourier import fourier_steps
 from formers.nn.mixers.latent import latent_steps
 from formers.nn.mixers.scan import scan_steps
+from formers.nn.mixers.span import span_steps
 from formers.nn.program import Step
 from formers.nn.steps import Add, Begin, Drop, Normalise, Shift
 
 STEPS: dict[type[Any], Callable[[Any, int], list[Step]]] = {
     spec.Attention: attention_steps,
+    spec.Channels: channels_steps,
     spec.Disentangled: disentangled_steps,
     spec.Experts: experts_steps,
     spec.FeedForward: feedforward_steps,
+    spec.Fourier: fourier_steps,
     spec.Latent: latent_steps,
     spec.Scan: scan_steps,
+    spec.SpanConvolution: span_steps,
+    spec.WideValues: wide_values_steps,
 }
+
+
+def layer_steps(layer: spec.Layer, width: int) -> list[Step]:
+    """The steps of one layer."""
+    neck = layer.bottleneck
+    steps = [step for part in layer.parts for step in part_steps(part, neck.width if neck else width)]
+    if neck is not None:
+        read = any(isinstance(part.mixer, spec.WideValues) for part in layer.parts)
+        steps = [Narrow(neck, width, read), *steps, *widen_steps(neck, width)]
+    return [Turn(), *steps, Turn()] if layer.turned else steps
 
 
 def part_steps(part: spec.Part, width: int) -> list[Step]:

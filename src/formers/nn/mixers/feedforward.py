@@ -24,24 +24,26 @@ class Expand(Step):
         self.spec = s
         inner = 2 * s.inner if s.fused else s.inner
         for role in ("gate_up",) if s.fused else ("gate", "up") if s.gated else ("up",):
-            self.leaves[role] = lambda: linear(s.linear, width, inner, s.bias)
-        self.leaves["act"] = lambda: Activation(s.activation)
-        self.optional = frozenset({"act"})
+            self.leaves[s.prefix + role] = lambda: linear(s.linear, width, inner, s.bias)
+        self.act = s.prefix + "act"
+        self.leaves[self.act] = lambda: Activation(s.activation)
+        self.optional = frozenset({self.act})
 
     def run(self, node: Any, flow: Flow) -> None:
         """[.., E] -> [.., F]."""
-        x, watched, act = flow.x, flow.pass_.watched, self.spec.activation
-        if self.spec.fused:
-            gate, up = halves(self.spec, apply(node, "gate_up", x, watched))
-            if self.spec.clamp is not None:
-                flow.x = clamped(gate, up, *self.spec.clamp)
+        s, x, watched, act = self.spec, flow.x, flow.pass_.watched, self.spec.activation
+        if s.fused:
+            gate, up = halves(s, apply(node, s.prefix + "gate_up", x, watched))
+            if s.clamp is not None:
+                flow.x = clamped(gate, up, *s.clamp)
             else:
-                flow.x = activate(node, "act", gate, act) * up
-        elif self.spec.gated:
+                flow.x = activate(node, self.act, gate, act) * up
+        elif s.gated:
             # the activation is on the gate: Shazeer 2020, arXiv:2002.05202
-            flow.x = apply(node, "gate", x, watched, "act", act) * apply(node, "up", x, watched)
+            gate = apply(node, s.prefix + "gate", x, watched, self.act, act)
+            flow.x = gate * apply(node, s.prefix + "up", x, watched)
         else:
-            flow.x = apply(node, "up", x, watched, "act", act)
+            flow.x = apply(node, s.prefix + "up", x, watched, self.act, act)
 
 
 def halves(s: spec.FeedForward, both: Tensor) -> tuple[Tensor, ...]:
@@ -57,5 +59,5 @@ def clamped(gate: Tensor, up: Tensor, limit: float, sharpness: float) -> Tensor:
 
 def feedforward_steps(s: spec.FeedForward, width: int) -> list[Step]:
     """Expand, drop, project back."""
-    down = Project("down", lambda: linear(s.linear, s.inner, width, s.bias))
-    return [Expand(s, width), Drop("inner_dropout", s.dropout), down]
+    down = Project(s.prefix + "down", lambda: linear(s.down or s.linear, s.inner, width, s.bias))
+    return [Expand(s, width), Drop(s.prefix + "inner_dropout", s.dropout), down]

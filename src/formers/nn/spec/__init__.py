@@ -5,8 +5,9 @@ heads, D head width, E hidden width, F inner width, V vocabulary, N tokens laid 
 """
 
 from formers.nn.spec.attention import Attention, Disentangled, Latent
-from formers.nn.spec.layers import Layer, Part, layer
+from formers.nn.spec.layers import Bottleneck, Layer, Part, layer
 from formers.nn.spec.mixers import Experts, FeedForward, Mixer
+from formers.nn.spec.mixing import Channels, Fourier, SpanConvolution, WideValues
 from formers.nn.spec.scans import Scan
 from formers.nn.spec.stack import Convolution, Sharing, Stack, Summary, norms_first
 from formers.nn.spec.stems import (
@@ -20,16 +21,30 @@ from formers.nn.spec.stems import (
     Tokens,
     pair,
 )
-from formers.nn.spec.values import Heads, LinearKind, Names, Norm, Paths, SlotSpec, SpecError, crossed
+from formers.nn.spec.values import (
+    Grouped,
+    Heads,
+    LinearKind,
+    Names,
+    Norm,
+    Paths,
+    SlotSpec,
+    SpecError,
+    crossed,
+)
 
 __all__ = [
     "Attention",
+    "Bottleneck",
+    "Channels",
     "ComputedPositions",
     "Convolution",
     "Disentangled",
     "Experts",
     "FeedForward",
+    "Fourier",
     "Frames",
+    "Grouped",
     "Heads",
     "Latent",
     "Layer",
@@ -45,12 +60,14 @@ __all__ = [
     "Scan",
     "Sharing",
     "SlotSpec",
+    "SpanConvolution",
     "Spans",
     "SpecError",
     "Stack",
     "Stem",
     "Summary",
     "Tokens",
+    "WideValues",
     "crossed",
     "layer",
     "norms_first",

@@ -94,6 +94,11 @@ class Attention:
         return True
 
     @property
+    def reads_padding(self) -> bool:
+        """Never."""
+        return False
+
+    @property
     def slot(self) -> SlotSpec | None:
         """A window needs no more than a ring, unless it reaches over columns that it does not count."""
         if self.cross:

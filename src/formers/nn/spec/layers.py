@@ -52,10 +52,38 @@ class Part:
 
 
 @dataclass(frozen=True)
+class Bottleneck:
+    """Parts are narrower than their layer (Sun et al. 2020, arXiv:2004.02984, section 3.1).
+
+    Roles: `narrow_dense`, `narrow_norm`; `widen_dense`, `widen_dropout`, `widen_norm`; and of a second
+    narrow copy, `shared_dense`, `shared_norm`.
+
+    Attributes:
+        width: of the parts.
+        norm: of both copies and, of the layer's width, of the sum that ends the layer.
+        dropout: on what is widened.
+        shared: there is a second copy, which queries and keys of `WideValues` read.
+    """
+
+    width: int
+    norm: Norm
+    dropout: float = 0.0
+    shared: bool = False
+
+
+@dataclass(frozen=True)
 class Layer:
-    """One layer: its parts, in the order in which they run."""
+    """One layer: its parts, in the order in which they run.
+
+    Attributes:
+        parts: what it computes.
+        turned: who looks inside sees [B, E, T].
+        bottleneck: the parts are narrower.
+    """
 
     parts: tuple[Part, ...]
+    turned: bool = False
+    bottleneck: Bottleneck | None = None
 
     def masked(self, mask: Mask) -> Layer:
         """The same layer, whose self attention has another mask."""
@@ -65,7 +93,7 @@ class Layer:
             else part
             for part in self.parts
         )
-        return Layer(tuple(parts))
+        return replace(self, parts=tuple(parts))
 
 
 def layer(

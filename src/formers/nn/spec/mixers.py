@@ -28,6 +28,10 @@ class Mixer(Protocol):
         """Whether a mask of the caller's own, or several examples in one row, can be obeyed."""
 
     @property
+    def reads_padding(self) -> bool:
+        """Whether tokens read padding, as neighbours or as text, so that it is computed."""
+
+    @property
     def slot(self) -> SlotSpec | None:
         """What it keeps in a cache."""
 
@@ -44,6 +48,7 @@ class _Tokenwise:
     by_distance = False
     needs: frozenset[str] = field(default=frozenset(), init=False, repr=False)
     honours_masks = True
+    reads_padding = False
     slot = None
     first_alone = True
 
@@ -54,7 +59,9 @@ class FeedForward(_Tokenwise):
 
     `dropout` falls on the inner values. `fused`: gate and up are one leaf under the role `gate_up`, one after
     the other or (`alternating`) feature by feature. `clamp`, c and a: gate and up are cut at c, up at -c too,
-    and (up + 1) * gate * sigmoid(a * gate) comes out, whatever the activation.
+    and (up + 1) * gate * sigmoid(a * gate) comes out, whatever the activation. `down` is
+    the kind of the last leaf where it is not that of the others. Where a layer has several, roles begin with
+    their `prefix`.
     """
 
     inner: int = 0
@@ -66,6 +73,8 @@ class FeedForward(_Tokenwise):
     bias: bool = True
     dropout: float = 0.0
     linear: LinearKind = "linear"
+    down: LinearKind | None = None
+    prefix: str = ""
 
 
 @dataclass(frozen=True)

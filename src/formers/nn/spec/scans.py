@@ -40,6 +40,7 @@ class Scan:
     by_distance = True
     needs: frozenset[str] = field(default=frozenset(), init=False, repr=False)
     honours_masks = False
+    reads_padding = False
     first_alone = False
 
     @property

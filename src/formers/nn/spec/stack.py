@@ -78,8 +78,8 @@ class Stack:
         names: where the leaves lie; roles of `names.stack`: `first_norm`, `final_norm`, `final_dropout`,
             `pooler`, `pooler_act`, `rotary`, `relative`, `relative_norm`; `projection` to E of what the stem
             gives, `final_projection` from E; `score_bias`, a table of distances that all layers read;
-            `rotary_table`, sines and cosines that stand in the file, in place of those that the layers' rotary
-            rule gives.
+            `rotary_table`, sines and cosines that stand in the file, in place of those that the layers'
+            rotary rule gives.
         width: E.
         layer_class: name of the layers' class, as sharding policies spell it.
         first_norm: of what enters the first layer.
@@ -152,6 +152,11 @@ class Stack:
         return all(m.honours_masks for m in self.mixers)
 
     @cached_property
+    def reads_padding(self) -> bool:
+        """Whether padding is computed, because tokens read it."""
+        return getattr(self.stem, "reads_padding", False) or any(m.reads_padding for m in self.mixers)
+
+    @cached_property
     def slots(self) -> tuple[SlotSpec | None, ...]:
         """What every layer keeps: the slot of its first mixer that has one."""
         return tuple(
@@ -196,7 +201,9 @@ class Stack:
 def norms_first(made: Stack) -> Stack:
     """A stack with norms on its sums, with those norms before its parts instead, and one that closes it."""
     turned = {  # layers that are alike stay one value
-        id(layer): Layer(tuple(replace(part, before=part.after, after=None) for part in layer.parts))
+        id(layer): replace(
+            layer, parts=tuple(replace(part, before=part.after, after=None) for part in layer.parts)
+        )
         for layer in made.layers
     }
     norm = next((part.after for layer in made.layers for part in layer.parts), None)

@@ -45,13 +45,14 @@ class Tokens:
     With `share_types` the segment ids are looked up in the token table, as GPT-2 does. `scale` falls on
     what enters, looked up or (with `scale_given`) given; `table_scale` on what is looked up, in the table
     itself, and in its dtype if `table_scale_rounded`. `norm` is of the sum, or of the tokens before it.
-    Where padding is computed its rows are zero if `hides_padding`. Vectors of a token table that is
-    `table_width` wide are projected first. With `boxes`, the number of coordinates, every token has a box on
+    Where padding is computed its rows are zero if `hides_padding`. A linear layer `projects`
+    the tokens alone (of `table_width`; three at a time, each between its neighbours, if `trigrams`), or the
+    normed sum. With `boxes`, the number of coordinates, every token has a box on
     its page, whose edges, height and width are looked up.
     With `kinds` a token has several types, [.., kinds]; the second is its column in a table, the third its
     row. With `restarts` positions begin anew in every cell, and stop at the last of their table.
     Roles: `token`, `position`, `type` or `type_0`, .., `task`, `x`, `y`, `height`, `width`, `embedding_norm`,
-    `embedding_dropout`, `token_projection`.
+    `embedding_dropout`, `embedding_projection`.
     """
 
     vocabulary: int
@@ -72,8 +73,16 @@ class Tokens:
     dropout: float = 0.0
     padding_idx: int | None = None
     hides_padding: bool = False
+    projects: Literal["", "tokens", "sum"] = ""
+    projection_bias: bool = True
     table_width: int | None = None
+    trigrams: bool = False
     reads = "input_ids"
+
+    @property
+    def reads_padding(self) -> bool:
+        """Whether the last token's neighbour is padding."""
+        return self.trigrams
 
     @property
     def room(self) -> int | None:

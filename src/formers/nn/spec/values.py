@@ -6,12 +6,26 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
-LinearKind = Literal["linear", "conv1d"]
 Paths = Mapping[str, "str | None"]  # role -> path of its leaf; None leaves the role out
 
 
 class SpecError(ValueError):
     """A spec and its names do not fit each other."""
+
+
+@dataclass(frozen=True)
+class Grouped:
+    """A linear leaf of `count` parts, each from its share of the features to its share of the results.
+
+    The weight is [count, in / count, out / count], or that of a `pointwise` convolution, which sees [B, E, T]
+    where somebody looks.
+    """
+
+    count: int
+    pointwise: bool = False
+
+
+LinearKind = Literal["linear", "conv1d"] | Grouped
 
 
 @dataclass(frozen=True)
@@ -43,16 +57,19 @@ class Heads:
 class Norm:
     """Normalisation of the last axis: `layer` (mean and variance), `rms` (root mean square), or `none`.
 
+    In place of one, `affine` scales and shifts alone.
     `offset` (of a `layer` norm: 1) is added to the stored weight. A `layer` norm may lack both values.
-    The weight of a `wide` RMS norm is applied in float32 too.
+    The weight of a `wide` RMS norm is applied in float32 too. Where somebody looks, a `layer` norm of
+    `channels` sees [B, E, T].
     """
 
-    kind: Literal["layer", "rms", "none"] = "layer"
+    kind: Literal["layer", "rms", "affine", "none"] = "layer"
     eps: float = 1e-12
     offset: float = 0.0
     weight: bool = True
     bias: bool = True
     wide: bool = False
+    channels: bool = False
 
 
 @dataclass(frozen=True)

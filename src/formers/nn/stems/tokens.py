@@ -52,13 +52,8 @@ class TokenStem(Stem):
         wanted = {"position": s.positions, "type": s.types, "task": s.tasks, **dict.fromkeys(_BOX, s.boxes)}
         wanted |= {f"type_{i}": True for i in range(len(s.kinds))}
         want(names, "token", *(role for role, used in wanted.items() if used))
-        table = token_table(
-            s.vocabulary,
-            s.table_width or s.width,
-            s.padding_idx,
-            s.table_scale,
-            rounded=s.table_scale_rounded,
-        )
+        width = s.table_width or s.width
+        table = token_table(s.vocabulary, width, s.padding_idx, s.table_scale, rounded=s.table_scale_rounded)
         place(owner, "token", str(names["token"]), table)
         if s.positions is not None:
             place(owner, "position", str(names["position"]), positions_of(s.positions, s.width))
@@ -71,12 +66,12 @@ class TokenStem(Stem):
         if s.norm is not None:
             want(names, "embedding_norm")
             place(owner, "embedding_norm", str(names["embedding_norm"]), norm(s.norm, s.width))
+        if s.projects:
+            want(names, "embedding_projection")
+            read = linear("linear", 3 * width if s.trigrams else width, s.width, s.projection_bias)
+            place(owner, "embedding_projection", str(names["embedding_projection"]), read)
         if s.tasks:
             place(owner, "task", str(names["task"]), nn.Embedding(s.tasks, s.width))
-        if s.table_width is not None:
-            want(names, "token_projection")
-            projection = linear("linear", s.table_width, s.width, bias=False)
-            place(owner, "token_projection", str(names["token_projection"]), projection)
         if names.get("embedding_dropout"):
             place(owner, "embedding_dropout", str(names["embedding_dropout"]), Dropout(s.dropout))
 
@@ -135,11 +130,11 @@ class TokenStem(Stem):
         if tasks is not None and not s.tasks:
             raise TypeError("this model has no kinds of tasks (use_task_id is off); leave task_type_ids out")
         x = look_up(node, "token", ids, "input_ids") if vectors is None else vectors
-        if s.table_width is not None:
-            x = project(leaf(node, "token_projection"), x, None, pass_.watched)
         if s.scale != 1.0 and (s.scale_given or vectors is None):
             x = x * s.scale
         first = positions.new_zeros(x.shape[:-1] if pass_.watched else 1)  # one row serves all
+        if s.projects == "tokens":
+            x = project(leaf(node, "embedding_projection"), self._between(x, pass_), None, pass_.watched)
         if s.norm is not None and s.norm_of == "tokens":
             x = leaf(node, "embedding_norm")(x)
         if s.types:
@@ -157,12 +152,22 @@ class TokenStem(Stem):
             x = x + _of_boxes(node, given.get("bbox"), first)
         if s.norm is not None and s.norm_of == "sum":
             x = leaf(node, "embedding_norm")(x)
+        if s.projects == "sum":
+            x = project(leaf(node, "embedding_projection"), x, None, pass_.watched)
         if s.hides_padding and pass_.visibility.real is not None:
             x = x * pass_.visibility.real.reshape(*x.shape[:-1], 1)
         if has(node, "embedding_dropout"):
             dropped: Tensor = leaf(node, "embedding_dropout")(x)
             return dropped
         return drop(x, s.dropout) if s.dropout and node.training else x
+
+    def _between(self, x: Tensor, pass_: Pass) -> Tensor:
+        """Every token between the one behind it and the one before it: [.., W] -> [.., 3 W]."""
+        if not self.spec.trigrams:
+            return x
+        whole = x if x.dim() == 3 else x.view(pass_.layout.batch, pass_.layout.length, -1)
+        behind, before = (nn.functional.pad(whole, (0, 0, *ends)) for ends in ((-1, 1), (1, -1)))
+        return torch.cat((behind, whole, before), dim=-1).view(*x.shape[:-1], -1)
 
 
 def _by_cell(types: Tensor, kinds: tuple[int, ...], last: int) -> Tensor:

@@ -1,0 +1,82 @@
+"""Mixers of tokens that are no plain attention."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from formers.nn.spec.attention import Attention
+
+
+@dataclass(frozen=True)
+class Fourier:
+    """The real part of a Fourier transform of tokens and features (Lee-Thorp et al. 2021, arXiv:2105.03824).
+
+    It has no leaves; role `fourier` is its node. Padding is read as text.
+    """
+
+    causal = False
+    by_distance = True
+    needs: frozenset[str] = field(default=frozenset(), init=False, repr=False)
+    honours_masks = False
+    reads_padding = True
+    slot = None
+    first_alone = False
+
+
+@dataclass(frozen=True)
+class Channels(Attention):
+    """Attention by pointwise convolutions (Iandola et al. 2020, arXiv:2006.11316, section 3).
+
+    It stands in a layer that is `turned`.
+
+    Attributes:
+        groups: of the convolutions q, k, v and o.
+    """
+
+    groups: tuple[int, int, int, int] = (1, 1, 1, 1)
+
+
+@dataclass(frozen=True)
+class SpanConvolution(Attention):
+    """Half of the heads attend, half convolve (Jiang et al. 2020, arXiv:2008.02496, section 3.2).
+
+    What each place of the convolution weighs follows from the span around it. Roles beside those of
+    `Attention`: `span_key`, `span_kernel`, `span_value`. The convolution reads padding.
+
+    Attributes:
+        kernel: its reach, an odd number.
+    """
+
+    kernel: int = 9
+
+    def __post_init__(self) -> None:
+        if self.kernel % 2 == 0:
+            raise ValueError(f"a convolution reaches equally far on both sides: {self.kernel} is not odd")
+
+    @property
+    def by_distance(self) -> bool:
+        """Places next to each other are mixed."""
+        return True
+
+    @property
+    def reads_padding(self) -> bool:
+        """As neighbours."""
+        return True
+
+    @property
+    def first_alone(self) -> bool:
+        """The first token reads its neighbours."""
+        return False
+
+
+@dataclass(frozen=True)
+class WideValues(Attention):
+    """Attention in a bottleneck: the second narrow copy asks and is asked, values come from the whole layer.
+
+    `source` is the width of the layer.
+    """
+
+    @property
+    def first_alone(self) -> bool:
+        """Its three inputs differ."""
+        return False
