@@ -10,16 +10,18 @@ from formers.nn.mixers.attention import attention_steps
 from formers.nn.mixers.disentangled import disentangled_steps
 from formers.nn.mixers.experts import experts_steps
 from formers.nn.mixers.feedforward import feedforward_steps
+from formers.nn.mixers.head_scan import head_scan_steps
 from formers.nn.mixers.latent import latent_steps
 from formers.nn.mixers.scan import scan_steps
 from formers.nn.program import Step
-from formers.nn.steps import Add, Begin, Drop, Normalise
+from formers.nn.steps import Add, Begin, Drop, Normalise, Scale
 
 STEPS: dict[type[Any], Callable[[Any, int], list[Step]]] = {
     spec.Attention: attention_steps,
     spec.Disentangled: disentangled_steps,
     spec.Experts: experts_steps,
     spec.FeedForward: feedforward_steps,
+    spec.HeadScan: head_scan_steps,
     spec.Latent: latent_steps,
     spec.Scan: scan_steps,
 }
@@ -32,6 +34,8 @@ def part_steps(part: spec.Part, width: int) -> list[Step]:
     if part.before is not None and part.reads != "normed":
         at = 0 if part.keeps == "normed" else 1
         steps.insert(at, Normalise(f"{role}_norm", part.before, width, notes=True))
+    if part.scale_in != 1.0:
+        steps.append(Scale(part.scale_in))
     mixing = STEPS[type(part.mixer)](part.mixer, width)
     mixing[0].normed = part.before is not None
     steps += mixing

@@ -28,7 +28,7 @@ class Part:
         reads: the sum so far, or (parallel branches) what the part before it read: that part's `input`, or
             the `normed` input of its mixer.
         keeps: what the result is added to: what is read, or that `normed` (with `before`).
-        scale: factor on the result.
+        scale: factor on the result; `scale_in` on what the mixer reads.
         gain: value that a learned factor per feature begins with.
         wide: the sum is held in float32 at least.
     """
@@ -44,13 +44,15 @@ class Part:
     gain: float | None = None
     wide: bool = False
     keeps: Literal["read", "normed"] = "read"
+    scale_in: float = 1.0
 
 
 @dataclass(frozen=True)
 class Layer:
-    """One layer: its parts, in the order in which they run."""
+    """One layer: its parts, in the order in which they run; `name` of its class, where not the stack's."""
 
     parts: tuple[Part, ...]
+    name: str = ""
 
     def masked(self, mask: Mask) -> Layer:
         """The same layer, whose self attention has another mask."""
@@ -60,7 +62,7 @@ class Layer:
             else part
             for part in self.parts
         )
-        return Layer(tuple(parts))
+        return replace(self, parts=tuple(parts))
 
 
 def layer(

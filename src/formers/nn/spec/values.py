@@ -43,7 +43,7 @@ class Heads:
 class Norm:
     """Normalisation of the last axis: `layer` (mean and variance), `rms` (root mean square), or `none`.
 
-    `offset` (of a `layer` norm: 1) is added to the stored weight. A `layer` norm may lack both values.
+    `offset` (of a `layer` norm: 1) is added to the stored weight. A norm may lack its weight and bias.
     The weight of a `wide` RMS norm is applied in float32 too.
     """
 
@@ -60,10 +60,10 @@ class SlotSpec:
     """What a mixer keeps between calls.
 
     Keys and values of all tokens (`growing`) or of the last `size` (`ring`), what they are read from
-    (`latent`), or a state (`recurrent`).
+    (`latent`), a state (`recurrent`), or a state beside keys and values of all tokens (`hybrid`).
     """
 
-    kind: Literal["growing", "ring", "latent", "recurrent"] = "growing"
+    kind: Literal["growing", "ring", "latent", "recurrent", "hybrid"] = "growing"
     size: int = 0
 
 
