@@ -6,6 +6,7 @@ from __future__ import annotations
 FAMILIES: dict[str, tuple[str, str]] = {
     "albert": ("albert", "Albert"),
     "arcee": ("arcee", "Arcee"),
+    "bamba": ("bamba", "Bamba"),
     "bart": ("bart", "Bart"),
     "bert": ("bert", "Bert"),
     "bert-generation": ("bert_generation", "BertGeneration"),
@@ -31,6 +32,7 @@ FAMILIES: dict[str, tuple[str, str]] = {
     "ernie": ("ernie", "Ernie"),
     "exaone4": ("exaone4", "Exaone4"),
     "falcon": ("falcon", "Falcon"),
+    "falcon_h1": ("falcon_h1", "FalconH1"),
     "falcon_mamba": ("falcon_mamba", "FalconMamba"),
     "gemma": ("gemma", "Gemma"),
     "gemma2": ("gemma2", "Gemma2"),
@@ -44,6 +46,7 @@ FAMILIES: dict[str, tuple[str, str]] = {
     "gptj": ("gptj", "GPTJ"),
     "granite": ("granite", "Granite"),
     "helium": ("helium", "Helium"),
+    "jamba": ("jamba", "Jamba"),
     "llama": ("llama", "Llama"),
     "llava": ("llava", "Llava"),
     "m2m_100": ("m2m_100", "M2M100"),

@@ -42,6 +42,7 @@ class Spec:
         vocabulary: rows of the table, where that is not the config's `vocab_size`.
         table: path of the table that it is tied to, where that is not the token table.
         balance: experts that read each token, and the weight in the loss of how unevenly experts are used.
+        z_loss: weight in the loss of how far the logarithm of all exponentials is from zero.
         before: what stands before the table, in place of `dense`, `act`, `norm` and `eps`.
     """
 
@@ -64,6 +65,7 @@ class Spec:
     vocabulary: int | None = None
     table: str | None = None
     balance: tuple[int, float] | None = None
+    z_loss: float = 0.0
     before: Transform | None = None
 
     @property
@@ -150,7 +152,9 @@ class VocabularyHead(TaskModel):
         return cross_entropy(logits, labels, items)
 
     def _prepare(self, given: dict[str, Any], targets: dict[str, Any], ask: Ask) -> None:
-        ask.keep_padding = labels_on_padding(targets["labels"], given.get("attention_mask"))
+        spec: Spec = self._formers.facts["head"]
+        told = labels_on_padding(targets["labels"], given.get("attention_mask"))
+        ask.keep_padding = told or bool(spec.z_loss and targets["labels"] is not None)  # it counts padding
 
     def _finish(
         self, states: States, given: dict[str, Any], targets: dict[str, Any], items: Any
@@ -159,6 +163,8 @@ class VocabularyHead(TaskModel):
         loss = None if labels is None else self._loss(logits, labels, items)
         passed = self._assembly.passed_on(states)
         spec: Spec = self._formers.facts["head"]
+        if loss is not None and spec.z_loss:
+            loss = loss + spec.z_loss * logits.float().logsumexp(-1).square().mean()
         if spec.balance is not None and states.router_logits:
             chosen, weight = spec.balance
             uneven = balance(states.router_logits, chosen, _computed(states, given.get("attention_mask")))

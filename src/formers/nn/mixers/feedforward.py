@@ -1,4 +1,8 @@
-"""The position-wise feed-forward. Roles: `up`, `gate` (or `gate_up`), `down`, `act`, `inner_dropout`."""
+"""The position-wise feed-forward.
+
+Roles: `up`, `gate` (or `gate_up`), `down`, `act`, `inner_dropout`; `feedforward_scale`, the node in which its
+result is scaled.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +12,7 @@ from formers.nn import spec
 from formers.nn.activations import Activation
 from formers.nn.leaves import linear
 from formers.nn.program import Flow, Step
-from formers.nn.steps import Drop, Project, activate, apply
+from formers.nn.steps import Drop, Project, Scale, activate, apply
 
 
 class Expand(Step):
@@ -31,6 +35,9 @@ class Expand(Step):
         if self.spec.fused:
             gate, up = apply(node, "gate_up", x, watched).chunk(2, dim=-1)
             flow.x = activate(node, "act", gate, act) * up
+        elif self.spec.scale_gate != 1.0:
+            gate = apply(node, "gate", x, watched) * self.spec.scale_gate
+            flow.x = activate(node, "act", gate, act) * apply(node, "up", x, watched)
         elif self.spec.gated:
             # the activation is on the gate: Shazeer 2020, arXiv:2002.05202
             flow.x = apply(node, "gate", x, watched, "act", act) * apply(node, "up", x, watched)
@@ -41,4 +48,5 @@ class Expand(Step):
 def feedforward_steps(s: spec.FeedForward, width: int) -> list[Step]:
     """Expand, drop, project back."""
     down = Project("down", lambda: linear(s.linear, s.inner, width, s.bias))
-    return [Expand(s, width), Drop("inner_dropout", s.dropout), down]
+    steps = [Expand(s, width), Drop("inner_dropout", s.dropout), down]
+    return steps if s.scale == 1.0 else [*steps, Scale(s.scale, "feedforward_scale")]

@@ -52,7 +52,8 @@ class _Tokenwise:
 class FeedForward(_Tokenwise):
     """Position-wise feed-forward: up, activation (times gate when `gated`), down.
 
-    `dropout` falls on the inner values. `fused`: gate and up are one leaf under the role `gate_up`.
+    `dropout` falls on the inner values. `fused`: gate and up are one leaf under the role `gate_up`. Factors:
+    `scale_gate` on what the activation of a gate reads, `scale` on the result.
     """
 
     inner: int = 0
@@ -62,6 +63,8 @@ class FeedForward(_Tokenwise):
     bias: bool = True
     dropout: float = 0.0
     linear: LinearKind = "linear"
+    scale_gate: float = 1.0
+    scale: float = 1.0
 
 
 @dataclass(frozen=True)
