@@ -20,7 +20,7 @@ def tensors(length: int) -> list[torch.Tensor]:
     batch, inner, count = 2, 3, 4
     step = torch.rand(batch, length, inner)
     u, writes, reads = (torch.randn(batch, length, n) for n in (inner, count, count))
-    return [step, u, writes, reads, torch.randn(inner, count), torch.randn(batch, inner, count)]
+    return [step, u, writes, reads, torch.randn(inner, count), torch.randn(batch, count, inner)]
 
 
 def slowly(step: Any, u: Any, writes: Any, reads: Any, decay: Any, state: Any) -> tuple[Any, Any]:
@@ -31,10 +31,10 @@ def slowly(step: Any, u: Any, writes: Any, reads: Any, decay: Any, state: Any) -
         for t in range(u.shape[1]):
             for i in range(u.shape[2]):
                 d = float(step[b, t, i])
-                for n in range(h.shape[2]):
+                for n in range(h.shape[1]):
                     kept = math.exp(-d * math.exp(float(decay[i, n])))
-                    h[b, i, n] = kept * h[b, i, n] + d * float(writes[b, t, n]) * float(u[b, t, i])
-                    out[b, t, i] += float(reads[b, t, n]) * h[b, i, n]
+                    h[b, n, i] = kept * h[b, n, i] + d * float(writes[b, t, n]) * float(u[b, t, i])
+                    out[b, t, i] += float(reads[b, t, n]) * h[b, n, i]
     return out, h
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from formers.nn.cache import Cache, DynamicCache, Growing, Recurrent, Ring, StaticCache
+from formers.nn.cache import Cache, DynamicCache, Growing, Hybrid, Recurrent, Ring, StaticCache
 from formers.nn.masks import Causal, materialise
 from formers.nn.passing import Visibility
 from formers.nn.spec import Attention, Heads, SlotSpec
@@ -80,9 +80,22 @@ def test_what_was_forgotten_cannot_be_gone_back_to() -> None:
         slot.crop(-1)
 
 
+def test_a_slot_for_keys_and_a_state_counts_tokens_once_and_cannot_go_back() -> None:
+    slot = Hybrid()
+    slot.remember(torch.arange(2.0).view(2, 1, 1), torch.arange(2.0).view(2, 1, 1), 3)
+    slot.update(keys(2, 0, 3), keys(2, 0, 3))
+    assert slot.length == 3
+    slot.reorder(torch.tensor([1, 1]))
+    assert positions(slot.contents()[0]) == [100, 101, 102]
+    assert slot.state.flatten().tolist() == slot.window.flatten().tolist() == [1, 1]
+    slot.crop(3)
+    with pytest.raises(ValueError, match="mixed into its state"):
+        slot.crop(-1)
+
+
 def test_a_cache_fits_itself_to_the_layers_and_keeps_what_it_holds() -> None:
-    wanted = (SlotSpec("ring", 3), SlotSpec(), SlotSpec("recurrent"), None)
-    kinds = [Ring, Growing, Recurrent, Growing]
+    wanted = (SlotSpec("ring", 3), SlotSpec(), SlotSpec("recurrent"), None, SlotSpec("hybrid"))
+    kinds = [Ring, Growing, Recurrent, Growing, Hybrid]
     fresh = DynamicCache().fit(wanted)
     assert [type(slot) for slot in fresh.slots] == kinds
     ring = fresh.slots[0]

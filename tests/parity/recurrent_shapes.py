@@ -4,6 +4,120 @@ from __future__ import annotations
 
 from typing import Any
 
+from tests.parity.plain_shapes import DECODER, VOCABULARY
+
+_MAMBA = {
+    "vocab_size": VOCABULARY,
+    "hidden_size": 32,
+    "num_hidden_layers": 3,
+    "state_size": 6,
+    "pad_token_id": 0,
+}
+_MAMBA2 = {**_MAMBA, "num_heads": 4, "head_dim": 16, "n_groups": 2, "chunk_size": 8}
+_JAMBA = {
+    **DECODER,
+    "num_hidden_layers": 4,
+    "num_experts": 4,
+    "attn_layer_period": 3,
+    "attn_layer_offset": 1,
+    "mamba_d_state": 6,
+}
+_BAMBA = {**DECODER, "mamba_n_heads": 4, "mamba_d_state": 6, "mamba_chunk_size": 8}
+_BIASES = {"mamba_proj_bias": True, "mamba_conv_bias": False, "attention_bias": True, "mlp_bias": True}
+
 # model_type -> shapes, see `shapes.py`; MORE are those of the whole grid alone
-SHAPES: dict[str, dict[str, dict[str, Any]]] = {}
-MORE: dict[str, dict[str, dict[str, Any]]] = {}
+SHAPES: dict[str, dict[str, dict[str, Any]]] = {
+    "mamba2": {
+        "two groups": _MAMBA2,
+        "six heads of one group, biases, short reach, bounded steps, tied": {
+            **_MAMBA2,
+            "num_heads": 6,
+            "n_groups": 1,
+            "expand": 3,
+            "use_bias": True,
+            "conv_kernel": 2,
+            "time_step_limit": [0.5, 1.0],
+            "tie_word_embeddings": True,
+        },
+    },
+    "falcon_mamba": {"norms of what is selected": _MAMBA},
+    "jamba": {"attention in every third layer, experts in every other": _JAMBA},
+    "bamba": {
+        "attention in the second layer": {**_BAMBA, "attn_layer_indices": [1]},
+        "two groups, biases, bounded steps, logits kept small, tied": {
+            **_BAMBA,
+            **_BIASES,
+            "num_hidden_layers": 2,
+            "attn_layer_indices": [0],
+            "mamba_n_groups": 2,
+            "time_step_limit": [0.5, 1.0],
+            "z_loss_coefficient": 0.1,
+            "tie_word_embeddings": True,
+        },
+    },
+    "falcon_h1": {
+        "no norm of what is read": {**_BAMBA, "mamba_d_ssm": 48},
+        "factors everywhere, a norm before the gate": {
+            **_BAMBA,
+            "mamba_d_ssm": None,
+            "mamba_n_groups": 2,
+            "mamba_rms_norm": True,
+            "lm_head_multiplier": 0.5,
+            "embedding_multiplier": 2.0,
+            "mlp_multipliers": [0.7, 1.3],
+            "key_multiplier": 0.6,
+            "attention_out_multiplier": 1.2,
+            "attention_in_multiplier": 0.8,
+            "ssm_multipliers": [0.5, 0.9, 1.1, 1.3, 0.7],
+            "ssm_in_multiplier": 1.4,
+            "ssm_out_multiplier": 0.6,
+        },
+    },
+}
+MORE: dict[str, dict[str, dict[str, Any]]] = {
+    "jamba": {
+        "no experts, biases, short reach, rank of its own, tied": {
+            **_JAMBA,
+            "num_experts": 1,
+            "mamba_proj_bias": True,
+            "mamba_conv_bias": False,
+            "mamba_d_conv": 2,
+            "mamba_dt_rank": 5,
+            "tie_word_embeddings": True,
+        },
+        "the routers' share in the loss": {**_JAMBA, "output_router_logits": True, "num_experts_per_tok": 3},
+    },
+    "bamba": {
+        "six heads": {**_BAMBA, "hidden_size": 24, "mamba_n_heads": 6, "attn_layer_indices": [0, 2]},
+    },
+    "falcon_h1": {
+        "biases, a norm after the gate": {
+            **_BAMBA,
+            **_BIASES,
+            "mamba_rms_norm": True,
+            "mamba_norm_before_gate": False,
+            "projectors_bias": True,
+            "mamba_d_ssm": 32,
+        },
+    },
+    "mamba2": {
+        "a group for each head, no bias of the convolution, gelu": {
+            **_MAMBA2,
+            "n_groups": 4,
+            "use_conv_bias": False,
+            "hidden_act": "gelu",
+            "conv_kernel": 3,
+        },
+    },
+    "falcon_mamba": {
+        "biases, short reach, rank of its own, untied, other epsilon": {
+            **_MAMBA,
+            "use_bias": True,
+            "conv_kernel": 2,
+            "time_step_rank": 5,
+            "expand": 3,
+            "mixer_rms_eps": 1e-3,
+            "tie_word_embeddings": False,
+        },
+    },
+}

@@ -21,7 +21,7 @@ from formers import (
     LlamaForCausalLM,
     StaticCache,
 )
-from formers.nn.cache import Recurrent, Ring
+from formers.nn.cache import Hybrid, Recurrent, Ring
 
 SIZES = {"hidden_size": 8, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 16}
 
@@ -157,6 +157,10 @@ def filled(kind: str) -> Cache:
         return EncoderDecoderCache(DynamicCache([(keys, values)]), DynamicCache([(values, keys)]))
     if kind == "static":
         cache: Cache = StaticCache(small_llama().config, max_cache_len=5)
+    elif kind == "hybrid":
+        both = Hybrid()
+        both.remember(keys[..., 0], values[..., 0], 3)
+        cache = Cache([both])
     elif kind == "recurrent":
         state = Recurrent()
         state.remember(keys[..., 0], values[..., 0], 3)
@@ -167,7 +171,9 @@ def filled(kind: str) -> Cache:
     return cache
 
 
-@pytest.mark.parametrize("kind", ["growing", "empty", "ring", "static", "recurrent", "with the encoder's"])
+@pytest.mark.parametrize(
+    "kind", ["growing", "empty", "ring", "static", "recurrent", "hybrid", "with the encoder's"]
+)
 def test_a_cache_is_the_same_after_it_was_taken_apart(kind):
     cache = filled(kind)
     leaves, told = _pytree.tree_flatten(cache)

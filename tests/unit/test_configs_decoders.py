@@ -77,3 +77,18 @@ def test_a_config_that_was_cut_short_makes_as_many_layers_as_it_says(kind: str) 
 def test_what_cannot_be_obeyed_is_refused(kind: str, values: dict[str, Any], said: str) -> None:
     with pytest.raises(ValueError, match=said):
         model(kind, **values)
+
+
+@pytest.mark.parametrize(
+    ("config", "values", "message"),
+    [
+        ("Jamba", {"attn_layer_offset": 8}, r"attn_layer_offset \(8\) must be below attn_layer_period \(8\)"),
+        ("Jamba", {"expert_layer_offset": 2}, r"expert_layer_offset \(2\) must be below"),
+        ("Bamba", {"mamba_d_head": 32}, r"mamba_n_heads \* mamba_d_head \(4096\) must be .* 8192"),
+        ("FalconH1", {"ssm_multipliers": [1.0, 2.0]}, "a projection has five parts"),
+    ],
+)
+def test_scans_and_turns_that_do_not_fit_are_refused(config: str, values: Any, message: str) -> None:
+    made = getattr(formers, f"{config}Config")(**values)
+    with pytest.raises(ValueError, match=message):
+        getattr(formers, f"{config}Model")(made)

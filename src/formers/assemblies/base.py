@@ -114,7 +114,7 @@ class Assembly:
 
     def layer_classes(self, config_class: type[Any]) -> list[str]:
         """Names of the layers' classes, which no sharding cuts."""
-        return [self.spec(config_class()).layer_class]
+        return list(self.spec(config_class()).layer_classes)
 
 
 _MEANING = {

@@ -89,6 +89,48 @@ class RMSNorm(nn.Module):
         return f"{self.weight.shape[0]}, eps={self.eps}"
 
 
+class PlainRMSNorm(nn.Module):
+    """A root-mean-square norm without weights, taken in float32."""
+
+    def __init__(self, eps: float) -> None:
+        super().__init__()
+        self.eps = eps
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[..., E] -> [..., E]."""
+        wide = x.float()
+        return (wide * torch.rsqrt(wide.square().mean(-1, keepdim=True) + self.eps)).to(x.dtype)
+
+
+class GatedRMSNorm(nn.Module):
+    """A root-mean-square norm of every one of `groups` equal parts, and silu(gate) times what it reads.
+
+    The gate's factor comes after the norm where that is `first`. All is taken in float32; the weight is
+    applied in the dtype of what is read, unless it is `wide`.
+    """
+
+    def __init__(
+        self, width: int, eps: float, groups: int = 1, first: bool = False, wide: bool = False
+    ) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(width))
+        self.eps, self.groups, self.first, self.wide = eps, groups, first, wide
+
+    def reset_parameters(self) -> None:
+        """Scale by one."""
+        nn.init.ones_(self.weight)
+
+    def forward(self, x: Tensor, gate: Tensor) -> Tensor:
+        """[..., E] and a gate of that shape -> [..., E]."""
+        factor = nn.functional.silu(gate.float())
+        wide = x.float() if self.first else x.float() * factor
+        parts = wide.reshape(*x.shape[:-1], self.groups, -1)  # [..., groups, E / groups]
+        parts = parts * torch.rsqrt(parts.square().mean(-1, keepdim=True) + self.eps)
+        normed = self.weight * parts.flatten(-2).to(torch.float32 if self.wide else x.dtype)
+        found: Tensor = normed * factor if self.first else normed
+        return found.to(x.dtype)
+
+
 class OffsetLayerNorm(nn.LayerNorm):
     """A layer norm whose stored weight is what its scale differs from one by."""
 
@@ -270,5 +312,7 @@ def norm(spec: Norm, width: int, each: int = 0, apart: bool = False) -> nn.Modul
     if spec.kind == "layer":
         made = ChannelNorm if spec.channels else nn.LayerNorm
         return made(width, eps=spec.eps, elementwise_affine=spec.weight, bias=spec.bias)
+    if not spec.weight:
+        return PlainRMSNorm(spec.eps)
     root = RMSNorm(width, spec.eps, spec.offset, spec.wide)
     return begins(root, weight=Constant(1.0 - spec.offset)) if spec.offset else root

@@ -159,11 +159,11 @@ def activate(node: Any, role: str, x: Tensor, name: str) -> Tensor:
 
 
 class Scale(Step):
-    """A factor on everything."""
+    """A factor on everything; `home` is the role that names its node."""
 
-    def __init__(self, factor: float) -> None:
+    def __init__(self, factor: float, home: str = "") -> None:
         super().__init__()
-        self.factor = factor
+        self.factor, self.home = factor, home
 
     def run(self, node: Any, flow: Flow) -> None:
         """[..] -> [..]."""

@@ -85,12 +85,13 @@ def make_layers(s: spec.Stack) -> nn.ModuleList:
         if id(layer) in models:
             made.append(twin(models[id(layer)]))
             continue
-        block = layer_class(s.layer_class)()
+        name = layer.name or s.layer_class
+        block = layer_class(name)()
         steps = layer_steps(layer, s.width)
         if id(layer) not in homes:
-            homes[id(layer)] = homes_of(steps, s.names.layer, s.layer_class)
+            homes[id(layer)] = homes_of(steps, s.names.layer, name)
             known |= {role for step in steps for role in (*step.roles(), step.home)}
-        build(block, steps, s.names.layer, s.layer_class, homes[id(layer)])
+        build(block, steps, s.names.layer, name, homes[id(layer)])
         made.append(block)
         if all(t.is_meta for t in (*block.parameters(), *block.buffers())):
             models[id(layer)] = block
@@ -128,14 +129,15 @@ def _grouped(layers: nn.ModuleList, sharing: spec.Sharing, name: str) -> nn.Modu
 # roles that a family may name although this configuration does not use them
 _PARTS = {
     f"{part}_{what}"
-    for part in ("attention", "cross", "feedforward")
+    for part in ("attention", "cross", "feedforward", "scan")
     for what in ("norm", "inner", "outer", "shift", "dropout", "gain", "add")
 }
 _MIXED = (
     "position_k position_q position_dropout q_bias v_bias "
     "q k v o qkv kv q_norm k_norm q_down q_up kv_down kv_norm kv_up score_bias weights_dropout "
-    "up gate down act inner_dropout mixture router router_bias share "
-    "expert_up expert_gate expert_down shared_up shared_gate shared_down shared_act"
+    "up gate down act inner_dropout feedforward_scale mixture router router_bias share "
+    "expert_up expert_gate expert_down shared_up shared_gate shared_down shared_act "
+    "in conv conv_act select step step_norm step_bias writes_norm reads_norm decay skip gated_norm out"
 )
 _PART_ROLES = _PARTS | set(_MIXED.split())
 

@@ -44,6 +44,7 @@ class Spec:
         leads: where both tables are one, files hold it under this one's name.
         balance: experts that read each token, and the weight in the loss of how unevenly experts are used.
         beside: path of a table [E - width, V], which reads the features beyond those of the output table.
+        z_loss: weight in the loss of how far the logarithm of all exponentials is from zero.
         before: what stands before the table, in place of `dense`, `act`, `norm` and `eps`.
         sparse: the label of places without one, where those that have one alone get logits in training.
     """
@@ -69,6 +70,7 @@ class Spec:
     leads: bool = False
     balance: tuple[int, float] | None = None
     beside: str | None = None
+    z_loss: float = 0.0
     before: Transform | None = None
     sparse: int | None = None
 
@@ -168,7 +170,8 @@ class VocabularyHead(TaskModel):
     def _prepare(self, given: dict[str, Any], targets: dict[str, Any], ask: Ask) -> None:
         spec: Spec = self._formers.facts["head"]
         none = -100 if spec.sparse is None else spec.sparse
-        ask.keep_padding = labels_on_padding(targets["labels"], given.get("attention_mask"), none)
+        told = labels_on_padding(targets["labels"], given.get("attention_mask"), none)
+        ask.keep_padding = told or bool(spec.z_loss and targets["labels"] is not None)  # it counts padding
 
     def _finish(
         self, states: States, given: dict[str, Any], targets: dict[str, Any], items: Any
@@ -182,6 +185,8 @@ class VocabularyHead(TaskModel):
             logits = self._vocabulary(states, given.get("logits_to_keep", 0))
         loss = None if labels is None else self._loss(logits, labels, items)
         passed = self._assembly.passed_on(states)
+        if loss is not None and spec.z_loss:
+            loss = loss + spec.z_loss * logits.float().logsumexp(-1).square().mean()
         if spec.balance is not None and states.router_logits:
             chosen, weight = spec.balance
             uneven = balance(states.router_logits, chosen, _computed(states, given.get("attention_mask")))

@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.utils import _pytree
 
 from formers.core.notices import refuse_unknown, suggest_keywords
-from formers.nn.cache.slots import Growing, Latent, Recurrent, Ring, Slot, Static, made
+from formers.nn.cache.slots import Growing, Hybrid, Latent, Recurrent, Ring, Slot, Static, made
 from formers.nn.spec import SlotSpec
 
 __all__ = [
@@ -18,6 +18,7 @@ __all__ = [
     "DynamicCache",
     "EncoderDecoderCache",
     "Growing",
+    "Hybrid",
     "Latent",
     "Recurrent",
     "Ring",
@@ -104,7 +105,7 @@ class Cache:
         """
         for slot in self.slots:
             held = slot.contents()
-            if isinstance(slot, Recurrent) or (held is not None and held[0].shape[2] != slot.length):
+            if isinstance(slot, Recurrent | Hybrid) or (held is not None and held[0].shape[2] != slot.length):
                 raise ValueError(
                     "tuples of keys and values cannot hold what this cache holds, since it has left out "
                     "positions: pass the cache itself to the next call"
@@ -211,8 +212,9 @@ class EncoderDecoderCache(Cache):
 
 def _serves(slot: Slot, wanted: SlotSpec) -> bool:
     """Whether what a slot holds may be what a layer keeps; any slot that grows can hold latents."""
-    if isinstance(slot, Recurrent) or wanted.kind == "recurrent":
-        return isinstance(slot, Recurrent) and wanted.kind == "recurrent"
+    for kind, name in ((Recurrent, "recurrent"), (Hybrid, "hybrid")):
+        if isinstance(slot, kind) or wanted.kind == name:
+            return isinstance(slot, kind) and wanted.kind == name
     return isinstance(slot, Growing) if wanted.kind == "latent" else not isinstance(slot, Latent)
 
 
@@ -251,7 +253,9 @@ def _legacy_layers(past: Any) -> list[tuple[Any, ...]]:
 
 # -- caches as nodes of a tree of tensors, which torch.export and torch.func take apart ----------------
 
-_KINDS: dict[str, type[Slot]] = {kind.__name__: kind for kind in (Growing, Recurrent, Ring, Static)}
+_KINDS: dict[str, type[Slot]] = {
+    kind.__name__: kind for kind in (Growing, Hybrid, Latent, Recurrent, Ring, Static)
+}
 
 
 def _flatten(cache: Cache) -> tuple[list[Any], list[Any]]:

@@ -160,7 +160,7 @@ class Recurrent(Slot):
 
     Attributes:
         window: [B, kernel - 1, I], or None while empty.
-        state: [B, I, n], float32, or None while empty.
+        state: [B, ..], float32, as the mixer lays it out; None while empty.
     """
 
     def __init__(self) -> None:
@@ -183,12 +183,40 @@ class Recurrent(Slot):
         Raises:
             ValueError: when fewer tokens are wanted than were read.
         """
-        if (length if length >= 0 else self.length + length) < self.length:
-            raise ValueError("a recurrent cache cannot be cropped: what it read is mixed into its state")
+        _keep_all(self.length, length)
 
     def contents(self) -> tuple[Tensor, Tensor] | None:
         """Window and state."""
         return None if self.window is None or self.state is None else (self.window, self.state)
+
+
+class Hybrid(Growing):
+    """Keys and values, and beside them what a recurrence of the same layer remembers; see `Recurrent`."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.window: Tensor | None = None
+        self.state: Tensor | None = None
+
+    def remember(self, window: Tensor, state: Tensor, count: int) -> None:
+        """Replace what the recurrence holds; the keys count the tokens."""
+        self.window, self.state = window, state
+
+    def reorder(self, rows: Tensor) -> None:
+        """Keep the given batch rows."""
+        super().reorder(rows)
+        if self.window is not None and self.state is not None:
+            self.window, self.state = self.window.index_select(0, rows), self.state.index_select(0, rows)
+
+    def crop(self, length: int) -> None:
+        """As of `Recurrent`."""
+        _keep_all(self.length, length)
+
+
+def _keep_all(held: int, length: int) -> None:
+    """Refuse to go back from `held` tokens to `length`, or by as many as a negative one says."""
+    if (length if length >= 0 else held + length) < held:
+        raise ValueError("a recurrent cache cannot be cropped: what it read is mixed into its state")
 
 
 def made(wanted: SlotSpec | None) -> Slot:
@@ -197,4 +225,5 @@ def made(wanted: SlotSpec | None) -> Slot:
         return Growing()
     if wanted.kind == "ring":
         return Ring(wanted.size)
-    return Latent() if wanted.kind == "latent" else Recurrent()
+    kinds: dict[str, type[Slot]] = {"latent": Latent, "recurrent": Recurrent, "hybrid": Hybrid}
+    return kinds[wanted.kind]()

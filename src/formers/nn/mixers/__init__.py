@@ -13,11 +13,12 @@ from formers.nn.mixers.disentangled import disentangled_steps
 from formers.nn.mixers.experts import experts_steps
 from formers.nn.mixers.feedforward import feedforward_steps
 from formers.nn.mixers.fourier import fourier_steps
+from formers.nn.mixers.head_scan import head_scan_steps
 from formers.nn.mixers.latent import latent_steps
 from formers.nn.mixers.scan import scan_steps
 from formers.nn.mixers.span import span_steps
 from formers.nn.program import Step
-from formers.nn.steps import Add, Begin, Drop, Normalise, Shift
+from formers.nn.steps import Add, Begin, Drop, Normalise, Scale, Shift
 
 STEPS: dict[type[Any], Callable[[Any, int], list[Step]]] = {
     spec.Attention: attention_steps,
@@ -26,6 +27,7 @@ STEPS: dict[type[Any], Callable[[Any, int], list[Step]]] = {
     spec.Experts: experts_steps,
     spec.FeedForward: feedforward_steps,
     spec.Fourier: fourier_steps,
+    spec.HeadScan: head_scan_steps,
     spec.Latent: latent_steps,
     spec.Scan: scan_steps,
     spec.SpanConvolution: span_steps,
@@ -50,6 +52,8 @@ def part_steps(part: spec.Part, width: int) -> list[Step]:
     if part.before is not None and part.reads != "normed":
         at = 0 if part.keeps == "normed" else 1
         steps.insert(at, Normalise(f"{role}_norm", part.before, width, notes=True))
+    if part.scale_in != 1.0:
+        steps.append(Scale(part.scale_in))
     mixing = STEPS[type(part.mixer)](part.mixer, width)
     mixing[0].normed = part.before is not None
     steps += mixing

@@ -1,4 +1,8 @@
-"""The position-wise feed-forward. Roles: `up`, `gate` (or `gate_up`), `down`, `act`, `inner_dropout`."""
+"""The position-wise feed-forward.
+
+Roles: `up`, `gate` (or `gate_up`), `down`, `act`, `inner_dropout`; `feedforward_scale`, the node in which its
+result is scaled.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +15,7 @@ from formers.nn import spec
 from formers.nn.activations import Activation
 from formers.nn.leaves import linear
 from formers.nn.program import Flow, Step
-from formers.nn.steps import Drop, Project, activate, apply
+from formers.nn.steps import Drop, Project, Scale, activate, apply
 
 
 class Expand(Step):
@@ -38,6 +42,9 @@ class Expand(Step):
                 flow.x = clamped(gate, up, *s.clamp)
             else:
                 flow.x = activate(node, self.act, gate, act) * up
+        elif s.scale_gate != 1.0:
+            gate = activate(node, self.act, apply(node, s.prefix + "gate", x, watched) * s.scale_gate, act)
+            flow.x = gate * apply(node, s.prefix + "up", x, watched)
         elif s.gated:
             # the activation is on the gate: Shazeer 2020, arXiv:2002.05202
             gate = apply(node, s.prefix + "gate", x, watched, self.act, act)
@@ -60,4 +67,5 @@ def clamped(gate: Tensor, up: Tensor, limit: float, sharpness: float) -> Tensor:
 def feedforward_steps(s: spec.FeedForward, width: int) -> list[Step]:
     """Expand, drop, project back."""
     down = Project(s.prefix + "down", lambda: linear(s.down or s.linear, s.inner, width, s.bias))
-    return [Expand(s, width), Drop(s.prefix + "inner_dropout", s.dropout), down]
+    steps = [Expand(s, width), Drop(s.prefix + "inner_dropout", s.dropout), down]
+    return steps if s.scale == 1.0 else [*steps, Scale(s.scale, s.prefix + "feedforward_scale")]

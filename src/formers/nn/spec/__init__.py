@@ -8,7 +8,7 @@ from formers.nn.spec.attention import Attention, Disentangled, Latent
 from formers.nn.spec.layers import Bottleneck, Layer, Part, layer
 from formers.nn.spec.mixers import Experts, FeedForward, Mixer
 from formers.nn.spec.mixing import Channels, Fourier, SpanConvolution, WideValues
-from formers.nn.spec.scans import Scan
+from formers.nn.spec.scans import HeadScan, Scan
 from formers.nn.spec.stack import Convolution, Sharing, Stack, Summary, norms_first
 from formers.nn.spec.stems import (
     ComputedPositions,
@@ -45,6 +45,7 @@ __all__ = [
     "Fourier",
     "Frames",
     "Grouped",
+    "HeadScan",
     "Heads",
     "Latent",
     "Layer",

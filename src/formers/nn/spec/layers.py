@@ -29,7 +29,7 @@ class Part:
         reads: the sum so far, or (parallel branches) what the part before it read: that part's `input`, or
             the `normed` input of its mixer.
         keeps: what the result is added to: what is read, or that `normed` (with `before`).
-        scale: factor on the result.
+        scale: factor on the result; `scale_in` on what the mixer reads.
         gain: value that a learned factor per feature begins with.
         wide: the sum is held in float32 at least.
         flat: what stands before the sum is called with rows, [B * T, E], in a watched pass too.
@@ -47,6 +47,7 @@ class Part:
     gain: float | None = None
     wide: bool = False
     keeps: Literal["read", "normed"] = "read"
+    scale_in: float = 1.0
     shift: bool = False
     flat: bool = False
 
@@ -79,11 +80,13 @@ class Layer:
         parts: what it computes.
         turned: who looks inside sees [B, E, T].
         bottleneck: the parts are narrower.
+        name: of its class, where that is not the stack's.
     """
 
     parts: tuple[Part, ...]
     turned: bool = False
     bottleneck: Bottleneck | None = None
+    name: str = ""
 
     def masked(self, mask: Mask) -> Layer:
         """The same layer, whose self attention has another mask."""

@@ -61,7 +61,7 @@ class FeedForward(_Tokenwise):
     the other or (`alternating`) feature by feature. `clamp`, c and a: gate and up are cut at c, up at -c too,
     and (up + 1) * gate * sigmoid(a * gate) comes out, whatever the activation. `down` is
     the kind of the last leaf where it is not that of the others. Where a layer has several, roles begin with
-    their `prefix`.
+    their `prefix`. Factors: `scale_gate` on what the activation of a gate reads, `scale` on the result.
     """
 
     inner: int = 0
@@ -75,6 +75,8 @@ class FeedForward(_Tokenwise):
     linear: LinearKind = "linear"
     down: LinearKind | None = None
     prefix: str = ""
+    scale_gate: float = 1.0
+    scale: float = 1.0
 
 
 @dataclass(frozen=True)

@@ -4,38 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from formers.nn.spec.values import SlotSpec
+from formers.nn.spec.values import Norm, SlotSpec
 
 
 @dataclass(frozen=True)
-class Scan:
-    """A selective state space (Gu and Dao 2023, arXiv:2312.00752, section 3).
+class _Recurrence:
+    """Facts of a mixer that reads tokens one after another."""
 
-    Roles: `in`, `conv`, `select`, `step`, `out`, and the tensors `decay` and `skip`.
-
-    Attributes:
-        inner: I, features that are scanned.
-        state: n, numbers that each feature remembers.
-        kernel: reach of the short convolution before the scan.
-        rank: width through which the step size is chosen.
-        activation: after the convolution; on the gate it is always silu.
-        bias: of the projections in and out; `conv_bias` of the convolution.
-        steps: least and largest step of a fresh model, and its floor.
-        step_scale: of the fresh weights that choose steps: drawn, or (`step_constant`) all the same.
-        depth: layers among which the fresh results are shared out.
-    """
-
-    inner: int
-    state: int
-    kernel: int
-    rank: int
-    activation: str = "silu"
-    bias: bool = False
-    conv_bias: bool = True
-    steps: tuple[float, float, float] = (0.001, 0.1, 1e-4)
-    step_scale: float = 1.0
-    step_constant: bool = False
-    depth: int = 1
     causal = True
     by_distance = True
     needs: frozenset[str] = field(default=frozenset(), init=False, repr=False)
@@ -47,3 +22,95 @@ class Scan:
     def slot(self) -> SlotSpec | None:
         """The state, and the last tokens that the convolution saw."""
         return SlotSpec("recurrent")
+
+
+@dataclass(frozen=True)
+class Scan(_Recurrence):
+    """A selective state space (Gu and Dao 2023, arXiv:2312.00752, section 3).
+
+    Roles: `in`, `conv`, `conv_act`, `select`, `step`, `out`, the tensors `decay` and `skip`; with `norm`
+    `step_norm`, `writes_norm`, `reads_norm`.
+
+    Attributes:
+        inner: I, features that are scanned.
+        state: n, numbers that each feature remembers.
+        kernel: reach of the short convolution before the scan.
+        rank: width through which the step size is chosen.
+        activation: after the convolution; on the gate it is always silu.
+        bias: of the projections in and out; `conv_bias` of the convolution.
+        norm: of what is selected: the step of `rank` features, what is written, what is read.
+        steps: least and largest step of a fresh model, and its floor; None for a model whose leaves begin as
+            others do.
+        step_scale: of the fresh weights that choose steps: drawn, or (`step_constant`) all the same.
+        depth: layers among which the fresh results are shared out.
+    """
+
+    inner: int
+    state: int
+    kernel: int
+    rank: int
+    activation: str = "silu"
+    bias: bool = False
+    conv_bias: bool = True
+    steps: tuple[float, float, float] | None = (0.001, 0.1, 1e-4)
+    step_scale: float = 1.0
+    step_constant: bool = False
+    depth: int = 1
+    norm: Norm | None = None
+
+
+@dataclass(frozen=True)
+class HeadScan(_Recurrence):
+    """A selective state space in which every head forgets at one speed (Dao and Gu 2024, arXiv:2405.21060).
+
+    Roles: `in`, `conv`, `conv_act`, `gated_norm`, `out`; the tensors `decay`, `skip` and `step_bias`.
+
+    Attributes:
+        heads: H, of `width` features each.
+        width: p.
+        state: n, numbers that each feature remembers.
+        groups: heads of a group write and read by the same vectors.
+        kernel: reach of the short convolution before the scan.
+        activation: after the convolution; on the gate it is always silu.
+        bias: of the projection in, `out_bias` of that out, `conv_bias` of the convolution.
+        limits: least and largest step.
+        norm: RMS norm of what was read, over the features of a group, after the gate or (`norm_first`)
+            before it; None for none. `wide`: its weight is applied in float32 too.
+        scale_in: factor on what is read; `scales` on parts of its projection: gate, features, what is
+            written, what is read, steps.
+        steps: as of `Scan`.
+        depth: layers among which the fresh results are shared out.
+    """
+
+    heads: int
+    width: int
+    state: int
+    groups: int
+    kernel: int
+    activation: str = "silu"
+    bias: bool = False
+    out_bias: bool = False
+    conv_bias: bool = True
+    limits: tuple[float, float] = (0.0, float("inf"))
+    norm: Norm | None = Norm("rms", 1e-5)
+    norm_first: bool = False
+    scale_in: float = 1.0
+    scales: tuple[float, ...] = (1.0,) * 5
+    steps: tuple[float, float, float] | None = (0.001, 0.1, 1e-4)
+    depth: int = 1
+
+    def __post_init__(self) -> None:
+        if self.groups < 1 or self.heads % self.groups:
+            raise ValueError(f"{self.heads} heads cannot be shared out among {self.groups} groups")
+        if len(self.scales) != 5:
+            raise ValueError(f"a projection has five parts, but there are factors {list(self.scales)}")
+
+    @property
+    def inner(self) -> int:
+        """Features that are scanned."""
+        return self.heads * self.width
+
+    @property
+    def parts(self) -> tuple[int, int, int, int, int]:
+        """Widths of the gate, of the features, of what is written and read, and of the steps."""
+        return self.inner, self.inner, self.groups * self.state, self.groups * self.state, self.heads

@@ -158,11 +158,18 @@ class Stack:
 
     @cached_property
     def slots(self) -> tuple[SlotSpec | None, ...]:
-        """What every layer keeps: the slot of its first mixer that has one."""
-        return tuple(
-            next((p.mixer.slot for p in layer.parts if p.mixer.slot is not None), None)
-            for layer in self.layers
-        )
+        """What every layer keeps: the slot of its first mixer that has one, or one for a state and keys."""
+        found = []
+        for layer in self.layers:
+            kept = [p.mixer.slot for p in layer.parts if p.mixer.slot is not None]
+            both = {slot.kind for slot in kept} == {"recurrent", "growing"}
+            found.append(SlotSpec("hybrid") if both else next(iter(kept), None))
+        return tuple(found)
+
+    @cached_property
+    def layer_classes(self) -> tuple[str, ...]:
+        """Names of the layers' classes, each once."""
+        return tuple(dict.fromkeys(layer.name or self.layer_class for layer in self.layers))
 
     @cached_property
     def needs(self) -> frozenset[str]:

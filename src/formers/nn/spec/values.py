@@ -58,7 +58,7 @@ class Norm:
     """Normalisation of the last axis: `layer` (mean and variance), `rms` (root mean square), or `none`.
 
     In place of one, `affine` scales and shifts alone.
-    `offset` (of a `layer` norm: 1) is added to the stored weight. A `layer` norm may lack both values.
+    `offset` (of a `layer` norm: 1) is added to the stored weight. A norm may lack its weight and bias.
     The weight of a `wide` RMS norm is applied in float32 too. Where somebody looks, a `layer` norm of
     `channels` sees [B, E, T].
     """
@@ -77,10 +77,10 @@ class SlotSpec:
     """What a mixer keeps between calls.
 
     Keys and values of all tokens (`growing`) or of the last `size` (`ring`), what they are read from
-    (`latent`), or a state (`recurrent`).
+    (`latent`), a state (`recurrent`), or a state beside keys and values of all tokens (`hybrid`).
     """
 
-    kind: Literal["growing", "ring", "latent", "recurrent"] = "growing"
+    kind: Literal["growing", "ring", "latent", "recurrent", "hybrid"] = "growing"
     size: int = 0
 
 

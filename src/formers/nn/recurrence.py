@@ -1,0 +1,117 @@
+"""What mixers share that read tokens one after another: sequences, short convolutions, recurrences."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from formers.nn.cache import Hybrid, Recurrent
+from formers.nn.program import Flow
+from formers.nn.recording import recording
+
+
+def slot_of(flow: Flow) -> Recurrent | Hybrid | None:
+    """Where the layer keeps its state, or None where nothing is kept."""
+    slot = None if flow.pass_.cache is None else flow.pass_.cache.slot(flow.index)
+    assert slot is None or isinstance(slot, Recurrent | Hybrid)
+    return slot
+
+
+def hidden_rows(flow: Flow, rows: Tensor) -> Tensor | None:
+    """Which of the `rows` [.., E] hold tokens, [.., 1]; None where all do. Padding must enter no state."""
+    real, past = flow.pass_.visibility.real, flow.pass_.geometry.past
+    if real is None:
+        return None
+    return real[:, past : past + flow.pass_.layout.length].reshape(*rows.shape[:-1], 1)
+
+
+def by_sequence(flow: Flow, read: Callable[..., Tensor], *rows: Tensor | None) -> Tensor:
+    """Let `read` see rows [.., *] as sequences of one length, [b, t, *] each; None stays None.
+
+    Returns:
+        What it made of them, laid out as the rows are.
+    """
+    layout = flow.pass_.layout
+    if rows[0] is not None and rows[0].dim() > 2:
+        return read(*rows)
+    nothing = [None] * len(layout.spans)
+    parts = zip(*(nothing if one is None else layout.by_span(one) for one in rows), strict=True)
+    return torch.cat([read(*part).flatten(0, 1) for part in parts])
+
+
+def convolve(
+    conv: Any, x: Tensor, reach: int, window: Tensor | None, watched: bool = True
+) -> tuple[Tensor, Tensor]:
+    """A convolution over a token and the `reach` before it, of every feature by itself.
+
+    Args:
+        conv: a leaf [b, I, t] -> [b, I, t + reach], which pads by `reach` on both sides.
+        x: [b, t, I].
+        reach: tokens that it looks back.
+        window: [b, reach, I], the tokens before the first; None where there are none.
+        watched: the leaf must be called.
+
+    Returns:
+        [b, t, I], and the next window.
+    """
+    length = x.shape[1]
+    if window is None:
+        window = x.new_zeros(x.shape[0], reach, x.shape[2])
+    whole = torch.cat((window.to(x.dtype), x), dim=1)  # [b, reach + t, I]
+    if watched or torch.is_grad_enabled() or type(conv) is not nn.Conv1d:
+        mixed = conv(whole.transpose(1, 2))[..., reach : reach + length].transpose(1, 2)
+    else:  # few products: the library's convolution takes longer to begin than they do
+        weight = conv.weight[:, 0].t().contiguous()  # [reach + 1, I]
+        mixed = whole[:, :length] * weight[0]
+        for at in range(1, reach + 1):
+            mixed.addcmul_(whole[:, at : at + length], weight[at])
+        mixed = mixed if conv.bias is None else mixed.add_(conv.bias)
+    return mixed, whole[:, length:]
+
+
+def recur(keep: Tensor, add: Tensor, state: Tensor) -> Tensor:
+    """The linear recurrence h_t = keep_t * h_(t-1) + add_t, every number by itself.
+
+    Args:
+        keep: [b, t, ..].
+        add: [b, t, ..]; where nothing is recorded the result takes its place.
+        state: h before the first token, [b, ..].
+
+    Returns:
+        h of every token, [b, t, ..].
+    """
+    if recording():
+        held = []
+        for kept, added in zip(keep.unbind(1), add.unbind(1), strict=True):
+            state = torch.addcmul(added, kept, state)
+            held.append(state)
+        return torch.stack(held, dim=1)
+    if torch.is_grad_enabled() and any(t.requires_grad for t in (keep, add, state)):
+        found: Tensor = _Recur.apply(keep, add, state)  # type: ignore[no-untyped-call]
+        return found
+    for kept, added in zip(keep.unbind(1), add.unbind(1), strict=True):
+        state = added.addcmul_(kept, state)
+    return add
+
+
+class _Recur(torch.autograd.Function):
+    """The recurrence as one node of the graph; its gradient is a recurrence that runs backwards."""
+
+    @staticmethod
+    def forward(ctx: Any, keep: Tensor, add: Tensor, state: Tensor) -> Tensor:
+        """See `recur`."""
+        held = recur(keep, add.clone(), state)
+        ctx.save_for_backward(keep, held, state)
+        return held
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Gradients of the three inputs; differentiable again where a graph of them is asked for."""
+        keep, held, state = ctx.saved_tensors
+        later = torch.cat((keep[:, 1:], torch.zeros_like(keep[:, :1])), dim=1).flip(1)
+        added = recur(later, grads[0].flip(1), torch.zeros_like(state)).flip(1)  # what each `add` weighs
+        before = torch.cat((state[:, None], held[:, :-1]), dim=1)
+        return added * before, added, added[:, 0] * keep[:, 0]
