@@ -11,8 +11,8 @@ import time
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
-from formers.desk.queue import Entry, QueueError
-from formers.serving.engine import Answer, Job, NotAProbability, OutOfTime, Overloaded, Stopping
+from formers.desk.queue import Entry, QueueError, QueueFull
+from formers.serving.engine import NotAProbability, OutOfTime, Overloaded, Stopping
 from formers.serving.limits import (
     REFUSED,
     Gone,
@@ -25,7 +25,7 @@ from formers.serving.limits import (
     understood,
 )
 from formers.serving.service import Service, top_scores
-from formers.serving.sharing import ClientKey
+from formers.serving.work import Answer, ClientKey, Job
 
 logger = logging.getLogger("formers.serving")
 
@@ -211,7 +211,8 @@ class Classify:
             numbers = await asyncio.shield(asyncio.wrap_future(self.service.queue.put(entries)))
         except QueueError as error:
             logger.error("%s", error)
-            raise Refusal(503, "the human queue cannot be written, and this needs a person", 5) from None
+            why = "is full" if isinstance(error, QueueFull) else "cannot be written"
+            raise Refusal(503, f"the human queue {why}, and this needs a person", 5) from None
         self.service.metrics.needs_human(entries[0].reason, len(entries))
         return numbers
 

@@ -11,12 +11,8 @@ import time
 from collections import Counter
 from collections.abc import Hashable, Iterator
 from itertools import chain
-from typing import TYPE_CHECKING, TypeAlias
 
-if TYPE_CHECKING:
-    from formers.serving.engine import Item, Job
-
-ClientKey: TypeAlias = tuple[Hashable, Hashable]  # address and connection
+from formers.serving.work import ClientKey, Item, Job
 
 LOOK_AHEAD = 16  # passes' worth of tokens that are sorted by length
 BURST = 128  # tokens that a client may have ahead of its share before others come first
