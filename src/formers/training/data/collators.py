@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Callable, Mapping, Sequence
+import reprlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import chain
 from typing import Any
 
@@ -40,6 +41,60 @@ def _rows(features: Sequence[Any]) -> list[Mapping[str, Any]]:
             f"{type(features[0]).__name__}; pass a data_collator that makes a batch of yours"
         )
     return [vars(feature) for feature in features]
+
+
+def _told(collate: Callable[..., dict[str, Any]]) -> Callable[..., dict[str, Any]]:
+    """Where a batch cannot be made, say which value of which row no tensor can hold."""
+
+    @functools.wraps(collate)
+    def call(*args: Any, **kwargs: Any) -> dict[str, Any]:
+        try:
+            return collate(*args, **kwargs)
+        except (TypeError, ValueError, RuntimeError) as error:
+            features = next((one for one in (*args, *kwargs.values()) if isinstance(one, (list, tuple))), ())
+            rows = [row for row in features if isinstance(row, Mapping)]
+            for name in dict.fromkeys(chain.from_iterable(rows)):
+                values = [row.get(name) for row in rows]
+                if _is_missing(rows, name) or all(_is_text(name, value) for value in values):
+                    continue
+                if odd := _odd_value(values, name):
+                    raise ValueError(odd) from error
+            raise
+
+    return call
+
+
+def _odd_value(values: Sequence[Any], name: str) -> str:
+    """What is wrong with one of a field's values, or an empty text."""
+    depths = [_depth(value) for value in values]
+    for number, (value, depth) in enumerate(zip(values, depths, strict=True), start=1):
+        found = next((one for one in _numbers(value) if not hasattr(one, "__float__")), 0)
+        if not hasattr(found, "__float__"):
+            return f"row {number} of this batch has {found!r} in {name!r}, where a number is expected"
+        if depth != depths[0] or depth < 0:
+            return (
+                f"row {number} of this batch has {reprlib.repr(value)} in {name!r}, where others have "
+                f"{reprlib.repr(values[0] if depth != depths[0] else 0)}: give all of them one shape"
+            )
+    return ""
+
+
+def _depth(value: Any) -> int:
+    """How deep lists go; -1 where that differs inside a list."""
+    if isinstance(value, (Tensor, np.ndarray)):
+        return value.ndim
+    if not isinstance(value, (list, tuple)):
+        return 0
+    inner = {_depth(item) for item in value} or {0}
+    return 1 + inner.pop() if len(inner) == 1 and -1 not in inner else -1
+
+
+def _numbers(value: Any) -> Iterator[Any]:
+    if isinstance(value, (list, tuple)):
+        for item in value:
+            yield from _numbers(item)
+    elif not isinstance(value, (Tensor, np.ndarray)):
+        yield value
 
 
 def _deliver(batch: dict[str, Any], return_tensors: str) -> dict[str, Any]:
@@ -139,6 +194,7 @@ def _labels(values: Sequence[Any]) -> Tensor:
     return made.long() if made.dtype != torch.int64 else made
 
 
+@_told
 def default_data_collator(features: list[Any], return_tensors: str = "pt") -> dict[str, Any]:
     """Stack every field; `label` and `label_ids` become `labels`. Text and None are left out."""
     rows = _rows(features)
@@ -170,6 +226,11 @@ class DefaultDataCollator:
 def pad_ids(rows: Sequence[Any], fill: int, *, width: int, left: bool = False) -> Tensor:
     """Rows of whole numbers (lists, arrays, tensors) as one int64 tensor [B, width], padded with `fill`."""
     plain = [row.tolist() if isinstance(row, (Tensor, np.ndarray)) else row for row in rows]
+    # one number with a fraction makes the sum one: the array would cut it off
+    if isinstance(sum(map(sum, plain)), float):
+        cut = next((one for one in chain.from_iterable(plain) if one != int(one)), None)
+        if cut is not None:
+            raise ValueError(f"ids and labels of tokens are whole numbers, and one of this batch is {cut!r}")
     return torch.from_numpy(pad_to_array(plain, width, "left" if left else "right", fill))
 
 
@@ -192,6 +253,7 @@ class DataCollatorWithPadding:
     pad_to_multiple_of: int | None = None
     return_tensors: str = "pt"
 
+    @_told
     def __call__(self, features: list[Any]) -> dict[str, Any]:
         """Pad and stack."""
         rows = _rows(features)
@@ -283,6 +345,7 @@ class DataCollatorForTokenClassification(DataCollatorWithPadding):
 
     label_pad_token_id: int = IGNORED
 
+    @_told
     def __call__(self, features: list[Any]) -> dict[str, Any]:
         """Pad and stack."""
         rows = _rows(features)
@@ -318,6 +381,7 @@ class DataCollatorForSeq2Seq:
     label_pad_token_id: int = IGNORED
     return_tensors: str = "pt"
 
+    @_told
     def __call__(self, features: list[Any], return_tensors: str | None = None) -> dict[str, Any]:
         """Pad and stack."""
         rows = _rows(features)
@@ -342,6 +406,7 @@ class DataCollatorForSeq2Seq:
 class DataCollatorForMultipleChoice(DataCollatorWithPadding):
     """Pads examples whose fields are lists over choices: tensors [B, C, T]."""
 
+    @_told
     def __call__(self, features: list[Any]) -> dict[str, Any]:
         """Pad over all choices, then fold them back."""
         rows = _rows(features)
@@ -379,6 +444,7 @@ class DataCollatorWithFlattening:
     return_seq_idx: bool = False
     return_tensors: str = "pt"
 
+    @_told
     def __call__(
         self, features: list[Any], return_tensors: str | None = None, separator_id: int | None = None
     ) -> dict[str, Any]:
@@ -468,6 +534,7 @@ class DataCollatorForLanguageModeling:
             self._generator = torch.Generator()
             self._generator.manual_seed(self.seed)
 
+    @_told
     def __call__(self, features: list[Any], return_tensors: str | None = None) -> dict[str, Any]:
         """Pad, then hide tokens or copy labels."""
         rows: list[Mapping[str, Any]] = [
@@ -592,6 +659,7 @@ class DataCollatorForPermutationLanguageModeling:
             self._generator = torch.Generator()
             self._generator.manual_seed(self.seed)
 
+    @_told
     def __call__(self, features: list[Any], return_tensors: str | None = None) -> dict[str, Any]:
         """Pad, draw targets and an order, and say who sees whom."""
         rows = [row if isinstance(row, Mapping) else {"input_ids": row} for row in features]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 import re
 import sys
 from collections import Counter
@@ -12,6 +11,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from formers.core.jsonfile import parse_json
 from formers.core.notices import did_you_mean
 from formers.core.textfile import read_text
 
@@ -151,17 +151,17 @@ def _refuse_doubled(columns: Sequence[str], wanted: set[str], path: Path) -> Non
 def _json_rows(text: str, path: Path) -> Rows:
     rows: Any = []
     if text.lstrip().startswith("["):
-        rows = _parsed(text, str(path))
+        rows = parse_json(text, str(path), data=True)
     else:
         # not splitlines: it cuts at U+2028 and its like too, which a JSON string may hold as they are
         for number, line in enumerate(re.split("\r\n|\n|\r", text), start=1):
             if line.strip():
                 try:
-                    rows.append((f"line {number}", _parsed(line, f"{path}, line {number}")))
+                    rows.append((f"line {number}", parse_json(line, f"{path}, line {number}", data=True)))
                 except ValueError:
                     if rows or line.strip()[-1] not in "{[,":
                         raise
-                    rows = [_parsed(text, str(path))]  # an indented document
+                    rows = [parse_json(text, str(path), data=True)]  # an indented document
                     break
         only = rows[0][1] if isinstance(rows[0], tuple) else rows[0]
         if len(rows) == 1 and isinstance(only, dict) and isinstance(only.get("data"), list):
@@ -172,29 +172,6 @@ def _json_rows(text: str, path: Path) -> Rows:
         if not isinstance(row, dict):
             raise ValueError(f"{path}, {place}: expected an object with columns, found {type(row).__name__}")
     return rows  # type: ignore[no-any-return]
-
-
-def _parsed(text: str, where: str) -> Any:
-    """`text` as JSON.
-
-    Raises:
-        ValueError: for what is none, names a key twice, or is nested too deep.
-    """
-    try:
-        return json.loads(text, object_pairs_hook=_unique)
-    except json.JSONDecodeError as error:
-        line = "" if "line" in where else f", line {error.lineno}"
-        raise ValueError(f"{where}{line}: {error.msg} (column {error.colno})") from error
-    except (ValueError, RecursionError) as error:
-        raise ValueError(f"{where}: {error}") from error
-
-
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) < len(pairs):
-        twice = next(name for name, count in Counter(name for name, _ in pairs).items() if count > 1)
-        raise ValueError(f"an object has the key {twice!r} twice")
-    return found
 
 
 def _guess(columns: Sequence[str], usual: Sequence[str], argument: str, path: Path) -> str:
