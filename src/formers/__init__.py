@@ -209,7 +209,10 @@ def __getattr__(name: str) -> Any:
 def _is_submodule(name: str) -> bool:
     from importlib.util import find_spec
 
-    return find_spec(f"formers.{name}") is not None
+    try:
+        return find_spec(f"formers.{name}") is not None
+    except ModuleNotFoundError:  # a path of the ecosystem that is not part of this version
+        return False
 
 
 class _Paths:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import sys
 from typing import TYPE_CHECKING
 
 from formers.core.notices import did_you_mean
@@ -26,6 +27,9 @@ def register(family: Family) -> Family:
     if family.config.model_type != family.model_type:
         raise ValueError(f"{family.config.__name__} says model_type {family.config.model_type!r}")
     _registered[family.model_type] = family
+    home = family.config.__module__
+    if home.startswith("formers.models."):  # older paths lie below it: `formers.models.bert.modeling_bert`
+        sys.modules[home].__path__ = []
     return family
 
 
