@@ -55,7 +55,7 @@ def test_every_form_of_table_gives_the_same_rows(tmp_path, ending):
         ("a.csv", "text,label\n  ,x\n", "line 2: the column 'text' is empty"),
         ("a.jsonl", '{"text": "a"\n', "line 1"),
         ("a.jsonl", '["a"]\n', "expected an object"),
-        ("a.parquet", "x", "expected .csv"),
+        ("a.xlsx", "x", "expected .csv"),
         ("a.json", '[{"text": "a"},\n {"text" "b"}]', "a.json is not JSON: Expecting .* line 2 column"),
         ("a.json", '[{"text": 42, "label": "x"}]', "entry 1: the column 'text' holds 42 .int."),
         ("a.json", '[{"text": "a", "label": {"b": 1}}]', "entry 1: the column 'label' holds {'b': 1} .dict."),
@@ -322,3 +322,24 @@ def test_workers_draw_the_same_numbers_however_many_they_are():
         return torch.stack(list(loader))
 
     assert torch.equal(draw(1, 0)[2:], draw(2, 2))
+
+
+def test_a_parquet_table_is_read_as_others_are(tmp_path):
+    import pyarrow
+    from pyarrow import parquet
+
+    columns = {"text": ["a", "b"], "label": [" x ", "y"], "n": [1, None]}
+    parquet.write_table(pyarrow.table(columns), tmp_path / "a.parquet")
+    assert load_table(tmp_path / "a.parquet", label_column="label") == [
+        {"text": "a", "label": "x"},
+        {"text": "b", "label": "y"},
+    ]
+    assert load_table(tmp_path / "a.parquet")[1] == {"text": "b", "label": "y", "n": None}
+    parquet.write_table(pyarrow.table({"text": ["a", None], "label": ["x", "y"]}), tmp_path / "b.parquet")
+    with pytest.raises(ValueError, match="row 2: the column 'text'"):
+        load_table(tmp_path / "b.parquet", "text", "label")
+    whole = (tmp_path / "a.parquet").read_bytes()
+    for damaged in (b"", b"x", whole[:-20], whole[:40] + whole[-40:]):
+        (tmp_path / "c.parquet").write_bytes(damaged)
+        with pytest.raises(ValueError, match=r"c\.parquet is no whole Parquet file"):
+            load_table(tmp_path / "c.parquet")

@@ -11,12 +11,13 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from formers.core.extras import need
 from formers.core.jsonfile import parse_json
 from formers.core.notices import did_you_mean
 from formers.core.textfile import read_text
 
 TEXT_NAMES = ("text", "sentence", "content", "review", "document", "body", "message", "ticket")
-KINDS = (".csv", ".tsv", ".txt", ".json", ".jsonl", ".ndjson")
+KINDS = (".csv", ".tsv", ".txt", ".json", ".jsonl", ".ndjson", ".parquet")
 Rows = list[tuple[str, dict[str, Any]]]  # each with its place in the file, for messages
 
 
@@ -27,7 +28,7 @@ def load_table(
     *,
     encoding: str = "utf-8-sig",
 ) -> list[dict[str, Any]]:
-    """Read a table of examples: .csv, .tsv, .txt, .json, .jsonl (.ndjson); each may be packed with gzip.
+    """Read a table of examples: .csv, .tsv, .txt, .json, .jsonl (.ndjson), packed with gzip or not; .parquet.
 
     A byte-order mark, quoted fields with line breaks, and blank lines are handled. Quotes in a table of tabs
     belong to the texts, unless they are those that a writer of CSV makes. With column names given, the rows
@@ -56,14 +57,17 @@ def load_table(
     kind = next((s for s in reversed([s.lower() for s in path.suffixes]) if s != ".gz"), "")
     if kind not in KINDS:
         raise ValueError(
-            f"{path}: expected .csv, .tsv, .json or .jsonl (or one of them with .gz), found {kind or 'no'!r} "
-            "ending"
+            f"{path}: expected .csv, .tsv, .json or .jsonl (or one of them with .gz), or .parquet, found "
+            f"{kind or 'no'!r} ending"
         )
-    text = read_text(path, encoding)
-    if not text.strip():
-        raise ValueError(f"{path} is empty")
     wanted = {name for name in (text_column, label_column) if name is not None}
-    rows = _json_rows(text, path) if "json" in kind else _csv_rows(text, path, kind, wanted)
+    if kind == ".parquet":
+        rows = _parquet_rows(path, wanted)
+    else:
+        text = read_text(path, encoding)
+        if not text.strip():
+            raise ValueError(f"{path} is empty")
+        rows = _json_rows(text, path) if "json" in kind else _csv_rows(text, path, kind, wanted)
     if not rows:
         raise ValueError(f"{path} has a header but no rows")
     if not wanted:
@@ -71,6 +75,16 @@ def load_table(
     columns = list(rows[0][1])
     text_column = text_column or _guess(columns, TEXT_NAMES, "text_column", path)
     return _select(rows, columns, {"text": text_column, "label": label_column}, path)
+
+
+def _parquet_rows(path: Path, wanted: set[str]) -> Rows:
+    arrow, parquet = need("pyarrow", "train", "Parquet tables"), need("pyarrow.parquet", "train")
+    try:
+        table = parquet.ParquetFile(path).read()
+    except (OSError, arrow.ArrowException) as error:
+        raise ValueError(f"{path} is no whole Parquet file: {error}") from error
+    _refuse_doubled(table.column_names, wanted, path)
+    return [(f"row {number}", row) for number, row in enumerate(table.to_pylist(), start=1)]
 
 
 def _csv_rows(text: str, path: Path, kind: str, wanted: set[str]) -> Rows:
