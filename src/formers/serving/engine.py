@@ -18,7 +18,7 @@ from formers.serving.work import Answer, ClientKey, Item, Job
 
 DEFAULT_BATCH_TOKENS = 2048
 SHORT_PASS = 0.05  # seconds that a pass may take with texts of clients who had their share
-LEAST_TOKENS = 64  # of a pass that is held to it
+LEAST_TOKENS = 128  # of a pass that is held to it
 LONGEST_RETRY = 120.0
 _NO_LIMIT = 1 << 30
 

@@ -15,7 +15,7 @@ from itertools import chain
 from formers.serving.work import ClientKey, Item, Job
 
 LOOK_AHEAD = 16  # passes' worth of tokens that are sorted by length
-BURST = 128  # tokens that a client may have ahead of its share before others come first
+BURST = 512  # tokens that a client may have ahead of its share before others come first
 MOST_AHEAD = 8 * BURST  # what is held against a client who had the model to himself
 RECENT = 1.0  # seconds for which a client counts after its last text
 
