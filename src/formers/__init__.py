@@ -209,10 +209,7 @@ def __getattr__(name: str) -> Any:
 def _is_submodule(name: str) -> bool:
     from importlib.util import find_spec
 
-    try:
-        return find_spec(f"formers.{name}") is not None
-    except ModuleNotFoundError:  # a path of the ecosystem that is not part of this version
-        return False
+    return find_spec(f"formers.{name}") is not None
 
 
 class _Paths:

@@ -58,7 +58,7 @@ _TOKENIZING = (
 )
 _TRACKERS = "MLflowCallback TensorBoardCallback TrackioCallback WandbCallback"
 _ARGUMENTS = "OptimizerNames ParallelMode TrainingArguments"
-_MAPS = " ".join(map_of(auto) for auto in ("AutoModel", *AUTO))
+_MAPS = " ".join(f"{map_of(auto)} {map_of(auto)}_NAMES" for auto in ("AutoModel", *AUTO))
 _CONFIG_MAPS = "AutoConfig CONFIG_MAPPING CONFIG_MAPPING_NAMES"
 _TOKENIZER_MAPS = "AutoTokenizer TOKENIZER_MAPPING TOKENIZER_MAPPING_NAMES"
 _AUTO = f"AutoModel {' '.join(AUTO)} {_MAPS}"
@@ -80,7 +80,7 @@ PATHS: dict[str, str] = {
     "models.auto.modeling_auto": _AUTO,
     "models.auto.tokenization_auto": _TOKENIZER_MAPS,
     "modeling_outputs": _OUTPUTS,
-    "modeling_utils": "PreTrainedModel PretrainedConfig",
+    "modeling_utils": "Conv1D PreTrainedModel PretrainedConfig apply_chunking_to_forward prune_linear_layer",
     "optimization": (
         "Adafactor AdamW GreedyLR get_constant_schedule get_constant_schedule_with_warmup "
         "get_cosine_schedule_with_warmup get_cosine_with_hard_restarts_schedule_with_warmup "
@@ -150,7 +150,9 @@ _ABSENT = (
     (r"(modeling_(layers|rope)|utils\.output_c|loss)", "what the ecosystem's own models are written with is"),
     (r"(convert_slow|tokenization_mistral)", "tokenizers run on the tokenizers library: parts of others are"),
     (r"integrations\.peft", "adapters are the peft package's: loading them through models is"),
+    (r"models\.auto\.", "what the Auto classes are made with is"),
     (r"models\.", "this model family is"),
+    (r"pipelines\.", "this pipeline is"),
 )
 
 
@@ -205,6 +207,8 @@ def spec_of(fullname: str) -> ModuleSpec | None:
         return ModuleSpec(fullname, PathLoader(), is_package=any(one.startswith(f"{path}.") for one in PATHS))
     if prefixes_of(path):
         return ModuleSpec(fullname, PathLoader(), is_package=path.count(".") == 1)
+    if sys._getframe(3).f_code.co_name != "_find_and_load_unlocked":
+        return None  # nobody imports it: somebody asks whether it is there
     known = bool(prefixes_of(".".join(path.split(".")[:2])))
     for start, what in _ABSENT:
         if re.match(start, path) and not known:

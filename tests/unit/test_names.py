@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import importlib.util
 import logging as python_logging
 import re
 import subprocess
@@ -70,6 +71,8 @@ def test_a_name_that_is_not_there_is_refused_with_a_reason():
         ("gpt2.configuration_gpt2", "GPT2Config"),
         ("bert.tokenization_bert_fast", "BertTokenizerFast"),
         ("camembert", "CamembertForMaskedLM"),
+        ("gemma3.modeling_gemma3", "Gemma3ForCausalLM"),
+        ("bert", "BertModel BertConfig BertTokenizer"),
         ("clip.modeling_clip", "CLIPModel CLIPTextModel"),
         ("auto.modeling_auto", "AutoModel MODEL_FOR_MASKED_LM_MAPPING"),
         ("auto.configuration_auto", "CONFIG_MAPPING"),
@@ -79,7 +82,7 @@ def test_a_family_has_its_classes_under_the_paths_of_the_ecosystem(path, names):
     module = importlib.import_module(f"formers.models.{path}")
     for name in names.split():
         assert getattr(module, name) is getattr(formers, name)
-        assert name in dir(module) or name[0].islower()
+        assert name in getattr(module, "__all__", [name]) or name[0].islower()
 
 
 @pytest.mark.parametrize(
@@ -100,8 +103,16 @@ def test_what_a_path_has_not_got_is_refused_with_a_reason(line, said):
         exec(line, {})
 
 
+def test_paths_are_reached_by_attributes_too():
+    assert formers.models.bert.modeling_bert.BertModel is formers.BertModel
+    assert formers.models.auto.AutoModel is formers.AutoModel
+    assert not hasattr(formers.models.bert, "nonsense")
+
+
 def test_asking_for_a_path_that_is_not_there_raises_nothing_else():
     assert not hasattr(formers, "generation")
+    assert importlib.util.find_spec("formers.generation") is None
+    assert not hasattr(formers.models, "nonsense")
     assert not hasattr(importlib.import_module("formers.models.bert.modeling_bert"), "BertSelfAttention")
 
 
