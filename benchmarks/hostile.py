@@ -51,7 +51,7 @@ HOSTILE, ORDINARY = 20, 8
 SLICES, SETTLING = 4, 0.3  # of each kind, as many with it as without; seconds at their beginnings left out
 LATENCIES = (
     "{} ordinary clients, whose latencies these are; {}. The machine's load: {:.1f}. The first row "
-    "is no attack, but what 20 more ordinary clients cost: the model's time goes by the order of arrival."
+    "is no attack, but what 20 more ordinary clients cost."
 )
 NOTES = (
     "Medians of three; of the longest waits the least, since other work on this machine only adds to them. "
@@ -269,6 +269,8 @@ def kinds() -> dict[str, tuple[bytes, str]]:
     refused = post("/classify", b"{}")
     return {
         "ordinary requests": (serving.request(["a few words of an ordinary text"], single=True), "ask"),
+        "32 texts each": (serving.request(["a few words of an ordinary text"] * 32, single=False), "ask"),
+        "256 long texts each": (serving.request(["word " * 600] * 256, single=False), "ask"),
         "empty lists, 4 MB": (post("/classify", VALUES["empty lists"](large)), "anew"),
         "one long string, 4 MB": (post("/classify", VALUES["one long string"](large)), "anew"),
         "unknown keys, 100 KB": (post("/classify", VALUES["unknown keys"](100_000)), "ask"),

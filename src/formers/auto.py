@@ -35,6 +35,8 @@ def derived_names() -> Iterator[str]:
         yield family.config.__name__
         for ending in endings(family):
             yield family.class_name(ending)
+        own = family.assembly.layer_classes(family.config)
+        yield from (name for name in own if name.startswith(family.name))
 
 
 def _config_of(name: Any, options: dict[str, Any]) -> tuple[PretrainedConfig, dict[str, Any]]:

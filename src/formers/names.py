@@ -41,6 +41,11 @@ def auto_of_map(name: str) -> str | None:
     return next((one for one in ("AutoModel", *AUTO) if one.removeprefix("Auto").upper() == word), None)
 
 
+def map_of(auto: str) -> str:
+    """How the map of an Auto class is called: `MODEL_FOR_MASKED_LM_MAPPING`."""
+    return re.sub(r"(?<=[a-z])(?=[A-Z])", "_", auto.removeprefix("Auto")).upper() + "_MAPPING"
+
+
 def _named_outputs() -> Mapping[str, str]:
     from formers.core import named_outputs
 
@@ -207,6 +212,5 @@ def known() -> Iterator[str]:
     yield from _named_outputs()
     yield from PLAIN_MAPS
     for auto in ("AutoModel", *AUTO):
-        name = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", auto.removeprefix("Auto")).upper()
-        yield from (f"{name}_MAPPING", f"{name}_MAPPING_NAMES")
+        yield from (map_of(auto), f"{map_of(auto)}_NAMES")
     yield from derived_names()

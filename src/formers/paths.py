@@ -6,11 +6,18 @@ A layer under another name can be made from the same table.
 
 from __future__ import annotations
 
+import dis
 import importlib
+import re
+import sys
 from importlib.abc import Loader
 from importlib.machinery import ModuleSpec
 from types import ModuleType
 from typing import Any
+
+from formers.models.table import FAMILIES
+from formers.names import map_of
+from formers.tasks.table import AUTO
 
 _OUTPUTS = (
     "BaseModelOutput BaseModelOutputWithCrossAttentions BaseModelOutputWithNoAttention "
@@ -51,6 +58,10 @@ _TOKENIZING = (
 )
 _TRACKERS = "MLflowCallback TensorBoardCallback TrackioCallback WandbCallback"
 _ARGUMENTS = "OptimizerNames ParallelMode TrainingArguments"
+_MAPS = " ".join(f"{map_of(auto)} {map_of(auto)}_NAMES" for auto in ("AutoModel", *AUTO))
+_CONFIG_MAPS = "AutoConfig CONFIG_MAPPING CONFIG_MAPPING_NAMES"
+_TOKENIZER_MAPS = "AutoTokenizer TOKENIZER_MAPPING TOKENIZER_MAPPING_NAMES"
+_AUTO = f"AutoModel {' '.join(AUTO)} {_MAPS}"
 
 # path -> its names; with "*is_" all questions for what is installed, "" a path that only holds others
 PATHS: dict[str, str] = {
@@ -64,8 +75,12 @@ PATHS: dict[str, str] = {
     "integrations": f"{_TRACKERS} is_deepspeed_zero3_enabled is_fsdp_enabled *is_",
     "integrations.integration_utils": f"{_TRACKERS} *is_",
     "logging": "",
+    "models.auto": f"{_AUTO} {_CONFIG_MAPS} {_TOKENIZER_MAPS}",
+    "models.auto.configuration_auto": _CONFIG_MAPS,
+    "models.auto.modeling_auto": _AUTO,
+    "models.auto.tokenization_auto": _TOKENIZER_MAPS,
     "modeling_outputs": _OUTPUTS,
-    "modeling_utils": "PreTrainedModel PretrainedConfig",
+    "modeling_utils": "Conv1D PreTrainedModel PretrainedConfig apply_chunking_to_forward prune_linear_layer",
     "optimization": (
         "Adafactor AdamW GreedyLR get_constant_schedule get_constant_schedule_with_warmup "
         "get_cosine_schedule_with_warmup get_cosine_with_hard_restarts_schedule_with_warmup "
@@ -73,6 +88,7 @@ PATHS: dict[str, str] = {
         "get_linear_schedule_with_warmup get_polynomial_decay_schedule_with_warmup "
         "get_reduce_on_plateau_schedule get_scheduler get_wsd_schedule"
     ),
+    "pipelines.base": "Pipeline",
     "processing_utils": "Unpack",
     "pytorch_utils": (
         "ALL_LAYERNORM_LAYERS Conv1D apply_chunking_to_forward id_tensor_storage prune_conv1d_layer "
@@ -116,6 +132,28 @@ PATHS: dict[str, str] = {
 }
 # paths that are a module of this package by another name
 _MODULES = {"logging": "formers.core.logging", "utils.logging": "formers.core.logging"}
+# folders of families: `models.bert.modeling_bert` holds what begins with the family's name, and shared names
+_OF_A_FAMILY = re.compile(r"models\.(\w+?)(?:\.(?:modeling|configuration|tokenization)_\w+)?")
+_PARTS = ("", "_text", "_text_model", "_vision_model", "_qformer")
+# paths that are not there: what they begin with, what they belong to
+_ABSENT = (
+    (r"generation", "text generation is"),
+    (r"(image|video|audio|feature_extraction)_", "processors of images and audio are"),
+    (r"(quantizers|utils\.quantization)", "quantized loading is"),
+    (r"dynamic_module_utils", "code that checkpoints bring is never run: loading it is"),
+    (r"mask|modeling_(flash_)?att|integrations\.(sdpa|fl|eager)", "attention functions of one's own are"),
+    (r"(conversion_mapping|core_model_loading)", "conversion of weights while loading is"),
+    (r"(integrations\.)?deepspeed", "DeepSpeed is"),
+    (r"(integrations|distributed)\.(tensor_p|hub_k|moe|fine)", "a choice of kernels and of parallelism is"),
+    (r"modelcard", "writing model cards by hand is"),
+    (r"data\.(metrics|processors|datasets)", "data of single benchmarks is"),
+    (r"(modeling_(layers|rope)|utils\.output_c|loss)", "what the ecosystem's own models are written with is"),
+    (r"(convert_slow|tokenization_mistral)", "tokenizers run on the tokenizers library: parts of others are"),
+    (r"integrations\.peft", "adapters are the peft package's: loading them through models is"),
+    (r"models\.auto\.", "what the Auto classes are made with is"),
+    (r"models\.", "this model family is"),
+    (r"pipelines\.", "this pipeline is"),
+)
 
 
 class PathLoader(Loader):
@@ -129,34 +167,76 @@ class PathLoader(Loader):
         """Fill the module in: it asks `formers` for each name when it is first used."""
         root, _, path = module.__name__.partition(".")
         real = _MODULES.get(path)
-        names = _names_of(path)
+        prefixes = prefixes_of(path)
+        names: list[str] = [] if prefixes else _names_of(path)
 
         def find(name: str) -> Any:
             if name.startswith("__"):
+                if prefixes and name == "__all__":
+                    return _of_a_family(prefixes)
                 raise AttributeError(name)
             if real is not None:
                 value = getattr(importlib.import_module(real), name)
             elif f"{path}.{name}" in PATHS:
                 value = importlib.import_module(f"{root}.{path}.{name}")
-            elif name in names:
-                value = getattr(importlib.import_module("formers"), name)
+            elif name in names or (prefixes and _may_hold(prefixes, name)):
+                try:
+                    value = getattr(importlib.import_module("formers"), name)
+                except AttributeError as error:
+                    raise _absent(module.__name__, name, [], str(error).partition(repr(name))[2]) from None
             else:
-                raise AttributeError(_absence(module.__name__, name, names))
+                raise _absent(module.__name__, name, names)
             setattr(module, name, value)
             return value
 
         module.__doc__ = f"The names that scripts import from `{path}`."
         module.__dict__["__getattr__"] = find
-        module.__dict__["__dir__"] = lambda: sorted(names)
-        module.__dict__["__all__"] = sorted(names)
+        module.__dict__["__dir__"] = lambda: sorted(names or find("__all__"))
+        if not prefixes:
+            module.__dict__["__all__"] = sorted(names)
 
 
 def spec_of(fullname: str) -> ModuleSpec | None:
-    """The spec of a module of the table, None for other names."""
+    """The spec of a module of the table, None for other names.
+
+    Raises:
+        ModuleNotFoundError: for a path of the ecosystem that is not part of this version.
+    """
     path = fullname.partition(".")[2]
-    if path not in PATHS:
-        return None
-    return ModuleSpec(fullname, PathLoader(), is_package=any(one.startswith(f"{path}.") for one in PATHS))
+    if path in PATHS:
+        return ModuleSpec(fullname, PathLoader(), is_package=any(one.startswith(f"{path}.") for one in PATHS))
+    if prefixes_of(path):
+        return ModuleSpec(fullname, PathLoader(), is_package=path.count(".") == 1)
+    if sys._getframe(3).f_code.co_name != "_find_and_load_unlocked":
+        return None  # nobody imports it: somebody asks whether it is there
+    known = bool(prefixes_of(".".join(path.split(".")[:2])))
+    for start, what in _ABSENT:
+        if re.match(start, path) and not known:
+            raise ModuleNotFoundError(
+                f"No module named {fullname!r}: {what} not part of this version", name=fullname
+            )
+    return None
+
+
+def prefixes_of(path: str) -> tuple[str, ...]:
+    """How class names of a family's folder begin; empty where `path` is none."""
+    found = _OF_A_FAMILY.fullmatch(path)
+    if found is None:
+        return ()
+    types = [found[1] + part for part in _PARTS]
+    return tuple(prefix for one, (_, prefix) in FAMILIES.items() if one.replace("-", "_") in types)
+
+
+def _may_hold(prefixes: tuple[str, ...], name: str) -> bool:
+    """Whether a family's module may give a name: its own, or one that no family has."""
+    return name.startswith(prefixes) or not any(name.startswith(one) for _, one in FAMILIES.values())
+
+
+def _of_a_family(prefixes: tuple[str, ...]) -> list[str]:
+    """All names that begin so; this imports the families."""
+    from formers.names import known
+
+    return sorted(name for name in known() if name.startswith(prefixes))
 
 
 def _names_of(path: str) -> list[str]:
@@ -170,10 +250,13 @@ def _names_of(path: str) -> list[str]:
     return [name for name in dict.fromkeys(names) if name != "*is_"]
 
 
-def _absence(module: str, name: str, names: list[str]) -> str:
+def _absent(module: str, name: str, names: list[str], why: str = "") -> Exception:
+    """What to raise for a name: `from module import name` would drop the text of an AttributeError."""
     from formers.core.notices import did_you_mean
     from formers.names import reason_of_absence
 
-    return f"module {module!r} has no attribute {name!r}" + (
-        reason_of_absence(name) or did_you_mean(name, names)
-    )
+    why = why or reason_of_absence(name) or did_you_mean(name, names)
+    caller = sys._getframe(2)
+    if caller.f_code.co_code[caller.f_lasti] == dis.opmap["IMPORT_FROM"]:
+        return ImportError(f"cannot import name {name!r} from {module!r}{why}", name=module)
+    return AttributeError(f"module {module!r} has no attribute {name!r}{why}")

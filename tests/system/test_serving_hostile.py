@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import gzip
 import json
@@ -12,8 +13,9 @@ import time
 import httpx
 import pytest
 
+from formers.serving import create_app
 from formers.serving.connection import MOST_CHUNKS, MOST_FIELDS, MOST_HEAD
-from system.serving_fake import ServerProcess
+from system.serving_fake import FakeClassifier, ServerProcess
 
 JSON = {"Content-Type": "application/json"}
 KEY = "s3cret"
@@ -190,6 +192,42 @@ def test_clients_that_leave_early_or_talk_nonsense_leave_no_line_in_the_errors(t
         server.signal(signal.SIGTERM)
         status, _, err = server.finish()
     assert (status, err) == (0, "")
+
+
+def test_where_many_leave_before_their_answers_few_of_them_are_read_and_others_are_answered(tmp_path):
+    whole = head("/classify", "Content-Type: application/json", "Content-Length: 13") + b'{"text": "a"}'
+    with ServerProcess(tmp_path) as server, httpx.Client(base_url=server.url) as kept:
+        assert kept.post("/classify", json={"text": "a"}).status_code == 200
+        for _ in range(600):
+            with opened(server) as connection:
+                connection.sendall(whole)
+        assert kept.post("/classify", json={"text": "a"}).status_code == 200
+        assert httpx.post(f"{server.url}/classify", json={"text": "a"}, timeout=20).status_code == 200
+        server.signal(signal.SIGTERM)
+        assert server.finish()[::2] == (0, "")
+        assert len(server.log_path.read_text().splitlines()) < 500
+
+
+def test_what_the_full_human_queue_cannot_keep_is_refused_and_the_rest_is_answered(tmp_path):
+    with ServerProcess(tmp_path, max_queue_bytes=40_000) as server:
+        doubtful = {"text": "unsure " + "x" * 5000}
+        answers = [httpx.post(f"{server.url}/classify", json=doubtful) for _ in range(20)]
+        sure = httpx.post(f"{server.url}/classify", json={"text": "a"})
+    assert [answer.status_code for answer in answers[:2] + answers[-2:]] == [200, 200, 503, 503]
+    assert answers[-1].json()["detail"] == "the human queue is full, and this needs a person"
+    assert sure.status_code == 200
+
+
+@pytest.mark.parametrize("path", ["/classify", "/health"])
+def test_the_application_itself_bounds_heads_for_servers_that_do_not(tmp_path, path):
+    async def status(lines):
+        transport = httpx.ASGITransport(create_app(FakeClassifier(), queue_path=tmp_path / "q"))
+        async with httpx.AsyncClient(transport=transport, base_url="http://server") as client:
+            return (await client.post(path, headers=lines, json={})).status_code
+
+    many = [(f"a{number}", "b") for number in range(MOST_FIELDS)]
+    long = [(f"a{number}", "b" * 2000) for number in range(MOST_HEAD // 2000 + 1)]
+    assert [asyncio.run(status(lines)) for lines in (many, long)] == [431, 431]
 
 
 def test_a_signal_during_a_slow_body_ends_the_server_when_its_time_is_over(tmp_path):

@@ -121,3 +121,14 @@ def test_a_part_of_a_file_is_read_as_mildly_as_the_whole():
 
 def test_configs_and_models_know_the_same_activations():
     assert ACTIVATIONS.keys() == ACTIVATION_NAMES
+
+
+@pytest.mark.parametrize("cls", [BertConfig, AutoConfig])
+def test_a_value_of_a_file_that_cannot_be_used_is_told_with_the_file(cls, tmp_path):
+    values = {**BertConfig().to_dict(), "hidden_size": "wide"}
+    (tmp_path / "config.json").write_text(json.dumps(values))
+    with pytest.raises(TypeError, match=r"config\.json: BertConfig\.hidden_size takes a whole number"):
+        cls.from_pretrained(tmp_path)
+    (tmp_path / "config.json").write_text(json.dumps({**values, "hidden_size": 24}))
+    with pytest.raises(TypeError, match=r"^BertConfig\.hidden_size takes a whole number"):
+        cls.from_pretrained(tmp_path, hidden_size="wide")

@@ -92,7 +92,7 @@ def test_other_versions_are_named_when_something_changed(golden):
         (lambda text: text[:-20], "is not JSON"),
         (lambda text: text.replace('"label": "billing", "score"', '"name": "billing", "score"', 1), "line 2"),
         (lambda text: text.split("\n")[0] + "\n[1]", "must be a JSON object"),
-        (lambda text: text + "[" * 100_000, "line 6 is not JSON: maximum recursion"),
+        (lambda text: text + "[" * 100_000, "line 6 nests lists and objects more than 100 deep"),
     ],
 )
 def test_a_damaged_file_is_refused_with_the_reason(golden, damage, message):

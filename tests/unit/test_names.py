@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import importlib.util
 import logging as python_logging
 import re
 import subprocess
@@ -56,6 +57,63 @@ def test_a_name_that_is_not_there_is_refused_with_a_reason():
         from formers import BertForMaskdLM  # noqa: F401
     with pytest.raises(ModuleNotFoundError):
         importlib.import_module("formers.nothing_of_the_kind")
+
+
+# modules of families
+
+
+@pytest.mark.parametrize(
+    ("path", "names"),
+    [
+        ("bert.modeling_bert", "BertModel BertForMaskedLM BertPreTrainedModel BertLayer"),
+        ("llama.modeling_llama", "LlamaForCausalLM LlamaDecoderLayer apply_rotary_pos_emb repeat_kv"),
+        ("xlm_roberta.modeling_xlm_roberta", "XLMRobertaModel"),
+        ("gpt2.configuration_gpt2", "GPT2Config"),
+        ("bert.tokenization_bert_fast", "BertTokenizerFast"),
+        ("camembert", "CamembertForMaskedLM"),
+        ("gemma3.modeling_gemma3", "Gemma3ForCausalLM"),
+        ("bert", "BertModel BertConfig BertTokenizer"),
+        ("clip.modeling_clip", "CLIPModel CLIPTextModel"),
+        ("auto.modeling_auto", "AutoModel MODEL_FOR_MASKED_LM_MAPPING"),
+        ("auto.configuration_auto", "CONFIG_MAPPING"),
+    ],
+)
+def test_a_family_has_its_classes_under_the_paths_of_the_ecosystem(path, names):
+    module = importlib.import_module(f"formers.models.{path}")
+    for name in names.split():
+        assert getattr(module, name) is getattr(formers, name)
+        assert name in getattr(module, "__all__", [name]) or name[0].islower()
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("from formers.models.bert.modeling_bert import BertSelfAttention", "a family's own parts"),
+        ("from formers.models.bert.modeling_bert import BertModl", "did you mean 'BertModel'"),
+        ("from formers.models.bert.modeling_bert import GPT2Model", "cannot import name 'GPT2Model'"),
+        ("from formers.models.auto.modeling_auto import MODEL_FOR_OBJECT_DETECTION_MAPPING", "this task is"),
+        ("import formers.models.llama4.modeling_llama4", "this model family is not part"),
+        ("import formers.models.bert.nonsense", "No module named 'formers.models.bert.nonsense'$"),
+        ("import formers.generation.utils", "text generation is not part"),
+        ("from formers.trainer_utils import set_sed", "did you mean 'set_seed'"),
+    ],
+)
+def test_what_a_path_has_not_got_is_refused_with_a_reason(line, said):
+    with pytest.raises(ImportError, match=said):
+        exec(line, {})
+
+
+def test_paths_are_reached_by_attributes_too():
+    assert formers.models.bert.modeling_bert.BertModel is formers.BertModel
+    assert formers.models.auto.AutoModel is formers.AutoModel
+    assert not hasattr(formers.models.bert, "nonsense")
+
+
+def test_asking_for_a_path_that_is_not_there_raises_nothing_else():
+    assert not hasattr(formers, "generation")
+    assert importlib.util.find_spec("formers.generation") is None
+    assert not hasattr(formers.models, "nonsense")
+    assert not hasattr(importlib.import_module("formers.models.bert.modeling_bert"), "BertSelfAttention")
 
 
 # records of outputs

@@ -48,7 +48,7 @@ async def entered(classifier):
 
 
 def run(test):
-    asyncio.run(asyncio.wait_for(test, 60))
+    return asyncio.run(asyncio.wait_for(test, 60))
 
 
 def test_a_lone_text_is_answered_without_waiting_for_company():
@@ -207,7 +207,7 @@ def test_a_dropped_job_is_not_computed():
             await entered(fake)
             gone = engine.submit(["gone"])
             engine.drop(gone)
-            assert gone.texts == ()  # they are not kept until the worker comes to it
+            assert gone.items == []  # they are not kept until the worker comes to it
             fake.gate.set()
             await first.future
             with pytest.raises(asyncio.CancelledError):
@@ -351,5 +351,55 @@ def test_reports_of_each_pass_reach_the_observer():
             await asyncio.sleep(0)
         assert [(report.items, report.tokens) for report in seen] == [(2, 7)]
         assert 0 <= seen[0].seconds < time.perf_counter()
+
+    run(test())
+
+
+# --- shares ----------------------------------------------------------------------------------------
+
+
+async def _order(jobs, **options):
+    """Run the jobs (client, texts), all there at once, in passes of 16 tokens; the passes."""
+    fake = Gated()
+    async with started(fake, max_batch_tokens=16, **options) as engine:
+        first = engine.submit(["first"])
+        await entered(fake)
+        held = [engine.submit(texts, client=client) for client, texts in jobs]
+        fake.gate.set()
+        await asyncio.gather(first.future, *(job.future for job in held))
+    return fake.batches[1:]
+
+
+def test_a_short_request_waits_for_no_backlog_of_another_connection(monkeypatch):
+    monkeypatch.setattr("formers.serving.sharing.BURST", 8)
+    heavy = [(("here", port), [f"{port} {number}" for number in range(40)]) for port in range(5)]
+    batches = run(_order([*heavy, (("here", 99), ["short"])]))
+    place = next(index for index, batch in enumerate(batches) if "short" in batch)
+    assert place < 5
+    assert len(batches) > 40
+
+
+def test_what_is_left_of_the_model_goes_to_whoever_wants_more():
+    batches = run(_order([(("here", 1), [f"one {number}" for number in range(40)]), (("here", 2), ["two"])]))
+    assert len(batches) <= 12  # of four texts each, as far as the estimates were right
+
+
+def test_many_connections_of_one_address_share_what_another_address_has_for_one(monkeypatch):
+    monkeypatch.setattr("formers.serving.sharing.BURST", 8)
+    many = [(("many", port), [f"many {number}" for number in range(20)]) for port in range(10)]
+    batches = run(_order([*many, (("one", 1), [f"one {number}" for number in range(20)])]))
+    last = max(index for index, batch in enumerate(batches) if any(text.startswith("one") for text in batch))
+    before = [text for batch in batches[: last + 1] for text in batch]
+    assert sum(text.startswith("many") for text in before) < 2.5 * 20
+
+
+def test_clients_are_forgotten_when_they_have_been_away(monkeypatch):
+    monkeypatch.setattr("formers.serving.sharing.RECENT", 0.0)
+
+    async def test():
+        async with started(FakeClassifier()) as engine:
+            for port in range(50):
+                await engine.submit(["text"], client=("here", port)).future
+            assert len(engine._waiting._clients) <= 2
 
     run(test())

@@ -8,7 +8,7 @@ import threading
 
 import pytest
 
-from formers.desk.queue import AlreadyResolved, Entry, HumanQueue, NotThere, QueueError
+from formers.desk.queue import AlreadyResolved, Entry, HumanQueue, NotThere, QueueError, QueueFull
 
 
 @pytest.fixture
@@ -169,3 +169,16 @@ def test_a_database_of_something_else_is_refused_and_stays_as_it_is(tmp_path):
         HumanQueue(tmp_path / "theirs.sqlite3")
     with sqlite3.connect(tmp_path / "theirs.sqlite3") as theirs:
         assert theirs.execute("SELECT name FROM sqlite_master").fetchall() == [("notes",)]
+
+
+def test_a_full_queue_keeps_nothing_new_but_takes_decisions(tmp_path):
+    queue = HumanQueue(tmp_path / "queue.sqlite3", most_bytes=60_000)
+    given = [queue.put([entry(f"{number} " + "x" * 1000)]) for number in range(200)]
+    kept = [future.result(10)[0] for future in given if future.exception(10) is None]
+    with pytest.raises(QueueFull, match=r"is full: it holds 60000 bytes. Export .*max_queue_bytes"):
+        given[-1].result()
+    assert 20 < len(kept) < 100
+    assert queue.resolve(kept[0], "b", "Ada").result(10).status == "resolved"
+    assert queue.counts() == {"open": len(kept) - 1, "resolved": 1}
+    queue.close()
+    assert tmp_path.joinpath("queue.sqlite3").stat().st_size < 100_000

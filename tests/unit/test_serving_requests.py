@@ -14,12 +14,12 @@ import pytest
 
 from formers.serving import Settings, limits
 from formers.serving.adapt import service_of
-from formers.serving.engine import Answer
 from formers.serving.limits import MOST_FAULTS, Refusal, parse, parsed, read_body
 from formers.serving.logs import RequestLog
 from formers.serving.schemas import Resolution
 from formers.serving.service import thresholds_of
 from formers.serving.telemetry import Metrics
+from formers.serving.work import Answer
 from system.serving_fake import LABELS
 
 SETTINGS = Settings(max_chars=100, max_texts=3)

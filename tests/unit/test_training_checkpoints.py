@@ -409,3 +409,23 @@ def test_a_run_whose_metric_was_never_a_number_says_that_there_is_no_best_model(
     options = {"eval_strategy": "steps", "eval_steps": 3, "load_best_model_at_end": True}
     with pytest.warns(Notice, match="no best model to load"):
         run(tmp_path, max_steps=3, metric_for_best_model="f1", metrics=lambda p: {"f1": math.nan}, **options)
+
+
+def test_numbers_that_are_none_are_null_in_the_state_file_and_it_is_read_again(tmp_path):
+    log = [{"loss": math.nan, "step": 1}, {"loss": 2.0, "grad_norm": math.inf, "step": 2}]
+    state = TrainerState(global_step=2, log_history=log, best_metric=math.nan, loss_sum=math.nan)
+    state.save_to_json(tmp_path / "state.json")
+    text = (tmp_path / "state.json").read_text()
+    assert "NaN" not in text
+    assert "Infinity" not in text
+    again = TrainerState.load_from_json(tmp_path / "state.json")
+    assert math.isnan(again.loss_sum)
+    assert again.best_metric is None
+    assert again.log_history == [{"loss": None, "step": 1}, {"loss": 2.0, "grad_norm": None, "step": 2}]
+
+
+@pytest.mark.parametrize("loss", [None, math.nan])
+def test_a_log_of_another_trainer_may_hold_losses_that_are_no_numbers(tmp_path, loss):
+    log = [{"loss": loss, "step": 1}, {"loss": 2.0, "step": 2}]
+    (tmp_path / "state.json").write_text(json.dumps({"global_step": 2, "log_history": log}))
+    assert TrainerState.load_from_json(tmp_path / "state.json").step_of_last_log == 2

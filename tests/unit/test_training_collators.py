@@ -13,6 +13,7 @@ from formers.training import (
     DataCollatorForWholeWordMask,
     DataCollatorWithFlattening,
     DataCollatorWithPadding,
+    DefaultDataCollator,
     default_data_collator,
 )
 
@@ -233,3 +234,43 @@ def test_no_choice_is_dropped(choices):
     rows = [{"input_ids": [[5], [6], [7]][:count], "labels": 0} for count in choices]
     with pytest.raises(ValueError, match=f"row 2 of this batch has {choices[1]} choices"):
         DataCollatorForMultipleChoice(Words())(rows)
+
+
+@pytest.mark.parametrize(
+    ("labels", "said"),
+    [
+        ([[0, None, 1], [0, 1, 1]], "row 1 of this batch has None in 'labels', where a number is expected"),
+        ([[0, 1, 1], [0, "x", 1]], "row 2 of this batch has 'x' in 'labels', where a number is expected"),
+        ([[0, 1, 1], 5], "row 2 of this batch has 5 in 'labels', where others have"),
+        ([[0, 1, 1], [0, [1], 1]], "row 2 of this batch has .* in 'labels', where others have"),
+        ([[0, 1, 1], None], "row 2 of this batch has no label"),
+        ([{"a": 1}, {"a": 2}], "row 1 of this batch has {'a': 1} in 'labels'"),
+    ],
+)
+@pytest.mark.parametrize(
+    "kind",
+    [
+        DataCollatorForTokenClassification,
+        DataCollatorForSeq2Seq,
+        DataCollatorWithPadding,
+        DefaultDataCollator,
+    ],
+)
+def test_a_label_that_no_tensor_holds_is_named_with_its_row(kind, labels, said):
+    collate = kind() if kind is DefaultDataCollator else kind(Words())
+    with pytest.raises(ValueError, match=said):
+        collate([{"input_ids": [2, 5, 3], "labels": label} for label in labels])
+
+
+def test_inputs_that_no_tensor_holds_are_named_with_their_row():
+    for ids in ([None, 5], ["a"], 5, "abc", [[5]]):
+        with pytest.raises(ValueError, match="row 2 of this batch has .* in 'input_ids'"):
+            DataCollatorWithPadding(Words())([{"input_ids": [2, 5, 3]}, {"input_ids": ids}])
+
+
+def test_a_label_of_a_token_is_not_cut_to_a_whole_number():
+    rows = [{"input_ids": [2, 5, 3], "labels": [0, 1.5, 1]}, {"input_ids": [2, 3], "labels": [0.0, 1.0]}]
+    with pytest.raises(ValueError, match=r"whole numbers, and one of this batch is 1\.5"):
+        DataCollatorForTokenClassification(Words())(rows)
+    whole = DataCollatorForTokenClassification(Words())(rows[1:])
+    assert whole["labels"].tolist() == [[0, 1]]

@@ -55,8 +55,8 @@ def test_every_form_of_table_gives_the_same_rows(tmp_path, ending):
         ("a.csv", "text,label\n  ,x\n", "line 2: the column 'text' is empty"),
         ("a.jsonl", '{"text": "a"\n', "line 1"),
         ("a.jsonl", '["a"]\n', "expected an object"),
-        ("a.parquet", "x", "expected .csv"),
-        ("a.json", '[{"text": "a"},\n {"text" "b"}]', "a.json, line 2: Expecting"),
+        ("a.xlsx", "x", "expected .csv"),
+        ("a.json", '[{"text": "a"},\n {"text" "b"}]', "a.json is not JSON: Expecting .* line 2 column"),
         ("a.json", '[{"text": 42, "label": "x"}]', "entry 1: the column 'text' holds 42 .int."),
         ("a.json", '[{"text": "a", "label": {"b": 1}}]', "entry 1: the column 'label' holds {'b': 1} .dict."),
         ("a.json", '[{"text": "a", "label": NaN}]', "entry 1: the column 'label' holds nan"),
@@ -79,7 +79,11 @@ def test_a_table_that_cannot_be_read_says_where_and_why(tmp_path, name, content,
     [
         ("a.csv", "text,label,text\na,x,b\n", "the header names 'text' 2 times"),
         ("a.csv", "text,label,label\na,x,y\n", "the header names 'label' 2 times"),
-        ("a.jsonl", '{"text": "a", "label": "x"}\n{"text": "a", "text": "b"}', "line 2: .* key 'text' twice"),
+        (
+            "a.jsonl",
+            '{"text": "a", "label": "x"}\n{"text": "a", "text": "b"}',
+            "line 2 is not JSON: .* key 'text' twice",
+        ),
         ("a.json", '[{"text": "a", "meta": {"n": 1, "n": 2}}]', "key 'n' twice"),
         ("a.csv", 'text,label\n"5 inch,x\nplain,y\nhe said "ok",z\n', "line 2: a field that begins"),
         ("a.csv", 'text,label\na,x\n"never closed,y\n', "line 3: a field that begins"),
@@ -90,7 +94,7 @@ def test_a_table_that_cannot_be_read_says_where_and_why(tmp_path, name, content,
             '\n{"text": "a", "label": "x"}\n\n{"text": 1, "label": "x"}',
             "line 4: the column 'text'",
         ),
-        ("a.json", "[" * 100_000, "a.json: maximum recursion"),
+        ("a.json", "[" * 100_000, "a.json nests lists and objects more than 100 deep"),
         ("a.csv", "t\0e\0x\0t\0,\0l\0", "iconv -f utf-16le -t utf-8"),
         ("a.csv", "PK\3\4 and so on", "an Excel workbook: .* save its table as CSV"),
     ],
@@ -318,3 +322,24 @@ def test_workers_draw_the_same_numbers_however_many_they_are():
         return torch.stack(list(loader))
 
     assert torch.equal(draw(1, 0)[2:], draw(2, 2))
+
+
+def test_a_parquet_table_is_read_as_others_are(tmp_path):
+    import pyarrow
+    from pyarrow import parquet
+
+    columns = {"text": ["a", "b"], "label": [" x ", "y"], "n": [1, None]}
+    parquet.write_table(pyarrow.table(columns), tmp_path / "a.parquet")
+    assert load_table(tmp_path / "a.parquet", label_column="label") == [
+        {"text": "a", "label": "x"},
+        {"text": "b", "label": "y"},
+    ]
+    assert load_table(tmp_path / "a.parquet")[1] == {"text": "b", "label": "y", "n": None}
+    parquet.write_table(pyarrow.table({"text": ["a", None], "label": ["x", "y"]}), tmp_path / "b.parquet")
+    with pytest.raises(ValueError, match="row 2: the column 'text'"):
+        load_table(tmp_path / "b.parquet", "text", "label")
+    whole = (tmp_path / "a.parquet").read_bytes()
+    for damaged in (b"", b"x", whole[:-20], whole[:40] + whole[-40:]):
+        (tmp_path / "c.parquet").write_bytes(damaged)
+        with pytest.raises(ValueError, match=r"c\.parquet is no whole Parquet file"):
+            load_table(tmp_path / "c.parquet")

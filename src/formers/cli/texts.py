@@ -11,7 +11,7 @@ from typing import IO, Any
 
 from formers.core.textfile import conversion, opened
 
-_TABLES = (".csv", ".tsv", ".json", ".jsonl", ".ndjson")
+_TABLES = (".csv", ".tsv", ".json", ".jsonl", ".ndjson", ".parquet")
 _AT_ONCE = 1 << 16  # bytes
 _MARK = b"\xef\xbb\xbf"  # the byte-order mark that some editors put before UTF-8
 

@@ -390,9 +390,24 @@ class PretrainedConfig(Labels, SubConfigs, Rotary, ConfigFile):
         return_unused = bool(kwargs.pop("return_unused_kwargs", False))
         content, rest = cls.get_config_dict(name_or_path, **kwargs)
         content = cls._choose_part(content, str(name_or_path))
-        config, unused = cls.from_dict(content, return_unused_kwargs=True, **rest)
+        try:
+            config, unused = cls.from_dict(content, return_unused_kwargs=True, **rest)
+        except (TypeError, ValueError):
+            cls._check_file(content, str(name_or_path))
+            raise
         config.name_or_path = name_or_path
         return config.with_unused(unused, return_unused, "from_pretrained")
+
+    @classmethod
+    def _check_file(cls, content: dict[str, Any], where: str) -> None:
+        """Raise what is wrong with a file by itself, with its name; nothing where a keyword is to blame."""
+        file = os.path.join(where, CONFIG_NAME) if os.path.isdir(where) else where
+        try:
+            cls.from_content(content)
+        except TypeError as error:
+            raise TypeError(f"{file}: {error}") from error
+        except ValueError as error:
+            raise ValueError(f"{file}: {error}") from error
 
     @classmethod
     def _choose_part(cls, content: dict[str, Any], where: str) -> dict[str, Any]:

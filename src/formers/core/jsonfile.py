@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import math
 import os
+from collections import Counter
 from collections.abc import Callable, Mapping
 from enum import Enum
 from pathlib import Path
@@ -32,26 +34,38 @@ def read_json(path: str | os.PathLike[str]) -> Any:
     return parse_json(Path(path).read_bytes(), str(path))
 
 
-def parse_json(content: bytes, name: str, *, strict: bool = False) -> Any:
+def parse_json(content: bytes | str, name: str, *, strict: bool = False, data: bool = False) -> Any:
     """Read JSON in UTF-8, nested no deeper than anything that is meant.
 
     Args:
-        content: the bytes.
+        content: the bytes, or the text.
         name: what errors call it.
         strict: refuse NaN and infinities, which JSON does not have and Python writes.
+        data: it is somebody's own data, such as a line of a table: refuse a key that an object names twice.
 
     Raises:
         BadJson: when it is no JSON, is nested too deep, or holds a number of thousands of digits.
     """
+    constant, pairs = _refuse_constant if strict else None, _unique if data else None
     try:
-        found = json.loads(content.decode("utf-8"), parse_constant=_refuse_constant if strict else None)
+        text = content if isinstance(content, str) else content.decode("utf-8")
+        found = json.loads(text, parse_constant=constant, object_pairs_hook=pairs)
         deep = _is_deep(found)
     except RecursionError:
         deep = True
     except ValueError as error:
-        raise BadJson(f"{name} is not a valid JSON file: {error}. Download or save it again.") from error
+        said = "JSON: {}" if data else "a valid JSON file: {}. Download or save it again."
+        raise BadJson(f"{name} is not {said.format(error)}") from error
     if deep:
-        raise BadJson(f"{name} nests lists and objects more than {_DEEPEST} deep: no file of a model does")
+        raise BadJson(f"{name} nests lists and objects more than {_DEEPEST} deep: nothing that is meant does")
+    return found
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        twice = next(name for name, count in Counter(name for name, _ in pairs).items() if count > 1)
+        raise ValueError(f"an object has the key {twice!r} twice")
     return found
 
 
@@ -77,12 +91,12 @@ def read_json_object(path: str | os.PathLike[str]) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise BadJson(f"{path} holds a JSON {type(content).__name__}, where an object {{...}} is expected")
     try:
-        return {name: _finite(value) for name, value in content.items()}
+        return {name: _spelled(value) for name, value in content.items()}
     except ValueError as error:
         raise BadJson(f"{path}: {error}") from error
 
 
-def _finite(value: Any) -> Any:
+def _spelled(value: Any) -> Any:
     """Decode the newer spelling of infinities and NaN: `{"__float__": "Infinity"}`."""
     if isinstance(value, dict):
         if list(value) == ["__float__"]:
@@ -90,8 +104,17 @@ def _finite(value: Any) -> Any:
             if said not in ("NaN", "Infinity", "-Infinity"):
                 raise ValueError(f"__float__ stands for NaN, Infinity or -Infinity, not {said[:40]!r}")
             return float(said.replace("Infinity", "inf"))
-        return {key: _finite(item) for key, item in value.items()}
-    return [_finite(item) for item in value] if isinstance(value, list) else value
+        return {key: _spelled(item) for key, item in value.items()}
+    return [_spelled(item) for item in value] if isinstance(value, list) else value
+
+
+def finite(value: Any) -> Any:
+    """`value` with None for NaN and infinities, which JSON does not have."""
+    if isinstance(value, dict):
+        return {key: finite(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [finite(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def plain(value: Any, other: Callable[[Any], Any] = lambda value: value) -> Any:

@@ -12,6 +12,7 @@ from typing import Any
 
 from formers.core.atomic import refuse_unwritable, write_text
 from formers.core.environment import deciding_versions
+from formers.core.jsonfile import parse_json
 
 FORMAT = "formers-golden"
 VERSION = 1
@@ -251,10 +252,7 @@ def _check_row(where: str, row: dict[str, Any]) -> None:
 
 
 def _line(file: Path, number: int, line: str) -> dict[str, Any]:
-    try:
-        value = json.loads(line)
-    except (ValueError, RecursionError) as error:
-        raise ValueError(f"{file}, line {number} is not JSON: {error}") from error
+    value = parse_json(line, f"{file}, line {number}", data=True)
     if not isinstance(value, dict):
         raise ValueError(f"{file}, line {number} must be a JSON object, found {type(value).__name__}")
     return value

@@ -46,6 +46,10 @@ class QueueError(Exception):
     """The queue's file cannot be opened, read or written."""
 
 
+class QueueFull(QueueError):
+    """The queue's file holds as much as it may."""
+
+
 class NotThere(LookupError):
     """No item has this number."""
 
@@ -101,12 +105,17 @@ class HumanQueue:
     requests share one wait for the disk, and a future is done only when its write is on the disk (WAL,
     synchronous=FULL). Reads use a connection of their own and see what is committed.
 
+    Args:
+        path: the file.
+        most_bytes: size of the file from which on nothing new is kept; decisions still are.
+
     Raises:
         QueueError: when the file cannot be opened or holds something else.
     """
 
-    def __init__(self, path: str | Path) -> None:
+    def __init__(self, path: str | Path, most_bytes: int | None = None) -> None:
         self.path = Path(path)
+        self.most_bytes = most_bytes
         try:
             self.path.touch(mode=0o600)  # people's texts: for the owner alone, the -wal file likewise
             self._writer = self._connect()
@@ -143,9 +152,27 @@ class HumanQueue:
     def put(self, entries: Sequence[Entry]) -> Future[list[int]]:
         """Keep `entries`; the future gives their numbers once they are on the disk.
 
-        The future raises QueueError when they could not be written.
+        The future raises QueueError when they could not be written, QueueFull when there is no room for them.
         """
-        return self._order(lambda: [self._insert(entry) for entry in entries])
+
+        def keep() -> list[int]:
+            self._check_room()
+            return [self._insert(entry) for entry in entries]
+
+        return self._order(keep)
+
+    def _check_room(self) -> None:
+        if self.most_bytes is None:
+            return
+        pages, free, size = (
+            self._writer.execute(f"PRAGMA {what}").fetchone()[0]
+            for what in ("page_count", "freelist_count", "page_size")
+        )
+        if (pages - free) * size >= self.most_bytes:
+            raise QueueFull(
+                f"the human queue {str(self.path)!r} is full: it holds {self.most_bytes} bytes. Export what "
+                "is decided and move the file away, or allow more (max_queue_bytes)"
+            )
 
     def resolve(self, number: int, label: str, by: str, note: str = "") -> Future[Item]:
         """Record a person's decision. Saying the same thing twice is fine, so that a request can be repeated.
@@ -245,7 +272,7 @@ class HumanQueue:
         problem: BaseException | None = None
         try:
             value = action()
-        except (NotThere, AlreadyResolved) as refusal:
+        except (NotThere, AlreadyResolved, QueueFull) as refusal:
             problem = refusal
         except Exception as error:
             if not self._writer.in_transaction:

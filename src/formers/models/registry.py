@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import importlib
+import re
+import sys
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from formers.core.notices import did_you_mean
@@ -29,7 +32,28 @@ def register(family: Family) -> Family:
     if family.config.model_type != family.model_type:
         raise ValueError(f"{family.config.__name__} says model_type {family.config.model_type!r}")
     _registered[family.model_type] = family
+    room, _, file = family.config.__module__.rpartition(".")
+    if room == "formers.models" and family.model_type.replace("-", "_").startswith(file):
+        _hold_older_paths(sys.modules[family.config.__module__])
     return family
+
+
+def _hold_older_paths(module: ModuleType) -> None:
+    """Make a family's file a package to the import system, which gives the family's classes.
+
+    `formers.models.bert.modeling_bert` lies below it then (`formers.paths`).
+    """
+    classes = f"{module.__name__}.modeling_{module.__name__.rpartition('.')[2]}"
+
+    def find(name: str) -> Any:
+        if re.match("(modeling|configuration|tokenization)_", name):
+            return importlib.import_module(f"{module.__name__}.{name}")
+        if name[:1].isupper():
+            return getattr(importlib.import_module(classes), name)
+        raise AttributeError(f"module {module.__name__!r} has no attribute {name!r}")
+
+    module.__path__ = []
+    module.__dict__["__getattr__"] = find
 
 
 def family_of(model_type: str) -> Family:

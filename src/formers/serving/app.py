@@ -14,8 +14,9 @@ from starlette.routing import Match
 from formers import __version__
 from formers.desk.queue import QueueError
 from formers.serving.classify import CLIENT_GONE, Classify, Scope, Send, encoded
+from formers.serving.connection import MOST_FIELDS, MOST_HEAD
 from formers.serving.human import page_routes, queue_routes
-from formers.serving.limits import MOST_FAULTS, PAGE, Gone, Pace, Receive, Refusal
+from formers.serving.limits import MOST_FAULTS, PAGE, REFUSED, Gone, Pace, Receive, Refusal
 from formers.serving.schemas import Classified, ClassifiedMany, ClassifyRequest, Health, ModelCard, Problem
 from formers.serving.service import Service
 from formers.serving.settings import Settings
@@ -29,6 +30,10 @@ if TYPE_CHECKING:
 
 def create_app(classifier: Any, settings: Settings | None = None, **changes: Any) -> FastAPI:
     """Make the application; its lifespan starts and stops the engine.
+
+    Under a server of your own it bounds heads, bodies, texts, times and what waits. What lies below requests
+    is that server's then: connections at once, slow heads, tiny chunks, how fast bodies come, clients that
+    leave. `serve` bounds these too.
 
     Args:
         classifier: a text-classification pipeline, the name or folder of a model, or anything that satisfies
@@ -81,7 +86,9 @@ def app_of(service: Service) -> FastAPI:
 
 
 class _Door:
-    """What all paths but the fast one share: their turn; HEAD as GET, OPTIONS, Allow (RFC 9110, 9.3, 10.2).
+    """The bound of heads; what all paths but the fast one share: their turn; HEAD as GET, OPTIONS, Allow.
+
+    RFC 9110, 9.3 and 10.2.
 
     FastAPI leaves HEAD to each route and has no OPTIONS.
     """
@@ -90,7 +97,15 @@ class _Door:
         self.app, self.routes, self.pace = app, routes, pace
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or (scope["method"], scope["path"]) == ("POST", "/classify"):
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        heads = scope["headers"]
+        if len(heads) > MOST_FIELDS or sum(len(key) + len(value) for key, value in heads) > MOST_HEAD:
+            await self.pace.turn(REFUSED)
+            await _answer(Refusal(431, "the head of the request is too large"))(scope, receive, send)
+            return
+        if (scope["method"], scope["path"]) == ("POST", "/classify"):
             await self.app(scope, receive, send)
             return
         await self.pace.turn(PAGE)

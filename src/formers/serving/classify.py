@@ -11,8 +11,8 @@ import time
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
-from formers.desk.queue import Entry, QueueError
-from formers.serving.engine import Answer, Job, NotAProbability, OutOfTime, Overloaded, Stopping
+from formers.desk.queue import Entry, QueueError, QueueFull
+from formers.serving.engine import NotAProbability, OutOfTime, Overloaded, Stopping
 from formers.serving.limits import (
     REFUSED,
     Gone,
@@ -25,6 +25,7 @@ from formers.serving.limits import (
     understood,
 )
 from formers.serving.service import Service, top_scores
+from formers.serving.work import Answer, ClientKey, Job
 
 logger = logging.getLogger("formers.serving")
 
@@ -32,6 +33,7 @@ Scope = MutableMapping[str, Any]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
 _LONGEST_ID = 128
+_MOST_KNOWN = 8192  # connections
 _AT_ONCE = 2000  # scores that are listed before others have their turn
 _JSON = (b"content-type", b"application/json")
 CLIENT_GONE = 499  # nginx's number for a client that hung up; only in the log and the metrics
@@ -65,6 +67,7 @@ class Classify:
         self.service = service
         self._prefix = os.urandom(4).hex()
         self._count = itertools.count(1)
+        self._known: dict[ClientKey, None] = {}  # connections that took an answer, the latest last
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -72,7 +75,7 @@ class Classify:
         trace = _Trace(self._request_id(headers))
         extra: list[tuple[bytes, bytes]] = []
         try:
-            body = await self._answer(headers, receive, trace)
+            body = await self._answer(headers, receive, trace, self._client(scope))
         except Refusal as refusal:
             await self.service.pace.turn(REFUSED)
             trace.status = refusal.status
@@ -88,10 +91,30 @@ class Classify:
             body = b'{"detail":"the server failed on this request"}'
         try:
             await _send(send, trace, body, extra)
+            if trace.answers:
+                self._remember(scope)
         finally:
             self._note(trace)
 
-    async def _answer(self, headers: dict[bytes, bytes], receive: Receive, trace: _Trace) -> bytes:
+    def _client(self, scope: Scope) -> ClientKey:
+        """Whose share of the model a request takes: its connection's.
+
+        Connections of one address that have not taken an answer yet have one share together: who asks on a
+        new one each time, and leaves before the answer, gains nothing by it.
+        """
+        peer = tuple(scope.get("client") or (None, None))
+        return peer if peer in self._known else (peer[0], None)
+
+    def _remember(self, scope: Scope) -> None:
+        peer = tuple(scope.get("client") or (None, None))
+        self._known.pop(peer, None)
+        self._known[peer] = None
+        if len(self._known) > _MOST_KNOWN:
+            del self._known[next(iter(self._known))]
+
+    async def _answer(
+        self, headers: dict[bytes, bytes], receive: Receive, trace: _Trace, client: ClientKey
+    ) -> bytes:
         service = self.service
         service.check_open()
         if service.settings.protect_classify:
@@ -101,7 +124,7 @@ class Classify:
         question = await understood(body, lambda body: parse(body, service.settings))
         trace.question = question
         try:
-            job = service.engine.submit(question.texts, service.settings.timeout)
+            job = service.engine.submit(question.texts, service.settings.timeout, client)
         except Overloaded as error:
             raise Refusal(503, f"at capacity: {error}", error.retry_after) from None
         except Stopping as error:
@@ -188,7 +211,8 @@ class Classify:
             numbers = await asyncio.shield(asyncio.wrap_future(self.service.queue.put(entries)))
         except QueueError as error:
             logger.error("%s", error)
-            raise Refusal(503, "the human queue cannot be written, and this needs a person", 5) from None
+            why = "is full" if isinstance(error, QueueFull) else "cannot be written"
+            raise Refusal(503, f"the human queue {why}, and this needs a person", 5) from None
         self.service.metrics.needs_human(entries[0].reason, len(entries))
         return numbers
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from typing import TYPE_CHECKING, Any
 
-from formers.serving.limits import LARGE, Pace
+from formers.serving.limits import LARGE, PAGE, Pace
 
 if TYPE_CHECKING:
     from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol as _Protocol
@@ -16,6 +17,7 @@ MOST_HEAD = 32 * 1024  # bytes of a request's line and headers (431 above it), a
 MOST_FIELDS = 100  # headers and trailers of a request
 MOST_CHUNKS = 4096  # of a chunked body whose chunks are tiny
 TINY = 64  # bytes
+STRANGER_WAITS = 0.5  # seconds at most, while many others leave before their answers
 _SLOW = b'{"detail":"the head of the request is too large or too slow"}'
 _REFUSAL = (
     b"HTTP/1.1 %b\r\ncontent-type: application/json\r\ncontent-length: %d\r\nconnection: close\r\n\r\n%b"
@@ -53,15 +55,19 @@ class _Guarded(_Protocol):
         most: connections at once; the one that has waited longest for a request makes room for a new one.
         seconds: in which a head must be there, and in which a client must take what is written to it.
         pace: hands out turns to large bodies.
+        leaving: what clients cost that left before their first answer. While it is more than a little, new
+            connections are read a while later, and those that have gone by then not at all.
         waiting: connections between two requests, the longest first.
     """
 
     most: int
     seconds: float
     pace: Pace
+    leaving: Pace
     waiting: dict[_Guarded, None]
     _read = _fields = _chunks = _head = _body = 0  # of this request
-    _stops = False
+    _stops = _answered = False
+    _fresh, _early = True, b""  # nothing came yet; what came before it is read
     _bounded: Any  # the transport
     _timer: asyncio.TimerHandle | None = None  # until the head is there
     _writing: asyncio.TimerHandle | None = None  # until the client takes what was written
@@ -80,6 +86,8 @@ class _Guarded(_Protocol):
 
     def connection_lost(self, error: Exception | None) -> None:
         super().connection_lost(error)
+        if self._read and not self._answered:
+            self.leaving.charge(PAGE)
         self.waiting.pop(self, None)
         for timer in (self._timer, self._writing, self.timeout_keep_alive_task):
             if timer is not None:
@@ -98,6 +106,12 @@ class _Guarded(_Protocol):
     def data_received(self, data: bytes) -> None:
         if self.transport.is_closing():
             return
+        if self._fresh:
+            self._fresh = False
+            if (wait := self.leaving.charge(0)) > 0.001:
+                self._read, self._early = len(data), data
+                self._hold(min(wait, STRANGER_WAITS))
+                return
         self._read += len(data)
         if self._idle:
             self._await_head()
@@ -116,6 +130,12 @@ class _Guarded(_Protocol):
 
     def _release(self) -> None:
         self._bounded.held = False
+        if (early := self._early) and not self.transport.is_closing():
+            if _left(self.transport):
+                self.transport.abort()
+                return
+            self._early, self._read = b"", 0
+            self.data_received(early)
         if not self.flow.read_paused:
             self._bounded.resume_reading()
 
@@ -153,6 +173,7 @@ class _Guarded(_Protocol):
 
     def on_response_complete(self) -> None:
         self._read = 0
+        self._answered = True
         super().on_response_complete()
         if self._idle and not self.transport.is_closing():  # no other request is behind it
             self.waiting[self] = None
@@ -171,9 +192,19 @@ class _Guarded(_Protocol):
             self._writing.cancel()
 
 
+def _left(transport: asyncio.Transport) -> bool:
+    """Whether the client has closed its side (told on Linux alone), before what it sent is read."""
+    connection = transport.get_extra_info("socket")
+    families = (socket.AF_INET, socket.AF_INET6)
+    if connection is None or connection.family not in families or not hasattr(socket, "TCP_INFO"):
+        return False
+    state: int = connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)[0]
+    return state != 1  # ESTABLISHED
+
+
 def guarded(most: int, seconds: float, pace: Pace) -> type[asyncio.Protocol]:
     """Make the protocol of one server; see `_Guarded`."""
     from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-    bounds = {"most": most, "seconds": seconds, "pace": pace, "waiting": {}}
+    bounds = {"most": most, "seconds": seconds, "pace": pace, "leaving": Pace(), "waiting": {}}
     return type("Guarded", (_Guarded, HttpToolsProtocol), bounds)

@@ -12,10 +12,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from formers.core.batching import plan
-from formers.serving.protocol import Classifier, Prepared, Ranked
+from formers.serving.protocol import Classifier, Ranked
+from formers.serving.sharing import Shares
+from formers.serving.work import Answer, ClientKey, Item, Job
 
 DEFAULT_BATCH_TOKENS = 2048
-LOOK_AHEAD = 16  # batches' worth of tokens that are tokenised and sorted ahead of the model
+SHORT_PASS = 0.05  # seconds that a pass may take with texts of clients who had their share
+LEAST_TOKENS = 128  # of a pass that is held to it
 LONGEST_RETRY = 120.0
 _NO_LIMIT = 1 << 30
 
@@ -41,15 +44,6 @@ class OutOfTime(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
-    """What the model says of one text: scores by label, best first, and the tokens that it read."""
-
-    ranked: Ranked
-    tokens: int
-    cut: int = 0
-
-
-@dataclass(frozen=True, slots=True)
 class BatchReport:
     """One forward pass, for the metrics. `seconds` covers the pass alone."""
 
@@ -58,40 +52,13 @@ class BatchReport:
     seconds: float
 
 
-class Job:
-    """The texts of one request. Made and finished on the event loop; the worker fills `answers`."""
-
-    __slots__ = ("answers", "dropped", "error", "estimate", "future", "left", "texts", "timer")
-
-    def __init__(self, texts: Sequence[str], estimate: int, future: asyncio.Future[list[Answer]]) -> None:
-        self.texts = texts
-        self.estimate = estimate
-        self.future = future
-        self.answers: list[Answer | None] = [None] * len(texts)
-        self.left = len(texts)
-        self.error: Exception | None = None
-        self.dropped = False  # set on the loop, read by the worker: stale for at most one batch
-        self.timer: asyncio.TimerHandle | None = None
-
-
-class _Item:
-    """One tokenised text of a job."""
-
-    __slots__ = ("index", "job", "prepared")
-
-    def __init__(self, job: Job, index: int, prepared: Prepared) -> None:
-        self.job = job
-        self.index = index
-        self.prepared = prepared
-
-
 class Engine:
     """Runs a classifier for many callers at once.
 
     One thread tokenises and computes. It never waits for a batch to fill: a lone text runs at once, and while
     a batch is computed the next ones gather. The lock guards a list of arrivals and nothing else, and is
-    never held while anything is computed. Each batch is the one that holds the longest-waiting text, so that
-    no text can starve, and its neighbours by length.
+    never held while anything is computed. Each batch holds the text that is next by its client's share
+    (`Shares`), so that no text can starve, and its neighbours by length.
 
     Args:
         classifier: what computes.
@@ -135,8 +102,8 @@ class Engine:
         self._arrived: deque[Job] = deque()
         self._stop = False
         # the worker's own
-        self._waiting: deque[Job] = deque()  # not tokenised yet
-        self._pool: deque[_Item] = deque()  # tokenised, by arrival
+        self._waiting = Shares()
+        self._short = float(self.max_batch_tokens)  # tokens that take SHORT_PASS
         # written by the worker, read by the loop: plain floats
         self._tokens_per_char = 0.3
         self._tokens_per_second = 0.0
@@ -152,12 +119,15 @@ class Engine:
         self._thread = threading.Thread(target=self._work, name="formers-engine", daemon=True)
         self._thread.start()
 
-    def submit(self, texts: Sequence[str], timeout: float | None = None) -> Job:
+    def submit(
+        self, texts: Sequence[str], timeout: float | None = None, client: ClientKey = (None, None)
+    ) -> Job:
         """Take `texts` in; `job.future` gets their answers, in their order.
 
         Args:
             texts: at least one.
             timeout: seconds; after it the future raises OutOfTime and the work is dropped.
+            client: address and connection whose share of the model this takes.
 
         Raises:
             Overloaded: more is held already than the limits allow.
@@ -167,18 +137,18 @@ class Engine:
             raise Stopping(f"the engine failed: {self.broken!r}")
         if not self._accepting or self._loop is None or self._idle is None:
             raise Stopping("the engine is not running")
-        estimate = self._estimate(texts)
+        lengths = self._estimates(texts)
         if self.queued_requests >= self.max_queued_requests:
             raise Overloaded(f"{self.queued_requests} requests are waiting already", self.retry_after())
         # an empty engine takes any request, however large: it would never fit later either
-        if self.queued_requests and self.queued_tokens + estimate > self.max_queued_tokens:
+        if self.queued_requests and self.queued_tokens + sum(lengths) > self.max_queued_tokens:
             raise Overloaded(f"about {self.queued_tokens} tokens are waiting already", self.retry_after())
-        job = Job(texts, estimate, self._loop.create_future())
+        job = Job(texts, lengths, client, self._loop.create_future())
         if timeout is not None:
             job.timer = self._loop.call_later(timeout, self._expire, job, timeout)
         self._held.add(job)
         self.queued_requests += 1
-        self.queued_tokens += estimate
+        self.queued_tokens += job.estimate
         self._idle.clear()
         with self._arrivals:
             self._arrived.append(job)
@@ -216,9 +186,9 @@ class Engine:
             await asyncio.to_thread(self._thread.join, 5.0)
         return done
 
-    def _estimate(self, texts: Sequence[str]) -> int:
+    def _estimates(self, texts: Sequence[str]) -> list[int]:
         ratio, most = self._tokens_per_char, self.classifier.max_length or _NO_LIMIT
-        return sum(min(most, 2 + int(len(text) * ratio)) for text in texts)
+        return [min(most, 2 + int(len(text) * ratio)) for text in texts]
 
     def _expire(self, job: Job, timeout: float) -> None:
         self._release(job, dropped=True)
@@ -228,7 +198,7 @@ class Engine:
     def _release(self, job: Job, dropped: bool = False) -> None:
         if dropped:
             job.dropped = True
-            job.texts = ()  # the worker may come to it much later
+            job.items = []  # the worker may come to it much later
         if job in self._held:
             self._held.remove(job)
             self.queued_requests -= 1
@@ -262,7 +232,6 @@ class Engine:
     def _work(self) -> None:
         try:
             while self._gather():
-                self._tokenize()
                 if batch := self._next_batch():
                     self._run(batch)
         except Exception as error:  # a fault of this file: say so, let nobody hang
@@ -272,14 +241,16 @@ class Engine:
     def _gather(self) -> bool:
         """Move arrivals over, waiting only when there is nothing else to do; False to stop."""
         with self._arrivals:
-            if not (self._pool or self._waiting):
+            if not self._waiting:
                 while not self._arrived and not self._stop:
                     self._arrivals.wait()
                 if self.max_delay and not self._stop:
                     self._wait_for_company()
-            self._waiting.extend(self._arrived)
+            arrived = list(self._arrived)
             self._arrived.clear()
-            return not (self._stop and not self._waiting and not self._pool)
+        for job in arrived:
+            self._waiting.add(job)
+        return not (self._stop and not self._waiting)
 
     def _wait_for_company(self) -> None:
         until = time.monotonic() + self.max_delay
@@ -288,78 +259,43 @@ class Engine:
                 break
             self._arrivals.wait(left)
 
-    def _tokenize(self) -> None:
-        """Tokenise waiting jobs together, as far ahead as the next few batches need."""
-        ahead = sum(item.prepared.length for item in self._pool)
-        jobs: list[Job] = []
-        while self._waiting and ahead < LOOK_AHEAD * self.max_batch_tokens:
-            job = self._waiting.popleft()
-            if not job.dropped:
-                jobs.append(job)
-                ahead += job.estimate
-        if not jobs:
-            return
-        taken = [(job, job.texts) for job in jobs]  # a job that is dropped meanwhile forgets its own
-        texts = [text for _, own in taken for text in own]
-        try:
-            prepared = self.classifier.prepare(texts)
-        except Exception as error:
-            self._tokenize_alone(taken, error)
-            return
-        tokens = sum(item.length for item in prepared)
-        self._tokens_per_char = _blend(self._tokens_per_char, tokens / max(1, sum(map(len, texts))))
-        start = 0
-        for job, own in taken:
-            self._pool_up(job, prepared[start : start + len(own)])
-            start += len(own)
-
-    def _tokenize_alone(self, taken: list[tuple[Job, Sequence[str]]], error: Exception) -> None:
-        """One of the jobs cannot be tokenised: find it, and spare the others."""
-        for job, texts in taken:
-            if len(taken) > 1:
-                try:
-                    self._pool_up(job, self.classifier.prepare(list(texts)))
-                    continue
-                except Exception as own:
-                    job.error = own
-            else:
-                job.error = error
-            self._call(self._deliver, [job], None)
-
-    def _pool_up(self, job: Job, prepared: Sequence[Prepared]) -> None:
-        self._pool.extend(_Item(job, index, item) for index, item in enumerate(prepared))
-
-    def _next_batch(self) -> list[_Item]:
-        """Take the batch that holds the oldest text out of the pool."""
-        live: list[_Item] = []
-        tokens = 0
-        window = LOOK_AHEAD * self.max_batch_tokens
-        rest: deque[_Item] = deque()
-        while self._pool:
-            item = self._pool.popleft()
-            if item.job.dropped or item.job.error is not None:
-                continue
-            if live and tokens + item.prepared.length > window:
-                rest.append(item)
-                break
-            live.append(item)
-            tokens += item.prepared.length
-        rest.extend(self._pool)
+    def _next_batch(self) -> list[Item]:
+        """Take the batch that holds the next text out of what waits; empty when nothing could be read."""
+        texts = self._waiting.ahead(self.max_batch_tokens, self._short)
+        self._tokenize([item for item in texts if item.prepared is None])
+        live = [item for item in texts if item.job.waits and item.prepared is not None]
         if not live:
-            self._pool = rest
             return []
         batches = plan(
-            [item.prepared.length for item in live],
-            max_tokens=self.max_batch_tokens,
-            max_items=self.max_batch_items,
+            [item.length for item in live], max_tokens=self.max_batch_tokens, max_items=self.max_batch_items
         )
-        chosen = next(batch for batch in batches if 0 in batch)
-        taken = set(chosen)
-        self._pool = deque(item for index, item in enumerate(live) if index not in taken)
-        self._pool.extend(rest)
-        return [live[index] for index in chosen]
+        batch = [live[index] for index in next(batch for batch in batches if 0 in batch)]
+        self._waiting.take(batch)
+        return batch
 
-    def _run(self, batch: list[_Item]) -> None:
+    def _tokenize(self, items: list[Item]) -> None:
+        if not items:
+            return
+        try:
+            prepared = self.classifier.prepare([item.text for item in items])
+        except Exception as error:
+            self._tokenize_alone(items, error)
+            return
+        for item, found in zip(items, prepared, strict=True):
+            item.prepared, item.length = found, found.length
+        tokens, chars = (sum(item.length for item in items), sum(len(item.text) for item in items))
+        self._tokens_per_char = _blend(self._tokens_per_char, tokens / max(1, chars))
+
+    def _tokenize_alone(self, items: list[Item], error: Exception) -> None:
+        """One of the texts cannot be tokenised: find it, and spare the others' jobs."""
+        if len(items) > 1:
+            for item in items:
+                self._tokenize([item] if item.job.error is None else [])
+        else:
+            items[0].job.error = error
+            self._call(self._deliver, [items[0].job], None)
+
+    def _run(self, batch: list[Item]) -> None:
         started = time.perf_counter()
         try:
             ranked = self._scores(batch)
@@ -367,13 +303,17 @@ class Engine:
             self._run_alone(batch, error)
             return
         seconds = time.perf_counter() - started
-        tokens = sum(item.prepared.length for item in batch)
+        tokens = sum(item.length for item in batch)
+        if seconds > SHORT_PASS:
+            self._short = max(LEAST_TOKENS, (self._short + tokens * SHORT_PASS / seconds) / 2)
+        elif 2 * tokens > self._short:
+            self._short = min(1.2 * self._short, self.max_batch_tokens)
         rate = tokens / max(seconds, 1e-6)
         self._tokens_per_second = _blend(self._tokens_per_second, rate) if self._tokens_per_second else rate
         done = self._fill(batch, ranked)
         self._call(self._deliver, done, BatchReport(len(batch), tokens, seconds))
 
-    def _run_alone(self, batch: list[_Item], error: Exception) -> None:
+    def _run_alone(self, batch: list[Item], error: Exception) -> None:
         """One of `batch` broke the pass: run each text by itself, so that only its own request fails."""
         done: list[Job] = []
         for item in batch:
@@ -390,14 +330,14 @@ class Engine:
             done.append(item.job)
         self._call(self._deliver, done, None)
 
-    def _scores(self, batch: list[_Item]) -> Sequence[Ranked]:
+    def _scores(self, batch: list[Item]) -> Sequence[Ranked]:
         ranked = self.classifier.run([item.prepared for item in batch])
         if len(ranked) != len(batch):
             raise RuntimeError(f"the classifier gave {len(ranked)} results for {len(batch)} texts")
         return ranked
 
     @staticmethod
-    def _fill(batch: list[_Item], ranked: Sequence[Ranked]) -> list[Job]:
+    def _fill(batch: list[Item], ranked: Sequence[Ranked]) -> list[Job]:
         done: list[Job] = []
         for item, scores in zip(batch, ranked, strict=True):
             job = item.job
@@ -407,7 +347,7 @@ class Engine:
                 job.error = NotAProbability(problem)
                 done.append(job)
                 continue
-            job.answers[item.index] = Answer(scores, item.prepared.length, getattr(item.prepared, "cut", 0))
+            job.answers[item.index] = Answer(scores, item.length, getattr(item.prepared, "cut", 0))
             job.left -= 1
             if not job.left:
                 done.append(job)

@@ -13,12 +13,13 @@ from formers.desk.drift import DriftBaseline
 from formers.desk.queue import HumanQueue
 from formers.desk.watch import DriftWatch, Seen
 from formers.evaluation.thresholds import LabelThreshold, Thresholds
-from formers.serving.engine import Answer, Engine, NotAProbability
+from formers.serving.engine import Engine, NotAProbability
 from formers.serving.limits import Pace, Refusal
 from formers.serving.logs import RequestLog
 from formers.serving.protocol import Classifier
 from formers.serving.settings import Settings
 from formers.serving.telemetry import Metrics
+from formers.serving.work import Answer
 
 logger = logging.getLogger("formers.serving")
 
@@ -84,7 +85,7 @@ class Service:
             OSError: the log's file cannot be opened.
         """
         if self._queue is None:
-            self._queue = HumanQueue(self.settings.queue_path)
+            self._queue = HumanQueue(self.settings.queue_path, self.settings.max_queue_bytes)
         if self._log is None:
             self._log = RequestLog(self.settings.log_path)
         if self.watch is not None:

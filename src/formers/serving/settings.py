@@ -20,6 +20,7 @@ class Settings:
             number for each label (labels left out use 0.75). None: `thresholds.json` beside the model
             decides, and 0.75 where there is none. 0 sends nothing to a person.
         queue_path: file of the human queue (SQLite). Its folder must exist.
+        max_queue_bytes: size of that file; a text that must go to a person is 503 beyond it.
         max_chars: longest text, in characters; looked at before any tokenizing. A longer one is refused with
             413.
         max_texts: most texts in a request (413 above it).
@@ -47,6 +48,7 @@ class Settings:
 
     threshold: float | Mapping[str, float] | None = None
     queue_path: str | Path = "human-queue.sqlite3"
+    max_queue_bytes: int = option(4 * 1024**3, at_least=1)
     max_chars: int = option(20_000, at_least=1)
     max_texts: int = option(256, at_least=1)
     max_body_bytes: int = option(4 * 1024 * 1024, at_least=1)

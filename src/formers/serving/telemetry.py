@@ -10,7 +10,8 @@ from itertools import accumulate
 from typing import Any
 
 from formers.core.extras import need
-from formers.serving.engine import Answer, BatchReport
+from formers.serving.engine import BatchReport
+from formers.serving.work import Answer
 
 _SECONDS = (0.005, 0.01, 0.02, 0.04, 0.08, 0.15, 0.3, 0.6, 1.2, 2.5, 5.0, 10.0, 30.0)
 _TOKENS = (8, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096, 8192, 16384)

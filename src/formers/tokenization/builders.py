@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from formers.core.jsonfile import read_json
 from formers.tokenization.components import frame, id_of, surround
 from formers.tokenization.recipes import Recipe
 
@@ -104,11 +104,7 @@ def _byte_pairs(given: dict[str, Any], where: str) -> tuple[dict[str, int], list
     if "vocab" in given:
         vocab = _as_ids(given["vocab"], where)
     elif "vocab_file" in given:
-        path = Path(given["vocab_file"])
-        try:
-            vocab = _as_ids(json.loads(path.read_text(encoding="utf-8")), where)
-        except json.JSONDecodeError as error:
-            raise ValueError(f"{where}: {path} is not a vocab.json: {error}") from error
+        vocab = _as_ids(read_json(given["vocab_file"]), where)
     else:
         raise _missing(where, "vocab_file= (vocab.json) and merges_file= (merges.txt), or vocab= and merges=")
     if "merges" in given:

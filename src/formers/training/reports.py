@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from formers.core.atomic import write_text
-from formers.core.jsonfile import read_json_object
+from formers.core.jsonfile import finite, read_json_object
 
 
 def short(value: Any) -> Any:
@@ -53,4 +53,4 @@ def write_metrics(folder: Path, split: str, metrics: dict[str, Any], combined: b
     earlier = read_json_object(every) if combined and every.is_file() else {}
     for path, numbers in ((folder / f"{split}_results.json", metrics), (every, {**earlier, **metrics})):
         if combined or path is not every:
-            write_text(path, json.dumps(numbers, indent=4, sort_keys=True, default=float))
+            write_text(path, json.dumps(finite(numbers), indent=4, sort_keys=True, default=float))

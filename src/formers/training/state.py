@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from formers.core.jsonfile import plain, read_json_object
+from formers.core.jsonfile import finite, plain, read_json_object
 from formers.core.notices import notice
 
 STATE = "trainer_state.json"
@@ -61,10 +61,12 @@ def _read_own_fields(read: dict[str, Any]) -> dict[str, Any]:
     callbacks = read.get("stateful_callbacks") or {}
     own: dict[str, Any] = callbacks.get(_OWN_ENTRY, {}).get("attributes", {})
     if own and own.get("global_step") == step:  # else a later run of another trainer carried it along
-        return {name: own[name] for name in _OWN_FIELDS if name in own}
+        found = {name: own[name] for name in _OWN_FIELDS if name in own}
+        # a loss that was no number: JSON holds null for it
+        return {name: math.nan if name[:4] == "loss" and one is None else one for name, one in found.items()}
     total, loss, last = 0.0, 0.0, 0
     for entry in read.get("log_history") or []:
-        if "loss" in entry and "step" in entry:
+        if entry.get("loss") is not None and "step" in entry:
             loss = entry["loss"]
             total += loss * (entry["step"] - last)
             last = entry["step"]
@@ -130,7 +132,7 @@ class TrainerState:
         own = {name: held.pop(name) for name in _OWN_FIELDS}
         entry = {"args": {}, "attributes": {"global_step": self.global_step, **own}}
         held["stateful_callbacks"] = {**held["stateful_callbacks"], _OWN_ENTRY: entry}
-        return json.dumps(plain(held, str), indent=2, sort_keys=True) + "\n"
+        return json.dumps(finite(plain(held, str)), indent=2, sort_keys=True, allow_nan=False) + "\n"
 
     def save_to_json(self, json_path: str | Path) -> None:
         """Write the state to a file, whole or not at all."""

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 from pathlib import Path
 
 from formers.core.fields import read_fields
-from formers.core.jsonfile import read_json
+from formers.core.jsonfile import parse_json, read_json
 from formers.core.notices import notice
 from formers.training.arguments.table import ArgumentTable
 from formers.training.choices import IntervalStrategy, SaveStrategy, SchedulerType
@@ -59,7 +58,7 @@ def _read_dicts(args: ArgumentTable) -> None:
     for name in _DICTS:
         value = getattr(args, name)
         if isinstance(value, str) and value.lstrip().startswith("{"):
-            setattr(args, name, json.loads(value))
+            setattr(args, name, parse_json(value, name, data=True))
         elif isinstance(value, (str, os.PathLike)) and str(value) and name != "deepspeed":
             path = Path(value).expanduser()
             if not path.is_file():

@@ -15,11 +15,11 @@ from torch import Tensor
 from formers.core.arrays import pad_to_array
 from formers.core.notices import suggest_keywords
 from formers.training.data import words
+from formers.training.data.values import LABELS, is_missing, is_text, told
 from formers.training.losses import IGNORED
 
 DataCollator = Callable[[list[Any]], dict[str, Any]]
 
-_LABELS = ("label", "label_ids", "labels")
 # what stands at padding, by field; `input_ids` and `token_type_ids` ask the tokenizer
 _FILL = {"attention_mask": 0, "special_tokens_mask": 1, "position_ids": 0, "decoder_attention_mask": 0}
 
@@ -32,7 +32,7 @@ def _rows(features: Sequence[Any]) -> list[Mapping[str, Any]]:
         first = features[0].keys()
         if any(row.keys() != first for row in features):
             for name in dict.fromkeys(chain.from_iterable(features)):
-                _is_missing(features, name)
+                is_missing(features, name)
         return list(features)
     if not hasattr(features[0], "__dict__"):
         raise TypeError(
@@ -48,20 +48,6 @@ def _deliver(batch: dict[str, Any], return_tensors: str) -> dict[str, Any]:
     if return_tensors == "np":
         return {name: value.numpy() if isinstance(value, Tensor) else value for name, value in batch.items()}
     raise ValueError(f"return_tensors must be 'pt' or 'np', got {return_tensors!r}")
-
-
-def _is_text(name: str, value: Any) -> bool:
-    """Whether a field holds text, which no model reads.
-
-    Raises:
-        ValueError: where that field is the label.
-    """
-    if isinstance(value, str) and name in _LABELS:
-        raise ValueError(
-            f"the column {name!r} holds text ({value[:40]!r}), and a loss needs numbers: number the labels, "
-            f"as dataset.class_encode_column({name!r}) and formers.training.data.label_maps do"
-        )
-    return isinstance(value, str)
 
 
 def _is_row(value: Any) -> bool:
@@ -105,27 +91,9 @@ def stack(values: Sequence[Any], name: str) -> Tensor:
     )
 
 
-def _is_missing(rows: Sequence[Mapping[str, Any]], name: str) -> bool:
-    """Whether a field is None, or not there, in all rows. Of text, which no model reads, one row is enough.
-
-    Raises:
-        ValueError: where only some rows lack it.
-    """
-    without = [index for index, row in enumerate(rows) if row.get(name) is None]
-    if not without or len(without) == len(rows):
-        return bool(without)
-    if name not in _LABELS and any(isinstance(row.get(name), str) for row in rows):
-        return True
-    what = f"label ({name!r} is None)" if name in _LABELS else f"{name!r}"
-    raise ValueError(
-        f"row {without[0] + 1} of this batch has no {what}, and others have: give it one, or leave such rows "
-        f"out of the dataset: [row for row in rows if row.get({name!r}) is not None]"
-    )
-
-
 def _label_of(rows: Sequence[Mapping[str, Any]]) -> str | None:
     """The field with the labels; None where the rows have none."""
-    return next((n for n in ("labels", "label") if n in rows[0] and not _is_missing(rows, n)), None)
+    return next((n for n in ("labels", "label") if n in rows[0] and not is_missing(rows, n)), None)
 
 
 def _labels(values: Sequence[Any]) -> Tensor:
@@ -139,15 +107,16 @@ def _labels(values: Sequence[Any]) -> Tensor:
     return made.long() if made.dtype != torch.int64 else made
 
 
+@told
 def default_data_collator(features: list[Any], return_tensors: str = "pt") -> dict[str, Any]:
     """Stack every field; `label` and `label_ids` become `labels`. Text and None are left out."""
     rows = _rows(features)
     batch: dict[str, Any] = {}
     for name, first in rows[0].items():
-        if _is_missing(rows, name) or _is_text(name, first):
+        if is_missing(rows, name) or is_text(name, first):
             continue
         values = [row[name] for row in rows]
-        if name in _LABELS:
+        if name in LABELS:
             if "labels" not in batch or name == "labels":
                 plain = not isinstance(first, (list, tuple)) or not _is_ragged(values)
                 batch["labels"] = _labels(values) if plain else stack(values, name)
@@ -170,6 +139,11 @@ class DefaultDataCollator:
 def pad_ids(rows: Sequence[Any], fill: int, *, width: int, left: bool = False) -> Tensor:
     """Rows of whole numbers (lists, arrays, tensors) as one int64 tensor [B, width], padded with `fill`."""
     plain = [row.tolist() if isinstance(row, (Tensor, np.ndarray)) else row for row in rows]
+    # one number with a fraction makes the sum one: the array would cut it off
+    if isinstance(sum(map(sum, plain)), float):
+        cut = next((one for one in chain.from_iterable(plain) if one != int(one)), None)
+        if cut is not None:
+            raise ValueError(f"ids and labels of tokens are whole numbers, and one of this batch is {cut!r}")
     return torch.from_numpy(pad_to_array(plain, width, "left" if left else "right", fill))
 
 
@@ -192,6 +166,7 @@ class DataCollatorWithPadding:
     pad_to_multiple_of: int | None = None
     return_tensors: str = "pt"
 
+    @told
     def __call__(self, features: list[Any]) -> dict[str, Any]:
         """Pad and stack."""
         rows = _rows(features)
@@ -227,10 +202,10 @@ class DataCollatorWithPadding:
         left = getattr(self.tokenizer, "padding_side", "right") == "left"
         batch: dict[str, Any] = {}
         for name, first in rows[0].items():
-            if name in skip or _is_missing(rows, name) or _is_text(name, first):
+            if name in skip or is_missing(rows, name) or is_text(name, first):
                 continue
             values = [row[name] for row in rows]
-            if name in _LABELS and not _is_row(first) or name in _LABELS and not _is_ragged(values):
+            if name in LABELS and not _is_row(first) or name in LABELS and not _is_ragged(values):
                 batch[name] = _labels(values)
             elif _is_row(first) and (name in _FILL or name in ("input_ids", "token_type_ids")):
                 batch[name] = pad_ids(values, self._fill(name, ragged), width=width, left=left)
@@ -283,6 +258,7 @@ class DataCollatorForTokenClassification(DataCollatorWithPadding):
 
     label_pad_token_id: int = IGNORED
 
+    @told
     def __call__(self, features: list[Any]) -> dict[str, Any]:
         """Pad and stack."""
         rows = _rows(features)
@@ -318,6 +294,7 @@ class DataCollatorForSeq2Seq:
     label_pad_token_id: int = IGNORED
     return_tensors: str = "pt"
 
+    @told
     def __call__(self, features: list[Any], return_tensors: str | None = None) -> dict[str, Any]:
         """Pad and stack."""
         rows = _rows(features)
@@ -342,6 +319,7 @@ class DataCollatorForSeq2Seq:
 class DataCollatorForMultipleChoice(DataCollatorWithPadding):
     """Pads examples whose fields are lists over choices: tensors [B, C, T]."""
 
+    @told
     def __call__(self, features: list[Any]) -> dict[str, Any]:
         """Pad over all choices, then fold them back."""
         rows = _rows(features)
@@ -353,7 +331,7 @@ class DataCollatorForMultipleChoice(DataCollatorWithPadding):
                     f"row {index + 1} of this batch has {len(row['input_ids'])} choices, row 1 has "
                     f"{choices}: give all rows as many"
                 )
-        fields = [n for n, first in rows[0].items() if n not in _LABELS and not isinstance(first, str)]
+        fields = [n for n, first in rows[0].items() if n not in LABELS and not isinstance(first, str)]
         flat = [{name: row[name][choice] for name in fields} for row in rows for choice in range(choices)]
         batch = {
             name: value.view(len(rows), choices, *value.shape[1:])  # [B, C, T]
@@ -379,6 +357,7 @@ class DataCollatorWithFlattening:
     return_seq_idx: bool = False
     return_tensors: str = "pt"
 
+    @told
     def __call__(
         self, features: list[Any], return_tensors: str | None = None, separator_id: int | None = None
     ) -> dict[str, Any]:
@@ -468,6 +447,7 @@ class DataCollatorForLanguageModeling:
             self._generator = torch.Generator()
             self._generator.manual_seed(self.seed)
 
+    @told
     def __call__(self, features: list[Any], return_tensors: str | None = None) -> dict[str, Any]:
         """Pad, then hide tokens or copy labels."""
         rows: list[Mapping[str, Any]] = [
@@ -592,6 +572,7 @@ class DataCollatorForPermutationLanguageModeling:
             self._generator = torch.Generator()
             self._generator.manual_seed(self.seed)
 
+    @told
     def __call__(self, features: list[Any], return_tensors: str | None = None) -> dict[str, Any]:
         """Pad, draw targets and an order, and say who sees whom."""
         rows = [row if isinstance(row, Mapping) else {"input_ids": row} for row in features]

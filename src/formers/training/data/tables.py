@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 import re
 import sys
 from collections import Counter
@@ -12,11 +11,13 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from formers.core.extras import need
+from formers.core.jsonfile import parse_json
 from formers.core.notices import did_you_mean
 from formers.core.textfile import read_text
 
 TEXT_NAMES = ("text", "sentence", "content", "review", "document", "body", "message", "ticket")
-KINDS = (".csv", ".tsv", ".txt", ".json", ".jsonl", ".ndjson")
+KINDS = (".csv", ".tsv", ".txt", ".json", ".jsonl", ".ndjson", ".parquet")
 Rows = list[tuple[str, dict[str, Any]]]  # each with its place in the file, for messages
 
 
@@ -27,7 +28,7 @@ def load_table(
     *,
     encoding: str = "utf-8-sig",
 ) -> list[dict[str, Any]]:
-    """Read a table of examples: .csv, .tsv, .txt, .json, .jsonl (.ndjson); each may be packed with gzip.
+    """Read a table of examples: .csv, .tsv, .txt, .json, .jsonl (.ndjson), packed with gzip or not; .parquet.
 
     A byte-order mark, quoted fields with line breaks, and blank lines are handled. Quotes in a table of tabs
     belong to the texts, unless they are those that a writer of CSV makes. With column names given, the rows
@@ -56,14 +57,17 @@ def load_table(
     kind = next((s for s in reversed([s.lower() for s in path.suffixes]) if s != ".gz"), "")
     if kind not in KINDS:
         raise ValueError(
-            f"{path}: expected .csv, .tsv, .json or .jsonl (or one of them with .gz), found {kind or 'no'!r} "
-            "ending"
+            f"{path}: expected .csv, .tsv, .json or .jsonl (or one of them with .gz), or .parquet, found "
+            f"{kind or 'no'!r} ending"
         )
-    text = read_text(path, encoding)
-    if not text.strip():
-        raise ValueError(f"{path} is empty")
     wanted = {name for name in (text_column, label_column) if name is not None}
-    rows = _json_rows(text, path) if "json" in kind else _csv_rows(text, path, kind, wanted)
+    if kind == ".parquet":
+        rows = _parquet_rows(path, wanted)
+    else:
+        text = read_text(path, encoding)
+        if not text.strip():
+            raise ValueError(f"{path} is empty")
+        rows = _json_rows(text, path) if "json" in kind else _csv_rows(text, path, kind, wanted)
     if not rows:
         raise ValueError(f"{path} has a header but no rows")
     if not wanted:
@@ -71,6 +75,16 @@ def load_table(
     columns = list(rows[0][1])
     text_column = text_column or _guess(columns, TEXT_NAMES, "text_column", path)
     return _select(rows, columns, {"text": text_column, "label": label_column}, path)
+
+
+def _parquet_rows(path: Path, wanted: set[str]) -> Rows:
+    arrow, parquet = need("pyarrow", "train", "Parquet tables"), need("pyarrow.parquet", "train")
+    try:
+        table = parquet.ParquetFile(path).read()
+    except (OSError, arrow.ArrowException) as error:
+        raise ValueError(f"{path} is no whole Parquet file: {error}") from error
+    _refuse_doubled(table.column_names, wanted, path)
+    return [(f"row {number}", row) for number, row in enumerate(table.to_pylist(), start=1)]
 
 
 def _csv_rows(text: str, path: Path, kind: str, wanted: set[str]) -> Rows:
@@ -151,17 +165,17 @@ def _refuse_doubled(columns: Sequence[str], wanted: set[str], path: Path) -> Non
 def _json_rows(text: str, path: Path) -> Rows:
     rows: Any = []
     if text.lstrip().startswith("["):
-        rows = _parsed(text, str(path))
+        rows = parse_json(text, str(path), data=True)
     else:
         # not splitlines: it cuts at U+2028 and its like too, which a JSON string may hold as they are
         for number, line in enumerate(re.split("\r\n|\n|\r", text), start=1):
             if line.strip():
                 try:
-                    rows.append((f"line {number}", _parsed(line, f"{path}, line {number}")))
+                    rows.append((f"line {number}", parse_json(line, f"{path}, line {number}", data=True)))
                 except ValueError:
                     if rows or line.strip()[-1] not in "{[,":
                         raise
-                    rows = [_parsed(text, str(path))]  # an indented document
+                    rows = [parse_json(text, str(path), data=True)]  # an indented document
                     break
         only = rows[0][1] if isinstance(rows[0], tuple) else rows[0]
         if len(rows) == 1 and isinstance(only, dict) and isinstance(only.get("data"), list):
@@ -172,29 +186,6 @@ def _json_rows(text: str, path: Path) -> Rows:
         if not isinstance(row, dict):
             raise ValueError(f"{path}, {place}: expected an object with columns, found {type(row).__name__}")
     return rows  # type: ignore[no-any-return]
-
-
-def _parsed(text: str, where: str) -> Any:
-    """`text` as JSON.
-
-    Raises:
-        ValueError: for what is none, names a key twice, or is nested too deep.
-    """
-    try:
-        return json.loads(text, object_pairs_hook=_unique)
-    except json.JSONDecodeError as error:
-        line = "" if "line" in where else f", line {error.lineno}"
-        raise ValueError(f"{where}{line}: {error.msg} (column {error.colno})") from error
-    except (ValueError, RecursionError) as error:
-        raise ValueError(f"{where}: {error}") from error
-
-
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) < len(pairs):
-        twice = next(name for name, count in Counter(name for name, _ in pairs).items() if count > 1)
-        raise ValueError(f"an object has the key {twice!r} twice")
-    return found
 
 
 def _guess(columns: Sequence[str], usual: Sequence[str], argument: str, path: Path) -> str:
