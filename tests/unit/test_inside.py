@@ -85,7 +85,9 @@ _OTHERS |= dict.fromkeys(("mbart", "mvp", "plbart"), _OTHERS["bart"])
 _OTHERS |= dict.fromkeys(
     ("pegasus", "blenderbot", "blenderbot-small", "m2m_100", "marian"), {**_OTHERS["bart"], "pad_token_id": 0}
 )
-_OTHERS |= dict.fromkeys(("mt5", "umt5"), _OTHERS["t5"])
+_OTHERS["longformer"] = {**_BERT, "attention_window": 4}
+_OTHERS["led"] = {**_OTHERS["bart"], "attention_window": 4}
+_OTHERS |= dict.fromkeys(("longt5", "mt5", "umt5"), _OTHERS["t5"])
 _IMAGE = {name: value for name, value in _BERT.items() if name != "vocab_size"} | {
     "image_size": 12,
     "patch_size": 4,

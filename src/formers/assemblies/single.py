@@ -38,6 +38,7 @@ _TEXT = (
     "cache_position",
 )
 _ROUTING = "output_router_logits"
+_MARKED = "global_attention_mask"
 _OTHER = ("attention_mask", "output_attentions", "output_hidden_states", "return_dict")
 
 
@@ -58,6 +59,7 @@ class Single(Assembly):
         crosses: a cache of its own also holds the encoder's keys and values.
         routes: there are mixtures of experts, whose routers' logits callers may ask for.
         tasks: its stem reads kinds of tasks.
+        marks: callers may say which tokens see all, and are seen by all.
         reads: names of what it reads, where that is less than its kind of stack could.
     """
 
@@ -69,6 +71,7 @@ class Single(Assembly):
         crosses: bool = False,
         routes: bool = False,
         tasks: bool = False,
+        marks: bool = False,
         reads: tuple[str, ...] | None = None,
     ) -> None:
         self._stack, self.cache, self._crosses = stack, cache, crosses
@@ -77,7 +80,9 @@ class Single(Assembly):
         if tasks:
             at = self.inputs.index("token_type_ids") + 1
             self.inputs = (*self.inputs[:at], "task_type_ids", *self.inputs[at:])
-        self._routes = routes
+        self._routes, self._marks = routes, marks
+        if marks:
+            self.inputs = (*self.inputs[:2], _MARKED, *self.inputs[2:])
         if routes:
             self.inputs = (*self.inputs, _ROUTING)
 
@@ -127,6 +132,8 @@ class Single(Assembly):
         encoder, encoder_mask = (
             given.get(name) for name in ("encoder_hidden_states", "encoder_attention_mask")
         )
+        if self._marks and given.get(_MARKED) is None and isinstance(mask, Tensor) and not recording():
+            given[_MARKED] = mask > 1 if bool((mask > 1).any()) else None  # older code says so by a 2
         given = {name: value for name, value in given.items() if name in STEMS[type(s.stem)].inputs}
         inputs = Inputs(given, mask, past, encoder, encoder_mask)
         return run(model, inputs, ask, model.gradient_checkpointing)
@@ -143,14 +150,17 @@ class Single(Assembly):
         }
         if self._routes:
             values["router_logits"] = states.router_logits
+        if self._marks:
+            values["global_attentions"] = states.global_attentions
         if s.pooler is None and "pooler" not in s.names.stack:
             return BaseModelOutput(**values)
         return BaseModelOutputWithPooling(**values, pooler_output=states.pooled)
 
     def passed_on(self, states: States) -> dict[str, Any]:
-        """The logits of routers, where there are any."""
-        own = {"router_logits": states.router_logits} if self._routes else {}
-        return {**super().passed_on(states), **own}
+        """The logits of routers, and the weights of tokens that see all, where there are any."""
+        own = {"router_logits": self._routes, "global_attentions": self._marks}
+        more = {name: getattr(states, name) for name, kept in own.items() if kept}
+        return {**super().passed_on(states), **more}
 
     def deviations(self, model: Any) -> tuple[float, Mapping[str, float]]:
         """From the spec."""

@@ -11,7 +11,9 @@ from formers.nn.mixers.disentangled import disentangled_steps
 from formers.nn.mixers.experts import experts_steps
 from formers.nn.mixers.feedforward import feedforward_steps
 from formers.nn.mixers.latent import latent_steps
+from formers.nn.mixers.local import local_steps
 from formers.nn.mixers.scan import scan_steps
+from formers.nn.mixers.windowed import windowed_steps
 from formers.nn.program import Step
 from formers.nn.steps import Add, Begin, Drop, Normalise
 
@@ -21,7 +23,9 @@ STEPS: dict[type[Any], Callable[[Any, int], list[Step]]] = {
     spec.Experts: experts_steps,
     spec.FeedForward: feedforward_steps,
     spec.Latent: latent_steps,
+    spec.Local: local_steps,
     spec.Scan: scan_steps,
+    spec.Windowed: windowed_steps,
 }
 
 

@@ -35,6 +35,7 @@ class TokenStem(Stem):
         "position_ids": "[B, T], int64.",
         "inputs_embeds": "[B, T, E], in place of `input_ids`.",
         "task_type_ids": "[B, T], int64.",
+        "global_attention_mask": "[B, T], 1 at tokens that see all and are seen by all.",
     }
     by_row = tuple(inputs)
 
