@@ -473,6 +473,8 @@ def _given(made: Any) -> dict[str, Tensor]:
     targets = {"decoder_input_ids": FULL} if "decoder_input_ids" in names else {}
     if "input_ids" in names:
         text = {"input_ids": FULL, "attention_mask": MASK}
+        if "global_attention_mask" in names:
+            text["global_attention_mask"] = torch.zeros_like(MASK).index_fill(1, torch.tensor([0]), 1)
         if "MultipleChoice" in type(made).__name__:
             text = {name: t[:, None] for name, t in text.items()}
         images = {"pixel_values": torch.randn(2, 3, 12, 12)} if isinstance(made, formers.CLIPModel) else {}
