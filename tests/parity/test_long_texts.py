@@ -80,6 +80,16 @@ def test_sums_of_blocks_begin_at_the_first_column_as_in_the_reference(tmp_path: 
             _close(expected[mask[rows].bool()], found[mask[rows].bool()])
 
 
+def test_a_compiled_model_lets_the_same_tokens_see_all() -> None:
+    torch.manual_seed(0)
+    made = formers.LongformerForSequenceClassification(formers.LongformerConfig(**_LONG, attention_window=4))
+    ids, mask = _texts(1, 33 + 60)
+    with torch.no_grad():
+        expected = made.eval()(ids, attention_mask=mask).logits
+        found = torch.compile(made, backend="eager")(ids, attention_mask=mask).logits
+    _close(expected, found)
+
+
 class _Largest(TorchDispatchMode):
     """The number of elements of the largest tensor that is made."""
 

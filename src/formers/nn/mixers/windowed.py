@@ -26,8 +26,8 @@ class AttendNear(Attend):
     def _within(self, node: Any, flow: Flow) -> Tensor:
         """[N, E] or [B, T, E] -> [.., H, D]."""
         x, layout, marked = flow.x, flow.pass_.layout, flow.pass_.memo.get("marked")
-        if marked is not None and recording():
-            raise Unsupported("which tokens see all is read from their mask: a graph cannot hold that")
+        if marked is not None and recording() and "attentions" in flow.pass_.trace:
+            raise Unsupported("how many tokens see all shapes the weights: a graph cannot return them")
         q, k, v = (self._by_head(node, role, x, flow.watched) for role in ("q", "k", "v"))
         if x.dim() == 3:
             return self._mixed(node, flow, x, q, k, v, marked)
@@ -69,8 +69,11 @@ class AttendWindowed(AttendNear):
         real, shown = pass_.visibility.real, "attentions" in pass_.trace
         q, k, v = (t.transpose(1, 2) for t in (q, k, v))
         rate = s.dropout if node.training else 0.0
-        count = 0 if marked is None else int(marked.sum(1).max())
-        at = None
+        at, count = None, 0
+        if marked is not None and recording():  # how many see all is not known: each could
+            at = pass_.range(0, length).expand(x.shape[0], -1)
+        elif marked is not None:
+            count = int(marked.sum(1).max())
         if marked is not None and count:
             at = torch.argsort(marked.byte(), dim=1, descending=True, stable=True)[:, :count]  # [b, G]
         if length <= s.reach + 1 and not shown:  # every token sees all
@@ -103,7 +106,6 @@ class AttendWindowed(AttendNear):
         """`mixed` with the marked tokens' own results: `at` [b, G] says where, `held` which are any."""
         real, watched = flow.pass_.visibility.real, flow.watched
         chosen = x.gather(1, at[..., None].expand(-1, -1, x.shape[-1])) * held[..., None].to(x.dtype)
-        rows, places = held.nonzero(as_tuple=True)
         if not watched:
             chosen, x = chosen.flatten(0, 1), x.flatten(0, 1)
         q, k, v = (
@@ -118,6 +120,9 @@ class AttendWindowed(AttendNear):
         query, key = (flow.pass_.range(0, t.shape[2]) for t in (q, k))
         found, weights = eager(q, k, v, Scores(seen, query, key, scale=self.spec.scale, dropout=rate))
         flow.pass_.keep("global_attentions", (weights * held[:, None, :, None]).transpose(2, 3))
+        if recording():
+            return torch.where(held[..., None, None], found.transpose(1, 2), mixed)
+        rows, places = held.nonzero(as_tuple=True)
         own = found.transpose(1, 2)[rows, places]  # [marked, H, D]
         return mixed.index_put((rows, at[rows, places]), own)
 
