@@ -51,6 +51,14 @@ _WHISPER = {
     "begin_suppress_tokens": [1, 2],
 }
 
+_LED = {
+    **{name: value for name, value in _BART.items() if name != "max_position_embeddings"},
+    "max_encoder_position_embeddings": 40,
+    "max_decoder_position_embeddings": 30,
+    "attention_window": [4, 12],
+    "encoder_layers": 2,
+    "decoder_layers": 1,
+}
 _SMALL = {**_BART, "pad_token_id": 0, "eos_token_id": 2, "encoder_layers": 2, "decoder_layers": 1}
 _SCALED = {"scale_embedding": True, "encoder_layers": 1, "decoder_layers": 2}
 
@@ -153,6 +161,19 @@ SHAPES: dict[str, dict[str, dict[str, Any]]] = {
             **_JOINT,
         },
     },
+    "led": {"two windows": _LED},
+    "longt5": {
+        "windows, deeper encoder": {**_T5, "num_layers": 2, "num_decoder_layers": 1, "local_radius": 3},
+        "sums of blocks, gated, output apart": {
+            **_T5,
+            "num_layers": 2,
+            "local_radius": 3,
+            "global_block_size": 4,
+            "encoder_attention_type": "transient-global",
+            "feed_forward_proj": "gated-gelu",
+            "tie_word_embeddings": False,
+        },
+    },
     "whisper": {
         "plain, deeper decoder": {**_WHISPER, "encoder_layers": 2, "decoder_layers": 3},
         "all states mixed, relu, untied, deeper encoder": {
@@ -172,7 +193,9 @@ _ENDINGS = {
     "Bart": (*_READERS, "ForCausalLM"),
     "Blenderbot": _LANGUAGE,
     "BlenderbotSmall": _LANGUAGE,
+    "LongT5": ("Model", "ForConditionalGeneration", "EncoderModel"),
     "M2M100": _LANGUAGE[:2],
+    "LED": (*_READERS[:2], "ForQuestionAnswering"),
     "MBart": (*_READERS, "ForCausalLM"),
     "Marian": ("Model", "MTModel", "ForCausalLM"),
     "Mvp": (*_READERS, "ForCausalLM"),
@@ -233,7 +256,7 @@ def batch(model: Any, sided: str = "right") -> dict[str, Any]:
     if model.main_input_name == "input_features":
         shape = (4, config.num_mel_bins, 2 * config.max_source_positions)
         return {"input_features": torch.randn(shape, generator=generator)}
-    length = 11
+    length = 12 if hasattr(config, "attention_window") else 11  # to others the reference adds padding
     ids = torch.randint(3, VOCABULARY, (4, length), generator=generator)
     mask = torch.ones_like(ids)
     for row, real in enumerate((length, 7, 5, 7)):

@@ -912,13 +912,15 @@ def inputs_of(model: Any, **options: Any) -> dict[str, Any]:
     found = batch(
         type(model).__name__,
         0 if pad is None else pad,
-        **{"length": 19 if hasattr(config, "image_token_index") else 11, **options},
+        **{"length": _length(config), **options},
     )
     ids, mask = found["input_ids"], found["attention_mask"]
     if text.model_type == "fnet":  # it reads padding as text
         del found["attention_mask"]
     if "clip" in text.model_type:  # every text ends in the token that says so
         ids[torch.arange(4), mask.sum(1) - 1] = 99
+    if getattr(getattr(model, "_head", None), "marks", "") in ("question", "choice"):
+        ids[..., 2:5] = config.sep_token_id  # of which the first ends the question
     if hasattr(config, "image_token_index"):
         each = 10 if config.vision_feature_select_strategy == "full" else 9
         ids[:, 1 : 1 + each], mask[:, : 5 + each] = config.image_token_index, 1
@@ -939,6 +941,13 @@ def tables(rows: int, length: int) -> torch.Tensor:
     found[4:, 0], found[4:, 1], found[4:, 2] = 1, place // 2 % 2 + 1, place // 4
     found[4:, 4], found[4:, 5], found[4:, 6] = place % 3, 2 - place % 3, place % 4
     return found.expand(rows, -1, -1)
+
+
+def _length(config: Any) -> int:
+    """Tokens of a row: more where an image stands in it, a multiple where the reference would add padding."""
+    if hasattr(config, "image_token_index"):
+        return 19
+    return 12 if hasattr(config, "attention_window") else 11
 
 
 def queries(config: Any, seed: int = 1) -> dict[str, Any]:

@@ -98,7 +98,9 @@ _OTHERS |= dict.fromkeys(("mbart", "mvp", "plbart"), _OTHERS["bart"])
 _OTHERS |= dict.fromkeys(
     ("pegasus", "blenderbot", "blenderbot-small", "m2m_100", "marian"), {**_OTHERS["bart"], "pad_token_id": 0}
 )
-_OTHERS |= dict.fromkeys(("mt5", "umt5"), _OTHERS["t5"])
+_OTHERS["longformer"] = {**_BERT, "attention_window": 4}
+_OTHERS["led"] = {**_OTHERS["bart"], "attention_window": 4}
+_OTHERS |= dict.fromkeys(("longt5", "mt5", "umt5"), _OTHERS["t5"])
 _IMAGE = {name: value for name, value in _BERT.items() if name != "vocab_size"} | {
     "image_size": 12,
     "patch_size": 4,
@@ -493,6 +495,8 @@ def _given(made: Any) -> dict[str, Tensor]:
     targets = {"decoder_input_ids": FULL} if "decoder_input_ids" in names else {}
     if "input_ids" in names:
         text = {"input_ids": FULL, "attention_mask": MASK}
+        if "global_attention_mask" in names:
+            text["global_attention_mask"] = torch.zeros_like(MASK).index_fill(1, torch.tensor([0]), 1)
         if "MultipleChoice" in type(made).__name__:
             text = {name: t[:, None] for name, t in text.items()}
         images = {"pixel_values": torch.randn(2, 3, 12, 12)} if isinstance(made, formers.CLIPModel) else {}

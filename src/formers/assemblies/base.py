@@ -32,6 +32,7 @@ _BESIDE = (
     "encoder_last_hidden_state",
     "encoder_hidden_states",
     "encoder_attentions",
+    "encoder_global_attentions",
     "image_hidden_states",
     "start_logits",
     "end_logits",
@@ -332,7 +333,7 @@ def states_in(out: Any, mask: Tensor | None = None) -> States:
     fits = isinstance(mask, Tensor) and tuple(mask.shape) == tuple(last.shape[:2])
     seen = Visibility(mask.bool() if fits and mask is not None else None)
     pass_ = Pass(Geometry(layout, at), seen, eager, watched=True)
-    for name in ("hidden_states", "attentions", "cross_attentions", "router_logits"):
+    for name in ("hidden_states", "attentions", "cross_attentions", "global_attentions", "router_logits"):
         held = getattr(out, name, None)
         held = getattr(out, f"decoder_{name}", None) if held is None else held
         if held is not None:

@@ -60,6 +60,7 @@ class EncoderDecoder(Assembly):
         stem: the kind of the encoder's stem.
         places: callers may say where the decoder's tokens stand.
         apart: (config) -> whether both stacks have token tables of their own, of any sizes.
+        marks: callers may say which of the encoder's tokens see all, and are seen by all.
         wraps: the decoder begins with the last token of what it is to predict, a language's code.
     """
 
@@ -73,23 +74,26 @@ class EncoderDecoder(Assembly):
         stem: type[Any] = spec.Tokens,
         places: bool = False,
         wraps: bool = False,
+        marks: bool = False,
         apart: Callable[[Any], bool] = _together,
     ) -> None:
         self.wraps, self.apart = wraps, apart
         self.half, self.shifts_inputs, self.may_untie = half, shifts_inputs, may_untie
-        self.halves = {"encoder": Single(self._encoder, stem), "decoder": Single(self._decoder)}
+        self.halves = {"encoder": Single(self._encoder, stem, marks=marks), "decoder": Single(self._decoder)}
         self.shares = stem is spec.Tokens
         self.main, self.means = stem.reads, STEMS[stem].inputs
         self.reads: tuple[str, ...] = ("input_ids", "attention_mask", "inputs_embeds")
         if not self.shares:
             self.reads = tuple(dict.fromkeys((*self.means, "attention_mask")))
+        marked = ("global_attention_mask",) if marks else ()
         self.inputs = (
             *self.reads[:2],
-            *("decoder_input_ids", "decoder_attention_mask", "encoder_outputs", "past_key_values"),
+            *("decoder_input_ids", "decoder_attention_mask", "encoder_outputs", *marked, "past_key_values"),
             *self.reads[2:],
             *("decoder_inputs_embeds", "decoder_position_ids")[: 1 + places],
             *("use_cache", *_ASKED, "cache_position"),
         )
+        self.reads = (*self.reads, *marked)
 
     def _encoder(self, config: Any) -> spec.Stack:
         return self.half(config, False)
@@ -201,7 +205,7 @@ class EncoderDecoder(Assembly):
             if model.training and stem is not None:
                 reads = stem.trained_on(reads)
             encoded = states_of(parts["encoder"], reads, ask)
-            memory = (encoded.last, encoded.hidden, encoded.attentions)
+            memory = (encoded.last, encoded.hidden, encoded.attentions, encoded.global_attentions)
         else:
             memory = _given_memory(before)
         mask = mask if stem is None else stem.rows_mask(mask)
@@ -226,10 +230,12 @@ class EncoderDecoder(Assembly):
         states.extras.update(
             zip(
                 ("encoder_last_hidden_state", "encoder_hidden_states", "encoder_attentions"),
-                memory,
+                memory[:3],
                 strict=True,
             )
         )
+        if memory[3] is not None:
+            states.extras["encoder_global_attentions"] = memory[3]
         return states
 
     def _handed(self, model: Any, memory: Tensor) -> Tensor:
@@ -286,7 +292,7 @@ class EncoderHalf(EncoderDecoder):
         """Encode, unless that was done before."""
         before = given.pop("encoder_outputs", None)
         if before is not None:
-            last, hidden, attentions = _given_memory(before)
+            last, hidden, attentions, _ = _given_memory(before)
             return states_in(BaseModelOutput(last, hidden_states=hidden, attentions=attentions))
         ask.padded = watched(model) if ask.padded is None else ask.padded
         return states_of(leaf(model, "encoder"), given, ask)
@@ -338,11 +344,12 @@ class DecoderHalf(EncoderDecoder):
         return self.halves["decoder"].output(leaf(model, "decoder"), states)
 
 
-def _given_memory(outputs: Any) -> tuple[Tensor, Any, Any]:
-    """Last states, hidden states and attentions of an encoder that ran before: a record, or a tuple."""
+def _given_memory(outputs: Any) -> tuple[Tensor, Any, Any, Any]:
+    """Last states, hidden states, both kinds of attentions of an encoder that ran: a record, or a tuple."""
     if isinstance(outputs, Tensor):
-        return outputs, None, None
+        return outputs, None, None, None
     if isinstance(outputs, (tuple, list)):
         states, *rest = outputs
-        return states, *(*rest, None, None)[:2]
-    return outputs[0], getattr(outputs, "hidden_states", None), getattr(outputs, "attentions", None)
+        return states, *(*rest, None, None, None)[:3]
+    kinds = ("hidden_states", "attentions", "global_attentions")
+    return outputs[0], *(getattr(outputs, name, None) for name in kinds)

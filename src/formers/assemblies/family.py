@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Literal
 
 from formers.assemblies.base import Assembly
 from formers.checkpoints import Rename
@@ -24,6 +24,8 @@ class Head:
         over: which part the head reads: the "encoder" or "decoder" of such a pair, or a tower by name.
         flat: the base model's parts are registered on the head's own model, without a prefix.
         unsaved: names of tables with fixed values that files of this head do not hold.
+        marks: which tokens see all, and are seen by all, where the caller does not say: the first, those of
+            the question, or those behind it.
     """
 
     task: str
@@ -33,6 +35,7 @@ class Head:
     over: str = "whole"
     flat: bool = False
     unsaved: tuple[str, ...] = ()
+    marks: Literal["", "first", "question", "choice"] = ""
 
 
 @dataclass(frozen=True, eq=False)

@@ -38,6 +38,7 @@ _TEXT = (
     "cache_position",
 )
 _ROUTING = "output_router_logits"
+_MARKED = "global_attention_mask"
 _OTHER = ("attention_mask", "output_attentions", "output_hidden_states", "return_dict")
 
 
@@ -57,6 +58,7 @@ class Single(Assembly):
         cache: the name that callers know its cache by.
         routes: there are mixtures of experts, whose routers' logits callers may ask for.
         tasks: its stem reads kinds of tasks.
+        marks: callers may say which tokens see all, and are seen by all.
         reads: names of what it reads, where that is less than its kind of stack could.
     """
 
@@ -67,6 +69,7 @@ class Single(Assembly):
         cache: str = "past_key_values",
         routes: bool = False,
         tasks: bool = False,
+        marks: bool = False,
         reads: tuple[str, ...] | None = None,
     ) -> None:
         self._stack, self.cache = stack, cache
@@ -75,7 +78,9 @@ class Single(Assembly):
         if tasks:
             at = self.inputs.index("token_type_ids") + 1
             self.inputs = (*self.inputs[:at], "task_type_ids", *self.inputs[at:])
-        self._routes = routes
+        self._routes, self._marks = routes, marks
+        if marks:
+            self.inputs = (*self.inputs[:2], _MARKED, *self.inputs[2:])
         if routes:
             self.inputs = (*self.inputs, _ROUTING)
 
@@ -131,6 +136,8 @@ class Single(Assembly):
                 "this model has no cross attention, so nothing would read encoder_hidden_states: leave them "
                 "out, or set add_cross_attention in the config where its family has such layers"
             )
+        if self._marks and given.get(_MARKED) is None and isinstance(mask, Tensor) and not recording():
+            given[_MARKED] = mask > 1 if bool((mask > 1).any()) else None  # older code says so by a 2
         given = {name: value for name, value in given.items() if name in STEMS[type(s.stem)].inputs}
         inputs = Inputs(given, mask, past, encoder, encoder_mask)
         return run(model, inputs, ask, model.gradient_checkpointing)
@@ -147,14 +154,17 @@ class Single(Assembly):
         }
         if self._routes:
             values["router_logits"] = states.router_logits
+        if self._marks:
+            values["global_attentions"] = states.global_attentions
         if s.pooler is None and "pooler" not in s.names.stack:
             return BaseModelOutput(**values)
         return BaseModelOutputWithPooling(**values, pooler_output=states.pooled)
 
     def passed_on(self, states: States) -> dict[str, Any]:
-        """The logits of routers, where there are any."""
-        own = {"router_logits": states.router_logits} if self._routes else {}
-        return {**super().passed_on(states), **own}
+        """The logits of routers, and the weights of tokens that see all, where there are any."""
+        own = {"router_logits": self._routes, "global_attentions": self._marks}
+        more = {name: getattr(states, name) for name, kept in own.items() if kept}
+        return {**super().passed_on(states), **more}
 
     def deviations(self, model: Any) -> tuple[float, Mapping[str, float]]:
         """From the spec."""

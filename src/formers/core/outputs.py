@@ -114,6 +114,7 @@ class BaseModelOutput(ModelOutput):
     cross_attentions: tuple[Tensor, ...] | None = None
     router_logits: tuple[Tensor, ...] | None = None
     image_hidden_states: Tensor | None = None
+    global_attentions: tuple[Tensor, ...] | None = None
 
 
 @dataclasses.dataclass
@@ -126,6 +127,7 @@ class BaseModelOutputWithPooling(ModelOutput):
     hidden_states: tuple[Tensor, ...] | None = None
     attentions: tuple[Tensor, ...] | None = None
     cross_attentions: tuple[Tensor, ...] | None = None
+    global_attentions: tuple[Tensor, ...] | None = None
 
 
 @dataclasses.dataclass
@@ -140,6 +142,7 @@ class Seq2SeqModelOutput(ModelOutput):
     encoder_last_hidden_state: Tensor | None = None
     encoder_hidden_states: tuple[Tensor, ...] | None = None
     encoder_attentions: tuple[Tensor, ...] | None = None
+    encoder_global_attentions: tuple[Tensor, ...] | None = None
 
 
 @dataclasses.dataclass
@@ -155,6 +158,7 @@ class TaskOutput(ModelOutput):
     cross_attentions: tuple[Tensor, ...] | None = None
     router_logits: tuple[Tensor, ...] | None = None
     image_hidden_states: Tensor | None = None
+    global_attentions: tuple[Tensor, ...] | None = None
 
 
 @dataclasses.dataclass
@@ -194,6 +198,7 @@ class SpanOutput(ModelOutput):
     hidden_states: tuple[Tensor, ...] | None = None
     attentions: tuple[Tensor, ...] | None = None
     router_logits: tuple[Tensor, ...] | None = None
+    global_attentions: tuple[Tensor, ...] | None = None
 
 
 @dataclasses.dataclass
@@ -290,6 +295,7 @@ class Seq2SeqTaskOutput(ModelOutput):
     encoder_last_hidden_state: Tensor | None = None
     encoder_hidden_states: tuple[Tensor, ...] | None = None
     encoder_attentions: tuple[Tensor, ...] | None = None
+    encoder_global_attentions: tuple[Tensor, ...] | None = None
 
 
 @dataclasses.dataclass
@@ -306,3 +312,4 @@ class Seq2SeqSpanOutput(ModelOutput):
     encoder_last_hidden_state: Tensor | None = None
     encoder_hidden_states: tuple[Tensor, ...] | None = None
     encoder_attentions: tuple[Tensor, ...] | None = None
+    encoder_global_attentions: tuple[Tensor, ...] | None = None

@@ -275,7 +275,10 @@ class Buckets:
 
     def index(self, query: Tensor, key: Tensor) -> Tensor:
         """Bucket of every pair: `query` [T] and `key` [S] give [T, S], int64."""
-        offset = key[None, :] - query[:, None]  # [T, S]
+        return self.of(key[None, :] - query[:, None])
+
+    def of(self, offset: Tensor) -> Tensor:
+        """Bucket of every offset, how far behind its query a key stands: [..] -> [..], int64."""
         count = self.count
         base = torch.zeros_like(offset)
         if self.two_sided:

@@ -140,6 +140,11 @@ class States:
         return tuple(self.layout.unpack(t).flatten(0, 1) for t in found)
 
     @property
+    def global_attentions(self) -> tuple[Tensor, ...] | None:
+        """Weights of tokens that see all, [B, H, S, G] per layer, when asked for."""
+        return self.kept("global_attentions") or None
+
+    @property
     def cross_attentions(self) -> tuple[Tensor, ...] | None:
         """Weights of cross attention, when asked for."""
         return self.kept("cross_attentions") or None
@@ -218,6 +223,9 @@ def run(block: Block, inputs: Inputs, ask: Ask, checkpointing: bool = False) -> 
     pass_, given = _prepare(block, s, facts["stem"], inputs, ask)
     if isinstance(s.pooler, spec.Summary):
         pass_.memo.put("ids", given.get("input_ids"))
+    if (marked := given.pop("global_attention_mask", None)) is not None:
+        real, marked = pass_.visibility.real, marked.to(pass_.geometry.positions.device).bool()
+        pass_.memo.put("marked", marked if real is None else marked & real.view(marked.shape))
     x = enter(block, _embed(block, facts, given, pass_), pass_)
     if s.first_norm is not None:
         x = leaf(block, "first_norm")(x)
@@ -322,8 +330,8 @@ def _prepare(
     extra = given_mask if given_mask is not None else _segments(s, inputs, given, batch, past)
     if extra is not None and not s.honours_masks:
         raise ValueError(
-            "what mixes these tokens reads whole rows: a mask of its own, or several examples in one row, "
-            "cannot be honoured; pass a mask [B, S], and one example in each row"
+            "what mixes these tokens reads whole rows or windows of them: a mask of its own, or several "
+            "examples in one row, cannot be honoured; pass a mask [B, S], and one example in each row"
         )
     real = _unless_all(real)
     if real is not None and s.reads_padding and s.attention is None:
@@ -363,7 +371,8 @@ def _prepare(
     )
     weights = ask.attentions and s.attention is not None
     needs = s.needs | ({"weights"} if weights else set()) | ({"transforms"} if transformed() else set())
-    wanted = {"hidden_states": ask.hidden, "attentions": weights, "cross_attentions": weights}
+    kinds = ("attentions", "cross_attentions", "global_attentions")
+    wanted = {"hidden_states": ask.hidden, **dict.fromkeys(kinds, weights)}
     wanted["router_logits"] = ask.routing
     pass_ = Pass(
         Geometry(layout, positions, past),
@@ -457,7 +466,7 @@ def _choose_layout(
     )
     if not packable or real is None or not bool(real.any()):
         return whole
-    if s.by_distance and not _contiguous(real):
+    if (s.by_distance and not _contiguous(real)) or (s.by_column and not bool(real[:, 0].all())):
         return whole
     return Layout.of(real)
 

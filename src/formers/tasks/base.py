@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
+import torch
 from torch import Tensor
 
 from formers.assemblies.base import (
@@ -140,6 +141,8 @@ class TaskModel(Assembled):
         if not self._keeps_cache and "use_cache" in self._assembly.inputs and given.get("use_cache") is None:
             given["use_cache"] = False
         self._prepare(given, targets, ask)
+        if self._head.marks and given.get("global_attention_mask") is None:
+            given["global_attention_mask"] = marked(self._head.marks, given, config)
         states = self._states(given, ask)
         return returned(self._finish(states, given, targets, items), return_dict, config)
 
@@ -221,6 +224,30 @@ class TaskModel(Assembled):
         ids, here = given.get("input_ids"), ("decoder_input_ids", "decoder_inputs_embeds")
         if self._assembly.encoder_decoder and ids is not None and all(given.get(n) is None for n in here):
             given["decoder_input_ids"] = shift_right(ids, self.config, self._assembly.wraps)
+
+
+def marked(which: str, given: Mapping[str, Any], config: Any) -> Tensor | None:
+    """Which tokens see all, [B, T], bool, as `Head.marks` says; None where vectors do not tell the question.
+
+    Raises:
+        ValueError: where a row does not hold three separators, of which the first ends the question.
+    """
+    ids, vectors = given.get("input_ids"), given.get("inputs_embeds")
+    rows = vectors if ids is None else ids
+    if which == "first" and rows is not None:
+        batch, length = rows.shape[:2]
+        return (torch.arange(length) == 0).expand(batch, -1)
+    if ids is None:
+        return None
+    ends: Tensor = ids == config.sep_token_id  # [B, T]
+    if not recording() and bool((ends.sum(1) != 3).any()):
+        raise ValueError(
+            f"a question and its text hold three separators (id {config.sep_token_id}), the first behind the "
+            f"question, but the rows hold {ends.sum(1).tolist()}; pass global_attention_mask to say yourself "
+            f"which tokens see all"
+        )
+    column, end = torch.arange(ends.shape[1], device=ends.device), ends.byte().argmax(1, keepdim=True)
+    return column < end if which == "question" else column > end + 1
 
 
 def labels_on_padding(labels: Tensor | None, attention_mask: Any, none: int = -100) -> bool:

@@ -322,7 +322,7 @@ def m2m(given: dict[str, Any], every: Settings, where: str) -> Tokenizer:
 
     if "vocab_file" not in given or "spm_file" not in given:
         raise _missing(where, "vocab_file= (vocab.json) and spm_file= (a SentencePiece model)")
-    ids = _as_ids(json.loads(Path(given["vocab_file"]).read_text(encoding="utf-8")), where)
+    ids = _as_ids(read_json(given["vocab_file"]), where)
     model = _pieces({"vocab_file": given["spm_file"]}, where)
     assert model is not None
     unknown = every["unk_token"]

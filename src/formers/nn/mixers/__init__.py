@@ -15,8 +15,10 @@ from formers.nn.mixers.feedforward import feedforward_steps
 from formers.nn.mixers.fourier import fourier_steps
 from formers.nn.mixers.head_scan import head_scan_steps
 from formers.nn.mixers.latent import latent_steps
+from formers.nn.mixers.local import local_steps
 from formers.nn.mixers.scan import scan_steps
 from formers.nn.mixers.span import span_steps
+from formers.nn.mixers.windowed import windowed_steps
 from formers.nn.program import Step
 from formers.nn.steps import Add, Begin, Drop, Normalise, Scale, Shift
 
@@ -29,9 +31,11 @@ STEPS: dict[type[Any], Callable[[Any, int], list[Step]]] = {
     spec.Fourier: fourier_steps,
     spec.HeadScan: head_scan_steps,
     spec.Latent: latent_steps,
+    spec.Local: local_steps,
     spec.Scan: scan_steps,
     spec.SpanConvolution: span_steps,
     spec.WideValues: wide_values_steps,
+    spec.Windowed: windowed_steps,
 }
 
 

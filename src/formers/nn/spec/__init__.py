@@ -4,7 +4,7 @@ Letters used in shapes throughout: B batch, T query length, S key length, H quer
 heads, D head width, E hidden width, F inner width, V vocabulary, N tokens laid end to end.
 """
 
-from formers.nn.spec.attention import Attention, Disentangled, Latent
+from formers.nn.spec.attention import Attention, Disentangled, Latent, Local, Windowed
 from formers.nn.spec.layers import Bottleneck, Layer, Part, layer
 from formers.nn.spec.mixers import Experts, FeedForward, Mixer
 from formers.nn.spec.mixing import Channels, Fourier, SpanConvolution, WideValues
@@ -51,6 +51,7 @@ __all__ = [
     "Layer",
     "LearnedPositions",
     "LinearKind",
+    "Local",
     "Mixer",
     "Names",
     "Norm",
@@ -69,6 +70,7 @@ __all__ = [
     "Summary",
     "Tokens",
     "WideValues",
+    "Windowed",
     "crossed",
     "layer",
     "norms_first",

@@ -8,7 +8,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from formers.nn.masks import Causal, Full, Mask
+from formers.nn.masks import Causal, Full, Mask, Window
 from formers.nn.positions import Alibi, Buckets, Rotary
 from formers.nn.spec.values import Heads, LinearKind, Norm, SlotSpec
 
@@ -205,3 +205,67 @@ class Disentangled(Attention):
             far = (torch.ceil(growth * (exact - 1)) + exact).long()
             offset = torch.where(back <= exact, offset, far * offset.sign())
         return (offset + self.span).clamp(0, 2 * self.span - 1)
+
+
+@dataclass(frozen=True)
+class Windowed(Attention):
+    """Attention within windows, where some tokens see all and are seen by all.
+
+    Beltagy et al. 2020, arXiv:2004.05150, section 3.1. Which tokens those are the caller says, by
+    `global_attention_mask`; their own scores and values, of all keys, come from the roles `q_global`,
+    `k_global` and `v_global`.
+
+    Attributes:
+        time_first: whoever looks at the projections sees [T, B, E], not [B, T, E].
+    """
+
+    time_first: bool = False
+
+    @property
+    def honours_masks(self) -> bool:
+        """No: keys are not compared with every query."""
+        return False
+
+    @property
+    def reach(self) -> int:
+        """Places on each side that a token sees."""
+        assert isinstance(self.mask, Window)
+        return self.mask.reach
+
+
+@dataclass(frozen=True)
+class Local(Attention):
+    """Attention within windows, and to sums of blocks beside.
+
+    Guo et al. 2021, arXiv:2112.07916, section 3. Roles beside those of `Attention`: `sum_norm` of the sums,
+    `sum_bias`, the first layer's table of distances in blocks.
+
+    Attributes:
+        block: columns that are summed; 0 for no sums.
+        norm: of the sums.
+    """
+
+    block: int = 0
+    norm: Norm = Norm("rms", 1e-6)
+
+    @property
+    def honours_masks(self) -> bool:
+        """No: keys are not compared with every query."""
+        return False
+
+    @property
+    def by_column(self) -> bool:
+        """Blocks begin at the first column, whatever it holds."""
+        return bool(self.block)
+
+    @property
+    def reach(self) -> int:
+        """Places on each side that a token sees."""
+        assert isinstance(self.mask, Window)
+        return self.mask.reach
+
+    @property
+    def buckets(self) -> Buckets:
+        """How distances are told apart."""
+        assert isinstance(self.score_bias, Buckets)
+        return self.score_bias

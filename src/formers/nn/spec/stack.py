@@ -142,6 +142,11 @@ class Stack:
         return self.convolution is not None or any(m.by_distance for m in self.mixers)
 
     @cached_property
+    def by_column(self) -> bool:
+        """Whether padding before the first token changes what is computed."""
+        return any(getattr(m, "by_column", False) for m in self.mixers)
+
+    @cached_property
     def causal(self) -> bool:
         """Whether some mixer looks back alone."""
         return any(m.causal for m in self.mixers)

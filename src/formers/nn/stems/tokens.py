@@ -43,6 +43,7 @@ class TokenStem(Stem):
         "inputs_embeds": "[B, T, E], in place of `input_ids`.",
         "task_type_ids": "[B, T], int64.",
         "bbox": "[B, T, 4], int64: left, top, right, bottom.",
+        "global_attention_mask": "[B, T], 1 at tokens that see all and are seen by all.",
     }
     by_row = tuple(inputs)
 
