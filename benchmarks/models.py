@@ -49,10 +49,12 @@ def blocks(family: Any) -> str:
 
 def words(part: Any) -> Iterator[str]:
     """Of a part of a layer: its mixer, and what is particular about it."""
+    from formers.nn.spec import Heads
+
     mixer = part.mixer
     yield type(mixer).__name__
     heads, mask = getattr(mixer, "heads", None), getattr(mixer, "mask", None)
-    if heads is not None and heads.query != heads.key_value:
+    if isinstance(heads, Heads) and heads.query != heads.key_value:
         yield "grouped heads"
     for name in ("rotary", "score_bias", "qk_norm", "softcap"):
         value = getattr(mixer, name, None)
