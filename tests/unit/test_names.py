@@ -379,9 +379,9 @@ ABSENT = {
     "this pipeline is": "FillMaskPipeline FeatureExtractionPipeline ImageClassificationPipeline",
     "this task is": "AutoModelForTimeSeriesPrediction MODEL_FOR_CTC_MAPPING",
     "is not among the model families": (
-        "Qwen2VLForConditionalGeneration XGLMConfig Llama4Config GraniteMoeModel XLNetLMHeadModel BitNetModel"
+        "Qwen2VLForConditionalGeneration ZambaConfig MoshiModel ReformerModelWithLMHead BitNetModel"
         " "
-        "VideoMAEForVideoClassification Glm4vConfig XLMWithLMHeadModel JetMoeForCausalLM FSMTModel"
+        "VideoMAEForVideoClassification Glm4vConfig DetrForObjectDetection BarkModel"
     ),
     "a family's own parts": "LlamaAttention T5LayerNorm BertSelfOutput MixtralSparseMoeBlock BertEncoder",
     "models and trainer are written with": "GradientCheckpointingLayer rope_config_validation DynamicLayer",
