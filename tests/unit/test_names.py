@@ -379,7 +379,7 @@ ABSENT = {
     "this pipeline is": "FillMaskPipeline FeatureExtractionPipeline ImageClassificationPipeline",
     "this task is": "AutoModelForTimeSeriesPrediction MODEL_FOR_CTC_MAPPING",
     "is not among the model families": (
-        "Qwen2VLForConditionalGeneration ZambaConfig MoshiModel ReformerModelWithLMHead BitNetModel"
+        "Qwen2VLForConditionalGeneration ZambaConfig MoshiModel ReformerForSequenceClassification BitNetModel"
         " "
         "VideoMAEForVideoClassification Glm4vConfig DetrForObjectDetection BarkModel"
     ),
