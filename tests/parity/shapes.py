@@ -900,14 +900,14 @@ def inputs_of(model: Any, **options: Any) -> dict[str, Any]:
         return seen
     text = config.get_text_config()
     pad = text.pad_token_id
-    found = batch(
-        type(model).__name__,
-        0 if pad is None else pad,
-        **{"length": 19 if hasattr(config, "image_token_index") else 11, **options},
-    )
+    segmented = getattr(config, "num_landmarks", 0) != getattr(config, "segment_means_seq_len", 0)
+    length = 19 if hasattr(config, "image_token_index") else 12 if segmented else 11
+    found = batch(type(model).__name__, 0 if pad is None else pad, **{"length": length, **options})
     ids, mask = found["input_ids"], found["attention_mask"]
     if text.model_type == "fnet":  # it reads padding as text
         del found["attention_mask"]
+    if segmented:  # there the reference fails where a mask hides something
+        mask.fill_(1)
     if "clip" in text.model_type:  # every text ends in the token that says so
         ids[torch.arange(4), mask.sum(1) - 1] = 99
     if hasattr(config, "image_token_index"):

@@ -62,6 +62,7 @@ FAMILIES: dict[str, tuple[str, str]] = {
     "mt5": ("mt5", "MT5"),
     "mvp": ("mvp", "Mvp"),
     "nemotron": ("nemotron", "Nemotron"),
+    "nystromformer": ("nystromformer", "Nystromformer"),
     "olmo": ("olmo", "Olmo"),
     "olmo2": ("olmo2", "Olmo2"),
     "olmo3": ("olmo3", "Olmo3"),
@@ -87,6 +88,7 @@ FAMILIES: dict[str, tuple[str, str]] = {
     "whisper": ("whisper", "Whisper"),
     "xlm-roberta": ("roberta", "XLMRoberta"),
     "xlm-roberta-xl": ("xlm_roberta_xl", "XLMRobertaXL"),
+    "yoso": ("yoso", "Yoso"),
 }
 
 # names that older versions gave classes -> today's

@@ -130,7 +130,7 @@ _PARTS = {
     for what in ("norm", "inner", "outer", "dropout", "gain", "add")
 }
 _MIXED = (
-    "position_k position_q position_dropout q_bias v_bias "
+    "position_k position_q position_dropout q_bias v_bias value_conv "
     "q k v o qkv q_norm k_norm q_down q_up kv_down kv_norm kv_up score_bias weights_dropout "
     "up gate down act inner_dropout mixture router router_bias share "
     "expert_up expert_gate expert_down shared_up shared_gate shared_down shared_act"

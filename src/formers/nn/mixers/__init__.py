@@ -13,6 +13,8 @@ from formers.nn.mixers.disentangled import disentangled_steps
 from formers.nn.mixers.experts import experts_steps
 from formers.nn.mixers.feedforward import feedforward_steps
 from formers.nn.mixers.fourier import fourier_steps
+from formers.nn.mixers.hashed import hashed_steps
+from formers.nn.mixers.landmarks import landmarks_steps
 from formers.nn.mixers.latent import latent_steps
 from formers.nn.mixers.scan import scan_steps
 from formers.nn.mixers.span import span_steps
@@ -26,6 +28,8 @@ STEPS: dict[type[Any], Callable[[Any, int], list[Step]]] = {
     spec.Experts: experts_steps,
     spec.FeedForward: feedforward_steps,
     spec.Fourier: fourier_steps,
+    spec.Hashed: hashed_steps,
+    spec.Landmarks: landmarks_steps,
     spec.Latent: latent_steps,
     spec.Scan: scan_steps,
     spec.SpanConvolution: span_steps,

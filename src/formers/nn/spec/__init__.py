@@ -7,7 +7,7 @@ heads, D head width, E hidden width, F inner width, V vocabulary, N tokens laid 
 from formers.nn.spec.attention import Attention, Disentangled, Latent
 from formers.nn.spec.layers import Bottleneck, Layer, Part, layer
 from formers.nn.spec.mixers import Experts, FeedForward, Mixer
-from formers.nn.spec.mixing import Channels, Fourier, SpanConvolution, WideValues
+from formers.nn.spec.mixing import Channels, Fourier, Hashed, Landmarks, SpanConvolution, WideValues
 from formers.nn.spec.scans import Scan
 from formers.nn.spec.stack import Sharing, Stack, Summary, norms_first
 from formers.nn.spec.stems import (
@@ -44,7 +44,9 @@ __all__ = [
     "Fourier",
     "Frames",
     "Grouped",
+    "Hashed",
     "Heads",
+    "Landmarks",
     "Latent",
     "Layer",
     "LearnedPositions",

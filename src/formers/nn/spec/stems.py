@@ -13,12 +13,13 @@ from formers.nn.spec.values import Norm
 class LearnedPositions:
     """A learned table of `count` rows; `offset` is added to every position.
 
-    With `padding_idx`, positions count the tokens that differ from it, starting at padding_idx + 1. A
-    `fixed` table holds sinusoids and is not trained.
+    With `padding_idx`, positions count the tokens that differ from it, starting at padding_idx + 1; else they
+    start at `first`, where nobody gives them. A `fixed` table holds sinusoids and is not trained.
     """
 
     count: int
     offset: int = 0
+    first: int = 0
     padding_idx: int | None = None
     fixed: bool = False
 
@@ -73,7 +74,7 @@ class Tokens:
         if not isinstance(self.positions, LearnedPositions):
             return None
         start = self.positions.padding_idx
-        return self.positions.count - (0 if start is None else start + 1)
+        return self.positions.count - (self.positions.first if start is None else start + 1)
 
 
 @dataclass(frozen=True)

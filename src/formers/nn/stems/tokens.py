@@ -92,6 +92,7 @@ class TokenStem(Stem):
                 f"cut it (truncation=True, max_length={room}) or split it into windows"
             )
         if learned is None or learned.padding_idx is None:
+            past += getattr(learned, "first", 0)
             return torch.arange(past, past + layout.length, device=device)[None]
         if ids is None:
             first = learned.padding_idx + 1 + past
