@@ -27,6 +27,14 @@ SHAPES: dict[str, dict[str, dict[str, Any]]] = {
             "num_feedforward_networks": 3,
         },
     },
+    "mra": {
+        "three of nine pairs, narrow heads": {
+            **ENCODER,
+            "max_position_embeddings": 96,
+            "block_per_row": 1,
+            "type_vocab_size": 2,
+        },
+    },
     "nystromformer": {
         "twelve tokens by four landmarks": {
             **ENCODER,
@@ -89,6 +97,25 @@ MORE: dict[str, dict[str, dict[str, Any]]] = {
             "use_bottleneck_attention": True,
             "normalization_type": "layer_norm",
             "layer_norm_eps": 1e-6,
+        },
+    },
+    "mra": {
+        "sparse, wide heads, chosen ones first, relu, untied": {
+            **ENCODER,
+            "max_position_embeddings": 96,
+            "num_attention_heads": 1,
+            "hidden_size": 40,
+            "approx_mode": "sparse",
+            "block_per_row": 2,
+            "initial_prior_diagonal_n_blocks": 1,
+            "hidden_act": "relu",
+            "tie_word_embeddings": False,
+        },
+        "the first block with all others": {
+            **ENCODER,
+            "max_position_embeddings": 96,
+            "block_per_row": 2,
+            "initial_prior_first_n_blocks": 1,
         },
     },
     "nystromformer": {

@@ -46,7 +46,8 @@ def _cases() -> list[tuple[str, str, str]]:
 CASES = _cases()
 # Falcon: asked for weights, the reference adds whether a key may be seen to the scores, and slopes twice
 # SqueezeBERT: it returns scores before their softmax; YOSO: what was mixed in place of weights
-UNLIKE = ("mamba", "falcon", "fnet", "squeezebert", "yoso")
+# MRA: none
+UNLIKE = ("mamba", "falcon", "fnet", "squeezebert", "yoso", "mra")
 ATTENDING = [case for case in CASES if case[0] not in UNLIKE]
 
 

@@ -60,6 +60,7 @@ FAMILIES: dict[str, tuple[str, str]] = {
     "mpnet": ("mpnet", "MPNet"),
     "mpt": ("mpt", "Mpt"),
     "mt5": ("mt5", "MT5"),
+    "mra": ("mra", "Mra"),
     "mvp": ("mvp", "Mvp"),
     "nemotron": ("nemotron", "Nemotron"),
     "nystromformer": ("nystromformer", "Nystromformer"),

@@ -16,6 +16,7 @@ from formers.nn.mixers.fourier import fourier_steps
 from formers.nn.mixers.hashed import hashed_steps
 from formers.nn.mixers.landmarks import landmarks_steps
 from formers.nn.mixers.latent import latent_steps
+from formers.nn.mixers.resolved import resolved_steps
 from formers.nn.mixers.scan import scan_steps
 from formers.nn.mixers.span import span_steps
 from formers.nn.program import Step
@@ -31,6 +32,7 @@ STEPS: dict[type[Any], Callable[[Any, int], list[Step]]] = {
     spec.Hashed: hashed_steps,
     spec.Landmarks: landmarks_steps,
     spec.Latent: latent_steps,
+    spec.Resolved: resolved_steps,
     spec.Scan: scan_steps,
     spec.SpanConvolution: span_steps,
     spec.WideValues: wide_values_steps,

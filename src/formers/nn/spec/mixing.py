@@ -167,3 +167,44 @@ class Hashed(Attention):
     def first_alone(self) -> bool:
         """Nothing is lost, padding stays."""
         return False
+
+
+@dataclass(frozen=True)
+class Resolved(Attention):
+    """Attention at two resolutions (Zeng et al. 2022, arXiv:2207.10284, section 4).
+
+    The row is cut into blocks. In the pairs of blocks whose means agree most, every query sees every key; in
+    all others the means stand for them.
+
+    Attributes:
+        block: tokens of a block; padding fills the last one.
+        chosen: pairs that are seen at the finer resolution.
+        coarse: the other pairs are seen at all.
+        first: so many blocks are chosen with all others; `diagonal`: and each with so many around itself.
+    """
+
+    block: int = 32
+    chosen: int = 64
+    coarse: bool = True
+    first: int = 0
+    diagonal: int = 0
+
+    @property
+    def by_distance(self) -> bool:
+        """Blocks count columns."""
+        return True
+
+    @property
+    def honours_masks(self) -> bool:
+        """The mean of a block has no mask of its own."""
+        return False
+
+    @property
+    def reads_padding(self) -> bool:
+        """Blocks lie where columns are."""
+        return True
+
+    @property
+    def first_alone(self) -> bool:
+        """What is chosen depends on all tokens."""
+        return False

@@ -14,7 +14,8 @@ class LearnedPositions:
     """A learned table of `count` rows; `offset` is added to every position.
 
     With `padding_idx`, positions count the tokens that differ from it, starting at padding_idx + 1; else they
-    start at `first`, where nobody gives them. A `fixed` table holds sinusoids and is not trained.
+    start at `first`, where nobody gives them. A `fixed` table holds sinusoids and is not trained. Files may
+    keep the `numbers` of the rows that nobody gave (role `position_numbers`, [1, rows]); nothing reads them.
     """
 
     count: int
@@ -22,6 +23,7 @@ class LearnedPositions:
     first: int = 0
     padding_idx: int | None = None
     fixed: bool = False
+    numbers: bool = False
 
 
 @dataclass(frozen=True)
