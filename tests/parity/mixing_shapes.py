@@ -113,8 +113,8 @@ MORE: dict[str, dict[str, dict[str, Any]]] = {
         },
         "the first block with all others": {
             **ENCODER,
-            "max_position_embeddings": 96,
-            "block_per_row": 2,
+            "max_position_embeddings": 128,
+            "block_per_row": 3,
             "initial_prior_first_n_blocks": 1,
         },
     },

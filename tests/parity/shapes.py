@@ -938,7 +938,7 @@ def inputs_of(model: Any, **options: Any) -> dict[str, Any]:
     segmented = getattr(config, "num_landmarks", 0) != getattr(config, "segment_means_seq_len", 0)
     length = 19 if hasattr(config, "image_token_index") else 12 if segmented else 11
     blocked = hasattr(config, "block_per_row")
-    length = 96 if blocked else length
+    length = config.max_position_embeddings if blocked else length
     found = batch(type(model).__name__, 0 if pad is None else pad, **{"length": length, **options})
     ids, mask = found["input_ids"], found["attention_mask"]
     if text.model_type == "fnet":  # it reads padding as text
