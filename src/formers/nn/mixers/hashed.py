@@ -52,7 +52,8 @@ class AttendHashed(Attend):
 
 def _chance(cosine: Tensor, bits: int) -> Tensor:
     """That all bits of two hashes agree, by the cosine of the angle between what is hashed."""
-    return (1 - torch.acos(cosine.clamp(-1, 1)) / math.pi) ** bits
+    angle = torch.acos(cosine.clamp(-1, 1))
+    return angle.mul_(-1 / math.pi).add_(1).pow_(bits)
 
 
 def hashed_steps(s: spec.Hashed, width: int) -> list[Step]:
