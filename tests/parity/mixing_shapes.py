@@ -27,6 +27,22 @@ SHAPES: dict[str, dict[str, dict[str, Any]]] = {
             "num_feedforward_networks": 3,
         },
     },
+    "mra": {
+        "three of nine pairs, narrow heads": {
+            **ENCODER,
+            "max_position_embeddings": 96,
+            "block_per_row": 1,
+            "type_vocab_size": 2,
+        },
+    },
+    "nystromformer": {
+        "twelve tokens by four landmarks": {
+            **ENCODER,
+            "segment_means_seq_len": 12,
+            "num_landmarks": 4,
+            "conv_kernel_size": 5,
+        },
+    },
     "squeezebert": {
         "groups of every size": {
             **ENCODER,
@@ -35,6 +51,9 @@ SHAPES: dict[str, dict[str, dict[str, Any]]] = {
             "v_groups": 1,
             "post_attention_groups": 8,
         },
+    },
+    "yoso": {
+        "a convolution beside": {**ENCODER, "conv_window": 5, "type_vocab_size": 2},
     },
 }
 MORE: dict[str, dict[str, dict[str, Any]]] = {
@@ -80,10 +99,47 @@ MORE: dict[str, dict[str, dict[str, Any]]] = {
             "layer_norm_eps": 1e-6,
         },
     },
+    "mra": {
+        "sparse, wide heads, chosen ones first, relu, untied": {
+            **ENCODER,
+            "max_position_embeddings": 96,
+            "num_attention_heads": 1,
+            "hidden_size": 40,
+            "approx_mode": "sparse",
+            "block_per_row": 2,
+            "initial_prior_diagonal_n_blocks": 1,
+            "hidden_act": "relu",
+            "tie_word_embeddings": False,
+        },
+        "the first block with all others": {
+            **ENCODER,
+            "max_position_embeddings": 128,
+            "block_per_row": 3,
+            "initial_prior_first_n_blocks": 1,
+        },
+    },
+    "nystromformer": {
+        "plain attention, relu, untied": {
+            **ENCODER,
+            "conv_kernel_size": 3,
+            "hidden_act": "relu",
+            "layer_norm_eps": 1e-6,
+            "tie_word_embeddings": False,
+        },
+    },
     "squeezebert": {
         "other epsilon, relu, untied": {
             **ENCODER,
             "embedding_size": 32,
+            "hidden_act": "relu",
+            "layer_norm_eps": 1e-5,
+            "tie_word_embeddings": False,
+        },
+    },
+    "yoso": {
+        "three bits, no convolution, relu, untied": {
+            **ENCODER,
+            "hash_code_len": 3,
             "hidden_act": "relu",
             "layer_norm_eps": 1e-5,
             "tie_word_embeddings": False,

@@ -881,6 +881,8 @@ def reference_config(model_type: str, shape: str, class_name: str) -> Any:
 def write_checkpoint(model_type: str, shape: str, class_name: str, folder: Path, seed: int = 0) -> Any:
     """Make a random model with the reference, save it, and return it in evaluation mode."""
     torch.manual_seed(seed)
+    if model_type == "mra":  # without the kernel all that it mixes is zeros
+        transformers.models.mra.modeling_mra.mra_cuda_kernel = BlockProducts
     model = getattr(transformers, class_name)(reference_config(model_type, shape, class_name))
     with torch.no_grad():  # biases and norms start at constants, which would hide a mix-up
         for value in model.state_dict(keep_vars=True).values():
@@ -888,6 +890,39 @@ def write_checkpoint(model_type: str, shape: str, class_name: str, folder: Path,
                 value.add_(torch.randn_like(value) * 0.05)
     model.save_pretrained(folder)
     return model.eval()
+
+
+class BlockProducts:
+    """What the reference's kernel for MRA does, in plain torch: products of chosen pairs of blocks.
+
+    Pairs are [M, c], row * blocks + column; blocks are [M, n, D, 32], products [M, c, key, query].
+    """
+
+    @staticmethod
+    def mm_to_sparse(query: torch.Tensor, key: torch.Tensor, pairs: torch.Tensor) -> torch.Tensor:
+        """Products of the chosen pairs."""
+        each, pairs = torch.arange(len(query))[:, None], pairs.long()
+        rows, columns = pairs // key.shape[1], pairs % key.shape[1]
+        return torch.einsum("mcdk,mcdq->mckq", key[each, columns], query[each, rows])
+
+    @staticmethod
+    def sparse_dense_mm(
+        products: torch.Tensor, pairs: torch.Tensor, key: torch.Tensor, rows: int
+    ) -> torch.Tensor:
+        """Sums over the pairs of a row: [M, rows, D, 32]."""
+        each, pairs = torch.arange(len(key))[:, None], pairs.long()
+        mixed = torch.einsum("mckq,mcdk->mcdq", products, key[each, pairs % key.shape[1]])
+        out = mixed.new_zeros(len(key), rows, *mixed.shape[2:])
+        return out.index_put((each, pairs // key.shape[1]), mixed, accumulate=True)
+
+    @staticmethod
+    def index_max(
+        values: torch.Tensor, pairs: torch.Tensor, rows: int, columns: int
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """The largest of [M, 32, c] in each row, [M, rows * 32], and that of each pair, [M, 32, c]."""
+        at = (pairs.long() // columns)[:, None].expand_as(values)
+        top = values.new_full((*values.shape[:2], rows), -1e8).scatter_reduce(2, at, values, "amax")
+        return top.transpose(1, 2).flatten(1), top.gather(2, at)
 
 
 def images(config: Any, seed: int = 1) -> dict[str, Any]:
@@ -917,6 +952,8 @@ def inputs_of(model: Any, **options: Any) -> dict[str, Any]:
     ids, mask = found["input_ids"], found["attention_mask"]
     if text.model_type == "fnet":  # it reads padding as text
         del found["attention_mask"]
+    if segmented or blocked:  # there the reference fails, or hides another row's keys
+        mask.fill_(1)
     if "clip" in text.model_type:  # every text ends in the token that says so
         ids[torch.arange(4), mask.sum(1) - 1] = 99
     if getattr(getattr(model, "_head", None), "marks", "") in ("question", "choice"):
@@ -947,7 +984,10 @@ def _length(config: Any) -> int:
     """Tokens of a row: more where an image stands in it, a multiple where the reference would add padding."""
     if hasattr(config, "image_token_index"):
         return 19
-    return 12 if hasattr(config, "attention_window") else 11
+    if hasattr(config, "block_per_row"):
+        return int(config.max_position_embeddings)
+    segmented = getattr(config, "num_landmarks", 0) != getattr(config, "segment_means_seq_len", 0)
+    return 12 if segmented or hasattr(config, "attention_window") else 11
 
 
 def queries(config: Any, seed: int = 1) -> dict[str, Any]:

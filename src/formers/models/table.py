@@ -79,10 +79,12 @@ FAMILIES: dict[str, tuple[str, str]] = {
     "modernbert": ("modernbert", "ModernBert"),
     "mpnet": ("mpnet", "MPNet"),
     "mpt": ("mpt", "Mpt"),
+    "mra": ("mra", "Mra"),
     "mt5": ("mt5", "MT5"),
     "mvp": ("mvp", "Mvp"),
     "nemotron": ("nemotron", "Nemotron"),
     "nomic_bert": ("nomic_bert", "NomicBert"),
+    "nystromformer": ("nystromformer", "Nystromformer"),
     "olmo": ("olmo", "Olmo"),
     "olmo2": ("olmo2", "Olmo2"),
     "olmo3": ("olmo3", "Olmo3"),
@@ -116,6 +118,7 @@ FAMILIES: dict[str, tuple[str, str]] = {
     "xglm": ("xglm", "XGLM"),
     "xlm-roberta": ("roberta", "XLMRoberta"),
     "xlm-roberta-xl": ("xlm_roberta_xl", "XLMRobertaXL"),
+    "yoso": ("yoso", "Yoso"),
 }
 
 # names that older versions gave classes -> today's

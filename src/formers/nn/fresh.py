@@ -91,6 +91,17 @@ class Counts:
         tensor.copy_(counts.log().expand_as(tensor))
 
 
+class Range:
+    """Whole numbers from `first` on."""
+
+    def __init__(self, first: int = 0) -> None:
+        self.first = first
+
+    def fill_(self, tensor: Tensor) -> None:
+        """[.., n]."""
+        tensor.copy_(torch.arange(self.first, self.first + tensor.shape[-1]).expand_as(tensor))
+
+
 class Sinusoids:
     """Sines, then cosines, of places (Vaswani et al. 2017, arXiv:1706.03762, section 3.5).
 
@@ -121,12 +132,12 @@ def sinusoids(places: Tensor, width: int, closed: bool = True) -> Tensor:
 
 
 def tables_by_rule(model: nn.Module) -> set[str]:
-    """Names of the tables of sinusoids that are not trained: a file need not hold them."""
+    """Names of tables of sinusoids and of ranges that are not trained: a file need not hold them."""
     return {
         f"{path}.{name}"
         for path, module in model.named_modules()
         for name, fill in module.__dict__.get("_fresh", {}).items()
-        if isinstance(fill, Sinusoids) and not getattr(module, name).requires_grad
+        if isinstance(fill, (Sinusoids, Range)) and not getattr(module, name).requires_grad
     }
 
 

@@ -13,9 +13,12 @@ from formers.nn.mixers.disentangled import disentangled_steps
 from formers.nn.mixers.experts import experts_steps
 from formers.nn.mixers.feedforward import feedforward_steps
 from formers.nn.mixers.fourier import fourier_steps
+from formers.nn.mixers.hashed import hashed_steps
 from formers.nn.mixers.head_scan import head_scan_steps
+from formers.nn.mixers.landmarks import landmarks_steps
 from formers.nn.mixers.latent import latent_steps
 from formers.nn.mixers.local import local_steps
+from formers.nn.mixers.resolved import resolved_steps
 from formers.nn.mixers.scan import scan_steps
 from formers.nn.mixers.span import span_steps
 from formers.nn.mixers.windowed import windowed_steps
@@ -32,6 +35,10 @@ STEPS: dict[type[Any], Callable[[Any, int], list[Step]]] = {
     spec.HeadScan: head_scan_steps,
     spec.Latent: latent_steps,
     spec.Local: local_steps,
+    spec.Hashed: hashed_steps,
+    spec.Landmarks: landmarks_steps,
+    spec.Latent: latent_steps,
+    spec.Resolved: resolved_steps,
     spec.Scan: scan_steps,
     spec.SpanConvolution: span_steps,
     spec.WideValues: wide_values_steps,

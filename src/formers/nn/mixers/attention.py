@@ -221,8 +221,8 @@ class Attend(Step):
         """Mix by the pass's backend; a dropout that somebody looks at is called, on the weights."""
         found = leaf(node, self.dropout) if has(node, self.dropout) else None
         backend, called = flow.pass_.backend, None
-        if found is None:
-            rate = self.spec.dropout if node.training else 0.0
+        if found is None or not self.spec.drops:
+            rate = self.spec.dropout if node.training and self.spec.drops else 0.0
         elif type(found) in (Dropout, nn.Dropout) and not (flow.watched and hooked(found)):
             rate = float(found.p) if found.training else 0.0
         else:

@@ -7,7 +7,7 @@ heads, D head width, E hidden width, F inner width, V vocabulary, N tokens laid 
 from formers.nn.spec.attention import Attention, Disentangled, Latent, Local, Windowed
 from formers.nn.spec.layers import Bottleneck, Layer, Part, layer
 from formers.nn.spec.mixers import Experts, FeedForward, Mixer
-from formers.nn.spec.mixing import Channels, Fourier, SpanConvolution, WideValues
+from formers.nn.spec.mixing import Channels, Fourier, Hashed, Landmarks, Resolved, SpanConvolution, WideValues
 from formers.nn.spec.scans import HeadScan, Scan
 from formers.nn.spec.stack import Convolution, Sharing, Stack, Summary, norms_first
 from formers.nn.spec.stems import (
@@ -45,8 +45,10 @@ __all__ = [
     "Fourier",
     "Frames",
     "Grouped",
+    "Hashed",
     "HeadScan",
     "Heads",
+    "Landmarks",
     "Latent",
     "Layer",
     "LearnedPositions",
@@ -59,6 +61,7 @@ __all__ = [
     "Patches",
     "Paths",
     "Queries",
+    "Resolved",
     "Scan",
     "Sharing",
     "SlotSpec",

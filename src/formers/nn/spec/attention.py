@@ -20,7 +20,8 @@ class Attention:
     Attributes:
         heads: head geometry.
         mask: which keys a query may see, padding aside.
-        dropout: probability of dropping an attention weight in training.
+        dropout: probability of dropping an attention weight in training; `drops`: whether it is done, or the
+            module stands idle.
         scale: factor on the scores; 1/sqrt(D) when None.
         bias: whether q, k and v have a bias; `key_bias` whether k has one too; `out_bias` likewise for the
             output projection.
@@ -43,6 +44,7 @@ class Attention:
     heads: Heads
     mask: Mask = Full()
     dropout: float = 0.0
+    drops: bool = True
     scale: float | None = None
     bias: bool = True
     key_bias: bool = True

@@ -80,3 +80,131 @@ class WideValues(Attention):
     def first_alone(self) -> bool:
         """Its three inputs differ."""
         return False
+
+
+@dataclass(frozen=True)
+class Landmarks(Attention):
+    """Attention through landmarks, the means of segments (Xiong et al. 2021, arXiv:2102.03902, section 3).
+
+    Three small softmaxes stand for the large one; the middle one, among landmarks, is inverted by iteration.
+    A convolution along the row (role `value_conv`) is added. Segments and convolution read padding.
+
+    Attributes:
+        count: landmarks of a row; as many as `length` for plain attention, beside the convolution.
+        length: tokens of a row, no more and no less, where there are fewer landmarks.
+        kernel: reach of the convolution, an odd number.
+        exact: the iteration begins with each matrix's own norm, not with the largest of the whole batch.
+    """
+
+    count: int = 64
+    length: int = 64
+    kernel: int = 65
+    exact: bool = False
+
+    def __post_init__(self) -> None:
+        if self.count <= 0 or self.length % self.count:
+            raise ValueError(f"{self.length} tokens do not make {self.count} equal segments")
+        if self.kernel % 2 == 0:
+            raise ValueError(f"a convolution reaches equally far on both sides: {self.kernel} is not odd")
+
+    @property
+    def by_distance(self) -> bool:
+        """Neighbours are mixed."""
+        return True
+
+    @property
+    def honours_masks(self) -> bool:
+        """A query that stands for many has no mask of its own."""
+        return self.count == self.length
+
+    @property
+    def reads_padding(self) -> bool:
+        """As neighbours, and in the means."""
+        return True
+
+    @property
+    def first_alone(self) -> bool:
+        """The first token reads its neighbours."""
+        return False
+
+
+@dataclass(frozen=True)
+class Hashed(Attention):
+    """Attention by the chance that hashes collide (Zeng et al. 2021, arXiv:2111.09714, section 3).
+
+    A key weighs (1 - angle / pi)^`bits`, by the angle between it and the query; what is mixed gets length
+    one. Keys of padding weigh too, as in the ecosystem's models. With a `kernel`, a convolution along
+    the row (role `value_conv`) is added, which reads zeros there.
+
+    Attributes:
+        bits: of a hash.
+        kernel: reach of the convolution, an odd number; None for none.
+    """
+
+    bits: int = 9
+    kernel: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.kernel is not None and self.kernel % 2 == 0:
+            raise ValueError(f"a convolution reaches equally far on both sides: {self.kernel} is not odd")
+
+    @property
+    def by_distance(self) -> bool:
+        """Neighbours are mixed where there is a convolution."""
+        return self.kernel is not None
+
+    @property
+    def honours_masks(self) -> bool:
+        """Every key weighs."""
+        return False
+
+    @property
+    def reads_padding(self) -> bool:
+        """As text."""
+        return True
+
+    @property
+    def first_alone(self) -> bool:
+        """Nothing is lost, padding stays."""
+        return False
+
+
+@dataclass(frozen=True)
+class Resolved(Attention):
+    """Attention at two resolutions (Zeng et al. 2022, arXiv:2207.10284, section 4).
+
+    The row is cut into blocks. In the pairs of blocks whose means agree most, every query sees every key; in
+    all others the means stand for them.
+
+    Attributes:
+        block: tokens of a block; padding fills the last one.
+        chosen: pairs that are seen at the finer resolution.
+        coarse: the other pairs are seen at all.
+        first: so many blocks are chosen with all others; `diagonal`: and each with so many around itself.
+    """
+
+    block: int = 32
+    chosen: int = 64
+    coarse: bool = True
+    first: int = 0
+    diagonal: int = 0
+
+    @property
+    def by_distance(self) -> bool:
+        """Blocks count columns."""
+        return True
+
+    @property
+    def honours_masks(self) -> bool:
+        """The mean of a block has no mask of its own."""
+        return False
+
+    @property
+    def reads_padding(self) -> bool:
+        """Blocks lie where columns are."""
+        return True
+
+    @property
+    def first_alone(self) -> bool:
+        """What is chosen depends on all tokens."""
+        return False

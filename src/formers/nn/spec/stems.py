@@ -14,15 +14,18 @@ class LearnedPositions:
     """A learned table of `count` rows; `offset` is added to every position.
 
     With `padding_idx`, positions count the tokens that differ from it, starting at padding_idx + 1; if they
-    are `masked`, the tokens that the mask calls real, from 0, and padding stands at -1. A `fixed` table
-    holds sinusoids and is not trained.
+    are `masked`, the tokens that the mask calls real, from 0, and padding stands at -1; else they start at
+    `first`, where nobody gives them. A `fixed` table holds sinusoids and is not trained. Files may keep the
+    `numbers` of the rows that nobody gave (role `position_numbers`, [1, rows]); nothing reads them.
     """
 
     count: int
     offset: int = 0
+    first: int = 0
     padding_idx: int | None = None
     fixed: bool = False
     masked: bool = False
+    numbers: bool = False
 
 
 @dataclass(frozen=True)
@@ -90,7 +93,7 @@ class Tokens:
         if self.positions is None or self.positions.count is None or self.restarts:
             return None
         start = self.positions.padding_idx
-        return self.positions.count - (0 if start is None else start + 1)
+        return self.positions.count - (self.positions.first if start is None else start + 1)
 
 
 @dataclass(frozen=True)

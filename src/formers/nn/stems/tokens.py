@@ -9,14 +9,14 @@ import torch
 from torch import Tensor, nn
 
 from formers.nn.dropout import Dropout, drop
-from formers.nn.fresh import Sinusoids, begins
+from formers.nn.fresh import Range, Sinusoids, begins
 from formers.nn.kernels import project
 from formers.nn.layout import Layout
 from formers.nn.leaves import ComputedSinusoids, linear, norm, token_table
 from formers.nn.passing import Pass
 from formers.nn.spec import ComputedPositions, LearnedPositions, Paths
 from formers.nn.stems.base import Stem, want
-from formers.nn.tree import Block, has, leaf, place
+from formers.nn.tree import Block, has, leaf, place, place_tensor
 
 _ADVICE = {
     "token": "use the tokenizer of this model, or model.resize_token_embeddings(len(tokenizer)) after adding "
@@ -60,6 +60,13 @@ class TokenStem(Stem):
             place(owner, "position", str(names["position"]), positions_of(s.positions, s.width))
         for role in _BOX if s.boxes else ():
             place(owner, role, str(names[role]), nn.Embedding(s.boxes, s.width))
+        if getattr(s.positions, "numbers", False):
+            assert isinstance(s.positions, LearnedPositions)
+            want(names, "position_numbers")
+            held, fresh = torch.empty(1, int(s.room or 0), dtype=torch.int64), Range(s.positions.first)
+            fresh.fill_(held)
+            path = str(names["position_numbers"])
+            place_tensor(owner, "position_numbers", path, held, fresh, trained=False)
         if s.types:
             place(owner, "type", str(names["type"]), nn.Embedding(s.types, s.width))
         for i, count in enumerate(s.kinds):
@@ -115,6 +122,7 @@ class TokenStem(Stem):
                 types = torch.zeros(1, layout.length, len(self.spec.kinds), dtype=torch.long, device=device)
             return _by_cell(types, self.spec.kinds, learned.count - 1)
         if learned is None or learned.padding_idx is None:
+            past += getattr(learned, "first", 0)
             return torch.arange(past, past + layout.length, device=device)[None]
         if ids is None:
             first = learned.padding_idx + 1 + past
