@@ -952,7 +952,8 @@ def inputs_of(model: Any, **options: Any) -> dict[str, Any]:
     ids, mask = found["input_ids"], found["attention_mask"]
     if text.model_type == "fnet":  # it reads padding as text
         del found["attention_mask"]
-    if segmented or blocked:  # there the reference fails, or hides another row's keys
+    if _segmented(config) or hasattr(config, "block_per_row"):
+        # there the reference fails, or hides another row's keys
         mask.fill_(1)
     if "clip" in text.model_type:  # every text ends in the token that says so
         ids[torch.arange(4), mask.sum(1) - 1] = 99
@@ -980,14 +981,18 @@ def tables(rows: int, length: int) -> torch.Tensor:
     return found.expand(rows, -1, -1)
 
 
+def _segmented(config: Any) -> bool:
+    """Whether landmarks stand for several tokens each."""
+    return getattr(config, "num_landmarks", 0) != getattr(config, "segment_means_seq_len", 0)
+
+
 def _length(config: Any) -> int:
     """Tokens of a row: more where an image stands in it, a multiple where the reference would add padding."""
     if hasattr(config, "image_token_index"):
         return 19
     if hasattr(config, "block_per_row"):
         return int(config.max_position_embeddings)
-    segmented = getattr(config, "num_landmarks", 0) != getattr(config, "segment_means_seq_len", 0)
-    return 12 if segmented or hasattr(config, "attention_window") else 11
+    return 12 if _segmented(config) or hasattr(config, "attention_window") else 11
 
 
 def queries(config: Any, seed: int = 1) -> dict[str, Any]:

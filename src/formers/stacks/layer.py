@@ -133,7 +133,8 @@ _PARTS = {
     for what in ("norm", "inner", "outer", "shift", "dropout", "gain", "add")
 }
 _MIXED = (
-    "position_k position_q q_global k_global v_global sum_norm sum_bias position_dropout q_bias v_bias value_conv "
+    "position_k position_q q_global k_global v_global sum_norm sum_bias position_dropout q_bias v_bias "
+    "value_conv "
     "q k v o qkv kv q_norm k_norm q_down q_up kv_down kv_norm kv_up score_bias weights_dropout "
     "up gate down act inner_dropout feedforward_scale mixture router router_bias share "
     "expert_up expert_gate expert_down shared_up shared_gate shared_down shared_act "

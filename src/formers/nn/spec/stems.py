@@ -93,7 +93,7 @@ class Tokens:
         if self.positions is None or self.positions.count is None or self.restarts:
             return None
         start = self.positions.padding_idx
-        return self.positions.count - (self.positions.first if start is None else start + 1)
+        return self.positions.count - (getattr(self.positions, "first", 0) if start is None else start + 1)
 
 
 @dataclass(frozen=True)
