@@ -27,7 +27,7 @@ from tests.parity.shapes import SHAPES, batch, in_the_file, inputs_of, labels, r
 TOLERANCE = 1e-5
 
 
-CACHES = {"past_key_values", "cache_params"}
+CACHES = {"past_key_values", "cache_params", "mems"}
 
 
 def _cases() -> list[tuple[str, str, str]]:

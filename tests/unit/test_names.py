@@ -321,7 +321,7 @@ ABSENT = {
     "this pipeline is": "FillMaskPipeline FeatureExtractionPipeline ImageClassificationPipeline",
     "this task is": "AutoModelForTableQuestionAnswering MODEL_FOR_CTC_MAPPING",
     "is not among the model families": (
-        "Qwen2VLForConditionalGeneration XGLMConfig Llama4Config GraniteMoeModel XLNetLMHeadModel BitNetModel"
+        "Qwen2VLForConditionalGeneration XGLMConfig Llama4Config GraniteMoeModel BigBirdModel BitNetModel"
         " "
         "VideoMAEForVideoClassification Glm4vConfig XLMWithLMHeadModel JetMoeForCausalLM FSMTModel"
     ),

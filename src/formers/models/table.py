@@ -86,6 +86,7 @@ FAMILIES: dict[str, tuple[str, str]] = {
     "whisper": ("whisper", "Whisper"),
     "xlm-roberta": ("roberta", "XLMRoberta"),
     "xlm-roberta-xl": ("xlm_roberta_xl", "XLMRobertaXL"),
+    "xlnet": ("xlnet", "XLNet"),
 }
 
 # names that older versions gave classes -> today's

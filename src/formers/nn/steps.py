@@ -183,6 +183,21 @@ class Mean(Step):
         flow.x = flow.pass_.mean(flow.x)
 
 
+class Column(Step):
+    """What stands in the first column ("left") or the last one ("right"), or the mean of all columns."""
+
+    home = "pool"
+
+    def __init__(self, which: str) -> None:
+        super().__init__()
+        self.which = which
+
+    def run(self, node: Any, flow: Flow) -> None:
+        """[N, E] or [B, T, E] -> [B, E]."""
+        whole = flow.pass_.layout.unpack(flow.x) if flow.x.dim() == 2 else flow.x
+        flow.x = whole.mean(1) if self.which == "all" else whole[:, 0 if self.which == "left" else -1]
+
+
 class End(Step):
     """The token that ends a sequence stands for it; see `spec.Summary`. The pass holds the ids as `ids`."""
 

@@ -12,6 +12,7 @@ from formers.nn.mixers.experts import experts_steps
 from formers.nn.mixers.feedforward import feedforward_steps
 from formers.nn.mixers.latent import latent_steps
 from formers.nn.mixers.local import local_steps
+from formers.nn.mixers.relative import relative_steps
 from formers.nn.mixers.scan import scan_steps
 from formers.nn.mixers.windowed import windowed_steps
 from formers.nn.program import Step
@@ -24,6 +25,7 @@ STEPS: dict[type[Any], Callable[[Any, int], list[Step]]] = {
     spec.FeedForward: feedforward_steps,
     spec.Latent: latent_steps,
     spec.Local: local_steps,
+    spec.Relative: relative_steps,
     spec.Scan: scan_steps,
     spec.Windowed: windowed_steps,
 }

@@ -54,7 +54,8 @@ class Stack:
         layers: the layers, those of one group after those of another.
         names: where the leaves lie; roles of `names.stack`: `first_norm`, `final_norm`, `final_dropout`,
             `pooler`, `pooler_act`, `rotary`, `relative`, `relative_norm`; `projection` to E of what the stem
-            gives; `score_bias`, a table of distances that all layers read.
+            gives; `score_bias`, a table of distances that all layers read; `blank`, what a second stream
+            begins with.
         width: E.
         layer_class: name of the layers' class, as sharding policies spell it.
         first_norm: of what enters the first layer.
