@@ -138,6 +138,20 @@ def activate(node: Any, role: str, x: Tensor, name: str) -> Tensor:
     return out
 
 
+class Activate(Step):
+    """An activation that follows no linear leaf."""
+
+    def __init__(self, role: str, name: str) -> None:
+        super().__init__()
+        self.role, self.name = role, name
+        self.leaves = {role: lambda: Activation(name)}
+        self.optional = frozenset({role})
+
+    def run(self, node: Any, flow: Flow) -> None:
+        """[..] -> [..]."""
+        flow.x = activate(node, self.role, flow.x, self.name)
+
+
 class Scale(Step):
     """A factor on everything."""
 
