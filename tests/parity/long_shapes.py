@@ -7,9 +7,27 @@ from typing import Any
 from tests.parity.plain_shapes import ENCODER
 
 _LONGFORMER = {**ENCODER, "pad_token_id": 1, "attention_window": [4, 12, 6]}
+_XLNET = {
+    "vocab_size": 101,
+    "d_model": 32,
+    "n_layer": 3,
+    "n_head": 4,
+    "d_inner": 48,
+    "start_n_top": 3,
+    "end_n_top": 2,
+}
 # model_type -> shapes, see `shapes.py`; MORE are those of the whole grid alone
 SHAPES: dict[str, dict[str, dict[str, Any]]] = {
     "longformer": {"three windows": _LONGFORMER},
+    "xlnet": {
+        "both ways": _XLNET,
+        "short distances, half of the rows backwards": {
+            **_XLNET,
+            "clamp_len": 3,
+            "bi_data": True,
+            "tie_word_embeddings": False,
+        },
+    },
 }
 MORE: dict[str, dict[str, dict[str, Any]]] = {
     "longformer": {
@@ -19,6 +37,21 @@ MORE: dict[str, dict[str, dict[str, Any]]] = {
             "pad_token_id": 0,
             "hidden_act": "relu",
             "tie_word_embeddings": False,
+        },
+    },
+    "xlnet": {
+        "summary of all columns as it is, relu": {
+            **_XLNET,
+            "summary_type": "mean",
+            "summary_use_proj": False,
+            "ff_activation": "relu",
+        },
+        "summary of the first column, short memory": {
+            **_XLNET,
+            "summary_type": "first",
+            "mem_len": 4,
+            "reuse_len": 6,
+            "layer_norm_eps": 1e-3,
         },
     },
 }

@@ -39,7 +39,7 @@ TOLERANCE = 1e-5
 
 
 SCANS = (spec.Scan, spec.HeadScan)
-CACHES = {"past_key_values", "cache_params"}
+CACHES = {"past_key_values", "cache_params", "mems"}
 
 
 def _cases() -> list[tuple[str, str, str]]:

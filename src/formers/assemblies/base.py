@@ -48,7 +48,7 @@ class Assembly:
         main: the input that the others go with.
         encoder_decoder: there are two stacks, of which the second reads text.
         wraps: a decoder begins with the last token of what it is to predict.
-        cache: the name that callers know its cache by.
+        cache: the name that callers know its cache by; `keeps` is how they say whether they want it.
         means: what inputs are, where that is not what they usually are.
         decodes: the stack that predicts what comes next, by name.
         offers: methods that its models have beside those of every model, by name.
@@ -59,6 +59,7 @@ class Assembly:
     encoder_decoder: bool = False
     wraps: bool = False
     cache: str = "past_key_values"
+    keeps: str = "use_cache"
     means: Mapping[str, str] = MappingProxyType({})
     decodes: str = "decoder"
     offers: Mapping[str, Callable[..., Any]] = MappingProxyType({})

@@ -109,6 +109,7 @@ class BaseModelOutput(ModelOutput):
     last_hidden_state: Tensor | None = None
     past_key_values: Any = None
     cache_params: Any = None
+    mems: tuple[Tensor, ...] | None = None
     hidden_states: tuple[Tensor, ...] | None = None
     attentions: tuple[Tensor, ...] | None = None
     cross_attentions: tuple[Tensor, ...] | None = None
@@ -153,6 +154,7 @@ class TaskOutput(ModelOutput):
     logits: Tensor | None = None
     past_key_values: Any = None
     cache_params: Any = None
+    mems: tuple[Tensor, ...] | None = None
     hidden_states: tuple[Tensor, ...] | None = None
     attentions: tuple[Tensor, ...] | None = None
     cross_attentions: tuple[Tensor, ...] | None = None
@@ -195,10 +197,29 @@ class SpanOutput(ModelOutput):
     start_logits: Tensor | None = None
     end_logits: Tensor | None = None
     past_key_values: Any = None
+    mems: tuple[Tensor, ...] | None = None
     hidden_states: tuple[Tensor, ...] | None = None
     attentions: tuple[Tensor, ...] | None = None
     router_logits: tuple[Tensor, ...] | None = None
     global_attentions: tuple[Tensor, ...] | None = None
+
+
+@dataclasses.dataclass
+class BeamSpanOutput(ModelOutput):
+    """The likeliest spans: n starts [B, n], and for each of m ends all starts, [B, m * n].
+
+    `cls_logits` [B] say how likely it is that there is no answer. With positions given: the loss alone.
+    """
+
+    loss: Tensor | None = None
+    start_top_log_probs: Tensor | None = None
+    start_top_index: Tensor | None = None
+    end_top_log_probs: Tensor | None = None
+    end_top_index: Tensor | None = None
+    cls_logits: Tensor | None = None
+    mems: tuple[Tensor, ...] | None = None
+    hidden_states: tuple[Tensor, ...] | None = None
+    attentions: tuple[Tensor, ...] | None = None
 
 
 @dataclasses.dataclass

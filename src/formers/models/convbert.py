@@ -83,7 +83,7 @@ def choices(c: ConvBertConfig) -> Sequences:
     return Sequences(
         "classifier",
         dense="sequence_summary.summary" if c.summary_use_proj else None,
-        pool="column" if c.summary_type == "last" else "first",
+        pool="right" if c.summary_type == "last" else "first",
         node="sequence_summary",
         act=c.summary_activation,
         act_path="sequence_summary.activation" if c.summary_activation else None,

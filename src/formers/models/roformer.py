@@ -73,7 +73,7 @@ def choices(c: RoFormerConfig) -> Sequences:
     """A score by the state of the last place."""
     return Sequences(
         "classifier",
-        pool="column",
+        pool="right",
         node="sequence_summary",
         pool_dropout=c.summary_first_dropout,
         pool_dropout_path="sequence_summary.first_dropout",

@@ -118,6 +118,7 @@ FAMILIES: dict[str, tuple[str, str]] = {
     "xglm": ("xglm", "XGLM"),
     "xlm-roberta": ("roberta", "XLMRoberta"),
     "xlm-roberta-xl": ("xlm_roberta_xl", "XLMRobertaXL"),
+    "xlnet": ("xlnet", "XLNet"),
     "yoso": ("yoso", "Yoso"),
 }
 

@@ -43,6 +43,7 @@ class Flow:
             those are asked for.
         relative: what a layer made of the table of relative positions, and its first row.
         routing: what a mixture of experts read, and the weights and numbers of those that it chose.
+        second: of a second stream beside this one, which every step treats alike; attention reads both.
     """
 
     x: Tensor
@@ -56,6 +57,7 @@ class Flow:
     weights: Tensor | None = None
     relative: tuple[int, Tensor | None, Tensor | None] | None = None
     routing: tuple[Tensor, Tensor, Tensor] | None = None
+    second: Flow | None = None
 
     @property
     def watched(self) -> bool:
@@ -147,6 +149,11 @@ class Call:
     def __init__(self, names: tuple[str, ...], contract: Contract, crosses: bool) -> None:
         self.names, self.contract, self.crosses = names, contract, crosses
 
+    @property
+    def attends(self) -> bool:
+        """Whether attention is in the node."""
+        return self.contract.attends
+
     def node(self, owner: Any) -> Any:
         """The node that stands there now."""
         for name in self.names:
@@ -213,6 +220,9 @@ def call_foreign(node: nn.Module, given: tuple[Any, ...], flow: Flow) -> Any:
 
 def compute(node: Any, flow: Flow) -> None:
     """Run a node's program; where nobody looks, those of the nodes inside without calling them."""
+    if flow.second is not None:
+        _compute_both(node, flow, flow.second)
+        return
     alone, flat = flow.pass_.visibility.encoder is None, node._formers.flat
     if flat is None or flow.pass_.watched:
         for step in node._formers.program:
@@ -222,6 +232,16 @@ def compute(node: Any, flow: Flow) -> None:
     for owner, step, crosses in flat:
         if not (alone and crosses):
             step.run(node if owner is None else owner, flow)
+
+
+def _compute_both(node: Any, flow: Flow, second: Flow) -> None:
+    """Run a node's program on two streams: attention on both at once, all else on one after the other."""
+    for step in node._formers.program:
+        flow.second = second if step.attends else None
+        if not step.attends:
+            step.run(node, second)
+        step.run(node, flow)
+    flow.second = second
 
 
 def flatten(node: Any) -> tuple[tuple[Any, Any, bool], ...]:

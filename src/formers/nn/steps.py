@@ -158,6 +158,20 @@ def activate(node: Any, role: str, x: Tensor, name: str) -> Tensor:
     return out
 
 
+class Activate(Step):
+    """An activation that follows no linear leaf."""
+
+    def __init__(self, role: str, name: str) -> None:
+        super().__init__()
+        self.role, self.name = role, name
+        self.leaves = {role: lambda: Activation(name)}
+        self.optional = frozenset({role})
+
+    def run(self, node: Any, flow: Flow) -> None:
+        """[..] -> [..]."""
+        flow.x = activate(node, self.role, flow.x, self.name)
+
+
 class Scale(Step):
     """A factor on everything; `home` is the role that names its node."""
 
@@ -199,18 +213,6 @@ class Convolve(Step):
         flow.x = found[0] if whole else torch.cat([part.flatten(0, 1) for part in found])
 
 
-class Activate(Step):
-    """An activation without a module of its own."""
-
-    def __init__(self, name: str) -> None:
-        super().__init__()
-        self.name = name
-
-    def run(self, node: Any, flow: Flow) -> None:
-        """[..] -> [..]."""
-        flow.x = activation(self.name)(flow.x)
-
-
 class HidePadding(Step):
     """Zeros where there is padding."""
 
@@ -222,8 +224,14 @@ class HidePadding(Step):
 
 def convolution_steps(s: spec.Convolution, width: int) -> list[Step]:
     """Convolve, drop, activate, add, normalise."""
-    dropped = [Convolve(s, width), HidePadding(), Drop("conv_dropout", s.dropout), Activate(s.activation)]
-    return [*dropped, Add("conv", width), Normalise("conv_norm", s.norm, width), HidePadding()]
+    dropped = [Convolve(s, width), HidePadding(), Drop("conv_dropout", s.dropout)]
+    return [
+        *dropped,
+        Activate("conv_act", s.activation),
+        Add("conv", width),
+        Normalise("conv_norm", s.norm, width),
+        HidePadding(),
+    ]
 
 
 class First(Step):
@@ -239,22 +247,27 @@ class First(Step):
             flow.x = flow.pass_.first(flow.x)
 
 
-class Column(Step):
-    """The last place of every row stands for it, whatever it holds: padding must have been computed."""
-
-    home = "pool"
-
-    def run(self, node: Any, flow: Flow) -> None:
-        """[B * T, E] or [B, T, E] -> [B, E]."""
-        flow.x = flow.x.view(flow.pass_.layout.batch, -1, flow.x.shape[-1])[:, -1]
-
-
 class Mean(Step):
     """The mean of a sequence's tokens stands for it."""
 
     def run(self, node: Any, flow: Flow) -> None:
         """[N, E] or [B, T, E] -> [B, E]."""
         flow.x = flow.pass_.mean(flow.x)
+
+
+class Column(Step):
+    """What stands in the first column ("left") or the last one ("right"), or the mean of all columns."""
+
+    home = "pool"
+
+    def __init__(self, which: str) -> None:
+        super().__init__()
+        self.which = which
+
+    def run(self, node: Any, flow: Flow) -> None:
+        """[N, E] or [B, T, E] -> [B, E]."""
+        whole = flow.pass_.layout.unpack(flow.x) if flow.x.dim() == 2 else flow.x
+        flow.x = whole.mean(1) if self.which == "all" else whole[:, 0 if self.which == "left" else -1]
 
 
 class End(Step):

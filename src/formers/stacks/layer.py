@@ -133,6 +133,7 @@ _PARTS = {
     for what in ("norm", "inner", "outer", "shift", "dropout", "gain", "add")
 }
 _MIXED = (
+    "r content_bias distance_bias segment_bias segment "
     "position_k position_q q_global k_global v_global sum_norm sum_bias position_dropout q_bias v_bias "
     "value_conv "
     "q k v o qkv kv q_norm k_norm q_down q_up kv_down kv_norm kv_up score_bias weights_dropout "
@@ -233,14 +234,18 @@ class LayerRun:
 
 
 def _run_layer(layer: nn.Module, x: Tensor, pass_: Pass, index: int, kept: Tensor | None) -> Tensor:
+    first: int | None = pass_.memo.get("first stream")  # rows, before those of a second one
     flow = Flow(x, pass_, index, kept)
+    if first is not None:
+        flow.x, flow.second = x[:first], Flow(x[first:], pass_, index)
     if not pass_.watched:
         compute(layer, flow)
-        return flow.x
-    own = isinstance(layer, Layer)
-    out: Any = layer(x, flow=flow) if own else call_foreign(layer, (x,), flow)
-    found: Tensor = out[0] if isinstance(out, (tuple, list)) else out
-    return found
+        found = flow.x
+    else:
+        own = isinstance(layer, Layer)
+        out: Any = layer(flow.x, flow=flow) if own else call_foreign(layer, (flow.x,), flow)
+        found = out[0] if isinstance(out, (tuple, list)) else out
+    return found if flow.second is None else torch.cat((found, flow.second.x))
 
 
 def place_layers(owner: Block, s: spec.Stack) -> tuple[str, ...]:

@@ -14,10 +14,12 @@ from formers.nn import spec
 from formers.nn.attend import choose
 from formers.nn.cache import Cache
 from formers.nn.dropout import Dropout, drop
+from formers.nn.fresh import Spread
 from formers.nn.kernels import project
 from formers.nn.layout import Layout
 from formers.nn.leaves import linear, norm
 from formers.nn.masks import Explicit, Mask, Segments, taken_apart
+from formers.nn.mixers.relative import Streams
 from formers.nn.passing import Geometry, Pass, Visibility
 from formers.nn.positions import Rotary
 from formers.nn.program import Flow, build, call_foreign, compute
@@ -25,9 +27,10 @@ from formers.nn.recording import recording, transformed
 from formers.nn.stems import stem_of
 from formers.nn.stems.base import Stem, StemNode, place_stem
 from formers.nn.steps import First, dense, summary_steps
-from formers.nn.tree import Block, has, leaf, place, wiring
+from formers.nn.tree import Block, has, leaf, place, place_tensor, wiring
 from formers.nn.watch import looks_back, watched
 from formers.stacks.layer import LayerRun, LayersNode, enter, leave, place_layers
+from formers.stacks.streams import begin, end, turned
 
 
 @dataclass(eq=False, kw_only=True)
@@ -64,6 +67,7 @@ class Inputs:
         attention_mask: [B, S], 1 at real tokens, or a mask of 3 or 4 dimensions with the queries' own axis.
         cache: keys, values and states of earlier calls.
         encoder: [B, S, E] for cross attention; `encoder_mask` [B, S].
+        streams: what `spec.Relative` layers read beside.
     """
 
     given: dict[str, Any]
@@ -71,6 +75,7 @@ class Inputs:
     cache: Cache | None = None
     encoder: Tensor | None = None
     encoder_mask: Tensor | None = None
+    streams: Streams | None = None
 
 
 @dataclass(eq=False)
@@ -191,6 +196,9 @@ def place_stack(block: Block, s: spec.Stack) -> None:
     if s.projected is not None:
         made = linear("linear", s.width, s.projected, bias=False)
         place(block, "final_projection", str(names.stack["final_projection"]), made)
+    if names.stack.get("blank"):
+        value = torch.zeros(1, 1, s.width)
+        place_tensor(block, "blank", str(names.stack["blank"]), value, Spread(s.initial_std))
     path = names.stack.get("final_dropout")
     if path is not None:
         taken = wiring(block).roles.get("embedding_dropout")
@@ -226,7 +234,15 @@ def run(block: Block, inputs: Inputs, ask: Ask, checkpointing: bool = False) -> 
     if (marked := given.pop("global_attention_mask", None)) is not None:
         real, marked = pass_.visibility.real, marked.to(pass_.geometry.positions.device).bool()
         pass_.memo.put("marked", marked if real is None else marked & real.view(marked.shape))
+    streams = inputs.streams
+    if streams is not None:
+        if pass_.watched:
+            given = {name: None if value is None else turned(value) for name, value in given.items()}
+        streams.types = given.get("token_type_ids")
     x = enter(block, _embed(block, facts, given, pass_), pass_)
+    if streams is not None:
+        assert isinstance(s.attention, spec.Relative)
+        x = begin(block, s.attention, pass_, streams, x)
     if s.first_norm is not None:
         x = leaf(block, "first_norm")(x)
     if pass_.watched and has(block, "rotary"):
@@ -242,6 +258,8 @@ def run(block: Block, inputs: Inputs, ask: Ask, checkpointing: bool = False) -> 
     beside = None if s.convolution is None else block._modules[home[0]] if home else block
     x = _layers(block, facts, x, pass_, LayerRun(checkpointing, s.layer_drop, kept, order, beside))
     x = leave(block, x)
+    if streams is not None:
+        x = end(pass_, streams, x)
     if s.projected is not None:
         x = project(leaf(block, "final_projection"), x, None, pass_.watched)
     if has(block, "final_dropout"):
@@ -250,6 +268,8 @@ def run(block: Block, inputs: Inputs, ask: Ask, checkpointing: bool = False) -> 
         x = drop(x, s.final_dropout)
     _report(s, pass_, x)
     states = States(x, pass_, inputs.cache, first_only=kept is not None)
+    if streams is not None:
+        states.rows, states.spread_out = turned(x) if pass_.watched else x, x.dim() > 2
     own = wiring(block).roles.get("pooler")
     if s.pooler is not None and (own is None or block._modules[own[0]] is not None):
         states.pooled = _pool(block, states, ask)

@@ -138,8 +138,9 @@ class TaskModel(Assembled):
             backend=config._attn_implementation,
             padded=watched(self),
         )
-        if not self._keeps_cache and "use_cache" in self._assembly.inputs and given.get("use_cache") is None:
-            given["use_cache"] = False
+        keeps = self._assembly.keeps
+        if not self._keeps_cache and keeps in self._assembly.inputs and given.get(keeps) is None:
+            given[keeps] = False
         self._prepare(given, targets, ask)
         if self._head.marks and given.get("global_attention_mask") is None:
             given["global_attention_mask"] = marked(self._head.marks, given, config)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from torch import Tensor
@@ -10,6 +12,7 @@ from torch import Tensor
 from formers.core.outputs import ModelOutput, TaskOutput
 from formers.nn.losses import classification
 from formers.nn.program import Step, build, compute
+from formers.nn.recording import recording
 from formers.nn.steps import Column, Drop, First, Mean, dense
 from formers.nn.watch import looks_back
 from formers.stacks.stack import Ask, States
@@ -17,8 +20,14 @@ from formers.tasks.base import TaskModel
 from formers.tasks.pooling import Pool, pooled
 from formers.tasks.transform import Transform
 
+_COLUMNS = ("left", "right", "all")  # whatever they hold
 # steps of the head itself; the last one follows its output layer
-_POOLS: dict[str, type[Step]] = {"first": First, "mean": Mean, "late": Mean, "column": Column}
+_POOLS: dict[str, Callable[[], Step]] = {
+    "first": First,
+    "mean": Mean,
+    "late": Mean,
+    **{which: partial(Column, which) for which in _COLUMNS},
+}
 
 
 @dataclass(frozen=True)
@@ -30,7 +39,8 @@ class Spec:
         dense: path of a layer before it, or None; `act` follows that.
         pool: which vector stands for a sequence: the stack's pooler, its first token, the mean of all or of
             the rest, its last real token, or the last end-of-sequence token; `late`: every token's logits are
-            computed, and their mean is taken; `column`: the last place, padding or not.
+            computed, and their mean is taken; or, whatever they hold, the first or last column, or the mean
+            of all.
         node: node of the tree that takes the states of all tokens and chooses the first itself.
         act: activation after `dense`; `act_path` its node, or None.
         dropout: rate before the output layer.
@@ -96,7 +106,13 @@ class SequenceClassification(TaskModel):
     def _prepare(self, given: dict[str, Any], targets: dict[str, Any], ask: Ask) -> None:
         spec = self._formers.facts["head"]
         ask.first_only = spec.pool in ("pooler", "first") and not looks_back(ask.hidden)
-        ask.keep_padding = spec.pool == "column"
+        mask = given.get("attention_mask")
+        ask.keep_padding = spec.pool in _COLUMNS and not (
+            spec.pool == "right"
+            and isinstance(mask, Tensor)
+            and not recording()
+            and bool(mask[..., -1].all())
+        )
         self._shift_inputs(given)
 
     def _logits(self, states: States, given: dict[str, Any]) -> Tensor:

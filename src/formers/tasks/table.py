@@ -123,6 +123,13 @@ TASKS: dict[str, Task] = {
             "AutoModelForPreTraining",
             "The model as it was pre-trained.",
         ),
+        Task(
+            "permuted_lm",
+            ("language_model", "CausalLM"),
+            "",
+            "Predict words in any order.",
+            "text-generation",
+        ),
         Task("projection", ("projection", "Projection"), "", "Place texts and images in one space."),
         Task(
             "question_answering",
@@ -173,6 +180,13 @@ TASKS: dict[str, Task] = {
             "automatic-speech-recognition",
         ),
         Task(
+            "span_beams",
+            ("span_beams", "SpanBeams"),
+            "",
+            "Find the likeliest spans that answer a question.",
+            "question-answering",
+        ),
+        Task(
             "table_question_answering",
             ("table_question_answering", "TableQuestionAnswering"),
             "AutoModelForTableQuestionAnswering",
@@ -199,6 +213,7 @@ TASKS: dict[str, Task] = {
 
 # Auto classes that take more than their own task: name -> tasks in order of preference, and what it is for
 _WIDER: dict[str, tuple[tuple[str, ...], str]] = {
+    "AutoModelForCausalLM": (("causal_lm", "permuted_lm"), TASKS["causal_lm"].says),
     "AutoModelForMaskedLM": (("masked_lm", "seq2seq_lm"), TASKS["masked_lm"].says),
     "AutoModelForSeq2SeqLM": (("seq2seq_lm", "joined_generation"), TASKS["seq2seq_lm"].says),
     "AutoModelForPreTraining": (
@@ -210,6 +225,7 @@ _WIDER: dict[str, tuple[tuple[str, ...], str]] = {
             "seq2seq_lm",
             "masked_lm",
             "causal_lm",
+            "permuted_lm",
             "masked_image_modeling",
         ),
         TASKS["pretraining"].says,
@@ -219,7 +235,7 @@ _WIDER: dict[str, tuple[tuple[str, ...], str]] = {
         TASKS["question_answering"].says,
     ),
     "AutoModelWithLMHead": (
-        ("seq2seq_lm", "masked_lm", "causal_lm"),
+        ("seq2seq_lm", "masked_lm", "causal_lm", "permuted_lm"),
         "The language-model head that the family has; older scripts ask for it without saying which.",
     ),
 }

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from formers.nn.program import Step
 from formers.nn.spec import Norm
-from formers.nn.steps import Normalise, dense
+from formers.nn.steps import Activate, Normalise, dense
 
 
 @dataclass(frozen=True)
@@ -32,6 +32,8 @@ class Transform:
         inner = inner or width
         if self.dense is not None:
             steps.append(dense("dense", width, inner, self.bias, act=self.act, act_role="act"))
+        elif self.act is not None:
+            steps.append(Activate("act", self.act))
         return steps if self.norm is None else [*steps, Normalise("norm", self.normed, inner)]
 
     @property

@@ -18,6 +18,7 @@ from formers.nn.mixers.head_scan import head_scan_steps
 from formers.nn.mixers.landmarks import landmarks_steps
 from formers.nn.mixers.latent import latent_steps
 from formers.nn.mixers.local import local_steps
+from formers.nn.mixers.relative import relative_steps
 from formers.nn.mixers.resolved import resolved_steps
 from formers.nn.mixers.scan import scan_steps
 from formers.nn.mixers.span import span_steps
@@ -39,6 +40,7 @@ STEPS: dict[type[Any], Callable[[Any, int], list[Step]]] = {
     spec.Landmarks: landmarks_steps,
     spec.Latent: latent_steps,
     spec.Resolved: resolved_steps,
+    spec.Relative: relative_steps,
     spec.Scan: scan_steps,
     spec.SpanConvolution: span_steps,
     spec.WideValues: wide_values_steps,

@@ -4,7 +4,7 @@ Letters used in shapes throughout: B batch, T query length, S key length, H quer
 heads, D head width, E hidden width, F inner width, V vocabulary, N tokens laid end to end.
 """
 
-from formers.nn.spec.attention import Attention, Disentangled, Latent, Local, Windowed
+from formers.nn.spec.attention import Attention, Disentangled, Latent, Local, Relative, Windowed
 from formers.nn.spec.layers import Bottleneck, Layer, Part, layer
 from formers.nn.spec.mixers import Experts, FeedForward, Mixer
 from formers.nn.spec.mixing import Channels, Fourier, Hashed, Landmarks, Resolved, SpanConvolution, WideValues
@@ -61,6 +61,7 @@ __all__ = [
     "Patches",
     "Paths",
     "Queries",
+    "Relative",
     "Resolved",
     "Scan",
     "Sharing",

@@ -271,3 +271,43 @@ class Local(Attention):
         """How distances are told apart."""
         assert isinstance(self.score_bias, Buckets)
         return self.score_bias
+
+
+@dataclass(frozen=True)
+class Relative(Attention):
+    """Attention by contents, distances, and whether two tokens are of one segment, in one stream or two.
+
+    Yang et al. 2019, arXiv:1906.08237, sections 2.3 to 2.5; Dai et al. 2019, arXiv:1901.02860, section 3.3.
+    Roles: `q`, `k`, `v`, `o`, `r` [E, H, D]; `content_bias`, `distance_bias`, `segment_bias` [H, D];
+    `segment` [2, H, D], for the same and for another one. Whoever looks sees [T, B, E].
+
+    Attributes:
+        clamp: distances farther than this count as this; 0 or less for none.
+        halves: the second half of the rows is read backwards.
+        same_length: a token sees as many keys as the last one does.
+        memory: states that are kept for later calls; 0 for all.
+        reuse: of a call, so many of its first; 0 for all.
+        std: deviation of fresh values.
+    """
+
+    clamp: int = 0
+    halves: bool = False
+    same_length: bool = False
+    memory: int = 0
+    reuse: int = 0
+    std: float = 0.02
+
+    @property
+    def by_distance(self) -> bool:
+        """Distances count columns."""
+        return True
+
+    @property
+    def slot(self) -> SlotSpec | None:
+        """None: callers hand memories on themselves."""
+        return None
+
+    @property
+    def first_alone(self) -> bool:
+        """Distances are in the scores."""
+        return False
