@@ -55,6 +55,7 @@ each_case = pytest.mark.parametrize("case", CASES, indirect=True, ids=[" / ".joi
 ONLY_THERE = {
     # both halves of the feed-forward stand by themselves in the file, and each sum has a dropout of its own
     "vit": re.compile(r"(^|\.)layers\.\d+\.(mlp(\.activation_fn)?|dropout)$"),
+    "recurrent_gemma": re.compile(r"\.temporal_block\.rotary_emb$"),  # here all layers share the turns
     "falcon": re.compile(r"(^|\.)rotary_emb$"),  # it fires where slopes stand for positions too
 }
 # nodes whose result the reference does not read: it takes the last of the hidden states beside it

@@ -40,6 +40,30 @@ class Uniform:
         tensor.uniform_(-self.bound, self.bound)
 
 
+class Normal:
+    """Normal."""
+
+    def __init__(self, deviation: float) -> None:
+        self.deviation = deviation
+
+    def fill_(self, tensor: Tensor) -> None:
+        """Draw them."""
+        tensor.normal_(0.0, self.deviation)
+
+
+class Fades:
+    """What softplus turns into minus the logarithms of factors whose squares are even, `least` to `most`."""
+
+    def __init__(self, least: float, most: float) -> None:
+        self.least, self.most = least, most
+
+    def fill_(self, tensor: Tensor) -> None:
+        """Draw them."""
+        squares = torch.empty(tensor.shape, dtype=torch.float32, device=tensor.device)
+        squares.uniform_(self.least**2, self.most**2)
+        tensor.copy_(torch.log(torch.expm1(-0.5 * squares.log())))
+
+
 class Spread:
     """Normal, cut at -2 and 2."""
 

@@ -10,9 +10,11 @@ from formers.nn.mixers.attention import attention_steps
 from formers.nn.mixers.disentangled import disentangled_steps
 from formers.nn.mixers.experts import experts_steps
 from formers.nn.mixers.feedforward import feedforward_steps
+from formers.nn.mixers.gated_recurrence import gated_recurrence_steps
 from formers.nn.mixers.head_scan import head_scan_steps
 from formers.nn.mixers.latent import latent_steps
 from formers.nn.mixers.scan import scan_steps
+from formers.nn.mixers.short_convolution import short_convolution_steps
 from formers.nn.program import Step
 from formers.nn.steps import Add, Begin, Drop, Normalise, Scale
 
@@ -21,9 +23,11 @@ STEPS: dict[type[Any], Callable[[Any, int], list[Step]]] = {
     spec.Disentangled: disentangled_steps,
     spec.Experts: experts_steps,
     spec.FeedForward: feedforward_steps,
+    spec.GatedRecurrence: gated_recurrence_steps,
     spec.HeadScan: head_scan_steps,
     spec.Latent: latent_steps,
     spec.Scan: scan_steps,
+    spec.ShortConvolution: short_convolution_steps,
 }
 
 

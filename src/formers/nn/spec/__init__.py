@@ -7,7 +7,7 @@ heads, D head width, E hidden width, F inner width, V vocabulary, N tokens laid 
 from formers.nn.spec.attention import Attention, Disentangled, Latent
 from formers.nn.spec.layers import Layer, Part, layer
 from formers.nn.spec.mixers import Experts, FeedForward, Mixer
-from formers.nn.spec.scans import HeadScan, Scan
+from formers.nn.spec.scans import GatedRecurrence, HeadScan, Scan, ShortConvolution
 from formers.nn.spec.stack import Sharing, Stack, Summary, norms_first
 from formers.nn.spec.stems import (
     ComputedPositions,
@@ -29,6 +29,7 @@ __all__ = [
     "Experts",
     "FeedForward",
     "Frames",
+    "GatedRecurrence",
     "HeadScan",
     "Heads",
     "Latent",
@@ -44,6 +45,7 @@ __all__ = [
     "Queries",
     "Scan",
     "Sharing",
+    "ShortConvolution",
     "SlotSpec",
     "Spans",
     "SpecError",
