@@ -28,7 +28,7 @@ from tests.parity.shapes import SHAPES, batch, in_the_file, inputs_of, labels, r
 TOLERANCE = 1e-5
 
 
-SCANS = (spec.Scan, spec.HeadScan, spec.ShortConvolution, spec.GatedRecurrence)
+SCANS = (spec.Scan, spec.HeadScan, spec.ShortConvolution, spec.GatedRecurrence, spec.DeltaRule)
 CACHES = {"past_key_values", "cache_params"}
 
 

@@ -97,6 +97,13 @@ _OTHERS["bamba"] = {**_GROUPED, "mamba_n_heads": 4, "mamba_d_state": 8, "attn_la
 _OTHERS["falcon_h1"] = {**_OTHERS["bamba"], "mamba_d_ssm": 32}
 _OTHERS["lfm2"] = {**_GROUPED, "full_attn_idxs": [1]}
 _OTHERS["recurrent_gemma"] = _OTHERS["gemma"]
+_LINEAR = {"linear_num_key_heads": 2, "linear_num_value_heads": 4, "linear_value_head_dim": 8}
+_OTHERS["qwen3_next"] = {
+    **_MIXED,
+    **_LINEAR,
+    "head_dim": 8,
+    "layer_types": ["linear_attention"] * 2 + ["full_attention"],
+}
 _OTHERS["clip"] = _OTHERS["llava"] = {"text_config": _BERT, "vision_config": _IMAGE}
 MORE = {"t5": {"decoder_input_ids": FULL}, "bart": {"decoder_input_ids": FULL}}
 

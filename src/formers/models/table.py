@@ -78,6 +78,7 @@ FAMILIES: dict[str, tuple[str, str]] = {
     "qwen2_moe": ("qwen2_moe", "Qwen2Moe"),
     "qwen3": ("qwen3", "Qwen3"),
     "qwen3_moe": ("qwen3_moe", "Qwen3Moe"),
+    "qwen3_next": ("qwen3_next", "Qwen3Next"),
     "recurrent_gemma": ("recurrent_gemma", "RecurrentGemma"),
     "rembert": ("rembert", "RemBert"),
     "roberta": ("roberta", "Roberta"),

@@ -96,6 +96,17 @@ class Counts:
         tensor.copy_(counts.log().expand_as(tensor))
 
 
+class Rates:
+    """Logarithms of numbers that are evenly drawn from `least` to `most`."""
+
+    def __init__(self, least: float, most: float) -> None:
+        self.least, self.most = least, most
+
+    def fill_(self, tensor: Tensor) -> None:
+        """Draw them."""
+        tensor.uniform_(self.least, self.most).log_()
+
+
 class Sinusoids:
     """Sines, then cosines, of places (Vaswani et al. 2017, arXiv:1706.03762, section 3.5).
 

@@ -7,7 +7,7 @@ heads, D head width, E hidden width, F inner width, V vocabulary, N tokens laid 
 from formers.nn.spec.attention import Attention, Disentangled, Latent
 from formers.nn.spec.layers import Layer, Part, layer
 from formers.nn.spec.mixers import Experts, FeedForward, Mixer
-from formers.nn.spec.scans import GatedRecurrence, HeadScan, Scan, ShortConvolution
+from formers.nn.spec.scans import DeltaRule, GatedRecurrence, HeadScan, Scan, ShortConvolution
 from formers.nn.spec.stack import Sharing, Stack, Summary, norms_first
 from formers.nn.spec.stems import (
     ComputedPositions,
@@ -25,6 +25,7 @@ from formers.nn.spec.values import Heads, LinearKind, Names, Norm, Paths, SlotSp
 __all__ = [
     "Attention",
     "ComputedPositions",
+    "DeltaRule",
     "Disentangled",
     "Experts",
     "FeedForward",

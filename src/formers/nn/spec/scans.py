@@ -145,6 +145,47 @@ class GatedRecurrence(_Recurrence):
 
 
 @dataclass(frozen=True)
+class DeltaRule(_Recurrence):
+    """Heads that replace what a key recalls, and forget as a whole (Yang et al. 2024, arXiv:2412.06464).
+
+    Roles: `in`, which makes for every group its query, key, values and gates; `step`, likewise how much is
+    written and the steps; `conv`, `conv_act`, `gated_norm`, `out`; the tensors `decay` and `step_bias`.
+
+    Attributes:
+        heads: H, with values of `width` features each.
+        width: p.
+        state: n, width of queries and keys.
+        groups: G; heads of a group share a query and a key.
+        kernel: reach of the short convolution before the rule.
+        activation: after the convolution; on the gate it is always silu.
+        norm: RMS norm of what a head recalls, before the gate.
+    """
+
+    heads: int
+    width: int
+    state: int
+    groups: int
+    kernel: int
+    activation: str = "silu"
+    norm: Norm = Norm("rms", 1e-6)
+    bias = False
+
+    def __post_init__(self) -> None:
+        if self.groups < 1 or self.heads % self.groups:
+            raise ValueError(f"{self.heads} heads cannot be shared out among {self.groups} groups")
+
+    @property
+    def keys(self) -> int:
+        """Features of all keys."""
+        return self.groups * self.state
+
+    @property
+    def values(self) -> int:
+        """Features of all values."""
+        return self.heads * self.width
+
+
+@dataclass(frozen=True)
 class ShortConvolution(_Recurrence):
     """A convolution over few tokens between two gates (Liquid AI 2025, arXiv:2511.23404).
 
