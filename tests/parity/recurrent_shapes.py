@@ -23,6 +23,21 @@ _JAMBA = {
     "mamba_d_state": 6,
 }
 _BAMBA = {**DECODER, "mamba_n_heads": 4, "mamba_d_state": 6, "mamba_chunk_size": 8}
+_LFM2 = {**DECODER, "num_hidden_layers": 4, "full_attn_idxs": [1, 3], "block_multiple_of": 8}
+_GRIFFIN = {**DECODER, "attention_window_size": 4, "num_hidden_layers": 4}
+_NEXT = {
+    **DECODER,
+    "num_hidden_layers": 4,
+    "head_dim": 16,
+    "linear_key_head_dim": 6,
+    "linear_value_head_dim": 10,
+    "linear_num_key_heads": 2,
+    "linear_num_value_heads": 6,
+    "num_experts": 4,
+    "num_experts_per_tok": 2,
+    "moe_intermediate_size": 16,
+    "shared_expert_intermediate_size": 20,
+}
 _BIASES = {"mamba_proj_bias": True, "mamba_conv_bias": False, "attention_bias": True, "mlp_bias": True}
 
 # model_type -> shapes, see `shapes.py`; MORE are those of the whole grid alone
@@ -73,8 +88,53 @@ SHAPES: dict[str, dict[str, dict[str, Any]]] = {
             "ssm_out_multiplier": 0.6,
         },
     },
+    "lfm2": {"convolutions and attention by turns": _LFM2},
+    "qwen3_next": {"three delta rules, then gated attention": _NEXT},
+    "recurrent_gemma": {"two recurrences, then a window of four": _GRIFFIN},
 }
 MORE: dict[str, dict[str, dict[str, Any]]] = {
+    "qwen3_next": {
+        "a key for each head, biases, short reach, dense layers, the routers' share, tied": {
+            **_NEXT,
+            "linear_num_value_heads": 2,
+            "linear_conv_kernel_dim": 2,
+            "attention_bias": True,
+            "full_attention_interval": 2,
+            "partial_rotary_factor": 0.5,
+            "mlp_only_layers": [1],
+            "norm_topk_prob": False,
+            "output_router_logits": True,
+            "tie_word_embeddings": True,
+        },
+    },
+    "recurrent_gemma": {
+        "wider states, short reach, biases, a low cap, untied": {
+            **_GRIFFIN,
+            "lru_width": 48,
+            "conv1d_width": 2,
+            "attention_bias": True,
+            "logits_soft_cap": 2.0,
+            "block_types": ["attention", "recurrent"],
+            "partial_rotary_factor": 1.0,
+            "tie_word_embeddings": False,
+        },
+    },
+    "lfm2": {
+        "biases, long reach, a width as it stands, convolutions first, untied": {
+            **_LFM2,
+            "full_attn_idxs": [2],
+            "conv_bias": True,
+            "conv_L_cache": 5,
+            "block_auto_adjust_ff_dim": False,
+            "tie_word_embeddings": False,
+        },
+        "attention first, one key for all heads": {
+            **_LFM2,
+            "full_attn_idxs": [0, 2],
+            "block_ffn_dim_multiplier": 1.5,
+            "num_key_value_heads": 1,
+        },
+    },
     "jamba": {
         "no experts, biases, short reach, rank of its own, tied": {
             **_JAMBA,

@@ -38,7 +38,7 @@ from tests.parity.shapes import (
 TOLERANCE = 1e-5
 
 
-SCANS = (spec.Scan, spec.HeadScan)
+SCANS = (spec.Scan, spec.HeadScan, spec.ShortConvolution, spec.GatedRecurrence, spec.DeltaRule)
 CACHES = {"past_key_values", "cache_params", "mems"}
 
 

@@ -62,6 +62,7 @@ ONLY_THERE = {
     "dbrx": re.compile(r"\.router$|\.experts(\.mlp(\.activation_fn)?)?$"),
     # products and a softmax without weights, which no fused attention has
     "squeezebert": re.compile(r"(^|\.)attention\.(matmul_qkv?|softmax)$"),
+    "recurrent_gemma": re.compile(r"\.temporal_block\.rotary_emb$"),  # here all layers share the turns
     "falcon": re.compile(r"(^|\.)rotary_emb$"),  # it fires where slopes stand for positions too
     "openai-gpt": re.compile(r"\.mlp\.act$"),  # one module serves all layers
     **dict.fromkeys(("jina_embeddings_v3", "nomic_bert"), re.compile(r"\.[qkv]_proj$")),  # one in the file

@@ -111,6 +111,15 @@ _OTHERS["mamba2"] = {**_BERT, "num_heads": 4, "head_dim": 16, "n_groups": 2}
 _OTHERS["jamba"] = {**_MIXED, "attn_layer_period": 2, "attn_layer_offset": 1}
 _OTHERS["bamba"] = {**_GROUPED, "mamba_n_heads": 4, "mamba_d_state": 8, "attn_layer_indices": [1]}
 _OTHERS["falcon_h1"] = {**_OTHERS["bamba"], "mamba_d_ssm": 32}
+_OTHERS["lfm2"] = {**_GROUPED, "full_attn_idxs": [1]}
+_OTHERS["recurrent_gemma"] = _OTHERS["gemma"]
+_LINEAR = {"linear_num_key_heads": 2, "linear_num_value_heads": 4, "linear_value_head_dim": 8}
+_OTHERS["qwen3_next"] = {
+    **_MIXED,
+    **_LINEAR,
+    "head_dim": 8,
+    "layer_types": ["linear_attention"] * 2 + ["full_attention"],
+}
 _OTHERS["clip"] = _OTHERS["llava"] = {"text_config": _BERT, "vision_config": _IMAGE}
 _TOWER = {"model_type": "bert", **_BERT, "pad_token_id": 0}
 _OTHERS["encoder-decoder"] = {

@@ -56,7 +56,20 @@ class Normal:
 
     def fill_(self, tensor: Tensor) -> None:
         """Draw them."""
-        tensor.normal_(std=self.deviation)
+        tensor.normal_(0.0, self.deviation)
+
+
+class Fades:
+    """What softplus turns into minus the logarithms of factors whose squares are even, `least` to `most`."""
+
+    def __init__(self, least: float, most: float) -> None:
+        self.least, self.most = least, most
+
+    def fill_(self, tensor: Tensor) -> None:
+        """Draw them."""
+        squares = torch.empty(tensor.shape, dtype=torch.float32, device=tensor.device)
+        squares.uniform_(self.least**2, self.most**2)
+        tensor.copy_(torch.log(torch.expm1(-0.5 * squares.log())))
 
 
 class Spread:
@@ -100,6 +113,17 @@ class Range:
     def fill_(self, tensor: Tensor) -> None:
         """[.., n]."""
         tensor.copy_(torch.arange(self.first, self.first + tensor.shape[-1]).expand_as(tensor))
+
+
+class Rates:
+    """Logarithms of numbers that are evenly drawn from `least` to `most`."""
+
+    def __init__(self, least: float, most: float) -> None:
+        self.least, self.most = least, most
+
+    def fill_(self, tensor: Tensor) -> None:
+        """Draw them."""
+        tensor.uniform_(self.least, self.most).log_()
 
 
 class Sinusoids:

@@ -42,6 +42,7 @@ class Flow:
         weights: what a node returns beside its result: its mixer's attention weights, [B, H, T, S], when
             those are asked for.
         relative: what a layer made of the table of relative positions, and its first row.
+        gate: what weighs a mixer's result, before its sigmoid.
         routing: what a mixture of experts read, and the weights and numbers of those that it chose.
         second: of a second stream beside this one, which every step treats alike; attention reads both.
     """
@@ -56,6 +57,7 @@ class Flow:
     outer: Tensor | None = None
     weights: Tensor | None = None
     relative: tuple[int, Tensor | None, Tensor | None] | None = None
+    gate: Tensor | None = None
     routing: tuple[Tensor, Tensor, Tensor] | None = None
     second: Flow | None = None
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -28,6 +29,19 @@ def hidden_rows(flow: Flow, rows: Tensor) -> Tensor | None:
     return real[:, past : past + flow.pass_.layout.length].reshape(*rows.shape[:-1], 1)
 
 
+def beginnings(flow: Flow, rows: Tensor) -> Tensor:
+    """Which of the `rows` [.., E] are the first tokens of sequences, [.., 1]."""
+    pass_, real = flow.pass_, flow.pass_.visibility.real
+    past, length = pass_.geometry.past, pass_.layout.length
+    if real is not None:
+        counted = (real.long().cumsum(1) == 1) & real  # [B, S]
+        return counted[:, past : past + length].reshape(*rows.shape[:-1], 1)
+    first = torch.zeros(rows.shape[:-1].numel(), dtype=torch.bool, device=rows.device)
+    if not past:
+        first[pass_.layout.starts(rows.device)] = True
+    return first.view(*rows.shape[:-1], 1)
+
+
 def by_sequence(flow: Flow, read: Callable[..., Tensor], *rows: Tensor | None) -> Tensor:
     """Let `read` see rows [.., *] as sequences of one length, [b, t, *] each; None stays None.
 
@@ -42,8 +56,13 @@ def by_sequence(flow: Flow, read: Callable[..., Tensor], *rows: Tensor | None) -
     return torch.cat([read(*part).flatten(0, 1) for part in parts])
 
 
+def depthwise(width: int, kernel: int, bias: bool) -> nn.Conv1d:
+    """A convolution of every feature by itself, which pads on both sides; see `convolve`."""
+    return nn.Conv1d(width, width, kernel, groups=width, bias=bias, padding=kernel - 1)
+
+
 def convolve(
-    conv: Any, x: Tensor, reach: int, window: Tensor | None, watched: bool = True
+    conv: Any, x: Tensor, reach: int, window: Tensor | None, watched: bool = True, bare: bool = False
 ) -> tuple[Tensor, Tensor]:
     """A convolution over a token and the `reach` before it, of every feature by itself.
 
@@ -53,16 +72,18 @@ def convolve(
         reach: tokens that it looks back.
         window: [b, reach, I], the tokens before the first; None where there are none.
         watched: the leaf must be called.
+        bare: called without a window, it is not given zeros in its place.
 
     Returns:
         [b, t, I], and the next window.
     """
-    length = x.shape[1]
+    length, bare = x.shape[1], bare and window is None
     if window is None:
         window = x.new_zeros(x.shape[0], reach, x.shape[2])
     whole = torch.cat((window.to(x.dtype), x), dim=1)  # [b, reach + t, I]
     if watched or torch.is_grad_enabled() or type(conv) is not nn.Conv1d:
-        mixed = conv(whole.transpose(1, 2))[..., reach : reach + length].transpose(1, 2)
+        seen, first = (x, 0) if bare else (whole, reach)
+        mixed = conv(seen.transpose(1, 2))[..., first : first + length].transpose(1, 2)
     else:  # few products: the library's convolution takes longer to begin than they do
         weight = conv.weight[:, 0].t().contiguous()  # [reach + 1, I]
         mixed = whole[:, :length] * weight[0]
@@ -95,6 +116,33 @@ def recur(keep: Tensor, add: Tensor, state: Tensor) -> Tensor:
     for kept, added in zip(keep.unbind(1), add.unbind(1), strict=True):
         state = added.addcmul_(kept, state)
     return add
+
+
+def recur_in_chunks(fades: Tensor, add: Tensor, state: Tensor) -> Tensor:
+    """`recur` of few numbers a token: all chunks side by side, then what each hands to the next.
+
+    Args:
+        fades: logarithms of what is kept, [b, t, I].
+        add: [b, t, I]; it is not kept.
+        state: [b, I].
+
+    Returns:
+        [b, t, I].
+    """
+    count, length, width = add.shape
+    size = math.isqrt(length)
+    if size < 3:
+        return recur(fades.exp(), add, state)
+    chunks = -(-length // size)
+    rest = chunks * size - length
+    fades, add = (
+        nn.functional.pad(t, (0, 0, 0, rest)).view(count * chunks, size, width) for t in (fades, add)
+    )
+    near = recur(fades.exp(), add, state.new_zeros(count * chunks, width)).view(count, chunks, size, width)
+    kept = fades.cumsum(1).exp().view_as(near)
+    ends = recur(kept[:, :, -1], near[:, :, -1].clone(), state)  # [b, chunks, I]
+    before = torch.cat((state[:, None], ends[:, :-1]), dim=1)[:, :, None]
+    return torch.addcmul(near, kept, before).flatten(1, 2)[:, :length]
 
 
 class _Recur(torch.autograd.Function):

@@ -9,10 +9,12 @@ from formers.nn import spec
 from formers.nn.mixers.attention import attention_steps
 from formers.nn.mixers.bottleneck import Narrow, wide_values_steps, widen_steps
 from formers.nn.mixers.channels import Turn, channels_steps
+from formers.nn.mixers.delta_rule import delta_rule_steps
 from formers.nn.mixers.disentangled import disentangled_steps
 from formers.nn.mixers.experts import experts_steps
 from formers.nn.mixers.feedforward import feedforward_steps
 from formers.nn.mixers.fourier import fourier_steps
+from formers.nn.mixers.gated_recurrence import gated_recurrence_steps
 from formers.nn.mixers.hashed import hashed_steps
 from formers.nn.mixers.head_scan import head_scan_steps
 from formers.nn.mixers.landmarks import landmarks_steps
@@ -21,6 +23,7 @@ from formers.nn.mixers.local import local_steps
 from formers.nn.mixers.relative import relative_steps
 from formers.nn.mixers.resolved import resolved_steps
 from formers.nn.mixers.scan import scan_steps
+from formers.nn.mixers.short_convolution import short_convolution_steps
 from formers.nn.mixers.span import span_steps
 from formers.nn.mixers.windowed import windowed_steps
 from formers.nn.program import Step
@@ -33,6 +36,11 @@ STEPS: dict[type[Any], Callable[[Any, int], list[Step]]] = {
     spec.Experts: experts_steps,
     spec.FeedForward: feedforward_steps,
     spec.Fourier: fourier_steps,
+    spec.DeltaRule: delta_rule_steps,
+    spec.Disentangled: disentangled_steps,
+    spec.Experts: experts_steps,
+    spec.FeedForward: feedforward_steps,
+    spec.GatedRecurrence: gated_recurrence_steps,
     spec.HeadScan: head_scan_steps,
     spec.Latent: latent_steps,
     spec.Local: local_steps,
@@ -45,6 +53,7 @@ STEPS: dict[type[Any], Callable[[Any, int], list[Step]]] = {
     spec.SpanConvolution: span_steps,
     spec.WideValues: wide_values_steps,
     spec.Windowed: windowed_steps,
+    spec.ShortConvolution: short_convolution_steps,
 }
 
 

@@ -75,7 +75,8 @@ class Attend(Step):
         elif s.fused:
             self.leaves[self.prefix + "qkv"] = lambda: linear(s.linear, width, query + 2 * shared, s.bias)
         else:
-            self.leaves[self.prefix + "q"] = lambda: linear(s.linear, width, query, s.bias)
+            made = 2 * query if s.gated else query
+            self.leaves[self.prefix + "q"] = lambda: linear(s.linear, width, made, s.bias)
             self.leaves[self.prefix + "k"] = lambda: linear(s.linear, source, shared, s.bias and s.key_bias)
             self.leaves[self.prefix + "v"] = lambda: linear(s.linear, source, shared, s.bias)
         if s.qk_norm is not None:
@@ -94,12 +95,14 @@ class Attend(Step):
         else:
             mixed = self._within(node, flow)
         flow.x = mixed.flatten(-2)
+        if flow.gate is not None:
+            flow.x, flow.gate = flow.x * flow.gate.sigmoid(), None
 
     # -- to itself ------------------------------------------------------------------------------------
 
     def _within(self, node: Any, flow: Flow) -> Tensor:
         """Attention of a sequence to itself: [.., H, D]."""
-        q, k, v = self._project(node, flow.x, flow.pass_.watched)
+        q, k, v = self._project(node, flow)
         if self.spec.rotary is not None:
             cos, sin = flow.pass_.rotary(self.spec.rotary, flow.x.dtype)
             q, k = (rotate(t, cos, sin, self.spec.rotary.adjacent) for t in (q, k))
@@ -109,9 +112,9 @@ class Attend(Step):
             return self._cached(node, flow, q, k, v)
         return self._by_span(node, flow, q, k, v)
 
-    def _project(self, node: Any, x: Tensor, watched: bool) -> tuple[Tensor, Tensor, Tensor]:
+    def _project(self, node: Any, flow: Flow) -> tuple[Tensor, Tensor, Tensor]:
         """[.., E] -> [.., H, D], [.., G, D], [.., G, D]."""
-        s, heads = self.spec, self.spec.heads
+        s, heads, x, watched = self.spec, self.spec.heads, flow.x, flow.watched
         q_norm, k_norm = (self.prefix + role for role in ("q_norm", "k_norm"))
         if s.fused:
             q, k, v = self._taken_apart(
@@ -119,6 +122,9 @@ class Attend(Step):
             )
         else:
             q, k, v = (project(leaf(node, self.prefix + role), x, None, watched) for role in ("q", "k", "v"))
+            if s.gated:
+                q, gate = _by_head(q, heads.query).chunk(2, dim=-1)
+                q, flow.gate = q.flatten(-2), gate.flatten(-2)
             if not s.clip_normed:
                 q, k, v = self._clipped(q), self._clipped(k), self._clipped(v)
             if s.qk_norm_over == "all" and s.qk_norm is not None:

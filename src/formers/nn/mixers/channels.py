@@ -36,9 +36,9 @@ class AttendChannels(Attend):
             kind = spec.Grouped(count, pointwise=True)
             self.leaves[role] = partial(linear, kind, width, both, self.spec.bias)
 
-    def _project(self, node: Any, x: Tensor, watched: bool) -> tuple[Tensor, Tensor, Tensor]:
+    def _project(self, node: Any, flow: Flow) -> tuple[Tensor, Tensor, Tensor]:
         """[N, E] -> [N, H, D] three times; [B, E, T] -> [B, T, H, D]."""
-        heads = self.spec.heads
+        heads, x, watched = self.spec.heads, flow.x, flow.watched
         made = (project(leaf(node, role), x, None, watched) for role in "qkv")
         q, k, v = (t.transpose(1, 2) if watched else t for t in made)
         return tuple(t.reshape(*t.shape[:-1], heads.query, heads.width) for t in (q, k, v))  # type: ignore[return-value]  # three

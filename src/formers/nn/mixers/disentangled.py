@@ -44,9 +44,9 @@ class AttendDisentangled(Attend):
         flow.relative = None
         super().run(node, flow)
 
-    def _project(self, node: Any, x: Tensor, watched: bool) -> tuple[Tensor, Tensor, Tensor]:
+    def _project(self, node: Any, flow: Flow) -> tuple[Tensor, Tensor, Tensor]:
         """[.., E] -> [.., H, D] three times."""
-        q, k, v = super()._project(node, x, watched)
+        q, k, v = super()._project(node, flow)
         if self.spec.apart:
             q, v = (t + leaf(node, role).view(t.shape[-2:]) for t, role in ((q, "q_bias"), (v, "v_bias")))
         return q, k, v

@@ -17,7 +17,7 @@ from formers.nn.fresh import Constant, Counts, Steps, Uniform, begins
 from formers.nn.kernels import project
 from formers.nn.leaves import linear, norm
 from formers.nn.program import Bare, Flow, Step
-from formers.nn.recurrence import by_sequence, convolve, hidden_rows, recur, slot_of
+from formers.nn.recurrence import by_sequence, convolve, depthwise, hidden_rows, recur, slot_of
 from formers.nn.steps import Project, activate
 from formers.nn.tree import has, leaf
 
@@ -91,8 +91,8 @@ class SelectiveScan(Step):
 
 
 def short_convolution(s: spec.Scan | spec.HeadScan, width: int) -> nn.Module:
-    """A convolution of every feature by itself, which pads on both sides."""
-    made = nn.Conv1d(width, width, s.kernel, groups=width, bias=s.conv_bias, padding=s.kernel - 1)
+    """The convolution before a scan."""
+    made = depthwise(width, s.kernel, s.conv_bias)
     return made if s.steps is None else begins(made, weight=Uniform(s.kernel**-0.5))
 
 

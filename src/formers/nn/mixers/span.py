@@ -53,7 +53,7 @@ class AttendSpan(Attend):
         """[.., E] -> [.., 2 * H * D]: the heads that attend, and those that convolve."""
         x, layout, watched = flow.x, flow.pass_.layout, flow.watched
         heads, reach = self.spec.heads, self.spec.kernel
-        q, k, v = self._project(node, x, watched)
+        q, k, v = self._project(node, flow)
         mixed = self._by_span(node, flow, q, k, v)  # [.., H, D]
         whole = x.view(layout.batch, layout.length, -1)
         key = leaf(node, "span_key")(whole.transpose(1, 2)).transpose(1, 2).reshape(*x.shape[:-1], -1)

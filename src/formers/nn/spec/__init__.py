@@ -8,7 +8,7 @@ from formers.nn.spec.attention import Attention, Disentangled, Latent, Local, Re
 from formers.nn.spec.layers import Bottleneck, Layer, Part, layer
 from formers.nn.spec.mixers import Experts, FeedForward, Mixer
 from formers.nn.spec.mixing import Channels, Fourier, Hashed, Landmarks, Resolved, SpanConvolution, WideValues
-from formers.nn.spec.scans import HeadScan, Scan
+from formers.nn.spec.scans import DeltaRule, GatedRecurrence, HeadScan, Scan, ShortConvolution
 from formers.nn.spec.stack import Convolution, Sharing, Stack, Summary, norms_first
 from formers.nn.spec.stems import (
     ComputedPositions,
@@ -39,11 +39,13 @@ __all__ = [
     "Channels",
     "ComputedPositions",
     "Convolution",
+    "DeltaRule",
     "Disentangled",
     "Experts",
     "FeedForward",
     "Fourier",
     "Frames",
+    "GatedRecurrence",
     "Grouped",
     "Hashed",
     "HeadScan",
@@ -65,6 +67,7 @@ __all__ = [
     "Resolved",
     "Scan",
     "Sharing",
+    "ShortConvolution",
     "SlotSpec",
     "SpanConvolution",
     "Spans",

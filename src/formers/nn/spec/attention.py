@@ -38,6 +38,7 @@ class Attention:
         owns_score_bias: this layer holds the bias table that the whole stack uses.
         softcap: scores become c * tanh(scores / c).
         sinks: every head has a learned logit that takes weight and gives no value (role `sinks`).
+        gated: q makes for every head its query and then its gate, whose sigmoid weighs what the head mixed.
         cross: keys and values come from the encoder's states; `source` is their width, where it is not E.
     """
 
@@ -62,10 +63,13 @@ class Attention:
     owns_score_bias: bool = False
     softcap: float | None = None
     sinks: bool = False
+    gated: bool = False
     cross: bool = False
     source: int | None = None
 
     def __post_init__(self) -> None:
+        if self.gated and (self.fused or self.cross):
+            raise ValueError("gates are made by a q of its own, for attention of a sequence to itself")
         if self.fused == "quarters" and (self.heads.query % 4 or self.heads.key_value != self.heads.query):
             raise ValueError(
                 f"projections in four parts are those of a multiple of four heads, not of {self.heads.query}"
@@ -112,7 +116,7 @@ class Attention:
     @property
     def first_alone(self) -> bool:
         """Separate projections, nothing hidden, and no norms and no positions in the scores."""
-        plain = isinstance(self.mask, Full) and not self.fused and self.rotary is None
+        plain = isinstance(self.mask, Full) and not (self.fused or self.gated) and self.rotary is None
         plain = plain and not self.sinks and not self.cross
         return plain and self.qk_norm is None and self.score_bias is None
 

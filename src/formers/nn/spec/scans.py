@@ -1,4 +1,4 @@
-"""Scans over states."""
+"""Scans over states, and short convolutions."""
 
 from __future__ import annotations
 
@@ -114,3 +114,88 @@ class HeadScan(_Recurrence):
     def parts(self) -> tuple[int, int, int, int, int]:
         """Widths of the gate, of the features, of what is written and read, and of the steps."""
         return self.inner, self.inner, self.groups * self.state, self.groups * self.state, self.heads
+
+
+@dataclass(frozen=True)
+class GatedRecurrence(_Recurrence):
+    """A recurrence of every feature by itself, behind a short convolution and beside a gate.
+
+    De et al. 2024, arXiv:2402.19427, section 2.4. How much of a token enters and how fast a feature forgets
+    is chosen by blocks of features; the first token of a sequence enters as it is.
+    Roles: `in`, `conv`, `scan_gate`, `scan_act`, `out`; in a node of their own the tensors `lru_decay`,
+    `lru_input_weight`, `lru_input_bias`, `lru_keep_weight`, `lru_keep_bias`.
+
+    Attributes:
+        width: I, features that are remembered.
+        heads: blocks of features.
+        kernel: reach of the convolution.
+        activation: of the gate beside it.
+        gate_variance: of the fresh weights of both choices, times the width of a block.
+    """
+
+    width: int
+    heads: int
+    kernel: int
+    activation: str = "gelu_pytorch_tanh"
+    gate_variance: float = 0.01
+    bias = True
+
+    def __post_init__(self) -> None:
+        if self.heads < 1 or self.width % self.heads:
+            raise ValueError(f"{self.width} features cannot be shared out among {self.heads} blocks")
+
+
+@dataclass(frozen=True)
+class DeltaRule(_Recurrence):
+    """Heads that replace what a key recalls, and forget as a whole (Yang et al. 2024, arXiv:2412.06464).
+
+    Roles: `in`, which makes for every group its query, key, values and gates; `step`, likewise how much is
+    written and the steps; `conv`, `conv_act`, `gated_norm`, `out`; the tensors `decay` and `step_bias`.
+
+    Attributes:
+        heads: H, with values of `width` features each.
+        width: p.
+        state: n, width of queries and keys.
+        groups: G; heads of a group share a query and a key.
+        kernel: reach of the short convolution before the rule.
+        activation: after the convolution; on the gate it is always silu.
+        norm: RMS norm of what a head recalls, before the gate.
+    """
+
+    heads: int
+    width: int
+    state: int
+    groups: int
+    kernel: int
+    activation: str = "silu"
+    norm: Norm = Norm("rms", 1e-6)
+    bias = False
+
+    def __post_init__(self) -> None:
+        if self.groups < 1 or self.heads % self.groups:
+            raise ValueError(f"{self.heads} heads cannot be shared out among {self.groups} groups")
+
+    @property
+    def keys(self) -> int:
+        """Features of all keys."""
+        return self.groups * self.state
+
+    @property
+    def values(self) -> int:
+        """Features of all values."""
+        return self.heads * self.width
+
+
+@dataclass(frozen=True)
+class ShortConvolution(_Recurrence):
+    """A convolution over few tokens between two gates (Liquid AI 2025, arXiv:2511.23404).
+
+    Roles: `in`, which makes both gates and what is convolved; `conv`, `out`.
+
+    Attributes:
+        kernel: tokens that it reads.
+        bias: of all three leaves.
+    """
+
+    kernel: int
+    bias: bool = False

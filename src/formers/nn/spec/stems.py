@@ -46,12 +46,12 @@ class Tokens:
     """A stem for text: token (+ position, + segment, + task) vectors, scaled, normalised, dropped.
 
     With `share_types` the segment ids are looked up in the token table, as GPT-2 does. `scale` falls on
-    what enters, looked up or (with `scale_given`) given; `table_scale` on what is looked up, in the table
-    itself, and in its dtype if `table_scale_rounded`. `norm` is of the sum, or of the tokens before it.
-    Where padding is computed its rows are zero if `hides_padding`. A linear layer `projects`
-    the tokens alone (of `table_width`; three at a time, each between its neighbours, if `trigrams`), or the
-    normed sum. With `boxes`, the number of coordinates, every token has a box on
-    its page, whose edges, height and width are looked up.
+    what enters, looked up or (with `scale_given`) given, and is a number of bfloat16 if `scale_rounded`;
+    `table_scale` on what is looked up, in the table itself, and in its dtype if `table_scale_rounded`.
+    `norm` is of the sum, or of the tokens before it. Where padding is computed its rows are zero if
+    `hides_padding`. A linear layer `projects` the tokens alone (of `table_width`; three at a time, each
+    between its neighbours, if `trigrams`), or the normed sum. With `boxes`, the number of coordinates, every
+    token has a box on its page, whose edges, height and width are looked up.
     With `kinds` a token has several types, [.., kinds]; the second is its column in a table, the third its
     row. With `restarts` positions begin anew in every cell, and stop at the last of their table.
     Roles: `token`, `position`, `type` or `type_0`, .., `task`, `x`, `y`, `height`, `width`, `embedding_norm`,
@@ -71,6 +71,7 @@ class Tokens:
     norm_of: Literal["sum", "tokens"] = "sum"
     scale: float = 1.0
     scale_given: bool = True
+    scale_rounded: bool = False
     table_scale: float = 1.0
     table_scale_rounded: bool = False
     dropout: float = 0.0
