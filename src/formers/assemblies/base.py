@@ -36,6 +36,8 @@ _BESIDE = (
     "start_logits",
     "end_logits",
     "relevance_logits",
+    "entity_last_hidden_state",
+    "entity_hidden_states",
 )
 
 
@@ -144,6 +146,9 @@ _MEANING = {
     "float_answer": "[B], floating, the answers that are numbers, else NaN.",
     "numeric_values": "[B, T], floating, the number of every token's cell, else NaN.",
     "numeric_values_scale": "[B, T], floating, how many tokens its cell has.",
+    "entity_labels": "[B, N], int64, what hidden entities are, -100 where nothing is hidden.",
+    "entity_start_positions": "[B, N], int64, columns of the entities' first tokens.",
+    "entity_end_positions": "[B, N], int64, columns of their last tokens.",
     "next_sentence_label": "[B], int64: 0 follows, 1 does not.",
     "num_items_in_batch": "divisor of the summed loss, for gradient accumulation.",
     "return_loss": "return the loss of texts and images that belong together, the first with the first.",

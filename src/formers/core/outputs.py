@@ -114,6 +114,8 @@ class BaseModelOutput(ModelOutput):
     cross_attentions: tuple[Tensor, ...] | None = None
     router_logits: tuple[Tensor, ...] | None = None
     image_hidden_states: Tensor | None = None
+    entity_last_hidden_state: Tensor | None = None
+    entity_hidden_states: tuple[Tensor, ...] | None = None
 
 
 @dataclasses.dataclass
@@ -126,6 +128,8 @@ class BaseModelOutputWithPooling(ModelOutput):
     hidden_states: tuple[Tensor, ...] | None = None
     attentions: tuple[Tensor, ...] | None = None
     cross_attentions: tuple[Tensor, ...] | None = None
+    entity_last_hidden_state: Tensor | None = None
+    entity_hidden_states: tuple[Tensor, ...] | None = None
 
 
 @dataclasses.dataclass
@@ -151,6 +155,7 @@ class TaskOutput(ModelOutput):
     past_key_values: Any = None
     cache_params: Any = None
     hidden_states: tuple[Tensor, ...] | None = None
+    entity_hidden_states: tuple[Tensor, ...] | None = None
     attentions: tuple[Tensor, ...] | None = None
     cross_attentions: tuple[Tensor, ...] | None = None
     router_logits: tuple[Tensor, ...] | None = None
@@ -179,6 +184,7 @@ class SpanOutput(ModelOutput):
     end_logits: Tensor | None = None
     past_key_values: Any = None
     hidden_states: tuple[Tensor, ...] | None = None
+    entity_hidden_states: tuple[Tensor, ...] | None = None
     attentions: tuple[Tensor, ...] | None = None
     router_logits: tuple[Tensor, ...] | None = None
 
@@ -234,6 +240,20 @@ class TableOutput(ModelOutput):
     logits: Tensor | None = None
     logits_aggregation: Tensor | None = None
     hidden_states: tuple[Tensor, ...] | None = None
+    attentions: tuple[Tensor, ...] | None = None
+
+
+@dataclasses.dataclass
+class EntityWordsOutput(ModelOutput):
+    """Hidden words [B, T, V] and hidden entities [B, N, entities], what each cost, and the sum of both."""
+
+    loss: Tensor | None = None
+    mlm_loss: Tensor | None = None
+    mep_loss: Tensor | None = None
+    logits: Tensor | None = None
+    entity_logits: Tensor | None = None
+    hidden_states: tuple[Tensor, ...] | None = None
+    entity_hidden_states: tuple[Tensor, ...] | None = None
     attentions: tuple[Tensor, ...] | None = None
 
 

@@ -49,6 +49,7 @@ FAMILIES: dict[str, tuple[str, str]] = {
     "layoutlm": ("layoutlm", "LayoutLM"),
     "llama": ("llama", "Llama"),
     "llava": ("llava", "Llava"),
+    "luke": ("luke", "Luke"),
     "m2m_100": ("m2m_100", "M2M100"),
     "mamba": ("mamba", "Mamba"),
     "marian": ("marian", "Marian"),

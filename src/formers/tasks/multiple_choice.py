@@ -13,6 +13,7 @@ from formers.tasks.sequence_classification import SequenceClassification
 
 _BY_CHOICE = (
     *("input_ids", "attention_mask", "token_type_ids", "task_type_ids", "position_ids", "inputs_embeds"),
+    *("entity_ids", "entity_attention_mask", "entity_token_type_ids", "entity_position_ids"),
 )
 
 
@@ -45,4 +46,4 @@ class MultipleChoice(SequenceClassification):
         logits = self._logits(states, given).view(-1, given["choices"])  # [B, choices]
         labels = targets["labels"]
         loss = None if labels is None else cross_entropy(logits, labels, items)
-        return TaskOutput(loss, logits, hidden_states=states.hidden, attentions=states.attentions)
+        return self._record(TaskOutput, states, loss, logits)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from formers.tasks.entities import Spec as EntityLabels
+from formers.tasks.entities import WordsSpec as EntityWords
 from formers.tasks.language_model import Spec as Words
 from formers.tasks.next_sentence import OrderSpec, PreTrainingSpec
 from formers.tasks.next_sentence import Spec as Follows
@@ -14,6 +16,8 @@ from formers.tasks.token_classification import Spec as Labels
 from formers.tasks.transform import Transform
 
 __all__ = [
+    "EntityLabels",
+    "EntityWords",
     "Follows",
     "Labels",
     "OrderSpec",

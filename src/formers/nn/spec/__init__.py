@@ -4,15 +4,17 @@ Letters used in shapes throughout: B batch, T query length, S key length, H quer
 heads, D head width, E hidden width, F inner width, V vocabulary, N tokens laid end to end.
 """
 
-from formers.nn.spec.attention import Attention, Disentangled, Latent
+from formers.nn.spec.attention import Attention, Aware, Disentangled, Latent
 from formers.nn.spec.layers import Layer, Part, layer
 from formers.nn.spec.mixers import Experts, FeedForward, Mixer
 from formers.nn.spec.scans import Scan
 from formers.nn.spec.stack import Convolution, Sharing, Stack, Summary, norms_first
 from formers.nn.spec.stems import (
     ComputedPositions,
+    Entities,
     Frames,
     LearnedPositions,
+    Linked,
     Patches,
     Queries,
     Spans,
@@ -24,9 +26,11 @@ from formers.nn.spec.values import Heads, LinearKind, Names, Norm, Paths, SlotSp
 
 __all__ = [
     "Attention",
+    "Aware",
     "ComputedPositions",
     "Convolution",
     "Disentangled",
+    "Entities",
     "Experts",
     "FeedForward",
     "Frames",
@@ -35,6 +39,7 @@ __all__ = [
     "Layer",
     "LearnedPositions",
     "LinearKind",
+    "Linked",
     "Mixer",
     "Names",
     "Norm",
