@@ -31,12 +31,32 @@ SHAPES: dict[str, dict[str, dict[str, Any]]] = {
         },
     },
     "dpr": {"states as they are": ENCODER},
+    "luke": {
+        "queries for text and entities": {
+            **ENCODER,
+            "pad_token_id": 1,
+            "entity_vocab_size": 23,
+            "entity_emb_size": 20,
+        },
+    },
     "roformer": {
         "narrow embeddings": {**ENCODER, "embedding_size": 20},
         "a decoder, values turned too": {**ENCODER, "is_decoder": True, "rotary_value": True},
     },
 }
 MORE: dict[str, dict[str, dict[str, Any]]] = {
+    "luke": {
+        "one kind of query, entities as wide as states, untied, relu": {
+            **ENCODER,
+            "pad_token_id": 0,
+            "entity_vocab_size": 23,
+            "entity_emb_size": 32,
+            "use_entity_aware_attention": False,
+            "hidden_act": "relu",
+            "layer_norm_eps": 1e-5,
+            "tie_word_embeddings": False,
+        },
+    },
     "nomic_bert": {
         "five heads, other epsilon, a longer context, untied": {
             **ENCODER,

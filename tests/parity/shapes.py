@@ -966,10 +966,29 @@ def inputs_of(model: Any, **options: Any) -> dict[str, Any]:
         seen["token_type_ids"] = tables(*ids.shape) * mask[..., None]
     if hasattr(config, "question_token_id"):
         ids[..., 1:4:2] = config.question_token_id
+    if "entity_ids" in names:
+        seen |= entities(type(model).__name__, config.entity_vocab_size)
     if "bbox" in names:
         corners = torch.randint(0, config.max_2d_position_embeddings // 2, (*ids.shape, 2))
         seen["bbox"] = torch.cat((corners, corners * 2), dim=-1)
     return {**found, **seen}
+
+
+def entities(class_name: str, count: int, seed: int = 1) -> dict[str, Any]:
+    """Three entities in each of four rows, named by one to three tokens, and where those begin and end."""
+    generator = torch.Generator().manual_seed(seed)
+    at = torch.tensor([[1, -1, -1], [2, 3, -1], [2, 3, 4]])
+    found = {
+        "entity_ids": torch.randint(1, count, (4, 3), generator=generator),
+        "entity_position_ids": at.expand(4, 3, 3) + 0,
+        "entity_token_type_ids": torch.tensor([[0, 0, 1]] * 4),
+    }
+    if "MultipleChoice" in class_name:
+        return {name: t[:, None].repeat(1, 3, *[1] * (t.dim() - 1)) for name, t in found.items()}
+    if "EntitySpan" in class_name:
+        found["entity_start_positions"] = torch.tensor([[0, 1, 1]] * 4)
+        found["entity_end_positions"] = torch.tensor([[0, 2, 3]] * 4)
+    return found
 
 
 def tables(rows: int, length: int) -> torch.Tensor:
@@ -1059,6 +1078,12 @@ def labels(class_name: str, inputs: dict[str, Any]) -> dict[str, Any]:
             "numeric_values": torch.rand(ids.shape, generator=generator) * 4,
             "numeric_values_scale": torch.full(ids.shape, 2.0),
         }
+    if "Entity" in class_name:
+        shape = (rows, 3) if "Span" in class_name else (rows,)
+        return {"labels": torch.randint(0, 5, shape, generator=generator)}
+    if class_name == "LukeForMaskedLM":
+        told = torch.randint(1, 20, (rows, 3), generator=generator)
+        return {"labels": ids.masked_fill(mask == 0, -100), "entity_labels": told}
     if "QuestionAnswering" in class_name:
         return {"start_positions": torch.tensor([1, 2, 0, 3]), "end_positions": torch.tensor([4, 3, 2, 6])}
     if class_name == "ElectraForPreTraining":

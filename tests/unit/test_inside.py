@@ -507,6 +507,10 @@ def _given(made: Any) -> dict[str, Tensor]:
         text = {"input_ids": FULL, "attention_mask": MASK}
         if "global_attention_mask" in names:
             text["global_attention_mask"] = torch.zeros_like(MASK).index_fill(1, torch.tensor([0]), 1)
+        if "entity_ids" in names:
+            places = [name for name in names if name.startswith(("entity_start", "entity_end"))]
+            text |= dict.fromkeys(("entity_ids", *places), torch.ones(2, 2, dtype=torch.long))
+            text["entity_position_ids"] = torch.ones(2, 2, 1, dtype=torch.long)
         if "MultipleChoice" in type(made).__name__:
             text = {name: t[:, None] for name, t in text.items()}
         images = {"pixel_values": torch.randn(2, 3, 12, 12)} if isinstance(made, formers.CLIPModel) else {}

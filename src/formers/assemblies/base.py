@@ -37,6 +37,8 @@ _BESIDE = (
     "start_logits",
     "end_logits",
     "relevance_logits",
+    "entity_last_hidden_state",
+    "entity_hidden_states",
 )
 
 
@@ -146,6 +148,9 @@ _MEANING = {
     "float_answer": "[B], floating, the answers that are numbers, else NaN.",
     "numeric_values": "[B, T], floating, the number of every token's cell, else NaN.",
     "numeric_values_scale": "[B, T], floating, how many tokens its cell has.",
+    "entity_labels": "[B, N], int64, what hidden entities are, -100 where nothing is hidden.",
+    "entity_start_positions": "[B, N], int64, columns of the entities' first tokens.",
+    "entity_end_positions": "[B, N], int64, columns of their last tokens.",
     "next_sentence_label": "[B], int64: 0 follows, 1 does not.",
     "mc_token_ids": "[B] or [B, choices], int64, the place that stands for its text; the last by default.",
     "mc_labels": "[B], int64, the fitting choice; its loss is `mc_loss`.",

@@ -116,6 +116,8 @@ class BaseModelOutput(ModelOutput):
     router_logits: tuple[Tensor, ...] | None = None
     image_hidden_states: Tensor | None = None
     global_attentions: tuple[Tensor, ...] | None = None
+    entity_last_hidden_state: Tensor | None = None
+    entity_hidden_states: tuple[Tensor, ...] | None = None
 
 
 @dataclasses.dataclass
@@ -129,6 +131,8 @@ class BaseModelOutputWithPooling(ModelOutput):
     attentions: tuple[Tensor, ...] | None = None
     cross_attentions: tuple[Tensor, ...] | None = None
     global_attentions: tuple[Tensor, ...] | None = None
+    entity_last_hidden_state: Tensor | None = None
+    entity_hidden_states: tuple[Tensor, ...] | None = None
 
 
 @dataclasses.dataclass
@@ -156,6 +160,7 @@ class TaskOutput(ModelOutput):
     cache_params: Any = None
     mems: tuple[Tensor, ...] | None = None
     hidden_states: tuple[Tensor, ...] | None = None
+    entity_hidden_states: tuple[Tensor, ...] | None = None
     attentions: tuple[Tensor, ...] | None = None
     cross_attentions: tuple[Tensor, ...] | None = None
     router_logits: tuple[Tensor, ...] | None = None
@@ -199,6 +204,7 @@ class SpanOutput(ModelOutput):
     past_key_values: Any = None
     mems: tuple[Tensor, ...] | None = None
     hidden_states: tuple[Tensor, ...] | None = None
+    entity_hidden_states: tuple[Tensor, ...] | None = None
     attentions: tuple[Tensor, ...] | None = None
     router_logits: tuple[Tensor, ...] | None = None
     global_attentions: tuple[Tensor, ...] | None = None
@@ -273,6 +279,20 @@ class TableOutput(ModelOutput):
     logits: Tensor | None = None
     logits_aggregation: Tensor | None = None
     hidden_states: tuple[Tensor, ...] | None = None
+    attentions: tuple[Tensor, ...] | None = None
+
+
+@dataclasses.dataclass
+class EntityWordsOutput(ModelOutput):
+    """Hidden words [B, T, V] and hidden entities [B, N, entities], what each cost, and the sum of both."""
+
+    loss: Tensor | None = None
+    mlm_loss: Tensor | None = None
+    mep_loss: Tensor | None = None
+    logits: Tensor | None = None
+    entity_logits: Tensor | None = None
+    hidden_states: tuple[Tensor, ...] | None = None
+    entity_hidden_states: tuple[Tensor, ...] | None = None
     attentions: tuple[Tensor, ...] | None = None
 
 

@@ -66,6 +66,7 @@ FAMILIES: dict[str, tuple[str, str]] = {
     "llava": ("llava", "Llava"),
     "longformer": ("longformer", "Longformer"),
     "longt5": ("longt5", "LongT5"),
+    "luke": ("luke", "Luke"),
     "m2m_100": ("m2m_100", "M2M100"),
     "mamba": ("mamba", "Mamba"),
     "mamba2": ("mamba2", "Mamba2"),

@@ -65,6 +65,13 @@ class Layout:
         """N, the number of tokens that are computed."""
         return self.spans[-1].stop if self.spans else 0
 
+    def columns(self, count: int) -> Layout:
+        """The layout of the first `count` columns alone."""
+        if self.index is None:
+            return Layout.dense(self.batch, count)
+        real = self.unpack(torch.ones_like(self.index, dtype=torch.bool))
+        return Layout.of(real[:, :count])
+
     def pack(self, padded: Tensor) -> Tensor:
         """[B, T, ...] -> [N, ...]."""
         flat = padded.reshape(self.batch * self.length, *padded.shape[2:])  # [B * T, ...]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -26,11 +26,13 @@ class Geometry:
         layout: which rows are which sequence.
         positions: of every row, [N]; in a watched pass [B or 1, T]. int64.
         past: positions that the cache held before this call.
+        second: the column where a second stream begins behind the text; None where there is none.
     """
 
     layout: Layout
     positions: Tensor
     past: int = 0
+    second: int | None = None
 
 
 @dataclass(eq=False)
@@ -128,6 +130,32 @@ class Pass:
         """Positions start..stop-1, one tensor per distinct range so that backends can compare by identity."""
         device = self.geometry.positions.device
         return self.memo.once((start, stop), lambda: torch.arange(start, stop, device=device))
+
+    def apart(self, x: Tensor) -> tuple[Tensor, ...]:
+        """The streams of a watched pass, [B, T, E], as parts that attend read and return them."""
+        second, (whole, parts) = self.geometry.second, self.memo.get("joined") or (None, ())
+        if second is None:
+            return (x,)
+        return parts if x is whole else (x[:, :second], x[:, second:])
+
+    def joined(self, parts: Sequence[Any]) -> tuple[Any, ...]:
+        """What such a part read or returned, its streams as one again."""
+        if self.geometry.second is None or len(parts) < 2:
+            return tuple(parts)
+        streams = tuple(parts[:2])
+        whole = torch.cat(streams, dim=1)
+        self.memo.put("joined", (whole, streams))  # so that gradients of one do not go through the other
+        return (whole, *parts[2:])
+
+    def of_second(self, x: Tensor) -> Tensor:
+        """Which rows of `x`, [N, E] or [B, T, E], are the second stream's: [N] or [T], bool."""
+
+        def make() -> Tensor:
+            index, length = self.layout.index, self.layout.length
+            at = self.range(0, x.shape[-2]) if index is None or x.dim() == 3 else index
+            return at % length >= (self.geometry.second or 0)
+
+        return self.memo.once(("second", x.shape[-2]), make)
 
     def rotary(self, rule: Rotary, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
         """Cosines and sines of this pass, the shape of the positions and [.., width]."""

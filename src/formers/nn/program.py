@@ -168,15 +168,21 @@ class Call:
         if not flow.pass_.watched:
             compute(node, flow)
             return
-        given = (flow.x, flow.entered) if self.contract.takes_entered else (flow.x,)
+        attends = self.contract.attends
+        given: tuple[Any, ...] = (flow.x,)
+        if self.contract.takes_entered:
+            given = (flow.x, flow.entered)
+        elif attends:
+            given = flow.pass_.apart(flow.x)
         own = isinstance(node, Node)
         kind = "cross_attentions" if self.crosses else "attentions"
         held = len(flow.pass_.trace.get(kind, ()))
         out = node(*given, flow=flow) if own else call_foreign(node, given, flow)
         if isinstance(out, (tuple, list)):
+            out = flow.pass_.joined(out) if attends else out
             flow.weights = out[1] if len(out) > 1 else None
             # what wraps one of our nodes returns weights that the node inside has kept
-            if self.contract.attends and not own and len(flow.pass_.trace.get(kind, ())) == held:
+            if attends and not own and len(flow.pass_.trace.get(kind, ())) == held:
                 flow.pass_.keep(kind, flow.weights)
             out = out[0]
         flow.x = out
@@ -274,12 +280,12 @@ class Node(Group):
 
         Args:
             hidden_states: [B, T, E] (or what the node reads).
-            args: what is added to the result, for a node that stands behind a mixer.
+            args: what is added to the result, for a node that stands behind a mixer; or a second stream.
             flow: of the pass that this is part of; without one the node runs by itself.
             context: `attention_mask` [B, T], 1 at real tokens, for a node that runs by itself.
 
         Returns:
-            A tensor, or (tensor, weights or None) where it attends.
+            A tensor, or (tensor, weights or None) where it attends; there every stream has its own tensor.
         """
         contract = self._formers.facts.get("contract")
         if contract is None:
@@ -289,10 +295,12 @@ class Node(Group):
         flow.x, flow.weights = hidden_states, None
         if contract.takes_entered and args:
             flow.entered = args[0]
-        elif contract.is_entered:
-            flow.entered = hidden_states
+        elif contract.attends:
+            flow.x = flow.pass_.joined((hidden_states, *args))[0]
+        if contract.is_entered:
+            flow.entered = flow.x
         compute(self, flow)
-        return (flow.x, flow.weights) if contract.attends else flow.x
+        return (*flow.pass_.apart(flow.x), flow.weights) if contract.attends else flow.x
 
 
 def alone(x: Tensor, attention_mask: Tensor | None = None, **_: Any) -> Flow:

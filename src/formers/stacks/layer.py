@@ -39,14 +39,14 @@ from formers.nn.tree import Block, Group, has, leaf, place, twin, wiring
 
 
 class Layer(Node):
-    """One layer of a stack; see `spec.Layer`. Called with [B, T, E] it returns [B, T, E]."""
+    """One layer of a stack; see `spec.Layer`. [B, T, E] becomes another; two streams stay two."""
 
-    def forward(self, hidden_states: Tensor, *args: Any, flow: Flow | None = None, **context: Any) -> Tensor:
+    def forward(self, hidden_states: Tensor, *args: Any, flow: Flow | None = None, **context: Any) -> Any:
         """Compute.
 
         Args:
             hidden_states: [B, T, E].
-            args: an attention mask, as older code passes it by place.
+            args: an attention mask, as older code passes it by place; within a pass, a second stream.
             flow: of the pass that this layer is part of; without one it runs by itself.
             context: `attention_mask` [B, T], 1 at real tokens, or additive with four dimensions.
         """
@@ -54,9 +54,11 @@ class Layer(Node):
             if args and isinstance(args[0], Tensor):
                 context.setdefault("attention_mask", args[0])
             flow = alone(hidden_states, **context)
-        flow.x = hidden_states
+            args = ()
+        flow.x = flow.pass_.joined((hidden_states, *args))[0]
         compute(self, flow)
-        return flow.x
+        streams = flow.pass_.apart(flow.x)
+        return streams if len(streams) > 1 else flow.x
 
 
 @cache
@@ -151,19 +153,23 @@ class LayersNode(Group):
     def forward(
         self,
         hidden_states: Tensor,
-        attention_mask: Tensor | None = None,
-        *,
+        *args: Any,
         pass_: Pass | None = None,
         run: LayerRun | None = None,
         **context: Any,
     ) -> BaseModelOutput:
-        """[B, T, E] -> a record with `last_hidden_state` [B, T, E]."""
+        """[B, T, E] -> a record with `last_hidden_state` [B, T, E].
+
+        By place comes an attention mask, or within a pass a second stream, which the record then has too.
+        """
         if pass_ is None:
-            pass_ = alone(hidden_states, attention_mask).pass_
+            pass_ = alone(hidden_states, *args, **context).pass_
+        x = pass_.joined((hidden_states, *args))[0]
         layers = next(m for m in self._modules.values() if isinstance(m, nn.ModuleList))
         beside = self if self._formers.program else None
         run = run or LayerRun(order=self._formers.facts.get("order"), beside=beside)
-        return BaseModelOutput(leave(self, run(layers, enter(self, hidden_states, pass_), pass_)))
+        last, *second = pass_.apart(leave(self, run(layers, enter(self, x, pass_), pass_)))
+        return BaseModelOutput(last, entity_last_hidden_state=second[0] if second else None)
 
 
 def enter(owner: nn.Module, x: Tensor, pass_: Pass) -> Tensor:
@@ -244,8 +250,9 @@ def _run_layer(layer: nn.Module, x: Tensor, pass_: Pass, index: int, kept: Tenso
         found = flow.x
     else:
         own = isinstance(layer, Layer)
-        out: Any = layer(flow.x, flow=flow) if own else call_foreign(layer, (flow.x,), flow)
-        found = out[0] if isinstance(out, (tuple, list)) else out
+        given = pass_.apart(flow.x)
+        out: Any = layer(*given, flow=flow) if own else call_foreign(layer, given, flow)
+        found = pass_.joined(out)[0] if isinstance(out, (tuple, list)) else out
     return found if flow.second is None else torch.cat((found, flow.second.x))
 
 

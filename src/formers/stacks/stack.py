@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -267,7 +267,10 @@ def run(block: Block, inputs: Inputs, ask: Ask, checkpointing: bool = False) -> 
     elif s.final_dropout and block.training:
         x = drop(x, s.final_dropout)
     _report(s, pass_, x)
-    states = States(x, pass_, inputs.cache, first_only=kept is not None)
+    extras: dict[str, Any] = {}
+    if pass_.geometry.second is not None and kept is None:
+        x, pass_, extras = _text_alone(x, pass_, pass_.geometry.second)
+    states = States(x, pass_, inputs.cache, first_only=kept is not None, extras=extras)
     if streams is not None:
         states.rows, states.spread_out = turned(x) if pass_.watched else x, x.dim() > 2
     own = wiring(block).roles.get("pooler")
@@ -297,11 +300,33 @@ def _layers(block: Block, facts: dict[str, Any], x: Tensor, pass_: Pass, how: La
     if not pass_.watched:
         return leave(node, how(leaf(block, "layers"), enter(node, x, pass_), pass_))
     if isinstance(node, LayersNode):
-        out = node(x, pass_=pass_, run=how)
+        out = node(*pass_.apart(x), pass_=pass_, run=how)
     else:
-        out = call_foreign(node, (x,), Flow(x, pass_))
-    found: Tensor = out if isinstance(out, Tensor) else out[0]
+        out = call_foreign(node, pass_.apart(x), Flow(x, pass_))
+    found: Tensor = out if isinstance(out, Tensor) else pass_.joined(out[:])[0]
     return found
+
+
+def _text_alone(x: Tensor, pass_: Pass, second: int) -> tuple[Tensor, Pass, dict[str, Any]]:
+    """The rows of the text and their pass, and, as callers see it, what the entities behind it became."""
+    whole, seen, held = pass_.layout, pass_.visibility, pass_.trace.get("hidden_states")
+    text, real = whole.columns(second), seen.real
+
+    def both(rows: Tensor) -> tuple[Tensor, ...]:
+        if pass_.watched:
+            return pass_.apart(rows)
+        unpacked = whole.unpack(rows)
+        return text.pack(unpacked[:, :second]), unpacked[:, second:]
+
+    last, entities = both(x)
+    beside: dict[str, Any] = {"entity_last_hidden_state": entities}
+    if held is not None:
+        parted = [both(rows) for rows in held]
+        held[:] = [rows for rows, _ in parted]
+        beside["entity_hidden_states"] = tuple(rows for _, rows in parted)
+    geometry = Geometry(text, both(pass_.geometry.positions)[0])
+    shown = replace(seen, real=None if real is None else real[:, :second], extra=None, bias=None)
+    return last, replace(pass_, geometry=geometry, visibility=shown), beside
 
 
 def _report(s: spec.Stack, pass_: Pass, last: Tensor) -> None:
@@ -345,7 +370,7 @@ def _prepare(
     given = dict(inputs.given)
     batch, length = stem.shape(given)
     past = inputs.cache.get_seq_length() if inputs.cache is not None else 0
-    mask = stem.rows_mask(inputs.attention_mask)
+    mask = stem.rows_mask(inputs.attention_mask, given)
     real, given_mask, bias = _read_mask(s, mask, batch, past, length)
     extra = given_mask if given_mask is not None else _segments(s, inputs, given, batch, past)
     if extra is not None and not s.honours_masks:
@@ -366,13 +391,7 @@ def _prepare(
     layout = Layout.dense(batch, length)
     if not seen:
         layout = _choose_layout(s, inputs, ask, real, extra, layout)
-    positions = given.get("position_ids")
-    if positions is None:
-        positions = stem.positions(given, Layout.dense(batch, length), past, real)
-    else:
-        stem.positions(
-            given, Layout.dense(batch, length), past, real
-        )  # too long a row is refused all the same
+    positions = stem.places(given, Layout.dense(batch, length), past, real)
     if not seen:
         positions = layout.pack(positions.expand(batch, length))  # [N]
         given = {
@@ -395,7 +414,7 @@ def _prepare(
     wanted = {"hidden_states": ask.hidden, **dict.fromkeys(kinds, weights)}
     wanted["router_logits"] = ask.routing
     pass_ = Pass(
-        Geometry(layout, positions, past),
+        Geometry(layout, positions, past, stem.second(given)),
         visibility,
         choose(ask.backend, frozenset(needs)),
         trace={name: [] for name, kept in wanted.items() if kept},

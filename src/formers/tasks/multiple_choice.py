@@ -14,6 +14,7 @@ from formers.tasks.sequence_classification import SequenceClassification
 _BY_CHOICE = (
     *("input_ids", "attention_mask", "token_type_ids", "task_type_ids", "position_ids", "inputs_embeds"),
     *("global_attention_mask", "input_mask"),
+    *("entity_ids", "entity_attention_mask", "entity_token_type_ids", "entity_position_ids"),
 )
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from formers.tasks.double_heads import Spec as DoubleHeads
+from formers.tasks.entities import Spec as EntityLabels
+from formers.tasks.entities import WordsSpec as EntityWords
 from formers.tasks.language_model import Spec as Words
 from formers.tasks.next_sentence import OrderSpec, PreTrainingSpec
 from formers.tasks.next_sentence import Spec as Follows
@@ -16,6 +18,8 @@ from formers.tasks.transform import Transform
 
 __all__ = [
     "DoubleHeads",
+    "EntityLabels",
+    "EntityWords",
     "Follows",
     "Labels",
     "OrderSpec",

@@ -69,6 +69,17 @@ TASKS: dict[str, Task] = {
             "encoder", ("language_model", "Encoder"), "AutoModelForTextEncoding", "Turn a text into states."
         ),
         Task(
+            "entity_classification", ("entities", "EntityClassification"), "", "Label entities.", None, True
+        ),
+        Task("entity_spans", ("entities", "SpanClassification"), "", "Label every span.", None, True),
+        Task(
+            "hidden_entities",
+            ("entities", "HiddenEntities"),
+            "",
+            "Predict hidden words and entities.",
+            "fill-mask",
+        ),
+        Task(
             "image_classification",
             ("image_classification", "ImageClassification"),
             "AutoModelForImageClassification",
@@ -214,7 +225,7 @@ TASKS: dict[str, Task] = {
 # Auto classes that take more than their own task: name -> tasks in order of preference, and what it is for
 _WIDER: dict[str, tuple[tuple[str, ...], str]] = {
     "AutoModelForCausalLM": (("causal_lm", "permuted_lm"), TASKS["causal_lm"].says),
-    "AutoModelForMaskedLM": (("masked_lm", "seq2seq_lm"), TASKS["masked_lm"].says),
+    "AutoModelForMaskedLM": (("masked_lm", "hidden_entities", "seq2seq_lm"), TASKS["masked_lm"].says),
     "AutoModelForSeq2SeqLM": (("seq2seq_lm", "joined_generation"), TASKS["seq2seq_lm"].says),
     "AutoModelForPreTraining": (
         (
@@ -224,6 +235,7 @@ _WIDER: dict[str, tuple[tuple[str, ...], str]] = {
             "recurring_spans",
             "seq2seq_lm",
             "masked_lm",
+            "hidden_entities",
             "causal_lm",
             "permuted_lm",
             "masked_image_modeling",
@@ -235,7 +247,7 @@ _WIDER: dict[str, tuple[tuple[str, ...], str]] = {
         TASKS["question_answering"].says,
     ),
     "AutoModelWithLMHead": (
-        ("seq2seq_lm", "masked_lm", "causal_lm", "permuted_lm"),
+        ("seq2seq_lm", "masked_lm", "hidden_entities", "causal_lm", "permuted_lm"),
         "The language-model head that the family has; older scripts ask for it without saying which.",
     ),
 }

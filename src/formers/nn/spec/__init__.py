@@ -4,7 +4,7 @@ Letters used in shapes throughout: B batch, T query length, S key length, H quer
 heads, D head width, E hidden width, F inner width, V vocabulary, N tokens laid end to end.
 """
 
-from formers.nn.spec.attention import Attention, Disentangled, Latent, Local, Relative, Windowed
+from formers.nn.spec.attention import Attention, Aware, Disentangled, Latent, Local, Relative, Windowed
 from formers.nn.spec.layers import Bottleneck, Layer, Part, layer
 from formers.nn.spec.mixers import Experts, FeedForward, Mixer
 from formers.nn.spec.mixing import Channels, Fourier, Hashed, Landmarks, Resolved, SpanConvolution, WideValues
@@ -12,8 +12,10 @@ from formers.nn.spec.scans import DeltaRule, GatedRecurrence, HeadScan, Scan, Sh
 from formers.nn.spec.stack import Convolution, Sharing, Stack, Summary, norms_first
 from formers.nn.spec.stems import (
     ComputedPositions,
+    Entities,
     Frames,
     LearnedPositions,
+    Linked,
     Patches,
     Queries,
     Spans,
@@ -35,12 +37,14 @@ from formers.nn.spec.values import (
 
 __all__ = [
     "Attention",
+    "Aware",
     "Bottleneck",
     "Channels",
     "ComputedPositions",
     "Convolution",
     "DeltaRule",
     "Disentangled",
+    "Entities",
     "Experts",
     "FeedForward",
     "Fourier",
@@ -55,6 +59,7 @@ __all__ = [
     "Layer",
     "LearnedPositions",
     "LinearKind",
+    "Linked",
     "Local",
     "Mixer",
     "Names",

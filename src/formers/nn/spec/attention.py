@@ -163,6 +163,28 @@ class Latent(Attention):
 
 
 @dataclass(frozen=True)
+class Aware(Attention):
+    """Attention whose queries differ by what looks at what, where entities stand behind a text.
+
+    Yamada et al. 2020, arXiv:2010.01057, section 3.2. Roles beside those of `Attention`: `text_entity_q`,
+    `entity_text_q`, `entity_entity_q`; `q` is that of the text for the text, and for all where no entities
+    are given.
+    """
+
+    def __post_init__(self) -> None:
+        if self.fused or self.cross or self.rotary is not None or self.qk_norm is not None:
+            raise ValueError(
+                "queries that differ by what they look at come from leaves of their own, within one stack, "
+                "and are neither turned nor normed"
+            )
+
+    @property
+    def first_alone(self) -> bool:
+        """Its queries are of two kinds."""
+        return False
+
+
+@dataclass(frozen=True)
 class Disentangled(Attention):
     """Attention where contents and relative positions see each other apart.
 

@@ -98,6 +98,40 @@ class Tokens:
 
 
 @dataclass(frozen=True)
+class Entities:
+    """A stem for entities (Yamada et al. 2020, arXiv:2010.01057, section 3.1).
+
+    The positions of an entity are those of the tokens that name it; their vectors are averaged. Roles:
+    `entity`, `entity_projection` (where `inner` is not E), `entity_position`, `entity_type`, `entity_norm`,
+    `entity_dropout`.
+
+    Attributes:
+        vocabulary: how many are known; the first is padding.
+        inner: width of their table.
+        width: E.
+        positions: rows of the table of positions; `types` of that of kinds.
+        norm: of the sum.
+        dropout: on the result.
+    """
+
+    vocabulary: int
+    inner: int
+    width: int
+    positions: int
+    types: int
+    norm: Norm
+    dropout: float = 0.0
+    reads = "entity_ids"
+
+
+@dataclass(frozen=True)
+class Linked(Tokens):
+    """A stem for text, and for the entities in it, which stand behind it. Their roles are of both."""
+
+    entities: Entities | None = None
+
+
+@dataclass(frozen=True)
 class Patches:
     """A stem for images: patches, projected, a class token before them, learned positions.
 
@@ -201,7 +235,7 @@ class Queries:
     reads = "query_embeds"
 
 
-Stem = Tokens | Patches | Frames | Queries
+Stem = Tokens | Entities | Patches | Frames | Queries
 
 
 def pair(size: object) -> tuple[int, int]:

@@ -48,7 +48,18 @@ class Stem:
         """Positions of every place, [1 or B, T], int64; `real` [B, past + T] says which hold something."""
         raise NotImplementedError(f"{type(self).__name__} reads nothing")
 
-    def rows_mask(self, mask: Any) -> Any:
+    def places(
+        self, given: Mapping[str, Any], layout: Layout, past: int, real: Tensor | None = None
+    ) -> Tensor:
+        """The positions that the caller gives, or those that follow."""
+        found, told = self.positions(given, layout, past, real), given.get("position_ids")
+        return found if told is None else told  # too long a row is refused all the same
+
+    def second(self, given: Mapping[str, Any]) -> int | None:
+        """The column where a second stream begins."""
+        return None
+
+    def rows_mask(self, mask: Any, given: Mapping[str, Any] | None = None) -> Any:
         """The caller's mask over what is read as a mask over rows; None where all rows count.
 
         Raises:
@@ -81,10 +92,8 @@ class StemNode(Group):
         if pass_ is None:
             batch, length = stem.shape(given)
             layout = Layout.dense(batch, length)
-            positions = given.get("position_ids")
-            if positions is None:
-                positions = stem.positions(given, layout, 0)
-            pass_ = Pass(Geometry(layout, positions), Visibility(), eager, watched=True)
+            places = stem.places(given, layout, 0)
+            pass_ = Pass(Geometry(layout, places), Visibility(), eager, watched=True)
         return stem.run(self, given, pass_)
 
 

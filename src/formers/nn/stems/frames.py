@@ -56,7 +56,7 @@ class FrameStem(Stem):
             )
         return int(frames.shape[0]), s.count
 
-    def rows_mask(self, mask: Any) -> None:
+    def rows_mask(self, mask: Any, given: Mapping[str, Any] | None = None) -> None:
         """None: a mask over frames says where sound ends, and what follows is read as silence."""
         length = self.spec.length
         if mask is not None and (not isinstance(mask, Tensor) or mask.dim() != 2 or mask.shape[1] != length):

@@ -26,7 +26,9 @@ _ADVICE = {
     **dict.fromkeys(
         ("x", "y", "height", "width"), "boxes are left, top, right, bottom, scaled to what the tables hold"
     ),
-    **dict.fromkeys(("position", "rotary_table"), "shorter texts fit, as truncation=True makes them"),
+    **dict.fromkeys(
+        ("position", "rotary_table", "entity_position"), "shorter texts fit, as truncation=True makes them"
+    ),
 }
 
 
