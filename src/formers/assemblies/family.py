@@ -23,6 +23,7 @@ class Head:
         pooler: the base model keeps its pooler under this head.
         over: which part the head reads: the "encoder" or "decoder" of such a pair, or a tower by name.
         flat: the base model's parts are registered on the head's own model, without a prefix.
+        brief: what it returns of a pair are the decoder's states, by the names that a single stack's have.
         unsaved: names of tables with fixed values that files of this head do not hold.
     """
 
@@ -33,6 +34,7 @@ class Head:
     over: str = "whole"
     flat: bool = False
     unsaved: tuple[str, ...] = ()
+    brief: bool = False
 
 
 @dataclass(frozen=True, eq=False)

@@ -79,6 +79,7 @@ FAMILIES: dict[str, tuple[str, str]] = {
     "smollm3": ("smollm3", "SmolLM3"),
     "starcoder2": ("starcoder2", "Starcoder2"),
     "t5": ("t5", "T5"),
+    "t5gemma": ("t5gemma", "T5Gemma"),
     "umt5": ("mt5", "UMT5"),
     "vit": ("vit", "ViT"),
     "whisper": ("whisper", "Whisper"),

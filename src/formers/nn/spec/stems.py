@@ -36,7 +36,7 @@ class Tokens:
 
     With `share_types` the segment ids are looked up in the token table, as GPT-2 does. `scale` falls on
     what enters, looked up or (with `scale_given`) given; `table_scale` on what is looked up, in the table
-    itself, and in its dtype if `table_scale_rounded`. `norm` is of the sum, or of the tokens before it.
+    itself; each in the vectors' dtype if it is `_rounded`. `norm` is of the sum, or of the tokens before it.
     Where padding is computed its rows are zero if `hides_padding`.
     Roles: `token`, `position`, `type`, `task`, `embedding_norm`, `embedding_dropout`.
     """
@@ -51,6 +51,7 @@ class Tokens:
     norm_of: Literal["sum", "tokens"] = "sum"
     scale: float = 1.0
     scale_given: bool = True
+    scale_rounded: bool = False
     table_scale: float = 1.0
     table_scale_rounded: bool = False
     dropout: float = 0.0

@@ -105,7 +105,7 @@ class TokenStem(Stem):
             raise TypeError("this model has no kinds of tasks (use_task_id is off); leave task_type_ids out")
         x = look_up(node, "token", ids, "input_ids") if vectors is None else vectors
         if s.scale != 1.0 and (s.scale_given or vectors is None):
-            x = x * s.scale
+            x = x * (torch.tensor(s.scale, dtype=x.dtype) if s.scale_rounded else s.scale)
         first = positions.new_zeros(x.shape[:-1] if pass_.watched else 1)  # one row serves all
         if s.norm is not None and s.norm_of == "tokens":
             x = leaf(node, "embedding_norm")(x)
