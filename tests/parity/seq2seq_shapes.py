@@ -77,6 +77,18 @@ _TOWER = {
 _DECODES = {"is_decoder": True, "add_cross_attention": True}
 _JOINT = {"pad_token_id": 0, "eos_token_id": 2, "decoder_start_token_id": 1}
 
+_GEMMA = {
+    "vocab_size": VOCABULARY,
+    "hidden_size": 32,
+    "intermediate_size": 48,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "head_dim": 8,
+    "query_pre_attn_scalar": 10,
+    "sliding_window": 6,  # less, and some padding would see nothing, of which the two make different things
+}
+
 SHAPES: dict[str, dict[str, dict[str, Any]]] = {
     "t5": {
         "relu, tied, deeper encoder": {**_T5, "num_layers": 3, "num_decoder_layers": 2},
@@ -145,6 +157,18 @@ SHAPES: dict[str, dict[str, dict[str, Any]]] = {
         "gated gelu, deeper encoder": {**_T5, "num_layers": 2, "num_decoder_layers": 1},
         "relu": {**_T5, "num_layers": 1, "feed_forward_proj": "relu"},
     },
+    "t5gemma": {
+        "as wide, windows in turn": {"encoder": _GEMMA, "decoder": {**_GEMMA, "num_hidden_layers": 3}},
+        "narrower decoder, no caps": {
+            "encoder": {**_GEMMA, "attn_logit_softcapping": None},
+            "decoder": {
+                **_GEMMA,
+                "hidden_size": 24,
+                "attn_logit_softcapping": None,
+                "final_logit_softcapping": None,
+            },
+        },
+    },
     "umt5": {
         "tables of their own, deeper encoder": {**_T5, "num_layers": 3, "num_decoder_layers": 2},
     },
@@ -201,6 +225,7 @@ _ENDINGS = {
     "Mvp": (*_READERS, "ForCausalLM"),
     "PLBart": (*_READERS[:3], "ForCausalLM"),
     "Pegasus": _LANGUAGE,
+    "T5Gemma": (*_READERS[:3], "ForTokenClassification"),
     **dict.fromkeys(("T5", "MT5", "UMT5"), (*_READERS, "EncoderModel", "ForTokenClassification")),
 }
 CLASSES = {

@@ -148,6 +148,7 @@ def test_saving_gives_the_same_bytes_and_the_reference_loads_them(
 
 
 @each_case
+@pytest.mark.filterwarnings("ignore:.*no softcap")
 @pytest.mark.parametrize("implementation", ["eager", "sdpa"])
 def test_every_backend_gives_the_same(pair: tuple[Any, Any, Path], implementation: str) -> None:
     theirs, _, folder = pair
@@ -166,6 +167,36 @@ def test_padding_on_the_left_is_no_different(model_type: str, name: str, tmp_pat
         expected, found = theirs(**inputs), ours(**inputs)
     for key in ("last_hidden_state", "encoder_last_hidden_state"):
         _close(expected[key], found[key], seen(inputs, key))
+
+
+@pytest.mark.parametrize("sided", ["right", "left"])
+@pytest.mark.parametrize("ending", ["EncoderModel", "ForSequenceClassification", "ForTokenClassification"])
+def test_an_encoder_without_its_decoder_does_the_task_where_the_config_says_so(
+    ending: str, sided: str, tmp_path: Path
+) -> None:
+    shape = next(iter(SHAPES["t5gemma"]))
+    theirs = write_checkpoint("t5gemma", shape, f"T5Gemma{ending}", tmp_path, is_encoder_decoder=False)
+    ours = getattr(formers, f"T5Gemma{ending}").from_pretrained(tmp_path)
+    assert ours.state_dict().keys() == theirs.state_dict().keys()
+    inputs = batch(ours, sided)
+    real = inputs["attention_mask"].bool() if ending != "ForSequenceClassification" else None
+    with torch.no_grad():
+        _close(theirs(**inputs)[0], ours(**inputs)[0], real)
+        _close(theirs(inputs["input_ids"])[0], ours(inputs["input_ids"])[0], real)
+    if ending.startswith("For"):
+        with pytest.raises(ValueError, match="there is no decoder"):
+            ours(**inputs, decoder_input_ids=inputs["input_ids"])
+
+
+@pytest.mark.parametrize("sided", ["right", "left"])
+def test_padding_that_no_mask_names_is_not_read_where_the_family_hides_it(sided: str, tmp_path: Path) -> None:
+    shape, name = next(iter(SHAPES["t5gemma"])), "T5GemmaForSequenceClassification"
+    theirs = write_checkpoint("t5gemma", shape, name, tmp_path)
+    ours = formers.T5GemmaForSequenceClassification.from_pretrained(tmp_path)
+    inputs = batch(ours, sided)
+    with torch.no_grad():
+        _close(theirs(**inputs)[0], ours(**inputs)[0])
+        assert torch.equal(ours(inputs["input_ids"])[0], ours(**inputs)[0])
 
 
 @pytest.mark.parametrize("name", ["T5ForConditionalGeneration", "BartForCausalLM"])

@@ -121,6 +121,8 @@ _OTHERS["qwen3_next"] = {
     "layer_types": ["linear_attention"] * 2 + ["full_attention"],
 }
 _OTHERS["clip"] = _OTHERS["llava"] = {"text_config": _BERT, "vision_config": _IMAGE}
+_HALF = {**_GROUPED, "head_dim": 8, "pad_token_id": 0}
+_OTHERS["t5gemma"] = {"encoder": _HALF, "decoder": _HALF}
 _TOWER = {"model_type": "bert", **_BERT, "pad_token_id": 0}
 _OTHERS["encoder-decoder"] = {
     "encoder": _TOWER,
@@ -529,7 +531,7 @@ def test_every_head_attends_as_it_is_told(kind: str, monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(stack, "choose", lambda name, needs: told.append(name) or choose(name, needs))
     for ending in set(endings(family_of(kind))) - {"PreTrainedModel"}:
         made = model(ending, kind)
-        for name in ("eager",) if kind in ("gemma2", "gpt_oss") else ("eager", "sdpa"):
+        for name in ("eager",) if kind in ("gemma2", "gpt_oss", "t5gemma") else ("eager", "sdpa"):
             made.set_attn_implementation(name)
             told.clear()
             with torch.no_grad():

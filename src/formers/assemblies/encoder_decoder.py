@@ -62,6 +62,9 @@ class EncoderDecoder(Assembly):
         apart: (config) -> whether both stacks have token tables of their own, of any sizes.
         marks: callers may say which of the encoder's tokens see all, and are seen by all.
         wraps: the decoder begins with the last token of what it is to predict, a language's code.
+        composed: each stack has a config of its own, which the config has under its name; where that says
+            `is_encoder_decoder=False` there is no decoder.
+        hides_padding: without a mask, padding by its id is none the less not seen.
     """
 
     encoder_decoder = True
@@ -76,8 +79,10 @@ class EncoderDecoder(Assembly):
         wraps: bool = False,
         marks: bool = False,
         apart: Callable[[Any], bool] = _together,
+        composed: bool = False,
+        hides_padding: bool = False,
     ) -> None:
-        self.wraps, self.apart = wraps, apart
+        self.wraps, self.apart, self.composed, self.hides_padding = wraps, apart, composed, hides_padding
         self.half, self.shifts_inputs, self.may_untie = half, shifts_inputs, may_untie
         self.halves = {"encoder": Single(self._encoder, stem, marks=marks), "decoder": Single(self._decoder)}
         self.shares = stem is spec.Tokens
@@ -86,6 +91,8 @@ class EncoderDecoder(Assembly):
         if not self.shares:
             self.reads = tuple(dict.fromkeys((*self.means, "attention_mask")))
         marked = ("global_attention_mask",) if marks else ()
+        if composed:
+            self.reads = (*self.reads[:2], "position_ids", *self.reads[2:])
         self.inputs = (
             *self.reads[:2],
             *("decoder_input_ids", "decoder_attention_mask", "encoder_outputs", *marked, "past_key_values"),
@@ -102,14 +109,17 @@ class EncoderDecoder(Assembly):
         return self.half(config, True)
 
     def spec(self, config: Any) -> spec.Stack:
-        """The decoder: heads read its states."""
-        return self.half(config, True)
+        """The decoder, where there is one: heads read its states."""
+        return self.half(config, self._decodes(config))
+
+    def _decodes(self, config: Any) -> bool:
+        return not self.composed or bool(config.is_encoder_decoder)
 
     def place(
         self, model: PreTrainedModel, config: Any, pooler: bool | None = None, masked: bool = False
     ) -> None:
         """Register the token table (role `token`; path `shared`, or the decoder's), `encoder`, `decoder`."""
-        self._place(model, config, _HALVES)
+        self._place(model, config, _HALVES if self._decodes(config) else _HALVES[:1])
 
     def _place(self, model: PreTrainedModel, config: Any, halves: tuple[str, ...]) -> None:
         for name in halves:
@@ -117,7 +127,7 @@ class EncoderDecoder(Assembly):
             if self._one_table(config) and isinstance(stem, spec.Tokens) and not has(model, "token"):
                 table = token_table(stem.vocabulary, stem.width, stem.padding_idx, stem.table_scale)
                 place(model, "token", "shared", table)
-            part = _PARTS[type(stem)](config, self.halves[name])
+            part = _PARTS[type(stem)](getattr(config, name) if self.composed else config, self.halves[name])
             place(model, name, name, part)
             if has(part, "token") and not has(model, "token"):
                 wiring(model).roles["token"] = (name, *wiring(part).roles["token"])
@@ -192,16 +202,17 @@ class EncoderDecoder(Assembly):
         Raises:
             ValueError: when the decoder has nothing to read, or a mask does not fit.
         """
-        ids, mask = given.get("input_ids"), given.get("attention_mask")
+        parts, ids, mask = self.stacks(model), given.get("input_ids"), self._mask(model, given)
+        ask.padded = watched(model) if ask.padded is None else ask.padded
+        if "decoder" not in parts:
+            return self._encoded(parts["encoder"], {**given, "attention_mask": mask}, ask)
         if ids is not None:
             check_ids(ids)
         decoder_ids = self._decoder_ids(model, given, ids)
-        ask.padded = watched(model) if ask.padded is None else ask.padded
-        parts = self.stacks(model)
         stem = wiring(parts["encoder"]).facts.get("stem")  # None where somebody put in another encoder
         before = given.get("encoder_outputs")
         if before is None:
-            reads = {name: given.get(name) for name in self.reads}
+            reads = {**{name: given.get(name) for name in self.reads}, "attention_mask": mask}
             if model.training and stem is not None:
                 reads = stem.trained_on(reads)
             encoded = states_of(parts["encoder"], reads, ask)
@@ -216,7 +227,7 @@ class EncoderDecoder(Assembly):
             )
         reads = {
             "input_ids": decoder_ids,
-            "attention_mask": given.get("decoder_attention_mask"),
+            "attention_mask": self._mask(model, {**given, "decoder_input_ids": decoder_ids}, "decoder_"),
             "inputs_embeds": given.get("decoder_inputs_embeds"),
             "position_ids": given.get("decoder_position_ids"),
             "token_type_ids": given.get("decoder_token_type_ids"),
@@ -238,6 +249,26 @@ class EncoderDecoder(Assembly):
             states.extras["encoder_global_attentions"] = memory[3]
         return states
 
+    def _encoded(self, encoder: Any, given: dict[str, Any], ask: Ask) -> States:
+        """The states of an encoder that has no decoder beside it."""
+        more = [name for name in given if name.startswith("decoder_") and given[name] is not None]
+        if more:
+            raise ValueError(f"there is no decoder (config.is_encoder_decoder is False): leave out {more}")
+        return states_of(encoder, {name: given.get(name) for name in self.reads}, ask)
+
+    def _mask(self, model: Any, given: dict[str, Any], of: str = "") -> Tensor | None:
+        """What is no padding of the inputs whose names begin with `of`, [B, S]; None where nothing says.
+
+        A decoder that keeps a cache sees all that it has read.
+        """
+        mask: Tensor | None = given.get(f"{of}attention_mask")
+        ids, pad = given.get(f"{of}input_ids"), model.config.pad_token_id
+        keeps = of and not model.training and given.get("use_cache") is not False
+        if mask is not None or not self.hides_padding or ids is None or pad is None or keeps:
+            return mask
+        found: Tensor = ids.ne(pad).long()
+        return found
+
     def _handed(self, model: Any, memory: Tensor) -> Tensor:
         """The encoder's states, [B, S, E], as the decoder reads them."""
         return memory
@@ -255,6 +286,8 @@ class EncoderDecoder(Assembly):
 
     def passed_on(self, states: States) -> dict[str, Any]:
         """The decoder's states, and the encoder's beside them."""
+        if not states.extras:
+            return super().passed_on(states)
         return {
             "past_key_values": states.cache,
             "decoder_hidden_states": states.hidden,
@@ -265,6 +298,8 @@ class EncoderDecoder(Assembly):
 
     def output(self, model: Any, states: States) -> ModelOutput:
         """The decoder's last states, and what was asked for."""
+        if not states.extras:
+            return BaseModelOutput(states.last, hidden_states=states.hidden, attentions=states.attentions)
         return Seq2SeqModelOutput(states.last, **self.passed_on(states))
 
 
@@ -295,7 +330,7 @@ class EncoderHalf(EncoderDecoder):
             last, hidden, attentions, _ = _given_memory(before)
             return states_in(BaseModelOutput(last, hidden_states=hidden, attentions=attentions))
         ask.padded = watched(model) if ask.padded is None else ask.padded
-        return states_of(leaf(model, "encoder"), given, ask)
+        return states_of(leaf(model, "encoder"), {**given, "attention_mask": self._mask(model, given)}, ask)
 
     def passed_on(self, states: States) -> dict[str, Any]:
         """As over a single stack."""

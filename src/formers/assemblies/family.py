@@ -23,6 +23,7 @@ class Head:
         pooler: the base model keeps its pooler under this head.
         over: which part the head reads: the "encoder" or "decoder" of such a pair, or a tower by name.
         flat: the base model's parts are registered on the head's own model, without a prefix.
+        brief: what it returns of a pair are the decoder's states, by the names that a single stack's have.
         unsaved: names of tables with fixed values that files of this head do not hold.
         marks: which tokens see all, and are seen by all, where the caller does not say: the first, those of
             the question, or those behind it.
@@ -36,6 +37,7 @@ class Head:
     flat: bool = False
     unsaved: tuple[str, ...] = ()
     marks: Literal["", "first", "question", "choice"] = ""
+    brief: bool = False
 
 
 @dataclass(frozen=True, eq=False)

@@ -59,7 +59,11 @@ def parts_of(model: Any) -> dict[str, Any]:
     for path, part in model.named_modules():
         config = part.__dict__.get("config")
         own = isinstance(config, PretrainedConfig) and config is not model.config
-        if own and hasattr(type(part), "_family") and not path.startswith(tuple(f"{p}." for p in found)):
+        if (
+            own
+            and getattr(type(part), "_family", None)
+            and not path.startswith(tuple(f"{p}." for p in found))
+        ):
             found[path] = part
     return found
 

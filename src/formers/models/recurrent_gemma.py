@@ -120,7 +120,7 @@ def stack(c: RecurrentGemmaConfig) -> spec.Stack:
             c.vocab_size,
             c.hidden_size,
             scale=c.hidden_size**0.5,
-            scale_rounded=True,
+            scale_rounded="bfloat16",
             padding_idx=c.pad_token_id,
         ),
         layers=llama.by_kind(c, kinds, "layers_block_type"),

@@ -115,6 +115,7 @@ FAMILIES: dict[str, tuple[str, str]] = {
     "stablelm": ("stablelm", "StableLm"),
     "starcoder2": ("starcoder2", "Starcoder2"),
     "t5": ("t5", "T5"),
+    "t5gemma": ("t5gemma", "T5Gemma"),
     "tapas": ("tapas", "Tapas"),
     "umt5": ("mt5", "UMT5"),
     "vit": ("vit", "ViT"),

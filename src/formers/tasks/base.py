@@ -10,6 +10,7 @@ from torch import Tensor
 
 from formers.assemblies.base import (
     Assembled,
+    Assembly,
     BaseModel,
     asked,
     bound,
@@ -176,6 +177,8 @@ class TaskModel(Assembled):
 
     def _record(self, kind: type[ModelOutput], states: States, *values: Any) -> ModelOutput:
         """The head's output: its own values, then those that every head passes on."""
+        if self._head.brief:
+            return kind(*values, **Assembly.passed_on(self._assembly, states))
         if self._assembly.encoder_decoder:
             kind = _BESIDE_AN_ENCODER[kind]
         return kind(*values, **self._assembly.passed_on(states))
@@ -227,7 +230,8 @@ class TaskModel(Assembled):
     def _shift_inputs(self, given: dict[str, Any]) -> None:
         """Let a decoder without inputs of its own read the shifted inputs of the encoder."""
         ids, here = given.get("input_ids"), ("decoder_input_ids", "decoder_inputs_embeds")
-        if self._assembly.encoder_decoder and ids is not None and all(given.get(n) is None for n in here):
+        decodes = self._assembly.encoder_decoder and "decoder" in self._assembly.stacks(self._owner())
+        if decodes and ids is not None and all(given.get(n) is None for n in here):
             given["decoder_input_ids"] = shift_right(ids, self.config, self._assembly.wraps)
 
 

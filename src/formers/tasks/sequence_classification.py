@@ -118,7 +118,9 @@ class SequenceClassification(TaskModel):
     def _logits(self, states: States, given: dict[str, Any]) -> Tensor:
         """[B, C]."""
         spec: Spec = self._formers.facts["head"]
-        ids, mask = given.get("input_ids"), given.get("attention_mask")
+        shifted = spec.pool == "last" and given.get("decoder_input_ids") is not None
+        of = "decoder_" if shifted else ""
+        ids, mask = given.get(f"{of}input_ids"), given.get(f"{of}attention_mask")
         if spec.pool in _POOLS:
             flow = states.flow()
             compute(self, flow)

@@ -36,6 +36,7 @@ class TokenClassification(TaskModel):
         build(self, [*spec.before.steps(self._width()), *steps], names)
 
     def _prepare(self, given: dict[str, Any], targets: dict[str, Any], ask: Ask) -> None:
+        self._shift_inputs(given)
         ask.keep_padding = labels_on_padding(targets["labels"], given.get("attention_mask"))
 
     def _finish(

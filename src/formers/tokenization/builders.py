@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
     from formers.tokenization.sentencepiece import Model
+    from formers.tokenization.vocabulary import Segmenter
 
 Settings: TypeAlias = Mapping[str, Any]
 SPACE = "▁"
@@ -42,7 +43,7 @@ def build(recipe: Recipe, given: Mapping[str, Any], settings: Settings, where: s
     if recipe.languages is not None:
         every["codes"] = recipe.languages.tokens(every.get("language_codes"))
     for name in given:
-        if name.endswith("_file") and not Path(given[name]).is_file():
+        if name.endswith(("_file", "_spm")) and not Path(given[name]).is_file():
             raise OSError(f"{where}: {name}={str(given[name])!r} is not a file")
     return BUILDERS[recipe.kind](dict(given), every, where)
 
@@ -344,6 +345,50 @@ def m2m(given: dict[str, Any], every: Settings, where: str) -> Tokenizer:
     return backend
 
 
+def words(given: dict[str, Any], every: Settings, where: str) -> Tokenizer:
+    """Pieces and their ids alone, with `</s>` behind; Marian cuts texts by SentencePiece (`segmenter`)."""
+    from tokenizers import Regex, Tokenizer, decoders, models
+
+    if "vocab_file" not in given:
+        raise _missing(where, "source_spm= and target_spm= (SentencePiece models) and vocab= (vocab.json)")
+    ids = _as_ids(json.loads(Path(given["vocab_file"]).read_text(encoding="utf-8")), where)
+    unknown, last, pad = (every[name] for name in ("unk_token", "eos_token", "pad_token"))
+    for token in (unknown, last):
+        if token not in ids:
+            raise ValueError(f"{where}: {given['vocab_file']} has no {token!r}, which every text may need")
+    backend = Tokenizer(models.WordLevel(ids, unk_token=unknown))
+    spaced, ends = decoders.Replace(SPACE, " "), decoders.Replace(Regex("^ +| +$"), "")
+    backend.decoder = decoders.Sequence([spaced, decoders.Fuse(), ends])
+    backend.add_special_tokens([token for token in (unknown, last, pad) if token in ids])
+    frame(backend, [last], ["$A", last], ["$A", "$B", last])
+    return backend
+
+
+def segmenter(file: Path, vocabulary: Tokenizer, unknown: str, last: str) -> Segmenter:
+    """SentencePiece whose pieces have the ids of a vocabulary, where codes of languages are tokens too."""
+    from tokenizers import AddedToken, Tokenizer, models
+
+    from formers.tokenization import sentencepiece
+    from formers.tokenization.vocabulary import Segmenter
+
+    model = sentencepiece.read(file)
+    ids = vocabulary.get_vocab(with_added_tokens=True)
+    if model.bpe:
+        own = {piece.text: index for index, piece in enumerate(model.pieces)}
+        name = model.pieces[model.unk_id].text
+        cutter = Tokenizer(models.BPE(own, model.merges(), unk_token=name, fuse_unk=True))
+        _space(cutter, model, prefix=True)
+    else:
+        cutter = _unigram(model.scores(), model.unk_id, model, prefix=True)
+    _add_pieces(cutter, model)
+    codes = [token for token in ids if token.startswith(">>") and token.endswith("<<")]
+    cutter.add_tokens([AddedToken(code, normalized=False) for code in codes])
+    made = Segmenter(cutter, ids, ids[unknown])
+    made.add(vocabulary.get_added_tokens_decoder())
+    frame(cutter, [last], ["$A", last], ["$A", "$B", last])
+    return made
+
+
 def nllb(given: dict[str, Any], every: Settings, where: str) -> Tokenizer:
     """SentencePiece BPE with fairseq's ids, and tokens of languages behind the file's."""
     from tokenizers import Tokenizer, models
@@ -481,6 +526,7 @@ BUILDERS: dict[str, Callable[[dict[str, Any], Settings, str], Tokenizer]] = {
     "xglm": xglm,
     "coded_fairseq": coded_fairseq,
     "m2m": m2m,
+    "words": words,
     "nllb": nllb,
     "t5": t5,
     "utf8": utf8,

@@ -14,7 +14,8 @@ from formers.tokenization.recipes import CLASSES, MODEL_TYPES, RECIPES
 from formers.tokenization.special import ADDITIONAL, NAMED, revive
 
 SOURCES = (
-    *("vocab", "merges", "vocab_file", "merges_file", "spm_file", "tokenizer_file", "tokenizer_object"),
+    *("vocab", "merges", "vocab_file", "merges_file", "spm_file", "source_spm", "target_spm"),
+    *("target_vocab_file", "tokenizer_file", "tokenizer_object"),
 )
 # Settings that any tokenizer takes, beside the sources of its vocabulary.
 SETTINGS = (
@@ -88,13 +89,18 @@ def checked(settings: Mapping[str, Any], allowed: Iterable[str], where: str) -> 
     return {name: revive(value) for name, value in settings.items() if name not in TOLERATED}
 
 
-def sources(args: tuple[Any, ...], given: Mapping[str, Any], name: str) -> dict[str, Any]:
-    """Read `Class(vocab_file, merges_file)` and `Class(vocab, merges)`: a path is a file."""
-    if len(args) > 2:
+def sources(
+    args: tuple[Any, ...], given: Mapping[str, Any], name: str, order: tuple[str, ...]
+) -> dict[str, Any]:
+    """Read `Class(vocab_file, merges_file)` and `Class(vocab, merges)`: a path is a file.
+
+    `order` is that of what is taken by position.
+    """
+    if len(args) > len(order):
         raise TypeError(
-            f"{name}() takes a vocabulary and merges by position and all else by name, but got {len(args)}"
+            f"{name}() takes {' and '.join(order)} by position and all else by name, but got {len(args)}"
         )
-    found = {**given, **dict(zip(("vocab", "merges"), args, strict=False))}
+    found = {**given, **dict(zip(order, args, strict=False))}
     for word in ("vocab", "merges"):
         if isinstance(found[word], (str, os.PathLike)):
             found[f"{word}_file"] = found.pop(word)

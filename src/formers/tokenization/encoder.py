@@ -14,7 +14,7 @@ from formers.tokenization.padding import Filling, pad_columns
 from formers.tokenization.vocabulary import Vocabulary
 
 if TYPE_CHECKING:
-    from tokenizers import Encoding
+    from tokenizers import Encoding, Tokenizer
 
 _AS_THEY_ARE = EncodeOptions()
 
@@ -63,7 +63,7 @@ class Encoder:
             pieces = [[row, *row.overflowing] for row in found]
             sources = [index for index, rows in enumerate(pieces) for _ in rows]
             found = [row for rows in pieces for row in rows]
-        ids = [row.ids for row in found]
+        ids = [self.vocabulary.ids_in(row) for row in found]
         if options.verbose and not options.cuts:
             notice_long(ids, limit)
         columns: dict[str, Any] = {"input_ids": ids}
@@ -100,15 +100,16 @@ class Encoder:
                 )
             special = False
         with self.vocabulary.lock:
-            backend = self.vocabulary.backend
+            backend = self.vocabulary.cutter
             if options.stride and options.cuts and options.max_length is not None:
                 pairs = not words and any(isinstance(item, (list, tuple)) for item in batch)
                 if options.stride >= options.max_length - (self.special_count(pairs) if special else 0):
                     raise _stride_too_wide(options)
-            self._set_truncation(options)
+            self._set_truncation(backend, options)
             if backend.encode_special_tokens != options.split_special_tokens:
                 backend.encode_special_tokens = options.split_special_tokens
-            encode = backend.encode_batch if offsets else backend.encode_batch_fast
+            fast = not offsets and self.vocabulary.segmenter is None  # the fast way forgets the tokens' texts
+            encode = backend.encode_batch_fast if fast else backend.encode_batch
             try:
                 with told("encode a text of this batch"):
                     return list(encode(batch, is_pretokenized=words, add_special_tokens=special))
@@ -130,7 +131,7 @@ class Encoder:
         """Encode a batch without padding, and count what each text lost."""
         batch, _ = batch_of(texts, pairs, False)
         found = self.rows(batch, options, offsets=False)
-        ids = [row.ids for row in found]
+        ids = [self.vocabulary.ids_in(row) for row in found]
         types = [row.type_ids for row in found] if options.return_token_type_ids else None
         lengths = [len(row) for row in ids]
         cut = [0] * len(ids)
@@ -149,8 +150,8 @@ class Encoder:
                 cut[place] = len(row.ids) - lengths[place]
         return Ragged(ids, types, lengths, cut)
 
-    def _set_truncation(self, options: EncodeOptions) -> None:
-        backend = self.vocabulary.backend
+    @staticmethod
+    def _set_truncation(backend: Tokenizer, options: EncodeOptions) -> None:
         present = backend.truncation
         if not options.cuts:
             if present is not None:
@@ -192,7 +193,7 @@ class Encoder:
         backend = self.vocabulary.backend
         processor = backend.post_processor
         with self.vocabulary.lock:
-            self._set_truncation(_AS_THEY_ARE)
+            self._set_truncation(backend, _AS_THEY_ARE)
             with told("encode the letter 'a'"):
                 rows = [backend.encode(word, add_special_tokens=False) for word in ("a", "a")]
         if not all(row.ids for row in rows):

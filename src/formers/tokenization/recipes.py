@@ -34,6 +34,7 @@ class Recipe:
         positions: how its models number tokens, which says how many they take: "absolute", or "after_padding"
             (from `pad_token_id + 1`, so that many of the table are not for use), or "relative" (no limit).
         languages: how texts are marked with theirs, for translators.
+        order: what is taken by position.
         sign: what its vocabulary file contains and that of another class with the same file names does not.
     """
 
@@ -45,6 +46,7 @@ class Recipe:
     padding_side: str = "right"
     additional: tuple[str, ...] = ()
     languages: Languages | None = None
+    order: tuple[str, ...] = ("vocab", "merges")
     # Two rows are equal when they read a vocabulary alike: the rest says whose they are.
     model_types: tuple[str, ...] = field(default=(), compare=False)
     aliases: tuple[str, ...] = field(default=(), compare=False)
@@ -262,7 +264,21 @@ RECIPES: dict[str, Recipe] = {
         special=_named("<s>", "</s>", "<unk>", "</s>", "<pad>"),
         options={"src_lang": None, "tgt_lang": None, "language_codes": "m2m100"},
         languages=M2M_100,
+        order=("vocab", "spm_file"),
         model_types=("m2m_100",),
+    ),
+    "Marian": Recipe(
+        kind="words",
+        files={
+            "source_spm": ("source.spm",),
+            "target_spm": ("target.spm",),
+            "vocab_file": ("vocab.json",),
+            "target_vocab_file": ("target_vocab.json",),
+        },
+        special=_named("", "</s>", "<unk>", "", "<pad>"),
+        options={"source_lang": None, "target_lang": None, "separate_vocabs": False},
+        order=("source_spm", "target_spm", "vocab", "target_vocab_file"),
+        model_types=("marian",),
     ),
     "PLBart": replace(
         _MBART,

@@ -65,6 +65,13 @@ def save(
     """Write every file; see `PreTrainedTokenizerFast.save_pretrained`."""
     if folder.is_file():
         raise NotADirectoryError(f"{folder} is a file; save_pretrained writes into a folder")
+    if vocabulary.segmenters:
+        if legacy is False:
+            raise ValueError(
+                "legacy_format=False, but no tokenizer.json can say that two files cut texts and targets: "
+                "leave it out"
+            )
+        legacy = True
     folder.mkdir(parents=True, exist_ok=True)
     config = configuration(tokenizer, special, origin.guessed)
     config["tokenizer_class"] = origin.class_name or type(tokenizer).__name__

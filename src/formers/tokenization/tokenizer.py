@@ -27,6 +27,7 @@ from formers.tokenization.options import (
 )
 from formers.tokenization.padding import Filling, pad_encoded
 from formers.tokenization.recipes import BERT_INPUTS, CLASSES, PLAIN_INPUTS, RECIPES, Recipe, limit_of
+from formers.tokenization.segmenting import TwoFilesMethods
 from formers.tokenization.sentinels import SentinelMethods
 from formers.tokenization.special import Token, added_token
 from formers.tokenization.tokens import TokenMethods
@@ -58,6 +59,9 @@ class PreTrainedTokenizerFast(TokenMethods, FrameMethods, OlderCalls, Pushable):
         vocab_file: the vocabulary file of a named class.
         merges_file: the merges file of a named class.
         spm_file: the SentencePiece model of a named class whose ids another file says.
+        source_spm: likewise, of a class whose texts and targets are cut by models of their own.
+        target_spm: the one of targets.
+        target_vocab_file: the ids of targets, where they are not those of texts.
         tokenizer_file: a `tokenizer.json`.
         tokenizer_object: a `tokenizers.Tokenizer`, which is copied.
         **settings: special tokens (`pad_token`, ...) and settings (`model_max_length`, `padding_side`, ...).
@@ -82,18 +86,22 @@ class PreTrainedTokenizerFast(TokenMethods, FrameMethods, OlderCalls, Pushable):
         vocab_file: str | os.PathLike[str] | None = None,
         merges_file: str | os.PathLike[str] | None = None,
         spm_file: str | os.PathLike[str] | None = None,
+        source_spm: str | os.PathLike[str] | None = None,
+        target_spm: str | os.PathLike[str] | None = None,
+        target_vocab_file: str | os.PathLike[str] | None = None,
         tokenizer_file: str | os.PathLike[str] | None = None,
         tokenizer_object: Tokenizer | None = None,
         **settings: Any,
     ) -> None:
-        named = (vocab, merges, vocab_file, merges_file, spm_file, tokenizer_file, tokenizer_object)
+        named = {name: value for name, value in locals().items() if name in classes.SOURCES}
         name = type(self).__name__
-        given = classes.sources(args, dict(zip(classes.SOURCES, named, strict=True)), name)
+        order = ("vocab", "merges") if self.recipe is None else self.recipe.order
+        given = classes.sources(args, named, name, order)
         settings = classes.checked(settings, (*classes.SOURCES, *classes.SETTINGS), f"{name}()")
         backend = self._backend(given, settings)
         recorded = settings.pop("added_tokens_decoder", {})
         added = {int(index): added_token(token) for index, token in recorded.items()}
-        self.vocab_file = str(given["vocab_file"]) if "vocab_file" in given else None
+        self._given = given
         self._settle(backend, settings, settings, added, from_file="tokenizer_file" in given)
 
     @classmethod
@@ -142,6 +150,7 @@ class PreTrainedTokenizerFast(TokenMethods, FrameMethods, OlderCalls, Pushable):
         Those of the caller are `explicit`: they may change what a tokenizer.json says (`from_file`).
         """
         recipe = self.recipe
+        self.vocab_file = str(self._given.get("vocab_file") or "") or None
         vocabulary = self._vocabulary = Vocabulary(backend)
         self._encoder, self._decoder = Encoder(vocabulary), Decoder(vocabulary)
         self.init_inputs: tuple[Any, ...] = ()
@@ -269,7 +278,7 @@ class PreTrainedTokenizerFast(TokenMethods, FrameMethods, OlderCalls, Pushable):
             # A class of the caller's may set up more than this one does.
             given = {key: value for key, value in settings.items() if classes.is_setting(key)}
             self = cls(tokenizer_object=backend, **given)
-        self.vocab_file = str(found.vocabulary.get("vocab_file") or "") or None
+        self._given = found.vocabulary
         origin = saving.Origin(found.tokenizer, found.config.get("tokenizer_class"))
         saved = found.config
         self._settle(
@@ -306,13 +315,17 @@ class PreTrainedTokenizerFast(TokenMethods, FrameMethods, OlderCalls, Pushable):
         """
         words = ("use_source_tokenizer", "spaces_between_special_tokens")
         refuse_unknown(kwargs, (*words, "skip_special_tokens", "clean_up_tokenization_spaces"), "decode()")
-        return self._decoder.decode(
+        return self._reader(bool(kwargs.get("use_source_tokenizer"))).decode(
             token_ids,
             skip_special_tokens,
             clean_up_tokenization_spaces,
             self.clean_up_tokenization_spaces,
             self.clean_up_tokenization,
         )
+
+    def _reader(self, source: bool) -> Decoder:
+        """What reads ids: those of a `source`, or those that a model writes."""
+        return self._decoder
 
     def batch_decode(
         self,
@@ -718,7 +731,7 @@ class PreTrainedTokenizerFast(TokenMethods, FrameMethods, OlderCalls, Pushable):
     @classmethod
     def _made(cls, backend: Tokenizer, settings: Mapping[str, Any]) -> PreTrainedTokenizerFast:
         self = cls.__new__(cls)
-        self.vocab_file = None
+        self._given = {}
         self._settle(backend, settings, {}, {}, from_file=True)
         return self
 
@@ -745,7 +758,11 @@ def named_class(name: str) -> type[PreTrainedTokenizerFast]:
     if recipe not in _made:
         row = RECIPES[recipe]
         usual = {argument: names[0] for argument, names in row.files.items()}
-        own = {TranslatorMethods: row.languages is not None, SentinelMethods: "extra_ids" in row.options}
+        own = {
+            TranslatorMethods: row.languages is not None,
+            TwoFilesMethods: "target_spm" in row.files,
+            SentinelMethods: "extra_ids" in row.options,
+        }
         bases = (*(kind for kind, wanted in own.items() if wanted), PreTrainedTokenizerFast)
         _made[recipe] = type(
             f"{recipe}Tokenizer",

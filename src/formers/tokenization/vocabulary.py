@@ -7,10 +7,11 @@ import os
 import threading
 import weakref
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from tokenizers import AddedToken, Tokenizer
+    from tokenizers import AddedToken, Encoding, Tokenizer
 
 _living: weakref.WeakSet[Vocabulary] = weakref.WeakSet()
 _set_for_fork = False
@@ -46,14 +47,35 @@ if hasattr(os, "register_at_fork"):
     )
 
 
+@dataclass
+class Segmenter:
+    """What cuts a text into pieces, where another file says their ids; those that it lacks are `unknown`."""
+
+    cutter: Tokenizer
+    ids: dict[str, int]
+    unknown: int
+
+    def ids_of(self, row: Encoding) -> list[int]:
+        """The ids of a row of pieces."""
+        return [self.ids.get(token, self.unknown) for token in row.tokens]
+
+    def add(self, added: dict[int, AddedToken]) -> None:
+        """Find in texts what was added to the vocabulary."""
+        for index, token in added.items():
+            self.ids.setdefault(token.content, index)
+            (self.cutter.add_special_tokens if token.special else self.cutter.add_tokens)([token])
+
+
 class Vocabulary:
     """A `tokenizers.Tokenizer` that one thread at a time may set up and use: hold its `lock` meanwhile.
 
     Padding and truncation that its file asks for are the file's: they are taken off and kept for saving, and
-    a call states its own.
+    a call states its own. Texts are cut by the `segmenter` in use, one of `segmenters`, where there are any.
     """
 
     def __init__(self, backend: Tokenizer) -> None:
+        self.segmenter: Segmenter | None = None
+        self.segmenters: tuple[Segmenter, ...] = ()
         self.backend = backend
         self.file_padding: dict[str, Any] = backend.padding or {}
         self.file_truncation: dict[str, Any] = backend.truncation or {}
@@ -71,6 +93,15 @@ class Vocabulary:
 
     def __len__(self) -> int:
         return int(self.backend.get_vocab_size(with_added_tokens=True))
+
+    @property
+    def cutter(self) -> Tokenizer:
+        """What texts go through."""
+        return self.backend if self.segmenter is None else self.segmenter.cutter
+
+    def ids_in(self, row: Encoding) -> list[int]:
+        """The ids of what the cutter made of a text."""
+        return list(row.ids) if self.segmenter is None else self.segmenter.ids_of(row)
 
     @property
     def model(self) -> str:
@@ -125,6 +156,8 @@ class Vocabulary:
         with self.lock:
             before = len(self)
             (self.backend.add_special_tokens if special else self.backend.add_tokens)(tokens)
+            for segmenter in self.segmenters:
+                segmenter.add(self.added())
             return len(self) - before
 
     def to_json(self) -> str:

@@ -46,7 +46,7 @@ class Tokens:
     """A stem for text: token (+ position, + segment, + task) vectors, scaled, normalised, dropped.
 
     With `share_types` the segment ids are looked up in the token table, as GPT-2 does. `scale` falls on
-    what enters, looked up or (with `scale_given`) given, and is a number of bfloat16 if `scale_rounded`;
+    what enters, looked up or (with `scale_given`) given, `scale_rounded` to bfloat16 or to its own dtype;
     `table_scale` on what is looked up, in the table itself, and in its dtype if `table_scale_rounded`.
     `norm` is of the sum, or of the tokens before it. Where padding is computed its rows are zero if
     `hides_padding`. A linear layer `projects` the tokens alone (of `table_width`; three at a time, each
@@ -71,7 +71,7 @@ class Tokens:
     norm_of: Literal["sum", "tokens"] = "sum"
     scale: float = 1.0
     scale_given: bool = True
-    scale_rounded: bool = False
+    scale_rounded: Literal["", "bfloat16", "own"] = ""
     table_scale: float = 1.0
     table_scale_rounded: bool = False
     dropout: float = 0.0

@@ -142,7 +142,8 @@ class TokenStem(Stem):
             raise TypeError("this model has no kinds of tasks (use_task_id is off); leave task_type_ids out")
         x = look_up(node, "token", ids, "input_ids") if vectors is None else vectors
         if s.scale != 1.0 and (s.scale_given or vectors is None):
-            x = x * (float(torch.tensor(s.scale, dtype=torch.bfloat16)) if s.scale_rounded else s.scale)
+            held = torch.bfloat16 if s.scale_rounded == "bfloat16" else x.dtype
+            x = x * (torch.tensor(s.scale, dtype=held).to(x.dtype) if s.scale_rounded else s.scale)
         first = positions.new_zeros(x.shape[:-1] if pass_.watched else 1)  # one row serves all
         if s.projects == "tokens":
             x = project(leaf(node, "embedding_projection"), self._between(x, pass_), None, pass_.watched)
