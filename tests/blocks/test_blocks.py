@@ -100,7 +100,11 @@ def test_each_span_holds_sequences_of_one_length_in_order() -> None:
 
 @pytest.mark.parametrize("name", [None, "gelu", "gelu_new", "relu", "tanh", "silu"])
 @pytest.mark.parametrize("kind", ["linear", "linear without bias", "conv1d"])
-def test_the_fast_kernel_computes_what_the_leaf_computes(kind: str, name: str | None) -> None:
+@pytest.mark.parametrize("mkl", [False, True])
+def test_the_fast_kernel_computes_what_the_leaf_computes(
+    kind: str, name: str | None, mkl: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(kernels, "_mkl", mkl)
     torch.manual_seed(0)
     leaf = Conv1D(80, 48) if kind == "conv1d" else nn.Linear(48, 80, bias=kind == "linear")
     nn.init.normal_(leaf.weight, std=0.3)
@@ -119,9 +123,28 @@ def test_the_fast_kernel_computes_what_the_leaf_computes(kind: str, name: str | 
         torch.testing.assert_close(mine, theirs, atol=1e-3, rtol=1e-4)
 
 
-def test_the_fast_kernel_is_the_one_that_these_tests_ran() -> None:
-    assert kernels._operator is not None
-    assert kernels._eligible(nn.Linear(64, 64), torch.randn(64, 64))
+@pytest.mark.parametrize(
+    ("mkl", "rows", "wide", "grad", "fused"),
+    [
+        (False, 64, 64, False, True),
+        (True, 64, 64, False, False),  # a cache holds the weight
+        (True, 64, 1100, False, True),
+        (True, 2, 1100, False, False),
+        (True, 64, 1100, True, False),
+    ],
+)
+def test_each_processor_takes_the_product_that_is_fast_on_it(
+    mkl: bool, rows: int, wide: int, grad: bool, fused: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """oneDNN's goes past the leaf, MKL's calls it."""
+    calls: list[int] = []
+    leaf, x = nn.Linear(wide, wide), torch.randn(rows, wide)
+    monkeypatch.setattr(kernels, "_mkl", mkl)
+    monkeypatch.setattr(nn.Linear, "forward", lambda self, x: calls.append(1) or x)
+    with torch.set_grad_enabled(grad):
+        assert kernels._eligible(leaf, x)
+        project(leaf, x)
+    assert bool(calls) is not fused
 
 
 @pytest.mark.skipif(torch.bfloat16 not in kernels._dtypes, reason="this processor has no bfloat16 products")
@@ -157,7 +180,8 @@ def test_a_leaf_that_is_more_than_a_product_is_called_plainly(why: str) -> None:
     assert torch.equal(project(leaf, x), leaf(x))
 
 
-def test_second_derivatives_pass_through_the_fast_kernel() -> None:
+def test_second_derivatives_pass_through_the_fast_kernel(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(kernels, "_mkl", False)
     leaf = nn.Linear(32, 64)
     x = torch.randn(64, 32, requires_grad=True)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import platform
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
@@ -138,14 +139,25 @@ def fast_on_cpu(dtype: torch.dtype) -> bool:
     return True
 
 
+@lru_cache
+def cpu_made_by(maker: str) -> bool:
+    """Whether the processor says that `maker` ("GenuineIntel", "AuthenticAMD", ...) made it."""
+    return maker in (_cpu_line("vendor_id") or platform.processor())
+
+
 def _cpu_has(*flags: str) -> bool:
     """Whether the kernel lists one of the flags; unknown (no such list) counts as yes."""
+    listed = _cpu_line("flags", "features")
+    return listed is None or bool(set(listed.split()) & set(flags))
+
+
+def _cpu_line(*names: str) -> str | None:
+    """What the kernel tells of the first processor under one of these names; None where it tells nothing."""
     try:
         with open("/proc/cpuinfo", encoding="utf-8") as file:
-            listed = next((line for line in file if line.lower().startswith(("flags", "features"))), None)
+            return next((line for line in file if line.lower().startswith(names)), None)
     except OSError:
-        return True
-    return listed is None or bool(set(listed.split()) & set(flags))
+        return None
 
 
 def _check_present(device: torch.device) -> None:

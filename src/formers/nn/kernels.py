@@ -4,7 +4,8 @@ In float32 on a CPU, oneDNN's linear is more than twice as fast as the product t
 many processors, forward and backward, also from a weight that is not packed. In bfloat16 the two products
 are equally fast, but this one adds the bias and applies the activation before it writes its result. It is
 reached through one private torch operator, here and nowhere else; where the operator is missing, the leaf
-is called plainly.
+is called plainly. On processors of MKL's maker, `F.linear` is the faster one for few rows, for weights that
+a cache holds, and backward; there each is taken where it wins.
 """
 
 from __future__ import annotations
@@ -15,11 +16,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules import module as _modules
 
+from formers.core.devices import cpu_made_by
 from formers.nn.activations import activation as activation_named
 from formers.nn.leaves import Conv1D
 from formers.nn.recording import dispatched, recording
 
 _SMALL = 1 << 16  # rows * in * out below which the plain call's shorter way in wins
+_FEW = 4  # rows below which MKL's products win, where they are fast at all
+_CACHED = 1 << 20  # numbers in a weight below which they do
 _FUSED = {
     "gelu": ("gelu", "none"),
     "gelu_python": ("gelu", "none"),
@@ -49,6 +53,7 @@ def _find_dtypes() -> tuple[torch.dtype, ...]:
 
 
 _operator = _find_operator()
+_mkl = cpu_made_by("GenuineIntel") and torch.backends.mkl.is_available()  # type: ignore[no-untyped-call]
 _dtypes = _find_dtypes()
 
 
@@ -68,10 +73,13 @@ def project(leaf: nn.Module, x: Tensor, activation: str | None = None, watched: 
         watched = hooked(leaf) or dispatched() or recording()
     if not watched and _eligible(leaf, x):
         weight = leaf.weight.t() if type(leaf) is Conv1D else leaf.weight
-        if _tracked(leaf, x):
+        kind, algorithm = _FUSED.get(activation or "", ("none", ""))
+        tracked = _tracked(leaf, x)
+        if _mkl and x.dtype is torch.float32 and (tracked or _plain_wins(x, weight, kind != "none")):
+            out = leaf(x)
+        elif tracked:
             out = _OneDnnLinear.apply(x, weight, leaf.bias)  # type: ignore[no-untyped-call]
         else:
-            kind, algorithm = _FUSED.get(activation or "", ("none", ""))
             out = _operator(x, weight, leaf.bias, kind, [], algorithm)
             activation = None if kind != "none" else activation
     else:
@@ -96,6 +104,10 @@ def _eligible(leaf: nn.Module, x: Tensor) -> bool:
         and type(x) is Tensor
         and (x.dtype is torch.float32 or not _tracked(leaf, x))
     )
+
+
+def _plain_wins(x: Tensor, weight: Any, fused: bool) -> bool:
+    return x.shape[0] < _FEW or (weight.numel() < _CACHED and not fused)
 
 
 def hooked(module: nn.Module) -> bool:

@@ -52,6 +52,14 @@ class WideLinear(nn.Linear):
         return nn.functional.linear(input.float(), self.weight.float())
 
 
+def over_root_mean_square(x: Tensor, eps: float) -> Tensor:
+    """[..., E] -> [..., E], each row over its root mean square."""
+    if torch.is_grad_enabled():
+        return x * torch.rsqrt(x.square().mean(-1, keepdim=True) + eps)
+    length = torch.linalg.vector_norm(x, dim=-1, keepdim=True)  # squares that are never written down
+    return x * length.square_().div_(x.shape[-1]).add_(eps).rsqrt_()
+
+
 class RMSNorm(nn.Module):
     """Root-mean-square norm (Zhang and Sennrich 2019, arXiv:1910.07467).
 
@@ -70,8 +78,7 @@ class RMSNorm(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """[..., E] -> [..., E]."""
-        wide = x.float()
-        wide = wide * torch.rsqrt(wide.square().mean(-1, keepdim=True) + self.eps)
+        wide = over_root_mean_square(x.float(), self.eps)
         if self.wide:
             return (wide * (self.weight.float() + self.offset)).to(x.dtype)
         return self.weight * wide.to(self.weight.dtype if self.weight.dtype != torch.float32 else x.dtype)

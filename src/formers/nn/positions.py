@@ -213,7 +213,15 @@ def rotate(x: Tensor, cos: Tensor, sin: Tensor, adjacent: bool = False) -> Tenso
         turned = torch.stack((first * cos - second * sin, second * cos + first * sin), dim=-1).flatten(-2)
         return turned if rest.shape[-1] == 0 else torch.cat((turned, rest), dim=-1)
     first, second = turned.chunk(2, dim=-1)
-    turned = turned * cos.unsqueeze(-2) + torch.cat((-second, first), dim=-1) * sin.unsqueeze(-2)
+    sin = sin.unsqueeze(-2)
+    turned = turned * cos.unsqueeze(-2)
+    if (
+        torch.is_grad_enabled() or x.dtype is not torch.float32
+    ):  # narrow sums are rounded as the ecosystem's are
+        turned = turned + torch.cat((-second, first), dim=-1) * sin
+    else:  # the same without copies of the halves
+        turned[..., : width // 2].addcmul_(second, sin[..., : width // 2], value=-1)
+        turned[..., width // 2 :].addcmul_(first, sin[..., width // 2 :])
     return turned if rest.shape[-1] == 0 else torch.cat((turned, rest), dim=-1)
 
 
