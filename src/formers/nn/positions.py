@@ -206,23 +206,21 @@ def rotate(x: Tensor, cos: Tensor, sin: Tensor, adjacent: bool = False) -> Tenso
         [.., heads, D]; features past `width` pass unchanged.
     """
     width = cos.shape[-1]
-    turned, rest = x[..., :width], x[..., width:]
+    if width != x.shape[-1]:
+        return torch.cat((rotate(x[..., :width], cos, sin, adjacent), x[..., width:]), dim=-1)
     if adjacent:
         cos, sin = (t[..., None, : width // 2] for t in (cos, sin))
-        first, second = turned[..., ::2], turned[..., 1::2]
-        turned = torch.stack((first * cos - second * sin, second * cos + first * sin), dim=-1).flatten(-2)
-        return turned if rest.shape[-1] == 0 else torch.cat((turned, rest), dim=-1)
-    first, second = turned.chunk(2, dim=-1)
-    sin = sin.unsqueeze(-2)
-    turned = turned * cos.unsqueeze(-2)
-    if (
-        torch.is_grad_enabled() or x.dtype is not torch.float32
-    ):  # narrow sums are rounded as the ecosystem's are
-        turned = turned + torch.cat((-second, first), dim=-1) * sin
-    else:  # the same without copies of the halves
-        turned[..., : width // 2].addcmul_(second, sin[..., : width // 2], value=-1)
-        turned[..., width // 2 :].addcmul_(first, sin[..., width // 2 :])
-    return turned if rest.shape[-1] == 0 else torch.cat((turned, rest), dim=-1)
+        first, second = x[..., ::2], x[..., 1::2]
+        return torch.stack((first * cos - second * sin, second * cos + first * sin), dim=-1).flatten(-2)
+    first, second = x.chunk(2, dim=-1)
+    cos, sin = cos.unsqueeze(-2), sin.unsqueeze(-2)
+    if torch.is_grad_enabled() or x.dtype is not torch.float32:  # narrow sums round as the ecosystem's do
+        return x * cos + torch.cat((-second, first), dim=-1) * sin
+    turned, sin = x * cos, sin[..., : width // 2]  # the same without copies of the halves
+    low, high = turned.chunk(2, dim=-1)
+    low.addcmul_(second, sin, value=-1)
+    high.addcmul_(first, sin)
+    return turned
 
 
 @dataclass(frozen=True)

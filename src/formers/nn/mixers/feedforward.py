@@ -33,7 +33,9 @@ class Expand(Step):
             flow.x = activate(node, "act", gate, act) * up
         elif self.spec.gated:
             # the activation is on the gate: Shazeer 2020, arXiv:2002.05202
-            flow.x = apply(node, "gate", x, watched, "act", act) * apply(node, "up", x, watched)
+            gate, up = apply(node, "gate", x, watched, "act", act), apply(node, "up", x, watched)
+            own = flow.unseen and gate is not x and gate.dtype == up.dtype
+            flow.x = gate.mul_(up) if own else gate * up
         else:
             flow.x = apply(node, "up", x, watched, "act", act)
 
