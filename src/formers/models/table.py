@@ -30,6 +30,7 @@ FAMILIES: dict[str, tuple[str, str]] = {
     "distilbert": ("distilbert", "DistilBert"),
     "electra": ("electra", "Electra"),
     "ernie": ("ernie", "Ernie"),
+    "esm": ("esm", "Esm"),
     "exaone4": ("exaone4", "Exaone4"),
     "falcon": ("falcon", "Falcon"),
     "gemma": ("gemma", "Gemma"),

@@ -71,6 +71,7 @@ def project(leaf: nn.Module, x: Tensor, activation: str | None = None, watched: 
     """
     if watched is None:
         watched = hooked(leaf) or dispatched() or recording()
+    out: Tensor
     if not watched and _eligible(leaf, x):
         weight = leaf.weight.t() if type(leaf) is Conv1D else leaf.weight
         kind, algorithm = _FUSED.get(activation or "", ("none", ""))

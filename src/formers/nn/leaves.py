@@ -56,7 +56,7 @@ def over_root_mean_square(x: Tensor, eps: float) -> Tensor:
     """[..., E] -> [..., E], each row over its root mean square."""
     if torch.is_grad_enabled():
         return x * torch.rsqrt(x.square().mean(-1, keepdim=True) + eps)
-    length = torch.linalg.vector_norm(x, dim=-1, keepdim=True)  # squares that are never written down
+    length: Tensor = torch.linalg.vector_norm(x, dim=-1, keepdim=True)  # squares that are never written down
     return x * length.square_().div_(x.shape[-1]).add_(eps).rsqrt_()
 
 

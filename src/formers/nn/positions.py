@@ -22,6 +22,7 @@ class Rotary:
         trained_length: positions that the checkpoint was trained on.
         options: the rule's own numbers, as sorted pairs.
         adjacent: features 2i and 2i + 1 turn together; otherwise i and width / 2 + i.
+        stored: the checkpoint holds the frequencies, and those count.
     """
 
     width: int
@@ -30,6 +31,7 @@ class Rotary:
     trained_length: int = 2048
     options: tuple[tuple[str, Any], ...] = ()
     adjacent: bool = False
+    stored: bool = False
 
     @classmethod
     def of(
@@ -59,8 +61,8 @@ class Rotary:
         )
         return cls(width, theta, rule, trained_length, options, adjacent)
 
-    def table(self, positions: Tensor) -> tuple[Tensor, Tensor]:
-        """Cosines and sines of `positions`, [..], int64.
+    def table(self, positions: Tensor, frequencies: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Cosines and sines of `positions`, [..], int64, by `frequencies` [width / 2] or the rule's own.
 
         Returns:
             Two tensors [.., width], float32, the halves repeated, attention factor included.
@@ -68,9 +70,14 @@ class Rotary:
         # where the rule depends on it: the value leaves the device, and no export can follow it
         length = int(positions.max()) + 1 if self.rule in _BY_LENGTH and positions.numel() else 1
         inverse, factor = RULES[self.rule](self, length)
+        inverse = inverse if frequencies is None else frequencies.float()
         angles = positions.float()[..., None] * inverse.to(positions.device)  # [.., width/2]
         angles = torch.cat((angles, angles), dim=-1)  # [.., width]
         return angles.cos() * factor, angles.sin() * factor
+
+    def fill_(self, tensor: Tensor) -> None:
+        """The frequencies that a checkpoint holds, before it was trained: [width / 2]."""
+        tensor.copy_(RULES[self.rule](self, 1)[0])
 
     @property
     def sharpening(self) -> float:

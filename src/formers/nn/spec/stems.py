@@ -46,7 +46,8 @@ class Tokens:
     what enters, looked up or (with `scale_given`) given; `table_scale` on what is looked up, in the table
     itself, and in its dtype if `table_scale_rounded`. `norm` is of the sum, or of the tokens before it.
     Where padding is computed its rows are zero if `hides_padding`. Vectors of a token table that is
-    `table_width` wide are projected first.
+    `table_width` wide are projected first. With `erased`, a token and a share, that token's vectors are zero,
+    and the others make up for its share of the row, beyond that which it had in training.
     Roles: `token`, `position`, `type`, `task`, `embedding_norm`, `embedding_dropout`, `token_projection`.
     """
 
@@ -66,6 +67,7 @@ class Tokens:
     padding_idx: int | None = None
     hides_padding: bool = False
     table_width: int | None = None
+    erased: tuple[int, float] | None = None
     reads = "input_ids"
 
     @property

@@ -120,6 +120,8 @@ class TokenStem(Stem):
         x = look_up(node, "token", ids, "input_ids") if vectors is None else vectors
         if s.table_width is not None:
             x = project(leaf(node, "token_projection"), x, None, pass_.watched)
+        if s.erased is not None and ids is not None:
+            x = _erased(x, ids == s.erased[0], s.erased[1], pass_)
         if s.scale != 1.0 and (s.scale_given or vectors is None):
             x = x * s.scale
         first = positions.new_zeros(x.shape[:-1] if pass_.watched else 1)  # one row serves all
@@ -142,6 +144,15 @@ class TokenStem(Stem):
             dropped: Tensor = leaf(node, "embedding_dropout")(x)
             return dropped
         return drop(x, s.dropout) if s.dropout and node.training else x
+
+
+def _erased(x: Tensor, hidden: Tensor, usual: float, pass_: Pass) -> Tensor:
+    """[.., E] with zeros where tokens are `hidden` [..], the rest of each row in their place."""
+    share, layout = pass_.mean(hidden[..., None].float()), pass_.layout  # [B, 1]
+    factor = (1 - usual) / (1 - share).clamp(min=1e-6)  # a row of hidden tokens alone stays zero
+    factor = factor.expand(-1, layout.length)
+    factor = factor if hidden.dim() == 2 else layout.pack(factor)
+    return (x.masked_fill(hidden[..., None], 0.0) * factor[..., None]).to(x.dtype)
 
 
 def positions_of(s: LearnedPositions | ComputedPositions, width: int) -> nn.Module:
