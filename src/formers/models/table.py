@@ -35,6 +35,7 @@ FAMILIES: dict[str, tuple[str, str]] = {
     "electra": ("electra", "Electra"),
     "encoder-decoder": ("encoder_decoder", "EncoderDecoder"),
     "ernie": ("ernie", "Ernie"),
+    "esm": ("esm", "Esm"),
     "eurobert": ("eurobert", "EuroBert"),
     "exaone4": ("exaone4", "Exaone4"),
     "falcon": ("falcon", "Falcon"),

@@ -59,15 +59,26 @@ ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
 }
 
 
-def activation(name: str) -> Callable[[Tensor], Tensor]:
-    """The function of that name.
+_IN_PLACE: dict[Callable[[Tensor], Tensor], Callable[[Tensor], Tensor]] = {
+    F.gelu: torch.ops.aten.gelu_,
+    _tanh_gelu: partial(torch.ops.aten.gelu_, approximate="tanh"),
+    F.relu: torch.relu_,
+    F.silu: partial(F.silu, inplace=True),
+    torch.sigmoid: torch.sigmoid_,
+    torch.tanh: torch.tanh_,
+}
+
+
+def activation(name: str, in_place: bool = False) -> Callable[[Tensor], Tensor]:
+    """The function of that name; `in_place` lets it write its result over what it is given.
 
     Raises:
         ValueError: for an unknown name, with the nearest known one.
     """
     if name not in ACTIVATIONS:
         raise ValueError(f"unknown activation {name!r}{did_you_mean(name, ACTIVATIONS)}")
-    return ACTIVATIONS[name]
+    found = ACTIVATIONS[name]
+    return _IN_PLACE.get(found, found) if in_place else found
 
 
 class Activation(nn.Module):

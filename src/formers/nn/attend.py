@@ -55,7 +55,8 @@ class Scores:
 
     def with_dropout(self, rate: float, called: Callable[[Tensor], Tensor] | None = None) -> Scores:
         """The same scores, whose weights are dropped at `rate`, or (in eager) by a module."""
-        return replace(self, dropout=rate, drop=called)
+        same = rate == self.dropout and called is self.drop
+        return self if same else replace(self, dropout=rate, drop=called)
 
 
 def eager(q: Tensor, k: Tensor, v: Tensor, scores: Scores) -> tuple[Tensor, Tensor]:

@@ -4,8 +4,8 @@ In float32 on a CPU, oneDNN's linear is more than twice as fast as the product t
 many processors, forward and backward, also from a weight that is not packed. In bfloat16 the two products
 are equally fast, but this one adds the bias and applies the activation before it writes its result. It is
 reached through one private torch operator, here and nowhere else; where the operator is missing, the leaf
-is called plainly. On processors of MKL's maker, `F.linear` is the faster one for few rows, for weights that
-a cache holds, and backward; there each is taken where it wins.
+is called plainly. On processors of MKL's maker, `F.linear` and an activation in place is as fast or faster
+for few rows, for weights that a cache holds, and backward; there each is taken where it wins.
 """
 
 from __future__ import annotations
@@ -73,26 +73,33 @@ def project(leaf: nn.Module, x: Tensor, activation: str | None = None, watched: 
     """
     if watched is None:
         watched = hooked(leaf) or dispatched() or recording()
+    out: Tensor
     if not watched and _eligible(leaf, x):
         weight = leaf.weight.t() if type(leaf) is Conv1D else leaf.weight
         kind, algorithm = _FUSED.get(activation or "", ("none", ""))
-        tracked = _tracked(leaf, x)
-        if _mkl and x.dtype is torch.float32 and (tracked or _plain_wins(x, weight, kind != "none")):
-            out = leaf(x)
-        elif tracked:
+        if _tracked(leaf, x):
             out = _OneDnnLinear.apply(x, weight, leaf.bias)  # type: ignore[no-untyped-call]
         else:
             out = _operator(x, weight, leaf.bias, kind, [], algorithm)
             activation = None if kind != "none" else activation
     else:
         out = leaf(x)
-    return activation_named(activation)(out) if activation else out
+    if not activation:
+        return out
+    # a product is nobody else's: where nobody looks and nothing is recorded, it takes the activation
+    own = not watched and type(leaf) in (nn.Linear, Conv1D) and not torch.is_grad_enabled()
+    return activation_named(activation, own)(out)
 
 
 def _eligible(leaf: nn.Module, x: Tensor) -> bool:
+    """Whether oneDNN's product can be taken, and wins on this processor."""
     if type(leaf) is not nn.Linear and type(leaf) is not Conv1D:
         return False
     weight = leaf.weight
+    if _mkl and x.dtype is torch.float32:
+        few = x.shape[0] < _FEW or weight.numel() < _CACHED
+        if few or _tracked(leaf, x):
+            return False
     return (
         _operator is not None
         and x.dim() == 2
@@ -106,10 +113,6 @@ def _eligible(leaf: nn.Module, x: Tensor) -> bool:
         and type(x) is Tensor
         and (x.dtype is torch.float32 or not _tracked(leaf, x))
     )
-
-
-def _plain_wins(x: Tensor, weight: Any, fused: bool) -> bool:
-    return x.shape[0] < _FEW or (weight.numel() < _CACHED and not fused)
 
 
 def grouped(

@@ -82,7 +82,10 @@ class RMSNorm(nn.Module):
         wide = over_root_mean_square(x.float(), self.eps)
         if self.wide:
             return (wide * (self.weight.float() + self.offset)).to(x.dtype)
-        return self.weight * wide.to(self.weight.dtype if self.weight.dtype != torch.float32 else x.dtype)
+        weight = self.weight
+        wide = wide.to(weight.dtype if weight.dtype != torch.float32 else x.dtype)
+        own = not torch.is_grad_enabled() and type(weight) is nn.Parameter and wide.dtype is weight.dtype
+        return wide.mul_(weight) if own else weight * wide
 
     def extra_repr(self) -> str:
         """Width and epsilon."""

@@ -22,6 +22,7 @@ class Rotary:
         trained_length: positions that the checkpoint was trained on.
         options: the rule's own numbers, as sorted pairs.
         adjacent: features 2i and 2i + 1 turn together; otherwise i and width / 2 + i.
+        stored: the checkpoint holds the frequencies, and those count.
     """
 
     width: int
@@ -30,6 +31,7 @@ class Rotary:
     trained_length: int = 2048
     options: tuple[tuple[str, Any], ...] = ()
     adjacent: bool = False
+    stored: bool = False
 
     @classmethod
     def of(
@@ -59,8 +61,8 @@ class Rotary:
         )
         return cls(width, theta, rule, trained_length, options, adjacent)
 
-    def table(self, positions: Tensor) -> tuple[Tensor, Tensor]:
-        """Cosines and sines of `positions`, [..], int64.
+    def table(self, positions: Tensor, frequencies: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Cosines and sines of `positions`, [..], int64, by `frequencies` [width / 2] or the rule's own.
 
         Returns:
             Two tensors [.., width], float32, the halves repeated, attention factor included.
@@ -68,9 +70,14 @@ class Rotary:
         # where the rule depends on it: the value leaves the device, and no export can follow it
         length = int(positions.max()) + 1 if self.rule in _BY_LENGTH and positions.numel() else 1
         inverse, factor = RULES[self.rule](self, length)
+        inverse = inverse if frequencies is None else frequencies.float()
         angles = positions.float()[..., None] * inverse.to(positions.device)  # [.., width/2]
         angles = torch.cat((angles, angles), dim=-1)  # [.., width]
         return angles.cos() * factor, angles.sin() * factor
+
+    def fill_(self, tensor: Tensor) -> None:
+        """The frequencies that a checkpoint holds, before it was trained: [width / 2]."""
+        tensor.copy_(RULES[self.rule](self, 1)[0])
 
     @property
     def sharpening(self) -> float:
@@ -207,23 +214,21 @@ def rotate(x: Tensor, cos: Tensor, sin: Tensor, adjacent: bool = False) -> Tenso
         [.., heads, D]; features past `width` pass unchanged.
     """
     width = cos.shape[-1]
-    turned, rest = x[..., :width], x[..., width:]
+    if width != x.shape[-1]:
+        return torch.cat((rotate(x[..., :width], cos, sin, adjacent), x[..., width:]), dim=-1)
     if adjacent:
         cos, sin = (t[..., None, : width // 2] for t in (cos, sin))
-        first, second = turned[..., ::2], turned[..., 1::2]
-        turned = torch.stack((first * cos - second * sin, second * cos + first * sin), dim=-1).flatten(-2)
-        return turned if rest.shape[-1] == 0 else torch.cat((turned, rest), dim=-1)
-    first, second = turned.chunk(2, dim=-1)
-    sin = sin.unsqueeze(-2)
-    turned = turned * cos.unsqueeze(-2)
-    if (
-        torch.is_grad_enabled() or x.dtype is not torch.float32
-    ):  # narrow sums are rounded as the ecosystem's are
-        turned = turned + torch.cat((-second, first), dim=-1) * sin
-    else:  # the same without copies of the halves
-        turned[..., : width // 2].addcmul_(second, sin[..., : width // 2], value=-1)
-        turned[..., width // 2 :].addcmul_(first, sin[..., width // 2 :])
-    return turned if rest.shape[-1] == 0 else torch.cat((turned, rest), dim=-1)
+        first, second = x[..., ::2], x[..., 1::2]
+        return torch.stack((first * cos - second * sin, second * cos + first * sin), dim=-1).flatten(-2)
+    first, second = x.chunk(2, dim=-1)
+    cos, sin = cos.unsqueeze(-2), sin.unsqueeze(-2)
+    if torch.is_grad_enabled() or x.dtype is not torch.float32:  # narrow sums round as the ecosystem's do
+        return x * cos + torch.cat((-second, first), dim=-1) * sin
+    turned, sin = x * cos, sin[..., : width // 2]  # the same without copies of the halves
+    low, high = turned.chunk(2, dim=-1)
+    low.addcmul_(second, sin, value=-1)
+    high.addcmul_(first, sin)
+    return turned
 
 
 @dataclass(frozen=True)

@@ -66,6 +66,11 @@ class Flow:
         """Whether every module is called."""
         return self.pass_.watched
 
+    @property
+    def unseen(self) -> bool:
+        """Whether nobody looks and nothing is recorded: what a step made is written over by the next."""
+        return not self.pass_.watched and not torch.is_grad_enabled()
+
 
 @dataclass(frozen=True)
 class Bare:

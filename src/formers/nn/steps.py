@@ -68,9 +68,7 @@ class Add(Step):
             x = x.index_select(0, flow.kept)
         if x.dim() > y.dim():
             y = y.view(x.shape)
-        # where nobody looks and nothing is recorded, the result belongs to nobody else and takes the sum
-        alone = not flow.pass_.watched and not torch.is_grad_enabled() and y.dtype == x.dtype
-        flow.x = y.add_(x) if alone else x + y
+        flow.x = y.add_(x) if flow.unseen and y.dtype == x.dtype else x + y
 
 
 class Normalise(Step):

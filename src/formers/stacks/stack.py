@@ -14,7 +14,7 @@ from formers.nn import spec
 from formers.nn.attend import choose
 from formers.nn.cache import Cache
 from formers.nn.dropout import Dropout, drop
-from formers.nn.fresh import Spread
+from formers.nn.fresh import Spread, begins
 from formers.nn.kernels import project
 from formers.nn.layout import Layout
 from formers.nn.leaves import linear, norm
@@ -161,18 +161,26 @@ class States:
 
 
 class RotaryNode(nn.Module):
-    """Cosines and sines of a pass, as a node that can be hooked. Called once for every rule."""
+    """Cosines and sines of a pass, as a node that can be hooked. Called once for every rule.
+
+    Where the first rule's frequencies are stored, `inv_freq` [width / 2] holds them.
+    """
 
     row_wise = True
 
     def __init__(self, rules: tuple[Rotary, ...]) -> None:
         super().__init__()
         self.rules = rules
+        self.inv_freq: Tensor | None = None
+        if rules[0].stored:
+            del self.inv_freq
+            self.register_buffer("inv_freq", torch.empty(rules[0].width // 2))
+            begins(self, inv_freq=rules[0])
 
     def forward(self, x: Tensor, position_ids: Tensor, rule: int = 0) -> tuple[Tensor, Tensor]:
         """Positions [1 or B, T] -> two tensors [1 or B, T, width] in the dtype of `x`, by that rule."""
         with torch.autocast(x.device.type, enabled=False):
-            cos, sin = self.rules[rule].table(position_ids)
+            cos, sin = self.rules[rule].table(position_ids, self.inv_freq if rule == 0 else None)
         return cos.to(x.dtype), sin.to(x.dtype)
 
 
@@ -245,8 +253,8 @@ def run(block: Block, inputs: Inputs, ask: Ask, checkpointing: bool = False) -> 
         x = begin(block, s.attention, pass_, streams, x)
     if s.first_norm is not None:
         x = leaf(block, "first_norm")(x)
-    if pass_.watched and has(block, "rotary"):
-        for i, rule in enumerate(s.rotaries):
+    for i, rule in enumerate(s.rotaries if has(block, "rotary") else ()):
+        if pass_.watched or rule.stored:
             which = {"rule": i} if i else {}
             pass_.memo.put(rule, leaf(block, "rotary")(x, position_ids=pass_.geometry.positions, **which))
     if s.relative:

@@ -14,7 +14,7 @@ from formers.nn.fresh import Constant, begins
 from formers.nn.losses import balance, cross_entropy, next_token
 from formers.nn.program import Step, build
 from formers.nn.spec import Norm
-from formers.nn.steps import Cap, Parted, Scale, dense
+from formers.nn.steps import Cap, Parted, Scale, Shift, dense
 from formers.stacks.stack import Ask, States
 from formers.tasks.base import TaskModel, labels_on_padding
 from formers.tasks.transform import Transform
@@ -30,7 +30,8 @@ class Spec:
         width: of what it returns, where that is not E.
         norm: path of the norm.
         eps: epsilon of the norm.
-        bias_path: path of a bias that is kept beside the table, and is one with the table's own.
+        bias_path: path of a bias that is kept beside the table, and is one with the table's own, if it has
+            one.
         bias: the table has a bias.
         tied: the table is the token table where the config says so; False where it never is.
         scale: factor on the states.
@@ -90,13 +91,21 @@ class Spec:
             steps.append(Parted("out", "beside", inner, width - inner, vocabulary, self.bias))
         else:
             steps.append(dense("out", inner, vocabulary, bias=self.bias))
+        if self.biased_apart:
+            steps.append(Shift("out", vocabulary))
         if self.logits_scale != 1.0:
             steps.append(Scale(self.logits_scale))
         return [*steps, Cap(self.cap)] if self.cap is not None else steps
 
     def names(self) -> dict[str, str | None]:
         """Role -> path."""
-        return {**self.transform.names, "out": self.out, "beside": self.beside}
+        apart = {"out_shift": self.bias_path} if self.biased_apart else {}
+        return {**self.transform.names, "out": self.out, "beside": self.beside, **apart}
+
+    @property
+    def biased_apart(self) -> bool:
+        """Whether the bias beside the table is the only one."""
+        return self.bias_path is not None and not self.bias
 
 
 class VocabularyHead(TaskModel):
@@ -109,7 +118,7 @@ class VocabularyHead(TaskModel):
 
     def _place_head(self, spec: Spec, config: Any) -> None:
         build(self, *self._steps(spec, config))
-        if spec.bias_path is not None:
+        if spec.bias_path is not None and spec.bias:
             group, _, name = spec.bias_path.rpartition(".")
             value = self._out().bias.detach().clone()
             self.get_submodule(group).register_parameter(name, nn.Parameter(value))
@@ -131,7 +140,7 @@ class VocabularyHead(TaskModel):
         if spec.tied and getattr(self.config, "tie_word_embeddings", True):
             pair = f"{spec.out}.weight", f"{spec.table or token_path(self)}.weight"
             ties.update([pair[::-1] if spec.leads else pair])
-            if spec.bias_path is not None:
+            if spec.bias_path is not None and spec.bias:
                 ties[f"{spec.out}.bias"] = spec.bias_path
         return ties
 
@@ -153,7 +162,13 @@ class VocabularyHead(TaskModel):
         self.get_submodule(group).add_module(name, value)
         if spec.bias_path is not None:
             group, _, name = spec.bias_path.rpartition(".")
-            setattr(self.get_submodule(group), name, value.bias)
+            bias: Any = value.bias
+            if spec.biased_apart:  # as long as the new table; new words have none
+                held = getattr(self.get_submodule(group), name).detach()
+                bias = nn.Parameter(
+                    nn.functional.pad(held, (0, value.get_parameter("weight").shape[0] - len(held)))
+                )
+            setattr(self.get_submodule(group), name, bias)
 
     def _vocabulary(self, states: States, kept: Any = 0) -> Tensor:
         """Logits [B, T, V], or of the places to keep."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -70,22 +71,44 @@ def _as_ids(vocab: Any, where: str) -> dict[str, int]:
     raise TypeError(f"{where}: vocab must map tokens to ids or list tokens, but is a {type(vocab).__name__}")
 
 
-def wordpiece(given: dict[str, Any], every: Settings, where: str) -> Tokenizer:
-    """WordPiece after BERT's normalizer and splitter (arXiv:1810.04805; vocab.txt)."""
-    from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers
-
+def _listed(given: dict[str, Any], every: Settings, where: str, *needed: str) -> dict[str, int]:
+    """The ids of a vocab.txt, which must have the special tokens that are needed."""
     if "vocab" in given:
         vocab = _as_ids(given["vocab"], where)
     elif "vocab_file" in given:
         vocab = _read_vocab_txt(Path(given["vocab_file"]))
     else:
         raise _missing(where, "vocab_file= (vocab.txt) or vocab=")
-    for name in ("unk_token", "cls_token", "sep_token"):
+    for name in needed:
         if every[name] not in vocab:
             raise ValueError(
                 f"{where}: the vocabulary of {len(vocab)} tokens has no {name} {every[name]!r}; pass "
                 f"{name}= to name it"
             )
+    return vocab
+
+
+def letters(given: dict[str, Any], every: Settings, where: str) -> Tokenizer:
+    """Every token of the vocabulary wherever it stands, what lies between as words, as in ESM (vocab.txt)."""
+    from tokenizers import Regex, Tokenizer, models, pre_tokenizers
+
+    vocab = _listed(given, every, where, "unk_token", "cls_token", "eos_token")
+    backend = Tokenizer(models.WordLevel(vocab, unk_token=every["unk_token"]))
+    known = "|".join(re.escape(token) for token in sorted(vocab, key=lambda token: -len(token)) if token)
+    backend.pre_tokenizer = pre_tokenizers.Sequence(
+        [pre_tokenizers.Split(Regex(known), "isolated"), pre_tokenizers.WhitespaceSplit()]
+    )
+    first, last = every["cls_token"], every["eos_token"]
+    single = [f"{first}:0", "$A:0", f"{last}:0"]
+    frame(backend, (first, last), single, [*single, "$B:0", f"{last}:0"])
+    return backend
+
+
+def wordpiece(given: dict[str, Any], every: Settings, where: str) -> Tokenizer:
+    """WordPiece after BERT's normalizer and splitter (arXiv:1810.04805; vocab.txt)."""
+    from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers
+
+    vocab = _listed(given, every, where, "unk_token", "cls_token", "sep_token")
     backend = Tokenizer(models.WordPiece(vocab, unk_token=every["unk_token"], max_input_chars_per_word=100))
     backend.normalizer = normalizers.BertNormalizer(
         clean_text=True,
@@ -351,7 +374,7 @@ def words(given: dict[str, Any], every: Settings, where: str) -> Tokenizer:
 
     if "vocab_file" not in given:
         raise _missing(where, "source_spm= and target_spm= (SentencePiece models) and vocab= (vocab.json)")
-    ids = _as_ids(json.loads(Path(given["vocab_file"]).read_text(encoding="utf-8")), where)
+    ids = _as_ids(read_json(given["vocab_file"]), where)
     unknown, last, pad = (every[name] for name in ("unk_token", "eos_token", "pad_token"))
     for token in (unknown, last):
         if token not in ids:
@@ -515,6 +538,7 @@ def llama(given: dict[str, Any], every: Settings, where: str) -> Tokenizer:
 
 
 BUILDERS: dict[str, Callable[[dict[str, Any], Settings, str], Tokenizer]] = {
+    "letters": letters,
     "wordpiece": wordpiece,
     "byte_bpe": byte_bpe,
     "word_bpe": word_bpe,

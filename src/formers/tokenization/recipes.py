@@ -227,6 +227,13 @@ RECIPES: dict[str, Recipe] = {
         additional=tuple(f"<madeupword{i}>" for i in range(7)),
         model_types=("xglm",),
     ),
+    "Esm": Recipe(
+        kind="letters",
+        files=_VOCAB_TXT,
+        special=_named("", "<eos>", "<unk>", "", "<pad>", "<cls>", "<mask>"),
+        model_types=("esm",),
+        positions="after_padding",
+    ),
     "XLMRoberta": Recipe(
         kind="xlm_roberta",
         files=_FAIRSEQ_PIECES,

@@ -48,7 +48,9 @@ class Expand(Step):
         elif s.gated:
             # the activation is on the gate: Shazeer 2020, arXiv:2002.05202
             gate = apply(node, s.prefix + "gate", x, watched, self.act, act)
-            flow.x = gate * apply(node, s.prefix + "up", x, watched)
+            up = apply(node, s.prefix + "up", x, watched)
+            own = flow.unseen and gate is not x and gate.dtype == up.dtype
+            flow.x = gate.mul_(up) if own else gate * up
         else:
             flow.x = apply(node, s.prefix + "up", x, watched, self.act, act)
 

@@ -52,6 +52,8 @@ class Tokens:
     `hides_padding`. A linear layer `projects` the tokens alone (of `table_width`; three at a time, each
     between its neighbours, if `trigrams`), or the normed sum. With `boxes`, the number of coordinates, every
     token has a box on its page, whose edges, height and width are looked up.
+    With `erased`, a token and a share, that token's vectors are zero, and the others make up for its share of
+    the row, beyond that which it had in training.
     With `kinds` a token has several types, [.., kinds]; the second is its column in a table, the third its
     row. With `restarts` positions begin anew in every cell, and stop at the last of their table.
     Roles: `token`, `position`, `type` or `type_0`, .., `task`, `x`, `y`, `height`, `width`, `embedding_norm`,
@@ -81,6 +83,7 @@ class Tokens:
     projection_bias: bool = True
     table_width: int | None = None
     trigrams: bool = False
+    erased: tuple[int, float] | None = None
     reads = "input_ids"
 
     @property

@@ -141,6 +141,8 @@ class TokenStem(Stem):
         if tasks is not None and not s.tasks:
             raise TypeError("this model has no kinds of tasks (use_task_id is off); leave task_type_ids out")
         x = look_up(node, "token", ids, "input_ids") if vectors is None else vectors
+        if s.erased is not None and ids is not None:
+            x = _erased(x, ids == s.erased[0], s.erased[1], pass_)
         if s.scale != 1.0 and (s.scale_given or vectors is None):
             held = torch.bfloat16 if s.scale_rounded == "bfloat16" else x.dtype
             x = x * (torch.tensor(s.scale, dtype=held).to(x.dtype) if s.scale_rounded else s.scale)
@@ -200,6 +202,15 @@ def _of_boxes(node: Any, boxes: Tensor | None, first: Tensor) -> Tensor:
     heights, widths = bottom - top, right - left
     found = (("x", left), ("y", top), ("x", right), ("y", bottom), ("height", heights), ("width", widths))
     return torch.stack([look_up(node, role, at, "bbox") for role, at in found]).sum(0)
+
+
+def _erased(x: Tensor, hidden: Tensor, usual: float, pass_: Pass) -> Tensor:
+    """[.., E] with zeros where tokens are `hidden` [..], the rest of each row in their place."""
+    share, layout = pass_.mean(hidden[..., None].float()), pass_.layout  # [B, 1]
+    factor = (1 - usual) / (1 - share).clamp(min=1e-6)  # a row of hidden tokens alone stays zero
+    factor = factor.expand(-1, layout.length)
+    factor = factor if hidden.dim() == 2 else layout.pack(factor)
+    return (x.masked_fill(hidden[..., None], 0.0) * factor[..., None]).to(x.dtype)
 
 
 def positions_of(s: LearnedPositions | ComputedPositions, width: int) -> nn.Module:
