@@ -42,6 +42,13 @@ _LATENT = {
     "qk_nope_head_dim": 12,
     "v_head_dim": 10,
 }
+_JET: dict[str, Any] = {
+    **{key: value for key, value in DECODER.items() if key != "num_attention_heads"},
+    "kv_channels": 12,
+    "num_local_experts": 6,
+    "num_experts_per_tok": 2,
+    "intermediate_size": 20,
+}
 _FEW = {**DECODER, "num_local_experts": 6, "num_experts_per_tok": 2, "intermediate_size": 20}
 
 # model_type -> shapes, see `shapes.py`; MORE are those of the whole grid alone
@@ -59,8 +66,20 @@ SHAPES: dict[str, dict[str, dict[str, Any]]] = {
     "minicpm3": {"three scales": {**_LATENT, "scale_emb": 3.0, "scale_depth": 1.1, "dim_model_base": 12}},
     "phimoe": {"two turns of rotary positions": {**_FEW, "rope_parameters": _LONG, "lm_head_bias": True}},
     "dbrx": {"clipped": _DBRX},
+    "jetmoe": {"two of six": _JET},
 }
 MORE: dict[str, dict[str, dict[str, Any]]] = {
+    "jetmoe": {
+        "three of five, relu, output apart": {
+            **_JET,
+            "num_key_value_heads": 3,
+            "num_local_experts": 5,
+            "num_experts_per_tok": 3,
+            "activation_function": "relu",
+            "tie_word_embeddings": False,
+            "rms_norm_eps": 1e-3,
+        }
+    },
     "gpt_oss": {
         "windows first, no biases, three of five, plain turns": {
             **_FEW,
@@ -110,7 +129,7 @@ MORE: dict[str, dict[str, dict[str, Any]]] = {
         },
         "euclidean weights": {
             **_DBRX,
-            "attn_config": {"kv_n_heads": 4, "rope_theta": 10000.0},
+            "attn_config": {"kv_n_heads": 4, "clip_qkv": 8.0, "rope_theta": 10000.0},
             "ffn_config": {**_DBRX["ffn_config"], "moe_normalize_expert_weights": 2.0},
         },
     },

@@ -58,6 +58,8 @@ ONLY_THERE = {
     # all experts' two tensors stand beside their router in the file
     "granitemoe": re.compile(r"\.experts(\.act_fn)?$"),
     "granitemoeshared": re.compile(r"\.experts(\.act_fn)?$"),
+    # all experts' tensors, which no part is called for, and what holds the router's layer alone
+    "jetmoe": re.compile(r"\.(input_linear|output_linear|router|activation)$"),
     # what holds the router's layer alone; and experts that are called one by one, whose rows become [B, T, E]
     "dbrx": re.compile(r"\.router$|\.experts(\.mlp(\.activation_fn)?)?$"),
     "falcon": re.compile(r"(^|\.)rotary_emb$"),  # it fires where slopes stand for positions too

@@ -68,7 +68,7 @@ _MIXED = {
 _OTHERS |= dict.fromkeys(("exaone4", "llama", "mistral", "qwen2", "qwen3"), _GROUPED)
 _OTHERS |= dict.fromkeys(("mixtral", "qwen2_moe"), _MIXED)
 _OTHERS |= dict.fromkeys(
-    ("gpt_oss", "granitemoe", "granitemoeshared", "phimoe"),
+    ("gpt_oss", "granitemoe", "granitemoeshared", "jetmoe", "phimoe"),
     {**_GROUPED, "num_local_experts": 4, "num_experts_per_tok": 2, "head_dim": 8},
 )
 _OTHERS["dbrx"] = {

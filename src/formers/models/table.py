@@ -47,6 +47,7 @@ FAMILIES: dict[str, tuple[str, str]] = {
     "granitemoe": ("granitemoe", "GraniteMoe"),
     "granitemoeshared": ("granitemoe", "GraniteMoeShared"),
     "helium": ("helium", "Helium"),
+    "jetmoe": ("jetmoe", "JetMoe"),
     "llama": ("llama", "Llama"),
     "llava": ("llava", "Llava"),
     "m2m_100": ("m2m_100", "M2M100"),

@@ -7,6 +7,7 @@ from typing import Any
 
 from formers.nn import spec
 from formers.nn.mixers.attention import attention_steps
+from formers.nn.mixers.chosen import chosen_steps
 from formers.nn.mixers.disentangled import disentangled_steps
 from formers.nn.mixers.experts import experts_steps
 from formers.nn.mixers.feedforward import feedforward_steps
@@ -17,6 +18,7 @@ from formers.nn.steps import Add, Begin, Drop, Normalise
 
 STEPS: dict[type[Any], Callable[[Any, int], list[Step]]] = {
     spec.Attention: attention_steps,
+    spec.ChosenHeads: chosen_steps,
     spec.Disentangled: disentangled_steps,
     spec.Experts: experts_steps,
     spec.FeedForward: feedforward_steps,

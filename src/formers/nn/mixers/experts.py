@@ -133,10 +133,7 @@ class Dispatch(Step):
         """Each expert reads the tokens that chose it, side by side."""
         if not len(x):
             return torch.zeros_like(x)
-        flat = chosen.flatten()
-        order = flat.to(torch.int32).argsort()  # [N * chosen]: by expert
-        counts: list[int] = torch.bincount(flat, minlength=self.spec.count).tolist()
-        token = order // chosen.shape[1]
+        order, token, counts = by_expert(chosen, self.spec.count)
         plain = not flow.watched and not torch.is_grad_enabled()
         bank = self._bank(node, flow)
         if bank is None:
@@ -150,12 +147,7 @@ class Dispatch(Step):
                 read.append(self._read(part, bank, first, stop, counts[first:stop], plain))
                 start += rows
         found = read[0] if len(read) == 1 else torch.cat(read)
-        if plain and found.dtype in (torch.float32, torch.float64):  # several times faster than to add rows
-            places = torch.empty_like(order).scatter_(0, order, torch.arange(len(order), device=x.device))
-            weighed, places = weights.to(found.dtype), places.view_as(chosen)
-            return F.embedding_bag(places, found, mode="sum", per_sample_weights=weighed).to(x.dtype)
-        found = found * weights.flatten()[order, None]
-        return torch.zeros_like(x).index_add(0, token, found.to(x.dtype))
+        return summed(found, weights, order, token, plain).to(x.dtype)
 
     def _bank(self, node: Any, flow: Flow) -> Bank | None:
         """Role -> weights [out, in] and biases of all experts; None where an expert has to be called."""
@@ -217,6 +209,28 @@ class Dispatch(Step):
         return out
 
 
+def by_expert(chosen: Tensor, count: int) -> tuple[Tensor, Tensor, list[int]]:
+    """Numbers [N, chosen] -> their places sorted by expert, the tokens of those, and every expert's count."""
+    flat = chosen.flatten()
+    order = flat.to(torch.int32).argsort()  # [N * chosen]
+    counts: list[int] = torch.bincount(flat, minlength=count).tolist()
+    return order, order // chosen.shape[1], counts
+
+
+def summed(found: Tensor, weights: Tensor, order: Tensor, token: Tensor, plain: bool) -> Tensor:
+    """Every token's sum of what its experts found, [N * chosen, E] by expert, by `weights` [N, chosen]."""
+    if plain and found.dtype in (torch.float32, torch.float64):  # several times faster than to add rows
+        places, weighed = unsorted(order).view_as(weights), weights.to(found.dtype)
+        return F.embedding_bag(places, found, mode="sum", per_sample_weights=weighed)
+    zeros = found.new_zeros(len(weights), found.shape[1])
+    return zeros.index_add(0, token, (found * weights.flatten()[order, None]).to(found.dtype))
+
+
+def unsorted(order: Tensor) -> Tensor:
+    """Where every place went: the permutation that undoes one."""
+    return torch.empty_like(order).scatter_(0, order, torch.arange(len(order), device=order.device))
+
+
 def _bare(shape: tuple[int, ...], fresh: Fill) -> Bare:
     return Bare(torch.empty(shape), fresh)
 
@@ -243,6 +257,8 @@ class Gather(Step):
             self.inner["shared_"] = Inner(lambda: feedforward_steps(shared, width))
             if s.weighed:
                 self.leaves["share"] = lambda: linear("linear", width, 1, bias=False)
+        if s.shift:
+            self.leaves["mixture_bias"] = partial(_bare, (width,), Constant(0.0))
 
     def run(self, node: Any, flow: Flow) -> None:
         """[N, E] -> [.., E], as the mixture was given it."""
@@ -255,6 +271,8 @@ class Gather(Step):
             if has(node, "share"):
                 same = same * leaf(node, "share")(rows).sigmoid()
             found = found + same
+        if self.spec.shift:
+            found = found + leaf(node, "mixture_bias")
         flow.x = found.reshape(x.shape)
 
 

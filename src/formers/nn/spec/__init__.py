@@ -5,6 +5,7 @@ heads, D head width, E hidden width, F inner width, V vocabulary, N tokens laid 
 """
 
 from formers.nn.spec.attention import Attention, Disentangled, Latent
+from formers.nn.spec.chosen import ChosenHeads
 from formers.nn.spec.layers import Layer, Part, layer
 from formers.nn.spec.mixers import Experts, FeedForward, Mixer
 from formers.nn.spec.scans import Scan
@@ -24,6 +25,7 @@ from formers.nn.spec.values import Heads, LinearKind, Names, Norm, Paths, SlotSp
 
 __all__ = [
     "Attention",
+    "ChosenHeads",
     "ComputedPositions",
     "Disentangled",
     "Experts",
