@@ -35,6 +35,7 @@ FORMS = {
     "all experts": replace(PLAIN, chosen=COUNT),
     "softmax of the chosen, a biased router": replace(PLAIN, scores="softmax of chosen", router_bias=True),
     "euclidean weights": replace(PLAIN, order=2.0),
+    "weighed inputs": replace(PLAIN, scores="sigmoid", normalised=False, weighs="inputs"),
     "in turn": replace(PLAIN, chosen=2, scores="in turn", tolerance=0.4),
     "a shared one": replace(PLAIN, shared=replace(ONE, inner=7)),
     "a shared one with a weight": replace(PLAIN, shared=replace(ONE, inner=7), weighed=True, flat=True),
@@ -112,7 +113,10 @@ def slowly(s: spec.Experts, made: Any, x: Tensor) -> Tensor:
         logits = made.gate.weight @ x[place] + (made.gate.bias if s.router_bias else 0.0)
         weights = chosen_slowly(s, logits.tolist(), correction)
         for i, weight in weights.items():
-            out[place] += weight * read(made.experts[i], x[place])
+            if s.weighs == "inputs":
+                out[place] += read(made.experts[i], weight * x[place])
+            else:
+                out[place] += weight * read(made.experts[i], x[place])
         if s.shared is not None:
             same = read(made.shared, x[place])
             out[place] += same * (made.share.weight @ x[place]).sigmoid() if s.weighed else same

@@ -67,8 +67,58 @@ SHAPES: dict[str, dict[str, dict[str, Any]]] = {
     "phimoe": {"two turns of rotary positions": {**_FEW, "rope_parameters": _LONG, "lm_head_bias": True}},
     "dbrx": {"clipped": _DBRX},
     "jetmoe": {"two of six": _JET},
+    "llama4_text": {
+        "chunks of four, no positions in the second layer, experts in two": {
+            **_FEW,
+            "head_dim": 12,
+            "num_experts_per_tok": 1,
+            "intermediate_size_mlp": 28,
+            "attention_chunk_size": 4,
+            "no_rope_layers": [1, 0, 1],
+            "moe_layers": [0, 1],
+        },
+    },
 }
 MORE: dict[str, dict[str, dict[str, Any]]] = {
+    "llama4_text": {
+        "two of six, warmth, biases, no norms, scaled positions": {
+            **_FEW,
+            "head_dim": 12,
+            "intermediate_size_mlp": 28,
+            "attention_chunk_size": 3,
+            "no_rope_layer_interval": 3,
+            "interleave_moe_layer_step": 2,
+            "attention_bias": True,
+            "use_qk_norm": False,
+            "tie_word_embeddings": True,
+            "rope_parameters": {
+                "rope_type": "llama3",
+                "rope_theta": 500.0,
+                "factor": 8.0,
+                "low_freq_factor": 1.0,
+                "high_freq_factor": 4.0,
+                "original_max_position_embeddings": 16,
+            },
+            "floor_scale": 2,
+            "attn_scale": 0.7,
+        },
+        "everywhere chunks, norms after a factor, no warmth": {
+            **_FEW,
+            "head_dim": 12,
+            "intermediate_size_mlp": 28,
+            "attention_chunk_size": 5,
+            "layer_types": ["chunked_attention"] * 3,
+            "no_rope_layers": [1, 0, 1],
+            "attn_temperature_tuning": False,
+            "floor_scale": 2,
+            "rope_parameters": {
+                "rope_type": "yarn",
+                "rope_theta": 500.0,
+                "factor": 4.0,
+                "original_max_position_embeddings": 16,
+            },
+        },
+    },
     "jetmoe": {
         "three of five, relu, output apart": {
             **_JET,

@@ -71,6 +71,7 @@ _OTHERS |= dict.fromkeys(
     ("gpt_oss", "granitemoe", "granitemoeshared", "jetmoe", "phimoe"),
     {**_GROUPED, "num_local_experts": 4, "num_experts_per_tok": 2, "head_dim": 8},
 )
+_OTHERS["llama4_text"] = {**_OTHERS["gpt_oss"], "num_experts_per_tok": 1, "intermediate_size_mlp": 64}
 _OTHERS["dbrx"] = {
     **{"vocab_size": 50, "d_model": 32, "n_layers": 2, "n_heads": 4, "max_seq_len": 40},
     **{"attn_config": {"kv_n_heads": 2}, "ffn_config": {"ffn_hidden_size": 16}},

@@ -1,4 +1,4 @@
-"""JetMoE (Shen et al. 2024, arXiv:2404.07413): experts in attention and in the feed-forward of every layer."""
+"""JetMoE (Shen et al. 2024, arXiv:2404.07413): experts in attention and in feed-forwards."""
 
 from __future__ import annotations
 

@@ -49,6 +49,7 @@ FAMILIES: dict[str, tuple[str, str]] = {
     "helium": ("helium", "Helium"),
     "jetmoe": ("jetmoe", "JetMoe"),
     "llama": ("llama", "Llama"),
+    "llama4_text": ("llama4", "Llama4"),
     "llava": ("llava", "Llava"),
     "m2m_100": ("m2m_100", "M2M100"),
     "mamba": ("mamba", "Mamba"),

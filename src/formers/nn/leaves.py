@@ -81,6 +81,22 @@ class RMSNorm(nn.Module):
         return f"{self.weight.shape[0]}, eps={self.eps}"
 
 
+class PlainRMSNorm(nn.Module):
+    """A root-mean-square norm without a weight, computed in float32."""
+
+    def __init__(self, eps: float) -> None:
+        super().__init__()
+        self.eps = eps
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[..., E] -> [..., E]."""
+        return nn.functional.rms_norm(x.float(), x.shape[-1:], eps=self.eps).to(x.dtype)
+
+    def extra_repr(self) -> str:
+        """Epsilon."""
+        return f"eps={self.eps}"
+
+
 class OffsetLayerNorm(nn.LayerNorm):
     """A layer norm whose stored weight is what its scale differs from one by."""
 
@@ -175,5 +191,7 @@ def norm(spec: Norm, width: int, each: int = 0) -> nn.Module:
         return begins(OffsetLayerNorm(width, eps=spec.eps), weight=Constant(0.0))
     if spec.kind == "layer":
         return nn.LayerNorm(width, eps=spec.eps, elementwise_affine=spec.weight, bias=spec.bias)
+    if not spec.weight:
+        return PlainRMSNorm(spec.eps)
     made = RMSNorm(width, spec.eps, spec.offset, spec.wide)
     return begins(made, weight=Constant(1.0 - spec.offset)) if spec.offset else made

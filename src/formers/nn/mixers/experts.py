@@ -136,14 +136,22 @@ class Dispatch(Step):
         order, token, counts = by_expert(chosen, self.spec.count)
         plain = not flow.watched and not torch.is_grad_enabled()
         bank = self._bank(node, flow)
+        factors = None
+        if self.spec.weighs == "inputs":
+            factors, weights = weights.flatten()[order, None].to(x.dtype), torch.ones_like(weights)
+
+        def given(start: int, stop: int) -> Tensor:
+            part = x.index_select(0, token[start:stop])
+            return part if factors is None else part * factors[start:stop]
+
         if bank is None:
-            parts = torch.split(x.index_select(0, token), counts)
+            parts = torch.split(given(0, len(token)), counts)
             read = [run_inner(node, f"expert_{i}", part, flow) for i, part in enumerate(parts) if counts[i]]
         else:
             read, start, most = [], 0, max(1, _BLOCK // x.shape[1])
             for first, stop in _runs(counts, most):
                 rows = sum(counts[first:stop])
-                part = x.index_select(0, token[start : start + rows])
+                part = given(start, start + rows)
                 read.append(self._read(part, bank, first, stop, counts[first:stop], plain))
                 start += rows
         found = read[0] if len(read) == 1 else torch.cat(read)
@@ -201,10 +209,13 @@ class Dispatch(Step):
         bank = self._bank(node, flow) if self.spec.stacked else None
         out = torch.zeros_like(x)
         for i, weight in enumerate(each.unbind(1)):
+            given = x
+            if self.spec.weighs == "inputs":
+                given, weight = (x * weight[:, None]).to(x.dtype), (weight != 0).to(x.dtype)
             if bank is None:
-                found = run_inner(node, f"expert_{i}", x, flow)
+                found = run_inner(node, f"expert_{i}", given, flow)
             else:
-                found = self._read(x, bank, i, i + 1, [x.shape[0]], plain=False)
+                found = self._read(given, bank, i, i + 1, [x.shape[0]], plain=False)
             out = out + (found * weight[:, None]).to(x.dtype)
         return out
 

@@ -88,6 +88,7 @@ class Experts(_Tokenwise):
         tolerance: half the relative distance from the best.
         normalised: the weights of the chosen have the norm one, before `scale`; `order` is that of the norm.
         scale: factor on the weights.
+        weighs: whether the weights fall on what an expert finds (`results`), or on what it reads (`inputs`).
         groups: experts are chosen from the best `kept_groups` of so many groups alone, a group being judged
             by the sum of its `group_best` best (DeepSeek-AI 2024, arXiv:2405.04434, section 2.2.2).
         corrected: a bias on the scores counts for the choice, not for the weights (arXiv:2408.15664).
@@ -109,6 +110,7 @@ class Experts(_Tokenwise):
     normalised: bool = True
     order: float = 1.0
     scale: float = 1.0
+    weighs: Literal["results", "inputs"] = "results"
     groups: int = 1
     kept_groups: int = 1
     group_best: int = 1

@@ -43,8 +43,8 @@ class Heads:
 class Norm:
     """Normalisation of the last axis: `layer` (mean and variance), `rms` (root mean square), or `none`.
 
-    `offset` (of a `layer` norm: 1) is added to the stored weight. A `layer` norm may lack both values.
-    The weight of a `wide` RMS norm is applied in float32 too.
+    `offset` (of a `layer` norm: 1) is added to the stored weight. Both kinds may lack a weight, a
+    `layer` norm its bias too. The weight of a `wide` RMS norm is applied in float32 too.
     """
 
     kind: Literal["layer", "rms", "none"] = "layer"
