@@ -23,6 +23,13 @@ _T5 = {
     "decoder_start_token_id": 0,
     "dropout_rate": 0.0,
 }
+_SWITCH = {
+    **_T5,
+    "num_layers": 4,
+    "num_decoder_layers": 2,
+    "num_experts": 5,
+    "router_jitter_noise": 0.0,
+}
 _BART = {
     "vocab_size": VOCABULARY,
     "d_model": 32,
@@ -125,6 +132,23 @@ SHAPES: dict[str, dict[str, dict[str, Any]]] = {
     "umt5": {
         "tables of their own, deeper encoder": {**_T5, "num_layers": 3, "num_decoder_layers": 2},
     },
+    "switch_transformers": {
+        "experts in two layers of four, a router with a bias": {
+            **_SWITCH,
+            "num_sparse_encoder_layers": 2,
+            "num_sparse_decoder_layers": 1,
+            "router_bias": True,
+        },
+        "experts everywhere, with little room, output apart": {
+            **_SWITCH,
+            "num_layers": 2,
+            "num_sparse_encoder_layers": 2,
+            "num_sparse_decoder_layers": 2,
+            "num_experts": 2,
+            "expert_capacity": 6,
+            "tie_word_embeddings": False,
+        },
+    },
     "whisper": {
         "plain, deeper decoder": {**_WHISPER, "encoder_layers": 2, "decoder_layers": 3},
         "all states mixed, relu, untied, deeper encoder": {
@@ -150,6 +174,7 @@ _ENDINGS = {
     "Mvp": (*_READERS, "ForCausalLM"),
     "PLBart": (*_READERS[:3], "ForCausalLM"),
     "Pegasus": _LANGUAGE,
+    "SwitchTransformers": (*_LANGUAGE[:2], "EncoderModel"),
     **dict.fromkeys(("T5", "MT5", "UMT5"), (*_READERS, "EncoderModel", "ForTokenClassification")),
 }
 CLASSES = {

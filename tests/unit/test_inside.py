@@ -95,6 +95,7 @@ _OTHERS |= dict.fromkeys(
     ("pegasus", "blenderbot", "blenderbot-small", "m2m_100", "marian"), {**_OTHERS["bart"], "pad_token_id": 0}
 )
 _OTHERS |= dict.fromkeys(("mt5", "umt5"), _OTHERS["t5"])
+_OTHERS["switch_transformers"] = {**_OTHERS["t5"], "num_sparse_encoder_layers": 1, "num_experts": 4}
 _IMAGE = {name: value for name, value in _BERT.items() if name != "vocab_size"} | {
     "image_size": 12,
     "patch_size": 4,

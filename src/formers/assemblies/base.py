@@ -32,6 +32,8 @@ _BESIDE = (
     "encoder_last_hidden_state",
     "encoder_hidden_states",
     "encoder_attentions",
+    "decoder_router_logits",
+    "encoder_router_logits",
     "image_hidden_states",
 )
 

@@ -7,8 +7,8 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from formers.assemblies.base import Assembly, BaseModel, shift_right, signed, states_in, states_of
-from formers.assemblies.single import Single, inputs_of
+from formers.assemblies.base import Assembly, BaseModel, asked, shift_right, signed, states_in, states_of
+from formers.assemblies.single import ROUTING, Single, inputs_of
 from formers.core.outputs import BaseModelOutput, ModelOutput, Seq2SeqModelOutput
 from formers.model.base import PreTrainedModel
 from formers.model.initialise import mark_filled
@@ -33,15 +33,16 @@ class StackPart(BaseModel):
         super().__init__(config, part=True)
 
 
-def _part_class(stem: type[Any]) -> type[StackPart]:
+def _part_class(stem: type[Any], routes: bool) -> type[StackPart]:
     own = {"__module__": __name__, "__doc__": StackPart.__doc__, "main_input_name": stem.reads}
-    made: type[StackPart] = type(f"{stem.__name__}Part", (StackPart,), own)
-    read = STEMS[stem].inputs
-    made.forward = signed(made, BaseModel.forward, inputs_of(stem), "Run the stack.", read)  # type: ignore[method-assign]  # a signature for each class
+    name = f"{'Routed' if routes else ''}{stem.__name__}Part"
+    made: type[StackPart] = type(name, (StackPart,), own)
+    read, inputs = STEMS[stem].inputs, (*inputs_of(stem), *([ROUTING] if routes else []))
+    made.forward = signed(made, BaseModel.forward, inputs, "Run the stack.", read)  # type: ignore[method-assign]  # a signature for each class
     return made
 
 
-_PARTS = {stem: _part_class(stem) for stem in STEMS}
+_PARTS = {(stem, routes): _part_class(stem, routes) for stem in STEMS for routes in (False, True)}
 globals().update({kind.__name__: kind for kind in _PARTS.values()})  # so that models can be pickled
 
 
@@ -60,6 +61,7 @@ class EncoderDecoder(Assembly):
         stem: the kind of the encoder's stem.
         places: callers may say where the decoder's tokens stand.
         apart: (config) -> whether both stacks have token tables of their own, of any sizes.
+        routes: there are mixtures of experts, whose routers' logits [B, T, experts] callers may ask for.
         wraps: the decoder begins with the last token of what it is to predict, a language's code.
     """
 
@@ -74,12 +76,13 @@ class EncoderDecoder(Assembly):
         places: bool = False,
         wraps: bool = False,
         apart: Callable[[Any], bool] = _together,
+        routes: bool = False,
     ) -> None:
-        self.wraps, self.apart = wraps, apart
+        self.wraps, self.apart, self.routes = wraps, apart, routes
         self.half, self.shifts_inputs, self.may_untie = half, shifts_inputs, may_untie
         self.halves = {
-            "encoder": Single(self._encoder, stem),
-            "decoder": Single(self._decoder, crosses=True),
+            "encoder": Single(self._encoder, stem, routes=routes),
+            "decoder": Single(self._decoder, crosses=True, routes=routes),
         }
         self.shares = stem is spec.Tokens
         self.main, self.means = stem.reads, STEMS[stem].inputs
@@ -91,7 +94,7 @@ class EncoderDecoder(Assembly):
             *("decoder_input_ids", "decoder_attention_mask", "encoder_outputs", "past_key_values"),
             *self.reads[2:],
             *("decoder_inputs_embeds", "decoder_position_ids")[: 1 + places],
-            *("use_cache", *_ASKED, "cache_position"),
+            *("use_cache", *_ASKED, "cache_position", *([ROUTING] if routes else [])),
         )
 
     def _encoder(self, config: Any) -> spec.Stack:
@@ -116,7 +119,7 @@ class EncoderDecoder(Assembly):
             if self._one_table(config) and isinstance(stem, spec.Tokens) and not has(model, "token"):
                 table = token_table(stem.vocabulary, stem.width, stem.padding_idx, stem.table_scale)
                 place(model, "token", "shared", table)
-            part = _PARTS[type(stem)](config, self.halves[name])
+            part = _PARTS[type(stem), self.routes](config, self.halves[name])
             place(model, name, name, part)
             if has(part, "token") and not has(model, "token"):
                 wiring(model).roles["token"] = (name, *wiring(part).roles["token"])
@@ -195,14 +198,16 @@ class EncoderDecoder(Assembly):
         parts = self.stacks(model)
         stem = wiring(parts["encoder"]).facts.get("stem")  # None where somebody put in another encoder
         before = given.get("encoder_outputs")
+        routing = asked(given.get(ROUTING), model.config, ROUTING) if self.routes else None
         if before is None:
-            reads = {name: given.get(name) for name in self.reads}
+            reads = {name: given.get(name) for name in (*self.reads, *([ROUTING] if self.routes else []))}
             if model.training and stem is not None:
                 reads = stem.trained_on(reads)
             encoded = states_of(parts["encoder"], reads, ask)
             memory = (encoded.last, encoded.hidden, encoded.attentions)
+            routers = encoded.router_logits
         else:
-            memory = _given_memory(before)
+            memory, routers = _given_memory(before), getattr(before, "router_logits", None)
         mask = mask if stem is None else stem.rows_mask(mask)
         if mask is not None and tuple(mask.shape) != tuple(memory[0].shape[:2]):
             raise ValueError(
@@ -219,6 +224,7 @@ class EncoderDecoder(Assembly):
             "encoder_attention_mask": mask,
             "use_cache": given.get("use_cache"),
             "cache_position": given.get("cache_position"),
+            **({ROUTING: routing} if self.routes else {}),
         }
         states = states_of(parts["decoder"], reads, ask)
         states.extras.update(
@@ -228,6 +234,11 @@ class EncoderDecoder(Assembly):
                 strict=True,
             )
         )
+        if routing:
+            both = {"decoder": (states.last, states.router_logits), "encoder": (memory[0], routers)}
+            for name, (last, logits) in both.items():
+                each = tuple(t.reshape(*last.shape[:2], -1) for t in logits or ())
+                states.extras[f"{name}_router_logits"] = each
         return states
 
     def _decoder_ids(self, model: Any, given: dict[str, Any], ids: Tensor | None) -> Tensor | None:
@@ -265,6 +276,7 @@ class EncoderHalf(EncoderDecoder):
         vars(self).update(vars(whole))
         first, *others = self.reads
         self.inputs = (first, *([] if self.shares else ["encoder_outputs"]), *others, *_ASKED)
+        self.inputs += (ROUTING,) * self.routes
 
     def spec(self, config: Any) -> spec.Stack:
         """The encoder."""
@@ -291,7 +303,7 @@ class EncoderHalf(EncoderDecoder):
 
     def output(self, model: Any, states: States) -> ModelOutput:
         """The encoder's last states, and what was asked for."""
-        return BaseModelOutput(states.last, hidden_states=states.hidden, attentions=states.attentions)
+        return self.halves["encoder"].output(leaf(model, "encoder"), states)
 
 
 class DecoderHalf(EncoderDecoder):

@@ -37,7 +37,7 @@ _TEXT = (
     "return_dict",
     "cache_position",
 )
-_ROUTING = "output_router_logits"
+ROUTING = "output_router_logits"
 _OTHER = ("attention_mask", "output_attentions", "output_hidden_states", "return_dict")
 
 
@@ -79,7 +79,7 @@ class Single(Assembly):
             self.inputs = (*self.inputs[:at], "task_type_ids", *self.inputs[at:])
         self._routes = routes
         if routes:
-            self.inputs = (*self.inputs, _ROUTING)
+            self.inputs = (*self.inputs, ROUTING)
 
     def spec(self, config: Any) -> spec.Stack:
         """The stack."""
@@ -114,7 +114,7 @@ class Single(Assembly):
         if position is not None and not recording():
             _check_position(position, past)
         if self._routes:
-            ask.routing = asked(given.pop(_ROUTING, None), model.config, _ROUTING)
+            ask.routing = asked(given.pop(ROUTING, None), model.config, ROUTING)
         mask = given.pop("attention_mask", None)
         ids, types = given.get("input_ids"), given.get("token_type_ids")
         if types is not None and isinstance(s.stem, spec.Tokens) and not (s.stem.types or s.stem.share_types):

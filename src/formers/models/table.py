@@ -85,6 +85,7 @@ FAMILIES: dict[str, tuple[str, str]] = {
     "roberta-prelayernorm": ("roberta_prelayernorm", "RobertaPreLayerNorm"),
     "smollm3": ("smollm3", "SmolLM3"),
     "starcoder2": ("starcoder2", "Starcoder2"),
+    "switch_transformers": ("switch_transformers", "SwitchTransformers"),
     "t5": ("t5", "T5"),
     "umt5": ("mt5", "UMT5"),
     "vit": ("vit", "ViT"),

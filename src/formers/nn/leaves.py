@@ -45,11 +45,12 @@ class Conv1D(nn.Module):
 
 
 class WideLinear(nn.Linear):
-    """A linear leaf without a bias that computes in float32 whatever its dtype."""
+    """A linear leaf that computes in float32 whatever its dtype."""
 
     def forward(self, input: Tensor) -> Tensor:
         """[..., in] -> [..., out], float32."""
-        return nn.functional.linear(input.float(), self.weight.float())
+        bias = None if self.bias is None else self.bias.float()
+        return nn.functional.linear(input.float(), self.weight.float(), bias)
 
 
 class RMSNorm(nn.Module):

@@ -42,6 +42,7 @@ class Spec:
         vocabulary: rows of the table, where that is not the config's `vocab_size`.
         table: path of the table that it is tied to, where that is not the token table.
         balance: experts that read each token, and the weight in the loss of how unevenly experts are used.
+        steady: weight in the loss of how large routers' logits are.
         before: what stands before the table, in place of `dense`, `act`, `norm` and `eps`.
     """
 
@@ -64,6 +65,7 @@ class Spec:
     vocabulary: int | None = None
     table: str | None = None
     balance: tuple[int, float] | None = None
+    steady: float = 0.0
     before: Transform | None = None
 
     @property

@@ -49,11 +49,25 @@ class Route(Step):
         for _ in range(s.jitters if s.jitter and node.training else 0):
             x = x * torch.empty_like(x).uniform_(1.0 - s.jitter, 1.0 + s.jitter)
         rows = x.reshape(-1, x.shape[-1])
-        logits = leaf(node, "router")(rows)
+        logits = leaf(node, "router")(rows if s.capacity is None else x).view(-1, s.count)
         flow.pass_.keep("router_logits", logits)
         correction = leaf(node, "router_bias") if s.corrected else None
         made = in_turn(s, logits, node.training) if s.scores == "in turn" else choose(s, logits, correction)
+        if s.capacity is not None and flow.pass_.layout.length > s.capacity:
+            made = within(s.capacity, s.count, flow, *made)
         flow.routing, flow.x = (x, *made), rows
+
+
+def within(capacity: int, count: int, flow: Flow, weights: Tensor, chosen: Tensor) -> tuple[Tensor, Tensor]:
+    """As `choose`; tokens that come too late for their expert choose one that does not exist, for nothing."""
+    layout, real = flow.pass_.layout, flow.pass_.visibility.real
+    asks = F.one_hot(chosen, count).sum(1)  # [N, experts]
+    padded = asks.view(layout.batch, layout.length, count) if flow.watched else layout.unpack(asks)
+    if real is not None:
+        padded = padded * real[:, -layout.length :, None]
+    before = padded.cumsum(1)  # [B, T, experts]
+    place = (before.flatten(0, 1) if flow.watched else layout.pack(before)).gather(1, chosen)
+    return weights * (place <= capacity), chosen.where(place <= capacity, count)
 
 
 def choose(s: spec.Experts, logits: Tensor, correction: Tensor | None = None) -> tuple[Tensor, Tensor]:
@@ -131,9 +145,9 @@ class Dispatch(Step):
 
     def _routed(self, node: Any, flow: Flow, x: Tensor, weights: Tensor, chosen: Tensor) -> Tensor:
         """Each expert reads the tokens that chose it, side by side."""
-        if not len(x):
-            return torch.zeros_like(x)
         order, token, counts = by_expert(chosen, self.spec.count)
+        if not len(order):
+            return torch.zeros_like(x)
         plain = not flow.watched and not torch.is_grad_enabled()
         bank = self._bank(node, flow)
         factors = None
@@ -205,7 +219,8 @@ class Dispatch(Step):
 
     def _all(self, node: Any, flow: Flow, x: Tensor, weights: Tensor, chosen: Tensor) -> Tensor:
         """Every expert reads every token; its weight is zero where it was not chosen."""
-        each = x.new_zeros(x.shape[0], self.spec.count, dtype=weights.dtype).scatter(1, chosen, weights)
+        each = x.new_zeros(x.shape[0], self.spec.count + 1, dtype=weights.dtype)
+        each = each.scatter(1, chosen, weights)[:, :-1]  # the last is the expert of those that have none
         bank = self._bank(node, flow) if self.spec.stacked else None
         out = torch.zeros_like(x)
         for i, weight in enumerate(each.unbind(1)):
@@ -221,16 +236,22 @@ class Dispatch(Step):
 
 
 def by_expert(chosen: Tensor, count: int) -> tuple[Tensor, Tensor, list[int]]:
-    """Numbers [N, chosen] -> their places sorted by expert, the tokens of those, and every expert's count."""
+    """Numbers [N, chosen] -> their places sorted by expert, the tokens of those, and every expert's count.
+
+    What would go to an expert that does not exist is left out.
+    """
     flat = chosen.flatten()
-    order = flat.to(torch.int32).argsort()  # [N * chosen]
-    counts: list[int] = torch.bincount(flat, minlength=count).tolist()
+    counts: list[int] = torch.bincount(flat, minlength=count)[:count].tolist()
+    order = flat.to(torch.int32).argsort()[: sum(counts)]  # [N * chosen]
     return order, order // chosen.shape[1], counts
 
 
 def summed(found: Tensor, weights: Tensor, order: Tensor, token: Tensor, plain: bool) -> Tensor:
     """Every token's sum of what its experts found, [N * chosen, E] by expert, by `weights` [N, chosen]."""
-    if plain and found.dtype in (torch.float32, torch.float64):  # several times faster than to add rows
+    whole = len(order) == weights.numel()
+    if (
+        plain and whole and found.dtype in (torch.float32, torch.float64)
+    ):  # several times faster than to add rows
         places, weighed = unsorted(order).view_as(weights), weights.to(found.dtype)
         return F.embedding_bag(places, found, mode="sum", per_sample_weights=weighed)
     zeros = found.new_zeros(len(weights), found.shape[1])

@@ -94,6 +94,8 @@ class Experts(_Tokenwise):
         corrected: a bias on the scores counts for the choice, not for the weights (arXiv:2408.15664).
         wide: the router computes in float32.
         shared: the feed-forward that reads every token, `weighed` by a sigmoid of its own.
+        capacity: tokens of a sequence that an expert reads at most in one call, the first ones; the others
+            are left as they are (arXiv:2101.03961, section 2.2). Whoever looks at the router sees sequences.
         shift: a learned vector is added to what they find (role `mixture_bias`).
         flat: it is called with [N, E] in a watched pass too, as the experts are.
         jitter: in training, what enters is multiplied by numbers from 1 - jitter to 1 + jitter (Fedus et al.
@@ -118,6 +120,7 @@ class Experts(_Tokenwise):
     wide: bool = False
     shared: FeedForward | None = None
     weighed: bool = False
+    capacity: int | None = None
     shift: bool = False
     flat: bool = False
     jitter: float = 0.0
