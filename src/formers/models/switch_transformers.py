@@ -83,22 +83,25 @@ def half(c: Any, decoder: bool) -> spec.Stack:
     """The encoder or the decoder: the second of every `sparse_step` layers has experts."""
     made = t5.half(c, decoder)
     step = c.decoder_sparse_step if decoder else c.encoder_sparse_step
-    layers = list(made.layers)
-    for i, one in enumerate(made.layers):
-        if step > 0 and (step == 1 or i % step == 1):
-            *parts, last = one.parts
-            assert isinstance(last.mixer, spec.FeedForward)
-            layers[i] = spec.Layer((*parts, replace(last, mixer=experts(c, last.mixer))))
+    sparse = [step > 0 and (step == 1 or i % step == 1) for i in range(len(made.layers))]
+    layers = tuple(mixed(c, one) if so else one for so, one in zip(sparse, made.layers, strict=True))
     deviations = dict.fromkeys(
         (f".expert_{i}.wo.weight" for i in range(c.num_experts)), made.init[".wi.weight"]
     )
     return replace(
         made,
-        layers=tuple(layers),
+        layers=layers,
         names=names(decoder),
         layer_class="SwitchTransformersBlock",
         init={**made.init, **deviations},
     )
+
+
+def mixed(c: SwitchTransformersConfig, layer: spec.Layer) -> spec.Layer:
+    """A layer whose feed-forward is one of many."""
+    *parts, last = layer.parts
+    assert isinstance(last.mixer, spec.FeedForward)
+    return spec.Layer((*parts, replace(last, mixer=experts(c, last.mixer))))
 
 
 def experts(c: SwitchTransformersConfig, each: spec.FeedForward) -> spec.Experts:
