@@ -16,7 +16,18 @@ import torch
 from formers.nn import attend
 from formers.nn.attend import BACKENDS, Scores, Unsupported, backend
 from formers.nn.cache import Growing, Ring, Slot, Static
-from formers.nn.masks import Causal, Chunk, Explicit, Full, Mask, Padding, Prefix, Segments, Window
+from formers.nn.masks import (
+    Causal,
+    CausalChunk,
+    Chunk,
+    Explicit,
+    Full,
+    Mask,
+    Padding,
+    Prefix,
+    Segments,
+    Window,
+)
 
 B, H, D, T = 2, 4, 8, 9
 GROUPS = {"one head each": 4, "two share": 2, "all share": 1}
@@ -35,6 +46,7 @@ MASKS: dict[str, tuple[Mask, Any]] = {
     "causal window as long as the text": (Causal(T), lambda b, q, k: k <= q),
     "window 2": (Window(2), lambda b, q, k: abs(q - k) <= 2),
     "chunk 4": (Chunk(4), lambda b, q, k: q // 4 == k // 4),
+    "causal chunk 4": (CausalChunk(size=4), lambda b, q, k: k <= q and q // 4 == k // 4),
     "prefix": (Prefix(_prefix), lambda b, q, k: k <= q or k < int(_prefix[b])),
     "padding both sides": (Padding(_real), lambda b, q, k: bool(_real[b, k])),
     "packed": (Segments(_segments), lambda b, q, k: bool(_segments[b, q] == _segments[b, k])),

@@ -14,10 +14,13 @@ from torch.func import functional_call, grad, vmap
 
 import formers
 from formers.nn import spec
-from formers.nn.losses import balance
+from formers.nn.attend import eager
+from formers.nn.layout import Layout
+from formers.nn.losses import balance, balance_by_row, steady
 from formers.nn.mixers import experts, feedforward
 from formers.nn.mixers.experts import choose, experts_steps
-from formers.nn.program import alone, build, compute
+from formers.nn.passing import Geometry, Pass, Visibility
+from formers.nn.program import Flow, alone, build, compute
 from formers.nn.tree import Block
 from tests.parity.shapes import SHAPES, batch, write_checkpoint
 
@@ -35,6 +38,7 @@ FORMS = {
     "all experts": replace(PLAIN, chosen=COUNT),
     "softmax of the chosen, a biased router": replace(PLAIN, scores="softmax of chosen", router_bias=True),
     "euclidean weights": replace(PLAIN, order=2.0),
+    "weighed inputs": replace(PLAIN, scores="sigmoid", normalised=False, weighs="inputs"),
     "in turn": replace(PLAIN, chosen=2, scores="in turn", tolerance=0.4),
     "a shared one": replace(PLAIN, shared=replace(ONE, inner=7)),
     "a shared one with a weight": replace(PLAIN, shared=replace(ONE, inner=7), weighed=True, flat=True),
@@ -112,7 +116,10 @@ def slowly(s: spec.Experts, made: Any, x: Tensor) -> Tensor:
         logits = made.gate.weight @ x[place] + (made.gate.bias if s.router_bias else 0.0)
         weights = chosen_slowly(s, logits.tolist(), correction)
         for i, weight in weights.items():
-            out[place] += weight * read(made.experts[i], x[place])
+            if s.weighs == "inputs":
+                out[place] += read(made.experts[i], weight * x[place])
+            else:
+                out[place] += weight * read(made.experts[i], x[place])
         if s.shared is not None:
             same = read(made.shared, x[place])
             out[place] += same * (made.share.weight @ x[place]).sigmoid() if s.weighed else same
@@ -176,6 +183,61 @@ def test_experts_that_lie_in_one_tensor_read_as_those_that_stand_by_themselves(
     with torch.set_grad_enabled(tracked):
         found = stacked(s, made)(x)
     torch.testing.assert_close(found.detach(), expected, atol=1e-12, rtol=1e-12)
+
+
+def room_kept(logits: Tensor, real: Tensor, room: int) -> Tensor:
+    """Which tokens [B, T] are among the first `room` of their row that choose their expert."""
+    kept = torch.zeros_like(real)
+    for b, row in enumerate(logits.argmax(-1).tolist()):
+        held: dict[int, int] = {}
+        for t, expert in enumerate(row):
+            if real[b, t]:
+                held[expert] = held.get(expert, 0) + 1
+                kept[b, t] = held[expert] <= room
+    return kept
+
+
+@pytest.mark.parametrize("side", ["left", "right"])
+@pytest.mark.parametrize("how", ["packed", "watched", "gradients", "recorded"])
+def test_a_full_expert_leaves_later_tokens_of_a_sequence_as_they_are(
+    how: str, side: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(experts, "recording", lambda: how == "recorded")
+    s = replace(PLAIN, chosen=1, normalised=False, capacity=2, wide=True, router_bias=True)
+    made = mixture(s).float()
+    x, real = torch.randn(3, 9, WIDTH), torch.ones(3, 9, dtype=torch.bool)
+    for row, width in enumerate((0, 2, 4)):
+        real[row, slice(0, width) if side == "left" else slice(9 - width, 9)] = False
+    logits = x @ made.gate.weight.T + made.gate.bias
+    kept = room_kept(logits, real, 2)
+    assert (real & ~kept).any()
+    free = mixture(replace(s, capacity=None)).float()
+    free.load_state_dict(made.state_dict())
+    with torch.no_grad():
+        expected = free(x) * kept[..., None]
+    watched = how == "watched"
+    layout = Layout.dense(3, 9) if watched else Layout.of(real)
+    place = torch.arange(9)[None] if watched else layout.pack(torch.arange(9).expand(3, 9))
+    pass_ = Pass(Geometry(layout, place), Visibility(real if watched else None), eager, watched=watched)
+    flow = Flow(x if watched else layout.pack(x), pass_)
+    with torch.set_grad_enabled(how == "gradients"):
+        compute(made, flow)
+    found = flow.x if watched else layout.unpack(flow.x)
+    torch.testing.assert_close(found[real].detach(), expected[real], atol=1e-5, rtol=1e-5)
+
+
+def test_costs_of_routers_are_their_definitions() -> None:
+    logits = [torch.randn(2, 5, 4, dtype=torch.float64) for _ in range(2)]
+    real = torch.tensor([[1, 1, 1, 1, 1], [1, 1, 1, 0, 0]])
+    places = [(one, b, t) for one in logits for b in range(2) for t in range(5) if real[b, t]]
+    squares = [math.log(sum(map(math.exp, one[b, t].tolist()))) ** 2 for one, b, t in places]
+    assert float(steady(logits, real)) == pytest.approx(sum(squares) / len(squares), rel=1e-5)
+    each = []
+    for b in range(2):
+        rows = torch.stack([one[b, t] for one in logits for t in range(5) if real[b, t]])
+        used = [sum(int(row.argmax()) == e for row in rows) / len(rows) for e in range(4)]
+        each.append(sum(u * float(p) for u, p in zip(used, rows.softmax(-1).mean(0), strict=True)) * 4)
+    assert float(balance_by_row(logits, 1, real)) == pytest.approx(sum(each) / 2, rel=1e-5)
 
 
 def test_a_clamped_gate_is_its_definition() -> None:

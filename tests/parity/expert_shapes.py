@@ -42,6 +42,13 @@ _LATENT = {
     "qk_nope_head_dim": 12,
     "v_head_dim": 10,
 }
+_JET: dict[str, Any] = {
+    **{key: value for key, value in DECODER.items() if key != "num_attention_heads"},
+    "kv_channels": 12,
+    "num_local_experts": 6,
+    "num_experts_per_tok": 2,
+    "intermediate_size": 20,
+}
 _FEW = {**DECODER, "num_local_experts": 6, "num_experts_per_tok": 2, "intermediate_size": 20}
 
 # model_type -> shapes, see `shapes.py`; MORE are those of the whole grid alone
@@ -59,8 +66,70 @@ SHAPES: dict[str, dict[str, dict[str, Any]]] = {
     "minicpm3": {"three scales": {**_LATENT, "scale_emb": 3.0, "scale_depth": 1.1, "dim_model_base": 12}},
     "phimoe": {"two turns of rotary positions": {**_FEW, "rope_parameters": _LONG, "lm_head_bias": True}},
     "dbrx": {"clipped": _DBRX},
+    "jetmoe": {"two of six": _JET},
+    "llama4_text": {
+        "chunks of four, no positions in the second layer, experts in two": {
+            **_FEW,
+            "head_dim": 12,
+            "num_experts_per_tok": 1,
+            "intermediate_size_mlp": 28,
+            "attention_chunk_size": 4,
+            "no_rope_layers": [1, 0, 1],
+            "moe_layers": [0, 1],
+        },
+    },
 }
 MORE: dict[str, dict[str, dict[str, Any]]] = {
+    "llama4_text": {
+        "two of six, warmth, biases, no norms, scaled positions": {
+            **_FEW,
+            "head_dim": 12,
+            "intermediate_size_mlp": 28,
+            "attention_chunk_size": 3,
+            "no_rope_layer_interval": 3,
+            "interleave_moe_layer_step": 2,
+            "attention_bias": True,
+            "use_qk_norm": False,
+            "tie_word_embeddings": True,
+            "rope_parameters": {
+                "rope_type": "llama3",
+                "rope_theta": 500.0,
+                "factor": 8.0,
+                "low_freq_factor": 1.0,
+                "high_freq_factor": 4.0,
+                "original_max_position_embeddings": 16,
+            },
+            "floor_scale": 2,
+            "attn_scale": 0.7,
+        },
+        "everywhere chunks, norms after a factor, no warmth": {
+            **_FEW,
+            "head_dim": 12,
+            "intermediate_size_mlp": 28,
+            "attention_chunk_size": 5,
+            "layer_types": ["chunked_attention"] * 3,
+            "no_rope_layers": [1, 0, 1],
+            "attn_temperature_tuning": False,
+            "floor_scale": 2,
+            "rope_parameters": {
+                "rope_type": "yarn",
+                "rope_theta": 500.0,
+                "factor": 4.0,
+                "original_max_position_embeddings": 16,
+            },
+        },
+    },
+    "jetmoe": {
+        "three of five, relu, output apart": {
+            **_JET,
+            "num_key_value_heads": 3,
+            "num_local_experts": 5,
+            "num_experts_per_tok": 3,
+            "activation_function": "relu",
+            "tie_word_embeddings": False,
+            "rms_norm_eps": 1e-3,
+        }
+    },
     "gpt_oss": {
         "windows first, no biases, three of five, plain turns": {
             **_FEW,
@@ -110,7 +179,7 @@ MORE: dict[str, dict[str, dict[str, Any]]] = {
         },
         "euclidean weights": {
             **_DBRX,
-            "attn_config": {"kv_n_heads": 4, "rope_theta": 10000.0},
+            "attn_config": {"kv_n_heads": 4, "clip_qkv": 8.0, "rope_theta": 10000.0},
             "ffn_config": {**_DBRX["ffn_config"], "moe_normalize_expert_weights": 2.0},
         },
     },

@@ -23,6 +23,13 @@ _T5 = {
     "decoder_start_token_id": 0,
     "dropout_rate": 0.0,
 }
+_SWITCH = {
+    **_T5,
+    "num_layers": 4,
+    "num_decoder_layers": 2,
+    "num_experts": 5,
+    "router_jitter_noise": 0.0,
+}
 _BART = {
     "vocab_size": VOCABULARY,
     "d_model": 32,
@@ -172,6 +179,22 @@ SHAPES: dict[str, dict[str, dict[str, Any]]] = {
     "umt5": {
         "tables of their own, deeper encoder": {**_T5, "num_layers": 3, "num_decoder_layers": 2},
     },
+    "switch_transformers": {
+        "experts in two layers of four, a router with a bias": {
+            **_SWITCH,
+            "num_sparse_encoder_layers": 2,
+            "num_sparse_decoder_layers": 1,
+            "router_bias": True,
+        },
+        "experts everywhere, with little room, output apart": {
+            **_SWITCH,
+            "num_layers": 2,
+            "num_sparse_encoder_layers": 2,
+            "num_sparse_decoder_layers": 2,
+            "num_experts": 2,
+            "expert_capacity": 6,
+        },
+    },
     "encoder-decoder": {
         "as wide": {"encoder": _TOWER, "decoder": {**_TOWER, **_DECODES, "num_hidden_layers": 1}, **_JOINT},
         "narrower decoder of another family": {
@@ -226,6 +249,7 @@ _ENDINGS = {
     "PLBart": (*_READERS[:3], "ForCausalLM"),
     "Pegasus": _LANGUAGE,
     "T5Gemma": (*_READERS[:3], "ForTokenClassification"),
+    "SwitchTransformers": (*_LANGUAGE[:2], "EncoderModel"),
     **dict.fromkeys(("T5", "MT5", "UMT5"), (*_READERS, "EncoderModel", "ForTokenClassification")),
 }
 CLASSES = {

@@ -58,6 +58,12 @@ ONLY_THERE = {
     # all experts' two tensors stand beside their router in the file
     "granitemoe": re.compile(r"\.experts(\.act_fn)?$"),
     "granitemoeshared": re.compile(r"\.experts(\.act_fn)?$"),
+    # all experts' tensors, which no part is called for, and what holds the router's layer alone
+    "jetmoe": re.compile(r"\.(input_linear|output_linear|router|activation)$"),
+    # what holds the router's layer, and the experts, alone
+    "switch_transformers": re.compile(r"\.router$|\.experts$"),
+    # all experts' two tensors stand for themselves
+    "llama4_text": re.compile(r"\.experts(\.act_fn)?$"),
     # what holds the router's layer alone; and experts that are called one by one, whose rows become [B, T, E]
     "dbrx": re.compile(r"\.router$|\.experts(\.mlp(\.activation_fn)?)?$"),
     # products and a softmax without weights, which no fused attention has
@@ -183,8 +189,13 @@ def _differs(name: str, theirs: tuple[int, ...], ours: tuple[int, ...]) -> bool:
     A table of positions that serves every row alike is read once here, [1, T, E], where the reference's
     encoder of BART reads it for every row, or without an axis for rows: what a hook makes of it is added
     to all rows either way. The
-    reference's DeepSeek-V2 has cosines and sines as complex numbers, half as many.
+    reference's DeepSeek-V2 has cosines and sines as complex numbers, half as many. Its mixtures of Llama 4
+    return rows. An expert with little room reads as many rows as find room, and there padding takes some.
     """
+    if ".experts.expert_" in name:
+        return theirs[-1] != ours[-1]
+    if name.endswith("feed_forward") and len(theirs) == 2:
+        return theirs != (ours[0] * ours[1], ours[2])
     if name.endswith("rotary_emb") and 2 * theirs[-1] == ours[-1]:
         return theirs[:-1] != ours[:-1]
     if name.endswith("embed_positions") and ours[:1] == (1,):

@@ -68,9 +68,10 @@ _MIXED = {
 _OTHERS |= dict.fromkeys(("exaone4", "llama", "mistral", "qwen2", "qwen3", "stablelm"), _GROUPED)
 _OTHERS |= dict.fromkeys(("mixtral", "qwen2_moe"), _MIXED)
 _OTHERS |= dict.fromkeys(
-    ("gpt_oss", "granitemoe", "granitemoeshared", "phimoe"),
+    ("gpt_oss", "granitemoe", "granitemoeshared", "jetmoe", "phimoe"),
     {**_GROUPED, "num_local_experts": 4, "num_experts_per_tok": 2, "head_dim": 8},
 )
+_OTHERS["llama4_text"] = {**_OTHERS["gpt_oss"], "num_experts_per_tok": 1, "intermediate_size_mlp": 64}
 _OTHERS["dbrx"] = {
     **{"vocab_size": 50, "d_model": 32, "n_layers": 2, "n_heads": 4, "max_seq_len": 40},
     **{"attn_config": {"kv_n_heads": 2}, "ffn_config": {"ffn_hidden_size": 16}},
@@ -102,6 +103,7 @@ _OTHERS["longformer"] = {**_BERT, "attention_window": 4}
 _OTHERS["led"] = {**_OTHERS["bart"], "attention_window": 4}
 _OTHERS |= dict.fromkeys(("longt5", "mt5", "umt5"), _OTHERS["t5"])
 _OTHERS["xlnet"] = {"vocab_size": 50, "d_model": 32, "n_layer": 3, "n_head": 4, "d_inner": 64}
+_OTHERS["switch_transformers"] = {**_OTHERS["t5"], "num_sparse_encoder_layers": 1, "num_experts": 4}
 _IMAGE = {name: value for name, value in _BERT.items() if name != "vocab_size"} | {
     "image_size": 12,
     "patch_size": 4,

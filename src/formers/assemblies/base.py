@@ -33,6 +33,8 @@ _BESIDE = (
     "encoder_hidden_states",
     "encoder_attentions",
     "encoder_global_attentions",
+    "decoder_router_logits",
+    "encoder_router_logits",
     "image_hidden_states",
     "start_logits",
     "end_logits",

@@ -7,8 +7,8 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from formers.assemblies.base import Assembly, BaseModel, shift_right, signed, states_in, states_of
-from formers.assemblies.single import Single, inputs_of
+from formers.assemblies.base import Assembly, BaseModel, asked, shift_right, signed, states_in, states_of
+from formers.assemblies.single import ROUTING, Single, inputs_of
 from formers.core.outputs import BaseModelOutput, ModelOutput, Seq2SeqModelOutput
 from formers.model.base import PreTrainedModel
 from formers.model.initialise import mark_filled
@@ -33,15 +33,16 @@ class StackPart(BaseModel):
         super().__init__(config, part=True)
 
 
-def _part_class(stem: type[Any]) -> type[StackPart]:
+def _part_class(stem: type[Any], routes: bool) -> type[StackPart]:
     own = {"__module__": __name__, "__doc__": StackPart.__doc__, "main_input_name": stem.reads}
-    made: type[StackPart] = type(f"{stem.__name__}Part", (StackPart,), own)
-    read = STEMS[stem].inputs
-    made.forward = signed(made, BaseModel.forward, inputs_of(stem), "Run the stack.", read)  # type: ignore[method-assign]  # a signature for each class
+    name = f"{'Routed' if routes else ''}{stem.__name__}Part"
+    made: type[StackPart] = type(name, (StackPart,), own)
+    read, inputs = STEMS[stem].inputs, (*inputs_of(stem), *([ROUTING] if routes else []))
+    made.forward = signed(made, BaseModel.forward, inputs, "Run the stack.", read)  # type: ignore[method-assign]  # a signature for each class
     return made
 
 
-_PARTS = {stem: _part_class(stem) for stem in STEMS}
+_PARTS = {(stem, routes): _part_class(stem, routes) for stem in STEMS for routes in (False, True)}
 globals().update({kind.__name__: kind for kind in _PARTS.values()})  # so that models can be pickled
 
 
@@ -61,6 +62,7 @@ class EncoderDecoder(Assembly):
         places: callers may say where the decoder's tokens stand.
         apart: (config) -> whether both stacks have token tables of their own, of any sizes.
         marks: callers may say which of the encoder's tokens see all, and are seen by all.
+        routes: there are mixtures of experts, whose routers' logits [B, T, experts] callers may ask for.
         wraps: the decoder begins with the last token of what it is to predict, a language's code.
         composed: each stack has a config of its own, which the config has under its name; where that says
             `is_encoder_decoder=False` there is no decoder.
@@ -81,10 +83,14 @@ class EncoderDecoder(Assembly):
         apart: Callable[[Any], bool] = _together,
         composed: bool = False,
         hides_padding: bool = False,
+        routes: bool = False,
     ) -> None:
         self.wraps, self.apart, self.composed, self.hides_padding = wraps, apart, composed, hides_padding
-        self.half, self.shifts_inputs, self.may_untie = half, shifts_inputs, may_untie
-        self.halves = {"encoder": Single(self._encoder, stem, marks=marks), "decoder": Single(self._decoder)}
+        self.half, self.shifts_inputs, self.may_untie, self.routes = half, shifts_inputs, may_untie, routes
+        self.halves = {
+            "encoder": Single(self._encoder, stem, marks=marks, routes=routes),
+            "decoder": Single(self._decoder, routes=routes),
+        }
         self.shares = stem is spec.Tokens
         self.main, self.means = stem.reads, STEMS[stem].inputs
         self.reads: tuple[str, ...] = ("input_ids", "attention_mask", "inputs_embeds")
@@ -98,7 +104,7 @@ class EncoderDecoder(Assembly):
             *("decoder_input_ids", "decoder_attention_mask", "encoder_outputs", *marked, "past_key_values"),
             *self.reads[2:],
             *("decoder_inputs_embeds", "decoder_position_ids")[: 1 + places],
-            *("use_cache", *_ASKED, "cache_position"),
+            *("use_cache", *_ASKED, "cache_position", *([ROUTING] if routes else [])),
         )
         self.reads = (*self.reads, *marked)
 
@@ -127,7 +133,8 @@ class EncoderDecoder(Assembly):
             if self._one_table(config) and isinstance(stem, spec.Tokens) and not has(model, "token"):
                 table = token_table(stem.vocabulary, stem.width, stem.padding_idx, stem.table_scale)
                 place(model, "token", "shared", table)
-            part = _PARTS[type(stem)](getattr(config, name) if self.composed else config, self.halves[name])
+            own = getattr(config, name) if self.composed else config
+            part = _PARTS[type(stem), self.routes](own, self.halves[name])
             place(model, name, name, part)
             if has(part, "token") and not has(model, "token"):
                 wiring(model).roles["token"] = (name, *wiring(part).roles["token"])
@@ -211,14 +218,18 @@ class EncoderDecoder(Assembly):
         decoder_ids = self._decoder_ids(model, given, ids)
         stem = wiring(parts["encoder"]).facts.get("stem")  # None where somebody put in another encoder
         before = given.get("encoder_outputs")
+        routing = asked(given.get(ROUTING), model.config, ROUTING) if self.routes else None
         if before is None:
             reads = {**{name: given.get(name) for name in self.reads}, "attention_mask": mask}
+            if self.routes:
+                reads[ROUTING] = routing
             if model.training and stem is not None:
                 reads = stem.trained_on(reads)
             encoded = states_of(parts["encoder"], reads, ask)
             memory = (encoded.last, encoded.hidden, encoded.attentions, encoded.global_attentions)
+            routers = encoded.router_logits
         else:
-            memory = _given_memory(before)
+            memory, routers = _given_memory(before), getattr(before, "router_logits", None)
         mask = mask if stem is None else stem.rows_mask(mask)
         if mask is not None and tuple(mask.shape) != tuple(memory[0].shape[:2]):
             raise ValueError(
@@ -236,6 +247,7 @@ class EncoderDecoder(Assembly):
             "encoder_attention_mask": mask,
             "use_cache": given.get("use_cache"),
             "cache_position": given.get("cache_position"),
+            **({ROUTING: routing} if self.routes else {}),
         }
         states = states_of(parts["decoder"], reads, ask)
         states.extras.update(
@@ -247,6 +259,11 @@ class EncoderDecoder(Assembly):
         )
         if memory[3] is not None:
             states.extras["encoder_global_attentions"] = memory[3]
+        if routing:
+            both = {"decoder": (states.last, states.router_logits), "encoder": (memory[0], routers)}
+            for name, (last, logits) in both.items():
+                each = tuple(t.reshape(*last.shape[:2], -1) for t in logits or ())
+                states.extras[f"{name}_router_logits"] = each
         return states
 
     def _encoded(self, encoder: Any, given: dict[str, Any], ask: Ask) -> States:
@@ -312,6 +329,7 @@ class EncoderHalf(EncoderDecoder):
         vars(self).update(vars(whole))
         first, *others = self.reads
         self.inputs = (first, *([] if self.shares else ["encoder_outputs"]), *others, *_ASKED)
+        self.inputs += (ROUTING,) * self.routes
 
     def spec(self, config: Any) -> spec.Stack:
         """The encoder."""
@@ -338,7 +356,7 @@ class EncoderHalf(EncoderDecoder):
 
     def output(self, model: Any, states: States) -> ModelOutput:
         """The encoder's last states, and what was asked for."""
-        return BaseModelOutput(states.last, hidden_states=states.hidden, attentions=states.attentions)
+        return self.halves["encoder"].output(leaf(model, "encoder"), states)
 
 
 class DecoderHalf(EncoderDecoder):

@@ -37,7 +37,7 @@ _TEXT = (
     "return_dict",
     "cache_position",
 )
-_ROUTING = "output_router_logits"
+ROUTING = "output_router_logits"
 _MARKED = "global_attention_mask"
 _OTHER = ("attention_mask", "output_attentions", "output_hidden_states", "return_dict")
 
@@ -82,7 +82,7 @@ class Single(Assembly):
         if marks:
             self.inputs = (*self.inputs[:2], _MARKED, *self.inputs[2:])
         if routes:
-            self.inputs = (*self.inputs, _ROUTING)
+            self.inputs = (*self.inputs, ROUTING)
 
     def spec(self, config: Any) -> spec.Stack:
         """The stack."""
@@ -117,7 +117,7 @@ class Single(Assembly):
         if position is not None and not recording():
             _check_position(position, past)
         if self._routes:
-            ask.routing = asked(given.pop(_ROUTING, None), model.config, _ROUTING)
+            ask.routing = asked(given.pop(ROUTING, None), model.config, ROUTING)
         mask = given.pop("attention_mask", None)
         ids, types = given.get("input_ids"), given.get("token_type_ids")
         known = not isinstance(s.stem, spec.Tokens) or s.stem.types or s.stem.kinds or s.stem.share_types

@@ -28,7 +28,7 @@ _MOST = 2**31 - 1
 _MOST_LAYERS = 10_000
 # of one at least
 _WIDTH = re.compile(
-    r"(?<!vocab)_(size|dim|embd|model|kv|ff|kernel|rank|heads|head|scalar|interval|frequency|sparse_step)$|^(dim|expand)$"
+    r"(?<!vocab)(?<!shared_intermediate)_(size|dim|embd|model|kv|ff|kernel|rank|heads|head|scalar|interval|frequency|sparse_step)$|^(dim|expand)$"
 )
 FAR = 1e300
 _CONTAINERS = (list, tuple, set, frozenset, dict, Mapping)

@@ -40,11 +40,18 @@ FIELDS: dict[str, str] = {
     "MoECausalLMOutputWithPast": f"loss aux_loss logits past_key_values {_STATES} router_logits",
     "MoeCausalLMOutputWithPast": f"loss aux_loss logits past_key_values {_STATES} router_logits",
     "MoeModelOutputWithPast": f"last_hidden_state past_key_values {_STATES} router_logits",
+    "MoEModelOutput": f"last_hidden_state {_STATES} router_logits",
     "MultipleChoiceModelOutput": _LABELLED,
     "NextSentencePredictorOutput": _LABELLED,
     "QuestionAnsweringModelOutput": f"loss start_logits end_logits {_STATES}",
     "SemanticSegmenterOutput": _LABELLED,
     "Seq2SeqLMOutput": f"loss logits {_BOTH}",
+    "Seq2SeqMoEModelOutput": f"last_hidden_state {_BOTH} decoder_router_logits encoder_router_logits",
+    "Seq2SeqMoEOutput": (
+        "loss logits encoder_z_loss decoder_z_loss encoder_aux_loss decoder_aux_loss past_key_values "
+        "decoder_hidden_states decoder_attentions decoder_router_logits cross_attentions "
+        "encoder_last_hidden_state encoder_hidden_states encoder_attentions encoder_router_logits"
+    ),
     "Seq2SeqQuestionAnsweringModelOutput": f"loss start_logits end_logits {_BOTH}",
     "Seq2SeqSequenceClassifierOutput": f"loss logits {_BOTH}",
     "SequenceClassifierOutput": _LABELLED,

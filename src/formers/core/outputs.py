@@ -148,6 +148,8 @@ class Seq2SeqModelOutput(ModelOutput):
     encoder_hidden_states: tuple[Tensor, ...] | None = None
     encoder_attentions: tuple[Tensor, ...] | None = None
     encoder_global_attentions: tuple[Tensor, ...] | None = None
+    decoder_router_logits: tuple[Tensor, ...] | None = None
+    encoder_router_logits: tuple[Tensor, ...] | None = None
 
 
 @dataclasses.dataclass
@@ -337,6 +339,29 @@ class Seq2SeqTaskOutput(ModelOutput):
     encoder_hidden_states: tuple[Tensor, ...] | None = None
     encoder_attentions: tuple[Tensor, ...] | None = None
     encoder_global_attentions: tuple[Tensor, ...] | None = None
+    decoder_router_logits: tuple[Tensor, ...] | None = None
+    encoder_router_logits: tuple[Tensor, ...] | None = None
+
+
+@dataclasses.dataclass
+class Seq2SeqBalancedOutput(ModelOutput):
+    """A head over two stacks with experts: how large routers' logits are, how unevenly experts are used."""
+
+    loss: Tensor | None = None
+    logits: Tensor | None = None
+    encoder_z_loss: Tensor | None = None
+    decoder_z_loss: Tensor | None = None
+    encoder_aux_loss: Tensor | None = None
+    decoder_aux_loss: Tensor | None = None
+    past_key_values: Any = None
+    decoder_hidden_states: tuple[Tensor, ...] | None = None
+    decoder_attentions: tuple[Tensor, ...] | None = None
+    decoder_router_logits: tuple[Tensor, ...] | None = None
+    cross_attentions: tuple[Tensor, ...] | None = None
+    encoder_last_hidden_state: Tensor | None = None
+    encoder_hidden_states: tuple[Tensor, ...] | None = None
+    encoder_attentions: tuple[Tensor, ...] | None = None
+    encoder_router_logits: tuple[Tensor, ...] | None = None
 
 
 @dataclasses.dataclass

@@ -155,7 +155,7 @@ def _in_blocks(q: Tensor, k: Tensor, v: Tensor, scale: float) -> Tensor:
 def _plain_causal(scores: Scores) -> bool:
     """Whether torch's own causal flag says the same: same positions on both sides, no window, no bias."""
     mask = scores.mask
-    if not isinstance(mask, Causal) or mask.window is not None or scores.bias is not None:
+    if type(mask) is not Causal or mask.window is not None or scores.bias is not None:
         return False
     return scores.query is scores.key
 

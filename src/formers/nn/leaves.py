@@ -45,11 +45,12 @@ class Conv1D(nn.Module):
 
 
 class WideLinear(nn.Linear):
-    """A linear leaf without a bias that computes in float32 whatever its dtype."""
+    """A linear leaf that computes in float32 whatever its dtype."""
 
     def forward(self, input: Tensor) -> Tensor:
         """[..., in] -> [..., out], float32."""
-        return nn.functional.linear(input.float(), self.weight.float())
+        bias = None if self.bias is None else self.bias.float()
+        return nn.functional.linear(input.float(), self.weight.float(), bias)
 
 
 def over_root_mean_square(x: Tensor, eps: float) -> Tensor:
@@ -93,7 +94,7 @@ class RMSNorm(nn.Module):
 
 
 class PlainRMSNorm(nn.Module):
-    """A root-mean-square norm without weights, taken in float32."""
+    """A root-mean-square norm without a weight, computed in float32."""
 
     def __init__(self, eps: float) -> None:
         super().__init__()
@@ -101,8 +102,11 @@ class PlainRMSNorm(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """[..., E] -> [..., E]."""
-        wide = x.float()
-        return (wide * torch.rsqrt(wide.square().mean(-1, keepdim=True) + self.eps)).to(x.dtype)
+        return over_root_mean_square(x.float(), self.eps).to(x.dtype)
+
+    def extra_repr(self) -> str:
+        """Epsilon."""
+        return f"eps={self.eps}"
 
 
 class GatedRMSNorm(nn.Module):

@@ -137,6 +137,27 @@ def balance(logits: Sequence[Tensor], chosen: int, real: Tensor | None = None) -
     return ((used * weight).sum(0) * (shares.float() * weight).sum(0)).sum() * rows.shape[1]
 
 
+def balance_by_row(logits: Sequence[Tensor], chosen: int, real: Tensor | None = None) -> Tensor:
+    """The mean of what `balance` finds in every row. `logits` [B, T, experts] each, `real` [B, T]. Scalar."""
+    rows = range(logits[0].shape[0])
+    each = [balance([one[i] for one in logits], chosen, None if real is None else real[i]) for i in rows]
+    return torch.stack(each).mean()
+
+
+def steady(logits: Sequence[Tensor], real: Tensor | None = None) -> Tensor:
+    """How large routers' logits are (Zoph et al. 2022, arXiv:2202.08906, (5)): mean square of logsumexp.
+
+    Args:
+        logits: of every router, [B, T, experts].
+        real: [B, T], which places hold tokens; None when all do.
+
+    Returns:
+        Scalar.
+    """
+    squares = torch.stack([one.float().logsumexp(-1).square() for one in logits])  # [layers, B, T]
+    return squares.mean() if real is None else squares[:, real.bool()].mean()
+
+
 def span(start: Tensor, end: Tensor, start_at: Tensor, end_at: Tensor, items: Any = None) -> Tensor:
     """Mean of the losses of the first and the last token. `start`, `end` [B, T]; targets [B] or [B, 1].
 

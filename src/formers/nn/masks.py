@@ -29,6 +29,12 @@ class Mask:
         """Whether batch rows differ, so that the materialised mask needs a batch axis."""
         return False
 
+    absolute = False  # it depends on where tokens stand, not on how far apart they are alone
+
+    def over(self, keys: int) -> Mask:
+        """What it comes to over so many keys, the first of all among them."""
+        return self
+
     def __and__(self, other: Mask) -> Mask:
         if isinstance(self, Full):
             return other
@@ -58,6 +64,23 @@ class Causal(Mask):
         """`key <= query`, and `key > query - window`."""
         past = key <= query
         return past if self.window is None else past & (key > query - self.window)
+
+
+@dataclass(frozen=True)
+class CausalChunk(Causal):
+    """A query sees the keys at and before its own position in its own chunk of `size` tokens."""
+
+    counts: Literal["columns", "tokens"] = "tokens"
+    size: int = 1
+    absolute = True
+
+    def allowed(self, row: Tensor, query: Tensor, key: Tensor) -> Tensor:
+        """`key <= query`, and both fall into the same chunk."""
+        return (key <= query) & (query // self.size == key // self.size)
+
+    def over(self, keys: int) -> Mask:
+        """The first chunk is plain."""
+        return Causal() if keys <= self.size else self
 
 
 @dataclass(frozen=True)

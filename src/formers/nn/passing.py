@@ -60,8 +60,8 @@ class Visibility:
         """The mixer's own mask with what this pass adds to it."""
         mask = Full() if self.alone else own
         if self.real is not None:
-            if self.holes and getattr(mask, "counts", "") == "tokens":
-                mask = Renumbered(mask, self.real.long().cumsum(1))
+            if (self.holes or mask.absolute) and getattr(mask, "counts", "") == "tokens":
+                mask = Renumbered(mask, self.real.long().cumsum(1) - 1)
             mask = mask & Padding(self.real)
         return mask if self.extra is None else mask & self.extra
 
@@ -156,6 +156,19 @@ class Pass:
             return at % length >= (self.geometry.second or 0)
 
         return self.memo.once(("second", x.shape[-2]), make)
+
+    def tokens(self) -> Tensor:
+        """Which token of its sequence every row holds, the first being 0: [N], or [B or 1, T] if watched."""
+
+        def make() -> Tensor:
+            layout, past, real = self.layout, self.geometry.past, self.visibility.real
+            if layout.index is not None:
+                return torch.cat([self.range(0, span.length).repeat(span.count) for span in layout.spans])
+            columns = self.range(past, past + layout.length)
+            numbers = columns[None] if real is None else real.long().cumsum(1)[:, columns] - 1
+            return numbers if self.watched else layout.pack(numbers.expand(layout.batch, layout.length))
+
+        return self.memo.once("tokens", make)
 
     def rotary(self, rule: Rotary, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
         """Cosines and sines of this pass, the shape of the positions and [.., width]."""

@@ -8,7 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from formers.assemblies.base import shift_right
-from formers.core.outputs import ModelOutput, TaskOutput
+from formers.core.outputs import ModelOutput, Seq2SeqBalancedOutput, TaskOutput
+from formers.nn.losses import balance_by_row, steady
 from formers.stacks.stack import Ask, States
 from formers.tasks.base import TaskModel
 from formers.tasks.language_model import Spec, VocabularyHead
@@ -75,4 +76,17 @@ class ConditionalGeneration(VocabularyHead):
         if spec.logits_bias is not None:
             logits = logits + getattr(self, spec.logits_bias).to(logits)
         loss = None if labels is None else self._loss(logits, labels, items)
-        return self._record(TaskOutput, states, loss, logits)
+        passed = self._assembly.passed_on(states)
+        if spec.balance is None or "decoder_router_logits" not in passed:
+            return self._record(TaskOutput, states, loss, logits)
+        sizes: list[Any] = []
+        shares: list[Any] = []
+        for side, name in (("encoder", "attention_mask"), ("decoder", "decoder_attention_mask")):
+            routers, real = passed[f"{side}_router_logits"], given.get(name)
+            if isinstance(real, Tensor):
+                real = real[:, -states.layout.length :] if side == "decoder" else real
+            sizes.append(steady(routers, real) if routers else logits.new_zeros(()))
+            shares.append(balance_by_row(routers, spec.balance[0], real) if routers else logits.new_zeros(()))
+        if loss is not None:
+            loss = loss + spec.steady * sum(sizes) + spec.balance[1] * sum(shares)
+        return Seq2SeqBalancedOutput(loss, logits, *sizes, *shares, **passed)

@@ -10,6 +10,7 @@ from formers.nn.mixers.attention import attention_steps
 from formers.nn.mixers.aware import aware_steps
 from formers.nn.mixers.bottleneck import Narrow, wide_values_steps, widen_steps
 from formers.nn.mixers.channels import Turn, channels_steps
+from formers.nn.mixers.chosen import chosen_steps
 from formers.nn.mixers.delta_rule import delta_rule_steps
 from formers.nn.mixers.disentangled import disentangled_steps
 from formers.nn.mixers.experts import experts_steps
@@ -34,6 +35,7 @@ STEPS: dict[type[Any], Callable[[Any, int], list[Step]]] = {
     spec.Attention: attention_steps,
     spec.Channels: channels_steps,
     spec.Aware: aware_steps,
+    spec.ChosenHeads: chosen_steps,
     spec.Disentangled: disentangled_steps,
     spec.Experts: experts_steps,
     spec.FeedForward: feedforward_steps,

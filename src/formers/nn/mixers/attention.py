@@ -85,6 +85,8 @@ class Attend(Step):
                 each = heads if s.qk_norm_over in ("each", "apart") else 0
                 apart = s.qk_norm_over == "apart"
                 self.leaves[self.prefix + role] = partial(norm, s.qk_norm, normed, each, apart)
+            if not s.qk_norm.weight:  # one leaf may serve both
+                self.optional |= {self.prefix + "q_norm", self.prefix + "k_norm"}
 
     def run(self, node: Any, flow: Flow) -> None:
         """[.., E] -> [.., H * D]."""
@@ -108,6 +110,10 @@ class Attend(Step):
             q, k = (rotate(t, cos, sin, self.spec.rotary.adjacent) for t in (q, k))
             if self.spec.rotary_value:
                 v = rotate(v, cos, sin, self.spec.rotary.adjacent)
+        if self.spec.qk_norm_last:
+            q, k = self._normed(node, q, k, flow.pass_.watched)
+        if self.spec.warmth is not None:
+            q = (q * _warmth(flow.pass_, *self.spec.warmth)).to(q.dtype)
         if flow.pass_.cache is not None:
             return self._cached(node, flow, q, k, v)
         return self._by_span(node, flow, q, k, v)
@@ -115,7 +121,6 @@ class Attend(Step):
     def _project(self, node: Any, flow: Flow) -> tuple[Tensor, Tensor, Tensor]:
         """[.., E] -> [.., H, D], [.., G, D], [.., G, D]."""
         s, heads, x, watched = self.spec, self.spec.heads, flow.x, flow.watched
-        q_norm, k_norm = (self.prefix + role for role in ("q_norm", "k_norm"))
         if s.fused:
             q, k, v = self._taken_apart(
                 self._clipped(project(leaf(node, self.prefix + "qkv"), x, None, watched))
@@ -128,16 +133,21 @@ class Attend(Step):
             if not s.clip_normed:
                 q, k, v = self._clipped(q), self._clipped(k), self._clipped(v)
             if s.qk_norm_over == "all" and s.qk_norm is not None:
-                q, k = leaf(node, q_norm)(q), leaf(node, k_norm)(k)
+                q, k = self._normed(node, q, k, watched)
             if s.clip_normed:
                 q, k, v = self._clipped(q), self._clipped(k), self._clipped(v)
             q, k, v = _by_head(q, heads.query), _by_head(k, heads.key_value), _by_head(v, heads.key_value)
-        if s.qk_norm is not None and s.qk_norm_over != "all":
-            turned = watched and s.heads_first
-            q, k = (t.transpose(-3, -2) if turned else t for t in (q, k))
-            q, k = leaf(node, q_norm)(q), leaf(node, k_norm)(k)
-            q, k = (t.transpose(-3, -2) if turned else t for t in (q, k))
+        if s.qk_norm is not None and s.qk_norm_over != "all" and not s.qk_norm_last:
+            q, k = self._normed(node, q, k, watched)
         return q, k, v
+
+    def _normed(self, node: Any, q: Tensor, k: Tensor, watched: bool) -> tuple[Tensor, Tensor]:
+        """The shapes stay."""
+        turned = watched and self.spec.heads_first
+        q, k = (t.transpose(-3, -2) if turned else t for t in (q, k))
+        q, k = leaf(node, self.prefix + "q_norm")(q), leaf(node, self.prefix + "k_norm")(k)
+        q, k = (t.transpose(-3, -2) if turned else t for t in (q, k))
+        return q, k
 
     def _clipped(self, x: Tensor) -> Tensor:
         clip = self.spec.clip
@@ -211,7 +221,7 @@ class Attend(Step):
         self, node: Any, flow: Flow, q: Tensor, k: Tensor, v: Tensor, query: Tensor, key: Tensor
     ) -> Tensor:
         scores = Scores(
-            flow.pass_.visibility.mask(self.spec.mask),
+            flow.pass_.visibility.mask(self.spec.mask.over(k.shape[2])),
             query,
             key,
             bias=self._bias(node, flow, q, k, query, key),
@@ -306,6 +316,16 @@ class Attend(Step):
 def _by_head(x: Tensor, heads: int) -> Tensor:
     """[.., H * D] -> [.., H, D]."""
     return x.view(*x.shape[:-1], heads, x.shape[-1] // heads)
+
+
+def _warmth(pass_: Pass, factor: float, floor: float) -> Tensor:
+    """[.., 1, 1], float32; see `spec.Attention.warmth`."""
+
+    def make() -> Tensor:
+        grown = torch.log1p(torch.floor((pass_.tokens().float() + 1.0) / floor))
+        return (grown * factor + 1.0)[..., None, None]
+
+    return pass_.memo.once(("warmth", factor, floor), make)
 
 
 def attention_steps(s: spec.Attention, width: int) -> list[Step]:

@@ -49,11 +49,25 @@ class Route(Step):
         for _ in range(s.jitters if s.jitter and node.training else 0):
             x = x * torch.empty_like(x).uniform_(1.0 - s.jitter, 1.0 + s.jitter)
         rows = x.reshape(-1, x.shape[-1])
-        logits = leaf(node, "router")(rows)
+        logits = leaf(node, "router")(rows if s.capacity is None else x).view(-1, s.count)
         flow.pass_.keep("router_logits", logits)
         correction = leaf(node, "router_bias") if s.corrected else None
         made = in_turn(s, logits, node.training) if s.scores == "in turn" else choose(s, logits, correction)
+        if s.capacity is not None and flow.pass_.layout.length > s.capacity:
+            made = within(s.capacity, s.count, flow, *made)
         flow.routing, flow.x = (x, *made), rows
+
+
+def within(capacity: int, count: int, flow: Flow, weights: Tensor, chosen: Tensor) -> tuple[Tensor, Tensor]:
+    """As `choose`; tokens that come too late for their expert choose one that does not exist, for nothing."""
+    layout, real = flow.pass_.layout, flow.pass_.visibility.real
+    asks = F.one_hot(chosen, count).sum(1)  # [N, experts]
+    padded = asks.view(layout.batch, layout.length, count) if flow.watched else layout.unpack(asks)
+    if real is not None:
+        padded = padded * real[:, -layout.length :, None]
+    before = padded.cumsum(1)  # [B, T, experts]
+    place = (before.flatten(0, 1) if flow.watched else layout.pack(before)).gather(1, chosen)
+    return weights * (place <= capacity), chosen.where(place <= capacity, count)
 
 
 def choose(s: spec.Experts, logits: Tensor, correction: Tensor | None = None) -> tuple[Tensor, Tensor]:
@@ -131,31 +145,31 @@ class Dispatch(Step):
 
     def _routed(self, node: Any, flow: Flow, x: Tensor, weights: Tensor, chosen: Tensor) -> Tensor:
         """Each expert reads the tokens that chose it, side by side."""
-        if not len(x):
+        order, token, counts = by_expert(chosen, self.spec.count)
+        if not len(order):
             return torch.zeros_like(x)
-        flat = chosen.flatten()
-        order = flat.to(torch.int32).argsort()  # [N * chosen]: by expert
-        counts: list[int] = torch.bincount(flat, minlength=self.spec.count).tolist()
-        token = order // chosen.shape[1]
         plain = not flow.watched and not torch.is_grad_enabled()
         bank = self._bank(node, flow)
+        factors = None
+        if self.spec.weighs == "inputs":
+            factors, weights = weights.flatten()[order, None].to(x.dtype), torch.ones_like(weights)
+
+        def given(start: int, stop: int) -> Tensor:
+            part = x.index_select(0, token[start:stop])
+            return part if factors is None else part * factors[start:stop]
+
         if bank is None:
-            parts = torch.split(x.index_select(0, token), counts)
+            parts = torch.split(given(0, len(token)), counts)
             read = [run_inner(node, f"expert_{i}", part, flow) for i, part in enumerate(parts) if counts[i]]
         else:
             read, start, most = [], 0, max(1, _BLOCK // x.shape[1])
             for first, stop in _runs(counts, most):
                 rows = sum(counts[first:stop])
-                part = x.index_select(0, token[start : start + rows])
+                part = given(start, start + rows)
                 read.append(self._read(part, bank, first, stop, counts[first:stop], plain))
                 start += rows
         found = read[0] if len(read) == 1 else torch.cat(read)
-        if plain and found.dtype in (torch.float32, torch.float64):  # several times faster than to add rows
-            places = torch.empty_like(order).scatter_(0, order, torch.arange(len(order), device=x.device))
-            weighed, places = weights.to(found.dtype), places.view_as(chosen)
-            return F.embedding_bag(places, found, mode="sum", per_sample_weights=weighed).to(x.dtype)
-        found = found * weights.flatten()[order, None]
-        return torch.zeros_like(x).index_add(0, token, found.to(x.dtype))
+        return summed(found, weights, order, token, plain).to(x.dtype)
 
     def _bank(self, node: Any, flow: Flow) -> Bank | None:
         """Role -> weights [out, in] and biases of all experts; None where an expert has to be called."""
@@ -205,16 +219,48 @@ class Dispatch(Step):
 
     def _all(self, node: Any, flow: Flow, x: Tensor, weights: Tensor, chosen: Tensor) -> Tensor:
         """Every expert reads every token; its weight is zero where it was not chosen."""
-        each = x.new_zeros(x.shape[0], self.spec.count, dtype=weights.dtype).scatter(1, chosen, weights)
+        each = x.new_zeros(x.shape[0], self.spec.count + 1, dtype=weights.dtype)
+        each = each.scatter(1, chosen, weights)[:, :-1]  # the last is the expert of those that have none
         bank = self._bank(node, flow) if self.spec.stacked else None
         out = torch.zeros_like(x)
         for i, weight in enumerate(each.unbind(1)):
+            given = x
+            if self.spec.weighs == "inputs":
+                given, weight = (x * weight[:, None]).to(x.dtype), (weight != 0).to(x.dtype)
             if bank is None:
-                found = run_inner(node, f"expert_{i}", x, flow)
+                found = run_inner(node, f"expert_{i}", given, flow)
             else:
-                found = self._read(x, bank, i, i + 1, [x.shape[0]], plain=False)
+                found = self._read(given, bank, i, i + 1, [x.shape[0]], plain=False)
             out = out + (found * weight[:, None]).to(x.dtype)
         return out
+
+
+def by_expert(chosen: Tensor, count: int) -> tuple[Tensor, Tensor, list[int]]:
+    """Numbers [N, chosen] -> their places sorted by expert, the tokens of those, and every expert's count.
+
+    What would go to an expert that does not exist is left out.
+    """
+    flat = chosen.flatten()
+    counts: list[int] = torch.bincount(flat, minlength=count)[:count].tolist()
+    order = flat.to(torch.int32).argsort()[: sum(counts)]  # [N * chosen]
+    return order, order // chosen.shape[1], counts
+
+
+def summed(found: Tensor, weights: Tensor, order: Tensor, token: Tensor, plain: bool) -> Tensor:
+    """Every token's sum of what its experts found, [N * chosen, E] by expert, by `weights` [N, chosen]."""
+    whole = len(order) == weights.numel()
+    if (
+        plain and whole and found.dtype in (torch.float32, torch.float64)
+    ):  # several times faster than to add rows
+        places, weighed = unsorted(order).view_as(weights), weights.to(found.dtype)
+        return F.embedding_bag(places, found, mode="sum", per_sample_weights=weighed)
+    zeros = found.new_zeros(len(weights), found.shape[1])
+    return zeros.index_add(0, token, (found * weights.flatten()[order, None]).to(found.dtype))
+
+
+def unsorted(order: Tensor) -> Tensor:
+    """Where every place went: the permutation that undoes one."""
+    return torch.empty_like(order).scatter_(0, order, torch.arange(len(order), device=order.device))
 
 
 def _bare(shape: tuple[int, ...], fresh: Fill) -> Bare:
@@ -243,6 +289,8 @@ class Gather(Step):
             self.inner["shared_"] = Inner(lambda: feedforward_steps(shared, width))
             if s.weighed:
                 self.leaves["share"] = lambda: linear("linear", width, 1, bias=False)
+        if s.shift:
+            self.leaves["mixture_bias"] = partial(_bare, (width,), Constant(0.0))
 
     def run(self, node: Any, flow: Flow) -> None:
         """[N, E] -> [.., E], as the mixture was given it."""
@@ -255,6 +303,8 @@ class Gather(Step):
             if has(node, "share"):
                 same = same * leaf(node, "share")(rows).sigmoid()
             found = found + same
+        if self.spec.shift:
+            found = found + leaf(node, "mixture_bias")
         flow.x = found.reshape(x.shape)
 
 

@@ -5,6 +5,7 @@ heads, D head width, E hidden width, F inner width, V vocabulary, N tokens laid 
 """
 
 from formers.nn.spec.attention import Attention, Aware, Disentangled, Latent, Local, Relative, Windowed
+from formers.nn.spec.chosen import ChosenHeads
 from formers.nn.spec.layers import Bottleneck, Layer, Part, layer
 from formers.nn.spec.mixers import Experts, FeedForward, Mixer
 from formers.nn.spec.mixing import Channels, Fourier, Hashed, Landmarks, Resolved, SpanConvolution, WideValues
@@ -40,6 +41,7 @@ __all__ = [
     "Aware",
     "Bottleneck",
     "Channels",
+    "ChosenHeads",
     "ComputedPositions",
     "Convolution",
     "DeltaRule",

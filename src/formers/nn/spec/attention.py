@@ -33,7 +33,10 @@ class Attention:
         qk_norm: norm of queries and keys before they are turned (roles `q_norm`, `k_norm`), of every `head`
             by itself (with weights for `each`, or `apart`, by a leaf for each) or over `all` features.
         heads_first: whoever looks at these norms sees [B, H, T, D], not [B, T, H, D].
+        qk_norm_last: they are normed after they are turned.
         rotary: rotary position rule, applied to q and k; with `rotary_value` to v too.
+        warmth: a and f: queries are multiplied by 1 + a log(1 + floor((i + 1) / f)), those of the token i
+            (Nakanishi 2025, arXiv:2501.19399).
         score_bias: relative-position bias that this stack adds to the scores.
         owns_score_bias: this layer holds the bias table that the whole stack uses.
         softcap: scores become c * tanh(scores / c).
@@ -57,8 +60,10 @@ class Attention:
     qk_norm: Norm | None = None
     qk_norm_over: Literal["head", "each", "apart", "all"] = "head"
     heads_first: bool = False
+    qk_norm_last: bool = False
     rotary: Rotary | None = None
     rotary_value: bool = False
+    warmth: tuple[float, float] | None = None
     score_bias: Buckets | Alibi | None = None
     owns_score_bias: bool = False
     softcap: float | None = None
@@ -117,7 +122,7 @@ class Attention:
     def first_alone(self) -> bool:
         """Separate projections, nothing hidden, and no norms and no positions in the scores."""
         plain = isinstance(self.mask, Full) and not (self.fused or self.gated) and self.rotary is None
-        plain = plain and not self.sinks and not self.cross
+        plain = plain and not self.sinks and not self.cross and self.warmth is None
         return plain and self.qk_norm is None and self.score_bias is None
 
 

@@ -99,11 +99,15 @@ class Experts(_Tokenwise):
         tolerance: half the relative distance from the best.
         normalised: the weights of the chosen have the norm one, before `scale`; `order` is that of the norm.
         scale: factor on the weights.
+        weighs: whether the weights fall on what an expert finds (`results`), or on what it reads (`inputs`).
         groups: experts are chosen from the best `kept_groups` of so many groups alone, a group being judged
             by the sum of its `group_best` best (DeepSeek-AI 2024, arXiv:2405.04434, section 2.2.2).
         corrected: a bias on the scores counts for the choice, not for the weights (arXiv:2408.15664).
         wide: the router computes in float32.
         shared: the feed-forward that reads every token, `weighed` by a sigmoid of its own.
+        capacity: tokens of a sequence that an expert reads at most in one call, the first ones; the others
+            are left as they are (arXiv:2101.03961, section 2.2). Whoever looks at the router sees sequences.
+        shift: a learned vector is added to what they find (role `mixture_bias`).
         flat: it is called with [N, E] in a watched pass too, as the experts are.
         jitter: in training, what enters is multiplied by numbers from 1 - jitter to 1 + jitter (Fedus et al.
             2021, arXiv:2101.03961, section 2.2), `jitters` times.
@@ -119,6 +123,7 @@ class Experts(_Tokenwise):
     normalised: bool = True
     order: float = 1.0
     scale: float = 1.0
+    weighs: Literal["results", "inputs"] = "results"
     groups: int = 1
     kept_groups: int = 1
     group_best: int = 1
@@ -126,6 +131,8 @@ class Experts(_Tokenwise):
     wide: bool = False
     shared: FeedForward | None = None
     weighed: bool = False
+    capacity: int | None = None
+    shift: bool = False
     flat: bool = False
     jitter: float = 0.0
     jitters: int = 1
