@@ -98,7 +98,7 @@ def test_a_step_may_be_masked_by_its_own_tokens_alone() -> None:
 def test_a_recurrence_refuses_masks_and_rows_that_it_cannot_honour() -> None:
     model = small_mamba()
     ids = torch.randint(3, 40, (1, 6))
-    with pytest.raises(ValueError, match="a recurrence reads everything before a token"):
+    with pytest.raises(ValueError, match="reads whole rows"):
         model(ids, attention_mask=torch.ones(1, 6, 6).tril().long())
     with pytest.raises(ValueError, match="one example in each row"):
         model(ids, position_ids=torch.tensor([[0, 1, 2, 0, 1, 2]]))

@@ -935,7 +935,7 @@ def images(config: Any, seed: int = 1) -> dict[str, Any]:
 
 def inputs_of(model: Any, **options: Any) -> dict[str, Any]:
     """Inputs that fit the model."""
-    if model.main_input_name == "query_embeds":
+    if "query_embeds" in inspect.signature(model.forward).parameters:
         return queries(model.config)
     config = model.config
     names = inspect.signature(model.forward).parameters

@@ -244,7 +244,7 @@ def test_decoding_with_a_cache_gives_what_one_pass_gives(
     cache = ours._assembly.cache
     with torch.no_grad():
         whole = ours(**inputs).logits
-        scans = [m for m in ours.base_model._formers.facts["spec"].mixers if isinstance(m, SCANS)]
+        scans = [m for m in ours._assembly.spec(ours.config).mixers if isinstance(m, SCANS)]
         if not (sided == "left" and any(scan.bias for scan in scans)):
             # there the reference lets padding on the left into the first tokens, through the bias
             _close(theirs(**inputs).logits, whole, mask.bool())

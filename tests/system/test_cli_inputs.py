@@ -57,7 +57,7 @@ def test_a_file_of_lines_is_read_without_its_mark_and_unpacked(formers, classifi
         ("old.txt", "my card\ncafé\n".encode("latin-1"), "line 2 is not UTF-8"),
         ("excel.txt", "my card\n".encode("utf-16"), "iconv -f utf-16 -t utf-8"),
         ("old.csv", "text,label\ncafé,x\n".encode("latin-1"), "iconv -f latin1"),
-        ("broken.json", b'[{"text": "a"},\n {"text" "b"}]', "line 2: Expecting"),
+        ("broken.json", b'[{"text": "a"},\n {"text" "b"}]', "delimiter: line 2"),
     ],
     ids=["cut table", "cut lines", "not packed", "old lines", "UTF-16", "old table", "broken JSON"],
 )

@@ -92,7 +92,7 @@ def test_a_family_has_its_classes_under_the_paths_of_the_ecosystem(path, names):
         ("from formers.models.bert.modeling_bert import BertModl", "did you mean 'BertModel'"),
         ("from formers.models.bert.modeling_bert import GPT2Model", "cannot import name 'GPT2Model'"),
         ("from formers.models.auto.modeling_auto import MODEL_FOR_OBJECT_DETECTION_MAPPING", "this task is"),
-        ("import formers.models.llama4.modeling_llama4", "this model family is not part"),
+        ("import formers.models.zamba.modeling_zamba", "this model family is not part"),
         ("import formers.models.bert.nonsense", "No module named 'formers.models.bert.nonsense'$"),
         ("import formers.generation.utils", "text generation is not part"),
         ("from formers.trainer_utils import set_sed", "did you mean 'set_seed'"),

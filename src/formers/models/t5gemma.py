@@ -40,16 +40,14 @@ class T5GemmaConfig(PretrainedConfig):
 
     def __init__(self, **values: Any) -> None:
         super().__init__(**values)
-        for name, half in self._parts().items():
-            half.is_decoder = name == "decoder"
-            half.dropout_rate, half.attention_dropout = self.dropout_rate, self.attention_dropout
-        self.decoder.use_cache = True
+        rates = {"dropout_rate": self.dropout_rate, "attention_dropout": self.attention_dropout}
+        self.encoder.update({**rates, "is_decoder": False})
+        self.decoder.update({**rates, "is_decoder": True, "use_cache": True})
         self.decoder.cross_attention_hidden_size = self.encoder.hidden_size
         if self.initializer_range is None:
             self.initializer_range = self.decoder.initializer_range
-        for name in ("bos_token_id", "pad_token_id", "eos_token_id"):
-            if name not in values:
-                setattr(self, name, getattr(self.decoder, name))
+        tokens = ("bos_token_id", "pad_token_id", "eos_token_id")
+        self.update({name: getattr(self.decoder, name) for name in tokens if name not in values})
 
     def __getattr__(self, name: str) -> Any:
         if name == "use_cache":

@@ -55,11 +55,7 @@ class WideLinear(nn.Linear):
 
 def over_root_mean_square(x: Tensor, eps: float) -> Tensor:
     """[..., E] -> [..., E], each row over its root mean square."""
-    if torch.is_grad_enabled():
-        return x * torch.rsqrt(x.square().mean(-1, keepdim=True) + eps)
-    length = torch.linalg.vector_norm(x, dim=-1, keepdim=True)  # squares that are never written down
-    scale: Tensor = length.square_().div_(x.shape[-1]).add_(eps).rsqrt_()
-    return x * scale
+    return x * torch.rsqrt(x.square().mean(-1, keepdim=True) + eps)
 
 
 class RMSNorm(nn.Module):
