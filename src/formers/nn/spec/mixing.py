@@ -24,6 +24,31 @@ class Fourier:
 
 
 @dataclass(frozen=True)
+class _Neighbourly(Attention):
+    """Attention in which what stands beside a token counts, padding too."""
+
+    @property
+    def by_distance(self) -> bool:
+        """Neighbours, or blocks of columns, are mixed."""
+        return True
+
+    @property
+    def reads_padding(self) -> bool:
+        """As neighbours, or in what stands for several tokens."""
+        return True
+
+    @property
+    def first_alone(self) -> bool:
+        """The first token reads the others."""
+        return False
+
+
+def _check_odd(kernel: int) -> None:
+    if kernel % 2 == 0:
+        raise ValueError(f"a convolution reaches equally far on both sides: {kernel} is not odd")
+
+
+@dataclass(frozen=True)
 class Channels(Attention):
     """Attention by pointwise convolutions (Iandola et al. 2020, arXiv:2006.11316, section 3).
 
@@ -37,7 +62,7 @@ class Channels(Attention):
 
 
 @dataclass(frozen=True)
-class SpanConvolution(Attention):
+class SpanConvolution(_Neighbourly):
     """Half of the heads attend, half convolve (Jiang et al. 2020, arXiv:2008.02496, section 3.2).
 
     What each place of the convolution weighs follows from the span around it. Roles beside those of
@@ -50,23 +75,7 @@ class SpanConvolution(Attention):
     kernel: int = 9
 
     def __post_init__(self) -> None:
-        if self.kernel % 2 == 0:
-            raise ValueError(f"a convolution reaches equally far on both sides: {self.kernel} is not odd")
-
-    @property
-    def by_distance(self) -> bool:
-        """Places next to each other are mixed."""
-        return True
-
-    @property
-    def reads_padding(self) -> bool:
-        """As neighbours."""
-        return True
-
-    @property
-    def first_alone(self) -> bool:
-        """The first token reads its neighbours."""
-        return False
+        _check_odd(self.kernel)
 
 
 @dataclass(frozen=True)
@@ -83,7 +92,7 @@ class WideValues(Attention):
 
 
 @dataclass(frozen=True)
-class Landmarks(Attention):
+class Landmarks(_Neighbourly):
     """Attention through landmarks, the means of segments (Xiong et al. 2021, arXiv:2102.03902, section 3).
 
     Three small softmaxes stand for the large one; the middle one, among landmarks, is inverted by iteration.
@@ -104,32 +113,16 @@ class Landmarks(Attention):
     def __post_init__(self) -> None:
         if self.count <= 0 or self.length % self.count:
             raise ValueError(f"{self.length} tokens do not make {self.count} equal segments")
-        if self.kernel % 2 == 0:
-            raise ValueError(f"a convolution reaches equally far on both sides: {self.kernel} is not odd")
-
-    @property
-    def by_distance(self) -> bool:
-        """Neighbours are mixed."""
-        return True
+        _check_odd(self.kernel)
 
     @property
     def honours_masks(self) -> bool:
         """A query that stands for many has no mask of its own."""
         return self.count == self.length
 
-    @property
-    def reads_padding(self) -> bool:
-        """As neighbours, and in the means."""
-        return True
-
-    @property
-    def first_alone(self) -> bool:
-        """The first token reads its neighbours."""
-        return False
-
 
 @dataclass(frozen=True)
-class Hashed(Attention):
+class Hashed(_Neighbourly):
     """Attention by the chance that hashes collide (Zeng et al. 2021, arXiv:2111.09714, section 3).
 
     A key weighs (1 - angle / pi)^`bits`, by the angle between it and the query; what is mixed gets length
@@ -145,8 +138,8 @@ class Hashed(Attention):
     kernel: int | None = None
 
     def __post_init__(self) -> None:
-        if self.kernel is not None and self.kernel % 2 == 0:
-            raise ValueError(f"a convolution reaches equally far on both sides: {self.kernel} is not odd")
+        if self.kernel is not None:
+            _check_odd(self.kernel)
 
     @property
     def by_distance(self) -> bool:
@@ -158,19 +151,9 @@ class Hashed(Attention):
         """Every key weighs."""
         return False
 
-    @property
-    def reads_padding(self) -> bool:
-        """As text."""
-        return True
-
-    @property
-    def first_alone(self) -> bool:
-        """Nothing is lost, padding stays."""
-        return False
-
 
 @dataclass(frozen=True)
-class Resolved(Attention):
+class Resolved(_Neighbourly):
     """Attention at two resolutions (Zeng et al. 2022, arXiv:2207.10284, section 4).
 
     The row is cut into blocks. In the pairs of blocks whose means agree most, every query sees every key; in
@@ -190,21 +173,6 @@ class Resolved(Attention):
     diagonal: int = 0
 
     @property
-    def by_distance(self) -> bool:
-        """Blocks count columns."""
-        return True
-
-    @property
     def honours_masks(self) -> bool:
         """The mean of a block has no mask of its own."""
-        return False
-
-    @property
-    def reads_padding(self) -> bool:
-        """Blocks lie where columns are."""
-        return True
-
-    @property
-    def first_alone(self) -> bool:
-        """What is chosen depends on all tokens."""
         return False
