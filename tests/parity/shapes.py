@@ -12,6 +12,7 @@ import torch
 import transformers
 
 from formers.model.structure import parts_of
+from formers.nn import spec
 from formers.nn.tree import wiring
 from tests.parity import (
     decoder_shapes,
@@ -998,6 +999,15 @@ def tables(rows: int, length: int) -> torch.Tensor:
     found[4:, 0], found[4:, 1], found[4:, 2] = 1, place // 2 % 2 + 1, place // 4
     found[4:, 4], found[4:, 5], found[4:, 6] = place % 3, 2 - place % 3, place % 4
     return found.expand(rows, -1, -1)
+
+
+SCANS = (spec.Scan, spec.HeadScan, spec.ShortConvolution, spec.GatedRecurrence, spec.DeltaRule)
+
+
+def lets_padding_in(ours: Any) -> bool:
+    """Whether the reference lets padding on the left into the first tokens, through a recurrence's bias."""
+    mixers = ours._assembly.spec(ours.config).mixers
+    return any(mixer.bias for mixer in mixers if isinstance(mixer, SCANS))
 
 
 def _segmented(config: Any) -> bool:
