@@ -278,7 +278,7 @@ class Engine:
             return
         try:
             prepared = self.classifier.prepare([item.text for item in items])
-        except Exception as error:
+        except Exception as error:  # whatever a tokenizer raises is its text's answer
             self._tokenize_alone(items, error)
             return
         for item, found in zip(items, prepared, strict=True):
@@ -299,7 +299,7 @@ class Engine:
         started = time.perf_counter()
         try:
             ranked = self._scores(batch)
-        except Exception as error:
+        except Exception as error:  # whatever a model raises is the answer of the text that broke it
             self._run_alone(batch, error)
             return
         seconds = time.perf_counter() - started
@@ -323,7 +323,7 @@ class Engine:
                 try:
                     done += self._fill([item], self._scores([item]))
                     continue
-                except Exception as own:
+                except Exception as own:  # as above
                     item.job.error = own
             else:
                 item.job.error = error
