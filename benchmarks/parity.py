@@ -102,7 +102,7 @@ def encoders_and_decoders(folder: Path, only: Container[str]) -> Iterator[Case]:
                 theirs = shapes.write_checkpoint(model_type, shape, name, folder)
                 ours = getattr(formers, name).from_pretrained(folder)
                 inputs = shapes.inputs_of(ours)
-                padded = "input_ids" in inputs and not shapes.lets_padding_in(ours)
+                padded = "attention_mask" in inputs and not shapes.lets_padding_in(ours)
                 left = shapes.inputs_of(ours, sided="left") if padded else None
                 yield Case(model_type, name, theirs, ours, inputs, shapes.labels(name, inputs), left)
 

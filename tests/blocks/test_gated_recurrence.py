@@ -11,6 +11,7 @@ from torch import Tensor, nn
 import formers
 from formers.nn.mixers.gated_recurrence import _Root
 from formers.nn.recurrence import recur_in_chunks
+from tests.blocks.recurrences import hold_to_padding_and_cache, seen_inside, stirred
 
 SMALL = {
     "vocab_size": 40,
@@ -25,11 +26,7 @@ SMALL = {
 
 def small(**values: Any) -> Any:
     torch.manual_seed(0)
-    model = formers.RecurrentGemmaModel(formers.RecurrentGemmaConfig(**{**SMALL, **values})).eval()
-    with torch.no_grad():
-        for parameter in model.parameters():
-            parameter.add_(torch.randn_like(parameter) * 0.1)
-    return model
+    return stirred(formers.RecurrentGemmaModel(formers.RecurrentGemmaConfig(**{**SMALL, **values})))
 
 
 def slowly(mixer: Any, x: Tensor) -> Tensor:
@@ -97,33 +94,20 @@ def test_a_root_has_the_slope_of_a_root_up_to_a_bound() -> None:
 @pytest.mark.parametrize("sided", ["left", "right"])
 def test_padding_enters_nothing_and_a_cache_changes_nothing(sided: str) -> None:
     model = small(num_hidden_layers=3, block_types=["recurrent", "attention"])
-    ids, mask = torch.randint(3, 40, (2, 12)), torch.ones(2, 12, dtype=torch.long)
-    mask[0, slice(0, 5) if sided == "left" else slice(7, 12)] = 0
-    real = mask[0].bool()
-    with torch.no_grad():
-        alone, company = model(ids[:1, real])[0][0], model(ids[1:])[0][0]
-        for widths in ((12,), (1,) * 12, (2, 6, 4)):
-            past, at, found = None, 0, []
-            for width in widths:
-                given = {"attention_mask": mask[:, : at + width], "past_key_values": past}
-                step = model(ids[:, at : at + width], **given, use_cache=True)
-                past, at = step.past_key_values, at + width
-                found.append(step.last_hidden_state)
-            whole = torch.cat(found, dim=1)
-            torch.testing.assert_close(whole[0, real], alone, atol=1e-5, rtol=1e-5)
-            torch.testing.assert_close(whole[1], company, atol=1e-5, rtol=1e-5)
+    hold_to_padding_and_cache(model, sided, 12, 5, (2, 6, 4))
 
 
 def test_whoever_looks_inside_sees_every_module_and_changes_nothing() -> None:
-    model, seen = small(), []
-    ids, mask = torch.randint(3, 40, (2, 6)), torch.tensor([[1] * 6, [0, 0, 1, 1, 1, 1]])
-    with torch.no_grad():
-        plain = model(ids, attention_mask=mask)[0]
-        for name, module in model.layers[0].temporal_block.named_modules():
-            module.register_forward_hook(lambda *_, name=name: seen.append(name))
-        watched = model(ids, attention_mask=mask)[0]
-    torch.testing.assert_close(watched[mask.bool()], plain[mask.bool()], atol=1e-5, rtol=1e-5)
-    assert set(seen) == {"", "linear_y", "act_fn", "linear_x", "conv_1d", "rg_lru", "linear_out"}
+    model = small()
+    assert seen_inside(model, model.layers[0].temporal_block) == {
+        "",
+        "linear_y",
+        "act_fn",
+        "linear_x",
+        "conv_1d",
+        "rg_lru",
+        "linear_out",
+    }
 
 
 def test_a_fresh_model_keeps_most_of_what_it_holds() -> None:

@@ -14,6 +14,7 @@ from formers.nn.leaves import GatedRMSNorm
 from formers.nn.mixers import head_scan
 from formers.nn.mixers.head_scan import scan_heads
 from formers.nn.recurrence import convolve, recur
+from tests.blocks.recurrences import hold_to_padding, seen_inside, stirred
 
 SMALL = {"vocab_size": 40, "hidden_size": 12, "num_hidden_layers": 2, "state_size": 5, "pad_token_id": 0}
 HEADS = {"num_heads": 6, "head_dim": 4, "n_groups": 2}
@@ -115,38 +116,17 @@ def test_a_gated_norm_takes_every_group_by_itself(first: bool) -> None:
 
 def small(**values: Any) -> Any:
     torch.manual_seed(0)
-    model = formers.Mamba2ForCausalLM(formers.Mamba2Config(**{**SMALL, **HEADS, **values})).eval()
-    with torch.no_grad():
-        for parameter in model.parameters():
-            parameter.add_(torch.randn_like(parameter) * 0.1)
-    return model
+    return stirred(formers.Mamba2ForCausalLM(formers.Mamba2Config(**{**SMALL, **HEADS, **values})))
 
 
 @pytest.mark.parametrize("bias", [False, True])
 def test_padding_on_either_side_enters_nothing(bias: bool) -> None:
     model = small(use_bias=bias)
-    ids = torch.randint(3, 40, (1, 5))
-    with torch.no_grad():
-        alone = model(ids).logits[0]
-        for sided, place in (((3, 0), slice(3, 8)), ((0, 3), slice(0, 5))):
-            padded, mask = (torch.nn.functional.pad(t, sided) for t in (ids, torch.ones_like(ids)))
-            other = torch.randint(3, 40, padded.shape)
-            rows, seen = torch.cat((padded, other)), torch.cat((mask, torch.ones_like(mask)))
-            for use_cache in (False, True):
-                found = model(rows, attention_mask=seen, use_cache=use_cache).logits[0, place]
-                torch.testing.assert_close(found, alone, atol=1e-5, rtol=1e-5)
+    hold_to_padding(model)
 
 
 def test_whoever_looks_inside_sees_every_module_and_changes_nothing() -> None:
     model = small()
-    ids, seen = torch.randint(3, 40, (2, 6)), []
-    mask = torch.tensor([[1] * 6, [0, 0, 1, 1, 1, 1]])
-    with torch.no_grad():
-        plain = model(ids, attention_mask=mask).logits
-        for name, module in model.backbone.layers[0].named_modules():
-            module.register_forward_hook(lambda *_, name=name: seen.append(name))
-        watched = model(ids, attention_mask=mask).logits
-    torch.testing.assert_close(watched[mask.bool()], plain[mask.bool()], atol=1e-5, rtol=1e-5)
     layer = {
         "",
         "norm",
@@ -157,7 +137,7 @@ def test_whoever_looks_inside_sees_every_module_and_changes_nothing() -> None:
         "mixer.norm",
         "mixer.out_proj",
     }
-    assert layer == set(seen)
+    assert seen_inside(model, model.backbone.layers[0]) == layer
 
 
 def test_steps_are_held_within_their_limits_token_by_token_too() -> None:

@@ -11,6 +11,7 @@ import torch
 import formers
 from formers.nn.mixers import scan
 from formers.nn.mixers.scan import _scan
+from tests.blocks.recurrences import hold_to_padding, seen_inside, stirred
 
 SMALL = {"vocab_size": 40, "hidden_size": 16, "num_hidden_layers": 2, "state_size": 5, "pad_token_id": 0}
 
@@ -49,26 +50,13 @@ def test_the_scan_is_the_recurrence_across_its_chunks(length: int, monkeypatch: 
 
 def small_mamba(**values: Any) -> Any:
     torch.manual_seed(0)
-    model = formers.MambaForCausalLM(formers.MambaConfig(**SMALL, **values)).eval()
-    with torch.no_grad():
-        for parameter in model.parameters():
-            parameter.add_(torch.randn_like(parameter) * 0.1)
-    return model
+    return stirred(formers.MambaForCausalLM(formers.MambaConfig(**SMALL, **values)))
 
 
 @pytest.mark.parametrize("bias", [False, True])
 def test_padding_on_either_side_enters_nothing(bias: bool) -> None:
     model = small_mamba(use_bias=bias)
-    ids = torch.randint(3, 40, (1, 5))
-    with torch.no_grad():
-        alone = model(ids).logits[0]
-        for sided, place in (((3, 0), slice(3, 8)), ((0, 3), slice(0, 5))):
-            padded, mask = (torch.nn.functional.pad(t, sided) for t in (ids, torch.ones_like(ids)))
-            other = torch.randint(3, 40, padded.shape)
-            rows, seen = torch.cat((padded, other)), torch.cat((mask, torch.ones_like(mask)))
-            for use_cache in (False, True):
-                found = model(rows, attention_mask=seen, use_cache=use_cache).logits[0, place]
-                torch.testing.assert_close(found, alone, atol=1e-5, rtol=1e-5)
+    hold_to_padding(model)
 
 
 def test_a_gap_in_a_row_is_time_that_passes_with_a_cache_and_without() -> None:
@@ -106,16 +94,8 @@ def test_a_recurrence_refuses_masks_and_rows_that_it_cannot_honour() -> None:
 
 def test_whoever_looks_inside_sees_every_module_and_changes_nothing() -> None:
     model = small_mamba()
-    ids, seen = torch.randint(3, 40, (2, 6)), []
-    mask = torch.tensor([[1] * 6, [0, 0, 1, 1, 1, 1]])
-    with torch.no_grad():
-        plain = model(ids, attention_mask=mask).logits
-        for name, module in model.backbone.layers[0].named_modules():
-            module.register_forward_hook(lambda *_, name=name: seen.append(name))
-        watched = model(ids, attention_mask=mask).logits
-    torch.testing.assert_close(watched[mask.bool()], plain[mask.bool()], atol=1e-5, rtol=1e-5)
     layer = {"norm", "mixer", "mixer.in_proj", "mixer.conv1d", "mixer.x_proj", "mixer.dt_proj", "mixer.act"}
-    assert layer | {"", "mixer.out_proj"} == set(seen)
+    assert seen_inside(model, model.backbone.layers[0]) == layer | {"", "mixer.out_proj"}
 
 
 def test_there_are_no_weights_of_attention_to_show() -> None:

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 import formers
+from tests.blocks.recurrences import hold_to_padding_and_cache, seen_inside, stirred
 
 SMALL = {
     "vocab_size": 40,
@@ -24,11 +25,7 @@ SMALL = {
 
 def small(**values: Any) -> Any:
     torch.manual_seed(0)
-    model = formers.Lfm2Model(formers.Lfm2Config(**{**SMALL, **values})).eval()
-    with torch.no_grad():
-        for parameter in model.parameters():
-            parameter.add_(torch.randn_like(parameter) * 0.1)
-    return model
+    return stirred(formers.Lfm2Model(formers.Lfm2Config(**{**SMALL, **values})))
 
 
 def slowly(mixer: Any, x: Tensor) -> Tensor:
@@ -58,32 +55,9 @@ def test_it_is_its_definition(length: int, reach: int, bias: bool) -> None:
 @pytest.mark.parametrize("sided", ["left", "right"])
 def test_padding_enters_nothing_and_a_cache_changes_nothing(sided: str, bias: bool) -> None:
     model = small(num_hidden_layers=3, full_attn_idxs=[1], conv_bias=bias)
-    ids, mask = torch.randint(3, 40, (2, 9)), torch.ones(2, 9, dtype=torch.long)
-    mask[0, slice(0, 4) if sided == "left" else slice(5, 9)] = 0
-    real = mask[0].bool()
-    with torch.no_grad():
-        alone, company = model(ids[:1, real])[0][0], model(ids[1:])[0][0]
-        for widths in ((9,), (1,) * 9, (2, 4, 3)):
-            past, at, found = None, 0, []
-            for width in widths:
-                seen = mask[:, : at + width]
-                step = model(
-                    ids[:, at : at + width], attention_mask=seen, past_key_values=past, use_cache=True
-                )
-                past, at = step.past_key_values, at + width
-                found.append(step.last_hidden_state)
-            whole = torch.cat(found, dim=1)
-            torch.testing.assert_close(whole[0, real], alone, atol=1e-5, rtol=1e-5)
-            torch.testing.assert_close(whole[1], company, atol=1e-5, rtol=1e-5)
+    hold_to_padding_and_cache(model, sided, 9, 4, (2, 4, 3))
 
 
 def test_whoever_looks_inside_sees_every_module_and_changes_nothing() -> None:
-    model, seen = small(), []
-    ids, mask = torch.randint(3, 40, (2, 6)), torch.tensor([[1] * 6, [0, 0, 1, 1, 1, 1]])
-    with torch.no_grad():
-        plain = model(ids, attention_mask=mask)[0]
-        for name, module in model.layers[0].conv.named_modules():
-            module.register_forward_hook(lambda *_, name=name: seen.append(name))
-        watched = model(ids, attention_mask=mask)[0]
-    torch.testing.assert_close(watched[mask.bool()], plain[mask.bool()], atol=1e-5, rtol=1e-5)
-    assert set(seen) == {"", "in_proj", "conv", "out_proj"}
+    model = small()
+    assert seen_inside(model, model.layers[0].conv) == {"", "in_proj", "conv", "out_proj"}
