@@ -14,6 +14,7 @@ _TABLE: dict[str, tuple[str, ...]] = {
         *("PaddingStrategy", "TensorType", "TruncationStrategy", "LARGE_INTEGER", "VERY_LARGE_INTEGER"),
         *("EncodedInput", "PreTokenizedInput", "TextInput"),
     ),
+    "files": ("get_tokenizer_config",),
     "tools": ("get_json_schema",),
     "encoder": ("Ragged", "RenderedChat"),
     "fitting": ("fits",),

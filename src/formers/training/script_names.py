@@ -22,6 +22,8 @@ PREFIX_CHECKPOINT_DIR = files.PREFIX
 TRAINER_STATE_NAME = state.STATE
 TRAINING_ARGS_NAME = files.ARGUMENTS
 OPTIMIZER_NAME, SCHEDULER_NAME, SCALER_NAME = files.OPTIMIZER, files.SCHEDULER, files.SCALER
+# what accelerate writes for FSDP and DeepSpeed beside them
+OPTIMIZER_NAME_BIN, FSDP_MODEL_NAME = "optimizer.bin", "pytorch_model_fsdp"
 
 default_compute_objective = default_objective
 default_hp_space_optuna = default_space
