@@ -25,6 +25,13 @@ def test_a_spreadsheet_s_csv_is_read_as_it_is(tmp_path):
     ]
 
 
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+def test_lines_end_as_any_system_ends_them(tmp_path, end):
+    path = tmp_path / "a.csv"
+    path.write_bytes(end.join(["text;label", "a, b;x", '"c";y', ""]).encode())
+    assert load_table(path, "text", "label") == [{"text": "a, b", "label": "x"}, {"text": "c", "label": "y"}]
+
+
 @pytest.mark.parametrize("ending", [".json", ".jsonl", ".tsv", ".csv", ".jsonl.gz", ".csv.gz"])
 def test_every_form_of_table_gives_the_same_rows(tmp_path, ending):
     rows = [{"body": "a; b, c", "kind": "x"}, {"body": "d", "kind": "y"}]

@@ -125,7 +125,7 @@ def _csv_rows(text: str, path: Path, kind: str, wanted: set[str]) -> Rows:
 
 def _delimiter(text: str, wanted: set[str]) -> str:
     """The one under which the header names most of the wanted columns, then the one that it holds most."""
-    header = text.lstrip("\r\n").split("\n", 1)[0]
+    header = re.split("[\r\n]", text.lstrip("\r\n"), maxsplit=1)[0]
     bare = re.sub('"[^"]*"', "", header)
 
     def found(delimiter: str) -> tuple[int, int]:
