@@ -98,6 +98,7 @@ _TABLE: dict[str, tuple[str, ...]] = {
         "TensorType",
         "TruncationStrategy",
         *("EncodedInput", "LARGE_INTEGER", "PreTokenizedInput", "TextInput", "VERY_LARGE_INTEGER"),
+        *("EncodedInputPair", "PreTokenizedInputPair", "TextInputPair"),
         "TokenizersBackend",
         *("get_json_schema", "get_tokenizer_config"),
     ),
@@ -110,7 +111,15 @@ _TABLE: dict[str, tuple[str, ...]] = {
         "pipeline",
     ),
     "formers.training": (
-        *("BestRun", "CallbackHandler", "EvalLoopOutput", "ExportableState", "HubStrategy", "LabelSmoother"),
+        *(
+            "BestRun",
+            "CallbackHandler",
+            "EvalLoopOutput",
+            "EvaluationStrategy",
+            "ExportableState",
+            "HubStrategy",
+            "LabelSmoother",
+        ),
         *("MLflowCallback", "OptimizerNames", "PredictionOutput", "SaveStrategy", "TrackioCallback"),
         *("TrainOutput", "WandbCallback"),
         "Adafactor",
@@ -171,6 +180,7 @@ _TABLE: dict[str, tuple[str, ...]] = {
         "default_hp_space_optuna",
         "get_model_param_count",
         "get_parameter_names",
+        "is_main_process",
         "nested_concat",
         "nested_detach",
         "nested_numpify",
@@ -237,7 +247,7 @@ def _derived(name: str) -> Any:
             return getattr(_load(found[0]), found[1])
         why = names.reason_of_absence(name)
     except AttributeError as error:  # a name of a family that has no such class; the text names the nearest
-        why = names.reason_of_absence(name) or "; " + str(error).partition("; ")[2]
+        why = names.reason_of_absence(name) or str(error).partition(repr(name))[2]
     if found is None and not why:
         from formers.core.notices import did_you_mean
 

@@ -52,9 +52,9 @@ _COLLATORS = (
     "DataCollatorWithPadding DefaultDataCollator default_data_collator"
 )
 _TOKENIZING = (
-    "AddedToken BatchEncoding CharSpan EncodedInput PreTokenizedInput TextInput "
-    "LARGE_INTEGER PaddingStrategy PreTrainedTokenizerBase TensorType "
-    "TokenSpan TruncationStrategy VERY_LARGE_INTEGER"
+    "AddedToken BatchEncoding CharSpan EncodedInput EncodedInputPair PreTokenizedInput "
+    "PreTokenizedInputPair TextInput TextInputPair LARGE_INTEGER PaddingStrategy PreTrainedTokenizerBase "
+    "TensorType TokenSpan TruncationStrategy VERY_LARGE_INTEGER"
 )
 _TRACKERS = "MLflowCallback TensorBoardCallback TrackioCallback WandbCallback"
 _ARGUMENTS = "OptimizerNames ParallelMode TrainingArguments"
@@ -122,10 +122,10 @@ PATHS: dict[str, str] = {
     ),
     "trainer_seq2seq": "Seq2SeqTrainer",
     "trainer_utils": (
-        "BestRun EvalLoopOutput EvalPrediction HubStrategy IntervalStrategy PREFIX_CHECKPOINT_DIR "
-        "PredictionOutput SaveStrategy SchedulerType TrainOutput default_compute_objective "
-        "default_hp_space_optuna enable_full_determinism get_last_checkpoint has_length "
-        "number_of_arguments seed_worker set_seed speed_metrics"
+        "BestRun EvalLoopOutput EvalPrediction EvaluationStrategy HubStrategy IntervalStrategy "
+        "PREFIX_CHECKPOINT_DIR PredictionOutput SaveStrategy SchedulerType TrainOutput "
+        "default_compute_objective default_hp_space_optuna enable_full_determinism get_last_checkpoint "
+        "has_length is_main_process number_of_arguments seed_worker set_seed speed_metrics"
     ),
     "training_args": _ARGUMENTS,
     "training_args_seq2seq": "Seq2SeqTrainingArguments",
@@ -179,6 +179,7 @@ _ABSENT = (
         r"(convert_slow|tokenization_mistral|utils\.sentencepiece)|models\.\w+\.\w*normalizer",
         "tokenizers run on the tokenizers library: parts of others are",
     ),
+    (r"testing_utils", "what the ecosystem's own tests are written with is"),
     (r"(integrations\.|utils\.)peft", "adapters are the peft package's: loading them through models is"),
     (r"models\.auto\.", "what the Auto classes are made with is"),
     (r"models\.", "this model family is"),

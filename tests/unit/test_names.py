@@ -120,6 +120,7 @@ def test_what_a_path_has_not_got_is_refused_with_a_reason(line, said):
     [
         "from formers.trainer import is_sagemaker_mp_enabled, TrainOutput, set_seed",
         "from formers.trainer_callback import IntervalStrategy",
+        "from formers.trainer_utils import EvaluationStrategy, is_main_process",
         "from formers.tokenization_utils import PreTrainedTokenizerBase",
         "from formers.modeling_utils import is_fsdp_enabled, logger",
         "from formers.models.bert.modeling_bert import ACT2FN, logger",
@@ -453,6 +454,8 @@ ABSENT = {
     "of Gemma3 this version has .*Gemma3TextConfig": "Gemma3Config Gemma3ForConditionalGeneration",
     "of Bert this version has BertConfig": "BertForObjectDetection",
     "what huggingface_hub, safetensors, torch": "CrossEntropyLoss create_repo",
+    "nothing is sent from here": "send_example_telemetry",
+    "'BertAdam' from 'formers'$": "BertAdam",
     "run on PyTorch alone$": "TFFunnelModel FlaxCLIPProcessor",
 }
 SAID = [(name, why) for why, names in ABSENT.items() for name in names.split()]

@@ -13,6 +13,7 @@ _TABLE: dict[str, tuple[str, ...]] = {
     "options": (
         *("PaddingStrategy", "TensorType", "TruncationStrategy", "LARGE_INTEGER", "VERY_LARGE_INTEGER"),
         *("EncodedInput", "PreTokenizedInput", "TextInput"),
+        *("EncodedInputPair", "PreTokenizedInputPair", "TextInputPair"),
     ),
     "files": ("get_tokenizer_config",),
     "tools": ("get_json_schema",),

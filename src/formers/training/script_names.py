@@ -37,6 +37,11 @@ class ParallelMode(Choice):
     DISTRIBUTED = "distributed"
 
 
+def is_main_process(local_rank: int) -> bool:
+    """Whether a process is the first on its machine, or the only one (-1)."""
+    return local_rank in (-1, 0)
+
+
 def speed_metrics(
     split: str,
     start_time: float,
