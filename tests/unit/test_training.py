@@ -463,6 +463,13 @@ def test_evaluation_batches_without_a_loss_are_said_and_left_out(tmp_path):
     assert found != first.evaluate(rows(2))["eval_loss"]
 
 
+def test_a_run_without_steps_says_so_and_judges_nothing(tmp_path):
+    trainer = make(tmp_path, num_train_epochs=0, eval_strategy="epoch", eval_dataset=rows(4))
+    with pytest.warns(Notice, match="This run has no steps: nothing is left to train"):
+        assert trainer.train().global_step == 0
+    assert not any("eval_loss" in entry for entry in trainer.state.log_history)
+
+
 def test_a_dataset_without_examples_is_said(tmp_path):
     with pytest.warns(Notice, match="nothing to judge"):
         make(tmp_path).evaluate([])

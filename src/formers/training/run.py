@@ -191,11 +191,9 @@ class Loop:
             self.hooks.evaluate(self.trial, self.ignore_keys, skip_scheduler=True)
         finished = state.global_step >= self.length.steps
         if finished:
-            notice(
-                f"The checkpoint is at step {state.global_step}, the end of this run: nothing is left to "
-                "train."
-            )
-            if not state.epoch_closed:
+            at = f"The checkpoint is at step {state.global_step}, the end of this run"
+            notice(f"{'This run has no steps' if checkpoint is None else at}: nothing is left to train.")
+            if checkpoint is not None and not state.epoch_closed:
                 self._close(model)  # the run was cut off between its last step and its end
         while epoch < self.length.epochs and not (trainer.control.should_training_stop or finished):
             self._epoch(model, epoch, skip)
