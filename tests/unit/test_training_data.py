@@ -10,6 +10,7 @@ import sys
 import pytest
 import torch
 
+from formers.core.notices import Notice
 from formers.training.data import check_columns, label_maps, lengths_of, load_table, tokenize_rows
 from formers.training.data.samplers import EpochOrder, EvalBatches, StreamShare, TrainBatches, rebalanced
 
@@ -226,6 +227,14 @@ def test_labels_that_are_the_same_number_have_one_order_in_every_process():
 def test_labels_that_only_look_like_numbers_are_put_in_order_too(names):
     assert sorted(label_maps(names)[1]) == sorted(names)
     assert label_maps(names) == label_maps(names[::-1])
+
+
+@pytest.mark.parametrize("other", ["cafe\u0301", "caf\xe9\u200b"])
+def test_labels_that_look_the_same_are_named(other):
+    with pytest.warns(Notice, match=r"'caf\\xe9'.* look the same") as said:
+        names, _ = label_maps(["caf\xe9", other, "Caf\xe9"])
+    assert len(names) == 3
+    assert ascii(other) in str(said[0].message)
 
 
 def test_an_unknown_label_is_refused_with_a_suggestion():
