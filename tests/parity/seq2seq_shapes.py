@@ -96,6 +96,8 @@ _GEMMA = {
     "sliding_window": 6,  # less, and some padding would see nothing, of which the two make different things
 }
 
+_SPARSE = {**_SMALL, "block_size": 1, "num_random_blocks": 2, "attention_dropout": 0.0}
+
 SHAPES: dict[str, dict[str, dict[str, Any]]] = {
     "t5": {
         "relu, tied, deeper encoder": {**_T5, "num_layers": 3, "num_decoder_layers": 2},
@@ -135,6 +137,16 @@ SHAPES: dict[str, dict[str, dict[str, Any]]] = {
         "scaled": {**_BART, **_SCALED},
     },
     "pegasus": {"plain": _SMALL, "scaled, deeper decoder": {**_SMALL, **_SCALED}},
+    "bigbird_pegasus": {
+        "blocks, two of them at random": _SPARSE,
+        "all see all, biases, not scaled, deeper decoder": {
+            **_SPARSE,
+            **_SCALED,
+            "scale_embedding": False,
+            "attention_type": "original_full",
+            "use_bias": True,
+        },
+    },
     "blenderbot": {"plain": _SMALL, "scaled tables, deeper decoder": {**_SMALL, **_SCALED}},
     "blenderbot-small": {"plain": _SMALL, "scaled, deeper decoder": {**_SMALL, **_SCALED}},
     "m2m_100": {
@@ -238,6 +250,7 @@ _READERS = ("Model", "ForConditionalGeneration", "ForSequenceClassification", "F
 _LANGUAGE = ("Model", "ForConditionalGeneration", "ForCausalLM")
 _ENDINGS = {
     "Bart": (*_READERS, "ForCausalLM"),
+    "BigBirdPegasus": (*_READERS, "ForCausalLM"),
     "Blenderbot": _LANGUAGE,
     "BlenderbotSmall": _LANGUAGE,
     "LongT5": ("Model", "ForConditionalGeneration", "EncoderModel"),

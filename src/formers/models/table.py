@@ -10,6 +10,8 @@ FAMILIES: dict[str, tuple[str, str]] = {
     "bart": ("bart", "Bart"),
     "bert": ("bert", "Bert"),
     "bert-generation": ("bert_generation", "BertGeneration"),
+    "big_bird": ("big_bird", "BigBird"),
+    "bigbird_pegasus": ("bigbird_pegasus", "BigBirdPegasus"),
     "biogpt": ("biogpt", "BioGpt"),
     "blenderbot": ("blenderbot", "Blenderbot"),
     "blenderbot-small": ("blenderbot", "BlenderbotSmall"),

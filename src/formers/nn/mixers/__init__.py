@@ -8,6 +8,7 @@ from typing import Any
 from formers.nn import spec
 from formers.nn.mixers.attention import attention_steps
 from formers.nn.mixers.aware import aware_steps
+from formers.nn.mixers.block_sparse import block_sparse_steps
 from formers.nn.mixers.bottleneck import Narrow, wide_values_steps, widen_steps
 from formers.nn.mixers.channels import Turn, channels_steps
 from formers.nn.mixers.chosen import chosen_steps
@@ -33,6 +34,7 @@ from formers.nn.steps import Add, Begin, Drop, Normalise, Scale, Shift
 
 STEPS: dict[type[Any], Callable[[Any, int], list[Step]]] = {
     spec.Attention: attention_steps,
+    spec.BlockSparse: block_sparse_steps,
     spec.Channels: channels_steps,
     spec.Aware: aware_steps,
     spec.ChosenHeads: chosen_steps,
