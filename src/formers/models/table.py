@@ -99,6 +99,7 @@ FAMILIES: dict[str, tuple[str, str]] = {
     "openai-gpt": ("openai_gpt", "OpenAIGPT"),
     "opt": ("opt", "OPT"),
     "pegasus": ("pegasus", "Pegasus"),
+    "pegasus_x": ("pegasus_x", "PegasusX"),
     "persimmon": ("persimmon", "Persimmon"),
     "phi": ("phi", "Phi"),
     "phi3": ("phi3", "Phi3"),
