@@ -7,6 +7,7 @@ from typing import Any
 from tests.parity.plain_shapes import ENCODER
 
 _LONGFORMER = {**ENCODER, "pad_token_id": 1, "attention_window": [4, 12, 6]}
+_BIG_BIRD = {**ENCODER, "block_size": 1, "num_random_blocks": 2, "sep_token_id": 9}
 _XLNET = {
     "vocab_size": 101,
     "d_model": 32,
@@ -18,6 +19,14 @@ _XLNET = {
 }
 # model_type -> shapes, see `shapes.py`; MORE are those of the whole grid alone
 SHAPES: dict[str, dict[str, dict[str, Any]]] = {
+    "big_bird": {
+        "blocks, two of them at random": _BIG_BIRD,
+        "one at random, larger embeddings": {
+            **_BIG_BIRD,
+            "num_random_blocks": 1,
+            "rescale_embeddings": True,
+        },
+    },
     "longformer": {"three windows": _LONGFORMER},
     "xlnet": {
         "both ways": _XLNET,
@@ -30,6 +39,17 @@ SHAPES: dict[str, dict[str, dict[str, Any]]] = {
     },
 }
 MORE: dict[str, dict[str, dict[str, Any]]] = {
+    "big_bird": {
+        "no biases, relu, five heads, untied": {
+            **_BIG_BIRD,
+            "hidden_size": 30,
+            "num_attention_heads": 5,
+            "use_bias": False,
+            "hidden_act": "relu",
+            "tie_word_embeddings": False,
+        },
+        "all see all": {**_BIG_BIRD, "attention_type": "original_full", "pad_token_id": 3},
+    },
     "longformer": {
         "one window, longer than texts, relu, untied": {
             **_LONGFORMER,

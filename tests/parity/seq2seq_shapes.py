@@ -96,6 +96,8 @@ _GEMMA = {
     "sliding_window": 6,  # less, and some padding would see nothing, of which the two make different things
 }
 
+_SPARSE = {**_SMALL, "block_size": 1, "num_random_blocks": 2, "attention_dropout": 0.0}
+
 SHAPES: dict[str, dict[str, dict[str, Any]]] = {
     "t5": {
         "relu, tied, deeper encoder": {**_T5, "num_layers": 3, "num_decoder_layers": 2},
@@ -135,6 +137,28 @@ SHAPES: dict[str, dict[str, dict[str, Any]]] = {
         "scaled": {**_BART, **_SCALED},
     },
     "pegasus": {"plain": _SMALL, "scaled, deeper decoder": {**_SMALL, **_SCALED}},
+    "bigbird_pegasus": {
+        "blocks, two of them at random": _SPARSE,
+        "all see all, biases, not scaled, deeper decoder": {
+            **_SPARSE,
+            **_SCALED,
+            "scale_embedding": False,
+            "attention_type": "original_full",
+            "use_bias": True,
+        },
+    },
+    "pegasus_x": {
+        "staggered chunks": {**_SMALL, "block_size": 4, "num_global_tokens": 3},
+        "even chunks, not scaled, relu, deeper decoder": {
+            **_SMALL,
+            **_SCALED,
+            "block_size": 6,
+            "num_global_tokens": 2,
+            "stagger_local_blocks": False,
+            "scale_embedding": False,
+            "activation_function": "relu",
+        },
+    },
     "blenderbot": {"plain": _SMALL, "scaled tables, deeper decoder": {**_SMALL, **_SCALED}},
     "blenderbot-small": {"plain": _SMALL, "scaled, deeper decoder": {**_SMALL, **_SCALED}},
     "m2m_100": {
@@ -238,6 +262,7 @@ _READERS = ("Model", "ForConditionalGeneration", "ForSequenceClassification", "F
 _LANGUAGE = ("Model", "ForConditionalGeneration", "ForCausalLM")
 _ENDINGS = {
     "Bart": (*_READERS, "ForCausalLM"),
+    "BigBirdPegasus": (*_READERS, "ForCausalLM"),
     "Blenderbot": _LANGUAGE,
     "BlenderbotSmall": _LANGUAGE,
     "LongT5": ("Model", "ForConditionalGeneration", "EncoderModel"),
@@ -248,6 +273,7 @@ _ENDINGS = {
     "Mvp": (*_READERS, "ForCausalLM"),
     "PLBart": (*_READERS[:3], "ForCausalLM"),
     "Pegasus": _LANGUAGE,
+    "PegasusX": _LANGUAGE[:2],
     "T5Gemma": (*_READERS[:3], "ForTokenClassification"),
     "SwitchTransformers": (*_LANGUAGE[:2], "EncoderModel"),
     **dict.fromkeys(("T5", "MT5", "UMT5"), (*_READERS, "EncoderModel", "ForTokenClassification")),
@@ -305,7 +331,8 @@ def batch(model: Any, sided: str = "right") -> dict[str, Any]:
     if model.main_input_name == "input_features":
         shape = (4, config.num_mel_bins, 2 * config.max_source_positions)
         return {"input_features": torch.randn(shape, generator=generator)}
-    length = 12 if hasattr(config, "attention_window") else 11  # to others the reference adds padding
+    whole = hasattr(config, "attention_window") or hasattr(config, "num_global_tokens")
+    length = 12 if whole else 11  # to others the reference adds padding
     ids = torch.randint(3, VOCABULARY, (4, length), generator=generator)
     mask = torch.ones_like(ids)
     for row, real in enumerate((length, 7, 5, 7)):

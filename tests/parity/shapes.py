@@ -874,6 +874,8 @@ def reference_config(model_type: str, shape: str, class_name: str) -> Any:
     config.num_labels = 2 if two else 5
     if hasattr(config, "is_decoder") and class_name.endswith(CAUSAL):
         config.is_decoder = True
+        if model_type == "big_bird":  # by blocks the reference's decoder sees what is to come
+            config.attention_type = "original_full"
     if model_type == "gemma2":
         config._attn_implementation = "eager"  # the others leave the cap out
     return config

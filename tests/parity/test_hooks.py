@@ -27,6 +27,7 @@ TOLERANCE = 1e-5
 CASES = [*SINGLE, *PAIRS]
 READ = (
     "hidden_states",
+    "token_hidden_states",
     "input_ids",
     "pixel_values",
     "input_features",

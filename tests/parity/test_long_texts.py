@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
 import formers
+from formers.core.notices import Notice, forget_notices
 from tests.parity.plain_shapes import ENCODER
 
 _LONG = {**ENCODER, "num_hidden_layers": 2, "max_position_embeddings": 600, "pad_token_id": 1}
@@ -80,6 +81,52 @@ def test_sums_of_blocks_begin_at_the_first_column_as_in_the_reference(tmp_path: 
             _close(expected[mask[rows].bool()], found[mask[rows].bool()])
 
 
+@pytest.mark.parametrize("training", [False, True], ids=["read", "trained"])
+@pytest.mark.parametrize(
+    ("length", "block", "drawn"),
+    [(117, 4, 2), (96, 8, 3), (1024, 64, 3)],
+    ids=["filled up", "even", "published"],
+)
+def test_blocks_are_the_references_and_so_are_those_that_are_drawn(
+    length: int, block: int, drawn: int, training: bool, tmp_path: Path
+) -> None:
+    still = {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0, "max_position_embeddings": 1100}
+    values = {**_LONG, **still, "block_size": block, "num_random_blocks": drawn}
+    theirs, ours = _pair("BigBirdModel", tmp_path, **values)
+    theirs.train(training), ours.train(training)
+    ids, mask = _texts(1, length)
+    with torch.no_grad():
+        expected, found = (model(ids, attention_mask=mask)[0] for model in (theirs, ours))
+    _close(expected, found)
+
+
+def test_a_decoder_does_not_attend_by_blocks_and_says_so(tmp_path: Path) -> None:
+    values = {**_LONG, "block_size": 4, "num_random_blocks": 1, "is_decoder": True}
+    forget_notices()
+    with pytest.warns(Notice, match="this decoder sees all that came before"):
+        made = formers.BigBirdForCausalLM(formers.BigBirdConfig(**values)).eval()
+    ids, _ = _texts(1, 40)
+    with torch.no_grad():
+        whole, first = made(ids).logits, made(ids[:, :33], use_cache=True)
+        rest = made(ids[:, 33:], past_key_values=first.past_key_values).logits
+    _close(whole, torch.cat((first.logits, rest), 1))
+
+
+def test_answers_lie_behind_the_question(tmp_path: Path) -> None:
+    values = {**_LONG, "attention_type": "original_full", "sep_token_id": 9}
+    theirs, ours = _pair("BigBirdForQuestionAnswering", tmp_path, **values)
+    ids, mask = _texts(1, 40)
+    ids[:, 12] = ids[:2, 30] = 9
+    lengths, types = torch.tensor([[3], [20], [7]]), torch.zeros_like(ids)
+    for told in ({}, {"question_lengths": lengths}, {"token_type_ids": types}):
+        with torch.no_grad():
+            expected, found = (model(ids, attention_mask=mask, **told) for model in (theirs, ours))
+        for key in ("start_logits", "end_logits"):
+            _close(expected[key][mask.bool()], found[key][mask.bool()])
+        behind = 12 if "question_lengths" not in told else 3
+        assert bool((found.start_logits[0, 1:behind] < -9e5).all())
+
+
 def test_a_compiled_model_lets_the_same_tokens_see_all() -> None:
     torch.manual_seed(0)
     made = formers.LongformerForSequenceClassification(formers.LongformerConfig(**_LONG, attention_window=4))
@@ -104,10 +151,13 @@ class _Largest(TorchDispatchMode):
         return out
 
 
-@pytest.mark.parametrize("name", ["LongformerModel", "LongT5EncoderModel"])
+_NEAR = {"LongformerModel": {"attention_window": 4}, "BigBirdModel": {"block_size": 2}}
+
+
+@pytest.mark.parametrize("name", ["LongformerModel", "LongT5EncoderModel", "BigBirdModel"])
 def test_twice_the_text_takes_no_more_than_twice_the_memory(name: str) -> None:
     kind = getattr(formers, name)
-    values = {**_T5, "encoder_attention_type": "local"} if "T5" in name else {**_LONG, "attention_window": 4}
+    values = {**_T5, "encoder_attention_type": "local"} if "T5" in name else {**_LONG, **_NEAR[name]}
     values |= {} if "T5" in name else {"max_position_embeddings": 4100}
     torch.manual_seed(0)
     made, largest = kind(kind.config_class(**values)).eval(), []

@@ -100,6 +100,9 @@ _OTHERS |= dict.fromkeys(
     ("pegasus", "blenderbot", "blenderbot-small", "m2m_100", "marian"), {**_OTHERS["bart"], "pad_token_id": 0}
 )
 _OTHERS["longformer"] = {**_BERT, "attention_window": 4}
+_OTHERS["big_bird"] = {**_BERT, "attention_type": "original_full"}
+_OTHERS["bigbird_pegasus"] = {**_OTHERS["bart"], "attention_type": "original_full", "eos_token_id": 3}
+_OTHERS["pegasus_x"] = {**_OTHERS["bart"], "block_size": 4, "num_global_tokens": 2, "pad_token_id": 0}
 _OTHERS["led"] = {**_OTHERS["bart"], "attention_window": 4}
 _OTHERS |= dict.fromkeys(("longt5", "mt5", "umt5"), _OTHERS["t5"])
 _OTHERS["xlnet"] = {"vocab_size": 50, "d_model": 32, "n_layer": 3, "n_head": 4, "d_inner": 64}

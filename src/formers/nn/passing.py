@@ -112,7 +112,7 @@ class Pass:
     visibility: Visibility
     backend: Backend
     memo: Memo = field(default_factory=lambda: Memo())  # a class cannot be traced here
-    trace: dict[str, list[Tensor]] = field(default_factory=dict)
+    trace: dict[str, list[Any]] = field(default_factory=dict)
     cache: Cache | None = None
     watched: bool = False
 
@@ -121,7 +121,7 @@ class Pass:
         """Which rows are which sequence."""
         return self.geometry.layout
 
-    def keep(self, name: str, value: Tensor | None) -> None:
+    def keep(self, name: str, value: Any) -> None:
         """Note a value that the caller wants to see."""
         if name in self.trace and value is not None:
             self.trace[name].append(value)

@@ -45,6 +45,7 @@ class Flow:
         gate: what weighs a mixer's result, before its sigmoid.
         routing: what a mixture of experts read, and the weights and numbers of those that it chose.
         second: of a second stream beside this one, which every step treats alike; attention reads both.
+        beside: this is that of what stands beside rows: it follows them, and has a norm of its own.
     """
 
     x: Tensor
@@ -60,6 +61,7 @@ class Flow:
     gate: Tensor | None = None
     routing: tuple[Tensor, Tensor, Tensor] | None = None
     second: Flow | None = None
+    beside: bool = False
 
     @property
     def watched(self) -> bool:
@@ -251,9 +253,11 @@ def _compute_both(node: Any, flow: Flow, second: Flow) -> None:
     """Run a node's program on two streams: attention on both at once, all else on one after the other."""
     for step in node._formers.program:
         flow.second = second if step.attends else None
-        if not step.attends:
+        if not (step.attends or second.beside):
             step.run(node, second)
         step.run(node, flow)
+        if second.beside and not step.attends:
+            step.run(node, second)
     flow.second = second
 
 

@@ -72,16 +72,19 @@ class Add(Step):
 
 
 class Normalise(Step):
-    """A norm; `notes` what comes out as what a mixer reads, for a parallel part."""
+    """A norm; `notes` what comes out as what a mixer reads, for a parallel part.
 
-    def __init__(self, role: str, s: spec.Norm, width: int, notes: bool = False) -> None:
+    What stands beside rows has one of its own, role `{role}_beside`, if `apart`.
+    """
+
+    def __init__(self, role: str, s: spec.Norm, width: int, notes: bool = False, apart: bool = False) -> None:
         super().__init__()
-        self.role, self.notes = role, notes
-        self.leaves = {role: lambda: norm(s, width)}
+        self.role, self.notes, self.apart = role, notes, apart
+        self.leaves = {name: lambda: norm(s, width) for name in (role, f"{role}_beside")[: 1 + apart]}
 
     def run(self, node: Any, flow: Flow) -> None:
         """[.., E] -> [.., E]."""
-        flow.x = leaf(node, self.role)(flow.x)
+        flow.x = leaf(node, f"{self.role}_beside" if self.apart and flow.beside else self.role)(flow.x)
         if self.notes:
             flow.normed = flow.x
 

@@ -137,7 +137,7 @@ _PARTS = {
 _MIXED = (
     "r content_bias distance_bias segment_bias segment "
     "position_k position_q q_global k_global v_global sum_norm sum_bias position_dropout q_bias v_bias "
-    "value_conv "
+    "value_conv attention_norm_beside "
     "q k v o qkv kv q_norm k_norm q_down q_up kv_down kv_norm kv_up score_bias weights_dropout "
     "up gate down act inner_dropout feedforward_scale mixture router router_bias share "
     "expert_up expert_gate expert_down shared_up shared_gate shared_down shared_act "
@@ -241,10 +241,11 @@ class LayerRun:
 
 
 def _run_layer(layer: nn.Module, x: Tensor, pass_: Pass, index: int, kept: Tensor | None) -> Tensor:
-    first: int | None = pass_.memo.get("first stream")  # rows, before those of a second one
+    first: tuple[int, int] | None = pass_.memo.get("first stream")  # where a second one begins, and its axis
     flow = Flow(x, pass_, index, kept)
     if first is not None:
-        flow.x, flow.second = x[:first], Flow(x[first:], pass_, index)
+        flow.x, rest = x.tensor_split(first[:1], dim=first[1])
+        flow.second = Flow(rest, pass_, index, beside=pass_.memo.get("streams") is None)
     if not pass_.watched:
         compute(layer, flow)
         found = flow.x
@@ -253,7 +254,7 @@ def _run_layer(layer: nn.Module, x: Tensor, pass_: Pass, index: int, kept: Tenso
         given = pass_.apart(flow.x)
         out: Any = layer(*given, flow=flow) if own else call_foreign(layer, given, flow)
         found = pass_.joined(out)[0] if isinstance(out, (tuple, list)) else out
-    return found if flow.second is None else torch.cat((found, flow.second.x))
+    return found if first is None or flow.second is None else torch.cat((found, flow.second.x), first[1])
 
 
 def place_layers(owner: Block, s: spec.Stack) -> tuple[str, ...]:

@@ -30,7 +30,7 @@ from formers.nn.steps import First, dense, summary_steps
 from formers.nn.tree import Block, has, leaf, place, place_tensor, wiring
 from formers.nn.watch import looks_back, watched
 from formers.stacks.layer import LayerRun, LayersNode, enter, leave, place_layers
-from formers.stacks.streams import begin, end, turned
+from formers.stacks.streams import begin, end, leave_beside, put_beside, turned
 
 
 @dataclass(eq=False, kw_only=True)
@@ -199,6 +199,8 @@ def place_stack(block: Block, s: spec.Stack) -> None:
     facts["layers node"] = place_layers(block, s)
     if s.relative:
         place(block, "relative", str(names.stack["relative"]), nn.Embedding(s.relative, s.width))
+    if s.beside:
+        place(block, "beside", str(names.stack["beside"]), nn.Embedding(s.beside, s.width))
     if s.relative_norm is not None:
         place(block, "relative_norm", str(names.stack["relative_norm"]), norm(s.relative_norm, s.width))
     if s.projected is not None:
@@ -260,12 +262,14 @@ def run(block: Block, inputs: Inputs, ask: Ask, checkpointing: bool = False) -> 
     if s.relative:
         table = leaf(block, "relative").weight
         pass_.memo.put("relative", leaf(block, "relative_norm")(table) if s.relative_norm else table)
+    if s.beside:
+        x = put_beside(block, pass_, x)
     kept = pass_.layout.starts(x.device) if _first_suffices(s, inputs, ask, pass_) else None
     order = None if s.sharing is None else s.sharing.order
     home = facts["layers node"]
     beside = None if s.convolution is None else block._modules[home[0]] if home else block
     x = _layers(block, facts, x, pass_, LayerRun(checkpointing, s.layer_drop, kept, order, beside))
-    x = leave(block, x)
+    x = leave(block, leave_beside(pass_, x) if s.beside else x)
     if streams is not None:
         x = end(pass_, streams, x)
     if s.projected is not None:

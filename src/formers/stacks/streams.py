@@ -24,7 +24,7 @@ def begin(block: Block, s: spec.Relative, pass_: Pass, shared: Streams, x: Tenso
     if shared.targets is not None:
         (batch, count), width = shared.targets.shape[:2], x.shape[-1]
         rows = (count, batch, width) if pass_.watched else (batch * count, width)
-        pass_.memo.put("first stream", x.shape[0])
+        pass_.memo.put("first stream", (x.shape[0], 0))
         x = torch.cat((x, dropout(leaf(block, "blank").to(x.dtype).view(-1).expand(rows))))
     shared.table = dropout(distances(s, pass_, shared.past, x))
     pass_.memo.put("streams", shared)
@@ -33,7 +33,7 @@ def begin(block: Block, s: spec.Relative, pass_: Pass, shared: Streams, x: Tenso
 
 def end(pass_: Pass, shared: Streams, x: Tensor) -> Tensor:
     """Rows of the stream that callers read; hidden states of both as they see them."""
-    first: int | None = pass_.memo.get("first stream")
+    first = (pass_.memo.get("first stream") or (None,))[0]
     held: list[Any] = pass_.trace.get("hidden_states", [])
     if first is not None and shared.targets is not None:
         layout = pass_.layout
@@ -46,3 +46,22 @@ def end(pass_: Pass, shared: Streams, x: Tensor) -> Tensor:
     if pass_.watched:
         held[:] = map(turned, held)
     return x
+
+
+def put_beside(block: Block, pass_: Pass, x: Tensor) -> Tensor:
+    """Rows [N, E] with vectors for every sequence behind them, in the order of spans; or [B, T + G, E]."""
+    table = leaf(block, "beside")
+    each = pass_.layout.batch if pass_.watched else sum(span.count for span in pass_.layout.spans)
+    ids = torch.arange(table.num_embeddings, device=x.device).expand(each, -1)
+    found = table(ids).to(x.dtype)  # [B, G, E]
+    found = found if pass_.watched else found.flatten(0, 1)
+    pass_.memo.put("first stream", (x.shape[-2], x.dim() - 2))
+    return torch.cat((x, found), -2)
+
+
+def leave_beside(pass_: Pass, x: Tensor) -> Tensor:
+    """The rows alone, of `x` and of all states that are kept."""
+    first = pass_.memo.get("first stream")[0]
+    held: list[Any] = pass_.trace.get("hidden_states", [])
+    held[:] = [both[..., :first, :] for both in held]
+    return x[..., :first, :]

@@ -59,9 +59,13 @@ class Follow(Step):
 
 @dataclass(frozen=True, kw_only=True)
 class PreTrainingSpec(language_model.Spec):
-    """A head for words, and the path of the output layer for pairs of sentences."""
+    """A head for words, and the path of the output layer for pairs of sentences.
+
+    If `words_suffice`, there is a loss without a label for the pair.
+    """
 
     follows: str = "cls.seq_relationship"
+    words_suffice: bool = False
 
 
 class PreTraining(language_model.MaskedLM):
@@ -82,10 +86,12 @@ class PreTraining(language_model.MaskedLM):
         compute(self, flow)
         words, follows = states.spread(flow.x), flow.weights  # [B, T, V], [B, 2]
         labels, next_label, loss = targets["labels"], targets["next_sentence_label"], None
-        if labels is not None and next_label is not None:
-            assert follows is not None
+        if labels is not None and (next_label is not None or self._formers.facts["head"].words_suffice):
             # two losses with different counts have no common divisor
-            loss = cross_entropy(words, labels) + cross_entropy(follows, next_label)
+            loss = cross_entropy(words, labels)
+            if next_label is not None:
+                assert follows is not None
+                loss = loss + cross_entropy(follows, next_label)
         return PreTrainingOutput(loss, words, follows, states.hidden, states.attentions)
 
 

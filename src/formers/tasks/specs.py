@@ -8,6 +8,7 @@ from formers.tasks.entities import WordsSpec as EntityWords
 from formers.tasks.language_model import Spec as Words
 from formers.tasks.next_sentence import OrderSpec, PreTrainingSpec
 from formers.tasks.next_sentence import Spec as Follows
+from formers.tasks.question_answering import AfterSpec as AfterQuestion
 from formers.tasks.question_answering import Spec as Spans
 from formers.tasks.replaced_tokens import Spec as Replaced
 from formers.tasks.sequence_classification import Spec as Sequences
@@ -17,6 +18,7 @@ from formers.tasks.token_classification import Spec as Labels
 from formers.tasks.transform import Transform
 
 __all__ = [
+    "AfterQuestion",
     "DoubleHeads",
     "EntityLabels",
     "EntityWords",

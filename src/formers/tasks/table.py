@@ -36,6 +36,13 @@ TASKS: dict[str, Task] = {
     task.key: task
     for task in (
         Task(
+            "answers_after_question",
+            ("question_answering", "AfterQuestion"),
+            "",
+            "Find the span behind a question that answers it.",
+            "question-answering",
+        ),
+        Task(
             "audio_classification",
             ("audio_classification", "AudioClassification"),
             "AutoModelForAudioClassification",
@@ -243,7 +250,7 @@ _WIDER: dict[str, tuple[tuple[str, ...], str]] = {
         TASKS["pretraining"].says,
     ),
     "AutoModelForQuestionAnswering": (
-        ("question_answering", "question_spans"),
+        ("question_answering", "question_spans", "answers_after_question"),
         TASKS["question_answering"].says,
     ),
     "AutoModelWithLMHead": (

@@ -8,9 +8,11 @@ from typing import Any
 from formers.nn import spec
 from formers.nn.mixers.attention import attention_steps
 from formers.nn.mixers.aware import aware_steps
+from formers.nn.mixers.block_sparse import block_sparse_steps
 from formers.nn.mixers.bottleneck import Narrow, wide_values_steps, widen_steps
 from formers.nn.mixers.channels import Turn, channels_steps
 from formers.nn.mixers.chosen import chosen_steps
+from formers.nn.mixers.chunked import chunked_steps
 from formers.nn.mixers.delta_rule import delta_rule_steps
 from formers.nn.mixers.disentangled import disentangled_steps
 from formers.nn.mixers.experts import experts_steps
@@ -33,9 +35,11 @@ from formers.nn.steps import Add, Begin, Drop, Normalise, Scale, Shift
 
 STEPS: dict[type[Any], Callable[[Any, int], list[Step]]] = {
     spec.Attention: attention_steps,
+    spec.BlockSparse: block_sparse_steps,
     spec.Channels: channels_steps,
     spec.Aware: aware_steps,
     spec.ChosenHeads: chosen_steps,
+    spec.Chunked: chunked_steps,
     spec.Disentangled: disentangled_steps,
     spec.Experts: experts_steps,
     spec.FeedForward: feedforward_steps,
@@ -77,7 +81,8 @@ def part_steps(part: spec.Part, width: int) -> list[Step]:
     steps: list[Step] = [Begin(role, part.reads, part.wide, part.flat)]
     if part.before is not None and part.reads != "normed":
         at = 0 if part.keeps == "normed" else 1
-        steps.insert(at, Normalise(f"{role}_norm", part.before, width, notes=True))
+        apart = isinstance(part.mixer, spec.Chunked)
+        steps.insert(at, Normalise(f"{role}_norm", part.before, width, notes=True, apart=apart))
     if part.scale_in != 1.0:
         steps.append(Scale(part.scale_in))
     mixing = STEPS[type(part.mixer)](part.mixer, width)

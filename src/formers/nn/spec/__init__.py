@@ -4,11 +4,29 @@ Letters used in shapes throughout: B batch, T query length, S key length, H quer
 heads, D head width, E hidden width, F inner width, V vocabulary, N tokens laid end to end.
 """
 
-from formers.nn.spec.attention import Attention, Aware, Disentangled, Latent, Local, Relative, Windowed
+from formers.nn.spec.attention import (
+    Attention,
+    Aware,
+    Chunked,
+    Disentangled,
+    Latent,
+    Local,
+    Relative,
+    Windowed,
+)
 from formers.nn.spec.chosen import ChosenHeads
 from formers.nn.spec.layers import Bottleneck, Layer, Part, layer
 from formers.nn.spec.mixers import Experts, FeedForward, Mixer
-from formers.nn.spec.mixing import Channels, Fourier, Hashed, Landmarks, Resolved, SpanConvolution, WideValues
+from formers.nn.spec.mixing import (
+    BlockSparse,
+    Channels,
+    Fourier,
+    Hashed,
+    Landmarks,
+    Resolved,
+    SpanConvolution,
+    WideValues,
+)
 from formers.nn.spec.scans import DeltaRule, GatedRecurrence, HeadScan, Scan, ShortConvolution
 from formers.nn.spec.stack import Convolution, Sharing, Stack, Summary, norms_first
 from formers.nn.spec.stems import (
@@ -39,9 +57,11 @@ from formers.nn.spec.values import (
 __all__ = [
     "Attention",
     "Aware",
+    "BlockSparse",
     "Bottleneck",
     "Channels",
     "ChosenHeads",
+    "Chunked",
     "ComputedPositions",
     "Convolution",
     "DeltaRule",

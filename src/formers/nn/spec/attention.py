@@ -305,6 +305,41 @@ class Local(Attention):
 
 
 @dataclass(frozen=True)
+class Chunked(Attention):
+    """Attention within chunks of columns, and to vectors beside the row, which see each other and all of it.
+
+    Phang et al. 2022, arXiv:2208.04347, section 3. Both go through the same leaves.
+
+    Attributes:
+        size: columns of a chunk.
+        shift: so many columns of the first chunk lie before the row.
+    """
+
+    size: int = 512
+    shift: int = 0
+
+    @property
+    def by_distance(self) -> bool:
+        """Chunks are of columns."""
+        return True
+
+    @property
+    def honours_masks(self) -> bool:
+        """No: keys are not compared with every query."""
+        return False
+
+    @property
+    def by_column(self) -> bool:
+        """Chunks begin at the first column, whatever it holds."""
+        return True
+
+    @property
+    def first_alone(self) -> bool:
+        """What stands beside the row reads all of it."""
+        return False
+
+
+@dataclass(frozen=True)
 class Relative(Attention):
     """Attention by contents, distances, and whether two tokens are of one segment, in one stream or two.
 

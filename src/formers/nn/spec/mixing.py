@@ -176,3 +176,32 @@ class Resolved(_Neighbourly):
     def honours_masks(self) -> bool:
         """The mean of a block has no mask of its own."""
         return False
+
+
+@dataclass(frozen=True)
+class BlockSparse(_Neighbourly):
+    """Attention of blocks to those beside them, to the first and the last of the row, and to some at random.
+
+    Zaheer et al. 2020, arXiv:2007.14062, section 2. The first and the last block see all. Blocks are of
+    columns, whatever they hold. Which are seen at random is drawn from the layer's number, in training alone:
+    else the first block stands for them, as published models are read. In short rows every token sees all.
+
+    Attributes:
+        block: columns of a block.
+        random: how many blocks each sees beside the others.
+        longest: columns of the row for which the published plan is drawn.
+    """
+
+    block: int = 64
+    random: int = 3
+    longest: int = 4096
+
+    @property
+    def honours_masks(self) -> bool:
+        """No: keys are not compared with every query."""
+        return False
+
+    @property
+    def least(self) -> int:
+        """Columns of the longest row in which every token sees all."""
+        return (5 + 2 * self.random) * self.block

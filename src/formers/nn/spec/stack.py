@@ -79,7 +79,8 @@ class Stack:
             `pooler`, `pooler_act`, `rotary`, `relative`, `relative_norm`; `projection` to E of what the stem
             gives, `final_projection` from E; `score_bias`, a table of distances that all layers read;
             `rotary_table`, sines and cosines that stand in the file, in place of those that the layers'
-            rotary rule gives; `blank`, what a second stream begins with.
+            rotary rule gives; `blank`, what a second stream begins with; `beside`, the table of that beside
+            every row.
         width: E.
         layer_class: name of the layers' class, as sharding policies spell it.
         first_norm: of what enters the first layer.
@@ -89,6 +90,7 @@ class Stack:
         pooler: width of a tanh layer over the first token, `pooler_act` its activation; or which token stands
             for a row as it is; None for neither.
         sharing: how layers share weights.
+        beside: vectors that stand beside every row, a second stream of `Chunked` layers.
         layer_drop: probability of leaving a layer out in training (Fan et al. 2019, arXiv:1909.11556).
         decoder: it predicts what comes next, and may keep a cache.
         reports: which hidden states callers see: the last one `normed`, or `plain` as the layers left it, or
@@ -110,6 +112,7 @@ class Stack:
     pooler: int | Summary | None = None
     pooler_act: str = "tanh"
     sharing: Sharing | None = None
+    beside: int = 0
     layer_drop: float = 0.0
     decoder: bool = False
     reports: Literal["normed", "plain", "outputs"] = "normed"

@@ -48,10 +48,11 @@ class Tokens:
     With `share_types` the segment ids are looked up in the token table, as GPT-2 does. `scale` falls on
     what enters, looked up or (with `scale_given`) given, `scale_rounded` to bfloat16 or to its own dtype;
     `table_scale` on what is looked up, in the table itself, and in its dtype if `table_scale_rounded`.
-    `norm` is of the sum, or of the tokens before it. Where padding is computed its rows are zero if
-    `hides_padding`. A linear layer `projects` the tokens alone (of `table_width`; three at a time, each
-    between its neighbours, if `trigrams`), or the normed sum. With `boxes`, the number of coordinates, every
-    token has a box on its page, whose edges, height and width are looked up.
+    `norm` is of the sum, or of the tokens before it; dropout stands before it if `drops_first`. Where padding
+    is computed its rows are zero if `hides_padding`. A linear layer `projects` the tokens alone (of
+    `table_width`; three at a time, each between its neighbours, if `trigrams`), or the normed sum. With
+    `boxes`, the number of coordinates, every token has a box on its page, whose edges, height and width are
+    looked up.
     With `erased`, a token and a share, that token's vectors are zero, and the others make up for its share of
     the row, beyond that which it had in training.
     With `kinds` a token has several types, [.., kinds]; the second is its column in a table, the third its
@@ -77,6 +78,7 @@ class Tokens:
     table_scale: float = 1.0
     table_scale_rounded: bool = False
     dropout: float = 0.0
+    drops_first: bool = False
     padding_idx: int | None = None
     hides_padding: bool = False
     projects: Literal["", "tokens", "sum"] = ""

@@ -164,16 +164,22 @@ class TokenStem(Stem):
             x = x + look_up(node, f"type_{i}", first if types is None else types[..., i], "token_type_ids")
         if s.boxes:
             x = x + _of_boxes(node, given.get("bbox"), first)
+        if s.drops_first:
+            x = self._dropped(node, x)
         if s.norm is not None and s.norm_of == "sum":
             x = leaf(node, "embedding_norm")(x)
         if s.projects == "sum":
             x = project(leaf(node, "embedding_projection"), x, None, pass_.watched)
         if s.hides_padding and pass_.visibility.real is not None:
             x = x * pass_.visibility.real.reshape(*x.shape[:-1], 1)
+        return x if s.drops_first else self._dropped(node, x)
+
+    def _dropped(self, node: Any, x: Tensor) -> Tensor:
+        """The shape stays."""
         if has(node, "embedding_dropout"):
             dropped: Tensor = leaf(node, "embedding_dropout")(x)
             return dropped
-        return drop(x, s.dropout) if s.dropout and node.training else x
+        return drop(x, self.spec.dropout) if self.spec.dropout and node.training else x
 
     def _between(self, x: Tensor, pass_: Pass) -> Tensor:
         """Every token between the one behind it and the one before it: [.., W] -> [.., 3 W]."""
