@@ -128,6 +128,7 @@ FAMILIES: dict[str, tuple[str, str]] = {
     "xlm-roberta": ("roberta", "XLMRoberta"),
     "xlm-roberta-xl": ("xlm_roberta_xl", "XLMRobertaXL"),
     "xlnet": ("xlnet", "XLNet"),
+    "xmod": ("xmod", "Xmod"),
     "yoso": ("yoso", "Yoso"),
 }
 

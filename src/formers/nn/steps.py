@@ -72,11 +72,14 @@ class Add(Step):
 
 
 class Normalise(Step):
-    """A norm; `notes` what comes out as what a mixer reads, for a parallel part."""
+    """A norm; `notes` what comes out as what a mixer reads, for a parallel part.
+
+    `{role}_node` may say which node calls it, where that does not hold it; then another step may call it too.
+    """
 
     def __init__(self, role: str, s: spec.Norm, width: int, notes: bool = False) -> None:
         super().__init__()
-        self.role, self.notes = role, notes
+        self.role, self.notes, self.home = role, notes, f"{role}_node"
         self.leaves = {role: lambda: norm(s, width)}
 
     def run(self, node: Any, flow: Flow) -> None:

@@ -242,6 +242,8 @@ def run(block: Block, inputs: Inputs, ask: Ask, checkpointing: bool = False) -> 
     if (marked := given.pop("global_attention_mask", None)) is not None:
         real, marked = pass_.visibility.real, marked.to(pass_.geometry.positions.device).bool()
         pass_.memo.put("marked", marked if real is None else marked & real.view(marked.shape))
+    if (told := given.pop("lang_ids", None)) is not None:
+        pass_.memo.put("languages", told.to(pass_.geometry.positions.device))
     streams = inputs.streams
     if streams is not None:
         if pass_.watched:

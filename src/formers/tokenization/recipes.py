@@ -239,7 +239,7 @@ RECIPES: dict[str, Recipe] = {
         files=_FAIRSEQ_PIECES,
         special={**_FAIRSEQ_TOKENS, "mask_token": "<mask>"},
         options={"add_prefix_space": True},
-        model_types=("xlm-roberta", "xlm-roberta-xl", "jina_embeddings_v3"),
+        model_types=("xlm-roberta", "xlm-roberta-xl", "jina_embeddings_v3", "xmod"),
         positions="after_padding",
     ),
     "Camembert": Recipe(

@@ -20,6 +20,7 @@ from formers.nn.mixers.gated_recurrence import gated_recurrence_steps
 from formers.nn.mixers.hashed import hashed_steps
 from formers.nn.mixers.head_scan import head_scan_steps
 from formers.nn.mixers.landmarks import landmarks_steps
+from formers.nn.mixers.languages import languages_steps
 from formers.nn.mixers.latent import latent_steps
 from formers.nn.mixers.local import local_steps
 from formers.nn.mixers.relative import relative_steps
@@ -35,6 +36,7 @@ STEPS: dict[type[Any], Callable[[Any, int], list[Step]]] = {
     spec.Attention: attention_steps,
     spec.Channels: channels_steps,
     spec.Aware: aware_steps,
+    spec.ByLanguage: languages_steps,
     spec.ChosenHeads: chosen_steps,
     spec.Disentangled: disentangled_steps,
     spec.Experts: experts_steps,

@@ -7,7 +7,7 @@ heads, D head width, E hidden width, F inner width, V vocabulary, N tokens laid 
 from formers.nn.spec.attention import Attention, Aware, Disentangled, Latent, Local, Relative, Windowed
 from formers.nn.spec.chosen import ChosenHeads
 from formers.nn.spec.layers import Bottleneck, Layer, Part, layer
-from formers.nn.spec.mixers import Experts, FeedForward, Mixer
+from formers.nn.spec.mixers import ByLanguage, Experts, FeedForward, Mixer
 from formers.nn.spec.mixing import Channels, Fourier, Hashed, Landmarks, Resolved, SpanConvolution, WideValues
 from formers.nn.spec.scans import DeltaRule, GatedRecurrence, HeadScan, Scan, ShortConvolution
 from formers.nn.spec.stack import Convolution, Sharing, Stack, Summary, norms_first
@@ -40,6 +40,7 @@ __all__ = [
     "Attention",
     "Aware",
     "Bottleneck",
+    "ByLanguage",
     "Channels",
     "ChosenHeads",
     "ComputedPositions",

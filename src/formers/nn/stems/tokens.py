@@ -46,8 +46,9 @@ class TokenStem(Stem):
         "task_type_ids": "[B, T], int64.",
         "bbox": "[B, T, 4], int64: left, top, right, bottom.",
         "global_attention_mask": "[B, T], 1 at tokens that see all and are seen by all.",
+        "lang_ids": "[B] or [B, T], int64, numbers of languages in the order of the config's.",
     }
-    by_row = tuple(inputs)
+    by_row = tuple(name for name in inputs if name != "lang_ids")
 
     def place(self, owner: Block, names: Paths) -> None:
         """Register the tables, norm and dropout."""
