@@ -492,6 +492,13 @@ def _stands(owner: Any, names: tuple[str, ...]) -> bool:
     return True
 
 
+def place_inner(owner: Any, prefix: str, inner: Inner, names: Paths) -> None:
+    """Register a program that `run_inner` lets compute, in the node that its leaves have in common."""
+    paths = [names.get(prefix + role) for step in inner.steps() for role in step.leaves]
+    home = _common([tuple(path.split(".")[:-1]) for path in paths if path is not None])
+    _place_inner(owner, prefix, inner, home, names, 0)
+
+
 def _place_inner(
     owner: Any, prefix: str, inner: Inner, home: tuple[str, ...], names: Paths, depth: int
 ) -> None:

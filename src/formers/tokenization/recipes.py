@@ -309,6 +309,19 @@ RECIPES: dict[str, Recipe] = {
         options={"extra_ids": 125},
         positions="relative",
     ),
+    "Canine": Recipe(
+        kind="code_points",
+        files={},
+        special={
+            **dict.fromkeys(("bos_token", "cls_token"), chr(0xE000)),
+            **dict.fromkeys(("eos_token", "sep_token"), chr(0xE001)),
+            "pad_token": chr(0),
+            "mask_token": chr(0xE003),
+        },
+        inputs=("input_ids", "attention_mask", "token_type_ids"),
+        options={"add_prefix_space": False},
+        model_types=("canine",),
+    ),
     "Llama": Recipe(
         kind="llama",
         files={"vocab_file": ("tokenizer.model",)},

@@ -8,6 +8,7 @@ from typing import Any
 from formers.nn import spec
 from formers.nn.mixers.attention import attention_steps
 from formers.nn.mixers.aware import aware_steps
+from formers.nn.mixers.blocked import blocked_steps
 from formers.nn.mixers.bottleneck import Narrow, wide_values_steps, widen_steps
 from formers.nn.mixers.channels import Turn, channels_steps
 from formers.nn.mixers.chosen import chosen_steps
@@ -36,6 +37,7 @@ STEPS: dict[type[Any], Callable[[Any, int], list[Step]]] = {
     spec.Attention: attention_steps,
     spec.Channels: channels_steps,
     spec.Aware: aware_steps,
+    spec.Blocked: blocked_steps,
     spec.ByLanguage: languages_steps,
     spec.ChosenHeads: chosen_steps,
     spec.Disentangled: disentangled_steps,

@@ -4,14 +4,24 @@ Letters used in shapes throughout: B batch, T query length, S key length, H quer
 heads, D head width, E hidden width, F inner width, V vocabulary, N tokens laid end to end.
 """
 
-from formers.nn.spec.attention import Attention, Aware, Disentangled, Latent, Local, Relative, Windowed
+from formers.nn.spec.attention import (
+    Attention,
+    Aware,
+    Blocked,
+    Disentangled,
+    Latent,
+    Local,
+    Relative,
+    Windowed,
+)
 from formers.nn.spec.chosen import ChosenHeads
 from formers.nn.spec.layers import Bottleneck, Layer, Part, layer
 from formers.nn.spec.mixers import ByLanguage, Experts, FeedForward, Mixer
 from formers.nn.spec.mixing import Channels, Fourier, Hashed, Landmarks, Resolved, SpanConvolution, WideValues
 from formers.nn.spec.scans import DeltaRule, GatedRecurrence, HeadScan, Scan, ShortConvolution
-from formers.nn.spec.stack import Convolution, Sharing, Stack, Summary, norms_first
+from formers.nn.spec.stack import Convolution, Downsampled, Sharing, Stack, Summary, norms_first
 from formers.nn.spec.stems import (
+    Characters,
     ComputedPositions,
     Entities,
     Frames,
@@ -39,14 +49,17 @@ from formers.nn.spec.values import (
 __all__ = [
     "Attention",
     "Aware",
+    "Blocked",
     "Bottleneck",
     "ByLanguage",
     "Channels",
+    "Characters",
     "ChosenHeads",
     "ComputedPositions",
     "Convolution",
     "DeltaRule",
     "Disentangled",
+    "Downsampled",
     "Entities",
     "Experts",
     "FeedForward",
