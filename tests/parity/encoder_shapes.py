@@ -7,6 +7,7 @@ from typing import Any
 from tests.parity.plain_shapes import ENCODER, SPECIAL
 
 _ESM = {**ENCODER, **SPECIAL, "mask_token_id": 32}
+_XMOD = {**ENCODER, "pad_token_id": 1, "languages": ["en_XX", "de_DE"], "default_language": "de_DE"}
 # model_type -> shapes, see `shapes.py`; MORE are those of the whole grid alone
 SHAPES: dict[str, dict[str, dict[str, Any]]] = {
     "esm": {
@@ -36,6 +37,7 @@ SHAPES: dict[str, dict[str, dict[str, Any]]] = {
         },
     },
     "dpr": {"states as they are": ENCODER},
+    "xmod": {"two languages": _XMOD},
     "luke": {
         "queries for text and entities": {
             **ENCODER,
@@ -50,6 +52,28 @@ SHAPES: dict[str, dict[str, dict[str, Any]]] = {
     },
 }
 MORE: dict[str, dict[str, dict[str, Any]]] = {
+    "xmod": {
+        "norms before, one of the adapters' own, untied": {
+            **_XMOD,
+            "pre_norm": True,
+            "adapter_layer_norm": True,
+            "tie_word_embeddings": False,
+        },
+        "norms before, one that serves adapters too": {
+            **_XMOD,
+            "pre_norm": True,
+            "adapter_reduction_factor": 3,
+        },
+        "one of the adapters' own, the sum of what is not normed": {
+            **_XMOD,
+            "adapter_layer_norm": True,
+            "ln_before_adapter": False,
+            "hidden_act": "relu",
+            "pad_token_id": 0,
+        },
+        "no norm before adapters": {**_XMOD, "adapter_reuse_layer_norm": False},
+        "the sum of what is not normed": {**_XMOD, "ln_before_adapter": False},
+    },
     "luke": {
         "one kind of query, entities as wide as states, untied, relu": {
             **ENCODER,

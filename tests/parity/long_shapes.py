@@ -8,6 +8,12 @@ from tests.parity.plain_shapes import ENCODER
 
 _LONGFORMER = {**ENCODER, "pad_token_id": 1, "attention_window": [4, 12, 6]}
 _BIG_BIRD = {**ENCODER, "block_size": 1, "num_random_blocks": 2, "sep_token_id": 9}
+_CANINE = {
+    **{name: value for name, value in ENCODER.items() if name != "vocab_size"},
+    "num_hash_buckets": 47,
+    "downsampling_rate": 3,
+    "local_transformer_stride": 16,
+}
 _XLNET = {
     "vocab_size": 101,
     "d_model": 32,
@@ -27,6 +33,7 @@ SHAPES: dict[str, dict[str, dict[str, Any]]] = {
             "rescale_embeddings": True,
         },
     },
+    "canine": {"one block": _CANINE},
     "longformer": {"three windows": _LONGFORMER},
     "xlnet": {
         "both ways": _XLNET,
@@ -49,6 +56,24 @@ MORE: dict[str, dict[str, dict[str, Any]]] = {
             "tie_word_embeddings": False,
         },
         "all see all": {**_BIG_BIRD, "attention_type": "original_full", "pad_token_id": 3},
+    },
+    "canine": {
+        "blocks of four, groups of four, a short reach": {
+            **_CANINE,
+            "local_transformer_stride": 4,
+            "downsampling_rate": 4,
+            "upsampling_kernel_size": 3,
+            "num_hash_functions": 4,
+            "hidden_act": "relu",
+            "layer_norm_eps": 1e-5,
+        },
+        "blocks of two, groups of two, sixteen hashes": {
+            **_CANINE,
+            "local_transformer_stride": 2,
+            "downsampling_rate": 2,
+            "num_hash_functions": 16,
+            "num_hidden_layers": 1,
+        },
     },
     "longformer": {
         "one window, longer than texts, relu, untied": {

@@ -971,6 +971,8 @@ def inputs_of(model: Any, **options: Any) -> dict[str, Any]:
         ids[..., 1:4:2] = config.question_token_id
     if "entity_ids" in names:
         seen |= entities(type(model).__name__, config.entity_vocab_size)
+    if "lang_ids" in names and ids.dim() == 2:  # the reference takes none for every choice
+        seen["lang_ids"] = torch.tensor([0, 1, 1, 0])
     if "bbox" in names:
         corners = torch.randint(0, config.max_2d_position_embeddings // 2, (*ids.shape, 2))
         seen["bbox"] = torch.cat((corners, corners * 2), dim=-1)

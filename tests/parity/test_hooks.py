@@ -76,8 +76,8 @@ ONLY_THERE = {
 }
 # nodes whose result the reference does not read: it takes the last of the hidden states beside it
 UNREAD = {"deberta": "encoder", "deberta-v2": "encoder"}
-# nodes to which the reference hands what they read once for keys, for queries and for values
-THRICE = {"ctrl": "multi_head_attention"}
+# nodes to which the reference hands what they read more than once: for queries, and for keys and values
+THRICE = {"ctrl": "multi_head_attention", "canine": "self"}
 STACKED = re.compile(r"\.experts\.act_fn$")  # of all experts, which stand by themselves in the file
 
 

@@ -86,6 +86,8 @@ _OTHERS["mobilebert"] = {**_BERT, "embedding_size": 12, "intra_bottleneck_size":
 _OTHERS["squeezebert"] = {**_BERT, "embedding_size": 32}
 _OTHERS["bloom"] = {"vocab_size": 50}
 _OTHERS["modernbert"] = _OTHERS["eurobert"] = {**_BERT, "pad_token_id": 0}
+_OTHERS["xmod"] = {**_BERT, "default_language": "en_XX"}
+_OTHERS["canine"] = {**{k: v for k, v in _BERT.items() if k != "vocab_size"}, "num_hash_buckets": 50}
 _OTHERS["splinter"] = {**_BERT, "question_token_id": 2}
 _OTHERS |= dict.fromkeys(
     ("deberta", "deberta-v2"), {**_BERT, "relative_attention": True, "pos_att_type": "c2p|p2c"}

@@ -29,7 +29,8 @@ def token_path(model: Any) -> str:
         return f"{model.base_model_prefix}.{token_path(base)}"
     if not has(model, "token"):
         raise ValueError(
-            f"{type(model).__name__} has no token embeddings: it reads {model.main_input_name}, not token ids"
+            f"{type(model).__name__} has no table of token embeddings: it reads {model.main_input_name} "
+            "without one"
         )
     return path_of(model, "token")
 

@@ -18,6 +18,7 @@ FAMILIES: dict[str, tuple[str, str]] = {
     "blip_2_qformer": ("blip_2_qformer", "Blip2QFormer"),
     "bloom": ("bloom", "Bloom"),
     "camembert": ("roberta", "Camembert"),
+    "canine": ("canine", "Canine"),
     "clip": ("clip", "CLIP"),
     "clip_text_model": ("clip_towers", "CLIPText"),
     "clip_vision_model": ("clip_towers", "CLIPVision"),
@@ -131,6 +132,7 @@ FAMILIES: dict[str, tuple[str, str]] = {
     "xlm-roberta": ("roberta", "XLMRoberta"),
     "xlm-roberta-xl": ("xlm_roberta_xl", "XLMRobertaXL"),
     "xlnet": ("xlnet", "XLNet"),
+    "xmod": ("xmod", "Xmod"),
     "yoso": ("yoso", "Yoso"),
 }
 

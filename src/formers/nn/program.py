@@ -86,10 +86,10 @@ class Bare:
 
 @dataclass(frozen=True)
 class Inner:
-    """A program that a step computes in a node of its own, or `count` of them, `{i}` in their paths."""
+    """A program that a step computes in a node of its own, or in several, whose `{i}` in paths are `each`."""
 
     steps: Callable[[], list[Step]]
-    count: int | None = None
+    each: Sequence[int | str] | None = None
 
 
 class Step:
@@ -147,7 +147,7 @@ class Contract:
     @classmethod
     def of(cls, steps: Sequence[Step]) -> Contract:
         """The contract of a node that computes these steps."""
-        adds = any(step.adds for step in steps) and not any(step.opens for step in steps)
+        adds = next((step.adds for step in steps if step.adds or step.opens), False)  # what began outside
         entered = steps[0].begins and not steps[0].normed
         return cls(adds and not entered, adds and entered, any(s.attends for s in steps))
 
@@ -370,7 +370,7 @@ def _check(steps: Sequence[Step], names: Paths, where: str) -> None:
             path = names.get(role)
             if path is None:
                 continue
-            if path in taken and taken[path] != role and needed:
+            if path in taken and taken[path] != role and needed and step.home not in names:
                 doubled.append(f"{path!r} ({taken[path]} and {role})")
             taken.setdefault(path, role)
     if missing or doubled:
@@ -455,7 +455,9 @@ def _fill(
             )
         done.add(unit)
         parent = descend(owner, unit[:-1])
-        node = Node()
+        node, held = Node(), parent._modules.get(unit[-1])
+        if held is not None:  # a leaf that a step outside owns stands in it already
+            node._modules.update(held._modules)
         parent.add_module(unit[-1], node)
         _fill(node, steps[i:end], names, prefix + unit)
         contract = Contract.of([step for step, _ in steps[i:end]])
@@ -472,7 +474,7 @@ def _place_leaves(owner: Any, step: Step, names: Paths, depth: int) -> None:
         local = ".".join(path.split(".")[depth:])
         known = wiring(owner).roles
         held = tuple(local.split("."))
-        if held in known.values():  # a dropout or an activation that serves two steps
+        if _stands(owner, held):  # a dropout, an activation or a norm that serves two steps
             known[role] = held
             continue
         made = step.leaves[role]()
@@ -485,14 +487,30 @@ def _place_leaves(owner: Any, step: Step, names: Paths, depth: int) -> None:
     step.leaves, step.inner = {}, {}  # made: what made them need not be kept, or copied with the model
 
 
+def _stands(owner: Any, names: tuple[str, ...]) -> bool:
+    """Whether a module stands at that path."""
+    for name in names:
+        owner = owner._modules.get(name)
+        if owner is None:
+            return False
+    return True
+
+
+def place_inner(owner: Any, prefix: str, inner: Inner, names: Paths) -> None:
+    """Register a program that `run_inner` lets compute, in the node that its leaves have in common."""
+    paths = [names.get(prefix + role) for step in inner.steps() for role in step.leaves]
+    home = _common([tuple(path.split(".")[:-1]) for path in paths if path is not None])
+    _place_inner(owner, prefix, inner, home, names, 0)
+
+
 def _place_inner(
     owner: Any, prefix: str, inner: Inner, home: tuple[str, ...], names: Paths, depth: int
 ) -> None:
     own = {role[len(prefix) :]: path for role, path in names.items() if role.startswith(prefix)}
-    for i in range(1 if inner.count is None else inner.count):
+    for i in ("",) if inner.each is None else inner.each:
         node, steps = Node(), inner.steps()
         here = tuple(name.format(i=i) for name in home)
         paths = {role: path if path is None else path.format(i=i) for role, path in own.items()}
-        place(owner, prefix if inner.count is None else f"{prefix}{i}", ".".join(here[depth:]), node)
+        place(owner, f"{prefix}{i}", ".".join(here[depth:]), node)
         _fill(node, [(step, _home(step, paths) or here) for step in steps], paths, here)
         node._formers.facts["contract"] = _PLAIN

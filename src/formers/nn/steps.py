@@ -74,12 +74,14 @@ class Add(Step):
 class Normalise(Step):
     """A norm; `notes` what comes out as what a mixer reads, for a parallel part.
 
+    `{role}_node` may say which node calls it, where that does not hold it; then another step may call it too.
+
     What stands beside rows has one of its own, role `{role}_beside`, if `apart`.
     """
 
     def __init__(self, role: str, s: spec.Norm, width: int, notes: bool = False, apart: bool = False) -> None:
         super().__init__()
-        self.role, self.notes, self.apart = role, notes, apart
+        self.role, self.notes, self.apart, self.home = role, notes, apart, f"{role}_node"
         self.leaves = {name: lambda: norm(s, width) for name in (role, f"{role}_beside")[: 1 + apart]}
 
     def run(self, node: Any, flow: Flow) -> None:

@@ -131,8 +131,8 @@ def _grouped(layers: nn.ModuleList, sharing: spec.Sharing, name: str) -> nn.Modu
 # roles that a family may name although this configuration does not use them
 _PARTS = {
     f"{part}_{what}"
-    for part in ("attention", "cross", "feedforward", "scan")
-    for what in ("norm", "inner", "outer", "shift", "dropout", "gain", "add")
+    for part in ("adapter", "attention", "cross", "feedforward", "scan")
+    for what in ("norm", "norm_node", "inner", "outer", "outer_node", "shift", "dropout", "gain", "add")
 }
 _MIXED = (
     "r content_bias distance_bias segment_bias segment "

@@ -244,6 +244,8 @@ def run(block: Block, inputs: Inputs, ask: Ask, checkpointing: bool = False) -> 
     if (marked := given.pop("global_attention_mask", None)) is not None:
         real, marked = pass_.visibility.real, marked.to(pass_.geometry.positions.device).bool()
         pass_.memo.put("marked", marked if real is None else marked & real.view(marked.shape))
+    if (told := given.pop("lang_ids", None)) is not None:
+        pass_.memo.put("languages", told.to(pass_.geometry.positions.device))
     streams = inputs.streams
     if streams is not None:
         if pass_.watched:
@@ -268,7 +270,7 @@ def run(block: Block, inputs: Inputs, ask: Ask, checkpointing: bool = False) -> 
     order = None if s.sharing is None else s.sharing.order
     home = facts["layers node"]
     beside = None if s.convolution is None else block._modules[home[0]] if home else block
-    x = _layers(block, facts, x, pass_, LayerRun(checkpointing, s.layer_drop, kept, order, beside))
+    x = run_layers(block, "layers", x, pass_, LayerRun(checkpointing, s.layer_drop, kept, order, beside))
     x = leave(block, leave_beside(pass_, x) if s.beside else x)
     if streams is not None:
         x = end(pass_, streams, x)
@@ -304,13 +306,14 @@ def _embed(block: Block, facts: dict[str, Any], given: dict[str, Any], pass_: Pa
     return made
 
 
-def _layers(block: Block, facts: dict[str, Any], x: Tensor, pass_: Pass, how: LayerRun) -> Tensor:
-    home = facts["layers node"]
+def run_layers(block: Block, role: str, x: Tensor, pass_: Pass, how: LayerRun) -> Tensor:
+    """The list of layers under that role, by the node that holds it: [.., E] -> [.., E]."""
+    *home, _ = wiring(block).roles[role]
     if not home:
-        return how(leaf(block, "layers"), x, pass_)
+        return how(leaf(block, role), x, pass_)
     node: Any = block._modules[home[0]]
     if not pass_.watched:
-        return leave(node, how(leaf(block, "layers"), enter(node, x, pass_), pass_))
+        return leave(node, how(leaf(block, role), enter(node, x, pass_), pass_))
     if isinstance(node, LayersNode):
         out = node(*pass_.apart(x), pass_=pass_, run=how)
     else:

@@ -28,6 +28,10 @@ def flatten_choices(given: dict[str, Any]) -> int:
         value = given.get(name)
         if isinstance(value, Tensor) and value.dim() > 2 and value.shape[:2] == found.shape[:2]:
             given[name] = value.flatten(0, 1)
+    told = given.get("lang_ids")
+    if isinstance(told, Tensor) and told.shape[:1] == found.shape[:1]:  # of every row, or of every choice
+        told = told if told.dim() > 1 else told[:, None].expand(found.shape[:2])
+        given["lang_ids"] = told.flatten(0, 1)
     return int(found.shape[1])
 
 

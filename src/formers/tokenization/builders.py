@@ -496,6 +496,18 @@ def utf8(given: dict[str, Any], every: Settings, where: str) -> Tokenizer:
     return backend
 
 
+def code_points(given: dict[str, Any], every: Settings, where: str) -> Tokenizer:
+    """Every character is a token, whose id is its code point, as CANINE has it."""
+    from tokenizers import Tokenizer, decoders, models
+
+    backend = Tokenizer(models.BPE({chr(i): i for i in range(0x110000) if not 0xD800 <= i < 0xE000}, []))
+    backend.decoder = decoders.Fuse()
+    first, last = every["cls_token"], every["sep_token"]
+    single = [f"{first}:0", "$A:0", f"{last}:0"]
+    frame(backend, (first, last), single, [*single, "$B:0", f"{last}:0"])
+    return backend
+
+
 def llama(given: dict[str, Any], every: Settings, where: str) -> Tokenizer:
     """SentencePiece BPE with byte fallback. `legacy=False` puts no space after a special token."""
     from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers
@@ -554,5 +566,6 @@ BUILDERS: dict[str, Callable[[dict[str, Any], Settings, str], Tokenizer]] = {
     "nllb": nllb,
     "t5": t5,
     "utf8": utf8,
+    "code_points": code_points,
     "llama": llama,
 }

@@ -239,7 +239,7 @@ RECIPES: dict[str, Recipe] = {
         files=_FAIRSEQ_PIECES,
         special={**_FAIRSEQ_TOKENS, "mask_token": "<mask>"},
         options={"add_prefix_space": True},
-        model_types=("xlm-roberta", "xlm-roberta-xl", "jina_embeddings_v3"),
+        model_types=("xlm-roberta", "xlm-roberta-xl", "jina_embeddings_v3", "xmod"),
         positions="after_padding",
     ),
     "Camembert": Recipe(
@@ -308,6 +308,19 @@ RECIPES: dict[str, Recipe] = {
         special={"eos_token": "</s>", "unk_token": "<unk>", "pad_token": "<pad>"},
         options={"extra_ids": 125},
         positions="relative",
+    ),
+    "Canine": Recipe(
+        kind="code_points",
+        files={},
+        special={
+            **dict.fromkeys(("bos_token", "cls_token"), chr(0xE000)),
+            **dict.fromkeys(("eos_token", "sep_token"), chr(0xE001)),
+            "pad_token": chr(0),
+            "mask_token": chr(0xE003),
+        },
+        inputs=("input_ids", "attention_mask", "token_type_ids"),
+        options={"add_prefix_space": False},
+        model_types=("canine",),
     ),
     "Llama": Recipe(
         kind="llama",

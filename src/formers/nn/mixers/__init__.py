@@ -9,6 +9,7 @@ from formers.nn import spec
 from formers.nn.mixers.attention import attention_steps
 from formers.nn.mixers.aware import aware_steps
 from formers.nn.mixers.block_sparse import block_sparse_steps
+from formers.nn.mixers.blocked import blocked_steps
 from formers.nn.mixers.bottleneck import Narrow, wide_values_steps, widen_steps
 from formers.nn.mixers.channels import Turn, channels_steps
 from formers.nn.mixers.chosen import chosen_steps
@@ -22,6 +23,7 @@ from formers.nn.mixers.gated_recurrence import gated_recurrence_steps
 from formers.nn.mixers.hashed import hashed_steps
 from formers.nn.mixers.head_scan import head_scan_steps
 from formers.nn.mixers.landmarks import landmarks_steps
+from formers.nn.mixers.languages import languages_steps
 from formers.nn.mixers.latent import latent_steps
 from formers.nn.mixers.local import local_steps
 from formers.nn.mixers.relative import relative_steps
@@ -38,6 +40,8 @@ STEPS: dict[type[Any], Callable[[Any, int], list[Step]]] = {
     spec.BlockSparse: block_sparse_steps,
     spec.Channels: channels_steps,
     spec.Aware: aware_steps,
+    spec.Blocked: blocked_steps,
+    spec.ByLanguage: languages_steps,
     spec.ChosenHeads: chosen_steps,
     spec.Chunked: chunked_steps,
     spec.Disentangled: disentangled_steps,

@@ -123,7 +123,7 @@ class Dispatch(Step):
         self.spec = s
         self.roles_in = ("gate_up",) if s.each.fused else ("gate", "up") if s.each.gated else ("up",)
         if not s.stacked:
-            self.inner["expert_"] = Inner(lambda: feedforward_steps(s.each, width), s.count)
+            self.inner["expert_"] = Inner(lambda: feedforward_steps(s.each, width), range(s.count))
             return
         inner = s.each.inner * (2 if s.each.fused else 1)
         for role, out, read in (

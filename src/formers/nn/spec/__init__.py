@@ -7,6 +7,7 @@ heads, D head width, E hidden width, F inner width, V vocabulary, N tokens laid 
 from formers.nn.spec.attention import (
     Attention,
     Aware,
+    Blocked,
     Chunked,
     Disentangled,
     Latent,
@@ -16,7 +17,7 @@ from formers.nn.spec.attention import (
 )
 from formers.nn.spec.chosen import ChosenHeads
 from formers.nn.spec.layers import Bottleneck, Layer, Part, layer
-from formers.nn.spec.mixers import Experts, FeedForward, Mixer
+from formers.nn.spec.mixers import ByLanguage, Experts, FeedForward, Mixer
 from formers.nn.spec.mixing import (
     BlockSparse,
     Channels,
@@ -28,8 +29,9 @@ from formers.nn.spec.mixing import (
     WideValues,
 )
 from formers.nn.spec.scans import DeltaRule, GatedRecurrence, HeadScan, Scan, ShortConvolution
-from formers.nn.spec.stack import Convolution, Sharing, Stack, Summary, norms_first
+from formers.nn.spec.stack import Convolution, Downsampled, Sharing, Stack, Summary, norms_first
 from formers.nn.spec.stems import (
+    Characters,
     ComputedPositions,
     Entities,
     Frames,
@@ -58,14 +60,18 @@ __all__ = [
     "Attention",
     "Aware",
     "BlockSparse",
+    "Blocked",
     "Bottleneck",
+    "ByLanguage",
     "Channels",
+    "Characters",
     "ChosenHeads",
     "Chunked",
     "ComputedPositions",
     "Convolution",
     "DeltaRule",
     "Disentangled",
+    "Downsampled",
     "Entities",
     "Experts",
     "FeedForward",

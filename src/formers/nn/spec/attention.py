@@ -267,6 +267,32 @@ class Windowed(Attention):
 
 
 @dataclass(frozen=True)
+class Blocked(Attention):
+    """Attention of every block of `size` columns to itself.
+
+    Clark et al. 2021, arXiv:2103.06874, section 3.1.
+    What stands in a block of padding alone is the mean of that block's values.
+    """
+
+    size: int = 0
+
+    @property
+    def by_distance(self) -> bool:
+        """Blocks are columns."""
+        return True
+
+    @property
+    def honours_masks(self) -> bool:
+        """No: keys are not compared with every query."""
+        return False
+
+    @property
+    def first_alone(self) -> bool:
+        """Not beyond the first block."""
+        return False
+
+
+@dataclass(frozen=True)
 class Local(Attention):
     """Attention within windows, and to sums of blocks beside.
 

@@ -150,3 +150,15 @@ class Experts(_Tokenwise):
             raise ValueError(
                 f"{self.chosen} experts cannot be chosen from the {size * self.kept_groups} that there are"
             )
+
+
+@dataclass(frozen=True)
+class ByLanguage(_Tokenwise):
+    """A feed-forward for each language (Pfeiffer et al. 2022, arXiv:2205.06266, section 3).
+
+    A token is read by that of its language's number. Roles: `language_up`, `language_act`, `language_down`
+    with `{i}` for the language; `languages`, the node that holds them all.
+    """
+
+    languages: tuple[str, ...] = ()
+    each: FeedForward = FeedForward()

@@ -213,6 +213,37 @@ class Stack:
         return tuple(dict.fromkeys(rules))
 
 
+@dataclass(frozen=True)
+class Downsampled:
+    """Text read by characters, and in groups of them (Clark et al. 2021, arXiv:2103.06874, section 3).
+
+    Layers of one kind read characters; a convolution makes a place of every `rate` of them, before which the
+    first character has a place of its own, and the last group none. The other layers read places. Every
+    character and the state of its place are made one by a second convolution, for the last layers.
+
+    Attributes:
+        first: the stem, the first layers, and what is common to all.
+        layers: those over places.
+        last: those over characters again.
+        paths: of the lists `deep` and `last`; `down_conv`, `down_act`, `down_norm`; `up_conv`, `up_act`,
+            `up_norm`, `up_dropout`; `pooler_dense`, `pooler_act`, over the first place.
+        rate: characters of a place.
+        kernel: reach of the second convolution.
+        activation: of both; `norm` likewise.
+        dropout: on what the second one found.
+    """
+
+    first: Stack
+    layers: tuple[Layer, ...]
+    last: tuple[Layer, ...]
+    paths: Mapping[str, str]
+    rate: int
+    kernel: int
+    activation: str
+    norm: Norm
+    dropout: float = 0.0
+
+
 def norms_first(made: Stack) -> Stack:
     """A stack with norms on its sums, with those norms before its parts instead, and one that closes it."""
     turned = {  # layers that are alike stay one value

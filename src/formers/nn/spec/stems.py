@@ -103,6 +103,35 @@ class Tokens:
 
 
 @dataclass(frozen=True)
+class Characters(Tokens):
+    """A stem for code points: parts of a vector from tables whose rows many of them share.
+
+    Each part is looked up by a hash of its own (Clark et al. 2021, arXiv:2103.06874, section 3.1). Roles:
+    `token_0`, .. in place of `token`; `vocabulary` is the number of rows of each.
+
+    Attributes:
+        hashes: tables, of E / hashes columns each.
+        longest: how many places a text may have, where that is less than the table of positions has.
+    """
+
+    hashes: int = 1
+    longest: int | None = None
+
+    def __post_init__(self) -> None:
+        if not 0 < self.hashes <= 16 or self.width % self.hashes:
+            raise ValueError(
+                f"{self.width} features do not make parts for {self.hashes} hash functions: these are 16 at "
+                f"most, and divide the width"
+            )
+
+    @property
+    def room(self) -> int | None:
+        """Places."""
+        found, longest = super().room, self.longest
+        return longest if found is None else found if longest is None else min(found, longest)
+
+
+@dataclass(frozen=True)
 class Entities:
     """A stem for entities (Yamada et al. 2020, arXiv:2010.01057, section 3.1).
 

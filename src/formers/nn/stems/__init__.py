@@ -6,6 +6,7 @@ from typing import Any
 
 from formers.nn import spec
 from formers.nn.stems.base import Stem
+from formers.nn.stems.characters import CharacterStem
 from formers.nn.stems.entities import EntityStem, LinkedStem
 from formers.nn.stems.frames import FrameStem
 from formers.nn.stems.patches import PatchStem
@@ -14,6 +15,7 @@ from formers.nn.stems.tokens import TokenStem
 
 STEMS: dict[type[Any], type[Stem]] = {
     spec.Tokens: TokenStem,
+    spec.Characters: CharacterStem,
     spec.Entities: EntityStem,
     spec.Linked: LinkedStem,
     spec.Patches: PatchStem,

@@ -46,18 +46,18 @@ class TokenStem(Stem):
         "task_type_ids": "[B, T], int64.",
         "bbox": "[B, T, 4], int64: left, top, right, bottom.",
         "global_attention_mask": "[B, T], 1 at tokens that see all and are seen by all.",
+        "lang_ids": "[B] or [B, T], int64, numbers of languages in the order of the config's.",
     }
-    by_row = tuple(inputs)
+    by_row = tuple(name for name in inputs if name != "lang_ids")
 
     def place(self, owner: Block, names: Paths) -> None:
         """Register the tables, norm and dropout."""
         s = self.spec
         wanted = {"position": s.positions, "type": s.types, "task": s.tasks, **dict.fromkeys(_BOX, s.boxes)}
         wanted |= {f"type_{i}": True for i in range(len(s.kinds))}
-        want(names, "token", *(role for role, used in wanted.items() if used))
+        want(names, *(role for role, used in wanted.items() if used))
         width = s.table_width or s.width
-        table = token_table(s.vocabulary, width, s.padding_idx, s.table_scale, rounded=s.table_scale_rounded)
-        place(owner, "token", str(names["token"]), table)
+        self._place_tokens(owner, names, width)
         if s.positions is not None:
             place(owner, "position", str(names["position"]), positions_of(s.positions, s.width))
         for role in _BOX if s.boxes else ():
@@ -84,6 +84,17 @@ class TokenStem(Stem):
             place(owner, "task", str(names["task"]), nn.Embedding(s.tasks, s.width))
         if names.get("embedding_dropout"):
             place(owner, "embedding_dropout", str(names["embedding_dropout"]), Dropout(s.dropout))
+
+    def _place_tokens(self, owner: Block, names: Paths, width: int) -> None:
+        """Register the table of tokens."""
+        s = self.spec
+        want(names, "token")
+        table = token_table(s.vocabulary, width, s.padding_idx, s.table_scale, rounded=s.table_scale_rounded)
+        place(owner, "token", str(names["token"]), table)
+
+    def _vectors(self, node: Any, ids: Tensor | None) -> Tensor:
+        """[..] -> [.., E]."""
+        return look_up(node, "token", ids, "input_ids")
 
     def shape(self, given: Mapping[str, Any]) -> tuple[int, int]:
         """B and T of the ids or vectors."""
@@ -140,7 +151,7 @@ class TokenStem(Stem):
         tasks = given.get("task_type_ids")
         if tasks is not None and not s.tasks:
             raise TypeError("this model has no kinds of tasks (use_task_id is off); leave task_type_ids out")
-        x = look_up(node, "token", ids, "input_ids") if vectors is None else vectors
+        x = self._vectors(node, ids) if vectors is None else vectors
         if s.erased is not None and ids is not None:
             x = _erased(x, ids == s.erased[0], s.erased[1], pass_)
         if s.scale != 1.0 and (s.scale_given or vectors is None):
