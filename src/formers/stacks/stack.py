@@ -27,7 +27,7 @@ from formers.nn.recording import recording, transformed
 from formers.nn.stems import stem_of
 from formers.nn.stems.base import Stem, StemNode, place_stem
 from formers.nn.steps import First, dense, summary_steps
-from formers.nn.tree import Block, has, leaf, place, place_tensor, wiring
+from formers.nn.tree import Block, has, leaf, place, place_tensor, rows_of, wiring
 from formers.nn.watch import looks_back, watched
 from formers.stacks.layer import LayerRun, LayersNode, enter, leave, place_layers
 from formers.stacks.streams import begin, end, turned
@@ -303,7 +303,7 @@ def _embed(block: Block, facts: dict[str, Any], given: dict[str, Any], pass_: Pa
 def _layers(block: Block, facts: dict[str, Any], x: Tensor, pass_: Pass, how: LayerRun) -> Tensor:
     home = facts["layers node"]
     if not home:
-        return how(leaf(block, "layers"), x, pass_)
+        return how(rows_of(block) or leaf(block, "layers"), x, pass_)
     node: Any = block._modules[home[0]]
     if not pass_.watched:
         return leave(node, how(leaf(block, "layers"), enter(node, x, pass_), pass_))
@@ -507,6 +507,7 @@ def _choose_layout(
         and extra is None
         and not ask.attentions
         and not (ask.keep_padding or s.reads_padding)
+        and inputs.attention_mask is not None  # a head that saw none may look at padding
         and inputs.cache is None
         and inputs.encoder is None
         and real.device.type == "cpu"

@@ -173,7 +173,9 @@ class Stack:
 
     @cached_property
     def layer_classes(self) -> tuple[str, ...]:
-        """Names of the layers' classes, each once."""
+        """Names of the layers' classes, each once; none where no node holds a layer."""
+        if not self.names.layers:
+            return ()
         return tuple(dict.fromkeys(layer.name or self.layer_class for layer in self.layers))
 
     @cached_property
