@@ -32,6 +32,7 @@ READ = (
     "input_features",
     "query_embeds",
     "inputs_embeds",
+    "query",
 )  # what parts read, by name
 FIRST = [one for one in CASES if one[1] == next(iter({**shapes.SHAPES, **seq2seq_shapes.SHAPES}[one[0]]))]
 

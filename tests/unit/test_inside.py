@@ -99,6 +99,7 @@ _OTHERS |= dict.fromkeys(("mbart", "mvp", "plbart"), _OTHERS["bart"])
 _OTHERS |= dict.fromkeys(
     ("pegasus", "blenderbot", "blenderbot-small", "m2m_100", "marian"), {**_OTHERS["bart"], "pad_token_id": 0}
 )
+_OTHERS["fsmt"] = {**_OTHERS["bart"], "src_vocab_size": 50, "tgt_vocab_size": 50}
 _OTHERS["longformer"] = {**_BERT, "attention_window": 4}
 _OTHERS["led"] = {**_OTHERS["bart"], "attention_window": 4}
 _OTHERS |= dict.fromkeys(("longt5", "mt5", "umt5"), _OTHERS["t5"])

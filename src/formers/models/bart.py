@@ -101,12 +101,14 @@ NORM = spec.Norm("layer", 1e-5)
 PRE_NORM = NAMES.with_(embeddings={"embedding_norm": None}, stack={"final_norm": "layer_norm"})
 
 
-def layer(c: Any, decoder: bool, order: Literal["pre", "post"], key_bias: bool = True) -> spec.Layer:
+def layer(
+    c: Any, decoder: bool, order: Literal["pre", "post"], key_bias: bool = True, by_time: bool = False
+) -> spec.Layer:
     """A layer of the encoder or the decoder; each has its own heads and inner width."""
     heads = c.decoder_attention_heads if decoder else c.encoder_attention_heads
     inner = c.decoder_ffn_dim if decoder else c.encoder_ffn_dim
     attention = spec.Attention(
-        spec.Heads.split(c.d_model, heads), dropout=c.attention_dropout, key_bias=key_bias
+        spec.Heads.split(c.d_model, heads), dropout=c.attention_dropout, key_bias=key_bias, by_time=by_time
     )
     return spec.layer(
         replace(attention, mask=Causal() if decoder else Full()),
@@ -144,6 +146,7 @@ def stack(
     names: spec.Names = NAMES,
     order: Literal["pre", "post"] = "post",
     key_bias: bool = True,
+    by_time: bool = False,
 ) -> spec.Stack:
     """The encoder or the decoder of the family of that name, over a stem; each has its own depth.
 
@@ -151,7 +154,8 @@ def stack(
     """
     return spec.Stack(
         stem=stem,
-        layers=(layer(c, decoder, order, key_bias),) * (c.decoder_layers if decoder else c.encoder_layers),
+        layers=(layer(c, decoder, order, key_bias, by_time),)
+        * (c.decoder_layers if decoder else c.encoder_layers),
         names=names,
         width=c.d_model,
         layer_class=f"{name}DecoderLayer" if decoder else f"{name}EncoderLayer",

@@ -43,6 +43,7 @@ FAMILIES: dict[str, tuple[str, str]] = {
     "falcon_mamba": ("falcon_mamba", "FalconMamba"),
     "flaubert": ("flaubert", "Flaubert"),
     "fnet": ("fnet", "FNet"),
+    "fsmt": ("fsmt", "FSMT"),
     "gemma": ("gemma", "Gemma"),
     "gemma2": ("gemma2", "Gemma2"),
     "gemma3_text": ("gemma3", "Gemma3"),
@@ -137,4 +138,5 @@ FAMILIES: dict[str, tuple[str, str]] = {
 OLDER_NAMES: dict[str, str] = {
     "BartPretrainedModel": "BartPreTrainedModel",
     "PretrainedBartModel": "BartPreTrainedModel",
+    "PretrainedFSMTModel": "FSMTPreTrainedModel",
 }

@@ -131,10 +131,11 @@ class Sinusoids:
 
     Wavelengths grow by even factors from 2 pi to 20,000 pi, which is the last one where the range is
     `closed`, and would be the next one where it is not. In `turns`, a sine stands before its cosine.
+    The row `blank` is zero.
     """
 
-    def __init__(self, closed: bool = True, turns: bool = False) -> None:
-        self.closed, self.turns = closed, turns
+    def __init__(self, closed: bool = True, turns: bool = False, blank: int | None = None) -> None:
+        self.closed, self.turns, self.blank = closed, turns, blank
 
     def fill_(self, tensor: Tensor) -> None:
         """[T, E]."""
@@ -143,6 +144,8 @@ class Sinusoids:
         if self.turns:
             half = (width + 1) // 2
             waves[:, 0::2], waves[:, 1::2] = waves[:, :half].clone(), waves[:, half:].clone()
+        if self.blank is not None:
+            waves[self.blank] = 0.0
         tensor.copy_(waves)
 
 

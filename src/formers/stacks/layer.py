@@ -225,6 +225,7 @@ class LayerRun:
         kept: rows of the first tokens, which are all that the last layer computes; None for all rows.
         order: which layer or group runs at each step; None for each once.
         beside: node whose program reads what enters the first layer, and adds to what that returns.
+        by_time: whoever looks inside the layers sees [T, B, E].
     """
 
     def __init__(
@@ -234,14 +235,17 @@ class LayerRun:
         kept: Tensor | None = None,
         order: Sequence[int] | None = None,
         beside: Any = None,
+        by_time: bool = False,
     ) -> None:
-        self.beside = beside
+        self.beside, self.by_time = beside, by_time
         self.checkpointing, self.drop, self.kept, self.order = checkpointing, drop, kept, order
 
     def __call__(self, layers: Sequence[nn.Module | Row] | nn.ModuleList, x: Tensor, pass_: Pass) -> Tensor:
         """Run all layers and note the hidden states on the way."""
         pass_.keep("hidden_states", x)
         steps = layers if self.order is None else [layers[group] for group in self.order]
+        turned = self.by_time and pass_.watched
+        x = x.transpose(0, 1) if turned else x
         last, entered = len(steps) - 1, x
         for i, layer in enumerate(steps):
             training = layer.training
@@ -256,8 +260,8 @@ class LayerRun:
                 flow = Flow(entered, pass_, entered=x)
                 compute(self.beside, flow)
                 x = flow.x
-            pass_.keep("hidden_states", x)
-        return x
+            pass_.keep("hidden_states", x.transpose(0, 1) if turned else x)
+        return x.transpose(0, 1) if turned else x
 
 
 def _run_layer(layer: nn.Module | Row, x: Tensor, pass_: Pass, index: int, kept: Tensor | None) -> Tensor:

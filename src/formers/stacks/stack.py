@@ -264,7 +264,8 @@ def run(block: Block, inputs: Inputs, ask: Ask, checkpointing: bool = False) -> 
     order = None if s.sharing is None else s.sharing.order
     home = facts["layers node"]
     beside = None if s.convolution is None else block._modules[home[0]] if home else block
-    x = _layers(block, facts, x, pass_, LayerRun(checkpointing, s.layer_drop, kept, order, beside))
+    how = LayerRun(checkpointing, s.layer_drop, kept, order, beside, s.by_time)
+    x = _layers(block, facts, x, pass_, how)
     x = leave(block, x)
     if streams is not None:
         x = end(pass_, streams, x)

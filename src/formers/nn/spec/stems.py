@@ -15,9 +15,10 @@ class LearnedPositions:
 
     With `padding_idx`, positions count the tokens that differ from it, starting at padding_idx + 1; if they
     are `masked`, the tokens that the mask calls real, from 0, and padding stands at -1; else they start at
-    `first`, where nobody gives them. A `fixed` table holds sinusoids and is not trained. Files may keep the
-    `numbers` of the rows that nobody gave (role `position_numbers`, [1, rows]); nothing reads them. Rows of
-    `waves` begin as sinusoids, a sine and a cosine in turns, and are trained.
+    `first`, where nobody gives them. A `fixed` table holds sinusoids, `closed` as `nn.fresh.sinusoids` has
+    it, with zeros for padding, and is not trained. Files may keep the `numbers` of the rows that nobody gave
+    (role `position_numbers`, [1, rows]); nothing reads them. Rows of `waves` begin as sinusoids, a sine and a
+    cosine in turns, and are trained.
     """
 
     count: int
@@ -25,6 +26,7 @@ class LearnedPositions:
     first: int = 0
     padding_idx: int | None = None
     fixed: bool = False
+    closed: bool = False
     masked: bool = False
     numbers: bool = False
     waves: bool = False

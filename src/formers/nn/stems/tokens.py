@@ -245,7 +245,7 @@ def positions_of(s: LearnedPositions | ComputedPositions, width: int) -> nn.Modu
         return ComputedSinusoids(width, s.closed)
     table = token_table(s.count + s.offset, width, s.padding_idx)
     if s.fixed:
-        begins(table, weight=Sinusoids(closed=False)).requires_grad_(False)
+        begins(table, weight=Sinusoids(s.closed, blank=s.padding_idx)).requires_grad_(False)
     elif s.waves:
         begins(table, weight=Sinusoids(closed=False, turns=True))
     return table
