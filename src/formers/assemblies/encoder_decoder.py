@@ -152,12 +152,14 @@ class EncoderDecoder(Assembly):
 
         Those that are apart are one where the decoder holds the output table too, and the config says so.
         """
-        decoder = self.stacks(model).get("decoder")
-        if decoder is not None and has(decoder, "final_projection") and model.config.tie_word_embeddings:
-            table, paths = f"decoder.{path_of(decoder, 'token')}.weight", self.stacks(model)
-            own = [f"decoder.{path_of(decoder, 'final_projection')}"]
-            own += [f"{name}.{path_of(part, 'token')}" for name, part in paths.items() if part is not decoder]
-            return {f"{path}.weight": table for path in own}
+        parts, config = self.stacks(model), model.config
+        decoder = parts.get("decoder") if self.apart(config) and config.tie_word_embeddings else None
+        if decoder is not None and has(decoder, "final_projection"):
+            own = {f"decoder.{path_of(decoder, 'final_projection')}.weight"}
+            named = {name: part for name, part in parts.items() if has(part, "token")}
+            own |= {f"{name}.{path_of(part, 'token')}.weight" for name, part in named.items()}
+            table = f"decoder.{path_of(decoder, 'token')}.weight"
+            return dict.fromkeys(sorted(own - {table}), table)
         if not self._one_table(model.config) or (self.may_untie and not model.config.tie_word_embeddings):
             return {}
         return {
