@@ -181,7 +181,7 @@ class _AutoModel:
 
     @classmethod
     def _ending(cls, family: Family) -> str | None:
-        hides = any(head.task == "masked_lm" for head in family.heads.values())
+        hides = any(head.task in ("masked_lm", "any_lm") for head in family.heads.values())
         if cls.tasks == ("encoder",) and not family.assembly.encoder_decoder and hides:
             return "Model"  # an encoder is one already
         for task in cls.tasks:

@@ -4,8 +4,18 @@ from __future__ import annotations
 
 from typing import Any
 
-from tests.parity.plain_shapes import ENCODER, SPECIAL
+from tests.parity.plain_shapes import ENCODER, SPECIAL, VOCABULARY
 
+_XLM = {
+    "vocab_size": VOCABULARY,
+    "emb_dim": 32,
+    "n_layers": 3,
+    "n_heads": 4,
+    "max_position_embeddings": 40,
+    "summary_first_dropout": 0.0,
+    "start_n_top": 3,
+    "end_n_top": 2,
+}
 _ESM = {**ENCODER, **SPECIAL, "mask_token_id": 32}
 _XMOD = {**ENCODER, "pad_token_id": 1, "languages": ["en_XX", "de_DE"], "default_language": "de_DE"}
 # model_type -> shapes, see `shapes.py`; MORE are those of the whole grid alone
@@ -46,6 +56,12 @@ SHAPES: dict[str, dict[str, dict[str, Any]]] = {
             "entity_emb_size": 20,
         },
     },
+    "flaubert": {
+        "a summary behind tanh": {**_XLM, "summary_activation": "tanh"},
+    },
+    "xlm": {
+        "parts of layers in lists, languages": {**_XLM, "n_langs": 3},
+    },
     "roformer": {
         "narrow embeddings": {**ENCODER, "embedding_size": 20},
         "a decoder, values turned too": {**ENCODER, "is_decoder": True, "rotary_value": True},
@@ -73,6 +89,24 @@ MORE: dict[str, dict[str, dict[str, Any]]] = {
         },
         "no norm before adapters": {**_XMOD, "adapter_reuse_layer_norm": False},
         "the sum of what is not normed": {**_XMOD, "ln_before_adapter": False},
+    },
+    "xlm": {
+        "looks back alone, sinusoids, relu, the mean behind tanh, untied": {
+            **_XLM,
+            "causal": True,
+            "sinusoidal_embeddings": True,
+            "gelu_activation": False,
+            "summary_type": "mean",
+            "summary_activation": "tanh",
+            "layer_norm_eps": 1e-5,
+            "tie_word_embeddings": False,
+        },
+        "languages without a table, the last place": {
+            **_XLM,
+            "n_langs": 3,
+            "use_lang_emb": False,
+            "summary_type": "last",
+        },
     },
     "luke": {
         "one kind of query, entities as wide as states, untied, relu": {

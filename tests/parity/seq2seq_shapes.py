@@ -40,6 +40,16 @@ _BART = {
     "max_position_embeddings": 40,
     "dropout": 0.0,
 }
+_FSMT = {
+    **_BART,
+    "langs": ["en", "de"],
+    "tgt_vocab_size": VOCABULARY,
+    "src_vocab_size": VOCABULARY + 9,
+    "encoder_layers": 2,
+    "decoder_layers": 3,
+    "use_cache": False,  # with a cache the reference lets tokens of one call see each other
+    "tie_word_embeddings": False,
+}
 _WHISPER = {
     "vocab_size": VOCABULARY,
     "d_model": 32,
@@ -172,6 +182,16 @@ SHAPES: dict[str, dict[str, dict[str, Any]]] = {
             "decoder_layerdrop": 0.0,
         },
     },
+    "fsmt": {
+        "two vocabularies": _FSMT,
+        "one table for all, not scaled, gelu": {
+            **_FSMT,
+            "src_vocab_size": VOCABULARY,
+            "scale_embedding": False,
+            "activation_function": "gelu",
+            "tie_word_embeddings": True,
+        },
+    },
     "marian": {
         "one table": {**_SMALL, "decoder_start_token_id": 0},
         "one table, scaled, deeper decoder": {**_SMALL, **_SCALED, "decoder_start_token_id": 0},
@@ -265,6 +285,7 @@ _ENDINGS = {
     "BigBirdPegasus": (*_READERS, "ForCausalLM"),
     "Blenderbot": _LANGUAGE,
     "BlenderbotSmall": _LANGUAGE,
+    "FSMT": _LANGUAGE[:2],
     "LongT5": ("Model", "ForConditionalGeneration", "EncoderModel"),
     "M2M100": _LANGUAGE[:2],
     "LED": (*_READERS[:2], "ForQuestionAnswering"),
@@ -296,7 +317,7 @@ CLASSES = {
 
 def writes(name: str) -> bool:
     """Whether a class of that name turns one text into another."""
-    return name.endswith(("ForConditionalGeneration", "MTModel", "EncoderDecoderModel"))
+    return name.endswith(("ForConditionalGeneration", "MarianMTModel", "EncoderDecoderModel"))
 
 
 def write_checkpoint(model_type: str, shape: str, class_name: str, folder: Path, **values: Any) -> Any:
@@ -305,6 +326,9 @@ def write_checkpoint(model_type: str, shape: str, class_name: str, folder: Path,
     config = transformers.AutoConfig.for_model(model_type, **{**SHAPES[model_type][shape], **values})
     config.num_labels = 2 if "QuestionAnswering" in class_name else 5
     model = getattr(transformers, class_name)(config)
+    for name, parameter in model.named_parameters():
+        if model_type == "fsmt" and "embed_positions" in name:  # it says that it does not train them
+            parameter.requires_grad_(False)
     with torch.no_grad():  # biases, norms and buffers start at constants, which would hide a mix-up
         held = model.state_dict().keys() - set(model._keys_to_ignore_on_save or ())  # what the file has
         for name, value in (*model.named_parameters(), *model.named_buffers()):

@@ -1009,9 +1009,13 @@ SCANS = (spec.Scan, spec.HeadScan, spec.ShortConvolution, spec.GatedRecurrence, 
 
 
 def lets_padding_in(ours: Any) -> bool:
-    """Whether the reference lets padding on the left into the first tokens, through a recurrence's bias."""
-    mixers = ours._assembly.spec(ours.config).mixers
-    return any(mixer.bias for mixer in mixers if isinstance(mixer, SCANS))
+    """Whether the reference lets padding on the left into the first tokens.
+
+    Through a recurrence's bias; or as zeros, which tokens that look back see among the others.
+    """
+    stack = ours._assembly.spec(ours.config)
+    zeros = stack.causal and getattr(stack.stem, "tells_padding", False)
+    return zeros or any(mixer.bias for mixer in stack.mixers if isinstance(mixer, SCANS))
 
 
 def _segmented(config: Any) -> bool:

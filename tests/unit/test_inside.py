@@ -101,6 +101,7 @@ _OTHERS |= dict.fromkeys(("mbart", "mvp", "plbart"), _OTHERS["bart"])
 _OTHERS |= dict.fromkeys(
     ("pegasus", "blenderbot", "blenderbot-small", "m2m_100", "marian"), {**_OTHERS["bart"], "pad_token_id": 0}
 )
+_OTHERS["fsmt"] = {**_OTHERS["bart"], "src_vocab_size": 50, "tgt_vocab_size": 50}
 _OTHERS["longformer"] = {**_BERT, "attention_window": 4}
 _OTHERS["big_bird"] = {**_BERT, "attention_type": "original_full"}
 _OTHERS["bigbird_pegasus"] = {**_OTHERS["bart"], "attention_type": "original_full", "eos_token_id": 3}
@@ -108,6 +109,13 @@ _OTHERS["pegasus_x"] = {**_OTHERS["bart"], "block_size": 4, "num_global_tokens":
 _OTHERS["led"] = {**_OTHERS["bart"], "attention_window": 4}
 _OTHERS |= dict.fromkeys(("longt5", "mt5", "umt5"), _OTHERS["t5"])
 _OTHERS["xlnet"] = {"vocab_size": 50, "d_model": 32, "n_layer": 3, "n_head": 4, "d_inner": 64}
+_OTHERS["flaubert"] = _OTHERS["xlm"] = {
+    "vocab_size": 50,
+    "emb_dim": 32,
+    "n_layers": 3,
+    "n_heads": 4,
+    "init_std": 0.3,
+}
 _OTHERS["switch_transformers"] = {**_OTHERS["t5"], "num_sparse_encoder_layers": 1, "num_experts": 4}
 _IMAGE = {name: value for name, value in _BERT.items() if name != "vocab_size"} | {
     "image_size": 12,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, Literal
 
 from torch import Tensor, nn
 
@@ -66,7 +66,8 @@ class EncoderDecoder(Assembly):
         wraps: the decoder begins with the last token of what it is to predict, a language's code.
         composed: each stack has a config of its own, which the config has under its name; where that says
             `is_encoder_decoder=False` there is no decoder.
-        hides_padding: without a mask, padding by its id is none the less not seen.
+        hides_padding: without a mask, padding by its id is none the less not seen, by either stack ("both")
+            or by the decoder.
     """
 
     encoder_decoder = True
@@ -82,7 +83,7 @@ class EncoderDecoder(Assembly):
         marks: bool = False,
         apart: Callable[[Any], bool] = _together,
         composed: bool = False,
-        hides_padding: bool = False,
+        hides_padding: Literal["", "both", "decoder"] = "",
         routes: bool = False,
     ) -> None:
         self.wraps, self.apart, self.composed, self.hides_padding = wraps, apart, composed, hides_padding
@@ -147,7 +148,18 @@ class EncoderDecoder(Assembly):
         return {name: leaf(model, name) for name in _HALVES if has(model, name)}
 
     def ties(self, model: Any) -> dict[str, str]:
-        """The token tables of the stacks are the shared one, unless family and config keep them apart."""
+        """The token tables of the stacks are the shared one, unless family and config keep them apart.
+
+        Those that are apart are one where the decoder holds the output table too, and the config says so.
+        """
+        parts, config = self.stacks(model), model.config
+        decoder = parts.get("decoder") if self.apart(config) and config.tie_word_embeddings else None
+        if decoder is not None and has(decoder, "final_projection"):
+            own = {f"decoder.{path_of(decoder, 'final_projection')}.weight"}
+            named = {name: part for name, part in parts.items() if has(part, "token")}
+            own |= {f"{name}.{path_of(part, 'token')}.weight" for name, part in named.items()}
+            table = f"decoder.{path_of(decoder, 'token')}.weight"
+            return dict.fromkeys(sorted(own - {table}), table)
         if not self._one_table(model.config) or (self.may_untie and not model.config.tie_word_embeddings):
             return {}
         return {
@@ -276,12 +288,14 @@ class EncoderDecoder(Assembly):
     def _mask(self, model: Any, given: dict[str, Any], of: str = "") -> Tensor | None:
         """What is no padding of the inputs whose names begin with `of`, [B, S]; None where nothing says.
 
-        A decoder that keeps a cache sees all that it has read.
+        A decoder that keeps a cache, or reads one, sees all that it has read.
         """
         mask: Tensor | None = given.get(f"{of}attention_mask")
         ids, pad = given.get(f"{of}input_ids"), model.config.pad_token_id
-        keeps = of and not model.training and given.get("use_cache") is not False
-        if mask is not None or not self.hides_padding or ids is None or pad is None or keeps:
+        cached = given.get("past_key_values") is not None
+        keeps = of and (cached or (not model.training and given.get("use_cache") is not False))
+        hides = self.hides_padding == "both" or (of and self.hides_padding)
+        if mask is not None or not hides or ids is None or pad is None or keeps:
             return mask
         found: Tensor = ids.ne(pad).long()
         return found

@@ -126,7 +126,8 @@ class Single(Assembly):
                 f"{model.config.model_type} models have no token types; leave token_type_ids out "
                 f"(tokenizer(..., return_token_type_ids=False))"
             )
-        if mask is None and isinstance(ids, Tensor) and not s.causal and s.attention is not None:
+        read = mask is None and not getattr(s.stem, "tells_padding", False)
+        if read and isinstance(ids, Tensor) and not s.causal and s.attention is not None:
             _notice_padding(model.config, ids)
         encoder, encoder_mask = (
             given.get(name) for name in ("encoder_hidden_states", "encoder_attention_mask")

@@ -225,6 +225,7 @@ class BeamSpanOutput(ModelOutput):
     end_top_log_probs: Tensor | None = None
     end_top_index: Tensor | None = None
     cls_logits: Tensor | None = None
+    past_key_values: Any = None
     mems: tuple[Tensor, ...] | None = None
     hidden_states: tuple[Tensor, ...] | None = None
     attentions: tuple[Tensor, ...] | None = None

@@ -102,7 +102,12 @@ PRE_NORM = NAMES.with_(embeddings={"embedding_norm": None}, stack={"final_norm":
 
 
 def layer(
-    c: Any, decoder: bool, order: Literal["pre", "post"], key_bias: bool = True, bias: bool = True
+    c: Any,
+    decoder: bool,
+    order: Literal["pre", "post"],
+    key_bias: bool = True,
+    bias: bool = True,
+    by_time: bool = False,
 ) -> spec.Layer:
     """A layer of the encoder or the decoder; each has its own heads and inner width."""
     heads = c.decoder_attention_heads if decoder else c.encoder_attention_heads
@@ -113,6 +118,7 @@ def layer(
         bias=bias,
         key_bias=key_bias,
         out_bias=bias,
+        by_time=by_time,
     )
     return spec.layer(
         replace(attention, mask=Causal() if decoder else Full()),
@@ -151,6 +157,7 @@ def stack(
     order: Literal["pre", "post"] = "post",
     key_bias: bool = True,
     bias: bool = True,
+    by_time: bool = False,
 ) -> spec.Stack:
     """The encoder or the decoder of the family of that name, over a stem; each has its own depth.
 
@@ -158,7 +165,7 @@ def stack(
     """
     return spec.Stack(
         stem=stem,
-        layers=(layer(c, decoder, order, key_bias, bias),)
+        layers=(layer(c, decoder, order, key_bias, bias, by_time),)
         * (c.decoder_layers if decoder else c.encoder_layers),
         names=names,
         width=c.d_model,

@@ -117,7 +117,7 @@ T5GEMMA = register(
         name="T5Gemma",
         config=T5GemmaConfig,
         base="model",
-        assembly=EncoderDecoder(half, places=True, apart=lambda c: True, composed=True, hides_padding=True),
+        assembly=EncoderDecoder(half, places=True, apart=lambda c: True, composed=True, hides_padding="both"),
         heads={
             "EncoderModel": Head("encoder", lambda c: None, over="encoder"),
             "ForConditionalGeneration": Head("seq2seq_lm", words),

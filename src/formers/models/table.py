@@ -44,7 +44,9 @@ FAMILIES: dict[str, tuple[str, str]] = {
     "falcon": ("falcon", "Falcon"),
     "falcon_h1": ("falcon_h1", "FalconH1"),
     "falcon_mamba": ("falcon_mamba", "FalconMamba"),
+    "flaubert": ("flaubert", "Flaubert"),
     "fnet": ("fnet", "FNet"),
+    "fsmt": ("fsmt", "FSMT"),
     "gemma": ("gemma", "Gemma"),
     "gemma2": ("gemma2", "Gemma2"),
     "gemma3_text": ("gemma3", "Gemma3"),
@@ -129,6 +131,7 @@ FAMILIES: dict[str, tuple[str, str]] = {
     "vit": ("vit", "ViT"),
     "whisper": ("whisper", "Whisper"),
     "xglm": ("xglm", "XGLM"),
+    "xlm": ("xlm", "XLM"),
     "xlm-roberta": ("roberta", "XLMRoberta"),
     "xlm-roberta-xl": ("xlm_roberta_xl", "XLMRobertaXL"),
     "xlnet": ("xlnet", "XLNet"),
@@ -140,4 +143,5 @@ FAMILIES: dict[str, tuple[str, str]] = {
 OLDER_NAMES: dict[str, str] = {
     "BartPretrainedModel": "BartPreTrainedModel",
     "PretrainedBartModel": "BartPreTrainedModel",
+    "PretrainedFSMTModel": "FSMTPreTrainedModel",
 }

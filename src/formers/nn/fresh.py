@@ -130,16 +130,23 @@ class Sinusoids:
     """Sines, then cosines, of places (Vaswani et al. 2017, arXiv:1706.03762, section 3.5).
 
     Wavelengths grow by even factors from 2 pi to 20,000 pi, which is the last one where the range is
-    `closed`, and would be the next one where it is not.
+    `closed`, and would be the next one where it is not. In `turns`, a sine stands before its cosine.
+    The row `blank` is zero.
     """
 
-    def __init__(self, closed: bool = True) -> None:
-        self.closed = closed
+    def __init__(self, closed: bool = True, turns: bool = False, blank: int | None = None) -> None:
+        self.closed, self.turns, self.blank = closed, turns, blank
 
     def fill_(self, tensor: Tensor) -> None:
         """[T, E]."""
         count, width = tensor.shape
-        tensor.copy_(sinusoids(torch.arange(count), width, self.closed))
+        waves = sinusoids(torch.arange(count), width, self.closed)
+        if self.turns:
+            half = (width + 1) // 2
+            waves[:, 0::2], waves[:, 1::2] = waves[:, :half].clone(), waves[:, half:].clone()
+        if self.blank is not None:
+            waves[self.blank] = 0.0
+        tensor.copy_(waves)
 
 
 def sinusoids(places: Tensor, width: int, closed: bool = True) -> Tensor:

@@ -23,7 +23,7 @@ from formers.nn.layout import Layout
 from formers.nn.masks import Explicit, taken_apart
 from formers.nn.passing import Geometry, Pass, Visibility
 from formers.nn.spec import Paths, SpecError
-from formers.nn.tree import Block, Group, descend, leaf, place, place_tensor, wiring
+from formers.nn.tree import Block, Group, Row, Wiring, descend, leaf, place, place_tensor, wiring
 
 
 @dataclass(eq=False, slots=True)
@@ -348,6 +348,16 @@ def build(
     _fill(owner, list(zip(steps, homes, strict=True)), names, ())
 
 
+def build_row(owner: Block, steps: Sequence[Step], names: Paths, where: str, number: int) -> Row:
+    """Register a layer's leaves in lists of `owner`'s, `{i}` in their paths its number; see `build`."""
+    homes = [tuple(name.format(i=number) for name in home) for home in homes_of(steps, names, where)]
+    paths = {role: path and path.format(i=number) for role, path in names.items()}
+    own, owner._formers = owner._formers, Wiring()  # what is built now is the layer's, not its owner's
+    build(owner, steps, paths, where, homes)
+    made, owner._formers = Row(owner, owner._formers), own
+    return made
+
+
 def homes_of(steps: Sequence[Step], names: Paths, where: str) -> Homes:
     """The node that each step belongs to; see `build`."""
     _check(steps, names, where)
@@ -384,9 +394,15 @@ def _home(step: Step, names: Paths) -> tuple[str, ...] | None:
     if step.home and names.get(step.home) is not None:
         stated = str(names[step.home])
         return tuple(stated.split(".")) if stated else ()
-    parents = [tuple(path.split(".")[:-1]) for path in _paths(step, names).values()]
+    parents = [_above(path) for path in _paths(step, names).values()]
     parents += [_inner_home(prefix, step, names)[:-1] for prefix in step.inner]
     return _common(parents) if parents else None
+
+
+def _above(path: str) -> tuple[str, ...]:
+    """The node that holds a leaf: a list of one for each layer is none."""
+    *above, last = path.split(".")
+    return tuple(above[:-1] if last == "{i}" else above)
 
 
 def _inner_home(prefix: str, step: Step, names: Paths) -> tuple[str, ...]:

@@ -220,9 +220,10 @@ class HidePadding(Step):
     """Zeros where there is padding."""
 
     def run(self, node: Any, flow: Flow) -> None:
-        """[.., E] -> [.., E]."""
+        """[.., E] -> [.., E]; first tokens that are computed alone are none."""
         real = flow.pass_.visibility.real
-        flow.x = flow.x if real is None else flow.x * real.reshape(*flow.x.shape[:-1], 1)
+        if real is not None and flow.kept is None:
+            flow.x = flow.x * real.reshape(*flow.x.shape[:-1], 1)
 
 
 def convolution_steps(s: spec.Convolution, width: int) -> list[Step]:

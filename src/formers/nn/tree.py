@@ -107,6 +107,33 @@ class Group(Block):
         )
 
 
+class Row:
+    """A layer whose parts lie in lists of its owner's, beside those of other layers: no module by itself.
+
+    It looks them up among the owner's children, so that one that was replaced is the one that runs.
+    """
+
+    def __init__(self, owner: nn.Module, known: Wiring) -> None:
+        self._modules, self._formers = owner._modules, known  # the owner's own table, which copies share too
+
+    def __getattr__(self, name: str) -> Any:
+        if not name.startswith("_") and name in self._modules:
+            return self._modules[name]
+        raise AttributeError(f"no part of this layer lies in a list {name!r}")
+
+    @property
+    def training(self) -> bool:
+        """Whether its parts are in training."""
+        names = next(iter(self._formers.roles.values()))
+        return bool(getattr(self._modules[names[0]], "training", False))
+
+
+def rows_of(owner: nn.Module) -> list[Row]:
+    """The layers of `owner` that no node holds; see `Row`."""
+    found: list[Row] = wiring(owner).facts.get("rows", [])
+    return found
+
+
 def twin(module: nn.Module, _made: dict[int, nn.Module] | None = None) -> nn.Module:
     """Another module like one that has no storage yet: the same programs, and parameters of its own.
 
@@ -221,7 +248,7 @@ def _add_alias(owner: Any, alias: list[str], real: list[str]) -> None:
         wiring(owner).facts.setdefault("aliases", {})[".".join(alias)] = ".".join(real)
 
 
-def wiring(owner: nn.Module) -> Wiring:
+def wiring(owner: nn.Module | Row) -> Wiring:
     """The wiring of a block, or an empty one for any other module."""
     found = owner.__dict__.get("_formers")
     return found if isinstance(found, Wiring) else Wiring()

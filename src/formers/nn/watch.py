@@ -36,7 +36,7 @@ from formers.nn.leaves import (
 )
 from formers.nn.program import Call, Node, flatten
 from formers.nn.recording import dispatched, recording
-from formers.nn.tree import Block, Group, wiring
+from formers.nn.tree import Block, Group, Row, rows_of, wiring
 
 # leaves that treat every row alike, so that rows may be laid end to end; `row_wise = True` joins them
 _ROW_WISE = {
@@ -95,9 +95,11 @@ class _Tree:
                 module._backward_pre_hooks,
             ]
             self.own.append(module.__dict__)
+        rows = [row for module in (owner, *self.modules) for row in rows_of(module)]
+        self.foreign = self.foreign or any(map(_holds_foreign, rows))
         if not self.foreign:
-            for block in (owner, *self.modules):
-                if isinstance(block, Block) and block._formers.program:
+            for block in (owner, *self.modules, *rows):
+                if isinstance(block, (Block, Row)) and block._formers.program:
                     block._formers.flat = flatten(block)
 
     def same(self, owner: nn.Module) -> bool:
@@ -125,7 +127,7 @@ class _Unwalked:
         return False
 
 
-def _holds_foreign(module: nn.Module) -> bool:
+def _holds_foreign(module: nn.Module | Row) -> bool:
     """Whether a place that the library computes with holds something that it does not know."""
     if isinstance(module, Group) and not _is_ours(type(module).forward):
         return True  # a node that computes in another way
@@ -141,13 +143,13 @@ def _holds_foreign(module: nn.Module) -> bool:
     return any(isinstance(found, nn.Module) and not _row_wise(found) for found in leaves)
 
 
-def _holds_foreign_way(module: nn.Module, names: tuple[str, ...]) -> bool:
+def _holds_foreign_way(module: nn.Module | Row, names: tuple[str, ...]) -> bool:
     """Whether a node on the way to a leaf is not the library's: what holds the embeddings, or the layers."""
     nodes = (_at(module, names[: i + 1]) for i in range(len(names)))
     return not all(isinstance(node, (Block, nn.ModuleList, NoneType)) for node in nodes)
 
 
-def _at(module: nn.Module, path: tuple[str, ...]) -> Any:
+def _at(module: nn.Module | Row, path: tuple[str, ...]) -> Any:
     found: Any = module
     for name in path:
         found = getattr(found, name, None)

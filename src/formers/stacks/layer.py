@@ -29,13 +29,14 @@ from formers.nn.program import (
     Step,
     alone,
     build,
+    build_row,
     call_foreign,
     compute,
     homes_of,
 )
 from formers.nn.stems.tokens import look_up, positions_of
 from formers.nn.steps import convolution_steps
-from formers.nn.tree import Block, Group, has, leaf, place, twin, wiring
+from formers.nn.tree import Block, Group, Row, has, leaf, place, twin, wiring
 
 
 class Layer(Node):
@@ -97,6 +98,26 @@ def make_layers(s: spec.Stack) -> nn.ModuleList:
         made.append(block)
         if all(t.is_meta for t in (*block.parameters(), *block.buffers())):
             models[id(layer)] = block
+    _refuse_strange(s, known)
+    return made if s.sharing is None else _grouped(made, s.sharing, s.layer_class)
+
+
+def make_rows(owner: Block, s: spec.Stack) -> list[Row]:
+    """The layers of a stack whose parts lie in lists of `owner`'s; see `Row`.
+
+    Raises:
+        SpecError: when names and parts do not fit.
+    """
+    known, made = set(_PART_ROLES), []
+    for i, layer in enumerate(s.layers):
+        steps = layer_steps(layer, s.width)
+        known |= {role for step in steps for role in (*step.roles(), step.home)}
+        made.append(build_row(owner, steps, s.names.layer, "layer", i))
+    _refuse_strange(s, known)
+    return made
+
+
+def _refuse_strange(s: spec.Stack, known: set[str]) -> None:
     known |= {f"cross_{role}" for role in known}
     strange = [role for role in s.names.layer if role not in known]
     if strange:
@@ -104,7 +125,6 @@ def make_layers(s: spec.Stack) -> nn.ModuleList:
             f"{s.layer_class}: no part of any layer has the roles "
             f"{', '.join(repr(role) + did_you_mean(role, known) for role in strange)}"
         )
-    return made if s.sharing is None else _grouped(made, s.sharing, s.layer_class)
 
 
 class _Keep(Step):
@@ -205,6 +225,7 @@ class LayerRun:
         kept: rows of the first tokens, which are all that the last layer computes; None for all rows.
         order: which layer or group runs at each step; None for each once.
         beside: node whose program reads what enters the first layer, and adds to what that returns.
+        by_time: whoever looks inside the layers sees [T, B, E].
     """
 
     def __init__(
@@ -214,14 +235,17 @@ class LayerRun:
         kept: Tensor | None = None,
         order: Sequence[int] | None = None,
         beside: Any = None,
+        by_time: bool = False,
     ) -> None:
-        self.beside = beside
+        self.beside, self.by_time = beside, by_time
         self.checkpointing, self.drop, self.kept, self.order = checkpointing, drop, kept, order
 
-    def __call__(self, layers: Sequence[nn.Module] | nn.ModuleList, x: Tensor, pass_: Pass) -> Tensor:
+    def __call__(self, layers: Sequence[nn.Module | Row] | nn.ModuleList, x: Tensor, pass_: Pass) -> Tensor:
         """Run all layers and note the hidden states on the way."""
         pass_.keep("hidden_states", x)
         steps = layers if self.order is None else [layers[group] for group in self.order]
+        turned = self.by_time and pass_.watched
+        x = x.transpose(0, 1) if turned else x
         last, entered = len(steps) - 1, x
         for i, layer in enumerate(steps):
             training = layer.training
@@ -236,17 +260,17 @@ class LayerRun:
                 flow = Flow(entered, pass_, entered=x)
                 compute(self.beside, flow)
                 x = flow.x
-            pass_.keep("hidden_states", x)
-        return x
+            pass_.keep("hidden_states", x.transpose(0, 1) if turned else x)
+        return x.transpose(0, 1) if turned else x
 
 
-def _run_layer(layer: nn.Module, x: Tensor, pass_: Pass, index: int, kept: Tensor | None) -> Tensor:
+def _run_layer(layer: nn.Module | Row, x: Tensor, pass_: Pass, index: int, kept: Tensor | None) -> Tensor:
     first: tuple[int, int] | None = pass_.memo.get("first stream")  # where a second one begins, and its axis
     flow = Flow(x, pass_, index, kept)
     if first is not None:
         flow.x, rest = x.tensor_split(first[:1], dim=first[1])
         flow.second = Flow(rest, pass_, index, beside=pass_.memo.get("streams") is None)
-    if not pass_.watched:
+    if not pass_.watched or isinstance(layer, Row):
         compute(layer, flow)
         found = flow.x
     else:
@@ -284,7 +308,10 @@ def place_layers(owner: Block, s: spec.Stack) -> tuple[str, ...]:
         place_own("projection", linear("linear", s.stem.width, s.width))
     if s.sharing is not None:
         wiring(node).facts["order"] = s.sharing.order
-    node.add_module(name, make_layers(s))
+    if name:
+        node.add_module(name, make_layers(s))
+    else:
+        wiring(node).facts["rows"] = make_rows(node, s)
     if "score_bias" in beside:
         assert s.attention is not None
         rule = s.attention.score_bias
@@ -300,5 +327,6 @@ def place_layers(owner: Block, s: spec.Stack) -> tuple[str, ...]:
         build(node, convolution_steps(s.convolution, s.width), inside)
     if s.final_norm is not None:
         place_own("final_norm", norm(s.final_norm, s.width))
-    wiring(owner).roles["layers"] = (*home, name)
+    if name:
+        wiring(owner).roles["layers"] = (*home, name)
     return tuple(home)

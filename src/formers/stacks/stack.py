@@ -27,7 +27,7 @@ from formers.nn.recording import recording, transformed
 from formers.nn.stems import stem_of
 from formers.nn.stems.base import Stem, StemNode, place_stem
 from formers.nn.steps import First, dense, summary_steps
-from formers.nn.tree import Block, has, leaf, place, place_tensor, wiring
+from formers.nn.tree import Block, has, leaf, place, place_tensor, rows_of, wiring
 from formers.nn.watch import looks_back, watched
 from formers.stacks.layer import LayerRun, LayersNode, enter, leave, place_layers
 from formers.stacks.streams import begin, end, leave_beside, put_beside, turned
@@ -270,7 +270,8 @@ def run(block: Block, inputs: Inputs, ask: Ask, checkpointing: bool = False) -> 
     order = None if s.sharing is None else s.sharing.order
     home = facts["layers node"]
     beside = None if s.convolution is None else block._modules[home[0]] if home else block
-    x = run_layers(block, "layers", x, pass_, LayerRun(checkpointing, s.layer_drop, kept, order, beside))
+    how = LayerRun(checkpointing, s.layer_drop, kept, order, beside, s.by_time)
+    x = run_layers(block, "layers", x, pass_, how)
     x = leave(block, leave_beside(pass_, x) if s.beside else x)
     if streams is not None:
         x = end(pass_, streams, x)
@@ -308,9 +309,9 @@ def _embed(block: Block, facts: dict[str, Any], given: dict[str, Any], pass_: Pa
 
 def run_layers(block: Block, role: str, x: Tensor, pass_: Pass, how: LayerRun) -> Tensor:
     """The list of layers under that role, by the node that holds it: [.., E] -> [.., E]."""
-    *home, _ = wiring(block).roles[role]
+    home = wiring(block).roles.get(role, ())[:-1]  # rows of parts have no list
     if not home:
-        return how(leaf(block, role), x, pass_)
+        return how(rows_of(block) or leaf(block, role), x, pass_)
     node: Any = block._modules[home[0]]
     if not pass_.watched:
         return leave(node, how(leaf(block, role), enter(node, x, pass_), pass_))
@@ -514,6 +515,7 @@ def _choose_layout(
         and extra is None
         and not ask.attentions
         and not (ask.keep_padding or s.reads_padding)
+        and inputs.attention_mask is not None  # a head that saw none may look at padding
         and inputs.cache is None
         and inputs.encoder is None
         and real.device.type == "cpu"

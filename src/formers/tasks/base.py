@@ -50,6 +50,8 @@ _BEFORE_TARGETS = {
     "attention_mask",
     "token_type_ids",
     "task_type_ids",
+    "langs",
+    "lengths",
     "bbox",
     "position_ids",
     "entity_ids",

@@ -48,6 +48,7 @@ class Spec:
         z_loss: weight in the loss of how far the logarithm of all exponentials is from zero.
         steady: weight in the loss of how large routers' logits are.
         before: what stands before the table, in place of `dense`, `act`, `norm` and `eps`.
+        within: the table lies in the decoder, whose states are logits.
         sparse: the label of places without one, where those that have one alone get logits in training.
     """
 
@@ -75,6 +76,7 @@ class Spec:
     z_loss: float = 0.0
     steady: float = 0.0
     before: Transform | None = None
+    within: bool = False
     sparse: int | None = None
 
     @property
@@ -119,6 +121,8 @@ class VocabularyHead(TaskModel):
     _options = (*TaskModel._options, "logits_to_keep")
 
     def _place_head(self, spec: Spec, config: Any) -> None:
+        if spec.within:
+            return
         build(self, *self._steps(spec, config))
         if spec.bias_path is not None and spec.bias:
             group, _, name = spec.bias_path.rpartition(".")
@@ -174,6 +178,8 @@ class VocabularyHead(TaskModel):
 
     def _vocabulary(self, states: States, kept: Any = 0) -> Tensor:
         """Logits [B, T, V], or of the places to keep."""
+        if self._formers.facts["head"].within:
+            return states.last
         if kept is None or (isinstance(kept, int) and kept == 0):
             return states.spread(self._compute(states, states.rows))
         places = slice(-kept, None) if isinstance(kept, int) else kept

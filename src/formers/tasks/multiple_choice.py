@@ -13,7 +13,7 @@ from formers.tasks.sequence_classification import SequenceClassification
 
 _BY_CHOICE = (
     *("input_ids", "attention_mask", "token_type_ids", "task_type_ids", "position_ids", "inputs_embeds"),
-    *("global_attention_mask", "input_mask"),
+    *("global_attention_mask", "input_mask", "langs"),
     *("entity_ids", "entity_attention_mask", "entity_token_type_ids", "entity_position_ids"),
 )
 
@@ -41,6 +41,7 @@ class MultipleChoice(SequenceClassification):
     Inputs have an axis of choices, [B, choices, T].
     """
 
+    _unread_inputs = ("lengths",)  # of choices: a mask says what is padding
     _says = "Choose. Inputs have an axis of choices, [B, choices, T]; `labels`: [B], int64, the fitting one."
 
     def _count(self, config: Any) -> int:

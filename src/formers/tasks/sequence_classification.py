@@ -35,8 +35,9 @@ class Spec:
     """A head for sequences.
 
     Attributes:
-        out: path of the output layer.
+        out: path of the output layer; None where what stands before it makes the logits.
         dense: path of a layer before it, or None; `act` follows that.
+        inner: width of what that layer makes, where that is not E.
         pool: which vector stands for a sequence: the stack's pooler, its first token, the mean of all or of
             the rest, its last real token, or the last end-of-sequence token; `late`: every token's logits are
             computed, and their mean is taken; or, whatever they hold, the first or last column, or the mean
@@ -52,8 +53,9 @@ class Spec:
         before: what stands before the dropout, in place of `dense` and `act`.
     """
 
-    out: str
+    out: str | None
     dense: str | None = None
+    inner: int | None = None
     pool: Pool = "pooler"
     node: str | None = None
     act: str | None = None
@@ -80,7 +82,9 @@ class Spec:
         steps += [Drop("pool_dropout", self.pool_dropout)] if self.pool_dropout_path else []
         steps += [drop] if self.drop_first else []
         steps += [Drop(f"idle_{path}", 0.0) for path in self.idle]
-        steps += [*self.transform.steps(width), drop, dense("out", width, labels, bias=self.bias)]
+        steps += [*self.transform.steps(width, self.inner), drop]
+        if self.out is not None:
+            steps.append(dense("out", self.inner or width, labels, bias=self.bias))
         return steps + last
 
     def names(self) -> dict[str, str | None]:

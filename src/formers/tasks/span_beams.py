@@ -25,18 +25,21 @@ class Spec:
     Attributes:
         starts: how many are followed; `ends` for each of them.
         norm: of what the scores of ends are read from.
+        node: path of the node that holds the head's parts; empty where the model does.
     """
 
     starts: int
     ends: int
     norm: Norm
+    node: str = ""
 
 
-_NAMES = {
+_ROLES = {
     "start_dense": "start_logits.dense",
     **{f"end_{role}": f"end_logits.{role}" for role in ("dense_0", "activation", "LayerNorm", "dense_1")},
     **{f"answer_{role}": f"answer_class.{role}" for role in ("dense_0", "activation", "dense_1")},
 }
+_FOUND = "spans"  # under which a pass holds the targets, and then what was found
 
 
 class _Number(Step):
@@ -47,11 +50,15 @@ class _Number(Step):
         flow.x = flow.x.squeeze(-1)
 
 
-class _Judges(Step):
-    """The three parts, which the head calls one by one."""
+class _Judge(Step):
+    """Scores of starts, of ends, and of whether there is an answer; the pass holds the targets.
+
+    The pass then holds a loss, where starts and ends are told, or else what was found.
+    """
 
     def __init__(self, s: Spec, width: int) -> None:
         super().__init__()
+        self.starts, self.ends = s.starts, s.ends
         self.inner = {
             "start_": Inner(lambda: [dense("dense", width, 1), _Number()]),
             "end_": Inner(partial(_of_pairs, width, s.norm)),
@@ -59,7 +66,39 @@ class _Judges(Step):
         }
 
     def run(self, node: Any, flow: Flow) -> None:
-        """Nothing: see `SpanBeams`."""
+        """[B, T, E] -> the loss, or [B, starts], the chances of the best starts."""
+        x, (targets, items) = flow.x, flow.pass_.memo.get(_FOUND)
+        hidden = targets["p_mask"]
+        first, last = (_column(targets[name]) for name in ("start_positions", "end_positions"))
+
+        def judge(part: str, rows: Tensor, within: bool = True) -> Tensor:
+            scores = run_inner(node, part, rows, flow)
+            if hidden is None or not within:
+                return scores
+            seen = hidden.to(scores.device).view(*hidden.shape, *(1,) * (scores.dim() - 2)) == 0
+            return scores.masked_fill(~seen, max(-1e30, torch.finfo(scores.dtype).min))
+
+        start, at = judge("start_", x), _column(targets["cls_index"])
+        told = x[:, -1] if at is None else _at(x, at)  # [B, E], what says whether there is an answer
+        if first is not None and last is not None:
+            begun = _at(x, first)
+            end = judge("end_", torch.cat((x, begun[:, None].expand_as(x)), -1))
+            loss, none = span(start, end, first, last, items), _column(targets["is_impossible"])
+            if at is not None and none is not None:
+                loss = loss + binary(judge("answer_", torch.cat((begun, told), -1), within=False), none) / 2
+            found: tuple[Tensor | None, ...] = (loss,)
+        else:
+            chances = start.softmax(-1)  # [B, T]
+            best, where = chances.topk(min(self.starts, x.shape[1]), -1)  # [B, n]
+            begun = x.gather(1, where[..., None].expand(-1, -1, x.shape[-1]))
+            shape = (x.shape[0], x.shape[1], begun.shape[1], x.shape[2])  # [B, T, n, E]
+            pairs = torch.cat((x[:, :, None].expand(shape), begun[:, None].expand(shape)), -1)
+            ends = judge("end_", pairs).softmax(1).topk(min(self.ends, x.shape[1]), 1)  # [B, m, n]
+            mean = (chances[:, None] @ x)[:, 0]
+            answer = judge("answer_", torch.cat((mean, told), -1), within=False)
+            found = (None, best, where, ends.values.flatten(1), ends.indices.flatten(1), answer)
+        flow.pass_.memo.put(_FOUND, found)
+        flow.x = next(value for value in found if value is not None)
 
 
 def _of_pairs(width: int, norm: Norm | None) -> list[Step]:
@@ -76,7 +115,8 @@ class SpanBeams(TaskModel):
     _says = "Find spans. `p_mask`: [B, T], 1 at tokens that are in no answer."
 
     def _place_head(self, spec: Spec, config: Any) -> None:
-        build(self, [_Judges(spec, self._width())], _NAMES)
+        names = {role: f"{spec.node}.{path}" if spec.node else path for role, path in _ROLES.items()}
+        build(self, [_Judge(spec, self._width())], names)
 
     def _prepare(self, given: dict[str, Any], targets: dict[str, Any], ask: Ask) -> None:
         ask.keep_padding = True  # scores are softmaxes over places, padding included
@@ -84,36 +124,9 @@ class SpanBeams(TaskModel):
     def _finish(
         self, states: States, given: dict[str, Any], targets: dict[str, Any], items: Any
     ) -> ModelOutput:
-        x, hidden = states.last, targets["p_mask"]  # [B, T, E]
-        first, last = (_column(targets[name]) for name in ("start_positions", "end_positions"))
-
-        def judge(part: str, rows: Tensor, within: bool = True) -> Tensor:
-            scores = run_inner(self, part, rows, states.flow())
-            if hidden is None or not within:
-                return scores
-            seen = hidden.to(scores.device).view(*hidden.shape, *(1,) * (scores.dim() - 2)) == 0
-            return scores.masked_fill(~seen, max(-1e30, torch.finfo(scores.dtype).min))
-
-        start, at = judge("start_", x), _column(targets["cls_index"])
-        told = x[:, -1] if at is None else _at(x, at)  # [B, E], what says whether there is an answer
-        if first is not None and last is not None:
-            begun = _at(x, first)
-            end = judge("end_", torch.cat((x, begun[:, None].expand_as(x)), -1))
-            loss, none = span(start, end, first, last, items), _column(targets["is_impossible"])
-            if at is not None and none is not None:
-                loss = loss + binary(judge("answer_", torch.cat((begun, told), -1), within=False), none) / 2
-            return self._record(BeamSpanOutput, states, loss)
-        spec: Spec = self._formers.facts["head"]
-        chances = start.softmax(-1)  # [B, T]
-        best, where = chances.topk(min(spec.starts, x.shape[1]), -1)  # [B, n]
-        begun = x.gather(1, where[..., None].expand(-1, -1, x.shape[-1]))
-        shape = (x.shape[0], x.shape[1], begun.shape[1], x.shape[2])  # [B, T, n, E]
-        pairs = torch.cat((x[:, :, None].expand(shape), begun[:, None].expand(shape)), -1)
-        ends = judge("end_", pairs).softmax(1).topk(min(spec.ends, x.shape[1]), 1)  # [B, m, n]
-        mean = (chances[:, None] @ x)[:, 0]
-        answer = judge("answer_", torch.cat((mean, told), -1), within=False)
-        found = (best, where, ends.values.flatten(1), ends.indices.flatten(1), answer)
-        return self._record(BeamSpanOutput, states, None, *found)
+        states.pass_.memo.put(_FOUND, (targets, items))
+        self._compute(states, states.last)
+        return self._record(BeamSpanOutput, states, *states.pass_.memo.get(_FOUND))
 
 
 def _column(value: Tensor | None) -> Tensor | None:

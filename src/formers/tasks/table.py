@@ -142,6 +142,13 @@ TASKS: dict[str, Task] = {
             "The model as it was pre-trained.",
         ),
         Task(
+            "any_lm",
+            ("language_model", "MaskedLM"),
+            "",
+            "Predict what stands at each place: hidden words, or what comes next.",
+            "fill-mask",
+        ),
+        Task(
             "permuted_lm",
             ("language_model", "CausalLM"),
             "",
@@ -231,8 +238,11 @@ TASKS: dict[str, Task] = {
 
 # Auto classes that take more than their own task: name -> tasks in order of preference, and what it is for
 _WIDER: dict[str, tuple[tuple[str, ...], str]] = {
-    "AutoModelForCausalLM": (("causal_lm", "permuted_lm"), TASKS["causal_lm"].says),
-    "AutoModelForMaskedLM": (("masked_lm", "hidden_entities", "seq2seq_lm"), TASKS["masked_lm"].says),
+    "AutoModelForCausalLM": (("causal_lm", "permuted_lm", "any_lm"), TASKS["causal_lm"].says),
+    "AutoModelForMaskedLM": (
+        ("masked_lm", "any_lm", "hidden_entities", "seq2seq_lm"),
+        TASKS["masked_lm"].says,
+    ),
     "AutoModelForSeq2SeqLM": (("seq2seq_lm", "joined_generation"), TASKS["seq2seq_lm"].says),
     "AutoModelForPreTraining": (
         (
@@ -242,6 +252,7 @@ _WIDER: dict[str, tuple[tuple[str, ...], str]] = {
             "recurring_spans",
             "seq2seq_lm",
             "masked_lm",
+            "any_lm",
             "hidden_entities",
             "causal_lm",
             "permuted_lm",
@@ -254,7 +265,7 @@ _WIDER: dict[str, tuple[tuple[str, ...], str]] = {
         TASKS["question_answering"].says,
     ),
     "AutoModelWithLMHead": (
-        ("seq2seq_lm", "masked_lm", "hidden_entities", "causal_lm", "permuted_lm"),
+        ("seq2seq_lm", "masked_lm", "any_lm", "hidden_entities", "causal_lm", "permuted_lm"),
         "The language-model head that the family has; older scripts ask for it without saying which.",
     ),
 }

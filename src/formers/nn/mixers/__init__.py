@@ -33,7 +33,7 @@ from formers.nn.mixers.short_convolution import short_convolution_steps
 from formers.nn.mixers.span import span_steps
 from formers.nn.mixers.windowed import windowed_steps
 from formers.nn.program import Step
-from formers.nn.steps import Add, Begin, Drop, Normalise, Scale, Shift
+from formers.nn.steps import Add, Begin, Drop, HidePadding, Normalise, Scale, Shift
 
 STEPS: dict[type[Any], Callable[[Any, int], list[Step]]] = {
     spec.Attention: attention_steps,
@@ -76,6 +76,8 @@ def layer_steps(layer: spec.Layer, width: int) -> list[Step]:
     if neck is not None:
         read = any(isinstance(part.mixer, spec.WideValues) for part in layer.parts)
         steps = [Narrow(neck, width, read), *steps, *widen_steps(neck, width)]
+    if layer.hides_padding:
+        steps.append(HidePadding())
     return [Turn(), *steps, Turn()] if layer.turned else steps
 
 

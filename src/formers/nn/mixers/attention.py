@@ -96,6 +96,8 @@ class Attend(Step):
             mixed = self._first(node, flow, flow.kept)
         else:
             mixed = self._within(node, flow)
+        if self.spec.by_time and flow.watched:
+            mixed = mixed.transpose(0, 1)
         flow.x = mixed.flatten(-2)
         if flow.gate is not None:
             flow.x, flow.gate = flow.x * flow.gate.sigmoid(), None
@@ -105,6 +107,8 @@ class Attend(Step):
     def _within(self, node: Any, flow: Flow) -> Tensor:
         """Attention of a sequence to itself: [.., H, D]."""
         q, k, v = self._project(node, flow)
+        if self.spec.by_time and flow.watched:
+            q, k, v = (t.transpose(0, 1) for t in (q, k, v))
         if self.spec.rotary is not None:
             cos, sin = flow.pass_.rotary(self.spec.rotary, flow.x.dtype)
             q, k = (rotate(t, cos, sin, self.spec.rotary.adjacent) for t in (q, k))
@@ -280,6 +284,7 @@ class Attend(Step):
         """Attention of the decoder's tokens to the encoder's states. [.., E] -> [.., H, D]."""
         heads, pass_ = self.spec.heads, flow.pass_
         q = _by_head(project(leaf(node, "cross_q"), flow.x, None, pass_.watched), heads.query)
+        q = q.transpose(0, 1) if self.spec.by_time and pass_.watched else q
         batched = q.reshape(pass_.layout.batch, pass_.layout.length, heads.query, heads.width)
         k, v = self._encoder_keys(node, pass_, flow.index)
         real = pass_.visibility.encoder_real
@@ -302,10 +307,13 @@ class Attend(Step):
                 return held
         batch, length, width = states.shape
         flat = states if pass_.watched else states.reshape(batch * length, width)  # [B * S, E]
+        turned = self.spec.by_time and pass_.watched
+        flat = flat.transpose(0, 1) if turned else flat
         shape = (batch, length, self.spec.heads.key_value, self.spec.heads.width)
         roles = ("cross_kv",) if self.spec.fused else ("cross_k", "cross_v")
         made = [project(leaf(node, role), flat, None, pass_.watched) for role in roles]
         made = list(made[0].chunk(2, dim=-1)) if self.spec.fused else made
+        made = [t.transpose(0, 1) for t in made] if turned else made
         k, v = (t.reshape(shape).transpose(1, 2) for t in made)  # [B, G, S, D]
         if cache is not None:
             cache.cross = cache.cross if cache.cross is not None else Cache()

@@ -43,6 +43,7 @@ class Attention:
         sinks: every head has a learned logit that takes weight and gives no value (role `sinks`).
         gated: q makes for every head its query and then its gate, whose sigmoid weighs what the head mixed.
         cross: keys and values come from the encoder's states; `source` is their width, where it is not E.
+        by_time: whoever looks inside the stack's layers sees [T, B, E].
     """
 
     heads: Heads
@@ -71,6 +72,7 @@ class Attention:
     gated: bool = False
     cross: bool = False
     source: int | None = None
+    by_time: bool = False
 
     def __post_init__(self) -> None:
         if self.gated and (self.fused or self.cross):

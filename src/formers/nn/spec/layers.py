@@ -80,12 +80,14 @@ class Layer:
         parts: what it computes.
         turned: who looks inside sees [B, E, T].
         bottleneck: the parts are narrower.
+        hides_padding: where padding is computed its rows end as zeros.
         name: of its class, where that is not the stack's.
     """
 
     parts: tuple[Part, ...]
     turned: bool = False
     bottleneck: Bottleneck | None = None
+    hides_padding: bool = False
     name: str = ""
 
     def masked(self, mask: Mask) -> Layer:

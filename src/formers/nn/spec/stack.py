@@ -145,6 +145,11 @@ class Stack:
         return self.convolution is not None or any(m.by_distance for m in self.mixers)
 
     @cached_property
+    def by_time(self) -> bool:
+        """Whether whoever looks inside the layers sees [T, B, E]."""
+        return self.attention is not None and self.attention.by_time
+
+    @cached_property
     def by_column(self) -> bool:
         """Whether padding before the first token changes what is computed."""
         return any(getattr(m, "by_column", False) for m in self.mixers)
@@ -176,7 +181,9 @@ class Stack:
 
     @cached_property
     def layer_classes(self) -> tuple[str, ...]:
-        """Names of the layers' classes, each once."""
+        """Names of the layers' classes, each once; none where no node holds a layer."""
+        if not self.names.layers:
+            return ()
         return tuple(dict.fromkeys(layer.name or self.layer_class for layer in self.layers))
 
     @cached_property

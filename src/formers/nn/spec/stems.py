@@ -15,8 +15,10 @@ class LearnedPositions:
 
     With `padding_idx`, positions count the tokens that differ from it, starting at padding_idx + 1; if they
     are `masked`, the tokens that the mask calls real, from 0, and padding stands at -1; else they start at
-    `first`, where nobody gives them. A `fixed` table holds sinusoids and is not trained. Files may keep the
-    `numbers` of the rows that nobody gave (role `position_numbers`, [1, rows]); nothing reads them.
+    `first`, where nobody gives them. A `fixed` table holds sinusoids, `closed` as `nn.fresh.sinusoids` has
+    it, with zeros for padding, and is not trained. Files may keep the `numbers` of the rows that nobody gave
+    (role `position_numbers`, [1, rows]); nothing reads them. Rows of `waves` begin as sinusoids, a sine and a
+    cosine in turns, and are trained.
     """
 
     count: int
@@ -24,8 +26,10 @@ class LearnedPositions:
     first: int = 0
     padding_idx: int | None = None
     fixed: bool = False
+    closed: bool = False
     masked: bool = False
     numbers: bool = False
+    waves: bool = False
 
 
 @dataclass(frozen=True)
@@ -57,8 +61,10 @@ class Tokens:
     the row, beyond that which it had in training.
     With `kinds` a token has several types, [.., kinds]; the second is its column in a table, the third its
     row. With `restarts` positions begin anew in every cell, and stop at the last of their table.
-    Roles: `token`, `position`, `type` or `type_0`, .., `task`, `x`, `y`, `height`, `width`, `embedding_norm`,
-    `embedding_dropout`, `embedding_projection`.
+    Tokens may have a language each, of `languages`. Where nobody says what is padding, by a mask or by
+    `lengths`, it is told by its id if `tells_padding`.
+    Roles: `token`, `position`, `language`, `type` or `type_0`, .., `task`, `x`, `y`, `height`, `width`,
+    `embedding_norm`, `embedding_dropout`, `embedding_projection`.
     """
 
     vocabulary: int
@@ -68,6 +74,7 @@ class Tokens:
     kinds: tuple[int, ...] = ()
     restarts: bool = False
     tasks: int = 0
+    languages: int = 0
     boxes: int = 0
     share_types: bool = False
     norm: Norm | None = None
@@ -81,6 +88,7 @@ class Tokens:
     drops_first: bool = False
     padding_idx: int | None = None
     hides_padding: bool = False
+    tells_padding: bool = False
     projects: Literal["", "tokens", "sum"] = ""
     projection_bias: bool = True
     table_width: int | None = None

@@ -90,6 +90,8 @@ class Names:
 
     `layer` maps a role to its path inside a layer; a path of None leaves the role out. `{role}_add` names
     the node in which a residual sum belongs, where that does not follow from the leaves around it.
+    `layers` is the path of their list; where it is empty, no node holds a layer: its parts lie in lists
+    beside each other, `attentions.{i}.q`, and `{i}` is its number.
     """
 
     layers: str

@@ -14,6 +14,7 @@ from formers.nn.kernels import project
 from formers.nn.layout import Layout
 from formers.nn.leaves import ComputedSinusoids, linear, norm, token_table
 from formers.nn.passing import Pass
+from formers.nn.recording import recording
 from formers.nn.spec import ComputedPositions, LearnedPositions, Paths
 from formers.nn.stems.base import Stem, want
 from formers.nn.tree import Block, has, leaf, place, place_tensor
@@ -23,6 +24,7 @@ _ADVICE = {
     "tokens",
     "type": "the tokenizer of this model gives the kinds that it knows",
     "task": "the config's task_type_vocab_size says how many kinds of tasks there are",
+    "language": "the config's n_langs says how many languages there are",
     **dict.fromkeys(
         ("x", "y", "height", "width"), "boxes are left, top, right, bottom, scaled to what the tables hold"
     ),
@@ -44,22 +46,27 @@ class TokenStem(Stem):
         "position_ids": "[B, T], int64.",
         "inputs_embeds": "[B, T, E], in place of `input_ids`.",
         "task_type_ids": "[B, T], int64.",
+        "langs": "[B, T], int64, the language of every token.",
+        "lengths": "[B], int64, how many tokens of each row are read, in place of a mask.",
         "bbox": "[B, T, 4], int64: left, top, right, bottom.",
         "global_attention_mask": "[B, T], 1 at tokens that see all and are seen by all.",
         "lang_ids": "[B] or [B, T], int64, numbers of languages in the order of the config's.",
     }
-    by_row = tuple(name for name in inputs if name != "lang_ids")
+    by_row = tuple(name for name in inputs if name not in ("lang_ids", "lengths"))
 
     def place(self, owner: Block, names: Paths) -> None:
         """Register the tables, norm and dropout."""
         s = self.spec
-        wanted = {"position": s.positions, "type": s.types, "task": s.tasks, **dict.fromkeys(_BOX, s.boxes)}
+        wanted = {"position": s.positions, "type": s.types, "task": s.tasks, "language": s.languages}
+        wanted |= dict.fromkeys(_BOX, s.boxes)
         wanted |= {f"type_{i}": True for i in range(len(s.kinds))}
         want(names, *(role for role, used in wanted.items() if used))
         width = s.table_width or s.width
         self._place_tokens(owner, names, width)
         if s.positions is not None:
             place(owner, "position", str(names["position"]), positions_of(s.positions, s.width))
+        if s.languages:
+            place(owner, "language", str(names["language"]), nn.Embedding(s.languages, s.width))
         for role in _BOX if s.boxes else ():
             place(owner, role, str(names[role]), nn.Embedding(s.boxes, s.width))
         if getattr(s.positions, "numbers", False):
@@ -114,6 +121,20 @@ class TokenStem(Stem):
             )
         return int(found.shape[0]), int(found.shape[1])
 
+    def rows_mask(self, mask: Any, given: Mapping[str, Any] | None = None) -> Any:
+        """The caller's mask, or what follows from lengths, or from the ids where the spec says so."""
+        if mask is not None or given is None or not self.spec.tells_padding:
+            return mask
+        ids, lengths = given.get("input_ids"), given.get("lengths")
+        if lengths is None:
+            return None if ids is None or self.spec.padding_idx is None else ids.ne(self.spec.padding_idx)
+        batch, length = self.shape(given)
+        if lengths.shape != (batch,) or (not recording() and int(lengths.max()) > length):
+            raise ValueError(
+                f"lengths say how many of {length} tokens each of {batch} rows has, not {lengths}"
+            )
+        return torch.arange(length, device=lengths.device) < lengths[:, None]
+
     def positions(
         self, given: Mapping[str, Any], layout: Layout, past: int, real: Tensor | None = None
     ) -> Tensor:
@@ -151,6 +172,9 @@ class TokenStem(Stem):
         tasks = given.get("task_type_ids")
         if tasks is not None and not s.tasks:
             raise TypeError("this model has no kinds of tasks (use_task_id is off); leave task_type_ids out")
+        languages = given.get("langs")
+        if languages is not None and not s.languages:
+            raise TypeError("this model has no table of languages; leave langs out")
         x = self._vectors(node, ids) if vectors is None else vectors
         if s.erased is not None and ids is not None:
             x = _erased(x, ids == s.erased[0], s.erased[1], pass_)
@@ -169,6 +193,8 @@ class TokenStem(Stem):
         if s.positions is not None:
             offset = getattr(s.positions, "offset", 0)
             x = x + look_up(node, "position", positions, "position_ids", offset).to(x.dtype)
+        if languages is not None:
+            x = x + look_up(node, "language", languages, "langs")
         if s.tasks:
             x = x + look_up(node, "task", first if tasks is None else tasks, "task_type_ids")
         for i in range(len(s.kinds)):
@@ -236,7 +262,9 @@ def positions_of(s: LearnedPositions | ComputedPositions, width: int) -> nn.Modu
         return ComputedSinusoids(width, s.closed)
     table = token_table(s.count + s.offset, width, s.padding_idx)
     if s.fixed:
-        begins(table, weight=Sinusoids(closed=False)).requires_grad_(False)
+        begins(table, weight=Sinusoids(s.closed, blank=s.padding_idx)).requires_grad_(False)
+    elif s.waves:
+        begins(table, weight=Sinusoids(closed=False, turns=True))
     return table
 
 
