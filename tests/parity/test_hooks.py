@@ -223,8 +223,9 @@ PARTS = re.compile(
 )
 
 
-# the reference's Falcon adds in place to what the feed-forward returned, which backward hooks forbid
-BACKWARD = [one for one in CASES if one[0] != "falcon"]
+# the reference's Falcon adds in place to what the feed-forward returned, which backward hooks forbid; and its
+# RWKV writes states in place that the backward pass wants as they were
+BACKWARD = [one for one in CASES if one[0] not in ("falcon", "rwkv")]
 
 
 @pytest.mark.parametrize("case", BACKWARD, indirect=True, ids=[" / ".join(one) for one in BACKWARD])

@@ -9,7 +9,15 @@ from formers.nn.spec.chosen import ChosenHeads
 from formers.nn.spec.layers import Bottleneck, Layer, Part, layer
 from formers.nn.spec.mixers import Experts, FeedForward, Mixer
 from formers.nn.spec.mixing import Channels, Fourier, Hashed, Landmarks, Resolved, SpanConvolution, WideValues
-from formers.nn.spec.scans import DeltaRule, GatedRecurrence, HeadScan, Scan, ShortConvolution
+from formers.nn.spec.scans import (
+    ChannelMixing,
+    DeltaRule,
+    GatedRecurrence,
+    HeadScan,
+    Scan,
+    ShortConvolution,
+    TimeMixing,
+)
 from formers.nn.spec.stack import Convolution, Sharing, Stack, Summary, norms_first
 from formers.nn.spec.stems import (
     ComputedPositions,
@@ -40,6 +48,7 @@ __all__ = [
     "Attention",
     "Aware",
     "Bottleneck",
+    "ChannelMixing",
     "Channels",
     "ChosenHeads",
     "ComputedPositions",
@@ -82,6 +91,7 @@ __all__ = [
     "Stack",
     "Stem",
     "Summary",
+    "TimeMixing",
     "Tokens",
     "WideValues",
     "Windowed",

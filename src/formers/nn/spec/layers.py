@@ -81,12 +81,16 @@ class Layer:
         turned: who looks inside sees [B, E, T].
         bottleneck: the parts are narrower.
         name: of its class, where that is not the stack's.
+        entry: norm of what enters (role `entry_norm`).
+        eased: factor on what it returns, in evaluation alone.
     """
 
     parts: tuple[Part, ...]
     turned: bool = False
     bottleneck: Bottleneck | None = None
     name: str = ""
+    entry: Norm | None = None
+    eased: float = 1.0
 
     def masked(self, mask: Mask) -> Layer:
         """The same layer, whose self attention has another mask."""
