@@ -108,5 +108,6 @@ RWKV = register(
         base="rwkv",
         assembly=Single(stack, cache="state", reads=READS, kind=StateCache),
         heads={"ForCausalLM": Head("causal_lm", lambda c: Words("head", bias=False))},
+        order=(("pre_ln", "ln1", "ln2", TIME, CHANNELS),),
     )
 )

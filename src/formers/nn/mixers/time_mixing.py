@@ -79,8 +79,9 @@ class MixTime(_Mixing):
         super().__init__(width, {f"{role}_mix": fresh for role, fresh in mixes.items()})
         self.eased = s.eased
         speeds, bonus = Powers(0.7 + 1.3 * share, 8.0, -5.0, closed=True), Zigzag(math.log(0.3))
-        self.leaves["decay"] = partial(_fresh, (inner,), speeds, keep=True)
-        self.leaves["bonus"] = partial(_fresh, (inner,), bonus, keep=True)
+        own = {"decay": partial(_fresh, (inner,), speeds, keep=True)}
+        own["bonus"] = partial(_fresh, (inner,), bonus, keep=True)
+        self.leaves = {**own, **self.leaves}  # as the ecosystem counts parameters
         for role in ("k", "v", "receptance"):
             self.leaves[role] = lambda: linear("linear", width, inner, bias=False)
 
