@@ -132,7 +132,7 @@ def compare_outputs(case: Case, ours: Any, seen: Distance, tokens: bool = False)
 
     with torch.no_grad():
         expected, found = (one(**case.inputs, output_hidden_states=True) for one in (case.theirs, ours))
-    for key in set(expected.keys()) - {"past_key_values", "cache_params", "mems"}:
+    for key in set(expected.keys()) - {"past_key_values", "cache_params", "state", "mems"}:
         kind = "hidden" if "hidden" in key else "outputs"
         real = _flat(case.real(key)) if kind == "hidden" else case.real(key)
         if key == "router_logits" and real is not None:  # of every router, [B * T, experts]

@@ -21,15 +21,15 @@ def hold_to_padding_and_cache(
     """A padded row gives what it gives alone, at once, token by token and in chunks; so does its company."""
     ids, mask = torch.randint(3, 40, (2, length)), torch.ones(2, length, dtype=torch.long)
     mask[0, slice(0, hidden) if sided == "left" else slice(length - hidden, length)] = 0
-    real = mask[0].bool()
+    real, cache = mask[0].bool(), model._assembly.cache
     with torch.no_grad():
         alone, company = model(ids[:1, real])[0][0], model(ids[1:])[0][0]
         for widths in ((length,), (1,) * length, chunks):
             past, at, found = None, 0, []
             for width in widths:
-                given = {"attention_mask": mask[:, : at + width], "past_key_values": past}
+                given = {"attention_mask": mask[:, : at + width], cache: past}
                 step = model(ids[:, at : at + width], **given, use_cache=True)
-                past, at = step.past_key_values, at + width
+                past, at = step[cache], at + width
                 found.append(step.last_hidden_state)
             whole = torch.cat(found, dim=1)
             torch.testing.assert_close(whole[0, real], alone, atol=1e-5, rtol=1e-5)

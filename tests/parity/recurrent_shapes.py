@@ -40,6 +40,8 @@ _NEXT = {
 }
 _BIASES = {"mamba_proj_bias": True, "mamba_conv_bias": False, "attention_bias": True, "mlp_bias": True}
 
+_RWKV = {"vocab_size": VOCABULARY, "hidden_size": 32, "num_hidden_layers": 3, "pad_token_id": 0}
+
 # model_type -> shapes, see `shapes.py`; MORE are those of the whole grid alone
 SHAPES: dict[str, dict[str, dict[str, Any]]] = {
     "mamba2": {
@@ -91,8 +93,18 @@ SHAPES: dict[str, dict[str, dict[str, Any]]] = {
     "lfm2": {"convolutions and attention by turns": _LFM2},
     "qwen3_next": {"three delta rules, then gated attention": _NEXT},
     "recurrent_gemma": {"two recurrences, then a window of four": _GRIFFIN},
+    "rwkv": {"halved after every other layer": {**_RWKV, "rescale_every": 2}},
 }
 MORE: dict[str, dict[str, dict[str, Any]]] = {
+    "rwkv": {
+        "never halved, narrow inside, another epsilon, tied": {
+            **_RWKV,
+            "intermediate_size": 40,
+            "rescale_every": 0,
+            "layer_norm_epsilon": 1e-3,
+            "tie_word_embeddings": True,
+        },
+    },
     "qwen3_next": {
         "a key for each head, biases, short reach, dense layers, the routers' share, tied": {
             **_NEXT,

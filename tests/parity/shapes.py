@@ -1005,7 +1005,10 @@ def tables(rows: int, length: int) -> torch.Tensor:
     return found.expand(rows, -1, -1)
 
 
-SCANS = (spec.Scan, spec.HeadScan, spec.ShortConvolution, spec.GatedRecurrence, spec.DeltaRule)
+SCANS = (
+    *(spec.Scan, spec.HeadScan, spec.ShortConvolution, spec.GatedRecurrence, spec.DeltaRule),
+    spec.TimeMixing,
+)
 
 
 def lets_padding_in(ours: Any) -> bool:

@@ -38,7 +38,7 @@ from tests.parity.shapes import (
 TOLERANCE = 1e-5
 
 
-CACHES = {"past_key_values", "cache_params", "mems"}
+CACHES = {"past_key_values", "cache_params", "state", "mems"}
 
 
 def _cases() -> list[tuple[str, str, str]]:

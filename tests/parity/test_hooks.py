@@ -226,8 +226,9 @@ PARTS = re.compile(
 )
 
 
-# the reference changes in place what a feed-forward or a norm returned, which backward hooks forbid
-BACKWARD = [one for one in CASES if one[0] not in ("falcon", "flaubert", "xlm")]
+# the reference changes in place what a feed-forward or a norm returned, which backward hooks forbid; and its RWKV
+# writes states in place that the backward pass wants as they were
+BACKWARD = [one for one in CASES if one[0] not in ("falcon", "flaubert", "rwkv", "xlm")]
 
 
 @pytest.mark.parametrize("case", BACKWARD, indirect=True, ids=[" / ".join(one) for one in BACKWARD])

@@ -128,6 +128,7 @@ _MEANING = {
     "attention_mask": "[B, S], 1 at real tokens; or 3-D or 4-D with the queries' own axis.",
     "past_key_values": "a cache of earlier calls, or the older tuple of tuples.",
     "cache_params": "a cache of earlier calls.",
+    "state": "what earlier calls left, as they returned it: five tensors, [B, E, layers] each.",
     "encoder_hidden_states": "[B, S, E], what cross attention reads.",
     "encoder_attention_mask": "[B, S], 1 at real tokens of what cross attention reads.",
     "decoder_input_ids": "what the decoder reads, [B, T], int64.",
@@ -346,7 +347,7 @@ def states_in(out: Any, mask: Tensor | None = None) -> States:
         held = getattr(out, f"decoder_{name}", None) if held is None else held
         if held is not None:
             pass_.trace[name] = list(held)
-    caches = (getattr(out, name, None) for name in ("past_key_values", "cache_params"))
+    caches = (getattr(out, name, None) for name in ("past_key_values", "cache_params", "state"))
     cache = next((cache for cache in caches if cache is not None), None)
     states = States(last, pass_, cache, getattr(out, "pooler_output", None))
     for name in _BESIDE:

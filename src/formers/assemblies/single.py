@@ -60,6 +60,7 @@ class Single(Assembly):
         tasks: its stem reads kinds of tasks.
         marks: callers may say which tokens see all, and are seen by all.
         reads: names of what it reads, where that is less than its kind of stack could.
+        kind: of that cache.
     """
 
     def __init__(
@@ -71,8 +72,9 @@ class Single(Assembly):
         tasks: bool = False,
         marks: bool = False,
         reads: tuple[str, ...] | None = None,
+        kind: type[Cache] = DynamicCache,
     ) -> None:
-        self._stack, self.cache = stack, cache
+        self._stack, self.cache, self._kind = stack, cache, kind
         self.main, self.means = stem.reads, STEMS[stem].inputs
         self.inputs = inputs_of(stem, cache) if reads is None else (*reads, *_OTHER[1:])
         if tasks:
@@ -190,14 +192,14 @@ class Single(Assembly):
             return None
         given = past is not None
         if given and not isinstance(past, Cache):
-            past = DynamicCache.from_legacy_cache(past)
+            past = self._kind.from_legacy_cache(past)
         if use_cache is None:
             # a training step never reads the cache, and without one padding can be left out
             use_cache = bool(getattr(model.config, "use_cache", False)) and not model.training
         if model.training and model.is_gradient_checkpointing:
             use_cache = False
         if past is None and use_cache:
-            past = EncoderDecoderCache(DynamicCache()) if s.crosses else DynamicCache()
+            past = EncoderDecoderCache(DynamicCache()) if s.crosses else self._kind()
         return past if isinstance(past, Cache) else None
 
 

@@ -109,6 +109,7 @@ class BaseModelOutput(ModelOutput):
     last_hidden_state: Tensor | None = None
     past_key_values: Any = None
     cache_params: Any = None
+    state: Any = None
     mems: tuple[Tensor, ...] | None = None
     hidden_states: tuple[Tensor, ...] | None = None
     attentions: tuple[Tensor, ...] | None = None
@@ -160,6 +161,7 @@ class TaskOutput(ModelOutput):
     logits: Tensor | None = None
     past_key_values: Any = None
     cache_params: Any = None
+    state: Any = None
     mems: tuple[Tensor, ...] | None = None
     hidden_states: tuple[Tensor, ...] | None = None
     entity_hidden_states: tuple[Tensor, ...] | None = None

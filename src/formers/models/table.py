@@ -118,6 +118,7 @@ FAMILIES: dict[str, tuple[str, str]] = {
     "roberta": ("roberta", "Roberta"),
     "roberta-prelayernorm": ("roberta_prelayernorm", "RobertaPreLayerNorm"),
     "roformer": ("roformer", "RoFormer"),
+    "rwkv": ("rwkv", "Rwkv"),
     "smollm3": ("smollm3", "SmolLM3"),
     "splinter": ("splinter", "Splinter"),
     "squeezebert": ("squeezebert", "SqueezeBert"),

@@ -104,6 +104,30 @@ class Counts:
         tensor.copy_(counts.log().expand_as(tensor))
 
 
+class Powers:
+    """`shift` + `scale` * x ** `power`, x even along the last axis from 0, to 1 where that is `closed`."""
+
+    def __init__(self, power: float, scale: float = 1.0, shift: float = 0.0, closed: bool = False) -> None:
+        self.power, self.scale, self.shift, self.closed = power, scale, shift, closed
+
+    def fill_(self, tensor: Tensor) -> None:
+        """[.., n]."""
+        x = torch.arange(tensor.shape[-1], device=tensor.device) / max(tensor.shape[-1] - self.closed, 1)
+        tensor.copy_((x**self.power * self.scale + self.shift).expand_as(tensor))
+
+
+class Zigzag:
+    """`shift`, and half of one more, less or nothing by turns."""
+
+    def __init__(self, shift: float) -> None:
+        self.shift = shift
+
+    def fill_(self, tensor: Tensor) -> None:
+        """[.., n]."""
+        turns = torch.arange(1, tensor.shape[-1] + 1, device=tensor.device) % 3 - 1
+        tensor.copy_((turns * 0.5 + self.shift).expand_as(tensor))
+
+
 class Range:
     """Whole numbers from `first` on."""
 

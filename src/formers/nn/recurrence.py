@@ -51,9 +51,41 @@ def by_sequence(flow: Flow, read: Callable[..., Tensor], *rows: Tensor | None) -
     layout = flow.pass_.layout
     if rows[0] is not None and rows[0].dim() > 2:
         return read(*rows)
+    if layout.index is None:
+        whole = (
+            None if one is None else one.view(layout.batch, layout.length, *one.shape[1:]) for one in rows
+        )
+        return read(*whole).flatten(0, 1)
     nothing = [None] * len(layout.spans)
     parts = zip(*(nothing if one is None else layout.by_span(one) for one in rows), strict=True)
     return torch.cat([read(*part).flatten(0, 1) for part in parts])
+
+
+def before_each(
+    shift: Any, x: Tensor, first: Tensor | None, hidden: Tensor | None, watched: bool
+) -> tuple[Tensor, Tensor]:
+    """What stands before every token.
+
+    Args:
+        shift: a leaf [b, t, E] -> [b, t, E], which lets every token take the place of the next.
+        x: [b, t, E].
+        first: what was read last, [b, E]; None for zeros.
+        hidden: which rows hold tokens, [b, t, 1]; None where all do.
+        watched: the leaf must be called, where there is anything to shift.
+
+    Returns:
+        [b, t, E], and the last token, [b, E].
+    """
+    begin = x.new_zeros(x.shape[0], x.shape[2]) if first is None else first.to(x.dtype)
+    if hidden is not None:  # padding stands for the token before it
+        place = torch.arange(1, x.shape[1] + 1, device=x.device)[:, None] * hidden
+        x = torch.cat((begin[:, None], x), dim=1).gather(1, place.cummax(1).values.expand_as(x))
+    if (watched and (first is None or x.shape[1] > 1)) or type(shift) is not nn.ZeroPad2d:
+        moved = shift(x)
+        moved = moved if first is None else torch.cat((begin[:, None], moved[:, 1:]), dim=1)
+    else:
+        moved = torch.cat((begin[:, None], x[:, :-1]), dim=1) if x.shape[1] > 1 else begin[:, None]
+    return moved, x[:, -1]
 
 
 def depthwise(width: int, kernel: int, bias: bool) -> nn.Conv1d:
@@ -97,7 +129,7 @@ def recur(keep: Tensor, add: Tensor, state: Tensor) -> Tensor:
     """The linear recurrence h_t = keep_t * h_(t-1) + add_t, every number by itself.
 
     Args:
-        keep: [b, t, ..].
+        keep: [b, t, ..]; an axis of one serves all numbers there.
         add: [b, t, ..]; where nothing is recorded the result takes its place.
         state: h before the first token, [b, ..].
 
@@ -118,28 +150,33 @@ def recur(keep: Tensor, add: Tensor, state: Tensor) -> Tensor:
     return add
 
 
+def in_chunks(x: Tensor, chunks: int, size: int, rest: float = 0.0) -> Tensor:
+    """[b, t, ..] -> [b * chunks, size, ..], where `rest` stands behind the last token."""
+    if missing := chunks * size - x.shape[1]:
+        x = nn.functional.pad(x, (0, 0) * (x.dim() - 2) + (0, missing), value=rest)
+    return x.reshape(-1, size, *x.shape[2:])
+
+
 def recur_in_chunks(fades: Tensor, add: Tensor, state: Tensor) -> Tensor:
     """`recur` of few numbers a token: all chunks side by side, then what each hands to the next.
 
     Args:
-        fades: logarithms of what is kept, [b, t, I].
-        add: [b, t, I]; it is not kept.
-        state: [b, I].
+        fades: logarithms of what is kept, [b, t, ..]; axes of one serve all numbers there.
+        add: [b, t, ..]; it is not kept.
+        state: [b, ..].
 
     Returns:
-        [b, t, I].
+        [b, t, ..].
     """
-    count, length, width = add.shape
+    count, length = add.shape[:2]
     size = math.isqrt(length)
     if size < 3:
         return recur(fades.exp(), add, state)
     chunks = -(-length // size)
-    rest = chunks * size - length
-    fades, add = (
-        nn.functional.pad(t, (0, 0, 0, rest)).view(count * chunks, size, width) for t in (fades, add)
-    )
-    near = recur(fades.exp(), add, state.new_zeros(count * chunks, width)).view(count, chunks, size, width)
-    kept = fades.cumsum(1).exp().view_as(near)
+    fades, add = (in_chunks(t, chunks, size) for t in (fades, add))
+    near = recur(fades.exp(), add, state.new_zeros(count * chunks, *state.shape[1:]))
+    near = near.view(count, chunks, size, *state.shape[1:])
+    kept = fades.cumsum(1).exp().view(count, chunks, *fades.shape[1:])
     ends = recur(kept[:, :, -1], near[:, :, -1].clone(), state)  # [b, chunks, I]
     before = torch.cat((state[:, None], ends[:, :-1]), dim=1)[:, :, None]
     return torch.addcmul(near, kept, before).flatten(1, 2)[:, :length]
@@ -162,4 +199,4 @@ class _Recur(torch.autograd.Function):
         later = torch.cat((keep[:, 1:], torch.zeros_like(keep[:, :1])), dim=1).flip(1)
         added = recur(later, grads[0].flip(1), torch.zeros_like(state)).flip(1)  # what each `add` weighs
         before = torch.cat((state[:, None], held[:, :-1]), dim=1)
-        return added * before, added, added[:, 0] * keep[:, 0]
+        return (added * before).sum_to_size(keep.shape), added, added[:, 0] * keep[:, 0]

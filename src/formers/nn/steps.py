@@ -176,15 +176,15 @@ class Activate(Step):
 
 
 class Scale(Step):
-    """A factor on everything; `home` is the role that names its node."""
+    """A factor on everything; `home` is the role that names its node. If it `rests`, not in training."""
 
-    def __init__(self, factor: float, home: str = "") -> None:
+    def __init__(self, factor: float, home: str = "", rests: bool = False) -> None:
         super().__init__()
-        self.factor, self.home = factor, home
+        self.factor, self.home, self.rests = factor, home, rests
 
     def run(self, node: Any, flow: Flow) -> None:
         """[..] -> [..]."""
-        flow.x = flow.x * self.factor
+        flow.x = flow.x if self.rests and node.training else flow.x * self.factor
 
 
 class Cap(Step):

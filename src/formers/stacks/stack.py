@@ -427,7 +427,7 @@ def _prepare(
     weights = ask.attentions and s.attention is not None
     needs = s.needs | ({"weights"} if weights else set()) | ({"transforms"} if transformed() else set())
     kinds = ("attentions", "cross_attentions", "global_attentions")
-    wanted = {"hidden_states": ask.hidden, **dict.fromkeys(kinds, weights)}
+    wanted = {"hidden_states": ask.hidden, **dict.fromkeys(kinds, ask.attentions and s.shows)}
     wanted["router_logits"] = ask.routing
     pass_ = Pass(
         Geometry(layout, positions, past, stem.second(given)),

@@ -23,6 +23,7 @@ __all__ = [
     "Recurrent",
     "Ring",
     "Slot",
+    "StateCache",
     "Static",
     "StaticCache",
 ]
@@ -210,6 +211,50 @@ class EncoderDecoderCache(Cache):
         super().__init__(own, cross_attention_cache if cross_attention_cache is not None else Cache())
 
 
+class StateCache(Cache):
+    """States of layers, which callers see as tensors of all layers: [B, E, layers] each.
+
+    The first two are the rows that every layer's parts read last; the others are what it remembers.
+    """
+
+    _windows, _count = 2, 5
+
+    @classmethod
+    def from_legacy_cache(cls, past: Any) -> Cache:
+        """Read those tensors.
+
+        Raises:
+            TypeError: for anything else.
+        """
+        parts = list(past) if isinstance(past, list | tuple) else []
+        if len(parts) != cls._count or not all(isinstance(t, Tensor) and t.dim() == 3 for t in parts):
+            raise TypeError(
+                f"state takes what an earlier call returned under that name, or {cls._count} tensors [B, E, "
+                f"layers]; not {type(past).__name__} of {len(parts)}"
+            )
+        cache = cls()
+        windows, states = (
+            torch.stack(t, dim=1).unbind(-1) for t in (parts[: cls._windows], parts[cls._windows :])
+        )
+        for window, state in zip(windows, states, strict=True):
+            slot = Recurrent()
+            slot.remember(window, state, 0)
+            cache.slots.append(slot)
+        return cache
+
+    def __len__(self) -> int:
+        return self._count
+
+    def __getitem__(self, at: int) -> Tensor:  # type: ignore[override]  # of all layers, not of one
+        which = range(self._count)[at]
+        rows = [slot.contents() for slot in self.slots]
+        part, row = (0, which) if which < self._windows else (1, which - self._windows)
+        return torch.stack([held[part][:, row] for held in rows if held is not None], dim=-1)
+
+    def __iter__(self) -> Iterator[Tensor]:  # type: ignore[override]  # likewise
+        return (self[i] for i in range(self._count))
+
+
 def _serves(slot: Slot, wanted: SlotSpec) -> bool:
     """Whether what a slot holds may be what a layer keeps; any slot that grows can hold latents."""
     for kind, name in ((Recurrent, "recurrent"), (Hybrid, "hybrid")):
@@ -298,5 +343,5 @@ def _register(kind: type[Cache]) -> None:
     )
 
 
-for _kind in (Cache, DynamicCache, StaticCache, EncoderDecoderCache):
+for _kind in (Cache, DynamicCache, StateCache, StaticCache, EncoderDecoderCache):
     _register(_kind)

@@ -31,6 +31,7 @@ from formers.nn.mixers.resolved import resolved_steps
 from formers.nn.mixers.scan import scan_steps
 from formers.nn.mixers.short_convolution import short_convolution_steps
 from formers.nn.mixers.span import span_steps
+from formers.nn.mixers.time_mixing import channel_mixing_steps, time_mixing_steps
 from formers.nn.mixers.windowed import windowed_steps
 from formers.nn.program import Step
 from formers.nn.steps import Add, Begin, Drop, HidePadding, Normalise, Scale, Shift
@@ -66,6 +67,8 @@ STEPS: dict[type[Any], Callable[[Any, int], list[Step]]] = {
     spec.WideValues: wide_values_steps,
     spec.Windowed: windowed_steps,
     spec.ShortConvolution: short_convolution_steps,
+    spec.ChannelMixing: channel_mixing_steps,
+    spec.TimeMixing: time_mixing_steps,
 }
 
 
@@ -78,6 +81,10 @@ def layer_steps(layer: spec.Layer, width: int) -> list[Step]:
         steps = [Narrow(neck, width, read), *steps, *widen_steps(neck, width)]
     if layer.hides_padding:
         steps.append(HidePadding())
+    if layer.entry is not None:
+        steps.insert(0, Normalise("entry_norm", layer.entry, width))
+    if layer.eased != 1.0:
+        steps.append(Scale(layer.eased, rests=True))
     return [Turn(), *steps, Turn()] if layer.turned else steps
 
 

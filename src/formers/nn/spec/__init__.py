@@ -28,7 +28,15 @@ from formers.nn.spec.mixing import (
     SpanConvolution,
     WideValues,
 )
-from formers.nn.spec.scans import DeltaRule, GatedRecurrence, HeadScan, Scan, ShortConvolution
+from formers.nn.spec.scans import (
+    ChannelMixing,
+    DeltaRule,
+    GatedRecurrence,
+    HeadScan,
+    Scan,
+    ShortConvolution,
+    TimeMixing,
+)
 from formers.nn.spec.stack import Convolution, Downsampled, Sharing, Stack, Summary, norms_first
 from formers.nn.spec.stems import (
     Characters,
@@ -63,6 +71,7 @@ __all__ = [
     "Blocked",
     "Bottleneck",
     "ByLanguage",
+    "ChannelMixing",
     "Channels",
     "Characters",
     "ChosenHeads",
@@ -108,6 +117,7 @@ __all__ = [
     "Stack",
     "Stem",
     "Summary",
+    "TimeMixing",
     "Tokens",
     "WideValues",
     "Windowed",

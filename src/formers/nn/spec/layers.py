@@ -82,6 +82,8 @@ class Layer:
         bottleneck: the parts are narrower.
         hides_padding: where padding is computed its rows end as zeros.
         name: of its class, where that is not the stack's.
+        entry: norm of what enters (role `entry_norm`).
+        eased: factor on what it returns, in evaluation alone.
     """
 
     parts: tuple[Part, ...]
@@ -89,6 +91,8 @@ class Layer:
     bottleneck: Bottleneck | None = None
     hides_padding: bool = False
     name: str = ""
+    entry: Norm | None = None
+    eased: float = 1.0
 
     def masked(self, mask: Mask) -> Layer:
         """The same layer, whose self attention has another mask."""

@@ -199,3 +199,43 @@ class ShortConvolution(_Recurrence):
 
     kernel: int
     bias: bool = False
+
+
+@dataclass(frozen=True)
+class TimeMixing(_Recurrence):
+    """Values weighed by their keys and their age (Peng et al. 2023, arXiv:2305.13048, section 3.1).
+
+    Every feature forgets at a speed of its own; the newest token has a bonus. What is read is mixed with the
+    token before. Callers who ask for attentions get what it returns, [B, T, E].
+    Roles: `time_shift`, the tensors `key_mix`, `value_mix`, `receptance_mix`, `decay` and `bonus`; `k`, `v`,
+    `receptance`, `o`.
+
+    Attributes:
+        width: A, features that are remembered.
+        depth: the layer's number and how many there are, by which fresh tensors begin.
+        eased: factor on the result, in evaluation alone.
+    """
+
+    width: int
+    depth: tuple[int, int] = (0, 1)
+    eased: float = 1.0
+    by_distance = False
+    bias = True
+
+
+@dataclass(frozen=True)
+class ChannelMixing(_Recurrence):
+    """A feed-forward behind a gate, which reads the token before too; it stands behind a `TimeMixing`.
+
+    Roles: `channel_shift`, the tensors `channel_key_mix` and `channel_receptance_mix`; `up`,
+    `channel_receptance`, `down`.
+
+    Attributes:
+        inner: F; `depth` and `eased` as of `TimeMixing`.
+    """
+
+    inner: int
+    depth: tuple[int, int] = (0, 1)
+    eased: float = 1.0
+    by_distance = False
+    bias = True

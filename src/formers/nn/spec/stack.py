@@ -11,6 +11,7 @@ from formers.nn.positions import Rotary
 from formers.nn.spec.attention import Attention, Disentangled
 from formers.nn.spec.layers import Layer
 from formers.nn.spec.mixers import Mixer
+from formers.nn.spec.scans import TimeMixing
 from formers.nn.spec.stems import Stem, Tokens
 from formers.nn.spec.values import Names, Norm, SlotSpec
 
@@ -178,6 +179,11 @@ class Stack:
             both = {slot.kind for slot in kept} == {"recurrent", "growing"}
             found.append(SlotSpec("hybrid") if both else next(iter(kept), None))
         return tuple(found)
+
+    @cached_property
+    def shows(self) -> bool:
+        """Whether there is anything to show where attentions are asked for."""
+        return any(isinstance(m, Attention | TimeMixing) for m in self.mixers)
 
     @cached_property
     def layer_classes(self) -> tuple[str, ...]:
