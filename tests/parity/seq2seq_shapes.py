@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import torch
 import transformers
+from transformers.models.mvp import modeling_mvp
 
 from formers.models.table import FAMILIES
 
@@ -132,7 +134,13 @@ SHAPES: dict[str, dict[str, dict[str, Any]]] = {
     },
     "mvp": {
         "plain": {**_BART, "encoder_layers": 2, "decoder_layers": 1},
-        "scaled": {**_BART, **_SCALED},
+        "prompts, scaled": {
+            **_BART,
+            **_SCALED,
+            "use_prompt": True,
+            "prompt_length": 3,
+            "prompt_mid_dim": 20,
+        },
     },
     "pegasus": {"plain": _SMALL, "scaled, deeper decoder": {**_SMALL, **_SCALED}},
     "blenderbot": {"plain": _SMALL, "scaled tables, deeper decoder": {**_SMALL, **_SCALED}},
@@ -275,6 +283,7 @@ def writes(name: str) -> bool:
 
 def write_checkpoint(model_type: str, shape: str, class_name: str, folder: Path, **values: Any) -> Any:
     """Make a random model with the reference, save it, and return it in evaluation mode."""
+    _mend()
     torch.manual_seed(0)
     config = transformers.AutoConfig.for_model(model_type, **{**SHAPES[model_type][shape], **values})
     config.num_labels = 2 if "QuestionAnswering" in class_name else 5
@@ -291,6 +300,20 @@ def write_checkpoint(model_type: str, shape: str, class_name: str, folder: Path,
             table.weight = torch.nn.Parameter(torch.randn_like(table.weight) * 0.2)
     model.save_pretrained(folder)
     return model.eval()
+
+
+@cache
+def _mend() -> None:
+    """Put right where the reference departs from what it was made from.
+
+    MVP: it hands `use_prompt` to the encoder in another's place, and to a decoder alone not at all.
+    """
+    for half in (modeling_mvp.MvpEncoder, modeling_mvp.MvpDecoder):
+
+        def begin(self: Any, config: Any, *_: Any, first: Any = half.__init__) -> None:
+            first(self, config, use_prompt=config.use_prompt)
+
+        half.__init__ = begin
 
 
 def config_ties(model_type: str, shape: str) -> bool:

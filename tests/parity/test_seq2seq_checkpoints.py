@@ -334,8 +334,3 @@ def test_one_vocabulary_of_marian_grows_and_two_are_not_grown_by_one_number() ->
     assert one.config.decoder_vocab_size == one.final_logits_bias.shape[1] == 110
     with pytest.raises(ValueError, match="token tables of their own, which do not grow by one number"):
         two.resize_token_embeddings(130)
-
-
-def test_prompts_before_every_layer_are_refused() -> None:
-    with pytest.raises(ValueError, match="use_prompt must be False"):
-        formers.MvpConfig(use_prompt=True)

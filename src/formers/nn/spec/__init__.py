@@ -4,7 +4,16 @@ Letters used in shapes throughout: B batch, T query length, S key length, H quer
 heads, D head width, E hidden width, F inner width, V vocabulary, N tokens laid end to end.
 """
 
-from formers.nn.spec.attention import Attention, Aware, Disentangled, Latent, Local, Relative, Windowed
+from formers.nn.spec.attention import (
+    Attention,
+    Aware,
+    Disentangled,
+    Latent,
+    Local,
+    Prompts,
+    Relative,
+    Windowed,
+)
 from formers.nn.spec.chosen import ChosenHeads
 from formers.nn.spec.layers import Bottleneck, Layer, Part, layer
 from formers.nn.spec.mixers import Experts, FeedForward, Mixer
@@ -69,6 +78,7 @@ __all__ = [
     "Part",
     "Patches",
     "Paths",
+    "Prompts",
     "Queries",
     "Relative",
     "Resolved",

@@ -79,7 +79,8 @@ class Stack:
             `pooler`, `pooler_act`, `rotary`, `relative`, `relative_norm`; `projection` to E of what the stem
             gives, `final_projection` from E; `score_bias`, a table of distances that all layers read;
             `rotary_table`, sines and cosines that stand in the file, in place of those that the layers'
-            rotary rule gives; `blank`, what a second stream begins with.
+            rotary rule gives; `blank`, what a second stream begins with;
+            `prompts` and `cross_prompts`, see `Prompts`.
         width: E.
         layer_class: name of the layers' class, as sharding policies spell it.
         first_norm: of what enters the first layer.
