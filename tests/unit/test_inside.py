@@ -103,6 +103,7 @@ _OTHERS["longformer"] = {**_BERT, "attention_window": 4}
 _OTHERS["led"] = {**_OTHERS["bart"], "attention_window": 4}
 _OTHERS |= dict.fromkeys(("longt5", "mt5", "umt5"), _OTHERS["t5"])
 _OTHERS["xlnet"] = {"vocab_size": 50, "d_model": 32, "n_layer": 3, "n_head": 4, "d_inner": 64}
+_OTHERS["nllb-moe"] = {**_OTHERS["bart"], "pad_token_id": 0, "num_experts": 4, "encoder_sparse_step": 2}
 _OTHERS["switch_transformers"] = {**_OTHERS["t5"], "num_sparse_encoder_layers": 1, "num_experts": 4}
 _IMAGE = {name: value for name, value in _BERT.items() if name != "vocab_size"} | {
     "image_size": 12,

@@ -16,7 +16,7 @@ from formers.nn.spec.attention import (
 )
 from formers.nn.spec.chosen import ChosenHeads
 from formers.nn.spec.layers import Bottleneck, Layer, Part, layer
-from formers.nn.spec.mixers import Experts, FeedForward, Mixer
+from formers.nn.spec.mixers import Experts, FeedForward, Mixer, TopTwo
 from formers.nn.spec.mixing import Channels, Fourier, Hashed, Landmarks, Resolved, SpanConvolution, WideValues
 from formers.nn.spec.scans import DeltaRule, GatedRecurrence, HeadScan, Scan, ShortConvolution
 from formers.nn.spec.stack import Convolution, Sharing, Stack, Summary, norms_first
@@ -93,6 +93,7 @@ __all__ = [
     "Stem",
     "Summary",
     "Tokens",
+    "TopTwo",
     "WideValues",
     "Windowed",
     "crossed",
