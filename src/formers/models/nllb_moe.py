@@ -17,7 +17,7 @@ class NllbMoeConfig(m2m_100.M2M100Config):
     """Configuration of NLLB-MoE. It was trained without a loss of `router_z_loss_coef`, and none is added."""
 
     model_type = "nllb-moe"
-    _available = {"router_dtype": ("float32",)}
+    _available = {"router_dtype": ("float32",), "second_expert_policy": ("all", "sampling", "random")}
     router_bias: bool = False
     router_dtype: str = "float32"
     router_ignore_padding_tokens: bool = False
