@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import torch
 import transformers
+from transformers.models.mvp import modeling_mvp
+from transformers.models.nllb_moe import modeling_nllb_moe
 
 from formers.models.table import FAMILIES
 
@@ -105,6 +108,18 @@ _GEMMA = {
     "query_pre_attn_scalar": 10,
     "sliding_window": 6,  # less, and some padding would see nothing, of which the two make different things
 }
+_NLLB = {
+    **_BART,
+    "encoder_layers": 2,
+    "decoder_layers": 1,
+    "attention_dropout": 0.0,
+    "encoder_layerdrop": 0.0,
+    "decoder_layerdrop": 0.0,
+    "num_experts": 5,
+    "encoder_sparse_step": 2,
+    "decoder_sparse_step": 1,
+    "moe_token_dropout": 0.0,
+}
 
 _SPARSE = {**_SMALL, "block_size": 1, "num_random_blocks": 2, "attention_dropout": 0.0}
 
@@ -144,7 +159,13 @@ SHAPES: dict[str, dict[str, dict[str, Any]]] = {
     },
     "mvp": {
         "plain": {**_BART, "encoder_layers": 2, "decoder_layers": 1},
-        "scaled": {**_BART, **_SCALED},
+        "prompts, scaled": {
+            **_BART,
+            **_SCALED,
+            "use_prompt": True,
+            "prompt_length": 3,
+            "prompt_mid_dim": 20,
+        },
     },
     "pegasus": {"plain": _SMALL, "scaled, deeper decoder": {**_SMALL, **_SCALED}},
     "bigbird_pegasus": {
@@ -190,6 +211,27 @@ SHAPES: dict[str, dict[str, dict[str, Any]]] = {
             "scale_embedding": False,
             "activation_function": "gelu",
             "tie_word_embeddings": True,
+        },
+    },
+    "nllb-moe": {
+        "experts in every other layer": {**_NLLB, "router_bias": True},
+        "the surest first, with little room, normed early": {
+            **_NLLB,
+            "encoder_layers": 1,
+            "encoder_sparse_step": 1,
+            "decoder_sparse_step": 2,  # what is read at once has room together: steps would differ
+            "num_experts": 3,
+            "expert_capacity": 5,
+            "moe_eval_capacity_token_fraction": -1.0,
+            "batch_prioritized_routing": True,
+            "normalize_router_prob_before_dropping": True,
+        },
+        "half of the room, padding has some": {
+            **_NLLB,
+            "decoder_sparse_step": 2,
+            "num_experts": 3,
+            "moe_eval_capacity_token_fraction": 0.4,
+            "router_ignore_padding_tokens": True,
         },
     },
     "marian": {
@@ -288,6 +330,7 @@ _ENDINGS = {
     "FSMT": _LANGUAGE[:2],
     "LongT5": ("Model", "ForConditionalGeneration", "EncoderModel"),
     "M2M100": _LANGUAGE[:2],
+    "NllbMoe": _LANGUAGE[:2],
     "LED": (*_READERS[:2], "ForQuestionAnswering"),
     "MBart": (*_READERS, "ForCausalLM"),
     "Marian": ("Model", "MTModel", "ForCausalLM"),
@@ -322,6 +365,7 @@ def writes(name: str) -> bool:
 
 def write_checkpoint(model_type: str, shape: str, class_name: str, folder: Path, **values: Any) -> Any:
     """Make a random model with the reference, save it, and return it in evaluation mode."""
+    _mend()
     torch.manual_seed(0)
     config = transformers.AutoConfig.for_model(model_type, **{**SHAPES[model_type][shape], **values})
     config.num_labels = 2 if "QuestionAnswering" in class_name else 5
@@ -341,6 +385,44 @@ def write_checkpoint(model_type: str, shape: str, class_name: str, folder: Path,
             table.weight = torch.nn.Parameter(torch.randn_like(table.weight) * 0.2)
     model.save_pretrained(folder)
     return model.eval()
+
+
+@cache
+def _mend() -> None:
+    """Put right where the reference departs from what it was made from.
+
+    MVP: it hands `use_prompt` to the encoder in another's place, and to a decoder alone not at all.
+    NLLB-MoE: it lets two of all experts read, keeps the room of the last pass, and, with a cache, asks the
+    mask of other tokens.
+    """
+    for half in (modeling_mvp.MvpEncoder, modeling_mvp.MvpDecoder):
+
+        def begin(self: Any, config: Any, *_: Any, first: Any = half.__init__) -> None:
+            first(self, config, use_prompt=config.use_prompt)
+
+        half.__init__ = begin
+
+    def read(self: Any, states: torch.Tensor, _: Any, shares: torch.Tensor) -> torch.Tensor:
+        out = torch.zeros_like(states)
+        for i in range(self.num_experts):
+            rows = shares[:, i].nonzero()[:, 0]
+            if len(rows):
+                found = self[f"expert_{i}"](states[rows]) * shares[rows, i, None]
+                kept = self.token_dropout(found) if self.training else found * (1 - self.moe_token_dropout)
+                out = out.index_add(0, rows, kept)
+        return out
+
+    modeling_nllb_moe.NllbMoeExperts.forward = read
+    router = modeling_nllb_moe.NllbMoeTop2Router
+    route = router.route_tokens
+
+    def route_tokens(self: Any, logits: torch.Tensor, dtype: Any = None, mask: Any = None) -> Any:
+        self.expert_capacity = self.__dict__.setdefault("room", self.expert_capacity)
+        if mask is not None:
+            mask = mask[:, 0, -1, -(len(logits) // len(mask)) :].reshape(-1)
+        return route(self, logits, dtype, mask)
+
+    router.route_tokens = route_tokens
 
 
 def config_ties(model_type: str, shape: str) -> bool:

@@ -64,6 +64,7 @@ ONLY_THERE = {
     "jetmoe": re.compile(r"\.(input_linear|output_linear|router|activation)$"),
     # what holds the router's layer, and the experts, alone
     "switch_transformers": re.compile(r"\.router$|\.experts$"),
+    "nllb-moe": re.compile(r"\.router$"),  # what holds the router's layer alone
     # all experts' two tensors stand for themselves
     "llama4_text": re.compile(r"\.experts(\.act_fn)?$"),
     # what holds the router's layer alone; and experts that are called one by one, whose rows become [B, T, E]
@@ -226,7 +227,7 @@ PARTS = re.compile(
 )
 
 
-# the reference changes in place what a feed-forward or a norm returned, which backward hooks forbid; and its RWKV
+# the reference changes in place what a feed-forward or a norm returned, which backward hooks forbid; its RWKV
 # writes states in place that the backward pass wants as they were
 BACKWARD = [one for one in CASES if one[0] not in ("falcon", "flaubert", "rwkv", "xlm")]
 

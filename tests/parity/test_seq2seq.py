@@ -310,3 +310,40 @@ def test_routers_and_what_they_cost_are_the_references(tmp_path: Path) -> None:
     ours.encoder.register_forward_hook(lambda *_: None)  # a part that is called hands its routers on
     _close(expected.loss, ours(**asked).loss)
     assert "encoder_router_logits" not in ours(**{**asked, "output_router_logits": False})
+
+
+def test_routers_over_all_tokens_and_what_they_cost_are_the_references(tmp_path: Path) -> None:
+    name = "NllbMoeForConditionalGeneration"
+    theirs = write_checkpoint("nllb-moe", "experts in every other layer", name, tmp_path)
+    ours = formers.NllbMoeForConditionalGeneration.from_pretrained(tmp_path)
+    inputs = {**inputs_of(ours), **labels_of(ours), "output_router_logits": True}
+    expected, found = theirs(**inputs), ours(**inputs)
+    values = set(expected.keys()) - {"past_key_values"}
+    assert set(found.keys()) - {"past_key_values"} == values >= {"encoder_aux_loss", "decoder_aux_loss"}
+    for key in values - {"encoder_router_logits", "decoder_router_logits"}:
+        for one, two in zip(_as_tuple(expected[key]), _as_tuple(found[key]), strict=True):
+            _close(one, two, seen(inputs, key))
+    for key in ("encoder_router_logits", "decoder_router_logits"):
+        for one, two in zip(expected[key], found[key], strict=True):
+            _close(one, two, (seen(inputs, key) if key[0] == "e" else seen(inputs, "")).flatten())
+    del inputs["labels"]
+    assert list(ours(**inputs).keys()) == list(theirs(**inputs).keys())
+
+
+def test_prompts_are_tuned_alone_where_that_is_asked_and_seen_beside_any_mask(tmp_path: Path) -> None:
+    shape, name = "prompts, scaled", "MvpForConditionalGeneration"
+    theirs = write_checkpoint("mvp", shape, name, tmp_path)
+    ours = formers.MvpForConditionalGeneration.from_pretrained(tmp_path)
+    for model in (theirs, ours):
+        model.set_lightweight_tuning()
+    trained = {name for name, p in theirs.named_parameters() if p.requires_grad}
+    assert {name for name, p in ours.named_parameters() if p.requires_grad} == trained != set()
+    inputs = inputs_of(ours)
+    whole = inputs["attention_mask"][:, None].expand(-1, inputs["input_ids"].shape[1], -1)
+    bias = (1.0 - whole[:, None].float()) * torch.finfo(torch.float32).min
+    with torch.no_grad():
+        expected = ours.get_encoder()(inputs["input_ids"], inputs["attention_mask"])[0]
+        found = ours.get_encoder()(inputs["input_ids"], bias)[0]
+    _close(expected, found, seen(inputs, "encoder"))
+    with pytest.raises(TypeError, match="no prompts to tune: load MVP with use_prompt=True"):
+        formers.MvpModel(formers.MvpConfig(**SHAPES["mvp"]["plain"])).set_lightweight_tuning()

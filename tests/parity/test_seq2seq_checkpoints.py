@@ -336,6 +336,8 @@ def test_one_vocabulary_of_marian_grows_and_two_are_not_grown_by_one_number() ->
         two.resize_token_embeddings(130)
 
 
-def test_prompts_before_every_layer_are_refused() -> None:
-    with pytest.raises(ValueError, match="use_prompt must be False"):
-        formers.MvpConfig(use_prompt=True)
+def test_ways_to_route_that_are_not_there_are_refused() -> None:
+    with pytest.raises(ValueError, match=r"second_expert_policy='best'.*'all' or 'sampling' or 'random'"):
+        formers.NllbMoeConfig(second_expert_policy="best")
+    with pytest.raises(ValueError, match="router_dtype='bfloat16'"):
+        formers.NllbMoeConfig(router_dtype="bfloat16")

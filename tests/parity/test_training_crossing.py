@@ -119,6 +119,7 @@ MORE = {
         **{f"{side}_ffn_dim": 12 for side in ("encoder", "decoder")},
     },
 }
+MORE["MBart"] = MORE["Bart"]
 MORE["Whisper"] = {**MORE["Bart"], "use_weighted_layer_sum": True}
 
 

@@ -116,6 +116,7 @@ _OTHERS["flaubert"] = _OTHERS["xlm"] = {
     "n_heads": 4,
     "init_std": 0.3,
 }
+_OTHERS["nllb-moe"] = {**_OTHERS["bart"], "pad_token_id": 0, "num_experts": 4, "encoder_sparse_step": 2}
 _OTHERS["switch_transformers"] = {**_OTHERS["t5"], "num_sparse_encoder_layers": 1, "num_experts": 4}
 _IMAGE = {name: value for name, value in _BERT.items() if name != "vocab_size"} | {
     "image_size": 12,
@@ -763,7 +764,7 @@ get_input_embeddings get_memory_footprint
 get_output_embeddings gradient_checkpointing gradient_checkpointing_disable gradient_checkpointing_enable
 init_weights initialize_weights is_gradient_checkpointing main_input_name name_or_path num_labels
 num_parameters post_init prepare_decoder_input_ids_from_labels push_to_hub register_for_auto_class
-predict_contacts get_entity_embeddings set_entity_embeddings
+predict_contacts get_entity_embeddings set_entity_embeddings set_lightweight_tuning
 resize_token_embeddings save_pretrained set_attn_implementation set_input_embeddings set_output_embeddings
 supports_gradient_checkpointing tie_weights warnings_issued
 """

@@ -19,8 +19,9 @@ from formers.nn.attend import eager
 from formers.nn.kernels import hooked
 from formers.nn.layout import Layout
 from formers.nn.passing import Geometry, Pass, Visibility
+from formers.nn.prompts import ROLES
 from formers.nn.stems import STEMS
-from formers.nn.tree import add_aliases, wiring
+from formers.nn.tree import add_aliases, has, leaf, wiring
 from formers.nn.watch import watched
 from formers.stacks.stack import Ask, States
 
@@ -234,6 +235,23 @@ class Assembled(PreTrainedModel):
                 f"{type(self).__name__} has no encoder beside a decoder; freeze_base() freezes below a head"
             )
         found.requires_grad_(False)
+
+    def set_lightweight_tuning(self) -> None:
+        """The prompts that every layer sees get gradients, and nothing else.
+
+        Raises:
+            TypeError: for a model without prompts.
+        """
+        parts = self._assembly.stacks(self._owner()).values()
+        found = [leaf(part, role) for part in parts for role in ROLES if has(part, role)]
+        if not found:
+            raise TypeError(
+                f"{type(self).__name__} has no prompts to tune: load MVP with use_prompt=True, or train an "
+                "adapter (LoRA)"
+            )
+        self.requires_grad_(False)
+        for prompts in found:
+            prompts.requires_grad_(True)
 
     def get_decoder(self) -> nn.Module:
         """The decoder, likewise."""

@@ -63,6 +63,7 @@ class EncoderDecoder(Assembly):
         apart: (config) -> whether both stacks have token tables of their own, of any sizes.
         marks: callers may say which of the encoder's tokens see all, and are seen by all.
         routes: there are mixtures of experts, whose routers' logits [B, T, experts] callers may ask for.
+        flat: those logits are [B * T, experts].
         wraps: the decoder begins with the last token of what it is to predict, a language's code.
         composed: each stack has a config of its own, which the config has under its name; where that says
             `is_encoder_decoder=False` there is no decoder.
@@ -85,7 +86,9 @@ class EncoderDecoder(Assembly):
         composed: bool = False,
         hides_padding: Literal["", "both", "decoder"] = "",
         routes: bool = False,
+        flat: bool = False,
     ) -> None:
+        self.flat = flat
         self.wraps, self.apart, self.composed, self.hides_padding = wraps, apart, composed, hides_padding
         self.half, self.shifts_inputs, self.may_untie, self.routes = half, shifts_inputs, may_untie, routes
         self.halves = {
@@ -274,7 +277,8 @@ class EncoderDecoder(Assembly):
         if routing:
             both = {"decoder": (states.last, states.router_logits), "encoder": (memory[0], routers)}
             for name, (last, logits) in both.items():
-                each = tuple(t.reshape(*last.shape[:2], -1) for t in logits or ())
+                shape = (-1,) if self.flat else last.shape[:2]
+                each = tuple(t.reshape(*shape, t.shape[-1]) for t in logits or ())
                 states.extras[f"{name}_router_logits"] = each
         return states
 

@@ -195,6 +195,19 @@ def sequences(c: Any) -> Sequences:
     )
 
 
+# whether norms stand before parts or after them
+ORDER = (
+    ("k_proj", "v_proj", "q_proj", "out_proj"),
+    (
+        "self_attn",
+        "self_attn_layer_norm",
+        "encoder_attn",
+        "encoder_attn_layer_norm",
+        "fc1",
+        "fc2",
+        "final_layer_norm",
+    ),
+)
 WORDS = Words("lm_head", bias=False, logits_bias="final_logits_bias")
 GENERATION = Head("seq2seq_lm", lambda c: WORDS)
 DECODER = Head("causal_lm", lambda c: Words("lm_head", bias=False, shifts=False), over="decoder")
@@ -205,7 +218,7 @@ BART = register(
         config=BartConfig,
         base="model",
         assembly=EncoderDecoder(half, shifts_inputs=True, may_untie=True),
-        order=(("k_proj", "v_proj", "q_proj", "out_proj"), ("layers", "layernorm_embedding")),
+        order=(*ORDER, ("layers", "layernorm_embedding")),
         heads={
             "ForConditionalGeneration": GENERATION,
             "ForSequenceClassification": Head("sequence_classification", sequences),

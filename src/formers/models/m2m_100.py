@@ -24,10 +24,14 @@ class M2M100Config(bart.PairConfig):
     scale_embedding: bool = True
 
 
+def tokens(c: M2M100Config) -> spec.Tokens:
+    """The stem of either stack."""
+    return replace(bart.tokens(c), norm=None, positions=spec.ComputedPositions(c.pad_token_id))
+
+
 def half(c: M2M100Config, decoder: bool) -> spec.Stack:
     """The encoder or the decoder."""
-    stem = replace(bart.tokens(c), norm=None, positions=spec.ComputedPositions(c.pad_token_id))
-    return bart.stack(c, decoder, "M2M100", stem, bart.PRE_NORM, "pre")
+    return bart.stack(c, decoder, "M2M100", tokens(c), bart.PRE_NORM, "pre")
 
 
 M2M100 = register(

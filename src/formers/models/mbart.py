@@ -62,7 +62,7 @@ MBART = register(
         name="MBart",
         config=MBartConfig,
         assembly=EncoderDecoder(pre_norm, shifts_inputs=True, may_untie=True, wraps=True),
-        order=(bart.BART.order[0], ("layers", "layernorm_embedding", "layer_norm")),
+        order=(*bart.ORDER, ("layers", "layernorm_embedding", "layer_norm")),
     )
 )
 PLBART = register(

@@ -48,7 +48,7 @@ PEGASUS = register(
         config=PegasusConfig,
         base="model",
         assembly=EncoderDecoder(half, may_untie=True),
-        order=(bart.BART.order[0],),
+        order=bart.ORDER,
         heads={"ForConditionalGeneration": bart.GENERATION, "ForCausalLM": bart.DECODER},
         renames=bart.BART.renames,
     )

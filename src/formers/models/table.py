@@ -94,6 +94,7 @@ FAMILIES: dict[str, tuple[str, str]] = {
     "mvp": ("mvp", "Mvp"),
     "nemotron": ("nemotron", "Nemotron"),
     "nomic_bert": ("nomic_bert", "NomicBert"),
+    "nllb-moe": ("nllb_moe", "NllbMoe"),
     "nystromformer": ("nystromformer", "Nystromformer"),
     "olmo": ("olmo", "Olmo"),
     "olmo2": ("olmo2", "Olmo2"),

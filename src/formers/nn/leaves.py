@@ -160,15 +160,19 @@ class ScaledEmbedding(nn.Embedding):
 
 
 class ComputedSinusoids(nn.Module):
-    """Sinusoids of any places, which no table bounds (Vaswani et al. 2017, arXiv:1706.03762, section 3.5)."""
+    """Sinusoids of any places, which no table bounds (Vaswani et al. 2017, arXiv:1706.03762, section 3.5).
 
-    def __init__(self, width: int, closed: bool = True) -> None:
+    That of the place `padding_idx` is zero.
+    """
+
+    def __init__(self, width: int, closed: bool = True, padding_idx: int | None = None) -> None:
         super().__init__()
-        self.width, self.closed = width, closed
+        self.width, self.closed, self.padding_idx = width, closed, padding_idx
 
     def forward(self, places: Tensor) -> Tensor:
         """[..], int64 -> [.., E], float32."""
-        return sinusoids(places, self.width, self.closed)
+        found = sinusoids(places, self.width, self.closed)
+        return found if self.padding_idx is None else found * (places != self.padding_idx)[..., None]
 
 
 def token_table(

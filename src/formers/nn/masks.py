@@ -193,6 +193,22 @@ class Renumbered(Mask):
 
 
 @dataclass(frozen=True)
+class Prompted(Mask):
+    """Keys before the first, at positions below 0, are seen by all; the rest is as `mask` says."""
+
+    mask: Mask
+
+    @property
+    def per_row(self) -> bool:
+        """As the rest."""
+        return self.mask.per_row
+
+    def allowed(self, row: Tensor, query: Tensor, key: Tensor) -> Tensor:
+        """`key < 0`, or what the mask says."""
+        return (key < 0) | self.mask.allowed(row, query, key.clamp(min=0))
+
+
+@dataclass(frozen=True)
 class Both(Mask):
     """A key must be seen by both masks."""
 

@@ -160,7 +160,8 @@ _MIXED = (
     "value_conv attention_norm_beside "
     "q k v o qkv kv q_norm k_norm q_down q_up kv_down kv_norm kv_up score_bias weights_dropout "
     "up gate down act inner_dropout feedforward_scale mixture router router_bias share "
-    "expert_up expert_gate expert_down shared_up shared_gate shared_down shared_act "
+    "expert_up expert_gate expert_down expert_act expert_inner_dropout expert_dropout "
+    "shared_up shared_gate shared_down shared_act "
     "in conv conv_act select step step_norm step_bias writes_norm reads_norm decay skip gated_norm out "
     "scan_gate scan_act lru_decay lru_input_weight lru_input_bias lru_keep_weight lru_keep_bias"
 )

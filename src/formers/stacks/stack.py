@@ -23,6 +23,7 @@ from formers.nn.mixers.relative import Streams
 from formers.nn.passing import Geometry, Pass, Visibility
 from formers.nn.positions import Rotary
 from formers.nn.program import Flow, build, call_foreign, compute
+from formers.nn.prompts import make_prompts, place_prompts
 from formers.nn.recording import recording, transformed
 from formers.nn.stems import stem_of
 from formers.nn.stems.base import Stem, StemNode, place_stem
@@ -197,6 +198,7 @@ def place_stack(block: Block, s: spec.Stack) -> None:
     if s.first_norm is not None:
         place(block, "first_norm", str(names.stack["first_norm"]), norm(s.first_norm, s.width))
     facts["layers node"] = place_layers(block, s)
+    place_prompts(block, s)
     if s.relative:
         place(block, "relative", str(names.stack["relative"]), nn.Embedding(s.relative, s.width))
     if s.beside:
@@ -252,6 +254,7 @@ def run(block: Block, inputs: Inputs, ask: Ask, checkpointing: bool = False) -> 
             given = {name: None if value is None else turned(value) for name, value in given.items()}
         streams.types = given.get("token_type_ids")
     x = enter(block, _embed(block, facts, given, pass_), pass_)
+    make_prompts(block, s, pass_)
     if streams is not None:
         assert isinstance(s.attention, spec.Relative)
         x = begin(block, s.attention, pass_, streams, x)

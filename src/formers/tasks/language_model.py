@@ -46,7 +46,7 @@ class Spec:
         balance: experts that read each token, and the weight in the loss of how unevenly experts are used.
         beside: path of a table [E - width, V], which reads the features beyond those of the output table.
         z_loss: weight in the loss of how far the logarithm of all exponentials is from zero.
-        steady: weight in the loss of how large routers' logits are.
+        steady: weight in the loss of how large routers' logits are; None where that is not told.
         before: what stands before the table, in place of `dense`, `act`, `norm` and `eps`.
         within: the table lies in the decoder, whose states are logits.
         sparse: the label of places without one, where those that have one alone get logits in training.
@@ -74,7 +74,7 @@ class Spec:
     balance: tuple[int, float] | None = None
     beside: str | None = None
     z_loss: float = 0.0
-    steady: float = 0.0
+    steady: float | None = 0.0
     before: Transform | None = None
     within: bool = False
     sparse: int | None = None

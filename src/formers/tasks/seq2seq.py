@@ -9,10 +9,12 @@ from torch import Tensor, nn
 
 from formers.assemblies.base import shift_right
 from formers.core.outputs import ModelOutput, Seq2SeqBalancedOutput, TaskOutput
-from formers.nn.losses import balance_by_row, steady
+from formers.nn.losses import balance, balance_by_row, steady
 from formers.stacks.stack import Ask, States
 from formers.tasks.base import TaskModel
 from formers.tasks.language_model import Spec, VocabularyHead
+
+_NONE = (None, None)
 
 
 class ConditionalGeneration(VocabularyHead):
@@ -85,8 +87,14 @@ class ConditionalGeneration(VocabularyHead):
             routers, real = passed[f"{side}_router_logits"], given.get(name)
             if isinstance(real, Tensor):
                 real = real[:, -states.layout.length :] if side == "decoder" else real
-            sizes.append(steady(routers, real) if routers else logits.new_zeros(()))
-            shares.append(balance_by_row(routers, spec.balance[0], real) if routers else logits.new_zeros(()))
+            if spec.steady is not None:
+                sizes.append(steady(routers, real) if routers else logits.new_zeros(()))
+                shares.append(
+                    balance_by_row(routers, spec.balance[0], real) if routers else logits.new_zeros(())
+                )
+            elif labels is not None:
+                rows = real.flatten() if isinstance(real, Tensor) else None
+                shares.append(balance(routers, spec.balance[0], rows) if routers else logits.new_zeros(()))
         if loss is not None:
-            loss = loss + spec.steady * sum(sizes) + spec.balance[1] * sum(shares)
-        return Seq2SeqBalancedOutput(loss, logits, *sizes, *shares, **passed)
+            loss = loss + (spec.steady or 0.0) * sum(sizes) + spec.balance[1] * sum(shares)
+        return Seq2SeqBalancedOutput(loss, logits, *(sizes or _NONE), *(shares or _NONE), **passed)

@@ -23,6 +23,7 @@ from formers.nn.masks import Full, Padding
 from formers.nn.passing import Pass
 from formers.nn.positions import Alibi, Buckets, rotate
 from formers.nn.program import Bare, Flow, Step
+from formers.nn.prompts import with_prompts
 from formers.nn.steps import Project
 from formers.nn.tree import has, leaf
 
@@ -241,6 +242,9 @@ class Attend(Step):
         """Mix by the pass's backend; a dropout that somebody looks at is called, on the weights."""
         found = leaf(node, self.dropout) if has(node, self.dropout) else None
         backend, called = flow.pass_.backend, None
+        prompts = None if self.spec.prompts is None else flow.pass_.memo.get(f"{self.prefix}prompts")
+        if prompts is not None:  # a layer that is called by itself has none
+            k, v, scores = with_prompts(prompts[flow.index], k, v, scores, flow.pass_)
         if found is None or not self.spec.drops:
             rate = self.spec.dropout if node.training and self.spec.drops else 0.0
         elif type(found) in (Dropout, nn.Dropout) and not (flow.watched and hooked(found)):

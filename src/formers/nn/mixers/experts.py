@@ -16,10 +16,12 @@ from torch.nn import functional as F
 
 from formers.nn import spec
 from formers.nn.activations import activation
+from formers.nn.dropout import Dropout
 from formers.nn.fresh import Constant, Drawn, Fill
 from formers.nn.kernels import grouped
 from formers.nn.leaves import WideLinear, linear
 from formers.nn.mixers.feedforward import clamped, feedforward_steps, halves
+from formers.nn.mixers.top_two import two_of
 from formers.nn.program import Bare, Flow, Inner, Node, Step, run_inner
 from formers.nn.recording import recording
 from formers.nn.tree import has, leaf
@@ -52,9 +54,16 @@ class Route(Step):
         logits = leaf(node, "router")(rows if s.capacity is None else x).view(-1, s.count)
         flow.pass_.keep("router_logits", logits)
         correction = leaf(node, "router_bias") if s.corrected else None
-        made = in_turn(s, logits, node.training) if s.scores == "in turn" else choose(s, logits, correction)
+        if s.two is not None:
+            made = two_of(s, logits, flow, node.training)
+        elif s.scores == "in turn":
+            made = in_turn(s, logits, node.training)
+        else:
+            made = choose(s, logits, correction)
         if s.capacity is not None and flow.pass_.layout.length > s.capacity:
             made = within(s.capacity, s.count, flow, *made)
+        if s.dropout and not node.training:
+            made = made[0] * (1 - s.dropout), made[1]
         flow.routing, flow.x = (x, *made), rows
 
 
@@ -121,6 +130,8 @@ class Dispatch(Step):
     def __init__(self, s: spec.Experts, width: int) -> None:
         super().__init__()
         self.spec = s
+        self.leaves["expert_dropout"] = lambda: Dropout(s.dropout)
+        self.optional = frozenset() if s.dropout else frozenset({"expert_dropout"})
         self.roles_in = ("gate_up",) if s.each.fused else ("gate", "up") if s.each.gated else ("up",)
         if not s.stacked:
             self.inner["expert_"] = Inner(lambda: feedforward_steps(s.each, width), range(s.count))
@@ -168,8 +179,15 @@ class Dispatch(Step):
                 part = given(start, start + rows)
                 read.append(self._read(part, bank, first, stop, counts[first:stop], plain))
                 start += rows
-        found = read[0] if len(read) == 1 else torch.cat(read)
+        found = self._dropped(node, read[0] if len(read) == 1 else torch.cat(read))
         return summed(found, weights, order, token, plain).to(x.dtype)
+
+    def _dropped(self, node: Any, found: Tensor) -> Tensor:
+        """The shape stays."""
+        if not (self.spec.dropout and node.training):
+            return found
+        dropped: Tensor = leaf(node, "expert_dropout")(found)
+        return dropped
 
     def _bank(self, node: Any, flow: Flow) -> Bank | None:
         """Role -> weights [out, in] and biases of all experts; None where an expert has to be called."""
@@ -231,7 +249,7 @@ class Dispatch(Step):
                 found = run_inner(node, f"expert_{i}", given, flow)
             else:
                 found = self._read(given, bank, i, i + 1, [x.shape[0]], plain=False)
-            out = out + (found * weight[:, None]).to(x.dtype)
+            out = out + (self._dropped(node, found) * weight[:, None]).to(x.dtype)
         return out
 
 

@@ -12,12 +12,13 @@ from formers.nn.spec.attention import (
     Disentangled,
     Latent,
     Local,
+    Prompts,
     Relative,
     Windowed,
 )
 from formers.nn.spec.chosen import ChosenHeads
 from formers.nn.spec.layers import Bottleneck, Layer, Part, layer
-from formers.nn.spec.mixers import ByLanguage, Experts, FeedForward, Mixer
+from formers.nn.spec.mixers import ByLanguage, Experts, FeedForward, Mixer, TopTwo
 from formers.nn.spec.mixing import (
     BlockSparse,
     Channels,
@@ -104,6 +105,7 @@ __all__ = [
     "Part",
     "Patches",
     "Paths",
+    "Prompts",
     "Queries",
     "Relative",
     "Resolved",
@@ -119,6 +121,7 @@ __all__ = [
     "Summary",
     "TimeMixing",
     "Tokens",
+    "TopTwo",
     "WideValues",
     "Windowed",
     "crossed",

@@ -14,6 +14,27 @@ from formers.nn.spec.values import Heads, LinearKind, Norm, SlotSpec
 
 
 @dataclass(frozen=True)
+class Prompts:
+    """Keys and values that every query of a layer sees beside what its mask says.
+
+    Those of all layers are made from one table (Li and Liang 2021, arXiv:2101.00190, section 4.3), once a
+    pass, under the roles `prompts` and (of cross attention) `cross_prompts` of `names.stack`. Roles inside
+    of such a node: `prompt_table`, `prompt_up`, `prompt_act`, `prompt_down`, `prompt_dropout`.
+
+    Attributes:
+        count: how many there are.
+        inner: width between the table and what is made of it.
+        activation: there.
+        dropout: on what is made.
+    """
+
+    count: int
+    inner: int
+    activation: str = "gelu"
+    dropout: float = 0.0
+
+
+@dataclass(frozen=True)
 class Attention:
     """How one attention sub-layer is built.
 
@@ -44,6 +65,7 @@ class Attention:
         gated: q makes for every head its query and then its gate, whose sigmoid weighs what the head mixed.
         cross: keys and values come from the encoder's states; `source` is their width, where it is not E.
         by_time: whoever looks inside the stack's layers sees [T, B, E].
+        prompts: keys and values of the stack's own, before those of the tokens.
     """
 
     heads: Heads
@@ -73,6 +95,7 @@ class Attention:
     cross: bool = False
     source: int | None = None
     by_time: bool = False
+    prompts: Prompts | None = None
 
     def __post_init__(self) -> None:
         if self.gated and (self.fused or self.cross):

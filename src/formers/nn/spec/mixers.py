@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from math import ceil
 from typing import Literal, Protocol
 
 from formers.nn.spec.values import LinearKind, SlotSpec
@@ -80,6 +81,34 @@ class FeedForward(_Tokenwise):
 
 
 @dataclass(frozen=True)
+class TopTwo:
+    """Two experts for every token, while they have room among all tokens of a batch.
+
+    Lepikhin et al. 2020, arXiv:2006.16668, section 2.2 and algorithm 1; the shares of the two sum to one.
+
+    Attributes:
+        second: the second best of `all`; of a `sampling` that adds Gumbel noise to the logits; or left out at
+            `random`, where twice its weight is less than a number from 0 to 1.
+        early: weights are normed before tokens are left out for lack of room, not after.
+        surest: the surest tokens find room first, not those that stand first.
+        room: tokens that an expert reads at most; None for twice its even share.
+        share: of all tokens, that room in evaluation; none of its own where it is not positive.
+    """
+
+    second: Literal["all", "sampling", "random"] = "all"
+    early: bool = False
+    surest: bool = False
+    room: int | None = None
+    share: float = 0.0
+
+    def most(self, tokens: int, experts: int, training: bool) -> int:
+        """How many of so many tokens one of so many experts reads."""
+        if self.share > 0 and not training:
+            return ceil(self.share * tokens)
+        return 2 * ceil(tokens / experts) if self.room is None else self.room
+
+
+@dataclass(frozen=True)
 class Experts(_Tokenwise):
     """A mixture of experts: a router sends every token to some of many feed-forwards (Shazeer et al. 2017).
 
@@ -111,6 +140,10 @@ class Experts(_Tokenwise):
         flat: it is called with [N, E] in a watched pass too, as the experts are.
         jitter: in training, what enters is multiplied by numbers from 1 - jitter to 1 + jitter (Fedus et al.
             2021, arXiv:2101.03961, section 2.2), `jitters` times.
+        two: how two are found for every token, in place of `scores`.
+        dropout: probability of dropping what experts find, under the role `expert_dropout`; in evaluation all
+            of it is multiplied by what that would leave.
+        reads_padding: padding takes room too.
     """
 
     count: int
@@ -136,6 +169,9 @@ class Experts(_Tokenwise):
     flat: bool = False
     jitter: float = 0.0
     jitters: int = 1
+    two: TopTwo | None = None
+    dropout: float = 0.0
+    reads_padding: bool = False
 
     def __post_init__(self) -> None:
         size = self.count // self.groups
@@ -144,7 +180,7 @@ class Experts(_Tokenwise):
                 f"{self.count} experts do not make {self.groups} equal groups, of which {self.kept_groups} "
                 f"are kept by their best {self.group_best}"
             )
-        if self.scores == "in turn" and self.chosen != 2:
+        if (self.scores == "in turn" or self.two is not None) and self.chosen != 2:
             raise ValueError(f"experts that are chosen in turn are two for each token, not {self.chosen}")
         if self.chosen > size * self.kept_groups:
             raise ValueError(

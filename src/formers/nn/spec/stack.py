@@ -81,7 +81,7 @@ class Stack:
             gives, `final_projection` from E; `score_bias`, a table of distances that all layers read;
             `rotary_table`, sines and cosines that stand in the file, in place of those that the layers'
             rotary rule gives; `blank`, what a second stream begins with; `beside`, the table of that beside
-            every row.
+            every row; `prompts` and `cross_prompts`, see `Prompts`.
         width: E.
         layer_class: name of the layers' class, as sharding policies spell it.
         first_norm: of what enters the first layer.

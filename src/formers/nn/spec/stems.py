@@ -36,7 +36,7 @@ class LearnedPositions:
 class ComputedPositions:
     """Sinusoids of as many places as there are, or of `count`: no table, and nothing in the file.
 
-    Counted likewise; `closed` as `nn.fresh.sinusoids` has it.
+    Counted likewise, padding at zeros; `closed` as `nn.fresh.sinusoids` has it.
     """
 
     padding_idx: int | None = None
