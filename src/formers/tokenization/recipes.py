@@ -132,11 +132,12 @@ _PIECES = _named("<s>", "</s>", "<unk>", "<sep>", "<pad>", "<cls>", "<mask>")
 _END = "<|endoftext|>"
 _TYPES_LAST = ("input_ids", "attention_mask", "token_type_ids")
 
-# Classes whose vocabulary is read from a tokenizer.json alone: special tokens, model types, inputs, side of
-# the padding, positions (facts of transformers 5.23).
+# Special tokens, model types, inputs, side of the padding, positions (facts of transformers 5.23) of classes
+# whose vocabulary is read from a tokenizer.json, and from what `_OLDER_FILES` says.
 _FILE_ROWS: dict[str, tuple[Any, ...]] = {
-    "Albert": (_SENTENCES, ("albert", "yoso")),
+    "Albert": (_SENTENCES, ("albert", "nystromformer", "yoso")),
     "Barthez": (_FAIRSEQ_TOKENS, ("barthez",)),
+    "BertGeneration": (_named("<s>", "</s>", "<unk>", "<::::>", "<pad>"), ("bert-generation",)),
     "BigBird": (_named("<s>", "</s>", "<unk>", "[SEP]", "<pad>", "[CLS]", "[MASK]"), ("big_bird",)),
     "Blenderbot": (_FAIRSEQ_TOKENS, ("blenderbot",)),
     "BlenderbotSmall": (_named("__start__", "__end__", "__unk__", "", "__null__"), ("blenderbot-small",)),
@@ -192,11 +193,57 @@ _FILE_ROWS: dict[str, tuple[Any, ...]] = {
         PLAIN_INPUTS,
         "left",
     ),
-    "Splinter": (_named("", "", "[UNK]", "[SEP]", "[PAD]", "[CLS]", "[MASK]"), ("splinter",)),
+    "Splinter": (
+        {**_named("", "", "[UNK]", "[SEP]", "[PAD]", "[CLS]", "[MASK]"), "question_token": "[QUESTION]"},
+        ("splinter",),
+    ),
     "Udop": (_named("", "</s>", "<unk>", "</s>", "<pad>"), ("udop",)),
     "Whisper": (_named(_END, _END, _END), ("whisper",)),
     "XLNet": (_PIECES, ("xlnet",), PLAIN_INPUTS, "left", "relative"),
 }
+
+_SPIECE = {"vocab_file": ("spiece.model",)}
+_TOKENIZER_MODEL = {"vocab_file": ("tokenizer.model",)}
+_BYTES = {"add_prefix_space": False, "errors": "replace"}
+_LOWER = {"do_lower_case": True, "keep_accents": False, "add_prefix_space": True}
+_PLAIN_LLAMA = {"legacy": True, "add_prefix_space": False, "add_bos_token": True, "add_eos_token": False}
+# Builder, files and its settings.
+_OLDER_FILES: dict[str, tuple[str, Mapping[str, tuple[str, ...]], Mapping[str, Any]]] = {
+    "Albert": ("albert", _SPIECE, _LOWER),
+    "BertGeneration": ("plain_pieces", _SPIECE, {}),
+    "BigBird": ("bert_pieces", _SPIECE, {"add_prefix_space": True}),
+    "Blenderbot": ("ended_byte_bpe", _VOCAB_MERGES, {"add_prefix_space": True}),
+    "Cohere": ("cohere", _VOCAB_MERGES, _BYTES),
+    "Deberta": ("deberta", _VOCAB_MERGES, _BYTES),
+    "DebertaV2": (
+        "bert_pieces",
+        {"vocab_file": ("spm.model",)},
+        {"do_lower_case": False, "split_by_punct": False, "add_prefix_space": True},
+    ),
+    "FNet": ("albert", _SPIECE, _LOWER),
+    "Funnel": ("funnel", _VOCAB_TXT, _BERT.options),
+    "GPTNeoX": ("composed_byte_bpe", _VOCAB_MERGES, {**_BYTES, "add_bos_token": False}),
+    "Gemma": ("llama", _TOKENIZER_MODEL, _PLAIN_LLAMA),
+    "MPNet": ("framed_wordpiece", _VOCAB_TXT, _BERT.options),
+    "Pegasus": ("pegasus", _SPIECE, {"offset": 103, "mask_token_sent": "<mask_1>"}),
+    "RemBert": (
+        "bert_pieces",
+        {"vocab_file": ("sentencepiece.model",)},
+        {"do_lower_case": False, "keep_accents": True, "add_prefix_space": True},
+    ),
+    "Splinter": ("splinter", _VOCAB_TXT, _BERT.options),
+    "XLNet": ("xlnet", _SPIECE, {"do_lower_case": False, "keep_accents": False}),
+}
+_UNNAMED = {
+    "Pegasus": ("<mask_1>", *(f"<unk_{index}>" for index in range(2, 103))),
+    "XLNet": ("<eop>", "<eod>"),
+}
+
+
+def _with_older(name: str, row: Recipe) -> Recipe:
+    kind, files, options = _OLDER_FILES.get(name, ("", {}, {}))
+    return replace(row, kind=kind, files=files, options=options, additional=_UNNAMED.get(name, ()))
+
 
 RECIPES: dict[str, Recipe] = {
     "Bert": _BERT,
@@ -343,7 +390,7 @@ RECIPES: dict[str, Recipe] = {
         options={"errors": "replace"},
         model_types=("clip", "clipseg", "groupvit", "owlv2", "owlvit", "xclip", "clip_text_model"),
     ),
-    **{name: _of_file(*row) for name, row in _FILE_ROWS.items()},
+    **{name: _with_older(name, _of_file(*row)) for name, row in _FILE_ROWS.items()},
 }
 
 # Public class name -> recipe. Both spellings are the same class: there is one kind of tokenizer here.

@@ -247,7 +247,7 @@ class PreTrainedTokenizerFast(TokenMethods, FrameMethods, OlderCalls, Pushable):
         path = Path(pretrained_model_name_or_path)
         if path.is_file() and path.suffix == ".json":
             return cls(tokenizer_file=path, **kwargs)
-        found, explicit = classes.find(pretrained_model_name_or_path, kwargs, cls.__name__)
+        found, explicit = classes.find(pretrained_model_name_or_path, kwargs, cls.__name__, cls.recipe)
         if cls is PreTrainedTokenizerFast:
             own = classes.own_class(found)
             if own is not None:
