@@ -7,10 +7,11 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from formers.core.jsonfile import read_json
+from formers.core.jsonfile import read_json, read_json_object
 from formers.tokenization import pieces
 from formers.tokenization.components import bert_frame, frame, id_of, surround
 from formers.tokenization.pieces import SPACE, Settings, add_pieces, model_of, space, unigram
+from formers.tokenization.reading import japanese_vocabulary, merges_of
 from formers.tokenization.recipes import Recipe
 
 if TYPE_CHECKING:
@@ -156,21 +157,7 @@ def _byte_pairs(given: dict[str, Any], where: str) -> tuple[dict[str, int], list
         vocab = _as_ids(read_json(given["vocab_file"]), where)
     else:
         raise _missing(where, "vocab_file= (vocab.json) and merges_file= (merges.txt), or vocab= and merges=")
-    if "merges" in given:
-        merges = [
-            tuple(merge.split(" ")) if isinstance(merge, str) else tuple(merge) for merge in given["merges"]
-        ]
-    elif "merges_file" in given:
-        lines = Path(given["merges_file"]).read_text(encoding="utf-8").split("\n")
-        merges = [tuple(line.split(" ")) for line in lines if line and not line.startswith("#version")]
-    else:
-        raise _missing(
-            where, "the merges too: merges_file= (merges.txt) or merges=; without them text falls apart"
-        )
-    for merge in merges:
-        if len(merge) != 2:
-            raise ValueError(f"{where}: a merge is two tokens, but found {merge!r}")
-    return vocab, [(left, right) for left, right in merges]
+    return vocab, merges_of(given, where)
 
 
 def byte_bpe(given: dict[str, Any], every: Settings, where: str) -> Tokenizer:
@@ -331,7 +318,7 @@ def words(given: dict[str, Any], every: Settings, where: str) -> Tokenizer:
         if token not in ids:
             raise ValueError(f"{where}: {given['vocab_file']} has no {token!r}, which every text may need")
     backend = Tokenizer(models.WordLevel(ids, unk_token=unknown))
-    spaced, ends = decoders.Replace(SPACE, " "), decoders.Replace(Regex("^ +| +$"), "")
+    spaced, ends = decoders.Replace(SPACE, " "), decoders.Replace(Regex(r"\A +| +\z"), "")
     backend.decoder = decoders.Sequence([spaced, decoders.Fuse(), ends])
     backend.add_special_tokens([token for token in (unknown, last, pad) if token in ids])
     frame(backend, [last], ["$A", last], ["$A", "$B", last])
@@ -450,6 +437,46 @@ def llama(given: dict[str, Any], every: Settings, where: str) -> Tokenizer:
     return backend
 
 
+def marked(given: dict[str, Any], every: Settings, where: str) -> Tokenizer:
+    """Pieces that are marked with `@@` where a word goes on, and their ids; Python cuts texts (`cutting`)."""
+    from tokenizers import Regex, Tokenizer, decoders, models
+
+    vocab, _ = _byte_pairs(given, where)
+    backend = Tokenizer(models.WordLevel(vocab, unk_token=every["unk_token"]))
+    joined, ends = decoders.WordPiece(prefix="\0", cleanup=False), Regex(r"\A\s+|\s+\z")
+    backend.decoder = decoders.Sequence(
+        [joined, decoders.Fuse(), decoders.Replace("@@ ", ""), decoders.Replace(ends, "")]
+    )
+    return backend
+
+
+def chinese(given: dict[str, Any], every: Settings, where: str) -> Tokenizer:
+    """WordPiece in BERT's frame, of words of Chinese that Python finds (`cutting`), as in RoFormer."""
+    return wordpiece(given, {**every, "tokenize_chinese_chars": False}, where)
+
+
+def japanese(given: dict[str, Any], every: Settings, where: str) -> Tokenizer:
+    """Spellings that share ids, and tokens of bytes and emoji; Python cuts texts (`cutting`)."""
+    from tokenizers import Regex, Tokenizer, decoders, models
+
+    if "vocab_file" not in given or "emoji_file" not in given:
+        raise _missing(where, "vocab_file= (vocab.txt) and emoji_file= (emoji.json)")
+    _, spelt = japanese_vocabulary(Path(given["vocab_file"]))
+    vocab = {token: index for index, token in enumerate(spelt)}
+    backend = Tokenizer(models.WordLevel(vocab, unk_token=every["unk_token"]))
+    said = {"<SP>": " ", "<BR>": "\n", "<TAB>": "\t", "<BLOCK>": "▀", "<KIGOU>": "ǀ", "<U2000U2BFF>": "‖"}
+    said |= read_json_object(Path(given["emoji_file"]))["emoji_inv"]
+    said |= {f"<|byte{byte}|>": f"<0x{byte:02X}>" for byte in range(256)}
+    backend.decoder = decoders.Sequence(
+        [
+            *(decoders.Replace(token, text) for token, text in said.items() if token in vocab),
+            *(decoders.ByteFallback(), decoders.Fuse()),
+            decoders.Replace(Regex(r"\A\s+|\s+\z"), ""),
+        ]
+    )
+    return backend
+
+
 BUILDERS: dict[str, Callable[[dict[str, Any], Settings, str], Tokenizer]] = {
     "letters": letters,
     "wordpiece": wordpiece,
@@ -474,6 +501,10 @@ BUILDERS: dict[str, Callable[[dict[str, Any], Settings, str], Tokenizer]] = {
     "nllb": nllb,
     "t5": pieces.t5,
     "utf8": utf8,
+    "marked_inside": marked,
+    "marked_lower": marked,
+    "chinese": chinese,
+    "japanese": japanese,
     "plain_pieces": pieces.plain,
     "bert_pieces": pieces.bert_pieces,
     "albert": pieces.albert,

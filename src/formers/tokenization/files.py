@@ -101,7 +101,7 @@ def _vocabulary(source: Source, row: Recipe | None) -> dict[str, Path]:
             names.setdefault(argument, {}).update(dict.fromkeys(candidates))
     found: dict[str, Path] = {}
     for argument, known in names.items():
-        for candidate in known if row is None or argument in row.files else ():
+        for candidate in known if not (row and row.files) or argument in row.files else ():
             path = source.find(candidate)
             if path is not None:
                 found[argument] = path

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from formers.tokenization.languages import M2M_100, MBART, MBART_50, NLLB, PLBART, Languages
+from formers.tokenization.languages import CTRL_CODES, M2M_100, MBART, MBART_50, NLLB, PLBART, Languages
 
 BERT_INPUTS = ("input_ids", "token_type_ids", "attention_mask")
 PLAIN_INPUTS = ("input_ids", "attention_mask")
@@ -36,6 +36,7 @@ class Recipe:
         languages: how texts are marked with theirs, for translators.
         order: what is taken by position.
         sign: what its vocabulary file contains and that of another class with the same file names does not.
+        attributes: what the class has besides, by name.
     """
 
     kind: str
@@ -52,6 +53,7 @@ class Recipe:
     aliases: tuple[str, ...] = field(default=(), compare=False)
     positions: str = field(default="absolute", compare=False)
     sign: str = field(default="", compare=False)
+    attributes: Mapping[str, Any] = field(default_factory=dict, compare=False)
 
 
 _VOCAB_TXT = {"vocab_file": ("vocab.txt",)}
@@ -213,6 +215,7 @@ _OLDER_FILES: dict[str, tuple[str, Mapping[str, tuple[str, ...]], Mapping[str, A
     "BertGeneration": ("plain_pieces", _SPIECE, {}),
     "BigBird": ("bert_pieces", _SPIECE, {"add_prefix_space": True}),
     "Blenderbot": ("ended_byte_bpe", _VOCAB_MERGES, {"add_prefix_space": True}),
+    "BlenderbotSmall": ("marked_lower", _VOCAB_MERGES, {}),
     "Cohere": ("cohere", _VOCAB_MERGES, _BYTES),
     "Deberta": ("deberta", _VOCAB_MERGES, _BYTES),
     "DebertaV2": (
@@ -231,6 +234,7 @@ _OLDER_FILES: dict[str, tuple[str, Mapping[str, tuple[str, ...]], Mapping[str, A
         {"vocab_file": ("sentencepiece.model",)},
         {"do_lower_case": False, "keep_accents": True, "add_prefix_space": True},
     ),
+    "RoFormer": ("chinese", _VOCAB_TXT, {"do_lower_case": True, "strip_accents": None}),
     "Splinter": ("splinter", _VOCAB_TXT, _BERT.options),
     "XLNet": ("xlnet", _SPIECE, {"do_lower_case": False, "keep_accents": False}),
 }
@@ -265,6 +269,21 @@ RECIPES: dict[str, Recipe] = {
         files=_VOCAB_MERGES,
         special=_named("", "", "<unk>"),
         model_types=("openai-gpt",),
+    ),
+    "CTRL": Recipe(
+        kind="marked_inside",
+        files=_VOCAB_MERGES,
+        special=_named("", "", "<unk>"),
+        model_types=("ctrl",),
+        attributes={"control_codes": CTRL_CODES},
+    ),
+    "GPTNeoXJapanese": Recipe(
+        kind="japanese",
+        files={"vocab_file": ("vocab.txt",), "emoji_file": ("emoji.json",)},
+        special=_named("<|startoftext|>", _END, _END, "", _END),
+        options={"do_clean_text": False},
+        order=("vocab", "emoji_file"),
+        model_types=("gpt_neox_japanese",),
     ),
     "XGLM": Recipe(
         kind="xglm",
