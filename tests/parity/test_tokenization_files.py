@@ -140,7 +140,7 @@ def names_of(base: str) -> dict[str, str]:
     return {argument: name for argument, name in known.items() if name and argument not in general}
 
 
-LATER = {"Whisper", "Luke"}
+LATER = {"Whisper"}
 TEXT_CLASSES = sorted({MODEL_TYPES[kind] for kind in FAMILIES if kind in MODEL_TYPES} - LATER)
 
 

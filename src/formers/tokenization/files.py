@@ -74,7 +74,7 @@ def read(source: Source, name: str, row: Recipe | None = None) -> Files:
         files.added = _older_added(older, files.config)
     named = CLASSES.get(str(config.get("tokenizer_class")))
     row = row or RECIPES.get(named or MODEL_TYPES.get(str(files.model.get("model_type")), ""))
-    if tokenizer is None or source.is_local:
+    if tokenizer is None or source.is_local or (row is not None and row.reads_all):
         files.vocabulary = _vocabulary(source, row)
     files.template = _template(source, config.get("chat_template"))
     if tokenizer is None and not files.vocabulary and not (row and row.kind and not row.files):

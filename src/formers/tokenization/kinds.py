@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from formers.tokenization.cutting import CUTS, CutFilesMethods, CutMethods
+from formers.tokenization.entities import EntityMethods
 from formers.tokenization.recipes import Recipe
 from formers.tokenization.segmenting import TwoFilesMethods
 from formers.tokenization.sentinels import SentinelMethods
@@ -17,5 +18,6 @@ def methods_of(row: Recipe) -> tuple[type, ...]:
         SentinelMethods: "extra_ids" in row.options,
         CutMethods: row.kind == "chinese",
         CutFilesMethods: row.kind in CUTS and row.kind != "chinese",
+        EntityMethods: "entity_vocab_file" in row.files,
     }
     return tuple(kind for kind, wanted in every.items() if wanted)

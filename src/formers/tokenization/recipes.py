@@ -37,6 +37,7 @@ class Recipe:
         order: what is taken by position.
         sign: what its vocabulary file contains and that of another class with the same file names does not.
         attributes: what the class has besides, by name.
+        reads_all: whether its files are read beside a tokenizer.json too, which does not say all.
     """
 
     kind: str
@@ -54,6 +55,7 @@ class Recipe:
     positions: str = field(default="absolute", compare=False)
     sign: str = field(default="", compare=False)
     attributes: Mapping[str, Any] = field(default_factory=dict, compare=False)
+    reads_all: bool = field(default=False, compare=False)
 
 
 _VOCAB_TXT = {"vocab_file": ("vocab.txt",)}
@@ -169,7 +171,6 @@ _FILE_ROWS: dict[str, tuple[Any, ...]] = {
     "LayoutLMv2": ({k: v for k, v in _LETTERS.items() if k[0] not in "be"}, ("layoutlmv2",), _TYPES_LAST),
     "LayoutLMv3": (_FAIRSEQ_TOKENS, ("layoutlmv3",), ("input_ids", "attention_mask", "bbox")),
     "LayoutXLM": (_FAIRSEQ_TOKENS, ("layoutxlm",)),
-    "Luke": (_FAIRSEQ_TOKENS, ("luke",)),
     "MPNet": (
         {**_FAIRSEQ_TOKENS, "unk_token": "[UNK]"},
         ("mpnet",),
@@ -238,6 +239,12 @@ _OLDER_FILES: dict[str, tuple[str, Mapping[str, tuple[str, ...]], Mapping[str, A
     "Splinter": ("splinter", _VOCAB_TXT, _BERT.options),
     "XLNet": ("xlnet", _SPIECE, {"do_lower_case": False, "keep_accents": False}),
 }
+_ENTITY_MARKS = {**_FAIRSEQ_TOKENS, "entity_1_token": "<ent>", "entity_2_token": "<ent2>"}
+_ENTITIES = {
+    **{"task": None, "max_entity_length": 32, "max_mention_length": 30, "entity_vocab": None},
+    **{"entity_unk_token": "[UNK]", "entity_pad_token": "[PAD]"},
+    **{"entity_mask_token": "[MASK]", "entity_mask2_token": "[MASK2]"},
+}
 _UNNAMED = {
     "Pegasus": ("<mask_1>", *(f"<unk_{index}>" for index in range(2, 103))),
     "XLNet": ("<eop>", "<eod>"),
@@ -253,6 +260,23 @@ RECIPES: dict[str, Recipe] = {
     "Bert": _BERT,
     "DistilBert": replace(_BERT, inputs=PLAIN_INPUTS, model_types=("distilbert",), aliases=("DPRReader",)),
     "Roberta": _ROBERTA,
+    "Luke": replace(
+        _ROBERTA,
+        files={**_VOCAB_MERGES, "entity_vocab_file": ("entity_vocab.json",)},
+        special=_ENTITY_MARKS,
+        options={**_BYTES, "trim_offsets": True, **_ENTITIES},
+        model_types=("luke",),
+        aliases=(),
+        reads_all=True,
+    ),
+    "MLuke": Recipe(
+        kind="xlm_roberta",
+        files={**_FAIRSEQ_PIECES, "entity_vocab_file": ("entity_vocab.json",)},
+        special=_ENTITY_MARKS,
+        options={"add_prefix_space": True, **_ENTITIES},
+        positions="after_padding",
+        reads_all=True,
+    ),
     "Bart": replace(
         _ROBERTA, model_types=("bart", "led", "mvp"), aliases=("LED", "Mvp"), positions="absolute"
     ),

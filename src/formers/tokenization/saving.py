@@ -33,6 +33,7 @@ _NOT_SAVED = (
     "added_tokens_file",
     "vocab_file",
     "merges_file",
+    "entity_vocab",
     "vocab",
     "merges",
     "files_loaded",
