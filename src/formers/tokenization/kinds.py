@@ -7,6 +7,7 @@ from formers.tokenization.entities import EntityMethods
 from formers.tokenization.recipes import Recipe
 from formers.tokenization.segmenting import TwoFilesMethods
 from formers.tokenization.sentinels import SentinelMethods
+from formers.tokenization.tables import TableMethods
 from formers.tokenization.translating import TranslatorMethods
 
 
@@ -19,5 +20,6 @@ def methods_of(row: Recipe) -> tuple[type, ...]:
         CutMethods: row.kind == "chinese",
         CutFilesMethods: row.kind in CUTS and row.kind != "chinese",
         EntityMethods: "entity_vocab_file" in row.files,
+        TableMethods: "cell_trim_length" in row.options,
     }
     return tuple(kind for kind, wanted in every.items() if wanted)

@@ -183,7 +183,7 @@ class EncodeOptions(NamedTuple):
         return self.truncation is not TruncationStrategy.DO_NOT_TRUNCATE
 
     def width(self, longest: int, most: int | None = None) -> int:
-        """Return the padded length of a batch whose longest row has `longest` tokens, or what else is counted.
+        """Return the padded length of a batch whose longest row counts `longest` tokens, or something else.
 
         `most` is the length with padding="max_length"; None takes that of tokens.
         """

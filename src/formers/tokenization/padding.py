@@ -13,12 +13,16 @@ from formers.tokenization.options import EncodeOptions, TensorType
 
 
 class Filling(NamedTuple):
-    """What rows are padded with: the token, its id, its token type; and the column that the model reads."""
+    """What rows are padded with: the token, its id, its token type; and the column that the model reads.
+
+    `more` says what other columns are padded with, or takes the place of what is usual.
+    """
 
     token: str
     pad_id: int
     type_id: int
     main: str = "input_ids"
+    more: Mapping[str, Any] = {}
 
     def values(self) -> dict[str, Any]:
         """Return the filling of each column that a tokenizer makes."""
@@ -29,6 +33,7 @@ class Filling(NamedTuple):
             "attention_mask": 0,
             "special_tokens_mask": 1,
             "offset_mapping": (0, 0),
+            **self.more,
         }
 
 

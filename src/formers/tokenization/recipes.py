@@ -259,6 +259,19 @@ def _with_older(name: str, row: Recipe) -> Recipe:
 RECIPES: dict[str, Recipe] = {
     "Bert": _BERT,
     "DistilBert": replace(_BERT, inputs=PLAIN_INPUTS, model_types=("distilbert",), aliases=("DPRReader",)),
+    "Tapas": replace(
+        _BERT,
+        special={**_BERT.special, "empty_token": "[EMPTY]"},
+        inputs=_TYPES_LAST,
+        options={
+            **_BERT.options,
+            **{"cell_trim_length": -1, "max_column_id": None, "max_row_id": None},
+            **{"strip_column_names": False, "update_answer_coordinates": False},
+            **{"min_question_length": None, "max_question_length": None},
+        },
+        model_types=("tapas",),
+        aliases=(),
+    ),
     "Roberta": _ROBERTA,
     "Luke": replace(
         _ROBERTA,
@@ -285,7 +298,7 @@ RECIPES: dict[str, Recipe] = {
         files=_VOCAB_MERGES,
         special=dict.fromkeys(("bos_token", "eos_token", "unk_token"), "<|endoftext|>"),
         options={"add_prefix_space": False, "add_bos_token": False, "errors": "replace"},
-        model_types=("gpt2", "gpt_neo", "gptj", "opt", "codegen", "dbrx"),
+        model_types=("gpt2", "gpt_neo", "gptj", "opt", "codegen", "dbrx", "phi", "starcoder2"),
         aliases=("CodeGen",),
     ),
     "OpenAIGPT": Recipe(
