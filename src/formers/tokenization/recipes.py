@@ -163,7 +163,17 @@ _FILE_ROWS: dict[str, tuple[Any, ...]] = {
     ),
     "Gemma": (
         _named("<bos>", "<eos>", "<unk>", "", "<pad>", "", "<mask>"),
-        ("gemma", "gemma2", "gemma3", "gemma3_text", "gemma3n", "recurrent_gemma", "shieldgemma2", "t5gemma"),
+        (
+            "gemma",
+            "gemma2",
+            "gemma3",
+            "gemma3_text",
+            "gemma3n",
+            "recurrent_gemma",
+            "shieldgemma2",
+            "t5gemma",
+            "vaultgemma",
+        ),
         PLAIN_INPUTS,
         "left",
     ),
