@@ -553,6 +553,25 @@ SHAPES: dict[str, dict[str, dict[str, Any]]] = {
             "hidden_activation": "relu",
         },
     },
+    "vaultgemma": {
+        "capped, every other a window": {
+            **DECODER,
+            "sliding_window": 4,
+            "head_dim": 12,
+            "query_pre_attn_scalar": 20,
+            "attn_logit_softcapping": 2.0,
+            "final_logit_softcapping": 3.0,
+        },
+        "no caps, biases, untied, windows last": {
+            **DECODER,
+            "attn_logit_softcapping": None,
+            "final_logit_softcapping": None,
+            "attention_bias": True,
+            "tie_word_embeddings": False,
+            "sliding_window": 3,
+            "layer_types": ["full_attention", "sliding_attention", "sliding_attention"],
+        },
+    },
     "arcee": {
         "grouped heads": DECODER,
         "biases, tied, own width": {

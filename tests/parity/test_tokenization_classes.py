@@ -6,10 +6,14 @@ import inspect
 
 import pytest
 import transformers
+from tokenizers import Tokenizer, models
+from transformers.models.auto.tokenization_auto import TOKENIZER_MAPPING_NAMES
 
+import formers
 from formers.core.notices import Notice
+from formers.models.table import FAMILIES
 from formers.tokenization import CLASSES, load, named_class
-from formers.tokenization.recipes import RECIPES
+from formers.tokenization.recipes import MODEL_TYPES, RECIPES
 from formers.tokenization.special import NAMED
 from parity.tokenization_samples import AWKWARD, SENTENCES, write_byte_bpe, write_json
 
@@ -24,7 +28,10 @@ def theirs_of(base):
     for parent in reversed(kind.__mro__):
         if "__init__" in vars(parent):
             for name, parameter in inspect.signature(parent.__init__).parameters.items():
-                if name in NAMED and parameter.default not in (None, inspect.Parameter.empty):
+                if name in NAMED and parameter.default not in (
+                    None,
+                    inspect.Parameter.empty,
+                ):
                     special[name] = str(parameter.default)
     return kind, special
 
@@ -38,7 +45,9 @@ def test_a_class_has_the_inputs_the_side_and_the_special_tokens_of_its_namesake(
     row = RECIPES[CLASSES[f"{base}Tokenizer"]]
     assert list(row.inputs) == kind.model_input_names
     assert row.padding_side == kind.padding_side
-    texts = {name: t["content"] if isinstance(t, dict) else t for name, t in row.special.items()}
+    texts = {
+        name: t["content"] if isinstance(t, dict) else t for name, t in row.special.items() if name in NAMED
+    }
     assert texts == special
 
 
@@ -90,3 +99,43 @@ def test_a_class_that_nobody_knows_saves_no_guess_for_other_readers(tmp_path):
     again = LeftTokenizer.from_pretrained(tmp_path / "again")
     assert again.padding_side == "left"
     assert again("boat")["input_ids"] == theirs("boat")["input_ids"]
+
+
+SOUNDS = {"whisper"}
+# No tokenizer.json says how these cut texts, or all that they read.
+OTHER_WAYS = {
+    *("ctrl", "blenderbot-small", "gpt_neox_japanese", "marian"),
+    *("mbart", "plbart", "m2m_100", "tapas", "encoder-decoder", "roformer"),
+}
+# Families whose checkpoints need a package that splits texts as the Moses scripts did.
+WITHOUT_A_CLASS = {"biogpt"}
+
+
+def test_every_text_family_has_the_tokenizer_that_the_reference_gives_it():
+    missing, other = set(), {}
+    for kind in FAMILIES:
+        name = TOKENIZER_MAPPING_NAMES.get(kind)
+        if name in (None, "TokenizersBackend") or kind in SOUNDS:
+            continue
+        if name not in CLASSES or kind not in MODEL_TYPES:
+            missing.add(kind)
+            continue
+        assert getattr(formers, name).recipe is RECIPES[CLASSES[name]]
+        ours, theirs = RECIPES[MODEL_TYPES[kind]], RECIPES[CLASSES[name]]
+        if (ours.kind, ours.files, ours.special) != (theirs.kind, theirs.files, theirs.special):
+            other[kind] = (MODEL_TYPES[kind], name)
+    assert missing == WITHOUT_A_CLASS
+    assert not other
+
+
+@pytest.mark.parametrize(
+    "kind", sorted({MODEL_TYPES.get(kind): kind for kind in FAMILIES if kind not in OTHER_WAYS}.values())
+)
+def test_an_auto_tokenizer_finds_the_class_of_a_model_type(kind, tmp_path):
+    backend = Tokenizer(models.WordLevel({"[UNK]": 0, "[CLS]": 1, "[SEP]": 2, "boat": 3}, unk_token="[UNK]"))
+    backend.save(str(tmp_path / "tokenizer.json"))
+    write_json(tmp_path / "config.json", {"model_type": kind})
+    found = formers.AutoTokenizer.from_pretrained(tmp_path)
+    expected = MODEL_TYPES.get(kind)
+    assert type(found).__name__ == (f"{expected}Tokenizer" if expected else "PreTrainedTokenizerFast")
+    assert found("boat", add_special_tokens=False)["input_ids"] == [3]

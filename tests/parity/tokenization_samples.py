@@ -65,13 +65,13 @@ WORDPIECE_SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
 FAIRSEQ_SPECIAL = ["<s>", "<pad>", "</s>", "<unk>", "<mask>"]
 
 
-def write_vocab_txt(folder: Path, lowercase: bool = True) -> Path:
+def write_vocab_txt(folder: Path, lowercase: bool = True, special: list[str] = WORDPIECE_SPECIAL) -> Path:
     """Train WordPiece and write vocab.txt."""
     from tokenizers import BertWordPieceTokenizer
 
     trained = BertWordPieceTokenizer(lowercase=lowercase)
     trained.train_from_iterator(
-        SENTENCES * 2, vocab_size=600, min_frequency=2, special_tokens=WORDPIECE_SPECIAL, show_progress=False
+        SENTENCES * 2, vocab_size=600, min_frequency=2, special_tokens=special, show_progress=False
     )
     folder.mkdir(parents=True, exist_ok=True)
     trained.save_model(str(folder))

@@ -875,8 +875,8 @@ def test_repr_says_what_matters(bert):
 
 def test_a_vocabulary_that_only_an_unknown_class_could_read_is_refused(tmp_path):
     write_llama(tmp_path / "tokenizer.model")
-    write_json(tmp_path / "tokenizer_config.json", {"tokenizer_class": "GemmaTokenizer"})
-    with pytest.raises(ValueError, match="'GemmaTokenizer', which is read from a tokenizer.json alone"):
+    write_json(tmp_path / "tokenizer_config.json", {"tokenizer_class": "CodeLlamaTokenizer"})
+    with pytest.raises(ValueError, match="'CodeLlamaTokenizer', which is read from a tokenizer.json alone"):
         load(tmp_path)
 
 

@@ -102,11 +102,11 @@ def test_special_tokens_that_were_found_by_their_spelling_are_not_saved(folder, 
 def test_a_row_without_its_file_says_which_file_it_needs(tmp_path):
     write_json(tmp_path / "vocab.json", {"a": 0})
     (tmp_path / "merges.txt").write_text("#version: 0.2\n")
-    write_json(tmp_path / "tokenizer_config.json", {"tokenizer_class": "GPTNeoXTokenizer"})
+    write_json(tmp_path / "tokenizer_config.json", {"tokenizer_class": "HerbertTokenizer"})
     with pytest.raises(ValueError, match="read from a tokenizer.json alone"):
         load(tmp_path)
     with pytest.raises(TypeError, match="tokenizer_file"):
-        formers.GPTNeoXTokenizer(vocab_file=tmp_path / "vocab.json")
+        formers.HerbertTokenizer(vocab_file=tmp_path / "vocab.json")
 
 
 class Shouting(PreTrainedTokenizerFast):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from formers.assemblies.family import Head
@@ -61,8 +62,10 @@ OWN = {
 NAMES = llama.NAMES.with_(layer=OWN)
 
 
-def decoder(c: Gemma2Config, layer_class: str, names: spec.Names, **other: Any) -> spec.Stack:
-    """The decoder; `other` fields as its attention has them."""
+def decoder(
+    c: Gemma2Config, layer_class: str, names: spec.Names, outer: bool = True, **other: Any
+) -> spec.Stack:
+    """The decoder; with norms behind parts too where `outer`, `other` fields as its attention has them."""
     norm = spec.Norm("rms", c.rms_norm_eps, offset=1.0)
     feedforward = spec.FeedForward(c.intermediate_size, c.hidden_activation, gated=True, bias=False)
     other |= {"scale": c.query_pre_attn_scalar**-0.5, "softcap": c.attn_logit_softcapping}
@@ -70,7 +73,8 @@ def decoder(c: Gemma2Config, layer_class: str, names: spec.Names, **other: Any) 
     mixers = {
         kind: llama.attention(c, mask, c.attention_bias, kind=kind, **other) for kind, mask in masks.items()
     }
-    kinds = {kind: spec.layer(one, feedforward, norm, order="sandwich") for kind, one in mixers.items()}
+    layer = partial(spec.layer, norm=norm, order="sandwich" if outer else "pre")
+    kinds = {kind: layer(one, feedforward) for kind, one in mixers.items()}
     scaled = {"table_scale": c.hidden_size**0.5, "table_scale_rounded": True}
     return llama.decoder(c, llama.by_kind(c, kinds), layer_class, norm, names, **scaled)
 

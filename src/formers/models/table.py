@@ -130,6 +130,7 @@ FAMILIES: dict[str, tuple[str, str]] = {
     "t5gemma": ("t5gemma", "T5Gemma"),
     "tapas": ("tapas", "Tapas"),
     "umt5": ("mt5", "UMT5"),
+    "vaultgemma": ("vaultgemma", "VaultGemma"),
     "vit": ("vit", "ViT"),
     "whisper": ("whisper", "Whisper"),
     "xglm": ("xglm", "XGLM"),

@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any
 
-from formers.core.jsonfile import read_json
-from formers.tokenization.components import frame, id_of, surround
+from formers.core.jsonfile import read_json, read_json_object
+from formers.tokenization import pieces
+from formers.tokenization.components import bert_frame, frame, id_of, surround
+from formers.tokenization.pieces import SPACE, Settings, add_pieces, model_of, space, unigram
+from formers.tokenization.reading import japanese_vocabulary, merges_of
 from formers.tokenization.recipes import Recipe
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
-    from formers.tokenization.sentencepiece import Model
     from formers.tokenization.vocabulary import Segmenter
-
-Settings: TypeAlias = Mapping[str, Any]
-SPACE = "▁"
 
 
 def build(recipe: Recipe, given: Mapping[str, Any], settings: Settings, where: str) -> Tokenizer:
@@ -117,10 +116,37 @@ def wordpiece(given: dict[str, Any], every: Settings, where: str) -> Tokenizer:
         lowercase=every["do_lower_case"],
     )
     backend.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
-    cls, sep = every["cls_token"], every["sep_token"]
-    single = [f"{cls}:0", "$A:0", f"{sep}:0"]
-    frame(backend, (cls, sep), single, [*single, "$B:1", f"{sep}:1"])
+    bert_frame(backend, every)
     backend.decoder = decoders.WordPiece(prefix="##")
+    return backend
+
+
+def framed_wordpiece(given: dict[str, Any], every: Settings, where: str) -> Tokenizer:
+    """WordPiece inside `<s>` and `</s>`, pairs parted by two `</s>`, as in MPNet."""
+    from tokenizers import processors
+
+    backend = wordpiece(given, every, where)
+    last, first = ((every[name], id_of(backend, every[name])) for name in ("sep_token", "cls_token"))
+    backend.post_processor = processors.RobertaProcessing(
+        last, first, trim_offsets=True, add_prefix_space=False
+    )
+    return backend
+
+
+def funnel(given: dict[str, Any], every: Settings, where: str) -> Tokenizer:
+    """WordPiece where the class token has a type of its own, as in Funnel Transformer."""
+    backend = wordpiece(given, every, where)
+    bert_frame(backend, every, kind=2)
+    return backend
+
+
+def splinter(given: dict[str, Any], every: Settings, where: str) -> Tokenizer:
+    """WordPiece where a question, the first of a pair, ends in a token that stands for its answer."""
+    backend = wordpiece(given, every, where)
+    cls, sep, asked = (every[name] for name in ("cls_token", "sep_token", "question_token"))
+    single = [f"{cls}:0", "$A:0", f"{sep}:0"]
+    pair = [*single[:2], f"{asked}:0", ".:0", f"{sep}:0", "$B:1", f"{sep}:1"]
+    frame(backend, (cls, sep, asked, "."), single, pair)
     return backend
 
 
@@ -131,21 +157,7 @@ def _byte_pairs(given: dict[str, Any], where: str) -> tuple[dict[str, int], list
         vocab = _as_ids(read_json(given["vocab_file"]), where)
     else:
         raise _missing(where, "vocab_file= (vocab.json) and merges_file= (merges.txt), or vocab= and merges=")
-    if "merges" in given:
-        merges = [
-            tuple(merge.split(" ")) if isinstance(merge, str) else tuple(merge) for merge in given["merges"]
-        ]
-    elif "merges_file" in given:
-        lines = Path(given["merges_file"]).read_text(encoding="utf-8").split("\n")
-        merges = [tuple(line.split(" ")) for line in lines if line and not line.startswith("#version")]
-    else:
-        raise _missing(
-            where, "the merges too: merges_file= (merges.txt) or merges=; without them text falls apart"
-        )
-    for merge in merges:
-        if len(merge) != 2:
-            raise ValueError(f"{where}: a merge is two tokens, but found {merge!r}")
-    return vocab, [(left, right) for left, right in merges]
+    return vocab, merges_of(given, where)
 
 
 def byte_bpe(given: dict[str, Any], every: Settings, where: str) -> Tokenizer:
@@ -186,6 +198,40 @@ def framed_byte_bpe(given: dict[str, Any], every: Settings, where: str) -> Token
     backend.post_processor = processors.RobertaProcessing(
         last, first, trim_offsets=every["trim_offsets"], add_prefix_space=every["add_prefix_space"]
     )
+    return backend
+
+
+def deberta(given: dict[str, Any], every: Settings, where: str) -> Tokenizer:
+    """Byte-level BPE inside BERT's frame (arXiv:2006.03654)."""
+    backend = byte_bpe(given, every, where)
+    bert_frame(backend, every)
+    return backend
+
+
+def composed_byte_bpe(given: dict[str, Any], every: Settings, where: str) -> Tokenizer:
+    """Byte-level BPE after composing letters and accents, as in GPT-NeoX."""
+    from tokenizers import normalizers
+
+    backend = byte_bpe(given, every, where)
+    backend.normalizer = normalizers.NFC()
+    return backend
+
+
+def cohere(given: dict[str, Any], every: Settings, where: str) -> Tokenizer:
+    """As GPT-NeoX has it, with digits one by one."""
+    from tokenizers import pre_tokenizers
+
+    backend = composed_byte_bpe(given, every, where)
+    digits = pre_tokenizers.Digits(individual_digits=True)
+    backend.pre_tokenizer = pre_tokenizers.Sequence([digits, backend.pre_tokenizer])
+    return backend
+
+
+def ended_byte_bpe(given: dict[str, Any], every: Settings, where: str) -> Tokenizer:
+    """Byte-level BPE with `</s>` after each text, as in Blenderbot."""
+    backend = byte_bpe(given, every, where)
+    last = every["eos_token"]
+    frame(backend, [last], ["$A", last], ["$A", "$B", last])
     return backend
 
 
@@ -230,114 +276,6 @@ def clip(given: dict[str, Any], every: Settings, where: str) -> Tokenizer:
     return backend
 
 
-def _pieces(given: dict[str, Any], where: str) -> Model | None:
-    from formers.tokenization import sentencepiece
-
-    if "vocab" in given:
-        return None
-    if "vocab_file" in given:
-        return sentencepiece.read(given["vocab_file"])
-    raise _missing(where, "vocab_file= (a SentencePiece model) or vocab= ((token, score) pairs)")
-
-
-def _scores(vocab: Any, where: str) -> list[tuple[str, float]]:
-    if isinstance(vocab, Mapping) or not isinstance(vocab, Sequence) or isinstance(vocab, str):
-        raise TypeError(
-            f"{where}: vocab must be a list of (token, score) pairs, but is a {type(vocab).__name__}"
-        )
-    return [(str(token), float(score)) for token, score in vocab]
-
-
-def _unigram(
-    scores: list[tuple[str, float]],
-    unk_id: int,
-    model: Model | None,
-    *,
-    prefix: bool,
-    byte_fallback: bool = False,
-) -> Tokenizer:
-    """A unigram model after SentencePiece's normalization; spaces are part of the tokens."""
-    from tokenizers import Tokenizer, models
-
-    backend = Tokenizer(models.Unigram(scores, unk_id=unk_id, byte_fallback=byte_fallback))
-    _space(backend, model, prefix=prefix)
-    return backend
-
-
-def _space(backend: Tokenizer, model: Model | None, *, prefix: bool) -> None:
-    """Let a backend treat spaces as SentencePiece does, after its normalization."""
-    from tokenizers import Regex, decoders, normalizers, pre_tokenizers
-
-    collapse = model is None or model.remove_extra_whitespaces
-    steps: list[Any] = []
-    if model is not None and model.charsmap:
-        steps.append(normalizers.Precompiled(model.charsmap))
-    if collapse and not prefix:
-        steps += [normalizers.Strip(left=True, right=True), normalizers.Replace(Regex(" {2,}"), " ")]
-    backend.normalizer = normalizers.Sequence(steps) if steps else None
-    scheme = "always" if prefix else "never"
-    spaced = pre_tokenizers.Metaspace(replacement=SPACE, prepend_scheme=scheme)
-    if collapse and prefix:
-        # Every word gets its space from the prefix. Splitting drops the spaces of the text, so that a token
-        # starts at its first letter and not at the space before, as in the published tokenizer.json files.
-        words = pre_tokenizers.WhitespaceSplit()
-        backend.pre_tokenizer = pre_tokenizers.Sequence([words, spaced])
-    else:
-        backend.pre_tokenizer = spaced
-    backend.decoder = decoders.Metaspace(replacement=SPACE, prepend_scheme=scheme)
-
-
-def _add_pieces(backend: Tokenizer, model: Model | None, offset: int = 0) -> None:
-    """Register control symbols as special tokens and user-defined symbols as added ones."""
-    from tokenizers import AddedToken
-
-    from formers.tokenization.sentencepiece import Kind
-
-    for piece in (model.pieces if model is not None else [])[offset:]:
-        if piece.kind in (Kind.CONTROL, Kind.USER_DEFINED):
-            special = piece.kind is Kind.CONTROL
-            token = AddedToken(piece.text, normalized=False, special=special)
-            (backend.add_special_tokens if special else backend.add_tokens)([token])
-
-
-def _fairseq(
-    given: dict[str, Any],
-    every: Settings,
-    where: str,
-    front: list[tuple[str, float]],
-    dropped: int,
-    back: Sequence[str],
-) -> Tokenizer:
-    """SentencePiece with fairseq's ids: tokens of its own in front, in the place of the file's first ones."""
-    model = _pieces(given, where)
-    if model is None:
-        scores = _scores(given["vocab"], where)
-    else:
-        scores = front + model.scores()[dropped:] + [(token, 0.0) for token in back]
-    unk_id = [token for token, _ in scores].index(every["unk_token"])
-    backend = _unigram(scores, unk_id, model, prefix=every.get("add_prefix_space", True))
-    _add_pieces(backend, model, offset=dropped)
-    first, last = every["cls_token"], every["sep_token"]
-    frame(backend, (first, last), [first, "$A", last], [first, "$A", last, last, "$B", last])
-    return backend
-
-
-def xlm_roberta(given: dict[str, Any], every: Settings, where: str) -> Tokenizer:
-    """SentencePiece with fairseq's ids: four special tokens in front take the place of the file's three."""
-    front = [(every[name], 0.0) for name in ("bos_token", "pad_token", "eos_token", "unk_token")]
-    return _fairseq(given, every, where, front, dropped=3, back=[every["mask_token"]])
-
-
-def coded_fairseq(given: dict[str, Any], every: Settings, where: str) -> Tokenizer:
-    """As XLM-R has it, with tokens of languages behind the file's, as mBART and PLBART have them."""
-    front = [(every[name], 0.0) for name in ("cls_token", "pad_token", "eos_token", "unk_token")]
-    masks = every.get("language_codes") != "multi"
-    back = [*every["codes"], *([every["mask_token"]] if masks else [])]
-    backend = _fairseq(given, every, where, front, dropped=3, back=back)
-    backend.add_special_tokens(list(every["codes"]))
-    return backend
-
-
 def m2m(given: dict[str, Any], every: Settings, where: str) -> Tokenizer:
     """SentencePiece whose ids a vocab.json says, and tokens of languages behind them, as M2M-100 has them."""
     from tokenizers import Tokenizer, models
@@ -347,7 +285,7 @@ def m2m(given: dict[str, Any], every: Settings, where: str) -> Tokenizer:
     if "vocab_file" not in given or "spm_file" not in given:
         raise _missing(where, "vocab_file= (vocab.json) and spm_file= (a SentencePiece model)")
     ids = _as_ids(read_json(given["vocab_file"]), where)
-    model = _pieces({"vocab_file": given["spm_file"]}, where)
+    model = model_of({"vocab_file": given["spm_file"]}, where)
     assert model is not None
     unknown = every["unk_token"]
     lost = [piece.text for piece in model.pieces if piece.kind == Kind.NORMAL and piece.text not in ids]
@@ -358,11 +296,11 @@ def m2m(given: dict[str, Any], every: Settings, where: str) -> Tokenizer:
         )
     if model.bpe:
         backend = Tokenizer(models.BPE(ids, model.merges(), unk_token=unknown, fuse_unk=True))
-        _space(backend, model, prefix=True)
+        space(backend, model, prefix=True)
     else:
         known = dict(model.scores())  # what is no piece is never the better way to write a text
         scores = [(text, known.get(text, -1e4)) for text in sorted(ids, key=ids.__getitem__)]
-        backend = _unigram(scores, ids[unknown], model, prefix=True)
+        backend = unigram(scores, ids[unknown], model, prefix=True)
     backend.add_special_tokens([every[name] for name in ("bos_token", "pad_token", "eos_token", "unk_token")])
     backend.add_special_tokens(every["codes"])
     return backend
@@ -380,7 +318,7 @@ def words(given: dict[str, Any], every: Settings, where: str) -> Tokenizer:
         if token not in ids:
             raise ValueError(f"{where}: {given['vocab_file']} has no {token!r}, which every text may need")
     backend = Tokenizer(models.WordLevel(ids, unk_token=unknown))
-    spaced, ends = decoders.Replace(SPACE, " "), decoders.Replace(Regex("^ +| +$"), "")
+    spaced, ends = decoders.Replace(SPACE, " "), decoders.Replace(Regex(r"\A +| +\z"), "")
     backend.decoder = decoders.Sequence([spaced, decoders.Fuse(), ends])
     backend.add_special_tokens([token for token in (unknown, last, pad) if token in ids])
     frame(backend, [last], ["$A", last], ["$A", "$B", last])
@@ -400,10 +338,10 @@ def segmenter(file: Path, vocabulary: Tokenizer, unknown: str, last: str) -> Seg
         own = {piece.text: index for index, piece in enumerate(model.pieces)}
         name = model.pieces[model.unk_id].text
         cutter = Tokenizer(models.BPE(own, model.merges(), unk_token=name, fuse_unk=True))
-        _space(cutter, model, prefix=True)
+        space(cutter, model, prefix=True)
     else:
-        cutter = _unigram(model.scores(), model.unk_id, model, prefix=True)
-    _add_pieces(cutter, model)
+        cutter = unigram(model.scores(), model.unk_id, model, prefix=True)
+    add_pieces(cutter, model)
     codes = [token for token in ids if token.startswith(">>") and token.endswith("<<")]
     cutter.add_tokens([AddedToken(code, normalized=False) for code in codes])
     made = Segmenter(cutter, ids, ids[unknown])
@@ -416,7 +354,7 @@ def nllb(given: dict[str, Any], every: Settings, where: str) -> Tokenizer:
     """SentencePiece BPE with fairseq's ids, and tokens of languages behind the file's."""
     from tokenizers import Tokenizer, models
 
-    model = _pieces(given, where)
+    model = model_of(given, where)
     if model is None:
         vocab = _as_ids(given["vocab"], where)
         _, merges = _byte_pairs({**given, "vocab": vocab}, where)
@@ -428,47 +366,9 @@ def nllb(given: dict[str, Any], every: Settings, where: str) -> Tokenizer:
         texts = [*front, *(piece.text for piece in model.pieces[3:]), *back]
         vocab, merges = {text: index for index, text in enumerate(texts)}, model.merges()
     backend = Tokenizer(models.BPE(vocab, merges, unk_token=every["unk_token"], fuse_unk=True))
-    _space(backend, model, prefix=True)
-    _add_pieces(backend, model, offset=3)
+    space(backend, model, prefix=True)
+    add_pieces(backend, model, offset=3)
     backend.add_special_tokens(list(every["codes"]))
-    return backend
-
-
-def camembert(given: dict[str, Any], every: Settings, where: str) -> Tokenizer:
-    """SentencePiece with fairseq's ids as CamemBERT has them: five tokens in front, three of them unused."""
-    texts = ("<s>NOTUSED", every["pad_token"], "</s>NOTUSED", every["unk_token"])
-    front = [*((text, 0.0) for text in texts), ("<unk>NOTUSED", -100.0)]
-    return _fairseq(given, every, where, front, dropped=1, back=[every["mask_token"]])
-
-
-def xglm(given: dict[str, Any], every: Settings, where: str) -> Tokenizer:
-    """SentencePiece with fairseq's ids, `</s>` in front of each text, and seven words that nobody wrote."""
-    model = _pieces(given, where)
-    if model is None:
-        scores = _scores(given["vocab"], where)
-    else:
-        front = [(every[name], 0.0) for name in ("bos_token", "pad_token", "eos_token", "unk_token")]
-        scores = front + model.scores()[3:] + [(f"<madeupword{i}>", 0.0) for i in range(7)]
-    backend = _unigram(scores, 3, model, prefix=every["add_prefix_space"])
-    _add_pieces(backend, model, offset=3)
-    last = every["eos_token"]
-    frame(backend, [last], [last, "$A"], [last, "$A", last, last, "$B"])
-    return backend
-
-
-def t5(given: dict[str, Any], every: Settings, where: str) -> Tokenizer:
-    """SentencePiece, `</s>` after each text, and sentinels `<extra_id_n>` at the end in falling order."""
-    model = _pieces(given, where)
-    sentinels = [f"<extra_id_{index}>" for index in range(int(every["extra_ids"]) - 1, -1, -1)]
-    scores = _scores(given["vocab"], where) if model is None else model.scores()
-    known = {token for token, _ in scores}
-    scores = scores + [(token, 0.0) for token in sentinels if token not in known]
-    unk_id = model.unk_id if model is not None else [token for token, _ in scores].index(every["unk_token"])
-    backend = _unigram(scores, unk_id, model, prefix=True)
-    _add_pieces(backend, model)
-    backend.add_special_tokens(sentinels)
-    last = every["eos_token"]
-    frame(backend, [last], ["$A", last], ["$A", last, "$B", last])
     return backend
 
 
@@ -512,7 +412,7 @@ def llama(given: dict[str, Any], every: Settings, where: str) -> Tokenizer:
     """SentencePiece BPE with byte fallback. `legacy=False` puts no space after a special token."""
     from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers
 
-    model = _pieces(given, where)
+    model = model_of(given, where)
     if model is None:
         vocab = _as_ids(given["vocab"], where)
         _, merges = _byte_pairs({**given, "vocab": vocab}, where)
@@ -540,7 +440,7 @@ def llama(given: dict[str, Any], every: Settings, where: str) -> Tokenizer:
     steps = [decoders.Replace(SPACE, " "), decoders.ByteFallback(), decoders.Fuse()]
     backend.decoder = decoders.Sequence([*steps, decoders.Strip(content=" ", left=1)] if prefix else steps)
     backend.add_special_tokens([every[name] for name in ("unk_token", "bos_token", "eos_token")])
-    _add_pieces(backend, model)
+    add_pieces(backend, model)
     surround(
         backend,
         every["bos_token"] if every["add_bos_token"] else None,
@@ -549,23 +449,79 @@ def llama(given: dict[str, Any], every: Settings, where: str) -> Tokenizer:
     return backend
 
 
+def marked(given: dict[str, Any], every: Settings, where: str) -> Tokenizer:
+    """Pieces that are marked with `@@` where a word goes on, and their ids; Python cuts texts (`cutting`)."""
+    from tokenizers import Regex, Tokenizer, decoders, models
+
+    vocab, _ = _byte_pairs(given, where)
+    backend = Tokenizer(models.WordLevel(vocab, unk_token=every["unk_token"]))
+    joined, ends = decoders.WordPiece(prefix="\0", cleanup=False), Regex(r"\A\s+|\s+\z")
+    backend.decoder = decoders.Sequence(
+        [joined, decoders.Fuse(), decoders.Replace("@@ ", ""), decoders.Replace(ends, "")]
+    )
+    return backend
+
+
+def chinese(given: dict[str, Any], every: Settings, where: str) -> Tokenizer:
+    """WordPiece in BERT's frame, of words of Chinese that Python finds (`cutting`), as in RoFormer."""
+    return wordpiece(given, {**every, "tokenize_chinese_chars": False}, where)
+
+
+def japanese(given: dict[str, Any], every: Settings, where: str) -> Tokenizer:
+    """Spellings that share ids, and tokens of bytes and emoji; Python cuts texts (`cutting`)."""
+    from tokenizers import Regex, Tokenizer, decoders, models
+
+    if "vocab_file" not in given or "emoji_file" not in given:
+        raise _missing(where, "vocab_file= (vocab.txt) and emoji_file= (emoji.json)")
+    _, spelt = japanese_vocabulary(Path(given["vocab_file"]))
+    vocab = {token: index for index, token in enumerate(spelt)}
+    backend = Tokenizer(models.WordLevel(vocab, unk_token=every["unk_token"]))
+    said = {"<SP>": " ", "<BR>": "\n", "<TAB>": "\t", "<BLOCK>": "▀", "<KIGOU>": "ǀ", "<U2000U2BFF>": "‖"}
+    said |= read_json_object(Path(given["emoji_file"]))["emoji_inv"]
+    said |= {f"<|byte{byte}|>": f"<0x{byte:02X}>" for byte in range(256)}
+    backend.decoder = decoders.Sequence(
+        [
+            *(decoders.Replace(token, text) for token, text in said.items() if token in vocab),
+            *(decoders.ByteFallback(), decoders.Fuse()),
+            decoders.Replace(Regex(r"\A\s+|\s+\z"), ""),
+        ]
+    )
+    return backend
+
+
 BUILDERS: dict[str, Callable[[dict[str, Any], Settings, str], Tokenizer]] = {
     "letters": letters,
     "wordpiece": wordpiece,
+    "framed_wordpiece": framed_wordpiece,
+    "funnel": funnel,
+    "splinter": splinter,
+    "deberta": deberta,
+    "composed_byte_bpe": composed_byte_bpe,
+    "cohere": cohere,
+    "ended_byte_bpe": ended_byte_bpe,
     "byte_bpe": byte_bpe,
     "word_bpe": word_bpe,
     "framed_byte_bpe": framed_byte_bpe,
     "split_byte_bpe": split_byte_bpe,
     "clip": clip,
-    "xlm_roberta": xlm_roberta,
-    "camembert": camembert,
-    "xglm": xglm,
-    "coded_fairseq": coded_fairseq,
+    "xlm_roberta": pieces.xlm_roberta,
+    "camembert": pieces.camembert,
+    "xglm": pieces.xglm,
+    "coded_fairseq": pieces.coded_fairseq,
     "m2m": m2m,
     "words": words,
     "nllb": nllb,
-    "t5": t5,
+    "t5": pieces.t5,
     "utf8": utf8,
     "code_points": code_points,
+    "marked_inside": marked,
+    "marked_lower": marked,
+    "chinese": chinese,
+    "japanese": japanese,
+    "plain_pieces": pieces.plain,
+    "bert_pieces": pieces.bert_pieces,
+    "albert": pieces.albert,
+    "xlnet": pieces.xlnet,
+    "pegasus": pieces.pegasus,
     "llama": llama,
 }

@@ -10,12 +10,12 @@ from typing import Any
 from formers.core.notices import notice, refuse_unknown
 from formers.tokenization import files
 from formers.tokenization.checks import check_settings
-from formers.tokenization.recipes import CLASSES, MODEL_TYPES, RECIPES
+from formers.tokenization.recipes import CLASSES, MODEL_TYPES, RECIPES, Recipe
 from formers.tokenization.special import ADDITIONAL, NAMED, revive
 
 SOURCES = (
     *("vocab", "merges", "vocab_file", "merges_file", "spm_file", "source_spm", "target_spm"),
-    *("target_vocab_file", "tokenizer_file", "tokenizer_object"),
+    *("target_vocab_file", "emoji_file", "entity_vocab_file", "tokenizer_file", "tokenizer_object"),
 )
 # Settings that any tokenizer takes, beside the sources of its vocabulary.
 SETTINGS = (
@@ -108,9 +108,11 @@ def sources(
 
 
 def find(
-    name: str | os.PathLike[str], keywords: Mapping[str, Any], where: str
+    name: str | os.PathLike[str], keywords: Mapping[str, Any], where: str, row: Recipe | None = None
 ) -> tuple[files.Files, dict[str, Any]]:
     """Find a checkpoint's tokenizer, and part the caller's settings from what says where files come from.
+
+    `row` is that of the class, where the caller chose one.
 
     Raises:
         OSError: when there is no tokenizer under that name.
@@ -120,7 +122,7 @@ def find(
 
     hub, rest = split_hub_keywords(dict(keywords))
     explicit = checked(rest, (*sorted(HUB_KEYWORDS), *SETTINGS, *TOLERATED), f"{where}.from_pretrained()")
-    found = files.read(Source.of(name, **hub), str(name))
+    found = files.read(Source.of(name, **hub), str(name), row)
     if rest.get("trust_remote_code") and "auto_map" in found.config:
         notice(
             f"{name} brings tokenizer code of its own, which is never run here: its files are read without "

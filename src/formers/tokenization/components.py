@@ -202,6 +202,13 @@ def frame(backend: Tokenizer, tokens: Iterable[str], single: Sequence[str], pair
     )
 
 
+def bert_frame(backend: Tokenizer, every: Mapping[str, Any], kind: int = 0) -> None:
+    """Put class and separator tokens around texts as BERT does; the class token has the type `kind`."""
+    cls, sep = every["cls_token"], every["sep_token"]
+    single = [f"{cls}:{kind}", "$A:0", f"{sep}:0"]
+    frame(backend, (cls, sep), single, [*single, "$B:1", f"{sep}:1"])
+
+
 def surround(backend: Tokenizer, first: str | None, last: str | None) -> None:
     """Make a backend put a start and an end token around each text, or one, or none."""
     from tokenizers import processors

@@ -11,7 +11,7 @@ from formers.core.jsonfile import read_json_object
 from formers.core.notices import refuse_unknown
 from formers.hub import HUB_KEYWORDS, Source, split_hub_keywords
 from formers.tokenization import checks, components
-from formers.tokenization.recipes import CLASSES, RECIPES
+from formers.tokenization.recipes import CLASSES, MODEL_TYPES, RECIPES, Recipe
 from formers.tokenization.special import ADDITIONAL, NAMED, added_token, revive
 
 if TYPE_CHECKING:
@@ -48,8 +48,8 @@ class Files:
     model: dict[str, Any] = field(default_factory=dict)
 
 
-def read(source: Source, name: str) -> Files:
-    """Find and read the files of a tokenizer.
+def read(source: Source, name: str, row: Recipe | None = None) -> Files:
+    """Find and read the files of a tokenizer of the class of a `row`; without one, of the class it names.
 
     Raises:
         OSError: when there is neither a tokenizer.json nor a vocabulary file.
@@ -72,10 +72,11 @@ def read(source: Source, name: str) -> Files:
         older = _json(source.find(ADDED))
         checks.check_ids(older.values(), f"{ADDED} of {name}")
         files.added = _older_added(older, files.config)
-    if tokenizer is None or source.is_local:
-        files.vocabulary = _vocabulary(source)
+    named = CLASSES.get(str(config.get("tokenizer_class")))
+    row = row or RECIPES.get(named or MODEL_TYPES.get(str(files.model.get("model_type")), ""))
+    if tokenizer is None or source.is_local or (row is not None and row.reads_all):
+        files.vocabulary = _vocabulary(source, row)
     files.template = _template(source, config.get("chat_template"))
-    row = RECIPES.get(CLASSES.get(str(config.get("tokenizer_class")), ""))
     if tokenizer is None and not files.vocabulary and not (row and row.kind and not row.files):
         wanted = sorted(
             {name for recipe in RECIPES.values() for names in recipe.files.values() for name in names}
@@ -104,14 +105,15 @@ def _json(path: Path | None) -> dict[str, Any]:
         raise ValueError(f"{path} is nested too deep to be read") from error
 
 
-def _vocabulary(source: Source) -> dict[str, Path]:
+def _vocabulary(source: Source, row: Recipe | None) -> dict[str, Path]:
+    """The vocabulary files: those of a row, by its names for them first, or all that anybody reads."""
     names: dict[str, dict[str, None]] = {}
-    for recipe in RECIPES.values():
+    for recipe in (*(() if row is None else (row,)), *RECIPES.values()):
         for argument, candidates in recipe.files.items():
             names.setdefault(argument, {}).update(dict.fromkeys(candidates))
     found: dict[str, Path] = {}
     for argument, known in names.items():
-        for candidate in known:
+        for candidate in known if not (row and row.files) or argument in row.files else ():
             path = source.find(candidate)
             if path is not None:
                 found[argument] = path

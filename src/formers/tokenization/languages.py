@@ -1,4 +1,4 @@
-"""Languages that translators know by tokens of their own, in the order of their ids."""
+"""Languages that translators know by tokens, in the order of their ids, and CTRL's kinds of texts."""
 
 from __future__ import annotations
 
@@ -36,6 +36,18 @@ af am ar ast az ba be bg bn br bs ca ceb cs cy da de el en es et fa ff fi fr fy 
 hu hy id ig ilo is it ja jv ka kk km kn ko lb lg ln lo lt lv mg mk ml mn mr ms my ne nl no ns oc or pa pl ps
 pt ro ru sd si sk sl so sq sr ss su sv sw ta th tl tn tr uk ur uz vi wo xh yi yo zh zu
 """
+_CTRL = """
+Pregnancy 168629 Christianity 7675 Explain 106423 Fitness 63440 Saving 63163 Ask 27171 Ass 95985 Joke 163509
+Questions 45622 Thoughts 49605 Retail 52342 Feminism 164338 Writing 11992 Atheism 192263 Netflix 48616
+Computing 39639 Opinion 43213 Alone 44967 Funny 58917 Gaming 40358 Human 4088 India 1331 Joker 77138 Diet
+36206 Legal 11859 Norman 4939 Tip 72689 Weight 52343 Movies 46273 Running 23425 Science 2090 Horror 37793
+Confession 60572 Finance 12250 Politics 16360 Scary 191985 Support 12654 Technologies 32516 Teenage 66160
+Event 32769 Learned 67460 Notion 182770 Wikipedia 37583 Books 6665 Extract 76050 Confessions 102701
+Conspiracy 75932 Links 63674 Narcissus 150425 Relationship 54766 Relationships 134796 Reviews 41671 News
+4256 Translation 26820 multilingual 128406
+"""
+# Name of a kind of texts -> id of the word that a text of it begins with (arXiv:1909.05858).
+CTRL_CODES = {name: int(index) for name, index in zip(_CTRL.split()[::2], _CTRL.split()[1::2], strict=True)}
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, NamedTuple
 
 from formers.core.notices import refuse_unknown
 from formers.tokenization.encoder import notice_long
@@ -16,6 +16,15 @@ from formers.tokenization.options import (
     refuse_call_keywords,
     truncation_strategy,
 )
+
+
+class Fitted(NamedTuple):
+    """One or two rows that fit, what was cut off, and how many tokens were too many (below 0: room left)."""
+
+    ids: list[int]
+    pair: list[int] | None
+    overflow: list[int]
+    surplus: int
 
 
 class OlderCalls:
@@ -97,6 +106,15 @@ class OlderCalls:
         side, strategy = self.truncation_side, truncation_strategy
         return _cut(ids, pair_ids, num_tokens_to_remove, strategy, stride, side == "right")
 
+    def fitted(self: Any, ids: list[int], pair: list[int] | None, options: EncodeOptions) -> Fitted:
+        """Cut one or two rows so that they fit with their special tokens, where the options say so."""
+        extra = self.num_special_tokens_to_add(pair is not None) if options.add_special_tokens else 0
+        surplus = len(ids) + len(pair or []) + extra - (options.max_length or 0)
+        if not options.cuts or surplus <= 0:
+            return Fitted(ids, pair, [], surplus)
+        ids, pair, overflow = self.truncate_sequences(ids, pair, surplus, options.truncation, options.stride)
+        return Fitted(ids, pair, overflow, surplus)
+
     def prepare_for_model(
         self: Any,
         ids: list[int],
@@ -122,13 +140,7 @@ class OlderCalls:
         # Every keyword of a call is a field of the options; tensors are made at the very end.
         options = EncodeOptions.of(self, {**locals(), "return_tensors": None})
         refuse_unknown(kwargs, CALL_KEYWORDS, "prepare_for_model()")
-        extra = self.num_special_tokens_to_add(pair_ids is not None) if add_special_tokens else 0
-        surplus = len(ids) + len(pair_ids or []) + extra - (options.max_length or 0)
-        overflow: list[int] = []
-        if options.cuts and surplus > 0:
-            ids, pair_ids, overflow = self.truncate_sequences(
-                ids, pair_ids, surplus, options.truncation, stride
-            )
+        ids, pair_ids, overflow, surplus = self.fitted(ids, pair_ids, options)
         rows = (ids, pair_ids)
         row = (
             self.build_inputs_with_special_tokens(*rows) if add_special_tokens else [*ids, *(pair_ids or ())]

@@ -184,11 +184,14 @@ class EncodeOptions(NamedTuple):
         """Whether rows are cut at all."""
         return self.truncation is not TruncationStrategy.DO_NOT_TRUNCATE
 
-    def width(self, longest: int) -> int:
-        """Return the padded length in tokens of a batch whose longest row has `longest` tokens."""
-        width = longest
-        if self.padding is PaddingStrategy.MAX_LENGTH and self.max_length is not None:
-            width = max(longest, self.max_length)
+    def width(self, longest: int, most: int | None = None) -> int:
+        """Return the padded length of a batch whose longest row counts `longest` tokens, or something else.
+
+        `most` is the length with padding="max_length"; None takes that of tokens.
+        """
+        width, most = longest, self.max_length if most is None else most
+        if self.padding is PaddingStrategy.MAX_LENGTH and most is not None:
+            width = max(longest, most)
         if self.pad_to_multiple_of:
             width += -width % self.pad_to_multiple_of
         if width > max(longest, LONGEST_ROW):

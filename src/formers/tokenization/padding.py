@@ -13,12 +13,16 @@ from formers.tokenization.options import EncodeOptions, TensorType
 
 
 class Filling(NamedTuple):
-    """What rows are padded with: the token, its id, its token type; and the column that the model reads."""
+    """What rows are padded with: the token, its id, its token type; and the column that the model reads.
+
+    `more` says what other columns are padded with, or takes the place of what is usual.
+    """
 
     token: str
     pad_id: int
     type_id: int
     main: str = "input_ids"
+    more: Mapping[str, Any] = {}
 
     def values(self) -> dict[str, Any]:
         """Return the filling of each column that a tokenizer makes."""
@@ -29,7 +33,24 @@ class Filling(NamedTuple):
             "attention_mask": 0,
             "special_tokens_mask": 1,
             "offset_mapping": (0, 0),
+            **self.more,
         }
+
+
+class Beside(NamedTuple):
+    """What rows count beside their tokens.
+
+    Attributes:
+        counted: the column that says how many.
+        mask: its attention mask.
+        most: how many with padding="max_length".
+        values: what each column is padded with.
+    """
+
+    counted: str
+    mask: str
+    most: int
+    values: Mapping[str, Any]
 
 
 def pad_rows(rows: list[Any], width: int, side: str, fill: Any) -> list[Any]:
@@ -70,7 +91,11 @@ def pad_columns(
 
 
 def pad_encoded(
-    given: Any, options: EncodeOptions, main: str, filling: Callable[[], Filling]
+    given: Any,
+    options: EncodeOptions,
+    main: str,
+    filling: Callable[[], Filling],
+    beside: Beside | None = None,
 ) -> BatchEncoding:
     """Pad rows that were encoded before, `main` being the column that the model reads; see `pad`."""
     columns = _columns(given)
@@ -94,8 +119,20 @@ def pad_encoded(
         fill = filling().values()
         for name in columns.keys() & fill.keys():
             columns[name] = pad_rows(columns[name], width, options.padding_side, fill[name])
+    if beside is not None and beside.counted in columns:
+        _pad_beside(columns, options, beside)
     values = {name: column[0] for name, column in columns.items()} if single else columns
     return BatchEncoding(values, tensor_type=kind)
+
+
+def _pad_beside(columns: dict[str, Any], options: EncodeOptions, beside: Beside) -> None:
+    rows = columns[beside.counted]
+    if options.return_attention_mask and beside.mask not in columns:
+        columns[beside.mask] = [[1] * len(row) for row in rows]
+    if options.pads:
+        width = options.width(max(map(len, rows), default=0), beside.most)
+        for name in columns.keys() & beside.values.keys():
+            columns[name] = pad_rows(columns[name], width, options.padding_side, beside.values[name])
 
 
 def _columns(given: Any) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from formers.tokenization.languages import M2M_100, MBART, MBART_50, NLLB, PLBART, Languages
+from formers.tokenization.languages import CTRL_CODES, M2M_100, MBART, MBART_50, NLLB, PLBART, Languages
 
 BERT_INPUTS = ("input_ids", "token_type_ids", "attention_mask")
 PLAIN_INPUTS = ("input_ids", "attention_mask")
@@ -36,6 +36,8 @@ class Recipe:
         languages: how texts are marked with theirs, for translators.
         order: what is taken by position.
         sign: what its vocabulary file contains and that of another class with the same file names does not.
+        attributes: what the class has besides, by name.
+        reads_all: whether its files are read beside a tokenizer.json too, which does not say all.
     """
 
     kind: str
@@ -52,6 +54,8 @@ class Recipe:
     aliases: tuple[str, ...] = field(default=(), compare=False)
     positions: str = field(default="absolute", compare=False)
     sign: str = field(default="", compare=False)
+    attributes: Mapping[str, Any] = field(default_factory=dict, compare=False)
+    reads_all: bool = field(default=False, compare=False)
 
 
 _VOCAB_TXT = {"vocab_file": ("vocab.txt",)}
@@ -132,11 +136,12 @@ _PIECES = _named("<s>", "</s>", "<unk>", "<sep>", "<pad>", "<cls>", "<mask>")
 _END = "<|endoftext|>"
 _TYPES_LAST = ("input_ids", "attention_mask", "token_type_ids")
 
-# Classes whose vocabulary is read from a tokenizer.json alone: special tokens, model types, inputs, side of
-# the padding, positions (facts of transformers 5.23).
+# Special tokens, model types, inputs, side of the padding, positions (facts of transformers 5.23) of classes
+# whose vocabulary is read from a tokenizer.json, and from what `_OLDER_FILES` says.
 _FILE_ROWS: dict[str, tuple[Any, ...]] = {
-    "Albert": (_SENTENCES, ("albert", "yoso")),
+    "Albert": (_SENTENCES, ("albert", "nystromformer", "yoso")),
     "Barthez": (_FAIRSEQ_TOKENS, ("barthez",)),
+    "BertGeneration": (_named("<s>", "</s>", "<unk>", "<::::>", "<pad>"), ("bert-generation",)),
     "BigBird": (_named("<s>", "</s>", "<unk>", "[SEP]", "<pad>", "[CLS]", "[MASK]"), ("big_bird",)),
     "Blenderbot": (_FAIRSEQ_TOKENS, ("blenderbot",)),
     "BlenderbotSmall": (_named("__start__", "__end__", "__unk__", "", "__null__"), ("blenderbot-small",)),
@@ -158,7 +163,17 @@ _FILE_ROWS: dict[str, tuple[Any, ...]] = {
     ),
     "Gemma": (
         _named("<bos>", "<eos>", "<unk>", "", "<pad>", "", "<mask>"),
-        ("gemma", "gemma2", "gemma3", "gemma3_text", "gemma3n", "recurrent_gemma", "shieldgemma2", "t5gemma"),
+        (
+            "gemma",
+            "gemma2",
+            "gemma3",
+            "gemma3_text",
+            "gemma3n",
+            "recurrent_gemma",
+            "shieldgemma2",
+            "t5gemma",
+            "vaultgemma",
+        ),
         PLAIN_INPUTS,
         "left",
     ),
@@ -166,7 +181,6 @@ _FILE_ROWS: dict[str, tuple[Any, ...]] = {
     "LayoutLMv2": ({k: v for k, v in _LETTERS.items() if k[0] not in "be"}, ("layoutlmv2",), _TYPES_LAST),
     "LayoutLMv3": (_FAIRSEQ_TOKENS, ("layoutlmv3",), ("input_ids", "attention_mask", "bbox")),
     "LayoutXLM": (_FAIRSEQ_TOKENS, ("layoutxlm",)),
-    "Luke": (_FAIRSEQ_TOKENS, ("luke",)),
     "MPNet": (
         {**_FAIRSEQ_TOKENS, "unk_token": "[UNK]"},
         ("mpnet",),
@@ -192,16 +206,100 @@ _FILE_ROWS: dict[str, tuple[Any, ...]] = {
         PLAIN_INPUTS,
         "left",
     ),
-    "Splinter": (_named("", "", "[UNK]", "[SEP]", "[PAD]", "[CLS]", "[MASK]"), ("splinter",)),
+    "Splinter": (
+        {**_named("", "", "[UNK]", "[SEP]", "[PAD]", "[CLS]", "[MASK]"), "question_token": "[QUESTION]"},
+        ("splinter",),
+    ),
     "Udop": (_named("", "</s>", "<unk>", "</s>", "<pad>"), ("udop",)),
     "Whisper": (_named(_END, _END, _END), ("whisper",)),
     "XLNet": (_PIECES, ("xlnet",), PLAIN_INPUTS, "left", "relative"),
 }
 
+_SPIECE = {"vocab_file": ("spiece.model",)}
+_TOKENIZER_MODEL = {"vocab_file": ("tokenizer.model",)}
+_BYTES = {"add_prefix_space": False, "errors": "replace"}
+_LOWER = {"do_lower_case": True, "keep_accents": False, "add_prefix_space": True}
+_PLAIN_LLAMA = {"legacy": True, "add_prefix_space": False, "add_bos_token": True, "add_eos_token": False}
+# Builder, files and its settings.
+_OLDER_FILES: dict[str, tuple[str, Mapping[str, tuple[str, ...]], Mapping[str, Any]]] = {
+    "Albert": ("albert", _SPIECE, _LOWER),
+    "BertGeneration": ("plain_pieces", _SPIECE, {}),
+    "BigBird": ("bert_pieces", _SPIECE, {"add_prefix_space": True}),
+    "Blenderbot": ("ended_byte_bpe", _VOCAB_MERGES, {"add_prefix_space": True}),
+    "BlenderbotSmall": ("marked_lower", _VOCAB_MERGES, {}),
+    "Cohere": ("cohere", _VOCAB_MERGES, _BYTES),
+    "Deberta": ("deberta", _VOCAB_MERGES, _BYTES),
+    "DebertaV2": (
+        "bert_pieces",
+        {"vocab_file": ("spm.model",)},
+        {"do_lower_case": False, "split_by_punct": False, "add_prefix_space": True},
+    ),
+    "FNet": ("albert", _SPIECE, _LOWER),
+    "Funnel": ("funnel", _VOCAB_TXT, _BERT.options),
+    "GPTNeoX": ("composed_byte_bpe", _VOCAB_MERGES, {**_BYTES, "add_bos_token": False}),
+    "Gemma": ("llama", _TOKENIZER_MODEL, _PLAIN_LLAMA),
+    "MPNet": ("framed_wordpiece", _VOCAB_TXT, _BERT.options),
+    "Pegasus": ("pegasus", _SPIECE, {"offset": 103, "mask_token_sent": "<mask_1>"}),
+    "RemBert": (
+        "bert_pieces",
+        {"vocab_file": ("sentencepiece.model",)},
+        {"do_lower_case": False, "keep_accents": True, "add_prefix_space": True},
+    ),
+    "RoFormer": ("chinese", _VOCAB_TXT, {"do_lower_case": True, "strip_accents": None}),
+    "Splinter": ("splinter", _VOCAB_TXT, _BERT.options),
+    "XLNet": ("xlnet", _SPIECE, {"do_lower_case": False, "keep_accents": False}),
+}
+_ENTITY_MARKS = {**_FAIRSEQ_TOKENS, "entity_1_token": "<ent>", "entity_2_token": "<ent2>"}
+_ENTITIES = {
+    **{"task": None, "max_entity_length": 32, "max_mention_length": 30, "entity_vocab": None},
+    **{"entity_unk_token": "[UNK]", "entity_pad_token": "[PAD]"},
+    **{"entity_mask_token": "[MASK]", "entity_mask2_token": "[MASK2]"},
+}
+_UNNAMED = {
+    "Pegasus": ("<mask_1>", *(f"<unk_{index}>" for index in range(2, 103))),
+    "XLNet": ("<eop>", "<eod>"),
+}
+
+
+def _with_older(name: str, row: Recipe) -> Recipe:
+    kind, files, options = _OLDER_FILES.get(name, ("", {}, {}))
+    return replace(row, kind=kind, files=files, options=options, additional=_UNNAMED.get(name, ()))
+
+
 RECIPES: dict[str, Recipe] = {
     "Bert": _BERT,
     "DistilBert": replace(_BERT, inputs=PLAIN_INPUTS, model_types=("distilbert",), aliases=("DPRReader",)),
+    "Tapas": replace(
+        _BERT,
+        special={**_BERT.special, "empty_token": "[EMPTY]"},
+        inputs=_TYPES_LAST,
+        options={
+            **_BERT.options,
+            **{"cell_trim_length": -1, "max_column_id": None, "max_row_id": None},
+            **{"strip_column_names": False, "update_answer_coordinates": False},
+            **{"min_question_length": None, "max_question_length": None},
+        },
+        model_types=("tapas",),
+        aliases=(),
+    ),
     "Roberta": _ROBERTA,
+    "Luke": replace(
+        _ROBERTA,
+        files={**_VOCAB_MERGES, "entity_vocab_file": ("entity_vocab.json",)},
+        special=_ENTITY_MARKS,
+        options={**_BYTES, "trim_offsets": True, **_ENTITIES},
+        model_types=("luke",),
+        aliases=(),
+        reads_all=True,
+    ),
+    "MLuke": Recipe(
+        kind="xlm_roberta",
+        files={**_FAIRSEQ_PIECES, "entity_vocab_file": ("entity_vocab.json",)},
+        special=_ENTITY_MARKS,
+        options={"add_prefix_space": True, **_ENTITIES},
+        positions="after_padding",
+        reads_all=True,
+    ),
     "Bart": replace(
         _ROBERTA, model_types=("bart", "led", "mvp"), aliases=("LED", "Mvp"), positions="absolute"
     ),
@@ -210,7 +308,7 @@ RECIPES: dict[str, Recipe] = {
         files=_VOCAB_MERGES,
         special=dict.fromkeys(("bos_token", "eos_token", "unk_token"), "<|endoftext|>"),
         options={"add_prefix_space": False, "add_bos_token": False, "errors": "replace"},
-        model_types=("gpt2", "gpt_neo", "gptj", "opt", "codegen", "dbrx"),
+        model_types=("gpt2", "gpt_neo", "gptj", "opt", "codegen", "dbrx", "phi", "starcoder2"),
         aliases=("CodeGen",),
     ),
     "OpenAIGPT": Recipe(
@@ -218,6 +316,21 @@ RECIPES: dict[str, Recipe] = {
         files=_VOCAB_MERGES,
         special=_named("", "", "<unk>"),
         model_types=("openai-gpt",),
+    ),
+    "CTRL": Recipe(
+        kind="marked_inside",
+        files=_VOCAB_MERGES,
+        special=_named("", "", "<unk>"),
+        model_types=("ctrl",),
+        attributes={"control_codes": CTRL_CODES},
+    ),
+    "GPTNeoXJapanese": Recipe(
+        kind="japanese",
+        files={"vocab_file": ("vocab.txt",), "emoji_file": ("emoji.json",)},
+        special=_named("<|startoftext|>", _END, _END, "", _END),
+        options={"do_clean_text": False},
+        order=("vocab", "emoji_file"),
+        model_types=("gpt_neox_japanese",),
     ),
     "XGLM": Recipe(
         kind="xglm",
@@ -356,7 +469,7 @@ RECIPES: dict[str, Recipe] = {
         options={"errors": "replace"},
         model_types=("clip", "clipseg", "groupvit", "owlv2", "owlvit", "xclip", "clip_text_model"),
     ),
-    **{name: _of_file(*row) for name, row in _FILE_ROWS.items()},
+    **{name: _with_older(name, _of_file(*row)) for name, row in _FILE_ROWS.items()},
 }
 
 # Public class name -> recipe. Both spellings are the same class: there is one kind of tokenizer here.

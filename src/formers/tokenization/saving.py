@@ -33,6 +33,7 @@ _NOT_SAVED = (
     "added_tokens_file",
     "vocab_file",
     "merges_file",
+    "entity_vocab",
     "vocab",
     "merges",
     "files_loaded",
@@ -65,11 +66,11 @@ def save(
     """Write every file; see `PreTrainedTokenizerFast.save_pretrained`."""
     if folder.is_file():
         raise NotADirectoryError(f"{folder} is a file; save_pretrained writes into a folder")
-    if vocabulary.segmenters:
+    if not vocabulary.in_file:
         if legacy is False:
             raise ValueError(
-                "legacy_format=False, but no tokenizer.json can say that two files cut texts and targets: "
-                "leave it out"
+                f"legacy_format=False, but no tokenizer.json can say how {type(tokenizer).__name__} cuts "
+                "texts: leave it out"
             )
         legacy = True
     folder.mkdir(parents=True, exist_ok=True)

@@ -13,28 +13,56 @@ from formers.tokenization.encoding import BatchEncoding
 from formers.tokenization.vocabulary import Vocabulary
 
 
-class TwoFilesMethods:
+class FilesMethods:
+    """What a tokenizer has that only the files say which it was read from."""
+
+    vocab_files_names: ClassVar[dict[str, str]]
+    _vocabulary: Vocabulary
+    _given: Mapping[str, Any]
+    _files: dict[str, bytes]
+
+    def _keep_files(self) -> None:
+        given = {name: Path(self._given[name]) for name in self.vocab_files_names if name in self._given}
+        self._files = {self.vocab_files_names[name]: path.read_bytes() for name, path in given.items()}
+        self._vocabulary.in_file = False
+
+    def save_vocabulary(self, save_directory: Any, filename_prefix: str | None = None) -> tuple[str, ...]:
+        """Write the files that the tokenizer was read from, and return their paths."""
+        prefix = f"{filename_prefix}-" if filename_prefix else ""
+        paths = {Path(save_directory) / f"{prefix}{name}": data for name, data in self._files.items()}
+        for path, data in paths.items():
+            with write_atomically(path) as part:
+                part.write_bytes(data)
+        return tuple(map(str, paths))
+
+    def train_new_from_iterator(self, *args: Any, **kwargs: Any) -> Any:
+        """Refused: the files are made by tools of their own."""
+        raise ValueError(
+            f"{type(self).__name__} cannot be trained anew: its pieces and their ids come from files "
+            f"({', '.join(self.vocab_files_names.values())}) that have tools of their own. Make them with "
+            "those, and pass them by name"
+        )
+
+
+class TwoFilesMethods(FilesMethods):
     """What a tokenizer has whose pieces come from two files, and their ids from others.
 
     Where targets have ids of their own (`separate_vocabs`), ids are decoded as those of targets; with
     `use_source_tokenizer=True` as those of texts.
     """
 
-    vocab_files_names: ClassVar[dict[str, str]]
     init_kwargs: dict[str, Any]
-    _vocabulary: Vocabulary
     _decoder: Decoder
-    _given: Mapping[str, Any]
-    _files: dict[str, bytes]
     unk_token: Any
     eos_token: Any
     pad_token: Any
 
     def _begin(self) -> None:
-        given = {name: Path(self._given[name]) for name in self.vocab_files_names if name in self._given}
-        self._files = {self.vocab_files_names[name]: path.read_bytes() for name, path in given.items()}
+        self._keep_files()
+        given = {name: Path(path) for name, path in self._given.items() if name in self.vocab_files_names}
         self._target_decoder = self._decoder
-        if not {"source_spm", "target_spm"} <= set(given):
+        self._vocabulary.in_file = not {"source_spm", "target_spm"} <= set(given)
+        if self._vocabulary.in_file:
             return
         from formers.tokenization import builders
 
@@ -83,19 +111,3 @@ class TwoFilesMethods:
                 yield
             finally:
                 self._vocabulary.segmenter = source
-
-    def save_vocabulary(self, save_directory: Any, filename_prefix: str | None = None) -> tuple[str, ...]:
-        """Write the files that the tokenizer was read from, and return their paths."""
-        prefix = f"{filename_prefix}-" if filename_prefix else ""
-        paths = {Path(save_directory) / f"{prefix}{name}": data for name, data in self._files.items()}
-        for path, data in paths.items():
-            with write_atomically(path) as part:
-                part.write_bytes(data)
-        return tuple(map(str, paths))
-
-    def train_new_from_iterator(self, *args: Any, **kwargs: Any) -> Any:
-        """Refused: the files are made by tools of their own."""
-        raise ValueError(
-            f"{type(self).__name__} cannot be trained anew: its pieces come from SentencePiece, and their "
-            "ids from other files. Make those with their tools, and pass them by name"
-        )

@@ -161,6 +161,8 @@ def find(
     Beside a tokenizer.json (`from_file`) the usual text of a token counts only where the vocabulary has it.
     """
     named = named_in(settings)
+    for name in () if recipe is None else recipe.options:
+        named.pop(name, None)  # a token of another vocabulary
     guessed: dict[str, Any] = {}
     lists = [settings.get(key) for key in ADDITIONAL]
     additional = [token for tokens in lists if isinstance(tokens, (list, tuple)) for token in tokens]

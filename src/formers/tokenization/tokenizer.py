@@ -14,6 +14,7 @@ from formers.tokenization.decoder import Decoder, clean_up, ids_of
 from formers.tokenization.encoder import Encoder, Ragged, RenderedChat
 from formers.tokenization.encoding import BatchEncoding
 from formers.tokenization.framing import FrameMethods
+from formers.tokenization.kinds import methods_of
 from formers.tokenization.legacy import OlderCalls
 from formers.tokenization.options import (
     LARGEST_LIMIT,
@@ -27,11 +28,8 @@ from formers.tokenization.options import (
 )
 from formers.tokenization.padding import Filling, pad_encoded
 from formers.tokenization.recipes import BERT_INPUTS, CLASSES, PLAIN_INPUTS, RECIPES, Recipe, limit_of
-from formers.tokenization.segmenting import TwoFilesMethods
-from formers.tokenization.sentinels import SentinelMethods
 from formers.tokenization.special import Token, added_token
 from formers.tokenization.tokens import TokenMethods
-from formers.tokenization.translating import TranslatorMethods
 from formers.tokenization.vocabulary import Vocabulary
 
 if TYPE_CHECKING:
@@ -62,6 +60,8 @@ class PreTrainedTokenizerFast(TokenMethods, FrameMethods, OlderCalls, Pushable):
         source_spm: likewise, of a class whose texts and targets are cut by models of their own.
         target_spm: the one of targets.
         target_vocab_file: the ids of targets, where they are not those of texts.
+        emoji_file: the emoji of a named class that has tokens for them.
+        entity_vocab_file: the ids of entities of a named class that reads them too.
         tokenizer_file: a `tokenizer.json`.
         tokenizer_object: a `tokenizers.Tokenizer`, which is copied.
         **settings: special tokens (`pad_token`, ...) and settings (`model_max_length`, `padding_side`, ...).
@@ -89,6 +89,8 @@ class PreTrainedTokenizerFast(TokenMethods, FrameMethods, OlderCalls, Pushable):
         source_spm: str | os.PathLike[str] | None = None,
         target_spm: str | os.PathLike[str] | None = None,
         target_vocab_file: str | os.PathLike[str] | None = None,
+        emoji_file: str | os.PathLike[str] | None = None,
+        entity_vocab_file: str | os.PathLike[str] | None = None,
         tokenizer_file: str | os.PathLike[str] | None = None,
         tokenizer_object: Tokenizer | None = None,
         **settings: Any,
@@ -247,7 +249,7 @@ class PreTrainedTokenizerFast(TokenMethods, FrameMethods, OlderCalls, Pushable):
         path = Path(pretrained_model_name_or_path)
         if path.is_file() and path.suffix == ".json":
             return cls(tokenizer_file=path, **kwargs)
-        found, explicit = classes.find(pretrained_model_name_or_path, kwargs, cls.__name__)
+        found, explicit = classes.find(pretrained_model_name_or_path, kwargs, cls.__name__, cls.recipe)
         if cls is PreTrainedTokenizerFast:
             own = classes.own_class(found)
             if own is not None:
@@ -758,16 +760,11 @@ def named_class(name: str) -> type[PreTrainedTokenizerFast]:
     if recipe not in _made:
         row = RECIPES[recipe]
         usual = {argument: names[0] for argument, names in row.files.items()}
-        own = {
-            TranslatorMethods: row.languages is not None,
-            TwoFilesMethods: "target_spm" in row.files,
-            SentinelMethods: "extra_ids" in row.options,
-        }
-        bases = (*(kind for kind, wanted in own.items() if wanted), PreTrainedTokenizerFast)
         _made[recipe] = type(
             f"{recipe}Tokenizer",
-            bases,
+            (*methods_of(row), PreTrainedTokenizerFast),
             {
+                **row.attributes,
                 "__module__": "formers.tokenization",
                 "__doc__": f"The tokenizer of {recipe} checkpoints; reads "
                 f"{', '.join((*usual.values(), 'tokenizer.json'))}.",

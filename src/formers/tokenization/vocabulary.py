@@ -71,11 +71,13 @@ class Vocabulary:
 
     Padding and truncation that its file asks for are the file's: they are taken off and kept for saving, and
     a call states its own. Texts are cut by the `segmenter` in use, one of `segmenters`, where there are any.
+    Where `in_file` is false, no tokenizer.json can say how.
     """
 
     def __init__(self, backend: Tokenizer) -> None:
         self.segmenter: Segmenter | None = None
         self.segmenters: tuple[Segmenter, ...] = ()
+        self.in_file = True
         self.backend = backend
         self.file_padding: dict[str, Any] = backend.padding or {}
         self.file_truncation: dict[str, Any] = backend.truncation or {}

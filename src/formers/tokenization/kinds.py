@@ -1,0 +1,25 @@
+"""What the classes of some rows have beside what all tokenizers have."""
+
+from __future__ import annotations
+
+from formers.tokenization.cutting import CUTS, CutFilesMethods, CutMethods
+from formers.tokenization.entities import EntityMethods
+from formers.tokenization.recipes import Recipe
+from formers.tokenization.segmenting import TwoFilesMethods
+from formers.tokenization.sentinels import SentinelMethods
+from formers.tokenization.tables import TableMethods
+from formers.tokenization.translating import TranslatorMethods
+
+
+def methods_of(row: Recipe) -> tuple[type, ...]:
+    """The classes whose methods a row's class has in front of the usual ones."""
+    every = {
+        TranslatorMethods: row.languages is not None,
+        TwoFilesMethods: "target_spm" in row.files,
+        SentinelMethods: "extra_ids" in row.options,
+        CutMethods: row.kind == "chinese",
+        CutFilesMethods: row.kind in CUTS and row.kind != "chinese",
+        EntityMethods: "entity_vocab_file" in row.files,
+        TableMethods: "cell_trim_length" in row.options,
+    }
+    return tuple(kind for kind, wanted in every.items() if wanted)
