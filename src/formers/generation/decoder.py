@@ -1,0 +1,199 @@
+"""A model that reads tokens step by step, and what it keeps in between."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from formers.core.outputs import ModelOutput
+from formers.nn.cache import Cache
+
+# by column: one entry for every token that was read
+_COLUMNS = {
+    "attention_mask": 1,
+    "decoder_attention_mask": 1,
+    "position_ids": -1,
+    "decoder_position_ids": -1,
+    "token_type_ids": 1,
+}
+class Decoder:
+    """Reads what is new of rows of tokens, and hands out what the model returns.
+
+    Args:
+        model: a model with `prepare_inputs_for_generation` and `_update_model_kwargs_for_generation`; those of
+            a subclass are called.
+        inputs: what it reads beside the tokens, by name: masks, the encoder's outputs, a cache.
+        offset: columns that stand before the first token, where the prompt came as vectors.
+        chunk: how many tokens of a prompt are read at once; None for all.
+        asks: what is wanted beside the logits: `output_attentions`, `output_hidden_states`.
+
+    The model is called as its users call it, so that whatever they changed is obeyed.
+    """
+
+    def __init__(
+        self,
+        model: Any,
+        inputs: Mapping[str, Any],
+        offset: int = 0,
+        chunk: int | None = None,
+        asks: Mapping[str, bool] | None = None,
+    ) -> None:
+        self.model, self.inputs, self.offset, self.chunk = model, dict(inputs), offset, chunk
+        self.encoder_decoder = bool(getattr(model.config, "is_encoder_decoder", False))
+        self.asks = {name: True for name, wanted in (asks or {}).items() if wanted}
+        self.cache_name = str(model._assembly.cache)
+        self._hints = _named(
+            model.prepare_inputs_for_generation,
+            ("next_sequence_length", "is_first_iteration", "cache_position"),
+        )
+        self._first = True
+
+    @property
+    def cache(self) -> Any:
+        """What the model keeps, or None."""
+        return self.inputs.get(self.cache_name)
+
+    @property
+    def held(self) -> int:
+        """Columns that the cache holds."""
+        cache = self.cache
+        return 0 if cache is None else int(cache.get_seq_length())
+
+    def read(self, ids: Tensor) -> ModelOutput:
+        """Read what is new of `ids`, [B, T], int64, all tokens so far.
+
+        Returns:
+            The model's record; its logits end with those of the last token, [B, 1 or more, V].
+        """
+        whole = ids.shape[1] + self.offset
+        self._reach(whole)
+        if self.chunk and self.cache is not None and self._first and not self.offset:
+            for stop in range(self.held + self.chunk, whole, self.chunk):
+                self._forward(ids, stop)
+        out = self._forward(ids, whole)
+        self.inputs = self.model._update_model_kwargs_for_generation(
+            out, self.inputs, is_encoder_decoder=self.encoder_decoder
+        )
+        return out
+
+    def _forward(self, ids: Tensor, stop: int) -> ModelOutput:
+        """Read the columns that the cache does not hold, up to `stop`."""
+        held, inputs = self.held, self.inputs
+        if stop < ids.shape[1] + self.offset:
+            ids = ids[:, : stop - self.offset]
+            inputs = {name: self._cut(name, value, stop) for name, value in inputs.items()}
+        hints: dict[str, Any] = {
+            "next_sequence_length": stop - held if held else None,
+            "is_first_iteration": self._first,
+        }
+        if "cache_position" in self._hints:
+            hints["cache_position"] = torch.arange(held, stop, device=ids.device)
+        given = self.model.prepare_inputs_for_generation(
+            ids, **{name: hints[name] for name in self._hints}, **inputs
+        )
+        self._first = False
+        out: ModelOutput = self.model(**given, **self.asks, return_dict=True)
+        return out
+
+    def _reach(self, columns: int) -> None:
+        """Let masks, positions and the like reach to `columns`, where several tokens were added at once."""
+        for name, axis in _COLUMNS.items():
+            value = self.inputs.get(name)
+            if not isinstance(value, Tensor) or self._of_encoder(name):
+                continue
+            missing = columns - value.shape[axis]
+            if missing > 0:
+                self.inputs[name] = longer(name, value, missing)
+
+    def _cut(self, name: str, value: Any, length: int) -> Any:
+        """The first `length` columns of an input that has them."""
+        axis = _COLUMNS.get(name)
+        if axis is None or not isinstance(value, Tensor) or self._of_encoder(name):
+            return value
+        return value.narrow(axis, 0, min(length, value.shape[axis]))
+
+    def _of_encoder(self, name: str) -> bool:
+        return self.encoder_decoder and not name.startswith("decoder_")
+
+    # -- rows and columns -----------------------------------------------------------------------------
+
+    def keep(self, rows: Tensor, memory: bool = True) -> None:
+        """Go on with the batch rows `rows`, [B'], int64, in that order.
+
+        Args:
+            rows: which.
+            memory: what the encoder computed follows; False where rows of one origin change places alone.
+        """
+        cache = self.cache
+        if isinstance(cache, Cache):
+            for slot in cache.slots:
+                slot.reorder(rows)
+            if memory and cache.cross is not None:
+                cache.cross.reorder_cache(rows)
+        elif cache is not None:
+            cache.reorder_cache(rows)
+        if memory:
+            self.inputs = {name: _chosen(name, value, rows) for name, value in self.inputs.items()}
+
+    def crop(self, length: int) -> None:
+        """Forget all but the first `length` columns.
+
+        Raises:
+            ValueError: where the model keeps what cannot be taken back.
+        """
+        if self.cache is not None and self.held > length:
+            self.cache.crop(length)
+        self.inputs = {name: self._cut(name, value, length + 1) for name, value in self.inputs.items()}
+
+
+def longer(name: str, value: Tensor, count: int) -> Tensor:
+    """A mask, positions or token types with `count` more columns, for tokens that follow."""
+    if name.endswith("position_ids"):
+        steps = torch.arange(1, count + 1, dtype=value.dtype, device=value.device)
+        return torch.cat((value, value[..., -1:] + steps), dim=-1)
+    if name.endswith("attention_mask"):
+        return torch.cat((value, value.new_ones(value.shape[0], count)), dim=1)
+    return torch.cat((value, value[:, -1:].expand(-1, count)), dim=1)
+
+
+def _named(function: Any, names: Iterable[str]) -> tuple[str, ...]:
+    """Which of these keywords a function names."""
+    known = inspect.signature(function).parameters
+    return tuple(name for name in names if name in known)
+
+
+def _chosen(name: str, value: Any, rows: Tensor) -> Any:
+    """Batch rows of an input."""
+    if isinstance(value, ModelOutput):
+        return type(value)(**{key: _chosen(key, part, rows) for key, part in value.items()})
+    if isinstance(value, tuple):
+        return tuple(_chosen(name, part, rows) for part in value)
+    if not isinstance(value, Tensor) or value.dim() == 0:
+        return value
+    axis = 1 if name.endswith("position_ids") and value.dim() == 3 else 0
+    if value.shape[axis] == 1 and name.endswith("position_ids"):
+        return value  # one row serves all
+    return value.index_select(axis, rows.to(value.device))
+
+
+def spread(name: str, value: Any, times: int) -> Any:
+    """Let every batch row of an input stand `times` times in a row."""
+    if times == 1 or not isinstance(value, Tensor | tuple | ModelOutput):
+        return value
+    sizes = [len(part) for part in _tensors(value) if part.dim()]
+    if not sizes:
+        return value
+    rows = torch.arange(max(sizes)).repeat_interleave(times)
+    return _chosen(name, value, rows)
+
+
+def _tensors(value: Any) -> list[Tensor]:
+    if isinstance(value, ModelOutput):
+        value = tuple(value.values())
+    if isinstance(value, tuple):
+        return [t for part in value for t in _tensors(part)]
+    return [value] if isinstance(value, Tensor) else []
