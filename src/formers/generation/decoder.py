@@ -30,6 +30,9 @@ class Decoder:
         offset: columns that stand before the first token, where the prompt came as vectors.
         chunk: how many tokens of a prompt are read at once; None for all.
         asks: what is wanted beside the logits: `output_attentions`, `output_hidden_states`.
+        copies: rows of each prompt, one after the other. With a cache a prompt is read once for all of them.
+        folds: the copies of a prompt stay together, so that they read one copy of what the encoder computed.
+        early: spread the inputs before anything is read, so that what is returned has all rows from the first.
 
     The model is called as its users call it, so that whatever they changed is obeyed.
     """
@@ -41,16 +44,22 @@ class Decoder:
         offset: int = 0,
         chunk: int | None = None,
         asks: Mapping[str, bool] | None = None,
+        copies: int = 1,
+        folds: bool = False,
+        early: bool = False,
     ) -> None:
         self.model, self.inputs, self.offset, self.chunk = model, dict(inputs), offset, chunk
         self.encoder_decoder = bool(getattr(model.config, "is_encoder_decoder", False))
         self.asks = {name: True for name, wanted in (asks or {}).items() if wanted}
         self.cache_name = str(model._assembly.cache)
+        self.copies, self.folds = copies, folds and self.encoder_decoder and not early
         self._hints = _named(
             model.prepare_inputs_for_generation,
             ("next_sequence_length", "is_first_iteration", "cache_position"),
         )
-        self._first = True
+        self._first, self._spread = True, copies == 1
+        if not self._spread and (early or not isinstance(self.cache, Cache)):
+            self._spread_inputs()
 
     @property
     def cache(self) -> Any:
@@ -69,6 +78,15 @@ class Decoder:
         Returns:
             The model's record; its logits end with those of the last token, [B, 1 or more, V].
         """
+        if not self._spread:
+            out = self.read_once(ids[:: self.copies])
+            self._spread_inputs()
+            out.logits = out.logits[:, -1:].repeat_interleave(self.copies, 0)
+            return out
+        return self.read_once(ids)
+
+    def read_once(self, ids: Tensor) -> ModelOutput:
+        """Read, with as many rows as the inputs have now."""
         whole = ids.shape[1] + self.offset
         self._reach(whole)
         if self.chunk and self.cache is not None and self._first and not self.offset:
@@ -121,23 +139,42 @@ class Decoder:
 
     # -- rows and columns -----------------------------------------------------------------------------
 
-    def keep(self, rows: Tensor, memory: bool = True) -> None:
-        """Go on with the batch rows `rows`, [B'], int64, in that order.
+    def _spread_inputs(self) -> None:
+        """Let every row of the inputs and the cache stand `copies` times in a row."""
+        self._spread = True
+        sizes = [size for name, value in self.inputs.items() for size in _sizes(name, value)]
+        held = self.cache.slots if isinstance(self.cache, Cache) else ()
+        sizes += [len(slot.contents()[0]) for slot in held if slot.contents() is not None]
+        if sizes:
+            self._choose(torch.arange(max(sizes)).repeat_interleave(self.copies), memory=not self.folds)
 
-        Args:
-            rows: which.
-            memory: what the encoder computed follows; False where rows of one origin change places alone.
+    def keep(self, rows: Tensor) -> None:
+        """Go on with the batch rows `rows`, [n], int64, in that order.
+
+        Where copies share the encoder's states, they are the rows of whole prompts.
         """
+        self._choose(rows, memory=not self.folds)
+        if self.folds:
+            self._choose(rows[:: self.copies] // self.copies, memory=True, own=False)
+
+    def reorder(self, rows: Tensor) -> None:
+        """Let the copies of each prompt change places, [rows], int64."""
+        self._choose(rows, memory=False, masks=False)
+
+    def _choose(self, rows: Tensor, memory: bool, own: bool = True, masks: bool = True) -> None:
+        """Rows of the decoder's `own` cache and inputs, and of the encoder's `memory`."""
         cache = self.cache
         if isinstance(cache, Cache):
-            for slot in cache.slots:
-                slot.reorder(rows)
+            if own:
+                for slot in cache.slots:
+                    slot.reorder(rows)
             if memory and cache.cross is not None:
                 cache.cross.reorder_cache(rows)
-        elif cache is not None:
-            cache.reorder_cache(rows)
-        if memory:
-            self.inputs = {name: _chosen(name, value, rows) for name, value in self.inputs.items()}
+        elif own and cache is not None:
+            self.inputs[self.cache_name] = self.model._reorder_cache(cache, rows)
+        for name, value in self.inputs.items() if masks else ():
+            if memory if self._of_encoder(name) else own:
+                self.inputs[name] = _chosen(name, value, rows)
 
     def crop(self, length: int) -> None:
         """Forget all but the first `length` columns.
@@ -172,7 +209,7 @@ def _chosen(name: str, value: Any, rows: Tensor) -> Any:
         return type(value)(**{key: _chosen(key, part, rows) for key, part in value.items()})
     if isinstance(value, tuple):
         return tuple(_chosen(name, part, rows) for part in value)
-    if not isinstance(value, Tensor) or value.dim() == 0:
+    if not isinstance(value, Tensor) or value.dim() == 0 or name == "logits_to_keep":
         return value
     axis = 1 if name.endswith("position_ids") and value.dim() == 3 else 0
     if value.shape[axis] == 1 and name.endswith("position_ids"):
@@ -180,15 +217,10 @@ def _chosen(name: str, value: Any, rows: Tensor) -> Any:
     return value.index_select(axis, rows.to(value.device))
 
 
-def spread(name: str, value: Any, times: int) -> Any:
-    """Let every batch row of an input stand `times` times in a row."""
-    if times == 1 or not isinstance(value, Tensor | tuple | ModelOutput):
-        return value
-    sizes = [len(part) for part in _tensors(value) if part.dim()]
-    if not sizes:
-        return value
-    rows = torch.arange(max(sizes)).repeat_interleave(times)
-    return _chosen(name, value, rows)
+def _sizes(name: str, value: Any) -> list[int]:
+    """Batch sizes of an input's tensors."""
+    shared = name.endswith("position_ids")
+    return [1 if shared else len(part) for part in _tensors(value) if part.dim()]
 
 
 def _tensors(value: Any) -> list[Tensor]:

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 
 from formers.configs import GenerationConfig
+from formers.configs.generation import GenerationMode
 from formers.generation import settle
 from formers.generation.build import criteria_for, processors_for
 from formers.generation.settle import Call
@@ -79,8 +80,7 @@ def settled(
     if cache is not None or config.use_cache:
         settle.settle_cache(model, config, kwargs, limit + offset)
     rows = ids.repeat_interleave(copies, 0)
-    spread = settle.spread_inputs(kwargs, copies)
-    call = Call(model, config, rows, spread, prompt, batch, copies, limit, eos, pad, offset)
+    call = Call(model, config, rows, kwargs, prompt, batch, copies, limit, eos, pad, offset)
     call.extras = extras
     return call
 
@@ -110,6 +110,15 @@ def _loop(call: Call, extras: dict[str, Any]) -> Callable[[Call], Any]:
     Raises:
         ValueError: for settings that no loop takes together.
     """
+    from formers.generation.strategies.beams import beams
     from formers.generation.strategies.sampling import sample
 
-    return sample
+    mode = call.config.get_generation_mode(extras.get("assistant_model"))
+    loops: dict[GenerationMode, Callable[[Call], Any]] = {
+        GenerationMode.GREEDY_SEARCH: sample,
+        GenerationMode.SAMPLE: sample,
+        GenerationMode.BEAM_SEARCH: beams,
+        GenerationMode.BEAM_SAMPLE: beams,
+        GenerationMode.GROUP_BEAM_SEARCH: beams,
+    }
+    return loops[mode]

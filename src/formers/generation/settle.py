@@ -14,7 +14,7 @@ from torch import Tensor
 from formers.configs import GenerationConfig
 from formers.core.notices import notice, refuse_unknown
 from formers.core.outputs import BaseModelOutput, ModelOutput
-from formers.generation.decoder import Decoder, spread
+from formers.generation.decoder import Decoder
 from formers.nn.cache import Cache, DynamicCache, EncoderDecoderCache, Growing, StaticCache
 from formers.nn.tree import wiring
 
@@ -30,7 +30,7 @@ class Call:
         model: the model.
         config: every setting, a copy.
         ids: [rows, T], int64, what the decoder has read or will read first; rows are `B * copies`.
-        inputs: what else the model reads, by name.
+        inputs: what else the model reads, by name, once for every prompt.
         prompt: [B, S], int64, what the encoder reads, or the decoder's own prompt.
         batch: B, the prompts.
         copies: rows of each prompt.
@@ -65,11 +65,21 @@ class Call:
         """Whether an encoder has read the prompt."""
         return bool(self.model.config.is_encoder_decoder)
 
-    def decoder(self) -> Decoder:
-        """Something that reads the call's tokens, with its inputs and its cache."""
+    def decoder(self, folds: bool = False) -> Decoder:
+        """Something that reads the call's tokens, with its inputs and its cache; see there for `folds`."""
         config = self.config
         asks = {name: getattr(config, name) for name in ("output_attentions", "output_hidden_states")}
-        return Decoder(self.model, self.inputs, self.offset, config.prefill_chunk_size, asks)
+        shown = config.return_dict_in_generate and any(asks.values())
+        return Decoder(
+            self.model,
+            self.inputs,
+            self.offset,
+            config.prefill_chunk_size,
+            asks,
+            self.copies,
+            folds,
+            early=bool(shown or config.guidance_scale),
+        )
 
 
 # -- settings ---------------------------------------------------------------------------------------------
@@ -414,16 +424,6 @@ def settle_cache(model: Any, config: GenerationConfig, inputs: dict[str, Any], l
         depth = len(wiring(model.get_decoder()).facts["spec"].slots)  # others replace these where they must
         own.slots = [Growing(min(limit, _RESERVED)) for _ in range(depth)]
     inputs[name] = EncoderDecoderCache(own) if model.config.is_encoder_decoder else own
-
-
-def spread_inputs(inputs: dict[str, Any], copies: int) -> dict[str, Any]:
-    """Let every prompt stand `copies` times in a row; a cache likewise."""
-    if copies == 1:
-        return inputs
-    for value in inputs.values():
-        if isinstance(value, Cache) and value.get_seq_length():
-            value.batch_repeat_interleave(copies)
-    return {name: spread(name, value, copies) for name, value in inputs.items()}
 
 
 def parameters(function: Any) -> Mapping[str, inspect.Parameter]:

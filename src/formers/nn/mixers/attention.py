@@ -282,10 +282,12 @@ class Attend(Step):
         q = _by_head(project(leaf(node, "cross_q"), flow.x, None, pass_.watched), heads.query)
         batched = q.reshape(pass_.layout.batch, pass_.layout.length, heads.query, heads.width)
         k, v = self._encoder_keys(node, pass_, flow.index)
+        if len(k) != len(batched):  # rows that share their encoder's states, one after the other
+            batched = batched.reshape(len(k), -1, *batched.shape[2:])  # [B, rows * T, H, D]
         real = pass_.visibility.encoder_real
         scores = Scores(
             Full() if real is None else Padding(real),
-            pass_.range(0, pass_.layout.length),
+            pass_.range(0, batched.shape[1]),
             pass_.range(0, k.shape[2]),
             scale=self.spec.scale,
         )
