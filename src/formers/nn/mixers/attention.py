@@ -6,6 +6,7 @@ Roles: `q`, `k`, `v` or `qkv`, `q_norm`, `k_norm`, `o`, `score_bias`, `weights_d
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -99,6 +100,14 @@ class Attend(Step):
         flow.x = mixed.flatten(-2)
         if flow.gate is not None:
             flow.x, flow.gate = flow.x * flow.gate.sigmoid(), None
+
+    def swift(self, node: Any) -> Callable[[Flow], None] | None:
+        """As `run`, where a sequence attends to itself in the plain way."""
+        from formers.nn.mixers.single import attend_single, plain
+
+        if type(self) is not Attend or not plain(self.spec):
+            return None
+        return attend_single(self.spec, node, self.dropout)
 
     # -- to itself ------------------------------------------------------------------------------------
 
