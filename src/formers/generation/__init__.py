@@ -1,0 +1,1 @@
+"""Text from models: processors of scores, criteria that end it, streams of what was written."""
