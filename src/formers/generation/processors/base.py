@@ -87,14 +87,14 @@ def require(fits: bool, sentence: str) -> None:
 def whole(value: Any, name: str, least: int) -> int:
     """`value` as an int; ValueError where it is none, or below `least`."""
     good = isinstance(value, int | np.integer) and not isinstance(value, bool) and value >= least
-    require(good, f"{name} has to be a whole number of at least {least}, not {value!r}")
+    require(bool(good), f"{name} has to be a whole number of at least {least}, not {value!r}")
     return int(value)
 
 
 def real(value: Any, name: str) -> float:
     """`value` as a float; ValueError where it is no number."""
-    good = isinstance(value, int | float | np.number) and type(value) is not bool and value == value
-    require(good, f"{name} has to be a number, not {value!r}")
+    good = isinstance(value, int | float | np.number) and type(value) is not bool and not math.isnan(value)
+    require(bool(good), f"{name} has to be a number, not {value!r}")
     return float(value)
 
 

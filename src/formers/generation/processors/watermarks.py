@@ -6,6 +6,7 @@ Random numbers, hashes and their constants are part of the format: texts marked 
 from __future__ import annotations
 
 import collections
+import functools
 from collections.abc import Sequence
 
 import torch
@@ -54,19 +55,24 @@ class WatermarkLogitsProcessor(LogitsProcessor):
             f"greenlist_ratio has to lie between 0 and 1, not {greenlist_ratio!r}",
         )
         self.vocab_size = whole(vocab_size, "vocab_size", 1)
+        self.greenlist_ratio = float(greenlist_ratio)
         self.greenlist_size = int(vocab_size * greenlist_ratio)
         self.bias = real(bias, "bias")
         self.seeding_scheme = seeding_scheme
         self.hash_key = hashing_key
         self.context_width = whole(context_width, "context_width", 1)
         self.rng = torch.Generator(device=device or "cpu")
-        self.rng.manual_seed(hashing_key)
-        self.fixed_table = torch.randperm(_TABLE_SIZE, generator=self.rng, device=self.rng.device)
         self._lists: collections.OrderedDict[int, Tensor] = collections.OrderedDict()
+
+    @functools.cached_property
+    def fixed_table(self) -> Tensor:
+        """A permutation of numbers that hashes tokens, [1000003]."""
+        self.rng.manual_seed(self.hash_key)
+        return torch.randperm(_TABLE_SIZE, generator=self.rng, device=self.rng.device)
 
     def seeds(self, contexts: Tensor) -> list[int]:
         """The seed of each green list after `contexts` [n, L], whose last `context_width` tokens count."""
-        contexts = contexts[:, -self.context_width :].to(self.fixed_table.device)
+        contexts = contexts[:, -self.context_width :].to(self.rng.device)
         if self.seeding_scheme == "lefthash":
             return [self.hash_key * last % (2**64 - 1) for last in contexts[:, -1].tolist()]
         hashed = self.fixed_table[contexts % _TABLE_SIZE] + 1
@@ -156,8 +162,9 @@ class SynthIDTextWatermarkLogitsProcessor(LogitsProcessor):
         require(len(keys) > 0, "keys has to hold a number for each round")
         self.keys = torch.tensor(keys, device=device)
         generator = torch.Generator(device=device).manual_seed(sampling_table_seed)
-        size = (whole(sampling_table_size, "sampling_table_size", 1),)
-        self.sampling_table = torch.randint(0, 2, size, generator=generator, device=device)
+        size = whole(sampling_table_size, "sampling_table_size", 1)
+        require(size <= 2**24, f"sampling_table_size has to be at most 2**24, not {size}")
+        self.sampling_table = torch.randint(0, 2, (size,), generator=generator, device=device)
         self.context_history_size = whole(context_history_size, "context_history_size", 1)
         self.device = device
         self.skip_first_ngram_calls = skip_first_ngram_calls
