@@ -1,1 +1,1 @@
-"""Text from models: what `generate` promises, the loops that keep it, and what shapes their scores."""
+"""Text from models: processors of scores, criteria that end it, streams of what was written."""
