@@ -103,7 +103,8 @@ _TABLE: dict[str, tuple[str, ...]] = {
         "Pipeline",
         "check_task",
         "get_supported_tasks",
-        "TextClassificationPipeline",
+        *("Conversation", "ConversationalPipeline", "SummarizationPipeline", "Text2TextGenerationPipeline"),
+        *("TextClassificationPipeline", "TextGenerationPipeline", "TranslationPipeline"),
         "pipeline",
     ),
     "formers.training": (
