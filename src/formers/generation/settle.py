@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from formers.configs import GenerationConfig
+from formers.configs.defaults import SCRIPTED
 from formers.core.notices import notice, refuse_unknown
 from formers.core.outputs import BaseModelOutput, ModelOutput
 from formers.generation.decoder import Decoder
@@ -102,9 +103,9 @@ def settings(model: Any, given: GenerationConfig | None, kwargs: dict[str, Any])
                 setattr(config, name, value)
         if own._from_model_config:  # settings that older scripts write into the model's config
             later = GenerationConfig.from_model_config(model.config)
-            config.update(
-                defaults_only=True, **{n: v for n, v in later.to_dict().items() if later.is_set(n)}
-            )
+            for name in SCRIPTED:
+                if later.is_set(name) and not config.is_set(name):
+                    setattr(config, name, getattr(later, name))
     for name in [name for name in kwargs if name in config.known_names()]:
         value = kwargs.pop(name)
         if name != "cache_config" or value is not None:
@@ -190,9 +191,16 @@ def lengths(
 
 def _room(model: Any) -> int | None:
     """How many columns a row of the decoder may have; None where positions have no end."""
-    made = wiring(model.get_decoder()).facts.get("spec")
+    made = decoder_spec(model)
     room: int | None = None if made is None else getattr(made.stem, "room", None)
     return room
+
+
+def decoder_spec(model: Any) -> Any:
+    """The spec of the stack that predicts; None where a decoder of somebody else's stands there."""
+    decoder = model.get_decoder()
+    owner = decoder._owner() if hasattr(decoder, "_owner") else decoder
+    return wiring(owner).facts.get("spec")
 
 
 # -- inputs -----------------------------------------------------------------------------------------------
@@ -421,8 +429,8 @@ def settle_cache(model: Any, config: GenerationConfig, inputs: dict[str, Any], l
         own: Cache = StaticCache(model.config.get_text_config(decoder=True), max(limit, config.max_cache_len or 0))
     else:
         own = DynamicCache()
-        depth = len(wiring(model.get_decoder()).facts["spec"].slots)  # others replace these where they must
-        own.slots = [Growing(min(limit, _RESERVED)) for _ in range(depth)]
+        made = decoder_spec(model)  # its other slots replace these where they must
+        own.slots = [Growing(min(limit, _RESERVED)) for _ in (made.slots if made is not None else ())]
     inputs[name] = EncoderDecoderCache(own) if model.config.is_encoder_decoder else own
 
 

@@ -10,9 +10,9 @@ import torch
 from torch import Tensor
 
 from formers.generation.engine.blocks import Blocks
+from formers.generation.settle import decoder_spec
 from formers.nn.cache import Cache, DynamicCache, Growing, Recurrent
 from formers.nn.cache.pool import Pooled, PooledState, Whole, pooled
-from formers.nn.tree import wiring
 
 
 class Runner:
@@ -31,7 +31,7 @@ class Runner:
         if model.config.is_encoder_decoder:
             raise ValueError("rows of an encoder-decoder cannot join and leave: use generate()")
         self.model, self.blocks = model, blocks
-        self._wanted = wiring(model.get_decoder()).facts["spec"].slots
+        self._wanted = decoder_spec(model).slots
         self._name = model._assembly.cache
         self._takes = inspect.signature(model.forward).parameters
         self.pool = Cache([pooled(spec, rows) for spec in self._wanted])

@@ -31,7 +31,8 @@ class Growth:
             and not book.on
             and call.config.use_cache
             and getattr(call.processors, "row_wise", False)
-            and getattr(call.criteria, "row_wise", False)
+            and call.eos is not None
+            and call.pad is not None
             and not call.extras.get("synced_gpus")
         )
 
