@@ -62,8 +62,8 @@ _ABSENT: tuple[tuple[str, str], ...] = (
         "this pipeline is",
     ),
     (
-        r"Streamer|Stopping|Criteria$|Logits?(Processor|Warper|Normalization)|Generation(Mixin|Mode)$|CompileConfig$"
-        r"|ContinuousBatching|Candidate|Watermark|BayesianDet|^ContinuousM|DecayLength|validate_stop|top_k_top_p|stopping_criteria|_CACHE_(IMPLEM|CLASS)"
+        r"Generation(Mixin|Mode)$|CompileConfig$|ContinuousBatching|Candidate|BayesianDet|^ContinuousM|LogitsProcessor$"
+        r"|DiffusionStreamer|top_k_top_p|_CACHE_(IMPLEM|CLASS)"
         r"|^(Greedy|Sample|Beam|Generate)\w*(Output|Scorer)$",
         "text generation is",
     ),

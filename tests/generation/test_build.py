@@ -15,7 +15,7 @@ from formers import GenerationConfig
 from formers.core.notices import Notice
 from formers.generation import processors, stopping
 from formers.generation.build import criteria_for, processors_for
-from formers.generation.watermarking import SynthIDTextWatermarkingConfig, WatermarkingConfig
+from formers.generation.watermarks import SynthIDTextWatermarkingConfig, WatermarkingConfig
 from generation.small_tokenizers import pair
 
 MODEL_CONFIG = SimpleNamespace(

@@ -9,9 +9,9 @@ import pytest
 import torch
 from transformers.generation import watermarking as theirs
 
-from formers.generation.detection import SynthIDTextWatermarkDetector, WatermarkDetector
 from formers.generation.processors import SynthIDTextWatermarkLogitsProcessor, WatermarkLogitsProcessor
-from formers.generation.watermarking import WatermarkingConfig
+from formers.generation.watermarking import SynthIDTextWatermarkDetector, WatermarkDetector
+from formers.generation.watermarks import WatermarkingConfig
 
 MODEL = SimpleNamespace(vocab_size=50, bos_token_id=1, is_encoder_decoder=False, decoder_start_token_id=0)
 SCHEMES = [{}, {"seeding_scheme": "selfhash", "context_width": 2}, {"context_width": 2}]

@@ -45,10 +45,12 @@ def test_the_nucleus_of_half_precision_is_that_of_its_values() -> None:
     assert torch.equal(kept, ours.TopPLogitsWarper(0.5)(ids(), scores.float()).isfinite())
 
 
-@pytest.mark.parametrize("more", [{}, {"skip_first_ngram_calls": True}, {"debug_mode": True}])
+@pytest.mark.parametrize(
+    "more", [{}, {"sampling_table_size": 60}, {"skip_first_ngram_calls": True}, {"debug_mode": True}]
+)
 def test_tournaments_are_the_reference_s_step_by_step(more: dict[str, Any]) -> None:
-    mine = ours.SynthIDTextWatermarkLogitsProcessor(**SYNTH, **more)
-    other = theirs.SynthIDTextWatermarkLogitsProcessor(**SYNTH, **more)
+    mine = ours.SynthIDTextWatermarkLogitsProcessor(**{**SYNTH, **more})
+    other = theirs.SynthIDTextWatermarkLogitsProcessor(**{**SYNTH, **more})
     for text, scores in steps(4, 24):
         torch.testing.assert_close(mine(text, scores), other(text, scores), rtol=1e-4, atol=1e-4)
 

@@ -124,6 +124,8 @@ def test_one_of_several_criteria_is_enough() -> None:
     assert criteria(IDS, None).tolist() == [False, True, True]
     assert criteria.max_length is None
     assert ours.StoppingCriteriaList()(IDS, None).tolist() == [False] * 3
+    assert not criteria.row_wise
+    assert ours.StoppingCriteriaList([ours.EosTokenCriteria(1), ours.MaxLengthCriteria(2)]).row_wise
 
 
 def test_a_length_is_added_to_criteria_that_have_none() -> None:

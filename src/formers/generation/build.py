@@ -13,7 +13,7 @@ from formers.core.notices import notice
 from formers.generation import processors as p
 from formers.generation import stopping as s
 from formers.generation.processors.base import require
-from formers.generation.watermarking import watermark_of
+from formers.generation.watermarks import watermark_of
 
 L = TypeVar("L", p.LogitsProcessorList, s.StoppingCriteriaList)
 

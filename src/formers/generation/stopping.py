@@ -27,6 +27,9 @@ class StoppingCriteria:
     are kept, or None.
     """
 
+    # whether a row ends by its own ids alone, so that other rows may be left out
+    row_wise: bool = False
+
     def __call__(self, input_ids: Tensor, scores: Any, **kwargs: Any) -> Tensor:
         """Which rows end, [B] bool."""
         raise NotImplementedError(
@@ -45,6 +48,11 @@ class StoppingCriteriaList(CriteriaBase):
         return done
 
     @property
+    def row_wise(self) -> bool:
+        """Whether all of them are."""
+        return all(getattr(one, "row_wise", False) for one in self)
+
+    @property
     def max_length(self) -> int | None:
         """The length at which rows end, where a criterion says one."""
         return next((one.max_length for one in self if isinstance(one, MaxLengthCriteria)), None)
@@ -56,6 +64,8 @@ def _all(input_ids: Tensor, done: bool) -> Tensor:
 
 class MaxLengthCriteria(StoppingCriteria):
     """Rows end with `max_length` tokens. Beyond `max_position_embeddings` there is a notice."""
+
+    row_wise = True
 
     def __init__(self, max_length: int, max_position_embeddings: int | None = None) -> None:
         self.max_length = whole(max_length, "max_length", 0)
@@ -86,6 +96,8 @@ class MaxNewTokensCriteria(MaxLengthCriteria):
 class MaxTimeCriteria(StoppingCriteria):
     """Rows end `max_time` seconds after `initial_timestamp` (`time.time()`; now, where there is none)."""
 
+    row_wise = True
+
     def __init__(self, max_time: float, initial_timestamp: float | None = None) -> None:
         self.max_time = real(max_time, "max_time")
         self.initial_timestamp = time.time() if initial_timestamp is None else initial_timestamp
@@ -97,6 +109,8 @@ class MaxTimeCriteria(StoppingCriteria):
 
 class EosTokenCriteria(StoppingCriteria):
     """Rows end with one of `eos_token_id`."""
+
+    row_wise = True
 
     def __init__(self, eos_token_id: int | Iterable[int] | Tensor) -> None:
         self.eos_token_id = TokenSet(eos_token_id, "eos_token_id").ids
@@ -145,6 +159,8 @@ class StopStringCriteria(StoppingCriteria):
         tokenizer: has `decode`, `convert_ids_to_tokens` and `get_vocab`.
         stop_strings: one, or several.
     """
+
+    row_wise = True
 
     def __init__(self, tokenizer: Any, stop_strings: str | Sequence[str]) -> None:
         self.stop_strings = (stop_strings,) if isinstance(stop_strings, str) else tuple(stop_strings)

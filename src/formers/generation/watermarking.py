@@ -1,106 +1,126 @@
-"""The settings of watermarks: what `watermarking_config` holds, and files keep."""
+"""Detectors of watermarks."""
 
 from __future__ import annotations
 
-import copy
-import json
-import os
-from collections.abc import Iterator, Mapping
+import collections
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from formers.core.atomic import write_text
-from formers.core.notices import refuse_unknown
+import numpy as np
+import torch
+from torch import Tensor
 
-if TYPE_CHECKING:
-    from typing_extensions import Self
-
-    from formers.generation.processors import LogitsProcessor
-
-
-@dataclass
-class BaseWatermarkingConfig:
-    """Settings of a watermark, as an object, a dictionary, or JSON."""
-
-    def __post_init__(self) -> None:
-        self.validate()
-
-    @classmethod
-    def from_dict(cls, config_dict: Mapping[str, Any], **kwargs: Any) -> Self:
-        """Settings from a dictionary; `kwargs` win over it."""
-        given = {**config_dict, **kwargs}
-        refuse_unknown(given, cls.__dataclass_fields__, cls.__name__)
-        return cls(**given)
-
-    def update(self, **kwargs: Any) -> None:
-        """Change settings."""
-        refuse_unknown(kwargs, self.__dict__, type(self).__name__)
-        self.__dict__.update(kwargs)
-        self.validate()
-
-    def to_dict(self) -> dict[str, Any]:
-        """All settings."""
-        return copy.deepcopy(self.__dict__)
-
-    def __iter__(self) -> Iterator[tuple[str, Any]]:
-        yield from self.to_dict().items()
-
-    def to_json_string(self) -> str:
-        """All settings as JSON."""
-        return json.dumps(self.__dict__, indent=2) + "\n"
-
-    def to_json_file(self, json_file_path: str | os.PathLike[str]) -> None:
-        """Write all settings to a file."""
-        write_text(json_file_path, json.dumps(self.__dict__, indent=2, sort_keys=True) + "\n")
-
-    def validate(self) -> None:
-        """Raise a ValueError where a setting makes no sense."""
-        self.construct_processor(1, "cpu")
-
-    def construct_processor(self, vocab_size: int, device: Any) -> LogitsProcessor:
-        """The processor that marks a text of a model with `vocab_size` tokens."""
-        raise NotImplementedError(f"{type(self).__name__} has to define construct_processor")
+from formers.generation.processors import SynthIDTextWatermarkLogitsProcessor, WatermarkLogitsProcessor
+from formers.generation.processors.base import require
+from formers.generation.watermarks import WatermarkingConfig
 
 
 @dataclass
-class WatermarkingConfig(BaseWatermarkingConfig):
-    """Green lists (Kirchenbauer et al. 2023); see `WatermarkLogitsProcessor`."""
+class WatermarkDetectorOutput:
+    """What was found in each text, [B]: counts, the share of green tokens, and what that means."""
 
-    greenlist_ratio: float = 0.25
-    bias: float = 2.0
-    hashing_key: int = 15485863
-    seeding_scheme: str = "lefthash"
-    context_width: int = 1
-
-    def construct_processor(self, vocab_size: int, device: Any) -> LogitsProcessor:
-        """The processor that adds to green scores."""
-        from formers.generation.processors import WatermarkLogitsProcessor
-
-        return WatermarkLogitsProcessor(vocab_size, device, **self.to_dict())
+    num_tokens_scored: np.ndarray | None = None
+    num_green_tokens: np.ndarray | None = None
+    green_fraction: np.ndarray | None = None
+    z_score: np.ndarray | None = None
+    p_value: np.ndarray | None = None
+    prediction: np.ndarray | None = None
+    confidence: np.ndarray | None = None
 
 
-@dataclass
-class SynthIDTextWatermarkingConfig(BaseWatermarkingConfig):
-    """Tournaments (Dathathri et al. 2024); see `SynthIDTextWatermarkLogitsProcessor`."""
+class WatermarkDetector:
+    """Tells texts with more green tokens than chance gives (Kirchenbauer et al. 2023).
 
-    ngram_len: int
-    keys: list[int]
-    context_history_size: int = 1024
-    sampling_table_seed: int = 0
-    sampling_table_size: int = 2**16
-    skip_first_ngram_calls: bool = False
-    debug_mode: bool = False
+    Args:
+        model_config: of the model that wrote: its vocabulary, and the token that texts begin with.
+        device: where the ids lie; green lists are the same only on the kind of device that marked the text.
+        watermarking_config: the settings that it wrote with.
+        ignore_repeated_ngrams: count a run of tokens once.
+        max_cache_size: runs that are remembered.
+    """
 
-    def construct_processor(self, vocab_size: int, device: Any) -> LogitsProcessor:
-        """The processor that holds the tournaments."""
-        from formers.generation.processors import SynthIDTextWatermarkLogitsProcessor
+    def __init__(
+        self,
+        model_config: Any,
+        device: torch.device | str,
+        watermarking_config: WatermarkingConfig | Mapping[str, Any],
+        ignore_repeated_ngrams: bool = False,
+        max_cache_size: int = 128,
+    ) -> None:
+        first = "decoder_start_token_id" if model_config.is_encoder_decoder else "bos_token_id"
+        self.bos_token_id = getattr(model_config, first)
+        settings = dict(watermarking_config)
+        self.processor = WatermarkLogitsProcessor(model_config.vocab_size, device, **settings)
+        self.greenlist_ratio = self.processor.greenlist_ratio
+        self.ignore_repeated_ngrams = ignore_repeated_ngrams
 
-        return SynthIDTextWatermarkLogitsProcessor(**self.to_dict(), device=device)
+    def __call__(
+        self, input_ids: Tensor, z_threshold: float = 3.0, return_dict: bool = False
+    ) -> WatermarkDetectorOutput | np.ndarray:
+        """Whether each text is marked, [B] bool, or with `return_dict` all that was found.
+
+        Args:
+            input_ids: texts of one length, [B, T].
+            z_threshold: standard deviations above chance from which a text counts as marked.
+            return_dict: give a record.
+
+        Raises:
+            ValueError: some texts begin with the first token and some do not, or they are too short.
+        """
+        begins = input_ids[:, 0] == self.bos_token_id
+        require(
+            bool(begins.all()) or not bool(begins.any()),
+            "some texts begin with the token that opens texts and some do not: tokenize all in one way",
+        )
+        if bool(begins.all()):
+            input_ids = input_ids[:, 1:]
+        require(
+            input_ids.shape[1] > self.processor.context_width,
+            f"texts need more than the {self.processor.context_width} tokens that choose a green list",
+        )
+        scored, green = np.array([self._count(row) for row in input_ids.tolist()], dtype=float).T
+        ratio = self.greenlist_ratio
+        z_score = (green - ratio * scored) / np.sqrt(scored * ratio * (1 - ratio))
+        prediction: np.ndarray = z_score > z_threshold
+        if not return_dict:
+            return prediction
+        p_value = 0.5 * torch.special.erfc(torch.from_numpy(z_score / np.sqrt(2))).numpy()
+        return WatermarkDetectorOutput(
+            scored, green, green / scored, z_score, p_value, prediction, 1 - p_value
+        )
+
+    def _count(self, row: list[int]) -> tuple[int, int]:
+        """How many tokens of a text are judged, and how many of those are green."""
+        itself = self.processor.seeding_scheme == "selfhash"
+        width = self.processor.context_width + 1 - itself
+        runs = collections.Counter(tuple(row[n : n + width]) for n in range(len(row) - width + 1))
+        green = {run for run in runs if self.processor.marked(run if itself else run[:-1], run[-1])}
+        if self.ignore_repeated_ngrams:
+            return len(runs), len(green)
+        return runs.total(), sum(runs[run] for run in green)
 
 
-def watermark_of(settings: BaseWatermarkingConfig | Mapping[str, Any]) -> BaseWatermarkingConfig:
-    """The settings that `watermarking_config` holds: an object, or a dictionary as files keep it."""
-    if isinstance(settings, Mapping):
-        kind = SynthIDTextWatermarkingConfig if "ngram_len" in settings else WatermarkingConfig
-        return kind.from_dict(settings)
-    return settings
+class SynthIDTextWatermarkDetector:
+    """Asks a trained judge how likely it is that tournaments wrote a text.
+
+    Args:
+        detector_module: `(coins [B, n, depth], mask [B, n]) -> probabilities`.
+        logits_processor: the one that marked, for its coins.
+        tokenizer: for its `eos_token_id`.
+    """
+
+    def __init__(
+        self, detector_module: Any, logits_processor: SynthIDTextWatermarkLogitsProcessor, tokenizer: Any
+    ) -> None:
+        self.detector_module = detector_module
+        self.logits_processor = logits_processor
+        self.tokenizer = tokenizer
+
+    def __call__(self, tokenized_outputs: Tensor) -> Any:
+        """What the judge says of texts [B, T]: repeated contexts, and what follows the end, do not count."""
+        processor = self.logits_processor
+        written = processor.compute_eos_token_mask(tokenized_outputs, self.tokenizer.eos_token_id)
+        fresh = processor.compute_context_repetition_mask(tokenized_outputs)
+        mask = fresh & written[:, processor.ngram_len - 1 :]
+        return self.detector_module(processor.compute_g_values(tokenized_outputs), mask)

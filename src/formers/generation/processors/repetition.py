@@ -74,10 +74,14 @@ class EncoderRepetitionPenaltyLogitsProcessor(LogitsProcessor):
         return _penalised(scores, ids, torch.ones_like(ids, dtype=torch.bool), self.penalty)
 
 
-def _after(windows: Tensor, last: Tensor, scores: Tensor) -> Tensor:
-    """`scores` without the ends of those `windows` [B, W, n] that begin with `last` [B, n - 1]."""
-    matches = (windows[..., :-1] == last[:, None]).all(-1)
-    return ban(scores, windows[..., -1], matches)
+def _after(source: Tensor, last: Tensor, scores: Tensor) -> Tensor:
+    """`scores` [B, V] without what follows in `source` [B, S] wherever `last` [B, n] stands there."""
+    length = last.shape[1]
+    count = source.shape[1] - length
+    found = torch.ones_like(source[:, :count], dtype=torch.bool)
+    for n in range(length):
+        found &= source[:, n : n + count] == last[:, n : n + 1]
+    return ban(scores, source[:, length:], found)
 
 
 class NoRepeatNGramLogitsProcessor(LogitsProcessor):
@@ -93,9 +97,7 @@ class NoRepeatNGramLogitsProcessor(LogitsProcessor):
         length = input_ids.shape[1]
         if length < self.ngram_size:
             return scores
-        return _after(
-            input_ids.unfold(1, self.ngram_size, 1), input_ids[:, length + 1 - self.ngram_size :], scores
-        )
+        return _after(input_ids, input_ids[:, length + 1 - self.ngram_size :], scores)
 
 
 class EncoderNoRepeatNGramLogitsProcessor(LogitsProcessor):
@@ -110,8 +112,7 @@ class EncoderNoRepeatNGramLogitsProcessor(LogitsProcessor):
         source, start = self.encoder_input_ids, input_ids.shape[1] + 1 - self.ngram_size
         if start < 0 or source.shape[-1] < self.ngram_size:
             return scores
-        windows = _for_rows(source, scores.shape[0]).unfold(1, self.ngram_size, 1)
-        return _after(windows, input_ids[:, start:], scores)
+        return _after(_for_rows(source, scores.shape[0]), input_ids[:, start:], scores)
 
 
 class HammingDiversityLogitsProcessor(LogitsProcessor):

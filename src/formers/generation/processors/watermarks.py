@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import collections
 import functools
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import torch
 from torch import Tensor
@@ -19,6 +19,7 @@ Device = torch.device | str | None
 _TABLE_SIZE = 1_000_003
 _TRIED = 40  # likeliest tokens that "selfhash" looks at
 _REMEMBERED = 256  # green lists
+_REMEMBERED_TOKENS = 65536
 
 
 class WatermarkLogitsProcessor(LogitsProcessor):
@@ -63,6 +64,7 @@ class WatermarkLogitsProcessor(LogitsProcessor):
         self.context_width = whole(context_width, "context_width", 1)
         self.rng = torch.Generator(device=device or "cpu")
         self._lists: collections.OrderedDict[int, Tensor] = collections.OrderedDict()
+        self._known: dict[tuple[int, int], bool] = {}
 
     @functools.cached_property
     def fixed_table(self) -> Tensor:
@@ -83,15 +85,17 @@ class WatermarkLogitsProcessor(LogitsProcessor):
         """The green tokens of a seed, [greenlist_size]."""
         found = self._lists.get(seed)
         if found is None:
-            self.rng.manual_seed(seed)
-            order = torch.randperm(self.vocab_size, generator=self.rng, device=self.rng.device)
-            # a list that remembers no more than its own tokens
-            found = self._lists[seed] = order[: self.greenlist_size].clone()
+            found = self._lists[seed] = self._draw(seed).clone()  # without the tokens behind it
             if len(self._lists) > _REMEMBERED:
                 self._lists.popitem(last=False)
         else:
             self._lists.move_to_end(seed)
         return found
+
+    def _draw(self, seed: int) -> Tensor:
+        self.rng.manual_seed(seed)
+        order = torch.randperm(self.vocab_size, generator=self.rng, device=self.rng.device)
+        return order[: self.greenlist_size]
 
     def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
         """The scores, higher for green tokens."""
@@ -117,7 +121,13 @@ class WatermarkLogitsProcessor(LogitsProcessor):
         return out
 
     def _is(self, token: int, seed: int) -> bool:
-        return bool((self.green(seed) == token).any())
+        """Whether a token is green; only that is remembered, a list for each token would be too much."""
+        found = self._known.get((token, seed))
+        if found is None:
+            if len(self._known) >= _REMEMBERED_TOKENS:
+                self._known.clear()
+            found = self._known[token, seed] = bool((self._draw(seed) == token).any())
+        return found
 
     def marked(self, context: Sequence[int], token: int) -> bool:
         """Whether `token` is green after `context`, which ends with the token itself under "selfhash"."""
@@ -169,6 +179,7 @@ class SynthIDTextWatermarkLogitsProcessor(LogitsProcessor):
         self.device = device
         self.skip_first_ngram_calls = skip_first_ngram_calls
         self.debug_mode = debug_mode
+        self._thrown: Tensor | None = None  # the coins of each key, [depth, sampling_table_size]
         self._start = self._length = 0
         self._history = torch.zeros((0, self.context_history_size), dtype=torch.int64, device=device)
 
@@ -192,11 +203,26 @@ class SynthIDTextWatermarkLogitsProcessor(LogitsProcessor):
         tokens = torch.arange(scores.shape[1], device=scores.device)
         ngrams = _hashed(hashed[:, None], tokens[None])
         marked = scores.softmax(-1)
-        for key in self.keys:
-            marked = _round(marked, self.sample_g_values(_hashed(ngrams, key)))
+        for coins in self._coins(ngrams, scores.dtype):
+            marked = _round(marked, coins)
         seen = (self._history == hashed[:, None]).any(1, keepdim=True)
         self._history = torch.cat([hashed[:, None], self._history], 1)[:, :-1]
         return torch.where(seen, scores, _logarithms(marked))
+
+    def _coins(self, ngrams: Tensor, dtype: torch.dtype) -> Iterator[Tensor]:
+        """The coins of every key for hashes [B, V]."""
+        size = self.sampling_table.shape[0]
+        if size & (size - 1):
+            for key in self.keys:
+                yield self.sample_g_values(_hashed(ngrams, key)).to(dtype)
+            return
+        # the last bits of a sum or product follow from the last bits alone: all that they may be, beforehand
+        if self._thrown is None or self._thrown.dtype != dtype:
+            every = torch.arange(size, device=self.keys.device)
+            self._thrown = self.sample_g_values(_hashed(every, self.keys[:, None])).to(dtype)
+        last = ngrams & (size - 1)
+        for thrown in self._thrown:
+            yield thrown[last]
 
     def update_scores(self, scores: Tensor, g_values: Tensor) -> Tensor:
         """Scores [B, V] after a round for each of the coins [B, V, depth]: logarithms of probabilities."""
