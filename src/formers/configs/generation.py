@@ -86,7 +86,12 @@ class GenerationConfig(ConfigFile):
         Raises:
             ValueError: naming the setting, and what it may be.
         """
-        for name, least in (("max_new_tokens", 1), ("num_beams", 1), ("num_return_sequences", 1), ("num_beam_groups", 1)):
+        for name, least in (
+            ("max_new_tokens", 1),
+            ("num_beams", 1),
+            ("num_return_sequences", 1),
+            ("num_beam_groups", 1),
+        ):
             value = getattr(self, name)
             if value is not None and (not isinstance(value, int) or isinstance(value, bool) or value < least):
                 raise ValueError(f"{name} is a whole number of at least {least}, not {value!r}")
@@ -98,12 +103,21 @@ class GenerationConfig(ConfigFile):
         if most is not None and self.num_return_sequences > most:
             raise ValueError(
                 f"num_return_sequences={self.num_return_sequences} asks for more than there is: "
-                + ("greedy search has one answer; set do_sample=True or num_beams" if most == 1 else f"num_beams={most}")
+                + (
+                    "greedy search has one answer; set do_sample=True or num_beams"
+                    if most == 1
+                    else f"num_beams={most}"
+                )
             )
-        sampling = [n for n in ("temperature", "top_p", "min_p", "typical_p", "epsilon_cutoff", "eta_cutoff", "top_h")
-                    if self.is_set(n) and getattr(self, n) != GENERATION[n]]
+        sampling = [
+            n
+            for n in ("temperature", "top_p", "min_p", "typical_p", "epsilon_cutoff", "eta_cutoff", "top_h")
+            if self.is_set(n) and getattr(self, n) != GENERATION[n]
+        ]
         if sampling and not self.do_sample:
-            notice(f"{', '.join(sampling)} shape what is drawn at random, and change nothing without do_sample=True")
+            notice(
+                f"{', '.join(sampling)} shape what is drawn at random, and change nothing without do_sample=True"
+            )
 
     def get_generation_mode(self, assistant_model: Any = None) -> GenerationMode:
         """Which way of generating the settings ask for."""

@@ -7,6 +7,14 @@ from typing import Any
 
 # module -> its public names, which are the package's too
 NAMES: dict[str, tuple[str, ...]] = {
+    "formers.configs.generation": ("GenerationMode",),
+    "formers.generation.mixin": ("GenerationMixin",),
+    "formers.generation.outputs": (
+        "GenerateBeamDecoderOnlyOutput",
+        "GenerateBeamEncoderDecoderOutput",
+        "GenerateDecoderOnlyOutput",
+        "GenerateEncoderDecoderOutput",
+    ),
     "formers.generation.processors": (
         "AlternatingCodebooksLogitsProcessor",
         "BarkEosPrioritizerLogitsProcessor",

@@ -20,6 +20,8 @@ _COLUMNS = {
     "decoder_position_ids": -1,
     "token_type_ids": 1,
 }
+
+
 class Decoder:
     """Reads what is new of rows of tokens, and hands out what the model returns.
 

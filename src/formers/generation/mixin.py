@@ -22,7 +22,9 @@ class GenerationMixin:
     config: Any
     generation_config: Any
     _assembly: Any
-    _prepends_start: ClassVar[bool] = True  # decoder_input_ids of a caller get the start token where it is missing
+    _prepends_start: ClassVar[bool] = (
+        True  # decoder_input_ids of a caller get the start token where it is missing
+    )
 
     @torch.no_grad()
     def generate(

@@ -57,6 +57,7 @@ def settled(
     settle.refuse(model, kwargs)
     prompt = settle.begun(model, inputs, config, kwargs)
     eos, pad = settle.token_ids(config, prompt.device)
+    config.eos_token_id = None if eos is None else eos.tolist()
     vectors = kwargs.get("inputs_embeds")
     batch = max(len(prompt), 0 if vectors is None else len(vectors))
     copies = max(config.num_beams, config.num_return_sequences)
@@ -93,7 +94,7 @@ def _shape(call: Call, extras: dict[str, Any]) -> None:
         encoder_ids=call.prompt if call.encoder_decoder or call.prompt.shape[1] else None,
         prefix_allowed_tokens_fn=extras.get("prefix_allowed_tokens_fn"),
         model=call.model,
-        model_inputs=call.inputs,
+        model_inputs=_masks(call),
         negative_prompt_ids=extras.get("negative_prompt_ids"),
         negative_prompt_attention_mask=extras.get("negative_prompt_attention_mask"),
         device=call.ids.device,
@@ -102,6 +103,13 @@ def _shape(call: Call, extras: dict[str, Any]) -> None:
     call.criteria = criteria_for(
         call.config, extras.get("tokenizer"), call.limit, extras.get("stopping_criteria")
     )
+
+
+def _masks(call: Call) -> dict[str, Any]:
+    """The masks of the prompts, with a row for each row of scores."""
+    names = ("attention_mask", "decoder_attention_mask")
+    held = {name: call.inputs[name] for name in names if call.inputs.get(name) is not None}
+    return {name: mask.repeat_interleave(call.copies, 0) for name, mask in held.items()}
 
 
 def _loop(call: Call, extras: dict[str, Any]) -> Callable[[Call], Any]:

@@ -132,9 +132,7 @@ def token_ids(config: GenerationConfig, device: torch.device) -> tuple[Tensor | 
     return (torch.tensor(ends, device=device) if ends else None), pad
 
 
-def lengths(
-    model: Any, config: GenerationConfig, columns: int, vectors: int = 0, before: int = 0
-) -> int:
+def lengths(model: Any, config: GenerationConfig, columns: int, vectors: int = 0, before: int = 0) -> int:
     """Settle `max_length` and `min_length` in place, and return how many columns a row may have.
 
     Args:
@@ -238,7 +236,9 @@ def taken_inputs(model: Any, inputs: Any, kwargs: dict[str, Any]) -> tuple[str, 
         )
     if name == "input_ids" and isinstance(inputs, Tensor):
         if inputs.dim() == 1:
-            raise ValueError("input_ids must be [B, T], but have one dimension: pass input_ids[None] for one prompt")
+            raise ValueError(
+                "input_ids must be [B, T], but have one dimension: pass input_ids[None] for one prompt"
+            )
         if inputs.is_floating_point():
             raise TypeError(f"input_ids must be integers, but are {inputs.dtype}")
     vectors = kwargs.get("inputs_embeds")
@@ -345,7 +345,11 @@ def settle_positions(model: Any, call_inputs: dict[str, Any], ids: Tensor) -> No
     if bool((mask != 0).all()):
         call_inputs["attention_mask"] = None
     elif call_inputs.get("position_ids") is None and "position_ids" in parameters(model.forward):
-        call_inputs["position_ids"] = (mask.cumsum(-1) - 1).clamp(min=0)
+        made = decoder_spec(model)
+        learned = None if made is None else getattr(made.stem, "positions", None)
+        before = getattr(learned, "padding_idx", None)
+        first = getattr(learned, "first", 0) if before is None else before + 1
+        call_inputs["position_ids"] = (mask.cumsum(-1) - 1 + first).clamp(min=0)
 
 
 def encode(model: Any, name: str, inputs: Tensor, kwargs: dict[str, Any], config: GenerationConfig) -> None:
@@ -372,7 +376,9 @@ def encode(model: Any, name: str, inputs: Tensor, kwargs: dict[str, Any], config
             kwargs.pop(key, None)
 
 
-def decoder_start(model: Any, config: GenerationConfig, kwargs: dict[str, Any], name: str, batch: int) -> Tensor:
+def decoder_start(
+    model: Any, config: GenerationConfig, kwargs: dict[str, Any], name: str, batch: int
+) -> Tensor:
     """What the decoder of an encoder-decoder begins with: [B, T].
 
     Raises:
@@ -426,7 +432,9 @@ def settle_cache(model: Any, config: GenerationConfig, inputs: dict[str, Any], l
     if name not in ("past_key_values", "cache_params"):
         return  # a memory that is no list of slots: the model makes its own
     if kind == "static":
-        own: Cache = StaticCache(model.config.get_text_config(decoder=True), max(limit, config.max_cache_len or 0))
+        own: Cache = StaticCache(
+            model.config.get_text_config(decoder=True), max(limit, config.max_cache_len or 0)
+        )
     else:
         own = DynamicCache()
         made = decoder_spec(model)  # its other slots replace these where they must

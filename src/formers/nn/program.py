@@ -265,7 +265,10 @@ def compute(node: Any, flow: Flow) -> None:
 def _made_swift(node: Any) -> tuple[tuple[Any, Any, bool, Any], ...]:
     """A flat program with the steps' swift forms."""
     flat = node._formers.flat
-    made = tuple((owner, step, crosses, _swift(step, node if owner is None else owner)) for owner, step, crosses in flat)
+    made = tuple(
+        (owner, step, crosses, _swift(step, node if owner is None else owner))
+        for owner, step, crosses in flat
+    )
     node._formers.swift = made
     return made
 

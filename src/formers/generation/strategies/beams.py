@@ -40,7 +40,14 @@ class Beams:
         self.origin = torch.empty(searches, m, 0, dtype=torch.int64, device=device)
         self.scores = torch.zeros(searches, m, device=device)
         self.scores[:, 1:] = _NEVER  # all rows are alike at first: one of them begins
-        fill = next((x for x in (call.pad, *(call.eos.tolist()[:1] if call.eos is not None else ())) if x is not None), -1)
+        fill = next(
+            (
+                x
+                for x in (call.pad, *(call.eos.tolist()[:1] if call.eos is not None else ()))
+                if x is not None
+            ),
+            -1,
+        )
         self.ended = call.ids.new_full((searches, m, call.limit), fill)
         self.ended[:, :, :length] = self.ids
         self.ended_scores = torch.full((searches, m), _NEVER, device=device)
@@ -53,7 +60,9 @@ class Beams:
         """All rows that go on, [U * m, T]."""
         return self.ids.flatten(0, 1)
 
-    def step(self, which: Tensor, chances: Tensor, best: Tensor, at: Tensor, seen: Any) -> tuple[Tensor, Tensor]:
+    def step(
+        self, which: Tensor, chances: Tensor, best: Tensor, at: Tensor, seen: Any
+    ) -> tuple[Tensor, Tensor]:
         """Let the searches `which`, [u], go on.
 
         Args:
@@ -166,21 +175,18 @@ def beams(call: Call) -> Any:
     return _answer(call, search, book, decoder.cache)
 
 
-def _go_on(
-    call: Call, search: Beams, chances: Tensor, candidates: int, book: Book
-) -> tuple[Tensor, Tensor]:
+def _go_on(call: Call, search: Beams, chances: Tensor, candidates: int, book: Book) -> tuple[Tensor, Tensor]:
     """One step of all searches, group after group: rows that go on, [U, m], and scores as they were used."""
     config, groups, device = call.config, search.groups, chances.device
     came = torch.empty(chances.shape[:2], dtype=torch.int64, device=device)
-    noted, chosen = chances, torch.empty(call.batch, 0, dtype=torch.int64, device=device)
+    noted, chosen = chances, torch.zeros(chances.shape[:2], dtype=torch.int64, device=device)
     for group in range(groups):
         which = torch.arange(group, len(search.ids), groups, device=device)
         own = chances[which]  # [u, m, V]
         if groups > 1:
-            own = call.processors(search.ids[which].flatten(0, 1), own.flatten(0, 1)).view_as(own)
-            if chosen.shape[1]:
-                counts = torch.zeros_like(own[:, 0]).scatter_add_(1, chosen, torch.ones_like(chosen, dtype=own.dtype))
-                own = own - config.diversity_penalty * counts[:, None]
+            rows = search.ids[which].flatten(0, 1)
+            told = {"current_tokens": chosen.flatten(), "beam_group_idx": group}
+            own = call.processors(rows, own.flatten(0, 1), **told).view_as(own)
             noted = noted.clone() if noted is chances else noted
             noted[which] = own
         total = (own + search.scores[which][..., None]).flatten(1)  # [u, m * V]
@@ -189,8 +195,7 @@ def _go_on(
             best = total.gather(1, at)
         else:
             best, at = total.topk(candidates)
-        came[which], tokens = search.step(which, own, best, at, book.scores)
-        chosen = torch.cat((chosen, tokens), dim=1)
+        came[which], chosen[which] = search.step(which, own, best, at, book.scores)
     return came, noted
 
 

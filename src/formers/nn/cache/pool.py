@@ -143,5 +143,7 @@ def pooled(wanted: SlotSpec | None, rows: int) -> Slot:
     if wanted is not None and wanted.kind == "recurrent":
         return PooledState(rows)
     if wanted is not None and wanted.kind == "hybrid":
-        raise ValueError("layers that keep both keys and a state cannot share a batch of rows that come and go")
+        raise ValueError(
+            "layers that keep both keys and a state cannot share a batch of rows that come and go"
+        )
     return Pooled(rows)

@@ -46,7 +46,14 @@ class TextGenerationPipeline(WritingPipeline):
     run_keywords = (
         *("add_special_tokens", "clean_up_tokenization_spaces", "continue_final_message", "documents"),
         *("handle_long_generation", "padding", "prefix", "return_full_text", "return_tensors", "return_text"),
-        *("return_type", "skip_special_tokens", "stop_sequence", "tokenizer_encode_kwargs", "tools", "truncation"),
+        *(
+            "return_type",
+            "skip_special_tokens",
+            "stop_sequence",
+            "tokenizer_encode_kwargs",
+            "tools",
+            "truncation",
+        ),
     )
 
     def _sanitize_parameters(
@@ -62,7 +69,9 @@ class TextGenerationPipeline(WritingPipeline):
         before = (*before, "tokenizer_encode_kwargs", "truncation", "continue_final_message")
         preprocess = {name: given.pop(name) for name in before if given.get(name) is not None}
         if preprocess.get("handle_long_generation") not in (None, _HOLE):
-            raise ValueError(f"handle_long_generation is 'hole' or None, not {preprocess['handle_long_generation']!r}")
+            raise ValueError(
+                f"handle_long_generation is 'hole' or None, not {preprocess['handle_long_generation']!r}"
+            )
         after = ("clean_up_tokenization_spaces", "skip_special_tokens")
         postprocess = {name: given.pop(name) for name in after if given.get(name) is not None}
         if "continue_final_message" in preprocess:
@@ -73,7 +82,9 @@ class TextGenerationPipeline(WritingPipeline):
         given = {name: value for name, value in given.items() if name not in (*before, *after)}
         forward = self._settings(given)
         if stop_sequence is not None:
-            forward["stop_strings"] = [stop_sequence] if isinstance(stop_sequence, str) else list(stop_sequence)
+            forward["stop_strings"] = (
+                [stop_sequence] if isinstance(stop_sequence, str) else list(stop_sequence)
+            )
         if preprocess.get("handle_long_generation") or preprocess.get("truncation"):
             preprocess["settings"] = forward
         return preprocess, forward, postprocess
@@ -181,7 +192,8 @@ class TextGenerationPipeline(WritingPipeline):
             whole = torch.cat((own[:, None].expand(-1, new.shape[1], -1).to(new), new), dim=2)
             answers.append(
                 self.postprocess(
-                    {"generated_sequence": whole, "input_ids": own, "prompt_text": one["prompt_text"]}, **params
+                    {"generated_sequence": whole, "input_ids": own, "prompt_text": one["prompt_text"]},
+                    **params,
                 )
             )
         return answers
@@ -276,7 +288,9 @@ class Conversation:
         """Add what the user says; a message that waits for an answer is replaced, or kept with a notice."""
         if self.messages and self.messages[-1]["role"] == "user":
             if not overwrite:
-                notice("the conversation holds a message that was not answered yet: overwrite=True replaces it")
+                notice(
+                    "the conversation holds a message that was not answered yet: overwrite=True replaces it"
+                )
                 return
             self.messages[-1]["content"] = text
             return
@@ -342,7 +356,9 @@ class ConversationalPipeline(TextGenerationPipeline):
         if _is_chat(item):
             return Conversation(list(item))
         if not isinstance(item, Conversation):
-            raise TypeError(f"a conversation is a Conversation, or a list of messages, not {type(item).__name__}")
+            raise TypeError(
+                f"a conversation is a Conversation, or a list of messages, not {type(item).__name__}"
+            )
         return item
 
     def preprocess(self, prompt_text: Any, **options: Any) -> dict[str, Any]:

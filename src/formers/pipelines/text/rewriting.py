@@ -57,7 +57,9 @@ class Text2TextGenerationPipeline(WritingPipeline):
             postprocess["clean_up_tokenization_spaces"] = clean_up_tokenization_spaces
         forward = self._settings(given)
         if stop_sequence is not None:
-            forward["stop_strings"] = [stop_sequence] if isinstance(stop_sequence, str) else list(stop_sequence)
+            forward["stop_strings"] = (
+                [stop_sequence] if isinstance(stop_sequence, str) else list(stop_sequence)
+            )
         return preprocess, forward, postprocess
 
     def __call__(self, inputs: Any, **kwargs: Any) -> Any:
@@ -178,7 +180,8 @@ class SummarizationPipeline(Text2TextGenerationPipeline):
         for one in prepared:
             count = len(one["input_ids"])
             parts = [
-                self.postprocess({"output_ids": rows[i : i + 1]}, **params) for i in range(start, start + count)
+                self.postprocess({"output_ids": rows[i : i + 1]}, **params)
+                for i in range(start, start + count)
             ]
             start += count
             name = f"{self.return_name}_text"
@@ -190,12 +193,16 @@ class SummarizationPipeline(Text2TextGenerationPipeline):
         return answers
 
     def _check_lengths(self, length: int, settings: Mapping[str, Any]) -> None:
-        longest = settings.get("max_new_tokens") or settings.get("max_length") or self.generation_config.max_length
+        longest = (
+            settings.get("max_new_tokens") or settings.get("max_length") or self.generation_config.max_length
+        )
         shortest = settings.get("min_length") or self.generation_config.min_length
         if longest < shortest:
             notice(f"min_length={shortest} is more than the {longest} tokens that a summary may have")
         if length < longest and settings.get("max_length") is not None:
-            notice(f"the text has {length} tokens, so a summary of max_length={longest} could be longer than it")
+            notice(
+                f"the text has {length} tokens, so a summary of max_length={longest} could be longer than it"
+            )
 
 
 class TranslationPipeline(Text2TextGenerationPipeline):

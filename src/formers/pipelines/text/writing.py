@@ -104,7 +104,10 @@ class WritingPipeline(Pipeline):
         own, given = self.generation_config, settings.get("generation_config")
         names = GenerationConfig().known_names()
         found: dict[str, Any] = {}
-        for source, beats in (({k: v for k, v in self._of_task().items() if k in names}, True), (self.defaults, False)):
+        for source, beats in (
+            ({k: v for k, v in self._of_task().items() if k in names}, True),
+            (self.defaults, False),
+        ):
             for name, value in source.items():
                 chosen = [name, _LENGTHS.get(name, name)]
                 if name in found or any(one in settings or one in found for one in chosen):
@@ -128,7 +131,10 @@ class WritingPipeline(Pipeline):
 
     def _beside(self, prepared: Sequence[Mapping[str, Any]]) -> dict[str, torch.Tensor]:
         """Prompts side by side, [B, T], padded where the model wants it: a decoder goes on at the right."""
-        rows = [{name: value for name, value in one.items() if isinstance(value, torch.Tensor)} for one in prepared]
+        rows = [
+            {name: value for name, value in one.items() if isinstance(value, torch.Tensor)}
+            for one in prepared
+        ]
         if len(rows) == 1:
             return rows[0]
         return dict(side_by_side(rows, _Padding(self.tokenizer, not self.model.config.is_encoder_decoder)))
@@ -163,7 +169,9 @@ def return_type_of(
         "return_tensors": return_tensors,
     }
     given = [name for name, value in said.items() if value is not None]
-    if len(given) > 1 and not (given == ["return_text", "return_tensors"] and return_text is not return_tensors):
+    if len(given) > 1 and not (
+        given == ["return_text", "return_tensors"] and return_text is not return_tensors
+    ):
         raise ValueError(f"{' and '.join(given)} contradict each other: give one")
     if return_type is not None:
         return return_type if isinstance(return_type, ReturnType) else ReturnType(return_type)
