@@ -416,6 +416,8 @@ def main() -> None:
     parser.add_argument("--record", action="store_true", help="write the figures into RESULTS.md")
     parser.add_argument("--role", nargs=4, help=argparse.SUPPRESS)
     given = parser.parse_args()
+    if given.seconds <= SETTLING:
+        parser.error(f"--seconds must be above {SETTLING}: what comes sooner after a change is not counted")
     if given.role:
         role(*given.role)
         return

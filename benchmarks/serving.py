@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import atexit
 import csv
 import gzip
 import json
@@ -243,6 +244,7 @@ class Server:
         self.process = subprocess.Popen(
             [sys.executable, "-c", SERVE, model, json.dumps(given)], stdout=subprocess.PIPE, text=True
         )
+        atexit.register(self.process.kill)  # also where this ends by an error
         assert self.process.stdout is not None
         line = self.process.stdout.readline()
         if " on http://" not in line:

@@ -76,7 +76,10 @@ _TABLE: dict[str, tuple[str, ...]] = {
         "PytorchGELUTanh",
         "apply_chunking_to_forward",
         "apply_rotary_pos_emb",
+        "find_pruneable_heads_and_indices",
         "get_activation",
+        *("gelu", "gelu_fast", "gelu_new", "gelu_python", "gelu_pytorch_tanh", "linear_act", "mish"),
+        *("quick_gelu", "silu"),
         "id_tensor_storage",
         "prune_conv1d_layer",
         "prune_linear_layer",
@@ -97,11 +100,12 @@ _TABLE: dict[str, tuple[str, ...]] = {
         "TensorType",
         "TruncationStrategy",
         *("EncodedInput", "LARGE_INTEGER", "PreTokenizedInput", "TextInput", "VERY_LARGE_INTEGER"),
+        *("EncodedInputPair", "PreTokenizedInputPair", "TextInputPair"),
         "TokenizersBackend",
-        "get_json_schema",
+        *("get_json_schema", "get_tokenizer_config"),
     ),
     "formers.pipelines": (
-        "PIPELINE_REGISTRY",
+        *("ClassificationFunction", "KeyDataset", "KeyPairDataset", "PIPELINE_REGISTRY"),
         "Pipeline",
         "check_task",
         "get_supported_tasks",
@@ -110,7 +114,15 @@ _TABLE: dict[str, tuple[str, ...]] = {
         "pipeline",
     ),
     "formers.training": (
-        *("BestRun", "CallbackHandler", "EvalLoopOutput", "ExportableState", "HubStrategy", "LabelSmoother"),
+        *(
+            "BestRun",
+            "CallbackHandler",
+            "EvalLoopOutput",
+            "EvaluationStrategy",
+            "ExportableState",
+            "HubStrategy",
+            "LabelSmoother",
+        ),
         *("MLflowCallback", "OptimizerNames", "PredictionOutput", "SaveStrategy", "TrackioCallback"),
         *("TrainOutput", "WandbCallback"),
         "Adafactor",
@@ -160,7 +172,7 @@ _TABLE: dict[str, tuple[str, ...]] = {
     ),
     "formers.training.data": ("has_length",),
     "formers.training.script_names": (
-        "OPTIMIZER_NAME",
+        *("FSDP_MODEL_NAME", "OPTIMIZER_NAME", "OPTIMIZER_NAME_BIN"),
         "PREFIX_CHECKPOINT_DIR",
         "ParallelMode",
         "SCALER_NAME",
@@ -171,6 +183,7 @@ _TABLE: dict[str, tuple[str, ...]] = {
         "default_hp_space_optuna",
         "get_model_param_count",
         "get_parameter_names",
+        "is_main_process",
         "nested_concat",
         "nested_detach",
         "nested_numpify",
@@ -237,7 +250,7 @@ def _derived(name: str) -> Any:
             return getattr(_load(found[0]), found[1])
         why = names.reason_of_absence(name)
     except AttributeError as error:  # a name of a family that has no such class; the text names the nearest
-        why = names.reason_of_absence(name) or "; " + str(error).partition("; ")[2]
+        why = names.reason_of_absence(name) or str(error).partition(repr(name))[2]
     if found is None and not why:
         from formers.core.notices import did_you_mean
 

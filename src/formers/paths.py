@@ -53,9 +53,9 @@ _COLLATORS = (
     "DataCollatorWithPadding DefaultDataCollator default_data_collator"
 )
 _TOKENIZING = (
-    "AddedToken BatchEncoding CharSpan EncodedInput PreTokenizedInput TextInput "
-    "LARGE_INTEGER PaddingStrategy PreTrainedTokenizerBase TensorType "
-    "TokenSpan TruncationStrategy VERY_LARGE_INTEGER"
+    "AddedToken BatchEncoding CharSpan EncodedInput EncodedInputPair PreTokenizedInput "
+    "PreTokenizedInputPair TextInput TextInputPair LARGE_INTEGER PaddingStrategy PreTrainedTokenizerBase "
+    "TensorType TokenSpan TruncationStrategy VERY_LARGE_INTEGER"
 )
 _TRACKERS = "MLflowCallback TensorBoardCallback TrackioCallback WandbCallback"
 _ARGUMENTS = "OptimizerNames ParallelMode TrainingArguments"
@@ -64,9 +64,15 @@ _CONFIG_MAPS = "AutoConfig CONFIG_MAPPING CONFIG_MAPPING_NAMES"
 _TOKENIZER_MAPS = "AutoTokenizer TOKENIZER_MAPPING TOKENIZER_MAPPING_NAMES"
 _AUTO = f"AutoModel {' '.join(AUTO)} {_MAPS}"
 
+_VERSIONS_OF_TORCH = ("1_12", "1_13", "2_0", "2_1", "2_2", "2_3", "2_4", "2_6", "2_8")
+_TORCHES = " ".join(f"is_torch_greater_or_equal_than_{one}" for one in _VERSIONS_OF_TORCH)
+
 # path -> its names; with "*is_" all questions for what is installed, "" a path that only holds others
 PATHS: dict[str, str] = {
-    "activations": "ACT2FN GELUActivation NewGELUActivation PytorchGELUTanh get_activation",
+    "activations": (
+        "ACT2FN GELUActivation NewGELUActivation PytorchGELUTanh gelu gelu_fast gelu_new gelu_python "
+        "gelu_pytorch_tanh get_activation linear_act mish quick_gelu silu"
+    ),
     "cache_utils": "Cache DynamicCache EncoderDecoderCache StaticCache",
     "configuration_utils": "PretrainedConfig PreTrainedConfig CONFIG_NAME",
     "data": _COLLATORS,
@@ -79,12 +85,13 @@ PATHS: dict[str, str] = {
     "generation.stopping_criteria": " ".join(GENERATION["formers.generation.stopping"]),
     "hf_argparser": "HfArg HfArgumentParser string_to_bool",
     "integrations": f"{_TRACKERS} is_deepspeed_zero3_enabled is_fsdp_enabled *is_",
+    "integrations.fsdp": "is_fsdp_enabled",
     "integrations.integration_utils": f"{_TRACKERS} *is_",
     "logging": "",
     "models.auto": f"{_AUTO} {_CONFIG_MAPS} {_TOKENIZER_MAPS}",
     "models.auto.configuration_auto": _CONFIG_MAPS,
     "models.auto.modeling_auto": _AUTO,
-    "models.auto.tokenization_auto": _TOKENIZER_MAPS,
+    "models.auto.tokenization_auto": f"{_TOKENIZER_MAPS} get_tokenizer_config",
     "modeling_outputs": _OUTPUTS,
     "modeling_utils": "Conv1D PreTrainedModel PretrainedConfig apply_chunking_to_forward prune_linear_layer",
     "optimization": (
@@ -95,19 +102,22 @@ PATHS: dict[str, str] = {
         "get_reduce_on_plateau_schedule get_scheduler get_wsd_schedule"
     ),
     "pipelines.base": "Pipeline",
+    "pipelines.pt_utils": "KeyDataset KeyPairDataset",
+    "pipelines.text_classification": "ClassificationFunction TextClassificationPipeline",
     "processing_utils": "Unpack",
     "pytorch_utils": (
-        "ALL_LAYERNORM_LAYERS Conv1D apply_chunking_to_forward id_tensor_storage prune_conv1d_layer "
-        "prune_linear_layer"
+        "ALL_LAYERNORM_LAYERS Conv1D apply_chunking_to_forward find_pruneable_heads_and_indices "
+        f"id_tensor_storage prune_conv1d_layer prune_linear_layer {_TORCHES}"
     ),
+    "tokenization_python": "PreTrainedTokenizer",
     "tokenization_utils": (
         "PreTrainedTokenizer AddedToken BatchEncoding EncodedInput PreTokenizedInput TextInput"
     ),
     "tokenization_utils_base": _TOKENIZING,
     "tokenization_utils_fast": "PreTrainedTokenizerFast",
     "trainer": (
-        "Trainer OPTIMIZER_NAME SCALER_NAME SCHEDULER_NAME TRAINER_STATE_NAME TRAINING_ARGS_NAME "
-        "get_parameter_names get_model_param_count"
+        "Trainer FSDP_MODEL_NAME OPTIMIZER_NAME OPTIMIZER_NAME_BIN SCALER_NAME SCHEDULER_NAME "
+        "TRAINER_STATE_NAME TRAINING_ARGS_NAME get_parameter_names get_model_param_count"
     ),
     "trainer_callback": (
         "CallbackHandler DefaultFlowCallback EarlyStoppingCallback ExportableState PrinterCallback "
@@ -118,10 +128,10 @@ PATHS: dict[str, str] = {
     ),
     "trainer_seq2seq": "Seq2SeqTrainer",
     "trainer_utils": (
-        "BestRun EvalLoopOutput EvalPrediction HubStrategy IntervalStrategy PREFIX_CHECKPOINT_DIR "
-        "PredictionOutput SaveStrategy SchedulerType TrainOutput default_compute_objective "
-        "default_hp_space_optuna enable_full_determinism get_last_checkpoint has_length "
-        "number_of_arguments seed_worker set_seed speed_metrics"
+        "BestRun EvalLoopOutput EvalPrediction EvaluationStrategy HubStrategy IntervalStrategy "
+        "PREFIX_CHECKPOINT_DIR PredictionOutput SaveStrategy SchedulerType TrainOutput "
+        "default_compute_objective default_hp_space_optuna enable_full_determinism get_last_checkpoint "
+        "has_length is_main_process number_of_arguments seed_worker set_seed speed_metrics"
     ),
     "training_args": _ARGUMENTS,
     "training_args_seq2seq": "Seq2SeqTrainingArguments",
@@ -143,19 +153,40 @@ _OF_A_FAMILY = re.compile(r"models\.(\w+?)(?:\.(?:modeling|configuration|tokeniz
 _PARTS = ("", "_text", "_text_model", "_vision_model", "_qformer")
 # paths that are not there: what they begin with, what they belong to
 _ABSENT = (
-    (r"generation", "text generation is"),
-    (r"(image|video|audio|feature_extraction)_", "processors of images and audio are"),
-    (r"(quantizers|utils\.quantization)", "quantized loading is"),
+    (r"generation|models\.\w+\.generation_", "text generation is"),
+    (
+        r"(image|video|vision|audio|feature_extraction)_|utils\.constants"
+        r"|models\.\w+\.(image_|video_|feature_|processing_)",
+        "processors of images and audio are",
+    ),
+    (
+        r"(quantizers|utils\.quantization|modeling_gguf)"
+        r"|integrations\.(bit|compressed|eetq|fbgemm|awq|gg|hqq|quanto|torchao|higgs|spqr|vptq|aqlm|mxfp4|fp)",
+        "quantized loading is",
+    ),
+    (r"(convert_graph_)?(to_)?onnx|models\.\w+\.convert_", "conversion to other formats is"),
     (r"dynamic_module_utils", "code that checkpoints bring is never run: loading it is"),
     (r"mask|modeling_(flash_)?att|integrations\.(sdpa|fl|eager)", "attention functions of one's own are"),
     (r"(conversion_mapping|core_model_loading)", "conversion of weights while loading is"),
     (r"(integrations\.)?deepspeed", "DeepSpeed is"),
-    (r"(integrations|distributed)\.(tensor_p|hub_k|moe|fine)", "a choice of kernels and of parallelism is"),
+    (
+        r"distributed|integrations\.(tensor_p|hub_k|moe|fine|sonic)",
+        "a choice of kernels and of parallelism is",
+    ),
+    (r"utils\.notebook", "this callback is"),
     (r"modelcard", "writing model cards by hand is"),
     (r"data\.(metrics|processors|datasets)", "data of single benchmarks is"),
-    (r"(modeling_(layers|rope)|utils\.output_c|loss)", "what the ecosystem's own models are written with is"),
-    (r"(convert_slow|tokenization_mistral)", "tokenizers run on the tokenizers library: parts of others are"),
-    (r"integrations\.peft", "adapters are the peft package's: loading them through models is"),
+    (
+        r"(modeling_(layers|rope)|utils\.(output_c|backbone|model_p)|loss|initialization|monkey_p|trainer_opt)"
+        r"|integrations\.accelerate",
+        "what the ecosystem's own models and trainer are written with is",
+    ),
+    (
+        r"(convert_slow|tokenization_mistral|utils\.sentencepiece)|models\.\w+\.\w*normalizer",
+        "tokenizers run on the tokenizers library: parts of others are",
+    ),
+    (r"testing_utils", "what the ecosystem's own tests are written with is"),
+    (r"(integrations\.|utils\.)peft", "adapters are the peft package's: loading them through models is"),
     (r"models\.auto\.", "what the Auto classes are made with is"),
     (r"models\.", "this model family is"),
     (r"pipelines\.", "this pipeline is"),
@@ -170,7 +201,10 @@ class PathLoader(Loader):
         return None
 
     def exec_module(self, module: ModuleType) -> None:
-        """Fill the module in: it asks `formers` for each name when it is first used."""
+        """Fill the module in: it asks `formers` for each name when it is first used.
+
+        It also hands out names that it does not list, as a module does with what it imports.
+        """
         root, _, path = module.__name__.partition(".")
         real = _MODULES.get(path)
         prefixes = prefixes_of(path)
@@ -185,13 +219,20 @@ class PathLoader(Loader):
                 value = getattr(importlib.import_module(real), name)
             elif f"{path}.{name}" in PATHS:
                 value = importlib.import_module(f"{root}.{path}.{name}")
-            elif name in names or (prefixes and _may_hold(prefixes, name)):
+            elif name == "logger":
+                value = importlib.import_module("formers").get_logger(module.__name__)
+            elif name in names or _may_hold(prefixes, name):
                 try:
                     value = getattr(importlib.import_module("formers"), name)
                 except AttributeError as error:
-                    raise _absent(module.__name__, name, [], str(error).partition(repr(name))[2]) from None
+                    why = "" if names else str(error).partition(repr(name))[2]
+                    if name.islower() and prefixes and not why:
+                        why = ": functions that a family is written with are not part of this version"
+                    raise absent(module.__name__, name, names, why) from None
+                if isinstance(value, ModuleType):
+                    raise absent(module.__name__, name, names)
             else:
-                raise _absent(module.__name__, name, names)
+                raise absent(module.__name__, name, names)
             setattr(module, name, value)
             return value
 
@@ -217,7 +258,7 @@ def spec_of(fullname: str) -> ModuleSpec | None:
         return None  # nobody imports it: somebody asks whether it is there
     known = bool(prefixes_of(".".join(path.split(".")[:2])))
     for start, what in _ABSENT:
-        if re.match(start, path) and not known:
+        if re.match(start, path) and not (known and start == r"models\."):
             raise ModuleNotFoundError(
                 f"No module named {fullname!r}: {what} not part of this version", name=fullname
             )
@@ -256,8 +297,8 @@ def _names_of(path: str) -> list[str]:
     return [name for name in dict.fromkeys(names) if name != "*is_"]
 
 
-def _absent(module: str, name: str, names: list[str], why: str = "") -> Exception:
-    """What to raise for a name: `from module import name` would drop the text of an AttributeError."""
+def absent(module: str, name: str, names: list[str], why: str = "") -> Exception:
+    """What a module's `__getattr__` raises: `from module import name` would drop an AttributeError's text."""
     from formers.core.notices import did_you_mean
     from formers.names import reason_of_absence
 

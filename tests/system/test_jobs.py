@@ -84,6 +84,8 @@ def test_the_model_card_says_what_was_told_of_the_model(trained):
         ({"test_size": 1.0}, "test_size must lie between 0 and 0.9"),
         ({"class_weights": "root"}, "sqrt, balanced or none"),
         ({"epochs": float("inf")}, "finite"),
+        ({"epochs": 0}, "epochs must be at least 0.01"),
+        ({"seed": -1}, "seed must lie between 0 and 4294967295"),
     ],
 )
 def test_a_plan_that_cannot_be_is_refused_when_it_is_made(tmp_path, change, said):

@@ -324,6 +324,17 @@ def test_refused_decisions_say_why(client):
     assert client.get("/queue?status=lost").status_code == 422
 
 
+@pytest.mark.parametrize("path", ["/queue?staus=resolved", "/queue/export?fromat=jsonl", "/queue/1?full=1"])
+def test_a_parameter_that_nobody_reads_is_refused_by_name(client, path):
+    answer = client.get(path)
+    assert answer.status_code == 422
+    name = path.partition("?")[2].partition("=")[0]
+    (fault,) = answer.json()["detail"]
+    assert fault["loc"] == ["query"]
+    assert f"unknown parameter '{name}'" in fault["msg"]
+    assert ("did you mean" in fault["msg"]) == (name != "full")
+
+
 def test_numbers_that_no_item_can_have_are_refused_and_disturb_nobody(client):
     decision = {"label": "other", "by": "Ada"}
     kept, bad = [], []

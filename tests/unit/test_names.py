@@ -96,11 +96,44 @@ def test_a_family_has_its_classes_under_the_paths_of_the_ecosystem(path, names):
         ("import formers.models.bert.nonsense", "No module named 'formers.models.bert.nonsense'$"),
         ("import formers.generation.utils", "text generation is not part"),
         ("from formers.trainer_utils import set_sed", "did you mean 'set_seed'"),
+        ("from formers.trainer_utils import BertModel", "cannot import name 'BertModel'"),
+        ("from formers.utils import training", "cannot import name 'training'"),
+        ("from formers.models.bert.modeling_bert import nn", "torch and tqdm offer themselves"),
+        (
+            "from formers.models.phimoe.modeling_phimoe import sparsemixer",
+            "functions that a family is written",
+        ),
+        ("from formers.pipelines import TASK_ALIASES", "here: PIPELINE_REGISTRY"),
+        ("from formers.pipelines import pipelin", "did you mean 'pipeline'"),
+        ("import formers.models.gpt2.convert_gpt2_original_tf_checkpoint_to_pytorch", "conversion to other"),
+        ("import formers.integrations.bitsandbytes", "quantized loading is"),
+        ("import formers.distributed.utils", "a choice of kernels and of parallelism is"),
     ],
 )
 def test_what_a_path_has_not_got_is_refused_with_a_reason(line, said):
     with pytest.raises(ImportError, match=said):
         exec(line, {})
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "from formers.trainer import is_sagemaker_mp_enabled, TrainOutput, set_seed",
+        "from formers.trainer_callback import IntervalStrategy",
+        "from formers.trainer_utils import EvaluationStrategy, is_main_process",
+        "from formers.tokenization_utils import PreTrainedTokenizerBase",
+        "from formers.modeling_utils import is_fsdp_enabled, logger",
+        "from formers.models.bert.modeling_bert import ACT2FN, logger",
+    ],
+)
+def test_a_path_hands_out_what_the_ecosystems_module_imports_itself(line):
+    found = {}
+    exec(line, found)
+    logger = found.pop("logger", None)
+    assert logger is None or logger.name == line.split()[1]
+    names = set(found) - {"__builtins__"}
+    assert names
+    assert all(found[name] is getattr(formers, name) for name in names)
 
 
 def test_paths_are_reached_by_attributes_too():
@@ -252,6 +285,13 @@ def test_a_development_version_of_torch_is_older_than_its_release(monkeypatch):
     assert formers.is_torch_greater_or_equal("2.9.0")
 
 
+def test_the_age_of_torch_is_a_constant_too(monkeypatch):
+    assert formers.pytorch_utils.is_torch_greater_or_equal_than_2_4 is True
+    assert formers.is_torch_greater_or_equal_than_99_0 is False
+    with pytest.raises(ImportError):
+        exec("from formers import is_torch_greater_or_equal_than_new", {})
+
+
 def test_versions_are_checked_as_pip_writes_them():
     formers.require_version("torch>=2.0,<99")
     formers.require_version("python>=3.10")
@@ -285,6 +325,15 @@ def test_one_file_of_a_folder_is_found_or_said_to_be_missing(tmp_path):
     assert formers.extract_commit_hash(path) == "a" * 40
 
 
+def test_what_a_tokenizer_config_says_can_be_asked_for_alone(tmp_path):
+    ask = formers.models.auto.tokenization_auto.get_tokenizer_config
+    assert ask(tmp_path) == {}
+    (tmp_path / "tokenizer_config.json").write_text('{"model_max_length": 7}')
+    assert ask(tmp_path, local_files_only=True) == {"model_max_length": 7}
+    with pytest.raises(TypeError, match="did you mean 'revision'"):
+        ask(tmp_path, revison="main")
+
+
 def test_leaves_are_cut_down_and_layers_computed_in_pieces():
     leaf = formers.Conv1D(nf=6, nx=4)
     assert (leaf.nf, leaf.nx) == (6, 4)
@@ -303,6 +352,19 @@ def test_leaves_are_cut_down_and_layers_computed_in_pieces():
     assert torch.equal(formers.ACT2FN["gelu"](x), torch.nn.functional.gelu(x))
     with pytest.raises(KeyError):
         formers.ACT2FN["gelou"]
+
+
+def test_heads_to_prune_are_counted_from_the_first_and_rows_that_stay_from_those_that_are_left():
+    going, stays = formers.find_pruneable_heads_and_indices([1, 3], 3, 2, {1})  # heads 0, 2 and 3 are left
+    assert going == {3}
+    assert stays.tolist() == [0, 1, 2, 3]
+    assert formers.find_pruneable_heads_and_indices({1}, 3, 1, ())[1].tolist() == [0, 2]
+
+
+def test_activations_are_there_by_their_own_names():
+    x = torch.linspace(-2, 2, 9)
+    assert torch.equal(formers.activations.gelu(x), torch.nn.functional.gelu(x))
+    assert torch.equal(formers.activations.linear_act(x), x)
 
 
 def test_nests_of_predictions_are_joined_with_padding():
@@ -389,6 +451,11 @@ ABSENT = {
     "parts of slower ones": "BasicTokenizer convert_slow_tokenizer",
     "begin with an underscore": "_LazyModule _prepare_4d_attention_mask",
     "use BertModel": "TFBertModel",
+    "of Gemma3 this version has .*Gemma3TextConfig": "Gemma3Config Gemma3ForConditionalGeneration",
+    "of Bert this version has BertConfig": "BertForObjectDetection",
+    "what huggingface_hub, safetensors, torch": "CrossEntropyLoss create_repo",
+    "nothing is sent from here": "send_example_telemetry",
+    "'BertAdam' from 'formers'$": "BertAdam",
     "run on PyTorch alone$": "TFFunnelModel FlaxCLIPProcessor",
 }
 SAID = [(name, why) for why, names in ABSENT.items() for name in names.split()]

@@ -171,6 +171,22 @@ def test_beyond_its_tokens_it_refuses_but_an_empty_engine_takes_any_request():
     run(test())
 
 
+def test_the_backlog_of_others_keeps_out_no_short_text_but_a_second_one():
+    async def test():
+        fake = Gated()
+        async with started(fake, max_queued_tokens=50) as engine:
+            big = engine.submit(["word " * 60] * 4, client=("a", 1))
+            short = engine.submit(["small"], client=("a", 2))
+            for texts, client in ((["small"], ("a", 2)), (["word " * 60] * 40, ("a", 3))):
+                with pytest.raises(Overloaded, match="tokens"):
+                    engine.submit(texts, client=client)
+            fake.gate.set()
+            assert len(await big.future) == 4
+            assert len(await short.future) == 1
+
+    run(test())
+
+
 def test_the_time_to_come_back_follows_the_measured_rate():
     async def test():
         async with started(FakeClassifier()) as engine:

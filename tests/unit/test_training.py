@@ -443,6 +443,16 @@ def test_where_no_loss_is_a_number_none_is_logged(tmp_path, filtered):
     assert not np.isfinite([*losses(trainer), result.training_loss]).any()
 
 
+def test_a_step_whose_labels_are_all_left_out_has_no_loss_and_leaves_the_weights(tmp_path):
+    data = [{"input_ids": [1, 2], "labels": -100} for _ in range(4)]
+    trainer = make(tmp_path, data=data, max_steps=2, logging_steps=1, weight_decay=0.0)
+    before = [weight.clone() for weight in trainer.model.parameters()]
+    with pytest.warns(Notice, match="loss of step 1 is not a number.*every label is -100"):
+        result = trainer.train()
+    assert not np.isfinite([*losses(trainer), result.training_loss]).any()
+    assert all(torch.equal(old, new) for old, new in zip(before, trainer.model.parameters(), strict=True))
+
+
 def test_evaluation_batches_without_a_loss_are_said_and_left_out(tmp_path):
     trainer = judged_by(tmp_path, (2,), eval_dataset=rows(2), per_device_eval_batch_size=1)
     trainer.args.logging_nan_inf_filter = True
@@ -451,6 +461,13 @@ def test_evaluation_batches_without_a_loss_are_said_and_left_out(tmp_path):
     first = judged_by(tmp_path, (), eval_dataset=rows(2)[:1], per_device_eval_batch_size=1)
     assert np.isfinite(found)
     assert found != first.evaluate(rows(2))["eval_loss"]
+
+
+def test_a_run_without_steps_says_so_and_judges_nothing(tmp_path):
+    trainer = make(tmp_path, num_train_epochs=0, eval_strategy="epoch", eval_dataset=rows(4))
+    with pytest.warns(Notice, match="This run has no steps: nothing is left to train"):
+        assert trainer.train().global_step == 0
+    assert not any("eval_loss" in entry for entry in trainer.state.log_history)
 
 
 def test_a_dataset_without_examples_is_said(tmp_path):
@@ -626,6 +643,42 @@ def test_a_collator_that_makes_other_rows_than_examples(tmp_path):
     data[3]["input_ids"] = [1, 2, 3]
     with pytest.raises(ValueError, match="made 4 rows of 2 examples"):
         trainer.predict(data)
+
+
+def test_a_model_that_compares_the_rows_of_a_batch_is_judged_on_the_batches_asked_for(tmp_path):
+    seen = []
+
+    class Watched(Bag):
+        def forward(self, input_ids, attention_mask=None, labels=None):
+            seen.append(len(input_ids))
+            return super().forward(input_ids, attention_mask, labels)
+
+    trainer = make(tmp_path, Watched(), per_device_eval_batch_size=4)
+    data = [{"input_ids": [1] * length, "labels": 0} for length in [2] * 10 + [60]]
+    trainer.evaluate(data)
+    trainer.predict(iter_of(data))
+    assert max(seen) == 4
+    assert sum(seen) == 22
+
+
+def iter_of(rows):
+    class Stream(torch.utils.data.IterableDataset):
+        def __iter__(self):
+            return iter(rows)
+
+    return Stream()
+
+
+@pytest.mark.parametrize("extra", [{"in": (torch.zeros(5),)}, [torch.zeros(2), torch.zeros(3)]])
+def test_an_output_within_others_that_has_other_rows_is_named_too(tmp_path, extra):
+    class More(Bag):
+        def forward(self, **inputs):
+            out = super().forward(**inputs)
+            return {"loss": out.loss, "logits": out.logits, "extra": extra}
+
+    trainer = make(tmp_path, More(), remove_unused_columns=False, per_device_eval_batch_size=2)
+    with pytest.raises(ValueError, match=r"shape \[[35]\] came with a batch of 2 rows"):
+        trainer.predict([{"input_ids": [1, 2], "labels": 0} for _ in range(4)])
 
 
 def test_an_output_with_other_rows_than_the_batch_is_named(tmp_path):

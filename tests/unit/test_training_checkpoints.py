@@ -3,6 +3,7 @@
 import contextlib
 import json
 import math
+import os
 import pickle
 import re
 import shutil
@@ -10,9 +11,10 @@ import shutil
 import pytest
 import torch
 
-from formers import EarlyStoppingCallback, Trainer, TrainerState, TrainingArguments
+from formers import EarlyStoppingCallback, Trainer, TrainerCallback, TrainerState, TrainingArguments
 from formers.core.notices import Notice
 from formers.training import DataCollatorForLanguageModeling, DataCollatorWithPadding, get_last_checkpoint
+from formers.training.checkpointer import find_checkpoint
 from formers.training.files import checkpoints, clean_leftovers, load_weights, rotate, whole_folder
 from formers.training.seeds import random_state, restore_random_state
 from tests.unit.test_training_collators import Words
@@ -174,7 +176,44 @@ def test_a_short_run_in_the_folder_of_a_longer_one_keeps_its_own_checkpoints(tmp
     assert [folder.name for folder in checkpoints(tmp_path)] == ["checkpoint-2", "checkpoint-4"]
 
 
-def test_a_run_that_was_moved_keeps_and_loads_its_best_checkpoint(tmp_path):
+def test_what_stands_in_a_checkpoint_s_place_and_is_none_is_moved_aside(tmp_path):
+    (tmp_path / "checkpoint-3").mkdir()
+    (tmp_path / "checkpoint-3" / "notes.txt").write_text("mine")
+    with pytest.warns(Notice, match=r"was no checkpoint: it is checkpoint-3\.1 now"):
+        run(tmp_path, max_steps=3)
+    assert (tmp_path / "checkpoint-3.1" / "notes.txt").read_text() == "mine"
+    assert [folder.name for folder in checkpoints(tmp_path)] == ["checkpoint-3"]
+
+
+def test_of_a_checkpoint_on_another_disk_the_link_alone_goes(tmp_path):
+    run(tmp_path / "disk", max_steps=2, save_steps=2)
+    (tmp_path / "checkpoint-2").symlink_to(tmp_path / "disk" / "checkpoint-2")
+    run(tmp_path, max_steps=4, save_steps=4, save_total_limit=1)
+    assert sorted(entry.name for entry in tmp_path.iterdir()) == ["checkpoint-4", "disk"]
+    assert get_last_checkpoint(tmp_path / "disk")
+
+
+def test_of_two_runs_in_one_folder_the_later_is_named_where_the_other_is_taken(tmp_path):
+    run(tmp_path, max_steps=4, save_steps=2)
+    os.utime(tmp_path / "checkpoint-2" / "trainer_state.json")  # a copy may come in any order
+    assert find_checkpoint(str(tmp_path), True) == str(tmp_path / "checkpoint-4")
+    run(tmp_path, max_steps=2, save_steps=2, learning_rate=0.001)
+    with pytest.warns(Notice, match="checkpoint-2 is of another run and was written later"):
+        assert find_checkpoint(str(tmp_path), True) == str(tmp_path / "checkpoint-4")
+
+
+def test_an_output_folder_that_cannot_be_is_refused_before_the_first_step(tmp_path):
+    class Steps(TrainerCallback):
+        def on_step_begin(self, args, state, control, **kwargs):
+            raise AssertionError("a step was taken")
+
+    (tmp_path / "file").write_text("mine")
+    with pytest.raises(OSError, match="file"):
+        run(tmp_path / "file", callbacks=[Steps()])
+
+
+@pytest.mark.parametrize("how", ["moved", "copied", "from another working folder", "written elsewhere"])
+def test_a_run_that_was_moved_keeps_and_loads_its_best_checkpoint(tmp_path, how, monkeypatch):
     scores = iter([0.9, *[0.1] * 20])
 
     def metrics(pair):
@@ -184,13 +223,27 @@ def test_a_run_that_was_moved_keeps_and_loads_its_best_checkpoint(tmp_path):
         "eval_strategy": "steps", "eval_steps": 2, "save_steps": 2, "save_total_limit": 2,
         "load_best_model_at_end": True, "metric_for_best_model": "score", "metrics": metrics,
     }  # fmt: skip
-    run(tmp_path / "first", max_steps=4, **options)
+    first, place = tmp_path / "first", tmp_path / "moved"
+    monkeypatch.chdir(tmp_path)
+    run("first", max_steps=4, **options)
     best = Bag()
-    load_weights(best, tmp_path / "first" / "checkpoint-2")
-    (tmp_path / "first").rename(tmp_path / "moved")
-    resumed = run(tmp_path / "moved", True, max_steps=8, **options)
-    assert [folder.name for folder in checkpoints(tmp_path / "moved")] == ["checkpoint-2", "checkpoint-8"]
+    load_weights(best, first / "checkpoint-2")
+    if how == "moved":
+        first.rename(place)
+    elif how == "copied":
+        shutil.copytree(first, place)
+    else:
+        place = first
+        (tmp_path / "else").mkdir()
+        monkeypatch.chdir(tmp_path / "else")
+    if how == "written elsewhere":
+        state = json.loads((first / "checkpoint-4" / "trainer_state.json").read_text())
+        state["best_model_checkpoint"] = "C:\\runs\\first\\checkpoint-2"
+        (first / "checkpoint-4" / "trainer_state.json").write_text(json.dumps(state))
+    resumed = run(place, True, max_steps=8, **options)
+    assert [folder.name for folder in checkpoints(place)] == ["checkpoint-2", "checkpoint-8"]
     assert same(resumed.model, best)
+    assert how != "copied" or len(checkpoints(first)) == 2
 
 
 @pytest.mark.parametrize(("workers", "persistent"), [(0, False), (1, True), (2, False), (2, True)])

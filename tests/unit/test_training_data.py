@@ -10,6 +10,7 @@ import sys
 import pytest
 import torch
 
+from formers.core.notices import Notice
 from formers.training.data import check_columns, label_maps, lengths_of, load_table, tokenize_rows
 from formers.training.data.samplers import EpochOrder, EvalBatches, StreamShare, TrainBatches, rebalanced
 
@@ -23,6 +24,13 @@ def test_a_spreadsheet_s_csv_is_read_as_it_is(tmp_path):
         {"text": 'He said "no", twice\nand left', "label": "complaint"},
         {"text": "plain", "label": "praise"},
     ]
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+def test_lines_end_as_any_system_ends_them(tmp_path, end):
+    path = tmp_path / "a.csv"
+    path.write_bytes(end.join(["text;label", "a, b;x", '"c";y', ""]).encode())
+    assert load_table(path, "text", "label") == [{"text": "a, b", "label": "x"}, {"text": "c", "label": "y"}]
 
 
 @pytest.mark.parametrize("ending", [".json", ".jsonl", ".tsv", ".csv", ".jsonl.gz", ".csv.gz"])
@@ -219,6 +227,14 @@ def test_labels_that_are_the_same_number_have_one_order_in_every_process():
 def test_labels_that_only_look_like_numbers_are_put_in_order_too(names):
     assert sorted(label_maps(names)[1]) == sorted(names)
     assert label_maps(names) == label_maps(names[::-1])
+
+
+@pytest.mark.parametrize("other", ["cafe\u0301", "caf\xe9\u200b"])
+def test_labels_that_look_the_same_are_named(other):
+    with pytest.warns(Notice, match=r"'caf\\xe9'.* look the same") as said:
+        names, _ = label_maps(["caf\xe9", other, "Caf\xe9"])
+    assert len(names) == 3
+    assert ascii(other) in str(said[0].message)
 
 
 def test_an_unknown_label_is_refused_with_a_suggestion():

@@ -408,6 +408,45 @@ def test_a_scalar_that_comes_first_is_a_loss(tmp_path, whole):
     close(gradient(tmp_path, Trainer, 2, 4, made), whole)
 
 
+@pytest.mark.parametrize(
+    ("make", "said"),
+    [
+        (lambda outputs: float(outputs.loss.detach()), "returned "),
+        (lambda outputs: outputs.loss.detach(), r"a tensor \[\] without a gradient"),
+        (lambda outputs: outputs.logits.sum(-1), r"a tensor \[2\]"),
+        (lambda outputs: None, "returned None"),
+        (lambda outputs: (outputs.loss, outputs), r"returned \(a tensor"),
+    ],
+)
+def test_what_no_gradient_can_be_made_of_is_refused_by_what_it_is(tmp_path, make, said):
+    class Own(Trainer):
+        def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
+            return make(model(**inputs))
+
+    with pytest.raises(ValueError, match=f"Own.compute_loss.*{said}"):
+        gradient(tmp_path, Own, 2, 4)
+
+
+def test_a_loss_of_one_element_is_a_loss(tmp_path, whole):
+    class Own(Trainer):
+        def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
+            return model(**inputs).loss.reshape(1)
+
+    close(gradient(tmp_path, Own, 2, 4), whole)
+
+
+def test_a_loss_that_is_judged_comes_with_its_outputs(tmp_path):
+    class Own(Trainer):
+        def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
+            return model(**inputs).loss
+
+    args = TrainingArguments(str(tmp_path), use_cpu=True, disable_tqdm=True)
+    with pytest.raises(
+        ValueError, match=r"Own.compute_loss.*returned a tensor \[\]: return \(loss, outputs\)"
+    ):
+        Own(bag(), args, DataCollatorWithPadding(PadOnly()), eval_dataset=rows(2)).evaluate()
+
+
 # ---- the number ----------------------------------------------------------------------------------
 
 

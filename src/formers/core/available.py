@@ -54,6 +54,9 @@ _MODULES: dict[str, tuple[str, ...]] = {
 }
 
 
+_NEWER_TORCH = r"is_torch_greater_or_equal_than_(\d+)_(\d+)"
+
+
 class OptionalDependencyNotAvailable(ImportError):
     """Something that is not installed is needed."""
 
@@ -76,8 +79,12 @@ def _asked(name: str) -> tuple[str, ...] | None:
 
 
 def answers(name: str) -> bool:
-    """Whether this module has a function of that name."""
-    return _asked(name) is not None or (name.startswith("is_") and name in globals())
+    """Whether this module has a function of that name, or a constant (`..._greater_or_equal_than_2_4`)."""
+    return (
+        _asked(name) is not None
+        or re.fullmatch(_NEWER_TORCH, name) is not None
+        or (name.startswith("is_") and name in globals())
+    )
 
 
 def names() -> list[str]:
@@ -87,6 +94,8 @@ def names() -> list[str]:
 
 
 def __getattr__(name: str) -> Any:
+    if newer := re.fullmatch(_NEWER_TORCH, name):
+        return is_torch_greater_or_equal(".".join(newer.groups()), accept_dev=True)
     modules = _asked(name)
     if modules is None:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

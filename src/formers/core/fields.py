@@ -94,15 +94,15 @@ class Field:
     def _limits(self) -> str:
         least = self.at_least if self.above is None else self.above
         if least is not None and self.at_least is not None and self.below is not None:
-            return f"must be in [{least:g}, {self.below:g})"
+            return f"must be in [{least:.10g}, {self.below:.10g})"
         most = self.at_most if self.below is None else self.below
         if least is not None and most is not None:
-            return f"must lie between {least:g} and {most:g}"
+            return f"must lie between {least:.10g} and {most:.10g}"
         if self.above is not None:
-            return f"must be above {self.above:g}"
+            return f"must be above {self.above:.10g}"
         if not least:
             return "must not be negative"
-        return f"must be {'a whole number of ' * (self.kinds == {'int'})}at least {least:g}"
+        return f"must be {'a whole number of ' * (self.kinds == {'int'})}at least {least:.10g}"
 
 
 def option(default: Any, **limits: Any) -> Any:

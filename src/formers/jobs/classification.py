@@ -40,7 +40,7 @@ class Plan:
     output: Path
     text_column: str = told("text", "Column that holds the texts.")
     label_column: str = told("label", "Column that holds the labels.")
-    epochs: float = told(4.0, "Passes over the training part.", at_least=0)
+    epochs: float = told(4.0, "Passes over the training part.", at_least=0.01)
     learning_rate: float = told(2e-4, "Its highest value; 2e-5 to 5e-5 suit larger models.", at_least=0)
     head_learning_rate: float | None = told(
         None, "That of the new head; 5 times the other, if left out.", at_least=0
@@ -54,7 +54,9 @@ class Plan:
     max_length: int = told(256, "Longest text in tokens, in training and ever after.", at_least=8)
     class_weights: str = told("sqrt", "Weight of rare labels in the loss: sqrt, balanced or none.")
     bf16: bool | None = told(None, "bfloat16 where the hardware has it, if left out.")
-    seed: int = told(0, "Of the weights' start, the order of the texts and the splits.")
+    seed: int = told(
+        0, "Of the weights' start, the order of the texts and the splits.", at_least=0, at_most=2**32 - 1
+    )
     test_size: float = told(0.1, "Share held out and judged at the end; 0 for none.", at_least=0, at_most=0.9)
     validation_size: float = told(
         0.1, "Share of the rest for early stopping and calibration.", at_least=0.01, at_most=0.9

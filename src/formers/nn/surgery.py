@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, TypeVar
 
 import torch
@@ -67,6 +67,32 @@ class PytorchGELUTanh(Activation):
 
     def __init__(self) -> None:
         super().__init__("gelu_pytorch_tanh")
+
+
+gelu, gelu_python, gelu_new = map(Activation, ("gelu", "gelu_python", "gelu_new"))
+gelu_fast, gelu_pytorch_tanh, quick_gelu = map(Activation, ("gelu_fast", "gelu_pytorch_tanh", "quick_gelu"))
+linear_act, mish, silu = map(Activation, ("linear", "mish", "silu"))
+
+
+def find_pruneable_heads_and_indices(
+    heads: Iterable[int], n_heads: int, head_size: int, already_pruned_heads: Iterable[int]
+) -> tuple[set[int], Tensor]:
+    """Which heads are still to go, and what stays of the projections.
+
+    Args:
+        heads: by their first numbers, those that went before included or not.
+        n_heads: how many there are now.
+        head_size: D.
+        already_pruned_heads: by their first numbers.
+
+    Returns:
+        The heads, and the rows that stay [(n_heads - gone) * D], int64, as `prune_linear_layer` takes them.
+    """
+    before = set(already_pruned_heads)
+    going = set(heads) - before
+    present = [head for head in range(n_heads + len(before)) if head not in before]
+    stays = torch.tensor([head not in going for head in present]).repeat_interleave(head_size)
+    return going, stays.nonzero().flatten()
 
 
 def prune_linear_layer(layer: nn.Linear, index: Tensor, dim: int = 0) -> nn.Linear:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+from formers import paths
 from formers.pipelines.build import pipeline
 from formers.pipelines.datasets import KeyDataset, KeyPairDataset
 from formers.pipelines.frame import Pipeline
@@ -12,7 +15,7 @@ from formers.pipelines.registry import (
     get_supported_tasks,
     register,
 )
-from formers.pipelines.text.classification import TextClassificationPipeline
+from formers.pipelines.text.classification import ClassificationFunction, TextClassificationPipeline
 from formers.pipelines.text.generation import Conversation, ConversationalPipeline, TextGenerationPipeline
 from formers.pipelines.text.rewriting import (
     SummarizationPipeline,
@@ -22,6 +25,7 @@ from formers.pipelines.text.rewriting import (
 
 __all__ = [
     "PIPELINE_REGISTRY",
+    "ClassificationFunction",
     "Conversation",
     "ConversationalPipeline",
     "KeyDataset",
@@ -38,3 +42,7 @@ __all__ = [
     "pipeline",
     "register",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    raise paths.absent(__name__, name, __all__)

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from formers.core.batching import plan
 from formers.serving.protocol import Classifier, Ranked
-from formers.serving.sharing import Shares
+from formers.serving.sharing import BURST, Shares
 from formers.serving.work import Answer, ClientKey, Item, Job
 
 DEFAULT_BATCH_TOKENS = 2048
@@ -141,7 +141,9 @@ class Engine:
         if self.queued_requests >= self.max_queued_requests:
             raise Overloaded(f"{self.queued_requests} requests are waiting already", self.retry_after())
         # an empty engine takes any request, however large: it would never fit later either
-        if self.queued_requests and self.queued_tokens + sum(lengths) > self.max_queued_tokens:
+        full = self.queued_requests and self.queued_tokens + sum(lengths) > self.max_queued_tokens
+        # the backlog of others keeps out no short text of one who waits for nothing: its turn comes first
+        if full and (sum(lengths) > BURST or any(job.client == client for job in self._held)):
             raise Overloaded(f"about {self.queued_tokens} tokens are waiting already", self.retry_after())
         job = Job(texts, lengths, client, self._loop.create_future())
         if timeout is not None:

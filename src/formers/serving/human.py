@@ -15,6 +15,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response, StreamingResponse
 
+from formers.core.notices import did_you_mean
 from formers.desk.queue import LARGEST, AlreadyResolved, Item, NotThere
 from formers.serving.limits import Faults, check_type, parsed, quoted, read_body, understood
 from formers.serving.schemas import Problem, QueueItem, QueuePage, Resolution
@@ -38,14 +39,22 @@ _Status = Literal["open", "resolved", "all"]
 def queue_routes(service: Service) -> APIRouter:
     """The routes that list, decide and export what waits for a person; behind the key, where there is one."""
     from fastapi import APIRouter, Depends, Query
+    from fastapi.exceptions import RequestValidationError
 
     async def with_key(request: Request) -> None:
         service.check_key(dict(request.scope["headers"]))
 
+    async def with_known_parameters(request: Request) -> None:
+        known = [one.alias for one in request.scope["route"].dependant.query_params]
+        for name in request.query_params:
+            if name not in known:  # `?staus=resolved` would list what is open
+                said = f"unknown parameter {quoted(name)}{did_you_mean(name[:100], known)}"
+                raise RequestValidationError([{"loc": ("query",), "msg": said, "type": "extra_forbidden"}])
+
     router = APIRouter(
         prefix="/queue",
         tags=["human queue"],
-        dependencies=[Depends(with_key)],
+        dependencies=[Depends(with_key), Depends(with_known_parameters)],
         responses={401: {"model": Problem}, 503: {"model": Problem}},
     )
 

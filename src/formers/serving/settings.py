@@ -34,7 +34,8 @@ class Settings:
         max_batch_items: most texts in a forward pass. None: as many as the budget holds.
         max_delay: seconds that an idle engine waits for company before it runs a batch that is not full.
         max_queued_requests: requests that may wait or run at once; beyond it the answer is 503.
-        max_queued_tokens: tokens (estimated from the characters) that may wait or run at once; beyond it 503.
+        max_queued_tokens: tokens (estimated from the characters) that may wait or run at once; beyond it 503,
+            but for a short text of a connection that has nothing waiting.
         api_key: when given, the endpoints of the human queue ask for it (`X-API-Key`, or `Authorization:
             Bearer`).
         protect_classify: ask for the key at `/classify` too.

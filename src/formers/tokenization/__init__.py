@@ -13,7 +13,9 @@ _TABLE: dict[str, tuple[str, ...]] = {
     "options": (
         *("PaddingStrategy", "TensorType", "TruncationStrategy", "LARGE_INTEGER", "VERY_LARGE_INTEGER"),
         *("EncodedInput", "PreTokenizedInput", "TextInput"),
+        *("EncodedInputPair", "PreTokenizedInputPair", "TextInputPair"),
     ),
+    "files": ("get_tokenizer_config",),
     "tools": ("get_json_schema",),
     "encoder": ("Ragged", "RenderedChat"),
     "fitting": ("fits",),

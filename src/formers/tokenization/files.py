@@ -8,14 +8,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from formers.core.jsonfile import read_json_object
+from formers.core.notices import refuse_unknown
+from formers.hub import HUB_KEYWORDS, Source, split_hub_keywords
 from formers.tokenization import checks, components
 from formers.tokenization.recipes import CLASSES, RECIPES
 from formers.tokenization.special import ADDITIONAL, NAMED, added_token, revive
 
 if TYPE_CHECKING:
     from tokenizers import AddedToken, Tokenizer
-
-    from formers.hub import Source
 
 TOKENIZER = "tokenizer.json"
 CONFIG = "tokenizer_config.json"
@@ -83,6 +83,18 @@ def read(source: Source, name: str) -> Files:
         source.get(TOKENIZER)  # raises what this source says of a file that it has not got
         raise OSError(f"{name} holds no tokenizer: there is neither {TOKENIZER} nor one of {wanted}")
     return files
+
+
+def get_tokenizer_config(pretrained_model_name_or_path: Any, **options: Any) -> dict[str, Any]:
+    """What the tokenizer_config.json of a folder or a Hub id says; nothing, where there is none.
+
+    Raises:
+        OSError: when the repository cannot be reached.
+        TypeError: for a keyword that is none of the Hub's.
+    """
+    hub, rest = split_hub_keywords(options)
+    refuse_unknown(rest, HUB_KEYWORDS, "get_tokenizer_config")
+    return _json(Source.of(pretrained_model_name_or_path, **hub).find(CONFIG))
 
 
 def _json(path: Path | None) -> dict[str, Any]:

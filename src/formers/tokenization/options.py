@@ -14,6 +14,8 @@ NO_LIMIT = int(1e30)
 LARGEST_LIMIT = int(1e20)
 # What a call takes, by the ecosystem's names.
 TextInput, PreTokenizedInput, EncodedInput = str, list[str], list[int]
+TextInputPair, PreTokenizedInputPair = tuple[str, str], tuple[list[str], list[str]]
+EncodedInputPair = tuple[list[int], list[int]]
 LONGEST_ROW = 1 << 24  # what padding makes at most, so that a slip does not fill the memory
 VERY_LARGE_INTEGER, LARGE_INTEGER = NO_LIMIT, LARGEST_LIMIT  # the ecosystem's names
 

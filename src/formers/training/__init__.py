@@ -20,6 +20,7 @@ _TABLE: dict[str, tuple[str, ...]] = {
     "choices": (
         "EvaluationStrategy",
         "HubStrategy",
+        "EvaluationStrategy",
         "IntervalStrategy",
         "OptimizerNames",
         "SaveStrategy",

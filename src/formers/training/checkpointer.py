@@ -237,6 +237,19 @@ def _compare_options(asked: list[dict[str, Any]], saved: list[dict[str, Any]], o
         )
 
 
+def _notice_a_later_run(highest: Path, there: list[Path]) -> None:
+    """Say so where the checkpoint with the highest number was written before another run's."""
+    latest = max(there, key=lambda folder: (folder / STATE).stat().st_mtime_ns)
+    if latest == highest:
+        return
+    logs = [TrainerState.load_from_json(folder / STATE).log_history for folder in (highest, latest)]
+    if logs[0][: len(logs[1])] != logs[1]:
+        notice(
+            f"{highest} has the highest number, but {latest.name} is of another run and was written later: "
+            f"resume_from_checkpoint={str(latest)!r} goes on from that one."
+        )
+
+
 def find_checkpoint(output_dir: str, wanted: str | bool) -> str:
     """The checkpoint to go on from.
 
@@ -252,6 +265,7 @@ def find_checkpoint(output_dir: str, wanted: str | bool) -> str:
                 "trainer.train(resume_from_checkpoint=get_last_checkpoint(args.output_dir)) from "
                 "formers.training"
             )
+        _notice_a_later_run(Path(found), files.checkpoints(output_dir))
         return found
     folder = Path(str(wanted)).expanduser()
     if not folder.is_dir():

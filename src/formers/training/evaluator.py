@@ -283,7 +283,7 @@ def predict_batch(
     labels = None if not has_labels else found[0] if len(found) == 1 else found
     loss = None
     if wants_loss:
-        loss, outputs = Step(trainer).call_compute_loss(model, inputs, None, return_outputs=True)
+        loss, outputs = Step(trainer).judged(model, inputs)
         loss = loss.detach().mean()
         after_loss = not hasattr(outputs, "keys") and trainer.current_run.label_loss is None
         logits = _values(outputs, ["loss", *ignore_keys], first_is_loss=after_loss)

@@ -15,6 +15,7 @@ import torch
 from torch import nn
 
 from formers.core.atomic import sync_file, sync_folder
+from formers.core.notices import notice
 from formers.hub import Source
 from formers.training.state import STATE
 
@@ -80,15 +81,29 @@ def whole_folder(folder: Path, *, first: bool = True, wait: Any = None) -> Itera
     wait()
     if first:
         sync(beside)
-        if folder.exists():
-            remove_folder(folder)
+        _make_room(folder)
         os.rename(beside, folder)
         sync_folder(folder.parent)
     wait()
 
 
+def _make_room(folder: Path) -> None:
+    """Take an older checkpoint out of a new one's place; what is none is moved aside."""
+    if (folder / STATE).is_file():
+        remove_folder(folder)
+    elif os.path.lexists(folder):
+        number = 1
+        while os.path.lexists(aside := folder.with_name(f"{folder.name}.{number}")):
+            number += 1
+        os.rename(folder, aside)
+        notice(f"{folder} held no {STATE}, so it was no checkpoint: it is {aside.name} now.")
+
+
 def remove_folder(folder: Path) -> None:
-    """Remove a checkpoint such that a kill half way leaves nothing that looks like one."""
+    """Remove a checkpoint such that a kill half way leaves nothing that looks like one; of a link, that."""
+    if folder.is_symlink():
+        folder.unlink()
+        return
     away = folder.with_name(f".{folder.name}{_TRASH}")
     shutil.rmtree(away, ignore_errors=True)
     os.rename(folder, away)

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import IterableDataset
 
+from formers.core.atomic import refuse_unwritable
 from formers.core.notices import notice
 from formers.training.checkpointer import notice_changes
 from formers.training.data.columns import has_length
@@ -177,6 +178,8 @@ class Loop:
         state, handler = trainer.state, trainer.callback_handler
         if args.should_save:
             clean_leftovers(Path(self.now.output_dir))
+            if args.save_strategy != "no":
+                refuse_unwritable(Path(self.now.output_dir))
         self.first_step = state.global_step
         handler.model, handler.optimizer = trainer.model, trainer.optimizer
         handler.lr_scheduler, handler.train_dataloader = trainer.lr_scheduler, self.loader
@@ -188,11 +191,9 @@ class Loop:
             self.hooks.evaluate(self.trial, self.ignore_keys, skip_scheduler=True)
         finished = state.global_step >= self.length.steps
         if finished:
-            notice(
-                f"The checkpoint is at step {state.global_step}, the end of this run: nothing is left to "
-                "train."
-            )
-            if not state.epoch_closed:
+            at = f"The checkpoint is at step {state.global_step}, the end of this run"
+            notice(f"{'This run has no steps' if checkpoint is None else at}: nothing is left to train.")
+            if checkpoint is not None and not state.epoch_closed:
                 self._close(model)  # the run was cut off between its last step and its end
         while epoch < self.length.epochs and not (trainer.control.should_training_stop or finished):
             self._epoch(model, epoch, skip)
@@ -359,7 +360,10 @@ class Loop:
     def _window(self, model: Any, window: list[Any], total: Any, epoch: int, drawn: int) -> None:
         trainer, args, accelerator, state = self.trainer, self.args, self.accelerator, self.trainer.state
         self._tell("on_step_begin")
-        for index, (inputs, mine) in enumerate(zip(window, self.items(window), strict=True)):
+        items = self.items(window)
+        # no example counts: no gradient, and no loss that were a number
+        empty = accelerator.num_processes == 1 and all(isinstance(n, int) and n == 0 for n in items)
+        for index, (inputs, mine) in enumerate(zip(window, items, strict=True)):
             final = index == len(window) - 1
             accelerator.sync_gradients = final
             quiet = (
@@ -367,7 +371,7 @@ class Loop:
             )
             with quiet:
                 loss = self.step.train(model, inputs, Batch(mine, total, len(window)))
-            self._add_loss(loss, len(window))
+            self._add_loss(loss * math.nan if empty else loss, len(window))
             if mine is not None:
                 self.step.count_work(inputs)
             if not final:

@@ -22,6 +22,8 @@ PREFIX_CHECKPOINT_DIR = files.PREFIX
 TRAINER_STATE_NAME = state.STATE
 TRAINING_ARGS_NAME = files.ARGUMENTS
 OPTIMIZER_NAME, SCHEDULER_NAME, SCALER_NAME = files.OPTIMIZER, files.SCHEDULER, files.SCALER
+# what accelerate writes for FSDP and DeepSpeed beside them
+OPTIMIZER_NAME_BIN, FSDP_MODEL_NAME = "optimizer.bin", "pytorch_model_fsdp"
 
 default_compute_objective = default_objective
 default_hp_space_optuna = default_space
@@ -33,6 +35,11 @@ class ParallelMode(Choice):
     NOT_PARALLEL = "not_parallel"
     NOT_DISTRIBUTED = "not_distributed"
     DISTRIBUTED = "distributed"
+
+
+def is_main_process(local_rank: int) -> bool:
+    """Whether a process is the first on its machine, or the only one (-1)."""
+    return local_rank in (-1, 0)
 
 
 def speed_metrics(

@@ -6,7 +6,7 @@ import dataclasses
 import json
 import math
 from collections.abc import Iterator
-from pathlib import Path
+from pathlib import Path, PureWindowsPath
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -159,7 +159,7 @@ class TrainerState:
         for name in _OF_THE_RUN:
             setattr(state, name, getattr(run, name))
         if state.best_model_checkpoint is not None:
-            beside = folder.parent / Path(state.best_model_checkpoint).name
+            beside = folder.parent / PureWindowsPath(state.best_model_checkpoint).name  # of either system
             state.best_model_checkpoint = str(beside) if beside.is_dir() else state.best_model_checkpoint
         return state
 

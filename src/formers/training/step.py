@@ -124,11 +124,32 @@ class Step:
     def loss(self, model: nn.Module, inputs: Any, count: Any) -> Tensor:
         """The share of a batch in the loss of its window."""
         kept = dict(inputs) if isinstance(inputs, Mapping) else inputs  # an override may take things out
-        loss: Tensor = self.call_compute_loss(model, inputs, count)
+        loss = self._learnable(self.call_compute_loss(model, inputs, count))
         batch = self.trainer.current_run.batch
         if batch is None:
             return loss
         return self._share(loss, batch, self._normalised(batch, model, kept))
+
+    def judged(self, model: nn.Module, inputs: Any) -> tuple[Any, Any]:
+        """The loss of a batch that is judged, and the outputs."""
+        found = self.call_compute_loss(model, inputs, None, return_outputs=True)
+        if not isinstance(found, (tuple, list)) or len(found) != 2:
+            raise ValueError(
+                f"{type(self.trainer).__name__}.compute_loss(..., return_outputs=True) returned "
+                f"{_shown(found)}: return (loss, outputs) then"
+            )
+        return found[0], found[1]
+
+    def _learnable(self, loss: Any) -> Tensor:
+        """What an override of `compute_loss` returned, where a gradient can be made of it."""
+        if isinstance(loss, Tensor) and loss.numel() == 1 and loss.is_floating_point() and loss.requires_grad:
+            return loss.reshape(())
+        cut = " without a gradient" if isinstance(loss, Tensor) and not loss.requires_grad else ""
+        raise ValueError(
+            f"{type(self.trainer).__name__}.compute_loss returned {_shown(loss)}{cut}: "
+            "a scalar tensor is wanted that was computed from the model's outputs (no float, no detach(), "
+            "no no_grad(), not one for each row); the outputs come with it where return_outputs is True, only"
+        )
 
     def _normalised(self, batch: Batch, model: nn.Module, inputs: Any) -> bool:
         """Whether the loss of `batch` is divided by the items of the window already."""
@@ -319,7 +340,8 @@ class Step:
             notice(
                 f"The loss of step {int(own[1])} is not a number (nan or inf). "
                 f"{'Such losses are left out of the mean that is logged. ' if left else ''}A lower "
-                "learning_rate often helps; debug='underflow_overflow' finds where they come from."
+                "learning_rate often helps; debug='underflow_overflow' finds where they come from. A step of "
+                "which every label is -100 has none."
             )
         if self.accelerator.num_processes == 1:
             return float(own[0])

@@ -6,6 +6,7 @@ import csv
 import io
 import re
 import sys
+import unicodedata
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
@@ -13,7 +14,7 @@ from typing import Any
 
 from formers.core.extras import need
 from formers.core.jsonfile import parse_json
-from formers.core.notices import did_you_mean
+from formers.core.notices import did_you_mean, notice
 from formers.core.textfile import read_text
 
 TEXT_NAMES = ("text", "sentence", "content", "review", "document", "body", "message", "ticket")
@@ -125,7 +126,7 @@ def _csv_rows(text: str, path: Path, kind: str, wanted: set[str]) -> Rows:
 
 def _delimiter(text: str, wanted: set[str]) -> str:
     """The one under which the header names most of the wanted columns, then the one that it holds most."""
-    header = text.lstrip("\r\n").split("\n", 1)[0]
+    header = re.split("[\r\n]", text.lstrip("\r\n"), maxsplit=1)[0]
     bare = re.sub('"[^"]*"', "", header)
 
     def found(delimiter: str) -> tuple[int, int]:
@@ -258,9 +259,21 @@ def label_names(labels: Iterable[Any]) -> list[str]:
         if wrong := _no_label(label):
             raise ValueError(f"row {index + 1} {wrong}")
         distinct.add(str(label))
+    _notice_alike(distinct)
     if distinct and all(name.removeprefix("-").isdecimal() for name in distinct):
         return sorted(distinct, key=lambda name: (int(name), name))  # "1" and "01" in the same order always
     return sorted(distinct)
+
+
+def _notice_alike(names: Iterable[str]) -> None:
+    """Say which labels a reader cannot tell apart: an accent written in two ways, a sign of no width."""
+    looks: dict[str, list[str]] = {}
+    for name in sorted(names):
+        seen = "".join(c for c in unicodedata.normalize("NFC", name) if unicodedata.category(c) != "Cf")
+        looks.setdefault(seen, []).append(name)
+    for alike in looks.values():
+        if len(alike) > 1:
+            notice(f"the labels {', '.join(map(ascii, alike))} look the same and are counted as different")
 
 
 def label_maps(labels: Iterable[Any]) -> tuple[dict[int, str], dict[str, int]]:
