@@ -74,7 +74,7 @@ class Decoder:
         cache = self.cache
         return 0 if cache is None else int(cache.get_seq_length())
 
-    def read(self, ids: Tensor) -> ModelOutput:
+    def read(self, ids: Tensor) -> Any:
         """Read what is new of `ids`, [B, T], int64, all tokens so far.
 
         Returns:
@@ -87,7 +87,7 @@ class Decoder:
             return out
         return self.read_once(ids)
 
-    def read_once(self, ids: Tensor) -> ModelOutput:
+    def read_once(self, ids: Tensor) -> Any:
         """Read, with as many rows as the inputs have now."""
         whole = ids.shape[1] + self.offset
         self._reach(whole)
@@ -100,7 +100,7 @@ class Decoder:
         )
         return out
 
-    def _forward(self, ids: Tensor, stop: int) -> ModelOutput:
+    def _forward(self, ids: Tensor, stop: int) -> Any:
         """Read the columns that the cache does not hold, up to `stop`."""
         held, inputs = self.held, self.inputs
         if stop < ids.shape[1] + self.offset:
@@ -116,8 +116,7 @@ class Decoder:
             ids, **{name: hints[name] for name in self._hints}, **inputs
         )
         self._first = False
-        out: ModelOutput = self.model(**given, **self.asks, return_dict=True)
-        return out
+        return self.model(**given, **self.asks, return_dict=True)
 
     def _reach(self, columns: int) -> None:
         """Let masks, positions and the like reach to `columns`, where several tokens were added at once."""
@@ -145,8 +144,8 @@ class Decoder:
         """Let every row of the inputs and the cache stand `copies` times in a row."""
         self._spread = True
         sizes = [size for name, value in self.inputs.items() for size in _sizes(name, value)]
-        held = self.cache.slots if isinstance(self.cache, Cache) else ()
-        sizes += [len(slot.contents()[0]) for slot in held if slot.contents() is not None]
+        held = [slot.contents() for slot in (self.cache.slots if isinstance(self.cache, Cache) else ())]
+        sizes += [len(kept[0]) for kept in held if kept is not None]
         if sizes:
             self._choose(torch.arange(max(sizes)).repeat_interleave(self.copies), memory=not self.folds)
 

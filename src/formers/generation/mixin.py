@@ -21,7 +21,7 @@ class GenerationMixin:
 
     config: Any
     generation_config: Any
-    _assembly: Any
+    _assembly: ClassVar[Any]
     _prepends_start: ClassVar[bool] = (
         True  # decoder_input_ids of a caller get the start token where it is missing
     )

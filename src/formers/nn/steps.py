@@ -215,7 +215,7 @@ def swift_apply(node: Any, role: str, act_role: str = "", act: str | None = None
     if type(found) is Activation:
         return swift.product(projection, found.name)
     of = swift.product(projection)
-    return lambda x: found(of(x))  # type: ignore[no-any-return]  # a module
+    return lambda x: found(of(x))
 
 
 def activate(node: Any, role: str, x: Tensor, name: str) -> Tensor:

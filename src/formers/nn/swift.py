@@ -40,12 +40,12 @@ def product(leaf: nn.Module, activation: str | None = None) -> Product:
 
 
 def beside(leaves: Sequence[nn.Module]) -> Product | None:
-    """One product for several linear leaves over the same input, [n, in] -> [n, all outputs]; None if that cannot be.
+    """One product for several linear leaves over the same input, [n, in] -> [n, all outputs]; None if it cannot be.
 
     Their weights are laid side by side in memory, and stay the parameters that they are. Where somebody moves one
     elsewhere, the products are taken one by one.
     """
-    if not all(type(leaf) is nn.Linear for leaf in leaves) or len({leaf.bias is None for leaf in leaves}) > 1:  # type: ignore[union-attr]
+    if not all(type(leaf) is nn.Linear for leaf in leaves) or len({leaf.bias is None for leaf in leaves}) > 1:
         return None
     tables: list[dict[str, Any]] = [leaf._parameters for leaf in leaves]
     weights = [table["weight"] for table in tables]
@@ -56,12 +56,13 @@ def beside(leaves: Sequence[nn.Module]) -> Product | None:
         return None
     whole = _laid([table["weight"] for table in tables])
     bias = _laid([table["bias"] for table in tables]) if biased else None
-    places = [w.data_ptr() for w in weights]
+    held = [(table, name) for table in tables for name in ("weight", "bias")[: 1 + biased]]
+    places = [table[name].data_ptr() for table, name in held]
     each = [product(leaf) for leaf in leaves]
 
     def run(x: Tensor) -> Tensor:
-        for table, place in zip(tables, places, strict=True):
-            if table["weight"].data_ptr() != place:
+        for (table, name), place in zip(held, places, strict=True):
+            if table[name].data_ptr() != place:
                 return torch.cat([one(x) for one in each], dim=-1)
         return F.linear(x, whole, bias)
 
@@ -83,7 +84,7 @@ def _laid(tensors: list[Any]) -> Tensor:
         and t.data_ptr() == first.data_ptr() + start * step
         for t, (start, _) in zip(tensors, ends, strict=True)
     ):
-        base = first.detach()
+        base: Tensor = first.detach()
         return base.as_strided((size, *base.shape[1:]), base.stride())
     with torch.inference_mode(False), torch.no_grad():
         whole = torch.cat([tensor.detach() for tensor in tensors])

@@ -43,7 +43,7 @@ class TextGenerationPipeline(WritingPipeline):
 
     default_task: ClassVar[str] = "text-generation"
     defaults: ClassVar[Mapping[str, Any]] = {"max_new_tokens": 256, "do_sample": True, "temperature": 0.7}
-    run_keywords = (
+    run_keywords: ClassVar[tuple[str, ...]] = (
         *("add_special_tokens", "clean_up_tokenization_spaces", "continue_final_message", "documents"),
         *("handle_long_generation", "padding", "prefix", "return_full_text", "return_tensors", "return_text"),
         *(
@@ -65,8 +65,16 @@ class TextGenerationPipeline(WritingPipeline):
         stop_sequence: Any = None,
         **given: Any,
     ) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
-        before = ("add_special_tokens", "documents", "handle_long_generation", "padding", "prefix", "tools")
-        before = (*before, "tokenizer_encode_kwargs", "truncation", "continue_final_message")
+        before = (
+            *(
+                "add_special_tokens",
+                "continue_final_message",
+                "documents",
+                "handle_long_generation",
+                "padding",
+            ),
+            *("prefix", "tokenizer_encode_kwargs", "tools", "truncation"),
+        )
         preprocess = {name: given.pop(name) for name in before if given.get(name) is not None}
         if preprocess.get("handle_long_generation") not in (None, _HOLE):
             raise ValueError(
@@ -103,7 +111,7 @@ class TextGenerationPipeline(WritingPipeline):
 
     def preprocess(
         self,
-        prompt_text: Any,
+        inputs: Any,
         prefix: str | None = None,
         handle_long_generation: str | None = None,
         add_special_tokens: bool | None = None,
@@ -117,6 +125,7 @@ class TextGenerationPipeline(WritingPipeline):
         **_: Any,
     ) -> dict[str, Any]:
         """A prompt's tokens, [1, T], and the prompt."""
+        prompt_text = inputs
         options = {"add_special_tokens": add_special_tokens, "truncation": truncation, "padding": padding}
         options = {name: value for name, value in options.items() if value is not None}
         if truncation and (settings or {}).get("max_length") is not None:
@@ -125,7 +134,7 @@ class TextGenerationPipeline(WritingPipeline):
         if _is_chat(prompt_text):
             options.pop("add_special_tokens", None)  # the template writes them
             goes_on = _goes_on(prompt_text, continue_final_message)
-            inputs = dict(
+            found = dict(
                 self.tokenizer.apply_chat_template(
                     list(prompt_text),
                     add_generation_prompt=not goes_on,
@@ -139,11 +148,12 @@ class TextGenerationPipeline(WritingPipeline):
             )
         else:
             before = self.prefix if prefix is None else prefix
-            inputs = dict(self.tokenizer(before + prompt_text, return_tensors="pt", **options))
-        inputs.pop("token_type_ids", None) if not self._reads_types() else None
+            found = dict(self.tokenizer(before + prompt_text, return_tensors="pt", **options))
+        if not self._reads_types():
+            found.pop("token_type_ids", None)
         if handle_long_generation == _HOLE:
-            inputs = self._cut(inputs, settings or {})
-        return {**inputs, "prompt_text": prompt_text}
+            found = self._cut(found, settings or {})
+        return {**found, "prompt_text": prompt_text}
 
     def _reads_types(self) -> bool:
         return bool(getattr(self.model.config, "type_vocab_size", 0))
@@ -361,10 +371,9 @@ class ConversationalPipeline(TextGenerationPipeline):
             )
         return item
 
-    def preprocess(self, prompt_text: Any, **options: Any) -> dict[str, Any]:
+    def preprocess(self, inputs: Any, **options: Any) -> dict[str, Any]:
         """The tokens of a conversation."""
-        found = super().preprocess(list(prompt_text), **options)
-        return {**found, "prompt_text": prompt_text}
+        return {**super().preprocess(list(inputs), **options), "prompt_text": inputs}
 
     def postprocess_batch(self, outputs: Any, prepared: Sequence[Any], **params: Any) -> list[Any]:
         """The conversations, each with its answer."""

@@ -33,7 +33,7 @@ class Text2TextGenerationPipeline(WritingPipeline):
     default_task: ClassVar[str] = "text2text-generation"
     defaults: ClassVar[Mapping[str, Any]] = {"max_new_tokens": 256, "num_beams": 4}
     return_name: ClassVar[str] = "generated"
-    run_keywords = (
+    run_keywords: ClassVar[tuple[str, ...]] = (
         *("clean_up_tokenization_spaces", "return_tensors", "return_text", "return_type", "stop_sequence"),
         "truncation",
     )
@@ -145,9 +145,9 @@ class SummarizationPipeline(Text2TextGenerationPipeline):
 
     default_task: ClassVar[str] = "summarization"
     return_name: ClassVar[str] = "summary"
-    run_keywords = (*Text2TextGenerationPipeline.run_keywords, "long_text")
+    run_keywords: ClassVar[tuple[str, ...]] = (*Text2TextGenerationPipeline.run_keywords, "long_text")
 
-    def _sanitize_parameters(
+    def _sanitize_parameters(  # type: ignore[override]  # keywords of its own, by name
         self, long_text: str | None = None, **given: Any
     ) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
         preprocess, forward, postprocess = super()._sanitize_parameters(**given)
@@ -222,9 +222,13 @@ class TranslationPipeline(Text2TextGenerationPipeline):
 
     default_task: ClassVar[str] = "translation"
     return_name: ClassVar[str] = "translation"
-    run_keywords = (*Text2TextGenerationPipeline.run_keywords, "src_lang", "tgt_lang")
+    run_keywords: ClassVar[tuple[str, ...]] = (
+        *Text2TextGenerationPipeline.run_keywords,
+        "src_lang",
+        "tgt_lang",
+    )
 
-    def _sanitize_parameters(
+    def _sanitize_parameters(  # type: ignore[override]  # keywords of its own, by name
         self, src_lang: str | None = None, tgt_lang: str | None = None, **given: Any
     ) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
         preprocess, forward, postprocess = super()._sanitize_parameters(**given)
