@@ -89,7 +89,7 @@ def _by_hand(model: Any, inputs: dict[str, Any]) -> torch.Tensor:
 
 
 def _counts_from_padding(model: Any) -> bool:
-    """Whether positions begin behind the padding token's: there the reference's `generate` begins at 0 instead."""
+    """Whether positions begin behind the padding token's; the reference's `generate` begins at 0."""
     return getattr(model._assembly.spec(model.config).stem.positions, "padding_idx", None) is not None
 
 

@@ -76,6 +76,11 @@ class GenerationConfig(ConfigFile):
         hint = did_you_mean(name, GENERATION)
         raise AttributeError(f"{type(self).__name__} has no attribute {name!r}{hint}")
 
+    @property
+    def is_from_model_config(self) -> bool:
+        """Whether it was read off a model's config, having no file of its own."""
+        return bool(self._from_model_config)
+
     def is_set(self, name: str) -> bool:
         """Whether somebody chose this field: a file, a model's config, or the caller."""
         return name in self._given
@@ -115,9 +120,7 @@ class GenerationConfig(ConfigFile):
             if self.is_set(n) and getattr(self, n) != GENERATION[n]
         ]
         if sampling and not self.do_sample:
-            notice(
-                f"{', '.join(sampling)} shape what is drawn at random, and change nothing without do_sample=True"
-            )
+            notice(f"{', '.join(sampling)} shape what is drawn, and change nothing unless do_sample=True")
 
     def get_generation_mode(self, assistant_model: Any = None) -> GenerationMode:
         """Which way of generating the settings ask for."""

@@ -21,20 +21,23 @@ _COLUMNS = {
     "token_type_ids": 1,
 }
 
+_CACHES = ("past_key_values", "cache_params", "mems", "state")
+
 
 class Decoder:
     """Reads what is new of rows of tokens, and hands out what the model returns.
 
     Args:
-        model: a model with `prepare_inputs_for_generation` and `_update_model_kwargs_for_generation`; those of
-            a subclass are called.
+        model: a model with `prepare_inputs_for_generation` and `_update_model_kwargs_for_generation`;
+            those of a subclass are called.
         inputs: what it reads beside the tokens, by name: masks, the encoder's outputs, a cache.
         offset: columns that stand before the first token, where the prompt came as vectors.
         chunk: how many tokens of a prompt are read at once; None for all.
         asks: what is wanted beside the logits: `output_attentions`, `output_hidden_states`.
         copies: rows of each prompt, one after the other. With a cache a prompt is read once for all of them.
         folds: the copies of a prompt stay together, so that they read one copy of what the encoder computed.
-        early: spread the inputs before anything is read, so that what is returned has all rows from the first.
+        early: spread the inputs before anything is read, so that what is returned has all rows from the
+            first.
 
     The model is called as its users call it, so that whatever they changed is obeyed.
     """
@@ -53,7 +56,7 @@ class Decoder:
         self.model, self.inputs, self.offset, self.chunk = model, dict(inputs), offset, chunk
         self.encoder_decoder = bool(getattr(model.config, "is_encoder_decoder", False))
         self.asks = {name: True for name, wanted in (asks or {}).items() if wanted}
-        self.cache_name = str(model._assembly.cache)
+        self.cache_name = cache_name(model)
         self.copies, self.folds = copies, folds and self.encoder_decoder and not early
         self._hints = _named(
             model.prepare_inputs_for_generation,
@@ -186,6 +189,11 @@ class Decoder:
         if self.cache is not None and self.held > length:
             self.cache.crop(length)
         self.inputs = {name: self._cut(name, value, length + 1) for name, value in self.inputs.items()}
+
+
+def cache_name(model: Any) -> str:
+    """The name that a model knows its cache by."""
+    return next(name for name in _CACHES if name in inspect.signature(model.forward).parameters)
 
 
 def longer(name: str, value: Tensor, count: int) -> Tensor:

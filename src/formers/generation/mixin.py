@@ -49,8 +49,8 @@ class GenerationMixin:
         """Go on with a prompt.
 
         Args:
-            inputs: [B, T], int64, what a decoder goes on with, or what an encoder reads; or a whole encoding of
-                the tokenizer. None begins with the BOS token.
+            inputs: [B, T], int64, what a decoder goes on with, or what an encoder reads; or a whole
+                encoding of the tokenizer. None begins with the BOS token.
             generation_config: settings; keywords win over them, and they win over the model's own.
             logits_processor: processors of one's own, called after those that the settings make.
             stopping_criteria: criteria of one's own, likewise.
@@ -58,15 +58,17 @@ class GenerationMixin:
             synced_gpus: every process goes on until all have ended.
             assistant_model: a smaller model that proposes tokens.
             streamer: gets the prompt and every token as it comes.
-            negative_prompt_ids: [B, T], what `guidance_scale` leads away from; with its mask.
+            negative_prompt_ids: [B, T], what `guidance_scale` leads away from.
+            negative_prompt_attention_mask: its mask.
             custom_generate: a loop of one's own, called with what the library's own get.
             tokenizer: for `stop_strings`, `token_healing`, and assistants with another vocabulary.
+            assistant_tokenizer: of such an assistant.
             generator: the source of randomness; `seed=` makes one for each row instead.
             kwargs: settings, and what else the model reads.
 
         Returns:
-            [B * returned, T + new], int64 (of an encoder-decoder, the decoder's tokens alone); or a record where
-            `return_dict_in_generate` is set.
+            [B * returned, T + new], int64 (of an encoder-decoder, the decoder's tokens alone); or a record
+            where `return_dict_in_generate` is set.
 
         Raises:
             TypeError: for a keyword that is neither a setting nor an input.

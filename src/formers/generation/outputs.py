@@ -56,9 +56,11 @@ class GenerateBeamDecoderOnlyOutput(ModelOutput):
     Attributes:
         sequences: [B * returned, T + L], int64, the best first.
         sequences_scores: [B * returned], the sum of log-probabilities over a power of the length.
-        scores: per step [B * beams, V], log-probabilities after the processors, with those of the beam so far.
+        scores: per step [B * beams, V], log-probabilities after the processors, with those of the beam so
+            far.
         logits: per step [B * beams, V], as the model gave them.
-        beam_indices: [B * returned, L], int64, which row of the batch each token came from; -1 behind the end.
+        beam_indices: [B * returned, L], int64, which row of the batch each token came from; -1 behind the
+            end.
         attentions: per step, per layer [B * beams, H, new, S].
         hidden_states: per step, per layer [B * beams, new, E].
         past_key_values: the cache.

@@ -110,9 +110,9 @@ class Book:
 class Draw:
     """Chooses a token for every row: the likeliest, or one at random.
 
-    Without a seed it draws from torch's own generator, all rows together, as `torch.multinomial` does. With one,
-    every row draws by itself, so that what it gets does not depend on who shares the batch; the copies of one
-    prompt differ. Rows are sampled by exponential noise: argmax of p / e (Gumbel's trick).
+    Without a seed it draws from torch's own generator, all rows together, as `torch.multinomial` does.
+    With one, every row draws by itself, so that what it gets does not depend on who shares the batch; the
+    copies of one prompt differ. Rows are sampled by exponential noise: argmax of p / e (Gumbel's trick).
     """
 
     def __init__(self, call: Call) -> None:

@@ -87,7 +87,7 @@ class Call:
 
 
 def settings(model: Any, given: GenerationConfig | None, kwargs: dict[str, Any]) -> GenerationConfig:
-    """The caller's config, filled up from the model's, with the keywords that are settings taken out of `kwargs`.
+    """The caller's config, filled up from the model's; settings are taken out of `kwargs`.
 
     Raises:
         TypeError: for a config of another kind.
@@ -101,7 +101,7 @@ def settings(model: Any, given: GenerationConfig | None, kwargs: dict[str, Any])
         for name, value in own.to_dict().items():
             if own.is_set(name) and not config.is_set(name):
                 setattr(config, name, value)
-        if own._from_model_config:  # settings that older scripts write into the model's config
+        if own.is_from_model_config:  # settings that older scripts write into the model's config
             later = GenerationConfig.from_model_config(model.config)
             for name in SCRIPTED:
                 if later.is_set(name) and not config.is_set(name):
@@ -166,14 +166,14 @@ def lengths(model: Any, config: GenerationConfig, columns: int, vectors: int = 0
     if limit <= columns:
         name = "max_length" if config.max_new_tokens is None else "max_new_tokens"
         raise ValueError(
-            f"the prompt has {columns} tokens and max_length is {limit}, so nothing can follow: raise {name}, "
+            f"the prompt has {columns} tokens and max_length is {limit}, nothing can follow: raise {name}, "
             f"or pass max_new_tokens, which counts what is new alone"
         )
     room = _room(model)
     if room is not None and limit + before + vectors > room:
         if columns + before + vectors >= room:
             raise ValueError(
-                f"the prompt has {columns + before + vectors} tokens and the model reads {room} at most: cut it"
+                f"the prompt has {columns + before + vectors} tokens but the model reads {room}: cut it"
             )
         if chosen or config.max_new_tokens is not None:
             notice(
@@ -197,8 +197,8 @@ def _room(model: Any) -> int | None:
 def decoder_spec(model: Any) -> Any:
     """The spec of the stack that predicts; None where a decoder of somebody else's stands there."""
     decoder = model.get_decoder()
-    owner = decoder._owner() if hasattr(decoder, "_owner") else decoder
-    return wiring(owner).facts.get("spec")
+    inside = getattr(decoder, "base_model", decoder)  # a decoder that is a model with a head of its own
+    return wiring(decoder).facts.get("spec") or wiring(inside).facts.get("spec")
 
 
 # -- inputs -----------------------------------------------------------------------------------------------
@@ -228,11 +228,11 @@ def taken_inputs(model: Any, inputs: Any, kwargs: dict[str, Any]) -> tuple[str, 
     if inputs is not None and not isinstance(inputs, Tensor):
         if isinstance(inputs, str) or (isinstance(inputs, list) and inputs and isinstance(inputs[0], str)):
             raise TypeError(
-                "generate() reads token ids, not text: model.generate(**tokenizer(text, return_tensors='pt')), "
-                "or pipeline('text-generation', model=...)(text)"
+                "generate() reads token ids: model.generate(**tokenizer(text, return_tensors='pt')) or "
+                "pipeline('text-generation', model=...)(text)"
             )
         raise TypeError(
-            f"generate() reads tensors, but got a {type(inputs).__name__}: pass return_tensors='pt' to the tokenizer"
+            f"generate() reads tensors, not a {type(inputs).__name__}: give the tokenizer return_tensors='pt'"
         )
     if name == "input_ids" and isinstance(inputs, Tensor):
         if inputs.dim() == 1:
@@ -311,7 +311,7 @@ def settle_mask(call_inputs: dict[str, Any], ids: Tensor, eos: Tensor | None, pa
     if eos is not None and bool((eos == pad).any()):
         if len(ids) > 1:
             notice(
-                "the prompts hold the pad token, which also ends texts, and there is no attention_mask: nothing "
+                "the prompts hold the pad token, which also ends texts, and no attention_mask: nothing "
                 "is taken for padding; pass all that the tokenizer returns, model.generate(**inputs)",
                 key="generate without a mask",
             )

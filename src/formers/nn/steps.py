@@ -17,7 +17,6 @@ from formers.nn.leaves import linear, norm
 from formers.nn.program import Bare, Flow, Step
 from formers.nn.tree import has, leaf
 
-
 Quick = Callable[[Flow], None]
 
 

@@ -1,8 +1,9 @@
 """Steps over a handful of rows, where calling is what costs: what a step needs is looked up once.
 
-A step may offer a swift form (`Step.swift`): a function of the flow alone, which does what `run` does in a pass that
-nobody watches, in which nothing is recorded, and in which every sequence has one new token. The forms are made
-when the tree was walked (`nn.watch`) and go with it, so that a leaf that is replaced is the one that runs.
+A step may offer a swift form (`Step.swift`): a function of the flow alone, which does what `run` does in a
+pass that nobody watches, in which nothing is recorded, and in which every sequence has one new token. The
+forms are made when the tree was walked (`nn.watch`) and go with it, so that a leaf that is replaced is the
+one that runs.
 """
 
 from __future__ import annotations
@@ -40,10 +41,10 @@ def product(leaf: nn.Module, activation: str | None = None) -> Product:
 
 
 def beside(leaves: Sequence[nn.Module]) -> Product | None:
-    """One product for several linear leaves over the same input, [n, in] -> [n, all outputs]; None if it cannot be.
+    """One product for several linear leaves, [n, in] -> [n, all outputs]; None where that cannot be.
 
-    Their weights are laid side by side in memory, and stay the parameters that they are. Where somebody moves one
-    elsewhere, the products are taken one by one.
+    Their weights are laid side by side in memory, and stay the parameters that they are. Where somebody
+    moves one elsewhere, the products are taken one by one.
     """
     if not all(type(leaf) is nn.Linear for leaf in leaves) or len({leaf.bias is None for leaf in leaves}) > 1:
         return None

@@ -22,8 +22,9 @@ __all__ = ["Engine", "Full"]
 class Engine:
     """Goes on with many requests at once.
 
-    A step reads one piece of one prompt, if any waits, and lets every row go on by one token: long prompts do not
-    hold up those that are being answered. Greedy rows get the tokens that `generate` would give them alone.
+    A step reads one piece of one prompt, if any waits, and lets every row go on by one token: long prompts
+    do not hold up those that are being answered. Greedy rows get the tokens that `generate` would give
+    them alone.
 
     Args:
         model: a decoder with a head for the next token.

@@ -23,8 +23,8 @@ class Request:
     Attributes:
         prompt: token ids, at least one.
         config: settings: lengths, sampling, what ends the text.
-        on_token: called in the engine's thread with (request, token, log-probability) for every new token; what
-            it returns true for ends the request ("stop").
+        on_token: called in the engine's thread with (request, token, log-probability) for every new token;
+            what it returns true for ends the request ("stop").
         on_end: called once, when the request has ended for any reason.
         processors: what shapes its scores; None for none.
         client: whose it is, for a fair order.

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from formers.generation.decoder import cache_name
 from formers.generation.engine.blocks import Blocks
 from formers.generation.settle import decoder_spec
 from formers.nn.cache import Cache, DynamicCache, Growing, Recurrent
@@ -32,7 +33,7 @@ class Runner:
             raise ValueError("rows of an encoder-decoder cannot join and leave: use generate()")
         self.model, self.blocks = model, blocks
         self._wanted = decoder_spec(model).slots
-        self._name = model._assembly.cache
+        self._name = cache_name(model)
         self._takes = inspect.signature(model.forward).parameters
         self.pool = Cache([pooled(spec, rows) for spec in self._wanted])
         self.lengths: list[int] = []  # of every row, what the pool holds

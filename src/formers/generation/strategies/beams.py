@@ -1,7 +1,7 @@
 """Beam search, also by sampling and in groups that differ.
 
-Graves 2012 (arXiv:1211.3711); groups: Vijayakumar et al. 2016 (arXiv:1610.02424). Shapes: U searches (prompts, or
-groups of their beams), m beams each, rows = U * m, K candidates a search, V the vocabulary.
+Graves 2012 (arXiv:1211.3711); groups: Vijayakumar et al. 2016 (arXiv:1610.02424). Shapes: U searches
+(prompts, or groups of their beams), m beams each, rows = U * m, K candidates a search, V the vocabulary.
 """
 
 from __future__ import annotations
@@ -68,7 +68,8 @@ class Beams:
         Args:
             which: their numbers.
             chances: [u, m, V], for V.
-            best: [u, K], scores of the candidates; `at` [u, K], their places in [m * V].
+            best: [u, K], scores of the candidates.
+            at: [u, K], their places in [m * V].
             seen: per step scores, for the criteria.
 
         Returns:

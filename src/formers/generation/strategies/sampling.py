@@ -16,7 +16,7 @@ _WORTH = 0.75  # share of the computed rows that still grow, under which the oth
 
 
 class Growth:
-    """Which rows still grow, and which are computed: rows that ended cost nothing where nobody wants to see them.
+    """Which rows still grow, and which are computed: one that ended costs nothing, unless somebody sees it.
 
     Attributes:
         open: [rows], bool, on the host's side of a row's end.

@@ -40,7 +40,7 @@ class Pooled(Growing):
         return *found, 0
 
     def join(self, keys: Tensor, values: Tensor) -> None:
-        """Add a row that holds keys and values [1, G, S, D]; where it is the longest, others get columns before.
+        """Add a row that holds keys and values [1, G, S, D]; where it is the longest, others get columns.
 
         Raises:
             ValueError: when all rows are taken.
@@ -101,7 +101,8 @@ class Pooled(Growing):
         start = before + (whole - columns) // 4
         for name, like in (("keys", keys), ("values", values)):
             held = getattr(self, name)
-            # zeros: columns that a shorter row does not see have no weight, but what is no number would spread
+            # zeros: columns that a shorter row does not see have no weight, but what is no number would
+            # spread
             grown = like.new_zeros(self.room, like.shape[1], whole, like.shape[3])
             if held is not None:
                 kept = held[: self.count, :, self.start : self.start + self.length]

@@ -20,7 +20,7 @@ class TextGenerationPipeline(WritingPipeline):
         pipe("Once upon a time")              [{"generated_text": "Once upon a time there was ..."}]
         pipe(["a text", "another"])           [[{"generated_text": ...}], [{...}]]
         pipe([{"role": "user", "content": "Hello"}])
-                                              [{"generated_text": [{...}, {"role": "assistant", "content": ...}]}]
+            [{"generated_text": [{...}, {"role": "assistant", "content": ...}]}]
 
     Unless the model's own settings say otherwise, at most 256 new tokens are sampled at a temperature of 0.7.
 
@@ -167,7 +167,7 @@ class TextGenerationPipeline(WritingPipeline):
         room = self.tokenizer.model_max_length
         if new < 0 or room <= new:
             raise ValueError(
-                f"{new} new tokens cannot follow a prompt where the model reads {room} tokens: lower max_new_tokens"
+                f"{new} new tokens cannot follow where the model reads {room}: lower max_new_tokens"
             )
         if length + new <= room:
             return inputs
@@ -246,7 +246,7 @@ def _is_chat(item: Any) -> bool:
 
 
 def _goes_on(chat: Sequence[Mapping[str, Any]], told: bool | None) -> bool:
-    """Whether the last message is gone on with: where it is the assistant's, unless somebody said otherwise."""
+    """Whether the last message is gone on with: where it is the assistant's, unless told otherwise."""
     return chat[-1]["role"] == "assistant" if told is None else told
 
 
@@ -371,9 +371,9 @@ class ConversationalPipeline(TextGenerationPipeline):
             )
         return item
 
-    def preprocess(self, inputs: Any, **options: Any) -> dict[str, Any]:
+    def preprocess(self, inputs: Any, *args: Any, **options: Any) -> dict[str, Any]:
         """The tokens of a conversation."""
-        return {**super().preprocess(list(inputs), **options), "prompt_text": inputs}
+        return {**super().preprocess(list(inputs), *args, **options), "prompt_text": inputs}
 
     def postprocess_batch(self, outputs: Any, prepared: Sequence[Any], **params: Any) -> list[Any]:
         """The conversations, each with its answer."""

@@ -139,8 +139,8 @@ class SummarizationPipeline(Text2TextGenerationPipeline):
         tokenizer: its tokenizer.
         **kwargs: as of `Text2TextGenerationPipeline`, and
 
-            long_text: "windows" summarises a text that is longer than the model reads piece by piece, and joins
-                the summaries; None leaves it whole.
+            long_text: "windows" summarises a text that is longer than the model reads piece by piece, and
+                joins the summaries; None leaves it whole.
     """
 
     default_task: ClassVar[str] = "summarization"
@@ -206,10 +206,10 @@ class SummarizationPipeline(Text2TextGenerationPipeline):
 
 
 class TranslationPipeline(Text2TextGenerationPipeline):
-    """Translations: `pipeline("translation_en_to_fr")`, or `pipeline("translation", src_lang=..., tgt_lang=...)`.
+    """Translations: `pipeline("translation_en_to_fr")`, or "translation" with `src_lang` and `tgt_lang`.
 
-    Each record has a `translation_text`. Models of many languages need both languages, as their tokenizer spells
-    them; T5's read a prefix that their config states for the task.
+    Each record has a `translation_text`. Models of many languages need both of them, as their tokenizer
+    spells them; T5's read a prefix that their config states for the task.
 
     Args:
         model: an encoder-decoder.
@@ -246,7 +246,7 @@ class TranslationPipeline(Text2TextGenerationPipeline):
         tgt_lang: str | None = None,
         **_: Any,
     ) -> dict[str, Any]:
-        """A text's tokens, [1, S], and which token the translation begins with, where the language decides it."""
+        """A text's tokens, [1, S], and which token begins the translation, where the language decides."""
         marks = getattr(self.tokenizer, "_build_translation_inputs", None)
         if marks is None:
             return self._tokens(self.tokenizer, inputs, truncation)
