@@ -11,12 +11,14 @@ import sys
 from types import ModuleType
 from typing import Any
 
+from formers.generation import NAMES as GENERATION
 from formers.tasks.table import AUTO
 
 __version__ = "0.1.0"
 
 # module -> the public names that it defines
 _TABLE: dict[str, tuple[str, ...]] = {
+    **GENERATION,
     "formers.auto": ("AutoConfig", "AutoModel", "AutoTokenizer", *AUTO),
     "formers.configs": ("GenerationConfig", "PretrainedConfig", "PreTrainedConfig"),
     "formers.nn.cache": ("Cache", "DynamicCache", "EncoderDecoderCache", "StaticCache"),
@@ -107,7 +109,8 @@ _TABLE: dict[str, tuple[str, ...]] = {
         "Pipeline",
         "check_task",
         "get_supported_tasks",
-        "TextClassificationPipeline",
+        *("Conversation", "ConversationalPipeline", "SummarizationPipeline", "Text2TextGenerationPipeline"),
+        *("TextClassificationPipeline", "TextGenerationPipeline", "TranslationPipeline"),
         "pipeline",
     ),
     "formers.training": (

@@ -66,8 +66,8 @@ _ABSENT: tuple[tuple[str, str], ...] = (
         "what the ecosystem's own pipelines are made with (here: PIPELINE_REGISTRY, check_task) is",
     ),
     (
-        r"Streamer|Stopping|Criteria$|Logits?(Processor|Warper|Normalization)|Generation(Mixin|Mode)$|CompileConfig$"
-        r"|ContinuousBatching|Candidate|Watermark|BayesianDet|^ContinuousM|DecayLength|validate_stop|top_k_top_p|stopping_criteria|_CACHE_(IMPLEM|CLASS)"
+        r"CompileConfig$|ContinuousBatching|Candidate|BayesianDet|^ContinuousM|LogitsProcessor$"
+        r"|DiffusionStreamer|top_k_top_p|_CACHE_(IMPLEM|CLASS)"
         r"|^(Greedy|Sample|Beam|Generate)\w*(Output|Scorer)$",
         "text generation is",
     ),

@@ -15,6 +15,7 @@ from importlib.machinery import ModuleSpec
 from types import ModuleType
 from typing import Any
 
+from formers.generation import NAMES as GENERATION
 from formers.models.table import FAMILIES
 from formers.names import map_of
 from formers.tasks.table import AUTO
@@ -77,6 +78,11 @@ PATHS: dict[str, str] = {
     "data": _COLLATORS,
     "data.data_collator": _COLLATORS,
     "file_utils": f"{_DOCSTRINGS} {_FILES} {_GENERIC} *is_",
+    "generation.configuration_utils": " ".join(
+        ("GenerationConfig", *GENERATION["formers.generation.watermarks"])
+    ),
+    "generation.logits_process": " ".join(GENERATION["formers.generation.processors"]),
+    "generation.stopping_criteria": " ".join(GENERATION["formers.generation.stopping"]),
     "hf_argparser": "HfArg HfArgumentParser string_to_bool",
     "integrations": f"{_TRACKERS} is_deepspeed_zero3_enabled is_fsdp_enabled *is_",
     "integrations.fsdp": "is_fsdp_enabled",

@@ -89,19 +89,20 @@ GENERATION: dict[str, Any] = {
     "continuous_batching_config": None,
 }
 
-# those of them that lay in the configs of models
-_OLDER = (
+# those of them that lay in the configs of models, where older scripts set them
+SCRIPTED = (
     "max_length", "min_length", "do_sample", "early_stopping", "num_beams", "num_beam_groups",
     "diversity_penalty", "temperature", "top_k", "top_p", "typical_p", "repetition_penalty",
     "length_penalty", "no_repeat_ngram_size", "encoder_no_repeat_ngram_size", "bad_words_ids",
     "num_return_sequences", "output_scores", "return_dict_in_generate", "forced_bos_token_id",
     "forced_eos_token_id", "remove_invalid_values", "exponential_decay_length_penalty",
-    "suppress_tokens", "begin_suppress_tokens", "decoder_start_token_id",
+    "suppress_tokens", "begin_suppress_tokens",
 )  # fmt: skip
 
 # Read on any config, written only when set.
 LEGACY: dict[str, Any] = {
-    **{name: GENERATION[name] for name in _OLDER},
+    **{name: GENERATION[name] for name in SCRIPTED},
+    "decoder_start_token_id": None,
     "sep_token_id": None,
     "prefix": None,
     "task_specific_params": None,

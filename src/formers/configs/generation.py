@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from formers.configs.defaults import GENERATION
 from formers.configs.record import ConfigFile
+from formers.core.fields import ExplicitEnum
 from formers.core.jsonfile import read_json_object
 from formers.core.notices import did_you_mean, notice
 from formers.hub import Source, split_hub_keywords
@@ -20,6 +21,20 @@ if TYPE_CHECKING:
     from formers.configs.base import PretrainedConfig
 
 GENERATION_CONFIG_NAME = "generation_config.json"
+
+
+class GenerationMode(ExplicitEnum):
+    """Ways of generating."""
+
+    GREEDY_SEARCH = "greedy_search"
+    SAMPLE = "sample"
+    BEAM_SEARCH = "beam_search"
+    BEAM_SAMPLE = "beam_sample"
+    GROUP_BEAM_SEARCH = "group_beam_search"
+    CONSTRAINED_BEAM_SEARCH = "constrained_beam_search"
+    CONTRASTIVE_SEARCH = "contrastive_search"
+    DOLA_GENERATION = "dola_generation"
+    ASSISTED_GENERATION = "assisted_generation"
 
 
 class GenerationConfig(ConfigFile):
@@ -61,9 +76,69 @@ class GenerationConfig(ConfigFile):
         hint = did_you_mean(name, GENERATION)
         raise AttributeError(f"{type(self).__name__} has no attribute {name!r}{hint}")
 
+    @property
+    def is_from_model_config(self) -> bool:
+        """Whether it was read off a model's config, having no file of its own."""
+        return bool(self._from_model_config)
+
     def is_set(self, name: str) -> bool:
         """Whether somebody chose this field: a file, a model's config, or the caller."""
         return name in self._given
+
+    def validate(self) -> None:
+        """Refuse settings that mean nothing, or contradict each other.
+
+        Raises:
+            ValueError: naming the setting, and what it may be.
+        """
+        for name, least in (
+            ("max_new_tokens", 1),
+            ("num_beams", 1),
+            ("num_return_sequences", 1),
+            ("num_beam_groups", 1),
+        ):
+            value = getattr(self, name)
+            if value is not None and (not isinstance(value, int) or isinstance(value, bool) or value < least):
+                raise ValueError(f"{name} is a whole number of at least {least}, not {value!r}")
+        if self.early_stopping not in (True, False, "never"):
+            raise ValueError(f"early_stopping is True, False or 'never', not {self.early_stopping!r}")
+        if self.num_beams % self.num_beam_groups:
+            raise ValueError(f"{self.num_beams} beams cannot be parted into {self.num_beam_groups} groups")
+        most = self.num_beams if self.num_beams > 1 or not self.do_sample else None
+        if most is not None and self.num_return_sequences > most:
+            raise ValueError(
+                f"num_return_sequences={self.num_return_sequences} asks for more than there is: "
+                + (
+                    "greedy search has one answer; set do_sample=True or num_beams"
+                    if most == 1
+                    else f"num_beams={most}"
+                )
+            )
+        sampling = [
+            n
+            for n in ("temperature", "top_p", "min_p", "typical_p", "epsilon_cutoff", "eta_cutoff", "top_h")
+            if self.is_set(n) and getattr(self, n) != GENERATION[n]
+        ]
+        if sampling and not self.do_sample:
+            notice(f"{', '.join(sampling)} shape what is drawn, and change nothing unless do_sample=True")
+
+    def get_generation_mode(self, assistant_model: Any = None) -> GenerationMode:
+        """Which way of generating the settings ask for."""
+        mode = GenerationMode
+        if self.constraints is not None or self.force_words_ids is not None:
+            return mode.CONSTRAINED_BEAM_SEARCH
+        if self.num_beams > 1:
+            if self.num_beam_groups > 1:
+                return mode.GROUP_BEAM_SEARCH
+            return mode.BEAM_SAMPLE if self.do_sample else mode.BEAM_SEARCH
+        if not self.do_sample and self.top_k is not None and self.top_k > 1 and self.penalty_alpha:
+            return mode.CONTRASTIVE_SEARCH
+        drafts = self.prompt_lookup_num_tokens or self.assistant_early_exit
+        if assistant_model is not None or drafts:
+            return mode.ASSISTED_GENERATION
+        if self.dola_layers is not None:
+            return mode.DOLA_GENERATION
+        return mode.SAMPLE if self.do_sample else mode.GREEDY_SEARCH
 
     # -- dictionaries and JSON ----------------------------------------------------------------
 

@@ -115,6 +115,13 @@ def _eligible(leaf: nn.Module, x: Tensor) -> bool:
     )
 
 
+def few_rows(x: Tensor, weight: Tensor) -> bool:
+    """Whether the plain product wins for an [n, in] of few rows that nobody tracks."""
+    if _mkl and x.dtype is torch.float32:
+        return x.shape[0] < _FEW or weight.numel() < _CACHED
+    return x.shape[0] * weight.numel() < _SMALL or _operator is None or x.dtype not in _dtypes
+
+
 def grouped(
     x: Tensor, weights: Sequence[Tensor], biases: Sequence[Tensor] | None, counts: list[int], plain: bool
 ) -> Tensor:

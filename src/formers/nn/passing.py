@@ -106,6 +106,7 @@ class Pass:
             "cross_attentions"; a name that is not there is not kept.
         cache: keys and values of earlier calls.
         watched: every module is called, and sees [B, T, E].
+        single: nobody watches, nothing is recorded, and every sequence has one token behind a cache.
     """
 
     geometry: Geometry
@@ -115,6 +116,7 @@ class Pass:
     trace: dict[str, list[Any]] = field(default_factory=dict)
     cache: Cache | None = None
     watched: bool = False
+    single: bool = False
 
     @property
     def layout(self) -> Layout:

@@ -129,6 +129,13 @@ class Step:
         """Compute; `node` owns the leaves."""
         raise NotImplementedError(f"{type(self).__name__} computes nothing")
 
+    def swift(self, node: Any) -> Callable[[Flow], None] | None:
+        """The same for passes of single tokens, with the leaves looked up; see `nn.swift`. None: as `run`.
+
+        It holds the leaves, and not `node`.
+        """
+        return None
+
 
 @dataclass(frozen=True)
 class Contract:
@@ -244,9 +251,32 @@ def compute(node: Any, flow: Flow) -> None:
             if not (alone and step.crosses):
                 step.run(node, flow)
         return
+    if flow.pass_.single:
+        for owner, step, crosses, quick in node._formers.swift or _made_swift(node):
+            if not (alone and crosses):
+                if quick is not None:
+                    quick(flow)
+                else:
+                    step.run(node if owner is None else owner, flow)
+        return
     for owner, step, crosses in flat:
         if not (alone and crosses):
             step.run(node if owner is None else owner, flow)
+
+
+def _made_swift(node: Any) -> tuple[tuple[Any, Any, bool, Any], ...]:
+    """A flat program with the steps' swift forms."""
+    flat = node._formers.flat
+    made = tuple(
+        (owner, step, crosses, _swift(step, node if owner is None else owner))
+        for owner, step, crosses in flat
+    )
+    node._formers.swift = made
+    return made
+
+
+def _swift(step: Any, node: Any) -> Any:
+    return step.swift(node) if isinstance(step, Step) else None
 
 
 def _compute_both(node: Any, flow: Flow, second: Flow) -> None:

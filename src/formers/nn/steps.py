@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from formers.nn import spec
+from formers.nn import spec, swift
 from formers.nn.activations import Activation, activation
 from formers.nn.dropout import Dropout, drop
 from formers.nn.fresh import Constant
@@ -16,6 +16,22 @@ from formers.nn.kernels import project
 from formers.nn.leaves import linear, norm
 from formers.nn.program import Bare, Flow, Step
 from formers.nn.tree import has, leaf
+
+Quick = Callable[[Flow], None]
+
+
+def _begin(flow: Flow) -> None:
+    flow.entered = flow.read = flow.x
+
+
+def _nothing(flow: Flow) -> None:
+    pass
+
+
+def _add(flow: Flow) -> None:
+    y, x = flow.x, flow.entered
+    assert x is not None
+    flow.x = y.add_(x) if y.dtype == x.dtype else x + y
 
 
 class Begin(Step):
@@ -42,6 +58,10 @@ class Begin(Step):
         read = flow.read if self.reads == "input" else flow.normed
         assert read is not None
         flow.entered, flow.x = flow.x, read
+
+    def swift(self, node: Any) -> Quick | None:
+        """As `run`."""
+        return None if self.reads != "sum" or self.wide or self.flat else _begin
 
 
 class Add(Step):
@@ -70,6 +90,10 @@ class Add(Step):
             y = y.view(x.shape)
         flow.x = y.add_(x) if flow.unseen and y.dtype == x.dtype else x + y
 
+    def swift(self, node: Any) -> Quick | None:
+        """As `run`."""
+        return None if has(node, self.gain) or self.scale != 1.0 else _add
+
 
 class Normalise(Step):
     """A norm; `notes` what comes out as what a mixer reads, for a parallel part.
@@ -89,6 +113,17 @@ class Normalise(Step):
         flow.x = leaf(node, f"{self.role}_beside" if self.apart and flow.beside else self.role)(flow.x)
         if self.notes:
             flow.normed = flow.x
+
+    def swift(self, node: Any) -> Quick | None:
+        """As `run`."""
+        norm_of, notes = swift.normalise(leaf(node, self.role)), self.notes
+
+        def run(flow: Flow) -> None:
+            flow.x = norm_of(flow.x)
+            if notes:
+                flow.normed = flow.x
+
+        return run
 
 
 class Shift(Step):
@@ -122,6 +157,18 @@ class Drop(Step):
         if flow.pass_.watched or not isinstance(found, nn.Dropout) or (found.training and found.p):
             flow.x = found(flow.x)
 
+    def swift(self, node: Any) -> Quick | None:
+        """As `run`."""
+        found = leaf(node, self.role) if has(node, self.role) else None
+        if not isinstance(found, nn.Dropout):
+            return None if self.rate or found is not None else _nothing
+
+        def run(flow: Flow) -> None:
+            if found.training and found.p:
+                flow.x = found(flow.x)
+
+        return run
+
 
 class Project(Step):
     """A linear leaf, and an activation where there is one: a module, or a name alone."""
@@ -140,6 +187,15 @@ class Project(Step):
         """[.., in] -> [.., out]."""
         flow.x = apply(node, self.role, flow.x, flow.pass_.watched, self.act_role, self.act)
 
+    def swift(self, node: Any) -> Quick | None:
+        """As `run`."""
+        of = swift_apply(node, self.role, self.act_role, self.act)
+
+        def run(flow: Flow) -> None:
+            flow.x = of(flow.x)
+
+        return run
+
 
 def apply(
     node: Any, role: str, x: Tensor, watched: bool, act_role: str = "", act: str | None = None
@@ -153,6 +209,17 @@ def apply(
         return project(projection, x, found.name, watched)
     out: Tensor = found(project(projection, x, None, watched))
     return out
+
+
+def swift_apply(node: Any, role: str, act_role: str = "", act: str | None = None) -> swift.Product:
+    """`apply`, with the leaves looked up."""
+    projection, found = leaf(node, role), leaf(node, act_role) if act_role and has(node, act_role) else None
+    if found is None:
+        return swift.product(projection, act)
+    if type(found) is Activation:
+        return swift.product(projection, found.name)
+    of = swift.product(projection)
+    return lambda x: found(of(x))
 
 
 def activate(node: Any, role: str, x: Tensor, name: str) -> Tensor:

@@ -26,22 +26,24 @@ class Wiring:
         facts: anything else that its owner keeps, by name.
         flat: the program with those of its nodes written out, for a tree that was just walked; see
             `program.flatten`. It names modules of one tree, so that no copy has it.
+        swift: the same with the steps' swift forms; see `nn.swift`.
     """
 
-    __slots__ = ("facts", "flat", "program", "roles")
+    __slots__ = ("facts", "flat", "program", "roles", "swift")
 
     def __init__(self) -> None:
         self.roles: dict[str, tuple[str, ...]] = {}
         self.program: tuple[Any, ...] = ()
         self.facts: dict[str, Any] = {}
         self.flat: tuple[Any, ...] | None = None
+        self.swift: tuple[Any, ...] | None = None
 
     def __getstate__(self) -> tuple[Any, ...]:
         return self.roles, self.program, self.facts
 
     def __setstate__(self, state: tuple[Any, ...]) -> None:
         self.roles, self.program, self.facts = state
-        self.flat = None
+        self.flat = self.swift = None
 
     def copy(self) -> Wiring:
         """The same program, and tables of its own."""

@@ -101,7 +101,7 @@ class _Tree:
         if not self.foreign:
             for block in (owner, *self.modules, *rows):
                 if isinstance(block, (Block, Row)) and block._formers.program:
-                    block._formers.flat = flatten(block)
+                    block._formers.flat, block._formers.swift = flatten(block), None
 
     def same(self, owner: nn.Module) -> bool:
         """Whether the tree still holds the same modules, and their classes compute as they did."""

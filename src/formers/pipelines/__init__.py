@@ -16,15 +16,27 @@ from formers.pipelines.registry import (
     register,
 )
 from formers.pipelines.text.classification import ClassificationFunction, TextClassificationPipeline
+from formers.pipelines.text.generation import Conversation, ConversationalPipeline, TextGenerationPipeline
+from formers.pipelines.text.rewriting import (
+    SummarizationPipeline,
+    Text2TextGenerationPipeline,
+    TranslationPipeline,
+)
 
 __all__ = [
     "PIPELINE_REGISTRY",
     "ClassificationFunction",
+    "Conversation",
+    "ConversationalPipeline",
     "KeyDataset",
     "KeyPairDataset",
     "Pipeline",
+    "SummarizationPipeline",
     "Task",
+    "Text2TextGenerationPipeline",
     "TextClassificationPipeline",
+    "TextGenerationPipeline",
+    "TranslationPipeline",
     "check_task",
     "get_supported_tasks",
     "pipeline",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import importlib
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -59,17 +60,50 @@ TASKS = (
         aliases=("sentiment-analysis",),
         heads=("ForSequenceClassification",),
     ),
+    Task(
+        "text-generation",
+        "formers.pipelines.text.generation:TextGenerationPipeline",
+        model_classes=("AutoModelForCausalLM",),
+        default=("openai-community/gpt2", "607a30d"),
+        heads=("ForCausalLM", "LMHeadModel"),
+    ),
+    Task(
+        "conversational",
+        "formers.pipelines.text.generation:ConversationalPipeline",
+        model_classes=("AutoModelForSeq2SeqLM", "AutoModelForCausalLM"),
+        default=("microsoft/DialoGPT-medium", "8bada3b"),
+    ),
+    Task(
+        "text2text-generation",
+        "formers.pipelines.text.rewriting:Text2TextGenerationPipeline",
+        model_classes=("AutoModelForSeq2SeqLM",),
+        default=("google-t5/t5-base", "a9723ea"),
+        heads=("ForConditionalGeneration",),
+    ),
+    Task(
+        "summarization",
+        "formers.pipelines.text.rewriting:SummarizationPipeline",
+        model_classes=("AutoModelForSeq2SeqLM",),
+        default=("sshleifer/distilbart-cnn-12-6", "a4f8f3e"),
+    ),
+    Task(
+        "translation",
+        "formers.pipelines.text.rewriting:TranslationPipeline",
+        model_classes=("AutoModelForSeq2SeqLM",),
+        default=("google-t5/t5-base", "a9723ea"),
+    ),
 )
+_TRANSLATION = re.compile(r"translation_[A-Za-z]+_to_[A-Za-z]+")
 
 # tasks of other versions: asked for by that name, none of them is misspelt
 # fmt: off
 _ABSENT = frozenset((
-    "audio-classification", "automatic-speech-recognition", "asr", "conversational", "depth-estimation",
+    "audio-classification", "automatic-speech-recognition", "asr", "depth-estimation",
     "document-question-answering", "feature-extraction", "fill-mask", "image-classification",
     "image-feature-extraction", "image-segmentation", "image-text-to-text", "image-to-image",
     "image-to-text", "keypoint-matching", "mask-generation", "ner", "object-detection",
-    "question-answering", "summarization", "table-question-answering", "text-generation", "text-to-audio",
-    "text-to-speech", "text2text-generation", "token-classification", "translation", "video-classification",
+    "question-answering", "table-question-answering", "text-to-audio",
+    "text-to-speech", "token-classification", "video-classification",
     "visual-question-answering", "vqa", "zero-shot-audio-classification", "zero-shot-classification",
     "zero-shot-image-classification", "zero-shot-object-detection",
 ))
@@ -112,10 +146,12 @@ class Registry:
             KeyError: for an unknown task, naming those that there are.
         """
         task = self._tasks.get(self.task_aliases.get(name, name))
+        if task is None and _TRANSLATION.fullmatch(str(name)):
+            task = self._tasks.get("translation")
         if task is not None:
             return task
         known = self.get_supported_tasks()
-        absent = name in _ABSENT or str(name).startswith("translation_")
+        absent = name in _ABSENT
         said = f"unknown task {name!r}{did_you_mean(str(name), known)}"
         if absent:
             said = f"the task {name!r} is not part of this version"

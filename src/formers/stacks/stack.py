@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from formers.core.notices import notice
 from formers.nn import spec
-from formers.nn.attend import choose
+from formers.nn.attend import choose, sdpa
 from formers.nn.cache import Cache
 from formers.nn.dropout import Dropout, drop
 from formers.nn.fresh import Spread, begins
@@ -432,15 +432,29 @@ def _prepare(
     kinds = ("attentions", "cross_attentions", "global_attentions")
     wanted = {"hidden_states": ask.hidden, **dict.fromkeys(kinds, ask.attentions and s.shows)}
     wanted["router_logits"] = ask.routing
+    backend = choose(ask.backend, frozenset(needs))
     pass_ = Pass(
         Geometry(layout, positions, past, stem.second(given)),
         visibility,
-        choose(ask.backend, frozenset(needs)),
+        backend,
         trace={name: [] for name, kept in wanted.items() if kept},
         cache=inputs.cache if inputs.cache is None else inputs.cache.fit(s.slots),
         watched=seen,
+        single=backend is sdpa and extra is None and bias is None and _is_single(block, seen, inputs, length),
     )
     return pass_, given
+
+
+def _is_single(block: Block, seen: bool, inputs: Inputs, length: int) -> bool:
+    """Whether steps may take their swift forms."""
+    return (
+        length == 1
+        and not (seen or block.training)
+        and inputs.cache is not None
+        and not torch.is_grad_enabled()
+        and not torch.is_autocast_enabled("cpu")
+        and not torch.is_autocast_enabled("cuda")
+    )
 
 
 def _packed(value: Any, layout: Layout) -> Any:

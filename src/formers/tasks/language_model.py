@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from formers.assemblies.base import BaseModel
 from formers.core.outputs import BalancedOutput, ModelOutput, TaskOutput
+from formers.generation.mixin import GenerationMixin
 from formers.model.structure import token_path
 from formers.nn.fresh import Constant, begins
 from formers.nn.losses import balance, cross_entropy, next_token
@@ -231,7 +232,7 @@ class MaskedLM(VocabularyHead):
     _says = "Predict hidden words. `labels`: [B, T], int64, -100 where there is none."
 
 
-class CausalLM(VocabularyHead):
+class CausalLM(GenerationMixin, VocabularyHead):
     """Predict the next word."""
 
     _keeps_cache = True

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from formers.assemblies.base import shift_right
 from formers.core.outputs import ModelOutput, Seq2SeqBalancedOutput, TaskOutput
+from formers.generation.mixin import GenerationMixin
 from formers.nn.losses import balance, balance_by_row, steady
 from formers.stacks.stack import Ask, States
 from formers.tasks.base import TaskModel
@@ -17,7 +18,7 @@ from formers.tasks.language_model import Spec, VocabularyHead
 _NONE = (None, None)
 
 
-class ConditionalGeneration(VocabularyHead):
+class ConditionalGeneration(GenerationMixin, VocabularyHead):
     """The vocabulary head over the decoder's states."""
 
     _keeps_cache = True

@@ -6,6 +6,7 @@ Roles: `q`, `k`, `v` or `qkv`, `q_norm`, `k_norm`, `o`, `score_bias`, `weights_d
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -102,6 +103,14 @@ class Attend(Step):
         flow.x = mixed.flatten(-2)
         if flow.gate is not None:
             flow.x, flow.gate = flow.x * flow.gate.sigmoid(), None
+
+    def swift(self, node: Any) -> Callable[[Flow], None] | None:
+        """As `run`, where a sequence attends to itself in the plain way."""
+        from formers.nn.mixers.single import attend_single, plain
+
+        if type(self) is not Attend or not plain(self.spec):
+            return None
+        return attend_single(self.spec, node, self.dropout)
 
     # -- to itself ------------------------------------------------------------------------------------
 
@@ -291,10 +300,12 @@ class Attend(Step):
         q = q.transpose(0, 1) if self.spec.by_time and pass_.watched else q
         batched = q.reshape(pass_.layout.batch, pass_.layout.length, heads.query, heads.width)
         k, v = self._encoder_keys(node, pass_, flow.index)
+        if len(k) != len(batched):  # rows that share their encoder's states, one after the other
+            batched = batched.reshape(len(k), -1, *batched.shape[2:])  # [B, rows * T, H, D]
         real = pass_.visibility.encoder_real
         scores = Scores(
             Full() if real is None else Padding(real),
-            pass_.range(0, pass_.layout.length),
+            pass_.range(0, batched.shape[1]),
             pass_.range(0, k.shape[2]),
             scale=self.spec.scale,
         )

@@ -6,16 +6,18 @@ result is scaled.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from formers.nn import spec
-from formers.nn.activations import Activation
+from formers.nn import spec, swift
+from formers.nn.activations import Activation, activation
 from formers.nn.leaves import linear
 from formers.nn.program import Flow, Step
-from formers.nn.steps import Drop, Project, Scale, activate, apply
+from formers.nn.steps import Drop, Project, Scale, activate, apply, swift_apply
+from formers.nn.tree import has, leaf
 
 
 class Expand(Step):
@@ -53,6 +55,32 @@ class Expand(Step):
             flow.x = gate.mul_(up) if own else gate * up
         else:
             flow.x = apply(node, s.prefix + "up", x, watched, self.act, act)
+
+    def swift(self, node: Any) -> Callable[[Flow], None] | None:
+        """As `run`, for the plain one and the gated one."""
+        s = self.spec
+        if s.fused or s.scale_gate != 1.0:
+            return None
+        if not s.gated:
+            up = swift_apply(node, s.prefix + "up", self.act, s.activation)
+
+            def run(flow: Flow) -> None:
+                flow.x = up(flow.x)
+
+            return run
+        found = leaf(node, self.act) if has(node, self.act) else None
+        if found is not None and type(found) is not Activation:
+            return None
+        both = swift.beside([leaf(node, s.prefix + "gate"), leaf(node, s.prefix + "up")])
+        if both is None:
+            return None
+        act = activation(s.activation if found is None else found.name, True)
+
+        def gated(flow: Flow) -> None:
+            gate, up = both(flow.x).chunk(2, dim=-1)
+            flow.x = act(gate).mul_(up)
+
+        return gated
 
 
 def halves(s: spec.FeedForward, both: Tensor) -> tuple[Tensor, ...]:

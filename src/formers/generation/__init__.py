@@ -1,0 +1,101 @@
+"""Text from models: what may come next, when a text ends, who reads it. Names are loaded when first used."""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+# module -> its public names, which are the package's too
+NAMES: dict[str, tuple[str, ...]] = {
+    "formers.configs.generation": ("GenerationMode",),
+    "formers.generation.mixin": ("GenerationMixin",),
+    "formers.generation.outputs": (
+        "GenerateBeamDecoderOnlyOutput",
+        "GenerateBeamEncoderDecoderOutput",
+        "GenerateDecoderOnlyOutput",
+        "GenerateEncoderDecoderOutput",
+    ),
+    "formers.generation.processors": (
+        "AlternatingCodebooksLogitsProcessor",
+        "BarkEosPrioritizerLogitsProcessor",
+        "ClassifierFreeGuidanceLogitsProcessor",
+        "DiaClassifierFreeGuidanceLogitsProcessor",
+        "DiaEOSChannelFilterLogitsProcessor",
+        "DiaEOSDelayPatternLogitsProcessor",
+        "EncoderNoRepeatNGramLogitsProcessor",
+        "EncoderRepetitionPenaltyLogitsProcessor",
+        "EpsilonLogitsWarper",
+        "EtaLogitsWarper",
+        "ExponentialDecayLengthPenalty",
+        "ForceTokensLogitsProcessor",
+        "ForcedBOSTokenLogitsProcessor",
+        "ForcedEOSTokenLogitsProcessor",
+        "HammingDiversityLogitsProcessor",
+        "InfNanRemoveLogitsProcessor",
+        "LogitNormalization",
+        "LogitsProcessor",
+        "LogitsProcessorList",
+        "LogitsWarper",
+        "MinLengthLogitsProcessor",
+        "MinNewTokensLengthLogitsProcessor",
+        "MinPLogitsWarper",
+        "NoBadWordsLogitsProcessor",
+        "NoRepeatNGramLogitsProcessor",
+        "PrefixConstrainedLogitsProcessor",
+        "RepetitionPenaltyLogitsProcessor",
+        "SequenceBiasLogitsProcessor",
+        "SuppressTokensAtBeginLogitsProcessor",
+        "SuppressTokensLogitsProcessor",
+        "SynthIDTextWatermarkLogitsProcessor",
+        "TemperatureLogitsWarper",
+        "TopHLogitsWarper",
+        "TopKLogitsWarper",
+        "TopPLogitsWarper",
+        "TypicalLogitsWarper",
+        "UnbatchedClassifierFreeGuidanceLogitsProcessor",
+        "WatermarkLogitsProcessor",
+        "WhisperNoSpeechDetection",
+        "WhisperTimeStampLogitsProcessor",
+    ),
+    "formers.generation.stopping": (
+        "ConfidenceCriteria",
+        "EosTokenCriteria",
+        "MaxLengthCriteria",
+        "MaxNewTokensCriteria",
+        "MaxTimeCriteria",
+        "StopStringCriteria",
+        "StoppingCriteria",
+        "StoppingCriteriaList",
+        "validate_stopping_criteria",
+    ),
+    "formers.generation.streamers": (
+        "AsyncTextIteratorStreamer",
+        "BaseStreamer",
+        "TextIteratorStreamer",
+        "TextStreamer",
+    ),
+    "formers.generation.watermarking": (
+        "SynthIDTextWatermarkDetector",
+        "WatermarkDetector",
+        "WatermarkDetectorOutput",
+    ),
+    "formers.generation.watermarks": (
+        "BaseWatermarkingConfig",
+        "SynthIDTextWatermarkingConfig",
+        "WatermarkingConfig",
+    ),
+}
+_MODULE_OF = {name: module for module, names in NAMES.items() for name in names}
+_MODULE_OF["GenerationConfig"] = "formers.configs"
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _MODULE_OF:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(importlib.import_module(_MODULE_OF[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_MODULE_OF})

@@ -1,0 +1,83 @@
+"""One request: a prompt, how it is to go on, and where it stands."""
+
+from __future__ import annotations
+
+import itertools
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import torch
+
+from formers.configs import GenerationConfig
+
+_numbers = itertools.count()
+Reason = Literal["stop", "length", "cancelled", "failed"]
+
+
+@dataclass(eq=False)
+class Request:
+    """What somebody wants to be gone on with.
+
+    Attributes:
+        prompt: token ids, at least one.
+        config: settings: lengths, sampling, what ends the text.
+        on_token: called in the engine's thread with (request, token, log-probability) for every new token;
+            what it returns true for ends the request ("stop").
+        on_end: called once, when the request has ended for any reason.
+        processors: what shapes its scores; None for none.
+        client: whose it is, for a fair order.
+        tokens: what is new so far; `log_probs` likewise, where they are wanted.
+        done: of the prompt's tokens, how many were read.
+        reason: why it ended; None while it has not.
+        error: what went wrong, where that is why.
+    """
+
+    prompt: list[int]
+    config: GenerationConfig
+    on_token: Callable[[Request, int, float | None], Any] | None = None
+    on_end: Callable[[Request], Any] | None = None
+    processors: Any = None
+    client: str = ""
+    wants_log_probs: bool = False
+    tokens: list[int] = field(default_factory=list)
+    log_probs: list[float] = field(default_factory=list)
+    done: int = 0
+    reason: Reason | None = None
+    error: BaseException | None = None
+    number: int = field(default_factory=lambda: next(_numbers))
+    arrived: float = field(default_factory=time.monotonic)
+    first_at: float | None = None
+    ended_at: float | None = None
+    cancelled: bool = False
+    generator: torch.Generator | None = None
+
+    def __post_init__(self) -> None:
+        if not self.prompt:
+            raise ValueError("a request needs a prompt of at least one token")
+        if self.config.do_sample and self.config.seed is not None:
+            self.generator = torch.Generator().manual_seed(int(self.config.seed))
+
+    @property
+    def length(self) -> int:
+        """Tokens so far, the prompt's included."""
+        return len(self.prompt) + len(self.tokens)
+
+    @property
+    def ends(self) -> frozenset[int]:
+        """Tokens that end it."""
+        eos = self.config.eos_token_id
+        return frozenset([eos] if isinstance(eos, int) else eos or ())
+
+    @property
+    def most(self) -> int:
+        """How many new tokens it may have."""
+        config = self.config
+        if config.max_new_tokens is not None:
+            return int(config.max_new_tokens)
+        return max(int(config.max_length) - len(self.prompt), 1)
+
+    def cancel(self) -> None:
+        """Let it end at the next step; from any thread."""
+        self.cancelled = True

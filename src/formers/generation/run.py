@@ -1,0 +1,132 @@
+"""One call of `generate`, from its arguments to its answer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+
+from formers.configs import GenerationConfig
+from formers.configs.generation import GenerationMode
+from formers.generation import settle
+from formers.generation.build import criteria_for, processors_for
+from formers.generation.settle import Call
+
+
+def run(
+    model: Any,
+    inputs: Any,
+    given: GenerationConfig | None,
+    kwargs: dict[str, Any],
+    extras: dict[str, Any],
+    streamer: Any = None,
+    generator: torch.Generator | None = None,
+) -> Any:
+    """Settle a call and let the loop that its settings ask for answer it.
+
+    A streamer is told how it ended: `end()`, or `fail(error)` where it has that.
+    """
+    try:
+        call = settled(model, inputs, given, kwargs, extras)
+        call.streamer, call.generator = streamer, generator
+        _shape(call, extras)
+        loop = extras.get("custom_generate") or _loop(call, extras)
+        if streamer is not None:
+            streamer.put(call.ids.cpu())
+        answer = loop(call)
+    except BaseException as error:
+        if streamer is not None and hasattr(streamer, "fail"):
+            streamer.fail(error)
+        raise
+    if streamer is not None:
+        streamer.end()
+    return answer
+
+
+def settled(
+    model: Any,
+    inputs: Any,
+    given: GenerationConfig | None,
+    kwargs: dict[str, Any],
+    extras: dict[str, Any],
+) -> Call:
+    """Everything but processors and criteria."""
+    config = settle.settings(model, given, kwargs)
+    name, inputs = settle.taken_inputs(model, inputs, kwargs)
+    settle.refuse(model, kwargs)
+    prompt = settle.begun(model, inputs, config, kwargs)
+    eos, pad = settle.token_ids(config, prompt.device)
+    config.eos_token_id = None if eos is None else eos.tolist()
+    vectors = kwargs.get("inputs_embeds")
+    batch = max(len(prompt), 0 if vectors is None else len(vectors))
+    copies = max(config.num_beams, config.num_return_sequences)
+    offset = 0
+    if model.config.is_encoder_decoder:
+        if kwargs.get("attention_mask") is None and name == "input_ids":
+            settle.settle_mask(kwargs, prompt, eos, pad)
+        settle.encode(model, name, prompt, kwargs, config)
+        ids = settle.decoder_start(model, config, kwargs, name, batch)
+    else:
+        settle.settle_mask(kwargs, prompt, eos, pad)
+        ids = settle.pad_left(kwargs, prompt)
+        settle.settle_positions(model, kwargs, ids)
+        if vectors is not None:
+            config.use_cache, offset = True, vectors.shape[1] - ids.shape[1]
+    cache = kwargs.get(model._assembly.cache)
+    limit = settle.lengths(model, config, ids.shape[1], offset)
+    if "logits_to_keep" in settle.parameters(model.forward):
+        kwargs.setdefault("logits_to_keep", 1)
+    kwargs[model._assembly.keeps] = bool(config.use_cache)
+    if cache is not None or config.use_cache:
+        settle.settle_cache(model, config, kwargs, limit + offset)
+    rows = ids.repeat_interleave(copies, 0)
+    call = Call(model, config, rows, kwargs, prompt, batch, copies, limit, eos, pad, offset)
+    call.extras = extras
+    return call
+
+
+def _shape(call: Call, extras: dict[str, Any]) -> None:
+    """Make the processors and the criteria."""
+    call.processors = processors_for(
+        call.config,
+        prompt_length=call.ids.shape[1],
+        encoder_ids=call.prompt if call.encoder_decoder or call.prompt.shape[1] else None,
+        prefix_allowed_tokens_fn=extras.get("prefix_allowed_tokens_fn"),
+        model=call.model,
+        model_inputs=_masks(call),
+        negative_prompt_ids=extras.get("negative_prompt_ids"),
+        negative_prompt_attention_mask=extras.get("negative_prompt_attention_mask"),
+        device=call.ids.device,
+        own=extras.get("logits_processor"),
+    )
+    call.criteria = criteria_for(
+        call.config, extras.get("tokenizer"), call.limit, extras.get("stopping_criteria")
+    )
+
+
+def _masks(call: Call) -> dict[str, Any]:
+    """The masks of the prompts, with a row for each row of scores."""
+    names = ("attention_mask", "decoder_attention_mask")
+    held = {name: call.inputs[name] for name in names if call.inputs.get(name) is not None}
+    return {name: mask.repeat_interleave(call.copies, 0) for name, mask in held.items()}
+
+
+def _loop(call: Call, extras: dict[str, Any]) -> Callable[[Call], Any]:
+    """The loop for the settings.
+
+    Raises:
+        ValueError: for settings that no loop takes together.
+    """
+    from formers.generation.strategies.beams import beams
+    from formers.generation.strategies.sampling import sample
+
+    mode = call.config.get_generation_mode(extras.get("assistant_model"))
+    loops: dict[GenerationMode, Callable[[Call], Any]] = {
+        GenerationMode.GREEDY_SEARCH: sample,
+        GenerationMode.SAMPLE: sample,
+        GenerationMode.BEAM_SEARCH: beams,
+        GenerationMode.BEAM_SAMPLE: beams,
+        GenerationMode.GROUP_BEAM_SEARCH: beams,
+    }
+    return loops[mode]

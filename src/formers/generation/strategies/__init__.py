@@ -1,0 +1,1 @@
+"""How the next tokens are found: one loop a file."""

@@ -1,0 +1,132 @@
+"""Every family that predicts the next token writes what the reference writes, from the same files.
+
+Token for token, in float32; prompts are padded on the left, and a batch gives what each prompt gives alone.
+"""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import transformers
+
+import formers
+from formers.models.classes import endings
+from formers.models.registry import family_of
+from tests.parity import seq2seq_shapes
+from tests.parity.shapes import CAUSAL, SHAPES, batch, lets_padding_in, write_checkpoint
+
+# XLNet reads a prompt by permutations; Whisper's sounds are written down by a loop of their own
+APART = {"xlnet", "whisper"}
+NEW = 9
+
+
+def _decoders() -> list[tuple[str, str]]:
+    found = []
+    for model_type in SHAPES:
+        family = family_of(model_type)
+        names = [family.class_name(e) for e in endings(family) if e != "PreTrainedModel"]
+        found += [(model_type, name) for name in names if name.endswith(CAUSAL) and model_type not in APART]
+    return found
+
+
+def _pairs() -> list[tuple[str, str]]:
+    found = []
+    for model_type in seq2seq_shapes.SHAPES:
+        family = family_of(model_type)
+        names = [family.class_name(e) for e in endings(family) if e != "PreTrainedModel"]
+        names = [name for name in names if seq2seq_shapes.writes(name) and hasattr(transformers, name)]
+        found += [(model_type, name) for name in names if model_type not in APART]
+    return found
+
+
+def _sharpened(model: Any) -> None:
+    """Logits far apart, so that rounding decides nothing."""
+    with torch.no_grad():
+        for name, value in model.named_parameters():
+            if value.dim() > 1 and "conv" not in name:
+                value.mul_(1.5)
+
+
+def _both(model: Any, name: str, folder: Path) -> tuple[Any, Any]:
+    _sharpened(model)
+    model.generation_config.eos_token_id, model.generation_config.pad_token_id = None, 0
+    model.save_pretrained(folder)
+    ours = getattr(formers, name).from_pretrained(folder)
+    ours.generation_config.eos_token_id = None
+    return model, ours
+
+
+def _written(model: Any, inputs: dict[str, Any], **settings: Any) -> torch.Tensor:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        found: torch.Tensor = model.generate(
+            **inputs, **{"pad_token_id": 0, "max_new_tokens": NEW, **settings}
+        )
+    return found
+
+
+def _new(model: Any, inputs: dict[str, Any], **settings: Any) -> torch.Tensor:
+    start = 0 if model.config.is_encoder_decoder else inputs["input_ids"].shape[1]
+    return _written(model, inputs, **settings)[:, start:]
+
+
+def _by_hand(model: Any, inputs: dict[str, Any]) -> torch.Tensor:
+    """Greedy search over the reference's forward pass, each prompt alone, without a cache."""
+    rows = []
+    for ids, mask in zip(inputs["input_ids"], inputs["attention_mask"], strict=True):
+        row = ids[None, mask.bool()]
+        with torch.no_grad():
+            for _ in range(NEW):
+                logits = model(row, use_cache=False).logits[:, -1]
+                logits[:, model.config.pad_token_id] = -torch.inf  # it has no position of its own
+                row = torch.cat((row, logits.argmax(-1)[:, None]), dim=1)
+        rows.append(row[0, -NEW:])
+    return torch.stack(rows)
+
+
+def _counts_from_padding(model: Any) -> bool:
+    """Whether positions begin behind the padding token's; the reference's `generate` begins at 0."""
+    return getattr(model._assembly.spec(model.config).stem.positions, "padding_idx", None) is not None
+
+
+def _assert_alike(theirs: Any, ours: Any, inputs: dict[str, Any]) -> None:
+    free = _new(theirs, inputs)
+    end = int(free[0, NEW // 2])  # a token that the first row writes half-way ends rows
+    for settings in ({}, {"eos_token_id": end}):
+        assert _new(theirs, inputs, **settings).tolist() == _new(ours, inputs, **settings).tolist()
+
+
+@pytest.mark.parametrize(("model_type", "name"), _decoders(), ids=lambda value: str(value))
+def test_a_decoder_goes_on_as_the_reference_does(model_type: str, name: str, tmp_path: Path) -> None:
+    shape = next(iter(SHAPES[model_type]))
+    theirs, ours = _both(write_checkpoint(model_type, shape, name, tmp_path), name, tmp_path)
+    inputs = batch(name, 0, sided="left")
+    if lets_padding_in(ours):
+        inputs = {key: value[:1] for key, value in inputs.items()}
+    if _counts_from_padding(ours):
+        inputs["input_ids"] = inputs["input_ids"].clamp(min=3)  # so that no real token is taken for padding
+        banned = [ours.config.pad_token_id]
+        assert _by_hand(theirs, inputs).tolist() == _new(ours, inputs, suppress_tokens=banned).tolist()
+    else:
+        _assert_alike(theirs, ours, inputs)
+    alone = [
+        _new(ours, {k: v[i : i + 1, -int(inputs["attention_mask"][i].sum()) :] for k, v in inputs.items()})
+        for i in range(len(inputs["input_ids"]))
+    ]
+    assert torch.cat(alone).tolist() == _new(ours, inputs).tolist()
+
+
+@pytest.mark.parametrize(("model_type", "name"), _pairs(), ids=lambda value: str(value))
+def test_an_encoder_decoder_writes_as_the_reference_does(model_type: str, name: str, tmp_path: Path) -> None:
+    shape = next(iter(seq2seq_shapes.SHAPES[model_type]))
+    theirs = seq2seq_shapes.write_checkpoint(model_type, shape, name, tmp_path)
+    theirs, ours = _both(theirs, name, tmp_path)
+    inputs = {k: v for k, v in seq2seq_shapes.inputs_of(theirs).items() if not k.startswith("decoder")}
+    for model in (theirs, ours):
+        if model.generation_config.decoder_start_token_id is None:
+            model.generation_config.decoder_start_token_id = 2
+    _assert_alike(theirs, ours, inputs)
