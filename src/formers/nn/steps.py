@@ -116,6 +116,8 @@ class Normalise(Step):
 
     def swift(self, node: Any) -> Quick | None:
         """As `run`."""
+        if self.apart:
+            return None
         norm_of, notes = swift.normalise(leaf(node, self.role)), self.notes
 
         def run(flow: Flow) -> None:

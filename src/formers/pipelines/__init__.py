@@ -16,7 +16,8 @@ from formers.pipelines.registry import (
     register,
 )
 from formers.pipelines.text.classification import ClassificationFunction, TextClassificationPipeline
-from formers.pipelines.text.generation import Conversation, ConversationalPipeline, TextGenerationPipeline
+from formers.pipelines.text.conversational import Conversation, ConversationalPipeline
+from formers.pipelines.text.generation import TextGenerationPipeline
 from formers.pipelines.text.rewriting import (
     SummarizationPipeline,
     Text2TextGenerationPipeline,

@@ -69,7 +69,7 @@ TASKS = (
     ),
     Task(
         "conversational",
-        "formers.pipelines.text.generation:ConversationalPipeline",
+        "formers.pipelines.text.conversational:ConversationalPipeline",
         model_classes=("AutoModelForSeq2SeqLM", "AutoModelForCausalLM"),
         default=("microsoft/DialoGPT-medium", "8bada3b"),
     ),

@@ -24,6 +24,7 @@ def plain(s: spec.Attention) -> bool:
         s.cross
         or s.gated
         or s.sinks
+        or s.prompts is not None
         or s.rotary_value
         or s.qk_norm_last
         or s.clip is not None

@@ -1,17 +1,187 @@
-"""Text generation: prompts and chats are gone on with; and conversations, in the older form."""
+"""Text generation: prompts and chats are gone on with; and what all pipelines share whose models generate."""
 
 from __future__ import annotations
 
-import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from enum import Enum
 from typing import Any, ClassVar
 
 import torch
 
-from formers.core.notices import notice
-from formers.pipelines.text.writing import ReturnType, WritingPipeline, return_type_of
+from formers.configs import GenerationConfig
+from formers.core.notices import refuse_unknown
+from formers.pipelines.frame import FRAME_KEYWORDS, Pipeline, side_by_side
+
+_OF_GENERATE = (
+    *("assistant_model", "assistant_tokenizer", "custom_generate", "generation_config", "generator"),
+    *("logits_processor", "negative_prompt_attention_mask", "negative_prompt_ids"),
+    *("prefix_allowed_tokens_fn", "stopping_criteria", "streamer", "synced_gpus", "tokenizer"),
+)
+_LENGTHS = {"max_new_tokens": "max_length", "min_new_tokens": "min_length"}
 
 _HOLE = "hole"
+
+
+class ReturnType(Enum):
+    """What an answer holds: token ids, the new text, or the prompt and the new text."""
+
+    TENSORS = 0
+    NEW_TEXT = 1
+    FULL_TEXT = 2
+
+
+class WritingPipeline(Pipeline):
+    """A pipeline whose model generates.
+
+    Settings of `generate` may be given to the constructor and to every call. Those that neither gives are the
+    model's own (`generation_config.json`), then those that the config has for this task
+    (`task_specific_params`), then the pipeline's.
+
+    Args:
+        model: a model that generates.
+        tokenizer: its tokenizer.
+        assistant_model: a smaller model that proposes tokens.
+        assistant_tokenizer: its tokenizer, where that is another.
+        **kwargs: those of `Pipeline`, of the task, and settings of `generate`.
+
+    Raises:
+        ValueError: for a model that does not generate.
+    """
+
+    _load_tokenizer: ClassVar[bool | None] = True
+    defaults: ClassVar[Mapping[str, Any]] = {}
+    run_keywords: ClassVar[tuple[str, ...]] = ()
+
+    def __init__(
+        self,
+        model: Any,
+        tokenizer: Any = None,
+        *,
+        assistant_model: Any = None,
+        assistant_tokenizer: Any = None,
+        **kwargs: Any,
+    ) -> None:
+        if not isinstance(model, str) and not getattr(type(model), "can_generate", lambda: True)():
+            raise ValueError(
+                f"{type(model).__name__} has no head that predicts the next token; load the checkpoint with "
+                "AutoModelForCausalLM or AutoModelForSeq2SeqLM"
+            )
+        self.assistant_model, self.assistant_tokenizer = assistant_model, assistant_tokenizer
+        super().__init__(model, tokenizer, **kwargs)
+
+    @property
+    def generation_config(self) -> GenerationConfig:
+        """The model's own settings."""
+        own = self.model.generation_config
+        return own if own is not None else GenerationConfig()
+
+    def _of_task(self) -> dict[str, Any]:
+        """What the model's config has for this task: settings, and a prefix for its texts."""
+        tasks = getattr(self.model.config, "task_specific_params", None) or {}
+        return dict(tasks.get(self.task) or {})
+
+    @property
+    def prefix(self) -> str:
+        """What stands before every text."""
+        return str(self._of_task().get("prefix") or getattr(self.model.config, "prefix", None) or "")
+
+    @classmethod
+    def keywords(cls) -> frozenset[str] | None:
+        """Keywords that the constructor takes."""
+        names = (*cls.run_keywords, *_OF_GENERATE, *GenerationConfig().known_names())
+        return frozenset(names) | cls._constructor_keywords()
+
+    def _settings(self, given: dict[str, Any]) -> dict[str, Any]:
+        """The settings of `generate` among the keywords, all others having been taken out.
+
+        Raises:
+            TypeError: for what is none.
+        """
+        known = (*GenerationConfig().known_names(), *_OF_GENERATE)
+        refuse_unknown(given, [*known, *self.run_keywords, *FRAME_KEYWORDS], type(self).__name__)
+        return given
+
+    def _filled(self, settings: Mapping[str, Any]) -> dict[str, Any]:
+        """The settings with those that nobody gave: of the task, and the pipeline's own."""
+        own, given = self.generation_config, settings.get("generation_config")
+        names = GenerationConfig().known_names()
+        found: dict[str, Any] = {}
+        for source, beats in (
+            ({k: v for k, v in self._of_task().items() if k in names}, True),
+            (self.defaults, False),
+        ):
+            for name, value in source.items():
+                chosen = [name, _LENGTHS.get(name, name)]
+                if name in found or any(one in settings or one in found for one in chosen):
+                    continue
+                if given is not None and any(given.is_set(one) for one in chosen):
+                    continue
+                if beats or not any(own.is_set(one) for one in chosen):
+                    found[name] = value
+        found.update(settings)
+        if found.get("stop_strings") is not None or own.stop_strings is not None:
+            found.setdefault("tokenizer", self.tokenizer)
+        if self.assistant_model is not None:
+            found.setdefault("assistant_model", self.assistant_model)
+        if self.assistant_tokenizer is not None:
+            found.setdefault("assistant_tokenizer", self.assistant_tokenizer)
+            found.setdefault("tokenizer", self.tokenizer)
+        pad = getattr(self.tokenizer, "pad_token_id", None)
+        if own.pad_token_id is None and pad is not None and (given is None or given.pad_token_id is None):
+            found.setdefault("pad_token_id", pad)
+        return found
+
+    def _beside(self, prepared: Sequence[Mapping[str, Any]]) -> dict[str, torch.Tensor]:
+        """Prompts side by side, [B, T], padded where the model wants it: a decoder goes on at the right."""
+        rows = [
+            {name: value for name, value in one.items() if isinstance(value, torch.Tensor)}
+            for one in prepared
+        ]
+        if len(rows) == 1:
+            return rows[0]
+        return dict(side_by_side(rows, _Padding(self.tokenizer, not self.model.config.is_encoder_decoder)))
+
+    def _decoded(self, ids: Any, options: Mapping[str, Any]) -> str:
+        """Tokens to text; special ones are left out unless the options say otherwise."""
+        options = {name: value for name, value in options.items() if value is not None}
+        return str(self.tokenizer.decode(ids, **{"skip_special_tokens": True, **options}))
+
+
+class _Padding:
+    """How prompts are padded to stand side by side."""
+
+    def __init__(self, tokenizer: Any, left: bool) -> None:
+        pad = getattr(tokenizer, "pad_token_id", None)
+        # masked places are read by nobody: any token will do where there is none for padding
+        self.pad_token_id = pad if pad is not None else getattr(tokenizer, "eos_token_id", None)
+        self.padding_side = "left" if left else "right"
+
+
+def return_type_of(
+    return_type: Any, return_full_text: bool | None, return_text: bool | None, return_tensors: bool | None
+) -> ReturnType | None:
+    """What an answer holds, from whichever keyword says it; None where none does.
+
+    Raises:
+        ValueError: when two of them contradict each other.
+    """
+    said = {
+        "return_full_text": return_full_text,
+        "return_text": return_text,
+        "return_tensors": return_tensors,
+    }
+    given = [name for name, value in said.items() if value is not None]
+    if len(given) > 1 and not (
+        given == ["return_text", "return_tensors"] and return_text is not return_tensors
+    ):
+        raise ValueError(f"{' and '.join(given)} contradict each other: give one")
+    if return_type is not None:
+        return return_type if isinstance(return_type, ReturnType) else ReturnType(return_type)
+    if return_full_text is not None:
+        return ReturnType.FULL_TEXT if return_full_text else ReturnType.NEW_TEXT
+    if return_tensors:
+        return ReturnType.TENSORS
+    return None if return_text is None else ReturnType.NEW_TEXT if return_text else ReturnType.TENSORS
 
 
 class TextGenerationPipeline(WritingPipeline):
@@ -98,10 +268,10 @@ class TextGenerationPipeline(WritingPipeline):
         return preprocess, forward, postprocess
 
     def _is_many(self, inputs: Any) -> bool:
-        return isinstance(inputs, list | tuple) and not _is_chat(inputs)
+        return isinstance(inputs, list | tuple) and not is_chat(inputs)
 
     def _item(self, item: Any, index: int | None) -> Any:
-        if isinstance(item, str) or _is_chat(item):
+        if isinstance(item, str) or is_chat(item):
             return item
         where = "" if index is None else f"input {index}: "
         raise TypeError(
@@ -131,7 +301,7 @@ class TextGenerationPipeline(WritingPipeline):
         if truncation and (settings or {}).get("max_length") is not None:
             options["max_length"] = (settings or {})["max_length"]
         options |= dict(tokenizer_encode_kwargs or {})
-        if _is_chat(prompt_text):
+        if is_chat(prompt_text):
             options.pop("add_special_tokens", None)  # the template writes them
             goes_on = _goes_on(prompt_text, continue_final_message)
             found = dict(
@@ -231,14 +401,14 @@ class TextGenerationPipeline(WritingPipeline):
                 continue
             text = self._decoded(sequence[length:], options)
             full = return_type is ReturnType.FULL_TEXT
-            if full and _is_chat(prompt):
+            if full and is_chat(prompt):
                 records.append({"generated_text": _answered(prompt, text, continue_final_message)})
             else:
                 records.append({"generated_text": prompt + text if full else text})
         return records
 
 
-def _is_chat(item: Any) -> bool:
+def is_chat(item: Any) -> bool:
     """Whether an input is a list of messages."""
     if not isinstance(item, list | tuple) or not item:
         return False
@@ -256,130 +426,3 @@ def _answered(chat: Sequence[Mapping[str, Any]], text: str, told: bool | None) -
     if _goes_on(chat, told):
         return [*messages[:-1], {**messages[-1], "content": messages[-1]["content"] + text}]
     return [*messages, {"role": "assistant", "content": text}]
-
-
-class Conversation:
-    """A conversation that goes on from call to call, as releases before 4.42 had it.
-
-    Args:
-        messages: a text of the user's, or messages.
-        conversation_id: its number; drawn where there is none.
-    """
-
-    def __init__(self, messages: Any = None, conversation_id: Any = None, **older: Any) -> None:
-        messages = older.pop("text", messages)
-        self.uuid = conversation_id or uuid.uuid4()
-        self.messages: list[dict[str, str]] = []
-        before = older.pop("past_user_inputs", None) or []
-        answers = older.pop("generated_responses", None) or []
-        for i, text in enumerate(before):
-            self.add_message({"role": "user", "content": text})
-            if i < len(answers):
-                self.add_message({"role": "assistant", "content": answers[i]})
-        if older:
-            raise TypeError(f"Conversation takes no {', '.join(older)}")
-        if isinstance(messages, str):
-            self.add_user_input(messages)
-        else:
-            for message in messages or ():
-                self.add_message(message)
-
-    def add_message(self, message: Mapping[str, str]) -> None:
-        """Add a message.
-
-        Raises:
-            ValueError: for one without `role` and `content`, or with more.
-        """
-        if set(message) != {"role", "content"}:
-            raise ValueError(f"a message has 'role' and 'content', not {sorted(message)}")
-        self.messages.append(dict(message))
-
-    def add_user_input(self, text: str, overwrite: bool = False) -> None:
-        """Add what the user says; a message that waits for an answer is replaced, or kept with a notice."""
-        if self.messages and self.messages[-1]["role"] == "user":
-            if not overwrite:
-                notice(
-                    "the conversation holds a message that was not answered yet: overwrite=True replaces it"
-                )
-                return
-            self.messages[-1]["content"] = text
-            return
-        self.add_message({"role": "user", "content": text})
-
-    def append_response(self, response: str) -> None:
-        """Add what the model says."""
-        self.add_message({"role": "assistant", "content": response})
-
-    def mark_processed(self) -> None:
-        """Nothing is to be done: messages tell by their roles what was answered."""
-
-    def __iter__(self) -> Iterator[dict[str, str]]:
-        return iter(self.messages)
-
-    def __getitem__(self, index: int) -> dict[str, str]:
-        return self.messages[index]
-
-    def __setitem__(self, key: int, value: dict[str, str]) -> None:
-        self.messages[key] = value
-
-    def __len__(self) -> int:
-        return len(self.messages)
-
-    def iter_texts(self) -> Iterator[tuple[bool, str]]:
-        """(whether it is the user's, text) for every message."""
-        return ((message["role"] == "user", message["content"]) for message in self.messages)
-
-    @property
-    def past_user_inputs(self) -> list[str]:
-        """What the user said."""
-        return [text for user, text in self.iter_texts() if user]
-
-    @property
-    def generated_responses(self) -> list[str]:
-        """What the model said."""
-        return [text for user, text in self.iter_texts() if not user]
-
-    def __repr__(self) -> str:
-        lines = [f"{message['role']}: {message['content']}" for message in self.messages]
-        return "\n".join([f"Conversation id: {self.uuid}", *lines])
-
-
-class ConversationalPipeline(TextGenerationPipeline):
-    """Answers conversations: `pipeline("conversational")`.
-
-        talk = Conversation("Hello!")
-        pipe(talk).messages[-1]["content"]
-
-    Args:
-        model: a decoder, or an encoder-decoder.
-        tokenizer: its tokenizer, with a chat template.
-        **kwargs: as of `TextGenerationPipeline`.
-    """
-
-    default_task: ClassVar[str] = "conversational"
-    defaults: ClassVar[Mapping[str, Any]] = {"max_new_tokens": 256}
-
-    def _is_many(self, inputs: Any) -> bool:
-        return isinstance(inputs, list) and not _is_chat(inputs)
-
-    def _item(self, item: Any, index: int | None) -> Any:
-        if _is_chat(item):
-            return Conversation(list(item))
-        if not isinstance(item, Conversation):
-            raise TypeError(
-                f"a conversation is a Conversation, or a list of messages, not {type(item).__name__}"
-            )
-        return item
-
-    def preprocess(self, inputs: Any, *args: Any, **options: Any) -> dict[str, Any]:
-        """The tokens of a conversation."""
-        return {**super().preprocess(list(inputs), *args, **options), "prompt_text": inputs}
-
-    def postprocess_batch(self, outputs: Any, prepared: Sequence[Any], **params: Any) -> list[Any]:
-        """The conversations, each with its answer."""
-        encodes = self.model.config.is_encoder_decoder
-        start = 0 if encodes else outputs["input_ids"].shape[1]
-        for i, one in enumerate(prepared):
-            new = outputs["generated_sequence"][i, 0, start:].tolist()
-            one["prompt_text"].append_response(self._decoded(new, {}))
-        return [one["prompt_text"] for one in prepared]

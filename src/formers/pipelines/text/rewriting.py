@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 import torch
 
 from formers.core.notices import notice
-from formers.pipelines.text.writing import ReturnType, WritingPipeline, return_type_of
+from formers.pipelines.text.generation import ReturnType, WritingPipeline, return_type_of
 
 
 class Text2TextGenerationPipeline(WritingPipeline):
