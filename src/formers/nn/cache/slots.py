@@ -79,10 +79,19 @@ class Growing(Slot):
             setattr(self, name, grown)
 
     def reorder(self, rows: Tensor) -> None:
-        """Keep the given batch rows."""
-        if self.keys is not None and self.values is not None:
-            self.keys = self.keys.index_select(0, rows)
-            self.values = self.values.index_select(0, rows)
+        """Keep the given batch rows; what is reserved is not copied."""
+        if self.keys is None or self.values is None or _in_place(rows, len(self.keys)):
+            return
+        rows = rows.to(self.keys.device)
+        for name in ("keys", "values"):
+            held: Tensor = getattr(self, name)
+            used = held[:, :, : self.length].index_select(0, rows)
+            if used.requires_grad:
+                setattr(self, name, used)
+                continue
+            kept = held.new_empty(len(rows), *held.shape[1:])
+            kept[:, :, : self.length] = used
+            setattr(self, name, kept)
 
     def crop(self, length: int) -> None:
         """Forget the newest positions; a negative `length` counts from the end."""
@@ -97,6 +106,11 @@ class Growing(Slot):
         if self.keys is None or self.values is None:
             return None
         return self.keys[:, :, : self.length], self.values[:, :, : self.length]
+
+
+def _in_place(rows: Tensor, batch: int) -> bool:
+    """Whether every row stays where it is."""
+    return rows.device.type == "cpu" and rows.tolist() == list(range(batch))
 
 
 class Latent(Growing):
