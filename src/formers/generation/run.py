@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import torch
@@ -110,15 +111,20 @@ def _loop(call: Call, extras: dict[str, Any]) -> Callable[[Call], Any]:
     Raises:
         ValueError: for settings that no loop takes together.
     """
+    from formers.generation.strategies.assisted import assisted
     from formers.generation.strategies.beams import beams
     from formers.generation.strategies.sampling import sample
 
-    mode = call.config.get_generation_mode(extras.get("assistant_model"))
+    config, assistant = call.config, extras.get("assistant_model")
+    mode = config.get_generation_mode(assistant)
+    if mode is not GenerationMode.ASSISTED_GENERATION and (assistant or config.prompt_lookup_num_tokens):
+        raise ValueError(f"drafts of tokens serve greedy search and sampling, and not {mode.value}: leave one out")
     loops: dict[GenerationMode, Callable[[Call], Any]] = {
         GenerationMode.GREEDY_SEARCH: sample,
         GenerationMode.SAMPLE: sample,
         GenerationMode.BEAM_SEARCH: beams,
         GenerationMode.BEAM_SAMPLE: beams,
         GenerationMode.GROUP_BEAM_SEARCH: beams,
+        GenerationMode.ASSISTED_GENERATION: partial(assisted, settled=settled),
     }
     return loops[mode]

@@ -17,6 +17,7 @@ from formers.core.notices import notice, refuse_unknown
 from formers.core.outputs import BaseModelOutput, ModelOutput
 from formers.generation.decoder import Decoder
 from formers.nn.cache import Cache, DynamicCache, EncoderDecoderCache, Growing, StaticCache
+from formers.nn.cache.pool import Whole
 from formers.nn.tree import wiring
 
 _KEPT_BACK = ("decoder_", "cross_attn", "use_cache", "past_key_values", "cache_params")
@@ -432,6 +433,26 @@ def settle_cache(model: Any, config: GenerationConfig, inputs: dict[str, Any], l
         made = decoder_spec(model)  # its other slots replace these where they must
         own.slots = [Growing(min(limit, _RESERVED)) for _ in (made.slots if made is not None else ())]
     inputs[name] = EncoderDecoderCache(own) if model.config.is_encoder_decoder else own
+
+
+def keep_everything(call: Call) -> None:
+    """Let a call's cache keep all tokens, so that the last ones can be taken back.
+
+    Raises:
+        ValueError: for a model that mixes what it read into a state.
+    """
+    cache, made = call.inputs.get(call.model._assembly.cache), decoder_spec(call.model)
+    if not call.config.use_cache and cache is None:
+        return
+    slots = made.slots if made is not None else ()
+    if not isinstance(cache, Cache) or any(one is not None and one.kind in ("recurrent", "hybrid") for one in slots):
+        raise ValueError(
+            f"{type(call.model).__name__} cannot take back tokens that it read, since they are mixed into a state: "
+            "leave out what drafts tokens, such as assistant_model or prompt_lookup_num_tokens"
+        )
+    for i, slot in enumerate(cache.slots):
+        if type(slot) is Growing and not slot.length:
+            cache.slots[i] = Whole(slot.capacity)
 
 
 def parameters(function: Any) -> Mapping[str, inspect.Parameter]:
