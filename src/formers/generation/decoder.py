@@ -72,7 +72,7 @@ class Decoder:
         cache = self.cache
         return 0 if cache is None else int(cache.get_seq_length())
 
-    def read(self, ids: Tensor) -> ModelOutput:
+    def read(self, ids: Tensor) -> Any:
         """Read what is new of `ids`, [B, T], int64, all tokens so far.
 
         Returns:
@@ -85,7 +85,7 @@ class Decoder:
             return out
         return self.read_once(ids)
 
-    def read_once(self, ids: Tensor) -> ModelOutput:
+    def read_once(self, ids: Tensor) -> Any:
         """Read, with as many rows as the inputs have now."""
         whole = ids.shape[1] + self.offset
         self._reach(whole)

@@ -34,7 +34,8 @@ def run(
         _shape(call, extras)
         loop = extras.get("custom_generate") or _loop(call, extras)
         if streamer is not None:
-            streamer.put(call.ids.cpu())
+            several = call.config.num_return_sequences > 1
+            streamer.put((call.ids if several else call.ids[:: call.copies]).cpu())
         answer = loop(call)
     except BaseException as error:
         if streamer is not None and hasattr(streamer, "fail"):
@@ -60,7 +61,8 @@ def settled(
     eos, pad = settle.token_ids(config, prompt.device)
     vectors = kwargs.get("inputs_embeds")
     batch = max(len(prompt), 0 if vectors is None else len(vectors))
-    copies = max(config.num_beams, config.num_return_sequences)
+    contrasts = config.get_generation_mode() is GenerationMode.CONTRASTIVE_SEARCH
+    copies = config.top_k if contrasts else max(config.num_beams, config.num_return_sequences)
     offset = 0
     if model.config.is_encoder_decoder:
         if kwargs.get("attention_mask") is None and name == "input_ids":
@@ -113,18 +115,24 @@ def _loop(call: Call, extras: dict[str, Any]) -> Callable[[Call], Any]:
     """
     from formers.generation.strategies.assisted import assisted
     from formers.generation.strategies.beams import beams
+    from formers.generation.strategies.contrastive import contrastive
+    from formers.generation.strategies.dola import dola
     from formers.generation.strategies.sampling import sample
 
     config, assistant = call.config, extras.get("assistant_model")
     mode = config.get_generation_mode(assistant)
     if mode is not GenerationMode.ASSISTED_GENERATION and (assistant or config.prompt_lookup_num_tokens):
-        raise ValueError(f"drafts of tokens serve greedy search and sampling, and not {mode.value}: leave one out")
+        raise ValueError(
+            f"drafts of tokens serve greedy search and sampling, not {mode.value}: leave one out"
+        )
     loops: dict[GenerationMode, Callable[[Call], Any]] = {
         GenerationMode.GREEDY_SEARCH: sample,
         GenerationMode.SAMPLE: sample,
         GenerationMode.BEAM_SEARCH: beams,
         GenerationMode.BEAM_SAMPLE: beams,
         GenerationMode.GROUP_BEAM_SEARCH: beams,
+        GenerationMode.CONTRASTIVE_SEARCH: contrastive,
+        GenerationMode.DOLA_GENERATION: dola,
         GenerationMode.ASSISTED_GENERATION: partial(assisted, settled=settled),
     }
     return loops[mode]

@@ -67,11 +67,15 @@ class Call:
         """Whether an encoder has read the prompt."""
         return bool(self.model.config.is_encoder_decoder)
 
-    def decoder(self, folds: bool = False) -> Decoder:
-        """Something that reads the call's tokens, with its inputs and its cache; see there for `folds`."""
+    def decoder(self, folds: bool = False, states: bool = False) -> Decoder:
+        """Something that reads the call's tokens, with its inputs and its cache; see there for `folds`.
+
+        With `states` hidden states are returned whether or not the caller wants to see them.
+        """
         config = self.config
         asks = {name: getattr(config, name) for name in ("output_attentions", "output_hidden_states")}
         shown = config.return_dict_in_generate and any(asks.values())
+        asks["output_hidden_states"] |= states
         return Decoder(
             self.model,
             self.inputs,

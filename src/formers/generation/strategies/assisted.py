@@ -1,7 +1,7 @@
-"""Assisted generation: cheap drafts of several tokens, which the model reads at once and takes as far as they agree.
+"""Assisted generation: drafts of several tokens, which the model reads at once and takes as far as it agrees.
 
-Leviathan et al. 2023 (arXiv:2211.17192). What comes out has the model's own distribution; greedy search gives the
-very same tokens. Shapes: one row, n drafted tokens, V the vocabulary.
+Leviathan et al. 2023 (arXiv:2211.17192). What comes out has the model's own distribution; greedy search gives
+the very same tokens. Shapes: one row, n drafted tokens, V the vocabulary.
 """
 
 from __future__ import annotations
