@@ -7,6 +7,12 @@ from typing import Any
 
 # module -> its public names, which are the package's too
 NAMES: dict[str, tuple[str, ...]] = {
+    "formers.generation.constraints": (
+        "Constraint",
+        "ConstraintListState",
+        "DisjunctiveConstraint",
+        "PhrasalConstraint",
+    ),
     "formers.generation.processors": (
         "AlternatingCodebooksLogitsProcessor",
         "BarkEosPrioritizerLogitsProcessor",

@@ -115,6 +115,7 @@ def _loop(call: Call, extras: dict[str, Any]) -> Callable[[Call], Any]:
     """
     from formers.generation.strategies.assisted import assisted
     from formers.generation.strategies.beams import beams
+    from formers.generation.strategies.constrained import constrained
     from formers.generation.strategies.contrastive import contrastive
     from formers.generation.strategies.dola import dola
     from formers.generation.strategies.sampling import sample
@@ -131,6 +132,7 @@ def _loop(call: Call, extras: dict[str, Any]) -> Callable[[Call], Any]:
         GenerationMode.BEAM_SEARCH: beams,
         GenerationMode.BEAM_SAMPLE: beams,
         GenerationMode.GROUP_BEAM_SEARCH: beams,
+        GenerationMode.CONSTRAINED_BEAM_SEARCH: constrained,
         GenerationMode.CONTRASTIVE_SEARCH: contrastive,
         GenerationMode.DOLA_GENERATION: dola,
         GenerationMode.ASSISTED_GENERATION: partial(assisted, settled=settled),
