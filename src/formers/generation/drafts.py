@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -13,7 +14,7 @@ from formers.configs import GenerationConfig
 from formers.generation.processors import LogitsProcessorList
 from formers.generation.processors.base import require, whole
 from formers.generation.rows import Draw
-from formers.generation.settle import Call, keep_everything, parameters
+from formers.generation.settle import Call, keep_everything, parameters, room_of
 
 Settled = Callable[[Any, Any, GenerationConfig, dict[str, Any], dict[str, Any]], Call]
 _SCHEDULES = ("constant", "heuristic", "heuristic_transient")
@@ -53,6 +54,14 @@ def drafts_for(call: Call, settled: Settled, draw: Draw) -> Drafts:
             weight is None, "assistant_ensemble_weight weighs an assistant's scores, and a look-up has none"
         )
         return Lookup(call)
+    tokenizers = (call.extras.get("tokenizer"), call.extras.get("assistant_tokenizer"))
+    if tokenizers[1] is not None:
+        require(
+            tokenizers[0] is not None,
+            "assistant_tokenizer needs the model's own tokenizer beside it: tokenizer=...",
+        )
+        require(weight is None, "assistant_ensemble_weight weighs scores of one vocabulary, not of two")
+        return Translated(call, model, settled, draw)
     return Assistant(call, model, settled, draw)
 
 
@@ -100,7 +109,9 @@ class Assistant(Drafts):
     """
 
     def __init__(self, call: Call, model: Any, settled: Settled, draw: Draw) -> None:
-        self.model, self.draw, self.limit, self.eos = model, draw, call.limit, call.eos
+        self.model, self.eos = model, call.eos
+        self.draw: Callable[[Tensor], Tensor] = draw
+        self.limit, self.room = call.limit, room_of(model) or sys.maxsize
         self.home, self.config = call.ids.device, call.config
         self._same_vocabulary(call)
         self.count = whole(self._setting("num_assistant_tokens"), "num_assistant_tokens", 1)
@@ -112,10 +123,9 @@ class Assistant(Drafts):
         self.threshold = float(self._setting("assistant_confidence_threshold") or 0)
         # others may count how often they are called
         self.processors = LogitsProcessorList(p for p in call.processors if getattr(p, "row_wise", False))
-        own = self._own_call(call, settled)
-        self.limit = min(self.limit, own.limit)
-        keep_everything(own)
-        self.decoder = own.decoder()
+        self.own = self._own_call(call, settled)
+        keep_everything(self.own)
+        self.decoder = self.own.decoder()
 
     def _same_vocabulary(self, call: Call) -> None:
         sizes = [m.config.get_text_config(decoder=True).vocab_size for m in (call.model, self.model)]
@@ -138,36 +148,52 @@ class Assistant(Drafts):
         """
         vectors = call.inputs.get("inputs_embeds") is not None or bool((call.prompt < 0).any())
         require(not vectors, "an assistant reads what the model reads: pass input_ids, not vectors or states")
-        config, encodes = copy.deepcopy(call.config), self.model.config.is_encoder_decoder
+        config, encodes = copy.deepcopy(call.config), bool(self.model.config.is_encoder_decoder)
         config.max_new_tokens = config.min_new_tokens = config.return_dict_in_generate = (
             config.guidance_scale
         ) = None
-        config.max_length, config.use_cache = call.limit, True
+        config.min_length, config.use_cache = 0, True
+        ids, inputs = self._inputs(call, encodes)
+        device = self.model.device
+        inputs = {n: v.to(device) if isinstance(v, Tensor) else v for n, v in inputs.items()}
+        begun = inputs.get("decoder_input_ids", ids[:, :1]) if encodes else ids
+        config.max_length = begun.shape[1] + 1  # how far it goes is said by each draft
+        return settled(self.model, ids.to(device), config, inputs, {})
+
+    def _inputs(self, call: Call, encodes: bool) -> tuple[Tensor, dict[str, Any]]:
+        """What the assistant reads, [1, T], and what beside it."""
         inputs = {
             n: v for n, v in call.inputs.items() if v is not None and n in parameters(self.model.forward)
         }
         made = (call.model._assembly.cache, call.model._assembly.keeps, "position_ids", "logits_to_keep")
         for name in (*made, "encoder_outputs") if encodes else made:
             inputs.pop(name, None)
-        if call.encoder_decoder and not encodes:
+        if encodes:
+            return call.prompt, {**inputs, "decoder_input_ids": call.ids}
+        if call.encoder_decoder:
             require(
                 "encoder_outputs" in inputs,
                 f"{type(self.model).__name__} does not read what the model's encoder computed: choose an "
                 "assistant with an encoder",
             )
             inputs["attention_mask"] = inputs.pop("decoder_attention_mask", None)
-        device = self.model.device
-        inputs = {n: v.to(device) if isinstance(v, Tensor) else v for n, v in inputs.items()}
-        if encodes:
-            inputs["decoder_input_ids"] = call.ids.to(device)
-        return settled(self.model, (call.prompt if encodes else call.ids).to(device), config, inputs, {})
+        return call.ids, inputs
 
     def propose(self, ids: Tensor) -> tuple[Tensor, Tensor | None]:
         """Tokens [1, n] and the distributions that they come from, [n, V]."""
-        ids, chances = ids.to(self.model.device), []
-        self.decoder.crop(ids.shape[1] - 1)
-        read = ids
-        for _ in range(min(self.count, self.limit - ids.shape[1] - 1)):
+        most = min(self.count, self.limit - ids.shape[1] - 1)
+        read, chances = self._write(ids.to(self.model.device), ids.shape[1] - 1, most)
+        return read[:, ids.shape[1] :].to(self.home), torch.cat(chances).to(self.home) if chances else None
+
+    def _write(self, read: Tensor, known: int, most: int) -> tuple[Tensor, list[Tensor]]:
+        """Go on with `read` [1, T], whose first `known` tokens are as before, by up to `most` tokens.
+
+        Returns:
+            All tokens, and the distributions that each of the new ones comes from, [1, V].
+        """
+        chances: list[Tensor] = []
+        self.decoder.crop(known)
+        for _ in range(min(most, self.room - read.shape[1] - 1)):
             scores = self.processors(read, self.decoder.read(read).logits[:, -1].float())
             chosen = self.draw(scores)
             read = torch.cat((read, chosen[:, None]), dim=1)
@@ -175,7 +201,7 @@ class Assistant(Drafts):
             unsure = bool(chances[-1][0, chosen] < self.threshold)
             if unsure or (self.eos is not None and bool(torch.isin(chosen.to(self.home), self.eos))):
                 break
-        return read[:, ids.shape[1] :].to(self.home), torch.cat(chances).to(self.home) if chances else None
+        return read, chances
 
     def learn(self, taken: int, count: int) -> None:
         """By a heuristic, ask for more where all were taken, and else for fewer."""
@@ -186,3 +212,75 @@ class Assistant(Drafts):
         """Let the assistant's later calls begin where this one ended, where the schedule says so."""
         if self.schedule == "heuristic" and self.model.generation_config is not None:
             self.model.generation_config.num_assistant_tokens = self.count
+
+
+class Translated(Assistant):
+    """A smaller model with a vocabulary of its own: texts go to and fro, cut anew by the tokenizer of either.
+
+    Only a window of tokens before what is new is cut again; `target_lookbehind` and `assistant_lookbehind`
+    are the windows, in tokens. The drafts are the likeliest, whether or not the model samples.
+    """
+
+    def __init__(self, call: Call, model: Any, settled: Settled, draw: Draw) -> None:
+        self.tokenizer, self.other = call.extras["tokenizer"], call.extras["assistant_tokenizer"]
+        windows = ("target_lookbehind", "assistant_lookbehind")
+        self.windows = [whole(getattr(call.config, name), name, 1) for name in windows]
+        super().__init__(call, model, settled, draw)
+        self.draw = _likeliest
+        self.processors = LogitsProcessorList()  # those of the call speak of the other vocabulary
+        self.eos = self.own.eos
+        start = self.own.ids[0].tolist() if self.own.encoder_decoder else []
+        self.start, self.ids, self.text, self.read = start, list(start), "", list[int]()
+
+    def _same_vocabulary(self, call: Call) -> None:
+        """They differ."""
+
+    def _inputs(self, call: Call, encodes: bool) -> tuple[Tensor, dict[str, Any]]:
+        read = call.prompt if call.encoder_decoder else call.ids
+        require(
+            encodes == call.encoder_decoder,
+            "a model and an assistant of another vocabulary both have an encoder, or neither has",
+        )
+        return torch.tensor([self._cut(self.other, _said(self.tokenizer, read[0]), True)]), {}
+
+    def propose(self, ids: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Tokens [1, n]; they were not drawn."""
+        said = _said(self.tokenizer, ids[0])
+        if self.text and said.startswith(self.text):
+            self.ids += self._behind(self.other, self.ids[-self.windows[1] :], said[len(self.text) :])
+        else:
+            self.ids = self.start + self._cut(self.other, said, not self.start)
+        self.text = said
+        if not self.ids:
+            return ids[:, :0], None
+        known = next((i for i, (a, b) in enumerate(zip(self.read, self.ids, strict=False)) if a != b), None)
+        known = min(len(self.read), len(self.ids) - 1) if known is None else known
+        start = torch.tensor([self.ids], device=self.model.device)
+        written, _ = self._write(start, min(known, len(self.ids) - 1), self.count)
+        self.read = written[0, :-1].tolist()
+        window = slice(max(len(self.ids) - self.windows[1], 0), None)
+        before, after = _said(self.other, self.ids[window]), _said(self.other, written[0, window])
+        added = after[len(before) :] if after.startswith(before) else ""
+        found = self._behind(self.tokenizer, ids[0, -self.windows[0] :].tolist(), added) if added else []
+        found = found[: self.limit - ids.shape[1] - 1]
+        return torch.tensor([found], dtype=torch.int64, device=self.home), None
+
+    def _behind(self, tokenizer: Any, window: list[int], added: str) -> list[int]:
+        """How a text is cut that follows the tokens `window`."""
+        before = _said(tokenizer, window)
+        cut, whole_cut = self._cut(tokenizer, before), self._cut(tokenizer, before + added)
+        return whole_cut[len(cut) :] if whole_cut[: len(cut)] == cut else self._cut(tokenizer, added)
+
+    @staticmethod
+    def _cut(tokenizer: Any, text: str, specials: bool = False) -> list[int]:
+        return list(tokenizer(text, add_special_tokens=specials)["input_ids"])
+
+
+def _likeliest(scores: Tensor) -> Tensor:
+    """[1, V] -> [1]."""
+    return scores.argmax(-1)
+
+
+def _said(tokenizer: Any, ids: Any) -> str:
+    """The text of ids."""
+    return str(tokenizer.decode(ids, skip_special_tokens=True, clean_up_tokenization_spaces=False))
