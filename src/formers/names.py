@@ -62,7 +62,7 @@ _ABSENT: tuple[tuple[str, str], ...] = (
         "this pipeline is",
     ),
     (
-        r"Generation(Mixin|Mode)$|CompileConfig$|ContinuousBatching|Candidate|BayesianDet|^ContinuousM|LogitsProcessor$"
+        r"Generation(Mixin|Mode)$|ContinuousBatching|Candidate|BayesianDet|^ContinuousM|LogitsProcessor$"
         r"|DiffusionStreamer|top_k_top_p|_CACHE_(IMPLEM|CLASS)"
         r"|^(Greedy|Sample|Beam|Generate)\w*(Output|Scorer)$",
         "text generation is",

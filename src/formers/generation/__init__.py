@@ -7,6 +7,7 @@ from typing import Any
 
 # module -> its public names, which are the package's too
 NAMES: dict[str, tuple[str, ...]] = {
+    "formers.generation.compiling": ("CompileConfig",),
     "formers.generation.constraints": (
         "Constraint",
         "ConstraintListState",

@@ -152,7 +152,7 @@ class Assistant(Drafts):
         config.max_new_tokens = config.min_new_tokens = config.return_dict_in_generate = (
             config.guidance_scale
         ) = None
-        config.min_length, config.use_cache = 0, True
+        config.min_length, config.use_cache, config.token_healing = 0, True, False
         ids, inputs = self._inputs(call, encodes)
         device = self.model.device
         inputs = {n: v.to(device) if isinstance(v, Tensor) else v for n, v in inputs.items()}

@@ -16,6 +16,7 @@ from formers.configs.defaults import SCRIPTED
 from formers.core.notices import notice, refuse_unknown
 from formers.core.outputs import BaseModelOutput, ModelOutput
 from formers.generation.decoder import Decoder
+from formers.generation.peers import Peers
 from formers.nn.cache import Cache, DynamicCache, EncoderDecoderCache, Growing, StaticCache
 from formers.nn.cache.pool import Whole
 from formers.nn.tree import wiring
@@ -42,6 +43,7 @@ class Call:
         offset: columns before the first token, where the prompt came as vectors.
         processors, criteria: what shapes scores and what ends rows.
         streamer: whom tokens are handed to as they come.
+        peers: other processes that go on with the same model.
         extras: what strategies want beside: tokenizers, an assistant.
     """
 
@@ -60,6 +62,7 @@ class Call:
     criteria: Any = None
     streamer: Any = None
     generator: torch.Generator | None = None
+    peers: Peers | None = None
     extras: dict[str, Any] = field(default_factory=dict)
 
     @property
@@ -85,6 +88,7 @@ class Call:
             self.copies,
             folds,
             early=bool(shown or config.guidance_scale),
+            peers=self.peers,
         )
 
 
