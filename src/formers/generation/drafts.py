@@ -48,6 +48,10 @@ def drafts_for(call: Call, settled: Settled, draw: Draw) -> Drafts:
     require(
         weight is None or 0 < weight < 1, f"assistant_ensemble_weight lies between 0 and 1, not {weight!r}"
     )
+    require(
+        config.assistant_early_exit is None,
+        "assistant_early_exit is not offered: choose a smaller assistant_model, or prompt_lookup_num_tokens",
+    )
     if config.prompt_lookup_num_tokens is not None:
         require(model is None, "give one of assistant_model and prompt_lookup_num_tokens")
         require(

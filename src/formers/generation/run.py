@@ -137,6 +137,9 @@ def _loop(call: Call, extras: dict[str, Any]) -> Callable[[Call], Any]:
 
     config, assistant = call.config, extras.get("assistant_model")
     mode = config.get_generation_mode(assistant)
+    for name in ("use_mtp", "speculation_type"):
+        if getattr(config, name):
+            raise ValueError(f"{name} is not offered: draft by assistant_model or prompt_lookup_num_tokens")
     if mode is not GenerationMode.ASSISTED_GENERATION and (assistant or config.prompt_lookup_num_tokens):
         raise ValueError(
             f"drafts of tokens serve greedy search and sampling, not {mode.value}: leave one out"
