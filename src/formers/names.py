@@ -66,7 +66,7 @@ _ABSENT: tuple[tuple[str, str], ...] = (
         "what the ecosystem's own pipelines are made with (here: PIPELINE_REGISTRY, check_task) is",
     ),
     (
-        r"CompileConfig$|ContinuousBatching|Candidate|BayesianDet|^ContinuousM|LogitsProcessor$"
+        r"ContinuousBatching|Candidate|BayesianDet|^ContinuousM|LogitsProcessor$"
         r"|DiffusionStreamer|top_k_top_p|_CACHE_(IMPLEM|CLASS)"
         r"|^(Greedy|Sample|Beam|Generate)\w*(Output|Scorer)$",
         "text generation is",

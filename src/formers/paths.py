@@ -78,8 +78,9 @@ PATHS: dict[str, str] = {
     "data": _COLLATORS,
     "data.data_collator": _COLLATORS,
     "file_utils": f"{_DOCSTRINGS} {_FILES} {_GENERIC} *is_",
+    "generation.beam_constraints": " ".join(GENERATION["formers.generation.constraints"]),
     "generation.configuration_utils": " ".join(
-        ("GenerationConfig", *GENERATION["formers.generation.watermarks"])
+        ("GenerationConfig", "CompileConfig", *GENERATION["formers.generation.watermarks"])
     ),
     "generation.logits_process": " ".join(GENERATION["formers.generation.processors"]),
     "generation.stopping_criteria": " ".join(GENERATION["formers.generation.stopping"]),

@@ -50,7 +50,7 @@ def test_a_name_that_is_not_there_is_refused_with_a_reason():
     with pytest.raises(AttributeError, match="did you mean 'set_seed'"):
         importlib.import_module("formers.trainer_utils").set_sed  # noqa: B018
     with pytest.raises(ImportError, match="generation is not part"):
-        from formers import CompileConfig  # noqa: F401
+        from formers import ContinuousBatchingManager  # noqa: F401
     with pytest.raises(ImportError, match="Funnel is not among the model families of this version"):
         from formers import FunnelForPreTraining  # noqa: F401
     with pytest.raises(ImportError, match="did you mean 'BertForMaskedLM'"):
@@ -435,7 +435,7 @@ def test_a_tool_becomes_a_schema_and_a_token_is_added():
 
 
 ABSENT = {
-    "text generation is": "GenerationMixin SampleDecoderOnlyOutput CompileConfig",
+    "text generation is": "GenerationMixin SampleDecoderOnlyOutput ContinuousBatchingManager",
     "processors of images and audio are": "CLIPImageProcessor WhisperProcessor AutoProcessor load_image",
     "quantized loading is": "BitsAndBytesConfig EetqConfig GPTQConfig QuantizedCache",
     "this pipeline is": "FillMaskPipeline FeatureExtractionPipeline ImageClassificationPipeline",

@@ -133,8 +133,8 @@ class GenerationConfig(ConfigFile):
             return mode.BEAM_SAMPLE if self.do_sample else mode.BEAM_SEARCH
         if not self.do_sample and self.top_k is not None and self.top_k > 1 and self.penalty_alpha:
             return mode.CONTRASTIVE_SEARCH
-        drafts = self.prompt_lookup_num_tokens or self.assistant_early_exit
-        if assistant_model is not None or drafts:
+        drafts = (assistant_model, self.prompt_lookup_num_tokens, self.assistant_early_exit)
+        if any(one is not None for one in drafts):
             return mode.ASSISTED_GENERATION
         if self.dola_layers is not None:
             return mode.DOLA_GENERATION

@@ -8,6 +8,13 @@ from typing import Any
 # module -> its public names, which are the package's too
 NAMES: dict[str, tuple[str, ...]] = {
     "formers.configs.generation": ("GenerationMode",),
+    "formers.generation.compiling": ("CompileConfig",),
+    "formers.generation.constraints": (
+        "Constraint",
+        "ConstraintListState",
+        "DisjunctiveConstraint",
+        "PhrasalConstraint",
+    ),
     "formers.generation.mixin": ("GenerationMixin",),
     "formers.generation.outputs": (
         "GenerateBeamDecoderOnlyOutput",

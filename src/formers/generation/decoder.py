@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from formers.core.outputs import ModelOutput
+from formers.generation.peers import Peers
 from formers.nn.cache import Cache
 
 # by column: one entry for every token that was read
@@ -38,6 +39,7 @@ class Decoder:
         folds: the copies of a prompt stay together, so that they read one copy of what the encoder computed.
         early: spread the inputs before anything is read, so that what is returned has all rows from the
             first.
+        peers: other processes, which hear of every call of the model.
 
     The model is called as its users call it, so that whatever they changed is obeyed.
     """
@@ -52,7 +54,9 @@ class Decoder:
         copies: int = 1,
         folds: bool = False,
         early: bool = False,
+        peers: Peers | None = None,
     ) -> None:
+        self.peers = peers
         self.model, self.inputs, self.offset, self.chunk = model, dict(inputs), offset, chunk
         self.encoder_decoder = bool(getattr(model.config, "is_encoder_decoder", False))
         self.asks = {name: True for name, wanted in (asks or {}).items() if wanted}
@@ -119,6 +123,8 @@ class Decoder:
             ids, **{name: hints[name] for name in self._hints}, **inputs
         )
         self._first = False
+        if self.peers is not None:
+            self.peers.go_on(given)
         return self.model(**given, **self.asks, return_dict=True)
 
     def _reach(self, columns: int) -> None:

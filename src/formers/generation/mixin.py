@@ -60,7 +60,8 @@ class GenerationMixin:
             streamer: gets the prompt and every token as it comes.
             negative_prompt_ids: [B, T], what `guidance_scale` leads away from.
             negative_prompt_attention_mask: its mask.
-            custom_generate: a loop of one's own, called with what the library's own get.
+            custom_generate: a loop of one's own: (model, input_ids, logits_processor=, stopping_criteria=,
+                generation_config=, ...), with what else it names and the inputs of the model.
             tokenizer: for `stop_strings`, `token_healing`, and assistants with another vocabulary.
             assistant_tokenizer: of such an assistant.
             generator: the source of randomness; `seed=` makes one for each row instead.
@@ -96,6 +97,17 @@ class GenerationMixin:
             streamer,
             generator,
         )
+
+    @torch.no_grad()
+    def heal_tokens(self, input_ids: Tensor, tokenizer: Any = None) -> Tensor:
+        """Prompts [B, T], their last token the likeliest of those that begin with its text.
+
+        Raises:
+            ValueError: without a tokenizer.
+        """
+        from formers.generation.healing import healed
+
+        return healed(self, input_ids, tokenizer, {})
 
     def prepare_inputs_for_generation(
         self,

@@ -118,7 +118,7 @@ class Draw:
     def __init__(self, call: Call) -> None:
         self.sample, seed = bool(call.config.do_sample), call.config.seed
         self._shared, self._own = call.generator, None
-        device = call.ids.device
+        device = self._device = call.ids.device
         if self.sample and seed is not None:
             if call.generator is not None:
                 raise ValueError("give one of seed and generator")
@@ -126,6 +126,11 @@ class Draw:
             self._own = [
                 torch.Generator(device).manual_seed(int(seed) + (i % call.copies)) for i in range(rows)
             ]
+
+    def uniform(self, count: int) -> Tensor:
+        """Numbers in [0, 1) for the first row, [count], float."""
+        source = self._shared if self._own is None else self._own[0]
+        return torch.rand(count, generator=source, device=self._device)
 
     def __call__(self, scores: Tensor, rows: Tensor | None = None, count: int | None = None) -> Tensor:
         """Scores [rows, V] of all `count` rows or of those at `rows` -> tokens [rows], int64."""

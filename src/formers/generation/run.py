@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import torch
 
 from formers.configs import GenerationConfig
 from formers.configs.generation import GenerationMode
+from formers.core.notices import notice
 from formers.generation import settle
 from formers.generation.build import criteria_for, processors_for
+from formers.generation.compiling import check
+from formers.generation.decoder import Decoder
+from formers.generation.healing import healed
+from formers.generation.peers import peers_of
 from formers.generation.settle import Call
 
 
@@ -28,13 +34,19 @@ def run(
     A streamer is told how it ended: `end()`, or `fail(error)` where it has that.
     """
     try:
+        custom, own = extras.get("custom_generate"), {}
+        if custom is not None:
+            own = _keywords_of(custom, kwargs)
         call = settled(model, inputs, given, kwargs, extras)
-        call.streamer, call.generator = streamer, generator
+        call.streamer, call.generator, call.peers = streamer, generator, peers_of(extras.get("synced_gpus"))
         _shape(call, extras)
-        loop = extras.get("custom_generate") or _loop(call, extras)
+        loop = _loop(call, extras) if custom is None else partial(_called, custom=custom, own=own)
         if streamer is not None:
-            streamer.put(call.ids.cpu())
+            several = call.config.num_return_sequences > 1
+            streamer.put((call.ids if several else call.ids[:: call.copies]).cpu())
         answer = loop(call)
+        if call.peers is not None:
+            call.peers.wait(model)
     except BaseException as error:
         if streamer is not None and hasattr(streamer, "fail"):
             streamer.fail(error)
@@ -53,6 +65,9 @@ def settled(
 ) -> Call:
     """Everything but processors and criteria."""
     config = settle.settings(model, given, kwargs)
+    if config.compile_config is not None:
+        check(config.compile_config)
+        notice("compile_config changes nothing: generate() runs its steps as they are, and compiles none")
     name, inputs = settle.taken_inputs(model, inputs, kwargs)
     settle.refuse(model, kwargs)
     prompt = settle.begun(model, inputs, config, kwargs)
@@ -60,7 +75,8 @@ def settled(
     config.eos_token_id = None if eos is None else eos.tolist()
     vectors = kwargs.get("inputs_embeds")
     batch = max(len(prompt), 0 if vectors is None else len(vectors))
-    copies = max(config.num_beams, config.num_return_sequences)
+    contrasts = config.get_generation_mode() is GenerationMode.CONTRASTIVE_SEARCH
+    copies = config.top_k if contrasts else max(config.num_beams, config.num_return_sequences)
     offset = 0
     if model.config.is_encoder_decoder:
         if kwargs.get("attention_mask") is None and name == "input_ids":
@@ -73,6 +89,8 @@ def settled(
         settle.settle_positions(model, kwargs, ids)
         if vectors is not None:
             config.use_cache, offset = True, vectors.shape[1] - ids.shape[1]
+        elif config.token_healing:
+            ids = prompt = healed(model, ids, extras.get("tokenizer"), kwargs)
     cache = kwargs.get(model._assembly.cache)
     limit = settle.lengths(model, config, ids.shape[1], offset)
     if "logits_to_keep" in settle.parameters(model.forward):
@@ -118,15 +136,69 @@ def _loop(call: Call, extras: dict[str, Any]) -> Callable[[Call], Any]:
     Raises:
         ValueError: for settings that no loop takes together.
     """
+    from formers.generation.strategies.assisted import assisted
     from formers.generation.strategies.beams import beams
+    from formers.generation.strategies.constrained import constrained
+    from formers.generation.strategies.contrastive import contrastive
+    from formers.generation.strategies.dola import dola
     from formers.generation.strategies.sampling import sample
 
-    mode = call.config.get_generation_mode(extras.get("assistant_model"))
+    config, assistant = call.config, extras.get("assistant_model")
+    mode = config.get_generation_mode(assistant)
+    for name in ("use_mtp", "speculation_type"):
+        if getattr(config, name):
+            raise ValueError(f"{name} is not offered: draft by assistant_model or prompt_lookup_num_tokens")
+    if mode is not GenerationMode.ASSISTED_GENERATION and (assistant or config.prompt_lookup_num_tokens):
+        raise ValueError(
+            f"drafts of tokens serve greedy search and sampling, not {mode.value}: leave one out"
+        )
     loops: dict[GenerationMode, Callable[[Call], Any]] = {
         GenerationMode.GREEDY_SEARCH: sample,
         GenerationMode.SAMPLE: sample,
         GenerationMode.BEAM_SEARCH: beams,
         GenerationMode.BEAM_SAMPLE: beams,
         GenerationMode.GROUP_BEAM_SEARCH: beams,
+        GenerationMode.CONSTRAINED_BEAM_SEARCH: constrained,
+        GenerationMode.CONTRASTIVE_SEARCH: contrastive,
+        GenerationMode.DOLA_GENERATION: dola,
+        GenerationMode.ASSISTED_GENERATION: partial(assisted, settled=settled),
     }
     return loops[mode]
+
+
+def _keywords_of(custom: Any, kwargs: dict[str, Any]) -> dict[str, Any]:
+    """The keywords that a loop of the caller's own names, taken out of `kwargs`.
+
+    Raises:
+        TypeError: for the name of a repository.
+    """
+    if not callable(custom):
+        raise TypeError(
+            "custom_generate is a function, called with the model and what was settled; code of repositories "
+            f"is never run, so {custom!r} cannot be used"
+        )
+    known = {*GenerationConfig().known_names(), "model", "input_ids", "logits_processor", "stopping_criteria"}
+    names = [name for name in settle.parameters(custom) if name in kwargs and name not in known]
+    return {name: kwargs.pop(name) for name in names}
+
+
+def _called(call: Call, custom: Callable[..., Any], own: dict[str, Any]) -> Any:
+    """Let a loop of the caller's own answer: `custom(model, input_ids, logits_processor=..., ...)`."""
+    inputs = Decoder(call.model, call.inputs, call.offset, copies=call.copies, early=True).inputs
+    if inputs.get("attention_mask") is None and not call.encoder_decoder:  # loops look for it
+        inputs["attention_mask"] = torch.ones_like(call.ids)
+    handed = ("assistant_model", "tokenizer", "assistant_tokenizer")
+    extras = {name: call.extras[name] for name in handed if call.extras.get(name) is not None}
+    if call.streamer is not None:
+        extras["streamer"] = call.streamer
+    return custom(
+        call.model,
+        call.ids,
+        logits_processor=call.processors,
+        stopping_criteria=call.criteria,
+        generation_config=call.config,
+        synced_gpus=bool(call.extras.get("synced_gpus")),
+        **extras,
+        **own,
+        **{name: value for name, value in inputs.items() if name not in own},
+    )

@@ -16,7 +16,9 @@ from formers.configs.defaults import SCRIPTED
 from formers.core.notices import notice, refuse_unknown
 from formers.core.outputs import BaseModelOutput, ModelOutput
 from formers.generation.decoder import Decoder
+from formers.generation.peers import Peers
 from formers.nn.cache import Cache, DynamicCache, EncoderDecoderCache, Growing, StaticCache
+from formers.nn.cache.pool import Whole
 from formers.nn.tree import wiring
 
 _KEPT_BACK = ("decoder_", "cross_attn", "use_cache", "past_key_values", "cache_params")
@@ -41,6 +43,7 @@ class Call:
         offset: columns before the first token, where the prompt came as vectors.
         processors, criteria: what shapes scores and what ends rows.
         streamer: whom tokens are handed to as they come.
+        peers: other processes that go on with the same model.
         extras: what strategies want beside: tokenizers, an assistant.
     """
 
@@ -59,6 +62,7 @@ class Call:
     criteria: Any = None
     streamer: Any = None
     generator: torch.Generator | None = None
+    peers: Peers | None = None
     extras: dict[str, Any] = field(default_factory=dict)
 
     @property
@@ -66,11 +70,15 @@ class Call:
         """Whether an encoder has read the prompt."""
         return bool(self.model.config.is_encoder_decoder)
 
-    def decoder(self, folds: bool = False) -> Decoder:
-        """Something that reads the call's tokens, with its inputs and its cache; see there for `folds`."""
+    def decoder(self, folds: bool = False, states: bool = False) -> Decoder:
+        """Something that reads the call's tokens, with its inputs and its cache; see there for `folds`.
+
+        With `states` hidden states are returned whether or not the caller wants to see them.
+        """
         config = self.config
         asks = {name: getattr(config, name) for name in ("output_attentions", "output_hidden_states")}
         shown = config.return_dict_in_generate and any(asks.values())
+        asks["output_hidden_states"] |= states
         return Decoder(
             self.model,
             self.inputs,
@@ -80,6 +88,7 @@ class Call:
             self.copies,
             folds,
             early=bool(shown or config.guidance_scale),
+            peers=self.peers,
         )
 
 
@@ -169,7 +178,7 @@ def lengths(model: Any, config: GenerationConfig, columns: int, vectors: int = 0
             f"the prompt has {columns} tokens and max_length is {limit}, nothing can follow: raise {name}, "
             f"or pass max_new_tokens, which counts what is new alone"
         )
-    room = _room(model)
+    room = room_of(model)
     if room is not None and limit + before + vectors > room:
         if columns + before + vectors >= room:
             raise ValueError(
@@ -187,7 +196,7 @@ def lengths(model: Any, config: GenerationConfig, columns: int, vectors: int = 0
     return limit
 
 
-def _room(model: Any) -> int | None:
+def room_of(model: Any) -> int | None:
     """How many columns a row of the decoder may have; None where positions have no end."""
     made = decoder_spec(model)
     room: int | None = None if made is None else getattr(made.stem, "room", None)
@@ -440,6 +449,28 @@ def settle_cache(model: Any, config: GenerationConfig, inputs: dict[str, Any], l
         made = decoder_spec(model)  # its other slots replace these where they must
         own.slots = [Growing(min(limit, _RESERVED)) for _ in (made.slots if made is not None else ())]
     inputs[name] = EncoderDecoderCache(own) if model.config.is_encoder_decoder else own
+
+
+def keep_everything(call: Call) -> None:
+    """Let a call's cache keep all tokens, so that the last ones can be taken back.
+
+    Raises:
+        ValueError: for a model that mixes what it read into a state.
+    """
+    cache, made = call.inputs.get(call.model._assembly.cache), decoder_spec(call.model)
+    if not call.config.use_cache and cache is None:
+        return
+    slots = made.slots if made is not None else ()
+    if not isinstance(cache, Cache) or any(
+        one is not None and one.kind in ("recurrent", "hybrid") for one in slots
+    ):
+        raise ValueError(
+            f"{type(call.model).__name__} cannot take back what it read, since it is mixed into a state: "
+            "leave out what drafts tokens, such as assistant_model or prompt_lookup_num_tokens"
+        )
+    for i, slot in enumerate(cache.slots):
+        if type(slot) is Growing and not slot.length:
+            cache.slots[i] = Whole(slot.capacity)
 
 
 def parameters(function: Any) -> Mapping[str, inspect.Parameter]:

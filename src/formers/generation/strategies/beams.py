@@ -16,7 +16,7 @@ from formers.generation.rows import Book
 from formers.generation.settle import Call
 
 RECORDS = (GenerateBeamDecoderOnlyOutput, GenerateBeamEncoderDecoderOutput)
-_NEVER = -1.0e9
+NEVER = -1.0e9
 
 
 class Beams:
@@ -39,18 +39,12 @@ class Beams:
         self.ids = call.ids.view(searches, m, length)
         self.origin = torch.empty(searches, m, 0, dtype=torch.int64, device=device)
         self.scores = torch.zeros(searches, m, device=device)
-        self.scores[:, 1:] = _NEVER  # all rows are alike at first: one of them begins
-        fill = next(
-            (
-                x
-                for x in (call.pad, *(call.eos.tolist()[:1] if call.eos is not None else ()))
-                if x is not None
-            ),
-            -1,
-        )
+        self.scores[:, 1:] = NEVER  # all rows are alike at first: one of them begins
+        ends = [] if call.eos is None else call.eos.tolist()
+        fill = next((token for token in (call.pad, *ends) if token is not None), -1)
         self.ended = call.ids.new_full((searches, m, call.limit), fill)
         self.ended[:, :, :length] = self.ids
-        self.ended_scores = torch.full((searches, m), _NEVER, device=device)
+        self.ended_scores = torch.full((searches, m), NEVER, device=device)
         self.ended_origin = self.ended.new_full((searches, m, call.limit - length), -1)
         self.full = torch.zeros(searches, m, dtype=torch.bool, device=device)
         self.open = torch.ones(searches, dtype=torch.bool, device=device)
@@ -83,14 +77,32 @@ class Beams:
         before = self.origin[which].gather(1, parents[..., None].expand(-1, -1, self.origin.shape[2]))
         origin = torch.cat((before, came[..., None]), dim=2)
         done = self.call.criteria(ids.flatten(0, 1), seen).view(at.shape)  # [u, K]
-        going = best + done.float() * _NEVER
-        chosen = going.topk(m)[1]  # [u, m]
+        going = best + done.float() * NEVER
         self._end(which, ids, origin, best, done)
+        chosen = self.choose(which, going)  # [u, m]
         self._next_ids[which] = _of(ids, chosen)
         self._next_origin[which] = _of(origin, chosen)
         self.scores[which] = going.gather(1, chosen)
         self._stuck[which] = done.all(1)
         return came.gather(1, chosen), tokens.gather(1, chosen)
+
+    def candidates(self, which: Tensor, total: Tensor, best: Tensor, at: Tensor) -> tuple[Tensor, Tensor]:
+        """The candidates of searches, scores and places in [m * V], from the best; `total` has all scores."""
+        self.width = at.shape[1]
+        return best, at
+
+    def choose(self, which: Tensor, going: Tensor) -> Tensor:
+        """Candidates with which the searches `which` go on, [u, m], by their scores [u, K]."""
+        return going.topk(self.beams)[1]
+
+    def may_end(self, which: Tensor, done: Tensor) -> Tensor:
+        """Which of the candidates that are done may count as ended, [u, K], bool."""
+        ends = done.clone()
+        ends[:, self.beams :] = False  # the others stand by, so that m rows can go on
+        return ends
+
+    def fill(self, which: Tensor, ids: Tensor, origin: Tensor, best: Tensor, done: Tensor) -> None:
+        """Called when the ended rows of a step are kept."""
 
     def begin_step(self) -> None:
         """Make room for the rows of the step that begins."""
@@ -105,7 +117,7 @@ class Beams:
         new = self.ids.shape[2] - self.start
         longest = self.call.limit - self.start if self.early == "never" and self.penalty > 0 else new
         hoped = self.scores[:, 0] / longest**self.penalty
-        worst = torch.where(self.full, self.ended_scores.amin(1, keepdim=True), _NEVER).amin(1)
+        worst = torch.where(self.full, self.ended_scores.amin(1, keepdim=True), NEVER).amin(1)
         self.open &= hoped > worst
         satisfied = self.full.all() & torch.tensor(self.early is True)
         return bool(self.open.any() & ~satisfied & ~self._stuck.all())
@@ -113,12 +125,11 @@ class Beams:
     def _end(self, which: Tensor, ids: Tensor, origin: Tensor, best: Tensor, done: Tensor) -> None:
         """Keep the best of what ended before and of what ends now, among the first m candidates."""
         m, new = self.beams, ids.shape[2] - self.start
-        ends = done.clone()
-        ends[:, m:] = False  # the others stand by, so that m rows can go on
+        ends = self.may_end(which, done)
         closed = ~self.open[which]
         if self.early is True:
             closed = closed | self.full[which].all(1)
-        final = best / new**self.penalty + ((~ends) | closed[:, None]).float() * _NEVER
+        final = best / new**self.penalty + ((~ends) | closed[:, None]).float() * NEVER
         merged = torch.cat((self.ended_scores[which], final), dim=1)  # [u, m + K]
         kept = merged.topk(m)[1]
         self.ended_scores[which] = merged.gather(1, kept)
@@ -126,6 +137,7 @@ class Beams:
         for held, now in ((self.ended, ids), (self.ended_origin, origin)):
             both = torch.cat((held[which], _wide(now, held)), dim=1)
             held[which] = _of(both, kept)
+        self.fill(which, ids, origin, best, done)
 
     def keep(self, searches: Tensor) -> None:
         """Nothing is known of searches but those, [u]; the others must have been written down."""
@@ -144,8 +156,10 @@ def _wide(rows: Tensor, like: Tensor) -> Tensor:
     return torch.cat((rows, fill), dim=2)
 
 
-def beams(call: Call) -> Any:
-    """Beam search; with `do_sample` candidates are drawn; with `num_beam_groups`, group after group.
+def beams(call: Call, search: Beams | None = None) -> Any:
+    """Beam search; `do_sample` draws its candidates, and `num_beam_groups` takes group after group.
+
+    `search` is where it stands.
 
     Raises:
         ValueError: for a streamer, since rows change until the end.
@@ -154,7 +168,7 @@ def beams(call: Call) -> Any:
         raise ValueError("a streamer cannot follow beams, whose texts change until the end: set num_beams=1")
     config = call.config
     groups, book = config.num_beam_groups, Book(call)
-    search, decoder = Beams(call, groups), call.decoder(folds=True)
+    search, decoder = search or Beams(call, groups), call.decoder(folds=True)
     candidates = max(2, 1 + (0 if call.eos is None else len(call.eos))) * search.beams
     read = call.ids
     while True:
@@ -196,6 +210,7 @@ def _go_on(call: Call, search: Beams, chances: Tensor, candidates: int, book: Bo
             best = total.gather(1, at)
         else:
             best, at = total.topk(candidates)
+        best, at = search.candidates(which, total, best, at)
         came[which], chosen[which] = search.step(which, own, best, at, book.scores)
     return came, noted
 

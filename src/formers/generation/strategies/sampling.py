@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -53,15 +54,21 @@ class Growth:
         return places
 
 
-def sample(call: Call) -> Any:
-    """Greedy search, or sampling from the processed distribution."""
-    decoder, book, draw = call.decoder(), Book(call), Draw(call)
+def sample(call: Call, contrast: Callable[[Any, Tensor], Tensor] | None = None) -> Any:
+    """Greedy search, or sampling from the processed distribution.
+
+    Args:
+        call: the call.
+        contrast: makes scores [n, V] of what the model returned, with its states, and of its logits [n, V].
+    """
+    decoder, book, draw = call.decoder(states=contrast is not None), Book(call), Draw(call)
     tokens, growth = Tokens(call.ids, call.limit, call.pad), Growth(call, book)
     read = call.ids
     while True:
         out = decoder.read(read)
         logits = out.logits[:, -1].float()  # [n, V]
-        scores = call.processors(read, logits.clone() if book.logits is not None else logits)
+        raw = logits.clone() if book.logits is not None else logits
+        scores = call.processors(read, raw if contrast is None else contrast(out, raw))
         book.note(out, scores, logits)
         del out
         rows = growth.computed
