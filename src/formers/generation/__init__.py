@@ -41,6 +41,7 @@ NAMES: dict[str, tuple[str, ...]] = {
         "MinPLogitsWarper",
         "NoBadWordsLogitsProcessor",
         "NoRepeatNGramLogitsProcessor",
+        "OccurrencePenaltyLogitsProcessor",
         "PrefixConstrainedLogitsProcessor",
         "RepetitionPenaltyLogitsProcessor",
         "SequenceBiasLogitsProcessor",

@@ -169,7 +169,7 @@ def lengths(model: Any, config: GenerationConfig, columns: int, vectors: int = 0
             f"the prompt has {columns} tokens and max_length is {limit}, so nothing can follow: raise {name}, "
             f"or pass max_new_tokens, which counts what is new alone"
         )
-    room = _room(model)
+    room = room_of(model)
     if room is not None and limit + before + vectors > room:
         if columns + before + vectors >= room:
             raise ValueError(
@@ -187,7 +187,7 @@ def lengths(model: Any, config: GenerationConfig, columns: int, vectors: int = 0
     return limit
 
 
-def _room(model: Any) -> int | None:
+def room_of(model: Any) -> int | None:
     """How many columns a row of the decoder may have; None where positions have no end."""
     made = decoder_spec(model)
     room: int | None = None if made is None else getattr(made.stem, "room", None)

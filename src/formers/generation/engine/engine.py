@@ -22,8 +22,9 @@ __all__ = ["Engine", "Full"]
 class Engine:
     """Goes on with many requests at once.
 
-    A step reads one piece of one prompt, if any waits, and lets every row go on by one token: long prompts do not
-    hold up those that are being answered. Greedy rows get the tokens that `generate` would give them alone.
+    A step reads one piece of one prompt, if any waits, and lets every row go on by one token: long prompts do
+    not hold up those that are being answered. Greedy rows get the tokens that `generate` would give them
+    alone.
 
     Args:
         model: a decoder with a head for the next token.
@@ -73,6 +74,14 @@ class Engine:
             self._wake.notify()
         return request
 
+    def cancel(self, request: Request) -> None:
+        """Let a request end: at once where it waits, else at its next step; from any thread."""
+        with self._lock:
+            request.cancelled = True
+            waited = self.scheduler.withdraw(request)
+        if waited:
+            _end(request, "cancelled")
+
     def start(self) -> Engine:
         """Work in a thread of its own."""
         if self._thread is None:
@@ -80,14 +89,19 @@ class Engine:
             self._thread.start()
         return self
 
+    @property
+    def alive(self) -> bool:
+        """Whether its thread works."""
+        return self._thread is not None and self._thread.is_alive()
+
     def close(self, drain: bool = True, timeout: float | None = None) -> None:
         """Take no more requests, and end: after those that are there, or at once."""
         with self._wake:
             self._closed = True
-            if not drain:
-                for request in self.scheduler.everyone():
-                    request.cancel()
+            left = [] if drain else list(self.scheduler.everyone())
             self._wake.notify()
+        for request in left:
+            self.cancel(request)
         if self._thread is not None:
             self._thread.join(timeout)
 
