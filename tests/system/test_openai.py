@@ -271,6 +271,18 @@ def test_streamed_log_probabilities_are_those_of_the_whole_answer(client: openai
     assert all(len(one) in (2, 3) for one in whole.top_logprobs)
 
 
+def test_the_metrics_count_requests_and_tokens(client: openai.OpenAI, url: str) -> None:
+    def counted(name: str) -> float:
+        lines = httpx.get(f"{url}/metrics").text.splitlines()
+        return next((float(line.split()[1]) for line in lines if line.startswith(name)), 0.0)
+
+    names = ('formers_requests_total{status="200"}', "formers_completion_tokens_total")
+    before = [counted(name) for name in names]
+    client.completions.create(prompt="The", max_tokens=7, logit_bias={"0": -100}, **GREEDY)
+    assert [counted(name) - was for name, was in zip(names, before, strict=True)] == [1, 7]
+    assert counted("formers_ready") == 1
+
+
 # -- many at once -----------------------------------------------------------------------------------------
 
 

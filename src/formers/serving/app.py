@@ -233,6 +233,13 @@ def _health_routes(service: Life) -> APIRouter:
         """200 unless the server is beyond repair."""
         return health(response, "live")
 
+    @router.get("/metrics", response_class=Response, responses={200: {"content": {"text/plain": {}}}})
+    def metrics() -> Response:
+        """Prometheus metrics."""
+        service.refresh_gauges()
+        body, kind = service.metrics.render()
+        return Response(body, headers={"content-type": kind})
+
     return router
 
 
@@ -240,13 +247,6 @@ def _state_routes(service: Service) -> APIRouter:
     from fastapi import APIRouter
 
     router = APIRouter(tags=["state"])
-
-    @router.get("/metrics", response_class=Response, responses={200: {"content": {"text/plain": {}}}})
-    def metrics() -> Response:
-        """Prometheus metrics."""
-        service.refresh_gauges()
-        body, kind = service.metrics.render()
-        return Response(body, headers={"content-type": kind})
 
     @router.get("/model")
     async def model() -> ModelCard:

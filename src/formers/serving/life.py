@@ -6,6 +6,7 @@ import hmac
 import logging
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
+from typing import Any
 
 from formers.serving.limits import Pace, Refusal
 from formers.serving.logs import RequestLog
@@ -23,6 +24,8 @@ class Life(ABC):
         settings: limits and places.
         revision: what tells the model from others.
     """
+
+    metrics: Any  # with `render`
 
     def __init__(self, settings: Settings, revision: str | None) -> None:
         self.settings, self.revision = settings, revision
@@ -69,6 +72,10 @@ class Life(ABC):
         """Refuse new requests from now on; those inside go on. Safe in a signal handler."""
         if self.state != "failed":
             self.state = "draining"
+
+    @abstractmethod
+    def refresh_gauges(self) -> None:
+        """Set the gauges that are read, not counted."""
 
     @abstractmethod
     def look_at_engine(self) -> None:

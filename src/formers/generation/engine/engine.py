@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from typing import Any
@@ -17,6 +18,7 @@ from formers.generation.engine.scheduler import Full, Scheduler
 from formers.nn.cache import Cache
 
 __all__ = ["Engine", "Full"]
+logger = logging.getLogger(__name__)
 
 
 class Engine:
@@ -219,4 +221,8 @@ def _end(request: Request, reason: Reason) -> None:
     request.reason = request.reason or reason
     request.ended_at = time.monotonic()
     if request.on_end is not None:
-        request.on_end(request)
+        try:
+            request.on_end(request)
+        except Exception as error:  # as in `_took`
+            request.error = request.error or error
+            logger.exception("a request's on_end failed")

@@ -81,9 +81,15 @@ class Endpoint:
             logger.exception("a request at %s failed", scope["path"])
             await _refuse(reply, Refusal(500, "the server failed on this request"))
         finally:
-            latency = round((time.perf_counter() - started) * 1000, 3)
-            known = {"status": reply.status, "revision": self.writer.revision, "latency_ms": latency}
-            self.writer.log.write(wall, {**known, **record})
+            self._note(wall, time.perf_counter() - started, reply.status, record)
+
+    def _note(self, wall: float, seconds: float, status: int, record: dict[str, Any]) -> None:
+        """Count the request and write its line."""
+        writer, first = self.writer, record.get("first_token_ms")
+        tokens = [record.get(name, 0) for name in ("prompt_tokens", "completion_tokens")]
+        writer.metrics.request(status, seconds, *tokens, None if first is None else first / 1000)
+        known = {"status": status, "revision": writer.revision, "latency_ms": round(seconds * 1000, 3)}
+        writer.log.write(wall, {**known, **record})
 
     async def _answer(self, scope: Scope, receive: Receive, reply: _Reply, record: dict[str, Any]) -> None:
         writer, headers = self.writer, dict(scope["headers"])

@@ -15,6 +15,7 @@ from formers.generation.stopping import TokenBytes
 from formers.serving.life import Life
 from formers.serving.limits import Refusal
 from formers.serving.settings import Settings
+from formers.serving.telemetry import WritingMetrics
 from formers.serving.writing.asked import Asked, Reader
 from formers.serving.writing.texts import Pieces, Text
 from formers.serving.writing.values import BadField
@@ -45,6 +46,7 @@ class Writer(Life):
         self.reader = Reader(model, tokenizer, settings, name)
         self.bytes = TokenBytes(tokenizer)
         self.engine = Engine(model, waiting=settings.max_queued_requests)
+        self.metrics = WritingMetrics(revision)
         self.answering = 0
         self._warming: asyncio.Task[None] | None = None
 
@@ -87,6 +89,13 @@ class Writer(Life):
         await self.drain()
         await asyncio.to_thread(self.engine.close, False, self.settings.drain_timeout)
         await asyncio.to_thread(self.close)
+
+    def refresh_gauges(self) -> None:
+        """Set the gauges that are read, not counted."""
+        scheduler = self.engine.scheduler
+        self.metrics.running.set(len(scheduler.running))
+        self.metrics.waiting.set(scheduler.waiting)
+        self.metrics.ready.set(1 if self.state == "ready" else 0)
 
     # -- texts ----------------------------------------------------------------------------------------
 
