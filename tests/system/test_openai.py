@@ -189,6 +189,13 @@ def test_characters_of_several_tokens_come_whole(client: openai.OpenAI, tokenize
     assert "".join(texts) == again.choices[0].text
 
 
+def test_the_endpoints_are_documented(url: str) -> None:
+    assert httpx.get(url, follow_redirects=True).url.path == "/docs"
+    assert {"/v1/models", "/v1/chat/completions", "/v1/completions"} <= set(
+        httpx.get(f"{url}/openapi.json").json()["paths"]
+    )
+
+
 # -- how a text ends --------------------------------------------------------------------------------------
 
 
@@ -403,7 +410,7 @@ def test_the_key_is_asked_for(folder: Any, tmp_path: Any) -> None:
 
 
 def test_the_command_finishes_what_it_holds_before_it_stops(folder: Any, tmp_path: Any) -> None:
-    command = [sys.executable, "-m", "formers", "serve", "--model", str(folder), "--port", "0"]
+    command = [sys.executable, "-m", "formers", "serve", str(folder), "--port", "0"]
     process = subprocess.Popen(
         [*command, "--log", str(tmp_path / "log")],
         stdout=subprocess.PIPE,

@@ -19,7 +19,10 @@ Log = Annotated[
 
 
 def serve(
-    model: choices.Model,
+    served_model: Annotated[
+        str | None, typer.Argument(metavar="MODEL", help="The same as --model.", show_default=False)
+    ] = None,
+    model: choices.Model = "",
     host: Annotated[
         str, typer.Option(help="Address to listen on; 0.0.0.0 is every interface.")
     ] = "127.0.0.1",
@@ -64,7 +67,9 @@ def serve(
     from formers.serving import Settings
     from formers.serving import serve as run
 
-    model = model_name(model)
+    if bool(model) == bool(served_model):
+        raise typer.BadParameter("name one model: formers serve MODEL, or --model MODEL")
+    model = model_name(model or served_model or "")
     settings = Settings(
         threshold=threshold,
         queue_path=queue,

@@ -100,7 +100,8 @@ def _of_classifier(service: Service) -> _Parts:
 def _of_writer(service: Any) -> _Parts:
     from formers.serving.writing import endpoint
 
-    return endpoint.writing_endpoints(service), [endpoint.model_routes(service)], endpoint.refused
+    routers = [endpoint.model_routes(service), page_routes(queue=False)]
+    return endpoint.writing_endpoints(service), routers, endpoint.refused
 
 
 class _Door:

@@ -20,6 +20,7 @@ from formers.serving.writing.values import BadField, Body
 MOST_NESTS = 8192  # lists and objects of a body: messages and their parts
 MOST_BIASES = 1024
 LONGEST_STOP = 1000  # characters
+_COLDEST = 1e-5  # a temperature below takes the likeliest token: scores divided by it would overflow
 _ROLES = {"system": "system", "developer": "system", "user": "user", "assistant": "assistant"}
 _COMMON = (
     *(
@@ -36,8 +37,8 @@ _COMMON = (
     ),
     *("logprobs", "presence_penalty", "frequency_penalty", "logit_bias", "user"),
 )
-_CHAT = (*_COMMON, "messages", "max_completion_tokens", "top_logprobs")
-_TEXT = (*_COMMON, "prompt", "echo")
+CHAT_FIELDS = (*_COMMON, "messages", "max_completion_tokens", "top_logprobs")
+TEXT_FIELDS = (*_COMMON, "prompt", "echo")
 # what is not done here, and the values besides null that ask for nothing
 _NOT_IN_CHAT: dict[str, tuple[Any, ...]] = {
     **dict.fromkeys(("tools", "functions"), ([],)),
@@ -132,7 +133,7 @@ class Reader:
         Raises:
             Refusal: it cannot be answered.
         """
-        body = self._body(raw, _CHAT, _NOT_IN_CHAT)
+        body = self._body(raw, CHAT_FIELDS, _NOT_IN_CHAT)
         logged = values.flag(body, "logprobs")
         top = values.whole(body, "top_logprobs", 0, 20)
         if top is not None and not logged:
@@ -151,7 +152,7 @@ class Reader:
         Raises:
             Refusal: it cannot be answered.
         """
-        body = self._body(raw, _TEXT, _NOT_IN_TEXT)
+        body = self._body(raw, TEXT_FIELDS, _NOT_IN_TEXT)
         top = values.whole(body, "logprobs", 0, 20)
         echo = values.flag(body, "echo")
         if echo and top is not None:
@@ -240,7 +241,7 @@ class Reader:
         }
         if given["top_p"] == 0:
             raise BadField("top_p", "top_p lies above 0; temperature 0 takes the likeliest token")
-        sampled = given["temperature"] != 0
+        sampled = given["temperature"] is None or given["temperature"] >= _COLDEST
         given = {name: value for name, value in given.items() if value is not None}
         if not sampled:
             given = {name: value for name, value in given.items() if name == "sequence_bias"}

@@ -14,7 +14,7 @@ from starlette.responses import Response
 from formers.generation.engine import Request
 from formers.serving.classify import CLIENT_GONE, Scope, Send, encoded
 from formers.serving.limits import REFUSED, Gone, Receive, Refusal, check_type, read_body, understood
-from formers.serving.writing.asked import Asked
+from formers.serving.writing.asked import CHAT_FIELDS, TEXT_FIELDS, Asked
 from formers.serving.writing.shapes import Shape
 from formers.serving.writing.texts import Piece, Pieces
 from formers.serving.writing.values import BadField
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("formers.serving")
 
-PATHS = ("/v1/chat/completions", "/v1/completions")
 _DONE = b"data: [DONE]\n\n"
 _EVENTS = {"content-type": "text/event-stream; charset=utf-8", "cache-control": "no-cache"}
 _KINDS = {401: "authentication_error", 404: "not_found_error", 500: "server_error", 503: "server_error"}
@@ -218,10 +217,12 @@ def writing_endpoints(writer: Writer) -> list[APIRoute]:
         """Go on with texts: the OpenAI API's completions, whole or streamed."""
 
     found = []
-    for path, documented, read in zip(
-        PATHS, (chat, text), (writer.reader.chat, writer.reader.text), strict=True
+    for path, documented, read, fields, needed in (
+        ("/v1/chat/completions", chat, writer.reader.chat, CHAT_FIELDS, "messages"),
+        ("/v1/completions", text, writer.reader.text, TEXT_FIELDS, "prompt"),
     ):
-        body = {"required": True, "content": {"application/json": {"schema": {"type": "object"}}}}
+        shape = {"type": "object", "properties": {name: {} for name in fields}, "required": ["model", needed]}
+        body = {"required": True, "content": {"application/json": {"schema": shape}}}
         route = APIRoute(
             path, documented, methods=["POST"], tags=["writing"], openapi_extra={"requestBody": body}
         )
