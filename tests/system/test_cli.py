@@ -301,7 +301,14 @@ def test_what_cannot_be_done_is_one_clear_line(formers, classifier, table, tmp_p
 
 @pytest.mark.parametrize(
     "arguments",
-    [["predit"], ["predict", "--modle", "x"], ["train", "--epochs", "many"], ["serve", "--port", "99999"]],
+    [
+        ["predit"],
+        ["predict", "--modle", "x"],
+        ["train", "--epochs", "many"],
+        ["serve", "--port", "99999"],
+        ["serve"],
+        ["serve", "one", "--model", "another"],
+    ],
 )
 def test_what_was_mistyped_is_a_usage_error(formers, arguments):
     status, _, errors = formers(*arguments)

@@ -1,4 +1,4 @@
-"""`formers serve`: a classifier over HTTP, with a queue for what a person must decide."""
+"""`formers serve`: a classifier with a queue for what a person must decide, or a model that writes."""
 
 from __future__ import annotations
 
@@ -19,7 +19,10 @@ Log = Annotated[
 
 
 def serve(
-    model: choices.Model,
+    served_model: Annotated[
+        str | None, typer.Argument(metavar="MODEL", help="The same as --model.", show_default=False)
+    ] = None,
+    model: choices.Model = "",
     host: Annotated[
         str, typer.Option(help="Address to listen on; 0.0.0.0 is every interface.")
     ] = "127.0.0.1",
@@ -42,20 +45,31 @@ def serve(
     max_queued_requests: Annotated[
         int, typer.Option(min=1, help="Requests held at once; beyond it 503.")
     ] = 1024,
+    max_new_tokens: Annotated[
+        int, typer.Option(min=1, help="Most tokens that a text may be gone on with.")
+    ] = 4096,
     log: Log = None,
     api_key: Annotated[
         str | None,
-        typer.Option(envvar="FORMERS_API_KEY", help="Key that the human queue asks for.", show_envvar=True),
+        typer.Option(
+            envvar="FORMERS_API_KEY", help="Key that the human queue and /v1 ask for.", show_envvar=True
+        ),
     ] = None,
     device: choices.Device = None,
     dtype: choices.Dtype = None,
 ) -> None:
-    """Serve a saved classifier until SIGTERM or Ctrl-C; what it holds is answered before it stops."""
+    """Serve a saved model until SIGTERM or Ctrl-C; what it holds is answered before it stops.
+
+    A classifier answers POST /classify. A model that predicts the next token answers POST
+    /v1/chat/completions and /v1/completions, as clients of the OpenAI API ask them.
+    """
     from formers.jobs.predictor import model_name
     from formers.serving import Settings
     from formers.serving import serve as run
 
-    model = model_name(model)
+    if bool(model) == bool(served_model):
+        raise typer.BadParameter("name one model: formers serve MODEL, or --model MODEL")
+    model = model_name(model or served_model or "")
     settings = Settings(
         threshold=threshold,
         queue_path=queue,
@@ -64,12 +78,14 @@ def serve(
         max_chars=max_chars,
         max_texts=max_texts,
         max_queued_requests=max_queued_requests,
+        max_new_tokens=max_new_tokens,
         log_path=log,
         api_key=api_key,
     )
     served: Any = model
     if device is not None or dtype is not None:
         from formers import pipeline
+        from formers.serving.adapt import task_of
 
-        served = pipeline("text-classification", model=model, device=device, dtype=dtype)
+        served = pipeline(task_of(model), model=model, device=device, dtype=dtype)
     raise typer.Exit(run(served, host, port, settings=settings))

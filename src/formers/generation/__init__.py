@@ -48,6 +48,7 @@ NAMES: dict[str, tuple[str, ...]] = {
         "MinPLogitsWarper",
         "NoBadWordsLogitsProcessor",
         "NoRepeatNGramLogitsProcessor",
+        "OccurrencePenaltyLogitsProcessor",
         "PrefixConstrainedLogitsProcessor",
         "RepetitionPenaltyLogitsProcessor",
         "SequenceBiasLogitsProcessor",

@@ -148,54 +148,20 @@ _BYTES = _byte_of()
 _NO_TEXT = b"\xff"  # part of no text
 
 
-class StopStringCriteria(StoppingCriteria):
-    """Rows end when a stop string ends within their last token.
-
-    It may begin in tokens before, and the token may go on behind it. Bytes are compared, of as many last
-    tokens as the longest string needs: characters that several tokens make up are found, and a step costs
-    the same however long the text is.
+class TokenBytes:
+    """What single tokens add to a text, in bytes: parts of characters too.
 
     Args:
         tokenizer: has `decode`, `convert_ids_to_tokens` and `get_vocab`.
-        stop_strings: one, or several.
     """
 
-    row_wise = True
-
-    def __init__(self, tokenizer: Any, stop_strings: str | Sequence[str]) -> None:
-        self.stop_strings = (stop_strings,) if isinstance(stop_strings, str) else tuple(stop_strings)
-        require(
-            bool(self.stop_strings) and all(isinstance(one, str) and one for one in self.stop_strings),
-            f"stop_strings has to hold texts that are not empty, not {stop_strings!r}",
-        )
-        self._wanted = [one.encode() for one in self.stop_strings]
-        self._longest = max(map(len, self._wanted))
+    def __init__(self, tokenizer: Any) -> None:
         self._tokenizer = tokenizer
         self._pieces: dict[int, bytes] = {}
         self._before, self._text_before = self._context()
 
-    def __call__(self, input_ids: Tensor, scores: Any, new_token_length: int = 1, **kwargs: Any) -> Tensor:
-        """The rows in one of whose last `new_token_length` tokens a stop string ends."""
-        rows = input_ids[:, -(self._longest + new_token_length - 1) :].tolist()
-        done = [
-            any(self.ends(row[: len(row) - back]) for back in range(min(new_token_length, len(row))))
-            for row in rows
-        ]
-        return torch.tensor(done, dtype=torch.bool, device=input_ids.device)
-
-    def ends(self, ids: Sequence[int]) -> bool:
-        """Whether a stop string ends within the last token of a text."""
-        text = last = self._piece(ids[-1])
-        needed = len(last) + self._longest - 1
-        for token in reversed(ids[:-1]):
-            if len(text) >= needed:
-                break
-            text = self._piece(token) + text
-        start = len(text) - len(last)
-        return any(text.find(one, max(0, start - len(one) + 1)) >= 0 for one in self._wanted)
-
-    def _piece(self, token: int) -> bytes:
-        """What a token adds to a text."""
+    def of(self, token: int) -> bytes:
+        """What a token adds."""
         piece = self._pieces.get(token)
         if piece is None:
             piece = self._pieces[token] = self._read(token)
@@ -224,6 +190,51 @@ class StopStringCriteria(StoppingCriteria):
     def _decode(self, ids: list[int]) -> str:
         text: str = self._tokenizer.decode(ids, skip_special_tokens=False, clean_up_tokenization_spaces=False)
         return text
+
+
+class StopStringCriteria(StoppingCriteria):
+    """Rows end when a stop string ends within their last token.
+
+    It may begin in tokens before, and the token may go on behind it. Bytes are compared, of as many last
+    tokens as the longest string needs: characters that several tokens make up are found, and a step costs
+    the same however long the text is.
+
+    Args:
+        tokenizer: has `decode`, `convert_ids_to_tokens` and `get_vocab`.
+        stop_strings: one, or several.
+    """
+
+    row_wise = True
+
+    def __init__(self, tokenizer: Any, stop_strings: str | Sequence[str]) -> None:
+        self.stop_strings = (stop_strings,) if isinstance(stop_strings, str) else tuple(stop_strings)
+        require(
+            bool(self.stop_strings) and all(isinstance(one, str) and one for one in self.stop_strings),
+            f"stop_strings has to hold texts that are not empty, not {stop_strings!r}",
+        )
+        self._wanted = [one.encode() for one in self.stop_strings]
+        self._longest = max(map(len, self._wanted))
+        self._pieces = TokenBytes(tokenizer)
+
+    def __call__(self, input_ids: Tensor, scores: Any, new_token_length: int = 1, **kwargs: Any) -> Tensor:
+        """The rows in one of whose last `new_token_length` tokens a stop string ends."""
+        rows = input_ids[:, -(self._longest + new_token_length - 1) :].tolist()
+        done = [
+            any(self.ends(row[: len(row) - back]) for back in range(min(new_token_length, len(row))))
+            for row in rows
+        ]
+        return torch.tensor(done, dtype=torch.bool, device=input_ids.device)
+
+    def ends(self, ids: Sequence[int]) -> bool:
+        """Whether a stop string ends within the last token of a text."""
+        text = last = self._pieces.of(ids[-1])
+        needed = len(last) + self._longest - 1
+        for token in reversed(ids[:-1]):
+            if len(text) >= needed:
+                break
+            text = self._pieces.of(token) + text
+        start = len(text) - len(last)
+        return any(text.find(one, max(0, start - len(one) + 1)) >= 0 for one in self._wanted)
 
 
 def validate_stopping_criteria(

@@ -7,10 +7,12 @@ from pathlib import Path
 from typing import Any
 
 from formers.evaluation.records import beside
+from formers.serving.life import Life
 from formers.serving.protocol import Classifier, Ranked
 from formers.serving.service import Service
 from formers.serving.settings import Settings
 
+WRITES = "text-generation"
 _NEEDED = ("prepare", "run", "revision", "max_length")
 
 
@@ -42,24 +44,46 @@ class PipelineClassifier:
         return [[(record["label"], record["score"]) for record in records] for records in results]
 
 
-def service_of(model: Any, settings: Settings) -> Service:
+def task_of(model: str) -> str:
+    """The task that a model of this name or folder is served for: its head decides.
+
+    Raises:
+        OSError: the model cannot be found.
+    """
+    from formers.auto import AutoConfig
+    from formers.pipelines.registry import PIPELINE_REGISTRY
+
+    found = PIPELINE_REGISTRY.of_architectures(AutoConfig.from_pretrained(model).architectures)
+    return WRITES if found is not None and found.name == WRITES else "text-classification"
+
+
+def service_of(model: Any, settings: Settings) -> Life:
     """Make the service around a pipeline, a model's name or folder, or a Classifier.
 
     Raises:
-        TypeError: for something that cannot classify.
+        TypeError: for something that can neither classify nor write.
         OSError: the model cannot be found.
     """
-    if isinstance(model, (str, Path)):
+    name = str(model) if isinstance(model, (str, Path)) else None
+    if name is not None:
         from formers.pipelines import pipeline
 
-        model = pipeline("text-classification", model=str(model))
+        model = pipeline(task_of(name), model=name)
+    if getattr(model, "task", None) == WRITES:
+        from formers.model.revision import revision_of
+        from formers.serving.writing.writer import Writer
+
+        name = name or model.model.name_or_path or type(model.model).__name__
+        name = Path(name).resolve().name if Path(name).is_dir() else name
+        return Writer(model.model, model.tokenizer, settings, name, revision_of(model.model))
     is_pipeline = hasattr(model, "tokenizer")
     needed = _NEEDED if is_pipeline else (*_NEEDED, "labels")
     missing = [name for name in needed if not hasattr(model, name)]
     if missing:
         raise TypeError(
             f"cannot serve {type(model).__name__}: it has no {', '.join(missing)}. Give a "
-            "text-classification pipeline, the name or folder of a model, or a formers.serving.Classifier"
+            "text-classification or text-generation pipeline, the name or folder of a model, or a "
+            "formers.serving.Classifier"
         )
     classifier: Classifier = PipelineClassifier(model) if is_pipeline else model
     return Service(classifier, settings, beside(getattr(model, "model", None)))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, MutableMapping, Sequence
+from collections.abc import AsyncIterator, Callable, MutableMapping, Sequence
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +16,7 @@ from formers.desk.queue import QueueError
 from formers.serving.classify import CLIENT_GONE, Classify, Scope, Send, encoded
 from formers.serving.connection import MOST_FIELDS, MOST_HEAD
 from formers.serving.human import page_routes, queue_routes
+from formers.serving.life import Life
 from formers.serving.limits import MOST_FAULTS, PAGE, REFUSED, Gone, Pace, Receive, Refusal
 from formers.serving.schemas import Classified, ClassifiedMany, ClassifyRequest, Health, ModelCard, Problem
 from formers.serving.service import Service
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
     from fastapi import APIRouter, FastAPI
     from fastapi.routing import APIRoute
 
+    _Parts = tuple[list[APIRoute], list[APIRouter], Callable[[Refusal], Response]]
+
 
 def create_app(classifier: Any, settings: Settings | None = None, **changes: Any) -> FastAPI:
     """Make the application; its lifespan starts and stops the engine.
@@ -36,8 +39,8 @@ def create_app(classifier: Any, settings: Settings | None = None, **changes: Any
     leave. `serve` bounds these too.
 
     Args:
-        classifier: a text-classification pipeline, the name or folder of a model, or anything that satisfies
-            `formers.serving.Classifier`.
+        classifier: a text-classification or text-generation pipeline, the name or folder of a model for one
+            of these tasks, or anything that satisfies `formers.serving.Classifier`.
         settings: limits and places; the defaults of `Settings` when left out.
         **changes: single settings, as in `create_app(pipe, threshold=0.8)`.
 
@@ -50,7 +53,7 @@ def create_app(classifier: Any, settings: Settings | None = None, **changes: Any
     return app_of(service_of(classifier, Settings.of(settings, **changes)))
 
 
-def app_of(service: Service) -> FastAPI:
+def app_of(service: Life) -> FastAPI:
     """Make the application around a service."""
     from fastapi import FastAPI
     from fastapi.exceptions import RequestValidationError
@@ -67,34 +70,50 @@ def app_of(service: Service) -> FastAPI:
 
     app = FastAPI(
         title="formers",
-        summary="A text classifier, and the queue for what a person must decide.",
+        summary="A text classifier, and the queue for what a person must decide."
+        if isinstance(service, Service)
+        else "A model that answers chats and goes on with texts.",
         version=__version__,
         lifespan=lifespan,
         docs_url=None,  # FastAPI's own page loads its scripts from elsewhere; /docs here needs no network
         redoc_url=None,
     )
     app.state.service = service
-    app.router.routes.insert(0, _classify_route(service))
-    for router in (_state_routes(service), queue_routes(service), page_routes()):
+    app.include_router(_health_routes(service))
+    bare, routers, answer = _of_classifier(service) if isinstance(service, Service) else _of_writer(service)
+    app.router.routes[:0] = bare
+    for router in routers:
         app.include_router(router)
-    app.add_middleware(_Door, routes=app.router.routes, pace=service.pace)
-    app.add_exception_handler(Refusal, lambda request, error: _answer(error))
+    paths = frozenset(route.path for route in bare)
+    app.add_middleware(_Door, routes=app.router.routes, pace=service.pace, bare=paths)
+    app.add_exception_handler(Refusal, lambda request, error: answer(error))
     app.add_exception_handler(Gone, lambda request, error: Response(status_code=CLIENT_GONE))
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(QueueError, _queue_failed)
     return app
 
 
+def _of_classifier(service: Service) -> _Parts:
+    return [_classify_route(service)], [_state_routes(service), queue_routes(service), page_routes()], _answer
+
+
+def _of_writer(service: Any) -> _Parts:
+    from formers.serving.writing import endpoint
+
+    routers = [endpoint.model_routes(service), page_routes(queue=False)]
+    return endpoint.writing_endpoints(service), routers, endpoint.refused
+
+
 class _Door:
-    """The bound of heads; what all paths but the fast one share: their turn; HEAD as GET, OPTIONS, Allow.
+    """The bound of heads; what all paths but the bare ones share: their turn; HEAD as GET, OPTIONS, Allow.
 
     RFC 9110, 9.3 and 10.2.
 
     FastAPI leaves HEAD to each route and has no OPTIONS.
     """
 
-    def __init__(self, app: Any, routes: Sequence[Any], pace: Pace) -> None:
-        self.app, self.routes, self.pace = app, routes, pace
+    def __init__(self, app: Any, routes: Sequence[Any], pace: Pace, bare: frozenset[str]) -> None:
+        self.app, self.routes, self.pace, self.bare = app, routes, pace, bare
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -105,7 +124,7 @@ class _Door:
             await self.pace.turn(REFUSED)
             await _answer(Refusal(431, "the head of the request is too large"))(scope, receive, send)
             return
-        if (scope["method"], scope["path"]) == ("POST", "/classify"):
+        if scope["method"] == "POST" and scope["path"] in self.bare:
             await self.app(scope, receive, send)
             return
         await self.pace.turn(PAGE)
@@ -192,7 +211,7 @@ def _classify_route(service: Service) -> APIRoute:
     return route
 
 
-def _state_routes(service: Service) -> APIRouter:
+def _health_routes(service: Life) -> APIRouter:
     from fastapi import APIRouter
 
     router = APIRouter(tags=["state"])
@@ -221,6 +240,14 @@ def _state_routes(service: Service) -> APIRouter:
         service.refresh_gauges()
         body, kind = service.metrics.render()
         return Response(body, headers={"content-type": kind})
+
+    return router
+
+
+def _state_routes(service: Service) -> APIRouter:
+    from fastapi import APIRouter
+
+    router = APIRouter(tags=["state"])
 
     @router.get("/model")
     async def model() -> ModelCard:

@@ -171,8 +171,8 @@ def _json_rows(service: Service) -> Iterator[str]:
     yield ""
 
 
-def page_routes() -> APIRouter:
-    """The page, its files, and the page of the docs."""
+def page_routes(queue: bool = True) -> APIRouter:
+    """The page of the queue, where there is one, its files, and the page of the docs."""
     from fastapi import APIRouter
 
     router = APIRouter(include_in_schema=False)
@@ -190,7 +190,7 @@ def page_routes() -> APIRouter:
 
     @router.get("/")
     async def front() -> Response:
-        return file("index.html")
+        return file("index.html") if queue else RedirectResponse("/docs")
 
     @router.get("/docs")
     async def docs() -> Response:

@@ -236,7 +236,7 @@ def parse(body: bytes, settings: Settings) -> Question:
         Refusal: 422 with the first faults and their places, 413 for texts that are too long or too many.
     """
     faults = Faults()
-    data = _object(body, faults, settings.max_texts)
+    data = read_object(body, faults, settings.max_texts + SPARE_VALUES)
     faults.unknown(data, _KEYS, "key")
     given = [key for key in _TEXTS if key in data]
     if len(given) != 1:
@@ -262,7 +262,7 @@ def parsed(body: bytes, model: type[M]) -> M:
         Refusal: 422 with the first faults and their places.
     """
     faults = Faults()
-    data = _object(body, faults)
+    data = read_object(body, faults)
     faults.unknown(data, model.model_fields, "key")
     faults.refuse()
     try:
@@ -273,13 +273,26 @@ def parsed(body: bytes, model: type[M]) -> M:
         raise Refusal(422, list(faults)) from None
 
 
-def _object(body: bytes, faults: Faults, texts: int = 0) -> dict[str, Any]:
+def read_object(
+    body: bytes, faults: Faults, values: int = SPARE_VALUES, nests: int = SPARE_VALUES
+) -> dict[str, Any]:
+    """The JSON object that a body is.
+
+    Args:
+        body: the body.
+        faults: where it is noted that it is none.
+        values: how many values it may hold.
+        nests: how many lists and objects.
+
+    Raises:
+        Refusal: 413 for more, 422 for what is no object.
+    """
     data: Any = {}
     try:
         text = body.decode("utf-8-sig")
-        _bound(text, texts + SPARE_VALUES)
+        _bound(text, values, nests)
         data = _JSON.decode(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         faults.add("json_invalid", f"the body is not JSON: {error}")
     if not isinstance(data, dict):
         faults.expected('an object like {"text": "..."}', data, kind="object_type")
@@ -287,17 +300,17 @@ def _object(body: bytes, faults: Faults, texts: int = 0) -> dict[str, Any]:
     return data  # type: ignore[no-any-return]
 
 
-def _bound(text: str, most: int) -> None:
+def _bound(text: str, most: int, nests: int) -> None:
     """Refuse (413) JSON of more values than any request needs, before they are made; linear, and quick."""
-    if len(text) <= 2 * most:  # too short for more
+    if len(text) <= 2 * min(most, nests):  # too short for more
         return
     ends = text.replace("\\\\", "").replace('\\"', "")  # the quotes that are left begin and end strings
     parts = ends.split('"', 4 * most)
     outside = "".join(parts[::2])
     if len(parts) > 4 * most or outside.count(",") >= most:
         raise Refusal(413, f"the body holds more than {most} values")
-    if outside.count("[") + outside.count("{") > SPARE_VALUES:
-        raise Refusal(413, f"the body holds more than {SPARE_VALUES} lists and objects")
+    if outside.count("[") + outside.count("{") > nests:
+        raise Refusal(413, f"the body holds more than {nests} lists and objects")
 
 
 def _each_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -362,12 +375,13 @@ def _check_texts(texts: list[Any], key: str, single: bool, settings: Settings, f
             raise Refusal(413, f"{which} has {len(text)} characters; at most {settings.max_chars} are taken")
         elif not text or text.isspace():
             faults.add("string_too_short", "the text is empty", *where)
-        elif not _is_unicode(text):
+        elif not is_unicode(text):
             faults.add("string_unicode", "the text holds half of a surrogate pair", *where)
     faults.refuse()
 
 
-def _is_unicode(text: str) -> bool:
+def is_unicode(text: str) -> bool:
+    """Whether a text holds no half of a surrogate pair."""
     if text.isascii():
         return True
     try:

@@ -37,14 +37,15 @@ def serve(
     settings: Settings | None = None,
     **changes: Any,
 ) -> int:
-    """Serve a classifier until SIGTERM or Ctrl-C, and return the exit status.
+    """Serve a model until SIGTERM or Ctrl-C, and return the exit status.
 
     A stopping server finishes the requests that it holds and refuses new ones (503) meanwhile; then it closes
     its port, writes what is waiting and returns 0. What keeps it from starting (a port in use, no such model,
     a queue that cannot be opened) is printed as one line, and the status is 2.
 
     Args:
-        model: a text-classification pipeline, the name or folder of a model, or a `Classifier`.
+        model: a text-classification or text-generation pipeline, the name or folder of a model, or a
+            `Classifier`.
         host: address to listen on. The default is this machine only; "0.0.0.0" is every interface.
         port: 0 takes a free one.
         settings: limits and places (`Settings`).
@@ -60,7 +61,7 @@ def serve(
     except StartupError as error:
         print(f"formers serve: {error}", file=sys.stderr)
         return 2
-    _warn_if_open(host, chosen)
+    _warn_if_open(host, service)
     print(f"formers: serving {service.revision or 'a model'} on {_url(listener)} (docs: /docs)", flush=True)
     # The model's thread and the event loop share one interpreter lock. The default of 5 ms would let either
     # keep the other waiting for longer than a short text takes.
@@ -244,16 +245,19 @@ def _with_key(settings: Settings) -> Settings:
     return Settings.of(settings, api_key=key) if key and not settings.api_key else settings
 
 
-def _warn_if_open(host: str, settings: Settings) -> None:
-    if settings.api_key or host == "localhost":
+def _warn_if_open(host: str, service: Any) -> None:
+    if service.settings.api_key or host == "localhost":
         return
     with contextlib.suppress(ValueError):
         if ipaddress.ip_address(host).is_loopback:
             return
-    notice(
-        f"the human queue is open to whoever reaches {host}, and it holds people's texts: "
-        f"give api_key=..., or set {KEY_VARIABLE}"
+    said = f"is open to whoever reaches {host}"
+    said = (
+        f"the human queue {said}, and it holds people's texts"
+        if hasattr(service, "queue")
+        else f"the model {said}"
     )
+    notice(f"{said}: give api_key=..., or set {KEY_VARIABLE}")
 
 
 def _one_line(error: BaseException) -> str:

@@ -1,12 +1,11 @@
-"""One server's parts and their life: engine, human queue, metrics, log; starting, ready, draining, failed."""
+"""A classifier's server: engine, human queue, metrics, drift watch."""
 
 from __future__ import annotations
 
 import asyncio
-import hmac
 import logging
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from formers.desk.drift import DriftBaseline
@@ -14,8 +13,7 @@ from formers.desk.queue import HumanQueue
 from formers.desk.watch import DriftWatch, Seen
 from formers.evaluation.thresholds import LabelThreshold, Thresholds
 from formers.serving.engine import Engine, NotAProbability
-from formers.serving.limits import Pace, Refusal
-from formers.serving.logs import RequestLog
+from formers.serving.life import Life
 from formers.serving.protocol import Classifier
 from formers.serving.settings import Settings
 from formers.serving.telemetry import Metrics
@@ -26,11 +24,10 @@ logger = logging.getLogger("formers.serving")
 WARM_UP_WORDS = (1, 4, 16, 48, 128, 384)  # about a geometric series of lengths; a model cuts what is too long
 
 
-class Service:
-    """What the endpoints share.
+class Service(Life):
+    """What the endpoints of a classifier share.
 
-    `state` goes from "starting" to "ready" to "draining"; "failed" when the warm-up or the engine broke. What
-    the settings leave open is looked for at `place`, where the records of the model lie.
+    What the settings leave open is looked for at `place`, where the records of the model lie.
     """
 
     def __init__(
@@ -39,11 +36,10 @@ class Service:
         settings: Settings,
         place: Any = None,
     ) -> None:
+        super().__init__(settings, classifier.revision)
         self.classifier = classifier
-        self.settings = settings
         self.threshold = thresholds_of(settings, classifier.labels, place)
         self.watch = watch_of(settings, place)
-        self.revision = classifier.revision
         self.labels = list(classifier.labels)
         self.metrics = Metrics(self.revision, self.labels)
         self.engine = Engine(
@@ -55,12 +51,7 @@ class Service:
             max_queued_tokens=settings.max_queued_tokens,
             observe=self.metrics.batch,
         )
-        self.pace = Pace()
-        self.state = "starting"
-        self.problem: str | None = None
-        self.on_failure: Callable[[], None] | None = None
         self._queue: HumanQueue | None = None
-        self._log: RequestLog | None = None
         self._warming: asyncio.Task[None] | None = None
 
     @property
@@ -69,13 +60,6 @@ class Service:
         if self._queue is None:
             raise RuntimeError("the service is not open")
         return self._queue
-
-    @property
-    def log(self) -> RequestLog:
-        """The request log; open from `open` on."""
-        if self._log is None:
-            raise RuntimeError("the service is not open")
-        return self._log
 
     def open(self) -> None:
         """Open the files; once.
@@ -86,8 +70,7 @@ class Service:
         """
         if self._queue is None:
             self._queue = HumanQueue(self.settings.queue_path, self.settings.max_queue_bytes)
-        if self._log is None:
-            self._log = RequestLog(self.settings.log_path)
+        super().open()
         if self.watch is not None:
             self.watch.announce = self._announce_drift
 
@@ -118,17 +101,6 @@ class Service:
         if self.engine.broken is not None and self.state == "ready":
             self._fail(f"the engine failed: {self.engine.broken!r}")
 
-    def _fail(self, problem: str) -> None:
-        self.state, self.problem = "failed", problem
-        logger.error(problem)
-        if self.on_failure is not None:
-            self.on_failure()
-
-    def begin_draining(self) -> None:
-        """Refuse new requests from now on; those inside go on. Safe in a signal handler."""
-        if self.state != "failed":
-            self.state = "draining"
-
     async def drain(self) -> None:
         """Refuse new requests and finish what is held, within the settings' time; again does nothing."""
         self.begin_draining()
@@ -148,35 +120,7 @@ class Service:
             self.watch.close()
         if self._queue is not None:
             self._queue.close()
-        if self._log is not None:
-            self._log.close()
-
-    def check_open(self) -> None:
-        """Refuse (503) unless ready.
-
-        Raises:
-            Refusal: 503, with the state and when to come back.
-        """
-        self.look_at_engine()
-        if self.state == "ready":
-            return
-        why = {"starting": "the model is warming up", "draining": "the server is stopping"}
-        raise Refusal(503, why.get(self.state) or self.problem or self.state, retry_after=1)
-
-    def check_key(self, headers: Mapping[bytes, bytes]) -> None:
-        """Refuse (401) when a key is asked for and the headers do not carry it.
-
-        Raises:
-            Refusal: 401.
-        """
-        key = self.settings.api_key
-        if not key:
-            return
-        found = _key_in(headers)
-        if found is None:
-            raise Refusal(401, "this needs the API key: send it as X-API-Key or as Authorization: Bearer")
-        if not hmac.compare_digest(found, key.encode()):
-            raise Refusal(401, "the API key is wrong")
+        super().close()
 
     def count_answers(self, texts: Sequence[str], answers: Sequence[Answer]) -> None:
         """Count texts and their answers for the metrics and the drift gauges."""
@@ -229,14 +173,6 @@ def watch_of(settings: Settings, place: Any) -> DriftWatch | None:
     if baseline is None and named is not None:
         raise ValueError(f"there is no drift baseline at {str(named)!r}")
     return None if baseline is None else DriftWatch(baseline)
-
-
-def _key_in(headers: Mapping[bytes, bytes]) -> bytes | None:
-    found = headers.get(b"x-api-key")
-    if found is None:
-        scheme, _, value = headers.get(b"authorization", b"").partition(b" ")
-        found = value.strip() if scheme.lower() == b"bearer" and value.strip() else None
-    return found
 
 
 def top_scores(ranked: Sequence[tuple[str, float]], count: int) -> list[dict[str, str | float]]:

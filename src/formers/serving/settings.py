@@ -32,12 +32,14 @@ class Settings:
             504 or 500; "human" keeps its texts in the human queue and answers 202.
         max_batch_tokens: token budget of a forward pass. None: the pipeline's own, else 2048.
         max_batch_items: most texts in a forward pass. None: as many as the budget holds.
+        max_new_tokens: most tokens that a text may be gone on with, and how many an answer in a chat gets
+            whose request says nothing.
         max_delay: seconds that an idle engine waits for company before it runs a batch that is not full.
         max_queued_requests: requests that may wait or run at once; beyond it the answer is 503.
         max_queued_tokens: tokens (estimated from the characters) that may wait or run at once; beyond it 503,
             but for a short text of a connection that has nothing waiting.
-        api_key: when given, the endpoints of the human queue ask for it (`X-API-Key`, or `Authorization:
-            Bearer`).
+        api_key: when given, the endpoints of the human queue and all under `/v1` ask for it (`X-API-Key`, or
+            `Authorization: Bearer`).
         protect_classify: ask for the key at `/classify` too.
         log_path: file that the request lines (JSON) are appended to. None: standard error.
         log_texts: write the texts into the request lines. Off: a log must not become a copy of people's mail.
@@ -58,6 +60,7 @@ class Settings:
     fallback: str = option("error", choices=("error", "human"))
     max_batch_tokens: int | None = option(None, at_least=1)
     max_batch_items: int | None = option(None, at_least=1)
+    max_new_tokens: int = option(4096, at_least=1)
     max_delay: float = option(0.0, at_least=0)
     max_queued_requests: int = option(1024, at_least=1)
     max_queued_tokens: int = option(262_144, at_least=1)

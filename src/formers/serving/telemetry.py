@@ -54,7 +54,6 @@ class Metrics:
 
     def __init__(self, revision: str | None, labels: Sequence[str]) -> None:
         client = need("prometheus_client", "serve", "the /metrics page")
-        self._client = client
         self.registry = client.CollectorRegistry()
         own = {"registry": self.registry}
         histogram = partial(_Histogram, self.registry)
@@ -113,4 +112,46 @@ class Metrics:
 
     def render(self) -> tuple[bytes, str]:
         """Return the page and its content type."""
-        return bytes(self._client.generate_latest(self.registry)), str(self._client.CONTENT_TYPE_LATEST)
+        return _page(self.registry)
+
+
+class WritingMetrics:
+    """The same of a server that writes."""
+
+    def __init__(self, revision: str | None) -> None:
+        client = need("prometheus_client", "serve", "the /metrics page")
+        self.registry = client.CollectorRegistry()
+        own = {"registry": self.registry}
+        self._requests = client.Counter(
+            "formers_requests", "Requests under /v1, by status.", ["status"], **own
+        )
+        self._seconds = _Histogram(
+            self.registry, "formers_request_seconds", "Time from a request's arrival to its end.", _SECONDS
+        )
+        self._first = _Histogram(
+            self.registry, "formers_first_token_seconds", "Time from a request to its first token.", _SECONDS
+        )
+        self._read = client.Counter("formers_prompt_tokens", "Tokens of prompts.", **own)
+        self._written = client.Counter("formers_completion_tokens", "Tokens that were written.", **own)
+        self.running = client.Gauge("formers_running_texts", "Texts that are being written.", **own)
+        self.waiting = client.Gauge("formers_waiting_texts", "Texts that wait for a place.", **own)
+        self.ready = client.Gauge("formers_ready", "1 when the server takes requests.", **own)
+        client.Info("formers_model", "The model that answers.", **own).info({"revision": revision or ""})
+
+    def request(self, status: int, seconds: float, read: int, written: int, first: float | None) -> None:
+        """Count one request: its time, its tokens, and the time to its first token."""
+        self._requests.labels(str(status)).inc()
+        self._seconds.observe((seconds,))
+        self._read.inc(read)
+        self._written.inc(written)
+        if first is not None:
+            self._first.observe((first,))
+
+    def render(self) -> tuple[bytes, str]:
+        """Return the page and its content type."""
+        return _page(self.registry)
+
+
+def _page(registry: Any) -> tuple[bytes, str]:
+    client = need("prometheus_client", "serve", "the /metrics page")
+    return bytes(client.generate_latest(registry)), str(client.CONTENT_TYPE_LATEST)

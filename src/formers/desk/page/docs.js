@@ -63,8 +63,11 @@ function operation(path, method, entry) {
   return box;
 }
 
+const [asked, example] = schema.paths["/classify"]
+  ? ["/classify", { text: "Card charged twice" }]
+  : ["/v1/completions", { model: "NAME", prompt: "Once upon a time" }];
 document.querySelector("#curl").textContent =
-  `curl ${location.origin}/classify -H 'Content-Type: application/json' -d '{"text": "Card charged twice"}'`;
+  `curl ${location.origin}${asked} -H 'Content-Type: application/json' -d '${JSON.stringify(example)}'`;
 const list = document.querySelector("#operations");
 for (const [path, methods] of Object.entries(schema.paths)) {
   for (const [method, entry] of Object.entries(methods)) list.append(operation(path, method, entry));

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from formers.generation.engine.engine import Engine
+from formers.generation.engine.engine import Engine, Full
 from formers.generation.engine.request import Request
 
-__all__ = ["Engine", "Request"]
+__all__ = ["Engine", "Full", "Request"]

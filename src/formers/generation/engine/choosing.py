@@ -14,6 +14,8 @@ from formers.generation.engine.request import Request
 def choose(requests: Sequence[Request], logits: Tensor) -> tuple[list[int], list[float | None]]:
     """One token for every row, and its log-probability before processors where that is wanted.
 
+    A request that asks for the likeliest tokens too gets them in its `tops`.
+
     Args:
         requests: one for each row.
         logits: [rows, V], float32.
@@ -47,4 +49,9 @@ def choose(requests: Sequence[Request], logits: Tensor) -> tuple[list[int], list
         found = chances.gather(1, chosen.index_select(0, rows)[:, None])[:, 0].tolist()
         for i, value in zip(wanted, found, strict=True):
             told[i] = value
+        if most := max(requests[i].top for i in wanted):
+            best = chances.topk(min(most, chances.shape[-1]))
+            for i, ids, values in zip(wanted, best.indices.tolist(), best.values.tolist(), strict=True):
+                if count := requests[i].top:
+                    requests[i].tops.append(list(zip(ids[:count], values[:count], strict=True)))
     return tokens, told

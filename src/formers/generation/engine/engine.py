@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from typing import Any
@@ -17,6 +18,7 @@ from formers.generation.engine.scheduler import Full, Scheduler
 from formers.nn.cache import Cache
 
 __all__ = ["Engine", "Full"]
+logger = logging.getLogger(__name__)
 
 
 class Engine:
@@ -74,6 +76,14 @@ class Engine:
             self._wake.notify()
         return request
 
+    def cancel(self, request: Request) -> None:
+        """Let a request end: at once where it waits, else at its next step; from any thread."""
+        with self._lock:
+            request.cancelled = True
+            waited = self.scheduler.withdraw(request)
+        if waited:
+            _end(request, "cancelled")
+
     def start(self) -> Engine:
         """Work in a thread of its own."""
         if self._thread is None:
@@ -81,14 +91,19 @@ class Engine:
             self._thread.start()
         return self
 
+    @property
+    def alive(self) -> bool:
+        """Whether its thread works."""
+        return self._thread is not None and self._thread.is_alive()
+
     def close(self, drain: bool = True, timeout: float | None = None) -> None:
         """Take no more requests, and end: after those that are there, or at once."""
         with self._wake:
             self._closed = True
-            if not drain:
-                for request in self.scheduler.everyone():
-                    request.cancel()
+            left = [] if drain else list(self.scheduler.everyone())
             self._wake.notify()
+        for request in left:
+            self.cancel(request)
         if self._thread is not None:
             self._thread.join(timeout)
 
@@ -206,4 +221,8 @@ def _end(request: Request, reason: Reason) -> None:
     request.reason = request.reason or reason
     request.ended_at = time.monotonic()
     if request.on_end is not None:
-        request.on_end(request)
+        try:
+            request.on_end(request)
+        except Exception as error:  # as in `_took`
+            request.error = request.error or error
+            logger.exception("a request's on_end failed")

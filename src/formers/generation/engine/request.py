@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 import time
 from collections.abc import Callable
@@ -28,7 +29,9 @@ class Request:
         on_end: called once, when the request has ended for any reason.
         processors: what shapes its scores; None for none.
         client: whose it is, for a fair order.
+        top: how many of the likeliest tokens are told beside each log-probability.
         tokens: what is new so far; `log_probs` likewise, where they are wanted.
+        tops: for each new token the `top` likeliest, (token, log-probability).
         done: of the prompt's tokens, how many were read.
         reason: why it ended; None while it has not.
         error: what went wrong, where that is why.
@@ -41,8 +44,10 @@ class Request:
     processors: Any = None
     client: str = ""
     wants_log_probs: bool = False
+    top: int = 0
     tokens: list[int] = field(default_factory=list)
     log_probs: list[float] = field(default_factory=list)
+    tops: list[list[tuple[int, float]]] = field(default_factory=list)
     done: int = 0
     reason: Reason | None = None
     error: BaseException | None = None
@@ -64,13 +69,13 @@ class Request:
         """Tokens so far, the prompt's included."""
         return len(self.prompt) + len(self.tokens)
 
-    @property
+    @functools.cached_property
     def ends(self) -> frozenset[int]:
         """Tokens that end it."""
         eos = self.config.eos_token_id
         return frozenset([eos] if isinstance(eos, int) else eos or ())
 
-    @property
+    @functools.cached_property
     def most(self) -> int:
         """How many new tokens it may have."""
         config = self.config
@@ -79,5 +84,5 @@ class Request:
         return max(int(config.max_length) - len(self.prompt), 1)
 
     def cancel(self) -> None:
-        """Let it end at the next step; from any thread."""
+        """Let it end at its next step, or when its turn comes (`Engine.cancel` waits for neither)."""
         self.cancelled = True

@@ -60,13 +60,19 @@ class Scheduler:
         """
         if self.reading is not None:
             return self.reading
-        for client in list(self._queues):
-            queue = self._queues[client]
-            while queue and queue[0].cancelled:
-                return self._take(client)
-            if queue:
-                return self._take(client) if self._fits(queue[0]) else None
+        for client, queue in self._queues.items():
+            return self._take(client) if queue[0].cancelled or self._fits(queue[0]) else None
         return None
+
+    def withdraw(self, request: Request) -> bool:
+        """Take a request out of those that wait; whether it was among them."""
+        queue = self._queues.get(request.client)
+        if queue is None or request not in queue:
+            return False
+        queue.remove(request)
+        if not queue:
+            del self._queues[request.client]
+        return True
 
     def _take(self, client: str) -> Request:
         queue = self._queues.pop(client)

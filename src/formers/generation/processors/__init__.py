@@ -36,6 +36,7 @@ from formers.generation.processors.repetition import (
     EncoderRepetitionPenaltyLogitsProcessor,
     HammingDiversityLogitsProcessor,
     NoRepeatNGramLogitsProcessor,
+    OccurrencePenaltyLogitsProcessor,
     RepetitionPenaltyLogitsProcessor,
 )
 from formers.generation.processors.values import InfNanRemoveLogitsProcessor, LogitNormalization
@@ -80,6 +81,7 @@ __all__ = [
     "MinPLogitsWarper",
     "NoBadWordsLogitsProcessor",
     "NoRepeatNGramLogitsProcessor",
+    "OccurrencePenaltyLogitsProcessor",
     "PrefixConstrainedLogitsProcessor",
     "RepetitionPenaltyLogitsProcessor",
     "SequenceBiasLogitsProcessor",

@@ -61,6 +61,29 @@ class RepetitionPenaltyLogitsProcessor(LogitsProcessor):
         return _penalised(scores, input_ids, counted, self.penalty)
 
 
+class OccurrencePenaltyLogitsProcessor(LogitsProcessor):
+    """New tokens lose score for having come: once for that, and once more for each time they came.
+
+    Args:
+        presence: what a token loses that came, below 0 what it gains.
+        frequency: the same for each time it came.
+        prompt_length: first tokens of a row, which do not count.
+    """
+
+    row_wise = True
+
+    def __init__(self, presence: float, frequency: float, prompt_length: int) -> None:
+        self.presence = real(presence, "presence_penalty")
+        self.frequency = real(frequency, "frequency_penalty")
+        self.prompt_length = whole(prompt_length, "prompt_length", 0)
+
+    def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
+        """The scores, lower for what came."""
+        new = input_ids[:, self.prompt_length :]
+        counts = torch.zeros_like(scores).scatter_add_(1, new, torch.ones_like(new, dtype=scores.dtype))
+        return scores - self.presence * (counts > 0) - self.frequency * counts
+
+
 class EncoderRepetitionPenaltyLogitsProcessor(LogitsProcessor):
     """Tokens of the source are likelier, for a `penalty` above 1: against what the source does not say."""
 

@@ -1,0 +1,139 @@
+"""The answers' formats: those of the OpenAI API, for chats and for texts that are gone on with."""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from formers.generation.stopping import TokenBytes
+from formers.serving.writing.asked import Asked
+from formers.serving.writing.texts import Piece, Told
+
+
+class Shape:
+    """Writes one answer, whole or in chunks.
+
+    Args:
+        asked: what was asked for.
+        model: the model's name.
+        pieces: what tokens add to a text.
+    """
+
+    def __init__(self, asked: Asked, model: str, pieces: TokenBytes) -> None:
+        self.asked, self.pieces = asked, pieces
+        kind = "chat.completion" if asked.chat else "text_completion"
+        if asked.chat and asked.streams:
+            kind += ".chunk"
+        number = f"{'chatcmpl' if asked.chat else 'cmpl'}-{uuid.uuid4().hex}"
+        self.head = {"id": number, "object": kind, "created": int(time.time()), "model": model}
+        self.written = [0] * (len(asked.prompts) * asked.copies)  # new tokens of each text
+        self._begun: set[int] = set()
+
+    # -- whole ----------------------------------------------------------------------------------------
+
+    def whole(self, pieces: Sequence[Piece]) -> dict[str, Any]:
+        """The answer to a request that is not streamed."""
+        choices = []
+        for index in range(len(self.written)):
+            own = [piece for piece in pieces if piece.index == index]
+            text = "".join(piece.text for piece in own)
+            told = [one for piece in own for one in piece.told]
+            said: dict[str, Any] = {"text": self._echo(index) + text}
+            if self.asked.chat:
+                said = {"message": {"role": "assistant", "content": text, "refusal": None}}
+            logged = self._logged(index, told) if self.asked.logged else None
+            choices.append(_choice(index, said, logged, self._reason(own[-1])))
+        return {**self.head, "choices": choices, "usage": self.usage()}
+
+    def usage(self) -> dict[str, int]:
+        """Tokens that were read and written."""
+        read, written = sum(map(len, self.asked.prompts)), sum(self.written)
+        return {"prompt_tokens": read, "completion_tokens": written, "total_tokens": read + written}
+
+    # -- streamed -------------------------------------------------------------------------------------
+
+    def chunks(self, piece: Piece) -> Iterable[dict[str, Any]]:
+        """The events of a piece."""
+        index, text = piece.index, piece.text
+        if index not in self._begun:
+            self._begun.add(index)
+            if self.asked.chat:
+                yield self._chunk(index, {"delta": {"role": "assistant", "content": ""}})
+            else:
+                text = self._echo(index) + text
+        reason = self._reason(piece)
+        if text or piece.told:
+            said = {"delta": {"content": text}} if self.asked.chat else {"text": text}
+            yield self._chunk(index, said, piece.told)
+        if reason is not None:
+            yield self._chunk(index, {"delta": {}} if self.asked.chat else {"text": ""}, (), reason)
+
+    def last(self) -> dict[str, Any]:
+        """The event with the usage."""
+        return {**self.head, "choices": [], "usage": self.usage()}
+
+    def _chunk(
+        self, index: int, said: dict[str, Any], told: Sequence[Told] = (), reason: str | None = None
+    ) -> dict[str, Any]:
+        counted = {"usage": None} if self.asked.counts else {}
+        logged = self._logged(index, told) if told else None
+        return {**self.head, "choices": [_choice(index, said, logged, reason)], **counted}
+
+    # -- parts ----------------------------------------------------------------------------------------
+
+    def _reason(self, piece: Piece) -> str | None:
+        if piece.ended is None:
+            return None
+        self.written[piece.index] = len(piece.ended.tokens)
+        return piece.ended.reason
+
+    def _echo(self, index: int) -> str:
+        return self.asked.echo[index // self.asked.copies] if self.asked.echo is not None else ""
+
+    def _logged(self, index: int, told: Sequence[Told]) -> dict[str, Any]:
+        if self.asked.chat:
+            content = [
+                {
+                    **self._token(one.token, one.log_prob),
+                    "top_logprobs": [self._token(token, value) for token, value in one.tops],
+                }
+                for one in told
+            ]
+            return {"content": content, "refusal": None}
+        before = len(self._echo(index))
+        return {
+            "tokens": [self._name(one.token) for one in told],
+            "token_logprobs": [_finite(one.log_prob) for one in told],
+            "top_logprobs": [self._tops(one) for one in told] if self.asked.top else None,
+            "text_offset": [before + one.start for one in told],
+        }
+
+    def _token(self, token: int, log_prob: float) -> dict[str, Any]:
+        return {
+            "token": self._name(token),
+            "logprob": _finite(log_prob),
+            "bytes": list(self.pieces.of(token)),
+        }
+
+    def _tops(self, one: Told) -> dict[str, float]:
+        """The likeliest tokens, and the one that was chosen."""
+        return {self._name(token): _finite(value) for token, value in (*one.tops, (one.token, one.log_prob))}
+
+    def _name(self, token: int) -> str:
+        """What a token reads as; part of a character as its bytes, so that no two tokens read alike."""
+        piece = self.pieces.of(token)
+        try:
+            return piece.decode()
+        except UnicodeDecodeError:
+            return "bytes:" + "".join(f"\\x{byte:02x}" for byte in piece)
+
+
+def _choice(index: int, said: dict[str, Any], logged: Any, reason: str | None) -> dict[str, Any]:
+    return {"index": index, **said, "logprobs": logged, "finish_reason": reason}
+
+
+def _finite(value: float) -> float:
+    """JSON has no infinities; the API's own servers write -9999 for a token that cannot come."""
+    return max(value, -9999.0)
