@@ -4,6 +4,7 @@
 #   PIP_EXTRA  extra arguments for every pip call. Where plain `torch` is a CUDA build and the CPU build is
 #              enough, name the index of PyTorch's CPU wheels here: make demo PIP_EXTRA="--index-url URL"
 #   OUTPUT     where the demonstration writes
+#   MODEL      folder or Hub id of the decoder that `make demo-chat` talks with
 
 PYTHON ?= $(shell for p in python3.11 python3 python; do $$p -c "" >/dev/null 2>&1 && echo $$p && break; done)
 VENV ?= .venv
@@ -16,10 +17,11 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-com
 TORCH := $(shell grep '^torch==' constraints.txt)
 PINS := pyproject.toml constraints.txt
 
-.PHONY: help demo test check lint types tests parity format env-demo env-test env-bench clean
+.PHONY: help demo demo-chat test check lint types tests parity format env-demo env-test env-bench clean
 
 help:
 	@echo "make demo    fine-tune, calibrate, report on and serve a ticket router, on real data"
+	@echo "make demo-chat MODEL=FOLDER   three turns with a decoder, streamed"
 	@echo "make test    lint, types and all tests"
 	@echo "make check   lint and types alone"
 	@echo "make parity  every head of every family, in every shape, beside the reference"
@@ -28,6 +30,9 @@ help:
 
 demo: env-demo
 	$(BIN)/python -u examples/ticket_router.py --output $(OUTPUT)
+
+demo-chat: env-demo
+	$(BIN)/python -u examples/chat.py $(MODEL)
 
 test: lint types tests
 

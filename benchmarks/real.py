@@ -2,11 +2,13 @@
 
 `--model`: a decoder's folder. The largest difference of the logits of a page of English in float32, the
 perplexity of both, the seconds of a pass and of loading.
+`--generate`: a decoder's folder. Greedy text of 200 tokens behind five prompts, float32: whether its ids are
+the reference's, and the tokens per second of both.
 `--tokenizers`: a folder of tokenizer folders. For each, 2,000 texts (changelog entries, each second one with
 accents, emoji, code, runs of spaces and other scripts put in): ids, offsets and decoding against the
 `tokenizers` library on the same tokenizer.json and against the reference, and the chat template.
 
-    python benchmarks/real.py [--model FOLDER] [--tokenizers FOLDER] [--record]
+    python benchmarks/real.py [--model FOLDER] [--generate FOLDER] [--tokenizers FOLDER] [--record]
 """
 
 from __future__ import annotations
@@ -92,6 +94,45 @@ def _seconds(model: Any, ids: Any) -> float:
     return time.perf_counter() - start
 
 
+PROMPTS = [
+    "The capital of France is",
+    "Once upon a time, in a village between two rivers,",
+    "def fibonacci(n):\n    ",
+    "Die wichtigsten Erfindungen des 19. Jahrhunderts waren",
+    "Q: Why is the sky blue?\nA:",
+]
+
+
+def generate(folder: str, count: int = 200) -> list[list[str]]:
+    """Greedy text of one real decoder: the same ids or where they part, and the speed."""
+    import torch
+    import transformers
+
+    import formers
+
+    tokenize = formers.AutoTokenizer.from_pretrained(folder)
+    found: list[list[list[int]]] = []
+    took: list[list[float]] = []
+    for package in (transformers, formers):
+        loaded = package.AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).eval()
+        found.append([]), took.append([])
+        for prompt in PROMPTS:
+            inputs = tokenize(prompt, return_tensors="pt")
+            ids, mask = inputs["input_ids"], inputs["attention_mask"]
+            start = time.perf_counter()
+            out = loaded.generate(input_ids=ids, attention_mask=mask, do_sample=False, max_new_tokens=count)
+            took[-1].append(time.perf_counter() - start)
+            found[-1].append(out[0, ids.shape[1] :].tolist())
+        del loaded
+    table = [["prompt", "new tokens", "same as the reference", "reference, tokens/s", "formers, tokens/s"]]
+    for prompt, theirs, ours, slow, fast in zip(PROMPTS, *found, *took, strict=True):
+        parted = next((i for i, (a, b) in enumerate(zip(theirs, ours, strict=False)) if a != b), None)
+        same = "all" if theirs == ours else f"the first {len(ours) if parted is None else parted}"
+        speeds = (f"{len(theirs) / slow:.1f}", f"{len(ours) / fast:.1f}")
+        table.append([repr(prompt), str(len(ours)), same, *speeds])
+    return table
+
+
 def tokenizer(folder: Path, several: list[str]) -> list[str]:
     """How many texts are the same in every respect."""
     import tokenizers
@@ -134,6 +175,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--model", help="folder of a decoder")
+    parser.add_argument("--generate", help="folder of a decoder that goes on with prompts")
     parser.add_argument("--tokenizers", type=Path, help="folder of folders with a tokenizer.json")
     parser.add_argument("--texts", type=int, default=2000)
     parser.add_argument("--record", action="store_true", help="write the tables into RESULTS.md")
@@ -149,6 +191,13 @@ def main() -> None:
         if given.record:
             record.section("Real decoder", table, command="python benchmarks/real.py --model FOLDER --record",
                            notes=f"{Path(given.model).name}, float32.")  # fmt: skip
+    if given.generate:
+        table = generate(given.generate)
+        record.show(table)
+        if given.record:
+            record.section("Real decoder, greedy text", table,
+                           command="python benchmarks/real.py --generate FOLDER --record",
+                           notes=f"{Path(given.generate).name}, float32.")  # fmt: skip
     if given.tokenizers:
         several = texts(given.texts)
         head = ["same of " + str(given.texts), "file ids", "file offsets", "file decoding", "reference ids",

@@ -48,7 +48,7 @@ def formers(capsys, monkeypatch):
 def test_version_and_help_of_every_command(formers):
     assert formers("--version")[:2] == (0, f"formers {__version__}\n")
     status, shown, _ = formers("--help")
-    commands = ["train", "evaluate", "report", "predict", "serve", "golden", "drift", "env"]
+    commands = ["train", "evaluate", "report", "predict", "serve", "chat", "golden", "drift", "env"]
     assert status == 0
     assert all(command in shown for command in commands)
     for command in [*commands, ("golden", "record"), ("golden", "check"), ("drift", "check")]:

@@ -169,5 +169,5 @@ def model_name(name: str) -> str:
     if path.is_file():
         raise NotADirectoryError(f"{name} is a file; a model is a folder with its config.json, or a Hub id")
     if looks_like_a_path(name) and not path.is_dir():
-        raise FileNotFoundError(f"there is no folder {name}; --model takes a folder or a Hub id")
+        raise FileNotFoundError(f"there is no folder {name}; a model is a folder or a Hub id")
     return str(path) if name.startswith("~") else name
