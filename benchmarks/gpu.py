@@ -103,12 +103,14 @@ def main_head(names: Sequence[str]) -> list[str]:
 
 
 def across(case: Any, far: Any, device: str, seen: Any) -> None:
-    """Our outputs on the CPU against ours on `device`."""
+    """Our outputs on the CPU against ours on `device`, of real tokens."""
+    import parity
+
     with torch.no_grad():
         here = case.ours(**case.inputs, output_hidden_states=True)
         there = far(**moved(case.inputs, device), output_hidden_states=True)
     for key in set(here.keys()) - {"past_key_values", "cache_params", "mems"}:
-        real = case.real(key) if "hidden" not in key else None
+        real = parity.flat(case.real(key)) if "hidden" in key else case.real(key)
         seen.see("hidden" if "hidden" in key else "outputs", here[key], moved(there[key], "cpu"), real)
 
 

@@ -124,7 +124,7 @@ def encoder_decoders(folder: Path, only: Container[str], chosen: Choice = list) 
                 yield Case(model_type, name, theirs, ours, inputs, labels)
 
 
-def _flat(real: Any) -> Any:
+def flat(real: Any) -> Any:
     """[B, choices, T] -> [B * choices, T], as hidden states have it."""
     return None if real is None else real.reshape(-1, real.shape[-1])
 
@@ -137,7 +137,7 @@ def compare_outputs(case: Case, ours: Any, seen: Distance, tokens: bool = False)
         expected, found = (one(**case.inputs, output_hidden_states=True) for one in (case.theirs, ours))
     for key in set(expected.keys()) - {"past_key_values", "cache_params", "mems"}:
         kind = "hidden" if "hidden" in key else "outputs"
-        real = _flat(case.real(key)) if kind == "hidden" else case.real(key)
+        real = flat(case.real(key)) if kind == "hidden" else case.real(key)
         if key == "router_logits" and real is not None:  # of every router, [B * T, experts]
             real = real.flatten()
         shape = getattr(expected[key], "shape", None)  # none: states of every layer, or a part's record
