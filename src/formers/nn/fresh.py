@@ -94,9 +94,9 @@ class Cut(float):
         made.at = at
         return made
 
-    def __getnewargs__(self) -> tuple[float, float]:
+    def __reduce__(self) -> tuple[type[Cut], tuple[float, float]]:
         """What a copy is made of: models that are copied hold their spec."""
-        return float(self), self.at
+        return Cut, (float(self), self.at)
 
 
 class Counts:
