@@ -17,7 +17,7 @@ import argparse
 import json
 import sys
 import tempfile
-from collections.abc import Container, Iterator
+from collections.abc import Callable, Container, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -86,8 +86,11 @@ class Case:
         return None if mask is None else mask.bool()
 
 
-def encoders_and_decoders(folder: Path, only: Container[str]) -> Iterator[Case]:
-    """All heads of the families with one stack, in all shapes."""
+Choice = Callable[[Sequence[str]], Sequence[str]]  # which of a family's heads are looked at
+
+
+def encoders_and_decoders(folder: Path, only: Container[str], chosen: Choice = list) -> Iterator[Case]:
+    """The chosen heads of the families with one stack, in all shapes."""
     import formers
     from formers.models.classes import endings
     from formers.models.registry import family_of
@@ -96,7 +99,7 @@ def encoders_and_decoders(folder: Path, only: Container[str]) -> Iterator[Case]:
     for model_type in filter(only.__contains__, shapes.SHAPES):
         family, found = family_of(model_type), shapes.SHAPES[model_type]
         for shape in (*found, *shapes.MORE.get(model_type, ())):
-            for name in (family.class_name(e) for e in endings(family) if e != "PreTrainedModel"):
+            for name in chosen([family.class_name(e) for e in endings(family) if e != "PreTrainedModel"]):
                 if "MaskedImage" in name and shape != "plain":
                     continue  # the reference writes square images alone
                 theirs = shapes.write_checkpoint(model_type, shape, name, folder)
@@ -107,21 +110,21 @@ def encoders_and_decoders(folder: Path, only: Container[str]) -> Iterator[Case]:
                 yield Case(model_type, name, theirs, ours, inputs, shapes.labels(name, inputs), left)
 
 
-def encoder_decoders(folder: Path, only: Container[str]) -> Iterator[Case]:
-    """All heads of the families with two stacks, in all shapes."""
+def encoder_decoders(folder: Path, only: Container[str], chosen: Choice = list) -> Iterator[Case]:
+    """The chosen heads of the families with two stacks, in all shapes."""
     import formers
     from tests.parity import seq2seq_shapes as shapes
 
     for model_type in filter(only.__contains__, shapes.SHAPES):
         for shape in shapes.SHAPES[model_type]:
-            for name in shapes.CLASSES[model_type]:
+            for name in chosen(shapes.CLASSES[model_type]):
                 theirs = shapes.write_checkpoint(model_type, shape, name, folder)
                 ours = getattr(formers, name).from_pretrained(folder)
                 inputs, labels = shapes.inputs_of(ours), shapes.labels_of(ours)
                 yield Case(model_type, name, theirs, ours, inputs, labels)
 
 
-def _flat(real: Any) -> Any:
+def flat(real: Any) -> Any:
     """[B, choices, T] -> [B * choices, T], as hidden states have it."""
     return None if real is None else real.reshape(-1, real.shape[-1])
 
@@ -134,7 +137,7 @@ def compare_outputs(case: Case, ours: Any, seen: Distance, tokens: bool = False)
         expected, found = (one(**case.inputs, output_hidden_states=True) for one in (case.theirs, ours))
     for key in set(expected.keys()) - {"past_key_values", "cache_params", "state", "mems"}:
         kind = "hidden" if "hidden" in key else "outputs"
-        real = _flat(case.real(key)) if kind == "hidden" else case.real(key)
+        real = flat(case.real(key)) if kind == "hidden" else case.real(key)
         if key == "router_logits" and real is not None:  # of every router, [B * T, experts]
             real = real.flatten()
         shape = getattr(expected[key], "shape", None)  # none: states of every layer, or a part's record

@@ -48,7 +48,12 @@ def circumstances() -> Mapping[str, str]:
     names = ("torch", "transformers", "tokenizers", "onnxruntime", "accelerate")
     installed = (f"{name} {versions[name]}" for name in names if versions.get(name))
     return {
-        "machine": f"{hardware['cpu']}, {hardware['cores']} cores, {hardware['memory_gib']} GiB",
+        "machine": ", ".join(
+            [
+                f"{hardware['cpu']}, {hardware['cores']} cores, {hardware['memory_gib']} GiB",
+                *found["accelerators"],
+            ]
+        ),
         "versions": f"Python {found['python']}, formers {versions['formers']}, " + ", ".join(installed),
         "date": datetime.date.today().isoformat(),
     }

@@ -150,3 +150,10 @@ def test_a_window_that_counts_tokens_reaches_over_a_hole() -> None:
 
     assert seen("tokens") == [[1, 4], [3, 4]]
     assert seen("columns") == [[4], [3, 4]]
+
+
+def test_layers_with_the_same_mask_share_what_it_comes_to():
+    seen, at = Visibility(torch.tensor([[True, True, False]])), torch.arange(3)
+    first, again = (materialise(seen.mask(Causal()), 1, at, at) for _ in range(2))
+    assert first is again
+    assert materialise(seen.mask(Causal(2)), 1, at, at) is not first

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 
 import pytest
@@ -85,3 +86,18 @@ def test_fresh_weights_of_modernbert_are_cut_and_small_where_sums_grow():
     bounds = {layer.attn.Wqkv: 0.1, layer.mlp.Wo: 0.1 / 4, found.head.dense: 0.1 / 4, found.classifier: 1 / 8}
     for leaf, deviation in bounds.items():
         assert 0.8 * 1.5 * deviation < leaf.weight.abs().max() <= 1.5 * deviation
+
+
+def test_a_model_whose_values_are_drawn_within_bounds_can_be_copied():
+    config = formers.ModernBertConfig(
+        vocab_size=40,
+        hidden_size=32,
+        intermediate_size=48,
+        num_hidden_layers=1,
+        num_attention_heads=4,
+        pad_token_id=0,
+    )
+    model = formers.ModernBertModel(config).eval()
+    ids = torch.tensor([[3, 4, 5]])
+    found = copy.deepcopy(model)(ids).last_hidden_state
+    assert torch.equal(found, model(ids).last_hidden_state)

@@ -156,7 +156,8 @@ class Decoder:
         held = [slot.contents() for slot in (self.cache.slots if isinstance(self.cache, Cache) else ())]
         sizes += [len(kept[0]) for kept in held if kept is not None]
         if sizes:
-            self._choose(torch.arange(max(sizes)).repeat_interleave(self.copies), memory=not self.folds)
+            rows = torch.arange(max(sizes), device=self.model.device)
+            self._choose(rows.repeat_interleave(self.copies), memory=not self.folds)
 
     def keep(self, rows: Tensor) -> None:
         """Go on with the batch rows `rows`, [n], int64, in that order.

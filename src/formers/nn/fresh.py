@@ -94,6 +94,10 @@ class Cut(float):
         made.at = at
         return made
 
+    def __reduce__(self) -> tuple[type[Cut], tuple[float, float]]:
+        """What a copy is made of: models that are copied hold their spec."""
+        return Cut, (float(self), self.at)
+
 
 class Counts:
     """Logarithms of 1, 2, .. along the last axis."""

@@ -7,7 +7,7 @@ query's own included (`k > q - window`); the window of a two-sided one is the re
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 import torch
@@ -225,6 +225,30 @@ class Both(Mask):
         return self.first.allowed(row, query, key) & self.second.allowed(row, query, key)
 
 
+@dataclass(frozen=True, eq=False)
+class Written(Mask):
+    """A mask that many layers read: it is written out once for each pair of position tensors."""
+
+    mask: Mask
+    held: dict[tuple[int, int, int], tuple[Tensor | None, Tensor, Tensor]] = field(default_factory=dict)
+
+    @property
+    def per_row(self) -> bool:
+        """As the mask itself."""
+        return self.mask.per_row
+
+    def allowed(self, row: Tensor, query: Tensor, key: Tensor) -> Tensor:
+        """As the mask itself."""
+        return self.mask.allowed(row, query, key)
+
+    def out(self, batch: int, query: Tensor, key: Tensor) -> Tensor | None:
+        """See `materialise`; the positions are held too, so that no others get their identity."""
+        place = (batch, id(query), id(key))
+        if place not in self.held:
+            self.held[place] = (materialise(self.mask, batch, query, key), query, key)
+        return self.held[place][0]
+
+
 def materialise(mask: Mask, batch: int, query: Tensor, key: Tensor) -> Tensor | None:
     """Write a mask out as booleans.
 
@@ -239,6 +263,8 @@ def materialise(mask: Mask, batch: int, query: Tensor, key: Tensor) -> Tensor | 
     """
     if isinstance(mask, Full):
         return None
+    if isinstance(mask, Written):
+        return mask.out(batch, query, key)
     rows = torch.arange(batch if mask.per_row else 1, device=query.device)
     return mask.allowed(rows[:, None, None, None], query[None, None, :, None], key[None, None, None, :])
 

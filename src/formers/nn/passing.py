@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, TypeVar
 
 import torch
@@ -12,7 +13,7 @@ from torch import Tensor
 from formers.nn.attend import Backend
 from formers.nn.cache import Cache
 from formers.nn.layout import Layout
-from formers.nn.masks import Full, Mask, Padding, Renumbered
+from formers.nn.masks import Full, Mask, Padding, Renumbered, Written
 from formers.nn.positions import Rotary
 
 T = TypeVar("T")
@@ -45,7 +46,8 @@ class Visibility:
         alone: `extra` is the caller's own 3-D or 4-D mask, which stands in place of the mixers'.
         bias: added to the scores, [B or 1, 1 or H, T, S]: what such a mask holds beside hiding.
         encoder: [B, S, E], what cross attention reads; `encoder_real` [B, S] likewise bool or None.
-        holes: padding stands between real tokens, so that columns and tokens count differently.
+        holes: padding stands between real tokens, so that columns and tokens count differently; None until
+            that is asked, since a GPU has to be waited for.
     """
 
     real: Tensor | None = None
@@ -54,22 +56,46 @@ class Visibility:
     bias: Tensor | None = None
     encoder: Tensor | None = None
     encoder_real: Tensor | None = None
-    holes: bool = False
+    holes: bool | None = False
+    _masks: dict[Mask, Mask] = field(default_factory=dict, init=False)
 
     def mask(self, own: Mask) -> Mask:
-        """The mixer's own mask with what this pass adds to it."""
+        """The mixer's own mask with what this pass adds to it; the same value for every layer that has it."""
+        found = self._masks.get(own)
+        if found is None:
+            found = self._masks[own] = self._joined(own)
+        return found
+
+    def _joined(self, own: Mask) -> Mask:
         mask = Full() if self.alone else own
         if self.real is not None:
-            if (self.holes or mask.absolute) and getattr(mask, "counts", "") == "tokens":
+            if getattr(mask, "counts", "") == "tokens" and (mask.absolute or self._has_holes(self.real)):
                 mask = Renumbered(mask, self.real.long().cumsum(1) - 1)
             mask = mask & Padding(self.real)
-        return mask if self.extra is None else mask & self.extra
+        mask = mask if self.extra is None else mask & self.extra
+        return mask if mask is own else Written(mask)
+
+    def _has_holes(self, real: Tensor) -> bool:
+        if self.holes is None:
+            self.holes = not contiguous(real)
+        return self.holes
+
+    @cached_property
+    def encoder_mask(self) -> Mask:
+        """Which of the encoder's states are seen."""
+        return Full() if self.encoder_real is None else Written(Padding(self.encoder_real))
 
     def numbers(self, columns: Tensor) -> Tensor:
         """Which token each of the columns [S] holds: [S], or [B, S] where there are holes."""
-        if self.real is None or not self.holes:
+        if self.real is None or not self._has_holes(self.real):
             return columns
         return self.real.long().cumsum(1)[:, columns]
+
+
+def contiguous(real: Tensor) -> bool:
+    """Whether the real tokens of every row, [B, T], stand together."""
+    begins = real[:, 1:] & ~real[:, :-1]
+    return bool((begins.sum(1) + real[:, 0] <= 1).all())
 
 
 class Memo:

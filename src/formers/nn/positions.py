@@ -71,7 +71,8 @@ class Rotary:
         length = int(positions.max()) + 1 if self.rule in _BY_LENGTH and positions.numel() else 1
         inverse, factor = RULES[self.rule](self, length)
         inverse = inverse if frequencies is None else frequencies.float()
-        angles = positions.float()[..., None] * inverse.to(positions.device)  # [.., width/2]
+        inverse = inverse.to(positions.device, non_blocking=True)  # nobody waits for a GPU here
+        angles = positions.float()[..., None] * inverse  # [.., width/2]
         angles = torch.cat((angles, angles), dim=-1)  # [.., width]
         return angles.cos() * factor, angles.sin() * factor
 

@@ -20,7 +20,7 @@ from formers.nn.layout import Layout
 from formers.nn.leaves import linear, norm
 from formers.nn.masks import Explicit, Mask, Segments, taken_apart
 from formers.nn.mixers.relative import Streams
-from formers.nn.passing import Geometry, Pass, Visibility
+from formers.nn.passing import Geometry, Pass, Visibility, contiguous
 from formers.nn.positions import Rotary
 from formers.nn.program import Flow, build, call_foreign, compute
 from formers.nn.prompts import make_prompts, place_prompts
@@ -416,7 +416,6 @@ def _prepare(
         given = {
             name: _packed(value, layout) if name in stem.by_row else value for name, value in given.items()
         }
-    holes = real is not None and layout.index is None and not recording() and not _contiguous(real)
     encoder_real = inputs.encoder_mask
     visibility = Visibility(
         None if layout.index is not None else real,
@@ -425,7 +424,7 @@ def _prepare(
         bias,
         inputs.encoder,
         None if encoder_real is None else _unless_all(encoder_real.bool()),
-        holes,
+        False if real is None or layout.index is not None or recording() else None,
     )
     weights = ask.attentions and s.attention is not None
     needs = s.needs | ({"weights"} if weights else set()) | ({"transforms"} if transformed() else set())
@@ -539,12 +538,6 @@ def _choose_layout(
     )
     if not packable or real is None or not bool(real.any()):
         return whole
-    if (s.by_distance and not _contiguous(real)) or (s.by_column and not bool(real[:, 0].all())):
+    if (s.by_distance and not contiguous(real)) or (s.by_column and not bool(real[:, 0].all())):
         return whole
     return Layout.of(real)
-
-
-def _contiguous(real: Tensor) -> bool:
-    """Whether the real tokens of every row, [B, T], stand together."""
-    begins = real[:, 1:] & ~real[:, :-1]
-    return bool((begins.sum(1) + real[:, 0] <= 1).all())

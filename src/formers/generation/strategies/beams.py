@@ -119,8 +119,8 @@ class Beams:
         hoped = self.scores[:, 0] / longest**self.penalty
         worst = torch.where(self.full, self.ended_scores.amin(1, keepdim=True), NEVER).amin(1)
         self.open &= hoped > worst
-        satisfied = self.full.all() & torch.tensor(self.early is True)
-        return bool(self.open.any() & ~satisfied & ~self._stuck.all())
+        over = self._stuck.all() | ~self.open.any()
+        return not bool(over | self.full.all() if self.early is True else over)
 
     def _end(self, which: Tensor, ids: Tensor, origin: Tensor, best: Tensor, done: Tensor) -> None:
         """Keep the best of what ended before and of what ends now, among the first m candidates."""

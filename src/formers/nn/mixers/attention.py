@@ -20,7 +20,6 @@ from formers.nn.dropout import Dropout
 from formers.nn.fresh import Drawn
 from formers.nn.kernels import hooked, project
 from formers.nn.leaves import linear, norm
-from formers.nn.masks import Full, Padding
 from formers.nn.passing import Pass
 from formers.nn.positions import Alibi, Buckets, rotate
 from formers.nn.program import Bare, Flow, Step
@@ -302,9 +301,8 @@ class Attend(Step):
         k, v = self._encoder_keys(node, pass_, flow.index)
         if len(k) != len(batched):  # rows that share their encoder's states, one after the other
             batched = batched.reshape(len(k), -1, *batched.shape[2:])  # [B, rows * T, H, D]
-        real = pass_.visibility.encoder_real
         scores = Scores(
-            Full() if real is None else Padding(real),
+            pass_.visibility.encoder_mask,
             pass_.range(0, batched.shape[1]),
             pass_.range(0, k.shape[2]),
             scale=self.spec.scale,
