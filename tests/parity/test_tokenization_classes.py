@@ -108,7 +108,7 @@ OTHER_WAYS = {
     *("mbart", "plbart", "m2m_100", "tapas", "encoder-decoder", "roformer"),
 }
 # Families whose checkpoints need a package that splits texts as the Moses scripts did.
-WITHOUT_A_CLASS = {"biogpt"}
+WITHOUT_A_CLASS = {"biogpt", "flaubert", "fsmt", "xlm"}
 
 
 def test_every_text_family_has_the_tokenizer_that_the_reference_gives_it():

@@ -435,7 +435,7 @@ def test_a_tool_becomes_a_schema_and_a_token_is_added():
 
 
 ABSENT = {
-    "text generation is": "GenerationMixin SampleDecoderOnlyOutput ContinuousBatchingManager",
+    "text generation is": "SampleDecoderOnlyOutput ContinuousBatchingManager",
     "processors of images and audio are": "CLIPImageProcessor WhisperProcessor AutoProcessor load_image",
     "quantized loading is": "BitsAndBytesConfig EetqConfig GPTQConfig QuantizedCache",
     "this pipeline is": "FillMaskPipeline FeatureExtractionPipeline ImageClassificationPipeline",
@@ -493,7 +493,7 @@ def test_reasons_of_absence_agree_with_where_the_ecosystem_has_the_name():
         if not re.search(room, module):
             wrong.append(f"{name} of {module}{why[:60]}")
         silent += [name] * (why == "")
-    assert count > 3000
+    assert count > 2500
     assert not wrong
     assert len(silent) < count / 50, silent  # those get the nearest name
 

@@ -276,7 +276,13 @@ def _made_swift(node: Any) -> tuple[tuple[Any, Any, bool, Any], ...]:
 
 
 def _swift(step: Any, node: Any) -> Any:
-    return step.swift(node) if isinstance(step, Step) else None
+    """A step's swift form; None where its class computes in a way of its own and says none for that."""
+    for kind in type(step).__mro__:
+        if "swift" in vars(kind):
+            return step.swift(node)
+        if "run" in vars(kind):
+            return None
+    return None
 
 
 def _compute_both(node: Any, flow: Flow, second: Flow) -> None:

@@ -37,10 +37,10 @@ class ByHead(Step):
 
     def __init__(self, heads: spec.Heads, layers: int) -> None:
         super().__init__()
-        self.shape = (layers, 2, heads.key_value, heads.width)
+        self.shape = (layers * 2, heads.key_value, heads.width)
 
     def run(self, node: Any, flow: Flow) -> None:
-        """[P, layers * 2 * G * D] -> [P, layers, 2, G, D]."""
+        """[P, layers * 2 * G * D] -> [P, layers * 2, G, D]."""
         flow.x = flow.x.view(-1, *self.shape)
 
 
@@ -52,7 +52,8 @@ class PromptNode(Node):
         flow = alone(hidden_states[None]) if flow is None else flow
         flow.x = hidden_states
         compute(self, flow)
-        return flow.x.permute(1, 2, 3, 0, 4).unbind(0)
+        count, both, *rest = flow.x.shape
+        return flow.x.view(count, both // 2, 2, *rest).permute(1, 2, 3, 0, 4).unbind(0)
 
 
 def place_prompts(block: Block, s: spec.Stack) -> None:

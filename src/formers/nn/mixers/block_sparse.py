@@ -111,7 +111,6 @@ class AttendBlockSparse(Attend):
         return torch.cat((whole[:, :, :size], inner[..., :length], whole[:, :, size:]), 2)
 
 
-@torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]  # torch declares no types here
 def plan(block: int, random: int, longest: int, seed: int, heads: int, count: int) -> Tensor:
     """The blocks that each of `count` sees at random, but the first and the last: [H, count - 2, random].
 
@@ -121,6 +120,10 @@ def plan(block: int, random: int, longest: int, seed: int, heads: int, count: in
         ValueError: where the published plan has too few blocks to draw from.
     """
     return _plan(block, random, longest, seed, heads, count)
+
+
+# what `torch.compiler.assume_constant_result` says, which imports the compiler to say it
+vars(plan)["_dynamo_marked_constant"] = True
 
 
 @lru_cache(maxsize=128)
