@@ -200,7 +200,10 @@ def test_in_a_terminal_ctrl_c_stops_the_answer_and_then_the_chat(tmp_path):
         os.write(ours, f"/save {tmp_path / 'said.json'}\n".encode())
         until("2 messages saved")
         until("> ")
-        child.send_signal(signal.SIGINT)
+        for _ in range(60):  # one that comes before the prompt listens waits for a key
+            child.send_signal(signal.SIGINT)
+            if select.select([ours], [], [], 1)[0]:
+                break
         until("\r\n")  # a terminal is left when all is read
         assert child.wait(60) == 0
     finally:
