@@ -122,6 +122,14 @@ def few_rows(x: Tensor, weight: Tensor) -> bool:
     return x.shape[0] * weight.numel() < _SMALL or _operator is None or x.dtype not in _dtypes
 
 
+def product(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    """[n, in], [out, in], [out] -> [n, out], by the kernel that wins where nobody watches or tracks."""
+    if few_rows(x, weight) or x.device.type != "cpu":
+        return F.linear(x, weight, bias)
+    out: Tensor = _operator(x, weight, bias, "none", [], "")
+    return out
+
+
 def grouped(
     x: Tensor, weights: Sequence[Tensor], biases: Sequence[Tensor] | None, counts: list[int], plain: bool
 ) -> Tensor:
