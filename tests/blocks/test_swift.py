@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -22,7 +21,7 @@ def model() -> Any:
     return formers.LlamaForCausalLM(formers.LlamaConfig(**SIZES)).eval()
 
 
-def steps(model: Any, ids: torch.Tensor, counted: Callable[[Any], None] | None = None) -> torch.Tensor:
+def steps(model: Any, ids: torch.Tensor) -> torch.Tensor:
     """Logits of every token, read one after the other through a cache."""
     cache, found = formers.DynamicCache(), []
     with torch.no_grad():

@@ -96,19 +96,14 @@ def _eligible(leaf: nn.Module, x: Tensor) -> bool:
     if type(leaf) is not nn.Linear and type(leaf) is not Conv1D:
         return False
     weight = leaf.weight
-    if _mkl and x.dtype is torch.float32:
-        few = x.shape[0] < _FEW or weight.numel() < _CACHED
-        if few or _tracked(leaf, x):
-            return False
+    if few_rows(x, weight) or (_mkl and x.dtype is torch.float32 and _tracked(leaf, x)):
+        return False
     return (
-        _operator is not None
-        and x.dim() == 2
-        and x.dtype in _dtypes
+        x.dim() == 2
         and x.device.type == "cpu"
         and type(weight) is nn.Parameter
         and weight.dtype is x.dtype
         and weight.device.type == "cpu"
-        and x.shape[0] * weight.numel() >= _SMALL
         and not torch.is_autocast_enabled("cpu")
         and type(x) is Tensor
         and (x.dtype is torch.float32 or not _tracked(leaf, x))
@@ -116,13 +111,13 @@ def _eligible(leaf: nn.Module, x: Tensor) -> bool:
 
 
 def few_rows(x: Tensor, weight: Tensor) -> bool:
-    """Whether the plain product wins for an [n, in] of few rows that nobody tracks."""
-    if _mkl and x.dtype is torch.float32:
-        return x.shape[0] < _FEW or weight.numel() < _CACHED
-    return x.shape[0] * weight.numel() < _SMALL or _operator is None or x.dtype not in _dtypes
+    """Whether the plain product wins for an [n, in] that nobody tracks, or is the only one."""
+    if _operator is None or x.dtype not in _dtypes or x.shape[0] * weight.numel() < _SMALL:
+        return True
+    return _mkl and x.dtype is torch.float32 and (x.shape[0] < _FEW or weight.numel() < _CACHED)
 
 
-def product(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+def plain_product(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
     """[n, in], [out, in], [out] -> [n, out], by the kernel that wins where nobody watches or tracks."""
     if few_rows(x, weight) or x.device.type != "cpu":
         return F.linear(x, weight, bias)

@@ -16,8 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from formers.nn.activations import activation as activation_named
-from formers.nn.kernels import few_rows, project
-from formers.nn.kernels import product as joined_product
+from formers.nn.kernels import few_rows, plain_product, project
 from formers.nn.leaves import Conv1D, RMSNorm
 
 Product = Callable[[Tensor], Tensor]
@@ -66,7 +65,7 @@ def beside(leaves: Sequence[nn.Module]) -> Product | None:
         for (table, name), place in zip(held, places, strict=True):
             if table[name].data_ptr() != place:
                 return torch.cat([one(x) for one in each], dim=-1)
-        return joined_product(x, whole, bias)
+        return plain_product(x, whole, bias)
 
     return run
 
