@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import itertools
 from collections import OrderedDict
 from collections.abc import Sequence
 
 from torch import Tensor
 
-from formers.nn.cache import Cache
+from formers.nn.cache import Cache, Slot
 
 Block = list[tuple[Tensor, Tensor]]  # per layer [1, G, size, D] twice
+_Key = tuple[int, tuple[int, ...]]
 
 
 class Blocks:
@@ -22,45 +24,63 @@ class Blocks:
 
     def __init__(self, size: int = 32, most: int = 256 << 20) -> None:
         self.size, self.most, self.bytes = size, most, 0
-        self._held: OrderedDict[tuple[int, ...], Block] = OrderedDict()
+        # (number of the block before, tokens) -> (own number, contents): a key is as long as a block
+        self._held: OrderedDict[_Key, tuple[int, Block]] = OrderedDict()
+        self._numbers = itertools.count(1)
 
     def __len__(self) -> int:
         return len(self._held)
+
+    def known(self) -> list[_Key]:
+        """What blocks are found by, the longest unused first."""
+        return list(self._held)
 
     def begun(self, prompt: Sequence[int], cache: Cache) -> int:
         """Put what is known of a prompt's beginning into an empty cache; how many tokens that is.
 
         One token at least is left to be read.
         """
-        found: list[Block] = []
-        for stop in range(self.size, len(prompt), self.size):
-            key = tuple(prompt[:stop])
+        found, before = [], 0
+        for start in range(0, len(prompt) - self.size, self.size):
+            key = (before, tuple(prompt[start : start + self.size]))
             if key not in self._held:
                 break
-            self._held.move_to_end(key)
-            found.append(self._held[key])
-        for block in found:
+            before, block = self._held[key]
+            found.append(key)
             for slot, (keys, values) in zip(cache.slots, block, strict=True):
                 slot.update(keys, values)
+        self._use(found)
         return len(found) * self.size
 
     def keep(self, prompt: Sequence[int], cache: Cache) -> None:
         """Keep the whole blocks of a prompt that was read."""
         if not self.most:
             return
-        for stop in range(self.size, len(prompt) + 1, self.size):
-            key = tuple(prompt[:stop])
-            if key in self._held:
-                continue
-            block: Block = []
-            for slot in cache.slots:
-                held = slot.contents()
-                assert held is not None
-                block.append(tuple(t[:, :, stop - self.size : stop].clone() for t in held))  # type: ignore[arg-type]
-            self._held[key] = block
-            self.bytes += _size(block)
+        used, before = [], 0
+        for start in range(0, len(prompt) - self.size + 1, self.size):
+            stop = start + self.size
+            key = (before, tuple(prompt[start:stop]))
+            if key not in self._held:
+                block = [_cut(slot, start, stop) for slot in cache.slots]
+                self._held[key] = next(self._numbers), block
+                self.bytes += _size(block)
+            before = self._held[key][0]
+            used.append(key)
+        self._use(used)
         while self.bytes > self.most:
-            self.bytes -= _size(self._held.popitem(last=False)[1])
+            self.bytes -= _size(self._held.popitem(last=False)[1][1])
+
+    def _use(self, keys: list[_Key]) -> None:
+        """Note that blocks were used; a block outlives those behind it, which nobody finds without it."""
+        for key in reversed(keys):
+            self._held.move_to_end(key)
+
+
+def _cut(slot: Slot, start: int, stop: int) -> tuple[Tensor, Tensor]:
+    held = slot.contents()
+    assert held is not None
+    keys, values = held
+    return keys[:, :, start:stop].clone(), values[:, :, start:stop].clone()
 
 
 def _size(block: Block) -> int:
