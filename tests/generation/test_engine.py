@@ -105,6 +105,24 @@ def test_prompts_that_begin_alike_are_read_once() -> None:
     assert read == [21, 1]
 
 
+def test_what_prompts_are_found_by_grows_with_them_and_no_faster() -> None:
+    engine = Engine(model_of("rotary, grouped heads"))
+    engine.blocks.size = 4
+    sizes = []
+    for count in (40, 80):
+        cache, _ = engine.runner.begin(prompt := [*range(10, 10 + count)])
+        engine.runner.read(cache, prompt)
+        before = held_numbers(engine)
+        engine.blocks.keep(prompt[::-1], cache)  # nothing of it is known
+        sizes.append(held_numbers(engine) - before)
+    assert sizes[1] == 2 * sizes[0]
+
+
+def held_numbers(engine: Engine) -> int:
+    """How many tokens stand in what blocks are found by."""
+    return sum(len(tokens) for _, tokens in engine.blocks.known())
+
+
 def test_what_is_kept_of_prompts_stays_within_its_bytes() -> None:
     engine = Engine(model_of("rotary, grouped heads"), prefix_bytes=5000)
     engine.blocks.size = 4

@@ -279,6 +279,19 @@ def test_what_a_subclass_prepares_is_what_the_model_reads(both: tuple[Any, Any],
     assert Own.calls > 1
 
 
+def test_a_forward_that_hands_everything_on_changes_nothing(both: tuple[Any, Any], tmp_path: Any) -> None:
+    both[1].save_pretrained(tmp_path)
+
+    class Own(formers.GPT2LMHeadModel):
+        def forward(self, *args: Any, **kwargs: Any) -> Any:
+            return super().forward(*args, **kwargs)
+
+    own = Own.from_pretrained(tmp_path)
+    assert _quiet(own, **prompts()).tolist() == _quiet(both[1], **prompts()).tolist()
+    with pytest.raises(TypeError, match="max_new_tokens"):
+        own.generate(**prompts(), max_new_token=3)
+
+
 @pytest.mark.parametrize(
     ("given", "error", "said"),
     [

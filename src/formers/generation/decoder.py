@@ -198,9 +198,22 @@ class Decoder:
         self.inputs = {name: self._cut(name, value, length + 1) for name, value in self.inputs.items()}
 
 
+def taken_by(module: Any) -> set[str]:
+    """What a module's `forward` takes, by name; where that hands all on, what those above it take."""
+    found: set[str] = set()
+    above = (vars(kind)["forward"] for kind in type(module).__mro__ if "forward" in vars(kind))
+    for forward in (module.forward, *above):
+        parameters = inspect.signature(forward).parameters
+        found |= parameters.keys()
+        if not any(one.kind is inspect.Parameter.VAR_KEYWORD for one in parameters.values()):
+            break
+    return found
+
+
 def cache_name(model: Any) -> str:
     """The name that a model knows its cache by."""
-    return next(name for name in _CACHES if name in inspect.signature(model.forward).parameters)
+    taken = taken_by(model)
+    return next(name for name in _CACHES if name in taken)
 
 
 def longer(name: str, value: Tensor, count: int) -> Tensor:

@@ -11,10 +11,10 @@ import torch
 from torch import Tensor
 
 from formers.configs import GenerationConfig
-from formers.generation.processors import LogitsProcessorList
-from formers.generation.processors.base import require, whole
+from formers.generation.decoder import cache_name, taken_by
+from formers.generation.processors.base import LogitsProcessorList, require, whole
 from formers.generation.rows import Draw
-from formers.generation.settle import Call, keep_everything, parameters, room_of
+from formers.generation.settle import Call, keep_everything, room_of
 
 Settled = Callable[[Any, Any, GenerationConfig, dict[str, Any], dict[str, Any]], Call]
 _SCHEDULES = ("constant", "heuristic", "heuristic_transient")
@@ -166,10 +166,9 @@ class Assistant(Drafts):
 
     def _inputs(self, call: Call, encodes: bool) -> tuple[Tensor, dict[str, Any]]:
         """What the assistant reads, [1, T], and what beside it."""
-        inputs = {
-            n: v for n, v in call.inputs.items() if v is not None and n in parameters(self.model.forward)
-        }
-        made = (call.model._assembly.cache, call.model._assembly.keeps, "position_ids", "logits_to_keep")
+        taken = taken_by(self.model)
+        inputs = {n: v for n, v in call.inputs.items() if v is not None and n in taken}
+        made = (cache_name(call.model), call.model._assembly.keeps, "position_ids", "logits_to_keep")
         for name in (*made, "encoder_outputs") if encodes else made:
             inputs.pop(name, None)
         if encodes:

@@ -14,7 +14,7 @@ from formers.core.notices import notice
 from formers.generation import settle
 from formers.generation.build import criteria_for, processors_for
 from formers.generation.compiling import check
-from formers.generation.decoder import Decoder
+from formers.generation.decoder import Decoder, cache_name, taken_by
 from formers.generation.healing import healed
 from formers.generation.peers import peers_of
 from formers.generation.settle import Call
@@ -91,9 +91,9 @@ def settled(
             config.use_cache, offset = True, vectors.shape[1] - ids.shape[1]
         elif config.token_healing:
             ids = prompt = healed(model, ids, extras.get("tokenizer"), kwargs)
-    cache = kwargs.get(model._assembly.cache)
+    cache = kwargs.get(cache_name(model))
     limit = settle.lengths(model, config, ids.shape[1], offset)
-    if "logits_to_keep" in settle.parameters(model.forward):
+    if "logits_to_keep" in taken_by(model):
         kwargs.setdefault("logits_to_keep", 1)
     kwargs[model._assembly.keeps] = bool(config.use_cache)
     if cache is not None or config.use_cache:

@@ -15,7 +15,7 @@ from formers.configs import GenerationConfig
 from formers.configs.defaults import SCRIPTED
 from formers.core.notices import notice, refuse_unknown
 from formers.core.outputs import BaseModelOutput, ModelOutput
-from formers.generation.decoder import Decoder
+from formers.generation.decoder import Decoder, cache_name, taken_by
 from formers.generation.peers import Peers
 from formers.nn.cache import Cache, DynamicCache, EncoderDecoderCache, Growing, StaticCache
 from formers.nn.cache.pool import Whole
@@ -288,10 +288,9 @@ def refuse(model: Any, kwargs: Mapping[str, Any]) -> None:
     Raises:
         TypeError: naming them.
     """
-    known = set(parameters(model.prepare_inputs_for_generation))
-    known |= set(parameters(model.forward))
+    known = {*parameters(model.prepare_inputs_for_generation), *taken_by(model)}
     if model.config.is_encoder_decoder:
-        known |= set(parameters(model.get_encoder().forward)) | {"decoder_input_ids"}
+        known |= taken_by(model.get_encoder()) | {"decoder_input_ids"}
     unknown = {name: value for name, value in kwargs.items() if name not in known and value is not None}
     choices = [*GenerationConfig().known_names(), *known]
     refuse_unknown(unknown, choices, f"{type(model).__name__}.generate")
@@ -353,7 +352,7 @@ def settle_positions(model: Any, call_inputs: dict[str, Any], ids: Tensor) -> No
         return
     if bool((mask != 0).all()):
         call_inputs["attention_mask"] = None
-    elif call_inputs.get("position_ids") is None and "position_ids" in parameters(model.forward):
+    elif call_inputs.get("position_ids") is None and "position_ids" in taken_by(model):
         made = decoder_spec(model)
         learned = None if made is None else getattr(made.stem, "positions", None)
         before = getattr(learned, "padding_idx", None)
@@ -370,7 +369,7 @@ def encode(model: Any, name: str, inputs: Tensor, kwargs: dict[str, Any], config
             kwargs["encoder_outputs"] = BaseModelOutput(states)
         return
     encoder = model.get_encoder()
-    takes = parameters(encoder.forward)
+    takes = taken_by(encoder)
     given = {
         key: value
         for key, value in kwargs.items()
@@ -381,7 +380,7 @@ def encode(model: Any, name: str, inputs: Tensor, kwargs: dict[str, Any], config
     out = encoder(**{**given, name: inputs}, return_dict=True)
     kwargs["encoder_outputs"] = out
     for key in given:
-        if key not in parameters(model.forward):
+        if key not in taken_by(model):
             kwargs.pop(key, None)
 
 
@@ -425,7 +424,7 @@ def settle_cache(model: Any, config: GenerationConfig, inputs: dict[str, Any], l
     Raises:
         ValueError: for a kind that is not offered, or one that is asked for beside a cache of one's own.
     """
-    name, kind = model._assembly.cache, config.cache_implementation
+    name, kind = cache_name(model), config.cache_implementation
     if inputs.get(name) is not None:
         if kind is not None:
             raise ValueError(f"give one of cache_implementation and {name}")
@@ -457,7 +456,7 @@ def keep_everything(call: Call) -> None:
     Raises:
         ValueError: for a model that mixes what it read into a state.
     """
-    cache, made = call.inputs.get(call.model._assembly.cache), decoder_spec(call.model)
+    cache, made = call.inputs.get(cache_name(call.model)), decoder_spec(call.model)
     if not call.config.use_cache and cache is None:
         return
     slots = made.slots if made is not None else ()

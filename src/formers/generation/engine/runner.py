@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from formers.generation.decoder import cache_name
+from formers.generation.decoder import cache_name, taken_by
 from formers.generation.engine.blocks import Blocks
 from formers.generation.settle import decoder_spec
 from formers.nn.cache import Cache, DynamicCache, Growing, Recurrent
@@ -34,7 +33,7 @@ class Runner:
         self.model, self.blocks = model, blocks
         self._wanted = decoder_spec(model).slots
         self._name = cache_name(model)
-        self._takes = inspect.signature(model.forward).parameters
+        self._takes = taken_by(model)
         self.pool = Cache([pooled(spec, rows) for spec in self._wanted])
         self.lengths: list[int] = []  # of every row, what the pool holds
         self._attends = any(isinstance(slot, Pooled) for slot in self.pool.slots)
