@@ -82,7 +82,12 @@ PATHS: dict[str, str] = {
     "generation.configuration_utils": " ".join(
         ("GenerationConfig", "CompileConfig", *GENERATION["formers.generation.watermarks"])
     ),
-    "generation.logits_process": " ".join(GENERATION["formers.generation.processors"]),
+    "generation.logits_process": " ".join(
+        name
+        for module, names in GENERATION.items()
+        if module.startswith("formers.generation.processors.")
+        for name in names
+    ),
     "generation.stopping_criteria": " ".join(GENERATION["formers.generation.stopping"]),
     "hf_argparser": "HfArg HfArgumentParser string_to_bool",
     "integrations": f"{_TRACKERS} is_deepspeed_zero3_enabled is_fsdp_enabled *is_",

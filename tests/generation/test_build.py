@@ -11,9 +11,10 @@ from transformers import GenerationConfig as TheirConfig
 from transformers import GenerationMixin
 from transformers.generation import logits_process, stopping_criteria
 
+import formers.generation as processors
 from formers import GenerationConfig
 from formers.core.notices import Notice
-from formers.generation import processors, stopping
+from formers.generation import stopping
 from formers.generation.build import criteria_for, processors_for
 from formers.generation.watermarks import SynthIDTextWatermarkingConfig, WatermarkingConfig
 from generation.small_tokenizers import pair

@@ -9,7 +9,10 @@ import pytest
 import torch
 from transformers.generation import watermarking as theirs
 
-from formers.generation.processors import SynthIDTextWatermarkLogitsProcessor, WatermarkLogitsProcessor
+from formers.generation.processors.watermarks import (
+    SynthIDTextWatermarkLogitsProcessor,
+    WatermarkLogitsProcessor,
+)
 from formers.generation.watermarking import SynthIDTextWatermarkDetector, WatermarkDetector
 from formers.generation.watermarks import WatermarkingConfig
 

@@ -10,7 +10,7 @@ import pytest
 import torch
 import transformers.generation.logits_process as theirs
 
-import formers.generation.processors as ours
+import formers.generation as ours
 
 VOCABULARY, ROWS, LENGTH = 23, 4, 9
 END = [3, 11]

@@ -10,7 +10,7 @@ import pytest
 import torch
 import transformers.generation.logits_process as theirs
 
-import formers.generation.processors as ours
+import formers.generation as ours
 from formers.core.notices import Notice
 from generation.test_processors import VOCABULARY, ids, logits
 

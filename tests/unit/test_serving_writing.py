@@ -10,7 +10,7 @@ import torch
 from formers.configs import GenerationConfig
 from formers.generation.engine import Full, Request
 from formers.generation.engine.scheduler import Scheduler
-from formers.generation.processors import OccurrencePenaltyLogitsProcessor
+from formers.generation.processors.repetition import OccurrencePenaltyLogitsProcessor
 from formers.serving.writing.texts import Stops, Text
 from generation.small_tokenizers import KINDS, TEXTS, pair
 

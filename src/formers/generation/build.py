@@ -10,12 +10,12 @@ from torch import Tensor
 
 from formers.configs import GenerationConfig
 from formers.core.notices import notice
-from formers.generation import processors as p
 from formers.generation import stopping as s
+from formers.generation.processors import base, bias, guidance, lengths, repetition, values, warpers
 from formers.generation.processors.base import require
 from formers.generation.watermarks import watermark_of
 
-L = TypeVar("L", p.LogitsProcessorList, s.StoppingCriteriaList)
+L = TypeVar("L", base.LogitsProcessorList, s.StoppingCriteriaList)
 
 
 def processors_for(
@@ -30,7 +30,7 @@ def processors_for(
     negative_prompt_attention_mask: Tensor | None = None,
     device: torch.device | str | None = None,
     own: Iterable[Any] | None = None,
-) -> p.LogitsProcessorList:
+) -> base.LogitsProcessorList:
     """The processors of a call of `generate`.
 
     Args:
@@ -52,11 +52,11 @@ def processors_for(
     mask = (model_inputs or {}).get(
         "decoder_attention_mask" if getattr(model_config, "is_encoder_decoder", False) else "attention_mask"
     )
-    out = p.LogitsProcessorList()
+    out = base.LogitsProcessorList()
     if config.guidance_scale not in (None, 1):
         require(model is not None, "guidance_scale needs a model for its second pass")
         out.append(
-            p.UnbatchedClassifierFreeGuidanceLogitsProcessor(
+            guidance.UnbatchedClassifierFreeGuidanceLogitsProcessor(
                 config.guidance_scale,
                 model,
                 negative_prompt_ids,
@@ -75,40 +75,42 @@ def processors_for(
         size = model_config.get_text_config().vocab_size
         out.append(watermark_of(config.watermarking_config).construct_processor(size, device))
     if config.renormalize_logits:
-        out.append(p.LogitNormalization())
+        out.append(values.LogitNormalization())
     return out
 
 
 def _against_repetition(
     config: GenerationConfig, encoder_ids: Tensor | None, mask: Tensor | None
-) -> Iterable[p.LogitsProcessor]:
+) -> Iterable[base.LogitsProcessor]:
     source = encoder_ids
     if source is not None and (source.dim() != 2 or bool((source < 0).any())):
         source = None
     if config.sequence_bias is not None:
-        yield p.SequenceBiasLogitsProcessor(config.sequence_bias)
+        yield bias.SequenceBiasLogitsProcessor(config.sequence_bias)
     if config.num_beam_groups > 1 and config.diversity_penalty != 0:
-        yield p.HammingDiversityLogitsProcessor(
+        yield repetition.HammingDiversityLogitsProcessor(
             config.diversity_penalty, config.num_beams, config.num_beam_groups
         )
     if config.encoder_repetition_penalty != 1:
         if source is None:
             _without_source("encoder_repetition_penalty")
         else:
-            yield p.EncoderRepetitionPenaltyLogitsProcessor(config.encoder_repetition_penalty, source)
+            yield repetition.EncoderRepetitionPenaltyLogitsProcessor(
+                config.encoder_repetition_penalty, source
+            )
     if config.repetition_penalty != 1:
         # padding on the left is nothing that was said
         starts = None if mask is None or mask.dim() != 2 else (mask != 0).int().argmax(1)
         if starts is not None and not bool(starts.any()):
             starts = None
-        yield p.RepetitionPenaltyLogitsProcessor(config.repetition_penalty, starts)
+        yield repetition.RepetitionPenaltyLogitsProcessor(config.repetition_penalty, starts)
     if config.no_repeat_ngram_size != 0:
-        yield p.NoRepeatNGramLogitsProcessor(config.no_repeat_ngram_size)
+        yield repetition.NoRepeatNGramLogitsProcessor(config.no_repeat_ngram_size)
     if config.encoder_no_repeat_ngram_size != 0:
         if source is None:
             _without_source("encoder_no_repeat_ngram_size")
         else:
-            yield p.EncoderNoRepeatNGramLogitsProcessor(config.encoder_no_repeat_ngram_size, source)
+            yield repetition.EncoderNoRepeatNGramLogitsProcessor(config.encoder_no_repeat_ngram_size, source)
 
 
 def _without_source(setting: str) -> None:
@@ -120,57 +122,59 @@ def _of_ends(
     prompt_length: int,
     allowed: Callable[[int, Tensor], Iterable[int]] | None,
     device: torch.device | str | None,
-) -> Iterable[p.LogitsProcessor]:
+) -> Iterable[base.LogitsProcessor]:
     end = config.eos_token_id
     if config.bad_words_ids is not None:
-        yield p.NoBadWordsLogitsProcessor(config.bad_words_ids, end)
+        yield bias.NoBadWordsLogitsProcessor(config.bad_words_ids, end)
     if config.min_length != 0 and end is not None:
-        yield p.MinLengthLogitsProcessor(config.min_length, end, device)
+        yield lengths.MinLengthLogitsProcessor(config.min_length, end, device)
     if config.min_new_tokens not in (None, 0) and end is not None:
-        yield p.MinNewTokensLengthLogitsProcessor(prompt_length, config.min_new_tokens, end, device)
+        yield lengths.MinNewTokensLengthLogitsProcessor(prompt_length, config.min_new_tokens, end, device)
     if allowed is not None:
-        yield p.PrefixConstrainedLogitsProcessor(allowed, config.num_beams)
+        yield bias.PrefixConstrainedLogitsProcessor(allowed, config.num_beams)
     if config.forced_bos_token_id is not None:
-        yield p.ForcedBOSTokenLogitsProcessor(config.forced_bos_token_id)
+        yield lengths.ForcedBOSTokenLogitsProcessor(config.forced_bos_token_id)
     if config.forced_eos_token_id is not None:
-        yield p.ForcedEOSTokenLogitsProcessor(config.max_length, config.forced_eos_token_id, device)
+        yield lengths.ForcedEOSTokenLogitsProcessor(config.max_length, config.forced_eos_token_id, device)
     if config.remove_invalid_values:
-        yield p.InfNanRemoveLogitsProcessor()
+        yield values.InfNanRemoveLogitsProcessor()
     if config.exponential_decay_length_penalty is not None:
         require(
             end is not None, "exponential_decay_length_penalty needs eos_token_id, which it makes likelier"
         )
-        yield p.ExponentialDecayLengthPenalty(config.exponential_decay_length_penalty, end, prompt_length)
+        yield lengths.ExponentialDecayLengthPenalty(
+            config.exponential_decay_length_penalty, end, prompt_length
+        )
     if config.suppress_tokens is not None:
-        yield p.SuppressTokensLogitsProcessor(config.suppress_tokens, device)
+        yield bias.SuppressTokensLogitsProcessor(config.suppress_tokens, device)
     if config.begin_suppress_tokens is not None:
         # a forced first token comes before the text
         forced = prompt_length <= 1 and config.forced_bos_token_id is not None
         begin = prompt_length + forced
-        yield p.SuppressTokensAtBeginLogitsProcessor(config.begin_suppress_tokens, begin, device)
+        yield bias.SuppressTokensAtBeginLogitsProcessor(config.begin_suppress_tokens, begin, device)
 
 
-def _warpers(config: GenerationConfig) -> Iterable[p.LogitsProcessor]:
+def _warpers(config: GenerationConfig) -> Iterable[base.LogitsProcessor]:
     least = 1
     if config.num_beams > 1:  # something beside the ends, with which each beam can go on
         ends = config.eos_token_id
         least = 2 if ends is None or isinstance(ends, int) else len(ends) + 1
     if config.temperature != 1:
-        yield p.TemperatureLogitsWarper(config.temperature)
+        yield warpers.TemperatureLogitsWarper(config.temperature)
     if config.top_h is not None:
-        yield p.TopHLogitsWarper(config.top_h)
+        yield warpers.TopHLogitsWarper(config.top_h)
     if config.top_k != 0:
-        yield p.TopKLogitsWarper(config.top_k, min_tokens_to_keep=least)
+        yield warpers.TopKLogitsWarper(config.top_k, min_tokens_to_keep=least)
     if config.top_p != 1:
-        yield p.TopPLogitsWarper(config.top_p, min_tokens_to_keep=least)
+        yield warpers.TopPLogitsWarper(config.top_p, min_tokens_to_keep=least)
     if config.min_p is not None:
-        yield p.MinPLogitsWarper(config.min_p, min_tokens_to_keep=least)
+        yield warpers.MinPLogitsWarper(config.min_p, min_tokens_to_keep=least)
     if config.typical_p != 1:
-        yield p.TypicalLogitsWarper(config.typical_p, min_tokens_to_keep=least)
+        yield warpers.TypicalLogitsWarper(config.typical_p, min_tokens_to_keep=least)
     if config.epsilon_cutoff != 0:
-        yield p.EpsilonLogitsWarper(config.epsilon_cutoff, min_tokens_to_keep=least)
+        yield warpers.EpsilonLogitsWarper(config.epsilon_cutoff, min_tokens_to_keep=least)
     if config.eta_cutoff != 0:
-        yield p.EtaLogitsWarper(config.eta_cutoff, min_tokens_to_keep=least)
+        yield warpers.EtaLogitsWarper(config.eta_cutoff, min_tokens_to_keep=least)
 
 
 def criteria_for(

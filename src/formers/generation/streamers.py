@@ -151,7 +151,32 @@ def _is_ideograph(character: str) -> bool:
     return bool(character) and any(first <= ord(character) <= last for first, last in _IDEOGRAPHS)
 
 
-class TextIteratorStreamer(TextStreamer):
+class _Queued(TextStreamer):
+    """Puts texts into a queue, with a signal behind the last, for a reader elsewhere."""
+
+    def __init__(
+        self, tokenizer: Any, skip_prompt: bool = False, timeout: float | None = None, **decode_kwargs: Any
+    ) -> None:
+        super().__init__(tokenizer, skip_prompt, **decode_kwargs)
+        self.stop_signal: Any = None
+        self.timeout = timeout
+
+    def _send(self, value: Any) -> None:
+        raise NotImplementedError(f"{type(self).__name__} has no queue")
+
+    def on_finalized_text(self, text: str, stream_end: bool = False) -> None:
+        """Put text, and at the end the signal for it, into the queue."""
+        self._send(text)
+        if stream_end:
+            self._send(self.stop_signal)
+
+    def fail(self, error: BaseException) -> None:
+        """Give what is left, then `error`."""
+        super().fail(error)
+        self._send(error)
+
+
+class TextIteratorStreamer(_Queued):
     """Texts for a reader in another thread: `for text in streamer`.
 
     An error of the thread that writes is raised in the one that reads. A reader that stops early calls
@@ -165,27 +190,13 @@ class TextIteratorStreamer(TextStreamer):
     """
 
     def __init__(
-        self,
-        tokenizer: Any,
-        skip_prompt: bool = False,
-        timeout: float | None = None,
-        **decode_kwargs: Any,
+        self, tokenizer: Any, skip_prompt: bool = False, timeout: float | None = None, **decode_kwargs: Any
     ) -> None:
-        super().__init__(tokenizer, skip_prompt, **decode_kwargs)
+        super().__init__(tokenizer, skip_prompt, timeout, **decode_kwargs)
         self.text_queue: queue.Queue[Any] = queue.Queue()
-        self.stop_signal: Any = None
-        self.timeout = timeout
 
-    def on_finalized_text(self, text: str, stream_end: bool = False) -> None:
-        """Put text, and at the end the signal for it, into the queue."""
-        self.text_queue.put(text, timeout=self.timeout)
-        if stream_end:
-            self.text_queue.put(self.stop_signal, timeout=self.timeout)
-
-    def fail(self, error: BaseException) -> None:
-        """Give what is left, then `error`."""
-        super().fail(error)
-        self.text_queue.put(error, timeout=self.timeout)
+    def _send(self, value: Any) -> None:
+        self.text_queue.put(value, timeout=self.timeout)
 
     def __iter__(self) -> TextIteratorStreamer:
         return self
@@ -209,7 +220,7 @@ class TextIteratorStreamer(TextStreamer):
         self.close()
 
 
-class AsyncTextIteratorStreamer(TextStreamer):
+class AsyncTextIteratorStreamer(_Queued):
     """Texts for a reader on the event loop that runs when this is made: `async for text in streamer`.
 
     As `TextIteratorStreamer`; a reader whose task is cancelled, or whose loop is closed, went away.
@@ -225,28 +236,11 @@ class AsyncTextIteratorStreamer(TextStreamer):
     """
 
     def __init__(
-        self,
-        tokenizer: Any,
-        skip_prompt: bool = False,
-        timeout: float | None = None,
-        **decode_kwargs: Any,
+        self, tokenizer: Any, skip_prompt: bool = False, timeout: float | None = None, **decode_kwargs: Any
     ) -> None:
-        super().__init__(tokenizer, skip_prompt, **decode_kwargs)
+        super().__init__(tokenizer, skip_prompt, timeout, **decode_kwargs)
         self.text_queue: asyncio.Queue[Any] = asyncio.Queue()
-        self.stop_signal: Any = None
-        self.timeout = timeout
         self.loop = asyncio.get_running_loop()
-
-    def on_finalized_text(self, text: str, stream_end: bool = False) -> None:
-        """Put text, and at the end the signal for it, into the loop's queue."""
-        self._send(text)
-        if stream_end:
-            self._send(self.stop_signal)
-
-    def fail(self, error: BaseException) -> None:
-        """Give what is left, then `error`."""
-        super().fail(error)
-        self._send(error)
 
     def _send(self, value: Any) -> None:
         try:

@@ -11,8 +11,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from formers.generation.processors import SynthIDTextWatermarkLogitsProcessor, WatermarkLogitsProcessor
 from formers.generation.processors.base import require
+from formers.generation.processors.watermarks import (
+    SynthIDTextWatermarkLogitsProcessor,
+    WatermarkLogitsProcessor,
+)
 from formers.generation.watermarks import WatermarkingConfig
 
 

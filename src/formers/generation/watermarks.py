@@ -15,7 +15,7 @@ from formers.core.notices import refuse_unknown
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-    from formers.generation.processors import LogitsProcessor
+    from formers.generation.processors.base import LogitsProcessor
 
 
 @dataclass
@@ -74,7 +74,7 @@ class WatermarkingConfig(BaseWatermarkingConfig):
 
     def construct_processor(self, vocab_size: int, device: Any) -> LogitsProcessor:
         """The processor that adds to green scores."""
-        from formers.generation.processors import WatermarkLogitsProcessor
+        from formers.generation.processors.watermarks import WatermarkLogitsProcessor
 
         return WatermarkLogitsProcessor(vocab_size, device, **self.to_dict())
 
@@ -93,7 +93,7 @@ class SynthIDTextWatermarkingConfig(BaseWatermarkingConfig):
 
     def construct_processor(self, vocab_size: int, device: Any) -> LogitsProcessor:
         """The processor that holds the tournaments."""
-        from formers.generation.processors import SynthIDTextWatermarkLogitsProcessor
+        from formers.generation.processors.watermarks import SynthIDTextWatermarkLogitsProcessor
 
         return SynthIDTextWatermarkLogitsProcessor(**self.to_dict(), device=device)
 

@@ -10,7 +10,7 @@ from typing import Any
 from formers.configs import GenerationConfig
 from formers.generation.build import processors_for
 from formers.generation.engine import Request
-from formers.generation.processors import OccurrencePenaltyLogitsProcessor
+from formers.generation.processors.repetition import OccurrencePenaltyLogitsProcessor
 from formers.generation.settle import room_of, settings
 from formers.serving.limits import Faults, Refusal, quoted, read_object
 from formers.serving.settings import Settings
