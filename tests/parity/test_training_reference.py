@@ -223,7 +223,7 @@ def test_multiple_choice_and_flattened_batches_are_those_of_the_reference(tokeni
 @pytest.mark.parametrize("return_tensors", ["pt", "np"])
 def test_batches_for_permutation_are_of_the_reference_s_form(tokenizer, return_tensors):
     """What is drawn differs; names, shapes, kinds, and what holds for every draw do not."""
-    # as long as the widest context that a span of five is drawn from: every draw hides something of such a row
+    # as long as the widest context that a span of five is drawn from: every draw hides something of it
     rows = [{"input_ids": [*range(5, 35)]}, {"input_ids": [*range(10, 40)]}]
     original = np.array([row["input_ids"] for row in rows])
     batches = [
