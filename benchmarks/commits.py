@@ -70,19 +70,24 @@ NAMES = ("AutoModelForSequenceClassification", "AutoTokenizer", "Trainer", "Trai
 IMPORTS = f"from formers import {', '.join(NAMES)}"
 
 
-def environment(tree: Path) -> dict[str, str]:
-    """The surroundings of a process that takes its sources from `tree`."""
-    return {**os.environ, "PYTHONPATH": str(tree / "src"), "TOKENIZERS_PARALLELISM": "true"}
+def environment(tree: Path, bytecode: str) -> dict[str, str]:
+    """The surroundings of a process that takes its sources from `tree`.
+
+    It keeps bytecode in the folder, as an installed package has it: nobody's import compiles.
+    """
+    kept = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    own = {"PYTHONPATH": str(tree / "src"), "PYTHONPYCACHEPREFIX": bytecode, "TOKENIZERS_PARALLELISM": "true"}
+    return {**kept, **own}
 
 
 class Side:
     """One commit in a process of its own."""
 
     def __init__(self, tree: Path, arguments: list[str]) -> None:
-        self.tree = tree
+        self.environment = environment(tree, arguments[0] + "/bytecode")
         self.process = subprocess.Popen(
             [sys.executable, "-c", WORKER, *arguments],
-            env=environment(tree),
+            env=self.environment,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
@@ -104,7 +109,7 @@ class Side:
         code = f"import torch, time; t = time.perf_counter(); {IMPORTS}; print(time.perf_counter() - t)"
         done = subprocess.run(
             [sys.executable, "-c", code],
-            env=environment(self.tree),
+            env=self.environment,
             capture_output=True,
             text=True,
             check=True,
@@ -134,6 +139,7 @@ def main() -> None:
         sides = [Side(tree, [folder, str(threads), str(texts)]) for tree in (ROOT, other)]
         for side in sides:
             side.ask(None)
+            side.imports()
         table = [("work", "this commit, s", f"{named}, s", "ratio")]
         for job in ("encoder", "one text", "training", "loading", "import"):
             taken: tuple[list[float], list[float]] = ([], [])

@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
-from formers.core.outputs import ModelOutput
+from formers.core.model_output import ModelOutput
 
 _STATES = "hidden_states attentions"
 _BOTH = (

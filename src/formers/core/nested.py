@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from formers.core.outputs import ModelOutput
+from formers.core.model_output import ModelOutput
 
 
 def mapped(function: Callable[[Any], Any], value: Any, kinds: Any = Tensor) -> Any:
