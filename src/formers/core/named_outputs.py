@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
-from formers.core.model_output import ModelOutput
+from formers.core.outputs import BaseModelOutput, ModelOutput
 
 _STATES = "hidden_states attentions"
 _BOTH = (
@@ -68,7 +68,7 @@ class _ByFields(type):
         if super().__instancecheck__(value):
             return True
         names = FIELDS.get(cls.__name__)
-        if names is None or type(value).__module__ != ModelOutput.__module__:
+        if names is None or type(value).__module__ != BaseModelOutput.__module__:
             return False
         return isinstance(value, ModelOutput) and bool(value.keys()) and set(value.keys()) <= {*names.split()}
 

@@ -15,7 +15,7 @@ else:
 
 MOST_HEAD = 32 * 1024  # bytes of a request's line and headers (431 above it), and of its trailers
 MOST_FIELDS = 100  # headers and trailers of a request
-MOST_CHUNKS = 4096  # of a chunked body whose chunks are tiny
+MOST_CHUNKS = 1024  # of a chunked body whose chunks are tiny
 TINY = 64  # bytes
 STRANGER_WAITS = 0.5  # seconds at most, while many others leave before their answers
 _SLOW = b'{"detail":"the head of the request is too large or too slow"}'
@@ -87,7 +87,7 @@ class _Guarded(_Protocol):
     def connection_lost(self, error: Exception | None) -> None:
         super().connection_lost(error)
         if self._read and not self._answered:
-            self.leaving.charge(PAGE)
+            self.leaving.charge(PAGE + TINY * self._chunks)
         self.waiting.pop(self, None)
         for timer in (self._timer, self._writing, self.timeout_keep_alive_task):
             if timer is not None:
