@@ -6,6 +6,7 @@ import pytest
 import torch
 
 import formers
+import tiny
 from formers import LoraConfig, PeftModel, Trainer, TrainingArguments, get_peft_model
 
 ROWS = [{"input_ids": [3 + i, 4 + i, 5 + i, 6], "labels": i % 2} for i in range(8)]
@@ -65,6 +66,20 @@ def test_checkpoints_hold_the_adapter_alone_and_a_resumed_run_ends_the_same(base
     again = adapted(base, straight)
     trainer(again, tmp_path / "again").train(resume_from_checkpoint=str(half))
     torch.testing.assert_close(weights(again), weights(model), rtol=0, atol=0)
+
+
+def test_a_pipeline_takes_an_adapter_s_folder_with_the_tokenizer_of_the_model_below(tmp_path):
+    model = formers.AutoModelForSequenceClassification.from_pretrained(
+        tiny.save_classifier(tmp_path / "base")
+    )
+    adapted = get_peft_model(model, LoraConfig(r=2, task_type="SEQ_CLS", init_lora_weights=False))
+    adapted.save_pretrained(tmp_path / "adapter")
+    answer = formers.pipeline("text-classification", model=str(tmp_path / "adapter"))("my parcel is late")
+    tokens = formers.AutoTokenizer.from_pretrained(tmp_path / "base")(
+        "my parcel is late", return_tensors="pt"
+    )
+    shares = adapted.eval()(**tokens).logits.softmax(-1)
+    assert answer[0]["score"] == pytest.approx(float(shares.detach().max()), abs=1e-5)
 
 
 def test_the_best_adapter_is_put_back_and_saved_where_a_pipeline_finds_it(base, tmp_path):

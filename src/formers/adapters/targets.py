@@ -10,7 +10,7 @@ from torch import nn
 
 from formers.adapters.config import TaskType
 from formers.adapters.layer import AdapterLayer, is_linear
-from formers.nn.tree import Block, rows_of, wiring
+from formers.nn.tree import Block, roles, rows_of, wiring
 
 ALL_LINEAR = "all-linear"
 _HEADS = ("score", "classifier")
@@ -156,7 +156,6 @@ def attention_leaves(model: nn.Module) -> set[str]:
     """Last names of the leaves whose roles are to make queries and values, alone or with keys."""
     found: set[str] = set()
     for module in model.modules():
-        for part in (module, *rows_of(module)):
-            known = wiring(part).roles
+        for known in [roles(module), *(wiring(row).roles for row in rows_of(module))]:
             found |= {known[role][-1] for role in (*_ATTENTION, *_FUSED) if role in known}
     return found
