@@ -11,6 +11,7 @@ import sys
 from types import ModuleType
 from typing import Any
 
+from formers.adapters import NAMES as ADAPTERS
 from formers.generation import NAMES as GENERATION
 from formers.tasks.table import AUTO
 
@@ -18,6 +19,7 @@ __version__ = "0.1.0"
 
 # module -> the public names that it defines
 _TABLE: dict[str, tuple[str, ...]] = {
+    **ADAPTERS,
     **GENERATION,
     "formers.auto": ("AutoConfig", "AutoModel", "AutoTokenizer", *AUTO),
     "formers.configs": ("GenerationConfig", "PretrainedConfig", "PreTrainedConfig"),
@@ -38,6 +40,11 @@ _TABLE: dict[str, tuple[str, ...]] = {
         "replace_return_docstrings",
     ),
     "formers.core.logging": ("get_logger",),
+    "formers.peft_auto": (
+        *("AutoPeftModel", "AutoPeftModelForCausalLM", "AutoPeftModelForFeatureExtraction"),
+        *("AutoPeftModelForQuestionAnswering", "AutoPeftModelForSeq2SeqLM"),
+        *("AutoPeftModelForSequenceClassification", "AutoPeftModelForTokenClassification"),
+    ),
     "formers.core.outputs": (
         "BaseModelOutput",
         "BaseModelOutputWithPooling",

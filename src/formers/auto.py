@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from formers.adapters.folders import beneath
 from formers.configs import PretrainedConfig
 from formers.core.notices import did_you_mean
 from formers.models.registry import families, family_of
@@ -55,7 +56,7 @@ class AutoConfig:
 
     @staticmethod
     def from_pretrained(pretrained_model_name_or_path: Any, **options: Any) -> Any:
-        """Load the config of a folder or a Hub id.
+        """Load the config of a folder or a Hub id; of an adapter, that of the model that it goes on.
 
         Args:
             pretrained_model_name_or_path: folder, `owner/name`, or a `hub.Source`.
@@ -69,6 +70,13 @@ class AutoConfig:
 
         options.pop("trust_remote_code", None)
         hub, _ = split_hub_keywords(dict(options))
+        under = beneath(pretrained_model_name_or_path, hub)
+        if under is not None:  # an adapter: what it goes on has the config
+            pretrained_model_name_or_path, given = under
+            hub, options = (
+                given,
+                {**{key: value for key, value in options.items() if key not in hub}, **given},
+            )
         values, _ = PretrainedConfig.get_config_dict(pretrained_model_name_or_path, **hub)
         model_type = values.get("model_type")
         if model_type is None:
@@ -215,7 +223,13 @@ class AutoTokenizer:
         from formers.tokenization import load
 
         options.setdefault("token_limit", _token_limit)
-        return load(pretrained_model_name_or_path, *inputs, **options)
+        try:
+            return load(pretrained_model_name_or_path, *inputs, **options)
+        except OSError:
+            under = _under_adapter(pretrained_model_name_or_path, options)
+            if under is None:
+                raise
+        return load(under[0], *inputs, **under[1])
 
     @staticmethod
     def register(
@@ -241,6 +255,18 @@ class AutoTokenizer:
         if not (isinstance(config_class, type) and issubclass(config_class, PretrainedConfig)):
             raise TypeError(f"AutoTokenizer.register takes a config class first, but got {config_class!r}")
         register(own, config_class.model_type, exist_ok)
+
+
+def _under_adapter(name: Any, options: dict[str, Any]) -> tuple[str, dict[str, Any]] | None:
+    """What an adapter without a tokenizer goes on, and the keywords for it; None for no adapter."""
+    from formers.hub import split_hub_keywords
+
+    hub, rest = split_hub_keywords(options)
+    try:
+        under = beneath(name, hub)
+    except OSError:  # the first failure says what is wrong
+        return None
+    return None if under is None else (under[0], {**rest, **under[1]})
 
 
 def _token_limit(values: Mapping[str, Any]) -> int | None:

@@ -139,7 +139,10 @@ _ABSENT: tuple[tuple[str, str], ...] = (
         "tokenizers run on the tokenizers library: parts of slower ones are",
     ),
     (r"^Onnx|^convert(_\w+)?$|^Torch?Export", "conversion to other formats is"),
-    (r"[Pp]eft|find_adapter", "adapters are the peft package's: loading them through models is"),
+    (
+        r"[Pp]eft|find_adapter",
+        "what the ecosystem's own adapters are made with (here: LoraConfig, load_adapter) is",
+    ),
     (r"Callback$|_integrations$|CALLBACKS$|^default_logdir$", "this callback is"),
     (
         r"^(create_(repo|commit)|Commit\w+|safe_open|are_progress_\w+|nn|checkpoint|tqdm|\w+EntropyLoss|\w*MSELoss)$",

@@ -192,7 +192,7 @@ _ABSENT = (
         "tokenizers run on the tokenizers library: parts of others are",
     ),
     (r"testing_utils", "what the ecosystem's own tests are written with is"),
-    (r"(integrations\.|utils\.)peft", "adapters are the peft package's: loading them through models is"),
+    (r"(integrations\.|utils\.)peft", "what the ecosystem's own adapters are made with is"),
     (r"models\.auto\.", "what the Auto classes are made with is"),
     (r"models\.", "this model family is"),
     (r"pipelines\.", "this pipeline is"),

@@ -110,7 +110,7 @@ def _base_of(source: Source) -> str:
         base = None if path is None else read_json_object(path).get("base_model_name_or_path")
     except ValueError:
         base = None
-    load = "load that, and put the adapter on it with the package that wrote it (peft: PeftModel)"
+    load = "load that, and put the adapter on it: PeftModel.from_pretrained(model, adapter)"
     return f": {base!r}; {load}" if base else f", which its adapter_config.json does not name; {load}"
 
 

@@ -42,6 +42,7 @@ def model_card(
     versions: Mapping[str, str] | None = None,
     intended_use: str | None = None,
     limitations: str | None = None,
+    library: str = "transformers",
 ) -> str:
     """Write a model card in the Hub's format: metadata for machines, then text for people.
 
@@ -59,12 +60,13 @@ def model_card(
         versions: package -> version; None for those that are installed.
         intended_use: a paragraph.
         limitations: a paragraph; None for one that holds for every model of text.
+        library: what the Hub calls what loads it; "transformers" for a config.json and these classes.
 
     Returns:
         The text of the README.md.
     """
     front = {
-        "library_name": "transformers",  # what the Hub calls models with a config.json and these classes
+        "library_name": library,
         "license": license,
         "base_model": base_model,
         "pipeline_tag": task,

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import torch
 from torch import Tensor, nn
 
+from formers.adapters.mixin import Adaptable
 from formers.configs import GenerationConfig, PretrainedConfig
 from formers.core.notices import notice, refuse_unknown
 from formers.hub import Pushable
@@ -34,7 +35,7 @@ class _LastLoad:
         return held.get("load_report", model._last_load)
 
 
-class PreTrainedModel(Block, Pushable):
+class PreTrainedModel(Block, Adaptable, Pushable):
     """Base of all models: configuration, loading, saving, embeddings, freezing, checkpointing.
 
     Attributes:

@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 
+from formers.adapters.folders import beneath
 from formers.configs import GenerationConfig, PretrainedConfig
 from formers.core import collector
 from formers.core.devices import named_dtype
@@ -70,6 +71,11 @@ def load_pretrained(cls: Any, name: Any, args: tuple[Any, ...], options: dict[st
     _notice_no_effect(options)
     given = {key: options.pop(key) for key in _OPTIONS if key in options}
     state_dict = given.pop("state_dict", None)
+    under = None if name is None or state_dict is not None else beneath(name, hub)
+    if under is not None:
+        found = load_pretrained(cls, under[0], args, {**options, **given, **under[1]})
+        (found[0] if isinstance(found, tuple) else found).load_adapter(name, **hub)
+        return found
     source = None if name is None and state_dict is not None else Source.of(name, **hub)
     config, model_options = _config(cls, (name, hub), given.pop("config", None), options)
     set_attention(config, given)

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from formers.adapters.mixin import has_adapters
 from formers.checkpoints import save
 from formers.checkpoints.renames import written
 from formers.configs import CONFIG_NAME, GENERATION_CONFIG_NAME
@@ -24,6 +25,12 @@ def save_pretrained(model: Any, folder: Path, options: dict[str, Any]) -> None:
     refuse_unknown(options, (*allowed, *model._saving_keywords, *PUSH_KEYWORDS), "save_pretrained")
     if folder.is_file():
         raise OSError(f"{folder} is a file; save_pretrained needs a folder")
+    if has_adapters(model) and options.get("save_peft_format", True):
+        from formers.adapters.peft_model import save_adapters
+
+        own = ("is_main_process", "state_dict", "push_to_hub", "safe_serialization", *PUSH_KEYWORDS)
+        save_adapters(model, folder, {key: value for key, value in options.items() if key in own})
+        return
     if not options.pop("is_main_process", True):
         return
     tensors = options.pop("state_dict", None)

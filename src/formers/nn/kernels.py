@@ -191,7 +191,8 @@ class _OneDnnLinear(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         """[N, in], [out, in], [out] -> [N, out]."""
-        ctx.save_for_backward(x, weight)
+        # a frozen weight gets no gradient, and what it read need not be kept
+        ctx.save_for_backward(x if ctx.needs_input_grad[1] else None, weight)
         out: Tensor = _operator(x, weight, bias, "none", [], "")
         return out
 

@@ -23,7 +23,18 @@ from formers.nn.layout import Layout
 from formers.nn.masks import Explicit, taken_apart
 from formers.nn.passing import Geometry, Pass, Visibility
 from formers.nn.spec import Paths, SpecError
-from formers.nn.tree import Block, Group, Row, Wiring, descend, leaf, place, place_tensor, wiring
+from formers.nn.tree import (
+    Block,
+    Group,
+    Row,
+    Wiring,
+    descend,
+    leaf,
+    place,
+    place_tensor,
+    standing,
+    wiring,
+)
 
 
 @dataclass(eq=False, slots=True)
@@ -180,7 +191,7 @@ class Call:
         """Let the node compute."""
         node = self.node(owner)
         if not flow.pass_.watched:
-            compute(node, flow)
+            compute(standing(node), flow)
             return
         attends = self.contract.attends
         given: tuple[Any, ...] = (flow.x,)
@@ -304,7 +315,7 @@ def flatten(node: Any) -> tuple[tuple[Any, Any, bool], ...]:
     """
     found: list[tuple[Any, Any, bool]] = []
     for step in node._formers.program:
-        inside = step.node(node) if isinstance(step, Call) else None
+        inside = standing(step.node(node)) if isinstance(step, Call) else None
         if isinstance(inside, Node):
             flat = flatten(inside)
             found += [(owner or inside, one, crosses or step.crosses) for owner, one, crosses in flat]

@@ -250,6 +250,16 @@ def _add_alias(owner: Any, alias: list[str], real: list[str]) -> None:
         wiring(owner).facts.setdefault("aliases", {})[".".join(alias)] = ".".join(real)
 
 
+def stand_for(wrapper: nn.Module, module: nn.Module) -> None:
+    """Note that a module that was put in a node's place only calls `module`, for now."""
+    wrapper.__dict__["_formers_standing"] = module
+
+
+def standing(module: Any) -> Any:
+    """What a module calls that only stands in its place; the module itself where it is no such wrapper."""
+    return getattr(module, "__dict__", {}).get("_formers_standing", module)
+
+
 def wiring(owner: nn.Module | Row) -> Wiring:
     """The wiring of a block, or an empty one for any other module."""
     found = owner.__dict__.get("_formers")

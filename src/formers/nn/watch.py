@@ -36,7 +36,7 @@ from formers.nn.leaves import (
 )
 from formers.nn.program import Call, Node, flatten
 from formers.nn.recording import dispatched, recording
-from formers.nn.tree import Block, Group, Row, rows_of, wiring
+from formers.nn.tree import Block, Group, Row, rows_of, standing, wiring
 
 # leaves that treat every row alike, so that rows may be laid end to end; `row_wise = True` joins them
 _ROW_WISE = {
@@ -96,6 +96,9 @@ class _Tree:
                 module._backward_pre_hooks,
             ]
             self.own.append(module.__dict__)
+        self.standing = [
+            (module.__dict__, inner) for module in self.modules if (inner := standing(module)) is not module
+        ]
         rows = [row for module in (owner, *self.modules) for row in rows_of(module)]
         self.foreign = self.foreign or any(map(_holds_foreign, rows))
         if not self.foreign:
@@ -108,6 +111,7 @@ class _Tree:
         return (
             self.owner == id(owner)
             and all(tuple(table.values()) == held for table, held in self.children)
+            and all(table.get("_formers_standing") is inner for table, inner in self.standing)
             and tuple(map(type, self.modules)) == self.kinds
             and all(kind.forward is forward for kind, forward in self.forwards.items())
         )
@@ -153,7 +157,7 @@ def _holds_foreign_way(module: nn.Module | Row, names: tuple[str, ...]) -> bool:
 def _at(module: nn.Module | Row, path: tuple[str, ...]) -> Any:
     found: Any = module
     for name in path:
-        found = getattr(found, name, None)
+        found = standing(getattr(found, name, None))
     return found
 
 

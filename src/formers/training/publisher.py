@@ -20,7 +20,7 @@ from formers.training.state import STATE
 # what of a checkpoint goes to the top of the repository
 _OF_THE_MODEL = (
     files.WEIGHTS, files.WEIGHTS_INDEX, files.WEIGHTS_BIN, "model-*.safetensors",
-    "*.json", "*.txt", "*.model",
+    "adapter_model.*", "*.json", "*.txt", "*.model",
 )  # fmt: skip
 
 

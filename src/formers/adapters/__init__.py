@@ -1,0 +1,34 @@
+"""Adapters: what wraps leaves of a model by their paths and keeps its own files, as `peft` has them."""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+# module -> its public names, which are the package's too
+NAMES: dict[str, tuple[str, ...]] = {
+    "formers.adapters.config": ("PeftConfig", "PeftType", "TaskType"),
+    "formers.adapters.lora.config": ("LoraConfig",),
+    "formers.adapters.lora.model": ("LoraModel",),
+    "formers.adapters.peft_model": (
+        "PeftModel",
+        "PeftModelForCausalLM",
+        "PeftModelForFeatureExtraction",
+        "PeftModelForQuestionAnswering",
+        "PeftModelForSeq2SeqLM",
+        "PeftModelForSequenceClassification",
+        "PeftModelForTokenClassification",
+        "get_peft_model",
+    ),
+    "formers.adapters.prepare": ("prepare_model_for_kbit_training",),
+    "formers.adapters.state": ("get_peft_model_state_dict", "load_peft_weights", "set_peft_model_state_dict"),
+}
+_HOMES = {name: module for module, names in NAMES.items() for name in names}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(importlib.import_module(_HOMES[name]), name)
+    globals()[name] = value
+    return value
