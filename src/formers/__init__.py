@@ -120,6 +120,7 @@ _TABLE: dict[str, tuple[str, ...]] = {
         *("TextClassificationPipeline", "TextGenerationPipeline", "TranslationPipeline"),
         "pipeline",
     ),
+    "formers.quantization.config": ("BitsAndBytesConfig",),
     "formers.training": (
         *(
             "BestRun",

@@ -77,10 +77,10 @@ def test_best_practices_of_loading(tmp_path):
     inputs = AutoTokenizer.from_pretrained(tmp_path / "my-model")("how are you", return_tensors="pt")
     assert torch.allclose(again(**inputs).logits, model.eval()(**inputs).logits, atol=1e-6)
 
-    with pytest.raises(ValueError, match="8 bits is not part of this version"):
-        AutoModel.from_pretrained(model_name, load_in_8bit=True, device_map="auto")
-    with pytest.raises(ImportError, match="quantized loading is not part of this version"):
-        from formers import BitsAndBytesConfig  # noqa: F401
+    whole = AutoModel.from_pretrained(model_name)
+    small = AutoModel.from_pretrained(model_name, load_in_8bit=True, device_map="auto")
+    assert small.get_memory_footprint() < whole.get_memory_footprint()
+    assert torch.allclose(small(**inputs)[0], whole(**inputs)[0], atol=0.2)
     with pytest.raises(TypeError, match="no ONNX export"):
         model.save_pretrained(tmp_path / "onnx-model", export=True)
 

@@ -36,6 +36,7 @@ def load(
     prefix: str = "",
     strict: bool = False,
     max_memory: dict[Any, Any] | None = None,
+    pack: Callable[[str, Tensor], bool] | None = None,
 ) -> LoadReport:
     """Give a model its weights. Tensors of the files become its parameters, without a copy where that can be.
 
@@ -58,6 +59,7 @@ def load(
         prefix: the name of the base model inside a model with a head; added or taken away as needed.
         strict: make a tensor of the files that the model has no place for an error.
         max_memory: device -> bytes, for "auto" and its like.
+        pack: called with a name of the model and its tensor; True where a leaf keeps it in a form of its own.
 
     Returns:
         What was loaded, what is new, and what was left.
@@ -75,13 +77,13 @@ def load(
     )
     owners = dict(model.named_modules(remove_duplicate=False))
     for source, name in plan.steps():
-        path, _, leaf = name.rpartition(".")
         kind = torch.float32 if name in plan.wide else dtype
         value = files.tensor(source, dtype=kind, device=placement.device(name))
         if value.shape != plan.wanted[name].shape:
             value = value.reshape(plan.wanted[name].shape)  # a scalar kept as one element, or the reverse
         report.count(value)
-        _hold(owners[path], leaf, placement.put(name, value))
+        if pack is None or not pack(name, value):
+            _hold(*_owner(owners, name), placement.put(name, value))
     fresh = [*report.new, *(name for name, _, _ in report.mismatched if name not in plan.donors)]
     _materialise(model, fresh, plan, floating, placement)
     _tie(model, plan)
@@ -154,6 +156,15 @@ def assign(model: nn.Module, name: str, value: Tensor | nn.Parameter) -> None:
     """Make `value` the parameter or buffer of that name, without a copy."""
     path, _, leaf = name.rpartition(".")
     _hold(model.get_submodule(path), leaf, value)
+
+
+def _owner(owners: Mapping[str, nn.Module], name: str) -> tuple[nn.Module, str]:
+    """The module that holds a name, and what it calls it; a buffer's own name may have dots."""
+    path, _, leaf = name.rpartition(".")
+    while path not in owners:
+        path, _, more = path.rpartition(".")
+        leaf = f"{more}.{leaf}"
+    return owners[path], leaf
 
 
 def _hold(module: nn.Module, leaf: str, value: Tensor | nn.Parameter) -> None:

@@ -33,15 +33,15 @@ _OPTIONS = (
     "variant",
     "offload_folder",
     "strict",
+    "quantization_config",
+    "load_in_8bit",
+    "load_in_4bit",
 )
 _GONE = {
     "from_tf": "TensorFlow weights are not read; convert them to safetensors first",
     "from_flax": "Flax weights are not read; convert them to safetensors first",
     "use_flash_attention_2": "it is spelt attn_implementation= now; 'sdpa', the default, takes the fastest "
     "kernel that this machine has",
-    "load_in_8bit": "loading in 8 bits is not part of this version; dtype='bfloat16' halves the memory",
-    "load_in_4bit": "loading in 4 bits is not part of this version; dtype='bfloat16' halves the memory",
-    "quantization_config": "quantized loading is not part of this version; bfloat16 halves the memory",
 }
 _NO_EFFECT = {
     "trust_remote_code": (True, "no code is loaded from checkpoints"),
@@ -79,6 +79,7 @@ def load_pretrained(cls: Any, name: Any, args: tuple[Any, ...], options: dict[st
     source = None if name is None and state_dict is not None else Source.of(name, **hub)
     config, model_options = _config(cls, (name, hub), given.pop("config", None), options)
     set_attention(config, given)
+    packing, packed = _packing(config, given)
     wanted = {key: given.pop(key) for key in ("variant", "use_safetensors") if key in given}
     if state_dict is not None:
         files = TensorFiles.holding(state_dict)
@@ -89,7 +90,7 @@ def load_pretrained(cls: Any, name: Any, args: tuple[Any, ...], options: dict[st
     with for_a_checkpoint():
         model = cls(config, *args, **model_options)
     model.name_or_path = config.name_or_path = str(name or "")
-    report = _fill(model, files, given)
+    report = _fill(model, files, given, packing, packed)
     model._last_load = report
     mark_filled(model)
     if source is not None and model.can_generate():
@@ -114,15 +115,15 @@ def _notice_no_effect(options: dict[str, Any]) -> None:
             notice(f"{key}={asked} has no effect: {why}. Leave it out.")
 
 
-def _refuse_quantized(config: PretrainedConfig) -> None:
-    settings = getattr(config, "quantization_config", None)
-    if settings:
-        held = settings if isinstance(settings, dict) else vars(settings)
-        method = held.get("quant_method", "by an unnamed method")
-        raise ValueError(
-            f"this checkpoint is quantized ({method}), and quantized weights are not read by this version: "
-            "load the checkpoint that it was made from, or one whose weights were unpacked to bfloat16"
-        )
+def _packing(config: PretrainedConfig, given: dict[str, Any]) -> tuple[Any, bool]:
+    """How weights are stored in fewer bits (None: they are not), and whether the files have them so."""
+    asked = {key: given.pop(key, None) for key in ("quantization_config", "load_in_8bit", "load_in_4bit")}
+    stored = getattr(config, "quantization_config", None)
+    if not stored and not any(asked.values()):
+        return None, False
+    from formers.quantization.config import settled
+
+    return settled(asked.pop("quantization_config"), stored, asked), bool(stored)
 
 
 def _config(
@@ -144,7 +145,6 @@ def _config(
         )
     from formers.hub import HUB_KEYWORDS
 
-    _refuse_quantized(config)
     named, takes_any = _constructor_keywords(cls)
     unknown = {key: value for key, value in config.override(options).items() if key not in named}
     constructor = {key: options[key] for key in named if key in options}
@@ -164,9 +164,16 @@ def _constructor_keywords(cls: Any) -> tuple[list[str], bool]:
     return named, any(p.kind is p.VAR_KEYWORD for p in parameters)
 
 
-def _fill(model: Any, files: Any, given: dict[str, Any]) -> Any:
+def _fill(model: Any, files: Any, given: dict[str, Any], packing: Any, packed: bool) -> Any:
     from formers.checkpoints import load
 
+    pack = None
+    if packing is not None:
+        from formers.quantization.attach import packer, replace_leaves
+
+        turned = replace_leaves(model, packing, files if packed else None)
+        pack = None if packed else packer(model, turned)
+        model.config.quantization_config = packing.to_dict()
     dtype = given.pop("torch_dtype", None) if given.get("dtype") is None else given.get("dtype")
     prefix = model.base_model_prefix
     owns_base = model.base_model is not model
@@ -196,6 +203,7 @@ def _fill(model: Any, files: Any, given: dict[str, Any]) -> Any:
         stated=_stated_dtype(model.config),
         device_map=given.get("device_map"),
         prefix=prefix,
+        pack=pack,
         **passed,
     )
     model.config.dtype = str(model.dtype).removeprefix("torch.")

@@ -1,0 +1,105 @@
+"""Which leaves of a model are stored in fewer bits, and how they get there."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from formers.nn.leaves import Conv1D
+from formers.quantization.config import BitsAndBytesConfig
+from formers.quantization.eight_bits import Linear8bit
+from formers.quantization.four_bits import Linear4bit
+from formers.quantization.packed import PackedLinear
+
+
+def usual_exceptions(model: Any) -> list[str]:
+    """Leaves that stay as they are where nobody says: what is tied, the output table, the last one."""
+    tied = model.all_tied_weights_keys
+    names = {*tied, *tied.values(), [name for name, _ in model.named_parameters()][-1]}
+    output = model.get_output_embeddings()
+    paths = [path for path, module in model.named_modules() if output is not None and module is output]
+    return sorted({*(name.removesuffix(".weight").removesuffix(".bias") for name in names), *paths})
+
+
+def _spared(path: str, exceptions: Iterable[str]) -> bool:
+    """Whether a path is excepted: by its beginning (also as an expression) or its end."""
+    end = r"(?:(?<=\.)|(?=\.|$))"
+    return any(re.match(rf"(?:{key}){end}", path) or path.endswith(key) for key in exceptions)
+
+
+def _fresh(leaf: nn.Linear | Conv1D, config: BitsAndBytesConfig) -> PackedLinear:
+    turned = isinstance(leaf, Conv1D)
+    width_out, width_in = reversed(leaf.weight.shape) if turned else leaf.weight.shape
+    has_bias = leaf.bias is not None
+    if config.load_in_8bit:
+        return Linear8bit(width_in, width_out, has_bias, config.llm_int8_threshold)
+    compute: Any = config.bnb_4bit_compute_dtype
+    kind, nested = config.bnb_4bit_quant_type, config.bnb_4bit_use_double_quant
+    return Linear4bit(width_in, width_out, has_bias, kind, nested, compute)
+
+
+def replace_leaves(model: Any, config: BitsAndBytesConfig, files: Any = None) -> dict[str, bool]:
+    """Put packed leaves, still without values, into a model that waits for its checkpoint.
+
+    Args:
+        model: built on the meta device.
+        config: how; the leaves that stay are written into it.
+        files: the weight files, where they are quantized already: they say which leaves are.
+
+    Returns:
+        The replaced leaves by path; True where the weight lies turned, [in, out], in full-precision files.
+    """
+    if config.llm_int8_skip_modules is None:  # said in the files, since other readers have other exceptions
+        config.llm_int8_skip_modules = usual_exceptions(model)
+    spared = config.llm_int8_skip_modules
+    names = set() if files is None else {*files.names()}
+    done: dict[str, bool] = {}
+    for path, leaf in [*model.named_modules()]:
+        if type(leaf) not in (nn.Linear, Conv1D):
+            continue
+        packed = _fresh(leaf, config)
+        if files is None:
+            if _spared(path, spared) or "weight" in getattr(leaf, "_keep_float32", ()):
+                continue
+            packed.weight = nn.Parameter(torch.empty_like(leaf.weight, device="meta"), False)
+        else:
+            where = next((p for p in _spellings(path, model.base_model_prefix) if _packed_at(p, names)), None)
+            if where is None:
+                continue
+            beside = {name.removeprefix(where + ".") for name in names if name.startswith(where + ".")}
+            packed.expect(partial(_shape, files, where), beside)
+        model.set_submodule(path, packed)
+        done[path] = isinstance(leaf, Conv1D)
+    return done
+
+
+def _spellings(path: str, prefix: str) -> tuple[str, ...]:
+    return path, f"{prefix}.{path}", path.removeprefix(f"{prefix}.")
+
+
+def _packed_at(path: str, names: set[str]) -> bool:
+    return f"{path}.SCB" in names or f"{path}.weight.absmax" in names
+
+
+def _shape(files: Any, path: str, name: str) -> tuple[int, ...]:
+    found: tuple[int, ...] = files.shape(f"{path}.{name}")
+    return found
+
+
+def packer(model: Any, turned: dict[str, bool]) -> Callable[[str, Tensor], bool]:
+    """What is asked of every tensor of full-precision files: True where a leaf has packed it."""
+    leaves = {f"{path}.weight": (model.get_submodule(path), turn) for path, turn in turned.items()}
+
+    def take(name: str, value: Tensor) -> bool:
+        if name not in leaves:
+            return False
+        leaf, turn = leaves[name]
+        leaf.take(value.t() if turn else value)
+        return True
+
+    return take

@@ -1,0 +1,75 @@
+"""A linear leaf whose weight is stored in fewer bits."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+
+class PackedLinear(nn.Linear):
+    """Base of linear leaves that keep their weight in another form; it is frozen, the bias is a parameter.
+
+    It is made without a weight, and has one once `take` was given one or the files have it. What is beside
+    the weight lies in buffers under the names of the files, `weight.absmax` for instance.
+
+    Attributes:
+        weight: the packed numbers; until then [out, in] on the meta device.
+    """
+
+    row_wise = True  # rows may be laid end to end
+    _keep_float32: tuple[str, ...] = ()  # buffers that no cast of the model narrows
+
+    def __init__(self, in_features: int, out_features: int, bias: bool) -> None:
+        nn.Module.__init__(self)
+        self.in_features, self.out_features = in_features, out_features
+        self.weight = nn.Parameter(torch.empty(out_features, in_features, device="meta"), False)
+        held = nn.Parameter(torch.empty(out_features, device="meta")) if bias else None
+        self.register_parameter("bias", held)
+
+    def take(self, weight: Tensor) -> None:
+        """Pack a weight, [out, in] in any floating dtype."""
+        raise NotImplementedError
+
+    def expect(self, shape: Callable[[str], tuple[int, ...]], held: set[str]) -> None:
+        """Make places for what files hold.
+
+        Args:
+            shape: name of one of the leaf's tensors -> its shape in the files.
+            held: the names there.
+        """
+        raise NotImplementedError
+
+    def dequantized(self, dtype: torch.dtype = torch.float32) -> Tensor:
+        """The weight, [out, in]."""
+        raise NotImplementedError
+
+    def reset_parameters(self) -> None:
+        """Nothing: what is packed has its values."""
+
+    def _apply(self, fn: Callable[..., Any], recurse: bool = True) -> Any:
+        kept = {name: self._buffers[name] for name in self._keep_float32 if name in self._buffers}
+        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]  # torch does not say
+        for name, value in kept.items():
+            moved = self._buffers[name]
+            if value is not None and moved is not None and moved.dtype != value.dtype:
+                self._buffers[name] = value.to(moved.device)
+        return self
+
+
+class Product(torch.autograd.Function):
+    """A product that goes forward as the leaf computes it, and back through its weight's values."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, leaf: PackedLinear, product: Callable[[Tensor], Tensor]) -> Tensor:
+        """[N, in] -> [N, out]."""
+        ctx.leaf = leaf
+        return product(x)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None, None]:
+        """[N, out] -> [N, in]; the weight has no gradient."""
+        grad = grads[0]
+        return grad @ ctx.leaf.dequantized(grad.dtype), None, None
