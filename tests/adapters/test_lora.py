@@ -336,3 +336,36 @@ def test_the_usual_targets_follow_from_roles_as_the_ecosystem_lists_them():
         with torch.device("meta"):
             found[kind] = attention_leaves(class_of(family, "Model")(family.config(**fewer)))
     assert found == {kind: set(LISTED[kind]) - _BESIDE.get(kind, set()) for kind in found}
+
+
+@pytest.mark.parametrize(
+    "how", [{"load_in_8bit": True}, {"load_in_4bit": True, "bnb_4bit_quant_type": "nf4"}]
+)
+def test_adapters_train_on_packed_leaves_and_merge_into_them(tmp_path, how):
+    torch.manual_seed(0)
+    config = formers.LlamaConfig(
+        vocab_size=40, hidden_size=32, num_hidden_layers=1, num_attention_heads=2, intermediate_size=48
+    )
+    formers.LlamaForCausalLM(config).save_pretrained(tmp_path)
+    packing = formers.BitsAndBytesConfig(**how)
+    model = formers.LlamaForCausalLM.from_pretrained(tmp_path, quantization_config=packing)
+    model = formers.prepare_model_for_kbit_training(model)
+    assert model.is_gradient_checkpointing
+    model.gradient_checkpointing_disable()
+    lora = formers.LoraConfig(r=4, target_modules=["q_proj", "down_proj"], init_lora_weights=False)
+    adapted = formers.get_peft_model(model, lora)
+    ids = torch.arange(3, 15)[None]
+    adapted(input_ids=ids, labels=ids).loss.backward()
+    trained = {name for name, p in adapted.named_parameters() if p.grad is not None}
+    assert trained
+    assert all(".lora_" in name for name in trained)
+    with torch.no_grad():
+        before = adapted(input_ids=ids).logits
+        merged = adapted.merge_and_unload()
+        after = merged(input_ids=ids).logits
+    assert (
+        type(merged.model.layers[0].self_attn.q_proj).__name__
+        == f"Linear{8 if 'load_in_8bit' in how else 4}bit"
+    )
+    # what is merged is packed anew
+    assert float((after - before).norm() / before.norm()) < (0.05 if "load_in_8bit" in how else 0.3)

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from formers.nn.kernels import project
 from formers.nn.leaves import Conv1D
+from formers.quantization.packed import PackedLinear
 
 
 def is_transposed(leaf: nn.Module) -> bool:
@@ -213,17 +214,20 @@ class AdapterLayer(nn.Module):
 
     @torch.no_grad()
     def _put(self, name: str, change: Any, sign: float) -> None:
-        weight: Any = self.get_base_layer().weight
-        wide = weight.data.to(torch.promote_types(weight.dtype, torch.float32))
-        made = change(name, wide).to(weight.dtype)
+        leaf: Any = self.get_base_layer()
+        packed = isinstance(leaf, PackedLinear)
+        held = leaf.dequantized() if packed else leaf.weight.data
+        made = change(name, held.to(torch.promote_types(held.dtype, torch.float32))).to(held.dtype)
         if not torch.isfinite(made).all():
             raise ValueError(
                 f"NaNs detected in the merged weights. The adapter {name} seems to be broken; this leaf "
-                "is as it "
-                "was"
+                "is as it was"
             )
         self.shift_bias(name, sign)
-        weight.data = made
+        if packed:
+            leaf.take(made)
+        else:
+            leaf.weight.data = made
 
 
 def _parameters(held: Any) -> Iterable[nn.Parameter]:

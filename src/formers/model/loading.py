@@ -174,6 +174,8 @@ def _fill(model: Any, files: Any, given: dict[str, Any], packing: Any, packed: b
         turned = replace_leaves(model, packing, files if packed else None)
         pack = None if packed else packer(model, turned)
         model.config.quantization_config = packing.to_dict()
+        model.is_quantized = True
+        model.is_loaded_in_8bit, model.is_loaded_in_4bit = packing.load_in_8bit, packing.load_in_4bit
     dtype = given.pop("torch_dtype", None) if given.get("dtype") is None else given.get("dtype")
     prefix = model.base_model_prefix
     owns_base = model.base_model is not model

@@ -104,6 +104,8 @@ class Linear(LoraLayer):
 
     def _widths(self, leaf: Any) -> tuple[int, int]:
         self.fan_in_fan_out = is_transposed(leaf)
+        if isinstance(leaf, nn.Linear):  # one whose weight is packed, too
+            return leaf.in_features, leaf.out_features
         out, read = leaf.weight.shape[::-1] if self.fan_in_fan_out else leaf.weight.shape
         return int(read), int(out)
 
@@ -185,8 +187,7 @@ class ConvNd(LoraLayer):
         if r % leaf.groups:
             raise ValueError(
                 f"a convolution in {leaf.groups} groups takes a rank that these divide, not {r}: choose "
-                "another rank "
-                "(rank_pattern), or leave it out of the targets"
+                "another rank (rank_pattern), or leave it out of the targets"
             )
         kind = next(k for k in (nn.Conv1d, nn.Conv2d, nn.Conv3d) if isinstance(leaf, k))
         ones: Any = (1,) * len(leaf.kernel_size)
