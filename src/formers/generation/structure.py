@@ -22,9 +22,16 @@ from formers.generation.stopping import TokenBytes
 
 NAMES = ("json_schema", "json_object", "regex", "grammar")
 DEEPEST = 32  # lists and objects of a schema within each other
+LIMITS: dict[str, Any] = {  # of an automaton, in the library's units: about 20 ms to begin, 15 ms a step
+    "initial_lexer_fuel": 1_000_000,
+    "max_lexer_states": 50_000,
+    "max_grammar_size": 100_000,
+    "precompute_large_lexemes": False,
+    "verbose_errors": False,
+}
 _KEPT = 64  # grammars of one tokenizer whose automaton is kept
 _SPACES = r"(\n {0,16}| )"  # between the parts of JSON: indented or not, but never without end
-_HEAD = '%llguidance {"no_forcing": true}\n'  # tokens are the model's choice where several spell one text
+HEAD = '%llguidance {"no_forcing": true}\n'  # tokens are the model's choice where several spell one text
 _SPECIAL = b"\xff"  # how the library knows a token that no text holds
 
 
@@ -48,15 +55,15 @@ def source_of(
     if len(given) > 1:
         raise ValueError(f"{' and '.join(given)} each say what the text may be: give one")
     if given[0] == "json_schema":
-        return given[0], f"{_HEAD}start: %json {_schema_text(json_schema, lenient)}"
+        return given[0], f"{HEAD}start: %json {schema_text(json_schema, lenient)}"
     if json_object:
-        return given[0], f"{_HEAD}start: %json {_schema_text({'type': 'object'}, lenient)}"
+        return given[0], f"{HEAD}start: %json {schema_text({'type': 'object'}, lenient)}"
     text = regex if grammar is None else grammar
     if not isinstance(text, str):
         raise ValueError(f"{given[0]} is a string, not {text!r:.200}")
     library = need("llguidance", "structured", "texts of a given form")
     if grammar is None:
-        return given[0], f"{_HEAD}start: /{library.regex_to_lark(_inside(text), use_ascii='')}/"
+        return given[0], f"{HEAD}start: /{library.regex_to_lark(_inside(text), use_ascii='')}/"
     if "::=" in text:
         from llguidance.gbnf_to_lark import any_to_lark
 
@@ -71,7 +78,7 @@ def _headed(lark: str) -> str:
     """A grammar with this module's option beside those that it sets itself."""
     own = re.search(r"^%llguidance\s+(\{.*\})\s*$", lark, re.MULTILINE)
     if own is None:
-        return _HEAD + lark
+        return HEAD + lark
     try:
         options = {**json.loads(own[1]), "no_forcing": True}
     except ValueError as error:
@@ -86,7 +93,7 @@ def _inside(regex: str) -> str:
     return regex[:-1] if ends else regex
 
 
-def _schema_text(schema: Any, lenient: bool) -> str:
+def schema_text(schema: Any, lenient: bool) -> str:
     """A schema as JSON, from a dictionary, a text, or a class with `model_json_schema` (pydantic's)."""
     if hasattr(schema, "model_json_schema"):
         schema = schema.model_json_schema()
@@ -240,6 +247,11 @@ def structure_of(
     return compiled(tokenizer, *found)
 
 
+def is_compiled(tokenizer: Any, source: str) -> bool:
+    """Whether `compiled` would answer from memory."""
+    return source in _known(tokenizer)[2]
+
+
 def compiled(tokenizer: Any, name: str, source: str) -> Structure:
     """The structure of a grammar in Lark's notation; `name` is what errors call it."""
     vocabulary, known, structures = _known(tokenizer)
@@ -248,7 +260,7 @@ def compiled(tokenizer: Any, name: str, source: str) -> Structure:
             structures.move_to_end(source)
             return structures[source]
     if vocabulary.leads:  # a space that nobody reads
-        parts = [{"lark_grammar": f'{_HEAD}start: " "? @text'}, {"name": "text", "lark_grammar": source}]
+        parts = [{"lark_grammar": f'{HEAD}start: " "? @text'}, {"name": "text", "lark_grammar": source}]
     else:
         parts = [{"lark_grammar": source}]
     matcher = matcher_of(known, json.dumps({"grammars": parts}))
@@ -268,10 +280,7 @@ def compiled(tokenizer: Any, name: str, source: str) -> Structure:
 def matcher_of(tokens: Any, grammar: str) -> Any:
     """The library's automaton, with limits of its size; an error lies within it."""
     library = need("llguidance", "structured", "texts of a given form")
-    limits = library.LLParserLimits(
-        initial_lexer_fuel=1_000_000, max_lexer_states=50_000, max_grammar_size=100_000, verbose_errors=False
-    )
-    return library.LLMatcher(tokens, grammar, log_level=0, limits=limits)
+    return library.LLMatcher(tokens, grammar, log_level=0, limits=library.LLParserLimits(**LIMITS))
 
 
 def _known(tokenizer: Any) -> tuple[ByteVocabulary, Any, OrderedDict[str, Structure]]:
