@@ -74,7 +74,7 @@ class StructuredOutputLogitsProcessor(LogitsProcessor):
             elif self.num_beams > 1 and not self.ends.intersection(new):
                 allowed[place] = 0
         self._states = found
-        bound = (torch.from_numpy(allowed).to(scores.device, scores.dtype) - 0.5) * math.inf
+        bound = torch.from_numpy(allowed).to(scores.device, scores.dtype).sub_(0.5).mul_(math.inf)
         left = torch.minimum(scores, bound)  # a third of what `masked_fill` takes
         require(
             self.num_beams > 1 or not bool(left.amax(-1).isneginf().any()),
