@@ -7,7 +7,9 @@ from typing import Any
 
 import pytest
 
-from formers.serving.writing.tools import Call, Calls, Notation, Tools, notation_of
+from formers.generation.structure import compiled
+from formers.serving.writing.tools import Call, Calls, Notation, Tools, form_of, notation_of
+from generation.small_tokenizers import pair
 
 HERMES = notation_of("For each call: <tool_call>{...}</tool_call>")
 MISTRAL = notation_of("[AVAILABLE_TOOLS] [TOOL_CALLS]")
@@ -81,3 +83,51 @@ def test_text_is_told_as_it_comes() -> None:
         " see",
         " <toast",
     ]
+
+
+def admitted(text: str, notation: Notation, choice: str, parallel: bool = True) -> bool:
+    """Whether a text is one that may be written, as a whole."""
+    place = {"type": "object", "properties": {"city": {"enum": ["Bern"]}}, "required": ["city"],
+             "additionalProperties": False}  # fmt: skip
+    given = [{"type": "function", "function": {"name": "weather", "parameters": place, "strict": True}},
+             {"type": "function", "function": {"name": "time"}}]  # fmt: skip
+    tokenizer = pair("byte-level")[0]
+    tools = Tools(given, frozenset({"weather", "time"}), choice, parallel, notation)
+    form = form_of(tools, None, tokenizer)
+    assert form is not None
+    state = compiled(tokenizer, form.param, form.source).begin()
+    return bool(state.consume_tokens(tokenizer(text, add_special_tokens=False)["input_ids"])) and bool(
+        state.is_accepting()
+    )
+
+
+BERN = '{"name": "weather", "arguments": {"city": "Bern"}}'
+TAGGED = f"<tool_call>\n{BERN}\n</tool_call>"
+LLAMAS = BERN.replace("arguments", "parameters")
+
+
+@pytest.mark.parametrize(
+    ("text", "notation", "choice", "parallel", "may"),
+    [
+        ("Fine.", HERMES, "auto", True, True),
+        (f"I look. {TAGGED}", HERMES, "auto", True, True),
+        (TAGGED.replace("Bern", "Rom"), HERMES, "auto", True, False),
+        (f"{TAGGED}\n{TAGGED}", HERMES, "auto", True, True),
+        (f"{TAGGED}\n{TAGGED}", HERMES, "auto", False, False),
+        ("Fine.", HERMES, "required", True, False),
+        (TAGGED, HERMES, "required", True, True),
+        (TAGGED, HERMES, "time", True, False),
+        (f"[TOOL_CALLS] [{BERN}, {BERN}]", MISTRAL, "required", True, True),
+        (f"[TOOL_CALLS] [{BERN}, {BERN}]", MISTRAL, "required", False, False),
+        ('[TOOL_CALLS]weather[ARGS]{"city": "Bern"}', NEWER_MISTRAL, "required", True, True),
+        (LLAMAS, LLAMA, "auto", True, True),
+        (LLAMAS.replace("Bern", "Rom"), LLAMA, "auto", True, False),
+        (f"{LLAMAS}; {LLAMAS}", LLAMA, "required", True, True),
+        (f"[{BERN}, {BERN}]", PLAIN, "required", True, True),
+        ("Fine {so}.", PLAIN, "auto", True, True),
+    ],
+)
+def test_calls_that_are_bound_have_the_form_of_their_tool(
+    text: str, notation: Notation, choice: str, parallel: bool, may: bool
+) -> None:
+    assert admitted(text, notation, choice, parallel) is may
