@@ -15,6 +15,7 @@ from formers.generation.engine import Request
 from formers.serving.classify import CLIENT_GONE, Scope, Send, encoded
 from formers.serving.limits import REFUSED, Gone, Receive, Refusal, check_type, read_body, understood
 from formers.serving.writing.asked import CHAT_FIELDS, TEXT_FIELDS, Asked
+from formers.serving.writing.forms import structure_for
 from formers.serving.writing.shapes import Shape
 from formers.serving.writing.texts import Piece, Pieces
 from formers.serving.writing.values import BadField
@@ -98,6 +99,8 @@ class Endpoint:
         asked = await understood(await read_body(receive, headers, writer.settings), self.read)
         if asked.user is not None:
             record["user"] = asked.user
+        if asked.form is not None:
+            asked.structure = await structure_for(asked.form, writer.tokenizer)
         shape = Shape(asked, writer.name, writer.bytes)
         client = str((scope.get("client") or ("",))[0])
         with writer.begun(asked, client) as (pieces, requests):
