@@ -94,14 +94,19 @@ def app_of(service: Life) -> FastAPI:
 
 
 def _of_classifier(service: Service) -> _Parts:
-    return [_classify_route(service)], [_state_routes(service), queue_routes(service), page_routes()], _answer
+    return (
+        [_classify_route(service)],
+        [_state_routes(service), queue_routes(service), page_routes("index.html")],
+        _answer,
+    )
 
 
 def _of_writer(service: Any) -> _Parts:
     from formers.serving.writing import endpoint
+    from formers.serving.writing.reply import model_routes, refused
 
-    routers = [endpoint.model_routes(service), page_routes(queue=False)]
-    return endpoint.writing_endpoints(service), routers, endpoint.refused
+    routers = [model_routes(service), endpoint.response_routes(service), page_routes("chat.html")]
+    return endpoint.writing_endpoints(service), routers, refused
 
 
 class _Door:
@@ -156,9 +161,13 @@ class _Door:
         """The methods that the path of `scope` takes; empty where there is no such path."""
         found = [
             method
-            for method in ("GET", "POST")
-            if scope["path"] == "*"
-            or any(route.matches({**scope, "method": method})[0] == Match.FULL for route in self.routes)
+            for method in ("GET", "POST", "DELETE")
+            if any(
+                method in (getattr(route, "methods", None) or ())
+                if scope["path"] == "*"
+                else route.matches({**scope, "method": method})[0] == Match.FULL
+                for route in self.routes
+            )
         ]
         return ", ".join([*found, *(["HEAD"] if "GET" in found else []), "OPTIONS"]) if found else ""
 

@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
 from formers.desk.queue import Entry, QueueError, QueueFull
-from formers.serving.engine import NotAProbability, OutOfTime, Overloaded, Stopping
+from formers.serving.engine import OutOfTime, Overloaded, Stopping, Unsound
 from formers.serving.limits import (
     REFUSED,
     Gone,
@@ -21,7 +21,9 @@ from formers.serving.limits import (
     Refusal,
     check_type,
     parse,
+    quoted,
     read_body,
+    stray_parameter,
     understood,
 )
 from formers.serving.service import Service, top_scores
@@ -75,6 +77,7 @@ class Classify:
         trace = _Trace(self._request_id(headers))
         extra: list[tuple[bytes, bytes]] = []
         try:
+            _no_parameters(scope)
             body = await self._answer(headers, receive, trace, self._client(scope))
         except Refusal as refusal:
             await self.service.pace.turn(REFUSED)
@@ -141,7 +144,7 @@ class Classify:
             raise Refusal(503, str(error), 1) from None
         except OutOfTime as error:
             return await self._fall_back(trace, question, "timeout", Refusal(504, str(error)))
-        except NotAProbability as error:
+        except Unsound as error:
             logger.error("request %s: %s", trace.request_id, error)
             return await self._fall_back(trace, question, "error", Refusal(500, str(error)))
         except Exception as error:
@@ -169,15 +172,15 @@ class Classify:
         entries: list[Entry] = []
         doubtful: list[int] = []
         for index, answer in enumerate(trace.answers):
-            label, score = answer.ranked[0]
+            label, score = answer.result[0]
             result = _result(answer, label, score, service.revision)
             if question.top_k:
-                result["scores"] = top_scores(answer.ranked, question.top_k)
+                result["scores"] = top_scores(answer.result, question.top_k)
             threshold = service.threshold.of(label)
             if threshold is None or score < threshold:
                 result["needs_human"] = True
                 doubtful.append(index)
-                known = (label, score, threshold, answer.ranked, answer.tokens, service.revision)
+                known = (label, score, threshold, answer.result, answer.tokens, service.revision)
                 entries.append(Entry(question.texts[index], "below_threshold", trace.request_id, *known))
             results.append(result)
             listed += len(result.get("scores", ()))
@@ -237,8 +240,8 @@ class Classify:
             record["texts"] = len(trace.question.texts)
         if trace.answers:
             record["tokens"] = sum(answer.tokens for answer in trace.answers)
-            labels = [answer.ranked[0][0] for answer in trace.answers]
-            scores = [round(answer.ranked[0][1], 6) for answer in trace.answers]
+            labels = [answer.result[0][0] for answer in trace.answers]
+            scores = [round(answer.result[0][1], 6) for answer in trace.answers]
             if trace.question is not None and trace.question.single:
                 record |= {"label": labels[0], "score": scores[0]}
             else:
@@ -247,6 +250,13 @@ class Classify:
         if service.settings.log_texts and trace.question is not None:
             record["text"] = trace.question.texts
         service.log.write(trace.wall, record)
+
+
+def _no_parameters(scope: Scope) -> None:
+    """Refuse a query: `?top_k=2` would be ignored."""
+    if (name := stray_parameter(scope["query_string"])) is not None:
+        said = f"unknown parameter {quoted(name)}: all is said in the body"
+        raise Refusal(422, [{"loc": ["query", name], "msg": said, "type": "extra_forbidden"}])
 
 
 def _result(answer: Answer, label: str, score: float, revision: str | None) -> dict[str, Any]:

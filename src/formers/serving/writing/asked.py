@@ -172,16 +172,6 @@ class Reader:
             ]
         return found
 
-    def check_name(self, name: str) -> None:
-        """Refuse another model's name.
-
-        Raises:
-            BadField: 404.
-        """
-        if name != self.name:
-            said = f"there is no model {quoted(name)} here: {quoted(self.name)} is served"
-            raise BadField("model", said, "model_not_found", 404)
-
     def _body(self, raw: bytes, known: Sequence[str], unsupported: dict[str, tuple[Any, ...]]) -> Body:
         try:
             body = read_object(raw, Faults(), self.limits.max_queued_tokens, MOST_NESTS)
@@ -190,9 +180,7 @@ class Reader:
                 raise
             raise BadField(None, refusal.detail[0]["msg"]) from None
         values.check_known(body, known, unsupported)
-        if not isinstance(name := body.get("model"), str):
-            raise BadField("model", f"model names what answers: {quoted(self.name)}")
-        self.check_name(name)
+        values.check_name(body.get("model"), self.name)
         if not isinstance(body.get("user"), str | None):
             raise BadField("user", "user is a string")
         return body
