@@ -111,6 +111,7 @@ _TABLE: dict[str, tuple[str, ...]] = {
         "get_supported_tasks",
         *("Conversation", "ConversationalPipeline", "SummarizationPipeline", "Text2TextGenerationPipeline"),
         *("TextClassificationPipeline", "TextGenerationPipeline", "TranslationPipeline"),
+        *("FeatureExtractionPipeline", "SentenceEmbeddingPipeline"),
         "pipeline",
     ),
     "formers.training": (
