@@ -39,8 +39,8 @@ def create_app(classifier: Any, settings: Settings | None = None, **changes: Any
     leave. `serve` bounds these too.
 
     Args:
-        classifier: a text-classification or text-generation pipeline, the name or folder of a model for one
-            of these tasks, or anything that satisfies `formers.serving.Classifier`.
+        classifier: a pipeline (text-classification, text-generation or sentence-embeddings), the name or
+            folder of a model for one of these tasks, or anything that satisfies `formers.serving.Classifier`.
         settings: limits and places; the defaults of `Settings` when left out.
         **changes: single settings, as in `create_app(pipe, threshold=0.8)`.
 
@@ -70,9 +70,7 @@ def app_of(service: Life) -> FastAPI:
 
     app = FastAPI(
         title="formers",
-        summary="A text classifier, and the queue for what a person must decide."
-        if isinstance(service, Service)
-        else "A model that answers chats and goes on with texts.",
+        summary=service.summary,
         version=__version__,
         lifespan=lifespan,
         docs_url=None,  # FastAPI's own page loads its scripts from elsewhere; /docs here needs no network
@@ -80,7 +78,7 @@ def app_of(service: Life) -> FastAPI:
     )
     app.state.service = service
     app.include_router(_health_routes(service))
-    bare, routers, answer = _of_classifier(service) if isinstance(service, Service) else _of_writer(service)
+    bare, routers, answer = _of_classifier(service) if isinstance(service, Service) else _of_v1(service)
     app.router.routes[:0] = bare
     for router in routers:
         app.include_router(router)
@@ -101,12 +99,17 @@ def _of_classifier(service: Service) -> _Parts:
     )
 
 
-def _of_writer(service: Any) -> _Parts:
-    from formers.serving.writing import endpoint
+def _of_v1(service: Any) -> _Parts:
     from formers.serving.writing.reply import model_routes, refused
 
-    routers = [model_routes(service), endpoint.response_routes(service), page_routes("chat.html")]
-    return endpoint.writing_endpoints(service), routers, refused
+    if service.writes:
+        from formers.serving.writing.endpoint import response_routes, writing_endpoints
+
+        routers = [model_routes(service), response_routes(service), page_routes("chat.html")]
+        return writing_endpoints(service), routers, refused
+    from formers.serving.embeddings import embedding_endpoint
+
+    return [embedding_endpoint(service)], [model_routes(service), page_routes()], refused
 
 
 class _Door:

@@ -4,18 +4,33 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
-from formers.serving.engine import Engine, Unsound
+from formers.serving.engine import Engine, OutOfTime, Overloaded, Stopping, Unsound
 from formers.serving.life import Life
+from formers.serving.limits import Gone, Receive, Refusal
 from formers.serving.protocol import Model
 from formers.serving.settings import Settings
+from formers.serving.sharing import Clients
 from formers.serving.telemetry import BatchMetrics
+from formers.serving.work import Answer, ClientKey, Job
 
 logger = logging.getLogger("formers.serving")
 
 WARM_UP_WORDS = (1, 4, 16, 48, 128, 384)  # about a geometric series of lengths; a model cuts what is too long
+
+
+class Failed(Refusal):
+    """The model did not answer: it took too long (504), or failed (500).
+
+    Attributes:
+        reason: "timeout" or "error".
+    """
+
+    def __init__(self, status: int, detail: str) -> None:
+        super().__init__(status, detail)
+        self.reason = "timeout" if status == 504 else "error"
 
 
 class Batched(Life):
@@ -47,6 +62,7 @@ class Batched(Life):
             observe=metrics.batch,
             problem=problem,
         )
+        self.clients = Clients()
         self._warming: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
@@ -88,6 +104,49 @@ class Batched(Life):
         """Finish what is held, write what is waiting, close the files."""
         await self.drain()
         await asyncio.to_thread(self.close)
+
+    async def answers(
+        self, texts: Sequence[Any], receive: Receive, client: ClientKey, what: str
+    ) -> list[Answer]:
+        """The model's answers to the texts of one request, `what` in the log.
+
+        Raises:
+            Refusal: there is no room for them (503), or `Failed`.
+            Gone: the client hung up.
+        """
+        try:
+            job = self.engine.submit(texts, self.settings.timeout, client)
+        except Overloaded as error:
+            raise Refusal(503, f"at capacity: {error}", error.retry_after) from None
+        except Stopping as error:
+            raise Refusal(503, str(error), 1) from None
+        watcher = asyncio.get_running_loop().create_task(self._watch(receive, job))
+        try:
+            return await job.future
+        except asyncio.CancelledError:
+            if job.dropped:
+                raise Gone from None
+            self.engine.drop(job)
+            raise
+        except Stopping as error:
+            raise Refusal(503, str(error), 1) from None
+        except OutOfTime as error:
+            raise Failed(504, str(error)) from None
+        except Unsound as error:
+            logger.error("%s: %s", what, error)
+            raise Failed(500, str(error)) from None
+        except Exception as error:  # whatever a model raises
+            logger.exception("the model failed on %s", what, exc_info=error)
+            raise Failed(500, f"the model failed: {type(error).__name__}") from None
+        finally:
+            watcher.cancel()
+
+    async def _watch(self, receive: Receive, job: Job) -> None:
+        """Give the job up when its client hangs up."""
+        while (await receive())["type"] != "http.disconnect":
+            pass
+        if not job.future.done():
+            self.engine.drop(job)
 
     def refresh_gauges(self) -> None:
         """Set the gauges that are read, not counted."""

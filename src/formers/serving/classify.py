@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
 from formers.desk.queue import Entry, QueueError, QueueFull
-from formers.serving.engine import OutOfTime, Overloaded, Stopping, Unsound
+from formers.serving.batched import Failed
 from formers.serving.limits import (
     REFUSED,
     Gone,
@@ -27,7 +27,7 @@ from formers.serving.limits import (
     understood,
 )
 from formers.serving.service import Service, top_scores
-from formers.serving.work import Answer, ClientKey, Job
+from formers.serving.work import Answer, ClientKey
 
 logger = logging.getLogger("formers.serving")
 
@@ -35,7 +35,6 @@ Scope = MutableMapping[str, Any]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
 _LONGEST_ID = 128
-_MOST_KNOWN = 8192  # connections
 _AT_ONCE = 2000  # scores that are listed before others have their turn
 _JSON = (b"content-type", b"application/json")
 CLIENT_GONE = 499  # nginx's number for a client that hung up; only in the log and the metrics
@@ -69,7 +68,6 @@ class Classify:
         self.service = service
         self._prefix = os.urandom(4).hex()
         self._count = itertools.count(1)
-        self._known: dict[ClientKey, None] = {}  # connections that took an answer, the latest last
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -78,7 +76,7 @@ class Classify:
         extra: list[tuple[bytes, bytes]] = []
         try:
             _no_parameters(scope)
-            body = await self._answer(headers, receive, trace, self._client(scope))
+            body = await self._answer(headers, receive, trace, self.service.clients.of(scope))
         except Refusal as refusal:
             await self.service.pace.turn(REFUSED)
             trace.status = refusal.status
@@ -95,25 +93,9 @@ class Classify:
         try:
             await _send(send, trace, body, extra)
             if trace.answers:
-                self._remember(scope)
+                self.service.clients.remember(scope)
         finally:
             self._note(trace)
-
-    def _client(self, scope: Scope) -> ClientKey:
-        """Whose share of the model a request takes: its connection's.
-
-        Connections of one address that have not taken an answer yet have one share together: who asks on a
-        new one each time, and leaves before the answer, gains nothing by it.
-        """
-        peer = tuple(scope.get("client") or (None, None))
-        return peer if peer in self._known else (peer[0], None)
-
-    def _remember(self, scope: Scope) -> None:
-        peer = tuple(scope.get("client") or (None, None))
-        self._known.pop(peer, None)
-        self._known[peer] = None
-        if len(self._known) > _MOST_KNOWN:
-            del self._known[next(iter(self._known))]
 
     async def _answer(
         self, headers: dict[bytes, bytes], receive: Receive, trace: _Trace, client: ClientKey
@@ -126,42 +108,12 @@ class Classify:
         body = await read_body(receive, headers, service.settings)
         question = await understood(body, lambda body: parse(body, service.settings))
         trace.question = question
+        what = f"request {trace.request_id}"
         try:
-            job = service.engine.submit(question.texts, service.settings.timeout, client)
-        except Overloaded as error:
-            raise Refusal(503, f"at capacity: {error}", error.retry_after) from None
-        except Stopping as error:
-            raise Refusal(503, str(error), 1) from None
-        watcher = asyncio.get_running_loop().create_task(self._watch(receive, job))
-        try:
-            trace.answers = await job.future
-        except asyncio.CancelledError:
-            if job.dropped:
-                raise Gone from None
-            service.engine.drop(job)
-            raise
-        except Stopping as error:
-            raise Refusal(503, str(error), 1) from None
-        except OutOfTime as error:
-            return await self._fall_back(trace, question, "timeout", Refusal(504, str(error)))
-        except Unsound as error:
-            logger.error("request %s: %s", trace.request_id, error)
-            return await self._fall_back(trace, question, "error", Refusal(500, str(error)))
-        except Exception as error:
-            logger.exception("the model failed on request %s", trace.request_id, exc_info=error)
-            return await self._fall_back(
-                trace, question, "error", Refusal(500, f"the model failed: {type(error).__name__}")
-            )
-        finally:
-            watcher.cancel()
+            trace.answers = await service.answers(question.texts, receive, client, what)
+        except Failed as failed:
+            return await self._fall_back(trace, question, failed)
         return await self._judge(trace, question)
-
-    async def _watch(self, receive: Receive, job: Job) -> None:
-        """Give the job up when its client hangs up."""
-        while (await receive())["type"] != "http.disconnect":
-            pass
-        if not job.future.done():
-            self.service.engine.drop(job)
 
     async def _judge(self, trace: _Trace, question: Question) -> bytes:
         """Hold the answers against the thresholds, keep what a person must see, and write the reply."""
@@ -193,18 +145,20 @@ class Classify:
         trace.status = 200
         return _reply(results, question)
 
-    async def _fall_back(self, trace: _Trace, question: Question, reason: str, refusal: Refusal) -> bytes:
+    async def _fall_back(self, trace: _Trace, question: Question, failed: Failed) -> bytes:
         """A person answers what the model did not, if the settings say so."""
         if self.service.settings.fallback != "human":
-            raise refusal
+            raise failed
         entries = [
-            Entry(text=text, reason=reason, request_id=trace.request_id, revision=self.service.revision)
+            Entry(
+                text=text, reason=failed.reason, request_id=trace.request_id, revision=self.service.revision
+            )
             for text in question.texts
         ]
         numbers = await self._keep(entries)
         trace.human = dict(enumerate(numbers))
         trace.status = 202
-        known = {"needs_human": True, "reason": reason, "revision": self.service.revision}
+        known = {"needs_human": True, "reason": failed.reason, "revision": self.service.revision}
         nothing = dict.fromkeys(("label", "confidence", "score", "tokens"))
         return _reply([{**nothing, **known, "queue_id": number} for number in numbers], question)
 

@@ -44,8 +44,8 @@ def serve(
     a queue that cannot be opened) is printed as one line, and the status is 2.
 
     Args:
-        model: a text-classification or text-generation pipeline, the name or folder of a model, or a
-            `Classifier`.
+        model: a pipeline (text-classification, text-generation or sentence-embeddings), the name or folder
+            of a model, or a `Classifier`.
         host: address to listen on. The default is this machine only; "0.0.0.0" is every interface.
         port: 0 takes a free one.
         settings: limits and places (`Settings`).

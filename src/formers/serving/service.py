@@ -26,6 +26,7 @@ class Service(Batched):
     What the settings leave open is looked for at `place`, where the records of the model lie.
     """
 
+    summary = "A text classifier, and the queue for what a person must decide."
     metrics: Metrics
 
     def __init__(self, classifier: Classifier, settings: Settings, place: Any = None) -> None:

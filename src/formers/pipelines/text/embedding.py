@@ -401,6 +401,13 @@ class SentenceEmbeddingPipeline(TextPipeline):
             return last.linear.out_features
         return int(self.model.config.hidden_size) * len(self.recipe.pools)
 
+    @property
+    def gives(self) -> tuple[int, bool | None]:
+        """How many numbers its vectors have, and whether their length is 1; None where nobody said."""
+        chosen = self._postprocess_params
+        declared = self.recipe.normalize if self.declared else None
+        return chosen.get("dimensions", self.width), chosen.get("normalize", declared)
+
     @classmethod
     def keywords(cls) -> frozenset[str] | None:
         """Keywords that the constructor takes."""

@@ -12,7 +12,7 @@ from formers.generation.build import processors_for
 from formers.generation.engine import Request
 from formers.generation.processors.repetition import OccurrencePenaltyLogitsProcessor
 from formers.generation.settle import room_of, settings
-from formers.serving.limits import Faults, Refusal, quoted, read_object
+from formers.serving.limits import quoted
 from formers.serving.settings import Settings
 from formers.serving.writing import values
 from formers.serving.writing.values import BadField, Body
@@ -157,7 +157,7 @@ class Reader:
         echo = values.flag(body, "echo")
         if echo and top is not None:
             raise BadField("echo", "echo with logprobs is not supported by this server: ask for one of them")
-        given = _prompts(body.get("prompt"))
+        given = values.texts_or_ids(body.get("prompt"), "prompt")
         if len(given) > self.limits.max_texts:
             raise BadField(
                 "prompt", f"prompt holds {len(given)} texts; at most {self.limits.max_texts} are taken"
@@ -173,17 +173,8 @@ class Reader:
         return found
 
     def _body(self, raw: bytes, known: Sequence[str], unsupported: dict[str, tuple[Any, ...]]) -> Body:
-        try:
-            body = read_object(raw, Faults(), self.limits.max_queued_tokens, MOST_NESTS)
-        except Refusal as refusal:
-            if not isinstance(refusal.detail, list):
-                raise
-            raise BadField(None, refusal.detail[0]["msg"]) from None
-        values.check_known(body, known, unsupported)
-        values.check_name(body.get("model"), self.name)
-        if not isinstance(body.get("user"), str | None):
-            raise BadField("user", "user is a string")
-        return body
+        bounds = (self.limits.max_queued_tokens, MOST_NESTS)
+        return values.body_of(raw, known, unsupported, self.name, *bounds)
 
     def _asked(
         self, body: Body, prompts: list[list[int]], length: tuple[str, int | None], logged: bool, top: int,
@@ -327,25 +318,6 @@ class Reader:
         if not isinstance(part, dict) or part.get("type") != "text" or set(part) != {"type", "text"}:
             raise BadField(place, f'{place} is {{"type": "text", "text": ...}}: this server reads text alone')
         return values.text(part["text"], f"{place}.text", self.limits.max_chars)
-
-
-def _prompts(given: Any) -> list[Any]:
-    """Strings and lists of ids out of what `prompt` may be."""
-    if isinstance(given, str) or _are_ids(given):
-        return [given]
-    if (
-        isinstance(given, list)
-        and given
-        and (all(isinstance(one, str) for one in given) or all(map(_are_ids, given)))
-    ):
-        return given
-    raise BadField(
-        "prompt", "prompt is a string, a list of strings, a list of token ids, or several such lists"
-    )
-
-
-def _are_ids(given: Any) -> bool:
-    return isinstance(given, list) and bool(given) and all(type(one) is int for one in given)
 
 
 def _stops(given: Any) -> tuple[str, ...]:

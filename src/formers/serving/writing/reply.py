@@ -6,7 +6,7 @@ import logging
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import starlette.requests
 from starlette.responses import Response
@@ -40,8 +40,10 @@ class Served(Life):
     Attributes:
         name: what requests call the model.
         created: when the server was made, in seconds since 1970.
+        writes: whether it goes on with texts; else it makes vectors.
     """
 
+    writes: ClassVar[bool]
     name: str
     created: int
 
@@ -85,8 +87,8 @@ class Reply:
         await self._send({"type": "http.response.body", "body": body, "more_body": more})
 
     async def whole(self, status: int, value: Any, headers: dict[str, str] | None = None) -> None:
-        """Send an answer that is one piece of JSON."""
-        body = encoded(value)
+        """Send an answer that is one piece of JSON; bytes are that already."""
+        body = value if isinstance(value, bytes) else encoded(value)
         known = {"content-type": "application/json", "content-length": str(len(body))}
         await self.begin(status, {**known, **(headers or {})})
         await self.part(body, more=False)

@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping
 from typing import Any
 
 from formers.core.notices import did_you_mean
-from formers.serving.limits import LONGEST_KEY, Refusal, is_unicode, quoted
+from formers.serving.limits import LONGEST_KEY, Faults, Refusal, is_unicode, quoted, read_object
 
 Body = Mapping[str, Any]
 _KINDS = {401: "authentication_error", 404: "not_found_error"}
@@ -50,6 +50,55 @@ def record(body: Body, name: str) -> Body:
     if not isinstance(value, dict | None):
         raise BadField(name, f"{name} is an object, not {quoted(value)}")
     return value or {}
+
+
+def body_of(
+    raw: bytes, known: Collection[str], unsupported: Mapping[str, tuple[Any, ...]], served: str,
+    most: int, nests: int,
+) -> Body:  # fmt: skip
+    """The object that a body is, for the model `served`.
+
+    Args:
+        raw: the body.
+        known: names of its fields.
+        unsupported: see `check_known`.
+        served: the model's name.
+        most: values that it may hold.
+        nests: lists and objects.
+
+    Raises:
+        Refusal: it is none, asks for what is not done here, or for another model.
+    """
+    try:
+        body = read_object(raw, Faults(), most, nests)
+    except Refusal as refusal:
+        if not isinstance(refusal.detail, list):
+            raise
+        raise BadField(None, refusal.detail[0]["msg"]) from None
+    check_known(body, known, unsupported)
+    check_name(body.get("model"), served)
+    if not isinstance(body.get("user"), str | None):
+        raise BadField("user", "user is a string")
+    return body
+
+
+def texts_or_ids(given: Any, name: str) -> list[Any]:
+    """Strings and lists of token ids out of what the field `name` may be: one, or several of a kind.
+
+    Raises:
+        BadField: it is something else.
+    """
+    if isinstance(given, str) or _are_ids(given):
+        return [given]
+    many = given if isinstance(given, list) else []
+    if many and (all(isinstance(one, str) for one in many) or all(map(_are_ids, many))):
+        return many
+    said = "is a string, a list of strings, a list of token ids, or several such lists"
+    raise BadField(name, f"{name} {said}")
+
+
+def _are_ids(given: Any) -> bool:
+    return isinstance(given, list) and bool(given) and all(type(one) is int for one in given)
 
 
 def number(body: Body, name: str, low: float, high: float) -> float | None:

@@ -42,6 +42,9 @@ class Writer(Served):
         ValueError: the rows of such a model cannot share a batch.
     """
 
+    summary = "A model that answers chats and goes on with texts."
+    writes = True
+
     def __init__(self, model: Any, tokenizer: Any, settings: Settings, name: str, revision: str) -> None:
         super().__init__(settings, revision)
         self.name, self.tokenizer, self.created = name, tokenizer, int(time.time())
