@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, MutableMapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, MutableMapping, Sequence
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +17,7 @@ from formers.serving.classify import CLIENT_GONE, Classify, Scope, Send, encoded
 from formers.serving.connection import MOST_FIELDS, MOST_HEAD
 from formers.serving.human import page_routes, queue_routes
 from formers.serving.life import Life
-from formers.serving.limits import MOST_FAULTS, PAGE, REFUSED, Gone, Pace, Receive, Refusal
+from formers.serving.limits import MOST_FAULTS, PAGE, REFUSED, Gone, Pace, Receive, Refusal, quoted
 from formers.serving.schemas import Classified, ClassifiedMany, ClassifyRequest, Health, ModelCard, Problem
 from formers.serving.service import Service
 from formers.serving.settings import Settings
@@ -86,6 +86,7 @@ def app_of(service: Life) -> FastAPI:
     app.add_middleware(_Door, routes=app.router.routes, pace=service.pace, bare=paths)
     app.add_exception_handler(Refusal, lambda request, error: answer(error))
     app.add_exception_handler(Gone, lambda request, error: Response(status_code=CLIENT_GONE))
+    app.add_exception_handler(404, lambda request, error: _nothing(request, error, answer, paths))
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(QueueError, _queue_failed)
     return app
@@ -184,6 +185,17 @@ async def _invalid(request: Request, error: Any) -> Response:
     """As FastAPI answers it, but without the input, which may hold a text."""
     faults = [{key: fault[key] for key in ("loc", "msg", "type")} for fault in error.errors()[:MOST_FAULTS]]
     return _answer(Refusal(422, faults))
+
+
+async def _nothing(
+    request: Request, error: Any, answer: Callable[[Refusal], Response], paths: Iterable[str]
+) -> Response:
+    """As it was raised; of a path that there is not, what there is."""
+    said = str(error.detail)
+    if said == "Not Found":
+        found = quoted(request.url.path)
+        said = f"there is nothing at {found} here: this server answers {', '.join(sorted(paths))}; see /docs"
+    return answer(Refusal(404, said))
 
 
 async def _queue_failed(request: Request, error: Exception) -> Response:
