@@ -336,7 +336,7 @@ BAD = [
     ({"logit_bias": {"7": 101}}, "logit_bias"),
     ({"top_logprobs": 3}, "top_logprobs"),
     ({"stream_options": {"include_usage": True}}, "stream_options"),
-    ({"tools": [{"type": "function"}]}, "tools"),
+    ({"tools": [{"type": "function"}]}, "tools[0]"),
     ({"response_format": {"type": "json_schema", "json_schema": {}}}, "response_format"),
     ({"temprature": 1}, "temprature"),
     ({"messages": []}, "messages"),

@@ -119,6 +119,24 @@ def test_log_probabilities_are_told_where_they_are_included(client: openai.OpenA
     assert [one.logprob for one in told] == pytest.approx([one.logprob for one in part.logprobs], abs=1e-5)
 
 
+def test_a_text_keeps_to_the_form_that_is_asked_for(client: openai.OpenAI) -> None:
+    schema = {
+        "type": "object",
+        "properties": {"pot": {"type": "integer", "minimum": 0, "maximum": 9}},
+        "required": ["pot"],
+        "additionalProperties": False,
+    }
+    form: Any = {"type": "json_schema", "name": "pot", "strict": True, "schema": schema}
+    found = client.responses.create(
+        input="Where?", text={"format": form}, max_output_tokens=40, model="tiny", extra_body={"seed": 1}
+    )
+    assert found.status == "completed"
+    assert 0 <= json.loads(found.output_text)["pot"] <= 9
+    assert found.text is not None
+    assert found.text.format is not None
+    assert found.text.format.type == "json_schema"
+
+
 # -- streams ----------------------------------------------------------------------------------------------
 
 
@@ -300,7 +318,10 @@ BAD = [
     ({"top_logprobs": 2}, "top_logprobs"),
     ({"metadata": {"a": 1}}, "metadata"),
     ({"metadata": {"a": "x" * 513}}, "metadata"),
-    ({"text": {"format": {"type": "json_object"}}}, "text.format"),
+    ({"text": {"format": {"type": "xml"}}}, "text.format"),
+    ({"text": {"format": {"type": "json_schema", "name": "a"}}}, "text.format"),
+    ({"text": {"format": {"type": "json_schema", "shema": {}}}}, "text.format.shema"),
+    ({"text": {"form": {}}}, "text.form"),
     ({"tools": [{"type": "web_search"}]}, "tools"),
     ({"background": True}, "background"),
     ({"truncation": "auto"}, "truncation"),

@@ -59,6 +59,11 @@ GENERATION: dict[str, Any] = {
     "token_healing": False,
     "guidance_scale": None,
     "watermarking_config": None,
+    # what the text may be
+    "json_schema": None,
+    "json_object": None,
+    "regex": None,
+    "grammar": None,
     # what comes out
     "num_return_sequences": 1,
     "output_attentions": False,

@@ -63,6 +63,7 @@ NAMES: dict[str, tuple[str, ...]] = {
         "OccurrencePenaltyLogitsProcessor",
         "RepetitionPenaltyLogitsProcessor",
     ),
+    "formers.generation.processors.structured": ("StructuredOutputLogitsProcessor",),
     "formers.generation.processors.values": (
         "InfNanRemoveLogitsProcessor",
         "LogitNormalization",
@@ -98,6 +99,7 @@ NAMES: dict[str, tuple[str, ...]] = {
         "TextIteratorStreamer",
         "TextStreamer",
     ),
+    "formers.generation.structure": ("structure_of",),
     "formers.generation.watermarking": (
         "SynthIDTextWatermarkDetector",
         "WatermarkDetector",

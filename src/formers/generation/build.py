@@ -11,8 +11,18 @@ from torch import Tensor
 from formers.configs import GenerationConfig
 from formers.core.notices import notice
 from formers.generation import stopping as s
-from formers.generation.processors import base, bias, guidance, lengths, repetition, values, warpers
+from formers.generation.processors import (
+    base,
+    bias,
+    guidance,
+    lengths,
+    repetition,
+    structured,
+    values,
+    warpers,
+)
 from formers.generation.processors.base import require
+from formers.generation.structure import NAMES, Structure, structure_of
 from formers.generation.watermarks import watermark_of
 
 L = TypeVar("L", base.LogitsProcessorList, s.StoppingCriteriaList)
@@ -30,6 +40,7 @@ def processors_for(
     negative_prompt_attention_mask: Tensor | None = None,
     device: torch.device | str | None = None,
     own: Iterable[Any] | None = None,
+    tokenizer: Any = None,
 ) -> base.LogitsProcessorList:
     """The processors of a call of `generate`.
 
@@ -44,6 +55,7 @@ def processors_for(
         negative_prompt_attention_mask: what of those counts.
         device: where scores will lie.
         own: the caller's processors. One takes the place of the one of its class that the settings ask for.
+        tokenizer: for a text of a given form.
 
     Raises:
         ValueError: a setting makes no sense.
@@ -66,6 +78,13 @@ def processors_for(
         )
     out += _against_repetition(config, encoder_ids, mask)
     out += _of_ends(config, prompt_length, prefix_allowed_tokens_fn, device)
+    structure = structure_for(config, tokenizer)
+    if structure is not None:
+        out.append(
+            structured.StructuredOutputLogitsProcessor(
+                structure, config.eos_token_id, _begin(config, prompt_length), config.num_beams
+            )
+        )
     out = merged(out, own)
     if config.do_sample:
         out += _warpers(config)
@@ -148,10 +167,34 @@ def _of_ends(
     if config.suppress_tokens is not None:
         yield bias.SuppressTokensLogitsProcessor(config.suppress_tokens, device)
     if config.begin_suppress_tokens is not None:
-        # a forced first token comes before the text
-        forced = prompt_length <= 1 and config.forced_bos_token_id is not None
-        begin = prompt_length + forced
+        begin = _begin(config, prompt_length)
         yield bias.SuppressTokensAtBeginLogitsProcessor(config.begin_suppress_tokens, begin, device)
+
+
+def _begin(config: GenerationConfig, prompt_length: int) -> int:
+    """Where the text begins: behind the prompt and a forced first token."""
+    return prompt_length + (prompt_length <= 1 and config.forced_bos_token_id is not None)
+
+
+def structure_for(config: GenerationConfig, tokenizer: Any) -> Structure | None:
+    """What the settings say the text may be, compiled; None where they say nothing.
+
+    Raises:
+        ValueError: it makes no sense, or there is no tokenizer.
+    """
+    given = {name: getattr(config, name) for name in NAMES}
+    if not any(value is not None and value is not False for value in given.values()):
+        return None
+    require(
+        tokenizer is not None,
+        f"{', '.join(name for name, value in given.items() if value is not None)} is about text: give "
+        "generate the model's tokenizer, tokenizer=...",
+    )
+    require(
+        config.constraints is None and config.force_words_ids is None,
+        "constraints and force_words_ids put words where the form of the text may forbid them: leave one out",
+    )
+    return structure_of(tokenizer, **given)
 
 
 def _warpers(config: GenerationConfig) -> Iterable[base.LogitsProcessor]:

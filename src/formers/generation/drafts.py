@@ -15,6 +15,7 @@ from formers.generation.decoder import cache_name, taken_by
 from formers.generation.processors.base import LogitsProcessorList, require, whole
 from formers.generation.rows import Draw
 from formers.generation.settle import Call, keep_everything, room_of
+from formers.generation.structure import NAMES
 
 Settled = Callable[[Any, Any, GenerationConfig, dict[str, Any], dict[str, Any]], Call]
 _SCHEDULES = ("constant", "heuristic", "heuristic_transient")
@@ -157,6 +158,8 @@ class Assistant(Drafts):
             config.guidance_scale
         ) = None
         config.min_length, config.use_cache, config.token_healing = 0, True, False
+        for name in NAMES:  # `processors` hold the assistant to the form, too
+            setattr(config, name, None)
         ids, inputs = self._inputs(call, encodes)
         device = self.model.device
         inputs = {n: v.to(device) if isinstance(v, Tensor) else v for n, v in inputs.items()}

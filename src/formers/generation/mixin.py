@@ -62,10 +62,13 @@ class GenerationMixin:
             negative_prompt_attention_mask: its mask.
             custom_generate: a loop of one's own: (model, input_ids, logits_processor=, stopping_criteria=,
                 generation_config=, ...), with what else it names and the inputs of the model.
-            tokenizer: for `stop_strings`, `token_healing`, and assistants with another vocabulary.
+            tokenizer: for `stop_strings`, `token_healing`, texts of a given form, and assistants with another
+                vocabulary.
             assistant_tokenizer: of such an assistant.
             generator: the source of randomness; `seed=` makes one for each row instead.
-            kwargs: settings, and what else the model reads.
+            kwargs: settings, and what else the model reads. `json_schema=` (a schema or a pydantic class),
+                `json_object=True`, `regex=` and `grammar=` say what the text may be (`structure_of`); with
+                `tokenizer=`.
 
         Returns:
             [B * returned, T + new], int64 (of an encoder-decoder, the decoder's tokens alone); or a record

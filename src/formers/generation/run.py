@@ -12,7 +12,7 @@ from formers.configs import GenerationConfig
 from formers.configs.generation import GenerationMode
 from formers.core.notices import notice
 from formers.generation import settle
-from formers.generation.build import criteria_for, processors_for
+from formers.generation.build import criteria_for, processors_for, structure_for
 from formers.generation.compiling import check
 from formers.generation.decoder import Decoder, cache_name, taken_by
 from formers.generation.healing import healed
@@ -65,6 +65,7 @@ def settled(
 ) -> Call:
     """Everything but processors and criteria."""
     config = settle.settings(model, given, kwargs)
+    structure_for(config, extras.get("tokenizer"))  # refused, if at all, before anything is read
     if config.compile_config is not None:
         check(config.compile_config)
         notice("compile_config changes nothing: generate() runs its steps as they are, and compiles none")
@@ -117,6 +118,7 @@ def _shape(call: Call, extras: dict[str, Any]) -> None:
         negative_prompt_attention_mask=extras.get("negative_prompt_attention_mask"),
         device=call.ids.device,
         own=extras.get("logits_processor"),
+        tokenizer=extras.get("tokenizer"),
     )
     call.criteria = criteria_for(
         call.config, extras.get("tokenizer"), call.limit, extras.get("stopping_criteria")

@@ -146,6 +146,8 @@ def _byte_of() -> dict[str, int]:
 
 _BYTES = _byte_of()
 _NO_TEXT = b"\xff"  # part of no text
+_SAMPLE = 500  # tokens that show how a vocabulary is written
+_AS_IT_IS: Any = {"skip_special_tokens": False, "clean_up_tokenization_spaces": False}
 
 
 class TokenBytes:
@@ -167,17 +169,35 @@ class TokenBytes:
             piece = self._pieces[token] = self._read(token)
         return piece
 
+    def every(self) -> tuple[list[bytes], bool]:
+        """What each token adds, by id (nothing where an id has no token), and whether their names say so.
+
+        Where a sample of tokens reads as byte-level or SentencePiece names do, no other is decoded.
+        """
+        names = self._tokenizer.get_vocab()
+        found = [b""] * (max(names.values(), default=-1) + 1)
+        held = list(names.items())
+        tried = [*held[:: len(held) // _SAMPLE + 1], *((n, i) for n, i in held[::7] if not n.isalnum())]
+        wanted = self._read_all(tried[: 4 * _SAMPLE])
+        for rule in (_byte_level, _sentencepiece):
+            if all(rule(name) == piece for (name, _), piece in zip(tried, wanted, strict=False)):
+                for name, token in held:
+                    found[token] = rule(name)
+                return found, True
+        for (_, token), piece in zip(held, self._read_all(held), strict=True):
+            found[token] = piece
+        return found, False
+
+    def _read_all(self, named: Sequence[tuple[str, int]]) -> list[bytes]:
+        texts = self._tokenizer.batch_decode([[*self._before, token] for _, token in named], **_AS_IT_IS)
+        start = len(self._text_before)
+        return [_piece(name, text[start:]) for (name, _), text in zip(named, texts, strict=True)]
+
     def _read(self, token: int) -> bytes:
         name = self._tokenizer.convert_ids_to_tokens(token)
         if name is None:
             return _NO_TEXT
-        text = self._decode([*self._before, token])[len(self._text_before) :]
-        if "\ufffd" in text:  # part of a character
-            if byte := re.fullmatch("<0x([0-9a-fA-F]{2})>", name):
-                return bytes([int(byte[1], 16)])
-            if all(character in _BYTES for character in name):
-                return bytes(_BYTES[character] for character in name)
-        return text.encode()
+        return _piece(name, self._decode([*self._before, token])[len(self._text_before) :])
 
     def _context(self) -> tuple[list[int], str]:
         """Some token and its text, behind which others show how they join."""
@@ -188,8 +208,32 @@ class TokenBytes:
         return [], ""
 
     def _decode(self, ids: list[int]) -> str:
-        text: str = self._tokenizer.decode(ids, skip_special_tokens=False, clean_up_tokenization_spaces=False)
+        text: str = self._tokenizer.decode(ids, **_AS_IT_IS)
         return text
+
+
+def _piece(name: str, text: str) -> bytes:
+    """The bytes of a token: of its text, or where that is part of a character, those that its name says."""
+    if "\ufffd" in text:
+        if byte := re.fullmatch("<0x([0-9a-fA-F]{2})>", name):
+            return bytes([int(byte[1], 16)])
+        if all(map(_BYTES.__contains__, name)):
+            return _byte_level(name)
+    return text.encode()
+
+
+def _byte_level(name: str) -> bytes:
+    """The bytes that a byte-level name spells; of another, its own."""
+    if all(map(_BYTES.__contains__, name)):
+        return bytes(map(_BYTES.__getitem__, name))
+    return name.encode()
+
+
+def _sentencepiece(name: str) -> bytes:
+    """The bytes of a name with marks for spaces, or of one that is a byte."""
+    if len(name) == 6 and (byte := re.fullmatch("<0x([0-9a-fA-F]{2})>", name)):
+        return bytes([int(byte[1], 16)])
+    return name.replace("\u2581", " ").encode()
 
 
 class StopStringCriteria(StoppingCriteria):

@@ -187,7 +187,7 @@ async def _invalid(request: Request, error: Any) -> Response:
     return _answer(Refusal(422, faults))
 
 
-async def _nothing(
+def _nothing(
     request: Request, error: Any, answer: Callable[[Refusal], Response], paths: Iterable[str]
 ) -> Response:
     """As it was raised; of a path that there is not, what there is."""

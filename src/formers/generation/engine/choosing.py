@@ -27,7 +27,10 @@ def choose(requests: Sequence[Request], logits: Tensor) -> tuple[list[int], list
         for i in shaped:
             one = requests[i]
             ids = torch.tensor([one.prompt + one.tokens], device=logits.device)
-            scores[i] = one.processors(ids, logits[i : i + 1])[0]
+            try:
+                scores[i] = one.processors(ids, logits[i : i + 1])[0]
+            except Exception as error:  # whatever a processor raises concerns its request alone
+                one.error = error
     chosen = scores.argmax(-1)  # [rows]
     drawn = [i for i, one in enumerate(requests) if one.config.do_sample]
     if drawn:

@@ -169,6 +169,9 @@ class Engine:
 
     def _took(self, request: Request, token: int, log_prob: float | None) -> bool:
         """Hand a token on; whether the request ends with it."""
+        if request.error is not None:
+            request.reason = "failed"
+            return True
         if request.first_at is None:
             request.first_at = time.monotonic()
         request.tokens.append(token)

@@ -48,7 +48,8 @@ def contrastive(call: Call) -> Any:
         out = decoder.read(torch.cat((tokens.all.repeat_interleave(k, 0), found.flatten()[:, None]), dim=1))
         new = F.normalize(_states(out)[:, -1].float(), dim=-1).view(call.batch, k, -1)  # [B, k, E]
         like = (new @ said.mT).masked_fill(~counts[:, None], -torch.inf).amax(-1)  # [B, k]
-        best = ((1 - alpha) * chances - alpha * like).argmax(-1)  # [B]
+        worth = (1 - alpha) * chances - alpha * like
+        best = worth.masked_fill(scores.gather(1, found).isneginf(), -torch.inf).argmax(-1)  # [B]
         rows = torch.arange(call.batch, device=best.device) * k + best
         chosen = found.flatten()[rows]
         if call.pad is not None and call.eos is not None:

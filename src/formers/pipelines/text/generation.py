@@ -119,7 +119,8 @@ class WritingPipeline(Pipeline):
                 if beats or not any(own.is_set(one) for one in chosen):
                     found[name] = value
         found.update(settings)
-        if found.get("stop_strings") is not None or own.stop_strings is not None:
+        about_text = ("stop_strings", "json_schema", "json_object", "regex", "grammar")
+        if any(found.get(name) is not None or getattr(own, name) is not None for name in about_text):
             found.setdefault("tokenizer", self.tokenizer)
         if self.assistant_model is not None:
             found.setdefault("assistant_model", self.assistant_model)

@@ -10,18 +10,25 @@ from typing import Any
 from formers.configs import GenerationConfig
 from formers.generation.build import processors_for
 from formers.generation.engine import Request
+from formers.generation.processors.base import LogitsProcessor
 from formers.generation.processors.repetition import OccurrencePenaltyLogitsProcessor
+from formers.generation.processors.structured import StructuredOutputLogitsProcessor
 from formers.generation.settle import room_of, settings
+from formers.generation.structure import Structure
 from formers.serving.limits import quoted
 from formers.serving.settings import Settings
 from formers.serving.writing import values
+from formers.serving.writing.forms import Form, json_form, read_format
+from formers.serving.writing.tools import Tools, form_of, read_calls, read_tools
 from formers.serving.writing.values import BadField, Body
+from formers.tokenization.templates import variables_of
 
 MOST_NESTS = 8192  # lists and objects of a body: messages and their parts
 MOST_BIASES = 1024
 LONGEST_STOP = 1000  # characters
 _COLDEST = 1e-5  # a temperature below takes the likeliest token: scores divided by it would overflow
-_ROLES = {"system": "system", "developer": "system", "user": "user", "assistant": "assistant"}
+_ROLES = {"developer": "system", **{role: role for role in ("system", "user", "assistant", "tool")}}
+_OF_TOOLS = {"assistant": ("tool_calls",), "tool": ("tool_call_id",)}  # fields of such messages
 _COMMON = (
     *(
         "model",
@@ -37,15 +44,15 @@ _COMMON = (
     ),
     *("logprobs", "presence_penalty", "frequency_penalty", "logit_bias", "user"),
 )
-CHAT_FIELDS = (*_COMMON, "messages", "max_completion_tokens", "top_logprobs")
+_FORMS = ("response_format", "tools", "tool_choice", "parallel_tool_calls")
+CHAT_FIELDS = (*_COMMON, *_FORMS, "messages", "max_completion_tokens", "top_logprobs")
 TEXT_FIELDS = (*_COMMON, "prompt", "echo")
 # what is not done here, and the values besides null that ask for nothing
 _NOT_IN_CHAT: dict[str, tuple[Any, ...]] = {
-    **dict.fromkeys(("tools", "functions"), ([],)),
-    **dict.fromkeys(("tool_choice", "function_call"), ("none",)),
+    "functions": ([],),
+    "function_call": ("none",),
     **dict.fromkeys(("audio", "prediction", "reasoning_effort", "verbosity", "web_search_options"), ()),
-    **dict.fromkeys(("metadata", "parallel_tool_calls", "prompt_cache_key", "safety_identifier"), ()),
-    "response_format": ({"type": "text"},),
+    **dict.fromkeys(("metadata", "prompt_cache_key", "safety_identifier"), ()),
     "modalities": (["text"],),
     "service_tier": ("auto", "default"),
     "store": (False,),
@@ -69,6 +76,8 @@ class Asked:
         streams, counts: whether texts are sent as they come, and the usage behind them.
         penalties: of presence and of frequency.
         user: whom the client asks for; for the log.
+        tools: that may be called.
+        form: what the texts may be; `structure` is that, compiled.
     """
 
     prompts: list[list[int]]
@@ -84,6 +93,9 @@ class Asked:
     counts: bool
     penalties: tuple[float, float]
     user: str | None
+    tools: Tools | None = None
+    form: Form | None = None
+    structure: Structure | None = None
 
     def request(self, model: Any, index: int, **given: Any) -> Request:
         """The engine's request for text `index`: `copies` of them for each prompt.
@@ -96,10 +108,12 @@ class Asked:
         config.max_length = len(prompt) + self.most
         if config.seed is not None:
             config.seed += index % self.copies
-        own = (
-            [OccurrencePenaltyLogitsProcessor(*self.penalties, len(prompt))] if any(self.penalties) else None
-        )
+        own: list[LogitsProcessor] = []
+        if any(self.penalties):
+            own.append(OccurrencePenaltyLogitsProcessor(*self.penalties, len(prompt)))
         try:
+            if self.structure is not None:
+                own.append(StructuredOutputLogitsProcessor(self.structure, config.eos_token_id, len(prompt)))
             made = processors_for(
                 config, prompt_length=len(prompt), model=model, device=model.device, own=own
             )
@@ -142,9 +156,16 @@ class Reader:
                        ("max_tokens", "max_completion_tokens"))  # fmt: skip
         if older is not None and most is not None and older != most:
             raise BadField("max_tokens", "max_tokens and max_completion_tokens are two names of one number")
-        prompt = self._conversation(body)
+        schema, tools = read_format(body), self._tools(body)
+        prompt = self._conversation(body, tools)
         name = "max_tokens" if most is None else "max_completion_tokens"
-        return self._asked(body, [prompt], (name, most or older), logged, top or 0, chat=True)
+        found = self._asked(body, [prompt], (name, most or older), logged, top or 0, chat=True)
+        found.tools = tools
+        if tools is not None:
+            found.form = form_of(tools, schema, self.tokenizer)
+        elif schema is not None:
+            found.form = json_form(schema)
+        return found
 
     def text(self, raw: bytes) -> Asked:
         """The body of `/v1/completions`.
@@ -276,7 +297,13 @@ class Reader:
             raise BadField("prompt", "prompt is empty, and the model knows no token that begins a text")
         return known[:1]
 
-    def _conversation(self, body: Body) -> list[int]:
+    def _tools(self, body: Body) -> Tools | None:
+        template = None
+        if self.tokenizer.chat_template is not None:
+            template = self.tokenizer.get_chat_template(tools=body.get("tools"))
+        return read_tools(body, template, template is not None and "tools" in variables_of(template))
+
+    def _conversation(self, body: Body, tools: Tools | None = None) -> list[int]:
         messages = body.get("messages")
         if not isinstance(messages, list) or not messages:
             raise BadField("messages", 'messages is a list of objects with "role" and "content"')
@@ -286,19 +313,23 @@ class Reader:
             raise BadField("messages", said)
         try:
             found = self.tokenizer.apply_chat_template(
-                read, add_generation_prompt=True, return_dict=False, tokenizer_kwargs={"verbose": False}
+                read,
+                tools=None if tools is None else tools.given,
+                add_generation_prompt=True,
+                return_dict=False,
+                tokenizer_kwargs={"verbose": False},
             )
         except ValueError as error:
             raise BadField("messages", f"the chat template refuses these messages: {error}") from None
         return list(found)
 
-    def _message(self, message: Any, place: str) -> dict[str, str]:
+    def _message(self, message: Any, place: str) -> dict[str, Any]:
         if not isinstance(message, dict):
             raise BadField(place, f"{place} is an object, not {quoted(message)}")
         values.check_known(
             message,
-            ("role", "content", "name"),
-            dict.fromkeys(("annotations", "audio", "function_call", "refusal", "tool_calls"), ([],)),
+            ("role", "content", "name", *_OF_TOOLS.get(str(message.get("role")), ())),
+            dict.fromkeys(("annotations", "audio", "function_call", "refusal"), ([],)),
         )
         role, content = message.get("role"), message.get("content")
         if not isinstance(role, str) or role not in _ROLES:
@@ -306,10 +337,16 @@ class Reader:
         if isinstance(content, list):
             parts = [self._part(part, f"{place}.content[{i}]") for i, part in enumerate(content)]
             content = "".join(parts)
-        read = {
-            "role": _ROLES[role],
-            "content": values.text(content, f"{place}.content", self.limits.max_chars),
-        }
+        read: dict[str, Any] = {"role": _ROLES[role]}
+        if message.get("tool_calls"):
+            read["tool_calls"] = read_calls(
+                message["tool_calls"], f"{place}.tool_calls", self.limits.max_chars
+            )
+            content = content or ""
+        read["content"] = values.text(content, f"{place}.content", self.limits.max_chars)
+        if role == "tool":
+            identifier = values.text(message.get("tool_call_id"), f"{place}.tool_call_id", LONGEST_STOP)
+            read["tool_call_id"] = identifier
         if message.get("name") is not None:
             read["name"] = values.text(message["name"], f"{place}.name", self.limits.max_chars)
         return read

@@ -13,6 +13,7 @@ from formers.generation.engine import Request
 from formers.serving.classify import Scope
 from formers.serving.limits import Gone, Receive, Refusal
 from formers.serving.writing.asked import CHAT_FIELDS, TEXT_FIELDS, Asked
+from formers.serving.writing.forms import structure_for
 from formers.serving.writing.reply import Endpoint, Reply, documented, keyed_router
 from formers.serving.writing.responses import RESPONSE_FIELDS, AskedResponse, ResponseShape
 from formers.serving.writing.shapes import Shape
@@ -55,6 +56,8 @@ class Writing(Endpoint, Generic[A]):
         asked = await self._asked(scope, receive, self.read)
         if asked.user is not None:
             record["user"] = asked.user
+        if asked.form is not None:
+            asked.structure = await structure_for(asked.form, writer.tokenizer)
         shape = self.shape(asked)
         reply.failed = shape.failed
         client = str((scope.get("client") or ("",))[0])

@@ -6,7 +6,7 @@ import itertools
 import time
 import uuid
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from formers.generation.engine import Request
@@ -16,6 +16,7 @@ from formers.serving.limits import Refusal, quoted
 from formers.serving.settings import Settings
 from formers.serving.writing import values
 from formers.serving.writing.asked import Asked, Reader
+from formers.serving.writing.forms import json_form, read_format
 from formers.serving.writing.kept import Kept, Message
 from formers.serving.writing.shapes import Shape
 from formers.serving.writing.texts import Piece, Told
@@ -41,7 +42,8 @@ _NOT_HERE: dict[str, tuple[Any, ...]] = {
     **dict.fromkeys(("prompt_cache_key", "prompt_cache_options", "prompt_cache_retention"), ()),
     **dict.fromkeys(("safety_identifier", "background_options", "access_programs", "image"), ()),
 }
-_NOT_IN_TEXT: dict[str, tuple[Any, ...]] = {"format": ({"type": "text"},), "verbosity": ("medium",)}
+_FORMAT = "text.format"
+_OF_FORMAT = ("name", "schema", "strict", "description")  # beside its type
 _ROLES = ("user", "assistant", "system", "developer")
 _PARTS = ("input_text", "output_text")
 
@@ -55,8 +57,8 @@ class AskedResponse(Asked):
         said: fields of the answer that repeat the request.
     """
 
-    conversation: list[Message]
-    said: dict[str, Any]
+    conversation: list[Message] = field(default_factory=list)
+    said: dict[str, Any] = field(default_factory=dict)
 
 
 class ResponseReader(Reader):
@@ -81,13 +83,13 @@ class ResponseReader(Reader):
             Refusal: it cannot be answered.
         """
         body = self._body(raw, RESPONSE_FIELDS, _NOT_HERE)
-        values.check_known(values.record(body, "text"), (), _NOT_IN_TEXT, "text.")
         options = values.record(body, "stream_options")
         values.check_known(options, (), {"include_obfuscation": (False,)}, "stream_options.")
         logged, top = _includes(body), values.whole(body, "top_logprobs", 0, 20)
         if top is not None and not logged:
             raise BadField("top_logprobs", f'top_logprobs needs include: ["{LOG_PROBS}"]')
         said = self._said(body, top or 0)
+        said["text"], schema = _format(body)
         before = said["previous_response_id"]
         conversation = [] if before is None else self.kept.conversation(before)
         conversation = [*conversation, *self._items(body.get("input"))]
@@ -101,6 +103,8 @@ class ResponseReader(Reader):
             raise
         for name in ("temperature", "top_p"):
             said[name] = getattr(asked.config, name) if body.get(name) is None else body[name]
+        if schema is not None:
+            asked.form = replace(json_form(schema), param=_FORMAT)
         return AskedResponse(**vars(asked), conversation=conversation, said=said)
 
     def _said(self, body: Body, top: int) -> dict[str, Any]:
@@ -150,6 +154,23 @@ class ResponseReader(Reader):
             raise BadField(place, said)
         values.check_known(part, ("type", "text", "annotations", "logprobs"), {}, f"{place}.")
         return values.text(part.get("text"), f"{place}.text", self.limits.max_chars)
+
+
+def _format(body: Body) -> tuple[dict[str, Any], str | None]:
+    """What the answer says of `text`, and the schema that `text.format` asks for, as chats have it."""
+    given = values.record(body, "text")
+    values.check_known(given, ("format",), {"verbosity": ("medium",)}, "text.")
+    found = values.record(given, "format") or {"type": "text"}
+    asked = found
+    if found.get("type") == "json_schema":
+        values.check_known(found, ("type", *_OF_FORMAT), {}, f"{_FORMAT}.")
+        told = {name: value for name, value in found.items() if name in _OF_FORMAT}
+        asked = {"type": "json_schema", "json_schema": told}
+    try:
+        return {"format": found}, read_format({"response_format": asked})
+    except BadField as error:
+        error.param, error.detail = _FORMAT, str(error.detail).replace("response_format", _FORMAT)
+        raise
 
 
 def _includes(body: Body) -> bool:
@@ -283,7 +304,6 @@ class ResponseShape(Shape):
             "background": False,
             "parallel_tool_calls": False,
             "reasoning": {"effort": None, "summary": None},
-            "text": {"format": {"type": "text"}},
             "tool_choice": "none",
             "tools": [],
             "truncation": "disabled",

@@ -12,6 +12,7 @@ from formers.serving.classify import encoded
 from formers.serving.limits import Refusal
 from formers.serving.writing.asked import Asked
 from formers.serving.writing.texts import Piece, Told
+from formers.serving.writing.tools import Call, Calls
 from formers.serving.writing.values import error_of
 
 
@@ -33,6 +34,8 @@ class Shape:
         self.head = {"id": number, "object": kind, "created": int(time.time()), "model": model}
         self.written = [0] * (len(asked.prompts) * asked.copies)  # new tokens of each text
         self._begun: set[int] = set()
+        tools = asked.tools
+        self._calls = [] if tools is None else [Calls(tools) for _ in self.written]
 
     # -- whole ----------------------------------------------------------------------------------------
 
@@ -45,7 +48,8 @@ class Shape:
             told = [one for piece in own for one in piece.told]
             said: dict[str, Any] = {"text": self._echo(index) + text}
             if self.asked.chat:
-                said = {"message": {"role": "assistant", "content": text, "refusal": None}}
+                message = {"role": "assistant", "content": text, "refusal": None}
+                said = {"message": {**message, **self._called(index, text)}}
             logged = self._logged(index, told) if self.asked.logged else None
             choices.append(_choice(index, said, logged, self._reason(own[-1])))
         return {**self.head, "choices": choices, "usage": self.usage()}
@@ -66,10 +70,15 @@ class Shape:
                 yield self._chunk(index, {"delta": {"role": "assistant", "content": ""}})
             else:
                 text = self._echo(index) + text
+        calls: list[dict[str, Any]] = []
+        if self._calls:
+            text, calls = self._parted(index, text, piece.ended is not None)
         reason = self._reason(piece)
         if text or piece.told:
             said = {"delta": {"content": text}} if self.asked.chat else {"text": text}
             yield self._chunk(index, said, piece.told)
+        for call in calls:
+            yield self._chunk(index, {"delta": {"tool_calls": [call]}})
         if reason is not None:
             yield self._chunk(index, {"delta": {}} if self.asked.chat else {"text": ""}, (), reason)
 
@@ -103,7 +112,23 @@ class Shape:
         if piece.ended is None:
             return None
         self.written[piece.index] = len(piece.ended.tokens)
+        if piece.ended.reason == "stop" and self._calls and self._calls[piece.index].found:
+            return self._calls[piece.index].reason
         return piece.ended.reason
+
+    def _called(self, index: int, text: str) -> dict[str, Any]:
+        """The calls of a whole text, and what else it is; nothing where it calls no tool."""
+        if not self._calls:
+            return {}
+        content, calls = self._calls[index].all(text)
+        return {"content": content, "tool_calls": calls} if calls else {}
+
+    def _parted(self, index: int, text: str, ended: bool) -> tuple[str, list[dict[str, Any]]]:
+        """What of a piece is text, and the calls in it as deltas."""
+        parser = self._calls[index]
+        found = [*parser.add(text), *(parser.end() if ended else ())]
+        calls = [delta for one in found if isinstance(one, Call) for delta in one.deltas()]
+        return "".join(one for one in found if isinstance(one, str)), calls
 
     def _echo(self, index: int) -> str:
         return self.asked.echo[index // self.asked.copies] if self.asked.echo is not None else ""

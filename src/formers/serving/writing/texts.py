@@ -56,7 +56,7 @@ class Stops:
         if found:
             self._held = ""
             return text[: min(found)], True
-        kept = max((_begun(text, one) for one in self.strings), default=0)
+        kept = max((begun(text, one) for one in self.strings), default=0)
         self._held = text[len(text) - kept :]
         return text[: len(text) - kept], False
 
@@ -66,7 +66,7 @@ class Stops:
         return text
 
 
-def _begun(text: str, string: str) -> int:
+def begun(text: str, string: str) -> int:
     """How many characters at the end of `text` begin `string`."""
     most = min(len(string) - 1, len(text))
     return next((count for count in range(most, 0, -1) if text.endswith(string[:count])), 0)
@@ -81,6 +81,7 @@ class Text:
         before: tokens that it is joined to; none where it stands for itself.
         stop: strings that end it, and are left out.
         post: takes pieces.
+        marks: whether special tokens are part of the text.
     """
 
     def __init__(
@@ -90,9 +91,10 @@ class Text:
         before: Sequence[int],
         stop: Sequence[str],
         post: Callable[[Piece], None],
+        marks: bool = False,
     ) -> None:
         self.index, self.post = index, post
-        self._text = RunningText(tokenizer, skip_special_tokens=True, clean_up_tokenization_spaces=False)
+        self._text = RunningText(tokenizer, skip_special_tokens=not marks, clean_up_tokenization_spaces=False)
         if before:
             self._text.add(list(before[-_CONTEXT:]))
         self._stops = Stops(stop)

@@ -124,7 +124,8 @@ class Writer(Served):
         try:
             for index in range(len(asked.prompts) * asked.copies):
                 prompt = asked.prompts[index // asked.copies]
-                text = Text(index, self.tokenizer, () if asked.chat else prompt, asked.stop, pieces.post)
+                before, marks = () if asked.chat else prompt, asked.tools is not None
+                text = Text(index, self.tokenizer, before, asked.stop, pieces.post, marks)
                 given = {"on_token": text.on_token, "on_end": text.on_end, "client": client}
                 request = asked.request(self.reader.model, index, **given)
                 self._submit(request)
