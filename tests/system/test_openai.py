@@ -17,15 +17,11 @@ import openai
 import pytest
 import torch
 
-from formers import LlamaConfig, LlamaForCausalLM
+from formers import LlamaForCausalLM
 from formers.generation.engine import Engine
 from formers.serving import running
-from generation.small_tokenizers import pair
+from system.tiny_writer import write
 
-TEMPLATE = (
-    "{% for m in messages %}{{ m.role }}: {{ m.content }}\n{% endfor %}"
-    "{% if add_generation_prompt %}assistant:{% endif %}"
-)
 CHAT: list[Any] = [
     {"role": "system", "content": "Stop well."},
     {"role": "user", "content": "Where is the pot?"},
@@ -35,26 +31,7 @@ GREEDY: dict[str, Any] = {"model": "tiny", "temperature": 0}
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Any:
-    folder = tmp_path_factory.mktemp("models") / "tiny"
-    tokenizer = pair("byte-level")[0]
-    torch.manual_seed(3)
-    config = LlamaConfig(
-        vocab_size=len(tokenizer),
-        hidden_size=32,
-        intermediate_size=48,
-        num_hidden_layers=2,
-        num_attention_heads=4,
-        num_key_value_heads=2,
-        max_position_embeddings=256,
-        initializer_range=0.5,
-        bos_token_id=0,
-        eos_token_id=0,
-    )
-    LlamaForCausalLM(config).save_pretrained(folder)
-    tokenizer.chat_template = TEMPLATE
-    tokenizer.save_pretrained(folder)
-    tokenizer.chat_template = None
-    return folder
+    return write(tmp_path_factory.mktemp("models") / "tiny")
 
 
 @pytest.fixture(scope="module")
@@ -190,10 +167,8 @@ def test_characters_of_several_tokens_come_whole(client: openai.OpenAI, tokenize
 
 
 def test_the_endpoints_are_documented(url: str) -> None:
-    assert httpx.get(url, follow_redirects=True).url.path == "/docs"
-    assert {"/v1/models", "/v1/chat/completions", "/v1/completions"} <= set(
-        httpx.get(f"{url}/openapi.json").json()["paths"]
-    )
+    paths = {"/v1/models", "/v1/chat/completions", "/v1/completions", "/v1/responses"}
+    assert paths <= set(httpx.get(f"{url}/openapi.json").json()["paths"])
 
 
 # -- how a text ends --------------------------------------------------------------------------------------

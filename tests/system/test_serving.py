@@ -699,6 +699,15 @@ def test_running_serves_for_the_time_of_a_block(tmp_path):
         httpx.get(f"{url}/health")
 
 
+def test_a_reader_of_the_first_line_that_goes_away_stops_no_server_and_no_traceback_is_written(tmp_path):
+    with ServerProcess(tmp_path) as server:
+        server.process.stdout.close()
+        assert httpx.post(f"{server.url}/classify", json={"text": "a"}).status_code == 200
+        server.signal(signal.SIGTERM)
+        assert server.process.wait(30) == 0
+        assert server.process.stderr.read() == ""
+
+
 def test_a_port_in_use_is_one_line_and_status_2(server, tmp_path):
     port = int(server.url.rsplit(":", 1)[1])
     with ServerProcess(tmp_path, wait=False, port=port) as second:

@@ -109,6 +109,12 @@ def test_a_head_beyond_all_measure_is_refused(server):
     assert endless.startswith(b"HTTP/1.1 431")
 
 
+def test_a_query_that_classify_would_ignore_is_422(client):
+    answer = client.post("/classify?top_k=2&x=" + "y" * 3000, json={"text": "a"})
+    assert answer.status_code == 422
+    assert answer.json()["detail"][0]["loc"] == ["query", "top_k"]
+
+
 def test_a_long_query_is_414(client):
     assert client.get("/queue?" + "a=&" * 2000).status_code == 414
 

@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from formers.serving.engine import Engine, NotAProbability, OutOfTime, Overloaded, Stopping
+from formers.serving.engine import Engine, OutOfTime, Overloaded, Stopping, Unsound
 from system.serving_fake import FakeClassifier, expected
 
 
@@ -40,7 +40,7 @@ async def started(classifier, **options):
 
 
 def top(answers):
-    return [answer.ranked[0] for answer in answers]
+    return [answer.result[0] for answer in answers]
 
 
 async def entered(classifier):
@@ -293,7 +293,7 @@ def test_what_is_no_probability_fails_its_own_request_and_no_other(ranked, words
             fake.gate.set()
             await first.future
             assert top(await good.future) == [expected("good"), expected("also good")]
-            with pytest.raises(NotAProbability, match=words):
+            with pytest.raises(Unsound, match=words):
                 await bad.future
             assert engine.queued_requests == 0
         assert len(fake.batches) == 2  # nothing was computed again to find the culprit

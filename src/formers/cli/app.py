@@ -11,7 +11,8 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from formers.cli import chat, desk, env, errors, evaluate, predict, serve, train
+from formers.cli import chat, desk, embed, env, errors, evaluate, predict, serve, train
+from formers.core.notices import reader_went_away
 
 
 class Commands(TyperGroup):
@@ -26,7 +27,7 @@ class Commands(TyperGroup):
         try:
             return super().invoke(ctx)
         except BrokenPipeError:
-            errors.reader_went_away()
+            reader_went_away()
             raise typer.Exit(0) from None
         except (Exception, KeyboardInterrupt) as error:
             if isinstance(error, (typer.Exit, typer.Abort)) or hasattr(error, "exit_code"):
@@ -84,6 +85,7 @@ app.command("train")(train.train)
 app.command("evaluate")(evaluate.evaluate)
 app.command("report")(evaluate.report)
 app.command("predict")(predict.predict)
+app.command("embed")(embed.embed)
 app.command("serve")(serve.serve)
 app.command("chat")(chat.chat)
 app.add_typer(desk.golden, name="golden")

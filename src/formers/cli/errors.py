@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import os
 import sys
 from dataclasses import dataclass
 
@@ -58,8 +57,3 @@ def report(error: BaseException, *, debug: bool) -> int:
         hint = "\n(formers --debug ... shows the traceback)" if failure.defect else ""
         sys.stderr.write(f"error: {printable(failure.text)}{hint}\n")
     return failure.status
-
-
-def reader_went_away() -> None:
-    """Let the interpreter end quietly when the reader of a pipe has closed it (`formers predict | head`)."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

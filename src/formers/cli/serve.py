@@ -1,4 +1,4 @@
-"""`formers serve`: a classifier with a queue for what a person must decide, or a model that writes."""
+"""`formers serve`: a classifier with a queue for what a person must decide; or what writes, or embeds."""
 
 from __future__ import annotations
 
@@ -61,7 +61,8 @@ def serve(
     """Serve a saved model until SIGTERM or Ctrl-C; what it holds is answered before it stops.
 
     A classifier answers POST /classify. A model that predicts the next token answers POST
-    /v1/chat/completions and /v1/completions, as clients of the OpenAI API ask them.
+    /v1/chat/completions, /v1/responses and /v1/completions, as clients of the OpenAI API ask them, and has a
+    chat on its page; an encoder without a head answers /v1/embeddings.
     """
     from formers.jobs.predictor import model_name
     from formers.serving import Settings

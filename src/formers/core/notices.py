@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import functools
 import logging
+import os
 import sys
 import warnings
 from collections.abc import Iterable
@@ -92,3 +93,8 @@ def suggest_keywords(kind: C) -> C:
 
     kind.__init__ = __init__  # type: ignore[misc]
     return kind
+
+
+def reader_went_away() -> None:
+    """Let the interpreter end quietly when the reader of a pipe has closed it (`formers predict | head`)."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -17,6 +17,8 @@ from formers.pipelines.registry import (
 )
 from formers.pipelines.text.classification import ClassificationFunction, TextClassificationPipeline
 from formers.pipelines.text.conversational import Conversation, ConversationalPipeline
+from formers.pipelines.text.embedding import SentenceEmbeddingPipeline
+from formers.pipelines.text.features import FeatureExtractionPipeline
 from formers.pipelines.text.generation import TextGenerationPipeline
 from formers.pipelines.text.rewriting import (
     SummarizationPipeline,
@@ -29,9 +31,11 @@ __all__ = [
     "ClassificationFunction",
     "Conversation",
     "ConversationalPipeline",
+    "FeatureExtractionPipeline",
     "KeyDataset",
     "KeyPairDataset",
     "Pipeline",
+    "SentenceEmbeddingPipeline",
     "SummarizationPipeline",
     "Task",
     "Text2TextGenerationPipeline",

@@ -9,7 +9,7 @@ from typing import Any
 
 from formers.core.devices import named_dtype, resolve_dtype, resolve_working
 from formers.core.notices import notice, refuse_unknown
-from formers.hub import HUB_KEYWORDS, split_hub_keywords
+from formers.hub import HUB_KEYWORDS, Source, split_hub_keywords
 from formers.pipelines.frame import PROCESSORS, Pipeline, refuse_framework
 from formers.pipelines.registry import PIPELINE_REGISTRY, Task, get_supported_tasks
 
@@ -118,6 +118,8 @@ def pipeline(
     if "tokenizer" in parts:
         parts["tokenizer"] = _tokenizer(request, found, tokenizer, use_fast, bool(uses["tokenizer"]))
     _notice_misfits(request, found, parts.get("tokenizer"))
+    if request.name is not None and issubclass(cls, Pipeline):
+        kwargs = {**cls._declared(Source.of(request.name, **request.hub)), **kwargs}
     # the model is already in the format that was asked for
     return cls(
         found,

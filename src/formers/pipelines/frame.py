@@ -19,6 +19,7 @@ from formers.core.logging import is_progress_bar_enabled
 from formers.core.modes import evaluating
 from formers.core.nested import mapped, padded_cat, row_count, split
 from formers.core.notices import notice, refuse_unknown
+from formers.hub import Source
 from formers.hub.push import split_push_keywords
 from formers.hub.pushable import Pushable, push_saved
 from formers.pipelines import datasets
@@ -141,6 +142,11 @@ class Pipeline(Pushable, ABC):
         """Keywords of the constructors of this class and those it inherits from."""
         makers = [kind.__init__ for kind in cls.__mro__ if issubclass(kind, Pipeline)]
         return frozenset(name for maker in makers for name in inspect.signature(maker).parameters)
+
+    @classmethod
+    def _declared(cls, source: Source) -> dict[str, Any]:
+        """Keywords of the constructor that the files beside a named model say."""
+        return {}
 
     # -- the steps, for one item -------------------------------------------------------------------
 

@@ -21,7 +21,7 @@ class Task:
         model_classes: Auto classes (or names of them in `formers`) that load its models, tried in order.
         default: repository and revision of the model that is used when none is named; None for none.
         aliases: other names.
-        heads: endings of the class names of models that answer this task.
+        heads: endings of the class names of models that answer this task; empty where any model may.
         kind: "text", "image", "audio" or "multimodal".
     """
 
@@ -59,6 +59,19 @@ TASKS = (
         default=("distilbert/distilbert-base-uncased-finetuned-sst-2-english", "714eb0f"),
         aliases=("sentiment-analysis",),
         heads=("ForSequenceClassification",),
+    ),
+    Task(
+        "feature-extraction",
+        "formers.pipelines.text.features:FeatureExtractionPipeline",
+        model_classes=("AutoModel",),
+        default=("distilbert/distilbert-base-cased", "6ea8117"),
+    ),
+    Task(
+        "sentence-embeddings",
+        "formers.pipelines.text.embedding:SentenceEmbeddingPipeline",
+        model_classes=("AutoModelForTextEncoding", "AutoModel"),
+        default=("sentence-transformers/all-MiniLM-L6-v2", "c9745ed"),
+        aliases=("sentence-similarity",),
     ),
     Task(
         "text-generation",
@@ -99,7 +112,7 @@ _TRANSLATION = re.compile(r"translation_[A-Za-z]+_to_[A-Za-z]+")
 # fmt: off
 _ABSENT = frozenset((
     "audio-classification", "automatic-speech-recognition", "asr", "depth-estimation",
-    "document-question-answering", "feature-extraction", "fill-mask", "image-classification",
+    "document-question-answering", "fill-mask", "image-classification",
     "image-feature-extraction", "image-segmentation", "image-text-to-text", "image-to-image",
     "image-to-text", "keypoint-matching", "mask-generation", "ner", "object-detection",
     "question-answering", "table-question-answering", "text-to-audio",

@@ -1,4 +1,4 @@
-"""The HTTP server: a classifier behind `/classify`, and a durable queue for what a person must decide.
+"""The HTTP server: a classifier with a durable queue for what a person must decide; or texts, or vectors.
 
 Importing this package loads neither FastAPI nor torch; each name is imported when it is first used.
 """

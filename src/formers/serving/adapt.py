@@ -12,7 +12,7 @@ from formers.serving.protocol import Classifier, Ranked
 from formers.serving.service import Service
 from formers.serving.settings import Settings
 
-WRITES = "text-generation"
+CLASSIFIES, WRITES, EMBEDS = "text-classification", "text-generation", "sentence-embeddings"
 _NEEDED = ("prepare", "run", "revision", "max_length")
 
 
@@ -47,21 +47,31 @@ class PipelineClassifier:
 def task_of(model: str) -> str:
     """The task that a model of this name or folder is served for: its head decides.
 
+    One without a head, or that sentence-transformers wrote, makes vectors.
+
     Raises:
         OSError: the model cannot be found.
     """
     from formers.auto import AutoConfig
+    from formers.hub import Source
     from formers.pipelines.registry import PIPELINE_REGISTRY
 
-    found = PIPELINE_REGISTRY.of_architectures(AutoConfig.from_pretrained(model).architectures)
-    return WRITES if found is not None and found.name == WRITES else "text-classification"
+    names = AutoConfig.from_pretrained(model).architectures or ()
+    found = PIPELINE_REGISTRY.of_architectures(list(names))
+    if found is not None and found.name == CLASSIFIES:
+        return CLASSIFIES
+    if Source.of(model).find("modules.json") is not None:
+        return EMBEDS
+    if found is not None and found.name == WRITES:
+        return WRITES
+    return EMBEDS if any(name.endswith("Model") for name in names) else CLASSIFIES
 
 
 def service_of(model: Any, settings: Settings) -> Life:
     """Make the service around a pipeline, a model's name or folder, or a Classifier.
 
     Raises:
-        TypeError: for something that can neither classify nor write.
+        TypeError: for something that can neither classify nor write nor embed.
         OSError: the model cannot be found.
     """
     name = str(model) if isinstance(model, (str, Path)) else None
@@ -69,12 +79,16 @@ def service_of(model: Any, settings: Settings) -> Life:
         from formers.pipelines import pipeline
 
         model = pipeline(task_of(name), model=name)
-    if getattr(model, "task", None) == WRITES:
+    if (task := getattr(model, "task", None)) in (WRITES, EMBEDS):
+        name = name or model.model.name_or_path or type(model.model).__name__
+        name = Path(name).resolve().name if Path(name).is_dir() else name
+        if task == EMBEDS:
+            from formers.serving.embedder import Embedder, PipelineEmbedder
+
+            return Embedder(PipelineEmbedder(model), settings, name)
         from formers.model.revision import revision_of
         from formers.serving.writing.writer import Writer
 
-        name = name or model.model.name_or_path or type(model.model).__name__
-        name = Path(name).resolve().name if Path(name).is_dir() else name
         return Writer(model.model, model.tokenizer, settings, name, revision_of(model.model))
     is_pipeline = hasattr(model, "tokenizer")
     needed = _NEEDED if is_pipeline else (*_NEEDED, "labels")
@@ -82,8 +96,8 @@ def service_of(model: Any, settings: Settings) -> Life:
     if missing:
         raise TypeError(
             f"cannot serve {type(model).__name__}: it has no {', '.join(missing)}. Give a "
-            "text-classification or text-generation pipeline, the name or folder of a model, or a "
-            "formers.serving.Classifier"
+            "text-classification, text-generation or sentence-embeddings pipeline, the name or folder of a "
+            "model, or a formers.serving.Classifier"
         )
     classifier: Classifier = PipelineClassifier(model) if is_pipeline else model
     return Service(classifier, settings, beside(getattr(model, "model", None)))

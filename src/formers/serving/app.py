@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, MutableMapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, MutableMapping, Sequence
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +17,7 @@ from formers.serving.classify import CLIENT_GONE, Classify, Scope, Send, encoded
 from formers.serving.connection import MOST_FIELDS, MOST_HEAD
 from formers.serving.human import page_routes, queue_routes
 from formers.serving.life import Life
-from formers.serving.limits import MOST_FAULTS, PAGE, REFUSED, Gone, Pace, Receive, Refusal
+from formers.serving.limits import MOST_FAULTS, PAGE, REFUSED, Gone, Pace, Receive, Refusal, quoted
 from formers.serving.schemas import Classified, ClassifiedMany, ClassifyRequest, Health, ModelCard, Problem
 from formers.serving.service import Service
 from formers.serving.settings import Settings
@@ -39,8 +39,8 @@ def create_app(classifier: Any, settings: Settings | None = None, **changes: Any
     leave. `serve` bounds these too.
 
     Args:
-        classifier: a text-classification or text-generation pipeline, the name or folder of a model for one
-            of these tasks, or anything that satisfies `formers.serving.Classifier`.
+        classifier: a pipeline (text-classification, text-generation or sentence-embeddings), the name or
+            folder of a model for one of these tasks, or anything that satisfies `formers.serving.Classifier`.
         settings: limits and places; the defaults of `Settings` when left out.
         **changes: single settings, as in `create_app(pipe, threshold=0.8)`.
 
@@ -70,9 +70,7 @@ def app_of(service: Life) -> FastAPI:
 
     app = FastAPI(
         title="formers",
-        summary="A text classifier, and the queue for what a person must decide."
-        if isinstance(service, Service)
-        else "A model that answers chats and goes on with texts.",
+        summary=service.summary,
         version=__version__,
         lifespan=lifespan,
         docs_url=None,  # FastAPI's own page loads its scripts from elsewhere; /docs here needs no network
@@ -80,7 +78,7 @@ def app_of(service: Life) -> FastAPI:
     )
     app.state.service = service
     app.include_router(_health_routes(service))
-    bare, routers, answer = _of_classifier(service) if isinstance(service, Service) else _of_writer(service)
+    bare, routers, answer = _of_classifier(service) if isinstance(service, Service) else _of_v1(service)
     app.router.routes[:0] = bare
     for router in routers:
         app.include_router(router)
@@ -88,20 +86,31 @@ def app_of(service: Life) -> FastAPI:
     app.add_middleware(_Door, routes=app.router.routes, pace=service.pace, bare=paths)
     app.add_exception_handler(Refusal, lambda request, error: answer(error))
     app.add_exception_handler(Gone, lambda request, error: Response(status_code=CLIENT_GONE))
+    app.add_exception_handler(404, lambda request, error: _nothing(request, error, answer, paths))
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(QueueError, _queue_failed)
     return app
 
 
 def _of_classifier(service: Service) -> _Parts:
-    return [_classify_route(service)], [_state_routes(service), queue_routes(service), page_routes()], _answer
+    return (
+        [_classify_route(service)],
+        [_state_routes(service), queue_routes(service), page_routes("index.html")],
+        _answer,
+    )
 
 
-def _of_writer(service: Any) -> _Parts:
-    from formers.serving.writing import endpoint
+def _of_v1(service: Any) -> _Parts:
+    from formers.serving.writing.reply import model_routes, refused
 
-    routers = [endpoint.model_routes(service), page_routes(queue=False)]
-    return endpoint.writing_endpoints(service), routers, endpoint.refused
+    if service.writes:
+        from formers.serving.writing.endpoint import response_routes, writing_endpoints
+
+        routers = [model_routes(service), response_routes(service), page_routes("chat.html")]
+        return writing_endpoints(service), routers, refused
+    from formers.serving.embeddings import embedding_endpoint
+
+    return [embedding_endpoint(service)], [model_routes(service), page_routes()], refused
 
 
 class _Door:
@@ -156,9 +165,13 @@ class _Door:
         """The methods that the path of `scope` takes; empty where there is no such path."""
         found = [
             method
-            for method in ("GET", "POST")
-            if scope["path"] == "*"
-            or any(route.matches({**scope, "method": method})[0] == Match.FULL for route in self.routes)
+            for method in ("GET", "POST", "DELETE")
+            if any(
+                method in (getattr(route, "methods", None) or ())
+                if scope["path"] == "*"
+                else route.matches({**scope, "method": method})[0] == Match.FULL
+                for route in self.routes
+            )
         ]
         return ", ".join([*found, *(["HEAD"] if "GET" in found else []), "OPTIONS"]) if found else ""
 
@@ -172,6 +185,17 @@ async def _invalid(request: Request, error: Any) -> Response:
     """As FastAPI answers it, but without the input, which may hold a text."""
     faults = [{key: fault[key] for key in ("loc", "msg", "type")} for fault in error.errors()[:MOST_FAULTS]]
     return _answer(Refusal(422, faults))
+
+
+def _nothing(
+    request: Request, error: Any, answer: Callable[[Refusal], Response], paths: Iterable[str]
+) -> Response:
+    """As it was raised; of a path that there is not, what there is."""
+    said = str(error.detail)
+    if said == "Not Found":
+        found = quoted(request.url.path)
+        said = f"there is nothing at {found} here: this server answers {', '.join(sorted(paths))}; see /docs"
+    return answer(Refusal(404, said))
 
 
 async def _queue_failed(request: Request, error: Exception) -> Response:

@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
 from formers.desk.queue import Entry, QueueError, QueueFull
-from formers.serving.engine import NotAProbability, OutOfTime, Overloaded, Stopping
+from formers.serving.batched import Failed
 from formers.serving.limits import (
     REFUSED,
     Gone,
@@ -21,11 +21,13 @@ from formers.serving.limits import (
     Refusal,
     check_type,
     parse,
+    quoted,
     read_body,
+    stray_parameter,
     understood,
 )
 from formers.serving.service import Service, top_scores
-from formers.serving.work import Answer, ClientKey, Job
+from formers.serving.work import Answer, ClientKey
 
 logger = logging.getLogger("formers.serving")
 
@@ -33,7 +35,6 @@ Scope = MutableMapping[str, Any]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
 _LONGEST_ID = 128
-_MOST_KNOWN = 8192  # connections
 _AT_ONCE = 2000  # scores that are listed before others have their turn
 _JSON = (b"content-type", b"application/json")
 CLIENT_GONE = 499  # nginx's number for a client that hung up; only in the log and the metrics
@@ -67,7 +68,6 @@ class Classify:
         self.service = service
         self._prefix = os.urandom(4).hex()
         self._count = itertools.count(1)
-        self._known: dict[ClientKey, None] = {}  # connections that took an answer, the latest last
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -75,7 +75,8 @@ class Classify:
         trace = _Trace(self._request_id(headers))
         extra: list[tuple[bytes, bytes]] = []
         try:
-            body = await self._answer(headers, receive, trace, self._client(scope))
+            _no_parameters(scope)
+            body = await self._answer(headers, receive, trace, self.service.clients.of(scope))
         except Refusal as refusal:
             await self.service.pace.turn(REFUSED)
             trace.status = refusal.status
@@ -92,25 +93,9 @@ class Classify:
         try:
             await _send(send, trace, body, extra)
             if trace.answers:
-                self._remember(scope)
+                self.service.clients.remember(scope)
         finally:
             self._note(trace)
-
-    def _client(self, scope: Scope) -> ClientKey:
-        """Whose share of the model a request takes: its connection's.
-
-        Connections of one address that have not taken an answer yet have one share together: who asks on a
-        new one each time, and leaves before the answer, gains nothing by it.
-        """
-        peer = tuple(scope.get("client") or (None, None))
-        return peer if peer in self._known else (peer[0], None)
-
-    def _remember(self, scope: Scope) -> None:
-        peer = tuple(scope.get("client") or (None, None))
-        self._known.pop(peer, None)
-        self._known[peer] = None
-        if len(self._known) > _MOST_KNOWN:
-            del self._known[next(iter(self._known))]
 
     async def _answer(
         self, headers: dict[bytes, bytes], receive: Receive, trace: _Trace, client: ClientKey
@@ -123,42 +108,12 @@ class Classify:
         body = await read_body(receive, headers, service.settings)
         question = await understood(body, lambda body: parse(body, service.settings))
         trace.question = question
+        what = f"request {trace.request_id}"
         try:
-            job = service.engine.submit(question.texts, service.settings.timeout, client)
-        except Overloaded as error:
-            raise Refusal(503, f"at capacity: {error}", error.retry_after) from None
-        except Stopping as error:
-            raise Refusal(503, str(error), 1) from None
-        watcher = asyncio.get_running_loop().create_task(self._watch(receive, job))
-        try:
-            trace.answers = await job.future
-        except asyncio.CancelledError:
-            if job.dropped:
-                raise Gone from None
-            service.engine.drop(job)
-            raise
-        except Stopping as error:
-            raise Refusal(503, str(error), 1) from None
-        except OutOfTime as error:
-            return await self._fall_back(trace, question, "timeout", Refusal(504, str(error)))
-        except NotAProbability as error:
-            logger.error("request %s: %s", trace.request_id, error)
-            return await self._fall_back(trace, question, "error", Refusal(500, str(error)))
-        except Exception as error:
-            logger.exception("the model failed on request %s", trace.request_id, exc_info=error)
-            return await self._fall_back(
-                trace, question, "error", Refusal(500, f"the model failed: {type(error).__name__}")
-            )
-        finally:
-            watcher.cancel()
+            trace.answers = await service.answers(question.texts, receive, client, what)
+        except Failed as failed:
+            return await self._fall_back(trace, question, failed)
         return await self._judge(trace, question)
-
-    async def _watch(self, receive: Receive, job: Job) -> None:
-        """Give the job up when its client hangs up."""
-        while (await receive())["type"] != "http.disconnect":
-            pass
-        if not job.future.done():
-            self.service.engine.drop(job)
 
     async def _judge(self, trace: _Trace, question: Question) -> bytes:
         """Hold the answers against the thresholds, keep what a person must see, and write the reply."""
@@ -169,15 +124,15 @@ class Classify:
         entries: list[Entry] = []
         doubtful: list[int] = []
         for index, answer in enumerate(trace.answers):
-            label, score = answer.ranked[0]
+            label, score = answer.result[0]
             result = _result(answer, label, score, service.revision)
             if question.top_k:
-                result["scores"] = top_scores(answer.ranked, question.top_k)
+                result["scores"] = top_scores(answer.result, question.top_k)
             threshold = service.threshold.of(label)
             if threshold is None or score < threshold:
                 result["needs_human"] = True
                 doubtful.append(index)
-                known = (label, score, threshold, answer.ranked, answer.tokens, service.revision)
+                known = (label, score, threshold, answer.result, answer.tokens, service.revision)
                 entries.append(Entry(question.texts[index], "below_threshold", trace.request_id, *known))
             results.append(result)
             listed += len(result.get("scores", ()))
@@ -190,18 +145,20 @@ class Classify:
         trace.status = 200
         return _reply(results, question)
 
-    async def _fall_back(self, trace: _Trace, question: Question, reason: str, refusal: Refusal) -> bytes:
+    async def _fall_back(self, trace: _Trace, question: Question, failed: Failed) -> bytes:
         """A person answers what the model did not, if the settings say so."""
         if self.service.settings.fallback != "human":
-            raise refusal
+            raise failed
         entries = [
-            Entry(text=text, reason=reason, request_id=trace.request_id, revision=self.service.revision)
+            Entry(
+                text=text, reason=failed.reason, request_id=trace.request_id, revision=self.service.revision
+            )
             for text in question.texts
         ]
         numbers = await self._keep(entries)
         trace.human = dict(enumerate(numbers))
         trace.status = 202
-        known = {"needs_human": True, "reason": reason, "revision": self.service.revision}
+        known = {"needs_human": True, "reason": failed.reason, "revision": self.service.revision}
         nothing = dict.fromkeys(("label", "confidence", "score", "tokens"))
         return _reply([{**nothing, **known, "queue_id": number} for number in numbers], question)
 
@@ -237,8 +194,8 @@ class Classify:
             record["texts"] = len(trace.question.texts)
         if trace.answers:
             record["tokens"] = sum(answer.tokens for answer in trace.answers)
-            labels = [answer.ranked[0][0] for answer in trace.answers]
-            scores = [round(answer.ranked[0][1], 6) for answer in trace.answers]
+            labels = [answer.result[0][0] for answer in trace.answers]
+            scores = [round(answer.result[0][1], 6) for answer in trace.answers]
             if trace.question is not None and trace.question.single:
                 record |= {"label": labels[0], "score": scores[0]}
             else:
@@ -247,6 +204,13 @@ class Classify:
         if service.settings.log_texts and trace.question is not None:
             record["text"] = trace.question.texts
         service.log.write(trace.wall, record)
+
+
+def _no_parameters(scope: Scope) -> None:
+    """Refuse a query: `?top_k=2` would be ignored."""
+    if (name := stray_parameter(scope["query_string"])) is not None:
+        said = f"unknown parameter {quoted(name)}: all is said in the body"
+        raise Refusal(422, [{"loc": ["query", name], "msg": said, "type": "extra_forbidden"}])
 
 
 def _result(answer: Answer, label: str, score: float, revision: str | None) -> dict[str, Any]:

@@ -10,9 +10,10 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from formers.core.batching import plan
-from formers.serving.protocol import Classifier, Ranked
+from formers.serving.protocol import Model, Ranked
 from formers.serving.sharing import BURST, Shares
 from formers.serving.work import Answer, ClientKey, Item, Job
 
@@ -35,8 +36,8 @@ class Stopping(Exception):
     """The engine takes no new work: it is starting, stopping, or broken."""
 
 
-class NotAProbability(Exception):
-    """The classifier gave something that cannot be held against a threshold, such as NaN or a raw logit."""
+class Unsound(Exception):
+    """The model gave what is no answer, such as NaN for a confidence."""
 
 
 class OutOfTime(Exception):
@@ -53,7 +54,7 @@ class BatchReport:
 
 
 class Engine:
-    """Runs a classifier for many callers at once.
+    """Runs a model for many callers at once.
 
     One thread tokenises and computes. It never waits for a batch to fill: a lone text runs at once, and while
     a batch is computed the next ones gather. The lock guards a list of arrivals and nothing else, and is
@@ -61,18 +62,19 @@ class Engine:
     (`Shares`), so that no text can starve, and its neighbours by length.
 
     Args:
-        classifier: what computes.
+        model: what computes.
         max_batch_tokens: token budget of a forward pass.
         max_batch_items: most texts in a forward pass.
         max_delay: seconds to wait for company when a batch is not full.
         max_queued_requests: jobs held at once.
         max_queued_tokens: estimated tokens held at once.
         observe: called on the event loop with a report of each forward pass.
+        problem: an answer of the model -> what is wrong with it, or None.
     """
 
     def __init__(
         self,
-        classifier: Classifier,
+        model: Model,
         *,
         max_batch_tokens: int | None = None,
         max_batch_items: int | None = None,
@@ -80,9 +82,10 @@ class Engine:
         max_queued_requests: int = 1024,
         max_queued_tokens: int = 262_144,
         observe: Callable[[BatchReport], None] | None = None,
+        problem: Callable[[Any], str | None] | None = None,
     ) -> None:
-        self.classifier = classifier
-        own = getattr(classifier, "max_batch_tokens", None)
+        self.model, self._problem_of = model, problem or problem_of_scores
+        own = getattr(model, "max_batch_tokens", None)
         self.max_batch_tokens = max_batch_tokens or own or DEFAULT_BATCH_TOKENS
         self.max_batch_items = max_batch_items
         self.max_delay = max_delay
@@ -120,12 +123,12 @@ class Engine:
         self._thread.start()
 
     def submit(
-        self, texts: Sequence[str], timeout: float | None = None, client: ClientKey = (None, None)
+        self, texts: Sequence[Any], timeout: float | None = None, client: ClientKey = (None, None)
     ) -> Job:
         """Take `texts` in; `job.future` gets their answers, in their order.
 
         Args:
-            texts: at least one.
+            texts: at least one; or lists of token ids, where the model prepares them.
             timeout: seconds; after it the future raises OutOfTime and the work is dropped.
             client: address and connection whose share of the model this takes.
 
@@ -188,9 +191,9 @@ class Engine:
             await asyncio.to_thread(self._thread.join, 5.0)
         return done
 
-    def _estimates(self, texts: Sequence[str]) -> list[int]:
-        ratio, most = self._tokens_per_char, self.classifier.max_length or _NO_LIMIT
-        return [min(most, 2 + int(len(text) * ratio)) for text in texts]
+    def _estimates(self, texts: Sequence[Any]) -> list[int]:
+        ratio, most = self._tokens_per_char, self.model.max_length or _NO_LIMIT
+        return [min(most, 2 + int(len(text) * (ratio if isinstance(text, str) else 1))) for text in texts]
 
     def _expire(self, job: Job, timeout: float) -> None:
         self._release(job, dropped=True)
@@ -279,14 +282,16 @@ class Engine:
         if not items:
             return
         try:
-            prepared = self.classifier.prepare([item.text for item in items])
+            prepared = self.model.prepare([item.text for item in items])
         except Exception as error:  # whatever a tokenizer raises is its text's answer
             self._tokenize_alone(items, error)
             return
         for item, found in zip(items, prepared, strict=True):
             item.prepared, item.length = found, found.length
-        tokens, chars = (sum(item.length for item in items), sum(len(item.text) for item in items))
-        self._tokens_per_char = _blend(self._tokens_per_char, tokens / max(1, chars))
+        read = [item for item in items if isinstance(item.text, str)]
+        if chars := sum(len(item.text) for item in read):
+            tokens = sum(item.length for item in read)
+            self._tokens_per_char = _blend(self._tokens_per_char, tokens / chars)
 
     def _tokenize_alone(self, items: list[Item], error: Exception) -> None:
         """One of the texts cannot be tokenised: find it, and spare the others' jobs."""
@@ -300,7 +305,7 @@ class Engine:
     def _run(self, batch: list[Item]) -> None:
         started = time.perf_counter()
         try:
-            ranked = self._scores(batch)
+            results = self._results(batch)
         except Exception as error:  # whatever a model raises is the answer of the text that broke it
             self._run_alone(batch, error)
             return
@@ -312,7 +317,7 @@ class Engine:
             self._short = min(1.2 * self._short, self.max_batch_tokens)
         rate = tokens / max(seconds, 1e-6)
         self._tokens_per_second = _blend(self._tokens_per_second, rate) if self._tokens_per_second else rate
-        done = self._fill(batch, ranked)
+        done = self._fill(batch, results)
         self._call(self._deliver, done, BatchReport(len(batch), tokens, seconds))
 
     def _run_alone(self, batch: list[Item], error: Exception) -> None:
@@ -323,7 +328,7 @@ class Engine:
                 continue
             if len(batch) > 1:
                 try:
-                    done += self._fill([item], self._scores([item]))
+                    done += self._fill([item], self._results([item]))
                     continue
                 except Exception as own:  # as above
                     item.job.error = own
@@ -332,24 +337,23 @@ class Engine:
             done.append(item.job)
         self._call(self._deliver, done, None)
 
-    def _scores(self, batch: list[Item]) -> Sequence[Ranked]:
-        ranked = self.classifier.run([item.prepared for item in batch])
-        if len(ranked) != len(batch):
-            raise RuntimeError(f"the classifier gave {len(ranked)} results for {len(batch)} texts")
-        return ranked
+    def _results(self, batch: list[Item]) -> Sequence[Any]:
+        results = self.model.run([item.prepared for item in batch])
+        if len(results) != len(batch):
+            raise RuntimeError(f"the model gave {len(results)} results for {len(batch)} texts")
+        return results
 
-    @staticmethod
-    def _fill(batch: list[Item], ranked: Sequence[Ranked]) -> list[Job]:
+    def _fill(self, batch: list[Item], results: Sequence[Any]) -> list[Job]:
         done: list[Job] = []
-        for item, scores in zip(batch, ranked, strict=True):
+        for item, result in zip(batch, results, strict=True):
             job = item.job
             if job.error is not None:
                 continue
-            if problem := _problem_of(scores):
-                job.error = NotAProbability(problem)
+            if problem := self._problem_of(result):
+                job.error = Unsound(problem)
                 done.append(job)
                 continue
-            job.answers[item.index] = Answer(scores, item.length, getattr(item.prepared, "cut", 0))
+            job.answers[item.index] = Answer(result, item.length, getattr(item.prepared, "cut", 0))
             job.left -= 1
             if not job.left:
                 done.append(job)
@@ -361,7 +365,7 @@ class Engine:
                 self._loop.call_soon_threadsafe(function, *arguments)
 
 
-def _problem_of(ranked: Ranked) -> str | None:
+def problem_of_scores(ranked: Ranked) -> str | None:
     """What keeps the scores of a text from being probabilities; None when nothing does."""
     if not ranked:
         return "the model gave no score for any label"

@@ -171,8 +171,8 @@ def _json_rows(service: Service) -> Iterator[str]:
     yield ""
 
 
-def page_routes(queue: bool = True) -> APIRouter:
-    """The page of the queue, where there is one, its files, and the page of the docs."""
+def page_routes(front: str = "docs.html") -> APIRouter:
+    """The page at `/`, the files of all pages, and the page of the docs."""
     from fastapi import APIRouter
 
     router = APIRouter(include_in_schema=False)
@@ -189,8 +189,8 @@ def page_routes(queue: bool = True) -> APIRouter:
         return Response(files[name], media_type=kind, headers=_PAGE_HEADERS)
 
     @router.get("/")
-    async def front() -> Response:
-        return file("index.html") if queue else RedirectResponse("/docs")
+    async def first() -> Response:
+        return file(front)
 
     @router.get("/docs")
     async def docs() -> Response:

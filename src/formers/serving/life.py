@@ -6,7 +6,7 @@ import hmac
 import logging
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 from formers.serving.limits import Pace, Refusal
 from formers.serving.logs import RequestLog
@@ -26,6 +26,7 @@ class Life(ABC):
     """
 
     metrics: Any  # with `render`
+    summary: ClassVar[str]  # what it does, for the page of the docs
 
     def __init__(self, settings: Settings, revision: str | None) -> None:
         self.settings, self.revision = settings, revision

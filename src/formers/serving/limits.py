@@ -14,6 +14,7 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Collection, Mapping, MutableMapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
+from urllib.parse import parse_qsl
 
 from anyio import to_thread
 from pydantic import BaseModel, ValidationError
@@ -185,6 +186,14 @@ def check_type(headers: Mapping[bytes, bytes]) -> None:
         raise Refusal(415, f"the body must be sent as it is, without Content-Encoding, but this is {said}")
 
 
+def stray_parameter(query: bytes) -> str | None:
+    """The first name in the query of a path that takes none, where it would be ignored; None for no query."""
+    if not query:
+        return None
+    pairs = parse_qsl(query.decode("latin-1"), keep_blank_values=True)
+    return pairs[0][0][:LONGEST_KEY] if pairs else ""
+
+
 @dataclass(frozen=True, slots=True)
 class Question:
     """A checked request: texts, whether it was a single one, how many scores it wants (0: none, -1: all)."""
@@ -224,9 +233,9 @@ class Faults(list[dict[str, Any]]):
             raise Refusal(422, list(self))
 
 
-async def understood(body: bytes, reader: Callable[[bytes], T]) -> T:
-    """What `reader` says of a body, asked beside the event loop where the body is large."""
-    return reader(body) if len(body) <= LARGE else await to_thread.run_sync(reader, body)
+async def understood(body: bytes, reader: Callable[[bytes], T], aside: bool = False) -> T:
+    """What `reader` says of a body, asked beside the event loop where the body is large, or `aside`."""
+    return await to_thread.run_sync(reader, body) if aside or len(body) > LARGE else reader(body)
 
 
 def parse(body: bytes, settings: Settings) -> Question:

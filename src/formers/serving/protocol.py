@@ -1,4 +1,4 @@
-"""What the server asks of a model, and how a text-classification pipeline gives it."""
+"""What the server asks of a model that answers texts in batches."""
 
 from __future__ import annotations
 
@@ -16,18 +16,26 @@ class Prepared(Protocol):
         """Tokens that the model will read."""
 
 
-class Classifier(Protocol):
+class Model(Protocol):
     """What the engine runs. Both methods are called from one thread, never at the same time.
 
-    A `max_batch_tokens` attribute, where there is one, is the token budget that the classifier prefers.
+    A `max_batch_tokens` attribute, where there is one, is the token budget that the model prefers.
     """
 
     revision: str | None
     max_length: int | None
-    labels: Sequence[str]
 
-    def prepare(self, texts: list[str]) -> Sequence[Prepared]:
+    def prepare(self, texts: list[Any]) -> Sequence[Prepared]:
         """Tokenise texts, in order."""
+
+    def run(self, prepared: list[Any]) -> Sequence[Any]:
+        """Answer tokenised texts, in order."""
+
+
+class Classifier(Model, Protocol):
+    """What `/classify` asks."""
+
+    labels: Sequence[str]
 
     def run(self, prepared: list[Any]) -> Sequence[Ranked]:
         """Score tokenised texts, in order: every label with its score (0 to 1), best first."""

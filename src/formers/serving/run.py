@@ -15,7 +15,7 @@ from types import FrameType
 from typing import Any
 
 from formers.core.extras import installed, need
-from formers.core.notices import notice
+from formers.core.notices import notice, reader_went_away
 from formers.serving.settings import Settings
 
 SWITCH_INTERVAL = 0.0005  # seconds; see `serve`
@@ -44,8 +44,8 @@ def serve(
     a queue that cannot be opened) is printed as one line, and the status is 2.
 
     Args:
-        model: a text-classification or text-generation pipeline, the name or folder of a model, or a
-            `Classifier`.
+        model: a pipeline (text-classification, text-generation or sentence-embeddings), the name or folder
+            of a model, or a `Classifier`.
         host: address to listen on. The default is this machine only; "0.0.0.0" is every interface.
         port: 0 takes a free one.
         settings: limits and places (`Settings`).
@@ -62,7 +62,7 @@ def serve(
         print(f"formers serve: {error}", file=sys.stderr)
         return 2
     _warn_if_open(host, service)
-    print(f"formers: serving {service.revision or 'a model'} on {_url(listener)} (docs: /docs)", flush=True)
+    _say(f"formers: serving {service.revision or 'a model'} on {_url(listener)} (docs: /docs)")
     # The model's thread and the event loop share one interpreter lock. The default of 5 ms would let either
     # keep the other waiting for longer than a short text takes.
     before = sys.getswitchinterval()
@@ -75,8 +75,16 @@ def serve(
     if service.state == "failed":
         print(f"formers serve: {service.problem}", file=sys.stderr)
         return 2
-    print("formers: stopped", flush=True)
+    _say("formers: stopped")
     return 0
+
+
+def _say(line: str) -> None:
+    """Print a line; a reader that has gone away (`formers serve MODEL | head -1`) stops no server."""
+    try:
+        print(line, flush=True)
+    except BrokenPipeError:
+        reader_went_away()
 
 
 @contextlib.contextmanager

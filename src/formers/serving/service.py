@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import time
 from collections.abc import Mapping, Sequence
@@ -12,8 +11,7 @@ from formers.desk.drift import DriftBaseline
 from formers.desk.queue import HumanQueue
 from formers.desk.watch import DriftWatch, Seen
 from formers.evaluation.thresholds import LabelThreshold, Thresholds
-from formers.serving.engine import Engine, NotAProbability
-from formers.serving.life import Life
+from formers.serving.batched import Batched
 from formers.serving.protocol import Classifier
 from formers.serving.settings import Settings
 from formers.serving.telemetry import Metrics
@@ -21,38 +19,23 @@ from formers.serving.work import Answer
 
 logger = logging.getLogger("formers.serving")
 
-WARM_UP_WORDS = (1, 4, 16, 48, 128, 384)  # about a geometric series of lengths; a model cuts what is too long
 
-
-class Service(Life):
+class Service(Batched):
     """What the endpoints of a classifier share.
 
     What the settings leave open is looked for at `place`, where the records of the model lie.
     """
 
-    def __init__(
-        self,
-        classifier: Classifier,
-        settings: Settings,
-        place: Any = None,
-    ) -> None:
-        super().__init__(settings, classifier.revision)
+    summary = "A text classifier, and the queue for what a person must decide."
+    metrics: Metrics
+
+    def __init__(self, classifier: Classifier, settings: Settings, place: Any = None) -> None:
+        super().__init__(settings, classifier, Metrics(classifier.revision, classifier.labels))
         self.classifier = classifier
         self.threshold = thresholds_of(settings, classifier.labels, place)
         self.watch = watch_of(settings, place)
         self.labels = list(classifier.labels)
-        self.metrics = Metrics(self.revision, self.labels)
-        self.engine = Engine(
-            classifier,
-            max_batch_tokens=settings.max_batch_tokens,
-            max_batch_items=settings.max_batch_items,
-            max_delay=settings.max_delay,
-            max_queued_requests=settings.max_queued_requests,
-            max_queued_tokens=settings.max_queued_tokens,
-            observe=self.metrics.batch,
-        )
         self._queue: HumanQueue | None = None
-        self._warming: asyncio.Task[None] | None = None
 
     @property
     def queue(self) -> HumanQueue:
@@ -74,46 +57,6 @@ class Service(Life):
         if self.watch is not None:
             self.watch.announce = self._announce_drift
 
-    async def start(self) -> None:
-        """Start the engine and warm it up in the background."""
-        self.open()
-        self.engine.start()
-        self._warming = asyncio.get_running_loop().create_task(self._warm_up())
-
-    async def _warm_up(self) -> None:
-        try:
-            if self.settings.warm_up:
-                texts = [" ".join(["word"] * words) for words in WARM_UP_WORDS]
-                for texts_of_one in ([texts[0]], [texts[-1]], texts):
-                    await self.engine.submit(texts_of_one).future
-        except asyncio.CancelledError:
-            raise
-        except NotAProbability as error:
-            self._fail(f"the warm-up failed: {error}")
-        except Exception as error:
-            self._fail(f"the warm-up failed: {type(error).__name__}: {error}")
-        else:
-            if self.state == "starting":
-                self.state = "ready"
-
-    def look_at_engine(self) -> None:
-        """Notice an engine whose thread died; the server then stops, and a supervisor can start another."""
-        if self.engine.broken is not None and self.state == "ready":
-            self._fail(f"the engine failed: {self.engine.broken!r}")
-
-    async def drain(self) -> None:
-        """Refuse new requests and finish what is held, within the settings' time; again does nothing."""
-        self.begin_draining()
-        if self._warming is not None:
-            self._warming.cancel()
-        if not await self.engine.drain(self.settings.drain_timeout):
-            logger.error("stopped with requests unanswered after %g s", self.settings.drain_timeout)
-
-    async def stop(self) -> None:
-        """Finish what is held, write what is waiting, close the files."""
-        await self.drain()
-        await asyncio.to_thread(self.close)
-
     def close(self) -> None:
         """Write what is waiting and close the files; again does nothing."""
         if self.watch is not None:
@@ -127,7 +70,7 @@ class Service(Life):
         self.metrics.answers(answers)
         if self.watch is not None:
             for text, answer in zip(texts, answers, strict=True):
-                label, score = answer.ranked[0]
+                label, score = answer.result[0]
                 self.watch.add(Seen(text, label, score, answer.tokens + answer.cut))
 
     def _announce_drift(self, verdict: str, values: dict[str, float]) -> None:
@@ -138,14 +81,11 @@ class Service(Life):
 
     def refresh_gauges(self) -> None:
         """Set the gauges that are read, not counted."""
-        metrics = self.metrics
-        metrics.waiting_requests.set(self.engine.queued_requests)
-        metrics.waiting_tokens.set(self.engine.queued_tokens)
-        metrics.human_open.set(self.queue.counts()["open"])
-        metrics.ready.set(1 if self.state == "ready" else 0)
+        super().refresh_gauges()
+        self.metrics.human_open.set(self.queue.counts()["open"])
         if self.watch is not None:
             for what, value in self.watch.values().items():
-                metrics.drift.labels(what).set(value)
+                self.metrics.drift.labels(what).set(value)
 
 
 def thresholds_of(settings: Settings, labels: Sequence[str], place: Any = None) -> Thresholds:

@@ -38,6 +38,10 @@ class Settings:
         max_queued_requests: requests that may wait or run at once; beyond it the answer is 503.
         max_queued_tokens: tokens (estimated from the characters) that may wait or run at once; beyond it 503,
             but for a short text of a connection that has nothing waiting.
+        max_kept_responses: responses of `/v1/responses` that are kept in memory at most, the newest, so that
+            a client can fetch them or go on from them. 0 keeps none.
+        max_kept_bytes: bytes that they may take.
+        keep_responses: seconds for which one is kept.
         api_key: when given, the endpoints of the human queue and all under `/v1` ask for it (`X-API-Key`, or
             `Authorization: Bearer`).
         protect_classify: ask for the key at `/classify` too.
@@ -64,6 +68,9 @@ class Settings:
     max_delay: float = option(0.0, at_least=0)
     max_queued_requests: int = option(1024, at_least=1)
     max_queued_tokens: int = option(262_144, at_least=1)
+    max_kept_responses: int = option(1000, at_least=0)
+    max_kept_bytes: int = option(64 * 1024**2, at_least=1)
+    keep_responses: float = option(24 * 3600.0, above=0)
     api_key: str | None = field(default=None, repr=False)
     protect_classify: bool = False
     log_path: str | Path | None = None

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Hashable, Iterator
+from collections.abc import Hashable, Iterator, Mapping
 from itertools import chain
+from typing import Any
 
 from formers.serving.work import ClientKey, Item, Job
 
@@ -18,6 +19,31 @@ LOOK_AHEAD = 16  # passes' worth of tokens that are sorted by length
 BURST = 512  # tokens that a client may have ahead of its share before others come first
 MOST_AHEAD = 8 * BURST  # what is held against a client who had the model to himself
 RECENT = 1.0  # seconds for which a client counts after its last text
+_MOST_KNOWN = 8192  # connections
+
+
+class Clients:
+    """Whose share of the model a request takes: its connection's.
+
+    Connections of one address that have not taken an answer yet have one share together: who asks on a new
+    one each time, and leaves before the answer, gains nothing by it.
+    """
+
+    def __init__(self) -> None:
+        self._known: dict[ClientKey, None] = {}  # connections that took an answer, the latest last
+
+    def of(self, scope: Mapping[str, Any]) -> ClientKey:
+        """The client of a request."""
+        peer = tuple(scope.get("client") or (None, None))
+        return peer if peer in self._known else (peer[0], None)
+
+    def remember(self, scope: Mapping[str, Any]) -> None:
+        """A client took its answer."""
+        peer = tuple(scope.get("client") or (None, None))
+        self._known.pop(peer, None)
+        self._known[peer] = None
+        if len(self._known) > _MOST_KNOWN:
+            del self._known[next(iter(self._known))]
 
 
 class _Client:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from functools import cache, partial
+from functools import cache
 from itertools import accumulate
 from typing import Any
 
@@ -49,60 +49,67 @@ class _Histogram:
         yield HistogramMetricFamily(self._name, self._help, buckets=buckets, sum_value=self._sum)
 
 
-class Metrics:
-    """Counters, gauges and histograms of one server, in a registry of its own."""
+class _Page:
+    """What every server counts, in a registry of its own.
 
-    def __init__(self, revision: str | None, labels: Sequence[str]) -> None:
-        client = need("prometheus_client", "serve", "the /metrics page")
+    Args:
+        revision: what tells the model from others.
+        path: where requests are counted.
+    """
+
+    def __init__(self, revision: str | None, path: str) -> None:
+        self.client = client = need("prometheus_client", "serve", "the /metrics page")
         self.registry = client.CollectorRegistry()
-        own = {"registry": self.registry}
-        histogram = partial(_Histogram, self.registry)
-        requests = client.Counter("formers_requests", "Requests at /classify, by status.", ["status"], **own)
-        self._seconds = histogram(
-            "formers_request_seconds", "Time from a request's arrival to its answer.", _SECONDS
+        requests = self.counter("formers_requests", f"Requests {path}, by status.", ["status"])
+        self._seconds = self.histogram(
+            "formers_request_seconds", "Time from a request's arrival to the end of its answer.", _SECONDS
         )
-        self._answers = client.Counter("formers_answers", "Texts answered, by label.", ["label"], **own)
-        self._human = client.Counter("formers_needs_human", "Texts kept for a person.", ["reason"], **own)
-        self._scores = histogram("formers_top_score", "Confidence of the top label.", _SCORES)
-        self._tokens = histogram("formers_text_tokens", "Tokens of a text.", _TOKENS)
-        self._cut = client.Counter("formers_cut_texts", "Texts longer than the model reads.", **own)
-        self._batch_seconds = histogram("formers_batch_seconds", "Time of a forward pass.", _SECONDS)
-        self._batch_tokens = histogram("formers_batch_tokens", "Tokens of a forward pass.", _TOKENS)
-        self._batch_items = histogram("formers_batch_texts", "Texts of a forward pass.", _ITEMS)
         # looked up once: a look-up by label costs more than the counting
         self._requests_of = cache(lambda status: requests.labels(str(status)))
-        self._answers_of = cache(self._answers.labels)
-        for label in labels:
-            self._answers_of(label)
-        self.waiting_requests = client.Gauge("formers_waiting_requests", "Requests held.", **own)
-        self.waiting_tokens = client.Gauge("formers_waiting_tokens", "Tokens held (estimate).", **own)
-        self.human_open = client.Gauge("formers_human_queue_open", "Items that wait for a person.", **own)
-        self.ready = client.Gauge("formers_ready", "1 when the server takes requests.", **own)
-        self.drift = client.Gauge(
-            "formers_drift_psi",
-            "Population stability index of recent texts and answers against the baseline.",
-            ["feature"],
-            **own,
-        )
-        client.Info("formers_model", "The model that answers.", **own).info({"revision": revision or ""})
+        self.ready = self.gauge("formers_ready", "1 when the server takes requests.")
+        info = client.Info("formers_model", "The model that answers.", registry=self.registry)
+        info.info({"revision": revision or ""})
+
+    def counter(self, name: str, text: str, labels: Sequence[str] = ()) -> Any:
+        """A new counter."""
+        return self.client.Counter(name, text, labels, registry=self.registry)
+
+    def gauge(self, name: str, text: str, labels: Sequence[str] = ()) -> Any:
+        """A new gauge."""
+        return self.client.Gauge(name, text, labels, registry=self.registry)
+
+    def histogram(self, name: str, text: str, bounds: Sequence[float]) -> _Histogram:
+        """A new histogram."""
+        return _Histogram(self.registry, name, text, bounds)
 
     def request(self, status: int, seconds: float) -> None:
         """Count one request and its time."""
         self._requests_of(status).inc()
         self._seconds.observe((seconds,))
 
+    def render(self) -> tuple[bytes, str]:
+        """Return the page and its content type."""
+        return bytes(self.client.generate_latest(self.registry)), str(self.client.CONTENT_TYPE_LATEST)
+
+
+class BatchMetrics(_Page):
+    """The same of a server that answers texts in batches."""
+
+    def __init__(self, revision: str | None, path: str) -> None:
+        super().__init__(revision, path)
+        self._tokens = self.histogram("formers_text_tokens", "Tokens of a text.", _TOKENS)
+        self._cut = self.counter("formers_cut_texts", "Texts longer than the model reads.")
+        self._batch_seconds = self.histogram("formers_batch_seconds", "Time of a forward pass.", _SECONDS)
+        self._batch_tokens = self.histogram("formers_batch_tokens", "Tokens of a forward pass.", _TOKENS)
+        self._batch_items = self.histogram("formers_batch_texts", "Texts of a forward pass.", _ITEMS)
+        self.waiting_requests = self.gauge("formers_waiting_requests", "Requests held.")
+        self.waiting_tokens = self.gauge("formers_waiting_tokens", "Tokens held (estimate).")
+
     def answers(self, answers: Sequence[Answer]) -> None:
         """Count the texts that the model answered in one request."""
-        for label, count in Counter(answer.ranked[0][0] for answer in answers).items():
-            self._answers_of(label).inc(count)
-        self._scores.observe([answer.ranked[0][1] for answer in answers])
         self._tokens.observe([answer.tokens for answer in answers])
         if cut := sum(answer.cut > 0 for answer in answers):
             self._cut.inc(cut)
-
-    def needs_human(self, reason: str, count: int) -> None:
-        """Count texts that went to the human queue."""
-        self._human.labels(reason).inc(count)
 
     def batch(self, report: BatchReport) -> None:
         """Count one forward pass."""
@@ -110,48 +117,49 @@ class Metrics:
         self._batch_tokens.observe((report.tokens,))
         self._batch_items.observe((report.items,))
 
-    def render(self) -> tuple[bytes, str]:
-        """Return the page and its content type."""
-        return _page(self.registry)
+
+class Metrics(BatchMetrics):
+    """The same of a classifier."""
+
+    def __init__(self, revision: str | None, labels: Sequence[str]) -> None:
+        super().__init__(revision, "at /classify")
+        answers = self.counter("formers_answers", "Texts answered, by label.", ["label"])
+        self._human = self.counter("formers_needs_human", "Texts kept for a person.", ["reason"])
+        self._scores = self.histogram("formers_top_score", "Confidence of the top label.", _SCORES)
+        self._answers_of = cache(answers.labels)
+        for label in labels:
+            self._answers_of(label)
+        self.human_open = self.gauge("formers_human_queue_open", "Items that wait for a person.")
+        said = "Population stability index of recent texts and answers against the baseline."
+        self.drift = self.gauge("formers_drift_psi", said, ["feature"])
+
+    def answers(self, answers: Sequence[Answer]) -> None:
+        """Count the texts that the model answered in one request."""
+        super().answers(answers)
+        for label, count in Counter(answer.result[0][0] for answer in answers).items():
+            self._answers_of(label).inc(count)
+        self._scores.observe([answer.result[0][1] for answer in answers])
+
+    def needs_human(self, reason: str, count: int) -> None:
+        """Count texts that went to the human queue."""
+        self._human.labels(reason).inc(count)
 
 
-class WritingMetrics:
+class WritingMetrics(_Page):
     """The same of a server that writes."""
 
     def __init__(self, revision: str | None) -> None:
-        client = need("prometheus_client", "serve", "the /metrics page")
-        self.registry = client.CollectorRegistry()
-        own = {"registry": self.registry}
-        self._requests = client.Counter(
-            "formers_requests", "Requests under /v1, by status.", ["status"], **own
-        )
-        self._seconds = _Histogram(
-            self.registry, "formers_request_seconds", "Time from a request's arrival to its end.", _SECONDS
-        )
-        self._first = _Histogram(
-            self.registry, "formers_first_token_seconds", "Time from a request to its first token.", _SECONDS
-        )
-        self._read = client.Counter("formers_prompt_tokens", "Tokens of prompts.", **own)
-        self._written = client.Counter("formers_completion_tokens", "Tokens that were written.", **own)
-        self.running = client.Gauge("formers_running_texts", "Texts that are being written.", **own)
-        self.waiting = client.Gauge("formers_waiting_texts", "Texts that wait for a place.", **own)
-        self.ready = client.Gauge("formers_ready", "1 when the server takes requests.", **own)
-        client.Info("formers_model", "The model that answers.", **own).info({"revision": revision or ""})
+        super().__init__(revision, "under /v1")
+        said = "Time from a request to its first token."
+        self._first = self.histogram("formers_first_token_seconds", said, _SECONDS)
+        self._read = self.counter("formers_prompt_tokens", "Tokens of prompts.")
+        self._written = self.counter("formers_completion_tokens", "Tokens that were written.")
+        self.running = self.gauge("formers_running_texts", "Texts that are being written.")
+        self.waiting = self.gauge("formers_waiting_texts", "Texts that wait for a place.")
 
-    def request(self, status: int, seconds: float, read: int, written: int, first: float | None) -> None:
-        """Count one request: its time, its tokens, and the time to its first token."""
-        self._requests.labels(str(status)).inc()
-        self._seconds.observe((seconds,))
+    def written(self, read: int, written: int, first: float | None) -> None:
+        """Count the tokens of one request, and the seconds to its first."""
         self._read.inc(read)
         self._written.inc(written)
         if first is not None:
             self._first.observe((first,))
-
-    def render(self) -> tuple[bytes, str]:
-        """Return the page and its content type."""
-        return _page(self.registry)
-
-
-def _page(registry: Any) -> tuple[bytes, str]:
-    client = need("prometheus_client", "serve", "the /metrics page")
-    return bytes(client.generate_latest(registry)), str(client.CONTENT_TYPE_LATEST)

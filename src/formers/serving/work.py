@@ -5,18 +5,18 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
-from formers.serving.protocol import Prepared, Ranked
+from formers.serving.protocol import Prepared
 
 ClientKey: TypeAlias = tuple[Hashable, Hashable]  # address and connection
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What the model says of one text: scores by label, best first, and the tokens that it read."""
+    """What the model says of one text (a classifier: its scores), and the tokens that it read."""
 
-    ranked: Ranked
+    result: Any
     tokens: int
     cut: int = 0
 
@@ -33,7 +33,7 @@ class Job:
 
     def __init__(
         self,
-        texts: Sequence[str],
+        texts: Sequence[Any],
         lengths: Sequence[int],
         client: ClientKey,
         future: asyncio.Future[list[Answer]],
@@ -55,11 +55,11 @@ class Job:
 
 
 class Item:
-    """One text of a job. `length` in tokens is an estimate until it is `prepared`."""
+    """One text of a job, or its token ids. `length` in tokens is an estimate until it is `prepared`."""
 
     __slots__ = ("index", "job", "length", "prepared", "text")
 
-    def __init__(self, job: Job, index: int, text: str, length: int) -> None:
+    def __init__(self, job: Job, index: int, text: Any, length: int) -> None:
         self.job = job
         self.index = index
         self.text = text

@@ -1,52 +1,12 @@
 // The page: classify a text, and work the human queue. No library, no network but this server.
-const find = (selector, root = document) => root.querySelector(selector);
+import { call, find, make, say, showHealth, store, stored } from "/page/base.js";
+
 const LIMIT = 20;
 const MOST = 500; // what the server gives at once
 const REFRESH_MS = 5000;
 const SHOWN_SCORES = 5;
 
 const state = { status: "open", labels: [], limit: LIMIT, maxChars: 0, shown: new Map() };
-
-function stored(name) {
-  try { return sessionStorage.getItem(name) || ""; } catch { return ""; }
-}
-function store(name, value) {
-  try { sessionStorage.setItem(name, value); } catch { /* private windows may refuse; the page works without */ }
-}
-
-async function call(path, body) {
-  const headers = {};
-  if (stored("key")) headers["X-API-Key"] = stored("key");
-  if (body !== undefined) headers["Content-Type"] = "application/json";
-  let response;
-  try {
-    response = await fetch(path, {
-      method: body === undefined ? "GET" : "POST",
-      headers,
-      body: body === undefined ? undefined : JSON.stringify(body),
-    });
-  } catch {
-    throw Object.assign(new Error("The server cannot be reached."), { status: 0 });
-  }
-  const data = await response.json().catch(() => ({}));
-  if (!response.ok) {
-    const detail = Array.isArray(data.detail) ? data.detail.map((fault) => fault.msg).join("; ") : data.detail;
-    throw Object.assign(new Error(detail || `The server answered ${response.status}.`), { status: response.status, data });
-  }
-  return data;
-}
-
-function say(element, message) {
-  element.textContent = message;
-  element.hidden = !message;
-}
-
-function make(tag, className, text) {
-  const element = document.createElement(tag);
-  if (className) element.className = className;
-  if (text !== undefined) element.textContent = text;
-  return element;
-}
 
 const percent = (score) => `${(100 * score).toFixed(1)} %`;
 
@@ -64,17 +24,7 @@ function drawBars(box, scores) {
 // --- the state of the server ---
 
 async function refreshState() {
-  const pill = find("#state");
-  let health;
-  try {
-    health = await call("/health");
-  } catch (error) {
-    health = error.data && error.data.status ? error.data : { status: "unreachable" };
-  }
-  const looks = { ready: "good", starting: "warn", draining: "warn" };
-  pill.className = `pill ${looks[health.status] || "bad"}`;
-  pill.textContent = health.status;
-  pill.title = health.problem || "";
+  const health = await showHealth();
   if (!state.labels.length && health.status !== "unreachable") await loadModel();
 }
 

@@ -63,9 +63,12 @@ function operation(path, method, entry) {
   return box;
 }
 
-const [asked, example] = schema.paths["/classify"]
-  ? ["/classify", { text: "Card charged twice" }]
-  : ["/v1/completions", { model: "NAME", prompt: "Once upon a time" }];
+const EXAMPLES = {
+  "/classify": { text: "Card charged twice" },
+  "/v1/completions": { model: "NAME", prompt: "Once upon a time" },
+  "/v1/embeddings": { model: "NAME", input: "Card charged twice" },
+};
+const [asked, example] = Object.entries(EXAMPLES).find(([path]) => schema.paths[path]);
 document.querySelector("#curl").textContent =
   `curl ${location.origin}${asked} -H 'Content-Type: application/json' -d '${JSON.stringify(example)}'`;
 const list = document.querySelector("#operations");

@@ -141,7 +141,8 @@ class Engine:
             self._drop_reading(request, "cancelled")
             return
         if self._cache is None:
-            self._cache, request.done = self.runner.begin(request.prompt)
+            self._cache, request.known = self.runner.begin(request.prompt)
+            request.done = request.known
         piece = request.prompt[request.done : request.done + self.chunk]
         logits = self.runner.read(self._cache, piece)
         request.done += len(piece)

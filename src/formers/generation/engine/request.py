@@ -32,7 +32,7 @@ class Request:
         top: how many of the likeliest tokens are told beside each log-probability.
         tokens: what is new so far; `log_probs` likewise, where they are wanted.
         tops: for each new token the `top` likeliest, (token, log-probability).
-        done: of the prompt's tokens, how many were read.
+        done: of the prompt's tokens, how many were read; `known`, how many of those for an earlier request.
         reason: why it ended; None while it has not.
         error: what went wrong, where that is why.
     """
@@ -49,6 +49,7 @@ class Request:
     log_probs: list[float] = field(default_factory=list)
     tops: list[list[tuple[int, float]]] = field(default_factory=list)
     done: int = 0
+    known: int = 0
     reason: Reason | None = None
     error: BaseException | None = None
     number: int = field(default_factory=lambda: next(_numbers))

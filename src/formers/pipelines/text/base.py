@@ -57,7 +57,8 @@ class TextPipeline(Pipeline):
     _load_video_processor: ClassVar[bool | None] = False
     _load_processor: ClassVar[bool | None] = False
 
-    #: keywords of `run`
+    #: keywords of `prepare`, and of `run`
+    prepare_keywords: ClassVar[tuple[str, ...]] = TEXT_KEYWORDS
     run_keywords: ClassVar[tuple[str, ...]] = ()
 
     def __init__(self, model: Any, tokenizer: Any = None, **kwargs: Any) -> None:
@@ -87,13 +88,13 @@ class TextPipeline(Pipeline):
 
         Args:
             inputs: strings, pairs, or `{"text": ..., "text_pair": ...}`.
-            **options: any of `TEXT_KEYWORDS`, over those of the constructor.
+            **options: any of `prepare_keywords`, over those of the constructor.
 
         Raises:
             TypeError: for an input that is none of these, or an unknown option.
             ValueError: for an option outside its choices, or a text too long where that is refused.
         """
-        refuse_unknown(options, TEXT_KEYWORDS, f"{type(self).__name__}.prepare")
+        refuse_unknown(options, self.prepare_keywords, f"{type(self).__name__}.prepare")
         refuse_tables(inputs)
         return self.preprocess_batch(inputs, 0, **{**self._preprocess_params, **options})
 
@@ -238,7 +239,9 @@ def _refuse_other_heads(model: Any, task: str, default_task: str) -> None:
     name, task_here = type(model).__name__, task_of(model)
     record = PIPELINE_REGISTRY.get(default_task)
     made_here = task_here is not None or find(name) is type(model)
-    if not isinstance(model, PreTrainedModel) or not made_here or record.answered_by(name):
+    if not isinstance(model, PreTrainedModel) or not made_here or not record.heads:
+        return
+    if record.answered_by(name):
         return
     if task_here is not None and task_here.auto in record.model_classes:  # a subclass by another name
         return

@@ -1,1 +1,1 @@
-"""Chats and texts that are gone on with, under the paths and in the formats of the OpenAI API."""
+"""Chats, responses and texts that are gone on with, under the paths and in the formats of the OpenAI API."""

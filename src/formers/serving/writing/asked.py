@@ -15,7 +15,7 @@ from formers.generation.processors.repetition import OccurrencePenaltyLogitsProc
 from formers.generation.processors.structured import StructuredOutputLogitsProcessor
 from formers.generation.settle import room_of, settings
 from formers.generation.structure import Structure
-from formers.serving.limits import Faults, Refusal, quoted, read_object
+from formers.serving.limits import quoted
 from formers.serving.settings import Settings
 from formers.serving.writing import values
 from formers.serving.writing.forms import Form, json_form, read_format
@@ -178,7 +178,7 @@ class Reader:
         echo = values.flag(body, "echo")
         if echo and top is not None:
             raise BadField("echo", "echo with logprobs is not supported by this server: ask for one of them")
-        given = _prompts(body.get("prompt"))
+        given = values.texts_or_ids(body.get("prompt"), "prompt")
         if len(given) > self.limits.max_texts:
             raise BadField(
                 "prompt", f"prompt holds {len(given)} texts; at most {self.limits.max_texts} are taken"
@@ -193,30 +193,9 @@ class Reader:
             ]
         return found
 
-    def check_name(self, name: str) -> None:
-        """Refuse another model's name.
-
-        Raises:
-            BadField: 404.
-        """
-        if name != self.name:
-            said = f"there is no model {quoted(name)} here: {quoted(self.name)} is served"
-            raise BadField("model", said, "model_not_found", 404)
-
     def _body(self, raw: bytes, known: Sequence[str], unsupported: dict[str, tuple[Any, ...]]) -> Body:
-        try:
-            body = read_object(raw, Faults(), self.limits.max_queued_tokens, MOST_NESTS)
-        except Refusal as refusal:
-            if not isinstance(refusal.detail, list):
-                raise
-            raise BadField(None, refusal.detail[0]["msg"]) from None
-        values.check_known(body, known, unsupported)
-        if not isinstance(name := body.get("model"), str):
-            raise BadField("model", f"model names what answers: {quoted(self.name)}")
-        self.check_name(name)
-        if not isinstance(body.get("user"), str | None):
-            raise BadField("user", "user is a string")
-        return body
+        bounds = (self.limits.max_queued_tokens, MOST_NESTS)
+        return values.body_of(raw, known, unsupported, self.name, *bounds)
 
     def _asked(
         self, body: Body, prompts: list[list[int]], length: tuple[str, int | None], logged: bool, top: int,
@@ -376,25 +355,6 @@ class Reader:
         if not isinstance(part, dict) or part.get("type") != "text" or set(part) != {"type", "text"}:
             raise BadField(place, f'{place} is {{"type": "text", "text": ...}}: this server reads text alone')
         return values.text(part["text"], f"{place}.text", self.limits.max_chars)
-
-
-def _prompts(given: Any) -> list[Any]:
-    """Strings and lists of ids out of what `prompt` may be."""
-    if isinstance(given, str) or _are_ids(given):
-        return [given]
-    if (
-        isinstance(given, list)
-        and given
-        and (all(isinstance(one, str) for one in given) or all(map(_are_ids, given)))
-    ):
-        return given
-    raise BadField(
-        "prompt", "prompt is a string, a list of strings, a list of token ids, or several such lists"
-    )
-
-
-def _are_ids(given: Any) -> bool:
-    return isinstance(given, list) and bool(given) and all(type(one) is int for one in given)
 
 
 def _stops(given: Any) -> tuple[str, ...]:

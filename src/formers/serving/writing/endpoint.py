@@ -1,24 +1,23 @@
-"""The endpoints under `/v1`, as bare ASGI applications: whole answers, and streams of server-sent events."""
+"""The endpoints that write: whole answers, and streams of server-sent events."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
-import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-import starlette.requests
 from starlette.responses import Response
 
 from formers.generation.engine import Request
-from formers.serving.classify import CLIENT_GONE, Scope, Send, encoded
-from formers.serving.limits import REFUSED, Gone, Receive, Refusal, check_type, read_body, understood
+from formers.serving.classify import Scope
+from formers.serving.limits import Gone, Receive, Refusal
 from formers.serving.writing.asked import CHAT_FIELDS, TEXT_FIELDS, Asked
 from formers.serving.writing.forms import structure_for
+from formers.serving.writing.reply import Endpoint, Reply, documented, keyed_router
+from formers.serving.writing.responses import RESPONSE_FIELDS, AskedResponse, ResponseShape
 from formers.serving.writing.shapes import Shape
 from formers.serving.writing.texts import Piece, Pieces
-from formers.serving.writing.values import BadField
 from formers.serving.writing.writer import Writer
 
 if TYPE_CHECKING:
@@ -27,81 +26,40 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("formers.serving")
 
-_DONE = b"data: [DONE]\n\n"
+A = TypeVar("A", bound=Asked)
 _EVENTS = {"content-type": "text/event-stream; charset=utf-8", "cache-control": "no-cache"}
-_KINDS = {401: "authentication_error", 404: "not_found_error", 500: "server_error", 503: "server_error"}
 
 
-class _Reply:
-    """What is sent for one request, and whether that has begun."""
-
-    def __init__(self, send: Send) -> None:
-        self._send = send
-        self.status = 0
-
-    async def begin(self, status: int, headers: dict[str, str]) -> None:
-        self.status = status
-        pairs = [(name.encode(), value.encode()) for name, value in headers.items()]
-        await self._send({"type": "http.response.start", "status": status, "headers": pairs})
-
-    async def part(self, body: bytes, more: bool = True) -> None:
-        await self._send({"type": "http.response.body", "body": body, "more_body": more})
-
-    async def whole(self, status: int, value: Any, headers: dict[str, str] | None = None) -> None:
-        body = encoded(value)
-        known = {"content-type": "application/json", "content-length": str(len(body))}
-        await self.begin(status, {**known, **(headers or {})})
-        await self.part(body, more=False)
-
-
-class Endpoint:
+class Writing(Endpoint, Generic[A]):
     """Answers one path.
 
     Args:
         writer: the server.
         read: a body -> what it asks for.
+        shape: what was asked for -> what writes the answer.
+        aside: whether even small bodies take long to read.
     """
 
-    def __init__(self, writer: Writer, read: Callable[[bytes], Asked]) -> None:
-        self.writer, self.read = writer, read
+    def __init__(
+        self, writer: Writer, read: Callable[[bytes], A], shape: Callable[[A], Shape], aside: bool = False
+    ) -> None:
+        super().__init__(writer, aside)
+        self.writer, self.read, self.shape = writer, read, shape
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer one request."""
-        started, wall = time.perf_counter(), time.time()
-        reply = _Reply(send)
-        record: dict[str, Any] = {"path": scope["path"]}
-        try:
-            await self._answer(scope, receive, reply, record)
-        except Refusal as refusal:
-            await self.writer.pace.turn(REFUSED)
-            await _refuse(reply, refusal)
-        except Gone:
-            reply.status = CLIENT_GONE
-        except Exception:
-            logger.exception("a request at %s failed", scope["path"])
-            await _refuse(reply, Refusal(500, "the server failed on this request"))
-        finally:
-            self._note(wall, time.perf_counter() - started, reply.status, record)
-
-    def _note(self, wall: float, seconds: float, status: int, record: dict[str, Any]) -> None:
-        """Count the request and write its line."""
-        writer, first = self.writer, record.get("first_token_ms")
+    def _count(self, record: dict[str, Any]) -> None:
+        first = record.get("first_token_ms")
         tokens = [record.get(name, 0) for name in ("prompt_tokens", "completion_tokens")]
-        writer.metrics.request(status, seconds, *tokens, None if first is None else first / 1000)
-        known = {"status": status, "revision": writer.revision, "latency_ms": round(seconds * 1000, 3)}
-        writer.log.write(wall, {**known, **record})
+        self.writer.metrics.written(*tokens, None if first is None else first / 1000)
 
-    async def _answer(self, scope: Scope, receive: Receive, reply: _Reply, record: dict[str, Any]) -> None:
-        writer, headers = self.writer, dict(scope["headers"])
-        writer.check_open()
-        writer.check_key(headers)
-        check_type(headers)
-        asked = await understood(await read_body(receive, headers, writer.settings), self.read)
+    async def _answer(self, scope: Scope, receive: Receive, reply: Reply, record: dict[str, Any]) -> None:
+        writer = self.writer
+        asked = await self._asked(scope, receive, self.read)
         if asked.user is not None:
             record["user"] = asked.user
         if asked.form is not None:
             asked.structure = await structure_for(asked.form, writer.tokenizer)
-        shape = Shape(asked, writer.name, writer.bytes)
+        shape = self.shape(asked)
+        reply.failed = shape.failed
         client = str((scope.get("client") or ("",))[0])
         with writer.begun(asked, client) as (pieces, requests):
             watcher = asyncio.get_running_loop().create_task(_watch(receive, pieces))
@@ -124,20 +82,22 @@ async def _watch(receive: Receive, pieces: Pieces) -> None:
     pieces.leave()
 
 
-async def _whole(pieces: Pieces, shape: Shape, reply: _Reply) -> None:
+async def _whole(pieces: Pieces, shape: Shape, reply: Reply) -> None:
     found = [_sound(piece) async for piece in pieces.read(len(shape.written))]
     await reply.whole(200, shape.whole(found))
 
 
-async def _stream(pieces: Pieces, shape: Shape, reply: _Reply) -> None:
+async def _stream(pieces: Pieces, shape: Shape, reply: Reply) -> None:
     """Events as they come; an error behind the first one is an event, too."""
+    if start := shape.start():
+        await reply.begin(200, _EVENTS)
+        await reply.part(start)
     async for piece in pieces.read(len(shape.written)):
         _sound(piece)
         if not reply.status:
             await reply.begin(200, _EVENTS)
-        await reply.part(b"".join(b"data: %b\n\n" % encoded(event) for event in shape.chunks(piece)))
-    usage = b"data: %b\n\n" % encoded(shape.last()) if shape.asked.counts else b""
-    await reply.part(usage + _DONE, more=False)
+        await reply.part(shape.events(piece))
+    await reply.part(shape.end(), more=False)
 
 
 def _sound(piece: Piece) -> Piece:
@@ -155,26 +115,6 @@ def _sound(piece: Piece) -> Piece:
     return piece
 
 
-async def _refuse(reply: _Reply, refusal: Refusal) -> None:
-    """The error in the API's form; into a stream that has begun as its last event."""
-    if reply.status:
-        reply.status = refusal.status  # for the log
-        await reply.part(b"data: %b\n\n" % encoded(_error(refusal)), more=False)
-    else:
-        await reply.whole(refusal.status, _error(refusal), refusal.headers)
-
-
-def _error(refusal: Refusal) -> dict[str, Any]:
-    param, code = (refusal.param, refusal.code) if isinstance(refusal, BadField) else (None, None)
-    kind = _KINDS.get(refusal.status, "invalid_request_error")
-    return {"error": {"message": refusal.detail, "type": kind, "param": param, "code": code}}
-
-
-def refused(refusal: Refusal) -> Response:
-    """The error as a response."""
-    return Response(encoded(_error(refusal)), refusal.status, refusal.headers, "application/json")
-
-
 def _counts(requests: list[Request], shape: Shape) -> dict[str, Any]:
     first = [one.first_at - one.arrived for one in requests if one.first_at is not None]
     counts: dict[str, Any] = {
@@ -184,51 +124,42 @@ def _counts(requests: list[Request], shape: Shape) -> dict[str, Any]:
     return {**counts, "first_token_ms": round(min(first) * 1000, 3)} if first else counts
 
 
-def model_routes(writer: Writer) -> APIRouter:
-    """The routes that tell what is served."""
-    from fastapi import APIRouter, Depends
+def writing_endpoints(writer: Writer) -> list[APIRoute]:
+    """The endpoints that write, answered by the bare handlers."""
+    reader = writer.reader
 
-    async def with_key(request: starlette.requests.Request) -> None:
-        writer.check_key(dict(request.scope["headers"]))
+    def shape(asked: Asked) -> Shape:
+        return Shape(asked, writer.name, writer.bytes)
 
-    router = APIRouter(prefix="/v1/models", tags=["writing"], dependencies=[Depends(with_key)])
-    card = {"id": writer.name, "object": "model", "created": writer.created, "owned_by": "formers"}
-    card = {**card, "max_model_len": writer.reader.room}
+    def response_shape(asked: AskedResponse) -> Shape:
+        return ResponseShape(asked, writer.name, writer.bytes, writer.kept)
 
-    @router.get("")
-    async def models() -> dict[str, Any]:
-        """What is served."""
-        return {"object": "list", "data": [card]}
+    chat = "Answer a conversation: the OpenAI API's chat completions, whole or streamed."
+    text = "Go on with texts: the OpenAI API's completions, whole or streamed."
+    response = "Answer a conversation that is kept for the next turn: the OpenAI API's responses."
+    answers = Writing(writer, reader.response, response_shape, aside=True)
+    return [
+        documented(
+            "/v1/chat/completions", Writing(writer, reader.chat, shape), chat, CHAT_FIELDS, "messages"
+        ),
+        documented("/v1/completions", Writing(writer, reader.text, shape), text, TEXT_FIELDS, "prompt"),
+        documented("/v1/responses", answers, response, RESPONSE_FIELDS, "input"),
+    ]
 
-    @router.get("/{name:path}")
-    async def model(name: str) -> dict[str, Any]:
-        """One model."""
-        writer.reader.check_name(name)
-        return card
+
+def response_routes(writer: Writer) -> APIRouter:
+    """The routes of responses that are kept."""
+    router = keyed_router(writer, "/v1/responses")
+
+    @router.get("/{number}")
+    async def get(number: str) -> Response:
+        """A response that was stored."""
+        return Response(writer.kept.answer(number), media_type="application/json")
+
+    @router.delete("/{number}")
+    async def delete(number: str) -> dict[str, Any]:
+        """Forget a response."""
+        writer.kept.remove(number)
+        return {"id": number, "object": "response", "deleted": True}
 
     return router
-
-
-def writing_endpoints(writer: Writer) -> list[APIRoute]:
-    """The endpoints that write, as FastAPI documents them, answered by the bare handlers."""
-    from fastapi.routing import APIRoute
-
-    async def chat() -> None:
-        """Answer a conversation: the OpenAI API's chat completions, whole or streamed."""
-
-    async def text() -> None:
-        """Go on with texts: the OpenAI API's completions, whole or streamed."""
-
-    found = []
-    for path, documented, read, fields, needed in (
-        ("/v1/chat/completions", chat, writer.reader.chat, CHAT_FIELDS, "messages"),
-        ("/v1/completions", text, writer.reader.text, TEXT_FIELDS, "prompt"),
-    ):
-        shape = {"type": "object", "properties": {name: {} for name in fields}, "required": ["model", needed]}
-        body = {"required": True, "content": {"application/json": {"schema": shape}}}
-        route = APIRoute(
-            path, documented, methods=["POST"], tags=["writing"], openapi_extra={"requestBody": body}
-        )
-        route.app = Endpoint(writer, read)
-        found.append(route)
-    return found

@@ -8,9 +8,12 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from formers.generation.stopping import TokenBytes
+from formers.serving.classify import encoded
+from formers.serving.limits import Refusal
 from formers.serving.writing.asked import Asked
 from formers.serving.writing.texts import Piece, Told
 from formers.serving.writing.tools import Call, Calls
+from formers.serving.writing.values import error_of
 
 
 class Shape:
@@ -79,9 +82,22 @@ class Shape:
         if reason is not None:
             yield self._chunk(index, {"delta": {}} if self.asked.chat else {"text": ""}, (), reason)
 
-    def last(self) -> dict[str, Any]:
-        """The event with the usage."""
-        return {**self.head, "choices": [], "usage": self.usage()}
+    def start(self) -> bytes:
+        """What is sent before any text: nothing, so that an early error has its status."""
+        return b""
+
+    def events(self, piece: Piece) -> bytes:
+        """The events of a piece, as they are sent."""
+        return b"".join(map(_event, self.chunks(piece)))
+
+    def end(self) -> bytes:
+        """What is sent behind the last piece: the usage, where it was asked for, and the stream's end."""
+        usage = _event({**self.head, "choices": [], "usage": self.usage()}) if self.asked.counts else b""
+        return usage + b"data: [DONE]\n\n"
+
+    def failed(self, refusal: Refusal) -> bytes:
+        """What is sent for an error in a stream that has begun."""
+        return _event(error_of(refusal))
 
     def _chunk(
         self, index: int, said: dict[str, Any], told: Sequence[Told] = (), reason: str | None = None
@@ -153,6 +169,10 @@ class Shape:
             return piece.decode()
         except UnicodeDecodeError:
             return "bytes:" + "".join(f"\\x{byte:02x}" for byte in piece)
+
+
+def _event(value: Any) -> bytes:
+    return b"data: %b\n\n" % encoded(value)
 
 
 def _choice(index: int, said: dict[str, Any], logged: Any, reason: str | None) -> dict[str, Any]:

@@ -6,9 +6,10 @@ from collections.abc import Collection, Mapping
 from typing import Any
 
 from formers.core.notices import did_you_mean
-from formers.serving.limits import LONGEST_KEY, Refusal, is_unicode, quoted
+from formers.serving.limits import LONGEST_KEY, Faults, Refusal, is_unicode, quoted, read_object
 
 Body = Mapping[str, Any]
+_KINDS = {401: "authentication_error", 404: "not_found_error"}
 
 
 class BadField(Refusal):
@@ -17,6 +18,87 @@ class BadField(Refusal):
     def __init__(self, param: str | None, message: str, code: str | None = None, status: int = 400) -> None:
         super().__init__(status, message)
         self.param, self.code = param, code
+
+
+def error_of(refusal: Refusal) -> dict[str, Any]:
+    """An error in the API's form."""
+    param, code = (refusal.param, refusal.code) if isinstance(refusal, BadField) else (None, None)
+    kind = "server_error" if refusal.status >= 500 else _KINDS.get(refusal.status, "invalid_request_error")
+    return {"error": {"message": refusal.detail, "type": kind, "param": param, "code": code}}
+
+
+def check_name(given: Any, served: str) -> None:
+    """Refuse another model's name.
+
+    Raises:
+        BadField: 404, or 400 for what is no name.
+    """
+    if not isinstance(given, str):
+        raise BadField("model", f"model names what answers: {quoted(served)}")
+    if given != served:
+        said = f"there is no model {quoted(given)} here: {quoted(served)} is served"
+        raise BadField("model", said, "model_not_found", 404)
+
+
+def record(body: Body, name: str) -> Body:
+    """An object; an empty one where it is not given.
+
+    Raises:
+        BadField: it is something else.
+    """
+    value = body.get(name)
+    if not isinstance(value, dict | None):
+        raise BadField(name, f"{name} is an object, not {quoted(value)}")
+    return value or {}
+
+
+def body_of(
+    raw: bytes, known: Collection[str], unsupported: Mapping[str, tuple[Any, ...]], served: str,
+    most: int, nests: int,
+) -> Body:  # fmt: skip
+    """The object that a body is, for the model `served`.
+
+    Args:
+        raw: the body.
+        known: names of its fields.
+        unsupported: see `check_known`.
+        served: the model's name.
+        most: values that it may hold.
+        nests: lists and objects.
+
+    Raises:
+        Refusal: it is none, asks for what is not done here, or for another model.
+    """
+    try:
+        body = read_object(raw, Faults(), most, nests)
+    except Refusal as refusal:
+        if not isinstance(refusal.detail, list):
+            raise
+        raise BadField(None, refusal.detail[0]["msg"]) from None
+    check_known(body, known, unsupported)
+    check_name(body.get("model"), served)
+    if not isinstance(body.get("user"), str | None):
+        raise BadField("user", "user is a string")
+    return body
+
+
+def texts_or_ids(given: Any, name: str) -> list[Any]:
+    """Strings and lists of token ids out of what the field `name` may be: one, or several of a kind.
+
+    Raises:
+        BadField: it is something else.
+    """
+    if isinstance(given, str) or _are_ids(given):
+        return [given]
+    many = given if isinstance(given, list) else []
+    if many and (all(isinstance(one, str) for one in many) or all(map(_are_ids, many))):
+        return many
+    said = "is a string, a list of strings, a list of token ids, or several such lists"
+    raise BadField(name, f"{name} {said}")
+
+
+def _are_ids(given: Any) -> bool:
+    return isinstance(given, list) and bool(given) and all(type(one) is int for one in given)
 
 
 def number(body: Body, name: str, low: float, high: float) -> float | None:
@@ -76,13 +158,16 @@ def text(value: Any, place: str, most: int) -> str:
     return value
 
 
-def check_known(body: Body, known: Collection[str], unsupported: Mapping[str, tuple[Any, ...]]) -> None:
+def check_known(
+    body: Body, known: Collection[str], unsupported: Mapping[str, tuple[Any, ...]], place: str = ""
+) -> None:
     """Refuse fields that are not known, and those that ask for what this server does not do.
 
     Args:
         body: what was sent.
         known: names of fields.
         unsupported: names of others, and the values besides null that ask for nothing.
+        place: what stands before the names in errors.
 
     Raises:
         BadField: 400.
@@ -92,6 +177,8 @@ def check_known(body: Body, known: Collection[str], unsupported: Mapping[str, tu
             continue
         if name not in unsupported:
             said = did_you_mean(name, known) if len(name) <= LONGEST_KEY else ""
-            raise BadField(name[:LONGEST_KEY], f"unknown field {quoted(name)}{said}", "unknown_parameter")
+            field = place + name[:LONGEST_KEY]
+            raise BadField(field, f"unknown field {quoted(place + name)}{said}", "unknown_parameter")
         if value is not None and value not in unsupported[name]:
-            raise BadField(name, f"{name} is not supported by this server: leave it out", "unsupported")
+            said = f"{place}{name} is not supported by this server: leave it out"
+            raise BadField(place + name, said, "unsupported")

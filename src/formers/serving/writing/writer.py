@@ -12,11 +12,13 @@ from typing import Any
 from formers.configs import GenerationConfig
 from formers.generation.engine import Engine, Full, Request
 from formers.generation.stopping import TokenBytes
-from formers.serving.life import Life
 from formers.serving.limits import Refusal
 from formers.serving.settings import Settings
 from formers.serving.telemetry import WritingMetrics
-from formers.serving.writing.asked import Asked, Reader
+from formers.serving.writing.asked import Asked
+from formers.serving.writing.kept import Kept
+from formers.serving.writing.reply import Served
+from formers.serving.writing.responses import ResponseReader
 from formers.serving.writing.texts import Pieces, Text
 from formers.serving.writing.values import BadField
 
@@ -26,7 +28,7 @@ _WARM_UP_TOKENS = 4
 _LOOKS = 0.02  # seconds between two looks at an engine that is to become idle
 
 
-class Writer(Life):
+class Writer(Served):
     """What the endpoints of a model that writes share.
 
     Args:
@@ -40,15 +42,25 @@ class Writer(Life):
         ValueError: the rows of such a model cannot share a batch.
     """
 
+    summary = "A model that answers chats and goes on with texts."
+    writes = True
+
     def __init__(self, model: Any, tokenizer: Any, settings: Settings, name: str, revision: str) -> None:
         super().__init__(settings, revision)
         self.name, self.tokenizer, self.created = name, tokenizer, int(time.time())
-        self.reader = Reader(model, tokenizer, settings, name)
+        self.kept = Kept(settings)
+        self.reader = ResponseReader(model, tokenizer, settings, name, self.kept)
         self.bytes = TokenBytes(tokenizer)
         self.engine = Engine(model, waiting=settings.max_queued_requests)
         self.metrics = WritingMetrics(revision)
         self.answering = 0
         self._warming: asyncio.Task[None] | None = None
+
+    @property
+    def card(self) -> dict[str, Any]:
+        """What is told of the model beside its name."""
+        chats = self.tokenizer.chat_template is not None
+        return {"max_model_len": self.reader.room, "max_tokens": self.settings.max_new_tokens, "chats": chats}
 
     # -- its life -------------------------------------------------------------------------------------
 

@@ -1,0 +1,333 @@
+"""What a body of `/v1/responses` asks for, and its answer: an object, or events in their order."""
+
+from __future__ import annotations
+
+import itertools
+import time
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from formers.generation.engine import Request
+from formers.generation.stopping import TokenBytes
+from formers.serving.classify import encoded
+from formers.serving.limits import Refusal, quoted
+from formers.serving.settings import Settings
+from formers.serving.writing import values
+from formers.serving.writing.asked import Asked, Reader
+from formers.serving.writing.forms import json_form, read_format
+from formers.serving.writing.kept import Kept, Message
+from formers.serving.writing.shapes import Shape
+from formers.serving.writing.texts import Piece, Told
+from formers.serving.writing.values import BadField, Body
+
+LOG_PROBS = "message.output_text.logprobs"
+_MOST_PAIRS, _LONGEST_KEY, _LONGEST_VALUE = 16, 64, 512  # of the metadata, as the API has them
+RESPONSE_FIELDS = (
+    *("model", "input", "instructions", "previous_response_id", "store", "stream", "stream_options"),
+    *("max_output_tokens", "temperature", "top_p", "top_k", "seed", "include", "top_logprobs"),
+    *("metadata", "text", "user"),
+)
+# what is not done here, and the values besides null that ask for nothing
+_NOT_HERE: dict[str, tuple[Any, ...]] = {
+    "tools": ([],),
+    "tool_choice": ("auto", "none"),
+    "parallel_tool_calls": (True, False),
+    "background": (False,),
+    "reasoning": ({},),
+    "service_tier": ("auto", "default"),
+    "truncation": ("disabled",),
+    **dict.fromkeys(("conversation", "prompt", "max_tool_calls", "moderation", "context_management"), ()),
+    **dict.fromkeys(("prompt_cache_key", "prompt_cache_options", "prompt_cache_retention"), ()),
+    **dict.fromkeys(("safety_identifier", "background_options", "access_programs", "image"), ()),
+}
+_FORMAT = "text.format"
+_OF_FORMAT = ("name", "schema", "strict", "description")  # beside its type
+_ROLES = ("user", "assistant", "system", "developer")
+_PARTS = ("input_text", "output_text")
+
+
+@dataclass
+class AskedResponse(Asked):
+    """A checked request for a response.
+
+    Attributes:
+        conversation: the messages so far, without the instructions, which hold for this response alone.
+        said: fields of the answer that repeat the request.
+    """
+
+    conversation: list[Message] = field(default_factory=list)
+    said: dict[str, Any] = field(default_factory=dict)
+
+
+class ResponseReader(Reader):
+    """Reads the bodies of `/v1/responses`, too.
+
+    Args:
+        model: what goes on with texts.
+        tokenizer: its tokenizer.
+        limits: of texts, their number and their lengths.
+        name: what requests call the model.
+        kept: responses that a request may go on from.
+    """
+
+    def __init__(self, model: Any, tokenizer: Any, limits: Settings, name: str, kept: Kept) -> None:
+        super().__init__(model, tokenizer, limits, name)
+        self.kept = kept
+
+    def response(self, raw: bytes) -> AskedResponse:
+        """The body of `/v1/responses`.
+
+        Raises:
+            Refusal: it cannot be answered.
+        """
+        body = self._body(raw, RESPONSE_FIELDS, _NOT_HERE)
+        options = values.record(body, "stream_options")
+        values.check_known(options, (), {"include_obfuscation": (False,)}, "stream_options.")
+        logged, top = _includes(body), values.whole(body, "top_logprobs", 0, 20)
+        if top is not None and not logged:
+            raise BadField("top_logprobs", f'top_logprobs needs include: ["{LOG_PROBS}"]')
+        said = self._said(body, top or 0)
+        said["text"], schema = _format(body)
+        before = said["previous_response_id"]
+        conversation = [] if before is None else self.kept.conversation(before)
+        conversation = [*conversation, *self._items(body.get("input"))]
+        system = [{"role": "system", "content": text} for text in (said["instructions"],) if text is not None]
+        length = ("max_output_tokens", said["max_output_tokens"])
+        try:
+            prompt = self._conversation({"messages": [*system, *conversation]})
+            asked = self._asked(body, [prompt], length, logged, top or 0, chat=True)
+        except BadField as error:
+            error.param = "input" if error.param == "messages" else error.param
+            raise
+        for name in ("temperature", "top_p"):
+            said[name] = getattr(asked.config, name) if body.get(name) is None else body[name]
+        if schema is not None:
+            asked.form = replace(json_form(schema), param=_FORMAT)
+        return AskedResponse(**vars(asked), conversation=conversation, said=said)
+
+    def _said(self, body: Body, top: int) -> dict[str, Any]:
+        """The fields of the request that its answer repeats."""
+        given = self.limits
+        texts = {
+            name: None if body.get(name) is None else values.text(body[name], name, given.max_chars)
+            for name in ("instructions", "previous_response_id")
+        }
+        keeps = given.max_kept_responses > 0 if body.get("store") is None else values.flag(body, "store")
+        if keeps and not given.max_kept_responses:
+            raise BadField("store", "store: this server keeps no responses")
+        return {
+            **texts,
+            "max_output_tokens": values.whole(body, "max_output_tokens", 1, given.max_new_tokens),
+            "metadata": _metadata(values.record(body, "metadata")),
+            "store": keeps,
+            "top_logprobs": top,
+            "user": body.get("user"),
+        }
+
+    def _items(self, given: Any) -> list[Message]:
+        """The messages of `input`."""
+        if isinstance(given, str):
+            return [{"role": "user", "content": values.text(given, "input", self.limits.max_chars)}]
+        if not isinstance(given, list) or not given:
+            raise BadField("input", "input is a string, or a list of messages, none of them missing")
+        return [self._item(item, f"input[{place}]") for place, item in enumerate(given)]
+
+    def _item(self, item: Any, place: str) -> Message:
+        if not isinstance(item, dict):
+            raise BadField(place, f"{place} is an object, not {quoted(item)}")
+        if item.get("type", "message") != "message":
+            said = f"{place}.type: {quoted(item['type'])} is not supported by this server: it reads messages"
+            raise BadField(f"{place}.type", said, "unsupported")
+        values.check_known(item, ("type", "role", "content", "id", "status"), {"phase": ()}, f"{place}.")
+        role, content = item.get("role"), item.get("content")
+        if role not in _ROLES:
+            raise BadField(f"{place}.role", f"{place}.role is one of {', '.join(_ROLES)}, not {quoted(role)}")
+        if isinstance(content, list):
+            content = "".join(self._text(part, f"{place}.content[{i}]") for i, part in enumerate(content))
+        return {"role": role, "content": values.text(content, f"{place}.content", self.limits.max_chars)}
+
+    def _text(self, part: Any, place: str) -> str:
+        if not isinstance(part, dict) or part.get("type") not in _PARTS:
+            said = f'{place} is {{"type": "input_text", "text": ...}}: this server reads text alone'
+            raise BadField(place, said)
+        values.check_known(part, ("type", "text", "annotations", "logprobs"), {}, f"{place}.")
+        return values.text(part.get("text"), f"{place}.text", self.limits.max_chars)
+
+
+def _format(body: Body) -> tuple[dict[str, Any], str | None]:
+    """What the answer says of `text`, and the schema that `text.format` asks for, as chats have it."""
+    given = values.record(body, "text")
+    values.check_known(given, ("format",), {"verbosity": ("medium",)}, "text.")
+    found = values.record(given, "format") or {"type": "text"}
+    asked = found
+    if found.get("type") == "json_schema":
+        values.check_known(found, ("type", *_OF_FORMAT), {}, f"{_FORMAT}.")
+        told = {name: value for name, value in found.items() if name in _OF_FORMAT}
+        asked = {"type": "json_schema", "json_schema": told}
+    try:
+        return {"format": found}, read_format({"response_format": asked})
+    except BadField as error:
+        error.param, error.detail = _FORMAT, str(error.detail).replace("response_format", _FORMAT)
+        raise
+
+
+def _includes(body: Body) -> bool:
+    """Whether log-probabilities are asked for."""
+    given = body.get("include") or []
+    if not isinstance(given, list) or not all(one == LOG_PROBS for one in given):
+        raise BadField("include", f'include: this server knows "{LOG_PROBS}" alone', "unsupported")
+    return bool(given)
+
+
+def _metadata(given: Body) -> dict[str, str]:
+    pairs = [(key, value) for key, value in given.items() if isinstance(value, str)]
+    short = all(len(key) <= _LONGEST_KEY and len(value) <= _LONGEST_VALUE for key, value in pairs)
+    if len(pairs) < len(given) or len(pairs) > _MOST_PAIRS or not short:
+        said = (
+            f"metadata is an object of at most {_MOST_PAIRS} strings of at most {_LONGEST_VALUE} characters"
+        )
+        raise BadField("metadata", f"{said}, with names of at most {_LONGEST_KEY}")
+    return dict(pairs)
+
+
+class ResponseShape(Shape):
+    """Writes one response, whole or as events; one that is stored is kept at its end.
+
+    Args:
+        asked: what was asked for.
+        model: the model's name.
+        pieces: what tokens add to a text.
+        kept: where it is kept.
+    """
+
+    asked: AskedResponse
+
+    def __init__(self, asked: AskedResponse, model: str, pieces: TokenBytes, kept: Kept) -> None:
+        super().__init__(asked, model, pieces)
+        self.kept = kept
+        self.number = f"resp_{uuid.uuid4().hex}"
+        self.head = {
+            "id": self.number, "object": "response", "created_at": int(time.time()), "model": model
+        }  # fmt: skip
+        self._item_id = f"msg_{uuid.uuid4().hex}"
+        self._texts: list[str] = []
+        self._all_told: list[Told] = []
+        self._numbers = itertools.count()
+
+    def whole(self, pieces: Sequence[Piece]) -> dict[str, Any]:
+        """The answer to a request that is not streamed."""
+        for piece in pieces:
+            self._take(piece)
+        ended = pieces[-1].ended
+        assert ended is not None
+        return self._ended(ended)
+
+    # -- streamed -------------------------------------------------------------------------------------
+
+    def start(self) -> bytes:
+        """The events before any text."""
+        begun = self._response("in_progress")
+        return self._event("response.created", response=begun) + self._event(
+            "response.in_progress", response=begun
+        )
+
+    def events(self, piece: Piece) -> bytes:
+        """The events of a piece; with the last one, those that end the response."""
+        found = [] if self._texts else self._opening()
+        self._take(piece)
+        if piece.text or piece.told:
+            logged = self._log_probs(piece.told)
+            found.append(self._of_part("output_text.delta", delta=piece.text, logprobs=logged))
+        if piece.ended is not None:
+            response = self._ended(piece.ended)
+            message = response["output"][0]
+            part = message["content"][0]
+            found += [
+                self._of_part("output_text.done", text=part["text"], logprobs=part["logprobs"]),
+                self._of_part("content_part.done", part=part),
+                self._event("response.output_item.done", output_index=0, item=message),
+                self._event(f"response.{response['status']}", response=response),
+            ]
+        return b"".join(found)
+
+    def end(self) -> bytes:
+        """Nothing: the last piece said it all."""
+        return b""
+
+    def failed(self, refusal: Refusal) -> bytes:
+        """The last event of a response that failed."""
+        error = {"code": "server_error", "message": refusal.detail}
+        return self._event("response.failed", response=self._response("failed", error=error))
+
+    def _opening(self) -> list[bytes]:
+        return [
+            self._event("response.output_item.added", output_index=0, item=self._message("in_progress", [])),
+            self._of_part("content_part.added", part=self._part("", [])),
+        ]
+
+    def _of_part(self, kind: str, **said: Any) -> bytes:
+        place = {"item_id": self._item_id, "output_index": 0, "content_index": 0}
+        return self._event(f"response.{kind}", **place, **said)
+
+    def _event(self, kind: str, **said: Any) -> bytes:
+        data = encoded({"type": kind, "sequence_number": next(self._numbers), **said})
+        return b"event: %b\ndata: %b\n\n" % (kind.encode(), data)
+
+    # -- parts ----------------------------------------------------------------------------------------
+
+    def _take(self, piece: Piece) -> None:
+        self._texts.append(piece.text)
+        self._all_told += piece.told
+
+    def _ended(self, request: Request) -> dict[str, Any]:
+        """The finished response; what is stored is kept."""
+        text, cut = "".join(self._texts), request.reason == "length"
+        status = "incomplete" if cut else "completed"
+        message = self._message(status, [self._part(text, self._log_probs(self._all_told))])
+        response = self._response(
+            status,
+            output=[message],
+            usage=_usage(request),
+            completed_at=None if cut else int(time.time()),
+            incomplete_details={"reason": "max_output_tokens"} if cut else None,
+        )
+        if self.asked.said["store"]:
+            said = {"role": "assistant", "content": text}
+            self.kept.put(self.number, encoded(response), [*self.asked.conversation, said])
+        return response
+
+    def _response(self, status: str, **known: Any) -> dict[str, Any]:
+        nothing = dict.fromkeys(("completed_at", "error", "incomplete_details", "usage"))
+        fixed = {
+            "background": False,
+            "parallel_tool_calls": False,
+            "reasoning": {"effort": None, "summary": None},
+            "tool_choice": "none",
+            "tools": [],
+            "truncation": "disabled",
+        }
+        return {**self.head, "status": status, **nothing, "output": [], **self.asked.said, **fixed, **known}
+
+    def _message(self, status: str, content: list[dict[str, Any]]) -> dict[str, Any]:
+        known = {"id": self._item_id, "type": "message", "role": "assistant"}
+        return {**known, "status": status, "content": content}
+
+    def _part(self, text: str, logged: list[Any]) -> dict[str, Any]:
+        return {"type": "output_text", "text": text, "annotations": [], "logprobs": logged}
+
+    def _log_probs(self, told: Sequence[Told]) -> list[Any]:
+        found: list[Any] = self._logged(0, told)["content"]
+        return found
+
+
+def _usage(request: Request) -> dict[str, Any]:
+    read, written = len(request.prompt), len(request.tokens)
+    return {
+        "input_tokens": read,
+        "input_tokens_details": {"cached_tokens": request.known, "cache_write_tokens": 0},
+        "output_tokens": written,
+        "output_tokens_details": {"reasoning_tokens": 0},
+        "total_tokens": read + written,
+    }
