@@ -25,9 +25,7 @@ def choose(requests: Sequence[Request], logits: Tensor) -> tuple[list[int], list
     if shaped:
         scores = logits.clone()
         for i in shaped:
-            one = requests[i]
-            ids = torch.tensor([one.prompt + one.tokens], device=logits.device)
-            scores[i] = one.processors(ids, logits[i : i + 1])[0]
+            scores[i] = requests[i].processors(requests[i].ids(logits.device), logits[i : i + 1])[0]
     chosen = scores.argmax(-1)  # [rows]
     drawn = [i for i, one in enumerate(requests) if one.config.do_sample]
     if drawn:
