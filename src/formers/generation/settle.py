@@ -13,6 +13,7 @@ from torch import Tensor
 
 from formers.configs import GenerationConfig
 from formers.configs.defaults import SCRIPTED
+from formers.core.nested import mapped
 from formers.core.notices import notice, refuse_unknown
 from formers.core.outputs import BaseModelOutput, ModelOutput
 from formers.generation.decoder import Decoder, cache_name, taken_by
@@ -258,6 +259,29 @@ def taken_inputs(model: Any, inputs: Any, kwargs: dict[str, Any]) -> tuple[str, 
             raise ValueError("give one of input_ids and inputs_embeds")
         return "inputs_embeds", kwargs.pop("inputs_embeds")
     return name, inputs
+
+
+def brought(model: Any, inputs: Any, kwargs: dict[str, Any]) -> Any:
+    """Bring tensors to the model's device, those of `kwargs` in place; a model in parts brings its own."""
+    home = model.device
+    if len(set((getattr(model, "hf_device_map", None) or {}).values())) > 1:
+        return inputs
+    others: set[str] = set()
+
+    def moved(tensor: Tensor) -> Tensor:
+        if tensor.device != home:
+            others.add(str(tensor.device))
+        return tensor.to(home)
+
+    inputs = mapped(moved, inputs)
+    kwargs.update({name: mapped(moved, value) for name, value in kwargs.items()})
+    if others:
+        notice(
+            f"inputs on {', '.join(sorted(others))} are copied to {home}, where the model is: pass "
+            "inputs.to(model.device)",
+            key="generate across devices",
+        )
+    return inputs
 
 
 def begun(model: Any, inputs: Any, config: GenerationConfig, kwargs: Mapping[str, Any]) -> Tensor:
