@@ -216,6 +216,12 @@ def cache_name(model: Any) -> str:
     return next(name for name in _CACHES if name in taken)
 
 
+def keeps_tokens(model: Any) -> bool:
+    """Whether a model is a decoder that keeps what it read of every token: its rows can join and leave."""
+    decodes = not model.config.is_encoder_decoder and model.can_generate()
+    return decodes and "use_cache" in taken_by(model)
+
+
 def longer(name: str, value: Tensor, count: int) -> Tensor:
     """A mask, positions or token types with `count` more columns, for tokens that follow."""
     if name.endswith("position_ids"):

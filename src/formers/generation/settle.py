@@ -377,11 +377,15 @@ def settle_positions(model: Any, call_inputs: dict[str, Any], ids: Tensor) -> No
     if bool((mask != 0).all()):
         call_inputs["attention_mask"] = None
     elif call_inputs.get("position_ids") is None and "position_ids" in taken_by(model):
-        made = decoder_spec(model)
-        learned = None if made is None else getattr(made.stem, "positions", None)
-        before = getattr(learned, "padding_idx", None)
-        first = getattr(learned, "first", 0) if before is None else before + 1
-        call_inputs["position_ids"] = (mask.cumsum(-1) - 1 + first).clamp(min=0)
+        call_inputs["position_ids"] = (mask.cumsum(-1) - 1 + first_position(model)).clamp(min=0)
+
+
+def first_position(model: Any) -> int:
+    """The position of a text's first token."""
+    made = decoder_spec(model)
+    learned = None if made is None else getattr(made.stem, "positions", None)
+    before = getattr(learned, "padding_idx", None)
+    return int(getattr(learned, "first", 0)) if before is None else int(before) + 1
 
 
 def encode(model: Any, name: str, inputs: Tensor, kwargs: dict[str, Any], config: GenerationConfig) -> None:

@@ -33,7 +33,7 @@ def choose(requests: Sequence[Request], logits: Tensor) -> tuple[list[int], list
         chances = scores.index_select(0, rows).softmax(-1)
         noise = torch.stack(
             [
-                torch.empty_like(chance).exponential_(generator=requests[i].generator)
+                torch.empty_like(chance).exponential_(generator=requests[i].luck(logits.device))
                 for i, chance in zip(drawn, chances, strict=True)
             ]
         )

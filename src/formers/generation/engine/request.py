@@ -64,8 +64,6 @@ class Request:
     def __post_init__(self) -> None:
         if not self.prompt:
             raise ValueError("a request needs a prompt of at least one token")
-        if self.config.do_sample and self.config.seed is not None:
-            self.generator = torch.Generator().manual_seed(int(self.config.seed))
 
     @property
     def length(self) -> int:
@@ -80,6 +78,12 @@ class Request:
         if new:
             self._row.extend(torch.tensor([new], device=device))
         return self._row.all
+
+    def luck(self, device: torch.device) -> torch.Generator | None:
+        """What it draws from: its own source where it has a seed, else torch's."""
+        if self.generator is None and self.config.seed is not None:
+            self.generator = torch.Generator(device).manual_seed(int(self.config.seed))
+        return self.generator
 
     @functools.cached_property
     def ends(self) -> frozenset[int]:
