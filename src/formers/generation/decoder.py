@@ -79,7 +79,7 @@ class Decoder:
     def held(self) -> int:
         """Columns that the cache holds."""
         cache = self.cache
-        return 0 if cache is None else int(cache.get_seq_length())
+        return int(cache.get_seq_length()) if isinstance(cache, Cache) else 0
 
     def read(self, ids: Tensor) -> Any:
         """Read what is new of `ids`, [B, T], int64, all tokens so far.
@@ -184,7 +184,7 @@ class Decoder:
         elif own and cache is not None:
             self.inputs[self.cache_name] = self.model._reorder_cache(cache, rows)
         for name, value in self.inputs.items() if masks else ():
-            if memory if self._of_encoder(name) else own:
+            if name != self.cache_name and (memory if self._of_encoder(name) else own):
                 self.inputs[name] = _chosen(name, value, rows)
 
     def crop(self, length: int) -> None:
