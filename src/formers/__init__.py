@@ -23,7 +23,7 @@ _TABLE: dict[str, tuple[str, ...]] = {
     **GENERATION,
     "formers.auto": ("AutoConfig", "AutoModel", "AutoTokenizer", *AUTO),
     "formers.configs": ("GenerationConfig", "PretrainedConfig", "PreTrainedConfig"),
-    "formers.nn.cache": ("Cache", "DynamicCache", "EncoderDecoderCache", "StaticCache"),
+    "formers.nn.cache": ("Cache", "DynamicCache", "EncoderDecoderCache", "QuantizedCache", "StaticCache"),
     "formers.core.available": (
         *("OptionalDependencyNotAvailable", "check_min_version", "require_version", "requires_backends"),
     ),

@@ -213,7 +213,6 @@ def test_the_weighted_mean_with_a_perfect_assistant_is_the_model():
             "ngram_size",
         ),
         ({"num_beams": 2}, "leave one out"),
-        ({"assistant_model": None, "assistant_early_exit": 1}, "not offered"),
         ({"use_mtp": True}, "not offered"),
         ({"input_ids": None, "inputs_embeds": torch.zeros(1, 4, 24)}, "not vectors"),
     ],

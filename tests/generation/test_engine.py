@@ -201,6 +201,25 @@ def test_a_seed_draws_the_same_whoever_shares_the_batch() -> None:
     assert found[0] == found[1]
 
 
+def test_processors_read_a_row_that_is_written_once() -> None:
+    model, places, sizes = model_of("learned positions"), set(), []
+    request = requests_of(1)[0]
+    request.config = formers.GenerationConfig(max_new_tokens=30)
+
+    def noted(ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
+        assert ids[0].tolist() == request.prompt + request.tokens
+        places.add(ids.untyped_storage().data_ptr())
+        sizes.append(ids.shape[1])
+        return scores
+
+    request.processors = formers.LogitsProcessorList([noted])
+    engine = Engine(model)
+    engine.submit(request)
+    engine.run()
+    assert sizes == [len(request.prompt) + i for i in range(30)]
+    assert len(places) == 1
+
+
 def test_a_thread_answers_drains_and_then_takes_no_more() -> None:
     model = model_of("rotary, grouped heads")
     engine, done = Engine(model).start(), threading.Event()

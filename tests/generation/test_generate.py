@@ -11,6 +11,8 @@ import transformers
 
 import formers
 from formers.core.notices import Notice, forget_notices
+from formers.core.outputs import BaseModelOutput
+from formers.generation.settle import brought
 
 SIZES = {"vocab_size": 99, "n_layer": 2, "n_embd": 32, "n_head": 4, "n_positions": 40, "bos_token_id": 1}
 
@@ -375,3 +377,14 @@ def test_rows_that_ended_are_left_out_of_the_computing(both: tuple[Any, Any]) ->
         stop = whole.index(end) + 1 if end in whole else len(whole)
         assert row[:stop] == whole[:stop]
         assert set(row[stop:]) <= {0}
+
+
+def test_inputs_are_brought_to_where_the_model_is_with_one_notice() -> None:
+    # a device that every machine has beside that of the inputs
+    model: Any = formers.GPT2LMHeadModel(formers.GPT2Config(**SIZES)).to("meta")
+    given = {"attention_mask": torch.ones(1, 3), "encoder_outputs": BaseModelOutput(torch.ones(1, 3, 2))}
+    forget_notices()
+    with pytest.warns(Notice, match="inputs on cpu are copied to meta") as told:
+        ids = brought(model, torch.ones(1, 3, dtype=torch.int64), given)
+    assert len(told) == 1
+    assert {ids.device, given["attention_mask"].device, given["encoder_outputs"][0].device} == {model.device}

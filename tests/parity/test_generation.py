@@ -19,8 +19,8 @@ from formers.models.registry import family_of
 from tests.parity import seq2seq_shapes
 from tests.parity.shapes import CAUSAL, SHAPES, batch, lets_padding_in, write_checkpoint
 
-# XLNet reads a prompt by permutations; Whisper's sounds are written down by a loop of their own; XLM and
-# FlauBERT have no settings to write by in the reference
+# XLNet reads no padding, and has tests of its own; Whisper's sounds are written down by a loop of their own;
+# XLM and FlauBERT have no settings to write by in the reference
 APART = {"xlnet", "whisper", "xlm", "flaubert"}
 NEW = 9
 # the reference's FSMT hides real tokens, not padding, where its encoder is called alone, as `generate` does

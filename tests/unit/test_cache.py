@@ -61,8 +61,6 @@ def test_a_growing_cache_takes_the_keys_and_values_to_begin_with():
 
 
 def test_what_a_growing_cache_does_not_offer_is_refused():
-    with pytest.raises(ValueError, match="offloading=True is not offered"):
-        DynamicCache(offloading=True)
     with pytest.raises(TypeError, match="did you mean 'config'"):
         DynamicCache(confg=LlamaConfig())
     with pytest.raises(ValueError, match="num_hidden_layers"):

@@ -79,7 +79,7 @@ class Decoder:
     def held(self) -> int:
         """Columns that the cache holds."""
         cache = self.cache
-        return 0 if cache is None else int(cache.get_seq_length())
+        return int(cache.get_seq_length()) if isinstance(cache, Cache) else 0
 
     def read(self, ids: Tensor) -> Any:
         """Read what is new of `ids`, [B, T], int64, all tokens so far.
@@ -184,7 +184,7 @@ class Decoder:
         elif own and cache is not None:
             self.inputs[self.cache_name] = self.model._reorder_cache(cache, rows)
         for name, value in self.inputs.items() if masks else ():
-            if memory if self._of_encoder(name) else own:
+            if name != self.cache_name and (memory if self._of_encoder(name) else own):
                 self.inputs[name] = _chosen(name, value, rows)
 
     def crop(self, length: int) -> None:
@@ -214,6 +214,12 @@ def cache_name(model: Any) -> str:
     """The name that a model knows its cache by."""
     taken = taken_by(model)
     return next(name for name in _CACHES if name in taken)
+
+
+def keeps_tokens(model: Any) -> bool:
+    """Whether a model is a decoder that keeps what it read of every token: its rows can join and leave."""
+    decodes = not model.config.is_encoder_decoder and model.can_generate()
+    return decodes and "use_cache" in taken_by(model)
 
 
 def longer(name: str, value: Tensor, count: int) -> Tensor:

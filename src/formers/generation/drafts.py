@@ -12,6 +12,7 @@ from torch import Tensor
 
 from formers.configs import GenerationConfig
 from formers.generation.decoder import cache_name, taken_by
+from formers.generation.early import first_layers
 from formers.generation.processors.base import LogitsProcessorList, require, whole
 from formers.generation.rows import Draw
 from formers.generation.settle import Call, keep_everything, room_of
@@ -49,10 +50,12 @@ def drafts_for(call: Call, settled: Settled, draw: Draw) -> Drafts:
     require(
         weight is None or 0 < weight < 1, f"assistant_ensemble_weight lies between 0 and 1, not {weight!r}"
     )
-    require(
-        config.assistant_early_exit is None,
-        "assistant_early_exit is not offered: choose a smaller assistant_model, or prompt_lookup_num_tokens",
-    )
+    if config.assistant_early_exit is not None:
+        require(
+            model is None and config.prompt_lookup_num_tokens is None,
+            "give one of assistant_early_exit, assistant_model and prompt_lookup_num_tokens",
+        )
+        return Assistant(call, first_layers(call.model, config.assistant_early_exit), settled, draw)
     if config.prompt_lookup_num_tokens is not None:
         require(model is None, "give one of assistant_model and prompt_lookup_num_tokens")
         require(
@@ -160,6 +163,7 @@ class Assistant(Drafts):
         config.min_length, config.use_cache, config.token_healing = 0, True, False
         for name in NAMES:  # `processors` hold the assistant to the form, too
             setattr(config, name, None)
+        config.assistant_early_exit = None
         ids, inputs = self._inputs(call, encodes)
         device = self.model.device
         inputs = {n: v.to(device) if isinstance(v, Tensor) else v for n, v in inputs.items()}

@@ -10,7 +10,7 @@ from torch import Tensor
 from formers.core.outputs import ModelOutput
 from formers.generation.settle import Call
 
-_BLOCK = 256  # columns by which the buffer grows
+_BLOCK = 256  # columns by which the buffer grows at least; by half where that is more, so that copies are few
 
 
 class Tokens:
@@ -30,7 +30,7 @@ class Tokens:
     def _reserve(self, length: int) -> None:
         if self._held.shape[1] >= length and self._held.shape[1] > self.length:
             return
-        room = max(length, min(self.limit, self.length + _BLOCK))
+        room = max(length, min(self.limit, self.length + max(_BLOCK, self.length // 2)))
         grown = self._held.new_full((len(self._held), room), self.pad)
         grown[:, : self.length] = self._held[:, : self.length]
         self._held = grown

@@ -70,6 +70,7 @@ def settled(
         check(config.compile_config)
         notice("compile_config changes nothing: generate() runs its steps as they are, and compiles none")
     name, inputs = settle.taken_inputs(model, inputs, kwargs)
+    inputs = settle.brought(model, inputs, kwargs)
     settle.refuse(model, kwargs)
     prompt = settle.begun(model, inputs, config, kwargs)
     eos, pad = settle.token_ids(config, prompt.device)

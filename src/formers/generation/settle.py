@@ -13,15 +13,18 @@ from torch import Tensor
 
 from formers.configs import GenerationConfig
 from formers.configs.defaults import SCRIPTED
+from formers.core.nested import mapped
 from formers.core.notices import notice, refuse_unknown
 from formers.core.outputs import BaseModelOutput, ModelOutput
 from formers.generation.decoder import Decoder, cache_name, taken_by
 from formers.generation.peers import Peers
-from formers.nn.cache import Cache, DynamicCache, EncoderDecoderCache, Growing, StaticCache
+from formers.nn.cache import Cache, DynamicCache, EncoderDecoderCache, Growing, QuantizedCache, StaticCache
 from formers.nn.cache.pool import Whole
 from formers.nn.tree import wiring
 
 _KEPT_BACK = ("decoder_", "cross_attn", "use_cache", "past_key_values", "cache_params")
+_CACHES = ("dynamic", "static", "hybrid", "sliding_window", "offloaded", "offloaded_static", "quantized")
+_KEYS = ("growing", "ring", "latent", "hybrid")  # kinds of slots
 _RESERVED = 1024  # columns for which a cache takes room at once; what is longer grows
 
 
@@ -260,6 +263,29 @@ def taken_inputs(model: Any, inputs: Any, kwargs: dict[str, Any]) -> tuple[str, 
     return name, inputs
 
 
+def brought(model: Any, inputs: Any, kwargs: dict[str, Any]) -> Any:
+    """Bring tensors to the model's device, those of `kwargs` in place; a model in parts brings its own."""
+    home = model.device
+    if len(set((getattr(model, "hf_device_map", None) or {}).values())) > 1:
+        return inputs
+    others: set[str] = set()
+
+    def moved(tensor: Tensor) -> Tensor:
+        if tensor.device != home:
+            others.add(str(tensor.device))
+        return tensor.to(home)
+
+    inputs = mapped(moved, inputs)
+    kwargs.update({name: mapped(moved, value) for name, value in kwargs.items()})
+    if others:
+        notice(
+            f"inputs on {', '.join(sorted(others))} are copied to {home}, where the model is: pass "
+            "inputs.to(model.device)",
+            key="generate across devices",
+        )
+    return inputs
+
+
 def begun(model: Any, inputs: Any, config: GenerationConfig, kwargs: Mapping[str, Any]) -> Tensor:
     """The prompt, or the token that begins a text where there is none: [B, T].
 
@@ -353,11 +379,15 @@ def settle_positions(model: Any, call_inputs: dict[str, Any], ids: Tensor) -> No
     if bool((mask != 0).all()):
         call_inputs["attention_mask"] = None
     elif call_inputs.get("position_ids") is None and "position_ids" in taken_by(model):
-        made = decoder_spec(model)
-        learned = None if made is None else getattr(made.stem, "positions", None)
-        before = getattr(learned, "padding_idx", None)
-        first = getattr(learned, "first", 0) if before is None else before + 1
-        call_inputs["position_ids"] = (mask.cumsum(-1) - 1 + first).clamp(min=0)
+        call_inputs["position_ids"] = (mask.cumsum(-1) - 1 + first_position(model)).clamp(min=0)
+
+
+def first_position(model: Any) -> int:
+    """The position of a text's first token."""
+    made = decoder_spec(model)
+    learned = None if made is None else getattr(made.stem, "positions", None)
+    before = getattr(learned, "padding_idx", None)
+    return int(getattr(learned, "first", 0)) if before is None else int(before) + 1
 
 
 def encode(model: Any, name: str, inputs: Tensor, kwargs: dict[str, Any], config: GenerationConfig) -> None:
@@ -433,21 +463,44 @@ def settle_cache(model: Any, config: GenerationConfig, inputs: dict[str, Any], l
         return
     if not config.use_cache:
         return
-    if kind not in (None, "dynamic", "static", "hybrid", "sliding_window"):
+    if kind not in (None, *_CACHES):
         raise ValueError(
-            f"cache_implementation={kind!r} is not offered: leave it out, or choose 'dynamic' or 'static'"
+            f"cache_implementation={kind!r} is not offered: leave it out, or choose one of "
+            f"{', '.join(_CACHES)}"
         )
     if name not in ("past_key_values", "cache_params"):
         return  # a memory that is no list of slots: the model makes its own
-    if kind == "static":
-        own: Cache = StaticCache(
-            model.config.get_text_config(decoder=True), max(limit, config.max_cache_len or 0)
-        )
+    made = decoder_spec(model)
+    slots = made.slots if made is not None else ()
+    offloads = kind in ("offloaded", "offloaded_static")
+    if (offloads or kind == "quantized") and slots and not any(one and one.kind in _KEYS for one in slots):
+        raise ValueError(f"{type(model).__name__} keeps no keys that could be {kind}: leave it out")
+    if offloads and model.device.type == "cpu":
+        notice("the model is on the CPU, where an offloaded cache lies too: nothing is moved")
+    if kind in ("static", "offloaded_static"):
+        room = max(limit, config.max_cache_len or 0)
+        own: Cache = StaticCache(model.config.get_text_config(decoder=True), room, offloads)
+    elif kind == "quantized":
+        own = QuantizedCache(**_quantized(config.cache_config))
     else:
-        own = DynamicCache()
-        made = decoder_spec(model)  # its other slots replace these where they must
-        own.slots = [Growing(min(limit, _RESERVED)) for _ in (made.slots if made is not None else ())]
+        own = DynamicCache(offloading=offloads)
+        if not offloads:  # its other slots replace these where they must
+            own.slots = [Growing(min(limit, _RESERVED)) for _ in slots]
     inputs[name] = EncoderDecoderCache(own) if model.config.is_encoder_decoder else own
+
+
+def _quantized(given: Any) -> dict[str, Any]:
+    """What `cache_config` says of a quantized cache.
+
+    Raises:
+        TypeError: for what it does not know.
+    """
+    known = ("backend", "nbits", "axis_key", "axis_value", "q_group_size", "residual_length")
+    if not isinstance(given, Mapping | None):
+        raise TypeError(f"cache_config is a dictionary, not a {type(given).__name__}")
+    options = {name: value for name, value in (given or {}).items() if name != "config"}
+    refuse_unknown(options, known, "cache_config")
+    return options
 
 
 def keep_everything(call: Call) -> None:

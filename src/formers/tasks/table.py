@@ -150,7 +150,7 @@ TASKS: dict[str, Task] = {
         ),
         Task(
             "permuted_lm",
-            ("language_model", "CausalLM"),
+            ("permuted_lm", "PermutedLM"),
             "",
             "Predict words in any order.",
             "text-generation",

@@ -26,9 +26,8 @@ def choose(requests: Sequence[Request], logits: Tensor) -> tuple[list[int], list
         scores = logits.clone()
         for i in shaped:
             one = requests[i]
-            ids = torch.tensor([one.prompt + one.tokens], device=logits.device)
             try:
-                scores[i] = one.processors(ids, logits[i : i + 1])[0]
+                scores[i] = one.processors(one.ids(logits.device), logits[i : i + 1])[0]
             except Exception as error:  # whatever a processor raises concerns its request alone
                 one.error = error
     chosen = scores.argmax(-1)  # [rows]
@@ -38,7 +37,7 @@ def choose(requests: Sequence[Request], logits: Tensor) -> tuple[list[int], list
         chances = scores.index_select(0, rows).softmax(-1)
         noise = torch.stack(
             [
-                torch.empty_like(chance).exponential_(generator=requests[i].generator)
+                torch.empty_like(chance).exponential_(generator=requests[i].luck(logits.device))
                 for i, chance in zip(drawn, chances, strict=True)
             ]
         )

@@ -10,8 +10,10 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import torch
+from torch import Tensor
 
 from formers.configs import GenerationConfig
+from formers.generation.rows import Tokens
 
 _numbers = itertools.count()
 Reason = Literal["stop", "length", "cancelled", "failed"]
@@ -58,17 +60,31 @@ class Request:
     ended_at: float | None = None
     cancelled: bool = False
     generator: torch.Generator | None = None
+    _row: Tokens | None = field(default=None, init=False, repr=False)
 
     def __post_init__(self) -> None:
         if not self.prompt:
             raise ValueError("a request needs a prompt of at least one token")
-        if self.config.do_sample and self.config.seed is not None:
-            self.generator = torch.Generator().manual_seed(int(self.config.seed))
 
     @property
     def length(self) -> int:
         """Tokens so far, the prompt's included."""
         return len(self.prompt) + len(self.tokens)
+
+    def ids(self, device: torch.device) -> Tensor:
+        """All tokens so far, [1, length], int64: a view of a buffer that only takes in what is new."""
+        if self._row is None:
+            self._row = Tokens(torch.tensor([self.prompt], device=device), len(self.prompt) + self.most, None)
+        new = self.tokens[self._row.length - len(self.prompt) :]
+        if new:
+            self._row.extend(torch.tensor([new], device=device))
+        return self._row.all
+
+    def luck(self, device: torch.device) -> torch.Generator | None:
+        """What it draws from: its own source where it has a seed, else torch's."""
+        if self.generator is None and self.config.seed is not None:
+            self.generator = torch.Generator(device).manual_seed(int(self.config.seed))
+        return self.generator
 
     @functools.cached_property
     def ends(self) -> frozenset[int]:

@@ -8,11 +8,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from formers.generation.decoder import cache_name, taken_by
+from formers.generation.decoder import cache_name, keeps_tokens, taken_by
 from formers.generation.engine.blocks import Blocks
-from formers.generation.settle import decoder_spec
-from formers.nn.cache import Cache, DynamicCache, Growing, Recurrent
-from formers.nn.cache.pool import Pooled, PooledState, Whole, pooled
+from formers.generation.settle import decoder_spec, first_position
+from formers.nn.cache import Cache, DynamicCache, Growing
+from formers.nn.cache.pool import Pooled, Whole, pooled
 
 
 class Runner:
@@ -28,15 +28,20 @@ class Runner:
     """
 
     def __init__(self, model: Any, rows: int, blocks: Blocks) -> None:
-        if model.config.is_encoder_decoder:
-            raise ValueError("rows of an encoder-decoder cannot join and leave: use generate()")
+        if not keeps_tokens(model):
+            raise ValueError(
+                f"rows of {type(model).__name__} cannot join and leave, which takes a decoder with a cache "
+                "of its tokens: use generate()"
+            )
         self.model, self.blocks = model, blocks
         self._wanted = decoder_spec(model).slots
         self._name = cache_name(model)
         self._takes = taken_by(model)
-        self.pool = Cache([pooled(spec, rows) for spec in self._wanted])
+        self._slots = [pooled(spec, rows) for spec in self._wanted]
+        self.pool = Cache(self._slots)
         self.lengths: list[int] = []  # of every row, what the pool holds
-        self._attends = any(isinstance(slot, Pooled) for slot in self.pool.slots)
+        self._attends = any(isinstance(slot, Pooled) for slot in self._slots)
+        self._first = first_position(model)
         kinds = {"growing", "ring", "latent"}
         self._reads_all = all(spec is None or spec.kind in kinds for spec in self._wanted)
 
@@ -59,16 +64,8 @@ class Runner:
         """A prompt was read: its row joins."""
         if self._reads_all:
             self.blocks.keep(prompt, cache)
-        for shared, slot in zip(self.pool.slots, cache.slots, strict=True):
-            if isinstance(shared, PooledState):
-                assert isinstance(slot, Recurrent)
-                if slot.window is not None and slot.state is not None:
-                    shared.join(slot.window, slot.state)
-                continue
-            assert isinstance(shared, Pooled)
-            held = slot.contents()
-            if held is not None:
-                shared.join(*held)
+        for shared, slot in zip(self._slots, cache.slots, strict=True):
+            shared.join(slot)
         self.lengths.append(len(prompt))
 
     # -- rows -----------------------------------------------------------------------------------------
@@ -78,31 +75,22 @@ class Runner:
         ids = torch.tensor(tokens, device=self.model.device)[:, None]  # [rows, 1]
         most = max(self.lengths)
         given: dict[str, Any] = {"input_ids": ids, self._name: self.pool}
-        for slot in self.pool.slots:
-            if isinstance(slot, PooledState):
-                slot.length = most
         if self._attends and min(self.lengths) < most:
             lengths = torch.tensor(self.lengths, device=ids.device)[:, None]  # [rows, 1]
             columns = torch.arange(most + 1, device=ids.device)
             given["attention_mask"] = (columns >= most - lengths).long()  # [rows, most + 1]
             if "position_ids" in self._takes:
-                given["position_ids"] = lengths
+                given["position_ids"] = lengths + self._first
         found = self._logits(given)
         self.lengths = [length + 1 for length in self.lengths]
         return found
 
     def leave(self, row: int) -> None:
         """A row ends; the last one takes its place."""
-        before = max(self.lengths)
-        for slot in self.pool.slots:
-            if isinstance(slot, Pooled | PooledState):
-                slot.leave(row)
         self.lengths[row] = self.lengths[-1]
         self.lengths.pop()
-        longest = max(self.lengths, default=0)
-        for slot in self.pool.slots:
-            if isinstance(slot, Pooled):
-                slot.trim(before - longest)
+        for slot in self._slots:
+            slot.leave(row, max(self.lengths, default=0))
 
     @property
     def bytes(self) -> int:

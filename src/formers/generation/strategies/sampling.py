@@ -10,7 +10,7 @@ from torch import Tensor
 
 from formers.generation.outputs import GenerateDecoderOnlyOutput, GenerateEncoderDecoderOutput
 from formers.generation.rows import Book, Draw, Tokens
-from formers.generation.settle import Call
+from formers.generation.settle import Call, decoder_spec
 
 RECORDS = (GenerateDecoderOnlyOutput, GenerateEncoderDecoderOutput)
 _WORTH = 0.75  # share of the computed rows that still grow, under which the others are left out
@@ -35,6 +35,7 @@ class Growth:
             and call.eos is not None
             and call.pad is not None
             and not call.extras.get("synced_gpus")
+            and not _by_halves(call.model)
         )
 
     def ended(self, done: Tensor) -> bool:
@@ -52,6 +53,11 @@ class Growth:
         places = open_.nonzero()[:, 0]
         self.computed = places if self.computed is None else self.computed.index_select(0, places)
         return places
+
+
+def _by_halves(model: Any) -> bool:
+    """Whether a row's place in the batch says how it is read."""
+    return bool(getattr(getattr(decoder_spec(model), "attention", None), "halves", False))
 
 
 def sample(call: Call, contrast: Callable[[Any, Tensor], Tensor] | None = None) -> Any:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.utils import _pytree
 
-from formers.core.notices import refuse_unknown, suggest_keywords
+from formers.core.notices import notice, refuse_unknown, suggest_keywords
 from formers.nn.cache.slots import Growing, Hybrid, Latent, Recurrent, Ring, Slot, Static, made
+from formers.nn.cache.spared import Offloaded, OffloadedStatic, Quantized
 from formers.nn.spec import SlotSpec
 
 __all__ = [
@@ -20,6 +21,10 @@ __all__ = [
     "Growing",
     "Hybrid",
     "Latent",
+    "Offloaded",
+    "OffloadedStatic",
+    "Quantized",
+    "QuantizedCache",
     "Recurrent",
     "Ring",
     "Slot",
@@ -36,10 +41,14 @@ class Cache:
         self.slots = list(slots)
         self.cross = cross
 
+    def begin(self, wanted: SlotSpec | None) -> Slot:
+        """An empty slot for a layer that asks for `wanted`."""
+        return made(wanted)
+
     def slot(self, layer: int) -> Slot:
         """The slot of a layer; a missing one is created."""
         while len(self.slots) <= layer:
-            self.slots.append(Growing())
+            self.slots.append(self.begin(None))
         return self.slots[layer]
 
     def fit(self, wanted: Sequence[SlotSpec | None]) -> Cache:
@@ -50,7 +59,7 @@ class Cache:
         """
         for i, spec in enumerate(wanted):
             if i >= len(self.slots):
-                self.slots.append(made(spec))
+                self.slots.append(self.begin(spec))
             elif type(self.slots[i]) is Growing and not self.slots[i].length:
                 self.slots[i] = made(spec) if spec and spec.kind != "growing" else self.slots[i]
             elif spec is not None and not _serves(self.slots[i], spec):
@@ -59,7 +68,7 @@ class Cache:
                         f"the cache holds a {type(self.slots[i]).__name__} slot for layer {i}, but the model "
                         f"keeps a {spec.kind} one there: it was filled by another model"
                     )
-                self.slots[i] = made(spec)
+                self.slots[i] = self.begin(spec)
         return self
 
     def update(
@@ -165,12 +174,12 @@ class DynamicCache(Cache):
     Args:
         ddp_cache_data: keys and values per layer, [B, G, S, D] each, to begin with.
         config: the model's config; gives every layer its slot at once.
-        offloading: must be False, since keys and values stay on the device of the model.
-        offload_only_non_sliding: says nothing while nothing is offloaded.
-
-    Raises:
-        ValueError: for `offloading=True`.
+        offloading: keep keys and values in the memory of the host; a layer's are copied to its device while
+            it reads them.
+        offload_only_non_sliding: leave those of windows on the device.
     """
+
+    _offloads, _whole_windows = False, True
 
     def __init__(
         self,
@@ -179,36 +188,123 @@ class DynamicCache(Cache):
         offloading: bool = False,
         offload_only_non_sliding: bool = False,
     ) -> None:
-        if offloading:
-            raise ValueError(
-                "DynamicCache keeps keys and values on the model's device; offloading=True is not offered: "
-                "leave it out, and use a shorter context or half precision where memory is short"
-            )
-        super().__init__(Growing() for _ in range(0 if config is None else _depth(config)))
+        self._offloads, self._whole_windows = offloading, not offload_only_non_sliding
+        super().__init__(self.begin(None) for _ in range(0 if config is None else _depth(config)))
         for i, (keys, values, *_) in enumerate(ddp_cache_data or ()):
             slot = self.slot(i)
             if keys is not None and values is not None:
                 slot.update(keys, values)
 
+    def begin(self, wanted: SlotSpec | None) -> Slot:
+        """As the layer asks for, on the host where the cache is offloaded."""
+        if not self._offloads:
+            return made(wanted)
+        return spared(wanted, Offloaded, windows=self._whole_windows)
+
+
+class QuantizedCache(Cache):
+    """A cache whose older keys and values are kept in few bits; see `Quantized`.
+
+    Args:
+        backend: "quanto" and "hqq" are names of packages that are not needed: whichever is named, the cache
+            is quantized by the library itself. None says nothing of it.
+        config: the model's config; says nothing that the model would not.
+        nbits: 2, 4 (by default) or 8.
+        axis_key, axis_value: 0 groups tokens of a channel, -1 or 1 channels of a token. The paper's are the
+            defaults: 0 for keys, -1 for values.
+        q_group_size: numbers that share a scale.
+        residual_length: tokens of a block; fewer are kept as they came.
+
+    Raises:
+        ValueError: for another backend, or numbers that make no sense.
+    """
+
+    _options: Mapping[str, Any] = {}
+
+    def __init__(
+        self,
+        backend: str | None = None,
+        config: Any = None,
+        nbits: int | None = None,
+        axis_key: int | None = None,
+        axis_value: int | None = None,
+        q_group_size: int | None = None,
+        residual_length: int | None = None,
+    ) -> None:
+        if backend not in (None, "quanto", "hqq"):
+            raise ValueError(f"the backend of a quantized cache is 'quanto', 'hqq' or None, not {backend!r}")
+        if backend is not None:
+            notice(
+                f"the cache is quantized by this library as KIVI (arXiv:2402.02750) says, not by {backend}"
+            )
+        names = ("bits", "axis_key", "axis_value", "group", "residual")
+        given = (nbits, axis_key, axis_value, q_group_size, residual_length)
+        self._options = {n: value for n, value in zip(names, given, strict=True) if value is not None}
+        super().__init__([Quantized(**self._options)])  # which checks them
+
+    def begin(self, wanted: SlotSpec | None) -> Slot:
+        """Quantized where the layer keeps keys; states stay as they are."""
+        return spared(wanted, lambda: Quantized(**self._options))
+
+
+def spared(wanted: SlotSpec | None, make: Callable[[], Slot], windows: bool = True) -> Slot:
+    """An empty slot by `make` where a layer keeps keys (those of windows too); else what it asks for.
+
+    Raises:
+        ValueError: for a layer that keeps a state beside its keys.
+    """
+    kind = "growing" if wanted is None else wanted.kind
+    if kind == "hybrid":
+        raise ValueError(
+            "layers that keep a state beside their keys are neither quantized nor offloaded: leave "
+            "cache_implementation out"
+        )
+    return make() if kind in ("growing", "latent") or (kind == "ring" and windows) else made(wanted)
+
 
 class StaticCache(Cache):
-    """A cache with room for `max_cache_len` positions in every layer, allocated once."""
+    """A cache with room for `max_cache_len` positions in every layer, allocated once.
 
-    def __init__(self, config: Any = None, max_cache_len: int | None = None, **options: Any) -> None:
+    Args:
+        config: the model's config.
+        max_cache_len: positions.
+        offloading: as of `DynamicCache`.
+        offload_only_non_sliding: must stay as it is: all layers have as many positions, and one home.
+        options: sizes and places that follow from what is put in.
+    """
+
+    def __init__(
+        self,
+        config: Any = None,
+        max_cache_len: int | None = None,
+        offloading: bool = False,
+        offload_only_non_sliding: bool | None = None,
+        **options: Any,
+    ) -> None:
+        if offload_only_non_sliding is not None and offloading:
+            raise ValueError("a StaticCache offloads every layer: leave offload_only_non_sliding out")
         refuse_unknown(options, ("max_batch_size", "batch_size", "device", "dtype"), "StaticCache")
         if config is None or max_cache_len is None:
             raise ValueError("StaticCache needs `config` and `max_cache_len`")
-        super().__init__(Static(max_cache_len) for _ in range(_depth(config)))
+        kind = OffloadedStatic if offloading else Static
+        super().__init__(kind(max_cache_len) for _ in range(_depth(config)))
 
 
 class EncoderDecoderCache(Cache):
     """A decoder's cache with the encoder's keys and values beside it."""
+
+    _own: Cache | None = None
 
     def __init__(
         self, self_attention_cache: Cache | None = None, cross_attention_cache: Cache | None = None
     ) -> None:
         own = self_attention_cache.slots if self_attention_cache is not None else ()
         super().__init__(own, cross_attention_cache if cross_attention_cache is not None else Cache())
+        self._own = self_attention_cache
+
+    def begin(self, wanted: SlotSpec | None) -> Slot:
+        """As the decoder's cache has it."""
+        return made(wanted) if self._own is None else self._own.begin(wanted)
 
 
 class StateCache(Cache):
@@ -260,7 +356,8 @@ def _serves(slot: Slot, wanted: SlotSpec) -> bool:
     for kind, name in ((Recurrent, "recurrent"), (Hybrid, "hybrid")):
         if isinstance(slot, kind) or wanted.kind == name:
             return isinstance(slot, kind) and wanted.kind == name
-    return isinstance(slot, Growing) if wanted.kind == "latent" else not isinstance(slot, Latent)
+    grows = isinstance(slot, Growing | Quantized)
+    return grows if wanted.kind == "latent" else not isinstance(slot, Latent)
 
 
 def _depth(config: Any) -> int:
@@ -299,7 +396,8 @@ def _legacy_layers(past: Any) -> list[tuple[Any, ...]]:
 # -- caches as nodes of a tree of tensors, which torch.export and torch.func take apart ----------------
 
 _KINDS: dict[str, type[Slot]] = {
-    kind.__name__: kind for kind in (Growing, Hybrid, Latent, Recurrent, Ring, Static)
+    kind.__name__: kind
+    for kind in (Growing, Hybrid, Latent, Offloaded, OffloadedStatic, Quantized, Recurrent, Ring, Static)
 }
 
 
@@ -343,5 +441,5 @@ def _register(kind: type[Cache]) -> None:
     )
 
 
-for _kind in (Cache, DynamicCache, StateCache, StaticCache, EncoderDecoderCache):
+for _kind in (Cache, DynamicCache, QuantizedCache, StateCache, StaticCache, EncoderDecoderCache):
     _register(_kind)

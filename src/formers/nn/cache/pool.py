@@ -9,7 +9,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from formers.nn.cache.slots import Growing, Recurrent, Slot
+from formers.nn.cache.slots import Growing, Hybrid, Recurrent, Slot
 from formers.nn.spec import SlotSpec
 
 _COLUMNS = 256  # by which storage grows, and before which there is room for longer rows
@@ -19,8 +19,20 @@ class Whole(Growing):
     """Everything ever seen, also where the layer would do with a window: rows of a pool begin in it."""
 
 
-class Pooled(Growing):
-    """Keys and values [rows, G, columns, D] of rows that come and go; `length` columns are in use."""
+class Shared(Slot):
+    """A slot of rows that come and go; `length` columns are in use."""
+
+    def join(self, slot: Slot) -> None:
+        """Add a row that holds what `slot` holds for one sequence."""
+        raise NotImplementedError(f"{type(self).__name__} has no rows")
+
+    def leave(self, row: int, columns: int) -> None:
+        """Forget a row, whose place the last one takes, and the columns before the last `columns`."""
+        raise NotImplementedError(f"{type(self).__name__} has no rows")
+
+
+class Pooled(Growing, Shared):
+    """Keys and values [rows, G, columns, D]."""
 
     def __init__(self, rows: int) -> None:
         super().__init__()
@@ -39,12 +51,15 @@ class Pooled(Growing):
         assert found is not None
         return *found, 0
 
-    def join(self, keys: Tensor, values: Tensor) -> None:
-        """Add a row that holds keys and values [1, G, S, D]; where it is the longest, others get columns.
+    def join(self, slot: Slot) -> None:
+        """Add a row of keys and values [1, G, S, D]; where it is the longest, others get columns.
 
         Raises:
             ValueError: when all rows are taken.
         """
+        found = slot.contents()
+        assert found is not None
+        keys, values = found[:2]
         if self.count >= self.room:
             raise ValueError(f"all {self.room} rows of the pool are taken")
         size = keys.shape[2]
@@ -57,18 +72,15 @@ class Pooled(Growing):
         held_values[self.count, :, end - size : end] = values[0]
         self.count += 1
 
-    def leave(self, row: int) -> None:
-        """Forget a row; the last one takes its place."""
+    def leave(self, row: int, columns: int) -> None:
+        """Nothing but the row that takes another's place is copied."""
         self.count -= 1
         if row != self.count and self.keys is not None:
             held_keys, held_values = self._storage()
             used = slice(self.start, self.start + self.length)
             held_keys[row, :, used] = held_keys[self.count, :, used]
             held_values[row, :, used] = held_values[self.count, :, used]
-
-    def trim(self, columns: int) -> None:
-        """Forget the first columns, which no row needs."""
-        self.start, self.length = self.start + columns, self.length - columns
+        self.start, self.length = self.start + self.length - columns, columns
 
     def contents(self) -> tuple[Tensor, Tensor] | None:
         """[count, G, length, D] each."""
@@ -111,40 +123,56 @@ class Pooled(Growing):
         self.start = start
 
 
-class PooledState(Recurrent):
-    """Windows and states of rows that come and go."""
+class PooledState(Recurrent, Shared):
+    """Windows and states, or nothing, where the layer keeps nothing."""
 
-    def __init__(self, rows: int) -> None:
-        super().__init__()
-        self.room = rows
+    def join(self, slot: Slot) -> None:
+        """Windows and states of the row, [1, ..] each."""
+        assert not isinstance(slot, Growing) or not slot.length
+        _join_state(self, slot)
+        self.length = max(self.length, slot.length)
 
-    def join(self, window: Tensor, state: Tensor) -> None:
-        """Add a row, [1, ..] each."""
-        if self.window is None or self.state is None or not len(self.state):
-            self.window, self.state = window, state
-        else:
-            self.window = torch.cat((self.window, window))
-            self.state = torch.cat((self.state, state))
-
-    def leave(self, row: int) -> None:
-        """Forget a row; the last one takes its place."""
-        if self.window is None or self.state is None:
-            return
-        last = len(self.state) - 1
-        order = [last if i == row else i for i in range(last)]
-        self.reorder(torch.tensor(order, dtype=torch.int64, device=self.state.device))
+    def leave(self, row: int, columns: int) -> None:
+        """The other rows are copied: states are small."""
+        _leave_state(self, row)
+        self.length = min(self.length, columns)
 
 
-def pooled(wanted: SlotSpec | None, rows: int) -> Slot:
-    """A slot for rows that come and go, of the kind that a spec asks for.
+class PooledHybrid(Pooled, Hybrid):
+    """Keys and values, and windows and states beside them."""
 
-    Raises:
-        ValueError: for a layer that keeps keys and a state.
-    """
-    if wanted is not None and wanted.kind == "recurrent":
-        return PooledState(rows)
-    if wanted is not None and wanted.kind == "hybrid":
-        raise ValueError(
-            "layers that keep both keys and a state cannot share a batch of rows that come and go"
-        )
-    return Pooled(rows)
+    def join(self, slot: Slot) -> None:
+        """Add a row of both."""
+        super().join(slot)
+        _join_state(self, slot)
+
+    def leave(self, row: int, columns: int) -> None:
+        """Forget a row of both."""
+        super().leave(row, columns)
+        _leave_state(self, row)
+
+
+def _join_state(pool: PooledState | PooledHybrid, slot: Slot) -> None:
+    if not isinstance(slot, Recurrent | Hybrid) or slot.window is None or slot.state is None:
+        return
+    if pool.window is None or pool.state is None:
+        pool.window, pool.state = slot.window, slot.state
+    else:
+        pool.window = torch.cat((pool.window, slot.window))
+        pool.state = torch.cat((pool.state, slot.state))
+
+
+def _leave_state(pool: PooledState | PooledHybrid, row: int) -> None:
+    if pool.window is None or pool.state is None:
+        return
+    last = len(pool.state) - 1
+    order = torch.arange(last, device=pool.state.device)
+    order[row : row + 1] = last
+    pool.window, pool.state = pool.window.index_select(0, order), pool.state.index_select(0, order)
+
+
+def pooled(wanted: SlotSpec | None, rows: int) -> Shared:
+    """A slot for rows that come and go, of the kind that a spec asks for."""
+    if wanted is None or wanted.kind == "recurrent":
+        return PooledState()
+    return PooledHybrid(rows) if wanted.kind == "hybrid" else Pooled(rows)

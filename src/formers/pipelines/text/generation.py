@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from enum import Enum
 from typing import Any, ClassVar
 
@@ -10,7 +10,7 @@ import torch
 
 from formers.configs import GenerationConfig
 from formers.core.notices import refuse_unknown
-from formers.pipelines.frame import FRAME_KEYWORDS, Pipeline, side_by_side
+from formers.pipelines.frame import FRAME_KEYWORDS, Call, Pipeline, side_by_side
 
 _OF_GENERATE = (
     *("assistant_model", "assistant_tokenizer", "custom_generate", "generation_config", "generator"),
@@ -119,6 +119,9 @@ class WritingPipeline(Pipeline):
                 if beats or not any(own.is_set(one) for one in chosen):
                     found[name] = value
         found.update(settings)
+        said = given if given is not None and given.is_set("do_sample") else own
+        if not found.get("do_sample", said.do_sample) and "temperature" not in settings:
+            found.pop("temperature", None)  # nothing is drawn
         about_text = ("stop_strings", "json_schema", "json_object", "regex", "grammar")
         if any(found.get(name) is not None or getattr(own, name) is not None for name in about_text):
             found.setdefault("tokenizer", self.tokenizer)
@@ -194,6 +197,7 @@ class TextGenerationPipeline(WritingPipeline):
             [{"generated_text": [{...}, {"role": "assistant", "content": ...}]}]
 
     Unless the model's own settings say otherwise, at most 256 new tokens are sampled at a temperature of 0.7.
+    Several prompts go on side by side, `batch_size` at most, and the next joins when a text has ended.
 
     Args:
         model: a decoder with a head for the next token.
@@ -355,6 +359,34 @@ class TextGenerationPipeline(WritingPipeline):
         rows = sequences.view(len(ids), -1, sequences.shape[1])
         return {"generated_sequence": rows, "input_ids": ids, "prompt_text": prompt}
 
+    def _answers(self, items: list[Any], call: Call, first: int, done: Callable[[int], None]) -> list[Any]:
+        """Answer prompts in order; on the decode engine where that gives what `generate` gives."""
+        from formers.generation.together import ROWS, Together
+
+        whole = all(
+            getattr(getattr(self, name), "__func__", None) is getattr(TextGenerationPipeline, name)
+            for name in ("_forward", "forward", "forward_batch", "run_single")
+        )
+        together = None
+        if whole and len(items) > 1 and call.batch_size != 1:
+            together = Together.offered(self.model, self._filled(call.forward), call.batch_size or ROWS)
+        if together is None:
+            return super()._answers(items, call, first, done)
+        prepared = self._prepared(items, call, first)
+        rows = [_ids_alone(one) for one in prepared]
+        with self.device_placement():
+            texts = iter(together.go_on([ids for ids in rows if ids is not None], done))
+        found: list[Any] = []
+        for one, ids in zip(prepared, rows, strict=True):
+            text = None if ids is None else next(texts)
+            if ids is None or text is None:  # what the engine does not read, or has no room for
+                found += self._run([one], call)
+                done(1)
+                continue
+            outputs = {"generated_sequence": text[None], "input_ids": ids[None], "prompt_text": None}
+            found += self._step("postprocess")(outputs, [one], **call.postprocess)
+        return found
+
     def forward_batch(self, prepared: Sequence[Any], **params: Any) -> Any:
         """Generate for several prompts at once."""
         if len(prepared) == 1:
@@ -407,6 +439,15 @@ class TextGenerationPipeline(WritingPipeline):
             else:
                 records.append({"generated_text": prompt + text if full else text})
         return records
+
+
+def _ids_alone(prepared: Mapping[str, Any]) -> torch.Tensor | None:
+    """A prompt's tokens, [T], where it is nothing else and not empty."""
+    ids, mask = prepared["input_ids"], prepared.get("attention_mask")
+    if set(prepared) - {"input_ids", "attention_mask", "prompt_text"} or len(ids) != 1:
+        return None
+    found: torch.Tensor = ids[0] if mask is None else ids[0][mask[0] != 0]
+    return found if len(found) else None
 
 
 def is_chat(item: Any) -> bool:
