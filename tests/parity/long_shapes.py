@@ -23,6 +23,17 @@ _XLNET = {
     "start_n_top": 3,
     "end_n_top": 2,
 }
+_FUNNEL = {
+    "vocab_size": 101,
+    "block_sizes": [2, 1, 1],
+    "num_decoder_layers": 1,
+    "d_model": 32,
+    "n_head": 4,
+    "d_head": 6,
+    "d_inner": 48,
+    "initializer_range": 0.5,
+    "hidden_dropout": 0.0,
+}
 # model_type -> shapes, see `shapes.py`; MORE are those of the whole grid alone
 SHAPES: dict[str, dict[str, dict[str, Any]]] = {
     "big_bird": {
@@ -34,6 +45,18 @@ SHAPES: dict[str, dict[str, dict[str, Any]]] = {
         },
     },
     "canine": {"one block": _CANINE},
+    "funnel": {
+        "three blocks, a layer over all tokens": _FUNNEL,
+        "factors, two runs, no pair left out, maxima": {
+            **_FUNNEL,
+            "attention_type": "factorized",
+            "block_sizes": [1, 1],
+            "block_repeats": [2, 1],
+            "truncate_seq": False,
+            "pool_q_only": False,
+            "pooling_type": "max",
+        },
+    },
     "longformer": {"three windows": _LONGFORMER},
     "xlnet": {
         "both ways": _XLNET,
@@ -73,6 +96,22 @@ MORE: dict[str, dict[str, dict[str, Any]]] = {
             "downsampling_rate": 2,
             "num_hash_functions": 16,
             "num_hidden_layers": 1,
+        },
+    },
+    "funnel": {
+        "the first token in a pair, relu, untied": {
+            **_FUNNEL,
+            "separate_cls": False,
+            "hidden_act": "relu",
+            "num_decoder_layers": 2,
+            "tie_word_embeddings": False,
+        },
+        "one block": {**_FUNNEL, "block_sizes": [2], "d_head": 8},
+        "four blocks, layers that run twice": {
+            **_FUNNEL,
+            "block_sizes": [1, 1, 1, 1],
+            "block_repeats": [1, 2, 1, 2],
+            "layer_norm_eps": 1e-5,
         },
     },
     "longformer": {

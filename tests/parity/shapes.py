@@ -1126,7 +1126,7 @@ def labels(class_name: str, inputs: dict[str, Any]) -> dict[str, Any]:
         return {"labels": ids.masked_fill(mask == 0, -100), "entity_labels": told}
     if "QuestionAnswering" in class_name:
         return {"start_positions": torch.tensor([1, 2, 0, 3]), "end_positions": torch.tensor([4, 3, 2, 6])}
-    if class_name == "ElectraForPreTraining":
+    if class_name in ("ElectraForPreTraining", "FunnelForPreTraining"):
         return {"labels": (ids % 2).masked_fill(mask == 0, -100)}
     if "PreTraining" in class_name:
         return {

@@ -111,6 +111,7 @@ _OTHERS["bigbird_pegasus"] = {**_OTHERS["bart"], "attention_type": "original_ful
 _OTHERS["pegasus_x"] = {**_OTHERS["bart"], "block_size": 4, "num_global_tokens": 2, "pad_token_id": 0}
 _OTHERS["led"] = {**_OTHERS["bart"], "attention_window": 4}
 _OTHERS |= dict.fromkeys(("longt5", "mt5", "umt5"), _OTHERS["t5"])
+_OTHERS["funnel"] = {"vocab_size": 50, "block_sizes": [2, 1], "d_model": 32, "n_head": 4, "d_head": 8}
 _OTHERS["xlnet"] = {"vocab_size": 50, "d_model": 32, "n_layer": 3, "n_head": 4, "d_inner": 64}
 _OTHERS["flaubert"] = _OTHERS["xlm"] = {
     "vocab_size": 50,

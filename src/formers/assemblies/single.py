@@ -123,6 +123,7 @@ class Single(Assembly):
         mask = given.pop("attention_mask", None)
         ids, types = given.get("input_ids"), given.get("token_type_ids")
         known = not isinstance(s.stem, spec.Tokens) or s.stem.types or s.stem.kinds or s.stem.share_types
+        known = known or isinstance(s.attention, spec.Pooled)
         if types is not None and not known:
             raise TypeError(
                 f"{model.config.model_type} models have no token types; leave token_type_ids out "

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 import torch
 from torch import Tensor, nn
 
-from formers.nn.fresh import Cut, Drawn
+from formers.nn.fresh import BySize, Cut, Drawn
 from formers.nn.leaves import Conv1D, GroupedLinear, Pointwise, RMSNorm, ScaledEmbedding, WideLinear
 
 _DRAWN = (
@@ -89,7 +89,7 @@ def _draw(owner: nn.Module, name: str, value: Tensor, std: float) -> None:
     if isinstance(std, Cut):
         torch.nn.init.trunc_normal_(value, 0.0, std, -std.at * std, std.at * std)
     else:
-        value.normal_(0.0, std)
+        value.normal_(0.0, std.of(value) if isinstance(std, BySize) else std)
     if isinstance(owner, nn.Embedding) and owner.padding_idx is not None:
         value[owner.padding_idx].zero_()
 

@@ -46,6 +46,7 @@ FAMILIES: dict[str, tuple[str, str]] = {
     "falcon_mamba": ("falcon_mamba", "FalconMamba"),
     "flaubert": ("flaubert", "Flaubert"),
     "fnet": ("fnet", "FNet"),
+    "funnel": ("funnel", "Funnel"),
     "fsmt": ("fsmt", "FSMT"),
     "gemma": ("gemma", "Gemma"),
     "gemma2": ("gemma2", "Gemma2"),

@@ -38,14 +38,14 @@ class Constant:
 
 
 class Uniform:
-    """Evenly drawn from -bound to bound."""
+    """Evenly drawn from `least` to `bound`; from -bound, where nothing else is said."""
 
-    def __init__(self, bound: float) -> None:
-        self.bound = bound
+    def __init__(self, bound: float, least: float | None = None) -> None:
+        self.bound, self.least = bound, -bound if least is None else least
 
     def fill_(self, tensor: Tensor) -> None:
         """Draw them."""
-        tensor.uniform_(-self.bound, self.bound)
+        tensor.uniform_(self.least, self.bound)
 
 
 class Normal:
@@ -97,6 +97,14 @@ class Cut(float):
     def __reduce__(self) -> tuple[type[Cut], tuple[float, float]]:
         """What a copy is made of: models that are copied hold their spec."""
         return Cut, (float(self), self.at)
+
+
+class BySize(float):
+    """A deviation that follows from a matrix: the root of one over the sum of its sizes."""
+
+    def of(self, tensor: Tensor) -> float:
+        """That of a matrix."""
+        return 1 / math.sqrt(sum(tensor.shape))
 
 
 class Counts:

@@ -159,6 +159,13 @@ class Pass:
         device = self.geometry.positions.device
         return self.memo.once((start, stop), lambda: torch.arange(start, stop, device=device))
 
+    def over(self, count: int, real: Tensor | None) -> Pass:
+        """A pass like this one over `count` places of each row, padding included; `real` [B, count]."""
+        layout, at = Layout.dense(self.layout.batch, count), self.range(0, count)[None]
+        positions = at if self.watched else layout.pack(at.expand(layout.batch, count))
+        seen = Visibility(real)
+        return Pass(Geometry(layout, positions), seen, self.backend, trace=self.trace, watched=self.watched)
+
     def apart(self, x: Tensor) -> tuple[Tensor, ...]:
         """The streams of a watched pass, [B, T, E], as parts that attend read and return them."""
         second, (whole, parts) = self.geometry.second, self.memo.get("joined") or (None, ())

@@ -162,8 +162,10 @@ def _at(module: nn.Module | Row, path: tuple[str, ...]) -> Any:
 
 
 def _row_wise(module: nn.Module) -> bool:
-    if type(module) is nn.ModuleList:  # the layers
-        return all(isinstance(held, Node) for held in module)
+    if type(module) is nn.ModuleList:  # the layers, or blocks of them
+        return all(
+            isinstance(held, Node) or type(held) is nn.ModuleList and _row_wise(held) for held in module
+        )
     if type(module) is nn.Sequential:
         return all(map(_row_wise, module))
     if type(module) is HeadNorms:

@@ -9,8 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from formers.nn import spec
-from formers.nn.layout import Layout
-from formers.nn.passing import Geometry, Pass, Visibility
+from formers.nn.passing import Pass
 from formers.nn.program import Flow, Inner, Step, place_inner, run_inner
 from formers.nn.steps import Activate, Column, Drop, Normalise, dense
 from formers.nn.tree import Block, has, leaf, wiring
@@ -122,9 +121,5 @@ def _rows(x: Tensor, watched: bool) -> Tensor:
 def _over_places(chars: Pass, rate: int, places: Tensor) -> Pass:
     """The pass over places [B, M, E]: a place counts where its group of characters, counted from 0, does."""
     batch, count, real = places.shape[0], places.shape[1], chars.visibility.real
-    layout, at = Layout.dense(batch, count), chars.range(0, count)[None]
-    positions = at if chars.watched else layout.pack(at.expand(batch, count))
     seen = None if real is None else real[:, : count * rate].reshape(batch, count, rate).any(-1)
-    return Pass(
-        Geometry(layout, positions), Visibility(seen), chars.backend, trace=chars.trace, watched=chars.watched
-    )
+    return chars.over(count, seen)

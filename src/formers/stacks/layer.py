@@ -227,6 +227,7 @@ class LayerRun:
         order: which layer or group runs at each step; None for each once.
         beside: node whose program reads what enters the first layer, and adds to what that returns.
         by_time: whoever looks inside the layers sees [T, B, E].
+        goes_on: what enters was noted as a hidden state before.
     """
 
     def __init__(
@@ -237,13 +238,15 @@ class LayerRun:
         order: Sequence[int] | None = None,
         beside: Any = None,
         by_time: bool = False,
+        goes_on: bool = False,
     ) -> None:
-        self.beside, self.by_time = beside, by_time
+        self.beside, self.by_time, self.goes_on = beside, by_time, goes_on
         self.checkpointing, self.drop, self.kept, self.order = checkpointing, drop, kept, order
 
     def __call__(self, layers: Sequence[nn.Module | Row] | nn.ModuleList, x: Tensor, pass_: Pass) -> Tensor:
         """Run all layers and note the hidden states on the way."""
-        pass_.keep("hidden_states", x)
+        if not self.goes_on:
+            pass_.keep("hidden_states", x)
         steps = layers if self.order is None else [layers[group] for group in self.order]
         turned = self.by_time and pass_.watched
         x = x.transpose(0, 1) if turned else x

@@ -314,7 +314,7 @@ def run_layers(block: Block, role: str, x: Tensor, pass_: Pass, how: LayerRun) -
     """The list of layers under that role, by the node that holds it: [.., E] -> [.., E]."""
     home = wiring(block).roles.get(role, ())[:-1]  # rows of parts have no list
     if not home:
-        return how(rows_of(block) or leaf(block, role), x, pass_)
+        return how(leaf(block, role) if has(block, role) else rows_of(block), x, pass_)
     node: Any = block._modules[home[0]]
     if not pass_.watched:
         return leave(node, how(leaf(block, role), enter(node, x, pass_), pass_))

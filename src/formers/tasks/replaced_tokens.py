@@ -17,12 +17,12 @@ from formers.tasks.base import TaskModel
 
 @dataclass(frozen=True)
 class Spec:
-    """A head for replaced tokens: paths of the output layer, of one before it and of its activation."""
+    """A head for replaced tokens: paths of the output layer, of one before it, of its activation if any."""
 
     out: str
     dense: str
     act: str
-    act_path: str
+    act_path: str | None
 
 
 class _Squeeze(Step):

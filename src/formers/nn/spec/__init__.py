@@ -29,6 +29,7 @@ from formers.nn.spec.mixing import (
     SpanConvolution,
     WideValues,
 )
+from formers.nn.spec.pooled import Funnel, Pooled
 from formers.nn.spec.scans import (
     ChannelMixing,
     DeltaRule,
@@ -87,6 +88,7 @@ __all__ = [
     "FeedForward",
     "Fourier",
     "Frames",
+    "Funnel",
     "GatedRecurrence",
     "Grouped",
     "Hashed",
@@ -105,6 +107,7 @@ __all__ = [
     "Part",
     "Patches",
     "Paths",
+    "Pooled",
     "Prompts",
     "Queries",
     "Relative",
