@@ -447,7 +447,7 @@ ABSENT = {
     ),
     "a family's own parts": "LlamaAttention T5LayerNorm BertSelfOutput MixtralSparseMoeBlock BertEncoder",
     "models and trainer are written with": "GradientCheckpointingLayer rope_config_validation DynamicLayer",
-    "AutoTokenizer reads any tokenizer.json": "FSMTTokenizer",
+    "AutoTokenizer reads any tokenizer.json": "BertweetTokenizer",
     "parts of slower ones": "BasicTokenizer convert_slow_tokenizer",
     "begin with an underscore": "_LazyModule _prepare_4d_attention_mask",
     "use BertModel": "TFBertModel",

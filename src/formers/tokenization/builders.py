@@ -462,6 +462,44 @@ def marked(given: dict[str, Any], every: Settings, where: str) -> Tokenizer:
     return backend
 
 
+def ended(given: dict[str, Any], every: Settings, where: str) -> Tokenizer:
+    """Pieces that are marked with `</w>` where a word ends; Python cuts texts (`moses`)."""
+    from tokenizers import Regex, Tokenizer, decoders, models
+
+    file = given.get("vocab_file", given.get("src_vocab_file"))
+    if file is None:
+        raise _missing(where, "its files by name; from_pretrained finds those of a folder")
+    backend = Tokenizer(models.WordLevel(_as_ids(read_json(file), where), unk_token=every["unk_token"]))
+    spaced, ends = decoders.Replace("</w>", " "), decoders.Replace(Regex(r"\A\s+|\s+\z"), "")
+    backend.decoder = decoders.Sequence([decoders.Fuse(), spaced, ends])
+    return backend
+
+
+def enclosed(given: dict[str, Any], every: Settings, where: str) -> Tokenizer:
+    """Likewise, inside `<s>` and `</s>`, as in XLM and FlauBERT."""
+    backend = ended(given, every, where)
+    first, last = every["bos_token"], every["sep_token"]
+    single = [f"{first}:0", "$A:0", f"{last}:0"]
+    frame(backend, (first, last), single, [*single, "$B:1", f"{last}:1"])
+    return backend
+
+
+def escaped(given: dict[str, Any], every: Settings, where: str) -> Tokenizer:
+    """Likewise, behind `</s>`, as in BioGPT."""
+    backend = ended(given, every, where)
+    last = every["sep_token"]
+    frame(backend, [last], [f"{last}:0", "$A:0"], [f"{last}:0", "$A:0", f"{last}:1", "$B:1"])
+    return backend
+
+
+def escaped_pair(given: dict[str, Any], every: Settings, where: str) -> Tokenizer:
+    """Likewise, before `</s>`, as in FSMT."""
+    backend = ended(given, every, where)
+    last = every["sep_token"]
+    frame(backend, [last], ["$A:0", f"{last}:0"], ["$A:0", f"{last}:0", "$B:1", f"{last}:1"])
+    return backend
+
+
 def chinese(given: dict[str, Any], every: Settings, where: str) -> Tokenizer:
     """WordPiece in BERT's frame, of words of Chinese that Python finds (`cutting`), as in RoFormer."""
     return wordpiece(given, {**every, "tokenize_chinese_chars": False}, where)
@@ -516,6 +554,10 @@ BUILDERS: dict[str, Callable[[dict[str, Any], Settings, str], Tokenizer]] = {
     "code_points": code_points,
     "marked_inside": marked,
     "marked_lower": marked,
+    "moses": enclosed,
+    "french": enclosed,
+    "escaped": escaped,
+    "escaped_pair": escaped_pair,
     "chinese": chinese,
     "japanese": japanese,
     "plain_pieces": pieces.plain,

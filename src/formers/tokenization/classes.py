@@ -15,7 +15,8 @@ from formers.tokenization.special import ADDITIONAL, NAMED, revive
 
 SOURCES = (
     *("vocab", "merges", "vocab_file", "merges_file", "spm_file", "source_spm", "target_spm"),
-    *("target_vocab_file", "emoji_file", "entity_vocab_file", "tokenizer_file", "tokenizer_object"),
+    *("target_vocab_file", "src_vocab_file", "tgt_vocab_file", "emoji_file", "entity_vocab_file"),
+    *("tokenizer_file", "tokenizer_object"),
 )
 # Settings that any tokenizer takes, beside the sources of its vocabulary.
 SETTINGS = (
@@ -55,19 +56,52 @@ TOLERATED = (
 GENERAL = ("PreTrainedTokenizerFast", "PreTrainedTokenizer", "TokenizersBackend")
 
 
-def is_setting(name: str) -> bool:
-    """Whether a keyword is a setting of a tokenizer, a special token of any name included."""
+# Options that a tokenizer.json may say too, or that scripts pass whatever the class.
+_COMMON = {
+    *("add_prefix_space", "do_lower_case", "strip_accents", "tokenize_chinese_chars", "trim_offsets"),
+    *(
+        "add_bos_token",
+        "add_eos_token",
+        "errors",
+        "extra_ids",
+        "keep_accents",
+        "legacy",
+        "src_lang",
+        "tgt_lang",
+    ),
+}
+_OWN = {name for recipe in RECIPES.values() for name in recipe.options} - _COMMON
+
+
+def is_setting(name: str, row: Recipe | None = None) -> bool:
+    """Whether a keyword is a setting of a tokenizer, or of those of a row; special tokens have any name."""
+    if row is not None and name in _OWN:
+        return name in row.options
     return name in SETTINGS or name in TOLERATED or (name.endswith("_token") and not name.startswith("_"))
 
 
-def checked(settings: Mapping[str, Any], allowed: Iterable[str], where: str) -> dict[str, Any]:
+def refuse_others(
+    settings: Iterable[str], row: Recipe | None, where: str, allowed: Iterable[str] = SETTINGS
+) -> None:
+    """Refuse keywords that are no settings of a row's tokenizers.
+
+    Raises:
+        TypeError: naming them; `allowed` are proposed.
+    """
+    known = [name for name in allowed if is_setting(name, row)]
+    refuse_unknown([name for name in settings if not is_setting(name, row)], known, where)
+
+
+def checked(
+    settings: Mapping[str, Any], allowed: Iterable[str], where: str, row: Recipe | None = None
+) -> dict[str, Any]:
     """Return the settings of a caller, ready for use, without those that are only tolerated.
 
     Raises:
-        TypeError: for an unknown keyword; `allowed` are proposed for it.
+        TypeError: for a keyword that is unknown, or unknown to the class of `row`; `allowed` are proposed.
         ValueError: for a setting whose neglect would change ids or text.
     """
-    refuse_unknown([name for name in settings if not is_setting(name)], allowed, where)
+    refuse_others(settings, row, where, allowed)
     if settings.get("use_fast") is False:
         notice(
             "use_fast=False: there is one tokenizer here, which runs on the `tokenizers` library and gives "
@@ -121,7 +155,9 @@ def find(
     from formers.hub import HUB_KEYWORDS, Source, split_hub_keywords
 
     hub, rest = split_hub_keywords(dict(keywords))
-    explicit = checked(rest, (*sorted(HUB_KEYWORDS), *SETTINGS, *TOLERATED), f"{where}.from_pretrained()")
+    explicit = checked(
+        rest, (*sorted(HUB_KEYWORDS), *SETTINGS, *TOLERATED), f"{where}.from_pretrained()", row
+    )
     found = files.read(Source.of(name, **hub), str(name), row)
     if rest.get("trust_remote_code") and "auto_map" in found.config:
         notice(

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 # First character, the one behind the last, and how the piece is spelt in the vocabulary.
 Pieces: TypeAlias = Iterable[tuple[int, int, str]]
+_NEAR = 500
 
 
 @dataclass
@@ -34,14 +35,26 @@ class Cut:
         text.split(self._split)
 
     def _split(self, _: int, text: NormalizedString) -> list[NormalizedString]:
-        found = []
-        for start, end, piece in self.pieces_of(str(text)):
-            part = text[start:end]
-            assert part is not None
-            if str(part) != piece:
+        whole, found = str(text), []
+        near, first, last = text, 0, 0  # a slice of a long text takes as long as the text is
+        for start, end, piece in self.pieces_of(whole):
+            if start < first or end > last:
+                first, last = start, max(end, start + _NEAR)
+                near = _slice(text, first, last)
+            part = _slice(near, start - first, end - first)
+            spelt = whole[start:end]
+            if piece.startswith(spelt):
+                part.append(piece[len(spelt) :])
+            else:
                 _spell(part, piece)
             found.append(part)
         return found
+
+
+def _slice(text: NormalizedString, start: int, end: int) -> NormalizedString:
+    found = text[start:end]
+    assert found is not None
+    return found
 
 
 def _spell(part: NormalizedString, piece: str) -> None:
@@ -89,23 +102,17 @@ def _cutting(text: str, pieces_of: Callable[[str], Pieces]) -> Tokenizer:
 
 
 @dataclass
-class MarkedInside:
-    """BPE of words, whose pieces are marked with `@@` where the word goes on.
+class WordPairs:
+    """BPE of single words.
 
     Attributes:
         merges: pairs that become one, in the order of their rank; `</w>` stands for the end of a word.
-        words: what a word is.
-        instead: how some are written.
-        lowers: whether words are in lower case.
     """
 
     merges: list[tuple[str, str]]
-    words: str
-    instead: Mapping[str, str]
-    lowers: bool
 
     @cached_property
-    def _pairs(self) -> Tokenizer:
+    def _backend(self) -> Tokenizer:
         from tokenizers import Tokenizer, models
 
         texts = dict.fromkeys(text for pair in self.merges for text in (*pair, "".join(pair)))
@@ -113,7 +120,28 @@ class MarkedInside:
         return Tokenizer(models.BPE(ids, self.merges, unk_token="", end_of_word_suffix="</w>"))
 
     def __getstate__(self) -> dict[str, Any]:
-        return {name: value for name, value in self.__dict__.items() if name != "_pairs"}
+        return {"merges": self.merges}
+
+    def spans(self, word: str) -> list[tuple[int, int]]:
+        """First character, and the one behind the last, of each piece of a word."""
+        return list(self._backend.encode(word).offsets)
+
+
+@dataclass
+class MarkedInside:
+    """BPE of words, whose pieces are marked with `@@` where the word goes on.
+
+    Attributes:
+        pairs: the BPE.
+        words: what a word is.
+        instead: how some are written.
+        lowers: whether words are in lower case.
+    """
+
+    pairs: WordPairs
+    words: str
+    instead: Mapping[str, str]
+    lowers: bool
 
     def __call__(self, text: str) -> Iterator[tuple[int, int, str]]:
         """The pieces of a text."""
@@ -121,7 +149,7 @@ class MarkedInside:
             word = self.instead.get(found[0], found[0])
             word = word.lower() if self.lowers else word
             first = found.start() if len(word) == len(found[0]) else None
-            for start, end in self._pairs.encode(word).offsets:
+            for start, end in self.pairs.spans(word):
                 piece = word[start:end] + ("@@" if end < len(word) else "")
                 yield *(found.span() if first is None else (first + start, first + end)), piece
 
@@ -240,7 +268,8 @@ def _without_piece(sign: str) -> list[str]:
 
 
 def _merges(given: Mapping[str, Any], words: str, instead: Mapping[str, str], lowers: bool) -> MarkedInside:
-    return MarkedInside(merges_of(given, "a tokenizer of marked pieces"), words, instead, lowers)
+    pairs = WordPairs(merges_of(given, "a tokenizer of marked pieces"))
+    return MarkedInside(pairs, words, instead, lowers)
 
 
 def _chinese(vocabulary: Vocabulary) -> ChineseWords:
@@ -258,7 +287,7 @@ def _japanese(given: Mapping[str, Any], settings: Mapping[str, Any]) -> Japanese
 _WORDS = r"\S+\n?"
 _SIGNED_WORDS = r"'|[.,!?()]?[^\s.,!?()']+|[.,!?()]|(?<=\S)\n"
 # Kind of a row -> what cuts its texts.
-CUTS: dict[str, Callable[[Mapping[str, Any], Mapping[str, Any], Vocabulary], Any]] = {
+CUTS: dict[str, Callable[[Mapping[str, Any], Mapping[str, Any], Vocabulary], Callable[[str], Pieces]]] = {
     "marked_inside": lambda given, settings, vocabulary: _merges(given, _WORDS, {}, False),
     "marked_lower": lambda given, settings, vocabulary: _merges(
         given, _SIGNED_WORDS, {"\n": "__newln__"}, True
@@ -277,10 +306,16 @@ class CutMethods:
     _given: Mapping[str, Any]
     unk_token: Any
 
-    def _begin(self) -> None:
+    def _pieces(self) -> Callable[[str], Pieces]:
+        """What cuts texts."""
         assert self.recipe is not None
+        return CUTS[self.recipe.kind](self._given, self.init_kwargs, self._vocabulary)
+
+    def _begin(self) -> None:
+        self._cut_by(self._pieces())
+
+    def _cut_by(self, pieces_of: Callable[[str], Pieces]) -> None:
         vocabulary = self._vocabulary
-        pieces_of = CUTS[self.recipe.kind](self._given, self.init_kwargs, vocabulary)
         segmenter = CutSegmenter.of(vocabulary.backend, str(self.unk_token), pieces_of)
         vocabulary.segmenter, vocabulary.segmenters = segmenter, (segmenter,)
 

@@ -30,10 +30,11 @@ def clean_up(text: str) -> str:
 
 
 class Decoder:
-    """Turns rows of ids back into texts."""
+    """Turns rows of ids back into texts; `finish` writes what the backend has joined as it is to be read."""
 
-    def __init__(self, vocabulary: Vocabulary) -> None:
+    def __init__(self, vocabulary: Vocabulary, finish: Callable[[str], str] = str) -> None:
         self.vocabulary = vocabulary
+        self.finish = finish
 
     def decode(
         self,
@@ -59,6 +60,7 @@ class Decoder:
         mark = self.vocabulary.end_of_word
         if mark:
             texts = [text.replace(mark, " ").strip() for text in texts]
+        texts = [self.finish(text) for text in texts]
         # For BPE the setting of a file is known to be wrong: its spaces are part of the tokens, and
         # cleaning would delete some. An explicit argument is obeyed.
         if clean or (clean is None and usual and self.vocabulary.model != "BPE"):
@@ -69,7 +71,7 @@ class Decoder:
         """Join tokens to the text that they stand for."""
         decoder = self.vocabulary.backend.decoder
         with told("join these tokens"):
-            return " ".join(tokens) if decoder is None else str(decoder.decode(tokens))
+            return " ".join(tokens) if decoder is None else self.finish(decoder.decode(tokens))
 
 
 def ids_of(given: Any) -> Any:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from formers.tokenization.cutting import CUTS, CutFilesMethods, CutMethods
 from formers.tokenization.entities import EntityMethods
+from formers.tokenization.moses import MANNERS, MosesMethods, TwoVocabulariesMethods
 from formers.tokenization.recipes import Recipe
 from formers.tokenization.segmenting import TwoFilesMethods
 from formers.tokenization.sentinels import SentinelMethods
@@ -19,6 +20,8 @@ def methods_of(row: Recipe) -> tuple[type, ...]:
         SentinelMethods: "extra_ids" in row.options,
         CutMethods: row.kind == "chinese",
         CutFilesMethods: row.kind in CUTS and row.kind != "chinese",
+        MosesMethods: row.kind in MANNERS and "tgt_vocab_file" not in row.files,
+        TwoVocabulariesMethods: "tgt_vocab_file" in row.files,
         EntityMethods: "entity_vocab_file" in row.files,
         TableMethods: "cell_trim_length" in row.options,
     }

@@ -20,7 +20,9 @@ def merges_of(given: Mapping[str, Any], where: str) -> list[tuple[str, str]]:
         ]
     elif "merges_file" in given:
         lines = Path(given["merges_file"]).read_text(encoding="utf-8").split("\n")
-        merges = [tuple(line.split(" ")) for line in lines if line and not line.startswith("#version")]
+        lists = [line.split(" ") for line in lines if line and not line.startswith("#version")]
+        # fastBPE writes behind each merge how often it was found
+        merges = [tuple(line[:2] if len(line) == 3 and line[2].isdigit() else line) for line in lists]
     else:
         raise TypeError(
             f"{where}() needs the merges too: merges_file= (merges.txt) or merges=; without them text falls "

@@ -260,6 +260,15 @@ _UNNAMED = {
     "XLNet": ("<eop>", "<eod>"),
 }
 
+_XLM = Recipe(
+    kind="moses",
+    files=_VOCAB_MERGES,
+    special=_named("<s>", "", "<unk>", "</s>", "<pad>", "</s>", "<special1>"),
+    options={"lang2id": None, "id2lang": None, "lang": "en", "do_lowercase_and_remove_accent": True},
+    additional=tuple(f"<special{i}>" for i in range(10)),
+    model_types=("xlm",),
+)
+
 
 def _with_older(name: str, row: Recipe) -> Recipe:
     kind, files, options = _OLDER_FILES.get(name, ("", {}, {}))
@@ -323,6 +332,31 @@ RECIPES: dict[str, Recipe] = {
         special=_named("", "", "<unk>"),
         model_types=("ctrl",),
         attributes={"control_codes": CTRL_CODES},
+    ),
+    "XLM": _XLM,
+    "Flaubert": replace(
+        _XLM,
+        kind="french",
+        options={"lang2id": None, "id2lang": None, "do_lowercase": False},
+        model_types=("flaubert",),
+    ),
+    "FSMT": Recipe(
+        kind="escaped_pair",
+        files={
+            "src_vocab_file": ("vocab-src.json",),
+            "tgt_vocab_file": ("vocab-tgt.json",),
+            "merges_file": ("merges.txt",),
+        },
+        special=_named("<s>", "", "<unk>", "</s>", "<pad>"),
+        options={"langs": None, "do_lower_case": False},
+        order=("langs", "src_vocab_file", "tgt_vocab_file", "merges_file"),
+        model_types=("fsmt",),
+    ),
+    "BioGpt": Recipe(
+        kind="escaped",
+        files=_VOCAB_MERGES,
+        special=_named("<s>", "</s>", "<unk>", "</s>", "<pad>"),
+        model_types=("biogpt",),
     ),
     "GPTNeoXJapanese": Recipe(
         kind="japanese",

@@ -33,6 +33,8 @@ _NOT_SAVED = (
     "added_tokens_file",
     "vocab_file",
     "merges_file",
+    "src_vocab_file",
+    "tgt_vocab_file",
     "entity_vocab",
     "vocab",
     "merges",

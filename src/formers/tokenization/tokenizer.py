@@ -60,6 +60,8 @@ class PreTrainedTokenizerFast(TokenMethods, FrameMethods, OlderCalls, Pushable):
         source_spm: likewise, of a class whose texts and targets are cut by models of their own.
         target_spm: the one of targets.
         target_vocab_file: the ids of targets, where they are not those of texts.
+        src_vocab_file: the ids of texts of a class whose texts and targets have a vocabulary each.
+        tgt_vocab_file: likewise of targets.
         emoji_file: the emoji of a named class that has tokens for them.
         entity_vocab_file: the ids of entities of a named class that reads them too.
         tokenizer_file: a `tokenizer.json`.
@@ -89,6 +91,8 @@ class PreTrainedTokenizerFast(TokenMethods, FrameMethods, OlderCalls, Pushable):
         source_spm: str | os.PathLike[str] | None = None,
         target_spm: str | os.PathLike[str] | None = None,
         target_vocab_file: str | os.PathLike[str] | None = None,
+        src_vocab_file: str | os.PathLike[str] | None = None,
+        tgt_vocab_file: str | os.PathLike[str] | None = None,
         emoji_file: str | os.PathLike[str] | None = None,
         entity_vocab_file: str | os.PathLike[str] | None = None,
         tokenizer_file: str | os.PathLike[str] | None = None,
@@ -99,7 +103,8 @@ class PreTrainedTokenizerFast(TokenMethods, FrameMethods, OlderCalls, Pushable):
         name = type(self).__name__
         order = ("vocab", "merges") if self.recipe is None else self.recipe.order
         given = classes.sources(args, named, name, order)
-        settings = classes.checked(settings, (*classes.SOURCES, *classes.SETTINGS), f"{name}()")
+        settings |= {name: given.pop(name) for name in set(given) - set(classes.SOURCES)}
+        settings = classes.checked(settings, (*classes.SOURCES, *classes.SETTINGS), f"{name}()", self.recipe)
         backend = self._backend(given, settings)
         recorded = settings.pop("added_tokens_decoder", {})
         added = {int(index): added_token(token) for index, token in recorded.items()}
@@ -256,6 +261,7 @@ class PreTrainedTokenizerFast(TokenMethods, FrameMethods, OlderCalls, Pushable):
                 return own.from_pretrained(pretrained_model_name_or_path, **kwargs)  # type: ignore[no-any-return]  # a class of the person's own
             recipe = classes.class_for(found, explicit)
             cls = cls if recipe is None else named_class(f"{recipe}Tokenizer")
+            classes.refuse_others(explicit, cls.recipe, f"{cls.__name__}.from_pretrained()")
         else:
             classes.notice_other_class(found, cls.recipe, cls.__name__)
         return cls._from_files(found, explicit, token_limit(found.model))
@@ -278,7 +284,7 @@ class PreTrainedTokenizerFast(TokenMethods, FrameMethods, OlderCalls, Pushable):
             self = cls.__new__(cls)
         else:
             # A class of the caller's may set up more than this one does.
-            given = {key: value for key, value in settings.items() if classes.is_setting(key)}
+            given = {key: value for key, value in settings.items() if classes.is_setting(key, cls.recipe)}
             self = cls(tokenizer_object=backend, **given)
         self._given = found.vocabulary
         origin = saving.Origin(found.tokenizer, found.config.get("tokenizer_class"))
@@ -290,7 +296,7 @@ class PreTrainedTokenizerFast(TokenMethods, FrameMethods, OlderCalls, Pushable):
 
     def convert_tokens_to_string(self, tokens: list[str]) -> str:
         """Join tokens to the text that they stand for."""
-        return self._decoder.join(tokens)
+        return self._reader(source=False).join(tokens)
 
     def decode(
         self,

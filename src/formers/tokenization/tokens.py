@@ -143,12 +143,16 @@ class TokenMethods:
             skip_special_tokens: whether to leave special tokens out of the list.
         """
         ids = plain(ids)
-        name = self._vocabulary.backend.id_to_token
+        name = self._written().backend.id_to_token
         check_ids([ids] if isinstance(ids, int) else ids)
         if isinstance(ids, int):
             return name(ids)
         left_out = set(self.all_special_ids) if skip_special_tokens else ()
         return [name(index) for index in ids if index not in left_out]
+
+    def _written(self) -> Vocabulary:
+        """The vocabulary of the ids that a model writes."""
+        return self._vocabulary
 
     def __getattr__(self, name: str) -> Any:
         # A model's own special tokens (`image_token`, ...) are read under the names their file gives.
