@@ -111,7 +111,13 @@ _TABLE: dict[str, tuple[str, ...]] = {
         "get_supported_tasks",
         *("Conversation", "ConversationalPipeline", "SummarizationPipeline", "Text2TextGenerationPipeline"),
         *("TextClassificationPipeline", "TextGenerationPipeline", "TranslationPipeline"),
-        *("FeatureExtractionPipeline", "SentenceEmbeddingPipeline"),
+        *(
+            "FeatureExtractionPipeline",
+            "FillMaskPipeline",
+            "SentenceEmbeddingPipeline",
+            "TextRankingPipeline",
+        ),
+        *("ChunkPipeline", "ZeroShotClassificationPipeline"),
         "pipeline",
     ),
     "formers.training": (
