@@ -107,9 +107,12 @@ PATHS: dict[str, str] = {
         "get_linear_schedule_with_warmup get_polynomial_decay_schedule_with_warmup "
         "get_reduce_on_plateau_schedule get_scheduler get_wsd_schedule"
     ),
-    "pipelines.base": "Pipeline",
+    "pipelines.base": "ChunkPipeline Pipeline PipelineException",
+    "pipelines.feature_extraction": "FeatureExtractionPipeline",
+    "pipelines.fill_mask": "FillMaskPipeline",
     "pipelines.pt_utils": "KeyDataset KeyPairDataset",
     "pipelines.text_classification": "ClassificationFunction TextClassificationPipeline",
+    "pipelines.zero_shot_classification": "ZeroShotClassificationPipeline",
     "processing_utils": "Unpack",
     "pytorch_utils": (
         "ALL_LAYERNORM_LAYERS Conv1D apply_chunking_to_forward find_pruneable_heads_and_indices "

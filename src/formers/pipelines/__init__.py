@@ -7,7 +7,7 @@ from typing import Any
 from formers import paths
 from formers.pipelines.build import pipeline
 from formers.pipelines.datasets import KeyDataset, KeyPairDataset
-from formers.pipelines.frame import Pipeline
+from formers.pipelines.frame import ChunkPipeline, Pipeline
 from formers.pipelines.registry import (
     PIPELINE_REGISTRY,
     Task,
@@ -19,29 +19,37 @@ from formers.pipelines.text.classification import ClassificationFunction, TextCl
 from formers.pipelines.text.conversational import Conversation, ConversationalPipeline
 from formers.pipelines.text.embedding import SentenceEmbeddingPipeline
 from formers.pipelines.text.features import FeatureExtractionPipeline
+from formers.pipelines.text.fill_mask import FillMaskPipeline, PipelineException
 from formers.pipelines.text.generation import TextGenerationPipeline
+from formers.pipelines.text.ranking import TextRankingPipeline
 from formers.pipelines.text.rewriting import (
     SummarizationPipeline,
     Text2TextGenerationPipeline,
     TranslationPipeline,
 )
+from formers.pipelines.text.zero_shot import ZeroShotClassificationPipeline
 
 __all__ = [
     "PIPELINE_REGISTRY",
+    "ChunkPipeline",
     "ClassificationFunction",
     "Conversation",
     "ConversationalPipeline",
     "FeatureExtractionPipeline",
+    "FillMaskPipeline",
     "KeyDataset",
     "KeyPairDataset",
     "Pipeline",
+    "PipelineException",
     "SentenceEmbeddingPipeline",
     "SummarizationPipeline",
     "Task",
     "Text2TextGenerationPipeline",
     "TextClassificationPipeline",
     "TextGenerationPipeline",
+    "TextRankingPipeline",
     "TranslationPipeline",
+    "ZeroShotClassificationPipeline",
     "check_task",
     "get_supported_tasks",
     "pipeline",

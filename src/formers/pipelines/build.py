@@ -171,14 +171,25 @@ def _dtype(dtype: Any, torch_dtype: Any, loading: dict[str, Any]) -> Any:
 
 def _settle_task(request: _Request, task: str | None, pipeline_class: type | None) -> None:
     """Find the task's record, the default model where none is named, and the config of a named model."""
-    if task is not None and (pipeline_class is None or task in get_supported_tasks()):
-        request.task = PIPELINE_REGISTRY.get(task)
-    if request.model is None:
-        _take_default(request, task)
     if isinstance(request.model, str):
         request.name = request.model
         request.config = _config(request)
     config = request.config if request.name is not None else getattr(request.model, "config", None)
+    own = getattr(config, "custom_pipelines", None) or {}
+    if task is None and pipeline_class is None and len(own) == 1:
+        task = next(iter(own))
+    if task in own and pipeline_class is None and task not in get_supported_tasks():
+        raise ValueError(
+            f"the task {task!r} is answered by a class of the model's own, {own[task].get('impl')}, and no "
+            "code is loaded from repositories: import the class, and pass it as pipeline_class= or to "
+            "PIPELINE_REGISTRY.register_pipeline"
+        )
+    if task is not None and (pipeline_class is None or task in get_supported_tasks()):
+        request.task = PIPELINE_REGISTRY.get(task)
+    if request.model is None:
+        _take_default(request, task)
+        request.name = request.model
+        request.config = config = _config(request)
     if request.task is None:
         request.task = PIPELINE_REGISTRY.of_architectures(_architectures(request.model, config))
     if request.task is None and (pipeline_class is None or request.name is not None):

@@ -8,11 +8,13 @@ import inspect
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import Any, ClassVar
 
 import torch
 
+from formers.core.atomic import write_text
 from formers.core.batching import restore
 from formers.core.devices import resolve_dtype, resolve_working
 from formers.core.logging import is_progress_bar_enabled
@@ -23,6 +25,7 @@ from formers.hub import Source
 from formers.hub.push import split_push_keywords
 from formers.hub.pushable import Pushable, push_saved
 from formers.pipelines import datasets
+from formers.pipelines.registry import PIPELINE_REGISTRY
 
 # Inputs that a stream reads ahead: the first answer should come soon.
 _STREAM_FIRST, _STREAM_LARGEST = 16, 1024
@@ -431,6 +434,7 @@ class Pipeline(Pushable, ABC):
             raise NotADirectoryError(f"{folder} is a file; a pipeline is saved into a folder")
         push = kwargs.pop("push_to_hub", False)
         upload, kwargs = split_push_keywords(kwargs)
+        self._save_own_class(folder)
         self.model.save_pretrained(folder, **kwargs)
         for part in (getattr(self, name) for name in PROCESSORS):
             if part is not None:
@@ -439,6 +443,28 @@ class Pipeline(Pushable, ABC):
             record.save(folder)
         if push:
             push_saved(folder, upload)
+
+    def _save_own_class(self, folder: Path) -> None:
+        """Where the class was registered for a task: say so in the config, and put its file beside it."""
+        records = PIPELINE_REGISTRY.made_by(type(self))
+        config = getattr(self.model, "config", None)
+        if not records or config is None:
+            return
+        module = type(self).__module__.rpartition(".")[2]
+        config.custom_pipelines = {
+            one.name: {
+                "impl": f"{module}.{type(self).__name__}",
+                "pt": [getattr(auto, "__name__", auto) for auto in one.model_classes],
+                "type": one.kind,
+                **({"default": {"model": list(one.default)}} if one.default else {}),
+            }
+            for one in records
+        }
+        file = inspect.getsourcefile(type(self)) if module != "__main__" else None
+        if file is None:
+            notice(f"{type(self).__name__} lies in no file of its own, so none is put beside the model")
+        else:
+            write_text(folder / f"{module}.py", Path(file).read_text(encoding="utf-8"))
 
     def _kept_beside(self) -> tuple[Any, ...]:
         """Records that a task keeps beside its model, each with `save(folder)`."""
@@ -450,6 +476,26 @@ class Pipeline(Pushable, ABC):
         return (
             f"{type(self).__name__}(task={self.task!r}, model={model}, dtype={dtype}, device={self.device})"
         )
+
+
+class ChunkPipeline(Pipeline):
+    """A pipeline whose `preprocess` is a generator: it gives the pieces of one input.
+
+    Every piece goes through `_forward`, `batch_size` of them side by side, also those of different inputs;
+    `postprocess` gets the list of what came of one input's pieces.
+    """
+
+    def _run(self, prepared: Sequence[Any], call: Call) -> list[Any]:
+        """Answer the inputs whose pieces `prepared` gives."""
+        found: list[list[Any]] = [[] for _ in prepared]
+        pieces = ((place, piece) for place, given in enumerate(prepared) for piece in given)
+        while part := list(islice(pieces, call.batch_size or 1)):
+            rows = [self._rows(piece) for _, piece in part]
+            outputs = self.forward(self._collate([piece for _, piece in part]), **call.forward)
+            each = [outputs] if len(part) == 1 else split(outputs, rows)
+            for (place, _), output in zip(part, each, strict=True):
+                found[place].append(output)
+        return [self.postprocess(outputs, **call.postprocess) for outputs in found]
 
 
 def side_by_side(prepared: Sequence[Any], tokenizer: Any) -> Any:

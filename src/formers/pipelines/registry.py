@@ -74,6 +74,21 @@ TASKS = (
         aliases=("sentence-similarity",),
     ),
     Task(
+        "zero-shot-classification",
+        "formers.pipelines.text.zero_shot:ZeroShotClassificationPipeline",
+        model_classes=("AutoModelForSequenceClassification",),
+        default=("facebook/bart-large-mnli", "d7645e1"),
+        heads=("ForSequenceClassification",),
+    ),
+    Task(
+        "text-ranking",
+        "formers.pipelines.text.ranking:TextRankingPipeline",
+        model_classes=("AutoModelForSequenceClassification",),
+        default=("cross-encoder/ms-marco-MiniLM-L6-v2", "c5ee24c"),
+        aliases=("reranking",),
+        heads=("ForSequenceClassification",),
+    ),
+    Task(
         "text-generation",
         "formers.pipelines.text.generation:TextGenerationPipeline",
         model_classes=("AutoModelForCausalLM",),
@@ -94,6 +109,13 @@ TASKS = (
         heads=("ForConditionalGeneration",),
     ),
     Task(
+        "fill-mask",
+        "formers.pipelines.text.fill_mask:FillMaskPipeline",
+        model_classes=("AutoModelForMaskedLM",),
+        default=("distilbert/distilroberta-base", "fb53ab8"),
+        heads=("ForMaskedLM", "WithLMHeadModel", "ForPreTraining", "ForConditionalGeneration"),
+    ),
+    Task(
         "summarization",
         "formers.pipelines.text.rewriting:SummarizationPipeline",
         model_classes=("AutoModelForSeq2SeqLM",),
@@ -112,12 +134,12 @@ _TRANSLATION = re.compile(r"translation_[A-Za-z]+_to_[A-Za-z]+")
 # fmt: off
 _ABSENT = frozenset((
     "audio-classification", "automatic-speech-recognition", "asr", "depth-estimation",
-    "document-question-answering", "fill-mask", "image-classification",
+    "document-question-answering", "image-classification",
     "image-feature-extraction", "image-segmentation", "image-text-to-text", "image-to-image",
     "image-to-text", "keypoint-matching", "mask-generation", "ner", "object-detection",
     "question-answering", "table-question-answering", "text-to-audio",
     "text-to-speech", "token-classification", "video-classification",
-    "visual-question-answering", "vqa", "zero-shot-audio-classification", "zero-shot-classification",
+    "visual-question-answering", "vqa", "zero-shot-audio-classification",
     "zero-shot-image-classification", "zero-shot-object-detection",
 ))
 # fmt: on
@@ -179,6 +201,10 @@ class Registry:
         found = self.get(task)
         return found.name, found, None
 
+    def made_by(self, cls: type) -> list[Task]:
+        """The records whose pipeline is this class, registered as such (not by its name, as those here)."""
+        return [task for task in self._tasks.values() if task.pipeline_class is cls]
+
     def of_architectures(self, architectures: list[str] | None) -> Task | None:
         """The task that a config's `architectures` point at."""
         found = (
@@ -208,6 +234,8 @@ class Registry:
         Raises:
             ValueError: for a TensorFlow model class.
         """
+        if isinstance(tf_model, Mapping | str):  # newer releases have the default in its place
+            default, tf_model = tf_model, None
         if tf_model is not None:
             raise ValueError("tf_model is not available: models run on PyTorch; leave it out")
         classes = pt_model if isinstance(pt_model, tuple | list) else () if pt_model is None else (pt_model,)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import Any, ClassVar
 
@@ -14,7 +14,7 @@ from formers.core.batching import plan, restore
 from formers.core.nested import split
 from formers.core.notices import refuse_unknown
 from formers.pipelines.datasets import is_wordlist, refuse_tables
-from formers.pipelines.frame import Call, Pipeline, side_by_side
+from formers.pipelines.frame import FRAME_KEYWORDS, Call, Pipeline, side_by_side
 from formers.pipelines.registry import PIPELINE_REGISTRY
 from formers.pipelines.text.inputs import Fitting, Prepared, as_text, collate, prepare
 from formers.tasks.table import task_of
@@ -57,6 +57,8 @@ class TextPipeline(Pipeline):
     _load_video_processor: ClassVar[bool | None] = False
     _load_processor: ClassVar[bool | None] = False
 
+    #: whether a long text may be read in windows
+    windowed: ClassVar[bool] = True
     #: keywords of `prepare`, and of `run`
     prepare_keywords: ClassVar[tuple[str, ...]] = TEXT_KEYWORDS
     run_keywords: ClassVar[tuple[str, ...]] = ()
@@ -79,7 +81,7 @@ class TextPipeline(Pipeline):
         self.max_batch_tokens = CPU_TOKENS if on_cpu else ACCELERATOR_TOKENS
         self.max_batch_padding = CPU_PADDING if on_cpu else ACCELERATOR_PADDING
         # refuse wrong values here, not at the first call
-        Fitting.of(self._preprocess_params, self.max_length)
+        self._fitting(self._preprocess_params)
 
     # -- the two halves of a call ------------------------------------------------------------------
 
@@ -143,7 +145,31 @@ class TextPipeline(Pipeline):
     ) -> list[Prepared]:
         """Tokenise texts and pairs, and fit them to the model."""
         texts = [as_text(item, None if first is None else first + i) for i, item in enumerate(inputs)]
-        return prepare(self.tokenizer, texts, Fitting.of(params, self.max_length), first)
+        return prepare(self.tokenizer, texts, self._fitting(params), first)
+
+    def _fitting(self, params: Mapping[str, Any]) -> Fitting:
+        """What becomes of texts, by the keywords of a call."""
+        found = Fitting.of(params, self.max_length)
+        if found.long_text == "window" and not self.windowed:
+            raise ValueError(f"{self.task!r} reads a text in one piece: pass long_text='truncate' or 'error'")
+        return found
+
+    def _text_keywords(
+        self, given: Mapping[str, Any], inner: Mapping[str, Any] | None = None, name: str = ""
+    ) -> dict[str, Any]:
+        """Those of `prepare_keywords` in a call, also inside its mapping `name`.
+
+        Raises:
+            TypeError: for an unknown one.
+            ValueError: for one in both places.
+        """
+        inner = dict(inner or {})
+        refuse_unknown(inner, self.prepare_keywords, f"{type(self).__name__}'s {name}")
+        for twice in given.keys() & inner.keys():
+            raise ValueError(f"{twice} is given twice, beside {name} and in it: leave one out")
+        known = (*self.run_keywords, *self.prepare_keywords, *FRAME_KEYWORDS, *([name] if name else []))
+        refuse_unknown(given, known, type(self).__name__)
+        return {key: value for key, value in {**given, **inner}.items() if key in self.prepare_keywords}
 
     def _forward(self, model_inputs: Any, **params: Any) -> Any:
         fixed = {"use_cache": False, "return_dict": True}

@@ -15,10 +15,10 @@ from torch import Tensor, nn
 
 from formers.core.atomic import write_text
 from formers.core.jsonfile import read_json, read_json_object
-from formers.core.notices import did_you_mean, notice, refuse_unknown
+from formers.core.notices import did_you_mean, notice
 from formers.evaluation.records import beside
 from formers.hub import Source
-from formers.pipelines.frame import FRAME_KEYWORDS, whole_number
+from formers.pipelines.frame import whole_number
 from formers.pipelines.text.base import TEXT_KEYWORDS, TextPipeline
 from formers.pipelines.text.inputs import Fitting, Prepared, as_text, one_of, prepare
 
@@ -414,9 +414,7 @@ class SentenceEmbeddingPipeline(TextPipeline):
         return frozenset([*cls.prepare_keywords, *cls.run_keywords]) | cls._constructor_keywords()
 
     def _sanitize_parameters(self, **given: Any) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
-        known = (*self.prepare_keywords, *self.run_keywords)
-        refuse_unknown(given, [*known, *FRAME_KEYWORDS], type(self).__name__)
-        preprocess = {name: given[name] for name in self.prepare_keywords if name in given}
+        preprocess = self._text_keywords(given)
         postprocess: dict[str, Any] = {}
         for name, older in (("normalize", "normalize_embeddings"), ("dimensions", "truncate_dim")):
             value = given.get(name, given.get(older))
@@ -455,7 +453,7 @@ class SentenceEmbeddingPipeline(TextPipeline):
             texts = [(begin + text, pair) for text, pair in texts]
         if self.recipe.lower:
             texts = [(_lower(text), None if pair is None else _lower(pair)) for text, pair in texts]
-        fitting = Fitting.of(params, self.max_length)
+        fitting = self._fitting(params)
         found = prepare(self.tokenizer, texts, fitting, first)
         if not begin or self.recipe.include_prompt:
             return found

@@ -7,8 +7,6 @@ from typing import Any, ClassVar
 
 import torch
 
-from formers.core.notices import refuse_unknown
-from formers.pipelines.frame import FRAME_KEYWORDS
 from formers.pipelines.text.base import TEXT_KEYWORDS, TextPipeline
 
 
@@ -49,16 +47,7 @@ class FeatureExtractionPipeline(TextPipeline):
         tokenize_kwargs: Mapping[str, Any] | None = None,
         **given: Any,
     ) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
-        tokenize_kwargs = dict(tokenize_kwargs or {})
-        refuse_unknown(
-            given,
-            [*self.run_keywords, "tokenize_kwargs", *TEXT_KEYWORDS, *FRAME_KEYWORDS],
-            type(self).__name__,
-        )
-        refuse_unknown(tokenize_kwargs, TEXT_KEYWORDS, f"{type(self).__name__}'s tokenize_kwargs")
-        for name in given.keys() & tokenize_kwargs.keys():
-            raise ValueError(f"{name} is given twice, beside tokenize_kwargs and in it: leave one out")
-        preprocess = {**given, **tokenize_kwargs}
+        preprocess = self._text_keywords(given, tokenize_kwargs, "tokenize_kwargs")
         padded = ("padding", "max_length", "pad_to_multiple_of", "padding_side")
         postprocess = {name: preprocess[name] for name in padded if name in preprocess}
         if return_tensors is not None:
