@@ -111,6 +111,10 @@ _TABLE: dict[str, tuple[str, ...]] = {
         "get_supported_tasks",
         *("Conversation", "ConversationalPipeline", "SummarizationPipeline", "Text2TextGenerationPipeline"),
         *("TextClassificationPipeline", "TextGenerationPipeline", "TranslationPipeline"),
+        *("AggregationStrategy", "NerPipeline", "TokenClassificationArgumentHandler"),
+        *("QuestionAnsweringArgumentHandler", "QuestionAnsweringPipeline", "SquadExample"),
+        *("TableQuestionAnsweringArgumentHandler", "TableQuestionAnsweringPipeline"),
+        "TokenClassificationPipeline",
         "pipeline",
     ),
     "formers.training": (

@@ -18,25 +18,49 @@ from formers.pipelines.registry import (
 from formers.pipelines.text.classification import ClassificationFunction, TextClassificationPipeline
 from formers.pipelines.text.conversational import Conversation, ConversationalPipeline
 from formers.pipelines.text.generation import TextGenerationPipeline
+from formers.pipelines.text.question_answering import (
+    QuestionAnsweringArgumentHandler,
+    QuestionAnsweringPipeline,
+    SquadExample,
+)
 from formers.pipelines.text.rewriting import (
     SummarizationPipeline,
     Text2TextGenerationPipeline,
     TranslationPipeline,
 )
+from formers.pipelines.text.table_question_answering import (
+    TableQuestionAnsweringArgumentHandler,
+    TableQuestionAnsweringPipeline,
+)
+from formers.pipelines.text.token_classification import (
+    AggregationStrategy,
+    NerPipeline,
+    TokenClassificationArgumentHandler,
+    TokenClassificationPipeline,
+)
 
 __all__ = [
     "PIPELINE_REGISTRY",
+    "AggregationStrategy",
     "ClassificationFunction",
     "Conversation",
     "ConversationalPipeline",
     "KeyDataset",
     "KeyPairDataset",
+    "NerPipeline",
     "Pipeline",
+    "QuestionAnsweringArgumentHandler",
+    "QuestionAnsweringPipeline",
+    "SquadExample",
     "SummarizationPipeline",
+    "TableQuestionAnsweringArgumentHandler",
+    "TableQuestionAnsweringPipeline",
     "Task",
     "Text2TextGenerationPipeline",
     "TextClassificationPipeline",
     "TextGenerationPipeline",
+    "TokenClassificationArgumentHandler",
+    "TokenClassificationPipeline",
     "TranslationPipeline",
     "check_task",
     "get_supported_tasks",

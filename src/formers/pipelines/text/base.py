@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import Any, ClassVar
 
@@ -17,7 +17,7 @@ from formers.pipelines.datasets import is_wordlist, refuse_tables
 from formers.pipelines.frame import Call, Pipeline, side_by_side
 from formers.pipelines.registry import PIPELINE_REGISTRY
 from formers.pipelines.text.inputs import Fitting, Prepared, as_text, collate, prepare
-from formers.tasks.table import task_of
+from formers.tasks.table import AUTO, task_of
 from formers.tokenization.options import LARGEST_LIMIT
 from formers.tokenization.recipes import limit_of
 
@@ -78,7 +78,7 @@ class TextPipeline(Pipeline):
         self.max_batch_tokens = CPU_TOKENS if on_cpu else ACCELERATOR_TOKENS
         self.max_batch_padding = CPU_PADDING if on_cpu else ACCELERATOR_PADDING
         # refuse wrong values here, not at the first call
-        Fitting.of(self._preprocess_params, self.max_length)
+        self._fitting(self._preprocess_params)
 
     # -- the two halves of a call ------------------------------------------------------------------
 
@@ -142,7 +142,11 @@ class TextPipeline(Pipeline):
     ) -> list[Prepared]:
         """Tokenise texts and pairs, and fit them to the model."""
         texts = [as_text(item, None if first is None else first + i) for i, item in enumerate(inputs)]
-        return prepare(self.tokenizer, texts, Fitting.of(params, self.max_length), first)
+        return prepare(self.tokenizer, texts, self._fitting(params), first)
+
+    def _fitting(self, params: Mapping[str, Any]) -> Fitting:
+        """What becomes of texts, from the keywords of `preprocess`."""
+        return Fitting.of(params, self.max_length)
 
     def _forward(self, model_inputs: Any, **params: Any) -> Any:
         fixed = {"use_cache": False, "return_dict": True}
@@ -238,11 +242,13 @@ def _refuse_other_heads(model: Any, task: str, default_task: str) -> None:
     name, task_here = type(model).__name__, task_of(model)
     record = PIPELINE_REGISTRY.get(default_task)
     made_here = task_here is not None or find(name) is type(model)
-    if not isinstance(model, PreTrainedModel) or not made_here or record.answered_by(name):
+    # by what it computes: class names end alike for other tasks, and a subclass may have any name
+    answers = {key for auto in record.model_classes for key in AUTO[str(auto)][0]}
+    fits = record.answered_by(name) if task_here is None else task_here.key in answers
+    if not isinstance(model, PreTrainedModel) or not made_here or fits:
         return
-    if task_here is not None and task_here.auto in record.model_classes:  # a subclass by another name
-        return
-    head = re.sub("(?<=[a-z])(?=[A-Z])", "-", record.heads[0].removeprefix("For")).lower()
+    auto = str(record.model_classes[0]).removeprefix("AutoModelFor")
+    head = re.sub("(?<=[a-z])(?=[A-Z])", "-", auto).lower()
     raise ValueError(
         f"{task!r} needs a model with a {head} head, got {name}: "
         f"load it with {record.model_classes[0]}.from_pretrained(...)"
@@ -258,7 +264,8 @@ def _forward_keywords(model: Any) -> frozenset[str]:
     if open_ended and inner is not None and inner is not model:
         names |= set(inspect.signature(inner.forward).parameters)
     stack = _text_stack(model)
-    if stack is not None and stack.stem.types <= 1 and not stack.stem.share_types:
+    stem = getattr(stack, "stem", None)
+    if stem is not None and stem.types <= 1 and not (stem.kinds or stem.share_types):
         names.discard("token_type_ids")
     return frozenset(names)
 
