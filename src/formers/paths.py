@@ -111,8 +111,15 @@ PATHS: dict[str, str] = {
     "pipelines.feature_extraction": "FeatureExtractionPipeline",
     "pipelines.fill_mask": "FillMaskPipeline",
     "pipelines.pt_utils": "KeyDataset KeyPairDataset",
+    "pipelines.question_answering": "QuestionAnsweringArgumentHandler QuestionAnsweringPipeline SquadExample",
+    "pipelines.table_question_answering": (
+        "TableQuestionAnsweringArgumentHandler TableQuestionAnsweringPipeline"
+    ),
     "pipelines.text_classification": "ClassificationFunction TextClassificationPipeline",
     "pipelines.zero_shot_classification": "ZeroShotClassificationPipeline",
+    "pipelines.token_classification": (
+        "AggregationStrategy NerPipeline TokenClassificationArgumentHandler TokenClassificationPipeline"
+    ),
     "processing_utils": "Unpack",
     "pytorch_utils": (
         "ALL_LAYERNORM_LAYERS Conv1D apply_chunking_to_forward find_pruneable_heads_and_indices "

@@ -21,16 +21,32 @@ from formers.pipelines.text.embedding import SentenceEmbeddingPipeline
 from formers.pipelines.text.features import FeatureExtractionPipeline
 from formers.pipelines.text.fill_mask import FillMaskPipeline, PipelineException
 from formers.pipelines.text.generation import TextGenerationPipeline
+from formers.pipelines.text.question_answering import (
+    QuestionAnsweringArgumentHandler,
+    QuestionAnsweringPipeline,
+    SquadExample,
+)
 from formers.pipelines.text.ranking import TextRankingPipeline
 from formers.pipelines.text.rewriting import (
     SummarizationPipeline,
     Text2TextGenerationPipeline,
     TranslationPipeline,
 )
+from formers.pipelines.text.table_question_answering import (
+    TableQuestionAnsweringArgumentHandler,
+    TableQuestionAnsweringPipeline,
+)
+from formers.pipelines.text.token_classification import (
+    AggregationStrategy,
+    NerPipeline,
+    TokenClassificationArgumentHandler,
+    TokenClassificationPipeline,
+)
 from formers.pipelines.text.zero_shot import ZeroShotClassificationPipeline
 
 __all__ = [
     "PIPELINE_REGISTRY",
+    "AggregationStrategy",
     "ChunkPipeline",
     "ClassificationFunction",
     "Conversation",
@@ -39,15 +55,23 @@ __all__ = [
     "FillMaskPipeline",
     "KeyDataset",
     "KeyPairDataset",
+    "NerPipeline",
     "Pipeline",
     "PipelineException",
+    "QuestionAnsweringArgumentHandler",
+    "QuestionAnsweringPipeline",
     "SentenceEmbeddingPipeline",
+    "SquadExample",
     "SummarizationPipeline",
+    "TableQuestionAnsweringArgumentHandler",
+    "TableQuestionAnsweringPipeline",
     "Task",
     "Text2TextGenerationPipeline",
     "TextClassificationPipeline",
     "TextGenerationPipeline",
     "TextRankingPipeline",
+    "TokenClassificationArgumentHandler",
+    "TokenClassificationPipeline",
     "TranslationPipeline",
     "ZeroShotClassificationPipeline",
     "check_task",

@@ -268,7 +268,7 @@ class Pipeline(Pushable, ABC):
         self.call_count += 1
         shown = self._progress if progress is None else progress
         if datasets.is_stream(inputs):
-            source = datasets.texts_of(inputs) if datasets.is_table(inputs) else inputs
+            source = self._rows_of(inputs) if datasets.is_table(inputs) else inputs
             return datasets.Results(lambda: self._stream(source, call, shown), source)
         if self._is_many(inputs):
             items = [self._item(item, index) for index, item in enumerate(inputs)]
@@ -291,6 +291,10 @@ class Pipeline(Pushable, ABC):
 
     def _is_many(self, inputs: Any) -> bool:
         return isinstance(inputs, list)
+
+    def _rows_of(self, table: Any) -> Any:
+        """The inputs that a dataset with columns holds."""
+        return datasets.texts_of(table)
 
     def _item(self, item: Any, index: int | None) -> Any:
         """Check one input; what is returned goes to `preprocess_batch`, or to `preprocess`."""

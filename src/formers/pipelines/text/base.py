@@ -17,7 +17,7 @@ from formers.pipelines.datasets import is_wordlist, refuse_tables
 from formers.pipelines.frame import FRAME_KEYWORDS, Call, Pipeline, side_by_side
 from formers.pipelines.registry import PIPELINE_REGISTRY
 from formers.pipelines.text.inputs import Fitting, Prepared, as_text, collate, prepare
-from formers.tasks.table import task_of
+from formers.tasks.table import AUTO, task_of
 from formers.tokenization.options import LARGEST_LIMIT
 from formers.tokenization.recipes import limit_of
 
@@ -267,11 +267,12 @@ def _refuse_other_heads(model: Any, task: str, default_task: str) -> None:
     made_here = task_here is not None or find(name) is type(model)
     if not isinstance(model, PreTrainedModel) or not made_here or not record.heads:
         return
-    if record.answered_by(name):
+    # by what it computes: class names end alike for other tasks, and a subclass may have any name
+    answers = {key for auto in record.model_classes for key in AUTO[str(auto)][0]}
+    if record.answered_by(name) if task_here is None else task_here.key in answers:
         return
-    if task_here is not None and task_here.auto in record.model_classes:  # a subclass by another name
-        return
-    head = re.sub("(?<=[a-z])(?=[A-Z])", "-", record.heads[0].removeprefix("For")).lower()
+    auto = str(record.model_classes[0]).removeprefix("AutoModelFor")
+    head = re.sub("(?<=[a-z])(?=[A-Z])", "-", auto).lower()
     raise ValueError(
         f"{task!r} needs a model with a {head} head, got {name}: "
         f"load it with {record.model_classes[0]}.from_pretrained(...)"
@@ -287,7 +288,8 @@ def _forward_keywords(model: Any) -> frozenset[str]:
     if open_ended and inner is not None and inner is not model:
         names |= set(inspect.signature(inner.forward).parameters)
     stack = _text_stack(model)
-    if stack is not None and stack.stem.types <= 1 and not stack.stem.share_types:
+    stem = getattr(stack, "stem", None)
+    if stem is not None and stem.types <= 1 and not (stem.kinds or stem.share_types):
         names.discard("token_type_ids")
     return frozenset(names)
 

@@ -29,7 +29,8 @@ class Prepared:
 
     Attributes:
         windows: token ids of each window, [T] int64; one window unless the text was long and is windowed.
-        types: segment ids of each window, [T] int64, or None where the tokenizer gives none.
+        types: segment ids of each window, [T] int64 ([T, kinds] where tokens have several), or None where the
+            tokenizer gives none.
         length: real tokens, all windows together.
         cut: tokens of the input that no window holds.
     """
@@ -123,7 +124,7 @@ def prepare(tokenizer: Any, texts: Sequence[Text], fitting: Fitting, first: int 
             too wide for windows of that size, or half a surrogate pair in a text.
     """
     if fitting.long_text == "window" and fitting.stride and fitting.limit is not None:
-        _check_stride(fitting.stride, fitting.limit - _special(tokenizer, fitting), fitting)
+        check_stride(fitting.stride, fitting.limit - _special(tokenizer, fitting), fitting)
     ready: list[Prepared] = []
     for start in range(0, len(texts), _TEXTS_PER_CALL):
         part = texts[start : start + _TEXTS_PER_CALL]
@@ -131,19 +132,19 @@ def prepare(tokenizer: Any, texts: Sequence[Text], fitting: Fitting, first: int 
             ready += _encode(tokenizer, part, fitting)
         except (TypeError, UnicodeError):
             for index, text in enumerate(part, start):
-                _refuse_surrogates(text, _place(first, index))
+                refuse_surrogates(text, place_of(first, index))
             raise
     long = [i for i, item in enumerate(ready) if fitting.limit is not None and item.length > fitting.limit]
     if long:
-        _report_long(long, ready, fitting, _place(first, long[0]))
+        report_long(long, ready, fitting, place_of(first, long[0]))
     for index in long:
-        ready[index] = _fit(tokenizer, texts[index], ready[index], fitting, _place(first, index))
+        ready[index] = _fit(tokenizer, texts[index], ready[index], fitting, place_of(first, index))
     for index in [i for i, item in enumerate(ready) if not item.length]:
-        ready[index] = _one_token(tokenizer, ready[index], _place(first, index))
+        ready[index] = one_token(tokenizer, ready[index], place_of(first, index))
     return ready
 
 
-def _refuse_surrogates(text: Text, place: str) -> None:
+def refuse_surrogates(text: Text, place: str) -> None:
     """Refuse a text that holds half of a surrogate pair, which tokenizers take for something else."""
     for name, part in zip(("", "the second text of "), text, strict=True):
         try:
@@ -188,7 +189,7 @@ def _arrays(rows: Sequence[Any]) -> list[Ids]:
     return [np.asarray(row, dtype=np.int64) for row in rows]
 
 
-def _one_token(tokenizer: Any, empty: Prepared, place: str) -> Prepared:
+def one_token(tokenizer: Any, empty: Prepared, place: str) -> Prepared:
     """A text without any token stands for one token, since a model cannot run on nothing."""
     for name in ("bos_token", "eos_token", "pad_token"):
         token = getattr(tokenizer, f"{name}_id", None)
@@ -211,7 +212,7 @@ def _fit(tokenizer: Any, text: Text, whole: Prepared, fitting: Fitting, place: s
     room = _room(tokenizer, text, whole, strategy, fitting, place)
     if windowed:
         stride = min(limit // 8, room - 1) if fitting.stride is None else fitting.stride
-        _check_stride(stride, room, fitting)
+        check_stride(stride, room, fitting)
     encoded = tokenizer(
         [text[0]],
         None if text[1] is None else [text[1]],
@@ -269,7 +270,7 @@ def _room(tokenizer: Any, text: Text, whole: Prepared, strategy: str, fitting: F
     return room
 
 
-def _check_stride(stride: int, room: int, fitting: Fitting) -> None:
+def check_stride(stride: int, room: int, fitting: Fitting) -> None:
     """Refuse windows that would not move on."""
     if stride >= room:
         raise ValueError(
@@ -301,7 +302,7 @@ def as_text(item: Any, index: int | None) -> Text:
     if isinstance(pair, list | tuple) and len(pair) == 2 and all(isinstance(text, str) for text in pair):
         return pair[0], pair[1]
     raise TypeError(
-        f"{_place(index)} is {_described(item)}; expected a string, a pair of strings, "
+        f"{place_of(index)} is {_described(item)}; expected a string, a pair of strings, "
         "or {'text': ..., 'text_pair': ...}"
     )
 
@@ -313,12 +314,12 @@ def _from_mapping(item: Mapping[Any, Any], index: int | None) -> Text:
     )
     if wrong or "text" not in item:
         raise TypeError(
-            f"{_place(index)} has {wrong or 'no ' + repr('text')}; the keys are 'text' and, for a pair, "
+            f"{place_of(index)} has {wrong or 'no ' + repr('text')}; the keys are 'text' and, for a pair, "
             "'text_pair'. For one column of a dataset pass KeyDataset(dataset, column)"
         )
     for name, value in item.items():
         if not isinstance(value, str) and (name == "text" or value is not None):
-            raise TypeError(f"{name!r} of {_place(index)} is {_described(value)}; expected a string")
+            raise TypeError(f"{name!r} of {place_of(index)} is {_described(value)}; expected a string")
     return item["text"], item.get("text_pair")
 
 
@@ -334,7 +335,8 @@ def collate(
         always: leave them in, so that every batch has the same keys.
 
     Returns:
-        `input_ids` and `attention_mask` [B, T] int64, padded on the right, and perhaps `token_type_ids`.
+        `input_ids` and `attention_mask` [B, T] int64, padded on the right, and perhaps `token_type_ids`
+        ([B, T, kinds] for a tokenizer that gives several).
         B counts windows, those of one input side by side.
     """
     rows = [window for item in prepared for window in item.windows]
@@ -348,7 +350,7 @@ def collate(
     if types and all(item.types is not None for item in prepared):
         kinds = np.concatenate([row for item in prepared for row in item.types or ()])
         if always or kinds.any():
-            batch["token_type_ids"] = np.zeros_like(batch["input_ids"])
+            batch["token_type_ids"] = np.zeros((*mask.shape, *kinds.shape[1:]), dtype=np.int64)
             batch["token_type_ids"][mask] = kinds
     return batch
 
@@ -367,7 +369,7 @@ def one_of(name: str, value: Any, choices: Sequence[str], switch: bool = False) 
     raise ValueError(f"{name} must be {said} {choices}, got {value!r}{near}")
 
 
-def _report_long(long: list[int], ready: list[Prepared], fitting: Fitting, place: str) -> None:
+def report_long(long: list[int], ready: list[Prepared], fitting: Fitting, place: str) -> None:
     """Refuse long texts, or say once that they are cut."""
     longest = max(ready[index].length for index in long)
     if fitting.long_text == "error":
@@ -385,7 +387,7 @@ def _report_long(long: list[int], ready: list[Prepared], fitting: Fitting, place
         )
 
 
-def _place(first: int | None, index: int = 0) -> str:
+def place_of(first: int | None, index: int = 0) -> str:
     """How a message names the input `index` places after the input `first`; None is a single input."""
     return "the input" if first is None else f"input {first + index}"
 
