@@ -369,3 +369,23 @@ def test_adapters_train_on_packed_leaves_and_merge_into_them(tmp_path, how):
     )
     # what is merged is packed anew
     assert float((after - before).norm() / before.norm()) < (0.05 if "load_in_8bit" in how else 0.3)
+
+
+def test_adapters_on_tables_that_are_read_by_their_weight_are_heard_or_refused():
+    torch.manual_seed(0)
+    shape = {"vocab_size": 30, "hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2}
+    deberta = formers.DebertaV2Model(
+        formers.DebertaV2Config(
+            **shape, intermediate_size=16, relative_attention=True, pos_att_type=["c2p", "p2c"]
+        )
+    )
+    ids = torch.arange(3, 9)[None]
+    before = deberta.eval()(ids)[0]
+    config = LoraConfig(r=2, target_modules=["rel_embeddings"], init_lora_weights=False)
+    assert not torch.allclose(get_peft_model(deberta, config).eval()(ids)[0], before, atol=1e-5)
+    mobile = formers.MobileBertForMaskedLM(
+        formers.MobileBertConfig(**shape, embedding_size=8, intermediate_size=16, intra_bottleneck_size=16)
+    )
+    config = LoraConfig(r=2, target_modules=["predictions.dense"])
+    with pytest.raises(TypeError, match="exclude_modules"):
+        get_peft_model(mobile.eval(), config)(ids)

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import torch
-from tokenizers import Tokenizer, decoders, models, normalizers
+from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
 
 from formers import GenerationConfig, LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast, pipeline
 from formers.core.extras import MissingExtra
@@ -357,3 +357,16 @@ def test_a_setting_that_forces_a_token_out_of_the_form_is_an_error(tokenizer: An
     letter = tokenizer.convert_tokens_to_ids("a")
     with pytest.raises(ValueError, match="no token is left"):
         model.generate(PROMPT, tokenizer=tokenizer, regex="a{3}", suppress_tokens=[letter], max_new_tokens=6)
+
+
+def test_vocabularies_that_mark_the_ends_of_words_are_refused() -> None:
+    backend = Tokenizer(models.BPE(unk_token="<unk>", end_of_word_suffix="</w>"))
+    backend.pre_tokenizer = pre_tokenizers.Whitespace()
+    backend.decoder = decoders.BPEDecoder(suffix="</w>")
+    told = trainers.BpeTrainer(
+        vocab_size=60, special_tokens=["<unk>"], end_of_word_suffix="</w>", show_progress=False
+    )
+    backend.train_from_iterator(["hello world { } : true false"] * 4, told)
+    marked = PreTrainedTokenizerFast(tokenizer_object=backend, unk_token="<unk>")
+    with pytest.raises(ValueError, match="whatever follows them"):
+        structure_of(marked, regex="hello hello")

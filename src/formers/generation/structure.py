@@ -32,6 +32,7 @@ LIMITS: dict[str, Any] = {  # of an automaton, in the library's units: about 20 
 _KEPT = 64  # grammars of one tokenizer whose automaton is kept
 _SPACES = r"(\n {0,16}| )"  # between the parts of JSON: indented or not, but never without end
 HEAD = '%llguidance {"no_forcing": true}\n'  # tokens are the model's choice where several spell one text
+_TRIED = 200  # tokens of a vocabulary that are read twice in a row
 _SPECIAL = b"\xff"  # how the library knows a token that no text holds
 
 
@@ -139,6 +140,8 @@ class ByteVocabulary:
         marked = (token for token, one in added.items() if getattr(one, "special", False))
         for token in {*marked, *tokenizer.all_special_ids}.intersection(range(self.size)):
             every[token] = _SPECIAL + every[token]
+        if not by_name:
+            _refuse_ends(tokenizer, every)
         # names that say all are of vocabularies in which only a first space can be lost
         alone = _read_alone(tokenizer, every, len(every) // 500 + 1 if by_name else 1)
         self.leads = any(piece == b" " + first for piece, first in alone.values())
@@ -152,6 +155,24 @@ class ByteVocabulary:
     def __call__(self, text: str) -> list[int]:
         """Asked by the library for a text's tokens only where it forces them."""
         raise NotImplementedError(text)
+
+
+def _refuse_ends(tokenizer: Any, every: Sequence[bytes]) -> None:
+    """Refuse a vocabulary whose tokens say where a word ends, as GPT-1's: they read by what follows.
+
+    Raises:
+        ValueError: tokens in a row are not what each of them adds.
+    """
+    whole = [token for token, piece in enumerate(every) if piece.strip().isalpha()]
+    tried = whole[:: len(whole) // _TRIED + 1]
+    told = {"skip_special_tokens": False, "clean_up_tokenization_spaces": False}
+    texts = tokenizer.batch_decode([[token, token] for token in tried], **told)
+    for token, text in zip(tried, texts, strict=True):
+        if text.encode().lstrip() != (every[token] * 2).lstrip():
+            raise ValueError(
+                "texts of a given form need tokens that read alike whatever follows them, and "
+                f"{tokenizer.convert_ids_to_tokens(token)!r} of this tokenizer does not"
+            )
 
 
 def _read_alone(tokenizer: Any, every: Sequence[bytes], step: int) -> dict[int, tuple[bytes, bytes]]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
@@ -302,6 +304,15 @@ class HeadNorms(nn.Module):
             return nn.functional.layer_norm(x, x.shape[-1:], eps=self.eps) * weight
         parts = x.chunk(len(self.norms), dim=1)
         return torch.cat([one(part) for one, part in zip(self.norms, parts, strict=True)], dim=1)
+
+
+def rows_of_table(table: nn.Module) -> Tensor:
+    """All rows of a table, [n, E]: its weight, or what stands in its place makes of every index."""
+    weight: Any = table.weight
+    if type(table) is nn.Embedding:
+        return weight  # type: ignore[no-any-return]  # a parameter
+    found: Tensor = table(torch.arange(len(weight), device=weight.device))
+    return found
 
 
 def norm(spec: Norm, width: int, each: int = 0, apart: bool = False) -> nn.Module:

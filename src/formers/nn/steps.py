@@ -377,7 +377,23 @@ class Parted(Step):
         """[.., first + rest] -> [.., out]."""
         first, rest = flow.x[..., : self.first], flow.x[..., self.first :]
         out = project(leaf(node, self.role), first, None, flow.watched)
-        flow.x = out + rest @ leaf(node, self.beside).weight
+        flow.x = out + rest @ self._table(node, rest.dtype)
+
+    def _table(self, node: Any, dtype: torch.dtype) -> Tensor:
+        """[rest, out]; it is multiplied the other way round, so that calling its leaf would not do.
+
+        Raises:
+            TypeError: something else stands in the leaf's place, and would be passed by.
+        """
+        held = leaf(node, self.beside)
+        if hasattr(held, "dequantized"):
+            return held.dequantized(dtype)  # type: ignore[no-any-return]  # a packed weight
+        if not isinstance(held, nn.Linear):
+            raise TypeError(
+                f"a {type(held).__name__} stands in the place of a table whose weight is read, not called: "
+                "leave it out of an adapter's targets (exclude_modules)"
+            )
+        return held.weight
 
 
 def summary_steps(s: spec.Summary, width: int) -> list[Step]:

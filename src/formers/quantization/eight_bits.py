@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from formers.nn.kernels import int8_product
-from formers.quantization.packed import PackedLinear, Product
+from formers.quantization.packed import PackedLinear
 
 _LARGEST = 127
 _ROWS = 0  # what the files call a weight whose rows lie one after the other
@@ -65,17 +65,7 @@ class Linear8bit(PackedLinear):
         assert largest is not None
         return largest / _LARGEST
 
-    def forward(self, input: Tensor) -> Tensor:
-        """[..., in] -> [..., out]."""
-        rows = input.reshape(-1, self.in_features)
-        if torch.is_grad_enabled() and input.requires_grad:
-            found: Tensor = Product.apply(rows, self, self._product)  # type: ignore[no-untyped-call]
-        else:
-            found = self._product(rows)
-        found = found.view(*input.shape[:-1], self.out_features)
-        return found if self.bias is None else found + self.bias
-
-    def _product(self, x: Tensor) -> Tensor:
+    def product(self, x: Tensor) -> Tensor:
         """[N, in] -> [N, out]."""
         scale = self._scale()
         if not self.threshold:

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from formers.quantization.packed import PackedLinear, Product
+from formers.quantization.packed import PackedLinear
 
 BLOCK, OUTER = 64, 256  # numbers, and blocks, that share a maximum
 # appendix E of the paper: quantiles of the normal distribution; then floats of 1 + 2 + 1 bits
@@ -165,17 +165,7 @@ class Linear4bit(PackedLinear):
             scaled = flat * largest.repeat_interleave(block)[:count]
         return scaled.view(self.out_features, self.in_features).to(dtype)
 
-    def forward(self, input: Tensor) -> Tensor:
-        """[..., in] -> [..., out], in the dtype of the input."""
-        rows = input.reshape(-1, self.in_features)
-        if torch.is_grad_enabled() and input.requires_grad:
-            found: Tensor = Product.apply(rows, self, self._product)  # type: ignore[no-untyped-call]
-        else:
-            found = self._product(rows)
-        found = found.view(*input.shape[:-1], self.out_features)
-        return found if self.bias is None else found + self.bias.to(found.dtype)
-
-    def _product(self, x: Tensor) -> Tensor:
+    def product(self, x: Tensor) -> Tensor:
         """[N, in] -> [N, out]."""
         dtype = self.compute_dtype or x.dtype
         return F.linear(x.to(dtype), self.dequantized(dtype)).to(x.dtype)

@@ -46,6 +46,20 @@ class PackedLinear(nn.Linear):
         """The weight, [out, in]."""
         raise NotImplementedError
 
+    def product(self, x: Tensor) -> Tensor:
+        """[N, in] -> [N, out], without the bias."""
+        raise NotImplementedError
+
+    def forward(self, input: Tensor) -> Tensor:
+        """[..., in] -> [..., out], in the dtype of the input."""
+        rows = input.reshape(-1, self.in_features)
+        if torch.is_grad_enabled() and input.requires_grad:
+            found: Tensor = _Product.apply(rows, self)  # type: ignore[no-untyped-call]
+        else:
+            found = self.product(rows)
+        found = found.view(*input.shape[:-1], self.out_features)
+        return found if self.bias is None else found + self.bias.to(found.dtype)
+
     def reset_parameters(self) -> None:
         """Nothing: what is packed has its values."""
 
@@ -59,17 +73,17 @@ class PackedLinear(nn.Linear):
         return self
 
 
-class Product(torch.autograd.Function):
+class _Product(torch.autograd.Function):
     """A product that goes forward as the leaf computes it, and back through its weight's values."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, leaf: PackedLinear, product: Callable[[Tensor], Tensor]) -> Tensor:
+    def forward(ctx: Any, x: Tensor, leaf: PackedLinear) -> Tensor:
         """[N, in] -> [N, out]."""
         ctx.leaf = leaf
-        return product(x)
+        return leaf.product(x)
 
     @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None, None]:
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None]:
         """[N, out] -> [N, in]; the weight has no gradient."""
         grad = grads[0]
-        return grad @ ctx.leaf.dequantized(grad.dtype), None, None
+        return grad @ ctx.leaf.dequantized(grad.dtype), None

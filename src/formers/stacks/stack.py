@@ -17,7 +17,7 @@ from formers.nn.dropout import Dropout, drop
 from formers.nn.fresh import Spread, begins
 from formers.nn.kernels import project
 from formers.nn.layout import Layout
-from formers.nn.leaves import linear, norm
+from formers.nn.leaves import linear, norm, rows_of_table
 from formers.nn.masks import Explicit, Mask, Segments, taken_apart
 from formers.nn.mixers.relative import Streams
 from formers.nn.passing import Geometry, Pass, Visibility, contiguous
@@ -265,7 +265,7 @@ def run(block: Block, inputs: Inputs, ask: Ask, checkpointing: bool = False) -> 
             which = {"rule": i} if i else {}
             pass_.memo.put(rule, leaf(block, "rotary")(x, position_ids=pass_.geometry.positions, **which))
     if s.relative:
-        table = leaf(block, "relative").weight
+        table = rows_of_table(leaf(block, "relative"))
         pass_.memo.put("relative", leaf(block, "relative_norm")(table) if s.relative_norm else table)
     if s.beside:
         x = put_beside(block, pass_, x)

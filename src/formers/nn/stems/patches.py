@@ -12,6 +12,7 @@ from torch.nn import functional as F
 from formers.nn.dropout import Dropout, drop
 from formers.nn.fresh import Constant, Spread
 from formers.nn.layout import Layout
+from formers.nn.leaves import rows_of_table
 from formers.nn.passing import Pass
 from formers.nn.spec import Paths
 from formers.nn.stems.base import Stem, want
@@ -130,7 +131,7 @@ class PatchStem(Stem):
             places = torch.arange(s.grid[0] * s.grid[1] + 1, device=images.device)[None] if s.flat else None
             found: Tensor = table if places is None else table(places)
             return found
-        table = table.weight[None] if s.flat else table
+        table = rows_of_table(table)[None] if s.flat else table
         grid = table[:, 1:].reshape(1, *s.grid, -1).permute(0, 3, 1, 2)  # [1, E, down, across]
         grid = F.interpolate(grid.float(), size=(down, across), mode="bicubic", align_corners=False)
         return torch.cat((table[:, :1], grid.to(table.dtype).flatten(2).transpose(1, 2)), dim=1)
