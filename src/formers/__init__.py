@@ -117,7 +117,7 @@ _TABLE: dict[str, tuple[str, ...]] = {
             "SentenceEmbeddingPipeline",
             "TextRankingPipeline",
         ),
-        *("ChunkPipeline", "ZeroShotClassificationPipeline"),
+        *("ChunkPipeline", "PipelineException", "ZeroShotClassificationPipeline"),
         "pipeline",
     ),
     "formers.training": (

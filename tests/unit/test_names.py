@@ -438,7 +438,7 @@ ABSENT = {
     "text generation is": "SampleDecoderOnlyOutput ContinuousBatchingManager",
     "processors of images and audio are": "CLIPImageProcessor WhisperProcessor AutoProcessor load_image",
     "quantized loading is": "BitsAndBytesConfig EetqConfig GPTQConfig QuantizedCache",
-    "this pipeline is": "FillMaskPipeline FeatureExtractionPipeline ImageClassificationPipeline",
+    "this pipeline is": "ObjectDetectionPipeline ImageSegmentationPipeline ImageClassificationPipeline",
     "this task is": "AutoModelForTimeSeriesPrediction MODEL_FOR_CTC_MAPPING",
     "is not among the model families": (
         "Qwen2VLForConditionalGeneration ZambaConfig MoshiModel ReformerForSequenceClassification BitNetModel"
