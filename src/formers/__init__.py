@@ -124,7 +124,7 @@ _TABLE: dict[str, tuple[str, ...]] = {
             "SentenceEmbeddingPipeline",
             "TextRankingPipeline",
         ),
-        *("ChunkPipeline", "ZeroShotClassificationPipeline"),
+        *("ChunkPipeline", "PipelineException", "ZeroShotClassificationPipeline"),
         *("AggregationStrategy", "NerPipeline", "TokenClassificationArgumentHandler"),
         *("QuestionAnsweringArgumentHandler", "QuestionAnsweringPipeline", "SquadExample"),
         *("TableQuestionAnsweringArgumentHandler", "TableQuestionAnsweringPipeline"),
