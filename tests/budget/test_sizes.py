@@ -12,7 +12,7 @@ from budget.source import PACKAGE, ROOT, imports, sources
 FILE_CODE_LINES = 500  # docstrings and comments are not counted: prose is no reason to cut a file
 FUNCTION_LINES = 60
 FAMILY_CODE_LINES = 150
-PIPELINE_CODE_LINES = 1450  # all that the tasks share, with a record for each
+PIPELINE_CODE_LINES = 1400  # all that the tasks share
 TWO_STACK_FAMILY_CODE_LINES = 250  # encoder-decoders and multimodal families wire two stacks
 
 families = pytest.mark.parametrize("path", list(family_files()), ids=lambda path: path.stem)
@@ -89,12 +89,13 @@ def test_no_code_asks_for_this_family_by_name(path):
 
 
 def test_what_lies_under_all_tasks_of_pipelines_stays_small():
-    from formers.pipelines.registry import TASKS
+    from formers.pipelines.table import TASKS
 
     modules = {str(task.pipeline_class).partition(":")[0] for task in TASKS}
     tasks = {PACKAGE.parent.joinpath(*module.split(".")).with_suffix(".py") for module in modules}
     files = set((PACKAGE / "pipelines").rglob("*.py"))
     assert tasks <= files
+    tasks.add(PACKAGE / "pipelines" / "table.py")  # a record for each
     lines = sum(code_lines(path.read_text()) for path in files - tasks)
     assert lines <= PIPELINE_CODE_LINES, f"{lines} lines of code, {PIPELINE_CODE_LINES} allowed"
 

@@ -763,7 +763,9 @@ def test_names_of_ones_own_are_free(name: str, tmp_path: Path) -> None:
 
 # what the ecosystem's model classes offer, over the years
 ECOSYSTEM = """
-accepts_loss_kwargs activation_checkpointing_disable activation_checkpointing_enable all_tied_weights_keys
+accepts_loss_kwargs active_adapter active_adapters add_adapter delete_adapter disable_adapters enable_adapters
+get_adapter_state_dict load_adapter peft_config set_adapter
+activation_checkpointing_disable activation_checkpointing_enable all_tied_weights_keys
 base_model base_model_prefix can_generate config config_class device disable_input_require_grads dtype
 enable_input_require_grads framework freeze_base freeze_embeddings freeze_encoder from_config
 from_encoder_decoder_pretrained
@@ -779,7 +781,7 @@ resize_token_embeddings save_pretrained set_attn_implementation set_input_embedd
 supports_gradient_checkpointing tie_weights warnings_issued
 """
 # ours: told in the README, or read of any model that has them; a part of that name comes first
-TOLD = {"load_report", "shifts_labels", "initialise_weights"}
+TOLD = {"load_adapter_weights", "load_report", "shifts_labels", "initialise_weights"}
 
 
 def test_model_classes_have_no_public_names_but_the_ecosystems() -> None:

@@ -252,8 +252,8 @@ def test_every_name_that_is_said_to_be_missing_is():
 
 
 def test_tasks_of_other_versions_are_not_called_misspelt():
-    with pytest.raises(KeyError, match="'zero-shot-classification' is not part of this version"):
-        formers.pipeline("zero-shot-classification")
+    with pytest.raises(KeyError, match="'image-classification' is not part of this version"):
+        formers.pipeline("image-classification")
     with pytest.raises(KeyError, match="did you mean 'sentiment-analysis'"):
         formers.pipeline("sentimnt-analysis")
 
@@ -508,7 +508,7 @@ def test_a_folder_with_an_adapter_alone_says_where_its_model_is(tmp_path):
     with pytest.raises(OSError, match="holds an adapter alone.*adapter_config.json does not name"):
         formers.AutoModel.from_pretrained(tmp_path)
     (tmp_path / "adapter_config.json").write_text('{"base_model_name_or_path": "acme/base"}')
-    with pytest.raises(OSError, match="on top of a model: 'acme/base'"):
+    with pytest.raises(OSError, match="acme/base"):  # the model below it is looked for
         formers.AutoModel.from_pretrained(tmp_path)
 
 

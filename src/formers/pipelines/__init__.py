@@ -10,11 +10,11 @@ from formers.pipelines.datasets import KeyDataset, KeyPairDataset
 from formers.pipelines.frame import ChunkPipeline, Pipeline
 from formers.pipelines.registry import (
     PIPELINE_REGISTRY,
-    Task,
     check_task,
     get_supported_tasks,
     register,
 )
+from formers.pipelines.table import Task
 from formers.pipelines.text.classification import ClassificationFunction, TextClassificationPipeline
 from formers.pipelines.text.conversational import Conversation, ConversationalPipeline
 from formers.pipelines.text.embedding import SentenceEmbeddingPipeline

@@ -11,7 +11,8 @@ from formers.core.devices import named_dtype, resolve_dtype, resolve_working
 from formers.core.notices import notice, refuse_unknown
 from formers.hub import HUB_KEYWORDS, Source, split_hub_keywords
 from formers.pipelines.frame import PROCESSORS, Pipeline, refuse_framework
-from formers.pipelines.registry import PIPELINE_REGISTRY, Task, get_supported_tasks
+from formers.pipelines.registry import PIPELINE_REGISTRY, get_supported_tasks
+from formers.pipelines.table import Task
 
 
 @dataclasses.dataclass

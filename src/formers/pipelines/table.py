@@ -1,0 +1,148 @@
+"""A record for each task: its class, models, default checkpoint and other names."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib
+from typing import Any
+
+
+@dataclasses.dataclass(frozen=True)
+class Task:
+    """One task.
+
+    Attributes:
+        name: as in `pipeline(name)`.
+        pipeline_class: the class, or "module:Class", which is imported when the task is first asked for.
+        model_classes: Auto classes (or names of them in `formers`) that load its models, tried in order.
+        default: repository and revision of the model that is used when none is named; None for none.
+        aliases: other names.
+        heads: endings of the class names of models that answer this task; empty where any model may.
+        kind: "text", "image", "audio" or "multimodal".
+    """
+
+    name: str
+    pipeline_class: type | str
+    model_classes: tuple[type | str, ...] = ()
+    default: tuple[str, str | None] | None = None
+    aliases: tuple[str, ...] = ()
+    heads: tuple[str, ...] = ()
+    kind: str = "text"
+
+    def load_class(self) -> type:
+        """The pipeline class."""
+        if not isinstance(self.pipeline_class, str):
+            return self.pipeline_class
+        module, _, name = self.pipeline_class.partition(":")
+        found: type = getattr(importlib.import_module(module), name)
+        return found
+
+    def load_model_classes(self) -> list[Any]:
+        """The Auto classes."""
+        formers = importlib.import_module("formers")
+        return [getattr(formers, one) if isinstance(one, str) else one for one in self.model_classes]
+
+    def answered_by(self, architecture: str) -> bool:
+        """Whether models of a class of that name answer this task."""
+        return architecture.endswith(self.heads)
+
+
+TASKS = (
+    Task(
+        "text-classification",
+        "formers.pipelines.text.classification:TextClassificationPipeline",
+        model_classes=("AutoModelForSequenceClassification",),
+        default=("distilbert/distilbert-base-uncased-finetuned-sst-2-english", "714eb0f"),
+        aliases=("sentiment-analysis",),
+        heads=("ForSequenceClassification",),
+    ),
+    Task(
+        "feature-extraction",
+        "formers.pipelines.text.features:FeatureExtractionPipeline",
+        model_classes=("AutoModel",),
+        default=("distilbert/distilbert-base-cased", "6ea8117"),
+    ),
+    Task(
+        "sentence-embeddings",
+        "formers.pipelines.text.embedding:SentenceEmbeddingPipeline",
+        model_classes=("AutoModelForTextEncoding", "AutoModel"),
+        default=("sentence-transformers/all-MiniLM-L6-v2", "c9745ed"),
+        aliases=("sentence-similarity",),
+    ),
+    Task(
+        "zero-shot-classification",
+        "formers.pipelines.text.zero_shot:ZeroShotClassificationPipeline",
+        model_classes=("AutoModelForSequenceClassification",),
+        default=("facebook/bart-large-mnli", "d7645e1"),
+        heads=("ForSequenceClassification",),
+    ),
+    Task(
+        "text-ranking",
+        "formers.pipelines.text.ranking:TextRankingPipeline",
+        model_classes=("AutoModelForSequenceClassification",),
+        default=("cross-encoder/ms-marco-MiniLM-L6-v2", "c5ee24c"),
+        aliases=("reranking",),
+        heads=("ForSequenceClassification",),
+    ),
+    Task(
+        "token-classification",
+        "formers.pipelines.text.token_classification:TokenClassificationPipeline",
+        model_classes=("AutoModelForTokenClassification",),
+        default=("dbmdz/bert-large-cased-finetuned-conll03-english", "4c53496"),
+        aliases=("ner",),
+        heads=("ForTokenClassification",),
+    ),
+    Task(  # before the next one, whose heads end alike
+        "table-question-answering",
+        "formers.pipelines.text.table_question_answering:TableQuestionAnsweringPipeline",
+        model_classes=("AutoModelForTableQuestionAnswering",),
+        default=("google/tapas-base-finetuned-wtq", "e3dde19"),
+        heads=("TapasForQuestionAnswering",),
+    ),
+    Task(
+        "question-answering",
+        "formers.pipelines.text.question_answering:QuestionAnsweringPipeline",
+        model_classes=("AutoModelForQuestionAnswering",),
+        default=("distilbert/distilbert-base-cased-distilled-squad", "564e9b5"),
+        heads=("ForQuestionAnswering", "ForQuestionAnsweringSimple"),
+    ),
+    Task(
+        "text-generation",
+        "formers.pipelines.text.generation:TextGenerationPipeline",
+        model_classes=("AutoModelForCausalLM",),
+        default=("openai-community/gpt2", "607a30d"),
+        heads=("ForCausalLM", "LMHeadModel"),
+    ),
+    Task(
+        "conversational",
+        "formers.pipelines.text.conversational:ConversationalPipeline",
+        model_classes=("AutoModelForSeq2SeqLM", "AutoModelForCausalLM"),
+        default=("microsoft/DialoGPT-medium", "8bada3b"),
+    ),
+    Task(
+        "text2text-generation",
+        "formers.pipelines.text.rewriting:Text2TextGenerationPipeline",
+        model_classes=("AutoModelForSeq2SeqLM",),
+        default=("google-t5/t5-base", "a9723ea"),
+        heads=("ForConditionalGeneration",),
+    ),
+    Task(
+        "fill-mask",
+        "formers.pipelines.text.fill_mask:FillMaskPipeline",
+        model_classes=("AutoModelForMaskedLM",),
+        default=("distilbert/distilroberta-base", "fb53ab8"),
+        heads=("ForMaskedLM", "WithLMHeadModel", "ForPreTraining", "ForConditionalGeneration"),
+    ),
+    Task(
+        "summarization",
+        "formers.pipelines.text.rewriting:SummarizationPipeline",
+        model_classes=("AutoModelForSeq2SeqLM",),
+        default=("sshleifer/distilbart-cnn-12-6", "a4f8f3e"),
+    ),
+    Task(
+        "translation",
+        "formers.pipelines.text.rewriting:TranslationPipeline",
+        model_classes=("AutoModelForSeq2SeqLM",),
+        default=("google-t5/t5-base", "a9723ea"),
+    ),
+)
