@@ -32,7 +32,7 @@ LIMITS: dict[str, Any] = {  # of an automaton, in the library's units: about 20 
 _KEPT = 64  # grammars of one tokenizer whose automaton is kept
 _SPACES = r"(\n {0,16}| )"  # between the parts of JSON: indented or not, but never without end
 HEAD = '%llguidance {"no_forcing": true}\n'  # tokens are the model's choice where several spell one text
-_TRIED = 200  # tokens of a vocabulary that are read twice in a row
+_TRIED = 200  # tokens of a vocabulary that are read several times in a row
 _SPECIAL = b"\xff"  # how the library knows a token that no text holds
 
 
@@ -166,9 +166,10 @@ def _refuse_ends(tokenizer: Any, every: Sequence[bytes]) -> None:
     whole = [token for token, piece in enumerate(every) if piece.strip().isalpha()]
     tried = whole[:: len(whole) // _TRIED + 1]
     told = {"skip_special_tokens": False, "clean_up_tokenization_spaces": False}
-    texts = tokenizer.batch_decode([[token, token] for token in tried], **told)
-    for token, text in zip(tried, texts, strict=True):
-        if text.encode().lstrip() != (every[token] * 2).lstrip():
+    # the first of all may read otherwise
+    two, three = (tokenizer.batch_decode([[token] * n for token in tried], **told) for n in (2, 3))
+    for token, text, longer in zip(tried, two, three, strict=True):
+        if longer.encode() != text.encode() + every[token]:
             raise ValueError(
                 "texts of a given form need tokens that read alike whatever follows them, and "
                 f"{tokenizer.convert_ids_to_tokens(token)!r} of this tokenizer does not"
