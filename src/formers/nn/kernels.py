@@ -159,25 +159,31 @@ def grouped(
     return out
 
 
-def int8_product(x: Tensor, weight: Tensor, scale: Tensor) -> Tensor:
+def largest_of(x: Tensor) -> Tensor:
+    """[N, in] -> [N, 1], each row's absolute maximum."""
+    return x.abs().amax(-1, keepdim=True)
+
+
+def int8_product(x: Tensor, weight: Tensor, scale: Tensor, largest: Tensor) -> Tensor:
     """Rows brought to 8 bits, each by its absolute maximum, times a weight in 8 bits.
 
     Args:
         x: [N, in], floating.
         weight: [out, in], int8.
         scale: [out], float32: what one of the weight's steps is worth, row by row.
+        largest: [N, 1], see `largest_of`.
 
     Returns:
         [N, out] in the dtype of `x`.
     """
     wide = x if x.dtype is torch.float32 else x.float()
-    largest = wide.abs().amax(-1, keepdim=True).clamp_(min=1e-30)  # [N, 1]
+    largest = largest.float().clamp(min=1e-30)
     small = torch.mul(wide, 127.0 / largest).round_().to(torch.int8)
     if x.device.type == "cpu":
         found = torch._int_mm(small, weight.t()).float()
     else:  # other devices want more rows, in multiples
         found = small.float() @ weight.float().t()
-    return found.mul_(scale).mul_(largest.mul_(1 / 127)).to(x.dtype)
+    return found.mul_(scale).mul_(largest / 127).to(x.dtype)
 
 
 def hooked(module: nn.Module) -> bool:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from formers.nn.kernels import int8_product
+from formers.nn.kernels import int8_product, largest_of
 from formers.quantization.packed import PackedLinear
 
 _LARGEST = 127
@@ -67,16 +67,18 @@ class Linear8bit(PackedLinear):
 
     def product(self, x: Tensor) -> Tensor:
         """[N, in] -> [N, out]."""
-        scale = self._scale()
-        if not self.threshold:
-            return int8_product(x, self.weight, scale)
-        large = x.abs() >= self.threshold  # [N, in]
-        if not large.any():
-            return int8_product(x, self.weight, scale)
-        columns = large.any(0).nonzero()[:, 0]  # [few]
-        apart = torch.where(large, x, 0.0)[:, columns]  # [N, few]
-        wide = self.weight[:, columns].float() * scale[:, None]  # [out, few]
-        return int8_product(x.masked_fill(large, 0.0), self.weight, scale) + apart @ wide.to(x.dtype).t()
+        scale, largest = self._scale(), largest_of(x)
+        if not self.threshold or not bool((largest >= self.threshold).any()):
+            return int8_product(x, self.weight, scale, largest)
+        rows = (largest[:, 0] >= self.threshold).nonzero()[:, 0]
+        some = x[rows]
+        large = some.abs() >= self.threshold  # [few rows, in]
+        columns = large.any(0).nonzero()[:, 0]
+        apart = torch.where(large, some, 0.0)[:, columns]  # [few rows, few columns]
+        wide = self.weight[:, columns].float() * scale[:, None]  # [out, few columns]
+        rest = x.index_copy(0, rows, some.masked_fill(large, 0.0))
+        found = int8_product(rest, self.weight, scale, largest_of(rest))
+        return found.index_add_(0, rows, apart @ wide.to(x.dtype).t())
 
     def extra_repr(self) -> str:
         """Widths and threshold."""
