@@ -13,6 +13,7 @@ from typing import Any
 
 from formers.adapters import NAMES as ADAPTERS
 from formers.generation import NAMES as GENERATION
+from formers.pipelines import NAMES as PIPELINES
 from formers.tasks.table import AUTO
 
 __version__ = "0.1.0"
@@ -21,6 +22,7 @@ __version__ = "0.1.0"
 _TABLE: dict[str, tuple[str, ...]] = {
     **ADAPTERS,
     **GENERATION,
+    **PIPELINES,
     "formers.auto": ("AutoConfig", "AutoModel", "AutoTokenizer", *AUTO),
     "formers.configs": ("GenerationConfig", "PretrainedConfig", "PreTrainedConfig"),
     "formers.nn.cache": ("Cache", "DynamicCache", "EncoderDecoderCache", "QuantizedCache", "StaticCache"),
@@ -110,26 +112,6 @@ _TABLE: dict[str, tuple[str, ...]] = {
         *("EncodedInputPair", "PreTokenizedInputPair", "TextInputPair"),
         "TokenizersBackend",
         *("get_json_schema", "get_tokenizer_config"),
-    ),
-    "formers.pipelines": (
-        *("ClassificationFunction", "KeyDataset", "KeyPairDataset", "PIPELINE_REGISTRY"),
-        "Pipeline",
-        "check_task",
-        "get_supported_tasks",
-        *("Conversation", "ConversationalPipeline", "SummarizationPipeline", "Text2TextGenerationPipeline"),
-        *("TextClassificationPipeline", "TextGenerationPipeline", "TranslationPipeline"),
-        *(
-            "FeatureExtractionPipeline",
-            "FillMaskPipeline",
-            "SentenceEmbeddingPipeline",
-            "TextRankingPipeline",
-        ),
-        *("ChunkPipeline", "PipelineException", "ZeroShotClassificationPipeline"),
-        *("AggregationStrategy", "NerPipeline", "TokenClassificationArgumentHandler"),
-        *("QuestionAnsweringArgumentHandler", "QuestionAnsweringPipeline", "SquadExample"),
-        *("TableQuestionAnsweringArgumentHandler", "TableQuestionAnsweringPipeline"),
-        "TokenClassificationPipeline",
-        "pipeline",
     ),
     "formers.quantization.config": ("BitsAndBytesConfig",),
     "formers.training": (

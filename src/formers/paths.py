@@ -313,13 +313,13 @@ def _names_of(path: str) -> list[str]:
     return [name for name in dict.fromkeys(names) if name != "*is_"]
 
 
-def absent(module: str, name: str, names: list[str], why: str = "") -> Exception:
+def absent(module: str, name: str, names: list[str], why: str = "", depth: int = 2) -> Exception:
     """What a module's `__getattr__` raises: `from module import name` would drop an AttributeError's text."""
     from formers.core.notices import did_you_mean
     from formers.names import reason_of_absence
 
     why = why or reason_of_absence(name) or did_you_mean(name, names)
-    caller = sys._getframe(2)
+    caller = sys._getframe(depth)
     if caller.f_code.co_code[caller.f_lasti] == dis.opmap["IMPORT_FROM"]:
         return ImportError(f"cannot import name {name!r} from {module!r}{why}", name=module)
     return AttributeError(f"module {module!r} has no attribute {name!r}{why}")

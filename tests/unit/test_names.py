@@ -44,6 +44,15 @@ def test_older_paths_cost_nothing_until_they_are_used():
     assert (done.returncode, done.stdout) == (0, ""), done.stderr
 
 
+def test_asking_for_pipelines_imports_no_task() -> None:
+    code = (
+        "import sys\nfrom formers import Trainer, pipeline\n"
+        "print([name for name in sys.modules if name.startswith('formers.pipelines.text.')])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
 def test_a_name_that_is_not_there_is_refused_with_a_reason():
     with pytest.raises(ImportError, match="cannot import name 'get_last_chekpoint'"):
         from formers.trainer_utils import get_last_chekpoint  # noqa: F401

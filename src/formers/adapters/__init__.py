@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import importlib
-from typing import Any
+from formers.core.lazy import lazy
 
 # module -> its public names, which are the package's too
 NAMES: dict[str, tuple[str, ...]] = {
@@ -23,12 +22,5 @@ NAMES: dict[str, tuple[str, ...]] = {
     "formers.adapters.prepare": ("prepare_model_for_kbit_training",),
     "formers.adapters.state": ("get_peft_model_state_dict", "load_peft_weights", "set_peft_model_state_dict"),
 }
-_HOMES = {name: module for module, names in NAMES.items() for name in names}
 
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(importlib.import_module(_HOMES[name]), name)
-    globals()[name] = value
-    return value
+__getattr__, __dir__ = lazy(__name__, NAMES)

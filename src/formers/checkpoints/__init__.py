@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from formers.core.lazy import lazy
 
 if TYPE_CHECKING:
     from formers.checkpoints.failures import CheckpointError, LoadError, UnsafeCheckpoint
@@ -15,28 +16,18 @@ if TYPE_CHECKING:
     from formers.core.atomic import write_atomically
 
 # Looked up when first used, so that a config can be written without importing torch.
-_HOMES = {
-    "write_atomically": "..core.atomic",
-    "CheckpointError": ".failures",
-    "LoadError": ".failures",
-    "UnsafeCheckpoint": ".failures",
-    "TensorFiles": ".files",
-    "find_weights": ".files",
-    "assign": ".loading",
-    "load": ".loading",
-    "Rename": ".renames",
-    "LoadReport": ".report",
-    "save": ".saving",
-}
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(importlib.import_module(_HOMES[name], __name__), name)
-    globals()[name] = value
-    return value
-
+__getattr__, __dir__ = lazy(
+    __name__,
+    {
+        ".failures": ("CheckpointError", "LoadError", "UnsafeCheckpoint"),
+        ".files": ("TensorFiles", "find_weights"),
+        ".loading": ("assign", "load"),
+        ".renames": ("Rename",),
+        ".report": ("LoadReport",),
+        ".saving": ("save",),
+        "formers.core.atomic": ("write_atomically",),
+    },
+)
 
 __all__ = [
     "CheckpointError",

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from formers.core.lazy import lazy
 
 if TYPE_CHECKING:
     from formers.desk.drift import DriftBaseline as DriftBaseline
@@ -13,17 +14,12 @@ if TYPE_CHECKING:
     from formers.desk.queue import HumanQueue as HumanQueue
     from formers.desk.report import write_report as write_report
 
-_MODULE_OF = {
-    "DriftBaseline": "drift",
-    "DriftMonitor": "drift",
-    "DriftReport": "drift",
-    "GoldenReport": "golden",
-    "HumanQueue": "queue",
-    "write_report": "report",
-}
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _MODULE_OF:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(f"{__name__}.{_MODULE_OF[name]}"), name)
+__getattr__, __dir__ = lazy(
+    __name__,
+    {
+        ".drift": ("DriftBaseline", "DriftMonitor", "DriftReport"),
+        ".golden": ("GoldenReport",),
+        ".queue": ("HumanQueue",),
+        ".report": ("write_report",),
+    },
+)

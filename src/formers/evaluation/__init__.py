@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from formers.core.lazy import lazy
 
 if TYPE_CHECKING:
     from formers.evaluation.baselines import tfidf_baseline as tfidf_baseline
@@ -22,10 +23,5 @@ _NAMES = {
     "metrics": "classification compute_metrics_for load load_metric multi_label",
     "thresholds": "LabelThreshold Thresholds coverage_curve fit_thresholds",
 }
-_MODULE_OF = {name: module for module, names in _NAMES.items() for name in names.split()}
 
-
-def __getattr__(name: str) -> Any:
-    if name not in _MODULE_OF:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(f"{__name__}.{_MODULE_OF[name]}"), name)
+__getattr__, __dir__ = lazy(__name__, {f".{module}": names.split() for module, names in _NAMES.items()})

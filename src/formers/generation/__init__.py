@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import importlib
-from typing import Any
+from formers.core.lazy import lazy
 
 # module -> its public names, which are the package's too
 NAMES: dict[str, tuple[str, ...]] = {
@@ -111,17 +110,5 @@ NAMES: dict[str, tuple[str, ...]] = {
         "WatermarkingConfig",
     ),
 }
-_MODULE_OF = {name: module for module, names in NAMES.items() for name in names}
-_MODULE_OF["GenerationConfig"] = "formers.configs"
 
-
-def __getattr__(name: str) -> Any:
-    if name not in _MODULE_OF:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(importlib.import_module(_MODULE_OF[name]), name)
-    globals()[name] = value
-    return value
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *_MODULE_OF})
+__getattr__, __dir__ = lazy(__name__, {**NAMES, "formers.configs": ("GenerationConfig",)})

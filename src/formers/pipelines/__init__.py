@@ -1,85 +1,48 @@
-"""Task in, answer out: `pipeline("text-classification")("a text")`."""
+"""Task in, answer out: `pipeline("text-classification")("a text")`. Names are loaded when first used."""
 
 from __future__ import annotations
 
-from typing import Any
+from formers.core.lazy import lazy
 
-from formers import paths
-from formers.pipelines.build import pipeline
-from formers.pipelines.datasets import KeyDataset, KeyPairDataset
-from formers.pipelines.frame import ChunkPipeline, Pipeline
-from formers.pipelines.registry import (
-    PIPELINE_REGISTRY,
-    check_task,
-    get_supported_tasks,
-    register,
-)
-from formers.pipelines.table import Task
-from formers.pipelines.text.classification import ClassificationFunction, TextClassificationPipeline
-from formers.pipelines.text.conversational import Conversation, ConversationalPipeline
-from formers.pipelines.text.embedding import SentenceEmbeddingPipeline
-from formers.pipelines.text.features import FeatureExtractionPipeline
-from formers.pipelines.text.fill_mask import FillMaskPipeline, PipelineException
-from formers.pipelines.text.generation import TextGenerationPipeline
-from formers.pipelines.text.question_answering import (
-    QuestionAnsweringArgumentHandler,
-    QuestionAnsweringPipeline,
-    SquadExample,
-)
-from formers.pipelines.text.ranking import TextRankingPipeline
-from formers.pipelines.text.rewriting import (
-    SummarizationPipeline,
-    Text2TextGenerationPipeline,
-    TranslationPipeline,
-)
-from formers.pipelines.text.table_question_answering import (
-    TableQuestionAnsweringArgumentHandler,
-    TableQuestionAnsweringPipeline,
-)
-from formers.pipelines.text.token_classification import (
-    AggregationStrategy,
-    NerPipeline,
-    TokenClassificationArgumentHandler,
-    TokenClassificationPipeline,
-)
-from formers.pipelines.text.zero_shot import ZeroShotClassificationPipeline
-
-__all__ = [
-    "PIPELINE_REGISTRY",
-    "AggregationStrategy",
-    "ChunkPipeline",
-    "ClassificationFunction",
-    "Conversation",
-    "ConversationalPipeline",
-    "FeatureExtractionPipeline",
-    "FillMaskPipeline",
-    "KeyDataset",
-    "KeyPairDataset",
-    "NerPipeline",
-    "Pipeline",
-    "PipelineException",
-    "QuestionAnsweringArgumentHandler",
-    "QuestionAnsweringPipeline",
-    "SentenceEmbeddingPipeline",
-    "SquadExample",
-    "SummarizationPipeline",
-    "TableQuestionAnsweringArgumentHandler",
-    "TableQuestionAnsweringPipeline",
-    "Task",
-    "Text2TextGenerationPipeline",
-    "TextClassificationPipeline",
-    "TextGenerationPipeline",
-    "TextRankingPipeline",
-    "TokenClassificationArgumentHandler",
-    "TokenClassificationPipeline",
-    "TranslationPipeline",
-    "ZeroShotClassificationPipeline",
-    "check_task",
-    "get_supported_tasks",
-    "pipeline",
-    "register",
-]
+# module -> its public names, which are the package's too
+NAMES: dict[str, tuple[str, ...]] = {
+    "formers.pipelines.build": ("pipeline",),
+    "formers.pipelines.datasets": ("KeyDataset", "KeyPairDataset"),
+    "formers.pipelines.frame": ("ChunkPipeline", "Pipeline"),
+    "formers.pipelines.registry": ("PIPELINE_REGISTRY", "check_task", "get_supported_tasks"),
+    "formers.pipelines.text.classification": ("ClassificationFunction", "TextClassificationPipeline"),
+    "formers.pipelines.text.conversational": ("Conversation", "ConversationalPipeline"),
+    "formers.pipelines.text.embedding": ("SentenceEmbeddingPipeline",),
+    "formers.pipelines.text.features": ("FeatureExtractionPipeline",),
+    "formers.pipelines.text.fill_mask": ("FillMaskPipeline", "PipelineException"),
+    "formers.pipelines.text.generation": ("TextGenerationPipeline",),
+    "formers.pipelines.text.question_answering": (
+        *("QuestionAnsweringArgumentHandler", "QuestionAnsweringPipeline", "SquadExample"),
+    ),
+    "formers.pipelines.text.ranking": ("TextRankingPipeline",),
+    "formers.pipelines.text.rewriting": (
+        *("SummarizationPipeline", "Text2TextGenerationPipeline", "TranslationPipeline"),
+    ),
+    "formers.pipelines.text.table_question_answering": (
+        *("TableQuestionAnsweringArgumentHandler", "TableQuestionAnsweringPipeline"),
+    ),
+    "formers.pipelines.text.token_classification": (
+        *("AggregationStrategy", "NerPipeline", "TokenClassificationArgumentHandler"),
+        "TokenClassificationPipeline",
+    ),
+    "formers.pipelines.text.zero_shot": ("ZeroShotClassificationPipeline",),
+}
+_BESIDE = {"formers.pipelines.registry": ("register",), "formers.pipelines.table": ("Task",)}
 
 
-def __getattr__(name: str) -> Any:
-    raise paths.absent(__name__, name, __all__)
+def _absent(package: str, name: str, names: list[str]) -> Exception:
+    from formers import paths
+
+    return paths.absent(package, name, names, depth=3)  # who asked is one frame further up
+
+
+__getattr__, __dir__ = lazy(
+    __name__,
+    {module: NAMES.get(module, ()) + _BESIDE.get(module, ()) for module in {**NAMES, **_BESIDE}},
+    _absent,
+)

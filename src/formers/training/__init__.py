@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import importlib
-from typing import Any
+from formers.core.lazy import lazy
 
 # module of this package -> its public names
 _TABLE: dict[str, tuple[str, ...]] = {
@@ -74,17 +73,4 @@ _TABLE: dict[str, tuple[str, ...]] = {
     "trainer": ("Trainer",),
 }
 
-_MODULE_OF = {name: module for module, names in _TABLE.items() for name in names}
-
-
-def __getattr__(name: str) -> Any:
-    module = _MODULE_OF.get(name)
-    if module is None:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(importlib.import_module(f"{__name__}.{module}"), name)
-    globals()[name] = value
-    return value
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *_MODULE_OF})
+__getattr__, __dir__ = lazy(__name__, {f".{module}": names for module, names in _TABLE.items()})
