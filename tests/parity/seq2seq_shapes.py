@@ -10,6 +10,7 @@ import torch
 import transformers
 from transformers.models.mvp import modeling_mvp
 from transformers.models.nllb_moe import modeling_nllb_moe
+from transformers.models.prophetnet import modeling_prophetnet
 
 from formers.models.table import FAMILIES
 
@@ -121,6 +122,20 @@ _NLLB = {
     "moe_token_dropout": 0.0,
 }
 
+_PROPHET = {
+    "vocab_size": VOCABULARY,
+    "hidden_size": 32,
+    "num_encoder_attention_heads": 4,
+    "num_decoder_attention_heads": 2,
+    "encoder_ffn_dim": 40,
+    "decoder_ffn_dim": 56,
+    "num_encoder_layers": 2,  # no fewer than of the decoder: by them the reference sizes its cache
+    "num_decoder_layers": 2,
+    "max_position_embeddings": 40,
+    "dropout": 0.0,
+    "attention_dropout": 0.0,
+    "activation_dropout": 0.0,
+}
 _SPARSE = {**_SMALL, "block_size": 1, "num_random_blocks": 2, "attention_dropout": 0.0}
 
 SHAPES: dict[str, dict[str, dict[str, Any]]] = {
@@ -295,6 +310,21 @@ SHAPES: dict[str, dict[str, dict[str, Any]]] = {
         },
     },
     "led": {"two windows": _LED},
+    "prophetnet": {
+        "three streams, few buckets, smooth targets": {
+            **_PROPHET,
+            "ngram": 3,
+            "num_buckets": 8,
+            "relative_max_distance": 10,
+            "eps": 0.1,
+        },
+        "one stream in the loss, deeper encoder": {
+            **_PROPHET,
+            "num_decoder_layers": 1,
+            "activation_function": "relu",
+            "disable_ngram_loss": True,
+        },
+    },
     "longt5": {
         "windows, deeper encoder": {**_T5, "num_layers": 2, "num_decoder_layers": 1, "local_radius": 3},
         "sums of blocks, gated, output apart": {
@@ -338,6 +368,7 @@ _ENDINGS = {
     "PLBart": (*_READERS[:3], "ForCausalLM"),
     "Pegasus": _LANGUAGE,
     "PegasusX": _LANGUAGE[:2],
+    "ProphetNet": (*_LANGUAGE, "Encoder", "Decoder"),
     "T5Gemma": (*_READERS[:3], "ForTokenClassification"),
     "SwitchTransformers": (*_LANGUAGE[:2], "EncoderModel"),
     **dict.fromkeys(("T5", "MT5", "UMT5"), (*_READERS, "EncoderModel", "ForTokenClassification")),
@@ -394,6 +425,7 @@ def _mend() -> None:
     MVP: it hands `use_prompt` to the encoder in another's place, and to a decoder alone not at all.
     NLLB-MoE: it lets two of all experts read, keeps the room of the last pass, and, with a cache, asks the
     mask of other tokens.
+    ProphetNet: it takes streams, places and heads for each other where it looks distances up for streams.
     """
     for half in (modeling_mvp.MvpEncoder, modeling_mvp.MvpDecoder):
 
@@ -413,6 +445,19 @@ def _mend() -> None:
         return out
 
     modeling_nllb_moe.NllbMoeExperts.forward = read
+
+    def far(self: Any, states: Any, weights: Any, places: Any, buckets: Any) -> torch.Tensor:
+        batch, length, streams, _ = states.shape
+        if buckets is None:
+            at = torch.arange(weights.shape[-1])[None, None] - places[:, None]
+            buckets = modeling_prophetnet.compute_relative_buckets(
+                self.num_buckets, self.relative_max_distance, at.expand(batch, -1, -1)
+            )
+        found = self.relative_pos_embeddings(states.transpose(1, 2))
+        found = found.unflatten(-1, (self.num_buckets, self.num_attn_heads)).permute(0, 1, 4, 2, 3)
+        return found.gather(-1, buckets.long()[:, None, None].expand(*found.shape[:3], -1, -1))
+
+    modeling_prophetnet.ProphetNetNgramSelfAttention.get_predict_relative_pos_embeddings = far
     router = modeling_nllb_moe.NllbMoeTop2Router
     route = router.route_tokens
 

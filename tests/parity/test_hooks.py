@@ -81,6 +81,7 @@ ONLY_THERE = {
 UNREAD = {"deberta": "encoder", "deberta-v2": "encoder"}
 # nodes to which the reference hands what they read more than once: for queries, and for keys and values
 THRICE = {"ctrl": "multi_head_attention", "canine": "self"}
+SHAPED = "ProphetNetposition_embeddings"  # in the reference it reads the shape of what is read
 STACKED = re.compile(r"\.experts\.act_fn$")  # of all experts, which stand by themselves in the file
 
 
@@ -320,8 +321,8 @@ def test_a_hook_that_edits_is_obeyed_with_the_references_numbers(case: tuple[Any
             (nn.Module.register_forward_hook, {"hook": _edit_output}),
             (nn.Module.register_forward_pre_hook, {"hook": _edit_input, "with_kwargs": True}),
         ):
-            if name.endswith("rotary_emb"):
-                continue  # it returns two tables, not states
+            if name.endswith("rotary_emb") or ours._family.name + name.split(".")[-1] == SHAPED:
+                continue  # it returns two tables, not states; or it reads a shape
             if edit["hook"] is _edit_output and name.split(".")[-1] == UNREAD.get(ours._family.model_type):
                 continue
             if edit["hook"] is _edit_input and name.split(".")[-1] == THRICE.get(ours._family.model_type):

@@ -45,7 +45,11 @@ def pair(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
     return theirs, ours, folder
 
 
-each_case = pytest.mark.parametrize("pair", CASES, indirect=True, ids=[" / ".join(case) for case in CASES])
+def _each(cases: list[tuple[str, str, str]]) -> Any:
+    return pytest.mark.parametrize("pair", cases, indirect=True, ids=[" / ".join(case) for case in cases])
+
+
+each_case = _each(CASES)
 
 
 def _close(theirs: torch.Tensor, ours: torch.Tensor, real: torch.Tensor | None = None) -> None:
@@ -81,7 +85,7 @@ def test_outputs_and_hidden_states_are_the_references(pair: tuple[Any, Any, Path
             _close(one, two, seen(inputs, key))
 
 
-@each_case
+@_each([case for case in CASES if case[0] != "prophetnet"])  # whose encoder returns scores in the reference
 def test_attention_weights_are_the_references(pair: tuple[Any, Any, Path]) -> None:
     theirs, ours, _ = pair
     inputs, before = inputs_of(ours), theirs.config._attn_implementation

@@ -40,8 +40,8 @@ def _steps(model: Any, inputs: dict[str, Any], past: Any = None, legacy: bool = 
     """Logits of the decoder's tokens, a few at a time, and the cache."""
     encoded = model.get_encoder()(**_heard(inputs), return_dict=True)
     ids, mask, steps, at = inputs["decoder_input_ids"], inputs["decoder_attention_mask"], [], 0
-    # the reference's FSMT lets the tokens of one such call see each other
-    for width in WIDTHS if model.config.model_type != "fsmt" else [1] * sum(WIDTHS):
+    # the reference's FSMT lets the tokens of one such call see each other, its ProphetNet takes one
+    for width in [1] * sum(WIDTHS) if model.config.model_type in ("fsmt", "prophetnet") else WIDTHS:
         output = model(
             encoder_outputs=encoded,
             attention_mask=inputs.get("attention_mask"),

@@ -58,6 +58,7 @@ WORDS = {
     "MPNet": ["<s>", "<pad>", "</s>", "[UNK]", "<mask>"],
     "Splinter": [*WORDPIECE_SPECIAL, "[QUESTION]"],
     "Funnel": ["<unk>", "<sep>", "<pad>", "<cls>", "<mask>", "<s>", "</s>"],
+    "ProphetNet": ["[PAD]", "[UNK]", "[SEP]", "[X_SEP]", "[MASK]"],
 }
 BYTES = {
     "Deberta": ["[CLS]", "[SEP]", "[UNK]", "[PAD]", "[MASK]"],
@@ -75,6 +76,7 @@ def write(name: str, folder: Path) -> None:
         write_sentencepiece(folder / file, vocab_size=260, character_coverage=1.0, **options)
     elif name in WORDS:
         write_vocab_txt(folder, special=WORDS[name])
+        (folder / "vocab.txt").rename(folder / RECIPES[name].files["vocab_file"][0])
     else:
         write_byte_bpe(folder, BYTES[name])
     write_json(folder / "tokenizer_config.json", {"tokenizer_class": f"{name}Tokenizer"})

@@ -110,6 +110,13 @@ _OTHERS["big_bird"] = {**_BERT, "attention_type": "original_full"}
 _OTHERS["bigbird_pegasus"] = {**_OTHERS["bart"], "attention_type": "original_full", "eos_token_id": 3}
 _OTHERS["pegasus_x"] = {**_OTHERS["bart"], "block_size": 4, "num_global_tokens": 2, "pad_token_id": 0}
 _OTHERS["led"] = {**_OTHERS["bart"], "attention_window": 4}
+_OTHERS["prophetnet"] = {
+    "vocab_size": 50,
+    "hidden_size": 32,
+    **dict.fromkeys(("num_encoder_layers", "num_decoder_layers"), 2),
+    **dict.fromkeys(("num_encoder_attention_heads", "num_decoder_attention_heads"), 4),
+    **dict.fromkeys(("encoder_ffn_dim", "decoder_ffn_dim"), 64),
+}
 _OTHERS |= dict.fromkeys(("longt5", "mt5", "umt5"), _OTHERS["t5"])
 _OTHERS["funnel"] = {"vocab_size": 50, "block_sizes": [2, 1], "d_model": 32, "n_head": 4, "d_head": 8}
 _OTHERS["xlnet"] = {"vocab_size": 50, "d_model": 32, "n_layer": 3, "n_head": 4, "d_inner": 64}

@@ -42,6 +42,9 @@ _BESIDE = (
     "relevance_logits",
     "entity_last_hidden_state",
     "entity_hidden_states",
+    "last_hidden_state_ngram",
+    "hidden_states_ngram",
+    "ngram_attentions",
 )
 
 

@@ -69,6 +69,8 @@ class EncoderDecoder(Assembly):
             `is_encoder_decoder=False` there is no decoder.
         hides_padding: without a mask, padding by its id is none the less not seen, by either stack ("both")
             or by the decoder.
+        table: path of the token table that both stacks share; `doubled`: it stands beside a decoder's own
+            in the decoder alone, too.
     """
 
     encoder_decoder = True
@@ -87,8 +89,10 @@ class EncoderDecoder(Assembly):
         hides_padding: Literal["", "both", "decoder"] = "",
         routes: bool = False,
         flat: bool = False,
+        table: str = "shared",
+        doubled: bool = False,
     ) -> None:
-        self.flat = flat
+        self.flat, self.table, self.doubled = flat, table, doubled
         self.wraps, self.apart, self.composed, self.hides_padding = wraps, apart, composed, hides_padding
         self.half, self.shifts_inputs, self.may_untie, self.routes = half, shifts_inputs, may_untie, routes
         self.halves = {
@@ -136,7 +140,7 @@ class EncoderDecoder(Assembly):
             stem = self.halves[name].spec(config).stem
             if self._one_table(config) and isinstance(stem, spec.Tokens) and not has(model, "token"):
                 table = token_table(stem.vocabulary, stem.width, stem.padding_idx, stem.table_scale)
-                place(model, "token", "shared", table)
+                place(model, "token", self.table, table)
             own = getattr(config, name) if self.composed else config
             part = _PARTS[type(stem), self.routes](own, self.halves[name])
             place(model, name, name, part)
@@ -166,7 +170,7 @@ class EncoderDecoder(Assembly):
         if not self._one_table(model.config) or (self.may_untie and not model.config.tie_word_embeddings):
             return {}
         return {
-            f"{name}.{path_of(part, 'token')}.weight": "shared.weight"
+            f"{name}.{path_of(part, 'token')}.weight": f"{self.table}.weight"
             for name, part in self.stacks(model).items()
         }
 
@@ -197,7 +201,7 @@ class EncoderDecoder(Assembly):
             elif isinstance(value, nn.Embedding) and own.num_embeddings != value.num_embeddings:
                 resized = resized_table(own, value.num_embeddings, mean=True)
                 place(part, "token", path_of(part, "token"), resized)
-        place(model, "token", "shared", value)
+        place(model, "token", self.table, value)
 
     def _same_size(self, model: Any, value: nn.Module) -> None:
         """Refuse a table of another size, where both stacks have tables of their own."""
@@ -208,6 +212,10 @@ class EncoderDecoder(Assembly):
                     "the encoder and the decoder have token tables of their own, which do not grow by one "
                     "number: make a model from a config with other vocab_size and decoder_vocab_size"
                 )
+
+    def alone(self, part: str, config_class: type[Any]) -> Assembly:
+        """One stack, on the model itself: the "bare encoder" or the "bare decoder"."""
+        return self.halves[part.removeprefix("bare ")]
 
     def layer_classes(self, config_class: type[Any]) -> list[str]:
         """Those of both stacks."""
@@ -388,7 +396,7 @@ class DecoderHalf(EncoderDecoder):
         self.main, self.means, self.inputs = own.main, own.means, own.inputs
         if not whole.shares:
             self.inputs = (*own.inputs[:2], "encoder_outputs", *own.inputs[2:])
-        self.shares = False  # there is one table
+        self.shares = whole.shares and whole.doubled  # else there is one table
 
     def place(
         self, model: PreTrainedModel, config: Any, pooler: bool | None = None, masked: bool = False
@@ -408,7 +416,7 @@ class DecoderHalf(EncoderDecoder):
 
     def passed_on(self, states: States) -> dict[str, Any]:
         """As over a single stack."""
-        return Assembly.passed_on(self, states)
+        return self.halves["decoder"].passed_on(states)
 
     def output(self, model: Any, states: States) -> ModelOutput:
         """As the decoder's own."""

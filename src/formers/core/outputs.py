@@ -16,12 +16,15 @@ class BaseModelOutput(ModelOutput):
     """Hidden states of a stack: `last_hidden_state` is [B, T, E]."""
 
     last_hidden_state: Tensor | None = None
+    last_hidden_state_ngram: Tensor | None = None
     past_key_values: Any = None
     cache_params: Any = None
     state: Any = None
     mems: tuple[Tensor, ...] | None = None
     hidden_states: tuple[Tensor, ...] | None = None
+    hidden_states_ngram: tuple[Tensor, ...] | None = None
     attentions: tuple[Tensor, ...] | None = None
+    ngram_attentions: tuple[Tensor, ...] | None = None
     cross_attentions: tuple[Tensor, ...] | None = None
     router_logits: tuple[Tensor, ...] | None = None
     image_hidden_states: Tensor | None = None
@@ -50,9 +53,12 @@ class Seq2SeqModelOutput(ModelOutput):
     """Decoder states [B, T, E] with the encoder's [B, S, E] beside them."""
 
     last_hidden_state: Tensor | None = None
+    last_hidden_state_ngram: Tensor | None = None
     past_key_values: Any = None
     decoder_hidden_states: tuple[Tensor, ...] | None = None
+    decoder_ngram_hidden_states: tuple[Tensor, ...] | None = None
     decoder_attentions: tuple[Tensor, ...] | None = None
+    decoder_ngram_attentions: tuple[Tensor, ...] | None = None
     cross_attentions: tuple[Tensor, ...] | None = None
     encoder_last_hidden_state: Tensor | None = None
     encoder_hidden_states: tuple[Tensor, ...] | None = None
@@ -68,13 +74,16 @@ class TaskOutput(ModelOutput):
 
     loss: Tensor | None = None
     logits: Tensor | None = None
+    logits_ngram: Tensor | None = None
     past_key_values: Any = None
     cache_params: Any = None
     state: Any = None
     mems: tuple[Tensor, ...] | None = None
     hidden_states: tuple[Tensor, ...] | None = None
+    hidden_states_ngram: tuple[Tensor, ...] | None = None
     entity_hidden_states: tuple[Tensor, ...] | None = None
     attentions: tuple[Tensor, ...] | None = None
+    ngram_attentions: tuple[Tensor, ...] | None = None
     cross_attentions: tuple[Tensor, ...] | None = None
     router_logits: tuple[Tensor, ...] | None = None
     image_hidden_states: Tensor | None = None
@@ -243,9 +252,12 @@ class Seq2SeqTaskOutput(ModelOutput):
 
     loss: Tensor | None = None
     logits: Tensor | None = None
+    logits_ngram: Tensor | None = None
     past_key_values: Any = None
     decoder_hidden_states: tuple[Tensor, ...] | None = None
+    decoder_ngram_hidden_states: tuple[Tensor, ...] | None = None
     decoder_attentions: tuple[Tensor, ...] | None = None
+    decoder_ngram_attentions: tuple[Tensor, ...] | None = None
     cross_attentions: tuple[Tensor, ...] | None = None
     encoder_last_hidden_state: Tensor | None = None
     encoder_hidden_states: tuple[Tensor, ...] | None = None

@@ -30,7 +30,7 @@ def _assembly(family: Family, over: str) -> Assembly:
     whole = family.assembly
     if over == "whole":
         return whole
-    if not isinstance(whole, EncoderDecoder):
+    if not isinstance(whole, EncoderDecoder) or over not in _UNREAD:
         return whole.alone(over, family.config)
     return EncoderHalf(whole) if over == "encoder" else DecoderHalf(whole)
 

@@ -110,6 +110,7 @@ FAMILIES: dict[str, tuple[str, str]] = {
     "phi3": ("phi3", "Phi3"),
     "phimoe": ("phimoe", "Phimoe"),
     "plbart": ("mbart", "PLBart"),
+    "prophetnet": ("prophetnet", "ProphetNet"),
     "qwen2": ("qwen2", "Qwen2"),
     "qwen2_moe": ("qwen2_moe", "Qwen2Moe"),
     "qwen3": ("qwen3", "Qwen3"),

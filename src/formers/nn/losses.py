@@ -10,7 +10,9 @@ from torch import Tensor
 from torch.nn import functional as F
 
 
-def cross_entropy(logits: Tensor, labels: Tensor, items: Any = None, ignore: int = -100) -> Tensor:
+def cross_entropy(
+    logits: Tensor, labels: Tensor, items: Any = None, ignore: int = -100, smoothing: float = 0.0
+) -> Tensor:
     """Mean cross entropy, computed in float32.
 
     Args:
@@ -18,6 +20,7 @@ def cross_entropy(logits: Tensor, labels: Tensor, items: Any = None, ignore: int
         labels: [...], int64; `ignore` marks places without a label.
         items: divisor in place of the number of labels here (gradient accumulation); None for the mean.
         ignore: the label that is left out.
+        smoothing: weight of all C alike in the targets.
 
     Returns:
         Scalar, float32.
@@ -26,7 +29,11 @@ def cross_entropy(logits: Tensor, labels: Tensor, items: Any = None, ignore: int
     flat, target = logits.reshape(-1, logits.shape[-1]).float(), labels.reshape(-1).to(logits.device)
     try:
         loss = F.cross_entropy(
-            flat, target, ignore_index=ignore, reduction="mean" if items is None else "sum"
+            flat,
+            target,
+            ignore_index=ignore,
+            reduction="mean" if items is None else "sum",
+            label_smoothing=smoothing,
         )
     except IndexError as error:  # on a CPU: elsewhere the device reports it
         count = flat.shape[1]

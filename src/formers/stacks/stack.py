@@ -253,7 +253,9 @@ def run(block: Block, inputs: Inputs, ask: Ask, checkpointing: bool = False) -> 
         if pass_.watched:
             given = {name: None if value is None else turned(value) for name, value in given.items()}
         streams.types = given.get("token_type_ids")
-    x = enter(block, _embed(block, facts, given, pass_), pass_)
+    x = _embed(block, facts, given, pass_)
+    pass_ = facts["stem"].widened(pass_)
+    x = enter(block, x, pass_)
     make_prompts(block, s, pass_)
     if streams is not None:
         assert isinstance(s.attention, spec.Relative)
@@ -428,7 +430,7 @@ def _prepare(
     )
     weights = ask.attentions and s.attention is not None
     needs = s.needs | ({"weights"} if weights else set()) | ({"transforms"} if transformed() else set())
-    kinds = ("attentions", "cross_attentions", "global_attentions")
+    kinds = ("attentions", "cross_attentions", "global_attentions", "ngram_attentions")
     wanted = {"hidden_states": ask.hidden, **dict.fromkeys(kinds, ask.attentions and s.shows)}
     wanted["router_logits"] = ask.routing
     backend = choose(ask.backend, frozenset(needs))

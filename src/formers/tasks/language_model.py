@@ -22,6 +22,22 @@ from formers.tasks.transform import Transform
 
 
 @dataclass(frozen=True)
+class Ahead:
+    """The table reads streams that look ahead, the first of which predicts the next token.
+
+    Qi et al. 2020, arXiv:2001.04063, section 2.2.
+
+    Attributes:
+        streams: how many there are; `trained`: so many of them are in the loss.
+        smoothing: weight of all words alike in the targets.
+    """
+
+    streams: int
+    trained: int
+    smoothing: float = 0.0
+
+
+@dataclass(frozen=True)
 class Spec:
     """A head for words.
 
@@ -51,6 +67,7 @@ class Spec:
         before: what stands before the table, in place of `dense`, `act`, `norm` and `eps`.
         within: the table lies in the decoder, whose states are logits.
         sparse: the label of places without one, where those that have one alone get logits in training.
+        ahead: the states of the streams that are read, in place of the last ones.
     """
 
     out: str
@@ -79,6 +96,7 @@ class Spec:
     before: Transform | None = None
     within: bool = False
     sparse: int | None = None
+    ahead: Ahead | None = None
 
     @property
     def transform(self) -> Transform:
@@ -188,6 +206,22 @@ class VocabularyHead(TaskModel):
         flat = chosen if states.watched else chosen.flatten(0, 1)
         return self._compute(states, flat).view(*chosen.shape[:2], -1)
 
+    def _foreseen(
+        self, ahead: Ahead, states: States, labels: Tensor | None, items: Any
+    ) -> tuple[Tensor | None, Tensor, Tensor | None]:
+        """The loss, the next tokens' logits [B, T, V], and those of the streams behind [B, n - 1, T, V]."""
+        rows = states.extras["last_hidden_state_ngram"]
+        shape = (rows.shape[0], ahead.streams, -1, rows.shape[-1])
+        rows = rows.view(shape) if states.watched else rows.reshape(-1, rows.shape[-1])
+        logits = self._compute(states, rows).view(*shape[:2], states.layout.length, -1)  # [B, n, T, V]
+        loss = None
+        if labels is not None:
+            trained = logits[:, : ahead.trained]
+            every = labels[:, None].expand(trained.shape[:-1])
+            items = None if items is None else items * ahead.trained
+            loss = cross_entropy(trained, every, items, smoothing=ahead.smoothing)
+        return loss, logits[:, 0], logits[:, 1:] if ahead.streams > 1 else None
+
     def _loss(self, logits: Tensor, labels: Tensor, items: Any) -> Tensor:
         return cross_entropy(logits, labels, items)
 
@@ -202,6 +236,10 @@ class VocabularyHead(TaskModel):
     ) -> ModelOutput:
         spec: Spec = self._formers.facts["head"]
         labels = targets["labels"]
+        if spec.ahead is not None:
+            found = self._foreseen(spec.ahead, states, labels, items)
+            passed = {"cross_attentions": states.cross_attentions, **self._assembly.passed_on(states)}
+            return TaskOutput(*found, **passed)
         if labels is not None and spec.sparse is not None:
             told = labels != spec.sparse  # [B, T]
             logits, labels = self._compute(states, states.last[told]), labels[told]  # [told, V]
@@ -251,6 +289,10 @@ class CausalLM(GenerationMixin, VocabularyHead):
     def _loss(self, logits: Tensor, labels: Tensor, items: Any) -> Tensor:
         spec: Spec = self._formers.facts["head"]
         return (next_token if spec.shifts else cross_entropy)(logits, labels, items)
+
+
+class Bare(BaseModel):
+    """One stack of a pair by itself, as it lies in a file of its own: `ProphetNetDecoder`."""
 
 
 class Encoder(BaseModel):

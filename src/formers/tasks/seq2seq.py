@@ -75,6 +75,10 @@ class ConditionalGeneration(GenerationMixin, VocabularyHead):
         self, states: States, given: dict[str, Any], targets: dict[str, Any], items: Any
     ) -> ModelOutput:
         spec: Spec = self._formers.facts["head"]
+        if spec.ahead is not None:
+            return self._record(
+                TaskOutput, states, *self._foreseen(spec.ahead, states, targets["labels"], items)
+            )
         logits, labels = self._vocabulary(states), targets["labels"]  # [B, T, V]
         if spec.logits_bias is not None:
             logits = logits + getattr(self, spec.logits_bias).to(logits)

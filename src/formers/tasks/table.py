@@ -176,6 +176,7 @@ TASKS: dict[str, Task] = {
             "",
             "Find the spans that question tokens stand for.",
         ),
+        Task("stack", ("language_model", "Bare"), "", "One stack of a pair, without a head."),
         Task("replaced_tokens", ("replaced_tokens", "ReplacedTokens"), "", "Find replaced tokens."),
         Task(
             "seq2seq_lm",

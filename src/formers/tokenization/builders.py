@@ -105,9 +105,22 @@ def letters(given: dict[str, Any], every: Settings, where: str) -> Tokenizer:
 
 def wordpiece(given: dict[str, Any], every: Settings, where: str) -> Tokenizer:
     """WordPiece after BERT's normalizer and splitter (arXiv:1810.04805; vocab.txt)."""
+    backend = _word_pieces(given, every, where, "cls_token")
+    bert_frame(backend, every)
+    return backend
+
+
+def ended_wordpiece(given: dict[str, Any], every: Settings, where: str) -> Tokenizer:
+    """The same, each text before a separator, as in ProphetNet."""
+    backend, sep = _word_pieces(given, every, where), every["sep_token"]
+    frame(backend, (sep,), ["$A:0", f"{sep}:0"], ["$A:0", f"{sep}:0", "$B:1", f"{sep}:1"])
+    return backend
+
+
+def _word_pieces(given: dict[str, Any], every: Settings, where: str, *needed: str) -> Tokenizer:
     from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers
 
-    vocab = _listed(given, every, where, "unk_token", "cls_token", "sep_token")
+    vocab = _listed(given, every, where, "unk_token", "sep_token", *needed)
     backend = Tokenizer(models.WordPiece(vocab, unk_token=every["unk_token"], max_input_chars_per_word=100))
     backend.normalizer = normalizers.BertNormalizer(
         clean_text=True,
@@ -116,7 +129,6 @@ def wordpiece(given: dict[str, Any], every: Settings, where: str) -> Tokenizer:
         lowercase=every["do_lower_case"],
     )
     backend.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
-    bert_frame(backend, every)
     backend.decoder = decoders.WordPiece(prefix="##")
     return backend
 
@@ -531,6 +543,7 @@ BUILDERS: dict[str, Callable[[dict[str, Any], Settings, str], Tokenizer]] = {
     "letters": letters,
     "wordpiece": wordpiece,
     "framed_wordpiece": framed_wordpiece,
+    "ended_wordpiece": ended_wordpiece,
     "funnel": funnel,
     "splinter": splinter,
     "deberta": deberta,

@@ -278,6 +278,16 @@ def _with_older(name: str, row: Recipe) -> Recipe:
 RECIPES: dict[str, Recipe] = {
     "Bert": _BERT,
     "DistilBert": replace(_BERT, inputs=PLAIN_INPUTS, model_types=("distilbert",), aliases=("DPRReader",)),
+    "ProphetNet": replace(
+        _BERT,
+        kind="ended_wordpiece",
+        files={"vocab_file": ("prophetnet.tokenizer",)},
+        special={**_named("", "", "[UNK]", "[SEP]", "[PAD]", "", "[MASK]"), "x_sep_token": "[X_SEP]"},
+        inputs=PLAIN_INPUTS,
+        model_types=("prophetnet",),
+        aliases=(),
+        attributes={"clean_up_tokenization_spaces": True},
+    ),
     "Tapas": replace(
         _BERT,
         special={**_BERT.special, "empty_token": "[EMPTY]"},

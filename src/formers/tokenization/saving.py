@@ -189,8 +189,13 @@ def save_vocabulary(tokenizer: Any, vocabulary: Vocabulary, folder: Path, prefix
         return []
     with tempfile.TemporaryDirectory() as place:
         names = [Path(name).name for name in vocabulary.backend.model.save(place)]
+        usual = {} if tokenizer.recipe is None else tokenizer.recipe.files
+        known = {"vocab.txt": usual.get("vocab_file", ("vocab.txt",))[0]}
         return [
-            write_text(_named(folder, name, prefix), (Path(place) / name).read_text(encoding="utf-8"))
+            write_text(
+                _named(folder, known.get(name, name), prefix),
+                (Path(place) / name).read_text(encoding="utf-8"),
+            )
             for name in sorted(names)
         ]
 

@@ -172,7 +172,10 @@ class PreTrainedTokenizerFast(TokenMethods, FrameMethods, OlderCalls, Pushable):
         side = settings.get("truncation_side") or vocabulary.file_truncation.get("direction")
         self.truncation_side = check_side(side or "right", "truncation_side")
         self.pad_token_type_id = int(settings.get("pad_token_type_id") or 0)
-        self.clean_up_tokenization_spaces = bool(settings.get("clean_up_tokenization_spaces") or False)
+        cleans = settings.get("clean_up_tokenization_spaces")
+        usual = {} if recipe is None else recipe.attributes
+        cleans = usual.get("clean_up_tokenization_spaces") if cleans is None else cleans
+        self.clean_up_tokenization_spaces = bool(cleans)
         self.split_special_tokens = bool(settings.get("split_special_tokens") or False)
         self.chat_template = files.template_of(settings.get("chat_template"))
         self._special = special.find(settings, recipe, vocabulary, from_file)

@@ -18,6 +18,7 @@ from formers.nn.mixers.delta_rule import delta_rule_steps
 from formers.nn.mixers.disentangled import disentangled_steps
 from formers.nn.mixers.experts import experts_steps
 from formers.nn.mixers.feedforward import feedforward_steps
+from formers.nn.mixers.foresight import foresight_steps
 from formers.nn.mixers.fourier import fourier_steps
 from formers.nn.mixers.gated_recurrence import gated_recurrence_steps
 from formers.nn.mixers.hashed import hashed_steps
@@ -49,6 +50,7 @@ STEPS: dict[type[Any], Callable[[Any, int], list[Step]]] = {
     spec.Disentangled: disentangled_steps,
     spec.Experts: experts_steps,
     spec.FeedForward: feedforward_steps,
+    spec.Foresight: foresight_steps,
     spec.Fourier: fourier_steps,
     spec.DeltaRule: delta_rule_steps,
     spec.Disentangled: disentangled_steps,

@@ -17,6 +17,7 @@ from formers.nn.spec.attention import (
     Windowed,
 )
 from formers.nn.spec.chosen import ChosenHeads
+from formers.nn.spec.foresight import Foreseen, Foresight
 from formers.nn.spec.layers import Bottleneck, Layer, Part, layer
 from formers.nn.spec.mixers import ByLanguage, Experts, FeedForward, Mixer, TopTwo
 from formers.nn.spec.mixing import (
@@ -86,6 +87,8 @@ __all__ = [
     "Entities",
     "Experts",
     "FeedForward",
+    "Foreseen",
+    "Foresight",
     "Fourier",
     "Frames",
     "Funnel",

@@ -8,6 +8,7 @@ from formers.nn import spec
 from formers.nn.stems.base import Stem
 from formers.nn.stems.characters import CharacterStem
 from formers.nn.stems.entities import EntityStem, LinkedStem
+from formers.nn.stems.foreseen import ForeseenStem
 from formers.nn.stems.frames import FrameStem
 from formers.nn.stems.patches import PatchStem
 from formers.nn.stems.queries import QueryStem
@@ -17,6 +18,7 @@ STEMS: dict[type[Any], type[Stem]] = {
     spec.Tokens: TokenStem,
     spec.Characters: CharacterStem,
     spec.Entities: EntityStem,
+    spec.Foreseen: ForeseenStem,
     spec.Linked: LinkedStem,
     spec.Patches: PatchStem,
     spec.Frames: FrameStem,

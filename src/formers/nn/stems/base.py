@@ -71,6 +71,10 @@ class Stem:
         """What is read in training in place of `given`: the same, unless something is hidden of it."""
         return given
 
+    def widened(self, pass_: Pass) -> Pass:
+        """The pass of the layers, where more enters them than is read."""
+        return pass_
+
     def run(self, node: Any, given: Mapping[str, Any], pass_: Pass) -> Tensor:
         """What enters the first layer: [N, E], or [B, T, E] in a watched pass."""
         raise NotImplementedError(f"{type(self).__name__} reads nothing")
