@@ -18,7 +18,7 @@ class LoraModel(Tuner):
     kind: ClassVar[PeftType] = PeftType.LORA
     prefix: ClassVar[str] = "lora_"
 
-    def wrap(self, leaf: nn.Module, config: Any) -> AdapterLayer | None:
+    def wrap(self, leaf: nn.Module, config: Any, path: str) -> AdapterLayer | None:
         """Linear leaves, tables and convolutions."""
         config.fan_in_fan_out = is_transposed(leaf)
         return wrap(leaf)
