@@ -168,6 +168,51 @@ def test_convolutions_are_adapted_and_merged_as_peft_s(kind, values, tmp_path):
     torch.testing.assert_close(own.merge_and_unload()(x), theirs(x), atol=1e-5, rtol=1e-4)
 
 
+@pytest.mark.parametrize(
+    ("kind", "more"),
+    [
+        ("linear", {}),
+        ("cat", {}),
+        ("svd", {"svd_rank": 3}),
+        ("ties", {"density": 0.5}),
+        ("dare_linear", {"density": 0.6}),
+        ("dare_ties", {"density": 0.6, "majority_sign_method": "frequency"}),
+        ("magnitude_prune", {"density": 0.5}),
+        ("ties_svd", {"density": 0.5}),
+    ],
+)
+def test_adapters_are_put_together_as_peft_puts_them(models, kind, more, monkeypatch):
+    monkeypatch.setattr(torch, "bernoulli", lambda share: (share.cumsum(-1) % 1 < share).to(share))
+    theirs, own = models["llama"]
+    found = []
+    for library, model in ((peft, theirs), (formers, own)):
+        torch.manual_seed(1)
+        values = {"lora_alpha": 6, "target_modules": ["v_proj", "embed_tokens"], "init_lora_weights": False}
+        made = library.get_peft_model(copy.deepcopy(model), library.LoraConfig(r=2, **values)).eval()
+        made.add_adapter("other", library.LoraConfig(r=2, **values))
+        made.base_model.add_weighted_adapter(
+            ["default", "other"], [0.7, -0.4], "both", combination_type=kind, **more
+        )
+        made.set_adapter("both")
+        found.append(logits(made, "llama"))
+    assert not torch.allclose(found[1], logits(own, "llama"), atol=1e-5)
+    torch.testing.assert_close(found[1], found[0], atol=1e-5, rtol=1e-4)
+
+
+def test_adapters_that_do_not_fit_are_not_put_together(models):
+    model = formers.get_peft_model(copy.deepcopy(models["llama"][1]), formers.LoraConfig(r=2))
+    model.add_adapter("wide", formers.LoraConfig(r=3))
+    for names, how, said in (
+        (["default", "none"], {}, "none does not exist"),
+        (["default", "wide"], {"combination_type": "linear"}, "adapters of one rank"),
+        (["default", "wide"], {"combination_type": "ties_svd"}, "needs a density"),
+        (["default", "wide"], {"combination_type": "mean"}, "combination_type is one of"),
+    ):
+        with pytest.raises(ValueError, match=said):
+            model.base_model.add_weighted_adapter(names, [1.0, 1.0], "both", **how)
+    assert list(model.peft_config) == ["default", "wide"]
+
+
 def test_ranks_are_allocated_step_by_step_as_peft_allocates_them(models, tmp_path):
     theirs, own = models["llama"]
     values = dict(METHODS["adalora"][1], total_step=6, tinit=1, tfinal=1, orth_reg_weight=0.1)
