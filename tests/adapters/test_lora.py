@@ -349,6 +349,7 @@ def test_adapters_train_on_packed_leaves_and_merge_into_them(tmp_path, how):
     formers.LlamaForCausalLM(config).save_pretrained(tmp_path)
     packing = formers.BitsAndBytesConfig(**how)
     model = formers.LlamaForCausalLM.from_pretrained(tmp_path, quantization_config=packing)
+    assert model.num_parameters() == formers.LlamaForCausalLM(config).num_parameters()
     model = formers.prepare_model_for_kbit_training(model)
     assert model.is_gradient_checkpointing
     model.gradient_checkpointing_disable()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import importlib
 import json
 import os
 from collections.abc import Mapping
@@ -35,15 +36,41 @@ class TaskType(str, Enum):
 class PeftType(str, Enum):
     """The methods that are known here."""
 
+    PROMPT_TUNING = "PROMPT_TUNING"
+    P_TUNING = "P_TUNING"
+    PREFIX_TUNING = "PREFIX_TUNING"
     LORA = "LORA"
+    ADALORA = "ADALORA"
+    IA3 = "IA3"
+    LOHA = "LOHA"
+    LOKR = "LOKR"
+    OFT = "OFT"
+    VERA = "VERA"
+    LN_TUNING = "LN_TUNING"
 
+    __str__ = str.__str__
+
+
+# method -> folder of its config and tuner, and the tuner's name there
+HOMES: dict[PeftType, tuple[str, str]] = {
+    PeftType.LORA: ("lora", "LoraModel"),
+    PeftType.ADALORA: ("adalora", "AdaLoraModel"),
+    PeftType.IA3: ("ia3", "IA3Model"),
+    PeftType.LN_TUNING: ("ln_tuning", "LNTuningModel"),
+    PeftType.LOHA: ("loha", "LoHaModel"),
+    PeftType.LOKR: ("lokr", "LoKrModel"),
+    PeftType.OFT: ("oft", "OFTModel"),
+    PeftType.VERA: ("vera", "VeraModel"),
+    PeftType.PROMPT_TUNING: ("prompts", "PromptModel"),
+    PeftType.P_TUNING: ("prompts", "PromptModel"),
+    PeftType.PREFIX_TUNING: ("prompts", "PromptModel"),
+}
 
 # fields of configs of the ecosystem that ask for something that is not here, unless they have these values
 _INERT: dict[str, Any] = {
     "megatron_core": "megatron.core",
     "qalora_group_size": 16,
     "runtime_config": None,
-    "loftq_config": {},
 }
 _BY_TYPE: dict[str, type[PeftConfig]] = {}
 
@@ -91,6 +118,7 @@ class PeftConfig(Pushable):
 
     kind: ClassVar[PeftType | None] = None
     absent: ClassVar[tuple[str, ...]] = ()  # fields of the ecosystem's that ask for what is not here
+    own: ClassVar[tuple[str, ...]] = ()  # fields that the ecosystem has not: written where they say something
 
     task_type: TaskType | str | None = None
     peft_type: PeftType | str | None = None
@@ -117,7 +145,9 @@ class PeftConfig(Pushable):
 
     def to_dict(self) -> dict[str, Any]:
         """The fields as plain values."""
-        return {name: plain(getattr(self, name)) for name in _names(type(self))}
+        values = {name: plain(getattr(self, name)) for name in _names(type(self))}
+        unsaid = (*self.own, "peft_version")
+        return {name: value for name, value in values.items() if value is not None or name not in unsaid}
 
     def save_pretrained(self, save_directory: str | os.PathLike[str], **more: Any) -> None:
         """Write `adapter_config.json`; `auto_mapping_dict` goes into it as `auto_mapping`.
@@ -165,13 +195,69 @@ class PeftConfig(Pushable):
         Raises:
             ValueError: for a method that is not available, or fields that ask for what is not known here.
         """
-        made = cls if "peft_type" not in values else _BY_TYPE.get(str(plain(values["peft_type"])))
-        if made is None:
-            raise ValueError(
-                f"adapters of the type {values['peft_type']!r} are not available; those that are: "
-                f"{', '.join(sorted(_BY_TYPE))}"
-            )
+        made = cls
+        if "peft_type" in values:
+            kind = str(plain(values["peft_type"]))
+            if kind not in HOMES:
+                raise ValueError(
+                    f"adapters of the type {kind!r} are not available; those that are: "
+                    f"{', '.join(sorted(HOMES))}"
+                )
+            importlib.import_module(f"formers.adapters.{HOMES[PeftType(kind)][0]}.config")
+            made = _BY_TYPE[kind]
         return made(**_known(made, values))
+
+
+@declared
+class TargetedConfig(PeftConfig):
+    """What adapters say that go on modules.
+
+    Attributes:
+        target_modules: ends of paths, an expression for whole paths, "all-linear"; None: the usual ones.
+        exclude_modules: ends of paths, or an expression, of what is left out.
+        modules_to_save: ends of paths of modules that are trained and saved whole.
+        layers_to_transform: numbers of the layers, with a list of targets; `layers_pattern` names their list.
+    """
+
+    target_modules: Any = None
+    exclude_modules: Any = None
+    modules_to_save: list[str] | None = None
+    layers_to_transform: Any = None
+    layers_pattern: Any = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for name in ("target_modules", "exclude_modules"):
+            value = getattr(self, name)
+            setattr(self, name, set(value) if isinstance(value, (list, tuple)) else value)
+        for name in ("layers_to_transform", "layers_pattern"):
+            if isinstance(self.target_modules, str) and getattr(self, name) is not None:
+                raise ValueError(f"`{name}` cannot be used when `target_modules` is a str.")
+        if self.layers_pattern and self.layers_to_transform is None:
+            raise ValueError(
+                "When `layers_pattern` is specified, `layers_to_transform` must also be specified. "
+            )
+
+
+def check_ranks(*ranks: Any) -> None:
+    """Refuse what is no rank.
+
+    Raises:
+        ValueError: for anything but whole numbers above zero.
+    """
+    for rank in ranks:
+        if isinstance(rank, bool) or not isinstance(rank, int) or rank <= 0:
+            raise ValueError(f"`r` should be a positive integer value but the value passed is {rank}")
+
+
+def check_biases(bias: str, name: str) -> None:
+    """Refuse what does not say which biases are trained.
+
+    Raises:
+        ValueError: for anything but "none", "all" and `name`.
+    """
+    if bias not in ("none", "all", name):
+        raise ValueError(f"bias must be 'none', 'all' or {name!r}, got {bias!r}")
 
 
 def _known(kind: type[PeftConfig], values: Mapping[str, Any]) -> dict[str, Any]:

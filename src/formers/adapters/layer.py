@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from formers.nn.kernels import project
 from formers.nn.leaves import Conv1D
@@ -22,6 +23,23 @@ def is_transposed(leaf: nn.Module) -> bool:
 def is_linear(leaf: nn.Module) -> bool:
     """Whether a leaf is a product with one weight."""
     return isinstance(leaf, nn.Linear) or is_transposed(leaf)
+
+
+def widths(leaf: Any) -> tuple[int, int]:
+    """What a leaf reads and makes: features, channels; of a table, tokens and features."""
+    if isinstance(leaf, nn.Embedding):
+        return leaf.num_embeddings, leaf.embedding_dim
+    if hasattr(leaf, "in_channels"):
+        return int(leaf.in_channels), int(leaf.out_channels)
+    if isinstance(leaf, nn.Linear):  # one whose weight is packed, too
+        return leaf.in_features, leaf.out_features
+    out, read = leaf.weight.shape[::-1] if is_transposed(leaf) else leaf.weight.shape
+    return int(read), int(out)
+
+
+def wide(weight: Tensor) -> Tensor:
+    """In float32 at least."""
+    return weight.to(torch.promote_types(weight.dtype, torch.float32))
 
 
 def train(held: nn.Module | nn.Parameter, wanted: bool) -> None:
@@ -156,13 +174,15 @@ class AdapterLayer(nn.Module):
 
     def forward(self, x: Tensor, *args: Any, **kwargs: Any) -> Tensor:
         """As the leaf: [..., in] -> [..., out]."""
-        result = self._computed(x, *args, **kwargs)
         if self._disable_adapters or self.merged_adapters:
-            return result
+            return self._computed(x, *args, **kwargs)
+        names = [name for name in self._active_adapter if self.holds(name)]
+        for name in names:
+            x = self.entering(name, x)
+        result = self._computed(x, *args, **kwargs)
         kind = result.dtype
-        for name in self._active_adapter:
-            if self.holds(name):
-                result = self.adapted(name, x, result)
+        for name in names:
+            result = self.adapted(name, x, result)
         return result if result.dtype is kind else result.to(kind)
 
     def _computed(self, x: Tensor, *args: Any, **kwargs: Any) -> Tensor:
@@ -172,9 +192,13 @@ class AdapterLayer(nn.Module):
         found: Tensor = leaf(x, *args, **kwargs)
         return found
 
+    def entering(self, name: str, x: Tensor) -> Tensor:
+        """What an adapter makes of what the leaf reads."""
+        return x
+
     def adapted(self, name: str, x: Tensor, result: Tensor) -> Tensor:
         """What an adapter makes of the leaf's result for x."""
-        raise NotImplementedError
+        return result
 
     # -- merging ---------------------------------------------------------------------------------------
 
@@ -212,22 +236,72 @@ class AdapterLayer(nn.Module):
             self._put(self.merged_adapters[-1], self.unmerged_weight, -1.0)
             self.merged_adapters.pop()
 
+    def base_weight(self) -> Tensor:
+        """The leaf's weight in its layout, dequantized where it is packed; without a gradient."""
+        leaf: Any = self.get_base_layer()
+        found: Tensor = leaf.dequantized() if isinstance(leaf, PackedLinear) else leaf.weight.data
+        return found
+
     @torch.no_grad()
     def _put(self, name: str, change: Any, sign: float) -> None:
         leaf: Any = self.get_base_layer()
-        packed = isinstance(leaf, PackedLinear)
-        held = leaf.dequantized() if packed else leaf.weight.data
-        made = change(name, held.to(torch.promote_types(held.dtype, torch.float32))).to(held.dtype)
+        held = self.base_weight()
+        made = change(name, wide(held)).to(held.dtype)
         if not torch.isfinite(made).all():
             raise ValueError(
                 f"NaNs detected in the merged weights. The adapter {name} seems to be broken; this leaf "
                 "is as it was"
             )
         self.shift_bias(name, sign)
-        if packed:
+        if isinstance(leaf, PackedLinear):
             leaf.take(made)
         else:
             leaf.weight.data = made
+
+
+class DeltaLayer(AdapterLayer):
+    """A leaf whose adapters add to its weight, [out, in, ...].
+
+    Attributes:
+        fan_in_fan_out: the leaf is linear and stores [in, out].
+        transposed: the weight is stored [in, out]: that, or a table.
+    """
+
+    def __init__(self, base_layer: nn.Module) -> None:
+        super().__init__(base_layer)
+        leaf = self.get_base_layer()
+        self.fan_in_fan_out = is_transposed(leaf)
+        self.transposed = self.fan_in_fan_out or isinstance(leaf, nn.Embedding)
+        self.in_features, self.out_features = widths(leaf)
+
+    def get_delta_weight(self, name: str) -> Tensor:
+        """What an adapter adds to the weight, in the layout of the leaf, float32 at least."""
+        raise NotImplementedError
+
+    def merged_weight(self, name: str, weight: Tensor) -> Tensor:
+        """The sum."""
+        return weight + self.get_delta_weight(name)
+
+    def unmerged_weight(self, name: str, weight: Tensor) -> Tensor:
+        """The difference."""
+        return weight - self.get_delta_weight(name)
+
+    def product(self, x: Tensor, weight: Tensor) -> Tensor:
+        """What the leaf would make of x with another weight and no bias."""
+        leaf: Any = self.get_base_layer()
+        for kind, compute in _CONVOLUTIONS.items():
+            if isinstance(leaf, kind):
+                how = (leaf.stride, leaf.padding, leaf.dilation, leaf.groups)
+                found: Tensor = compute(x, weight, None, *how)
+                return found
+        return x @ weight if self.fan_in_fan_out else F.linear(x, weight)
+
+
+_CONVOLUTIONS: dict[type[nn.Module], Any] = {
+    nn.Conv1d: F.conv1d,
+    nn.Conv2d: F.conv2d,
+    nn.Conv3d: F.conv3d,
+}
 
 
 def _parameters(held: Any) -> Iterable[nn.Parameter]:

@@ -148,30 +148,25 @@ def has_adapters(model: Any) -> bool:
     return bool(_configs(model))
 
 
-def _tuner(model: Any) -> Any:
-    """The tuner of the adapters that are on a model.
-
-    Raises:
-        ValueError: where there are none.
-    """
-    from formers.adapters.config import PeftType
-    from formers.adapters.peft_model import TUNERS
-
-    configs = _configs(model)
-    if not configs:
-        raise ValueError("No adapter loaded. Please load an adapter first.")
-    return TUNERS[PeftType(next(iter(configs.values())).peft_type)].around(model)
-
-
 def _inject(model: Any, name: str, config: Any, low_cpu_mem_usage: bool = False) -> Any:
-    from formers.adapters.config import PeftType
-    from formers.adapters.peft_model import TUNERS
+    from formers.adapters.methods import tuner_for, tuner_of
 
-    tuner = TUNERS[PeftType(config.peft_type)]
+    if config.is_prompt_learning:
+        raise ValueError(
+            f"{config.peft_type} changes what a model reads, and goes around it: "
+            "get_peft_model(model, config)"
+        )
+    tuner = tuner_for(config)
     if not _configs(model):
         return tuner(model, config, name, low_cpu_mem_usage)
-    found = _tuner(model)
+    found = tuner_of(model)
     if type(found) is not tuner:
         raise ValueError(f"one model has adapters of one method: these are {found.kind.value}")
     found.inject_adapter(name, config, low_cpu_mem_usage)
     return found
+
+
+def _tuner(model: Any) -> Any:
+    from formers.adapters.methods import tuner_of
+
+    return tuner_of(model)

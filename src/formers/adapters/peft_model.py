@@ -13,7 +13,7 @@ from torch import nn
 
 from formers.adapters.config import PeftConfig, PeftType, TaskType
 from formers.adapters.layer import AdapterLayer
-from formers.adapters.lora.model import LoraModel
+from formers.adapters.methods import tuner_for
 from formers.adapters.state import (
     check_loaded,
     get_peft_model_state_dict,
@@ -32,8 +32,6 @@ from formers.hub import (
     split_push_keywords,
 )
 from formers.nn.tree import Block
-
-TUNERS: dict[PeftType, type[Tuner]] = {kind.kind: kind for kind in (LoraModel,)}
 
 
 class PeftModel(Pushable, nn.Module):
@@ -60,9 +58,10 @@ class PeftModel(Pushable, nn.Module):
     ) -> None:
         super().__init__()
         self._claim_heads(peft_config)
-        kind = TUNERS[PeftType(peft_config.peft_type)]
-        self.peft_type = kind.kind
-        self.base_model = kind(model, {adapter_name: peft_config}, adapter_name, low_cpu_mem_usage)
+        self.peft_type = PeftType(peft_config.peft_type)
+        self.base_model: Tuner = tuner_for(peft_config)(
+            model, {adapter_name: peft_config}, adapter_name, low_cpu_mem_usage
+        )
         _widen(self, adapter_name, autocast_adapter_dtype)
         checkpointing = getattr(model, "is_gradient_checkpointing", False)
         if checkpointing and not isinstance(model, Block) and hasattr(model, "enable_input_require_grads"):
@@ -87,7 +86,7 @@ class PeftModel(Pushable, nn.Module):
 
     def generate(self, *args: Any, **kwargs: Any) -> Any:
         """As the model."""
-        return self.get_base_model().generate(*args, **kwargs)
+        return self.base_model.generate(*args, **kwargs)
 
     # -- what it holds ---------------------------------------------------------------------------------
 
@@ -167,8 +166,7 @@ class PeftModel(Pushable, nn.Module):
     @contextmanager
     def disable_adapter(self) -> Iterator[None]:
         """The model without its adapters, inside a `with`."""
-        layers = [part for _, part in parts_of(self.base_model.model) if isinstance(part, AdapterLayer)]
-        enabled = not all(part.disable_adapters for part in layers)
+        enabled = not self.base_model.disabled
         frozen = [p for p in self.parameters() if not p.requires_grad]
         self.base_model.disable_adapter_layers()
         try:
@@ -347,9 +345,9 @@ def get_peft_model(
     return made(model, peft_config, adapter_name, autocast_adapter_dtype, low_cpu_mem_usage)
 
 
-def _widen(model: nn.Module, name: str, wanted: bool) -> None:
+def _widen(model: Any, name: str, wanted: bool) -> None:
     """Adapters in half precision become float32."""
-    if not wanted:
+    if not wanted or not model.base_model.widens:
         return
     for _, part in parts_of(model):
         for kind in part.adapter_layer_names if isinstance(part, AdapterLayer) else ():

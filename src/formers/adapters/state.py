@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from formers.adapters.layer import AdapterLayer
+from formers.adapters.methods import tuner_of
 from formers.adapters.saved import ModulesToSaveWrapper
 from formers.adapters.targets import ends_with, newer_names
 from formers.adapters.tuner import parts_of
@@ -115,7 +116,7 @@ def get_peft_model_state_dict(
     for key in state:
         if any(key.startswith((f"{start}weight", f"{start}base_layer.weight")) for start in starts):
             found.update({key: state[key]} if id(state[key]) not in own else {})
-    return found
+    return tuner_of(model).to_files(adapter_name, found)
 
 
 def _spelling(model: nn.Module, config: Any) -> dict[str, str]:
@@ -141,10 +142,11 @@ def set_peft_model_state_dict(
     Raises:
         LoadError: for weights of other shapes, unless `ignore_mismatched_sizes`.
     """
+    given = tuner_of(model).from_files(adapter_name, peft_model_state_dict)
     state = model.state_dict(keep_vars=True)
     places, wanted = _places(model, adapter_name, state)
     missing, unexpected, misfits = dict.fromkeys(wanted), [], []
-    for name, value in peft_model_state_dict.items():
+    for name, value in given.items():
         key = next(
             (places[one] for one in (name, name.removeprefix(PREFIX), PREFIX + name) if one in places), None
         )

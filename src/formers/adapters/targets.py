@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from torch import nn
@@ -152,10 +152,24 @@ _ATTENTION = ("q", "v", "cross_q", "cross_v")
 _FUSED = ("qkv", "cross_kv")
 
 
+def _roles_of(model: nn.Module) -> Iterator[tuple[str, str, tuple[str, ...]]]:
+    """Owner's path, role and path below the owner, of all leaves whose roles are known."""
+    for path, module in model.named_modules():
+        for known in [roles(module), *(wiring(row).roles for row in rows_of(module))]:
+            for role, below in known.items():
+                yield path, role, below
+
+
 def attention_leaves(model: nn.Module) -> set[str]:
     """Last names of the leaves whose roles are to make queries and values, alone or with keys."""
-    found: set[str] = set()
-    for module in model.modules():
-        for known in [roles(module), *(wiring(row).roles for row in rows_of(module))]:
-            found |= {known[role][-1] for role in (*_ATTENTION, *_FUSED) if role in known}
-    return found
+    return {below[-1] for _, role, below in _roles_of(model) if role in (*_ATTENTION, *_FUSED)}
+
+
+def norm_leaves(model: nn.Module) -> set[str]:
+    """Last names of the leaves whose roles are to normalise."""
+    return {below[-1] for _, role, below in _roles_of(model) if role.endswith("_norm")}
+
+
+def paths_of(model: nn.Module, wanted: Iterable[str]) -> set[str]:
+    """Paths of the leaves of some roles."""
+    return {".".join((path, *below)).lstrip(".") for path, role, below in _roles_of(model) if role in wanted}

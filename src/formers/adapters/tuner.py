@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, ClassVar
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from formers.adapters.config import PeftConfig, PeftType
 from formers.adapters.layer import AdapterLayer
@@ -36,6 +36,7 @@ class Tuner(nn.Module):
 
     kind: ClassVar[PeftType]
     prefix: ClassVar[str]
+    widens: ClassVar[bool] = True  # whether adapters in half precision become float32
 
     def __init__(
         self,
@@ -73,6 +74,11 @@ class Tuner(nn.Module):
         """As the model."""
         return self.model(*args, **kwargs)
 
+    def generate(self, *args: Any, **kwargs: Any) -> Any:
+        """As the model."""
+        model: Any = self.model
+        return model.generate(*args, **kwargs)
+
     @property
     def active_adapters(self) -> list[str]:
         """Names of those that compute."""
@@ -80,9 +86,13 @@ class Tuner(nn.Module):
 
     # -- a method says ---------------------------------------------------------------------------------
 
-    def wrap(self, leaf: nn.Module, config: Any) -> AdapterLayer | None:
+    def wrap(self, leaf: nn.Module, config: Any, path: str) -> AdapterLayer | None:
         """A leaf with room for adapters around it; None for a kind that the method cannot adapt."""
         raise NotImplementedError
+
+    def prepare(self, config: Any) -> dict[str, Any]:
+        """Keywords of `AdapterLayer.hold` for all leaves."""
+        return {}
 
     def settings(self, config: Any, path: str) -> dict[str, Any]:
         """Keywords of `AdapterLayer.hold` for one leaf."""
@@ -91,6 +101,14 @@ class Tuner(nn.Module):
     def settle(self, config: Any) -> None:
         """Write what the config leaves open into it."""
         settle_targets(config, self.model)
+
+    def to_files(self, name: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """What an adapter's file holds, of its weights by their names there."""
+        return dict(tensors)
+
+    def from_files(self, name: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """The weights in an adapter's file, less what the method itself takes."""
+        return dict(tensors)
 
     # -- putting on ------------------------------------------------------------------------------------
 
@@ -110,14 +128,14 @@ class Tuner(nn.Module):
             )
         self.settle(config)
         paths = targeted(config, self.model)
-        wraps = {path: self._around(path, config) for path in paths}
+        wraps, shared = {path: self._around(path, config) for path in paths}, self.prepare(config)
         if first:
             for parameter in self.model.parameters():
                 parameter.requires_grad_(False)
         self.peft_config[name] = config
         with torch.device("meta") if low_cpu_mem_usage else _nowhere():
             for path, layer in wraps.items():
-                layer.update_layer(name, config, **self.settings(config, path))
+                layer.update_layer(name, config, **shared, **self.settings(config, path))
                 _replace(self.model, path, layer)
         self._save_whole(name, config)
         active = self.active_adapters if not first else [name]
@@ -133,7 +151,7 @@ class Tuner(nn.Module):
         leaf = self.model.get_submodule(path)
         if isinstance(leaf, AdapterLayer):
             return leaf
-        made = self.wrap(leaf, config)
+        made = self.wrap(leaf, config, path)
         if made is None:
             raise ValueError(
                 f"Target module {path} is a {type(leaf).__name__}, which {self.kind.value} cannot be put "
@@ -193,6 +211,12 @@ class Tuner(nn.Module):
             part.set_requires_grad(
                 [adapter_names] if isinstance(adapter_names, str) else adapter_names, requires_grad
             )
+
+    @property
+    def disabled(self) -> bool:
+        """Whether the model computes without its adapters."""
+        layers = [part for _, part in parts_of(self.model) if isinstance(part, AdapterLayer)]
+        return all(part.disable_adapters for part in layers)
 
     def enable_adapter_layers(self) -> None:
         """Let the active adapters compute again."""

@@ -18,6 +18,7 @@ from formers.generation.decoder import Decoder, cache_name, taken_by
 from formers.generation.healing import healed
 from formers.generation.peers import peers_of
 from formers.generation.settle import Call
+from formers.nn.cache import Cache
 
 
 def run(
@@ -85,6 +86,9 @@ def settled(
             settle.settle_mask(kwargs, prompt, eos, pad)
         settle.encode(model, name, prompt, kwargs, config)
         ids = settle.decoder_start(model, config, kwargs, name, batch)
+        held = kwargs.get(cache_name(model))
+        before = held.get_seq_length() if isinstance(held, Cache) else 0
+        offset = before if before >= ids.shape[1] else 0  # a prefix, which no token of the text stands for
     else:
         settle.settle_mask(kwargs, prompt, eos, pad)
         ids = settle.pad_left(kwargs, prompt)

@@ -18,6 +18,7 @@ from formers.model.initialise import initialise, mark_filled, unfilled
 from formers.model.structure import crossing_prefixes, input_tables, parts_of, pooler_prefix, token_path
 from formers.nn.attend import backend
 from formers.nn.tree import Block, place
+from formers.quantization.packed import PackedLinear
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -351,10 +352,11 @@ class PreTrainedModel(Block, Adaptable, Pushable):
         return "pt"
 
     def num_parameters(self, only_trainable: bool = False, exclude_embeddings: bool = False) -> int:
-        """Number of parameters; tied ones count once."""
+        """Number of parameters; tied ones count once, packed ones as the numbers that they hold."""
+        packed = {id(m.weight): m for m in self.modules() if isinstance(m, PackedLinear)}
         tables = {id(p) for m in self.modules() if isinstance(m, nn.Embedding) for p in m.parameters()}
         return sum(
-            p.numel()
+            (held.in_features * held.out_features if (held := packed.get(id(p))) else p.numel())
             for p in self.parameters()
             if (p.requires_grad or not only_trainable) and not (exclude_embeddings and id(p) in tables)
         )

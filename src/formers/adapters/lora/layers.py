@@ -9,13 +9,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from formers.adapters.layer import AdapterLayer, is_linear, is_transposed
+from formers.adapters.layer import DeltaLayer, is_linear, wide
+from formers.adapters.lora import dora
 from formers.adapters.lora.starts import start
 from formers.nn.kernels import hooked, project
 from formers.nn.leaves import Pointwise
 
 
-class LoraLayer(AdapterLayer):
+class LoraLayer(DeltaLayer):
     """A leaf with two thin matrices beside it, for each adapter."""
 
     adapter_layer_names: ClassVar[tuple[str, ...]] = (
@@ -23,6 +24,7 @@ class LoraLayer(AdapterLayer):
         "lora_B",
         "lora_embedding_A",
         "lora_embedding_B",
+        "lora_magnitude_vector",
     )
     other_param_names: ClassVar[tuple[str, ...]] = (
         "r",
@@ -30,6 +32,7 @@ class LoraLayer(AdapterLayer):
         "scaling",
         "lora_dropout",
         "use_rslora",
+        "stretched",
     )
 
     def __init__(self, base_layer: nn.Module) -> None:
@@ -40,10 +43,8 @@ class LoraLayer(AdapterLayer):
         self.use_rslora: dict[str, bool] = {}
         self.lora_dropout, self.lora_A, self.lora_B = nn.ModuleDict(), nn.ModuleDict(), nn.ModuleDict()
         self.lora_embedding_A, self.lora_embedding_B = nn.ParameterDict(), nn.ParameterDict()
-        self.in_features, self.out_features = self._widths(self.get_base_layer())
-
-    def _widths(self, leaf: Any) -> tuple[int, int]:
-        raise NotImplementedError
+        self.lora_magnitude_vector = nn.ParameterDict()  # of adapters with DoRA
+        self.stretched: dict[str, Tensor] = {}  # by how much those that are merged stretched the rows
 
     def _make(self, name: str, config: Any, r: int) -> None:
         """Draw A and B."""
@@ -66,6 +67,8 @@ class LoraLayer(AdapterLayer):
         dropped = nn.Dropout(config.lora_dropout) if config.lora_dropout > 0 else nn.Identity()
         self.lora_dropout[name] = dropped.train(self.training)
         self._make(name, config, r)
+        if config.use_dora:
+            self.lora_magnitude_vector[name] = dora.magnitude(self, name)
 
     def holds(self, name: str) -> bool:
         """Whether an adapter of that name is here."""
@@ -76,17 +79,20 @@ class LoraLayer(AdapterLayer):
         root = math.sqrt(self.r[name]) if self.use_rslora[name] else self.r[name]
         self.scaling[name] = scale * self.lora_alpha[name] / root
 
-    def get_delta_weight(self, name: str) -> Tensor:
-        """What an adapter adds to the weight, in the layout of the leaf, float32 at least."""
-        raise NotImplementedError
+    def factors(self, name: str) -> tuple[nn.Parameter, nn.Parameter]:
+        """A and B."""
+        return tuple(table[name].get_parameter("weight") for table in (self.lora_A, self.lora_B))  # type: ignore[return-value]  # two of them
 
     def merged_weight(self, name: str, weight: Tensor) -> Tensor:
-        """The sum."""
-        return weight + self.get_delta_weight(name)
+        """The sum; with DoRA, its rows in their lengths."""
+        whole = super().merged_weight(name, weight)
+        return dora.stretched(self, name, whole) if name in self.lora_magnitude_vector else whole
 
     def unmerged_weight(self, name: str, weight: Tensor) -> Tensor:
-        """The difference."""
-        return weight - self.get_delta_weight(name)
+        """The difference, of the rows as they were before they were stretched."""
+        if name in self.stretched:
+            weight = dora.shrunk(self, name, weight)
+        return super().unmerged_weight(name, weight)
 
     def shift_bias(self, name: str, sign: float) -> None:
         """Add B's bias to the leaf's, or take it away."""
@@ -102,17 +108,10 @@ class LoraLayer(AdapterLayer):
 class Linear(LoraLayer):
     """LoRA on a linear leaf, `Conv1D` included."""
 
-    def _widths(self, leaf: Any) -> tuple[int, int]:
-        self.fan_in_fan_out = is_transposed(leaf)
-        if isinstance(leaf, nn.Linear):  # one whose weight is packed, too
-            return leaf.in_features, leaf.out_features
-        out, read = leaf.weight.shape[::-1] if self.fan_in_fan_out else leaf.weight.shape
-        return int(read), int(out)
-
     def _make(self, name: str, config: Any, r: int) -> None:
         self.lora_A[name] = nn.Linear(self.in_features, r, bias=False)
         self.lora_B[name] = nn.Linear(r, self.out_features, bias=config.lora_bias)
-        start(self, name, config.init_lora_weights)
+        start(self, name, config)
 
     def adapted(self, name: str, x: Tensor, result: Tensor) -> Tensor:
         """The result + scaling * B A x."""
@@ -121,6 +120,8 @@ class Linear(LoraLayer):
         narrow = torch.is_autocast_enabled(x.device.type)
         x = x if narrow else x.to(down.weight.dtype)
         dropped = self.lora_dropout[name]
+        if name in self.lora_magnitude_vector:
+            return dora.adapted(self, name, dropped(x), result)
         x = dropped(x) if type(dropped) is not nn.Identity else x
         thin = project(down, x) if x.dim() == 2 else down(x)
         alike = result.dim() == 2 and thin.dtype == result.dtype == up.weight.dtype
@@ -131,16 +132,13 @@ class Linear(LoraLayer):
 
     def get_delta_weight(self, name: str) -> Tensor:
         """The product, scaling * B A, [out, in], or [in, out] where the leaf is stored so."""
-        down, up = (wide(table[name].get_parameter("weight").data) for table in (self.lora_A, self.lora_B))
+        down, up = map(wide, self.factors(name))
         delta: Tensor = up @ down * self.scaling[name]
         return delta.t() if self.fan_in_fan_out else delta
 
 
 class Embedding(LoraLayer):
     """LoRA on a table: A is [r, tokens], B is [E, r]."""
-
-    def _widths(self, leaf: Any) -> tuple[int, int]:
-        return int(leaf.num_embeddings), int(leaf.embedding_dim)
 
     def _make(self, name: str, config: Any, r: int) -> None:
         if config.lora_bias:
@@ -167,20 +165,24 @@ class Embedding(LoraLayer):
         )
         scale = getattr(leaf, "scale", getattr(leaf, "embed_scale", None))
         factor = self.scaling[name] if scale is None else self.scaling[name] * float(scale)
+        if name in self.lora_magnitude_vector:
+            stretch = dora.stretch(self, name)
+            return torch.mul(stretch, result + (found @ self.lora_embedding_B[name].t()) * factor)
         changed: Tensor = result + (found @ self.lora_embedding_B[name].t()) * factor
         return changed
 
+    def factors(self, name: str) -> tuple[nn.Parameter, nn.Parameter]:
+        """A [r, tokens] and B [E, r]."""
+        return self.lora_embedding_A[name], self.lora_embedding_B[name]
+
     def get_delta_weight(self, name: str) -> Tensor:
         """[tokens, E]."""
-        first, second = (wide(table[name].data) for table in (self.lora_embedding_A, self.lora_embedding_B))
+        first, second = map(wide, self.factors(name))
         return (second @ first).t() * self.scaling[name]
 
 
 class ConvNd(LoraLayer):
     """LoRA on a convolution: A is one of the same kernel with r channels, B reads one place."""
-
-    def _widths(self, leaf: Any) -> tuple[int, int]:
-        return int(leaf.in_channels), int(leaf.out_channels)
 
     def _make(self, name: str, config: Any, r: int) -> None:
         leaf: Any = self.get_base_layer()
@@ -195,12 +197,14 @@ class ConvNd(LoraLayer):
             self.in_features, r, leaf.kernel_size, leaf.stride, leaf.padding, leaf.dilation, bias=False
         )
         self.lora_B[name] = kind(r, self.out_features, ones, groups=leaf.groups, bias=config.lora_bias)
-        start(self, name, config.init_lora_weights)
+        start(self, name, config)
 
     def adapted(self, name: str, x: Tensor, result: Tensor) -> Tensor:
         """The result + scaling * B A x."""
         down, up = self.lora_A[name], self.lora_B[name]
         x = self.lora_dropout[name](x.to(down.get_parameter("weight").dtype))
+        if name in self.lora_magnitude_vector:
+            return dora.adapted(self, name, x, result)
         found: Tensor = result + up(down(x)) * self.scaling[name]
         return found
 
@@ -208,7 +212,7 @@ class ConvNd(LoraLayer):
         """[out, in, kernel]."""
         if self.get_base_layer().groups > 1:  # type: ignore[operator]  # a number
             raise NotImplementedError("adapters of convolutions in groups cannot be merged: keep them beside")
-        down, up = (wide(table[name].get_parameter("weight").data) for table in (self.lora_A, self.lora_B))
+        down, up = map(wide, self.factors(name))
         return torch.einsum("or,ri...->oi...", up.flatten(1), down) * self.scaling[name]
 
 
@@ -219,8 +223,3 @@ def wrap(leaf: nn.Module) -> LoraLayer | None:
     if isinstance(leaf, (nn.Conv1d, nn.Conv2d, nn.Conv3d)) and not isinstance(leaf, Pointwise):
         return ConvNd(leaf)
     return Linear(leaf) if is_linear(leaf) else None
-
-
-def wide(weight: Tensor) -> Tensor:
-    """In float32 at least."""
-    return weight.to(torch.promote_types(weight.dtype, torch.float32))

@@ -8,19 +8,22 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from formers.quantization.four_bits import Linear4bit
+
 
 @torch.no_grad()
-def start(layer: Any, name: str, how: bool | str) -> None:
+def start(layer: Any, name: str, config: Any) -> None:
     """Draw an adapter's A and B.
 
     Args:
         layer: a LoRA leaf, whose matrices are as their classes draw them.
         name: of the adapter.
-        how: see `LoraConfig.init_lora_weights`.
+        config: see `LoraConfig.init_lora_weights`.
 
     Raises:
         ValueError: for a start from the weight of a leaf that is not linear; on quantized weights.
     """
+    how = config.init_lora_weights
     down, up = layer.lora_A[name], layer.lora_B[name]
     if how is False or down.weight.is_meta:
         return
@@ -39,11 +42,14 @@ def start(layer: Any, name: str, how: bool | str) -> None:
     r, scaling = layer.r[name], layer.scaling[name]
     weight = leaf.weight.data.float()
     weight = weight.t() if layer.fan_in_fan_out else weight
-    if how == "orthogonal":
+    if how == "loftq":
+        a, b, rest = _loftq(weight, r, config.loftq_config["loftq_iter"])
+    elif how == "orthogonal":
         a, b = _orthogonal(r, layer.in_features, layer.out_features)
     else:
         a, b = _olora(weight, r) if how == "olora" else _pissa(weight, r, scaling, str(how))
         rest = weight - scaling * b @ a
+    if how != "orthogonal":
         leaf.weight.data = (rest.t() if layer.fan_in_fan_out else rest).to(leaf.weight.dtype)
     down.weight.data, up.weight.data = a.contiguous(), b.contiguous()
 
@@ -58,6 +64,20 @@ def _pissa(weight: Tensor, r: int, scaling: float, how: str) -> tuple[Tensor, Te
         right = right.t()
     root = (values / scaling).sqrt()
     return root[:, None] * right, left * root
+
+
+def _loftq(weight: Tensor, r: int, rounds: int) -> tuple[Tensor, Tensor, Tensor]:
+    """A and B that make up for what nf4 loses of the weight, and what it leaves (arXiv:2310.08659)."""
+    packed = Linear4bit(weight.shape[1], weight.shape[0], False, kind="nf4")
+    a, b = weight.new_zeros(r, weight.shape[1]), weight.new_zeros(weight.shape[0], r)
+    few = weight
+    for _ in range(rounds):
+        packed.take(weight - b @ a)
+        few = packed.dequantized()
+        left, values, right = torch.linalg.svd(weight - few, full_matrices=False)
+        root = values[:r].sqrt()
+        a, b = root[:, None] * right[:r], left[:, :r] * root
+    return a, b, few
 
 
 def _olora(weight: Tensor, r: int) -> tuple[Tensor, Tensor]:

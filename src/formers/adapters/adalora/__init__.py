@@ -1,0 +1,1 @@
+"""AdaLoRA: config, leaves and tuner."""

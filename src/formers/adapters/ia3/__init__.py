@@ -1,0 +1,1 @@
+"""(IA)^3: config, leaves and tuner."""

@@ -1,0 +1,1 @@
+"""Tuned norms: config, leaves and tuner."""

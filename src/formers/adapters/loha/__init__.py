@@ -1,0 +1,1 @@
+"""LoHa: config, leaves and tuner."""

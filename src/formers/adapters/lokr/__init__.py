@@ -1,0 +1,1 @@
+"""LoKr: config, leaves and tuner."""

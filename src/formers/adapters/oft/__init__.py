@@ -1,0 +1,1 @@
+"""OFT: config, leaves and tuner."""

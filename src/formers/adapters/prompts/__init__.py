@@ -1,0 +1,1 @@
+"""Learned prompts: tokens, prefixes, and what makes them: config, leaves and tuner."""

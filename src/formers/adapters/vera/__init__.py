@@ -1,0 +1,1 @@
+"""VeRA: config, leaves and tuner."""
