@@ -132,6 +132,10 @@ _TABLE: dict[str, tuple[str, ...]] = {
         "pipeline",
     ),
     "formers.quantization.config": ("BitsAndBytesConfig",),
+    "formers.quantization.configs": (
+        *("AwqConfig", "CompressedTensorsConfig", "FineGrainedFP8Config", "GPTQConfig", "HqqConfig"),
+        *("Int8DynamicConfig", "QuantoConfig", "TorchAoConfig"),
+    ),
     "formers.training": (
         *(
             "BestRun",

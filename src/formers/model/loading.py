@@ -121,7 +121,7 @@ def _packing(config: PretrainedConfig, given: dict[str, Any]) -> tuple[Any, bool
     stored = getattr(config, "quantization_config", None)
     if not stored and not any(asked.values()):
         return None, False
-    from formers.quantization.config import settled
+    from formers.quantization.formats import settled
 
     return settled(asked.pop("quantization_config"), stored, asked), bool(stored)
 
