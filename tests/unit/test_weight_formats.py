@@ -11,11 +11,14 @@ from torch.nn import functional as F
 
 import formers
 from formers.nn import narrow
+from formers.quantization.calibrating import fitted, hessian_of
 from formers.quantization.floats import FloatLinear
 from formers.quantization.formats import FORMATS, settled
 from formers.quantization.groups import GroupedLinear
 from formers.quantization.layouts import Awq, Compressed, Gptq, Hqq
 from formers.quantization.packed import PackedLinear
+
+pytestmark = pytest.mark.filterwarnings("ignore:GPTQConfig without dataset=")
 
 OUT, READ = 64, 96
 LAYOUTS = [
@@ -157,6 +160,56 @@ def test_floats_in_eight_bits_are_scaled_by_blocks_rows_or_whole():
         assert far(leaf.dequantized(), weight) < 0.04
 
 
+# numbers chosen by what is read
+
+
+def one_by_one(weight, hessian, grid, damp):
+    """The paper's rule in float64: round the first column left, make it good, take it out of the inverse."""
+    w, h = weight.double().numpy().copy(), hessian.double().numpy().copy()
+    h += damp * np.diag(h).mean() * np.eye(len(h))
+    inverse, found = np.linalg.inv(h), np.zeros_like(w)
+    for i in range(len(h)):
+        if i % grid.size == 0:
+            scale, zero = (
+                each.numpy() for each in grid.scales(torch.tensor(w[:, i : i + grid.size]).float())
+            )
+            scale = scale.astype(np.float16).astype(np.float64)
+        code = np.clip(np.round(w[:, i] / scale + zero), 0, (1 << grid.bits) - 1)
+        found[:, i] = (code - zero) * scale
+        w[:, i + 1 :] -= np.outer(w[:, i] - found[:, i], inverse[i, i + 1 :] / inverse[i, i])
+        inverse -= np.outer(inverse[:, i], inverse[i]) / inverse[i, i]
+        inverse[i, i] = 1.0  # taken out
+    return found
+
+
+@pytest.fixture
+def inputs():
+    drawn = torch.Generator().manual_seed(2)
+    mixed = torch.randn(200, READ, generator=drawn) @ torch.randn(READ, READ, generator=drawn)
+    return mixed * torch.logspace(-1, 1, READ)
+
+
+def test_errors_are_made_good_as_the_paper_says(weight, inputs):
+    grid = Gptq(4, 32, False)
+    found = fitted(weight, hessian_of(inputs), grid, 0.1).values()
+    wanted = torch.tensor(one_by_one(weight, hessian_of(inputs), grid, 0.1)).float()
+    assert ((found - wanted).abs() > 1e-5).float().mean() < 0.01  # a tie may go the other way in float32
+
+
+@pytest.mark.parametrize("by_size", [False, True])
+def test_a_fitted_weight_moves_results_less_than_the_nearest(weight, inputs, by_size):
+    grid = Gptq(3, 32, False)
+    groups = fitted(weight, hessian_of(inputs), grid, 0.01, by_size)
+    assert (groups.order is not None) == by_size
+    leaf = GroupedLinear(READ, OUT, False, grid)
+    leaf.put(groups)
+    exact, nearest = inputs @ weight.t(), grid.nearest(weight).values()
+    # the last inputs are the largest, and in that order nobody makes good what they are off
+    least = 0.7 if by_size else 1.0
+    assert far(inputs @ leaf.dequantized().t(), exact) < least * far(inputs @ nearest.t(), exact)
+    assert torch.equal(leaf.dequantized(), groups.values())
+
+
 # products
 
 
@@ -258,6 +311,27 @@ def test_a_model_is_stored_saved_and_read_again(whole, tmp_path, name):
         assert torch.equal(again(ids).logits, found)
 
 
+@pytest.mark.parametrize("by_size", [False, True])
+def test_a_model_is_quantized_by_what_it_reads(whole, tmp_path, by_size):
+    model, folder = whole
+    pages = torch.randint(5, 60, (12, 40), generator=torch.Generator().manual_seed(3))
+    wishes = {"bits": 3, "group_size": 32, "sym": False}
+    read = {"dataset": pages.tolist(), "desc_act": by_size, "damp_percent": 0.01}
+    nearest, small = (
+        formers.AutoModelForCausalLM.from_pretrained(folder, quantization_config=formers.GPTQConfig(**fields))
+        for fields in (wishes, {**wishes, **read})
+    )
+    with torch.no_grad():
+        wanted = model(pages).logits
+        found = small(pages).logits
+        assert far(found, wanted) < far(nearest(pages).logits, wanted)
+    small.save_pretrained(tmp_path)
+    again = formers.AutoModelForCausalLM.from_pretrained(tmp_path)
+    assert again.config.quantization_config["bits"] == 3
+    with torch.no_grad():
+        assert torch.equal(again(pages).logits, found)
+
+
 def test_an_adapter_learns_on_whole_numbers(whole):
     config = formers.GPTQConfig(bits=4, group_size=32)
     model = formers.AutoModelForCausalLM.from_pretrained(whole[1], quantization_config=config)
@@ -294,6 +368,13 @@ def test_every_method_is_found_by_its_record():
 def test_a_record_that_means_nothing_is_refused(make, said):
     with pytest.raises(ValueError, match=said):
         make()
+
+
+def test_texts_to_quantize_by_need_a_tokenizer(whole):
+    for texts, said in ((["a text"], "give tokenizer="), ([], "is empty")):
+        config = formers.GPTQConfig(bits=4, dataset=texts)
+        with pytest.raises(ValueError, match=said):
+            formers.AutoModelForCausalLM.from_pretrained(whole[1], quantization_config=config)
 
 
 def test_files_without_scales_and_files_of_other_classes_are_refused(whole, tmp_path):

@@ -44,6 +44,28 @@ def _fresh(path: str, leaf: nn.Linear | Conv1D, config: QuantizationConfig) -> P
     return FORMATS[config.quant_method].leaf(config, path, (width_in, width_out, leaf.bias is not None))
 
 
+def places(model: Any, config: QuantizationConfig, all_: bool = False) -> dict[str, tuple[Any, PackedLinear]]:
+    """Path -> a leaf, and the one without values that would stand in its place.
+
+    Args:
+        model: the model.
+        config: how; the leaves that stay are written into it.
+        all_: those too that stay.
+    """
+    if getattr(config, config.skipped) is None:  # said in the files: other readers have other exceptions
+        setattr(config, config.skipped, usual_exceptions(model))
+    spared = getattr(config, config.skipped)
+    found = {}
+    for path, leaf in model.named_modules():
+        stays = _spared(path, spared) or "weight" in getattr(leaf, "_keep_float32", ())
+        if type(leaf) not in (nn.Linear, Conv1D) or (stays and not all_):
+            continue
+        packed = _fresh(path, leaf, config)
+        if packed is not None:
+            found[path] = (leaf, packed)
+    return found
+
+
 def replace_leaves(model: Any, config: QuantizationConfig, files: Any = None) -> dict[str, bool]:
     """Put packed leaves, still without values, into a model that waits for its checkpoint.
 
@@ -55,20 +77,10 @@ def replace_leaves(model: Any, config: QuantizationConfig, files: Any = None) ->
     Returns:
         The replaced leaves by path; True where the weight lies turned, [in, out], in full-precision files.
     """
-    if getattr(config, config.skipped) is None:  # said in the files: other readers have other exceptions
-        setattr(config, config.skipped, usual_exceptions(model))
-    spared = getattr(config, config.skipped)
     names = set() if files is None else {*files.names()}
     done: dict[str, bool] = {}
-    for path, leaf in [*model.named_modules()]:
-        if type(leaf) not in (nn.Linear, Conv1D):
-            continue
-        packed = _fresh(path, leaf, config)
-        if packed is None:
-            continue
+    for path, (leaf, packed) in places(model, config, files is not None).items():
         if files is None:
-            if _spared(path, spared) or "weight" in getattr(leaf, "_keep_float32", ()):
-                continue
             packed.weight = nn.Parameter(torch.empty_like(leaf.weight, device="meta"), False)
         else:
             marks = FORMATS[config.quant_method].marks

@@ -28,14 +28,15 @@ class GPTQConfig(QuantizationConfig):
     Attributes:
         bits: 2, 3, 4 or 8.
         tokenizer: for `dataset`; a tokenizer, or the name of one.
-        dataset: texts to quantize by.
+        dataset: texts to quantize by, or lists of ids; None to round to the nearest.
         group_size: inputs that share a scale; -1 for all.
         damp_percent: what is added to the Hessian's diagonal, as a share of its mean.
         desc_act: whether inputs are quantized by descending size ("act-order").
         sym: whether the zero is the middle.
         format: "gptq", or "gptq_v2", where zeros are stored as they are.
         model_seqlen: tokens of a text that are read; None for 512.
-        batch_size: texts that are read together.
+        true_sequential: leaves of a block are fitted as they are called; otherwise all by the same passes.
+        batch_size: taken; texts are read one by one.
         modules_in_block_to_quantize: lists of endings of paths; None for all leaves.
 
     Raises:

@@ -27,7 +27,10 @@ def _bitsandbytes(config: Any, path: str, widths: Widths) -> PackedLinear:
     return Linear4bit(*widths, kind, nested, config.bnb_4bit_compute_dtype)
 
 
-def _gptq(config: Any, path: str, widths: Widths) -> PackedLinear:
+def _gptq(config: Any, path: str, widths: Widths) -> PackedLinear | None:
+    named = config.modules_in_block_to_quantize
+    if named is not None and not any(path.endswith(f".{one}") for part in named for one in part):
+        return None
     layout = Gptq(config.bits, config.group_size, config.sym, second=config.format == "gptq_v2")
     return GroupedLinear(*widths, layout)
 
@@ -158,6 +161,8 @@ def settled(given: Any, stored: Any, short: Mapping[str, Any]) -> QuantizationCo
                 "it is loaded as it is, not as quantization_config says"
             )
         return held
+    if isinstance(found, configs.GPTQConfig) and found.dataset is None:
+        notice("GPTQConfig without dataset=: numbers are rounded to the nearest, not fitted to what is read")
     return found.stored() if found is not None and found.is_quantizable() else None
 
 
