@@ -160,6 +160,15 @@ def test_floats_in_eight_bits_are_scaled_by_blocks_rows_or_whole():
         assert far(leaf.dequantized(), weight) < 0.04
 
 
+def test_block_scales_are_read_as_the_reference_reads_them(weight):
+    fp8 = pytest.importorskip("transformers.integrations.finegrained_fp8")
+    leaf = FloatLinear(READ, OUT, False, "weight_scale_inv", (16, 32))
+    leaf.take(weight)
+    scale = leaf.state_dict()["weight_scale_inv"]
+    wanted = fp8.Fp8Dequantize(None)._dequantize_one(leaf.weight.data, scale, torch.float32)
+    assert torch.equal(leaf.dequantized(), wanted)
+
+
 # numbers chosen by what is read
 
 
