@@ -29,10 +29,17 @@ SHAPE = {
     "intermediate_size": 2048,
     "vocab_size": 32000,
 }
-FORMATS: dict[str, dict[str, Any]] = {
-    "float32": {},
-    "int8": {"load_in_8bit": True},
-    "nf4": {"load_in_4bit": True, "bnb_4bit_quant_type": "nf4", "bnb_4bit_use_double_quant": True},
+FORMATS: dict[str, tuple[str, dict[str, Any]]] = {
+    "float32": ("", {}),
+    "int8, bitsandbytes": ("BitsAndBytesConfig", {"load_in_8bit": True}),
+    "nf4": (
+        "BitsAndBytesConfig",
+        {"load_in_4bit": True, "bnb_4bit_quant_type": "nf4", "bnb_4bit_use_double_quant": True},
+    ),
+    "int8, dynamic": ("Int8DynamicConfig", {}),
+    "int8, dynamic by token": ("Int8DynamicConfig", {"activations": "token"}),
+    "int8, weights alone": ("QuantoConfig", {"weights": "int8"}),
+    "int4 by 128": ("QuantoConfig", {"weights": "int4"}),
 }
 
 
@@ -58,11 +65,11 @@ def ratios(works: dict[str, Callable[[], Any]], rounds: int) -> dict[str, float]
     }
 
 
-def load(auto: Any, folder: str, fields: dict[str, Any]) -> Any:
+def load(auto: Any, folder: str, how: tuple[str, dict[str, Any]]) -> Any:
     """A checkpoint in a format."""
     import formers
 
-    config = formers.BitsAndBytesConfig(**fields) if fields else None
+    config = getattr(formers, how[0])(**how[1]) if how[0] else None
     return auto.from_pretrained(folder, quantization_config=config)
 
 

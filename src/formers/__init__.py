@@ -114,6 +114,10 @@ _TABLE: dict[str, tuple[str, ...]] = {
         *("get_json_schema", "get_tokenizer_config"),
     ),
     "formers.quantization.config": ("BitsAndBytesConfig",),
+    "formers.quantization.configs": (
+        *("AwqConfig", "CompressedTensorsConfig", "FineGrainedFP8Config", "GPTQConfig", "HqqConfig"),
+        *("Int8DynamicConfig", "QuantoConfig", "TorchAoConfig"),
+    ),
     "formers.training": (
         *(
             "BestRun",

@@ -223,8 +223,8 @@ def test_two_wishes_and_unknown_methods_are_refused(tmp_path):
     load = formers.AutoModelForCausalLM.from_pretrained
     with pytest.raises(ValueError, match="not both"):
         load(tmp_path, load_in_8bit=True, quantization_config=formers.BitsAndBytesConfig(load_in_8bit=True))
-    with pytest.raises(ValueError, match="'gptq' are not read"):
-        load(tmp_path, quantization_config={"quant_method": "gptq", "bits": 4})
+    with pytest.raises(ValueError, match="by 'eetq' are not read"):
+        load(tmp_path, quantization_config={"quant_method": "eetq", "weights": "int8"})
     with pytest.raises(TypeError, match="BitsAndBytesConfig or a record"):
         load(tmp_path, quantization_config="int8")
     assert load(tmp_path, load_in_8bit=False, load_in_4bit=None) is not None

@@ -219,8 +219,8 @@ def rewritten(folder, target, **fields):
 
 
 def test_a_quantized_checkpoint_is_refused_before_its_weights_are_read(folder, tmp_path):
-    place = rewritten(folder, tmp_path / "q", quantization_config={"quant_method": "gptq", "bits": 4})
-    with pytest.raises(ValueError, match=r"quantized by 'gptq'"):
+    place = rewritten(folder, tmp_path / "q", quantization_config={"quant_method": "eetq"})
+    with pytest.raises(ValueError, match=r"quantized by 'eetq'"):
         formers.AutoModel.from_pretrained(place)
 
 
@@ -232,7 +232,7 @@ def test_code_of_a_checkpoint_s_own_is_named_and_not_run(folder, tmp_path):
 
 def test_names_of_other_versions_say_why_they_are_missing():
     with pytest.raises(ImportError, match="quantized loading is not part of this version"):
-        from formers import GPTQConfig  # noqa: F401
+        from formers import EetqConfig  # noqa: F401
     with pytest.raises(ImportError, match="PyTorch alone; use BertModel"):
         from formers import TFBertModel  # noqa: F401
     with pytest.raises(ImportError, match="did you mean 'AutoModelForSequenceClassification'"):

@@ -103,6 +103,8 @@ class AdapterLayer(nn.Module):
             raise ValueError(f"an adapter's name goes into names of weights, so it has no dot: {name!r}")
         self.hold(name, config, **how)
         weight = self.weight
+        if weight is None:  # packed under other names
+            weight = next(self.get_base_layer().buffers())
         for table in self._tables(name):
             if not any(p.is_meta for p in _parameters(table[name])):
                 dtype = weight.dtype if weight.is_floating_point() else None

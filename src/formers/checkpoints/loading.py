@@ -77,7 +77,7 @@ def load(
     )
     owners = dict(model.named_modules(remove_duplicate=False))
     for source, name in plan.steps():
-        kind = torch.float32 if name in plan.wide else dtype
+        kind = torch.float32 if name in plan.wide else None if name in plan.stored else dtype
         value = files.tensor(source, dtype=kind, device=placement.device(name))
         if value.shape != plan.wanted[name].shape:
             value = value.reshape(plan.wanted[name].shape)  # a scalar kept as one element, or the reverse

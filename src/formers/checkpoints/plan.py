@@ -24,6 +24,7 @@ class Plan:
         ties: name of the model -> the name whose parameter it shares.
         report: what is missing, new, unexpected, ...
         wide: names of the model that are float32 whatever dtype is asked for.
+        stored: those that keep the dtype of the files.
         chosen: name of the model -> name in the files.
         donors: a tied name without a tensor of its own -> the name whose parameter it gets.
     """
@@ -33,6 +34,7 @@ class Plan:
     ties: dict[str, str]
     report: LoadReport
     wide: set[str] = field(default_factory=set)
+    stored: set[str] = field(default_factory=set)
     chosen: dict[str, str] = field(default_factory=dict)
     donors: dict[str, str] = field(default_factory=dict)
 
@@ -55,7 +57,14 @@ class Plan:
             for path, module in model.named_modules()
             for leaf in getattr(module, "_keep_float32", ())
         }
-        plan = cls(files, wanted, _with_shared(wanted, ties), report, wide)
+        stored = {
+            f"{path}.{leaf}"
+            for path, module in model.named_modules()
+            if getattr(module, "keeps_stored", False)
+            for leaf in module.state_dict()
+            if leaf != "bias"
+        }
+        plan = cls(files, wanted, _with_shared(wanted, ties), report, wide, stored)
         useless = [re.compile(pattern) for pattern in ignored]
         names = files.names()
         spare: list[str] = []
@@ -125,10 +134,10 @@ class Plan:
         return floating if floating is not None and like.is_floating_point() else like.dtype
 
     def floating(self) -> dict[torch.dtype, int]:
-        """The floating dtypes of what is read, with the number of values of each; without what is `wide`."""
+        """The floating dtypes of what is read, with their numbers of values; without `wide` and `stored`."""
         counts: dict[torch.dtype, int] = {}
         for name, source in self.chosen.items():
-            if (kind := self.files.dtype(source)).is_floating_point and name not in self.wide:
+            if (kind := self.files.dtype(source)).is_floating_point and name not in self.wide | self.stored:
                 counts[kind] = counts.get(kind, 0) + self.wanted[name].numel()
         return counts
 

@@ -131,11 +131,11 @@ def named_dtype(dtype: str | torch.dtype) -> torch.dtype:
 def fast_on_cpu(dtype: torch.dtype) -> bool:
     """Whether this CPU has matrix instructions for `dtype` (float32 and float64 always)."""
     if dtype == torch.bfloat16:
-        return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported()) and _cpu_has(
+        return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported()) and cpu_has(
             "avx512_bf16", "amx_bf16", "bf16"
         )
     if dtype == torch.float16:
-        return bool(torch.ops.mkldnn._is_mkldnn_fp16_supported()) and _cpu_has("amx_fp16", "fphp")
+        return bool(torch.ops.mkldnn._is_mkldnn_fp16_supported()) and cpu_has("amx_fp16", "fphp")
     return True
 
 
@@ -145,10 +145,10 @@ def cpu_made_by(maker: str) -> bool:
     return maker in (_cpu_line("vendor_id") or platform.processor())
 
 
-def _cpu_has(*flags: str) -> bool:
-    """Whether the kernel lists one of the flags; unknown (no such list) counts as yes."""
+def cpu_has(*flags: str, known: bool = False) -> bool:
+    """Whether the kernel lists one of the flags; where there is none, yes unless it must be `known`."""
     listed = _cpu_line("flags", "features")
-    return listed is None or bool(set(listed.split()) & set(flags))
+    return not known if listed is None else bool(set(listed.split()) & set(flags))
 
 
 def _cpu_line(*names: str) -> str | None:

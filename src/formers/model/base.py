@@ -364,6 +364,7 @@ class PreTrainedModel(Block, Adaptable, Pushable):
     def get_memory_footprint(self, return_buffers: bool = True) -> int:
         """Bytes held by parameters, and buffers too."""
         held = sum(p.nbytes for p in self.parameters())
+        held += sum(getattr(part, "packed_bytes", 0) for part in self.modules())
         return held + (sum(b.nbytes for b in self.buffers()) if return_buffers else 0)
 
     def set_attn_implementation(self, name: str) -> None:

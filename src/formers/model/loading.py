@@ -121,7 +121,7 @@ def _packing(config: PretrainedConfig, given: dict[str, Any]) -> tuple[Any, bool
     stored = getattr(config, "quantization_config", None)
     if not stored and not any(asked.values()):
         return None, False
-    from formers.quantization.config import settled
+    from formers.quantization.formats import settled
 
     return settled(asked.pop("quantization_config"), stored, asked), bool(stored)
 
@@ -168,11 +168,13 @@ def _fill(model: Any, files: Any, given: dict[str, Any], packing: Any, packed: b
     from formers.checkpoints import load
 
     pack = None
+    learns = packing is not None and not packed and getattr(packing, "dataset", None) is not None
     if packing is not None:
-        from formers.quantization.attach import packer, replace_leaves
+        from formers.quantization.attach import packer, places, replace_leaves
 
-        turned = replace_leaves(model, packing, files if packed else None)
-        pack = None if packed else packer(model, turned)
+        if not learns:
+            turned = replace_leaves(model, packing, files if packed else None)
+            pack = None if packed else packer(model, turned)
         model.config.quantization_config = packing.to_dict()
         model.is_quantized = True
         model.is_loaded_in_8bit, model.is_loaded_in_4bit = packing.load_in_8bit, packing.load_in_4bit
@@ -208,6 +210,11 @@ def _fill(model: Any, files: Any, given: dict[str, Any], packing: Any, packed: b
         pack=pack,
         **passed,
     )
+    if learns:
+        from formers.quantization.calibrating import calibrate
+
+        calibrate(model.eval(), packing, places(model, packing))
+        model.config.quantization_config = packing.to_dict()
     model.config.dtype = str(model.dtype).removeprefix("torch.")
     return report
 

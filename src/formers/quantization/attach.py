@@ -11,10 +11,11 @@ import torch
 from torch import Tensor, nn
 
 from formers.nn.leaves import Conv1D
-from formers.quantization.config import BitsAndBytesConfig
-from formers.quantization.eight_bits import Linear8bit
-from formers.quantization.four_bits import Linear4bit
+from formers.quantization.config import QuantizationConfig
+from formers.quantization.formats import FORMATS
 from formers.quantization.packed import PackedLinear
+
+_NARROW = (torch.int8, torch.uint8, torch.float8_e4m3fn, torch.float8_e5m2)
 
 
 def usual_exceptions(model: Any) -> list[str]:
@@ -29,21 +30,43 @@ def usual_exceptions(model: Any) -> list[str]:
 def _spared(path: str, exceptions: Iterable[str]) -> bool:
     """Whether a path is excepted: by its beginning (also as an expression) or its end."""
     end = r"(?:(?<=\.)|(?=\.|$))"
-    return any(re.match(rf"(?:{key}){end}", path) or path.endswith(key) for key in exceptions)
+    return any(
+        re.match(key[3:], path)
+        if key.startswith("re:")
+        else re.match(rf"(?:{key}){end}", path) or path.endswith(key)
+        for key in exceptions
+    )
 
 
-def _fresh(leaf: nn.Linear | Conv1D, config: BitsAndBytesConfig) -> PackedLinear:
+def _fresh(path: str, leaf: nn.Linear | Conv1D, config: QuantizationConfig) -> PackedLinear | None:
     turned = isinstance(leaf, Conv1D)
     width_out, width_in = reversed(leaf.weight.shape) if turned else leaf.weight.shape
-    has_bias = leaf.bias is not None
-    if config.load_in_8bit:
-        return Linear8bit(width_in, width_out, has_bias, config.llm_int8_threshold)
-    compute: Any = config.bnb_4bit_compute_dtype
-    kind, nested = config.bnb_4bit_quant_type, config.bnb_4bit_use_double_quant
-    return Linear4bit(width_in, width_out, has_bias, kind, nested, compute)
+    return FORMATS[config.quant_method].leaf(config, path, (width_in, width_out, leaf.bias is not None))
 
 
-def replace_leaves(model: Any, config: BitsAndBytesConfig, files: Any = None) -> dict[str, bool]:
+def places(model: Any, config: QuantizationConfig, all_: bool = False) -> dict[str, tuple[Any, PackedLinear]]:
+    """Path -> a leaf, and the one without values that would stand in its place.
+
+    Args:
+        model: the model.
+        config: how; the leaves that stay are written into it.
+        all_: those too that stay.
+    """
+    if getattr(config, config.skipped) is None:  # said in the files: other readers have other exceptions
+        setattr(config, config.skipped, usual_exceptions(model))
+    spared = getattr(config, config.skipped)
+    found = {}
+    for path, leaf in model.named_modules():
+        stays = _spared(path, spared) or "weight" in getattr(leaf, "_keep_float32", ())
+        if type(leaf) not in (nn.Linear, Conv1D) or (stays and not all_):
+            continue
+        packed = _fresh(path, leaf, config)
+        if packed is not None:
+            found[path] = (leaf, packed)
+    return found
+
+
+def replace_leaves(model: Any, config: QuantizationConfig, files: Any = None) -> dict[str, bool]:
     """Put packed leaves, still without values, into a model that waits for its checkpoint.
 
     Args:
@@ -54,21 +77,15 @@ def replace_leaves(model: Any, config: BitsAndBytesConfig, files: Any = None) ->
     Returns:
         The replaced leaves by path; True where the weight lies turned, [in, out], in full-precision files.
     """
-    if config.llm_int8_skip_modules is None:  # said in the files, since other readers have other exceptions
-        config.llm_int8_skip_modules = usual_exceptions(model)
-    spared = config.llm_int8_skip_modules
     names = set() if files is None else {*files.names()}
     done: dict[str, bool] = {}
-    for path, leaf in [*model.named_modules()]:
-        if type(leaf) not in (nn.Linear, Conv1D):
-            continue
-        packed = _fresh(leaf, config)
+    for path, (leaf, packed) in places(model, config, files is not None).items():
         if files is None:
-            if _spared(path, spared) or "weight" in getattr(leaf, "_keep_float32", ()):
-                continue
             packed.weight = nn.Parameter(torch.empty_like(leaf.weight, device="meta"), False)
         else:
-            where = next((p for p in _spellings(path, model.base_model_prefix) if _packed_at(p, names)), None)
+            marks = FORMATS[config.quant_method].marks
+            ways = _spellings(path, model.base_model_prefix)
+            where = next((way for way in ways if _packed_at(way, names, marks, files)), None)
             if where is None:
                 continue
             beside = {name.removeprefix(where + ".") for name in names if name.startswith(where + ".")}
@@ -82,8 +99,11 @@ def _spellings(path: str, prefix: str) -> tuple[str, ...]:
     return path, f"{prefix}.{path}", path.removeprefix(f"{prefix}.")
 
 
-def _packed_at(path: str, names: set[str]) -> bool:
-    return f"{path}.SCB" in names or f"{path}.weight.absmax" in names
+def _packed_at(path: str, names: set[str], marks: tuple[str, ...], files: Any) -> bool:
+    weight = f"{path}.weight"
+    return any(f"{path}.{mark}" in names for mark in marks) or (
+        weight in names and files.dtype(weight) in _NARROW
+    )
 
 
 def _shape(files: Any, path: str, name: str) -> tuple[int, ...]:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import dataclasses
 import json
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 
 from formers.core.devices import named_dtype
-from formers.core.notices import notice, refuse_unknown
+from formers.core.notices import refuse_unknown
 
 METHOD = "bitsandbytes"
 # what the library's files say besides, and what the ecosystem takes without meaning
@@ -18,8 +18,61 @@ _SAID = ("quant_method", "_load_in_8bit", "_load_in_4bit")
 _KINDS = ("nf4", "fp4")
 
 
+class QuantizationConfig:
+    """Base of the records that say how weights are stored; they are dataclasses."""
+
+    quant_method: ClassVar[str]
+    load_in_8bit: bool = False
+    load_in_4bit: bool = False
+    skipped: ClassVar[str] = "modules_to_not_convert"  # the field that names leaves which stay as they are
+
+    def is_quantizable(self) -> bool:
+        """Whether it asks for fewer bits at all."""
+        return True
+
+    def quantization_method(self) -> str | None:
+        """What tells two ways of storing apart."""
+        return self.quant_method
+
+    def stored(self) -> QuantizationConfig:
+        """The record that files get: itself, where its method has files of its own."""
+        return self
+
+    @classmethod
+    def from_dict(
+        cls, config_dict: Mapping[str, Any], return_unused_kwargs: bool = False, **kwargs: Any
+    ) -> Any:
+        """Out of a record of `config.json`; with what is no field of it, where that is wanted.
+
+        Raises:
+            TypeError: for an unknown field.
+        """
+        names = [field.name for field in dataclasses.fields(cls)]  # type: ignore[arg-type]  # they are dataclasses
+        values = {name: value for name, value in {**config_dict, **kwargs}.items() if name not in _SAID}
+        unused = {name: values.pop(name) for name in [*values] if name not in names}
+        if return_unused_kwargs:
+            return cls(**values), unused
+        refuse_unknown(unused, names, cls.__name__)
+        return cls(**values)
+
+    def to_dict(self) -> dict[str, Any]:
+        """As in `config.json`."""
+        return {"quant_method": self.quant_method, **dataclasses.asdict(self)}  # type: ignore[call-overload]  # dataclasses are
+
+    def to_diff_dict(self) -> dict[str, Any]:
+        """What differs from the defaults."""
+        fields = dataclasses.fields(self)  # type: ignore[arg-type]
+        usual = {one.name: one.default for one in fields}
+        return {name: value for name, value in self.to_dict().items() if usual.get(name) != value}
+
+    def to_json_string(self, use_diff: bool = True) -> str:
+        """The record as JSON."""
+        record = self.to_diff_dict() if use_diff else self.to_dict()
+        return json.dumps(record, indent=2, sort_keys=True) + "\n"
+
+
 @dataclasses.dataclass
-class BitsAndBytesConfig:
+class BitsAndBytesConfig(QuantizationConfig):
     """Linear leaves in 8 bits (Dettmers et al. 2022, arXiv:2208.07339) or 4 (2023, arXiv:2305.14314).
 
     Attributes:
@@ -39,6 +92,8 @@ class BitsAndBytesConfig:
         ValueError: for both kinds at once, or a value outside of what is said above.
     """
 
+    quant_method: ClassVar[str] = METHOD
+    skipped: ClassVar[str] = "llm_int8_skip_modules"
     load_in_8bit: bool = False
     load_in_4bit: bool = False
     llm_int8_threshold: float = 6.0
@@ -71,11 +126,6 @@ class BitsAndBytesConfig:
         if stored is not None and _name(stored) != "uint8":
             raise ValueError(f"bnb_4bit_quant_storage={stored} is not available: bytes are stored as uint8")
 
-    @property
-    def quant_method(self) -> str:
-        """The name of the method in files."""
-        return METHOD
-
     def is_quantizable(self) -> bool:
         """Whether it asks for fewer bits at all."""
         return self.load_in_8bit or self.load_in_4bit
@@ -83,23 +133,6 @@ class BitsAndBytesConfig:
     def quantization_method(self) -> str | None:
         """One of "llm_int8", "nf4" and "fp4", or None."""
         return "llm_int8" if self.load_in_8bit else self.bnb_4bit_quant_type if self.load_in_4bit else None
-
-    @classmethod
-    def from_dict(
-        cls, config_dict: Mapping[str, Any], return_unused_kwargs: bool = False, **kwargs: Any
-    ) -> Any:
-        """Out of a record of `config.json`; with what is no field of it, where that is wanted.
-
-        Raises:
-            TypeError: for an unknown field.
-        """
-        names = [field.name for field in dataclasses.fields(cls)]
-        values = {name: value for name, value in {**config_dict, **kwargs}.items() if name not in _SAID}
-        unused = {name: values.pop(name) for name in [*values] if name not in names}
-        if return_unused_kwargs:
-            return cls(**values), unused
-        refuse_unknown(unused, names, cls.__name__)
-        return cls(**values)
 
     def to_dict(self) -> dict[str, Any]:
         """As in `config.json`."""
@@ -109,61 +142,6 @@ class BitsAndBytesConfig:
         record["_load_in_8bit"], record["_load_in_4bit"] = self.load_in_8bit, self.load_in_4bit
         return record
 
-    def to_diff_dict(self) -> dict[str, Any]:
-        """What differs from the defaults."""
-        usual = type(self)().to_dict()
-        return {name: value for name, value in self.to_dict().items() if usual.get(name) != value}
-
-    def to_json_string(self, use_diff: bool = True) -> str:
-        """The record as JSON."""
-        record = self.to_diff_dict() if use_diff else self.to_dict()
-        return json.dumps(record, indent=2, sort_keys=True) + "\n"
-
 
 def _name(dtype: Any) -> str:
     return str(dtype).removeprefix("torch.")
-
-
-def settled(given: Any, stored: Any, short: Mapping[str, Any]) -> BitsAndBytesConfig | None:
-    """What weights are loaded by: what a caller gives, or what the checkpoint says.
-
-    Args:
-        given: `quantization_config=`, a config or a record of one; None.
-        stored: the record in the checkpoint's `config.json`; None.
-        short: `load_in_8bit=` and `load_in_4bit=`, where given.
-
-    Raises:
-        ValueError: for a method that is not there, or two that are asked for at once.
-    """
-    asked = {name: value for name, value in short.items() if value}
-    if given is not None and asked:
-        raise ValueError(f"give either quantization_config or {', '.join(asked)}, not both")
-    if asked:
-        given = BitsAndBytesConfig(**asked)
-    found = None if given is None else _read(given)
-    if stored:
-        held = _read(stored)
-        if found is not None and found.quantization_method() not in (None, held.quantization_method()):
-            notice(
-                f"the checkpoint is quantized already ({held.quantization_method()}): "
-                "it is loaded as it is, not as quantization_config says"
-            )
-        return held
-    return found if found is not None and found.is_quantizable() else None
-
-
-def _read(value: Any) -> BitsAndBytesConfig:
-    if isinstance(value, BitsAndBytesConfig):
-        return value
-    told = value.to_dict() if hasattr(value, "to_dict") else value
-    record = dict(told) if isinstance(told, Mapping) else None
-    if record is None:
-        raise TypeError(f"quantization_config is a BitsAndBytesConfig or a record of one, not {value!r}")
-    method = record.get("quant_method", METHOD if {"load_in_8bit", "load_in_4bit"} & {*record} else None)
-    if str(getattr(method, "value", method)) != METHOD:
-        said = f"by {method!r}" if method else "by an unnamed method"
-        raise ValueError(
-            f"weights quantized {said} are not read by this version, which knows {METHOD!r}: load "
-            "the checkpoint that it was made from, or one whose weights were unpacked to bfloat16"
-        )
-    return BitsAndBytesConfig.from_dict(record, return_unused_kwargs=True)[0]  # type: ignore[no-any-return]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import torch
@@ -21,6 +21,7 @@ class PackedLinear(nn.Linear):
 
     row_wise = True  # rows may be laid end to end
     _keep_float32: tuple[str, ...] = ()  # buffers that no cast of the model narrows
+    keeps_stored = False  # whether all but the bias stays in the dtypes of the files
 
     def __init__(self, in_features: int, out_features: int, bias: bool) -> None:
         nn.Module.__init__(self)
@@ -41,6 +42,19 @@ class PackedLinear(nn.Linear):
             held: the names there.
         """
         raise NotImplementedError
+
+    def refuse_lacking(self, held: set[str], needs: Iterable[str]) -> None:
+        """See `expect`.
+
+        Raises:
+            ValueError: where files lack what the format needs.
+        """
+        if lacking := sorted({*needs} - held):
+            raise ValueError(
+                f"a quantized leaf of {self.in_features} -> {self.out_features} lacks {', '.join(lacking)} "
+                f"in the files, which hold {', '.join(sorted(held))}: they are damaged, or their config "
+                "names another format"
+            )
 
     def dequantized(self, dtype: torch.dtype = torch.float32) -> Tensor:
         """The weight, [out, in]."""
@@ -64,12 +78,21 @@ class PackedLinear(nn.Linear):
         """Nothing: what is packed has its values."""
 
     def _apply(self, fn: Callable[..., Any], recurse: bool = True) -> Any:
-        kept = {name: self._buffers[name] for name in self._keep_float32 if name in self._buffers}
+        tables: tuple[Any, ...] = (self._buffers, self._parameters)
+        kept = [
+            (table, name, value.dtype)
+            for table in tables
+            for name, value in table.items()
+            if value is not None
+            and (name in self._keep_float32 or (self.keeps_stored and name != "bias"))
+            and value.is_floating_point()
+        ]
+        before = {name: value for table in tables for name, value in table.items()}
         super()._apply(fn, recurse)  # type: ignore[no-untyped-call]  # torch does not say
-        for name, value in kept.items():
-            moved = self._buffers[name]
-            if value is not None and moved is not None and moved.dtype != value.dtype:
-                self._buffers[name] = value.to(moved.device)
+        for table, name, dtype in kept:
+            if table[name].dtype != dtype:
+                moved = before[name].to(table[name].device)
+                table[name] = nn.Parameter(moved, False) if table is self._parameters else moved
         return self
 
 
