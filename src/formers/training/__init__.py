@@ -19,8 +19,8 @@ _TABLE: dict[str, tuple[str, ...]] = {
     "files": ("get_last_checkpoint",),
     "choices": (
         "EvaluationStrategy",
+        "HPSearchBackend",
         "HubStrategy",
-        "EvaluationStrategy",
         "IntervalStrategy",
         "OptimizerNames",
         "SaveStrategy",
