@@ -125,6 +125,7 @@ _TABLE: dict[str, tuple[str, ...]] = {
             "EvalLoopOutput",
             "EvaluationStrategy",
             "ExportableState",
+            "HPSearchBackend",
             "HubStrategy",
             "LabelSmoother",
         ),

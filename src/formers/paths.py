@@ -144,8 +144,8 @@ PATHS: dict[str, str] = {
     ),
     "trainer_seq2seq": "Seq2SeqTrainer",
     "trainer_utils": (
-        "BestRun EvalLoopOutput EvalPrediction EvaluationStrategy HubStrategy IntervalStrategy "
-        "PREFIX_CHECKPOINT_DIR PredictionOutput SaveStrategy SchedulerType TrainOutput "
+        "BestRun EvalLoopOutput EvalPrediction EvaluationStrategy HPSearchBackend HubStrategy "
+        "IntervalStrategy PREFIX_CHECKPOINT_DIR PredictionOutput SaveStrategy SchedulerType TrainOutput "
         "default_compute_objective default_hp_space_optuna enable_full_determinism get_last_checkpoint "
         "has_length is_main_process number_of_arguments seed_worker set_seed speed_metrics"
     ),

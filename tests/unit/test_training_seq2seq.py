@@ -1,6 +1,5 @@
-"""Judging by what a model writes, and searching for arguments."""
+"""Judging by what a model writes."""
 
-import sys
 import types
 
 import numpy as np
@@ -8,11 +7,10 @@ import pytest
 import torch
 from torch import nn
 
-from formers import Seq2SeqTrainer, Seq2SeqTrainingArguments, Trainer, TrainingArguments
-from formers.core.extras import MissingExtra
+from formers import Seq2SeqTrainer, Seq2SeqTrainingArguments
 from formers.core.outputs import TaskOutput
 from formers.training import DataCollatorForSeq2Seq, DataCollatorWithPadding
-from tests.unit.training_toys import PadOnly, bag, rows
+from tests.unit.training_toys import PadOnly, bag
 
 
 class Echo(nn.Module):
@@ -67,50 +65,6 @@ def test_evaluation_generates_and_pads_with_the_padding_token(tmp_path):
 def test_a_model_that_cannot_generate_is_refused(tmp_path):
     with pytest.raises(ValueError, match="cannot generate"):
         make(tmp_path, bag(), predict_with_generate=True)
-
-
-def searcher(tmp_path):
-    args = TrainingArguments(
-        str(tmp_path), disable_tqdm=True, use_cpu=True, save_strategy="no", num_train_epochs=1, seed=1
-    )
-    return Trainer(
-        args=args,
-        data_collator=DataCollatorWithPadding(PadOnly()),
-        train_dataset=rows(12),
-        eval_dataset=rows(6),
-        model_init=lambda: bag(),
-    )
-
-
-def test_a_search_without_its_package_names_it(tmp_path, monkeypatch):
-    monkeypatch.setattr("formers.training.search.installed", lambda module: False)
-    with pytest.raises(MissingExtra, match="pip install optuna"):
-        searcher(tmp_path).hyperparameter_search()
-
-
-def test_a_search_tries_arguments_and_returns_the_best(tmp_path, monkeypatch):
-    class Study:
-        """As little of a study as the search asks of one."""
-
-        def optimize(self, run, n_trials, **options):
-            self.scores = {
-                rate: run(types.SimpleNamespace(number=i, rate=rate)) for i, rate in enumerate((0.0, 0.5))
-            }
-            best = min(self.scores, key=self.scores.get)
-            self.best_trial = types.SimpleNamespace(
-                number=1, value=self.scores[best], params={"learning_rate": best}
-            )
-
-    fake = types.ModuleType("optuna")
-    fake.create_study = lambda direction: Study()
-    monkeypatch.setitem(sys.modules, "optuna", fake)
-    monkeypatch.setattr("formers.training.search.installed", lambda module: True)
-    trainer = searcher(tmp_path)
-    best = trainer.hyperparameter_search(lambda trial: {"learning_rate": trial.rate}, n_trials=2)
-    assert best.hyperparameters["learning_rate"] in (0.0, 0.5)
-    assert trainer.args.learning_rate == 5e-5
-    with pytest.raises(TypeError, match="did you mean 'learning_rate'"):
-        trainer.hyperparameter_search(lambda trial: {"learning_rat": 1.0}, n_trials=2)
 
 
 def test_labels_that_are_single_tensors_are_collated():

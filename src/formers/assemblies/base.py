@@ -27,6 +27,8 @@ from formers.stacks.stack import Ask, States
 
 # inputs of older versions, which code that was written for them passes on as None
 _OLDER = frozenset({"head_mask", "decoder_head_mask", "cross_attn_head_mask"})
+# what collators say of examples that share a row, beside positions that start again for each
+_BORDERS = frozenset({"cu_seq_lens_q", "cu_seq_lens_k", "max_length_q", "max_length_k", "seq_idx"})
 _ASKED = ("output_attentions", "output_hidden_states")
 # what assemblies add to their records
 _BESIDE = (
@@ -328,7 +330,7 @@ class BaseModel(Assembled):
 
     def _encode(self, given: dict[str, Any], ask: Ask) -> States:
         """The states that heads read."""
-        return self._assembly.run(self, {k: v for k, v in given.items() if k not in _OLDER}, ask)
+        return self._assembly.run(self, {k: v for k, v in given.items() if k not in _OLDER | _BORDERS}, ask)
 
 
 def taken_ask(model: PreTrainedModel, given: dict[str, Any]) -> Ask:
@@ -394,16 +396,31 @@ def returned(output: ModelOutput, return_dict: bool | None, config: PretrainedCo
     return output if wanted else output.to_tuple()
 
 
-def without_older(keywords: Mapping[str, Any], where: str) -> dict[str, Any]:
+def without_older(model: Any, keywords: Mapping[str, Any], where: str) -> dict[str, Any]:
     """The keywords, less those of older versions that are None: code written for those passes them on.
 
+    Less also what tells a decoder again where examples begin that share a row: it reads that off positions.
+
     Raises:
-        TypeError: for one of those that has a value.
+        TypeError: for one of those that has a value, and for borders that nothing would read.
     """
+    borders = keywords.keys() & _BORDERS
+    if borders:
+        stack = wiring(model._owner()).facts.get("spec")
+        if stack is None or not (stack.causal and stack.decoder):
+            raise TypeError(
+                f"{where} takes one example in a row, and got {sorted(borders)}, which tell several apart: "
+                "collate with DataCollatorWithPadding; padding is left out of what is computed"
+            )
+        if keywords.get("position_ids") is None:
+            raise TypeError(
+                f"{where} reads where examples begin off position_ids, which start again at 0 for each, and "
+                f"got {sorted(borders)} alone: DataCollatorWithFlattening(return_position_ids=True)"
+            )
     for key in keywords.keys() & _OLDER:
         if keywords[key] is not None:
             raise TypeError(f"{where} takes no {key}: attention heads cannot be switched off; leave it out")
-    return {key: value for key, value in keywords.items() if key not in _OLDER}
+    return {key: value for key, value in keywords.items() if key not in _OLDER and key not in borders}
 
 
 def refuse_inputs(model: PreTrainedModel, given: Mapping[str, Any], allowed: Iterable[str]) -> None:
@@ -414,7 +431,7 @@ def refuse_inputs(model: PreTrainedModel, given: Mapping[str, Any], allowed: Ite
     """
     name = type(model).__name__
     allowed = tuple(allowed)
-    unknown = {k: v for k, v in without_older(given, f"{name}.forward").items() if k not in allowed}
+    unknown = {k: v for k, v in without_older(model, given, f"{name}.forward").items() if k not in allowed}
     if "labels" in unknown:
         raise TypeError(
             f"{name}.forward takes no labels: without a head it computes no loss. Load the checkpoint with a "

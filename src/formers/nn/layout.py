@@ -1,6 +1,6 @@
 """Tokens laid end to end: which rows of an [N, E] matrix are which sequence.
 
-Encoders compute on real tokens only. Sequences are ordered so that equal lengths stand together; each
+Stacks compute on real tokens only. Sequences are ordered so that equal lengths stand together; each
 run of equal lengths is a `Span`, a plain [count, length] view of the rows, and needs no mask.
 """
 
@@ -59,6 +59,18 @@ class Layout:
         sequence, column = real[order].nonzero(as_tuple=True)  # [N] each
         index = order[sequence] * length + column
         return cls(batch, length, _runs(lengths[order].tolist()), index, order)
+
+    @classmethod
+    def of_starts(cls, starts: Tensor) -> Layout:
+        """Several sequences a row, end to end. `starts` is [B, T], bool, true at the first token of each."""
+        batch, length = starts.shape
+        first = starts.flatten().nonzero()[:, 0]  # [sequences]
+        lengths = torch.diff(first, append=first.new_tensor([batch * length]))
+        order = torch.argsort(lengths, stable=True)
+        first, lengths = first[order], lengths[order]
+        moved = torch.repeat_interleave(first - (lengths.cumsum(0) - lengths), lengths)  # [N]
+        index = moved + torch.arange(batch * length, device=starts.device)
+        return cls(batch, length, _runs(lengths.tolist()), index, first // length)
 
     @property
     def rows(self) -> int:

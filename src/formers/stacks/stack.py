@@ -412,6 +412,7 @@ def _prepare(
     layout = Layout.dense(batch, length)
     if not seen:
         layout = _choose_layout(s, inputs, ask, real, extra, layout)
+        extra = None if isinstance(extra, Segments) and layout.index is not None else extra
     positions = stem.places(given, Layout.dense(batch, length), past, real)
     if not seen:
         positions = layout.pack(positions.expand(batch, length))  # [N]
@@ -527,7 +528,20 @@ def _segments(s: spec.Stack, inputs: Inputs, given: dict[str, Any], batch: int, 
 def _choose_layout(
     s: spec.Stack, inputs: Inputs, ask: Ask, real: Tensor | None, extra: Mask | None, whole: Layout
 ) -> Layout:
-    """Leave padding out where nothing needs it: no cache, no weights asked for, and a CPU below."""
+    """Leave padding out where nothing needs it: no cache, no weights asked for, and a CPU below.
+
+    Examples that share a row are computed apart likewise, so that attention costs what theirs does.
+    """
+    if (
+        isinstance(extra, Segments)
+        and not (ask.attentions or ask.first_only or s.reads_padding)
+        and s.pooler is None  # it reads rows
+        and inputs.cache is None
+        and inputs.encoder is None
+        and extra.ids.device.type == "cpu"
+    ):
+        starts = torch.nn.functional.pad(extra.ids.diff() != 0, (1, 0), value=True)  # [B, T]
+        return Layout.of_starts(starts)
     packable = (
         real is not None
         and extra is None

@@ -134,7 +134,7 @@ class TaskModel(Assembled):
         names = type(self)._input_names()
         given = bound(self, names, args, given)
         where = f"{type(self).__name__}.forward"
-        given = without_older(given, where)
+        given = without_older(self, given, where)
         self._refuse(given, names, where)
         targets = {name: given.pop(name, None) for name in self._targets}
         return_dict, items = given.pop("return_dict", None), given.pop("num_items_in_batch", None)

@@ -18,8 +18,8 @@ _TABLE: dict[str, tuple[str, ...]] = {
     "files": ("get_last_checkpoint",),
     "choices": (
         "EvaluationStrategy",
+        "HPSearchBackend",
         "HubStrategy",
-        "EvaluationStrategy",
         "IntervalStrategy",
         "OptimizerNames",
         "SaveStrategy",
@@ -38,6 +38,7 @@ _TABLE: dict[str, tuple[str, ...]] = {
         "DefaultDataCollator",
         "default_data_collator",
     ),
+    "distillation": ("DistillationTrainer",),
     "losses": ("LabelLoss", "LabelSmoother"),
     "optim.optimizers": ("AdamW", "Lion"),
     "callbacks.progress": ("ProgressCallback",),

@@ -44,6 +44,14 @@ class HubStrategy(Choice):
     ALL_CHECKPOINTS = "all_checkpoints"
 
 
+class HPSearchBackend(Choice):
+    """What searches for arguments; `optuna` is built in."""
+
+    OPTUNA = "optuna"
+    RAY = "ray"
+    WANDB = "wandb"
+
+
 class SchedulerType(Choice):
     """Learning-rate schedules that `get_scheduler` knows."""
 

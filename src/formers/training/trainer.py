@@ -759,5 +759,22 @@ class Trainer:
         hp_name: Callable[[Any], str] | None = None,
         **kwargs: Any,
     ) -> Any:
-        """Search for arguments that score best, with optuna; returns a `BestRun`. Needs `model_init`."""
+        """Search for arguments that score best, with optuna. Needs `model_init`.
+
+        Args:
+            hp_space: trial -> training arguments by name, as `trial.suggest_float(...)` suggests them.
+            compute_objective: metrics of `evaluate` -> score, or scores, one for each direction; by default
+                the evaluation loss, or the sum of what `compute_metrics` gives.
+            n_trials: models that are trained.
+            direction: "minimize" or "maximize"; a list of them for several scores.
+            backend: "optuna".
+            hp_name: trial -> its name: that of its folder in `output_dir`, and of its run at trackers.
+            kwargs: for `optuna.create_study` (`sampler`, `pruner`, `storage`, ...), and for `Study.optimize`
+                (`timeout`, `catch`, `gc_after_trial`, `callbacks`, `show_progress_bar`). A pruner is asked
+                after every evaluation, where there is one evaluation set and one score.
+
+        Returns:
+            A `BestRun`, whose `run_summary` is the study; for several directions a list of those that no
+            other trial beats in all.
+        """
         return search(self, hp_space, compute_objective, n_trials, direction, backend, hp_name, kwargs)

@@ -27,7 +27,12 @@ def _number(value: Any) -> float | None:
     return float(value) if isinstance(value, (int, float)) and not isinstance(value, bool) else None
 
 
-class _Tracker(TrainerCallback):
+def _name(args: Any, state: Any) -> str | None:
+    """Of a run; that of a trial begins with the name of them all."""
+    return "-".join(filter(None, (args.run_name, state.trial_name))) or None
+
+
+class Tracker(TrainerCallback):
     """Opens the tracker at the first event of the first process, and sends numbers to it."""
 
     def __init__(self) -> None:
@@ -75,7 +80,7 @@ class _Tracker(TrainerCallback):
             self._open = False
 
 
-class TensorBoardCallback(_Tracker):
+class TensorBoardCallback(Tracker):
     """Writes event files for TensorBoard.
 
     They go to `logging_dir`, or TENSORBOARD_LOGGING_DIR, or `output_dir/runs/<time>_<host>`.
@@ -94,7 +99,8 @@ class TensorBoardCallback(_Tracker):
 
             stamp = f"{datetime.now().strftime('%b%d_%H-%M-%S')}_{socket.gethostname()}"
             folder = args.logging_dir or os.environ.get("TENSORBOARD_LOGGING_DIR")
-            self.tb_writer = SummaryWriter(log_dir=str(folder or Path(args.output_dir) / "runs" / stamp))
+            folder = Path(folder or Path(args.output_dir) / "runs" / stamp)
+            self.tb_writer = SummaryWriter(log_dir=str(folder / (state.trial_name or "")))
         self.tb_writer.add_text("args", args.to_json_string())
         config = getattr(model, "config", None)
         if config is not None and hasattr(config, "to_dict"):
@@ -112,25 +118,36 @@ class TensorBoardCallback(_Tracker):
         self.tb_writer = None
 
 
-class WandbCallback(_Tracker):
+class WandbCallback(Tracker):
     """Sends to Weights & Biases; project from WANDB_PROJECT, else the argument `project`."""
 
     def __init__(self) -> None:
         super().__init__()
         self._wandb: Any = _need_tracker("wandb")
+        self._of_trial = False
 
     def open(self, args: Any, state: Any, model: Any) -> None:
         """Start a run, or join the one that is open."""
+        self._of_trial = state.trial_name is not None
         if self._wandb.run is None:
-            self._wandb.init(project=os.environ.get("WANDB_PROJECT", args.project), name=args.run_name)
+            self._wandb.init(
+                project=os.environ.get("WANDB_PROJECT", args.project),
+                name=_name(args, state),
+                group=args.run_name if self._of_trial else None,
+            )
         self._wandb.config.update(args.to_sanitized_dict(), allow_val_change=True)
 
     def send(self, numbers: dict[str, float], step: int) -> None:
         """Send the numbers."""
         self._wandb.log({**numbers, "train/global_step": step})
 
+    def close(self) -> None:
+        """End the run of a trial, so that the next has its own; any other lasts as long as the script."""
+        if self._of_trial:
+            self._wandb.finish()
 
-class MLflowCallback(_Tracker):
+
+class MLflowCallback(Tracker):
     """Sends to MLflow; the experiment from MLFLOW_EXPERIMENT_NAME."""
 
     def __init__(self) -> None:
@@ -143,7 +160,7 @@ class MLflowCallback(_Tracker):
         if name := os.environ.get("MLFLOW_EXPERIMENT_NAME"):
             self._mlflow.set_experiment(name)
         if self._mlflow.active_run() is None:
-            self._mlflow.start_run(run_name=args.run_name)
+            self._mlflow.start_run(run_name=_name(args, state))
             self._started = True
         parameters = list(args.to_sanitized_dict().items())
         for start in range(
@@ -161,7 +178,7 @@ class MLflowCallback(_Tracker):
             self._mlflow.end_run()
 
 
-class TrackioCallback(_Tracker):
+class TrackioCallback(Tracker):
     """Sends to Trackio; `trackio_space_id` names the Space."""
 
     def __init__(self) -> None:
@@ -173,7 +190,7 @@ class TrackioCallback(_Tracker):
         wishes = {"space_id": args.trackio_space_id, "bucket_id": args.trackio_bucket_id}
         self._trackio.init(
             project=args.project,
-            name=args.run_name,
+            name=_name(args, state),
             config=args.to_sanitized_dict(),
             **{key: value for key, value in wishes.items() if value is not None},
         )
@@ -188,7 +205,7 @@ class TrackioCallback(_Tracker):
 
 
 # name in report_to -> callback, and the module that must be there
-_TRACKERS: dict[str, tuple[type[_Tracker], str]] = {
+_TRACKERS: dict[str, tuple[type[Tracker], str]] = {
     "tensorboard": (TensorBoardCallback, "tensorboard"),
     "wandb": (WandbCallback, "wandb"),
     "mlflow": (MLflowCallback, "mlflow"),
