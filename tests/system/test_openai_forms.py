@@ -341,3 +341,71 @@ def test_a_bad_field_is_refused_by_its_name(client: openai.OpenAI, change: Any, 
     with pytest.raises(openai.BadRequestError) as caught:
         client.post("/chat/completions", body={**ASKED, **change}, cast_to=object)
     assert caught.value.param == param
+
+
+# -- responses --------------------------------------------------------------------------------------------
+
+
+def test_a_response_calls_a_tool_and_goes_on_from_its_result(client: openai.OpenAI) -> None:
+    tool: Any = {"type": "function", **STRICT["function"]}
+    asked: Any = {
+        "model": "tiny",
+        "temperature": 0,
+        "input": "Where?",
+        "tools": [tool],
+        "max_output_tokens": 250,
+    }
+    forced: Any = {"tool_choice": {"type": "function", "name": "weather"}, "parallel_tool_calls": False}
+    events = list(client.responses.create(stream=True, **asked, **forced))
+    kinds = [event.type.removeprefix("response.") for event in events]
+    assert kinds == [
+        *("created", "in_progress", "output_item.added", "function_call_arguments.delta"),
+        *("function_call_arguments.done", "output_item.done", "completed"),
+    ]
+    response: Any = events[-1].response  # type: ignore[union-attr]
+    (call,) = response.output
+    assert (call.type, call.name, call.status) == ("function_call", "weather", "completed")
+    arguments = json.loads(call.arguments)
+    assert arguments["city"] in ("Bern", "Köln")
+    assert (response.tool_choice.name, response.tools[0].name) == ("weather", "weather")
+    assert client.responses.retrieve(response.id) == response
+    whole = client.responses.create(**asked, **forced).output[0]
+    assert (whole.type, whole.arguments) == ("function_call", call.arguments)  # type: ignore[union-attr]
+    result: Any = {"type": "function_call_output", "call_id": call.call_id, "output": "rain"}
+    short: Any = {**asked, "max_output_tokens": 2, "tool_choice": "auto"}
+    after = client.responses.create(**{**short, "input": [result]}, previous_response_id=response.id)
+    said: Any = {
+        "type": "function_call",
+        "call_id": call.call_id,
+        "name": "weather",
+        "arguments": call.arguments,
+    }
+    items: Any = [{"role": "user", "content": "Where?"}, said, result]
+    told = client.responses.create(**{**short, "input": items})
+    assert after.output[0].type == "message"
+    read = [one.usage.input_tokens for one in (after, told) if one.usage is not None]
+    assert (read[0], after.output_text) == (read[1], told.output_text)
+
+
+def test_text_and_calls_are_items_of_a_response_in_their_order() -> None:
+    from formers.serving.settings import Settings
+    from formers.serving.writing.kept import Kept
+    from formers.serving.writing.responses import AskedResponse, ResponseShape
+    from formers.serving.writing.texts import Piece
+    from formers.serving.writing.tools import Tools, notation_of
+
+    tools = Tools([], frozenset({"now"}), "auto", True, notation_of(HERMES))
+    fields: dict[str, Any] = dict.fromkeys(AskedResponse.__dataclass_fields__)
+    said = {"store": False}
+    asked = AskedResponse(
+        **{**fields, "prompts": [[1]], "copies": 1, "chat": True, "tools": tools, "said": said}
+    )
+    shape = ResponseShape(asked, "tiny", None, Kept(Settings()))  # type: ignore[arg-type]
+    call = MARK + '{"name": "now", "arguments": {}}</tool_call>'
+    request: Any = type("Ended", (), {"prompt": [1], "tokens": [2], "known": 0, "reason": "stop"})()
+    pieces = [Piece(0, one) for one in ("I lo", "ok. ", call[:9], call[9:] + call, " Do")]
+    found = shape.whole([*pieces, Piece(0, "ne.", ended=request)])
+    kinds = [
+        one["content"][0]["text"] if one["type"] == "message" else one["name"] for one in found["output"]
+    ]
+    assert kinds == ["I look.", "now", "now", " Done."]

@@ -176,6 +176,38 @@ def test_a_declared_folder_is_read_and_written_alike(parts, folder, tmp_path):
     np.testing.assert_allclose(again.similarity(expected, expected[0]), expected @ expected[:1].T, atol=1e-5)
 
 
+def test_the_model_may_lie_in_a_folder_inside_and_be_the_encoder_of_a_t5(folder, tmp_path):
+    inside, pooling, projection = (tmp_path / name for name in ("0_Transformer", "1_Pooling", "2_Dense"))
+    for path in (inside, pooling, projection):
+        path.mkdir()
+    for name in ("tokenizer.json", "tokenizer_config.json"):
+        (inside / name).write_bytes((folder / name).read_bytes())
+    torch.manual_seed(2)
+    config = formers.T5Config(vocab_size=40, d_model=16, d_kv=8, d_ff=32, num_layers=1, num_heads=2)
+    model = formers.T5EncoderModel(config).eval()
+    model.save_pretrained(inside)
+    (inside / "sentence_bert_config.json").write_text('{"max_seq_length": 7}')
+    (pooling / "config.json").write_text('{"word_embedding_dimension": 16, "pooling_mode_mean_tokens": true}')
+    identity = "torch.nn.modules.linear.Identity"
+    dense = {"in_features": 16, "out_features": 4, "bias": False, "activation_function": identity}
+    (projection / "config.json").write_text(json.dumps(dense))
+    weight = torch.randn(4, 16)
+    torch.save({"linear.weight": weight}, projection / "pytorch_model.bin")
+    places = [
+        ("Transformer", inside.name), ("Pooling", pooling.name), ("Dense", projection.name), ("Normalize", "")
+    ]  # fmt: skip
+    entries = [{"path": path, "type": f"sentence_transformers.models.{kind}"} for kind, path in places]
+    (tmp_path / "modules.json").write_text(json.dumps(entries))
+    pipe = formers.pipeline("sentence-embeddings", model=str(tmp_path), device="cpu")
+    assert (type(pipe.model).__name__, pipe.width, pipe.max_length) == ("T5EncoderModel", 4, 7)
+    rows = states((model, pipe.tokenizer), TEXTS[0], return_token_type_ids=False)
+    vector = torch.tensor(rows.mean(0)) @ weight.T
+    np.testing.assert_allclose(pipe(TEXTS[0]), vector / vector.norm(), atol=1e-5)
+    pipe.save_pretrained(tmp_path / "again")
+    again = formers.pipeline("sentence-embeddings", model=str(tmp_path / "again"), device="cpu")
+    np.testing.assert_allclose(again(TEXTS[0]), pipe(TEXTS[0]), atol=1e-6)
+
+
 def test_a_folder_that_declares_nothing_gives_the_mean_and_says_so(folder, parts):
     with pytest.warns(Notice, match="no modules.json"):
         pipe = formers.pipeline("sentence-embeddings", model=str(folder))

@@ -15,6 +15,10 @@ HERMES = notation_of("For each call: <tool_call>{...}</tool_call>")
 MISTRAL = notation_of("[AVAILABLE_TOOLS] [TOOL_CALLS]")
 NEWER_MISTRAL = notation_of("[TOOL_CALLS]name[ARGS]{}")
 LLAMA = notation_of('{"name": function name, "parameters": dictionary of argument name and its value}')
+DEEPSEEK_3 = notation_of("<｜tool▁calls▁begin｜><｜tool▁call▁begin｜>function<｜tool▁sep｜> ```json")
+DEEPSEEK_31 = notation_of(
+    "<｜tool▁calls▁begin｜><｜tool▁call▁begin｜>{{ name }}<｜tool▁sep｜>{{ arguments }}"
+)
 PLAIN = notation_of("{{ tools }}")
 FIRST = {"city": 'Zürich "}" </b>', "days": [1, 2]}
 SECOND: dict[str, Any] = {}
@@ -39,7 +43,27 @@ def written(key: str = "arguments") -> tuple[str, str]:
 
 A, B = written()
 TWO = [("weather", FIRST), ("time", SECOND)]
+
+
+def deepseek(*calls: str) -> str:
+    return f"<｜tool▁calls▁begin｜>{chr(10).join(calls)}<｜tool▁calls▁end｜>"
+
+
+def fenced(name: str, arguments: Any) -> str:
+    told = json.dumps(arguments, ensure_ascii=False)
+    return f"<｜tool▁call▁begin｜>function<｜tool▁sep｜>{name}\n```json\n{told}\n```<｜tool▁call▁end｜>"
+
+
+def bare(name: str, arguments: Any) -> str:
+    told = json.dumps(arguments, ensure_ascii=False)
+    return f"<｜tool▁call▁begin｜>{name}<｜tool▁sep｜>{told}<｜tool▁call▁end｜>"
+
+
 CASES: list[tuple[Notation, str, str, list[Any]]] = [
+    (DEEPSEEK_3, "I look. " + deepseek(fenced("weather", FIRST), fenced("time", {})), "I look.", TWO),
+    (DEEPSEEK_3, deepseek(fenced("rm", {})) + "x", deepseek(fenced("rm", {})) + "x", []),
+    (DEEPSEEK_31, deepseek(bare("weather", FIRST)) + " Done.", " Done.", TWO[:1]),
+    (DEEPSEEK_31, deepseek(bare("weather", FIRST), bare("time", {})), "", TWO),
     (HERMES, f"<tool_call>\n{A}\n</tool_call>\n<tool_call>\n{B}\n</tool_call>", "", TWO),
     (HERMES, f"I look.\n\n<tool_call>{A}</tool_call>", "I look.", TWO[:1]),
     (HERMES, f"<tool_call>{A}</tool_call> So be it.", " So be it.", TWO[:1]),
@@ -110,6 +134,10 @@ LLAMAS = BERN.replace("arguments", "parameters")
     ("text", "notation", "choice", "parallel", "may"),
     [
         ("Fine.", HERMES, "auto", True, True),
+        (deepseek(*[fenced("weather", {"city": "Bern"})] * 2), DEEPSEEK_3, "required", True, True),
+        (deepseek(*[fenced("weather", {"city": "Bern"})] * 2), DEEPSEEK_3, "required", False, False),
+        ("I look. " + deepseek(bare("weather", {"city": "Bern"})), DEEPSEEK_31, "auto", True, True),
+        (deepseek(bare("weather", {"city": "Rom"})), DEEPSEEK_31, "auto", True, False),
         (f"I look. {TAGGED}", HERMES, "auto", True, True),
         (TAGGED.replace("Bern", "Rom"), HERMES, "auto", True, False),
         (f"{TAGGED}\n{TAGGED}", HERMES, "auto", True, True),

@@ -168,7 +168,8 @@ _MEANING = {
     "vision_feature_layer": "which hidden states of the vision tower are read: a number, or several.",
     "vision_feature_select_strategy": '"default" leaves the class token out, "full" keeps it.',
     "mm_encoder_outputs": "what `get_image_features` returned before, under the key `image`.",
-    "logits_to_keep": "how many of the last places get logits (0 for all), or which places.",
+    "logits_to_keep": "how many of the last places get logits (0 for all), or which; "
+    "a mask [B, T] gives [kept, V].",
 }
 
 

@@ -27,6 +27,7 @@ class _Request:
     dtype: Any
     task: Task | None = None
     name: str | None = None  # the model's, where it was given by name
+    declared: dict[str, Any] | None = None  # what the pipeline's class reads beside it
 
 
 def pipeline(
@@ -120,7 +121,9 @@ def pipeline(
         parts["tokenizer"] = _tokenizer(request, found, tokenizer, use_fast, bool(uses["tokenizer"]))
     _notice_misfits(request, found, parts.get("tokenizer"))
     if request.name is not None and issubclass(cls, Pipeline):
-        kwargs = {**cls._declared(Source.of(request.name, **request.hub)), **kwargs}
+        if request.declared is None:
+            request.declared = cls._declared(Source.of(request.name, **request.hub))
+        kwargs = {**request.declared, **kwargs}
     # the model is already in the format that was asked for
     return cls(
         found,
@@ -172,9 +175,9 @@ def _dtype(dtype: Any, torch_dtype: Any, loading: dict[str, Any]) -> Any:
 
 def _settle_task(request: _Request, task: str | None, pipeline_class: type | None) -> None:
     """Find the task's record, the default model where none is named, and the config of a named model."""
+    known = PIPELINE_REGISTRY.get(task).load_class() if task in get_supported_tasks() else None
     if isinstance(request.model, str):
-        request.name = request.model
-        request.config = _config(request)
+        _read_named(request, pipeline_class or known)
     config = request.config if request.name is not None else getattr(request.model, "config", None)
     own = getattr(config, "custom_pipelines", None) or {}
     if task is None and pipeline_class is None and len(own) == 1:
@@ -189,8 +192,8 @@ def _settle_task(request: _Request, task: str | None, pipeline_class: type | Non
         request.task = PIPELINE_REGISTRY.get(task)
     if request.model is None:
         _take_default(request, task)
-        request.name = request.model
-        request.config = config = _config(request)
+        _read_named(request, pipeline_class or known)
+        config = request.config
     if request.task is None:
         request.task = PIPELINE_REGISTRY.of_architectures(_architectures(request.model, config))
     if request.task is None and (pipeline_class is None or request.name is not None):
@@ -212,6 +215,16 @@ def _take_default(request: _Request, task: str | None) -> None:
         f"no model was named for {task!r}: {request.model} (revision {request.hub.get('revision')}) is used. "
         "Name a model and a revision, so that the answers stay what they are"
     )
+
+
+def _read_named(request: _Request, cls: type | None) -> None:
+    """Read the config of a named model, and what is declared beside it: it may lie in a folder inside."""
+    name = request.name = request.model
+    if cls is not None and issubclass(cls, Pipeline):
+        request.declared = cls._declared(Source.of(name, **request.hub))
+        if inside := request.declared.pop("subfolder", ""):
+            request.hub["subfolder"] = "/".join([*filter(None, [request.hub.get("subfolder")]), inside])
+    request.config = _config(request)
 
 
 def _config(request: _Request) -> Any:

@@ -148,7 +148,7 @@ class Pipeline(Pushable, ABC):
 
     @classmethod
     def _declared(cls, source: Source) -> dict[str, Any]:
-        """Keywords of the constructor that the files beside a named model say."""
+        """Keywords of the constructor that the files beside a named model say, and `subfolder`, its place."""
         return {}
 
     # -- the steps, for one item -------------------------------------------------------------------

@@ -196,11 +196,13 @@ class VocabularyHead(TaskModel):
             setattr(self.get_submodule(group), name, bias)
 
     def _vocabulary(self, states: States, kept: Any = 0) -> Tensor:
-        """Logits [B, T, V], or of the places to keep."""
+        """Logits [B, T, V], of the places to keep, or [kept, V] of those that a mask [B, T] keeps."""
         if self._formers.facts["head"].within:
             return states.last
         if kept is None or (isinstance(kept, int) and kept == 0):
             return states.spread(self._compute(states, states.rows))
+        if isinstance(kept, Tensor) and kept.dim() == 2:
+            return self._compute(states, states.last[kept])
         places = slice(-kept, None) if isinstance(kept, int) else kept
         chosen = states.last[:, places]  # [B, kept, E]
         flat = chosen if states.watched else chosen.flatten(0, 1)
@@ -242,7 +244,7 @@ class VocabularyHead(TaskModel):
             return TaskOutput(*found, **passed)
         if labels is not None and spec.sparse is not None:
             told = labels != spec.sparse  # [B, T]
-            logits, labels = self._compute(states, states.last[told]), labels[told]  # [told, V]
+            logits, labels = self._vocabulary(states, told), labels[told]  # [told, V]
         else:
             logits = self._vocabulary(states, given.get("logits_to_keep", 0))
         loss = None if labels is None else self._loss(logits, labels, items)

@@ -157,6 +157,7 @@ class Recipe:
         max_length: tokens of a text at most; None for what the model takes.
         lower: texts are made lower case.
         width: E of the states, as the folder says it; 0 where it does not.
+        inside: the folder inside that the model lies in; empty where it lies beside this.
     """
 
     pools: tuple[str, ...] = ("mean",)
@@ -169,6 +170,7 @@ class Recipe:
     max_length: int | None = None
     lower: bool = False
     width: int = 0
+    inside: str = ""
 
     def __post_init__(self) -> None:
         for pool in self.pools:
@@ -261,7 +263,7 @@ def _module(kind: str, path: str, source: Source, steps: list[nn.Module]) -> dic
     if name == "Transformer":
         said = _object(source, *(inside + one for one in _LIMITS))
         limit = whole_number("max_seq_length", said.get("max_seq_length"), "tokens, at least 1")
-        return {"max_length": limit, "lower": said.get("do_lower_case") is True}
+        return {"max_length": limit, "lower": said.get("do_lower_case") is True, "inside": path}
     if name == "Pooling":
         said_pools = config.get("pooling_mode") or [p for n, p in _OLDER_POOLS.items() if config.get(n)]
         return {
@@ -384,8 +386,9 @@ class SentenceEmbeddingPipeline(TextPipeline):
 
     @classmethod
     def _declared(cls, source: Source) -> dict[str, Any]:
-        """The recipe, from where the model comes from."""
-        return {"recipe": Recipe.of(source)}
+        """The recipe, from where the model comes from; it may say that the model lies in a folder there."""
+        recipe = Recipe.of(source)
+        return {"recipe": recipe, "subfolder": recipe.inside if recipe else ""}
 
     @property
     def max_length(self) -> int | None:

@@ -133,13 +133,17 @@ class FillMaskPipeline(TextPipeline):
 
     def _forward(self, model_inputs: Any, **params: Any) -> Any:
         """Scores of all words at the masks, [B, masks, V]; rows that have fewer are filled with zeros."""
+        masks = self._masks(model_inputs["input_ids"])
+        # the product with the vocabulary costs more than the layers: masks alone get it where that can be
+        if "logits_to_keep" in self._takes:
+            params = {"logits_to_keep": masks, **params}
         outputs = super()._forward(model_inputs, **params)
         logits = outputs["logits"] if "logits" in outputs else outputs["prediction_logits"]
-        masks = self._masks(model_inputs["input_ids"])
         counts = masks.sum(1)
         held = torch.arange(int(counts.max()), device=counts.device) < counts[:, None]  # [B, masks]
         scores = logits.new_zeros((*held.shape, logits.shape[-1]), dtype=torch.float32)
-        scores[held] = logits[masks].float().softmax(-1)
+        logits = logits if logits.dim() == 2 else logits[masks]  # [all masks, V]
+        scores[held] = logits.float().softmax(-1)
         return {"scores": scores, "input_ids": model_inputs["input_ids"]}
 
     def forward_batch(self, prepared: Sequence[Any], **params: Any) -> Any:

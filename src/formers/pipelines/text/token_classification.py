@@ -151,6 +151,10 @@ class SpanPipeline(TextPipeline):
         outputs = super()._forward(inputs, **params)
         return {**dict(outputs.items()), **kept} if kept else outputs
 
+    def forward_batch(self, prepared: Sequence[Any], **params: Any) -> Any:
+        """The model's outputs for a batch: `_forward` runs over batches, too."""
+        return super().forward_batch(prepared, **params)
+
     def _collate(self, prepared: Sequence[Any]) -> Any:
         known = [one for one in prepared if isinstance(one, Located)]
         found = super()._collate(prepared)
@@ -407,7 +411,8 @@ class TokenClassificationPipeline(SpanPipeline):
         wanted = np.array([name not in ignored for name in shown])
         stops = np.append(heads[1:], len(units))
         edges = np.append(units, len(tokens.ids))
-        for head, stop in zip(heads.tolist(), stops.tolist(), strict=True):
+        means = (np.add.reduceat(scores, heads) / (stops - heads)).astype(scores.dtype)
+        for head, stop, score in zip(heads.tolist(), stops.tolist(), means, strict=True):
             label = int(labels[head])
             if not wanted[label]:
                 continue
@@ -418,10 +423,10 @@ class TokenClassificationPipeline(SpanPipeline):
                     "index": int(tokens.places[first]),
                     "word": self._tokens_of(tokens, first, last + 1)[0],
                 }
-                entity = {"entity": shown[label], "score": scores[head], **known}
+                entity = {"entity": shown[label], "score": score, **known}
             else:
                 words = self._word(tokens, edges[head : stop + 1].tolist(), plain)
-                entity = {"entity_group": shown[label], "score": scores[head:stop].mean(), "word": words}
+                entity = {"entity_group": shown[label], "score": score, "word": words}
             entity |= {"start": int(tokens.spans[first, 0]), "end": int(tokens.spans[last, 1])}
             entities[text].append(entity)
         return entities

@@ -7,13 +7,14 @@ import threading
 import time
 from collections import OrderedDict
 from dataclasses import dataclass
+from typing import Any
 
 from formers.serving.classify import encoded
 from formers.serving.limits import quoted
 from formers.serving.settings import Settings
 from formers.serving.writing.values import BadField
 
-Message = dict[str, str]  # role and content
+Message = dict[str, Any]  # role and content, and what an answer called
 
 
 @dataclass(frozen=True, slots=True)

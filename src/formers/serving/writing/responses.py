@@ -20,6 +20,7 @@ from formers.serving.writing.forms import json_form, read_format
 from formers.serving.writing.kept import Kept, Message
 from formers.serving.writing.shapes import Shape
 from formers.serving.writing.texts import Piece, Told
+from formers.serving.writing.tools import Call, form_of
 from formers.serving.writing.values import BadField, Body
 
 LOG_PROBS = "message.output_text.logprobs"
@@ -27,13 +28,10 @@ _MOST_PAIRS, _LONGEST_KEY, _LONGEST_VALUE = 16, 64, 512  # of the metadata, as t
 RESPONSE_FIELDS = (
     *("model", "input", "instructions", "previous_response_id", "store", "stream", "stream_options"),
     *("max_output_tokens", "temperature", "top_p", "top_k", "seed", "include", "top_logprobs"),
-    *("metadata", "text", "user"),
+    *("metadata", "text", "user", "tools", "tool_choice", "parallel_tool_calls"),
 )
 # what is not done here, and the values besides null that ask for nothing
 _NOT_HERE: dict[str, tuple[Any, ...]] = {
-    "tools": ([],),
-    "tool_choice": ("auto", "none"),
-    "parallel_tool_calls": (True, False),
     "background": (False,),
     "reasoning": ({},),
     "service_tier": ("auto", "default"),
@@ -46,6 +44,10 @@ _FORMAT = "text.format"
 _OF_FORMAT = ("name", "schema", "strict", "description")  # beside its type
 _ROLES = ("user", "assistant", "system", "developer")
 _PARTS = ("input_text", "output_text")
+_OF_CALLS = {
+    "function_call": ("call_id", "name", "arguments"),
+    "function_call_output": ("call_id", "output"),
+}
 
 
 @dataclass
@@ -90,20 +92,28 @@ class ResponseReader(Reader):
             raise BadField("top_logprobs", f'top_logprobs needs include: ["{LOG_PROBS}"]')
         said = self._said(body, top or 0)
         said["text"], schema = _format(body)
+        tools = self._tools(_as_in_chats(body))
+        if tools is not None:
+            parallel = body.get("parallel_tool_calls") is not False
+            choice = body.get("tool_choice") or "auto"
+            said |= {"tools": body["tools"], "tool_choice": choice, "parallel_tool_calls": parallel}
         before = said["previous_response_id"]
         conversation = [] if before is None else self.kept.conversation(before)
         conversation = [*conversation, *self._items(body.get("input"))]
         system = [{"role": "system", "content": text} for text in (said["instructions"],) if text is not None]
         length = ("max_output_tokens", said["max_output_tokens"])
         try:
-            prompt = self._conversation({"messages": [*system, *conversation]})
+            prompt = self._conversation({"messages": [*system, *conversation]}, tools)
             asked = self._asked(body, [prompt], length, logged, top or 0, chat=True)
         except BadField as error:
             error.param = "input" if error.param == "messages" else error.param
             raise
         for name in ("temperature", "top_p"):
             said[name] = getattr(asked.config, name) if body.get(name) is None else body[name]
-        if schema is not None:
+        asked.tools = tools
+        if tools is not None:
+            asked.form = form_of(tools, schema, self.tokenizer)
+        elif schema is not None:
             asked.form = replace(json_form(schema), param=_FORMAT)
         return AskedResponse(**vars(asked), conversation=conversation, said=said)
 
@@ -132,13 +142,35 @@ class ResponseReader(Reader):
             return [{"role": "user", "content": values.text(given, "input", self.limits.max_chars)}]
         if not isinstance(given, list) or not given:
             raise BadField("input", "input is a string, or a list of messages, none of them missing")
-        return [self._item(item, f"input[{place}]") for place, item in enumerate(given)]
+        found: list[Message] = []
+        for place, item in enumerate(given):
+            read = self._item(item, f"input[{place}]")
+            if "tool_calls" in read and found and found[-1]["role"] == "assistant":  # one answer's items
+                calls = [*found[-1].get("tool_calls", ()), *read["tool_calls"]]
+                found[-1] = {**found[-1], "tool_calls": calls}
+            else:
+                found.append(read)
+        return found
 
     def _item(self, item: Any, place: str) -> Message:
         if not isinstance(item, dict):
             raise BadField(place, f"{place} is an object, not {quoted(item)}")
-        if item.get("type", "message") != "message":
-            said = f"{place}.type: {quoted(item['type'])} is not supported by this server: it reads messages"
+        kind = item.get("type", "message")
+        if isinstance(kind, str) and kind in _OF_CALLS:
+            values.check_known(item, ("type", "id", "status", *_OF_CALLS[kind]), {}, f"{place}.")
+            told = {
+                name: values.text(item.get(name), f"{place}.{name}", self.limits.max_chars)
+                for name in _OF_CALLS[kind]
+            }
+            number = told.pop("call_id")
+            if kind == "function_call_output":
+                return {"role": "tool", "tool_call_id": number, "content": told["output"]}
+            call = {"id": number, "type": "function", "function": told}
+            return {"role": "assistant", "content": "", "tool_calls": [call]}
+        if kind != "message":
+            said = (
+                f"{place}.type: {quoted(kind)} is not supported by this server: it reads messages and calls"
+            )
             raise BadField(f"{place}.type", said, "unsupported")
         values.check_known(item, ("type", "role", "content", "id", "status"), {"phase": ()}, f"{place}.")
         role, content = item.get("role"), item.get("content")
@@ -154,6 +186,21 @@ class ResponseReader(Reader):
             raise BadField(place, said)
         values.check_known(part, ("type", "text", "annotations", "logprobs"), {}, f"{place}.")
         return values.text(part.get("text"), f"{place}.text", self.limits.max_chars)
+
+
+def _as_in_chats(body: Body) -> Body:
+    """The fields about tools as chats have them, where what a function says lies one object deeper."""
+    given, choice = body.get("tools"), body.get("tool_choice")
+    if isinstance(given, list):
+        given = [_deeper(tool) for tool in given]
+    told = _deeper(choice) if given or choice != "auto" else None  # what nobody can choose is no choice
+    return {"tools": given, "tool_choice": told, "parallel_tool_calls": body.get("parallel_tool_calls")}
+
+
+def _deeper(given: Any) -> Any:
+    if not isinstance(given, dict) or given.get("type") != "function":
+        return given
+    return {"type": "function", "function": {key: value for key, value in given.items() if key != "type"}}
 
 
 def _format(body: Body) -> tuple[dict[str, Any], str | None]:
@@ -211,18 +258,20 @@ class ResponseShape(Shape):
         self.head = {
             "id": self.number, "object": "response", "created_at": int(time.time()), "model": model
         }  # fmt: skip
-        self._item_id = f"msg_{uuid.uuid4().hex}"
-        self._texts: list[str] = []
-        self._all_told: list[Told] = []
+        self._output: list[dict[str, Any]] = []  # what is whole
+        self._open: dict[str, Any] | None = None  # the message that is being written
+        self._texts: list[str] = []  # its pieces, and what is told of its tokens
+        self._told: list[Told] = []
+        self._untold: list[Told] = []  # tokens whose text is held back
+        self._answer: dict[str, Any] | None = None  # the finished response
         self._numbers = itertools.count()
 
     def whole(self, pieces: Sequence[Piece]) -> dict[str, Any]:
         """The answer to a request that is not streamed."""
-        for piece in pieces:
-            self._take(piece)
-        ended = pieces[-1].ended
-        assert ended is not None
-        return self._ended(ended)
+        told = [one for piece in pieces for one in piece.told]
+        self.events(Piece(0, "".join(piece.text for piece in pieces), told, pieces[-1].ended))
+        assert self._answer is not None
+        return self._answer
 
     # -- streamed -------------------------------------------------------------------------------------
 
@@ -235,21 +284,28 @@ class ResponseShape(Shape):
 
     def events(self, piece: Piece) -> bytes:
         """The events of a piece; with the last one, those that end the response."""
-        found = [] if self._texts else self._opening()
-        self._take(piece)
-        if piece.text or piece.told:
-            logged = self._log_probs(piece.told)
-            found.append(self._of_part("output_text.delta", delta=piece.text, logprobs=logged))
+        found: list[bytes] = []
+        self._untold += piece.told
+        parts: list[str | Call] = [piece.text]
+        if self._calls:
+            parser = self._calls[0]
+            parts = [*parser.add(piece.text), *(parser.end() if piece.ended is not None else ())]
+        elif self._open is None:
+            found += self._opening()
+        for part in parts:
+            if isinstance(part, Call):
+                found += [*self._closing("completed"), *self._call(part)]
+            elif part or (self._untold and not self._calls):
+                found += self._said(part)
         if piece.ended is not None:
-            response = self._ended(piece.ended)
-            message = response["output"][0]
-            part = message["content"][0]
-            found += [
-                self._of_part("output_text.done", text=part["text"], logprobs=part["logprobs"]),
-                self._of_part("content_part.done", part=part),
-                self._event("response.output_item.done", output_index=0, item=message),
-                self._event(f"response.{response['status']}", response=response),
-            ]
+            cut = piece.ended.reason == "length"
+            if not self._output and self._open is None:  # an answer has a message, be it empty
+                found += self._opening()
+            found += self._closing("incomplete" if cut else "completed")
+            response = self._answer = self._ended(piece.ended)
+            found.append(self._event(f"response.{response['status']}", response=response))
+            if self.asked.said["store"]:
+                self.kept.put(self.number, encoded(response), [*self.asked.conversation, self._message_of()])
         return b"".join(found)
 
     def end(self) -> bytes:
@@ -262,14 +318,61 @@ class ResponseShape(Shape):
         return self._event("response.failed", response=self._response("failed", error=error))
 
     def _opening(self) -> list[bytes]:
+        """A message begins."""
+        self._open = {"id": f"msg_{uuid.uuid4().hex}", "type": "message", "role": "assistant"}
+        self._texts, self._told = [], []
         return [
-            self._event("response.output_item.added", output_index=0, item=self._message("in_progress", [])),
+            self._of_item("output_item.added", item={**self._open, "status": "in_progress", "content": []}),
             self._of_part("content_part.added", part=self._part("", [])),
         ]
 
+    def _said(self, text: str) -> list[bytes]:
+        """Text of the message, which begins with it where none is open."""
+        found = [] if self._open is not None else self._opening()
+        told, self._untold = self._untold, []
+        self._texts.append(text)
+        self._told += told
+        return [*found, self._of_part("output_text.delta", delta=text, logprobs=self._log_probs(told))]
+
+    def _closing(self, status: str) -> list[bytes]:
+        """The message that is open ends."""
+        if self._open is None:
+            return []
+        part = self._part("".join(self._texts), self._log_probs(self._told))
+        item = {**self._open, "status": status, "content": [part]}
+        found = [
+            self._of_part("output_text.done", text=part["text"], logprobs=part["logprobs"]),
+            self._of_part("content_part.done", part=part),
+            self._of_item("output_item.done", item=item),
+        ]
+        self._output.append(item)
+        self._open = None
+        return found
+
+    def _call(self, call: Call) -> list[bytes]:
+        """A call is told when it is whole."""
+        self._untold = []  # of its tokens nothing is told
+        item = {
+            "id": f"fc_{uuid.uuid4().hex}", "type": "function_call", "status": "completed",
+            "call_id": call.identifier, "name": call.name, "arguments": call.arguments,
+        }  # fmt: skip
+        begun = {**item, "status": "in_progress", "arguments": ""}
+        place = {"item_id": item["id"]}
+        found = [
+            self._of_item("output_item.added", item=begun),
+            self._of_item("function_call_arguments.delta", **place, delta=call.arguments),
+            self._of_item("function_call_arguments.done", **place, name=call.name, arguments=call.arguments),
+            self._of_item("output_item.done", item=item),
+        ]
+        self._output.append(item)
+        return found
+
+    def _of_item(self, kind: str, **said: Any) -> bytes:
+        return self._event(f"response.{kind}", output_index=len(self._output), **said)
+
     def _of_part(self, kind: str, **said: Any) -> bytes:
-        place = {"item_id": self._item_id, "output_index": 0, "content_index": 0}
-        return self._event(f"response.{kind}", **place, **said)
+        assert self._open is not None
+        return self._of_item(kind, item_id=self._open["id"], content_index=0, **said)
 
     def _event(self, kind: str, **said: Any) -> bytes:
         data = encoded({"type": kind, "sequence_number": next(self._numbers), **said})
@@ -277,26 +380,27 @@ class ResponseShape(Shape):
 
     # -- parts ----------------------------------------------------------------------------------------
 
-    def _take(self, piece: Piece) -> None:
-        self._texts.append(piece.text)
-        self._all_told += piece.told
-
     def _ended(self, request: Request) -> dict[str, Any]:
-        """The finished response; what is stored is kept."""
-        text, cut = "".join(self._texts), request.reason == "length"
-        status = "incomplete" if cut else "completed"
-        message = self._message(status, [self._part(text, self._log_probs(self._all_told))])
-        response = self._response(
-            status,
-            output=[message],
+        """The finished response."""
+        cut = request.reason == "length"
+        return self._response(
+            "incomplete" if cut else "completed",
+            output=self._output,
             usage=_usage(request),
             completed_at=None if cut else int(time.time()),
             incomplete_details={"reason": "max_output_tokens"} if cut else None,
         )
-        if self.asked.said["store"]:
-            said = {"role": "assistant", "content": text}
-            self.kept.put(self.number, encoded(response), [*self.asked.conversation, said])
-        return response
+
+    def _message_of(self) -> Message:
+        """The answer as a message of the conversation."""
+        texts = [item["content"][0]["text"] for item in self._output if item["type"] == "message"]
+        calls = [
+            {"id": item["call_id"], "type": "function",
+             "function": {"name": item["name"], "arguments": item["arguments"]}}
+            for item in self._output if item["type"] == "function_call"
+        ]  # fmt: skip
+        said: Message = {"role": "assistant", "content": "".join(texts)}
+        return {**said, "tool_calls": calls} if calls else said
 
     def _response(self, status: str, **known: Any) -> dict[str, Any]:
         nothing = dict.fromkeys(("completed_at", "error", "incomplete_details", "usage"))
@@ -308,11 +412,7 @@ class ResponseShape(Shape):
             "tools": [],
             "truncation": "disabled",
         }
-        return {**self.head, "status": status, **nothing, "output": [], **self.asked.said, **fixed, **known}
-
-    def _message(self, status: str, content: list[dict[str, Any]]) -> dict[str, Any]:
-        known = {"id": self._item_id, "type": "message", "role": "assistant"}
-        return {**known, "status": status, "content": content}
+        return {**self.head, "status": status, **nothing, "output": [], **fixed, **self.asked.said, **known}
 
     def _part(self, text: str, logged: list[Any]) -> dict[str, Any]:
         return {"type": "output_text", "text": text, "annotations": [], "logprobs": logged}

@@ -33,6 +33,7 @@ class Notation:
         arguments: the key of the arguments.
         several: what stands before, between and behind several calls.
         headed: whether a call is a name before its arguments, not an object of both.
+        around: what stands before such a name, behind it, and behind the arguments; empty for Mistral's.
     """
 
     begin: str = ""
@@ -40,14 +41,32 @@ class Notation:
     arguments: str = "arguments"
     several: tuple[str, str, str] = ("[", ", ", "]")
     headed: bool = False
+    around: tuple[str, str, str] = ("", "", "")
+
+    def call(self, text: str, at: int) -> tuple[str, Any, int] | None:
+        """The headed call at a place of a text: its name, its arguments, where it ends; None without one."""
+        before, behind, close = (re.escape(mark.strip()) for mark in self.around)
+        head = _HEADED if not before else re.compile(rf"\s*{before}\s*({_NAME.pattern})\s*{behind}\s*(?=\{{)")
+        named = head.match(text, at)
+        if named is None:
+            return None
+        value, end = _JSON.raw_decode(text, named.end())
+        closed = re.compile(rf"\s*{close}").match(text, end)
+        return named[1], value, closed.end() if closed else end
 
 
 def notation_of(template: str) -> Notation:
-    """The notation that a chat template teaches: Hermes' and Qwen's, Mistral's, Llama 3's, or plain JSON."""
+    """What a template teaches: Hermes' and Qwen's, Mistral's, Llama 3's, DeepSeek V3's, or plain JSON."""
     if "<tool_call>" in template:
         return Notation("<tool_call>", "</tool_call>", several=("", "\n", ""))
     if "[TOOL_CALLS]" in template:
         return Notation("[TOOL_CALLS]", headed="[ARGS]" in template)
+    if "<｜tool▁calls▁begin｜>" in template:
+        begin, between, end = "<｜tool▁call▁begin｜>", "<｜tool▁sep｜>", "<｜tool▁call▁end｜>"
+        fenced = (f"{begin}function{between}", "\n```json\n", f"\n```{end}")  # V3 and R1; since V3.1 bare
+        around, several = (fenced, "\n") if "```json" in template else ((begin, between, end), "")
+        ends = "<｜tool▁calls▁begin｜>", "<｜tool▁calls▁end｜>"
+        return Notation(*ends, several=("", several, ""), headed=True, around=around)
     if "<|python_tag|>" in template or '"parameters": dictionary' in template:
         return Notation(arguments="parameters", several=("", "; ", ""))
     return Notation()
@@ -213,7 +232,9 @@ def _call(tools: Tools, function: dict[str, Any], tokenizer: Any) -> str:
     body = "%json " + checked_schema("tools", schema, strict=bool(function.get("strict")))
     notation, name = tools.notation, function["name"]
     if notation.headed:
-        return f"{_quoted(name)} {_mark('[ARGS]', tokenizer)} {body}"
+        before, behind, close = (_marked(mark, tokenizer) for mark in notation.around)
+        behind = behind or _mark("[ARGS]", tokenizer)
+        return f"{before} {_quoted(name)} {behind} {body} {close}".strip()
     begun = f'{{"name": "{name}", "{notation.arguments}": '
     return f"{_quoted(begun)} {body} {_quoted('}')}"
 
@@ -224,8 +245,9 @@ def _calls(tools: Tools, tokenizer: Any) -> list[str]:
     before, between, behind = map(_quoted, notation.several)
     begin = _mark(notation.begin, tokenizer)
     if notation.headed:
-        more = f"({begin} call)*" if parallel else ""
-        return [f"calls: {begin} body", f"body: call {more}"]
+        again, end = (between, _mark(notation.end, tokenizer)) if notation.end else (begin, "")
+        more = f"({again} call)*" if parallel else ""
+        return [f"calls: {begin} body", f"body: call {more} {end}"]
     if notation.end:
         end = _quoted("\n") + " " + _mark(notation.end, tokenizer)
         one = f"{_quoted(chr(10))} call {end}"
@@ -253,6 +275,11 @@ def _in_text(tools: Tools, tokenizer: Any, rules: list[str]) -> tuple[str, list[
 
 def _quoted(text: str) -> str:
     return json.dumps(text) if text else ""
+
+
+def _marked(text: str, tokenizer: Any) -> str:
+    """Text with DeepSeek's marks in it, in a grammar."""
+    return " ".join(_mark(part, tokenizer) for part in re.split("(<｜[^｜]*｜>)", text) if part)
 
 
 def _mark(text: str, tokenizer: Any) -> str:
@@ -375,15 +402,19 @@ class Calls:
 
     def _read(self, text: str) -> tuple[list[Call], int] | None:
         """The calls at the beginning of a text, and how long they are; None where there are none yet."""
-        named = _HEADED.match(text) if self.notation.begin else None
-        start = named.end() if named else len(text) - len(text.lstrip())
+        values: list[Any] = []
+        end = len(text) - len(text.lstrip())
         try:
-            value, end = _JSON.raw_decode(text, start)
+            while self.notation.begin and (named := self.notation.call(text, end)):  # all before the end mark
+                values.append({"name": named[0], "arguments": named[1]})
+                end = named[2]
+                if not self.notation.end:
+                    break
+            if not values:
+                value, end = _JSON.raw_decode(text, end)
+                values = value if isinstance(value, list) else [value]
         except (ValueError, RecursionError):
             return None
-        if named:
-            value = {"name": named[1], "arguments": value}
-        values = value if isinstance(value, list) else [value]
         calls = [self._call(one, self.found + i) for i, one in enumerate(values)]
         whole = [call for call in calls if call is not None]
         return (whole, end) if whole and len(whole) == len(calls) else None
