@@ -93,7 +93,7 @@ class Int4:
         most: rows of an input up to which it wins over a dequantized weight.
     """
 
-    most = 16
+    most = 32
 
     def __init__(self, codes: Tensor, scale: Tensor, zero: Tensor | float) -> None:
         self._packed = _interleaved(codes)
