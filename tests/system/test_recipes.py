@@ -1,0 +1,184 @@
+"""`formers train --task`: from a small file to a folder that the pipeline of the task answers from."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+import tiny
+from formers import pipeline
+from formers.evaluation.spans import squad
+from formers.jobs.table import job_of, judge
+from formers.jobs.tokens import read_conll
+from system.cli_command import in_this_process
+from system.recipe_data import (
+    save_decoder,
+    sentences,
+    train,
+    write_conll,
+    write_lines,
+    write_squad,
+    write_texts,
+)
+
+pytestmark = pytest.mark.filterwarnings("default::formers.core.notices.Notice")
+
+
+@pytest.fixture
+def formers(capsys, monkeypatch):
+    return in_this_process(capsys, monkeypatch)
+
+
+@pytest.fixture(scope="module")
+def encoder(tmp_path_factory):
+    return tiny.save_encoder(tmp_path_factory.mktemp("encoder"))
+
+
+# --- token classification ------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def entities(tmp_path_factory, encoder):
+    folder = tmp_path_factory.mktemp("tokens")
+    data = write_conll(folder / "data.conll", sentences(100))
+    return train("token-classification", data, encoder, folder / "out", epochs=5)
+
+
+def test_a_model_of_entities_is_trained_from_conll_and_reported_by_type(entities):
+    job, outcome = entities
+    assert outcome.report.metrics["f1"] > 0.7
+    assert set(outcome.report.metrics["per_type"]) <= set(tiny.WORDS)
+    assert "## Sentences with most mistakes" in (job.plan.output / "report.md").read_text()
+    pipe = pipeline("ner", model=str(job.plan.output), aggregation_strategy="simple")
+    assert pipe("please help with the parcel courier")[-1]["entity_group"] == "shipping"
+
+
+def test_the_held_out_sentences_are_judged_again_alike_by_the_command(formers, entities):
+    folder = entities[0].plan.output
+    status, shown, errors = formers("evaluate", "-m", folder, "-d", folder / "held-out.jsonl", "--json")
+    assert status == 0, errors
+    assert json.loads(shown) == entities[1].report.metrics
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "said"),
+    [
+        ("a.conll", "my O\nparcel\n", "line 2: expected a word and its label, found 'parcel'"),
+        ("a.conll", "-DOCSTART- O\n\n", "holds no sentence"),
+        ("a.jsonl", '{"tokens": ["a", "b"], "tags": ["O"]}', "line 1 has 2 words and 1 labels"),
+        ("a.jsonl", '{"tokens": "a b", "tags": ["O"]}', "line 1: expected a list of words"),
+        ("a.jsonl", '{"text": ["a"], "tags": ["O"]}', "name the right one with --text-column"),
+    ],
+)
+def test_sentences_that_are_not_labelled_are_refused_with_their_line(tmp_path, name, text, said):
+    (tmp_path / name).write_text(text)
+    with pytest.raises(ValueError, match=said):
+        train("token-classification", tmp_path / name, tmp_path, tmp_path / "out")
+
+
+def test_columns_of_conll_are_parted_by_tabs_or_blanks(tmp_path):
+    file = tmp_path / "a.conll"
+    file.write_text("# a comment\nNew York\tN\tB-LOC\n\nis V O\n")
+    assert read_conll(file) == [
+        {"tokens": ["New York"], "tags": ["B-LOC"]},
+        {"tokens": ["is"], "tags": ["O"]},
+    ]
+
+
+# --- question answering --------------------------------------------------------------------------------
+
+
+def test_a_model_of_questions_is_trained_from_squad_with_windows(tmp_path, encoder):
+    data = write_squad(tmp_path / "squad.json", 100)
+    more = {"epochs": 5, "max_length": 12, "stride": 2}
+    job, outcome = train("question-answering", data, encoder, tmp_path / "out", **more)
+    found = outcome.report.metrics
+    assert found["HasAns_f1"] > 60
+    assert found["NoAns_exact"] > 60
+    contexts = [{row["context"] for row in part} for part in vars(outcome.parts).values()]
+    assert sum(map(len, contexts)) == len(set.union(*contexts))  # no text is in two parts
+    answer = pipeline("question-answering", model=str(job.plan.output))(
+        question="please help", context="is my help with the invoice again"
+    )
+    assert answer["answer"] == "invoice"
+    again = judge("question-answering", str(job.plan.output), job.plan.output / "held-out.jsonl")
+    assert again.metrics == found
+
+
+def test_answers_are_compared_as_the_script_of_squad_compares_them():
+    found = squad(["The Eiffel Tower!", "in Paris", "", "x"], [["eiffel tower"], ["Paris", "Lyon"], [], []])
+    assert found["exact"] == 50
+    assert found["f1"] == pytest.approx(100 * (1 + 2 / 3 + 1 + 0) / 4)
+    assert found["NoAns_f1"] == 50
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        (
+            {"answers": {"text": ["card"], "answer_start": [0]}},
+            "'card' does not stand at character 0: it stands at 3",
+        ),
+        ({"answers": {"text": ["late"], "answer_start": [0]}}, "it is not in the context"),
+        ({"answers": {"text": ["card"], "answer_start": []}}, "of one length"),
+        ({"question": ""}, "line 2: the question is ''"),
+    ],
+)
+def test_questions_without_their_answer_are_refused_with_their_line(tmp_path, changed, said):
+    row = {"question": "what", "context": "my card", "answers": {"text": ["card"], "answer_start": [3]}}
+    data = write_lines(tmp_path / "a.jsonl", [row, {**row, **changed}])
+    with pytest.raises(ValueError, match=said):
+        train("question-answering", data, tmp_path, tmp_path / "out")
+
+
+# --- language models -----------------------------------------------------------------------------------
+
+
+def test_a_decoder_is_trained_on_blocks_of_plain_text_and_judged_by_file(tmp_path):
+    data = write_texts(tmp_path / "texts", 120)
+    more = {"epochs": 5, "max_length": 16, "learning_rate": 1e-2, "batch_size": 8}
+    job, outcome = train("causal-lm", data, save_decoder(tmp_path / "decoder"), tmp_path / "out", **more)
+    found = outcome.report.metrics
+    assert found["perplexity"] < 5  # 30 tokens by chance
+    assert set(found["by_file"]) == {"a.txt", "b.txt"}
+    pipe = pipeline("text-generation", model=str(job.plan.output))
+    answer = pipe("invoice refund charged", max_new_tokens=2, return_full_text=False)
+    assert answer == [{"generated_text": "card payment"}]
+    again = judge("text-generation", str(job.plan.output), job.plan.output / "held-out.jsonl")
+    assert again.metrics == found
+
+
+def test_an_encoder_learns_hidden_words_which_are_the_same_in_every_evaluation(tmp_path, encoder):
+    data = write_texts(tmp_path / "texts", 30)
+    more = {"whole_words": True, "mask_share": 0.3, "max_length": 16}
+    job, outcome = train("masked-lm", data, encoder, tmp_path / "out", **more)
+    assert outcome.report.metrics["perplexity"] > 1
+    assert "the model's guesses" in outcome.report.text
+    pipe = pipeline("fill-mask", model=str(job.plan.output))
+    assert len(pipe("parcel [MASK] address", top_k=3)) == 3
+    rows = outcome.parts.validation
+    once, twice = (job.features(rows, pipe.tokenizer, pipe.model, training=False) for _ in range(2))
+    assert once == twice
+    assert any(label >= 0 for row in once for label in row["labels"])
+
+
+def test_texts_end_at_blank_lines_where_there_are_any(tmp_path):
+    (tmp_path / "a.txt").write_text("one\ntwo\n\nthree\n")
+    (tmp_path / "b.txt").write_text("one\ntwo\n")
+    job = job_of("causal-lm")
+    read = [
+        job(job.plan_class(tmp_path / name, str(tmp_path), tmp_path)).read() for name in ("a.txt", "b.txt")
+    ]
+    assert [[row["text"] for row in rows] for rows in read] == [["one\ntwo", "three"], ["one", "two"]]
+
+
+# --- the command ---------------------------------------------------------------------------------------
+
+
+def test_an_option_of_another_task_is_refused(formers, tmp_path):
+    given = ["train", "-m", tmp_path, "-d", tmp_path / "a.csv", "-o", tmp_path / "out"]
+    status, _, errors = formers(*given, "--stride", "8")
+    assert (status, "--stride is no option of --task text-classification" in errors) == (2, True)
+    status, _, errors = formers(*given, "--task", "token-clasification")
+    assert (status, "did you mean 'token-classification'" in errors) == (2, True)
