@@ -78,3 +78,35 @@ def save_decoder(folder):
     config = GPT2Config(vocab_size=len(tokenizer), n_embd=32, n_layer=2, n_head=2, n_positions=64)
     GPT2LMHeadModel(config).save_pretrained(folder)
     return folder
+
+
+def save_writer(folder):
+    """Save a T5 of one layer a side, and its tokenizer."""
+    import torch
+
+    from formers import AutoTokenizer, T5Config, T5ForConditionalGeneration
+
+    tokenizer = AutoTokenizer.from_pretrained(tiny.save_encoder(folder))
+    torch.manual_seed(0)
+    config = T5Config(
+        **{
+            "vocab_size": len(tokenizer),
+            "d_model": 32,
+            "d_kv": 16,
+            "d_ff": 64,
+            "num_layers": 1,
+            "num_heads": 2,
+        },
+        **{"decoder_start_token_id": 0, "pad_token_id": 0, "eos_token_id": tokenizer.sep_token_id},
+        task_specific_params={"translation_en_to_de": {"prefix": "please ", "min_length": 30}},
+    )
+    T5ForConditionalGeneration(config).save_pretrained(folder)
+    return folder
+
+
+def rewritten(count):
+    """Texts, and the one word of them that says what they are about."""
+    return [
+        (text, next(word for word in text.split() if word not in tiny.FILLERS))
+        for text, _ in tiny.tickets(count)
+    ]

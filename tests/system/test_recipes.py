@@ -8,12 +8,15 @@ import pytest
 
 import tiny
 from formers import pipeline
+from formers.evaluation.overlap import bleu, rouge
 from formers.evaluation.spans import squad
 from formers.jobs.table import job_of, judge
 from formers.jobs.tokens import read_conll
 from system.cli_command import in_this_process
 from system.recipe_data import (
+    rewritten,
     save_decoder,
+    save_writer,
     sentences,
     train,
     write_conll,
@@ -171,6 +174,44 @@ def test_texts_end_at_blank_lines_where_there_are_any(tmp_path):
         job(job.plan_class(tmp_path / name, str(tmp_path), tmp_path)).read() for name in ("a.txt", "b.txt")
     ]
     assert [[row["text"] for row in rows] for rows in read] == [["one\ntwo", "three"], ["one", "two"]]
+
+
+# --- one text from another -----------------------------------------------------------------------------
+
+
+def test_a_writer_learns_summaries_and_its_report_shows_them(tmp_path):
+    rows = [{"document": text, "summary": word} for text, word in rewritten(12)]
+    data = write_lines(tmp_path / "a.jsonl", rows)
+    more = {"max_target_length": 4, "prefix": "help ", "num_beams": 2}
+    job, outcome = train("summarization", data, save_writer(tmp_path / "writer"), tmp_path / "out", **more)
+    assert set(outcome.report.metrics) == {"rouge1", "rouge2", "rougeL"}
+    assert any("eval_rougeL" in entry for entry in outcome.history)
+    assert "| ROUGE-L | text | wanted | written |" in outcome.report.text
+    pipe = pipeline("summarization", model=str(job.plan.output))
+    assert pipe.prefix == "help "
+    assert pipe.model.generation_config.max_new_tokens == 4
+    again = judge("summarization", str(job.plan.output), job.plan.output / "held-out.jsonl")
+    assert again.metrics == outcome.report.metrics
+
+
+def test_translations_are_read_by_their_languages_behind_the_prefix_of_the_model(tmp_path):
+    rows = [{"translation": {"en": text, "de": word}} for text, word in rewritten(6)]
+    data = write_lines(tmp_path / "a.jsonl", rows)
+    writer = save_writer(tmp_path / "writer")
+    with pytest.raises(ValueError, match=r"line 1 has translations in \['en', 'de'\]: name two"):
+        train("translation", data, writer, tmp_path / "out")
+    more = {"source_language": "en", "target_language": "de", "num_beams": 1, "max_target_length": 4}
+    job, outcome = train("translation", data, writer, tmp_path / "out", **more)
+    assert set(outcome.report.metrics) == {"bleu"}
+    assert pipeline("translation", model=str(job.plan.output)).prefix == "please "
+
+
+def test_overlap_is_measured_as_the_packages_define_it():
+    assert rouge(["the cat sat"], ["the cat ran"]) == [
+        {"rouge1": pytest.approx(200 / 3), "rouge2": pytest.approx(50), "rougeL": pytest.approx(200 / 3)}
+    ]
+    assert rouge(["Größe 3"], ["größe 4"])[0]["rouge1"] == pytest.approx(50)
+    assert bleu(["the cat sat on the mat"], ["the cat sat on the mat"]) == pytest.approx(100)
 
 
 # --- the command ---------------------------------------------------------------------------------------

@@ -20,6 +20,8 @@ JOBS = {
     "question-answering": "formers.jobs.questions:Questions",
     "text-generation": "formers.jobs.language:Causal",
     "fill-mask": "formers.jobs.language:Masked",
+    "summarization": "formers.jobs.writing:Summaries",
+    "translation": "formers.jobs.writing:Translations",
 }
 ALIASES = {
     "sentiment-analysis": CLASSIFICATION,
