@@ -104,6 +104,18 @@ def save_writer(folder):
     return folder
 
 
+def alike(count, *, texts=2):
+    """Rows of texts, of which the first two are about the same; with three of them, the third is not."""
+    draw, kinds, rows = random.Random(0), list(tiny.WORDS), []
+    for number in range(count):
+        same, other = kinds[number % 3], kinds[(number + 1) % 3]
+        found = [
+            draw.sample(tiny.WORDS[kind], 2) + draw.sample(tiny.FILLERS, 2) for kind in (same, same, other)
+        ]
+        rows.append([" ".join(words) for words in found[:texts]])
+    return rows
+
+
 def rewritten(count):
     """Texts, and the one word of them that says what they are about."""
     return [

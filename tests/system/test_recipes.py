@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import math
 
 import pytest
+import torch
 
 import tiny
 from formers import pipeline
@@ -14,6 +16,7 @@ from formers.jobs.table import job_of, judge
 from formers.jobs.tokens import read_conll
 from system.cli_command import in_this_process
 from system.recipe_data import (
+    alike,
     rewritten,
     save_decoder,
     save_writer,
@@ -212,6 +215,90 @@ def test_overlap_is_measured_as_the_packages_define_it():
     ]
     assert rouge(["Größe 3"], ["größe 4"])[0]["rouge1"] == pytest.approx(50)
     assert bleu(["the cat sat on the mat"], ["the cat sat on the mat"]) == pytest.approx(100)
+
+
+# --- sentence embeddings -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("loss", "texts"), [("ranking", 2), ("triplet", 3), ("cosine", 2)])
+def test_vectors_of_texts_that_belong_together_come_closer(tmp_path, encoder, loss, texts):
+    names = ["anchor", "positive", "negative"]
+    rows = [dict(zip(names, row, strict=False)) for row in alike(45, texts=texts)]
+    if loss == "cosine":
+        half = [{**row, "score": 1.0} for row in rows]
+        rows = half + [{**row, "positive": alike(46)[at + 1][0], "score": 0.0} for at, row in enumerate(rows)]
+    data = write_lines(tmp_path / "a.jsonl", rows)
+    job, outcome = train("sentence-embeddings", data, encoder, tmp_path / "out", loss=loss, epochs=3)
+    measured, least = {
+        "ranking": ("mrr", 0.4),
+        "triplet": ("triplets_in_order", 0.7),
+        "cosine": ("spearmanr", 0.3),
+    }[loss]
+    assert outcome.report.metrics[measured] > least
+    assert "## Nearest neighbours" in outcome.report.text
+    again = judge("sentence-embeddings", str(job.plan.output), job.plan.output / "held-out.jsonl")
+    assert again.metrics == outcome.report.metrics
+
+
+def test_losses_are_small_where_partners_are_alike_and_large_where_others_are():
+    from formers.jobs.contrast import LOSSES
+
+    one, other = torch.eye(2), torch.eye(2).flip(0)
+    assert LOSSES["ranking"](torch.stack([one, 3 * one]), None) == pytest.approx(0, abs=1e-6)
+    assert LOSSES["ranking"](torch.stack([one, other]), None) == pytest.approx(20)
+    both = torch.stack([one, one, one])
+    assert LOSSES["ranking"](both, None) == pytest.approx(math.log(2), abs=1e-6)  # the third texts count, too
+    assert LOSSES["triplet"](torch.stack([one, one, other]), None) == 0
+    assert LOSSES["triplet"](torch.stack([one, other, one]), None) == pytest.approx(1.5)
+    assert LOSSES["cosine"](torch.stack([one, one]), torch.tensor([1.0, 0.0])) == pytest.approx(0.5)
+
+
+@pytest.mark.parametrize(
+    ("row", "said"),
+    [
+        ({"anchor": "a", "positive": "b", "score": 4}, "the score 4 is no cosine"),
+        ({"anchor": "a", "positive": "", "score": 1}, "line 2: '' is no text"),
+        ({"anchor": "a", "positive": "b", "score": None}, "line 2: the score None is no number"),
+    ],
+)
+def test_texts_that_are_no_pair_are_refused_with_their_line(tmp_path, row, said):
+    data = write_lines(tmp_path / "a.jsonl", [{"anchor": "a", "positive": "b", "score": 1}, row])
+    with pytest.raises(ValueError, match=said):
+        train("sentence-embeddings", data, tmp_path, tmp_path / "out")
+
+
+# --- multiple choice -----------------------------------------------------------------------------------
+
+
+def test_a_model_learns_to_choose(tmp_path, encoder):
+    rows = [
+        {"question": one, "ending0": other, "ending1": same, "label": 1}
+        if at % 2
+        else {"question": one, "ending0": same, "ending1": other, "label": same}
+        for at, (one, same, other) in enumerate(alike(60, texts=3))
+    ]
+    data = write_lines(tmp_path / "a.jsonl", rows)
+    job, outcome = train("multiple-choice", data, encoder, tmp_path / "out", epochs=2)
+    assert outcome.report.metrics["by_chance"] == 0.5
+    assert "## Wrong answers" in outcome.report.text
+    again = judge("multiple-choice", str(job.plan.output), job.plan.output / "held-out.jsonl")
+    assert again.metrics == outcome.report.metrics
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ({"label": 2}, "line 2: the label 2 is none of the 2 choices"),
+        ({"choices": ["a"]}, "line 2: expected two choices or more"),
+        ({"choices": ["a", "b", "c"]}, "line 2 has 3 choices, the first row has 2"),
+        ({"question": ""}, "line 2: there is no text before the choices"),
+    ],
+)
+def test_questions_without_a_choice_are_refused_with_their_line(tmp_path, changed, said):
+    row = {"question": "what", "choices": ["a", "b"], "label": 0}
+    data = write_lines(tmp_path / "a.jsonl", [row, {**row, **changed}])
+    with pytest.raises(ValueError, match=said):
+        train("multiple-choice", data, tmp_path, tmp_path / "out")
 
 
 # --- the command ---------------------------------------------------------------------------------------

@@ -22,6 +22,8 @@ JOBS = {
     "fill-mask": "formers.jobs.language:Masked",
     "summarization": "formers.jobs.writing:Summaries",
     "translation": "formers.jobs.writing:Translations",
+    "sentence-embeddings": "formers.jobs.embeddings:Embeddings",
+    "multiple-choice": "formers.jobs.choosing:Choosing",
 }
 ALIASES = {
     "sentiment-analysis": CLASSIFICATION,
