@@ -1,4 +1,4 @@
-"""A small file of examples for every task of `formers train`, made from CPython's changelog, and the training.
+"""A small file of examples, from CPython's changelog, for every task of `formers train`, and the training.
 
 python examples/recipes.py token-classification [--model FOLDER] [--output recipe-output] [--rows 400]
 
@@ -78,6 +78,31 @@ def choices(entries: Entries) -> list[dict[str, Any]]:
     return rows
 
 
+def several(entries: Entries) -> list[dict[str, Any]]:
+    """Entries with their component, and "code" where they name a call."""
+    return [
+        {"text": entry["text"], "label": [entry["label"], *(["code"] if CODE.search(entry["text"]) else [])]}
+        for entry in entries
+    ]
+
+
+def beside(entries: Entries) -> list[dict[str, Any]]:
+    """Two entries, and whether they are about one component."""
+    return [
+        {
+            "text": one["text"],
+            "text_pair": other["text"],
+            "label": "same" if one["label"] == other["label"] else "other",
+        }
+        for one, other in zip(entries, entries[1:], strict=False)
+    ]
+
+
+def measured(entries: Entries) -> list[dict[str, Any]]:
+    """Entries, and a tenth of their number of words."""
+    return [{"text": entry["text"], "label": len(entry["text"].split()) / 10} for entry in entries]
+
+
 def plain(entries: Entries) -> list[dict[str, Any]]:
     """The entries as they are."""
     return list(entries)
@@ -93,6 +118,9 @@ MADE: dict[str, Callable[[Entries], list[dict[str, Any]]]] = {
     "translation": translated,
     "sentence-embeddings": paired,
     "multiple-choice": choices,
+    "multi-label-classification": several,
+    "pair-classification": beside,
+    "regression": measured,
 }
 NAMED = ("text-generation", "summarization", "translation")
 

@@ -301,6 +301,57 @@ def test_questions_without_a_choice_are_refused_with_their_line(tmp_path, change
         train("multiple-choice", data, tmp_path, tmp_path / "out")
 
 
+# --- several labels, numbers, pairs --------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("task", "measured", "least"),
+    [
+        ("multi-label-classification", "roc_auc", 0.6),
+        ("regression", "pearson", 0.3),
+        ("pair-classification", "roc_auc", 0.6),
+    ],
+)
+def test_texts_have_several_labels_or_a_number_and_pairs_have_a_label(
+    tmp_path, encoder, task, measured, least
+):
+    rows = []
+    for at, (one, same, other) in enumerate(alike(120, texts=3)):
+        kinds = {
+            "multi-label-classification": {"text": f"{one} {other}" if at % 2 else one, "label": [at % 3]},
+            "regression": {"text": one, "label": float(at % 3)},
+            "pair-classification": {"text": one, "text_pair": same, "label": f"kind {at % 3}"},
+        }
+        rows.append(kinds[task])
+        if at % 2 and task == "multi-label-classification":
+            rows[-1]["label"] = [at % 3, (at + 1) % 3]
+    data = write_lines(tmp_path / "a.jsonl", rows)
+    more = {"epochs": 4, "batch_size": 8, "ema_decay": 0, "learning_rate": 1e-2, "patience": 4}
+    job, outcome = train(task, data, encoder, tmp_path / "out", **more)
+    assert outcome.report.metrics[measured] > least
+    assert "## Furthest off" in outcome.report.text
+    again = judge(task, str(job.plan.output), job.plan.output / "held-out.jsonl")
+    assert again.metrics == outcome.report.metrics
+    asked = {name: text for name, text in rows[0].items() if name != "label"}
+    assert pipeline("text-classification", model=str(job.plan.output))(asked)
+
+
+@pytest.mark.parametrize(
+    ("task", "label", "said"),
+    [
+        ("regression", "many", "line 2: 'many' is no number"),
+        ("multi-label-classification", {"a": 1}, "is no list of labels"),
+        ("pair-classification", [1], r"line 2: \[1\] is no single label"),
+    ],
+)
+def test_labels_of_another_kind_are_refused_with_their_line(tmp_path, task, label, said):
+    data = write_lines(tmp_path / "a.jsonl", [{"text": "a", "label": 1}, {"text": "b", "label": label}])
+    if task == "multi-label-classification":
+        data = write_lines(data, [{"text": "a", "label": ["x"]}, {"text": "b", "label": label}])
+    with pytest.raises(ValueError, match=said):
+        train(task, data, tmp_path, tmp_path / "out")
+
+
 # --- the command ---------------------------------------------------------------------------------------
 
 

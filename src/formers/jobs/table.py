@@ -24,6 +24,9 @@ JOBS = {
     "translation": "formers.jobs.writing:Translations",
     "sentence-embeddings": "formers.jobs.embeddings:Embeddings",
     "multiple-choice": "formers.jobs.choosing:Choosing",
+    "multi-label-classification": "formers.jobs.labels:Several",
+    "pair-classification": "formers.jobs.labels:Pairs",
+    "regression": "formers.jobs.labels:Numbers",
 }
 ALIASES = {
     "sentiment-analysis": CLASSIFICATION,
