@@ -44,6 +44,7 @@ Data = Annotated[
         callback=expanded,
     ),
 ]
+Task = Annotated[str | None, typer.Option(help="Its task; as it was trained, when left out.")]
 TextColumn = Annotated[str, typer.Option(help="Column that holds the texts.")]
 TextsColumn = Annotated[str | None, typer.Option(help="Column of the table that holds the texts: text.")]
 LabelColumn = Annotated[str, typer.Option(help="Column that holds the labels.")]

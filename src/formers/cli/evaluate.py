@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from formers.cli import choices
+from formers.core.notices import printable
 
 if TYPE_CHECKING:
     from formers.jobs.judging import Judged
@@ -17,12 +18,17 @@ if TYPE_CHECKING:
 def evaluate(
     model: choices.Model,
     data: choices.Data,
-    text_column: choices.TextColumn = "text",
-    label_column: choices.LabelColumn = "label",
+    task: choices.Task = None,
+    text_column: Annotated[
+        str | None, typer.Option(help="Column that holds the texts.", show_default="text")
+    ] = None,
+    label_column: Annotated[
+        str | None, typer.Option(help="Column that holds the labels.", show_default="label")
+    ] = None,
     report: Annotated[
         Path | None,
         typer.Option(
-            help="Also write report.html, report.png and metrics.json into this folder.",
+            help="Also write the report and metrics.json into this folder.",
             file_okay=False,
             callback=choices.expanded,
         ),
@@ -32,19 +38,54 @@ def evaluate(
     device: choices.Device = None,
     dtype: choices.Dtype = None,
 ) -> None:
-    """Judge a saved model on a labelled table: F1, calibration, and what its thresholds let through."""
+    """Judge a saved model on labelled examples, by what its task is judged by.
+
+    Of a text classifier F1, calibration, and what its thresholds let through; see `formers train` for others.
+    """
     from formers.desk.report import refuse_other_files
     from formers.jobs.judging import judge
+    from formers.jobs.table import CLASSIFICATION, task_of
 
-    if report is not None:
-        refuse_other_files(report)  # before the work, not after it
-    found = judge(model, data, text_column, label_column, max_length=max_length, device=device, dtype=dtype)
+    task = task_of(model, task)
+    if report is not None:  # before the work, not after it
+        mine = () if task == CLASSIFICATION else (("metrics.json", "report.md"), "task")
+        refuse_other_files(report, *mine)
+    options: dict[str, Any] = {"max_length": max_length, "device": device, "dtype": dtype}
+    if task != CLASSIFICATION:
+        _other(task, model, data, text_column, label_column, report, as_json, options)
+        return
+    found = judge(model, data, text_column or "text", label_column or "label", **options)
     if as_json:
         choices.as_json(found.metrics)
     else:
         show(found.metrics)
     if report is not None:
         write(found, report)
+
+
+def _other(
+    task: str,
+    model: str,
+    data: Path,
+    text_column: str | None,
+    label_column: str | None,
+    folder: Path | None,
+    machine: bool,
+    options: dict[str, Any],
+) -> None:
+    """Judge a model of another task than text classification."""
+    from formers.cli.show import say
+    from formers.core.atomic import write_text
+    from formers.jobs.table import judge
+
+    found = judge(task, model, data, text_column, label_column, **options)
+    if machine:
+        choices.as_json(found.metrics)
+    else:
+        typer.echo(printable(found.text))
+    if folder is not None:
+        for name, text in found.files(task).items():
+            say(f"written: {write_text(folder / name, text)}")
 
 
 def report(

@@ -30,8 +30,17 @@ class ReportPaths:
     png: Path | None
 
 
-def refuse_other_files(folder: str | Path) -> None:
+def refuse_other_files(
+    folder: str | Path,
+    names: Sequence[str] = ("metrics.json", "report.html", "report.png"),
+    mark: str = "metrics_before_calibration",
+) -> None:
     """Refuse a folder that no report can be written into, or that holds files of its names by others.
+
+    Args:
+        folder: where the report will be.
+        names: its files.
+        mark: a key of its `metrics.json`.
 
     Raises:
         OSError: when nothing can be written there.
@@ -40,10 +49,10 @@ def refuse_other_files(folder: str | Path) -> None:
     target = Path(folder)
     refuse_unwritable(target)
     try:
-        ours = "metrics_before_calibration" in read_json_object(target / "metrics.json")
+        ours = mark in read_json_object(target / "metrics.json")
     except OSError:
         ours = False
-    for name in ("metrics.json", "report.html", "report.png"):
+    for name in names:
         if not ours and (target / name).exists():
             raise ValueError(
                 f"{target / name} is of no report, and would be replaced: move it away, or name another "

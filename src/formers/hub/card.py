@@ -93,7 +93,7 @@ def model_card(
     ):
         if values:
             pairs = values.items() if isinstance(values, Mapping) else enumerate(values)
-            parts.append(f"## {title}\n\n{_table(head, pairs)}")
+            parts.append(f"## {title}\n\n{table(head, pairs)}")
     pins = "\n".join(
         f"{package}=={version}" for package, version in (versions or deciding_versions()).items()
     )
@@ -186,9 +186,10 @@ def _opening(base_model: str | None, task: str | None, datasets: Sequence[str]) 
     return f"{text}."
 
 
-def _table(head: tuple[str, str], rows: Iterable[tuple[Any, Any]]) -> str:
-    lines = [f"| {head[0]} | {head[1]} |", "|---|---|"]
-    lines += [f"| {_cell(left)} | {_cell(right)} |" for left, right in rows]
+def table(head: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
+    """A table in Markdown."""
+    lines = [f"| {' | '.join(head)} |", "|---" * len(head) + "|"]
+    lines += [f"| {' | '.join(map(_cell, row))} |" for row in rows]
     return "\n".join(lines)
 
 

@@ -2,79 +2,40 @@
 
 from __future__ import annotations
 
-import hashlib
 import io
-import json
 import math
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
-from formers.core.atomic import write_text
-from formers.core.fields import read_fields
-from formers.jobs.output import HELD_OUT, Output
-from formers.jobs.predictor import Predictor, model_name
+from formers.jobs.job import Job, Parts, Rows, Say
+from formers.jobs.plan import HeadPlan, told
+from formers.jobs.predictor import Predictor
 from formers.jobs.tables import write_csv
 
 if TYPE_CHECKING:
     from formers.jobs.judging import Judged
 
 SHOWN = ("accuracy", "macro_f1", "ece")  # of what is measured after each epoch
-SETTINGS = ("epochs", "learning_rate", "batch_size", "warmup", "weight_decay", "max_length", "class_weights")
-Rows = list[dict[str, Any]]  # each with "text" and "label"
-
-
-def told(default: Any, what: str, **limits: float) -> Any:
-    """A field of a plan: its default, what it is for, and its limits (see `core.fields.Field`)."""
-    return field(default=default, metadata={"help": what, "limits": limits})
 
 
 @dataclass(frozen=True)
-class Plan:
+class Plan(HeadPlan):
     """What to train, from what, and how."""
 
-    data: Path
-    model: str
-    output: Path
+    settings: ClassVar[tuple[str, ...]] = (*HeadPlan.settings, "class_weights")
+
     text_column: str = told("text", "Column that holds the texts.")
     label_column: str = told("label", "Column that holds the labels.")
-    epochs: float = told(4.0, "Passes over the training part.", at_least=0.01)
-    learning_rate: float = told(2e-4, "Its highest value; 2e-5 to 5e-5 suit larger models.", at_least=0)
-    head_learning_rate: float | None = told(
-        None, "That of the new head; 5 times the other, if left out.", at_least=0
-    )
-    batch_size: int = told(32, "Texts in a step.", at_least=1)
-    warmup: float = told(0.1, "Share of the steps in which the rate rises.", at_least=0, at_most=1)
-    weight_decay: float = told(0.0, "As AdamW has it.", at_least=0)
-    ema_decay: float = told(
-        0.995, "Of the average of the weights that is kept; 0 for none.", at_least=0, at_most=0.9999
-    )
-    max_length: int = told(256, "Longest text in tokens, in training and ever after.", at_least=8)
     class_weights: str = told("sqrt", "Weight of rare labels in the loss: sqrt, balanced or none.")
-    bf16: bool | None = told(None, "bfloat16 where the hardware has it, if left out.")
-    seed: int = told(
-        0, "Of the weights' start, the order of the texts and the splits.", at_least=0, at_most=2**32 - 1
-    )
-    test_size: float = told(0.1, "Share held out and judged at the end; 0 for none.", at_least=0, at_most=0.9)
-    validation_size: float = told(
-        0.1, "Share of the rest for early stopping and calibration.", at_least=0.01, at_most=0.9
-    )
     precision: float = told(0.9, "Wanted among the answers that no person sees.", at_least=0.01, at_most=1)
-    patience: int = told(2, "Epochs without a better macro F1 before it stops.", at_least=1)
-    resume: bool = told(False, "Go on from the last checkpoint in the output folder.")
-    overwrite: bool = told(False, "Train again over a finished output folder.")
-    device: str | None = told(None, "cpu, cuda, cuda:1, mps; the best one when left out.")
-    card: dict[str, Any] | None = told(None, "More for the model card, as `hub.card.model_card` takes it.")
 
     def __post_init__(self) -> None:
-        read_fields(self)
+        super().__post_init__()
         if self.class_weights not in ("sqrt", "balanced", "none"):
             raise ValueError(f"--class-weights is sqrt, balanced or none, not {self.class_weights!r}")
-        for name, value in vars(self).items():
-            if isinstance(value, float) and not math.isfinite(value):
-                raise ValueError(f"--{name.replace('_', '-')} must be a finite number, got {value}")
 
 
 @dataclass(frozen=True)
@@ -98,77 +59,93 @@ class Outcome:
     history: list[dict[str, Any]]
 
 
-def run(plan: Plan, say: Callable[[str], Any] = print) -> Outcome:
+def run(plan: Plan, say: Say = print) -> Outcome:
     """Train as planned, and tell `say` what comes out. Refusals name the options as the command spells them.
 
     Raises:
         ValueError: for options that contradict each other, or data that cannot be split.
     """
-    from formers.jobs.judging import Judged
-
-    plan = replace(plan, model=model_name(plan.model))
-    choose_device(plan)
-    output = Output(plan.output)
-    output.refuse(resume=plan.resume, overwrite=plan.overwrite)
-    training, validation, held_out = split(plan)
-    facts = split_facts(plan, training, validation, held_out)
-    if plan.resume:
-        facts = output.resume(plan.data, facts)
-    output.refuse_loss(plan.data, plan.model, facts)
-    sizes = f"{len(training):,} texts to train on, {len(validation):,} to calibrate on"
-    say(f"{sizes}, {len(held_out):,} held out")
-    try:
-        history = fit(plan, training, validation, facts)
-    except (KeyboardInterrupt, SystemExit):
-        if output.unfinished:
-            say("the same command with --resume goes on from there")
-        raise
-    probabilities = calibrate(Predictor.load(str(plan.output)), validation, plan.precision, say)
-    predictor = Predictor.load(str(plan.output))  # with its calibration and thresholds this time
-    judged = None
-    if held_out:
-        write_text(plan.output / HELD_OUT, as_csv(held_out))
-        judged = Judged.of(predictor, held_out)
-    describe(plan, predictor, judged.metrics if judged else {})
-    output.finish(facts)
-    return Outcome(predictor, training, validation, probabilities, judged, history)
+    job = Classification(plan)
+    found = job.run(say)
+    return Outcome(
+        job.predictor,
+        found.parts.training,
+        found.parts.validation,
+        job.probabilities,
+        job.judged,
+        found.history,
+    )
 
 
-def choose_device(plan: Plan) -> None:
-    """Refuse a device that is not there, and let a chosen accelerator be the one that training uses.
+class Classification(Job):
+    """A text has one label."""
 
-    Raises:
-        ValueError: naming the devices that are there.
-    """
-    import torch
+    task = "text-classification"
+    auto = "AutoModelForSequenceClassification"
+    plan_class = Plan
+    best = "macro_f1"
+    held_out_name = "held-out.csv"
+    predictor: Predictor
+    probabilities: Any = None
+    judged: Judged | None = None
 
-    from formers.core.devices import resolve_working
+    def split(self) -> Parts:
+        """The parts, with the labels' shares kept in each."""
+        return split(self.plan)
 
-    device = resolve_working(plan.device)
-    if device.index is not None and device.type == "cuda":
-        torch.cuda.set_device(device)
+    def labels(self, rows: Rows) -> list[str]:
+        """The labels that occur."""
+        from formers.training.data import label_names
+
+        return label_names(row["label"] for row in rows)
+
+    def features(self, rows: Rows, tokenizer: Any, model: Any, *, training: bool) -> list[dict[str, Any]]:
+        """Texts as ids, labels as numbers."""
+        from formers.training.data import tokenize_rows
+
+        return tokenize_rows(rows, tokenizer, label2id=model.config.label2id)
+
+    def measure(self, tokenizer: Any, labels: list[str]) -> Callable[[Any], dict[str, float]]:
+        """Those of the metrics that are shown."""
+        from formers.evaluation.metrics import compute_metrics_for
+
+        measure = compute_metrics_for(dict(enumerate(labels)))
+
+        def chosen(prediction: Any) -> dict[str, float]:
+            found = measure(prediction)
+            return {name: found[name] for name in SHOWN}
+
+        return chosen
+
+    def arguments(self) -> dict[str, Any]:
+        """Beside those of a new head, the weights of rare labels."""
+        weights = self.plan.class_weights
+        return {**super().arguments(), "class_weights": None if weights == "none" else weights}
+
+    def held_out_text(self, rows: Rows) -> str:
+        """A table for `formers evaluate`."""
+        return as_csv(rows)
+
+    def conclude(self, parts: Parts, say: Say) -> None:
+        """Calibrate the saved model, set its thresholds, and judge it."""
+        from formers.jobs.judging import Judged
+
+        folder, precision = str(self.plan.output), self.plan.precision
+        self.probabilities = calibrate(Predictor.load(folder), parts.validation, precision, say)
+        self.predictor = Predictor.load(folder)  # with its calibration and thresholds this time
+        if parts.held_out:
+            self.judged = Judged.of(self.predictor, parts.held_out)
+
+    def shown(self, report: None) -> dict[str, float]:
+        """What the model card tells."""
+        if self.judged is None:
+            return {}
+        found = self.judged.metrics
+        alone = found["thresholds"]["coverage"]
+        return {**{name: found[name] for name in SHOWN}, "answered_without_a_person": alone}
 
 
-def split_facts(plan: Plan, *parts: Rows) -> dict[str, Any]:
-    """What tells one split of the data from another, and one start of a training from another.
-
-    Beside it the labels in the order of their numbers, and what tells the file of the held-out rows.
-    """
-    from formers.training.data import label_names
-
-    local = Path(plan.model)
-    return {
-        "--model": local.resolve().name if local.is_dir() else plan.model,  # it may have moved since
-        "--seed": plan.seed,
-        "--test-size": plan.test_size,
-        "--validation-size": plan.validation_size,
-        "rows": hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest(),
-        "labels": label_names(row["label"] for row in parts[0]),
-        HELD_OUT: hashlib.sha256(as_csv(parts[-1]).encode()).hexdigest(),
-    }
-
-
-def split(plan: Plan) -> tuple[Rows, Rows, Rows]:
+def split(plan: Plan) -> Parts:
     """Training, validation and held-out rows, with the labels' shares kept in each."""
     from formers.core.extras import need
     from formers.training.data import load_table
@@ -190,9 +167,9 @@ def split(plan: Plan) -> tuple[Rows, Rows, Rows]:
         most, rest = divide(whole, test_size=size, random_state=plan.seed, stratify=labels)
         return most, rest
 
-    rest, held_out = parts(rows, plan.test_size, "--test-size") if plan.test_size else (rows, [])
+    rest, held_out = parts(rows, plan.test_size, "--test-size") if plan.test_size else (rows, Rows())
     training, validation = parts(rest, plan.validation_size, "--validation-size")
-    return training, validation, held_out
+    return Parts(training, validation, held_out)
 
 
 def refuse_a_part_too_small(data: Path, labels: list[str], size: float, option: str) -> None:
@@ -215,101 +192,6 @@ def refuse_a_part_too_small(data: Path, labels: list[str], size: float, option: 
             f"{data}: a single text is left for {rare[:5]}, too few to split by {option} {size:g}: give more "
             "of them, or a smaller --test-size"
         )
-
-
-def fit(plan: Plan, training: Rows, validation: Rows, facts: dict[str, Any]) -> list[dict[str, Any]]:
-    """Fine-tune, stop early by macro F1, and save the best model with its tokenizer. Returns the log."""
-    from formers import (
-        AutoModelForSequenceClassification,
-        AutoTokenizer,
-        DataCollatorWithPadding,
-        EarlyStoppingCallback,
-        Trainer,
-        set_seed,
-    )
-    from formers.evaluation.metrics import compute_metrics_for
-    from formers.training.data import tokenize_rows
-
-    id2label = dict(enumerate(facts["labels"]))
-    label2id = {name: number for number, name in id2label.items()}
-    tokenizer = AutoTokenizer.from_pretrained(plan.model)
-    # saved with the model, so that texts are cut in service where they were cut in training
-    tokenizer.model_max_length = min(plan.max_length, tokenizer.model_max_length)
-    set_seed(plan.seed)  # the trainer's own seed comes after the head is drawn
-    model = AutoModelForSequenceClassification.from_pretrained(
-        plan.model, id2label=id2label, label2id=label2id, ignore_mismatched_sizes=True, dtype="float32"
-    )
-
-    def encoded(rows: Rows) -> list[dict[str, Any]]:
-        return tokenize_rows(rows, tokenizer, label2id=label2id)
-
-    measure = compute_metrics_for(id2label)
-
-    def chosen(prediction: Any) -> dict[str, float]:
-        found = measure(prediction)
-        return {name: found[name] for name in SHOWN}
-
-    examples = {"train_dataset": encoded(training), "eval_dataset": encoded(validation)}
-    output = Output(plan.output)
-    if not plan.resume:
-        output.start(facts)
-    trainer = Trainer(
-        model=model,
-        args=arguments(plan, output.checkpoints),
-        **examples,
-        processing_class=tokenizer,
-        data_collator=DataCollatorWithPadding(tokenizer),
-        compute_metrics=chosen,
-        callbacks=[EarlyStoppingCallback(early_stopping_patience=plan.patience)],
-    )
-    trainer.train(resume_from_checkpoint=plan.resume or None)
-    output.forget_the_old_model()
-    trainer.save_model(str(plan.output))
-    return list(trainer.state.log_history)
-
-
-def arguments(plan: Plan, folder: Path) -> Any:
-    """The plan as `TrainingArguments`."""
-    from formers import TrainingArguments
-    from formers.core.devices import resolve
-
-    return TrainingArguments(
-        output_dir=str(folder),
-        num_train_epochs=plan.epochs,
-        learning_rate=plan.learning_rate,
-        # a fresh head has further to go than a pretrained trunk
-        head_learning_rate=(
-            5 * plan.learning_rate if plan.head_learning_rate is None else plan.head_learning_rate
-        ),
-        per_device_train_batch_size=plan.batch_size,
-        per_device_eval_batch_size=64,
-        warmup_ratio=plan.warmup,
-        weight_decay=plan.weight_decay,
-        ema_decay=plan.ema_decay or None,
-        class_weights=None if plan.class_weights == "none" else plan.class_weights,
-        bf16=has_bfloat16(plan.device) if plan.bf16 is None else plan.bf16,
-        use_cpu=plan.device is not None and resolve(plan.device).type == "cpu",
-        eval_strategy="epoch",
-        save_strategy="epoch",
-        save_total_limit=1,
-        save_on_interrupt=True,
-        load_best_model_at_end=True,
-        metric_for_best_model="macro_f1",
-        logging_steps=0.05,
-        seed=plan.seed,
-    )
-
-
-def has_bfloat16(device: str | None) -> bool:
-    """Whether training there gains by bfloat16: a GPU that has it, or a CPU with instructions for it."""
-    import torch
-
-    from formers.core.devices import fast_on_cpu, resolve
-
-    where = resolve(device)
-    if where.type == "cuda":
-        return bool(torch.cuda.is_bf16_supported())
-    return where.type == "cpu" and fast_on_cpu(torch.bfloat16)
 
 
 def calibrate(predictor: Predictor, validation: Rows, precision: float, say: Callable[[str], Any]) -> Any:
@@ -340,22 +222,3 @@ def as_csv(rows: Rows) -> str:
     stream = io.StringIO()
     write_csv(stream, [("text", "label"), *((row["text"], str(row["label"])) for row in rows)])
     return stream.getvalue()
-
-
-def describe(plan: Plan, predictor: Predictor, found: dict[str, Any]) -> None:
-    """Write the model card: what it was made from, how, and how good it is."""
-    from formers.hub.card import model_card, save_card
-
-    metrics = {name: found[name] for name in SHOWN if name in found}
-    if found:
-        metrics["answered_without_a_person"] = found["thresholds"]["coverage"]
-    told: dict[str, Any] = {
-        "name": plan.output.name,
-        "base_model": None if Path(plan.model).is_dir() else plan.model,
-        "task": "text-classification",
-        "datasets": [plan.data.name],
-        "metrics": metrics,
-        "labels": predictor.labels,
-        "training": {name: getattr(plan, name) for name in SETTINGS},
-    }
-    save_card(plan.output, model_card(**{**told, **(plan.card or {})}))

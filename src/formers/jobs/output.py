@@ -7,6 +7,7 @@ import json
 import os
 import re
 import shutil
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,14 +16,16 @@ from typing import Any
 from formers.core.atomic import refuse_unwritable, write_text
 from formers.core.jsonfile import read_json_object
 
-HELD_OUT = "held-out.csv"
+# files that are known by their sums, which lie among the facts of a split
+SUMMED = ("held-out.csv", "held-out.jsonl", "report.md")
 SPLIT = "split.json"  # what was trained on which rows: beside the checkpoints, in the end beside the model
-RECORDS = ("calibration.json", "thresholds.json", "drift-baseline.json")
+RECORDS = ("calibration.json", "thresholds.json", "drift-baseline.json", "metrics.json")
 # What saving a model and its tokenizer may write.
 _SAVED = (
     *("config.json", "*.safetensors", "*.index.json", "generation_config.json", "training_args.*"),
     *("tokenizer*", "vocab*", "merges.txt", "*.model", "special_tokens_map.json", "added_tokens.json"),
-    "chat_template.jinja",
+    *("chat_template.jinja", "modules.json", "config_sentence_transformers.json"),
+    "sentence_*_config.json",
 )
 _CHECKPOINT = re.compile(r"\.?checkpoint-\d+\b.*")  # those half written or half removed begin with a dot
 _ELSEWHERE = "move it away, or name another --output"
@@ -99,8 +102,8 @@ class Output:
         then, before = self._split_of(kept), self._split_of(self.folder)
         strange = [path for path in _entries(kept) if not (then and _is_checkpoint(path))]
         for path in self._written():
-            if path.name == HELD_OUT:
-                sums = [known.get(HELD_OUT) for known in (facts, then, before)]
+            if path.name in SUMMED:
+                sums = [known.get(path.name) for known in (facts, then, before)]
                 ours = path.is_file() and hashlib.sha256(path.read_bytes()).hexdigest() in sums
             elif path.name == SPLIT:
                 ours = bool(before)
@@ -150,12 +153,15 @@ class Output:
 
     def forget_the_old_model(self) -> None:
         """Remove what was measured of an earlier model: a new one must not come to lie beside it."""
-        for name in (*RECORDS, HELD_OUT):
+        for name in (*RECORDS, *SUMMED):
             (self.folder / name).unlink(missing_ok=True)
 
-    def finish(self, facts: dict[str, Any]) -> None:
-        """Keep the facts of the split beside the model, and remove the checkpoints."""
-        write_text(self.folder / SPLIT, _text(facts))
+    def finish(self, facts: dict[str, Any], files: Mapping[str, str]) -> None:
+        """Keep the facts of the split and further files beside the model, and remove the checkpoints."""
+        sums = {name: hashlib.sha256(files[name].encode()).hexdigest() for name in files if name in SUMMED}
+        write_text(self.folder / SPLIT, _text({**facts, **sums}))
+        for name, text in files.items():
+            write_text(self.folder / name, text)
         self._remove_checkpoints()
 
     def _remove_checkpoints(self) -> None:
@@ -171,7 +177,7 @@ class Output:
 
     def _written(self) -> list[Path]:
         """What lies there under names that a training writes to."""
-        names = (*RECORDS, HELD_OUT, SPLIT, *_SAVED)
+        names = (*RECORDS, *SUMMED, SPLIT, *_SAVED)
         return [path for path in _entries(self.folder) if any(path.match(name) for name in names)]
 
     @staticmethod

@@ -8,7 +8,7 @@ import re
 import sys
 import unicodedata
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +50,26 @@ def load_table(
         ValueError: for a file that is empty or broken, a row that does not fit, a column that is not there or
             there twice; the text names the columns that are.
     """
+    wanted = {name for name in (text_column, label_column) if name is not None}
+    rows = placed_rows(path, wanted, encoding=encoding)
+    if not wanted:
+        return [row for _, row in rows]
+    columns = list(rows[0][1])
+    text_column = text_column or _guess(columns, TEXT_NAMES, "text_column", path)
+    return _select(rows, {"text": text_column, "label": label_column}, path)
+
+
+def placed_rows(path: str | Path, wanted: Collection[str] = (), *, encoding: str = "utf-8-sig") -> Rows:
+    """The rows of a table as `load_table` reads it, each with its place in the file, such as "line 7".
+
+    Args:
+        path: the file.
+        wanted: columns that must be there; without any, all of them count.
+        encoding: see `load_table`.
+
+    Raises:
+        FileNotFoundError, ValueError: as of `load_table`.
+    """
     path = Path(path).expanduser()
     if not path.is_file():
         raise FileNotFoundError(
@@ -61,7 +81,6 @@ def load_table(
             f"{path}: expected .csv, .tsv, .json or .jsonl (or one of them with .gz), or .parquet, found "
             f"{kind or 'no'!r} ending"
         )
-    wanted = {name for name in (text_column, label_column) if name is not None}
     if kind == ".parquet":
         rows = _parquet_rows(path, wanted)
     else:
@@ -71,14 +90,16 @@ def load_table(
         rows = _json_rows(text, path) if "json" in kind else _csv_rows(text, path, kind, wanted)
     if not rows:
         raise ValueError(f"{path} has a header but no rows")
-    if not wanted:
-        return [row for _, row in rows]
     columns = list(rows[0][1])
-    text_column = text_column or _guess(columns, TEXT_NAMES, "text_column", path)
-    return _select(rows, columns, {"text": text_column, "label": label_column}, path)
+    for column in wanted:
+        if column not in columns:
+            raise ValueError(
+                f"{path} has no column {column!r}{did_you_mean(column, columns)}; it has {columns}"
+            )
+    return rows
 
 
-def _parquet_rows(path: Path, wanted: set[str]) -> Rows:
+def _parquet_rows(path: Path, wanted: Collection[str]) -> Rows:
     arrow, parquet = need("pyarrow", "train", "Parquet tables"), need("pyarrow.parquet", "train")
     try:
         table = parquet.ParquetFile(path).read()
@@ -88,7 +109,7 @@ def _parquet_rows(path: Path, wanted: set[str]) -> Rows:
     return [(f"row {number}", row) for number, row in enumerate(table.to_pylist(), start=1)]
 
 
-def _csv_rows(text: str, path: Path, kind: str, wanted: set[str]) -> Rows:
+def _csv_rows(text: str, path: Path, kind: str, wanted: Collection[str]) -> Rows:
     csv.field_size_limit(min(sys.maxsize, 2**31 - 1))
     delimiter = "\t" if kind == ".tsv" else _delimiter(text, wanted)
     quoted = delimiter != "\t" or not _quotes_are_text(text)
@@ -124,14 +145,14 @@ def _csv_rows(text: str, path: Path, kind: str, wanted: set[str]) -> Rows:
     return rows
 
 
-def _delimiter(text: str, wanted: set[str]) -> str:
+def _delimiter(text: str, wanted: Collection[str]) -> str:
     """The one under which the header names most of the wanted columns, then the one that it holds most."""
     header = re.split("[\r\n]", text.lstrip("\r\n"), maxsplit=1)[0]
     bare = re.sub('"[^"]*"', "", header)
 
     def found(delimiter: str) -> tuple[int, int]:
         names = next(csv.reader([header], delimiter=delimiter))
-        return len(wanted & {name.strip() for name in names}), bare.count(delimiter)
+        return len({*wanted} & {name.strip() for name in names}), bare.count(delimiter)
 
     return max((",", ";", "\t", "|"), key=found)
 
@@ -154,7 +175,7 @@ def _quotes_are_text(text: str) -> bool:
     return False
 
 
-def _refuse_doubled(columns: Sequence[str], wanted: set[str], path: Path) -> None:
+def _refuse_doubled(columns: Sequence[str], wanted: Collection[str], path: Path) -> None:
     """Refuse a header that names a column twice; other columns than those wanted do not matter."""
     for name, count in Counter(columns).items():
         if count > 1 and (name in wanted or not wanted):
@@ -189,28 +210,21 @@ def _json_rows(text: str, path: Path) -> Rows:
     return rows  # type: ignore[no-any-return]
 
 
-def _guess(columns: Sequence[str], usual: Sequence[str], argument: str, path: Path) -> str:
+def _guess(columns: Sequence[str], usual: Sequence[str], argument: str, path: str | Path) -> str:
     found = next((column for column in columns if column.lower() in usual), None)
     if found is None:
         raise ValueError(f"{path} has the columns {list(columns)}: say which with {argument}=")
     return found
 
 
-def _select(
-    rows: Rows, columns: Sequence[str], wanted: Mapping[str, str | None], path: Path
-) -> list[dict[str, Any]]:
-    for column in wanted.values():
-        if column is not None and column not in columns:
-            raise ValueError(
-                f"{path} has no column {column!r}{did_you_mean(column, columns)}; it has {list(columns)}"
-            )
+def _select(rows: Rows, wanted: Mapping[str, str | None], path: str | Path) -> list[dict[str, Any]]:
     selected = []
     for place, row in rows:
         entry = {name: row.get(column) for name, column in wanted.items() if column is not None}
         for name, value in entry.items():
             if value is None or (isinstance(value, str) and not value.strip()):
                 raise ValueError(f"{path}, {place}: the column {wanted[name]!r} is empty")
-            wrong = _no_text(value) if name == "text" else _no_label(value)
+            wrong = no_text(value) if name == "text" else _no_label(value)
             if wrong:
                 raise ValueError(f"{path}, {place}: the column {wanted[name]!r} {wrong}")
         if isinstance(label := entry.get("label"), str):
@@ -219,7 +233,7 @@ def _select(
     return selected
 
 
-def _no_text(value: Any) -> str | None:
+def no_text(value: Any) -> str | None:
     """What is wrong with a text, as the end of a sentence; None for a sound one."""
     if not isinstance(value, str):
         return f"holds {_shown(value)} ({type(value).__name__}), where a text (a string) is expected"
@@ -235,7 +249,7 @@ def _no_text(value: Any) -> str | None:
 def _no_label(value: Any) -> str | None:
     """What is wrong with a label, as the end of a sentence; None for a sound one."""
     if isinstance(value, str):
-        return _no_text(value)
+        return no_text(value)
     if value is None or isinstance(value, (list, tuple, set, frozenset, Mapping)) or value != value:
         return (
             f"holds {_shown(value)} ({type(value).__name__}), where one label is expected: a name or a number"
@@ -306,7 +320,7 @@ def tokenize_rows(
     """
     texts = [row[text_column] for row in rows]
     for index, text in enumerate(texts):
-        if wrong := _no_text(text):
+        if wrong := no_text(text):
             raise ValueError(f"row {index + 1}: the column {text_column!r} {wrong}")
     options = {"truncation": True, **({"max_length": max_length} if max_length else {})}
     encoded = tokenizer(texts, **options)
