@@ -131,6 +131,10 @@ _TABLE: dict[str, tuple[str, ...]] = {
         "TokenClassificationPipeline",
         "pipeline",
     ),
+    "formers.processing": (
+        *("AutoFeatureExtractor", "AutoImageProcessor", "BaseImageProcessor", "BatchFeature"),
+    ),
+    "formers.processing.reading": ("load_image",),
     "formers.quantization.config": ("BitsAndBytesConfig",),
     "formers.training": (
         *(
