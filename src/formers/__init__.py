@@ -118,6 +118,7 @@ _TABLE: dict[str, tuple[str, ...]] = {
         "get_supported_tasks",
         *("Conversation", "ConversationalPipeline", "SummarizationPipeline", "Text2TextGenerationPipeline"),
         *("TextClassificationPipeline", "TextGenerationPipeline", "TranslationPipeline"),
+        *("ImageClassificationPipeline", "ImageFeatureExtractionPipeline"),
         *(
             "FeatureExtractionPipeline",
             "FillMaskPipeline",

@@ -8,6 +8,9 @@ from formers import paths
 from formers.pipelines.build import pipeline
 from formers.pipelines.datasets import KeyDataset, KeyPairDataset
 from formers.pipelines.frame import ChunkPipeline, Pipeline
+from formers.pipelines.image.classification import ImageClassificationPipeline
+from formers.pipelines.image.features import ImageFeatureExtractionPipeline
+from formers.pipelines.labels import ClassificationFunction
 from formers.pipelines.registry import (
     PIPELINE_REGISTRY,
     check_task,
@@ -15,7 +18,7 @@ from formers.pipelines.registry import (
     register,
 )
 from formers.pipelines.table import Task
-from formers.pipelines.text.classification import ClassificationFunction, TextClassificationPipeline
+from formers.pipelines.text.classification import TextClassificationPipeline
 from formers.pipelines.text.conversational import Conversation, ConversationalPipeline
 from formers.pipelines.text.embedding import SentenceEmbeddingPipeline
 from formers.pipelines.text.features import FeatureExtractionPipeline
@@ -53,6 +56,8 @@ __all__ = [
     "ConversationalPipeline",
     "FeatureExtractionPipeline",
     "FillMaskPipeline",
+    "ImageClassificationPipeline",
+    "ImageFeatureExtractionPipeline",
     "KeyDataset",
     "KeyPairDataset",
     "NerPipeline",
