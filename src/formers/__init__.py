@@ -113,6 +113,10 @@ _TABLE: dict[str, tuple[str, ...]] = {
         "TokenizersBackend",
         *("get_json_schema", "get_tokenizer_config"),
     ),
+    "formers.processing": (
+        *("AutoFeatureExtractor", "AutoImageProcessor", "BaseImageProcessor", "BatchFeature"),
+    ),
+    "formers.processing.reading": ("load_image",),
     "formers.quantization.config": ("BitsAndBytesConfig",),
     "formers.quantization.configs": (
         *("AwqConfig", "CompressedTensorsConfig", "FineGrainedFP8Config", "GPTQConfig", "HqqConfig"),

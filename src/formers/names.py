@@ -13,10 +13,13 @@ from formers.tasks.table import AUTO
 def find(name: str) -> tuple[str, str] | None:
     """Module and attribute behind a name such as `BertForMaskedLM`, `BertConfig` or `BertTokenizer`."""
     from formers.core import available
+    from formers.processing.recipes import CLASSES as PROCESSORS
     from formers.tokenization.recipes import CLASSES
 
     if name in CLASSES:
         return "formers.tokenization", name
+    if name in PROCESSORS:
+        return "formers.processing", name
     if available.answers(name):
         return "formers.core.available", name
     if name in PLAIN_MAPS or auto_of_map(name) is not None:
@@ -54,7 +57,7 @@ def _named_outputs() -> Mapping[str, str]:
 
 # Names that scripts ask for and that this version has not got: what they look like, what they belong to. The
 # first that fits answers; endings that leave no doubt stand above words that may stand anywhere.
-_IMAGES = "processors of images and audio are"
+_IMAGES = "this processor of images or audio is"
 _ABSENT: tuple[tuple[str, str], ...] = (
     (r"^_", "private names (they begin with an underscore) are"),
     (
@@ -231,9 +234,11 @@ def known() -> Iterator[str]:
     """Every derived name; this imports the families."""
     from formers.auto import derived_names
     from formers.core import available
+    from formers.processing.recipes import CLASSES as PROCESSORS
     from formers.tokenization.recipes import CLASSES
 
     yield from CLASSES
+    yield from PROCESSORS
     yield from available.names()
     yield from _named_outputs()
     yield from PLAIN_MAPS

@@ -12,7 +12,7 @@ from budget.source import PACKAGE, ROOT, imports, sources
 FILE_CODE_LINES = 500  # docstrings and comments are not counted: prose is no reason to cut a file
 FUNCTION_LINES = 60
 FAMILY_CODE_LINES = 150
-PIPELINE_CODE_LINES = 1400  # all that the tasks share
+PIPELINE_CODE_LINES = 1_510  # texts and pictures
 TWO_STACK_FAMILY_CODE_LINES = 250  # encoder-decoders and multimodal families wire two stacks
 
 families = pytest.mark.parametrize("path", list(family_files()), ids=lambda path: path.stem)

@@ -445,7 +445,7 @@ def test_a_tool_becomes_a_schema_and_a_token_is_added():
 
 ABSENT = {
     "text generation is": "SampleDecoderOnlyOutput ContinuousBatchingManager",
-    "processors of images and audio are": "CLIPImageProcessor WhisperProcessor AutoProcessor load_image",
+    "this processor of images or audio is": "SamImageProcessor WhisperProcessor AutoProcessor load_images",
     "quantized loading is": "AqlmConfig EetqConfig VptqConfig",
     "this pipeline is": "ObjectDetectionPipeline ImageSegmentationPipeline ImageClassificationPipeline",
     "this task is": "AutoModelForTimeSeriesPrediction MODEL_FOR_CTC_MAPPING",

@@ -117,6 +117,8 @@ def pipeline(
         if parts.pop(name) is not None:
             notice(f"the pipeline {task!r} does not use a {name}: leave it out")
     found = _model(request)
+    if uses["image_processor"] or isinstance(image_processor, str | Path):
+        parts["image_processor"] = _image_processor(request, found, image_processor)
     if "tokenizer" in parts:
         parts["tokenizer"] = _tokenizer(request, found, tokenizer, use_fast, bool(uses["tokenizer"]))
     _notice_misfits(request, found, parts.get("tokenizer"))
@@ -280,15 +282,7 @@ def _tokenizer(request: _Request, model: Any, tokenizer: Any, use_fast: bool, re
         tokenizer, keywords = tokenizer[0], dict(tokenizer[1])
     if tokenizer is not None and not isinstance(tokenizer, str | Path):
         return tokenizer
-    config = getattr(model, "config", None)
-    origins = (
-        tokenizer,
-        request.name,
-        request.config if isinstance(request.config, str) else None,
-        getattr(model, "name_or_path", None),
-        getattr(config, "name_or_path", None),
-    )
-    name = next((str(origin) for origin in origins if origin), None)
+    name, hub = _origin(request, model, tokenizer)
     if name is None:
         if required:
             raise ValueError(
@@ -298,15 +292,43 @@ def _tokenizer(request: _Request, model: Any, tokenizer: Any, use_fast: bool, re
         return None
     from formers.auto import AutoTokenizer
 
-    # another repository has other revisions
-    foreign = {"revision", "subfolder"} if name != request.name else set()
-    hub = {key: value for key, value in request.hub.items() if key not in foreign}
     try:
         return AutoTokenizer.from_pretrained(name, **{"use_fast": use_fast, **hub, **keywords})
     except OSError:
         if required or tokenizer is not None:
             raise
         return None
+
+
+def _origin(request: _Request, model: Any, given: Any) -> tuple[str | None, dict[str, Any]]:
+    """The name of what lies beside a model, or was named itself, and the Hub's keywords for it."""
+    config = getattr(model, "config", None)
+    origins = (
+        given,
+        request.name,
+        request.config if isinstance(request.config, str) else None,
+        getattr(model, "name_or_path", None),
+        getattr(config, "name_or_path", None),
+    )
+    name = next((str(origin) for origin in origins if origin), None)
+    # another repository has other revisions
+    foreign = {"revision", "subfolder"} if name != request.name else set()
+    return name, {key: value for key, value in request.hub.items() if key not in foreign}
+
+
+def _image_processor(request: _Request, model: Any, given: Any) -> Any:
+    """The image processor that was given, loaded where it is a name, or the model's own."""
+    if given is not None and not isinstance(given, str | Path):
+        return given
+    name, hub = _origin(request, model, given)
+    if name is None:
+        raise ValueError(
+            "no image processor was given, and the model does not say where it came from: "
+            "pass image_processor=AutoImageProcessor.from_pretrained(...)"
+        )
+    from formers.processing.auto import AutoImageProcessor
+
+    return AutoImageProcessor.from_pretrained(name, **hub)
 
 
 def _notice_misfits(request: _Request, model: Any, tokenizer: Any) -> None:

@@ -15,8 +15,7 @@ _TRANSLATION = re.compile(r"translation_[A-Za-z]+_to_[A-Za-z]+")
 # fmt: off
 _ABSENT = frozenset((
     "audio-classification", "automatic-speech-recognition", "asr", "depth-estimation",
-    "document-question-answering", "image-classification",
-    "image-feature-extraction", "image-segmentation", "image-text-to-text", "image-to-image",
+    "document-question-answering", "image-segmentation", "image-text-to-text", "image-to-image",
     "image-to-text", "keypoint-matching", "mask-generation", "object-detection",
     "text-to-audio", "text-to-speech", "video-classification",
     "visual-question-answering", "vqa", "zero-shot-audio-classification",

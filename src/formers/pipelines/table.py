@@ -145,4 +145,19 @@ TASKS = (
         model_classes=("AutoModelForSeq2SeqLM",),
         default=("google-t5/t5-base", "a9723ea"),
     ),
+    Task(
+        "image-classification",
+        "formers.pipelines.image.classification:ImageClassificationPipeline",
+        model_classes=("AutoModelForImageClassification",),
+        default=("google/vit-base-patch16-224", "3f49326"),
+        heads=("ForImageClassification",),
+        kind="image",
+    ),
+    Task(
+        "image-feature-extraction",
+        "formers.pipelines.image.features:ImageFeatureExtractionPipeline",
+        model_classes=("AutoModel",),
+        default=("google/vit-base-patch16-224", "3f49326"),
+        kind="image",
+    ),
 )

@@ -3,43 +3,34 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from enum import Enum
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
-import numpy.typing as npt
 
-from formers.core.arrays import sigmoid, softmax
 from formers.core.batching import plan
 from formers.core.notices import refuse_unknown
 from formers.pipelines.frame import FRAME_KEYWORDS, whole_number
+from formers.pipelines.labels import (
+    APPLIED,
+    ClassificationFunction,
+    Scores,
+    checked_function,
+    function_of,
+    labels_of,
+    ranked,
+)
 from formers.pipelines.text.base import TEXT_KEYWORDS, TextPipeline
 from formers.pipelines.text.inputs import one_of
 
 if TYPE_CHECKING:
     from formers.evaluation.calibration import Calibration
 
-Scores = npt.NDArray[np.float32]
-
 _AGGREGATES: dict[str, Callable[[Scores], Scores]] = {
     "mean": lambda windows: np.mean(windows, axis=0),
     "max": lambda windows: np.max(windows, axis=0),
     "first": lambda windows: windows[0],
 }
-_APPLIED: dict[str, Callable[[Scores], Scores]] = {
-    "sigmoid": sigmoid,
-    "softmax": softmax,
-    "none": lambda logits: logits,
-}
 _LABELS = "labels, at least 1, or None for all of them"
-
-
-class ClassificationFunction(str, Enum):
-    """What turns logits into scores."""
-
-    SIGMOID = "sigmoid"
-    SOFTMAX = "softmax"
-    NONE = "none"
 
 
 class TextClassificationPipeline(TextPipeline):
@@ -84,8 +75,7 @@ class TextClassificationPipeline(TextPipeline):
     @property
     def labels(self) -> list[str]:
         """Names of the labels, in the order of the model's outputs."""
-        names = self.model.config.id2label
-        return [names[index] for index in range(len(names))]
+        return labels_of(self.model.config)
 
     @classmethod
     def keywords(cls) -> frozenset[str] | None:
@@ -104,7 +94,7 @@ class TextClassificationPipeline(TextPipeline):
         elif everything is not None:
             postprocess["top_k"] = None if everything else 1
         if given.get("function_to_apply") is not None:
-            postprocess["function_to_apply"] = _checked_function(given["function_to_apply"])
+            postprocess["function_to_apply"] = checked_function(given["function_to_apply"])
         if given.get("calibrated") is not None:
             postprocess["calibrated"] = bool(given["calibrated"])
         if given.get("aggregate") is not None:
@@ -188,10 +178,12 @@ class TextClassificationPipeline(TextPipeline):
         calibrated: bool = True,
     ) -> list[Any]:
         """One answer for each row of `logits` [B, C]."""
-        function = (_checked_function(function_to_apply) if function_to_apply else None) or self._function()
+        function = (checked_function(function_to_apply) if function_to_apply else None) or function_of(
+            self.model.config
+        )
         if calibrated and self.calibration is not None and function == self.calibration.function:
             logits = logits / np.float32(self.calibration.temperature)
-        scores = _APPLIED[function.value](logits)
+        scores = APPLIED[function.value](logits)
         labels = self.labels
         if top_k == 1 and _legacy:
             best = scores.argmax(axis=1)
@@ -203,34 +195,13 @@ class TextClassificationPipeline(TextPipeline):
                 [{"label": label, "score": score} for label, score in zip(labels, row, strict=True)]
                 for row in scores.tolist()
             ]
-        order = np.argsort(-scores, axis=1, kind="stable")[:, :top_k]  # [B, k]
-        ranked = np.take_along_axis(scores, order, axis=1)
-        return [
-            [{"label": labels[index], "score": score} for index, score in zip(places, row, strict=True)]
-            for places, row in zip(order.tolist(), ranked.tolist(), strict=True)
-        ]
-
-    def _function(self) -> ClassificationFunction:
-        """What the model's own problem type asks for."""
-        config = self.model.config
-        if config.problem_type == "regression":
-            return ClassificationFunction.NONE
-        if config.problem_type == "multi_label_classification" or len(self.labels) == 1:
-            return ClassificationFunction.SIGMOID
-        return ClassificationFunction.SOFTMAX
+        return ranked(scores, labels, top_k)
 
     def __repr__(self) -> str:
         shown = super().__repr__()
         if self.calibration is None:
             return shown
         return f"{shown[:-1]}, temperature={self.calibration.temperature:.4g})"
-
-
-def _checked_function(function: Any) -> ClassificationFunction | None:
-    """The function of that name; None for "default"."""
-    name = str(getattr(function, "value", function)).lower()
-    one_of("function_to_apply", name, [*(one.value for one in ClassificationFunction), "default"])
-    return None if name == "default" else ClassificationFunction(name)
 
 
 def _calibration_beside(model: Any) -> Calibration | None:

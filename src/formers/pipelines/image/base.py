@@ -1,0 +1,114 @@
+"""What every pipeline for pictures does: read them, prepare them, run those of one size together."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator, Sequence
+from typing import Any, ClassVar
+
+from formers.pipelines.frame import Call, Pipeline
+from formers.pipelines.text.inputs import one_of
+from formers.processing.reading import BadPicture, load_image
+
+_PIXELS = 1 << 22  # of all pictures of a batch, where nobody says how many: 83 of 224 x 224
+_AHEAD = 32  # pictures at most, so that the first answers come soon
+
+
+@dataclasses.dataclass(frozen=True)
+class Unread:
+    """A picture that could not be read, in the place of its inputs."""
+
+    why: str
+
+
+class ImagePipeline(Pipeline):
+    """A pipeline whose inputs are pictures: paths, addresses, bytes, base64, Pillow images, arrays, tensors.
+
+    Keywords of every call, and of the constructor as defaults:
+
+        timeout: seconds for an address to answer.
+        on_error: "raise", or "return": a picture that cannot be read is answered by `{"error": why}`, and the
+            others as usual.
+
+    Raises:
+        ValueError: without an image processor.
+    """
+
+    _load_tokenizer: ClassVar[bool | None] = False
+    _load_image_processor: ClassVar[bool | None] = True
+
+    def __init__(self, model: Any, tokenizer: Any = None, **kwargs: Any) -> None:
+        super().__init__(model, tokenizer, **kwargs)
+        if self.image_processor is None:
+            raise ValueError(
+                f"{type(self).__name__} needs image_processor=AutoImageProcessor.from_pretrained(...)"
+            )
+
+    def preprocess(
+        self, inputs: Any, timeout: float | None = None, on_error: str = "raise", **settings: Any
+    ) -> Any:
+        """The model's keywords for one picture, [1, C, H, W], in the model's number format.
+
+        Raises:
+            BadPicture: when it cannot be read.
+        """
+        try:
+            array = hasattr(inputs, "ndim")
+            picture = inputs if array else load_image(inputs, timeout)
+            made = self.image_processor(picture, return_tensors="pt", **settings)
+        except BadPicture as error:
+            if on_error == "return":
+                return Unread(str(error))
+            raise
+        wanted = self.dtype
+        return made if wanted is None else made.to(wanted)
+
+    def preprocess_batch(self, inputs: Sequence[Any], first: int | None = None, **params: Any) -> list[Any]:
+        """Prepare the pictures of a batch; errors name the place of theirs."""
+        found = []
+        for place, one in enumerate(inputs):
+            try:
+                found.append(self.preprocess(one, **params))
+            except BadPicture as error:
+                if first is None:
+                    raise
+                raise BadPicture(f"input {first + place}: {error}") from error
+        return found
+
+    def _forward(self, model_inputs: Any, **params: Any) -> Any:
+        return self.model(**model_inputs, **params)
+
+    def _run(self, prepared: Sequence[Any], call: Call) -> list[Any]:
+        """Answer a batch: pictures of one size together, and each that was not read by why."""
+        found: list[Any] = [None] * len(prepared)
+        groups: dict[Any, list[int]] = {}
+        for place, one in enumerate(prepared):
+            if isinstance(one, Unread):
+                found[place] = {"error": one.why}
+            else:
+                shapes = tuple((name, getattr(value, "shape", None)) for name, value in one.items())
+                groups.setdefault(shapes, []).append(place)
+        for places in groups.values():
+            answers = super()._run([prepared[place] for place in places], call)
+            for place, answer in zip(places, answers, strict=True):
+                found[place] = answer
+        return found
+
+    def _batches(self, items: list[Any], call: Call, first: int) -> Iterator[tuple[Sequence[int], list[Any]]]:
+        if call.batch_size is None:
+            size = getattr(self.image_processor, "crop_size", None) or getattr(
+                self.image_processor, "size", None
+            )
+            edges = list(size.values()) if isinstance(size, dict) else [512]
+            call = dataclasses.replace(
+                call, batch_size=max(1, min(_AHEAD, _PIXELS // (edges[0] * edges[-1])))
+            )
+        yield from super()._batches(items, call, first)
+
+    @staticmethod
+    def _reading(timeout: float | None, on_error: str | None) -> dict[str, Any]:
+        """Keywords of `preprocess` that a call gives."""
+        found: dict[str, Any] = {} if timeout is None else {"timeout": timeout}
+        if on_error is not None:
+            found["on_error"] = one_of("on_error", on_error, ["raise", "return"])
+        return found

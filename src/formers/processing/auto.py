@@ -1,0 +1,93 @@
+"""Which processor reads a checkpoint's pictures, and the classes by name."""
+
+from __future__ import annotations
+
+import functools
+from typing import Any
+
+from formers.configs import PretrainedConfig
+from formers.hub import split_hub_keywords
+from formers.processing.image import BaseImageProcessor
+from formers.processing.recipes import CLASSES, MODEL_TYPES, RECIPES
+
+
+@functools.cache
+def _class_of(family: str) -> type[BaseImageProcessor]:
+    name = f"{family}ImageProcessor"
+    says = f"Pictures for the models of the family {family}; see `BaseImageProcessor`."
+    return type(name, (BaseImageProcessor,), {"recipe": RECIPES[family], "__doc__": says})
+
+
+def named_class(name: str) -> type[BaseImageProcessor]:
+    """The class behind `ViTImageProcessor`, `ViTImageProcessorFast`, `ViTFeatureExtractor`, ..."""
+    return _class_of(CLASSES[name])
+
+
+_own: dict[str, type] = {}
+
+
+class AutoImageProcessor:
+    """The image processor that a checkpoint names, or that its model type has."""
+
+    def __init__(self) -> None:
+        raise OSError("AutoImageProcessor is used through AutoImageProcessor.from_pretrained(name)")
+
+    @staticmethod
+    def from_pretrained(pretrained_model_name_or_path: Any, **options: Any) -> Any:
+        """Load the processor of a folder or Hub id; keywords as `BaseImageProcessor.from_pretrained`.
+
+        Raises:
+            OSError: when there is no preprocessor_config.json.
+            ValueError: for a processor that is not part of this version.
+        """
+        options.pop("config", None)
+        hub, _ = split_hub_keywords(dict(options))
+        values, rest = BaseImageProcessor.get_image_processor_dict(pretrained_model_name_or_path, **options)
+        said = values.get("image_processor_type") or values.get("feature_extractor_type")
+        model_type = None
+        if said not in CLASSES or not said:
+            model_type = PretrainedConfig.get_config_dict(pretrained_model_name_or_path, **hub)[0].get(
+                "model_type"
+            )
+            if model_type in _own:
+                return _own[model_type].from_dict(values, **rest)  # type: ignore[attr-defined]
+        if said is None and model_type in MODEL_TYPES:
+            return _class_of(MODEL_TYPES[model_type]).from_dict(values, **rest)
+        if said not in CLASSES:
+            raise ValueError(
+                f"{pretrained_model_name_or_path} names {said or 'no image processor'} "
+                f"(model type {model_type!r}), which is not part of this version; those that are: "
+                f"{', '.join(f'{name}ImageProcessor' for name in RECIPES)}"
+            )
+        return named_class(said).from_dict(values, **rest)
+
+    @staticmethod
+    def register(
+        config_class: type[PretrainedConfig],
+        image_processor_class: Any = None,
+        slow_image_processor_class: Any = None,
+        fast_image_processor_class: Any = None,
+        exist_ok: bool = False,
+    ) -> None:
+        """Make a processor class of one's own the answer for a config class.
+
+        Raises:
+            TypeError: for what has no `from_dict`.
+            ValueError: when the config class has one already.
+        """
+        own = fast_image_processor_class or image_processor_class or slow_image_processor_class
+        if not (isinstance(own, type) and hasattr(own, "from_dict")):
+            raise TypeError(f"AutoImageProcessor.register takes a class with a from_dict, but got {own!r}")
+        kind = config_class.model_type
+        if (kind in _own or kind in MODEL_TYPES) and not exist_ok:
+            raise ValueError(f"model type {kind!r} has an image processor already")
+        _own[kind] = own
+
+
+class AutoFeatureExtractor:
+    """The older name: what prepares a checkpoint's pictures."""
+
+    def __init__(self) -> None:
+        raise OSError("AutoFeatureExtractor is used through AutoFeatureExtractor.from_pretrained(name)")
+
+    from_pretrained = AutoImageProcessor.from_pretrained

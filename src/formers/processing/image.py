@@ -1,0 +1,320 @@
+"""An image processor: the settings of a checkpoint, and the steps that they stand for."""
+
+from __future__ import annotations
+
+import copy
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+
+from formers.core.atomic import write_text
+from formers.core.jsonfile import plain, read_json_object
+from formers.core.notices import notice, refuse_unknown
+from formers.hub import Source, split_hub_keywords
+from formers.hub.push import split_push_keywords
+from formers.hub.pushable import Pushable, push_saved
+from formers.processing import steps
+from formers.processing.features import BatchFeature
+from formers.processing.reading import as_pillow_or_array, channels_last, listed
+from formers.processing.recipes import BILINEAR, NEAREST, Recipe
+from formers.processing.sizes import SizeDict, fitted, size_of
+
+FILE, NESTED_FILE = "preprocessor_config.json", "processor_config.json"
+# Settings that any processor knows, beside those of its recipe.
+_COMMON = (
+    *("do_convert_rgb", "do_resize", "size", "resample", "do_center_crop", "crop_size", "do_rescale"),
+    *("rescale_factor", "do_normalize", "image_mean", "image_std", "do_pad", "pad_size", "size_divisor"),
+)
+_OF_A_CALL = ("return_tensors", "data_format", "input_data_format", "device", "return_mask", "timeout")
+_WITHOUT_EFFECT = ("disable_grouping", "use_fast", "backend", "trust_remote_code", "default_to_square")
+# Names that files of older versions have.
+_OLDER = {"reduce_labels": "do_reduce_labels", "size_divisibility": "size_divisor"}
+_NOT_KEPT = ("feature_extractor_type", "image_processor_type", "processor_class", "_valid_processor_keys")
+
+
+class BaseImageProcessor(Pushable):
+    """Pictures to the arrays that a model reads.
+
+    Its settings are attributes, by the names of `preprocessor_config.json`; each can be given for one call
+    too. Unknown ones of a file are kept, and written back.
+
+    Args:
+        **settings: those that differ from the family's.
+
+    Raises:
+        ValueError: for a size that says nothing.
+    """
+
+    recipe: ClassVar[Recipe] = Recipe()
+    model_input_names: ClassVar[list[str]] = ["pixel_values"]
+
+    def __init__(self, **settings: Any) -> None:
+        for name in (*_NOT_KEPT, *_WITHOUT_EFFECT[:-1]):
+            settings.pop(name, None)
+        settings = {_OLDER.get(name, name): value for name, value in settings.items()}
+        longest, square = settings.pop("max_size", None), settings.pop("default_to_square", None)
+        values = dict.fromkeys(_COMMON) | copy.deepcopy(dict(self.recipe.settings)) | settings
+        square = self.recipe.square if square is None else bool(square)
+        values = _with_sizes(values, square)
+        if longest is not None and values["size"] is not None and "shortest_edge" in values["size"]:
+            values["size"]["longest_edge"] = int(longest)
+        self._names = list(values)
+        for name, value in values.items():
+            setattr(self, name, value)
+
+    @property
+    def is_fast(self) -> bool:
+        """Whether batches of equal work run as one array operation: they do."""
+        return True
+
+    # -- files -------------------------------------------------------------------------------------
+
+    @classmethod
+    def get_image_processor_dict(cls, name: Any, **options: Any) -> tuple[dict[str, Any], dict[str, Any]]:
+        """The settings in the files of a checkpoint, and the keywords that are not the Hub's.
+
+        Raises:
+            OSError: when there are none.
+        """
+        hub, rest = split_hub_keywords(options)
+        if isinstance(name, (str, Path)) and Path(name).is_file():
+            return read_json_object(name), rest
+        source = Source.of(name, **hub)
+        nested = source.find(NESTED_FILE)
+        found = read_json_object(nested).get("image_processor") if nested is not None else None
+        if isinstance(found, dict):
+            return found, rest
+        return read_json_object(source.get(FILE)), rest
+
+    @classmethod
+    def from_pretrained(cls, pretrained_model_name_or_path: Any, **options: Any) -> Any:
+        """Load the settings of a folder, a file or a Hub id.
+
+        Args:
+            pretrained_model_name_or_path: folder, `preprocessor_config.json`, or `owner/name`.
+            options: Hub keywords, and settings that win over the file. With `return_unused_kwargs=True` the
+                answer is `(processor, unused)`.
+
+        Raises:
+            OSError: when there is no such file.
+            TypeError: for a keyword that is neither.
+        """
+        values, rest = cls.get_image_processor_dict(pretrained_model_name_or_path, **options)
+        return cls.from_dict(values, **rest)
+
+    @classmethod
+    def from_dict(cls, image_processor_dict: Mapping[str, Any], **options: Any) -> Any:
+        """A processor with the settings of a file; see `from_pretrained`."""
+        unused_too = bool(options.pop("return_unused_kwargs", False))
+        known = {*_COMMON, *_OLDER, *_WITHOUT_EFFECT, *cls.recipe.settings, *image_processor_dict, "max_size"}
+        unused = {name: value for name, value in options.items() if name not in known}
+        if not unused_too:
+            refuse_unknown(unused, known, f"{cls.__name__}.from_pretrained")
+        made = cls(**{**image_processor_dict, **{k: v for k, v in options.items() if k in known}})
+        return (made, unused) if unused_too else made
+
+    def to_dict(self) -> dict[str, Any]:
+        """The settings, and the name of the class."""
+        values = {name: getattr(self, name) for name in self._names if not name.startswith("_")}
+        kept = {
+            name: plain(value, lambda one: one.tolist() if isinstance(one, np.ndarray) else one)
+            for name, value in values.items()
+            if value is not None or self.recipe.settings.get(name) is not None
+        }
+        return {**kept, "image_processor_type": type(self).__name__}
+
+    def to_json_string(self) -> str:
+        """`to_dict` as JSON, sorted."""
+        return json.dumps(self.to_dict(), indent=2, sort_keys=True) + "\n"
+
+    def save_pretrained(
+        self, save_directory: str | Path, push_to_hub: bool = False, **kwargs: Any
+    ) -> list[str]:
+        """Write `preprocessor_config.json` into a folder.
+
+        Args:
+            save_directory: made where it does not exist.
+            push_to_hub: upload the file afterwards; `kwargs` (`repo_id`, `token`, ...) go to the upload.
+            kwargs: see `push_to_hub`.
+
+        Raises:
+            NotADirectoryError: when the path is a file.
+        """
+        folder = Path(save_directory)
+        if folder.is_file():
+            raise NotADirectoryError(f"{folder} is a file; a processor is saved into a folder")
+        push, rest = split_push_keywords(kwargs)
+        refuse_unknown(rest, ["push_to_hub", *push], f"{type(self).__name__}.save_pretrained")
+        folder.mkdir(parents=True, exist_ok=True)
+        write_text(folder / FILE, self.to_json_string())
+        if push_to_hub:
+            push_saved(folder, push, [FILE])
+        return [str(folder / FILE)]
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__} {self.to_json_string()}"
+
+    # -- calls -------------------------------------------------------------------------------------
+
+    def __call__(self, images: Any, segmentation_maps: Any = None, **options: Any) -> BatchFeature:
+        """Prepare pictures.
+
+        Args:
+            images: one picture or a (nested) list: Pillow images, arrays or tensors ([H, W], [C, H, W] or
+                [H, W, C], or several in one), paths, addresses, bytes, base64.
+            segmentation_maps: for each the labels of its pixels, [H, W]; where the family takes them.
+            **options: settings for this call, and `return_tensors` ("pt", "np"; None for a list of arrays),
+                `data_format` and `input_data_format` ("channels_first", "channels_last"), `return_mask` (of
+                padding), `device` for the tensors, `timeout` of addresses in seconds.
+
+        Returns:
+            `pixel_values`, float32 [B, C, H, W]; `labels`, int64 [B, H, W], for maps; `pixel_mask` where it
+            is asked for.
+
+        Raises:
+            BadPicture: names the picture that cannot be read.
+            TypeError: for an unknown keyword.
+            ValueError: for pictures of different sizes where tensors are asked for.
+        """
+        known = (*self._names, *_COMMON, *_OF_A_CALL, *_WITHOUT_EFFECT)
+        refuse_unknown(options, known, type(self).__name__)
+        call = {name: options.pop(name, None) for name in _OF_A_CALL}
+        square = options.pop("default_to_square", None)
+        given = {name: value for name, value in options.items() if name not in _WITHOUT_EFFECT}
+        now = {name: getattr(self, name, None) for name in self._names}
+        now = _with_sizes({**now, **given}, self.recipe.square if square is None else square)
+        found = self._pixel_values(images, now, call)
+        if segmentation_maps is not None:
+            found["labels"] = self._labels(segmentation_maps, now)
+        made = BatchFeature(found, call["return_tensors"])
+        return made if call["device"] is None else made.to(call["device"])
+
+    preprocess = __call__
+
+    def _pixel_values(self, images: Any, now: dict[str, Any], call: dict[str, Any]) -> dict[str, Any]:
+        pictures = listed(images)
+        if not pictures:
+            raise ValueError("no picture was given")
+        count, arrays = len(pictures), []
+        for place, one in enumerate(pictures):
+            image = as_pillow_or_array(one, place, count, call["timeout"])
+            name = f"picture {place} of {count}" if count > 1 else "the picture"
+            arrays.append(self._sized(image, now, call["input_data_format"], name))
+        found = _in_groups(arrays, lambda batch: _standardised(batch, now))
+        if now.get("do_flip_channel_order"):
+            found = [one[::-1] for one in found]
+        made: dict[str, Any] = {"pixel_values": found}
+        if now["do_pad"] and now["size_divisor"]:
+            found = [steps.padded_to_multiple(one, now["size_divisor"]) for one in found]
+        elif now["do_pad"]:
+            height, width = np.max([one.shape[1:] for one in found], axis=0)
+            if now["pad_size"] is not None:
+                height, width = now["pad_size"]["height"], now["pad_size"]["width"]
+            stacked, mask = steps.padded(found, int(height), int(width))
+            found = list(stacked)
+            if call["return_mask"]:
+                made["pixel_mask"] = list(mask)
+        if getattr(call["data_format"], "value", call["data_format"]) in ("channels_last", "last"):
+            found = [np.moveaxis(one, 0, -1) for one in found]
+        whole = call["return_tensors"] is not None and len({one.shape for one in found}) == 1
+        made["pixel_values"] = _as_one(found) if whole else found
+        return made
+
+    def _sized(self, image: Any, now: dict[str, Any], data_format: Any, name: str) -> Any:
+        """One picture as an array [H, W, C] of the size that the model reads."""
+        if isinstance(image, np.ndarray):
+            image = channels_last(image, data_format)
+        if now["do_convert_rgb"] or (now["do_convert_rgb"] is None and _wants_rgb(image, now)):
+            image = steps.to_rgb(image)
+        if now["do_resize"]:
+            image = self._resized(image, now, now["resample"], name)
+        elif not isinstance(image, np.ndarray):
+            image = steps.pixels(image)
+        if now["do_center_crop"]:
+            size = now["crop_size"]
+            if size is None or size.height is None:
+                raise ValueError(f"do_center_crop needs a crop_size with height and width, not {size}")
+            image = steps.cut(image, size["height"], size["width"])
+        return image
+
+    def _resized(self, image: Any, now: dict[str, Any], resample: Any, name: str) -> Any:
+        height, width = image.shape[:2] if isinstance(image, np.ndarray) else (image.height, image.width)
+        if now["size"] is None and self.recipe.fit != "floor":
+            raise ValueError("do_resize needs a size")
+        (down, across), middle = fitted(self.recipe.fit, height, width, now["size"] or SizeDict(), now)
+        found = steps.resized(image, down, across, BILINEAR if resample is None else int(resample), name)
+        return found if middle is None else steps.cut(found, *middle)
+
+    def _labels(self, maps: Any, now: dict[str, Any]) -> list[Any]:
+        """Maps of labels, resized and cut as their pictures are: int64 [H, W]."""
+        if not self.recipe.maps:
+            raise TypeError(f"{type(self).__name__} takes no segmentation_maps")
+        as_they_are = {**now, "do_convert_rgb": False, "resample": NEAREST}  # no label lies between two
+        found = []
+        pictures = listed(maps, 2)
+        for place, one in enumerate(pictures):
+            image = as_pillow_or_array(one, place, len(pictures))
+            if not isinstance(image, np.ndarray):
+                image = np.asarray(image)
+            if image.ndim != 2:
+                raise ValueError(f"a segmentation map is [height, width], not {list(image.shape)}")
+            if now.get("do_reduce_labels"):
+                image = steps.reduced(image)
+            sized = self._sized(image[..., None], as_they_are, "channels_last", f"map {place}")
+            found.append(sized[..., 0].astype(np.int64))
+        return found
+
+
+def _with_sizes(values: dict[str, Any], square: bool) -> dict[str, Any]:
+    for name in ("size", "crop_size", "pad_size"):
+        if values.get(name) is not None:
+            values[name] = size_of(values[name], name, square or name != "size")
+    return values
+
+
+def _wants_rgb(image: Any, now: dict[str, Any]) -> bool:
+    """Whether a picture that nobody said anything about has to become RGB to be read."""
+    mean = now["image_mean"] if now["do_normalize"] else None
+    wanted = len(mean) if isinstance(mean, (list, tuple)) else 3
+    if isinstance(image, np.ndarray):
+        return wanted == 3 and image.shape[-1] == 4
+    return wanted == 3 and image.mode != "RGB"
+
+
+def _standardised(batch: Any, now: dict[str, Any]) -> Any:
+    factor = now["rescale_factor"] if now["do_rescale"] else None
+    mean, std = (now["image_mean"], now["image_std"]) if now["do_normalize"] else (None, None)
+    if now["do_normalize"] and (mean is None or std is None):
+        raise ValueError("do_normalize needs image_mean and image_std")
+    if factor is not None and factor < 1 and batch.dtype.kind == "f" and 0 <= batch.min() <= batch.max() <= 1:
+        notice("these pictures hold values from 0 to 1 and are scaled once more: pass do_rescale=False")
+    offset = -1.0 if factor is not None and now.get("rescale_offset") else 0.0
+    twice = bool(now.get("include_top"))
+    return steps.standardised(batch, factor, offset, mean, std or now["image_std"], twice)
+
+
+def _in_groups(arrays: list[Any], work: Any) -> list[Any]:
+    """`work` on all arrays of one shape and dtype at once; the results in the order of the arrays."""
+    groups: dict[Any, list[int]] = {}
+    for place, one in enumerate(arrays):
+        groups.setdefault((one.shape, one.dtype), []).append(place)
+    found: list[Any] = [None] * len(arrays)
+    for places in groups.values():
+        batch = arrays[places[0]][None] if len(places) == 1 else np.stack([arrays[place] for place in places])
+        for place, row in zip(places, work(batch), strict=True):
+            found[place] = row
+    return found
+
+
+def _as_one(rows: list[Any]) -> Any:
+    """Rows of one array as that array, where they are all of it in their order; else a new one."""
+    whole = rows[0].base
+    if whole is not None and whole.shape == (len(rows), *rows[0].shape):
+        starts = [row.__array_interface__["data"][0] for row in rows]
+        first = whole.__array_interface__["data"][0]
+        if starts == [first + place * whole.strides[0] for place in range(len(rows))]:
+            return whole
+    return np.stack(rows)

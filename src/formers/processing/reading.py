@@ -1,0 +1,185 @@
+"""Pictures from wherever they are: files, addresses, bytes, base64, Pillow, arrays and tensors."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import io
+import os
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from formers.core.extras import need
+from formers.core.notices import notice
+
+LONGEST_DOWNLOAD = 1 << 28  # bytes
+WAIT = 30.0  # seconds for an address to answer
+
+
+class BadPicture(OSError, ValueError):
+    """A picture cannot be read; the message names it."""
+
+
+def pillow() -> Any:
+    """The module `PIL.Image`.
+
+    Raises:
+        MissingExtra: where Pillow is not installed.
+    """
+    return need("PIL.Image", "vision", "pictures")
+
+
+def load_image(image: Any, timeout: float | None = None, name: str = "") -> Any:
+    """Read a picture as RGB, upright as its EXIF says.
+
+    Args:
+        image: a path, an http(s) address, bytes, a base64 text or `data:` URL, or a Pillow image.
+        timeout: seconds for an address to answer.
+        name: what errors call it; its path or address where nothing is given.
+
+    Returns:
+        A `PIL.Image.Image` in mode "RGB"; of an animation, its first frame.
+
+    Raises:
+        BadPicture: when it cannot be found or read, is no picture, or has too many pixels; an OSError and a
+            ValueError.
+        TypeError: for anything else than the above.
+    """
+    Image = pillow()  # noqa: N806  (a module)
+    name = name or _called(image)
+    try:
+        if not isinstance(image, Image.Image):
+            image = Image.open(_stream(image, timeout, name))
+            if getattr(image, "is_animated", False):
+                notice(f"{name} holds {image.n_frames} frames: the first one is read")
+        upright = need("PIL.ImageOps", "vision").exif_transpose(image)
+        return upright.convert("RGB")
+    except BadPicture:
+        raise
+    except Image.UnidentifiedImageError as error:
+        raise BadPicture(f"{name} is no picture in a format that Pillow reads") from error
+    except Image.DecompressionBombError as error:
+        raise BadPicture(f"{name} is too large: {error}. See PIL.Image.MAX_IMAGE_PIXELS") from error
+    except (OSError, SyntaxError, ValueError, EOFError, MemoryError) as error:  # what decoders raise
+        raise BadPicture(f"{name} cannot be read: {error or type(error).__name__}") from error
+
+
+def _called(image: Any) -> str:
+    if isinstance(image, (str, os.PathLike)):
+        said = os.fspath(image)
+        return repr(said if len(said) <= 200 else f"{said[:60]}...")
+    return repr(getattr(image, "filename", "") or f"a picture given as {type(image).__name__}")
+
+
+def _stream(image: Any, timeout: float | None, name: str) -> Any:
+    """What Pillow opens."""
+    if isinstance(image, (bytes, bytearray, memoryview)):
+        return io.BytesIO(image)
+    if hasattr(image, "read") and hasattr(image, "seek"):
+        return image
+    if not isinstance(image, (str, os.PathLike)):
+        raise TypeError(
+            f"a picture is a path, an address, bytes, base64, a Pillow image, an array or a tensor, not a "
+            f"{type(image).__name__}"
+        )
+    said = os.fspath(image)
+    if re.match(r"https?://", said):
+        return io.BytesIO(_download(said, timeout, name))
+    if not said.startswith("data:") and len(said) < 4096 and Path(said).expanduser().is_file():
+        return open(Path(said).expanduser(), "rb")  # noqa: SIM115  (Pillow reads it when it is loaded)
+    return io.BytesIO(_decoded(said, name))
+
+
+def _download(address: str, timeout: float | None, name: str) -> bytes:
+    from http.client import HTTPException
+    from urllib.request import Request, urlopen
+
+    from formers.core.environment import version
+
+    asked = Request(address, headers={"User-Agent": f"formers/{version('formers')}"})
+    try:
+        with urlopen(asked, timeout=WAIT if timeout is None else timeout) as answer:
+            found: bytes = answer.read(LONGEST_DOWNLOAD + 1)
+    except (OSError, HTTPException, ValueError) as error:
+        raise BadPicture(f"{name} does not answer with a picture: {error}") from error
+    if len(found) > LONGEST_DOWNLOAD:
+        raise BadPicture(f"{name} is larger than {LONGEST_DOWNLOAD >> 20} MiB")
+    return found
+
+
+def _decoded(text: str, name: str) -> bytes:
+    if text.startswith("data:"):
+        text = text.partition(",")[2]
+    try:
+        found = base64.b64decode(re.sub(r"\s+", "", text), validate=True)
+    except (binascii.Error, ValueError) as error:
+        raise BadPicture(f"there is no file {name}, and it is no address and no base64") from error
+    if len(found) < 8:  # a short word is base64 by chance
+        raise BadPicture(f"there is no file {name}")
+    return found
+
+
+def is_picture(image: Any) -> bool:
+    """Whether something is a Pillow image, an array or a tensor."""
+    return isinstance(image, np.ndarray) or hasattr(image, "getbands") or hasattr(image, "detach")
+
+
+def listed(images: Any, dims: int = 3) -> list[Any]:
+    """Every picture of a call: one, or a (nested) list of them, or an array or tensor of several.
+
+    Args:
+        images: what was given.
+        dims: axes of one picture as an array; one more is a batch of them.
+    """
+    if isinstance(images, (list, tuple)):
+        return [one for part in images for one in listed(part, dims)]
+    if is_picture(images) and getattr(images, "ndim", 0) > dims:
+        return [one for part in images for one in listed(part, dims)]
+    return [images]
+
+
+def as_pillow_or_array(image: Any, place: int, count: int, timeout: float | None = None) -> Any:
+    """A Pillow image, loaded, in its own mode, or an array; `load_image` reads paths and the like."""
+    name = f"picture {place} of {count}" if count > 1 else ""
+    if hasattr(image, "getbands"):
+        try:
+            image.load()
+        except (OSError, SyntaxError, ValueError, EOFError) as error:
+            raise BadPicture(f"{name or _called(image)} cannot be read: {error}") from error
+        return image
+    if hasattr(image, "detach"):
+        image = image.detach().cpu()
+        image = image.float().numpy() if image.is_floating_point() else image.numpy()
+    if isinstance(image, np.ndarray):
+        if image.ndim not in (2, 3) or not image.size:
+            raise BadPicture(
+                f"{name or 'the picture'} is an array {list(image.shape)}: one picture is [height, width], "
+                "[channels, height, width] or [height, width, channels]"
+            )
+        return image
+    where = f" ({name})" if name and isinstance(image, (str, os.PathLike)) else ""
+    return load_image(image, timeout, f"{_called(image)}{where}" if where else name)
+
+
+def channels_last(array: Any, data_format: str | None, counts: Sequence[int] = (1, 3, 4)) -> Any:
+    """An array [H, W], [C, H, W] or [H, W, C] as [H, W, C].
+
+    Raises:
+        ValueError: where neither the first nor the last axis can be that of the channels.
+    """
+    if array.ndim == 2:
+        return array[..., None]
+    said = getattr(data_format, "value", data_format)
+    if said is None:
+        first, last = array.shape[0] in counts, array.shape[2] in counts
+        if not (first or last):
+            raise ValueError(
+                f"an array {list(array.shape)} has channels neither first nor last: a picture has "
+                f"{', '.join(map(str, counts))} of them; say input_data_format for others"
+            )
+        said = "channels_first" if first else "channels_last"
+    return np.moveaxis(array, 0, -1) if said in ("channels_first", "first") else array

@@ -1,0 +1,155 @@
+"""What each family does to a picture, as data: the settings it starts from, and how it finds the size."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
+
+IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD = [0.485, 0.456, 0.406], [0.229, 0.224, 0.225]
+IMAGENET_STANDARD_MEAN = IMAGENET_STANDARD_STD = [0.5, 0.5, 0.5]
+OPENAI_CLIP_MEAN, OPENAI_CLIP_STD = [0.48145466, 0.4578275, 0.40821073], [0.26862954, 0.26130258, 0.27577711]
+NEAREST, BILINEAR, BICUBIC = 0, 2, 3  # numbers of Pillow's filters
+
+# How the size to resize to follows from `size`: as it says; the shortest edge made larger by a share, and cut
+# to it (or, from 384 on, warped); larger by a share alone; larger by 256 / 224; whole multiples near it; the
+# nearest whole multiples below the picture's own.
+Fit = Literal["size", "shared crop", "share", "eighth", "multiples", "floor"]
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """One family's processor.
+
+    Attributes:
+        settings: the values it starts from, by the names of `preprocessor_config.json`.
+        fit: how the size is found.
+        square: whether a single number as `size` means both edges; else it is the shortest.
+        maps: whether segmentation maps are taken.
+        model_types: model types whose checkpoints may leave the class out.
+    """
+
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    fit: Fit = "size"
+    square: bool = True
+    maps: bool = False
+    model_types: tuple[str, ...] = ()
+
+    def but(self, *model_types: str, fit: Fit | None = None, **settings: Any) -> Recipe:
+        """The same for other families, with some settings changed."""
+        changed = {**self.settings, **settings}
+        return replace(self, settings=changed, fit=fit or self.fit, model_types=model_types)
+
+
+def _sides(edge: int) -> dict[str, Any]:
+    return {"height": edge, "width": edge}
+
+
+_PLAIN = {"do_resize": True, "do_rescale": True, "do_normalize": True, "rescale_factor": 1 / 255}
+_HALF = {**_PLAIN, "image_mean": IMAGENET_STANDARD_MEAN, "image_std": IMAGENET_STANDARD_STD}
+_DEFAULT = {**_PLAIN, "image_mean": IMAGENET_DEFAULT_MEAN, "image_std": IMAGENET_DEFAULT_STD}
+_CROPPED: dict[str, Any] = {"crop_size": _sides(224), "do_center_crop": True}
+_OPENAI = {**_PLAIN, "image_mean": OPENAI_CLIP_MEAN, "image_std": OPENAI_CLIP_STD, "do_convert_rgb": True}
+_VIT = Recipe({**_HALF, "resample": BILINEAR, "size": _sides(224)})
+_CLIP = Recipe({**_OPENAI, **_CROPPED, "resample": BICUBIC, "size": {"shortest_edge": 224}}, square=False)
+_MOBILE = Recipe({**_HALF, **_CROPPED, "resample": BILINEAR, "size": {"shortest_edge": 256}}, square=False)
+_MAPS: dict[str, Any] = {"do_reduce_labels": False}
+
+RECIPES: dict[str, Recipe] = {
+    "Beit": replace(
+        _VIT.but(
+            *("beit", "data2vec-vision"),
+            resample=BICUBIC,
+            crop_size=_sides(224),
+            do_center_crop=False,
+            **_MAPS,
+        ),
+        maps=True,
+    ),
+    "Bit": _CLIP.but("bit", "dinov2", "dinov2_with_registers", "focalnet", "hiera"),
+    "Blip": Recipe({**_OPENAI, "resample": BICUBIC, "size": _sides(384)}, model_types=("blip", "blip-2")),
+    "CLIP": _CLIP.but("clip", "clip_vision_model", "align", "altclip", "git", "groupvit", "xclip"),
+    "ChineseCLIP": _CLIP.but("chinese_clip", "chinese_clip_vision_model"),
+    "ConvNext": Recipe(
+        {**_HALF, "resample": BICUBIC, "size": {"shortest_edge": 384}, "crop_pct": 224 / 256},
+        fit="shared crop",
+        square=False,
+        model_types=("convnext", "convnextv2", "cvt", "regnet", "resnet"),
+    ),
+    "DPT": replace(
+        _VIT.but(
+            *("dpt", "depth_anything"),
+            fit="multiples",
+            resample=BICUBIC,
+            size=_sides(384),
+            ensure_multiple_of=1,
+            keep_aspect_ratio=False,
+            do_pad=False,
+        ),
+        maps=True,
+    ),
+    "DeiT": _VIT.but("deit", resample=BICUBIC, size=_sides(256), **_CROPPED),
+    "EfficientNet": _VIT.but(
+        "efficientnet",
+        resample=BICUBIC,
+        size=_sides(346),
+        crop_size=_sides(289),
+        do_center_crop=False,
+        rescale_offset=False,
+        include_top=True,
+    ),
+    "GLPN": Recipe(
+        {**_PLAIN, "do_normalize": None, "resample": BILINEAR, "size_divisor": 32},
+        fit="floor",
+        model_types=("glpn",),
+    ),
+    "Levit": Recipe(
+        {**_DEFAULT, **_CROPPED, "resample": BICUBIC, "size": {"shortest_edge": 224}},
+        fit="eighth",
+        square=False,
+        model_types=("levit",),
+    ),
+    "MobileNetV1": _MOBILE.but("mobilenet_v1"),
+    "MobileNetV2": replace(_MOBILE.but("mobilenet_v2", **_MAPS), maps=True),
+    "MobileViT": Recipe(
+        {
+            **_HALF,
+            "do_normalize": None,
+            "resample": BICUBIC,
+            "size": {"shortest_edge": 224},
+            "crop_size": _sides(256),
+            "do_center_crop": True,
+            "do_flip_channel_order": True,
+            **_MAPS,
+        },
+        square=False,
+        maps=True,
+        model_types=("mobilevit", "mobilevitv2"),
+    ),
+    "PoolFormer": Recipe(
+        {**_DEFAULT, **_CROPPED, "resample": BICUBIC, "size": {"shortest_edge": 224}, "crop_pct": 0.9},
+        fit="share",
+        square=False,
+        model_types=("poolformer",),
+    ),
+    "Pvt": Recipe(
+        {**_DEFAULT, "resample": BICUBIC, "size": _sides(224)},
+        model_types=("pvt", "pvt_v2"),
+    ),
+    "Segformer": Recipe(
+        {**_DEFAULT, "resample": BILINEAR, "size": _sides(512), **_MAPS},
+        maps=True,
+        model_types=("segformer", "upernet"),
+    ),
+    "Siglip": replace(
+        _VIT.but("siglip", "siglip_vision_model", resample=BICUBIC, do_convert_rgb=True), square=False
+    ),
+    "ViT": _VIT.but("vit", "vit_mae", "vit_msn", "swin", "swinv2", "trocr", "clipseg", "dinat", "ijepa"),
+}
+MODEL_TYPES = {kind: name for name, recipe in RECIPES.items() for kind in recipe.model_types}
+# every spelling of a class -> its family: today's names, those of other backends, and the older ones
+CLASSES = {
+    f"{name}{ending}": name
+    for name in RECIPES
+    for ending in ("ImageProcessor", "ImageProcessorFast", "ImageProcessorPil", "FeatureExtractor")
+}

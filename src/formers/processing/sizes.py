@@ -1,0 +1,128 @@
+"""Sizes: what `size` may say, and which height and width follow from it for one picture."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from formers.processing.recipes import Fit
+
+_FORMS = (
+    {"height", "width"},
+    {"shortest_edge"},
+    {"shortest_edge", "longest_edge"},
+    {"longest_edge"},
+    {"max_height", "max_width"},
+)
+
+
+class SizeDict(dict[str, int]):
+    """A size by its keys, which are attributes too."""
+
+    def __getattr__(self, name: str) -> int | None:
+        if name.startswith("_"):
+            raise AttributeError(name)
+        return self.get(name)
+
+
+def size_of(value: Any, name: str = "size", square: bool = True) -> SizeDict:
+    """Read a size: a number, (height, width) or a dictionary.
+
+    Args:
+        value: what was given.
+        name: what errors call it.
+        square: whether a number means both edges; else it is the shortest.
+
+    Raises:
+        ValueError: for anything else, or numbers below 1.
+    """
+    if isinstance(value, int) and not isinstance(value, bool):
+        value = {"height": value, "width": value} if square else {"shortest_edge": value}
+    elif isinstance(value, (list, tuple)) and len(value) == 2:
+        value = {"height": value[0], "width": value[1]}
+    elif isinstance(value, (list, tuple)) and len(value) == 1:
+        return size_of(value[0], name, square)
+    elif isinstance(value, Mapping):
+        value = {key: edge for key, edge in value.items() if edge is not None}
+    fits = isinstance(value, Mapping) and set(value) in _FORMS
+    if not fits or any(isinstance(edge, bool) or not edge >= 1 for edge in value.values()):
+        forms = "; ".join(", ".join(sorted(form)) for form in _FORMS)
+        raise ValueError(f"{name} is a number, (height, width), or has the keys {forms}; got {value!r}")
+    return SizeDict({key: int(edge) for key, edge in value.items()})
+
+
+def _by_shortest(height: int, width: int, edge: int) -> tuple[int, int]:
+    longest = int(edge * max(height, width) / min(height, width))
+    return (longest, edge) if width <= height else (edge, longest)
+
+
+def _within(height: int, width: int, edge: int, limit: int) -> tuple[int, int]:
+    """The shortest edge at `edge`, unless the longest passes `limit`, which it then has."""
+    exact: float = edge
+    if max(height, width) / min(height, width) * edge > limit:
+        exact = limit * min(height, width) / max(height, width)
+        edge = round(exact)
+    if min(height, width) == edge:
+        return height, width
+    longest = int(exact * max(height, width) / min(height, width))
+    return (longest, edge) if width < height else (edge, longest)
+
+
+def by_size(height: int, width: int, size: SizeDict) -> tuple[int, int]:
+    """The height and width that a picture gets by `size`."""
+    if "height" in size:
+        return size["height"], size["width"]
+    if "max_height" in size:
+        share = min(size["max_height"] / height, size["max_width"] / width)
+        return int(height * share), int(width * share)
+    if "shortest_edge" not in size:
+        share = size["longest_edge"] / max(height, width)
+        return max(1, int(height * share)), max(1, int(width * share))
+    if "longest_edge" in size:
+        return _within(height, width, size["shortest_edge"], size["longest_edge"])
+    return _by_shortest(height, width, size["shortest_edge"])
+
+
+def _multiple(edge: float, step: int, least: int = 0) -> int:
+    found = round(edge / step) * step
+    return math.ceil(edge / step) * step if found < least else found
+
+
+def fitted(
+    fit: Fit, height: int, width: int, size: SizeDict, settings: Mapping[str, Any]
+) -> tuple[tuple[int, int], tuple[int, int] | None]:
+    """The size that a picture is resized to, and the one that it is then cut to, if any.
+
+    Raises:
+        ValueError: where the rule needs another kind of size.
+    """
+    share = settings.get("crop_pct")
+    if fit == "shared crop":
+        edge = size.shortest_edge
+        if edge is None:
+            raise ValueError(f"size must say the shortest_edge, as crop_pct is a share of it; got {size!r}")
+        if edge >= 384:
+            return (edge, edge), None
+        return _by_shortest(height, width, int(edge / (share or 224 / 256))), (edge, edge)
+    if fit == "share" and share is not None:
+        enlarged = SizeDict({key: int(edge / share) for key, edge in size.items()})
+        if enlarged.height is not None and enlarged.height == enlarged.width:
+            enlarged = SizeDict(shortest_edge=enlarged.height)
+        return by_size(height, width, enlarged), None
+    if fit == "eighth" and size.shortest_edge is not None:
+        return _by_shortest(height, width, int(256 / 224 * size.shortest_edge)), None
+    if fit == "floor":
+        step = settings["size_divisor"]
+        if min(height, width) < step:
+            raise ValueError(f"a picture of {width} x {height} is smaller than size_divisor={step}")
+        return (height // step * step, width // step * step), None
+    if fit == "multiples":
+        down, across = by_size(height, width, size)
+        scales = down / height, across / width
+        if settings.get("keep_aspect_ratio"):  # as little as possible is changed
+            nearest = min(scales, key=lambda scale: abs(1 - scale))
+            scales = nearest, nearest
+        step = settings.get("ensure_multiple_of") or 1
+        return (_multiple(scales[0] * height, step), _multiple(scales[1] * width, step)), None
+    return by_size(height, width, size), None
