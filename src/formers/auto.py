@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from formers.adapters.folders import beneath
 from formers.configs import PretrainedConfig
 from formers.core.notices import did_you_mean
-from formers.models.registry import families, family_of
+from formers.models.registry import families, family_of, named_in_gguf
 from formers.models.table import FAMILIES
 from formers.tasks.table import AUTO
 
@@ -66,7 +66,7 @@ class AutoConfig:
             OSError: when there is no config.
             ValueError: for a model type that is not available.
         """
-        from formers.hub import split_hub_keywords
+        from formers.hub import Source, split_hub_keywords
 
         options.pop("trust_remote_code", None)
         hub, _ = split_hub_keywords(dict(options))
@@ -79,6 +79,9 @@ class AutoConfig:
             )
         values, _ = PretrainedConfig.get_config_dict(pretrained_model_name_or_path, **hub)
         model_type = values.get("model_type")
+        header = Source.of(pretrained_model_name_or_path, **hub).gguf
+        if header is not None:
+            model_type = named_in_gguf(header.architecture)
         if model_type is None:
             raise ValueError(
                 f"config.json of {pretrained_model_name_or_path} has no `model_type`, so its architecture is "
@@ -91,7 +94,13 @@ class AutoConfig:
                 f"yourself and make them known with AutoConfig.register and AutoModel.register"
             )
         config_class = _own_configs.get(model_type) or family_of(model_type).config
-        return config_class.from_pretrained(pretrained_model_name_or_path, **options)
+        found = config_class.from_pretrained(pretrained_model_name_or_path, **options)
+        if header is not None:
+            family = family_of(model_type)
+            (found[0] if isinstance(found, tuple) else found).architectures = [
+                family.class_name(next(iter(family.heads)))
+            ]
+        return found
 
     @staticmethod
     def for_model(model_type: str, **values: Any) -> PretrainedConfig:

@@ -18,6 +18,8 @@ def beneath(name: Any, hub: dict[str, Any]) -> tuple[str, dict[str, Any]] | None
         OSError: for an adapter that does not say what it goes on, or where nothing is called so.
     """
     source = Source.of(name, **hub)
+    if source.gguf_file:
+        return None
     alone = source.is_local or source.find(CONFIG_NAME) is None
     path = source.find(ADAPTER_CONFIG_NAME) if alone else source.find_in_passing(ADAPTER_CONFIG_NAME)
     if path is None:

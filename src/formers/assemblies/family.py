@@ -57,6 +57,8 @@ class Family:
         ignored: templates of names in checkpoints that hold nothing to load.
         order: children of one module in the order in which the ecosystem's class makes them, where that is
             not the order in which they run: `optimizer.pt` counts parameters in it.
+        gguf: architecture in a GGUF file -> role -> how such files hold its weight: the features that a
+            rotary rule turns together lie in `pairs`; queries, keys and values lie in `blocks`.
         aliases: newer attribute paths of the ecosystem -> paths of the checkpoint's tree; `{i}` is a number.
     """
 
@@ -71,6 +73,7 @@ class Family:
     ignored: tuple[str, ...] = ()
     order: tuple[tuple[str, ...], ...] = ()
     aliases: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    gguf: Mapping[str, Mapping[str, str]] = field(default_factory=lambda: MappingProxyType({}))
     spelt: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
 
     def class_name(self, ending: str) -> str:

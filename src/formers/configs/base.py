@@ -11,6 +11,7 @@ from operator import attrgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from formers.configs import metadata
 from formers.configs.checks import checked, config_field
 from formers.configs.defaults import LEGACY
 from formers.configs.labels import Labels, set_id2label, set_label2id
@@ -20,7 +21,7 @@ from formers.configs.subconfigs import SubConfigs
 from formers.core.fields import KINDS, Field
 from formers.core.jsonfile import read_json_object
 from formers.core.notices import notice
-from formers.hub import Source, split_hub_keywords
+from formers.hub import Source, gguf, split_hub_keywords
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -98,6 +99,7 @@ class PretrainedConfig(Labels, SubConfigs, Rotary, ConfigFile):
     attribute_map: ClassVar[dict[str, str]] = {}
     _available: ClassVar[dict[str, tuple[Any, ...]]] = {}  # field -> the values that are computed here
     keys_to_ignore_at_inference: ClassVar[list[str]] = []
+    gguf_defaults: ClassVar[Mapping[str, Any]] = {}  # what a GGUF file leaves unsaid
     _declared: ClassVar[dict[str, Any]]
     _rules: ClassVar[dict[str, Field]]
 
@@ -354,7 +356,7 @@ class PretrainedConfig(Labels, SubConfigs, Rotary, ConfigFile):
         """Read `config.json` of a folder or a Hub repository as a dictionary.
 
         Args:
-            name_or_path: a folder, a JSON file, or a repository id.
+            name_or_path: a folder, a JSON or GGUF file, or a repository id.
             kwargs: Hub keywords (`revision`, `subfolder`, `token`, `cache_dir`, ...) and any others.
 
         Returns:
@@ -364,12 +366,16 @@ class PretrainedConfig(Labels, SubConfigs, Rotary, ConfigFile):
             OSError: when the name, the file or the network fails, or the file is no JSON object.
         """
         hub, rest = split_hub_keywords(kwargs)
-        if isinstance(name_or_path, (str, os.PathLike)) and os.path.isfile(name_or_path):
-            if Path(name_or_path).suffix in (".safetensors", ".bin", ".pt", ".pth", ".gguf", ".h5"):
+        named = Path(name_or_path) if isinstance(name_or_path, (str, os.PathLike)) else None
+        if named is not None and named.is_file() and named.suffix != gguf.ENDING:
+            if named.suffix in (".safetensors", ".bin", ".pt", ".pth", ".h5"):
                 raise OSError(f"{name_or_path} is a weight file; give the folder that holds it")
-            return read_json_object(Path(name_or_path)), rest
+            return read_json_object(named), rest
         source = Source.of(name_or_path, **hub)
-        content = read_json_object(source.get(CONFIG_NAME))
+        header = source.gguf
+        content = (
+            read_json_object(source.get(CONFIG_NAME)) if header is None else metadata.record(header, cls)
+        )
         if source.commit is not None:
             content["_commit_hash"] = source.commit
         return content, rest

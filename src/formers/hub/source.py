@@ -14,6 +14,7 @@ from typing import Any
 
 from formers.core.notices import notice
 from formers.hub import cache as _cache
+from formers.hub import gguf
 from formers.hub.failures import HubError, not_cached, translate
 
 # After a failure the Hub is not asked again for this long (seconds): a cached model would
@@ -58,6 +59,7 @@ class Source:
     force_download: bool = False
     repo_type: str = "model"
     proxies: dict[str, str] | None = None
+    gguf_file: str = ""
     _commit: str | None = None
     _names: frozenset[str] | None = None
     _fetched: set[str] = field(default_factory=set)
@@ -78,11 +80,12 @@ class Source:
         repo_type: str | None = "model",
         proxies: dict[str, str] | None = None,
         use_auth_token: str | bool | None = None,
+        gguf_file: str | None = None,
     ) -> Source:
         """Take a folder (which always wins) or a repository id.
 
         Args:
-            name_or_path: a folder, or `name`, or `owner/name`.
+            name_or_path: a folder, or `name`, or `owner/name`, or a GGUF file.
             revision: a branch, a tag or a commit hash.
             subfolder: a folder inside the folder or repository.
             token: an access token; True for the stored one, False for none.
@@ -92,6 +95,7 @@ class Source:
             repo_type: "model", "dataset" or "space".
             proxies: for versions of `huggingface_hub` that take them.
             use_auth_token: the older name of `token`.
+            gguf_file: a file of the folder or repository that holds config, tokenizer and weights.
 
         Raises:
             OSError: when the name looks like a path and nothing is there, or it is a file.
@@ -111,9 +115,12 @@ class Source:
             )
         path = Path(name).expanduser()
         subfolder = (subfolder or "").strip("/")
+        local: dict[str, Any] = {"revision": revision or "main", "subfolder": subfolder}
         if path.is_dir():
-            return cls(name, folder=path, revision=revision or "main", subfolder=subfolder)
+            return cls(name, folder=path, gguf_file=gguf_file or "", **local)
         if path.is_file():
+            if path.suffix == gguf.ENDING:
+                return cls(name, folder=path.parent, gguf_file=path.name, **local)
             raise OSError(f"{path} is a file; give the folder that holds it: {str(path.parent)!r}")
         if name.startswith(("http://", "https://")):
             raise OSError(
@@ -143,8 +150,8 @@ class Source:
             force_download=force_download,
             repo_type=repo_type or "model",
             proxies=proxies,
-            revision=revision or "main",
-            subfolder=subfolder,
+            gguf_file=gguf_file or "",
+            **local,
         )
 
     # -- what it is ---------------------------------------------------------------------------
@@ -179,6 +186,15 @@ class Source:
         if self.local_files_only:
             return "local_files_only=True"
         return "HF_HUB_OFFLINE or TRANSFORMERS_OFFLINE is set" if _cache.offline() else None
+
+    @property
+    def gguf(self) -> gguf.Header | None:
+        """What the GGUF file says that holds the model; None where none was named.
+
+        Raises:
+            OSError: when it is not there, or damaged.
+        """
+        return gguf.read_header(self.get(self.gguf_file)) if self.gguf_file else None
 
     # -- files --------------------------------------------------------------------------------
 

@@ -81,14 +81,19 @@ def load_pretrained(cls: Any, name: Any, args: tuple[Any, ...], options: dict[st
     set_attention(config, given)
     packing, packed = _packing(config, given)
     wanted = {key: given.pop(key) for key in ("variant", "use_safetensors") if key in given}
+    header = None if source is None or state_dict is not None else source.gguf
     if state_dict is not None:
         files = TensorFiles.holding(state_dict)
-    else:
+    elif header is None:
         assert source is not None
         files = TensorFiles.of(find_weights(source, **wanted))
         licence_of(source)  # notices one that forbids commercial use
     with for_a_checkpoint():
         model = cls(config, *args, **model_options)
+    if header is not None:
+        from formers.model.gguf import opened
+
+        files = opened(model, header)
     model.name_or_path = config.name_or_path = str(name or "")
     report = _fill(model, files, given, packing, packed)
     model._last_load = report

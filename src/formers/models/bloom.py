@@ -99,6 +99,7 @@ BLOOM = register(
             "ForCausalLM": Head("causal_lm", lambda c: Words("lm_head", bias=False)),
             **{ending: head for ending, head in gpt2.HEADS.items() if ending != "LMHeadModel"},
         },
+        gguf={"bloom": {"qkv": "blocks"}},
         order=(("input_layernorm", "self_attention", "post_attention_layernorm", "mlp"),),
     )
 )

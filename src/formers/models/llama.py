@@ -184,6 +184,7 @@ LLAMA = register(
         base="model",
         assembly=Single(stack),
         heads=HEADS,
+        gguf={"llama": {"q": "pairs", "k": "pairs"}},
         ignored=(r".*rotary_emb\.inv_freq",),
         order=(
             ("self_attn", "mlp", "input_layernorm", "post_attention_layernorm"),

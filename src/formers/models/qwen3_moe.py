@@ -18,6 +18,7 @@ class Qwen3MoeConfig(llama.DecoderConfig):
     model_type = "qwen3_moe"
     keys_to_ignore_at_inference = ["past_key_values"]
     attribute_map = {"num_experts": "num_local_experts"}
+    gguf_defaults = {"norm_topk_prob": True}
     vocab_size: int = 151936
     hidden_size: int = 2048
     intermediate_size: int = 6144

@@ -9,7 +9,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from formers.core.notices import did_you_mean
-from formers.models.table import FAMILIES
+from formers.models.table import ARCHITECTURES, FAMILIES
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -71,6 +71,22 @@ def family_of(model_type: str) -> Family:
             f"available: {', '.join(known)}"
         )
     return _registered[model_type]
+
+
+def named_in_gguf(architecture: str) -> str:
+    """The model type of what a GGUF file calls a kind of model: `qwen2moe` -> `qwen2_moe`.
+
+    Raises:
+        ValueError: for an unknown one.
+    """
+    plain = {re.sub("[-_]", "", name): name for name in FAMILIES}
+    found = ARCHITECTURES.get(architecture) or plain.get(re.sub("[-_]", "", architecture))
+    if found is None:
+        raise ValueError(
+            f"a GGUF file of the architecture {architecture!r} is not read"
+            f"{did_you_mean(architecture, FAMILIES)}: load the checkpoint that it was made from"
+        )
+    return found
 
 
 def config_class(values: Mapping[str, Any]) -> type[PretrainedConfig]:

@@ -144,6 +144,9 @@ FAMILIES: dict[str, tuple[str, str]] = {
     "yoso": ("yoso", "Yoso"),
 }
 
+# what a GGUF file calls a kind of model -> its type, where they differ by more than - and _
+ARCHITECTURES: dict[str, str] = {"command-r": "cohere", "gemma3": "gemma3_text", "t5encoder": "t5"}
+
 # names that older versions gave classes -> today's
 OLDER_NAMES: dict[str, str] = {
     "BartPretrainedModel": "BartPreTrainedModel",

@@ -248,7 +248,7 @@ def ended_byte_bpe(given: dict[str, Any], every: Settings, where: str) -> Tokeni
 
 
 # Contractions, letters with one sign in front, single digits, signs with the line ends behind, spaces.
-_QWEN_SPLIT = (
+ONE_DIGIT = (
     r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*"
     r"|\s*[\r\n]+|\s+(?!\S)|\s+"
 )
@@ -256,15 +256,22 @@ _QWEN_SPLIT = (
 _CLIP_WORDS = r"<\|startoftext\|>|<\|endoftext\|>|'s|'t|'re|'ve|'m|'ll|'d|[\p{L}]+|[\p{N}]|[^\s\p{L}\p{N}]+"
 
 
+def cut_bytes(backend: Tokenizer, cuts: str, prefix: bool) -> None:
+    """Let a backend pair bytes inside what an expression finds, with a space before a text for a `prefix`."""
+    from tokenizers import Regex, pre_tokenizers
+
+    split = pre_tokenizers.Split(Regex(cuts), behavior="isolated")
+    spaced = pre_tokenizers.ByteLevel(add_prefix_space=prefix, use_regex=False)
+    backend.pre_tokenizer = pre_tokenizers.Sequence([split, spaced])
+
+
 def split_byte_bpe(given: dict[str, Any], every: Settings, where: str) -> Tokenizer:
     """Byte-level BPE without a frame, digits one by one, as in Qwen2."""
-    from tokenizers import Regex, normalizers, pre_tokenizers
+    from tokenizers import normalizers
 
     backend = byte_bpe(given, every, where)
     backend.normalizer = normalizers.NFC()
-    split = pre_tokenizers.Split(Regex(_QWEN_SPLIT), behavior="isolated")
-    spaced = pre_tokenizers.ByteLevel(add_prefix_space=every["add_prefix_space"], use_regex=False)
-    backend.pre_tokenizer = pre_tokenizers.Sequence([split, spaced])
+    cut_bytes(backend, ONE_DIGIT, every["add_prefix_space"])
     backend.add_special_tokens(sorted({every[name] for name in ("unk_token", "eos_token", "pad_token")}))
     return backend
 

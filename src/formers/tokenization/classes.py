@@ -213,7 +213,7 @@ def class_for(found: files.Files, explicit: Mapping[str, Any] = {}) -> str | Non
     named = recorded not in (None, *GENERAL)
     if named:
         kind = CLASSES.get(str(recorded))
-    elif recorded and found.tokenizer is not None:
+    elif recorded and (found.tokenizer is not None or found.backend is not None):
         return None
     else:
         kind = MODEL_TYPES.get(str(found.model.get("model_type")))

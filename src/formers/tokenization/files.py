@@ -37,6 +37,7 @@ class Files:
         vocabulary: the older files by argument name (`vocab_file`, `merges_file`).
         template: chat template(s).
         model: the model's config.json.
+        backend: the tokenizer itself, where it was read from a GGUF file.
     """
 
     name: str
@@ -46,6 +47,7 @@ class Files:
     vocabulary: dict[str, Path] = field(default_factory=dict)
     template: str | dict[str, str] | None = None
     model: dict[str, Any] = field(default_factory=dict)
+    backend: Tokenizer | None = None
 
 
 def read(source: Source, name: str, row: Recipe | None = None) -> Files:
@@ -54,6 +56,13 @@ def read(source: Source, name: str, row: Recipe | None = None) -> Files:
     Raises:
         OSError: when there is neither a tokenizer.json nor a vocabulary file.
     """
+    if (header := source.gguf) is not None:
+        from formers.tokenization import gguf
+
+        settings = gguf.settings_of(header)
+        backend, template = gguf.backend_of(header), settings.pop("chat_template", None)
+        model = {"max_position_embeddings": header.of_model("context_length")}
+        return Files(name, config=settings, template=template, model=model, backend=backend)
     config = _json(source.find(CONFIG))
     special = _json(source.find(SPECIAL))
     for said, file in ((config, CONFIG), (special, SPECIAL)):

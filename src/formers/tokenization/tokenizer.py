@@ -279,10 +279,9 @@ class PreTrainedTokenizerFast(TokenMethods, FrameMethods, OlderCalls, Pushable):
         recorded = settings.get("model_max_length")
         if limit is not None and (not recorded or int(recorded) > LARGEST_LIMIT):
             settings["model_max_length"] = limit
-        from_file = found.tokenizer is not None
-        backend = cls._backend(
-            {"tokenizer_file": found.tokenizer} if from_file else found.vocabulary, settings
-        )
+        from_file = found.tokenizer is not None or found.backend is not None
+        given = {"tokenizer_file": found.tokenizer} if found.tokenizer is not None else found.vocabulary
+        backend = found.backend if found.backend is not None else cls._backend(given, settings)
         if cls.__init__ is PreTrainedTokenizerFast.__init__:
             self = cls.__new__(cls)
         else:

@@ -1,0 +1,183 @@
+"""The names that GGUF files have for a model's weights, and how such files hold them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from formers.checkpoints.files import TensorFiles
+from formers.checkpoints.gguf_file import GgufFile, Place
+from formers.core.notices import notice
+from formers.hub.gguf import Header
+from formers.nn.leaves import Conv1D
+from formers.nn.spec import Attention, Stack
+from formers.nn.tree import wiring
+
+_LAYER = {
+    "attention_norm": "attn_norm",
+    "q": "attn_q",
+    "k": "attn_k",
+    "v": "attn_v",
+    "qkv": "attn_qkv",
+    "o": "attn_output",
+    "q_norm": "attn_q_norm",
+    "k_norm": "attn_k_norm",
+    "score_bias": "attn_rel_b",
+    "attention_inner": "post_attention_norm",
+    **{f"cross_{role}": f"cross_attn_{role}" for role in ("q", "k", "v", "norm")},
+    "cross_o": "cross_attn_o",
+    "feedforward_norm": "ffn_norm",
+    "feedforward_inner": "post_ffw_norm",
+    "gate_up": "ffn_up",
+    "router": "ffn_gate_inp",
+    "share": "ffn_gate_inp_shexp",
+    **{role: f"ffn_{role}" for role in ("gate", "up", "down")},
+    **{f"expert_{role}": f"ffn_{role}_exps" for role in ("gate", "up", "down")},
+    **{f"shared_{role}": f"ffn_{role}_shexp" for role in ("gate", "up", "down")},
+    "scan_norm": "attn_norm",
+    "in": "ssm_in",
+    "conv": "ssm_conv1d",
+    "select": "ssm_x",
+    "step": "ssm_dt",
+    "decay": "ssm_a",
+    "skip": "ssm_d",
+    "out": "ssm_out",
+}
+_EMBEDDINGS = {"token": "token_embd", "position": "position_embd", "embedding_norm": "token_embd_norm"}
+_OUTPUT = "output"
+_UNREAD = ("rope_freqs.weight", "rope_factors_long.weight", "rope_factors_short.weight")
+
+Turn = Callable[[Tensor], Tensor]
+
+
+def _halves(heads: int, x: Tensor) -> Tensor:
+    """Rows of a head in pairs -> those that are turned first, then those that they are turned with."""
+    return x.reshape(heads, -1, 2, *x.shape[1:]).transpose(1, 2).reshape(x.shape)
+
+
+def _pairs(heads: int, x: Tensor) -> Tensor:
+    """The way back of `_halves`."""
+    return x.reshape(heads, 2, -1, *x.shape[1:]).transpose(1, 2).reshape(x.shape)
+
+
+def _by_heads(heads: int, x: Tensor) -> Tensor:
+    """All queries, then keys, then values -> query, key and value of each head."""
+    return x.reshape(3, heads, -1, *x.shape[1:]).transpose(0, 1).reshape(x.shape)
+
+
+def _by_kinds(heads: int, x: Tensor) -> Tensor:
+    """The way back of `_by_heads`."""
+    return x.reshape(heads, 3, -1, *x.shape[1:]).transpose(0, 1).reshape(x.shape)
+
+
+# how files hold what needs a turn: name -> (to the model, to the file)
+_TURNED: tuple[Turn, Turn] = (torch.Tensor.t, torch.Tensor.t)
+_INNER: tuple[Turn, Turn] = (lambda x: x.unsqueeze(1), lambda x: x.squeeze(1))
+_ROW: tuple[Turn, Turn] = (lambda x: x.reshape(1, -1), lambda x: x.reshape(-1))
+_DECAY: tuple[Turn, Turn] = (lambda x: torch.log(-x), lambda x: -torch.exp(x))
+
+
+def _turns(
+    model: Any, s: Stack, role: str, name: str, leaf: nn.Module | None, stored: dict[str, str]
+) -> tuple[Turn, Turn] | None:
+    """How a weight goes from the file to the model and back; None for as it is."""
+    kind = stored.get(role)
+    if kind is not None:
+        mixer = s.attention
+        assert isinstance(mixer, Attention)
+        count = mixer.heads.key_value if role == "k" else mixer.heads.query
+        there, back = (_halves, _pairs) if kind == "pairs" else (_by_heads, _by_kinds)
+        return partial(there, count), partial(back, count)
+    if role == "decay":
+        return _DECAY
+    if not name.endswith(".weight"):
+        return None
+    offset = s.final_norm.offset if s.final_norm is not None else 0.0
+    if role.endswith(("norm", "_inner")) and offset:
+        return (lambda x: x - offset), (lambda x: x + offset)
+    if isinstance(leaf, Conv1D):
+        return _TURNED
+    return _INNER if role == "conv" else _ROW if role == "share" else None
+
+
+def _leaves(model: Any) -> Iterator[tuple[str, str, str, Stack, int | None]]:
+    """(path in the model, name in the file, role, its stack, its number in a mixture) of every leaf."""
+    two = bool(model.config.is_encoder_decoder)
+    for path, module in model.named_modules():
+        s = wiring(module).facts.get("spec")
+        if not isinstance(s, Stack):
+            continue
+        start, scope = f"{path}." if path else "", ("dec." if s.decoder else "enc.") if two else ""
+        for role, name in _EMBEDDINGS.items():
+            if s.names.embeddings.get(role):
+                yield f"{start}{s.names.embeddings[role]}", name, role, s, None
+        if s.names.stack.get("final_norm"):
+            yield f"{start}{s.names.stack['final_norm']}", f"{scope}output_norm", "final_norm", s, None
+        for i in range(len(s.layers)):
+            inside = f"{start}{s.names.layers}.{i}."
+            for role, name in _LAYER.items():
+                at = s.names.layer.get(role)
+                if at is None:
+                    continue
+                blk = f"{scope}blk.{i}.{'attn_o' if two and role == 'o' else name}"
+                if "{" not in at:
+                    yield inside + at, blk, role, s, None
+                    continue
+                count = len(model.get_submodule(inside + at.partition(".{")[0]))
+                for e in range(count):
+                    yield inside + at.format(i=e), blk, role, s, e
+    table, head = model.get_input_embeddings(), model.get_output_embeddings()
+    for path, module in model.named_modules():
+        if module is table:
+            yield path, _EMBEDDINGS["token"], "token", first_stack(model), None
+        elif head is not None and module is head:
+            yield path, _OUTPUT, _OUTPUT, first_stack(model), None
+
+
+def first_stack(model: Any) -> Stack:
+    """The spec of the first stack in the tree."""
+    found: Stack = next(s for m in model.modules() if isinstance(s := wiring(m).facts.get("spec"), Stack))
+    return found
+
+
+def places(model: Any, architecture: str) -> dict[str, tuple[str, int | None, tuple[Turn, Turn] | None]]:
+    """Name in the model -> name in a file of that architecture, the number of a part, and its turns."""
+    family = type(model)._family
+    stored = dict(family.gguf.get(architecture, {})) if family is not None else {}
+    names = dict(model.state_dict(keep_vars=True))
+    modules = dict(model.named_modules())
+    found = {}
+    for path, name, role, s, part in _leaves(model):
+        for ending in ("", ".weight", ".bias"):
+            held = path + ending
+            if held in names:
+                turns = _turns(model, s, role, held, modules.get(path), stored)
+                found[held] = (f"{name}{ending}", part, turns)
+    return found
+
+
+def opened(model: Any, header: Header) -> TensorFiles:
+    """The tensors of a GGUF file by the names of a model.
+
+    Raises:
+        CheckpointError: for a truncated file, or a type of numbers that is not known.
+    """
+    known: dict[str, list[Place]] = {}
+    tied = model._tied_weights()
+    for held, (name, part, turns) in places(model, header.architecture).items():
+        if held not in tied or name not in known:
+            known.setdefault(name, []).append(Place(held, None if turns is None else turns[0], part))
+    if model.get_output_embeddings() is None:
+        known[f"{_OUTPUT}.weight"] = []
+    for name in _UNREAD:
+        if name in header.tensors:
+            known[name] = []
+            notice(
+                f"{header.path} stretches the rotary positions by factors ({name}) that are not read: texts "
+                "beyond the length that the model was first trained on are read less well"
+            )
+    return TensorFiles([GgufFile(header, known)])
