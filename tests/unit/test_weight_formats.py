@@ -401,3 +401,13 @@ def test_files_without_scales_and_files_of_other_classes_are_refused(whole, tmp_
     (tmp_path / "config.json").write_text(json.dumps(record))
     with pytest.raises(ValueError, match="class of its own"):
         formers.AutoModelForCausalLM.from_pretrained(tmp_path)
+
+
+def test_what_a_record_says_of_inputs_and_is_not_done_is_told():
+    group = {
+        "targets": ["Linear"],
+        "weights": {"num_bits": 8, "type": "float"},
+        "input_activations": {"num_bits": 8, "type": "float", "dynamic": False},
+    }
+    with pytest.warns(UserWarning, match="inputs are multiplied as they are"):
+        formers.CompressedTensorsConfig({"group_0": group}, "float-quantized")
