@@ -8,6 +8,7 @@ import transformers
 
 import formers
 import gguf_zoo
+from formers.jobs.predictor import model_name
 
 # the reference leaves sizes, or the activation, of these unread, and takes its defaults
 _UNREAD_THERE = ("qwen2moe", "qwen3moe", "t5")
@@ -149,6 +150,7 @@ def test_a_file_is_a_model_by_its_own_name(tmp_path):
     assert isinstance(formers.LlamaForCausalLM.from_pretrained(path), formers.LlamaForCausalLM)
     pipe = formers.pipeline("text-generation", model=path)
     assert pipe("ab", max_new_tokens=2, do_sample=False)[0]["generated_text"].startswith("ab")
+    assert model_name(path) == path  # what commands take
 
 
 def _with(data, at, value):

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from formers.core.notices import printable
+from formers.hub import gguf
 from formers.hub.source import looks_like_a_path
 
 if TYPE_CHECKING:
@@ -167,6 +168,8 @@ def model_name(name: str) -> str:
     """
     path = Path(name).expanduser()
     if path.is_file():
+        if path.suffix == gguf.ENDING:
+            return str(path)
         raise NotADirectoryError(f"{name} is a file; a model is a folder with its config.json, or a Hub id")
     if looks_like_a_path(name) and not path.is_dir():
         raise FileNotFoundError(f"there is no folder {name}; a model is a folder or a Hub id")
