@@ -160,11 +160,18 @@ def _files(model, architecture):
 WIDE = {"hidden_size": 256, "intermediate_size": 256, "head_dim": 64, "num_hidden_layers": 1}
 
 
-def write(path, architecture, kind="F32", **fields):
-    """Write a model of `reference(architecture)`; matrices as `kind`, vectors in float32."""
+def write(path, architecture, kind="F32", beside=None, trained=None, **fields):
+    """Write a model of `reference(architecture)`; matrices as `kind`, vectors in float32.
+
+    `beside` makes further tensors out of the model; `trained` is the length before it was stretched.
+    """
     model = reference(architecture, **fields)
     writer = gguf.GGUFWriter(str(path), architecture)
     _metadata(writer, architecture, model.config)
+    if trained is not None:
+        writer.add_rope_scaling_orig_ctx_len(trained)
+    for name, x in (beside(model) if beside else {}).items():
+        writer.add_tensor(name, np.asarray(x, np.float32))
     add_tokens(writer, model.config.vocab_size)
     for name, x in _files(model, architecture).items():
         numbers = gguf.GGMLQuantizationType[kind]

@@ -43,6 +43,36 @@ def test_a_file_is_read_as_the_model_that_it_was_made_of(tmp_path, architecture)
     torch.testing.assert_close(found, _logits(wanted, two), atol=2e-5, rtol=0)
 
 
+def _divisors(model):
+    rotary = model.model.rotary_emb
+    return {"rope_freqs.weight": 10000.0 ** -(torch.arange(0, 16, 2) / 16) / rotary.inv_freq}
+
+
+def test_frequencies_that_a_file_divides_by_a_tensor_are_those_of_the_rule_behind_it(tmp_path):
+    rule = {"rope_type": "llama3", "factor": 8.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0}
+    rope = {**rule, "original_max_position_embeddings": 16, "rope_theta": 10000.0}
+    model = gguf_zoo.write(tmp_path / "x.gguf", "llama", beside=_divisors, rope_parameters=rope)
+    found = _loaded(formers, tmp_path, "x.gguf", False)
+    torch.testing.assert_close(_logits(found, False), _logits(model, False), atol=2e-5, rtol=0)
+
+
+@pytest.mark.parametrize("trained", [8, 32])  # shorter than the texts, and longer
+def test_short_and_long_divisors_of_a_file_are_both_read(tmp_path, trained):
+    lists = {"short_factor": [1.0 + i / 9 for i in range(8)], "long_factor": [2.0 + i for i in range(8)]}
+    rope = {"rope_type": "longrope", **lists, "rope_theta": 10000.0}
+    lengths = {"original_max_position_embeddings": trained}
+    model = gguf_zoo.write(
+        tmp_path / "x.gguf",
+        "phi3",
+        beside=lambda _: {f"rope_factors_{name[:-7]}.weight": value for name, value in lists.items()},
+        trained=trained,
+        rope_parameters={**rope, **lengths},
+        **lengths,
+    )
+    found = _loaded(formers, tmp_path, "x.gguf", False)
+    torch.testing.assert_close(_logits(found, False), _logits(model, False), atol=2e-5, rtol=0)
+
+
 @pytest.mark.parametrize("kind", ["F16", "BF16", "Q8_0", "Q4_0", "Q4_K", "Q6_K"])
 def test_numbers_of_every_type_are_those_that_the_reference_reads(tmp_path, kind):
     gguf_zoo.write(tmp_path / "x.gguf", "llama", kind, **gguf_zoo.WIDE)

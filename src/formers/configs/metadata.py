@@ -86,4 +86,18 @@ def _rotary(header: Header, known: set[str], found: Mapping[str, Any]) -> dict[s
         length = header.of_model("rope.scaling.original_context_length")
         if length is not None:
             said["rope_scaling"]["original_max_position_embeddings"] = length
-    return said
+    return said | (_stretched(header) if "rope_scaling" in known else {})
+
+
+def _stretched(header: Header) -> dict[str, Any]:
+    """Divisors of the frequencies, which are tensors: one list (Llama 3.1), or a short and a long."""
+    one = header.floats("rope_freqs.weight")
+    if one is not None:  # whatever rule they came from
+        both = {"short_factor": one, "long_factor": one}
+        return {"rope_scaling": {"rope_type": "longrope", **both, "attention_factor": 1.0}}
+    short, long = (header.floats(f"rope_factors_{reach}.weight") for reach in ("short", "long"))
+    if short is None or long is None:
+        return {}
+    found = {"rope_scaling": {"rope_type": "longrope", "short_factor": short, "long_factor": long}}
+    length = header.of_model("rope.scaling.original_context_length")
+    return found if length is None else {**found, "original_max_position_embeddings": length}

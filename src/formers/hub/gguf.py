@@ -5,6 +5,7 @@ The layout is that of ggml's docs/gguf.md, versions 2 and 3, little-endian.
 
 from __future__ import annotations
 
+import math
 import mmap
 import os
 import struct
@@ -18,6 +19,7 @@ _MAGIC = b"GGUF"
 _FIXED = {0: "B", 1: "b", 2: "H", 3: "h", 4: "I", 5: "i", 6: "f", 7: "?", 10: "Q", 11: "q", 12: "d"}
 _TEXT, _LIST = 8, 9
 _MOST_AXES = 4
+_FLOAT32 = 0  # as ggml numbers its types
 
 
 class BadGguf(OSError):
@@ -57,6 +59,22 @@ class Header:
     def of_model(self, key: str) -> Any:
         """What the metadata say under the architecture's name; None for nothing."""
         return self.fields.get(f"{self.architecture}.{key}")
+
+    def floats(self, name: str) -> list[float] | None:
+        """A small tensor of float32; None where there is none of that name.
+
+        Raises:
+            BadGguf: where it has another type, or the file ends before it.
+        """
+        held = self.tensors.get(name)
+        if held is None:
+            return None
+        count = math.prod(held.shape)
+        if held.type != _FLOAT32 or held.begin + 4 * count > self.size:
+            raise BadGguf(f"{self.path} is truncated or damaged: {name!r} is no list of numbers.")
+        with open(self.path, "rb") as file:
+            file.seek(held.begin)
+            return list(struct.unpack(f"<{count}f", file.read(4 * count)))
 
 
 class _Reader:

@@ -11,7 +11,6 @@ from torch import Tensor, nn
 
 from formers.checkpoints.files import TensorFiles
 from formers.checkpoints.gguf_file import GgufFile, Place
-from formers.core.notices import notice
 from formers.hub.gguf import Header
 from formers.nn.leaves import Conv1D
 from formers.nn.spec import Attention, Stack
@@ -49,7 +48,7 @@ _LAYER = {
 }
 _EMBEDDINGS = {"token": "token_embd", "position": "position_embd", "embedding_norm": "token_embd_norm"}
 _OUTPUT = "output"
-_UNREAD = ("rope_freqs.weight", "rope_factors_long.weight", "rope_factors_short.weight")
+_OF_CONFIG = ("rope_freqs.weight", "rope_factors_long.weight", "rope_factors_short.weight")
 
 Turn = Callable[[Tensor], Tensor]
 
@@ -173,11 +172,5 @@ def opened(model: Any, header: Header) -> TensorFiles:
             known.setdefault(name, []).append(Place(held, None if turns is None else turns[0], part))
     if model.get_output_embeddings() is None:
         known[f"{_OUTPUT}.weight"] = []
-    for name in _UNREAD:
-        if name in header.tensors:
-            known[name] = []
-            notice(
-                f"{header.path} stretches the rotary positions by factors ({name}) that are not read: texts "
-                "beyond the length that the model was first trained on are read less well"
-            )
+    known |= {name: [] for name in _OF_CONFIG if name in header.tensors}
     return TensorFiles([GgufFile(header, known)])

@@ -224,7 +224,7 @@ class CompressedTensorsConfig(QuantizationConfig):
             notice("kv_cache_scheme: the cache keeps keys and values as they are computed")
         inputs = [group.get("input_activations") for group in (self.config_groups or {}).values()]
         if any(said and not said.get("dynamic") for said in inputs):
-            notice("input_activations with fixed scales: inputs are multiplied as they are, not rounded first")
+            notice("input_activations with fixed scales: inputs are multiplied as they are, unrounded")
 
     @classmethod
     def whole(cls, bits: int, size: int, dynamic: str, skipped: list[str] | None) -> CompressedTensorsConfig:
