@@ -447,7 +447,7 @@ ABSENT = {
     "text generation is": "SampleDecoderOnlyOutput ContinuousBatchingManager",
     "this processor of images or audio is": "SamImageProcessor WhisperProcessor AutoProcessor load_images",
     "quantized loading is": "AqlmConfig EetqConfig VptqConfig",
-    "this pipeline is": "ObjectDetectionPipeline ImageSegmentationPipeline ImageClassificationPipeline",
+    "this pipeline is": "ObjectDetectionPipeline ImageSegmentationPipeline DepthEstimationPipeline",
     "this task is": "AutoModelForTimeSeriesPrediction MODEL_FOR_CTC_MAPPING",
     "is not among the model families": (
         "Qwen2VLForConditionalGeneration ZambaConfig MoshiModel ReformerForSequenceClassification BitNetModel"

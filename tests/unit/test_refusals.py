@@ -239,7 +239,7 @@ def test_names_of_other_versions_say_why_they_are_missing():
         from formers import AutoModelForSequenceClasification  # noqa: F401
     with pytest.raises(AttributeError, match="did you mean 'pipeline'"):
         _ = formers.pipelin
-    assert not hasattr(formers, "GPTQConfig")
+    assert not hasattr(formers, "VptqConfig")
 
 
 def test_every_name_that_is_said_to_be_missing_is():
