@@ -16,21 +16,20 @@ import gzip
 import json
 import os
 import random
-import resource
 import statistics
-import subprocess
 import sys
 import tempfile
-import time
 import warnings
 from pathlib import Path
 from typing import Any
+
+import trainers
+from trainers import LIBRARIES
 
 ROOT = Path(__file__).resolve().parent.parent
 TEXTS = ROOT / "examples" / "data" / "cpython-changelog.csv.gz"
 WARM_UP = 5
 PRECISIONS = ("float32", "bfloat16")
-LIBRARIES = ("formers", "reference")
 
 
 def prepare(folder: Path, examples: int) -> int:
@@ -62,105 +61,28 @@ def prepare(folder: Path, examples: int) -> int:
 
 def child(options: argparse.Namespace) -> None:
     """Train once and print what was measured."""
-    warnings.simplefilter("ignore")
-    import torch
-
-    torch.set_num_threads(options.threads)
-    if options.child == "formers":
-        import formers as library
-    else:
-        import transformers as library
-
-        library.logging.set_verbosity_error()
-    folder = Path(options.folder)
-    model = library.AutoModelForSequenceClassification.from_pretrained(str(folder / "model"), dtype="float32")
-    tokenizer = library.AutoTokenizer.from_pretrained(str(folder / "model"))
-    data = json.loads((folder / "data.json").read_text())
-    stamps: list[float] = []
-
-    class Clock(library.TrainerCallback):
-        def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-            stamps.append(time.perf_counter())
-
-    with tempfile.TemporaryDirectory() as output:
-        args = library.TrainingArguments(
-            output_dir=output,
-            max_steps=options.steps + WARM_UP,
-            per_device_train_batch_size=options.batch,
-            learning_rate=2e-4,
-            warmup_steps=WARM_UP,
-            logging_steps=1,
-            save_strategy="no",
-            report_to="none",
-            disable_tqdm=True,
-            use_cpu=True,
-            bf16=options.precision == "bfloat16",
-            seed=0,
-        )
-        trainer = library.Trainer(
-            model=model,
-            args=args,
-            train_dataset=data,
-            data_collator=library.DataCollatorWithPadding(tokenizer),
-            callbacks=[Clock],
-        )
-        for printing in ("PrinterCallback",):
-            for callback in list(trainer.callback_handler.callbacks):
-                if type(callback).__name__ == printing:
-                    trainer.remove_callback(callback)
-        trainer.train()
-    losses = [entry["loss"] for entry in trainer.state.log_history if "loss" in entry]
-    measured = {
-        "seconds": stamps[-1] - stamps[WARM_UP - 1],
-        "losses": losses,
-        "peak": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
-    }
-    print("MEASURED " + json.dumps(measured))
-
-
-def run(library: str, precision: str, folder: Path, options: argparse.Namespace) -> dict[str, Any]:
-    """One run in a process of its own."""
-    words = [sys.executable, __file__, "--child", library, "--precision", precision, "--folder", str(folder)]
-    for name in ("steps", "batch", "threads"):
-        words += [f"--{name}", str(getattr(options, name))]
-    environment = {**os.environ, "OMP_NUM_THREADS": str(options.threads), "TOKENIZERS_PARALLELISM": "false"}
-    done = subprocess.run(words, env=environment, capture_output=True, text=True)
-    lines = [line for line in done.stdout.splitlines() if line.startswith("MEASURED ")]
-    if done.returncode or not lines:
-        raise SystemExit(f"{library} {precision} failed:\n{done.stdout}\n{done.stderr}")
-    measured: dict[str, Any] = json.loads(lines[-1].removeprefix("MEASURED "))
-    return measured
+    library = trainers.library_of(options)
+    place = str(Path(options.folder) / "model")
+    model = library.AutoModelForSequenceClassification.from_pretrained(place, dtype="float32")
+    collator = library.DataCollatorWithPadding(library.AutoTokenizer.from_pretrained(place))
+    bf16 = options.precision == "bfloat16"
+    trainers.fit(options, library, model, collator, WARM_UP, warmup_steps=WARM_UP, bf16=bf16)
 
 
 def report(
-    runs: dict[tuple[str, str], list[dict[str, Any]]], options: argparse.Namespace
-) -> tuple[list, str]:
+    runs: dict[tuple[str, str], list[Any]], options: argparse.Namespace
+) -> tuple[list[tuple[str, ...]], str]:
     """The table, and the ratios in words."""
     table: list[tuple[str, ...]] = [("trainer", "steps/s", "texts/s", "peak memory, MiB", "last loss")]
-    rate, peak = {}, {}
-    for key, taken in runs.items():
-        rate[key] = options.steps / statistics.median(entry["seconds"] for entry in taken)
-        peak[key] = statistics.median(entry["peak"] for entry in taken)
-        library, precision = key
-        table.append(
-            (
-                f"{library} {precision}",
-                f"{rate[key]:.2f}",
-                f"{rate[key] * options.batch:.0f}",
-                f"{peak[key] / 2**20:.0f}",
-                f"{taken[0]['losses'][-1]:.4f}",
-            )
-        )
-    notes = []
-    for precision in PRECISIONS:
-        ours, theirs = ("formers", precision), ("reference", precision)
-        pairs = zip(runs[ours][0]["losses"], runs[theirs][0]["losses"], strict=True)
-        apart = max(abs(a - b) for a, b in pairs)
-        notes.append(
-            f"{precision}: {rate[ours] / rate[theirs]:.2f} times the reference's steps per second, "
-            f"{peak[ours] / peak[theirs]:.2f} of its peak memory, losses of the same step at most "
-            f"{apart:.1e} apart"
-        )
+    for (library, precision), taken in runs.items():
+        rate, peak = trainers.medians(taken, options.steps)
+        last = f"{taken[0]['losses'][-1]:.4f}"
+        figures = (f"{rate:.2f}", f"{rate * options.batch:.0f}", f"{peak / 2**20:.0f}", last)
+        table.append((f"{library} {precision}", *figures))
+    notes = [
+        trainers.compared(precision, *(runs[library, precision] for library in LIBRARIES), options.steps)
+        for precision in PRECISIONS
+    ]
     return table, "; ".join(notes) + "."
 
 
@@ -180,15 +102,14 @@ def main() -> None:
     if options.child:
         child(options)
         return
-    runs: dict[tuple[str, str], list[dict[str, Any]]] = {}
+    runs: dict[tuple[str, str], list[Any]] = {}
     with tempfile.TemporaryDirectory() as name:
         tokens = prepare(Path(name), (options.steps + WARM_UP) * options.batch)
         for turn in range(options.rounds):
             for precision in PRECISIONS:
                 for library in LIBRARIES:
-                    runs.setdefault((library, precision), []).append(
-                        run(library, precision, Path(name), options)
-                    )
+                    found = trainers.run(__file__, library, ("precision", precision), Path(name), options)
+                    runs.setdefault((library, precision), []).append(found)
             print(f"round {turn + 1} of {options.rounds}", file=sys.stderr)
     from record import section, show
 

@@ -20,24 +20,22 @@ import argparse
 import csv
 import gzip
 import json
-import os
 import random
-import resource
 import statistics
-import subprocess
 import sys
 import tempfile
-import time
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import trainers
+from trainers import LIBRARIES
+
 ROOT = Path(__file__).resolve().parent.parent
 TEXTS = ROOT / "examples" / "data" / "cpython-changelog.csv.gz"
 WARM_UP = 1
 TASKS = ("causal", "seq2seq", "tokens")
-LIBRARIES = ("formers", "reference")
 LENGTH = 128
 
 
@@ -144,88 +142,24 @@ def parts(task: str, library: Any, folder: str) -> tuple[Any, Any]:
 
 def child(options: argparse.Namespace) -> None:
     """Train once and print what was measured."""
-    warnings.simplefilter("ignore")
-    import torch
-
-    torch.set_num_threads(options.threads)
-    if options.child == "formers":
-        import formers as library
-    else:
-        import transformers as library
-
-        library.logging.set_verbosity_error()
-    folder = Path(options.folder)
-    model, collator = parts(options.task, library, str(folder / "model"))
-    data = json.loads((folder / "data.json").read_text())
-    stamps: list[float] = []
-
-    class Clock(library.TrainerCallback):
-        def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-            stamps.append(time.perf_counter())
-
-    with tempfile.TemporaryDirectory() as output:
-        args = library.TrainingArguments(
-            output_dir=output,
-            max_steps=options.steps + WARM_UP,
-            per_device_train_batch_size=options.batch,
-            learning_rate=2e-4,
-            logging_steps=1,
-            save_strategy="no",
-            report_to="none",
-            disable_tqdm=True,
-            use_cpu=True,
-            seed=0,
-        )
-        trainer = library.Trainer(
-            model=model, args=args, train_dataset=data, data_collator=collator, callbacks=[Clock]
-        )
-        for callback in list(trainer.callback_handler.callbacks):
-            if type(callback).__name__ == "PrinterCallback":
-                trainer.remove_callback(callback)
-        trainer.train()
-    measured = {
-        "seconds": stamps[-1] - stamps[WARM_UP - 1],
-        "losses": [entry["loss"] for entry in trainer.state.log_history if "loss" in entry],
-        "peak": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
-    }
-    print("MEASURED " + json.dumps(measured))
-
-
-def run(library: str, task: str, folder: Path, options: argparse.Namespace) -> dict[str, Any]:
-    """One run in a process of its own."""
-    words = [sys.executable, __file__, "--child", library, "--task", task, "--folder", str(folder)]
-    for name in ("steps", "batch", "threads"):
-        words += [f"--{name}", str(getattr(options, name))]
-    environment = {**os.environ, "OMP_NUM_THREADS": str(options.threads), "TOKENIZERS_PARALLELISM": "false"}
-    done = subprocess.run(words, env=environment, capture_output=True, text=True)
-    lines = [line for line in done.stdout.splitlines() if line.startswith("MEASURED ")]
-    if done.returncode or not lines:
-        raise SystemExit(f"{library} {task} failed:\n{done.stdout}\n{done.stderr}")
-    measured: dict[str, Any] = json.loads(lines[-1].removeprefix("MEASURED "))
-    return measured
+    library = trainers.library_of(options)
+    model, collator = parts(options.task, library, str(Path(options.folder) / "model"))
+    trainers.fit(options, library, model, collator, WARM_UP)
 
 
 def report(
-    runs: dict[tuple[str, str], list[dict[str, Any]]], options: argparse.Namespace
+    runs: dict[tuple[str, str], list[Any]], options: argparse.Namespace
 ) -> tuple[list[tuple[str, ...]], str]:
     """The table, and the ratios in words."""
     table: list[tuple[str, ...]] = [("task and trainer", "steps/s", "peak memory, MiB", "last loss")]
-    notes = []
-    for task in dict.fromkeys(task for task, _ in runs):
-        rate, peak = {}, {}
-        for library in LIBRARIES:
-            taken = runs[task, library]
-            rate[library] = options.steps / statistics.median(entry["seconds"] for entry in taken)
-            peak[library] = statistics.median(entry["peak"] for entry in taken)
-            last = f"{taken[0]['losses'][-1]:.4f}"
-            table.append((f"{task}, {library}", f"{rate[library]:.3f}", f"{peak[library] / 2**20:.0f}", last))
-        pairs = zip(runs[task, "formers"][0]["losses"], runs[task, "reference"][0]["losses"], strict=True)
-        apart = max(abs(a - b) for a, b in pairs)
-        notes.append(
-            f"{task}: {rate['formers'] / rate['reference']:.2f} times the reference's steps per second, "
-            f"{peak['formers'] / peak['reference']:.2f} of its peak memory, losses of the same step at most "
-            f"{apart:.1e} apart"
-        )
+    for (task, library), taken in runs.items():
+        rate, peak = trainers.medians(taken, options.steps)
+        last = f"{taken[0]['losses'][-1]:.4f}"
+        table.append((f"{task}, {library}", f"{rate:.3f}", f"{peak / 2**20:.0f}", last))
+    notes = [
+        trainers.compared(task, *(runs[task, library] for library in LIBRARIES), options.steps)
+        for task in dict.fromkeys(task for task, _ in runs)
+    ]
     return table, "; ".join(notes) + "."
 
 
@@ -245,7 +179,7 @@ def main() -> None:
     if options.child:
         child(options)
         return
-    runs: dict[tuple[str, str], list[dict[str, Any]]] = {}
+    runs: dict[tuple[str, str], list[Any]] = {}
     lengths = []
     for task in TASKS if options.task is None else (options.task,):
         with tempfile.TemporaryDirectory() as name:
@@ -253,7 +187,8 @@ def main() -> None:
             lengths.append(f"{tokens} ({task})")
             for _ in range(options.rounds):
                 for library in LIBRARIES:
-                    runs.setdefault((task, library), []).append(run(library, task, Path(name), options))
+                    found = trainers.run(__file__, library, ("task", task), Path(name), options)
+                    runs.setdefault((task, library), []).append(found)
     from record import section, show
 
     table, notes = report(runs, options)

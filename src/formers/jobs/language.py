@@ -203,7 +203,8 @@ class Masked(Causal):
         chosen = [text.split()[:40] for text in texts if len(text.split()) > 3][:_SHOWN]
         found = []
         for words in chosen:
-            place = max(range(len(words)), key=lambda at, words=words: len(words[at]))  # type: ignore[misc]
+            lengths = [len(word) for word in words]
+            place = lengths.index(max(lengths))
             asked = " ".join([*words[:place], pipe.tokenizer.mask_token, *words[place + 1 :]])
             answers = pipe(asked, top_k=3)
             guesses = ", ".join(f"{one['token_str'].strip()} {one['score']:.2f}" for one in answers)

@@ -58,49 +58,33 @@ def _halves(heads: int, x: Tensor) -> Tensor:
     return x.reshape(heads, -1, 2, *x.shape[1:]).transpose(1, 2).reshape(x.shape)
 
 
-def _pairs(heads: int, x: Tensor) -> Tensor:
-    """The way back of `_halves`."""
-    return x.reshape(heads, 2, -1, *x.shape[1:]).transpose(1, 2).reshape(x.shape)
-
-
 def _by_heads(heads: int, x: Tensor) -> Tensor:
     """All queries, then keys, then values -> query, key and value of each head."""
     return x.reshape(3, heads, -1, *x.shape[1:]).transpose(0, 1).reshape(x.shape)
 
 
-def _by_kinds(heads: int, x: Tensor) -> Tensor:
-    """The way back of `_by_heads`."""
-    return x.reshape(heads, 3, -1, *x.shape[1:]).transpose(0, 1).reshape(x.shape)
-
-
-# how files hold what needs a turn: name -> (to the model, to the file)
-_TURNED: tuple[Turn, Turn] = (torch.Tensor.t, torch.Tensor.t)
-_INNER: tuple[Turn, Turn] = (lambda x: x.unsqueeze(1), lambda x: x.squeeze(1))
-_ROW: tuple[Turn, Turn] = (lambda x: x.reshape(1, -1), lambda x: x.reshape(-1))
-_DECAY: tuple[Turn, Turn] = (lambda x: torch.log(-x), lambda x: -torch.exp(x))
-
-
-def _turns(
+def _turn(
     model: Any, s: Stack, role: str, name: str, leaf: nn.Module | None, stored: dict[str, str]
-) -> tuple[Turn, Turn] | None:
-    """How a weight goes from the file to the model and back; None for as it is."""
+) -> Turn | None:
+    """How a weight goes from the file to the model; None for as it is."""
     kind = stored.get(role)
     if kind is not None:
         mixer = s.attention
         assert isinstance(mixer, Attention)
         count = mixer.heads.key_value if role == "k" else mixer.heads.query
-        there, back = (_halves, _pairs) if kind == "pairs" else (_by_heads, _by_kinds)
-        return partial(there, count), partial(back, count)
+        return partial(_halves if kind == "pairs" else _by_heads, count)
     if role == "decay":
-        return _DECAY
+        return lambda x: torch.log(-x)
     if not name.endswith(".weight"):
         return None
     offset = s.final_norm.offset if s.final_norm is not None else 0.0
     if role.endswith(("norm", "_inner")) and offset:
-        return (lambda x: x - offset), (lambda x: x + offset)
+        return lambda x: x - offset
     if isinstance(leaf, Conv1D):
-        return _TURNED
-    return _INNER if role == "conv" else _ROW if role == "share" else None
+        return torch.Tensor.t
+    if role == "conv":
+        return lambda x: x.unsqueeze(1)
+    return (lambda x: x.reshape(1, -1)) if role == "share" else None
 
 
 def _leaves(model: Any) -> Iterator[tuple[str, str, str, Stack, int | None]]:
@@ -143,8 +127,8 @@ def first_stack(model: Any) -> Stack:
     return found
 
 
-def places(model: Any, architecture: str) -> dict[str, tuple[str, int | None, tuple[Turn, Turn] | None]]:
-    """Name in the model -> name in a file of that architecture, the number of a part, and its turns."""
+def places(model: Any, architecture: str) -> dict[str, tuple[str, int | None, Turn | None]]:
+    """Name in the model -> name in a file of that architecture, the number of a part, and its turn."""
     family = type(model)._family
     stored = dict(family.gguf.get(architecture, {})) if family is not None else {}
     names = dict(model.state_dict(keep_vars=True))
@@ -154,8 +138,8 @@ def places(model: Any, architecture: str) -> dict[str, tuple[str, int | None, tu
         for ending in ("", ".weight", ".bias"):
             held = path + ending
             if held in names:
-                turns = _turns(model, s, role, held, modules.get(path), stored)
-                found[held] = (f"{name}{ending}", part, turns)
+                turn = _turn(model, s, role, held, modules.get(path), stored)
+                found[held] = (f"{name}{ending}", part, turn)
     return found
 
 
@@ -167,9 +151,9 @@ def opened(model: Any, header: Header) -> TensorFiles:
     """
     known: dict[str, list[Place]] = {}
     tied = model._tied_weights()
-    for held, (name, part, turns) in places(model, header.architecture).items():
+    for held, (name, part, turn) in places(model, header.architecture).items():
         if held not in tied or name not in known:
-            known.setdefault(name, []).append(Place(held, None if turns is None else turns[0], part))
+            known.setdefault(name, []).append(Place(held, turn, part))
     if model.get_output_embeddings() is None:
         known[f"{_OUTPUT}.weight"] = []
     known |= {name: [] for name in _OF_CONFIG if name in header.tensors}

@@ -23,7 +23,7 @@ def named_class(name: str) -> type[BaseImageProcessor]:
     return _class_of(CLASSES[name])
 
 
-_own: dict[str, type] = {}
+_own: dict[str, type[Any]] = {}
 
 
 class AutoImageProcessor:
@@ -50,7 +50,7 @@ class AutoImageProcessor:
                 "model_type"
             )
             if model_type in _own:
-                return _own[model_type].from_dict(values, **rest)  # type: ignore[attr-defined]
+                return _own[model_type].from_dict(values, **rest)
         if said is None and model_type in MODEL_TYPES:
             return _class_of(MODEL_TYPES[model_type]).from_dict(values, **rest)
         if said not in CLASSES:

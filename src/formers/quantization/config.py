@@ -61,7 +61,7 @@ class QuantizationConfig:
 
     def to_diff_dict(self) -> dict[str, Any]:
         """What differs from the defaults."""
-        fields = dataclasses.fields(self)  # type: ignore[arg-type]
+        fields = dataclasses.fields(self)  # type: ignore[arg-type]  # they are dataclasses
         usual = {one.name: one.default for one in fields}
         return {name: value for name, value in self.to_dict().items() if usual.get(name) != value}
 

@@ -36,7 +36,8 @@ class GPTQConfig(QuantizationConfig):
         format: "gptq", or "gptq_v2", where zeros are stored as they are.
         model_seqlen: tokens of a text that are read; None for 512.
         true_sequential: leaves of a block are fitted as they are called; otherwise all by the same passes.
-        batch_size: taken; texts are read one by one.
+        batch_size: taken; texts are read one by one, which gives the same sums.
+        backend: kept for other readers, as is meta; which product computes is decided by what it measures.
         modules_in_block_to_quantize: lists of endings of paths; None for all leaves.
 
     Raises:
@@ -96,6 +97,7 @@ class AwqConfig(QuantizationConfig):
         zero_point: True.
         modules_to_not_convert: leaves that stay as they are.
         version: "gemm".
+        backend: kept for other readers.
     """
 
     quant_method: ClassVar[str] = "awq"

@@ -183,4 +183,5 @@ def _read(value: Any) -> QuantizationConfig:
             f"weights quantized {said} are not read by this version, which knows {', '.join(FORMATS)}: load "
             "the checkpoint that it was made from, or one whose weights were unpacked to bfloat16"
         )
-    return FORMATS[method].config.from_dict(record, return_unused_kwargs=True)[0]  # type: ignore[no-any-return]
+    config: QuantizationConfig = FORMATS[method].config.from_dict(record, return_unused_kwargs=True)[0]
+    return config

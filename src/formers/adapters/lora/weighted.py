@@ -24,30 +24,15 @@ def add_weighted(
     adapters: Sequence[str],
     weights: Sequence[float],
     name: str,
-    kind: str = "svd",
-    svd_rank: int | None = None,
-    svd_clamp: float | None = None,
-    density: float | None = None,
-    majority_sign_method: str = "total",
+    kind: str,
+    svd_rank: int | None,
+    svd_clamp: float | None,
+    density: float | None,
+    sign: str,
 ) -> None:
-    """Put an adapter that others make up beside them; it is frozen, and not active.
-
-    Args:
-        tuner: of the model.
-        adapters: names of those that make it up.
-        weights: how much each counts.
-        name: of the new one.
-        kind: see `LoraModel.add_weighted_adapter`.
-        svd_rank: of the new one, where its products are decomposed; the highest of theirs by default.
-        svd_clamp: quantile of the numbers that the decomposition is cut at.
-        density: share of the numbers that stay, where some are taken away.
-        majority_sign_method: TIES counts signs by "total" or "frequency".
-
-    Raises:
-        ValueError: for what cannot be put together.
-    """
+    """The body of `LoraModel.add_weighted_adapter`: the new adapter is frozen, and not active."""
     held: list[Any] = [tuner.peft_config.get(one) for one in adapters]
-    rank = _checked(held, adapters, weights, kind, svd_rank, density, majority_sign_method)
+    rank = _checked(held, adapters, weights, kind, svd_rank, density, sign)
     targets = [one.target_modules for one in held if one is not None]
     texts = [one for one in targets if isinstance(one, str)]
     if texts and len(texts) < len(targets):
@@ -65,10 +50,10 @@ def add_weighted(
         own = [(one, w) for one, w in zip(adapters, weights, strict=True) if layer.holds(one)]
         if kind in _WHOLE:
             deltas = [_flat(layer, layer.get_delta_weight(one)) for one, _ in own]
-            whole = _combined(kind, deltas, [w for _, w in own], density, majority_sign_method)
+            whole = _combined(kind, deltas, [w for _, w in own], density, sign)
             a, b = _decomposed(whole, rank, svd_clamp)
         else:
-            a, b = _of_factors(layer, own, kind, density, majority_sign_method)
+            a, b = _of_factors(layer, own, kind, density, sign)
         _fill(layer, name, a, b)
 
 
