@@ -47,6 +47,7 @@ SHAPES: dict[str, dict[str, dict[str, Any]]] = {
         },
     },
     "dpr": {"states as they are": ENCODER},
+    "ibert": {"floating point": {**ENCODER, "pad_token_id": 1}},
     "xmod": {"two languages": _XMOD},
     "luke": {
         "queries for text and entities": {

@@ -71,6 +71,8 @@ ONLY_THERE = {
     "dbrx": re.compile(r"\.router$|\.experts(\.mlp(\.activation_fn)?)?$"),
     # products and a softmax without weights, which no fused attention has
     "squeezebert": re.compile(r"(^|\.)attention\.(matmul_qkv?|softmax)$"),
+    # likewise, and what the reference's activation holds
+    "ibert": re.compile(r"\.self\.softmax$|\.intermediate_act_fn\.activation_fn$"),
     "recurrent_gemma": re.compile(r"\.temporal_block\.rotary_emb$"),  # here all layers share the turns
     "falcon": re.compile(r"(^|\.)rotary_emb$"),  # it fires where slopes stand for positions too
     "openai-gpt": re.compile(r"\.mlp\.act$"),  # one module serves all layers
@@ -259,7 +261,7 @@ def _edit_output(_module: nn.Module, _args: Any, out: Any) -> Any:
     if isinstance(out, Tensor):
         return edited(out)
     if isinstance(out, (tuple, list)):
-        return type(out)((edited(out[0]), *out[1:]))
+        return type(out)((_edit_output(_module, _args, out[0]), *out[1:]))
     key = next(iter(out.keys()))
     out[key] = edited(out[key])
     return out

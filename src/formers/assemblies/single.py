@@ -19,7 +19,7 @@ from formers.nn.cache import Cache, DynamicCache, EncoderDecoderCache
 from formers.nn.recording import recording
 from formers.nn.spec import Stack
 from formers.nn.stems import STEMS
-from formers.nn.tree import path_of, place, wiring
+from formers.nn.tree import leaf, path_of, place, wiring
 from formers.stacks.stack import Ask, Inputs, States, place_stack, run
 
 _TEXT = (
@@ -179,7 +179,18 @@ class Single(Assembly):
         return s.initial_std, dict(s.init)
 
     def set_table(self, model: Any, value: nn.Module) -> None:
-        """Replace the token table."""
+        """Replace the token table.
+
+        Raises:
+            ValueError: for one of another size, where the family keeps integers beside its numbers.
+        """
+        held: Any = leaf(model, "token")
+        count = getattr(held, "num_embeddings", None)
+        if "weight_integer" in held._buffers and getattr(value, "num_embeddings", count) != count:
+            raise ValueError(
+                f"the {count} rows of this table have integers beside, which do not grow with it: make a "
+                f"model from a config with another vocab_size"
+            )
         mark_filled(value)
         place(model, "token", path_of(model, "token"), value)
 

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from formers.nn.fresh import BySize, Cut, Drawn
+from formers.nn.integers import IntegerLinear, IntegerTable
 from formers.nn.leaves import Conv1D, GroupedLinear, Pointwise, RMSNorm, ScaledEmbedding, WideLinear
 
 _DRAWN = (
@@ -22,6 +23,8 @@ _DRAWN = (
     Conv1D,
     GroupedLinear,
     Pointwise,
+    IntegerLinear,
+    IntegerTable,
     nn.Conv1d,
     nn.Conv2d,
     nn.Conv3d,

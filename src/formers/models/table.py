@@ -64,6 +64,7 @@ FAMILIES: dict[str, tuple[str, str]] = {
     "granitemoe": ("granitemoe", "GraniteMoe"),
     "granitemoeshared": ("granitemoe", "GraniteMoeShared"),
     "helium": ("helium", "Helium"),
+    "ibert": ("ibert", "IBert"),
     "jamba": ("jamba", "Jamba"),
     "jetmoe": ("jetmoe", "JetMoe"),
     "jina_embeddings_v3": ("jina_embeddings_v3", "JinaEmbeddingsV3"),

@@ -23,6 +23,7 @@ from formers.nn.mixers.fourier import fourier_steps
 from formers.nn.mixers.gated_recurrence import gated_recurrence_steps
 from formers.nn.mixers.hashed import hashed_steps
 from formers.nn.mixers.head_scan import head_scan_steps
+from formers.nn.mixers.integers import integer_part
 from formers.nn.mixers.landmarks import landmarks_steps
 from formers.nn.mixers.languages import languages_steps
 from formers.nn.mixers.latent import latent_steps
@@ -94,6 +95,8 @@ def layer_steps(layer: spec.Layer, width: int) -> list[Step]:
 
 def part_steps(part: spec.Part, width: int) -> list[Step]:
     """The steps of one part, from reading to the sum and what stands after it."""
+    if isinstance(part.mixer, spec.IntegerAttention | spec.IntegerFeedForward):
+        return integer_part(part, width)
     role = part.role
     steps: list[Step] = [Begin(role, part.reads, part.wide, part.flat)]
     if part.before is not None and part.reads != "normed":

@@ -18,6 +18,7 @@ from formers.nn.spec.attention import (
 )
 from formers.nn.spec.chosen import ChosenHeads
 from formers.nn.spec.foresight import Foreseen, Foresight
+from formers.nn.spec.integers import Arithmetic, IntegerAttention, IntegerFeedForward, IntegerTokens
 from formers.nn.spec.layers import Bottleneck, Layer, Part, layer
 from formers.nn.spec.mixers import ByLanguage, Experts, FeedForward, Mixer, TopTwo
 from formers.nn.spec.mixing import (
@@ -68,6 +69,7 @@ from formers.nn.spec.values import (
 )
 
 __all__ = [
+    "Arithmetic",
     "Attention",
     "Aware",
     "BlockSparse",
@@ -97,6 +99,9 @@ __all__ = [
     "Hashed",
     "HeadScan",
     "Heads",
+    "IntegerAttention",
+    "IntegerFeedForward",
+    "IntegerTokens",
     "Landmarks",
     "Latent",
     "Layer",

@@ -10,6 +10,7 @@ from formers.nn.stems.characters import CharacterStem
 from formers.nn.stems.entities import EntityStem, LinkedStem
 from formers.nn.stems.foreseen import ForeseenStem
 from formers.nn.stems.frames import FrameStem
+from formers.nn.stems.integers import IntegerStem
 from formers.nn.stems.patches import PatchStem
 from formers.nn.stems.queries import QueryStem
 from formers.nn.stems.tokens import TokenStem
@@ -19,6 +20,7 @@ STEMS: dict[type[Any], type[Stem]] = {
     spec.Characters: CharacterStem,
     spec.Entities: EntityStem,
     spec.Foreseen: ForeseenStem,
+    spec.IntegerTokens: IntegerStem,
     spec.Linked: LinkedStem,
     spec.Patches: PatchStem,
     spec.Frames: FrameStem,
