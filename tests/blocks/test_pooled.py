@@ -110,6 +110,22 @@ def test_pooled_attention_is_its_definition(case: str, factors: bool, watched: b
         torch.testing.assert_close(flow.x.view_as(expected), expected)
 
 
+def test_a_row_of_padding_alone_reads_what_it_would_without_padding() -> None:
+    """Small scores survive: nothing large is taken from all of them."""
+    block, _ = built(SPEC)
+    block.float()
+    x, found = torch.randn(2, 6, WIDTH), []
+    for real in (None, torch.tensor([[True] * 6, [False] * 6])):
+        places = replace(TOKENS, real=real)
+        waves = waves_of(places, places, False).float()
+        pass_ = Pass(Geometry(Layout.dense(2, 6), torch.arange(6)[None]), Visibility(), eager)
+        pass_.memo.put("reach", Reach(places, places, waves))
+        flow = Flow(x.flatten(0, 1), pass_)
+        compute(block, flow)
+        found.append(flow.x)
+    torch.testing.assert_close(*found)
+
+
 def test_a_part_by_itself_says_that_it_lacks_its_places() -> None:
     block, _ = built(SPEC)
     with pytest.raises(ValueError, match="call the model, not a part"):

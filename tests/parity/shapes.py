@@ -969,7 +969,7 @@ def inputs_of(model: Any, **options: Any) -> dict[str, Any]:
     found = batch(
         type(model).__name__,
         0 if pad is None else pad,
-        **{"length": _length(config), **options},
+        **{"length": _length(config), "longer": _longer(config), **options},
     )
     ids, mask = found["input_ids"], found["attention_mask"]
     if text.model_type == "fnet":  # it reads padding as text
@@ -1054,6 +1054,14 @@ def _length(config: Any) -> int:
     return 12 if _segmented(config) or hasattr(config, "attention_window") else 11
 
 
+def _longer(config: Any) -> int:
+    """Tokens more of every row: a place of a fourth block stands for eight, and some must all be real.
+
+    Where none are, the reference takes 1e6 from all scores of a row, and float32 keeps sixteenths of them.
+    """
+    return 16 if len(getattr(config, "block_sizes", ())) > 3 else 0
+
+
 def queries(config: Any, seed: int = 1) -> dict[str, Any]:
     """Five vectors that ask six states, some of which may not be read."""
     generator = torch.Generator().manual_seed(seed)
@@ -1070,13 +1078,15 @@ def real_of(inputs: dict[str, Any]) -> torch.Tensor | None:
     return inputs["attention_mask"].bool() if "attention_mask" in inputs else None
 
 
-def batch(class_name: str, pad: int, seed: int = 1, length: int = 11, sided: str = "right") -> dict[str, Any]:
+def batch(
+    class_name: str, pad: int, seed: int = 1, length: int = 11, sided: str = "right", longer: int = 0
+) -> dict[str, Any]:
     """Four sequences of different lengths, padded; three choices each for multiple choice."""
     generator = torch.Generator().manual_seed(seed)
-    ids = torch.randint(3, VOCABULARY, (4, length), generator=generator)
+    ids = torch.randint(3, VOCABULARY, (4, length + longer), generator=generator)
     mask = torch.ones_like(ids)
     for row, real in enumerate((length, 7, 5, 7)):
-        hole = slice(real, None) if sided == "right" else slice(0, length - real)
+        hole = slice(real + longer, None) if sided == "right" else slice(0, length - real)
         mask[row, hole], ids[row, hole] = 0, pad
     inputs = {"input_ids": ids, "attention_mask": mask}
     if "MultipleChoice" in class_name:

@@ -153,10 +153,11 @@ def _same(query: Tensor | None, key: Tensor | None, common: int) -> Tensor:
 
 
 def _hidden(real: Tensor | None, like: Tensor) -> Tensor:
-    """[B, S] -> [B, 1, 1, S]; finite: who sees nothing reads what it would see without padding."""
+    """[B, S] -> [B, 1, 1, S]; a row of padding alone, as pooling can leave it, hides nothing."""
     assert real is not None
     floor = max(_HIDDEN, torch.finfo(like.dtype).min / 2)
-    return torch.zeros(real.shape, dtype=like.dtype, device=like.device).masked_fill(~real, floor)[
+    hidden = ~real & real.any(-1, keepdim=True)
+    return torch.zeros(real.shape, dtype=like.dtype, device=like.device).masked_fill(hidden, floor)[
         :, None, None
     ]
 
