@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -123,6 +124,26 @@ def test_eager_is_attention_by_definition(mask: str, groups: int, options: dict[
     torch.testing.assert_close(mixed, expected, atol=1e-10, rtol=1e-9)
     assert weights is not None
     assert weights.shape == (B, H, T, T)
+
+
+@pytest.mark.parametrize("options", OPTIONS.values(), ids=list(OPTIONS))
+@pytest.mark.parametrize("mask", list(MASKS))
+@pytest.mark.parametrize("block", [1, 1 << 18], ids=["pieces", "one piece"])
+def test_pieces_of_the_scores_give_what_all_at_once_give(
+    mask: str, options: dict[str, Any], block: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(attend, "_BLOCK", block)
+    monkeypatch.setattr(attend, "_LEAST", 2)
+    q, k, v = tensors(groups=2)
+    at = torch.arange(T)
+    for first in (0, 5):  # all queries, and those behind a cache
+        scores = Scores(MASKS[mask][0], at[first:], at, **options)
+        if "bias" in options:
+            scores = replace(scores, bias=options["bias"][:, :, first:])
+        given = q[:, :, first:].contiguous(), k, v
+        found, weights = attend.piecewise(*given, scores)
+        assert weights is None
+        torch.testing.assert_close(found, BACKENDS["eager"](*given, scores)[0], atol=1e-10, rtol=1e-9)
 
 
 @pytest.mark.parametrize("training", [False, True], ids=["eval", "train"])

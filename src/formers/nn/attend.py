@@ -21,6 +21,7 @@ from formers.nn.recording import recording
 
 _SHORT = 256  # keys up to which two batched products beat torch's fused kernel on a CPU
 _BLOCK = 1 << 18  # scores that are computed together there: they stay in the processor's cache
+_LEAST = 32  # queries of a piece: with fewer, there are too many products
 
 
 class Unsupported(ValueError):
@@ -33,8 +34,8 @@ class Scores:
 
     Attributes:
         mask: which keys are seen.
-        query: positions of the queries, [T], int64.
-        key: positions of the keys, [S], int64.
+        query: positions of the queries, [T], int64, ascending.
+        key: positions of the keys, [S], int64, ascending.
         bias: added to the scaled scores, broadcasting to [B, H, T, S]; None for none.
         scale: factor on the raw scores; 1/sqrt(D) when None.
         dropout: probability of dropping a weight; 0 outside training.
@@ -120,12 +121,13 @@ def sdpa(q: Tensor, k: Tensor, v: Tensor, scores: Scores) -> tuple[Tensor, None]
 
 def _short(q: Tensor, k: Tensor, v: Tensor) -> bool:
     """Whether two batched products beat the fused kernel: few keys, on a CPU, with no gradients."""
-    return (
-        q.device.type == "cpu"
-        and 0 < k.shape[2] <= _SHORT
-        and not recording()
-        and not (torch.is_grad_enabled() and (q.requires_grad or k.requires_grad or v.requires_grad))
-    )
+    return 0 < k.shape[2] <= _SHORT and _free(q, k, v)
+
+
+def _free(q: Tensor, k: Tensor, v: Tensor) -> bool:
+    """Whether scores may be written over: on a CPU, with no gradients."""
+    tracked = torch.is_grad_enabled() and (q.requires_grad or k.requires_grad or v.requires_grad)
+    return q.device.type == "cpu" and not recording() and not tracked
 
 
 def _in_blocks(q: Tensor, k: Tensor, v: Tensor, scale: float) -> Tensor:
@@ -150,6 +152,69 @@ def _in_blocks(q: Tensor, k: Tensor, v: Tensor, scale: float) -> Tensor:
         found = torch.bmm(logits.softmax(-1), v_)  # [b * H, T, D]
         mixed[start : start + step] = found.view(-1, heads, length, v.shape[-1]).transpose(1, 2)
     return mixed.transpose(1, 2)  # [B, H, T, D]
+
+
+def piecewise(q: Tensor, k: Tensor, v: Tensor, scores: Scores) -> tuple[Tensor, Tensor | None]:
+    """`eager` for as many scores at a time as a processor's cache holds, and keys that are seen; no weights.
+
+    On a CPU with no gradients; elsewhere all at once.
+    """
+    if scores.dropout or scores.drop is not None or not q.numel() or not _free(q, k, v):
+        return eager(q, k, v, scores)
+    batch, heads, length, _ = q.shape
+    step = min(length, max(_LEAST, _BLOCK // (heads * k.shape[2])))
+    rows = max(1, _BLOCK // (heads * step * k.shape[2]))
+    mixed = q.new_empty(batch, length, heads, v.shape[-1])
+    for start in range(0, length, step):
+        queries = slice(start, start + step)
+        keys, seen = _reach(scores, batch, queries)
+        for row in range(0, batch, rows):
+            these = slice(row, row + rows)
+            hidden = None if seen is None else ~_cut(seen, these)
+            bias = None if scores.bias is None else _cut(scores.bias, these, slice(None), queries, keys)
+            parts = q[these, :, queries], k[these, :, keys], v[these, :, keys]
+            mixed[these, queries] = _piece(*parts, scores, bias, hidden).transpose(1, 2)
+    return mixed.transpose(1, 2), None
+
+
+def _piece(
+    q: Tensor, k: Tensor, v: Tensor, scores: Scores, bias: Tensor | None, hidden: Tensor | None
+) -> Tensor:
+    """As `eager`, with the bias and what is hidden of these scores: [b, H, t, D]."""
+    rows, heads, length, _ = q.shape
+    groups, count = k.shape[1:3]
+    q, k, v = (t.reshape(rows * groups, -1, t.shape[-1]) for t in (q, k, v))  # heads that share keys are one
+    raw = torch.baddbmm(q.new_empty(1, 1, 1), q, k.transpose(1, 2), beta=0, alpha=_scale(q, scores))
+    logits = raw.view(rows, heads, length, count)
+    if scores.softcap is not None:
+        logits.div_(scores.softcap).tanh_().mul_(scores.softcap)
+    if bias is not None:
+        logits = logits + bias
+    if hidden is not None:
+        logits.masked_fill_(hidden, float("-inf"))
+    wide = logits if logits.dtype == torch.float64 else logits.float()
+    weights = wide.softmax(-1).to(q.dtype).view(rows * groups, -1, count)
+    mixed = torch.bmm(weights, v).view(rows, heads, length, -1)
+    if scores.sinks is not None:  # what a sink takes, all values lose alike
+        left = torch.sigmoid(wide.logsumexp(-1, keepdim=True) - scores.sinks[:, None, None])
+        mixed = mixed * left.to(mixed.dtype)
+    return mixed if hidden is None else mixed.masked_fill_(hidden.all(-1, keepdim=True), 0.0)
+
+
+def _reach(scores: Scores, batch: int, queries: slice) -> tuple[slice, Tensor | None]:
+    """Between which keys those are that some queries see, and which of them each sees."""
+    mask, query, key = scores.mask, scores.query[queries], scores.key
+    if type(mask) is not Causal:
+        seen = materialise(mask, batch, scores.query, key)
+        return slice(0, len(key)), None if seen is None else seen[:, :, queries]
+    first = 0 if mask.window is None else int(torch.searchsorted(key, query[:1] - mask.window, right=True))
+    keys = slice(first, int(torch.searchsorted(key, query[-1:], right=True)))
+    return keys, materialise(mask, batch, query, key[keys])
+
+
+def _cut(x: Tensor, *parts: slice) -> Tensor:
+    """The parts of the axes along which a tensor does not broadcast."""
+    return x[tuple(part if size > 1 else slice(None) for part, size in zip(parts, x.shape, strict=False))]
 
 
 def _plain_causal(scores: Scores) -> bool:
@@ -246,7 +311,7 @@ def choose(name: str | None, needs: frozenset[str]) -> Backend:
     if name is not None and needs - {"weights", "transforms"}:
         what = " and ".join(sorted(needs - _CAN[name]))
         notice(f"attn_implementation={name!r} has no {what}, which this model needs; {fitting!r} is used")
-    return BACKENDS[fitting]
+    return piecewise if fitting == "eager" and name is None and "weights" not in needs else BACKENDS[fitting]
 
 
 def _scale(q: Tensor, scores: Scores) -> float:
