@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 import formers
-from formers.nn.nets.leaves import LEAVES
+from formers.nn.nets.leaves import leaf_of
 from formers.nn.spec import nets
 
 PIXELS = torch.randn(2, 3, 33, 28, generator=torch.Generator().manual_seed(0))
@@ -117,7 +117,7 @@ def test_results_are_laid_out_as_others_are() -> None:
 def test_padding_by_the_size_gives_a_place_for_every_stride(
     size: tuple[int, int], stride: int, dilation: int, kernel: int
 ) -> None:
-    conv: Any = LEAVES[nets.Conv](nets.Conv(2, 4, kernel, stride, dilation=dilation, same=True))
+    conv: Any = leaf_of(nets.Conv(2, 4, kernel, stride, dilation=dilation, same=True))
     x = torch.randn(1, 2, *size)
     found = conv(x)
     assert found.shape[2:] == tuple(-(-one // stride) for one in size)

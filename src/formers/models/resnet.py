@@ -30,15 +30,21 @@ class ResNetConfig(BackboneConfig):
 
 
 def conv(
-    read: int, made: int, kernel: int = 3, stride: int = 1, act: str | None = None, **more: Any
+    read: int,
+    made: int,
+    kernel: int = 3,
+    stride: int = 1,
+    act: str | None = None,
+    family: str = "ResNet",
+    groups: int = 1,
 ) -> nets.Node:
-    """A convolution, a batch norm, an activation."""
+    """A convolution, a batch norm, an activation; `family` begins the name of its class."""
     parts = {
-        "convolution": nets.Conv(read, made, kernel, stride, spread=True, **more),
+        "convolution": nets.Conv(read, made, kernel, stride, groups, spread=True),
         "normalization": nets.BatchNorm(made),
         "activation": nets.Act(act),
     }
-    return nets.Node(parts, name="ResNetConvLayer")
+    return nets.Node(parts, name=f"{family}ConvLayer")
 
 
 def residual(

@@ -9,7 +9,8 @@ from typing import Any
 from torch import Tensor, nn
 
 from formers.core.outputs import BackboneOutput, ModelOutput
-from formers.nn.tree import hold, leaf, place, wiring
+from formers.nn.nets.leaves import leaf_of
+from formers.nn.tree import hold, wiring
 from formers.stacks.stack import Ask, States
 from formers.tasks.base import TaskModel
 
@@ -20,14 +21,14 @@ class Spec:
 
     Attributes:
         widths: channels of the hidden states, the first one's before the first stage.
-        norms: path of a node with a norm for each stage that is given out; None for no norms.
-        norm: makes one, of so many channels.
+        norms: name of a node with a norm for each stage that is given out; None for no norms.
+        norm: the spec of one, of so many channels.
         shaped: what becomes of a hidden state, given the model, the state and the inputs; None: it stays.
     """
 
     widths: Sequence[int]
     norms: str | None = None
-    norm: Callable[[int], nn.Module] | None = None
+    norm: Callable[[int], Any] | None = None
     shaped: Callable[[Any, Tensor, Mapping[str, Any]], Tensor] | None = None
 
 
@@ -39,6 +40,7 @@ class Backbone(TaskModel):
         num_features: channels of their maps.
     """
 
+    _flat_pooler = False
     _targets = ()
     _options = ("return_dict",)
     _says = "Read images. `feature_maps`: a map [B, channels, height, width] for each of `out_features`."
@@ -47,9 +49,9 @@ class Backbone(TaskModel):
         self.stage_names = list(config.stage_names)
         self.num_features = list(spec.widths)
         if spec.norms is not None and spec.norm is not None:
-            place(self, "norms", spec.norms, nn.ModuleDict())
-            for stage, width in zip(self.out_features, self.channels, strict=True):
-                hold(leaf(self, "norms"), stage, spec.norm(width))
+            channels = zip(self.out_features, self.channels, strict=True)
+            norms = {stage: leaf_of(spec.norm(width)) for stage, width in channels}
+            hold(self, spec.norms, nn.ModuleDict(norms))
 
     @property
     def out_features(self) -> list[str]:
@@ -89,10 +91,11 @@ class Backbone(TaskModel):
         self, states: States, given: dict[str, Any], targets: dict[str, Any], items: Any
     ) -> ModelOutput:
         spec: Spec = wiring(self).facts["head"]
+        norms: Any = None if spec.norms is None else self.get_submodule(spec.norms)
         maps = []
         for stage, state in zip(self.stage_names, states.hidden or (), strict=True):
             if stage in self.out_features:
                 shaped = state if spec.shaped is None else spec.shaped(self, state, given)
-                maps.append(shaped if spec.norms is None else leaf(self, "norms")[stage](shaped))
+                maps.append(shaped if norms is None else norms[stage](shaped))
         hidden = states.hidden if wiring(self).facts["wanted"] else None
         return BackboneOutput(tuple(maps), hidden, states.attentions)

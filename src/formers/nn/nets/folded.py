@@ -20,7 +20,7 @@ from formers.nn.activations import Activation, activation
 from formers.nn.dropout import Dropout
 from formers.nn.kernels import project
 from formers.nn.nets.leaves import DropPath, SameConv, same_padded
-from formers.nn.nets.tree import NetNode, mark, scaled
+from formers.nn.nets.tree import NetNode, mark, part_of, scaled
 from formers.nn.spec import nets
 from formers.nn.tree import wiring
 
@@ -185,9 +185,9 @@ class Folding:
             elif isinstance(one, nets.Scaled):
                 found.append((node, one))
             elif isinstance(one, nets.Plus):
-                found.append(_Branch(self._fused(self._inside(node._modules[one.part]))))
+                found.append(_Branch(self._fused(self._inside(part_of(node, one.part)))))
             else:
-                part = node._modules[one if isinstance(one, str) else one.part]
+                part = part_of(node, one if isinstance(one, str) else one.part)
                 found += self._inside(part)
                 if not isinstance(one, str) and not _sums(part):
                     found.append(_Forget)

@@ -91,10 +91,16 @@ def _conv(s: nets.Conv) -> nn.Module:
 
 def _pool(s: nets.Pool) -> nn.Module:
     if not s.size:
-        return nn.AdaptiveAvgPool2d(1)
+        return nn.AdaptiveMaxPool2d(1) if s.kind == "largest" else nn.AdaptiveAvgPool2d(1)
     if s.kind == "largest":
         return nn.MaxPool2d(s.size, s.stride, s.padding)
     return nn.AvgPool2d(s.size, s.stride, s.padding, count_include_pad=False)
+
+
+def _drop(s: nets.Drop) -> nn.Module:
+    if not s.paths:
+        return Dropout(s.rate)
+    return DropPath(s.rate) if s.rate else nn.Identity()
 
 
 def _norm(s: nets.ChannelNorm) -> nn.Module:
@@ -111,5 +117,10 @@ LEAVES: dict[type[Any], Callable[[Any], nn.Module]] = {
     nets.Pad: lambda s: nn.ZeroPad2d(s.sides),
     nets.Dense: lambda s: nn.Linear(s.read, s.made, s.bias),
     nets.Responses: lambda s: begins(Responses(s.width), weight=Constant(0.0), bias=Constant(0.0)),
-    nets.Drop: lambda s: DropPath(s.rate) if s.paths else Dropout(s.rate),
+    nets.Drop: _drop,
 }
+
+
+def leaf_of(s: Any) -> nn.Module:
+    """The leaf that a spec asks for."""
+    return LEAVES[type(s)](s)

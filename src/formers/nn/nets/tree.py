@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from formers.core.outputs import BaseModelOutput
 from formers.nn.fresh import Constant
-from formers.nn.nets.leaves import LEAVES
+from formers.nn.nets.leaves import leaf_of
 from formers.nn.spec import nets
 from formers.nn.tree import Group, hold, place_tensor, wiring
 
@@ -63,8 +63,15 @@ def fill(owner: nn.Module, s: nets.Node) -> None:
             fill(made, part)
             facts["keeps"] = facts["keeps"] or wiring(made).facts["keeps"]
         else:
-            made = LEAVES[type(part)](part)
+            made = leaf_of(part)
         hold(owner, name, made)
+
+
+def part_of(node: Any, path: str) -> Any:
+    """The part of that name now, or of a list within."""
+    for name in path.split("."):
+        node = node._modules[name]
+    return node
 
 
 def call(node: Any, given: tuple[Tensor, ...], trace: list[Tensor] | None) -> Tensor:
@@ -81,13 +88,13 @@ def compute(
     """Run parts of `node` and marks; `held` is what was kept for sums."""
     for one in run:
         if isinstance(one, str):
-            x = call(node._modules[one], (x,), trace)
+            x = call(part_of(node, one), (x,), trace)
         elif isinstance(one, nets.Mark):
             x = mark(one, x, held, trace)
         elif isinstance(one, nets.Plus):
-            x = x + call(node._modules[one.part], (held.pop(),), trace)
+            x = x + call(part_of(node, one.part), (held.pop(),), trace)
         elif isinstance(one, nets.Within):
-            x = call(node._modules[one.part], (held.pop(), x), trace)
+            x = call(part_of(node, one.part), (held.pop(), x), trace)
         else:
             x = scaled(node, one, x)
     return x

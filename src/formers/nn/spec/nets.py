@@ -52,6 +52,7 @@ class Scaled:
     rows: bool = True
 
 
+# a part by its name, `list.0` one of a list
 Run = str | Mark | Plus | Within | Scaled
 
 
@@ -185,6 +186,14 @@ def row(*parts: Any, keep: bool = False, first: int = 0) -> Node:
     names = [str(i) for i in range(first, first + len(parts))]
     run = [one for name in names for one in ((name, KEEP) if keep else (name,))]
     return Node(dict(zip(names, parts, strict=True)), tuple(run))
+
+
+def rates(last: float, depths: Sequence[int]) -> list[list[float]]:
+    """How often blocks are left out, in even steps from 0 to `last`, by stage."""
+    count = sum(depths)
+    even = [last * i / max(count - 1, 1) for i in range(count)]
+    starts = [sum(depths[:i]) for i in range(len(depths))]
+    return [even[start : start + depth] for start, depth in zip(starts, depths, strict=True)]
 
 
 def stages(
