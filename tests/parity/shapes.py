@@ -21,6 +21,7 @@ from tests.parity import (
     long_shapes,
     mixing_shapes,
     recurrent_shapes,
+    vision_conv_shapes,
 )
 from tests.parity.plain_shapes import DECODER, ENCODER, GPT2, PLAIN, SPECIAL, VOCABULARY
 
@@ -861,7 +862,15 @@ MORE: dict[str, dict[str, dict[str, Any]]] = {
 }
 
 
-for _room in (decoder_shapes, encoder_shapes, expert_shapes, long_shapes, mixing_shapes, recurrent_shapes):
+for _room in (
+    decoder_shapes,
+    encoder_shapes,
+    expert_shapes,
+    long_shapes,
+    mixing_shapes,
+    recurrent_shapes,
+    vision_conv_shapes,
+):
     SHAPES.update(_room.SHAPES)
     MORE.update(_room.MORE)
 

@@ -134,6 +134,13 @@ _IMAGE = {name: value for name, value in _BERT.items() if name != "vocab_size"} 
     "patch_size": 4,
 }
 _OTHERS |= dict.fromkeys(("vit", "clip_vision_model"), _IMAGE)
+_SHALLOW = {"embedding_size": 8, "hidden_sizes": [16, 24], "depths": [1, 1], "num_stages": 2}
+_OTHERS["resnet"] = _OTHERS["regnet"] = _SHALLOW
+_OTHERS["convnext"] = _OTHERS["convnextv2"] = {**_SHALLOW, "patch_size": 2}
+_OTHERS["poolformer"] = {**_SHALLOW, "num_encoder_blocks": 2}
+_OTHERS["mobilenet_v1"] = {"depth_multiplier": 0.02}
+_OTHERS["efficientnet"] = {"width_coefficient": 0.1, "depth_coefficient": 0.1, "hidden_dim": 128}
+MAPS = {"convnext", "convnextv2", "efficientnet", "mobilenet_v1", "poolformer", "regnet", "resnet"}
 _OTHERS["mamba2"] = {**_BERT, "num_heads": 4, "head_dim": 16, "n_groups": 2}
 _OTHERS["jamba"] = {**_MIXED, "attn_layer_period": 2, "attn_layer_offset": 1}
 _OTHERS["bamba"] = {**_GROUPED, "mamba_n_heads": 4, "mamba_d_state": 8, "attn_layer_indices": [1]}
@@ -553,10 +560,13 @@ def _given(made: Any) -> dict[str, Tensor]:
 
 
 # Families whose scores are capped, or have sinks, which one backend alone can do.
+MIXED_OTHERWISE = {"fnet", *MAPS}
 CAPPED = {"gemma2", "gpt_oss", "t5gemma", "vaultgemma"}
 
 
-@pytest.mark.parametrize("kind", [kind for kind in FAMILIES if "mamba" not in kind and kind != "fnet"])
+@pytest.mark.parametrize(
+    "kind", [kind for kind in FAMILIES if "mamba" not in kind and kind not in MIXED_OTHERWISE]
+)
 def test_every_head_attends_as_it_is_told(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
     told: list[str | None] = []
     monkeypatch.setattr(stack, "choose", lambda name, needs: told.append(name) or choose(name, needs))
@@ -785,6 +795,7 @@ compute_transition_scores generate heal_tokens prepare_inputs_for_generation
 freeze_embeddings_and_language_adapters set_default_language
 predict_contacts get_entity_embeddings set_entity_embeddings set_lightweight_tuning
 resize_token_embeddings save_pretrained set_attn_implementation set_input_embeddings set_output_embeddings
+channels num_features out_feature_channels out_features out_indices stage_names
 supports_gradient_checkpointing tie_weights warnings_issued
 """
 # ours: told in the README, or read of any model that has them; a part of that name comes first

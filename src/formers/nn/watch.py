@@ -47,6 +47,8 @@ _ROW_WISE = {
     nn.Identity,
     nn.Conv1d,
     nn.Conv2d,
+    nn.Flatten,
+    nn.GroupNorm,
     nn.PixelShuffle,
     nn.ZeroPad2d,
     Activation,

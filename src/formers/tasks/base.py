@@ -76,6 +76,7 @@ class TaskModel(Assembled):
     _base_class: ClassVar[type[BaseModel] | None] = None  # None: the stacks stand on the model itself
     _targets: ClassVar[tuple[str, ...]] = ("labels",)
     _options: ClassVar[tuple[str, ...]] = ("return_dict", "num_items_in_batch")
+    _flat_pooler: ClassVar[bool | None] = None  # whether stacks on the model itself have one; as they say
     _keeps_cache: ClassVar[bool] = False  # a head that reads all states at once has no next step
     _masked: ClassVar[bool] = False  # something stands in place of inputs that are hidden
     _unread_inputs: ClassVar[tuple[str, ...]] = ()  # what the base model reads for other tasks
@@ -84,7 +85,7 @@ class TaskModel(Assembled):
     def __init__(self, config: PretrainedConfig, *args: Any, **options: Any) -> None:
         super().__init__(config, *args, **options)
         if self._base_class is None:
-            self._assembly.place(self, config)
+            self._assembly.place(self, config, self._flat_pooler)
         else:
             base = self._base_class(config, self._head.pooler, self._masked, part=True)
             self.add_module(self.base_model_prefix, base)

@@ -10,7 +10,7 @@ from torch import Tensor
 from formers.nn.layout import Layout
 from formers.stacks.stack import States
 
-Pool = Literal["pooler", "first", "rest", "last", "eos", "mean", "late", "left", "right", "all"]
+Pool = Literal["pooler", "first", "rest", "last", "eos", "mean", "late", "left", "right", "all", "maps"]
 
 
 def of_pooler(states: States) -> Tensor:

@@ -11,9 +11,11 @@ from torch import Tensor
 
 from formers.core.outputs import ModelOutput, TaskOutput
 from formers.nn.losses import classification
+from formers.nn.nets.steps import Averaged
 from formers.nn.program import Step, build, compute
 from formers.nn.recording import recording
-from formers.nn.steps import Column, Drop, First, Mean, dense
+from formers.nn.spec import nets
+from formers.nn.steps import Column, Drop, First, Flatten, Mean, dense
 from formers.nn.watch import looks_back
 from formers.stacks.stack import Ask, States
 from formers.tasks.base import TaskModel
@@ -41,7 +43,7 @@ class Spec:
         pool: which vector stands for a sequence: the stack's pooler, its first token, the mean of all or of
             the rest, its last real token, or the last end-of-sequence token; `late`: every token's logits are
             computed, and their mean is taken; or, whatever they hold, the first or last column, or the mean
-            of all.
+            of all; `maps`: the mean of all places of a map.
         node: node of the tree that takes the states of all tokens and chooses the first itself.
         act: activation after `dense`; `act_path` its node, or None.
         dropout: rate before the output layer.
@@ -51,6 +53,8 @@ class Spec:
         idle: paths of what stands before `dense` and does nothing.
         bias: the output layer has a bias.
         before: what stands before the dropout, in place of `dense` and `act`.
+        flat: path of what makes vectors of maps of one place.
+        norm: spec of the norm before the mean of `maps`; `norm_path` its module.
     """
 
     out: str | None
@@ -68,6 +72,9 @@ class Spec:
     idle: tuple[str, ...] = ()
     bias: bool = True
     before: Transform | None = None
+    flat: str | None = None
+    norm: nets.GroupNorm | None = None
+    norm_path: str | None = None
 
     @property
     def transform(self) -> Transform:
@@ -77,8 +84,10 @@ class Spec:
     def steps(self, width: int, labels: int) -> list[Step]:
         """[B, E] -> [B, C]; [B, T, E] where a node chooses the first token."""
         pool: list[Step] = [_POOLS[self.pool]()] if self.pool in _POOLS else []
+        pool += [Averaged("norm", self.norm)] if self.norm is not None else []
         steps, last = ([], pool) if self.pool == "late" else (pool, [])
         drop = Drop("dropout", self.dropout)
+        steps += [Flatten("flat")] if self.flat else []
         steps += [Drop("pool_dropout", self.pool_dropout)] if self.pool_dropout_path else []
         steps += [drop] if self.drop_first else []
         steps += [Drop(f"idle_{path}", 0.0) for path in self.idle]
@@ -89,7 +98,13 @@ class Spec:
 
     def names(self) -> dict[str, str | None]:
         """Role -> path."""
-        own = {"out": self.out, "dropout": self.dropout_path, "pool": self.node or ""}
+        own = {
+            "out": self.out,
+            "flat": self.flat,
+            "norm": self.norm_path,
+            "dropout": self.dropout_path,
+            "pool": self.node or "",
+        }
         before = {"pool_dropout": self.pool_dropout_path, **{f"idle_{path}": path for path in self.idle}}
         return {**self.transform.names, **own, **before}
 
@@ -125,7 +140,7 @@ class SequenceClassification(TaskModel):
         shifted = spec.pool == "last" and given.get("decoder_input_ids") is not None
         of = "decoder_" if shifted else ""
         ids, mask = given.get(f"{of}input_ids"), given.get(f"{of}attention_mask")
-        if spec.pool in _POOLS:
+        if spec.pool in (*_POOLS, "maps"):
             flow = states.flow()
             compute(self, flow)
             return flow.x
