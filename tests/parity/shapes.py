@@ -21,6 +21,7 @@ from tests.parity import (
     long_shapes,
     mixing_shapes,
     recurrent_shapes,
+    vision_vit_shapes,
 )
 from tests.parity.plain_shapes import DECODER, ENCODER, GPT2, PLAIN, SPECIAL, VOCABULARY
 
@@ -861,7 +862,15 @@ MORE: dict[str, dict[str, dict[str, Any]]] = {
 }
 
 
-for _room in (decoder_shapes, encoder_shapes, expert_shapes, long_shapes, mixing_shapes, recurrent_shapes):
+for _room in (
+    decoder_shapes,
+    encoder_shapes,
+    expert_shapes,
+    long_shapes,
+    mixing_shapes,
+    recurrent_shapes,
+    vision_vit_shapes,
+):
     SHAPES.update(_room.SHAPES)
     MORE.update(_room.MORE)
 
@@ -1089,7 +1098,7 @@ def batch(class_name: str, pad: int, seed: int = 1, length: int = 11, sided: str
 def labels(class_name: str, inputs: dict[str, Any]) -> dict[str, Any]:
     """Labels that fit the head: -100 on padding, where tokens are labelled."""
     generator = torch.Generator().manual_seed(2)
-    if "ImageClassification" in class_name:
+    if class_name.endswith("ForImageClassification"):
         return {"labels": torch.tensor([0, 4, 2, 2])}
     if "MaskedImage" in class_name:
         return {"bool_masked_pos": torch.rand(4, 9, generator=generator) > 0.5}
@@ -1171,6 +1180,13 @@ def in_the_file(theirs: Any, named: Iterable[tuple[str, Any]], ours: Any) -> Ite
             if part[2] == "v":
                 whole = None if tensor is None else torch.cat([apart[one + part[3]] for one in "qkv"])
                 yield f"{part[1]}Wqkv{part[3]}", whole
+            continue
+        half = re.fullmatch(r"(.+\.mlp\.)(gate|up)_proj(\.\w+)", name)
+        if half is not None and f"{half[1]}weights_in{half[3]}" in known:
+            apart[half[2] + half[3]] = tensor
+            if half[2] == "up":
+                whole = None if tensor is None else torch.cat((apart["gate" + half[3]], tensor))
+                yield f"{half[1]}weights_in{half[3]}", whole
             continue
         place, _, last = file_name(name, ours).rpartition(".experts.")
         if last not in ("gate_up_proj", "down_proj"):

@@ -101,7 +101,7 @@ class Single(Assembly):
         made = self._stack(config)
         stem = made.stem
         if isinstance(stem, spec.Patches):
-            made = replace(made, stem=replace(stem, masked=masked))
+            made = replace(made, stem=replace(stem, masked=masked or stem.masked))
         elif masked:
             kind = config.model_type
             raise TypeError(f"use_mask_token is for models of images; {kind} models read {stem.reads}")

@@ -220,6 +220,17 @@ class EntityWordsOutput(ModelOutput):
 
 
 @dataclasses.dataclass
+class TaughtOutput(ModelOutput):
+    """Logits [B, C] of the first token and of the one that learned from another model, and their mean."""
+
+    logits: Tensor | None = None
+    cls_logits: Tensor | None = None
+    distillation_logits: Tensor | None = None
+    hidden_states: tuple[Tensor, ...] | None = None
+    attentions: tuple[Tensor, ...] | None = None
+
+
+@dataclasses.dataclass
 class EmbeddingOutput(ModelOutput):
     """A text's or an image's vector [B, P] in the space that both share, and the states [B, T, E]."""
 

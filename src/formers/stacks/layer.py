@@ -152,7 +152,18 @@ def _grouped(layers: nn.ModuleList, sharing: spec.Sharing, name: str) -> nn.Modu
 _PARTS = {
     f"{part}_{what}"
     for part in ("adapter", "attention", "cross", "feedforward", "scan")
-    for what in ("norm", "norm_node", "inner", "outer", "outer_node", "shift", "dropout", "gain", "add")
+    for what in (
+        "norm",
+        "norm_node",
+        "inner",
+        "outer",
+        "outer_node",
+        "shift",
+        "dropout",
+        "gain",
+        "skip",
+        "add",
+    )
 }
 _MIXED = (
     "r content_bias distance_bias segment_bias segment "

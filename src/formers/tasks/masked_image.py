@@ -60,7 +60,7 @@ class MaskedImageModeling(TaskModel):
     ) -> ModelOutput:
         stem, images = self._patches(), given["pixel_values"]
         down, across = (size // side for size, side in zip(images.shape[2:], stem.patch, strict=True))
-        rows = states.last[:, 1:].transpose(1, 2)  # [B, E, patches]
+        rows = states.last[:, stem.before :].transpose(1, 2)  # [B, E, patches]
         pixels: Tensor = leaf(self, "out")(rows.reshape(*rows.shape[:2], down, across))
         hidden, loss = given.get("bool_masked_pos"), None
         if hidden is not None:

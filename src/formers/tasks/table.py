@@ -220,6 +220,14 @@ TASKS: dict[str, Task] = {
             "table-question-answering",
         ),
         Task(
+            "taught_image_classification",
+            ("image_classification", "TaughtImageClassification"),
+            "",
+            "Label a whole image, as another model would.",
+            "image-classification",
+            labelled=True,
+        ),
+        Task(
             "token_classification",
             ("token_classification", "TokenClassification"),
             "AutoModelForTokenClassification",

@@ -1,0 +1,47 @@
+"""Shapes of models that read images as patches."""
+
+from __future__ import annotations
+
+from typing import Any
+
+IMAGE: dict[str, Any] = {
+    "hidden_size": 16,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 2,
+    "intermediate_size": 24,
+    "image_size": 12,
+    "patch_size": 4,
+    "num_channels": 2,
+}
+_DINO = {**{name: value for name, value in IMAGE.items() if name != "intermediate_size"}, "mlp_ratio": 2}
+# model_type -> shapes, see `shapes.py`; MORE are those of the whole grid alone
+SHAPES: dict[str, dict[str, dict[str, Any]]] = {
+    "deit": {"a second token": {**IMAGE, "encoder_stride": 4}},
+    "dinov2": {
+        "gains": _DINO,
+        "gated, no biases, nothing for hidden patches": {
+            **_DINO,
+            "use_swiglu_ffn": True,
+            "qkv_bias": False,
+            "use_mask_token": False,
+            "layerscale_value": 0.1,
+        },
+    },
+    "dinov2_with_registers": {"two registers": {**_DINO, "num_register_tokens": 2}},
+    "vit_msn": {"no pooler": IMAGE},
+}
+MORE: dict[str, dict[str, dict[str, Any]]] = {
+    "deit": {
+        "own pooler, no biases": {
+            **IMAGE,
+            "encoder_stride": 4,
+            "pooler_output_size": 20,
+            "pooler_act": "gelu",
+            "qkv_bias": False,
+        },
+    },
+    "dinov2_with_registers": {
+        "gated, no registers": {**_DINO, "num_register_tokens": 0, "use_swiglu_ffn": True},
+    },
+    "vit_msn": {"relu, no biases": {**IMAGE, "hidden_act": "relu", "qkv_bias": False}},
+}
