@@ -904,8 +904,8 @@ def reference_config(model_type: str, shape: str, class_name: str) -> Any:
         config.is_decoder = True
         if model_type == "big_bird":  # by blocks the reference's decoder sees what is to come
             config.attention_type = "original_full"
-    if model_type == "gemma2":
-        config._attn_implementation = "eager"  # the others leave the cap out
+    if model_type in ("gemma2", "data2vec-vision"):
+        config._attn_implementation = "eager"  # others leave the cap, or weights, out
     return config
 
 
@@ -1101,7 +1101,9 @@ def labels(class_name: str, inputs: dict[str, Any]) -> dict[str, Any]:
     if class_name.endswith("ForImageClassification"):
         return {"labels": torch.tensor([0, 4, 2, 2])}
     if "MaskedImage" in class_name:
-        return {"bool_masked_pos": torch.rand(4, 9, generator=generator) > 0.5}
+        hidden = torch.rand(4, 9, generator=generator) > 0.5
+        codes = {"labels": torch.arange(int(hidden.sum())) % 20} if class_name.startswith("Beit") else {}
+        return {"bool_masked_pos": hidden, **codes}
     if class_name == "CLIPModel":
         return {"return_loss": True}
     if "input_ids" not in inputs or "WithProjection" in class_name:

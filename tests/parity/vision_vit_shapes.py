@@ -14,8 +14,16 @@ IMAGE: dict[str, Any] = {
     "num_channels": 2,
 }
 _DINO = {**{name: value for name, value in IMAGE.items() if name != "intermediate_size"}, "mlp_ratio": 2}
+_BEIT = {**IMAGE, "drop_path_rate": 0.0, "use_mask_token": True, "vocab_size": 20}
+_PLACED = {
+    "use_absolute_position_embeddings": True,
+    "use_relative_position_bias": True,
+    "use_shared_relative_position_bias": True,
+}
 # model_type -> shapes, see `shapes.py`; MORE are those of the whole grid alone
 SHAPES: dict[str, dict[str, dict[str, Any]]] = {
+    "beit": {"everything that tells places": {**_BEIT, **_PLACED}},
+    "data2vec-vision": {"a bias of each layer": {**_BEIT, "use_relative_position_bias": True}},
     "deit": {"a second token": {**IMAGE, "encoder_stride": 4}},
     "dinov2": {
         "gains": _DINO,
@@ -31,6 +39,18 @@ SHAPES: dict[str, dict[str, dict[str, Any]]] = {
     "vit_msn": {"no pooler": IMAGE},
 }
 MORE: dict[str, dict[str, dict[str, Any]]] = {
+    "beit": {
+        "no places, the first token": {**_BEIT, "use_mean_pooling": False},
+        "a bias that layers share, no gains": {
+            **_BEIT,
+            "use_shared_relative_position_bias": True,
+            "layer_scale_init_value": 0.0,
+        },
+    },
+    "data2vec-vision": {
+        "everything that tells places": {**_BEIT, **_PLACED},
+        "no places, the first token": {**_BEIT, "use_mean_pooling": False},
+    },
     "deit": {
         "own pooler, no biases": {
             **IMAGE,

@@ -61,6 +61,7 @@ class Single(Assembly):
         marks: callers may say which tokens see all, and are seen by all.
         reads: names of what it reads, where that is less than its kind of stack could.
         kind: of that cache.
+        pools: a model without a head has the pooler, unless it is told otherwise.
     """
 
     def __init__(
@@ -73,8 +74,9 @@ class Single(Assembly):
         marks: bool = False,
         reads: tuple[str, ...] | None = None,
         kind: type[Cache] = DynamicCache,
+        pools: bool = True,
     ) -> None:
-        self._stack, self.cache, self._kind = stack, cache, kind
+        self._stack, self.cache, self._kind, self._pools = stack, cache, kind, pools
         self.main, self.means = stem.reads, STEMS[stem].inputs
         self.inputs = inputs_of(stem, cache) if reads is None else (*reads, *_OTHER[1:])
         if tasks:
@@ -105,7 +107,7 @@ class Single(Assembly):
         elif masked:
             kind = config.model_type
             raise TypeError(f"use_mask_token is for models of images; {kind} models read {stem.reads}")
-        if pooler is False:
+        if not (self._pools if pooler is None else pooler):
             made = replace(made, pooler=None)
         elif pooler and made.pooler is None and "pooler" in made.names.stack:
             made = replace(made, pooler=made.width)

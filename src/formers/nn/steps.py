@@ -372,6 +372,17 @@ class Column(Step):
         flow.x = whole.mean(1) if self.which == "all" else whole[:, 0 if self.which == "left" else -1]
 
 
+class Rest(Step):
+    """The mean of all tokens but the first stands for a row, which has no padding."""
+
+    home = "pool"
+
+    def run(self, node: Any, flow: Flow) -> None:
+        """[N, E] or [B, T, E] -> [B, E]."""
+        whole = flow.pass_.layout.unpack(flow.x) if flow.x.dim() == 2 else flow.x
+        flow.x = whole[:, 1:].mean(1)
+
+
 class End(Step):
     """The token that ends a sequence stands for it; see `spec.Summary`. The pass holds the ids as `ids`."""
 
@@ -427,7 +438,7 @@ class Parted(Step):
 
 def summary_steps(s: spec.Summary, width: int) -> list[Step]:
     """The token, and its norm."""
-    found: Step = First() if s.token == "first" else End(s.ends)
+    found: Step = {"first": First, "rest": Rest}[s.token]() if s.token != "end" else End(s.ends)
     return [found] if s.norm is None else [found, Normalise("pooler", s.norm, width)]
 
 

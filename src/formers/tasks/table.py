@@ -235,6 +235,7 @@ TASKS: dict[str, Task] = {
             "token-classification",
             labelled=True,
         ),
+        Task("visual_tokens", ("masked_image", "VisualTokens"), "", "Predict codes of hidden patches."),
         Task(
             "zero_shot_image_classification",
             ("zero_shot", "ZeroShotImageClassification"),

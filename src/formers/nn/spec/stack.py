@@ -21,12 +21,12 @@ class Summary:
     """One token's state stands for its row.
 
     Attributes:
-        token: the first of the row, or the one that ends it.
+        token: the first of the row, or the one that ends it, or the mean of all but the first.
         ends: ids that end a row, of which the first counts; without any, the highest id does.
         norm: of that state.
     """
 
-    token: Literal["first", "end"] = "first"
+    token: Literal["first", "end", "rest"] = "first"
     ends: tuple[int, ...] = ()
     norm: Norm | None = None
 

@@ -11,6 +11,7 @@ from torch.nn import functional as F
 
 from formers.nn.dropout import Dropout, drop
 from formers.nn.fresh import Constant, Fill, Spread
+from formers.nn.grids import Grid
 from formers.nn.layout import Layout
 from formers.nn.leaves import rows_of_table
 from formers.nn.passing import Pass
@@ -109,6 +110,8 @@ class PatchStem(Stem):
         """[B, channels, height, width] -> [B, T, E]; flat rows where nobody looks."""
         images: Tensor = given["pixel_values"]
         images = images.to(leaf(node, "patch").weight.dtype)
+        s = self.spec
+        pass_.memo.put("grid", Grid(images.shape[2] // s.patch[0], images.shape[3] // s.patch[1]))
         x = self._patches(node, images, pass_)
         hidden = given.get("bool_masked_pos")
         if hidden is not None:
@@ -116,7 +119,6 @@ class PatchStem(Stem):
                 raise ValueError("bool_masked_pos needs a model with a mask token (use_mask_token=True)")
             chosen = hidden.unsqueeze(-1).type_as(x)  # [B, patches, 1]
             x = x * (1.0 - chosen) + leaf(node, "mask") * chosen
-        s = self.spec
         if s.leads:
             x = torch.cat((*(leaf(node, role).expand(x.shape[0], 1, -1) for role in s.leads), x), dim=1)
         if s.placed:
