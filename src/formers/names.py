@@ -41,12 +41,18 @@ def auto_of_map(name: str) -> str | None:
     if end is None or not name.startswith("MODEL_"):
         return None
     word = name.removesuffix(end).replace("_", "").replace("SEQTOSEQCAUSALLM", "SEQ2SEQLM")
-    return next((one for one in ("AutoModel", *AUTO) if one.removeprefix("Auto").upper() == word), None)
+    return next((one for one in ("AutoModel", *AUTO) if _mapped_word(one).upper() == word), None)
 
 
 def map_of(auto: str) -> str:
     """How the map of an Auto class is called: `MODEL_FOR_MASKED_LM_MAPPING`."""
-    return re.sub(r"(?<=[a-z])(?=[A-Z])", "_", auto.removeprefix("Auto")).upper() + "_MAPPING"
+    return re.sub(r"(?<=[a-z])(?=[A-Z])", "_", _mapped_word(auto)).upper() + "_MAPPING"
+
+
+def _mapped_word(auto: str) -> str:
+    """`AutoModelForMaskedLM` -> `ModelForMaskedLM`, `AutoBackbone` -> `ModelForBackbone`."""
+    word = auto.removeprefix("Auto")
+    return word if word.startswith("Model") else f"ModelFor{word}"
 
 
 def _named_outputs() -> Mapping[str, str]:

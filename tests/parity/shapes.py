@@ -21,6 +21,7 @@ from tests.parity import (
     long_shapes,
     mixing_shapes,
     recurrent_shapes,
+    vision_conv_shapes,
     vision_vit_shapes,
 )
 from tests.parity.plain_shapes import DECODER, ENCODER, GPT2, PLAIN, SPECIAL, VOCABULARY
@@ -869,6 +870,7 @@ for _room in (
     long_shapes,
     mixing_shapes,
     recurrent_shapes,
+    vision_conv_shapes,
     vision_vit_shapes,
 ):
     SHAPES.update(_room.SHAPES)

@@ -23,6 +23,7 @@ from formers.nn.prompts import ROLES
 from formers.nn.stems import STEMS
 from formers.nn.tree import add_aliases, has, leaf, wiring
 from formers.nn.watch import watched
+from formers.stacks.layer import layer_class
 from formers.stacks.stack import Ask, States
 
 # inputs of older versions, which code that was written for them passes on as None
@@ -127,6 +128,10 @@ class Assembly:
     def layer_classes(self, config_class: type[Any]) -> list[str]:
         """Names of the layers' classes, which no sharding cuts."""
         return list(self.spec(config_class()).layer_classes)
+
+    def layer_class(self, name: str) -> type[nn.Module]:
+        """The class of layers of that name."""
+        return layer_class(name)
 
 
 _MEANING = {

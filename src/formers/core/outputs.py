@@ -162,6 +162,15 @@ class MaskedImageOutput(ModelOutput):
 
 
 @dataclasses.dataclass
+class BackboneOutput(ModelOutput):
+    """Maps of chosen stages, [B, channels, height, width] each."""
+
+    feature_maps: tuple[Tensor, ...] | None = None
+    hidden_states: tuple[Tensor, ...] | None = None
+    attentions: tuple[Tensor, ...] | None = None
+
+
+@dataclasses.dataclass
 class PreTrainingOutput(ModelOutput):
     """BERT pre-training: masked-LM logits [B, T, V] and next-sentence logits [B, 2]."""
 

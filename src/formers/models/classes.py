@@ -13,7 +13,6 @@ from formers.core.notices import did_you_mean
 from formers.model.base import PreTrainedModel
 from formers.models.registry import family_of
 from formers.models.table import FAMILIES
-from formers.stacks.layer import layer_class
 from formers.tasks.table import TASKS
 
 # where a class says it lives: `formers.auto` finds it again by name, so that models can be pickled
@@ -110,6 +109,18 @@ def base_class(config: Any) -> type[BaseModel]:
     return found
 
 
+def backbone_class(config: Any) -> type[PreTrainedModel]:
+    """The class that gives maps for a config, of whatever family it is.
+
+    Raises:
+        ValueError: when its family has none.
+    """
+    family = family_of(config.model_type)
+    if "Backbone" not in family.heads:
+        raise ValueError(f"{family.name} has no class that gives maps, so it cannot be a backbone")
+    return class_of(family, "Backbone")
+
+
 def predictor_class(config: Any) -> type[PreTrainedModel]:
     """The class that predicts next tokens for a config, of whatever family it is.
 
@@ -141,5 +152,5 @@ def find(name: str) -> type[Any] | None:
             if name == f"{family.name}DecoderHalf":
                 return _half(family, "decoder")
             if name in family.assembly.layer_classes(family.config):  # for policies that wrap layers
-                return layer_class(name)
+                return family.assembly.layer_class(name)
     return None

@@ -124,6 +124,7 @@ FAMILIES: dict[str, tuple[str, str]] = {
     "qwen3_next": ("qwen3_next", "Qwen3Next"),
     "recurrent_gemma": ("recurrent_gemma", "RecurrentGemma"),
     "rembert": ("rembert", "RemBert"),
+    "resnet": ("resnet", "ResNet"),
     "roberta": ("roberta", "Roberta"),
     "roberta-prelayernorm": ("roberta_prelayernorm", "RobertaPreLayerNorm"),
     "roformer": ("roformer", "RoFormer"),

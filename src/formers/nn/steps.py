@@ -357,6 +357,19 @@ class Mean(Step):
         flow.x = flow.pass_.mean(flow.x)
 
 
+class Flatten(Step):
+    """All axes but the first become one."""
+
+    def __init__(self, role: str) -> None:
+        super().__init__()
+        self.role = role
+        self.leaves = {role: nn.Flatten}
+
+    def run(self, node: Any, flow: Flow) -> None:
+        """[B, C, 1, 1] -> [B, C]."""
+        flow.x = leaf(node, self.role)(flow.x)
+
+
 class Column(Step):
     """What stands in the first column ("left") or the last one ("right"), or the mean of all columns."""
 

@@ -316,11 +316,19 @@ def place(owner: nn.Module, role: str, path: str, value: nn.Module) -> None:
         SpecError: when the path is taken by an attribute of the class.
     """
     *groups, last = path.split(".")
-    node = descend(owner, tuple(groups))
-    if last not in node._modules:
-        _refuse_collision(node, last)
-    node.add_module(last, value)
+    hold(descend(owner, tuple(groups)), last, value)
     wiring(owner).roles[role] = (*groups, last)
+
+
+def hold(node: nn.Module, name: str, value: nn.Module) -> None:
+    """Register a child, which no role names.
+
+    Raises:
+        SpecError: when the name is taken by an attribute of the class.
+    """
+    if name not in node._modules:
+        _refuse_collision(node, name)
+    node.add_module(name, value)
 
 
 def place_tensor(

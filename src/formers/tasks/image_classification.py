@@ -8,8 +8,8 @@ from typing import Any
 from torch import nn
 
 from formers.core.outputs import ModelOutput, TaughtOutput
-from formers.nn.program import build
-from formers.nn.steps import First, Project
+from formers.nn.program import Step, build
+from formers.nn.steps import First, Flatten, Project
 from formers.nn.tree import leaf, place
 from formers.stacks.stack import States
 from formers.tasks.base import TaskModel
@@ -27,7 +27,8 @@ class ImageClassification(SequenceClassification):
             super()._place_head(spec, config)
         else:
             self.num_labels = 0
-            first = [First()] if spec.pool == "first" else []
+            first: list[Step] = [First()] if spec.pool == "first" else []
+            first += [Flatten("flat")] if spec.flat else []
             build(self, [*first, Project("out", nn.Identity)], spec.names())
 
 

@@ -13,7 +13,7 @@ from formers.core.outputs import ModelOutput, TaskOutput
 from formers.nn.losses import classification
 from formers.nn.program import Step, build, compute
 from formers.nn.recording import recording
-from formers.nn.steps import Column, Drop, First, Mean, dense
+from formers.nn.steps import Column, Drop, First, Flatten, Mean, dense
 from formers.nn.watch import looks_back
 from formers.stacks.stack import Ask, States
 from formers.tasks.base import TaskModel
@@ -52,6 +52,7 @@ class Spec:
         bias: the output layer has a bias.
         before: what stands before the dropout, in place of `dense` and `act`.
         lead: tokens that are not counted among the rest.
+        flat: path of what makes vectors of maps of one place.
     """
 
     out: str | None
@@ -70,6 +71,7 @@ class Spec:
     bias: bool = True
     before: Transform | None = None
     lead: int = 1
+    flat: str | None = None
 
     @property
     def transform(self) -> Transform:
@@ -81,6 +83,7 @@ class Spec:
         pool: list[Step] = [_POOLS[self.pool]()] if self.pool in _POOLS else []
         steps, last = ([], pool) if self.pool == "late" else (pool, [])
         drop = Drop("dropout", self.dropout)
+        steps += [Flatten("flat")] if self.flat else []
         steps += [Drop("pool_dropout", self.pool_dropout)] if self.pool_dropout_path else []
         steps += [drop] if self.drop_first else []
         steps += [Drop(f"idle_{path}", 0.0) for path in self.idle]
@@ -92,7 +95,7 @@ class Spec:
 
     def names(self) -> dict[str, str | None]:
         """Role -> path."""
-        own = {"out": self.out, "dropout": self.dropout_path, "pool": self.node or ""}
+        own = {"out": self.out, "flat": self.flat, "dropout": self.dropout_path, "pool": self.node or ""}
         before = {"pool_dropout": self.pool_dropout_path, **{f"idle_{path}": path for path in self.idle}}
         return {**self.transform.names, **own, **before}
 

@@ -51,6 +51,12 @@ TASKS: dict[str, Task] = {
             labelled=True,
         ),
         Task(
+            "backbone",
+            ("backbone", "Backbone"),
+            "AutoBackbone",
+            "Maps of an image at several sizes, for another model to read.",
+        ),
+        Task(
             "causal_lm",
             ("language_model", "CausalLM"),
             "AutoModelForCausalLM",

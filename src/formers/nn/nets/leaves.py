@@ -1,0 +1,115 @@
+"""The leaves of networks over maps, and which leaf a spec asks for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from formers.nn.activations import Activation
+from formers.nn.dropout import Dropout
+from formers.nn.fresh import Constant, begins
+from formers.nn.spec import nets
+
+
+class FanOut:
+    """Normal, with the root of two over how many places read each number (He et al. 2015)."""
+
+    def fill_(self, tensor: Tensor) -> None:
+        """[out, in, height, width]."""
+        nn.init.kaiming_normal_(tensor, mode="fan_out", nonlinearity="relu")
+
+
+class SameConv(nn.Conv2d):
+    """A convolution that makes ceil(size / stride) places, more zeros behind than before them."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        """[B, in, H, W] -> [B, out, ceil(H / stride), ceil(W / stride)]."""
+        return super().forward(same_padded(self, input))
+
+
+def same_padded(conv: nn.Conv2d, x: Tensor) -> Tensor:
+    """What a `SameConv` reads, with its zeros."""
+    sides: list[int] = []
+    for axis in (1, 0):
+        size, stride = x.shape[2 + axis], conv.stride[axis]
+        short = max(conv.kernel_size[axis] - (size % stride or stride), 0)
+        sides += [side * conv.dilation[axis] for side in (short // 2, short - short // 2)]
+    return F.pad(x, sides)
+
+
+class MapNorm(nn.LayerNorm):
+    """A layer norm of the channels of [B, C, H, W]."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        """The same shape."""
+        return super().forward(input.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
+
+
+class Responses(nn.Module):
+    """See `spec.nets.Responses`."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.zeros(1, 1, 1, width))
+        self.bias = nn.Parameter(torch.zeros(1, 1, 1, width))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[B, H, W, C] -> [B, H, W, C]."""
+        norms: Tensor = torch.linalg.vector_norm(x, ord=2, dim=(1, 2), keepdim=True)
+        return self.weight * (x * (norms / (norms.mean(dim=-1, keepdim=True) + 1e-6))) + self.bias + x
+
+
+class DropPath(nn.Module):
+    """Whole images are zeroed in training, and the others scaled up for it."""
+
+    def __init__(self, rate: float) -> None:
+        super().__init__()
+        self.drop_prob = rate
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[B, ..] -> [B, ..]."""
+        if not self.drop_prob or not self.training:
+            return x
+        kept = torch.rand(x.shape[0], *(1,) * (x.dim() - 1), dtype=x.dtype, device=x.device) >= self.drop_prob
+        return x / (1.0 - self.drop_prob) * kept
+
+    def extra_repr(self) -> str:
+        """The rate."""
+        return f"p={self.drop_prob}"
+
+
+def _conv(s: nets.Conv) -> nn.Module:
+    pad = s.dilation * (s.kernel // 2) if s.padding is None else s.padding
+    kind = SameConv if s.same else nn.Conv2d
+    made = kind(s.read, s.made, s.kernel, s.stride, 0 if s.same else pad, s.dilation, s.groups, bias=s.bias)
+    return begins(made, weight=FanOut()) if s.spread else made
+
+
+def _pool(s: nets.Pool) -> nn.Module:
+    if not s.size:
+        return nn.AdaptiveAvgPool2d(1)
+    if s.kind == "largest":
+        return nn.MaxPool2d(s.size, s.stride, s.padding)
+    return nn.AvgPool2d(s.size, s.stride, s.padding, count_include_pad=False)
+
+
+def _norm(s: nets.ChannelNorm) -> nn.Module:
+    return (nn.LayerNorm if s.rows else MapNorm)(s.width, eps=s.eps)
+
+
+LEAVES: dict[type[Any], Callable[[Any], nn.Module]] = {
+    nets.Conv: _conv,
+    nets.BatchNorm: lambda s: nn.BatchNorm2d(s.width, s.eps, s.momentum),
+    nets.ChannelNorm: _norm,
+    nets.GroupNorm: lambda s: nn.GroupNorm(s.groups, s.width, s.eps),
+    nets.Act: lambda s: nn.Identity() if s.name is None else Activation(s.name),
+    nets.Pool: _pool,
+    nets.Pad: lambda s: nn.ZeroPad2d(s.sides),
+    nets.Dense: lambda s: nn.Linear(s.read, s.made, s.bias),
+    nets.Responses: lambda s: begins(Responses(s.width), weight=Constant(0.0), bias=Constant(0.0)),
+    nets.Drop: lambda s: DropPath(s.rate) if s.paths else Dropout(s.rate),
+}

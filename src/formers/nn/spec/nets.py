@@ -1,0 +1,244 @@
+"""Networks over maps, [B, channels, height, width]: nodes of the checkpoint's tree, and what runs in them.
+
+A node names its parts as the checkpoint does, and says in which order they run; between them stand marks. A
+net is the outermost node.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Any, ClassVar, Literal
+
+
+class Mark(Enum):
+    """What happens between parts."""
+
+    BEGIN = "what is here is kept for a sum, a product or a difference"
+    SUM = "what was kept is added"
+    TIMES = "what was kept is multiplied by this"
+    LESS = "what was kept is taken away"
+    ROWS = "channels go last: [B, H, W, C]"
+    MAPS = "channels go second again"
+    MEAN = "the mean over height and width: [B, C]"
+    FLAT = "[B, C, 1, 1] becomes [B, C]"
+    KEEP = "this is a hidden state"
+
+
+BEGIN, SUM, TIMES, LESS = Mark.BEGIN, Mark.SUM, Mark.TIMES, Mark.LESS
+ROWS, MAPS, MEAN, FLAT, KEEP = Mark.ROWS, Mark.MAPS, Mark.MEAN, Mark.FLAT, Mark.KEEP
+
+
+@dataclass(frozen=True)
+class Plus:
+    """What a part makes of what was kept is added."""
+
+    part: str
+
+
+@dataclass(frozen=True)
+class Within:
+    """A node is called with what was kept, which it may add, and with what is here."""
+
+    part: str
+
+
+@dataclass(frozen=True)
+class Scaled:
+    """A learned factor for every channel, which stand last in `rows`, else second."""
+
+    part: str
+    rows: bool = True
+
+
+Run = str | Mark | Plus | Within | Scaled
+
+
+@dataclass(frozen=True)
+class Conv:
+    """A convolution, with `padding` on all sides; half the kernel's reach, where nothing is said.
+
+    `same` pads as TensorFlow does, by the size of what is read. Fresh weights are normal; if `spread`, their
+    deviation follows from what is made (He et al. 2015, arXiv:1502.01852).
+    """
+
+    read: int
+    made: int
+    kernel: int = 1
+    stride: int = 1
+    groups: int = 1
+    dilation: int = 1
+    bias: bool = False
+    padding: int | None = None
+    same: bool = False
+    spread: bool = False
+
+
+@dataclass(frozen=True)
+class BatchNorm:
+    """Over the images of a batch in training, over what was seen then in evaluation (arXiv:1502.03167)."""
+
+    width: int
+    eps: float = 1e-5
+    momentum: float = 0.1
+
+
+@dataclass(frozen=True)
+class ChannelNorm:
+    """A layer norm of the channels of every place, which stand last in `rows`, else second."""
+
+    width: int
+    eps: float = 1e-6
+    rows: bool = False
+
+
+@dataclass(frozen=True)
+class GroupNorm:
+    """Over groups of channels and all places (arXiv:1803.08494)."""
+
+    width: int
+    eps: float = 1e-5
+    groups: int = 1
+
+
+@dataclass(frozen=True)
+class Act:
+    """An activation; without a name nothing happens there."""
+
+    name: str | None = None
+
+
+@dataclass(frozen=True)
+class Pool:
+    """The largest, or the mean, of what a window sees; padding counts for nothing. Size 0: of all places."""
+
+    kind: Literal["largest", "mean"] = "mean"
+    size: int = 0
+    stride: int = 1
+    padding: int = 0
+
+
+@dataclass(frozen=True)
+class Pad:
+    """Zeros to the left, to the right, above and below."""
+
+    sides: tuple[int, int, int, int]
+
+
+@dataclass(frozen=True)
+class Dense:
+    """A linear layer over channels that stand last."""
+
+    read: int
+    made: int
+    bias: bool = True
+
+
+@dataclass(frozen=True)
+class Responses:
+    """Channels against each other by how strongly they respond (arXiv:2301.00808, section 3)."""
+
+    width: int
+
+
+@dataclass(frozen=True)
+class Drop:
+    """Dropout; of whole images if `paths` (stochastic depth, arXiv:1603.09382)."""
+
+    rate: float
+    paths: bool = False
+
+
+@dataclass(frozen=True)
+class Factor:
+    """The parameter of `Scaled`, [C]."""
+
+    width: int
+    value: float
+
+
+@dataclass(frozen=True)
+class Node:
+    """A node of the tree.
+
+    Attributes:
+        parts: name -> what stands there, in the order in which the ecosystem's class makes them.
+        run: what happens, in order; all parts, where nothing else is said.
+        name: the ecosystem's name of its class, where sharding may ask for it.
+        record: it returns a record, not the map alone.
+    """
+
+    parts: Mapping[str, Any]
+    run: tuple[Run, ...] | None = None
+    name: str = ""
+    record: bool = False
+
+    @property
+    def steps(self) -> tuple[Run, ...]:
+        """What happens."""
+        return tuple(self.parts) if self.run is None else self.run
+
+
+def row(*parts: Any, keep: bool = False, first: int = 0) -> Node:
+    """A list of numbered parts, the result of each of which is a hidden state if `keep`."""
+    names = [str(i) for i in range(first, first + len(parts))]
+    run = [one for name in names for one in ((name, KEEP) if keep else (name,))]
+    return Node(dict(zip(names, parts, strict=True)), tuple(run))
+
+
+def stages(
+    read: int, widths: Sequence[int], depths: Sequence[int], make: Callable[[int, int, int, int], Any]
+) -> list[Node]:
+    """For every stage a row of blocks.
+
+    `make` is told what a block reads, what it makes, and the numbers of the stage and of the block in it.
+    """
+    found = []
+    for i, (made, depth) in enumerate(zip(widths, depths, strict=True)):
+        found.append(row(*(make(made if j else read, made, i, j) for j in range(depth))))
+        read = made
+    return found
+
+
+@dataclass(frozen=True)
+class Net(Node):
+    """A network.
+
+    Attributes:
+        channels: of what it reads.
+        widths: channels of the hidden states.
+        pool: what happens to the last map, for one vector of every image; None for no such vector.
+        deviations: of fresh weights, by ending of the name, beside `std`.
+        layer_classes: names of nodes' classes that no sharding cuts.
+    """
+
+    channels: int = 3
+    widths: tuple[int, ...] = ()
+    pool: tuple[Run, ...] | None = None
+    last: int | None = None
+    std: float = 0.02
+    deviations: Mapping[str, float] = field(default_factory=dict)
+    layer_classes: tuple[str, ...] = ()
+    reads: ClassVar[str] = "pixel_values"
+    attention: ClassVar[None] = None
+    causal: ClassVar[bool] = False
+    decoder: ClassVar[bool] = False
+
+    @property
+    def last_width(self) -> int:
+        """Channels of the last map."""
+        return self.last or self.widths[-1]
+
+    @property
+    def kinds(self) -> list[str]:
+        """What it is made of, each once."""
+
+        def words(node: Node) -> Iterator[str]:
+            for part in node.parts.values():
+                if isinstance(part, Node):
+                    yield from words(part)
+                else:
+                    yield type(part).__name__
+
+        return list(dict.fromkeys(words(self)))

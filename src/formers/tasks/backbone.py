@@ -1,0 +1,98 @@
+"""Maps of an image at several sizes, for detectors and segmenters to read."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from torch import Tensor, nn
+
+from formers.core.outputs import BackboneOutput, ModelOutput
+from formers.nn.tree import hold, leaf, place, wiring
+from formers.stacks.stack import Ask, States
+from formers.tasks.base import TaskModel
+
+
+@dataclass(frozen=True)
+class Spec:
+    """How maps follow from hidden states.
+
+    Attributes:
+        widths: channels of the hidden states, the first one's before the first stage.
+        norms: path of a node with a norm for each stage that is given out; None for no norms.
+        norm: makes one, of so many channels.
+        shaped: what becomes of a hidden state, given the model, the state and the inputs; None: it stays.
+    """
+
+    widths: Sequence[int]
+    norms: str | None = None
+    norm: Callable[[int], nn.Module] | None = None
+    shaped: Callable[[Any, Tensor, Mapping[str, Any]], Tensor] | None = None
+
+
+class Backbone(TaskModel):
+    """Hidden states of the stages that `out_features` names, as maps.
+
+    Attributes:
+        stage_names: all stages, the stem first.
+        num_features: channels of their maps.
+    """
+
+    _targets = ()
+    _options = ("return_dict",)
+    _says = "Read images. `feature_maps`: a map [B, channels, height, width] for each of `out_features`."
+
+    def _place_head(self, spec: Spec, config: Any) -> None:
+        self.stage_names = list(config.stage_names)
+        self.num_features = list(spec.widths)
+        if spec.norms is not None and spec.norm is not None:
+            place(self, "norms", spec.norms, nn.ModuleDict())
+            for stage, width in zip(self.out_features, self.channels, strict=True):
+                hold(leaf(self, "norms"), stage, spec.norm(width))
+
+    @property
+    def out_features(self) -> list[str]:
+        """Names of the stages whose maps are given out; they can be set."""
+        found: list[str] = self.config.out_features
+        return found
+
+    @out_features.setter
+    def out_features(self, value: list[str]) -> None:
+        self.config.out_features = value
+
+    @property
+    def out_indices(self) -> list[int]:
+        """Their numbers."""
+        found: list[int] = self.config.out_indices
+        return found
+
+    @out_indices.setter
+    def out_indices(self, value: list[int]) -> None:
+        self.config.out_indices = value
+
+    @property
+    def out_feature_channels(self) -> dict[str, int]:
+        """Stage -> channels, for all stages."""
+        return dict(zip(self.stage_names, self.num_features, strict=True))
+
+    @property
+    def channels(self) -> list[int]:
+        """Channels of the maps that are given out."""
+        return [self.out_feature_channels[stage] for stage in self.out_features]
+
+    def _prepare(self, given: dict[str, Any], targets: dict[str, Any], ask: Ask) -> None:
+        wiring(self).facts["wanted"] = ask.hidden
+        ask.hidden = True
+
+    def _finish(
+        self, states: States, given: dict[str, Any], targets: dict[str, Any], items: Any
+    ) -> ModelOutput:
+        spec: Spec = wiring(self).facts["head"]
+        maps = []
+        for stage, state in zip(self.stage_names, states.hidden or (), strict=True):
+            if stage in self.out_features:
+                shaped = state if spec.shaped is None else spec.shaped(self, state, given)
+                maps.append(shaped if spec.norms is None else leaf(self, "norms")[stage](shaped))
+        hidden = states.hidden if wiring(self).facts["wanted"] else None
+        return BackboneOutput(tuple(maps), hidden, states.attentions)
