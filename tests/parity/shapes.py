@@ -973,6 +973,8 @@ def inputs_of(model: Any, **options: Any) -> dict[str, Any]:
     config = model.config
     names = inspect.signature(model.forward).parameters
     seen = images(config) if "pixel_values" in names else {}
+    if "noise" in names:  # which patches are hidden is the same for both
+        seen["noise"] = torch.rand(4, 9, generator=torch.Generator().manual_seed(3))
     if "input_ids" not in names:
         return seen
     text = config.get_text_config()
@@ -1106,6 +1108,8 @@ def labels(class_name: str, inputs: dict[str, Any]) -> dict[str, Any]:
         hidden = torch.rand(4, 9, generator=generator) > 0.5
         codes = {"labels": torch.arange(int(hidden.sum())) % 20} if class_name.startswith("Beit") else {}
         return {"bool_masked_pos": hidden, **codes}
+    if class_name == "ViTMAEForPreTraining":  # whose targets are the images
+        return {"interpolate_pos_encoding": False}
     if class_name == "CLIPModel":
         return {"return_loss": True}
     if "input_ids" not in inputs or "WithProjection" in class_name:

@@ -57,7 +57,8 @@ each_case = pytest.mark.parametrize("case", CASES, indirect=True, ids=[" / ".joi
 ONLY_THERE = {
     # both halves of the feed-forward stand by themselves in the file, and each sum has a dropout of its own
     **dict.fromkeys(
-        ("beit", "deit", "vit", "vit_msn"), re.compile(r"(^|\.)layers\.\d+\.(mlp(\.activation_fn)?|dropout)$")
+        ("beit", "deit", "vit", "vit_mae", "vit_msn"),
+        re.compile(r"(^|\.)(decoder_)?layers\.\d+\.(mlp(\.activation_fn)?|dropout)$"),
     ),
     # one in the file
     **dict.fromkeys(("dinov2", "dinov2_with_registers"), re.compile(r"\.mlp\.(gate|up)_proj$")),

@@ -20,6 +20,12 @@ _PLACED = {
     "use_relative_position_bias": True,
     "use_shared_relative_position_bias": True,
 }
+_DECODER = {
+    "decoder_hidden_size": 8,
+    "decoder_num_hidden_layers": 1,
+    "decoder_num_attention_heads": 2,
+    "decoder_intermediate_size": 12,
+}
 # model_type -> shapes, see `shapes.py`; MORE are those of the whole grid alone
 SHAPES: dict[str, dict[str, dict[str, Any]]] = {
     "beit": {"everything that tells places": {**_BEIT, **_PLACED}},
@@ -28,6 +34,7 @@ SHAPES: dict[str, dict[str, dict[str, Any]]] = {
     "dinov2": {
         "gains": _DINO,
         "gated, no biases, nothing for hidden patches": {
+            "out_features": ["stem", "stage2"],
             **_DINO,
             "use_swiglu_ffn": True,
             "qkv_bias": False,
@@ -35,7 +42,10 @@ SHAPES: dict[str, dict[str, dict[str, Any]]] = {
             "layerscale_value": 0.1,
         },
     },
-    "dinov2_with_registers": {"two registers": {**_DINO, "num_register_tokens": 2}},
+    "dinov2_with_registers": {
+        "two registers": {**_DINO, "num_register_tokens": 2, "reshape_hidden_states": False}
+    },
+    "vit_mae": {"two thirds hidden": {**IMAGE, **_DECODER, "mask_ratio": 0.6}},
     "vit_msn": {"no pooler": IMAGE},
 }
 MORE: dict[str, dict[str, dict[str, Any]]] = {
@@ -61,7 +71,16 @@ MORE: dict[str, dict[str, dict[str, Any]]] = {
         },
     },
     "dinov2_with_registers": {
-        "gated, no registers": {**_DINO, "num_register_tokens": 0, "use_swiglu_ffn": True},
+        "gated, no registers, no norm": {
+            "apply_layernorm": False,
+            "out_features": ["stage1", "stage2"],
+            **_DINO,
+            "num_register_tokens": 0,
+            "use_swiglu_ffn": True,
+        },
+    },
+    "vit_mae": {
+        "normed pixels, no biases": {**IMAGE, **_DECODER, "norm_pix_loss": True, "qkv_bias": False},
     },
     "vit_msn": {"relu, no biases": {**IMAGE, "hidden_act": "relu", "qkv_bias": False}},
 }

@@ -133,7 +133,9 @@ _IMAGE = {name: value for name, value in _BERT.items() if name != "vocab_size"} 
     "image_size": 12,
     "patch_size": 4,
 }
-_OTHERS |= dict.fromkeys(("vit", "beit", "clip_vision_model", "data2vec-vision", "deit", "vit_msn"), _IMAGE)
+_OTHERS |= dict.fromkeys(
+    ("vit", "beit", "clip_vision_model", "data2vec-vision", "deit", "vit_mae", "vit_msn"), _IMAGE
+)
 _OTHERS |= dict.fromkeys(("dinov2", "dinov2_with_registers"), _IMAGE)
 _OTHERS["mamba2"] = {**_BERT, "num_heads": 4, "head_dim": 16, "n_groups": 2}
 _OTHERS["jamba"] = {**_MIXED, "attn_layer_period": 2, "attn_layer_offset": 1}

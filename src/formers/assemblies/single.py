@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from copy import copy
 from dataclasses import replace
 from typing import Any
 
@@ -91,6 +92,18 @@ class Single(Assembly):
     def spec(self, config: Any) -> spec.Stack:
         """The stack."""
         return self._stack(config)
+
+    def alone(self, part: str, config_class: type[Any]) -> Single:
+        """The `layers` by themselves, without what is made of their last states.
+
+        Raises:
+            NotImplementedError: for another part.
+        """
+        if part != "layers":
+            super().alone(part, config_class)
+        made = copy(self)
+        made._stack = lambda config: replace(self._stack(config), final_norm=None, pooler=None)
+        return made
 
     def place(
         self, model: PreTrainedModel, config: Any, pooler: bool | None = None, masked: bool = False

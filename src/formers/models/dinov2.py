@@ -7,42 +7,19 @@ from typing import Any
 
 from formers.assemblies.family import Family, Head
 from formers.assemblies.single import Single
-from formers.configs import PretrainedConfig
+from formers.configs import BackboneConfig
 from formers.models import vit
 from formers.models.registry import register
 from formers.nn import spec
+from formers.nn.leaves import norm
+from formers.tasks.backbone import Spec as Maps
+from formers.tasks.backbone import of_patches
 from formers.tasks.specs import Sequences
 
 
-class Dinov2WithRegistersConfig(PretrainedConfig):
-    """Configuration of DINOv2 with registers."""
+class DinoConfig(BackboneConfig):
+    """What both have."""
 
-    model_type = "dinov2_with_registers"
-    hidden_size: int = 768
-    num_hidden_layers: int = 12
-    num_attention_heads: int = 12
-    mlp_ratio: int = 4
-    hidden_act: str = "gelu"
-    hidden_dropout_prob: float = 0.0
-    attention_probs_dropout_prob: float = 0.0
-    initializer_range: float = 0.02
-    layer_norm_eps: float = 1e-6
-    image_size: int | list[int] = 224
-    patch_size: int | list[int] = 16
-    num_channels: int = 3
-    qkv_bias: bool = True
-    layerscale_value: float = 1.0
-    drop_path_rate: float = 0.0
-    use_swiglu_ffn: bool = False
-    num_register_tokens: int = 4
-    apply_layernorm: bool = True
-    reshape_hidden_states: bool = True
-
-
-class Dinov2Config(PretrainedConfig):
-    """Configuration of DINOv2."""
-
-    model_type = "dinov2"
     hidden_size: int = 768
     num_hidden_layers: int = 12
     num_attention_heads: int = 12
@@ -61,7 +38,21 @@ class Dinov2Config(PretrainedConfig):
     use_swiglu_ffn: bool = False
     apply_layernorm: bool = True
     reshape_hidden_states: bool = True
+
+
+class Dinov2Config(DinoConfig):
+    """Configuration of DINOv2."""
+
+    model_type = "dinov2"
     use_mask_token: bool = True
+
+
+class Dinov2WithRegistersConfig(DinoConfig):
+    """Configuration of DINOv2 with registers."""
+
+    model_type = "dinov2_with_registers"
+    patch_size: int | list[int] = 16
+    num_register_tokens: int = 4
 
 
 NAMES = spec.Names(
@@ -132,6 +123,19 @@ def labels(c: Any) -> Sequences:
     return Sequences("classifier", pool="joined", lead=1 + getattr(c, "num_register_tokens", 0))
 
 
+def maps(c: Any) -> Maps:
+    """Normed states as maps, or as they are."""
+    before = 1 + getattr(c, "num_register_tokens", 0)
+    return Maps(
+        [c.hidden_size] * (c.num_hidden_layers + 1),
+        norm=lambda width: norm(spec.Norm("layer", c.layer_norm_eps), width),
+        shared="layernorm",
+        applied=c.apply_layernorm,
+        shaped=of_patches(spec.pair(c.patch_size), before) if c.reshape_hidden_states else None,
+    )
+
+
+BACKBONE = Head("backbone", maps, over="layers", flat=True)
 READS = ("pixel_values", "bool_masked_pos", "attention_mask")
 DINOV2, DINOV2_WITH_REGISTERS = (
     register(
@@ -141,7 +145,7 @@ DINOV2, DINOV2_WITH_REGISTERS = (
             config=config,
             base=config.model_type,
             assembly=Single(made, spec.Patches, reads=READS),
-            heads={"ForImageClassification": Head("image_classification", labels)},
+            heads={"ForImageClassification": Head("image_classification", labels), "Backbone": BACKBONE},
             aliases=NEWER,
         )
     )

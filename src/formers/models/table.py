@@ -141,6 +141,7 @@ FAMILIES: dict[str, tuple[str, str]] = {
     "umt5": ("mt5", "UMT5"),
     "vaultgemma": ("vaultgemma", "VaultGemma"),
     "vit": ("vit", "ViT"),
+    "vit_mae": ("vit_mae", "ViTMAE"),
     "vit_msn": ("vit_msn", "ViTMSN"),
     "whisper": ("whisper", "Whisper"),
     "xglm": ("xglm", "XGLM"),

@@ -46,7 +46,7 @@ class Dropout(nn.Dropout):
         return drop(input, self.p) if self.training and self.p else input
 
 
-class SkipRows(nn.Module):
+class DropPath(nn.Module):
     """Stochastic depth (Huang et al. 2016, arXiv:1603.09382): in training whole rows become zeros.
 
     Those that are kept are scaled by 1 / (1 - rate).
@@ -54,15 +54,15 @@ class SkipRows(nn.Module):
 
     def __init__(self, rate: float = 0.0) -> None:
         super().__init__()
-        self.rate = rate
+        self.drop_prob = rate
 
     def forward(self, x: Tensor) -> Tensor:
         """[B, ..] -> [B, ..]."""
-        if not (self.training and self.rate):
+        if not self.drop_prob or not self.training:
             return x
-        kept = torch.rand(x.shape[0], *(1,) * (x.dim() - 1), dtype=x.dtype, device=x.device) >= self.rate
-        return x * (kept.to(x.dtype) / (1 - self.rate))
+        kept = torch.rand(x.shape[0], *(1,) * (x.dim() - 1), dtype=x.dtype, device=x.device) >= self.drop_prob
+        return x / (1.0 - self.drop_prob) * kept
 
     def extra_repr(self) -> str:
         """The rate."""
-        return f"rate={self.rate}"
+        return f"p={self.drop_prob}"

@@ -64,3 +64,23 @@ class GridBias(nn.Module):
         index = grid.index(table.device) if index is None else index
         found = self.grid.stretched(table, grid)[index]  # [T, T, H]
         return found.permute(2, 0, 1)[None].contiguous()
+
+
+class GridWaves:
+    """Sinusoids of the column and then of the row of every patch, behind zeros for `before` tokens.
+
+    Half of the features of each are sines (Vaswani et al. 2017, arXiv:1706.03762, section 3.5).
+    """
+
+    def __init__(self, down: int, across: int, before: int = 1) -> None:
+        self.down, self.across, self.before = down, across, before
+
+    def fill_(self, tensor: Tensor) -> None:
+        """[1, before + patches, E], of which E is a multiple of four."""
+        quarter = tensor.shape[-1] // 4
+        rates = 10_000.0 ** (-torch.arange(quarter, dtype=torch.float64) / quarter)
+        place = torch.arange(self.down * self.across)
+        turns = [at[:, None] * rates for at in (place % self.across, place // self.across)]
+        waves = torch.cat([wave for turn in turns for wave in (turn.sin(), turn.cos())], dim=1)
+        tensor.zero_()
+        tensor[:, self.before :] = waves.to(tensor.device, tensor.dtype)

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from formers.nn import spec, swift
 from formers.nn.activations import Activation, activation
-from formers.nn.dropout import Dropout, SkipRows, drop
+from formers.nn.dropout import Dropout, DropPath, drop
 from formers.nn.fresh import Constant
 from formers.nn.kernels import project
 from formers.nn.leaves import linear, norm
@@ -144,7 +144,7 @@ class Skip(Step):
     def __init__(self, role: str, rate: float) -> None:
         super().__init__()
         self.role = f"{role}_skip"
-        self.leaves = {self.role: lambda: SkipRows(rate)}
+        self.leaves = {self.role: lambda: DropPath(rate)}
         self.optional = frozenset({self.role})  # one may serve several parts
 
     def run(self, node: Any, flow: Flow) -> None:

@@ -22,13 +22,29 @@ class Spec:
         widths: channels of the hidden states, the first one's before the first stage.
         norms: path of a node with a norm for each stage that is given out; None for no norms.
         norm: makes one, of so many channels.
+        shared: path of one norm of all hidden states that are given out; whether it is `applied`.
         shaped: what becomes of a hidden state, given the model, the state and the inputs; None: it stays.
     """
 
     widths: Sequence[int]
     norms: str | None = None
     norm: Callable[[int], nn.Module] | None = None
+    shared: str | None = None
+    applied: bool = True
     shaped: Callable[[Any, Tensor, Mapping[str, Any]], Tensor] | None = None
+
+
+def of_patches(patch: tuple[int, int], before: int) -> Callable[[Any, Tensor, Mapping[str, Any]], Tensor]:
+    """States of patches of that size, behind `before` tokens, as maps: [B, T, E] -> [B, E, down, across]."""
+
+    def shaped(model: Any, state: Tensor, given: Mapping[str, Any]) -> Tensor:
+        down, across = (
+            size // side for size, side in zip(given["pixel_values"].shape[2:], patch, strict=True)
+        )
+        rows = state[:, before:].transpose(1, 2)
+        return rows.reshape(*rows.shape[:2], down, across)
+
+    return shaped
 
 
 class Backbone(TaskModel):
@@ -46,6 +62,8 @@ class Backbone(TaskModel):
     def _place_head(self, spec: Spec, config: Any) -> None:
         self.stage_names = list(config.stage_names)
         self.num_features = list(spec.widths)
+        if spec.shared is not None and spec.norm is not None:
+            place(self, "shared", spec.shared, spec.norm(spec.widths[-1]))
         if spec.norms is not None and spec.norm is not None:
             place(self, "norms", spec.norms, nn.ModuleDict())
             for stage, width in zip(self.out_features, self.channels, strict=True):
@@ -92,6 +110,8 @@ class Backbone(TaskModel):
         maps = []
         for stage, state in zip(self.stage_names, states.hidden or (), strict=True):
             if stage in self.out_features:
+                if spec.shared is not None and spec.applied:
+                    state = leaf(self, "shared")(state)
                 shaped = state if spec.shaped is None else spec.shaped(self, state, given)
                 maps.append(shaped if spec.norms is None else leaf(self, "norms")[stage](shaped))
         hidden = states.hidden if wiring(self).facts["wanted"] else None

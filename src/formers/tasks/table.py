@@ -92,6 +92,7 @@ TASKS: dict[str, Task] = {
             "Predict hidden words and entities.",
             "fill-mask",
         ),
+        Task("hidden_pixels", ("hidden_pixels", "HiddenPixels"), "", "Predict pixels of hidden patches."),
         Task(
             "image_classification",
             ("image_classification", "ImageClassification"),
@@ -272,6 +273,7 @@ _WIDER: dict[str, tuple[tuple[str, ...], str]] = {
             "hidden_entities",
             "causal_lm",
             "permuted_lm",
+            "hidden_pixels",
             "masked_image_modeling",
         ),
         TASKS["pretraining"].says,

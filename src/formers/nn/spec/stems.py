@@ -192,7 +192,7 @@ class Patches:
         leads: roles of the tokens before the patches, one vector each.
         registers: how many tokens stand behind the first of those, without positions, and begin as zeros; a
             table of none is kept in files too.
-        placed: there are positions.
+        placed: there are positions; `fixed` ones are sinusoids of the grid, and not trained.
         free: images of any size are read, whether or not the caller asks for it.
         smooth: positions are smoothed where they are drawn together for smaller images.
         narrow_mask: the vector of hidden patches is [1, E], not [1, 1, E].
@@ -210,6 +210,7 @@ class Patches:
     leads: tuple[str, ...] = ("class",)
     registers: int | None = None
     placed: bool = True
+    fixed: bool = False
     free: bool = False
     smooth: bool = False
     narrow_mask: bool = False
@@ -224,6 +225,17 @@ class Patches:
     def grid(self) -> tuple[int, int]:
         """Patches down and across."""
         return self.image[0] // self.patch[0], self.image[1] // self.patch[1]
+
+
+@dataclass(frozen=True)
+class SomePatches(Patches):
+    """A stem for images of which a share is hidden: what is left is computed (arXiv:2111.06377).
+
+    Attributes:
+        hidden: that share of the patches.
+    """
+
+    hidden: float = 0.75
 
 
 @dataclass(frozen=True)

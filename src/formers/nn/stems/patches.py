@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from formers.nn.dropout import Dropout, drop
 from formers.nn.fresh import Constant, Fill, Spread
-from formers.nn.grids import Grid
+from formers.nn.grids import Grid, GridWaves
 from formers.nn.layout import Layout
 from formers.nn.leaves import rows_of_table
 from formers.nn.passing import Pass
@@ -62,7 +62,10 @@ class PatchStem(Stem):
         if s.placed and s.flat:
             place(owner, "position", str(names["position"]), nn.Embedding(count, s.width))
         elif s.placed:
-            learned("position", (1, count, s.width), drawn)
+            waves = GridWaves(*s.grid, len(s.leads))
+            learned("position", (1, count, s.width), waves if s.fixed else drawn)
+            if s.fixed:
+                leaf(owner, "position").requires_grad_(False)
         for role in s.leads[1:]:
             learned(role, one, zeros)
         if s.registers is not None:
