@@ -62,6 +62,7 @@ ONLY_THERE = {
     ),
     # one in the file
     **dict.fromkeys(("dinov2", "dinov2_with_registers"), re.compile(r"\.mlp\.(gate|up)_proj$")),
+    "dinov3_vit": re.compile(r"^model$"),  # the list of layers stands by itself in the file
     # all experts' two tensors stand beside their router in the file
     "granitemoe": re.compile(r"\.experts(\.act_fn)?$"),
     "granitemoeshared": re.compile(r"\.experts(\.act_fn)?$"),

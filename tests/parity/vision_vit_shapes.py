@@ -26,6 +26,7 @@ _DECODER = {
     "decoder_num_attention_heads": 2,
     "decoder_intermediate_size": 12,
 }
+_DINO_3 = {**IMAGE, "num_register_tokens": 2, "pos_embed_rescale": None}
 # model_type -> shapes, see `shapes.py`; MORE are those of the whole grid alone
 SHAPES: dict[str, dict[str, dict[str, Any]]] = {
     "beit": {"everything that tells places": {**_BEIT, **_PLACED}},
@@ -45,6 +46,7 @@ SHAPES: dict[str, dict[str, dict[str, Any]]] = {
     "dinov2_with_registers": {
         "two registers": {**_DINO, "num_register_tokens": 2, "reshape_hidden_states": False}
     },
+    "dinov3_vit": {"turned, registers": _DINO_3},
     "vit_mae": {"two thirds hidden": {**IMAGE, **_DECODER, "mask_ratio": 0.6}},
     "vit_msn": {"no pooler": IMAGE},
 }
@@ -77,6 +79,21 @@ MORE: dict[str, dict[str, dict[str, Any]]] = {
             **_DINO,
             "num_register_tokens": 0,
             "use_swiglu_ffn": True,
+        },
+    },
+    "dinov3_vit": {
+        "gated, other biases, wide images, maps without norms": {
+            **_DINO_3,
+            "image_size": [8, 12],
+            "num_register_tokens": 0,
+            "use_gated_mlp": True,
+            "key_bias": True,
+            "query_bias": False,
+            "proj_bias": False,
+            "mlp_bias": False,
+            "apply_layernorm": False,
+            "reshape_hidden_states": False,
+            "out_features": ["stage1", "stage2"],
         },
     },
     "vit_mae": {

@@ -136,7 +136,7 @@ _IMAGE = {name: value for name, value in _BERT.items() if name != "vocab_size"} 
 _OTHERS |= dict.fromkeys(
     ("vit", "beit", "clip_vision_model", "data2vec-vision", "deit", "vit_mae", "vit_msn"), _IMAGE
 )
-_OTHERS |= dict.fromkeys(("dinov2", "dinov2_with_registers"), _IMAGE)
+_OTHERS |= dict.fromkeys(("dinov2", "dinov2_with_registers", "dinov3_vit"), _IMAGE)
 _OTHERS["mamba2"] = {**_BERT, "num_heads": 4, "head_dim": 16, "n_groups": 2}
 _OTHERS["jamba"] = {**_MIXED, "attn_layer_period": 2, "attn_layer_offset": 1}
 _OTHERS["bamba"] = {**_GROUPED, "mamba_n_heads": 4, "mamba_d_state": 8, "attn_layer_indices": [1]}

@@ -93,6 +93,7 @@ def stack(c: BeitConfig, name: str = "BeitLayer", names: spec.Names = NAMES) -> 
         name,
         tuple(known[rate] for rate in rates),
         names.with_(stack={"score_bias": SHARED}) if shared else names,
+        dropout=c.hidden_dropout_prob,
         std=0.0,
         masked=c.use_mask_token,
         placed=c.use_absolute_position_embeddings,

@@ -37,6 +37,7 @@ FAMILIES: dict[str, tuple[str, str]] = {
     "deepseek_v3": ("deepseek_v3", "DeepseekV3"),
     "deit": ("deit", "DeiT"),
     "dinov2": ("dinov2", "Dinov2"),
+    "dinov3_vit": ("dinov3_vit", "DINOv3ViT"),
     "dinov2_with_registers": ("dinov2", "Dinov2WithRegisters"),
     "distilbert": ("distilbert", "DistilBert"),
     "dpr": ("dpr", "DPR"),

@@ -82,7 +82,7 @@ def layer(
 def encoder(c: Any, name: str, layers: tuple[spec.Layer, ...], names: spec.Names, **stem: Any) -> spec.Stack:
     """A stem, of which fields may be given, and layers whose class has that name."""
     std, image, patch = c.initializer_range, spec.pair(c.image_size), spec.pair(c.patch_size)
-    fields = {"dropout": c.hidden_dropout_prob, "std": std, **stem}
+    fields = {"std": std, **stem}
     return spec.Stack(
         stem=spec.Patches(c.num_channels, image, patch, c.hidden_size, **fields),
         layers=layers,
@@ -98,7 +98,8 @@ def encoder(c: Any, name: str, layers: tuple[spec.Layer, ...], names: spec.Names
 def plain(c: Any, name: str = "ViTLayer", names: spec.Names = NAMES, **stem: Any) -> spec.Stack:
     """Layers that are all alike."""
     one = layer(c, dropout=c.hidden_dropout_prob, bias=c.qkv_bias)
-    return encoder(c, name, (one,) * c.num_hidden_layers, names, **stem)
+    fields = {"dropout": c.hidden_dropout_prob, **stem}
+    return encoder(c, name, (one,) * c.num_hidden_layers, names, **fields)
 
 
 def stack(c: Any, name: str = "ViTLayer", names: spec.Names = NAMES, **stem: Any) -> spec.Stack:

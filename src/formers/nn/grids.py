@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -84,3 +86,69 @@ class GridWaves:
         waves = torch.cat([wave for turn in turns for wave in (turn.sin(), turn.cos())], dim=1)
         tensor.zero_()
         tensor[:, self.before :] = waves.to(tensor.device, tensor.dtype)
+
+
+@dataclass(frozen=True)
+class Axial:
+    """Turns by the row and by the column of a patch, from -1 to 1 (arXiv:2508.10104, section 3.2).
+
+    Half of the features of a head are turned by either. In training places are moved by up to `shift`, each
+    axis is drawn out by a factor between 1 / `jitter` and `jitter`, and both by one up to `rescale`.
+
+    Attributes:
+        width: D, a multiple of four; all features are turned.
+        theta: the base of the frequencies.
+        patch: height and width of a patch.
+        before: tokens before the patches, which are not turned.
+    """
+
+    width: int
+    theta: float
+    patch: tuple[int, int]
+    before: int = 1
+    shift: float | None = None
+    jitter: float | None = None
+    rescale: float | None = None
+    adjacent = False
+    trained_length = None
+
+    def table(self, grid: Grid, device: torch.device, moved: bool) -> tuple[Tensor, Tensor]:
+        """Cosines and sines of a grid, [patches, D] each, float32; `moved` as in training."""
+        place = torch.arange(grid.down * grid.across, device=device)
+        axes = ((place // grid.across, grid.down), (place % grid.across, grid.across))
+        middles = torch.stack([2.0 * (at + 0.5) / count - 1.0 for at, count in axes], dim=1)  # [patches, 2]
+        if moved and self.shift is not None:
+            middles = middles + torch.empty(1, 2, device=device).uniform_(-self.shift, self.shift)
+        for most, count in ((self.jitter, 2), (self.rescale, 1)):
+            if moved and most is not None:
+                bound = math.log(most)
+                middles = middles * torch.empty(1, count, device=device).uniform_(-bound, bound).exp()
+        rates = self.theta ** -torch.arange(0, 1, 4 / self.width, device=device)  # [D / 4]
+        turns = (2 * math.pi * middles[:, :, None] * rates).flatten(1).tile(2)
+        return turns.cos(), turns.sin()
+
+
+class AxialNode(nn.Module):
+    """Cosines and sines of the patches of images, as a node that can be hooked."""
+
+    row_wise = True
+
+    def __init__(self, rule: Axial) -> None:
+        super().__init__()
+        self.rule = rule
+
+    def forward(self, pixel_values: Tensor) -> tuple[Tensor, Tensor]:
+        """[B, channels, height, width] -> two tensors [patches, D] in that dtype."""
+        sizes = zip(pixel_values.shape[2:], self.rule.patch, strict=True)
+        grid = Grid(*(size // side for size, side in sizes))
+        cos, sin = self.rule.table(grid, pixel_values.device, self.training)
+        return cos.to(pixel_values.dtype), sin.to(pixel_values.dtype)
+
+
+def turn_patches(node: Any, rule: Axial, images: Tensor, pass_: Any) -> None:
+    """Hold the turns of every row of a pass, none for the tokens before the patches."""
+    cos, sin = (F.pad(t, (0, 0, rule.before, 0), value=1.0 - i) for i, t in enumerate(node(images)))
+    if not pass_.watched:
+        batch = pass_.layout.batch
+        cos, sin = (pass_.layout.pack(t[None].expand(batch, -1, -1)) for t in (cos, sin))
+    pass_.memo.put(rule, (cos, sin))

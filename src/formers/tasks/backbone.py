@@ -22,7 +22,8 @@ class Spec:
         widths: channels of the hidden states, the first one's before the first stage.
         norms: path of a node with a norm for each stage that is given out; None for no norms.
         norm: makes one, of so many channels.
-        shared: path of one norm of all hidden states that are given out; whether it is `applied`.
+        shared: path of one norm of all hidden states that are given out; whether it is `applied`, as that of
+            the `last` one may be all the same (then whoever looks sees it called for all of them).
         shaped: what becomes of a hidden state, given the model, the state and the inputs; None: it stays.
     """
 
@@ -31,16 +32,24 @@ class Spec:
     norm: Callable[[int], nn.Module] | None = None
     shared: str | None = None
     applied: bool = True
+    last: bool = False
     shaped: Callable[[Any, Tensor, Mapping[str, Any]], Tensor] | None = None
 
 
-def of_patches(patch: tuple[int, int], before: int) -> Callable[[Any, Tensor, Mapping[str, Any]], Tensor]:
-    """States of patches of that size, behind `before` tokens, as maps: [B, T, E] -> [B, E, down, across]."""
+def of_patches(
+    patch: tuple[int, int], before: int, maps: bool = True
+) -> Callable[[Any, Tensor, Mapping[str, Any]], Tensor]:
+    """States of patches of that size, behind `before` tokens, as maps: [B, T, E] -> [B, E, down, across].
+
+    Or, without `maps`, as rows [B, patches, E].
+    """
 
     def shaped(model: Any, state: Tensor, given: Mapping[str, Any]) -> Tensor:
         down, across = (
             size // side for size, side in zip(given["pixel_values"].shape[2:], patch, strict=True)
         )
+        if not maps:
+            return state[:, before:]
         rows = state[:, before:].transpose(1, 2)
         return rows.reshape(*rows.shape[:2], down, across)
 
@@ -109,9 +118,11 @@ class Backbone(TaskModel):
         spec: Spec = wiring(self).facts["head"]
         maps = []
         for stage, state in zip(self.stage_names, states.hidden or (), strict=True):
-            if stage in self.out_features:
-                if spec.shared is not None and spec.applied:
-                    state = leaf(self, "shared")(state)
+            given_out = stage in self.out_features
+            applied = spec.applied or (spec.last and stage == self.stage_names[-1])
+            if spec.shared is not None and applied and (given_out or spec.last and states.watched):
+                state = leaf(self, "shared")(state)
+            if given_out:
                 shaped = state if spec.shaped is None else spec.shaped(self, state, given)
                 maps.append(shaped if spec.norms is None else leaf(self, "norms")[stage](shaped))
         hidden = states.hidden if wiring(self).facts["wanted"] else None

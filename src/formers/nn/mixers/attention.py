@@ -91,9 +91,10 @@ class Attend(Step):
             self.leaves[self.prefix + "qkv"] = lambda: linear(s.linear, width, query + 2 * shared, s.bias)
         else:
             made = 2 * query if s.gated else query
-            self.leaves[self.prefix + "q"] = lambda: linear(s.linear, width, made, s.bias)
-            self.leaves[self.prefix + "k"] = lambda: linear(s.linear, source, shared, s.bias and s.key_bias)
-            self.leaves[self.prefix + "v"] = lambda: linear(s.linear, source, shared, s.bias)
+            of_q, of_k, of_v = s.biases or (s.bias, s.bias and s.key_bias, s.bias)
+            self.leaves[self.prefix + "q"] = lambda: linear(s.linear, width, made, of_q)
+            self.leaves[self.prefix + "k"] = lambda: linear(s.linear, source, shared, of_k)
+            self.leaves[self.prefix + "v"] = lambda: linear(s.linear, source, shared, of_v)
         if s.qk_norm is not None:
             for role, heads in (("q_norm", s.heads.query), ("k_norm", s.heads.key_value)):
                 normed = heads * s.heads.width if s.qk_norm_over == "all" else s.heads.width

@@ -8,7 +8,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from formers.nn.grids import Grid
+from formers.nn.grids import Axial, Grid
 from formers.nn.masks import Causal, Full, Mask, Window
 from formers.nn.positions import Alibi, Buckets, Rotary
 from formers.nn.spec.values import Heads, LinearKind, Norm, SlotSpec
@@ -46,7 +46,7 @@ class Attention:
             module stands idle.
         scale: factor on the scores; 1/sqrt(D) when None.
         bias: whether q, k and v have a bias; `key_bias` whether k has one too; `out_bias` likewise for the
-            output projection.
+            output projection; `biases` says it of q, k and v, each by itself.
         fused: q, k and v are one leaf under the role `qkv`: all q, all k, all v (`blocks`), or for every
             key/value head its q's, its k and its v (`groups`), or for every quarter of the heads all their q,
             all their v, all their k (`quarters`); of cross attention k and v, under `kv` (`blocks`).
@@ -78,6 +78,7 @@ class Attention:
     bias: bool = True
     key_bias: bool = True
     out_bias: bool = True
+    biases: tuple[bool, bool, bool] | None = None
     fused: Literal["", "blocks", "groups", "quarters"] = ""
     clip: float | None = None
     clip_normed: bool = False
@@ -86,7 +87,7 @@ class Attention:
     qk_norm_over: Literal["head", "each", "apart", "all"] = "head"
     heads_first: bool = False
     qk_norm_last: bool = False
-    rotary: Rotary | None = None
+    rotary: Rotary | Axial | None = None
     rotary_value: bool = False
     warmth: tuple[float, float] | None = None
     score_bias: Buckets | Alibi | Grid | None = None

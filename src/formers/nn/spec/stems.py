@@ -192,6 +192,7 @@ class Patches:
         leads: roles of the tokens before the patches, one vector each.
         registers: how many tokens stand behind the first of those, without positions, and begin as zeros; a
             table of none is kept in files too.
+        registers_std: deviation of those tokens where they begin otherwise.
         placed: there are positions; `fixed` ones are sinusoids of the grid, and not trained.
         free: images of any size are read, whether or not the caller asks for it.
         smooth: positions are smoothed where they are drawn together for smaller images.
@@ -209,6 +210,7 @@ class Patches:
     flat: bool = False
     leads: tuple[str, ...] = ("class",)
     registers: int | None = None
+    registers_std: float = 0.0
     placed: bool = True
     fixed: bool = False
     free: bool = False

@@ -69,7 +69,8 @@ class PatchStem(Stem):
         for role in s.leads[1:]:
             learned(role, one, zeros)
         if s.registers is not None:
-            learned("registers", (1, s.registers, s.width), zeros)
+            first = Spread(s.registers_std) if s.registers_std else zeros
+            learned("registers", (1, s.registers, s.width), first)
         *groups, last = str(names["patch"]).split(".")
         made = nn.Conv2d(s.channels, s.width, s.patch, stride=s.patch, bias=s.bias)
         if groups:
