@@ -22,6 +22,7 @@ from tests.parity import (
     mixing_shapes,
     recurrent_shapes,
     vision_conv_shapes,
+    vision_vit_shapes,
 )
 from tests.parity.plain_shapes import DECODER, ENCODER, GPT2, PLAIN, SPECIAL, VOCABULARY
 
@@ -870,6 +871,7 @@ for _room in (
     mixing_shapes,
     recurrent_shapes,
     vision_conv_shapes,
+    vision_vit_shapes,
 ):
     SHAPES.update(_room.SHAPES)
     MORE.update(_room.MORE)
@@ -904,8 +906,8 @@ def reference_config(model_type: str, shape: str, class_name: str) -> Any:
         config.is_decoder = True
         if model_type == "big_bird":  # by blocks the reference's decoder sees what is to come
             config.attention_type = "original_full"
-    if model_type == "gemma2":
-        config._attn_implementation = "eager"  # the others leave the cap out
+    if model_type in ("gemma2", "data2vec-vision"):
+        config._attn_implementation = "eager"  # others leave the cap, or weights, out
     return config
 
 
@@ -971,6 +973,8 @@ def inputs_of(model: Any, **options: Any) -> dict[str, Any]:
     config = model.config
     names = inspect.signature(model.forward).parameters
     seen = images(config) if "pixel_values" in names else {}
+    if "noise" in names:  # which patches are hidden is the same for both
+        seen["noise"] = torch.rand(4, 9, generator=torch.Generator().manual_seed(3))
     if "input_ids" not in names:
         return seen
     text = config.get_text_config()
@@ -1108,10 +1112,14 @@ def batch(
 def labels(class_name: str, inputs: dict[str, Any]) -> dict[str, Any]:
     """Labels that fit the head: -100 on padding, where tokens are labelled."""
     generator = torch.Generator().manual_seed(2)
-    if "ImageClassification" in class_name:
+    if class_name.endswith("ForImageClassification"):
         return {"labels": torch.tensor([0, 4, 2, 2])}
     if "MaskedImage" in class_name:
-        return {"bool_masked_pos": torch.rand(4, 9, generator=generator) > 0.5}
+        hidden = torch.rand(4, 9, generator=generator) > 0.5
+        codes = {"labels": torch.arange(int(hidden.sum())) % 20} if class_name.startswith("Beit") else {}
+        return {"bool_masked_pos": hidden, **codes}
+    if class_name == "ViTMAEForPreTraining":  # whose targets are the images
+        return {"interpolate_pos_encoding": False}
     if class_name == "CLIPModel":
         return {"return_loss": True}
     if "input_ids" not in inputs or "WithProjection" in class_name:
@@ -1190,6 +1198,13 @@ def in_the_file(theirs: Any, named: Iterable[tuple[str, Any]], ours: Any) -> Ite
             if part[2] == "v":
                 whole = None if tensor is None else torch.cat([apart[one + part[3]] for one in "qkv"])
                 yield f"{part[1]}Wqkv{part[3]}", whole
+            continue
+        half = re.fullmatch(r"(.+\.mlp\.)(gate|up)_proj(\.\w+)", name)
+        if half is not None and f"{half[1]}weights_in{half[3]}" in known:
+            apart[half[2] + half[3]] = tensor
+            if half[2] == "up":
+                whole = None if tensor is None else torch.cat((apart["gate" + half[3]], tensor))
+                yield f"{half[1]}weights_in{half[3]}", whole
             continue
         place, _, last = file_name(name, ours).rpartition(".experts.")
         if last not in ("gate_up_proj", "down_proj"):

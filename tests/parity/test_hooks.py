@@ -56,7 +56,13 @@ each_case = pytest.mark.parametrize("case", CASES, indirect=True, ids=[" / ".joi
 # nodes that the reference's newer tree has and the file's has not
 ONLY_THERE = {
     # both halves of the feed-forward stand by themselves in the file, and each sum has a dropout of its own
-    "vit": re.compile(r"(^|\.)layers\.\d+\.(mlp(\.activation_fn)?|dropout)$"),
+    **dict.fromkeys(
+        ("beit", "deit", "vit", "vit_mae", "vit_msn"),
+        re.compile(r"(^|\.)(decoder_)?layers\.\d+\.(mlp(\.activation_fn)?|dropout)$"),
+    ),
+    # one in the file
+    **dict.fromkeys(("dinov2", "dinov2_with_registers"), re.compile(r"\.mlp\.(gate|up)_proj$")),
+    "dinov3_vit": re.compile(r"^model$"),  # the list of layers stands by itself in the file
     # all experts' two tensors stand beside their router in the file
     "granitemoe": re.compile(r"\.experts(\.act_fn)?$"),
     "granitemoeshared": re.compile(r"\.experts(\.act_fn)?$"),

@@ -133,7 +133,10 @@ _IMAGE = {name: value for name, value in _BERT.items() if name != "vocab_size"} 
     "image_size": 12,
     "patch_size": 4,
 }
-_OTHERS |= dict.fromkeys(("vit", "clip_vision_model"), _IMAGE)
+_OTHERS |= dict.fromkeys(
+    ("vit", "beit", "clip_vision_model", "data2vec-vision", "deit", "vit_mae", "vit_msn"), _IMAGE
+)
+_OTHERS |= dict.fromkeys(("dinov2", "dinov2_with_registers", "dinov3_vit"), _IMAGE)
 _SHALLOW = {"embedding_size": 8, "hidden_sizes": [16, 24], "depths": [1, 1], "num_stages": 2}
 _OTHERS["resnet"] = _OTHERS["regnet"] = _SHALLOW
 _OTHERS["convnext"] = _OTHERS["convnextv2"] = {**_SHALLOW, "patch_size": 2}

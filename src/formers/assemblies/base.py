@@ -40,6 +40,8 @@ _BESIDE = (
     "decoder_router_logits",
     "encoder_router_logits",
     "image_hidden_states",
+    "mask",
+    "ids_restore",
     "start_logits",
     "end_logits",
     "relevance_logits",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from copy import copy
 from dataclasses import replace
 from typing import Any
 
@@ -61,6 +62,7 @@ class Single(Assembly):
         marks: callers may say which tokens see all, and are seen by all.
         reads: names of what it reads, where that is less than its kind of stack could.
         kind: of that cache.
+        pools: a model without a head has the pooler, unless it is told otherwise.
     """
 
     def __init__(
@@ -73,8 +75,9 @@ class Single(Assembly):
         marks: bool = False,
         reads: tuple[str, ...] | None = None,
         kind: type[Cache] = DynamicCache,
+        pools: bool = True,
     ) -> None:
-        self._stack, self.cache, self._kind = stack, cache, kind
+        self._stack, self.cache, self._kind, self._pools = stack, cache, kind, pools
         self.main, self.means = stem.reads, STEMS[stem].inputs
         self.inputs = inputs_of(stem, cache) if reads is None else (*reads, *_OTHER[1:])
         if tasks:
@@ -90,6 +93,18 @@ class Single(Assembly):
         """The stack."""
         return self._stack(config)
 
+    def alone(self, part: str, config_class: type[Any]) -> Single:
+        """The `layers` by themselves, without what is made of their last states.
+
+        Raises:
+            NotImplementedError: for another part.
+        """
+        if part != "layers":
+            super().alone(part, config_class)
+        made = copy(self)
+        made._stack = lambda config: replace(self._stack(config), final_norm=None, pooler=None)
+        return made
+
     def place(
         self, model: PreTrainedModel, config: Any, pooler: bool | None = None, masked: bool = False
     ) -> None:
@@ -101,11 +116,11 @@ class Single(Assembly):
         made = self._stack(config)
         stem = made.stem
         if isinstance(stem, spec.Patches):
-            made = replace(made, stem=replace(stem, masked=masked))
+            made = replace(made, stem=replace(stem, masked=masked or stem.masked))
         elif masked:
             kind = config.model_type
             raise TypeError(f"use_mask_token is for models of images; {kind} models read {stem.reads}")
-        if pooler is False:
+        if not (self._pools if pooler is None else pooler):
             made = replace(made, pooler=None)
         elif pooler and made.pooler is None and "pooler" in made.names.stack:
             made = replace(made, pooler=made.width)

@@ -229,6 +229,44 @@ class EntityWordsOutput(ModelOutput):
 
 
 @dataclasses.dataclass
+class SomePatchesOutput(ModelOutput):
+    """States of the patches that are left, [B, T, E].
+
+    `mask` [B, patches] is 1 at those that are hidden, `ids_restore` says where each stands when those that
+    are left come first.
+    """
+
+    last_hidden_state: Tensor | None = None
+    mask: Tensor | None = None
+    ids_restore: Tensor | None = None
+    hidden_states: tuple[Tensor, ...] | None = None
+    attentions: tuple[Tensor, ...] | None = None
+
+
+@dataclasses.dataclass
+class HiddenPixelsOutput(ModelOutput):
+    """Pixels of every patch, `logits` [B, patches, pixels], which were hidden, and where each stood."""
+
+    loss: Tensor | None = None
+    logits: Tensor | None = None
+    mask: Tensor | None = None
+    ids_restore: Tensor | None = None
+    hidden_states: tuple[Tensor, ...] | None = None
+    attentions: tuple[Tensor, ...] | None = None
+
+
+@dataclasses.dataclass
+class TaughtOutput(ModelOutput):
+    """Logits [B, C] of the first token and of the one that learned from another model, and their mean."""
+
+    logits: Tensor | None = None
+    cls_logits: Tensor | None = None
+    distillation_logits: Tensor | None = None
+    hidden_states: tuple[Tensor, ...] | None = None
+    attentions: tuple[Tensor, ...] | None = None
+
+
+@dataclasses.dataclass
 class EmbeddingOutput(ModelOutput):
     """A text's or an image's vector [B, P] in the space that both share, and the states [B, T, E]."""
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from typing import Any
+
 from formers.assemblies.family import Family, Head
 from formers.assemblies.single import Single
 from formers.configs import PretrainedConfig
@@ -54,8 +57,9 @@ NAMES = spec.Names(
         "patch": "embeddings.patch_embeddings.projection",
         "embedding_dropout": "embeddings.dropout",
     },
-    stack={"final_norm": "layernorm", "pooler": "pooler.dense", "pooler_act": "pooler.activation"},
+    stack={"final_norm": "layernorm"},
 )
+POOLER = {"pooler": "pooler.dense", "pooler_act": "pooler.activation"}
 # where newer versions of the ecosystem have what its files keep under the names above
 NEWER = {
     "layers.{i}": "encoder.layer.{i}",
@@ -65,29 +69,52 @@ NEWER = {
 }
 
 
-def stack(c: ViTConfig) -> spec.Stack:
-    """The encoder."""
-    norm, dropout, std = spec.Norm("layer", c.layer_norm_eps), c.hidden_dropout_prob, c.initializer_range
+def layer(
+    c: Any, feedforward: spec.FeedForward | None = None, dropout: float = 0.0, **own: Any
+) -> spec.Layer:
+    """A layer; `own` are fields of its attention."""
     heads = spec.Heads.split(c.hidden_size, c.num_attention_heads)
-    attention = spec.Attention(heads, dropout=c.attention_probs_dropout_prob, bias=c.qkv_bias)
-    feedforward = spec.FeedForward(c.intermediate_size, c.hidden_act)
-    image, patch = spec.pair(c.image_size), spec.pair(c.patch_size)
+    attention = spec.Attention(heads, dropout=c.attention_probs_dropout_prob, **own)
+    inside = feedforward or spec.FeedForward(c.intermediate_size, c.hidden_act)
+    return spec.layer(attention, inside, spec.Norm("layer", c.layer_norm_eps), "pre", dropout=dropout)
+
+
+def encoder(c: Any, name: str, layers: tuple[spec.Layer, ...], names: spec.Names, **stem: Any) -> spec.Stack:
+    """A stem, of which fields may be given, and layers whose class has that name."""
+    std, image, patch = c.initializer_range, spec.pair(c.image_size), spec.pair(c.patch_size)
+    fields = {"std": std, **stem}
     return spec.Stack(
-        stem=spec.Patches(c.num_channels, image, patch, c.hidden_size, dropout, std=std),
-        layers=(spec.layer(attention, feedforward, norm, "pre", dropout=dropout),) * c.num_hidden_layers,
-        names=NAMES,
+        stem=spec.Patches(c.num_channels, image, patch, c.hidden_size, **fields),
+        layers=layers,
+        names=names,
         width=c.hidden_size,
-        layer_class="ViTLayer",
-        final_norm=norm,
-        pooler=c.pooler_output_size or c.hidden_size,
-        pooler_act=c.pooler_act,
+        layer_class=name,
+        final_norm=spec.Norm("layer", c.layer_norm_eps),
         reports="plain",
         initial_std=std,
     )
 
 
+def plain(c: Any, name: str = "ViTLayer", names: spec.Names = NAMES, **stem: Any) -> spec.Stack:
+    """Layers that are all alike."""
+    one = layer(c, dropout=c.hidden_dropout_prob, bias=c.qkv_bias)
+    fields = {"dropout": c.hidden_dropout_prob, **stem}
+    return encoder(c, name, (one,) * c.num_hidden_layers, names, **fields)
+
+
+def stack(c: Any, name: str = "ViTLayer", names: spec.Names = NAMES, **stem: Any) -> spec.Stack:
+    """The same with a pooler."""
+    return replace(
+        plain(c, name, names.with_(stack=POOLER), **stem),
+        pooler=c.pooler_output_size or c.hidden_size,
+        pooler_act=c.pooler_act,
+    )
+
+
 LABELS = Head("image_classification", lambda c: Sequences("classifier", pool="first"))
 PIXELS = Head("masked_image_modeling", lambda c: Pixels("decoder", c.encoder_stride))
+HEADS = {"ForImageClassification": LABELS, "ForMaskedImageModeling": PIXELS}
+ORDER = (("attention", "layernorm_before", "layernorm_after"),)
 VIT = register(
     Family(
         model_type="vit",
@@ -95,8 +122,8 @@ VIT = register(
         config=ViTConfig,
         base="vit",
         assembly=Single(stack, spec.Patches),
-        heads={"ForImageClassification": LABELS, "ForMaskedImageModeling": PIXELS},
-        order=(("attention", "layernorm_before", "layernorm_after"),),
+        heads=HEADS,
+        order=ORDER,
         aliases=NEWER,
     )
 )

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from formers.nn import spec, swift
 from formers.nn.activations import Activation, activation
-from formers.nn.dropout import Dropout, drop
+from formers.nn.dropout import Dropout, DropPath, drop
 from formers.nn.fresh import Constant
 from formers.nn.kernels import project
 from formers.nn.leaves import linear, norm
@@ -69,19 +69,14 @@ class Add(Step):
 
     adds = True
 
-    def __init__(self, role: str, width: int, scale: float = 1.0, gain: float | None = None) -> None:
+    def __init__(self, role: str, scale: float = 1.0) -> None:
         super().__init__()
-        self.home, self.scale, self.gain = f"{role}_add", scale, f"{role}_gain"
-        if gain is not None:
-            value, first = torch.empty(width), Constant(gain)
-            self.leaves = {self.gain: lambda: Bare(value.clone().fill_(gain), first)}
+        self.home, self.scale = f"{role}_add", scale
 
     def run(self, node: Any, flow: Flow) -> None:
         """[.., E] + [.., E]."""
         y, x = flow.x, flow.entered
         assert x is not None
-        if has(node, self.gain):
-            y = y * leaf(node, self.gain)
         if self.scale != 1.0:
             y = y * self.scale
         if flow.kept is not None and x.shape[0] != y.shape[0]:
@@ -92,7 +87,7 @@ class Add(Step):
 
     def swift(self, node: Any) -> Quick | None:
         """As `run`."""
-        return None if has(node, self.gain) or self.scale != 1.0 else _add
+        return None if self.scale != 1.0 else _add
 
 
 class Normalise(Step):
@@ -126,6 +121,40 @@ class Normalise(Step):
                 flow.normed = flow.x
 
         return run
+
+
+class Gain(Step):
+    """A learned factor for every feature."""
+
+    def __init__(self, role: str, width: int, first: float) -> None:
+        super().__init__()
+        self.role = f"{role}_gain"
+        self.leaves = {self.role: lambda: Bare(torch.full((width,), first), Constant(first))}
+
+    def run(self, node: Any, flow: Flow) -> None:
+        """[.., E] -> [.., E]."""
+        factor = leaf(node, self.role)
+        own = flow.unseen and flow.x.dtype == factor.dtype
+        flow.x = flow.x.mul_(factor) if own else flow.x * factor
+
+
+class Skip(Step):
+    """Whole rows of a batch are left out in training."""
+
+    def __init__(self, role: str, rate: float) -> None:
+        super().__init__()
+        self.role = f"{role}_skip"
+        self.leaves = {self.role: lambda: DropPath(rate)}
+        self.optional = frozenset({self.role})  # one may serve several parts
+
+    def run(self, node: Any, flow: Flow) -> None:
+        """[.., E] -> [.., E]."""
+        skip = leaf(node, self.role)
+        if flow.x.dim() > 2 or flow.kept is not None:
+            flow.x = skip(flow.x)
+        elif skip.training:
+            parts = [skip(part) for part in flow.pass_.layout.by_span(flow.x)]
+            flow.x = torch.cat([part.flatten(0, 1) for part in parts])
 
 
 class Shift(Step):
@@ -301,7 +330,7 @@ def convolution_steps(s: spec.Convolution, width: int) -> list[Step]:
     return [
         *dropped,
         Activate("conv_act", s.activation),
-        Add("conv", width),
+        Add("conv"),
         Normalise("conv_norm", s.norm, width),
         HidePadding(),
     ]
@@ -354,6 +383,17 @@ class Column(Step):
         """[N, E] or [B, T, E] -> [B, E]."""
         whole = flow.pass_.layout.unpack(flow.x) if flow.x.dim() == 2 else flow.x
         flow.x = whole.mean(1) if self.which == "all" else whole[:, 0 if self.which == "left" else -1]
+
+
+class Rest(Step):
+    """The mean of all tokens but the first stands for a row, which has no padding."""
+
+    home = "pool"
+
+    def run(self, node: Any, flow: Flow) -> None:
+        """[N, E] or [B, T, E] -> [B, E]."""
+        whole = flow.pass_.layout.unpack(flow.x) if flow.x.dim() == 2 else flow.x
+        flow.x = whole[:, 1:].mean(1)
 
 
 class End(Step):
@@ -411,7 +451,7 @@ class Parted(Step):
 
 def summary_steps(s: spec.Summary, width: int) -> list[Step]:
     """The token, and its norm."""
-    found: Step = First() if s.token == "first" else End(s.ends)
+    found: Step = {"first": First, "rest": Rest}[s.token]() if s.token != "end" else End(s.ends)
     return [found] if s.norm is None else [found, Normalise("pooler", s.norm, width)]
 
 

@@ -16,7 +16,7 @@ import torch
 from torch import nn
 
 from formers.nn.activations import Activation
-from formers.nn.dropout import Dropout
+from formers.nn.dropout import Dropout, DropPath
 from formers.nn.kernels import global_hooks
 from formers.nn.leaves import (
     Affine,
@@ -65,6 +65,7 @@ _ROW_WISE = {
     Pointwise,
     RMSNorm,
     ScaledEmbedding,
+    DropPath,
     WideLinear,
 }
 

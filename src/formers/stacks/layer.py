@@ -14,10 +14,11 @@ from torch.utils.checkpoint import checkpoint
 from formers.core.notices import did_you_mean
 from formers.core.outputs import BaseModelOutput
 from formers.nn import spec
+from formers.nn.grids import Grid
 from formers.nn.kernels import project
 from formers.nn.leaves import linear, norm
 from formers.nn.mixers import layer_steps
-from formers.nn.mixers.attention import keep_distances
+from formers.nn.mixers.attention import distances, grid_bias, keep_distances
 from formers.nn.passing import Pass
 from formers.nn.positions import Buckets, Rotary
 from formers.nn.program import (
@@ -152,7 +153,18 @@ def _grouped(layers: nn.ModuleList, sharing: spec.Sharing, name: str) -> nn.Modu
 _PARTS = {
     f"{part}_{what}"
     for part in ("adapter", "attention", "cross", "feedforward", "scan")
-    for what in ("norm", "norm_node", "inner", "outer", "outer_node", "shift", "dropout", "gain", "add")
+    for what in (
+        "norm",
+        "norm_node",
+        "inner",
+        "outer",
+        "outer_node",
+        "shift",
+        "dropout",
+        "gain",
+        "skip",
+        "add",
+    )
 }
 _MIXED = (
     "r content_bias distance_bias segment_bias segment "
@@ -197,7 +209,9 @@ def enter(owner: nn.Module, x: Tensor, pass_: Pass) -> Tensor:
     """What the owner of a stack's own leaves does with what enters the first layer: [.., in] -> [.., E]."""
     if has(owner, "projection"):
         x = project(leaf(owner, "projection"), x, None, pass_.watched)
-    if has(owner, "score_bias"):
+    if has(owner, "score_bias") and isinstance(wiring(owner).facts["distances"], Grid):
+        pass_.memo.put(wiring(owner).facts["distances"], grid_bias(leaf(owner, "score_bias"), pass_))
+    elif has(owner, "score_bias"):
         spans = {x.shape[1]} if x.dim() > 2 else {span.length for span in pass_.layout.spans}
         for length in spans:
             at = pass_.range(0, length)
@@ -319,8 +333,8 @@ def place_layers(owner: Block, s: spec.Stack) -> tuple[str, ...]:
     if "score_bias" in beside:
         assert s.attention is not None
         rule = s.attention.score_bias
-        assert isinstance(rule, Buckets)
-        holder = place_own("score_bias", nn.Embedding(rule.count, s.attention.heads.query))
+        assert isinstance(rule, Buckets | Grid)
+        holder = place_own("score_bias", distances(rule, s.attention.heads.query))
         wiring(holder).facts["distances"] = rule
     if "rotary_table" in beside:
         (turns,) = s.rotaries

@@ -15,6 +15,7 @@ from formers.nn.attend import choose, sdpa
 from formers.nn.cache import Cache
 from formers.nn.dropout import Dropout, drop
 from formers.nn.fresh import Spread, begins
+from formers.nn.grids import AxialNode, turn_patches
 from formers.nn.kernels import project
 from formers.nn.layout import Layout
 from formers.nn.leaves import linear, norm, rows_of_table
@@ -195,6 +196,8 @@ def place_stack(block: Block, s: spec.Stack) -> None:
     facts["stem node"] = place_stem(block, facts["stem"], names.embeddings)
     if names.stack.get("rotary") and s.rotaries:
         place(block, "rotary", str(names.stack["rotary"]), RotaryNode(s.rotaries))
+    if s.axial is not None:
+        place(block, "axial", str(names.stack["axial"]), AxialNode(s.axial))
     if s.first_norm is not None:
         place(block, "first_norm", str(names.stack["first_norm"]), norm(s.first_norm, s.width))
     facts["layers node"] = place_layers(block, s)
@@ -266,6 +269,8 @@ def run(block: Block, inputs: Inputs, ask: Ask, checkpointing: bool = False) -> 
         if pass_.watched or rule.stored:
             which = {"rule": i} if i else {}
             pass_.memo.put(rule, leaf(block, "rotary")(x, position_ids=pass_.geometry.positions, **which))
+    if s.axial is not None:
+        turn_patches(leaf(block, "axial"), s.axial, given["pixel_values"].to(x.dtype), pass_)
     if s.relative:
         table = rows_of_table(leaf(block, "relative"))
         pass_.memo.put("relative", leaf(block, "relative_norm")(table) if s.relative_norm else table)

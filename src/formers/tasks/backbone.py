@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from formers.core.outputs import BackboneOutput, ModelOutput
 from formers.nn.nets.leaves import leaf_of
-from formers.nn.tree import hold, wiring
+from formers.nn.tree import hold, leaf, place, wiring
 from formers.stacks.stack import Ask, States
 from formers.tasks.base import TaskModel
 
@@ -21,15 +21,40 @@ class Spec:
 
     Attributes:
         widths: channels of the hidden states, the first one's before the first stage.
-        norms: name of a node with a norm for each stage that is given out; None for no norms.
+        norms: path of a node with a norm for each stage that is given out; None for no norms.
         norm: the spec of one, of so many channels.
+        shared: path of one norm of all hidden states that are given out; whether it is `applied`, as that of
+            the `last` one may be all the same (then whoever looks sees it called for all of them).
         shaped: what becomes of a hidden state, given the model, the state and the inputs; None: it stays.
     """
 
     widths: Sequence[int]
     norms: str | None = None
     norm: Callable[[int], Any] | None = None
+    shared: str | None = None
+    applied: bool = True
+    last: bool = False
     shaped: Callable[[Any, Tensor, Mapping[str, Any]], Tensor] | None = None
+
+
+def of_patches(
+    patch: tuple[int, int], before: int, maps: bool = True
+) -> Callable[[Any, Tensor, Mapping[str, Any]], Tensor]:
+    """States of patches of that size, behind `before` tokens, as maps: [B, T, E] -> [B, E, down, across].
+
+    Or, without `maps`, as rows [B, patches, E].
+    """
+
+    def shaped(model: Any, state: Tensor, given: Mapping[str, Any]) -> Tensor:
+        down, across = (
+            size // side for size, side in zip(given["pixel_values"].shape[2:], patch, strict=True)
+        )
+        if not maps:
+            return state[:, before:]
+        rows = state[:, before:].transpose(1, 2)
+        return rows.reshape(*rows.shape[:2], down, across)
+
+    return shaped
 
 
 class Backbone(TaskModel):
@@ -48,6 +73,8 @@ class Backbone(TaskModel):
     def _place_head(self, spec: Spec, config: Any) -> None:
         self.stage_names = list(config.stage_names)
         self.num_features = list(spec.widths)
+        if spec.shared is not None and spec.norm is not None:
+            place(self, "shared", spec.shared, leaf_of(spec.norm(spec.widths[-1])))
         if spec.norms is not None and spec.norm is not None:
             channels = zip(self.out_features, self.channels, strict=True)
             norms = {stage: leaf_of(spec.norm(width)) for stage, width in channels}
@@ -94,7 +121,11 @@ class Backbone(TaskModel):
         norms: Any = None if spec.norms is None else self.get_submodule(spec.norms)
         maps = []
         for stage, state in zip(self.stage_names, states.hidden or (), strict=True):
-            if stage in self.out_features:
+            given_out = stage in self.out_features
+            applied = spec.applied or (spec.last and stage == self.stage_names[-1])
+            if spec.shared is not None and applied and (given_out or spec.last and states.watched):
+                state = leaf(self, "shared")(state)
+            if given_out:
                 shaped = state if spec.shaped is None else spec.shaped(self, state, given)
                 maps.append(shaped if norms is None else norms[stage](shaped))
         hidden = states.hidden if wiring(self).facts["wanted"] else None

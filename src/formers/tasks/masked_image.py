@@ -8,8 +8,11 @@ from typing import Any
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from formers.core.outputs import MaskedImageOutput, ModelOutput
-from formers.nn.spec import Patches
+from formers.core.outputs import MaskedImageOutput, ModelOutput, TaskOutput
+from formers.nn.kernels import project
+from formers.nn.leaves import norm
+from formers.nn.losses import cross_entropy
+from formers.nn.spec import Norm, Patches
 from formers.nn.tree import leaf, place
 from formers.stacks.stack import Ask, States
 from formers.tasks.base import TaskModel
@@ -60,7 +63,7 @@ class MaskedImageModeling(TaskModel):
     ) -> ModelOutput:
         stem, images = self._patches(), given["pixel_values"]
         down, across = (size // side for size, side in zip(images.shape[2:], stem.patch, strict=True))
-        rows = states.last[:, 1:].transpose(1, 2)  # [B, E, patches]
+        rows = states.last[:, stem.before :].transpose(1, 2)  # [B, E, patches]
         pixels: Tensor = leaf(self, "out")(rows.reshape(*rows.shape[:2], down, across))
         hidden, loss = given.get("bool_masked_pos"), None
         if hidden is not None:
@@ -70,3 +73,44 @@ class MaskedImageModeling(TaskModel):
             apart = F.l1_loss(images, pixels, reduction="none")
             loss = (apart * mask).sum() / (mask.sum() + 1e-5) / stem.channels
         return MaskedImageOutput(loss, pixels, states.hidden, states.attentions)
+
+
+@dataclass(frozen=True)
+class TokensSpec:
+    """Predicts the codes of hidden patches.
+
+    Attributes:
+        out: path of the output layer; `norm_path` of the norm before it.
+        norm: that norm.
+        count: how many codes there are.
+    """
+
+    out: str
+    norm_path: str
+    norm: Norm
+    count: int
+
+
+class VisualTokens(TaskModel):
+    """Which code of another model's each hidden patch has (Bao et al. 2021, arXiv:2106.08254)."""
+
+    _says = (
+        "Predict the codes of patches, [B, patches, codes]. `labels`: [hidden patches], int64, those of the "
+        "patches that `bool_masked_pos` names, row by row."
+    )
+
+    def _place_head(self, spec: TokensSpec, config: Any) -> None:
+        place(self, "norm", spec.norm_path, norm(spec.norm, self._width()))
+        place(self, "out", spec.out, nn.Linear(self._width(), spec.count))
+
+    def _finish(
+        self, states: States, given: dict[str, Any], targets: dict[str, Any], items: Any
+    ) -> ModelOutput:
+        rows, labels, loss = leaf(self, "norm")(states.last)[:, 1:], targets["labels"], None
+        logits = project(leaf(self, "out"), rows, None, states.watched)
+        if labels is not None:
+            hidden = given.get("bool_masked_pos")
+            if hidden is None:
+                raise ValueError("labels are those of hidden patches: pass bool_masked_pos with them")
+            loss = cross_entropy(logits[hidden.bool()], labels, items)
+        return self._record(TaskOutput, states, loss, logits)

@@ -10,7 +10,9 @@ from torch import Tensor
 from formers.nn.layout import Layout
 from formers.stacks.stack import States
 
-Pool = Literal["pooler", "first", "rest", "last", "eos", "mean", "late", "left", "right", "all", "maps"]
+Pool = Literal[
+    "pooler", "first", "rest", "last", "eos", "mean", "late", "left", "right", "all", "maps", "joined"
+]
 
 
 def of_pooler(states: States) -> Tensor:
@@ -34,25 +36,28 @@ def pooled(
     ids: Tensor | None,
     mask: Tensor | None,
     rows: Tensor | None = None,
+    before: int = 1,
 ) -> Tensor:
     """One vector per sequence, [B, E].
 
     Args:
-        pool: the stack's pooler, the mean of all but the first (of images, which have no padding), the last
-            real token, or the last end-of-sequence token.
+        pool: the stack's pooler, the mean of all but the first (of images, which have no padding), that
+            beside the first, [B, 2 E], the last real token, or the last end-of-sequence token.
         states: what the stack computed.
         config: for the padding token, which tells the last real token of a decoder.
         ids: [B, T], int64, or None when vectors were given.
         mask: [B, T], or None.
         rows: what to choose from, in place of the states: [B, T, C].
+        before: how many are the first.
 
     Raises:
         ValueError: when a decoder has no padding token and several rows are given, or the pooler is gone.
     """
     if pool == "pooler":
         return of_pooler(states)
-    if pool == "rest":
-        return states.last[:, 1:].mean(1)
+    if pool in ("rest", "joined"):
+        mean = states.last[:, before:].mean(1)
+        return torch.cat((states.last[:, 0], mean), dim=1) if pool == "joined" else mean
     if pool == "last":
         return _at(states, last_token(config, ids, mask, states.layout), rows)
     return _at(states, last_end(config, ids, states.layout), rows)

@@ -41,9 +41,15 @@ class Spec:
         dense: path of a layer before it, or None; `act` follows that.
         inner: width of what that layer makes, where that is not E.
         pool: which vector stands for a sequence: the stack's pooler, its first token, the mean of all or of
+    <<<<<<< HEAD
             the rest, its last real token, or the last end-of-sequence token; `late`: every token's logits are
             computed, and their mean is taken; or, whatever they hold, the first or last column, or the mean
             of all; `maps`: the mean of all places of a map.
+    =======
+            the rest, that beside the first (`joined`, [B, 2 E]), its last real token, or the last
+            end-of-sequence token; `late`: every token's logits are computed, and their mean is taken; or,
+            whatever they hold, the first or last column, or the mean of all.
+    >>>>>>> vit
         node: node of the tree that takes the states of all tokens and chooses the first itself.
         act: activation after `dense`; `act_path` its node, or None.
         dropout: rate before the output layer.
@@ -53,6 +59,7 @@ class Spec:
         idle: paths of what stands before `dense` and does nothing.
         bias: the output layer has a bias.
         before: what stands before the dropout, in place of `dense` and `act`.
+        lead: tokens that are not counted among the rest.
         flat: path of what makes vectors of maps of one place.
         norm: spec of the norm before the mean of `maps`; `norm_path` its module.
     """
@@ -72,6 +79,7 @@ class Spec:
     idle: tuple[str, ...] = ()
     bias: bool = True
     before: Transform | None = None
+    lead: int = 1
     flat: str | None = None
     norm: nets.GroupNorm | None = None
     norm_path: str | None = None
@@ -93,7 +101,8 @@ class Spec:
         steps += [Drop(f"idle_{path}", 0.0) for path in self.idle]
         steps += [*self.transform.steps(width, self.inner), drop]
         if self.out is not None:
-            steps.append(dense("out", self.inner or width, labels, bias=self.bias))
+            read = 2 * width if self.pool == "joined" else width
+            steps.append(dense("out", self.inner or read, labels, bias=self.bias))
         return steps + last
 
     def names(self) -> dict[str, str | None]:
@@ -147,7 +156,7 @@ class SequenceClassification(TaskModel):
         if spec.pool == "last" and states.watched:  # whoever looks sees the scores of every token
             scores = self._compute(states, states.rows)  # [B, T, C]
             return pooled(spec.pool, states, self.config, ids, mask, scores)
-        return self._compute(states, pooled(spec.pool, states, self.config, ids, mask))
+        return self._compute(states, pooled(spec.pool, states, self.config, ids, mask, before=spec.lead))
 
     def _finish(
         self, states: States, given: dict[str, Any], targets: dict[str, Any], items: Any

@@ -92,6 +92,7 @@ TASKS: dict[str, Task] = {
             "Predict hidden words and entities.",
             "fill-mask",
         ),
+        Task("hidden_pixels", ("hidden_pixels", "HiddenPixels"), "", "Predict pixels of hidden patches."),
         Task(
             "image_classification",
             ("image_classification", "ImageClassification"),
@@ -226,6 +227,14 @@ TASKS: dict[str, Task] = {
             "table-question-answering",
         ),
         Task(
+            "taught_image_classification",
+            ("image_classification", "TaughtImageClassification"),
+            "",
+            "Label a whole image, as another model would.",
+            "image-classification",
+            labelled=True,
+        ),
+        Task(
             "token_classification",
             ("token_classification", "TokenClassification"),
             "AutoModelForTokenClassification",
@@ -233,6 +242,7 @@ TASKS: dict[str, Task] = {
             "token-classification",
             labelled=True,
         ),
+        Task("visual_tokens", ("masked_image", "VisualTokens"), "", "Predict codes of hidden patches."),
         Task(
             "zero_shot_image_classification",
             ("zero_shot", "ZeroShotImageClassification"),
@@ -263,6 +273,7 @@ _WIDER: dict[str, tuple[tuple[str, ...], str]] = {
             "hidden_entities",
             "causal_lm",
             "permuted_lm",
+            "hidden_pixels",
             "masked_image_modeling",
         ),
         TASKS["pretraining"].says,

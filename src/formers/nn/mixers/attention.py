@@ -18,6 +18,7 @@ from formers.nn.attend import Scores, eager
 from formers.nn.cache import Cache
 from formers.nn.dropout import Dropout
 from formers.nn.fresh import Drawn
+from formers.nn.grids import Grid, GridBias
 from formers.nn.kernels import hooked, project
 from formers.nn.leaves import linear, norm
 from formers.nn.passing import Pass
@@ -35,6 +36,19 @@ def keep_distances(table: Any, rule: Buckets, pass_: Pass, query: Tensor, key: T
     """
     made: Tensor = table(rule.index(query, key))
     pass_.memo.put((rule, id(query), id(key)), made.permute(2, 0, 1)[None].contiguous())  # [1, H, T, S]
+
+
+def distances(rule: Buckets | Grid, heads: int) -> nn.Module:
+    """The table of distances that a rule tells apart."""
+    return GridBias(rule, heads) if isinstance(rule, Grid) else nn.Embedding(rule.count, heads)
+
+
+def grid_bias(table: Any, pass_: Pass) -> Tensor:
+    """The bias of the grid of a pass, [1, H, T, T]; a pass that knows of none has that of the table."""
+    grid: Grid = pass_.memo.get("grid") or table.grid
+    device = pass_.geometry.positions.device
+    found: Tensor = table(grid, pass_.memo.once(("index", grid), lambda: grid.index(device)))
+    return found
 
 
 class Attend(Step):
@@ -57,8 +71,8 @@ class Attend(Step):
         }
         self._make_projections(width)
         score_bias = s.score_bias
-        if isinstance(score_bias, Buckets) and s.owns_score_bias:
-            self.leaves["score_bias"] = lambda: nn.Embedding(score_bias.count, s.heads.query)
+        if isinstance(score_bias, Buckets | Grid) and s.owns_score_bias:
+            self.leaves["score_bias"] = lambda: distances(score_bias, s.heads.query)
         if s.sinks:
             self.leaves["sinks"] = lambda: Bare(torch.zeros(s.heads.query), Drawn())
         self.dropout = self.prefix + "weights_dropout"
@@ -77,9 +91,10 @@ class Attend(Step):
             self.leaves[self.prefix + "qkv"] = lambda: linear(s.linear, width, query + 2 * shared, s.bias)
         else:
             made = 2 * query if s.gated else query
-            self.leaves[self.prefix + "q"] = lambda: linear(s.linear, width, made, s.bias)
-            self.leaves[self.prefix + "k"] = lambda: linear(s.linear, source, shared, s.bias and s.key_bias)
-            self.leaves[self.prefix + "v"] = lambda: linear(s.linear, source, shared, s.bias)
+            of_q, of_k, of_v = s.biases or (s.bias, s.bias and s.key_bias, s.bias)
+            self.leaves[self.prefix + "q"] = lambda: linear(s.linear, width, made, of_q)
+            self.leaves[self.prefix + "k"] = lambda: linear(s.linear, source, shared, of_k)
+            self.leaves[self.prefix + "v"] = lambda: linear(s.linear, source, shared, of_v)
         if s.qk_norm is not None:
             for role, heads in (("q_norm", s.heads.query), ("k_norm", s.heads.key_value)):
                 normed = heads * s.heads.width if s.qk_norm_over == "all" else s.heads.width
@@ -283,6 +298,10 @@ class Attend(Step):
             numbers = key if rule.columns else pass_.visibility.numbers(key)
             slope = pass_.memo.once(place, lambda: rule.bias(numbers, count))
             return slope if told is None else slope + told
+        if isinstance(rule, Grid):
+            own = grid_bias(leaf(node, "score_bias"), pass_) if has(node, "score_bias") else None
+            each = [bias for bias in (own, pass_.memo.get(rule), told) if bias is not None]
+            return sum(each[1:], start=each[0]) if each else None
         if has(node, "score_bias"):
             keep_distances(leaf(node, "score_bias"), rule, pass_, query, key)
         found: Tensor | None = pass_.memo.get(place)

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from formers.nn.activations import Activation
-from formers.nn.dropout import Dropout
+from formers.nn.dropout import Dropout, DropPath
 from formers.nn.fresh import Constant, begins
 from formers.nn.spec import nets
 
@@ -61,25 +61,6 @@ class Responses(nn.Module):
         """[B, H, W, C] -> [B, H, W, C]."""
         norms: Tensor = torch.linalg.vector_norm(x, ord=2, dim=(1, 2), keepdim=True)
         return self.weight * (x * (norms / (norms.mean(dim=-1, keepdim=True) + 1e-6))) + self.bias + x
-
-
-class DropPath(nn.Module):
-    """Whole images are zeroed in training, and the others scaled up for it."""
-
-    def __init__(self, rate: float) -> None:
-        super().__init__()
-        self.drop_prob = rate
-
-    def forward(self, x: Tensor) -> Tensor:
-        """[B, ..] -> [B, ..]."""
-        if not self.drop_prob or not self.training:
-            return x
-        kept = torch.rand(x.shape[0], *(1,) * (x.dim() - 1), dtype=x.dtype, device=x.device) >= self.drop_prob
-        return x / (1.0 - self.drop_prob) * kept
-
-    def extra_repr(self) -> str:
-        """The rate."""
-        return f"p={self.drop_prob}"
 
 
 def _conv(s: nets.Conv) -> nn.Module:

@@ -8,6 +8,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from formers.nn.grids import Axial, Grid
 from formers.nn.masks import Causal, Full, Mask, Window
 from formers.nn.positions import Alibi, Buckets, Rotary
 from formers.nn.spec.values import Heads, LinearKind, Norm, SlotSpec
@@ -45,7 +46,7 @@ class Attention:
             module stands idle.
         scale: factor on the scores; 1/sqrt(D) when None.
         bias: whether q, k and v have a bias; `key_bias` whether k has one too; `out_bias` likewise for the
-            output projection.
+            output projection; `biases` says it of q, k and v, each by itself.
         fused: q, k and v are one leaf under the role `qkv`: all q, all k, all v (`blocks`), or for every
             key/value head its q's, its k and its v (`groups`), or for every quarter of the heads all their q,
             all their v, all their k (`quarters`); of cross attention k and v, under `kv` (`blocks`).
@@ -59,7 +60,8 @@ class Attention:
         warmth: a and f: queries are multiplied by 1 + a log(1 + floor((i + 1) / f)), those of the token i
             (Nakanishi 2025, arXiv:2501.19399).
         score_bias: relative-position bias that this stack adds to the scores.
-        owns_score_bias: this layer holds the bias table that the whole stack uses.
+        owns_score_bias: this layer holds the bias table that the whole stack uses; of a `Grid` its own, to
+            which that of the stack is added.
         softcap: scores become c * tanh(scores / c).
         sinks: every head has a learned logit that takes weight and gives no value (role `sinks`).
         gated: q makes for every head its query and then its gate, whose sigmoid weighs what the head mixed.
@@ -76,6 +78,7 @@ class Attention:
     bias: bool = True
     key_bias: bool = True
     out_bias: bool = True
+    biases: tuple[bool, bool, bool] | None = None
     fused: Literal["", "blocks", "groups", "quarters"] = ""
     clip: float | None = None
     clip_normed: bool = False
@@ -84,10 +87,10 @@ class Attention:
     qk_norm_over: Literal["head", "each", "apart", "all"] = "head"
     heads_first: bool = False
     qk_norm_last: bool = False
-    rotary: Rotary | None = None
+    rotary: Rotary | Axial | None = None
     rotary_value: bool = False
     warmth: tuple[float, float] | None = None
-    score_bias: Buckets | Alibi | None = None
+    score_bias: Buckets | Alibi | Grid | None = None
     owns_score_bias: bool = False
     softcap: float | None = None
     sinks: bool = False
@@ -115,7 +118,7 @@ class Attention:
         """A window or a bias of distances, where those count columns."""
         plain = isinstance(self.mask, Full) or (isinstance(self.mask, Causal) and self.mask.window is None)
         counts = getattr(self.mask, "counts", "columns") == "columns"
-        far = isinstance(self.score_bias, Buckets) or getattr(self.score_bias, "columns", False)
+        far = isinstance(self.score_bias, Buckets | Grid) or getattr(self.score_bias, "columns", False)
         return far or (not plain and counts)
 
     @property

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Literal
 
+from formers.nn.grids import Axial
 from formers.nn.positions import Rotary
 from formers.nn.spec.attention import Attention, Disentangled
 from formers.nn.spec.layers import Layer
@@ -21,12 +22,12 @@ class Summary:
     """One token's state stands for its row.
 
     Attributes:
-        token: the first of the row, or the one that ends it.
+        token: the first of the row, or the one that ends it, or the mean of all but the first.
         ends: ids that end a row, of which the first counts; without any, the highest id does.
         norm: of that state.
     """
 
-    token: Literal["first", "end"] = "first"
+    token: Literal["first", "end", "rest"] = "first"
     ends: tuple[int, ...] = ()
     norm: Norm | None = None
 
@@ -222,8 +223,14 @@ class Stack:
     @cached_property
     def rotaries(self) -> tuple[Rotary, ...]:
         """The rotary rules of the layers, each once."""
-        rules = (m.rotary for m in self.mixers if isinstance(m, Attention) and m.rotary is not None)
+        rules = (m.rotary for m in self.mixers if isinstance(m, Attention) and isinstance(m.rotary, Rotary))
         return tuple(dict.fromkeys(rules))
+
+    @cached_property
+    def axial(self) -> Axial | None:
+        """How patches are turned by their places."""
+        rule = None if self.attention is None else self.attention.rotary
+        return rule if isinstance(rule, Axial) else None
 
 
 @dataclass(frozen=True)

@@ -175,9 +175,9 @@ class Linked(Tokens):
 
 @dataclass(frozen=True)
 class Patches:
-    """A stem for images: patches, projected, a class token before them, learned positions.
+    """A stem for images: patches, projected, learned tokens before them, learned positions.
 
-    Roles: `class`, `patch`, `position`, `mask`, `embedding_dropout`.
+    Roles: those of `leads`, `registers`, `patch`, `position`, `mask`, `embedding_dropout`.
 
     Attributes:
         channels: of an image.
@@ -186,9 +186,17 @@ class Patches:
         width: E.
         dropout: on the result.
         masked: a learned vector stands in place of hidden patches.
-        std: deviation of fresh positions and of the fresh class token.
+        std: deviation of fresh positions and of the fresh first token; 0 where they begin as zeros.
         bias: the projection has one.
         flat: the class token is [E], and positions are looked up in a table [P, E].
+        leads: roles of the tokens before the patches, one vector each.
+        registers: how many tokens stand behind the first of those, without positions, and begin as zeros; a
+            table of none is kept in files too.
+        registers_std: deviation of those tokens where they begin otherwise.
+        placed: there are positions; `fixed` ones are sinusoids of the grid, and not trained.
+        free: images of any size are read, whether or not the caller asks for it.
+        smooth: positions are smoothed where they are drawn together for smaller images.
+        narrow_mask: the vector of hidden patches is [1, E], not [1, 1, E].
     """
 
     channels: int
@@ -200,12 +208,36 @@ class Patches:
     std: float = 0.02
     bias: bool = True
     flat: bool = False
+    leads: tuple[str, ...] = ("class",)
+    registers: int | None = None
+    registers_std: float = 0.0
+    placed: bool = True
+    fixed: bool = False
+    free: bool = False
+    smooth: bool = False
+    narrow_mask: bool = False
     reads = "pixel_values"
+
+    @property
+    def before(self) -> int:
+        """Tokens before the patches."""
+        return len(self.leads) + (self.registers or 0)
 
     @property
     def grid(self) -> tuple[int, int]:
         """Patches down and across."""
         return self.image[0] // self.patch[0], self.image[1] // self.patch[1]
+
+
+@dataclass(frozen=True)
+class SomePatches(Patches):
+    """A stem for images of which a share is hidden: what is left is computed (arXiv:2111.06377).
+
+    Attributes:
+        hidden: that share of the patches.
+    """
+
+    hidden: float = 0.75
 
 
 @dataclass(frozen=True)

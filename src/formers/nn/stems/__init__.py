@@ -13,6 +13,7 @@ from formers.nn.stems.frames import FrameStem
 from formers.nn.stems.integers import IntegerStem
 from formers.nn.stems.patches import PatchStem
 from formers.nn.stems.queries import QueryStem
+from formers.nn.stems.some_patches import SomePatchStem
 from formers.nn.stems.tokens import TokenStem
 
 STEMS: dict[type[Any], type[Stem]] = {
@@ -25,6 +26,7 @@ STEMS: dict[type[Any], type[Stem]] = {
     spec.Patches: PatchStem,
     spec.Frames: FrameStem,
     spec.Queries: QueryStem,
+    spec.SomePatches: SomePatchStem,
 }
 
 

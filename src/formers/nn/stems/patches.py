@@ -1,4 +1,4 @@
-"""The stem of images: patches, projected and told where they stand, behind a class token."""
+"""The stem of images: patches, projected and told where they stand, behind learned tokens."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from formers.nn.dropout import Dropout, drop
-from formers.nn.fresh import Constant, Spread
+from formers.nn.fresh import Constant, Fill, Spread
+from formers.nn.grids import Grid, GridWaves
 from formers.nn.layout import Layout
 from formers.nn.leaves import rows_of_table
 from formers.nn.passing import Pass
@@ -43,19 +44,33 @@ class PatchStem(Stem):
     }
 
     def place(self, owner: Block, names: Paths) -> None:
-        """Register the projection, the class token, the positions and what stands for a hidden patch."""
+        """Register the projection, the learned tokens, the positions and what stands for a hidden patch."""
         s = self.spec
-        want(names, "class", "patch", "position", *(["mask"] if s.masked else []))
-        count = s.grid[0] * s.grid[1]
-        one, drawn = torch.zeros(s.width) if s.flat else torch.zeros(1, 1, s.width), Spread(s.std)
-        place_tensor(owner, "class", str(names["class"]), one.clone(), drawn, False)
+        there = {"mask": s.masked, "position": s.placed, "registers": s.registers is not None}
+        want(names, "patch", *s.leads, *(role for role, one in there.items() if one))
+        count, zeros = s.grid[0] * s.grid[1] + len(s.leads), Constant(0.0)
+        one = (s.width,) if s.flat else (1, 1, s.width)
+        drawn = Spread(s.std) if s.std else zeros
+
+        def learned(role: str, shape: tuple[int, ...], first: Fill) -> None:
+            place_tensor(owner, role, str(names[role]), torch.zeros(shape), first, False)
+
+        for role in s.leads[:1]:
+            learned(role, one, drawn)
         if s.masked:
-            place_tensor(owner, "mask", str(names["mask"]), one.clone(), Constant(0.0), False)
-        if s.flat:
-            place(owner, "position", str(names["position"]), nn.Embedding(count + 1, s.width))
-        else:
-            table = torch.zeros(1, count + 1, s.width)
-            place_tensor(owner, "position", str(names["position"]), table, drawn, False)
+            learned("mask", one[1:] if s.narrow_mask else one, zeros)
+        if s.placed and s.flat:
+            place(owner, "position", str(names["position"]), nn.Embedding(count, s.width))
+        elif s.placed:
+            waves = GridWaves(*s.grid, len(s.leads))
+            learned("position", (1, count, s.width), waves if s.fixed else drawn)
+            if s.fixed:
+                leaf(owner, "position").requires_grad_(False)
+        for role in s.leads[1:]:
+            learned(role, one, zeros)
+        if s.registers is not None:
+            first = Spread(s.registers_std) if s.registers_std else zeros
+            learned("registers", (1, s.registers, s.width), first)
         *groups, last = str(names["patch"]).split(".")
         made = nn.Conv2d(s.channels, s.width, s.patch, stride=s.patch, bias=s.bias)
         if groups:
@@ -70,7 +85,7 @@ class PatchStem(Stem):
             place(owner, "embedding_dropout", str(names["embedding_dropout"]), Dropout(s.dropout))
 
     def shape(self, given: Mapping[str, Any]) -> tuple[int, int]:
-        """B, and one more than the patches."""
+        """B, and how many tokens and patches there are."""
         images = given.get("pixel_values")
         if not isinstance(images, Tensor):
             raise TypeError(
@@ -78,7 +93,7 @@ class PatchStem(Stem):
                 f"{type(images).__name__}: an image processor makes it from pictures"
             )
         s = self.spec
-        free = bool(given.get("interpolate_pos_encoding"))
+        free = s.free or bool(given.get("interpolate_pos_encoding"))
         fits = images.dim() == 4 and images.shape[1] == s.channels
         if not fits or (not free and tuple(images.shape[2:]) != tuple(s.image)):
             wanted = ", ".join(map(str, (s.channels, *s.image)))
@@ -87,7 +102,7 @@ class PatchStem(Stem):
         down, across = images.shape[2] // s.patch[0], images.shape[3] // s.patch[1]
         if not down * across:
             raise ValueError(f"pixel_values {list(images.shape)} are smaller than a patch, {list(s.patch)}")
-        return int(images.shape[0]), int(down * across + 1)
+        return int(images.shape[0]), int(down * across + s.before)
 
     def positions(
         self, given: Mapping[str, Any], layout: Layout, past: int, real: Tensor | None = None
@@ -96,9 +111,11 @@ class PatchStem(Stem):
         return torch.arange(layout.length, device=given["pixel_values"].device)[None]
 
     def run(self, node: Any, given: Mapping[str, Any], pass_: Pass) -> Tensor:
-        """[B, channels, height, width] -> [B, 1 + patches, E]; flat rows where nobody looks."""
+        """[B, channels, height, width] -> [B, T, E]; flat rows where nobody looks."""
         images: Tensor = given["pixel_values"]
         images = images.to(leaf(node, "patch").weight.dtype)
+        s = self.spec
+        pass_.memo.put("grid", Grid(images.shape[2] // s.patch[0], images.shape[3] // s.patch[1]))
         x = self._patches(node, images, pass_)
         hidden = given.get("bool_masked_pos")
         if hidden is not None:
@@ -106,13 +123,17 @@ class PatchStem(Stem):
                 raise ValueError("bool_masked_pos needs a model with a mask token (use_mask_token=True)")
             chosen = hidden.unsqueeze(-1).type_as(x)  # [B, patches, 1]
             x = x * (1.0 - chosen) + leaf(node, "mask") * chosen
-        first = leaf(node, "class").expand(x.shape[0], 1, -1)
-        free = bool(given.get("interpolate_pos_encoding"))
-        x = torch.cat((first, x), dim=1) + self._table(node, images, free)
+        if s.leads:
+            x = torch.cat((*(leaf(node, role).expand(x.shape[0], 1, -1) for role in s.leads), x), dim=1)
+        if s.placed:
+            x = x + self._table(node, images, s.free or bool(given.get("interpolate_pos_encoding")))
+        if s.registers:
+            more = leaf(node, "registers").expand(x.shape[0], -1, -1)
+            x = torch.cat((x[:, :1], more, x[:, 1:]), dim=1)
         if has(node, "embedding_dropout"):
             x = leaf(node, "embedding_dropout")(x)
-        elif self.spec.dropout and node.training:
-            x = drop(x, self.spec.dropout)
+        elif s.dropout and node.training:
+            x = drop(x, s.dropout)
         return x if pass_.watched else pass_.layout.pack(x)
 
     def _patches(self, node: Any, images: Tensor, pass_: Pass) -> Tensor:
@@ -123,15 +144,16 @@ class PatchStem(Stem):
         return project_patches(node, images)
 
     def _table(self, node: Any, images: Tensor, free: bool) -> Tensor:
-        """Learned positions [1, 1 + patches, E], stretched for images of another size."""
+        """Learned positions, [1, leads + patches, E], stretched for images of another size."""
         table: Any = leaf(node, "position")
-        s = self.spec
+        s, first = self.spec, len(self.spec.leads)
         down, across = images.shape[2] // s.patch[0], images.shape[3] // s.patch[1]
         if not free or (down, across) == s.grid:
-            places = torch.arange(s.grid[0] * s.grid[1] + 1, device=images.device)[None] if s.flat else None
+            count = s.grid[0] * s.grid[1] + first
+            places = torch.arange(count, device=images.device)[None] if s.flat else None
             found: Tensor = table if places is None else table(places)
             return found
         table = rows_of_table(table)[None] if s.flat else table
-        grid = table[:, 1:].reshape(1, *s.grid, -1).permute(0, 3, 1, 2)  # [1, E, down, across]
-        grid = F.interpolate(grid.float(), size=(down, across), mode="bicubic", align_corners=False)
-        return torch.cat((table[:, :1], grid.to(table.dtype).flatten(2).transpose(1, 2)), dim=1)
+        grid = table[:, first:].reshape(1, *s.grid, -1).permute(0, 3, 1, 2)  # [1, E, down, across]
+        grid = F.interpolate(grid.float(), (down, across), mode="bicubic", antialias=s.smooth)
+        return torch.cat((table[:, :first], grid.to(table.dtype).flatten(2).transpose(1, 2)), dim=1)

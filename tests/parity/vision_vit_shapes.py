@@ -1,0 +1,103 @@
+"""Shapes of models that read images as patches."""
+
+from __future__ import annotations
+
+from typing import Any
+
+IMAGE: dict[str, Any] = {
+    "hidden_size": 16,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 2,
+    "intermediate_size": 24,
+    "image_size": 12,
+    "patch_size": 4,
+    "num_channels": 2,
+}
+_DINO = {**{name: value for name, value in IMAGE.items() if name != "intermediate_size"}, "mlp_ratio": 2}
+_BEIT = {**IMAGE, "drop_path_rate": 0.0, "use_mask_token": True, "vocab_size": 20}
+_PLACED = {
+    "use_absolute_position_embeddings": True,
+    "use_relative_position_bias": True,
+    "use_shared_relative_position_bias": True,
+}
+_DECODER = {
+    "decoder_hidden_size": 8,
+    "decoder_num_hidden_layers": 1,
+    "decoder_num_attention_heads": 2,
+    "decoder_intermediate_size": 12,
+}
+_DINO_3 = {**IMAGE, "num_register_tokens": 2, "pos_embed_rescale": None}
+# model_type -> shapes, see `shapes.py`; MORE are those of the whole grid alone
+SHAPES: dict[str, dict[str, dict[str, Any]]] = {
+    "beit": {"everything that tells places": {**_BEIT, **_PLACED}},
+    "data2vec-vision": {"a bias of each layer": {**_BEIT, "use_relative_position_bias": True}},
+    "deit": {"a second token": {**IMAGE, "encoder_stride": 4}},
+    "dinov2": {
+        "gains": _DINO,
+        "gated, no biases, nothing for hidden patches": {
+            "out_features": ["stem", "stage2"],
+            **_DINO,
+            "use_swiglu_ffn": True,
+            "qkv_bias": False,
+            "use_mask_token": False,
+            "layerscale_value": 0.1,
+        },
+    },
+    "dinov2_with_registers": {
+        "two registers": {**_DINO, "num_register_tokens": 2, "reshape_hidden_states": False}
+    },
+    "dinov3_vit": {"turned, registers": _DINO_3},
+    "vit_mae": {"two thirds hidden": {**IMAGE, **_DECODER, "mask_ratio": 0.6}},
+    "vit_msn": {"no pooler": IMAGE},
+}
+MORE: dict[str, dict[str, dict[str, Any]]] = {
+    "beit": {
+        "no places, the first token": {**_BEIT, "use_mean_pooling": False},
+        "a bias that layers share, no gains": {
+            **_BEIT,
+            "use_shared_relative_position_bias": True,
+            "layer_scale_init_value": 0.0,
+        },
+    },
+    "data2vec-vision": {
+        "everything that tells places": {**_BEIT, **_PLACED},
+        "no places, the first token": {**_BEIT, "use_mean_pooling": False},
+    },
+    "deit": {
+        "own pooler, no biases": {
+            **IMAGE,
+            "encoder_stride": 4,
+            "pooler_output_size": 20,
+            "pooler_act": "gelu",
+            "qkv_bias": False,
+        },
+    },
+    "dinov2_with_registers": {
+        "gated, no registers, no norm": {
+            "apply_layernorm": False,
+            "out_features": ["stage1", "stage2"],
+            **_DINO,
+            "num_register_tokens": 0,
+            "use_swiglu_ffn": True,
+        },
+    },
+    "dinov3_vit": {
+        "gated, other biases, wide images, maps without norms": {
+            **_DINO_3,
+            "image_size": [8, 12],
+            "num_register_tokens": 0,
+            "use_gated_mlp": True,
+            "key_bias": True,
+            "query_bias": False,
+            "proj_bias": False,
+            "mlp_bias": False,
+            "apply_layernorm": False,
+            "reshape_hidden_states": False,
+            "out_features": ["stage1", "stage2"],
+        },
+    },
+    "vit_mae": {
+        "normed pixels, no biases": {**IMAGE, **_DECODER, "norm_pix_loss": True, "qkv_bias": False},
+    },
+    "vit_msn": {"relu, no biases": {**IMAGE, "hidden_act": "relu", "qkv_bias": False}},
+}
