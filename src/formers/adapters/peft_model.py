@@ -14,6 +14,7 @@ from torch import nn
 from formers.adapters.config import PeftConfig, PeftType, TaskType
 from formers.adapters.layer import AdapterLayer
 from formers.adapters.methods import tuner_for
+from formers.adapters.rows import carrying, each_by_its_own
 from formers.adapters.state import (
     check_loaded,
     get_peft_model_state_dict,
@@ -80,13 +81,15 @@ class PeftModel(Pushable, nn.Module):
                 raise
             return getattr(self.base_model, name)
 
-    def forward(self, *args: Any, **kwargs: Any) -> Any:
-        """As the model."""
-        return self.base_model(*args, **kwargs)
+    def forward(self, *args: Any, adapter_names: Sequence[str] | None = None, **kwargs: Any) -> Any:
+        """As the model; `adapter_names` names an adapter for every row, "__base__" for none."""
+        with each_by_its_own(self.base_model, adapter_names):
+            return self.base_model(*args, **kwargs)
 
-    def generate(self, *args: Any, **kwargs: Any) -> Any:
-        """As the model."""
-        return self.base_model.generate(*args, **kwargs)
+    def generate(self, *args: Any, adapter_names: Sequence[str] | None = None, **kwargs: Any) -> Any:
+        """As the model; `adapter_names` as in `forward`."""
+        with each_by_its_own(self.base_model, adapter_names):
+            return self.base_model.generate(*args, **kwargs, **carrying(adapter_names))
 
     # -- what it holds ---------------------------------------------------------------------------------
 
