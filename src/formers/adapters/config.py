@@ -37,6 +37,7 @@ class PeftType(str, Enum):
     """The methods that are known here."""
 
     PROMPT_TUNING = "PROMPT_TUNING"
+    MULTITASK_PROMPT_TUNING = "MULTITASK_PROMPT_TUNING"
     P_TUNING = "P_TUNING"
     PREFIX_TUNING = "PREFIX_TUNING"
     LORA = "LORA"
@@ -62,6 +63,7 @@ HOMES: dict[PeftType, tuple[str, str]] = {
     PeftType.OFT: ("oft", "OFTModel"),
     PeftType.VERA: ("vera", "VeraModel"),
     PeftType.PROMPT_TUNING: ("prompts", "PromptModel"),
+    PeftType.MULTITASK_PROMPT_TUNING: ("prompts", "PromptModel"),
     PeftType.P_TUNING: ("prompts", "PromptModel"),
     PeftType.PREFIX_TUNING: ("prompts", "PromptModel"),
 }

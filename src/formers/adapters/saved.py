@@ -43,6 +43,11 @@ class ModulesToSaveWrapper(nn.Module):
         """The adapter whose copy computes, if any."""
         return [] if self._active is None else [self._active]
 
+    @property
+    def disable_adapters(self) -> bool:
+        """Whether the module itself computes."""
+        return not self.enabled
+
     def _standing(self) -> nn.Module:
         if self.enabled and self._active is not None:
             return self.modules_to_save[self._active]
