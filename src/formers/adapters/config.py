@@ -188,7 +188,10 @@ class PeftConfig(Pushable):
                 f"Can't find '{ADAPTER_CONFIG_NAME}' at '{pretrained_model_name_or_path}': it holds no "
                 "adapter. A model is loaded with its Auto class"
             )
-        return cls.from_peft_type(**read_json_object(path))
+        values = read_json_object(path)
+        if cls.kind is None and not values.get("peft_type"):
+            raise ValueError(f"{path} does not say of what type the adapter is (peft_type): save it again")
+        return cls.from_peft_type(**values)
 
     @classmethod
     def from_peft_type(cls, **values: Any) -> Any:
