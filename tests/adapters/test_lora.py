@@ -11,7 +11,7 @@ from torch import nn
 
 import formers
 from formers import LoraConfig, PeftConfig, PeftModel, TaskType, get_peft_model
-from formers.checkpoints import LoadError
+from formers.checkpoints import CheckpointError, LoadError
 from formers.nn.watch import watched
 
 IDS = torch.tensor([[3, 4, 5, 6, 7], [8, 9, 10, 0, 0]])
@@ -390,3 +390,25 @@ def test_adapters_on_tables_that_are_read_by_their_weight_are_heard_or_refused()
     config = LoraConfig(r=2, target_modules=["predictions.dense"])
     with pytest.raises(TypeError, match="exclude_modules"):
         get_peft_model(mobile.eval(), config)(ids)
+
+
+def test_a_folder_that_is_half_there_is_refused(tmp_path):
+    get_peft_model(llama(), LoraConfig(r=2)).save_pretrained(tmp_path)
+    weights, config = tmp_path / "adapter_model.safetensors", tmp_path / "adapter_config.json"
+    whole, said = weights.read_bytes(), config.read_text()
+    weights.unlink()
+    with pytest.raises(OSError, match="has no weights of an adapter"):
+        PeftModel.from_pretrained(llama(), tmp_path)
+    weights.write_bytes(whole[:200])
+    with pytest.raises(CheckpointError, match="adapter_model.safetensors is truncated"):
+        PeftModel.from_pretrained(llama(), tmp_path)
+    weights.write_bytes(whole)
+    config.write_text(said[:40])
+    with pytest.raises(ValueError, match="adapter_config.json"):
+        PeftModel.from_pretrained(llama(), tmp_path)
+    config.write_text("{}")
+    with pytest.raises(ValueError, match="does not say of what type"):
+        PeftModel.from_pretrained(llama(), tmp_path)
+    config.unlink()
+    with pytest.raises(OSError, match="holds no adapter"):
+        PeftModel.from_pretrained(llama(), tmp_path)

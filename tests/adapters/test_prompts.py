@@ -124,6 +124,45 @@ def test_tokens_begin_as_those_of_a_text_or_of_the_vocabulary(tmp_path):
         assert all(bool((table == row).all(1).any()) for row in prompts)
 
 
+@pytest.mark.parametrize("family", ["llama", "t5"])
+def test_prompts_of_several_tasks_are_read_by_task_as_peft_s(models, tmp_path, family):
+    theirs, own = models[family]
+    given = {"task_type": TASKS[family], "num_virtual_tokens": 3, "num_tasks": 2, "num_ranks": 2}
+    rows, ids = {"task_ids": torch.tensor([1, 0])}, inputs(family)["input_ids"]
+    torch.manual_seed(1)
+    there = peft.get_peft_model(copy.deepcopy(theirs), peft.MultitaskPromptTuningConfig(**given)).eval()
+    there.save_pretrained(tmp_path / "theirs")
+    here = formers.PeftModel.from_pretrained(copy.deepcopy(own), tmp_path / "theirs")
+
+    def logits(model, family, task_ids=None):  # the decoder's prompts are read in training alone
+        with torch.no_grad():
+            found = model(input_ids=ids, labels=ids, task_ids=task_ids)
+        return torch.cat([found.loss.flatten(), found.logits.flatten()])
+
+    close(logits(here, family, **rows), logits(there, family, **rows))
+    how = {"input_ids": ids, "attention_mask": torch.ones_like(ids), "max_new_tokens": 4, **rows}
+    assert here.generate(**how).tolist() == there.generate(**how).tolist()
+    here.save_pretrained(tmp_path / "own")
+    back = peft.PeftModel.from_pretrained(copy.deepcopy(theirs), tmp_path / "own").eval()
+    close(logits(back, family, **rows), logits(there, family, **rows))
+    with pytest.raises(ValueError, match="task_ids cannot be None"):
+        logits(here, family)
+    for start in ("AVERAGE_SOURCE_TASKS", "EXACT_SOURCE_TASK"):
+        values = {
+            **given,
+            "num_tasks": 1,
+            "prompt_tuning_init": start,
+            "prompt_tuning_init_task": 1,
+            "prompt_tuning_init_state_dict_path": str(tmp_path / "theirs" / "adapter_model.safetensors"),
+        }
+        found = [
+            library.get_peft_model(copy.deepcopy(model), library.MultitaskPromptTuningConfig(**values)).eval()
+            for library, model in ((peft, theirs), (formers, own))
+        ]
+        first = {"task_ids": torch.tensor([0, 0])}
+        close(logits(found[1], family, **first), logits(found[0], family, **first))
+
+
 @pytest.mark.parametrize(
     ("kind", "values", "said"),
     [

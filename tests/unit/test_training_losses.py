@@ -8,6 +8,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+import formers
 from formers import BertConfig, BertForSequenceClassification, Trainer, TrainerCallback, TrainingArguments
 from formers.training import DataCollatorWithPadding
 from formers.training.items import ItemCount
@@ -483,3 +484,25 @@ def test_printing_and_comparing_is_no_use_and_arithmetic_is_followed():
         use(count)
         assert not count.use.divided
         assert count.use.unclear
+
+
+def test_a_loss_of_packed_rows_is_that_of_padded_ones_and_so_are_its_gradients():
+    config = formers.LlamaConfig(
+        vocab_size=30, hidden_size=16, num_hidden_layers=1, num_attention_heads=2, intermediate_size=24
+    )
+    torch.manual_seed(0)
+    model = formers.LlamaForCausalLM(config)
+    ids = torch.arange(3, 15).view(2, 6)
+    for mask in ([1, 1, 1, 1, 0, 0], [0, 0, 1, 1, 1, 1]):  # on the left, a place without a row has a label
+        mask = torch.tensor([mask, [1] * 6])
+        labels = ids.masked_fill(mask == 0, -100)
+        out = model(input_ids=ids, attention_mask=mask, labels=labels)
+        logits = model(input_ids=ids, attention_mask=mask).logits
+        torch.testing.assert_close(out.logits, logits)
+        flat = logits[:, :-1].reshape(-1, 30), labels[:, 1:].reshape(-1)
+        expected = torch.nn.functional.cross_entropy(*flat)
+        torch.testing.assert_close(out.loss, expected)
+        parameters = list(model.parameters())
+        torch.testing.assert_close(
+            torch.autograd.grad(out.loss, parameters), torch.autograd.grad(expected, parameters)
+        )

@@ -22,6 +22,8 @@ NAMES: dict[str, tuple[str, ...]] = {
     "formers.adapters.oft.config": ("OFTConfig",),
     "formers.adapters.oft.model": ("OFTModel",),
     "formers.adapters.prompts.config": (
+        "MultitaskPromptTuningConfig",
+        "MultitaskPromptTuningInit",
         "PrefixTuningConfig",
         "PromptEncoderConfig",
         "PromptEncoderReparameterizationType",
@@ -32,6 +34,7 @@ NAMES: dict[str, tuple[str, ...]] = {
     "formers.adapters.vera.config": ("VeraConfig",),
     "formers.adapters.vera.model": ("VeraModel",),
     "formers.adapters.peft_model": (
+        "PeftMixedModel",
         "PeftModel",
         "PeftModelForCausalLM",
         "PeftModelForFeatureExtraction",
@@ -40,6 +43,14 @@ NAMES: dict[str, tuple[str, ...]] = {
         "PeftModelForSequenceClassification",
         "PeftModelForTokenClassification",
         "get_peft_model",
+        "inject_adapter_in_model",
+    ),
+    "formers.adapters.mixed": ("MixedModel",),
+    "formers.adapters.status": (
+        "TunerLayerStatus",
+        "TunerModelStatus",
+        "get_layer_status",
+        "get_model_status",
     ),
     "formers.adapters.prepare": ("prepare_model_for_kbit_training",),
     "formers.adapters.state": ("get_peft_model_state_dict", "load_peft_weights", "set_peft_model_state_dict"),

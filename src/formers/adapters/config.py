@@ -37,6 +37,7 @@ class PeftType(str, Enum):
     """The methods that are known here."""
 
     PROMPT_TUNING = "PROMPT_TUNING"
+    MULTITASK_PROMPT_TUNING = "MULTITASK_PROMPT_TUNING"
     P_TUNING = "P_TUNING"
     PREFIX_TUNING = "PREFIX_TUNING"
     LORA = "LORA"
@@ -62,6 +63,7 @@ HOMES: dict[PeftType, tuple[str, str]] = {
     PeftType.OFT: ("oft", "OFTModel"),
     PeftType.VERA: ("vera", "VeraModel"),
     PeftType.PROMPT_TUNING: ("prompts", "PromptModel"),
+    PeftType.MULTITASK_PROMPT_TUNING: ("prompts", "PromptModel"),
     PeftType.P_TUNING: ("prompts", "PromptModel"),
     PeftType.PREFIX_TUNING: ("prompts", "PromptModel"),
 }
@@ -186,7 +188,10 @@ class PeftConfig(Pushable):
                 f"Can't find '{ADAPTER_CONFIG_NAME}' at '{pretrained_model_name_or_path}': it holds no "
                 "adapter. A model is loaded with its Auto class"
             )
-        return cls.from_peft_type(**read_json_object(path))
+        values = read_json_object(path)
+        if cls.kind is None and not values.get("peft_type"):
+            raise ValueError(f"{path} does not say of what type the adapter is (peft_type): save it again")
+        return cls.from_peft_type(**values)
 
     @classmethod
     def from_peft_type(cls, **values: Any) -> Any:

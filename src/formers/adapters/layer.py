@@ -177,17 +177,18 @@ class AdapterLayer(nn.Module):
     def forward(self, x: Tensor, *args: Any, **kwargs: Any) -> Tensor:
         """As the leaf: [..., in] -> [..., out]."""
         if self._disable_adapters or self.merged_adapters:
-            return self._computed(x, *args, **kwargs)
+            return self.computed(x, *args, **kwargs)
         names = [name for name in self._active_adapter if self.holds(name)]
         for name in names:
             x = self.entering(name, x)
-        result = self._computed(x, *args, **kwargs)
+        result = self.computed(x, *args, **kwargs)
         kind = result.dtype
         for name in names:
             result = self.adapted(name, x, result)
         return result if result.dtype is kind else result.to(kind)
 
-    def _computed(self, x: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+    def computed(self, x: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+        """As the leaf alone."""
         leaf: Any = self.base_layer
         if x.dim() == 2 and not args and not kwargs and x.is_floating_point():
             return project(leaf, x)

@@ -14,6 +14,8 @@ from torch import nn
 from formers.adapters.config import PeftConfig, PeftType, TaskType
 from formers.adapters.layer import AdapterLayer
 from formers.adapters.methods import tuner_for
+from formers.adapters.mixed import MixedModel, check_mixed
+from formers.adapters.rows import carrying, each_by_its_own
 from formers.adapters.state import (
     check_loaded,
     get_peft_model_state_dict,
@@ -21,6 +23,7 @@ from formers.adapters.state import (
     set_peft_model_state_dict,
     write_weights,
 )
+from formers.adapters.status import get_layer_status, get_model_status
 from formers.adapters.tuner import Tuner, parts_of
 from formers.core.notices import notice, refuse_unknown
 from formers.hub import (
@@ -59,13 +62,23 @@ class PeftModel(Pushable, nn.Module):
         super().__init__()
         self._claim_heads(peft_config)
         self.peft_type = PeftType(peft_config.peft_type)
-        self.base_model: Tuner = tuner_for(peft_config)(
+        self.base_model: Tuner = self._tuner_for(peft_config)(
             model, {adapter_name: peft_config}, adapter_name, low_cpu_mem_usage
         )
         _widen(self, adapter_name, autocast_adapter_dtype)
         checkpointing = getattr(model, "is_gradient_checkpointing", False)
         if checkpointing and not isinstance(model, Block) and hasattr(model, "enable_input_require_grads"):
             model.enable_input_require_grads()  # type: ignore[operator]  # a method: ours recompute layers in any case
+
+    def _tuner_for(self, config: PeftConfig) -> type[Tuner]:
+        return tuner_for(config)
+
+    def _refuse(self, config: PeftConfig) -> None:
+        if config.peft_type != self.peft_type:
+            raise ValueError(
+                f"Cannot combine adapters with different peft types. Found {self.peft_type.value} and "
+                f"{PeftType(config.peft_type).value}: get_peft_model(..., mixed=True) can mix some"
+            )
 
     def _claim_heads(self, config: Any) -> None:
         own = list(config.modules_to_save or ()) if hasattr(config, "modules_to_save") else []
@@ -80,13 +93,15 @@ class PeftModel(Pushable, nn.Module):
                 raise
             return getattr(self.base_model, name)
 
-    def forward(self, *args: Any, **kwargs: Any) -> Any:
-        """As the model."""
-        return self.base_model(*args, **kwargs)
+    def forward(self, *args: Any, adapter_names: Sequence[str] | None = None, **kwargs: Any) -> Any:
+        """As the model; `adapter_names` names an adapter for every row, "__base__" for none."""
+        with each_by_its_own(self.base_model, adapter_names):
+            return self.base_model(*args, **kwargs)
 
-    def generate(self, *args: Any, **kwargs: Any) -> Any:
-        """As the model."""
-        return self.base_model.generate(*args, **kwargs)
+    def generate(self, *args: Any, adapter_names: Sequence[str] | None = None, **kwargs: Any) -> Any:
+        """As the model; `adapter_names` as in `forward`."""
+        with each_by_its_own(self.base_model, adapter_names):
+            return self.base_model.generate(*args, **kwargs, **carrying(adapter_names))
 
     # -- what it holds ---------------------------------------------------------------------------------
 
@@ -134,6 +149,14 @@ class PeftModel(Pushable, nn.Module):
             f"{100 * trained / every:.4f}"
         )
 
+    def get_layer_status(self) -> list[Any]:
+        """How every adapted module stands; see `get_layer_status`."""
+        return get_layer_status(self)
+
+    def get_model_status(self) -> Any:
+        """How the adapters stand altogether; see `get_model_status`."""
+        return get_model_status(self)
+
     # -- adapters --------------------------------------------------------------------------------------
 
     def add_adapter(
@@ -150,11 +173,7 @@ class PeftModel(Pushable, nn.Module):
         """
         if adapter_name in self.peft_config:
             raise ValueError(f"Adapter with name '{adapter_name}' already exists.")
-        if peft_config.peft_type != self.peft_type:
-            raise ValueError(
-                f"Cannot combine adapters with different peft types. Found {self.peft_type.value} and "
-                f"{PeftType(peft_config.peft_type).value}."
-            )
+        self._refuse(peft_config)
         self._claim_heads(peft_config)
         self.base_model.inject_adapter(adapter_name, peft_config, low_cpu_mem_usage)
         _widen(self, adapter_name, autocast_adapter_dtype)
@@ -227,7 +246,9 @@ class PeftModel(Pushable, nn.Module):
             raise ValueError(f"The input config must be a PeftConfig, got {type(config)}")
         config.inference_mode = not is_trainable
         how = {"autocast_adapter_dtype": autocast_adapter_dtype, "low_cpu_mem_usage": low_cpu_mem_usage}
-        made = class_for(config, cls)(model, config, adapter_name, **how)
+        made = (cls if issubclass(cls, PeftMixedModel) else class_for(config, cls))(
+            model, config, adapter_name, **how
+        )
         made.load_adapter(model_id, adapter_name, is_trainable, autocast_adapter_dtype, **options)
         return made
 
@@ -297,6 +318,27 @@ class PeftModelForFeatureExtraction(PeftModel):
     """A model without a head, with adapters."""
 
 
+class PeftMixedModel(PeftModel):
+    """A model with adapters of several methods, as far as these add to weights; it is not saved as one."""
+
+    def _tuner_for(self, config: PeftConfig) -> type[Tuner]:
+        self._refuse(config)
+        return MixedModel
+
+    def _refuse(self, config: PeftConfig) -> None:
+        check_mixed(config)
+
+    def save_pretrained(self, save_directory: str | os.PathLike[str], **options: Any) -> None:
+        """There are no files for adapters of several methods.
+
+        Raises:
+            NotImplementedError: always.
+        """
+        raise NotImplementedError(
+            "Saving is not supported for PeftMixedModel: save each on a model of its own"
+        )
+
+
 CLASSES: dict[TaskType, type[PeftModel]] = {
     TaskType.SEQ_CLS: PeftModelForSequenceClassification,
     TaskType.SEQ_2_SEQ_LM: PeftModelForSeq2SeqLM,
@@ -316,6 +358,7 @@ def get_peft_model(
     model: nn.Module,
     peft_config: PeftConfig,
     adapter_name: str = "default",
+    mixed: bool = False,
     autocast_adapter_dtype: bool = True,
     revision: str | None = None,
     low_cpu_mem_usage: bool = False,
@@ -326,6 +369,7 @@ def get_peft_model(
         model: any module; the usual targets are known for models of this library.
         peft_config: the method and its settings; its `task_type` decides the class.
         adapter_name: what to call it.
+        mixed: adapters of other methods may be put beside it: a `PeftMixedModel`.
         autocast_adapter_dtype: on a model in half precision, the adapter is float32.
         revision: of the model, noted in the config.
         low_cpu_mem_usage: draw no values, for an adapter whose weights are read next.
@@ -341,8 +385,21 @@ def get_peft_model(
         )
     peft_config.base_model_name_or_path = model.__dict__.get("name_or_path") or None
     peft_config.revision = revision or peft_config.revision
-    made = class_for(peft_config)
+    made = PeftMixedModel if mixed else class_for(peft_config)
     return made(model, peft_config, adapter_name, autocast_adapter_dtype, low_cpu_mem_usage)
+
+
+def inject_adapter_in_model(
+    peft_config: PeftConfig, model: nn.Module, adapter_name: str = "default", low_cpu_mem_usage: bool = False
+) -> nn.Module:
+    """Put a fresh adapter on a model's leaves, and return the model itself.
+
+    Raises:
+        ValueError: for prompts, which go around a model; else as `get_peft_model`.
+    """
+    if peft_config.is_prompt_learning:
+        raise ValueError(f"{peft_config.peft_type} goes around a model: get_peft_model(model, config)")
+    return tuner_for(peft_config)(model, peft_config, adapter_name, low_cpu_mem_usage).model
 
 
 def _widen(model: Any, name: str, wanted: bool) -> None:

@@ -27,7 +27,7 @@ class ModulesToSaveWrapper(nn.Module):
         self.original_module = module_to_save
         self.modules_to_save = nn.ModuleDict()
         self._active: str | None = None
-        self._enabled = True
+        self.enabled = True
         stand_for(self, module_to_save)
 
     def __getattr__(self, name: str) -> Any:
@@ -43,8 +43,13 @@ class ModulesToSaveWrapper(nn.Module):
         """The adapter whose copy computes, if any."""
         return [] if self._active is None else [self._active]
 
+    @property
+    def disable_adapters(self) -> bool:
+        """Whether the module itself computes."""
+        return not self.enabled
+
     def _standing(self) -> nn.Module:
-        if self._enabled and self._active is not None:
+        if self.enabled and self._active is not None:
             return self.modules_to_save[self._active]
         return self.original_module
 
@@ -73,7 +78,7 @@ class ModulesToSaveWrapper(nn.Module):
 
     def enable_adapters(self, enabled: bool) -> None:
         """Let the copy compute again, or the module itself."""
-        self._enabled = enabled
+        self.enabled = enabled
         for name, held in self.modules_to_save.items():
             train(held, enabled and name == self._active)
         stand_for(self, self._standing())

@@ -34,8 +34,8 @@ class Loaded(NamedTuple):
 
 def _held(root: nn.Module, name: str, state: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
     """Of every weight: the path of its part, its name in the tree, and in files below the path."""
-    for path, part in parts_of(root):
-        dot = f"{path}." if path else ""
+    for place, part in parts_of(root):
+        dot, path = f"{place}." if place else "", place.replace(".base_layer", "")
         for kind in part.adapter_layer_names:
             start = f"{dot}{kind}.{name}"
             own = [key for key in state if key == start or key.startswith(f"{start}.")]

@@ -173,3 +173,9 @@ def norm_leaves(model: nn.Module) -> set[str]:
 def paths_of(model: nn.Module, wanted: Iterable[str]) -> set[str]:
     """Paths of the leaves of some roles."""
     return {".".join((path, *below)).lstrip(".") for path, role, below in _roles_of(model) if role in wanted}
+
+
+def expert_paths(model: nn.Module) -> set[str]:
+    """Paths of experts, which read chosen tokens."""
+    known = ((path, below) for path, role, below in _roles_of(model) if role.startswith("expert_"))
+    return {".".join((path, *below)).lstrip(".") for path, below in known}

@@ -136,7 +136,8 @@ class Tuner(nn.Module):
         with torch.device("meta") if low_cpu_mem_usage else _nowhere():
             for path, layer in wraps.items():
                 layer.update_layer(name, config, **shared, **self.settings(config, path))
-                _replace(self.model, path, layer)
+                if layer.base_layer is self.model.get_submodule(path):
+                    _replace(self.model, path, layer)
         self._save_whole(name, config)
         active = self.active_adapters if not first else [name]
         for path, part in parts_of(self.model):
@@ -149,8 +150,14 @@ class Tuner(nn.Module):
 
     def _around(self, path: str, config: Any) -> AdapterLayer:
         leaf = self.model.get_submodule(path)
-        if isinstance(leaf, AdapterLayer):
-            return leaf
+        return leaf if isinstance(leaf, AdapterLayer) else self.wrapped(leaf, config, path)
+
+    def wrapped(self, leaf: nn.Module, config: Any, path: str) -> AdapterLayer:
+        """A leaf with room for adapters around it.
+
+        Raises:
+            ValueError: for a kind that the method cannot adapt.
+        """
         made = self.wrap(leaf, config, path)
         if made is None:
             raise ValueError(
@@ -280,6 +287,8 @@ class Tuner(nn.Module):
 
     def _bare(self, names: Sequence[str] | None) -> nn.Module:
         for path, part in list(parts_of(self.model)):
+            if path.endswith(".base_layer"):  # it goes with what stands around it
+                continue
             inner = part.get_base_layer() if isinstance(part, AdapterLayer) else part.chosen(names)
             _replace(self.model, path, inner)
         if "peft_config" in self.model.__dict__:

@@ -93,7 +93,7 @@ class Layout:
         """[N, ...] -> [B, T, ...], zeros where there is padding."""
         if self.index is not None:
             empty = rows.new_zeros(self.batch * self.length, *rows.shape[1:])
-            rows = empty.index_copy(0, self.index, rows)  # [B * T, ...]
+            rows = empty.index_copy_(0, self.index, rows)  # [B * T, ...]
         return rows.reshape(self.batch, self.length, *rows.shape[1:])
 
     def by_span(self, rows: Tensor) -> list[Tensor]:

@@ -54,8 +54,13 @@ def _check_tensor(labels: Any) -> None:
 
 def next_token(logits: Tensor, labels: Tensor, items: Any = None) -> Tensor:
     """Cross entropy of each token given the ones before it. `logits` [B, T, V], `labels` [B, T]."""
+    return cross_entropy(logits, following(labels), items)
+
+
+def following(labels: Tensor) -> Tensor:
+    """The label behind each place, none behind the last: so logits need no cut. [B, T] -> [B, T]."""
     _check_tensor(labels)
-    return cross_entropy(logits[:, :-1], labels[:, 1:], items)
+    return F.pad(labels[:, 1:], (0, 1), value=-100)
 
 
 def classification(

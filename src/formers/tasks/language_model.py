@@ -12,7 +12,7 @@ from formers.core.outputs import BalancedOutput, ModelOutput, TaskOutput
 from formers.generation.mixin import GenerationMixin
 from formers.model.structure import token_path
 from formers.nn.fresh import Constant, begins
-from formers.nn.losses import balance, cross_entropy, next_token
+from formers.nn.losses import balance, cross_entropy, following
 from formers.nn.program import Step, build
 from formers.nn.spec import Norm
 from formers.nn.steps import Cap, Parted, Scale, Shift, dense
@@ -224,8 +224,35 @@ class VocabularyHead(TaskModel):
             loss = cross_entropy(trained, every, items, smoothing=ahead.smoothing)
         return loss, logits[:, 0], logits[:, 1:] if ahead.streams > 1 else None
 
-    def _loss(self, logits: Tensor, labels: Tensor, items: Any) -> Tensor:
-        return cross_entropy(logits, labels, items)
+    def _targets_of(self, labels: Tensor) -> Tensor:
+        """The label of what each place predicts, [B, T]."""
+        return labels
+
+    def _judged(
+        self, states: States, labels: Tensor | None, kept: Any, items: Any
+    ) -> tuple[Tensor, Tensor | None]:
+        """Logits as callers see them, and the loss; of packed rows where no other place has a label."""
+        if labels is None:
+            return self._vocabulary(states, kept), None
+        sparse = self._formers.facts["head"].sparse
+        if sparse is not None:
+            told = labels != sparse  # [B, T]
+            logits = self._vocabulary(states, told)  # [told, V]
+            return logits, cross_entropy(logits, labels[told], items)
+        wanted, layout = self._targets_of(labels), states.layout
+        packed = not (states.watched or states.spread_out or layout.index is None)
+        if (
+            packed
+            and not isinstance(kept, Tensor)
+            and not kept
+            and wanted.shape == (layout.batch, layout.length)
+        ):
+            own = layout.pack(wanted)  # [N]
+            if int((own != -100).sum()) == int((wanted != -100).sum()):
+                rows = self._compute(states, states.rows)
+                return states.spread(rows), cross_entropy(rows, own, items)
+        logits = self._vocabulary(states, kept)
+        return logits, cross_entropy(logits, wanted, items)
 
     def _prepare(self, given: dict[str, Any], targets: dict[str, Any], ask: Ask) -> None:
         spec: Spec = self._formers.facts["head"]
@@ -242,12 +269,7 @@ class VocabularyHead(TaskModel):
             found = self._foreseen(spec.ahead, states, labels, items)
             passed = {"cross_attentions": states.cross_attentions, **self._assembly.passed_on(states)}
             return TaskOutput(*found, **passed)
-        if labels is not None and spec.sparse is not None:
-            told = labels != spec.sparse  # [B, T]
-            logits, labels = self._vocabulary(states, told), labels[told]  # [told, V]
-        else:
-            logits = self._vocabulary(states, given.get("logits_to_keep", 0))
-        loss = None if labels is None else self._loss(logits, labels, items)
+        logits, loss = self._judged(states, labels, given.get("logits_to_keep", 0), items)
         passed = self._assembly.passed_on(states)
         if loss is not None and spec.z_loss:
             loss = loss + spec.z_loss * logits.float().logsumexp(-1).square().mean()
@@ -288,9 +310,8 @@ class CausalLM(GenerationMixin, VocabularyHead):
             config.is_decoder, config.is_encoder_decoder = True, False
         super().__init__(config, *args, **options)
 
-    def _loss(self, logits: Tensor, labels: Tensor, items: Any) -> Tensor:
-        spec: Spec = self._formers.facts["head"]
-        return (next_token if spec.shifts else cross_entropy)(logits, labels, items)
+    def _targets_of(self, labels: Tensor) -> Tensor:
+        return following(labels) if self._formers.facts["head"].shifts else labels
 
 
 class Bare(BaseModel):

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from formers.assemblies.base import shift_right
 from formers.core.outputs import ModelOutput, Seq2SeqBalancedOutput, TaskOutput
 from formers.generation.mixin import GenerationMixin
-from formers.nn.losses import balance, balance_by_row, steady
+from formers.nn.losses import balance, balance_by_row, cross_entropy, steady
 from formers.stacks.stack import Ask, States
 from formers.tasks.base import TaskModel
 from formers.tasks.language_model import Spec, VocabularyHead
@@ -82,7 +82,7 @@ class ConditionalGeneration(GenerationMixin, VocabularyHead):
         logits, labels = self._vocabulary(states), targets["labels"]  # [B, T, V]
         if spec.logits_bias is not None:
             logits = logits + getattr(self, spec.logits_bias).to(logits)
-        loss = None if labels is None else self._loss(logits, labels, items)
+        loss = None if labels is None else cross_entropy(logits, labels, items)
         passed = self._assembly.passed_on(states)
         if spec.balance is None or "decoder_router_logits" not in passed:
             return self._record(TaskOutput, states, loss, logits)

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from formers.adapters.config import PeftType
 from formers.adapters.layer import AdapterLayer, DeltaLayer, is_linear, is_transposed
 from formers.adapters.tuner import Tuner, parts_of
+from formers.nn.dropout import Dropout
 
 _PARTS = ("lora_E", "lora_A", "lora_B")
 
@@ -42,7 +43,7 @@ class AdaLoraLayer(DeltaLayer):
             nn.init.normal_(self.lora_A[name], std=0.02)
             nn.init.normal_(self.lora_B[name], std=0.02)
         self.scaling[name] = (config.lora_alpha if config.lora_alpha > 0 else float(r)) / (r + 1e-5)
-        self.lora_dropout[name] = nn.Dropout(config.lora_dropout).train(self.training)
+        self.lora_dropout[name] = Dropout(config.lora_dropout).train(self.training)
 
     def holds(self, name: str) -> bool:
         """Whether an adapter of that name is here."""

@@ -40,6 +40,11 @@ class LNTuningLayer(AdapterLayer):
             raise ValueError(f"LN tuning does not allow more than one active adapter at a time, got {own}")
         return self.ln_tuning_layers[own[0]](x, *args, **kwargs)
 
+    def adapted(self, name: str, x: Tensor, result: Tensor) -> Tensor:
+        """What the copy makes of x."""
+        made: Tensor = self.ln_tuning_layers[name](x)
+        return made
+
     def merge(self, safe_merge: bool = False, adapter_names: Sequence[str] | None = None) -> None:
         """Let the copy and the module change places."""
         names = self._active_adapter if adapter_names is None else adapter_names

@@ -12,6 +12,7 @@ from torch.nn import functional as F
 from formers.adapters.layer import DeltaLayer, is_linear, wide
 from formers.adapters.lora import dora
 from formers.adapters.lora.starts import start
+from formers.nn.dropout import Dropout
 from formers.nn.kernels import hooked, project
 from formers.nn.leaves import Pointwise
 
@@ -64,7 +65,7 @@ class LoraLayer(DeltaLayer):
             )
         self.r[name], self.lora_alpha[name], self.use_rslora[name] = r, lora_alpha, config.use_rslora
         self.set_scale(name, 1.0)
-        dropped = nn.Dropout(config.lora_dropout) if config.lora_dropout > 0 else nn.Identity()
+        dropped = Dropout(config.lora_dropout) if config.lora_dropout > 0 else nn.Identity()
         self.lora_dropout[name] = dropped.train(self.training)
         self._make(name, config, r)
         if config.use_dora:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any, ClassVar
 
-from formers.adapters.config import PeftConfig, PeftType, TaskType, declared
+from formers.adapters.config import PeftConfig, PeftType, TaskType, check_ranks, declared
 
 
 class PromptTuningInit(str, Enum):
@@ -15,6 +15,18 @@ class PromptTuningInit(str, Enum):
     TEXT = "TEXT"
     SAMPLE_VOCAB = "SAMPLE_VOCAB"
     RANDOM = "RANDOM"
+
+    __str__ = str.__str__
+
+
+class MultitaskPromptTuningInit(str, Enum):
+    """What the prompts of several tasks begin as: also a trained file's, of all tasks or of one."""
+
+    TEXT = "TEXT"
+    RANDOM = "RANDOM"
+    AVERAGE_SOURCE_TASKS = "AVERAGE_SOURCE_TASKS"
+    EXACT_SOURCE_TASK = "EXACT_SOURCE_TASK"
+    ONLY_SOURCE_SHARED = "ONLY_SOURCE_SHARED"
 
     __str__ = str.__str__
 
@@ -75,20 +87,50 @@ class PromptTuningConfig(PromptLearningConfig):
     """
 
     kind: ClassVar[PeftType | None] = PeftType.PROMPT_TUNING
+    starts: ClassVar[type[Enum]] = PromptTuningInit
 
-    prompt_tuning_init: PromptTuningInit | str = PromptTuningInit.RANDOM
+    prompt_tuning_init: Any = "RANDOM"
     prompt_tuning_init_text: str | None = None
     tokenizer_name_or_path: str | None = None
     tokenizer_kwargs: dict[str, Any] | None = None
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self.prompt_tuning_init = PromptTuningInit(self.prompt_tuning_init)
+        self.prompt_tuning_init = self.starts(self.prompt_tuning_init)
         texts = (self.prompt_tuning_init_text, self.tokenizer_name_or_path)
-        if self.prompt_tuning_init is PromptTuningInit.TEXT and not all(texts):
+        if self.prompt_tuning_init.value == "TEXT" and not all(texts):
             raise ValueError("prompt_tuning_init='TEXT' needs the text and tokenizer_name_or_path")
-        if self.tokenizer_kwargs and self.prompt_tuning_init is not PromptTuningInit.TEXT:
+        if self.tokenizer_kwargs and self.prompt_tuning_init.value != "TEXT":
             raise ValueError("tokenizer_kwargs only valid when using prompt_tuning_init='TEXT'.")
+
+
+@declared
+class MultitaskPromptTuningConfig(PromptTuningConfig):
+    """Prompts that tasks share, times few ranks for each task (Wang et al. 2023, arXiv:2303.02861).
+
+    Attributes:
+        prompt_tuning_init: a `MultitaskPromptTuningInit`.
+        prompt_tuning_init_state_dict_path: file of a trained adapter, for those that begin with one.
+        prompt_tuning_init_task: which of its tasks, for "EXACT_SOURCE_TASK".
+        num_ranks: ranks of the matrices.
+        num_tasks: how many tasks there are; calls name them by `task_ids`, [B], int64.
+    """
+
+    kind: ClassVar[PeftType | None] = PeftType.MULTITASK_PROMPT_TUNING
+    starts: ClassVar[type[Enum]] = MultitaskPromptTuningInit
+
+    prompt_tuning_init_state_dict_path: str | None = None
+    prompt_tuning_init_task: int = 0
+    num_ranks: int = 1
+    num_tasks: int = 1
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_ranks(self.num_ranks, self.num_tasks)
+        reads = self.prompt_tuning_init not in ("TEXT", "RANDOM")
+        if reads and self.prompt_tuning_init_state_dict_path is None:
+            how = self.prompt_tuning_init.value
+            raise ValueError(f"prompt_tuning_init={how!r} needs prompt_tuning_init_state_dict_path")
 
 
 @declared

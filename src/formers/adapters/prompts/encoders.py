@@ -8,7 +8,10 @@ import torch
 from torch import Tensor, nn
 
 from formers.adapters.config import PeftType
-from formers.adapters.prompts.config import PromptEncoderReparameterizationType, PromptTuningInit
+from formers.adapters.prompts.config import PromptEncoderReparameterizationType
+from formers.checkpoints import TensorFiles
+
+_OF_TASKS = ("prefix_task_cols", "prefix_task_rows")
 
 
 class PromptEncoder(nn.Module):
@@ -40,14 +43,23 @@ class PromptEncoder(nn.Module):
             last: Any = self.transform[2] if isinstance(self.transform, nn.Sequential) else self.embedding
             for parameter in last.parameters():
                 nn.init.zeros_(parameter)
-        if config.peft_type is PeftType.PROMPT_TUNING and learns:
+        self.tasks = config.peft_type is PeftType.MULTITASK_PROMPT_TUNING
+        if self.tasks:
+            shape, ranks = (config.num_tasks, count, config.num_ranks), config.num_ranks
+            self.prefix_task_cols = nn.Parameter(0.02 * torch.randn(shape))
+            self.prefix_task_rows = nn.Parameter(0.02 * torch.randn(config.num_tasks, ranks, width))
+        if hasattr(config, "prompt_tuning_init") and learns and not self.embedding.weight.is_meta:
             self._begin(config, count, words)
 
     def _begin(self, config: Any, count: int, words: Any) -> None:
-        """The vectors of tokens of the model, where the config asks for that."""
-        if config.prompt_tuning_init is PromptTuningInit.RANDOM or self.embedding.weight.is_meta:
+        """The vectors of tokens of the model, or those of a file, where the config asks for that."""
+        how = config.prompt_tuning_init.value
+        if how == "RANDOM":
             return
-        if config.prompt_tuning_init is PromptTuningInit.TEXT:
+        if how not in ("TEXT", "SAMPLE_VOCAB"):
+            self._go_on(config, how)
+            return
+        if how == "TEXT":
             from formers.tokenization import load
 
             reader = load(config.tokenizer_name_or_path, **(config.tokenizer_kwargs or {}))
@@ -58,9 +70,52 @@ class PromptEncoder(nn.Module):
         with torch.no_grad():
             self.embedding.weight.copy_(words(ids.to(words.weight.device)).float())
 
-    def forward(self) -> Tensor:
-        """[P, E]; of a prefix [P, layers * 2 * E]."""
+    def _go_on(self, config: Any, how: str) -> None:
+        """Begin as prompts that were trained."""
+        held = TensorFiles.of([config.prompt_tuning_init_state_dict_path])
+        made = {name: held.tensor(name) for name in ("prompt_embeddings", *_OF_TASKS)}
+        if how == "AVERAGE_SOURCE_TASKS":
+            made |= {name: made[name].mean(0, keepdim=True) for name in _OF_TASKS}
+        elif how == "EXACT_SOURCE_TASK":
+            made |= {name: made[name][config.prompt_tuning_init_task][None] for name in _OF_TASKS}
+        else:
+            made = {"prompt_embeddings": made["prompt_embeddings"]}
+        self.take(made)
+
+    def held(self) -> dict[str, Tensor]:
+        """What a file holds: the prompts, and those of the tasks."""
+        own = {name: getattr(self, name) for name in _OF_TASKS} if self.tasks else {}
+        made = self.embedding.weight if self.tasks else self()
+        return {name: value.detach().clone() for name, value in (("prompt_embeddings", made), *own.items())}
+
+    def take(self, given: dict[str, Tensor]) -> None:
+        """Take out of a file's tensors what `held` has, as far as it is there.
+
+        Raises:
+            ValueError: for another shape.
+        """
+        self.load(given.pop("prompt_embeddings"))
+        for name in _OF_TASKS if self.tasks else ():
+            value, own = given.pop(name, None), getattr(self, name)
+            if value is None:
+                continue
+            if value.shape != own.shape:
+                raise ValueError(f"the file holds {name} {tuple(value.shape)}, not {tuple(own.shape)}")
+            setattr(self, name, nn.Parameter(value.to(self.embedding.weight), own.requires_grad))
+
+    def forward(self, task_ids: Tensor | None = None) -> Tensor:
+        """[P, E], of tasks [B, P, E]; of a prefix [P, layers * 2 * E].
+
+        Raises:
+            ValueError: for prompts of tasks without `task_ids`, [B], int64.
+        """
         found: Tensor = self.embedding.weight
+        if self.tasks:
+            if task_ids is None:
+                raise ValueError(
+                    "task_ids cannot be None: these prompts differ by task, name one for each row"
+                )
+            return found * (self.prefix_task_cols[task_ids] @ self.prefix_task_rows[task_ids])
         if self.lstm_head is not None:
             found = self.lstm_head(found[None])[0][0]
         for network in (self.mlp_head, self.transform):

@@ -88,9 +88,9 @@ class PromptModel(Tuner):
     def _config(self) -> Any:
         return self.peft_config[self.active_adapters[0]]
 
-    def get_prompt(self, batch_size: int) -> Any:
+    def get_prompt(self, batch_size: int, task_ids: Tensor | None = None) -> Any:
         """The prompts for some rows: [B, P, E], or a cache that holds the prefix."""
-        config, made = self._config, self.prompt_encoder[self.active_adapters[0]]()
+        config, made = self._config, self.prompt_encoder[self.active_adapters[0]](task_ids)
         if config.peft_type is not PeftType.PREFIX_TUNING:
             return made.to(self.word_embeddings.weight.dtype).expand(batch_size, -1, -1)
         heads = config.num_attention_heads
@@ -116,12 +116,13 @@ class PromptModel(Tuner):
         Labels of tokens, masks and token types reach over the prompts, whose rows the result has too.
         """
         if not self._enabled:
+            kwargs.pop("task_ids", None)
             return self.model(*args, **kwargs)
         given = {**dict(zip(("input_ids", "attention_mask"), args, strict=False)), **kwargs}
         config, count = self._config, self._config.num_virtual_tokens
         rows = len(given["input_ids"] if given.get("input_ids") is not None else given["inputs_embeds"])
         self._leave_out(given)
-        prompts = self.get_prompt(rows)
+        prompts = self.get_prompt(rows, given.pop("task_ids", None))
         if config.peft_type is PeftType.PREFIX_TUNING:
             self._before(given, f"{self._side}attention_mask", rows)
             return self.model(past_key_values=prompts, **given)
@@ -134,7 +135,24 @@ class PromptModel(Tuner):
             given["token_type_ids"] = torch.cat((types.new_zeros(rows, count), types), 1)
         vectors = torch.cat((prompts[:, :count], self._vectors(given)), 1)
         given.pop("input_ids", None)
+        if config.peft_type is PeftType.MULTITASK_PROMPT_TUNING and config.num_transformer_submodules == 2:
+            self._before_targets(given, prompts[:, count:])
         return self.model(inputs_embeds=vectors, **given)
+
+    def _before_targets(self, given: dict[str, Any], prompts: Tensor) -> None:
+        """Put prompts before what a decoder reads too, as those of several tasks are trained."""
+        rows, count = prompts.shape[:2]
+        model: Any = self.model
+        labels, ids = given.get("labels"), given.pop("decoder_input_ids", None)
+        if ids is None and labels is not None:
+            ids = model.prepare_decoder_input_ids_from_labels(labels)
+        vectors = given.get("decoder_inputs_embeds") if ids is None else self.word_embeddings(ids)
+        if vectors is None:
+            raise ValueError("the decoder reads nothing: give labels or decoder_input_ids")
+        given["decoder_inputs_embeds"] = torch.cat((prompts, vectors), 1)
+        self._before(given, "decoder_attention_mask", rows)
+        if labels is not None:
+            given["labels"] = torch.cat((labels.new_full((rows, count), -100), labels), 1)
 
     @property
     def _side(self) -> str:
@@ -154,6 +172,7 @@ class PromptModel(Tuner):
         """
         model: Any = self.model
         if not self._enabled:
+            kwargs.pop("task_ids", None)
             return model.generate(inputs, **kwargs)
         given = dict(kwargs)
         ids = given.pop("input_ids", inputs)
@@ -162,7 +181,7 @@ class PromptModel(Tuner):
         self._leave_out(given)
         config, rows = self._config, len(ids)
         with torch.no_grad():
-            prompts = self.get_prompt(rows)
+            prompts = self.get_prompt(rows, given.pop("task_ids", None))
         if config.peft_type is PeftType.PREFIX_TUNING:
             given["past_key_values"] = prompts
             if config.task_type == TaskType.SEQ_2_SEQ_LM:
@@ -226,10 +245,9 @@ class PromptModel(Tuner):
 
     def to_files(self, name: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """What the prompts are, and modules that are saved whole."""
-        with torch.no_grad():
-            made = self.prompt_encoder[name]().detach().clone()
+        held: Any = self.prompt_encoder[name]
         whole = {f"base_model.{key.removeprefix('base_model.model.')}": v for key, v in tensors.items()}
-        return {"prompt_embeddings": made, **whole}
+        return {**held.held(), **whole}
 
     def from_files(self, name: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Take the prompts.
@@ -238,9 +256,8 @@ class PromptModel(Tuner):
             ValueError: where there are none, or of another shape.
         """
         rest = dict(tensors)
-        made = rest.pop("prompt_embeddings", None)
-        if made is None:
+        if "prompt_embeddings" not in rest:
             raise ValueError("the file of the adapter holds no prompt_embeddings: it is another method's")
         held: Any = self.prompt_encoder[name]
-        held.load(made)
+        held.take(rest)
         return {f"base_model.model.{key.removeprefix('base_model.')}": value for key, value in rest.items()}

@@ -13,6 +13,7 @@ from formers.adapters.config import PeftType
 from formers.adapters.layer import AdapterLayer, DeltaLayer, is_linear, is_transposed, widths
 from formers.adapters.targets import targeted
 from formers.adapters.tuner import Tuner, parts_of
+from formers.nn.dropout import Dropout
 
 _SHARED = ("vera_A", "vera_B")
 
@@ -51,7 +52,7 @@ class VeraLayer(DeltaLayer):
                 f"{config.r}: put the larger one on first"
             )
         self.r[name] = config.r
-        self.vera_dropout[name] = nn.Dropout(config.vera_dropout).train(self.training)
+        self.vera_dropout[name] = Dropout(config.vera_dropout).train(self.training)
         drawn = torch.full((config.r,), config.d_initial) if config.init_weights else torch.randn(config.r)
         outer = torch.zeros if config.init_weights else torch.ones
         self.vera_lambda_b[name] = nn.Parameter(outer(self.out_features))
