@@ -85,7 +85,7 @@ class Pictures(Job):
         return lambda found: {"accuracy": float((found.predictions.argmax(-1) == found.label_ids).mean())}
 
     def report(self, name: str, rows: Rows, **options: Any) -> Report:
-        """Accuracy and macro F1, each label's scores, and the pictures that it got wrong, the surest first."""
+        """Accuracy, macro F1, each label's scores, and the pictures that it got wrong, the surest first."""
         from formers import pipeline
         from formers.evaluation.metrics import classification
         from formers.hub.card import table
