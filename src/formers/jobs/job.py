@@ -103,8 +103,17 @@ class Job:
             names["ignore_mismatched_sizes"] = True
         return getattr(formers, self.auto).from_pretrained(self.plan.model, dtype="float32", **names)
 
-    def features(self, rows: Rows, tokenizer: Any, model: Any, *, training: bool) -> list[dict[str, Any]]:
-        """Model inputs with labels."""
+    def processor(self) -> Any:
+        """What prepares inputs, and is saved with the model: the tokenizer."""
+        from formers import AutoTokenizer
+
+        tokenizer = AutoTokenizer.from_pretrained(self.plan.model)
+        # saved with the model, so that texts are cut in service where they were cut in training
+        tokenizer.model_max_length = min(self.plan.max_length, tokenizer.model_max_length)
+        return tokenizer
+
+    def features(self, rows: Rows, tokenizer: Any, model: Any, *, training: bool) -> Any:
+        """Model inputs with labels, a sequence of mappings."""
         raise NotImplementedError
 
     def collator(self, tokenizer: Any, model: Any) -> Any:
@@ -232,12 +241,10 @@ class Job:
 
     def _fit(self, parts: Parts, facts: dict[str, Any]) -> list[dict[str, Any]]:
         """Fine-tune, stop early, and save the best model with its tokenizer. Returns the log."""
-        from formers import AutoTokenizer, EarlyStoppingCallback, set_seed
+        from formers import EarlyStoppingCallback, set_seed
 
         plan, output = self.plan, Output(self.plan.output)
-        tokenizer = AutoTokenizer.from_pretrained(plan.model)
-        # saved with the model, so that texts are cut in service where they were cut in training
-        tokenizer.model_max_length = min(plan.max_length, tokenizer.model_max_length)
+        tokenizer = self.processor()
         set_seed(plan.seed)  # the trainer's own seed comes after the head is drawn
         model = self.load(tokenizer, facts["labels"])
         examples = {

@@ -27,6 +27,7 @@ JOBS = {
     "multi-label-classification": "formers.jobs.labels:Several",
     "pair-classification": "formers.jobs.labels:Pairs",
     "regression": "formers.jobs.labels:Numbers",
+    "image-classification": "formers.jobs.pictures:Pictures",
 }
 ALIASES = {
     "sentiment-analysis": CLASSIFICATION,

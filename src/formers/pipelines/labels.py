@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from enum import Enum
 from typing import Any
 
@@ -63,3 +63,24 @@ def ranked(scores: Scores, labels: list[str], top_k: int | None) -> list[list[di
         [{"label": labels[index], "score": score} for index, score in zip(places, row, strict=True)]
         for places, row in zip(order.tolist(), best.tolist(), strict=True)
     ]
+
+
+def candidates(given: Any) -> list[str]:
+    """Labels of the caller's own, from a list, or from a string with commas between them."""
+    if isinstance(given, str):
+        given = [label.strip() for label in given.split(",")]
+    return [str(label) for label in given if label != ""]
+
+
+def hypotheses(labels: Sequence[str], template: str) -> list[str]:
+    """What each label claims, by a template with {} for the label.
+
+    Raises:
+        ValueError: without labels, or a place for them.
+    """
+    if not labels:
+        raise ValueError('there are no labels: pass candidate_labels=["one", "another"]')
+    found = [template.format(label) for label in labels]
+    if template == found[0]:
+        raise ValueError(f"hypothesis_template={template!r} has no {{}} where the label goes")
+    return found

@@ -160,4 +160,12 @@ TASKS = (
         default=("google/vit-base-patch16-224", "3f49326"),
         kind="image",
     ),
+    Task(
+        "zero-shot-image-classification",
+        "formers.pipelines.image.zero_shot:ZeroShotImageClassificationPipeline",
+        model_classes=("AutoModelForZeroShotImageClassification",),
+        default=("openai/clip-vit-base-patch32", "3d74acf"),
+        heads=("CLIPModel", "SiglipModel"),
+        kind="multimodal",
+    ),
 )

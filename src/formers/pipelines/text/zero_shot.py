@@ -11,6 +11,7 @@ import numpy as np
 from formers.core.arrays import softmax
 from formers.core.nested import split
 from formers.core.notices import notice
+from formers.pipelines.labels import candidates, hypotheses
 from formers.pipelines.text.base import TEXT_KEYWORDS, TextPipeline
 from formers.pipelines.text.inputs import Prepared, as_text, prepare
 
@@ -85,7 +86,7 @@ class ZeroShotClassificationPipeline(TextPipeline):
     def _sanitize_parameters(self, **given: Any) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
         preprocess = self._text_keywords(given)
         if "candidate_labels" in preprocess:
-            preprocess["candidate_labels"] = _labels(preprocess["candidate_labels"])
+            preprocess["candidate_labels"] = candidates(preprocess["candidate_labels"])
         several = given.get("multi_label", given.get("multi_class"))
         return preprocess, {}, {} if several is None else {"multi_label": bool(several)}
 
@@ -116,22 +117,18 @@ class ZeroShotClassificationPipeline(TextPipeline):
         **params: Any,
     ) -> list[Prepared]:
         """Tokenise every text with every hypothesis; the pairs of a text are its windows."""
-        if not candidate_labels:
-            raise ValueError('there are no labels: pass candidate_labels=["one", "another"]')
-        hypotheses = [hypothesis_template.format(label) for label in candidate_labels]
-        if hypothesis_template == hypotheses[0]:
-            raise ValueError(f"hypothesis_template={hypothesis_template!r} has no {{}} where the label goes")
+        named = hypotheses(candidate_labels, hypothesis_template)
         pairs = []
         for place, item in enumerate(inputs):
             text, second = as_text(item, None if first is None else first + place)
             if second is not None or not text:
                 what = "is empty" if second is None else "is a pair"
                 raise ValueError(f"input {(first or 0) + place} {what}: a text by itself is classified")
-            pairs += [(text, hypothesis) for hypothesis in hypotheses]
+            pairs += [(text, hypothesis) for hypothesis in named]
         fitting = self._fitting(params)
         if fitting.strategy == "longest_first":
             fitting = replace(fitting, strategy="only_first")
-        found, count = prepare(self.tokenizer, pairs, fitting, None), len(hypotheses)
+        found, count = prepare(self.tokenizer, pairs, fitting, None), len(named)
         return [
             Several.of(found[i : i + count], (pairs[i][0], candidate_labels))
             for i in range(0, len(found), count)
@@ -160,10 +157,3 @@ class ZeroShotClassificationPipeline(TextPipeline):
         parts = split({"logits": outputs["logits"]}, [len(one.windows) for one in prepared])
         each = zip(parts, prepared, strict=True)
         return [self.postprocess(part, **params, text=one.kept[0], labels=one.kept[1]) for part, one in each]
-
-
-def _labels(given: Any) -> list[str]:
-    """Labels from a list, or from a string with commas between them."""
-    if isinstance(given, str):
-        given = [label.strip() for label in given.split(",")]
-    return [str(label) for label in given if label != ""]

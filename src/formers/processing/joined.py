@@ -1,0 +1,212 @@
+"""A tokenizer and an image processor as one: what prepares texts and pictures for a model of both."""
+
+from __future__ import annotations
+
+import functools
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, ClassVar
+
+from formers.core.atomic import write_text
+from formers.core.notices import refuse_unknown
+from formers.hub import split_hub_keywords
+from formers.hub.push import split_push_keywords
+from formers.hub.pushable import Pushable, push_saved
+from formers.processing.auto import AutoImageProcessor, named_class
+from formers.processing.features import BatchFeature
+from formers.processing.image import NESTED_FILE, BaseImageProcessor
+from formers.processing.pairs import CLASSES, PAIRS, Pair
+from formers.processing.recipes import CLASSES as IMAGE_CLASSES
+from formers.tokenization import load
+from formers.tokenization.classes import SETTINGS, TOLERATED
+from formers.tokenization.options import CALL_KEYWORDS
+
+_TEXT = {name for name in CALL_KEYWORDS if not name.startswith("text")}
+_SORTED = ("text_kwargs", "images_kwargs", "common_kwargs")
+
+
+class ProcessorMixin(Pushable):
+    """Texts and pictures to the inputs of a model that reads both.
+
+    A class of one's own names its parts in `attributes`, and keywords that differ from theirs in
+    `text_kwargs` and `images_kwargs`.
+
+    Args:
+        *parts: in the order of `attributes`; by name too.
+
+    Raises:
+        TypeError: for a part that is missing, or is of another kind.
+    """
+
+    attributes: ClassVar[tuple[str, ...]] = ("image_processor", "tokenizer")
+    text_kwargs: ClassVar[Mapping[str, Any]] = {}
+    images_kwargs: ClassVar[Mapping[str, Any]] = {}
+    pair: ClassVar[Pair | None] = None
+
+    image_processor: Any
+    tokenizer: Any
+
+    def __init__(self, *parts: Any, **named: Any) -> None:
+        named.pop("chat_template", None)
+        refuse_unknown(named, self.attributes, type(self).__name__)
+        named = {**dict(zip(self.attributes, parts, strict=False)), **named}
+        for name, wanted in (("image_processor", "__call__"), ("tokenizer", "convert_tokens_to_ids")):
+            if name in self.attributes and not hasattr(named.get(name), wanted):
+                raise TypeError(
+                    f"{type(self).__name__} takes {', '.join(self.attributes)}, but its {name} is "
+                    f"{type(named.get(name)).__name__}"
+                )
+        for name, part in named.items():
+            setattr(self, name, part)
+
+    @property
+    def model_input_names(self) -> list[str]:
+        """Names of what a call may return."""
+        unread = self.pair.unread if self.pair is not None else ()
+        each = [one for name in self.attributes for one in getattr(self, name).model_input_names]
+        return [name for name in each if name not in unread]
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("post_process") and "image_processor" in vars(self):
+            return getattr(self.image_processor, name)
+        raise AttributeError(f"{type(self).__name__} has no attribute {name!r}")
+
+    # -- calls -------------------------------------------------------------------------------------
+
+    def __call__(self, images: Any = None, text: Any = None, **options: Any) -> BatchFeature:
+        """Prepare pictures, texts, or both.
+
+        Args:
+            images: as the image processor takes them.
+            text: as the tokenizer takes it.
+            **options: keywords of the two, which are told apart by their names; or those of one by
+                themselves, `text_kwargs` and `images_kwargs`. `return_tensors` is for both.
+
+        Returns:
+            What the tokenizer gives, and what the image processor gives.
+
+        Raises:
+            TypeError: for a keyword that neither takes.
+            ValueError: without pictures and texts.
+        """
+        if images is None and text is None:
+            raise ValueError(f"{type(self).__name__} needs images=, text= or both")
+        texts, pictures = self._told_apart(options)
+        found: dict[str, Any] = {}
+        if text is not None:
+            encoded = self.tokenizer(text, **texts)
+            unread = self.pair.unread if self.pair is not None else ()
+            found |= {name: value for name, value in encoded.items() if name not in unread}
+        if images is not None:
+            found |= self.image_processor(images, **pictures)
+        return BatchFeature(found)
+
+    def _told_apart(self, options: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Keywords of the tokenizer, and of the image processor."""
+        given = [dict(options.pop(name, None) or {}) for name in _SORTED]
+        options = {**given[2], **options}
+        both = {name: options.pop(name) for name in ("return_tensors",) if name in options}
+        texts = {name: options.pop(name) for name in [*options] if name in _TEXT}
+        own = self.pair
+        return (
+            {**(own.text if own else {}), **self.text_kwargs, **both, **given[0], **texts},
+            {**(own.pictures if own else {}), **self.images_kwargs, **both, **given[1], **options},
+        )
+
+    def decode(self, *args: Any, **kwargs: Any) -> Any:
+        """The tokenizer's `decode`."""
+        return self.tokenizer.decode(*args, **kwargs)
+
+    def batch_decode(self, *args: Any, **kwargs: Any) -> Any:
+        """The tokenizer's `batch_decode`."""
+        return self.tokenizer.batch_decode(*args, **kwargs)
+
+    # -- files -------------------------------------------------------------------------------------
+
+    @classmethod
+    def from_pretrained(cls, pretrained_model_name_or_path: Any, **options: Any) -> Any:
+        """Load the parts that lie in a folder or under a Hub id.
+
+        Args:
+            pretrained_model_name_or_path: folder, or `owner/name`.
+            options: Hub keywords, and settings of the parts, which win over the files.
+
+        Raises:
+            OSError: when the files of a part are missing.
+            TypeError: for a keyword that is none of these.
+        """
+        hub, rest = split_hub_keywords(options)
+        for name in ("use_fast", "trust_remote_code", "config"):
+            rest.pop(name, None)
+        told = {name: rest.pop(name) for name in [*rest] if name in SETTINGS or name in TOLERATED}
+        parts: dict[str, Any] = {}
+        if "image_processor" in cls.attributes:
+            parts["image_processor"] = cls._image_processor(pretrained_model_name_or_path, {**hub, **rest})
+        if "tokenizer" in cls.attributes:
+            parts["tokenizer"] = load(pretrained_model_name_or_path, **hub, **told)
+        return cls(**parts)
+
+    @classmethod
+    def _image_processor(cls, name: Any, options: dict[str, Any]) -> Any:
+        if cls.pair is None:
+            return AutoImageProcessor.from_pretrained(name, **options)
+        values, rest = BaseImageProcessor.get_image_processor_dict(name, **options)
+        said = values.get("image_processor_type") or values.get("feature_extractor_type")
+        family = said if said in IMAGE_CLASSES else f"{cls.pair.images}ImageProcessor"
+        return named_class(family).from_dict(values, **rest)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The settings of the image processor, and the name of the class; tokenizers have own files."""
+        parts = {name: getattr(self, name) for name in self.attributes if name != "tokenizer"}
+        kept = {name: part.to_dict() for name, part in parts.items()}
+        return {**kept, "processor_class": type(self).__name__}
+
+    def to_json_string(self) -> str:
+        """`to_dict` as JSON, sorted."""
+        return json.dumps(self.to_dict(), indent=2, sort_keys=True) + "\n"
+
+    def save_pretrained(
+        self, save_directory: str | Path, push_to_hub: bool = False, **kwargs: Any
+    ) -> list[str]:
+        """Write `processor_config.json` and the tokenizer's files into a folder.
+
+        Args:
+            save_directory: made where it does not exist.
+            push_to_hub: upload the files afterwards; `kwargs` (`repo_id`, `token`, ...) go to the upload.
+            kwargs: see `push_to_hub`.
+
+        Raises:
+            NotADirectoryError: when the path is a file.
+        """
+        folder = Path(save_directory)
+        if folder.is_file():
+            raise NotADirectoryError(f"{folder} is a file; a processor is saved into a folder")
+        push, rest = split_push_keywords(kwargs)
+        refuse_unknown(rest, ["push_to_hub", *push], f"{type(self).__name__}.save_pretrained")
+        folder.mkdir(parents=True, exist_ok=True)
+        written = []
+        if "tokenizer" in self.attributes:
+            self.tokenizer.init_kwargs["processor_class"] = type(self).__name__
+            written += self.tokenizer.save_pretrained(folder)
+        write_text(folder / NESTED_FILE, self.to_json_string())
+        written.append(str(folder / NESTED_FILE))
+        if push_to_hub:
+            push_saved(folder, push, [Path(one).name for one in written])
+        return written
+
+    def __repr__(self) -> str:
+        parts = "\n".join(f"- {name}: {getattr(self, name)!r}" for name in self.attributes)
+        return f"{type(self).__name__}:\n{parts}\n"
+
+
+@functools.cache
+def _class_of(family: str) -> type[ProcessorMixin]:
+    name = f"{family}Processor"
+    says = f"Texts and pictures for the models of the family {family}; see `ProcessorMixin`."
+    return type(name, (ProcessorMixin,), {"pair": PAIRS[family], "__doc__": says})
+
+
+def named_pair(name: str) -> type[ProcessorMixin]:
+    """The class behind `CLIPProcessor`, ..."""
+    return _class_of(CLASSES[name])
