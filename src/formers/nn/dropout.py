@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from formers.core.notices import notice
 from formers.nn.recording import recording
 
 _STEPS = 1 << 16
@@ -44,3 +45,15 @@ class Dropout(nn.Dropout):
     def forward(self, input: Tensor) -> Tensor:
         """[..] -> [..]; nothing is dropped in evaluation."""
         return drop(input, self.p) if self.training and self.p else input
+
+
+def notice_left_on(model: nn.Module) -> None:
+    """Say it when a model in training mode runs without gradients: dropout makes its answers vary."""
+    if not model.training or torch.is_grad_enabled() or recording():
+        return
+    if any(isinstance(part, nn.Dropout) and part.p and part.training for part in model.modules()):
+        notice(
+            "the model is in training mode and computes no gradients: dropout is on, so that the same input "
+            "gives another answer each time. model.eval() turns it off",
+            key="dropout left on",
+        )
