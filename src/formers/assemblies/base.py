@@ -16,6 +16,7 @@ from formers.core.outputs import ModelOutput
 from formers.model.base import PreTrainedModel
 from formers.nn import spec
 from formers.nn.attend import eager
+from formers.nn.dropout import notice_left_on
 from formers.nn.kernels import hooked
 from formers.nn.layout import Layout
 from formers.nn.passing import Geometry, Pass, Visibility
@@ -332,6 +333,7 @@ class BaseModel(Assembled):
         assembly = self._assembly
         given = bound(self, assembly.inputs, args, given)
         refuse_inputs(self, given, assembly.inputs)
+        notice_left_on(self)
         return_dict = given.pop("return_dict", None)
         states = self._encode(given, taken_ask(self, given))
         return returned(assembly.output(self, states), return_dict, self.config)

@@ -37,7 +37,8 @@ def describe(error: BaseException) -> Failure:
     if isinstance(error, OSError) and error.errno is not None:
         said = (error.strerror or errno.errorcode[error.errno]).lower()
         return Failure(said if error.filename is None else f"{error.filename}: {said}", BAD_REQUEST)
-    if isinstance(error, MemoryError) and not str(error):
+    empty = isinstance(error, MemoryError) and not str(error)
+    if empty or type(error).__name__ == "OutOfMemoryError":  # torch's, which help does not import
         return Failure("out of memory: a smaller --batch-size or --max-length needs less", BAD_REQUEST)
     if isinstance(error, _REFUSALS) and str(error):
         return Failure(str(error), BAD_REQUEST)

@@ -1,9 +1,10 @@
-"""`formers predict`: labels for texts from the command line, a file or standard input."""
+"""`formers predict`: what a saved model says of texts of the command line, a file or standard input."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import TYPE_CHECKING, Annotated
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -28,14 +29,33 @@ def predict(
     long_text: choices.LongText = None,
     device: choices.Device = None,
     dtype: choices.Dtype = None,
+    task: choices.Task = None,
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", help="Write JSON lines into this file.", callback=choices.expanded),
+    ] = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with an --output that was not finished.")
+    ] = False,
 ) -> None:
-    """Label texts with a saved model, calibrated where a calibration lies beside it.
+    """Answer texts with a saved model: with labels, calibrated where a calibration lies beside it.
 
+    A model of another task (see `formers train --task`) answers as its pipeline does, in JSON lines.
     Answers come in the order of the texts; those to standard input come while it is still being read.
     """
     from formers.cli import texts as sources
     from formers.jobs.predictor import Predictor
+    from formers.jobs.table import CLASSIFICATION, task_of
 
+    task = task_of(model, task)
+    if task != CLASSIFICATION or output is not None:
+        if as_csv or top_k > 1:
+            raise ValueError(f"--csv and --top-k are for labels on standard output, not for --task {task}")
+        options = {"max_length": max_length, "long_text": long_text, "device": device, "dtype": dtype}
+        _rows(task, model, (texts, file, text_column), output, resume, options)
+        return
+    if resume:
+        raise ValueError("--resume goes on with a file of answers: name it with --output")
     if as_json and as_csv:
         raise ValueError("--json and --csv exclude each other")
     found = sources.blocks(texts, file, text_column)
@@ -49,6 +69,49 @@ def predict(
         _csv(answers, top_k)
     else:
         _lines(answers, top_k)
+
+
+def _rows(
+    task: str,
+    model: str,
+    given: tuple[list[str] | None, Path | None, str | None],
+    output: Path | None,
+    resume: bool,
+    options: dict[str, Any],
+) -> None:
+    """Answers of any task, as JSON lines; into `output` they may be gone on with."""
+    import json
+    import sys
+
+    from formers.cli import texts as sources
+    from formers.cli.show import say
+    from formers.jobs import answers
+    from formers.jobs.predictor import model_name
+
+    _, file, column = given
+    asking = answers.asking(task)
+    if file is not None and sources.is_table(file) and not given[0]:
+        blocks: Iterator[Iterable[dict[str, Any]]] = iter([answers.rows_of(task, file, column)])
+    elif len(asking.columns) > 1:
+        raise ValueError(
+            f"--task {task} asks about {' and '.join(asking.columns)}: give a table with them, --file"
+        )
+    else:
+        found = sources.blocks(*given)
+        blocks = ([{asking.columns[0]: text} for text in block] for block in found)
+    if output is None:
+        if resume:
+            raise ValueError("--resume goes on with a file of answers: name it with --output")
+        for row in answers.answered(task, model_name(model), blocks, **options):
+            typer.echo(json.dumps(row, ensure_ascii=False))
+        return
+    rows = [row for block in blocks for row in block]
+    lines = answers.Lines(output, rows, resume)
+    left = rows[lines.done :]
+    shown = sys.stderr.isatty()
+    made = answers.answered(task, model_name(model), [iter(left)], shown, **options) if left else ()
+    count = lines.write(made)
+    say(f"{count} answers: {output}" + (f" ({lines.done} were there)" if lines.done else ""))
 
 
 def _lines(answers: Iterator[Answer], top_k: int) -> None:

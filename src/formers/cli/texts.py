@@ -34,7 +34,7 @@ def blocks(texts: Sequence[str] | None, file: Path | None, column: str | None) -
     """
     if texts and file is not None:
         raise ValueError("give texts as arguments or with --file, not both")
-    if column is not None and (file is None or not _is_table(file)):
+    if column is not None and (file is None or not is_table(file)):
         raise ValueError("--text-column names a column of a table (--file data.csv): there is none to read")
     if texts:
         return iter([[_whole(text, number) for number, text in enumerate(texts, start=1)]])
@@ -64,7 +64,7 @@ def read(file: Path, column: str | None) -> Iterator[str]:
     """
     if not file.is_file():
         raise FileNotFoundError(f"there is no file {file}" + (": it is a folder" if file.is_dir() else ""))
-    if _is_table(file):
+    if is_table(file):
         from formers.training.data import load_table
 
         yield from (row["text"] for row in load_table(file, text_column=column or "text"))
@@ -73,7 +73,8 @@ def read(file: Path, column: str | None) -> Iterator[str]:
         yield from itertools.chain.from_iterable(_arriving(stream.read1, str(file)))
 
 
-def _is_table(file: Path) -> bool:
+def is_table(file: Path) -> bool:
+    """Whether the name of a file says that it has columns."""
     return any(suffix.lower() in _TABLES for suffix in file.suffixes[-2:])
 
 

@@ -340,10 +340,13 @@ def settle_mask(call_inputs: dict[str, Any], ids: Tensor, eos: Tensor | None, pa
             raise ValueError(f"attention_mask is {list(mask.shape)}, but the prompt is {[len(ids), columns]}")
         call_inputs["attention_mask"] = mask.long()
         return
+    unnamed = pad is None and eos is not None
+    pad = int(eos.reshape(-1)[0]) if pad is None and eos is not None else pad
     if vectors is not None or pad is None or not bool((ids == pad).any()):
         return
     if eos is not None and bool((eos == pad).any()):
-        if len(ids) > 1:
+        ends = ids[:, -1:], ids[:, :2]  # a text that goes on has no end, and at most one token to begin with
+        if len(ids) > 1 and not (unnamed and not any(bool((e == pad).all(1).any()) for e in ends)):
             notice(
                 "the prompts hold the pad token, which also ends texts, and no attention_mask: nothing "
                 "is taken for padding; pass all that the tokenizer returns, model.generate(**inputs)",

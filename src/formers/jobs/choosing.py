@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -65,29 +66,9 @@ class Choosing(Job):
 
     def report(self, name: str, rows: Rows, **options: Any) -> Report:
         """Accuracy, and the questions that are answered wrongly, the surest first."""
-        import torch
-
-        from formers import AutoModelForMultipleChoice, AutoTokenizer
-        from formers.core.devices import resolve_working
         from formers.hub.card import table
 
-        device = resolve_working(options.get("device"))
-        tokenizer = AutoTokenizer.from_pretrained(name)
-        if options.get("max_length"):
-            tokenizer.model_max_length = options["max_length"]
-        model = AutoModelForMultipleChoice.from_pretrained(name, dtype=options.get("dtype")).to(device)
-        features, collate = (
-            self.features(rows, tokenizer, model, training=False),
-            self.collator(tokenizer, model),
-        )
-        scores = []
-        for start in range(0, len(features), _AT_ONCE):
-            batch = {
-                key: value.to(device) for key, value in collate(features[start : start + _AT_ONCE]).items()
-            }
-            batch.pop("labels")
-            with torch.inference_mode():
-                scores += model(**batch).logits.float().softmax(-1).tolist()
+        scores = [row["answer"]["scores"] for row in Chooser(name, **options)(rows)]
         chosen = [max(range(len(row)), key=row.__getitem__) for row in scores]
         right = sum(one == row["label"] for one, row in zip(chosen, rows, strict=True))
         wrong = [at for at, row in enumerate(rows) if chosen[at] != row["label"]]
@@ -110,11 +91,69 @@ class Choosing(Job):
         return Report(metrics, pages(parts))
 
 
+class Chooser:
+    """A saved model that chooses; `options` are `device`, `dtype` and `max_length` of a pipeline."""
+
+    def __init__(self, name: str, **options: Any) -> None:
+        from formers import AutoModelForMultipleChoice, AutoTokenizer
+        from formers.core.devices import resolve_working
+
+        self.device = resolve_working(options.get("device"))
+        self.tokenizer = AutoTokenizer.from_pretrained(name)
+        if options.get("max_length"):
+            self.tokenizer.model_max_length = options["max_length"]
+        dtype = options.get("dtype")
+        self.model = AutoModelForMultipleChoice.from_pretrained(name, dtype=dtype).to(self.device)
+
+    def __call__(self, rows: Iterable[Row]) -> Iterator[Row]:
+        """Each row of "first" and "choices" with its "answer": the choice, its number, and all scores."""
+        waiting = iter(rows)
+        while batch := list(islice(waiting, _AT_ONCE)):
+            for row, scores in zip(batch, self._scores(batch), strict=True):
+                best = max(range(len(scores)), key=scores.__getitem__)
+                answer = {"choice": row["choices"][best], "index": best, "scores": scores}
+                yield {**row, "answer": answer}
+
+    def _scores(self, rows: Rows) -> list[list[float]]:
+        import torch
+
+        firsts = [row["first"] for row in rows for _ in row["choices"]]
+        choices = [choice for row in rows for choice in row["choices"]]
+        batch = self.tokenizer(firsts, choices, truncation=True, padding=True, return_tensors="pt")
+        batch = batch.to(self.device)
+        count = len(rows[0]["choices"])
+        stacked = {name: value.view(len(rows), count, -1) for name, value in batch.items()}
+        with torch.inference_mode():
+            found: list[list[float]] = self.model(**stacked).logits.float().softmax(-1).tolist()
+        return found
+
+
 def _checked(row: Row, place: str) -> Row:
     """A row with what is needed of it.
 
     Raises:
         ValueError: for what is missing, and a label that is no choice.
+    """
+    found = asked(row, place)
+    choices = found["choices"]
+    label = next((row[name] for name in _LABEL if name in row), None)
+    if isinstance(label, str):
+        label = (
+            choices.index(label) if label in choices else int(label) if label.strip().isdecimal() else label
+        )
+    if not isinstance(label, int) or not 0 <= label < len(choices):
+        raise ValueError(
+            f"{place}: the label {label!r} is none of the {len(choices)} choices: give its number, from 0, "
+            "or its text"
+        )
+    return {**found, "label": label}
+
+
+def asked(row: Row, place: str) -> Row:
+    """What a row asks: the text before the choices, "first", and the "choices".
+
+    Raises:
+        ValueError: for what is missing.
     """
     if "first" in row:
         first = row["first"]
@@ -138,14 +177,4 @@ def _checked(row: Row, place: str) -> Row:
             f"{place}: expected two choices or more, found {repr(choices)[:60]}: name them choices, or "
             "ending0, ending1, ..."
         )
-    label = next((row[name] for name in _LABEL if name in row), None)
-    if isinstance(label, str):
-        label = (
-            choices.index(label) if label in choices else int(label) if label.strip().isdecimal() else label
-        )
-    if not isinstance(label, int) or not 0 <= label < len(choices):
-        raise ValueError(
-            f"{place}: the label {label!r} is none of the {len(choices)} choices: give its number, from 0, "
-            "or its text"
-        )
-    return {"first": first, "choices": choices, "label": label}
+    return {"first": first, "choices": choices}

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from formers.core.notices import notice
 from formers.nn.recording import recording
 
 _STEPS = 1 << 16
@@ -66,3 +67,15 @@ class DropPath(nn.Module):
     def extra_repr(self) -> str:
         """The rate."""
         return f"p={self.drop_prob}"
+
+
+def notice_left_on(model: nn.Module) -> None:
+    """Say it when a model in training mode runs without gradients: dropout makes its answers vary."""
+    if not model.training or torch.is_grad_enabled() or recording():
+        return
+    if any(isinstance(part, nn.Dropout) and part.p and part.training for part in model.modules()):
+        notice(
+            "the model is in training mode and computes no gradients: dropout is on, so that the same input "
+            "gives another answer each time. model.eval() turns it off",
+            key="dropout left on",
+        )

@@ -31,6 +31,7 @@ from formers.pipelines.registry import PIPELINE_REGISTRY
 _STREAM_FIRST, _STREAM_LARGEST = 16, 1024
 # Keywords of every call, beside those of the steps.
 FRAME_KEYWORDS = ("batch_size", "num_workers", "progress")
+_MANY_SINGLE_CALLS = 1_000
 PROCESSORS = ("tokenizer", "feature_extractor", "image_processor", "video_processor", "processor")
 
 
@@ -127,7 +128,7 @@ class Pipeline(Pushable, ABC):
         self.modelcard = modelcard
         self.framework = "pt"
         self.binary_output = binary_output
-        self.call_count = 0
+        self.call_count = self._single_calls = 0
         self.device = self._placed(device, dtype if dtype is not None else torch_dtype)
         self._batch_size = whole_number("batch_size", batch_size, "inputs, at least 1")
         _notice_workers(num_workers)
@@ -274,6 +275,13 @@ class Pipeline(Pushable, ABC):
             items = [self._item(item, index) for index, item in enumerate(inputs)]
             with _bar(shown, self.task, len(items)) as done:
                 return self._answers(items, call, 0, done)
+        self._single_calls += 1
+        if self._single_calls == _MANY_SINGLE_CALLS:
+            notice(
+                f"this pipeline answered {_MANY_SINGLE_CALLS} inputs one by one; a list, a dataset or a "
+                "generator of them is answered in batches, several times as fast: pipe(inputs)",
+                key="pipeline-one-by-one",
+            )
         return self.run_single(self._item(inputs, None), call.preprocess, call.forward, call.postprocess)
 
     def predict(self, X: Any) -> Any:  # noqa: N803  (scikit-learn's name)

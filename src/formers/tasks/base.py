@@ -31,6 +31,7 @@ from formers.core.outputs import (
     TaskOutput,
 )
 from formers.model.base import PreTrainedModel
+from formers.nn.dropout import notice_left_on
 from formers.nn.program import Flow, compute
 from formers.nn.recording import recording
 from formers.nn.tree import wiring
@@ -137,6 +138,7 @@ class TaskModel(Assembled):
         where = f"{type(self).__name__}.forward"
         given = without_older(self, given, where)
         self._refuse(given, names, where)
+        notice_left_on(self)
         targets = {name: given.pop(name, None) for name in self._targets}
         return_dict, items = given.pop("return_dict", None), given.pop("num_items_in_batch", None)
         config = self.config

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from tokenizers import Encoding, Tokenizer
 
 _AS_THEY_ARE = EncodeOptions()
+_MANY_SINGLES = 1_000
 
 
 class RenderedChat(str):
@@ -45,6 +46,7 @@ class Encoder:
 
     def __init__(self, vocabulary: Vocabulary) -> None:
         self.vocabulary = vocabulary
+        self._singles = 0
 
     def encode(
         self, text: Any, pair: Any, options: EncodeOptions, limit: int, filling: Callable[[], Filling]
@@ -83,6 +85,7 @@ class Encoder:
         if batched or options.return_tensors is not None or sources is not None:
             values = columns
         else:
+            self._notice_single()
             values = {key: rows[0] for key, rows in columns.items()}
             if options.return_length:
                 # The ecosystem gives a list here even for one text.
@@ -171,6 +174,16 @@ class Encoder:
                 if isinstance(error, (KeyboardInterrupt, SystemExit)):
                     raise
                 raise _stride_too_wide(options) from error
+
+    def _notice_single(self) -> None:
+        """Say it when text after text is encoded by itself, as `dataset.map` does unless told otherwise."""
+        self._singles += 1
+        if self._singles == _MANY_SINGLES:
+            notice(
+                f"{_MANY_SINGLES} texts were tokenized one by one; many at once are several times as fast: "
+                "tokenizer(texts), or dataset.map(lambda rows: tokenizer(rows['text']), batched=True)",
+                key="tokenized one by one",
+            )
 
     def _notice_glued_words(self) -> None:
         splitter = self.vocabulary.backend.pre_tokenizer

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import math
+import warnings
 from collections.abc import Callable, Mapping
 from typing import Any
 
 from formers.tokenization.options import LARGEST_LIMIT
 from formers.tokenization.recipes import limit_of
 from formers.tokenization.special import NAMED
+
+_FEW_MOVED = 0.01
 
 
 def fits(
@@ -27,8 +31,9 @@ def fits(
         config.get if isinstance(config, dict) else lambda name, default=None: getattr(config, name, default)
     )
     found: list[str] = []
-    size = read("vocab_size", None)
-    if isinstance(size, int) and size > 0 and len(tokenizer) > size:
+    said = read("vocab_size", None)
+    size = said if isinstance(said, int) and said > 0 else math.inf
+    if len(tokenizer) > size:
         found.append(
             f"the tokenizer has {len(tokenizer)} tokens, the model has embeddings for {size}: if tokens "
             "were added, call model.resize_token_embeddings(len(tokenizer)); else load the tokenizer of "
@@ -53,4 +58,29 @@ def fits(
             f"the tokenizer cuts at {tokenizer.model_max_length} tokens, the model takes at most {limit}: "
             f"set tokenizer.model_max_length = {limit}"
         )
+    if len(tokenizer) <= size:
+        found += _of_another(tokenizer, str(read("name_or_path", None) or ""))
     return found
+
+
+def _of_another(tokenizer: Any, name: str) -> list[str]:
+    """Whether the checkpoint `name` has a tokenizer of its own here that gives words other ids."""
+    if not name or not tokenizer.name_or_path or name == tokenizer.name_or_path:
+        return []
+    from formers.tokenization import load
+
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of a tokenizer that nobody asked for
+            own = load(name, local_files_only=True)
+    except (OSError, ValueError, TypeError):  # it has none, or none that can be read
+        return []
+    theirs = own.get_vocab()
+    moved = sum(theirs.get(token, -1) != index for token, index in tokenizer.get_vocab().items())
+    if moved <= len(tokenizer.added_tokens_decoder) + _FEW_MOVED * len(tokenizer):
+        return []
+    return [
+        f"the tokenizer is that of {tokenizer.name_or_path}, and {moved} of its {len(tokenizer)} tokens "
+        f"have other ids in that of {name}, where the model is from: texts would be read as other "
+        f"words. Load the tokenizer of {name}"
+    ]

@@ -51,7 +51,15 @@ def fit(
                 )
             break
         except Exception as error:
-            if not (args.auto_find_batch_size and _out_of_memory(error) and batch_size > 1):
+            if not _out_of_memory(error):
+                raise
+            if not (args.auto_find_batch_size and batch_size > 1):
+                error.add_note(
+                    f"Memory gave out with {batch_size} examples per step and device: a smaller "
+                    "per_device_train_batch_size with gradient_accumulation_steps computes the same, "
+                    "auto_find_batch_size=True finds one that fits, and gradient_checkpointing=True, "
+                    "bf16=True and a shorter max_length need less for each example"
+                )
                 raise
             batch_size //= 2
             notice(f"Out of memory: training starts again with {batch_size} examples per step and device.")

@@ -20,6 +20,7 @@ from formers.training.losses import (
     notice_imbalance,
     shifts_labels,
 )
+from formers.training.pitfalls import notice_pitfalls
 
 
 def check_kinds(
@@ -169,6 +170,7 @@ def check(trainer: Any, facts: Facts, own_loss: bool) -> None:
     if facts.columns is not None and trainer.compute_loss_func is None and not own_loss:
         _refuse_headless(trainer)
     _check_tokenizer(trainer)
+    notice_pitfalls(trainer)
 
 
 def _refuse_headless(trainer: Any) -> None:

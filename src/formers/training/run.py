@@ -29,6 +29,7 @@ from formers.training.losses import LabelLoss
 from formers.training.optim.ema import EMA
 from formers.training.optim.optimizers import check_trainable
 from formers.training.optim.schedulers import needs_metric
+from formers.training.pitfalls import notice_waiting
 from formers.training.seeds import apart, random_state, restore_random_state
 from formers.training.state import TrainerState, TrainOutput, mean_loss
 from formers.training.step import Batch, Step
@@ -132,10 +133,12 @@ class _Drawn(Iterator[Any]):
     """Batches of an epoch, and how many of it are gone."""
 
     def __init__(self, batches: Iterator[Any], count: int) -> None:
-        self.batches, self.count = batches, count
+        self.batches, self.count, self.waited = batches, count, 0.0
 
     def __next__(self) -> Any:
+        asked = time.perf_counter()
         batch = next(self.batches)
+        self.waited += time.perf_counter() - asked
         self.count += 1
         return batch
 
@@ -152,6 +155,7 @@ class Loop:
         self.length = Length.of(self.args, self.loader)
         self.learning_rate: float | None = None
         self.grad_norm: Tensor | float | None = None
+        self.waited = 0.0  # seconds, for batches
         self.dataset, self.sampler = (getattr(self.loader, n, None) for n in ("dataset", "batch_sampler"))
         inner = (getattr(self.loader, "sampler", None), getattr(self.sampler, "sampler", None))
         # what decides which examples come when
@@ -317,6 +321,7 @@ class Loop:
                 f"{trainer.state.global_step} of {self.length.steps}."
             )
             trainer.control.should_training_stop = True
+        self.waited += drawn.waited
         self._close(model)
 
     def _close(self, model: Any) -> None:
@@ -444,6 +449,7 @@ class Loop:
             samples = round(done / self.length.windows * trainer.num_examples(self.loader))
         tokens = state.num_input_tokens_seen if args.include_tokens_per_second else None
         metrics = speed("train", self.start, samples, done, tokens)
+        notice_waiting(self.waited, metrics["train_runtime"], args.dataloader_num_workers)
         trainer.store_flos()
         metrics["total_flos"] = state.total_flos
         metrics["train_loss"] = mean

@@ -88,6 +88,7 @@ class Text2TextGenerationPipeline(WritingPipeline):
         given = {} if truncation is None else {"truncation": truncation}
         found = dict(tokenize(self.prefix + text, return_tensors="pt", **given, **options))
         found.pop("token_type_ids", None)
+        self._notice_no_prefix(text)
         room = self.tokenizer.model_max_length
         if not truncation and found["input_ids"].shape[1] > room:
             notice(
@@ -95,6 +96,18 @@ class Text2TextGenerationPipeline(WritingPipeline):
                 "truncation=True cuts it"
             )
         return found
+
+    def _notice_no_prefix(self, text: str) -> None:
+        """Say it where a model that knows its tasks by what texts begin with is not told the task."""
+        tasks = getattr(self.model.config, "task_specific_params", None) or {}
+        known = {name: said["prefix"] for name, said in tasks.items() if (said or {}).get("prefix")}
+        if known and not (self.prefix or text.startswith(tuple(known.values()))):
+            notice(
+                f"the text begins with none of the prefixes that tell this model its task: "
+                f"{', '.join(f'{prefix!r} ({name})' for name, prefix in known.items())}. Begin texts with "
+                "one, or name that task: pipeline(task, model=...)",
+                key="pipeline-no-prefix",
+            )
 
     def _forward(self, model_inputs: Any, **settings: Any) -> Any:
         """Generate; the sequences [B, returned, T]."""
@@ -128,7 +141,19 @@ class Text2TextGenerationPipeline(WritingPipeline):
         if return_type is ReturnType.TENSORS:
             return [{f"{self.return_name}_token_ids": ids} for ids in model_outputs["output_ids"][0]]
         rows = model_outputs["output_ids"][0].tolist()
+        self._notice_cut(rows)
         return [{f"{self.return_name}_text": self._decoded(ids, options)} for ids in rows]
+
+    def _notice_cut(self, rows: Sequence[Sequence[int]]) -> None:
+        """Say it where a text came to its longest before it came to its end."""
+        ends = self.generation_config.eos_token_id
+        ends = set(ends) if isinstance(ends, Sequence) else {ends}
+        if ends != {None} and any(not ends.intersection(row[1:]) for row in rows):
+            notice(
+                f"a text of {max(map(len, rows)) - 1} tokens was cut off before its end: a larger "
+                "max_new_tokens gives it room",
+                key="pipeline-cut-off",
+            )
 
 
 class SummarizationPipeline(Text2TextGenerationPipeline):
