@@ -18,6 +18,7 @@ NAMES: dict[str, tuple[str, ...]] = {
     "formers.adapters.lokr.config": ("LoKrConfig",),
     "formers.adapters.lokr.model": ("LoKrModel",),
     "formers.adapters.lora.config": ("LoftQConfig", "LoraConfig"),
+    "formers.adapters.lora.layers": ("LoraLayer",),
     "formers.adapters.lora.model": ("LoraModel",),
     "formers.adapters.oft.config": ("OFTConfig",),
     "formers.adapters.oft.model": ("OFTModel",),
@@ -52,6 +53,8 @@ NAMES: dict[str, tuple[str, ...]] = {
         "get_layer_status",
         "get_model_status",
     ),
+    "formers.adapters.saved": ("ModulesToSaveWrapper",),
+    "formers.adapters.layer": ("BaseTunerLayer",),
     "formers.adapters.prepare": ("prepare_model_for_kbit_training",),
     "formers.adapters.state": ("get_peft_model_state_dict", "load_peft_weights", "set_peft_model_state_dict"),
 }

@@ -262,6 +262,9 @@ class AdapterLayer(nn.Module):
             leaf.weight.data = made
 
 
+BaseTunerLayer = AdapterLayer  # as the ecosystem calls it
+
+
 class DeltaLayer(AdapterLayer):
     """A leaf whose adapters add to its weight, [out, in, ...].
 
