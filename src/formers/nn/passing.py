@@ -212,7 +212,7 @@ class Pass:
         def make() -> tuple[Tensor, Tensor]:
             if isinstance(rule, Axial):
                 raise ValueError(
-                    "patches are turned by where they lie in an image, which a layer called alone cannot know: "
+                    "patches are turned by their places in an image, which a layer called alone cannot tell: "
                     "call the model"
                 )
             with torch.autocast(self.geometry.positions.device.type, enabled=False):
