@@ -963,7 +963,8 @@ def images(config: Any, seed: int = 1) -> dict[str, Any]:
     generator = torch.Generator().manual_seed(seed)
     config = getattr(config, "vision_config", config)
     size = config.image_size if isinstance(config.image_size, (list, tuple)) else [config.image_size] * 2
-    return {"pixel_values": torch.randn(4, config.num_channels, *size, generator=generator)}
+    frames = (config.num_frames,) if hasattr(config, "num_frames") else ()
+    return {"pixel_values": torch.randn(4, *frames, config.num_channels, *size, generator=generator)}
 
 
 def inputs_of(model: Any, **options: Any) -> dict[str, Any]:
@@ -975,6 +976,9 @@ def inputs_of(model: Any, **options: Any) -> dict[str, Any]:
     seen = images(config) if "pixel_values" in names else {}
     if "noise" in names:  # which patches are hidden is the same for both
         seen["noise"] = torch.rand(4, 9, generator=torch.Generator().manual_seed(3))
+    if type(model).__name__ == "VideoMAEForPreTraining":  # as many patches are hidden in every film
+        order = torch.rand(4, 18, generator=torch.Generator().manual_seed(3)).argsort(1)
+        seen["bool_masked_pos"] = order < 11
     if "input_ids" not in names:
         return seen
     text = config.get_text_config()
@@ -1118,7 +1122,11 @@ def labels(class_name: str, inputs: dict[str, Any]) -> dict[str, Any]:
         hidden = torch.rand(4, 9, generator=generator) > 0.5
         codes = {"labels": torch.arange(int(hidden.sum())) % 20} if class_name.startswith("Beit") else {}
         return {"bool_masked_pos": hidden, **codes}
-    if class_name == "ViTMAEForPreTraining":  # whose targets are the images
+    if class_name.endswith("ForVideoClassification"):
+        return {"labels": torch.tensor([0, 4, 2, 2])}
+    if class_name == "VideoMAEForPreTraining":  # whose targets are the films
+        return {"bool_masked_pos": inputs.pop("bool_masked_pos")}
+    if class_name == "ViTMAEForPreTraining":  # likewise
         return {"interpolate_pos_encoding": False}
     if class_name == "CLIPModel":
         return {"return_loss": True}

@@ -57,7 +57,7 @@ each_case = pytest.mark.parametrize("case", CASES, indirect=True, ids=[" / ".joi
 ONLY_THERE = {
     # both halves of the feed-forward stand by themselves in the file, and each sum has a dropout of its own
     **dict.fromkeys(
-        ("beit", "deit", "vit", "vit_mae", "vit_msn"),
+        ("beit", "deit", "vit", "vit_mae", "vit_msn", "vivit"),
         re.compile(r"(^|\.)(decoder_)?layers\.\d+\.(mlp(\.activation_fn)?|dropout)$"),
     ),
     # one in the file

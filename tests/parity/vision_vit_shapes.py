@@ -27,6 +27,7 @@ _DECODER = {
     "decoder_intermediate_size": 12,
 }
 _DINO_3 = {**IMAGE, "num_register_tokens": 2, "pos_embed_rescale": None}
+_FILM = {"num_frames": 4, "tubelet_size": 2}
 # model_type -> shapes, see `shapes.py`; MORE are those of the whole grid alone
 SHAPES: dict[str, dict[str, dict[str, Any]]] = {
     "beit": {"everything that tells places": {**_BEIT, **_PLACED}},
@@ -47,8 +48,10 @@ SHAPES: dict[str, dict[str, dict[str, Any]]] = {
         "two registers": {**_DINO, "num_register_tokens": 2, "reshape_hidden_states": False}
     },
     "dinov3_vit": {"turned, registers": _DINO_3},
+    "videomae": {"the mean of all": {**IMAGE, **_DECODER, **_FILM}},
     "vit_mae": {"two thirds hidden": {**IMAGE, **_DECODER, "mask_ratio": 0.6}},
     "vit_msn": {"no pooler": IMAGE},
+    "vivit": {"a class token": {**IMAGE, "num_frames": 4, "tubelet_size": [2, 4, 4]}},
 }
 MORE: dict[str, dict[str, dict[str, Any]]] = {
     "beit": {
@@ -94,6 +97,25 @@ MORE: dict[str, dict[str, dict[str, Any]]] = {
             "apply_layernorm": False,
             "reshape_hidden_states": False,
             "out_features": ["stage1", "stage2"],
+        },
+    },
+    "videomae": {
+        "the first patch, pixels as they are": {
+            **{**IMAGE, **_DECODER, **_FILM},
+            "num_channels": 3,
+            "norm_pix_loss": False,
+            "use_mean_pooling": False,
+        },
+        "no biases": {**IMAGE, **_DECODER, **_FILM, "qv_bias": False},
+    },
+    "vivit": {
+        "own pooler, no biases, relu": {
+            **IMAGE,
+            "num_frames": 2,
+            "tubelet_size": [1, 4, 6],
+            "pooler_output_size": 20,
+            "qkv_bias": False,
+            "hidden_act": "relu",
         },
     },
     "vit_mae": {

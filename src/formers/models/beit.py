@@ -88,17 +88,16 @@ def stack(c: BeitConfig, name: str = "BeitLayer", names: spec.Names = NAMES) -> 
 
     rates = [c.drop_path_rate * i / max(count - 1, 1) for i in range(count)]
     known = {rate: layer(rate) for rate in rates}  # layers that are alike are one value
-    made = vit.encoder(
+    stem = vit.patches(
         c,
-        name,
-        tuple(known[rate] for rate in rates),
-        names.with_(stack={"score_bias": SHARED}) if shared else names,
         dropout=c.hidden_dropout_prob,
         std=0.0,
         masked=c.use_mask_token,
         placed=c.use_absolute_position_embeddings,
         free=True,
     )
+    names = names.with_(stack={"score_bias": SHARED}) if shared else names
+    made = vit.encoder(c, name, tuple(known[rate] for rate in rates), stem, names)
     if not c.use_mean_pooling:
         return replace(made, pooler=spec.Summary())
     return replace(made, pooler=spec.Summary("rest", norm=norm), final_norm=spec.Norm("none"))

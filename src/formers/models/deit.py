@@ -21,7 +21,8 @@ NAMES = vit.NAMES.with_(embeddings={"distillation": "embeddings.distillation_tok
 
 def stack(c: DeiTConfig) -> spec.Stack:
     """The encoder."""
-    return vit.stack(c, "DeiTLayer", NAMES, leads=("class", "distillation"), std=0.0)
+    stem = vit.patches(c, leads=("class", "distillation"), std=0.0, dropout=c.hidden_dropout_prob)
+    return vit.pooled(c, "DeiTLayer", stem, NAMES)
 
 
 DEIT = register(

@@ -98,10 +98,8 @@ def encoder(c: Any, name: str, **stem: Any) -> spec.Stack:
     made = vit.layer(c, feedforward, bias=c.qkv_bias)
     one = spec.Layer(tuple(replace(p, gain=c.layerscale_value, skip=c.drop_path_rate) for p in made.parts))
     layers = (one,) * c.num_hidden_layers
-    return replace(
-        vit.encoder(c, name, layers, names, free=True, dropout=c.hidden_dropout_prob, **stem),
-        pooler=spec.Summary(),
-    )
+    patches = vit.patches(c, free=True, dropout=c.hidden_dropout_prob, **stem)
+    return replace(vit.encoder(c, name, layers, patches, names), pooler=spec.Summary())
 
 
 def stack(c: Dinov2Config) -> spec.Stack:

@@ -95,18 +95,9 @@ def stack(c: DINOv3ViTConfig) -> spec.Stack:
     feedforward = spec.FeedForward(c.intermediate_size, c.hidden_act, gated=c.use_gated_mlp, bias=c.mlp_bias)
     plain = spec.layer(attention, feedforward, spec.Norm("layer", c.layer_norm_eps), "pre")
     one = spec.Layer(tuple(replace(p, gain=c.layerscale_value, skip=c.drop_path_rate) for p in plain.parts))
-    made = vit.encoder(
-        c,
-        "DINOv3ViTLayer",
-        (one,) * c.num_hidden_layers,
-        NAMES,
-        dropout=0.0,
-        masked=True,
-        placed=False,
-        free=True,
-        registers=count,
-        registers_std=c.initializer_range,
-    )
+    std = c.initializer_range
+    stem = vit.patches(c, masked=True, placed=False, free=True, registers=count, registers_std=std)
+    made = vit.encoder(c, "DINOv3ViTLayer", (one,) * c.num_hidden_layers, stem, NAMES)
     return replace(made, pooler=spec.Summary())
 
 

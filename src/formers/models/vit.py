@@ -79,36 +79,46 @@ def layer(
     return spec.layer(attention, inside, spec.Norm("layer", c.layer_norm_eps), "pre", dropout=dropout)
 
 
-def encoder(c: Any, name: str, layers: tuple[spec.Layer, ...], names: spec.Names, **stem: Any) -> spec.Stack:
-    """A stem, of which fields may be given, and layers whose class has that name."""
+def patches(c: Any, **fields: Any) -> spec.Patches:
+    """The stem, of which fields may be given."""
     std, image, patch = c.initializer_range, spec.pair(c.image_size), spec.pair(c.patch_size)
-    fields = {"std": std, **stem}
+    return spec.Patches(c.num_channels, image, patch, c.hidden_size, **{"std": std, **fields})
+
+
+def encoder(
+    c: Any, name: str, layers: tuple[spec.Layer, ...], stem: spec.Patches, names: spec.Names = NAMES
+) -> spec.Stack:
+    """A stem, and layers whose class has that name."""
     return spec.Stack(
-        stem=spec.Patches(c.num_channels, image, patch, c.hidden_size, **fields),
+        stem=stem,
         layers=layers,
         names=names,
         width=c.hidden_size,
         layer_class=name,
         final_norm=spec.Norm("layer", c.layer_norm_eps),
         reports="plain",
-        initial_std=std,
+        initial_std=c.initializer_range,
     )
 
 
-def plain(c: Any, name: str = "ViTLayer", names: spec.Names = NAMES, **stem: Any) -> spec.Stack:
+def plain(c: Any, name: str, stem: spec.Patches, names: spec.Names = NAMES) -> spec.Stack:
     """Layers that are all alike."""
     one = layer(c, dropout=c.hidden_dropout_prob, bias=c.qkv_bias)
-    fields = {"dropout": c.hidden_dropout_prob, **stem}
-    return encoder(c, name, (one,) * c.num_hidden_layers, names, **fields)
+    return encoder(c, name, (one,) * c.num_hidden_layers, stem, names)
 
 
-def stack(c: Any, name: str = "ViTLayer", names: spec.Names = NAMES, **stem: Any) -> spec.Stack:
+def pooled(c: Any, name: str, stem: spec.Patches, names: spec.Names = NAMES) -> spec.Stack:
     """The same with a pooler."""
     return replace(
-        plain(c, name, names.with_(stack=POOLER), **stem),
+        plain(c, name, stem, names.with_(stack=POOLER)),
         pooler=c.pooler_output_size or c.hidden_size,
         pooler_act=c.pooler_act,
     )
+
+
+def stack(c: ViTConfig) -> spec.Stack:
+    """The encoder."""
+    return pooled(c, "ViTLayer", patches(c, dropout=c.hidden_dropout_prob))
 
 
 LABELS = Head("image_classification", lambda c: Sequences("classifier", pool="first"))

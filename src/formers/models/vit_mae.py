@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from formers.assemblies.family import Family, Head
 from formers.assemblies.masked import Masked
 from formers.checkpoints import Rename
@@ -52,8 +50,8 @@ LAYER, OLDER = "decoder.decoder_layers.{i}", {k: v for k, v in vit.NEWER.items()
 
 def stack(c: ViTMAEConfig) -> spec.Stack:
     """The encoder."""
-    made = vit.plain(c, "ViTMAELayer", NAMES, dropout=0.0, fixed=True)
-    return replace(made, stem=spec.SomePatches(**vars(made.stem), hidden=c.mask_ratio))
+    stem = spec.SomePatches(**vars(vit.patches(c, fixed=True)), hidden=c.mask_ratio)
+    return vit.plain(c, "ViTMAELayer", stem, NAMES)
 
 
 def pixels(c: ViTMAEConfig) -> Pixels:

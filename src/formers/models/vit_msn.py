@@ -32,7 +32,7 @@ class ViTMSNConfig(PretrainedConfig):
 
 def stack(c: ViTMSNConfig) -> spec.Stack:
     """The encoder."""
-    return vit.plain(c, "ViTMSNLayer", std=0.0)
+    return vit.plain(c, "ViTMSNLayer", vit.patches(c, std=0.0, dropout=c.hidden_dropout_prob))
 
 
 VIT_MSN = register(

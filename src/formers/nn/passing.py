@@ -12,6 +12,7 @@ from torch import Tensor
 
 from formers.nn.attend import Backend
 from formers.nn.cache import Cache
+from formers.nn.grids import Axial
 from formers.nn.layout import Layout
 from formers.nn.masks import Full, Mask, Padding, Renumbered, Written
 from formers.nn.positions import Rotary
@@ -205,10 +206,15 @@ class Pass:
 
         return self.memo.once("tokens", make)
 
-    def rotary(self, rule: Rotary, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+    def rotary(self, rule: Rotary | Axial, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
         """Cosines and sines of this pass, the shape of the positions and [.., width]."""
 
         def make() -> tuple[Tensor, Tensor]:
+            if isinstance(rule, Axial):
+                raise ValueError(
+                    "patches are turned by their places in an image, which a layer called alone cannot tell: "
+                    "call the model"
+                )
             with torch.autocast(self.geometry.positions.device.type, enabled=False):
                 cos, sin = rule.table(self.geometry.positions)
             return cos.to(dtype), sin.to(dtype)

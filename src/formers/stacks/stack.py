@@ -265,12 +265,7 @@ def run(block: Block, inputs: Inputs, ask: Ask, checkpointing: bool = False) -> 
         x = begin(block, s.attention, pass_, streams, x)
     if s.first_norm is not None:
         x = leaf(block, "first_norm")(x)
-    for i, rule in enumerate(s.rotaries if has(block, "rotary") else ()):
-        if pass_.watched or rule.stored:
-            which = {"rule": i} if i else {}
-            pass_.memo.put(rule, leaf(block, "rotary")(x, position_ids=pass_.geometry.positions, **which))
-    if s.axial is not None:
-        turn_patches(leaf(block, "axial"), s.axial, given["pixel_values"].to(x.dtype), pass_)
+    _note_turns(block, s, given, x, pass_)
     if s.relative:
         table = rows_of_table(leaf(block, "relative"))
         pass_.memo.put("relative", leaf(block, "relative_norm")(table) if s.relative_norm else table)
@@ -302,6 +297,16 @@ def run(block: Block, inputs: Inputs, ask: Ask, checkpointing: bool = False) -> 
     if s.pooler is not None and (own is None or block._modules[own[0]] is not None):
         states.pooled = _pool(block, states, ask)
     return states
+
+
+def _note_turns(block: Block, s: spec.Stack, given: dict[str, Any], x: Tensor, pass_: Pass) -> None:
+    """Let the nodes that turn queries and keys say how, where the layers do not find out by themselves."""
+    for i, rule in enumerate(s.rotaries if has(block, "rotary") else ()):
+        if pass_.watched or rule.stored:
+            which = {"rule": i} if i else {}
+            pass_.memo.put(rule, leaf(block, "rotary")(x, position_ids=pass_.geometry.positions, **which))
+    if s.axial is not None:
+        turn_patches(leaf(block, "axial"), s.axial, given["pixel_values"].to(x.dtype), pass_)
 
 
 def _embed(block: Block, facts: dict[str, Any], given: dict[str, Any], pass_: Pass) -> Tensor:

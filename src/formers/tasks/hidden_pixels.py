@@ -90,7 +90,8 @@ class HiddenPixels(TaskModel):
     def patchify(self, pixel_values: Tensor, interpolate_pos_encoding: bool = False) -> Tensor:
         """[B, channels, height, width] -> [B, patches, pixels], the channels of a pixel side by side."""
         side: int = wiring(self).facts["head"].patch
-        apart = pixel_values.unflatten(2, (-1, side)).unflatten(4, (-1, side))  # [B, C, down, p, across, p]
+        batch, channels, high, wide = pixel_values.shape
+        apart = pixel_values.reshape(batch, channels, high // side, side, wide // side, side)
         return apart.permute(0, 2, 4, 3, 5, 1).flatten(3).flatten(1, 2)
 
     def unpatchify(
@@ -107,7 +108,7 @@ class HiddenPixels(TaskModel):
         if down * across != patchified_pixel_values.shape[1]:
             count = patchified_pixel_values.shape[1]
             raise ValueError(f"{count} patches do not make an image of {down} by {across}")
-        apart = patchified_pixel_values.unflatten(1, (down, across)).unflatten(3, (s.patch, s.patch, -1))
+        apart = patchified_pixel_values.reshape(-1, down, across, s.patch, s.patch, s.channels)
         return apart.permute(0, 5, 1, 3, 2, 4).flatten(4).flatten(2, 3)
 
     def _finish(

@@ -92,6 +92,7 @@ TASKS: dict[str, Task] = {
             "Predict hidden words and entities.",
             "fill-mask",
         ),
+        Task("hidden_clips", ("hidden_clips", "HiddenClips"), "", "Predict pixels of hidden parts of films."),
         Task("hidden_pixels", ("hidden_pixels", "HiddenPixels"), "", "Predict pixels of hidden patches."),
         Task(
             "image_classification",
@@ -242,6 +243,14 @@ TASKS: dict[str, Task] = {
             "token-classification",
             labelled=True,
         ),
+        Task(
+            "video_classification",
+            ("image_classification", "ImageClassification"),
+            "AutoModelForVideoClassification",
+            "Label a whole film.",
+            "video-classification",
+            labelled=True,
+        ),
         Task("visual_tokens", ("masked_image", "VisualTokens"), "", "Predict codes of hidden patches."),
         Task(
             "zero_shot_image_classification",
@@ -274,6 +283,7 @@ _WIDER: dict[str, tuple[tuple[str, ...], str]] = {
             "causal_lm",
             "permuted_lm",
             "hidden_pixels",
+            "hidden_clips",
             "masked_image_modeling",
         ),
         TASKS["pretraining"].says,

@@ -17,9 +17,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from formers.nn.activations import Activation, activation
-from formers.nn.dropout import Dropout
+from formers.nn.dropout import Dropout, DropPath
 from formers.nn.kernels import project
-from formers.nn.nets.leaves import DropPath, SameConv, same_padded
+from formers.nn.nets.leaves import SameConv, same_padded
 from formers.nn.nets.tree import NetNode, mark, part_of, scaled
 from formers.nn.spec import nets
 from formers.nn.tree import wiring

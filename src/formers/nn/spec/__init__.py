@@ -44,6 +44,7 @@ from formers.nn.spec.scans import (
 from formers.nn.spec.stack import Convolution, Downsampled, Sharing, Stack, Summary, norms_first
 from formers.nn.spec.stems import (
     Characters,
+    Clips,
     ComputedPositions,
     Entities,
     Frames,
@@ -82,6 +83,7 @@ __all__ = [
     "Characters",
     "ChosenHeads",
     "Chunked",
+    "Clips",
     "ComputedPositions",
     "Convolution",
     "DeltaRule",

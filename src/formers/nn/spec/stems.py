@@ -228,6 +228,30 @@ class Patches:
         """Patches down and across."""
         return self.image[0] // self.patch[0], self.image[1] // self.patch[1]
 
+    @property
+    def count(self) -> int:
+        """Patches."""
+        return prod(self.grid)
+
+
+@dataclass(frozen=True)
+class Clips(Patches):
+    """A stem for films: patches of `depth` frames each (Arnab et al. 2021, arXiv:2103.15691, section 3.2).
+
+    Attributes:
+        frames: of a film.
+        waves: positions are sinusoids, which no file holds.
+    """
+
+    frames: int = 1
+    depth: int = 1
+    waves: bool = False
+
+    @property
+    def count(self) -> int:
+        """Patches of all frames."""
+        return self.frames // self.depth * prod(self.grid)
+
 
 @dataclass(frozen=True)
 class SomePatches(Patches):

@@ -7,6 +7,7 @@ from typing import Any
 from formers.nn import spec
 from formers.nn.stems.base import Stem
 from formers.nn.stems.characters import CharacterStem
+from formers.nn.stems.clips import ClipStem
 from formers.nn.stems.entities import EntityStem, LinkedStem
 from formers.nn.stems.foreseen import ForeseenStem
 from formers.nn.stems.frames import FrameStem
@@ -19,6 +20,7 @@ from formers.nn.stems.tokens import TokenStem
 STEMS: dict[type[Any], type[Stem]] = {
     spec.Tokens: TokenStem,
     spec.Characters: CharacterStem,
+    spec.Clips: ClipStem,
     spec.Entities: EntityStem,
     spec.Foreseen: ForeseenStem,
     spec.IntegerTokens: IntegerStem,

@@ -29,8 +29,8 @@ class PatchNode(Group):
 
 
 def project_patches(node: Any, images: Tensor) -> Tensor:
-    """[B, channels, height, width] -> [B, patches, E]."""
-    found: Tensor = leaf(node, "patch")(images)
+    """[B, channels, height, width], or [B, frames, channels, ..] -> [B, patches, E]."""
+    found: Tensor = leaf(node, "patch")(images.transpose(1, 2) if images.dim() == 5 else images)
     return found.flatten(2).transpose(1, 2)
 
 
@@ -48,7 +48,7 @@ class PatchStem(Stem):
         s = self.spec
         there = {"mask": s.masked, "position": s.placed, "registers": s.registers is not None}
         want(names, "patch", *s.leads, *(role for role, one in there.items() if one))
-        count, zeros = s.grid[0] * s.grid[1] + len(s.leads), Constant(0.0)
+        count, zeros = s.count + len(s.leads), Constant(0.0)
         one = (s.width,) if s.flat else (1, 1, s.width)
         drawn = Spread(s.std) if s.std else zeros
 
@@ -62,7 +62,7 @@ class PatchStem(Stem):
         if s.placed and s.flat:
             place(owner, "position", str(names["position"]), nn.Embedding(count, s.width))
         elif s.placed:
-            waves = GridWaves(*s.grid, len(s.leads))
+            waves = GridWaves(s.grid[0], s.grid[1], len(s.leads))
             learned("position", (1, count, s.width), waves if s.fixed else drawn)
             if s.fixed:
                 leaf(owner, "position").requires_grad_(False)
@@ -72,7 +72,7 @@ class PatchStem(Stem):
             first = Spread(s.registers_std) if s.registers_std else zeros
             learned("registers", (1, s.registers, s.width), first)
         *groups, last = str(names["patch"]).split(".")
-        made = nn.Conv2d(s.channels, s.width, s.patch, stride=s.patch, bias=s.bias)
+        made = self._projection()
         if groups:
             node = PatchNode()
             descend(owner, tuple(groups[:-1])).add_module(groups[-1], node)
@@ -83,6 +83,10 @@ class PatchStem(Stem):
             place(owner, "patch", last, made)
         if names.get("embedding_dropout"):
             place(owner, "embedding_dropout", str(names["embedding_dropout"]), Dropout(s.dropout))
+
+    def _projection(self) -> nn.Module:
+        s = self.spec
+        return nn.Conv2d(s.channels, s.width, s.patch, stride=s.patch, bias=s.bias)
 
     def shape(self, given: Mapping[str, Any]) -> tuple[int, int]:
         """B, and how many tokens and patches there are."""
