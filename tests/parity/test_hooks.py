@@ -58,6 +58,7 @@ ONLY_THERE = {
     # both halves of the feed-forward stand by themselves in the file, and each sum has a dropout of its own
     "vit": re.compile(r"(^|\.)layers\.\d+\.(mlp(\.activation_fn)?|dropout)$"),
     # all experts' two tensors stand beside their router in the file
+    "swin": re.compile(r"^swin$|\.mlp$|\.relative_position_bias$|\.blocks\.\d+\.dropout$"),
     "granitemoe": re.compile(r"\.experts(\.act_fn)?$"),
     "granitemoeshared": re.compile(r"\.experts(\.act_fn)?$"),
     # all experts' tensors, which no part is called for, and what holds the router's layer alone

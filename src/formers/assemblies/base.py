@@ -40,6 +40,7 @@ _BESIDE = (
     "decoder_router_logits",
     "encoder_router_logits",
     "image_hidden_states",
+    "reshaped_hidden_states",
     "start_logits",
     "end_logits",
     "relevance_logits",

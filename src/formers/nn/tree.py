@@ -237,7 +237,7 @@ def add_aliases(owner: nn.Module, aliases: Mapping[str, str]) -> None:
 def _add_alias(owner: Any, alias: list[str], real: list[str]) -> None:
     while len(alias) > 1 and len(real) > 1 and alias[0] == real[0] != "{i}":
         owner, alias, real = owner._modules.get(alias[0]), alias[1:], real[1:]
-    if not isinstance(owner, Block):
+    if not isinstance(owner, (Block, nn.ModuleList)):
         return  # a part that this configuration lacks
     if "{i}" in alias:
         a, r = alias.index("{i}"), real.index("{i}")

@@ -22,13 +22,14 @@ class Spec:
     Attributes:
         widths: channels of the hidden states, the first one's before the first stage.
         norms: name of a node with a norm for each stage that is given out; None for no norms.
-        norm: the spec of one, of so many channels.
+        norm: the spec of one, of so many channels; it reads `rows` [B, H * W, C], or the map.
         shaped: what becomes of a hidden state, given the model, the state and the inputs; None: it stays.
     """
 
     widths: Sequence[int]
     norms: str | None = None
     norm: Callable[[int], Any] | None = None
+    rows: bool = False
     shaped: Callable[[Any, Tensor, Mapping[str, Any]], Tensor] | None = None
 
 
@@ -48,6 +49,7 @@ class Backbone(TaskModel):
     def _place_head(self, spec: Spec, config: Any) -> None:
         self.stage_names = list(config.stage_names)
         self.num_features = list(spec.widths)
+        wiring(self._owner()).facts["maps"] = True  # a trunk below is asked for these alone
         if spec.norms is not None and spec.norm is not None:
             channels = zip(self.out_features, self.channels, strict=True)
             norms = {stage: leaf_of(spec.norm(width)) for stage, width in channels}
@@ -83,6 +85,11 @@ class Backbone(TaskModel):
         """Channels of the maps that are given out."""
         return [self.out_feature_channels[stage] for stage in self.out_features]
 
+    def _optional_parts(self) -> list[str]:
+        """The norms of maps, and what stands below the name of a trunk and gives no map."""
+        spec: Spec = wiring(self).facts["head"]
+        return [f"{self.base_model_prefix}.", *([f"{spec.norms}."] if spec.norms else [])]
+
     def _prepare(self, given: dict[str, Any], targets: dict[str, Any], ask: Ask) -> None:
         wiring(self).facts["wanted"] = ask.hidden
         ask.hidden = True
@@ -96,6 +103,14 @@ class Backbone(TaskModel):
         for stage, state in zip(self.stage_names, states.hidden or (), strict=True):
             if stage in self.out_features:
                 shaped = state if spec.shaped is None else spec.shaped(self, state, given)
-                maps.append(shaped if norms is None else norms[stage](shaped))
+                if norms is not None:
+                    shaped = _by_rows(norms[stage], shaped) if spec.rows else norms[stage](shaped)
+                maps.append(shaped)
         hidden = states.hidden if wiring(self).facts["wanted"] else None
         return BackboneOutput(tuple(maps), hidden, states.attentions)
+
+
+def _by_rows(norm: nn.Module, x: Tensor) -> Tensor:
+    """A norm of rows on a map [B, C, H, W]."""
+    normed: Tensor = norm(x.flatten(2).transpose(1, 2))
+    return normed.transpose(1, 2).reshape(x.shape)

@@ -66,6 +66,8 @@ class Responses(nn.Module):
 class DropPath(nn.Module):
     """Whole images are zeroed in training, and the others scaled up for it."""
 
+    row_wise = True
+
     def __init__(self, rate: float) -> None:
         super().__init__()
         self.drop_prob = rate
