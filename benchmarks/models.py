@@ -34,14 +34,13 @@ MEASURED = Path(__file__).resolve().parent / "parity.json"
 def blocks(family: Any) -> str:
     """The nouns that its layers are made of, where all layers of a default config are asked."""
     from formers.assemblies.encoder_decoder import EncoderDecoder
-    from formers.nn.spec.nets import Net
 
     config = family.config()
     if isinstance(family.assembly, EncoderDecoder):
         stacks = [family.assembly.half(config, decoder) for decoder in (False, True)]
     else:
         stacks = [family.assembly.spec(config)]
-    if isinstance(stacks[0], Net):
+    if hasattr(stacks[0], "kinds"):  # a network that is no stack
         return ", ".join(stacks[0].kinds)
     named = [type(stack.stem).__name__ for stack in stacks]
     for stack in stacks:

@@ -1119,7 +1119,8 @@ def labels(class_name: str, inputs: dict[str, Any]) -> dict[str, Any]:
     if class_name.endswith("ForImageClassification"):
         return {"labels": torch.tensor([0, 4, 2, 2])}
     if "MaskedImage" in class_name:
-        hidden = torch.rand(4, 9, generator=generator) > 0.5
+        count = 36 if "Swin" in class_name else 9
+        hidden = torch.rand(4, count, generator=generator) > 0.5
         codes = {"labels": torch.arange(int(hidden.sum())) % 20} if class_name.startswith("Beit") else {}
         return {"bool_masked_pos": hidden, **codes}
     if class_name.endswith("ForVideoClassification"):
@@ -1233,6 +1234,9 @@ def in_the_file(theirs: Any, named: Iterable[tuple[str, Any]], ours: Any) -> Ite
 
 def file_name(name: str, ours: Any) -> str:
     """The name in files of a parameter that the reference knows by a newer one."""
+    base, head = ours._family.base, getattr(ours, "_head", None)
+    if head is not None and head.flat and not name.startswith(f"{base}.layernorm"):
+        name = name.removeprefix(f"{base}.")  # in the file what it is made of has no prefix
     for start, part in {**parts_of(ours), "": ours}.items():
         if start and name.startswith(f"{start}."):
             return f"{start}.{file_name(name.removeprefix(f'{start}.'), part)}"
@@ -1240,7 +1244,7 @@ def file_name(name: str, ours: Any) -> str:
         path = re.escape(newer).replace(r"\{i\}", "([0-9]+)")
         found = re.match(rf"((?:{ours._family.base}\.)?){path}(?=\.)", name)
         if found:
-            return (
-                found[1] + (older.replace("{i}", found[2]) if "{i}" in older else older) + name[found.end() :]
-            )
+            for number in found.groups()[1:]:
+                older = older.replace("{i}", number, 1)
+            return found[1] + older + name[found.end() :]
     return name

@@ -64,6 +64,7 @@ ONLY_THERE = {
     **dict.fromkeys(("dinov2", "dinov2_with_registers"), re.compile(r"\.mlp\.(gate|up)_proj$")),
     "dinov3_vit": re.compile(r"^model$"),  # the list of layers stands by itself in the file
     # all experts' two tensors stand beside their router in the file
+    "swin": re.compile(r"^swin$|\.mlp$|\.relative_position_bias$|\.blocks\.\d+\.dropout$"),
     "granitemoe": re.compile(r"\.experts(\.act_fn)?$"),
     "granitemoeshared": re.compile(r"\.experts(\.act_fn)?$"),
     # all experts' tensors, which no part is called for, and what holds the router's layer alone

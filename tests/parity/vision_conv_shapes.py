@@ -33,6 +33,10 @@ _EFFICIENT = {
     **{"strides": [1, 2, 2], "num_block_repeats": [1, 2, 1], "expand_ratios": [1, 3, 2]},
     **{"depthwise_padding": [4], "drop_connect_rate": 0.0, "dropout_rate": 0.0},
 }
+_SWIN = {
+    **{"image_size": 12, "patch_size": 2, "num_channels": 2, "embed_dim": 8, "encoder_stride": 4},
+    **{"depths": [2, 1], "num_heads": [2, 4], "window_size": 3, "drop_path_rate": 0.0},
+}
 # model_type -> shapes, see `shapes.py`; MORE are those of the whole grid alone
 SHAPES: dict[str, dict[str, dict[str, Any]]] = {
     "resnet": {
@@ -45,6 +49,7 @@ SHAPES: dict[str, dict[str, dict[str, Any]]] = {
     "mobilenet_v1": {"padded by the size": {**_SMALL, "depth_multiplier": 0.02}},
     "efficientnet": {"wide and narrow": _EFFICIENT},
     "poolformer": {"scaled": _POOLFORMER},
+    "swin": {"windows that are moved, and one": {**_SWIN, "out_features": ["stem", "stage1", "stage2"]}},
 }
 MORE: dict[str, dict[str, dict[str, Any]]] = {
     "resnet": {
@@ -78,6 +83,13 @@ MORE: dict[str, dict[str, dict[str, Any]]] = {
         "not scaled, other patches": {
             **_POOLFORMER,
             **{"use_layer_scale": False, "patch_sizes": [5, 2], "padding": [1, 0], "pool_size": 5},
+        },
+    },
+    "swin": {
+        "cut windows, positions, no bias, relu": {
+            **_SWIN,
+            **{"image_size": 10, "depths": [1, 2], "use_absolute_embeddings": True, "qkv_bias": False},
+            **{"hidden_act": "relu", "window_size": 2, "encoder_stride": 4},
         },
     },
     "mobilenet_v1": {

@@ -141,9 +141,11 @@ _SHALLOW = {"embedding_size": 8, "hidden_sizes": [16, 24], "depths": [1, 1], "nu
 _OTHERS["resnet"] = _OTHERS["regnet"] = _SHALLOW
 _OTHERS["convnext"] = _OTHERS["convnextv2"] = {**_SHALLOW, "patch_size": 2}
 _OTHERS["poolformer"] = {**_SHALLOW, "num_encoder_blocks": 2}
+_OTHERS["swin"] = {"image_size": 12, "patch_size": 2, "embed_dim": 8, "window_size": 3, "encoder_stride": 4}
+_OTHERS["swin"] |= {"depths": [1, 1], "num_heads": [2, 4]}
 _OTHERS["mobilenet_v1"] = {"depth_multiplier": 0.02}
 _OTHERS["efficientnet"] = {"width_coefficient": 0.1, "depth_coefficient": 0.1, "hidden_dim": 128}
-MAPS = {"convnext", "convnextv2", "efficientnet", "mobilenet_v1", "poolformer", "regnet", "resnet"}
+MAPS = {"convnext", "convnextv2", "efficientnet", "mobilenet_v1", "poolformer", "regnet", "resnet", "swin"}
 _OTHERS["mamba2"] = {**_BERT, "num_heads": 4, "head_dim": 16, "n_groups": 2}
 _OTHERS["jamba"] = {**_MIXED, "attn_layer_period": 2, "attn_layer_offset": 1}
 _OTHERS["bamba"] = {**_GROUPED, "mamba_n_heads": 4, "mamba_d_state": 8, "attn_layer_indices": [1]}

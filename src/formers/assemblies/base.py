@@ -43,6 +43,7 @@ _BESIDE = (
     "image_hidden_states",
     "mask",
     "ids_restore",
+    "reshaped_hidden_states",
     "start_logits",
     "end_logits",
     "relevance_logits",

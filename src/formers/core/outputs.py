@@ -46,6 +46,7 @@ class BaseModelOutputWithPooling(ModelOutput):
     global_attentions: tuple[Tensor, ...] | None = None
     entity_last_hidden_state: Tensor | None = None
     entity_hidden_states: tuple[Tensor, ...] | None = None
+    reshaped_hidden_states: tuple[Tensor, ...] | None = None
 
 
 @dataclasses.dataclass
@@ -88,6 +89,7 @@ class TaskOutput(ModelOutput):
     router_logits: tuple[Tensor, ...] | None = None
     image_hidden_states: Tensor | None = None
     global_attentions: tuple[Tensor, ...] | None = None
+    reshaped_hidden_states: tuple[Tensor, ...] | None = None
 
 
 @dataclasses.dataclass
@@ -159,6 +161,7 @@ class MaskedImageOutput(ModelOutput):
     reconstruction: Tensor | None = None
     hidden_states: tuple[Tensor, ...] | None = None
     attentions: tuple[Tensor, ...] | None = None
+    reshaped_hidden_states: tuple[Tensor, ...] | None = None
 
 
 @dataclasses.dataclass

@@ -141,6 +141,7 @@ FAMILIES: dict[str, tuple[str, str]] = {
     "squeezebert": ("squeezebert", "SqueezeBert"),
     "stablelm": ("stablelm", "StableLm"),
     "starcoder2": ("starcoder2", "Starcoder2"),
+    "swin": ("swin", "Swin"),
     "switch_transformers": ("switch_transformers", "SwitchTransformers"),
     "t5": ("t5", "T5"),
     "t5gemma": ("t5gemma", "T5Gemma"),

@@ -235,9 +235,9 @@ def add_aliases(owner: nn.Module, aliases: Mapping[str, str]) -> None:
 
 
 def _add_alias(owner: Any, alias: list[str], real: list[str]) -> None:
-    while min(len(alias), len(real)) > 1 and alias[0] == real[0] and "{i}" not in alias[:2]:
+    while len(alias) > 1 and len(real) > 1 and alias[0] == real[0] != "{i}":
         owner, alias, real = getattr(owner, "_modules", {}).get(alias[0]), alias[1:], real[1:]
-    if not isinstance(owner, Block):
+    if not isinstance(owner, (Block, nn.ModuleList)):
         return  # a part that this configuration lacks
     if "{i}" in alias:
         a, r = alias.index("{i}"), real.index("{i}")

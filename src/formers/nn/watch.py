@@ -47,6 +47,7 @@ _ROW_WISE = {
     nn.Identity,
     nn.Conv1d,
     nn.Conv2d,
+    nn.AdaptiveAvgPool1d,
     nn.Flatten,
     nn.GroupNorm,
     nn.PixelShuffle,
@@ -167,7 +168,7 @@ def _at(module: nn.Module | Row, path: tuple[str, ...]) -> Any:
 def _row_wise(module: nn.Module) -> bool:
     if type(module) is nn.ModuleList:  # the layers, or blocks of them
         return all(
-            isinstance(held, Node) or type(held) is nn.ModuleList and _row_wise(held) for held in module
+            isinstance(held, Group) or type(held) is nn.ModuleList and _row_wise(held) for held in module
         )
     if type(module) is nn.Sequential:
         return all(map(_row_wise, module))

@@ -22,7 +22,7 @@ class Spec:
     Attributes:
         widths: channels of the hidden states, the first one's before the first stage.
         norms: path of a node with a norm for each stage that is given out; None for no norms.
-        norm: the spec of one, of so many channels.
+        norm: the spec of one, of so many channels; it reads `rows` [B, H * W, C], or the map.
         shared: path of one norm of all hidden states that are given out; whether it is `applied`, as that of
             the `last` one may be all the same (then whoever looks sees it called for all of them).
         shaped: what becomes of a hidden state, given the model, the state and the inputs; None: it stays.
@@ -31,6 +31,7 @@ class Spec:
     widths: Sequence[int]
     norms: str | None = None
     norm: Callable[[int], Any] | None = None
+    rows: bool = False
     shared: str | None = None
     applied: bool = True
     last: bool = False
@@ -73,6 +74,7 @@ class Backbone(TaskModel):
     def _place_head(self, spec: Spec, config: Any) -> None:
         self.stage_names = list(config.stage_names)
         self.num_features = list(spec.widths)
+        wiring(self._owner()).facts["maps"] = True  # a trunk below is asked for these alone
         if spec.shared is not None and spec.norm is not None:
             place(self, "shared", spec.shared, leaf_of(spec.norm(spec.widths[-1])))
         if spec.norms is not None and spec.norm is not None:
@@ -110,6 +112,11 @@ class Backbone(TaskModel):
         """Channels of the maps that are given out."""
         return [self.out_feature_channels[stage] for stage in self.out_features]
 
+    def _optional_parts(self) -> list[str]:
+        """The norms of maps, and what stands below the name of a trunk and gives no map."""
+        spec: Spec = wiring(self).facts["head"]
+        return [f"{self.base_model_prefix}.", *([f"{spec.norms}."] if spec.norms else [])]
+
     def _prepare(self, given: dict[str, Any], targets: dict[str, Any], ask: Ask) -> None:
         wiring(self).facts["wanted"] = ask.hidden
         ask.hidden = True
@@ -127,6 +134,14 @@ class Backbone(TaskModel):
                 state = leaf(self, "shared")(state)
             if given_out:
                 shaped = state if spec.shaped is None else spec.shaped(self, state, given)
-                maps.append(shaped if norms is None else norms[stage](shaped))
+                if norms is not None:
+                    shaped = _by_rows(norms[stage], shaped) if spec.rows else norms[stage](shaped)
+                maps.append(shaped)
         hidden = states.hidden if wiring(self).facts["wanted"] else None
         return BackboneOutput(tuple(maps), hidden, states.attentions)
+
+
+def _by_rows(norm: nn.Module, x: Tensor) -> Tensor:
+    """A norm of rows on a map [B, C, H, W]."""
+    normed: Tensor = norm(x.flatten(2).transpose(1, 2))
+    return normed.transpose(1, 2).reshape(x.shape)

@@ -14,7 +14,7 @@ from formers.nn.leaves import norm
 from formers.nn.losses import cross_entropy
 from formers.nn.spec import Norm, Patches
 from formers.nn.tree import leaf, place
-from formers.stacks.stack import Ask, States
+from formers.stacks.stack import States
 from formers.tasks.base import TaskModel
 
 
@@ -50,23 +50,24 @@ class MaskedImageModeling(TaskModel):
         assert isinstance(stem, Patches)
         return stem
 
-    def _prepare(self, given: dict[str, Any], targets: dict[str, Any], ask: Ask) -> None:
-        spec, patch = self._formers.facts["head"], self._patches().patch
-        if given.get("bool_masked_pos") is not None and patch != (spec.stride, spec.stride):
-            raise ValueError(
-                f"the loss compares patches of {list(patch)} pixels, but the decoder writes "
-                f"{[spec.stride] * 2} for each: set patch_size and encoder_stride of the config alike"
-            )
-
     def _finish(
         self, states: States, given: dict[str, Any], targets: dict[str, Any], items: Any
     ) -> ModelOutput:
         stem, images = self._patches(), given["pixel_values"]
         down, across = (size // side for size, side in zip(images.shape[2:], stem.patch, strict=True))
-        rows = states.last[:, stem.before :].transpose(1, 2)  # [B, E, patches]
-        pixels: Tensor = leaf(self, "out")(rows.reshape(*rows.shape[:2], down, across))
+        high, wide = down, across
+        while high * wide > states.last.shape[1]:  # patches were merged
+            high, wide = -(-high // 2), -(-wide // 2)
+        rows = states.last[:, -high * wide :].transpose(1, 2)  # [B, E, places]
+        pixels: Tensor = leaf(self, "out")(rows.reshape(*rows.shape[:2], high, wide))
         hidden, loss = given.get("bool_masked_pos"), None
         if hidden is not None:
+            if pixels.shape != images.shape:
+                raise ValueError(
+                    f"the loss compares images of {list(images.shape[2:])} pixels, but the decoder writes "
+                    f"{list(pixels.shape[2:])}: set patch_size (twice that for every merging of patches) and "
+                    "encoder_stride of the config alike"
+                )
             mask = hidden.reshape(-1, 1, down, across)
             for axis, side in zip((2, 3), stem.patch, strict=True):
                 mask = mask.repeat_interleave(side, axis)  # [B, 1, height, width]

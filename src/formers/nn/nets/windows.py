@@ -1,0 +1,352 @@
+"""Stages of layers whose windows attend within themselves. See `spec.windows.Windows`.
+
+Rows are [B, H * W, C]. What they share in a pass is their `Way`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import cache
+from math import isqrt
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.utils.checkpoint import checkpoint
+
+from formers.core.outputs import BaseModelOutput
+from formers.nn.activations import Activation
+from formers.nn.dropout import Dropout, drop
+from formers.nn.fresh import Constant
+from formers.nn.kernels import project
+from formers.nn.leaves import linear
+from formers.nn.nets.leaves import leaf_of
+from formers.nn.spec import nets
+from formers.nn.spec.windows import Windows
+from formers.nn.tree import Block, Group, has, leaf, place, place_tensor, wiring
+
+_HIDDEN = -100.0  # on scores of places that were no neighbours before windows were moved
+
+
+@dataclass(eq=False)
+class Way:
+    """What a pass shares.
+
+    Attributes:
+        grid: places down and across, of what is read now.
+        watched: every module is called.
+        whole: windows keep their size and are moved also where one holds the whole grid.
+        before: maps are those before they are merged.
+        eager: attention weights are written out.
+        recompute: layers, in the backward pass.
+        hidden: takes rows; `maps` takes maps; `weights` those of every stage's last layer. None: not wanted.
+    """
+
+    grid: tuple[int, int]
+    watched: bool = True
+    whole: bool = False
+    before: bool = False
+    eager: bool = True
+    recompute: bool = False
+    hidden: list[Tensor] | None = None
+    maps: list[Tensor] | None = None
+    weights: list[Tensor] | None = None
+    memo: dict[Any, Any] = field(default_factory=dict)
+
+    def once(self, key: object, make: Callable[[], Any]) -> Any:
+        """The value under `key`, made where it is missing."""
+        if key not in self.memo:
+            self.memo[key] = make()
+        return self.memo[key]
+
+
+def _square(x: Tensor) -> Way:
+    """Of a part that is called by itself."""
+    side = isqrt(x.shape[1])
+    return Way((side, side))
+
+
+def _apply(node: Any, role: str, x: Tensor, way: Way, act: str | None = None) -> Tensor:
+    """A linear leaf: [.., in] -> [.., out]."""
+    found = leaf(node, role)
+    if way.watched:
+        return found(x)  # type: ignore[no-any-return]  # a module of the tree has no type
+    return project(found, x.reshape(-1, x.shape[-1]), act, False).view(*x.shape[:-1], -1)
+
+
+class WindowAttention(Group):
+    """Attention within windows, with a learned bias for every distance."""
+
+    def forward(self, x: Tensor, mask: Tensor | None = None, way: Way | None = None) -> Any:
+        """Windows [B * w, n, C], and what is added to their scores, [w, n, n] -> the same, and weights."""
+        way = way or _square(x)
+        s, heads = wiring(self).facts["spec"], wiring(self).facts["heads"]
+        count, places, wide = x.shape
+        q, k, v = (
+            _apply(self, role, x, way).view(count, places, heads, -1).transpose(1, 2) for role in "qkv"
+        )
+        bias = self._bias(s.window, isqrt(places), way, x)  # [H, n, n]
+        added = bias[None]
+        if mask is not None:
+            added = (bias + mask[:, None]).repeat(count // mask.shape[0], 1, 1, 1)  # [B * w, H, n, n]
+        rate = s.attention_dropout if self.training else 0.0
+        weights = None
+        if way.eager:
+            scores = q @ k.transpose(2, 3) * (wide // heads) ** -0.5 + added
+            weights = drop(scores.softmax(-1, dtype=torch.float32).to(q.dtype), rate)
+            mixed = weights @ v
+        else:
+            mixed = F.scaled_dot_product_attention(q, k, v, added.to(q.dtype), rate)
+        return _apply(self, "o", mixed.transpose(1, 2).reshape(count, places, wide), way), weights
+
+    def _bias(self, window: int, side: int, way: Way, x: Tensor) -> Tensor:
+        """[H, n, n], for windows of that side."""
+
+        def make() -> Tensor:
+            at = torch.arange(side, device=x.device)
+            apart = at[:, None] - at + window - 1  # [side, side]
+            rows = apart[:, None, :, None] * (2 * window - 1) + apart[None, :, None, :]
+            return rows.flatten()
+
+        table: Tensor = leaf(self, "bias")
+        places: Tensor = way.once(("apart", side), make)
+        chosen: Tensor = table[places].view(side * side, side * side, -1)
+        return chosen.permute(2, 0, 1)
+
+
+class WindowLayer(Group):
+    """A norm, attention within windows, a norm, a feed-forward."""
+
+    def forward(self, x: Tensor, grid: tuple[int, int] | None = None, way: Way | None = None) -> Any:
+        """[B, H * W, C] -> the same, and weights."""
+        way = way or (_square(x) if grid is None else Way(grid))
+        s: Windows = wiring(self).facts["spec"]
+        high, wide = way.grid if grid is None else grid  # the pass may be further where this is recomputed
+        side, shift = s.window, wiring(self).facts["shift"]
+        if not way.whole and min(high, wide) <= side:
+            side, shift = min(high, wide), 0
+        batch, _, width = x.shape
+        y = leaf(self, "attention_norm")(x).view(batch, high, wide, width)
+        down, right = -high % side, -wide % side
+        y = F.pad(y, (0, 0, 0, right, 0, down)) if down or right else y
+        tall, broad = high + down, wide + right
+        y = y.roll((-shift, -shift), (1, 2)) if shift else y
+        mask = None
+        if shift:
+            mask = way.once((tall, broad, side, shift), lambda: _mask(tall, broad, side, shift, y))
+        y, weights = leaf(self, "attention")(_cut(y, side), mask, way)
+        y = leaf(self, "attention_dropout")(y)
+        y = y.view(batch, tall // side, broad // side, side, side, width).transpose(2, 3)
+        y = y.reshape(batch, tall, broad, width)
+        y = y.roll((shift, shift), (1, 2)) if shift else y
+        y = y[:, :high, :wide].reshape(batch, high * wide, width)
+        x = x + leaf(self, "drop_path")(y)
+        return self._fed(x, way), weights
+
+    def _fed(self, x: Tensor, way: Way) -> Tensor:
+        act, normed = leaf(self, "act"), leaf(self, "feedforward_norm")(x)
+        if not way.watched and type(act) is Activation:
+            y = _apply(self, "up", normed, way, act.name)
+        else:
+            y = act(_apply(self, "up", normed, way))
+        fed: Tensor = leaf(self, "feedforward_dropout")(_apply(self, "down", y, way))
+        return x + fed
+
+
+def _cut(x: Tensor, side: int) -> Tensor:
+    """[B, H, W, C] -> windows [B * w, side * side, C]."""
+    batch, high, wide, width = x.shape
+    cut = x.reshape(batch, high // side, side, wide // side, side, width).transpose(2, 3)
+    return cut.reshape(-1, side * side, width)
+
+
+def _mask(high: int, wide: int, side: int, shift: int, x: Tensor) -> Tensor:
+    """What hides places that were no neighbours before windows were moved: [w, n, n]."""
+
+    def regions(size: int) -> Tensor:
+        at = torch.arange(size, device=x.device)
+        return (at >= size - side).long() + (at >= size - shift).long()
+
+    kinds = regions(high)[:, None] * 3 + regions(wide)
+    windows = _cut(kinds[None, :, :, None], side).squeeze(-1)  # [w, n]
+    return torch.where(windows[:, None] == windows[:, :, None], 0.0, _HIDDEN).to(x.dtype)
+
+
+class Merging(Group):
+    """Four neighbours become one place, twice as wide."""
+
+    def forward(self, x: Tensor, grid: tuple[int, int] | None = None, way: Way | None = None) -> Tensor:
+        """[B, H * W, C] -> [B, ceil(H / 2) * ceil(W / 2), 2 C]."""
+        way = way or (_square(x) if grid is None else Way(grid))
+        high, wide = way.grid
+        y = x.view(x.shape[0], high, wide, -1)
+        y = F.pad(y, (0, 0, 0, wide % 2, 0, high % 2)) if high % 2 or wide % 2 else y
+        y = torch.cat([y[:, i::2, j::2] for j in (0, 1) for i in (0, 1)], dim=-1).flatten(1, 2)
+        return _apply(self, "merged", leaf(self, "merge_norm")(y), way)
+
+
+class WindowStage(Group):
+    """Layers, and what makes the grid smaller after them."""
+
+    def forward(self, x: Tensor, grid: tuple[int, int] | None = None, way: Way | None = None) -> Any:
+        """[B, H * W, C] -> rows, their map, and the last layer's weights."""
+        way, weights = way or (_square(x) if grid is None else Way(grid)), None
+        for layer in leaf(self, "layers"):
+            if way.recompute:
+                x, weights = checkpoint(layer, x, way.grid, way, use_reentrant=False)
+            else:
+                x, weights = layer(x, way.grid, way)
+        shaped = _map(x, way) if way.before and way.maps is not None else None
+        if has(self, "merge"):
+            x = leaf(self, "merge")(x, way.grid, way)
+            way.grid = (-(-way.grid[0] // 2), -(-way.grid[1] // 2))
+        if shaped is None and (way.maps is not None or way.watched):
+            shaped = _map(x, way)
+        return x, shaped, weights
+
+
+def _map(x: Tensor, way: Way) -> Tensor:
+    """Rows [B, H * W, C] -> [B, C, H, W]."""
+    return x.transpose(1, 2).reshape(x.shape[0], -1, *way.grid)
+
+
+class WindowEncoder(Group):
+    """All stages."""
+
+    def forward(
+        self, x: Tensor, grid: tuple[int, int] | None = None, way: Way | None = None
+    ) -> BaseModelOutput:
+        """[B, H * W, C] -> a record with the last rows."""
+        way = way or (_square(x) if grid is None else Way(grid))
+        if way.maps is not None:
+            way.maps.append(_map(x, way))
+        if way.hidden is not None:
+            way.hidden.append(x)
+        for stage in leaf(self, "stages"):
+            x, shaped, weights = stage(x, way.grid, way)
+            for kept, one in ((way.hidden, x), (way.maps, shaped), (way.weights, weights)):
+                if kept is not None:
+                    kept.append(one)
+        return BaseModelOutput(x)
+
+
+class WindowPatches(Group):
+    """The projection of every patch."""
+
+    def forward(self, images: Tensor) -> tuple[Tensor, tuple[int, int]]:
+        """[B, channels, height, width] -> rows and their grid; zeros are added where a patch is cut."""
+        down, across = wiring(self).facts["spec"].stem.patch
+        images = F.pad(images, (0, -images.shape[3] % across, 0, -images.shape[2] % down))
+        found: Tensor = leaf(self, "patch")(images)
+        return found.flatten(2).transpose(1, 2), (found.shape[2], found.shape[3])
+
+
+class WindowEmbeddings(Group):
+    """Patches, hidden ones among them, and their positions."""
+
+    def forward(
+        self,
+        pixel_values: Tensor,
+        bool_masked_pos: Tensor | None = None,
+        interpolate_pos_encoding: bool = False,
+    ) -> tuple[Tensor, tuple[int, int]]:
+        """[B, channels, height, width] -> rows and their grid."""
+        s: Windows = wiring(self).facts["spec"]
+        x, grid = leaf(self, "patches")(pixel_values)
+        x = leaf(self, "embedding_norm")(x)
+        if bool_masked_pos is not None:
+            if not has(self, "mask"):
+                raise ValueError("bool_masked_pos needs a model with a mask token (use_mask_token=True)")
+            chosen = bool_masked_pos.unsqueeze(-1).type_as(x)
+            x = x * (1.0 - chosen) + leaf(self, "mask") * chosen
+        if has(self, "position"):
+            table: Tensor = leaf(self, "position")
+            if grid != s.stem.grid:
+                if not interpolate_pos_encoding:
+                    raise ValueError(
+                        f"positions are learned for a grid of {list(s.stem.grid)} patches, not {list(grid)}: "
+                        "interpolate_pos_encoding=True reads other sizes"
+                    )
+                square = table.view(1, *s.stem.grid, -1).permute(0, 3, 1, 2)
+                square = F.interpolate(square, size=grid, mode="bicubic", align_corners=False)
+                table = square.flatten(2).transpose(1, 2)
+            x = x + table
+        return leaf(self, "embedding_dropout")(x), grid
+
+
+@cache
+def node_class(name: str, stage: bool) -> type[Group]:
+    """The class of a family's layers, or stages."""
+    kind = WindowStage if stage else WindowLayer
+    return type(name, (kind,), {"__module__": __name__, "__doc__": kind.__doc__})
+
+
+def __getattr__(name: str) -> Any:  # so that models can be pickled
+    if name.endswith(("Stage", "Layer")) and name[:1].isupper():
+        return node_class(name, name.endswith("Stage"))
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def place_windows(owner: Block, s: Windows, masked: bool, pools: bool) -> None:
+    """Register the network on `owner`."""
+    embeddings = _node(owner, "embeddings", s.names["embeddings"], WindowEmbeddings(), s)
+    *home, last = str(s.embeddings["patch"]).split(".")
+    patches = _node(embeddings, "patches", ".".join(home), WindowPatches(), s)
+    stem = s.stem
+    place(patches, "patch", last, nn.Conv2d(stem.channels, stem.width, stem.patch, stride=stem.patch))
+    for role, wanted, count in (("mask", masked, 1), ("position", s.positions, stem.grid[0] * stem.grid[1])):
+        if wanted:
+            value = torch.zeros(1, count, stem.width)
+            place_tensor(embeddings, role, str(s.embeddings[role]), value, Constant(0.0))
+    place(embeddings, "embedding_norm", str(s.embeddings["embedding_norm"]), nn.LayerNorm(stem.width))
+    place(embeddings, "embedding_dropout", str(s.embeddings["embedding_dropout"]), Dropout(s.dropout))
+    encoder = _node(owner, "encoder", s.names["encoder"], WindowEncoder(), s)
+    stages = nn.ModuleList(_stage(s, i) for i in range(len(s.depths)))
+    place(encoder, "stages", s.names["stages"], stages)
+    place(owner, "final_norm", s.names["final_norm"], nn.LayerNorm(s.last_width, eps=s.eps))
+    if pools:
+        place(owner, "pooler", s.names["pooler"], nn.AdaptiveAvgPool1d(1))
+
+
+def _node(owner: nn.Module, role: str, path: str, node: Any, s: Windows) -> Any:
+    wiring(node).facts["spec"] = s
+    place(owner, role, path, node)
+    return node
+
+
+def _stage(s: Windows, number: int) -> Group:
+    made, wide = node_class(s.classes[1], True)(), s.widths[number]
+    layers = nn.ModuleList(_layer(s, number, i) for i in range(s.depths[number]))
+    place(made, "layers", s.names["layers"], layers)
+    if number + 1 < len(s.depths):
+        merge = _node(made, "merge", s.names["merge"], Merging(), s)
+        place(merge, "merged", s.names["merged"], linear("linear", 4 * wide, 2 * wide, bias=False))
+        place(merge, "merge_norm", s.names["merge_norm"], nn.LayerNorm(4 * wide))
+    return made
+
+
+def _layer(s: Windows, stage: int, number: int) -> Group:
+    made, wide = node_class(s.classes[0], False)(), s.widths[stage]
+    wiring(made).facts["shift"] = s.window // 2 if number % 2 else 0
+    wiring(made).facts["spec"] = s
+    inner, paths = int(s.inner * wide), s.layers
+    attention = _node(made, "attention", str(paths["attention"]), WindowAttention(), s)
+    wiring(attention).facts["heads"] = s.heads[stage]
+    for role in "qkvo":
+        place(attention, role, str(paths[role]), linear("linear", wide, wide, s.bias or role == "o"))
+    table = torch.zeros((2 * s.window - 1) ** 2, s.heads[stage])
+    place_tensor(attention, "bias", str(paths["bias"]), table, Constant(0.0))
+    place(attention, "attention_dropout", str(paths["attention_dropout"]), Dropout(s.dropout))
+    own = wiring(made).roles
+    own["attention_dropout"] = (*own["attention"], *str(paths["attention_dropout"]).split("."))
+    place(made, "attention_norm", str(paths["attention_norm"]), nn.LayerNorm(wide, eps=s.eps))
+    place(made, "feedforward_norm", str(paths["feedforward_norm"]), nn.LayerNorm(wide, eps=s.eps))
+    place(made, "up", str(paths["up"]), linear("linear", wide, inner))
+    place(made, "act", str(paths["act"]), Activation(s.act))
+    place(made, "down", str(paths["down"]), linear("linear", inner, wide))
+    place(made, "feedforward_dropout", str(paths["feedforward_dropout"]), Dropout(s.dropout))
+    dropped = leaf_of(nets.Drop(s.rates[stage][number], paths=True))
+    place(made, "drop_path", str(paths["drop_path"]), dropped)
+    return made

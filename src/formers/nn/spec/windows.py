@@ -1,0 +1,83 @@
+"""A network of windows that attend within themselves (Liu et al. 2021, arXiv:2103.14030)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import ClassVar
+
+from formers.nn.spec.nets import rates
+from formers.nn.spec.stems import Patches
+from formers.nn.spec.values import Paths
+
+
+@dataclass(frozen=True)
+class Windows:
+    """Stages of layers over a grid of patches, whose windows are moved by half in every other layer.
+
+    Roles: of the embeddings `patch`, `embedding_norm`, `mask`, `position`, `embedding_dropout`; of a layer
+    `attention_norm`, `attention` (a node, which holds `q`, `k`, `v`, `o` and the table `bias`),
+    `attention_dropout`, `feedforward_norm`, `up`, `act`, `down`, `feedforward_dropout`, `drop_path`; between
+    stages `merge`, a node with `merge_norm` and `merged`; `final_norm`, `pooler`.
+
+    Attributes:
+        stem: the patches; its class token is not there.
+        depths: layers of the stages, with so many `heads`.
+        window: places of a window, down and across.
+        inner: width of feed-forwards over that of what they read.
+        act: of feed-forwards.
+        bias: queries, keys and values have one.
+        eps: of the layers' norms.
+        dropout: of what a part makes; `attention_dropout` of weights; `drop_path` of whole images.
+        positions: learned ones are added to the patches.
+        embeddings, layers, names: paths of the embeddings' roles, within a layer, and of all else.
+        classes: names of the nodes' classes, of layers and of stages.
+        std: deviation of fresh weights.
+    """
+
+    stem: Patches
+    depths: tuple[int, ...]
+    heads: tuple[int, ...]
+    window: int
+    inner: float
+    act: str
+    bias: bool
+    eps: float
+    dropout: float
+    attention_dropout: float
+    drop_path: float
+    positions: bool
+    embeddings: Paths
+    layers: Paths
+    names: Mapping[str, str]
+    classes: tuple[str, str]
+    std: float = 0.02
+    reads: ClassVar[str] = "pixel_values"
+    attention: ClassVar[None] = None
+    causal: ClassVar[bool] = False
+    decoder: ClassVar[bool] = False
+
+    @property
+    def kinds(self) -> list[str]:
+        """What it is made of."""
+        return ["Patches", "Windows", "FeedForward", "pre-layer norm"]
+
+    @property
+    def widths(self) -> list[int]:
+        """Of the stages."""
+        return [self.stem.width * 2**i for i in range(len(self.depths))]
+
+    @property
+    def last_width(self) -> int:
+        """Of the last states."""
+        return self.widths[-1]
+
+    @property
+    def layer_classes(self) -> tuple[str, ...]:
+        """Nodes that no sharding cuts."""
+        return (self.classes[1],)
+
+    @property
+    def rates(self) -> list[list[float]]:
+        """How often parts are left out, by stage and layer."""
+        return rates(self.drop_path, self.depths)
