@@ -47,6 +47,7 @@ _ROW_WISE = {
     nn.Identity,
     nn.Conv1d,
     nn.Conv2d,
+    nn.Conv3d,
     nn.Flatten,
     nn.PixelShuffle,
     nn.ZeroPad2d,
