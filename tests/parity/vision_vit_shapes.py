@@ -55,6 +55,7 @@ SHAPES: dict[str, dict[str, dict[str, Any]]] = {
 }
 MORE: dict[str, dict[str, dict[str, Any]]] = {
     "beit": {
+        "no places": _BEIT,
         "no places, the first token": {**_BEIT, "use_mean_pooling": False},
         "a bias that layers share, no gains": {
             **_BEIT,

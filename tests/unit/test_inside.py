@@ -146,6 +146,8 @@ _OTHERS["swin"] |= {"depths": [1, 1], "num_heads": [2, 4]}
 _OTHERS["mobilenet_v1"] = {"depth_multiplier": 0.02}
 _OTHERS["efficientnet"] = {"width_coefficient": 0.1, "depth_coefficient": 0.1, "hidden_dim": 128}
 MAPS = {"convnext", "convnextv2", "efficientnet", "mobilenet_v1", "poolformer", "regnet", "resnet", "swin"}
+_OTHERS |= dict.fromkeys(("videomae", "vivit"), {**_IMAGE, "num_frames": 2, "tubelet_size": 2})
+_OTHERS["vivit"] = {**_OTHERS["vivit"], "tubelet_size": [2, 4, 4]}
 _OTHERS["mamba2"] = {**_BERT, "num_heads": 4, "head_dim": 16, "n_groups": 2}
 _OTHERS["jamba"] = {**_MIXED, "attn_layer_period": 2, "attn_layer_offset": 1}
 _OTHERS["bamba"] = {**_GROUPED, "mamba_n_heads": 4, "mamba_d_state": 8, "attn_layer_indices": [1]}
@@ -557,7 +559,11 @@ def _given(made: Any) -> dict[str, Tensor]:
         images = {"pixel_values": torch.randn(2, 3, 12, 12)} if isinstance(made, formers.CLIPModel) else {}
         return text | targets | images
     if "pixel_values" in names:
-        return {"pixel_values": torch.randn(2, image.num_channels, 12, 12)}
+        frames = (image.num_frames,) if hasattr(image, "num_frames") else ()
+        found = {"pixel_values": torch.randn(2, *frames, image.num_channels, 12, 12)}
+        if frames and "bool_masked_pos" in names:
+            found["bool_masked_pos"] = torch.arange(9)[None].expand(2, 9) > 4
+        return found
     if "query_embeds" in names:
         return {"query_embeds": torch.randn(2, 3, 32), "encoder_hidden_states": torch.randn(2, 4, 1408)}
     heard = {"input_features": torch.randn(2, config.num_mel_bins, 2 * config.max_source_positions)}

@@ -51,7 +51,7 @@ class ClipDecoder(Group):
         """[B, patches, E] -> `logits` of the last so many, [B, hidden, pixels]."""
         padded = bool(how.get("padded", True))
         given = {"query_embeds": hidden_states, "encoder_hidden_states": hidden_states}
-        ask = Ask(rows=False, padded=padded)
+        ask = Ask(rows=False, padded=padded, backend=how.get("backend"))
         x = run(self, Inputs(given), ask, bool(how.get("checkpointing"))).last[:, -return_token_num:]
         return TaskOutput(logits=project(leaf(self, "out"), leaf(self, "norm")(x), None, padded))
 
@@ -90,7 +90,8 @@ class HiddenClips(TaskModel):
         places = waves(stem.count, width).to(x.device, x.dtype).expand(batch, -1, -1)
         seen, unseen = (places[which].view(batch, -1, width) for which in (~hidden, hidden))
         x = torch.cat((x + seen, leaf(self, "mask") + unseen), dim=1)
-        own = {"padded": states.watched, "checkpointing": self.gradient_checkpointing}
+        backend, again = self.config._attn_implementation, self.gradient_checkpointing
+        own = {"padded": states.watched, "backend": backend, "checkpointing": again}
         node: Any = self._modules[s.node]
         logits = node(x, unseen.shape[1], **(own if isinstance(node, ClipDecoder) else {})).logits
         with torch.no_grad():

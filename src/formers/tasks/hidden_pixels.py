@@ -70,7 +70,12 @@ class PixelDecoder(Group):
             table = torch.cat((table[:, :1], drawn[:, :, 0].transpose(1, 2)), dim=1)
         x = torch.cat((x[:, :1], all_), dim=1) + table
         given = {"query_embeds": x, "encoder_hidden_states": x}
-        states = run(self, Inputs(given), Ask(rows=False, padded=padded), bool(how.get("checkpointing")))
+        states = run(
+            self,
+            Inputs(given),
+            Ask(rows=False, padded=padded, backend=how.get("backend")),
+            bool(how.get("checkpointing")),
+        )
         logits = project(leaf(self, "out"), states.last, None, padded)
         return TaskOutput(logits=logits[:, 1:])
 
@@ -117,7 +122,8 @@ class HiddenPixels(TaskModel):
         s: Spec = wiring(self).facts["head"]
         mask, back = states.extras["mask"], states.extras["ids_restore"]
         free = bool(given.get("interpolate_pos_encoding"))
-        own = {"padded": states.watched, "checkpointing": self.gradient_checkpointing}
+        backend, again = self.config._attn_implementation, self.gradient_checkpointing
+        own = {"padded": states.watched, "backend": backend, "checkpointing": again}
         node: Any = self._modules[s.node]
         logits = node(states.last, back, free, **(own if isinstance(node, PixelDecoder) else {})).logits
         wanted = self.patchify(given["pixel_values"])

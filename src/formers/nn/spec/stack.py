@@ -204,6 +204,7 @@ class Stack:
         return (
             bool(self.layers)
             and not self.layer_drop
+            and getattr(self.pooler, "token", "first") == "first"
             and (self.sharing is None or self.sharing.size == 1)
             and all(part.mixer.first_alone for part in self.layers[-1].parts)
         )
