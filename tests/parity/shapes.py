@@ -21,6 +21,7 @@ from tests.parity import (
     long_shapes,
     mixing_shapes,
     recurrent_shapes,
+    vision_detect_shapes,
 )
 from tests.parity.plain_shapes import DECODER, ENCODER, GPT2, PLAIN, SPECIAL, VOCABULARY
 
@@ -861,7 +862,15 @@ MORE: dict[str, dict[str, dict[str, Any]]] = {
 }
 
 
-for _room in (decoder_shapes, encoder_shapes, expert_shapes, long_shapes, mixing_shapes, recurrent_shapes):
+for _room in (
+    decoder_shapes,
+    encoder_shapes,
+    expert_shapes,
+    long_shapes,
+    mixing_shapes,
+    recurrent_shapes,
+    vision_detect_shapes,
+):
     SHAPES.update(_room.SHAPES)
     MORE.update(_room.MORE)
 
@@ -951,6 +960,8 @@ def images(config: Any, seed: int = 1) -> dict[str, Any]:
     """Four images; which patches are hidden, for a model that predicts them."""
     generator = torch.Generator().manual_seed(seed)
     config = getattr(config, "vision_config", config)
+    if not hasattr(config, "image_size"):  # pictures of any size are read
+        return {"pixel_values": torch.randn(4, config.num_channels, 64, 80, generator=generator)}
     size = config.image_size if isinstance(config.image_size, (list, tuple)) else [config.image_size] * 2
     return {"pixel_values": torch.randn(4, config.num_channels, *size, generator=generator)}
 
@@ -1091,6 +1102,12 @@ def labels(class_name: str, inputs: dict[str, Any]) -> dict[str, Any]:
     generator = torch.Generator().manual_seed(2)
     if "ImageClassification" in class_name:
         return {"labels": torch.tensor([0, 4, 2, 2])}
+    if "SemanticSegmentation" in class_name:
+        return {
+            "labels": torch.tensor([0, 1, 2, 3, 4, 255])[torch.randint(6, (4, 30, 36), generator=generator)]
+        }
+    if "DepthEstimation" in class_name:
+        return {"labels": torch.rand(4, 64, 80, generator=generator) * 10 - 1}
     if "MaskedImage" in class_name:
         return {"bool_masked_pos": torch.rand(4, 9, generator=generator) > 0.5}
     if class_name == "CLIPModel":
@@ -1194,11 +1211,10 @@ def file_name(name: str, ours: Any) -> str:
     for start, part in {**parts_of(ours), "": ours}.items():
         if start and name.startswith(f"{start}."):
             return f"{start}.{file_name(name.removeprefix(f'{start}.'), part)}"
-    for newer, older in sorted(ours._family.aliases.items(), key=lambda pair: -len(pair[0])):
-        path = re.escape(newer).replace(r"\{i\}", "([0-9]+)")
+    known = {**ours._family.aliases, **vision_detect_shapes.NEWER.get(ours._family.model_type, {})}
+    for newer, older in sorted(known.items(), key=lambda pair: -len(pair[0])):
+        path = re.sub(r"\\{(\w)\\}", r"(?P<\1>[0-9]+)", re.escape(newer))
         found = re.match(rf"((?:{ours._family.base}\.)?){path}(?=\.)", name)
         if found:
-            return (
-                found[1] + (older.replace("{i}", found[2]) if "{i}" in older else older) + name[found.end() :]
-            )
+            return found[1] + older.format(**found.groupdict()) + name[found.end() :]
     return name

@@ -166,7 +166,8 @@ def test_loss_and_gradients_are_the_references(pair: tuple[Any, Any, Path]) -> N
     name = type(ours).__name__
     inputs, real = inputs_of(ours), real_of(inputs_of(ours))
     given = labels(name, inputs)
-    held = {key: buffer.clone() for key, buffer in ours.named_buffers()}  # ranges that training follows
+    buffers = [*ours.buffers(), *theirs.buffers()]  # ranges and means that training follows
+    held = [buffer.clone() for buffer in buffers]
     in_training(theirs, ours)
     try:
         if given:
@@ -187,8 +188,8 @@ def test_loss_and_gradients_are_the_references(pair: tuple[Any, Any, Path]) -> N
                 _close(gradient, mine)
     finally:
         theirs.eval().zero_grad(), ours.eval().zero_grad()
-        for key, buffer in ours.named_buffers():
-            buffer.copy_(held[key])
+        for buffer, value in zip(buffers, held, strict=True):
+            buffer.copy_(value)
 
 
 @each_case

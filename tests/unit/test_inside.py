@@ -134,6 +134,10 @@ _IMAGE = {name: value for name, value in _BERT.items() if name != "vocab_size"} 
     "patch_size": 4,
 }
 _OTHERS |= dict.fromkeys(("vit", "clip_vision_model"), _IMAGE)
+_OTHERS["glpn"] = _OTHERS["segformer"] = {
+    **{"num_encoder_blocks": 3, "depths": [1, 1, 1], "sr_ratios": [2, 2, 1], "hidden_sizes": [8, 16, 32]},
+    **{"num_attention_heads": [2, 2, 4], "decoder_hidden_size": 16},
+}
 _OTHERS["mamba2"] = {**_BERT, "num_heads": 4, "head_dim": 16, "n_groups": 2}
 _OTHERS["jamba"] = {**_MIXED, "attn_layer_period": 2, "attn_layer_offset": 1}
 _OTHERS["bamba"] = {**_GROUPED, "mamba_n_heads": 4, "mamba_d_state": 8, "attn_layer_indices": [1]}
@@ -545,7 +549,8 @@ def _given(made: Any) -> dict[str, Tensor]:
         images = {"pixel_values": torch.randn(2, 3, 12, 12)} if isinstance(made, formers.CLIPModel) else {}
         return text | targets | images
     if "pixel_values" in names:
-        return {"pixel_values": torch.randn(2, image.num_channels, 12, 12)}
+        size = 12 if hasattr(image, "image_size") else 32
+        return {"pixel_values": torch.randn(2, image.num_channels, size, size)}
     if "query_embeds" in names:
         return {"query_embeds": torch.randn(2, 3, 32), "encoder_hidden_states": torch.randn(2, 4, 1408)}
     heard = {"input_features": torch.randn(2, config.num_mel_bins, 2 * config.max_source_positions)}

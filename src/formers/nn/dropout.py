@@ -44,3 +44,25 @@ class Dropout(nn.Dropout):
     def forward(self, input: Tensor) -> Tensor:
         """[..] -> [..]; nothing is dropped in evaluation."""
         return drop(input, self.p) if self.training and self.p else input
+
+
+class SkipRows(nn.Module):
+    """Stochastic depth (Huang et al. 2016, arXiv:1603.09382): in training whole rows become zeros.
+
+    Those that are kept are scaled by 1 / (1 - rate).
+    """
+
+    def __init__(self, rate: float = 0.0) -> None:
+        super().__init__()
+        self.rate = rate
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[B, ..] -> [B, ..]."""
+        if not (self.training and self.rate):
+            return x
+        kept = torch.rand(x.shape[0], *(1,) * (x.dim() - 1), dtype=x.dtype, device=x.device) >= self.rate
+        return x * (kept.to(x.dtype) / (1 - self.rate))
+
+    def extra_repr(self) -> str:
+        """The rate."""
+        return f"rate={self.rate}"

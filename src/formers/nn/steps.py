@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from formers.nn import spec, swift
 from formers.nn.activations import Activation, activation
-from formers.nn.dropout import Dropout, drop
+from formers.nn.dropout import Dropout, SkipRows, drop
 from formers.nn.fresh import Constant
 from formers.nn.kernels import project
 from formers.nn.leaves import linear, norm
@@ -69,19 +69,14 @@ class Add(Step):
 
     adds = True
 
-    def __init__(self, role: str, width: int, scale: float = 1.0, gain: float | None = None) -> None:
+    def __init__(self, role: str, scale: float = 1.0) -> None:
         super().__init__()
-        self.home, self.scale, self.gain = f"{role}_add", scale, f"{role}_gain"
-        if gain is not None:
-            value, first = torch.empty(width), Constant(gain)
-            self.leaves = {self.gain: lambda: Bare(value.clone().fill_(gain), first)}
+        self.home, self.scale = f"{role}_add", scale
 
     def run(self, node: Any, flow: Flow) -> None:
         """[.., E] + [.., E]."""
         y, x = flow.x, flow.entered
         assert x is not None
-        if has(node, self.gain):
-            y = y * leaf(node, self.gain)
         if self.scale != 1.0:
             y = y * self.scale
         if flow.kept is not None and x.shape[0] != y.shape[0]:
@@ -92,7 +87,7 @@ class Add(Step):
 
     def swift(self, node: Any) -> Quick | None:
         """As `run`."""
-        return None if has(node, self.gain) or self.scale != 1.0 else _add
+        return None if self.scale != 1.0 else _add
 
 
 class Normalise(Step):
@@ -126,6 +121,40 @@ class Normalise(Step):
                 flow.normed = flow.x
 
         return run
+
+
+class Gain(Step):
+    """A learned factor for every feature."""
+
+    def __init__(self, role: str, width: int, first: float) -> None:
+        super().__init__()
+        self.role = f"{role}_gain"
+        self.leaves = {self.role: lambda: Bare(torch.full((width,), first), Constant(first))}
+
+    def run(self, node: Any, flow: Flow) -> None:
+        """[.., E] -> [.., E]."""
+        factor = leaf(node, self.role)
+        own = flow.unseen and flow.x.dtype == factor.dtype
+        flow.x = flow.x.mul_(factor) if own else flow.x * factor
+
+
+class Skip(Step):
+    """Whole rows of a batch are left out in training."""
+
+    def __init__(self, role: str, rate: float) -> None:
+        super().__init__()
+        self.role = f"{role}_skip"
+        self.leaves = {self.role: lambda: SkipRows(rate)}
+        self.optional = frozenset({self.role})  # one may serve several parts
+
+    def run(self, node: Any, flow: Flow) -> None:
+        """[.., E] -> [.., E]."""
+        skip = leaf(node, self.role)
+        if flow.x.dim() > 2 or flow.kept is not None:
+            flow.x = skip(flow.x)
+        elif skip.training:
+            parts = [skip(part) for part in flow.pass_.layout.by_span(flow.x)]
+            flow.x = torch.cat([part.flatten(0, 1) for part in parts])
 
 
 class Shift(Step):
@@ -301,7 +330,7 @@ def convolution_steps(s: spec.Convolution, width: int) -> list[Step]:
     return [
         *dropped,
         Activate("conv_act", s.activation),
-        Add("conv", width),
+        Add("conv"),
         Normalise("conv_norm", s.norm, width),
         HidePadding(),
     ]

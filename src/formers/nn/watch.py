@@ -16,7 +16,7 @@ import torch
 from torch import nn
 
 from formers.nn.activations import Activation
-from formers.nn.dropout import Dropout
+from formers.nn.dropout import Dropout, SkipRows
 from formers.nn.kernels import global_hooks
 from formers.nn.leaves import (
     Affine,
@@ -48,6 +48,10 @@ _ROW_WISE = {
     nn.Conv1d,
     nn.Conv2d,
     nn.PixelShuffle,
+    nn.BatchNorm2d,
+    nn.ReLU,
+    nn.Sigmoid,
+    nn.Upsample,
     nn.ZeroPad2d,
     Activation,
     Affine,
@@ -63,6 +67,7 @@ _ROW_WISE = {
     Pointwise,
     RMSNorm,
     ScaledEmbedding,
+    SkipRows,
     WideLinear,
 }
 

@@ -29,6 +29,7 @@ from formers.nn.mixers.languages import languages_steps
 from formers.nn.mixers.latent import latent_steps
 from formers.nn.mixers.local import local_steps
 from formers.nn.mixers.pooled import pooled_steps
+from formers.nn.mixers.reduced import mixed_feedforward_steps, reduced_steps
 from formers.nn.mixers.relative import relative_steps
 from formers.nn.mixers.resolved import resolved_steps
 from formers.nn.mixers.scan import scan_steps
@@ -37,7 +38,7 @@ from formers.nn.mixers.span import span_steps
 from formers.nn.mixers.time_mixing import channel_mixing_steps, time_mixing_steps
 from formers.nn.mixers.windowed import windowed_steps
 from formers.nn.program import Step
-from formers.nn.steps import Add, Begin, Drop, HidePadding, Normalise, Scale, Shift
+from formers.nn.steps import Add, Begin, Drop, Gain, HidePadding, Normalise, Scale, Shift, Skip
 
 STEPS: dict[type[Any], Callable[[Any, int], list[Step]]] = {
     spec.Attention: attention_steps,
@@ -65,6 +66,8 @@ STEPS: dict[type[Any], Callable[[Any, int], list[Step]]] = {
     spec.Landmarks: landmarks_steps,
     spec.Latent: latent_steps,
     spec.Pooled: pooled_steps,
+    spec.MixedFeedForward: mixed_feedforward_steps,
+    spec.Reduced: reduced_steps,
     spec.Resolved: resolved_steps,
     spec.Relative: relative_steps,
     spec.Scan: scan_steps,
@@ -112,7 +115,12 @@ def part_steps(part: spec.Part, width: int) -> list[Step]:
         steps.append(Normalise(f"{role}_inner", part.inside, width))
     if part.shift:
         steps.append(Shift(role, width))
-    steps += [Drop(f"{role}_dropout", part.dropout), Add(role, width, part.scale, part.gain)]
+    steps.append(Drop(f"{role}_dropout", part.dropout))
+    if part.gain is not None:
+        steps.append(Gain(role, width, part.gain))
+    if part.skip is not None:
+        steps.append(Skip(role, part.skip))
+    steps.append(Add(role, part.scale))
     if part.after is not None:
         steps.append(Normalise(f"{role}_{'norm' if part.before is None else 'outer'}", part.after, width))
     for step in steps:

@@ -88,5 +88,5 @@ def wide_values_steps(s: spec.WideValues, width: int) -> list[Step]:
 def widen_steps(s: spec.Bottleneck, width: int) -> list[Step]:
     """[.., narrow] -> [.., E]: project, add what the layer read, normalise."""
     back = dense("widen_dense", s.width, width)
-    end = [Drop("widen_dropout", s.dropout), Add("widen", width), Normalise("widen_norm", s.norm, width)]
+    end = [Drop("widen_dropout", s.dropout), Add("widen"), Normalise("widen_norm", s.norm, width)]
     return [Return(), back, *end]

@@ -15,13 +15,13 @@ from formers.nn.spec.values import Norm
 class Part:
     """One mixer of a layer with its norms and its residual sum.
 
-    x -> x + scale * gain * dropout(shift + inside(mixer(before(x)))), then `after`.
+    x -> x + scale * skip(gain * dropout(shift + inside(mixer(before(x))))), then `after`.
 
     Attributes:
         mixer: what it does.
         role: beginning of its roles: `{role}_norm` (before, or else after), `{role}_inner` (inside),
             `{role}_outer` (after, beside one before), `{role}_shift`, `{role}_dropout`, `{role}_gain`,
-            `{role}_add`.
+            `{role}_skip`, `{role}_add`.
         before: norm of what the mixer reads.
         inside: norm of the mixer's result, before the sum.
         after: norm of the sum.
@@ -31,6 +31,7 @@ class Part:
         keeps: what the result is added to: what is read, or that `normed` (with `before`).
         scale: factor on the result; `scale_in` on what the mixer reads.
         gain: value that a learned factor per feature begins with.
+        skip: probability of leaving a row's result out in training (Huang et al. 2016, arXiv:1603.09382).
         wide: the sum is held in float32 at least.
         flat: what stands before the sum is called with rows, [B * T, E], in a watched pass too.
         shift: a learned vector, which begins as zero, is added to the result.
@@ -45,6 +46,7 @@ class Part:
     reads: Literal["sum", "input", "normed"] = "sum"
     scale: float = 1.0
     gain: float | None = None
+    skip: float | None = None
     wide: bool = False
     keeps: Literal["read", "normed"] = "read"
     scale_in: float = 1.0
