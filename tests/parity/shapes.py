@@ -22,6 +22,7 @@ from tests.parity import (
     mixing_shapes,
     recurrent_shapes,
     vision_conv_shapes,
+    vision_detect_shapes,
     vision_vit_shapes,
 )
 from tests.parity.plain_shapes import DECODER, ENCODER, GPT2, PLAIN, SPECIAL, VOCABULARY
@@ -870,6 +871,7 @@ for _room in (
     long_shapes,
     mixing_shapes,
     recurrent_shapes,
+    vision_detect_shapes,
     vision_conv_shapes,
     vision_vit_shapes,
 ):
@@ -962,6 +964,8 @@ def images(config: Any, seed: int = 1) -> dict[str, Any]:
     """Four images; which patches are hidden, for a model that predicts them."""
     generator = torch.Generator().manual_seed(seed)
     config = getattr(config, "vision_config", config)
+    if not hasattr(config, "image_size"):  # pictures of any size are read
+        return {"pixel_values": torch.randn(4, config.num_channels, 64, 80, generator=generator)}
     size = config.image_size if isinstance(config.image_size, (list, tuple)) else [config.image_size] * 2
     frames = (config.num_frames,) if hasattr(config, "num_frames") else ()
     return {"pixel_values": torch.randn(4, *frames, config.num_channels, *size, generator=generator)}
@@ -1118,6 +1122,12 @@ def labels(class_name: str, inputs: dict[str, Any]) -> dict[str, Any]:
     generator = torch.Generator().manual_seed(2)
     if class_name.endswith("ForImageClassification"):
         return {"labels": torch.tensor([0, 4, 2, 2])}
+    if "SemanticSegmentation" in class_name:
+        return {
+            "labels": torch.tensor([0, 1, 2, 3, 4, 255])[torch.randint(6, (4, 30, 36), generator=generator)]
+        }
+    if "DepthEstimation" in class_name:
+        return {"labels": torch.rand(4, 64, 80, generator=generator) * 10 - 1}
     if "MaskedImage" in class_name:
         count = 36 if "Swin" in class_name else 9
         hidden = torch.rand(4, count, generator=generator) > 0.5
@@ -1240,11 +1250,11 @@ def file_name(name: str, ours: Any) -> str:
     for start, part in {**parts_of(ours), "": ours}.items():
         if start and name.startswith(f"{start}."):
             return f"{start}.{file_name(name.removeprefix(f'{start}.'), part)}"
-    for newer, older in sorted(ours._family.aliases.items(), key=lambda pair: -len(pair[0])):
-        path = re.escape(newer).replace(r"\{i\}", "([0-9]+)")
+    known = {**ours._family.aliases, **vision_detect_shapes.NEWER.get(ours._family.model_type, {})}
+    for newer, older in sorted(known.items(), key=lambda pair: -len(pair[0])):
+        path = re.sub(r"\\{(\w)\\}", "([0-9]+)", re.escape(newer))
         found = re.match(rf"((?:{ours._family.base}\.)?){path}(?=\.)", name)
         if found:
-            for number in found.groups()[1:]:
-                older = older.replace("{i}", number, 1)
+            older = re.sub(r"\{\w\}", "{}", older).format(*found.groups()[1:])
             return found[1] + older + name[found.end() :]
     return name

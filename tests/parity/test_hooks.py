@@ -63,6 +63,8 @@ ONLY_THERE = {
     # one in the file
     **dict.fromkeys(("dinov2", "dinov2_with_registers"), re.compile(r"\.mlp\.(gate|up)_proj$")),
     "dinov3_vit": re.compile(r"^model$"),  # the list of layers stands by itself in the file
+    # what stands for a stage, and for keys and values, lies in several places of the file
+    "segformer": re.compile(r"(^|\.)stages\.\d+$|\.sequence_reduction$"),
     # all experts' two tensors stand beside their router in the file
     "swin": re.compile(r"^swin$|\.mlp$|\.relative_position_bias$|\.blocks\.\d+\.dropout$"),
     "granitemoe": re.compile(r"\.experts(\.act_fn)?$"),

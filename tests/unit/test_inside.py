@@ -148,6 +148,10 @@ _OTHERS["efficientnet"] = {"width_coefficient": 0.1, "depth_coefficient": 0.1, "
 MAPS = {"convnext", "convnextv2", "efficientnet", "mobilenet_v1", "poolformer", "regnet", "resnet", "swin"}
 _OTHERS |= dict.fromkeys(("videomae", "vivit"), {**_IMAGE, "num_frames": 2, "tubelet_size": 2})
 _OTHERS["vivit"] = {**_OTHERS["vivit"], "tubelet_size": [2, 4, 4]}
+_OTHERS["glpn"] = _OTHERS["segformer"] = {
+    **{"num_encoder_blocks": 3, "depths": [1, 1, 1], "sr_ratios": [2, 2, 1], "hidden_sizes": [8, 16, 32]},
+    **{"num_attention_heads": [2, 2, 4], "decoder_hidden_size": 16},
+}
 _OTHERS["mamba2"] = {**_BERT, "num_heads": 4, "head_dim": 16, "n_groups": 2}
 _OTHERS["jamba"] = {**_MIXED, "attn_layer_period": 2, "attn_layer_offset": 1}
 _OTHERS["bamba"] = {**_GROUPED, "mamba_n_heads": 4, "mamba_d_state": 8, "attn_layer_indices": [1]}
@@ -560,7 +564,8 @@ def _given(made: Any) -> dict[str, Tensor]:
         return text | targets | images
     if "pixel_values" in names:
         frames = (image.num_frames,) if hasattr(image, "num_frames") else ()
-        found = {"pixel_values": torch.randn(2, *frames, image.num_channels, 12, 12)}
+        size = 12 if hasattr(image, "image_size") else 32
+        found = {"pixel_values": torch.randn(2, *frames, image.num_channels, size, size)}
         if frames and "bool_masked_pos" in names:
             found["bool_masked_pos"] = torch.arange(9)[None].expand(2, 9) > 4
         return found

@@ -34,6 +34,7 @@ FIELDS: dict[str, str] = {
     "CausalLMOutput": _LABELLED,
     "CausalLMOutputWithCrossAttentions": f"{_LABELLED_PAST} cross_attentions",
     "CausalLMOutputWithPast": _LABELLED_PAST,
+    "DepthEstimatorOutput": f"loss predicted_depth {_STATES}",
     "ImageClassifierOutput": _LABELLED,
     "MaskedImageModelingOutput": f"loss reconstruction {_STATES}",
     "MaskedLMOutput": _LABELLED,

@@ -154,6 +154,16 @@ class BeamSpanOutput(ModelOutput):
 
 
 @dataclasses.dataclass
+class DepthOutput(ModelOutput):
+    """Depths of pixels, [B, height, width]."""
+
+    loss: Tensor | None = None
+    predicted_depth: Tensor | None = None
+    hidden_states: tuple[Tensor, ...] | None = None
+    attentions: tuple[Tensor, ...] | None = None
+
+
+@dataclasses.dataclass
 class MaskedImageOutput(ModelOutput):
     """Hidden patches of an image: `reconstruction` is [B, channels, height, width]."""
 

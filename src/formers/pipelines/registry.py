@@ -14,8 +14,8 @@ _TRANSLATION = re.compile(r"translation_[A-Za-z]+_to_[A-Za-z]+")
 # tasks of other versions: asked for by that name, none of them is misspelt
 # fmt: off
 _ABSENT = frozenset((
-    "audio-classification", "automatic-speech-recognition", "asr", "depth-estimation",
-    "document-question-answering", "image-segmentation", "image-text-to-text", "image-to-image",
+    "audio-classification", "automatic-speech-recognition", "asr",
+    "document-question-answering", "image-text-to-text", "image-to-image",
     "image-to-text", "keypoint-matching", "mask-generation", "object-detection",
     "text-to-audio", "text-to-speech", "video-classification",
     "visual-question-answering", "vqa", "zero-shot-audio-classification",

@@ -168,4 +168,20 @@ TASKS = (
         heads=("CLIPModel", "SiglipModel"),
         kind="multimodal",
     ),
+    Task(
+        "image-segmentation",
+        "formers.pipelines.image.segmentation:ImageSegmentationPipeline",
+        model_classes=("AutoModelForSemanticSegmentation",),
+        default=("nvidia/segformer-b0-finetuned-ade-512-512", None),
+        heads=("ForSemanticSegmentation",),
+        kind="image",
+    ),
+    Task(
+        "depth-estimation",
+        "formers.pipelines.image.depth:DepthEstimationPipeline",
+        model_classes=("AutoModelForDepthEstimation",),
+        default=("Intel/dpt-large", "bc15f29"),
+        heads=("ForDepthEstimation",),
+        kind="image",
+    ),
 )

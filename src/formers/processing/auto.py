@@ -7,6 +7,7 @@ from typing import Any
 
 from formers.configs import PretrainedConfig
 from formers.hub import split_hub_keywords
+from formers.processing import answers
 from formers.processing.image import BaseImageProcessor
 from formers.processing.recipes import CLASSES, MODEL_TYPES, RECIPES
 
@@ -15,7 +16,11 @@ from formers.processing.recipes import CLASSES, MODEL_TYPES, RECIPES
 def _class_of(family: str) -> type[BaseImageProcessor]:
     name = f"{family}ImageProcessor"
     says = f"Pictures for the models of the family {family}; see `BaseImageProcessor`."
-    return type(name, (BaseImageProcessor,), {"recipe": RECIPES[family], "__doc__": says})
+    recipe = RECIPES[family]
+    own = {
+        f"post_process_{what}": staticmethod(getattr(answers, how)) for what, how in recipe.answers.items()
+    }
+    return type(name, (BaseImageProcessor,), {"recipe": recipe, "__doc__": says, **own})
 
 
 def named_class(name: str) -> type[BaseImageProcessor]:

@@ -27,6 +27,7 @@ class Recipe:
         square: whether a single number as `size` means both edges; else it is the shortest.
         maps: whether segmentation maps are taken.
         model_types: model types whose checkpoints may leave the class out.
+        answers: how methods `post_process_..` end -> the function of `answers` that they are.
     """
 
     settings: Mapping[str, Any] = field(default_factory=dict)
@@ -34,6 +35,7 @@ class Recipe:
     square: bool = True
     maps: bool = False
     model_types: tuple[str, ...] = ()
+    answers: Mapping[str, str] = field(default_factory=dict)
 
     def but(self, *model_types: str, fit: Fit | None = None, **settings: Any) -> Recipe:
         """The same for other families, with some settings changed."""
@@ -54,6 +56,7 @@ _VIT = Recipe({**_HALF, "resample": BILINEAR, "size": _sides(224)})
 _CLIP = Recipe({**_OPENAI, **_CROPPED, "resample": BICUBIC, "size": {"shortest_edge": 224}}, square=False)
 _MOBILE = Recipe({**_HALF, **_CROPPED, "resample": BILINEAR, "size": {"shortest_edge": 256}}, square=False)
 _MAPS: dict[str, Any] = {"do_reduce_labels": False}
+_SEMANTIC, _DEPTHS = {"semantic_segmentation": "semantic"}, {"depth_estimation": "depths"}
 
 RECIPES: dict[str, Recipe] = {
     "Beit": replace(
@@ -65,6 +68,7 @@ RECIPES: dict[str, Recipe] = {
             **_MAPS,
         ),
         maps=True,
+        answers=_SEMANTIC,
     ),
     "Bit": _CLIP.but("bit", "dinov2", "dinov2_with_registers", "focalnet", "hiera"),
     "Blip": Recipe({**_OPENAI, "resample": BICUBIC, "size": _sides(384)}, model_types=("blip", "blip-2")),
@@ -87,6 +91,7 @@ RECIPES: dict[str, Recipe] = {
             do_pad=False,
         ),
         maps=True,
+        answers={**_SEMANTIC, **_DEPTHS},
     ),
     "DeiT": _VIT.but("deit", resample=BICUBIC, size=_sides(256), **_CROPPED),
     "EfficientNet": _VIT.but(
@@ -102,6 +107,7 @@ RECIPES: dict[str, Recipe] = {
         {**_PLAIN, "do_normalize": None, "resample": BILINEAR, "size_divisor": 32},
         fit="floor",
         model_types=("glpn",),
+        answers=_DEPTHS,
     ),
     "Levit": Recipe(
         {**_DEFAULT, **_CROPPED, "resample": BICUBIC, "size": {"shortest_edge": 224}},
@@ -110,7 +116,7 @@ RECIPES: dict[str, Recipe] = {
         model_types=("levit",),
     ),
     "MobileNetV1": _MOBILE.but("mobilenet_v1"),
-    "MobileNetV2": replace(_MOBILE.but("mobilenet_v2", **_MAPS), maps=True),
+    "MobileNetV2": replace(_MOBILE.but("mobilenet_v2", **_MAPS), maps=True, answers=_SEMANTIC),
     "MobileViT": Recipe(
         {
             **_HALF,
@@ -125,6 +131,7 @@ RECIPES: dict[str, Recipe] = {
         square=False,
         maps=True,
         model_types=("mobilevit", "mobilevitv2"),
+        answers=_SEMANTIC,
     ),
     "PoolFormer": Recipe(
         {**_DEFAULT, **_CROPPED, "resample": BICUBIC, "size": {"shortest_edge": 224}, "crop_pct": 0.9},
@@ -140,6 +147,7 @@ RECIPES: dict[str, Recipe] = {
         {**_DEFAULT, "resample": BILINEAR, "size": _sides(512), **_MAPS},
         maps=True,
         model_types=("segformer", "upernet"),
+        answers=_SEMANTIC,
     ),
     "Siglip": replace(
         _VIT.but("siglip", "siglip_vision_model", resample=BICUBIC, do_convert_rgb=True), square=False

@@ -65,6 +65,13 @@ TASKS: dict[str, Task] = {
             shifts=True,
         ),
         Task(
+            "depth_estimation",
+            ("dense", "DepthEstimation"),
+            "AutoModelForDepthEstimation",
+            "Estimate how far away every pixel of an image is.",
+            "depth-estimation",
+        ),
+        Task(
             "double_heads",
             ("double_heads", "DoubleHeads"),
             "",
@@ -191,6 +198,14 @@ TASKS: dict[str, Task] = {
             ("seq2seq", "ConditionalGeneration"),
             "AutoModelForSeq2SeqLM",
             "Turn one text into another.",
+        ),
+        Task(
+            "semantic_segmentation",
+            ("dense", "SemanticSegmentation"),
+            "AutoModelForSemanticSegmentation",
+            "Label every pixel of an image.",
+            "image-segmentation",
+            labelled=True,
         ),
         Task(
             "sentence_order",

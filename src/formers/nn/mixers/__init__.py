@@ -29,6 +29,7 @@ from formers.nn.mixers.languages import languages_steps
 from formers.nn.mixers.latent import latent_steps
 from formers.nn.mixers.local import local_steps
 from formers.nn.mixers.pooled import pooled_steps
+from formers.nn.mixers.reduced import mixed_feedforward_steps, reduced_steps
 from formers.nn.mixers.relative import relative_steps
 from formers.nn.mixers.resolved import resolved_steps
 from formers.nn.mixers.scan import scan_steps
@@ -65,6 +66,8 @@ STEPS: dict[type[Any], Callable[[Any, int], list[Step]]] = {
     spec.Landmarks: landmarks_steps,
     spec.Latent: latent_steps,
     spec.Pooled: pooled_steps,
+    spec.MixedFeedForward: mixed_feedforward_steps,
+    spec.Reduced: reduced_steps,
     spec.Resolved: resolved_steps,
     spec.Relative: relative_steps,
     spec.Scan: scan_steps,

@@ -42,6 +42,7 @@ from formers.nn.spec.scans import (
     TimeMixing,
 )
 from formers.nn.spec.stack import Convolution, Downsampled, Sharing, Stack, Summary, norms_first
+from formers.nn.spec.staged import MixedFeedForward, Reduced, Stages
 from formers.nn.spec.stems import (
     Characters,
     Clips,
@@ -50,6 +51,7 @@ from formers.nn.spec.stems import (
     Frames,
     LearnedPositions,
     Linked,
+    Overlapping,
     Patches,
     Queries,
     SomePatches,
@@ -112,15 +114,18 @@ __all__ = [
     "LinearKind",
     "Linked",
     "Local",
+    "MixedFeedForward",
     "Mixer",
     "Names",
     "Norm",
+    "Overlapping",
     "Part",
     "Patches",
     "Paths",
     "Pooled",
     "Prompts",
     "Queries",
+    "Reduced",
     "Relative",
     "Resolved",
     "Scan",
@@ -132,6 +137,7 @@ __all__ = [
     "Spans",
     "SpecError",
     "Stack",
+    "Stages",
     "Stem",
     "Summary",
     "TimeMixing",

@@ -265,6 +265,29 @@ class SomePatches(Patches):
 
 
 @dataclass(frozen=True)
+class Overlapping:
+    """A stem for maps: patches that overlap, projected, and a norm.
+
+    Roles: `patch`, `embedding_norm`.
+
+    Attributes:
+        channels: of a map.
+        patch: edge of a patch.
+        stride: from one to the next.
+        width: E.
+        norm: of the result.
+    """
+
+    channels: int
+    patch: int
+    stride: int
+    width: int
+    norm: Norm
+    reads = "pixel_values"
+    room = None
+
+
+@dataclass(frozen=True)
 class Spans:
     """Spans of an axis that are hidden in training (Park et al. 2019, arXiv:1904.08779, section 2).
 
@@ -333,7 +356,7 @@ class Queries:
     reads = "query_embeds"
 
 
-Stem = Tokens | Entities | Patches | Frames | Queries
+Stem = Tokens | Entities | Patches | Overlapping | Frames | Queries
 
 
 def pair(size: object) -> tuple[int, int]:

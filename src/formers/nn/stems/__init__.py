@@ -12,6 +12,7 @@ from formers.nn.stems.entities import EntityStem, LinkedStem
 from formers.nn.stems.foreseen import ForeseenStem
 from formers.nn.stems.frames import FrameStem
 from formers.nn.stems.integers import IntegerStem
+from formers.nn.stems.overlapping import OverlappingStem
 from formers.nn.stems.patches import PatchStem
 from formers.nn.stems.queries import QueryStem
 from formers.nn.stems.some_patches import SomePatchStem
@@ -25,6 +26,7 @@ STEMS: dict[type[Any], type[Stem]] = {
     spec.Foreseen: ForeseenStem,
     spec.IntegerTokens: IntegerStem,
     spec.Linked: LinkedStem,
+    spec.Overlapping: OverlappingStem,
     spec.Patches: PatchStem,
     spec.Frames: FrameStem,
     spec.Queries: QueryStem,

@@ -6,9 +6,11 @@ import dataclasses
 from collections.abc import Iterator, Sequence
 from typing import Any, ClassVar
 
+import torch
+
 from formers.pipelines.frame import Call, Pipeline
 from formers.pipelines.text.inputs import one_of
-from formers.processing.reading import BadPicture, load_image
+from formers.processing.reading import BadPicture, as_pillow_or_array, channels_last, load_image
 
 _PIXELS = 1 << 22  # of all pictures of a batch, where nobody says how many: 83 of 224 x 224
 _AHEAD = 32  # pictures at most, so that the first answers come soon
@@ -36,6 +38,9 @@ class ImagePipeline(Pipeline):
 
     _load_tokenizer: ClassVar[bool | None] = False
     _load_image_processor: ClassVar[bool | None] = True
+    _sized: ClassVar[bool] = (
+        False  # answers need the pictures' (height, width), which go along as target_size
+    )
 
     def __init__(self, model: Any, tokenizer: Any = None, **kwargs: Any) -> None:
         super().__init__(model, tokenizer, **kwargs)
@@ -56,6 +61,8 @@ class ImagePipeline(Pipeline):
             array = hasattr(inputs, "ndim")
             picture = inputs if array else load_image(inputs, timeout)
             made = self.image_processor(picture, return_tensors="pt", **settings)
+            if self._sized:
+                made["target_size"] = torch.tensor([_size(picture)])
         except BadPicture as error:
             if on_error == "return":
                 return Unread(str(error))
@@ -76,7 +83,10 @@ class ImagePipeline(Pipeline):
         return found
 
     def _forward(self, model_inputs: Any, **params: Any) -> Any:
-        return self.model(**model_inputs, **params)
+        inputs = {**model_inputs}
+        along = {"target_size": inputs.pop("target_size")} if self._sized else {}
+        found = self.model(**inputs, **params)
+        return {**found, **along} if along else found
 
     def _run(self, prepared: Sequence[Any], call: Call) -> list[Any]:
         """Answer a batch: pictures of one size together, and each that was not read by why."""
@@ -112,3 +122,12 @@ class ImagePipeline(Pipeline):
         if on_error is not None:
             found["on_error"] = one_of("on_error", on_error, ["raise", "return"])
         return found
+
+
+def _size(picture: Any) -> tuple[int, int]:
+    """(height, width)."""
+    found = as_pillow_or_array(picture, 0, 1)
+    if hasattr(found, "getbands"):
+        return found.height, found.width
+    height, width = channels_last(found, None).shape[:2]
+    return height, width

@@ -1,0 +1,128 @@
+"""SegFormer (Xie et al. 2021, arXiv:2105.15203): four stages of layers over overlapping patches."""
+
+from __future__ import annotations
+
+from formers.assemblies.family import Family, Head
+from formers.assemblies.staged import Staged
+from formers.configs import PretrainedConfig
+from formers.models.registry import register
+from formers.nn import spec
+from formers.nn.spec import dense
+from formers.tasks.dense import Spec as Dense
+from formers.tasks.specs import Sequences
+
+
+class StagedConfig(PretrainedConfig):
+    """What families of such stages share."""
+
+    num_channels: int = 3
+    num_encoder_blocks: int = 4
+    depths: list[int] = [2, 2, 2, 2]
+    sr_ratios: list[int] = [8, 4, 2, 1]
+    hidden_sizes: list[int] = [32, 64, 160, 256]
+    patch_sizes: list[int] = [7, 3, 3, 3]
+    strides: list[int] = [4, 2, 2, 2]
+    num_attention_heads: list[int] = [1, 2, 5, 8]
+    mlp_ratios: list[int] = [4, 4, 4, 4]
+    hidden_act: str = "gelu"
+    hidden_dropout_prob: float = 0.0
+    attention_probs_dropout_prob: float = 0.0
+    initializer_range: float = 0.02
+    drop_path_rate: float = 0.1
+    layer_norm_eps: float = 1e-6
+
+
+class SegformerConfig(StagedConfig):
+    """Configuration of SegFormer."""
+
+    model_type = "segformer"
+    attribute_map = {"num_hidden_layers": "num_encoder_blocks"}
+    classifier_dropout_prob: float = 0.1
+    decoder_hidden_size: int = 256
+    semantic_loss_ignore_index: int = 255
+    reshape_last_stage: bool = True
+
+
+NAMES = spec.Names(
+    layers="encoder.block.{i}",
+    layer={
+        "attention_norm": "layer_norm_1",
+        **{name[0]: f"attention.self.{name}" for name in ("query", "key", "value")},
+        "reduce": "attention.self.sr",
+        "reduce_norm": "attention.self.layer_norm",
+        "weights_dropout": "attention.self.dropout",
+        "o": "attention.output.dense",
+        "attention_dropout": "attention.output.dropout",
+        "attention_skip": "drop_path",
+        "feedforward_norm": "layer_norm_2",
+        "up": "mlp.dense1",
+        "depthwise": "mlp.dwconv.dwconv",
+        "act": "mlp.intermediate_act_fn",
+        "inner_dropout": "mlp.dropout",
+        "down": "mlp.dense2",
+        "feedforward_dropout": "mlp.dropout",
+        "feedforward_skip": "drop_path",
+    },
+    embeddings={
+        "patch": "encoder.patch_embeddings.{i}.proj",
+        "embedding_norm": "encoder.patch_embeddings.{i}.layer_norm",
+    },
+    stack={"final_norm": "encoder.layer_norm.{i}"},
+)
+
+
+def stages(c: StagedConfig, layer_class: str = "SegformerLayer", rows: bool = False) -> spec.Stages:
+    """The stages."""
+    norm, count = spec.Norm("layer", 1e-5), sum(c.depths)
+    found, at, channels = [], 0, c.num_channels
+    for i in range(c.num_encoder_blocks):
+        width, layers = c.hidden_sizes[i], []
+        for j in range(at, at + c.depths[i]):
+            skip = c.drop_path_rate * j / max(count - 1, 1)
+            heads = spec.Heads.split(width, c.num_attention_heads[i])
+            attention = spec.Reduced(heads, dropout=c.attention_probs_dropout_prob, ratio=c.sr_ratios[i])
+            inner, dropout = int(width * c.mlp_ratios[i]), c.hidden_dropout_prob
+            mixed = spec.MixedFeedForward(inner, c.hidden_act, dropout=dropout)
+            parts = (
+                spec.Part(attention, "attention", norm, dropout=dropout, skip=skip),
+                spec.Part(mixed, "feedforward", norm, dropout=dropout, skip=skip),
+            )
+            layers.append(spec.Layer(parts))
+        found.append(
+            spec.Stack(
+                stem=spec.Overlapping(channels, c.patch_sizes[i], c.strides[i], width, norm),
+                layers=tuple(layers),
+                names=NAMES,
+                width=width,
+                layer_class=layer_class,
+                final_norm=norm,
+                reports="plain",
+                initial_std=c.initializer_range,
+            )
+        )
+        at, channels = at + c.depths[i], width
+    return spec.Stages(tuple(found), rows)
+
+
+def _segmented(c: SegformerConfig) -> Dense:
+    widths = tuple(c.hidden_sizes[: c.num_encoder_blocks])
+    decoder = dense.FusedMaps(widths, c.decoder_hidden_size, c.num_labels, c.classifier_dropout_prob)
+    return Dense((("decode_head", decoder),), c.semantic_loss_ignore_index)
+
+
+SEGFORMER = register(
+    Family(
+        model_type="segformer",
+        name="Segformer",
+        config=SegformerConfig,
+        base="segformer",
+        assembly=Staged(lambda c: stages(c, rows=not c.reshape_last_stage)),
+        heads={
+            "ForImageClassification": Head(
+                "image_classification", lambda c: Sequences("classifier", pool="mean")
+            ),
+            "ForSemanticSegmentation": Head("semantic_segmentation", _segmented),
+        },
+        aliases={"decode_head.linear_projections": "decode_head.linear_c"},
+    )
+)

@@ -1,0 +1,44 @@
+"""Depth estimation: how far away every pixel of a picture is."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+from formers.core.extras import need
+from formers.core.notices import refuse_unknown
+from formers.pipelines.image.base import ImagePipeline
+
+
+class DepthEstimationPipeline(ImagePipeline):
+    """Depths of pictures: `pipeline("depth-estimation")`.
+
+        pipe("street.jpg")    {"predicted_depth": tensor [height, width], "depth": a grey Pillow image}
+
+    Args:
+        model: a model with a depth-estimation head.
+        **kwargs: those of `ImagePipeline`.
+    """
+
+    default_task: ClassVar[str] = "depth-estimation"
+    _sized = True
+
+    def _sanitize_parameters(  # type: ignore[override]  # by name, so that others are refused
+        self,
+        timeout: float | None = None,
+        parameters: Mapping[str, Any] | None = None,
+        on_error: str | None = None,
+    ) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
+        given = dict(parameters or {})
+        refuse_unknown(given, ["timeout"], f"{type(self).__name__}'s parameters")
+        return self._reading(given.get("timeout", timeout), on_error), {}, {}
+
+    def postprocess(self, model_outputs: Any, **params: Any) -> Any:
+        """The depths of one picture, from the nearest (black) to the farthest of what the model calls far."""
+        size = model_outputs["target_size"]
+        depths = self.image_processor.post_process_depth_estimation(model_outputs, size)[0]["predicted_depth"]
+        seen = depths.float()
+        low, high = seen.min(), seen.max()
+        grey = (seen - low) / (high - low) * 255 if high > low else seen * 0
+        image = need("PIL.Image", "vision").fromarray(grey.cpu().numpy().astype("uint8"))
+        return {"predicted_depth": depths, "depth": image}

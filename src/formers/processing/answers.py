@@ -1,0 +1,253 @@
+"""What models say of pictures, made answers: labels of pixels, segments, boxes, depths.
+
+Sizes are (height, width) of the pictures as they were; without them answers have the size of the outputs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import TYPE_CHECKING, Any
+
+from formers.core.notices import notice
+from formers.processing.features import BatchFeature
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+def sizes_of(target_sizes: Any, count: int) -> list[tuple[int, int] | None]:
+    """A size for each of `count` pictures.
+
+    Args:
+        target_sizes: pairs (height, width), a tensor [B, 2], or None for none.
+        count: B.
+
+    Raises:
+        ValueError: for another number of them.
+    """
+    if target_sizes is None:
+        return [None] * count
+    if len(target_sizes) != count:
+        raise ValueError(f"target_sizes has {len(target_sizes)} entries, but there are {count} pictures")
+    return [(int(height), int(width)) for height, width in target_sizes]
+
+
+def _enlarged(maps: Tensor, size: tuple[int, int], mode: str = "bilinear") -> Tensor:
+    from torch.nn import functional as F
+
+    return F.interpolate(maps[None], size=size, mode=mode, align_corners=False)[0]
+
+
+def _by_query(outputs: Any) -> tuple[Tensor, Tensor]:
+    """Logits [B, Q, C + 1] and logits of masks [B, Q, h, w].
+
+    Raises:
+        ValueError: for outputs that have none.
+    """
+    labels, masks = outputs.get("class_queries_logits"), outputs.get("masks_queries_logits")
+    if labels is None:
+        labels, masks = outputs.get("logits"), outputs.get("pred_masks")
+    if labels is None or masks is None:
+        raise ValueError(
+            f"these outputs hold no masks, but {', '.join(outputs.keys())}: use a model that segments"
+        )
+    return labels, masks
+
+
+def semantic(outputs: Any, target_sizes: Any = None, return_segmentation_scores: bool = False) -> list[Any]:
+    """The best label of every pixel, [height, width] int64 for each picture.
+
+    Args:
+        outputs: `logits` [B, C, h, w], or logits and masks by queries.
+        target_sizes: see `sizes_of`.
+        return_segmentation_scores: answers hold `segmentation` and `segmentation_scores` [C, height, width].
+
+    Raises:
+        ValueError: for another number of sizes.
+    """
+    logits = outputs.get("logits")
+    if logits is None or logits.dim() != 4:
+        import torch
+
+        labels, masks = _by_query(outputs)
+        shares = labels.softmax(-1)[..., :-1]
+        logits = torch.einsum("bqc,bqhw->bchw", shares, masks.sigmoid())
+    found: list[Any] = []
+    for scores, size in zip(logits, sizes_of(target_sizes, len(logits)), strict=True):
+        large = scores if size is None else _enlarged(scores, size)
+        best = large.argmax(0)
+        both = {"segmentation": best, "segmentation_scores": large}
+        found.append(BatchFeature(both) if return_segmentation_scores else best)
+    return found
+
+
+def segments(
+    outputs: Any,
+    threshold: float = 0.5,
+    mask_threshold: float = 0.5,
+    overlap_mask_area_threshold: float = 0.8,
+    target_sizes: Any = None,
+    label_ids_to_fuse: Collection[int] = (),
+) -> list[dict[str, Any]]:
+    """Segments of every picture: masks of queries that are sure of a label, each pixel to the surest of them.
+
+    Args:
+        outputs: logits and masks by queries.
+        threshold: probability of its label that a query needs.
+        mask_threshold: probability that a pixel needs to belong to a mask of its own.
+        overlap_mask_area_threshold: share of that mask that must be left to the segment.
+        target_sizes: see `sizes_of`.
+        label_ids_to_fuse: labels of which a picture has one segment at most.
+
+    Returns:
+        For each picture `segmentation` [height, width], the segments' numbers from 1, and 0 elsewhere (-1
+        without a segment); and `segments_info`: `id`, `label_id`, `was_fused`, `score` of each query in it.
+    """
+    labels, masks = _by_query(outputs)
+    scores, best = labels.softmax(-1).max(-1)  # [B, Q]
+    sizes = sizes_of(target_sizes, len(labels))
+    found = []
+    for mask, score, label, size in zip(masks.sigmoid(), scores, best, sizes, strict=True):
+        kept = (label != labels.shape[-1] - 1) & (score > threshold)
+        limits = mask_threshold, overlap_mask_area_threshold
+        found.append(_joined(mask[kept], score[kept], label[kept], limits, size, label_ids_to_fuse))
+    return found
+
+
+def _joined(
+    masks: Tensor,
+    scores: Tensor,
+    labels: Tensor,
+    limits: tuple[float, float],
+    size: tuple[int, int] | None,
+    fused: Collection[int],
+) -> dict[str, Any]:
+    """One picture's segments, of masks [Q, h, w]."""
+    import torch
+
+    down, across = masks.shape[1:] if size is None else size
+    if not len(masks):
+        return {"segmentation": torch.full((down, across), -1.0), "segments_info": []}
+    if size is not None:
+        masks = _enlarged(masks, size)
+    number = torch.zeros((down, across), dtype=torch.int32, device=masks.device)
+    weighed = masks * scores[:, None, None]
+    owner, info, of_label, last = weighed.argmax(0), [], dict[int, int](), 0
+    for i, label in enumerate(labels.tolist()):
+        own = owner == i
+        area, whole = int(own.sum()), int((weighed[i] >= limits[0]).sum())
+        if not (area and whole and area / whole > limits[1]):
+            continue
+        fuses = label in fused
+        identity = of_label.get(label) if fuses else None
+        if identity is None:
+            last = identity = last + 1
+            of_label[label] = identity
+        number[own] = identity
+        score = round(scores[i].item(), 6)
+        info.append({"id": identity, "label_id": label, "was_fused": fuses, "score": score})
+    return {"segmentation": number, "segments_info": info}
+
+
+def panoptic(
+    outputs: Any,
+    threshold: float = 0.5,
+    mask_threshold: float = 0.5,
+    overlap_mask_area_threshold: float = 0.8,
+    label_ids_to_fuse: Collection[int] | None = None,
+    target_sizes: Any = None,
+) -> list[dict[str, Any]]:
+    """`segments`, where some labels have one segment at most."""
+    if label_ids_to_fuse is None:
+        notice(
+            "label_ids_to_fuse is not given: every segment of a label stays apart", key="no labels to fuse"
+        )
+    fused = label_ids_to_fuse or ()
+    return segments(outputs, threshold, mask_threshold, overlap_mask_area_threshold, target_sizes, fused)
+
+
+def instances(
+    outputs: Any,
+    threshold: float = 0.5,
+    mask_threshold: float = 0.5,
+    overlap_mask_area_threshold: float = 0.8,
+    target_sizes: Any = None,
+    return_coco_annotation: bool = False,
+) -> list[dict[str, Any]]:
+    """`segments`, all apart; with `return_coco_annotation` each segment's run lengths in place of the map."""
+    found = segments(outputs, threshold, mask_threshold, overlap_mask_area_threshold, target_sizes)
+    if return_coco_annotation:
+        for one in found:
+            one["segmentation"] = run_lengths(one["segmentation"])
+    return found
+
+
+def run_lengths(segmentation: Tensor) -> list[list[int]]:
+    """For each number in a map [height, width] where its runs begin, from 1, and how long each is."""
+    import torch
+
+    flat, found = segmentation.flatten(), []
+    for number in torch.unique(segmentation):
+        padded = torch.nn.functional.pad((flat == number).int(), (1, 1))
+        ends = torch.where(padded[1:] != padded[:-1])[0] + 1
+        ends[1::2] -= ends[::2].clone()
+        found.append(ends.tolist())
+    return found
+
+
+def corners(boxes: Tensor) -> Tensor:
+    """[.., (centre x, centre y, width, height)] -> [.., (left, top, right, bottom)]."""
+    import torch
+
+    middle, half = boxes[..., :2], boxes[..., 2:] / 2
+    return torch.cat((middle - half, middle + half), dim=-1)
+
+
+def in_pixels(boxes: Tensor, target_sizes: Any) -> Tensor:
+    """Boxes [B, N, 4] as shares of their pictures -> in pixels."""
+    sizes = boxes.new_tensor([size or (1, 1) for size in sizes_of(target_sizes, len(boxes))])
+    return boxes * sizes.flip(1).repeat(1, 2)[:, None]
+
+
+def objects(outputs: Any, threshold: float = 0.5, target_sizes: Any = None) -> list[dict[str, Tensor]]:
+    """Boxes of queries that are sure of a label other than the last, which says that there is nothing.
+
+    Args:
+        outputs: `logits` [B, Q, C + 1] and `pred_boxes` [B, Q, 4].
+        threshold: least probability of the label.
+        target_sizes: see `sizes_of`.
+
+    Returns:
+        For each picture `scores` [N], `labels` [N] and `boxes` [N, 4] (left, top, right, bottom).
+    """
+    scores, labels = outputs["logits"].softmax(-1)[..., :-1].max(-1)
+    boxes = in_pixels(corners(outputs["pred_boxes"]), target_sizes)
+    return _surest(scores, labels, boxes, threshold)
+
+
+def objects_by_label(
+    outputs: Any, threshold: float = 0.5, target_sizes: Any = None, top_k: int = 100
+) -> list[dict[str, Tensor]]:
+    """As `objects`, where labels do not exclude each other: the best pairs of a query and a label."""
+    logits = outputs["logits"]
+    scores, at = logits.sigmoid().flatten(1).topk(min(top_k, logits[0].numel()), dim=1)
+    boxes = in_pixels(corners(outputs["pred_boxes"]), target_sizes)
+    boxes = boxes.gather(1, (at // logits.shape[2])[..., None].expand(-1, -1, 4))
+    return _surest(scores, at % logits.shape[2], boxes, threshold)
+
+
+def _surest(scores: Tensor, labels: Tensor, boxes: Tensor, threshold: float) -> list[dict[str, Tensor]]:
+    found = []
+    for score, label, box in zip(scores, labels, boxes, strict=True):
+        kept = score > threshold
+        found.append({"scores": score[kept], "labels": label[kept], "boxes": box[kept]})
+    return found
+
+
+def depths(outputs: Any, target_sizes: Any = None, mode: str = "bicubic") -> list[dict[str, Tensor]]:
+    """`predicted_depth` [height, width] of every picture."""
+    made = outputs["predicted_depth"]
+    found = []
+    for one, size in zip(made, sizes_of(target_sizes, len(made)), strict=True):
+        found.append({"predicted_depth": one if size is None else _enlarged(one[None], size, mode)[0]})
+    return found
