@@ -71,37 +71,35 @@ NAMES = spec.Names(
 )
 
 
+def _layer(c: StagedConfig, i: int, number: int) -> spec.Layer:
+    """A layer of the stage i, with its number in all stages."""
+    norm, width, dropout = spec.Norm("layer", 1e-5), c.hidden_sizes[i], c.hidden_dropout_prob
+    heads = spec.Heads.split(width, c.num_attention_heads[i])
+    attention = spec.Reduced(heads, dropout=c.attention_probs_dropout_prob, ratio=c.sr_ratios[i])
+    mixed = spec.MixedFeedForward(int(width * c.mlp_ratios[i]), c.hidden_act, dropout=dropout)
+    skip = c.drop_path_rate * number / max(sum(c.depths) - 1, 1)
+    parts = (("attention", attention), ("feedforward", mixed))
+    return spec.Layer(tuple(spec.Part(m, role, norm, dropout=dropout, skip=skip) for role, m in parts))
+
+
+def _stage(c: StagedConfig, i: int, layer_class: str) -> spec.Stack:
+    norm, before = spec.Norm("layer", 1e-5), sum(c.depths[:i])
+    channels, width = (c.num_channels, *c.hidden_sizes)[i], c.hidden_sizes[i]
+    return spec.Stack(
+        stem=spec.Overlapping(channels, c.patch_sizes[i], c.strides[i], width, norm),
+        layers=tuple(_layer(c, i, before + j) for j in range(c.depths[i])),
+        names=NAMES,
+        width=width,
+        layer_class=layer_class,
+        final_norm=norm,
+        reports="plain",
+        initial_std=c.initializer_range,
+    )
+
+
 def stages(c: StagedConfig, layer_class: str = "SegformerLayer", rows: bool = False) -> spec.Stages:
     """The stages."""
-    norm, count = spec.Norm("layer", 1e-5), sum(c.depths)
-    found, at, channels = [], 0, c.num_channels
-    for i in range(c.num_encoder_blocks):
-        width, layers = c.hidden_sizes[i], []
-        for j in range(at, at + c.depths[i]):
-            skip = c.drop_path_rate * j / max(count - 1, 1)
-            heads = spec.Heads.split(width, c.num_attention_heads[i])
-            attention = spec.Reduced(heads, dropout=c.attention_probs_dropout_prob, ratio=c.sr_ratios[i])
-            inner, dropout = int(width * c.mlp_ratios[i]), c.hidden_dropout_prob
-            mixed = spec.MixedFeedForward(inner, c.hidden_act, dropout=dropout)
-            parts = (
-                spec.Part(attention, "attention", norm, dropout=dropout, skip=skip),
-                spec.Part(mixed, "feedforward", norm, dropout=dropout, skip=skip),
-            )
-            layers.append(spec.Layer(parts))
-        found.append(
-            spec.Stack(
-                stem=spec.Overlapping(channels, c.patch_sizes[i], c.strides[i], width, norm),
-                layers=tuple(layers),
-                names=NAMES,
-                width=width,
-                layer_class=layer_class,
-                final_norm=norm,
-                reports="plain",
-                initial_std=c.initializer_range,
-            )
-        )
-        at, channels = at + c.depths[i], width
-    return spec.Stages(tuple(found), rows)
+    return spec.Stages(tuple(_stage(c, i, layer_class) for i in range(c.num_encoder_blocks)), rows)
 
 
 def _segmented(c: SegformerConfig) -> Dense:
