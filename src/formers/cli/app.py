@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from formers.cli import chat, desk, embed, env, errors, evaluate, predict, serve, train
+from formers.cli import chat, desk, embed, env, errors, evaluate, predict, quantize, serve, train
 from formers.core.notices import reader_went_away
 
 
@@ -88,6 +88,8 @@ app.command("predict")(predict.predict)
 app.command("embed")(embed.embed)
 app.command("serve")(serve.serve)
 app.command("chat")(chat.chat)
+app.command("quantize")(quantize.quantize)
+app.command("perplexity")(quantize.perplexity)
 app.add_typer(desk.golden, name="golden")
 app.add_typer(desk.drift, name="drift")
 app.command("env")(env.env)

@@ -152,7 +152,7 @@ ARCHITECTURES: dict[str, str] = {"command-r": "cohere", "gemma3": "gemma3_text",
 WRITTEN: dict[str, str] = {
     **{kind: kind for kind in ("bloom", "falcon", "gemma2", "gpt2", "llama", "mamba", "nemotron", "phi3")},
     **{kind: kind for kind in ("qwen2", "qwen3", "stablelm", "starcoder2", "t5")},
-    **{"gemma3_text": "gemma3", "mistral": "llama", "qwen2_moe": "qwen2moe", "qwen3_moe": "qwen3moe"},
+    **{"gemma3_text": "gemma3", "qwen2_moe": "qwen2moe", "qwen3_moe": "qwen3moe"},
 }
 
 # names that older versions gave classes -> today's
