@@ -26,7 +26,7 @@ class Place:
 
     Attributes:
         name: what it is called in the model.
-        turn: how the model wants it: a function of tensors, run on the meta device too; None for as it is.
+        turn: how the model wants it: a function of tensors, run on zeros too; None for as it is.
         part: which of the file's tensor it is along the outermost axis; None for all.
     """
 
@@ -66,7 +66,9 @@ class GgufFile(WeightFile):
                     stop = begin + size
                 self._held[place.name] = held.type, shape, place
                 if place.turn is not None:
-                    shape = tuple(place.turn(torch.empty(shape, device="meta")).shape)
+                    shape = tuple(
+                        place.turn(torch.zeros(()).expand(shape)).shape
+                    )  # "meta" loads the compiler
                 entries[place.name] = Entry(torch.float32, shape, begin, stop)
         said = repr([(name, held.type, held.shape) for name, held in header.tensors.items()])
         super().__init__(header.path, entries, header_hash=hashlib.sha256(said.encode()).hexdigest())

@@ -11,7 +11,20 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from formers.cli import chat, desk, embed, env, errors, evaluate, look, predict, serve, train, vision_demo
+from formers.cli import (
+    chat,
+    desk,
+    embed,
+    env,
+    errors,
+    evaluate,
+    look,
+    predict,
+    quantize,
+    serve,
+    train,
+    vision_demo,
+)
 from formers.core.notices import reader_went_away
 
 
@@ -89,6 +102,8 @@ app.command("look")(look.look)
 app.command("embed")(embed.embed)
 app.command("serve")(serve.serve)
 app.command("chat")(chat.chat)
+app.command("quantize")(quantize.quantize)
+app.command("perplexity")(quantize.perplexity)
 app.add_typer(desk.golden, name="golden")
 app.add_typer(desk.drift, name="drift")
 app.command("vision-demo")(vision_demo.vision_demo)

@@ -12,7 +12,7 @@ _FIELDS: dict[str, tuple[str, ...]] = {
     "context_length": ("max_position_embeddings",),
     "block_count": ("num_hidden_layers",),
     "embedding_length": ("hidden_size",),
-    "feed_forward_length": ("intermediate_size", "n_inner", "ffn_hidden_size", "d_ff"),
+    "feed_forward_length": ("ffn_hidden_size", "intermediate_size", "n_inner", "d_ff"),
     "attention.head_count": ("num_attention_heads",),
     "attention.head_count_kv": ("num_key_value_heads",),
     "attention.key_length": ("head_dim", "d_kv"),
@@ -101,3 +101,42 @@ def _stretched(header: Header) -> dict[str, Any]:
     found = {"rope_scaling": {"rope_type": "longrope", "short_factor": short, "long_factor": long}}
     length = header.of_model("rope.scaling.original_context_length")
     return found if length is None else {**found, "original_max_position_embeddings": length}
+
+
+def described(config: Any, architecture: str, rms: bool) -> dict[str, Any]:
+    """The metadata of a model: what `record` reads, under the architecture's name.
+
+    Args:
+        config: of the model.
+        architecture: what llama.cpp calls it.
+        rms: whether its norms divide by the root mean square alone.
+    """
+    found: dict[str, Any] = {"general.architecture": architecture}
+    known = {*config._declared, *config.attribute_map, *getattr(config, "rope_names", tuple)(), "head_dim"}
+    other = f"attention.layer_norm_{'' if rms else 'rms_'}epsilon"
+    for key, names in _FIELDS.items():
+        value = next((v for n in names if n in known and (v := getattr(config, n, None)) is not None), None)
+        if value is not None and key != other:
+            found[f"{architecture}.{key}"] = value
+    said = {key.removeprefix(f"{architecture}."): value for key, value in found.items()}
+    heads, width = said.get("attention.head_count"), said["embedding_length"]
+    if heads is not None:
+        each = said.get("attention.key_length", width // heads)
+        found |= {f"{architecture}.attention.{name}_length": each for name in ("key", "value")}
+        if "rope.freq_base" in said:
+            share = getattr(config, "partial_rotary_factor", None) or 1.0
+            found[f"{architecture}.rope.dimension_count"] = int(each * share)
+    if "expand" in known:
+        found[f"{architecture}.ssm.inner_size"] = int(config.expand * width)
+    found[f"{architecture}.vocab_size"] = config.vocab_size
+    scaling = getattr(config, "rope_scaling", None) or {}
+    if (kind := scaling.get("rope_type")) in ("linear", "yarn"):
+        found |= {
+            f"{architecture}.rope.scaling.{n}": v for n, v in (("type", kind), ("factor", scaling["factor"]))
+        }
+    if (length := scaling.get("original_max_position_embeddings")) is not None and kind != "llama3":
+        found[f"{architecture}.rope.scaling.original_context_length"] = length
+    floats = {
+        key for key in found if key.endswith(("epsilon", "freq_base", "softcapping", "factor", "scale"))
+    }
+    return {key: float(value) if key in floats else value for key, value in found.items()}

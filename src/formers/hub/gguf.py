@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 ENDING = ".gguf"
+INSTEAD = "keep the model as safetensors, in int8 or int4 for instance"  # of what no file can say
 _MAGIC = b"GGUF"
 _FIXED = {0: "B", 1: "b", 2: "H", 3: "h", 4: "I", 5: "i", 6: "f", 7: "?", 10: "Q", 11: "q", 12: "d"}
 _TEXT, _LIST = 8, 9

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from functools import partial
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -47,44 +47,58 @@ _LAYER = {
     "out": "ssm_out",
 }
 _EMBEDDINGS = {"token": "token_embd", "position": "position_embd", "embedding_norm": "token_embd_norm"}
-_OUTPUT = "output"
+OUTPUT = "output"
 _OF_CONFIG = ("rope_freqs.weight", "rope_factors_long.weight", "rope_factors_short.weight")
 
-Turn = Callable[[Tensor], Tensor]
+
+@dataclass(frozen=True)
+class Turn:
+    """How a weight goes from the file to the model, and back."""
+
+    read: Callable[[Tensor], Tensor]
+    write: Callable[[Tensor], Tensor]
 
 
-def _halves(heads: int, x: Tensor) -> Tensor:
-    """Rows of a head in pairs -> those that are turned first, then those that they are turned with."""
-    return x.reshape(heads, -1, 2, *x.shape[1:]).transpose(1, 2).reshape(x.shape)
+def _halves(heads: int) -> Turn:
+    """Rows of a head in pairs <-> those that are turned first, then those that they are turned with."""
+    return Turn(
+        lambda x: x.reshape(heads, -1, 2, *x.shape[1:]).transpose(1, 2).reshape(x.shape),
+        lambda x: x.reshape(heads, 2, -1, *x.shape[1:]).transpose(1, 2).reshape(x.shape),
+    )
 
 
-def _by_heads(heads: int, x: Tensor) -> Tensor:
-    """All queries, then keys, then values -> query, key and value of each head."""
-    return x.reshape(3, heads, -1, *x.shape[1:]).transpose(0, 1).reshape(x.shape)
+def _by_heads(heads: int) -> Turn:
+    """All queries, then keys, then values <-> query, key and value of each head."""
+    return Turn(
+        lambda x: x.reshape(3, heads, -1, *x.shape[1:]).transpose(0, 1).reshape(x.shape),
+        lambda x: x.reshape(heads, 3, -1, *x.shape[1:]).transpose(0, 1).reshape(x.shape),
+    )
 
 
-def _turn(
-    model: Any, s: Stack, role: str, name: str, leaf: nn.Module | None, stored: dict[str, str]
-) -> Turn | None:
-    """How a weight goes from the file to the model; None for as it is."""
+def _moved(by: float) -> Turn:
+    return Turn(lambda x: x - by, lambda x: x + by)
+
+
+def _turn(s: Stack, role: str, name: str, leaf: nn.Module | None, stored: dict[str, str]) -> Turn | None:
+    """How a weight is held by the file; None for as it is."""
     kind = stored.get(role)
     if kind is not None:
         mixer = s.attention
         assert isinstance(mixer, Attention)
         count = mixer.heads.key_value if role == "k" else mixer.heads.query
-        return partial(_halves if kind == "pairs" else _by_heads, count)
+        return (_halves if kind == "pairs" else _by_heads)(count)
     if role == "decay":
-        return lambda x: torch.log(-x)
+        return Turn(lambda x: torch.log(-x), lambda x: -torch.exp(x))
     if not name.endswith(".weight"):
         return None
     offset = s.final_norm.offset if s.final_norm is not None else 0.0
     if role.endswith(("norm", "_inner")) and offset:
-        return lambda x: x - offset
+        return _moved(offset)
     if isinstance(leaf, Conv1D):
-        return torch.Tensor.t
+        return Turn(torch.Tensor.t, torch.Tensor.t)
     if role == "conv":
-        return lambda x: x.unsqueeze(1)
-    return (lambda x: x.reshape(1, -1)) if role == "share" else None
+        return Turn(lambda x: x.unsqueeze(1), lambda x: x.squeeze(1))
+    return Turn(lambda x: x.reshape(1, -1), lambda x: x.reshape(-1)) if role == "share" else None
 
 
 def _leaves(model: Any) -> Iterator[tuple[str, str, str, Stack, int | None]]:
@@ -118,7 +132,7 @@ def _leaves(model: Any) -> Iterator[tuple[str, str, str, Stack, int | None]]:
         if module is table:
             yield path, _EMBEDDINGS["token"], "token", first_stack(model), None
         elif head is not None and module is head:
-            yield path, _OUTPUT, _OUTPUT, first_stack(model), None
+            yield path, OUTPUT, OUTPUT, first_stack(model), None
 
 
 def first_stack(model: Any) -> Stack:
@@ -138,7 +152,7 @@ def places(model: Any, architecture: str) -> dict[str, tuple[str, int | None, Tu
         for ending in ("", ".weight", ".bias"):
             held = path + ending
             if held in names:
-                turn = _turn(model, s, role, held, modules.get(path), stored)
+                turn = _turn(s, role, held, modules.get(path), stored)
                 found[held] = (f"{name}{ending}", part, turn)
     return found
 
@@ -153,8 +167,8 @@ def opened(model: Any, header: Header) -> TensorFiles:
     tied = model._tied_weights()
     for held, (name, part, turn) in places(model, header.architecture).items():
         if held not in tied or name not in known:
-            known.setdefault(name, []).append(Place(held, turn, part))
+            known.setdefault(name, []).append(Place(held, None if turn is None else turn.read, part))
     if model.get_output_embeddings() is None:
-        known[f"{_OUTPUT}.weight"] = []
+        known[f"{OUTPUT}.weight"] = []
     known |= {name: [] for name in _OF_CONFIG if name in header.tensors}
     return TensorFiles([GgufFile(header, known)])

@@ -9,7 +9,8 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from formers.core.notices import did_you_mean
-from formers.models.table import ARCHITECTURES, FAMILIES
+from formers.hub.gguf import INSTEAD
+from formers.models.table import ARCHITECTURES, FAMILIES, WRITTEN
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -87,6 +88,19 @@ def named_in_gguf(architecture: str) -> str:
             f"{did_you_mean(architecture, FAMILIES)}: load the checkpoint that it was made from"
         )
     return found
+
+
+def called_in_gguf(model_type: str) -> str:
+    """What a GGUF file calls a model type.
+
+    Raises:
+        ValueError: for one of which no files are written.
+    """
+    if model_type not in WRITTEN:
+        raise ValueError(
+            f"GGUF files are written of {', '.join(sorted(WRITTEN))}, not of {model_type!r}: {INSTEAD}"
+        )
+    return WRITTEN[model_type]
 
 
 def config_class(values: Mapping[str, Any]) -> type[PretrainedConfig]:

@@ -168,6 +168,13 @@ FAMILIES: dict[str, tuple[str, str]] = {
 # what a GGUF file calls a kind of model -> its type, where they differ by more than - and _
 ARCHITECTURES: dict[str, str] = {"command-r": "cohere", "gemma3": "gemma3_text", "t5encoder": "t5"}
 
+# types of which GGUF files are written, where they are called otherwise or another's file holds them too
+WRITTEN: dict[str, str] = {
+    **{kind: kind for kind in ("bloom", "falcon", "gemma2", "gpt2", "llama", "mamba", "nemotron", "phi3")},
+    **{kind: kind for kind in ("qwen2", "qwen3", "stablelm", "starcoder2", "t5")},
+    **{"gemma3_text": "gemma3", "qwen2_moe": "qwen2moe", "qwen3_moe": "qwen3moe"},
+}
+
 # names that older versions gave classes -> today's
 OLDER_NAMES: dict[str, str] = {
     "BartPretrainedModel": "BartPreTrainedModel",

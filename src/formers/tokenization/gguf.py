@@ -17,7 +17,7 @@ from formers.tokenization.sentencepiece import Kind, Model, Piece
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
-_NAMED = {"bos": "bos", "eos": "eos", "unk": "unknown", "pad": "padding"}
+NAMED = {"bos": "bos", "eos": "eos", "unk": "unknown", "pad": "padding"}
 _ABBREVIATED = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)"
 _UPPER, _LOWER = r"[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]", r"[\p{Ll}\p{Lm}\p{Lo}\p{M}]"
 _CASED = (rf"[^\r\n\p{{L}}\p{{N}}]?{_UPPER}*{_LOWER}+", rf"[^\r\n\p{{L}}\p{{N}}]?{_UPPER}+{_LOWER}*")
@@ -26,7 +26,7 @@ _OTHERS = r" ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+"
 _BY_CASE = "|".join((*_CASED, r"\p{N}", _OTHERS))
 _BY_CASE_ABBREVIATED = "|".join((*(f"{one}{_ABBREVIATED}?" for one in _CASED), r"\p{N}{1,3}", _OTHERS))
 # `tokenizer.ggml.pre` -> where texts are cut before their bytes are paired (llama.cpp's llama-vocab.cpp)
-_CUTS = {
+CUTS = {
     **dict.fromkeys(("llama3", "llama-v3", "llama-bpe", "falcon3", "falcon-h1", "pixtral"), _THREE_DIGITS),
     **dict.fromkeys(("midm-2.0", "lfm2", "jina-v5-nano", "dbrx", "smaug-bpe"), _THREE_DIGITS),
     **dict.fromkeys(("qwen2", "deepseek-r1-qwen", "kormo", "f2llmv2", "megrez"), ONE_DIGIT),
@@ -40,7 +40,7 @@ def settings_of(header: Header) -> dict[str, Any]:
     """Special tokens, chat template and class, as `tokenizer_config.json` would say them."""
     tokens = _said(header, "tokens")
     found: dict[str, Any] = {"tokenizer_class": "PreTrainedTokenizerFast"}
-    for name, called in _NAMED.items():
+    for name, called in NAMED.items():
         index = header.fields.get(f"tokenizer.ggml.{called}_token_id")
         if index is not None and 0 <= index < len(tokens):
             found[f"{name}_token"] = tokens[index]
@@ -118,7 +118,7 @@ def _bytes(header: Header, settings: Mapping[str, Any]) -> Tokenizer:
     from tokenizers import pre_tokenizers
 
     pre = header.fields.get("tokenizer.ggml.pre", "default")
-    if pre not in _CUTS:
+    if pre not in CUTS:
         raise ValueError(
             f"{header.path} cuts texts as {pre!r} does, which is not known: load the tokenizer of the "
             "checkpoint that it was made from"
@@ -129,8 +129,8 @@ def _bytes(header: Header, settings: Mapping[str, Any]) -> Tokenizer:
         vocab[text if spelt else _spelt(text)] = index
     given = {"vocab": vocab, "merges": _said(header, "merges")}
     backend = builders.build(RECIPES["GPT2"], given, settings, str(header.path))
-    if _CUTS[pre]:
-        cut_bytes(backend, _CUTS[pre], prefix=False)
+    if CUTS[pre]:
+        cut_bytes(backend, CUTS[pre], prefix=False)
     first, last = _ends(header, settings, usual=False)
     if first or last:
         surround(backend, first, last)
@@ -166,11 +166,12 @@ def _add_marked(backend: Tokenizer, header: Header) -> None:
     from tokenizers import AddedToken
 
     ids = backend.get_vocab()
+    found: dict[int, list[AddedToken]] = {Kind.CONTROL: [], Kind.USER_DEFINED: []}
     for text, kind in zip(_said(header, "tokens"), _kinds(header), strict=True):
-        if kind in (Kind.CONTROL, Kind.USER_DEFINED) and text in ids:
-            special = kind == Kind.CONTROL
-            token = AddedToken(text, normalized=False, special=special)
-            (backend.add_special_tokens if special else backend.add_tokens)([token])
+        if kind in found and text in ids:
+            found[kind].append(AddedToken(text, normalized=False, special=kind == Kind.CONTROL))
+    backend.add_special_tokens(found[Kind.CONTROL])  # all at once: each call sorts them all anew
+    backend.add_tokens(found[Kind.USER_DEFINED])
 
 
 _KINDS = {"llama": _pieces, "gpt2": _bytes, "t5": _unigram}
