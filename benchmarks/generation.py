@@ -2,7 +2,8 @@
 
 Random weights, float32 on a CPU, prompts of 32 tokens and 64 new ones; no row ends early. The two run in
 turn in one process on the same weights, and the median of the ratios is given. Greedy tokens must be
-equal, or the run says so. The bytes of the weights that a second of decoding reads stand beside what this
+equal, or the run says so. One row is the engine beside itself: what it wins by keeping blocks of a prompt
+that many share. The bytes of the weights that a second of decoding reads stand beside what this
 machine reads at most.
 
     python benchmarks/generation.py [--only NAME ...] [--rounds 5] [--record]
@@ -212,12 +213,40 @@ def _many(rounds: int) -> Iterator[list[str]]:
     yield ["LLaMA, 15 M: 64 requests of mixed lengths", f"{ratio:.2f}", f"{count / seconds:.0f}", note, ""]
 
 
+def _shared(rounds: int) -> list[str]:
+    """Time to the first token behind a system prompt of 1,000 tokens: read anew, and found in blocks."""
+    import formers
+    from formers.generation.engine import Engine, Request
+
+    _, ours = models("LLaMA, 15 M")
+    drawn = random.Random(1)
+    system, *asked = ([drawn.randrange(10, 30000) for _ in range(size)] for size in (1000, *[24] * rounds))
+    config = formers.GenerationConfig(max_new_tokens=8)
+    engines = [Engine(ours, rows=4, prefix_bytes=0), Engine(ours, rows=4)]
+    found: list[list[list[int]]] = [[], []]
+    waits: list[list[float]] = [[], []]
+    for text in ([0] * 24, *asked):  # the first one fills the blocks
+        for engine, tokens, waited in zip(engines, found, waits, strict=True):
+            request = Request([*system, *text], config)
+            engine.submit(request)
+            engine.run()
+            tokens.append(request.tokens)
+            waited.append((request.first_at or 0.0) - request.arrived)
+    anew, kept = (statistics.median(waited[1:]) for waited in waits)
+    same = "equal" if found[0] == found[1] else "NOT EQUAL"
+    times = (f"{waited * 1000:.0f} ms" for waited in (anew, kept))
+    return ["LLaMA, 15 M: 1,000 tokens before 24", *times, f"{anew / kept:.1f}", same]
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument(
-        "--only", nargs="*", default=(), help="words of the rows' names; 'many' for the requests"
+        "--only",
+        nargs="*",
+        default=(),
+        help="words of the rows' names; 'many' for the requests, 'shared' for the prompt",
     )
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--record", action="store_true", help="write the table into RESULTS.md")
@@ -233,10 +262,19 @@ def main() -> None:
     for row in rows_of(tuple(given.only), given.rounds):
         table.append(row)
         print(*row, sep="  ", flush=True)
-    record.show(table)
-    if given.record:
-        note = "Ratios are times as fast as the reference's `generate`, two threads."
-        record.section("Generation", table, command="python benchmarks/generation.py --record", notes=note)
+    sections = {"Generation": (table, "Ratios are times as fast as the reference's `generate`, two threads.")}
+    if not given.only or "shared" in given.only:
+        head = ["to the first token", "nothing kept", "blocks kept", "ratio", "greedy tokens"]
+        note = (
+            "Our engine beside itself: prompts that begin with the same system prompt, one after the other."
+        )
+        sections["Shared prompt"] = [head, _shared(given.rounds)], note
+    for name, (rows, note) in sections.items():
+        if len(rows) > 1:
+            record.show(rows)
+            if given.record:
+                command = "python benchmarks/generation.py --record"
+                record.section(name, rows, command=command, notes=note)
 
 
 if __name__ == "__main__":

@@ -380,7 +380,8 @@ def test_a_response_calls_a_tool_and_goes_on_from_its_result(client: openai.Open
         "name": "weather",
         "arguments": call.arguments,
     }
-    items: Any = [{"role": "user", "content": "Where?"}, said, result]
+    thought = {"type": "reasoning", "id": "rs_1", "summary": [], "content": []}
+    items: Any = [{"role": "user", "content": "Where?"}, thought, said, result]
     told = client.responses.create(**{**short, "input": items})
     assert after.output[0].type == "message"
     read = [one.usage.input_tokens for one in (after, told) if one.usage is not None]

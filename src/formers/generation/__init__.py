@@ -8,6 +8,10 @@ from formers.core.lazy import lazy
 NAMES: dict[str, tuple[str, ...]] = {
     "formers.configs.generation": ("GenerationMode",),
     "formers.generation.compiling": ("CompileConfig",),
+    "formers.generation.bayesian": (
+        "BayesianDetectorConfig",
+        "BayesianDetectorModel",
+    ),
     "formers.generation.constraints": (
         "Constraint",
         "ConstraintListState",

@@ -19,6 +19,7 @@ from formers.serving.limits import quoted
 from formers.serving.settings import Settings
 from formers.serving.writing import values
 from formers.serving.writing.forms import Form, json_form, read_format
+from formers.serving.writing.harmony import channels_form, is_harmony
 from formers.serving.writing.tools import Tools, form_of, read_calls, read_tools
 from formers.serving.writing.values import BadField, Body
 from formers.tokenization.templates import variables_of
@@ -28,7 +29,10 @@ MOST_BIASES = 1024
 LONGEST_STOP = 1000  # characters
 _COLDEST = 1e-5  # a temperature below takes the likeliest token: scores divided by it would overflow
 _ROLES = {"developer": "system", **{role: role for role in ("system", "user", "assistant", "tool")}}
-_OF_TOOLS = {"assistant": ("tool_calls",), "tool": ("tool_call_id",)}  # fields of such messages
+_OF_TOOLS = {
+    "assistant": ("tool_calls", "reasoning_content"),
+    "tool": ("tool_call_id",),
+}  # fields of such messages
 _COMMON = (
     *(
         "model",
@@ -77,6 +81,7 @@ class Asked:
         penalties: of presence and of frequency.
         user: whom the client asks for; for the log.
         tools: that may be called.
+        channels: whether the model writes its answer in channels.
         form: what the texts may be; `structure` is that, compiled.
     """
 
@@ -94,6 +99,7 @@ class Asked:
     penalties: tuple[float, float]
     user: str | None
     tools: Tools | None = None
+    channels: bool = False
     form: Form | None = None
     structure: Structure | None = None
 
@@ -160,11 +166,7 @@ class Reader:
         prompt = self._conversation(body, tools)
         name = "max_tokens" if most is None else "max_completion_tokens"
         found = self._asked(body, [prompt], (name, most or older), logged, top or 0, chat=True)
-        found.tools = tools
-        if tools is not None:
-            found.form = form_of(tools, schema, self.tokenizer)
-        elif schema is not None:
-            found.form = json_form(schema)
+        self._bind(found, tools, schema)
         return found
 
     def text(self, raw: bytes) -> Asked:
@@ -297,10 +299,23 @@ class Reader:
             raise BadField("prompt", "prompt is empty, and the model knows no token that begins a text")
         return known[:1]
 
+    def _bind(self, asked: Asked, tools: Tools | None, schema: str | None) -> None:
+        """Say what the texts of a chat may be: calls of tools, JSON of a schema."""
+        template = self._template(None if tools is None else tools.given)
+        asked.tools, asked.channels = tools, template is not None and is_harmony(template)
+        if asked.channels:
+            asked.form = channels_form(tools, schema, self.tokenizer)
+        elif tools is not None:
+            asked.form = form_of(tools, schema, self.tokenizer)
+        elif schema is not None:
+            asked.form = json_form(schema)
+
+    def _template(self, tools: Any) -> str | None:
+        known = self.tokenizer.chat_template is not None
+        return self.tokenizer.get_chat_template(tools=tools) if known else None
+
     def _tools(self, body: Body) -> Tools | None:
-        template = None
-        if self.tokenizer.chat_template is not None:
-            template = self.tokenizer.get_chat_template(tools=body.get("tools"))
+        template = self._template(body.get("tools"))
         return read_tools(body, template, template is not None and "tools" in variables_of(template))
 
     def _conversation(self, body: Body, tools: Tools | None = None) -> list[int]:
@@ -344,6 +359,11 @@ class Reader:
             )
             content = content or ""
         read["content"] = values.text(content, f"{place}.content", self.limits.max_chars)
+        if message.get("reasoning_content") is not None:
+            thought = values.text(
+                message["reasoning_content"], f"{place}.reasoning_content", self.limits.max_chars
+            )
+            read |= _thinking(thought, read)
         if role == "tool":
             identifier = values.text(message.get("tool_call_id"), f"{place}.tool_call_id", LONGEST_STOP)
             read["tool_call_id"] = identifier
@@ -355,6 +375,12 @@ class Reader:
         if not isinstance(part, dict) or part.get("type") != "text" or set(part) != {"type", "text"}:
             raise BadField(place, f'{place} is {{"type": "text", "text": ...}}: this server reads text alone')
         return values.text(part["text"], f"{place}.text", self.limits.max_chars)
+
+
+def _thinking(thought: str, message: dict[str, Any]) -> dict[str, str]:
+    """The fields in which templates read an answer's thoughts; some take none beside both text and calls."""
+    both = message.get("tool_calls") and message.get("content")
+    return {} if both else {"thinking": thought, "reasoning_content": thought}
 
 
 def _stops(given: Any) -> tuple[str, ...]:

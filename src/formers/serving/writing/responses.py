@@ -16,11 +16,12 @@ from formers.serving.limits import Refusal, quoted
 from formers.serving.settings import Settings
 from formers.serving.writing import values
 from formers.serving.writing.asked import Asked, Reader
-from formers.serving.writing.forms import json_form, read_format
+from formers.serving.writing.forms import read_format
+from formers.serving.writing.harmony import Thought, thought_tokens
 from formers.serving.writing.kept import Kept, Message
 from formers.serving.writing.shapes import Shape
 from formers.serving.writing.texts import Piece, Told
-from formers.serving.writing.tools import Call, form_of
+from formers.serving.writing.tools import Call
 from formers.serving.writing.values import BadField, Body
 
 LOG_PROBS = "message.output_text.logprobs"
@@ -44,6 +45,8 @@ _FORMAT = "text.format"
 _OF_FORMAT = ("name", "schema", "strict", "description")  # beside its type
 _ROLES = ("user", "assistant", "system", "developer")
 _PARTS = ("input_text", "output_text")
+_NO_SUMMARY = ("summary", "encrypted_content")
+_OUTPUTS = {"message": ("msg", "output_text"), "reasoning": ("rs", "reasoning_text")}
 _OF_CALLS = {
     "function_call": ("call_id", "name", "arguments"),
     "function_call_output": ("call_id", "output"),
@@ -110,11 +113,9 @@ class ResponseReader(Reader):
             raise
         for name in ("temperature", "top_p"):
             said[name] = getattr(asked.config, name) if body.get(name) is None else body[name]
-        asked.tools = tools
-        if tools is not None:
-            asked.form = form_of(tools, schema, self.tokenizer)
-        elif schema is not None:
-            asked.form = replace(json_form(schema), param=_FORMAT)
+        self._bind(asked, tools, schema)
+        if tools is None and asked.form is not None:
+            asked.form = replace(asked.form, param=_FORMAT)
         return AskedResponse(**vars(asked), conversation=conversation, said=said)
 
     def _said(self, body: Body, top: int) -> dict[str, Any]:
@@ -145,11 +146,17 @@ class ResponseReader(Reader):
         found: list[Message] = []
         for place, item in enumerate(given):
             read = self._item(item, f"input[{place}]")
+            thought = found.pop()["thought"] if found and "thought" in found[-1] else None
+            if thought is not None and read["role"] == "assistant":  # of the item that follows
+                read["reasoning_content"] = thought
             if "tool_calls" in read and found and found[-1]["role"] == "assistant":  # one answer's items
                 calls = [*found[-1].get("tool_calls", ()), *read["tool_calls"]]
                 found[-1] = {**found[-1], "tool_calls": calls}
             else:
                 found.append(read)
+        found = found if "content" in found[-1] else found[:-1]
+        if not found:
+            raise BadField("input", "input is thoughts alone: send the messages around them")
         return found
 
     def _item(self, item: Any, place: str) -> Message:
@@ -167,6 +174,18 @@ class ResponseReader(Reader):
                 return {"role": "tool", "tool_call_id": number, "content": told["output"]}
             call = {"id": number, "type": "function", "function": told}
             return {"role": "assistant", "content": "", "tool_calls": [call]}
+        if kind == "reasoning":
+            values.check_known(item, ("type", "id", "status", "content"), dict.fromkeys(_NO_SUMMARY, ([],)))
+            parts = item.get("content") or []
+            if not isinstance(parts, list) or not all(
+                isinstance(one, dict) and set(one) == {"type", "text"} for one in parts
+            ):
+                raise BadField(
+                    f"{place}.content",
+                    f'{place}.content is a list of {{"type": "reasoning_text", "text": ...}}',
+                )
+            texts = [values.text(one["text"], f"{place}.content", self.limits.max_chars) for one in parts]
+            return {"role": "assistant", "thought": "".join(texts)}
         if kind != "message":
             said = (
                 f"{place}.type: {quoted(kind)} is not supported by this server: it reads messages and calls"
@@ -259,7 +278,7 @@ class ResponseShape(Shape):
             "id": self.number, "object": "response", "created_at": int(time.time()), "model": model
         }  # fmt: skip
         self._output: list[dict[str, Any]] = []  # what is whole
-        self._open: dict[str, Any] | None = None  # the message that is being written
+        self._open: dict[str, Any] | None = None  # the message, or the thoughts, that are being written
         self._texts: list[str] = []  # its pieces, and what is told of its tokens
         self._told: list[Told] = []
         self._untold: list[Told] = []  # tokens whose text is held back
@@ -286,7 +305,7 @@ class ResponseShape(Shape):
         """The events of a piece; with the last one, those that end the response."""
         found: list[bytes] = []
         self._untold += piece.told
-        parts: list[str | Call] = [piece.text]
+        parts: list[str | Call | Thought] = [piece.text]
         if self._calls:
             parser = self._calls[0]
             parts = [*parser.add(piece.text), *(parser.end() if piece.ended is not None else ())]
@@ -295,11 +314,14 @@ class ResponseShape(Shape):
         for part in parts:
             if isinstance(part, Call):
                 found += [*self._closing("completed"), *self._call(part)]
+            elif isinstance(part, Thought):
+                found += self._said(part.text, "reasoning")
             elif part or (self._untold and not self._calls):
                 found += self._said(part)
         if piece.ended is not None:
             cut = piece.ended.reason == "length"
-            if not self._output and self._open is None:  # an answer has a message, be it empty
+            if not self._calls_or_says():  # an answer has a message, be it empty
+                found += self._closing("completed")
                 found += self._opening()
             found += self._closing("incomplete" if cut else "completed")
             response = self._answer = self._ended(piece.ended)
@@ -317,31 +339,42 @@ class ResponseShape(Shape):
         error = {"code": "server_error", "message": refusal.detail}
         return self._event("response.failed", response=self._response("failed", error=error))
 
-    def _opening(self) -> list[bytes]:
-        """A message begins."""
-        self._open = {"id": f"msg_{uuid.uuid4().hex}", "type": "message", "role": "assistant"}
+    def _calls_or_says(self) -> bool:
+        items = [*self._output, *([] if self._open is None else [self._open])]
+        return any(item["type"] != "reasoning" for item in items)
+
+    def _opening(self, kind: str = "message") -> list[bytes]:
+        """A message, or thoughts, begin."""
+        own: dict[str, Any] = {"role": "assistant"} if kind == "message" else {"summary": []}
+        self._open = {"id": f"{_OUTPUTS[kind][0]}_{uuid.uuid4().hex}", "type": kind, **own}
         self._texts, self._told = [], []
         return [
             self._of_item("output_item.added", item={**self._open, "status": "in_progress", "content": []}),
             self._of_part("content_part.added", part=self._part("", [])),
         ]
 
-    def _said(self, text: str) -> list[bytes]:
-        """Text of the message, which begins with it where none is open."""
-        found = [] if self._open is not None else self._opening()
+    def _said(self, text: str, kind: str = "message") -> list[bytes]:
+        """Text of a message or of thoughts, which begin with it where none are open."""
+        found: list[bytes] = []
+        if self._open is not None and self._open["type"] != kind:
+            found += self._closing("completed")
+        found += [] if self._open is not None else self._opening(kind)
         told, self._untold = self._untold, []
         self._texts.append(text)
+        if kind == "reasoning":  # of whose tokens nothing is told
+            return [*found, self._of_part("reasoning_text.delta", delta=text)]
         self._told += told
         return [*found, self._of_part("output_text.delta", delta=text, logprobs=self._log_probs(told))]
 
     def _closing(self, status: str) -> list[bytes]:
-        """The message that is open ends."""
+        """What is open ends."""
         if self._open is None:
             return []
         part = self._part("".join(self._texts), self._log_probs(self._told))
         item = {**self._open, "status": status, "content": [part]}
+        told = {name: part[name] for name in ("text", "logprobs") if name in part}
         found = [
-            self._of_part("output_text.done", text=part["text"], logprobs=part["logprobs"]),
+            self._of_part(f"{part['type']}.done", **told),
             self._of_part("content_part.done", part=part),
             self._of_item("output_item.done", item=item),
         ]
@@ -386,10 +419,13 @@ class ResponseShape(Shape):
         return self._response(
             "incomplete" if cut else "completed",
             output=self._output,
-            usage=_usage(request),
+            usage=_usage(request, self._thought_tokens(request)),
             completed_at=None if cut else int(time.time()),
             incomplete_details={"reason": "max_output_tokens"} if cut else None,
         )
+
+    def _thought_tokens(self, request: Request) -> int:
+        return thought_tokens(request.tokens, self.pieces.of) if self.asked.channels else 0
 
     def _message_of(self) -> Message:
         """The answer as a message of the conversation."""
@@ -400,7 +436,11 @@ class ResponseShape(Shape):
             for item in self._output if item["type"] == "function_call"
         ]  # fmt: skip
         said: Message = {"role": "assistant", "content": "".join(texts)}
-        return {**said, "tool_calls": calls} if calls else said
+        if calls:
+            thoughts = [one["content"][0]["text"] for one in self._output if one["type"] == "reasoning"]
+            said["tool_calls"] = calls
+            said |= {"reasoning_content": "".join(thoughts)} if thoughts else {}
+        return said
 
     def _response(self, status: str, **known: Any) -> dict[str, Any]:
         nothing = dict.fromkeys(("completed_at", "error", "incomplete_details", "usage"))
@@ -415,19 +455,23 @@ class ResponseShape(Shape):
         return {**self.head, "status": status, **nothing, "output": [], **fixed, **self.asked.said, **known}
 
     def _part(self, text: str, logged: list[Any]) -> dict[str, Any]:
-        return {"type": "output_text", "text": text, "annotations": [], "logprobs": logged}
+        """The content of what is open."""
+        assert self._open is not None
+        kind = _OUTPUTS[self._open["type"]][1]
+        own = {"annotations": [], "logprobs": logged} if kind == "output_text" else {}
+        return {"type": kind, "text": text, **own}
 
     def _log_probs(self, told: Sequence[Told]) -> list[Any]:
         found: list[Any] = self._logged(0, told)["content"]
         return found
 
 
-def _usage(request: Request) -> dict[str, Any]:
+def _usage(request: Request, thoughts: int) -> dict[str, Any]:
     read, written = len(request.prompt), len(request.tokens)
     return {
         "input_tokens": read,
         "input_tokens_details": {"cached_tokens": request.known, "cache_write_tokens": 0},
         "output_tokens": written,
-        "output_tokens_details": {"reasoning_tokens": 0},
+        "output_tokens_details": {"reasoning_tokens": thoughts},
         "total_tokens": read + written,
     }

@@ -11,6 +11,7 @@ from formers.generation.stopping import TokenBytes
 from formers.serving.classify import encoded
 from formers.serving.limits import Refusal
 from formers.serving.writing.asked import Asked
+from formers.serving.writing.harmony import Channels, Thought
 from formers.serving.writing.texts import Piece, Told
 from formers.serving.writing.tools import Call, Calls
 from formers.serving.writing.values import error_of
@@ -35,7 +36,11 @@ class Shape:
         self.written = [0] * (len(asked.prompts) * asked.copies)  # new tokens of each text
         self._begun: set[int] = set()
         tools = asked.tools
-        self._calls = [] if tools is None else [Calls(tools) for _ in self.written]
+        self._calls: list[Calls | Channels] = []
+        if asked.channels:
+            self._calls += [Channels(tools) for _ in self.written]
+        elif tools is not None:
+            self._calls += [Calls(tools) for _ in self.written]
 
     # -- whole ----------------------------------------------------------------------------------------
 
@@ -49,7 +54,10 @@ class Shape:
             said: dict[str, Any] = {"text": self._echo(index) + text}
             if self.asked.chat:
                 message = {"role": "assistant", "content": text, "refusal": None}
-                said = {"message": {**message, **self._called(index, text)}}
+                if self._calls:
+                    called, told = self._called(own)
+                    message |= called
+                said = {"message": message}
             logged = self._logged(index, told) if self.asked.logged else None
             choices.append(_choice(index, said, logged, self._reason(own[-1])))
         return {**self.head, "choices": choices, "usage": self.usage()}
@@ -70,14 +78,16 @@ class Shape:
                 yield self._chunk(index, {"delta": {"role": "assistant", "content": ""}})
             else:
                 text = self._echo(index) + text
-        calls: list[dict[str, Any]] = []
+        parts, told = self._parted(piece) if self._calls else ([], piece.told)
+        if thought := "".join(one.text for one in parts if isinstance(one, Thought)):
+            yield self._chunk(index, {"delta": {"reasoning_content": thought}})
         if self._calls:
-            text, calls = self._parted(index, text, piece.ended is not None)
+            text = "".join(one for one in parts if isinstance(one, str))
         reason = self._reason(piece)
-        if text or piece.told:
+        if text or told:
             said = {"delta": {"content": text}} if self.asked.chat else {"text": text}
-            yield self._chunk(index, said, piece.told)
-        for call in calls:
+            yield self._chunk(index, said, told)
+        for call in (delta for one in parts if isinstance(one, Call) for delta in one.deltas()):
             yield self._chunk(index, {"delta": {"tool_calls": [call]}})
         if reason is not None:
             yield self._chunk(index, {"delta": {}} if self.asked.chat else {"text": ""}, (), reason)
@@ -116,19 +126,26 @@ class Shape:
             return self._calls[piece.index].reason
         return piece.ended.reason
 
-    def _called(self, index: int, text: str) -> dict[str, Any]:
-        """The calls of a whole text, and what else it is; nothing where it calls no tool."""
-        if not self._calls:
-            return {}
-        content, calls = self._calls[index].all(text)
-        return {"content": content, "tool_calls": calls} if calls else {}
+    def _called(self, pieces: Sequence[Piece]) -> tuple[dict[str, Any], list[Told]]:
+        """What a whole text with calls or thoughts says, and what is told of its tokens."""
+        found: list[str | Call | Thought] = []
+        told: list[Told] = []
+        for piece in pieces:
+            parts, known = self._parted(piece)
+            found += parts
+            told += known
+        content = "".join(one for one in found if isinstance(one, str))
+        thought = "".join(one.text for one in found if isinstance(one, Thought))
+        calls = [one.told() for one in found if isinstance(one, Call)]
+        said: dict[str, Any] = {"content": content or None, "tool_calls": calls} if calls else {}
+        return {"content": content, **said, **({"reasoning_content": thought} if thought else {})}, told
 
-    def _parted(self, index: int, text: str, ended: bool) -> tuple[str, list[dict[str, Any]]]:
-        """What of a piece is text, and the calls in it as deltas."""
-        parser = self._calls[index]
-        found = [*parser.add(text), *(parser.end() if ended else ())]
-        calls = [delta for one in found if isinstance(one, Call) for delta in one.deltas()]
-        return "".join(one for one in found if isinstance(one, str)), calls
+    def _parted(self, piece: Piece) -> tuple[list[str | Call | Thought], list[Told]]:
+        """The parts of a piece, and what is told of its tokens: nothing where they are thoughts or calls."""
+        parser = self._calls[piece.index]
+        parts = [*parser.add(piece.text), *(parser.end() if piece.ended is not None else ())]
+        hidden = self.asked.channels and not any(isinstance(one, str) for one in parts)
+        return parts, [] if hidden else piece.told
 
     def _echo(self, index: int) -> str:
         return self.asked.echo[index // self.asked.copies] if self.asked.echo is not None else ""

@@ -220,7 +220,16 @@ def form_of(tools: Tools, content: str | None, tokenizer: Any) -> Form | None:
         start, rules = "calls | content", [*rules, f"content: %json {content}"]
     else:
         start, rules = _in_text(tools, tokenizer, rules)
-    source = "\n".join([f"start: {start}", *rules])
+    return bounded(tools, [f"start: {start}", *rules])
+
+
+def bounded(tools: Tools, rules: Sequence[str]) -> Form:
+    """The form that those rules are.
+
+    Raises:
+        BadField: they are too large.
+    """
+    source = "\n".join(rules)
     if len(source) > 2 * LONGEST_SCHEMA:
         raise BadField("tools", f"the schemas of all tools have at most {2 * LONGEST_SCHEMA} characters")
     return Form("tools" if tools.choice in ("auto", "required") else "tool_choice", HEAD + source)
@@ -228,28 +237,33 @@ def form_of(tools: Tools, content: str | None, tokenizer: Any) -> Form | None:
 
 def _call(tools: Tools, function: dict[str, Any], tokenizer: Any) -> str:
     """The rule of a call."""
-    schema = {"type": "object", "properties": {}, **(function.get("parameters") or {})}
-    body = "%json " + checked_schema("tools", schema, strict=bool(function.get("strict")))
+    body = arguments_rule(function)
     notation, name = tools.notation, function["name"]
     if notation.headed:
         before, behind, close = (_marked(mark, tokenizer) for mark in notation.around)
-        behind = behind or _mark("[ARGS]", tokenizer)
+        behind = behind or mark_in_grammar("[ARGS]", tokenizer)
         return f"{before} {_quoted(name)} {behind} {body} {close}".strip()
     begun = f'{{"name": "{name}", "{notation.arguments}": '
     return f"{_quoted(begun)} {body} {_quoted('}')}"
+
+
+def arguments_rule(function: dict[str, Any]) -> str:
+    """The rule of a function's arguments."""
+    schema = {"type": "object", "properties": {}, **(function.get("parameters") or {})}
+    return "%json " + checked_schema("tools", schema, strict=bool(function.get("strict")))
 
 
 def _calls(tools: Tools, tokenizer: Any) -> list[str]:
     """The rules of `calls`, one or several, and of `body`, which is that without its first mark."""
     notation, parallel = tools.notation, tools.parallel
     before, between, behind = map(_quoted, notation.several)
-    begin = _mark(notation.begin, tokenizer)
+    begin = mark_in_grammar(notation.begin, tokenizer)
     if notation.headed:
-        again, end = (between, _mark(notation.end, tokenizer)) if notation.end else (begin, "")
+        again, end = (between, mark_in_grammar(notation.end, tokenizer)) if notation.end else (begin, "")
         more = f"({again} call)*" if parallel else ""
         return [f"calls: {begin} body", f"body: call {more} {end}"]
     if notation.end:
-        end = _quoted("\n") + " " + _mark(notation.end, tokenizer)
+        end = _quoted("\n") + " " + mark_in_grammar(notation.end, tokenizer)
         one = f"{_quoted(chr(10))} call {end}"
         more = f"({between} {begin} {one})*" if parallel else ""
         return [f"calls: {begin} body", f"body: {one} {more}"]
@@ -265,7 +279,7 @@ def _in_text(tools: Tools, tokenizer: Any, rules: list[str]) -> tuple[str, list[
     begin = tools.notation.begin
     if not begin:
         return "calls | OTHER", [*rules, r"OTHER: /(\s*[^\s{\[](.|\n)*)?/"]
-    mark = _mark(begin, tokenizer)
+    mark = mark_in_grammar(begin, tokenizer)
     if mark.startswith("<["):
         rules = [*rules, f"tagged: TEXT {mark} body"]
     else:
@@ -279,10 +293,10 @@ def _quoted(text: str) -> str:
 
 def _marked(text: str, tokenizer: Any) -> str:
     """Text with DeepSeek's marks in it, in a grammar."""
-    return " ".join(_mark(part, tokenizer) for part in re.split("(<｜[^｜]*｜>)", text) if part)
+    return " ".join(mark_in_grammar(part, tokenizer) for part in re.split("(<｜[^｜]*｜>)", text) if part)
 
 
-def _mark(text: str, tokenizer: Any) -> str:
+def mark_in_grammar(text: str, tokenizer: Any) -> str:
     """A mark in a grammar: a special token by its number, other text as it is."""
     token = tokenizer.get_vocab().get(text)
     added = getattr(tokenizer, "added_tokens_decoder", {}).get(token)
@@ -356,12 +370,6 @@ class Calls:
             yield from self._calls(ended=True)
         if self._held and not (self.found and not self._held.strip()):
             yield from self._text(len(self._held))
-
-    def all(self, text: str) -> tuple[str | None, list[dict[str, Any]]]:
-        """What of a whole text is no call, None where nothing is; and its calls."""
-        found = [*self.add(text), *self.end()]
-        content = "".join(one for one in found if isinstance(one, str))
-        return content or None, [one.told() for one in found if isinstance(one, Call)]
 
     def _text(self, count: int) -> Iterator[str]:
         if count:

@@ -124,7 +124,7 @@ class Writer(Served):
         try:
             for index in range(len(asked.prompts) * asked.copies):
                 prompt = asked.prompts[index // asked.copies]
-                before, marks = () if asked.chat else prompt, asked.tools is not None
+                before, marks = () if asked.chat else prompt, asked.channels or asked.tools is not None
                 text = Text(index, self.tokenizer, before, asked.stop, pieces.post, marks)
                 given = {"on_token": text.on_token, "on_end": text.on_end, "client": client}
                 request = asked.request(self.reader.model, index, **given)
