@@ -20,7 +20,7 @@ from formers.models.registry import family_of
 from formers.models.table import FAMILIES
 from formers.nn.attend import choose
 from formers.nn.watch import watched
-from formers.stacks import stack
+from formers.stacks import stack, staged
 
 IDS = torch.tensor([[2, 10, 11, 12, 3], [2, 20, 21, 3, 0]])
 MASK = torch.tensor([[1, 1, 1, 1, 1], [1, 1, 1, 1, 0]])
@@ -585,7 +585,8 @@ CAPPED = {"gemma2", "gpt_oss", "t5gemma", "vaultgemma"}
 )
 def test_every_head_attends_as_it_is_told(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
     told: list[str | None] = []
-    monkeypatch.setattr(stack, "choose", lambda name, needs: told.append(name) or choose(name, needs))
+    for runs in (stack, staged):
+        monkeypatch.setattr(runs, "choose", lambda name, needs: told.append(name) or choose(name, needs))
     for ending in set(endings(family_of(kind))) - {"PreTrainedModel"}:
         made = model(ending, kind)
         for name in ("eager",) if kind in CAPPED else ("eager", "sdpa"):

@@ -447,12 +447,12 @@ ABSENT = {
     "text generation is": "SampleDecoderOnlyOutput ContinuousBatchingManager",
     "this processor of images or audio is": "SamImageProcessor WhisperProcessor load_images",
     "quantized loading is": "AqlmConfig EetqConfig VptqConfig",
-    "this pipeline is": "ObjectDetectionPipeline ImageSegmentationPipeline DepthEstimationPipeline",
+    "this pipeline is": "ObjectDetectionPipeline MaskGenerationPipeline",
     "this task is": "AutoModelForTimeSeriesPrediction MODEL_FOR_CTC_MAPPING",
     "is not among the model families": (
         "Qwen2VLForConditionalGeneration ZambaConfig MoshiModel ReformerForSequenceClassification BitNetModel"
         " "
-        "VideoMAEForVideoClassification Glm4vConfig DetrForObjectDetection BarkModel"
+        "TimesformerForVideoClassification Glm4vConfig DetrForObjectDetection BarkModel"
     ),
     "a family's own parts": "LlamaAttention T5LayerNorm BertSelfOutput MixtralSparseMoeBlock BertEncoder",
     "models and trainer are written with": "GradientCheckpointingLayer rope_config_validation DynamicLayer",

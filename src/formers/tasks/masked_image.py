@@ -73,7 +73,8 @@ class MaskedImageModeling(TaskModel):
                 mask = mask.repeat_interleave(side, axis)  # [B, 1, height, width]
             apart = F.l1_loss(images, pixels, reduction="none")
             loss = (apart * mask).sum() / (mask.sum() + 1e-5) / stem.channels
-        return MaskedImageOutput(loss, pixels, states.hidden, states.attentions)
+        maps = states.extras.get("reshaped_hidden_states")
+        return MaskedImageOutput(loss, pixels, states.hidden, states.attentions, maps)
 
 
 @dataclass(frozen=True)

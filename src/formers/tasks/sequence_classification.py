@@ -41,15 +41,10 @@ class Spec:
         dense: path of a layer before it, or None; `act` follows that.
         inner: width of what that layer makes, where that is not E.
         pool: which vector stands for a sequence: the stack's pooler, its first token, the mean of all or of
-    <<<<<<< HEAD
-            the rest, its last real token, or the last end-of-sequence token; `late`: every token's logits are
-            computed, and their mean is taken; or, whatever they hold, the first or last column, or the mean
-            of all; `maps`: the mean of all places of a map.
-    =======
             the rest, that beside the first (`joined`, [B, 2 E]), its last real token, or the last
             end-of-sequence token; `late`: every token's logits are computed, and their mean is taken; or,
-            whatever they hold, the first or last column, or the mean of all.
-    >>>>>>> vit
+            whatever they hold, the first or last column, or the mean of all; `maps`: the mean of all places
+            of a map.
         node: node of the tree that takes the states of all tokens and chooses the first itself.
         act: activation after `dense`; `act_path` its node, or None.
         dropout: rate before the output layer.
@@ -110,12 +105,12 @@ class Spec:
         own = {
             "out": self.out,
             "flat": self.flat,
-            "norm": self.norm_path,
             "dropout": self.dropout_path,
             "pool": self.node or "",
         }
         before = {"pool_dropout": self.pool_dropout_path, **{f"idle_{path}": path for path in self.idle}}
-        return {**self.transform.names, **own, **before}
+        normed = {"norm": self.norm_path} if self.norm is not None else {}
+        return {**self.transform.names, **own, **before, **normed}
 
 
 class SequenceClassification(TaskModel):
