@@ -79,6 +79,13 @@ def test_keywords_go_to_the_part_that_takes_them_and_unknown_ones_are_refused(fo
         formers.CLIPProcessor(own.image_processor)
 
 
+def test_texts_may_stand_first_as_they_did_in_older_versions(folder):
+    own = formers.CLIPProcessor.from_pretrained(folder)
+    now, then = own([PICTURE], LABELS, padding=True), own(LABELS, [PICTURE], padding=True)
+    assert now["input_ids"] == then["input_ids"]
+    assert np.array_equal(now["pixel_values"], then["pixel_values"])
+
+
 def test_one_s_own_class_is_made_of_parts_and_registered(folder):
     class Mine(formers.ProcessorMixin):
         text_kwargs = {"padding": "max_length", "max_length": 7, "truncation": True}  # noqa: RUF012

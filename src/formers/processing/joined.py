@@ -17,6 +17,7 @@ from formers.processing.auto import AutoImageProcessor, named_class
 from formers.processing.features import BatchFeature
 from formers.processing.image import NESTED_FILE, BaseImageProcessor
 from formers.processing.pairs import CLASSES, PAIRS, Pair
+from formers.processing.reading import is_picture, listed
 from formers.processing.recipes import CLASSES as IMAGE_CLASSES
 from formers.tokenization import load
 from formers.tokenization.classes import SETTINGS, TOLERATED
@@ -79,7 +80,7 @@ class ProcessorMixin(Pushable):
 
         Args:
             images: as the image processor takes them.
-            text: as the tokenizer takes it.
+            text: as the tokenizer takes it; the two may stand in either order.
             **options: keywords of the two, which are told apart by their names; or those of one by
                 themselves, `text_kwargs` and `images_kwargs`. `return_tensors` is for both.
 
@@ -92,6 +93,8 @@ class ProcessorMixin(Pushable):
         """
         if images is None and text is None:
             raise ValueError(f"{type(self).__name__} needs images=, text= or both")
+        if text is not None and any(is_picture(one) for one in listed(text)):
+            images, text = text, images  # older versions take the text first
         texts, pictures = self._told_apart(options)
         found: dict[str, Any] = {}
         if text is not None:
