@@ -133,7 +133,7 @@ def _read(model: Any, made: nets.Net, given: dict[str, Any]) -> Tensor:
         )
     if model.gradient_checkpointing and model.training:
         raise ValueError(
-            "layers are not recomputed in networks with batch norms, which would count each batch twice: "
+            "networks over maps do not recompute their layers (batch norms would count each batch twice): "
             "call gradient_checkpointing_disable()"
         )
     return images.to(next(model.parameters()).dtype)
