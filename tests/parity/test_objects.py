@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 import transformers
+from PIL import Image
 
 import formers
 from parity.pictures import colours, pictures
@@ -84,6 +85,53 @@ def test_sizes_are_read_as_older_files_have_them(size: dict[str, Any]):
     same(own(GIVEN, return_tensors="pt"), theirs(GIVEN, return_tensors="pt"))
 
 
+@pytest.mark.parametrize("settings", [{}, {"do_convert_annotations": False}, {"do_pad": False}], ids=str)
+@pytest.mark.parametrize("shown", [None, False])
+def test_segments_are_read_from_their_colours(tmp_path: Path, shown: bool | None, settings: dict[str, Any]):
+    annotations = []
+    for number, picture in enumerate(GIVEN):
+        height, width = picture.shape[:2]
+        ids = np.zeros((height, width), np.int64)
+        ids[4 : height // 2, 3:20], ids[height // 2 :, 7:] = 70_000 + number, 300
+        colour = np.stack([ids % 256, ids // 256 % 256, ids // 65_536], -1).astype(np.uint8)
+        Image.fromarray(colour).save(tmp_path / f"{number}.png")
+        infos = [
+            {"id": 300, "category_id": 4, "area": 11, "iscrowd": 1},
+            {"id": 70_000 + number, "category_id": 2, "area": 300, "iscrowd": 0},
+        ]
+        annotations.append({"image_id": number, "file_name": f"{number}.png", "segments_info": infos})
+    theirs, own = both(format="coco_panoptic", **settings)
+    options = {"return_segmentation_masks": shown, "masks_path": tmp_path}
+    if settings.get("do_pad") is not False:
+        options["return_tensors"] = "pt"
+    found, expected = own(GIVEN, annotations, **options), theirs(GIVEN, annotations, **options)
+    assert ("masks" in found.labels[1]) == (shown is None)
+    for mine, right in zip(found.labels, expected["labels"], strict=True):
+        assert {*mine} == {*right}
+        for name in right:
+            torch.testing.assert_close(
+                *(torch.as_tensor(one[name]) for one in (mine, right)), atol=1e-5, rtol=0
+            )
+
+
+def test_segments_that_do_not_fit_are_refused(tmp_path: Path):
+    own = both(format="coco_panoptic")[1]
+    Image.fromarray(np.zeros((50, 70, 3), np.uint8)).save(tmp_path / "a.png")
+    Image.fromarray(np.zeros((5, 7, 3), np.uint8)).save(tmp_path / "b.png")
+    one = {"id": 3, "category_id": 0, "area": 1, "iscrowd": 0}
+    for change, folder, says in [
+        ({}, None, "masks_path says"),
+        ({"segments_info": [{"id": 3}]}, tmp_path, "no category_id and no area and no iscrowd"),
+        ({}, tmp_path, "segment 3 of annotation 0 is not in a.png"),
+        ({"file_name": "b.png"}, tmp_path, "b.png has"),
+    ]:
+        given = {"image_id": 1, "file_name": "a.png", "segments_info": [one], **change}
+        with pytest.raises(ValueError, match=says):
+            own(GIVEN[0], given, masks_path=folder)
+    with pytest.raises(ValueError, match="'coco_panoptic' alone"):
+        both()[1](GIVEN, ANNOTATIONS, return_segmentation_masks=True)
+
+
 def test_points_come_along():
     annotation = {"image_id": 1, "annotations": [thing([5, 5, 20, 30], 3, keypoints=[6, 7, 2, 8, 9, 1])]}
     theirs, own = both()
@@ -121,7 +169,7 @@ def test_a_saved_processor_is_found_again(tmp_path: Path):
         (ANNOTATIONS[:1], {}, "2 pictures, but 1 annotations"),
         ([{"annotations": []}] * 2, {}, "annotation 0 needs image_id"),
         ([{"image_id": 1, "annotations": [{"bbox": [0, 0, 1, 1]}]}] * 2, {}, "no category_id and no area"),
-        (ANNOTATIONS, {"format": "coco_panoptic"}, "'coco_detection' are read, not 'coco_panoptic'"),
+        (ANNOTATIONS, {"format": "pascal"}, "'coco_detection' or 'coco_panoptic', not 'pascal'"),
         (ANNOTATIONS, {"do_center_crop": True, "crop_size": 8}, "do not follow do_center_crop"),
     ],
     ids=["count", "image", "object", "format", "crop"],
