@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import TYPE_CHECKING, Any
 
+from formers.core.boxes import corners
 from formers.core.notices import notice
 from formers.processing.features import BatchFeature
 
@@ -193,14 +194,6 @@ def run_lengths(segmentation: Tensor) -> list[list[int]]:
         ends[1::2] -= ends[::2].clone()
         found.append(ends.tolist())
     return found
-
-
-def corners(boxes: Tensor) -> Tensor:
-    """[.., (centre x, centre y, width, height)] -> [.., (left, top, right, bottom)]."""
-    import torch
-
-    middle, half = boxes[..., :2], boxes[..., 2:] / 2
-    return torch.cat((middle - half, middle + half), dim=-1)
 
 
 def in_pixels(boxes: Tensor, target_sizes: Any) -> Tensor:

@@ -9,6 +9,7 @@ from formers.configs import PretrainedConfig
 from formers.hub import split_hub_keywords
 from formers.processing import answers
 from formers.processing.image import BaseImageProcessor
+from formers.processing.objects import ObjectImageProcessor
 from formers.processing.recipes import CLASSES, MODEL_TYPES, RECIPES
 
 
@@ -20,7 +21,8 @@ def _class_of(family: str) -> type[BaseImageProcessor]:
     own = {
         f"post_process_{what}": staticmethod(getattr(answers, how)) for what, how in recipe.answers.items()
     }
-    return type(name, (BaseImageProcessor,), {"recipe": recipe, "__doc__": says, **own})
+    base = ObjectImageProcessor if recipe.objects else BaseImageProcessor
+    return type(name, (base,), {"recipe": recipe, "__doc__": says, **own})
 
 
 def named_class(name: str) -> type[BaseImageProcessor]:

@@ -42,6 +42,10 @@ class BatchFeature(dict[str, Any]):
         if tensor_type is None:
             return self
         for key, value in self.items():
+            if _are_features(value):
+                for one in value:
+                    one.convert_to_tensors(tensor_type)
+                continue
             shapes = {getattr(one, "shape", ()) for one in value} if isinstance(value, list) else set()
             if len(shapes) > 1:
                 listed = ", ".join(str(list(one)) for one in sorted(shapes)[:4])
@@ -57,10 +61,18 @@ class BatchFeature(dict[str, Any]):
         import torch
 
         for key, value in self.items():
-            if isinstance(value, torch.Tensor):
+            if _are_features(value):
+                for one in value:
+                    one.to(*args, **kwargs)
+            elif isinstance(value, torch.Tensor):
                 whole = not value.is_floating_point()
                 kept = {"dtype": value.dtype} if whole and "dtype" in kwargs else {}
                 given = [one for one in args if not (whole and isinstance(one, torch.dtype))]
                 if given or kwargs:
                     self[key] = value.to(*given, **{**kwargs, **kept})
         return self
+
+
+def _are_features(value: Any) -> bool:
+    """Whether each picture has values by name of its own, as the objects in it are."""
+    return isinstance(value, list) and bool(value) and all(isinstance(one, BatchFeature) for one in value)

@@ -31,7 +31,13 @@ _COMMON = (
 _OF_A_CALL = ("return_tensors", "data_format", "input_data_format", "device", "return_mask", "timeout")
 _WITHOUT_EFFECT = ("disable_grouping", "use_fast", "backend", "trust_remote_code", "default_to_square")
 # Names that files of older versions have.
-_OLDER = {"reduce_labels": "do_reduce_labels", "size_divisibility": "size_divisor"}
+_OLDER = {
+    "reduce_labels": "do_reduce_labels",
+    "size_divisibility": "size_divisor",
+    "pad_and_return_pixel_mask": "do_pad",
+}
+# (height, width) of a picture as it came, as it was resized, and of the room that it is padded to
+Sizes = tuple[tuple[int, int], tuple[int, int], tuple[int, int]]
 _NOT_KEPT = ("feature_extractor_type", "image_processor_type", "processor_class", "_valid_processor_keys")
 
 
@@ -179,6 +185,11 @@ class BaseImageProcessor(Pushable):
             TypeError: for an unknown keyword.
             ValueError: for pictures of different sizes where tensors are asked for.
         """
+        return self._prepared(images, segmentation_maps, options)
+
+    preprocess = __call__
+
+    def _prepared(self, images: Any, beside: Any, options: dict[str, Any]) -> BatchFeature:
         known = (*self._names, *_COMMON, *_OF_A_CALL, *_WITHOUT_EFFECT)
         refuse_unknown(options, known, type(self).__name__)
         call = {name: options.pop(name, None) for name in _OF_A_CALL}
@@ -186,23 +197,26 @@ class BaseImageProcessor(Pushable):
         given = {name: value for name, value in options.items() if name not in _WITHOUT_EFFECT}
         now = {name: getattr(self, name, None) for name in self._names}
         now = _with_sizes({**now, **given}, self.recipe.square if square is None else square)
-        found = self._pixel_values(images, now, call)
-        if segmentation_maps is not None:
-            found["labels"] = self._labels(segmentation_maps, now)
+        found, sizes = self._pixel_values(images, now, call)
+        if beside is not None:
+            found["labels"] = self._labels(beside, now, sizes)
         made = BatchFeature(found, call["return_tensors"])
         return made if call["device"] is None else made.to(call["device"])
 
-    preprocess = __call__
-
-    def _pixel_values(self, images: Any, now: dict[str, Any], call: dict[str, Any]) -> dict[str, Any]:
+    def _pixel_values(
+        self, images: Any, now: dict[str, Any], call: dict[str, Any]
+    ) -> tuple[dict[str, Any], list[Sizes]]:
         pictures = listed(images)
         if not pictures:
             raise ValueError("no picture was given")
-        count, arrays = len(pictures), []
+        count, arrays, before = len(pictures), [], []
         for place, one in enumerate(pictures):
             image = as_pillow_or_array(one, place, count, call["timeout"])
+            if isinstance(image, np.ndarray):
+                image = channels_last(image, call["input_data_format"])
             name = f"picture {place} of {count}" if count > 1 else "the picture"
-            arrays.append(self._sized(image, now, call["input_data_format"], name))
+            before.append(_edges(image))
+            arrays.append(self._sized(image, now, name))
         found = _in_groups(arrays, lambda batch: _standardised(batch, now))
         if now.get("do_flip_channel_order"):
             found = [one[::-1] for one in found]
@@ -215,18 +229,20 @@ class BaseImageProcessor(Pushable):
                 height, width = now["pad_size"]["height"], now["pad_size"]["width"]
             stacked, mask = steps.padded(found, int(height), int(width))
             found = list(stacked)
-            if call["return_mask"]:
+            if call["return_mask"] or self.recipe.objects:
                 made["pixel_mask"] = list(mask)
+        sizes = [
+            (whole, part.shape[:2], room.shape[1:])
+            for whole, part, room in zip(before, arrays, found, strict=True)
+        ]
         if getattr(call["data_format"], "value", call["data_format"]) in ("channels_last", "last"):
             found = [np.moveaxis(one, 0, -1) for one in found]
         whole = call["return_tensors"] is not None and len({one.shape for one in found}) == 1
         made["pixel_values"] = _as_one(found) if whole else found
-        return made
+        return made, sizes
 
-    def _sized(self, image: Any, now: dict[str, Any], data_format: Any, name: str) -> Any:
+    def _sized(self, image: Any, now: dict[str, Any], name: str) -> Any:
         """One picture as an array [H, W, C] of the size that the model reads."""
-        if isinstance(image, np.ndarray):
-            image = channels_last(image, data_format)
         if now["do_convert_rgb"] or (now["do_convert_rgb"] is None and _wants_rgb(image, now)):
             image = steps.to_rgb(image)
         if now["do_resize"]:
@@ -241,14 +257,14 @@ class BaseImageProcessor(Pushable):
         return image
 
     def _resized(self, image: Any, now: dict[str, Any], resample: Any, name: str) -> Any:
-        height, width = image.shape[:2] if isinstance(image, np.ndarray) else (image.height, image.width)
+        height, width = _edges(image)
         if now["size"] is None and self.recipe.fit != "floor":
             raise ValueError("do_resize needs a size")
         (down, across), middle = fitted(self.recipe.fit, height, width, now["size"] or SizeDict(), now)
         found = steps.resized(image, down, across, BILINEAR if resample is None else int(resample), name)
         return found if middle is None else steps.cut(found, *middle)
 
-    def _labels(self, maps: Any, now: dict[str, Any]) -> list[Any]:
+    def _labels(self, maps: Any, now: dict[str, Any], sizes: list[Sizes]) -> list[Any]:
         """Maps of labels, resized and cut as their pictures are: int64 [H, W]."""
         if not self.recipe.maps:
             raise TypeError(f"{type(self).__name__} takes no segmentation_maps")
@@ -263,7 +279,7 @@ class BaseImageProcessor(Pushable):
                 raise ValueError(f"a segmentation map is [height, width], not {list(image.shape)}")
             if now.get("do_reduce_labels"):
                 image = steps.reduced(image)
-            sized = self._sized(image[..., None], as_they_are, "channels_last", f"map {place}")
+            sized = self._sized(image[..., None], as_they_are, f"map {place}")
             found.append(sized[..., 0].astype(np.int64))
         return found
 
@@ -273,6 +289,11 @@ def _with_sizes(values: dict[str, Any], square: bool) -> dict[str, Any]:
         if values.get(name) is not None:
             values[name] = size_of(values[name], name, square or name != "size")
     return values
+
+
+def _edges(image: Any) -> tuple[int, int]:
+    """(height, width) of a Pillow image or an array [H, W, C]."""
+    return image.shape[:2] if isinstance(image, np.ndarray) else (image.height, image.width)
 
 
 def _wants_rgb(image: Any, now: dict[str, Any]) -> bool:

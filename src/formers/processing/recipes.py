@@ -26,6 +26,7 @@ class Recipe:
         fit: how the size is found.
         square: whether a single number as `size` means both edges; else it is the shortest.
         maps: whether segmentation maps are taken.
+        objects: annotations of objects are taken, and what is padded comes with masks, `pixel_mask`.
         model_types: model types whose checkpoints may leave the class out.
         answers: how methods `post_process_..` end -> the function of `answers` that they are.
     """
@@ -34,6 +35,7 @@ class Recipe:
     fit: Fit = "size"
     square: bool = True
     maps: bool = False
+    objects: bool = False
     model_types: tuple[str, ...] = ()
     answers: Mapping[str, str] = field(default_factory=dict)
 
@@ -57,6 +59,7 @@ _CLIP = Recipe({**_OPENAI, **_CROPPED, "resample": BICUBIC, "size": {"shortest_e
 _MOBILE = Recipe({**_HALF, **_CROPPED, "resample": BILINEAR, "size": {"shortest_edge": 256}}, square=False)
 _MAPS: dict[str, Any] = {"do_reduce_labels": False}
 _SEMANTIC, _DEPTHS = {"semantic_segmentation": "semantic"}, {"depth_estimation": "depths"}
+_SEGMENTS = {**_SEMANTIC, "instance_segmentation": "instances", "panoptic_segmentation": "panoptic"}
 
 RECIPES: dict[str, Recipe] = {
     "Beit": replace(
@@ -94,6 +97,20 @@ RECIPES: dict[str, Recipe] = {
         answers={**_SEMANTIC, **_DEPTHS},
     ),
     "DeiT": _VIT.but("deit", resample=BICUBIC, size=_sides(256), **_CROPPED),
+    "Detr": Recipe(
+        {
+            **_DEFAULT,
+            "resample": BILINEAR,
+            "size": {"shortest_edge": 800, "longest_edge": 1333},
+            "do_pad": True,
+            "do_convert_annotations": True,
+            "format": "coco_detection",
+        },
+        square=False,
+        objects=True,
+        model_types=("detr", "table-transformer"),
+        answers={"object_detection": "objects", **_SEGMENTS},
+    ),
     "EfficientNet": _VIT.but(
         "efficientnet",
         resample=BICUBIC,
