@@ -23,6 +23,7 @@ from tests.parity import (
     recurrent_shapes,
     vision_conv_shapes,
     vision_detect_shapes,
+    vision_see_shapes,
     vision_vit_shapes,
 )
 from tests.parity.plain_shapes import DECODER, ENCODER, GPT2, PLAIN, SPECIAL, VOCABULARY
@@ -872,6 +873,7 @@ for _room in (
     mixing_shapes,
     recurrent_shapes,
     vision_detect_shapes,
+    vision_see_shapes,
     vision_conv_shapes,
     vision_vit_shapes,
 ):
@@ -998,7 +1000,7 @@ def inputs_of(model: Any, **options: Any) -> dict[str, Any]:
     if _segmented(config) or hasattr(config, "block_per_row"):
         # there the reference fails, or hides another row's keys
         mask.fill_(1)
-    if "clip" in text.model_type:  # every text ends in the token that says so
+    if text.model_type == "clip_text_model":  # every text ends in the token that says so
         ids[torch.arange(4), mask.sum(1) - 1] = 99
     if getattr(getattr(model, "_head", None), "marks", "") in ("question", "choice"):
         ids[..., 2:5] = config.sep_token_id  # of which the first ends the question
@@ -1139,7 +1141,7 @@ def labels(class_name: str, inputs: dict[str, Any]) -> dict[str, Any]:
         return {"bool_masked_pos": inputs.pop("bool_masked_pos")}
     if class_name == "ViTMAEForPreTraining":  # likewise
         return {"interpolate_pos_encoding": False}
-    if class_name == "CLIPModel":
+    if class_name in ("CLIPModel", "SiglipModel"):
         return {"return_loss": True}
     if "input_ids" not in inputs or "WithProjection" in class_name:
         return {}

@@ -136,7 +136,7 @@ _IMAGE = {name: value for name, value in _BERT.items() if name != "vocab_size"} 
 _OTHERS |= dict.fromkeys(
     ("vit", "beit", "clip_vision_model", "data2vec-vision", "deit", "vit_mae", "vit_msn"), _IMAGE
 )
-_OTHERS |= dict.fromkeys(("dinov2", "dinov2_with_registers", "dinov3_vit"), _IMAGE)
+_OTHERS |= dict.fromkeys(("dinov2", "dinov2_with_registers", "dinov3_vit", "siglip_vision_model"), _IMAGE)
 _SHALLOW = {"embedding_size": 8, "hidden_sizes": [16, 24], "depths": [1, 1], "num_stages": 2}
 _OTHERS["resnet"] = _OTHERS["regnet"] = _SHALLOW
 _OTHERS["convnext"] = _OTHERS["convnextv2"] = {**_SHALLOW, "patch_size": 2}
@@ -165,7 +165,7 @@ _OTHERS["qwen3_next"] = {
     "head_dim": 8,
     "layer_types": ["linear_attention"] * 2 + ["full_attention"],
 }
-_OTHERS["clip"] = _OTHERS["llava"] = {"text_config": _BERT, "vision_config": _IMAGE}
+_OTHERS["clip"] = _OTHERS["siglip"] = _OTHERS["llava"] = {"text_config": _BERT, "vision_config": _IMAGE}
 _HALF = {**_GROUPED, "head_dim": 8, "pad_token_id": 0}
 _OTHERS["t5gemma"] = {"encoder": _HALF, "decoder": _HALF}
 _TOWER = {"model_type": "bert", **_BERT, "pad_token_id": 0}
@@ -560,7 +560,8 @@ def _given(made: Any) -> dict[str, Tensor]:
             text["entity_position_ids"] = torch.ones(2, 2, 1, dtype=torch.long)
         if "MultipleChoice" in type(made).__name__:
             text = {name: t[:, None] for name, t in text.items()}
-        images = {"pixel_values": torch.randn(2, 3, 12, 12)} if isinstance(made, formers.CLIPModel) else {}
+        compared = isinstance(made, formers.CLIPModel | formers.SiglipModel)
+        images = {"pixel_values": torch.randn(2, 3, 12, 12)} if compared else {}
         return text | targets | images
     if "pixel_values" in names:
         frames = (image.num_frames,) if hasattr(image, "num_frames") else ()

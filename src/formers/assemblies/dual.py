@@ -1,4 +1,4 @@
-"""A text tower and an image tower whose vectors lie in one space, so that they can be compared: CLIP."""
+"""A text tower and an image tower whose vectors lie in one space, so that they are compared: CLIP, SigLIP."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from formers.core.outputs import ContrastOutput, ModelOutput
 from formers.model.base import PreTrainedModel
 from formers.nn.fresh import Constant
 from formers.nn.leaves import linear
-from formers.nn.losses import contrastive
+from formers.nn.losses import contrastive, pairwise
 from formers.nn.steps import apply
-from formers.nn.tree import leaf, place, place_tensor
+from formers.nn.tree import has, leaf, place, place_tensor
 from formers.stacks.stack import Ask, States
 
 _SEEN = ("output_attentions", "output_hidden_states", "return_dict")
@@ -28,17 +28,20 @@ class Shared:
     """The space that texts and images share.
 
     Attributes:
-        width: P, of its vectors.
+        width: P, of its vectors; None where they are the towers' own, without projections.
         scale: logarithm of the factor on their cosines, in a fresh model.
-        text, image: paths of the projections into it; `scale_path` of the factor.
+        text, image: paths of the projections into it; `scale_path` of the factor, `bias_path` of the bias.
+        pairwise: every pair is judged by itself (Zhai et al. 2023, arXiv:2303.15343), by cosine and bias.
         std: deviation of fresh weights, `init` that of names with other endings.
     """
 
-    width: int
+    width: int | None
     scale: float
     text: str = "text_projection"
     image: str = "visual_projection"
     scale_path: str = "logit_scale"
+    bias_path: str = "logit_bias"
+    pairwise: bool = False
     std: float = 0.02
     init: Mapping[str, float] = field(default_factory=dict)
 
@@ -87,8 +90,12 @@ class Dual(Composite):
         s = self.shared(config)
         for role, path, name in (("text_out", s.text, self.text), ("image_out", s.image, self.image)):
             width = self.stack(config, name).width
-            place(model, role, path, linear("linear", width, s.width, False))
-        place_tensor(model, "scale", s.scale_path, torch.tensor(float(s.scale)), Constant(s.scale), False)
+            if s.width is not None:
+                place(model, role, path, linear("linear", width, s.width, False))
+        factor = torch.full((1,) if s.pairwise else (), float(s.scale))
+        place_tensor(model, "scale", s.scale_path, factor, Constant(s.scale), False)
+        if s.pairwise:
+            place_tensor(model, "bias", s.bias_path, torch.zeros(1), Constant(0.0), False)
 
     def deviations(self, model: Any) -> tuple[float, Mapping[str, float]]:
         """Of the projections; the towers draw their own."""
@@ -115,18 +122,33 @@ class Dual(Composite):
         return found
 
     def output(self, model: Any, states: States) -> ModelOutput:
-        """Cosines of all texts and all images, scaled; the loss where it is wanted."""
+        """Cosines of all texts and all images, scaled; the loss where it is wanted.
+
+        Raises:
+            ValueError: for a tower that makes no vector of what it reads.
+        """
         text = self._projected(model, self.text, states)
         image = self._projected(model, self.image, states.extras["image"])
+        for name, one in ((self.text, text), (self.image, image)):
+            if one.pooler_output is None:
+                raise ValueError(
+                    f"the {name} makes no vector that could be compared: its config, {self.fields[name]}, "
+                    f"leaves its head out"
+                )
         texts, images = (_of_length_one(one.pooler_output) for one in (text, image))
         logits = texts @ images.t() * leaf(model, "scale").exp()  # [texts, images]
-        loss = contrastive(logits) if states.extras["return_loss"] else None
+        loss_of = contrastive
+        if has(model, "bias"):
+            logits, loss_of = logits + leaf(model, "bias"), pairwise
+        loss = loss_of(logits) if states.extras["return_loss"] else None
         return ContrastOutput(loss, logits.t(), logits, texts, images, text, image)
 
     def _projected(self, model: Any, name: str, states: States) -> Any:
-        """The tower's record; the vector in it is projected."""
+        """The tower's record; the vector in it is projected, where the space is not the towers' own."""
         role = "text_out" if name == self.text else "image_out"
         found = self.record(model, name, states)
+        if not has(model, role):
+            return found
         return replace(found, pooler_output=apply(model, role, found.pooler_output, states.watched))
 
     def _offer(self, name: str) -> Callable[..., Any]:

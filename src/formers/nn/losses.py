@@ -205,10 +205,31 @@ def contrastive(similarity: Tensor) -> Tensor:
     Raises:
         ValueError: for more of one than of the other.
     """
+    own = torch.arange(_pairs(similarity), device=similarity.device)
+    return (cross_entropy(similarity, own) + cross_entropy(similarity.t(), own)) / 2
+
+
+def pairwise(similarity: Tensor) -> Tensor:
+    """Each text and each image judged by themselves, as a pair or none (Zhai et al. 2023, arXiv:2303.15343).
+
+    Args:
+        similarity: [texts, images]; text i belongs to image i.
+
+    Returns:
+        Scalar, float32: the mean over texts of the sum over images.
+
+    Raises:
+        ValueError: for more of one than of the other.
+    """
+    own = torch.eye(_pairs(similarity), device=similarity.device)
+    return -torch.nn.functional.logsigmoid(similarity.float() * (2 * own - 1)).sum(-1).mean()
+
+
+def _pairs(similarity: Tensor) -> int:
+    """How many pairs there are."""
     if similarity.shape[0] != similarity.shape[1]:
         raise ValueError(
             f"the loss pairs the first text with the first image and so on, but there are "
             f"{similarity.shape[0]} texts and {similarity.shape[1]} images"
         )
-    own = torch.arange(len(similarity), device=similarity.device)
-    return (cross_entropy(similarity, own) + cross_entropy(similarity.t(), own)) / 2
+    return len(similarity)

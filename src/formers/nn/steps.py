@@ -449,12 +449,6 @@ class Parted(Step):
         return held.weight
 
 
-def summary_steps(s: spec.Summary, width: int) -> list[Step]:
-    """The token, and its norm."""
-    found: Step = {"first": First, "rest": Rest}[s.token]() if s.token != "end" else End(s.ends)
-    return [found] if s.norm is None else [found, Normalise("pooler", s.norm, width)]
-
-
 def dense(role: str, width_in: int, width_out: int, bias: bool = True, **act: Any) -> Project:
     """A plain linear step."""
     return Project(role, lambda: linear("linear", width_in, width_out, bias), **act)

@@ -28,7 +28,8 @@ from formers.nn.prompts import make_prompts, place_prompts
 from formers.nn.recording import recording, transformed
 from formers.nn.stems import stem_of
 from formers.nn.stems.base import Stem, StemNode, place_stem
-from formers.nn.steps import First, dense, summary_steps
+from formers.nn.steps import First, dense
+from formers.nn.summaries import summary_steps
 from formers.nn.tree import Block, has, leaf, place, place_tensor, rows_of, wiring
 from formers.nn.watch import looks_back, watched
 from formers.stacks.layer import LayerRun, LayersNode, enter, leave, place_layers
@@ -221,7 +222,7 @@ def place_stack(block: Block, s: spec.Stack) -> None:
             wiring(block).roles["final_dropout"] = taken
         else:
             place(block, "final_dropout", path, Dropout(s.final_dropout))
-    if isinstance(s.pooler, spec.Summary):
+    if isinstance(s.pooler, spec.Summary | spec.Asked):
         build(block, summary_steps(s.pooler, s.width), names.stack)
     elif s.pooler is not None:
         path = str(names.stack["pooler"])

@@ -585,5 +585,6 @@ BUILDERS: dict[str, Callable[[dict[str, Any], Settings, str], Tokenizer]] = {
     "albert": pieces.albert,
     "xlnet": pieces.xlnet,
     "pegasus": pieces.pegasus,
+    "bare_pieces": pieces.bare,
     "llama": llama,
 }

@@ -6,7 +6,7 @@ from formers.tokenization.cutting import CUTS, CutFilesMethods, CutMethods
 from formers.tokenization.entities import EntityMethods
 from formers.tokenization.moses import MANNERS, MosesMethods, TwoVocabulariesMethods
 from formers.tokenization.recipes import Recipe
-from formers.tokenization.segmenting import TwoFilesMethods
+from formers.tokenization.segmenting import OneFileMethods, TwoFilesMethods
 from formers.tokenization.sentinels import SentinelMethods
 from formers.tokenization.tables import TableMethods
 from formers.tokenization.translating import TranslatorMethods
@@ -16,6 +16,7 @@ def methods_of(row: Recipe) -> tuple[type, ...]:
     """The classes whose methods a row's class has in front of the usual ones."""
     every = {
         TranslatorMethods: row.languages is not None,
+        OneFileMethods: row.kind == "bare_pieces",
         TwoFilesMethods: "target_spm" in row.files,
         SentinelMethods: "extra_ids" in row.options,
         CutMethods: row.kind == "chinese",

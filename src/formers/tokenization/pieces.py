@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import string
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -14,6 +16,7 @@ if TYPE_CHECKING:
 
 Settings: TypeAlias = Mapping[str, Any]
 SPACE = "▁"
+_SPACES = "[\\s\x1c-\x1f\x85]+"  # what Python calls so
 
 
 def model_of(given: dict[str, Any], where: str) -> Model | None:
@@ -239,4 +242,31 @@ def pegasus(given: dict[str, Any], every: Settings, where: str) -> Tokenizer:
     add_pieces(backend, model, offset=2)
     last = every["eos_token"]
     frame(backend, [last], ["$A", last], ["$A", "$B", last])
+    return backend
+
+
+def bare(given: dict[str, Any], every: Settings, where: str) -> Tokenizer:
+    """SentencePiece of texts without ASCII punctuation, `</s>` after each, as SigLIP has it.
+
+    The first piece of a text begins with a space, wherever the letters of the text begin.
+    """
+    from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers
+
+    model = model_of(given, where)
+    scores = scores_of(given["vocab"], where) if model is None else model.scores()
+    unk_id = [text for text, _ in scores].index(every["unk_token"]) if model is None else model.unk_id
+    backend = Tokenizer(models.Unigram(scores, unk_id=unk_id, byte_fallback=False))
+    steps: list[Any] = [normalizers.Replace(SPACE, " ")]
+    steps += [normalizers.Lowercase()] if every["do_lower_case"] else []
+    steps += [normalizers.Replace(Regex(f"[{re.escape(string.punctuation)}]"), "")]
+    steps += [normalizers.Replace(Regex(_SPACES), " ")]
+    if model is not None and model.charsmap:
+        steps += [normalizers.Precompiled(model.charsmap), normalizers.Replace(Regex(" {2,}"), " ")]
+    backend.normalizer = normalizers.Sequence([*steps, normalizers.Strip(), normalizers.Prepend(SPACE)])
+    backend.pre_tokenizer = pre_tokenizers.Metaspace(replacement=SPACE, prepend_scheme="never")
+    spaced = decoders.Metaspace(replacement=SPACE, prepend_scheme="always")
+    ends = decoders.Replace(Regex(r"\A +| +\z"), "")
+    backend.decoder = decoders.Sequence([spaced, decoders.Fuse(), ends])
+    last = every["eos_token"]
+    frame(backend, [last], ["$A", last], ["$A", last, "$B", last])
     return backend

@@ -71,6 +71,13 @@ _FAIRSEQ_TOKENS = {
     "cls_token": "<s>",
     "mask_token": _MASK_EATS_SPACE,
 }
+
+
+def _eats(token: str) -> dict[str, Any]:
+    """A special token that takes the spaces around it."""
+    return {"content": token, "lstrip": True, "rstrip": True, "normalized": False}
+
+
 _BERT = Recipe(
     kind="wordpiece",
     files=_VOCAB_TXT,
@@ -458,6 +465,13 @@ RECIPES: dict[str, Recipe] = {
         model_types=("t5", "mt5", "longt5", "umt5", "switch_transformers"),
         aliases=("MT5",),
         positions="relative",
+    ),
+    "Siglip": Recipe(
+        kind="bare_pieces",
+        files=_SPIECE,
+        special={"eos_token": _eats("</s>"), "unk_token": _eats("<unk>"), "pad_token": _eats("</s>")},
+        options={"do_lower_case": True},
+        model_types=("siglip",),
     ),
     "ByT5": Recipe(
         kind="utf8",

@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 from formers.core.atomic import write_atomically
 from formers.tokenization.decoder import Decoder
 from formers.tokenization.encoding import BatchEncoding
+from formers.tokenization.options import NO_LIMIT
 from formers.tokenization.vocabulary import Vocabulary
 
 
@@ -42,6 +43,18 @@ class FilesMethods:
             f"({', '.join(self.vocab_files_names.values())}) that have tools of their own. Make them with "
             "those, and pass them by name"
         )
+
+
+class OneFileMethods(FilesMethods):
+    """What SigLIP's tokenizer has: others read the file that it was read from, and no tokenizer.json."""
+
+    model_max_length: int
+
+    def _begin(self) -> None:
+        if self.model_max_length == NO_LIMIT:
+            self.model_max_length = 64
+        if "vocab_file" in self._given:
+            self._keep_files()
 
 
 class TwoFilesMethods(FilesMethods):

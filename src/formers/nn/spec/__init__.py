@@ -41,7 +41,7 @@ from formers.nn.spec.scans import (
     ShortConvolution,
     TimeMixing,
 )
-from formers.nn.spec.stack import Convolution, Downsampled, Sharing, Stack, Summary, norms_first
+from formers.nn.spec.stack import Asked, Convolution, Downsampled, Sharing, Stack, Summary, norms_first
 from formers.nn.spec.staged import MixedFeedForward, Reduced, Stages
 from formers.nn.spec.stems import (
     Characters,
@@ -74,6 +74,7 @@ from formers.nn.spec.values import (
 
 __all__ = [
     "Arithmetic",
+    "Asked",
     "Attention",
     "Aware",
     "BlockSparse",

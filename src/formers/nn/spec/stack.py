@@ -11,7 +11,7 @@ from formers.nn.grids import Axial
 from formers.nn.positions import Rotary
 from formers.nn.spec.attention import Attention, Disentangled
 from formers.nn.spec.layers import Layer
-from formers.nn.spec.mixers import Mixer
+from formers.nn.spec.mixers import FeedForward, Mixer
 from formers.nn.spec.scans import TimeMixing
 from formers.nn.spec.stems import Stem, Tokens
 from formers.nn.spec.values import Names, Norm, SlotSpec
@@ -22,14 +22,35 @@ class Summary:
     """One token's state stands for its row.
 
     Attributes:
-        token: the first of the row, or the one that ends it, or the mean of all but the first.
+        token: the first of the row, or the one that ends it, or that in the last column, be it padding, or
+            the mean of all but the first.
         ends: ids that end a row, of which the first counts; without any, the highest id does.
         norm: of that state.
+        projected: width of a linear layer over it.
     """
 
-    token: Literal["first", "end", "rest"] = "first"
+    token: Literal["first", "end", "last", "rest"] = "first"
     ends: tuple[int, ...] = ()
     norm: Norm | None = None
+    projected: int | None = None
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A learned query that attends to all states of a row without padding, and a feed-forward behind it.
+
+    Zhai et al. 2021, arXiv:2106.04560, section 3.4. Roles of `names.stack`: `query`, `asked`, which holds
+    the projections as `torch.nn.MultiheadAttention` does, `asked_norm`, and those of the feed-forward.
+
+    Attributes:
+        heads: H.
+        feedforward: its result is added to what it reads, `norm` before it.
+    """
+
+    heads: int
+    feedforward: FeedForward
+    norm: Norm
+    token = "all"
 
 
 @dataclass(frozen=True)
@@ -90,7 +111,7 @@ class Stack:
         convolution: beside the first layer.
         final_norm: closes a pre-norm stack; `final_dropout` follows it, or a projection to `projected`.
         pooler: width of a tanh layer over the first token, `pooler_act` its activation; or which token stands
-            for a row as it is; None for neither.
+            for a row as it is; or a query that asks all; None for none.
         sharing: how layers share weights.
         beside: vectors that stand beside every row, a second stream of `Chunked` layers.
         layer_drop: probability of leaving a layer out in training (Fan et al. 2019, arXiv:1909.11556).
@@ -111,7 +132,7 @@ class Stack:
     final_norm: Norm | None = None
     final_dropout: float = 0.0
     projected: int | None = None
-    pooler: int | Summary | None = None
+    pooler: int | Summary | Asked | None = None
     pooler_act: str = "tanh"
     sharing: Sharing | None = None
     beside: int = 0
@@ -169,7 +190,8 @@ class Stack:
     @cached_property
     def reads_padding(self) -> bool:
         """Whether padding is computed, because tokens read it."""
-        return getattr(self.stem, "reads_padding", False) or any(m.reads_padding for m in self.mixers)
+        padded = getattr(self.stem, "reads_padding", False) or getattr(self.pooler, "token", "") == "last"
+        return padded or any(m.reads_padding for m in self.mixers)
 
     @cached_property
     def slots(self) -> tuple[SlotSpec | None, ...]:

@@ -1,0 +1,77 @@
+"""What stands for a row: one of its states, or what a learned query finds in all of them."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from formers.nn import spec
+from formers.nn.fresh import Constant, Uniform, begins
+from formers.nn.kernels import project
+from formers.nn.leaves import linear
+from formers.nn.mixers.feedforward import feedforward_steps
+from formers.nn.program import Bare, Flow, Step
+from formers.nn.steps import Add, Begin, Column, End, First, Normalise, Rest, dense
+from formers.nn.tree import leaf
+
+
+class Asking(nn.Module):
+    """Attention of queries to states, whose weights lie as `torch.nn.MultiheadAttention` has them."""
+
+    row_wise = True
+
+    def __init__(self, width: int, heads: int) -> None:
+        super().__init__()
+        self.num_heads = heads
+        self.in_proj_weight = nn.Parameter(torch.empty(3 * width, width))
+        self.in_proj_bias = nn.Parameter(torch.zeros(3 * width))
+        self.out_proj = linear("linear", width, width)
+        begins(self, in_proj_weight=Uniform(math.sqrt(1.5 / width)), in_proj_bias=Constant(0.0))
+
+    def forward(self, query: Tensor, states: Tensor) -> tuple[Tensor, Tensor]:
+        """[B, Q, E] and [B, T, E] -> [B, Q, E], and the mean of the heads' weights, [B, Q, T]."""
+        width = query.shape[-1]
+        weight, bias = self.in_proj_weight, self.in_proj_bias
+        asked = F.linear(query, weight[:width], bias[:width])
+        found = F.linear(states, weight[width:], bias[width:]).chunk(2, dim=-1)
+        q, k, v = (t.view(*t.shape[:2], self.num_heads, -1).transpose(1, 2) for t in (asked, *found))
+        weights = (q * q.shape[-1] ** -0.5 @ k.transpose(-1, -2)).softmax(-1)  # [B, H, Q, T]
+        out = project(self.out_proj, (weights @ v).transpose(1, 2).flatten(2))
+        return out, weights.mean(1)
+
+
+class Ask(Step):
+    """A learned query attends to all states of a row."""
+
+    def __init__(self, heads: int, width: int) -> None:
+        super().__init__()
+        first = Uniform(math.sqrt(3 / width))
+        self.leaves = {
+            "query": lambda: Bare(torch.zeros(1, 1, width), first),
+            "asked": lambda: Asking(width, heads),
+        }
+
+    def run(self, node: Any, flow: Flow) -> None:
+        """[N, E] or [B, T, E] -> [B, 1, E]."""
+        whole = flow.pass_.layout.unpack(flow.x) if flow.x.dim() == 2 else flow.x
+        flow.x = leaf(node, "asked")(leaf(node, "query").expand(whole.shape[0], -1, -1), whole)[0]
+
+
+def summary_steps(s: spec.Summary | spec.Asked, width: int) -> list[Step]:
+    """The token, its norm and its projection; or the query's answer."""
+    if isinstance(s, spec.Asked):
+        read = [Begin("asked"), Normalise("asked_norm", s.norm, width)]
+        inside = [*feedforward_steps(s.feedforward, width), Add("asked"), Column("left")]
+        return [Ask(s.heads, width), *read, *inside]
+    if s.token == "end":
+        found: Step = End(s.ends)
+    elif s.token == "last":
+        found = Column("right")
+    else:
+        found = {"first": First, "rest": Rest}[s.token]()
+    steps = [found] if s.norm is None else [found, Normalise("pooler", s.norm, width)]
+    return steps if s.projected is None else [*steps, dense("pooler_dense", width, s.projected)]
