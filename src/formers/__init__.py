@@ -121,7 +121,7 @@ _TABLE: dict[str, tuple[str, ...]] = {
     "formers.quantization.config": ("BitsAndBytesConfig",),
     "formers.quantization.configs": (
         *("AwqConfig", "CompressedTensorsConfig", "FineGrainedFP8Config", "GPTQConfig", "HqqConfig"),
-        *("Int8DynamicConfig", "QuantoConfig", "TorchAoConfig"),
+        *("Int8DynamicConfig", "Mxfp4Config", "QuantoConfig", "TorchAoConfig"),
     ),
     "formers.training": (
         *(

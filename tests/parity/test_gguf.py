@@ -194,7 +194,7 @@ def _with(data, at, value):
         (lambda data: data[:300], "truncated or damaged"),
         (lambda data: b"PK\3\4" + data[4:], "is no GGUF file"),
         (lambda data: _with(data, 4, b"\1"), "GGUF of version 1"),
-        (lambda data: data.replace(b"llama", b"xlama"), "architecture 'xlama' is not read"),
+        (lambda data: data.replace(b"llama", b"xlama"), "'xlama' is not read; .* Read are bloom, falcon, "),
     ],
 )
 def test_a_file_that_cannot_be_read_is_one_clear_error(tmp_path, spoil, says):
@@ -203,6 +203,21 @@ def test_a_file_that_cannot_be_read_is_one_clear_error(tmp_path, spoil, says):
     path.write_bytes(spoil((tmp_path / "x.gguf").read_bytes()))
     with pytest.raises((OSError, ValueError), match=says):
         formers.AutoModelForCausalLM.from_pretrained(path)
+
+
+@pytest.mark.filterwarnings("ignore::formers.core.notices.Notice")
+@pytest.mark.parametrize("architecture", ["qwen2", "xlama"])
+def test_a_class_of_another_kind_of_model_than_the_files_is_told_apart(tmp_path, architecture):
+    gguf_zoo.write(tmp_path / "x.gguf", "qwen2")
+    data = (tmp_path / "x.gguf").read_bytes()
+    path = tmp_path / "other.gguf"
+    path.write_bytes(data.replace(b"qwen2", architecture.encode()))
+    said = f"holds the config of a '{architecture}' model; LlamaConfig is for 'llama'"
+    with (
+        pytest.warns(formers.core.notices.Notice, match=said),
+        pytest.raises(RuntimeError, match=r"(?s)other\.gguf do not fit.*is this the right model class"),
+    ):
+        formers.LlamaForCausalLM.from_pretrained(path)
 
 
 def test_a_type_of_numbers_that_nobody_knows_is_named(tmp_path):

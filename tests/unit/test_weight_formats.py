@@ -371,12 +371,18 @@ def test_every_method_is_found_by_its_record():
         (lambda: formers.QuantoConfig(weights="int2"), "'int8', 'int4'"),
         (lambda: formers.TorchAoConfig("float8_weight_only"), "Int8WeightOnlyConfig"),
         (lambda: formers.FineGrainedFP8Config(weight_block_size=(128,)), "two numbers"),
+        (lambda: settled({"quant_method": "mxfp4"}, None, {}), "files in MXFP4 are read"),
         (lambda: formers.CompressedTensorsConfig(sparsity_config={"format": "24"}), "sparse"),
     ],
 )
 def test_a_record_that_means_nothing_is_refused(make, said):
     with pytest.raises(ValueError, match=said):
         make()
+
+
+def test_a_setting_that_a_method_does_not_have_is_refused():
+    with pytest.raises(TypeError, match=r"unexpected.*'group_sise'.*did you mean 'group_size'"):
+        settled({"quant_method": "awq", "group_sise": 32}, None, {})
 
 
 def test_texts_to_quantize_by_need_a_tokenizer(whole):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from formers.hub.gguf import Header
+from formers.hub.gguf import Header, model_type_of
 
 # key below the architecture's name -> names that configs have for it: all that a class declares are set
 _FIELDS: dict[str, tuple[str, ...]] = {
@@ -41,7 +41,8 @@ def record(header: Header, kind: type[Any]) -> dict[str, Any]:
     # some classes take the width of a head without declaring it
     grouped = {"head_dim"} if "num_key_value_heads" in kind._declared else set()
     known = {*grouped, *kind._declared, *kind.attribute_map, *(getattr(kind, "rope_names", tuple)())}
-    found: dict[str, Any] = {"model_type": kind.model_type or header.architecture}
+    called = header.architecture
+    found: dict[str, Any] = {"model_type": model_type_of(called, [kind.model_type]) or called}
     for key, names in _FIELDS.items():
         value = header.of_model(key)
         if value is not None:

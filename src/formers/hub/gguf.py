@@ -8,7 +8,9 @@ from __future__ import annotations
 import math
 import mmap
 import os
+import re
 import struct
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -21,6 +23,14 @@ _FIXED = {0: "B", 1: "b", 2: "H", 3: "h", 4: "I", 5: "i", 6: "f", 7: "?", 10: "Q
 _TEXT, _LIST = 8, 9
 _MOST_AXES = 4
 _FLOAT32 = 0  # as ggml numbers its types
+# kinds of models that files call by another name than their model type
+_OTHERWISE = {"command-r": "cohere", "gemma3": "gemma3_text", "t5encoder": "t5"}
+
+
+def model_type_of(architecture: str, known: Iterable[str]) -> str | None:
+    """Which of some model types a file calls so, `qwen2moe` for `qwen2_moe`; None for none of them."""
+    wanted = re.sub("[-_]", "", _OTHERWISE.get(architecture, architecture))
+    return next((one for one in known if re.sub("[-_]", "", one) == wanted), None)
 
 
 class BadGguf(OSError):

@@ -86,7 +86,9 @@ def load_pretrained(cls: Any, name: Any, args: tuple[Any, ...], options: dict[st
         files = TensorFiles.holding(state_dict)
     elif header is None:
         assert source is not None
-        files = TensorFiles.of(find_weights(source, **wanted))
+        files = (_unpacking(config) if packed and packing is None else TensorFiles).of(
+            find_weights(source, **wanted)
+        )
         licence_of(source)  # notices one that forbids commercial use
     with for_a_checkpoint():
         model = cls(config, *args, **model_options)
@@ -129,6 +131,14 @@ def _packing(config: PretrainedConfig, given: dict[str, Any]) -> tuple[Any, bool
     from formers.quantization.formats import settled
 
     return settled(asked.pop("quantization_config"), stored, asked), bool(stored)
+
+
+def _unpacking(config: PretrainedConfig) -> Any:
+    """What opens files that are dequantised when they are read: the model has nothing packed after."""
+    from formers.checkpoints.mxfp4_files import Mxfp4Files
+
+    del config.quantization_config
+    return Mxfp4Files
 
 
 def _config(

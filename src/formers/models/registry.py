@@ -9,8 +9,8 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from formers.core.notices import did_you_mean
-from formers.hub.gguf import INSTEAD
-from formers.models.table import ARCHITECTURES, FAMILIES, WRITTEN
+from formers.hub.gguf import INSTEAD, model_type_of
+from formers.models.table import FAMILIES, WRITTEN
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -80,12 +80,12 @@ def named_in_gguf(architecture: str) -> str:
     Raises:
         ValueError: for an unknown one.
     """
-    plain = {re.sub("[-_]", "", name): name for name in FAMILIES}
-    found = ARCHITECTURES.get(architecture) or plain.get(re.sub("[-_]", "", architecture))
+    found = model_type_of(architecture, FAMILIES)
     if found is None:
         raise ValueError(
             f"a GGUF file of the architecture {architecture!r} is not read"
-            f"{did_you_mean(architecture, FAMILIES)}: load the checkpoint that it was made from"
+            f"{did_you_mean(architecture, FAMILIES)}: load the checkpoint that it was made from. Read are "
+            f"{', '.join(sorted(WRITTEN.values()))}, and others that are called as a model type is"
         )
     return found
 

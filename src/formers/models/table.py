@@ -168,9 +168,6 @@ FAMILIES: dict[str, tuple[str, str]] = {
     "yoso": ("yoso", "Yoso"),
 }
 
-# what a GGUF file calls a kind of model -> its type, where they differ by more than - and _
-ARCHITECTURES: dict[str, str] = {"command-r": "cohere", "gemma3": "gemma3_text", "t5encoder": "t5"}
-
 # types of which GGUF files are written, where they are called otherwise or another's file holds them too
 WRITTEN: dict[str, str] = {
     **{kind: kind for kind in ("bloom", "falcon", "gemma2", "gpt2", "llama", "mamba", "nemotron", "phi3")},

@@ -117,6 +117,24 @@ class AwqConfig(QuantizationConfig):
 
 
 @dataclasses.dataclass
+class Mxfp4Config(QuantizationConfig):
+    """MXFP4: experts in 4-bit floats. Such files are read dequantised, so that nothing is quantized after.
+
+    Attributes:
+        dequantize: taken; it is always done.
+        modules_to_not_convert: taken; the files say which tensors are packed.
+    """
+
+    quant_method: ClassVar[str] = "mxfp4"
+    modules_to_not_convert: list[str] | None = None
+    dequantize: bool = False
+
+    def is_quantizable(self) -> bool:
+        """No: nothing is stored so."""
+        return False
+
+
+@dataclasses.dataclass
 class HqqConfig(QuantizationConfig):
     """HQQ (Badri and Shaji 2023).
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
-from formers.core.notices import notice
+from formers.core.notices import notice, refuse_unknown
 from formers.quantization import configs
 from formers.quantization.config import METHOD, BitsAndBytesConfig, QuantizationConfig
 from formers.quantization.eight_bits import Linear8bit
@@ -121,6 +121,7 @@ FORMATS: dict[str, WeightFormat] = {
     "gptq": WeightFormat(configs.GPTQConfig, _gptq, ("qweight",), {"gptq": {"bits": 4}}),
     "awq": WeightFormat(configs.AwqConfig, _awq, ("qweight",), {"awq": {}}),
     "hqq": WeightFormat(configs.HqqConfig, _hqq, ("W_q",), {"hqq": {}}),
+    "mxfp4": WeightFormat(configs.Mxfp4Config, lambda *_: None, ("_blocks",), {}),
     "fp8": WeightFormat(configs.FineGrainedFP8Config, _fp8, ("weight_scale_inv",), {"fp8": {}}),
     "compressed-tensors": WeightFormat(
         configs.CompressedTensorsConfig, _compressed, ("weight_packed", "weight_scale"), {}
@@ -136,18 +137,20 @@ def settled(given: Any, stored: Any, short: Mapping[str, Any]) -> QuantizationCo
 
     Args:
         given: `quantization_config=`, a config or a record of one; None.
-        stored: the record in the checkpoint's `config.json`; None.
+        stored: the record in the checkpoint's `config.json`; None. Where nothing is to be packed by it, files
+            are read dequantised.
         short: `load_in_8bit=` and `load_in_4bit=`, where given.
 
     Raises:
         ValueError: for a method that is not there, or two that are asked for at once.
+        TypeError: for what is no field of a record that a caller gives.
     """
     asked = {name: value for name, value in short.items() if value}
     if given is not None and asked:
         raise ValueError(f"give either quantization_config or {', '.join(asked)}, not both")
     if asked:
         given = BitsAndBytesConfig(**asked)
-    found = None if given is None else _read(given)
+    found = None if given is None else _read(given, given=True)
     if stored:
         held = _read(stored)
         if not FORMATS[held.quant_method].marks:
@@ -160,13 +163,15 @@ def settled(given: Any, stored: Any, short: Mapping[str, Any]) -> QuantizationCo
                 f"the checkpoint is quantized already ({held.quantization_method()}): "
                 "it is loaded as it is, not as quantization_config says"
             )
-        return held
+        return held if held.is_quantizable() else None
+    if isinstance(found, configs.Mxfp4Config):
+        raise ValueError("files in MXFP4 are read, and no weights are brought to it: leave the config out")
     if isinstance(found, configs.GPTQConfig) and found.dataset is None:
         notice("GPTQConfig without dataset=: numbers are rounded to the nearest, not fitted to what is read")
     return found.stored() if found is not None and found.is_quantizable() else None
 
 
-def _read(value: Any) -> QuantizationConfig:
+def _read(value: Any, given: bool = False) -> QuantizationConfig:
     if isinstance(value, QuantizationConfig):
         return value
     told = value.to_dict() if hasattr(value, "to_dict") else value
@@ -183,5 +188,9 @@ def _read(value: Any) -> QuantizationConfig:
             f"weights quantized {said} are not read by this version, which knows {', '.join(FORMATS)}: load "
             "the checkpoint that it was made from, or one whose weights were unpacked to bfloat16"
         )
-    config: QuantizationConfig = FORMATS[method].config.from_dict(record, return_unused_kwargs=True)[0]
-    return config
+    kind: Any = FORMATS[method].config
+    config, unused = kind.from_dict(record, return_unused_kwargs=True)
+    if given and isinstance(value, Mapping):  # files say what other programs need besides
+        refuse_unknown(unused, [field.name for field in fields(kind)], f"quantization_config of {method!r}")
+    found: QuantizationConfig = config
+    return found

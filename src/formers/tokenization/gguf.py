@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from formers.hub.gguf import Header
+from formers.hub.gguf import Header, model_type_of
 from formers.tokenization import builders
 from formers.tokenization.builders import ONE_DIGIT, cut_bytes
 from formers.tokenization.components import surround
@@ -17,6 +17,7 @@ from formers.tokenization.sentencepiece import Kind, Model, Piece
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
+PIECES, BYTES, UNIGRAM = "llama", "gpt2", "t5"  # what `tokenizer.ggml.model` calls kinds of tokenizers
 NAMED = {"bos": "bos", "eos": "eos", "unk": "unknown", "pad": "padding"}
 _ABBREVIATED = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)"
 _UPPER, _LOWER = r"[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]", r"[\p{Ll}\p{Lm}\p{Lo}\p{M}]"
@@ -78,9 +79,8 @@ def _said(header: Header, name: str) -> list[Any]:
 
 def _row(header: Header) -> Recipe | None:
     """The row of the class that models of this architecture have."""
-    plain = re.sub("[-_]", "", header.architecture)
-    kind = next((kind for name, kind in MODEL_TYPES.items() if re.sub("[-_]", "", name) == plain), None)
-    return None if kind is None else RECIPES[kind]
+    found = model_type_of(header.architecture, MODEL_TYPES)
+    return None if found is None else RECIPES[MODEL_TYPES[found]]
 
 
 def _ends(header: Header, settings: Mapping[str, Any], usual: bool) -> tuple[str | None, str | None]:
@@ -174,4 +174,4 @@ def _add_marked(backend: Tokenizer, header: Header) -> None:
     backend.add_tokens(found[Kind.USER_DEFINED])
 
 
-_KINDS = {"llama": _pieces, "gpt2": _bytes, "t5": _unigram}
+_KINDS = {PIECES: _pieces, BYTES: _bytes, UNIGRAM: _unigram}

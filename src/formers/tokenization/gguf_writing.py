@@ -9,7 +9,7 @@ from typing import Any
 
 from formers.hub.gguf import INSTEAD
 from formers.tokenization.components import parts
-from formers.tokenization.gguf import CUTS, NAMED
+from formers.tokenization.gguf import BYTES, CUTS, NAMED, PIECES, UNIGRAM
 from formers.tokenization.pieces import SPACE
 from formers.tokenization.sentencepiece import Kind
 
@@ -36,15 +36,15 @@ def fields_of(tokenizer: Any, size: int) -> dict[str, Any]:
         text = texts.get(index)
         tokens.append(f"[PAD{index}]" if text is None else text)
         types.append(int(_type(text, added, str(tokenizer.unk_token), kind)))
-        if kind == "llama" and types[-1] == Kind.USER_DEFINED:
+        if kind == PIECES and types[-1] == Kind.USER_DEFINED:
             tokens[-1] = tokens[-1].replace(SPACE, " ")  # as llama.cpp looks for them in texts
     found = {"model": kind, **more, "tokens": tokens, "token_type": types}
-    if kind == "llama":
+    if kind == PIECES:
         found["scores"] = _scores(model["merges"], ids, len(tokens))
-    elif kind == "t5":
+    elif kind == UNIGRAM:
         held = dict(model["vocab"])
         found["scores"] = [float(held.get(text, 0.0)) for text in tokens]
-    if kind != "t5":
+    if kind != UNIGRAM:
         found["merges"] = [" ".join(_pair(one)) for one in model["merges"]]
     for name, called in NAMED.items():
         special = str(getattr(tokenizer, f"{name}_token", None))
@@ -71,19 +71,19 @@ def _kind(backend: Mapping[str, Any], name: str) -> tuple[str, dict[str, Any]]:
     """
     model, cutter = backend["model"], backend["pre_tokenizer"]
     if model["type"] == "Unigram":
-        return "t5", {"add_space_prefix": True}
+        return UNIGRAM, {"add_space_prefix": True}
     if model["type"] == "BPE" and model.get("byte_fallback"):
         prepends = next(iter(parts(backend["normalizer"], kind="Prepend")), None)
         spaced = next(iter(parts(cutter, kind="Metaspace")), {"prepend_scheme": "never"})
         prefix = prepends is not None or spaced.get("prepend_scheme") != "never"
-        return "llama", {"pre": "default", "add_space_prefix": prefix}
+        return PIECES, {"pre": "default", "add_space_prefix": prefix}
     if model["type"] == "BPE" and next(iter(parts(cutter, kind="ByteLevel")), None) is not None:
         split = next(iter(parts(cutter, kind="Split")), None)
         cuts = "" if split is None else split["pattern"].get("Regex", split["pattern"].get("String"))
         # the first of several names of one cut is the commonest; "default" would be cut otherwise there
         pre = "gpt-2" if not cuts else next((key for key, value in CUTS.items() if value == cuts), None)
         if pre is not None:
-            return "gpt2", {"pre": pre}
+            return BYTES, {"pre": pre}
     raise ValueError(
         f"the tokenizer of {name or 'this model'} cuts texts in a way that GGUF files have no name for: "
         f"{INSTEAD}"
@@ -93,11 +93,11 @@ def _kind(backend: Mapping[str, Any], name: str) -> tuple[str, dict[str, Any]]:
 def _type(text: str | None, added: Mapping[str, Any], unknown: str, kind: str) -> Kind:
     if text is None:
         return Kind.UNUSED
-    if text == unknown and kind != "gpt2":
+    if text == unknown and kind != BYTES:
         return Kind.UNKNOWN
     if text in added:
         return Kind.CONTROL if added[text]["special"] else Kind.USER_DEFINED
-    return Kind.BYTE if kind == "llama" and _BYTE.fullmatch(text) else Kind.NORMAL
+    return Kind.BYTE if kind == PIECES and _BYTE.fullmatch(text) else Kind.NORMAL
 
 
 def _scores(merges: list[Any], ids: Mapping[str, int], count: int) -> list[float]:
