@@ -120,7 +120,8 @@ _TABLE: dict[str, tuple[str, ...]] = {
     "formers.processing.reading": ("load_image",),
     "formers.quantization.config": ("BitsAndBytesConfig",),
     "formers.quantization.configs": (
-        *("AwqConfig", "CompressedTensorsConfig", "FineGrainedFP8Config", "GPTQConfig", "HqqConfig"),
+        *("AwqConfig", "CompressedTensorsConfig", "FineGrainedFP8Config", "GPTQConfig"),
+        *("GgufConfig", "HqqConfig"),
         *("Int8DynamicConfig", "Mxfp4Config", "QuantoConfig", "TorchAoConfig"),
     ),
     "formers.training": (

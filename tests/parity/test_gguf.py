@@ -9,6 +9,7 @@ import transformers
 import formers
 import gguf_zoo
 from formers.jobs.predictor import model_name
+from formers.quantization.groups import GroupedLinear
 
 # the reference leaves sizes, or the activation, of these unread, and takes its defaults
 _UNREAD_THERE = ("qwen2moe", "qwen3moe", "t5")
@@ -228,3 +229,34 @@ def test_a_type_of_numbers_that_nobody_knows_is_named(tmp_path):
     (tmp_path / "bad.gguf").write_bytes(_with(data, at, (77).to_bytes(4, "little")))
     with pytest.raises(OSError, match=r"'output_norm.weight' is stored as type 77, which is not read"):
         formers.AutoModelForCausalLM.from_pretrained(tmp_path / "bad.gguf")
+
+
+@pytest.mark.parametrize(("kind", "most", "near"), [("Q8_0", 0.55, 1e-5), ("Q4_0", 0.32, 2e-2)])
+def test_a_file_in_whole_numbers_stays_packed_where_that_is_asked(tmp_path, kind, most, near):
+    gguf_zoo.write(tmp_path / "x.gguf", "llama", kind, **gguf_zoo.WIDE)
+    whole = formers.AutoModelForCausalLM.from_pretrained(tmp_path / "x.gguf")
+    ours = formers.AutoModelForCausalLM.from_pretrained(
+        tmp_path / "x.gguf", quantization_config=formers.GgufConfig()
+    )
+    found, wanted = _logits(ours, False), _logits(whole, False)  # after a product in few bits
+    assert float((found - wanted).norm() / wanted.norm()) < near
+    leaves = [leaf for leaf in ours.modules() if isinstance(leaf, GroupedLinear)]
+    assert len(leaves) == 8
+    held = sum(
+        leaf.packed_bytes + sum(x.nbytes for x in (*leaf.buffers(), *leaf.parameters())) for leaf in leaves
+    )
+    assert held <= most * 2 * sum(leaf.in_features * leaf.out_features for leaf in leaves)
+    for path, leaf in ours.named_modules():
+        if isinstance(leaf, GroupedLinear):  # bfloat16 has 8 bits of a scale
+            values = whole.get_submodule(path).weight
+            off = 0 if kind == "Q8_0" else 2**-8
+            torch.testing.assert_close(leaf.dequantized(), values, atol=0, rtol=off)
+    ours.save_pretrained(tmp_path / "kept")
+    again = formers.AutoModelForCausalLM.from_pretrained(tmp_path / "kept")
+    assert torch.equal(_logits(again, False), found)
+
+
+def test_a_folder_has_no_numbers_of_a_gguf_file_to_keep(tmp_path):
+    formers.LlamaForCausalLM(formers.LlamaConfig(**gguf_zoo.SHAPES["llama"][1])).save_pretrained(tmp_path)
+    with pytest.raises(ValueError, match="GgufConfig keeps the numbers of a GGUF file"):
+        formers.LlamaForCausalLM.from_pretrained(tmp_path, quantization_config=formers.GgufConfig())

@@ -19,6 +19,8 @@ from formers.hub.gguf import Header, Held
 PURPOSE = "GGUF files"
 _PLAIN, _WHOLE = ("F32", "F16", "BF16", "F64"), ("I8", "I16", "I32", "I64")
 
+_BITS = {"Q4_0": 4, "Q8_0": 8}
+
 
 @dataclass(frozen=True)
 class Place:
@@ -100,6 +102,24 @@ class GgufFile(WeightFile):
         except NotImplementedError:
             return False
         return True
+
+    def bits(self, name: str) -> int | None:
+        """Of codes with a scale for 32 in a row, Q4_0 or Q8_0; None for what is stored otherwise, or not."""
+        held = self._held.get(name)
+        return None if held is None else _BITS.get(self._types.GGMLQuantizationType(held[0]).name)
+
+    def coded(self, name: str) -> tuple[Tensor, Tensor]:
+        """What such a tensor is stored as: codes, uint8 with their zero in the middle, and float16 scales."""
+        _, shape, place = self._held[name]
+        entry = self.entries[name]
+        raw = torch.frombuffer(self._pages(entry), dtype=torch.uint8)[entry.begin : entry.end]
+        blocks = raw.view(-1, 2 + 4 * (self.bits(name) or 0))
+        scale, each = blocks[:, :2].contiguous().view(torch.float16), blocks[:, 2:]
+        codes = torch.cat([each & 15, each >> 4], 1) if self.bits(name) == 4 else each ^ 128
+        turn = place.turn or torch.clone
+        found = turn(codes.reshape(shape)).contiguous(), turn(scale.reshape(shape[0], -1)).contiguous()
+        self._release(entry)
+        return found
 
     def tensor(self, name: str) -> Tensor:
         """The tensor in float32: on the file's pages where it lies there so, else in memory of its own."""

@@ -9,7 +9,6 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from formers.checkpoints.files import TensorFiles
 from formers.checkpoints.gguf_file import GgufFile, Place
 from formers.hub.gguf import Header
 from formers.nn.leaves import Conv1D
@@ -157,7 +156,7 @@ def places(model: Any, architecture: str) -> dict[str, tuple[str, int | None, Tu
     return found
 
 
-def opened(model: Any, header: Header) -> TensorFiles:
+def opened(model: Any, header: Header) -> GgufFile:
     """The tensors of a GGUF file by the names of a model.
 
     Raises:
@@ -171,4 +170,4 @@ def opened(model: Any, header: Header) -> TensorFiles:
     if model.get_output_embeddings() is None:
         known[f"{OUTPUT}.weight"] = []
     known |= {name: [] for name in _OF_CONFIG if name in header.tensors}
-    return TensorFiles([GgufFile(header, known)])
+    return GgufFile(header, known)

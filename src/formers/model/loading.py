@@ -82,6 +82,8 @@ def load_pretrained(cls: Any, name: Any, args: tuple[Any, ...], options: dict[st
     packing, packed = _packing(config, given)
     wanted = {key: given.pop(key) for key in ("variant", "use_safetensors") if key in given}
     header = None if source is None or state_dict is not None else source.gguf
+    if header is None and packing is not None and packing.of_file:
+        raise ValueError("GgufConfig keeps the numbers of a GGUF file as they are: name such a file")
     if state_dict is not None:
         files = TensorFiles.holding(state_dict)
     elif header is None:
@@ -95,9 +97,15 @@ def load_pretrained(cls: Any, name: Any, args: tuple[Any, ...], options: dict[st
     if header is not None:
         from formers.model.gguf import opened
 
-        files = opened(model, header)
+        file = opened(model, header)
+        files = TensorFiles([file])
     model.name_or_path = config.name_or_path = str(name or "")
-    report = _fill(model, files, given, packing, packed)
+    pack = None
+    if packing is not None and packing.of_file:
+        from formers.quantization.kept import keep
+
+        packing, pack = keep(model, file)
+    report = _fill(model, files, given, packing, packed, pack)
     model._last_load = report
     mark_filled(model)
     if source is not None and model.can_generate():
@@ -179,15 +187,14 @@ def _constructor_keywords(cls: Any) -> tuple[list[str], bool]:
     return named, any(p.kind is p.VAR_KEYWORD for p in parameters)
 
 
-def _fill(model: Any, files: Any, given: dict[str, Any], packing: Any, packed: bool) -> Any:
+def _fill(model: Any, files: Any, given: dict[str, Any], packing: Any, packed: bool, pack: Any = None) -> Any:
     from formers.checkpoints import load
 
-    pack = None
     learns = packing is not None and not packed and getattr(packing, "dataset", None) is not None
     if packing is not None:
         from formers.quantization.attach import packer, places, replace_leaves
 
-        if not learns:
+        if not learns and pack is None:
             turned = replace_leaves(model, packing, files if packed else None)
             pack = None if packed else packer(model, turned)
         model.config.quantization_config = packing.to_dict()

@@ -113,6 +113,10 @@ class Int4:
         """What it holds."""
         return self._packed.nbytes + self._scales.nbytes
 
+    def scales(self) -> Tensor:
+        """[out, groups], bfloat16."""
+        return self._scales[..., 0].t().contiguous()
+
     def codes(self) -> Tensor:
         """[out, in], uint8."""
         each = self._packed.view(-1, self._packed.shape[1] * 2, _BLOCK // 2)

@@ -24,6 +24,7 @@ class QuantizationConfig:
     quant_method: ClassVar[str]
     load_in_8bit: bool = False
     load_in_4bit: bool = False
+    of_file: ClassVar[bool] = False  # whether a file's own numbers are kept as they are
     skipped: ClassVar[str] = "modules_to_not_convert"  # the field that names leaves which stay as they are
 
     def is_quantizable(self) -> bool:

@@ -135,6 +135,18 @@ class Mxfp4Config(QuantizationConfig):
 
 
 @dataclasses.dataclass
+class GgufConfig(QuantizationConfig):
+    """Keep linear leaves that a GGUF file has as Q4_0 or Q8_0 so; what else it has is dequantised.
+
+    Scales of 4 bits are brought to bfloat16, as products in 4 bits read them. What is saved is in
+    compressed-tensors' files.
+    """
+
+    quant_method: ClassVar[str] = "gguf"
+    of_file: ClassVar[bool] = True
+
+
+@dataclasses.dataclass
 class HqqConfig(QuantizationConfig):
     """HQQ (Badri and Shaji 2023).
 

@@ -121,6 +121,7 @@ FORMATS: dict[str, WeightFormat] = {
     "gptq": WeightFormat(configs.GPTQConfig, _gptq, ("qweight",), {"gptq": {"bits": 4}}),
     "awq": WeightFormat(configs.AwqConfig, _awq, ("qweight",), {"awq": {}}),
     "hqq": WeightFormat(configs.HqqConfig, _hqq, ("W_q",), {"hqq": {}}),
+    "gguf": WeightFormat(configs.GgufConfig, lambda *_: None, (), {}),
     "mxfp4": WeightFormat(configs.Mxfp4Config, lambda *_: None, ("_blocks",), {}),
     "fp8": WeightFormat(configs.FineGrainedFP8Config, _fp8, ("weight_scale_inv",), {"fp8": {}}),
     "compressed-tensors": WeightFormat(

@@ -163,6 +163,7 @@ class GroupedLinear(PackedLinear):
         self._fast: Any = None
         self._turn: Tensor | None = None  # columns by group, where the fast product wants them so
         self._tried = False
+        self._lent = ""  # the tensor of scales that the fast product holds, where it has them as they are
 
     def take(self, weight: Tensor) -> None:
         """Pack a weight, [out, in]."""
@@ -170,7 +171,7 @@ class GroupedLinear(PackedLinear):
 
     def put(self, groups: Groups) -> None:
         """Hold what was quantized elsewhere."""
-        self._fast, self._tried = None, False
+        self._fast, self._tried, self._lent = None, False, ""
         self._parameters["weight"] = None
         self._place(self.layout.codes, self.layout.pack(groups.codes))
         for name, value in self.layout.keep(groups).items():
@@ -202,6 +203,8 @@ class GroupedLinear(PackedLinear):
             if value is not None
         }
         widths = (self.out_features, self.in_features)
+        if self._lent:
+            held[self._lent] = self._fast.scales()
         scale, zero, order = self.layout.beside(held, *widths)
         if self._fast is None:
             codes = self.layout.unpack(held[self.layout.codes], *widths)
@@ -213,9 +216,11 @@ class GroupedLinear(PackedLinear):
     def plain(self) -> None:
         """Put the codes back into the order of the files."""
         if self._fast is not None:
-            packed = self.layout.pack(self.groups().codes)
-            self._fast, self._tried = None, False
-            self._place(self.layout.codes, packed)
+            found = self.groups()
+            if self._lent:
+                self._place(self._lent, found.scale)
+            self._fast, self._tried, self._lent = None, False, ""
+            self._place(self.layout.codes, self.layout.pack(found.codes))
 
     def _ready(self) -> Any:
         """The fast product, if there is one; made when it is first wanted."""
@@ -233,6 +238,12 @@ class GroupedLinear(PackedLinear):
                 self._turn = None if order is None else order.argsort(stable=True)
                 codes = codes if self._turn is None else codes[:, self._turn]
                 self._fast = Int4.of(codes, scale, found.zero) if even else None
+                if self._fast is not None and found.scale.dtype is torch.bfloat16:
+                    at = found.scale.data_ptr()
+                    same = (name for name, x in self._buffers.items() if x is not None and x.data_ptr() == at)
+                    self._lent = next(same, "")
+                    if self._lent:
+                        self._place(self._lent, None)
             if self._fast is not None:
                 self._place(self.layout.codes, None)
         return self._fast
