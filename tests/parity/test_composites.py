@@ -16,6 +16,7 @@ from safetensors.torch import load_file, save_file
 import formers
 from formers.checkpoints import LoadError
 from formers.core.notices import Notice
+from formers.training.optim.parameter_order import to_file
 from tests.parity.shapes import SHAPES, inputs_of, write_checkpoint
 
 TOLERANCE = 1e-5
@@ -456,3 +457,15 @@ def test_models_that_cannot_be_joined_are_refused_by_what_is_wrong_with_them(tmp
         joined()
     with pytest.raises(ValueError, match="tie_encoder_decoder=True is not available"):
         formers.EncoderDecoderConfig(tie_encoder_decoder=True)
+
+
+@pytest.mark.parametrize("name", ["CLIP", "Siglip"])
+@pytest.mark.parametrize("ending", ["Model", "ForImageClassification"])
+def test_an_optimizer_s_file_counts_parameters_as_the_reference_does(name: str, ending: str) -> None:
+    sizes = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 24}
+    given = {"text_config": {**sizes, "vocab_size": 99}, "vision_config": {**sizes, "image_size": 32}}
+    theirs, ours = (
+        getattr(one, name + ending)(getattr(one, f"{name}Config")(**given)) for one in (transformers, formers)
+    )
+    written = to_file(torch.optim.SGD(ours.parameters(), lr=0.1), ours)["param_groups"][0]
+    assert written["param_names"] == [key for key, _ in theirs.named_parameters()]

@@ -8,7 +8,7 @@ from formers.assemblies.dual import Dual, Shared
 from formers.assemblies.family import Family, Head
 from formers.configs import PretrainedConfig
 from formers.models.classes import base_class
-from formers.models.clip_towers import IGNORED, CLIPTextConfig, CLIPVisionConfig
+from formers.models.clip_towers import IGNORED, ORDER, CLIPTextConfig, CLIPVisionConfig
 from formers.models.registry import register
 from formers.tasks.specs import Sequences
 
@@ -60,5 +60,6 @@ CLIP = register(
             "ForImageClassification": LABELS,
         },
         ignored=IGNORED,
+        order=ORDER,
     )
 )

@@ -145,6 +145,12 @@ def projection(out: str, name: str) -> Head:
     )
 
 
+ORDER = (
+    ("k_proj", "v_proj", "q_proj", "out_proj"),
+    ("self_attn", "layer_norm1", "mlp", "layer_norm2"),
+    ("patch_embedding", "position_embedding"),
+    ("visual_projection", "text_projection"),
+)
 IGNORED = (r"(^|\.)embeddings\.position_ids$",)
 TEXT = register(
     Family(
@@ -158,6 +164,7 @@ TEXT = register(
             "ModelWithProjection": projection("text_projection", "text_embeds"),
         },
         ignored=IGNORED,
+        order=ORDER,
     )
 )
 IMAGE = register(
@@ -169,5 +176,6 @@ IMAGE = register(
         assembly=Single(image, spec.Patches, reads=("pixel_values", "interpolate_pos_encoding")),
         heads={"ModelWithProjection": projection("visual_projection", "image_embeds")},
         ignored=IGNORED,
+        order=ORDER,
     )
 )
