@@ -45,7 +45,7 @@ def trainer(model, folder, **more):
         disable_tqdm=True,
         **more,
     )
-    return Trainer(model, args, train_dataset=ROWS, eval_dataset=ROWS)
+    return Trainer(model, args, train_dataset=ROWS, eval_dataset=list(ROWS))
 
 
 def weights(model):

@@ -167,7 +167,7 @@ def test_loss_and_gradients_are_the_references(pair: tuple[Any, Any, Path]) -> N
     inputs, real = inputs_of(ours), real_of(inputs_of(ours))
     given = labels(name, inputs)
     # ranges and means that training follows
-    held = [(b, b.clone()) for model in (theirs, ours) for b in model.buffers()]
+    held = [(model, {k: b.clone() for k, b in model.named_buffers()}) for model in (theirs, ours)]
     in_training(theirs, ours)
     try:
         if given:
@@ -190,8 +190,9 @@ def test_loss_and_gradients_are_the_references(pair: tuple[Any, Any, Path]) -> N
     finally:
         theirs.eval().zero_grad(), ours.eval().zero_grad()
         with torch.no_grad():
-            for buffer, before in held:
-                buffer.copy_(before)
+            for model, buffers in held:
+                for key, before in buffers.items():
+                    model.get_buffer(key).copy_(before)
 
 
 @each_case

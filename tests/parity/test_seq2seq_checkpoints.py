@@ -233,6 +233,7 @@ def test_tables_apart_each_grow_by_themselves(tmp_path: Path) -> None:
 # -- training ------------------------------------------------------------------------------------------
 
 
+@pytest.mark.filterwarnings("ignore:the model is in training mode")
 @pytest.mark.parametrize(
     "field", ["dropout", "attention_dropout", "activation_dropout", "classifier_dropout"]
 )

@@ -287,14 +287,14 @@ def test_the_toolkit_s_pipelines(monkeypatch):
     half = pipeline("text-classification", model=SST2, torch_dtype=torch.bfloat16, device="cpu")
     assert half.model.dtype == torch.bfloat16
     monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
-    with (
-        pytest.warns(Notice, match="no model was named"),
-        pytest.raises(OSError, match="internet connection"),
-    ):
-        pipeline("text-classification")
-    for task in ("image-segmentation", "visual-question-answering"):
-        with pytest.raises(KeyError, match="not part of this version"):
+    for task in ("text-classification", "image-segmentation"):
+        with (
+            pytest.warns(Notice, match="no model was named"),
+            pytest.raises(OSError, match="internet connection"),
+        ):
             pipeline(task)
+    with pytest.raises(KeyError, match="not part of this version"):
+        pipeline("visual-question-answering")
 
 
 def test_the_toolkit_s_classes():

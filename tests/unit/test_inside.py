@@ -212,6 +212,7 @@ def test_monte_carlo_dropout_spreads() -> None:
     assert torch.stack([logits(made) for _ in range(4)]).std(0).max() > 0.01
 
 
+@pytest.mark.filterwarnings("ignore:the model is in training mode")
 @pytest.mark.parametrize("kind", ["bert", "roberta", "distilbert", "gpt2"])
 def test_dropouts_set_to_nothing_give_what_evaluation_gives(kind: str) -> None:
     made = model(kind=kind, pad_token_id=0)
@@ -234,6 +235,7 @@ def test_a_part_in_evaluation_drops_nothing() -> None:
     assert not torch.equal(run(made).last_hidden_state, run(made).last_hidden_state)
 
 
+@pytest.mark.filterwarnings("ignore:the model is in training mode")
 def test_a_dropout_of_ones_own_is_the_one_that_drops() -> None:
     made = model().train()
     made.dropout = nn.Dropout(1.0)
@@ -811,7 +813,7 @@ init_weights initialize_weights is_gradient_checkpointing main_input_name name_o
 num_parameters post_init prepare_decoder_input_ids_from_labels push_to_hub register_for_auto_class
 compute_transition_scores generate heal_tokens prepare_inputs_for_generation
 freeze_embeddings_and_language_adapters set_default_language
-predict_contacts get_entity_embeddings set_entity_embeddings set_lightweight_tuning
+patchify unpatchify predict_contacts get_entity_embeddings set_entity_embeddings set_lightweight_tuning
 resize_token_embeddings save_pretrained set_attn_implementation set_input_embeddings set_output_embeddings
 channels num_features out_feature_channels out_features out_indices stage_names
 supports_gradient_checkpointing tie_weights warnings_issued
@@ -838,7 +840,7 @@ def test_a_model_that_nobody_holds_is_gone_at_once() -> None:
     import weakref
 
     sizes = {"vocab_size": 20, "hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 2}
-    model = formers.BertModel(formers.BertConfig(**sizes))
+    model = formers.BertModel(formers.BertConfig(**sizes)).eval()
     with torch.no_grad():
         model(torch.ones(1, 3, dtype=torch.long))
     gone = weakref.ref(model.encoder.layer[0].output.dense.weight)

@@ -93,6 +93,10 @@ class Assembly:
         """The record that a caller of the model without a head gets."""
         raise NotImplementedError(f"{type(self).__name__} returns nothing")
 
+    def received(self, states: States) -> States:
+        """What a model gave to its caller, as heads read it."""
+        return states
+
     def passed_on(self, states: States) -> dict[str, Any]:
         """What a head's record holds of the states, by name."""
         return {
@@ -369,20 +373,13 @@ def states_of(model: Any, given: dict[str, Any], ask: Ask) -> States:
 
 
 def states_in(out: Any, mask: Tensor | None = None) -> States:
-    """States from what a model returned to its caller: a record, a tuple, or [B, T, E] alone.
-
-    A map [B, E, height, width] is read as rows; the pass holds its height and width as `map`.
-    """
+    """States from what a model returned to its caller: a record, a tuple, or [B, T, E] alone."""
     last = out if isinstance(out, Tensor) else out[0]
-    size = last.shape[2:]
-    last = last.flatten(2).transpose(1, 2) if last.dim() == 4 else last
     layout = Layout.dense(last.shape[0], last.shape[1])
     at = torch.arange(last.shape[1], device=last.device)[None]
     fits = isinstance(mask, Tensor) and tuple(mask.shape) == tuple(last.shape[:2])
     seen = Visibility(mask.bool() if fits and mask is not None else None)
     pass_ = Pass(Geometry(layout, at), seen, eager, watched=True)
-    if len(size) == 2:
-        pass_.memo.put("map", tuple(size))
     for name in ("hidden_states", "attentions", "cross_attentions", "global_attentions", "router_logits"):
         held = getattr(out, name, None)
         held = getattr(out, f"decoder_{name}", None) if held is None else held

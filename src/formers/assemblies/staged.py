@@ -47,7 +47,16 @@ class Staged(Single):
             if isinstance(node, StagesNode)
             else {}
         )
-        return states_in(node(given["pixel_values"], **own))
+        return self.received(states_in(node(given["pixel_values"], **own)))
+
+    def received(self, states: States) -> States:
+        """A map as rows; the pass holds its height and width as `map`."""
+        if states.rows.dim() != 4:
+            return states
+        rows = states.rows.flatten(2).transpose(1, 2)
+        found = states_in(BaseModelOutput(rows, hidden_states=states.hidden, attentions=states.attentions))
+        found.pass_.memo.put("map", tuple(states.rows.shape[2:]))
+        return found
 
     def output(self, model: Any, states: States) -> ModelOutput:
         """The last map, and what was asked for."""

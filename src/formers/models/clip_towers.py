@@ -119,11 +119,8 @@ def text(c: CLIPTextConfig) -> spec.Stack:
 
 def image(c: CLIPVisionConfig) -> spec.Stack:
     """A class token and patches, with a norm before the layers, and one of what stands for the image."""
-    size, patch, std = (
-        spec.pair(c.image_size),
-        spec.pair(c.patch_size),
-        c.hidden_size**-0.5 * c.initializer_factor,
-    )
+    size, patch = spec.pair(c.image_size), spec.pair(c.patch_size)
+    std = c.hidden_size**-0.5 * c.initializer_factor
     norm = spec.Norm("layer", c.layer_norm_eps)
     return tower(
         c,

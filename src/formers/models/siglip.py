@@ -63,10 +63,7 @@ class SiglipConfig(PretrainedConfig):
     """Configuration of SigLIP."""
 
     model_type = "siglip"
-    sub_configs: ClassVar[dict[str, Any]] = {
-        "text_config": SiglipTextConfig,
-        "vision_config": SiglipVisionConfig,
-    }
+    sub_configs: ClassVar = {"text_config": SiglipTextConfig, "vision_config": SiglipVisionConfig}
     sub_defaults: ClassVar[dict[str, dict[str, Any]]] = {"text_config": {}, "vision_config": {}}
     pairwise: ClassVar[bool] = True
     initializer_factor: float = 1.0
@@ -160,6 +157,14 @@ IMAGE = register(
         order=ORDER,
     )
 )
+
+
+def labels(c: SiglipConfig) -> Sequences:
+    """Of the mean of all patches."""
+    return Sequences("classifier", pool="mean")
+
+
+LABELS = Head("image_classification", labels, IMAGE.base, over=IMAGE.base, flat=True)
 SIGLIP = register(
     Family(
         model_type="siglip",
@@ -174,13 +179,7 @@ SIGLIP = register(
         ),
         heads={
             "Model": Head("zero_shot_image_classification", lambda c: None),
-            "ForImageClassification": Head(
-                "image_classification",
-                lambda c: Sequences("classifier", pool="mean"),
-                base="vision_model",
-                over="vision_model",
-                flat=True,
-            ),
+            "ForImageClassification": LABELS,
         },
         ignored=IGNORED,
         order=ORDER,

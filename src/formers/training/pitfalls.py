@@ -71,8 +71,14 @@ def _tokens(dataset: Any) -> list[list[int]]:
     return [
         [int(i) for i, real in zip(ids, [1] * len(ids) if mask is None else mask, strict=True) if real]
         for ids, mask in pairs
-        if hasattr(ids, "__len__") and not isinstance(ids, Mapping)
+        if hasattr(ids, "__len__") and not isinstance(ids, Mapping) and not _nested(ids)
     ]
+
+
+def _nested(ids: Any) -> bool:
+    """Whether an example is several texts, as choices are."""
+    first = next(iter(ids), 0)
+    return isinstance(first, (list, tuple)) or getattr(first, "ndim", 0) > 0
 
 
 def _notice_skew(rows: list[list[int]], tokenizer: Any) -> None:
