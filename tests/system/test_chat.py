@@ -8,6 +8,7 @@ import select
 import signal
 import subprocess
 import sys
+from functools import partial
 
 import pytest
 import torch
@@ -178,7 +179,10 @@ def test_in_a_terminal_ctrl_c_stops_the_answer_and_then_the_chat(tmp_path):
     ours, theirs = pty.openpty()
     options = ("--greedy", "--max-new-tokens", "900000", "--set", "suppress_tokens=[1]")
     command = [sys.executable, "-m", "formers", "chat", str(folder), *options]
-    child = subprocess.Popen(command, stdin=theirs, stdout=theirs, stderr=theirs)
+    # shells let what runs in their background ignore Ctrl-C
+    heard = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
+    where = {"stdin": theirs, "stdout": theirs, "stderr": theirs}
+    child = subprocess.Popen(command, **where, preexec_fn=heard)
     os.close(theirs)
     seen = ""
 
