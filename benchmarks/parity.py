@@ -159,6 +159,7 @@ def compare(case: Case, ours: Any, seen: Distance) -> None:
         losses = [model(**case.inputs, **case.labels).loss for model in (theirs, ours)]
     else:
         real, first = case.real(), [m(**case.inputs)[0] for m in (theirs, ours)]
+        first = [one[-1] if isinstance(one, tuple) else one for one in first]  # the last map of several
         kept = slice(None) if real is None or first[0].shape[:2] != real.shape else real
         losses = [one[kept].square().sum() / 100 for one in first]
     seen.see("loss", *losses)

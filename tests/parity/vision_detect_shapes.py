@@ -23,18 +23,18 @@ SHAPES: dict[str, dict[str, dict[str, Any]]] = {
 }
 MORE: dict[str, dict[str, dict[str, Any]]] = {
     "glpn": {
-        "two stages, another map's depths, relu": {
+        "two stages, relu": {
             **_STAGED,
             "num_encoder_blocks": 2,
             "depths": [1, 1],
-            "head_in_index": 0,
             "max_depth": 80,
+            "hidden_sizes": [8, 16],
             "hidden_act": "relu",
             "decoder_hidden_size": 12,
         },
     },
     "segformer": {
-        "two stages, even patches, rows at the end, another blank label": {
+        "two stages, even patches": {
             **_STAGED,
             "num_encoder_blocks": 2,
             "depths": [1, 1],
@@ -42,7 +42,7 @@ MORE: dict[str, dict[str, dict[str, Any]]] = {
             "sr_ratios": [2, 1],
             "hidden_act": "gelu_new",
             "mlp_ratios": [3, 2],
-            "semantic_loss_ignore_index": 3,
+            "hidden_sizes": [8, 16],
         },
     },
 }

@@ -62,14 +62,14 @@ def residual(
 
 def block(c: ResNetConfig, read: int, made: int, stride: int, first: bool) -> nets.Node:
     """Two convolutions, or three of which the middle one is narrow."""
-    act = c.hidden_act
+    act, inner = c.hidden_act, "relu"  # within a block, whatever the config says: so the ecosystem has it
     if c.layer_type == "basic":
-        layer = nets.row(conv(read, made, 3, stride, act), conv(made, made))
+        layer = nets.row(conv(read, made, 3, stride, inner), conv(made, made))
         return residual(layer, read, made, stride, act, "ResNetBasicLayer")
     narrow, early = made // 4, first and c.downsample_in_bottleneck
     layer = nets.row(
-        conv(read, narrow, 1, stride if early else 1, act),
-        conv(narrow, narrow, 3, 1 if early else stride, act),
+        conv(read, narrow, 1, stride if early else 1, inner),
+        conv(narrow, narrow, 3, 1 if early else stride, inner),
         conv(narrow, made, 1),
     )
     return residual(layer, read, made, stride, act, "ResNetBottleNeckLayer")
