@@ -18,6 +18,7 @@ from formers.nn.nets.folded import Folding
 from formers.nn.nets.tree import compute, fill, node_class
 from formers.nn.passing import Geometry, Pass, Visibility
 from formers.nn.spec import nets
+from formers.nn.stems.base import maps_in
 from formers.nn.tree import wiring
 from formers.nn.watch import watched
 from formers.stacks.stack import Ask, States
@@ -121,16 +122,7 @@ def _folding(model: Any) -> Folding:
 
 def _read(model: Any, made: nets.Net, given: dict[str, Any]) -> Tensor:
     """The images, in the dtype of the weights."""
-    images = given.get("pixel_values")
-    if not isinstance(images, Tensor):
-        raise TypeError(
-            f"the model reads pixel_values as a tensor [B, channels, height, width], not "
-            f"{type(images).__name__}: an image processor makes it from pictures"
-        )
-    if images.dim() != 4 or images.shape[1] != made.channels:
-        raise ValueError(
-            f"pixel_values must have shape [B, {made.channels}, height, width], not {list(images.shape)}"
-        )
+    images = maps_in(given, made.channels)
     if model.gradient_checkpointing and model.training:
         raise ValueError(
             "networks over maps do not recompute their layers (batch norms would count each batch twice): "

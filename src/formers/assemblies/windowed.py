@@ -18,6 +18,7 @@ from formers.nn.layout import Layout
 from formers.nn.nets.windows import Way, node_class, place_windows
 from formers.nn.passing import Geometry, Pass, Visibility
 from formers.nn.spec.windows import Windows
+from formers.nn.stems.base import maps_in
 from formers.nn.tree import has, leaf, wiring
 from formers.nn.watch import watched
 from formers.stacks.stack import Ask, States
@@ -125,14 +126,4 @@ class Windowed(Assembly):
 
 def _read(model: Any, made: Windows, given: dict[str, Any]) -> Tensor:
     """The images, in the dtype of the weights."""
-    images, channels = given.get("pixel_values"), made.stem.channels
-    if not isinstance(images, Tensor):
-        raise TypeError(
-            f"the model reads pixel_values as a tensor [B, channels, height, width], not "
-            f"{type(images).__name__}: an image processor makes it from pictures"
-        )
-    if images.dim() != 4 or images.shape[1] != channels:
-        raise ValueError(
-            f"pixel_values must have shape [B, {channels}, height, width], not {list(images.shape)}"
-        )
-    return images.to(next(model.parameters()).dtype)
+    return maps_in(given, made.stem.channels).to(next(model.parameters()).dtype)

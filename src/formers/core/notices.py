@@ -35,6 +35,11 @@ def notice(text: str, *, key: str | None = None) -> None:
         warnings.warn(text, Notice, stacklevel=_depth_of_caller())
 
 
+def given(key: str) -> bool:
+    """Whether the notice with that key was given, so that nobody looks for its cause again."""
+    return key in _given
+
+
 def _depth_of_caller() -> int:
     """How far up the stack this package was entered."""
     frame: FrameType | None = sys._getframe(2)

@@ -35,7 +35,7 @@ class _Straight(torch.autograd.Function):
 
 
 def _straight(x: Tensor, made: Tensor, scale: Tensor | None = None) -> Tensor:
-    found: Tensor = _Straight.apply(x, made, scale)  # type: ignore[no-untyped-call]
+    found: Tensor = _Straight.apply(x, made, scale)  # type: ignore[no-untyped-call]  # torch does not type it
     return found
 
 

@@ -14,12 +14,11 @@ from formers.core.atomic import write_text
 from formers.core.jsonfile import plain, read_json_object
 from formers.core.notices import notice, refuse_unknown
 from formers.hub import Source, split_hub_keywords
-from formers.hub.push import split_push_keywords
-from formers.hub.pushable import Pushable, push_saved
 from formers.processing import steps
 from formers.processing.features import BatchFeature
 from formers.processing.reading import as_pillow_or_array, channels_last, listed
 from formers.processing.recipes import BILINEAR, NEAREST, Recipe
+from formers.processing.saving import Saving
 from formers.processing.sizes import SizeDict, fitted, size_of
 
 FILE, NESTED_FILE = "preprocessor_config.json", "processor_config.json"
@@ -41,7 +40,7 @@ Sizes = tuple[tuple[int, int], tuple[int, int], tuple[int, int]]
 _NOT_KEPT = ("feature_extractor_type", "image_processor_type", "processor_class", "_valid_processor_keys")
 
 
-class BaseImageProcessor(Pushable):
+class BaseImageProcessor(Saving):
     """Pictures to the arrays that a model reads.
 
     Its settings are attributes, by the names of `preprocessor_config.json`; each can be given for one call
@@ -136,28 +135,9 @@ class BaseImageProcessor(Pushable):
         """`to_dict` as JSON, sorted."""
         return json.dumps(self.to_dict(), indent=2, sort_keys=True) + "\n"
 
-    def save_pretrained(
-        self, save_directory: str | Path, push_to_hub: bool = False, **kwargs: Any
-    ) -> list[str]:
-        """Write `preprocessor_config.json` into a folder.
-
-        Args:
-            save_directory: made where it does not exist.
-            push_to_hub: upload the file afterwards; `kwargs` (`repo_id`, `token`, ...) go to the upload.
-            kwargs: see `push_to_hub`.
-
-        Raises:
-            NotADirectoryError: when the path is a file.
-        """
-        folder = Path(save_directory)
-        if folder.is_file():
-            raise NotADirectoryError(f"{folder} is a file; a processor is saved into a folder")
-        push, rest = split_push_keywords(kwargs)
-        refuse_unknown(rest, ["push_to_hub", *push], f"{type(self).__name__}.save_pretrained")
-        folder.mkdir(parents=True, exist_ok=True)
+    def written(self, folder: Path) -> list[str]:
+        """Write `preprocessor_config.json`."""
         write_text(folder / FILE, self.to_json_string())
-        if push_to_hub:
-            push_saved(folder, push, [FILE])
         return [str(folder / FILE)]
 
     def __repr__(self) -> str:

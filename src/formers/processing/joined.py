@@ -11,14 +11,13 @@ from typing import Any, ClassVar
 from formers.core.atomic import write_text
 from formers.core.notices import refuse_unknown
 from formers.hub import split_hub_keywords
-from formers.hub.push import split_push_keywords
-from formers.hub.pushable import Pushable, push_saved
 from formers.processing.auto import AutoImageProcessor, named_class
 from formers.processing.features import BatchFeature
 from formers.processing.image import NESTED_FILE, BaseImageProcessor
 from formers.processing.pairs import CLASSES, PAIRS, Pair
 from formers.processing.reading import is_picture, listed
 from formers.processing.recipes import CLASSES as IMAGE_CLASSES
+from formers.processing.saving import Saving
 from formers.tokenization import load
 from formers.tokenization.classes import SETTINGS, TOLERATED
 from formers.tokenization.options import CALL_KEYWORDS
@@ -27,7 +26,7 @@ _TEXT = {name for name in CALL_KEYWORDS if not name.startswith("text")}
 _SORTED = ("text_kwargs", "images_kwargs", "common_kwargs")
 
 
-class ProcessorMixin(Pushable):
+class ProcessorMixin(Saving):
     """Texts and pictures to the inputs of a model that reads both.
 
     A class of one's own names its parts in `attributes`, and keywords that differ from theirs in
@@ -169,34 +168,14 @@ class ProcessorMixin(Pushable):
         """`to_dict` as JSON, sorted."""
         return json.dumps(self.to_dict(), indent=2, sort_keys=True) + "\n"
 
-    def save_pretrained(
-        self, save_directory: str | Path, push_to_hub: bool = False, **kwargs: Any
-    ) -> list[str]:
-        """Write `processor_config.json` and the tokenizer's files into a folder.
-
-        Args:
-            save_directory: made where it does not exist.
-            push_to_hub: upload the files afterwards; `kwargs` (`repo_id`, `token`, ...) go to the upload.
-            kwargs: see `push_to_hub`.
-
-        Raises:
-            NotADirectoryError: when the path is a file.
-        """
-        folder = Path(save_directory)
-        if folder.is_file():
-            raise NotADirectoryError(f"{folder} is a file; a processor is saved into a folder")
-        push, rest = split_push_keywords(kwargs)
-        refuse_unknown(rest, ["push_to_hub", *push], f"{type(self).__name__}.save_pretrained")
-        folder.mkdir(parents=True, exist_ok=True)
-        written = []
+    def written(self, folder: Path) -> list[str]:
+        """Write the tokenizer's files and `processor_config.json`."""
+        files: list[str] = []
         if "tokenizer" in self.attributes:
             self.tokenizer.init_kwargs["processor_class"] = type(self).__name__
-            written += self.tokenizer.save_pretrained(folder)
+            files += self.tokenizer.save_pretrained(folder)
         write_text(folder / NESTED_FILE, self.to_json_string())
-        written.append(str(folder / NESTED_FILE))
-        if push_to_hub:
-            push_saved(folder, push, [Path(one).name for one in written])
-        return written
+        return [*files, str(folder / NESTED_FILE)]
 
     def __repr__(self) -> str:
         parts = "\n".join(f"- {name}: {getattr(self, name)!r}" for name in self.attributes)

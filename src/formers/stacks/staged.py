@@ -64,7 +64,7 @@ def place_stages(block: Block, s: spec.Stages) -> None:
         wiring(node).roles[f"patches{i}"] = tuple(groups)
         place(node, f"layers{i}", _inside({"": stack.names.layers}, home, i)[""], make_layers(stack))
         assert stack.final_norm is not None
-        place(node, f"norm{i}", names.stack["final_norm"], norm(stack.final_norm, stack.width))  # type: ignore[arg-type]
+        place(node, f"norm{i}", str(names.stack["final_norm"]), norm(stack.final_norm, stack.width))
 
 
 def _inside(paths: spec.Paths, home: str, number: int) -> dict[str, str]:

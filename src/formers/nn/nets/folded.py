@@ -46,7 +46,7 @@ _SUMMED: dict[str | None, tuple[str | None, list[float], str | None]] = {
 
 def _find_operators() -> Any:
     try:
-        if torch.backends.mkldnn.is_available():  # type: ignore[no-untyped-call]
+        if torch.backends.mkldnn.is_available():  # type: ignore[no-untyped-call]  # torch does not type it
             found = torch.ops.mkldnn._convolution_pointwise
             return found.default, found.binary, torch.ops.mkldnn._reorder_convolution_weight.default
     except (AttributeError, RuntimeError):

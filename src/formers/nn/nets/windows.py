@@ -25,6 +25,7 @@ from formers.nn.leaves import linear
 from formers.nn.nets.leaves import leaf_of
 from formers.nn.spec import nets
 from formers.nn.spec.windows import Windows
+from formers.nn.stems.patches import hide_patches, stretched
 from formers.nn.tree import Block, Group, has, leaf, place, place_tensor, wiring
 
 _HIDDEN = -100.0  # on scores of places that were no neighbours before windows were moved
@@ -257,10 +258,7 @@ class WindowEmbeddings(Group):
         x, grid = leaf(self, "patches")(pixel_values)
         x = leaf(self, "embedding_norm")(x)
         if bool_masked_pos is not None:
-            if not has(self, "mask"):
-                raise ValueError("bool_masked_pos needs a model with a mask token (use_mask_token=True)")
-            chosen = bool_masked_pos.unsqueeze(-1).type_as(x)
-            x = x * (1.0 - chosen) + leaf(self, "mask") * chosen
+            x = hide_patches(self, x, bool_masked_pos)
         if has(self, "position"):
             table: Tensor = leaf(self, "position")
             if grid != s.stem.grid:
@@ -269,9 +267,7 @@ class WindowEmbeddings(Group):
                         f"positions are learned for a grid of {list(s.stem.grid)} patches, not {list(grid)}: "
                         "interpolate_pos_encoding=True reads other sizes"
                     )
-                square = table.view(1, *s.stem.grid, -1).permute(0, 3, 1, 2)
-                square = F.interpolate(square, size=grid, mode="bicubic", align_corners=False)
-                table = square.flatten(2).transpose(1, 2)
+                table = stretched(table, s.stem.grid, grid)
             x = x + table
         return leaf(self, "embedding_dropout")(x), grid
 

@@ -14,6 +14,39 @@ from formers.nn.spec import Paths, SpecError
 from formers.nn.tree import Block, Group, wiring
 
 
+def pixels_in(
+    given: Mapping[str, Any],
+    axes: str = "[B, channels, height, width]",
+    made: str = "an image processor makes it from pictures",
+) -> Tensor:
+    """What a model of pictures reads.
+
+    Raises:
+        TypeError: for what is no tensor.
+    """
+    found = given.get("pixel_values")
+    if not isinstance(found, Tensor):
+        raise TypeError(
+            f"the model reads pixel_values as a tensor {axes}, not {type(found).__name__}: {made}"
+        )
+    return found
+
+
+def maps_in(given: Mapping[str, Any], channels: int) -> Tensor:
+    """Pictures of any size, [B, channels, height, width].
+
+    Raises:
+        TypeError: for what is no tensor.
+        ValueError: for a tensor of another shape.
+    """
+    maps = pixels_in(given)
+    if maps.dim() != 4 or maps.shape[1] != channels or not maps.shape[2] * maps.shape[3]:
+        raise ValueError(
+            f"pixel_values must have shape [B, {channels}, height, width], not {list(maps.shape)}"
+        )
+    return maps
+
+
 class Stem:
     """Raw inputs to the first layer's rows.
 

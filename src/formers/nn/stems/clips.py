@@ -8,12 +8,12 @@ from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from formers.nn.dropout import drop
 from formers.nn.fresh import Sinusoids
 from formers.nn.passing import Pass
-from formers.nn.stems.patches import PatchStem
+from formers.nn.stems.base import pixels_in
+from formers.nn.stems.patches import PatchStem, stretched
 from formers.nn.tree import has, leaf
 
 
@@ -42,12 +42,8 @@ class ClipStem(PatchStem):
 
     def shape(self, given: Mapping[str, Any]) -> tuple[int, int]:
         """B, and how many tokens and patches there are."""
-        films, s = given.get("pixel_values"), self.spec
-        if not isinstance(films, Tensor):
-            raise TypeError(
-                f"the model reads pixel_values as a tensor [B, frames, channels, height, width], not "
-                f"{type(films).__name__}: a processor makes it from films"
-            )
+        s, axes = self.spec, "[B, frames, channels, height, width]"
+        films = pixels_in(given, axes, "a processor makes it from films")
         wanted, free = (s.frames, s.channels, *s.image), bool(given.get("interpolate_pos_encoding"))
         fits = films.dim() == 5 and tuple(films.shape[1:3]) == wanted[:2]
         if not fits or not (free or tuple(films.shape[3:]) == wanted[2:]):
@@ -90,6 +86,6 @@ class ClipStem(PatchStem):
         if not free or (down, across) == s.grid:
             found: Tensor = table
             return found
-        grids = table[0, first:].unflatten(0, (-1, *s.grid)).permute(0, 3, 1, 2)  # [frames, E, ..]
-        drawn = F.interpolate(grids.float(), (down, across), mode="bicubic").to(table.dtype)
-        return torch.cat((table[:, :first], drawn.flatten(2).transpose(1, 2).flatten(0, 1)[None]), dim=1)
+        each = table[0, first:].unflatten(0, (-1, s.grid[0] * s.grid[1]))  # [frames, patches, E]
+        drawn = stretched(each, s.grid, (down, across))
+        return torch.cat((table[:, :first], drawn.flatten(0, 1)[None]), dim=1)

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from formers.nn.leaves import norm
 from formers.nn.passing import Pass
 from formers.nn.spec import Paths
-from formers.nn.stems.base import Stem, want
+from formers.nn.stems.base import Stem, maps_in, want
 from formers.nn.tree import Block, leaf, place
 
 
@@ -34,17 +34,7 @@ class OverlappingStem(Stem):
             TypeError: for what is no tensor.
             ValueError: for a map of another kind.
         """
-        maps = given.get("pixel_values")
-        if not isinstance(maps, Tensor):
-            raise TypeError(
-                f"the model reads pixel_values as a tensor [B, channels, height, width], not "
-                f"{type(maps).__name__}: an image processor makes it from pictures"
-            )
-        if maps.dim() != 4 or maps.shape[1] != self.spec.channels or not maps.shape[2] * maps.shape[3]:
-            raise ValueError(
-                f"pixel_values must have shape [B, {self.spec.channels}, height, width], not "
-                f"{list(maps.shape)}"
-            )
+        maps = maps_in(given, self.spec.channels)
         down, across = self.grid(maps)
         return int(maps.shape[0]), down * across
 

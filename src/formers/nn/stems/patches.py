@@ -16,7 +16,7 @@ from formers.nn.layout import Layout
 from formers.nn.leaves import rows_of_table
 from formers.nn.passing import Pass
 from formers.nn.spec import Paths
-from formers.nn.stems.base import Stem, want
+from formers.nn.stems.base import Stem, pixels_in, want
 from formers.nn.tree import Block, Group, descend, has, leaf, place, place_tensor, wiring
 
 
@@ -32,6 +32,26 @@ def project_patches(node: Any, images: Tensor) -> Tensor:
     """[B, channels, height, width], or [B, frames, channels, ..] -> [B, patches, E]."""
     found: Tensor = leaf(node, "patch")(images.transpose(1, 2) if images.dim() == 5 else images)
     return found.flatten(2).transpose(1, 2)
+
+
+def hide_patches(node: Any, x: Tensor, hidden: Tensor) -> Tensor:
+    """Let the learned vector stand where patches [B, P, E] are hidden, [B, P].
+
+    Raises:
+        ValueError: where there is no such vector.
+    """
+    if not has(node, "mask"):
+        raise ValueError("bool_masked_pos needs a model with a mask token (use_mask_token=True)")
+    chosen = hidden.unsqueeze(-1).type_as(x)  # [B, P, 1]
+    made: Tensor = x * (1.0 - chosen) + leaf(node, "mask") * chosen
+    return made
+
+
+def stretched(rows: Tensor, grid: tuple[int, int], to: tuple[int, int], smooth: bool = False) -> Tensor:
+    """Learned positions of a grid for one of another size: [n, P, E] -> [n, P', E]."""
+    square = rows.reshape(len(rows), *grid, -1).permute(0, 3, 1, 2).float()  # [n, E, down, across]
+    drawn = F.interpolate(square, to, mode="bicubic", antialias=smooth)
+    return drawn.to(rows.dtype).flatten(2).transpose(1, 2)
 
 
 class PatchStem(Stem):
@@ -90,13 +110,7 @@ class PatchStem(Stem):
 
     def shape(self, given: Mapping[str, Any]) -> tuple[int, int]:
         """B, and how many tokens and patches there are."""
-        images = given.get("pixel_values")
-        if not isinstance(images, Tensor):
-            raise TypeError(
-                f"the model reads pixel_values as a tensor [B, channels, height, width], not "
-                f"{type(images).__name__}: an image processor makes it from pictures"
-            )
-        s = self.spec
+        images, s = pixels_in(given), self.spec
         free = s.free or bool(given.get("interpolate_pos_encoding"))
         fits = images.dim() == 4 and images.shape[1] == s.channels
         if not fits or (not free and tuple(images.shape[2:]) != tuple(s.image)):
@@ -123,10 +137,7 @@ class PatchStem(Stem):
         x = self._patches(node, images, pass_)
         hidden = given.get("bool_masked_pos")
         if hidden is not None:
-            if not has(node, "mask"):
-                raise ValueError("bool_masked_pos needs a model with a mask token (use_mask_token=True)")
-            chosen = hidden.unsqueeze(-1).type_as(x)  # [B, patches, 1]
-            x = x * (1.0 - chosen) + leaf(node, "mask") * chosen
+            x = hide_patches(node, x, hidden)
         if s.leads:
             x = torch.cat((*(leaf(node, role).expand(x.shape[0], 1, -1) for role in s.leads), x), dim=1)
         if s.placed:
@@ -158,6 +169,5 @@ class PatchStem(Stem):
             found: Tensor = table if places is None else table(places)
             return found
         table = rows_of_table(table)[None] if s.flat else table
-        grid = table[:, first:].reshape(1, *s.grid, -1).permute(0, 3, 1, 2)  # [1, E, down, across]
-        grid = F.interpolate(grid.float(), (down, across), mode="bicubic", antialias=s.smooth)
-        return torch.cat((table[:, :first], grid.to(table.dtype).flatten(2).transpose(1, 2)), dim=1)
+        drawn = stretched(table[:, first:], s.grid, (down, across), s.smooth)
+        return torch.cat((table[:, :first], drawn), dim=1)
