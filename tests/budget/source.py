@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 import functools
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -32,6 +32,16 @@ class Source:
         top = self.path.relative_to(PACKAGE).parts[0].removesuffix(".py")
         return "" if top in ("__init__", "__main__") else top
 
+    @functools.cached_property
+    def nodes(self) -> tuple[ast.AST, ...]:
+        """Every node of the tree."""
+        return tuple(ast.walk(self.tree))
+
+    @functools.cached_property
+    def imports(self) -> tuple[tuple[int, str], ...]:
+        """Every module that the file imports, wherever that stands, as (line, dotted name)."""
+        return tuple(imports(self.nodes, dotted_package(self)))
+
 
 @functools.cache
 def sources() -> tuple[Source, ...]:
@@ -42,13 +52,13 @@ def sources() -> tuple[Source, ...]:
     )
 
 
-def imports(tree: ast.AST, package: str) -> Iterator[tuple[int, str]]:
-    """Every module that `tree` imports, wherever it stands, as (line, dotted name).
+def imports(nodes: Iterable[ast.AST], package: str) -> Iterator[tuple[int, str]]:
+    """Every module that one of `nodes` imports, as (line, dotted name).
 
     `from a import b` gives `a.b`, since b may be a module. Relative imports are resolved against
     `package`, the dotted name of the file's package. `import_module("a.b")` counts as well.
     """
-    for node in ast.walk(tree):
+    for node in nodes:
         if isinstance(node, ast.Import):
             yield from ((node.lineno, alias.name) for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
@@ -68,24 +78,16 @@ def dotted_package(source: Source) -> str:
     return ".".join(("formers", *source.path.relative_to(PACKAGE).parts[:-1]))
 
 
-def run_on_import(tree: ast.Module) -> ast.Module:
-    """`tree` without the bodies of functions and of `if TYPE_CHECKING`: what importing the file executes."""
-
-    class Strip(ast.NodeTransformer):
-        def visit_FunctionDef(self, node: ast.FunctionDef) -> None:
-            return None
-
-        def visit_AsyncFunctionDef(self, node: ast.AsyncFunctionDef) -> None:
-            return None
-
-        def visit_If(self, node: ast.If) -> ast.AST | list[ast.stmt]:
-            if "TYPE_CHECKING" in ast.unparse(node.test):
-                return [self.visit(child) for child in node.orelse]
-            return self.generic_visit(node)
-
-    stripped = Strip().visit(ast.parse(ast.unparse(tree)))
-    assert isinstance(stripped, ast.Module)
-    return stripped
+def run_on_import(tree: ast.Module) -> Iterator[ast.AST]:
+    """The nodes of `tree` that importing the file executes: nothing in functions or `if TYPE_CHECKING`."""
+    waiting: list[ast.AST] = [tree]
+    while waiting:
+        node = waiting.pop()
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            continue
+        yield node
+        for_types = isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test)
+        waiting += node.orelse if for_types else ast.iter_child_nodes(node)
 
 
 @functools.cache

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+from collections.abc import Iterable
 
 import pytest
 
@@ -10,11 +11,11 @@ import formers
 from budget.source import Source, dotted_package, imports, ranks, sources
 
 
-def upward(source: Source, tree: ast.AST) -> list[str]:
-    """The imports of `tree` that reach a higher rank than the file's own."""
+def upward(source: Source, nodes: Iterable[ast.AST]) -> list[str]:
+    """The imports among `nodes` that reach a higher rank than the file's own."""
     own = ranks()[source.part]
     found = []
-    for line, name in imports(tree, dotted_package(source)):
+    for line, name in imports(nodes, dotted_package(source)):
         root, _, rest = name.partition(".")
         if root != "formers" or not rest:
             continue
@@ -42,13 +43,14 @@ def test_the_table_names_only_what_exists():
 
 @pytest.mark.parametrize("part", sorted(ranks()))
 def test_no_layer_imports_one_above_it(part):
-    found = [line for source in sources() if source.part == part for line in upward(source, source.tree)]
+    found = [line for source in sources() if source.part == part for line in upward(source, source.nodes)]
     assert not found, "\n".join(found)
 
 
 def test_an_import_from_above_would_be_seen():
     below = Source(sources()[0].path.parent / "hub" / "x.py", "", ast.parse("from formers import pipeline"))
-    assert upward(below, below.tree)
+    assert upward(below, below.nodes)
     inside = ast.parse("def f():\n    from ..models.bert import BertConfig")
-    assert upward(below, inside)
-    assert not upward(below, ast.parse("from ..core.notices import notice\nfrom . import cache"))
+    assert upward(below, ast.walk(inside))
+    fine = ast.parse("from ..core.notices import notice\nfrom . import cache")
+    assert not upward(below, ast.walk(fine))

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import ast
+import functools
 import re
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
-from budget.source import PACKAGE, ROOT, Source, dotted_package, imports, sources
+from budget.source import PACKAGE, ROOT, Source, sources
 
 # names with an underscore that are another library's way of saying something that has no other name
 OTHERS = {
@@ -42,12 +44,12 @@ def foreign_privates(source: Source) -> Iterator[str]:
     own = private_names(source.path.parent)
     modules = {
         alias.asname or alias.name.split(".")[0]
-        for node in ast.walk(source.tree)
+        for node in source.nodes
         if isinstance(node, ast.Import | ast.ImportFrom)
         for alias in node.names
         if alias.name[:1].islower()
     }
-    for node in ast.walk(source.tree):
+    for node in source.nodes:
         if not isinstance(node, ast.Attribute) or not re.match(r"_[a-z]", node.attr):
             continue
         root = node.value
@@ -64,13 +66,14 @@ def foreign_privates(source: Source) -> Iterator[str]:
             yield f"{source.name}:{node.lineno} reads {ast.unparse(node)}"
 
 
-def private_names(folder) -> set[str]:
+@functools.cache
+def private_names(folder: Path) -> set[str]:
     """The private names that the files of a folder define: friends live in one room."""
     found: set[str] = set()
     for other in sources():
         if other.path.parent != folder:
             continue
-        for node in ast.walk(other.tree):
+        for node in other.nodes:
             if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
                 found.add(node.name)
             elif isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store):
@@ -81,9 +84,8 @@ def private_names(folder) -> set[str]:
     return found
 
 
-@pytest.mark.parametrize("source", sources(), ids=lambda source: source.name)
-def test_no_module_reads_another_s_privates(source):
-    found = list(foreign_privates(source))
+def test_no_module_reads_another_s_privates():
+    found = [line for source in sources() for line in foreign_privates(source)]
     assert not found, "\n".join(found)
 
 
@@ -101,7 +103,7 @@ def graph() -> dict[str, set[str]]:
         if here in ("formers", "formers.__main__"):
             continue  # the table of public names reaches everything by design
         found = set()
-        for _, name in imports(source.tree, dotted_package(source)):
+        for _, name in source.imports:
             target = name if name in known else name.rpartition(".")[0]
             if target in known and target not in (here, "formers"):
                 found.add(target)
@@ -149,18 +151,20 @@ def test_a_circle_would_be_seen():
     assert circles({"a": {"b"}, "b": {"c"}, "c": {"a"}, "d": {"a"}}) == [["a", "b", "c"]]
 
 
-@pytest.mark.parametrize("source", sources(), ids=lambda source: source.name)
-def test_classes_keep_their_public_names_few(source):
-    for node in ast.walk(source.tree):
-        if isinstance(node, ast.ClassDef):
-            names = {
-                item.name
-                for item in node.body
-                if isinstance(item, ast.FunctionDef | ast.AsyncFunctionDef) and not item.name.startswith("_")
-            }
-            assert len(names) <= MORE.get(node.name, PUBLIC_NAMES), (
-                f"{source.name}: {node.name} has {len(names)} public methods"
-            )
+def test_classes_keep_their_public_names_few():
+    many = []
+    for source in sources():
+        for node in source.nodes:
+            if isinstance(node, ast.ClassDef):
+                names = {
+                    item.name
+                    for item in node.body
+                    if isinstance(item, ast.FunctionDef | ast.AsyncFunctionDef)
+                    and not item.name.startswith("_")
+                }
+                if len(names) > MORE.get(node.name, PUBLIC_NAMES):
+                    many.append(f"{source.name}: {node.name} has {len(names)} public methods")
+    assert not many, "\n".join(many)
 
 
 def test_no_code_compares_with_a_model_type():
@@ -172,7 +176,7 @@ def test_no_code_compares_with_a_model_type():
     for source in sources():
         if source.path.parent == PACKAGE / "models":
             continue
-        for node in ast.walk(source.tree):
+        for node in source.nodes:
             if isinstance(node, ast.Compare):
                 spelt = {n.value for n in ast.walk(node) if isinstance(n, ast.Constant)}
                 if spelt & words:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 import subprocess
 
@@ -22,7 +23,9 @@ INDEXES = re.compile(
 )
 
 
+@functools.cache
 def tracked():
+    """Path -> text."""
     if (ROOT / ".git").exists():
         listed = subprocess.run(
             ["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z"],
@@ -33,15 +36,16 @@ def tracked():
         paths = [ROOT / name for name in listed.stdout.decode().split("\0") if name]
     else:
         paths = [path for path in ROOT.rglob("*") if not SKIPPED & set(path.parts)]
-    return [path for path in paths if path.is_file() and path.suffix in TEXT]
+    paths = [path for path in paths if path.is_file() and path.suffix in TEXT]
+    return {path: path.read_text(errors="replace") for path in paths}
 
 
 @pytest.mark.parametrize("pattern", [HOME_PATHS, ADDRESSES, INDEXES], ids=["paths", "addresses", "indexes"])
 def test_no_file_names_a_machine(pattern):
     found = [
         f"{path.relative_to(ROOT)}:{number}: {match.group()}"
-        for path in tracked()
-        for number, line in enumerate(path.read_text(errors="replace").splitlines(), 1)
+        for path, text in tracked().items()
+        for number, line in enumerate(text.splitlines(), 1)
         for match in pattern.finditer(line)
     ]
     assert not found, "\n".join(found)
