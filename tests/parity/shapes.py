@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
 import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import torch
 import transformers
 
 from formers.model.structure import parts_of
+from formers.models.registry import family_of
 from formers.nn import spec
 from formers.nn.tree import wiring
 from tests.parity import (
@@ -1249,14 +1252,34 @@ def file_name(name: str, ours: Any) -> str:
     base, head = ours._family.base, getattr(ours, "_head", None)
     if head is not None and head.flat and not name.startswith(f"{base}.layernorm"):
         name = name.removeprefix(f"{base}.")  # in the file what it is made of has no prefix
-    for start, part in {**parts_of(ours), "": ours}.items():
-        if start and name.startswith(f"{start}."):
+    for start, part in known_parts(ours).items():
+        if name.startswith(f"{start}."):
             return f"{start}.{file_name(name.removeprefix(f'{start}.'), part)}"
-    known = {**ours._family.aliases, **vision_detect_shapes.NEWER.get(ours._family.model_type, {})}
+    for path, older in _newer_names(ours._family.model_type):
+        found = path.match(name)
+        if found:
+            return found[1] + older.format(*found.groups()[1:]) + name[found.end() :]
+    return name
+
+
+_PARTS: WeakKeyDictionary[Any, dict[str, Any]] = WeakKeyDictionary()
+
+
+def known_parts(ours: Any) -> dict[str, Any]:
+    """The models that are parts of this one, by path: found once, for that walks through the whole tree."""
+    if ours not in _PARTS:
+        _PARTS[ours] = parts_of(ours)
+    return _PARTS[ours]
+
+
+@functools.cache
+def _newer_names(model_type: str) -> list[tuple[re.Pattern[str], str]]:
+    """Newer paths of a family, the longest first, as patterns, and the older ones as templates."""
+    family = family_of(model_type)
+    known = {**family.aliases, **vision_detect_shapes.NEWER.get(model_type, {})}
+    found = []
     for newer, older in sorted(known.items(), key=lambda pair: -len(pair[0])):
         path = re.sub(r"\\{(\w)\\}", "([0-9]+)", re.escape(newer))
-        found = re.match(rf"((?:{ours._family.base}\.)?){path}(?=\.)", name)
-        if found:
-            older = re.sub(r"\{\w\}", "{}", older).format(*found.groups()[1:])
-            return found[1] + older + name[found.end() :]
-    return name
+        pattern = re.compile(rf"((?:{family.base}\.)?){path}(?=\.)")
+        found.append((pattern, re.sub(r"\{\w\}", "{}", older)))
+    return found

@@ -67,16 +67,6 @@ UNLIKE = ("falcon", "squeezebert", "yoso", "mra")
 ATTENDING = [case for case in CASES if case[0] not in UNLIKE and _stack_of(case[0]).attention is not None]
 
 
-@pytest.fixture(scope="module")
-def pair(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[Any, Any, Path]:
-    """The reference's model and ours, from one folder."""
-    model_type, shape, name = request.param
-    folder = tmp_path_factory.mktemp("checkpoint")
-    theirs = write_checkpoint(model_type, shape, name, folder)
-    ours = getattr(formers, name).from_pretrained(folder)
-    return theirs, ours, folder
-
-
 def _each(cases: list[tuple[str, str, str]]) -> Any:
     return pytest.mark.parametrize("pair", cases, indirect=True, ids=[" / ".join(case) for case in cases])
 

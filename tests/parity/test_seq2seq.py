@@ -36,15 +36,6 @@ CASES = [
 ]
 
 
-@pytest.fixture(scope="module")
-def pair(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[Any, Any, Path]:
-    """The reference's model and ours, from one folder."""
-    folder = tmp_path_factory.mktemp("checkpoint")
-    theirs = write_checkpoint(*request.param, folder)
-    ours = getattr(formers, request.param[-1]).from_pretrained(folder)
-    return theirs, ours, folder
-
-
 def _each(cases: list[tuple[str, str, str]]) -> Any:
     return pytest.mark.parametrize("pair", cases, indirect=True, ids=[" / ".join(case) for case in cases])
 
