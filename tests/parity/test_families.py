@@ -23,6 +23,7 @@ from formers.model.structure import renames_of
 from formers.models.classes import endings
 from formers.models.registry import family_of
 from tests.parity.shapes import (
+    CAUSAL,
     SHAPES,
     batch,
     in_the_file,
@@ -42,7 +43,10 @@ CACHES = {"past_key_values", "cache_params", "state", "mems"}
 
 
 def _cases() -> list[tuple[str, str, str]]:
-    """All heads in the first shape of a family; base, and one head, in the others."""
+    """All heads in the first shape of a family; base, and one head, in the others.
+
+    A decoder's head for the next token shows all that its base computes: in the others it stands alone.
+    """
     found = []
     for model_type, shapes in SHAPES.items():
         family = family_of(model_type)
@@ -50,6 +54,8 @@ def _cases() -> list[tuple[str, str, str]]:
         for index, shape in enumerate(shapes):
             ends = ("Model", "LM", "ImageClassification", "ConditionalGeneration")
             chosen = [n for n in names if n.endswith(ends)]
+            if _decodes(model_type):
+                chosen = [n for n in names if n.endswith(CAUSAL)][:1] or chosen
             found += [(model_type, shape, name) for name in (chosen if index else names)]
     return found
 
@@ -58,6 +64,11 @@ def _stack_of(model_type: str) -> Any:
     """The stack that heads of a family read, of a config by default."""
     family = family_of(model_type)
     return family.assembly.spec(family.config())
+
+
+def _decodes(model_type: str) -> bool:
+    """Whether the family predicts the next token."""
+    return bool(_stack_of(model_type).decoder)
 
 
 CASES = _cases()
@@ -215,7 +226,7 @@ def _decoders() -> list[tuple[str, str, str]]:
     found = [("bert", "plain", "BertLMHeadModel")]
     for model_type, shapes in SHAPES.items():
         family = family_of(model_type)
-        if _stack_of(model_type).decoder:
+        if _decodes(model_type):
             ending = next((e for e, head in family.heads.items() if head.task == "causal_lm"), None)
             if ending is None:  # a composite, whose own tests decode
                 continue
