@@ -17,7 +17,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-com
 TORCH := $(shell grep '^torch==' constraints.txt)
 PINS := pyproject.toml constraints.txt
 
-.PHONY: help demo demo-chat demo-vision test check lint types tests parity format env-demo env-test env-bench clean
+.PHONY: help demo demo-chat demo-vision test check lint types collected tests parity format env-demo env-test env-bench clean
 
 help:
 	@echo "make demo    fine-tune, calibrate, report on and serve a ticket router, on real data"
@@ -38,7 +38,10 @@ demo-chat: env-demo
 demo-vision: env-demo
 	$(BIN)/python -u -m formers vision-demo --output $(OUTPUT)/vision
 
-test: lint types tests
+# types take one processor: on another the tests are imported, so that all workers find bytecode
+test: lint
+	@$(MAKE) --no-print-directory -j 2 types collected
+	@$(MAKE) --no-print-directory tests
 
 check: lint types
 
@@ -49,8 +52,13 @@ lint: env-test
 types: env-test
 	$(BIN)/mypy
 
+collected: env-test
+	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest --collect-only -q > $(VENV)/.collected \
+	  || { tail -n 60 $(VENV)/.collected; exit 1; }
+
+# a worker takes tests that lie together, so that they share what they compare
 tests: env-test
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) $(PYTEST_ARGS)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal $(PYTEST_ARGS)
 
 # every head of every family in every shape beside the reference; the tests take one shape a family
 parity: env-bench
