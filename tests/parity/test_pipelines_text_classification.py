@@ -99,6 +99,12 @@ def both(folder, task="text-classification", **options):
     return formers.pipeline(task, model=folder, device="cpu", **options), theirs
 
 
+@pytest.fixture(scope="module")
+def pipelines(checkpoints):
+    """Ours and the reference's, of every kind."""
+    return {kind: both(folder) for kind, folder in checkpoints.items()}
+
+
 def same(ours, theirs):
     """Equal shape and labels, scores within the tolerance."""
     assert type(ours) is type(theirs)
@@ -137,9 +143,9 @@ FORMS = {
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("form", FORMS)
-def test_the_same_answers(checkpoints, kind, form):
+def test_the_same_answers(pipelines, kind, form):
     inputs, options = FORMS[form]
-    ours, theirs = both(checkpoints[kind])
+    ours, theirs = pipelines[kind]
     same(ours(inputs, **options), theirs(inputs, **options))
 
 
@@ -152,7 +158,7 @@ def test_the_same_answers_with_defaults_of_the_constructor(checkpoints, options)
     same(ours(texts()), theirs(texts()))
 
 
-def test_the_same_answers_to_generators_and_key_datasets(checkpoints):
+def test_the_same_answers_to_generators_and_key_datasets(pipelines):
     from torch.utils.data import Dataset
     from transformers.pipelines.pt_utils import KeyDataset as TheirKeyDataset
 
@@ -165,7 +171,7 @@ def test_the_same_answers_to_generators_and_key_datasets(checkpoints):
         def __getitem__(self, index):
             return {"body": texts()[index]}
 
-    ours, theirs = both(checkpoints["single label"])
+    ours, theirs = pipelines["single label"]
     same(list(ours(text for text in texts())), list(theirs(text for text in texts())))
     mine, reference = ours(KeyDataset(Rows(), "body")), theirs(TheirKeyDataset(Rows(), "body"))
     assert len(mine) == len(reference)
