@@ -17,7 +17,12 @@ from parity.tokenization_samples import FAIRSEQ_SPECIAL, WORDPIECE_SPECIAL, writ
 
 WORDS = ["the", "boat", "is", "in", "a", "harbor", "##s", "!", "sail"]
 VOCAB = {token: index for index, token in enumerate([*WORDPIECE_SPECIAL, *WORDS])}
-ROOM = [source for source in sources() if source.part == "tokenization"]
+
+
+@pytest.fixture(scope="module")
+def room():
+    """The sources of the room."""
+    return [source for source in sources() if source.part == "tokenization"]
 
 
 @pytest.fixture
@@ -259,9 +264,9 @@ def test_a_family_has_one_row():
 # the room
 
 
-def test_no_code_of_the_room_compares_with_a_model_type():
+def test_no_code_of_the_room_compares_with_a_model_type(room):
     found = []
-    for source in ROOM:
+    for source in room:
         for node in ast.walk(source.tree):
             if isinstance(node, (ast.Compare, ast.MatchValue)):
                 words = {item.value for item in ast.walk(node) if isinstance(item, ast.Constant)}
@@ -269,10 +274,10 @@ def test_no_code_of_the_room_compares_with_a_model_type():
     assert not found
 
 
-def test_no_module_of_the_room_reads_privates_of_others():
+def test_no_module_of_the_room_reads_privates_of_others(room):
     found = [
         f"{source.name}:{node.lineno} {ast.unparse(node)}"
-        for source in ROOM
+        for source in room
         for node in ast.walk(source.tree)
         if isinstance(node, ast.Attribute)
         and node.attr.startswith("_")
@@ -282,9 +287,9 @@ def test_no_module_of_the_room_reads_privates_of_others():
     assert not found
 
 
-def test_the_modules_of_the_room_import_each_other_in_no_circle():
+def test_the_modules_of_the_room_import_each_other_in_no_circle(room):
     graph = {}
-    for source in ROOM:
+    for source in room:
         names = set()
         for node in ast.walk(source.tree):
             if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("formers.tokenization"):
