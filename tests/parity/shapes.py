@@ -25,6 +25,7 @@ from tests.parity import (
     vision_detect_shapes,
     vision_see_shapes,
     vision_vit_shapes,
+    vision_words_shapes,
 )
 from tests.parity.plain_shapes import DECODER, ENCODER, GPT2, PLAIN, SPECIAL, VOCABULARY
 
@@ -876,6 +877,7 @@ for _room in (
     vision_see_shapes,
     vision_conv_shapes,
     vision_vit_shapes,
+    vision_words_shapes,
 ):
     SHAPES.update(_room.SHAPES)
     MORE.update(_room.MORE)
@@ -1002,6 +1004,11 @@ def inputs_of(model: Any, **options: Any) -> dict[str, Any]:
         mask.fill_(1)
     if text.model_type == "clip_text_model":  # every text ends in the token that says so
         ids[torch.arange(4), mask.sum(1) - 1] = 99
+    if type(model).__name__.startswith("Owl") and "Detection" in type(model).__name__:
+        seen["pixel_values"], ids[3, 0] = (
+            seen["pixel_values"][:2],
+            0,
+        )  # two texts each, one of which says nothing
     if getattr(getattr(model, "_head", None), "marks", "") in ("question", "choice"):
         ids[..., 2:5] = config.sep_token_id  # of which the first ends the question
     if hasattr(config, "image_token_index"):
@@ -1141,8 +1148,10 @@ def labels(class_name: str, inputs: dict[str, Any]) -> dict[str, Any]:
         return {"bool_masked_pos": inputs.pop("bool_masked_pos")}
     if class_name == "ViTMAEForPreTraining":  # likewise
         return {"interpolate_pos_encoding": False}
-    if class_name in ("CLIPModel", "SiglipModel"):
+    if class_name in ("CLIPModel", "Owlv2Model", "OwlViTModel", "SiglipModel"):
         return {"return_loss": True}
+    if class_name.startswith("Owl"):  # without a loss
+        return {}
     if "input_ids" not in inputs or "WithProjection" in class_name:
         return {}
     ids, mask = inputs["input_ids"], inputs.get("attention_mask", torch.ones_like(inputs["input_ids"]))

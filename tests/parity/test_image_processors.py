@@ -35,6 +35,7 @@ RULES = {
     "Levit": {"size": 40},
     "MobileViT": {"size": {"shortest_edge": 40}},
     "Blip": {"size": {"shortest_edge": 30, "longest_edge": 50}},
+    "Owlv2": {"size": (24, 36)},
 }
 
 

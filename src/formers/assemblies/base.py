@@ -52,6 +52,9 @@ _BESIDE = (
     "last_hidden_state_ngram",
     "hidden_states_ngram",
     "ngram_attentions",
+    "text_embeds",
+    "text_model_output",
+    "vision_model_output",
 )
 
 

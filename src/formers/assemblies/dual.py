@@ -31,6 +31,7 @@ class Shared:
         width: P, of its vectors; None where they are the towers' own, without projections.
         scale: logarithm of the factor on their cosines, in a fresh model.
         text, image: paths of the projections into it; `scale_path` of the factor, `bias_path` of the bias.
+        apart: the towers' records hold their vectors as they are before the projections.
         pairwise: every pair is judged by itself (Zhai et al. 2023, arXiv:2303.15343), by cosine and bias.
         std: deviation of fresh weights, `init` that of names with other endings.
     """
@@ -41,6 +42,7 @@ class Shared:
     image: str = "visual_projection"
     scale_path: str = "logit_scale"
     bias_path: str = "logit_bias"
+    apart: bool = False
     pairwise: bool = False
     std: float = 0.02
     init: Mapping[str, float] = field(default_factory=dict)
@@ -141,6 +143,9 @@ class Dual(Composite):
         if has(model, "bias"):
             logits, loss_of = logits + leaf(model, "bias"), pairwise
         loss = loss_of(logits) if states.extras["return_loss"] else None
+        if self.shared(model.config).apart:
+            text = replace(text, pooler_output=states.pooled)
+            image = replace(image, pooler_output=states.extras["image"].pooled)
         return ContrastOutput(loss, logits.t(), logits, texts, images, text, image)
 
     def _projected(self, model: Any, name: str, states: States) -> Any:

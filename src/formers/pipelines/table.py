@@ -169,6 +169,14 @@ TASKS = (
         kind="multimodal",
     ),
     Task(
+        "zero-shot-object-detection",
+        "formers.pipelines.image.zero_shot_objects:ZeroShotObjectDetectionPipeline",
+        model_classes=("AutoModelForZeroShotObjectDetection",),
+        default=("google/owlvit-base-patch32", "cbc355f"),
+        heads=("OwlViTForObjectDetection", "Owlv2ForObjectDetection"),
+        kind="multimodal",
+    ),
+    Task(
         "image-segmentation",
         "formers.pipelines.image.segmentation:ImageSegmentationPipeline",
         model_classes=("AutoModelForSemanticSegmentation",),

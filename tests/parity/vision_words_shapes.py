@@ -1,0 +1,22 @@
+"""Shapes of models that find in images what texts ask for."""
+
+from __future__ import annotations
+
+from typing import Any
+
+_TOWER = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 24}
+TEXT: dict[str, Any] = {**_TOWER, "vocab_size": 101, "max_position_embeddings": 20, "pad_token_id": 0}
+IMAGE: dict[str, Any] = {**_TOWER, "image_size": 12, "patch_size": 4}
+_WIDER = {"hidden_size": 24, "intermediate_size": 20, "num_hidden_layers": 2, "hidden_act": "gelu"}
+# the reference's head compares with vectors as wide as the text tower
+_BOTH = {"text_config": TEXT, "vision_config": IMAGE, "projection_dim": 16}
+_OTHER = {**_BOTH, "vision_config": {**IMAGE, **_WIDER, "patch_size": 3, "num_channels": 1}}
+# model_type -> shapes, see `shapes.py`; MORE are those of the whole grid alone
+SHAPES: dict[str, dict[str, dict[str, Any]]] = {
+    **dict.fromkeys(("owlvit", "owlv2"), {"plain": _BOTH}),
+    **dict.fromkeys(("owlvit_text_model", "owlv2_text_model"), {"plain": TEXT}),
+    **dict.fromkeys(("owlvit_vision_model", "owlv2_vision_model"), {"plain": IMAGE}),
+}
+MORE: dict[str, dict[str, dict[str, Any]]] = {
+    **dict.fromkeys(("owlvit", "owlv2"), {"a wider image tower": _OTHER}),
+}
