@@ -1148,7 +1148,7 @@ def labels(class_name: str, inputs: dict[str, Any]) -> dict[str, Any]:
         return {"bool_masked_pos": inputs.pop("bool_masked_pos")}
     if class_name == "ViTMAEForPreTraining":  # likewise
         return {"interpolate_pos_encoding": False}
-    if class_name in ("CLIPModel", "Owlv2Model", "OwlViTModel", "SiglipModel"):
+    if class_name in ("ChineseCLIPModel", "CLIPModel", "Owlv2Model", "OwlViTModel", "SiglipModel"):
         return {"return_loss": True}
     if class_name.startswith("Owl"):  # without a loss
         return {}

@@ -11,8 +11,13 @@ _WIDER = {"hidden_size": 24, "intermediate_size": 20, "num_hidden_layers": 2, "h
 # the reference's head compares with vectors as wide as the text tower
 _BOTH = {"text_config": TEXT, "vision_config": IMAGE, "projection_dim": 16}
 _OTHER = {**_BOTH, "vision_config": {**IMAGE, **_WIDER, "patch_size": 3, "num_channels": 1}}
+# without a row of zeros for padding: the reference writes one over what it loads
+_CHINESE = {**TEXT, "pad_token_id": None, "hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}
 # model_type -> shapes, see `shapes.py`; MORE are those of the whole grid alone
 SHAPES: dict[str, dict[str, dict[str, Any]]] = {
+    "chinese_clip": {"plain": {"text_config": _CHINESE, "vision_config": IMAGE}},
+    "chinese_clip_text_model": {"plain": _CHINESE},
+    "chinese_clip_vision_model": {"plain": IMAGE},
     **dict.fromkeys(("owlvit", "owlv2"), {"plain": _BOTH}),
     **dict.fromkeys(("owlvit_text_model", "owlv2_text_model"), {"plain": TEXT}),
     **dict.fromkeys(("owlvit_vision_model", "owlv2_vision_model"), {"plain": IMAGE}),

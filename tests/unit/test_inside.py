@@ -138,7 +138,7 @@ _OTHERS |= dict.fromkeys(
     ("vit", "beit", "clip_vision_model", "data2vec-vision", "deit", "vit_mae", "vit_msn"), _IMAGE
 )
 _OTHERS |= dict.fromkeys(("dinov2", "dinov2_with_registers", "dinov3_vit", "siglip_vision_model"), _IMAGE)
-_OTHERS |= dict.fromkeys(("owlvit_vision_model", "owlv2_vision_model"), _IMAGE)
+_OTHERS |= dict.fromkeys(("chinese_clip_vision_model", "owlvit_vision_model", "owlv2_vision_model"), _IMAGE)
 _SHALLOW = {"embedding_size": 8, "hidden_sizes": [16, 24], "depths": [1, 1], "num_stages": 2}
 _OTHERS["resnet"] = _OTHERS["regnet"] = _SHALLOW
 _OTHERS["convnext"] = _OTHERS["convnextv2"] = {**_SHALLOW, "patch_size": 2}
@@ -167,7 +167,10 @@ _OTHERS["qwen3_next"] = {
     "head_dim": 8,
     "layer_types": ["linear_attention"] * 2 + ["full_attention"],
 }
-_OTHERS["clip"] = _OTHERS["siglip"] = _OTHERS["llava"] = {"text_config": _BERT, "vision_config": _IMAGE}
+_OTHERS["chinese_clip"] = _OTHERS["clip"] = _OTHERS["siglip"] = _OTHERS["llava"] = {
+    "text_config": _BERT,
+    "vision_config": _IMAGE,
+}
 _OTHERS["owlvit"] = _OTHERS["owlv2"] = {**_OTHERS["clip"], "projection_dim": 32}
 _HALF = {**_GROUPED, "head_dim": 8, "pad_token_id": 0}
 _OTHERS["t5gemma"] = {"encoder": _HALF, "decoder": _HALF}

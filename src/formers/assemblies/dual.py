@@ -54,17 +54,8 @@ class Dual(Composite):
     Args:
         model_of, text, image: see `Composite`.
         shared: config -> the space that the towers share.
+        reads: what the text tower reads, and `sees` the image tower; the first of each must be given.
     """
-
-    inputs = (
-        "input_ids",
-        "pixel_values",
-        "attention_mask",
-        "position_ids",
-        "return_loss",
-        "interpolate_pos_encoding",
-        *_SEEN,
-    )
 
     def __init__(
         self,
@@ -72,13 +63,13 @@ class Dual(Composite):
         text: tuple[str, str],
         image: tuple[str, str],
         shared: Callable[[Any], Shared],
+        reads: tuple[str, ...] = ("input_ids", "attention_mask", "position_ids"),
+        sees: tuple[str, ...] = ("pixel_values", "interpolate_pos_encoding"),
     ) -> None:
         super().__init__(model_of, text, image)
         self.shared = shared
-        self.reads = {
-            self.text: ("input_ids", "attention_mask", "position_ids"),
-            self.image: ("pixel_values", "interpolate_pos_encoding"),
-        }
+        self.reads = {self.text: reads, self.image: sees}
+        self.inputs = (reads[0], sees[0], *reads[1:], "return_loss", *sees[1:], *_SEEN)
         self.offers = {
             "get_text_features": self._offer(self.text),
             "get_image_features": self._offer(self.image),
