@@ -981,7 +981,10 @@ def inputs_of(model: Any, **options: Any) -> dict[str, Any]:
         return queries(model.config)
     config = model.config
     names = inspect.signature(model.forward).parameters
-    seen = images(config) if "pixel_values" in names else {}
+    if "spatial_shapes" in names:
+        seen = vision_words_shapes.patches(getattr(config, "vision_config", config), "input_ids" not in names)
+    else:
+        seen = images(config) if "pixel_values" in names else {}
     if "noise" in names:  # which patches are hidden is the same for both
         seen["noise"] = torch.rand(4, 9, generator=torch.Generator().manual_seed(3))
     if type(model).__name__ == "VideoMAEForPreTraining":  # as many patches are hidden in every film
@@ -1105,7 +1108,8 @@ def queries(config: Any, seed: int = 1) -> dict[str, Any]:
 
 def real_of(inputs: dict[str, Any]) -> torch.Tensor | None:
     """Which places hold tokens; None where all do."""
-    return inputs["attention_mask"].bool() if "attention_mask" in inputs else None
+    mask = inputs.get("attention_mask", inputs.get("pixel_attention_mask"))
+    return None if mask is None else mask.bool()
 
 
 def batch(
@@ -1148,7 +1152,14 @@ def labels(class_name: str, inputs: dict[str, Any]) -> dict[str, Any]:
         return {"bool_masked_pos": inputs.pop("bool_masked_pos")}
     if class_name == "ViTMAEForPreTraining":  # likewise
         return {"interpolate_pos_encoding": False}
-    if class_name in ("ChineseCLIPModel", "CLIPModel", "Owlv2Model", "OwlViTModel", "SiglipModel"):
+    if class_name in (
+        "ChineseCLIPModel",
+        "CLIPModel",
+        "Owlv2Model",
+        "OwlViTModel",
+        "Siglip2Model",
+        "SiglipModel",
+    ):
         return {"return_loss": True}
     if class_name.startswith("Owl"):  # without a loss
         return {}

@@ -172,6 +172,8 @@ _OTHERS["chinese_clip"] = _OTHERS["clip"] = _OTHERS["siglip"] = _OTHERS["llava"]
     "vision_config": _IMAGE,
 }
 _OTHERS["owlvit"] = _OTHERS["owlv2"] = {**_OTHERS["clip"], "projection_dim": 32}
+_OTHERS["siglip2_vision_model"] = {**{k: v for k, v in _IMAGE.items() if k != "image_size"}, "num_patches": 9}
+_OTHERS["siglip2"] = {"text_config": _BERT, "vision_config": _OTHERS["siglip2_vision_model"]}
 _HALF = {**_GROUPED, "head_dim": 8, "pad_token_id": 0}
 _OTHERS["t5gemma"] = {"encoder": _HALF, "decoder": _HALF}
 _TOWER = {"model_type": "bert", **_BERT, "pad_token_id": 0}
@@ -570,7 +572,11 @@ def _given(made: Any) -> dict[str, Tensor]:
             text = {name: t[:, None] for name, t in text.items()}
         compared = isinstance(made._assembly, Dual)
         images = {"pixel_values": torch.randn(2, 3, 12, 12)} if compared else {}
+        if "spatial_shapes" in names:
+            images = {"pixel_values": torch.randn(2, 6, 48), "spatial_shapes": torch.tensor([[2, 3], [1, 4]])}
         return text | targets | images
+    if "spatial_shapes" in names:
+        return {"pixel_values": torch.randn(2, 6, 48), "spatial_shapes": torch.tensor([[2, 3], [1, 4]])}
     if "pixel_values" in names:
         frames = (image.num_frames,) if hasattr(image, "num_frames") else ()
         size = 12 if hasattr(image, "image_size") else 32

@@ -55,6 +55,7 @@ class Dual(Composite):
         model_of, text, image: see `Composite`.
         shared: config -> the space that the towers share.
         reads: what the text tower reads, and `sees` the image tower; the first of each must be given.
+        needs: how many of what is seen stand before the rest of the inputs.
     """
 
     def __init__(
@@ -65,11 +66,12 @@ class Dual(Composite):
         shared: Callable[[Any], Shared],
         reads: tuple[str, ...] = ("input_ids", "attention_mask", "position_ids"),
         sees: tuple[str, ...] = ("pixel_values", "interpolate_pos_encoding"),
+        needs: int = 1,
     ) -> None:
         super().__init__(model_of, text, image)
         self.shared = shared
         self.reads = {self.text: reads, self.image: sees}
-        self.inputs = (reads[0], sees[0], *reads[1:], "return_loss", *sees[1:], *_SEEN)
+        self.inputs = (reads[0], *sees[:needs], *reads[1:], "return_loss", *sees[needs:], *_SEEN)
         self.offers = {
             "get_text_features": self._offer(self.text),
             "get_image_features": self._offer(self.image),

@@ -165,7 +165,7 @@ TASKS = (
         "formers.pipelines.image.zero_shot:ZeroShotImageClassificationPipeline",
         model_classes=("AutoModelForZeroShotImageClassification",),
         default=("openai/clip-vit-base-patch32", "3d74acf"),
-        heads=("ChineseCLIPModel", "CLIPModel", "SiglipModel"),
+        heads=("ChineseCLIPModel", "CLIPModel", "Siglip2Model", "SiglipModel"),
         kind="multimodal",
     ),
     Task(

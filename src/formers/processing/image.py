@@ -243,7 +243,7 @@ class BaseImageProcessor(Saving):
 
     def _resized(self, image: Any, now: dict[str, Any], resample: Any, name: str) -> Any:
         height, width = _edges(image)
-        if now["size"] is None and self.recipe.fit != "floor":
+        if now["size"] is None and self.recipe.fit not in ("floor", "patches"):
             raise ValueError("do_resize needs a size")
         (down, across), middle = fitted(self.recipe.fit, height, width, now["size"] or SizeDict(), now)
         found = steps.resized(image, down, across, BILINEAR if resample is None else int(resample), name)

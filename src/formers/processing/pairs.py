@@ -8,6 +8,7 @@ from typing import Any
 
 _LONGEST: dict[str, Any] = {"padding": "max_length"}
 _SIXTY_FOUR = {**_LONGEST, "max_length": 64}
+_PATCHES = {"max_num_patches": 256, "patch_size": 16}
 _TENSORS, _ARRAYS = {"return_tensors": "pt"}, {"return_tensors": "np"}
 
 
@@ -41,6 +42,7 @@ PAIRS: dict[str, Pair] = {
     "OwlViT": Pair("OwlViT", ("owlvit",), {**_LONGEST, **_TENSORS}, _TENSORS, queries=True),
     "Owlv2": Pair("Owlv2", ("owlv2",), {**_LONGEST, **_ARRAYS}, _ARRAYS, queries=True),
     "Siglip": Pair("Siglip", ("siglip",)),
+    "Siglip2": Pair("Siglip2", ("siglip2",), {**_SIXTY_FOUR, "truncation": True}, _PATCHES),
     "VisionTextDualEncoder": Pair("ViT", ("vision-text-dual-encoder",)),
 }
 MODEL_TYPES = {kind: name for name, pair in PAIRS.items() for kind in pair.model_types}

@@ -13,8 +13,9 @@ NEAREST, BILINEAR, BICUBIC = 0, 2, 3  # numbers of Pillow's filters
 
 # How the size to resize to follows from `size`: as it says; the shortest edge made larger by a share, and cut
 # to it (or, from 384 on, warped); larger by a share alone; larger by 256 / 224; whole multiples near it; the
-# nearest whole multiples below the picture's own; as it says, of a square in which the picture lies, blurred.
-Fit = Literal["size", "shared crop", "share", "eighth", "multiples", "floor", "blurred square"]
+# nearest whole multiples below the picture's own; as it says, of a square in which the picture lies, blurred;
+# as many patches as there may be at most.
+Fit = Literal["size", "shared crop", "share", "eighth", "multiples", "floor", "blurred square", "patches"]
 
 
 @dataclass(frozen=True)
@@ -187,6 +188,11 @@ RECIPES: dict[str, Recipe] = {
     ),
     "Siglip": replace(
         _VIT.but("siglip", "siglip_vision_model", resample=BICUBIC, do_convert_rgb=True), square=False
+    ),
+    "Siglip2": Recipe(
+        {**_HALF, "resample": BILINEAR, "patch_size": 16, "max_num_patches": 256},
+        fit="patches",
+        model_types=("siglip2", "siglip2_vision_model"),
     ),
     "ViT": _VIT.but("vit", "vit_mae", "vit_msn", "swin", "swinv2", "trocr", "clipseg", "dinat", "ijepa"),
 }
