@@ -28,6 +28,7 @@ from tests.parity import (
     vision_detect_shapes,
     vision_see_shapes,
     vision_vit_shapes,
+    vision_words_shapes,
 )
 from tests.parity.plain_shapes import DECODER, ENCODER, GPT2, PLAIN, SPECIAL, VOCABULARY
 
@@ -879,6 +880,7 @@ for _room in (
     vision_see_shapes,
     vision_conv_shapes,
     vision_vit_shapes,
+    vision_words_shapes,
 ):
     SHAPES.update(_room.SHAPES)
     MORE.update(_room.MORE)
@@ -982,7 +984,10 @@ def inputs_of(model: Any, **options: Any) -> dict[str, Any]:
         return queries(model.config)
     config = model.config
     names = inspect.signature(model.forward).parameters
-    seen = images(config) if "pixel_values" in names else {}
+    if "spatial_shapes" in names:
+        seen = vision_words_shapes.patches(getattr(config, "vision_config", config), "input_ids" not in names)
+    else:
+        seen = images(config) if "pixel_values" in names else {}
     if "noise" in names:  # which patches are hidden is the same for both
         seen["noise"] = torch.rand(4, 9, generator=torch.Generator().manual_seed(3))
     if type(model).__name__ == "VideoMAEForPreTraining":  # as many patches are hidden in every film
@@ -1005,6 +1010,11 @@ def inputs_of(model: Any, **options: Any) -> dict[str, Any]:
         mask.fill_(1)
     if text.model_type == "clip_text_model":  # every text ends in the token that says so
         ids[torch.arange(4), mask.sum(1) - 1] = 99
+    if type(model).__name__.startswith("Owl") and "Detection" in type(model).__name__:
+        seen["pixel_values"], ids[3, 0] = (
+            seen["pixel_values"][:2],
+            0,
+        )  # two texts each, one of which says nothing
     if getattr(getattr(model, "_head", None), "marks", "") in ("question", "choice"):
         ids[..., 2:5] = config.sep_token_id  # of which the first ends the question
     if hasattr(config, "image_token_index"):
@@ -1101,7 +1111,8 @@ def queries(config: Any, seed: int = 1) -> dict[str, Any]:
 
 def real_of(inputs: dict[str, Any]) -> torch.Tensor | None:
     """Which places hold tokens; None where all do."""
-    return inputs["attention_mask"].bool() if "attention_mask" in inputs else None
+    mask = inputs.get("attention_mask", inputs.get("pixel_attention_mask"))
+    return None if mask is None else mask.bool()
 
 
 def batch(
@@ -1144,8 +1155,17 @@ def labels(class_name: str, inputs: dict[str, Any]) -> dict[str, Any]:
         return {"bool_masked_pos": inputs.pop("bool_masked_pos")}
     if class_name == "ViTMAEForPreTraining":  # likewise
         return {"interpolate_pos_encoding": False}
-    if class_name in ("CLIPModel", "SiglipModel"):
+    if class_name in (
+        "ChineseCLIPModel",
+        "CLIPModel",
+        "Owlv2Model",
+        "OwlViTModel",
+        "Siglip2Model",
+        "SiglipModel",
+    ):
         return {"return_loss": True}
+    if class_name.startswith("Owl"):  # without a loss
+        return {}
     if "input_ids" not in inputs or "WithProjection" in class_name:
         return {}
     ids, mask = inputs["input_ids"], inputs.get("attention_mask", torch.ones_like(inputs["input_ids"]))

@@ -459,8 +459,13 @@ def test_models_that_cannot_be_joined_are_refused_by_what_is_wrong_with_them(tmp
         formers.EncoderDecoderConfig(tie_encoder_decoder=True)
 
 
-@pytest.mark.parametrize("name", ["CLIP", "Siglip"])
-@pytest.mark.parametrize("ending", ["Model", "ForImageClassification"])
+@pytest.mark.parametrize(
+    ("name", "ending"),
+    [
+        ("ChineseCLIP", "Model"),
+        *((name, ending) for name in ("CLIP", "Siglip") for ending in ("Model", "ForImageClassification")),
+    ],
+)
 def test_an_optimizer_s_file_counts_parameters_as_the_reference_does(name: str, ending: str) -> None:
     sizes = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 24}
     given = {"text_config": {**sizes, "vocab_size": 99}, "vision_config": {**sizes, "image_size": 32}}

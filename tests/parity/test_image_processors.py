@@ -35,6 +35,8 @@ RULES = {
     "Levit": {"size": 40},
     "MobileViT": {"size": {"shortest_edge": 40}},
     "Blip": {"size": {"shortest_edge": 30, "longest_edge": 50}},
+    "Owlv2": {"size": (24, 36)},
+    "Siglip2": {"patch_size": 4, "max_num_patches": 60},
 }
 
 
@@ -73,6 +75,18 @@ def test_a_picture_without_three_channels_becomes_rgb_where_the_model_reads_that
         assert own(PICTURES[name], return_tensors="pt").pixel_values.shape == (1, 3, 8, 8)
     with pytest.raises(ValueError, match="image_mean has 3 values, but the pictures have 1 channel"):
         own(PICTURES["grey"], do_convert_rgb=False)
+
+
+def test_pictures_of_any_form_become_patches_with_masks_and_shapes():
+    theirs, own = both("Siglip2", patch_size=4, max_num_patches=30)
+    given = [PICTURES[name] for name in ("thin", "upright", "plain")]
+    expected, found = theirs(given, return_tensors="pt"), own(given, return_tensors="pt")
+    assert list(found) == list(expected) == own.model_input_names
+    assert found.pixel_attention_mask.dtype == expected.pixel_attention_mask.dtype
+    assert torch.equal(found.pixel_attention_mask, expected.pixel_attention_mask)
+    assert torch.equal(found.spatial_shapes, expected.spatial_shapes)
+    with pytest.raises(ValueError, match="leave do_resize on"):
+        own(given[0], do_resize=False)
 
 
 @pytest.mark.filterwarnings("ignore:these pictures hold values from 0 to 1")

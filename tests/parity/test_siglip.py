@@ -112,3 +112,16 @@ def test_an_adapter_of_the_query_s_projection_computes():
     assert moved
     assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in moved)
     torch.testing.assert_close(adapted(images).pooler_output, before)
+
+
+def test_patches_that_do_not_fit_are_refused():
+    sizes = {key: value for key, value in IMAGE.items() if key != "image_size"}
+    model = formers.Siglip2VisionModel(formers.Siglip2VisionConfig(**sizes, num_patches=9))
+    with pytest.raises(ValueError, match=r"must have shape \[B, T, 32\] here"):
+        model(torch.randn(1, 2, 12, 12), spatial_shapes=torch.tensor([[3, 3]]))
+    with pytest.raises(ValueError, match=r"\[1, 2\], not NoneType"):
+        model(torch.randn(1, 6, 32))
+    with pytest.raises(ValueError, match="do not fit into 6 places"):
+        model(torch.randn(1, 6, 32), spatial_shapes=torch.tensor([[3, 3]]))
+    with pytest.raises(ValueError, match="8 patches make none"):
+        formers.Siglip2VisionModel(formers.Siglip2VisionConfig(**sizes, num_patches=8))

@@ -15,6 +15,7 @@ from torch.func import functional_call, grad, jvp, stack_module_state, vmap
 from torch.utils.flop_counter import FlopCounterMode
 
 import formers
+from formers.assemblies.dual import Dual
 from formers.models.classes import class_of, endings
 from formers.models.registry import family_of
 from formers.models.table import FAMILIES
@@ -137,6 +138,7 @@ _OTHERS |= dict.fromkeys(
     ("vit", "beit", "clip_vision_model", "data2vec-vision", "deit", "vit_mae", "vit_msn"), _IMAGE
 )
 _OTHERS |= dict.fromkeys(("dinov2", "dinov2_with_registers", "dinov3_vit", "siglip_vision_model"), _IMAGE)
+_OTHERS |= dict.fromkeys(("chinese_clip_vision_model", "owlvit_vision_model", "owlv2_vision_model"), _IMAGE)
 _SHALLOW = {"embedding_size": 8, "hidden_sizes": [16, 24], "depths": [1, 1], "num_stages": 2}
 _OTHERS["resnet"] = _OTHERS["regnet"] = _SHALLOW
 _OTHERS["convnext"] = _OTHERS["convnextv2"] = {**_SHALLOW, "patch_size": 2}
@@ -165,7 +167,13 @@ _OTHERS["qwen3_next"] = {
     "head_dim": 8,
     "layer_types": ["linear_attention"] * 2 + ["full_attention"],
 }
-_OTHERS["clip"] = _OTHERS["siglip"] = _OTHERS["llava"] = {"text_config": _BERT, "vision_config": _IMAGE}
+_OTHERS["chinese_clip"] = _OTHERS["clip"] = _OTHERS["siglip"] = _OTHERS["llava"] = {
+    "text_config": _BERT,
+    "vision_config": _IMAGE,
+}
+_OTHERS["owlvit"] = _OTHERS["owlv2"] = {**_OTHERS["clip"], "projection_dim": 32}
+_OTHERS["siglip2_vision_model"] = {**{k: v for k, v in _IMAGE.items() if k != "image_size"}, "num_patches": 9}
+_OTHERS["siglip2"] = {"text_config": _BERT, "vision_config": _OTHERS["siglip2_vision_model"]}
 _HALF = {**_GROUPED, "head_dim": 8, "pad_token_id": 0}
 _OTHERS["t5gemma"] = {"encoder": _HALF, "decoder": _HALF}
 _TOWER = {"model_type": "bert", **_BERT, "pad_token_id": 0}
@@ -562,9 +570,13 @@ def _given(made: Any) -> dict[str, Tensor]:
             text["entity_position_ids"] = torch.ones(2, 2, 1, dtype=torch.long)
         if "MultipleChoice" in type(made).__name__:
             text = {name: t[:, None] for name, t in text.items()}
-        compared = isinstance(made, formers.CLIPModel | formers.SiglipModel)
+        compared = isinstance(made._assembly, Dual)
         images = {"pixel_values": torch.randn(2, 3, 12, 12)} if compared else {}
+        if "spatial_shapes" in names:
+            images = {"pixel_values": torch.randn(2, 6, 48), "spatial_shapes": torch.tensor([[2, 3], [1, 4]])}
         return text | targets | images
+    if "spatial_shapes" in names:
+        return {"pixel_values": torch.randn(2, 6, 48), "spatial_shapes": torch.tensor([[2, 3], [1, 4]])}
     if "pixel_values" in names:
         frames = (image.num_frames,) if hasattr(image, "num_frames") else ()
         size = 12 if hasattr(image, "image_size") else 32

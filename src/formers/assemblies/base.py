@@ -52,6 +52,9 @@ _BESIDE = (
     "last_hidden_state_ngram",
     "hidden_states_ngram",
     "ngram_attentions",
+    "text_embeds",
+    "text_model_output",
+    "vision_model_output",
 )
 
 
@@ -64,6 +67,7 @@ class Assembly:
         encoder_decoder: there are two stacks, of which the second reads text.
         wraps: a decoder begins with the last token of what it is to predict.
         cache: the name that callers know its cache by; `keeps` is how they say whether they want it.
+        mask: name of the mask over what is read.
         means: what inputs are, where that is not what they usually are.
         decodes: the stack that predicts what comes next, by name.
         offers: methods that its models have beside those of every model, by name.
@@ -75,6 +79,7 @@ class Assembly:
     wraps: bool = False
     cache: str = "past_key_values"
     keeps: str = "use_cache"
+    mask: str = "attention_mask"
     means: Mapping[str, str] = MappingProxyType({})
     decodes: str = "decoder"
     offers: Mapping[str, Callable[..., Any]] = MappingProxyType({})
@@ -369,7 +374,7 @@ def states_of(model: Any, given: dict[str, Any], ask: Ask) -> States:
     if ask.attentions or ask.hidden:
         named.update(output_attentions=ask.attentions, output_hidden_states=ask.hidden)
     out = model(**named, return_dict=True) if isinstance(model, PreTrainedModel) else model(**named)
-    return states_in(out, named.get("attention_mask"))
+    return states_in(out, named.get(model._assembly.mask if ours else "attention_mask"))
 
 
 def states_in(out: Any, mask: Tensor | None = None) -> States:

@@ -31,6 +31,7 @@ class Shared:
         width: P, of its vectors; None where they are the towers' own, without projections.
         scale: logarithm of the factor on their cosines, in a fresh model.
         text, image: paths of the projections into it; `scale_path` of the factor, `bias_path` of the bias.
+        apart: the towers' records hold their vectors as they are before the projections.
         pairwise: every pair is judged by itself (Zhai et al. 2023, arXiv:2303.15343), by cosine and bias.
         std: deviation of fresh weights, `init` that of names with other endings.
     """
@@ -41,6 +42,7 @@ class Shared:
     image: str = "visual_projection"
     scale_path: str = "logit_scale"
     bias_path: str = "logit_bias"
+    apart: bool = False
     pairwise: bool = False
     std: float = 0.02
     init: Mapping[str, float] = field(default_factory=dict)
@@ -52,17 +54,9 @@ class Dual(Composite):
     Args:
         model_of, text, image: see `Composite`.
         shared: config -> the space that the towers share.
+        reads: what the text tower reads, and `sees` the image tower; the first of each must be given.
+        needs: how many of what is seen stand before the rest of the inputs.
     """
-
-    inputs = (
-        "input_ids",
-        "pixel_values",
-        "attention_mask",
-        "position_ids",
-        "return_loss",
-        "interpolate_pos_encoding",
-        *_SEEN,
-    )
 
     def __init__(
         self,
@@ -70,13 +64,14 @@ class Dual(Composite):
         text: tuple[str, str],
         image: tuple[str, str],
         shared: Callable[[Any], Shared],
+        reads: tuple[str, ...] = ("input_ids", "attention_mask", "position_ids"),
+        sees: tuple[str, ...] = ("pixel_values", "interpolate_pos_encoding"),
+        needs: int = 1,
     ) -> None:
         super().__init__(model_of, text, image)
         self.shared = shared
-        self.reads = {
-            self.text: ("input_ids", "attention_mask", "position_ids"),
-            self.image: ("pixel_values", "interpolate_pos_encoding"),
-        }
+        self.reads = {self.text: reads, self.image: sees}
+        self.inputs = (reads[0], *sees[:needs], *reads[1:], "return_loss", *sees[needs:], *_SEEN)
         self.offers = {
             "get_text_features": self._offer(self.text),
             "get_image_features": self._offer(self.image),
@@ -141,6 +136,9 @@ class Dual(Composite):
         if has(model, "bias"):
             logits, loss_of = logits + leaf(model, "bias"), pairwise
         loss = loss_of(logits) if states.extras["return_loss"] else None
+        if self.shared(model.config).apart:
+            text = replace(text, pooler_output=states.pooled)
+            image = replace(image, pooler_output=states.extras["image"].pooled)
         return ContrastOutput(loss, logits.t(), logits, texts, images, text, image)
 
     def _projected(self, model: Any, name: str, states: States) -> Any:

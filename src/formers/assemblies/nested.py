@@ -96,6 +96,35 @@ class Nested(Assembly):
         return self._others[part]
 
 
+class Wrapped(Nested):
+    """A part of a file, under the path that it has there, which computes what it computes by itself.
+
+    Args:
+        kind: see `Nested`; its class is `inner`'s.
+        path: see `Nested`.
+        inner: the part's assembly.
+    """
+
+    def __init__(self, kind: Callable[[], type[BaseModel]], path: str, inner: Assembly) -> None:
+        super().__init__(kind, path)
+        self.inputs, self.main, self.means = inner.inputs, inner.main, inner.means
+
+    def place(
+        self, model: PreTrainedModel, config: Any, pooler: bool | None = None, masked: bool = False
+    ) -> None:
+        """Register the part, with its pooler."""
+        place(model, "part", self.path, self.kind()(config, part=True))
+
+    def run(self, model: Any, given: dict[str, Any], ask: Ask) -> States:
+        """As the part has it."""
+        return self.inside(model, given, ask)
+
+    def output(self, model: Any, states: States) -> ModelOutput:
+        """Likewise."""
+        found: ModelOutput = self.kind()._assembly.output(self.part(model), states)
+        return found
+
+
 class Vectors(Nested):
     """The first token's state, and a projection of it, `width` wide, where that is not 0."""
 

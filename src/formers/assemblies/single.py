@@ -63,6 +63,7 @@ class Single(Assembly):
         reads: names of what it reads, where that is less than its kind of stack could.
         kind: of that cache.
         pools: a model without a head has the pooler, unless it is told otherwise.
+        mask: see `Assembly`.
     """
 
     def __init__(
@@ -76,7 +77,9 @@ class Single(Assembly):
         reads: tuple[str, ...] | None = None,
         kind: type[Cache] = DynamicCache,
         pools: bool = True,
+        mask: str = "attention_mask",
     ) -> None:
+        self.mask = mask
         self._stack, self.cache, self._kind, self._pools = stack, cache, kind, pools
         self.main, self.means = stem.reads, STEMS[stem].inputs
         self.inputs = inputs_of(stem, cache) if reads is None else (*reads, *_OTHER[1:])
@@ -135,7 +138,7 @@ class Single(Assembly):
             _check_position(position, past)
         if self._routes:
             ask.routing = asked(given.pop(ROUTING, None), model.config, ROUTING)
-        mask = given.pop("attention_mask", None)
+        mask = given.pop(self.mask, None)
         ids, types = given.get("input_ids"), given.get("token_type_ids")
         known = not isinstance(s.stem, spec.Tokens) or s.stem.types or s.stem.kinds or s.stem.share_types
         known = known or isinstance(s.attention, spec.Pooled)

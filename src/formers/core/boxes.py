@@ -14,3 +14,17 @@ def corners(boxes: Tensor) -> Tensor:
 
     middle, half = boxes[..., :2], boxes[..., 2:] / 2
     return torch.cat((middle - half, middle + half), dim=-1)
+
+
+def area(boxes: Tensor) -> Tensor:
+    """[.., (left, top, right, bottom)] -> [..]."""
+    return (boxes[..., 2:] - boxes[..., :2]).prod(-1)
+
+
+def overlap(a: Tensor, b: Tensor) -> Tensor:
+    """Intersection over union of boxes [.., (left, top, right, bottom)] whose shapes broadcast: [..]."""
+    import torch
+
+    least, most = torch.minimum(a, b), torch.maximum(a, b)
+    shared = (least[..., 2:] - most[..., :2]).clamp(min=0).prod(-1)
+    return shared / (area(a) + area(b) - shared)

@@ -294,7 +294,7 @@ class EmbeddingOutput(ModelOutput):
 class ContrastOutput(ModelOutput):
     """Texts and images compared: `logits_per_image` is [images, texts], the vectors have length one.
 
-    The towers' own records hold, as `pooler_output`, the projected vectors as they are.
+    The towers' own records hold, as `pooler_output`, the projected vectors as they are, or those before.
     """
 
     loss: Tensor | None = None
@@ -302,6 +302,40 @@ class ContrastOutput(ModelOutput):
     logits_per_text: Tensor | None = None
     text_embeds: Tensor | None = None
     image_embeds: Tensor | None = None
+    text_model_output: ModelOutput | None = None
+    vision_model_output: ModelOutput | None = None
+
+
+@dataclasses.dataclass
+class QueriedObjectsOutput(ModelOutput):
+    """What every patch of an image shows, of what texts [B, Q] ask for, and the box around it.
+
+    `logits` is [B, patches, Q], `pred_boxes` [B, patches, 4] (centre x, centre y, width, height), as shares;
+    `image_embeds` [B, down, across, E], `text_embeds` [B, Q, P], `class_embeds` [B, patches, P].
+    """
+
+    loss: Tensor | None = None
+    loss_dict: dict[str, Tensor] | None = None
+    logits: Tensor | None = None
+    objectness_logits: Tensor | None = None
+    pred_boxes: Tensor | None = None
+    text_embeds: Tensor | None = None
+    image_embeds: Tensor | None = None
+    class_embeds: Tensor | None = None
+    text_model_output: ModelOutput | None = None
+    vision_model_output: ModelOutput | None = None
+
+
+@dataclasses.dataclass
+class SimilarObjectsOutput(ModelOutput):
+    """As `QueriedObjectsOutput`, where an image shows what is asked for."""
+
+    logits: Tensor | None = None
+    image_embeds: Tensor | None = None
+    query_image_embeds: Tensor | None = None
+    target_pred_boxes: Tensor | None = None
+    query_pred_boxes: Tensor | None = None
+    class_embeds: Tensor | None = None
     text_model_output: ModelOutput | None = None
     vision_model_output: ModelOutput | None = None
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from formers.assemblies.family import Family, Head
@@ -9,7 +10,7 @@ from formers.assemblies.single import Single
 from formers.configs import PretrainedConfig
 from formers.models.registry import register
 from formers.nn import spec
-from formers.nn.masks import Causal, Full
+from formers.nn.masks import Causal, Full, Mask
 from formers.tasks.base import first_set
 from formers.tasks.specs import Follows, Labels, PreTrainingSpec, Sequences, Spans
 
@@ -75,16 +76,21 @@ NAMES = spec.Names(
 
 def stack(c: BertConfig, layer_class: str = "BertLayer") -> spec.Stack:
     """The encoder, or the decoder when the config says so."""
+    made = encoder(c, layer_class, Causal() if c.is_decoder else Full(), c.add_cross_attention)
+    return replace(made, decoder=c.is_decoder)
+
+
+def encoder(c: Any, layer_class: str, mask: Mask | None = None, crosses: bool = False) -> spec.Stack:
+    """The layers, and what stands before and after them."""
     norm = spec.Norm("layer", c.layer_norm_eps)
     heads = spec.Heads.split(c.hidden_size, c.num_attention_heads)
-    mask = Causal() if c.is_decoder else Full()
-    attention = spec.Attention(heads, mask, c.attention_probs_dropout_prob)
+    attention = spec.Attention(heads, mask or Full(), c.attention_probs_dropout_prob)
     cross = spec.Attention(heads, dropout=attention.dropout, cross=True)
     layer = spec.layer(
         attention,
         spec.FeedForward(c.intermediate_size, c.hidden_act),
         norm,
-        cross=cross if c.add_cross_attention else None,
+        cross=cross if crosses else None,
         dropout=c.hidden_dropout_prob,
     )
     return spec.Stack(
@@ -102,7 +108,6 @@ def stack(c: BertConfig, layer_class: str = "BertLayer") -> spec.Stack:
         width=c.hidden_size,
         layer_class=layer_class,
         pooler=c.hidden_size,
-        decoder=c.is_decoder,
         initial_std=c.initializer_range,
     )
 

@@ -118,16 +118,20 @@ def text(c: SiglipTextConfig) -> spec.Stack:
     )
 
 
+def asked(c: Any) -> spec.Asked:
+    """The query that asks all patches."""
+    inside = spec.FeedForward(c.intermediate_size, c.hidden_act)
+    return spec.Asked(c.num_attention_heads, inside, spec.Norm("layer", c.layer_norm_eps))
+
+
 def image(c: SiglipVisionConfig) -> spec.Stack:
     """Patches alone; a query that asks all of them makes what stands for an image."""
     size, patch = spec.pair(c.image_size), spec.pair(c.patch_size)
-    norm = spec.Norm("layer", c.layer_norm_eps)
-    inside = spec.FeedForward(c.intermediate_size, c.hidden_act)
     made = tower(
         c,
         stem=spec.Patches(c.num_channels, size, patch, c.hidden_size, flat=True, leads=()),
         names=PATCH_NAMES,
-        pooler=spec.Asked(c.num_attention_heads, inside, norm) if c.vision_use_head else None,
+        pooler=asked(c) if c.vision_use_head else None,
     )
     read = c.num_channels * patch[0] * patch[1]
     return replace(made, init={**made.init, "patch_embedding.weight": read**-0.5 / WIDENED})
@@ -164,6 +168,11 @@ def labels(c: SiglipConfig) -> Sequences:
     return Sequences("classifier", pool="mean")
 
 
+def shared(c: Any) -> Shared:
+    """The towers' own space."""
+    return Shared(None, 0.0, pairwise=True)
+
+
 LABELS = Head("image_classification", labels, IMAGE.base, over=IMAGE.base, flat=True)
 SIGLIP = register(
     Family(
@@ -175,7 +184,7 @@ SIGLIP = register(
             base_class,
             text=("text_model", "text_config"),
             image=("vision_model", "vision_config"),
-            shared=lambda c: Shared(None, 0.0, pairwise=True),
+            shared=shared,
         ),
         heads={
             "Model": Head("zero_shot_image_classification", lambda c: None),

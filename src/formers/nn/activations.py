@@ -36,6 +36,7 @@ def _squared_relu(x: Tensor) -> Tensor:
 _tanh_gelu = partial(F.gelu, approximate="tanh")
 
 ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
+    "elu": F.elu,
     "gelu": F.gelu,
     "gelu_10": _gelu_10,
     "gelu_fast": _tanh_gelu,

@@ -49,6 +49,20 @@ class Grid:
         return torch.cat((drawn[0].flatten(1).T, table[-3:]))
 
 
+def patch_boxes(down: int, across: int) -> Tensor:
+    """The box whose centre is a patch's lower right corner and whose size is the patch's, as logits.
+
+    Minderer et al. 2022, arXiv:2205.06230, section 3.1.
+
+    Returns:
+        [down * across, 4]: centre x, centre y, width, height.
+    """
+    rows, columns = (torch.arange(1, count + 1) / count for count in (down, across))
+    centres = torch.stack((columns.repeat(down), rows.repeat_interleave(across)), dim=-1)
+    boxes = torch.cat((centres, centres.new_tensor([1 / across, 1 / down]).expand_as(centres)), dim=-1)
+    return torch.log(boxes + 1e-4) - torch.log1p(-boxes + 1e-4)
+
+
 class GridBias(nn.Module):
     """The bias of a grid, for every head."""
 

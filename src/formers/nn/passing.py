@@ -233,12 +233,15 @@ class Pass:
         at = real.long().argmax(1)  # [B]: the first one; 0 for a row of padding alone
         return x[torch.arange(x.shape[0], device=x.device), at]
 
+    def present(self, x: Tensor) -> Tensor | None:
+        """Which places hold tokens, of rows [N, E] or of [B, T, E]: [B, T], bool; None where all do."""
+        if self.layout.index is None or x.dim() > 2:
+            return self.visibility.real
+        return self.layout.unpack(torch.ones_like(x[:, 0], dtype=torch.bool))
+
     def mean(self, x: Tensor) -> Tensor:
         """The mean of every sequence's real tokens: [N, E] or [B, T, E] -> [B, E]."""
-        layout, real = self.layout, self.visibility.real
-        if layout.index is not None and x.dim() == 2:
-            real = layout.unpack(torch.ones_like(x[:, 0], dtype=torch.bool))
-        whole = layout.unpack(x) if x.dim() == 2 else x
+        real, whole = self.present(x), self.layout.unpack(x) if x.dim() == 2 else x
         if real is None:
             return whole.mean(1)
         seen = real[:, -whole.shape[1] :, None]  # [B, T, 1]

@@ -32,14 +32,20 @@ class Asking(nn.Module):
         self.out_proj = linear("linear", width, width)
         begins(self, in_proj_weight=Uniform(math.sqrt(1.5 / width)), in_proj_bias=Constant(0.0))
 
-    def forward(self, query: Tensor, states: Tensor) -> tuple[Tensor, Tensor]:
-        """[B, Q, E] and [B, T, E] -> [B, Q, E], and the mean of the heads' weights, [B, Q, T]."""
+    def forward(self, query: Tensor, states: Tensor, real: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """[B, Q, E] and [B, T, E] -> [B, Q, E], and the mean of the heads' weights, [B, Q, T].
+
+        `real` [B, T], bool, says which states are there.
+        """
         width = query.shape[-1]
         weight, bias = self.in_proj_weight, self.in_proj_bias
         asked = F.linear(query, weight[:width], bias[:width])
         found = F.linear(states, weight[width:], bias[width:]).chunk(2, dim=-1)
         q, k, v = (t.view(*t.shape[:2], self.num_heads, -1).transpose(1, 2) for t in (asked, *found))
-        weights = (q * q.shape[-1] ** -0.5 @ k.transpose(-1, -2)).softmax(-1)  # [B, H, Q, T]
+        scores = q * q.shape[-1] ** -0.5 @ k.transpose(-1, -2)  # [B, H, Q, T]
+        if real is not None:
+            scores = scores.masked_fill(~real[:, None, None], torch.finfo(scores.dtype).min)
+        weights = scores.softmax(-1)
         out = project(self.out_proj, (weights @ v).transpose(1, 2).flatten(2))
         return out, weights.mean(1)
 
@@ -58,7 +64,9 @@ class Ask(Step):
     def run(self, node: Any, flow: Flow) -> None:
         """[N, E] or [B, T, E] -> [B, 1, E]."""
         whole = flow.pass_.layout.unpack(flow.x) if flow.x.dim() == 2 else flow.x
-        flow.x = leaf(node, "asked")(leaf(node, "query").expand(whole.shape[0], -1, -1), whole)[0]
+        real = flow.pass_.present(flow.x)
+        given = (whole,) if real is None else (whole, real)
+        flow.x = leaf(node, "asked")(leaf(node, "query").expand(whole.shape[0], -1, -1), *given)[0]
 
 
 def summary_steps(s: spec.Summary | spec.Asked, width: int) -> list[Step]:

@@ -19,7 +19,6 @@ _ABSENT = frozenset((
     "image-to-text", "keypoint-matching", "mask-generation", "object-detection",
     "text-to-audio", "text-to-speech", "video-classification",
     "visual-question-answering", "vqa", "zero-shot-audio-classification",
-    "zero-shot-object-detection",
 ))
 # fmt: on
 

@@ -165,7 +165,15 @@ TASKS = (
         "formers.pipelines.image.zero_shot:ZeroShotImageClassificationPipeline",
         model_classes=("AutoModelForZeroShotImageClassification",),
         default=("openai/clip-vit-base-patch32", "3d74acf"),
-        heads=("CLIPModel", "SiglipModel"),
+        heads=("ChineseCLIPModel", "CLIPModel", "Siglip2Model", "SiglipModel"),
+        kind="multimodal",
+    ),
+    Task(
+        "zero-shot-object-detection",
+        "formers.pipelines.image.zero_shot_objects:ZeroShotObjectDetectionPipeline",
+        model_classes=("AutoModelForZeroShotObjectDetection",),
+        default=("google/owlvit-base-patch32", "cbc355f"),
+        heads=("OwlViTForObjectDetection", "Owlv2ForObjectDetection"),
         kind="multimodal",
     ),
     Task(

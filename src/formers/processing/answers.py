@@ -5,10 +5,11 @@ Sizes are (height, width) of the pictures as they were; without them answers hav
 
 from __future__ import annotations
 
-from collections.abc import Collection
+import functools
+from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING, Any
 
-from formers.core.boxes import corners
+from formers.core.boxes import corners, overlap
 from formers.core.notices import notice
 from formers.processing.features import BatchFeature
 
@@ -227,6 +228,95 @@ def objects_by_label(
     boxes = in_pixels(corners(outputs["pred_boxes"]), target_sizes)
     boxes = boxes.gather(1, (at // logits.shape[2])[..., None].expand(-1, -1, 4))
     return _surest(scores, at % logits.shape[2], boxes, threshold)
+
+
+def queried(
+    outputs: Any, threshold: float = 0.1, target_sizes: Any = None, square: bool = False
+) -> list[dict[str, Tensor]]:
+    """As `objects`, of patches, whose labels are what was asked for and do not exclude each other.
+
+    Args:
+        outputs: `logits` [B, N, Q] and `pred_boxes` [B, N, 4].
+        threshold: least probability of the likeliest label.
+        target_sizes: see `sizes_of`.
+        square: boxes are shares of the square whose edge is the picture's longest.
+    """
+    logits, labels = outputs["logits"].max(-1)
+    boxes = in_pixels(corners(outputs["pred_boxes"]), _squares(target_sizes) if square else target_sizes)
+    return _surest(logits.sigmoid(), labels, boxes, threshold)
+
+
+def grounded(
+    outputs: Any,
+    threshold: float = 0.1,
+    target_sizes: Any = None,
+    text_labels: Sequence[Sequence[str]] | None = None,
+    square: bool = False,
+) -> list[dict[str, Any]]:
+    """As `queried`, with the texts themselves: `text_labels` [N], None where they are not given.
+
+    Raises:
+        ValueError: for another number of lists of texts than pictures.
+    """
+    found: list[dict[str, Any]] = [*queried(outputs, threshold, target_sizes, square)]
+    if text_labels is not None and len(text_labels) != len(found):
+        raise ValueError(
+            f"text_labels has {len(text_labels)} lists, but there are {len(found)} pictures: each has its own"
+        )
+    for place, one in enumerate(found):
+        texts = None if text_labels is None else text_labels[place]
+        one["text_labels"] = None if texts is None else [texts[label] for label in one["labels"]]
+    return found
+
+
+def similar(
+    outputs: Any,
+    threshold: float = 0.0,
+    nms_threshold: float = 0.3,
+    target_sizes: Any = None,
+    square: bool = False,
+) -> list[dict[str, Any]]:
+    """Boxes of patches that show what another picture shows.
+
+    Args:
+        outputs: `logits` [B, N, Q] and `target_pred_boxes` [B, N, 4].
+        threshold: least probability.
+        nms_threshold: a box whose intersection over union with a surer one is larger is left out.
+        target_sizes: see `sizes_of`.
+        square: see `queried`.
+
+    Returns:
+        For each picture `scores` [N], 1 for the best and 0 for a tenth of its probability; `labels` None; and
+        `boxes` [N, 4].
+    """
+    import torch
+
+    scores, edges = outputs["logits"].max(-1).values.sigmoid(), corners(outputs["target_pred_boxes"])
+    boxes = in_pixels(edges, _squares(target_sizes) if square else target_sizes)
+    found = []
+    for score, edge, box in zip(scores.clone(), edges, boxes, strict=True):
+        for i in score.argsort(descending=True) if nms_threshold < 1 else ():
+            if score[i]:
+                close = overlap(edge[i], edge) > nms_threshold
+                close[i] = False
+                score[close] = 0
+        score[score < threshold] = 0
+        most = score.max() + 1e-6
+        share = torch.clip((score - most * 0.1) / (most * 0.9), 0, 1)
+        kept = share > 0
+        found.append({"scores": share[kept], "labels": None, "boxes": box[kept]})
+    return found
+
+
+queried_in_square = functools.partial(queried, square=True)
+grounded_in_square = functools.partial(grounded, square=True)
+similar_in_square = functools.partial(similar, square=True)
+
+
+def _squares(target_sizes: Any) -> Any:
+    if target_sizes is None:
+        return None
+    return [(max(int(high), int(wide)),) * 2 for high, wide in target_sizes]
 
 
 def _surest(scores: Tensor, labels: Tensor, boxes: Tensor, threshold: float) -> list[dict[str, Tensor]]:

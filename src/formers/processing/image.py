@@ -19,7 +19,7 @@ from formers.processing.features import BatchFeature
 from formers.processing.reading import as_pillow_or_array, channels_last, listed
 from formers.processing.recipes import BILINEAR, NEAREST, Recipe
 from formers.processing.saving import Saving
-from formers.processing.sizes import SizeDict, fitted, size_of
+from formers.processing.sizes import SizeDict, by_size, fitted, size_of
 
 FILE, NESTED_FILE = "preprocessor_config.json", "processor_config.json"
 # Settings that any processor knows, beside those of its recipe.
@@ -34,6 +34,7 @@ _OLDER = {
     "reduce_labels": "do_reduce_labels",
     "size_divisibility": "size_divisor",
     "pad_and_return_pixel_mask": "do_pad",
+    "rescale": "do_rescale",
 }
 # (height, width) of a picture as it came, as it was resized, and of the room that it is padded to
 Sizes = tuple[tuple[int, int], tuple[int, int], tuple[int, int]]
@@ -203,7 +204,7 @@ class BaseImageProcessor(Saving):
         made: dict[str, Any] = {"pixel_values": found}
         if now["do_pad"] and now["size_divisor"]:
             found = [steps.padded_to_multiple(one, now["size_divisor"]) for one in found]
-        elif now["do_pad"]:
+        elif now["do_pad"] and self.recipe.fit != "blurred square":
             height, width = np.max([one.shape[1:] for one in found], axis=0)
             if now["pad_size"] is not None:
                 height, width = now["pad_size"]["height"], now["pad_size"]["width"]
@@ -225,10 +226,14 @@ class BaseImageProcessor(Saving):
         """One picture as an array [H, W, C] of the size that the model reads."""
         if now["do_convert_rgb"] or (now["do_convert_rgb"] is None and _wants_rgb(image, now)):
             image = steps.to_rgb(image)
-        if now["do_resize"]:
+        square = self.recipe.fit == "blurred square"
+        if now["do_resize"] and not square:
             image = self._resized(image, now, now["resample"], name)
         elif not isinstance(image, np.ndarray):
             image = steps.pixels(image)
+        if square:
+            image = steps.squared(image) if now["do_pad"] else image
+            image = steps.blurred(image, *by_size(*_edges(image), now["size"])) if now["do_resize"] else image
         if now["do_center_crop"]:
             size = now["crop_size"]
             if size is None or size.height is None:
@@ -238,7 +243,7 @@ class BaseImageProcessor(Saving):
 
     def _resized(self, image: Any, now: dict[str, Any], resample: Any, name: str) -> Any:
         height, width = _edges(image)
-        if now["size"] is None and self.recipe.fit != "floor":
+        if now["size"] is None and self.recipe.fit not in ("floor", "patches"):
             raise ValueError("do_resize needs a size")
         (down, across), middle = fitted(self.recipe.fit, height, width, now["size"] or SizeDict(), now)
         found = steps.resized(image, down, across, BILINEAR if resample is None else int(resample), name)

@@ -82,6 +82,7 @@ class ProcessorMixin(Saving):
             text: as the tokenizer takes it; the two may stand in either order.
             **options: keywords of the two, which are told apart by their names; or those of one by
                 themselves, `text_kwargs` and `images_kwargs`. `return_tensors` is for both.
+                `query_images` are pictures in place of texts, where the model reads such.
 
         Returns:
             What the tokenizer gives, and what the image processor gives.
@@ -90,14 +91,18 @@ class ProcessorMixin(Saving):
             TypeError: for a keyword that neither takes.
             ValueError: without pictures and texts.
         """
-        if images is None and text is None:
+        if images is None and text is None and options.get("query_images") is None:
             raise ValueError(f"{type(self).__name__} needs images=, text= or both")
+        queries = self.pair is not None and self.pair.queries
         if text is not None and any(is_picture(one) for one in listed(text)):
             images, text = text, images  # older versions take the text first
+        shown = options.pop("query_images", None) if queries else None
         texts, pictures = self._told_apart(options)
         found: dict[str, Any] = {}
-        if text is not None:
-            encoded = self.tokenizer(text, **texts)
+        if shown is not None:  # what a picture asks for is not asked in words too
+            found["query_pixel_values"] = self.image_processor(shown, **pictures)["pixel_values"]
+        elif text is not None:
+            encoded = self.tokenizer(_in_a_row(text) if queries else text, **texts)
             unread = self.pair.unread if self.pair is not None else ()
             found |= {name: value for name, value in encoded.items() if name not in unread}
         if images is not None:
@@ -180,6 +185,16 @@ class ProcessorMixin(Saving):
     def __repr__(self) -> str:
         parts = "\n".join(f"- {name}: {getattr(self, name)!r}" for name in self.attributes)
         return f"{type(self).__name__}:\n{parts}\n"
+
+
+def _in_a_row(text: Any) -> Any:
+    """The texts of all pictures, one picture's after the other's, as many of each."""
+    if isinstance(text, str) or not any(isinstance(one, (list, tuple)) for one in text):
+        return text
+    if any(isinstance(one, str) for one in text):
+        raise TypeError("text is one text, a list of texts, or a list of such lists, one for each picture")
+    most = max(len(one) for one in text)
+    return [each for one in text for each in [*one, *[" "] * (most - len(one))]]
 
 
 @functools.cache

@@ -6,7 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-_SIXTY_FOUR = {"padding": "max_length", "max_length": 64}
+_LONGEST: dict[str, Any] = {"padding": "max_length"}
+_SIXTY_FOUR = {**_LONGEST, "max_length": 64}
+_PATCHES = {"max_num_patches": 256, "patch_size": 16}
+_TENSORS, _ARRAYS = {"return_tensors": "pt"}, {"return_tensors": "np"}
 
 
 @dataclass(frozen=True)
@@ -18,6 +21,7 @@ class Pair:
         model_types: model types whose checkpoints may leave the class out.
         text: keywords of the tokenizer's call, `pictures` of the image processor's, that differ from theirs.
         unread: what the tokenizer gives and the models do not take.
+        queries: a picture may have several texts, and pictures may stand for texts, `query_images`.
     """
 
     images: str
@@ -25,6 +29,7 @@ class Pair:
     text: Mapping[str, Any] = field(default_factory=dict)
     pictures: Mapping[str, Any] = field(default_factory=dict)
     unread: tuple[str, ...] = ()
+    queries: bool = False
 
 
 PAIRS: dict[str, Pair] = {
@@ -34,7 +39,10 @@ PAIRS: dict[str, Pair] = {
     "ChineseCLIP": Pair("ChineseCLIP", ("chinese_clip",)),
     "CLIP": Pair("CLIP", ("clip", "groupvit", "metaclip_2")),
     "Git": Pair("CLIP", ("git",)),
+    "OwlViT": Pair("OwlViT", ("owlvit",), {**_LONGEST, **_TENSORS}, _TENSORS, queries=True),
+    "Owlv2": Pair("Owlv2", ("owlv2",), {**_LONGEST, **_ARRAYS}, _ARRAYS, queries=True),
     "Siglip": Pair("Siglip", ("siglip",)),
+    "Siglip2": Pair("Siglip2", ("siglip2",), {**_SIXTY_FOUR, "truncation": True}, _PATCHES),
     "VisionTextDualEncoder": Pair("ViT", ("vision-text-dual-encoder",)),
 }
 MODEL_TYPES = {kind: name for name, pair in PAIRS.items() for kind in pair.model_types}

@@ -13,8 +13,9 @@ NEAREST, BILINEAR, BICUBIC = 0, 2, 3  # numbers of Pillow's filters
 
 # How the size to resize to follows from `size`: as it says; the shortest edge made larger by a share, and cut
 # to it (or, from 384 on, warped); larger by a share alone; larger by 256 / 224; whole multiples near it; the
-# nearest whole multiples below the picture's own.
-Fit = Literal["size", "shared crop", "share", "eighth", "multiples", "floor"]
+# nearest whole multiples below the picture's own; as it says, of a square in which the picture lies, blurred;
+# as many patches as there may be at most.
+Fit = Literal["size", "shared crop", "share", "eighth", "multiples", "floor", "blurred square", "patches"]
 
 
 @dataclass(frozen=True)
@@ -150,6 +151,25 @@ RECIPES: dict[str, Recipe] = {
         model_types=("mobilevit", "mobilevitv2"),
         answers=_SEMANTIC,
     ),
+    "OwlViT": replace(
+        _CLIP.but("owlvit", size=_sides(768), crop_size=_sides(768), do_center_crop=False),
+        square=True,
+        answers={
+            "object_detection": "queried",
+            "grounded_object_detection": "grounded",
+            "image_guided_detection": "similar",
+        },
+    ),
+    "Owlv2": Recipe(
+        {**_OPENAI, "resample": BILINEAR, "size": _sides(960), "do_pad": True},
+        fit="blurred square",
+        model_types=("owlv2",),
+        answers={
+            "object_detection": "queried_in_square",
+            "grounded_object_detection": "grounded_in_square",
+            "image_guided_detection": "similar_in_square",
+        },
+    ),
     "PoolFormer": Recipe(
         {**_DEFAULT, **_CROPPED, "resample": BICUBIC, "size": {"shortest_edge": 224}, "crop_pct": 0.9},
         fit="share",
@@ -168,6 +188,11 @@ RECIPES: dict[str, Recipe] = {
     ),
     "Siglip": replace(
         _VIT.but("siglip", "siglip_vision_model", resample=BICUBIC, do_convert_rgb=True), square=False
+    ),
+    "Siglip2": Recipe(
+        {**_HALF, "resample": BILINEAR, "patch_size": 16, "max_num_patches": 256},
+        fit="patches",
+        model_types=("siglip2", "siglip2_vision_model"),
     ),
     "ViT": _VIT.but("vit", "vit_mae", "vit_msn", "swin", "swinv2", "trocr", "clipseg", "dinat", "ijepa"),
 }

@@ -89,6 +89,21 @@ def _multiple(edge: float, step: int, least: int = 0) -> int:
     return math.ceil(edge / step) * step if found < least else found
 
 
+def _patched(height: int, width: int, edge: int, most: int) -> tuple[int, int]:
+    """The largest whole patches that keep a picture's form, `most` of them at most."""
+
+    def scaled(share: float) -> tuple[int, int]:
+        down, across = (max(1, math.ceil(one * share / edge)) for one in (height, width))
+        return down, across
+
+    low, high = 1e-6, 100.0
+    while high - low >= 1e-5:
+        share = (low + high) / 2
+        low, high = (share, high) if math.prod(scaled(share)) <= most else (low, share)
+    down, across = scaled(low)
+    return down * edge, across * edge
+
+
 def fitted(
     fit: Fit, height: int, width: int, size: SizeDict, settings: Mapping[str, Any]
 ) -> tuple[tuple[int, int], tuple[int, int] | None]:
@@ -112,6 +127,8 @@ def fitted(
         return by_size(height, width, enlarged), None
     if fit == "eighth" and size.shortest_edge is not None:
         return _by_shortest(height, width, int(256 / 224 * size.shortest_edge)), None
+    if fit == "patches":
+        return _patched(height, width, settings["patch_size"], settings["max_num_patches"]), None
     if fit == "floor":
         step = settings["size_divisor"]
         if min(height, width) < step:

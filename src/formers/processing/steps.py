@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from formers.core.extras import need
 from formers.processing.reading import BadPicture, pillow
 
 Array = NDArray[Any]
@@ -81,6 +82,32 @@ def resized(image: Any, height: int, width: int, resample: int, name: str = "the
         return resized(pixels(image), height, width, resample, name)
     found = pixels(image.resize((width, height), resample=resample))
     return (found.astype(np.float64) / 255).astype(np.float32) if scaled else found
+
+
+def squared(image: Array) -> Array:
+    """An array at the upper left of a square of zeros."""
+    down, across = image.shape[:2]
+    most = max(down, across)
+    return np.pad(image, ((0, most - down), (0, most - across), (0, 0)))
+
+
+def blurred(image: Array, height: int, width: int) -> Array:
+    """Resize between the pixels' values; what becomes smaller is blurred before, so that nothing is jagged.
+
+    Returns:
+        float32 [height, width, C].
+
+    Raises:
+        MissingExtra: without SciPy.
+    """
+    filters = need("scipy.ndimage", "vision", "blurring pictures")
+    image = image.astype(np.float32)
+    factors = np.array(image.shape[:2]) / (height, width)
+    spread = (*np.maximum(0, (factors - 1) / 2), 0)
+    soft = filters.gaussian_filter(image, spread, mode="mirror") if any(spread) else image
+    found = filters.zoom(soft, (*1 / factors, 1), order=1, mode="mirror", grid_mode=True)
+    clipped: Array = np.clip(found, image.min(), image.max())
+    return clipped
 
 
 def _are_bytes(image: Array, name: str) -> bool:

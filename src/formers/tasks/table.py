@@ -266,6 +266,13 @@ TASKS: dict[str, Task] = {
             "video-classification",
             labelled=True,
         ),
+        Task(
+            "queried_objects",
+            ("queried_objects", "QueriedObjects"),
+            "AutoModelForZeroShotObjectDetection",
+            "Find what texts ask for in images.",
+            "zero-shot-object-detection",
+        ),
         Task("visual_tokens", ("masked_image", "VisualTokens"), "", "Predict codes of hidden patches."),
         Task(
             "zero_shot_image_classification",

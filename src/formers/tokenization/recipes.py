@@ -91,7 +91,18 @@ _BERT = Recipe(
     inputs=BERT_INPUTS,
     options={"do_lower_case": True, "strip_accents": None, "tokenize_chinese_chars": True},
     model_types=(
-        *("bert", "convbert", "dpr", "electra", "ernie", "layoutlm", "megatron-bert", "mobilebert"),
+        *(
+            "bert",
+            "chinese_clip",
+            "chinese_clip_text_model",
+            "convbert",
+            "dpr",
+            "electra",
+            "ernie",
+            "layoutlm",
+            "megatron-bert",
+            "mobilebert",
+        ),
         *("nomic_bert", "squeezebert"),
     ),
     aliases=(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import prod
+from math import isqrt, prod
 from typing import Literal
 
 from formers.nn.spec.values import Norm
@@ -265,6 +265,41 @@ class SomePatches(Patches):
 
 
 @dataclass(frozen=True)
+class GivenPatches:
+    """A stem for images of any shape, which come as their patches (Tschannen et al. 2025, arXiv:2502.14786).
+
+    Positions are those of a square, stretched to each image's own grid. Roles: `patch`, `position`.
+
+    Attributes:
+        channels: of an image.
+        patch: edge of a patch.
+        width: E.
+        count: rows of the table of positions; `side` of their square.
+    """
+
+    channels: int
+    patch: int
+    width: int
+    count: int
+    reads = "pixel_values"
+    room = None
+
+    @property
+    def numbers(self) -> int:
+        """Of a patch."""
+        return self.channels * self.patch**2
+
+    @property
+    def side(self) -> int:
+        """Edge of the square."""
+        return isqrt(self.count)
+
+    def __post_init__(self) -> None:
+        if isqrt(self.count) ** 2 != self.count:
+            raise ValueError(f"positions are those of a square, and {self.count} patches make none")
+
+
+@dataclass(frozen=True)
 class Overlapping:
     """A stem for maps: patches that overlap, projected, and a norm.
 
@@ -356,7 +391,7 @@ class Queries:
     reads = "query_embeds"
 
 
-Stem = Tokens | Entities | Patches | Overlapping | Frames | Queries
+Stem = Tokens | Entities | Patches | GivenPatches | Overlapping | Frames | Queries
 
 
 def pair(size: object) -> tuple[int, int]:

@@ -11,6 +11,7 @@ from formers.nn.stems.clips import ClipStem
 from formers.nn.stems.entities import EntityStem, LinkedStem
 from formers.nn.stems.foreseen import ForeseenStem
 from formers.nn.stems.frames import FrameStem
+from formers.nn.stems.given_patches import GivenPatchStem
 from formers.nn.stems.integers import IntegerStem
 from formers.nn.stems.overlapping import OverlappingStem
 from formers.nn.stems.patches import PatchStem
@@ -24,6 +25,7 @@ STEMS: dict[type[Any], type[Stem]] = {
     spec.Clips: ClipStem,
     spec.Entities: EntityStem,
     spec.Foreseen: ForeseenStem,
+    spec.GivenPatches: GivenPatchStem,
     spec.IntegerTokens: IntegerStem,
     spec.Linked: LinkedStem,
     spec.Overlapping: OverlappingStem,

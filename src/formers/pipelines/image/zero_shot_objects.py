@@ -1,0 +1,123 @@
+"""Zero-shot object detection: things that a call names, found in pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from os import PathLike
+from typing import Any, ClassVar
+
+from formers.pipelines.frame import whole_number
+from formers.pipelines.image.base import ImagePipeline, Unread
+from formers.pipelines.labels import candidates
+from formers.processing.reading import is_picture
+
+_READ = ("logits", "pred_boxes", "target_size")
+
+
+class ZeroShotObjectDetectionPipeline(ImagePipeline):
+    """Boxes around what a call names: `pipeline("zero-shot-object-detection")`.
+
+        pipe("street.jpg", candidate_labels=["a cat", "a red car"])
+            [{"score": 0.9, "label": "a cat", "box": {"xmin": 4, "ymin": 7, "xmax": 90, "ymax": 61}}, ...]
+        pipe([{"image": "street.jpg", "candidate_labels": ["a cat"]}, ...])    a list of such lists
+
+    The surest come first; edges are pixels of the picture.
+
+    Args:
+        model: a model that compares parts of pictures with texts, such as OWL-ViT.
+        tokenizer: its tokenizer.
+        **kwargs: those of `ImagePipeline`, and as defaults for every call:
+
+            threshold: least probability of a label, 0.1 unless given.
+            top_k: how many boxes a picture has at most.
+    """
+
+    default_task: ClassVar[str] = "zero-shot-object-detection"
+    _load_tokenizer: ClassVar[bool | None] = True
+    _sized = True
+
+    def _sanitize_parameters(  # type: ignore[override]  # by name, so that others are refused
+        self,
+        threshold: float | None = None,
+        top_k: int | None = None,
+        timeout: float | None = None,
+        on_error: str | None = None,
+    ) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
+        found: dict[str, Any] = {} if threshold is None else {"threshold": threshold}
+        if top_k is not None:
+            found["top_k"] = whole_number("top_k", top_k, "boxes, at least 1")
+        return self._reading(timeout, on_error), {}, found
+
+    def __call__(self, inputs: Any = None, candidate_labels: Any = None, **kwargs: Any) -> Any:
+        """Find things in one picture or many.
+
+        Args:
+            inputs: a picture, a list of them, or mappings with `image` and `candidate_labels`, of which a
+                generator or dataset may consist; `image` and `images` are the same.
+            candidate_labels: a list of labels, or one string with commas between them, for all pictures; or a
+                list of such lists, one for each. `text_queries` is the same.
+            **kwargs: see the class, and `Pipeline.__call__`.
+
+        Raises:
+            ValueError: without labels, or with another number of lists than pictures.
+        """
+        image = kwargs.pop("image", kwargs.pop("images", inputs))
+        labels = kwargs.pop("text_queries", candidate_labels)
+        if labels is None:
+            return super().__call__(image, **kwargs)
+        if isinstance(image, (str, bytes, PathLike)) or is_picture(image):
+            return super().__call__({"image": image, "candidate_labels": labels}, **kwargs)
+        if not isinstance(image, (list, tuple)):
+            return super().__call__(({"image": one, "candidate_labels": labels} for one in image), **kwargs)
+        each = [labels] * len(image)
+        if not isinstance(labels, str) and any(not isinstance(one, str) for one in labels):
+            each = list(labels)
+        if len(each) != len(image):
+            raise ValueError(f"there are {len(image)} pictures, but {len(each)} lists of candidate_labels")
+        pairs = zip(image, each, strict=True)
+        return super().__call__([{"image": one, "candidate_labels": said} for one, said in pairs], **kwargs)
+
+    def preprocess(
+        self, inputs: Any, timeout: float | None = None, on_error: str = "raise", **settings: Any
+    ) -> Any:
+        """The picture's keywords, and the labels as texts beside them.
+
+        Raises:
+            ValueError: without labels.
+        """
+        labels = candidates(inputs.get("candidate_labels") or []) if isinstance(inputs, Mapping) else []
+        if not labels:
+            raise ValueError(
+                'there are no labels to find: pass candidate_labels=["a cat", ...], or mappings with "image" '
+                'and "candidate_labels"'
+            )
+        made = super().preprocess(inputs["image"], timeout, on_error, **settings)
+        if isinstance(made, Unread):
+            return made
+        texts = self.tokenizer(labels, padding=True, return_tensors="pt")
+        return {**texts, **made, "labels": labels}
+
+    def _forward(self, model_inputs: Any, **params: Any) -> Any:
+        found = super()._forward({k: v for k, v in model_inputs.items() if k != "labels"}, **params)
+        return {name: found[name] for name in _READ}
+
+    def postprocess_batch(self, outputs: Any, prepared: Sequence[Any], **params: Any) -> list[Any]:
+        """The boxes of every picture."""
+        found = []
+        for place, one in enumerate(prepared):
+            own = {name: outputs[name][place : place + 1] for name in _READ}
+            found.append(self.postprocess({**own, "labels": one["labels"]}, **params))
+        return found
+
+    def postprocess(
+        self, model_outputs: Any, threshold: float = 0.1, top_k: int | None = None, **params: Any
+    ) -> Any:
+        """The boxes of one picture; every label is looked for by itself."""
+        how, found = self.image_processor.post_process_object_detection, []
+        for place, label in enumerate(model_outputs["labels"]):
+            alone = {**model_outputs, "logits": model_outputs["logits"][..., place : place + 1]}
+            one = how(alone, threshold=threshold, target_sizes=model_outputs["target_size"])[0]
+            for score, box in zip(one["scores"].tolist(), one["boxes"].int().tolist(), strict=True):
+                edges = dict(zip(("xmin", "ymin", "xmax", "ymax"), box, strict=True))
+                found.append({"score": score, "label": label, "box": edges})
+        return sorted(found, key=lambda one: -one["score"])[:top_k]
