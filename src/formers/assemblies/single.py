@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from copy import copy
 from dataclasses import replace
+from types import MappingProxyType
 from typing import Any
 
 from torch import Tensor, nn
@@ -63,6 +64,7 @@ class Single(Assembly):
         reads: names of what it reads, where that is less than its kind of stack could.
         kind: of that cache.
         pools: a model without a head has the pooler, unless it is told otherwise.
+        apart: paths of the stack's roles where files of the layers alone have others.
     """
 
     def __init__(
@@ -76,8 +78,10 @@ class Single(Assembly):
         reads: tuple[str, ...] | None = None,
         kind: type[Cache] = DynamicCache,
         pools: bool = True,
+        apart: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
         self._stack, self.cache, self._kind, self._pools = stack, cache, kind, pools
+        self._apart = apart
         self.main, self.means = stem.reads, STEMS[stem].inputs
         self.inputs = inputs_of(stem, cache) if reads is None else (*reads, *_OTHER[1:])
         if tasks:
@@ -102,7 +106,13 @@ class Single(Assembly):
         if part != "layers":
             super().alone(part, config_class)
         made = copy(self)
-        made._stack = lambda config: replace(self._stack(config), final_norm=None, pooler=None)
+
+        def layers(config: Any) -> spec.Stack:
+            found = self._stack(config)
+            names = {role: path for role, path in self._apart.items() if role in found.names.stack}
+            return replace(found, final_norm=None, pooler=None, names=found.names.with_(stack=names))
+
+        made._stack = layers
         return made
 
     def place(
