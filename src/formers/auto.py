@@ -213,7 +213,7 @@ class AutoModel(_AutoModel):
 
     @classmethod
     def _ending(cls, family: Family) -> str | None:
-        return "Model"
+        return "Model" if family.bare else None
 
 
 for _name, (_tasks, _says) in AUTO.items():

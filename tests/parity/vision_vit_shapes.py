@@ -15,6 +15,10 @@ IMAGE: dict[str, Any] = {
 }
 _DINO = {**{name: value for name, value in IMAGE.items() if name != "intermediate_size"}, "mlp_ratio": 2}
 _BEIT = {**IMAGE, "drop_path_rate": 0.0, "use_mask_token": True, "vocab_size": 20}
+_LABELLED = {
+    **{"num_hidden_layers": 4, "out_indices": [1, 2, 3, 4], "pool_scales": [1, 2]},
+    **{"auxiliary_channels": 6, "auxiliary_concat_input": True},
+}
 _PLACED = {
     "use_absolute_position_embeddings": True,
     "use_relative_position_bias": True,
@@ -30,8 +34,15 @@ _DINO_3 = {**IMAGE, "num_register_tokens": 2, "pos_embed_rescale": None}
 _FILM = {"num_frames": 4, "tubelet_size": 2}
 # model_type -> shapes, see `shapes.py`; MORE are those of the whole grid alone
 SHAPES: dict[str, dict[str, dict[str, Any]]] = {
-    "beit": {"everything that tells places": {**_BEIT, **_PLACED}},
-    "data2vec-vision": {"a bias of each layer": {**_BEIT, "use_relative_position_bias": True}},
+    "beit": {"everything that tells places": {**_BEIT, **_PLACED, **_LABELLED}},
+    "data2vec-vision": {
+        "a bias of each layer": {
+            **_BEIT,
+            **_LABELLED,
+            "num_hidden_layers": 3,
+            "use_relative_position_bias": True,
+        }
+    },
     "deit": {"a second token": {**IMAGE, "encoder_stride": 4}},
     "dinov2": {
         "gains": _DINO,
@@ -55,17 +66,20 @@ SHAPES: dict[str, dict[str, dict[str, Any]]] = {
 }
 MORE: dict[str, dict[str, dict[str, Any]]] = {
     "beit": {
-        "no places": _BEIT,
-        "no places, the first token": {**_BEIT, "use_mean_pooling": False},
+        "no places": {**_BEIT, **_LABELLED, "add_fpn": True},
+        "no places, the first token": {**_BEIT, **_LABELLED, "use_mean_pooling": False},
         "a bias that layers share, no gains": {
             **_BEIT,
+            **_LABELLED,
+            "auxiliary_num_convs": 2,
+            "auxiliary_concat_input": False,
             "use_shared_relative_position_bias": True,
             "layer_scale_init_value": 0.0,
         },
     },
     "data2vec-vision": {
-        "everything that tells places": {**_BEIT, **_PLACED},
-        "no places, the first token": {**_BEIT, "use_mean_pooling": False},
+        "everything that tells places": {**_BEIT, **_PLACED, **_LABELLED, "use_auxiliary_head": False},
+        "no places, the first token": {**_BEIT, **_LABELLED, "use_mean_pooling": False},
     },
     "deit": {
         "own pooler, no biases": {

@@ -147,7 +147,24 @@ _OTHERS["swin"] = {"image_size": 12, "patch_size": 2, "embed_dim": 8, "window_si
 _OTHERS["swin"] |= {"depths": [1, 1], "num_heads": [2, 4]}
 _OTHERS["mobilenet_v1"] = {"depth_multiplier": 0.02}
 _OTHERS["efficientnet"] = {"width_coefficient": 0.1, "depth_coefficient": 0.1, "hidden_dim": 128}
+_OTHERS["mobilenet_v2"] = {"depth_multiplier": 0.02, "expand_ratio": 1.0}
+_OTHERS["mobilevit"] = {"hidden_sizes": [8, 8, 8], "neck_hidden_sizes": [8] * 7, "expand_ratio": 1.0}
+_OTHERS["mobilevit"] |= {"num_attention_heads": 2}
+_OTHERS["dpt"] = {**_IMAGE, "neck_hidden_sizes": [8] * 3, "backbone_out_indices": [0, 1, 2]}
+_OTHERS["dpt"] |= {"fusion_hidden_size": 8, "reassemble_factors": [2, 1, 0.5]}
 MAPS = {"convnext", "convnextv2", "efficientnet", "mobilenet_v1", "poolformer", "regnet", "resnet", "swin"}
+MAPS |= {"mobilenet_v2", "mobilevit", "upernet"}
+_FOUR = {"out_indices": [0, 1, 2, 3], "pool_scales": [1], "auxiliary_channels": 8}
+_OTHERS["beit"] = _OTHERS["data2vec-vision"] = {**_IMAGE, **_FOUR}
+_OTHERS["depth_anything"] = {**_OTHERS["dpt"], "patch_size": 4, "reassemble_hidden_size": 32}
+_OTHERS["depth_anything"]["backbone_config"] = {
+    **{**_IMAGE, "model_type": "dinov2", "out_indices": [1, 2, 3], "reshape_hidden_states": False}
+}
+_OTHERS["upernet"] = {"hidden_size": 8, "pool_scales": [1], "auxiliary_channels": 8}
+_OTHERS["upernet"]["backbone_config"] = {
+    **{"model_type": "resnet", "embedding_size": 8, "hidden_sizes": [8] * 4, "depths": [1] * 4},
+    "out_features": ["stage1", "stage2", "stage3", "stage4"],
+}
 _OTHERS |= dict.fromkeys(("videomae", "vivit"), {**_IMAGE, "num_frames": 2, "tubelet_size": 2})
 _OTHERS["vivit"] = {**_OTHERS["vivit"], "tubelet_size": [2, 4, 4]}
 _OTHERS["glpn"] = _OTHERS["segformer"] = {
@@ -558,7 +575,7 @@ def test_nobody_watches_a_model_as_it_was_built(kind: str) -> None:
 def _given(made: Any) -> dict[str, Tensor]:
     """Something of every kind that a model reads."""
     config, names = made.config, inspect.signature(made.forward).parameters
-    image = getattr(config, "vision_config", config)
+    image = getattr(config, "vision_config", None) or getattr(config, "backbone_config", None) or config
     targets = {"decoder_input_ids": FULL} if "decoder_input_ids" in names else {}
     if "input_ids" in names:
         text = {"input_ids": FULL, "attention_mask": MASK}
@@ -841,7 +858,7 @@ def test_model_classes_have_no_public_names_but_the_ecosystems() -> None:
             cls = class_of(family, ending)
             found = {name for name in dir(cls) if not name.startswith("_")} - set(dir(nn.Module))
             assert found - set(ECOSYSTEM.split()) - TOLD == set(), cls
-        made = model("Model", kind)
+        made = model(next(one for one in endings(family) if one != "PreTrainedModel"), kind)
         kept = {name for name in vars(made) if not name.startswith("_")} - {"training"}
         assert kept - set(ECOSYSTEM.split()) == set(), kind
 

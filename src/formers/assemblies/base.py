@@ -372,7 +372,9 @@ def states_of(model: Any, given: dict[str, Any], ask: Ask) -> States:
         return found
     named = {name: value for name, value in given.items() if value is not None}
     if ask.attentions or ask.hidden:
-        named.update(output_attentions=ask.attentions, output_hidden_states=ask.hidden)
+        wanted = {"output_attentions": ask.attentions, "output_hidden_states": ask.hidden}
+        read = getattr(type(model).forward, "formers_inputs", wanted)
+        named.update({name: value for name, value in wanted.items() if name in read})
     out = model(**named, return_dict=True) if isinstance(model, PreTrainedModel) else model(**named)
     return states_in(out, named.get(model._assembly.mask if ours else "attention_mask"))
 

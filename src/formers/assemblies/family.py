@@ -53,7 +53,7 @@ class Family:
         heads: class-name ending (or a whole class name) -> head; `Model` has one where it does a task itself.
         spelt: class-name endings -> whole class names, where those do not begin with `name` alone.
         renames: older spellings of parameter names.
-        bare: ending of the class without a head.
+        bare: ending of the class without a head; empty where there is no such class.
         ignored: templates of names in checkpoints that hold nothing to load.
         order: children of one module in the order in which the ecosystem's class makes them, where that is
             not the order in which they run: `optimizer.pt` counts parameters in it.

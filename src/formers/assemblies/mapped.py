@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from types import MappingProxyType
 from typing import Any
 
@@ -53,8 +54,11 @@ class Mapped(Assembly):
         """Register the network on the model itself; where it is no model's, what pools is left out."""
         made = self._net(config)
         facts = wiring(model).facts
-        facts["spec"], facts["pools"] = made, pooler is not False and made.pool is not None
-        idle = set() if facts["pools"] else {one for one in made.pool or () if isinstance(one, str)}
+        facts["pools"] = pooler is not False and made.pool is not None
+        idle = {one for one in (*made.closing, *(made.pool or ())) if isinstance(one, str)}
+        if facts["pools"]:
+            made, idle = replace(made, run=(*made.steps, *made.closing)), set()
+        facts["spec"] = made
         parts = {name: part for name, part in made.parts.items() if name not in idle}
         fill(model, nets.Node(parts, made.run))
 

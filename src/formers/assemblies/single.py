@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from copy import copy
 from dataclasses import replace
+from types import MappingProxyType
 from typing import Any
 
 from torch import Tensor, nn
@@ -64,6 +65,7 @@ class Single(Assembly):
         kind: of that cache.
         pools: a model without a head has the pooler, unless it is told otherwise.
         mask: see `Assembly`.
+        apart: paths of the stack's roles where files of the layers alone have others.
     """
 
     def __init__(
@@ -78,9 +80,11 @@ class Single(Assembly):
         kind: type[Cache] = DynamicCache,
         pools: bool = True,
         mask: str = "attention_mask",
+        apart: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
         self.mask = mask
         self._stack, self.cache, self._kind, self._pools = stack, cache, kind, pools
+        self._apart = apart
         self.main, self.means = stem.reads, STEMS[stem].inputs
         self.inputs = inputs_of(stem, cache) if reads is None else (*reads, *_OTHER[1:])
         if tasks:
@@ -105,7 +109,13 @@ class Single(Assembly):
         if part != "layers":
             super().alone(part, config_class)
         made = copy(self)
-        made._stack = lambda config: replace(self._stack(config), final_norm=None, pooler=None)
+
+        def layers(config: Any) -> spec.Stack:
+            found = self._stack(config)
+            names = {role: path for role, path in self._apart.items() if role in found.names.stack}
+            return replace(found, final_norm=None, pooler=None, names=found.names.with_(stack=names))
+
+        made._stack = layers
         return made
 
     def place(

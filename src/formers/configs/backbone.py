@@ -7,6 +7,19 @@ from typing import Any
 from formers.configs.base import PretrainedConfig
 
 
+def refuse_named(kind: type[Any], values: dict[str, Any]) -> None:
+    """Refuse a backbone that is named, and not described.
+
+    Raises:
+        ValueError: for one.
+    """
+    if values.get("backbone") is not None:
+        raise ValueError(
+            f"{kind.__name__}: the backbone {values['backbone']!r} is named, which may mean a network of "
+            f"another library; describe it in backbone_config, a config of a family that gives maps"
+        )
+
+
 class BackboneConfig(PretrainedConfig):
     """A config with stages: `stem`, and `stage1`, .. for every number of `depths`, or every layer.
 

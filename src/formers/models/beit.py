@@ -1,4 +1,4 @@
-"""BEiT (Bao et al. 2021, arXiv:2106.08254), and the vision model of data2vec (Baevski et al. 2022)."""
+"""BEiT (Bao et al. 2021, arXiv:2106.08254): ViT with gains, and biases by offset in place of positions."""
 
 from __future__ import annotations
 
@@ -7,20 +7,22 @@ from typing import Any
 
 from formers.assemblies.family import Family, Head
 from formers.assemblies.single import Single
-from formers.configs import PretrainedConfig
-from formers.models import vit
+from formers.configs import BackboneConfig, PretrainedConfig
+from formers.models import upernet, vit
 from formers.models.registry import register
 from formers.nn import spec
 from formers.nn.grids import Grid
+from formers.nn.spec import nets, several
+from formers.tasks.backbone import Spec as Maps
+from formers.tasks.backbone import of_patches
+from formers.tasks.dense import Spec as Dense
 from formers.tasks.masked_image import TokensSpec
 from formers.tasks.specs import Sequences
 
 
-class BeitConfig(PretrainedConfig):
-    """Configuration of BEiT."""
+class VisionConfig(PretrainedConfig):
+    """What BEiT and data2vec's vision model have."""
 
-    model_type = "beit"
-    vocab_size: int = 8192
     hidden_size: int = 768
     num_hidden_layers: int = 12
     num_attention_heads: int = 12
@@ -47,12 +49,23 @@ class BeitConfig(PretrainedConfig):
     auxiliary_num_convs: int = 1
     auxiliary_concat_input: bool = False
     semantic_loss_ignore_index: int = 255
+    out_indices: list[int] | None = [3, 5, 7, 11]  # noqa: RUF012
 
 
-class Data2VecVisionConfig(BeitConfig):
-    """Configuration of data2vec's vision model."""
+class BeitConfig(BackboneConfig, VisionConfig):
+    """Configuration of BEiT."""
 
-    model_type = "data2vec-vision"
+    model_type = "beit"
+    vocab_size: int = 8192
+    out_indices: list[int] | None = None
+    add_fpn: bool = False
+    reshape_hidden_states: bool = True
+
+    def __init__(self, **values: Any) -> None:
+        older = values.pop("segmentation_indices", None)
+        if older is not None and values.get("out_indices") is None:
+            values["out_indices"] = older
+        super().__init__(**values)
 
 
 SHARED = "encoder.relative_position_bias"
@@ -74,7 +87,7 @@ NEWER = {
 }
 
 
-def stack(c: BeitConfig, name: str = "BeitLayer", names: spec.Names = NAMES) -> spec.Stack:
+def stack(c: VisionConfig, name: str = "BeitLayer", names: spec.Names = NAMES) -> spec.Stack:
     """The encoder; layers are left out the more often the later they stand."""
     (high, wide), (down, across) = spec.pair(c.image_size), spec.pair(c.patch_size)
     norm, count = spec.Norm("layer", c.layer_norm_eps), c.num_hidden_layers
@@ -103,18 +116,50 @@ def stack(c: BeitConfig, name: str = "BeitLayer", names: spec.Names = NAMES) -> 
     return replace(made, pooler=spec.Summary("rest", norm=norm), final_norm=spec.Norm("none"))
 
 
-def data2vec(c: Data2VecVisionConfig) -> spec.Stack:
-    """The same, whose attention has a module for its dropout."""
-    return stack(
-        c,
-        "Data2VecVisionLayer",
-        NAMES.with_(layer={"weights_dropout": "attention.attention.dropout"}),
-    )
-
-
 def codes(c: Any) -> TokensSpec:
     """The codes of hidden patches."""
     return TokensSpec("lm_head", "layernorm", spec.Norm("layer", c.layer_norm_eps), c.vocab_size)
+
+
+def scales(c: Any) -> dict[str, Any]:
+    """Four maps become four and two times as large, stay, and half as large."""
+    if len(c.out_indices or ()) != 4:
+        raise ValueError(f"out_indices names four layers (of 12 [3, 5, 7, 11]), not {c.out_indices}")
+    wide, larger = c.hidden_size, nets.Spread(c.hidden_size, c.hidden_size)
+    first = nets.row(larger, nets.BatchNorm(wide), nets.Act("gelu"), larger)
+    last = nets.Pool("largest", 2, 2)
+    return {"fpn1": first, "fpn2": nets.row(larger), "fpn3": nets.Act(), "fpn4": last}
+
+
+CONV = upernet.named("bn")
+
+
+def pixels(c: Any, conv: upernet.Conv = CONV, *newer: Any) -> Dense:
+    """Labels of pixels, out of four layers' states; and again, of one of them alone, in training."""
+    widths, sizes = [c.hidden_size] * 4, scales(c)
+    parts = {**sizes, "decode_head": upernet.decoder(c, conv, widths, c.hidden_size, *newer)}
+    aside = {"auxiliary_head": upernet.beside(c, conv, widths)} if c.use_auxiliary_head else {}
+    return Dense(
+        {**parts, **aside},
+        (several.Placed(), several.Each(tuple(sizes)), "decode_head"),
+        tuple(aside),
+        share=c.auxiliary_loss_weight,
+        chosen=tuple(i - 1 for i in c.out_indices),
+        patch=spec.pair(c.patch_size),
+        ignore=c.semantic_loss_ignore_index,
+    )
+
+
+def maps(c: BeitConfig) -> Maps:
+    """States as maps, or as they are."""
+    return Maps(
+        [c.hidden_size] * (c.num_hidden_layers + 1),
+        shaped=of_patches(spec.pair(c.patch_size), 1) if c.reshape_hidden_states else None,
+        scales=scales(c) if c.add_fpn else None,
+        norm=lambda width: nets.ChannelNorm(width, c.layer_norm_eps, rows=True),
+        shared=None if c.use_mean_pooling else "beit.layernorm",  # which files hold, though no map is normed
+        applied=False,
+    )
 
 
 LABELS = Head("image_classification", lambda c: Sequences("classifier"), pooler=True)
@@ -125,25 +170,15 @@ BEIT = register(
         name="Beit",
         config=BeitConfig,
         base="beit",
-        assembly=Single(stack, spec.Patches),
+        assembly=Single(stack, spec.Patches, apart={"score_bias": f"beit.{SHARED}"}),
         heads={
             "ForImageClassification": LABELS,
             "ForMaskedImageModeling": Head("visual_tokens", codes),
+            "ForSemanticSegmentation": Head("semantic_segmentation", pixels),
+            "Backbone": Head("backbone", maps, over="layers", flat=True),
         },
         ignored=IGNORED,
         order=vit.ORDER,
         aliases=NEWER,
-    )
-)
-DATA2VEC_VISION = register(
-    Family(
-        model_type="data2vec-vision",
-        name="Data2VecVision",
-        config=Data2VecVisionConfig,
-        base="data2vec_vision",
-        assembly=Single(data2vec, spec.Patches, pools=False),
-        heads={"ForImageClassification": LABELS},
-        ignored=IGNORED,
-        order=(("attention", "intermediate", "output", "layernorm_before", "drop_path", "layernorm_after"),),
     )
 )

@@ -63,11 +63,11 @@ def class_of(family_key: Any, ending: str) -> type[PreTrainedModel]:
     if ending == "PreTrainedModel":
         return type(name, (PreTrainedModel,), {**shared, "__doc__": f"Base of {family.name} models."})
     head = family.heads.get(ending)
-    if ending == "Model" and head is None:
+    if ending == "Model" and head is None and family.bare:
         own = {**shared, "_assembly": family.assembly, "__doc__": f"{family.name} without a head."}
         return type(name, (BaseModel,), {**own, **family.assembly.offers})
     if head is None:
-        known = [family.class_name(known) for known in ("Model", *family.heads)]
+        known = [family.class_name(known) for known in endings(family)]
         raise AttributeError(
             f"there is no {name}{did_you_mean(name, known)}; {family.name} has {', '.join(known)}"
         )
@@ -121,6 +121,17 @@ def backbone_class(config: Any) -> type[PreTrainedModel]:
     return class_of(family, "Backbone")
 
 
+def backbone_of(config: Any) -> tuple[str, type[PreTrainedModel], Any]:
+    """What `backbone_config` describes: the path under which it stands, its class, and that config."""
+    return "backbone", backbone_class(config.backbone_config), config.backbone_config
+
+
+def map_widths(config: Any) -> list[int]:
+    """Channels of the maps that the class for such a config gives out."""
+    widths = family_of(config.model_type).heads["Backbone"].spec(config).widths
+    return [widths[config.stage_names.index(stage)] for stage in config.out_features]
+
+
 def predictor_class(config: Any) -> type[PreTrainedModel]:
     """The class that predicts next tokens for a config, of whatever family it is.
 
@@ -136,7 +147,7 @@ def predictor_class(config: Any) -> type[PreTrainedModel]:
 
 def endings(family: Family) -> dict[str, Head | None]:
     """Class-name endings of a family, with their heads."""
-    return {"Model": None, "PreTrainedModel": None, **family.heads}
+    return {**({"Model": None} if family.bare else {}), "PreTrainedModel": None, **family.heads}
 
 
 def find(name: str) -> type[Any] | None:

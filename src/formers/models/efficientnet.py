@@ -53,9 +53,7 @@ class EfficientNetConfig(PretrainedConfig):
 
     def rounded(self, channels: int) -> int:
         """So many channels times the coefficient, as a multiple of the divisor."""
-        wide, by = channels * self.width_coefficient, self.depth_divisor
-        near = max(by, int(wide + by / 2) // by * by)
-        return near + by if near < 0.9 * wide else near
+        return nets.rounded(channels * self.width_coefficient, self.depth_divisor, self.depth_divisor)
 
 
 def block(c: EfficientNetConfig, stage: int, number: int, before: int, count: int) -> nets.Node:

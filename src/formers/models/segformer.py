@@ -7,7 +7,7 @@ from formers.assemblies.staged import Staged
 from formers.configs import PretrainedConfig
 from formers.models.registry import register
 from formers.nn import spec
-from formers.nn.spec import dense
+from formers.nn.spec import nets, several
 from formers.tasks.dense import Spec as Dense
 from formers.tasks.specs import Sequences
 
@@ -103,9 +103,21 @@ def stages(c: StagedConfig, layer_class: str = "SegformerLayer", rows: bool = Fa
 
 
 def _segmented(c: SegformerConfig) -> Dense:
-    widths = tuple(c.hidden_sizes[: c.num_encoder_blocks])
-    decoder = dense.FusedMaps(widths, c.decoder_hidden_size, c.num_labels, c.classifier_dropout_prob)
-    return Dense((("decode_head", decoder),), c.semantic_loss_ignore_index)
+    """All maps at one width and size, side by side, mixed at every place (section 3.2)."""
+    widths, wide = c.hidden_sizes[: c.num_encoder_blocks], c.decoder_hidden_size
+    rows = (nets.Node({"proj": nets.Dense(read, wide)}, (nets.PLACES, "proj")) for read in widths)
+    parts = {
+        "linear_c": nets.row(*rows),
+        "linear_fuse": nets.Conv(len(widths) * wide, wide),
+        "batch_norm": nets.BatchNorm(wide),
+        "activation": nets.Act("relu"),
+        "dropout": nets.Drop(c.classifier_dropout_prob),
+        "classifier": nets.Conv(wide, c.num_labels, bias=True),
+    }
+    each = several.Each(several.numbered("linear_c", len(widths)), rows=True)
+    last = ("batch_norm", "activation", "dropout", "classifier")
+    decoder = nets.Node(parts, (each, several.Mixed("linear_fuse"), *last))
+    return Dense({"decode_head": decoder}, ignore=c.semantic_loss_ignore_index)
 
 
 SEGFORMER = register(

@@ -17,7 +17,7 @@ _ABSENT = frozenset((
     "audio-classification", "automatic-speech-recognition", "asr",
     "document-question-answering", "image-text-to-text", "image-to-image",
     "image-to-text", "keypoint-matching", "mask-generation", "object-detection",
-    "text-to-audio", "text-to-speech", "video-classification",
+    "text-to-audio", "text-to-speech",
     "visual-question-answering", "vqa", "zero-shot-audio-classification",
 ))
 # fmt: on

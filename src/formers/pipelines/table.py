@@ -18,7 +18,7 @@ class Task:
         default: repository and revision of the model that is used when none is named; None for none.
         aliases: other names.
         heads: endings of the class names of models that answer this task; empty where any model may.
-        kind: "text", "image", "audio" or "multimodal".
+        kind: "text", "image", "audio", "video" or "multimodal".
     """
 
     name: str
@@ -152,6 +152,14 @@ TASKS = (
         default=("google/vit-base-patch16-224", "3f49326"),
         heads=("ForImageClassification",),
         kind="image",
+    ),
+    Task(
+        "video-classification",
+        "formers.pipelines.image.films:VideoClassificationPipeline",
+        model_classes=("AutoModelForVideoClassification",),
+        default=("MCG-NJU/videomae-base-finetuned-kinetics", "488eb9a"),
+        heads=("ForVideoClassification",),
+        kind="video",
     ),
     Task(
         "image-feature-extraction",

@@ -8,6 +8,7 @@ from typing import Any
 from formers.configs import PretrainedConfig
 from formers.hub import split_hub_keywords
 from formers.processing import answers
+from formers.processing.films import FilmImageProcessor
 from formers.processing.image import BaseImageProcessor
 from formers.processing.objects import ObjectImageProcessor
 from formers.processing.patches import PatchImageProcessor
@@ -24,6 +25,7 @@ def _class_of(family: str) -> type[BaseImageProcessor]:
     }
     base = ObjectImageProcessor if recipe.objects else BaseImageProcessor
     base = PatchImageProcessor if recipe.fit == "patches" else base
+    base = FilmImageProcessor if recipe.films else base
     return type(name, (base,), {"recipe": recipe, "__doc__": says, **own})
 
 

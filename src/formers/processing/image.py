@@ -297,7 +297,7 @@ def _standardised(batch: Any, now: dict[str, Any]) -> Any:
         raise ValueError("do_normalize needs image_mean and image_std")
     if factor is not None and factor < 1 and batch.dtype.kind == "f" and 0 <= batch.min() <= batch.max() <= 1:
         notice("these pictures hold values from 0 to 1 and are scaled once more: pass do_rescale=False")
-    offset = -1.0 if factor is not None and now.get("rescale_offset") else 0.0
+    offset = -1.0 if factor is not None and (now.get("rescale_offset") or now.get("offset")) else 0.0
     twice = bool(now.get("include_top"))
     return steps.standardised(batch, factor, offset, mean, std or now["image_std"], twice)
 

@@ -50,10 +50,10 @@ def load_image(image: Any, timeout: float | None = None, name: str = "") -> Any:
         TypeError: for anything else than the above.
     """
     Image = pillow()  # noqa: N806  (a module)
-    name = name or _called(image)
+    name = name or called(image)
     try:
         if not isinstance(image, Image.Image):
-            image = Image.open(_stream(image, timeout, name))
+            image = Image.open(stream(image, timeout, name))
             if getattr(image, "is_animated", False):
                 notice(f"{name} holds {image.n_frames} frames: the first one is read")
         upright = need("PIL.ImageOps", "vision").exif_transpose(image)
@@ -68,15 +68,21 @@ def load_image(image: Any, timeout: float | None = None, name: str = "") -> Any:
         raise BadPicture(f"{name} cannot be read: {error or type(error).__name__}") from error
 
 
-def _called(image: Any) -> str:
+def called(image: Any) -> str:
+    """What errors call something to be read."""
     if isinstance(image, (str, os.PathLike)):
         said = os.fspath(image)
         return repr(said if len(said) <= 200 else f"{said[:60]}...")
     return repr(getattr(image, "filename", "") or f"a picture given as {type(image).__name__}")
 
 
-def _stream(image: Any, timeout: float | None, name: str) -> Any:
-    """What Pillow opens."""
+def stream(image: Any, timeout: float | None, name: str) -> Any:
+    """The bytes of a file, an address, bytes or base64, to be read.
+
+    Raises:
+        BadPicture: where there are none.
+        TypeError: for anything else.
+    """
     if isinstance(image, (bytes, bytearray, memoryview)):
         return io.BytesIO(image)
     if hasattr(image, "read") and hasattr(image, "seek"):
@@ -149,7 +155,7 @@ def as_pillow_or_array(image: Any, place: int, count: int, timeout: float | None
         try:
             image.load()
         except (OSError, SyntaxError, ValueError, EOFError) as error:
-            raise BadPicture(f"{name or _called(image)} cannot be read: {error}") from error
+            raise BadPicture(f"{name or called(image)} cannot be read: {error}") from error
         return image
     if hasattr(image, "detach"):
         image = image.detach().cpu()
@@ -162,7 +168,7 @@ def as_pillow_or_array(image: Any, place: int, count: int, timeout: float | None
             )
         return image
     where = f" ({name})" if name and isinstance(image, (str, os.PathLike)) else ""
-    return load_image(image, timeout, f"{_called(image)}{where}" if where else name)
+    return load_image(image, timeout, f"{called(image)}{where}" if where else name)
 
 
 def channels_last(array: Any, data_format: str | None, counts: Sequence[int] = (1, 3, 4)) -> Any:

@@ -27,6 +27,7 @@ class Recipe:
         fit: how the size is found.
         square: whether a single number as `size` means both edges; else it is the shortest.
         maps: whether segmentation maps are taken.
+        films: films are taken, whose frames are the pictures.
         objects: annotations of objects are taken, and what is padded comes with masks, `pixel_mask`.
         model_types: model types whose checkpoints may leave the class out.
         answers: how methods `post_process_..` end -> the function of `answers` that they are.
@@ -36,6 +37,7 @@ class Recipe:
     fit: Fit = "size"
     square: bool = True
     maps: bool = False
+    films: bool = False
     objects: bool = False
     model_types: tuple[str, ...] = ()
     answers: Mapping[str, str] = field(default_factory=dict)
@@ -84,6 +86,8 @@ RECIPES: dict[str, Recipe] = {
         square=False,
         model_types=("convnext", "convnextv2", "cvt", "regnet", "resnet"),
     ),
+    # theirs resizes numbers from 0 to 1, which Pillow does in steps of 1/255
+    "DINOv3ViT": Recipe({**_DEFAULT, "resample": BILINEAR, "size": _sides(224)}, model_types=("dinov3_vit",)),
     "DPT": replace(
         _VIT.but(
             *("dpt", "depth_anything"),
@@ -194,6 +198,11 @@ RECIPES: dict[str, Recipe] = {
         fit="patches",
         model_types=("siglip2", "siglip2_vision_model"),
     ),
+    "VideoMAE": replace(
+        _MOBILE.but("videomae", "timesformer", size={"shortest_edge": 224}),
+        films=True,
+    ),
+    "Vivit": replace(_MOBILE.but("vivit", rescale_factor=1 / 127.5, offset=True), films=True),
     "ViT": _VIT.but("vit", "vit_mae", "vit_msn", "swin", "swinv2", "trocr", "clipseg", "dinat", "ijepa"),
 }
 MODEL_TYPES = {kind: name for name, recipe in RECIPES.items() for kind in recipe.model_types}

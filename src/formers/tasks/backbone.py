@@ -10,6 +10,8 @@ from torch import Tensor, nn
 
 from formers.core.outputs import BackboneOutput, ModelOutput
 from formers.nn.nets.leaves import leaf_of
+from formers.nn.nets.tree import compute, fill
+from formers.nn.spec import nets, several
 from formers.nn.tree import hold, leaf, place, wiring
 from formers.stacks.stack import Ask, States
 from formers.tasks.base import TaskModel
@@ -26,6 +28,7 @@ class Spec:
         shared: path of one norm of all hidden states that are given out; whether it is `applied`, as that of
             the `last` one may be all the same (then whoever looks sees it called for all of them).
         shaped: what becomes of a hidden state, given the model, the state and the inputs; None: it stays.
+        scales: name -> a record of `spec.nets`, for each map that is given out; None: they keep their sizes.
     """
 
     widths: Sequence[int]
@@ -36,6 +39,7 @@ class Spec:
     applied: bool = True
     last: bool = False
     shaped: Callable[[Any, Tensor, Mapping[str, Any]], Tensor] | None = None
+    scales: Mapping[str, Any] | None = None
 
 
 def of_patches(
@@ -81,6 +85,8 @@ class Backbone(TaskModel):
             channels = zip(self.out_features, self.channels, strict=True)
             norms = {stage: leaf_of(spec.norm(width)) for stage, width in channels}
             hold(self, spec.norms, nn.ModuleDict(norms))
+        if spec.scales is not None:
+            fill(self, nets.Node(spec.scales))
 
     @property
     def out_features(self) -> list[str]:
@@ -126,7 +132,7 @@ class Backbone(TaskModel):
     ) -> ModelOutput:
         spec: Spec = wiring(self).facts["head"]
         norms: Any = None if spec.norms is None else self.get_submodule(spec.norms)
-        maps = []
+        maps: Any = []
         for stage, state in zip(self.stage_names, states.hidden or (), strict=True):
             given_out = stage in self.out_features
             applied = spec.applied or (spec.last and stage == self.stage_names[-1])
@@ -137,6 +143,8 @@ class Backbone(TaskModel):
                 if norms is not None:
                     shaped = _by_rows(norms[stage], shaped) if spec.rows else norms[stage](shaped)
                 maps.append(shaped)
+        if spec.scales is not None:
+            maps = compute(self, (several.Each(tuple(spec.scales)),), maps, [], None)
         hidden = states.hidden if wiring(self).facts["wanted"] else None
         return BackboneOutput(tuple(maps), hidden, states.attentions)
 

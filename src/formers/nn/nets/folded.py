@@ -20,7 +20,7 @@ from formers.nn.activations import Activation, activation
 from formers.nn.dropout import Dropout, DropPath
 from formers.nn.kernels import project
 from formers.nn.nets.leaves import SameConv, same_padded
-from formers.nn.nets.tree import NetNode, mark, part_of, scaled
+from formers.nn.nets.tree import NetNode, compute, mark, part_of, scaled
 from formers.nn.spec import nets
 from formers.nn.tree import wiring
 
@@ -182,12 +182,14 @@ class Folding:
         for one in run:
             if isinstance(one, nets.Mark):
                 found.append(one)
-            elif isinstance(one, nets.Scaled):
+            elif isinstance(one, (nets.Scaled, nets.Step)):
                 found.append((node, one))
             elif isinstance(one, nets.Plus):
                 found.append(_Branch(self._fused(self._inside(part_of(node, one.part)))))
             else:
                 part = part_of(node, one if isinstance(one, str) else one.part)
+                if isinstance(one, nets.Within) and one.near:
+                    found.append(nets.SWAP)
                 found += self._inside(part)
                 if not isinstance(one, str) and not _sums(part):
                     found.append(_Forget)
@@ -258,8 +260,10 @@ def _op(one: Any) -> Op:
     if isinstance(one, nets.Mark):
         return lambda x, held, trace: mark(one, x, held, trace)
     if isinstance(one, tuple):
-        node, factor = one
-        return lambda x, held, trace: scaled(node, factor, x)
+        node, step = one
+        if isinstance(step, nets.Step):
+            return lambda x, held, trace: compute(node, (step,), x, held, None)
+        return lambda x, held, trace: scaled(node, step, x)
     if isinstance(one, _Branch):
         return lambda x, held, trace: x + one(held)
     return lambda x, held, trace: one(x)

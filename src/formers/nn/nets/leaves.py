@@ -72,7 +72,7 @@ def _conv(s: nets.Conv) -> nn.Module:
 
 def _pool(s: nets.Pool) -> nn.Module:
     if not s.size:
-        return nn.AdaptiveMaxPool2d(1) if s.kind == "largest" else nn.AdaptiveAvgPool2d(1)
+        return (nn.AdaptiveMaxPool2d if s.kind == "largest" else nn.AdaptiveAvgPool2d)(s.to)
     if s.kind == "largest":
         return nn.MaxPool2d(s.size, s.stride, s.padding)
     return nn.AvgPool2d(s.size, s.stride, s.padding, count_include_pad=False)
@@ -80,7 +80,7 @@ def _pool(s: nets.Pool) -> nn.Module:
 
 def _drop(s: nets.Drop) -> nn.Module:
     if not s.paths:
-        return Dropout(s.rate)
+        return nn.Dropout2d(s.rate) if s.channels else Dropout(s.rate)
     return DropPath(s.rate) if s.rate else nn.Identity()
 
 
@@ -95,6 +95,8 @@ LEAVES: dict[type[Any], Callable[[Any], nn.Module]] = {
     nets.GroupNorm: lambda s: nn.GroupNorm(s.groups, s.width, s.eps),
     nets.Act: lambda s: nn.Identity() if s.name is None else Activation(s.name),
     nets.Pool: _pool,
+    nets.Larger: lambda s: nn.Upsample(scale_factor=s.factor, mode="bilinear", align_corners=s.corners),
+    nets.Spread: lambda s: nn.ConvTranspose2d(s.read, s.made, s.factor, stride=s.factor),
     nets.Pad: lambda s: nn.ZeroPad2d(s.sides),
     nets.Dense: lambda s: nn.Linear(s.read, s.made, s.bias),
     nets.Responses: lambda s: begins(Responses(s.width), weight=Constant(0.0), bias=Constant(0.0)),

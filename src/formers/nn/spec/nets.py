@@ -23,11 +23,20 @@ class Mark(Enum):
     MAPS = "channels go second again"
     MEAN = "the mean over height and width: [B, C]"
     FLAT = "[B, C, 1, 1] becomes [B, C]"
+    PLACES = "rows of all places, [B, H * W, C]"
     KEEP = "this is a hidden state"
+    SWAP = "what was kept, and what is here, change places"
+    DOWN = "from the last of several maps to the first, each becomes a sum with the one after it, enlarged"
+    ALIKE = "several maps become as large as the first"
+    TOGETHER = "several maps side by side"
+    BESIDE = "what was kept, and what is here, side by side"
+    SINGLE = "[B, 1, H, W] becomes [B, H, W]"
 
 
 BEGIN, SUM, TIMES, LESS = Mark.BEGIN, Mark.SUM, Mark.TIMES, Mark.LESS
 ROWS, MAPS, MEAN, FLAT, KEEP = Mark.ROWS, Mark.MAPS, Mark.MEAN, Mark.FLAT, Mark.KEEP
+SWAP, DOWN, ALIKE, TOGETHER, BESIDE = Mark.SWAP, Mark.DOWN, Mark.ALIKE, Mark.TOGETHER, Mark.BESIDE
+SINGLE, PLACES = Mark.SINGLE, Mark.PLACES
 
 
 @dataclass(frozen=True)
@@ -39,9 +48,10 @@ class Plus:
 
 @dataclass(frozen=True)
 class Within:
-    """A node is called with what was kept, which it may add, and with what is here."""
+    """A node is called with what was kept, which it may add, and what is here; with `near`, that first."""
 
     part: str
+    near: bool = False
 
 
 @dataclass(frozen=True)
@@ -52,8 +62,13 @@ class Scaled:
     rows: bool = True
 
 
+@dataclass(frozen=True)
+class Step:
+    """What several maps need; see `spec.several`."""
+
+
 # a part by its name, `list.0` one of a list
-Run = str | Mark | Plus | Within | Scaled
+Run = str | Mark | Plus | Within | Scaled | Step
 
 
 @dataclass(frozen=True)
@@ -112,12 +127,33 @@ class Act:
 
 @dataclass(frozen=True)
 class Pool:
-    """The largest, or the mean, of what a window sees; padding counts for nothing. Size 0: of all places."""
+    """The largest, or the mean, of what a window sees; padding counts for nothing.
+
+    Size 0: of windows that make `to` places down and across.
+    """
 
     kind: Literal["largest", "mean"] = "mean"
     size: int = 0
     stride: int = 1
     padding: int = 0
+    to: int = 1
+
+
+@dataclass(frozen=True)
+class Larger:
+    """A map made larger, between its places by shares; with `corners`, corners' centres stay there."""
+
+    factor: int = 2
+    corners: bool = False
+
+
+@dataclass(frozen=True)
+class Spread:
+    """Every place makes `factor` places down and across: a convolution turned round."""
+
+    read: int
+    made: int
+    factor: int = 2
 
 
 @dataclass(frozen=True)
@@ -145,10 +181,11 @@ class Responses:
 
 @dataclass(frozen=True)
 class Drop:
-    """Dropout; of whole images if `paths` (stochastic depth, arXiv:1603.09382)."""
+    """Dropout; of whole images if `paths` (stochastic depth, arXiv:1603.09382), of maps if `channels`."""
 
     rate: float
     paths: bool = False
+    channels: bool = False
 
 
 @dataclass(frozen=True)
@@ -179,6 +216,12 @@ class Node:
     def steps(self) -> tuple[Run, ...]:
         """What happens."""
         return tuple(self.parts) if self.run is None else self.run
+
+
+def rounded(channels: float, by: int, least: int) -> int:
+    """The multiple of `by` near so many channels, at least 0.9 times as many, and `least`."""
+    near = max(least, int(channels + by / 2) // by * by)
+    return near + by if near < 0.9 * channels else near
 
 
 def row(*parts: Any, keep: bool = False, first: int = 0) -> Node:
@@ -218,6 +261,7 @@ class Net(Node):
         channels: of what it reads.
         widths: channels of the hidden states.
         pool: what happens to the last map, for one vector of every image; None for no such vector.
+        closing: what happens before that alone.
         deviations: of fresh weights, by ending of the name, beside `std`.
         layer_classes: names of nodes' classes that no sharding cuts.
     """
@@ -225,6 +269,7 @@ class Net(Node):
     channels: int = 3
     widths: tuple[int, ...] = ()
     pool: tuple[Run, ...] | None = None
+    closing: tuple[Run, ...] = ()
     last: int | None = None
     std: float = 0.02
     deviations: Mapping[str, float] = field(default_factory=dict)

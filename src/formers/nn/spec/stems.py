@@ -196,6 +196,7 @@ class Patches:
         placed: there are positions; `fixed` ones are sinusoids of the grid, and not trained.
         free: images of any size are read, whether or not the caller asks for it.
         smooth: positions are smoothed where they are drawn together for smaller images.
+        stretch: how positions are found for images of another size.
         narrow_mask: the vector of hidden patches is [1, E], not [1, 1, E].
     """
 
@@ -215,6 +216,7 @@ class Patches:
     fixed: bool = False
     free: bool = False
     smooth: bool = False
+    stretch: Literal["bicubic", "bilinear"] = "bicubic"
     narrow_mask: bool = False
     reads = "pixel_values"
 

@@ -47,10 +47,12 @@ def hide_patches(node: Any, x: Tensor, hidden: Tensor) -> Tensor:
     return made
 
 
-def stretched(rows: Tensor, grid: tuple[int, int], to: tuple[int, int], smooth: bool = False) -> Tensor:
+def stretched(
+    rows: Tensor, grid: tuple[int, int], to: tuple[int, int], smooth: bool = False, mode: str = "bicubic"
+) -> Tensor:
     """Learned positions of a grid for one of another size: [n, P, E] -> [n, P', E]."""
     square = rows.reshape(len(rows), *grid, -1).permute(0, 3, 1, 2).float()  # [n, E, down, across]
-    drawn = F.interpolate(square, to, mode="bicubic", antialias=smooth)
+    drawn = F.interpolate(square, to, mode=mode, antialias=smooth)
     return drawn.to(rows.dtype).flatten(2).transpose(1, 2)
 
 
@@ -169,5 +171,5 @@ class PatchStem(Stem):
             found: Tensor = table if places is None else table(places)
             return found
         table = rows_of_table(table)[None] if s.flat else table
-        drawn = stretched(table[:, first:], s.grid, (down, across), s.smooth)
+        drawn = stretched(table[:, first:], s.grid, (down, across), s.smooth, s.stretch)
         return torch.cat((table[:, :first], drawn), dim=1)

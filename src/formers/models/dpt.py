@@ -1,0 +1,192 @@
+"""DPT (Ranftl et al. 2021, arXiv:2103.13413): rows of a vision transformer become maps, which are fused."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from formers.assemblies.backed import OwnMaps
+from formers.assemblies.family import Family, Head
+from formers.configs import PretrainedConfig
+from formers.configs.backbone import refuse_named
+from formers.models import vit
+from formers.models.classes import backbone_of, base_class
+from formers.models.registry import config_class, register
+from formers.nn import spec
+from formers.nn.spec import nets, several
+from formers.tasks.dense import Spec as Dense
+
+
+class DPTConfig(PretrainedConfig):
+    """Configuration of DPT."""
+
+    model_type = "dpt"
+    sub_configs: ClassVar[dict[str, Any]] = {"backbone_config": config_class}
+    _available: ClassVar[dict[str, tuple[Any, ...]]] = {
+        "readout_type": ("ignore", "add", "project"),
+        "is_hybrid": (False,),
+    }
+    hidden_size: int = 768
+    num_hidden_layers: int | None = 12
+    num_attention_heads: int | None = 12
+    intermediate_size: int | None = 3072
+    hidden_act: str = "gelu"
+    hidden_dropout_prob: float | None = 0.0
+    attention_probs_dropout_prob: float | None = 0.0
+    initializer_range: float = 0.02
+    layer_norm_eps: float | None = 1e-12
+    image_size: int | list[int] | None = 384
+    patch_size: int | list[int] | None = 16
+    num_channels: int | None = 3
+    is_hybrid: bool = False
+    qkv_bias: bool | None = True
+    backbone_out_indices: list[int] | None = [2, 5, 8, 11]
+    readout_type: str = "project"
+    reassemble_factors: list[float] = [4, 2, 1, 0.5]
+    neck_hidden_sizes: list[int] = [96, 192, 384, 768]
+    fusion_hidden_size: int = 256
+    head_in_index: int = -1
+    use_batch_norm_in_fusion_residual: bool | None = False
+    use_bias_in_fusion_residual: bool | None = None
+    add_projection: bool = False
+    use_auxiliary_head: bool | None = True
+    auxiliary_loss_weight: float = 0.4
+    semantic_loss_ignore_index: int = 255
+    semantic_classifier_dropout: float = 0.1
+    backbone_featmap_shape: list[int] | None = None
+    neck_ignore_stages: list[int] = []
+    backbone_config: Any = None
+    pooler_output_size: int | None = None
+    pooler_act: str = "tanh"
+
+    def __init__(self, **values: Any) -> None:
+        refuse_named(type(self), values)
+        super().__init__(**values)
+
+
+def stack(c: DPTConfig) -> spec.Stack:
+    """The encoder, where no backbone stands in its place."""
+    stem = vit.patches(c, dropout=c.hidden_dropout_prob, std=0.0, free=True, stretch="bilinear")
+    return vit.pooled(c, "DPTViTLayer", stem)
+
+
+def holds(c: DPTConfig) -> tuple[str, type[Any], Any]:
+    """What gives maps."""
+    return ("dpt", base_class(c), c) if c.backbone_config is None else backbone_of(c)
+
+
+def reassembled(read: int, widths: list[int], factors: list[float]) -> nets.Node:
+    """Maps of patches at other widths and sizes."""
+
+    def layer(made: int, factor: float) -> nets.Node:
+        resize: Any = nets.Act()
+        if factor > 1:
+            resize = nets.Spread(made, made, int(factor))
+        elif factor < 1:
+            resize = nets.Conv(made, made, 3, int(1 / factor), bias=True)
+        return nets.Node({"projection": nets.Conv(read, made, bias=True), "resize": resize})
+
+    return nets.row(*map(layer, widths, factors))
+
+
+def residual(wide: int, bias: bool = True, norms: bool = False) -> nets.Node:
+    """Two convolutions, activations before them, whose result is added to what they read."""
+    unit = {"activation": nets.Act("relu"), "convolution": nets.Conv(wide, wide, 3, bias=bias)}
+    whole = {**unit, **({"batch_norm": nets.BatchNorm(wide)} if norms else {})}
+    parts = {f"{name}{i}": part for i in (1, 2) for name, part in whole.items()}
+    return nets.Node(parts, (nets.BEGIN, *parts, nets.SUM))
+
+
+def fused(wide: int, count: int, layer: nets.Node, told: bool = False) -> nets.Node:
+    """From the last map to the first, each added to what was made of those after it, and made larger."""
+    parts = {
+        "projection": nets.Conv(wide, wide, bias=True),
+        "residual_layer1": layer,
+        "residual_layer2": layer,
+    }
+    larger = several.Enlarged(corners=True, told=told, exact=True)
+    one = nets.Node(parts, (several.Onto("residual_layer1"), "residual_layer2", larger, "projection"))
+    return nets.Node({"layers": nets.row(*(one,) * count)}, (several.Fold("layers", told=told),))
+
+
+def neck(widths: list[int], wide: int, reassemble: nets.Node | None, fusion: nets.Node) -> nets.Node:
+    """Rows become maps, which become as wide as each other, and are fused."""
+    before = {} if reassemble is None else {"reassemble_stage": reassemble}
+    convs = nets.row(*(nets.Conv(read, wide, 3) for read in widths))
+    each = several.Each(several.numbered("convs", len(widths)))
+    return nets.Node({**before, "convs": convs, "fusion_stage": fusion}, (*before, each, "fusion_stage"))
+
+
+def _neck(c: DPTConfig) -> nets.Node:
+    widths, wide, norms = c.neck_hidden_sizes, c.fusion_hidden_size, bool(c.use_batch_norm_in_fusion_residual)
+    read = getattr(c.backbone_config, "hidden_size", None) or c.hidden_size
+    parts: dict[str, Any] = {"layers": reassembled(read, widths, c.reassemble_factors)}
+    if c.readout_type == "project":
+        one = nets.row(nets.Dense(2 * read, read), nets.Act(c.hidden_act))
+        parts["readout_projects"] = nets.row(*(one,) * len(widths))
+    each = several.Each(several.numbered("layers", len(widths)))
+    stage = nets.Node(parts, (several.Placed(c.readout_type, "readout_projects"), each))
+    bias = c.use_bias_in_fusion_residual
+    layer = residual(wide, not norms if bias is None else bias, norms)
+    maps = getattr(c.backbone_config, "model_type", "") == "swinv2"
+    return neck(widths, wide, None if maps else stage, fused(wide, len(widths), layer))
+
+
+def _read(c: DPTConfig, own: bool = True) -> dict[str, Any]:
+    """Which states are read, and how large patches are."""
+    chosen = tuple(i + 1 for i in sorted(c.backbone_out_indices or ())) if own else None
+    return {"chosen": chosen, "patch": spec.pair((c if own else c.backbone_config).patch_size)}
+
+
+def depths(c: DPTConfig) -> Dense:
+    """Depths, twice as large as the last map."""
+    wide = c.fusion_hidden_size
+    layers = nets.row(
+        nets.Conv(wide, wide // 2, 3, bias=True),
+        nets.Larger(corners=True),
+        nets.Conv(wide // 2, 32, 3, bias=True),
+        nets.Act("relu"),
+        nets.Conv(32, 1, bias=True),
+        nets.Act("relu"),
+    )
+    first = {"projection": nets.Conv(256, 256, 3, bias=True)} if c.add_projection else {}
+    run: tuple[Any, ...] = (
+        several.Pick(c.head_in_index),
+        *first,
+        *([several.Bare("relu")] if first else []),
+        "head",
+    )
+    head = nets.Node({**first, "head": layers}, (*run, nets.SINGLE))
+    return Dense({"neck": _neck(c), "head": head}, trained=False, **_read(c, c.backbone_config is None))
+
+
+def labels(c: DPTConfig) -> Dense:
+    """Labels of pixels, and again, of the last map alone, in training."""
+    wide, norm = c.fusion_hidden_size, nets.BatchNorm(c.fusion_hidden_size)
+
+    def head(number: int, rate: float, *more: Any) -> nets.Node:
+        out = nets.Conv(wide, c.num_labels, bias=True)
+        layers = nets.row(nets.Conv(wide, wide, 3), norm, nets.Act("relu"), nets.Drop(rate), out, *more)
+        return nets.Node({"head": layers}, (several.Pick(number), "head"))
+
+    larger = nets.Larger(corners=True)
+    parts = {"neck": _neck(c), "head": head(c.head_in_index, c.semantic_classifier_dropout, larger)}
+    aside = {"auxiliary_head": head(-1, 0.1)} if c.use_auxiliary_head else {}
+    run, ignore = tuple(parts), c.semantic_loss_ignore_index
+    read = {**_read(c), "ignore": ignore, "share": c.auxiliary_loss_weight}
+    return Dense({**parts, **aside}, run, tuple(aside), **read)
+
+
+DPT = register(
+    Family(
+        model_type="dpt",
+        name="DPT",
+        config=DPTConfig,
+        base="dpt",
+        assembly=OwnMaps(stack, spec.Patches, holds, reads=("pixel_values",)),
+        heads={
+            "ForDepthEstimation": Head("depth_estimation", depths, over="maps", flat=True),
+            "ForSemanticSegmentation": Head("semantic_segmentation", labels),
+        },
+        order=(("attention", "intermediate", "output", "layernorm_before", "layernorm_after"),),
+    )
+)

@@ -1,0 +1,153 @@
+"""What happens to several maps, the largest first: decoders are nodes of `nets` whose runs hold these."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from formers.nn.spec.nets import Run, Step
+
+
+def numbered(path: str, count: int) -> tuple[str, ...]:
+    """Names of the parts of a list."""
+    return tuple(f"{path}.{i}" for i in range(count))
+
+
+@dataclass(frozen=True)
+class Each(Step):
+    """Every map goes through a part of its own.
+
+    Attributes:
+        parts: one for each of the first maps.
+        rest: what happens to every map behind those.
+        rows: the parts make rows, [B, H * W, D], which become maps again.
+    """
+
+    parts: tuple[str, ...]
+    rest: tuple[Run, ...] = ()
+    rows: bool = False
+
+
+@dataclass(frozen=True)
+class Fold(Step):
+    """From the last map to the first, parts of a list make something of each and of what was made before it.
+
+    Attributes:
+        part: the list; what its parts make are the maps that are left, the smallest first.
+        near: they are called with the map first, and with what was made before it second.
+        told: they are told the size of the map that follows.
+    """
+
+    part: str
+    near: bool = False
+    told: bool = False
+
+
+@dataclass(frozen=True)
+class Pick(Step):
+    """One of several maps is left."""
+
+    number: int
+
+
+@dataclass(frozen=True)
+class Last(Step):
+    """What a part makes of the last map takes its place."""
+
+    part: str
+
+
+@dataclass(frozen=True)
+class Branches(Step):
+    """What runs of steps each make of one map, as large as that: several maps."""
+
+    runs: tuple[tuple[Run, ...], ...]
+
+
+@dataclass(frozen=True)
+class Grown(Step):
+    """As large as what was kept, which is given up."""
+
+
+@dataclass(frozen=True)
+class Attends(Step):
+    """Rows attend to each other: parts `query`, `key` and `value`; `dropout` of the weights."""
+
+    heads: int
+
+
+@dataclass(frozen=True)
+class ByPatches(Step):
+    """Places that lie alike in their patches are rows, [B * patch, patches, C], to parts; then a map again.
+
+    Mehta and Rastegari 2021, arXiv:2110.02178, section 3.1.
+    """
+
+    patch: tuple[int, int]
+    parts: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Mixed(Step):
+    """All maps as large as the first, the last one first, side by side, through a convolution of size 1."""
+
+    part: str
+
+
+@dataclass(frozen=True)
+class Onto(Step):
+    """Where something was kept: what a part makes of this map, as large as that, is added to it."""
+
+    part: str
+
+
+@dataclass(frozen=True)
+class Enlarged(Step):
+    """A map is made larger, between its places by shares.
+
+    Attributes:
+        factor: how much.
+        corners: the centres of the corners' places stay in the corners.
+        told: `factor` times the size that the node was told, where it was told one.
+        exact: or that size itself.
+    """
+
+    factor: int = 2
+    corners: bool = False
+    told: bool = False
+    exact: bool = False
+
+
+@dataclass(frozen=True)
+class Bare(Step):
+    """An activation that no module holds."""
+
+    name: str
+
+
+@dataclass(frozen=True)
+class Times(Step):
+    """Multiplied by a number."""
+
+    value: float
+
+
+@dataclass(frozen=True)
+class Weighed(Step):
+    """Of two maps side by side, parts make two weights for every place, and these their weighed sum."""
+
+    parts: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Placed(Step):
+    """Rows of patches behind a class token, [B, 1 + H * W, E], become maps of the size that was told.
+
+    Attributes:
+        readout: what becomes of the class token: "ignore" leaves it out, "add" adds it to every patch; with
+            "project" it stands beside every one, and the map's own part in the list `part` makes one of both.
+        skipped: numbers of those that are maps already.
+    """
+
+    readout: str = "ignore"
+    part: str = ""
+    skipped: tuple[int, ...] = ()
