@@ -145,7 +145,8 @@ _OTHERS["swin"] = {"image_size": 12, "patch_size": 2, "embed_dim": 8, "window_si
 _OTHERS["swin"] |= {"depths": [1, 1], "num_heads": [2, 4]}
 _OTHERS["mobilenet_v1"] = {"depth_multiplier": 0.02}
 _OTHERS["efficientnet"] = {"width_coefficient": 0.1, "depth_coefficient": 0.1, "hidden_dim": 128}
-MAPS = {"convnext", "convnextv2", "efficientnet", "mobilenet_v1", "poolformer", "regnet", "resnet", "swin"}
+MAPS = {"convnext", "convnextv2", "efficientnet", "mobilenet_v1", "poolformer", "regnet", "resnet"}
+MAPS |= {"donut-swin", "swin"}
 _OTHERS |= dict.fromkeys(("videomae", "vivit"), {**_IMAGE, "num_frames": 2, "tubelet_size": 2})
 _OTHERS["vivit"] = {**_OTHERS["vivit"], "tubelet_size": [2, 4, 4]}
 _OTHERS["glpn"] = _OTHERS["segformer"] = {
@@ -172,6 +173,12 @@ _TOWER = {"model_type": "bert", **_BERT, "pad_token_id": 0}
 _OTHERS["encoder-decoder"] = {
     "encoder": _TOWER,
     "decoder": {**_TOWER, "is_decoder": True, "add_cross_attention": True},
+}
+_OTHERS["donut-swin"] = {name: value for name, value in _OTHERS["swin"].items() if name != "encoder_stride"}
+_OTHERS["trocr"] = {**_OTHERS["bart"], "pad_token_id": 0}
+_OTHERS["vision-encoder-decoder"] = {
+    "encoder": {"model_type": "vit", **_IMAGE},
+    "decoder": _OTHERS["encoder-decoder"]["decoder"],
 }
 MORE = {"t5": {"decoder_input_ids": FULL}, "bart": {"decoder_input_ids": FULL}}
 
@@ -550,7 +557,7 @@ def test_nobody_watches_a_model_as_it_was_built(kind: str) -> None:
 def _given(made: Any) -> dict[str, Tensor]:
     """Something of every kind that a model reads."""
     config, names = made.config, inspect.signature(made.forward).parameters
-    image = getattr(config, "vision_config", config)
+    image = getattr(config, "vision_config", getattr(config, "encoder", config))
     targets = {"decoder_input_ids": FULL} if "decoder_input_ids" in names else {}
     if "input_ids" in names:
         text = {"input_ids": FULL, "attention_mask": MASK}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 _SIXTY_FOUR = {"padding": "max_length", "max_length": 64}
 
@@ -18,6 +18,10 @@ class Pair:
         model_types: model types whose checkpoints may leave the class out.
         text: keywords of the tokenizer's call, `pictures` of the image processor's, that differ from theirs.
         unread: what the tokenizer gives and the models do not take.
+        labels: beside pictures a text is what is to be written: its tokens are `labels`, and all there is
+            of it where they are `alone`.
+        fields: what is written may be fields between marks, which `token2json` reads.
+        beside: keywords of the tokenizer's call where pictures are given too.
     """
 
     images: str
@@ -25,6 +29,9 @@ class Pair:
     text: Mapping[str, Any] = field(default_factory=dict)
     pictures: Mapping[str, Any] = field(default_factory=dict)
     unread: tuple[str, ...] = ()
+    labels: Literal["", "beside", "alone"] = ""
+    beside: Mapping[str, Any] = field(default_factory=dict)
+    fields: bool = False
 
 
 PAIRS: dict[str, Pair] = {
@@ -33,8 +40,16 @@ PAIRS: dict[str, Pair] = {
     "Blip": Pair("Blip", ("blip",), {"return_token_type_ids": False}, unread=("token_type_ids",)),
     "ChineseCLIP": Pair("ChineseCLIP", ("chinese_clip",)),
     "CLIP": Pair("CLIP", ("clip", "groupvit", "metaclip_2")),
+    "Donut": Pair(
+        "Donut",
+        ("donut-swin",),
+        labels="beside",
+        beside={"add_special_tokens": False},
+        fields=True,
+    ),
     "Git": Pair("CLIP", ("git",)),
     "Siglip": Pair("Siglip", ("siglip",)),
+    "TrOCR": Pair("ViT", ("trocr",), labels="alone"),
     "VisionTextDualEncoder": Pair("ViT", ("vision-text-dual-encoder",)),
 }
 MODEL_TYPES = {kind: name for name, pair in PAIRS.items() for kind in pair.model_types}

@@ -112,6 +112,8 @@ def fitted(
         return by_size(height, width, enlarged), None
     if fit == "eighth" and size.shortest_edge is not None:
         return _by_shortest(height, width, int(256 / 224 * size.shortest_edge)), None
+    if fit == "narrow":
+        return _by_shortest(height, width, min(size.values())), None
     if fit == "floor":
         step = settings["size_divisor"]
         if min(height, width) < step:
