@@ -92,14 +92,13 @@ Choice = Callable[[Sequence[str]], Sequence[str]]  # which of a family's heads a
 def encoders_and_decoders(folder: Path, only: Container[str], chosen: Choice = list) -> Iterator[Case]:
     """The chosen heads of the families with one stack, in all shapes."""
     import formers
-    from formers.models.classes import endings
     from formers.models.registry import family_of
     from tests.parity import shapes
 
     for model_type in filter(only.__contains__, shapes.SHAPES):
         family, found = family_of(model_type), shapes.SHAPES[model_type]
         for shape in (*found, *shapes.MORE.get(model_type, ())):
-            for name in chosen([family.class_name(e) for e in endings(family) if e != "PreTrainedModel"]):
+            for name in chosen(shapes.class_names(family)):
                 if "MaskedImage" in name and shape != "plain":
                     continue  # the reference writes square images alone
                 theirs = shapes.write_checkpoint(model_type, shape, name, folder)

@@ -14,6 +14,7 @@ import torch
 import transformers
 
 from formers.model.structure import parts_of
+from formers.models.classes import endings
 from formers.models.registry import family_of
 from formers.nn import spec
 from formers.nn.tree import wiring
@@ -23,6 +24,7 @@ from tests.parity import (
     expert_shapes,
     long_shapes,
     mixing_shapes,
+    multi_shapes,
     recurrent_shapes,
     vision_conv_shapes,
     vision_dense_shapes,
@@ -876,6 +878,7 @@ for _room in (
     expert_shapes,
     long_shapes,
     mixing_shapes,
+    multi_shapes,
     recurrent_shapes,
     vision_dense_shapes,
     vision_detect_shapes,
@@ -886,6 +889,12 @@ for _room in (
 ):
     SHAPES.update(_room.SHAPES)
     MORE.update(_room.MORE)
+
+
+def class_names(family: Any) -> list[str]:
+    """The classes of a family that the reference has too."""
+    names = [family.class_name(ending) for ending in endings(family) if ending != "PreTrainedModel"]
+    return [name for name in names if hasattr(transformers, name)]
 
 
 def reference_config(model_type: str, shape: str, class_name: str) -> Any:
@@ -973,6 +982,7 @@ def images(config: Any, seed: int = 1) -> dict[str, Any]:
     """Four images; which patches are hidden, for a model that predicts them."""
     generator = torch.Generator().manual_seed(seed)
     config = getattr(config, "vision_config", None) or getattr(config, "backbone_config", None) or config
+    config = getattr(config, "encoder", config)
     if not hasattr(config, "image_size"):  # pictures of any size are read
         return {"pixel_values": torch.randn(4, config.num_channels, 64, 80, generator=generator)}
     size = config.image_size if isinstance(config.image_size, (list, tuple)) else [config.image_size] * 2
@@ -996,7 +1006,8 @@ def inputs_of(model: Any, **options: Any) -> dict[str, Any]:
         order = torch.rand(4, 18, generator=torch.Generator().manual_seed(3)).argsort(1)
         seen["bool_masked_pos"] = order < 11
     if "input_ids" not in names:
-        return seen
+        ids = batch("", 0, length=7)["input_ids"] if "decoder_input_ids" in names else None
+        return seen if ids is None else {**seen, "decoder_input_ids": ids}
     text = config.get_text_config()
     pad = text.pad_token_id
     found = batch(
@@ -1160,6 +1171,8 @@ def labels(class_name: str, inputs: dict[str, Any]) -> dict[str, Any]:
         return {"bool_masked_pos": inputs.pop("bool_masked_pos")}
     if class_name == "ViTMAEForPreTraining":  # likewise
         return {"interpolate_pos_encoding": False}
+    if "decoder_input_ids" in inputs:
+        return {"labels": inputs["decoder_input_ids"].clone().index_fill(1, torch.tensor([2]), -100)}
     if class_name in (
         "ChineseCLIPModel",
         "CLIPModel",

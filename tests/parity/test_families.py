@@ -20,12 +20,12 @@ import formers
 from formers.checkpoints.renames import written
 from formers.core.notices import Notice
 from formers.model.structure import renames_of
-from formers.models.classes import endings
 from formers.models.registry import family_of
 from tests.parity.shapes import (
     CAUSAL,
     SHAPES,
     batch,
+    class_names,
     in_the_file,
     in_training,
     inputs_of,
@@ -50,7 +50,7 @@ def _cases() -> list[tuple[str, str, str]]:
     found = []
     for model_type, shapes in SHAPES.items():
         family = family_of(model_type)
-        names = [family.class_name(e) for e in endings(family) if e != "PreTrainedModel"]
+        names = class_names(family)
         for index, shape in enumerate(shapes):
             ends = ("Model", "LM", "ImageClassification", "ConditionalGeneration")
             chosen = [n for n in names if n.endswith(ends)]

@@ -11,13 +11,11 @@ from typing import Any
 
 import pytest
 import torch
-import transformers
 
 import formers
-from formers.models.classes import endings
 from formers.models.registry import family_of
 from tests.parity import seq2seq_shapes
-from tests.parity.shapes import CAUSAL, SHAPES, batch, lets_padding_in, write_checkpoint
+from tests.parity.shapes import CAUSAL, SHAPES, batch, class_names, lets_padding_in, write_checkpoint
 
 # XLNet reads no padding, and has tests of its own; Whisper's sounds are written down by a loop of their own;
 # XLM and FlauBERT have no settings to write by in the reference
@@ -31,7 +29,7 @@ def _decoders() -> list[tuple[str, str]]:
     found = []
     for model_type in SHAPES:
         family = family_of(model_type)
-        names = [family.class_name(e) for e in endings(family) if e != "PreTrainedModel"]
+        names = class_names(family)
         found += [(model_type, name) for name in names if name.endswith(CAUSAL) and model_type not in APART]
     return found
 
@@ -40,8 +38,7 @@ def _pairs() -> list[tuple[str, str]]:
     found = []
     for model_type in seq2seq_shapes.SHAPES:
         family = family_of(model_type)
-        names = [family.class_name(e) for e in endings(family) if e != "PreTrainedModel"]
-        names = [name for name in names if seq2seq_shapes.writes(name) and hasattr(transformers, name)]
+        names = [name for name in class_names(family) if seq2seq_shapes.writes(name)]
         found += [(model_type, name) for name in names if model_type not in APART]
     return found
 

@@ -153,7 +153,7 @@ _OTHERS["mobilevit"] |= {"num_attention_heads": 2}
 _OTHERS["dpt"] = {**_IMAGE, "neck_hidden_sizes": [8] * 3, "backbone_out_indices": [0, 1, 2]}
 _OTHERS["dpt"] |= {"fusion_hidden_size": 8, "reassemble_factors": [2, 1, 0.5]}
 MAPS = {"convnext", "convnextv2", "efficientnet", "mobilenet_v1", "poolformer", "regnet", "resnet", "swin"}
-MAPS |= {"mobilenet_v2", "mobilevit", "upernet"}
+MAPS |= {"mobilenet_v2", "mobilevit", "upernet", "donut-swin"}
 _FOUR = {"out_indices": [0, 1, 2, 3], "pool_scales": [1], "auxiliary_channels": 8}
 _OTHERS["beit"] = _OTHERS["data2vec-vision"] = {**_IMAGE, **_FOUR}
 _OTHERS["depth_anything"] = {**_OTHERS["dpt"], "patch_size": 4, "reassemble_hidden_size": 32}
@@ -197,6 +197,12 @@ _TOWER = {"model_type": "bert", **_BERT, "pad_token_id": 0}
 _OTHERS["encoder-decoder"] = {
     "encoder": _TOWER,
     "decoder": {**_TOWER, "is_decoder": True, "add_cross_attention": True},
+}
+_OTHERS["donut-swin"] = {name: value for name, value in _OTHERS["swin"].items() if name != "encoder_stride"}
+_OTHERS["trocr"] = {**_OTHERS["bart"], "pad_token_id": 0}
+_OTHERS["vision-encoder-decoder"] = {
+    "encoder": {"model_type": "vit", **_IMAGE},
+    "decoder": _OTHERS["encoder-decoder"]["decoder"],
 }
 MORE = {"t5": {"decoder_input_ids": FULL}, "bart": {"decoder_input_ids": FULL}}
 
@@ -576,6 +582,7 @@ def _given(made: Any) -> dict[str, Tensor]:
     """Something of every kind that a model reads."""
     config, names = made.config, inspect.signature(made.forward).parameters
     image = getattr(config, "vision_config", None) or getattr(config, "backbone_config", None) or config
+    image = getattr(image, "encoder", image)
     targets = {"decoder_input_ids": FULL} if "decoder_input_ids" in names else {}
     if "input_ids" in names:
         text = {"input_ids": FULL, "attention_mask": MASK}

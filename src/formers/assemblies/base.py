@@ -70,6 +70,7 @@ class Assembly:
         mask: name of the mask over what is read.
         means: what inputs are, where that is not what they usually are.
         decodes: the stack that predicts what comes next, by name.
+        ends_prompts: the tokenizer's end is part of a prompt, and is taken off before the model goes on.
         offers: methods that its models have beside those of every model, by name.
     """
 
@@ -77,6 +78,7 @@ class Assembly:
     main: str = "input_ids"
     encoder_decoder: bool = False
     wraps: bool = False
+    ends_prompts: bool = False
     cache: str = "past_key_values"
     keeps: str = "use_cache"
     mask: str = "attention_mask"

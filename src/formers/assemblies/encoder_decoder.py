@@ -107,10 +107,11 @@ class EncoderDecoder(Assembly):
         marked = ("global_attention_mask",) if marks else ()
         if composed:
             self.reads = (*self.reads[:2], "position_ids", *self.reads[2:])
+        first = 1 + ("attention_mask" in self.reads[:2])
         self.inputs = (
-            *self.reads[:2],
+            *self.reads[:first],
             *("decoder_input_ids", "decoder_attention_mask", "encoder_outputs", *marked, "past_key_values"),
-            *self.reads[2:],
+            *self.reads[first:],
             *("decoder_inputs_embeds", "decoder_position_ids")[: 1 + places],
             *("use_cache", *_ASKED, "cache_position", *([ROUTING] if routes else [])),
         )

@@ -42,9 +42,10 @@ class Joined(EncoderDecoder):
         self.model_of = {"encoder": encoder_of, "decoder": decoder_of}
         self.config_of, self._widths = config_of, widths
         super().__init__(self._half, stem=stem, apart=lambda config: True)
-        more = [*_MORE, *(f"decoder_{name}" for name in _MORE)]
+        more = [f"decoder_{name}" for name in _MORE]
+        if self.shares:
+            self.inputs, self.reads = (*self.inputs, *_MORE), (*self.reads, *_MORE)
         self.inputs = tuple(dict.fromkeys((*self.inputs, *more)))
-        self.reads = (*self.reads, *_MORE)
 
     def _half(self, config: Any, decoder: bool) -> spec.Stack:
         own = config.decoder if decoder else config.encoder
@@ -73,10 +74,23 @@ class Joined(EncoderDecoder):
                 part = model_of(own)(own)
             setattr(config, name, part.config)  # which is one object with the part's
             place(model, name, name, part)
-        wiring(model).roles["token"] = ("encoder", *wiring(leaf(model, "encoder")).roles["token"])
+        wiring(model).roles["token"] = (self._words, *self._table(model))
         given, read = config.encoder.hidden_size, config.decoder.hidden_size
         if given != read and getattr(config.decoder, self._widths, None) is None:
             place(model, "handed", "enc_to_dec_proj", linear("linear", given, read))
+
+    @property
+    def _words(self) -> str:
+        """The part whose tokens are the model's inputs."""
+        return "encoder" if self.shares else "decoder"
+
+    def _table(self, model: Any) -> tuple[str, ...]:
+        """Where the token table lies in that part."""
+        part, path = leaf(model, self._words), tuple[str, ...]()
+        while "token" not in wiring(part).roles:  # a model with a head holds one without
+            path = (*path, part.base_model_prefix)
+            part = part.base_model
+        return (*path, *wiring(part).roles["token"])
 
     def _check(self, config: Any) -> None:
         kind: Any = self.model_of["encoder"](config.encoder)
@@ -111,9 +125,9 @@ class Joined(EncoderDecoder):
         return PreTrainedModel._initial_deviations(leaf(model, "decoder"))
 
     def set_table(self, model: Any, value: nn.Module) -> None:
-        """Replace the encoder's token table, by one of as many rows."""
+        """Replace the inputs' token table; where both parts have one, by one of as many rows."""
         self._same_size(model, value)
-        leaf(model, "encoder").set_input_embeddings(value)
+        leaf(model, self._words).set_input_embeddings(value)
 
     def _handed(self, model: Any, memory: Tensor) -> Tensor:
         """In the decoder's width."""

@@ -86,7 +86,7 @@ class Windowed(Assembly):
             weights=[] if ask.attentions else None,
         )
         x = leaf(model, "encoder")(x, grid, way)[0]
-        x = leaf(model, "final_norm")(x)
+        x = leaf(model, "final_norm")(x) if has(model, "final_norm") else x
         at = torch.arange(x.shape[1], device=x.device)[None]
         pass_ = Pass(Geometry(Layout.dense(x.shape[0], x.shape[1]), at), Visibility(), eager, watched=looked)
         states = States(x, pass_, spread_out=True)

@@ -209,8 +209,13 @@ def room_of(model: Any) -> int | None:
 def decoder_spec(model: Any) -> Any:
     """The spec of the stack that predicts; None where a decoder of somebody else's stands there."""
     decoder = model.get_decoder()
-    inside = getattr(decoder, "base_model", decoder)  # a decoder that is a model with a head of its own
-    return wiring(decoder).facts.get("spec") or wiring(inside).facts.get("spec")
+    while "spec" not in wiring(decoder).facts:  # a model with a head, or half of a pair
+        inside = decoder.get_decoder() if hasattr(decoder, "get_decoder") else decoder
+        inside = getattr(decoder, "base_model", decoder) if inside is decoder else inside
+        if inside is decoder:
+            return None
+        decoder = inside
+    return wiring(decoder).facts["spec"]
 
 
 # -- inputs -----------------------------------------------------------------------------------------------

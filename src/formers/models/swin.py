@@ -6,7 +6,7 @@ from typing import Any
 
 from formers.assemblies.family import Family, Head
 from formers.assemblies.windowed import Windowed
-from formers.configs import BackboneConfig
+from formers.configs import BackboneConfig, PretrainedConfig
 from formers.models.registry import register
 from formers.nn import spec
 from formers.nn.spec.nets import ChannelNorm
@@ -16,10 +16,9 @@ from formers.tasks.masked_image import Spec as Pixels
 from formers.tasks.specs import Sequences
 
 
-class SwinConfig(BackboneConfig):
-    """Configuration of Swin."""
+class Sizes(PretrainedConfig):
+    """What the configurations of Swin and its kin have in common."""
 
-    model_type = "swin"
     attribute_map = {"num_attention_heads": "num_heads", "num_hidden_layers": "num_layers"}
     image_size: int | list[int] = 224
     patch_size: int | list[int] = 4
@@ -37,7 +36,6 @@ class SwinConfig(BackboneConfig):
     use_absolute_embeddings: bool = False
     initializer_range: float = 0.02
     layer_norm_eps: float = 1e-5
-    encoder_stride: int = 32
     num_layers: int = 4
     hidden_size: int = 768
 
@@ -45,6 +43,13 @@ class SwinConfig(BackboneConfig):
         super().__init__(**kwargs)
         self.num_layers = len(self.depths)
         self.hidden_size = self.embed_dim * 2 ** (self.num_layers - 1)
+
+
+class SwinConfig(Sizes, BackboneConfig):
+    """Configuration of Swin."""
+
+    model_type = "swin"
+    encoder_stride: int = 32
 
 
 EMBEDDINGS = {
@@ -57,15 +62,17 @@ EMBEDDINGS = {
 LAYER = {
     "attention_norm": "layernorm_before",
     "attention": "attention",
-    **{name[0]: f"self.{name}" for name in ("query", "key", "value")},
-    "o": "output.dense",
-    "bias": "self.relative_position_bias_table",
-    "attention_dropout": "output.dropout",
+    "mix": "self",
+    **{name[0]: name for name in ("query", "key", "value")},
+    "weights_dropout": "dropout",
+    "bias": "relative_position_bias_table",
+    "out": "output",
     "feedforward_norm": "layernorm_after",
-    "up": "intermediate.dense",
-    "act": "intermediate.intermediate_act_fn",
-    "down": "output.dense",
-    "feedforward_dropout": "output.dropout",
+    "up": "intermediate",
+    "act": "intermediate_act_fn",
+    "down": "output",
+    "dense": "dense",
+    "dropout": "dropout",
     "drop_path": "drop_path",
 }
 NAMES = {
@@ -88,7 +95,7 @@ NEWER = {
 }
 
 
-def net(c: SwinConfig) -> Windows:
+def net(c: Sizes) -> Windows:
     """The network."""
     return Windows(
         stem=spec.Patches(c.num_channels, spec.pair(c.image_size), spec.pair(c.patch_size), c.embed_dim),

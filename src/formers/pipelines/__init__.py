@@ -9,6 +9,7 @@ NAMES: dict[str, tuple[str, ...]] = {
     "formers.pipelines.build": ("pipeline",),
     "formers.pipelines.datasets": ("KeyDataset", "KeyPairDataset"),
     "formers.pipelines.frame": ("ChunkPipeline", "Pipeline"),
+    "formers.pipelines.image.captions": ("ImageToTextPipeline",),
     "formers.pipelines.image.classification": ("ImageClassificationPipeline",),
     "formers.pipelines.image.features": ("ImageFeatureExtractionPipeline",),
     "formers.pipelines.labels": ("ClassificationFunction",),

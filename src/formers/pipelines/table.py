@@ -169,6 +169,14 @@ TASKS = (
         kind="image",
     ),
     Task(
+        "image-to-text",
+        "formers.pipelines.image.captions:ImageToTextPipeline",
+        model_classes=("AutoModelForVision2Seq",),
+        default=("ydshieh/vit-gpt2-coco-en", "5bebf1e"),
+        heads=("VisionEncoderDecoderModel",),
+        kind="multimodal",
+    ),
+    Task(
         "zero-shot-image-classification",
         "formers.pipelines.image.zero_shot:ZeroShotImageClassificationPipeline",
         model_classes=("AutoModelForZeroShotImageClassification",),

@@ -17,7 +17,7 @@ from formers.hub import Source, split_hub_keywords
 from formers.processing import steps
 from formers.processing.features import BatchFeature
 from formers.processing.reading import as_pillow_or_array, channels_last, listed
-from formers.processing.recipes import BILINEAR, NEAREST, Recipe
+from formers.processing.recipes import BICUBIC, BILINEAR, NEAREST, Recipe
 from formers.processing.saving import Saving
 from formers.processing.sizes import SizeDict, by_size, fitted, size_of
 
@@ -64,7 +64,7 @@ class BaseImageProcessor(Saving):
         longest, square = settings.pop("max_size", None), settings.pop("default_to_square", None)
         values = dict.fromkeys(_COMMON) | copy.deepcopy(dict(self.recipe.settings)) | settings
         square = self.recipe.square if square is None else bool(square)
-        values = _with_sizes(values, square)
+        values = _with_sizes(values, square, self.recipe.framed)
         if longest is not None and values["size"] is not None and "shortest_edge" in values["size"]:
             values["size"]["longest_edge"] = int(longest)
         self._names = list(values)
@@ -177,7 +177,8 @@ class BaseImageProcessor(Saving):
         square = options.pop("default_to_square", None)
         given = {name: value for name, value in options.items() if name not in _WITHOUT_EFFECT}
         now = {name: getattr(self, name, None) for name in self._names}
-        now = _with_sizes({**now, **given}, self.recipe.square if square is None else square)
+        square = self.recipe.square if square is None else square
+        now = _with_sizes({**now, **given}, square, self.recipe.framed)
         found, sizes = self._pixel_values(images, now, call)
         if beside is not None:
             found["labels"] = self._labels(beside, now, sizes)
@@ -202,7 +203,9 @@ class BaseImageProcessor(Saving):
         if now.get("do_flip_channel_order"):
             found = [one[::-1] for one in found]
         made: dict[str, Any] = {"pixel_values": found}
-        if now["do_pad"] and now["size_divisor"]:
+        if self.recipe.framed:
+            pass  # as the pixels were
+        elif now["do_pad"] and now["size_divisor"]:
             found = [steps.padded_to_multiple(one, now["size_divisor"]) for one in found]
         elif now["do_pad"] and self.recipe.fit != "blurred square":
             height, width = np.max([one.shape[1:] for one in found], axis=0)
@@ -227,7 +230,9 @@ class BaseImageProcessor(Saving):
         if now["do_convert_rgb"] or (now["do_convert_rgb"] is None and _wants_rgb(image, now)):
             image = steps.to_rgb(image)
         square = self.recipe.fit == "blurred square"
-        if now["do_resize"] and not square:
+        if self.recipe.framed:
+            image = self._framed(image, now, name)
+        elif now["do_resize"] and not square:
             image = self._resized(image, now, now["resample"], name)
         elif not isinstance(image, np.ndarray):
             image = steps.pixels(image)
@@ -240,6 +245,23 @@ class BaseImageProcessor(Saving):
                 raise ValueError(f"do_center_crop needs a crop_size with height and width, not {size}")
             image = steps.cut(image, size["height"], size["width"])
         return image
+
+    def _framed(self, image: Any, now: dict[str, Any], name: str) -> Any:
+        """A picture turned as its room is, resized, made to fit into it, and put in the middle of it."""
+        size: SizeDict = now["size"]
+        if size is None or size.height is None:
+            raise ValueError(f"size must say height and width, not {size}")
+        wide, tall = size["width"] > size["height"], size["width"] < size["height"]
+        height, width = _edges(image)
+        if now["do_align_long_axis"] and ((tall and width > height) or (wide and width < height)):
+            image = np.rot90(image if isinstance(image, np.ndarray) else steps.pixels(image), 3)
+        if now["do_resize"]:
+            image = self._resized(image, now, now["resample"], name)
+        elif not isinstance(image, np.ndarray):
+            image = steps.pixels(image)
+        if now["do_thumbnail"]:
+            image = steps.thumbnail(image, size["height"], size["width"], now["resample"] or BICUBIC, name)
+        return steps.in_the_middle(image, size["height"], size["width"]) if now["do_pad"] else image
 
     def _resized(self, image: Any, now: dict[str, Any], resample: Any, name: str) -> Any:
         height, width = _edges(image)
@@ -269,7 +291,9 @@ class BaseImageProcessor(Saving):
         return found
 
 
-def _with_sizes(values: dict[str, Any], square: bool) -> dict[str, Any]:
+def _with_sizes(values: dict[str, Any], square: bool, turned: bool = False) -> dict[str, Any]:
+    if turned and isinstance(values["size"], (list, tuple)):
+        values["size"] = values["size"][::-1]
     for name in ("size", "crop_size", "pad_size"):
         if values.get(name) is not None:
             values[name] = size_of(values[name], name, square or name != "size")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -14,6 +14,7 @@ from formers.hub import split_hub_keywords
 from formers.processing.auto import AutoImageProcessor, named_class
 from formers.processing.features import BatchFeature
 from formers.processing.image import NESTED_FILE, BaseImageProcessor
+from formers.processing.marked import fields_in
 from formers.processing.pairs import CLASSES, PAIRS, Pair
 from formers.processing.reading import is_picture, listed
 from formers.processing.recipes import CLASSES as IMAGE_CLASSES
@@ -65,7 +66,13 @@ class ProcessorMixin(Saving):
         """Names of what a call may return."""
         unread = self.pair.unread if self.pair is not None else ()
         each = [one for name in self.attributes for one in getattr(self, name).model_input_names]
-        return [name for name in each if name not in unread]
+        each = [name for name in each if name not in unread]
+        if self.pair is not None and self.pair.labels:
+            return [
+                *(self.image_processor.model_input_names if self.pair.labels == "alone" else each),
+                "labels",
+            ]
+        return each
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("post_process") and "image_processor" in vars(self):
@@ -98,13 +105,15 @@ class ProcessorMixin(Saving):
             images, text = text, images  # older versions take the text first
         shown = options.pop("query_images", None) if queries else None
         texts, pictures = self._told_apart(options)
-        found: dict[str, Any] = {}
+        pair, both, found = self.pair or Pair(""), text is not None and images is not None, dict[str, Any]()
         if shown is not None:  # what a picture asks for is not asked in words too
             found["query_pixel_values"] = self.image_processor(shown, **pictures)["pixel_values"]
         elif text is not None:
-            encoded = self.tokenizer(_in_a_row(text) if queries else text, **texts)
-            unread = self.pair.unread if self.pair is not None else ()
-            found |= {name: value for name, value in encoded.items() if name not in unread}
+            asked = _in_a_row(text) if queries else text
+            encoded = self.tokenizer(asked, **({**pair.beside, **texts} if both else texts))
+            found |= {name: value for name, value in encoded.items() if name not in pair.unread}
+            if both and pair.labels:
+                found = {**(found if pair.labels == "beside" else {}), "labels": found["input_ids"]}
         if images is not None:
             found |= self.image_processor(images, **pictures)
         return BatchFeature(found)
@@ -201,7 +210,16 @@ def _in_a_row(text: Any) -> Any:
 def _class_of(family: str) -> type[ProcessorMixin]:
     name = f"{family}Processor"
     says = f"Texts and pictures for the models of the family {family}; see `ProcessorMixin`."
-    return type(name, (ProcessorMixin,), {"pair": PAIRS[family], "__doc__": says})
+    own = {"token2json": _fields} if PAIRS[family].fields else {}
+    return type(name, (ProcessorMixin,), {"pair": PAIRS[family], "__doc__": says, **own})
+
+
+def _fields(
+    self: Any, tokens: str, is_inner_value: bool = False, added_vocab: Collection[str] | None = None
+) -> Any:
+    """The fields between marks in a text; see `fields_in`."""
+    known = self.tokenizer.get_added_vocab() if added_vocab is None else added_vocab
+    return fields_in(tokens, known, is_inner_value)
 
 
 def named_pair(name: str) -> type[ProcessorMixin]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 _LONGEST: dict[str, Any] = {"padding": "max_length"}
 _SIXTY_FOUR = {**_LONGEST, "max_length": 64}
@@ -22,6 +22,10 @@ class Pair:
         text: keywords of the tokenizer's call, `pictures` of the image processor's, that differ from theirs.
         unread: what the tokenizer gives and the models do not take.
         queries: a picture may have several texts, and pictures may stand for texts, `query_images`.
+        labels: beside pictures a text is what is to be written: its tokens are `labels`, and all there is
+            of it where they are `alone`.
+        fields: what is written may be fields between marks, which `token2json` reads.
+        beside: keywords of the tokenizer's call where pictures are given too.
     """
 
     images: str
@@ -30,6 +34,9 @@ class Pair:
     pictures: Mapping[str, Any] = field(default_factory=dict)
     unread: tuple[str, ...] = ()
     queries: bool = False
+    labels: Literal["", "beside", "alone"] = ""
+    beside: Mapping[str, Any] = field(default_factory=dict)
+    fields: bool = False
 
 
 PAIRS: dict[str, Pair] = {
@@ -38,11 +45,19 @@ PAIRS: dict[str, Pair] = {
     "Blip": Pair("Blip", ("blip",), {"return_token_type_ids": False}, unread=("token_type_ids",)),
     "ChineseCLIP": Pair("ChineseCLIP", ("chinese_clip",)),
     "CLIP": Pair("CLIP", ("clip", "groupvit", "metaclip_2")),
+    "Donut": Pair(
+        "Donut",
+        ("donut-swin",),
+        labels="beside",
+        beside={"add_special_tokens": False},
+        fields=True,
+    ),
     "Git": Pair("CLIP", ("git",)),
     "OwlViT": Pair("OwlViT", ("owlvit",), {**_LONGEST, **_TENSORS}, _TENSORS, queries=True),
     "Owlv2": Pair("Owlv2", ("owlv2",), {**_LONGEST, **_ARRAYS}, _ARRAYS, queries=True),
     "Siglip": Pair("Siglip", ("siglip",)),
     "Siglip2": Pair("Siglip2", ("siglip2",), {**_SIXTY_FOUR, "truncation": True}, _PATCHES),
+    "TrOCR": Pair("ViT", ("trocr",), labels="alone"),
     "VisionTextDualEncoder": Pair("ViT", ("vision-text-dual-encoder",)),
 }
 MODEL_TYPES = {kind: name for name, pair in PAIRS.items() for kind in pair.model_types}

@@ -14,8 +14,10 @@ NEAREST, BILINEAR, BICUBIC = 0, 2, 3  # numbers of Pillow's filters
 # How the size to resize to follows from `size`: as it says; the shortest edge made larger by a share, and cut
 # to it (or, from 384 on, warped); larger by a share alone; larger by 256 / 224; whole multiples near it; the
 # nearest whole multiples below the picture's own; as it says, of a square in which the picture lies, blurred;
-# as many patches as there may be at most.
-Fit = Literal["size", "shared crop", "share", "eighth", "multiples", "floor", "blurred square", "patches"]
+# as many patches as there may be at most; the shortest edge as the shortest of both.
+Fit = Literal[
+    "size", "shared crop", "share", "eighth", "multiples", "floor", "blurred square", "patches", "narrow"
+]
 
 
 @dataclass(frozen=True)
@@ -28,6 +30,7 @@ class Recipe:
         square: whether a single number as `size` means both edges; else it is the shortest.
         maps: whether segmentation maps are taken.
         films: films are taken, whose frames are the pictures.
+        framed: pictures stand in the middle of rooms of `size`, with zeros around; a pair is (width, height).
         objects: annotations of objects are taken, and what is padded comes with masks, `pixel_mask`.
         model_types: model types whose checkpoints may leave the class out.
         answers: how methods `post_process_..` end -> the function of `answers` that they are.
@@ -38,6 +41,7 @@ class Recipe:
     square: bool = True
     maps: bool = False
     films: bool = False
+    framed: bool = False
     objects: bool = False
     model_types: tuple[str, ...] = ()
     answers: Mapping[str, str] = field(default_factory=dict)
@@ -115,6 +119,19 @@ RECIPES: dict[str, Recipe] = {
         objects=True,
         model_types=("detr", "table-transformer"),
         answers={"object_detection": "objects", **_SEGMENTS},
+    ),
+    "Donut": Recipe(
+        {
+            **_HALF,
+            "resample": BILINEAR,
+            "size": {"height": 2560, "width": 1920},
+            "do_thumbnail": True,
+            "do_align_long_axis": False,
+            "do_pad": True,
+        },
+        fit="narrow",
+        framed=True,
+        model_types=("donut-swin",),
     ),
     "EfficientNet": _VIT.but(
         "efficientnet",

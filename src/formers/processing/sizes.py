@@ -129,6 +129,8 @@ def fitted(
         return _by_shortest(height, width, int(256 / 224 * size.shortest_edge)), None
     if fit == "patches":
         return _patched(height, width, settings["patch_size"], settings["max_num_patches"]), None
+    if fit == "narrow":
+        return _by_shortest(height, width, min(size.values())), None
     if fit == "floor":
         step = settings["size_divisor"]
         if min(height, width) < step:

@@ -138,6 +138,34 @@ def cut(image: Array, height: int, width: int) -> Array:
     return image[top : top + height, left : left + width]
 
 
+def thumbnail(image: Array, height: int, width: int, resample: int, name: str = "the picture") -> Array:
+    """A picture no larger than that, of its own shape; one that is small enough stays."""
+    down, across = image.shape[:2]
+    high, wide = min(down, height), min(across, width)
+    if (high, wide) == (down, across):
+        return image
+    if down > across:
+        wide = int(across * high / down)
+    elif across > down:
+        high = int(down * wide / across)
+    return resized(image, high, wide, resample, name)
+
+
+def in_the_middle(image: Array, height: int, width: int) -> Array:
+    """A picture in the middle of a room of that size, with zeros around.
+
+    Raises:
+        ValueError: when it does not fit.
+    """
+    more = (height - image.shape[0], width - image.shape[1])
+    if min(more) < 0:
+        raise ValueError(
+            f"a picture of {image.shape[0]} x {image.shape[1]} pixels does not fit into {height} x {width}: "
+            "do_thumbnail=True makes it smaller, and a less narrow size leaves it room"
+        )
+    return np.pad(image, (*((one // 2, one - one // 2) for one in more), (0, 0)))
+
+
 def reduced(labels: Array) -> Array:
     """Labels one lower, as the background is none of them: 0 becomes 255, which losses leave out."""
     found = labels.astype(np.int64) - 1

@@ -118,6 +118,13 @@ TASKS: dict[str, Task] = {
             shifts=True,
         ),
         Task(
+            "joined_captions",
+            ("joined", "JoinedGeneration"),
+            "",
+            "Turn an image into text, by two models.",
+            "image-to-text",
+        ),
+        Task(
             "joined_generation",
             ("joined", "JoinedGeneration"),
             "",
@@ -313,6 +320,14 @@ _WIDER: dict[str, tuple[tuple[str, ...], str]] = {
     "AutoModelForQuestionAnswering": (
         ("question_answering", "question_spans", "answers_after_question"),
         TASKS["question_answering"].says,
+    ),
+    "AutoModelForImageTextToText": (
+        ("image_text_to_text", "joined_captions"),
+        TASKS["image_text_to_text"].says,
+    ),
+    "AutoModelForVision2Seq": (
+        ("image_text_to_text", "joined_captions"),
+        "The older name: turn an image, or an image and a text, into text.",
     ),
     "AutoModelWithLMHead": (
         ("seq2seq_lm", "masked_lm", "any_lm", "hidden_entities", "causal_lm", "permuted_lm"),

@@ -5,7 +5,7 @@ Rows are [B, H * W, C]. What they share in a pass is their `Way`.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from math import isqrt
@@ -18,7 +18,7 @@ from torch.utils.checkpoint import checkpoint
 
 from formers.core.outputs import BaseModelOutput
 from formers.nn.activations import Activation
-from formers.nn.dropout import Dropout, drop
+from formers.nn.dropout import Dropout
 from formers.nn.fresh import Constant
 from formers.nn.kernels import project
 from formers.nn.leaves import linear
@@ -77,8 +77,8 @@ def _apply(node: Any, role: str, x: Tensor, way: Way, act: str | None = None) ->
     return project(found, x.reshape(-1, x.shape[-1]), act, False).view(*x.shape[:-1], -1)
 
 
-class WindowAttention(Group):
-    """Attention within windows, with a learned bias for every distance."""
+class WindowMixing(Group):
+    """What the places of a window make of each other, with a learned bias for every distance."""
 
     def forward(self, x: Tensor, mask: Tensor | None = None, way: Way | None = None) -> Any:
         """Windows [B * w, n, C], and what is added to their scores, [w, n, n] -> the same, and weights."""
@@ -92,29 +92,72 @@ class WindowAttention(Group):
         added = bias[None]
         if mask is not None:
             added = (bias + mask[:, None]).repeat(count // mask.shape[0], 1, 1, 1)  # [B * w, H, n, n]
-        rate = s.attention_dropout if self.training else 0.0
         weights = None
-        if way.eager:
+        if way.eager or way.watched:
             scores = q @ k.transpose(2, 3) * (wide // heads) ** -0.5 + added
-            weights = drop(scores.softmax(-1, dtype=torch.float32).to(q.dtype), rate)
+            weights = leaf(self, "weights_dropout")(scores.softmax(-1, dtype=torch.float32).to(q.dtype))
             mixed = weights @ v
         else:
+            dropping = leaf(self, "weights_dropout")
+            rate = dropping.p if dropping.training else 0.0
             mixed = F.scaled_dot_product_attention(q, k, v, added.to(q.dtype), rate)
-        return _apply(self, "o", mixed.transpose(1, 2).reshape(count, places, wide), way), weights
+        return mixed.transpose(1, 2).reshape(count, places, wide), weights
 
     def _bias(self, window: int, side: int, way: Way, x: Tensor) -> Tensor:
         """[H, n, n], for windows of that side."""
-
-        def make() -> Tensor:
-            at = torch.arange(side, device=x.device)
-            apart = at[:, None] - at + window - 1  # [side, side]
-            rows = apart[:, None, :, None] * (2 * window - 1) + apart[None, :, None, :]
-            return rows.flatten()
-
         table: Tensor = leaf(self, "bias")
-        places: Tensor = way.once(("apart", side), make)
+        places: Tensor = way.once(("apart", side), lambda: _distances(window, side, x.device))
         chosen: Tensor = table[places].view(side * side, side * side, -1)
         return chosen.permute(2, 0, 1)
+
+
+class WindowAttention(Group):
+    """Attention within windows."""
+
+    def forward(self, x: Tensor, mask: Tensor | None = None, way: Way | None = None) -> Any:
+        """As `WindowMixing`, projected."""
+        way = way or _square(x)
+        mixed, weights = leaf(self, "mix")(x, mask, way)
+        return leaf(self, "out")(mixed, way), weights
+
+
+class Projecting(Group):
+    """A linear leaf and a dropout."""
+
+    def forward(self, x: Tensor, way: Way | None = None) -> Tensor:
+        """[.., in] -> [.., out]."""
+        found: Tensor = leaf(self, "dropout")(_apply(self, "dense", x, way or Way((1, 1))))
+        return found
+
+
+class Widening(Group):
+    """A linear leaf and an activation."""
+
+    def forward(self, x: Tensor, way: Way | None = None) -> Tensor:
+        """[.., in] -> [.., out]."""
+        way, act = way or Way((1, 1)), leaf(self, "act")
+        if not way.watched and type(act) is Activation:
+            return _apply(self, "dense", x, way, act.name)
+        found: Tensor = act(_apply(self, "dense", x, way))
+        return found
+
+
+def _distances(window: int, side: int, device: Any = None) -> Tensor:
+    """Rows of a bias table for every pair of places in a window of that side, [n * n], int64."""
+    at = torch.arange(side, device=device)
+    apart = at[:, None] - at + window - 1  # [side, side]
+    return (apart[:, None, :, None] * (2 * window - 1) + apart[None, :, None, :]).flatten()
+
+
+class Distances:
+    """Those of whole windows, which some files keep though nothing reads them."""
+
+    def __init__(self, window: int) -> None:
+        self.window = window
+
+    def fill_(self, tensor: Tensor) -> None:
+        """Write them: [n, n]."""
+        tensor.copy_(_distances(self.window, self.window).view_as(tensor))
 
 
 class WindowLayer(Group):
@@ -138,22 +181,12 @@ class WindowLayer(Group):
         if shift:
             mask = way.once((tall, broad, side, shift), lambda: _mask(tall, broad, side, shift, y))
         y, weights = leaf(self, "attention")(_cut(y, side), mask, way)
-        y = leaf(self, "attention_dropout")(y)
         y = y.view(batch, tall // side, broad // side, side, side, width).transpose(2, 3)
         y = y.reshape(batch, tall, broad, width)
         y = y.roll((shift, shift), (1, 2)) if shift else y
         y = y[:, :high, :wide].reshape(batch, high * wide, width)
         x = x + leaf(self, "drop_path")(y)
-        return self._fed(x, way), weights
-
-    def _fed(self, x: Tensor, way: Way) -> Tensor:
-        act, normed = leaf(self, "act"), leaf(self, "feedforward_norm")(x)
-        if not way.watched and type(act) is Activation:
-            y = _apply(self, "up", normed, way, act.name)
-        else:
-            y = act(_apply(self, "up", normed, way))
-        fed: Tensor = leaf(self, "feedforward_dropout")(_apply(self, "down", y, way))
-        return x + fed
+        return x + leaf(self, "down")(leaf(self, "up")(leaf(self, "feedforward_norm")(x), way), way), weights
 
 
 def _cut(x: Tensor, side: int) -> Tensor:
@@ -287,9 +320,9 @@ def __getattr__(name: str) -> Any:  # so that models can be pickled
 
 def place_windows(owner: Block, s: Windows, masked: bool, pools: bool) -> None:
     """Register the network on `owner`."""
-    embeddings = _node(owner, "embeddings", s.names["embeddings"], WindowEmbeddings(), s)
+    embeddings = _node(owner, "embeddings", s.names, WindowEmbeddings(), s)
     *home, last = str(s.embeddings["patch"]).split(".")
-    patches = _node(embeddings, "patches", ".".join(home), WindowPatches(), s)
+    patches = _node(embeddings, "patches", {"patches": ".".join(home)}, WindowPatches(), s)
     stem = s.stem
     place(patches, "patch", last, nn.Conv2d(stem.channels, stem.width, stem.patch, stride=stem.patch))
     for role, wanted, count in (("mask", masked, 1), ("position", s.positions, stem.grid[0] * stem.grid[1])):
@@ -298,17 +331,18 @@ def place_windows(owner: Block, s: Windows, masked: bool, pools: bool) -> None:
             place_tensor(embeddings, role, str(s.embeddings[role]), value, Constant(0.0))
     place(embeddings, "embedding_norm", str(s.embeddings["embedding_norm"]), nn.LayerNorm(stem.width))
     place(embeddings, "embedding_dropout", str(s.embeddings["embedding_dropout"]), Dropout(s.dropout))
-    encoder = _node(owner, "encoder", s.names["encoder"], WindowEncoder(), s)
+    encoder = _node(owner, "encoder", s.names, WindowEncoder(), s)
     stages = nn.ModuleList(_stage(s, i) for i in range(len(s.depths)))
     place(encoder, "stages", s.names["stages"], stages)
-    place(owner, "final_norm", s.names["final_norm"], nn.LayerNorm(s.last_width, eps=s.eps))
+    if "final_norm" in s.names:
+        place(owner, "final_norm", s.names["final_norm"], nn.LayerNorm(s.last_width, eps=s.eps))
     if pools:
         place(owner, "pooler", s.names["pooler"], nn.AdaptiveAvgPool1d(1))
 
 
-def _node(owner: nn.Module, role: str, path: str, node: Any, s: Windows) -> Any:
+def _node(owner: nn.Module, role: str, paths: Mapping[str, Any], node: Any, s: Windows) -> Any:
     wiring(node).facts["spec"] = s
-    place(owner, role, path, node)
+    place(owner, role, str(paths[role]), node)
     return node
 
 
@@ -317,7 +351,7 @@ def _stage(s: Windows, number: int) -> Group:
     layers = nn.ModuleList(_layer(s, number, i) for i in range(s.depths[number]))
     place(made, "layers", s.names["layers"], layers)
     if number + 1 < len(s.depths):
-        merge = _node(made, "merge", s.names["merge"], Merging(), s)
+        merge = _node(made, "merge", s.names, Merging(), s)
         place(merge, "merged", s.names["merged"], linear("linear", 4 * wide, 2 * wide, bias=False))
         place(merge, "merge_norm", s.names["merge_norm"], nn.LayerNorm(4 * wide))
     return made
@@ -327,22 +361,33 @@ def _layer(s: Windows, stage: int, number: int) -> Group:
     made, wide = node_class(s.classes[0], False)(), s.widths[stage]
     wiring(made).facts["shift"] = s.window // 2 if number % 2 else 0
     wiring(made).facts["spec"] = s
-    inner, paths = int(s.inner * wide), s.layers
-    attention = _node(made, "attention", str(paths["attention"]), WindowAttention(), s)
-    wiring(attention).facts["heads"] = s.heads[stage]
-    for role in "qkvo":
-        place(attention, role, str(paths[role]), linear("linear", wide, wide, s.bias or role == "o"))
+    paths = s.layers
+    attention = _node(made, "attention", paths, WindowAttention(), s)
+    mix = _node(attention, "mix", paths, WindowMixing(), s)
+    wiring(mix).facts["heads"] = s.heads[stage]
+    for role in "qkv":
+        place(mix, role, str(paths[role]), linear("linear", wide, wide, s.bias))
+    place(mix, "weights_dropout", str(paths["weights_dropout"]), Dropout(s.attention_dropout))
+    _projecting(attention, "out", s, (wide, wide), s.dropout if s.out_dropout is None else s.out_dropout)
     table = torch.zeros((2 * s.window - 1) ** 2, s.heads[stage])
-    place_tensor(attention, "bias", str(paths["bias"]), table, Constant(0.0))
-    place(attention, "attention_dropout", str(paths["attention_dropout"]), Dropout(s.dropout))
-    own = wiring(made).roles
-    own["attention_dropout"] = (*own["attention"], *str(paths["attention_dropout"]).split("."))
+    place_tensor(mix, "bias", str(paths["bias"]), table, Constant(0.0))
+    if "index" in paths:
+        held, first = torch.zeros(s.window**2, s.window**2, dtype=torch.int64), Distances(s.window)
+        first.fill_(held)
+        place_tensor(mix, "index", str(paths["index"]), held, first, trained=False)
     place(made, "attention_norm", str(paths["attention_norm"]), nn.LayerNorm(wide, eps=s.eps))
     place(made, "feedforward_norm", str(paths["feedforward_norm"]), nn.LayerNorm(wide, eps=s.eps))
-    place(made, "up", str(paths["up"]), linear("linear", wide, inner))
-    place(made, "act", str(paths["act"]), Activation(s.act))
-    place(made, "down", str(paths["down"]), linear("linear", inner, wide))
-    place(made, "feedforward_dropout", str(paths["feedforward_dropout"]), Dropout(s.dropout))
+    inner = int(s.inner * wide)
+    up = _node(made, "up", paths, Widening(), s)
+    place(up, "dense", str(paths["dense"]), linear("linear", wide, inner))
+    place(up, "act", str(paths["act"]), Activation(s.act))
+    _projecting(made, "down", s, (inner, wide), s.dropout)
     dropped = leaf_of(nets.Drop(s.rates[stage][number], paths=True))
     place(made, "drop_path", str(paths["drop_path"]), dropped)
     return made
+
+
+def _projecting(owner: nn.Module, role: str, s: Windows, widths: tuple[int, int], dropout: float) -> None:
+    node = _node(owner, role, s.layers, Projecting(), s)
+    place(node, "dense", str(s.layers["dense"]), linear("linear", *widths))
+    place(node, "dropout", str(s.layers["dropout"]), Dropout(dropout))

@@ -16,9 +16,10 @@ class Windows:
     """Stages of layers over a grid of patches, whose windows are moved by half in every other layer.
 
     Roles: of the embeddings `patch`, `embedding_norm`, `mask`, `position`, `embedding_dropout`; of a layer
-    `attention_norm`, `attention` (a node, which holds `q`, `k`, `v`, `o` and the table `bias`),
-    `attention_dropout`, `feedforward_norm`, `up`, `act`, `down`, `feedforward_dropout`, `drop_path`; between
-    stages `merge`, a node with `merge_norm` and `merged`; `final_norm`, `pooler`.
+    `attention_norm`, `attention` (a node, which holds the nodes `mix` and `out`), `feedforward_norm`, the
+    nodes `up` and `down`, `drop_path`. `mix` holds `q`, `k`, `v`, `weights_dropout`, the table `bias` and, in
+    some files, `index`, the numbers of its rows; `up` holds `dense` and `act`, `out` and `down` hold `dense`
+    and `dropout`. Between stages `merge`, a node with `merge_norm` and `merged`; `final_norm`, `pooler`.
 
     Attributes:
         stem: the patches; its class token is not there.
@@ -28,7 +29,8 @@ class Windows:
         act: of feed-forwards.
         bias: queries, keys and values have one.
         eps: of the layers' norms.
-        dropout: of what a part makes; `attention_dropout` of weights; `drop_path` of whole images.
+        dropout: of what a part makes; `attention_dropout` of weights; `drop_path` of whole images;
+            `out_dropout` of what attention makes, where that differs.
         positions: learned ones are added to the patches.
         embeddings, layers, names: paths of the embeddings' roles, within a layer, and of all else.
         classes: names of the nodes' classes, of layers and of stages.
@@ -52,6 +54,7 @@ class Windows:
     names: Mapping[str, str]
     classes: tuple[str, str]
     std: float = 0.02
+    out_dropout: float | None = None
     reads: ClassVar[str] = "pixel_values"
     attention: ClassVar[None] = None
     causal: ClassVar[bool] = False

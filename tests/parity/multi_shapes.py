@@ -1,0 +1,62 @@
+"""Shapes of models of images and texts together."""
+
+from __future__ import annotations
+
+from typing import Any
+
+_TOWER = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 24}
+_VIT = {**_TOWER, "model_type": "vit", "image_size": 12, "patch_size": 4, "num_channels": 2}
+_DONUT = {
+    **{"image_size": 12, "patch_size": 2, "num_channels": 2, "embed_dim": 8, "window_size": 3},
+    **{"depths": [2, 1], "num_heads": [2, 4], "drop_path_rate": 0.0},
+}
+_DECODES = {"is_decoder": True, "add_cross_attention": True}
+_GPT2 = {
+    **{"model_type": "gpt2", "n_embd": 16, "n_layer": 1, "n_head": 2, "vocab_size": 101, "n_positions": 20},
+    **{"attn_pdrop": 0.0, "embd_pdrop": 0.0, "resid_pdrop": 0.0, **_DECODES},
+}
+_TROCR = {
+    **{"d_model": 24, "decoder_layers": 2, "decoder_attention_heads": 2, "decoder_ffn_dim": 20},
+    **{"vocab_size": 101, "max_position_embeddings": 20, "dropout": 0.0},
+}
+_MBART = {
+    **{
+        "model_type": "mbart",
+        "d_model": 16,
+        "vocab_size": 101,
+        "max_position_embeddings": 20,
+        "dropout": 0.0,
+    },
+    **{f"{side}_layers": 1 for side in ("encoder", "decoder")},
+    **{f"{side}_attention_heads": 2 for side in ("encoder", "decoder")},
+    **{f"{side}_ffn_dim": 20 for side in ("encoder", "decoder")},
+    **_DECODES,
+}
+_JOINT = {"pad_token_id": 0, "eos_token_id": 2, "decoder_start_token_id": 1}
+# model_type -> shapes, see `shapes.py`; MORE are those of the whole grid alone
+SHAPES: dict[str, dict[str, dict[str, Any]]] = {
+    "donut-swin": {"windows that are moved, and one": _DONUT},
+    "trocr": {"of other states": _TROCR},
+    "vision-encoder-decoder": {
+        "ViT and TrOCR": {
+            "encoder": _VIT,
+            "decoder": {**_TROCR, "model_type": "trocr", "cross_attention_hidden_size": 16},
+            **_JOINT,
+        },
+    },
+}
+MORE: dict[str, dict[str, dict[str, Any]]] = {
+    "donut-swin": {"cut windows, no bias": {**_DONUT, "image_size": 10, "window_size": 2, "qkv_bias": False}},
+    "trocr": {
+        "sinusoids, no norm, scaled": {
+            **_TROCR,
+            **{"use_learned_position_embeddings": False, "layernorm_embedding": False},
+            **{"scale_embedding": True, "tie_word_embeddings": False},
+        }
+    },
+    "vision-encoder-decoder": {
+        "ViT and GPT-2": {"encoder": _VIT, "decoder": _GPT2, **_JOINT},
+        "Donut": {"encoder": {**_DONUT, "model_type": "donut-swin"}, "decoder": _MBART, **_JOINT},
+        "narrower": {"encoder": _VIT, "decoder": {**_GPT2, "n_embd": 12}, **_JOINT},
+    },
+}
