@@ -13,11 +13,11 @@ from formers.core.notices import refuse_unknown
 from formers.hub import split_hub_keywords
 from formers.processing.auto import AutoImageProcessor, named_class
 from formers.processing.features import BatchFeature
-from formers.processing.image import NESTED_FILE, BaseImageProcessor
+from formers.processing.image import BaseImageProcessor
 from formers.processing.pairs import CLASSES, PAIRS, Pair
 from formers.processing.reading import is_picture, listed
 from formers.processing.recipes import CLASSES as IMAGE_CLASSES
-from formers.processing.saving import Saving
+from formers.processing.saving import NESTED_FILE, Saving
 from formers.tokenization import load
 from formers.tokenization.classes import SETTINGS, TOLERATED
 from formers.tokenization.options import CALL_KEYWORDS
