@@ -2,36 +2,13 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-import transformers
 
-import formers
+from tests.generation.small_speech import BEFORE, START, TIMELESS, TRANSCRIBE, both
 
-# 50 words, their end, then what a text begins with, and times 0 to 1 s: a window has 100 frames
-END, START, TRANSLATE, TRANSCRIBE, BEFORE, SILENT, TIMELESS, FIRST = 50, 51, 56, 57, 59, 60, 61, 62
-LANGUAGES = {"<|en|>": 52, "<|de|>": 53, "<|fr|>": 54, "<|zh|>": 55}
-CONFIG = {
-    **{"vocab_size": 113, "num_mel_bins": 8, "d_model": 16, "max_source_positions": 50},
-    **{"encoder_layers": 1, "decoder_layers": 2, "encoder_attention_heads": 2, "decoder_attention_heads": 2},
-    **{"encoder_ffn_dim": 32, "decoder_ffn_dim": 32, "max_target_positions": 36, "median_filter_width": 3},
-    **{"pad_token_id": END, "bos_token_id": END, "eos_token_id": END, "decoder_start_token_id": START},
-    "suppress_tokens": None,
-    "begin_suppress_tokens": None,
-}
-SETTINGS = {
-    **{"max_length": 36, "pad_token_id": END, "bos_token_id": END, "eos_token_id": END},
-    **{"decoder_start_token_id": START, "no_timestamps_token_id": TIMELESS, "prev_sot_token_id": BEFORE},
-    **{"is_multilingual": True, "lang_to_id": LANGUAGES, "max_initial_timestamp_index": 20},
-    "task_to_id": {"translate": TRANSLATE, "transcribe": TRANSCRIBE},
-    "alignment_heads": [[0, 1], [1, 0]],
-    "suppress_tokens": [3, 7, START, TRANSLATE, TRANSCRIBE, BEFORE, SILENT, *LANGUAGES.values()],
-    "begin_suppress_tokens": [11, END],
-    "return_timestamps": False,
-}
 PROMPT = torch.tensor([BEFORE, 4, 9, 21])
 CARRIED = {"condition_on_prev_tokens": True}
 FALLS = {
@@ -42,16 +19,7 @@ FALLS = {
 
 @pytest.fixture(scope="module")
 def pair(tmp_path_factory: pytest.TempPathFactory) -> tuple[Any, Any]:
-    torch.manual_seed(7)
-    theirs = transformers.WhisperForConditionalGeneration(transformers.WhisperConfig(**CONFIG)).eval()
-    with torch.no_grad():
-        for name, value in theirs.named_parameters():
-            if value.dim() > 1:  # wide enough that the likeliest token changes as a text goes on
-                value.normal_(0, 0.9 if "embed" in name else 0.45)
-    theirs.generation_config = transformers.GenerationConfig(**SETTINGS)
-    folder: Path = tmp_path_factory.mktemp("speech")
-    theirs.save_pretrained(folder)
-    return theirs, formers.WhisperForConditionalGeneration.from_pretrained(folder)
+    return both(tmp_path_factory.mktemp("speech"))
 
 
 def _sounds(count: int = 3, frames: int = 100, seed: int = 0) -> dict[str, torch.Tensor]:
@@ -121,3 +89,89 @@ def test_a_long_sound_is_read_window_after_window(pair: tuple[Any, Any], asked: 
 @pytest.mark.parametrize("asked", [{}, {"return_segments": True}, {**FALLS}], ids=str)
 def test_long_sounds_of_a_batch_end_each_for_itself(pair: tuple[Any, Any], asked: dict[str, Any]) -> None:
     _same(pair, _sounds(3, 330), language="en", return_timestamps=True, **asked)
+
+
+def test_words_are_found_in_the_sound_of_each_row_alone(pair: tuple[Any, Any]) -> None:
+    sounds = _sounds(2)
+    asked = {"return_token_timestamps": True, "language": "en", "return_timestamps": True}
+    together = pair[1].generate(**sounds, **asked)
+    for row in range(2):
+        alone = _same(pair, {name: value[row : row + 1] for name, value in sounds.items()}, **asked)
+        length = alone["token_timestamps"].shape[1]
+        torch.testing.assert_close(together["token_timestamps"][row, :length], alone["token_timestamps"][0])
+
+
+def test_a_text_that_will_not_do_is_decoded_again_at_the_next_temperature(pair: tuple[Any, Any]) -> None:
+    ours, sounds = pair[1], _sounds(3)
+    asked = {"language": "en", "compression_ratio_threshold": 0.5}
+    first = ours.generate(**sounds, language="en")
+    assert torch.equal(ours.generate(**sounds, **asked, temperature=(0.0,)), first)
+    torch.manual_seed(0)
+    drawn = ours.generate(**sounds, **asked, temperature=(0.0, 1.0))
+    torch.manual_seed(0)
+    assert torch.equal(ours.generate(**sounds, language="en", temperature=1.0), drawn)
+    assert not torch.equal(first[:, :5], drawn[:, :5])
+
+
+def test_the_language_is_heard_and_encoders_that_ran_before_serve(pair: tuple[Any, Any]) -> None:
+    theirs, ours = pair
+    sounds = _sounds(3)["input_features"]
+    heard = ours.detect_language(sounds)
+    assert torch.equal(heard, theirs.detect_language(sounds))
+    encoded = ours.get_encoder()(sounds)
+    assert torch.equal(ours.detect_language(encoder_outputs=encoded), heard)
+    once = {"force_unique_generate_call": True}
+    assert torch.equal(ours.generate(encoder_outputs=encoded, **once), ours.generate(sounds, **once))
+
+
+def test_progress_and_tokens_are_told_as_they_come(pair: tuple[Any, Any]) -> None:
+    class Heard:
+        def __init__(self) -> None:
+            self.tokens: list[list[int]] = []
+            self.ends = 0
+
+        def put(self, value: torch.Tensor) -> None:
+            self.tokens.append(value.reshape(-1).tolist())
+
+        def end(self) -> None:
+            self.ends += 1
+
+    heard, seen = Heard(), list[list[int]]()
+    sounds = _sounds(1, 250)
+    asked = {"language": "en", "return_timestamps": True, "task": "transcribe"}
+    pair[1].generate(
+        **sounds, **asked, streamer=heard, monitor_progress=lambda seeks: seen.append(seeks[0].tolist())
+    )
+    assert heard.tokens[0] == [START, 52, TRANSCRIBE]
+    assert heard.ends == 1
+    assert seen[0] == [0, 250] != seen[-1]
+    assert seen == sorted(seen)
+    assert sum(one == heard.tokens[0] for one in heard.tokens) == 1
+
+
+@pytest.mark.parametrize(
+    ("asked", "says"),
+    [
+        ({"language": "klingon"}, "no language"),
+        ({"task": "sing"}, "task is"),
+        ({"language": ["en"]}, "1 languages for 3 sounds"),
+        ({"no_speech_threshold": 0.5}, "logprob_threshold"),
+        ({"prompt_condition_type": "all-segments"}, "condition_on_prev_tokens"),
+        ({"max_new_tokens": 40}, "max_new_tokens is 40"),
+        ({"is_multilingual": False, "task": "translate"}, "English alone"),
+    ],
+    ids=str,
+)
+def test_what_cannot_be_done_is_refused(pair: tuple[Any, Any], asked: dict[str, Any], says: str) -> None:
+    with pytest.raises(ValueError, match=says):
+        pair[1].generate(**_sounds(), **asked)
+
+
+def test_long_sounds_need_to_know_where_they_end(pair: tuple[Any, Any]) -> None:
+    sounds = _sounds(2, 300)["input_features"]
+    with pytest.raises(ValueError, match="attention_mask"):
+        pair[1].generate(sounds)
+    with pytest.raises(ValueError, match="leave return_timestamps=False out"):
+        pair[1].generate(sounds[:1], return_timestamps=False)
+    with pytest.raises(TypeError, match="input_features"):
+        pair[1].generate(sounds[0])

@@ -26,9 +26,9 @@ SPECIAL = [
 ]
 MERGES = ["t h", "Ġ th", "Ġth e", "Ġ c", "a t", "Ġc at", "Ġ d", "o g"]
 SAID = """
-twenty one two oh zero five hundred thousand million first twelfth fifties double triple point minus plus dollars
-cents per cent percent and cat 3.5 22 $5 -7 mr can't it's i'ma (um) [noise] colour naïve straße 1,000 4th c4 ¢7
-U.S.
+twenty one two oh zero five hundred thousand million first twelfth fifties double triple point minus plus
+dollars cents per cent percent and cat 3.5 22 $5 -7 mr can't it's i'ma (um) [noise] colour naïve straße 1,000
+4th c4 ¢7 U.S.
 """
 TEXT = ' The cat, "the" dog (cat) sat: well-known. 日本 naïve'
 

@@ -95,7 +95,7 @@ def token_times(
         seconds: between two of them.
     """
     found = torch.zeros(len(ids), dtype=torch.float32)
-    if len(ids) - prompt < 2:
+    if len(ids) - prompt < 2 or columns == 0:
         return found
     decoder = model.get_decoder()
     out = decoder(ids[None, :-1], encoder_hidden_states=memory, output_attentions=True, use_cache=False)
