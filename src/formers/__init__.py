@@ -14,6 +14,7 @@ from typing import Any
 from formers.adapters import NAMES as ADAPTERS
 from formers.generation import NAMES as GENERATION
 from formers.pipelines import NAMES as PIPELINES
+from formers.processing import TABLE as PROCESSING
 from formers.tasks.table import AUTO
 
 __version__ = "0.1.0"
@@ -115,8 +116,10 @@ _TABLE: dict[str, tuple[str, ...]] = {
     ),
     "formers.processing": (
         *("AutoFeatureExtractor", "AutoImageProcessor", "BaseImageProcessor", "BatchFeature"),
-        "ProcessorMixin",
+        *("ProcessorMixin", "SequenceFeatureExtractor"),
     ),
+    "formers.processing.audio_reading": ("load_audio",),
+    "formers.processing.audio_spectra": PROCESSING["audio_spectra"],
     "formers.processing.reading": ("load_image",),
     "formers.quantization.config": ("BitsAndBytesConfig",),
     "formers.quantization.configs": (

@@ -13,13 +13,14 @@ from formers.tasks.table import AUTO
 def find(name: str) -> tuple[str, str] | None:
     """Module and attribute behind a name such as `BertForMaskedLM`, `BertConfig` or `BertTokenizer`."""
     from formers.core import available
+    from formers.processing.audio_recipes import CLASSES as SOUNDS
     from formers.processing.pairs import CLASSES as PAIRS
     from formers.processing.recipes import CLASSES as PROCESSORS
     from formers.tokenization.recipes import CLASSES
 
     if name in CLASSES:
         return "formers.tokenization", name
-    if name in PROCESSORS or name in PAIRS:
+    if name in PROCESSORS or name in SOUNDS or name in PAIRS:
         return "formers.processing", name
     if available.answers(name):
         return "formers.core.available", name
@@ -241,6 +242,7 @@ def known() -> Iterator[str]:
     """Every derived name; this imports the families."""
     from formers.auto import derived_names
     from formers.core import available
+    from formers.processing.audio_recipes import CLASSES as SOUNDS
     from formers.processing.pairs import CLASSES as PAIRS
     from formers.processing.recipes import CLASSES as PROCESSORS
     from formers.tokenization.recipes import CLASSES
@@ -248,6 +250,7 @@ def known() -> Iterator[str]:
     yield from CLASSES
     yield from PROCESSORS
     yield from PAIRS
+    yield from SOUNDS
     yield from available.names()
     yield from _named_outputs()
     yield from PLAIN_MAPS

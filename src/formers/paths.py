@@ -18,6 +18,7 @@ from typing import Any
 from formers.generation import NAMES as GENERATION
 from formers.models.table import FAMILIES
 from formers.names import map_of
+from formers.processing import TABLE as PROCESSING
 from formers.tasks.table import AUTO
 
 _OUTPUTS = (
@@ -73,10 +74,12 @@ PATHS: dict[str, str] = {
         "ACT2FN GELUActivation NewGELUActivation PytorchGELUTanh gelu gelu_fast gelu_new gelu_python "
         "gelu_pytorch_tanh get_activation linear_act mish quick_gelu silu"
     ),
+    "audio_utils": f"load_audio {' '.join(PROCESSING['audio_spectra'])}",
     "cache_utils": "Cache DynamicCache EncoderDecoderCache QuantizedCache StaticCache",
     "configuration_utils": "PretrainedConfig PreTrainedConfig CONFIG_NAME",
     "data": _COLLATORS,
     "data.data_collator": _COLLATORS,
+    "feature_extraction_sequence_utils": "SequenceFeatureExtractor",
     "feature_extraction_utils": "BatchFeature",
     "file_utils": f"{_DOCSTRINGS} {_FILES} {_GENERIC} *is_",
     "generation.beam_constraints": " ".join(GENERATION["formers.generation.constraints"]),

@@ -1,16 +1,23 @@
-"""Pictures to arrays, on Pillow and NumPy. Importing this package imports neither."""
+"""Pictures and sounds to arrays. Importing this package imports neither NumPy nor what reads files."""
 
 from __future__ import annotations
 
 import importlib
 from typing import Any
 
+from formers.processing.audio_recipes import CLASSES as SOUNDS
 from formers.processing.pairs import CLASSES as PAIRS
 from formers.processing.recipes import CLASSES, MODEL_TYPES
 
 # module -> the public names that it defines
 TABLE: dict[str, tuple[str, ...]] = {
-    "auto": ("AutoFeatureExtractor", "AutoImageProcessor", "named_class"),
+    "audio": ("SequenceFeatureExtractor",),
+    "audio_reading": ("BadSound", "load_audio"),
+    "audio_spectra": (
+        *("amplitude_to_db", "hertz_to_mel", "mel_filter_bank", "mel_to_hertz", "optimal_fft_length"),
+        *("power_to_db", "spectrogram", "spectrogram_batch", "window_function"),
+    ),
+    "auto": ("AutoFeatureExtractor", "AutoImageProcessor", "named_class", "named_extractor"),
     "features": ("BatchFeature",),
     "image": ("BaseImageProcessor",),
     "joined": ("ProcessorMixin",),
@@ -19,14 +26,16 @@ TABLE: dict[str, tuple[str, ...]] = {
 }
 _MODULE_OF = {name: module for module, names in TABLE.items() for name in names}
 
-__all__ = ["CLASSES", "MODEL_TYPES", *_MODULE_OF, *CLASSES, *PAIRS]  # noqa: PLE0604
+__all__ = ["CLASSES", "MODEL_TYPES", *_MODULE_OF, *CLASSES, *SOUNDS, *PAIRS]  # noqa: PLE0604
 
 
 def __getattr__(name: str) -> Any:
     if name in CLASSES:
         value: Any = importlib.import_module("formers.processing.auto").named_class(name)
+    elif name in SOUNDS:
+        value = importlib.import_module("formers.processing.auto").named_extractor(name)
     elif name in PAIRS:
-        value = importlib.import_module("formers.processing.joined").named_pair(name)
+        value = importlib.import_module("formers.processing.named").named_pair(name)
     elif name in _MODULE_OF:
         value = getattr(importlib.import_module(f"formers.processing.{_MODULE_OF[name]}"), name)
     else:

@@ -1,4 +1,4 @@
-"""Which processor reads a checkpoint's pictures, and the classes by name."""
+"""Which processor reads a checkpoint's pictures or sounds, and the classes by name."""
 
 from __future__ import annotations
 
@@ -8,6 +8,10 @@ from typing import Any
 from formers.configs import PretrainedConfig
 from formers.hub import split_hub_keywords
 from formers.processing import answers
+from formers.processing.audio import SequenceFeatureExtractor
+from formers.processing.audio_recipes import CLASSES as SOUND_CLASSES
+from formers.processing.audio_recipes import MODEL_TYPES as SOUND_MODEL_TYPES
+from formers.processing.audio_recipes import RECIPES as SOUND_RECIPES
 from formers.processing.films import FilmImageProcessor
 from formers.processing.image import BaseImageProcessor
 from formers.processing.objects import ObjectImageProcessor
@@ -32,6 +36,20 @@ def _class_of(family: str) -> type[BaseImageProcessor]:
 def named_class(name: str) -> type[BaseImageProcessor]:
     """The class behind `ViTImageProcessor`, `ViTImageProcessorFast`, `ViTFeatureExtractor`, ..."""
     return _class_of(CLASSES[name])
+
+
+@functools.cache
+def _extractor_of(family: str) -> type[SequenceFeatureExtractor]:
+    name = f"{family}FeatureExtractor"
+    says = f"Sounds for the models of the family {family}; see `SequenceFeatureExtractor`."
+    recipe = SOUND_RECIPES[family]
+    own = {"recipe": recipe, "model_input_names": list(recipe.inputs), "__doc__": says}
+    return type(name, (SequenceFeatureExtractor,), own)
+
+
+def named_extractor(name: str) -> type[SequenceFeatureExtractor]:
+    """The class behind `WhisperFeatureExtractor`, ..."""
+    return _extractor_of(SOUND_CLASSES[name])
 
 
 _own: dict[str, type[Any]] = {}
@@ -96,9 +114,57 @@ class AutoImageProcessor:
 
 
 class AutoFeatureExtractor:
-    """The older name: what prepares a checkpoint's pictures."""
+    """What prepares a checkpoint's sounds; under an older name, its pictures."""
 
     def __init__(self) -> None:
         raise OSError("AutoFeatureExtractor is used through AutoFeatureExtractor.from_pretrained(name)")
 
-    from_pretrained = AutoImageProcessor.from_pretrained
+    @staticmethod
+    def from_pretrained(pretrained_model_name_or_path: Any, **options: Any) -> Any:
+        """Load the extractor of a folder or Hub id; keywords as `SequenceFeatureExtractor.from_pretrained`.
+
+        Raises:
+            OSError: when there is no preprocessor_config.json.
+            ValueError: for an extractor that is not part of this version.
+        """
+        name = pretrained_model_name_or_path
+        config = options.pop("config", None)
+        hub, _ = split_hub_keywords(dict(options))
+        values, rest = SequenceFeatureExtractor.settings_of(name, **options)
+        said = values.get("feature_extractor_type")
+        kind = getattr(config, "model_type", None)
+        if said not in SOUND_CLASSES and said not in CLASSES and kind is None:
+            kind = PretrainedConfig.get_config_dict(name, **hub)[0].get("model_type")
+        if kind in _own_sounds:
+            return _own_sounds[kind].from_dict(values, **rest)
+        if said in SOUND_CLASSES:
+            return named_extractor(said).from_dict(values, **rest)
+        if said is None and kind in SOUND_MODEL_TYPES:
+            return _extractor_of(SOUND_MODEL_TYPES[kind]).from_dict(values, **rest)
+        if said in CLASSES or kind in MODEL_TYPES or kind in _own or values.get("image_processor_type"):
+            return AutoImageProcessor.from_pretrained(name, **options)
+        raise ValueError(
+            f"{name} names {said or 'no feature extractor'} (model type {kind!r}), which is not part of this "
+            f"version; those that are: {', '.join(SOUND_CLASSES)}"
+        )
+
+    @staticmethod
+    def register(
+        config_class: type[PretrainedConfig], feature_extractor_class: Any, exist_ok: bool = False
+    ) -> None:
+        """Make an extractor class of one's own the answer for a config class.
+
+        Raises:
+            TypeError: for what has no `from_dict`.
+            ValueError: when the config class has one already.
+        """
+        own = feature_extractor_class
+        if not (isinstance(own, type) and hasattr(own, "from_dict")):
+            raise TypeError(f"AutoFeatureExtractor.register takes a class with a from_dict, but got {own!r}")
+        kind = config_class.model_type
+        if (kind in _own_sounds or kind in SOUND_MODEL_TYPES) and not exist_ok:
+            raise ValueError(f"model type {kind!r} has a feature extractor already")
+        _own_sounds[kind] = own
+
+
+_own_sounds: dict[str, type[Any]] = {}

@@ -51,7 +51,8 @@ class BatchFeature(dict[str, Any]):
                 listed = ", ".join(str(list(one)) for one in sorted(shapes)[:4])
                 raise ValueError(
                     f"{key} have different shapes ({listed}) and make no tensor: give a size with height and "
-                    "width, do_center_crop=True or do_pad=True, or leave return_tensors out"
+                    "width, do_center_crop=True or do_pad=True (of sounds, padding=True), or leave "
+                    "return_tensors out"
                 )
             self[key] = as_tensor(value, tensor_type)
         return self

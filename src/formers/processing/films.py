@@ -10,7 +10,8 @@ import numpy as np
 from formers.core.extras import need
 from formers.processing.features import BatchFeature
 from formers.processing.image import BaseImageProcessor, Sizes
-from formers.processing.reading import BadPicture, called, stream
+from formers.processing.reading import BadPicture
+from formers.processing.sources import called, opened
 
 
 def films_of(given: Any) -> list[Any]:
@@ -77,10 +78,10 @@ def read_film(film: Any, indices: Sequence[int], timeout: float | None = None) -
         if len(film) <= indices[-1]:
             raise BadPicture(f"the film has {len(film)} frames, but number {indices[-1]} is asked for")
         return [film[i] for i in indices]
-    av, name = need("av", "video", "films"), called(film)
+    av, name = need("av", "video", "films"), called(film, "film")
     found, wanted = {}, set(indices)
     try:
-        with stream(film, timeout, name) as source, av.open(source) as container:
+        with opened(film, "film", BadPicture, timeout, name) as source, av.open(source) as container:
             for i, frame in enumerate(container.decode(video=0)):
                 if i in wanted:
                     found[i] = frame.to_ndarray(format="rgb24")

@@ -3,25 +3,18 @@
 from __future__ import annotations
 
 import copy
-import json
-from collections.abc import Mapping
-from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
 
-from formers.core.atomic import write_text
-from formers.core.jsonfile import plain, read_json_object
 from formers.core.notices import notice, refuse_unknown
-from formers.hub import Source, split_hub_keywords
 from formers.processing import steps
 from formers.processing.features import BatchFeature
 from formers.processing.reading import as_pillow_or_array, channels_last, listed
 from formers.processing.recipes import BICUBIC, BILINEAR, NEAREST, Recipe
-from formers.processing.saving import Saving
+from formers.processing.saving import Settings
 from formers.processing.sizes import SizeDict, by_size, fitted, size_of
 
-FILE, NESTED_FILE = "preprocessor_config.json", "processor_config.json"
 # Settings that any processor knows, beside those of its recipe.
 _COMMON = (
     *("do_convert_rgb", "do_resize", "size", "resample", "do_center_crop", "crop_size", "do_rescale"),
@@ -41,7 +34,7 @@ Sizes = tuple[tuple[int, int], tuple[int, int], tuple[int, int]]
 _NOT_KEPT = ("feature_extractor_type", "image_processor_type", "processor_class", "_valid_processor_keys")
 
 
-class BaseImageProcessor(Saving):
+class BaseImageProcessor(Settings):
     """Pictures to the arrays that a model reads.
 
     Its settings are attributes, by the names of `preprocessor_config.json`; each can be given for one call
@@ -54,6 +47,7 @@ class BaseImageProcessor(Saving):
         ValueError: for a size that says nothing.
     """
 
+    part = "image_processor"
     recipe: ClassVar[Recipe] = Recipe()
     model_input_names: ClassVar[list[str]] = ["pixel_values"]
 
@@ -67,82 +61,25 @@ class BaseImageProcessor(Saving):
         values = _with_sizes(values, square, self.recipe.framed)
         if longest is not None and values["size"] is not None and "shortest_edge" in values["size"]:
             values["size"]["longest_edge"] = int(longest)
-        self._names = list(values)
-        for name, value in values.items():
-            setattr(self, name, value)
+        super().__init__(**values)
 
     @property
     def is_fast(self) -> bool:
         """Whether batches of equal work run as one array operation: they do."""
         return True
 
-    # -- files -------------------------------------------------------------------------------------
+    @classmethod
+    def known_settings(cls) -> set[str]:
+        """Names of settings, today's and older ones."""
+        return {*_COMMON, *_OLDER, *_WITHOUT_EFFECT, *cls.recipe.settings, "max_size"}
 
     @classmethod
     def get_image_processor_dict(cls, name: Any, **options: Any) -> tuple[dict[str, Any], dict[str, Any]]:
-        """The settings in the files of a checkpoint, and the keywords that are not the Hub's.
+        """See `settings_of`."""
+        return cls.settings_of(name, **options)
 
-        Raises:
-            OSError: when there are none.
-        """
-        hub, rest = split_hub_keywords(options)
-        if isinstance(name, (str, Path)) and Path(name).is_file():
-            return read_json_object(name), rest
-        source = Source.of(name, **hub)
-        nested = source.find(NESTED_FILE)
-        found = read_json_object(nested).get("image_processor") if nested is not None else None
-        if isinstance(found, dict):
-            return found, rest
-        return read_json_object(source.get(FILE)), rest
-
-    @classmethod
-    def from_pretrained(cls, pretrained_model_name_or_path: Any, **options: Any) -> Any:
-        """Load the settings of a folder, a file or a Hub id.
-
-        Args:
-            pretrained_model_name_or_path: folder, `preprocessor_config.json`, or `owner/name`.
-            options: Hub keywords, and settings that win over the file. With `return_unused_kwargs=True` the
-                answer is `(processor, unused)`.
-
-        Raises:
-            OSError: when there is no such file.
-            TypeError: for a keyword that is neither.
-        """
-        values, rest = cls.get_image_processor_dict(pretrained_model_name_or_path, **options)
-        return cls.from_dict(values, **rest)
-
-    @classmethod
-    def from_dict(cls, image_processor_dict: Mapping[str, Any], **options: Any) -> Any:
-        """A processor with the settings of a file; see `from_pretrained`."""
-        unused_too = bool(options.pop("return_unused_kwargs", False))
-        known = {*_COMMON, *_OLDER, *_WITHOUT_EFFECT, *cls.recipe.settings, *image_processor_dict, "max_size"}
-        unused = {name: value for name, value in options.items() if name not in known}
-        if not unused_too:
-            refuse_unknown(unused, known, f"{cls.__name__}.from_pretrained")
-        made = cls(**{**image_processor_dict, **{k: v for k, v in options.items() if k in known}})
-        return (made, unused) if unused_too else made
-
-    def to_dict(self) -> dict[str, Any]:
-        """The settings, and the name of the class."""
-        values = {name: getattr(self, name) for name in self._names if not name.startswith("_")}
-        kept = {
-            name: plain(value, lambda one: one.tolist() if isinstance(one, np.ndarray) else one)
-            for name, value in values.items()
-            if value is not None or self.recipe.settings.get(name) is not None
-        }
-        return {**kept, "image_processor_type": type(self).__name__}
-
-    def to_json_string(self) -> str:
-        """`to_dict` as JSON, sorted."""
-        return json.dumps(self.to_dict(), indent=2, sort_keys=True) + "\n"
-
-    def written(self, folder: Path) -> list[str]:
-        """Write `preprocessor_config.json`."""
-        write_text(folder / FILE, self.to_json_string())
-        return [str(folder / FILE)]
-
-    def __repr__(self) -> str:
-        return f"{type(self).__name__} {self.to_json_string()}"
+    def _none_is_written(self, name: str) -> bool:
+        return self.recipe.settings.get(name) is not None
 
     # -- calls -------------------------------------------------------------------------------------
 

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import functools
 import json
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -13,12 +12,11 @@ from formers.core.notices import refuse_unknown
 from formers.hub import split_hub_keywords
 from formers.processing.auto import AutoImageProcessor, named_class
 from formers.processing.features import BatchFeature
-from formers.processing.image import NESTED_FILE, BaseImageProcessor
-from formers.processing.marked import fields_in
-from formers.processing.pairs import CLASSES, PAIRS, Pair
+from formers.processing.image import BaseImageProcessor
+from formers.processing.pairs import Pair
 from formers.processing.reading import is_picture, listed
 from formers.processing.recipes import CLASSES as IMAGE_CLASSES
-from formers.processing.saving import Saving
+from formers.processing.saving import NESTED_FILE, Saving
 from formers.tokenization import load
 from formers.tokenization.classes import SETTINGS, TOLERATED
 from formers.tokenization.options import CALL_KEYWORDS
@@ -52,8 +50,9 @@ class ProcessorMixin(Saving):
         named.pop("chat_template", None)
         refuse_unknown(named, self.attributes, type(self).__name__)
         named = {**dict(zip(self.attributes, parts, strict=False)), **named}
-        for name, wanted in (("image_processor", "__call__"), ("tokenizer", "convert_tokens_to_ids")):
-            if name in self.attributes and not hasattr(named.get(name), wanted):
+        for name in self.attributes:
+            wanted = "convert_tokens_to_ids" if name == "tokenizer" else "__call__"
+            if not hasattr(named.get(name), wanted):
                 raise TypeError(
                     f"{type(self).__name__} takes {', '.join(self.attributes)}, but its {name} is "
                     f"{type(named.get(name)).__name__}"
@@ -204,24 +203,3 @@ def _in_a_row(text: Any) -> Any:
         raise TypeError("text is one text, a list of texts, or a list of such lists, one for each picture")
     most = max(len(one) for one in text)
     return [each for one in text for each in [*one, *[" "] * (most - len(one))]]
-
-
-@functools.cache
-def _class_of(family: str) -> type[ProcessorMixin]:
-    name = f"{family}Processor"
-    says = f"Texts and pictures for the models of the family {family}; see `ProcessorMixin`."
-    own = {"token2json": _fields} if PAIRS[family].fields else {}
-    return type(name, (ProcessorMixin,), {"pair": PAIRS[family], "__doc__": says, **own})
-
-
-def _fields(
-    self: Any, tokens: str, is_inner_value: bool = False, added_vocab: Collection[str] | None = None
-) -> Any:
-    """The fields between marks in a text; see `fields_in`."""
-    known = self.tokenizer.get_added_vocab() if added_vocab is None else added_vocab
-    return fields_in(tokens, known, is_inner_value)
-
-
-def named_pair(name: str) -> type[ProcessorMixin]:
-    """The class behind `CLIPProcessor`, ..."""
-    return _class_of(CLASSES[name])

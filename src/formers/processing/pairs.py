@@ -1,4 +1,4 @@
-"""Processors that join a tokenizer and an image processor, as data: a row for each family."""
+"""Processors that join a tokenizer and what prepares pictures or sounds, as data: a row for each family."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class Pair:
     """One family's processor.
 
     Attributes:
-        images: the family of `recipes` that prepares pictures, where files do not name one.
+        images: the family of `recipes` that prepares pictures, where files do not name one; empty for none.
         model_types: model types whose checkpoints may leave the class out.
         text: keywords of the tokenizer's call, `pictures` of the image processor's, that differ from theirs.
         unread: what the tokenizer gives and the models do not take.
@@ -26,6 +26,7 @@ class Pair:
             of it where they are `alone`.
         fields: what is written may be fields between marks, which `token2json` reads.
         beside: keywords of the tokenizer's call where pictures are given too.
+        sounds: it prepares sounds in place of pictures.
     """
 
     images: str
@@ -37,6 +38,7 @@ class Pair:
     labels: Literal["", "beside", "alone"] = ""
     beside: Mapping[str, Any] = field(default_factory=dict)
     fields: bool = False
+    sounds: bool = False
 
 
 PAIRS: dict[str, Pair] = {
@@ -59,6 +61,7 @@ PAIRS: dict[str, Pair] = {
     "Siglip2": Pair("Siglip2", ("siglip2",), {**_SIXTY_FOUR, "truncation": True}, _PATCHES),
     "TrOCR": Pair("ViT", ("trocr",), labels="alone"),
     "VisionTextDualEncoder": Pair("ViT", ("vision-text-dual-encoder",)),
+    "Whisper": Pair("", ("whisper",), sounds=True),
 }
 MODEL_TYPES = {kind: name for name, pair in PAIRS.items() for kind in pair.model_types}
 CLASSES = {f"{name}Processor": name for name in PAIRS}

@@ -2,22 +2,15 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
-import io
 import os
-import re
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from formers.core.extras import need
 from formers.core.notices import notice
-
-LONGEST_DOWNLOAD = 1 << 28  # bytes
-WAIT = 30.0  # seconds for an address to answer
+from formers.processing.sources import called, opened
 
 
 class BadPicture(OSError, ValueError):
@@ -50,10 +43,10 @@ def load_image(image: Any, timeout: float | None = None, name: str = "") -> Any:
         TypeError: for anything else than the above.
     """
     Image = pillow()  # noqa: N806  (a module)
-    name = name or called(image)
+    name = name or called(image, "picture")
     try:
         if not isinstance(image, Image.Image):
-            image = Image.open(stream(image, timeout, name))
+            image = Image.open(opened(image, "picture", BadPicture, timeout, name))
             if getattr(image, "is_animated", False):
                 notice(f"{name} holds {image.n_frames} frames: the first one is read")
         upright = need("PIL.ImageOps", "vision").exif_transpose(image)
@@ -66,67 +59,6 @@ def load_image(image: Any, timeout: float | None = None, name: str = "") -> Any:
         raise BadPicture(f"{name} is too large: {error}. See PIL.Image.MAX_IMAGE_PIXELS") from error
     except (OSError, SyntaxError, ValueError, EOFError, MemoryError) as error:  # what decoders raise
         raise BadPicture(f"{name} cannot be read: {error or type(error).__name__}") from error
-
-
-def called(image: Any) -> str:
-    """What errors call something to be read."""
-    if isinstance(image, (str, os.PathLike)):
-        said = os.fspath(image)
-        return repr(said if len(said) <= 200 else f"{said[:60]}...")
-    return repr(getattr(image, "filename", "") or f"a picture given as {type(image).__name__}")
-
-
-def stream(image: Any, timeout: float | None, name: str) -> Any:
-    """The bytes of a file, an address, bytes or base64, to be read.
-
-    Raises:
-        BadPicture: where there are none.
-        TypeError: for anything else.
-    """
-    if isinstance(image, (bytes, bytearray, memoryview)):
-        return io.BytesIO(image)
-    if hasattr(image, "read") and hasattr(image, "seek"):
-        return image
-    if not isinstance(image, (str, os.PathLike)):
-        raise TypeError(
-            f"a picture is a path, an address, bytes, base64, a Pillow image, an array or a tensor, not a "
-            f"{type(image).__name__}"
-        )
-    said = os.fspath(image)
-    if re.match(r"https?://", said):
-        return io.BytesIO(_download(said, timeout, name))
-    if not said.startswith("data:") and len(said) < 4096 and Path(said).expanduser().is_file():
-        return open(Path(said).expanduser(), "rb")  # noqa: SIM115  (Pillow reads it when it is loaded)
-    return io.BytesIO(_decoded(said, name))
-
-
-def _download(address: str, timeout: float | None, name: str) -> bytes:
-    from http.client import HTTPException
-    from urllib.request import Request, urlopen
-
-    from formers.core.environment import version
-
-    asked = Request(address, headers={"User-Agent": f"formers/{version('formers')}"})
-    try:
-        with urlopen(asked, timeout=WAIT if timeout is None else timeout) as answer:
-            found: bytes = answer.read(LONGEST_DOWNLOAD + 1)
-    except (OSError, HTTPException, ValueError) as error:
-        raise BadPicture(f"{name} does not answer with a picture: {error}") from error
-    if len(found) > LONGEST_DOWNLOAD:
-        raise BadPicture(f"{name} is larger than {LONGEST_DOWNLOAD >> 20} MiB")
-    return found
-
-
-def _decoded(text: str, name: str) -> bytes:
-    if text.startswith("data:"):
-        text = text.partition(",")[2]
-    try:
-        found = base64.b64decode(re.sub(r"\s+", "", text), validate=True)
-    except (binascii.Error, ValueError) as error:
-        raise BadPicture(f"there is no file {name}, and it is no address and no base64") from error
-    if len(found) < 8:  # a short word is base64 by chance
-        raise BadPicture(f"there is no file {name}")
-    return found
 
 
 def is_picture(image: Any) -> bool:
@@ -155,7 +87,7 @@ def as_pillow_or_array(image: Any, place: int, count: int, timeout: float | None
         try:
             image.load()
         except (OSError, SyntaxError, ValueError, EOFError) as error:
-            raise BadPicture(f"{name or called(image)} cannot be read: {error}") from error
+            raise BadPicture(f"{name or called(image, 'picture')} cannot be read: {error}") from error
         return image
     if hasattr(image, "detach"):
         image = image.detach().cpu()
@@ -168,7 +100,7 @@ def as_pillow_or_array(image: Any, place: int, count: int, timeout: float | None
             )
         return image
     where = f" ({name})" if name and isinstance(image, (str, os.PathLike)) else ""
-    return load_image(image, timeout, f"{called(image)}{where}" if where else name)
+    return load_image(image, timeout, f"{called(image, 'picture')}{where}" if where else name)
 
 
 def channels_last(array: Any, data_format: str | None, counts: Sequence[int] = (1, 3, 4)) -> Any:

@@ -280,6 +280,13 @@ TASKS: dict[str, Task] = {
             "Find what texts ask for in images.",
             "zero-shot-object-detection",
         ),
+        Task(
+            "transcription",
+            ("transcription", "Transcription"),
+            "",
+            "Turn speech of any length into text with times.",
+            "automatic-speech-recognition",
+        ),
         Task("visual_tokens", ("masked_image", "VisualTokens"), "", "Predict codes of hidden patches."),
         Task(
             "zero_shot_image_classification",
@@ -299,6 +306,7 @@ _WIDER: dict[str, tuple[tuple[str, ...], str]] = {
         TASKS["masked_lm"].says,
     ),
     "AutoModelForSeq2SeqLM": (("seq2seq_lm", "joined_generation"), TASKS["seq2seq_lm"].says),
+    "AutoModelForSpeechSeq2Seq": (("speech_seq2seq", "transcription"), TASKS["speech_seq2seq"].says),
     "AutoModelForPreTraining": (
         (
             "pretraining",

@@ -1,0 +1,131 @@
+"""The forms in which models read sounds. A form gets waves [T], the settings, and the lengths asked for."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from formers.processing.audio_padding import Array, Lengths, padded, standardised
+from formers.processing.audio_reading import BadSound
+from formers.processing.audio_spectra import magnitudes, mel_triangles, window_function
+from formers.tokenization.options import PaddingStrategy
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+Settings = Mapping[str, Any]
+Found = dict[str, Any]
+
+_FLOOR = 1.192092955078125e-07  # Kaldi's: the gap between 1 and the next float32
+
+
+def waves(sounds: Sequence[Array], now: Settings, how: Lengths) -> Found:
+    """`input_values`, one wave after the other."""
+    rows, masks = padded(sounds, how)
+    if now["do_normalize"]:
+        known = bool(now["return_attention_mask"]) and how.strategy is not PaddingStrategy.DO_NOT_PAD
+        rows = standardised(rows, masks if known else None, how.value)
+    return {"input_values": rows, "attention_mask": masks}
+
+
+@functools.lru_cache(maxsize=8)
+def _slaney(bins: int, filters: int, rate: int) -> Any:
+    import torch
+
+    made = mel_triangles(bins, filters, 0.0, 8000.0, rate, norm="slaney", mel_scale="slaney")
+    return torch.from_numpy(made.astype(np.float32))
+
+
+@functools.lru_cache(maxsize=8)
+def _kaldi(filters: int, rate: int) -> Any:
+    import torch
+
+    return torch.from_numpy(
+        mel_triangles(257, filters, 20, rate // 2, rate, None, "kaldi", triangularize_in_mel_space=True)
+    )
+
+
+def log_mel(sounds: Sequence[Array], now: Settings, how: Lengths) -> Found:
+    """`input_features` [B, bins, frames]: log10 of mel bins, no more than 8 below the loudest, around 0."""
+    import torch
+
+    hop, size = now["hop_length"], now["n_fft"]
+    rows, masks = padded(sounds, how)
+    if now.get("do_normalize"):
+        rows = standardised(rows, masks, how.value)
+    lengths = {len(row) for row in rows}
+    if min(lengths) <= size // 2 or len(lengths) > 1:
+        raise BadSound(
+            f"the sounds have {min(lengths)} to {max(lengths)} samples: their spectra need one length, above "
+            f"{size // 2}; leave padding at 'max_length' or, for long ones, 'longest'"
+        )
+    device = now.get("device") or "cpu"
+    whole = torch.from_numpy(np.stack(rows)).to(device)
+    if now["dither"]:
+        whole = whole + now["dither"] * torch.randn_like(whole)
+    whole = torch.nn.functional.pad(whole[:, None], (size // 2, size // 2), mode="reflect")[:, 0]
+    window = torch.hann_window(size, device=device)
+    filters = _slaney(1 + size // 2, now["feature_size"], now["sampling_rate"]).to(device)
+    made = magnitudes(whole, window, hop, filters=filters, frames=lengths.pop() // hop)
+    made = made.clamp(min=1e-10).log10()
+    made = torch.maximum(made, made.amax((1, 2), keepdim=True) - 8.0)
+    found = ((made + 4.0) / 4.0).transpose(1, 2).contiguous().cpu().numpy()
+    return {"input_features": found, "attention_mask": [mask[::hop][: found.shape[2]] for mask in masks]}
+
+
+def _banks(wave: Array, now: Settings, window: str, loudness: float = 1.0) -> Any:
+    """Logarithms of Kaldi's filter banks, float32 [frames, bins]: 25 ms every 10 ms."""
+    import torch
+
+    made: Tensor = magnitudes(
+        torch.from_numpy(wave.astype(np.float64) * loudness)[None],
+        torch.from_numpy(window_function(400, window, periodic=False)),
+        160,
+        512,
+        filters=_kaldi(now["num_mel_bins"], now["sampling_rate"]),
+        dither=now.get("dither") or 0.0,
+        offset=True,
+        preemphasis=0.97,
+    )
+    return made[0].clamp(min=_FLOOR).log().float().numpy()
+
+
+def filled_banks(sounds: Sequence[Array], now: Settings, how: Lengths) -> Found:
+    """`input_values` [max_length, bins]: zeros behind, and then all by one mean and deviation."""
+    rows, masks = [], []
+    for wave in sounds:
+        made = _banks(wave, now, "hann") if len(wave) >= 400 else np.zeros((0, now["num_mel_bins"]), "f4")
+        made = made[: now["max_length"]]
+        behind = now["max_length"] - len(made)
+        masks.append(np.pad(np.ones(len(made), np.int32), (0, behind)))
+        made = np.pad(made, ((0, behind), (0, 0)))
+        rows.append((made - now["mean"]) / (now["std"] * 2) if now["do_normalize"] else made)
+    return {"input_values": rows, "attention_mask": masks}
+
+
+def banks(sounds: Sequence[Array], now: Settings, how: Lengths) -> Found:
+    """`input_features` [frames, bins], each bin with mean 0 and variance 1 over the real frames."""
+    shortest = min(map(len, sounds))
+    if shortest < 400:
+        raise BadSound(f"a sound of {shortest} samples is shorter than one frame of 400")
+    rows, masks = padded([_banks(wave, now, "povey", 1 << 15) for wave in sounds], how)
+    if now["do_ceptral_normalize"]:
+        for place, (row, mask) in enumerate(zip(rows, masks, strict=True)):
+            real = row[mask == 1].astype(np.float64)  # a bin that never changes has no deviation
+            made = row - real.mean(0) if now["normalize_means"] else row
+            spread = real.std(0) if now["normalize_vars"] else np.float64(1)
+            made = made / np.where(spread > 0, spread, 1)
+            made[mask == 0] = how.value
+            rows[place] = made.astype(np.float32)
+    return {"input_features": rows, "attention_mask": masks}
+
+
+FORMS: dict[str, Callable[[Sequence[Array], Settings, Lengths], Found]] = {
+    "waves": waves,
+    "log mel": log_mel,
+    "filled banks": filled_banks,
+    "banks": banks,
+}

@@ -1,0 +1,88 @@
+"""What each family does to a sound, as data: the settings it starts from, and the form that a model reads."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+# What becomes of a sound: its wave; logarithms of mel bins above its loudest one less a range; Kaldi's filter
+# banks of one length, or of each its own.
+Form = Literal["waves", "log mel", "filled banks", "banks"]
+
+
+@dataclass(frozen=True)
+class SoundRecipe:
+    """One family's feature extractor.
+
+    Attributes:
+        settings: the values it starts from, by the names of `preprocessor_config.json`.
+        form: what becomes of a sound.
+        inputs: names of what a call may return, the sounds first.
+        call: keywords of a call -> what they are where nobody says.
+        derives: settings that follow from the others, which files hold too.
+        model_types: model types whose checkpoints may leave the class out.
+    """
+
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    form: Form = "waves"
+    inputs: tuple[str, ...] = ("input_values", "attention_mask")
+    call: Mapping[str, Any] = field(default_factory=dict)
+    derives: Callable[[Mapping[str, Any]], Mapping[str, Any]] = lambda values: {}
+    model_types: tuple[str, ...] = ()
+
+
+def _numbers(size: int, mask: bool, **more: Any) -> dict[str, Any]:
+    return {
+        "feature_size": size,
+        "sampling_rate": 16000,
+        "padding_value": 0.0,
+        "padding_side": "right",
+        "return_attention_mask": mask,
+        **more,
+    }
+
+
+def _frames(values: Mapping[str, Any]) -> dict[str, Any]:
+    samples = values["chunk_length"] * values["sampling_rate"]
+    return {"n_samples": samples, "nb_max_frames": samples // values["hop_length"]}
+
+
+_WAV2VEC2 = (
+    *("wav2vec2", "wav2vec2-conformer", "hubert", "wavlm", "data2vec-audio", "unispeech", "unispeech-sat"),
+    *("sew", "sew-d", "mctct", "moonshine", "speech-encoder-decoder"),
+)
+
+RECIPES: dict[str, SoundRecipe] = {
+    "AST": SoundRecipe(
+        _numbers(
+            1, False, num_mel_bins=128, max_length=1024, do_normalize=True, mean=-4.2677393, std=4.5689974
+        ),
+        form="filled banks",
+        model_types=("audio-spectrogram-transformer",),
+    ),
+    "Speech2Text": SoundRecipe(
+        _numbers(
+            *(80, True),
+            num_mel_bins=80,
+            dither=0.0,
+            do_ceptral_normalize=True,
+            normalize_means=True,
+            normalize_vars=True,
+        ),
+        form="banks",
+        inputs=("input_features", "attention_mask"),
+        model_types=("speech_to_text",),
+    ),
+    "Wav2Vec2": SoundRecipe(_numbers(1, False, do_normalize=True), model_types=_WAV2VEC2),
+    "Whisper": SoundRecipe(
+        _numbers(80, False, hop_length=160, chunk_length=30, n_fft=400, dither=0.0, do_normalize=None),
+        form="log mel",
+        inputs=("input_features",),
+        call={"padding": "max_length", "truncation": True},
+        derives=_frames,
+        model_types=("whisper",),
+    ),
+}
+MODEL_TYPES = {kind: name for name, recipe in RECIPES.items() for kind in recipe.model_types}
+CLASSES = {f"{name}FeatureExtractor": name for name in RECIPES}

@@ -1,0 +1,35 @@
+"""Processors of two parts by the names of their classes."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Collection
+from typing import Any
+
+from formers.processing.joined import ProcessorMixin
+from formers.processing.marked import fields_in
+from formers.processing.pairs import CLASSES, PAIRS
+from formers.processing.speech import SpeechProcessor
+
+
+@functools.cache
+def _class_of(family: str) -> type[ProcessorMixin]:
+    name, pair = f"{family}Processor", PAIRS[family]
+    base = SpeechProcessor if pair.sounds else ProcessorMixin
+    what = "Sounds and transcripts" if pair.sounds else "Texts and pictures"
+    says = f"{what} for the models of the family {family}; see `{base.__name__}`."
+    own = {"token2json": _fields} if pair.fields else {}
+    return type(name, (base,), {"pair": pair, "__doc__": says, **own})
+
+
+def _fields(
+    self: Any, tokens: str, is_inner_value: bool = False, added_vocab: Collection[str] | None = None
+) -> Any:
+    """The fields between marks in a text; see `fields_in`."""
+    known = self.tokenizer.get_added_vocab() if added_vocab is None else added_vocab
+    return fields_in(tokens, known, is_inner_value)
+
+
+def named_pair(name: str) -> type[ProcessorMixin]:
+    """The class behind `CLIPProcessor`, `WhisperProcessor`, ..."""
+    return _class_of(CLASSES[name])
