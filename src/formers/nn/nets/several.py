@@ -118,7 +118,7 @@ def _weighed(s: several.Weighed, node: Any, x: Any, held: list[Any], size: Size 
 
 
 def _placed(s: several.Placed, node: Any, x: Any, held: list[Any], size: Size | None, run: Runs) -> Any:
-    return tuple(one if i in s.skipped else _as_map(s, i, one, size, run) for i, one in enumerate(x))
+    return tuple(_as_map(s, i, one, size, run) for i, one in enumerate(x))
 
 
 def _as_map(s: several.Placed, number: int, rows: Tensor, size: Size | None, run: Runs) -> Tensor:
@@ -128,7 +128,7 @@ def _as_map(s: several.Placed, number: int, rows: Tensor, size: Size | None, run
         rows = rows + first
     elif s.readout == "project":
         rows = run((f"{s.part}.{number}",), torch.cat((rows, first.expand_as(rows)), dim=-1))
-    return rows.transpose(1, 2).reshape(rows.shape[0], -1, down, across)
+    return rows.view(len(rows), down, across, -1).permute(0, 3, 1, 2)  # channels last in memory: no copy
 
 
 def of_several(one: nets.Mark, x: Any, held: list[Any]) -> Any:

@@ -147,9 +147,7 @@ class Placed(Step):
     Attributes:
         readout: what becomes of the class token: "ignore" leaves it out, "add" adds it to every patch; with
             "project" it stands beside every one, and the map's own part in the list `part` makes one of both.
-        skipped: numbers of those that are maps already.
     """
 
     readout: str = "ignore"
     part: str = ""
-    skipped: tuple[int, ...] = ()
