@@ -92,6 +92,15 @@ def test_rows_behind_a_class_token_become_maps(readout: Any) -> None:
     torch.testing.assert_close(found, rest.view(2, 2, 3, 4).permute(0, 3, 1, 2))
 
 
+@pytest.mark.parametrize("looked", [False, True])
+def test_a_convolution_of_places_reads_what_was_enlarged(looked: bool) -> None:
+    made = node({"out": conv(3)}, several.Enlarged(corners=True, part="out"))
+    if looked:
+        made.get_submodule("out").register_forward_hook(lambda *_: None)
+    large = F.interpolate(MAPS[1], scale_factor=2, mode="bilinear", align_corners=True)
+    torch.testing.assert_close(made(MAPS[1]), part(made, "out")(large))
+
+
 def test_two_maps_are_weighed_at_every_place() -> None:
     made = node({"weigh": nets.Conv(8, 2, bias=True)}, several.Weighed(("weigh",)))
     near, far = MAPS[0], MAPS[0].flip(0)

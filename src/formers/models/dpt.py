@@ -103,8 +103,8 @@ def fused(wide: int, count: int, layer: nets.Node, told: bool = False) -> nets.N
         "residual_layer1": layer,
         "residual_layer2": layer,
     }
-    larger = several.Enlarged(corners=True, told=told, exact=True)
-    one = nets.Node(parts, (several.Onto("residual_layer1"), "residual_layer2", larger, "projection"))
+    larger = several.Enlarged(corners=True, told=told, exact=True, part="projection")
+    one = nets.Node(parts, (several.Onto("residual_layer1"), "residual_layer2", larger))
     return nets.Node({"layers": nets.row(*(one,) * count)}, (several.Fold("layers", told=told),))
 
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from formers.core.outputs import DepthOutput, ModelOutput, TaskOutput
@@ -71,11 +72,15 @@ class DenseTask(TaskModel):
         if spec.patch is not None:
             size = tuple(side // edge for side, edge in zip(size, spec.patch, strict=True))
         *first, last = run
-        x = compute(self, first, states.extras["maps"], [], None, size)
+        maps = tuple(
+            one.contiguous(memory_format=torch.channels_last) if one.dim() == 4 else one
+            for one in states.extras["maps"]
+        )
+        x = compute(self, first, maps, [], None, size)
         made = [compute(self, (last,), x, [], None, size)]
         if spec.aside and (aside or states.watched):
             made.append(compute(self, spec.aside, x, [], None, size))
-        return made
+        return [one.contiguous() for one in made]
 
 
 class SemanticSegmentation(DenseTask):

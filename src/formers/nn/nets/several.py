@@ -76,10 +76,15 @@ def _by_patches(
     return enlarged(y.reshape(len(x), -1, down * high, across * wide), own)
 
 
+def _plain(part: nn.Module) -> bool:
+    """Whether nobody looks at a convolution, whose steps may come in another order then."""
+    return type(part) is nn.Conv2d and not hooked(part)
+
+
 def _mixed(s: several.Mixed, node: Any, x: Any, held: list[Any], size: Size | None, run: Runs) -> Any:
     """What is linear at every place may come before what is linear between places: small maps cost little."""
     part, size, maps = node.get_submodule(s.part), x[0].shape[2:], x[::-1]
-    if type(part) is not nn.Conv2d or hooked(part) or part.bias is not None:
+    if not _plain(part) or part.bias is not None:
         return run((s.part,), torch.cat([enlarged(one, size) for one in maps], dim=1))
     shares = torch.split(part.weight, [one.shape[1] for one in maps], dim=1)
     small = [F.conv2d(one, share) for one, share in zip(maps, shares, strict=True)]
@@ -99,7 +104,11 @@ def _onto(s: several.Onto, node: Any, x: Any, held: list[Any], size: Size | None
 def _larger(s: several.Enlarged, node: Any, x: Any, held: list[Any], size: Size | None, run: Runs) -> Any:
     start = x.shape[2:] if size is None or not s.told else size
     factor = 1 if s.exact and start is size else s.factor
-    return enlarged(x, tuple(side * factor for side in start), s.corners)
+    to = tuple(side * factor for side in start)
+    if s.part and _plain(node.get_submodule(s.part)):
+        return enlarged(run((s.part,), x), to, s.corners)  # shares of places sum to one, so biases too
+    x = enlarged(x, to, s.corners)
+    return run((s.part,), x) if s.part else x
 
 
 def _weighed(s: several.Weighed, node: Any, x: Any, held: list[Any], size: Size | None, run: Runs) -> Any:
@@ -109,7 +118,7 @@ def _weighed(s: several.Weighed, node: Any, x: Any, held: list[Any], size: Size 
 
 
 def _placed(s: several.Placed, node: Any, x: Any, held: list[Any], size: Size | None, run: Runs) -> Any:
-    return tuple(one if i in s.skipped else _as_map(s, i, one, size, run) for i, one in enumerate(x))
+    return tuple(_as_map(s, i, one, size, run) for i, one in enumerate(x))
 
 
 def _as_map(s: several.Placed, number: int, rows: Tensor, size: Size | None, run: Runs) -> Tensor:
@@ -119,7 +128,7 @@ def _as_map(s: several.Placed, number: int, rows: Tensor, size: Size | None, run
         rows = rows + first
     elif s.readout == "project":
         rows = run((f"{s.part}.{number}",), torch.cat((rows, first.expand_as(rows)), dim=-1))
-    return rows.transpose(1, 2).reshape(rows.shape[0], -1, down, across)
+    return rows.view(len(rows), down, across, -1).permute(0, 3, 1, 2)  # channels last in memory: no copy
 
 
 def of_several(one: nets.Mark, x: Any, held: list[Any]) -> Any:

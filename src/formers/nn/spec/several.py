@@ -109,12 +109,14 @@ class Enlarged(Step):
         corners: the centres of the corners' places stay in the corners.
         told: `factor` times the size that the node was told, where it was told one.
         exact: or that size itself.
+        part: a convolution of size 1 that reads the result.
     """
 
     factor: int = 2
     corners: bool = False
     told: bool = False
     exact: bool = False
+    part: str = ""
 
 
 @dataclass(frozen=True)
@@ -145,9 +147,7 @@ class Placed(Step):
     Attributes:
         readout: what becomes of the class token: "ignore" leaves it out, "add" adds it to every patch; with
             "project" it stands beside every one, and the map's own part in the list `part` makes one of both.
-        skipped: numbers of those that are maps already.
     """
 
     readout: str = "ignore"
     part: str = ""
-    skipped: tuple[int, ...] = ()
