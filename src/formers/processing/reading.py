@@ -9,12 +9,20 @@ import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Union
 
 import numpy as np
+from numpy.typing import NDArray
 
 from formers.core.extras import need
 from formers.core.notices import notice
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+    from torch import Tensor
+
+# what processors take, for annotations; `Union`, so that it stands where neither Pillow nor torch is imported
+ImageInput = Union["Image", NDArray[Any], "Tensor", list["Image"], list[NDArray[Any]], list["Tensor"]]
 
 LONGEST_DOWNLOAD = 1 << 28  # bytes
 WAIT = 30.0  # seconds for an address to answer
