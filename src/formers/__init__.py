@@ -120,7 +120,11 @@ _TABLE: dict[str, tuple[str, ...]] = {
     ),
     "formers.processing.audio_reading": ("load_audio",),
     "formers.processing.audio_spectra": PROCESSING["audio_spectra"],
-    "formers.processing.reading": ("load_image",),
+    "formers.processing.reading": ("ImageInput", "load_image"),
+    "formers.processing.recipes": (
+        *("IMAGENET_DEFAULT_MEAN", "IMAGENET_DEFAULT_STD", "IMAGENET_STANDARD_MEAN", "IMAGENET_STANDARD_STD"),
+        *("OPENAI_CLIP_MEAN", "OPENAI_CLIP_STD", "PILImageResampling"),
+    ),
     "formers.quantization.config": ("BitsAndBytesConfig",),
     "formers.quantization.configs": (
         *("AwqConfig", "CompressedTensorsConfig", "FineGrainedFP8Config", "GPTQConfig"),

@@ -91,7 +91,7 @@ _ABSENT: tuple[tuple[str, str], ...] = (
         _IMAGES,
     ),
     (
-        r"IMAGENET|OPENAI_CLIP|^(Torchvision|Pil)Backend$|_(images?|videos?)(_|$)|channel_dim|^mel_|_by_shape$",
+        r"^(Torchvision|Pil)Backend$|_(images?|videos?)(_|$)|channel_dim|^mel_|_by_shape$",
         _IMAGES,
     ),
     (

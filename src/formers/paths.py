@@ -22,7 +22,7 @@ from formers.processing import TABLE as PROCESSING
 from formers.tasks.table import AUTO
 
 _OUTPUTS = (
-    "BaseModelOutput BaseModelOutputWithCrossAttentions BaseModelOutputWithNoAttention "
+    "BackboneOutput BaseModelOutput BaseModelOutputWithCrossAttentions BaseModelOutputWithNoAttention "
     "BaseModelOutputWithPast BaseModelOutputWithPastAndCrossAttentions BaseModelOutputWithPooling "
     "BaseModelOutputWithPoolingAndNoAttention BaseModelOutputWithPoolingAndCrossAttentions "
     "CausalLMOutput CausalLMOutputWithCrossAttentions CausalLMOutputWithPast ImageClassifierOutput "
@@ -57,6 +57,10 @@ _TOKENIZING = (
     "AddedToken BatchEncoding CharSpan EncodedInput EncodedInputPair PreTokenizedInput "
     "PreTokenizedInputPair TextInput TextInputPair LARGE_INTEGER PaddingStrategy PreTrainedTokenizerBase "
     "TensorType TokenSpan TruncationStrategy VERY_LARGE_INTEGER"
+)
+_COLOURS = (
+    "IMAGENET_DEFAULT_MEAN IMAGENET_DEFAULT_STD IMAGENET_STANDARD_MEAN IMAGENET_STANDARD_STD "
+    "OPENAI_CLIP_MEAN OPENAI_CLIP_STD"
 )
 _TRACKERS = "MLflowCallback TensorBoardCallback TrackioCallback WandbCallback"
 _ARGUMENTS = "OptimizerNames ParallelMode TrainingArguments"
@@ -95,7 +99,7 @@ PATHS: dict[str, str] = {
     "generation.stopping_criteria": " ".join(GENERATION["formers.generation.stopping"]),
     "image_processing_base": "BatchFeature",
     "image_processing_utils": "BaseImageProcessor BatchFeature",
-    "image_utils": "load_image",
+    "image_utils": f"ImageInput PILImageResampling load_image {_COLOURS}",
     "hf_argparser": "HfArg HfArgumentParser string_to_bool",
     "integrations": f"{_TRACKERS} is_deepspeed_zero3_enabled is_fsdp_enabled *is_",
     "integrations.fsdp": "is_fsdp_enabled",
@@ -162,6 +166,7 @@ PATHS: dict[str, str] = {
     ),
     "training_args": _ARGUMENTS,
     "training_args_seq2seq": "Seq2SeqTrainingArguments",
+    "utils.constants": _COLOURS,
     "utils": f"{_FILES} {_DOCSTRINGS} {_GENERIC} {_VERSIONS} get_json_schema requires_backends "
     "OptionalDependencyNotAvailable *is_",
     "utils.chat_template_utils": "get_json_schema",

@@ -21,6 +21,7 @@ _LABELLED_PAST = f"loss logits past_key_values {_STATES}"
 
 # class -> its fields, in the order in which they may be given by position
 FIELDS: dict[str, str] = {
+    "BackboneOutput": f"feature_maps {_STATES}",
     "BaseModelOutputWithCrossAttentions": f"last_hidden_state {_STATES} cross_attentions",
     "BaseModelOutputWithNoAttention": "last_hidden_state hidden_states",
     "BaseModelOutputWithPast": f"last_hidden_state past_key_values {_STATES}",
@@ -31,6 +32,11 @@ FIELDS: dict[str, str] = {
         "last_hidden_state pooler_output hidden_states past_key_values attentions cross_attentions"
     ),
     "BaseModelOutputWithPoolingAndNoAttention": "last_hidden_state pooler_output hidden_states",
+    "CLIPOutput": (
+        "loss logits_per_image logits_per_text text_embeds image_embeds text_model_output vision_model_output"
+    ),
+    "CLIPTextModelOutput": f"text_embeds last_hidden_state {_STATES}",
+    "CLIPVisionModelOutput": f"image_embeds last_hidden_state {_STATES}",
     "CausalLMOutput": _LABELLED,
     "CausalLMOutputWithCrossAttentions": f"{_LABELLED_PAST} cross_attentions",
     "CausalLMOutputWithPast": _LABELLED_PAST,

@@ -118,23 +118,19 @@ def text(c: SiglipTextConfig) -> spec.Stack:
     )
 
 
-def asked(c: Any) -> spec.Asked:
-    """The query that asks all patches."""
-    inside = spec.FeedForward(c.intermediate_size, c.hidden_act)
-    return spec.Asked(c.num_attention_heads, inside, spec.Norm("layer", c.layer_norm_eps))
+def over_patches(c: Any, stem: spec.Stem, read: int) -> spec.Stack:
+    """Patches alone, of `read` numbers; a query that asks all of them makes what stands for an image."""
+    norm, inside = spec.Norm("layer", c.layer_norm_eps), spec.FeedForward(c.intermediate_size, c.hidden_act)
+    query = spec.Asked(c.num_attention_heads, inside, norm) if c.vision_use_head else None
+    made = tower(c, stem=stem, names=PATCH_NAMES, pooler=query)
+    return replace(made, init={**made.init, "patch_embedding.weight": read**-0.5 / WIDENED})
 
 
 def image(c: SiglipVisionConfig) -> spec.Stack:
-    """Patches alone; a query that asks all of them makes what stands for an image."""
+    """Patches of images of one size."""
     size, patch = spec.pair(c.image_size), spec.pair(c.patch_size)
-    made = tower(
-        c,
-        stem=spec.Patches(c.num_channels, size, patch, c.hidden_size, flat=True, leads=()),
-        names=PATCH_NAMES,
-        pooler=asked(c) if c.vision_use_head else None,
-    )
-    read = c.num_channels * patch[0] * patch[1]
-    return replace(made, init={**made.init, "patch_embedding.weight": read**-0.5 / WIDENED})
+    stem = spec.Patches(c.num_channels, size, patch, c.hidden_size, flat=True, leads=())
+    return over_patches(c, stem, c.num_channels * patch[0] * patch[1])
 
 
 TEXT = register(

@@ -59,15 +59,8 @@ def text(c: Siglip2TextConfig) -> spec.Stack:
 
 def image(c: Siglip2VisionConfig) -> spec.Stack:
     """As SigLIP's, over patches as they come."""
-    made = siglip.tower(
-        c,
-        stem=spec.GivenPatches(c.num_channels, c.patch_size, c.hidden_size, c.num_patches),
-        names=siglip.PATCH_NAMES,
-        pooler=siglip.asked(c) if c.vision_use_head else None,
-    )
-    read = c.num_channels * c.patch_size**2
-    std = {"patch_embedding.weight": read**-0.5 / siglip.WIDENED}
-    return replace(made, layer_class=LAYER, init={**made.init, **std})
+    stem = spec.GivenPatches(c.num_channels, c.patch_size, c.hidden_size, c.num_patches)
+    return replace(siglip.over_patches(c, stem, stem.numbers), layer_class=LAYER)
 
 
 TEXT = register(

@@ -21,7 +21,11 @@ TABLE: dict[str, tuple[str, ...]] = {
     "features": ("BatchFeature",),
     "image": ("BaseImageProcessor",),
     "joined": ("ProcessorMixin",),
-    "reading": ("BadPicture", "load_image"),
+    "reading": ("BadPicture", "ImageInput", "load_image"),
+    "recipes": (
+        *("IMAGENET_DEFAULT_MEAN", "IMAGENET_DEFAULT_STD", "IMAGENET_STANDARD_MEAN", "IMAGENET_STANDARD_STD"),
+        *("OPENAI_CLIP_MEAN", "OPENAI_CLIP_STD", "PILImageResampling"),
+    ),
     "sizes": ("SizeDict",),
 }
 _MODULE_OF = {name: module for module, names in TABLE.items() for name in names}

@@ -4,13 +4,21 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any, Union
 
 import numpy as np
+from numpy.typing import NDArray
 
 from formers.core.extras import need
 from formers.core.notices import notice
 from formers.processing.sources import called, opened
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+    from torch import Tensor
+
+# what processors take, for annotations; `Union`, so that it stands where neither Pillow nor torch is imported
+ImageInput = Union["Image", NDArray[Any], "Tensor", list["Image"], list[NDArray[Any]], list["Tensor"]]
 
 
 class BadPicture(OSError, ValueError):

@@ -4,12 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from enum import IntEnum
 from typing import Any, Literal
 
 IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD = [0.485, 0.456, 0.406], [0.229, 0.224, 0.225]
 IMAGENET_STANDARD_MEAN = IMAGENET_STANDARD_STD = [0.5, 0.5, 0.5]
 OPENAI_CLIP_MEAN, OPENAI_CLIP_STD = [0.48145466, 0.4578275, 0.40821073], [0.26862954, 0.26130258, 0.27577711]
 NEAREST, BILINEAR, BICUBIC = 0, 2, 3  # numbers of Pillow's filters
+
+
+class PILImageResampling(IntEnum):
+    """Pillow's filters by their names, without Pillow."""
+
+    NEAREST = NEAREST
+    LANCZOS = 1
+    BILINEAR = BILINEAR
+    BICUBIC = BICUBIC
+    BOX = 4
+    HAMMING = 5
+
 
 # How the size to resize to follows from `size`: as it says; the shortest edge made larger by a share, and cut
 # to it (or, from 384 on, warped); larger by a share alone; larger by 256 / 224; whole multiples near it; the
