@@ -66,7 +66,7 @@ class Assembly:
         cache: the name that callers know its cache by; `keeps` is how they say whether they want it.
         means: what inputs are, where that is not what they usually are.
         decodes: the stack that predicts what comes next, by name.
-        ends_prompts: the tokenizer's end is part of a prompt, and is taken off before the model goes on.
+        once: inputs that are read with a prompt, and not again.
         offers: methods that its models have beside those of every model, by name.
     """
 
@@ -74,7 +74,7 @@ class Assembly:
     main: str = "input_ids"
     encoder_decoder: bool = False
     wraps: bool = False
-    ends_prompts: bool = False
+    once: tuple[str, ...] = ()
     cache: str = "past_key_values"
     keeps: str = "use_cache"
     means: Mapping[str, str] = MappingProxyType({})
@@ -126,6 +126,10 @@ class Assembly:
     def room(self, config: Any) -> int | None:
         """How many tokens a row may have."""
         raise NotImplementedError(f"{type(self).__name__} reads nothing")
+
+    def before(self, model: Any, given: dict[str, Any]) -> int:
+        """How many rows stand before a text, which is given among those inputs."""
+        return 0
 
     def spec(self, config: Any) -> spec.Stack:
         """The stack whose states heads read."""

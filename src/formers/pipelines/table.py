@@ -106,6 +106,14 @@ TASKS = (
         default=("distilbert/distilbert-base-cased-distilled-squad", "564e9b5"),
         heads=("ForQuestionAnswering", "ForQuestionAnsweringSimple"),
     ),
+    Task(  # before text generation, whose heads end alike
+        "image-to-text",
+        "formers.pipelines.image.captions:ImageToTextPipeline",
+        model_classes=("AutoModelForVision2Seq",),
+        default=("ydshieh/vit-gpt2-coco-en", "5bebf1e"),
+        heads=("GitForCausalLM", "VisionEncoderDecoderModel"),
+        kind="multimodal",
+    ),
     Task(
         "text-generation",
         "formers.pipelines.text.generation:TextGenerationPipeline",
@@ -159,14 +167,6 @@ TASKS = (
         model_classes=("AutoModel",),
         default=("google/vit-base-patch16-224", "3f49326"),
         kind="image",
-    ),
-    Task(
-        "image-to-text",
-        "formers.pipelines.image.captions:ImageToTextPipeline",
-        model_classes=("AutoModelForVision2Seq",),
-        default=("ydshieh/vit-gpt2-coco-en", "5bebf1e"),
-        heads=("VisionEncoderDecoderModel",),
-        kind="multimodal",
     ),
     Task(
         "zero-shot-image-classification",

@@ -14,6 +14,7 @@ from formers.nn.stems.frames import FrameStem
 from formers.nn.stems.integers import IntegerStem
 from formers.nn.stems.overlapping import OverlappingStem
 from formers.nn.stems.patches import PatchStem
+from formers.nn.stems.preceded import PrecededStem
 from formers.nn.stems.queries import QueryStem
 from formers.nn.stems.some_patches import SomePatchStem
 from formers.nn.stems.tokens import TokenStem
@@ -28,6 +29,7 @@ STEMS: dict[type[Any], type[Stem]] = {
     spec.Linked: LinkedStem,
     spec.Overlapping: OverlappingStem,
     spec.Patches: PatchStem,
+    spec.Preceded: PrecededStem,
     spec.Frames: FrameStem,
     spec.Queries: QueryStem,
     spec.SomePatches: SomePatchStem,
