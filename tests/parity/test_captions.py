@@ -27,7 +27,7 @@ CAPTIONERS = [
 ]
 
 
-def words(folder: Path) -> Any:
+def words(folder: Path, **settings: Any) -> Any:
     """A tokenizer of the reference whose words are numbered, saved."""
     vocabulary = {word: i for i, word in enumerate(WORDS)}
     backend = Tokenizer(models.WordLevel(vocabulary, unk_token="[UNK]"))
@@ -38,6 +38,7 @@ def words(folder: Path) -> Any:
         tokenizer_object=backend,
         model_input_names=["input_ids", "attention_mask"],
         **{f"{role}_token": token for role, token in named.items()},
+        **settings,
     )
     made.save_pretrained(folder)
     return made

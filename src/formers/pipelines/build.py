@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -117,8 +118,9 @@ def pipeline(
         if parts.pop(name) is not None:
             notice(f"the pipeline {task!r} does not use a {name}: leave it out")
     found = _model(request)
-    if uses["image_processor"] or isinstance(image_processor, str | Path):
-        parts["image_processor"] = _image_processor(request, found, image_processor)
+    if "image_processor" in parts:
+        needed = bool(uses["image_processor"]) or image_processor is not None
+        parts["image_processor"] = _image_processor(request, found, image_processor, needed)
     if "tokenizer" in parts:
         parts["tokenizer"] = _tokenizer(request, found, tokenizer, use_fast, bool(uses["tokenizer"]))
     _notice_misfits(request, found, parts.get("tokenizer"))
@@ -292,12 +294,9 @@ def _tokenizer(request: _Request, model: Any, tokenizer: Any, use_fast: bool, re
         return None
     from formers.auto import AutoTokenizer
 
-    try:
+    with suppress(*([] if required or tokenizer is not None else [OSError])):
         return AutoTokenizer.from_pretrained(name, **{"use_fast": use_fast, **hub, **keywords})
-    except OSError:
-        if required or tokenizer is not None:
-            raise
-        return None
+    return None
 
 
 def _origin(request: _Request, model: Any, given: Any) -> tuple[str | None, dict[str, Any]]:
@@ -316,11 +315,13 @@ def _origin(request: _Request, model: Any, given: Any) -> tuple[str | None, dict
     return name, {key: value for key, value in request.hub.items() if key not in foreign}
 
 
-def _image_processor(request: _Request, model: Any, given: Any) -> Any:
+def _image_processor(request: _Request, model: Any, given: Any, required: bool) -> Any:
     """The image processor that was given, loaded where it is a name, or the model's own."""
     if given is not None and not isinstance(given, str | Path):
         return given
     name, hub = _origin(request, model, given)
+    if name is None and not required:
+        return None
     if name is None:
         raise ValueError(
             "no image processor was given, and the model does not say where it came from: "
@@ -328,7 +329,9 @@ def _image_processor(request: _Request, model: Any, given: Any) -> Any:
         )
     from formers.processing.auto import AutoImageProcessor
 
-    return AutoImageProcessor.from_pretrained(name, **hub)
+    with suppress(*([] if required else [OSError])):
+        return AutoImageProcessor.from_pretrained(name, **hub)
+    return None
 
 
 def _notice_misfits(request: _Request, model: Any, tokenizer: Any) -> None:

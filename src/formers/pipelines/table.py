@@ -99,6 +99,14 @@ TASKS = (
         default=("google/tapas-base-finetuned-wtq", "e3dde19"),
         heads=("TapasForQuestionAnswering",),
     ),
+    Task(  # likewise
+        "document-question-answering",
+        "formers.pipelines.image.documents:DocumentQuestionAnsweringPipeline",
+        model_classes=("AutoModelForDocumentQuestionAnswering", "AutoModelForVision2Seq"),
+        default=("impira/layoutlm-document-qa", "beed3c4"),
+        heads=("LayoutLMForQuestionAnswering",),
+        kind="multimodal",
+    ),
     Task(
         "question-answering",
         "formers.pipelines.text.question_answering:QuestionAnsweringPipeline",
