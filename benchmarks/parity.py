@@ -81,7 +81,8 @@ class Case:
     def real(self, key: str = "") -> Any:
         """Which places of an output hold real tokens."""
         if "decoder_input_ids" in self.inputs and not key.startswith("encoder"):
-            return self.inputs["decoder_attention_mask"].bool()
+            mask = self.inputs.get("decoder_attention_mask")
+            return None if mask is None else mask.bool()
         mask = self.inputs.get("attention_mask", self.inputs.get("pixel_attention_mask"))
         return None if mask is None else mask.bool()
 

@@ -32,10 +32,18 @@ _MBART = {
     **{f"{side}_ffn_dim": 20 for side in ("encoder", "decoder")},
     **_DECODES,
 }
+_SEEN = {key: value for key, value in _VIT.items() if key != "model_type"}
+_GIT = {
+    **{"hidden_size": 24, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 20},
+    **{"vocab_size": 101, "max_position_embeddings": 30, "pad_token_id": 0, "bos_token_id": 1},
+    **{"eos_token_id": 2, "vision_config": _SEEN},
+}
 _JOINT = {"pad_token_id": 0, "eos_token_id": 2, "decoder_start_token_id": 1}
 # model_type -> shapes, see `shapes.py`; MORE are those of the whole grid alone
 SHAPES: dict[str, dict[str, dict[str, Any]]] = {
     "donut-swin": {"windows that are moved, and one": _DONUT},
+    "git": {"plain": _GIT},
+    "git_vision_model": {"plain": _SEEN},
     "trocr": {"of other states": _TROCR},
     "vision-encoder-decoder": {
         "ViT and TrOCR": {
@@ -45,8 +53,12 @@ SHAPES: dict[str, dict[str, dict[str, Any]]] = {
         },
     },
 }
+# nodes that stand in the reference around all of a model
+HELD = {"git_vision_model": "vision_model."}
 MORE: dict[str, dict[str, dict[str, Any]]] = {
     "donut-swin": {"cut windows, no bias": {**_DONUT, "image_size": 10, "window_size": 2, "qkv_bias": False}},
+    "git": {"tied, of films": {**_GIT, "tie_word_embeddings": True, "num_image_with_embedding": 3}},
+    "git_vision_model": {"fine patches, gelu": {**_SEEN, "patch_size": 3, "hidden_act": "gelu"}},
     "trocr": {
         "sinusoids, no norm, scaled": {
             **_TROCR,

@@ -981,12 +981,14 @@ class BlockProducts:
 def images(config: Any, seed: int = 1) -> dict[str, Any]:
     """Four images; which patches are hidden, for a model that predicts them."""
     generator = torch.Generator().manual_seed(seed)
+    whole = config
     config = getattr(config, "vision_config", None) or getattr(config, "backbone_config", None) or config
     config = getattr(config, "encoder", config)
     if not hasattr(config, "image_size"):  # pictures of any size are read
         return {"pixel_values": torch.randn(4, config.num_channels, 64, 80, generator=generator)}
     size = config.image_size if isinstance(config.image_size, (list, tuple)) else [config.image_size] * 2
-    frames = (config.num_frames,) if hasattr(config, "num_frames") else ()
+    count = getattr(whole, "num_image_with_embedding", None) or getattr(config, "num_frames", None)
+    frames = () if count is None else (count,)
     return {"pixel_values": torch.randn(4, *frames, config.num_channels, *size, generator=generator)}
 
 
@@ -1290,6 +1292,7 @@ def in_the_file(theirs: Any, named: Iterable[tuple[str, Any]], ours: Any) -> Ite
 def file_name(name: str, ours: Any) -> str:
     """The name in files of a parameter that the reference knows by a newer one."""
     base, head = ours._family.base, getattr(ours, "_head", None)
+    name = name.removeprefix(multi_shapes.HELD.get(ours._family.model_type, ""))
     if head is not None and head.flat and head.over != "maps":
         kept = (f"{base}.layernorm", f"{base}.shared_position_bias")
         if not name.startswith(kept):  # in the file what it is made of has no prefix

@@ -270,6 +270,26 @@ def test_decoding_goes_on_after_the_images(llava: tuple[Any, Any, Path], sided: 
 
 
 @torch.no_grad()
+def test_llava_writes_what_the_reference_writes_and_reads_its_images_once(tmp_path: Path) -> None:
+    theirs = write_checkpoint("llava", next(iter(SHAPES["llava"])), LLAVA, tmp_path)
+    theirs.lm_head.weight = torch.nn.Parameter(torch.randn_like(theirs.lm_head.weight) * 2)
+    theirs.save_pretrained(tmp_path)
+    ours = formers.AutoModelForImageTextToText.from_pretrained(tmp_path)
+    inputs, image = inputs_of(ours), [ours.config.image_token_index]
+    empty = (inputs["attention_mask"] == 0).sum(1).tolist()
+    for name in ("input_ids", "attention_mask"):  # padding on the left
+        inputs[name] = torch.stack([row.roll(count) for row, count in zip(inputs[name], empty, strict=True)])
+    for options in ({}, {"num_beams": 2}, {"use_cache": False}):
+        asked = {"max_new_tokens": 6, "suppress_tokens": image, "do_sample": False, **options}
+        found = ours.generate(**inputs, **asked)
+        if "use_cache" not in options:
+            assert found.tolist() == theirs.generate(**inputs, **asked).tolist()
+        alone = {name: value[1:2] for name, value in inputs.items()}
+        alone |= {name: alone[name][:, empty[1] :] for name in ("input_ids", "attention_mask")}
+        assert ours.generate(**alone, **asked)[0].tolist() == found[1, empty[1] :].tolist()
+
+
+@torch.no_grad()
 def test_image_tokens_and_images_must_agree(llava: tuple[Any, Any, Path]) -> None:
     _, ours, _ = llava
     inputs = inputs_of(ours)

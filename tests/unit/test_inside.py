@@ -199,6 +199,8 @@ _OTHERS["encoder-decoder"] = {
     "decoder": {**_TOWER, "is_decoder": True, "add_cross_attention": True},
 }
 _OTHERS["donut-swin"] = {name: value for name, value in _OTHERS["swin"].items() if name != "encoder_stride"}
+_OTHERS["git_vision_model"] = _IMAGE
+_OTHERS["git"] = {**_BERT, "vision_config": _IMAGE}
 _OTHERS["trocr"] = {**_OTHERS["bart"], "pad_token_id": 0}
 _OTHERS["vision-encoder-decoder"] = {
     "encoder": {"model_type": "vit", **_IMAGE},

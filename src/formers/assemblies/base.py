@@ -70,7 +70,7 @@ class Assembly:
         mask: name of the mask over what is read.
         means: what inputs are, where that is not what they usually are.
         decodes: the stack that predicts what comes next, by name.
-        ends_prompts: the tokenizer's end is part of a prompt, and is taken off before the model goes on.
+        once: inputs that are read with a prompt, and not again.
         offers: methods that its models have beside those of every model, by name.
     """
 
@@ -78,7 +78,7 @@ class Assembly:
     main: str = "input_ids"
     encoder_decoder: bool = False
     wraps: bool = False
-    ends_prompts: bool = False
+    once: tuple[str, ...] = ()
     cache: str = "past_key_values"
     keeps: str = "use_cache"
     mask: str = "attention_mask"
@@ -131,6 +131,10 @@ class Assembly:
     def room(self, config: Any) -> int | None:
         """How many tokens a row may have."""
         raise NotImplementedError(f"{type(self).__name__} reads nothing")
+
+    def before(self, model: Any, given: dict[str, Any]) -> int:
+        """How many rows stand before a text, which is given among those inputs."""
+        return 0
 
     def spec(self, config: Any) -> spec.Stack:
         """The stack whose states heads read."""

@@ -67,6 +67,7 @@ class Fused(Composite):
         *_SEEN,
         "cache_position",
     )
+    once = ("pixel_values", "mm_encoder_outputs")
     chosen: ClassVar[tuple[str, ...]] = ("default", "full")
 
     def __init__(

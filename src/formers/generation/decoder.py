@@ -77,9 +77,9 @@ class Decoder:
 
     @property
     def held(self) -> int:
-        """Columns that the cache holds."""
+        """Columns of the text that the cache holds."""
         cache = self.cache
-        return int(cache.get_seq_length()) if isinstance(cache, Cache) else 0
+        return int(cache.get_seq_length()) - cache.before if isinstance(cache, Cache) else 0
 
     def read(self, ids: Tensor) -> Any:
         """Read what is new of `ids`, [B, T], int64, all tokens so far.
@@ -194,7 +194,7 @@ class Decoder:
             ValueError: where the model keeps what cannot be taken back.
         """
         if self.cache is not None and self.held > length:
-            self.cache.crop(length)
+            self.cache.crop(length + self.cache.before)
         self.inputs = {name: self._cut(name, value, length + 1) for name, value in self.inputs.items()}
 
 

@@ -134,7 +134,9 @@ class GenerationMixin:
             kwargs: whatever else `forward` reads.
         """
         encodes = bool(self.config.is_encoder_decoder)
-        given = {name: value for name, value in kwargs.items() if value is not None and name != "labels"}
+        later = past_key_values is not None and is_first_iteration is False
+        unread = {"labels", *(self._assembly.once if later else ())}
+        given = {name: value for name, value in kwargs.items() if value is not None and name not in unread}
         if inputs_embeds is not None and is_first_iteration and not encodes:
             rows = inputs_embeds if next_sequence_length is None else inputs_embeds[:, -next_sequence_length:]
             given["inputs_embeds"] = rows

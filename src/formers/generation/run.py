@@ -103,7 +103,8 @@ def settled(
         kwargs.setdefault("logits_to_keep", 1)
     kwargs[model._assembly.keeps] = bool(config.use_cache)
     if cache is not None or config.use_cache:
-        settle.settle_cache(model, config, kwargs, limit + offset)
+        before = model._assembly.before(model, kwargs)
+        settle.settle_cache(model, config, kwargs, limit + offset + before)
     rows = ids.repeat_interleave(copies, 0)
     call = Call(model, config, rows, kwargs, prompt, batch, copies, limit, eos, pad, offset)
     call.extras = extras

@@ -66,6 +66,8 @@ FAMILIES: dict[str, tuple[str, str]] = {
     "gemma": ("gemma", "Gemma"),
     "gemma2": ("gemma2", "Gemma2"),
     "gemma3_text": ("gemma3", "Gemma3"),
+    "git": ("git", "Git"),
+    "git_vision_model": ("git", "GitVision"),
     "glm": ("glm", "Glm"),
     "glm4": ("glm", "Glm4"),
     "glpn": ("glpn", "GLPN"),

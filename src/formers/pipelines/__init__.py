@@ -12,6 +12,7 @@ NAMES: dict[str, tuple[str, ...]] = {
     "formers.pipelines.frame": ("ChunkPipeline", "Pipeline"),
     "formers.pipelines.image.captions": ("ImageToTextPipeline",),
     "formers.pipelines.image.classification": ("ImageClassificationPipeline",),
+    "formers.pipelines.image.documents": ("DocumentQuestionAnsweringPipeline",),
     "formers.pipelines.image.features": ("ImageFeatureExtractionPipeline",),
     "formers.pipelines.labels": ("ClassificationFunction",),
     "formers.pipelines.registry": ("PIPELINE_REGISTRY", "check_task", "get_supported_tasks"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -118,8 +119,9 @@ def pipeline(
             notice(f"the pipeline {task!r} does not use a {name}: leave it out")
     found = _model(request)
     for name in ("image_processor", "feature_extractor"):
-        if uses[name] or (isinstance(parts.get(name), str | Path)):
-            parts[name] = _prepares(request, found, name, parts[name])
+        if name in parts:
+            needed = bool(uses[name]) or parts[name] is not None
+            parts[name] = _prepares(request, found, name, parts[name], needed)
     if "tokenizer" in parts:
         parts["tokenizer"] = _tokenizer(request, found, tokenizer, use_fast, bool(uses["tokenizer"]))
     _notice_misfits(request, found, parts.get("tokenizer"))
@@ -293,12 +295,9 @@ def _tokenizer(request: _Request, model: Any, tokenizer: Any, use_fast: bool, re
         return None
     from formers.auto import AutoTokenizer
 
-    try:
+    with suppress(*([] if required or tokenizer is not None else [OSError])):
         return AutoTokenizer.from_pretrained(name, **{"use_fast": use_fast, **hub, **keywords})
-    except OSError:
-        if required or tokenizer is not None:
-            raise
-        return None
+    return None
 
 
 def _origin(request: _Request, model: Any, given: Any) -> tuple[str | None, dict[str, Any]]:
@@ -317,12 +316,14 @@ def _origin(request: _Request, model: Any, given: Any) -> tuple[str | None, dict
     return name, {key: value for key, value in request.hub.items() if key not in foreign}
 
 
-def _prepares(request: _Request, model: Any, part: str, given: Any) -> Any:
+def _prepares(request: _Request, model: Any, part: str, given: Any, required: bool) -> Any:
     """The image processor or feature extractor that was given, loaded where it is a name, or the model's."""
     if given is not None and not isinstance(given, str | Path):
         return given
     name, hub = _origin(request, model, given)
     kind = {"image_processor": "AutoImageProcessor", "feature_extractor": "AutoFeatureExtractor"}[part]
+    if name is None and not required:
+        return None
     if name is None:
         raise ValueError(
             f"no {part.replace('_', ' ')} was given, and the model does not say where it came from: "
@@ -330,7 +331,9 @@ def _prepares(request: _Request, model: Any, part: str, given: Any) -> Any:
         )
     from formers.processing import auto
 
-    return getattr(auto, kind).from_pretrained(name, **hub)
+    with suppress(*([] if required else [OSError])):
+        return getattr(auto, kind).from_pretrained(name, **hub)
+    return None
 
 
 def _notice_misfits(request: _Request, model: Any, tokenizer: Any) -> None:

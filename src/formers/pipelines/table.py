@@ -99,12 +99,28 @@ TASKS = (
         default=("google/tapas-base-finetuned-wtq", "e3dde19"),
         heads=("TapasForQuestionAnswering",),
     ),
+    Task(  # likewise
+        "document-question-answering",
+        "formers.pipelines.image.documents:DocumentQuestionAnsweringPipeline",
+        model_classes=("AutoModelForDocumentQuestionAnswering", "AutoModelForVision2Seq"),
+        default=("impira/layoutlm-document-qa", "beed3c4"),
+        heads=("LayoutLMForQuestionAnswering",),
+        kind="multimodal",
+    ),
     Task(
         "question-answering",
         "formers.pipelines.text.question_answering:QuestionAnsweringPipeline",
         model_classes=("AutoModelForQuestionAnswering",),
         default=("distilbert/distilbert-base-cased-distilled-squad", "564e9b5"),
         heads=("ForQuestionAnswering", "ForQuestionAnsweringSimple"),
+    ),
+    Task(  # before text generation, whose heads end alike
+        "image-to-text",
+        "formers.pipelines.image.captions:ImageToTextPipeline",
+        model_classes=("AutoModelForVision2Seq",),
+        default=("ydshieh/vit-gpt2-coco-en", "5bebf1e"),
+        heads=("GitForCausalLM", "VisionEncoderDecoderModel"),
+        kind="multimodal",
     ),
     Task(
         "text-generation",
@@ -176,14 +192,6 @@ TASKS = (
         model_classes=("AutoModel",),
         default=("google/vit-base-patch16-224", "3f49326"),
         kind="image",
-    ),
-    Task(
-        "image-to-text",
-        "formers.pipelines.image.captions:ImageToTextPipeline",
-        model_classes=("AutoModelForVision2Seq",),
-        default=("ydshieh/vit-gpt2-coco-en", "5bebf1e"),
-        heads=("VisionEncoderDecoderModel",),
-        kind="multimodal",
     ),
     Task(
         "zero-shot-image-classification",

@@ -240,6 +240,8 @@ class VocabularyHead(TaskModel):
             logits = self._vocabulary(states, told)  # [told, V]
             return logits, cross_entropy(logits, labels[told], items)
         wanted, layout = self._targets_of(labels), states.layout
+        if wanted.dim() == 2 and wanted.shape[1] < layout.length:  # rows before the text predict none of it
+            wanted = nn.functional.pad(wanted, (layout.length - wanted.shape[1], 0), value=-100)
         packed = not (states.watched or states.spread_out or layout.index is None)
         if (
             packed

@@ -57,6 +57,14 @@ TASKS: dict[str, Task] = {
             "Maps of an image at several sizes, for another model to read.",
         ),
         Task(
+            "captions",
+            ("language_model", "CausalLM"),
+            "",
+            "Predict the next word about an image.",
+            "image-to-text",
+            shifts=True,
+        ),
+        Task(
             "causal_lm",
             ("language_model", "CausalLM"),
             "AutoModelForCausalLM",
@@ -300,7 +308,7 @@ TASKS: dict[str, Task] = {
 
 # Auto classes that take more than their own task: name -> tasks in order of preference, and what it is for
 _WIDER: dict[str, tuple[tuple[str, ...], str]] = {
-    "AutoModelForCausalLM": (("causal_lm", "permuted_lm", "any_lm"), TASKS["causal_lm"].says),
+    "AutoModelForCausalLM": (("causal_lm", "permuted_lm", "any_lm", "captions"), TASKS["causal_lm"].says),
     "AutoModelForMaskedLM": (
         ("masked_lm", "any_lm", "hidden_entities", "seq2seq_lm"),
         TASKS["masked_lm"].says,
@@ -318,6 +326,7 @@ _WIDER: dict[str, tuple[tuple[str, ...], str]] = {
             "any_lm",
             "hidden_entities",
             "causal_lm",
+            "captions",
             "permuted_lm",
             "hidden_pixels",
             "hidden_clips",
@@ -330,11 +339,11 @@ _WIDER: dict[str, tuple[tuple[str, ...], str]] = {
         TASKS["question_answering"].says,
     ),
     "AutoModelForImageTextToText": (
-        ("image_text_to_text", "joined_captions"),
+        ("image_text_to_text", "joined_captions", "captions"),
         TASKS["image_text_to_text"].says,
     ),
     "AutoModelForVision2Seq": (
-        ("image_text_to_text", "joined_captions"),
+        ("image_text_to_text", "joined_captions", "captions"),
         "The older name: turn an image, or an image and a text, into text.",
     ),
     "AutoModelWithLMHead": (

@@ -35,7 +35,12 @@ __all__ = [
 
 
 class Cache:
-    """One slot per layer. `cross` holds the encoder's keys and values, written once."""
+    """One slot per layer. `cross` holds the encoder's keys and values, written once.
+
+    So many of the first positions are `before` the text.
+    """
+
+    before = 0
 
     def __init__(self, slots: Iterable[Slot] = (), cross: Cache | None = None) -> None:
         self.slots = list(slots)

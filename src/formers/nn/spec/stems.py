@@ -111,6 +111,17 @@ class Tokens:
 
 
 @dataclass(frozen=True)
+class Preceded(Tokens):
+    """Tokens behind rows from elsewhere, `source` wide, which a layer (role `before`) and a norm bring to E.
+
+    Roles beside those of `Tokens`: `before`, `before_norm`.
+    """
+
+    source: int = 0
+    source_norm: Norm = Norm("layer", 1e-5)
+
+
+@dataclass(frozen=True)
 class Characters(Tokens):
     """A stem for code points: parts of a vector from tables whose rows many of them share.
 

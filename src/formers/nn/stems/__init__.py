@@ -15,6 +15,7 @@ from formers.nn.stems.given_patches import GivenPatchStem
 from formers.nn.stems.integers import IntegerStem
 from formers.nn.stems.overlapping import OverlappingStem
 from formers.nn.stems.patches import PatchStem
+from formers.nn.stems.preceded import PrecededStem
 from formers.nn.stems.queries import QueryStem
 from formers.nn.stems.some_patches import SomePatchStem
 from formers.nn.stems.tokens import TokenStem
@@ -30,6 +31,7 @@ STEMS: dict[type[Any], type[Stem]] = {
     spec.Linked: LinkedStem,
     spec.Overlapping: OverlappingStem,
     spec.Patches: PatchStem,
+    spec.Preceded: PrecededStem,
     spec.Frames: FrameStem,
     spec.Queries: QueryStem,
     spec.SomePatches: SomePatchStem,

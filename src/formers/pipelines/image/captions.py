@@ -95,9 +95,7 @@ class ImageToTextPipeline(ImagePipeline):
         return made
 
     def _prompt(self, prompt: str) -> torch.Tensor:
-        """A prompt's tokens, [1, T], without an end, unless the model takes it off itself."""
-        if self.model._assembly.ends_prompts:
-            return self.tokenizer(prompt, return_tensors="pt")["input_ids"]  # type: ignore[no-any-return]  # a tensor, as asked
+        """A prompt's tokens, [1, T], without an end."""
         first = self.tokenizer.cls_token_id
         ids = self.tokenizer(prompt, add_special_tokens=False)["input_ids"]
         return torch.tensor([ids if first is None else [first, *ids]])
