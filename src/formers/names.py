@@ -109,7 +109,7 @@ _ABSENT: tuple[tuple[str, str], ...] = (
         "models of several kinds of input are",
     ),
     (
-        r"^AutoModelFor(Image|Object|Vision|ZeroShot(Ob|Im)|Sem|Ins|Uni|Depth|Key|Mask(Gen)|Video|Pose)",
+        r"^AutoModelFor(Vision|ZeroShot(Ob|Im)|Sem|Ins|Depth|Key|Mask(Gen)|Video|Pose)",
         "this task of images is",
     ),
     (r"^AutoModelFor(Speech|Audio|CTC|TextTo)", "this task of audio is"),

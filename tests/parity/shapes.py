@@ -23,6 +23,7 @@ from tests.parity import (
     recurrent_shapes,
     vision_conv_shapes,
     vision_detect_shapes,
+    vision_detr_shapes,
     vision_see_shapes,
     vision_vit_shapes,
 )
@@ -873,6 +874,7 @@ for _room in (
     mixing_shapes,
     recurrent_shapes,
     vision_detect_shapes,
+    vision_detr_shapes,
     vision_see_shapes,
     vision_conv_shapes,
     vision_vit_shapes,
@@ -1124,6 +1126,8 @@ def labels(class_name: str, inputs: dict[str, Any]) -> dict[str, Any]:
     generator = torch.Generator().manual_seed(2)
     if class_name.endswith("ForImageClassification"):
         return {"labels": torch.tensor([0, 4, 2, 2])}
+    if class_name.endswith(("ForObjectDetection", "DetrForSegmentation")):
+        return {"labels": vision_detr_shapes.objects("Segmentation" in class_name)}
     if "SemanticSegmentation" in class_name:
         return {
             "labels": torch.tensor([0, 1, 2, 3, 4, 255])[torch.randint(6, (4, 30, 36), generator=generator)]
@@ -1201,6 +1205,11 @@ def in_training(*models: Any) -> None:
     for model in models:
         model.train()
         for name, module in model.named_modules():
+            if name.endswith(
+                ("backbone.model", "conv_encoder.model")
+            ):  # the reference looks for "stage.1" to train, and finds none
+                for path, parameter in module.named_parameters():
+                    parameter.requires_grad_(".stages." in path and ".stages.0." not in path)
             if model.config.model_type == "phimoe" and name.endswith((".router", ".block_sparse_moe")):
                 module.training = False
 
@@ -1252,7 +1261,9 @@ def file_name(name: str, ours: Any) -> str:
     for start, part in {**parts_of(ours), "": ours}.items():
         if start and name.startswith(f"{start}."):
             return f"{start}.{file_name(name.removeprefix(f'{start}.'), part)}"
-    known = {**ours._family.aliases, **vision_detect_shapes.NEWER.get(ours._family.model_type, {})}
+    known = {**ours._family.aliases}
+    for room in (vision_detect_shapes, vision_detr_shapes):
+        known |= room.NEWER.get(ours._family.model_type, {})
     for newer, older in sorted(known.items(), key=lambda pair: -len(pair[0])):
         path = re.sub(r"\\{(\w)\\}", "([0-9]+)", re.escape(newer))
         found = re.match(rf"((?:{ours._family.base}\.)?){path}(?=\.)", name)

@@ -138,6 +138,15 @@ _OTHERS |= dict.fromkeys(
 )
 _OTHERS |= dict.fromkeys(("dinov2", "dinov2_with_registers", "dinov3_vit", "siglip_vision_model"), _IMAGE)
 _SHALLOW = {"embedding_size": 8, "hidden_sizes": [16, 24], "depths": [1, 1], "num_stages": 2}
+_OTHERS["detr"] = _OTHERS["table-transformer"] = {
+    **{"d_model": 32, "encoder_layers": 1, "decoder_layers": 1, "encoder_attention_heads": 8},
+    **{"decoder_attention_heads": 8, "encoder_ffn_dim": 24, "decoder_ffn_dim": 24, "num_queries": 3},
+    "backbone_config": {
+        **{"model_type": "resnet", "embedding_size": 8, "hidden_sizes": [8, 8, 8, 8], "depths": [1, 1, 1, 1]},
+        **{"layer_type": "basic", "out_features": ["stage1", "stage2", "stage3", "stage4"]},
+    },
+}
+_OTHERS["timm_backbone"] = {"backbone": "test_resnet"}
 _OTHERS["resnet"] = _OTHERS["regnet"] = _SHALLOW
 _OTHERS["convnext"] = _OTHERS["convnextv2"] = {**_SHALLOW, "patch_size": 2}
 _OTHERS["poolformer"] = {**_SHALLOW, "num_encoder_blocks": 2}
@@ -145,7 +154,17 @@ _OTHERS["swin"] = {"image_size": 12, "patch_size": 2, "embed_dim": 8, "window_si
 _OTHERS["swin"] |= {"depths": [1, 1], "num_heads": [2, 4]}
 _OTHERS["mobilenet_v1"] = {"depth_multiplier": 0.02}
 _OTHERS["efficientnet"] = {"width_coefficient": 0.1, "depth_coefficient": 0.1, "hidden_dim": 128}
-MAPS = {"convnext", "convnextv2", "efficientnet", "mobilenet_v1", "poolformer", "regnet", "resnet", "swin"}
+MAPS = {
+    "convnext",
+    "convnextv2",
+    "efficientnet",
+    "mobilenet_v1",
+    "poolformer",
+    "regnet",
+    "resnet",
+    "swin",
+    "timm_backbone",
+}
 _OTHERS |= dict.fromkeys(("videomae", "vivit"), {**_IMAGE, "num_frames": 2, "tubelet_size": 2})
 _OTHERS["vivit"] = {**_OTHERS["vivit"], "tubelet_size": [2, 4, 4]}
 _OTHERS["glpn"] = _OTHERS["segformer"] = {

@@ -149,6 +149,22 @@ TASKS: dict[str, Task] = {
             "AutoModelForNextSentencePrediction",
             "Judge whether a sentence follows another.",
         ),
+        Task(
+            "object_detection",
+            ("detection", "ObjectDetection"),
+            "AutoModelForObjectDetection",
+            "Find the objects of a picture.",
+            "object-detection",
+            labelled=True,
+        ),
+        Task(
+            "object_segmentation",
+            ("detection", "ObjectSegmentation"),
+            "AutoModelForImageSegmentation",
+            "Find the segments of a picture.",
+            "image-segmentation",
+            labelled=True,
+        ),
         Task("passages", ("passages", "PassageModel"), "", "Read passages."),
         Task(
             "pretraining",
@@ -307,6 +323,7 @@ _WIDER: dict[str, tuple[tuple[str, ...], str]] = {
         ("question_answering", "question_spans", "answers_after_question"),
         TASKS["question_answering"].says,
     ),
+    "AutoModelForUniversalSegmentation": (("object_segmentation",), TASKS["object_segmentation"].says),
     "AutoModelWithLMHead": (
         ("seq2seq_lm", "masked_lm", "any_lm", "hidden_entities", "causal_lm", "permuted_lm"),
         "The language-model head that the family has; older scripts ask for it without saying which.",

@@ -58,6 +58,7 @@ from formers.nn.spec.stems import (
     Spans,
     Stem,
     Tokens,
+    Vectors,
     pair,
 )
 from formers.nn.spec.values import (
@@ -144,6 +145,7 @@ __all__ = [
     "TimeMixing",
     "Tokens",
     "TopTwo",
+    "Vectors",
     "WideValues",
     "Windowed",
     "crossed",

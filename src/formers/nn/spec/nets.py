@@ -112,12 +112,16 @@ class Act:
 
 @dataclass(frozen=True)
 class Pool:
-    """The largest, or the mean, of what a window sees; padding counts for nothing. Size 0: of all places."""
+    """The largest, or the mean, of what a window sees; padding counts for nothing. Size 0: of all places.
+
+    `whole`: windows that reach over the edge count too.
+    """
 
     kind: Literal["largest", "mean"] = "mean"
     size: int = 0
     stride: int = 1
     padding: int = 0
+    whole: bool = False
 
 
 @dataclass(frozen=True)
