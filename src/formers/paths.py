@@ -125,6 +125,7 @@ PATHS: dict[str, str] = {
     "pipelines.base": "ChunkPipeline Pipeline PipelineException",
     "pipelines.feature_extraction": "FeatureExtractionPipeline",
     "pipelines.fill_mask": "FillMaskPipeline",
+    "pipelines.object_detection": "ObjectDetectionPipeline",
     "pipelines.pt_utils": "KeyDataset KeyPairDataset",
     "pipelines.question_answering": "QuestionAnsweringArgumentHandler QuestionAnsweringPipeline SquadExample",
     "pipelines.table_question_answering": (

@@ -29,6 +29,7 @@ from tests.parity import (
     vision_conv_shapes,
     vision_dense_shapes,
     vision_detect_shapes,
+    vision_detr_shapes,
     vision_see_shapes,
     vision_vit_shapes,
     vision_words_shapes,
@@ -882,6 +883,7 @@ for _room in (
     recurrent_shapes,
     vision_dense_shapes,
     vision_detect_shapes,
+    vision_detr_shapes,
     vision_see_shapes,
     vision_conv_shapes,
     vision_vit_shapes,
@@ -1153,6 +1155,8 @@ def labels(class_name: str, inputs: dict[str, Any]) -> dict[str, Any]:
     generator = torch.Generator().manual_seed(2)
     if class_name.endswith("ForImageClassification"):
         return {"labels": torch.tensor([0, 4, 2, 2])}
+    if class_name.endswith(("ForObjectDetection", "DetrForSegmentation")):
+        return {"labels": vision_detr_shapes.objects("Segmentation" in class_name)}
     if "SemanticSegmentation" in class_name:
         size = inputs["pixel_values"].shape[2:] if "UperNet" in class_name else (30, 36)
         return {
@@ -1244,6 +1248,11 @@ def in_training(*models: Any) -> None:
     for model in models:
         model.train()
         for name, module in model.named_modules():
+            if name.endswith(
+                ("backbone.model", "conv_encoder.model")
+            ):  # the reference looks for "stage.1" to train, and finds none
+                for path, parameter in module.named_parameters():
+                    parameter.requires_grad_(".stages." in path and ".stages.0." not in path)
             if model.config.model_type == "phimoe" and name.endswith((".router", ".block_sparse_moe")):
                 module.training = False
             if name.startswith("auxiliary_head") and hasattr(module, "p"):  # a dropout that no config says
@@ -1321,8 +1330,9 @@ def known_parts(ours: Any) -> dict[str, Any]:
 def _newer_names(model_type: str) -> list[tuple[re.Pattern[str], str]]:
     """Newer paths of a family, the longest first, as patterns, and the older ones as templates."""
     family = family_of(model_type)
-    known = {**family.aliases, **vision_detect_shapes.NEWER.get(model_type, {})}
-    known |= vision_dense_shapes.NEWER.get(model_type, {})
+    known = {**family.aliases}
+    for room in (vision_dense_shapes, vision_detect_shapes, vision_detr_shapes):
+        known |= room.NEWER.get(model_type, {})
     found = []
     for newer, older in sorted(known.items(), key=lambda pair: -len(pair[0])):
         path = re.sub(r"\\{(\w)\\}", "([0-9]+)", re.escape(newer))

@@ -141,7 +141,8 @@ def test_attention_weights_are_the_references(pair: tuple[Any, Any, Path]) -> No
     theirs.set_attn_implementation("eager")
     with torch.no_grad():
         expected, found = (_flat(model(**inputs, output_attentions=True)) for model in (theirs, ours))
-    theirs.set_attn_implementation(before)
+    if not hasattr(theirs.config, "backbone_config"):  # the reference's networks over maps refuse the others
+        theirs.set_attn_implementation(before)
     real = real_of(inputs)
     real = None if real is None else real.reshape(-1, real.shape[-1])
     across = tuple(expected.get("cross_attentions") or ())

@@ -140,6 +140,15 @@ _OTHERS |= dict.fromkeys(
 _OTHERS |= dict.fromkeys(("dinov2", "dinov2_with_registers", "dinov3_vit", "siglip_vision_model"), _IMAGE)
 _OTHERS |= dict.fromkeys(("chinese_clip_vision_model", "owlvit_vision_model", "owlv2_vision_model"), _IMAGE)
 _SHALLOW = {"embedding_size": 8, "hidden_sizes": [16, 24], "depths": [1, 1], "num_stages": 2}
+_OTHERS["detr"] = _OTHERS["table-transformer"] = {
+    **{"d_model": 32, "encoder_layers": 1, "decoder_layers": 1, "encoder_attention_heads": 8},
+    **{"decoder_attention_heads": 8, "encoder_ffn_dim": 24, "decoder_ffn_dim": 24, "num_queries": 3},
+    "backbone_config": {
+        **{"model_type": "resnet", "embedding_size": 8, "hidden_sizes": [8, 8, 8, 8], "depths": [1, 1, 1, 1]},
+        **{"layer_type": "basic", "out_features": ["stage1", "stage2", "stage3", "stage4"]},
+    },
+}
+_OTHERS["timm_backbone"] = {"backbone": "test_resnet"}
 _OTHERS["resnet"] = _OTHERS["regnet"] = _SHALLOW
 _OTHERS["convnext"] = _OTHERS["convnextv2"] = {**_SHALLOW, "patch_size": 2}
 _OTHERS["poolformer"] = {**_SHALLOW, "num_encoder_blocks": 2}
@@ -153,7 +162,7 @@ _OTHERS["mobilevit"] |= {"num_attention_heads": 2}
 _OTHERS["dpt"] = {**_IMAGE, "neck_hidden_sizes": [8] * 3, "backbone_out_indices": [0, 1, 2]}
 _OTHERS["dpt"] |= {"fusion_hidden_size": 8, "reassemble_factors": [2, 1, 0.5]}
 MAPS = {"convnext", "convnextv2", "efficientnet", "mobilenet_v1", "poolformer", "regnet", "resnet", "swin"}
-MAPS |= {"mobilenet_v2", "mobilevit", "upernet", "donut-swin"}
+MAPS |= {"mobilenet_v2", "mobilevit", "upernet", "donut-swin", "timm_backbone"}
 _FOUR = {"out_indices": [0, 1, 2, 3], "pool_scales": [1], "auxiliary_channels": 8}
 _OTHERS["beit"] = _OTHERS["data2vec-vision"] = {**_IMAGE, **_FOUR}
 _OTHERS["depth_anything"] = {**_OTHERS["dpt"], "patch_size": 4, "reassemble_hidden_size": 32}

@@ -100,7 +100,10 @@ def test_a_family_has_its_classes_under_the_paths_of_the_ecosystem(path, names):
         ("from formers.models.bert.modeling_bert import BertSelfAttention", "a family's own parts"),
         ("from formers.models.bert.modeling_bert import BertModl", "did you mean 'BertModel'"),
         ("from formers.models.bert.modeling_bert import GPT2Model", "cannot import name 'GPT2Model'"),
-        ("from formers.models.auto.modeling_auto import MODEL_FOR_OBJECT_DETECTION_MAPPING", "this task is"),
+        (
+            "from formers.models.auto.modeling_auto import MODEL_FOR_KEYPOINT_DETECTION_MAPPING",
+            "this task is",
+        ),
         ("import formers.models.zamba.modeling_zamba", "this model family is not part"),
         ("import formers.models.bert.nonsense", "No module named 'formers.models.bert.nonsense'$"),
         ("import formers.generation.utils", "text generation is not part"),
@@ -447,12 +450,12 @@ ABSENT = {
     "text generation is": "SampleDecoderOnlyOutput ContinuousBatchingManager",
     "this processor of images or audio is": "SamImageProcessor WhisperProcessor load_images",
     "quantized loading is": "AqlmConfig EetqConfig VptqConfig",
-    "this pipeline is": "ObjectDetectionPipeline MaskGenerationPipeline",
+    "this pipeline is": "ZeroShotObjectDetectionPipeline MaskGenerationPipeline",
     "this task is": "AutoModelForTimeSeriesPrediction MODEL_FOR_CTC_MAPPING",
     "is not among the model families": (
         "Qwen2VLForConditionalGeneration ZambaConfig MoshiModel ReformerForSequenceClassification BitNetModel"
         " "
-        "TimesformerForVideoClassification Glm4vConfig DetrForObjectDetection BarkModel"
+        "TimesformerForVideoClassification Glm4vConfig DabDetrForObjectDetection BarkModel"
     ),
     "a family's own parts": "LlamaAttention T5LayerNorm BertSelfOutput MixtralSparseMoeBlock BertEncoder",
     "models and trainer are written with": "GradientCheckpointingLayer rope_config_validation DynamicLayer",

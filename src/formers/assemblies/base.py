@@ -48,6 +48,7 @@ _BESIDE = (
     "end_logits",
     "relevance_logits",
     "entity_last_hidden_state",
+    "intermediate_hidden_states",
     "entity_hidden_states",
     "last_hidden_state_ngram",
     "hidden_states_ngram",

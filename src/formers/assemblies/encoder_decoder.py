@@ -253,7 +253,7 @@ class EncoderDecoder(Assembly):
             memory = (encoded.last, encoded.hidden, encoded.attentions, encoded.global_attentions)
             routers = encoded.router_logits
         else:
-            memory, routers = _given_memory(before), getattr(before, "router_logits", None)
+            memory, routers = given_memory(before), getattr(before, "router_logits", None)
         mask = mask if stem is None else stem.rows_mask(mask)
         if mask is not None and tuple(mask.shape) != tuple(memory[0].shape[:2]):
             raise ValueError(
@@ -372,7 +372,7 @@ class EncoderHalf(EncoderDecoder):
         """Encode, unless that was done before."""
         before = given.pop("encoder_outputs", None)
         if before is not None:
-            last, hidden, attentions, _ = _given_memory(before)
+            last, hidden, attentions, _ = given_memory(before)
             return states_in(BaseModelOutput(last, hidden_states=hidden, attentions=attentions))
         ask.padded = watched(model) if ask.padded is None else ask.padded
         return states_of(leaf(model, "encoder"), {**given, "attention_mask": self._mask(model, given)}, ask)
@@ -411,7 +411,7 @@ class DecoderHalf(EncoderDecoder):
         if before is not None:
             if given.get("encoder_hidden_states") is not None:
                 raise ValueError("give one of encoder_outputs and encoder_hidden_states")
-            given["encoder_hidden_states"] = _given_memory(before)[0]
+            given["encoder_hidden_states"] = given_memory(before)[0]
         ask.padded = watched(model) if ask.padded is None else ask.padded
         return states_of(leaf(model, "decoder"), given, ask)
 
@@ -424,7 +424,7 @@ class DecoderHalf(EncoderDecoder):
         return self.halves["decoder"].output(leaf(model, "decoder"), states)
 
 
-def _given_memory(outputs: Any) -> tuple[Tensor, Any, Any, Any]:
+def given_memory(outputs: Any) -> tuple[Tensor, Any, Any, Any]:
     """Last states, hidden states, both kinds of attentions of an encoder that ran: a record, or a tuple."""
     if isinstance(outputs, Tensor):
         return outputs, None, None, None

@@ -46,7 +46,7 @@ _OTHER = ("attention_mask", "output_attentions", "output_hidden_states", "return
 
 def inputs_of(stem: type[Any], cache: str = "past_key_values") -> tuple[str, ...]:
     """What a stack with that kind of stem reads, in the order of the ecosystem's calls."""
-    if stem.reads not in _TEXT:
+    if stem.reads != "input_ids":
         return tuple(dict.fromkeys((*STEMS[stem].inputs, *_OTHER)))
     return tuple(cache if name == "past_key_values" else name for name in _TEXT)
 

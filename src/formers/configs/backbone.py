@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 from formers.configs.base import PretrainedConfig
 
@@ -30,6 +30,10 @@ class BackboneConfig(PretrainedConfig):
         ValueError: for stages that are not there, twice or not in their order, or do not agree.
     """
 
+    _stages: ClassVar[tuple[str, str]] = (
+        "stem",
+        "stage",
+    )  # what comes first, and how the others' names begin
     stage_names: list[str] | None = None
     out_features: list[str] | None = None
     out_indices: list[int] | None = None
@@ -38,10 +42,14 @@ class BackboneConfig(PretrainedConfig):
         kwargs.pop("stage_names", None)  # they follow from the stages
         named, numbered = kwargs.pop("out_features", None), kwargs.pop("out_indices", None)
         super().__init__(**kwargs)
-        depths = self.__dict__.get("depths")
-        count = self.__dict__["num_hidden_layers"] if depths is None else len(depths)
-        self.__dict__["stage_names"] = ["stem", *(f"stage{i}" for i in range(1, count + 1))]
+        first, rest = self._stages
+        self.__dict__["stage_names"] = [first, *(f"{rest}{i}" for i in range(1, self._count() + 1))]
         self._settle(named, numbered)
+
+    def _count(self) -> int:
+        """Stages after the first."""
+        depths = self.__dict__.get("depths")
+        return self.__dict__["num_hidden_layers"] if depths is None else len(depths)
 
     def __setattr__(self, name: str, value: Any) -> None:
         if name in ("out_features", "out_indices") and self.__dict__.get("stage_names"):

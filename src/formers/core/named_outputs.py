@@ -19,6 +19,11 @@ _BOTH = (
 _LABELLED = f"loss logits {_STATES}"
 _LABELLED_PAST = f"loss logits past_key_values {_STATES}"
 
+_OBJECTS = (
+    "auxiliary_outputs last_hidden_state decoder_hidden_states decoder_attentions cross_attentions "
+    "encoder_last_hidden_state encoder_hidden_states encoder_attentions"
+)
+
 # class -> its fields, in the order in which they may be given by position
 FIELDS: dict[str, str] = {
     "BackboneOutput": f"feature_maps {_STATES}",
@@ -41,6 +46,8 @@ FIELDS: dict[str, str] = {
     "CausalLMOutputWithCrossAttentions": f"{_LABELLED_PAST} cross_attentions",
     "CausalLMOutputWithPast": _LABELLED_PAST,
     "DepthEstimatorOutput": f"loss predicted_depth {_STATES}",
+    "DetrObjectDetectionOutput": f"loss loss_dict logits pred_boxes {_OBJECTS}",
+    "DetrSegmentationOutput": f"loss loss_dict logits pred_boxes pred_masks {_OBJECTS}",
     "ImageClassifierOutput": _LABELLED,
     "MaskedImageModelingOutput": f"loss reconstruction {_STATES}",
     "MaskedLMOutput": _LABELLED,
@@ -63,6 +70,7 @@ FIELDS: dict[str, str] = {
     "Seq2SeqSequenceClassifierOutput": f"loss logits {_BOTH}",
     "SequenceClassifierOutput": _LABELLED,
     "SequenceClassifierOutputWithPast": _LABELLED_PAST,
+    "TableTransformerObjectDetectionOutput": f"loss loss_dict logits pred_boxes {_OBJECTS}",
     "TokenClassifierOutput": _LABELLED,
     "XVectorOutput": f"loss logits embeddings {_STATES}",
 }

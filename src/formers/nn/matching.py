@@ -84,7 +84,11 @@ def match(logits: Tensor, boxes: Tensor, targets: Sequence[Mapping[str, Tensor]]
 
 
 def losses(
-    logits: Tensor, boxes: Tensor, targets: Sequence[Mapping[str, Tensor]], costs: Matching
+    logits: Tensor,
+    boxes: Tensor,
+    targets: Sequence[Mapping[str, Tensor]],
+    costs: Matching,
+    masks: Tensor | None = None,
 ) -> dict[str, Tensor]:
     """Match, and compare each query with its object, or with there being none.
 
@@ -93,10 +97,12 @@ def losses(
         boxes: [B, Q, 4].
         targets: see `checked`.
         costs: how pairs are found and weighed.
+        masks: [B, Q, h, w], logits of the objects' pixels.
 
     Returns:
         `loss_ce`; `loss_bbox` and `loss_giou`, sums over the pairs per object; and `cardinality_error`, by
-        how many objects a picture is off, which has no gradient.
+        how many objects a picture is off, which has no gradient. For masks `loss_mask` (Lin et al. 2017,
+        arXiv:1708.02002) and `loss_dice` (Milletari et al. 2016, arXiv:1606.04797), likewise.
     """
     pairs = match(logits, boxes, targets, costs)
     rows = torch.cat([torch.full_like(query, row) for row, (query, _) in enumerate(pairs)])
@@ -114,16 +120,57 @@ def losses(
     objects = max(sum(len(one["class_labels"]) for one in targets), 1)
     seen = (logits.argmax(-1) != nothing).sum(1)
     there = torch.tensor([len(one["class_labels"]) for one in targets], device=device)
-    return {
+    found = {
         "loss_ce": F.cross_entropy(logits.float().transpose(1, 2), every, weight),
         "cardinality_error": (seen - there).abs().float().mean(),
         "loss_bbox": (own - right).abs().sum() / objects,
         "loss_giou": (1 - generalised_overlap(corners(own), corners(right))).sum() / objects,
     }
+    if masks is None:
+        return found
+    shapes = [one["masks"][mine.to(device)] for one, (_, mine) in zip(targets, pairs, strict=True)]
+    return found | mask_losses(masks[place], shapes, objects)
+
+
+def mask_losses(masks: Tensor, right: Sequence[Tensor], objects: int) -> dict[str, Tensor]:
+    """Masks compared with those of their objects, which all are padded to the size of the largest.
+
+    Args:
+        masks: [N, h, w], logits, which are enlarged to that size.
+        right: for each picture [n, height, width].
+        objects: by how many the sums are divided.
+    """
+    down, across = (max(one.shape[axis] for one in right) for axis in (1, 2))
+    there = torch.cat(
+        [F.pad(one.float(), (0, across - one.shape[2], 0, down - one.shape[1])) for one in right]
+    ).flatten(1)
+    large = F.interpolate(masks[:, None].float(), (down, across), mode="bilinear", align_corners=False)
+    return {
+        "loss_mask": focal(large.flatten(1), there).mean(1).sum() / objects,
+        "loss_dice": dice(large.flatten(1), there).sum() / objects,
+    }
+
+
+def focal(logits: Tensor, right: Tensor, alpha: float = 0.25, gamma: float = 2.0) -> Tensor:
+    """Binary cross entropy that counts less where it is small already (arXiv:1708.02002): the shapes stay."""
+    shares = logits.sigmoid()
+    off = shares * (1 - right) + (1 - shares) * right
+    weight = alpha * right + (1 - alpha) * (1 - right)
+    return weight * F.binary_cross_entropy_with_logits(logits, right, reduction="none") * off**gamma
+
+
+def dice(logits: Tensor, right: Tensor) -> Tensor:
+    """One, less twice what masks [N, pixels] have in common of all that both have (arXiv:1606.04797): [N]."""
+    shares = logits.sigmoid()
+    return 1 - (2 * (shares * right).sum(1) + 1) / (shares.sum(1) + right.sum(1) + 1)
 
 
 def detection(
-    logits: Sequence[Tensor], boxes: Sequence[Tensor], targets: Any, costs: Matching
+    logits: Sequence[Tensor],
+    boxes: Sequence[Tensor],
+    targets: Any,
+    costs: Matching,
+    masks: Tensor | None = None,
 ) -> tuple[Tensor, dict[str, Tensor]]:
     """The weighed sum of the losses of all layers, and each of them.
 
@@ -132,15 +179,16 @@ def detection(
         boxes: likewise; each [B, Q, 4].
         targets: see `checked`.
         costs: how pairs are found and weighed.
+        masks: of the last layer alone, [B, Q, h, w].
 
     Returns:
         The sum, and the losses by name; those of another layer than the last end in its number.
     """
-    targets = checked(targets, logits[0])
+    targets = checked(targets, logits[0], masks is not None)
     named = {}
     for i, (scores, places) in enumerate(zip(logits, boxes, strict=True)):
         ending = f"_{i - 1}" if i else ""
-        own = losses(scores, places, targets, costs)
+        own = losses(scores, places, targets, costs, None if i else masks)
         named.update({f"{name}{ending}": value for name, value in own.items()})
     total = torch.zeros((), device=logits[0].device)
     for name, value in named.items():
@@ -148,18 +196,19 @@ def detection(
     return total, named
 
 
-def checked(targets: Any, logits: Tensor) -> list[dict[str, Tensor]]:
+def checked(targets: Any, logits: Tensor, masked: bool = False) -> list[dict[str, Tensor]]:
     """The objects of each picture, on the device of the model.
 
     Args:
         targets: for each picture `class_labels`, int64 [N], and `boxes`, [N, 4]; other keys are left out.
         logits: [B, Q, C + 1], of what the objects are compared with.
+        masked: `masks`, [N, height, width], are needed too.
 
     Raises:
         TypeError: for what is no list of dictionaries of tensors.
         ValueError: for another number of pictures, labels that the model does not know, and what is no box.
     """
-    keys = ("class_labels", "boxes")
+    keys = ("class_labels", "boxes", *(["masks"] if masked else []))
     if not isinstance(targets, (list, tuple)) or not all(isinstance(one, Mapping) for one in targets):
         raise TypeError(
             "labels is a list with a dictionary for each picture (class_labels, boxes), not "
@@ -170,8 +219,13 @@ def checked(targets: Any, logits: Tensor) -> list[dict[str, Tensor]]:
     found = []
     for place, one in enumerate(targets):
         if not all(isinstance(one.get(key), Tensor) for key in keys):
-            raise TypeError(f"labels[{place}] needs the tensors class_labels and boxes, but has {list(one)}")
-        labels, boxes = (one[key].to(logits.device) for key in keys)
+            raise TypeError(f"labels[{place}] needs the tensors {' and '.join(keys)}, but has {list(one)}")
+        labels, boxes, *masks = (one[key].to(logits.device) for key in keys)
+        if masks and (masks[0].dim() != 3 or len(masks[0]) != len(labels)):
+            raise ValueError(
+                f"labels[{place}] holds masks of shape {list(masks[0].shape)} for {len(labels)} objects: "
+                "they are [N, height, width]"
+            )
         count = logits.shape[-1] - 1
         if labels.dim() != 1 or boxes.shape != (len(labels), 4):
             raise ValueError(
@@ -188,5 +242,5 @@ def checked(targets: Any, logits: Tensor) -> list[dict[str, Tensor]]:
                 f"labels[{place}] holds boxes of negative width or height: a box is (centre x, centre y, "
                 "width, height), as shares of the picture"
             )
-        found.append({"class_labels": labels.long(), "boxes": boxes})
+        found.append(dict(zip(keys, (labels.long(), boxes, *masks), strict=True)))
     return found

@@ -212,9 +212,20 @@ TASKS = (
     Task(
         "image-segmentation",
         "formers.pipelines.image.segmentation:ImageSegmentationPipeline",
-        model_classes=("AutoModelForSemanticSegmentation",),
-        default=("nvidia/segformer-b0-finetuned-ade-512-512", None),
-        heads=("ForSemanticSegmentation",),
+        model_classes=(
+            *("AutoModelForImageSegmentation", "AutoModelForSemanticSegmentation"),
+            "AutoModelForUniversalSegmentation",
+        ),
+        default=("facebook/detr-resnet-50-panoptic", "d53b52a"),
+        heads=("ForSemanticSegmentation", "DetrForSegmentation"),
+        kind="image",
+    ),
+    Task(
+        "object-detection",
+        "formers.pipelines.image.detection:ObjectDetectionPipeline",
+        model_classes=("AutoModelForObjectDetection",),
+        default=("facebook/detr-resnet-50", "1d5f47b"),
+        heads=("ForObjectDetection",),
         kind="image",
     ),
     Task(

@@ -243,6 +243,7 @@ class LayerRun:
         beside: node whose program reads what enters the first layer, and adds to what that returns.
         by_time: whoever looks inside the layers sees [T, B, E].
         goes_on: what enters was noted as a hidden state before.
+        between: norm of what each layer gives, before the next reads it.
     """
 
     def __init__(
@@ -254,8 +255,9 @@ class LayerRun:
         beside: Any = None,
         by_time: bool = False,
         goes_on: bool = False,
+        between: Any = None,
     ) -> None:
-        self.beside, self.by_time, self.goes_on = beside, by_time, goes_on
+        self.beside, self.by_time, self.goes_on, self.between = beside, by_time, goes_on, between
         self.checkpointing, self.drop, self.kept, self.order = checkpointing, drop, kept, order
 
     def __call__(self, layers: Sequence[nn.Module | Row] | nn.ModuleList, x: Tensor, pass_: Pass) -> Tensor:
@@ -280,6 +282,9 @@ class LayerRun:
                 compute(self.beside, flow)
                 x = flow.x
             pass_.keep("hidden_states", x.transpose(0, 1) if turned else x)
+            if self.between is not None:
+                x = self.between(x)
+                pass_.keep("intermediate_hidden_states", x)
         return x.transpose(0, 1) if turned else x
 
 

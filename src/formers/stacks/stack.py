@@ -276,7 +276,8 @@ def run(block: Block, inputs: Inputs, ask: Ask, checkpointing: bool = False) -> 
     order = None if s.sharing is None else s.sharing.order
     home = facts["layers node"]
     beside = None if s.convolution is None else block._modules[home[0]] if home else block
-    how = LayerRun(checkpointing, s.layer_drop, kept, order, beside, s.by_time)
+    between = leaf(block, "final_norm") if s.stepwise else None
+    how = LayerRun(checkpointing, s.layer_drop, kept, order, beside, s.by_time, between=between)
     x = run_layers(block, "layers", x, pass_, how)
     x = leave(block, leave_beside(pass_, x) if s.beside else x)
     if streams is not None:
@@ -444,7 +445,7 @@ def _prepare(
     needs = s.needs | ({"weights"} if weights else set()) | ({"transforms"} if transformed() else set())
     kinds = ("attentions", "cross_attentions", "global_attentions", "ngram_attentions")
     wanted = {"hidden_states": ask.hidden, **dict.fromkeys(kinds, ask.attentions and s.shows)}
-    wanted["router_logits"] = ask.routing
+    wanted.update(router_logits=ask.routing, intermediate_hidden_states=s.stepwise)
     backend = choose(ask.backend, frozenset(needs))
     pass_ = Pass(
         Geometry(layout, positions, past, stem.second(given)),

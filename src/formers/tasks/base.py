@@ -105,6 +105,7 @@ class TaskModel(Assembled):
             rest = [name for name in inputs if name not in first]
             cls.forward = signed(cls, TaskModel.forward, (*first, *own, *rest), cls._says, assembly.means)  # type: ignore[method-assign]  # likewise for each class
             cls.main_input_name = assembly.main
+            cls.accepts_loss_kwargs = cls.accepts_loss_kwargs and "num_items_in_batch" in own
 
     # -- what a task says ---------------------------------------------------------------------------
 

@@ -164,6 +164,22 @@ TASKS: dict[str, Task] = {
             "AutoModelForNextSentencePrediction",
             "Judge whether a sentence follows another.",
         ),
+        Task(
+            "object_detection",
+            ("detection", "ObjectDetection"),
+            "AutoModelForObjectDetection",
+            "Find the objects of a picture.",
+            "object-detection",
+            labelled=True,
+        ),
+        Task(
+            "object_segmentation",
+            ("detection", "ObjectSegmentation"),
+            "AutoModelForImageSegmentation",
+            "Find the segments of a picture.",
+            "image-segmentation",
+            labelled=True,
+        ),
         Task("passages", ("passages", "PassageModel"), "", "Read passages."),
         Task(
             "pretraining",
@@ -346,6 +362,7 @@ _WIDER: dict[str, tuple[tuple[str, ...], str]] = {
         ("image_text_to_text", "joined_captions", "captions"),
         "The older name: turn an image, or an image and a text, into text.",
     ),
+    "AutoModelForUniversalSegmentation": (("object_segmentation",), TASKS["object_segmentation"].says),
     "AutoModelWithLMHead": (
         ("seq2seq_lm", "masked_lm", "any_lm", "hidden_entities", "causal_lm", "permuted_lm"),
         "The language-model head that the family has; older scripts ask for it without saying which.",

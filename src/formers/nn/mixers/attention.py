@@ -154,7 +154,11 @@ class Attend(Step):
                 self._clipped(project(leaf(node, self.prefix + "qkv"), x, None, watched))
             )
         else:
-            q, k, v = (project(leaf(node, self.prefix + role), x, None, watched) for role in ("q", "k", "v"))
+            at = placed(x, flow.pass_) if s.placed else x
+            reads = {"q": at, "k": at, "v": x}
+            q, k, v = (
+                project(leaf(node, self.prefix + role), read, None, watched) for role, read in reads.items()
+            )
             if s.gated:
                 q, gate = _by_head(q, heads.query).chunk(2, dim=-1)
                 q, flow.gate = q.flatten(-2), gate.flatten(-2)
@@ -314,7 +318,8 @@ class Attend(Step):
     def _across(self, node: Any, flow: Flow) -> Tensor:
         """Attention of the decoder's tokens to the encoder's states. [.., E] -> [.., H, D]."""
         heads, pass_ = self.spec.heads, flow.pass_
-        q = _by_head(project(leaf(node, "cross_q"), flow.x, None, pass_.watched), heads.query)
+        x = placed(flow.x, pass_) if self.spec.placed else flow.x
+        q = _by_head(project(leaf(node, "cross_q"), x, None, pass_.watched), heads.query)
         q = q.transpose(0, 1) if self.spec.by_time and pass_.watched else q
         batched = q.reshape(pass_.layout.batch, pass_.layout.length, heads.query, heads.width)
         k, v = self._encoder_keys(node, pass_, flow.index)
@@ -343,7 +348,12 @@ class Attend(Step):
         flat = flat.transpose(0, 1) if turned else flat
         shape = (batch, length, self.spec.heads.key_value, self.spec.heads.width)
         roles = ("cross_kv",) if self.spec.fused else ("cross_k", "cross_v")
-        made = [project(leaf(node, role), flat, None, pass_.watched) for role in roles]
+        beside = pass_.memo.get("encoder places") if self.spec.placed else None
+        at = flat if beside is None else flat + beside.reshape(flat.shape)
+        made = [
+            project(leaf(node, role), flat if role == "cross_v" else at, None, pass_.watched)
+            for role in roles
+        ]
         made = list(made[0].chunk(2, dim=-1)) if self.spec.fused else made
         made = [t.transpose(0, 1) for t in made] if turned else made
         k, v = (t.reshape(shape).transpose(1, 2) for t in made)  # [B, G, S, D]
@@ -351,6 +361,12 @@ class Attend(Step):
             cache.cross = cache.cross if cache.cross is not None else Cache()
             cache.cross.slot(index).update(k, v)
         return k, v
+
+
+def placed(x: Tensor, pass_: Pass) -> Tensor:
+    """Rows with what stands beside them for their places, where the pass holds that."""
+    beside = pass_.memo.get("places")
+    return x if beside is None else x + beside
 
 
 def _by_head(x: Tensor, heads: int) -> Tensor:

@@ -19,7 +19,7 @@ from torch.nn import functional as F
 from formers.nn.activations import Activation, activation
 from formers.nn.dropout import Dropout, DropPath
 from formers.nn.kernels import project
-from formers.nn.nets.leaves import SameConv, same_padded
+from formers.nn.nets.leaves import FrozenNorm, SameConv, same_padded
 from formers.nn.nets.tree import NetNode, compute, mark, part_of, scaled
 from formers.nn.spec import nets
 from formers.nn.tree import wiring
@@ -86,7 +86,7 @@ class _Convolve:
         self.bias: Tensor | None = None
         self.packed = False
 
-    norm: nn.BatchNorm2d | None
+    norm: nn.BatchNorm2d | FrozenNorm | None
 
     def tensors(self) -> list[Tensor]:
         """What the result follows from."""
@@ -217,7 +217,7 @@ class Folding:
 
     def _convolve(self, conv: nn.Conv2d, items: list[Any]) -> Op:
         made = _Convolve(conv)
-        if items and type(items[0]) is nn.BatchNorm2d and items[0].affine and items[0].track_running_stats:
+        if items and _is_norm(items[0]):
             made.norm = items.pop(0)
         if items and (items[0] is nets.SUM or isinstance(items[0], _Branch)):
             one = items.pop(0)
@@ -237,6 +237,10 @@ def _foldable(one: Any) -> bool:
     if type(one) not in (nn.Conv2d, SameConv) or one.padding_mode != "zeros":
         return False
     return type(one.weight) is nn.Parameter and not isinstance(one.padding, str)
+
+
+def _is_norm(one: Any) -> bool:
+    return type(one) is FrozenNorm or (type(one) is nn.BatchNorm2d and one.affine and one.track_running_stats)
 
 
 def _sample(tensor: Tensor) -> Tensor:

@@ -41,6 +41,39 @@ def same_padded(conv: nn.Conv2d, x: Tensor) -> Tensor:
     return F.pad(x, sides)
 
 
+class FrozenNorm(nn.Module):
+    """A batch norm that nothing trains and nothing updates: all its tensors are buffers, [C] each."""
+
+    weight: Tensor
+    bias: Tensor
+    running_mean: Tensor
+    running_var: Tensor
+    eps = 1e-5
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        starts = {"weight": 1.0, "bias": 0.0, "running_mean": 0.0, "running_var": 1.0}
+        for name, value in starts.items():
+            self.register_buffer(name, torch.full((width,), value))
+        begins(self, **{name: Constant(value) for name, value in starts.items()})
+
+    def forward(self, input: Tensor) -> Tensor:
+        """[B, C, H, W] -> the same shape."""
+        scale = self.weight * (self.running_var + self.eps).rsqrt()
+        shift = self.bias - self.running_mean * scale
+        return input * scale.view(-1, 1, 1) + shift.view(-1, 1, 1)
+
+
+def freeze_norms(net: nn.Module) -> None:
+    """Put a `FrozenNorm` with the same values in the place of every batch norm of a network."""
+    for node in list(net.modules()):
+        for name, part in node._modules.items():
+            if isinstance(part, nn.BatchNorm2d):
+                made = FrozenNorm(part.num_features)
+                made._buffers.update({key: getattr(part, key).detach() for key in made._buffers})
+                node._modules[name] = made
+
+
 class MapNorm(nn.LayerNorm):
     """A layer norm of the channels of [B, C, H, W]."""
 
@@ -75,7 +108,7 @@ def _pool(s: nets.Pool) -> nn.Module:
         return (nn.AdaptiveMaxPool2d if s.kind == "largest" else nn.AdaptiveAvgPool2d)(s.to)
     if s.kind == "largest":
         return nn.MaxPool2d(s.size, s.stride, s.padding)
-    return nn.AvgPool2d(s.size, s.stride, s.padding, count_include_pad=False)
+    return nn.AvgPool2d(s.size, s.stride, s.padding, s.whole, count_include_pad=False)
 
 
 def _drop(s: nets.Drop) -> nn.Module:

@@ -60,6 +60,7 @@ from formers.nn.spec.stems import (
     Spans,
     Stem,
     Tokens,
+    Vectors,
     pair,
 )
 from formers.nn.spec.values import (
@@ -148,6 +149,7 @@ __all__ = [
     "TimeMixing",
     "Tokens",
     "TopTwo",
+    "Vectors",
     "WideValues",
     "Windowed",
     "crossed",

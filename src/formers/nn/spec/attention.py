@@ -68,6 +68,8 @@ class Attention:
         cross: keys and values come from the encoder's states; `source` is their width, where it is not E.
         by_time: whoever looks inside the stack's layers sees [T, B, E].
         prompts: keys and values of the stack's own, before those of the tokens.
+        placed: queries and keys, not values, read what stands beside the rows for their places
+            (Carion et al. 2020, arXiv:2005.12872, appendix A.4); see `Vectors`.
     """
 
     heads: Heads
@@ -99,10 +101,13 @@ class Attention:
     source: int | None = None
     by_time: bool = False
     prompts: Prompts | None = None
+    placed: bool = False
 
     def __post_init__(self) -> None:
         if self.gated and (self.fused or self.cross):
             raise ValueError("gates are made by a q of its own, for attention of a sequence to itself")
+        if self.fused and self.placed:
+            raise ValueError("queries and keys that read places come from leaves of their own")
         if self.fused == "quarters" and (self.heads.query % 4 or self.heads.key_value != self.heads.query):
             raise ValueError(
                 f"projections in four parts are those of a multiple of four heads, not of {self.heads.query}"
@@ -150,7 +155,7 @@ class Attention:
     def first_alone(self) -> bool:
         """Separate projections, nothing hidden, and no norms and no positions in the scores."""
         plain = isinstance(self.mask, Full) and not (self.fused or self.gated) and self.rotary is None
-        plain = plain and not self.sinks and not self.cross and self.warmth is None
+        plain = plain and not (self.sinks or self.cross or self.placed) and self.warmth is None
         return plain and self.qk_norm is None and self.score_bias is None
 
 

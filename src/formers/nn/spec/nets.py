@@ -129,7 +129,7 @@ class Act:
 class Pool:
     """The largest, or the mean, of what a window sees; padding counts for nothing.
 
-    Size 0: of windows that make `to` places down and across.
+    Size 0: of windows that make `to` places down and across. `whole`: windows that reach over the edge count too.
     """
 
     kind: Literal["largest", "mean"] = "mean"
@@ -137,6 +137,7 @@ class Pool:
     stride: int = 1
     padding: int = 0
     to: int = 1
+    whole: bool = False
 
 
 @dataclass(frozen=True)

@@ -404,7 +404,26 @@ class Queries:
     reads = "query_embeds"
 
 
-Stem = Tokens | Entities | Patches | GivenPatches | Overlapping | Frames | Queries
+@dataclass(frozen=True)
+class Vectors:
+    """A stem of rows that callers make, and of what stands beside them for their places.
+
+    It has no leaves. `Attention.placed` reads the places.
+
+    Attributes:
+        width: E.
+        asks: the rows ask what cross attention reads, which has places too.
+        dropout: on the rows.
+    """
+
+    width: int
+    asks: bool = False
+    dropout: float = 0.0
+    reads = "inputs_embeds"
+    room = None
+
+
+Stem = Tokens | Entities | Patches | GivenPatches | Overlapping | Frames | Queries | Vectors
 
 
 def pair(size: object) -> tuple[int, int]:

@@ -19,6 +19,7 @@ from formers.nn.stems.preceded import PrecededStem
 from formers.nn.stems.queries import QueryStem
 from formers.nn.stems.some_patches import SomePatchStem
 from formers.nn.stems.tokens import TokenStem
+from formers.nn.stems.vectors import VectorStem
 
 STEMS: dict[type[Any], type[Stem]] = {
     spec.Tokens: TokenStem,
@@ -35,6 +36,7 @@ STEMS: dict[type[Any], type[Stem]] = {
     spec.Frames: FrameStem,
     spec.Queries: QueryStem,
     spec.SomePatches: SomePatchStem,
+    spec.Vectors: VectorStem,
 }
 
 

@@ -87,7 +87,9 @@ class ImageSegmentationPipeline(ImagePipeline):
         else:
             options = (threshold, mask_threshold, overlap_mask_area_threshold)
             named = ("threshold", "mask_threshold", "overlap_mask_area_threshold")
-            answer = how(outputs, target_sizes=size, **dict(zip(named, options, strict=True)))[0]
+            given: dict[str, Any] = dict(zip(named, options, strict=True))
+            given |= {"label_ids_to_fuse": ()} if chosen == "panoptic" else {}
+            answer = how(outputs, target_sizes=size, **given)[0]
             map_ = answer["segmentation"]
             found = [(one["id"], one["label_id"], one["score"]) for one in answer["segments_info"]]
         pillow = need("PIL.Image", "vision")
