@@ -32,12 +32,14 @@ def derived_names() -> Iterator[str]:
     """Names of all classes that families give rise to."""
     from formers.models.classes import endings
 
+    layers: dict[str, None] = {}  # a whole and its part may name the same
     for family in families():
         yield family.config.__name__
         for ending in endings(family):
             yield family.class_name(ending)
         own = family.assembly.layer_classes(family.config)
-        yield from (name for name in own if name.startswith(family.name))
+        layers |= dict.fromkeys(name for name in own if name.startswith(family.name))
+    yield from layers
 
 
 def _config_of(name: Any, options: dict[str, Any]) -> tuple[PretrainedConfig, dict[str, Any]]:

@@ -23,6 +23,7 @@ from tests.parity import (
     recurrent_shapes,
     vision_conv_shapes,
     vision_detect_shapes,
+    vision_masks_shapes,
     vision_see_shapes,
     vision_vit_shapes,
 )
@@ -873,6 +874,7 @@ for _room in (
     mixing_shapes,
     recurrent_shapes,
     vision_detect_shapes,
+    vision_masks_shapes,
     vision_see_shapes,
     vision_conv_shapes,
     vision_vit_shapes,
@@ -985,6 +987,8 @@ def inputs_of(model: Any, **options: Any) -> dict[str, Any]:
     if type(model).__name__ == "VideoMAEForPreTraining":  # as many patches are hidden in every film
         order = torch.rand(4, 18, generator=torch.Generator().manual_seed(3)).argsort(1)
         seen["bool_masked_pos"] = order < 11
+    if "input_points" in names:
+        seen |= vision_masks_shapes.prompts(config.vision_config.image_size)
     if "input_ids" not in names:
         return seen
     text = config.get_text_config()

@@ -363,3 +363,13 @@ class Seq2SeqSpanOutput(ModelOutput):
     encoder_hidden_states: tuple[Tensor, ...] | None = None
     encoder_attentions: tuple[Tensor, ...] | None = None
     encoder_global_attentions: tuple[Tensor, ...] | None = None
+
+
+@dataclasses.dataclass
+class PointedMasksOutput(ModelOutput):
+    """Masks of what was pointed at, [B, P, M, h, w] logits, and how good they may be, [B, P, M]."""
+
+    iou_scores: Tensor | None = None
+    pred_masks: Tensor | None = None
+    vision_hidden_states: tuple[Tensor, ...] | None = None
+    vision_attentions: tuple[Tensor, ...] | None = None

@@ -137,6 +137,8 @@ FAMILIES: dict[str, tuple[str, str]] = {
     "roberta-prelayernorm": ("roberta_prelayernorm", "RobertaPreLayerNorm"),
     "roformer": ("roformer", "RoFormer"),
     "rwkv": ("rwkv", "Rwkv"),
+    "sam": ("sam", "Sam"),
+    "sam_vision_model": ("sam_vision", "SamVision"),
     "segformer": ("segformer", "Segformer"),
     "siglip": ("siglip", "Siglip"),
     "siglip_text_model": ("siglip", "SiglipText"),

@@ -16,7 +16,7 @@ _TRANSLATION = re.compile(r"translation_[A-Za-z]+_to_[A-Za-z]+")
 _ABSENT = frozenset((
     "audio-classification", "automatic-speech-recognition", "asr",
     "document-question-answering", "image-text-to-text", "image-to-image",
-    "image-to-text", "keypoint-matching", "mask-generation", "object-detection",
+    "image-to-text", "keypoint-matching", "object-detection",
     "text-to-audio", "text-to-speech", "video-classification",
     "visual-question-answering", "vqa", "zero-shot-audio-classification",
     "zero-shot-object-detection",

@@ -10,6 +10,7 @@ from formers.hub import split_hub_keywords
 from formers.processing import answers
 from formers.processing.image import BaseImageProcessor
 from formers.processing.objects import ObjectImageProcessor
+from formers.processing.pointed import PointedImageProcessor
 from formers.processing.recipes import CLASSES, MODEL_TYPES, RECIPES
 
 
@@ -22,6 +23,7 @@ def _class_of(family: str) -> type[BaseImageProcessor]:
         f"post_process_{what}": staticmethod(getattr(answers, how)) for what, how in recipe.answers.items()
     }
     base = ObjectImageProcessor if recipe.objects else BaseImageProcessor
+    base = PointedImageProcessor if recipe.pointed else base
     return type(name, (base,), {"recipe": recipe, "__doc__": says, **own})
 
 

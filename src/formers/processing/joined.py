@@ -15,6 +15,7 @@ from formers.processing.auto import AutoImageProcessor, named_class
 from formers.processing.features import BatchFeature
 from formers.processing.image import NESTED_FILE, BaseImageProcessor
 from formers.processing.pairs import CLASSES, PAIRS, Pair
+from formers.processing.pointed import Prompted
 from formers.processing.reading import is_picture, listed
 from formers.processing.recipes import CLASSES as IMAGE_CLASSES
 from formers.processing.saving import Saving
@@ -186,7 +187,8 @@ class ProcessorMixin(Saving):
 def _class_of(family: str) -> type[ProcessorMixin]:
     name = f"{family}Processor"
     says = f"Texts and pictures for the models of the family {family}; see `ProcessorMixin`."
-    return type(name, (ProcessorMixin,), {"pair": PAIRS[family], "__doc__": says})
+    bases = (Prompted, ProcessorMixin) if PAIRS[family].pointed else (ProcessorMixin,)
+    return type(name, bases, {"pair": PAIRS[family], "__doc__": says})
 
 
 def named_pair(name: str) -> type[ProcessorMixin]:

@@ -18,6 +18,7 @@ class Pair:
         model_types: model types whose checkpoints may leave the class out.
         text: keywords of the tokenizer's call, `pictures` of the image processor's, that differ from theirs.
         unread: what the tokenizer gives and the models do not take.
+        pointed: no texts are read, but what is pointed at.
     """
 
     images: str
@@ -25,6 +26,7 @@ class Pair:
     text: Mapping[str, Any] = field(default_factory=dict)
     pictures: Mapping[str, Any] = field(default_factory=dict)
     unread: tuple[str, ...] = ()
+    pointed: bool = False
 
 
 PAIRS: dict[str, Pair] = {
@@ -34,6 +36,7 @@ PAIRS: dict[str, Pair] = {
     "ChineseCLIP": Pair("ChineseCLIP", ("chinese_clip",)),
     "CLIP": Pair("CLIP", ("clip", "groupvit", "metaclip_2")),
     "Git": Pair("CLIP", ("git",)),
+    "Sam": Pair("Sam", ("sam",), pointed=True),
     "Siglip": Pair("Siglip", ("siglip",)),
     "VisionTextDualEncoder": Pair("ViT", ("vision-text-dual-encoder",)),
 }

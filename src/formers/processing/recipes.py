@@ -13,8 +13,8 @@ NEAREST, BILINEAR, BICUBIC = 0, 2, 3  # numbers of Pillow's filters
 
 # How the size to resize to follows from `size`: as it says; the shortest edge made larger by a share, and cut
 # to it (or, from 384 on, warped); larger by a share alone; larger by 256 / 224; whole multiples near it; the
-# nearest whole multiples below the picture's own.
-Fit = Literal["size", "shared crop", "share", "eighth", "multiples", "floor"]
+# nearest whole multiples below the picture's own; what `size` says, to the nearest pixel.
+Fit = Literal["size", "shared crop", "share", "eighth", "multiples", "floor", "nearest"]
 
 
 @dataclass(frozen=True)
@@ -27,6 +27,7 @@ class Recipe:
         square: whether a single number as `size` means both edges; else it is the shortest.
         maps: whether segmentation maps are taken.
         objects: annotations of objects are taken, and what is padded comes with masks, `pixel_mask`.
+        pointed: sizes come along, by which points find their places, and masks the pictures' sizes.
         model_types: model types whose checkpoints may leave the class out.
         answers: how methods `post_process_..` end -> the function of `answers` that they are.
     """
@@ -36,6 +37,7 @@ class Recipe:
     square: bool = True
     maps: bool = False
     objects: bool = False
+    pointed: bool = False
     model_types: tuple[str, ...] = ()
     answers: Mapping[str, str] = field(default_factory=dict)
 
@@ -159,6 +161,22 @@ RECIPES: dict[str, Recipe] = {
     "Pvt": Recipe(
         {**_DEFAULT, "resample": BICUBIC, "size": _sides(224)},
         model_types=("pvt", "pvt_v2"),
+    ),
+    "Sam": Recipe(
+        {
+            **_DEFAULT,
+            "resample": BILINEAR,
+            "do_convert_rgb": True,
+            "size": {"longest_edge": 1024},
+            "mask_size": {"longest_edge": 256},
+            "do_pad": True,
+            "pad_size": _sides(1024),
+            "mask_pad_size": _sides(256),
+        },
+        fit="nearest",
+        maps=True,
+        pointed=True,
+        model_types=("sam",),
     ),
     "Segformer": Recipe(
         {**_DEFAULT, "resample": BILINEAR, "size": _sides(512), **_MAPS},
