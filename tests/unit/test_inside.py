@@ -586,7 +586,7 @@ def _given(made: Any) -> dict[str, Tensor]:
 
 
 # Families whose scores are capped, or have sinks, which one backend alone can do.
-MIXED_OTHERWISE = {"fnet", *MAPS}
+MIXED_OTHERWISE = {"fnet", "sam", "sam_vision_model", *MAPS}
 CAPPED = {"gemma2", "gpt_oss", "t5gemma", "vaultgemma"}
 
 

@@ -134,7 +134,8 @@ def decoder(c: SamConfig) -> Pointed:
         layers=d.num_hidden_layers,
         heads=d.num_attention_heads,
         inner=d.mlp_dim,
-        share=d.attention_downsample_rate,
+        share=2,  # whatever the config says
+        last_share=d.attention_downsample_rate,
         eps=d.layer_norm_eps,
         masks=d.num_multimask_outputs,
         quality=(d.iou_head_depth, d.iou_head_hidden_dim),

@@ -194,7 +194,7 @@ class TwoWay(Group):
         super().__init__()
         layers = nn.ModuleList(TwoWayLayer(s, not i) for i in range(s.layers))
         place(self, "layers", s.names["layers"], layers)
-        place(self, "last", s.names["last"], ShareAttention(s, s.share))
+        place(self, "last", s.names["last"], ShareAttention(s, s.last_share))
         place(self, "last_norm", s.names["last_norm"], nn.LayerNorm(s.width))
 
     def forward(

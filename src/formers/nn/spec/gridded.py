@@ -135,7 +135,7 @@ class Pointed:
     Attributes:
         width: E.
         layers: how many, with `heads` and feed-forwards of `inner` channels; attention between tokens and
-            places runs in E / `share` channels.
+            places runs in E / `share` channels, that of the last look in E / `last_share`.
         eps: of the layers' norms.
         masks: candidates for every prompt, beside the one for a prompt that leaves no doubt.
         quality: widths of the layers that predict how good masks are.
@@ -147,6 +147,7 @@ class Pointed:
     heads: int
     inner: int
     share: int
+    last_share: int
     eps: float
     masks: int
     quality: tuple[int, int]
