@@ -38,7 +38,7 @@ def derived_names() -> Iterator[str]:
         for ending in endings(family):
             yield family.class_name(ending)
         own = family.assembly.layer_classes(family.config)
-        layers.update(dict.fromkeys(name for name in own if name.startswith(family.name)))
+        layers |= dict.fromkeys(name for name in own if name.startswith(family.name))
     yield from layers
 
 

@@ -30,6 +30,7 @@ from tests.parity import (
     vision_dense_shapes,
     vision_detect_shapes,
     vision_detr_shapes,
+    vision_masks_shapes,
     vision_see_shapes,
     vision_vit_shapes,
     vision_words_shapes,
@@ -884,6 +885,7 @@ for _room in (
     vision_dense_shapes,
     vision_detect_shapes,
     vision_detr_shapes,
+    vision_masks_shapes,
     vision_see_shapes,
     vision_conv_shapes,
     vision_vit_shapes,
@@ -1009,6 +1011,8 @@ def inputs_of(model: Any, **options: Any) -> dict[str, Any]:
     if type(model).__name__ == "VideoMAEForPreTraining":  # as many patches are hidden in every film
         order = torch.rand(4, 18, generator=torch.Generator().manual_seed(3)).argsort(1)
         seen["bool_masked_pos"] = order < 11
+    if "input_points" in names:
+        seen |= vision_masks_shapes.prompts(config.vision_config.image_size)
     if "input_ids" not in names:
         ids = batch("", 0, length=7)["input_ids"] if "decoder_input_ids" in names else None
         return seen if ids is None else {**seen, "decoder_input_ids": ids}

@@ -32,6 +32,8 @@ READ = (
     "query_embeds",
     "inputs_embeds",
     "query",
+    "queries",
+    "input_points",
 )  # what parts read, by name
 FIRST = [one for one in CASES if one[1] == next(iter({**shapes.SHAPES, **seq2seq_shapes.SHAPES}[one[0]]))]
 

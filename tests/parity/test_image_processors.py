@@ -240,9 +240,9 @@ def test_older_files_are_read_and_what_nobody_knows_is_kept(tmp_path, content, n
 
 def test_one_class_answers_to_all_its_names_and_an_unknown_one_is_refused(tmp_path):
     assert formers.ViTImageProcessorFast is formers.ViTFeatureExtractor is formers.ViTImageProcessor
-    (tmp_path / "preprocessor_config.json").write_text('{"image_processor_type": "SamImageProcessor"}')
+    (tmp_path / "preprocessor_config.json").write_text('{"image_processor_type": "EomtImageProcessor"}')
     (tmp_path / "config.json").write_text('{"model_type": "sam"}')
-    with pytest.raises(ValueError, match="names SamImageProcessor .*not part of this version"):
+    with pytest.raises(ValueError, match="names EomtImageProcessor .*not part of this version"):
         formers.AutoImageProcessor.from_pretrained(tmp_path)
     nested = {"image_processor": {"image_processor_type": "CLIPImageProcessor", "size": 20}}
     (tmp_path / "processor_config.json").write_text(json.dumps(nested))

@@ -180,6 +180,13 @@ _OTHERS["glpn"] = _OTHERS["segformer"] = {
     **{"num_encoder_blocks": 3, "depths": [1, 1, 1], "sr_ratios": [2, 2, 1], "hidden_sizes": [8, 16, 32]},
     **{"num_attention_heads": [2, 2, 4], "decoder_hidden_size": 16},
 }
+_OTHERS["sam_vision_model"] = {**_IMAGE, "output_channels": 8, "window_size": 2, "global_attn_indexes": [1]}
+_PROMPTED = {"hidden_size": 8, "image_size": 12, "patch_size": 4, "mask_input_channels": 4}
+_OTHERS["sam"] = {
+    "vision_config": {**_OTHERS["sam_vision_model"], "num_pos_feats": 4},
+    "prompt_encoder_config": _PROMPTED,
+    "mask_decoder_config": {"hidden_size": 8, "num_attention_heads": 2, "mlp_dim": 16},
+}
 _OTHERS["mamba2"] = {**_BERT, "num_heads": 4, "head_dim": 16, "n_groups": 2}
 _OTHERS["jamba"] = {**_MIXED, "attn_layer_period": 2, "attn_layer_offset": 1}
 _OTHERS["bamba"] = {**_GROUPED, "mamba_n_heads": 4, "mamba_d_state": 8, "attn_layer_indices": [1]}
@@ -626,7 +633,7 @@ def _given(made: Any) -> dict[str, Tensor]:
 
 
 # Families whose scores are capped, or have sinks, which one backend alone can do.
-MIXED_OTHERWISE = {"fnet", *MAPS}
+MIXED_OTHERWISE = {"fnet", "sam", "sam_vision_model", *MAPS}
 CAPPED = {"gemma2", "gpt_oss", "t5gemma", "vaultgemma"}
 
 

@@ -448,9 +448,9 @@ def test_a_tool_becomes_a_schema_and_a_token_is_added():
 
 ABSENT = {
     "text generation is": "SampleDecoderOnlyOutput ContinuousBatchingManager",
-    "this processor of images or audio is": "SamImageProcessor WhisperProcessor load_images",
+    "this processor of images or audio is": "BridgeTowerImageProcessor WhisperProcessor load_images",
     "quantized loading is": "AqlmConfig EetqConfig VptqConfig",
-    "this pipeline is": "ZeroShotObjectDetectionPipeline MaskGenerationPipeline",
+    "this pipeline is": "TextToAudioPipeline KeypointMatchingPipeline",
     "this task is": "AutoModelForTimeSeriesPrediction MODEL_FOR_CTC_MAPPING",
     "is not among the model families": (
         "Qwen2VLForConditionalGeneration ZambaConfig MoshiModel ReformerForSequenceClassification BitNetModel"
@@ -468,7 +468,7 @@ ABSENT = {
     "what huggingface_hub, safetensors, torch": "CrossEntropyLoss create_repo",
     "nothing is sent from here": "send_example_telemetry",
     "'BertAdam' from 'formers'$": "BertAdam",
-    "run on PyTorch alone$": "TFSamModel FlaxCLIPProcessor",
+    "run on PyTorch alone$": "TFBlipModel FlaxCLIPProcessor",
 }
 SAID = [(name, why) for why, names in ABSENT.items() for name in names.split()]
 

@@ -438,3 +438,13 @@ class ObjectsOutput(ModelOutput):
     encoder_attentions: tuple[Tensor, ...] | None = None
     hidden_states: tuple[Tensor, ...] | None = None
     attentions: tuple[Tensor, ...] | None = None
+
+
+@dataclasses.dataclass
+class PointedMasksOutput(ModelOutput):
+    """Masks of what was pointed at, [B, P, M, h, w] logits, and how good they may be, [B, P, M]."""
+
+    iou_scores: Tensor | None = None
+    pred_masks: Tensor | None = None
+    vision_hidden_states: tuple[Tensor, ...] | None = None
+    vision_attentions: tuple[Tensor, ...] | None = None

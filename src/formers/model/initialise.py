@@ -28,6 +28,7 @@ _DRAWN = (
     nn.Conv1d,
     nn.Conv2d,
     nn.Conv3d,
+    nn.ConvTranspose2d,
 )
 _FILLED = "_has_its_values"  # set on modules whose parameters were loaded, drawn or resized
 

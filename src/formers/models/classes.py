@@ -155,8 +155,9 @@ def find(name: str) -> type[Any] | None:
     for model_type, (_, prefix) in FAMILIES.items():
         if name.startswith(prefix):
             family = family_of(model_type)
-            if name == family.config.__name__:
-                return family.config
+            for config in (family.config, *family.config.sub_configs.values()):
+                if isinstance(config, type) and name == config.__name__:
+                    return config
             for ending in endings(family):
                 if family.class_name(ending) == name:
                     return class_of(family, ending)

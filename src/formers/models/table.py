@@ -154,6 +154,8 @@ FAMILIES: dict[str, tuple[str, str]] = {
     "roberta-prelayernorm": ("roberta_prelayernorm", "RobertaPreLayerNorm"),
     "roformer": ("roformer", "RoFormer"),
     "rwkv": ("rwkv", "Rwkv"),
+    "sam": ("sam", "Sam"),
+    "sam_vision_model": ("sam_vision", "SamVision"),
     "segformer": ("segformer", "Segformer"),
     "siglip": ("siglip", "Siglip"),
     "siglip2": ("siglip2", "Siglip2"),

@@ -242,6 +242,13 @@ def apply(
     return out
 
 
+def apply_rows(node: Any, role: str, x: Tensor, watched: bool, act_role: str = "") -> Tensor:
+    """`apply` to [.., in], of any rank; whoever looks sees that."""
+    if watched:
+        return apply(node, role, x, True, act_role)
+    return apply(node, role, x.reshape(-1, x.shape[-1]), False, act_role).view(*x.shape[:-1], -1)
+
+
 def swift_apply(node: Any, role: str, act_role: str = "", act: str | None = None) -> swift.Product:
     """`apply`, with the leaves looked up."""
     projection, found = leaf(node, role), leaf(node, act_role) if act_role and has(node, act_role) else None

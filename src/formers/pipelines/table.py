@@ -229,6 +229,14 @@ TASKS = (
         kind="image",
     ),
     Task(
+        "mask-generation",
+        "formers.pipelines.image.mask_generation:MaskGenerationPipeline",
+        model_classes=("AutoModelForMaskGeneration",),
+        default=("facebook/sam-vit-huge", "87aecf0"),
+        heads=("SamModel",),
+        kind="multimodal",
+    ),
+    Task(
         "depth-estimation",
         "formers.pipelines.image.depth:DepthEstimationPipeline",
         model_classes=("AutoModelForDepthEstimation",),

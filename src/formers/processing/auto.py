@@ -16,6 +16,7 @@ from formers.processing.films import FilmImageProcessor
 from formers.processing.image import BaseImageProcessor
 from formers.processing.objects import ObjectImageProcessor
 from formers.processing.patches import PatchImageProcessor
+from formers.processing.pointed import PointedImageProcessor
 from formers.processing.recipes import CLASSES, MODEL_TYPES, RECIPES
 
 
@@ -30,6 +31,7 @@ def _class_of(family: str) -> type[BaseImageProcessor]:
     base = ObjectImageProcessor if recipe.objects else BaseImageProcessor
     base = PatchImageProcessor if recipe.fit == "patches" else base
     base = FilmImageProcessor if recipe.films else base
+    base = PointedImageProcessor if recipe.pointed else base
     return type(name, (base,), {"recipe": recipe, "__doc__": says, **own})
 
 

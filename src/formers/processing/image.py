@@ -117,10 +117,15 @@ class BaseImageProcessor(Settings):
         square = self.recipe.square if square is None else square
         now = _with_sizes({**now, **given}, square, self.recipe.framed)
         found, sizes = self._pixel_values(images, now, call)
+        found |= self._beside(sizes)
         if beside is not None:
             found["labels"] = self._labels(beside, now, sizes)
         made = BatchFeature(found, call["return_tensors"])
         return made if call["device"] is None else made.to(call["device"])
+
+    def _beside(self, sizes: list[Sizes]) -> dict[str, Any]:
+        """What goes along with the pictures of those sizes."""
+        return {}
 
     def _pixel_values(
         self, images: Any, now: dict[str, Any], call: dict[str, Any]
@@ -231,7 +236,7 @@ class BaseImageProcessor(Settings):
 def _with_sizes(values: dict[str, Any], square: bool, turned: bool = False) -> dict[str, Any]:
     if turned and isinstance(values["size"], (list, tuple)):
         values["size"] = values["size"][::-1]
-    for name in ("size", "crop_size", "pad_size"):
+    for name in ("size", "crop_size", "pad_size", "mask_size", "mask_pad_size"):
         if values.get(name) is not None:
             values[name] = size_of(values[name], name, square or name != "size")
     return values

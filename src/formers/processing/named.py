@@ -9,6 +9,7 @@ from typing import Any
 from formers.processing.joined import ProcessorMixin
 from formers.processing.marked import fields_in
 from formers.processing.pairs import CLASSES, PAIRS
+from formers.processing.pointed import Prompted
 from formers.processing.speech import SpeechProcessor
 
 
@@ -19,7 +20,8 @@ def _class_of(family: str) -> type[ProcessorMixin]:
     what = "Sounds and transcripts" if pair.sounds else "Texts and pictures"
     says = f"{what} for the models of the family {family}; see `{base.__name__}`."
     own = {"token2json": _fields} if pair.fields else {}
-    return type(name, (base,), {"pair": pair, "__doc__": says, **own})
+    bases = (Prompted, base) if pair.pointed else (base,)
+    return type(name, bases, {"pair": pair, "__doc__": says, **own})
 
 
 def _fields(

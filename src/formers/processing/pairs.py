@@ -27,6 +27,7 @@ class Pair:
         fields: what is written may be fields between marks, which `token2json` reads.
         beside: keywords of the tokenizer's call where pictures are given too.
         sounds: it prepares sounds in place of pictures.
+        pointed: no texts are read, but what is pointed at.
     """
 
     images: str
@@ -39,6 +40,7 @@ class Pair:
     beside: Mapping[str, Any] = field(default_factory=dict)
     fields: bool = False
     sounds: bool = False
+    pointed: bool = False
 
 
 PAIRS: dict[str, Pair] = {
@@ -57,6 +59,7 @@ PAIRS: dict[str, Pair] = {
     "Git": Pair("CLIP", ("git",)),
     "OwlViT": Pair("OwlViT", ("owlvit",), {**_LONGEST, **_TENSORS}, _TENSORS, queries=True),
     "Owlv2": Pair("Owlv2", ("owlv2",), {**_LONGEST, **_ARRAYS}, _ARRAYS, queries=True),
+    "Sam": Pair("Sam", ("sam",), pointed=True),
     "Siglip": Pair("Siglip", ("siglip",)),
     "Siglip2": Pair("Siglip2", ("siglip2",), {**_SIXTY_FOUR, "truncation": True}, _PATCHES),
     "TrOCR": Pair("ViT", ("trocr",), labels="alone"),

@@ -27,9 +27,19 @@ class PILImageResampling(IntEnum):
 # How the size to resize to follows from `size`: as it says; the shortest edge made larger by a share, and cut
 # to it (or, from 384 on, warped); larger by a share alone; larger by 256 / 224; whole multiples near it; the
 # nearest whole multiples below the picture's own; as it says, of a square in which the picture lies, blurred;
-# as many patches as there may be at most; the shortest edge as the shortest of both.
+# as many patches as there may be at most; the shortest edge as the shortest of both; what `size`
+# says, to the nearest pixel.
 Fit = Literal[
-    "size", "shared crop", "share", "eighth", "multiples", "floor", "blurred square", "patches", "narrow"
+    "size",
+    "shared crop",
+    "share",
+    "eighth",
+    "multiples",
+    "floor",
+    "blurred square",
+    "patches",
+    "narrow",
+    "nearest",
 ]
 
 
@@ -45,6 +55,7 @@ class Recipe:
         films: films are taken, whose frames are the pictures.
         framed: pictures stand in the middle of rooms of `size`, with zeros around; a pair is (width, height).
         objects: annotations of objects are taken, and what is padded comes with masks, `pixel_mask`.
+        pointed: sizes come along, by which points find their places, and masks the pictures' sizes.
         model_types: model types whose checkpoints may leave the class out.
         answers: how methods `post_process_..` end -> the function of `answers` that they are.
     """
@@ -56,6 +67,7 @@ class Recipe:
     films: bool = False
     framed: bool = False
     objects: bool = False
+    pointed: bool = False
     model_types: tuple[str, ...] = ()
     answers: Mapping[str, str] = field(default_factory=dict)
 
@@ -213,6 +225,22 @@ RECIPES: dict[str, Recipe] = {
     "Pvt": Recipe(
         {**_DEFAULT, "resample": BICUBIC, "size": _sides(224)},
         model_types=("pvt", "pvt_v2"),
+    ),
+    "Sam": Recipe(
+        {
+            **_DEFAULT,
+            "resample": BILINEAR,
+            "do_convert_rgb": True,
+            "size": {"longest_edge": 1024},
+            "mask_size": {"longest_edge": 256},
+            "do_pad": True,
+            "pad_size": _sides(1024),
+            "mask_pad_size": _sides(256),
+        },
+        fit="nearest",
+        maps=True,
+        pointed=True,
+        model_types=("sam",),
     ),
     "Segformer": Recipe(
         {**_DEFAULT, "resample": BILINEAR, "size": _sides(512), **_MAPS},

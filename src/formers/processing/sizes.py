@@ -104,6 +104,12 @@ def _patched(height: int, width: int, edge: int, most: int) -> tuple[int, int]:
     return down * edge, across * edge
 
 
+def rounded(height: int, width: int, longest: int) -> tuple[int, int]:
+    """The longest edge at so many pixels, the other at the nearest whole number."""
+    share = longest / max(height, width)
+    return int(height * share + 0.5), int(width * share + 0.5)
+
+
 def fitted(
     fit: Fit, height: int, width: int, size: SizeDict, settings: Mapping[str, Any]
 ) -> tuple[tuple[int, int], tuple[int, int] | None]:
@@ -144,4 +150,6 @@ def fitted(
             scales = nearest, nearest
         step = settings.get("ensure_multiple_of") or 1
         return (_multiple(scales[0] * height, step), _multiple(scales[1] * width, step)), None
+    if fit == "nearest" and {*size} == {"longest_edge"}:
+        return rounded(height, width, size["longest_edge"]), None
     return by_size(height, width, size), None

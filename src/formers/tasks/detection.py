@@ -8,9 +8,9 @@ from typing import Any
 from torch import Tensor, nn
 
 from formers.core.outputs import ModelOutput, ObjectsOutput
-from formers.nn.nets.found import FoundMasks, QueryMap
 from formers.nn.kernels import project
 from formers.nn.matching import Matching, detection
+from formers.nn.nets.found import FoundMasks, QueryMap
 from formers.nn.perceptron import Perceptron
 from formers.nn.tree import leaf, place, wiring
 from formers.stacks.stack import States

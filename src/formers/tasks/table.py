@@ -139,6 +139,13 @@ TASKS: dict[str, Task] = {
             "Turn one text into another, by two models.",
         ),
         Task(
+            "mask_generation",
+            ("mask_generation", "MaskGeneration"),
+            "AutoModelForMaskGeneration",
+            "Make masks of what is pointed at in an image.",
+            "mask-generation",
+        ),
+        Task(
             "masked_image_modeling",
             ("masked_image", "MaskedImageModeling"),
             "AutoModelForMaskedImageModeling",

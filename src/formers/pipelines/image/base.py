@@ -60,7 +60,7 @@ class ImagePipeline(Pipeline):
         try:
             array = hasattr(inputs, "ndim")
             picture = inputs if array else load_image(inputs, timeout)
-            made = self.image_processor(picture, return_tensors="pt", **settings)
+            made = self._made(picture, settings)
             if self._sized:
                 made["target_size"] = torch.tensor([_size(picture)])
         except BadPicture as error:
@@ -69,6 +69,10 @@ class ImagePipeline(Pipeline):
             raise
         wanted = self.dtype
         return made if wanted is None else made.to(wanted)
+
+    def _made(self, picture: Any, settings: dict[str, Any]) -> Any:
+        """The model's keywords for a picture that is read."""
+        return self.image_processor(picture, return_tensors="pt", **settings)
 
     def preprocess_batch(self, inputs: Sequence[Any], first: int | None = None, **params: Any) -> list[Any]:
         """Prepare the pictures of a batch; errors name the place of theirs."""

@@ -1,0 +1,76 @@
+"""Shapes of families that make masks of objects, or of what is pointed at."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+_SAM_VISION = {
+    "hidden_size": 16,
+    "output_channels": 16,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 2,
+    "num_channels": 2,
+    "image_size": 20,
+    "patch_size": 4,
+    "window_size": 2,
+    "global_attn_indexes": [1],
+    "num_pos_feats": 8,
+    "initializer_range": 0.1,
+}
+_SAM = {
+    "vision_config": _SAM_VISION,
+    "prompt_encoder_config": {
+        "hidden_size": 16,
+        "image_size": 20,
+        "patch_size": 4,
+        "mask_input_channels": 8,
+    },
+    "mask_decoder_config": {
+        "hidden_size": 16,
+        "mlp_dim": 24,
+        "num_attention_heads": 2,
+        "iou_head_hidden_dim": 12,
+    },
+}
+SHAPES: dict[str, dict[str, dict[str, Any]]] = {
+    "sam": {"plain": _SAM},
+    "sam_vision_model": {"plain": _SAM_VISION},
+}
+MORE: dict[str, dict[str, dict[str, Any]]] = {
+    "sam": {
+        "four masks, other activations, three layers, deep quality": {
+            **_SAM,
+            "prompt_encoder_config": {**_SAM["prompt_encoder_config"], "hidden_act": "relu"},
+            "mask_decoder_config": {
+                **_SAM["mask_decoder_config"],
+                "hidden_act": "gelu",
+                "num_hidden_layers": 3,
+                "attention_downsample_rate": 1,
+                "num_multimask_outputs": 4,
+                "iou_head_depth": 4,
+            },
+        },
+    },
+    "sam_vision_model": {
+        "no distances, no biases, own inner width": {
+            **_SAM_VISION,
+            "use_rel_pos": False,
+            "qkv_bias": False,
+            "mlp_dim": 20,
+            "hidden_act": "relu",
+            "global_attn_indexes": [],
+            "window_size": 3,
+        },
+    },
+}
+
+
+def prompts(size: int, seed: int = 4) -> dict[str, Any]:
+    """Two points, of which one may be none, for each of two masks of four images."""
+    generator = torch.Generator().manual_seed(seed)
+    return {
+        "input_points": torch.rand(4, 2, 2, 2, generator=generator) * size,
+        "input_labels": torch.tensor([[[1, 0], [1, -10]]] * 3 + [[[0, -1], [1, 1]]]),
+    }
