@@ -16,14 +16,15 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile $(PIP_EXTRA)
 TORCH := $(shell grep '^torch==' constraints.txt)
 PINS := pyproject.toml constraints.txt
-DEMO := train,serve,plots,vision
+DEMO := train,serve,plots,vision,audio
 
-.PHONY: help demo demo-chat demo-vision test check lint types collected tests parity format env-demo env-test env-bench clean
+.PHONY: help demo demo-audio demo-chat demo-vision test check lint types collected tests parity format env-demo env-test env-bench clean
 
 help:
 	@echo "make demo    fine-tune, calibrate, report on and serve a ticket router, on real data"
 	@echo "make demo-chat MODEL=FOLDER   three turns with a decoder, streamed"
 	@echo "make demo-vision   train a small image classifier on real pictures, and draw what it sees"
+	@echo "make demo-audio MODEL=FOLDER   transcribe sentences that espeak-ng speaks, with subtitles"
 	@echo "make test    lint, types and all tests"
 	@echo "make check   lint and types alone"
 	@echo "make parity  every head of every family, in every shape, beside the reference"
@@ -38,6 +39,9 @@ demo-chat: env-demo
 
 demo-vision: env-demo
 	$(BIN)/python -u -m formers vision-demo --output $(OUTPUT)/vision
+
+demo-audio: env-demo
+	$(BIN)/python -u -m formers audio-demo $(if $(MODEL),--model $(MODEL)) --output $(OUTPUT)/audio
 
 # types take one processor: on another the tests are imported, so that all workers find bytecode
 test: lint

@@ -448,7 +448,7 @@ def test_a_tool_becomes_a_schema_and_a_token_is_added():
 
 ABSENT = {
     "text generation is": "SampleDecoderOnlyOutput ContinuousBatchingManager",
-    "this processor of images or audio is": "BridgeTowerImageProcessor WhisperProcessor load_images",
+    "this processor of images or audio is": "BridgeTowerImageProcessor ClapProcessor load_images",
     "quantized loading is": "AqlmConfig EetqConfig VptqConfig",
     "this pipeline is": "TextToAudioPipeline KeypointMatchingPipeline",
     "this task is": "AutoModelForTimeSeriesPrediction MODEL_FOR_CTC_MAPPING",

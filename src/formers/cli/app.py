@@ -12,6 +12,7 @@ import typer
 from typer.core import TyperGroup
 
 from formers.cli import (
+    audio_demo,
     chat,
     desk,
     embed,
@@ -109,6 +110,7 @@ app.command("perplexity")(quantize.perplexity)
 app.add_typer(desk.golden, name="golden")
 app.add_typer(desk.drift, name="drift")
 app.command("vision-demo")(vision_demo.vision_demo)
+app.command("audio-demo")(audio_demo.audio_demo)
 app.command("env")(env.env)
 
 

@@ -129,7 +129,8 @@ class Act:
 class Pool:
     """The largest, or the mean, of what a window sees; padding counts for nothing.
 
-    Size 0: of windows that make `to` places down and across. `whole`: windows that reach over the edge count too.
+    Size 0: of windows that make `to` places down and across. `whole`: windows that reach over
+    the edge count too.
     """
 
     kind: Literal["largest", "mean"] = "mean"
