@@ -21,6 +21,7 @@ from tests.parity import (
     long_shapes,
     mixing_shapes,
     recurrent_shapes,
+    speech_shapes,
     vision_conv_shapes,
     vision_detect_shapes,
     vision_see_shapes,
@@ -872,6 +873,7 @@ for _room in (
     long_shapes,
     mixing_shapes,
     recurrent_shapes,
+    speech_shapes,
     vision_detect_shapes,
     vision_see_shapes,
     vision_conv_shapes,
@@ -975,10 +977,12 @@ def images(config: Any, seed: int = 1) -> dict[str, Any]:
 
 def inputs_of(model: Any, **options: Any) -> dict[str, Any]:
     """Inputs that fit the model."""
-    if "query_embeds" in inspect.signature(model.forward).parameters:
-        return queries(model.config)
-    config = model.config
     names = inspect.signature(model.forward).parameters
+    if "query_embeds" in names:
+        return queries(model.config)
+    if "input_values" in names:
+        return {"input_values": torch.randn(4, 400, generator=torch.Generator().manual_seed(1))}
+    config = model.config
     seen = images(config) if "pixel_values" in names else {}
     if "noise" in names:  # which patches are hidden is the same for both
         seen["noise"] = torch.rand(4, 9, generator=torch.Generator().manual_seed(3))
@@ -1124,6 +1128,8 @@ def labels(class_name: str, inputs: dict[str, Any]) -> dict[str, Any]:
     generator = torch.Generator().manual_seed(2)
     if class_name.endswith("ForImageClassification"):
         return {"labels": torch.tensor([0, 4, 2, 2])}
+    if "input_values" in inputs:
+        return speech_shapes.labels(class_name)
     if "SemanticSegmentation" in class_name:
         return {
             "labels": torch.tensor([0, 1, 2, 3, 4, 255])[torch.randint(6, (4, 30, 36), generator=generator)]
@@ -1197,10 +1203,12 @@ def labels(class_name: str, inputs: dict[str, Any]) -> dict[str, Any]:
 
 
 def in_training(*models: Any) -> None:
-    """Models in training, but for routers that draw: no two of them draw the same for a padded batch."""
+    """Models in training, but for routers and codes that draw: no two of them draw the same."""
     for model in models:
         model.train()
         for name, module in model.named_modules():
+            if name == "quantizer":
+                module.training = False
             if model.config.model_type == "phimoe" and name.endswith((".router", ".block_sparse_moe")):
                 module.training = False
 

@@ -52,6 +52,7 @@ _BESIDE = (
     "last_hidden_state_ngram",
     "hidden_states_ngram",
     "ngram_attentions",
+    "extract_features",
 )
 
 
@@ -92,6 +93,10 @@ class Assembly:
     def output(self, model: Any, states: States) -> ModelOutput:
         """The record that a caller of the model without a head gets."""
         raise NotImplementedError(f"{type(self).__name__} returns nothing")
+
+    def mask_of(self, model: Any, given: Mapping[str, Any]) -> Tensor | None:
+        """Which rows are real, [B, T], by the inputs of a call."""
+        return given.get("attention_mask")
 
     def received(self, states: States) -> States:
         """What a model gave to its caller, as heads read it."""
@@ -369,7 +374,7 @@ def states_of(model: Any, given: dict[str, Any], ask: Ask) -> States:
     if ask.attentions or ask.hidden:
         named.update(output_attentions=ask.attentions, output_hidden_states=ask.hidden)
     out = model(**named, return_dict=True) if isinstance(model, PreTrainedModel) else model(**named)
-    return states_in(out, named.get("attention_mask"))
+    return states_in(out, model._assembly.mask_of(model, named) if ours else named.get("attention_mask"))
 
 
 def states_in(out: Any, mask: Tensor | None = None) -> States:

@@ -41,7 +41,16 @@ from formers.nn.spec.scans import (
     ShortConvolution,
     TimeMixing,
 )
-from formers.nn.spec.stack import Asked, Convolution, Downsampled, Sharing, Stack, Summary, norms_first
+from formers.nn.spec.stack import (
+    Asked,
+    Convolution,
+    Downsampled,
+    NearPositions,
+    Sharing,
+    Stack,
+    Summary,
+    norms_first,
+)
 from formers.nn.spec.staged import MixedFeedForward, Reduced, Stages
 from formers.nn.spec.stems import (
     Characters,
@@ -58,6 +67,7 @@ from formers.nn.spec.stems import (
     Spans,
     Stem,
     Tokens,
+    Waves,
     pair,
 )
 from formers.nn.spec.values import (
@@ -118,6 +128,7 @@ __all__ = [
     "MixedFeedForward",
     "Mixer",
     "Names",
+    "NearPositions",
     "Norm",
     "Overlapping",
     "Part",
@@ -144,6 +155,7 @@ __all__ = [
     "TimeMixing",
     "Tokens",
     "TopTwo",
+    "Waves",
     "WideValues",
     "Windowed",
     "crossed",

@@ -17,6 +17,7 @@ from formers.nn.stems.patches import PatchStem
 from formers.nn.stems.queries import QueryStem
 from formers.nn.stems.some_patches import SomePatchStem
 from formers.nn.stems.tokens import TokenStem
+from formers.nn.stems.waves import WaveStem
 
 STEMS: dict[type[Any], type[Stem]] = {
     spec.Tokens: TokenStem,
@@ -31,6 +32,7 @@ STEMS: dict[type[Any], type[Stem]] = {
     spec.Frames: FrameStem,
     spec.Queries: QueryStem,
     spec.SomePatches: SomePatchStem,
+    spec.Waves: WaveStem,
 }
 
 
