@@ -7,6 +7,7 @@ import random
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import transformers
 
@@ -80,3 +81,18 @@ def test_files_travel_both_ways_and_languages_are_chosen(pair: tuple[Any, Any], 
     assert chosen.decode([5]) == "B"
     with pytest.raises(ValueError, match="one of the languages xx, yy"):
         formers.Wav2Vec2CTCTokenizer(str(tmp_path / "vocab.json"))
+
+
+def test_sounds_and_transcripts_are_prepared_together(pair: tuple[Any, Any], tmp_path: Path) -> None:
+    theirs, ours = (
+        library.Wav2Vec2Processor(feature_extractor=library.Wav2Vec2FeatureExtractor(), tokenizer=tokenizer)
+        for library, tokenizer in zip((transformers, formers), pair, strict=True)
+    )
+    sound = np.sin(np.arange(800) / 7).astype(np.float32)
+    theirs.save_pretrained(tmp_path)
+    for one in (ours, formers.AutoProcessor.from_pretrained(tmp_path)):
+        found = one(sound, sampling_rate=16000, text="HI YOU")
+        expected = theirs(sound, sampling_rate=16000, text="HI YOU")
+        np.testing.assert_allclose(found["input_values"], expected["input_values"], atol=1e-5)
+        assert found["labels"] == expected["labels"]
+        assert one.batch_decode([[12, 12, 0, 13]]) == theirs.batch_decode([[12, 12, 0, 13]])

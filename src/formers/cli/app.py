@@ -23,6 +23,7 @@ from formers.cli import (
     quantize,
     serve,
     train,
+    transcribe,
     vision_demo,
 )
 from formers.core.notices import reader_went_away
@@ -100,6 +101,7 @@ app.command("report")(evaluate.report)
 app.command("predict")(predict.predict)
 app.command("look")(look.look)
 app.command("embed")(embed.embed)
+app.command("transcribe")(transcribe.transcribe)
 app.command("serve")(serve.serve)
 app.command("chat")(chat.chat)
 app.command("quantize")(quantize.quantize)

@@ -124,9 +124,7 @@ def stack(c: Any, name: str = "Hubert", tells: bool = False) -> spec.Stack:
         ValueError: for adapters, a batch norm, and unknown norms.
     """
     if any(getattr(c, field, None) for field in ("add_adapter", "adapter_attn_dim", "conv_pos_batch_norm")):
-        raise ValueError(
-            "add_adapter, adapter_attn_dim and conv_pos_batch_norm ask for layers that are not here"
-        )
+        raise ValueError("add_adapter, adapter_attn_dim and conv_pos_batch_norm ask for missing layers")
     if c.feat_extract_norm not in ("group", "layer"):
         raise ValueError(f"feat_extract_norm is group or layer, not {c.feat_extract_norm!r}")
     norm, stable = spec.Norm("layer", c.layer_norm_eps), c.do_stable_layer_norm
@@ -144,11 +142,10 @@ def stack(c: Any, name: str = "Hubert", tells: bool = False) -> spec.Stack:
         "pre" if stable else "post",
         dropout=c.hidden_dropout,
     )
-    closed = {"near_norm": None, "final_norm": "encoder.layer_norm"}
     return spec.Stack(
         stem=waves(c, tells),
         layers=(layer,) * c.num_hidden_layers,
-        names=NAMES.with_(stack=closed) if stable else NAMES,
+        names=NAMES.with_(stack={"near_norm": None, "final_norm": "encoder.layer_norm"}) if stable else NAMES,
         width=c.hidden_size,
         layer_class=f"{name}EncoderLayer{'StableLayerNorm' if stable else ''}",
         final_norm=norm if stable else None,

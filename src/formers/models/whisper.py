@@ -121,7 +121,7 @@ WHISPER = register(
         base="model",
         assembly=EncoderDecoder(half, stem=spec.Frames, places=True),
         heads={
-            "ForConditionalGeneration": Head("speech_seq2seq", lambda c: Words("proj_out", bias=False)),
+            "ForConditionalGeneration": Head("transcription", lambda c: Words("proj_out", bias=False)),
             "ForAudioClassification": Head("audio_classification", labels, over="encoder", flat=True),
             "ForCausalLM": Head(
                 "causal_lm", lambda c: Words("proj_out", bias=False, shifts=False), over="decoder"

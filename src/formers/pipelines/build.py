@@ -117,8 +117,9 @@ def pipeline(
         if parts.pop(name) is not None:
             notice(f"the pipeline {task!r} does not use a {name}: leave it out")
     found = _model(request)
-    if uses["image_processor"] or isinstance(image_processor, str | Path):
-        parts["image_processor"] = _image_processor(request, found, image_processor)
+    for name in ("image_processor", "feature_extractor"):
+        if uses[name] or (isinstance(parts.get(name), str | Path)):
+            parts[name] = _prepares(request, found, name, parts[name])
     if "tokenizer" in parts:
         parts["tokenizer"] = _tokenizer(request, found, tokenizer, use_fast, bool(uses["tokenizer"]))
     _notice_misfits(request, found, parts.get("tokenizer"))
@@ -316,19 +317,20 @@ def _origin(request: _Request, model: Any, given: Any) -> tuple[str | None, dict
     return name, {key: value for key, value in request.hub.items() if key not in foreign}
 
 
-def _image_processor(request: _Request, model: Any, given: Any) -> Any:
-    """The image processor that was given, loaded where it is a name, or the model's own."""
+def _prepares(request: _Request, model: Any, part: str, given: Any) -> Any:
+    """The image processor or feature extractor that was given, loaded where it is a name, or the model's."""
     if given is not None and not isinstance(given, str | Path):
         return given
     name, hub = _origin(request, model, given)
+    kind = {"image_processor": "AutoImageProcessor", "feature_extractor": "AutoFeatureExtractor"}[part]
     if name is None:
         raise ValueError(
-            "no image processor was given, and the model does not say where it came from: "
-            "pass image_processor=AutoImageProcessor.from_pretrained(...)"
+            f"no {part.replace('_', ' ')} was given, and the model does not say where it came from: "
+            f"pass {part}={kind}.from_pretrained(...)"
         )
-    from formers.processing.auto import AutoImageProcessor
+    from formers.processing import auto
 
-    return AutoImageProcessor.from_pretrained(name, **hub)
+    return getattr(auto, kind).from_pretrained(name, **hub)
 
 
 def _notice_misfits(request: _Request, model: Any, tokenizer: Any) -> None:

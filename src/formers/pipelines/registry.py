@@ -14,7 +14,7 @@ _TRANSLATION = re.compile(r"translation_[A-Za-z]+_to_[A-Za-z]+")
 # tasks of other versions: asked for by that name, none of them is misspelt
 # fmt: off
 _ABSENT = frozenset((
-    "audio-classification", "automatic-speech-recognition", "asr",
+    "audio-classification",
     "document-question-answering", "image-text-to-text", "image-to-image",
     "image-to-text", "keypoint-matching", "mask-generation", "object-detection",
     "text-to-audio", "text-to-speech", "video-classification",

@@ -119,6 +119,15 @@ TASKS = (
         model_classes=("AutoModelForSeq2SeqLM", "AutoModelForCausalLM"),
         default=("microsoft/DialoGPT-medium", "8bada3b"),
     ),
+    Task(  # before the next one, whose heads end alike
+        "automatic-speech-recognition",
+        "formers.pipelines.audio.recognition:AutomaticSpeechRecognitionPipeline",
+        model_classes=("AutoModelForSpeechSeq2Seq",),
+        default=("openai/whisper-base", None),
+        aliases=("asr", "speech-recognition"),
+        heads=("WhisperForConditionalGeneration",),
+        kind="multimodal",
+    ),
     Task(
         "text2text-generation",
         "formers.pipelines.text.rewriting:Text2TextGenerationPipeline",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,7 +13,7 @@ from formers.hub import split_hub_keywords
 from formers.processing.auto import AutoImageProcessor, named_class
 from formers.processing.features import BatchFeature
 from formers.processing.image import BaseImageProcessor
-from formers.processing.pairs import CLASSES, PAIRS, Pair
+from formers.processing.pairs import Pair
 from formers.processing.reading import is_picture, listed
 from formers.processing.recipes import CLASSES as IMAGE_CLASSES
 from formers.processing.saving import NESTED_FILE, Saving
@@ -51,8 +50,9 @@ class ProcessorMixin(Saving):
         named.pop("chat_template", None)
         refuse_unknown(named, self.attributes, type(self).__name__)
         named = {**dict(zip(self.attributes, parts, strict=False)), **named}
-        for name, wanted in (("image_processor", "__call__"), ("tokenizer", "convert_tokens_to_ids")):
-            if name in self.attributes and not hasattr(named.get(name), wanted):
+        for name in self.attributes:
+            wanted = "convert_tokens_to_ids" if name == "tokenizer" else "__call__"
+            if not hasattr(named.get(name), wanted):
                 raise TypeError(
                     f"{type(self).__name__} takes {', '.join(self.attributes)}, but its {name} is "
                     f"{type(named.get(name)).__name__}"
@@ -180,15 +180,3 @@ class ProcessorMixin(Saving):
     def __repr__(self) -> str:
         parts = "\n".join(f"- {name}: {getattr(self, name)!r}" for name in self.attributes)
         return f"{type(self).__name__}:\n{parts}\n"
-
-
-@functools.cache
-def _class_of(family: str) -> type[ProcessorMixin]:
-    name = f"{family}Processor"
-    says = f"Texts and pictures for the models of the family {family}; see `ProcessorMixin`."
-    return type(name, (ProcessorMixin,), {"pair": PAIRS[family], "__doc__": says})
-
-
-def named_pair(name: str) -> type[ProcessorMixin]:
-    """The class behind `CLIPProcessor`, ..."""
-    return _class_of(CLASSES[name])

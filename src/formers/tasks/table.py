@@ -289,6 +289,13 @@ TASKS: dict[str, Task] = {
             "video-classification",
             labelled=True,
         ),
+        Task(
+            "transcription",
+            ("transcription", "Transcription"),
+            "",
+            "Turn speech of any length into text with times.",
+            "automatic-speech-recognition",
+        ),
         Task("visual_tokens", ("masked_image", "VisualTokens"), "", "Predict codes of hidden patches."),
         Task(
             "zero_shot_image_classification",
@@ -308,6 +315,7 @@ _WIDER: dict[str, tuple[tuple[str, ...], str]] = {
         TASKS["masked_lm"].says,
     ),
     "AutoModelForSeq2SeqLM": (("seq2seq_lm", "joined_generation"), TASKS["seq2seq_lm"].says),
+    "AutoModelForSpeechSeq2Seq": (("speech_seq2seq", "transcription"), TASKS["speech_seq2seq"].says),
     "AutoModelForPreTraining": (
         (
             "pretraining",

@@ -16,6 +16,7 @@ from formers.tokenization.special import ADDITIONAL, NAMED, revive
 SOURCES = (
     *("vocab", "merges", "vocab_file", "merges_file", "spm_file", "source_spm", "target_spm"),
     *("target_vocab_file", "src_vocab_file", "tgt_vocab_file", "emoji_file", "entity_vocab_file"),
+    "normalizer_file",
     *("tokenizer_file", "tokenizer_object"),
 )
 # Settings that any tokenizer takes, beside the sources of its vocabulary.

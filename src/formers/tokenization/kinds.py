@@ -8,6 +8,7 @@ from formers.tokenization.moses import MANNERS, MosesMethods, TwoVocabulariesMet
 from formers.tokenization.recipes import Recipe
 from formers.tokenization.segmenting import OneFileMethods, TwoFilesMethods
 from formers.tokenization.sentinels import SentinelMethods
+from formers.tokenization.speech import SpeechMethods
 from formers.tokenization.spelling import SpellingMethods
 from formers.tokenization.tables import TableMethods
 from formers.tokenization.translating import TranslatorMethods
@@ -24,6 +25,7 @@ def methods_of(row: Recipe) -> tuple[type, ...]:
         CutFilesMethods: row.kind in CUTS and row.kind != "chinese",
         MosesMethods: row.kind in MANNERS and "tgt_vocab_file" not in row.files,
         TwoVocabulariesMethods: "tgt_vocab_file" in row.files,
+        SpeechMethods: "predict_timestamps" in row.options,
         EntityMethods: "entity_vocab_file" in row.files,
         SpellingMethods: row.kind == "spelling",
         TableMethods: "cell_trim_length" in row.options,

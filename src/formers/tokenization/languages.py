@@ -1,8 +1,10 @@
-"""Languages that translators know by tokens, in the order of their ids, and CTRL's kinds of texts."""
+"""Languages that models know by tokens, in the order of their ids, and CTRL's kinds of texts."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+
+from formers.core.notices import did_you_mean
 
 _MBART = """
 ar_AR cs_CZ de_DE en_XX es_XX et_EE fi_FI fr_XX gu_IN hi_IN it_IT ja_XX kk_KZ ko_KR lt_LT lv_LV my_MM ne_NP
@@ -36,6 +38,23 @@ af am ar ast az ba be bg bn br bs ca ceb cs cy da de el en es et fa ff fi fr fy 
 hu hy id ig ilo is it ja jv ka kk km kn ko lb lg ln lo lt lv mg mk ml mn mr ms my ne nl no ns oc or pa pl ps
 pt ro ru sd si sk sl so sq sr ss su sv sw ta th tl tn tr uk ur uz vi wo xh yi yo zh zu
 """
+_SPOKEN = """
+en english zh chinese de german es spanish ru russian ko korean fr french ja japanese pt portuguese tr
+turkish pl polish ca catalan nl dutch ar arabic sv swedish it italian id indonesian hi hindi fi finnish vi
+vietnamese he hebrew uk ukrainian el greek ms malay cs czech ro romanian da danish hu hungarian ta tamil no
+norwegian th thai ur urdu hr croatian bg bulgarian lt lithuanian la latin mi maori ml malayalam cy welsh sk
+slovak te telugu fa persian lv latvian bn bengali sr serbian az azerbaijani sl slovenian kn kannada et
+estonian mk macedonian br breton eu basque is icelandic hy armenian ne nepali mn mongolian bs bosnian kk
+kazakh sq albanian sw swahili gl galician mr marathi pa punjabi si sinhala km khmer sn shona yo yoruba so
+somali af afrikaans oc occitan ka georgian be belarusian tg tajik sd sindhi gu gujarati am amharic yi
+yiddish lo lao uz uzbek fo faroese ht haitian_creole ps pashto tk turkmen nn nynorsk mt maltese sa sanskrit
+lb luxembourgish my myanmar bo tibetan tl tagalog mg malagasy as assamese tt tatar haw hawaiian ln lingala
+ha hausa ba bashkir jw javanese su sundanese yue cantonese
+"""
+_CALLED_TOO = """
+my burmese ca valencian nl flemish ht haitian lb letzeburgesch ps pushto pa panjabi ro moldavian ro moldovan
+si sinhalese es castilian zh mandarin
+"""
 _CTRL = """
 Pregnancy 168629 Christianity 7675 Explain 106423 Fitness 63440 Saving 63163 Ask 27171 Ass 95985 Joke 163509
 Questions 45622 Thoughts 49605 Retail 52342 Feminism 164338 Writing 11992 Atheism 192263 Netflix 48616
@@ -48,6 +67,32 @@ Conspiracy 75932 Links 63674 Narcissus 150425 Relationship 54766 Relationships 1
 """
 # Name of a kind of texts -> id of the word that a text of it begins with (arXiv:1909.05858).
 CTRL_CODES = {name: int(index) for name, index in zip(_CTRL.split()[::2], _CTRL.split()[1::2], strict=True)}
+
+
+def _named(text: str) -> list[tuple[str, str]]:
+    words = [word.replace("_", " ") for word in text.split()]
+    return list(zip(words[::2], words[1::2], strict=True))
+
+
+# Whisper's languages: code -> English name; and name -> code, of other names too.
+SPOKEN = dict(_named(_SPOKEN))
+SPOKEN_NAMES = {name: code for code, name in (*_named(_SPOKEN), *_named(_CALLED_TOO))}
+
+
+def spoken_code(language: str) -> str:
+    """The code of a spoken language, by its English name, its code or its token.
+
+    Raises:
+        ValueError: for one that no Whisper knows.
+    """
+    given = str(language).lower().removeprefix("<|").removesuffix("|>")
+    found = SPOKEN_NAMES.get(given, given)
+    if found not in SPOKEN:
+        raise ValueError(
+            f"{language!r} is no language of these models{did_you_mean(given, [*SPOKEN, *SPOKEN_NAMES])}: "
+            f"give a code such as 'en', or one of {', '.join(SPOKEN_NAMES)}"
+        )
+    return found
 
 
 @dataclass(frozen=True)

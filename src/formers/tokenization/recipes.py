@@ -218,7 +218,6 @@ _FILE_ROWS: dict[str, tuple[Any, ...]] = {
         ("splinter",),
     ),
     "Udop": (_named("", "</s>", "<unk>", "</s>", "<pad>"), ("udop",)),
-    "Whisper": (_named(_END, _END, _END), ("whisper",)),
     "XLNet": (_PIECES, ("xlnet",), PLAIN_INPUTS, "left", "relative"),
 }
 
@@ -527,6 +526,17 @@ RECIPES: dict[str, Recipe] = {
             *("qwen3_next", "qwen3_vl", "qwen3_vl_moe"),
         ),
         aliases=("Qwen3",),
+    ),
+    "Whisper": Recipe(
+        kind="byte_bpe",
+        files={**_VOCAB_MERGES, "normalizer_file": ("normalizer.json",)},
+        special=dict.fromkeys(("unk_token", "bos_token", "eos_token"), _END),
+        options={
+            **{"add_prefix_space": False, "errors": "replace", "language": None, "task": None},
+            "predict_timestamps": False,
+        },
+        model_types=("whisper",),
+        reads_all=True,
     ),
     "CLIP": Recipe(
         kind="clip",

@@ -64,6 +64,7 @@ class PreTrainedTokenizerFast(TokenMethods, FrameMethods, OlderCalls, Pushable):
         tgt_vocab_file: likewise of targets.
         emoji_file: the emoji of a named class that has tokens for them.
         entity_vocab_file: the ids of entities of a named class that reads them too.
+        normalizer_file: spellings that a named class compares texts by.
         tokenizer_file: a `tokenizer.json`.
         tokenizer_object: a `tokenizers.Tokenizer`, which is copied.
         **settings: special tokens (`pad_token`, ...) and settings (`model_max_length`, `padding_side`, ...).
@@ -95,6 +96,7 @@ class PreTrainedTokenizerFast(TokenMethods, FrameMethods, OlderCalls, Pushable):
         tgt_vocab_file: str | os.PathLike[str] | None = None,
         emoji_file: str | os.PathLike[str] | None = None,
         entity_vocab_file: str | os.PathLike[str] | None = None,
+        normalizer_file: str | os.PathLike[str] | None = None,
         tokenizer_file: str | os.PathLike[str] | None = None,
         tokenizer_object: Tokenizer | None = None,
         **settings: Any,

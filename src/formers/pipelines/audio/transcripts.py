@@ -1,0 +1,204 @@
+"""How models write what they hear, and how that is read: one record for each way."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from formers.tokenization.spoken import overlapping, spoken
+
+
+class Decoding:
+    """One way.
+
+    Args:
+        pipe: the pipeline, whose model, tokenizer and feature extractor are there when it is called.
+
+    Attributes:
+        kind: its name in the ecosystem.
+        align: samples of which lengths of pieces are multiples.
+    """
+
+    kind: ClassVar[str] = ""
+
+    def __init__(self, pipe: Any) -> None:
+        self.pipe = pipe
+
+    @classmethod
+    def reads(cls, model: Any, decoder: Any) -> bool:
+        """Whether a model writes in this way."""
+        raise NotImplementedError(f"{cls.__name__} has to define reads(model, decoder)")
+
+    @property
+    def align(self) -> int:
+        """See above."""
+        return 1
+
+    def check(self, times: Any) -> None:
+        """Refuse times that the model cannot tell."""
+
+    def check_language(self) -> None:
+        """Refuse languages that the model cannot tell."""
+        raise ValueError(f"{type(self.pipe.model).__name__} tells no language: leave return_language out")
+
+    def prepared(
+        self, waves: list[Any], strides: list[Any], more: Mapping[str, Any]
+    ) -> Iterator[dict[str, Any]]:
+        """What the model reads of several pieces, one after the other."""
+        made = self._features(waves)
+        dtype = self.pipe.dtype
+        for place in range(len(waves)):
+            piece = {name: value[place : place + 1] for name, value in made.items()}
+            if dtype is not None:
+                piece = {n: v.to(dtype) if v.is_floating_point() else v for n, v in piece.items()}
+            yield {**piece, "stride": torch.tensor([strides[place]]), "more": [more]}
+
+    def _features(self, waves: list[Any]) -> Any:
+        extractor = self.pipe.feature_extractor
+        asked = {"return_tensors": "pt", "return_attention_mask": True}
+        return extractor(waves, sampling_rate=extractor.sampling_rate, **asked, **self._lengths(waves))
+
+    def _lengths(self, waves: list[Any]) -> dict[str, Any]:
+        """Keywords that say how long features are."""
+        return {"padding": True}
+
+    def written(self, inputs: dict[str, Any], times: Any, **options: Any) -> dict[str, Any]:
+        """What the model writes about pieces side by side."""
+        raise NotImplementedError(f"{type(self).__name__} has to define written(inputs, times)")
+
+    def read(
+        self, outputs: Sequence[Any], times: Any, language: bool | None, options: dict[str, Any]
+    ) -> tuple[str, dict[str, Any]]:
+        """The text of a sound from what was written about its pieces, and what else is wanted."""
+        raise NotImplementedError(f"{type(self).__name__} has to define read(outputs, times, language)")
+
+
+class Tokens(Decoding):
+    """An encoder reads sounds and a decoder writes texts without times."""
+
+    kind = "seq2seq"
+
+    @classmethod
+    def reads(cls, model: Any, decoder: Any) -> bool:
+        """Models of both, that write."""
+        return bool(getattr(model.config, "is_encoder_decoder", False)) and model.can_generate()
+
+    def check(self, times: Any) -> None:
+        """It tells none.
+
+        Raises:
+            ValueError: for any.
+        """
+        if times:
+            raise ValueError(
+                f"{type(self.pipe.model).__name__} tells no times: leave return_timestamps out, or take a "
+                "Whisper"
+            )
+
+    def written(self, inputs: dict[str, Any], times: Any, **options: Any) -> dict[str, Any]:
+        """Tokens [B, T]."""
+        return {"tokens": self.pipe.model.generate(**inputs, **self.pipe.generation_settings(options))}
+
+    def read(
+        self, outputs: Sequence[Any], times: Any, language: bool | None, options: dict[str, Any]
+    ) -> tuple[str, dict[str, Any]]:
+        """The text of all pieces."""
+        special = set(self.pipe.tokenizer.all_special_ids)
+        rows = [[i for i in one["tokens"][0].tolist() if i not in special] for one in outputs]
+        return self.pipe.tokenizer.decode(overlapping(rows)[0], skip_special_tokens=True), {}
+
+
+class TimedTokens(Tokens):
+    """Likewise, with times among the tokens: Whisper."""
+
+    kind = "seq2seq_whisper"
+
+    @classmethod
+    def reads(cls, model: Any, decoder: Any) -> bool:
+        """Models that read windows of sounds of any length."""
+        return super().reads(model, decoder) and hasattr(model, "detect_language")
+
+    def check(self, times: Any) -> None:
+        """It tells those of segments and of words.
+
+        Raises:
+            ValueError: for others.
+        """
+        if times not in (True, False, "word"):
+            raise ValueError(
+                f"return_timestamps is True for segments or 'word' for words with this model, not {times!r}"
+            )
+
+    def check_language(self) -> None:
+        """It tells them."""
+
+    def _lengths(self, waves: list[Any]) -> dict[str, Any]:
+        longer = any(len(wave) > self.pipe.feature_extractor.n_samples for wave in waves)
+        return {"truncation": False, "padding": "longest"} if longer else {}
+
+    def written(
+        self, inputs: dict[str, Any], times: Any, return_language: bool | None = None, **options: Any
+    ) -> dict[str, Any]:
+        """Tokens [B, T], when each was said, and what language they are in."""
+        model, asked = self.pipe.model, dict(options)
+        if times:
+            asked["return_timestamps"] = True
+        elif inputs["input_features"].shape[-1] > self._window():
+            asked.setdefault("return_timestamps", True)
+        words = times == "word"
+        asked |= {"return_token_timestamps": True} if words else {}
+        asked |= {"return_segments": True} if words or return_language else {}
+        out = model.generate(**inputs, **self.pipe.generation_settings(asked))
+        if not isinstance(out, Mapping):
+            return {"tokens": out}
+        found = {"tokens": out["sequences"]}
+        segments = out.get("segments") or []
+        if words:
+            found["token_timestamps"] = _said(segments, out["sequences"].shape[1])
+        if return_language:
+            ids = [self._language(row) for row in segments]
+            heard = torch.tensor(ids, device=out["sequences"].device)[:, None]
+            found["tokens"] = torch.cat((heard, found["tokens"]), dim=1)
+            if words:
+                found["token_timestamps"] = nn.functional.pad(found["token_timestamps"], (1, 0))
+        return found
+
+    def _window(self) -> int:
+        extractor = self.pipe.feature_extractor
+        return int(extractor.n_samples // extractor.hop_length)
+
+    def _language(self, segments: list[dict[str, Any]]) -> int:
+        """The id of the language that a text begins with, or else that of its end, which says nothing."""
+        known = set((getattr(self.pipe.model.generation_config, "lang_to_id", None) or {}).values())
+        row = segments[0]["result"] if segments else []
+        ids = row["sequences"] if isinstance(row, Mapping) else row
+        end = int(self.pipe.tokenizer.eos_token_id)
+        return next((token for token in map(int, ids) if token in known), end)
+
+    def read(
+        self, outputs: Sequence[Any], times: Any, language: bool | None, options: dict[str, Any]
+    ) -> tuple[str, dict[str, Any]]:
+        """The text of all pieces, and its segments or words."""
+        extractor = self.pipe.feature_extractor
+        rate = extractor.sampling_rate
+        pieces = [
+            {**one, "stride": tuple(count / rate for count in one["stride"].reshape(-1).tolist())}
+            for one in outputs
+        ]
+        seconds = extractor.chunk_length / self.pipe.model.config.max_source_positions
+        return spoken(self.pipe.tokenizer, pieces, times or None, bool(language), seconds)
+
+
+def _said(segments: Sequence[Sequence[Mapping[str, Any]]], width: int) -> Tensor:
+    """When the tokens of each row were said, [B, width], in seconds since the sound began."""
+    rows = [
+        torch.cat([one["token_timestamps"] for one in row]) if row else torch.zeros(0) for row in segments
+    ]
+    return torch.stack([nn.functional.pad(row, (0, width - len(row))) for row in rows])
+
+
+# in the order in which models are asked for
+DECODINGS: tuple[type[Decoding], ...] = (TimedTokens, Tokens)
