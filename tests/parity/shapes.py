@@ -26,6 +26,7 @@ from tests.parity import (
     mixing_shapes,
     multi_shapes,
     recurrent_shapes,
+    speech_shapes,
     vision_conv_shapes,
     vision_dense_shapes,
     vision_detect_shapes,
@@ -882,6 +883,7 @@ for _room in (
     mixing_shapes,
     multi_shapes,
     recurrent_shapes,
+    speech_shapes,
     vision_dense_shapes,
     vision_detect_shapes,
     vision_detr_shapes,
@@ -998,10 +1000,12 @@ def images(config: Any, seed: int = 1) -> dict[str, Any]:
 
 def inputs_of(model: Any, **options: Any) -> dict[str, Any]:
     """Inputs that fit the model."""
-    if "query_embeds" in inspect.signature(model.forward).parameters:
-        return queries(model.config)
-    config = model.config
     names = inspect.signature(model.forward).parameters
+    if "query_embeds" in names:
+        return queries(model.config)
+    if "input_values" in names:
+        return {"input_values": torch.randn(4, 400, generator=torch.Generator().manual_seed(1))}
+    config = model.config
     if "spatial_shapes" in names:
         seen = vision_words_shapes.patches(getattr(config, "vision_config", config), "input_ids" not in names)
     else:
@@ -1161,6 +1165,8 @@ def labels(class_name: str, inputs: dict[str, Any]) -> dict[str, Any]:
         return {"labels": torch.tensor([0, 4, 2, 2])}
     if class_name.endswith(("ForObjectDetection", "DetrForSegmentation")):
         return {"labels": vision_detr_shapes.objects("Segmentation" in class_name)}
+    if "input_values" in inputs:
+        return speech_shapes.labels(class_name)
     if "SemanticSegmentation" in class_name:
         size = inputs["pixel_values"].shape[2:] if "UperNet" in class_name else (30, 36)
         return {
@@ -1248,7 +1254,7 @@ def labels(class_name: str, inputs: dict[str, Any]) -> dict[str, Any]:
 
 
 def in_training(*models: Any) -> None:
-    """Models in training, but for routers that draw: no two of them draw the same for a padded batch."""
+    """Models in training, but for routers and codes that draw: no two of them draw the same."""
     for model in models:
         model.train()
         for name, module in model.named_modules():
@@ -1257,6 +1263,8 @@ def in_training(*models: Any) -> None:
             ):  # the reference looks for "stage.1" to train, and finds none
                 for path, parameter in module.named_parameters():
                     parameter.requires_grad_(".stages." in path and ".stages.0." not in path)
+            if name == "quantizer":
+                module.training = False
             if model.config.model_type == "phimoe" and name.endswith((".router", ".block_sparse_moe")):
                 module.training = False
             if name.startswith("auxiliary_head") and hasattr(module, "p"):  # a dropout that no config says

@@ -101,6 +101,13 @@ _OTHERS["ctrl"] = _OTHERS["openai-gpt"] = _OTHERS["gpt2"]
 _OTHERS["xglm"] = {**_OTHERS["bart"], "num_layers": 2, "attention_heads": 4, "ffn_dim": 64}
 _OTHERS["gptj"] = _OTHERS["codegen"] = {**_OTHERS["gpt2"], "rotary_dim": 4}
 _OTHERS["whisper"] = {**_OTHERS["bart"], "num_mel_bins": 8, "max_source_positions": 6, "pad_token_id": 0}
+_WAVES = {
+    **{"vocab_size": 50, "hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4},
+    **{"intermediate_size": 64, "conv_dim": [16, 16], "conv_kernel": [10, 3], "conv_stride": [5, 2]},
+    **{"num_conv_pos_embeddings": 8, "num_conv_pos_embedding_groups": 2, "layerdrop": 0.0},
+    **{"tdnn_dim": [8, 8], "tdnn_kernel": [2, 1], "tdnn_dilation": [1, 1]},
+}
+_OTHERS |= dict.fromkeys(("hubert", "wav2vec2"), _WAVES)
 _OTHERS |= dict.fromkeys(("mbart", "mvp", "plbart"), _OTHERS["bart"])
 _OTHERS |= dict.fromkeys(
     ("pegasus", "blenderbot", "blenderbot-small", "m2m_100", "marian"), {**_OTHERS["bart"], "pad_token_id": 0}
@@ -628,6 +635,8 @@ def _given(made: Any) -> dict[str, Tensor]:
         return found
     if "query_embeds" in names:
         return {"query_embeds": torch.randn(2, 3, 32), "encoder_hidden_states": torch.randn(2, 4, 1408)}
+    if "input_values" in names:
+        return {"input_values": torch.randn(2, 400)}
     heard = {"input_features": torch.randn(2, config.num_mel_bins, 2 * config.max_source_positions)}
     return heard | targets
 

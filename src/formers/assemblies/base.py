@@ -56,6 +56,7 @@ _BESIDE = (
     "text_embeds",
     "text_model_output",
     "vision_model_output",
+    "extract_features",
 )
 
 
@@ -100,6 +101,10 @@ class Assembly:
     def output(self, model: Any, states: States) -> ModelOutput:
         """The record that a caller of the model without a head gets."""
         raise NotImplementedError(f"{type(self).__name__} returns nothing")
+
+    def mask_of(self, model: Any, given: Mapping[str, Any]) -> Tensor | None:
+        """Which rows are real, [B, T], by the inputs of a call."""
+        return given.get(self.mask)
 
     def received(self, states: States) -> States:
         """What a model gave to its caller, as heads read it."""
@@ -383,7 +388,7 @@ def states_of(model: Any, given: dict[str, Any], ask: Ask) -> States:
         read = getattr(type(model).forward, "formers_inputs", wanted)
         named.update({name: value for name, value in wanted.items() if name in read})
     out = model(**named, return_dict=True) if isinstance(model, PreTrainedModel) else model(**named)
-    return states_in(out, named.get(model._assembly.mask if ours else "attention_mask"))
+    return states_in(out, model._assembly.mask_of(model, named) if ours else named.get("attention_mask"))
 
 
 def states_in(out: Any, mask: Tensor | None = None) -> States:

@@ -70,6 +70,50 @@ class Seq2SeqModelOutput(ModelOutput):
 
 
 @dataclasses.dataclass
+class HeardOutput(ModelOutput):
+    """Hidden states of a sound [B, T, E], and the normed features [B, T, C] that they were made of."""
+
+    last_hidden_state: Tensor | None = None
+    extract_features: Tensor | None = None
+    hidden_states: tuple[Tensor, ...] | None = None
+    attentions: tuple[Tensor, ...] | None = None
+
+
+@dataclasses.dataclass
+class VoiceOutput(ModelOutput):
+    """Whose voice it is: `logits` and `embeddings` [B, D]."""
+
+    loss: Tensor | None = None
+    logits: Tensor | None = None
+    embeddings: Tensor | None = None
+    hidden_states: tuple[Tensor, ...] | None = None
+    attentions: tuple[Tensor, ...] | None = None
+
+
+@dataclasses.dataclass
+class ContrastedOutput(ModelOutput):
+    """Contrastive pre-training: states and targets in one space [B, T, D], and the loss and its parts."""
+
+    loss: Tensor | None = None
+    projected_states: Tensor | None = None
+    projected_quantized_states: Tensor | None = None
+    codevector_perplexity: Tensor | None = None
+    hidden_states: tuple[Tensor, ...] | None = None
+    attentions: tuple[Tensor, ...] | None = None
+    contrastive_loss: Tensor | None = None
+    diversity_loss: Tensor | None = None
+
+
+@dataclasses.dataclass
+class SpelledOutput(ModelOutput):
+    """What was spelled: a text, or several, and from which moment to which letters and words last."""
+
+    text: Any = None
+    char_offsets: Any = None
+    word_offsets: Any = None
+
+
+@dataclasses.dataclass
 class TaskOutput(ModelOutput):
     """A head over one stack: `loss` (scalar), `logits` (shape by task), states when asked for."""
 

@@ -109,7 +109,7 @@ def labels(c: Any) -> Sounds:
         pool="mean",
         inner=c.classifier_proj_size,
         mixed="layer_weights" if c.use_weighted_layer_sum else None,
-        count=c.encoder_layers + 1,
+        count=c.num_hidden_layers + 1,
     )
 
 

@@ -280,3 +280,23 @@ def log_depth(depths: Tensor, right: Tensor, share: float = 0.5) -> Tensor:
     known = right > 0
     apart = torch.log(right[known]) - torch.log(depths[known])
     return torch.sqrt(apart.square().mean() - share * apart.mean().square())
+
+
+def spelled(
+    logits: Tensor, labels: Tensor, lengths: Tensor, blank: int, reduction: str, finite: bool
+) -> Tensor:
+    """Connectionist temporal classification (Graves et al. 2006), in float32.
+
+    Args:
+        logits: [B, T, V].
+        labels: [B, L], int64; below 0 where there is none.
+        lengths: [B], how many rows of each are real.
+        blank: the label between labels.
+        reduction: "sum" or "mean", of each by its labels and then of all.
+        finite: what no path spells counts for nothing.
+    """
+    _check_tensor(labels)
+    there = labels >= 0
+    shares = logits.float().log_softmax(-1).transpose(0, 1)
+    with torch.backends.cudnn.flags(enabled=False):  # it wants other dtypes and orders
+        return F.ctc_loss(shares, labels[there], lengths, there.sum(-1), blank, reduction, finite)

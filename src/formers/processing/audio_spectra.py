@@ -112,8 +112,8 @@ def mel_filter_bank(num_frequency_bins: int, num_mel_filters: int, *settings: An
     made = mel_triangles(num_frequency_bins, num_mel_filters, *settings, **named)
     if (made.max(0) == 0).any():
         notice(
-            f"some of the {num_mel_filters} mel filters lie between two of {num_frequency_bins} frequency "
-            "bins and are zero: take fewer filters, or a longer transform"
+            f"some of {num_mel_filters} mel filters lie between two of {num_frequency_bins} frequency bins "
+            "and are zero: take fewer filters, or a longer transform"
         )
     return made
 

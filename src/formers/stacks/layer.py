@@ -19,6 +19,7 @@ from formers.nn.kernels import project
 from formers.nn.leaves import linear, norm
 from formers.nn.mixers import layer_steps
 from formers.nn.mixers.attention import distances, grid_bias, keep_distances
+from formers.nn.near import add_near, place_near
 from formers.nn.passing import Pass
 from formers.nn.positions import Buckets, Rotary
 from formers.nn.program import (
@@ -210,6 +211,8 @@ def enter(owner: nn.Module, x: Tensor, pass_: Pass) -> Tensor:
     """What the owner of a stack's own leaves does with what enters the first layer: [.., in] -> [.., E]."""
     if has(owner, "projection"):
         x = project(leaf(owner, "projection"), x, None, pass_.watched)
+    if has(owner, "near"):
+        x = add_near(owner, x, pass_)
     if has(owner, "score_bias") and isinstance(wiring(owner).facts["distances"], Grid):
         pass_.memo.put(wiring(owner).facts["distances"], grid_bias(leaf(owner, "score_bias"), pass_))
     elif has(owner, "score_bias"):
@@ -330,6 +333,8 @@ def place_layers(owner: Block, s: spec.Stack) -> tuple[str, ...]:
 
     if "projection" in beside:
         place_own("projection", linear("linear", s.stem.width, s.width))
+    if s.near is not None:
+        place_near(s.near, s.width, place_own)
     if s.sharing is not None:
         wiring(node).facts["order"] = s.sharing.order
     if name:

@@ -36,6 +36,31 @@ class Spec(sequence_classification.Spec):
         return [dense("dense", width, self.inner), Mean(), dense("out", self.inner, labels)]
 
 
+def place_mix(model: Any, path: str | None, count: int) -> None:
+    """Register one weight for each kept hidden state, where there is a path for them."""
+    if path is not None:
+        even = 1.0 / count
+        place_tensor(model, "mixed", path, torch.full((count,), even), Constant(even), keep=False)
+
+
+def mixed(model: Any, states: States) -> Tensor:
+    """The last states, or what the weights make of all: [N, E], or [B, T, E] in a watched pass.
+
+    Raises:
+        ValueError: where the hidden states are missing.
+    """
+    if not has(model, "mixed"):
+        return states.rows
+    held = states.hidden
+    if held is None:
+        raise ValueError(
+            "the hidden states of all layers are read, but encoder_outputs hold none: encode with "
+            "output_hidden_states=True"
+        )
+    made: Tensor = torch.stack(held, -1) @ leaf(model, "mixed").softmax(-1)  # [B, T, E, L + 1] @ [L + 1]
+    return made if states.watched else states.layout.pack(made)
+
+
 class AudioClassification(SequenceClassification):
     """The mean over time of projected states, and one logit per label."""
 
@@ -43,24 +68,11 @@ class AudioClassification(SequenceClassification):
 
     def _place_head(self, spec: Any, config: Any) -> None:
         super()._place_head(spec, config)
-        if spec.mixed is not None:
-            even = 1.0 / spec.count
-            place_tensor(
-                self, "mixed", spec.mixed, torch.full((spec.count,), even), Constant(even), keep=False
-            )
+        place_mix(self, spec.mixed, spec.count)
 
     def _prepare(self, given: dict[str, Any], targets: dict[str, Any], ask: Ask) -> None:
         ask.hidden = ask.hidden or has(self, "mixed")
 
     def _logits(self, states: States, given: dict[str, Any]) -> Tensor:
         """[B, C]."""
-        if not has(self, "mixed"):
-            return self._compute(states, states.rows)
-        held = states.hidden
-        if held is None:
-            raise ValueError(
-                "the hidden states of all layers are read, but encoder_outputs hold none: encode with "
-                "output_hidden_states=True"
-            )
-        weights = leaf(self, "mixed").softmax(-1)
-        return self._compute(states, torch.stack(held, -1) @ weights)  # [B, T, E, L + 1] @ [L + 1]
+        return self._compute(states, mixed(self, states))

@@ -47,6 +47,7 @@ _BESIDE_AN_ENCODER: dict[type[ModelOutput], type[ModelOutput]] = {
 _BEFORE_TARGETS = {
     "input_ids",
     "input_features",
+    "input_values",
     "pixel_values",
     "attention_mask",
     "token_type_ids",

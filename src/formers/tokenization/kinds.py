@@ -9,6 +9,7 @@ from formers.tokenization.recipes import Recipe
 from formers.tokenization.segmenting import OneFileMethods, TwoFilesMethods
 from formers.tokenization.sentinels import SentinelMethods
 from formers.tokenization.speech import SpeechMethods
+from formers.tokenization.spelling import SpellingMethods
 from formers.tokenization.tables import TableMethods
 from formers.tokenization.translating import TranslatorMethods
 
@@ -26,6 +27,7 @@ def methods_of(row: Recipe) -> tuple[type, ...]:
         TwoVocabulariesMethods: "tgt_vocab_file" in row.files,
         SpeechMethods: "predict_timestamps" in row.options,
         EntityMethods: "entity_vocab_file" in row.files,
+        SpellingMethods: row.kind == "spelling",
         TableMethods: "cell_trim_length" in row.options,
     }
     return tuple(kind for kind, wanted in every.items() if wanted)

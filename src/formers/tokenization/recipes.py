@@ -490,6 +490,19 @@ RECIPES: dict[str, Recipe] = {
         options={"extra_ids": 125},
         positions="relative",
     ),
+    "Wav2Vec2CTC": Recipe(
+        kind="spelling",
+        files={"vocab_file": ("vocab.json",)},
+        special={"bos_token": "<s>", "eos_token": "</s>", "unk_token": "<unk>", "pad_token": "<pad>"},
+        options={
+            "word_delimiter_token": "|",
+            "replace_word_delimiter_char": " ",
+            "do_lower_case": False,
+            "target_lang": None,
+        },
+        model_types=("wav2vec2", "hubert"),
+        positions="relative",
+    ),
     "Canine": Recipe(
         kind="code_points",
         files={},

@@ -41,7 +41,16 @@ from formers.nn.spec.scans import (
     ShortConvolution,
     TimeMixing,
 )
-from formers.nn.spec.stack import Asked, Convolution, Downsampled, Sharing, Stack, Summary, norms_first
+from formers.nn.spec.stack import (
+    Asked,
+    Convolution,
+    Downsampled,
+    NearPositions,
+    Sharing,
+    Stack,
+    Summary,
+    norms_first,
+)
 from formers.nn.spec.staged import MixedFeedForward, Reduced, Stages
 from formers.nn.spec.stems import (
     Characters,
@@ -61,6 +70,7 @@ from formers.nn.spec.stems import (
     Stem,
     Tokens,
     Vectors,
+    Waves,
     pair,
 )
 from formers.nn.spec.values import (
@@ -122,6 +132,7 @@ __all__ = [
     "MixedFeedForward",
     "Mixer",
     "Names",
+    "NearPositions",
     "Norm",
     "Overlapping",
     "Part",
@@ -150,6 +161,7 @@ __all__ = [
     "Tokens",
     "TopTwo",
     "Vectors",
+    "Waves",
     "WideValues",
     "Windowed",
     "crossed",

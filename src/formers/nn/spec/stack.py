@@ -92,6 +92,29 @@ class Convolution:
 
 
 @dataclass(frozen=True)
+class NearPositions:
+    """Convolutions along time whose result is added, in place of positions: what is near tells the place.
+
+    Roles of `names.stack`: `near`, a module of them; `near_norm`, `near_dropout`.
+
+    Attributes:
+        kernel: their reach.
+        groups: of features that do not mix.
+        depth: how many follow each other, each with a norm without weights; a single one has a normed kernel
+            instead, a length for each of its columns and directions.
+        activation: after each of them.
+        norm: of the sum; `dropout` follows.
+    """
+
+    kernel: int
+    groups: int
+    depth: int = 1
+    activation: str = "gelu"
+    norm: Norm | None = None
+    dropout: float = 0.0
+
+
+@dataclass(frozen=True)
 class Stack:
     """A whole stack.
 
@@ -109,6 +132,7 @@ class Stack:
         first_norm: of what enters the first layer.
         relative_norm: of the table of relative positions that `Disentangled` layers read.
         convolution: beside the first layer.
+        near: added to what enters the first layer.
         final_norm: closes a pre-norm stack; `final_dropout` follows it, or a projection to `projected`.
         pooler: width of a tanh layer over the first token, `pooler_act` its activation; or which token stands
             for a row as it is; or a query that asks all; None for none.
@@ -130,6 +154,7 @@ class Stack:
     first_norm: Norm | None = None
     relative_norm: Norm | None = None
     convolution: Convolution | None = None
+    near: NearPositions | None = None
     final_norm: Norm | None = None
     final_dropout: float = 0.0
     projected: int | None = None

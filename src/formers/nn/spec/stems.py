@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from math import isqrt, prod
-from typing import Literal
+from typing import Any, Literal
 
 from formers.nn.spec.values import Norm
 
@@ -423,7 +423,52 @@ class Vectors:
     room = None
 
 
-Stem = Tokens | Entities | Patches | GivenPatches | Overlapping | Frames | Queries | Vectors
+@dataclass(frozen=True)
+class Waves:
+    """A stem for sounds: samples, read by convolutions along time that make ever longer steps.
+
+    Baevski et al. 2020, arXiv:2006.11477, section 2. Roles: `features`, a module of the convolutions;
+    `projection`, one of a norm and a linear layer; `mask`, what stands in place of hidden rows.
+
+    Attributes:
+        widths: of what each convolution makes; `kernels` their reach, `strides` their steps.
+        width: E.
+        each: every convolution has a norm over its features; else the first has one over time.
+        bias: of the convolutions.
+        eps: of the norms.
+        activation: after each convolution.
+        dropout: on what is projected.
+        hidden: spans of rows that are replaced in training; `hidden_features` spans of features; `masked`
+            whether there is something to replace them.
+        normed: a norm stands before the projection.
+        projected: there is a projection; if it `tells`, what it read is returned beside the states.
+    """
+
+    widths: tuple[int, ...]
+    kernels: tuple[int, ...]
+    strides: tuple[int, ...]
+    width: int
+    each: bool = False
+    bias: bool = False
+    eps: float = 1e-5
+    activation: str = "gelu"
+    dropout: float = 0.0
+    hidden: Spans | None = None
+    hidden_features: Spans | None = None
+    masked: bool = False
+    normed: bool = True
+    projected: bool = True
+    tells: bool = True
+    reads = "input_values"
+
+    def rows(self, samples: Any) -> Any:
+        """How many rows so many samples make; of a number or a tensor."""
+        for kernel, stride in zip(self.kernels, self.strides, strict=True):
+            samples = (samples - kernel) // stride + 1
+        return samples
+
+
+Stem = Tokens | Entities | Patches | GivenPatches | Overlapping | Frames | Queries | Vectors | Waves
 
 
 def pair(size: object) -> tuple[int, int]:

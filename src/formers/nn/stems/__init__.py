@@ -20,6 +20,7 @@ from formers.nn.stems.queries import QueryStem
 from formers.nn.stems.some_patches import SomePatchStem
 from formers.nn.stems.tokens import TokenStem
 from formers.nn.stems.vectors import VectorStem
+from formers.nn.stems.waves import WaveStem
 
 STEMS: dict[type[Any], type[Stem]] = {
     spec.Tokens: TokenStem,
@@ -37,6 +38,7 @@ STEMS: dict[type[Any], type[Stem]] = {
     spec.Queries: QueryStem,
     spec.SomePatches: SomePatchStem,
     spec.Vectors: VectorStem,
+    spec.Waves: WaveStem,
 }
 
 

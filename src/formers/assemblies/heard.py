@@ -1,0 +1,80 @@
+"""One stack that hears waves: wav2vec 2.0 and its kin."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from torch import Tensor
+
+from formers.assemblies.single import Single
+from formers.core.outputs import BaseModelOutput, HeardOutput, ModelOutput
+from formers.nn import spec
+from formers.nn.tree import leaf, wiring
+from formers.stacks.stack import Ask, States
+
+
+def rows_of(model: Any, samples: Any) -> Any:
+    """How many rows so many samples make; of a number or a tensor."""
+    stem: Any = _owner(model).spec.stem
+    return stem.rows(samples)
+
+
+def real_rows(model: Any, mask: Tensor | None, sounds: Tensor) -> Tensor:
+    """How many rows of each sound [B, samples] are real: [B], int64."""
+    if mask is None:
+        return sounds.new_full((len(sounds),), rows_of(model, sounds.shape[1])).long()
+    found: Tensor = rows_of(model, mask.long().sum(1))
+    return found
+
+
+class _Facts:
+    """The base model of a head, or the model itself, and its spec."""
+
+    def __init__(self, model: Any) -> None:
+        held = wiring(model).facts.get("spec")
+        self.block: Any = model if held is not None else model.base_model
+        self.spec: spec.Stack = wiring(self.block).facts["spec"]
+
+
+def _owner(model: Any) -> _Facts:
+    return _Facts(model)
+
+
+def freeze_feature_encoder(self: Any) -> None:
+    """Train without the convolutions that read samples: they get no gradients."""
+    leaf(_owner(self).block, "features").requires_grad_(False)
+
+
+class Heard(Single):
+    """One stack over waves; its record holds what the convolutions made beside the last states."""
+
+    def __init__(self, stack: Any) -> None:
+        super().__init__(stack, spec.Waves)
+
+    offers = {  # noqa: RUF012  (as the base class declares it)
+        "freeze_feature_encoder": freeze_feature_encoder,
+        "freeze_feature_extractor": freeze_feature_encoder,
+        "_get_feat_extract_output_lengths": rows_of,
+    }
+
+    def run(self, model: Any, given: dict[str, Any], ask: Ask) -> States:
+        """Compute, and keep what the states were made of."""
+        states = super().run(model, given, ask)
+        states.extras["extract_features"] = states.pass_.memo.get("features")
+        return states
+
+    def mask_of(self, model: Any, given: Mapping[str, Any]) -> Tensor | None:
+        """By the samples that are real."""
+        found: Tensor | None = wiring(model).facts["stem"].rows_mask(given.get("attention_mask"), given)
+        return found
+
+    def passed_on(self, states: States) -> dict[str, Any]:
+        """Hidden states and weights; there is no cache."""
+        return {"hidden_states": states.hidden, "attentions": states.attentions}
+
+    def output(self, model: Any, states: States) -> ModelOutput:
+        """Last states, what they were made of, and what was asked for."""
+        if not self.spec(model.config).stem.tells:  # type: ignore[union-attr]  # it hears waves
+            return BaseModelOutput(states.last, **self.passed_on(states))
+        return HeardOutput(states.last, states.extras["extract_features"], states.hidden, states.attentions)

@@ -1,0 +1,96 @@
+"""wav2vec 2.0 (Baevski et al. 2020, arXiv:2006.11477): hidden moments of a wave, told from others."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from formers.assemblies.family import Family, Head
+from formers.assemblies.heard import Heard
+from formers.models import hubert
+from formers.models.registry import register
+from formers.tasks.contrasted_rows import Spec as Contrasted
+from formers.tasks.frames import Spec as Moments
+from formers.tasks.voices import Spec as Voices
+
+
+class Wav2Vec2Config(hubert.WaveConfig):
+    """Configuration of wav2vec 2.0.
+
+    Layers of adapters behind the encoder (`add_adapter`) or within it (`adapter_attn_dim`) are refused.
+    """
+
+    model_type = "wav2vec2"
+    feat_quantizer_dropout: float = 0.0
+    num_codevectors_per_group: int = 320
+    num_codevector_groups: int = 2
+    contrastive_logits_temperature: float = 0.1
+    num_negatives: int = 100
+    codevector_dim: int = 256
+    proj_codevector_dim: int = 256
+    diversity_loss_weight: float = 0.1
+    tdnn_dim: list[int] = [512, 512, 512, 512, 1500]  # noqa: RUF012
+    tdnn_kernel: list[int] = [5, 3, 3, 1, 1]  # noqa: RUF012
+    tdnn_dilation: list[int] = [1, 2, 3, 1, 1]  # noqa: RUF012
+    xvector_output_dim: int = 512
+    add_adapter: bool = False
+    adapter_kernel_size: int = 3
+    adapter_stride: int = 2
+    num_adapter_layers: int = 3
+    output_hidden_size: int | None = None
+    adapter_attn_dim: int | None = None
+
+    def __init__(self, **values: Any) -> None:
+        super().__init__(**values)
+        self.output_hidden_size = self.output_hidden_size or self.hidden_size
+
+
+def weights(c: Any) -> dict[str, Any]:
+    """Where the weights of hidden states lie that heads mix, and how many there are."""
+    path = "layer_weights" if c.use_weighted_layer_sum else None
+    return {"mixed": path, "count": c.num_hidden_layers + 1}
+
+
+MOMENTS = Head("audio_frame_classification", lambda c: Moments("classifier", **weights(c)))
+VOICES = Head(
+    "audio_xvector",
+    lambda c: Voices(
+        tuple(c.tdnn_dim),
+        tuple(c.tdnn_kernel),
+        tuple(c.tdnn_dilation),
+        c.xvector_output_dim,
+        **weights(c),
+    ),
+)
+
+
+def contrasted(c: Any) -> Contrasted:
+    """What is learned of sounds alone."""
+    return Contrasted(
+        c.conv_dim[-1],
+        c.num_codevector_groups,
+        c.num_codevectors_per_group,
+        c.codevector_dim,
+        c.proj_codevector_dim,
+        c.contrastive_logits_temperature,
+        c.diversity_loss_weight,
+        c.feat_quantizer_dropout,
+    )
+
+
+WAV2VEC2 = register(
+    Family(
+        model_type="wav2vec2",
+        name="Wav2Vec2",
+        config=Wav2Vec2Config,
+        base="wav2vec2",
+        assembly=Heard(lambda c: hubert.stack(c, "Wav2Vec2", tells=True)),
+        heads={
+            "ForPreTraining": Head("contrasted_rows", contrasted),
+            "ForCTC": hubert.LETTERS,
+            "ForSequenceClassification": hubert.LABELS,
+            "ForAudioFrameClassification": MOMENTS,
+            "ForXVector": VOICES,
+        },
+        renames=hubert.RENAMES,
+    )
+)

@@ -1,0 +1,134 @@
+"""Positions by what is near: a convolution along time, whose result is added to what enters the layers."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from formers.nn import spec
+from formers.nn.activations import Activation
+from formers.nn.dropout import Dropout
+from formers.nn.fresh import Constant, Normal, begins
+from formers.nn.passing import Pass
+from formers.nn.tree import has, leaf
+
+
+class NormedKernel(nn.Module):
+    """A kernel by its directions and, for each of its columns, a length (arXiv:1602.07868)."""
+
+    def __init__(self, out: int, width: int, kernel: int, deviation: float) -> None:
+        super().__init__()
+        self.original0 = nn.Parameter(torch.empty(1, 1, kernel))
+        self.original1 = nn.Parameter(torch.empty(out, width, kernel))
+        begins(self, original0=Constant(deviation * math.sqrt(out * width)), original1=Normal(deviation))
+
+    def forward(self) -> Tensor:
+        """[C', C, K]."""
+        v = self.original1
+        found: Tensor = v * (self.original0 / v.norm(dim=(0, 1), keepdim=True))
+        return found
+
+
+class NormedConv(nn.Module):
+    """A convolution along time with such a kernel, padded by half of it on both sides."""
+
+    def __init__(self, width: int, kernel: int, groups: int) -> None:
+        super().__init__()
+        self.groups, self.padding = groups, kernel // 2
+        self.bias = nn.Parameter(torch.empty(width))
+        begins(self, bias=Constant(0.0))
+        self.parametrizations = nn.ModuleDict()  # as files have it
+        deviation = 2 * math.sqrt(1 / (kernel * width))
+        self.parametrizations["weight"] = NormedKernel(width, width // groups, kernel, deviation)
+
+    @property
+    def weight(self) -> Tensor:
+        """[C', C, K]."""
+        found: Tensor = self.parametrizations["weight"]()
+        return found
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[B, E, T] -> [B, E, T + 1], or T for an odd kernel."""
+        return F.conv1d(x, self.weight, self.bias, padding=self.padding, groups=self.groups)
+
+
+class Shortened(nn.Module):
+    """The last column of what an even kernel made, which is one too many, is left out."""
+
+    def __init__(self, kernel: int) -> None:
+        super().__init__()
+        self.more = int(kernel % 2 == 0)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[.., T + 1] -> [.., T]."""
+        return x[..., : x.shape[-1] - self.more]
+
+
+class NearStep(nn.Module):
+    """One of several convolutions: a norm without weights over features, and an activation."""
+
+    def __init__(self, s: spec.NearPositions, width: int) -> None:
+        super().__init__()
+        self.conv = nn.Conv1d(width, width, s.kernel, padding=s.kernel // 2, groups=s.groups)
+        deviation = 2 * math.sqrt(1 / (s.kernel * width))
+        begins(self.conv, weight=Normal(deviation), bias=Constant(0.0))
+        self.padding = Shortened(s.kernel)
+        self.activation = Activation(s.activation)
+        self.layer_norm = nn.LayerNorm(width, elementwise_affine=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[B, E, T] -> [B, E, T]."""
+        x = self.layer_norm(self.padding(self.conv(x)).transpose(1, 2)).transpose(1, 2)
+        found: Tensor = self.activation(x)
+        return found
+
+
+class NearConvolution(nn.Module):
+    """See `spec.NearPositions`."""
+
+    row_wise = True  # it is called with whole sounds
+
+    def __init__(self, s: spec.NearPositions, width: int) -> None:
+        super().__init__()
+        if s.depth > 1:
+            self.layers = nn.ModuleList(NearStep(s, width) for _ in range(s.depth))
+            return
+        self.conv = NormedConv(width, s.kernel, s.groups)
+        self.padding = Shortened(s.kernel)
+        self.activation = Activation(s.activation)
+
+    def forward(self, hidden_states: Tensor) -> Tensor:
+        """[B, T, E] -> [B, T, E]."""
+        x = hidden_states.transpose(1, 2)
+        if "layers" in self._modules:
+            for layer in self.layers:
+                x = layer(x)
+        else:
+            x = self.activation(self.padding(self.conv(x)))
+        return x.transpose(1, 2)
+
+
+def place_near(s: spec.NearPositions, width: int, put: Callable[[str, nn.Module], Any]) -> None:
+    """Register the convolution, and the norm and dropout of the sum, by a function that knows their paths."""
+    put("near", NearConvolution(s, width))
+    if s.norm is not None:
+        put("near_norm", nn.LayerNorm(width, eps=s.norm.eps))
+    put("near_dropout", Dropout(s.dropout))
+
+
+def add_near(owner: nn.Module, x: Tensor, pass_: Pass) -> Tensor:
+    """Add it, where nothing counts that is not real: [N, E], or [B, T, E] in a watched pass."""
+    real = pass_.visibility.real
+    whole = x if x.dim() == 3 else pass_.layout.unpack(x)
+    if real is not None:
+        whole = whole * real[..., None]
+    whole = whole + leaf(owner, "near")(whole)
+    if has(owner, "near_norm"):
+        whole = leaf(owner, "near_norm")(whole)
+    whole = leaf(owner, "near_dropout")(whole)
+    return whole if x.dim() == 3 else pass_.layout.pack(whole)

@@ -1,0 +1,234 @@
+"""The stem of waves: convolutions along time, and a projection."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from formers.nn import spec
+from formers.nn.activations import Activation, activation
+from formers.nn.dropout import Dropout
+from formers.nn.fresh import Normal, Uniform, begins
+from formers.nn.layout import Layout
+from formers.nn.passing import Pass
+from formers.nn.spec import Paths
+from formers.nn.stems.base import Stem, want
+from formers.nn.stems.frames import chosen_spans
+from formers.nn.tree import Block, leaf, place, place_tensor
+
+
+class WaveStep(nn.Module):
+    """A convolution, a norm where there is one (over time, or over features), and an activation."""
+
+    def __init__(self, s: spec.Waves, index: int) -> None:
+        super().__init__()
+        before, width, kernel = s.widths[index - 1] if index else 1, s.widths[index], s.kernels[index]
+        conv = nn.Conv1d(before, width, kernel, stride=s.strides[index], bias=s.bias)
+        self.conv = begins(conv, weight=Normal(math.sqrt(2 / (before * kernel))))
+        if s.bias:
+            begins(conv, bias=Uniform(math.sqrt(1 / (before * kernel))))
+        if s.each:
+            self.layer_norm: nn.Module | None = nn.LayerNorm(width)
+        elif not index:
+            self.layer_norm = nn.GroupNorm(width, width)
+        self.activation = Activation(s.activation)
+        self.act = s.activation
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[B, C, T] -> [B, C', T']."""
+        x = self.conv(x)
+        norm = self._modules.get("layer_norm")
+        if isinstance(norm, nn.LayerNorm):
+            x = norm(x.transpose(1, 2)).transpose(1, 2)
+        elif norm is not None:
+            x = norm(x)
+        found: Tensor = self.activation(x)
+        return found
+
+    def rows(self, x: Tensor) -> Tensor:
+        """The same with features last, by products of matrices: [B, T, C] -> [B, T', C']."""
+        x = _strided(x, self.conv.weight, self.conv.bias, self.conv.stride[0])
+        norm: Any = self._modules.get("layer_norm")
+        if isinstance(norm, nn.LayerNorm):
+            x = norm(x)
+        elif norm is not None:
+            variance, mean = torch.var_mean(x, 1, unbiased=False, keepdim=True)
+            scale = (variance + norm.eps).rsqrt_().mul_(norm.weight)
+            x = torch.addcmul(norm.bias - mean * scale, x, scale)
+        return activation(self.act)(x)
+
+
+def _strided(x: Tensor, weight: Tensor, bias: Tensor | None, stride: int) -> Tensor:
+    """A convolution [C', C, K] of rows [B, T, C], without gradients: as many products as steps in a kernel.
+
+    Rows of `stride` places lie one behind the other, so that each product reads them as a matrix in place.
+    """
+    batch, length, width = x.shape
+    out, _, kernel = weight.shape
+    count = (length - kernel) // stride + 1
+    taps = weight.permute(2, 1, 0).reshape(kernel * width, out)
+    found = x.new_empty(batch, count, out)
+    for row, made in zip(x.contiguous(), found, strict=True):
+        for first in range(0, kernel, stride):
+            reach = min(stride, kernel - first) * width
+            read = row.as_strided((count, reach), (stride * width, 1), row.storage_offset() + first * width)
+            part = taps[first * width : first * width + reach]
+            if first:
+                made.addmm_(read, part)
+            elif bias is None:
+                torch.mm(read, part, out=made)
+            else:
+                torch.addmm(bias, read, part, out=made)
+    return found
+
+
+class WaveReader(nn.Module):
+    """The convolutions, one after the other: [B, T] -> [B, C, T']."""
+
+    row_wise = True  # it is called with whole sounds
+
+    def __init__(self, s: spec.Waves) -> None:
+        super().__init__()
+        self.conv_layers = nn.ModuleList(WaveStep(s, index) for index in range(len(s.widths)))
+
+    def forward(self, input_values: Tensor) -> Tensor:
+        """Read samples."""
+        x = input_values[:, None]
+        for layer in self.conv_layers:
+            x = layer(x)
+        return x
+
+    def read(self, samples: Tensor, watched: bool) -> Tensor:
+        """[B, T] -> [B, T', C]; the layers are not called where nobody looks."""
+        layers: list[Any] = list(self.conv_layers)
+        plain = all(isinstance(one, WaveStep) and type(one.conv) is nn.Conv1d for one in layers)
+        if watched or torch.is_grad_enabled() or not plain or samples.device.type != "cpu":
+            found: Tensor = self(samples).transpose(1, 2)
+            return found
+        x = samples[..., None]
+        for layer in layers:
+            x = layer.rows(x)
+        return x
+
+
+class WaveProjection(nn.Module):
+    """A norm and a linear layer; if it tells what it read, it returns both."""
+
+    row_wise = True
+
+    def __init__(self, s: spec.Waves) -> None:
+        super().__init__()
+        bound = math.sqrt(1 / s.widths[-1])
+        if s.normed:
+            self.layer_norm = nn.LayerNorm(s.widths[-1], eps=s.eps)
+        made = nn.Linear(s.widths[-1], s.width)
+        self.projection = begins(made, weight=Uniform(bound), bias=Uniform(bound))
+        self.dropout = Dropout(s.dropout)
+        self.tells = s.tells
+
+    def forward(self, hidden_states: Tensor) -> Tensor | tuple[Tensor, Tensor]:
+        """[B, T, C] -> [B, T, E], and the normed [B, T, C]."""
+        norm = self._modules.get("layer_norm")
+        normed = hidden_states if norm is None else norm(hidden_states)
+        found: Tensor = self.dropout(self.projection(normed))
+        return (found, normed) if self.tells else found
+
+
+class WaveStem(Stem):
+    """See `spec.Waves`."""
+
+    inputs: ClassVar = {
+        "input_values": "[B, samples], floating: sounds, as a feature extractor prepares them.",
+        "attention_mask": "[B, samples], 1 at real samples.",
+        "mask_time_indices": "[B, T], bool, which rows are hidden; in training they are drawn.",
+    }
+
+    def place(self, owner: Block, names: Paths) -> None:
+        """Register the modules."""
+        s: spec.Waves = self.spec
+        want(names, "features")
+        place(owner, "features", str(names["features"]), WaveReader(s))
+        if s.projected:
+            place(owner, "features_projection", str(names["features_projection"]), WaveProjection(s))
+        if s.masked:
+            place_tensor(owner, "mask", str(names["mask"]), torch.empty(s.width), Uniform(1.0, 0.0))
+
+    def shape(self, given: Mapping[str, Any]) -> tuple[int, int]:
+        """B, and the rows that the samples make."""
+        s: spec.Waves = self.spec
+        sound = given.get("input_values")
+        if not isinstance(sound, Tensor) or not sound.is_floating_point():
+            raise TypeError(
+                f"the model reads input_values as a floating tensor [B, samples], not "
+                f"{getattr(sound, 'dtype', type(sound).__name__)}: a feature extractor makes it from sounds"
+            )
+        if sound.dim() != 2:
+            raise ValueError(f"input_values must have shape [B, samples], not {list(sound.shape)}")
+        least = 1
+        for kernel, stride in zip(reversed(s.kernels), reversed(s.strides), strict=True):
+            least = (least - 1) * stride + kernel
+        if sound.shape[1] < least:
+            raise ValueError(
+                f"input_values hold {sound.shape[1]} samples, but the model makes a row of {least}: pad them"
+            )
+        return int(sound.shape[0]), int(s.rows(sound.shape[1]))
+
+    def rows_mask(self, mask: Any, given: Mapping[str, Any] | None = None) -> Any:
+        """Which rows real samples make, [B, T]; sounds end where the mask does."""
+        if mask is None or given is None:
+            return mask
+        sound = given["input_values"]
+        if not isinstance(mask, Tensor) or mask.shape != sound.shape:
+            shape = list(mask.shape) if isinstance(mask, Tensor) else type(mask).__name__
+            raise ValueError(
+                f"attention_mask must have shape {list(sound.shape)}, an entry for each sample, not {shape}"
+            )
+        counts = self.spec.rows(mask.long().sum(1)).clamp(min=1)
+        return torch.arange(self.spec.rows(sound.shape[1]), device=mask.device) < counts[:, None]
+
+    def positions(
+        self, given: Mapping[str, Any], layout: Layout, past: int, real: Tensor | None = None
+    ) -> Tensor:
+        """Columns: nothing is looked up."""
+        return torch.arange(layout.length, device=given["input_values"].device)[None]
+
+    def run(self, node: Any, given: Mapping[str, Any], pass_: Pass) -> Tensor:
+        """[B, samples] -> [B, T, E]; flat rows where nobody looks."""
+        s: spec.Waves = self.spec
+        features: Any = leaf(node, "features")
+        weight = next(features.parameters())
+        samples = given["input_values"].to(weight.dtype)
+        if isinstance(features, WaveReader) and not pass_.watched:
+            x = features.read(samples, False)
+        else:
+            x = features(samples).transpose(1, 2)
+        if s.projected:
+            x = leaf(node, "features_projection")(x)
+            if s.tells:
+                x, normed = x
+                pass_.memo.put("features", normed)
+        x = self._hidden(node, x, given.get("mask_time_indices"), pass_)
+        return x if pass_.watched else pass_.layout.pack(x)
+
+    def _hidden(self, node: Any, x: Tensor, told: Tensor | None, pass_: Pass) -> Tensor:
+        """Rows and features with spans of them hidden."""
+        s: spec.Waves = self.spec
+        training, real = node.training, None
+        if told is None and training and s.hidden is not None:
+            if pass_.visibility.real is not None:
+                real = pass_.visibility.real.sum(1)
+            elif pass_.layout.index is not None:
+                real = pass_.layout.unpack(pass_.layout.pack(torch.ones_like(x[..., 0])[..., None])).sum(1)[
+                    :, 0
+                ]
+            told = chosen_spans(s.hidden, len(x), x.shape[1], real)
+        if told is not None and s.masked and (s.hidden is not None or s.hidden_features is not None):
+            x = torch.where(told.to(x.device).bool()[..., None], leaf(node, "mask").to(x.dtype), x)
+        if training and s.hidden_features is not None:
+            spans = chosen_spans(s.hidden_features, len(x), s.width)
+            x = x.masked_fill(spans.to(x.device)[:, None], 0)
+        return x

@@ -1,0 +1,84 @@
+"""Shapes of models that hear waves."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+_CONVOLUTIONS = {
+    "conv_dim": [16, 20, 16],
+    "conv_kernel": [10, 3, 2],
+    "conv_stride": [5, 2, 2],
+    "num_feat_extract_layers": 3,
+    "num_conv_pos_embeddings": 8,
+    "num_conv_pos_embedding_groups": 2,
+}
+WAVES: dict[str, Any] = {
+    **_CONVOLUTIONS,
+    "vocab_size": 20,
+    "hidden_size": 32,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "intermediate_size": 37,
+    "classifier_proj_size": 12,
+    # nothing is left to chance, so that training compares
+    "apply_spec_augment": False,
+    "layerdrop": 0.0,
+    **dict.fromkeys(
+        ("hidden_dropout", "activation_dropout", "attention_dropout", "feat_proj_dropout", "final_dropout"),
+        0.0,
+    ),
+}
+_PRE_TRAINED = {
+    "num_codevectors_per_group": 6,
+    "codevector_dim": 8,
+    "proj_codevector_dim": 12,
+    "num_negatives": 3,
+}
+_VOICES = {
+    "tdnn_dim": [12, 12, 18],
+    "tdnn_kernel": [3, 2, 1],
+    "tdnn_dilation": [1, 2, 1],
+    "xvector_output_dim": 10,
+}
+STABLE = {
+    "do_stable_layer_norm": True,
+    "feat_extract_norm": "layer",
+    "conv_bias": True,
+    "use_weighted_layer_sum": True,
+}
+
+# model_type -> shapes: the first of each is compared in every head
+SHAPES: dict[str, dict[str, dict[str, Any]]] = {
+    "hubert": {"without a norm before the projection": {**WAVES, "feat_proj_layer_norm": False}},
+    "wav2vec2": {
+        "plain": {**WAVES, **_PRE_TRAINED, **_VOICES},
+        "norms before the parts, of every convolution, with biases; heads mix all layers": {
+            **WAVES,
+            **_PRE_TRAINED,
+            **_VOICES,
+            **STABLE,
+            "num_conv_pos_embeddings": 7,
+        },
+    },
+}
+MORE: dict[str, dict[str, dict[str, Any]]] = {}
+
+
+def labels(class_name: str) -> dict[str, Any]:
+    """Labels that fit the head, for four sounds that make 19 rows each."""
+    generator = torch.Generator().manual_seed(2)
+    if class_name.endswith("CTC"):
+        found = torch.randint(1, 20, (4, 5), generator=generator)
+        found[1, 3:] = -100
+        return {"labels": found}
+    if class_name.endswith("AudioFrameClassification"):
+        return {"labels": torch.nn.functional.one_hot(torch.randint(5, (4, 19), generator=generator), 5)}
+    if class_name.endswith("PreTraining"):
+        others = torch.randint(4 * 19, (4, 19, 3), generator=generator)
+        hidden = torch.rand(4, 19, generator=generator) > 0.5
+        return {"mask_time_indices": hidden, "sampled_negative_indices": others}
+    if class_name.endswith(("SequenceClassification", "XVector")):
+        return {"labels": torch.tensor([0, 1, 1, 0])}
+    return {}

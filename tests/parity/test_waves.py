@@ -1,0 +1,110 @@
+"""Models that hear waves beside the reference: sounds of several lengths, hidden moments, older files."""
+
+from __future__ import annotations
+
+import copy
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import transformers
+from safetensors.torch import load_file, save_file
+
+import formers
+from tests.parity.speech_shapes import SHAPES
+from tests.parity.test_families import _close
+
+SHAPE = SHAPES["wav2vec2"]
+PLAIN, STABLE = SHAPE
+
+
+def _pair(folder: Path, name: str, shape: str, **values: Any) -> tuple[Any, Any]:
+    torch.manual_seed(0)
+    config = transformers.Wav2Vec2Config(**{**SHAPE[shape], **values})
+    theirs = getattr(transformers, f"Wav2Vec2{name}")(config).eval()
+    theirs.save_pretrained(folder)
+    return theirs, getattr(formers, f"Wav2Vec2{name}").from_pretrained(folder)
+
+
+def _sounds() -> dict[str, torch.Tensor]:
+    mask = torch.ones(3, 400, dtype=torch.long)
+    mask[1, 300:] = mask[2, 123:] = 0
+    return {"input_values": torch.randn(3, 400) * mask, "attention_mask": mask}
+
+
+@pytest.mark.parametrize("shape", [PLAIN, STABLE])
+@pytest.mark.parametrize(
+    "name", ["Model", "ForCTC", "ForSequenceClassification", "ForAudioFrameClassification", "ForXVector"]
+)
+def test_sounds_of_several_lengths_are_heard_as_the_reference_hears_them(
+    name: str, shape: str, tmp_path: Path
+) -> None:
+    theirs, ours = _pair(tmp_path, name, shape)
+    given = _sounds()
+    count = ours._get_feat_extract_output_lengths(given["attention_mask"].sum(1))
+    assert count.tolist() == theirs._get_feat_extract_output_lengths(given["attention_mask"].sum(1)).tolist()
+    real = torch.arange(19) < count[:, None]
+    with torch.no_grad():
+        expected = theirs(**copy.deepcopy(given))[0]
+        _close(expected, ours(**given)[0], real)
+        with_weights = ours.train(False).requires_grad_(False)
+        seen: list[Any] = []
+        with_weights.register_forward_hook(lambda *_: seen.append(1))
+        for module in ours.modules():
+            module.register_forward_hook(lambda *_: None)
+        _close(expected, ours(**given)[0], real)
+        assert seen
+
+
+def test_the_loss_of_several_lengths_is_the_references(tmp_path: Path) -> None:
+    theirs, ours = _pair(tmp_path, "ForCTC", STABLE, ctc_loss_reduction="mean")
+    given = {**_sounds(), "labels": torch.tensor([[3, 4, 5, 5], [3, 7, -100, -100], [1, -100, -100, -100]])}
+    _close(theirs(**copy.deepcopy(given)).loss, ours(**given).loss)
+    with pytest.raises(ValueError, match="labels reach 20, but vocab_size is 20"):
+        ours(**{**given, "labels": torch.tensor([[20]] * 3)})
+
+
+def test_hidden_moments_are_replaced(tmp_path: Path) -> None:
+    theirs, ours = _pair(tmp_path, "Model", PLAIN, apply_spec_augment=True)
+    hidden = torch.rand(3, 19) > 0.5
+    given = {**_sounds(), "mask_time_indices": hidden}
+    with torch.no_grad():
+        real = (
+            torch.arange(19) < ours._get_feat_extract_output_lengths(given["attention_mask"].sum(1))[:, None]
+        )
+        _close(theirs(**copy.deepcopy(given))[0], ours(**given)[0], real)
+        ours.train()
+        assert not torch.equal(ours(given["input_values"])[0], ours(given["input_values"])[0])
+
+
+def test_files_that_hold_a_kernel_by_older_names_are_read(tmp_path: Path) -> None:
+    theirs, _ = _pair(tmp_path, "ForCTC", PLAIN)
+    file = tmp_path / "model.safetensors"
+    names = {"parametrizations.weight.original0": "weight_g", "parametrizations.weight.original1": "weight_v"}
+    held = load_file(file)
+    for new, old in names.items():
+        held = {name.replace(new, old): value for name, value in held.items()}
+    save_file(held, file, metadata={"format": "pt"})
+    ours = formers.AutoModelForCTC.from_pretrained(tmp_path)
+    assert not ours.load_report.new
+    sound = _sounds()["input_values"]
+    with torch.no_grad():
+        _close(theirs(sound).logits, ours(sound).logits)
+
+
+def test_what_is_not_there_or_cannot_be_read_is_said(tmp_path: Path) -> None:
+    values = SHAPE[PLAIN]
+    for field in ({"add_adapter": True}, {"adapter_attn_dim": 4}):
+        with pytest.raises(ValueError, match="ask for missing layers"):
+            formers.Wav2Vec2Model(formers.Wav2Vec2Config(**values, **field))
+    made = formers.Wav2Vec2ForCTC(formers.Wav2Vec2Config(**values))
+    with pytest.raises(ValueError, match="makes a row of 30"):
+        made(torch.zeros(1, 29))
+    with pytest.raises(ValueError, match="an entry for each sample"):
+        made(torch.zeros(1, 400), attention_mask=torch.ones(1, 19))
+    with pytest.raises(TypeError, match="feature extractor"):
+        made([0.0])
+    made.freeze_feature_encoder()
+    assert not any(p.requires_grad for p in made.wav2vec2.feature_extractor.parameters())
+    assert made.lm_head.weight.requires_grad
