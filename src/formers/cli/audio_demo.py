@@ -29,7 +29,7 @@ def audio_demo(
     from formers.cli.show import say, table
     from formers.core.atomic import write_text
     from formers.core.extras import need
-    from formers.pipelines.audio.subtitles import FORMS, lines_of
+    from formers.jobs.subtitles import FORMS, lines_of
     from formers.tokenization.normalizers import EnglishTextNormalizer
 
     program = shutil.which("espeak-ng")

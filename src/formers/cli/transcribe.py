@@ -35,7 +35,7 @@ def transcribe(
     from formers import pipeline
     from formers.cli.show import say
     from formers.core.atomic import write_text
-    from formers.pipelines.audio.subtitles import FORMS, lines_of
+    from formers.jobs.subtitles import FORMS, lines_of
 
     forms = [name for name, wanted in zip(FORMS, (srt, vtt, json, txt), strict=True) if wanted]
     pipe = pipeline("automatic-speech-recognition", model=model, device=device)

@@ -9,10 +9,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from formers.tokenization.file_rows import (
+    BERT_INPUTS,
+    END,
+    FAIRSEQ_TOKENS,
+    FILE_ROWS,
+    PLAIN_INPUTS,
+    TYPES_LAST,
+    named,
+)
 from formers.tokenization.languages import CTRL_CODES, M2M_100, MBART, MBART_50, NLLB, PLBART, Languages
-
-BERT_INPUTS = ("input_ids", "token_type_ids", "attention_mask")
-PLAIN_INPUTS = ("input_ids", "attention_mask")
 
 
 @dataclass(frozen=True)
@@ -61,16 +67,6 @@ class Recipe:
 _VOCAB_TXT = {"vocab_file": ("vocab.txt",)}
 _VOCAB_MERGES = {"vocab_file": ("vocab.json",), "merges_file": ("merges.txt",)}
 _FAIRSEQ_PIECES = {"vocab_file": ("sentencepiece.bpe.model", "spiece.model")}
-_MASK_EATS_SPACE = {"content": "<mask>", "lstrip": True, "normalized": False}
-_FAIRSEQ_TOKENS = {
-    "bos_token": "<s>",
-    "eos_token": "</s>",
-    "unk_token": "<unk>",
-    "sep_token": "</s>",
-    "pad_token": "<pad>",
-    "cls_token": "<s>",
-    "mask_token": _MASK_EATS_SPACE,
-}
 
 
 def _eats(token: str) -> dict[str, Any]:
@@ -113,7 +109,7 @@ _BERT = Recipe(
 _ROBERTA = Recipe(
     kind="framed_byte_bpe",
     files=_VOCAB_MERGES,
-    special=_FAIRSEQ_TOKENS,
+    special=FAIRSEQ_TOKENS,
     options={"add_prefix_space": False, "trim_offsets": True, "errors": "replace"},
     model_types=("roberta", "roberta-prelayernorm", "longformer", "data2vec-text", "ibert", "mra"),
     aliases=("Longformer",),
@@ -124,7 +120,7 @@ _ROBERTA = Recipe(
 _MBART = Recipe(
     kind="coded_fairseq",
     files=_FAIRSEQ_PIECES,
-    special=_FAIRSEQ_TOKENS,
+    special=FAIRSEQ_TOKENS,
     options={"src_lang": None, "tgt_lang": None},
     languages=MBART,
     model_types=("mbart",),
@@ -141,96 +137,6 @@ def _of_file(
     """A row that is read from a `tokenizer.json` alone."""
     return Recipe("", {}, special, inputs, {}, padding_side, model_types=model_types, positions=positions)
 
-
-def _named(*tokens: str) -> dict[str, str]:
-    """Special tokens in the order bos, eos, unk, sep, pad, cls, mask; an empty text stands for none."""
-    names = ("bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token")
-    return {name: token for name, token in zip(names, tokens, strict=False) if token}
-
-
-_SENTENCES = _named("[CLS]", "[SEP]", "<unk>", "[SEP]", "<pad>", "[CLS]", "[MASK]")
-_LETTERS = _named("[CLS]", "[SEP]", "[UNK]", "[SEP]", "[PAD]", "[CLS]", "[MASK]")
-_PIECES = _named("<s>", "</s>", "<unk>", "<sep>", "<pad>", "<cls>", "<mask>")
-_END = "<|endoftext|>"
-_TYPES_LAST = ("input_ids", "attention_mask", "token_type_ids")
-
-# Special tokens, model types, inputs, side of the padding, positions (facts of transformers 5.23) of classes
-# whose vocabulary is read from a tokenizer.json, and from what `_OLDER_FILES` says.
-_FILE_ROWS: dict[str, tuple[Any, ...]] = {
-    "Albert": (_SENTENCES, ("albert", "nystromformer", "yoso")),
-    "Barthez": (_FAIRSEQ_TOKENS, ("barthez",)),
-    "BertGeneration": (_named("<s>", "</s>", "<unk>", "<::::>", "<pad>"), ("bert-generation",)),
-    "BigBird": (_named("<s>", "</s>", "<unk>", "[SEP]", "<pad>", "[CLS]", "[MASK]"), ("big_bird",)),
-    "Blenderbot": (_FAIRSEQ_TOKENS, ("blenderbot",)),
-    "BlenderbotSmall": (_named("__start__", "__end__", "__unk__", "", "__null__"), ("blenderbot-small",)),
-    "CodeLlama": (_named("<s>", "</s>", "<unk>"), ("code_llama",), PLAIN_INPUTS, "left"),
-    "Cohere": (
-        _named("<BOS_TOKEN>", "<|END_OF_TURN_TOKEN|>", "<UNK>", "<SEP>", "<PAD>", "<CLS>", "<MASK_TOKEN>"),
-        ("cohere", "cohere2"),
-        PLAIN_INPUTS,
-        "left",
-    ),
-    "Cpm": (_PIECES, ("cpm",)),
-    "Deberta": (_LETTERS, ("deberta",), _TYPES_LAST),
-    "DebertaV2": (_LETTERS, ("deberta-v2",), _TYPES_LAST),
-    "FNet": (_SENTENCES, ("fnet",), ("input_ids", "token_type_ids")),
-    "Funnel": (_PIECES, ("funnel",)),
-    "GPTNeoX": (
-        _named(_END, _END, _END, "", "<|padding|>"),
-        ("gpt_neox", "mamba", "mamba2", "falcon_mamba", "mpt", "olmo", "olmoe", "rwkv"),
-    ),
-    "Gemma": (
-        _named("<bos>", "<eos>", "<unk>", "", "<pad>", "", "<mask>"),
-        (
-            "gemma",
-            "gemma2",
-            "gemma3",
-            "gemma3_text",
-            "gemma3n",
-            "recurrent_gemma",
-            "shieldgemma2",
-            "t5gemma",
-            "vaultgemma",
-        ),
-        PLAIN_INPUTS,
-        "left",
-    ),
-    "Herbert": (_named("", "", "<unk>", "</s>", "<pad>", "<s>", "<mask>"), ("herbert",)),
-    "LayoutLMv2": ({k: v for k, v in _LETTERS.items() if k[0] not in "be"}, ("layoutlmv2",), _TYPES_LAST),
-    "LayoutLMv3": (_FAIRSEQ_TOKENS, ("layoutlmv3",), ("input_ids", "attention_mask", "bbox")),
-    "LayoutXLM": (_FAIRSEQ_TOKENS, ("layoutxlm",)),
-    "MPNet": (
-        {**_FAIRSEQ_TOKENS, "unk_token": "[UNK]"},
-        ("mpnet",),
-        PLAIN_INPUTS,
-        "right",
-        "after_padding",
-    ),
-    "MarkupLM": (_FAIRSEQ_TOKENS, ("markuplm",), BERT_INPUTS),
-    "Nougat": (_named("<s>", "</s>", "<unk>", "", "<pad>"), ("nougat",)),
-    "Parakeet": ({}, ("parakeet_ctc", "parakeet_tdt")),
-    "Pegasus": (_named("", "</s>", "<unk>", "", "<pad>", "", "<mask_2>"), ("pegasus",)),
-    "Qwen3_5": (_named("", _END, _END, "", _END), ("qwen3_5", "qwen3_5_moe")),
-    "Reformer": (_named("", "</s>", "<unk>"), ("reformer",)),
-    "RemBert": (_SENTENCES, ("rembert",)),
-    "RoFormer": (_named("", "", "[UNK]", "[SEP]", "[PAD]", "[CLS]", "[MASK]"), ("roformer",)),
-    "SeamlessM4T": (
-        _named("<s>", "</s>", "<unk>", "</s>", "<pad>", "<s>"),
-        ("seamless_m4t", "seamless_m4t_v2"),
-    ),
-    "Siglip2": (
-        _named("<bos>", "<eos>", "<unk>", "", "<pad>", "", "<mask>"),
-        ("siglip2",),
-        PLAIN_INPUTS,
-        "left",
-    ),
-    "Splinter": (
-        {**_named("", "", "[UNK]", "[SEP]", "[PAD]", "[CLS]", "[MASK]"), "question_token": "[QUESTION]"},
-        ("splinter",),
-    ),
-    "Udop": (_named("", "</s>", "<unk>", "</s>", "<pad>"), ("udop",)),
-    "XLNet": (_PIECES, ("xlnet",), PLAIN_INPUTS, "left", "relative"),
-}
 
 _SPIECE = {"vocab_file": ("spiece.model",)}
 _TOKENIZER_MODEL = {"vocab_file": ("tokenizer.model",)}
@@ -266,7 +172,7 @@ _OLDER_FILES: dict[str, tuple[str, Mapping[str, tuple[str, ...]], Mapping[str, A
     "Splinter": ("splinter", _VOCAB_TXT, _BERT.options),
     "XLNet": ("xlnet", _SPIECE, {"do_lower_case": False, "keep_accents": False}),
 }
-_ENTITY_MARKS = {**_FAIRSEQ_TOKENS, "entity_1_token": "<ent>", "entity_2_token": "<ent2>"}
+_ENTITY_MARKS = {**FAIRSEQ_TOKENS, "entity_1_token": "<ent>", "entity_2_token": "<ent2>"}
 _ENTITIES = {
     **{"task": None, "max_entity_length": 32, "max_mention_length": 30, "entity_vocab": None},
     **{"entity_unk_token": "[UNK]", "entity_pad_token": "[PAD]"},
@@ -280,7 +186,7 @@ _UNNAMED = {
 _XLM = Recipe(
     kind="moses",
     files=_VOCAB_MERGES,
-    special=_named("<s>", "", "<unk>", "</s>", "<pad>", "</s>", "<special1>"),
+    special=named("<s>", "", "<unk>", "</s>", "<pad>", "</s>", "<special1>"),
     options={"lang2id": None, "id2lang": None, "lang": "en", "do_lowercase_and_remove_accent": True},
     additional=tuple(f"<special{i}>" for i in range(10)),
     model_types=("xlm",),
@@ -299,7 +205,7 @@ RECIPES: dict[str, Recipe] = {
         _BERT,
         kind="ended_wordpiece",
         files={"vocab_file": ("prophetnet.tokenizer",)},
-        special={**_named("", "", "[UNK]", "[SEP]", "[PAD]", "", "[MASK]"), "x_sep_token": "[X_SEP]"},
+        special={**named("", "", "[UNK]", "[SEP]", "[PAD]", "", "[MASK]"), "x_sep_token": "[X_SEP]"},
         inputs=PLAIN_INPUTS,
         model_types=("prophetnet",),
         aliases=(),
@@ -308,7 +214,7 @@ RECIPES: dict[str, Recipe] = {
     "Tapas": replace(
         _BERT,
         special={**_BERT.special, "empty_token": "[EMPTY]"},
-        inputs=_TYPES_LAST,
+        inputs=TYPES_LAST,
         options={
             **_BERT.options,
             **{"cell_trim_length": -1, "max_column_id": None, "max_row_id": None},
@@ -350,13 +256,13 @@ RECIPES: dict[str, Recipe] = {
     "OpenAIGPT": Recipe(
         kind="word_bpe",
         files=_VOCAB_MERGES,
-        special=_named("", "", "<unk>"),
+        special=named("", "", "<unk>"),
         model_types=("openai-gpt",),
     ),
     "CTRL": Recipe(
         kind="marked_inside",
         files=_VOCAB_MERGES,
-        special=_named("", "", "<unk>"),
+        special=named("", "", "<unk>"),
         model_types=("ctrl",),
         attributes={"control_codes": CTRL_CODES},
     ),
@@ -374,7 +280,7 @@ RECIPES: dict[str, Recipe] = {
             "tgt_vocab_file": ("vocab-tgt.json",),
             "merges_file": ("merges.txt",),
         },
-        special=_named("<s>", "", "<unk>", "</s>", "<pad>"),
+        special=named("<s>", "", "<unk>", "</s>", "<pad>"),
         options={"langs": None, "do_lower_case": False},
         order=("langs", "src_vocab_file", "tgt_vocab_file", "merges_file"),
         model_types=("fsmt",),
@@ -382,13 +288,13 @@ RECIPES: dict[str, Recipe] = {
     "BioGpt": Recipe(
         kind="escaped",
         files=_VOCAB_MERGES,
-        special=_named("<s>", "</s>", "<unk>", "</s>", "<pad>"),
+        special=named("<s>", "</s>", "<unk>", "</s>", "<pad>"),
         model_types=("biogpt",),
     ),
     "GPTNeoXJapanese": Recipe(
         kind="japanese",
         files={"vocab_file": ("vocab.txt",), "emoji_file": ("emoji.json",)},
-        special=_named("<|startoftext|>", _END, _END, "", _END),
+        special=named("<|startoftext|>", END, END, "", END),
         options={"do_clean_text": False},
         order=("vocab", "emoji_file"),
         model_types=("gpt_neox_japanese",),
@@ -396,7 +302,7 @@ RECIPES: dict[str, Recipe] = {
     "XGLM": Recipe(
         kind="xglm",
         files=_FAIRSEQ_PIECES,
-        special=_named("<s>", "</s>", "<unk>", "</s>", "<pad>", "<s>"),
+        special=named("<s>", "</s>", "<unk>", "</s>", "<pad>", "<s>"),
         options={"add_prefix_space": True},
         additional=tuple(f"<madeupword{i}>" for i in range(7)),
         model_types=("xglm",),
@@ -404,14 +310,14 @@ RECIPES: dict[str, Recipe] = {
     "Esm": Recipe(
         kind="letters",
         files=_VOCAB_TXT,
-        special=_named("", "<eos>", "<unk>", "", "<pad>", "<cls>", "<mask>"),
+        special=named("", "<eos>", "<unk>", "", "<pad>", "<cls>", "<mask>"),
         model_types=("esm",),
         positions="after_padding",
     ),
     "XLMRoberta": Recipe(
         kind="xlm_roberta",
         files=_FAIRSEQ_PIECES,
-        special={**_FAIRSEQ_TOKENS, "mask_token": "<mask>"},
+        special={**FAIRSEQ_TOKENS, "mask_token": "<mask>"},
         options={"add_prefix_space": True},
         model_types=("xlm-roberta", "xlm-roberta-xl", "jina_embeddings_v3", "xmod"),
         positions="after_padding",
@@ -419,7 +325,7 @@ RECIPES: dict[str, Recipe] = {
     "Camembert": Recipe(
         kind="camembert",
         files=_FAIRSEQ_PIECES,
-        special=_FAIRSEQ_TOKENS,
+        special=FAIRSEQ_TOKENS,
         options={"add_prefix_space": True},
         additional=("<s>NOTUSED", "</s>NOTUSED", "<unk>NOTUSED"),
         model_types=("camembert",),
@@ -428,7 +334,7 @@ RECIPES: dict[str, Recipe] = {
     "MBart": _MBART,
     "MBart50": replace(
         _MBART,
-        special={name: token for name, token in _FAIRSEQ_TOKENS.items() if name != "bos_token"},
+        special={name: token for name, token in FAIRSEQ_TOKENS.items() if name != "bos_token"},
         languages=MBART_50,
         model_types=("mbart50",),
     ),
@@ -442,7 +348,7 @@ RECIPES: dict[str, Recipe] = {
     "M2M100": Recipe(
         kind="m2m",
         files={"vocab_file": ("vocab.json",), "spm_file": ("sentencepiece.bpe.model",)},
-        special=_named("<s>", "</s>", "<unk>", "</s>", "<pad>"),
+        special=named("<s>", "</s>", "<unk>", "</s>", "<pad>"),
         options={"src_lang": None, "tgt_lang": None, "language_codes": "m2m100"},
         languages=M2M_100,
         order=("vocab", "spm_file"),
@@ -456,7 +362,7 @@ RECIPES: dict[str, Recipe] = {
             "vocab_file": ("vocab.json",),
             "target_vocab_file": ("target_vocab.json",),
         },
-        special=_named("", "</s>", "<unk>", "", "<pad>"),
+        special=named("", "</s>", "<unk>", "", "<pad>"),
         options={"source_lang": None, "target_lang": None, "separate_vocabs": False},
         order=("source_spm", "target_spm", "vocab", "target_vocab_file"),
         model_types=("marian",),
@@ -541,7 +447,7 @@ RECIPES: dict[str, Recipe] = {
     "Whisper": Recipe(
         kind="byte_bpe",
         files={**_VOCAB_MERGES, "normalizer_file": ("normalizer.json",)},
-        special=dict.fromkeys(("unk_token", "bos_token", "eos_token"), _END),
+        special=dict.fromkeys(("unk_token", "bos_token", "eos_token"), END),
         options={
             **{"add_prefix_space": False, "errors": "replace", "language": None, "task": None},
             "predict_timestamps": False,
@@ -561,7 +467,7 @@ RECIPES: dict[str, Recipe] = {
         options={"errors": "replace"},
         model_types=("clip", "clipseg", "groupvit", "owlv2", "owlvit", "xclip", "clip_text_model"),
     ),
-    **{name: _with_older(name, _of_file(*row)) for name, row in _FILE_ROWS.items()},
+    **{name: _with_older(name, _of_file(*row)) for name, row in FILE_ROWS.items()},
 }
 
 # Public class name -> recipe. Both spellings are the same class: there is one kind of tokenizer here.

@@ -13,6 +13,7 @@ from formers.tokenization import chat, classes, components, files, saving, speci
 from formers.tokenization.decoder import Decoder, clean_up, ids_of
 from formers.tokenization.encoder import Encoder, Ragged, RenderedChat
 from formers.tokenization.encoding import BatchEncoding
+from formers.tokenization.file_rows import BERT_INPUTS, PLAIN_INPUTS
 from formers.tokenization.framing import FrameMethods
 from formers.tokenization.kinds import methods_of
 from formers.tokenization.legacy import OlderCalls
@@ -27,7 +28,7 @@ from formers.tokenization.options import (
     refuse_call_keywords,
 )
 from formers.tokenization.padding import Filling, pad_encoded
-from formers.tokenization.recipes import BERT_INPUTS, CLASSES, PLAIN_INPUTS, RECIPES, Recipe, limit_of
+from formers.tokenization.recipes import CLASSES, RECIPES, Recipe, limit_of
 from formers.tokenization.special import Token, added_token
 from formers.tokenization.tokens import TokenMethods
 from formers.tokenization.vocabulary import Vocabulary
