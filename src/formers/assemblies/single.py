@@ -84,7 +84,7 @@ class Single(Assembly):
     ) -> None:
         self.mask = mask
         self._stack, self.cache, self._kind, self._pools = stack, cache, kind, pools
-        self._apart = apart
+        self._apart = dict(apart)  # models are copied whole
         self.main, self.means = stem.reads, STEMS[stem].inputs
         self.inputs = inputs_of(stem, cache) if reads is None else (*reads, *_OTHER[1:])
         if tasks:
