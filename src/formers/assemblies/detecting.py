@@ -113,7 +113,7 @@ class Detecting(EncoderDecoder):
         super().__init__(half, stem=spec.Vectors)
         self.halves["decoder"] = QueryHalf(self._decoder, spec.Vectors)
         self.about, self.backbone, self.detector = about, backbone, detector
-        self.main, self.inputs, self.means = "pixel_values", _READS, _MEANS
+        self.main, self.inputs, self.means = "pixel_values", _READS, dict(_MEANS)
 
     def place(
         self, model: PreTrainedModel, config: Any, pooler: bool | None = None, masked: bool = False

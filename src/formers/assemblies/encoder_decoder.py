@@ -394,7 +394,7 @@ class DecoderHalf(EncoderDecoder):
     def __init__(self, whole: EncoderDecoder) -> None:
         vars(self).update(vars(whole))
         own = self.halves["decoder"]
-        self.main, self.means, self.inputs = own.main, own.means, own.inputs
+        self.main, self.means, self.inputs = own.main, dict(own.means), own.inputs
         if not whole.shares:
             self.inputs = (*own.inputs[:2], "encoder_outputs", *own.inputs[2:])
         self.shares = whole.shares and whole.doubled  # else there is one table

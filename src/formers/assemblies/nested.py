@@ -107,7 +107,7 @@ class Wrapped(Nested):
 
     def __init__(self, kind: Callable[[], type[BaseModel]], path: str, inner: Assembly) -> None:
         super().__init__(kind, path)
-        self.inputs, self.main, self.means = inner.inputs, inner.main, inner.means
+        self.inputs, self.main, self.means = inner.inputs, inner.main, dict(inner.means)
 
     def place(
         self, model: PreTrainedModel, config: Any, pooler: bool | None = None, masked: bool = False
