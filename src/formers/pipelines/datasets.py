@@ -62,7 +62,8 @@ class _Stream(IterableDataset[Any]):
     def __iter__(self) -> Iterator[Any]:
         for row in self.table:
             _refuse_no_text(list(row))
-            yield {"text": row["text"], "text_pair": row.get("text_pair")}
+            alone = row.get("text_pair") is None
+            yield row["text"] if alone else {"text": row["text"], "text_pair": row["text_pair"]}
 
 
 class Results(Iterator[Any]):
