@@ -176,6 +176,7 @@ def test_a_packed_file_is_unpacked_whatever_its_name(tmp_path):
         (lzma.compress(b"text,label\na,x\n"), "packed with xz"),
         (b"PAR1\x15\x04", "a Parquet table: give it the ending .parquet"),
     ],
+    ids=["bzip2", "xz", "parquet"],
 )
 def test_a_file_of_another_form_than_its_name_says_is_named(tmp_path, content, said):
     (tmp_path / "a.csv").write_bytes(content)

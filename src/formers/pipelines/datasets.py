@@ -62,8 +62,7 @@ class _Stream(IterableDataset[Any]):
     def __iter__(self) -> Iterator[Any]:
         for row in self.table:
             _refuse_no_text(list(row))
-            alone = row.get("text_pair") is None
-            yield row["text"] if alone else {"text": row["text"], "text_pair": row["text_pair"]}
+            yield row["text"] if row.get("text_pair") is None else {k: row[k] for k in ("text", "text_pair")}
 
 
 class Results(Iterator[Any]):

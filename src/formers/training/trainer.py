@@ -387,7 +387,6 @@ class Trainer:
         """
         known = ["resume_from_checkpoint", "trial", "ignore_keys_for_eval", "model_path"]
         refuse_unknown(older, known, "Trainer.train")
-        hooks.refuse_never_called(self)
         wanted = older.get("model_path") if resume_from_checkpoint is None else resume_from_checkpoint
         return fit(self, self._inner_training_loop, wanted or None, trial, ignore_keys_for_eval)
 
