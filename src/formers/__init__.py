@@ -268,6 +268,8 @@ def _derived(name: str) -> Any:
         if found is not None:
             return getattr(_load(found[0]), found[1])
         why = names.reason_of_absence(name)
+        if not why and name[0].islower():  # `from formers import masking_utils`
+            why = _load("formers.paths").reason_of_absence(name)
     except AttributeError as error:  # a name of a family that has no such class; the text names the nearest
         why = names.reason_of_absence(name) or str(error).partition(repr(name))[2]
     if found is None and not why:

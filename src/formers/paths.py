@@ -248,7 +248,7 @@ class PathLoader(Loader):
                 if prefixes and name == "__all__":
                     return _of_a_family(prefixes)
                 raise AttributeError(name)
-            if real is not None:
+            if real is not None and hasattr(importlib.import_module(real), name):
                 value = getattr(importlib.import_module(real), name)
             elif f"{path}.{name}" in PATHS:
                 value = importlib.import_module(f"{root}.{path}.{name}")
@@ -289,13 +289,18 @@ def spec_of(fullname: str) -> ModuleSpec | None:
         return ModuleSpec(fullname, PathLoader(), is_package=path.count(".") == 1)
     if sys._getframe(3).f_code.co_name != "_find_and_load_unlocked":
         return None  # nobody imports it: somebody asks whether it is there
+    if why := reason_of_absence(path):
+        raise ModuleNotFoundError(f"No module named {fullname!r}{why}", name=fullname)
+    return None
+
+
+def reason_of_absence(path: str) -> str:
+    """Why there is no module of this path, as the end of a sentence; empty where nothing is known of it."""
     known = bool(prefixes_of(".".join(path.split(".")[:2])))
     for start, what in _ABSENT:
         if re.match(start, path) and not (known and start == r"models\."):
-            raise ModuleNotFoundError(
-                f"No module named {fullname!r}: {what} not part of this version", name=fullname
-            )
-    return None
+            return f": {what} not part of this version"
+    return ""
 
 
 def prefixes_of(path: str) -> tuple[str, ...]:

@@ -121,6 +121,14 @@ def test_a_stream_is_read_no_further_than_a_chunk_ahead(pipe: Any) -> None:
     assert found[:9] * 7 == [*found, *found[6:9]]
 
 
+def test_prompts_of_a_stream_that_does_not_know_its_columns_are_gone_on_with(pipe: Any) -> None:
+    datasets = pytest.importorskip("datasets")
+    rows = [{"text": text, "id": 1} for text in PROMPTS[:2]]
+    stream = datasets.IterableDataset.from_generator(lambda: iter(rows))
+    settings = {"max_new_tokens": 2, "do_sample": False}
+    assert list(pipe(stream, **settings)) == pipe(PROMPTS[:2], **settings)
+
+
 def test_an_error_reaches_the_caller_and_the_next_call_works(pipe: Any) -> None:
     def fails(module: Any, args: Any, given: Any) -> None:
         if len(given["input_ids"]) > 2:

@@ -120,6 +120,7 @@ def test_a_family_has_its_classes_under_the_paths_of_the_ecosystem(path, names):
         ("import formers.models.gpt2.convert_gpt2_original_tf_checkpoint_to_pytorch", "conversion to other"),
         ("import formers.integrations.bitsandbytes", "quantized loading is"),
         ("import formers.distributed.utils", "a choice of kernels and of parallelism is"),
+        ("from formers.utils.logging import are_progress_bars_disabled", "torch and tqdm offer themselves"),
     ],
 )
 def test_what_a_path_has_not_got_is_refused_with_a_reason(line, said):
@@ -451,7 +452,7 @@ ABSENT = {
     "this processor of images or audio is": "BridgeTowerImageProcessor ClapProcessor load_images",
     "quantized loading is": "AqlmConfig EetqConfig VptqConfig",
     "this pipeline is": "TextToAudioPipeline KeypointMatchingPipeline",
-    "this task is": "AutoModelForTimeSeriesPrediction MODEL_FOR_TEXT_TO_WAVEFORM_MAPPING",
+    "this task is": "AutoModelForTimeSeriesPrediction MODEL_FOR_POSE_ESTIMATION_MAPPING",
     "is not among the model families": (
         "Qwen2VLForConditionalGeneration ZambaConfig MoshiModel ReformerForSequenceClassification BitNetModel"
         " "
@@ -467,6 +468,8 @@ ABSENT = {
     "of Bert this version has BertConfig": "BertForObjectDetection",
     "what huggingface_hub, safetensors, torch": "CrossEntropyLoss create_repo",
     "nothing is sent from here": "send_example_telemetry",
+    "attention functions of one's own are": "masking_utils",
+    "conversion of weights while loading is": "core_model_loading",
     "'BertAdam' from 'formers'$": "BertAdam",
     "run on PyTorch alone$": "TFBlipModel FlaxCLIPProcessor",
 }

@@ -30,16 +30,37 @@ def model(cls: Any) -> Any:
     return cls(BertConfig(vocab_size=204, max_position_embeddings=16, **sizes)).eval()
 
 
-@pytest.mark.parametrize("task", CALLS)
-def test_several_texts_are_read_in_one_pass(task: str) -> None:
+def made(task: str) -> tuple[Any, dict[str, list[str]]]:
     cls, inputs = CALLS[task]
     tokenizer = tiny_tokenizer()
     tokenizer.mask_token = "w9"
-    pipe = pipeline(task, model=model(cls), tokenizer=tokenizer, device="cpu")
+    return pipeline(task, model=model(cls), tokenizer=tokenizer, device="cpu"), inputs
+
+
+@pytest.mark.parametrize("task", CALLS)
+def test_several_texts_are_read_in_one_pass(task: str) -> None:
+    pipe, inputs = made(task)
     passes: list[Any] = []
     pipe.model.register_forward_pre_hook(lambda *given: passes.append(given))
     found = pipe(**inputs)
     assert (len(found), len(passes)) == (len(TEXTS), 1)
+
+
+@pytest.mark.parametrize("task", CALLS)
+def test_rows_of_a_stream_that_does_not_know_its_columns_are_answered(task: str) -> None:
+    datasets = pytest.importorskip("datasets")
+    pipe, inputs = made(task)
+    columns = {"text" if name == "inputs" else name: texts for name, texts in inputs.items()}
+    rows = [dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)]
+    assert list(pipe(datasets.IterableDataset.from_generator(lambda: iter(rows)))) == pipe(**inputs)
+
+
+@pytest.mark.parametrize("task", CALLS)
+def test_a_model_that_is_told_to_return_tuples_gives_the_same_answers(task: str) -> None:
+    pipe, inputs = made(task)
+    expected = pipe(**inputs)
+    pipe.model.config.return_dict = False
+    assert pipe(**inputs) == expected
 
 
 @pytest.mark.parametrize("looked", [False, True], ids=["packed", "looked at"])

@@ -14,7 +14,7 @@ import pytest
 
 from formers.serving import Settings, limits
 from formers.serving.adapt import service_of
-from formers.serving.limits import MOST_FAULTS, Refusal, parse, parsed, read_body
+from formers.serving.limits import MOST_FAULTS, Faults, Refusal, parse, parsed, read_body, read_object
 from formers.serving.logs import RequestLog
 from formers.serving.schemas import Resolution
 from formers.serving.service import thresholds_of
@@ -157,6 +157,25 @@ def test_more_values_than_a_request_needs_are_refused_before_they_are_read(monke
 @pytest.mark.parametrize("text", ['",,[[{{' * 9, "\\" * 50, '\\"' * 30, "[" * 100, "1" * 100])
 def test_what_stands_within_a_text_is_no_value(text):
     assert asked({"text": text}).texts == [text]
+
+
+@pytest.mark.parametrize("piece", [1, 2, 3, 7])
+def test_texts_and_escapes_go_on_from_piece_to_piece(monkeypatch, piece):
+    monkeypatch.setattr(limits, "PIECE", piece)
+    for text in ('",' * 120, "\\,[" * 120, '\\",{' * 120, ",[\\\\" * 120):
+        body = json.dumps({"inputs": [text, text]}).encode()
+        assert read_object(body, Faults()) == {"inputs": [text, text]}
+        for many, words in ((b"[],", "values"), (b'"a",', "values"), (b"[", "lists and objects")):
+            with pytest.raises(Refusal, match=f"more than 100 {words}"):
+                read_object(body[:-2] + b"," + many * 120, Faults())
+
+
+def test_never_is_the_whole_of_a_large_body_looked_through_for_escapes():
+    class Whole(str):
+        def replace(self, *_):
+            pytest.fail("all of it in one go: nobody else is answered meanwhile")
+
+    limits._bound(Whole('{"text": "' + '\\",' * 100_000 + '"}'), 100, 100)
 
 
 def test_turns_are_given_in_order_and_a_short_burst_does_not_wait(monkeypatch):

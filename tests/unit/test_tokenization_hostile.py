@@ -186,3 +186,15 @@ def test_the_oldest_word_for_padding_still_pads_and_cuts(bert):
     found = bert(["the"], pad_to_max_length=True, max_length=4)
     assert found["input_ids"] == [[2, 5, 3, 0]]
     assert bert("the boat the", pad_to_max_length=True, max_length=4)["input_ids"] == [2, 5, 6, 3]
+
+
+def test_the_older_calls_know_the_oldest_word_for_padding_too(bert):
+    older = {"pad_to_max_length": True, "max_length": 4}
+    for call in (bert.encode_plus, bert.prepare_for_model):
+        assert call([5], **older)["input_ids"] == [2, 5, 3, 0]
+        assert call([5, 6, 5], **older)["input_ids"] == [2, 5, 6, 3]
+    assert bert.encode("the", **older) == [2, 5, 3, 0]
+    found = bert.batch_encode_plus(["the", "the boat the"], **older)
+    assert found["input_ids"] == [[2, 5, 3, 0], [2, 5, 6, 3]]
+    assert found["attention_mask"] == [[1, 1, 1, 0], [1, 1, 1, 1]]
+    assert bert.encode_plus("the", pad_to_max_length=False, max_length=4)["input_ids"] == [2, 5, 3]

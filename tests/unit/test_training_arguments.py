@@ -83,6 +83,7 @@ def test_contradictions_and_impossible_wishes_say_why(options, words):
         ({"per_device_train_batch_size": 2.5}, "must be a whole number, got 2.5"),
         ({"per_device_train_batch_size": True}, "must be a whole number, got True"),
         ({"max_steps": float("inf")}, "must be a whole number"),
+        ({"num_train_epochs": float("inf")}, "must be finite and not negative, got inf"),
         ({"dataloader_num_workers": -1}, "must not be negative, got -1"),
         ({"seed": -1}, "must not be negative, got -1"),
         ({"bf16": "maybe"}, "is True or False, got 'maybe'"),

@@ -1,7 +1,9 @@
 """Examples in: files as they really are, labels, columns; and the order in which examples are seen."""
 
+import bz2
 import gzip
 import json
+import lzma
 import math
 import os
 import subprocess
@@ -165,6 +167,21 @@ def test_a_byte_order_mark_is_obeyed(tmp_path, encoding):
 def test_a_packed_file_is_unpacked_whatever_its_name(tmp_path):
     (tmp_path / "a.csv").write_bytes(gzip.compress(b"text,label\na,x\n"))
     assert load_table(tmp_path / "a.csv", "text", "label") == [{"text": "a", "label": "x"}]
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (bz2.compress(b"text,label\na,x\n"), "packed with bzip2"),
+        (lzma.compress(b"text,label\na,x\n"), "packed with xz"),
+        (b"PAR1\x15\x04", "a Parquet table: give it the ending .parquet"),
+    ],
+    ids=["bzip2", "xz", "parquet"],
+)
+def test_a_file_of_another_form_than_its_name_says_is_named(tmp_path, content, said):
+    (tmp_path / "a.csv").write_bytes(content)
+    with pytest.raises(ValueError, match=said):
+        load_table(tmp_path / "a.csv", "text", "label")
 
 
 def test_labels_that_differ_in_blanks_around_them_are_one(tmp_path):

@@ -58,6 +58,21 @@ def test_a_hook_that_would_never_be_called_is_refused_with_the_one_that_is():
         type("Mine", (Trainer,), {"_run_epoch": lambda self: None})
 
 
+def test_a_hook_that_comes_from_a_mixin_or_later_is_refused_too(tmp_path):
+    class Mixin:
+        def _run_epoch(self):
+            return None
+
+    with pytest.raises(TypeError, match="Mine overrides _run_epoch"):
+        type("Mine", (Mixin, Trainer), {})
+    one, other = make(Trainer, tmp_path), make(type("Mine", (Trainer,), {}), tmp_path)
+    one._save_scaler = type(other)._get_grad_norm = lambda *_: None
+    with pytest.raises(TypeError, match="overrides _save_scaler.*_save_optimizer_and_scheduler instead"):
+        one.train()
+    with pytest.raises(TypeError, match="Mine overrides _get_grad_norm"):
+        other.train()
+
+
 class Seen(TrainerCallback):
     """The first token of the examples of each batch, through the collator."""
 

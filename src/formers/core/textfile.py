@@ -11,7 +11,16 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-_GZIP, _ZIP = b"\x1f\x8b", b"PK\x03\x04"
+_GZIP = b"\x1f\x8b"
+# How files begin that are no text, and what to do with them.
+_OTHERS = {
+    b"PK\x03\x04": "a zip archive or an Excel workbook: unpack it, or save its table as CSV",
+    b"\xd0\xcf\x11\xe0": "an Excel workbook: save its table as CSV",
+    b"BZh9": "packed with bzip2: unpack it (bunzip2)",
+    b"\xfd7zX": "packed with xz: unpack it (unxz)",
+    b"(\xb5/\xfd": "packed with zstd: unpack it (unzstd)",
+    b"PAR1": "a Parquet table: give it the ending .parquet",
+}
 # The marks of encodings; that of UTF-32 begins with that of UTF-16.
 _MARKS = {
     codecs.BOM_UTF8: "utf-8-sig",
@@ -27,12 +36,12 @@ def opened(path: str | os.PathLike[str]) -> Iterator[Any]:
     """The bytes of a file as a stream, unpacked where its name or its first bytes say gzip.
 
     Raises:
-        ValueError: for no whole gzip file, or a zip archive, as an Excel workbook is one.
+        ValueError: for no whole gzip file, or one that is packed otherwise, as an Excel workbook is.
     """
     with open(path, "rb") as stream:
         start = stream.read(4)
-    if start == _ZIP:
-        raise ValueError(f"{path} is a zip archive or an Excel workbook: unpack it, or save its table as CSV")
+    if start in _OTHERS:
+        raise ValueError(f"{path} is {_OTHERS[start]}")
     packed = start.startswith(_GZIP) or Path(path).suffix.lower() == ".gz"
     opener: Any = gzip.open if packed else open
     try:

@@ -62,7 +62,7 @@ class _Stream(IterableDataset[Any]):
     def __iter__(self) -> Iterator[Any]:
         for row in self.table:
             _refuse_no_text(list(row))
-            yield {"text": row["text"], "text_pair": row.get("text_pair")}
+            yield row["text"] if row.get("text_pair") is None else {k: row[k] for k in ("text", "text_pair")}
 
 
 class Results(Iterator[Any]):

@@ -29,6 +29,7 @@ MOST_FAULTS = 10
 SPARE_VALUES = 100  # values, lists and objects of a body beside its texts: more than any request needs
 LONGEST_NUMBER = 100  # characters
 LONGEST_KEY = 100  # characters of an unknown key that are quoted
+PIECE = 128 * 1024  # characters of a body that are looked at in one go
 LARGE = 64 * 1024  # bytes: a larger body waits its turn, and is read beside the event loop
 BYTES_PER_SECOND = 8 * 1024 * 1024  # that all large bodies together come in with, and long pages go out
 PAGE, REFUSED = 128 * 1024, 64 * 1024  # what a page and a refusal cost the event loop, in such bytes
@@ -311,15 +312,23 @@ def read_object(
 
 def _bound(text: str, most: int, nests: int) -> None:
     """Refuse (413) JSON of more values than any request needs, before they are made; linear, and quick."""
-    if len(text) <= 2 * min(most, nests):  # too short for more
+    if text.count(",") < most and text.count("[") + text.count("{") <= nests:  # within texts or not
         return
-    ends = text.replace("\\\\", "").replace('\\"', "")  # the quotes that are left begin and end strings
-    parts = ends.split('"', 4 * most)
-    outside = "".join(parts[::2])
-    if len(parts) > 4 * most or outside.count(",") >= most:
-        raise Refusal(413, f"the body holds more than {most} values")
-    if outside.count("[") + outside.count("{") > nests:
-        raise Refusal(413, f"the body holds more than {nests} lists and objects")
+    quotes = commas = nested = at = 0
+    while at < len(text):  # in pieces: whoever looks at all of it at once keeps the event loop waiting
+        piece = text[at : at + PIECE]
+        if (len(piece) - len(piece.rstrip("\\"))) % 2:  # what the last backslash escapes comes next
+            piece = text[at : at + PIECE + 1]
+        at += len(piece)
+        parts = piece.replace("\\\\", "").replace('\\"', "").split('"')  # each begins or ends a string
+        outside = "".join(parts[quotes % 2 :: 2])
+        quotes += len(parts) - 1
+        commas += outside.count(",")
+        nested += outside.count("[") + outside.count("{")
+        if quotes >= 4 * most or commas >= most:
+            raise Refusal(413, f"the body holds more than {most} values")
+        if nested > nests:
+            raise Refusal(413, f"the body holds more than {nests} lists and objects")
 
 
 def _each_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

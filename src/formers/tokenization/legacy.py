@@ -32,7 +32,7 @@ class OlderCalls:
 
     def encode_plus(self: Any, text: Any, text_pair: Any = None, **kwargs: Any) -> BatchEncoding:
         """Encode one text (or pair); the same as calling the tokenizer with it."""
-        refuse_call_keywords(kwargs, "encode_plus()")
+        refuse_call_keywords(kwargs, "encode_plus()", "pad_to_max_length")
         call, words = self, kwargs.get("is_split_into_words")
         if isinstance(text, (list, tuple)) and text and not words:
             if isinstance(text[0], int):
@@ -45,7 +45,7 @@ class OlderCalls:
 
     def batch_encode_plus(self: Any, batch_text_or_text_pairs: Sequence[Any], **kwargs: Any) -> BatchEncoding:
         """Encode a batch of texts, or of (text, pair) tuples; the same as calling the tokenizer with it."""
-        refuse_call_keywords(kwargs, "batch_encode_plus()")
+        refuse_call_keywords(kwargs, "batch_encode_plus()", "pad_to_max_length")
         found: BatchEncoding = self(list(batch_text_or_text_pairs), **kwargs)
         return found
 
@@ -162,7 +162,7 @@ class OlderCalls:
         made = BatchEncoding(values)
         if options.pads:
             sizes = {"max_length": max_length, "pad_to_multiple_of": pad_to_multiple_of}
-            made = self.pad(values, padding=padding, padding_side=padding_side, verbose=verbose, **sizes)
+            made = self.pad(values, options.padding, padding_side=padding_side, verbose=verbose, **sizes)
         if return_overflowing_tokens:
             made["overflowing_tokens"] = overflow
             made["num_truncated_tokens"] = max(surplus, 0) if options.max_length else 0

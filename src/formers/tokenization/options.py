@@ -141,6 +141,8 @@ class EncodeOptions(NamedTuple):
             if given[name] is not None:
                 given[name] = whole_number(given[name], name)
         pads, cuts, length = given["padding"], given["truncation"], given["max_length"]
+        if given.get("kwargs", {}).pop("pad_to_max_length", False) and pads is False:  # so before 2021
+            pads, cuts = "max_length", bool(length) if cuts is None else cuts
         padding = _choice(pads, PaddingStrategy.LONGEST, PaddingStrategy.DO_NOT_PAD)
         truncation = truncation_strategy(
             True if cuts is None and length is not None and pads is False else cuts
@@ -214,8 +216,8 @@ CALL_KEYWORDS = ("text", "text_pair", "text_target", "text_pair_target") + tuple
 )
 
 
-def refuse_call_keywords(given: Mapping[str, Any], where: str) -> None:
-    """Refuse unknown keywords of a call; those that belong to `datasets.map` say so."""
+def refuse_call_keywords(given: Mapping[str, Any], where: str, *older: str) -> None:
+    """Refuse unknown keywords of a call, but `older` ones; those that belong to `datasets.map` say so."""
     if "batched" in given or "batch_size" in given:
         raise TypeError(
             f"{where} got {[key for key in ('batched', 'batch_size') if key in given]}, which are "
@@ -223,7 +225,7 @@ def refuse_call_keywords(given: Mapping[str, Any], where: str) -> None:
             "texts at once, `tokenizer(texts)`; with datasets, `dataset.map(lambda rows: "
             "tokenizer(rows['text']), batched=True, batch_size=1000)`"
         )
-    refuse_unknown(given, CALL_KEYWORDS, where)
+    refuse_unknown(given, (*CALL_KEYWORDS, *older), where)
 
 
 def _limited(

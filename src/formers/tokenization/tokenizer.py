@@ -428,8 +428,6 @@ class PreTrainedTokenizerFast(TokenMethods, FrameMethods, OlderCalls, Pushable):
             ValueError: for rows of different lengths with `return_tensors` and without padding, and for a
                 `stride` that leaves no room to cut.
         """
-        if kwargs.pop("pad_to_max_length", False) and padding is False:  # as it was said before 2021
-            padding, truncation = "max_length", bool(max_length) if truncation is None else truncation
         # Every keyword of a call is a field of the options.
         options = EncodeOptions.of(self, locals())
         if kwargs:

@@ -16,6 +16,7 @@ from formers.training.arguments.backends import tf32
 from formers.training.callbacks.progress import ProgressCallback
 from formers.training.checkpointer import find_checkpoint
 from formers.training.files import get_last_checkpoint
+from formers.training.hooks import refuse_never_called
 from formers.training.run import Run
 from formers.training.state import TrainOutput
 from formers.training.watch import Signals, add_noise, check_overflow, empty_cache
@@ -29,6 +30,7 @@ def fit(
     ignore_keys: list[str] | None,
 ) -> TrainOutput:
     """Make a run and go through `loop`, again and with smaller batches where memory gives out."""
+    refuse_never_called(trainer)
     args = trainer.args
     logging.getLogger("formers").setLevel(args.get_process_log_level())
     if trainer.model_init is not None:

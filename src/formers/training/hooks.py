@@ -37,15 +37,18 @@ _INSTEAD: dict[str, tuple[str, ...]] = {
 _NEVER_CALLED = {name: instead for instead, names in _INSTEAD.items() for name in names}
 
 
-def refuse_never_called(kind: type) -> None:
-    """Refuse a subclass of a trainer with a method that would never be called.
+def refuse_never_called(trainer: object) -> None:
+    """Refuse a trainer, or a class of trainers, with a method that would never be called.
+
+    It may come from a mixin, or be put on the class or the object later.
 
     Raises:
         TypeError: naming the method, and what to override instead.
     """
-    for name in vars(kind):
-        if name in _NEVER_CALLED:
+    for name, instead in _NEVER_CALLED.items():
+        if hasattr(trainer, name):
+            kind = trainer if isinstance(trainer, type) else type(trainer)
             raise TypeError(
                 f"{kind.__name__} overrides {name}, which this Trainer never calls: override "
-                f"{_NEVER_CALLED[name]} instead, or rename a method of your own that is called so"
+                f"{instead} instead, or rename a method of your own that is called so"
             )

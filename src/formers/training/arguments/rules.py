@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import sys
 from pathlib import Path
@@ -148,8 +149,8 @@ def _is_multiple(larger: float, smaller: float) -> bool:
 
 
 def _check_numbers(args: ArgumentTable) -> None:
-    if args.num_train_epochs < 0 and args.max_steps <= 0:
-        raise ValueError(f"num_train_epochs must not be negative, got {args.num_train_epochs}")
+    if not 0 <= args.num_train_epochs < math.inf and args.max_steps <= 0:
+        raise ValueError(f"num_train_epochs must be finite and not negative, got {args.num_train_epochs}")
     if args.warmup_steps >= 1 and args.warmup_steps != int(args.warmup_steps):
         raise ValueError(
             f"warmup_steps must be whole, or below 1 as a share of the run; got {args.warmup_steps}"
