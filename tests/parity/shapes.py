@@ -1258,9 +1258,9 @@ def in_training(*models: Any) -> None:
     for model in models:
         model.train()
         for name, module in model.named_modules():
-            if name.endswith(
-                ("backbone.model", "conv_encoder.model")
-            ):  # the reference looks for "stage.1" to train, and finds none
+            theirs = type(model).__module__.startswith("transformers.")
+            if theirs and name.endswith(("backbone.model", "conv_encoder.model")):
+                # it looks for "stage.1" to train, and finds none
                 for path, parameter in module.named_parameters():
                     parameter.requires_grad_(".stages." in path and ".stages.0." not in path)
             if name == "quantizer":

@@ -90,6 +90,7 @@ ONLY_THERE = {
     # a feed-forward's halves, convolutions and their norms stand by themselves in the file
     "detr": re.compile(r"layers\.\d+\.mlp$|mask_head\.(conv\d|fpn_stages\.\d(\.refine)?)(\.activation)?$"),
     "table-transformer": re.compile(r"(^|\.)backbone$"),  # it holds places beside maps, and is not called
+    "yolos": re.compile(r"\.interpolation$"),  # what stretches positions has no node of its own
     "recurrent_gemma": re.compile(r"\.temporal_block\.rotary_emb$"),  # here all layers share the turns
     "falcon": re.compile(r"(^|\.)rotary_emb$"),  # it fires where slopes stand for positions too
     # what makes a kernel of its directions and lengths, which has no weights

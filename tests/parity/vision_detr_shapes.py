@@ -37,18 +37,27 @@ SHAPES: dict[str, dict[str, dict[str, Any]]] = {
 SHAPES["table-transformer"] = {
     "sines": {**_DETR, "backbone_config": {**BACKBONE, "out_features": ["stage4"]}, "decoder_layers": 1}
 }
+_YOLOS = {
+    **{"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 24},
+    **{"image_size": [12, 20], "patch_size": 4, "num_channels": 2, "num_detection_tokens": 5},
+}
+SHAPES["yolos"] = {"positions before every layer": _YOLOS}
 MORE: dict[str, dict[str, dict[str, Any]]] = {
     "table-transformer": {
         "learned places, gelu": {**_DETR, "position_embedding_type": "learned", "activation_function": "gelu"}
     },
+    "yolos": {
+        "positions before the first layer, no biases": {
+            **{**_YOLOS, "use_mid_position_embeddings": False, "qkv_bias": False, "hidden_act": "relu"}
+        },
+    },
     "detr": {
-        "sines, bottlenecks, four heads, gelu": {
+        "sines, bottlenecks, sixteen heads, gelu": {
             **_DETR,
             "backbone_config": {**BACKBONE, "layer_type": "bottleneck", "depths": [1, 2, 1, 1]},
             "encoder_layers": 2,
-            "d_model": 28,
-            "encoder_attention_heads": 4,
-            "decoder_attention_heads": 4,
+            "encoder_attention_heads": 16,
+            "decoder_attention_heads": 16,
             "activation_function": "gelu",
         },
     },

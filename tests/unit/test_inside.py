@@ -146,6 +146,7 @@ _OTHERS |= dict.fromkeys(
 )
 _OTHERS |= dict.fromkeys(("dinov2", "dinov2_with_registers", "dinov3_vit", "siglip_vision_model"), _IMAGE)
 _OTHERS |= dict.fromkeys(("chinese_clip_vision_model", "owlvit_vision_model", "owlv2_vision_model"), _IMAGE)
+_OTHERS["yolos"] = {**_IMAGE, "image_size": [12, 12], "num_detection_tokens": 3}
 _SHALLOW = {"embedding_size": 8, "hidden_sizes": [16, 24], "depths": [1, 1], "num_stages": 2}
 _OTHERS["detr"] = _OTHERS["table-transformer"] = {
     **{"d_model": 32, "encoder_layers": 1, "decoder_layers": 1, "encoder_attention_heads": 8},

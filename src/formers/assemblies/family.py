@@ -56,7 +56,8 @@ class Family:
         bare: ending of the class without a head; empty where there is no such class.
         ignored: templates of names in checkpoints that hold nothing to load.
         order: children of one module in the order in which the ecosystem's class makes them, where that is
-            not the order in which they run: `optimizer.pt` counts parameters in it.
+            not the order in which they run: `optimizer.pt` counts parameters in it. Parameters of the
+            module's own come before its children, unless they are named here.
         gguf: architecture in a GGUF file -> role -> how such files hold its weight: the features that a
             rotary rule turns together lie in `pairs`; queries, keys and values lie in `blocks`.
         aliases: newer attribute paths of the ecosystem -> paths of the checkpoint's tree; `{i}` is a number.

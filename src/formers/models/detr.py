@@ -137,14 +137,9 @@ def about(c: Any) -> Detector:
 
 def matching(c: Any) -> Matching:
     """What counts in the loss."""
-    weights = {
-        "loss_ce": 1.0,
-        "loss_bbox": c.bbox_loss_coefficient,
-        "loss_giou": c.giou_loss_coefficient,
-        "loss_mask": c.mask_loss_coefficient,
-        "loss_dice": c.dice_loss_coefficient,
-    }
-    return Matching(c.class_cost, c.bbox_cost, c.giou_cost, c.eos_coefficient, weights)
+    parts = ("bbox", "giou", "mask", "dice")
+    weights = {f"loss_{part}": getattr(c, f"{part}_loss_coefficient", 0.0) for part in parts}
+    return Matching(c.class_cost, c.bbox_cost, c.giou_cost, c.eos_coefficient, {"loss_ce": 1.0, **weights})
 
 
 BOXES = Head("object_detection", lambda c: Objects(matching(c)))

@@ -194,6 +194,7 @@ FAMILIES: dict[str, tuple[str, str]] = {
     "xlm-roberta-xl": ("xlm_roberta_xl", "XLMRobertaXL"),
     "xlnet": ("xlnet", "XLNet"),
     "xmod": ("xmod", "Xmod"),
+    "yolos": ("yolos", "Yolos"),
     "yoso": ("yoso", "Yoso"),
 }
 

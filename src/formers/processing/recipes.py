@@ -28,7 +28,7 @@ class PILImageResampling(IntEnum):
 # to it (or, from 384 on, warped); larger by a share alone; larger by 256 / 224; whole multiples near it; the
 # nearest whole multiples below the picture's own; as it says, of a square in which the picture lies, blurred;
 # as many patches as there may be at most; the shortest edge as the shortest of both; what `size`
-# says, to the nearest pixel.
+# says, to the nearest pixel; whole multiples of 16 below what it says, unless it says both edges.
 Fit = Literal[
     "size",
     "shared crop",
@@ -40,6 +40,7 @@ Fit = Literal[
     "patches",
     "narrow",
     "nearest",
+    "sixteens",
 ]
 
 
@@ -92,6 +93,20 @@ _MOBILE = Recipe({**_HALF, **_CROPPED, "resample": BILINEAR, "size": {"shortest_
 _MAPS: dict[str, Any] = {"do_reduce_labels": False}
 _SEMANTIC, _DEPTHS = {"semantic_segmentation": "semantic"}, {"depth_estimation": "depths"}
 _SEGMENTS = {**_SEMANTIC, "instance_segmentation": "instances", "panoptic_segmentation": "panoptic"}
+_DETR = Recipe(
+    {
+        **_DEFAULT,
+        "resample": BILINEAR,
+        "size": {"shortest_edge": 800, "longest_edge": 1333},
+        "do_pad": True,
+        "do_convert_annotations": True,
+        "format": "coco_detection",
+    },
+    square=False,
+    objects=True,
+    model_types=("detr", "table-transformer"),
+    answers={"object_detection": "objects", **_SEGMENTS},
+)
 
 RECIPES: dict[str, Recipe] = {
     "Beit": replace(
@@ -131,20 +146,7 @@ RECIPES: dict[str, Recipe] = {
         answers={**_SEMANTIC, **_DEPTHS},
     ),
     "DeiT": _VIT.but("deit", resample=BICUBIC, size=_sides(256), **_CROPPED),
-    "Detr": Recipe(
-        {
-            **_DEFAULT,
-            "resample": BILINEAR,
-            "size": {"shortest_edge": 800, "longest_edge": 1333},
-            "do_pad": True,
-            "do_convert_annotations": True,
-            "format": "coco_detection",
-        },
-        square=False,
-        objects=True,
-        model_types=("detr", "table-transformer"),
-        answers={"object_detection": "objects", **_SEGMENTS},
-    ),
+    "Detr": _DETR,
     "Donut": Recipe(
         {
             **_HALF,
@@ -262,6 +264,7 @@ RECIPES: dict[str, Recipe] = {
     ),
     "Vivit": replace(_MOBILE.but("vivit", rescale_factor=1 / 127.5, offset=True), films=True),
     "ViT": _VIT.but("vit", "vit_mae", "vit_msn", "swin", "swinv2", "trocr", "clipseg", "dinat", "ijepa"),
+    "Yolos": replace(_DETR.but("yolos", fit="sixteens"), answers={"object_detection": "objects"}),
 }
 MODEL_TYPES = {kind: name for name, recipe in RECIPES.items() for kind in recipe.model_types}
 # every spelling of a class -> its family: today's names, those of other backends, and the older ones

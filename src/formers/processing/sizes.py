@@ -152,4 +152,7 @@ def fitted(
         return (_multiple(scales[0] * height, step), _multiple(scales[1] * width, step)), None
     if fit == "nearest" and {*size} == {"longest_edge"}:
         return rounded(height, width, size["longest_edge"]), None
+    if fit == "sixteens" and "shortest_edge" in size:
+        down, across = by_size(height, width, size)
+        return (down // 16 * 16, across // 16 * 16), None
     return by_size(height, width, size), None

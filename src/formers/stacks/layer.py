@@ -36,6 +36,7 @@ from formers.nn.program import (
     compute,
     homes_of,
 )
+from formers.nn.stems.asked_patches import add_between, place_between, put_between
 from formers.nn.stems.tokens import look_up, positions_of
 from formers.nn.steps import convolution_steps
 from formers.nn.tree import Block, Group, Row, has, leaf, place, twin, wiring
@@ -213,6 +214,8 @@ def enter(owner: nn.Module, x: Tensor, pass_: Pass) -> Tensor:
         x = project(leaf(owner, "projection"), x, None, pass_.watched)
     if has(owner, "near"):
         x = add_near(owner, x, pass_)
+    if has(owner, "between"):
+        put_between(owner, pass_)
     if has(owner, "score_bias") and isinstance(wiring(owner).facts["distances"], Grid):
         pass_.memo.put(wiring(owner).facts["distances"], grid_bias(leaf(owner, "score_bias"), pass_))
     elif has(owner, "score_bias"):
@@ -270,7 +273,7 @@ class LayerRun:
         steps = layers if self.order is None else [layers[group] for group in self.order]
         turned = self.by_time and pass_.watched
         x = x.transpose(0, 1) if turned else x
-        last, entered = len(steps) - 1, x
+        last, entered, places = len(steps) - 1, x, pass_.memo.get("between")
         for i, layer in enumerate(steps):
             training = layer.training
             if self.drop and training and float(torch.rand(())) < self.drop:
@@ -288,6 +291,8 @@ class LayerRun:
             if self.between is not None:
                 x = self.between(x)
                 pass_.keep("intermediate_hidden_states", x)
+            if places is not None and i < last:
+                x = add_between(x, places[i], pass_)
         return x.transpose(0, 1) if turned else x
 
 
@@ -335,6 +340,8 @@ def place_layers(owner: Block, s: spec.Stack) -> tuple[str, ...]:
         place_own("projection", linear("linear", s.stem.width, s.width))
     if s.near is not None:
         place_near(s.near, s.width, place_own)
+    if s.between:
+        place_between(node, beside["between"][-1], s.stem, len(s.layers))
     if s.sharing is not None:
         wiring(node).facts["order"] = s.sharing.order
     if name:

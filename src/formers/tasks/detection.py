@@ -31,6 +31,8 @@ class Spec:
         labels: path of the labels' layer; `boxes` of the layers that find boxes.
         layers: how many those are.
         nothing: whether the last label says that there is nothing.
+        label_layers: how many find labels.
+        queries: how many of the last states are those of queries; None for all.
     """
 
     matching: Matching
@@ -38,6 +40,8 @@ class Spec:
     boxes: str = "bbox_predictor"
     layers: int = 3
     nothing: bool = True
+    label_layers: int = 1
+    queries: int | None = None
 
 
 class ObjectDetection(TaskModel):
@@ -52,12 +56,16 @@ class ObjectDetection(TaskModel):
     def _place_head(self, spec: Spec, config: Any) -> None:
         width = self._width()
         self.num_labels = int(config.num_labels)
-        place(self, "labels", spec.labels, nn.Linear(width, self.num_labels + spec.nothing))
+        count, deep = self.num_labels + spec.nothing, spec.label_layers > 1
+        labels = Perceptron(*[width] * spec.label_layers, count) if deep else nn.Linear(width, count)
+        place(self, "labels", spec.labels, labels)
         place(self, "boxes", spec.boxes, Perceptron(*[width] * spec.layers, 4))
 
     def found(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Logits [.., labels] and boxes [.., 4] of queries [.., E]."""
-        return project(leaf(self, "labels"), x), leaf(self, "boxes")(x).sigmoid()
+        labels = leaf(self, "labels")
+        logits = labels(x) if isinstance(labels, Perceptron) else project(labels, x)
+        return logits, leaf(self, "boxes")(x).sigmoid()
 
     def _finish(
         self, states: States, given: dict[str, Any], targets: dict[str, Any], items: Any
@@ -69,8 +77,8 @@ def objects(
     model: ObjectDetection, states: States, targets: Any, masks: Tensor | None, assembly: Any
 ) -> ObjectsOutput:
     """The record of a model that finds boxes, with the loss where there are targets."""
-    x = states.last
-    logits, boxes = model.found(x)
+    x, asked = states.last, wiring(model).facts["head"].queries
+    logits, boxes = model.found(x if asked is None else x[:, -asked:])
     loss = parts = earlier = None
     passed = assembly.passed_on(states)
     if targets is not None:

@@ -53,6 +53,7 @@ from formers.nn.spec.stack import (
 )
 from formers.nn.spec.staged import MixedFeedForward, Reduced, Stages
 from formers.nn.spec.stems import (
+    AskedPatches,
     Characters,
     Clips,
     ComputedPositions,
@@ -88,6 +89,7 @@ from formers.nn.spec.values import (
 __all__ = [
     "Arithmetic",
     "Asked",
+    "AskedPatches",
     "Attention",
     "Aware",
     "BlockSparse",

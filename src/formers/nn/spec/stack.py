@@ -140,6 +140,8 @@ class Stack:
         beside: vectors that stand beside every row, a second stream of `Chunked` layers.
         layer_drop: probability of leaving a layer out in training (Fan et al. 2019, arXiv:1909.11556).
         decoder: it predicts what comes next, and may keep a cache.
+        between: positions of a stem of patches are learned for every layer but the first, and added to what
+            it reads (role `between` of `names.stack`, in the node that holds the layers).
         stepwise: `final_norm` follows every layer too, and callers get what it gives after each.
         reports: which hidden states callers see: the last one `normed`, or `plain` as the layers left it, or
             the layers' `outputs` alone, normed.
@@ -164,6 +166,7 @@ class Stack:
     beside: int = 0
     layer_drop: float = 0.0
     decoder: bool = False
+    between: bool = False
     stepwise: bool = False
     reports: Literal["normed", "plain", "outputs"] = "normed"
     initial_std: float = 0.02

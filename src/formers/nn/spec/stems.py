@@ -230,6 +230,7 @@ class Patches:
     stretch: Literal["bicubic", "bilinear"] = "bicubic"
     narrow_mask: bool = False
     reads = "pixel_values"
+    behind = 0  # tokens behind the patches, which have positions too
 
     @property
     def before(self) -> int:
@@ -275,6 +276,19 @@ class SomePatches(Patches):
     """
 
     hidden: float = 0.75
+
+
+@dataclass(frozen=True)
+class AskedPatches(Patches):
+    """A stem for images with learned queries for objects behind the patches (arXiv:2106.00666, section 3.1).
+
+    Roles: those of `Patches`, and `queries`.
+
+    Attributes:
+        behind: how many those are.
+    """
+
+    behind: int = 100
 
 
 @dataclass(frozen=True)

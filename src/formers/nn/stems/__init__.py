@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from formers.nn import spec
+from formers.nn.stems.asked_patches import AskedPatchStem
 from formers.nn.stems.base import Stem
 from formers.nn.stems.characters import CharacterStem
 from formers.nn.stems.clips import ClipStem
@@ -24,6 +25,7 @@ from formers.nn.stems.waves import WaveStem
 
 STEMS: dict[type[Any], type[Stem]] = {
     spec.Tokens: TokenStem,
+    spec.AskedPatches: AskedPatchStem,
     spec.Characters: CharacterStem,
     spec.Clips: ClipStem,
     spec.Entities: EntityStem,

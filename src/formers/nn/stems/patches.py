@@ -56,6 +56,13 @@ def stretched(
     return drawn.to(rows.dtype).flatten(2).transpose(1, 2)
 
 
+def laid_out(s: Any, rows: Tensor, grid: tuple[int, int]) -> Tensor:
+    """Learned positions of all tokens of a `spec.Patches` for another grid of patches: [n, T, E]."""
+    first, last = len(s.leads), len(s.leads) + s.count
+    drawn = stretched(rows[:, first:last], s.grid, grid, s.smooth, s.stretch)
+    return torch.cat((rows[:, :first], drawn, rows[:, last:]), dim=1)
+
+
 class PatchStem(Stem):
     """See `spec.Patches`."""
 
@@ -69,8 +76,9 @@ class PatchStem(Stem):
         """Register the projection, the learned tokens, the positions and what stands for a hidden patch."""
         s = self.spec
         there = {"mask": s.masked, "position": s.placed, "registers": s.registers is not None}
+        there["queries"] = s.behind > 0
         want(names, "patch", *s.leads, *(role for role, one in there.items() if one))
-        count, zeros = s.count + len(s.leads), Constant(0.0)
+        count, zeros = len(s.leads) + s.count + s.behind, Constant(0.0)
         one = (s.width,) if s.flat else (1, 1, s.width)
         drawn = Spread(s.std) if s.std else zeros
 
@@ -79,6 +87,8 @@ class PatchStem(Stem):
 
         for role in s.leads[:1]:
             learned(role, one, drawn)
+        if s.behind:
+            learned("queries", (1, s.behind, s.width), zeros)
         if s.masked:
             learned("mask", one[1:] if s.narrow_mask else one, zeros)
         if s.placed and s.flat:
@@ -122,7 +132,7 @@ class PatchStem(Stem):
         down, across = images.shape[2] // s.patch[0], images.shape[3] // s.patch[1]
         if not down * across:
             raise ValueError(f"pixel_values {list(images.shape)} are smaller than a patch, {list(s.patch)}")
-        return int(images.shape[0]), int(down * across + s.before)
+        return int(images.shape[0]), int(s.before + down * across + s.behind)
 
     def positions(
         self, given: Mapping[str, Any], layout: Layout, past: int, real: Tensor | None = None
@@ -161,15 +171,13 @@ class PatchStem(Stem):
         return project_patches(node, images)
 
     def _table(self, node: Any, images: Tensor, free: bool) -> Tensor:
-        """Learned positions, [1, leads + patches, E], stretched for images of another size."""
+        """Learned positions of all tokens, [1, T, E], stretched for images of another size."""
         table: Any = leaf(node, "position")
-        s, first = self.spec, len(self.spec.leads)
-        down, across = images.shape[2] // s.patch[0], images.shape[3] // s.patch[1]
-        if not free or (down, across) == s.grid:
-            count = s.grid[0] * s.grid[1] + first
+        s = self.spec
+        grid = images.shape[2] // s.patch[0], images.shape[3] // s.patch[1]
+        if not free or grid == s.grid:
+            count = s.grid[0] * s.grid[1] + len(s.leads)
             places = torch.arange(count, device=images.device)[None] if s.flat else None
             found: Tensor = table if places is None else table(places)
             return found
-        table = rows_of_table(table)[None] if s.flat else table
-        drawn = stretched(table[:, first:], s.grid, (down, across), s.smooth, s.stretch)
-        return torch.cat((table[:, :first], drawn), dim=1)
+        return laid_out(s, rows_of_table(table)[None] if s.flat else table, grid)

@@ -13,9 +13,12 @@ _LIKE_PARAMETER = ("exp_avg", "exp_avg_sq", "momentum_buffer", "square_avg", "su
 
 
 def _walk(module: nn.Module, path: str, rules: tuple[tuple[str, ...], ...]) -> Iterator[tuple[str, Any]]:
+    named: dict[str, Any] = dict(module.named_children())
     for name, parameter in module.named_parameters(recurse=False, remove_duplicate=False):
-        yield f"{path}{name}", parameter
-    named = dict(module.named_children())
+        if any(name in rule for rule in rules):
+            named[name] = parameter
+        else:
+            yield f"{path}{name}", parameter
     children = list(named)
     for rule in rules:
         places = [place for place, name in enumerate(children) if name in rule]
@@ -23,7 +26,10 @@ def _walk(module: nn.Module, path: str, rules: tuple[tuple[str, ...], ...]) -> I
         for place, name in zip(places, ordered, strict=True):
             children[place] = name
     for name in children:
-        yield from _walk(named[name], f"{path}{name}.", rules)
+        if isinstance(named[name], nn.Module):
+            yield from _walk(named[name], f"{path}{name}.", rules)
+        else:
+            yield f"{path}{name}", named[name]
 
 
 def _ranks(model: nn.Module, rules: tuple[tuple[str, ...], ...]) -> dict[int, int]:
