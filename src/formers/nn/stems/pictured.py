@@ -124,25 +124,24 @@ class PicturedStem(TokenStem):
         behind = given.get("pixel_mask")
         if mask is None and behind is None:
             return None
-        text, (batch, length) = super().shape(given), self.shape(given)
+        text, vectors = super().shape(given), given.get("image_embeds")
         source = next(one for one in (mask, behind) if one is not None)
         mask = torch.ones(text, device=source.device) if mask is None else mask
         if not isinstance(mask, Tensor) or tuple(mask.shape) != text:
             found = list(mask.shape) if isinstance(mask, Tensor) else type(mask).__name__
             raise ValueError(f"beside a picture attention_mask must have shape {list(text)}, not {found}")
-        count = length - text[1]
-        if behind is None:
-            return F.pad(mask.bool(), (0, count), value=True)
-        if given.get("image_embeds") is not None:
-            if behind.numel() != batch * count:
-                wanted = [batch, count]
-                raise ValueError(
-                    f"beside image_embeds pixel_mask must have shape {wanted}, not {list(behind.shape)}"
-                )
-            return torch.cat((mask.bool(), behind.flatten(1).bool()), dim=1)
-        counts = torch.tensor([1 + prod(one) for one in self._sizes(given)], device=mask.device)
-        shown = torch.arange(count, device=mask.device) < counts[:, None]  # [B, P]
-        return torch.cat((mask.bool(), shown), dim=1)
+        if vectors is None:
+            sizes = self._sizes(given)
+            counts = torch.tensor([1 + prod(one) for one in sizes], device=mask.device)
+            shown = torch.arange(1 + self._longest(sizes), device=mask.device) < counts[:, None]  # [B, P]
+        elif behind is None:
+            shown = mask.new_ones(vectors.shape[:2])
+        elif behind.numel() == vectors.shape[:2].numel():
+            shown = behind.flatten(1)
+        else:
+            wanted, found = list(vectors.shape[:2]), list(behind.shape)
+            raise ValueError(f"beside image_embeds pixel_mask must have shape {wanted}, not {found}")
+        return torch.cat((mask.bool(), shown.bool()), dim=1)
 
     def places(
         self, given: Mapping[str, Any], layout: Layout, past: int, real: Tensor | None = None
