@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+import torch
+from torch import Tensor
+
 _TOWER = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 24}
 _VIT = {**_TOWER, "model_type": "vit", "image_size": 12, "patch_size": 4, "num_channels": 2}
 _DONUT = {
@@ -38,6 +41,7 @@ _GIT = {
     **{"vocab_size": 101, "max_position_embeddings": 30, "pad_token_id": 0, "bos_token_id": 1},
     **{"eos_token_id": 2, "vision_config": _SEEN},
 }
+_VILT = {**_SEEN, "hidden_size": 24, "vocab_size": 101, "max_position_embeddings": 20, "num_images": 1}
 _JOINT = {"pad_token_id": 0, "eos_token_id": 2, "decoder_start_token_id": 1}
 # model_type -> shapes, see `shapes.py`; MORE are those of the whole grid alone
 SHAPES: dict[str, dict[str, dict[str, Any]]] = {
@@ -45,6 +49,7 @@ SHAPES: dict[str, dict[str, dict[str, Any]]] = {
     "git": {"plain": _GIT},
     "git_vision_model": {"plain": _SEEN},
     "trocr": {"of other states": _TROCR},
+    "vilt": {"plain": _VILT},
     "vision-encoder-decoder": {
         "ViT and TrOCR": {
             "encoder": _VIT,
@@ -66,9 +71,40 @@ MORE: dict[str, dict[str, dict[str, Any]]] = {
             **{"scale_embedding": True, "tie_word_embeddings": False},
         }
     },
+    "vilt": {
+        "relu, no biases, three kinds": {
+            **_VILT,
+            **{"qkv_bias": False, "hidden_act": "relu", "modality_type_vocab_size": 3, "patch_size": 6},
+        }
+    },
     "vision-encoder-decoder": {
         "ViT and GPT-2": {"encoder": _VIT, "decoder": _GPT2, **_JOINT},
         "Donut": {"encoder": {**_DONUT, "model_type": "donut-swin"}, "decoder": _MBART, **_JOINT},
         "narrower": {"encoder": _VIT, "decoder": {**_GPT2, "n_embd": 12}, **_JOINT},
     },
 }
+
+
+class InOrder:
+    """Torch, where patches are drawn from the first on: the reference shuffles them in every pass."""
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(torch, name)
+
+    @staticmethod
+    def multinomial(weights: Tensor, count: int, replacement: bool = False) -> Tensor:
+        """The first, and again the first where there are no more."""
+        return torch.arange(int(count)) % len(weights)
+
+
+def labels(class_name: str, ids: Tensor) -> dict[str, Any]:
+    """Labels of texts [4, T] about pictures, for the heads of ViLT; the last token has none."""
+    if class_name in ("ViltModel", "ViltForImageAndTextRetrieval"):  # which have no loss
+        return {}
+    if class_name == "ViltForQuestionAnswering":
+        return {"labels": torch.tensor([[0.0, 1.0], [0.3, 0.6], [1.0, 0.0], [0.0, 0.0]])}
+    if class_name == "ViltForImagesAndTextClassification":
+        return {"labels": torch.tensor([0, 4, 2, 2])}
+    told = ids % 5 if class_name == "ViltForTokenClassification" else ids.clone()
+    told[:, -1] = -100
+    return {"labels": told}

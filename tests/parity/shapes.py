@@ -942,6 +942,8 @@ def write_checkpoint(model_type: str, shape: str, class_name: str, folder: Path,
     torch.manual_seed(seed)
     if model_type == "mra":  # without the kernel all that it mixes is zeros
         transformers.models.mra.modeling_mra.mra_cuda_kernel = BlockProducts
+    if model_type == "vilt":
+        transformers.models.vilt.modeling_vilt.torch = multi_shapes.InOrder()
     model = getattr(transformers, class_name)(reference_config(model_type, shape, class_name))
     with torch.no_grad():  # biases and norms start at constants, which would hide a mix-up
         for value in model.state_dict(keep_vars=True).values():
@@ -1030,6 +1032,8 @@ def inputs_of(model: Any, **options: Any) -> dict[str, Any]:
     ids, mask = found["input_ids"], found["attention_mask"]
     if text.model_type == "fnet":  # it reads padding as text
         del found["attention_mask"]
+    if "image_embeds" in names:  # the rows of a picture stand behind those of the text
+        mask.fill_(1)
     if _segmented(config) or hasattr(config, "block_per_row"):
         # there the reference fails, or hides another row's keys
         mask.fill_(1)
@@ -1161,6 +1165,8 @@ def batch(
 def labels(class_name: str, inputs: dict[str, Any]) -> dict[str, Any]:
     """Labels that fit the head: -100 on padding, where tokens are labelled."""
     generator = torch.Generator().manual_seed(2)
+    if class_name.startswith("Vilt"):
+        return multi_shapes.labels(class_name, inputs["input_ids"])
     if class_name.endswith("ForImageClassification"):
         return {"labels": torch.tensor([0, 4, 2, 2])}
     if class_name.endswith(("ForObjectDetection", "DetrForSegmentation")):

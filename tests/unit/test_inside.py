@@ -16,6 +16,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 import formers
 from formers.assemblies.dual import Dual
+from formers.assemblies.pictured import Pictured
 from formers.models.classes import class_of, endings
 from formers.models.registry import family_of
 from formers.models.table import FAMILIES
@@ -225,6 +226,7 @@ _OTHERS["encoder-decoder"] = {
 _OTHERS["donut-swin"] = {name: value for name, value in _OTHERS["swin"].items() if name != "encoder_stride"}
 _OTHERS["git_vision_model"] = _IMAGE
 _OTHERS["git"] = {**_BERT, "vision_config": _IMAGE}
+_OTHERS["vilt"] = {**_BERT, **_IMAGE, "num_images": 1}
 _OTHERS["trocr"] = {**_OTHERS["bart"], "pad_token_id": 0}
 _OTHERS["vision-encoder-decoder"] = {
     "encoder": {"model_type": "vit", **_IMAGE},
@@ -620,7 +622,7 @@ def _given(made: Any) -> dict[str, Tensor]:
             text["entity_position_ids"] = torch.ones(2, 2, 1, dtype=torch.long)
         if "MultipleChoice" in type(made).__name__:
             text = {name: t[:, None] for name, t in text.items()}
-        compared = isinstance(made._assembly, Dual)
+        compared = isinstance(made._assembly, (Dual, Pictured))
         images = {"pixel_values": torch.randn(2, 3, 12, 12)} if compared else {}
         if "spatial_shapes" in names:
             images = {"pixel_values": torch.randn(2, 6, 48), "spatial_shapes": torch.tensor([[2, 3], [1, 4]])}

@@ -106,8 +106,8 @@ class Assembly:
         """Which rows are real, [B, T], by the inputs of a call."""
         return given.get(self.mask)
 
-    def received(self, states: States) -> States:
-        """What a model gave to its caller, as heads read it."""
+    def received(self, states: States, given: Mapping[str, Any]) -> States:
+        """What a model gave to its caller for those inputs, as heads read it."""
         return states
 
     def passed_on(self, states: States) -> dict[str, Any]:

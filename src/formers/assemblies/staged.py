@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from formers.assemblies.base import states_in
@@ -47,9 +47,9 @@ class Staged(Single):
             if isinstance(node, StagesNode)
             else {}
         )
-        return self.received(states_in(node(given["pixel_values"], **own)))
+        return self.received(states_in(node(given["pixel_values"], **own)), given)
 
-    def received(self, states: States) -> States:
+    def received(self, states: States, given: Mapping[str, Any]) -> States:
         """A map as rows; the pass holds its height and width as `map`."""
         if states.rows.dim() != 4:
             return states

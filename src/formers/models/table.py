@@ -181,6 +181,7 @@ FAMILIES: dict[str, tuple[str, str]] = {
     "upernet": ("upernet", "UperNet"),
     "vaultgemma": ("vaultgemma", "VaultGemma"),
     "videomae": ("videomae", "VideoMAE"),
+    "vilt": ("vilt", "Vilt"),
     "vision-encoder-decoder": ("vision_encoder_decoder", "VisionEncoderDecoder"),
     "vit": ("vit", "ViT"),
     "vit_mae": ("vit_mae", "ViTMAE"),

@@ -16,6 +16,7 @@ NAMES: dict[str, tuple[str, ...]] = {
     "formers.pipelines.image.detection": ("ObjectDetectionPipeline",),
     "formers.pipelines.image.documents": ("DocumentQuestionAnsweringPipeline",),
     "formers.pipelines.image.features": ("ImageFeatureExtractionPipeline",),
+    "formers.pipelines.image.questions": ("VisualQuestionAnsweringPipeline",),
     "formers.pipelines.image.segmentation": ("ImageSegmentationPipeline",),
     "formers.pipelines.labels": ("ClassificationFunction",),
     "formers.pipelines.registry": ("PIPELINE_REGISTRY", "check_task", "get_supported_tasks"),

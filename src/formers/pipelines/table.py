@@ -107,6 +107,15 @@ TASKS = (
         heads=("LayoutLMForQuestionAnswering",),
         kind="multimodal",
     ),
+    Task(  # likewise
+        "visual-question-answering",
+        "formers.pipelines.image.questions:VisualQuestionAnsweringPipeline",
+        model_classes=("AutoModelForVisualQuestionAnswering",),
+        default=("dandelin/vilt-b32-finetuned-vqa", "d0a1f6a"),
+        aliases=("vqa",),
+        heads=("ViltForQuestionAnswering",),
+        kind="multimodal",
+    ),
     Task(
         "question-answering",
         "formers.pipelines.text.question_answering:QuestionAnsweringPipeline",

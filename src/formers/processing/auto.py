@@ -25,9 +25,11 @@ def _class_of(family: str) -> type[BaseImageProcessor]:
     name = f"{family}ImageProcessor"
     says = f"Pictures for the models of the family {family}; see `BaseImageProcessor`."
     recipe = RECIPES[family]
-    own = {
+    own: dict[str, Any] = {
         f"post_process_{what}": staticmethod(getattr(answers, how)) for what, how in recipe.answers.items()
     }
+    if recipe.masks:
+        own["model_input_names"] = ["pixel_values", "pixel_mask"]
     base = ObjectImageProcessor if recipe.objects else BaseImageProcessor
     base = PatchImageProcessor if recipe.fit == "patches" else base
     base = FilmImageProcessor if recipe.films else base

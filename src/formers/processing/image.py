@@ -147,7 +147,7 @@ class BaseImageProcessor(Settings):
         made: dict[str, Any] = {"pixel_values": found}
         if self.recipe.framed:
             pass  # as the pixels were
-        elif now["do_pad"] and now["size_divisor"]:
+        elif now["do_pad"] and now["size_divisor"] and not self.recipe.masks:
             found = [steps.padded_to_multiple(one, now["size_divisor"]) for one in found]
         elif now["do_pad"] and self.recipe.fit != "blurred square":
             height, width = np.max([one.shape[1:] for one in found], axis=0)
@@ -155,7 +155,7 @@ class BaseImageProcessor(Settings):
                 height, width = now["pad_size"]["height"], now["pad_size"]["width"]
             stacked, mask = steps.padded(found, int(height), int(width))
             found = list(stacked)
-            if call["return_mask"] or self.recipe.objects:
+            if call["return_mask"] or self.recipe.masks:
                 made["pixel_mask"] = list(mask)
         sizes = [
             (whole, part.shape[:2], room.shape[1:])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 
@@ -28,8 +28,6 @@ class ObjectImageProcessor(BaseImageProcessor):
     Raises:
         ValueError: for a size that says nothing.
     """
-
-    model_input_names: ClassVar[list[str]] = ["pixel_values", "pixel_mask"]
 
     def __init__(self, **settings: Any) -> None:
         if settings.get("do_convert_annotations") is None:

@@ -63,6 +63,7 @@ PAIRS: dict[str, Pair] = {
     "Siglip": Pair("Siglip", ("siglip",)),
     "Siglip2": Pair("Siglip2", ("siglip2",), {**_SIXTY_FOUR, "truncation": True}, _PATCHES),
     "TrOCR": Pair("ViT", ("trocr",), labels="alone"),
+    "Vilt": Pair("Vilt", ("vilt",)),
     "VisionTextDualEncoder": Pair("ViT", ("vision-text-dual-encoder",)),
     "Wav2Vec2": Pair("", ("hubert", "wav2vec2"), sounds=True),
     "Whisper": Pair("", ("whisper",), sounds=True),

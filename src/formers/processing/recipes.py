@@ -28,7 +28,8 @@ class PILImageResampling(IntEnum):
 # to it (or, from 384 on, warped); larger by a share alone; larger by 256 / 224; whole multiples near it; the
 # nearest whole multiples below the picture's own; as it says, of a square in which the picture lies, blurred;
 # as many patches as there may be at most; the shortest edge as the shortest of both; what `size`
-# says, to the nearest pixel; whole multiples of 16 below what it says, unless it says both edges.
+# says, to the nearest pixel; whole multiples of 16 below what it says, unless it says both edges; the shortest
+# edge as it says, the longest 1333 / 800 of that at most, both cut to whole multiples.
 Fit = Literal[
     "size",
     "shared crop",
@@ -41,6 +42,7 @@ Fit = Literal[
     "narrow",
     "nearest",
     "sixteens",
+    "cut to multiples",
 ]
 
 
@@ -55,7 +57,8 @@ class Recipe:
         maps: whether segmentation maps are taken.
         films: films are taken, whose frames are the pictures.
         framed: pictures stand in the middle of rooms of `size`, with zeros around; a pair is (width, height).
-        objects: annotations of objects are taken, and what is padded comes with masks, `pixel_mask`.
+        objects: annotations of objects are taken.
+        masks: what is padded is as large as the largest, and comes with `pixel_mask`.
         pointed: sizes come along, by which points find their places, and masks the pictures' sizes.
         model_types: model types whose checkpoints may leave the class out.
         answers: how methods `post_process_..` end -> the function of `answers` that they are.
@@ -68,6 +71,7 @@ class Recipe:
     films: bool = False
     framed: bool = False
     objects: bool = False
+    masks: bool = False
     pointed: bool = False
     model_types: tuple[str, ...] = ()
     answers: Mapping[str, str] = field(default_factory=dict)
@@ -104,6 +108,7 @@ _DETR = Recipe(
     },
     square=False,
     objects=True,
+    masks=True,
     model_types=("detr", "table-transformer"),
     answers={"object_detection": "objects", **_SEGMENTS},
 )
@@ -261,6 +266,16 @@ RECIPES: dict[str, Recipe] = {
     "VideoMAE": replace(
         _MOBILE.but("videomae", "timesformer", size={"shortest_edge": 224}),
         films=True,
+    ),
+    "Vilt": Recipe(
+        {
+            **_HALF,
+            **{"resample": BICUBIC, "size": {"shortest_edge": 384}, "size_divisor": 32, "do_pad": True},
+        },
+        fit="cut to multiples",
+        square=False,
+        masks=True,
+        model_types=("vilt",),
     ),
     "Vivit": replace(_MOBILE.but("vivit", rescale_factor=1 / 127.5, offset=True), films=True),
     "ViT": _VIT.but("vit", "vit_mae", "vit_msn", "swin", "swinv2", "trocr", "clipseg", "dinat", "ijepa"),

@@ -104,6 +104,17 @@ def _patched(height: int, width: int, edge: int, most: int) -> tuple[int, int]:
     return down * edge, across * edge
 
 
+def _cut_to(height: int, width: int, edge: int | None, step: int) -> tuple[int, int]:
+    """The shortest edge at `edge`, the longest at 1333 / 800 of it at most, and of both whole multiples."""
+    if edge is None:
+        raise ValueError("size must say the shortest_edge")
+    limit, share = int(1333 / 800 * edge), edge / min(height, width)
+    sides = [edge if one == min(height, width) else one * share for one in (height, width)]
+    over = limit / max(sides)
+    down, across = (int((one * over if over < 1 else one) + 0.5) // step * step for one in sides)
+    return down, across
+
+
 def rounded(height: int, width: int, longest: int) -> tuple[int, int]:
     """The longest edge at so many pixels, the other at the nearest whole number."""
     share = longest / max(height, width)
@@ -150,6 +161,8 @@ def fitted(
             scales = nearest, nearest
         step = settings.get("ensure_multiple_of") or 1
         return (_multiple(scales[0] * height, step), _multiple(scales[1] * width, step)), None
+    if fit == "cut to multiples":
+        return _cut_to(height, width, size.shortest_edge, settings.get("size_divisor") or 1), None
     if fit == "nearest" and {*size} == {"longest_edge"}:
         return rounded(height, width, size["longest_edge"]), None
     if fit == "sixteens" and "shortest_edge" in size:

@@ -49,6 +49,8 @@ _BEFORE_TARGETS = {
     "input_features",
     "input_values",
     "pixel_values",
+    "pixel_mask",
+    "image_embeds",
     "attention_mask",
     "token_type_ids",
     "task_type_ids",
@@ -180,7 +182,7 @@ class TaskModel(Assembled):
         inputs = {name: value for name, value in given.items() if name in self._assembly.inputs}
         if self._base_class is None:
             return self._assembly.run(self, inputs, ask)
-        return self._assembly.received(states_of(self.base_model, inputs, ask))
+        return self._assembly.received(states_of(self.base_model, inputs, ask), inputs)
 
     def _record(self, kind: type[ModelOutput], states: States, *values: Any) -> ModelOutput:
         """The head's output: its own values, then those that every head passes on."""

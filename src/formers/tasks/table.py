@@ -341,6 +341,27 @@ TASKS: dict[str, Task] = {
             "Turn speech of any length into text with times.",
             "automatic-speech-recognition",
         ),
+        Task(
+            "visual_question_answering",
+            ("picture_questions", "PictureQuestions"),
+            "AutoModelForVisualQuestionAnswering",
+            "Answer a question about a picture by a label.",
+            "visual-question-answering",
+            labelled=True,
+        ),
+        Task(
+            "text_of_picture",
+            ("picture_questions", "TextOfPicture"),
+            "",
+            "Judge whether a text fits a picture.",
+        ),
+        Task(
+            "several_pictures",
+            ("picture_questions", "SeveralPictures"),
+            "",
+            "Label a text about several pictures.",
+            labelled=True,
+        ),
         Task("visual_tokens", ("masked_image", "VisualTokens"), "", "Predict codes of hidden patches."),
         Task(
             "zero_shot_image_classification",

@@ -16,7 +16,7 @@ class Transform:
     Attributes:
         dense: path of the linear layer, or None; `bias` whether it has one.
         act: activation after it, whose node is `act_path`.
-        norm: path of the norm, or None; `normed` which.
+        norm: path of the norm, or None; `normed` which; `norm_first`: it stands before the activation.
     """
 
     dense: str | None = None
@@ -25,16 +25,20 @@ class Transform:
     norm: str | None = None
     normed: Norm = Norm()
     bias: bool = True
+    norm_first: bool = False
 
     def steps(self, width: int, inner: int | None = None) -> list[Step]:
         """[.., E] -> [.., E], or as wide as `inner` says."""
         steps: list[Step] = []
         inner = inner or width
+        norms: list[Step] = [] if self.norm is None else [Normalise("norm", self.normed, inner)]
+        if self.norm_first and self.dense is not None and self.act is not None:
+            return [dense("dense", width, inner, self.bias), *norms, Activate("act", self.act)]
         if self.dense is not None:
             steps.append(dense("dense", width, inner, self.bias, act=self.act, act_role="act"))
         elif self.act is not None:
             steps.append(Activate("act", self.act))
-        return steps if self.norm is None else [*steps, Normalise("norm", self.normed, inner)]
+        return steps + norms
 
     @property
     def names(self) -> dict[str, str | None]:

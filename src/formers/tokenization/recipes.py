@@ -99,7 +99,7 @@ _BERT = Recipe(
             "megatron-bert",
             "mobilebert",
         ),
-        *("nomic_bert", "squeezebert"),
+        *("nomic_bert", "squeezebert", "vilt"),
     ),
     aliases=(
         *("ConvBert", "DPRContextEncoder", "DPRQuestionEncoder", "Electra", "LayoutLM", "Lxmert"),

@@ -249,6 +249,28 @@ class Patches:
 
 
 @dataclass(frozen=True)
+class Pictured(Tokens):
+    """A stem for text and a picture behind it (Kim et al. 2021, arXiv:2102.03334, section 3.1).
+
+    A table tells both apart, and the pictures of one text from each other. Roles beside those of `Tokens`:
+    `kind`, `picture_class`, `picture_position`, `picture_patch`, `picture_dropout`.
+
+    Attributes:
+        picture: its patches, positions and dropout.
+        sorts: rows of that table, the first of which is for text.
+        most: how many patches are read of a picture, drawn by lot where there are more; None for all.
+    """
+
+    picture: Patches | None = None
+    sorts: int = 2
+    most: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.most is not None and self.most < 1:
+            raise ValueError(f"of a picture {self.most} patches cannot be read: say 1 at least, or all")
+
+
+@dataclass(frozen=True)
 class Clips(Patches):
     """A stem for films: patches of `depth` frames each (Arnab et al. 2021, arXiv:2103.15691, section 3.2).
 

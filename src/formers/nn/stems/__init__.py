@@ -16,6 +16,7 @@ from formers.nn.stems.given_patches import GivenPatchStem
 from formers.nn.stems.integers import IntegerStem
 from formers.nn.stems.overlapping import OverlappingStem
 from formers.nn.stems.patches import PatchStem
+from formers.nn.stems.pictured import PicturedStem
 from formers.nn.stems.preceded import PrecededStem
 from formers.nn.stems.queries import QueryStem
 from formers.nn.stems.some_patches import SomePatchStem
@@ -35,6 +36,7 @@ STEMS: dict[type[Any], type[Stem]] = {
     spec.Linked: LinkedStem,
     spec.Overlapping: OverlappingStem,
     spec.Patches: PatchStem,
+    spec.Pictured: PicturedStem,
     spec.Preceded: PrecededStem,
     spec.Frames: FrameStem,
     spec.Queries: QueryStem,

@@ -48,11 +48,16 @@ def hide_patches(node: Any, x: Tensor, hidden: Tensor) -> Tensor:
 
 
 def stretched(
-    rows: Tensor, grid: tuple[int, int], to: tuple[int, int], smooth: bool = False, mode: str = "bicubic"
+    rows: Tensor,
+    grid: tuple[int, int],
+    to: tuple[int, int],
+    smooth: bool = False,
+    mode: str = "bicubic",
+    corners: bool = False,
 ) -> Tensor:
-    """Learned positions of a grid for one of another size: [n, P, E] -> [n, P', E]."""
+    """Learned positions of a grid for one of another size: [n, P, E] -> [n, P', E]; corners may stay."""
     square = rows.reshape(len(rows), *grid, -1).permute(0, 3, 1, 2).float()  # [n, E, down, across]
-    drawn = F.interpolate(square, to, mode=mode, antialias=smooth)
+    drawn = F.interpolate(square, to, mode=mode, antialias=smooth, align_corners=corners)
     return drawn.to(rows.dtype).flatten(2).transpose(1, 2)
 
 

@@ -24,6 +24,7 @@ _ADVICE = {
     "tokens",
     "type": "the tokenizer of this model gives the kinds that it knows",
     "task": "the config's task_type_vocab_size says how many kinds of tasks there are",
+    "kind": "the config's modality_type_vocab_size says how many kinds of inputs are told apart",
     "language": "the config's n_langs says how many languages there are",
     **dict.fromkeys(
         ("x", "y", "height", "width"), "boxes are left, top, right, bottom, scaled to what the tables hold"
