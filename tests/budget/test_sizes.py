@@ -102,6 +102,7 @@ def test_what_lies_under_all_tasks_of_pipelines_stays_small():
     files = set((PACKAGE / "pipelines").rglob("*.py"))
     assert tasks <= files
     tasks.add(PACKAGE / "pipelines" / "table.py")  # a record for each
+    tasks |= {PACKAGE / "pipelines" / "audio" / f"{own}.py" for own in ("subtitles", "transcripts")}  # of one
     lines = sum(code_lines(path.read_text()) for path in files - tasks)
     assert lines <= PIPELINE_CODE_LINES, f"{lines} lines of code, {PIPELINE_CODE_LINES} allowed"
 
