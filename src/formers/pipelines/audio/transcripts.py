@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
+from formers.assemblies.heard import rows_of
 from formers.tokenization.spoken import overlapping, spoken
 
 
@@ -228,7 +229,7 @@ class Letters(Decoding):
                 yield from super().prepared([wave], [stride], more)
 
     def _moments(self, samples: int) -> int:
-        return int(self.pipe.model._get_feat_extract_output_lengths(samples))
+        return int(rows_of(self.pipe.model, samples))
 
     def written(self, inputs: dict[str, Any], times: Any, **options: Any) -> dict[str, Any]:
         """Tokens [B, T].
