@@ -51,6 +51,13 @@ STABLE = {
 
 # model_type -> shapes: the first of each is compared in every head
 SHAPES: dict[str, dict[str, dict[str, Any]]] = {
+    "audio-spectrogram-transformer": {
+        "uneven steps": {
+            **{"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 24},
+            **{"patch_size": 4, "frequency_stride": 3, "time_stride": 2, "max_length": 15},
+            "num_mel_bins": 11,
+        }
+    },
     "hubert": {"without a norm before the projection": {**WAVES, "feat_proj_layer_norm": False}},
     "wav2vec2": {
         "plain": {**WAVES, **_PRE_TRAINED, **_VOICES},
@@ -63,7 +70,21 @@ SHAPES: dict[str, dict[str, dict[str, Any]]] = {
         },
     },
 }
-MORE: dict[str, dict[str, dict[str, Any]]] = {}
+MORE: dict[str, dict[str, dict[str, Any]]] = {
+    "audio-spectrogram-transformer": {
+        "no biases of queries, other activation and epsilon, patches side by side": {
+            **SHAPES["audio-spectrogram-transformer"]["uneven steps"],
+            **{"qkv_bias": False, "hidden_act": "relu", "layer_norm_eps": 1e-5},
+            **{"frequency_stride": 4, "time_stride": 4},
+        }
+    }
+}
+
+
+def sounds(config: Any) -> dict[str, Any]:
+    """Four sounds: waves, or spectrograms."""
+    size = (config.max_length, config.num_mel_bins) if hasattr(config, "num_mel_bins") else (400,)
+    return {"input_values": torch.randn(4, *size, generator=torch.Generator().manual_seed(1))}
 
 
 def labels(class_name: str) -> dict[str, Any]:
@@ -79,6 +100,6 @@ def labels(class_name: str) -> dict[str, Any]:
         others = torch.randint(4 * 19, (4, 19, 3), generator=generator)
         hidden = torch.rand(4, 19, generator=generator) > 0.5
         return {"mask_time_indices": hidden, "sampled_negative_indices": others}
-    if class_name.endswith(("SequenceClassification", "XVector")):
+    if class_name.endswith(("AudioClassification", "SequenceClassification", "XVector")):
         return {"labels": torch.tensor([0, 1, 1, 0])}
     return {}

@@ -62,7 +62,7 @@ ONLY_THERE = {
         r"^(beit\.layernorm|beit|fpn(\.fpn1)?)$|\.blocks\.\d+$"
     ),
     **dict.fromkeys(
-        ("deit", "vit", "vit_mae", "vit_msn", "vivit"),
+        ("audio-spectrogram-transformer", "deit", "vit", "vit_mae", "vit_msn", "vivit"),
         re.compile(r"(^|\.)(decoder_)?layers\.\d+\.(mlp(\.activation_fn)?|dropout)$"),
     ),
     # one in the file

@@ -109,6 +109,10 @@ _WAVES = {
     **{"tdnn_dim": [8, 8], "tdnn_kernel": [2, 1], "tdnn_dilation": [1, 1]},
 }
 _OTHERS |= dict.fromkeys(("hubert", "wav2vec2"), _WAVES)
+_OTHERS["audio-spectrogram-transformer"] = {
+    **{name: value for name, value in _BERT.items() if name != "vocab_size"},
+    **{"patch_size": 4, "frequency_stride": 3, "time_stride": 2, "max_length": 15, "num_mel_bins": 11},
+}
 _OTHERS |= dict.fromkeys(("mbart", "mvp", "plbart"), _OTHERS["bart"])
 _OTHERS |= dict.fromkeys(
     ("pegasus", "blenderbot", "blenderbot-small", "m2m_100", "marian"), {**_OTHERS["bart"], "pad_token_id": 0}
@@ -639,7 +643,8 @@ def _given(made: Any) -> dict[str, Tensor]:
     if "query_embeds" in names:
         return {"query_embeds": torch.randn(2, 3, 32), "encoder_hidden_states": torch.randn(2, 4, 1408)}
     if "input_values" in names:
-        return {"input_values": torch.randn(2, 400)}
+        size = (15, 11) if hasattr(config, "num_mel_bins") else (400,)
+        return {"input_values": torch.randn(2, *size)}
     heard = {"input_features": torch.randn(2, config.num_mel_bins, 2 * config.max_source_positions)}
     return heard | targets
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import prod
 from typing import Any
 
 from formers.assemblies.family import Family, Head
@@ -59,6 +60,11 @@ class WaveConfig(PretrainedConfig):
         super().__init__(**values)
         self.num_feat_extract_layers = len(self.conv_dim)
 
+    @property
+    def inputs_to_logits_ratio(self) -> int:
+        """Samples from one row to the next."""
+        return prod(self.conv_stride)
+
 
 class HubertConfig(WaveConfig):
     """Configuration of HuBERT. A batch norm before the positions (`conv_pos_batch_norm`) is refused."""
@@ -100,9 +106,7 @@ NAMES = spec.Names(
 def waves(c: Any, tells: bool) -> spec.Waves:
     """The stem, which may tell what was projected."""
     return spec.Waves(
-        tuple(c.conv_dim),
-        tuple(c.conv_kernel),
-        tuple(c.conv_stride),
+        *(tuple(c.conv_dim), tuple(c.conv_kernel), tuple(c.conv_stride)),
         c.hidden_size,
         each=c.feat_extract_norm == "layer",
         bias=c.conv_bias,

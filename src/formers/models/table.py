@@ -6,6 +6,7 @@ from __future__ import annotations
 FAMILIES: dict[str, tuple[str, str]] = {
     "albert": ("albert", "Albert"),
     "arcee": ("arcee", "Arcee"),
+    "audio-spectrogram-transformer": ("audio_spectrogram_transformer", "AST"),
     "bamba": ("bamba", "Bamba"),
     "bart": ("bart", "Bart"),
     "beit": ("beit", "Beit"),

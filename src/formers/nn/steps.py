@@ -393,14 +393,18 @@ class Column(Step):
 
 
 class Rest(Step):
-    """The mean of all tokens but the first stands for a row, which has no padding."""
+    """The mean of all tokens but the first, or from one to another, stands for a row without padding."""
 
     home = "pool"
+
+    def __init__(self, first: int = 1, end: int | None = None) -> None:
+        super().__init__()
+        self.span = slice(first, end)
 
     def run(self, node: Any, flow: Flow) -> None:
         """[N, E] or [B, T, E] -> [B, E]."""
         whole = flow.pass_.layout.unpack(flow.x) if flow.x.dim() == 2 else flow.x
-        flow.x = whole[:, 1:].mean(1)
+        flow.x = whole[:, self.span].mean(1)
 
 
 class End(Step):

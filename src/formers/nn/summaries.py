@@ -79,6 +79,8 @@ def summary_steps(s: spec.Summary | spec.Asked, width: int) -> list[Step]:
         found: Step = End(s.ends)
     elif s.token == "last":
         found = Column("right")
+    elif s.token == "pair":
+        found = Rest(0, 2)
     else:
         found = {"first": First, "rest": Rest}[s.token]()
     steps = [found] if s.norm is None else [found, Normalise("pooler", s.norm, width)]

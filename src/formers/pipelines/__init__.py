@@ -6,6 +6,7 @@ from formers.core.lazy import lazy
 
 # module -> its public names, which are the package's too
 NAMES: dict[str, tuple[str, ...]] = {
+    "formers.pipelines.audio.classification": ("AudioClassificationPipeline",),
     "formers.pipelines.audio.recognition": ("AutomaticSpeechRecognitionPipeline",),
     "formers.pipelines.build": ("pipeline",),
     "formers.pipelines.datasets": ("KeyDataset", "KeyPairDataset"),

@@ -8,7 +8,7 @@ import inspect
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -347,6 +347,15 @@ class Pipeline(Pushable, ABC):
         outputs = self._step("forward")(prepared, **call.forward)
         answers: list[Any] = self._step("postprocess")(outputs, prepared, **call.postprocess)
         return answers
+
+    def _run_alike(self, prepared: Sequence[Mapping[str, Any]], call: Call) -> list[Any]:
+        """Answer a prepared batch, inputs of one shape together."""
+        groups: dict[Any, list[int]] = {}
+        for place, one in enumerate(prepared):
+            shapes = tuple((name, getattr(value, "shape", None)) for name, value in one.items())
+            groups.setdefault(shapes, []).append(place)
+        each = (Pipeline._run(self, [prepared[i] for i in at], call) for at in groups.values())
+        return restore(groups.values(), chain.from_iterable(each))
 
     def _stream(self, source: Iterable[Any], call: Call, shown: bool) -> Iterator[Any]:
         first, largest = (1, 1) if call.batch_size == 1 else (_STREAM_FIRST, _STREAM_LARGEST)

@@ -48,6 +48,17 @@ class Task:
 
 
 TASKS = (
+    Task(  # before the next one, whose heads end alike
+        "audio-classification",
+        "formers.pipelines.audio.classification:AudioClassificationPipeline",
+        model_classes=("AutoModelForAudioClassification",),
+        default=("superb/wav2vec2-base-superb-ks", "372e048"),
+        heads=(
+            *("ForAudioClassification", "HubertForSequenceClassification"),
+            "Wav2Vec2ForSequenceClassification",
+        ),
+        kind="audio",
+    ),
     Task(
         "text-classification",
         "formers.pipelines.text.classification:TextClassificationPipeline",
@@ -147,10 +158,10 @@ TASKS = (
     Task(  # before the next one, whose heads end alike
         "automatic-speech-recognition",
         "formers.pipelines.audio.recognition:AutomaticSpeechRecognitionPipeline",
-        model_classes=("AutoModelForSpeechSeq2Seq",),
-        default=("openai/whisper-base", None),
+        model_classes=("AutoModelForSpeechSeq2Seq", "AutoModelForCTC"),
+        default=("openai/whisper-base", "e37978b"),
         aliases=("asr", "speech-recognition"),
-        heads=("WhisperForConditionalGeneration",),
+        heads=("WhisperForConditionalGeneration", "ForCTC"),
         kind="multimodal",
     ),
     Task(

@@ -20,6 +20,10 @@ from formers.processing.pointed import PointedImageProcessor
 from formers.processing.recipes import CLASSES, MODEL_TYPES, RECIPES
 
 
+class UnknownProcessor(ValueError):
+    """A checkpoint names a processor of another kind, or one that is not part of this version."""
+
+
 @functools.cache
 def _class_of(family: str) -> type[BaseImageProcessor]:
     name = f"{family}ImageProcessor"
@@ -71,7 +75,7 @@ class AutoImageProcessor:
 
         Raises:
             OSError: when there is no preprocessor_config.json.
-            ValueError: for a processor that is not part of this version.
+            UnknownProcessor: for a processor that is not part of this version; a ValueError.
         """
         options.pop("config", None)
         hub, _ = split_hub_keywords(dict(options))
@@ -87,7 +91,7 @@ class AutoImageProcessor:
         if said is None and model_type in MODEL_TYPES:
             return _class_of(MODEL_TYPES[model_type]).from_dict(values, **rest)
         if said not in CLASSES:
-            raise ValueError(
+            raise UnknownProcessor(
                 f"{pretrained_model_name_or_path} names {said or 'no image processor'} "
                 f"(model type {model_type!r}), which is not part of this version; those that are: "
                 f"{', '.join(f'{name}ImageProcessor' for name in RECIPES)}"
@@ -129,7 +133,7 @@ class AutoFeatureExtractor:
 
         Raises:
             OSError: when there is no preprocessor_config.json.
-            ValueError: for an extractor that is not part of this version.
+            UnknownProcessor: for an extractor that is not part of this version; a ValueError.
         """
         name = pretrained_model_name_or_path
         config = options.pop("config", None)
@@ -147,7 +151,7 @@ class AutoFeatureExtractor:
             return _extractor_of(SOUND_MODEL_TYPES[kind]).from_dict(values, **rest)
         if said in CLASSES or kind in MODEL_TYPES or kind in _own or values.get("image_processor_type"):
             return AutoImageProcessor.from_pretrained(name, **options)
-        raise ValueError(
+        raise UnknownProcessor(
             f"{name} names {said or 'no feature extractor'} (model type {kind!r}), which is not part of this "
             f"version; those that are: {', '.join(SOUND_CLASSES)}"
         )

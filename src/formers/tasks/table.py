@@ -304,6 +304,14 @@ TASKS: dict[str, Task] = {
             "table-question-answering",
         ),
         Task(
+            "spectrogram_classification",
+            ("sequence_classification", "SequenceClassification"),
+            "",
+            "Label a whole sound.",
+            "audio-classification",
+            labelled=True,
+        ),
+        Task(
             "taught_image_classification",
             ("image_classification", "TaughtImageClassification"),
             "",
@@ -375,6 +383,10 @@ TASKS: dict[str, Task] = {
 
 # Auto classes that take more than their own task: name -> tasks in order of preference, and what it is for
 _WIDER: dict[str, tuple[tuple[str, ...], str]] = {
+    "AutoModelForAudioClassification": (
+        ("audio_classification", "spectrogram_classification"),
+        TASKS["audio_classification"].says,
+    ),
     "AutoModelForCausalLM": (("causal_lm", "permuted_lm", "any_lm", "captions"), TASKS["causal_lm"].says),
     "AutoModelForMaskedLM": (
         ("masked_lm", "any_lm", "hidden_entities", "seq2seq_lm"),

@@ -23,13 +23,13 @@ class Summary:
 
     Attributes:
         token: the first of the row, or the one that ends it, or that in the last column, be it padding, or
-            the mean of all but the first.
+            the mean of all but the first, or that of the first two (`pair`).
         ends: ids that end a row, of which the first counts; without any, the highest id does.
         norm: of that state.
         projected: width of a linear layer over it.
     """
 
-    token: Literal["first", "end", "last", "rest"] = "first"
+    token: Literal["first", "end", "last", "rest", "pair"] = "first"
     ends: tuple[int, ...] = ()
     norm: Norm | None = None
     projected: int | None = None

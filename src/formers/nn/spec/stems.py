@@ -237,10 +237,14 @@ class Patches:
         """Tokens before the patches."""
         return len(self.leads) + (self.registers or 0)
 
+    def grid_of(self, height: int, width: int) -> tuple[int, int]:
+        """Patches down and across an image of that size."""
+        return height // self.patch[0], width // self.patch[1]
+
     @property
     def grid(self) -> tuple[int, int]:
         """Patches down and across."""
-        return self.image[0] // self.patch[0], self.image[1] // self.patch[1]
+        return self.grid_of(*self.image)
 
     @property
     def count(self) -> int:
@@ -311,6 +315,25 @@ class AskedPatches(Patches):
     """
 
     behind: int = 100
+
+
+@dataclass(frozen=True)
+class Spectrograms(Patches):
+    """A stem for sounds as bins over time, one channel: patches that overlap (arXiv:2104.01778, section 2.1).
+
+    `image` is how many bins and frames there are.
+
+    Attributes:
+        strides: bins, and frames, from one patch to the next.
+    """
+
+    strides: tuple[int, int] = (10, 10)
+    reads = "input_values"
+
+    def grid_of(self, height: int, width: int) -> tuple[int, int]:
+        """Patches over the bins and over the frames."""
+        (high, wide), (down, across) = self.patch, self.strides
+        return (height - high) // down + 1, (width - wide) // across + 1
 
 
 @dataclass(frozen=True)

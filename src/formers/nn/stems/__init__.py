@@ -20,6 +20,7 @@ from formers.nn.stems.pictured import PicturedStem
 from formers.nn.stems.preceded import PrecededStem
 from formers.nn.stems.queries import QueryStem
 from formers.nn.stems.some_patches import SomePatchStem
+from formers.nn.stems.spectrograms import SpectrogramStem
 from formers.nn.stems.tokens import TokenStem
 from formers.nn.stems.vectors import VectorStem
 from formers.nn.stems.waves import WaveStem
@@ -41,6 +42,7 @@ STEMS: dict[type[Any], type[Stem]] = {
     spec.Frames: FrameStem,
     spec.Queries: QueryStem,
     spec.SomePatches: SomePatchStem,
+    spec.Spectrograms: SpectrogramStem,
     spec.Vectors: VectorStem,
     spec.Waves: WaveStem,
 }

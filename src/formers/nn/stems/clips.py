@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import lru_cache
+from math import prod
 from typing import Any, ClassVar
 
 import torch
@@ -49,7 +50,7 @@ class ClipStem(PatchStem):
         if not fits or not (free or tuple(films.shape[3:]) == wanted[2:]):
             sizes = ", ".join(map(str, wanted))
             raise ValueError(f"pixel_values must have shape [B, {sizes}], not {list(films.shape)}")
-        count = s.frames // s.depth * (films.shape[3] // s.patch[0]) * (films.shape[4] // s.patch[1])
+        count = s.frames // s.depth * prod(s.grid_of(*films.shape[3:]))
         hidden = given.get("bool_masked_pos")
         if hidden is not None:
             left = count - hidden.sum(1)
@@ -82,10 +83,10 @@ class ClipStem(PatchStem):
     def _table(self, node: Any, images: Tensor, free: bool) -> Tensor:
         """Learned positions, [1, leads + patches, E], those of every frame stretched for another size."""
         s, table, first = self.spec, leaf(node, "position"), len(self.spec.leads)
-        down, across = images.shape[3] // s.patch[0], images.shape[4] // s.patch[1]
-        if not free or (down, across) == s.grid:
+        grid = s.grid_of(*images.shape[3:])
+        if not free or grid == s.grid:
             found: Tensor = table
             return found
         each = table[0, first:].unflatten(0, (-1, s.grid[0] * s.grid[1]))  # [frames, patches, E]
-        drawn = stretched(each, s.grid, (down, across))
+        drawn = stretched(each, s.grid, grid)
         return torch.cat((table[:, :first], drawn.flatten(0, 1)[None]), dim=1)

@@ -71,6 +71,7 @@ def laid_out(s: Any, rows: Tensor, grid: tuple[int, int]) -> Tensor:
 class PatchStem(Stem):
     """See `spec.Patches`."""
 
+    node: ClassVar[type[PatchNode]] = PatchNode
     inputs: ClassVar = {
         "pixel_values": "[B, channels, height, width], floating.",
         "bool_masked_pos": "[B, patches], bool, which patches are hidden.",
@@ -111,7 +112,7 @@ class PatchStem(Stem):
         *groups, last = str(names["patch"]).split(".")
         made = self._projection()
         if groups:
-            node = PatchNode()
+            node = self.node()
             descend(owner, tuple(groups[:-1])).add_module(groups[-1], node)
             place(node, "patch", last, made)
             wiring(owner).roles["patch"] = (*groups, last)
@@ -134,7 +135,7 @@ class PatchStem(Stem):
             wanted = ", ".join(map(str, (s.channels, *s.image)))
             more = "; interpolate_pos_encoding=True reads other sizes" if fits else ""
             raise ValueError(f"pixel_values must have shape [B, {wanted}], not {list(images.shape)}{more}")
-        down, across = images.shape[2] // s.patch[0], images.shape[3] // s.patch[1]
+        down, across = s.grid_of(*images.shape[2:])
         if not down * across:
             raise ValueError(f"pixel_values {list(images.shape)} are smaller than a patch, {list(s.patch)}")
         return int(images.shape[0]), int(s.before + down * across + s.behind)
@@ -150,7 +151,7 @@ class PatchStem(Stem):
         images: Tensor = given["pixel_values"]
         images = images.to(leaf(node, "patch").weight.dtype)
         s = self.spec
-        pass_.memo.put("grid", Grid(images.shape[2] // s.patch[0], images.shape[3] // s.patch[1]))
+        pass_.memo.put("grid", Grid(*s.grid_of(*images.shape[2:])))
         x = self._patches(node, images, pass_)
         hidden = given.get("bool_masked_pos")
         if hidden is not None:
@@ -179,7 +180,7 @@ class PatchStem(Stem):
         """Learned positions of all tokens, [1, T, E], stretched for images of another size."""
         table: Any = leaf(node, "position")
         s = self.spec
-        grid = images.shape[2] // s.patch[0], images.shape[3] // s.patch[1]
+        grid = s.grid_of(*images.shape[2:])
         if not free or grid == s.grid:
             count = s.grid[0] * s.grid[1] + len(s.leads)
             places = torch.arange(count, device=images.device)[None] if s.flat else None

@@ -42,7 +42,7 @@ class SomePatchStem(PatchStem):
         table = self._table(node, images, bool(given.get("interpolate_pos_encoding")))
         x = self._patches(node, images, pass_) + table[:, s.before :]
         batch, count, width = x.shape
-        pass_.memo.put("grid", Grid(images.shape[2] // s.patch[0], images.shape[3] // s.patch[1]))
+        pass_.memo.put("grid", Grid(*s.grid_of(*images.shape[2:])))
         noise = given.get("noise")
         if noise is None:
             noise = torch.rand(batch, count, device=x.device)

@@ -25,8 +25,8 @@ class AutomaticSpeechRecognitionPipeline(ChunkPipeline):
     Sounds are paths, addresses, bytes, arrays at the model's rate, `{"array" or "raw", "sampling_rate"}` at
     any, or decoders. Keywords of every call, and of the constructor as defaults:
 
-        return_timestamps: True for times of segments, "word" for those of words ("char" of characters where
-            the model writes those); they are `chunks` of the answer.
+        return_timestamps: True for times of segments, or "word" for those of words; of models that spell
+            (CTC) "word" or "char" for those of letters. They are `chunks` of the answer.
         return_language: also the language of each chunk.
         chunk_length_s: cut sounds into pieces of so many seconds, which are read side by side, `batch_size`
             of them at once; without it a long sound is read window after window, which is slower and makes
@@ -35,6 +35,8 @@ class AutomaticSpeechRecognitionPipeline(ChunkPipeline):
             length where nobody says.
         generate_kwargs: settings of `generate`; they may also stand beside the others. Five beams search,
             unless they or the model's own settings say otherwise.
+        decoder_kwargs: keywords of `decoder.decode_beams`, where the constructor was given a
+            `pyctcdecode.BeamSearchDecoderCTC` as `decoder`.
         timeout: seconds for an address to answer.
 
     An answer is `{"text": ...}`, with `chunks` of `{"text", "timestamp": (start, end)}` in seconds.
@@ -47,6 +49,7 @@ class AutomaticSpeechRecognitionPipeline(ChunkPipeline):
     default_task: ClassVar[str] = "automatic-speech-recognition"
     _load_tokenizer: ClassVar[bool | None] = True
     _load_feature_extractor: ClassVar[bool | None] = True
+    _load_image_processor: ClassVar[bool | None] = False
 
     def __init__(
         self,
@@ -63,8 +66,11 @@ class AutomaticSpeechRecognitionPipeline(ChunkPipeline):
         found = next((one for one in DECODINGS if one.reads(model, decoder)), None)
         if found is None:
             raise ValueError(
-                f"{type(model).__name__} turns no speech into text: load it with AutoModelForSpeechSeq2Seq"
+                f"{type(model).__name__} turns no speech into text: load it with AutoModelForSpeechSeq2Seq "
+                "or AutoModelForCTC"
             )
+        if decoder is not None and found.kind != "ctc_with_lm":
+            raise ValueError(f"decoder= is for models that spell, which {type(model).__name__} does not")
         self.type = found.kind
         self._decoding = found(self)
         super().__init__(model, tokenizer, **kwargs)
@@ -87,6 +93,8 @@ class AutomaticSpeechRecognitionPipeline(ChunkPipeline):
         given = {"chunk_length_s": chunk_length_s, "stride_length_s": stride_length_s, "timeout": timeout}
         before = {name: value for name, value in given.items() if value is not None}
         forward = {**(generate_kwargs or {}), **generate}
+        if decoder_kwargs is not None and self.decoder is None:
+            raise ValueError("decoder_kwargs are keywords of decoder=, and there is none")
         behind: dict[str, Any] = {} if decoder_kwargs is None else {"decoder_kwargs": decoder_kwargs}
         own = getattr(getattr(self.model, "generation_config", None), "return_timestamps", False)
         asked = own if return_timestamps is None else return_timestamps

@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
+from formers.assemblies.heard import rows_of
 from formers.tokenization.spoken import overlapping, spoken
 
 
@@ -192,6 +193,115 @@ class TimedTokens(Tokens):
         return spoken(self.pipe.tokenizer, pieces, times or None, bool(language), seconds)
 
 
+class Letters(Decoding):
+    """A letter or a blank for every moment of a sound (CTC): the likeliest."""
+
+    kind = "ctc"
+    _of_rows: ClassVar[str] = "tokens"
+    _times: ClassVar[tuple[str, ...]] = ("char", "word")
+
+    @classmethod
+    def reads(cls, model: Any, decoder: Any) -> bool:
+        """Models that spell."""
+        return type(model).__name__.endswith("ForCTC")
+
+    @property
+    def align(self) -> int:
+        """Samples of a moment."""
+        return int(self.pipe.model.config.inputs_to_logits_ratio)
+
+    def check(self, times: Any) -> None:
+        """It tells those of letters and of words.
+
+        Raises:
+            ValueError: for others.
+        """
+        if times not in (None, False, *self._times):
+            known = " or ".join(map(repr, self._times))
+            raise ValueError(f"return_timestamps is {known} with this model, not {times!r}")
+
+    def prepared(
+        self, waves: list[Any], strides: list[Any], more: Mapping[str, Any]
+    ) -> Iterator[dict[str, Any]]:
+        """Likewise each in its own length, which counts; those shorter than a moment say nothing."""
+        for wave, stride in zip(waves, strides, strict=True):
+            if self._moments(len(wave)) > 0:
+                yield from super().prepared([wave], [stride], more)
+
+    def _moments(self, samples: int) -> int:
+        return int(rows_of(self.pipe.model, samples))
+
+    def written(self, inputs: dict[str, Any], times: Any, **options: Any) -> dict[str, Any]:
+        """Tokens [B, T].
+
+        Raises:
+            TypeError: for settings of `generate`.
+        """
+        if options:
+            raise TypeError(f"{type(self.pipe.model).__name__} does not generate: leave {[*options]} out")
+        return {self._of_rows: self._of(self.pipe.model(**inputs).logits)}
+
+    def _of(self, logits: Tensor) -> Tensor:
+        return logits.argmax(-1)
+
+    def _rows(self, outputs: Sequence[Any]) -> Tensor:
+        """What was written at all moments, without those that pieces share or that are padding: [T, ..]."""
+        kept = []
+        for one in outputs:
+            samples, left, right = one["stride"].reshape(-1).tolist()
+            count = round(samples / self.align)
+            first, behind = (round(side / samples * count) for side in (left, right))
+            kept.append(one[self._of_rows][0, first : min(count - behind, self._moments(samples))])
+        return torch.cat(kept) if kept else torch.zeros(0, dtype=torch.long)
+
+    def read(
+        self, outputs: Sequence[Any], times: Any, language: bool | None, options: dict[str, Any]
+    ) -> tuple[str, dict[str, Any]]:
+        """The text of all pieces, and its letters or words."""
+        rows = self._rows(outputs).tolist()
+        if not times:
+            return self.pipe.tokenizer.decode(rows), {}
+        found = self.pipe.tokenizer.decode(rows, **{f"output_{times}_offsets": True})
+        return found.text, {"chunks": self._chunks(found[f"{times}_offsets"], times)}
+
+    def _chunks(self, offsets: Sequence[Mapping[str, Any]], times: str) -> list[dict[str, Any]]:
+        rate = self.pipe.feature_extractor.sampling_rate
+
+        def seconds(moment: int) -> float:
+            return float(moment * self.align / rate)
+
+        return [
+            {"text": one[times], "timestamp": (seconds(one["start_offset"]), seconds(one["end_offset"]))}
+            for one in offsets
+        ]
+
+
+class Beams(Letters):
+    """Likewise, chosen by a language model: `decoder` is a `pyctcdecode.BeamSearchDecoderCTC`."""
+
+    kind = "ctc_with_lm"
+    _of_rows = "logits"
+    _times = ("word",)
+
+    @classmethod
+    def reads(cls, model: Any, decoder: Any) -> bool:
+        """Models that spell, with a decoder."""
+        return super().reads(model, decoder) and decoder is not None
+
+    def _of(self, logits: Tensor) -> Tensor:
+        return logits.float()
+
+    def read(
+        self, outputs: Sequence[Any], times: Any, language: bool | None, options: dict[str, Any]
+    ) -> tuple[str, dict[str, Any]]:
+        """The likeliest text of all pieces, and its words."""
+        if not outputs:
+            return "", {"chunks": []} if times else {}
+        best = self.pipe.decoder.decode_beams(self._rows(outputs).numpy(), **options)[0]
+        words = [{"word": word, "start_offset": start, "end_offset": end} for word, (start, end) in best[2]]
+        return best[0], {"chunks": self._chunks(words, "word")} if times else {}
+
+
 def _said(segments: Sequence[Sequence[Mapping[str, Any]]], width: int) -> Tensor:
     """When the tokens of each row were said, [B, width], in seconds since the sound began."""
     rows = [
@@ -201,4 +311,4 @@ def _said(segments: Sequence[Sequence[Mapping[str, Any]]], width: int) -> Tensor
 
 
 # in the order in which models are asked for
-DECODINGS: tuple[type[Decoding], ...] = (TimedTokens, Tokens)
+DECODINGS: tuple[type[Decoding], ...] = (TimedTokens, Tokens, Beams, Letters)

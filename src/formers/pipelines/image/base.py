@@ -94,19 +94,8 @@ class ImagePipeline(Pipeline):
 
     def _run(self, prepared: Sequence[Any], call: Call) -> list[Any]:
         """Answer a batch: pictures of one size together, and each that was not read by why."""
-        found: list[Any] = [None] * len(prepared)
-        groups: dict[Any, list[int]] = {}
-        for place, one in enumerate(prepared):
-            if isinstance(one, Unread):
-                found[place] = {"error": one.why}
-            else:
-                shapes = tuple((name, getattr(value, "shape", None)) for name, value in one.items())
-                groups.setdefault(shapes, []).append(place)
-        for places in groups.values():
-            answers = super()._run([prepared[place] for place in places], call)
-            for place, answer in zip(places, answers, strict=True):
-                found[place] = answer
-        return found
+        read = iter(self._run_alike([one for one in prepared if not isinstance(one, Unread)], call))
+        return [{"error": one.why} if isinstance(one, Unread) else next(read) for one in prepared]
 
     def _batches(self, items: list[Any], call: Call, first: int) -> Iterator[tuple[Sequence[int], list[Any]]]:
         if call.batch_size is None:
