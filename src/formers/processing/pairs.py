@@ -64,7 +64,7 @@ PAIRS: dict[str, Pair] = {
     "Siglip2": Pair("Siglip2", ("siglip2",), {**_SIXTY_FOUR, "truncation": True}, _PATCHES),
     "TrOCR": Pair("ViT", ("trocr",), labels="alone"),
     "VisionTextDualEncoder": Pair("ViT", ("vision-text-dual-encoder",)),
-    "Wav2Vec2": Pair("", ("hubert", "wav2vec2"), sounds=True),
+    "Wav2Vec2": Pair("", ("hubert", "unispeech", "unispeech-sat", "wav2vec2", "wavlm"), sounds=True),
     "Whisper": Pair("", ("whisper",), sounds=True),
 }
 MODEL_TYPES = {kind: name for name, pair in PAIRS.items() for kind in pair.model_types}
