@@ -58,7 +58,19 @@ SHAPES: dict[str, dict[str, dict[str, Any]]] = {
             "num_mel_bins": 11,
         }
     },
+    "data2vec-audio": {
+        "two convolutions tell places": {
+            **{name: value for name, value in WAVES.items() if name != "apply_spec_augment"},
+            **_VOICES,
+            **{"num_conv_pos_embeddings": 2, "conv_pos_kernel_size": 5, "mask_time_prob": 0.0},
+        }
+    },
     "hubert": {"without a norm before the projection": {**WAVES, "feat_proj_layer_norm": False}},
+    "unispeech": {"plain": {**WAVES, **_PRE_TRAINED, "num_ctc_classes": 9}},
+    "unispeech-sat": {
+        "norms before the parts": {**WAVES, **_PRE_TRAINED, **_VOICES, **STABLE, "num_clusters": 9}
+    },
+    "wavlm": {"plain": {**WAVES, **_VOICES, "num_buckets": 8, "max_bucket_distance": 12}},
     "wav2vec2": {
         "plain": {**WAVES, **_PRE_TRAINED, **_VOICES},
         "norms before the parts, of every convolution, with biases; heads mix all layers": {
@@ -77,7 +89,16 @@ MORE: dict[str, dict[str, dict[str, Any]]] = {
             **{"qkv_bias": False, "hidden_act": "relu", "layer_norm_eps": 1e-5},
             **{"frequency_stride": 4, "time_stride": 4},
         }
-    }
+    },
+    "data2vec-audio": {
+        "one convolution, of an even kernel, heads mix all layers": {
+            **SHAPES["data2vec-audio"]["two convolutions tell places"],
+            **{"num_conv_pos_embeddings": 1, "conv_pos_kernel_size": 4, "use_weighted_layer_sum": True},
+        }
+    },
+    "unispeech": {"norms before the parts": {**WAVES, **_PRE_TRAINED, **STABLE}},
+    "unispeech-sat": {"plain": {**WAVES, **_PRE_TRAINED, **_VOICES, "mask_time_prob": 0.0}},
+    "wavlm": {"norms before the parts": {**WAVES, **_VOICES, **STABLE}},
 }
 
 
@@ -96,7 +117,7 @@ def labels(class_name: str) -> dict[str, Any]:
         return {"labels": found}
     if class_name.endswith("AudioFrameClassification"):
         return {"labels": torch.nn.functional.one_hot(torch.randint(5, (4, 19), generator=generator), 5)}
-    if class_name.endswith("PreTraining"):
+    if class_name.startswith("Wav2Vec2ForPreTraining"):  # those of its kin have no loss
         others = torch.randint(4 * 19, (4, 19, 3), generator=generator)
         hidden = torch.rand(4, 19, generator=generator) > 0.5
         return {"mask_time_indices": hidden, "sampled_negative_indices": others}

@@ -73,8 +73,9 @@ def _decodes(model_type: str) -> bool:
 
 CASES = _cases()
 # Falcon: asked for weights, the reference adds whether a key may be seen to the scores, and slopes twice
-# SqueezeBERT: it returns scores before their softmax; YOSO: what was mixed in place of weights; MRA: none
-UNLIKE = ("falcon", "squeezebert", "yoso", "mra")
+# SqueezeBERT: it returns scores before their softmax; YOSO: what was mixed in place of weights; MRA: none;
+# WavLM: their mean over heads, once for every head
+UNLIKE = ("falcon", "squeezebert", "yoso", "mra", "wavlm")
 ATTENDING = [case for case in CASES if case[0] not in UNLIKE and _stack_of(case[0]).attention is not None]
 
 

@@ -94,7 +94,11 @@ ONLY_THERE = {
     "recurrent_gemma": re.compile(r"\.temporal_block\.rotary_emb$"),  # here all layers share the turns
     "falcon": re.compile(r"(^|\.)rotary_emb$"),  # it fires where slopes stand for positions too
     # what makes a kernel of its directions and lengths, which has no weights
-    **dict.fromkeys(("hubert", "wav2vec2"), re.compile(r"\.parametrizations\.weight\.0$")),
+    **dict.fromkeys(
+        ("hubert", "unispeech-sat", "wav2vec2", "wavlm"), re.compile(r"\.parametrizations\.weight\.0$")
+    ),
+    # likewise, and letters that are made there and not returned
+    "unispeech": re.compile(r"\.parametrizations\.weight\.0$|^(ctc_proj|dropout)$"),
     "openai-gpt": re.compile(r"\.mlp\.act$"),  # one module serves all layers
     **dict.fromkeys(("flaubert", "xlm"), re.compile(r"(^|\.)ffns\.\d+\.act$")),  # likewise
     **dict.fromkeys(("jina_embeddings_v3", "nomic_bert"), re.compile(r"\.[qkv]_proj$")),  # one in the file

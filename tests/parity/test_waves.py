@@ -108,3 +108,13 @@ def test_what_is_not_there_or_cannot_be_read_is_said(tmp_path: Path) -> None:
     made.freeze_feature_encoder()
     assert not any(p.requires_grad for p in made.wav2vec2.feature_extractor.parameters())
     assert made.lm_head.weight.requires_grad
+
+
+def test_the_layer_that_holds_the_distances_of_all_is_never_left_out() -> None:
+    torch.manual_seed(0)
+    config = formers.WavLMConfig(**{**SHAPES["wavlm"]["plain"], "layerdrop": 1.0})
+    made = formers.WavLMModel(config).train()
+    made(torch.randn(2, 400)).last_hidden_state.square().sum().backward()
+    first, second = (layer.attention.q_proj.weight.grad for layer in made.encoder.layers)
+    assert first is not None
+    assert second is None

@@ -108,7 +108,9 @@ _WAVES = {
     **{"num_conv_pos_embeddings": 8, "num_conv_pos_embedding_groups": 2, "layerdrop": 0.0},
     **{"tdnn_dim": [8, 8], "tdnn_kernel": [2, 1], "tdnn_dilation": [1, 1]},
 }
-_OTHERS |= dict.fromkeys(("hubert", "wav2vec2"), _WAVES)
+_OTHERS |= dict.fromkeys(
+    ("data2vec-audio", "hubert", "unispeech", "unispeech-sat", "wav2vec2", "wavlm"), _WAVES
+)
 _OTHERS["audio-spectrogram-transformer"] = {
     **{name: value for name, value in _BERT.items() if name != "vocab_size"},
     **{"patch_size": 4, "frequency_stride": 3, "time_stride": 2, "max_length": 15, "num_mel_bins": 11},

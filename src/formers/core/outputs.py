@@ -105,6 +105,17 @@ class ContrastedOutput(ModelOutput):
 
 
 @dataclasses.dataclass
+class ClusteredOutput(ModelOutput):
+    """What the ecosystem calls logits, the features [B, T, C], and the states [B, T, E] made of them."""
+
+    loss: Tensor | None = None
+    logits: Tensor | None = None
+    projected_states: Tensor | None = None
+    hidden_states: tuple[Tensor, ...] | None = None
+    attentions: tuple[Tensor, ...] | None = None
+
+
+@dataclasses.dataclass
 class SpelledOutput(ModelOutput):
     """What was spelled: a text, or several, and from which moment to which letters and words last."""
 

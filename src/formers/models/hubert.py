@@ -15,8 +15,8 @@ from formers.nn import spec
 from formers.tasks.frames import Spec as Moments
 
 
-class WaveConfig(PretrainedConfig):
-    """What the configurations of models of this kind share."""
+class SoundConfig(PretrainedConfig):
+    """What the configurations of all models of this kind share."""
 
     vocab_size: int = 32
     hidden_size: int = 768
@@ -32,16 +32,12 @@ class WaveConfig(PretrainedConfig):
     layerdrop: float = 0.1
     initializer_range: float = 0.02
     layer_norm_eps: float = 1e-5
-    feat_extract_norm: str = "group"
     feat_extract_activation: str = "gelu"
     conv_dim: list[int] = [512, 512, 512, 512, 512, 512, 512]  # noqa: RUF012  (fields declare defaults)
     conv_stride: list[int] = [5, 2, 2, 2, 2, 2, 2]  # noqa: RUF012
     conv_kernel: list[int] = [10, 3, 3, 3, 3, 2, 2]  # noqa: RUF012
     conv_bias: bool = False
-    num_conv_pos_embeddings: int = 128
     num_conv_pos_embedding_groups: int = 16
-    do_stable_layer_norm: bool = False
-    apply_spec_augment: bool = True
     mask_time_prob: float = 0.05
     mask_time_length: int = 10
     mask_time_min_masks: int = 2
@@ -64,6 +60,15 @@ class WaveConfig(PretrainedConfig):
     def inputs_to_logits_ratio(self) -> int:
         """Samples from one row to the next."""
         return prod(self.conv_stride)
+
+
+class WaveConfig(SoundConfig):
+    """Norms may stand elsewhere, and nothing need be hidden in training."""
+
+    feat_extract_norm: str = "group"
+    num_conv_pos_embeddings: int = 128
+    do_stable_layer_norm: bool = False
+    apply_spec_augment: bool = True
 
 
 class HubertConfig(WaveConfig):
@@ -103,12 +108,12 @@ NAMES = spec.Names(
 )
 
 
-def waves(c: Any, tells: bool) -> spec.Waves:
-    """The stem, which may tell what was projected."""
+def waves(c: Any, tells: bool, each: bool) -> spec.Waves:
+    """The stem, which may tell what was projected, and whose convolutions may each have a norm."""
+    shape = tuple(c.conv_dim), tuple(c.conv_kernel), tuple(c.conv_stride), c.hidden_size
     return spec.Waves(
-        *(tuple(c.conv_dim), tuple(c.conv_kernel), tuple(c.conv_stride)),
-        c.hidden_size,
-        each=c.feat_extract_norm == "layer",
+        *shape,
+        each=each,
         bias=c.conv_bias,
         eps=c.layer_norm_eps,
         activation=c.feat_extract_activation,
@@ -121,34 +126,43 @@ def waves(c: Any, tells: bool) -> spec.Waves:
     )
 
 
-def stack(c: Any, name: str = "Hubert", tells: bool = False) -> spec.Stack:
-    """The encoder of a family of that name: norms after the parts, or ("stable") before them.
+def attention(c: Any) -> spec.Attention:
+    """That of a layer."""
+    heads = spec.Heads.split(c.hidden_size, c.num_attention_heads)
+    return spec.Attention(heads, dropout=c.attention_dropout)
+
+
+def layer(c: Any, mixer: spec.Attention, stable: bool) -> spec.Layer:
+    """Norms after the parts, or ("stable") before them."""
+    return spec.layer(
+        mixer,
+        spec.FeedForward(c.intermediate_size, c.hidden_act, dropout=c.activation_dropout),
+        spec.Norm("layer", c.layer_norm_eps),
+        "pre" if stable else "post",
+        dropout=c.hidden_dropout,
+    )
+
+
+def stack(
+    c: Any, name: str = "Hubert", tells: bool = False, near: spec.NearPositions | None = None
+) -> spec.Stack:
+    """The encoder of a family of that name; if it says what is `near`, its norms are in one place.
 
     Raises:
         ValueError: for adapters, a batch norm, and unknown norms.
     """
     if any(getattr(c, field, None) for field in ("add_adapter", "adapter_attn_dim", "conv_pos_batch_norm")):
         raise ValueError("add_adapter, adapter_attn_dim and conv_pos_batch_norm ask for missing layers")
-    if c.feat_extract_norm not in ("group", "layer"):
+    if near is None and c.feat_extract_norm not in ("group", "layer"):
         raise ValueError(f"feat_extract_norm is group or layer, not {c.feat_extract_norm!r}")
-    norm, stable = spec.Norm("layer", c.layer_norm_eps), c.do_stable_layer_norm
-    near = spec.NearPositions(
-        c.num_conv_pos_embeddings,
-        c.num_conv_pos_embedding_groups,
-        activation=c.feat_extract_activation,
-        norm=None if stable else norm,
-        dropout=c.hidden_dropout,
-    )
-    layer = spec.layer(
-        spec.Attention(spec.Heads.split(c.hidden_size, c.num_attention_heads), dropout=c.attention_dropout),
-        spec.FeedForward(c.intermediate_size, c.hidden_act, dropout=c.activation_dropout),
-        norm,
-        "pre" if stable else "post",
-        dropout=c.hidden_dropout,
-    )
+    norm, stable = spec.Norm("layer", c.layer_norm_eps), near is None and c.do_stable_layer_norm
+    each = near is not None or c.feat_extract_norm == "layer"
+    reach = c.num_conv_pos_embeddings, c.num_conv_pos_embedding_groups
+    act, after = c.feat_extract_activation, None if stable else norm
+    near = near or spec.NearPositions(*reach, None, act, after, c.hidden_dropout)
     return spec.Stack(
-        stem=waves(c, tells),
-        layers=(layer,) * c.num_hidden_layers,
+        stem=waves(c, tells, each),
+        layers=(layer(c, attention(c), stable),) * c.num_hidden_layers,
         names=NAMES.with_(stack={"near_norm": None, "final_norm": "encoder.layer_norm"}) if stable else NAMES,
         width=c.hidden_size,
         layer_class=f"{name}EncoderLayer{'StableLayerNorm' if stable else ''}",

@@ -6,6 +6,7 @@ from typing import Any
 
 from formers.assemblies.family import Family, Head
 from formers.assemblies.heard import Heard
+from formers.configs import PretrainedConfig
 from formers.models import hubert
 from formers.models.registry import register
 from formers.tasks.contrasted_rows import Spec as Contrasted
@@ -13,14 +14,9 @@ from formers.tasks.frames import Spec as Moments
 from formers.tasks.voices import Spec as Voices
 
 
-class Wav2Vec2Config(hubert.WaveConfig):
-    """Configuration of wav2vec 2.0.
+class CodesConfig(PretrainedConfig):
+    """Codes that hidden moments are told by."""
 
-    Layers of adapters behind the encoder (`add_adapter`) or within it (`adapter_attn_dim`) are refused.
-    """
-
-    model_type = "wav2vec2"
-    feat_quantizer_dropout: float = 0.0
     num_codevectors_per_group: int = 320
     num_codevector_groups: int = 2
     contrastive_logits_temperature: float = 0.1
@@ -28,20 +24,37 @@ class Wav2Vec2Config(hubert.WaveConfig):
     codevector_dim: int = 256
     proj_codevector_dim: int = 256
     diversity_loss_weight: float = 0.1
+
+
+class VoicesConfig(PretrainedConfig):
+    """The layers that make a vector of a voice."""
+
     tdnn_dim: list[int] = [512, 512, 512, 512, 1500]  # noqa: RUF012
     tdnn_kernel: list[int] = [5, 3, 3, 1, 1]  # noqa: RUF012
     tdnn_dilation: list[int] = [1, 2, 3, 1, 1]  # noqa: RUF012
     xvector_output_dim: int = 512
+
+
+class AdapterConfig(PretrainedConfig):
+    """Layers behind the encoder, which are refused (`add_adapter`)."""
+
     add_adapter: bool = False
     adapter_kernel_size: int = 3
     adapter_stride: int = 2
     num_adapter_layers: int = 3
     output_hidden_size: int | None = None
-    adapter_attn_dim: int | None = None
 
     def __init__(self, **values: Any) -> None:
         super().__init__(**values)
         self.output_hidden_size = self.output_hidden_size or self.hidden_size
+
+
+class Wav2Vec2Config(hubert.WaveConfig, CodesConfig, VoicesConfig, AdapterConfig):
+    """Configuration of wav2vec 2.0. Adapters within the encoder (`adapter_attn_dim`) are refused."""
+
+    model_type = "wav2vec2"
+    feat_quantizer_dropout: float = 0.0
+    adapter_attn_dim: int | None = None
 
 
 def weights(c: Any) -> dict[str, Any]:
@@ -61,6 +74,12 @@ VOICES = Head(
         **weights(c),
     ),
 )
+HEADS = {
+    "ForCTC": hubert.LETTERS,
+    "ForSequenceClassification": hubert.LABELS,
+    "ForAudioFrameClassification": MOMENTS,
+    "ForXVector": VOICES,
+}
 
 
 def contrasted(c: Any) -> Contrasted:
@@ -84,13 +103,7 @@ WAV2VEC2 = register(
         config=Wav2Vec2Config,
         base="wav2vec2",
         assembly=Heard(lambda c: hubert.stack(c, "Wav2Vec2", tells=True)),
-        heads={
-            "ForPreTraining": Head("contrasted_rows", contrasted),
-            "ForCTC": hubert.LETTERS,
-            "ForSequenceClassification": hubert.LABELS,
-            "ForAudioFrameClassification": MOMENTS,
-            "ForXVector": VOICES,
-        },
+        heads={"ForPreTraining": Head("contrasted_rows", contrasted), **HEADS},
         renames=hubert.RENAMES,
     )
 )

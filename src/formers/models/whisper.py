@@ -72,9 +72,10 @@ class WhisperConfig(PretrainedConfig):
 NAMES = bart.PRE_NORM.with_(embeddings={"conv_0": "conv1", "conv_1": "conv2"})
 
 
-def hidden(c: WhisperConfig, share: float, length: int, least: int) -> spec.Spans | None:
+def hidden(c: Any, share: float, length: int, least: int) -> spec.Spans | None:
     """Spans that are silenced in training, where the config asks for them."""
-    return spec.Spans(share, length, least) if c.apply_spec_augment and share > 0 else None
+    wanted = getattr(c, "apply_spec_augment", True)
+    return spec.Spans(share, length, least) if wanted and share > 0 else None
 
 
 def sounds(c: WhisperConfig) -> spec.Frames:

@@ -29,8 +29,7 @@ class NormedKernel(nn.Module):
 
     def forward(self) -> Tensor:
         """[C', C, K]."""
-        v = self.original1
-        found: Tensor = v * (self.original0 / v.norm(dim=(0, 1), keepdim=True))
+        found: Tensor = torch._weight_norm(self.original1, self.original0, 2)  # one pass over the directions
         return found
 
 
@@ -95,7 +94,7 @@ class NearConvolution(nn.Module):
 
     def __init__(self, s: spec.NearPositions, width: int) -> None:
         super().__init__()
-        if s.depth > 1:
+        if s.depth is not None:
             self.layers = nn.ModuleList(NearStep(s, width) for _ in range(s.depth))
             return
         self.conv = NormedConv(width, s.kernel, s.groups)

@@ -65,7 +65,7 @@ PAIRS: dict[str, Pair] = {
     "TrOCR": Pair("ViT", ("trocr",), labels="alone"),
     "Vilt": Pair("Vilt", ("vilt",)),
     "VisionTextDualEncoder": Pair("ViT", ("vision-text-dual-encoder",)),
-    "Wav2Vec2": Pair("", ("hubert", "wav2vec2"), sounds=True),
+    "Wav2Vec2": Pair("", ("hubert", "unispeech", "unispeech-sat", "wav2vec2", "wavlm"), sounds=True),
     "Whisper": Pair("", ("whisper",), sounds=True),
 }
 MODEL_TYPES = {kind: name for name, pair in PAIRS.items() for kind in pair.model_types}

@@ -28,8 +28,8 @@ class PILImageResampling(IntEnum):
 # to it (or, from 384 on, warped); larger by a share alone; larger by 256 / 224; whole multiples near it; the
 # nearest whole multiples below the picture's own; as it says, of a square in which the picture lies, blurred;
 # as many patches as there may be at most; the shortest edge as the shortest of both; what `size`
-# says, to the nearest pixel; whole multiples of 16 below what it says, unless it says both edges; the shortest
-# edge as it says, the longest 1333 / 800 of that at most, both cut to whole multiples.
+# says, to the nearest pixel; whole multiples of 16 below what it says, unless it says both edges; the
+# shortest edge as it says, the longest 1333 / 800 of that at most, both cut to whole multiples.
 Fit = Literal[
     "size",
     "shared crop",

@@ -243,7 +243,8 @@ class LayerRun:
 
     Attributes:
         checkpointing: recompute layers in the backward pass instead of keeping their activations.
-        drop: probability of leaving a layer out in training.
+        drop: probability of leaving a layer out in training; `first`: never the first, whose table others
+            read.
         kept: rows of the first tokens, which are all that the last layer computes; None for all rows.
         order: which layer or group runs at each step; None for each once.
         beside: node whose program reads what enters the first layer, and adds to what that returns.
@@ -262,9 +263,11 @@ class LayerRun:
         by_time: bool = False,
         goes_on: bool = False,
         between: Any = None,
+        first: bool = False,
     ) -> None:
         self.beside, self.by_time, self.goes_on, self.between = beside, by_time, goes_on, between
         self.checkpointing, self.drop, self.kept, self.order = checkpointing, drop, kept, order
+        self.first = first
 
     def __call__(self, layers: Sequence[nn.Module | Row] | nn.ModuleList, x: Tensor, pass_: Pass) -> Tensor:
         """Run all layers and note the hidden states on the way."""
@@ -276,7 +279,7 @@ class LayerRun:
         last, entered, places = len(steps) - 1, x, pass_.memo.get("between")
         for i, layer in enumerate(steps):
             training = layer.training
-            if self.drop and training and float(torch.rand(())) < self.drop:
+            if self.drop and training and (i or not self.first) and float(torch.rand(())) < self.drop:
                 pass  # left out; the states pass unchanged
             elif self.checkpointing and training and torch.is_grad_enabled():
                 kept = self.kept if i == last else None

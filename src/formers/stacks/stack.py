@@ -277,7 +277,8 @@ def run(block: Block, inputs: Inputs, ask: Ask, checkpointing: bool = False) -> 
     home = facts["layers node"]
     beside = None if s.convolution is None else block._modules[home[0]] if home else block
     between = leaf(block, "final_norm") if s.stepwise else None
-    how = LayerRun(checkpointing, s.layer_drop, kept, order, beside, s.by_time, between=between)
+    owned = s.attention is not None and s.attention.owns_score_bias
+    how = LayerRun(checkpointing, s.layer_drop, kept, order, beside, s.by_time, between=between, first=owned)
     x = run_layers(block, "layers", x, pass_, how)
     x = leave(block, leave_beside(pass_, x) if s.beside else x)
     if streams is not None:

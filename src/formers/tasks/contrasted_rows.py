@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -82,7 +82,7 @@ class Codes(nn.Module):
 class ContrastedRows(TaskModel):
     """States and codes in one space, and how well hidden ones are told from others."""
 
-    _targets = ("sampled_negative_indices",)
+    _targets: ClassVar[tuple[str, ...]] = ("sampled_negative_indices",)
     _says = (
         "Learn from sounds. `sampled_negative_indices`: [B, T, N], int64, moments of the other codes, "
         "counted through the batch; with `mask_time_indices` the loss follows."

@@ -87,6 +87,7 @@ TASKS: dict[str, Task] = {
             "text-generation",
             shifts=True,
         ),
+        Task("clustered_rows", ("replaced_rows", "ClusteredRows"), "", "Tell sounds and speakers."),
         Task("contrasted_rows", ("contrasted_rows", "ContrastedRows"), "", "Tell hidden rows from others."),
         Task(
             "ctc",
@@ -260,6 +261,7 @@ TASKS: dict[str, Task] = {
             "AutoModelForSeq2SeqLM",
             "Turn one text into another.",
         ),
+        Task("replaced_rows", ("replaced_rows", "ReplacedRows"), "", "Turn sounds into states and codes."),
         Task(
             "semantic_segmentation",
             ("dense", "SemanticSegmentation"),
@@ -410,7 +412,9 @@ _WIDER: dict[str, tuple[tuple[str, ...], str]] = {
             "hidden_pixels",
             "hidden_clips",
             "masked_image_modeling",
+            "clustered_rows",
             "contrasted_rows",
+            "replaced_rows",
         ),
         TASKS["pretraining"].says,
     ),

@@ -406,7 +406,7 @@ RECIPES: dict[str, Recipe] = {
             "do_lower_case": False,
             "target_lang": None,
         },
-        model_types=("wav2vec2", "hubert"),
+        model_types=("wav2vec2", "hubert", "data2vec-audio", "unispeech", "unispeech-sat"),
         positions="relative",
     ),
     "Canine": Recipe(

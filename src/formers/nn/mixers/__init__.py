@@ -36,6 +36,7 @@ from formers.nn.mixers.scan import scan_steps
 from formers.nn.mixers.short_convolution import short_convolution_steps
 from formers.nn.mixers.span import span_steps
 from formers.nn.mixers.time_mixing import channel_mixing_steps, time_mixing_steps
+from formers.nn.mixers.weighed import weighed_steps
 from formers.nn.mixers.windowed import windowed_steps
 from formers.nn.program import Step
 from formers.nn.steps import Add, Begin, Drop, Gain, HidePadding, Normalise, Scale, Shift, Skip
@@ -73,6 +74,7 @@ STEPS: dict[type[Any], Callable[[Any, int], list[Step]]] = {
     spec.Scan: scan_steps,
     spec.SpanConvolution: span_steps,
     spec.WideValues: wide_values_steps,
+    spec.Weighed: weighed_steps,
     spec.Windowed: windowed_steps,
     spec.ShortConvolution: short_convolution_steps,
     spec.ChannelMixing: channel_mixing_steps,

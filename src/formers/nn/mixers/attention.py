@@ -306,12 +306,17 @@ class Attend(Step):
             own = grid_bias(leaf(node, "score_bias"), pass_) if has(node, "score_bias") else None
             each = [bias for bias in (own, pass_.memo.get(rule), told) if bias is not None]
             return sum(each[1:], start=each[0]) if each else None
+        found = self._from_table(node, rule, pass_, query, key)
+        return found if told is None else found + told
+
+    def _from_table(self, node: Any, rule: Buckets, pass_: Pass, query: Tensor, key: Tensor) -> Tensor:
+        """[1, H, T, S]: what the table of distances adds, this layer's or that of one before it."""
         if has(node, "score_bias"):
             keep_distances(leaf(node, "score_bias"), rule, pass_, query, key)
-        found: Tensor | None = pass_.memo.get(place)
+        found: Tensor | None = pass_.memo.get((rule, id(query), id(key)))
         if found is None:
             raise ValueError("this layer reads the table of distances of another layer, which has not run")
-        return found if told is None else found + told
+        return found
 
     # -- to the encoder -------------------------------------------------------------------------------
 

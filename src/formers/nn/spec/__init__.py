@@ -14,6 +14,7 @@ from formers.nn.spec.attention import (
     Local,
     Prompts,
     Relative,
+    Weighed,
     Windowed,
 )
 from formers.nn.spec.chosen import ChosenHeads
@@ -168,6 +169,7 @@ __all__ = [
     "TopTwo",
     "Vectors",
     "Waves",
+    "Weighed",
     "WideValues",
     "Windowed",
     "crossed",

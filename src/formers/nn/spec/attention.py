@@ -223,6 +223,19 @@ class Aware(Attention):
 
 
 @dataclass(frozen=True)
+class Weighed(Attention):
+    """Attention whose bias of distances every query weighs, by two gates of its state.
+
+    Chen et al. 2021, arXiv:2110.13900, section 3.1. Roles beside those of `Attention`: `bias_gates`, a layer
+    from D to 8; `bias_gain`, [1, H, 1, 1].
+    """
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.score_bias, Buckets) or self.cross or self.fused:
+            raise ValueError("what queries weigh is a bias of distances in buckets, within one stack")
+
+
+@dataclass(frozen=True)
 class Disentangled(Attention):
     """Attention where contents and relative positions see each other apart.
 

@@ -100,7 +100,7 @@ class NearPositions:
     Attributes:
         kernel: their reach.
         groups: of features that do not mix.
-        depth: how many follow each other, each with a norm without weights; a single one has a normed kernel
+        depth: how many follow each other, each with a norm without weights; if None, one has a normed kernel
             instead, a length for each of its columns and directions.
         activation: after each of them.
         norm: of the sum; `dropout` follows.
@@ -108,7 +108,7 @@ class NearPositions:
 
     kernel: int
     groups: int
-    depth: int = 1
+    depth: int | None = None
     activation: str = "gelu"
     norm: Norm | None = None
     dropout: float = 0.0

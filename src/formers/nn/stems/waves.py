@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from formers.nn import spec
-from formers.nn.activations import Activation, activation
+from formers.nn.activations import Activation
 from formers.nn.dropout import Dropout
 from formers.nn.fresh import Normal, Uniform, begins
 from formers.nn.layout import Layout
@@ -36,7 +36,6 @@ class WaveStep(nn.Module):
         elif not index:
             self.layer_norm = nn.GroupNorm(width, width)
         self.activation = Activation(s.activation)
-        self.act = s.activation
 
     def forward(self, x: Tensor) -> Tensor:
         """[B, C, T] -> [B, C', T']."""
@@ -48,42 +47,6 @@ class WaveStep(nn.Module):
             x = norm(x)
         found: Tensor = self.activation(x)
         return found
-
-    def rows(self, x: Tensor) -> Tensor:
-        """The same with features last, by products of matrices: [B, T, C] -> [B, T', C']."""
-        x = _strided(x, self.conv.weight, self.conv.bias, self.conv.stride[0])
-        norm: Any = self._modules.get("layer_norm")
-        if isinstance(norm, nn.LayerNorm):
-            x = norm(x)
-        elif norm is not None:
-            variance, mean = torch.var_mean(x, 1, unbiased=False, keepdim=True)
-            scale = (variance + norm.eps).rsqrt_().mul_(norm.weight)
-            x = torch.addcmul(norm.bias - mean * scale, x, scale)
-        return activation(self.act)(x)
-
-
-def _strided(x: Tensor, weight: Tensor, bias: Tensor | None, stride: int) -> Tensor:
-    """A convolution [C', C, K] of rows [B, T, C], without gradients: as many products as steps in a kernel.
-
-    Rows of `stride` places lie one behind the other, so that each product reads them as a matrix in place.
-    """
-    batch, length, width = x.shape
-    out, _, kernel = weight.shape
-    count = (length - kernel) // stride + 1
-    taps = weight.permute(2, 1, 0).reshape(kernel * width, out)
-    found = x.new_empty(batch, count, out)
-    for row, made in zip(x.contiguous(), found, strict=True):
-        for first in range(0, kernel, stride):
-            reach = min(stride, kernel - first) * width
-            read = row.as_strided((count, reach), (stride * width, 1), row.storage_offset() + first * width)
-            part = taps[first * width : first * width + reach]
-            if first:
-                made.addmm_(read, part)
-            elif bias is None:
-                torch.mm(read, part, out=made)
-            else:
-                torch.addmm(bias, read, part, out=made)
-    return found
 
 
 class WaveReader(nn.Module):
@@ -100,18 +63,6 @@ class WaveReader(nn.Module):
         x = input_values[:, None]
         for layer in self.conv_layers:
             x = layer(x)
-        return x
-
-    def read(self, samples: Tensor, watched: bool) -> Tensor:
-        """[B, T] -> [B, T', C]; the layers are not called where nobody looks."""
-        layers: list[Any] = list(self.conv_layers)
-        plain = all(isinstance(one, WaveStep) and type(one.conv) is nn.Conv1d for one in layers)
-        if watched or torch.is_grad_enabled() or not plain or samples.device.type != "cpu":
-            found: Tensor = self(samples).transpose(1, 2)
-            return found
-        x = samples[..., None]
-        for layer in layers:
-            x = layer.rows(x)
         return x
 
 
@@ -201,11 +152,7 @@ class WaveStem(Stem):
         s: spec.Waves = self.spec
         features: Any = leaf(node, "features")
         weight = next(features.parameters())
-        samples = given["input_values"].to(weight.dtype)
-        if isinstance(features, WaveReader) and not pass_.watched:
-            x = features.read(samples, False)
-        else:
-            x = features(samples).transpose(1, 2)
+        x = features(given["input_values"].to(weight.dtype)).transpose(1, 2)
         if s.projected:
             x = leaf(node, "features_projection")(x)
             if s.tells:

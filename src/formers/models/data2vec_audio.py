@@ -1,0 +1,42 @@
+"""The audio model of data2vec (Baevski et al. 2022, arXiv:2202.03555): several convolutions tell places."""
+
+from __future__ import annotations
+
+from formers.assemblies.family import Family
+from formers.assemblies.heard import Heard
+from formers.models import hubert, wav2vec2
+from formers.models.registry import register
+from formers.nn import spec
+
+
+class Data2VecAudioConfig(hubert.SoundConfig, wav2vec2.VoicesConfig, wav2vec2.AdapterConfig):
+    """Configuration of data2vec's audio model. Layers of adapters (`add_adapter`) are refused."""
+
+    model_type = "data2vec-audio"
+    conv_pos_kernel_size: int = 19
+    num_conv_pos_embeddings: int = 5
+
+
+def stack(c: Data2VecAudioConfig) -> spec.Stack:
+    """The encoder."""
+    near = spec.NearPositions(
+        c.conv_pos_kernel_size,
+        c.num_conv_pos_embedding_groups,
+        c.num_conv_pos_embeddings,
+        c.feat_extract_activation,
+        spec.Norm("layer", c.layer_norm_eps),
+        c.hidden_dropout,
+    )
+    return hubert.stack(c, "Data2VecAudio", tells=True, near=near)
+
+
+DATA2VEC_AUDIO = register(
+    Family(
+        model_type="data2vec-audio",
+        name="Data2VecAudio",
+        config=Data2VecAudioConfig,
+        base="data2vec_audio",
+        assembly=Heard(stack),
+        heads=wav2vec2.HEADS,
+    )
+)
