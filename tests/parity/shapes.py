@@ -1033,7 +1033,10 @@ def inputs_of(model: Any, **options: Any) -> dict[str, Any]:
     if _segmented(config) or hasattr(config, "block_per_row"):
         # there the reference fails, or hides another row's keys
         mask.fill_(1)
-    if text.model_type == "clip_text_model":  # every text ends in the token that says so
+    if text.model_type in (
+        "clip_text_model",
+        "clipseg_text_model",
+    ):  # every text ends in the token that says so
         ids[torch.arange(4), mask.sum(1) - 1] = 99
     if type(model).__name__.startswith("Owl") and "Detection" in type(model).__name__:
         seen["pixel_values"], ids[3, 0] = (
@@ -1192,12 +1195,16 @@ def labels(class_name: str, inputs: dict[str, Any]) -> dict[str, Any]:
     if class_name in (
         "ChineseCLIPModel",
         "CLIPModel",
+        "CLIPSegModel",
         "Owlv2Model",
         "OwlViTModel",
         "Siglip2Model",
         "SiglipModel",
     ):
         return {"return_loss": True}
+    if class_name == "CLIPSegForImageSegmentation":
+        size = inputs["pixel_values"].shape[2:]
+        return {"labels": torch.rand(4, *size, generator=generator)}
     if class_name.startswith("Owl"):  # without a loss
         return {}
     if "input_ids" not in inputs or "WithProjection" in class_name:

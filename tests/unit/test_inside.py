@@ -19,9 +19,10 @@ from formers.assemblies.dual import Dual
 from formers.models.classes import class_of, endings
 from formers.models.registry import family_of
 from formers.models.table import FAMILIES
+from formers.nn import passing
 from formers.nn.attend import choose
 from formers.nn.watch import watched
-from formers.stacks import stack, staged
+from formers.stacks import stack
 
 IDS = torch.tensor([[2, 10, 11, 12, 3], [2, 20, 21, 3, 0]])
 MASK = torch.tensor([[1, 1, 1, 1, 1], [1, 1, 1, 1, 0]])
@@ -212,6 +213,8 @@ _OTHERS["chinese_clip"] = _OTHERS["clip"] = _OTHERS["siglip"] = _OTHERS["llava"]
     "vision_config": _IMAGE,
 }
 _OTHERS["owlvit"] = _OTHERS["owlv2"] = {**_OTHERS["clip"], "projection_dim": 32}
+_OTHERS["clipseg_vision_model"] = _IMAGE
+_OTHERS["clipseg"] = {**_OTHERS["clip"], "extract_layers": [0, 2], "reduce_dim": 8}
 _OTHERS["siglip2_vision_model"] = {**{k: v for k, v in _IMAGE.items() if k != "image_size"}, "num_patches": 9}
 _OTHERS["siglip2"] = {"text_config": _BERT, "vision_config": _OTHERS["siglip2_vision_model"]}
 _HALF = {**_GROUPED, "head_dim": 8, "pad_token_id": 0}
@@ -651,7 +654,7 @@ CAPPED = {"gemma2", "gpt_oss", "t5gemma", "vaultgemma"}
 )
 def test_every_head_attends_as_it_is_told(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
     told: list[str | None] = []
-    for runs in (stack, staged):
+    for runs in (stack, passing):
         monkeypatch.setattr(runs, "choose", lambda name, needs: told.append(name) or choose(name, needs))
     for ending in set(endings(family_of(kind))) - {"PreTrainedModel"}:
         made = model(ending, kind)

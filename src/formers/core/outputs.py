@@ -371,6 +371,21 @@ class QueriedObjectsOutput(ModelOutput):
 
 
 @dataclasses.dataclass
+class PromptedMapsOutput(ModelOutput):
+    """Where images show what was asked for: `logits` [B, height, width].
+
+    `conditional_embeddings` [B, P] is what was asked for, `pooled_output` [B, P] the images' vectors.
+    """
+
+    loss: Tensor | None = None
+    logits: Tensor | None = None
+    conditional_embeddings: Tensor | None = None
+    pooled_output: Tensor | None = None
+    vision_model_output: ModelOutput | None = None
+    decoder_output: ModelOutput | None = None
+
+
+@dataclasses.dataclass
 class SimilarObjectsOutput(ModelOutput):
     """As `QueriedObjectsOutput`, where an image shows what is asked for."""
 

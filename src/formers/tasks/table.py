@@ -231,6 +231,13 @@ TASKS: dict[str, Task] = {
             "Predict words in any order.",
             "text-generation",
         ),
+        Task(
+            "prompted_maps",
+            ("prompted_maps", "PromptedMaps"),
+            "",
+            "Find the pixels that show what a text, or another image, asks for.",
+            "image-segmentation",
+        ),
         Task("projection", ("projection", "Projection"), "", "Place texts and images in one space."),
         Task(
             "question_answering",
