@@ -32,6 +32,7 @@ from tests.parity import (
     vision_detect_shapes,
     vision_detr_shapes,
     vision_masks_shapes,
+    vision_points_shapes,
     vision_see_shapes,
     vision_vit_shapes,
     vision_words_shapes,
@@ -888,6 +889,7 @@ for _room in (
     vision_detect_shapes,
     vision_detr_shapes,
     vision_masks_shapes,
+    vision_points_shapes,
     vision_see_shapes,
     vision_conv_shapes,
     vision_vit_shapes,
@@ -991,7 +993,8 @@ def images(config: Any, seed: int = 1) -> dict[str, Any]:
     config = getattr(config, "vision_config", None) or getattr(config, "backbone_config", None) or config
     config = getattr(config, "encoder", config)
     if not hasattr(config, "image_size"):  # pictures of any size are read
-        return {"pixel_values": torch.randn(4, config.num_channels, 64, 80, generator=generator)}
+        channels = getattr(config, "num_channels", 3)
+        return {"pixel_values": torch.randn(4, channels, 64, 80, generator=generator)}
     size = config.image_size if isinstance(config.image_size, (list, tuple)) else [config.image_size] * 2
     count = getattr(whole, "num_image_with_embedding", None) or getattr(config, "num_frames", None)
     frames = () if count is None else (count,)

@@ -156,6 +156,7 @@ _OTHERS["detr"] = _OTHERS["table-transformer"] = {
         **{"layer_type": "basic", "out_features": ["stage1", "stage2", "stage3", "stage4"]},
     },
 }
+_OTHERS["superpoint"] = {"encoder_hidden_sizes": [4, 6, 8, 8], "decoder_hidden_size": 8}
 _OTHERS["timm_backbone"] = {"backbone": "test_resnet"}
 _OTHERS["resnet"] = _OTHERS["regnet"] = _SHALLOW
 _OTHERS["convnext"] = _OTHERS["convnextv2"] = {**_SHALLOW, "patch_size": 2}
@@ -170,7 +171,7 @@ _OTHERS["mobilevit"] |= {"num_attention_heads": 2}
 _OTHERS["dpt"] = {**_IMAGE, "neck_hidden_sizes": [8] * 3, "backbone_out_indices": [0, 1, 2]}
 _OTHERS["dpt"] |= {"fusion_hidden_size": 8, "reassemble_factors": [2, 1, 0.5]}
 MAPS = {"convnext", "convnextv2", "efficientnet", "mobilenet_v1", "poolformer", "regnet", "resnet", "swin"}
-MAPS |= {"mobilenet_v2", "mobilevit", "upernet", "donut-swin", "timm_backbone"}
+MAPS |= {"mobilenet_v2", "mobilevit", "upernet", "donut-swin", "superpoint", "timm_backbone"}
 _FOUR = {"out_indices": [0, 1, 2, 3], "pool_scales": [1], "auxiliary_channels": 8}
 _OTHERS["beit"] = _OTHERS["data2vec-vision"] = {**_IMAGE, **_FOUR}
 _OTHERS["depth_anything"] = {**_OTHERS["dpt"], "patch_size": 4, "reassemble_hidden_size": 32}
@@ -632,7 +633,7 @@ def _given(made: Any) -> dict[str, Tensor]:
     if "pixel_values" in names:
         frames = (image.num_frames,) if hasattr(image, "num_frames") else ()
         size = 12 if hasattr(image, "image_size") else 32
-        found = {"pixel_values": torch.randn(2, *frames, image.num_channels, size, size)}
+        found = {"pixel_values": torch.randn(2, *frames, getattr(image, "num_channels", 3), size, size)}
         if frames and "bool_masked_pos" in names:
             found["bool_masked_pos"] = torch.arange(9)[None].expand(2, 9) > 4
         return found

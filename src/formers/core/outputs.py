@@ -386,6 +386,21 @@ class PromptedMapsOutput(ModelOutput):
 
 
 @dataclasses.dataclass
+class KeypointsOutput(ModelOutput):
+    """Points of pictures: `keypoints` [B, K, (across, down)], shares of a picture, and `scores` [B, K].
+
+    `descriptors` [B, K, E] have length one. `mask` [B, K] is 1 at points, 0 behind those of a picture.
+    """
+
+    loss: Tensor | None = None
+    keypoints: Tensor | None = None
+    scores: Tensor | None = None
+    descriptors: Tensor | None = None
+    mask: Tensor | None = None
+    hidden_states: tuple[Tensor, ...] | None = None
+
+
+@dataclasses.dataclass
 class SimilarObjectsOutput(ModelOutput):
     """As `QueriedObjectsOutput`, where an image shows what is asked for."""
 

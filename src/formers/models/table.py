@@ -172,6 +172,7 @@ FAMILIES: dict[str, tuple[str, str]] = {
     "squeezebert": ("squeezebert", "SqueezeBert"),
     "stablelm": ("stablelm", "StableLm"),
     "starcoder2": ("starcoder2", "Starcoder2"),
+    "superpoint": ("superpoint", "SuperPoint"),
     "swin": ("swin", "Swin"),
     "switch_transformers": ("switch_transformers", "SwitchTransformers"),
     "t5": ("t5", "T5"),

@@ -162,6 +162,13 @@ TASKS: dict[str, Task] = {
             "Turn one text into another, by two models.",
         ),
         Task(
+            "keypoint_detection",
+            ("keypoints", "KeypointDetection"),
+            "AutoModelForKeypointDetection",
+            "Find points of a picture that are found again in others.",
+            "keypoint-detection",
+        ),
+        Task(
             "mask_generation",
             ("mask_generation", "MaskGeneration"),
             "AutoModelForMaskGeneration",
