@@ -36,9 +36,12 @@ SHAPES: dict[str, dict[str, dict[str, Any]]] = {
     "chinese_clip": {"plain": {"text_config": _CHINESE, "vision_config": IMAGE}},
     "chinese_clip_text_model": {"plain": _CHINESE},
     "chinese_clip_vision_model": {"plain": IMAGE},
-    **dict.fromkeys(("owlvit", "owlv2"), {"plain": _BOTH}),
-    **dict.fromkeys(("owlvit_text_model", "owlv2_text_model"), {"plain": TEXT}),
-    **dict.fromkeys(("owlvit_vision_model", "owlv2_vision_model"), {"plain": IMAGE}),
+    "owlvit": {"plain": _BOTH},
+    "owlvit_text_model": {"plain": TEXT},
+    "owlvit_vision_model": {"plain": IMAGE},
+    "owlv2": {"plain": _BOTH},
+    "owlv2_text_model": {"plain": TEXT},
+    "owlv2_vision_model": {"plain": IMAGE},
 }
 MORE: dict[str, dict[str, dict[str, Any]]] = {
     "clipseg": {

@@ -83,20 +83,15 @@ IMAGE_NAMES = spec.Names(
 
 def deviations(wide: int, depth: int, factor: float) -> dict[str, float]:
     """Of a layer's fresh weights."""
-    inward = wide**-0.5 * (2 * depth) ** -0.5 * factor
-    return {
-        **{f"self_attn.{role}_proj.weight": inward for role in "qkv"},
-        "self_attn.out_proj.weight": wide**-0.5 * factor,
-        "mlp.fc1.weight": (2 * wide) ** -0.5 * factor,
-        "mlp.fc2.weight": inward,
-    }
+    one, names = wide**-0.5 * factor, [f"self_attn.{role}_proj.weight" for role in "qkv"]
+    made = dict.fromkeys((*names, "mlp.fc2.weight"), one * (2 * depth) ** -0.5)
+    return {**made, "self_attn.out_proj.weight": one, "mlp.fc1.weight": one * 2**-0.5}
 
 
 def tower(c: Any, mask: Mask, **parts: Any) -> spec.Stack:
     """The layers of either tower, causal or not."""
     norm, wide = spec.Norm("layer", c.layer_norm_eps), c.hidden_size
-    heads = spec.Heads.split(wide, c.num_attention_heads)
-    attention = spec.Attention(heads, mask, c.attention_dropout)
+    attention = spec.Attention(spec.Heads.split(wide, c.num_attention_heads), mask, c.attention_dropout)
     one = spec.layer(attention, spec.FeedForward(c.intermediate_size, c.hidden_act), norm, "pre")
     return spec.Stack(
         layers=(one,) * c.num_hidden_layers,
