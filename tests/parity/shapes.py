@@ -32,6 +32,7 @@ from tests.parity import (
     vision_detect_shapes,
     vision_detr_shapes,
     vision_masks_shapes,
+    vision_points_shapes,
     vision_see_shapes,
     vision_vit_shapes,
     vision_words_shapes,
@@ -888,6 +889,7 @@ for _room in (
     vision_detect_shapes,
     vision_detr_shapes,
     vision_masks_shapes,
+    vision_points_shapes,
     vision_see_shapes,
     vision_conv_shapes,
     vision_vit_shapes,
@@ -993,7 +995,8 @@ def images(config: Any, seed: int = 1) -> dict[str, Any]:
     config = getattr(config, "vision_config", None) or getattr(config, "backbone_config", None) or config
     config = getattr(config, "encoder", config)
     if not hasattr(config, "image_size"):  # pictures of any size are read
-        return {"pixel_values": torch.randn(4, config.num_channels, 64, 80, generator=generator)}
+        channels = getattr(config, "num_channels", 3)
+        return {"pixel_values": torch.randn(4, channels, 64, 80, generator=generator)}
     size = config.image_size if isinstance(config.image_size, (list, tuple)) else [config.image_size] * 2
     count = getattr(whole, "num_image_with_embedding", None) or getattr(config, "num_frames", None)
     frames = () if count is None else (count,)
@@ -1037,7 +1040,10 @@ def inputs_of(model: Any, **options: Any) -> dict[str, Any]:
     if _segmented(config) or hasattr(config, "block_per_row"):
         # there the reference fails, or hides another row's keys
         mask.fill_(1)
-    if text.model_type == "clip_text_model":  # every text ends in the token that says so
+    if text.model_type in (
+        "clip_text_model",
+        "clipseg_text_model",
+    ):  # every text ends in the token that says so
         ids[torch.arange(4), mask.sum(1) - 1] = 99
     if type(model).__name__.startswith("Owl") and "Detection" in type(model).__name__:
         seen["pixel_values"], ids[3, 0] = (
@@ -1198,12 +1204,16 @@ def labels(class_name: str, inputs: dict[str, Any]) -> dict[str, Any]:
     if class_name in (
         "ChineseCLIPModel",
         "CLIPModel",
+        "CLIPSegModel",
         "Owlv2Model",
         "OwlViTModel",
         "Siglip2Model",
         "SiglipModel",
     ):
         return {"return_loss": True}
+    if class_name == "CLIPSegForImageSegmentation":
+        size = inputs["pixel_values"].shape[2:]
+        return {"labels": torch.rand(4, *size, generator=generator)}
     if class_name.startswith("Owl"):  # without a loss
         return {}
     if "input_ids" not in inputs or "WithProjection" in class_name:

@@ -196,8 +196,10 @@ def events(
         )
 
     with hooked(model, register):
-        found = first_tensor(model(**inputs))
+        record = model(**inputs)
+        found = first_tensor(record)
         assert found is not None
+        found = found if found.requires_grad else record.scores  # of points, whose places do not learn
         found.square().sum().backward()
     model.zero_grad()
     return seen

@@ -20,9 +20,10 @@ from formers.assemblies.pictured import Pictured
 from formers.models.classes import class_of, endings
 from formers.models.registry import family_of
 from formers.models.table import FAMILIES
+from formers.nn import passing
 from formers.nn.attend import choose
 from formers.nn.watch import watched
-from formers.stacks import stack, staged
+from formers.stacks import stack
 
 IDS = torch.tensor([[2, 10, 11, 12, 3], [2, 20, 21, 3, 0]])
 MASK = torch.tensor([[1, 1, 1, 1, 1], [1, 1, 1, 1, 0]])
@@ -163,6 +164,7 @@ _OTHERS["detr"] = _OTHERS["table-transformer"] = {
         **{"layer_type": "basic", "out_features": ["stage1", "stage2", "stage3", "stage4"]},
     },
 }
+_OTHERS["superpoint"] = {"encoder_hidden_sizes": [4, 6, 8, 8], "decoder_hidden_size": 8}
 _OTHERS["timm_backbone"] = {"backbone": "test_resnet"}
 _OTHERS["resnet"] = _OTHERS["regnet"] = _SHALLOW
 _OTHERS["convnext"] = _OTHERS["convnextv2"] = {**_SHALLOW, "patch_size": 2}
@@ -177,7 +179,7 @@ _OTHERS["mobilevit"] |= {"num_attention_heads": 2}
 _OTHERS["dpt"] = {**_IMAGE, "neck_hidden_sizes": [8] * 3, "backbone_out_indices": [0, 1, 2]}
 _OTHERS["dpt"] |= {"fusion_hidden_size": 8, "reassemble_factors": [2, 1, 0.5]}
 MAPS = {"convnext", "convnextv2", "efficientnet", "mobilenet_v1", "poolformer", "regnet", "resnet", "swin"}
-MAPS |= {"mobilenet_v2", "mobilevit", "upernet", "donut-swin", "timm_backbone"}
+MAPS |= {"mobilenet_v2", "mobilevit", "upernet", "donut-swin", "superpoint", "timm_backbone"}
 _FOUR = {"out_indices": [0, 1, 2, 3], "pool_scales": [1], "auxiliary_channels": 8}
 _OTHERS["beit"] = _OTHERS["data2vec-vision"] = {**_IMAGE, **_FOUR}
 _OTHERS["depth_anything"] = {**_OTHERS["dpt"], "patch_size": 4, "reassemble_hidden_size": 32}
@@ -220,6 +222,8 @@ _OTHERS["chinese_clip"] = _OTHERS["clip"] = _OTHERS["siglip"] = _OTHERS["llava"]
     "vision_config": _IMAGE,
 }
 _OTHERS["owlvit"] = _OTHERS["owlv2"] = {**_OTHERS["clip"], "projection_dim": 32}
+_OTHERS["clipseg_vision_model"] = _IMAGE
+_OTHERS["clipseg"] = {**_OTHERS["clip"], "extract_layers": [0, 2], "reduce_dim": 8}
 _OTHERS["siglip2_vision_model"] = {**{k: v for k, v in _IMAGE.items() if k != "image_size"}, "num_patches": 9}
 _OTHERS["siglip2"] = {"text_config": _BERT, "vision_config": _OTHERS["siglip2_vision_model"]}
 _HALF = {**_GROUPED, "head_dim": 8, "pad_token_id": 0}
@@ -638,7 +642,7 @@ def _given(made: Any) -> dict[str, Tensor]:
     if "pixel_values" in names:
         frames = (image.num_frames,) if hasattr(image, "num_frames") else ()
         size = 12 if hasattr(image, "image_size") else 32
-        found = {"pixel_values": torch.randn(2, *frames, image.num_channels, size, size)}
+        found = {"pixel_values": torch.randn(2, *frames, getattr(image, "num_channels", 3), size, size)}
         if frames and "bool_masked_pos" in names:
             found["bool_masked_pos"] = torch.arange(9)[None].expand(2, 9) > 4
         return found
@@ -661,7 +665,7 @@ CAPPED = {"gemma2", "gpt_oss", "t5gemma", "vaultgemma"}
 )
 def test_every_head_attends_as_it_is_told(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
     told: list[str | None] = []
-    for runs in (stack, staged):
+    for runs in (stack, passing):
         monkeypatch.setattr(runs, "choose", lambda name, needs: told.append(name) or choose(name, needs))
     for ending in set(endings(family_of(kind))) - {"PreTrainedModel"}:
         made = model(ending, kind)

@@ -101,7 +101,7 @@ def test_a_family_has_its_classes_under_the_paths_of_the_ecosystem(path, names):
         ("from formers.models.bert.modeling_bert import BertModl", "did you mean 'BertModel'"),
         ("from formers.models.bert.modeling_bert import GPT2Model", "cannot import name 'GPT2Model'"),
         (
-            "from formers.models.auto.modeling_auto import MODEL_FOR_KEYPOINT_DETECTION_MAPPING",
+            "from formers.models.auto.modeling_auto import MODEL_FOR_KEYPOINT_MATCHING_MAPPING",
             "this task is",
         ),
         ("import formers.models.zamba.modeling_zamba", "this model family is not part"),

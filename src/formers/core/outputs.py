@@ -382,6 +382,36 @@ class QueriedObjectsOutput(ModelOutput):
 
 
 @dataclasses.dataclass
+class PromptedMapsOutput(ModelOutput):
+    """Where images show what was asked for: `logits` [B, height, width].
+
+    `conditional_embeddings` [B, P] is what was asked for, `pooled_output` [B, P] the images' vectors.
+    """
+
+    loss: Tensor | None = None
+    logits: Tensor | None = None
+    conditional_embeddings: Tensor | None = None
+    pooled_output: Tensor | None = None
+    vision_model_output: ModelOutput | None = None
+    decoder_output: ModelOutput | None = None
+
+
+@dataclasses.dataclass
+class KeypointsOutput(ModelOutput):
+    """Points of pictures: `keypoints` [B, K, (across, down)], shares of a picture, and `scores` [B, K].
+
+    `descriptors` [B, K, E] have length one. `mask` [B, K] is 1 at points, 0 behind those of a picture.
+    """
+
+    loss: Tensor | None = None
+    keypoints: Tensor | None = None
+    scores: Tensor | None = None
+    descriptors: Tensor | None = None
+    mask: Tensor | None = None
+    hidden_states: tuple[Tensor, ...] | None = None
+
+
+@dataclasses.dataclass
 class SimilarObjectsOutput(ModelOutput):
     """As `QueriedObjectsOutput`, where an image shows what is asked for."""
 

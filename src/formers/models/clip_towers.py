@@ -81,24 +81,24 @@ IMAGE_NAMES = spec.Names(
 )
 
 
+def deviations(wide: int, depth: int, factor: float) -> dict[str, float]:
+    """Of a layer's fresh weights."""
+    one, names = wide**-0.5 * factor, [f"self_attn.{role}_proj.weight" for role in "qkv"]
+    made = dict.fromkeys((*names, "mlp.fc2.weight"), one * (2 * depth) ** -0.5)
+    return {**made, "self_attn.out_proj.weight": one, "mlp.fc1.weight": one * 2**-0.5}
+
+
 def tower(c: Any, mask: Mask, **parts: Any) -> spec.Stack:
     """The layers of either tower, causal or not."""
-    norm, wide, factor = spec.Norm("layer", c.layer_norm_eps), c.hidden_size, c.initializer_factor
-    heads = spec.Heads.split(wide, c.num_attention_heads)
-    attention = spec.Attention(heads, mask, c.attention_dropout)
+    norm, wide = spec.Norm("layer", c.layer_norm_eps), c.hidden_size
+    attention = spec.Attention(spec.Heads.split(wide, c.num_attention_heads), mask, c.attention_dropout)
     one = spec.layer(attention, spec.FeedForward(c.intermediate_size, c.hidden_act), norm, "pre")
-    inward = wide**-0.5 * (2 * c.num_hidden_layers) ** -0.5 * factor
     return spec.Stack(
         layers=(one,) * c.num_hidden_layers,
         width=wide,
         layer_class="CLIPEncoderLayer",
         reports="plain",
-        init={
-            **{f"self_attn.{role}_proj.weight": inward for role in "qkv"},
-            "self_attn.out_proj.weight": wide**-0.5 * factor,
-            "mlp.fc1.weight": (2 * wide) ** -0.5 * factor,
-            "mlp.fc2.weight": inward,
-        },
+        init=deviations(wide, c.num_hidden_layers, c.initializer_factor),
         **parts,
     )
 
@@ -117,15 +117,20 @@ def text(c: CLIPTextConfig) -> spec.Stack:
     )
 
 
-def image(c: CLIPVisionConfig) -> spec.Stack:
-    """A class token and patches, with a norm before the layers, and one of what stands for the image."""
+def image(c: CLIPVisionConfig, free: bool = False) -> spec.Stack:
+    """A class token and patches, with a norm before the layers, and one of what stands for the image.
+
+    `free`: images of any size are read.
+    """
     size, patch = spec.pair(c.image_size), spec.pair(c.patch_size)
     std = c.hidden_size**-0.5 * c.initializer_factor
     norm = spec.Norm("layer", c.layer_norm_eps)
     return tower(
         c,
         Full(),
-        stem=spec.Patches(c.num_channels, size, patch, c.hidden_size, std=std, bias=False, flat=True),
+        stem=spec.Patches(
+            c.num_channels, size, patch, c.hidden_size, std=std, bias=False, flat=True, free=free
+        ),
         names=IMAGE_NAMES,
         first_norm=norm,
         pooler=spec.Summary("first", norm=norm),

@@ -10,12 +10,13 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor
 
-from formers.nn.attend import Backend
+from formers.nn.attend import Backend, choose
 from formers.nn.cache import Cache
 from formers.nn.grids import Axial
 from formers.nn.layout import Layout
 from formers.nn.masks import Full, Mask, Padding, Renumbered, Written
 from formers.nn.positions import Rotary
+from formers.nn.recording import transformed
 
 T = TypeVar("T")
 
@@ -259,3 +260,20 @@ class Pass:
             scores = scores.masked_fill(~real.flatten(), -1)
         best = torch.cat([part.argmax(1) for part in layout.by_span(scores)])
         return layout.by_row(rows.index_select(0, layout.starts(x.device) + best))
+
+
+def plain_pass(
+    shape: tuple[int, int], device: torch.device, backend: str | None, trace: dict[str, list[Any]], seen: bool
+) -> Pass:
+    """A pass over B rows of T places each, where nothing is hidden.
+
+    Args:
+        shape: B, T.
+        device: of the rows.
+        backend: name of that which computes attention; None for the best that can.
+        trace: see `Pass`; weights are written out where "attentions" are wanted.
+        seen: it is watched.
+    """
+    needs = {name for name, one in (("weights", "attentions" in trace), ("transforms", transformed())) if one}
+    geometry = Geometry(Layout.dense(*shape), torch.arange(shape[1], device=device)[None])
+    return Pass(geometry, Visibility(), choose(backend, frozenset(needs)), trace=trace, watched=seen)

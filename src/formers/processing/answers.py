@@ -334,3 +334,21 @@ def depths(outputs: Any, target_sizes: Any = None, mode: str = "bicubic") -> lis
     for one, size in zip(made, sizes_of(target_sizes, len(made)), strict=True):
         found.append({"predicted_depth": one if size is None else _enlarged(one[None], size, mode)[0]})
     return found
+
+
+def keypoints(outputs: Any, target_sizes: Any = None) -> list[dict[str, Tensor]]:
+    """The points of every picture, [K, (across, down)], with scores and descriptors.
+
+    They are whole pixels, int32; without sizes shares of the picture.
+    """
+    import torch
+
+    found = []
+    for place, size in enumerate(sizes_of(target_sizes, len(outputs["mask"]))):
+        kept = outputs["mask"][place].bool()
+        shares, scores, looks = (
+            outputs[name][place][kept] for name in ("keypoints", "scores", "descriptors")
+        )
+        at = shares if size is None else (shares * shares.new_tensor(size[::-1])).to(torch.int32)
+        found.append({"keypoints": at, "scores": scores, "descriptors": looks})
+    return found

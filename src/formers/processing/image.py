@@ -142,6 +142,8 @@ class BaseImageProcessor(Settings):
             before.append(_edges(image))
             arrays.append(self._sized(image, now, name))
         found = _in_groups(arrays, lambda batch: _standardised(batch, now))
+        if now.get("do_grayscale"):
+            found = [steps.grey(one) for one in found]
         if now.get("do_flip_channel_order"):
             found = [one[::-1] for one in found]
         made: dict[str, Any] = {"pixel_values": found}

@@ -88,7 +88,7 @@ class ProcessorMixin(Saving):
             text: as the tokenizer takes it; the two may stand in either order.
             **options: keywords of the two, which are told apart by their names; or those of one by
                 themselves, `text_kwargs` and `images_kwargs`. `return_tensors` is for both.
-                `query_images` are pictures in place of texts, where the model reads such.
+                `query_images` or `visual_prompt` are pictures in place of texts, where the model reads such.
 
         Returns:
             What the tokenizer gives, and what the image processor gives.
@@ -97,18 +97,21 @@ class ProcessorMixin(Saving):
             TypeError: for a keyword that neither takes.
             ValueError: without pictures and texts.
         """
-        if images is None and text is None and options.get("query_images") is None:
+        pair = self.pair or Pair("")
+        word, values = pair.shown or ("", "")
+        shown = options.pop(word, None)
+        if images is None and text is None and shown is None:
             raise ValueError(f"{type(self).__name__} needs images=, text= or both")
-        queries = self.pair is not None and self.pair.queries
         if text is not None and any(is_picture(one) for one in listed(text)):
             images, text = text, images  # older versions take the text first
-        shown = options.pop("query_images", None) if queries else None
         texts, pictures = self._told_apart(options)
-        pair, both, found = self.pair or Pair(""), text is not None and images is not None, dict[str, Any]()
+        both, found = text is not None and images is not None, dict[str, Any]()
+        if shown is not None and text is not None and not pair.queries:
+            raise ValueError(f"what to look for is said by text= or shown by {word}=, not both")
         if shown is not None:  # what a picture asks for is not asked in words too
-            found["query_pixel_values"] = self.image_processor(shown, **pictures)["pixel_values"]
+            found[values] = self.image_processor(shown, **pictures)["pixel_values"]
         elif text is not None:
-            asked = _in_a_row(text) if queries else text
+            asked = _in_a_row(text) if pair.queries else text
             encoded = self.tokenizer(asked, **({**pair.beside, **texts} if both else texts))
             found |= {name: value for name, value in encoded.items() if name not in pair.unread}
             if both and pair.labels:

@@ -10,6 +10,7 @@ _LONGEST: dict[str, Any] = {"padding": "max_length"}
 _SIXTY_FOUR = {**_LONGEST, "max_length": 64}
 _PATCHES = {"max_num_patches": 256, "patch_size": 16}
 _TENSORS, _ARRAYS = {"return_tensors": "pt"}, {"return_tensors": "np"}
+_QUERIES = ("query_images", "query_pixel_values")
 
 
 @dataclass(frozen=True)
@@ -21,7 +22,8 @@ class Pair:
         model_types: model types whose checkpoints may leave the class out.
         text: keywords of the tokenizer's call, `pictures` of the image processor's, that differ from theirs.
         unread: what the tokenizer gives and the models do not take.
-        queries: a picture may have several texts, and pictures may stand for texts, `query_images`.
+        queries: a picture may have several texts.
+        shown: by which name pictures are given in place of texts, and what their values are called.
         labels: beside pictures a text is what is to be written: its tokens are `labels`, and all there is
             of it where they are `alone`.
         fields: what is written may be fields between marks, which `token2json` reads.
@@ -36,6 +38,7 @@ class Pair:
     pictures: Mapping[str, Any] = field(default_factory=dict)
     unread: tuple[str, ...] = ()
     queries: bool = False
+    shown: tuple[str, str] | None = None
     labels: Literal["", "beside", "alone"] = ""
     beside: Mapping[str, Any] = field(default_factory=dict)
     fields: bool = False
@@ -49,6 +52,7 @@ PAIRS: dict[str, Pair] = {
     "Blip": Pair("Blip", ("blip",), {"return_token_type_ids": False}, unread=("token_type_ids",)),
     "ChineseCLIP": Pair("ChineseCLIP", ("chinese_clip",)),
     "CLIP": Pair("CLIP", ("clip", "groupvit", "metaclip_2")),
+    "CLIPSeg": Pair("ViT", ("clipseg",), shown=("visual_prompt", "conditional_pixel_values")),
     "Donut": Pair(
         "Donut",
         ("donut-swin",),
@@ -57,8 +61,8 @@ PAIRS: dict[str, Pair] = {
         fields=True,
     ),
     "Git": Pair("CLIP", ("git",)),
-    "OwlViT": Pair("OwlViT", ("owlvit",), {**_LONGEST, **_TENSORS}, _TENSORS, queries=True),
-    "Owlv2": Pair("Owlv2", ("owlv2",), {**_LONGEST, **_ARRAYS}, _ARRAYS, queries=True),
+    "OwlViT": Pair("OwlViT", ("owlvit",), {**_LONGEST, **_TENSORS}, _TENSORS, queries=True, shown=_QUERIES),
+    "Owlv2": Pair("Owlv2", ("owlv2",), {**_LONGEST, **_ARRAYS}, _ARRAYS, queries=True, shown=_QUERIES),
     "Sam": Pair("Sam", ("sam",), pointed=True),
     "Siglip": Pair("Siglip", ("siglip",)),
     "Siglip2": Pair("Siglip2", ("siglip2",), {**_SIXTY_FOUR, "truncation": True}, _PATCHES),

@@ -95,6 +95,7 @@ _VIT = Recipe({**_HALF, "resample": BILINEAR, "size": _sides(224)})
 _CLIP = Recipe({**_OPENAI, **_CROPPED, "resample": BICUBIC, "size": {"shortest_edge": 224}}, square=False)
 _MOBILE = Recipe({**_HALF, **_CROPPED, "resample": BILINEAR, "size": {"shortest_edge": 256}}, square=False)
 _MAPS: dict[str, Any] = {"do_reduce_labels": False}
+_GREY: dict[str, Any] = {"do_grayscale": False}
 _SEMANTIC, _DEPTHS = {"semantic_segmentation": "semantic"}, {"depth_estimation": "depths"}
 _SEGMENTS = {**_SEMANTIC, "instance_segmentation": "instances", "panoptic_segmentation": "panoptic"}
 _DETR = Recipe(
@@ -262,6 +263,18 @@ RECIPES: dict[str, Recipe] = {
         {**_HALF, "resample": BILINEAR, "patch_size": 16, "max_num_patches": 256},
         fit="patches",
         model_types=("siglip2", "siglip2_vision_model"),
+    ),
+    "SuperPoint": Recipe(
+        {
+            **_PLAIN,
+            "do_normalize": None,
+            "resample": BILINEAR,
+            "size": {"height": 480, "width": 640},
+            **_GREY,
+        },
+        square=False,
+        model_types=("superpoint",),
+        answers={"keypoint_detection": "keypoints"},
     ),
     "VideoMAE": replace(
         _MOBILE.but("videomae", "timesformer", size={"shortest_edge": 224}),

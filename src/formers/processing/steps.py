@@ -166,6 +166,17 @@ def in_the_middle(image: Array, height: int, width: int) -> Array:
     return np.pad(image, (*((one // 2, one - one // 2) for one in more), (0, 0)))
 
 
+def grey(image: Array) -> Array:
+    """Three channels that are alike, [C, H, W], by how bright the eye sees each; what has one stays.
+
+    ITU-R BT.601, section 2.5.1.
+    """
+    if len(image) == 1 or (image == image[:1]).all():
+        return image
+    found = image[0] * 0.2989 + image[1] * 0.5870 + image[2] * 0.1140
+    return np.stack([found] * 3)
+
+
 def reduced(labels: Array) -> Array:
     """Labels one lower, as the background is none of them: 0 becomes 255, which losses leave out."""
     found = labels.astype(np.int64) - 1

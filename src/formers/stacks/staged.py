@@ -5,16 +5,12 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from formers.core.outputs import BaseModelOutput
 from formers.nn import spec
-from formers.nn.attend import choose
-from formers.nn.layout import Layout
 from formers.nn.leaves import norm
-from formers.nn.passing import Geometry, Pass, Visibility
-from formers.nn.recording import transformed
+from formers.nn.passing import Pass, plain_pass
 from formers.nn.stems.overlapping import OverlappingStem
 from formers.nn.tree import Block, Group, descend, leaf, place, wiring
 from formers.nn.watch import watched
@@ -74,11 +70,8 @@ def _inside(paths: spec.Paths, home: str, number: int) -> dict[str, str]:
 
 def _pass(stem: OverlappingStem, maps: Tensor, ask: Ask, trace: dict[str, list[Any]], seen: bool) -> Pass:
     """That of the layers over one map."""
-    layout = Layout.dense(*stem.shape({"pixel_values": maps}))
-    positions = torch.arange(layout.length, device=maps.device)[None]
-    needs = ({"weights"} if ask.attentions else set()) | ({"transforms"} if transformed() else set())
-    backend = choose(ask.backend, frozenset(needs))
-    made = Pass(Geometry(layout, positions), Visibility(), backend, trace=trace, watched=seen)
+    shape = stem.shape({"pixel_values": maps})
+    made = plain_pass(shape, maps.device, ask.backend, trace, seen)
     made.memo.put("map", stem.grid(maps))
     return made
 

@@ -84,6 +84,7 @@ class TaskModel(Assembled):
     _keeps_cache: ClassVar[bool] = False  # a head that reads all states at once has no next step
     _masked: ClassVar[bool] = False  # something stands in place of inputs that are hidden
     _unread_inputs: ClassVar[tuple[str, ...]] = ()  # what the base model reads for other tasks
+    _by_place: ClassVar[tuple[str, ...]] = ()  # what a call begins with, where that is not the usual
     _says: ClassVar[str] = "Compute the head."
 
     def __init__(self, config: PretrainedConfig, *args: Any, **options: Any) -> None:
@@ -106,7 +107,8 @@ class TaskModel(Assembled):
             inputs = [name for name in assembly.inputs if name not in cls._unread_inputs]
             first = [name for name in inputs if name in early]
             rest = [name for name in inputs if name not in first]
-            cls.forward = signed(cls, TaskModel.forward, (*first, *own, *rest), cls._says, assembly.means)  # type: ignore[method-assign]  # likewise for each class
+            names = (*cls._by_place, *first, *own, *rest)
+            cls.forward = signed(cls, TaskModel.forward, names, cls._says, assembly.means)  # type: ignore[method-assign]  # likewise for each class
             cls.main_input_name = assembly.main
             cls.accepts_loss_kwargs = cls.accepts_loss_kwargs and "num_items_in_batch" in own
 

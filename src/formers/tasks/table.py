@@ -163,6 +163,13 @@ TASKS: dict[str, Task] = {
             "Turn one text into another, by two models.",
         ),
         Task(
+            "keypoint_detection",
+            ("keypoints", "KeypointDetection"),
+            "AutoModelForKeypointDetection",
+            "Find points of a picture that are found again in others.",
+            "keypoint-detection",
+        ),
+        Task(
             "mask_generation",
             ("mask_generation", "MaskGeneration"),
             "AutoModelForMaskGeneration",
@@ -231,6 +238,13 @@ TASKS: dict[str, Task] = {
             "",
             "Predict words in any order.",
             "text-generation",
+        ),
+        Task(
+            "prompted_maps",
+            ("prompted_maps", "PromptedMaps"),
+            "",
+            "Find the pixels that show what a text, or another image, asks for.",
+            "image-segmentation",
         ),
         Task("projection", ("projection", "Projection"), "", "Place texts and images in one space."),
         Task(

@@ -205,7 +205,7 @@ class Patches:
             table of none is kept in files too.
         registers_std: deviation of those tokens where they begin otherwise.
         placed: there are positions; `fixed` ones are sinusoids of the grid, and not trained.
-        free: images of any size are read, whether or not the caller asks for it.
+        free: images of any size are read, where the caller does not say.
         smooth: positions are smoothed where they are drawn together for smaller images.
         stretch: how positions are found for images of another size.
         narrow_mask: the vector of hidden patches is [1, E], not [1, 1, E].

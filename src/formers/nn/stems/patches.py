@@ -129,9 +129,8 @@ class PatchStem(Stem):
     def shape(self, given: Mapping[str, Any]) -> tuple[int, int]:
         """B, and how many tokens and patches there are."""
         images, s = pixels_in(given), self.spec
-        free = s.free or bool(given.get("interpolate_pos_encoding"))
         fits = images.dim() == 4 and images.shape[1] == s.channels
-        if not fits or (not free and tuple(images.shape[2:]) != tuple(s.image)):
+        if not fits or (not self._free(given) and tuple(images.shape[2:]) != tuple(s.image)):
             wanted = ", ".join(map(str, (s.channels, *s.image)))
             more = "; interpolate_pos_encoding=True reads other sizes" if fits else ""
             raise ValueError(f"pixel_values must have shape [B, {wanted}], not {list(images.shape)}{more}")
@@ -139,6 +138,11 @@ class PatchStem(Stem):
         if not down * across:
             raise ValueError(f"pixel_values {list(images.shape)} are smaller than a patch, {list(s.patch)}")
         return int(images.shape[0]), int(s.before + down * across + s.behind)
+
+    def _free(self, given: Mapping[str, Any]) -> bool:
+        """Whether images of any size are read: as the caller says, or else the spec."""
+        told = given.get("interpolate_pos_encoding")
+        return bool(self.spec.free if told is None else told)
 
     def positions(
         self, given: Mapping[str, Any], layout: Layout, past: int, real: Tensor | None = None
@@ -159,7 +163,7 @@ class PatchStem(Stem):
         if s.leads:
             x = torch.cat((*(leaf(node, role).expand(x.shape[0], 1, -1) for role in s.leads), x), dim=1)
         if s.placed:
-            x = x + self._table(node, images, s.free or bool(given.get("interpolate_pos_encoding")))
+            x = x + self._table(node, images, self._free(given))
         if s.registers:
             more = leaf(node, "registers").expand(x.shape[0], -1, -1)
             x = torch.cat((x[:, :1], more, x[:, 1:]), dim=1)
