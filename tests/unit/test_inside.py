@@ -182,6 +182,7 @@ _OTHERS["upernet"]["backbone_config"] = {
     "out_features": ["stage1", "stage2", "stage3", "stage4"],
 }
 _OTHERS |= dict.fromkeys(("videomae", "vivit"), {**_IMAGE, "num_frames": 2, "tubelet_size": 2})
+_OTHERS["timesformer"] = {**_IMAGE, "num_frames": 2}
 _OTHERS["vivit"] = {**_OTHERS["vivit"], "tubelet_size": [2, 4, 4]}
 _OTHERS["glpn"] = _OTHERS["segformer"] = {
     **{"num_encoder_blocks": 3, "depths": [1, 1, 1], "sr_ratios": [2, 2, 1], "hidden_sizes": [8, 16, 32]},

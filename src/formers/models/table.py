@@ -176,6 +176,7 @@ FAMILIES: dict[str, tuple[str, str]] = {
     "table-transformer": ("table_transformer", "TableTransformer"),
     "tapas": ("tapas", "Tapas"),
     "trocr": ("trocr", "TrOCR"),
+    "timesformer": ("timesformer", "Timesformer"),
     "timm_backbone": ("timm_backbone", "Timm"),
     "umt5": ("mt5", "UMT5"),
     "upernet": ("upernet", "UperNet"),
