@@ -170,6 +170,7 @@ FAMILIES: dict[str, tuple[str, str]] = {
     "stablelm": ("stablelm", "StableLm"),
     "starcoder2": ("starcoder2", "Starcoder2"),
     "swin": ("swin", "Swin"),
+    "swinv2": ("swinv2", "Swinv2"),
     "switch_transformers": ("switch_transformers", "SwitchTransformers"),
     "t5": ("t5", "T5"),
     "t5gemma": ("t5gemma", "T5Gemma"),
