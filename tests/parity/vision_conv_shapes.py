@@ -37,6 +37,8 @@ _SWIN = {
     **{"image_size": 12, "patch_size": 2, "num_channels": 2, "embed_dim": 8, "encoder_stride": 4},
     **{"depths": [2, 1], "num_heads": [2, 4], "window_size": 3, "drop_path_rate": 0.0},
 }
+# norms of small results would make gradients large, and what is rounded off with them
+_SWIN_2 = {**_SWIN, "out_features": ["stem", "stage1", "stage2"], "embed_dim": 16, "layer_norm_eps": 1e-2}
 # model_type -> shapes, see `shapes.py`; MORE are those of the whole grid alone
 SHAPES: dict[str, dict[str, dict[str, Any]]] = {
     "resnet": {
@@ -49,6 +51,7 @@ SHAPES: dict[str, dict[str, dict[str, Any]]] = {
     "mobilenet_v1": {"padded by the size": {**_SMALL, "depth_multiplier": 0.02}},
     "efficientnet": {"wide and narrow": _EFFICIENT},
     "poolformer": {"scaled": _POOLFORMER},
+    "swinv2": {"windows that are moved, and one": _SWIN_2},
     "swin": {"windows that are moved, and one": {**_SWIN, "out_features": ["stem", "stage1", "stage2"]}},
 }
 MORE: dict[str, dict[str, dict[str, Any]]] = {
@@ -83,6 +86,13 @@ MORE: dict[str, dict[str, dict[str, Any]]] = {
         "not scaled, other patches": {
             **_POOLFORMER,
             **{"use_layer_scale": False, "patch_sizes": [5, 2], "padding": [1, 0], "pool_size": 5},
+        },
+    },
+    "swinv2": {
+        "cut windows, larger ones in pretraining, no bias, relu": {
+            **_SWIN_2,
+            **{"image_size": 10, "depths": [1, 2], "pretrained_window_sizes": [4, 3], "qkv_bias": False},
+            **{"hidden_act": "relu", "window_size": 2, "encoder_stride": 4},
         },
     },
     "swin": {

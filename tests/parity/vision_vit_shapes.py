@@ -59,12 +59,23 @@ SHAPES: dict[str, dict[str, dict[str, Any]]] = {
         "two registers": {**_DINO, "num_register_tokens": 2, "reshape_hidden_states": False}
     },
     "dinov3_vit": {"turned, registers": _DINO_3},
+    "timesformer": {"time and space by turns": {**IMAGE, "num_frames": 3}},
     "videomae": {"the mean of all": {**IMAGE, **_DECODER, **_FILM}},
     "vit_mae": {"two thirds hidden": {**IMAGE, **_DECODER, "mask_ratio": 0.6}},
     "vit_msn": {"no pooler": IMAGE},
     "vivit": {"a class token": {**IMAGE, "num_frames": 4, "tubelet_size": [2, 4, 4]}},
 }
 MORE: dict[str, dict[str, dict[str, Any]]] = {
+    "timesformer": {
+        "all at once, no biases": {
+            **IMAGE,
+            **{"num_frames": 2, "attention_type": "joint_space_time", "qkv_bias": False},
+        },
+        "space alone, relu": {
+            **IMAGE,
+            **{"num_frames": 1, "attention_type": "space_only", "hidden_act": "relu"},
+        },
+    },
     "beit": {
         "no places": {**_BEIT, **_LABELLED, "add_fpn": True},
         "no places, the first token": {**_BEIT, **_LABELLED, "use_mean_pooling": False},

@@ -29,6 +29,7 @@ class Windowed(Assembly):
 
     Args:
         net: config -> its spec.
+        kept: files of a backbone keep the norm of the last states, which it does not read.
     """
 
     inputs = (
@@ -42,8 +43,8 @@ class Windowed(Assembly):
     main = "pixel_values"
     means: Mapping[str, str] = MappingProxyType({"pixel_values": "[B, channels, height, width], floating."})
 
-    def __init__(self, net: Callable[[Any], Windows]) -> None:
-        self._net = net
+    def __init__(self, net: Callable[[Any], Windows], kept: bool = True) -> None:
+        self._net, self._kept = net, kept
 
     def spec(self, config: Any) -> Any:
         """The network."""
@@ -55,9 +56,10 @@ class Windowed(Assembly):
         """Register the network on the model itself."""
         made = self._net(config)
         made = replace(made, stem=replace(made.stem, masked=masked))
-        if not isinstance(model, BaseModel):  # files of a backbone keep what it does not read apart
-            last = f"{model.base_model_prefix}.{made.names['final_norm']}"
-            made = replace(made, names={**made.names, "final_norm": last})
+        if not isinstance(model, BaseModel):  # a backbone, which reads no norm of the last states
+            names = {**made.names}
+            last = f"{model.base_model_prefix}.{names.pop('final_norm')}"
+            made = replace(made, names={**names, "final_norm": last} if self._kept else names)
         wiring(model).facts["spec"] = made
         place_windows(model, made, masked, pooler is not False)
 
@@ -91,7 +93,11 @@ class Windowed(Assembly):
         pass_ = Pass(Geometry(Layout.dense(x.shape[0], x.shape[1]), at), Visibility(), eager, watched=looked)
         states = States(x, pass_, spread_out=True)
         if way.hidden is not None and way.maps is not None:
-            pass_.trace["hidden_states"] = list(way.maps if maps else way.hidden)
+            states.extras["maps"] = way.maps
+            shown = way.maps if maps else way.hidden
+            if maps and made.scaled:
+                shown = [one.flatten(2).transpose(1, 2) for one in way.maps]
+            pass_.trace["hidden_states"] = list(shown)
             states.extras["reshaped_hidden_states"] = tuple(way.maps)
         if way.weights is not None:
             pass_.trace["attentions"] = list(way.weights)

@@ -133,7 +133,8 @@ class Backbone(TaskModel):
         spec: Spec = wiring(self).facts["head"]
         norms: Any = None if spec.norms is None else self.get_submodule(spec.norms)
         maps: Any = []
-        for stage, state in zip(self.stage_names, states.hidden or (), strict=False):
+        found = states.extras.get("maps") or states.hidden or ()
+        for stage, state in zip(self.stage_names, found, strict=False):
             given_out = stage in self.out_features
             applied = spec.applied or (spec.last and stage == self.stage_names[-1])
             if spec.shared is not None and applied and (given_out or spec.last and states.watched):

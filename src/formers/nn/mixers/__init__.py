@@ -16,6 +16,7 @@ from formers.nn.mixers.chosen import chosen_steps
 from formers.nn.mixers.chunked import chunked_steps
 from formers.nn.mixers.delta_rule import delta_rule_steps
 from formers.nn.mixers.disentangled import disentangled_steps
+from formers.nn.mixers.divided import divided_steps
 from formers.nn.mixers.experts import experts_steps
 from formers.nn.mixers.feedforward import feedforward_steps
 from formers.nn.mixers.foresight import foresight_steps
@@ -56,9 +57,7 @@ STEPS: dict[type[Any], Callable[[Any, int], list[Step]]] = {
     spec.Foresight: foresight_steps,
     spec.Fourier: fourier_steps,
     spec.DeltaRule: delta_rule_steps,
-    spec.Disentangled: disentangled_steps,
-    spec.Experts: experts_steps,
-    spec.FeedForward: feedforward_steps,
+    spec.Divided: divided_steps,
     spec.GatedRecurrence: gated_recurrence_steps,
     spec.HeadScan: head_scan_steps,
     spec.Latent: latent_steps,

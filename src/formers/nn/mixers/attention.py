@@ -58,7 +58,7 @@ class Attend(Step):
 
     def __init__(self, s: spec.Attention, width: int) -> None:
         super().__init__()
-        self.spec, self.prefix = s, "cross_" if s.cross else ""
+        self.spec, self.prefix = s, self._roles(s)
         heads = s.heads
         self.shown = {
             "num_attention_heads": heads.query,
@@ -78,6 +78,10 @@ class Attend(Step):
         self.dropout = self.prefix + "weights_dropout"
         self.leaves[self.dropout] = lambda: Dropout(s.dropout)
         self.optional |= {self.dropout}
+
+    def _roles(self, s: spec.Attention) -> str:
+        """What roles begin with."""
+        return "cross_" if s.cross else ""
 
     def _make_projections(self, width: int) -> None:
         """Say how queries, keys and values are made."""

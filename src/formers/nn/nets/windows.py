@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cache
-from math import isqrt
+from math import isqrt, log, log2
 from typing import Any
 
 import torch
@@ -29,6 +29,9 @@ from formers.nn.stems.patches import hide_patches, stretched
 from formers.nn.tree import Block, Group, has, leaf, place, place_tensor, wiring
 
 _HIDDEN = -100.0  # on scores of places that were no neighbours before windows were moved
+# of the network of distances: inner width, edge of a window, largest bias
+_WIDE, _SPAN, _MOST = 512, 8.0, 16.0
+_SHARPEST = log(100.0)  # factor on cosines, its logarithm
 
 
 @dataclass(eq=False)
@@ -90,22 +93,33 @@ class WindowMixing(Group):
         )
         bias = self._bias(s.window, isqrt(places), way, x)  # [H, n, n]
         added = bias[None]
+        scale: Any = (wide // heads) ** -0.5
+        if has(self, "sharpness"):
+            q, k = F.normalize(q, dim=-1), F.normalize(k, dim=-1)
+            scale = leaf(self, "sharpness").clamp(max=_SHARPEST).exp()  # [H, 1, 1]
         if mask is not None:
             added = (bias + mask[:, None]).repeat(count // mask.shape[0], 1, 1, 1)  # [B * w, H, n, n]
         weights = None
         if way.eager or way.watched:
-            scores = q @ k.transpose(2, 3) * (wide // heads) ** -0.5 + added
+            scores = q @ k.transpose(2, 3) * scale + added
             weights = leaf(self, "weights_dropout")(scores.softmax(-1, dtype=torch.float32).to(q.dtype))
             mixed = weights @ v
         else:
             dropping = leaf(self, "weights_dropout")
             rate = dropping.p if dropping.training else 0.0
-            mixed = F.scaled_dot_product_attention(q, k, v, added.to(q.dtype), rate)
+            if isinstance(scale, Tensor):
+                q, scale = q * scale, 1.0
+            mixed = F.scaled_dot_product_attention(q, k, v, added.to(q.dtype), rate, scale=scale)
         return mixed.transpose(1, 2).reshape(count, places, wide), weights
 
     def _bias(self, window: int, side: int, way: Way, x: Tensor) -> Tensor:
         """[H, n, n], for windows of that side."""
-        table: Tensor = leaf(self, "bias")
+        if has(self, "far"):
+            trained, window = wiring(self).facts["trained"], side
+            far: Tensor = way.once(("far", side, trained), lambda: _logarithms(side, trained, x))
+            table: Tensor = leaf(self, "far")(far).flatten(0, -2).sigmoid() * _MOST
+        else:
+            table = leaf(self, "bias")
         places: Tensor = way.once(("apart", side), lambda: _distances(window, side, x.device))
         chosen: Tensor = table[places].view(side * side, side * side, -1)
         return chosen.permute(2, 0, 1)
@@ -149,6 +163,17 @@ def _distances(window: int, side: int, device: Any = None) -> Tensor:
     return (apart[:, None, :, None] * (2 * window - 1) + apart[None, :, None, :]).flatten()
 
 
+def _logarithms(side: int, trained: int, x: Tensor) -> Tensor:
+    """Distances down and across in windows of that side, [1, 2 n - 1, 2 n - 1, 2].
+
+    Their logarithms, where the edge of a window in pretraining is 8 (arXiv:2111.09883, section 3.3).
+    """
+    at = torch.arange(1 - side, side, device=x.device, dtype=torch.float32)
+    at = at * (_SPAN / max((trained or side) - 1, 1))
+    at = at.sign() * (at.abs() + 1).log2() / log2(_SPAN)
+    return torch.stack(torch.meshgrid(at, at, indexing="ij"), dim=-1)[None].to(x.dtype)
+
+
 class Distances:
     """Those of whole windows, which some files keep though nothing reads them."""
 
@@ -168,23 +193,28 @@ class WindowLayer(Group):
         way = way or (_square(x) if grid is None else Way(grid))
         s: Windows = wiring(self).facts["spec"]
         high, wide = way.grid if grid is None else grid  # the pass may be further where this is recomputed
-        side, shift = s.window, wiring(self).facts["shift"]
-        if not way.whole and min(high, wide) <= side:
+        side, shift = wiring(self).facts["side"], wiring(self).facts["shift"]
+        if not (s.scaled or way.whole) and min(high, wide) <= side:
             side, shift = min(high, wide), 0
         batch, _, width = x.shape
-        y = leaf(self, "attention_norm")(x).view(batch, high, wide, width)
+        y = (x if s.scaled else leaf(self, "attention_norm")(x)).view(batch, high, wide, width)
         down, right = -high % side, -wide % side
         y = F.pad(y, (0, 0, 0, right, 0, down)) if down or right else y
         tall, broad = high + down, wide + right
         y = y.roll((-shift, -shift), (1, 2)) if shift else y
         mask = None
         if shift:
-            mask = way.once((tall, broad, side, shift), lambda: _mask(tall, broad, side, shift, y))
+            hidden = 2 * _HIDDEN if s.scaled else _HIDDEN  # published twice
+            mask = way.once((tall, broad, side, shift), lambda: _mask(tall, broad, side, shift, y) * hidden)
         y, weights = leaf(self, "attention")(_cut(y, side), mask, way)
         y = y.view(batch, tall // side, broad // side, side, side, width).transpose(2, 3)
         y = y.reshape(batch, tall, broad, width)
         y = y.roll((shift, shift), (1, 2)) if shift else y
         y = y[:, :high, :wide].reshape(batch, high * wide, width)
+        if s.scaled:
+            x = x + leaf(self, "drop_path")(leaf(self, "attention_norm")(y))
+            y = leaf(self, "feedforward_norm")(leaf(self, "down")(leaf(self, "up")(x, way), way))
+            return x + leaf(self, "drop_path")(y), weights
         x = x + leaf(self, "drop_path")(y)
         return x + leaf(self, "down")(leaf(self, "up")(leaf(self, "feedforward_norm")(x), way), way), weights
 
@@ -197,7 +227,7 @@ def _cut(x: Tensor, side: int) -> Tensor:
 
 
 def _mask(high: int, wide: int, side: int, shift: int, x: Tensor) -> Tensor:
-    """What hides places that were no neighbours before windows were moved: [w, n, n]."""
+    """One for places that were no neighbours before windows were moved, else zero: [w, n, n]."""
 
     def regions(size: int) -> Tensor:
         at = torch.arange(size, device=x.device)
@@ -205,7 +235,7 @@ def _mask(high: int, wide: int, side: int, shift: int, x: Tensor) -> Tensor:
 
     kinds = regions(high)[:, None] * 3 + regions(wide)
     windows = _cut(kinds[None, :, :, None], side).squeeze(-1)  # [w, n]
-    return torch.where(windows[:, None] == windows[:, :, None], 0.0, _HIDDEN).to(x.dtype)
+    return (windows[:, None] != windows[:, :, None]).to(x.dtype)
 
 
 class Merging(Group):
@@ -218,6 +248,9 @@ class Merging(Group):
         y = x.view(x.shape[0], high, wide, -1)
         y = F.pad(y, (0, 0, 0, wide % 2, 0, high % 2)) if high % 2 or wide % 2 else y
         y = torch.cat([y[:, i::2, j::2] for j in (0, 1) for i in (0, 1)], dim=-1).flatten(1, 2)
+        if wiring(self).facts["spec"].scaled:
+            made: Tensor = leaf(self, "merge_norm")(_apply(self, "merged", y, way))
+            return made
         return _apply(self, "merged", leaf(self, "merge_norm")(y), way)
 
 
@@ -353,24 +386,25 @@ def _stage(s: Windows, number: int) -> Group:
     if number + 1 < len(s.depths):
         merge = _node(made, "merge", s.names, Merging(), s)
         place(merge, "merged", s.names["merged"], linear("linear", 4 * wide, 2 * wide, bias=False))
-        place(merge, "merge_norm", s.names["merge_norm"], nn.LayerNorm(4 * wide))
+        place(merge, "merge_norm", s.names["merge_norm"], nn.LayerNorm((2 if s.scaled else 4) * wide))
     return made
 
 
 def _layer(s: Windows, stage: int, number: int) -> Group:
     made, wide = node_class(s.classes[0], False)(), s.widths[stage]
-    wiring(made).facts["shift"] = s.window // 2 if number % 2 else 0
-    wiring(made).facts["spec"] = s
+    side = s.window if s.scaled is None else min(s.window, s.stem.grid[0] // 2**stage)
+    whole = s.scaled is not None and s.stem.grid[0] // 2**stage <= side
+    wiring(made).facts.update(spec=s, side=side, shift=s.window // 2 if number % 2 and not whole else 0)
     paths = s.layers
     attention = _node(made, "attention", paths, WindowAttention(), s)
     mix = _node(attention, "mix", paths, WindowMixing(), s)
     wiring(mix).facts["heads"] = s.heads[stage]
     for role in "qkv":
-        place(mix, role, str(paths[role]), linear("linear", wide, wide, s.bias))
+        bias = s.bias and not (s.scaled and role == "k")
+        place(mix, role, str(paths[role]), linear("linear", wide, wide, bias))
     place(mix, "weights_dropout", str(paths["weights_dropout"]), Dropout(s.attention_dropout))
     _projecting(attention, "out", s, (wide, wide), s.dropout if s.out_dropout is None else s.out_dropout)
-    table = torch.zeros((2 * s.window - 1) ** 2, s.heads[stage])
-    place_tensor(mix, "bias", str(paths["bias"]), table, Constant(0.0))
+    _biases(mix, s, stage)
     if "index" in paths:
         held, first = torch.zeros(s.window**2, s.window**2, dtype=torch.int64), Distances(s.window)
         first.fill_(held)
@@ -385,6 +419,20 @@ def _layer(s: Windows, stage: int, number: int) -> Group:
     dropped = leaf_of(nets.Drop(s.rates[stage][number], paths=True))
     place(made, "drop_path", str(paths["drop_path"]), dropped)
     return made
+
+
+def _biases(mix: nn.Module, s: Windows, stage: int) -> None:
+    """A table, or a network of distances and how sharp the heads see."""
+    heads = s.heads[stage]
+    if s.scaled is None:
+        table = torch.zeros((2 * s.window - 1) ** 2, heads)
+        place_tensor(mix, "bias", str(s.layers["bias"]), table, Constant(0.0))
+        return
+    wiring(mix).facts["trained"] = s.scaled[stage]
+    first = Constant(log(10.0))
+    place_tensor(mix, "sharpness", str(s.layers["sharpness"]), torch.zeros(heads, 1, 1), first)
+    made = (linear("linear", 2, _WIDE), nn.ReLU(), linear("linear", _WIDE, heads, bias=False))
+    place(mix, "far", str(s.layers["far"]), nn.Sequential(*made))
 
 
 def _projecting(owner: nn.Module, role: str, s: Windows, widths: tuple[int, int], dropout: float) -> None:

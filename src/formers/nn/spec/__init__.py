@@ -18,6 +18,7 @@ from formers.nn.spec.attention import (
     Windowed,
 )
 from formers.nn.spec.chosen import ChosenHeads
+from formers.nn.spec.divided import Divided, Films
 from formers.nn.spec.foresight import Foreseen, Foresight
 from formers.nn.spec.integers import Arithmetic, IntegerAttention, IntegerFeedForward, IntegerTokens
 from formers.nn.spec.layers import Bottleneck, Layer, Part, layer
@@ -109,10 +110,12 @@ __all__ = [
     "Convolution",
     "DeltaRule",
     "Disentangled",
+    "Divided",
     "Downsampled",
     "Entities",
     "Experts",
     "FeedForward",
+    "Films",
     "Foreseen",
     "Foresight",
     "Fourier",

@@ -227,7 +227,7 @@ class Patches:
     fixed: bool = False
     free: bool = False
     smooth: bool = False
-    stretch: Literal["bicubic", "bilinear"] = "bicubic"
+    stretch: Literal["bicubic", "bilinear", "nearest"] = "bicubic"
     narrow_mask: bool = False
     reads = "pixel_values"
     behind = 0  # tokens behind the patches, which have positions too

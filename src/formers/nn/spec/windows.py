@@ -18,7 +18,8 @@ class Windows:
     Roles: of the embeddings `patch`, `embedding_norm`, `mask`, `position`, `embedding_dropout`; of a layer
     `attention_norm`, `attention` (a node, which holds the nodes `mix` and `out`), `feedforward_norm`, the
     nodes `up` and `down`, `drop_path`. `mix` holds `q`, `k`, `v`, `weights_dropout`, the table `bias` and, in
-    some files, `index`, the numbers of its rows; `up` holds `dense` and `act`, `out` and `down` hold `dense`
+    some files, `index`, the numbers of its rows (or, where they are `scaled`, `sharpness`, a factor for every
+    head, and `far`, a network of distances); `up` holds `dense` and `act`, `out` and `down` hold `dense`
     and `dropout`. Between stages `merge`, a node with `merge_norm` and `merged`; `final_norm`, `pooler`.
 
     Attributes:
@@ -35,6 +36,10 @@ class Windows:
         embeddings, layers, names: paths of the embeddings' roles, within a layer, and of all else.
         classes: names of the nodes' classes, of layers and of stages.
         std: deviation of fresh weights.
+        scaled: places of the stages' windows in pretraining, 0 for those of now, of networks in which norms
+            stand behind what parts make, scores are cosines, and biases follow from logarithms of distances
+            (Liu et al. 2021, arXiv:2111.09883); keys have no bias, and windows are those of the config's
+            images whatever is read.
     """
 
     stem: Patches
@@ -55,6 +60,7 @@ class Windows:
     classes: tuple[str, str]
     std: float = 0.02
     out_dropout: float | None = None
+    scaled: tuple[int, ...] | None = None
     reads: ClassVar[str] = "pixel_values"
     attention: ClassVar[None] = None
     causal: ClassVar[bool] = False
@@ -63,7 +69,7 @@ class Windows:
     @property
     def kinds(self) -> list[str]:
         """What it is made of."""
-        return ["Patches", "Windows", "FeedForward", "pre-layer norm"]
+        return ["Patches", "Windows", "FeedForward", "inner layer norm" if self.scaled else "pre-layer norm"]
 
     @property
     def widths(self) -> list[int]:

@@ -10,6 +10,7 @@ from formers.nn.stems.base import Stem
 from formers.nn.stems.characters import CharacterStem
 from formers.nn.stems.clips import ClipStem
 from formers.nn.stems.entities import EntityStem, LinkedStem
+from formers.nn.stems.films import FilmStem
 from formers.nn.stems.foreseen import ForeseenStem
 from formers.nn.stems.frames import FrameStem
 from formers.nn.stems.given_patches import GivenPatchStem
@@ -31,6 +32,7 @@ STEMS: dict[type[Any], type[Stem]] = {
     spec.Characters: CharacterStem,
     spec.Clips: ClipStem,
     spec.Entities: EntityStem,
+    spec.Films: FilmStem,
     spec.Foreseen: ForeseenStem,
     spec.GivenPatches: GivenPatchStem,
     spec.IntegerTokens: IntegerStem,

@@ -29,8 +29,11 @@ class PatchNode(Group):
 
 
 def project_patches(node: Any, images: Tensor) -> Tensor:
-    """[B, channels, height, width], or [B, frames, channels, ..] -> [B, patches, E]."""
-    found: Tensor = leaf(node, "patch")(images.transpose(1, 2) if images.dim() == 5 else images)
+    """[B, channels, height, width], or [B, frames, channels, ..] -> [B, patches, E], or [B * frames, ..]."""
+    patch: Any = leaf(node, "patch")
+    if images.dim() == 5:
+        images = images.transpose(1, 2) if patch.weight.dim() == 5 else images.flatten(0, 1)
+    found: Tensor = patch(images)
     return found.flatten(2).transpose(1, 2)
 
 
