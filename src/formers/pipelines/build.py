@@ -331,7 +331,7 @@ def _prepares(request: _Request, model: Any, part: str, given: Any, required: bo
         )
     from formers.processing import auto
 
-    with suppress(*([] if required else [OSError])):
+    with suppress(*([] if required else [OSError, ValueError])):  # no such file, or one for something else
         return getattr(auto, kind).from_pretrained(name, **hub)
     return None
 

@@ -47,6 +47,7 @@ class AutomaticSpeechRecognitionPipeline(ChunkPipeline):
     default_task: ClassVar[str] = "automatic-speech-recognition"
     _load_tokenizer: ClassVar[bool | None] = True
     _load_feature_extractor: ClassVar[bool | None] = True
+    _load_image_processor: ClassVar[bool | None] = False
 
     def __init__(
         self,

@@ -37,6 +37,7 @@ class ImagePipeline(Pipeline):
     """
 
     _load_tokenizer: ClassVar[bool | None] = False
+    _load_feature_extractor: ClassVar[bool | None] = False
     _load_image_processor: ClassVar[bool | None] = True
     _sized: ClassVar[bool] = (
         False  # answers need the pictures' (height, width), which go along as target_size

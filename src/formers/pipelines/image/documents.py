@@ -70,6 +70,7 @@ class DocumentQuestionAnsweringPipeline(Pipeline):
     default_input_names: ClassVar[Any] = "image,question"
     _load_tokenizer: ClassVar[bool | None] = True
     _load_image_processor: ClassVar[bool | None] = None
+    _load_feature_extractor: ClassVar[bool | None] = False
 
     def __init__(self, model: Any, tokenizer: Any = None, **kwargs: Any) -> None:
         super().__init__(model, tokenizer, **kwargs)
