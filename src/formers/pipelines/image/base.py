@@ -60,7 +60,7 @@ class ImagePipeline(Pipeline):
         """
         try:
             array = hasattr(inputs, "ndim")
-            picture = inputs if array else load_image(inputs, timeout)
+            picture = as_pillow_or_array(inputs, 0, 1) if array else load_image(inputs, timeout)
             made = self._made(picture, settings)
             if self._sized:
                 made["target_size"] = torch.tensor([_size(picture)])
