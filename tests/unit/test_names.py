@@ -457,7 +457,7 @@ ABSENT = {
     "this processor of images or audio is": "BridgeTowerImageProcessor ClapProcessor load_images",
     "quantized loading is": "AqlmConfig EetqConfig VptqConfig",
     "this pipeline is": "TextToAudioPipeline KeypointMatchingPipeline",
-    "this task is": "AutoModelForTimeSeriesPrediction MODEL_FOR_CTC_MAPPING",
+    "this task is": "AutoModelForTimeSeriesPrediction",
     "is not among the model families": (
         "Qwen2VLForConditionalGeneration ZambaConfig MoshiModel ReformerForSequenceClassification BitNetModel"
         " "
