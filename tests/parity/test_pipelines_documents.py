@@ -93,6 +93,12 @@ def test_what_cannot_be_answered_is_refused_by_what_is_wrong_with_it(both: tuple
     assert type(formers.pipeline(model=ours.model, tokenizer=ours.tokenizer)) is type(ours)
     with pytest.raises(ValueError, match=r"is \[0, 0, 1200, 4\]: boxes are in thousandths of the page"):
         ours(question=QUESTION, word_boxes=[("w1", (0, 0, 1200, 4))])
+    for pair in (5, ("w1", None), ("w1", [1, 2, 3, "x"])):
+        with pytest.raises(ValueError, match="a pair is"):
+            ours(question=QUESTION, word_boxes=[pair])
+    for box in ([10, 10, 5, 15], [0, 0, 5, float("nan")]):
+        with pytest.raises(ValueError, match="left before right"):
+            ours(question=QUESTION, word_boxes=[("w1", box)])
     with pytest.raises(ValueError, match="has no document: pass its image, or word_boxes"):
         ours({"question": QUESTION})
     with pytest.raises(ValueError, match="question of the input is empty|question of input .* is empty"):

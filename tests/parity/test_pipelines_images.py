@@ -79,6 +79,8 @@ def test_a_bad_picture_fails_alone_where_that_is_asked_for(folder):
         ["label", "score"],
     ]
     assert "bad.png" in found[1]["error"]
+    with pytest.raises(BadPicture, match=r"is an array \[2, 3, 16, 16\]: one picture is"):
+        own(np.zeros((2, 3, 16, 16)))
     with pytest.raises(ValueError, match="on_error"):
         own(inputs, on_error="ignore")
 

@@ -13,6 +13,7 @@ import transformers
 
 import formers
 from formers.pipelines.audio import subtitles
+from system.cli_command import in_this_process
 from tests.generation.small_speech import both, write_processor
 
 RATE = 16000
@@ -92,6 +93,12 @@ def test_what_cannot_be_answered_is_refused(pair: tuple[Any, Any], tmp_path: Pat
         ours(_wave(0.5), num_beems=2)
     with pytest.raises(formers.processing.BadSound, match="no numbers"):
         ours(np.full(800, np.nan, "float32"))
+    for rate in (0, "16000", float("nan"), float("inf")):
+        with pytest.raises(ValueError, match="a sampling rate is a whole number"):
+            ours({"array": _wave(0.1), "sampling_rate": rate})
+    for asked in ({"chunk_length_s": "x"}, {"stride_length_s": (0.1, 0.1, 0.1)}):
+        with pytest.raises(ValueError, match=next(iter(asked))):
+            ours(_wave(0.5), **asked)
     with pytest.raises(OSError, match="missing"):
         ours(str(tmp_path / "missing.wav"))
 
@@ -125,3 +132,25 @@ def test_answers_become_subtitles() -> None:
     lines = subtitles.lines_of(long)
     assert "".join(one["text"] for one in lines) == " word" * 40
     assert all(len(one["text"]) <= 84 and one["timestamp"][1] - one["timestamp"][0] <= 7 for one in lines)
+
+
+@pytest.mark.filterwarnings("default::formers.core.notices.Notice")
+def test_the_command_writes_subtitles_and_looks_at_places_before_it_listens(
+    pair: tuple[Any, Any], tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = in_this_process(capsys, monkeypatch)
+    command = ("transcribe", "--model", pair[1].model.config.name_or_path, "--device", "cpu", "--beams", "1")
+    (tmp_path / "more").mkdir()
+    for name in ("one.wav", "more/one.wav"):
+        soundfile.write(tmp_path / name, _wave(0.4), RATE)
+    assert run(*command, "--srt", "--json", "--output", tmp_path / "out", tmp_path / "one.wav")[0] == 0
+    assert sorted(one.name for one in (tmp_path / "out").iterdir()) == ["one.json", "one.srt"]
+    both = (tmp_path / "one.wav", tmp_path / "more/one.wav")
+    status, _, errors = run(*command, "--srt", "--output", tmp_path / "out", *both)
+    assert (status, "two sounds would be written to" in errors) == (2, True)
+    status, _, errors = run(
+        "transcribe", "--srt", "--output", tmp_path / "one.wav", "--model", "none", both[0]
+    )
+    assert (status, "one.wav: " in errors) == (2, True)
+    status, _, errors = run(*command, "--batch-size", "2", both[0])
+    assert (status, "say with --chunk" in errors) == (2, True)

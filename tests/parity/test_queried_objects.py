@@ -171,3 +171,26 @@ def test_the_pipeline_finds_what_the_reference_s_finds_and_draws_it(folder):
         ours(PICTURES[0])
     with pytest.raises(ValueError, match="2 pictures, but 1 lists"):
         ours(PICTURES, TEXTS[:1])
+
+
+def test_labels_of_a_call_go_with_every_picture_however_pictures_are_given(folder):
+    pipe = formers.pipeline("zero-shot-object-detection", model=str(folder), device="cpu")
+    alone = pipe(PICTURES[0], TEXTS[0], **FEW)
+    assert pipe({"image": PICTURES[0]}, TEXTS[0], **FEW) == alone
+    own = {"image": PICTURES[0], "candidate_labels": TEXTS[0]}
+    assert pipe([own], "zebra", **FEW) == [alone]
+    rows = formers.KeyDataset([{"image": PICTURES[0]}] * 2, "image")
+    streamed = pipe(rows, candidate_labels=TEXTS[0], batch_size=1, **FEW)
+    assert len(streamed) == 2
+    assert list(streamed) == [alone, alone]
+    with pytest.raises(TypeError, match="a picture is a path"):
+        pipe(None, "cat")
+    with pytest.raises(ValueError, match="there is no picture"):
+        pipe({"candidate_labels": ["cat"]})
+    for labels in (5, [None], {"cat": 1}):
+        with pytest.raises(TypeError, match="labels are a list such as"):
+            pipe(PICTURES[0], labels)
+    with pytest.raises(ValueError, match="threshold must be a number, got '0.5'"):
+        pipe(PICTURES[0], "cat", threshold="0.5")
+    with pytest.raises(TypeError, match="'imges'; did you mean 'images'"):
+        formers.AutoProcessor.from_pretrained(folder)(text=["a cat"], imges=PICTURES)

@@ -82,6 +82,17 @@ def test_points_that_do_not_fit_are_refused(folder: Any) -> None:
         own(PICTURES[0], input_boxes=[[[1, 2]]])
     with pytest.raises(ValueError, match="give as many for each"):
         own(PICTURES, input_points=[[[3, 4], [5, 6]], [[7, 8]]])
+    with pytest.raises(ValueError, match="2 pictures, but input_points has 1 lists"):
+        own(PICTURES, input_points=[[[3, 4]]])
+    with pytest.raises(ValueError, match=r"\[1\] input_points, but \[2\] input_labels"):
+        own(PICTURES[0], input_points=[[[3, 4]]], input_labels=[[1, 0]])
+    for points in ([[["a", 4]]], [[[3, None]]], [[[3, 4], [5]]], [[[3, float("nan")]]]):
+        with pytest.raises(ValueError, match="numbers in lists of one length"):
+            own(PICTURES[0], input_points=points)
+    pipe = formers.pipeline("mask-generation", model=str(folder), device="cpu")
+    for given in ({"points_per_crop": 0}, {"crops_n_layers": -1}, {"mask_threshold": "x"}):
+        with pytest.raises(ValueError, match=f"{next(iter(given))} must be a number"):
+            pipe(PICTURES[0], **given)
 
 
 @torch.no_grad()

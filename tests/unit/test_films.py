@@ -59,6 +59,12 @@ def test_a_film_that_is_too_short_or_no_film_is_named(tmp_path: Path) -> None:
         read_film(str(tmp_path / "text.mp4"), [0])
     with pytest.raises(BadPicture, match="there is no file"):
         read_film("nowhere.mp4", [0])
+    with pytest.raises(BadPicture, match="is a folder"):
+        read_film(str(tmp_path), [0])
+    with pytest.raises(BadPicture, match="this is one picture, not a film"):
+        pipe()(list(FRAMES))
+    with pytest.raises(TypeError, match="did you mean 'num_frames'"):
+        pipe()(path, num_frame=2)
 
 
 def test_a_film_is_what_its_frames_are_as_pictures() -> None:

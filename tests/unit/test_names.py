@@ -444,6 +444,12 @@ def test_a_tool_becomes_a_schema_and_a_token_is_added():
     assert formers.AddedToken("x").content == "x"
 
 
+def test_the_class_of_every_task_of_pipelines_is_a_name_of_the_package():
+    for task in map(formers.pipelines.PIPELINE_REGISTRY.get, formers.pipelines.get_supported_tasks()):
+        kind = task.load_class()
+        assert getattr(formers, kind.__name__) is kind
+
+
 # names that are not there
 
 

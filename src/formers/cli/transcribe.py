@@ -7,6 +7,8 @@ from typing import Annotated, Any
 
 import typer
 
+from formers.cli import choices
+
 Sounds = Annotated[list[str], typer.Argument(help="Files or addresses of sounds, also of films.")]
 Wanted = Annotated[bool, typer.Option(help="Write this form.")]
 
@@ -19,7 +21,8 @@ def transcribe(
     json: Wanted = False,
     txt: Wanted = False,
     output: Annotated[
-        Path | None, typer.Option(help="Folder for the files; each sound's own unless given.")
+        Path | None,
+        typer.Option(help="Folder for the files; each sound's own unless given.", callback=choices.expanded),
     ] = None,
     language: Annotated[str | None, typer.Option(help="Code or name; heard unless given.")] = None,
     translate: Annotated[bool, typer.Option("--translate", help="Into English.")] = False,
@@ -28,7 +31,9 @@ def transcribe(
     chunk: Annotated[
         float | None, typer.Option(min=1, help="Read pieces of so many seconds side by side: faster.")
     ] = None,
-    batch_size: Annotated[int, typer.Option(min=1, help="Pieces that are read at once.")] = 8,
+    batch_size: Annotated[
+        int | None, typer.Option(min=1, help="Pieces that are read at once, with --chunk; 8.")
+    ] = None,
     device: Annotated[str | None, typer.Option(help="cpu, cuda, ...")] = None,
 ) -> None:
     """Write down what is said in sounds: plain text on the screen, or files beside them."""
@@ -37,7 +42,10 @@ def transcribe(
     from formers.core.atomic import write_text
     from formers.jobs.subtitles import FORMS, lines_of
 
+    if batch_size is not None and chunk is None:
+        raise ValueError("--batch-size is for pieces: say with --chunk how many seconds they have")
     forms = [name for name, wanted in zip(FORMS, (srt, vtt, json, txt), strict=True) if wanted]
+    places = _places(sounds, output) if forms else [Path()] * len(sounds)
     pipe = pipeline("automatic-speech-recognition", model=model, device=device)
     settings: dict[str, Any] = {"num_beams": beams}
     if language is not None:
@@ -46,20 +54,44 @@ def transcribe(
         settings["task"] = "translate"
     asked: dict[str, Any] = {"return_timestamps": "word" if words else True, "generate_kwargs": settings}
     if chunk is not None:
-        asked |= {"chunk_length_s": chunk, "batch_size": batch_size}
-    for sound in sounds:
+        asked |= {"chunk_length_s": chunk, "batch_size": batch_size or 8}
+    for sound, place in zip(sounds, places, strict=True):
         answer = _transcribed(pipe, sound, asked, chunk is None)
         if words:
             answer = {**answer, "words": answer["chunks"], "chunks": lines_of(answer["chunks"])}
         if not forms:
             typer.echo(FORMS["txt"](answer), nl=False)
-        name = Path(sound.rpartition("/")[2] if "://" in sound else sound)
         for form in forms:
-            folder = output or (Path() if "://" in sound else name.parent)
-            folder.mkdir(parents=True, exist_ok=True)
-            path = folder / f"{name.stem}.{form}"
+            path = place.with_name(f"{place.name}.{form}")
             write_text(path, FORMS[form](answer))
             say(f"saved: {path}")
+
+
+def _places(sounds: list[str], output: Path | None) -> list[Path]:
+    """Where the files of each sound go, without their endings: looked at before the work, not after it.
+
+    Raises:
+        OSError: for a folder that cannot be written.
+        ValueError: where the files of two sounds would be the same.
+    """
+    from urllib.parse import urlsplit
+
+    from formers.core.atomic import refuse_unwritable
+
+    found = []
+    for sound in sounds:
+        name = Path(urlsplit(sound).path if "://" in sound else sound)
+        folder = output or (Path() if "://" in sound else name.parent)
+        found.append(folder / (name.stem or "sound"))
+    for place in found:
+        if found.count(place) > 1:
+            raise ValueError(f"two sounds would be written to {place}.*: transcribe them one by one")
+    if output is not None:
+        output.mkdir(parents=True, exist_ok=True)
+    for folder in {place.parent for place in found}:
+        if folder.is_dir():  # else there is no such sound either
+            refuse_unwritable(folder)
+    return found
 
 
 def _transcribed(pipe: Any, sound: str, asked: dict[str, Any], windows: bool) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import inspect
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
@@ -597,6 +598,22 @@ def whole_number(name: str, value: Any, what: str, least: int = 1) -> int | None
     if isinstance(value, bool) or not hasattr(value, "__index__") or value < least:
         raise ValueError(f"{name} must be a number of {what}, got {value!r}")
     return int(value)
+
+
+def number(name: str, value: Any, what: str = "a number") -> float | None:
+    """A keyword that measures something, or None.
+
+    Raises:
+        ValueError: for what is no single number.
+    """
+    if value is None:
+        return None
+    single = (
+        hasattr(value, "__float__") and not isinstance(value, (bool, str)) and not getattr(value, "ndim", 0)
+    )
+    if not single or math.isnan(value):
+        raise ValueError(f"{name} must be {what}, got {value!r}")
+    return float(value)
 
 
 def _notice_workers(num_workers: int | None) -> None:

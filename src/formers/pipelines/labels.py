@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from enum import Enum
 from typing import Any
 
@@ -66,9 +66,18 @@ def ranked(scores: Scores, labels: list[str], top_k: int | None) -> list[list[di
 
 
 def candidates(given: Any) -> list[str]:
-    """Labels of the caller's own, from a list, or from a string with commas between them."""
+    """Labels of the caller's own, from a list, or from a string with commas between them.
+
+    Raises:
+        TypeError: for anything else.
+    """
     if isinstance(given, str):
         given = [label.strip() for label in given.split(",")]
+    listed = hasattr(given, "__iter__") and not isinstance(given, Mapping)
+    if not listed or any(
+        not isinstance(one, str) and (one is None or hasattr(one, "__iter__")) for one in given
+    ):
+        raise TypeError(f'labels are a list such as ["one", "another"], or "one, another", not {given!r}')
     return [str(label) for label in given if label != ""]
 
 

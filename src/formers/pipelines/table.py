@@ -103,20 +103,12 @@ TASKS = (
         aliases=("ner",),
         heads=("ForTokenClassification",),
     ),
-    Task(  # before the next one, whose heads end alike
+    Task(  # before question answering, whose heads end alike
         "table-question-answering",
         "formers.pipelines.text.table_question_answering:TableQuestionAnsweringPipeline",
         model_classes=("AutoModelForTableQuestionAnswering",),
         default=("google/tapas-base-finetuned-wtq", "e3dde19"),
         heads=("TapasForQuestionAnswering",),
-    ),
-    Task(  # likewise
-        "document-question-answering",
-        "formers.pipelines.image.documents:DocumentQuestionAnsweringPipeline",
-        model_classes=("AutoModelForDocumentQuestionAnswering", "AutoModelForVision2Seq"),
-        default=("impira/layoutlm-document-qa", "beed3c4"),
-        heads=("LayoutLMForQuestionAnswering",),
-        kind="multimodal",
     ),
     Task(  # likewise
         "visual-question-answering",
@@ -127,13 +119,6 @@ TASKS = (
         heads=("ViltForQuestionAnswering",),
         kind="multimodal",
     ),
-    Task(
-        "question-answering",
-        "formers.pipelines.text.question_answering:QuestionAnsweringPipeline",
-        model_classes=("AutoModelForQuestionAnswering",),
-        default=("distilbert/distilbert-base-cased-distilled-squad", "564e9b5"),
-        heads=("ForQuestionAnswering", "ForQuestionAnsweringSimple"),
-    ),
     Task(  # before text generation, whose heads end alike
         "image-to-text",
         "formers.pipelines.image.captions:ImageToTextPipeline",
@@ -141,6 +126,21 @@ TASKS = (
         default=("ydshieh/vit-gpt2-coco-en", "5bebf1e"),
         heads=("GitForCausalLM", "VisionEncoderDecoderModel"),
         kind="multimodal",
+    ),
+    Task(  # before question answering too, and behind image-to-text, which is asked of models of both
+        "document-question-answering",
+        "formers.pipelines.image.documents:DocumentQuestionAnsweringPipeline",
+        model_classes=("AutoModelForDocumentQuestionAnswering", "AutoModelForVision2Seq"),
+        default=("impira/layoutlm-document-qa", "beed3c4"),
+        heads=("LayoutLMForQuestionAnswering", "VisionEncoderDecoderModel"),
+        kind="multimodal",
+    ),
+    Task(
+        "question-answering",
+        "formers.pipelines.text.question_answering:QuestionAnsweringPipeline",
+        model_classes=("AutoModelForQuestionAnswering",),
+        default=("distilbert/distilbert-base-cased-distilled-squad", "564e9b5"),
+        heads=("ForQuestionAnswering", "ForQuestionAnsweringSimple"),
     ),
     Task(
         "text-generation",

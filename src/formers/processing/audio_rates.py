@@ -126,6 +126,7 @@ def checked_rate(rate: Any) -> int:
     if (
         isinstance(rate, bool)
         or not isinstance(rate, (int, float, np.integer, np.floating))
+        or not math.isfinite(rate)
         or rate != int(rate)
         or rate < 1
     ):

@@ -87,7 +87,10 @@ def mono(values: Any, name: str = "the sound") -> Wave:
     if hasattr(values, "cpu"):
         values = values.detach().cpu()
         values = values.float().numpy() if values.is_floating_point() else values.numpy()
-    array = np.asarray(values)
+    try:
+        array = np.asarray(values)
+    except ValueError as error:  # lists of several lengths
+        raise BadSound(f"{name} holds lists that are no array [T] or [channels, T]") from error
     if array.dtype.kind not in "biuf":
         raise BadSound(f"{name} holds {array.dtype}, not numbers of one length for each channel")
     if isinstance(values, np.ndarray) and array.dtype.kind in "iu" and array.dtype.itemsize <= 4:

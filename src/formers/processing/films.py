@@ -72,8 +72,13 @@ def read_film(film: Any, indices: Sequence[int], timeout: float | None = None) -
         timeout: seconds for an address to answer.
 
     Raises:
-        BadPicture: when it cannot be read, or is shorter.
+        BadPicture: when it cannot be read, is shorter, or is a picture.
     """
+    if getattr(film, "ndim", 4) != 4 or hasattr(film, "getbands"):
+        raise BadPicture(
+            "this is one picture, not a film, whose frames are an array [frames, height, width, 3]: pass "
+            "np.stack(frames), or [frames] for a list of them"
+        )
     if hasattr(film, "ndim") or isinstance(film, (list, tuple)):
         if len(film) <= indices[-1]:
             raise BadPicture(f"the film has {len(film)} frames, but number {indices[-1]} is asked for")
@@ -82,6 +87,8 @@ def read_film(film: Any, indices: Sequence[int], timeout: float | None = None) -
     found, wanted = {}, set(indices)
     try:
         with opened(film, "film", BadPicture, timeout, name) as source, av.open(source) as container:
+            if not container.streams.video:
+                raise BadPicture(f"{name} is no film: it holds no pictures")
             for i, frame in enumerate(container.decode(video=0)):
                 if i in wanted:
                     found[i] = frame.to_ndarray(format="rgb24")

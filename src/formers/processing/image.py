@@ -20,7 +20,7 @@ _COMMON = (
     *("do_convert_rgb", "do_resize", "size", "resample", "do_center_crop", "crop_size", "do_rescale"),
     *("rescale_factor", "do_normalize", "image_mean", "image_std", "do_pad", "pad_size", "size_divisor"),
 )
-_OF_A_CALL = ("return_tensors", "data_format", "input_data_format", "device", "return_mask", "timeout")
+OF_A_CALL = ("return_tensors", "data_format", "input_data_format", "device", "return_mask", "timeout")
 _WITHOUT_EFFECT = ("disable_grouping", "use_fast", "backend", "trust_remote_code", "default_to_square")
 # Names that files of older versions have.
 _OLDER = {
@@ -108,9 +108,9 @@ class BaseImageProcessor(Settings):
     preprocess = __call__
 
     def _prepared(self, images: Any, beside: Any, options: dict[str, Any]) -> BatchFeature:
-        known = (*self._names, *_COMMON, *_OF_A_CALL, *_WITHOUT_EFFECT)
+        known = (*self._names, *_COMMON, *OF_A_CALL, *_WITHOUT_EFFECT)
         refuse_unknown(options, known, type(self).__name__)
-        call = {name: options.pop(name, None) for name in _OF_A_CALL}
+        call = {name: options.pop(name, None) for name in OF_A_CALL}
         square = options.pop("default_to_square", None)
         given = {name: value for name, value in options.items() if name not in _WITHOUT_EFFECT}
         now = {name: getattr(self, name, None) for name in self._names}

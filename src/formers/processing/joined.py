@@ -12,7 +12,7 @@ from formers.core.notices import refuse_unknown
 from formers.hub import split_hub_keywords
 from formers.processing.auto import AutoImageProcessor, named_class
 from formers.processing.features import BatchFeature
-from formers.processing.image import BaseImageProcessor
+from formers.processing.image import OF_A_CALL, BaseImageProcessor
 from formers.processing.pairs import Pair
 from formers.processing.reading import is_picture, listed
 from formers.processing.recipes import CLASSES as IMAGE_CLASSES
@@ -116,6 +116,11 @@ class ProcessorMixin(Saving):
             found |= {name: value for name, value in encoded.items() if name not in pair.unread}
             if both and pair.labels:
                 found = {**(found if pair.labels == "beside" else {}), "labels": found["input_ids"]}
+        if images is None and shown is None:
+            known: set[str] = getattr(getattr(self, "image_processor", None), "known_settings", set)()
+            if known:  # nobody reads these, but a misspelt one is no one's
+                known |= {*pair.pictures, *self.images_kwargs, *OF_A_CALL}
+                refuse_unknown(pictures, {*known, *CALL_KEYWORDS, "images"}, type(self).__name__)
         if images is not None:
             found |= self.image_processor(images, **pictures)
         return BatchFeature(found)

@@ -104,7 +104,7 @@ class Prompted:
         boxes = self._placed("input_boxes", input_boxes, sizes, 4)
         labels = None
         if input_labels is not None:
-            labels = [np.array(one) for one in _nested("input_labels", input_labels)]
+            labels = [_numbers("input_labels", one) for one in _nested("input_labels", input_labels)]
         if points is not None and labels is not None:
             blank = self.point_pad_value if point_pad_value is None else point_pad_value
             points, labels = _filled(points, labels, blank)
@@ -132,10 +132,12 @@ class Prompted:
         if given is None:
             return None
         given, found = _nested(name, given), []
+        if len(given) != len(sizes) > 1:
+            raise ValueError(f"there are {len(sizes)} pictures, but {name} has {len(given)} lists")
         for place, one in enumerate(given):
             high, wide = sizes[place] if len(sizes) == len(given) else sizes[0]
             down, across = rounded(high, wide, self.target_size)
-            at = np.array(one, dtype=np.float64)
+            at = _numbers(name, one).astype(np.float64)
             if at.ndim < 2 or at.shape[-1] != count:
                 raise ValueError(f"{name} are lists of {count} numbers each for every picture, not {one!r}")
             pairs = at.reshape(*at.shape[:-1], -1, 2) * [across / wide, down / high]
@@ -155,8 +157,26 @@ def _nested(name: str, given: Any) -> list[Any]:
     return list(given)
 
 
+def _numbers(name: str, given: Any) -> Any:
+    """What is said for one picture, as an array.
+
+    Raises:
+        ValueError: for what are no numbers, or lists of several lengths.
+    """
+    try:
+        found = np.array(given)
+    except ValueError:
+        found = np.array(None)
+    if found.dtype.kind not in "biuf" or not np.isfinite(found).all():
+        raise ValueError(f"{name} are numbers in lists of one length, not {given!r}")
+    return found
+
+
 def _filled(points: list[Any], labels: list[Any], blank: int) -> tuple[list[Any], list[Any]]:
     """Points [.., n, 2] and labels [.., n] of every picture, with as many of them."""
+    counts = [[one.size // 2 for one in points], [one.size for one in labels]]
+    if counts[0] != counts[1]:
+        raise ValueError(f"the pictures have {counts[0]} input_points, but {counts[1]} input_labels")
     most = max(one.shape[-2] for one in points)
     for i, (at, told) in enumerate(zip(points, labels, strict=True)):
         more = most - at.shape[-2]

@@ -49,6 +49,8 @@ def opened(source: Any, kind: str, bad: type[Exception], timeout: float | None, 
         return io.BytesIO(_download(said, kind, bad, timeout, name))
     if not said.startswith("data:") and len(said) < 4096 and Path(said).expanduser().is_file():
         return open(Path(said).expanduser(), "rb")  # noqa: SIM115  (the reader closes it)
+    if len(said) < 4096 and Path(said).expanduser().is_dir():
+        raise bad(f"{name} is a folder, not a {kind}")
     return io.BytesIO(_decoded(said, bad, name))
 
 

@@ -9,7 +9,8 @@ from typing import Any, ClassVar
 from torch import nn
 
 from formers.pipelines.audio.transcripts import DECODINGS
-from formers.pipelines.frame import ChunkPipeline, side_by_side
+from formers.pipelines.frame import ChunkPipeline, number, side_by_side
+from formers.processing.audio_rates import checked_rate
 from formers.processing.audio_reading import as_wave
 
 _TOGETHER = 8  # pieces whose features are computed at once
@@ -90,7 +91,13 @@ class AutomaticSpeechRecognitionPipeline(ChunkPipeline):
         timeout: float | None = None,
         **generate: Any,
     ) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
-        given = {"chunk_length_s": chunk_length_s, "stride_length_s": stride_length_s, "timeout": timeout}
+        given = {
+            "chunk_length_s": number("chunk_length_s", chunk_length_s, "seconds"),
+            "stride_length_s": None
+            if stride_length_s is None
+            else _both_sides("stride_length_s", stride_length_s),
+            "timeout": timeout,
+        }
         before = {name: value for name, value in given.items() if value is not None}
         forward = {**(generate_kwargs or {}), **generate}
         if decoder_kwargs is not None and self.decoder is None:
@@ -124,8 +131,8 @@ class AutomaticSpeechRecognitionPipeline(ChunkPipeline):
         more, stride = {}, [0, 0]
         if isinstance(inputs, Mapping):
             more = {name: value for name, value in inputs.items() if name not in _OF_A_SOUND}
-            ratio = rate / (inputs.get("sampling_rate") or rate)
-            stride = [round(one * ratio) for one in inputs.get("stride") or (0, 0)]
+            ratio = rate / checked_rate(inputs.get("sampling_rate") or rate)
+            stride = [round(one * ratio) for one in _both_sides("stride", inputs.get("stride") or 0)]
         wave = as_wave(inputs, rate, timeout=timeout)
         if not chunk_length_s:
             _check_strides(len(wave), *stride)
@@ -133,7 +140,7 @@ class AutomaticSpeechRecognitionPipeline(ChunkPipeline):
             return
         step = self._decoding.align
         sides = stride_length_s if stride_length_s is not None else chunk_length_s / 6
-        sides = [sides, sides] if isinstance(sides, (int, float)) else list(sides)
+        sides = _both_sides("stride_length_s", sides)
         length, left, right = (round(one * rate / step) * step for one in (chunk_length_s, *sides))
         _check_strides(length, left, right)
         cuts = _cuts(len(wave), length, left, right)
@@ -193,6 +200,19 @@ class AutomaticSpeechRecognitionPipeline(ChunkPipeline):
         if not said("pad_token_id") and pad is not None:
             given["pad_token_id"] = pad
         return given
+
+
+def _both_sides(name: str, given: Any) -> list[float]:
+    """What is shared on the left and on the right, from a pair, or from one number for both.
+
+    Raises:
+        ValueError: for anything else.
+    """
+    sides = given if isinstance(given, (list, tuple)) else [given, given]
+    found = [number(name, one, "a number, or a pair for the left and the right") for one in sides]
+    if len(found) != 2 or None in found:
+        raise ValueError(f"{name} is a number, or a pair for the left and the right, not {given!r}")
+    return [one for one in found if one is not None]
 
 
 def _check_strides(length: int, left: int, right: int) -> None:

@@ -37,6 +37,7 @@ class ImagePipeline(Pipeline):
     """
 
     _load_tokenizer: ClassVar[bool | None] = False
+    _load_feature_extractor: ClassVar[bool | None] = False
     _load_image_processor: ClassVar[bool | None] = True
     _sized: ClassVar[bool] = (
         False  # answers need the pictures' (height, width), which go along as target_size
@@ -59,7 +60,7 @@ class ImagePipeline(Pipeline):
         """
         try:
             array = hasattr(inputs, "ndim")
-            picture = inputs if array else load_image(inputs, timeout)
+            picture = as_pillow_or_array(inputs, 0, 1) if array else load_image(inputs, timeout)
             made = self._made(picture, settings)
             if self._sized:
                 made["target_size"] = torch.tensor([_size(picture)])

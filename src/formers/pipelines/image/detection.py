@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
+from formers.pipelines.frame import number
 from formers.pipelines.image.base import ImagePipeline
 
 
@@ -28,7 +29,7 @@ class ObjectDetectionPipeline(ImagePipeline):
     def _sanitize_parameters(  # type: ignore[override]  # by name, so that others are refused
         self, threshold: float | None = None, timeout: float | None = None, on_error: str | None = None
     ) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
-        postprocess = {} if threshold is None else {"threshold": threshold}
+        postprocess = {} if threshold is None else {"threshold": number("threshold", threshold)}
         return self._reading(timeout, on_error), {}, postprocess
 
     def postprocess(self, model_outputs: Any, threshold: float = 0.5, **params: Any) -> Any:

@@ -70,6 +70,7 @@ class DocumentQuestionAnsweringPipeline(Pipeline):
     default_input_names: ClassVar[Any] = "image,question"
     _load_tokenizer: ClassVar[bool | None] = True
     _load_image_processor: ClassVar[bool | None] = None
+    _load_feature_extractor: ClassVar[bool | None] = False
 
     def __init__(self, model: Any, tokenizer: Any = None, **kwargs: Any) -> None:
         super().__init__(model, tokenizer, **kwargs)
@@ -285,17 +286,21 @@ def _taken_apart(given: Any) -> tuple[list[str], list[Box]]:
         ValueError: for what is no pair, and boxes outside of the page.
     """
     words, boxes = [], []
-    for place, pair in enumerate(given):
-        if len(pair) != 2 or not isinstance(pair[0], str) or len(pair[1]) != 4:
+    for place, pair in enumerate(given if isinstance(given, (list, tuple)) else [given]):
+        word, sides = pair if isinstance(pair, (list, tuple)) and len(pair) == 2 else (None, [])
+        sides = sides.tolist() if hasattr(sides, "tolist") else sides
+        four = isinstance(sides, (list, tuple)) and len(sides) == 4
+        if not isinstance(word, str) or not four or any(isinstance(side, str) for side in sides):
             raise ValueError(
                 f"word_boxes holds {pair!r} at {place}: a pair is (word, [left, top, right, bottom])"
             )
-        box = [int(side) for side in pair[1]]
-        if min(box) < 0 or max(box) > 1000:
+        if not (0 <= sides[0] <= sides[2] <= 1000 and 0 <= sides[1] <= sides[3] <= 1000):
             raise ValueError(
-                f"the box of {pair[0]!r} at {place} is {box}: boxes are in thousandths of the page, 0 to 1000"
+                f"the box of {word!r} at {place} is {[*sides]}: boxes are in thousandths of the page, 0 to "
+                "1000, left before right and top before bottom"
             )
-        words.append(pair[0])
+        box = [int(side) for side in sides]
+        words.append(word)
         boxes.append(box)
     if not words:
         raise ValueError("word_boxes are empty: there is nothing to answer from")

@@ -9,6 +9,7 @@ import numpy as np
 from formers.pipelines.frame import whole_number
 from formers.pipelines.image.base import Unread
 from formers.pipelines.image.classification import ImageClassificationPipeline
+from formers.pipelines.labels import ClassificationFunction
 from formers.processing.films import read_film
 from formers.processing.reading import BadPicture
 
@@ -30,9 +31,16 @@ class VideoClassificationPipeline(ImageClassificationPipeline):
     default_task: ClassVar[str] = "video-classification"
 
     def _sanitize_parameters(  # type: ignore[override]  # by name, so that others are refused
-        self, num_frames: int | None = None, frame_sampling_rate: int | None = None, **others: Any
+        self,
+        num_frames: int | None = None,
+        frame_sampling_rate: int | None = None,
+        top_k: int | None = None,
+        function_to_apply: ClassificationFunction | str | None = None,
+        timeout: float | None = None,
+        on_error: str | None = None,
     ) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
-        preprocess, forward, postprocess = super()._sanitize_parameters(**others)
+        asked = super()._sanitize_parameters(top_k, function_to_apply, timeout, on_error)
+        preprocess, forward, postprocess = asked
         for name, value in (("num_frames", num_frames), ("frame_sampling_rate", frame_sampling_rate)):
             if value is not None:
                 preprocess[name] = whole_number(name, value, "frames, at least 1")

@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 import torch
 
-from formers.pipelines.frame import Call, whole_number
+from formers.pipelines.frame import Call, number, whole_number
 from formers.pipelines.image.base import ImagePipeline
 
 
@@ -59,10 +59,12 @@ class MaskGenerationPipeline(ImagePipeline):
         on_error: str | None = None,
     ) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
         cut: dict[str, Any] = {
-            "points_per_crop": points_per_crop,
-            "crop_n_layers": crops_n_layers,
-            "overlap_ratio": crop_overlap_ratio,
-            "crop_n_points_downscale_factor": crop_n_points_downscale_factor,
+            "points_per_crop": whole_number("points_per_crop", points_per_crop, "points, at least 1"),
+            "crop_n_layers": whole_number("crops_n_layers", crops_n_layers, "layers, at least 0", 0),
+            "overlap_ratio": number("crop_overlap_ratio", crop_overlap_ratio),
+            "crop_n_points_downscale_factor": whole_number(
+                "crop_n_points_downscale_factor", crop_n_points_downscale_factor, "times, at least 1"
+            ),
         }
         kept: dict[str, Any] = {
             "pred_iou_thresh": pred_iou_thresh,
@@ -70,8 +72,9 @@ class MaskGenerationPipeline(ImagePipeline):
             "stability_score_offset": stability_score_offset,
             "mask_threshold": mask_threshold,
         }
+        kept = {name: number(name, value) for name, value in kept.items()}
         shown: dict[str, Any] = {
-            "crops_nms_thresh": crops_nms_thresh,
+            "crops_nms_thresh": number("crops_nms_thresh", crops_nms_thresh),
             "output_rle_mask": output_rle_mask,
             "output_bboxes_mask": output_bboxes_mask,
         }

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 from formers.core.extras import need
+from formers.pipelines.frame import number
 from formers.pipelines.image.base import ImagePipeline
 from formers.pipelines.text.inputs import one_of
 
@@ -53,7 +54,9 @@ class ImageSegmentationPipeline(ImagePipeline):
             "mask_threshold": mask_threshold,
             "overlap_mask_area_threshold": overlap_mask_area_threshold,
         }
-        postprocess = {name: value for name, value in given.items() if value is not None}
+        postprocess: dict[str, Any] = {
+            name: number(name, value) for name, value in given.items() if value is not None
+        }
         if subtask is not None:
             postprocess["subtask"] = one_of("subtask", subtask, list(_SUBTASKS))
         return self._reading(timeout, on_error), {}, postprocess

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from os import PathLike
 from typing import Any, ClassVar
 
-from formers.pipelines.frame import whole_number
+from formers.pipelines.frame import number, whole_number
 from formers.pipelines.image.base import ImagePipeline, Unread
 from formers.pipelines.labels import candidates
-from formers.processing.reading import is_picture
 
 _READ = ("logits", "pred_boxes", "target_size")
 
@@ -28,6 +26,7 @@ class ZeroShotObjectDetectionPipeline(ImagePipeline):
         tokenizer: its tokenizer.
         **kwargs: those of `ImagePipeline`, and as defaults for every call:
 
+            candidate_labels: see `__call__`; those of a mapping are its own.
             threshold: least probability of a label, 0.1 unless given.
             top_k: how many boxes a picture has at most.
     """
@@ -38,15 +37,19 @@ class ZeroShotObjectDetectionPipeline(ImagePipeline):
 
     def _sanitize_parameters(  # type: ignore[override]  # by name, so that others are refused
         self,
+        candidate_labels: Any = None,
         threshold: float | None = None,
         top_k: int | None = None,
         timeout: float | None = None,
         on_error: str | None = None,
     ) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
-        found: dict[str, Any] = {} if threshold is None else {"threshold": threshold}
+        found: dict[str, Any] = {} if threshold is None else {"threshold": number("threshold", threshold)}
         if top_k is not None:
             found["top_k"] = whole_number("top_k", top_k, "boxes, at least 1")
-        return self._reading(timeout, on_error), {}, found
+        before = self._reading(timeout, on_error)
+        if candidate_labels is not None:
+            before["candidate_labels"] = candidates(candidate_labels)
+        return before, {}, found
 
     def __call__(self, inputs: Any = None, candidate_labels: Any = None, **kwargs: Any) -> Any:
         """Find things in one picture or many.
@@ -63,35 +66,36 @@ class ZeroShotObjectDetectionPipeline(ImagePipeline):
         """
         image = kwargs.pop("image", kwargs.pop("images", inputs))
         labels = kwargs.pop("text_queries", candidate_labels)
-        if labels is None:
-            return super().__call__(image, **kwargs)
-        if isinstance(image, (str, bytes, PathLike)) or is_picture(image):
-            return super().__call__({"image": image, "candidate_labels": labels}, **kwargs)
-        if not isinstance(image, (list, tuple)):
-            return super().__call__(({"image": one, "candidate_labels": labels} for one in image), **kwargs)
-        each = [labels] * len(image)
-        if not isinstance(labels, str) and any(not isinstance(one, str) for one in labels):
-            each = list(labels)
-        if len(each) != len(image):
-            raise ValueError(f"there are {len(image)} pictures, but {len(each)} lists of candidate_labels")
-        pairs = zip(image, each, strict=True)
+        several = isinstance(labels, (list, tuple)) and any(isinstance(one, (list, tuple)) for one in labels)
+        if not (several and isinstance(image, (list, tuple))):
+            image = list(image) if isinstance(image, tuple) else image
+            return super().__call__(image, candidate_labels=labels, **kwargs)
+        if len(labels) != len(image):
+            raise ValueError(f"there are {len(image)} pictures, but {len(labels)} lists of candidate_labels")
+        pairs = zip(image, labels, strict=True)
         return super().__call__([{"image": one, "candidate_labels": said} for one, said in pairs], **kwargs)
 
     def preprocess(
-        self, inputs: Any, timeout: float | None = None, on_error: str = "raise", **settings: Any
+        self,
+        inputs: Any,
+        timeout: float | None = None,
+        on_error: str = "raise",
+        candidate_labels: Sequence[str] = (),
+        **settings: Any,
     ) -> Any:
         """The picture's keywords, and the labels as texts beside them.
 
         Raises:
-            ValueError: without labels.
+            ValueError: without labels, or a picture.
         """
-        labels = candidates(inputs.get("candidate_labels") or []) if isinstance(inputs, Mapping) else []
-        if not labels:
+        own = inputs if isinstance(inputs, Mapping) else {"image": inputs}
+        labels = candidates(own.get("candidate_labels") or candidate_labels)
+        if not labels or "image" not in own:
             raise ValueError(
-                'there are no labels to find: pass candidate_labels=["a cat", ...], or mappings with "image" '
-                'and "candidate_labels"'
+                f"there {'is no picture' if labels else 'are no labels to find'}: pass "
+                'candidate_labels=["a cat", ...], or mappings with "image" and "candidate_labels"'
             )
-        made = super().preprocess(inputs["image"], timeout, on_error, **settings)
+        made = super().preprocess(own["image"], timeout, on_error, **settings)
         if isinstance(made, Unread):
             return made
         texts = self.tokenizer(labels, padding=True, return_tensors="pt")
