@@ -1175,6 +1175,8 @@ def labels(class_name: str, inputs: dict[str, Any]) -> dict[str, Any]:
         return multi_shapes.labels(class_name, inputs["input_ids"])
     if class_name.endswith("ForImageClassification"):
         return {"labels": torch.tensor([0, 4, 2, 2])}
+    if class_name.startswith("Owl") and class_name.endswith("Detection"):  # without a loss
+        return {}
     if class_name.endswith(("ForObjectDetection", "DetrForSegmentation")):
         return {"labels": vision_detr_shapes.objects("Segmentation" in class_name)}
     if "input_values" in inputs:

@@ -178,6 +178,7 @@ def test_loss_and_gradients_are_the_references(pair: tuple[Any, Any, Path]) -> N
     given = labels(name, inputs)
     # ranges and means that training follows
     held = [(model, {k: b.clone() for k, b in model.named_buffers()}) for model in (theirs, ours)]
+    frozen = [p for p in theirs.parameters() if not p.requires_grad]  # some of which are freed to be compared
     in_training(theirs, ours)
     try:
         if given:
@@ -199,6 +200,8 @@ def test_loss_and_gradients_are_the_references(pair: tuple[Any, Any, Path]) -> N
                 _close(gradient, mine)
     finally:
         theirs.eval().zero_grad(), ours.eval().zero_grad()
+        for parameter in frozen:
+            parameter.requires_grad_(False)
         with torch.no_grad():
             for model, buffers in held:
                 for key, before in buffers.items():

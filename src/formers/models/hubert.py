@@ -82,9 +82,7 @@ class HubertConfig(WaveConfig):
 NAMES = spec.Names(
     layers="encoder.layers",
     layer={
-        "q": "attention.q_proj",
-        "k": "attention.k_proj",
-        "v": "attention.v_proj",
+        **{"q": "attention.q_proj", "k": "attention.k_proj", "v": "attention.v_proj"},
         "o": "attention.out_proj",
         "attention_dropout": "dropout",
         "attention_norm": "layer_norm",
@@ -96,13 +94,11 @@ NAMES = spec.Names(
         "feedforward_norm": "final_layer_norm",
     },
     embeddings={
-        "features": "feature_extractor",
-        "features_projection": "feature_projection",
+        **{"features": "feature_extractor", "features_projection": "feature_projection"},
         "mask": "masked_spec_embed",
     },
     stack={
-        "near": "encoder.pos_conv_embed",
-        "near_norm": "encoder.layer_norm",
+        **{"near": "encoder.pos_conv_embed", "near_norm": "encoder.layer_norm"},
         "near_dropout": "encoder.dropout",
     },
 )
