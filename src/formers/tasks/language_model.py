@@ -229,9 +229,12 @@ class VocabularyHead(TaskModel):
         return labels
 
     def _judged(
-        self, states: States, labels: Tensor | None, kept: Any, items: Any
+        self, states: States, labels: Tensor | None, kept: Any, items: Any, before: int
     ) -> tuple[Tensor, Tensor | None]:
-        """Logits as callers see them, and the loss; of packed rows where no other place has a label."""
+        """Logits as callers see them, and the loss; of packed rows where no other place has a label.
+
+        So many rows stand `before` the text, and predict none of it.
+        """
         if labels is None:
             return self._vocabulary(states, kept), None
         sparse = self._formers.facts["head"].sparse
@@ -240,8 +243,8 @@ class VocabularyHead(TaskModel):
             logits = self._vocabulary(states, told)  # [told, V]
             return logits, cross_entropy(logits, labels[told], items)
         wanted, layout = self._targets_of(labels), states.layout
-        if wanted.dim() == 2 and wanted.shape[1] < layout.length:  # rows before the text predict none of it
-            wanted = nn.functional.pad(wanted, (layout.length - wanted.shape[1], 0), value=-100)
+        if before:
+            wanted = nn.functional.pad(wanted, (before, 0), value=-100)
         packed = not (states.watched or states.spread_out or layout.index is None)
         if (
             packed
@@ -271,7 +274,8 @@ class VocabularyHead(TaskModel):
             found = self._foreseen(spec.ahead, states, labels, items)
             passed = {"cross_attentions": states.cross_attentions, **self._assembly.passed_on(states)}
             return TaskOutput(*found, **passed)
-        logits, loss = self._judged(states, labels, given.get("logits_to_keep", 0), items)
+        before = self._assembly.before(self, given)
+        logits, loss = self._judged(states, labels, given.get("logits_to_keep", 0), items, before)
         passed = self._assembly.passed_on(states)
         if loss is not None and spec.z_loss:
             loss = loss + spec.z_loss * logits.float().logsumexp(-1).square().mean()
