@@ -104,7 +104,7 @@ def _flat(record: Any, start: str = "") -> dict[str, Any]:
     for key, value in record.items():
         if isinstance(value, (formers.ModelOutput, transformers.utils.ModelOutput)):
             found |= _flat(value, f"{start}{key}.")
-        elif isinstance(value, list):  # something for each of several pictures
+        elif key not in CACHES and isinstance(value, list):  # something for each of several pictures
             found |= {f"{start}{i}.{key}": one for i, one in enumerate(value)}
         elif key not in CACHES:
             found[start + key] = value

@@ -462,7 +462,7 @@ ABSENT = {
     "is not among the model families": (
         "Qwen2VLForConditionalGeneration ZambaConfig MoshiModel ReformerForSequenceClassification BitNetModel"
         " "
-        "TimesformerForVideoClassification Glm4vConfig DabDetrForObjectDetection BarkModel"
+        "MusicgenForConditionalGeneration Glm4vConfig DabDetrForObjectDetection BarkModel"
     ),
     "a family's own parts": "LlamaAttention T5LayerNorm BertSelfOutput MixtralSparseMoeBlock BertEncoder",
     "models and trainer are written with": "GradientCheckpointingLayer rope_config_validation DynamicLayer",

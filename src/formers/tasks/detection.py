@@ -61,16 +61,17 @@ class ObjectDetection(TaskModel):
         place(self, "labels", spec.labels, labels)
         place(self, "boxes", spec.boxes, Perceptron(*[width] * spec.layers, 4))
 
-    def found(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Logits [.., labels] and boxes [.., 4] of queries [.., E]."""
-        labels = leaf(self, "labels")
-        logits = labels(x) if isinstance(labels, Perceptron) else project(labels, x)
-        return logits, leaf(self, "boxes")(x).sigmoid()
-
     def _finish(
         self, states: States, given: dict[str, Any], targets: dict[str, Any], items: Any
     ) -> ModelOutput:
         return objects(self, states, targets["labels"], None, self._assembly)
+
+
+def _found(model: Any, x: Tensor) -> tuple[Tensor, Tensor]:
+    """Logits [.., labels] and boxes [.., 4] of queries [.., E]."""
+    labels = leaf(model, "labels")
+    logits = labels(x) if isinstance(labels, Perceptron) else project(labels, x)
+    return logits, leaf(model, "boxes")(x).sigmoid()
 
 
 def objects(
@@ -78,14 +79,14 @@ def objects(
 ) -> ObjectsOutput:
     """The record of a model that finds boxes, with the loss where there are targets."""
     x, asked = states.last, wiring(model).facts["head"].queries
-    logits, boxes = model.found(x if asked is None else x[:, -asked:])
+    logits, boxes = _found(model, x if asked is None else x[:, -asked:])
     loss = parts = earlier = None
     passed = assembly.passed_on(states)
     if targets is not None:
         every = [(logits, boxes)]
         steps = passed.get("intermediate_hidden_states")
         if steps is not None:
-            before = [model.found(step) for step in steps[:-1]]
+            before = [_found(model, step) for step in steps[:-1]]
             earlier = [{"logits": one, "pred_boxes": box} for one, box in before]
             every += before
         costs = wiring(model).facts["head"].matching
