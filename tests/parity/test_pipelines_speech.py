@@ -12,7 +12,7 @@ import soundfile
 import transformers
 
 import formers
-from formers.pipelines.audio import subtitles
+from formers.jobs import subtitles
 from system.cli_command import in_this_process
 from tests.generation.small_speech import both, write_processor
 

@@ -648,7 +648,7 @@ def _given(made: Any) -> dict[str, Tensor]:
         found = {"pixel_values": torch.randn(2, *frames, getattr(image, "num_channels", 3), size, size)}
         if frames and "bool_masked_pos" in names:
             found["bool_masked_pos"] = torch.arange(9)[None].expand(2, 9) > 4
-        return found
+        return found | targets
     if "query_embeds" in names:
         return {"query_embeds": torch.randn(2, 3, 32), "encoder_hidden_states": torch.randn(2, 4, 1408)}
     if "input_values" in names:

@@ -13,7 +13,7 @@ from formers.core.notices import did_you_mean
 # The names that models know; kept here as well because a config needs no torch.
 # fmt: off
 ACTIVATION_NAMES = frozenset((
-    "gelu", "gelu_10", "gelu_fast", "gelu_new", "gelu_python", "gelu_python_tanh", "gelu_pytorch_tanh",
+    "elu", "gelu", "gelu_10", "gelu_fast", "gelu_new", "gelu_python", "gelu_python_tanh", "gelu_pytorch_tanh",
     "gelu_accurate", "laplace", "leaky_relu", "linear", "mish", "quick_gelu", "relu", "relu2",
     "relu6", "sigmoid", "silu", "swish", "tanh",
 ))

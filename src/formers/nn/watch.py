@@ -49,6 +49,7 @@ _ROW_WISE = {
     nn.Conv2d,
     nn.AdaptiveAvgPool1d,
     nn.Conv3d,
+    nn.ConvTranspose2d,
     nn.Flatten,
     nn.GroupNorm,
     nn.PixelShuffle,
@@ -171,9 +172,15 @@ def _at(module: nn.Module | Row, path: tuple[str, ...]) -> Any:
 
 
 def _row_wise(module: nn.Module) -> bool:
-    if type(module) is nn.ModuleList:  # the layers, or blocks of them
+    if (
+        type(module) is nn.ModuleList
+    ):  # the layers, or blocks of them; small nets or tables, one for each kind
         return all(
-            isinstance(held, Group) or type(held) is nn.ModuleList and _row_wise(held) for held in module
+            isinstance(held, (Group, Block))
+            or type(held) is nn.Embedding
+            or type(held) is nn.ModuleList
+            and _row_wise(held)
+            for held in module
         )
     if type(module) is nn.Sequential:
         return all(map(_row_wise, module))

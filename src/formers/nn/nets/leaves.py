@@ -77,6 +77,8 @@ def freeze_norms(net: nn.Module) -> None:
 class MapNorm(nn.LayerNorm):
     """A layer norm of the channels of [B, C, H, W]."""
 
+    row_wise = True
+
     def forward(self, input: Tensor) -> Tensor:
         """The same shape."""
         return super().forward(input.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
