@@ -9,7 +9,8 @@ import pytest
 import transformers
 
 import formers
-from parity.test_tokenization_tables import BOATS, QUESTIONS
+from parity.test_tokenization_tables import BOATS as SHARED
+from parity.test_tokenization_tables import QUESTIONS
 from parity.tokenization_samples import WORDPIECE_SPECIAL, write_vocab_txt
 from span_zoo import draw
 
@@ -31,6 +32,7 @@ SETTINGS = {
     "operators": OPERATORS,
     "no operators, or no column": {"allow_empty_column_selection": True},
 }
+BOATS = SHARED.copy()  # as it was before any test
 LARGE = pandas.DataFrame({"Name": [f"n {i}" for i in range(70)], "Count": [str(i * 37) for i in range(70)]})
 
 
