@@ -62,7 +62,8 @@ def test_answers_are_those_of_the_reference(both: Any) -> None:
                     continue
                 call = {"table": table, "query": query, "sequential": sequential}
                 assert ours(**call) == theirs(**call)
-    assert any(one["coordinates"] for one in ours(BOATS, QUESTIONS))
+    if not ours.model.config.allow_empty_column_selection:  # which may choose none
+        assert any(one["coordinates"] for one in ours(BOATS, QUESTIONS))
 
 
 def test_large_tables_lose_the_rows_that_the_reference_leaves_out(both: Any) -> None:
