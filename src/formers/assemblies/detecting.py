@@ -101,6 +101,7 @@ class Detecting(EncoderDecoder):
         about: config -> the rest.
         backbone: a config -> the class that gives maps for it.
         detector: the class that finds boxes; called when a head holds one.
+        held: the path of that one.
     """
 
     def __init__(
@@ -109,10 +110,11 @@ class Detecting(EncoderDecoder):
         about: Callable[[Any], Detector],
         backbone: Callable[[Any], type[PreTrainedModel]],
         detector: Callable[[], type[PreTrainedModel]],
+        held: str = "",
     ) -> None:
         super().__init__(half, stem=spec.Vectors)
         self.halves["decoder"] = QueryHalf(self._decoder, spec.Vectors)
-        self.about, self.backbone, self.detector = about, backbone, detector
+        self.about, self.backbone, self.detector, self.held = about, backbone, detector, held
         self.main, self.inputs, self.means = "pixel_values", _READS, dict(_MEANS)
 
     def place(
@@ -206,7 +208,7 @@ class Detecting(EncoderDecoder):
 
 
 class Found(Detecting):
-    """A model that finds boxes, under the path `detr`, as the one part of another."""
+    """A model that finds boxes, as the one part of another."""
 
     def __init__(self, whole: Detecting) -> None:
         vars(self).update(vars(whole))
@@ -215,11 +217,11 @@ class Found(Detecting):
         self, model: PreTrainedModel, config: Any, pooler: bool | None = None, masked: bool = False
     ) -> None:
         """Register it."""
-        place(model, "detector", "detr", self.detector()(config))
+        place(model, "detector", self.held, self.detector()(config))
 
     def stacks(self, model: nn.Module) -> dict[str, nn.Module]:
         """The part."""
-        return {"detr": leaf(model, "detector")}
+        return {self.held: leaf(model, "detector")}
 
     def deviations(self, model: Any) -> tuple[float, Mapping[str, float]]:
         """The part's."""

@@ -147,11 +147,10 @@ class BaseImageProcessor(Settings):
         if now.get("do_flip_channel_order"):
             found = [one[::-1] for one in found]
         made: dict[str, Any] = {"pixel_values": found}
-        if self.recipe.framed:
-            pass  # as the pixels were
-        elif now["do_pad"] and now["size_divisor"] and not self.recipe.masks:
+        pads = now["do_pad"] and not self.recipe.framed and self.recipe.fit != "blurred square"
+        if pads and now["size_divisor"] and not self.recipe.masks:
             found = [steps.padded_to_multiple(one, now["size_divisor"]) for one in found]
-        elif now["do_pad"] and self.recipe.fit != "blurred square":
+        elif pads:
             height, width = np.max([one.shape[1:] for one in found], axis=0)
             if now["pad_size"] is not None:
                 height, width = now["pad_size"]["height"], now["pad_size"]["width"]

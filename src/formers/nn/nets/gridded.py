@@ -16,6 +16,7 @@ from formers.nn.dropout import drop
 from formers.nn.fresh import Constant
 from formers.nn.leaves import linear
 from formers.nn.nets.chain import Chain
+from formers.nn.nets.cutting import cut, joined
 from formers.nn.nets.tree import NetNode, fill
 from formers.nn.spec.gridded import GridLayer, GridLayers
 from formers.nn.steps import apply_rows
@@ -56,8 +57,8 @@ class GridAttention(Group):
         """[B, H, W, C] attending within windows; what fills them up is not projected."""
         parts, (high, wide) = apply_rows(self, "qkv", x, False), x.shape[1:3]
         bias: Any = getattr(leaf(self, "qkv"), "bias", None)
-        mixed, weights = self.mixed(_cut(parts, side, bias), walk)
-        return apply_rows(self, "o", _joined(mixed, high, wide), False), weights
+        mixed, weights = self.mixed(cut(parts, side, bias), walk)
+        return apply_rows(self, "o", joined(mixed, high, wide), False), weights
 
     def mixed(self, parts: Tensor, walk: Walk) -> tuple[Tensor, Tensor | None]:
         """Queries, keys and values of grids, [n, h, w, 3 C] -> what is mixed, [n, h, w, C], and weights."""
@@ -127,8 +128,8 @@ class GridLayerNode(Group):
         if side and not walk.watched:
             y, weights = attention.within(y, side, walk)
         elif side:
-            y, weights = attention(_cut(y, side), walk)
-            y = _joined(y, *x.shape[1:3])
+            y, weights = attention(cut(y, side), walk)
+            y = joined(y, *x.shape[1:3])
         else:
             y, weights = attention(y, walk)
         if walk.weights is not None and weights is not None:
@@ -136,28 +137,6 @@ class GridLayerNode(Group):
         x = x + y
         fed: Tensor = x + leaf(self, "feedforward")(leaf(self, "feedforward_norm")(x), walk.watched)
         return fed
-
-
-def _cut(x: Tensor, side: int, filled: Tensor | None = None) -> Tensor:
-    """[B, H, W, C] -> windows [B * n, side, side, C]; behind the last places stands `filled`, or zeros."""
-    high, wide = x.shape[1:3]
-    down, right = -high % side, -wide % side
-    if down or right:
-        x = F.pad(x, (0, 0, 0, right, 0, down))
-    if filled is not None and (down or right):
-        beyond = torch.ones(x.shape[1:3], dtype=torch.bool, device=x.device)
-        beyond[:high, :wide] = False
-        x = torch.where(beyond[..., None], filled, x)
-    x = x.reshape(len(x), x.shape[1] // side, side, x.shape[2] // side, side, -1)
-    return x.transpose(2, 3).flatten(0, 2)
-
-
-def _joined(windows: Tensor, high: int, wide: int) -> Tensor:
-    """The other way: [B * n, side, side, C] -> [B, high, wide, C]."""
-    side = windows.shape[1]
-    down, across = -(-high // side), -(-wide // side)
-    x = windows.view(-1, down, across, side, side, windows.shape[-1]).transpose(2, 3)
-    return x.reshape(len(x), down * side, across * side, -1)[:, :high, :wide]
 
 
 class GridPatches(Group):

@@ -22,6 +22,7 @@ from formers.nn.dropout import Dropout
 from formers.nn.fresh import Constant
 from formers.nn.kernels import project
 from formers.nn.leaves import linear
+from formers.nn.nets.cutting import cut, joined
 from formers.nn.nets.leaves import leaf_of
 from formers.nn.spec import nets
 from formers.nn.spec.windows import Windows
@@ -206,9 +207,8 @@ class WindowLayer(Group):
         if shift:
             hidden = 2 * _HIDDEN if s.scaled else _HIDDEN  # published twice
             mask = way.once((tall, broad, side, shift), lambda: _mask(tall, broad, side, shift, y) * hidden)
-        y, weights = leaf(self, "attention")(_cut(y, side), mask, way)
-        y = y.view(batch, tall // side, broad // side, side, side, width).transpose(2, 3)
-        y = y.reshape(batch, tall, broad, width)
+        y, weights = leaf(self, "attention")(cut(y, side).flatten(1, 2), mask, way)
+        y = joined(y.unflatten(1, (side, side)), tall, broad)
         y = y.roll((shift, shift), (1, 2)) if shift else y
         y = y[:, :high, :wide].reshape(batch, high * wide, width)
         if s.scaled:
@@ -219,13 +219,6 @@ class WindowLayer(Group):
         return x + leaf(self, "down")(leaf(self, "up")(leaf(self, "feedforward_norm")(x), way), way), weights
 
 
-def _cut(x: Tensor, side: int) -> Tensor:
-    """[B, H, W, C] -> windows [B * w, side * side, C]."""
-    batch, high, wide, width = x.shape
-    cut = x.reshape(batch, high // side, side, wide // side, side, width).transpose(2, 3)
-    return cut.reshape(-1, side * side, width)
-
-
 def _mask(high: int, wide: int, side: int, shift: int, x: Tensor) -> Tensor:
     """One for places that were no neighbours before windows were moved, else zero: [w, n, n]."""
 
@@ -234,7 +227,7 @@ def _mask(high: int, wide: int, side: int, shift: int, x: Tensor) -> Tensor:
         return (at >= size - side).long() + (at >= size - shift).long()
 
     kinds = regions(high)[:, None] * 3 + regions(wide)
-    windows = _cut(kinds[None, :, :, None], side).squeeze(-1)  # [w, n]
+    windows = cut(kinds[None, :, :, None], side).flatten(1)  # [w, n]
     return (windows[:, None] != windows[:, :, None]).to(x.dtype)
 
 

@@ -63,7 +63,9 @@ class AudioClassificationPipeline(Pipeline):
             behind["function_to_apply"] = checked_function(function_to_apply)
         return {} if timeout is None else {"timeout": timeout}, {}, behind
 
-    def preprocess(self, inputs: Any, timeout: float | None = None) -> Any:  # type: ignore[override]
+    def preprocess(  # type: ignore[override]  # all of its keywords are named
+        self, inputs: Any, timeout: float | None = None
+    ) -> Any:
         """The model's keywords for one sound, in the model's number format."""
         rate = self.feature_extractor.sampling_rate
         wave = as_wave(inputs, rate, timeout=timeout)
