@@ -1,6 +1,7 @@
 """Weights in whole numbers and short floats: what files hold, and what is computed."""
 
 import copy
+import itertools
 import json
 
 import numpy as np
@@ -11,14 +12,17 @@ from torch.nn import functional as F
 
 import formers
 from formers.nn import narrow
-from formers.quantization.calibrating import fitted, hessian_of
+from formers.nn.leaves import Conv1D, OffsetLayerNorm, RMSNorm
+from formers.quantization import scaling
+from formers.quantization.calibrating import fitted
 from formers.quantization.floats import FloatLinear
 from formers.quantization.formats import FORMATS, settled
 from formers.quantization.groups import GroupedLinear
+from formers.quantization.hearing import hessian_of
 from formers.quantization.layouts import Awq, Compressed, Gptq, Hqq
 from formers.quantization.packed import PackedLinear
 
-pytestmark = pytest.mark.filterwarnings("ignore:GPTQConfig without dataset=")
+pytestmark = pytest.mark.filterwarnings("ignore:(GPTQ|Awq)Config without dataset=")
 
 OUT, READ = 64, 96
 LAYOUTS = [
@@ -341,6 +345,65 @@ def test_a_model_is_quantized_by_what_it_reads(whole, tmp_path, by_size):
         assert torch.equal(again(pages).logits, found)
 
 
+LARGE = torch.where(torch.arange(64) % 13 == 0, 12.0, 1.0)  # few columns, as models have them
+
+
+@pytest.mark.parametrize("kind", ["llama", "gpt2", "opt", "olmo2"])
+def test_columns_that_read_much_are_spared_by_factors_that_change_nothing_else(kind, tmp_path):
+    sizes = {"hidden_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4, "vocab_size": 100}
+    config = formers.AutoConfig.for_model(kind, **sizes)
+    model = formers.AutoModelForCausalLM.from_config(config).eval()
+    generator = torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        for name, value in model.named_parameters():
+            if value.ndim == 1 and name.endswith("weight"):
+                value.mul_(LARGE[torch.arange(len(value)) % 64])
+            elif ".layers." in name or ".h." in name:
+                value.copy_(torch.randn(value.shape, generator=generator) * 0.1)
+    model.save_pretrained(tmp_path)
+    pages = torch.randint(5, 100, (12, 40), generator=generator)
+    nearest, small = (
+        formers.AutoModelForCausalLM.from_pretrained(
+            tmp_path, quantization_config=formers.AwqConfig(group_size=32, dataset=texts)
+        )
+        for texts in (None, pages[:8].tolist())
+    )
+    with torch.no_grad():
+        wanted, found = (one(pages[8:]).logits for one in (model, small))
+        assert far(found, wanted) < 0.95 * far(nearest(pages[8:]).logits, wanted)
+    assert not {"dataset", "tokenizer"} & {*small.config.to_dict()["quantization_config"]}
+
+
+@pytest.mark.parametrize("maker", [torch.nn.LayerNorm, RMSNorm, OffsetLayerNorm, "offset", "linear", "conv"])
+def test_factors_are_moved_from_what_makes_to_what_reads(maker):
+    made = {
+        "offset": lambda: RMSNorm(8, 1e-6, offset=1.0),
+        "linear": lambda: torch.nn.Linear(8, 8),
+        "conv": lambda: Conv1D(8, 8),
+    }
+    first = made[maker]() if isinstance(maker, str) else maker(8, 1e-6)
+    with torch.no_grad():
+        for value in first.parameters():
+            value.add_(torch.randn(value.shape))
+    second, x, by = torch.nn.Linear(8, 5), torch.randn(3, 8), torch.rand(8) + 0.5
+    wanted = second(first(x))
+    scaling.divide(first, by)
+    scaling.multiply(second, by)
+    assert torch.allclose(second(first(x)), wanted, atol=1e-5)
+
+
+def test_the_range_of_a_group_is_cut_where_that_loses_less(weight):
+    weight[0, 5] = 3.0  # one weight far out of its group, and read as nothing
+    rows = torch.randn(200, READ)
+    rows[:, 5] *= 0.01
+    hessian, grid = hessian_of(rows), Awq(4, 32, False)
+    lost, cut = (
+        scaling.error(weight, grid.nearest(one).values(), hessian)
+        for one in (weight, scaling.cut(weight, hessian, grid))
+    )
+    assert cut < 0.8 * lost
+
+
 def test_an_adapter_learns_on_whole_numbers(whole):
     config = formers.GPTQConfig(bits=4, group_size=32)
     model = formers.AutoModelForCausalLM.from_pretrained(whole[1], quantization_config=config)
@@ -367,6 +430,7 @@ def test_every_method_is_found_by_its_record():
         (lambda: formers.GPTQConfig(bits=4, group_size=0), "group_size"),
         (lambda: formers.GPTQConfig(bits=4, dataset="c4"), "list of texts"),
         (lambda: formers.AwqConfig(version="gemv"), "'gemm'"),
+        (lambda: formers.AwqConfig(dataset="pileval"), "list of texts"),
         (lambda: formers.HqqConfig(nbits=5), "nbits"),
         (lambda: formers.QuantoConfig(weights="int2"), "'int8', 'int4'"),
         (lambda: formers.TorchAoConfig("float8_weight_only"), "Int8WeightOnlyConfig"),
@@ -386,8 +450,9 @@ def test_a_setting_that_a_method_does_not_have_is_refused():
 
 
 def test_texts_to_quantize_by_need_a_tokenizer(whole):
-    for texts, said in ((["a text"], "give tokenizer="), ([], "is empty")):
-        config = formers.GPTQConfig(bits=4, dataset=texts)
+    wishes = ((["a text"], "give tokenizer="), ([], "is empty"))
+    for make, (texts, said) in itertools.product((formers.GPTQConfig, formers.AwqConfig), wishes):
+        config = make(bits=4, dataset=texts)
         with pytest.raises(ValueError, match=said):
             formers.AutoModelForCausalLM.from_pretrained(whole[1], quantization_config=config)
 

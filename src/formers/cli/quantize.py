@@ -46,7 +46,8 @@ def quantize(
     text: Annotated[
         Path | None,
         typer.Option(
-            help="Text whose perplexity is taken, and that gptq fits numbers to.", callback=choices.expanded
+            help="Text whose perplexity is taken, and that gptq and awq fit numbers to.",
+            callback=choices.expanded,
         ),
     ] = None,
     max_length: _Length = 512,

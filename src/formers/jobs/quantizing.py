@@ -7,7 +7,7 @@ import os
 import shutil
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -139,7 +139,7 @@ def quantize(
         name: a folder, a GGUF file or a Hub id.
         to: one of `names()`.
         output: a folder; of GGUF files also a file. It must not be there, or be empty.
-        text: for perplexity, and what "gptq" fits its numbers to.
+        text: for perplexity, and what "gptq" and "awq" fit their numbers to.
         length: tokens of a window of the text.
 
     Returns:
@@ -196,11 +196,11 @@ def _packed(name: str, to: str, tokenizer: Any, text: str | None, length: int) -
     from formers.quantization.formats import FORMATS
 
     found = next(one for one in FORMATS.values() if to in one.names)
-    fields = dict(found.names[to])
-    if to == "gptq" and text is not None:
+    record = dict(found.names[to])
+    if text is not None and any(one.name == "dataset" for one in fields(found.config)):  # type: ignore[arg-type]  # they are dataclasses
         ids = tokenizer(text)["input_ids"]
-        fields["dataset"] = [ids[i : i + length] for i in range(0, len(ids), length)][:128]
-    model = load(name, quantization_config=found.config(**fields))[0]
+        record["dataset"] = [ids[i : i + length] for i in range(0, len(ids), length)][:128]
+    model = load(name, quantization_config=found.config(**record))[0]
     return model
 
 

@@ -233,9 +233,9 @@ def _fill(model: Any, files: Any, given: dict[str, Any], packing: Any, packed: b
         **passed,
     )
     if learns:
-        from formers.quantization.calibrating import calibrate
+        from formers.quantization.fitting import METHODS
 
-        calibrate(model.eval(), packing, places(model, packing))
+        METHODS[packing.quant_method](model.eval(), packing, places(model, packing))
         model.config.quantization_config = packing.to_dict()
     model.config.dtype = str(model.dtype).removeprefix("torch.")
     return report

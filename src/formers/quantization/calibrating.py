@@ -6,9 +6,6 @@ the Hessian of the leaf's own squared error says, is taken off the columns that 
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -16,16 +13,10 @@ from torch import Tensor, nn
 
 from formers.nn.leaves import Conv1D
 from formers.quantization.groups import Grid, GroupedLinear, Groups
+from formers.quantization.hearing import gathered, in_blocks, stages, texts_of
 from formers.quantization.packed import PackedLinear
-from formers.tokenization import load
 
 _TOGETHER = 128  # columns whose errors are carried on before the others hear of them
-
-
-def hessian_of(rows: Tensor) -> Tensor:
-    """[N, in] -> [in, in], the sum over rows."""
-    wide = rows.reshape(-1, rows.shape[-1]).float()
-    return wide.t() @ wide
 
 
 @torch.no_grad()
@@ -84,16 +75,12 @@ def calibrate(model: Any, config: Any, leaves: dict[str, tuple[nn.Module, Packed
         config: with `dataset`, `tokenizer`, `damp_percent`, `desc_act`, ...
         leaves: path -> the leaf and the one that is to stand in its place.
     """
-    texts = _encoded(config)
-    blocks: dict[str, list[str]] = {}
-    for path in leaves:
-        found = re.match(r"(.*?\.\d+)\.", path)
-        blocks.setdefault(found[1] if found else path, []).append(path)
-    for paths in blocks.values():
-        stages = _stages(model, texts[0], {path: leaves[path][0] for path in paths})
-        stages = stages if config.true_sequential else [[path for stage in stages for path in stage]]
-        for stage in [*stages, [path for path in paths if not any(path in one for one in stages)]]:
-            seen = _hessians(model, texts, {path: leaves[path][0] for path in stage})
+    texts = texts_of(config)
+    for paths in in_blocks(leaves):
+        called = stages(model, texts[0], {path: leaves[path][0] for path in paths})
+        called = called if config.true_sequential else [[path for stage in called for path in stage]]
+        for stage in [*called, [path for path in paths if not any(path in one for one in called)]]:
+            seen = gathered(model, texts, {path: leaves[path][0] for path in stage})
             for path in stage:
                 leaf, packed = leaves[path]
                 weight: Any = leaf.weight
@@ -107,69 +94,3 @@ def calibrate(model: Any, config: Any, leaves: dict[str, tuple[nn.Module, Packed
                 bias: Any = leaf.bias
                 packed.bias = bias
                 model.set_submodule(path, packed)
-
-
-def _encoded(config: Any) -> list[dict[str, Tensor]]:
-    """Batches to read.
-
-    Raises:
-        ValueError: for texts without a tokenizer, or no texts.
-    """
-    tokenizer, most, found = config.tokenizer, config.model_seqlen or 512, []
-    if not config.dataset:
-        raise ValueError(
-            "dataset= is empty: give texts like those that the model is to read, a hundred or so"
-        )
-    if isinstance(tokenizer, str):
-        tokenizer = load(tokenizer)
-    for text in config.dataset:
-        if isinstance(text, str) and tokenizer is None:
-            raise ValueError("dataset= has texts: give tokenizer=, which makes ids of them")
-        ids = tokenizer(text)["input_ids"] if isinstance(text, str) else text
-        found.append({"input_ids": torch.as_tensor(ids).view(1, -1)[:, :most]})
-    return found
-
-
-@contextmanager
-def _heard(leaves: dict[str, nn.Module], hear: Callable[[str, Tensor], None]) -> Iterator[None]:
-    hooks = [
-        leaf.register_forward_pre_hook(lambda _, given, path=path: hear(path, given[0]))
-        for path, leaf in leaves.items()
-    ]
-    try:
-        yield
-    finally:
-        for hook in hooks:
-            hook.remove()
-
-
-def _stages(model: Any, batch: dict[str, Tensor], leaves: dict[str, nn.Module]) -> list[list[str]]:
-    """Leaves as they are called; those that read one tensor together."""
-    stages: list[list[str]] = []
-    before: list[Tensor] = []
-
-    def hear(path: str, x: Tensor) -> None:
-        if before and before[-1].data_ptr() == x.data_ptr() and before[-1].shape == x.shape:
-            stages[-1].append(path)
-        elif not any(path in stage for stage in stages):
-            stages.append([path])
-        before[:] = [x]
-
-    with _heard(leaves, hear), torch.no_grad():
-        model(**batch)
-    return stages
-
-
-def _hessians(model: Any, texts: list[dict[str, Tensor]], leaves: dict[str, nn.Module]) -> dict[str, Tensor]:
-    found: dict[str, Tensor] = {}
-
-    def hear(path: str, x: Tensor) -> None:
-        if x.numel():
-            made = hessian_of(x)
-            found[path] = found[path].add_(made) if path in found else made
-
-    if leaves:
-        with _heard(leaves, hear), torch.no_grad():
-            for batch in texts:
-                model(**batch)
-    return found

@@ -21,6 +21,19 @@ def _group(config: Any) -> None:
         raise ValueError(f"group_size is a number of columns, or -1 for all of them, not {size!r}")
 
 
+def _texts(config: Any) -> None:
+    if isinstance(config.dataset, str):
+        raise ValueError(
+            f"dataset={config.dataset!r}: nothing is downloaded to quantize by: give a list of texts"
+        )
+
+
+def _without(config: Any, *left: str) -> dict[str, Any]:
+    return {"quant_method": config.quant_method} | {
+        one.name: getattr(config, one.name) for one in dataclasses.fields(config) if one.name not in left
+    }
+
+
 @dataclasses.dataclass
 class GPTQConfig(QuantizationConfig):
     """GPTQ (Frantar et al. 2022, arXiv:2210.17323).
@@ -73,18 +86,12 @@ class GPTQConfig(QuantizationConfig):
             raise ValueError(f"damp_percent lies between 0 and 1, not {self.damp_percent}")
         if self.dynamic:
             raise ValueError("dynamic= (bits of their own for some leaves) is not available: leave it out")
-        if isinstance(self.dataset, str):
-            raise ValueError(
-                f"dataset={self.dataset!r}: nothing is downloaded to quantize by: give a list of texts"
-            )
+        _texts(self)
         self._spared: list[str] | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """As in `config.json`: without the texts and their tokenizer."""
-        left = ("dataset", "tokenizer", "dynamic")
-        return {"quant_method": self.quant_method} | {
-            one.name: getattr(self, one.name) for one in dataclasses.fields(self) if one.name not in left
-        }
+        return _without(self, "dataset", "tokenizer", "dynamic")
 
 
 @dataclasses.dataclass
@@ -98,6 +105,12 @@ class AwqConfig(QuantizationConfig):
         modules_to_not_convert: leaves that stay as they are.
         version: "gemm".
         backend: kept for other readers.
+        dataset: texts, or lists of ids, by which scales are searched for; None to round to the nearest.
+        tokenizer: for `dataset`; a tokenizer, or the name of one.
+        model_seqlen: tokens of a text that are read; None for 512.
+
+    Raises:
+        ValueError: for a value outside of what is said above.
     """
 
     quant_method: ClassVar[str] = "awq"
@@ -107,6 +120,9 @@ class AwqConfig(QuantizationConfig):
     backend: str = "auto"
     modules_to_not_convert: list[str] | None = None
     version: str = "gemm"
+    dataset: Any = None
+    tokenizer: Any = None
+    model_seqlen: int | None = None
 
     def __post_init__(self) -> None:
         self.version = str(self.version).lower()
@@ -114,6 +130,11 @@ class AwqConfig(QuantizationConfig):
         _one_of(self, "version", ("gemm",))
         _one_of(self, "zero_point", (True,))
         _group(self)
+        _texts(self)
+
+    def to_dict(self) -> dict[str, Any]:
+        """As in `config.json`: without what it was quantized by."""
+        return _without(self, "dataset", "tokenizer", "model_seqlen")
 
 
 @dataclasses.dataclass

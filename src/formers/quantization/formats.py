@@ -167,8 +167,9 @@ def settled(given: Any, stored: Any, short: Mapping[str, Any]) -> QuantizationCo
         return held if held.is_quantizable() else None
     if isinstance(found, configs.Mxfp4Config):
         raise ValueError("files in MXFP4 are read, and no weights are brought to it: leave the config out")
-    if isinstance(found, configs.GPTQConfig) and found.dataset is None:
-        notice("GPTQConfig without dataset=: numbers are rounded to the nearest, not fitted to what is read")
+    if isinstance(found, (configs.GPTQConfig, configs.AwqConfig)) and found.dataset is None:
+        name = type(found).__name__
+        notice(f"{name} without dataset=: numbers are rounded to the nearest, not fitted to what is read")
     return found.stored() if found is not None and found.is_quantizable() else None
 
 
