@@ -347,7 +347,7 @@ def _notice_misfits(request: _Request, model: Any, tokenizer: Any) -> None:
                 f"{task.name!r} was never trained ({', '.join(fresh)}), so the answers mean nothing. "
                 "Fine-tune it first, or name a model that was trained for the task"
             )
-        elif declared and not any(map(task.answered_by, declared)):
+        elif declared and not any(map(task.can_be_asked, declared)):
             notice(f"{request.name} says that it is a {' / '.join(declared)}, not for {task.name!r}")
     config = getattr(model, "config", None)
     if tokenizer is not None and hasattr(config, "to_dict"):

@@ -18,6 +18,7 @@ class Task:
         default: repository and revision of the model that is used when none is named; None for none.
         aliases: other names.
         heads: endings of the class names of models that answer this task; empty where any model may.
+        also: of those that can answer it too, and are for another task where none is named.
         kind: "text", "image", "audio", "video" or "multimodal".
     """
 
@@ -27,6 +28,7 @@ class Task:
     default: tuple[str, str | None] | None = None
     aliases: tuple[str, ...] = ()
     heads: tuple[str, ...] = ()
+    also: tuple[str, ...] = ()
     kind: str = "text"
 
     def load_class(self) -> type:
@@ -45,6 +47,10 @@ class Task:
     def answered_by(self, architecture: str) -> bool:
         """Whether models of a class of that name answer this task."""
         return architecture.endswith(self.heads)
+
+    def can_be_asked(self, architecture: str) -> bool:
+        """Whether they can, where the task is named."""
+        return architecture.endswith((*self.heads, *self.also))
 
 
 TASKS = (
@@ -106,9 +112,10 @@ TASKS = (
     Task(  # before question answering, whose heads end alike
         "table-question-answering",
         "formers.pipelines.text.table_question_answering:TableQuestionAnsweringPipeline",
-        model_classes=("AutoModelForTableQuestionAnswering",),
+        model_classes=("AutoModelForTableQuestionAnswering", "AutoModelForSeq2SeqLM"),
         default=("google/tapas-base-finetuned-wtq", "e3dde19"),
         heads=("TapasForQuestionAnswering",),
+        also=("ForConditionalGeneration",),
     ),
     Task(  # likewise
         "visual-question-answering",

@@ -75,12 +75,12 @@ def calibrate(model: Any, config: Any, leaves: dict[str, tuple[nn.Module, Packed
         config: with `dataset`, `tokenizer`, `damp_percent`, `desc_act`, ...
         leaves: path -> the leaf and the one that is to stand in its place.
     """
-    texts = texts_of(config)
+    texts, later = texts_of(config), {path: leaf for path, (leaf, _) in leaves.items()}
     for paths in in_blocks(leaves):
         called = stages(model, texts[0], {path: leaves[path][0] for path in paths})
         called = called if config.true_sequential else [[path for stage in called for path in stage]]
         for stage in [*called, [path for path in paths if not any(path in one for one in called)]]:
-            seen = gathered(model, texts, {path: leaves[path][0] for path in stage})
+            seen = gathered(model, texts, {path: later.pop(path) for path in stage}, later)
             for path in stage:
                 leaf, packed = leaves[path]
                 weight: Any = leaf.weight

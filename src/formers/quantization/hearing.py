@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import torch
@@ -84,18 +84,43 @@ def gathered(
     model: Any,
     texts: list[dict[str, Tensor]],
     leaves: dict[str, nn.Module],
+    later: Mapping[str, nn.Module],
     of: Callable[[Tensor], Tensor] = hessian_of,
 ) -> dict[str, Tensor]:
-    """The sum over all texts of what `of` makes of a leaf's rows; leaves that read nothing are not in it."""
+    """The sum over all texts of what `of` makes of a leaf's rows; leaves that read nothing are not in it.
+
+    Args:
+        model: reads the texts.
+        texts: batches.
+        leaves: path -> the leaves that are heard.
+        later: path -> others. Where one of them is called after all of those and not before, a pass ends.
+        of: rows [.., in] -> what is summed.
+    """
     found: dict[str, Tensor] = {}
+    calls: list[str] = []
+    stop = ""
 
     def hear(path: str, x: Tensor) -> None:
-        if x.numel():
+        calls.append(path)
+        if path == stop:
+            raise _Enough
+        if path in leaves and x.numel():
             made = of(x)
             found[path] = found[path].add_(made) if path in found else made
 
     if leaves:
-        with heard(leaves, hear), torch.no_grad():
-            for batch in texts:
-                model(**batch)
+        with heard({**later, **leaves}, hear), torch.no_grad():
+            for number, batch in enumerate(texts):
+                with suppress(_Enough):
+                    model(**batch)
+                if not number:
+                    last = max(
+                        (place for place, path in enumerate(calls) if path in leaves), default=len(calls)
+                    )
+                    behind = next(iter(calls[last + 1 :]), "")
+                    stop = behind if behind not in calls[:last] else ""
     return found
+
+
+class _Enough(Exception):
+    """Ends a pass of which the rest is not wanted."""

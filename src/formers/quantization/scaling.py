@@ -19,7 +19,7 @@ from torch.nn import functional as F
 
 from formers.nn.leaves import Conv1D, OffsetLayerNorm, RMSNorm
 from formers.quantization.groups import Grid, GroupedLinear
-from formers.quantization.hearing import gathered, in_blocks, texts_of
+from formers.quantization.hearing import gathered, hessian_of, in_blocks, texts_of
 from formers.quantization.packed import PackedLinear
 
 _STEPS = 20  # exponents that are tried, 0 (nothing is scaled) among them
@@ -153,13 +153,13 @@ def calibrate(model: Any, config: Any, leaves: dict[str, tuple[nn.Module, Packed
         config: with `dataset`, `tokenizer` and `model_seqlen`.
         leaves: path -> the leaf and the one that is to stand in its place.
     """
-    texts = texts_of(config)
+    texts, later = texts_of(config), {path: leaf for path, (leaf, _) in leaves.items()}
     probe = {name: value[:, :_TRIED] for name, value in texts[0].items()}
     for paths in in_blocks(leaves):
-        named = {path: leaves[path][0] for path in paths}
+        named = {path: later.pop(path) for path in paths}
         grid = _grid(leaves[paths[0]][1])
-        seen = gathered(model, texts, named)
-        sizes = gathered(model, texts, named, _magnitudes)
+        both = gathered(model, texts, named, later, _products_and_sizes)
+        seen, sizes = ({path: part[rows] for path, part in both.items()} for rows in (slice(1, None), 0))
         for fold in _folds(model, probe, named):
             readers = [named[path] for path in fold.readers if path in named]
             first = next((path for path in fold.readers if path in seen), None)
@@ -187,9 +187,10 @@ def _grid(packed: PackedLinear) -> Grid:
     return found
 
 
-def _magnitudes(rows: Tensor) -> Tensor:
-    """[N, in] -> [in], the sum of magnitudes."""
-    return rows.reshape(-1, rows.shape[-1]).float().abs().sum(0)
+def _products_and_sizes(rows: Tensor) -> Tensor:
+    """[N, in] -> [1 + in, in]: the sum of magnitudes, and those of products."""
+    size = rows.reshape(-1, rows.shape[-1]).float().abs().sum(0, keepdim=True)
+    return torch.cat([size, hessian_of(rows)])
 
 
 def _folds(model: Any, probe: dict[str, Tensor], named: dict[str, nn.Module]) -> list[_Fold]:

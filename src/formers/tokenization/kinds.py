@@ -12,6 +12,7 @@ from formers.tokenization.speech import SpeechMethods
 from formers.tokenization.spelling import SpellingMethods
 from formers.tokenization.tables import TableMethods
 from formers.tokenization.translating import TranslatorMethods
+from formers.tokenization.written_tables import WrittenTableMethods
 
 
 def methods_of(row: Recipe) -> tuple[type, ...]:
@@ -29,5 +30,6 @@ def methods_of(row: Recipe) -> tuple[type, ...]:
         EntityMethods: "entity_vocab_file" in row.files,
         SpellingMethods: row.kind == "spelling",
         TableMethods: "cell_trim_length" in row.options,
+        WrittenTableMethods: "max_cell_length" in row.options,
     }
     return tuple(kind for kind, wanted in every.items() if wanted)

@@ -246,6 +246,13 @@ RECIPES: dict[str, Recipe] = {
     "Bart": replace(
         _ROBERTA, model_types=("bart", "led", "mvp"), aliases=("LED", "Mvp"), positions="absolute"
     ),
+    "Tapex": replace(
+        _ROBERTA,
+        options={**_ROBERTA.options, "do_lower_case": True, "max_cell_length": 15},
+        model_types=(),
+        aliases=(),
+        positions="absolute",
+    ),
     "GPT2": Recipe(
         kind="byte_bpe",
         files=_VOCAB_MERGES,

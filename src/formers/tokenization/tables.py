@@ -189,10 +189,7 @@ class TableMethods:
         rows = [names, *(list(row) for row in table.itertuples(index=False, name=None))]
         wrong = next((cell for row in rows for cell in row if not isinstance(cell, str)), None)
         if wrong is not None:
-            raise TypeError(
-                f"names and cells of a table must be texts, but one is {wrong!r}, a {type(wrong).__name__}: "
-                "table.astype(str) makes texts of all"
-            )
+            raise no_text(wrong)
         flat = iter(self._ids([cell for row in rows for cell in row]))
         cells = [[next(flat) for _ in row] for row in rows]
         inner = {
@@ -378,6 +375,14 @@ class TableMethods:
         if logits_agg is None:
             return (chosen,)
         return chosen, _array(logits_agg).argmax(axis=-1).tolist()
+
+
+def no_text(cell: Any) -> TypeError:
+    """What is raised for a name or a cell of a table that is none."""
+    return TypeError(
+        f"names and cells of a table must be texts, but one is {cell!r}, a {type(cell).__name__}: "
+        "table.astype(str) makes texts of all"
+    )
 
 
 def _says_nothing(text: str) -> bool:

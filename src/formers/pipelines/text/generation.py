@@ -12,7 +12,7 @@ from formers.configs import GenerationConfig
 from formers.core.notices import refuse_unknown
 from formers.pipelines.frame import FRAME_KEYWORDS, Call, Pipeline, side_by_side
 
-_OF_GENERATE = (
+OF_GENERATE = (
     *("assistant_model", "assistant_tokenizer", "custom_generate", "generation_config", "generator"),
     *("logits_processor", "negative_prompt_attention_mask", "negative_prompt_ids"),
     *("prefix_allowed_tokens_fn", "stopping_criteria", "streamer", "synced_gpus", "tokenizer"),
@@ -88,7 +88,7 @@ class WritingPipeline(Pipeline):
     @classmethod
     def keywords(cls) -> frozenset[str] | None:
         """Keywords that the constructor takes."""
-        names = (*cls.run_keywords, *_OF_GENERATE, *GenerationConfig().known_names())
+        names = (*cls.run_keywords, *OF_GENERATE, *GenerationConfig().known_names())
         return frozenset(names) | cls._constructor_keywords()
 
     def _settings(self, given: dict[str, Any]) -> dict[str, Any]:
@@ -97,7 +97,7 @@ class WritingPipeline(Pipeline):
         Raises:
             TypeError: for what is none.
         """
-        known = (*GenerationConfig().known_names(), *_OF_GENERATE)
+        known = (*GenerationConfig().known_names(), *OF_GENERATE)
         refuse_unknown(given, [*known, *self.run_keywords, *FRAME_KEYWORDS], type(self).__name__)
         return given
 

@@ -12,9 +12,11 @@ import torch
 from formers.core.extras import need
 from formers.core.nested import split
 from formers.core.notices import refuse_unknown
+from formers.generation import GenerationConfig
 from formers.pipelines.datasets import is_stream, is_wordlist
 from formers.pipelines.frame import side_by_side
 from formers.pipelines.text.base import TextPipeline
+from formers.pipelines.text.generation import OF_GENERATE, WritingPipeline
 from formers.pipelines.text.inputs import Prepared, collate, one_of, place_of
 from formers.tokenization.tables import TapasTruncationStrategy
 
@@ -97,11 +99,11 @@ class TableQuestionAnsweringPipeline(TextPipeline):
         pipe(table=table, query=["...", "..."])     a list of answers
         pipe([{"table": ..., "query": ...}, ...])   likewise
 
-    `answer` begins with the operator ("SUM > 31, 45") where the model names one. Models that write their
-    answers, as TAPEX does, are not among those that answer here.
+    `answer` begins with the operator ("SUM > 31, 45") where the model names one. A model that writes its
+    answers, as TAPEX does, gives `{"answer": ...}` alone.
 
     Args:
-        model: TAPAS with its question-answering head.
+        model: TAPAS with its question-answering head, or an encoder-decoder.
         tokenizer: its tokenizer.
         **kwargs: those of `Pipeline`, and as defaults for every call:
 
@@ -110,12 +112,27 @@ class TableQuestionAnsweringPipeline(TextPipeline):
                 default; "do_not_truncate" or False leaves none out.
             padding: accepted; padding changes no answer.
 
+            Settings of `generate`, for a model that writes: at most 256 tokens where nobody says otherwise.
+
     Raises:
         ValueError: for a model with another kind of head.
     """
 
     default_task: ClassVar[str] = "table-question-answering"
     default_input_names: ClassVar[Any] = "table,query"
+
+    def __new__(cls, model: Any = None, *args: Any, **kwargs: Any) -> Any:
+        """One whose model chooses cells, or one whose model writes."""
+        writes = getattr(getattr(model, "config", None), "is_encoder_decoder", False)
+        return object.__new__(
+            WrittenAnswersPipeline if cls is TableQuestionAnsweringPipeline and writes else cls
+        )
+
+    @classmethod
+    def keywords(cls) -> frozenset[str] | None:
+        """Keywords that the constructor takes, for models of both kinds."""
+        names = {"sequential", "padding", "truncation", *OF_GENERATE, *GenerationConfig().known_names()}
+        return frozenset(names) | cls._constructor_keywords()
 
     def _sanitize_parameters(  # type: ignore[override]  # keywords of its own, by name
         self, sequential: bool | None = None, padding: Any = None, truncation: Any = None
@@ -273,3 +290,58 @@ class TableQuestionAnsweringPipeline(TextPipeline):
                 answer["aggregator"] = names[operator]
             answers.append(answer)
         return answers
+
+
+class WrittenAnswersPipeline(WritingPipeline, TableQuestionAnsweringPipeline):
+    """The same for models that write answers, such as TAPEX; see `TableQuestionAnsweringPipeline`."""
+
+    defaults: ClassVar[Mapping[str, Any]] = {"max_new_tokens": 256}
+    run_keywords: ClassVar[tuple[str, ...]] = ("padding", "truncation")
+
+    def _sanitize_parameters(
+        self, sequential: bool | None = None, padding: Any = None, truncation: Any = None, **given: Any
+    ) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
+        if sequential:
+            raise ValueError("sequential=True is for models that choose cells: each answer is written alone")
+        before, _, after = TableQuestionAnsweringPipeline._sanitize_parameters(
+            self, None, padding, truncation
+        )
+        return before, self._settings(given), after
+
+    def preprocess_batch(
+        self,
+        inputs: Sequence[Any],
+        first: int | None = None,
+        truncation: Any = "drop_rows_to_fit",
+        **params: Any,
+    ) -> list[Any]:
+        """Tokenise tables with their questions; an `Asked` for each."""
+        refuse_unknown(params, ("truncation",), f"{type(self).__name__}.preprocess")
+        cut = "drop_rows_to_fit" if truncation is True else truncation
+        ready = []
+        for index, item in enumerate(inputs):
+            one = self._item(item, None if first is None else first + index)
+            found = self.tokenizer(one["table"], one["query"], truncation=cut, verbose=False)
+            rows = [np.asarray(row, dtype=np.int64) for row in found["input_ids"]]
+            ready.append(Asked(rows, None, sum(map(len, rows)), table=one["table"]))
+        return list(ready)
+
+    def _forward(self, model_inputs: Any, sequential: bool = False, **params: Any) -> Any:
+        """What is written about each question, as tokens."""
+        inputs = {name: value for name, value in model_inputs.items() if name != "table"}
+        return {"sequences": self.model.generate(**inputs, **self._filled(params))}
+
+    def forward_batch(self, prepared: Sequence[Any], sequential: bool = False, **params: Any) -> Any:
+        """What is written about every question of every table."""
+        return self.forward(self._tensors(prepared, always=True), **params)
+
+    def postprocess(self, model_outputs: Any, **params: Any) -> Any:
+        """The answers about one table: one, or a list where several questions were asked."""
+        refuse_unknown(params, (), f"{type(self).__name__}.postprocess")
+        found = [{"answer": self._decoded(row, {})} for row in model_outputs["sequences"]]
+        return found if len(found) > 1 else found[0]
+
+    def postprocess_batch(self, outputs: Any, prepared: Sequence[Any], **params: Any) -> list[Any]:
+        """The answers about each table."""
+        parts = split(outputs["sequences"], [self._rows(one) for one in prepared])
+        return [self.postprocess({"sequences": part}, **params) for part in parts]
