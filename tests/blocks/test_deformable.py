@@ -156,6 +156,8 @@ def looked_at(s: spec.OnMaps, given: dict[str, Any]) -> Any:
     stem = stem_of(s)
     pass_ = plain_pass(stem.shape(given), torch.device("cpu"), None, {}, True)
     stem.run(Block(), given, pass_)
+    if s.asks:
+        pass_.memo.get("follow").before(0, pass_)
     return pass_.memo.get("looked")
 
 

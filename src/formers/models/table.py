@@ -159,6 +159,8 @@ FAMILIES: dict[str, tuple[str, str]] = {
     "roberta": ("roberta", "Roberta"),
     "roberta-prelayernorm": ("roberta_prelayernorm", "RobertaPreLayerNorm"),
     "roformer": ("roformer", "RoFormer"),
+    "rt_detr": ("rt_detr", "RTDetr"),
+    "rt_detr_resnet": ("rt_detr_resnet", "RTDetrResNet"),
     "rwkv": ("rwkv", "Rwkv"),
     "sam": ("sam", "Sam"),
     "sam_vision_model": ("sam_vision", "SamVision"),

@@ -44,6 +44,46 @@ class SinePlaces(nn.Module):
         return torch.cat(waves, -1).permute(0, 3, 1, 2).to(dtype)
 
 
+class GridPlaces(nn.Module):
+    """Sinusoids of the row and then of the column of a map, which are counted.
+
+    Half of the features of each are sines (Vaswani et al. 2017, arXiv:1706.03762, section 3.5).
+
+    Args:
+        width: E, a multiple of four.
+        warmth: by which factor the slowest wave would be longer than the fastest, were there one more.
+    """
+
+    row_wise = True
+
+    def __init__(self, width: int, warmth: float = 10_000.0) -> None:
+        super().__init__()
+        if width % 4:
+            raise ValueError(f"places on a grid are told by a multiple of four features, not by {width}")
+        self.width, self.warmth = width, warmth
+
+    def forward(self, width: int, height: int, device: torch.device, dtype: torch.dtype) -> Tensor:
+        """[1, height * width, E], row by row."""
+        quarter = self.width // 4
+        rates = self.warmth ** (-torch.arange(quarter, dtype=torch.float64, device=device) / quarter)
+        down, across = (torch.arange(count, device=device)[:, None] * rates for count in (height, width))
+        turns = (down.repeat_interleave(width, 0), across.repeat(height, 1))
+        waves = [wave for turn in turns for wave in (turn.sin(), turn.cos())]
+        return torch.cat(waves, 1)[None].to(dtype)
+
+
+def box_waves(boxes: Tensor, width: int, warmth: float = 10_000.0) -> Tensor:
+    """Sinusoids of points or boxes, shares, [.., 2 or 4] -> [.., 2 or 4 times the width].
+
+    Those of y stand before those of x (Liu et al. 2022, arXiv:2201.12329, section 4.2).
+    """
+    rates = warmth ** (2 * torch.arange(width // 2, device=boxes.device) / width)
+    angle = boxes.float()[..., None] * (2 * math.pi) / rates
+    waves = torch.stack((angle.sin(), angle.cos()), -1).flatten(-2)  # [.., 2 or 4, width]
+    order = [1, 0, 2, 3][: boxes.shape[-1]]
+    return waves[..., order, :].flatten(-2).to(boxes.dtype)
+
+
 class LearnedPlaces(nn.Module):
     """A vector for each column and one for each row, `ROOM` of both.
 

@@ -36,6 +36,7 @@ from formers.nn.program import (
     compute,
     homes_of,
 )
+from formers.nn.refining import Follow
 from formers.nn.stems.asked_patches import add_between, place_between, put_between
 from formers.nn.stems.tokens import look_up, positions_of
 from formers.nn.steps import convolution_steps
@@ -278,6 +279,7 @@ class LayerRun:
         turned = self.by_time and pass_.watched
         x = x.transpose(0, 1) if turned else x
         last, entered, places = len(steps) - 1, x, pass_.memo.get("between")
+        follow: Follow | None = pass_.memo.get("follow")
         for i, layer in enumerate(steps):
             training = layer.training
             if self.drop and training and (i or not self.first) and float(torch.rand(())) < self.drop:
@@ -292,6 +294,8 @@ class LayerRun:
                 compute(self.beside, flow)
                 x = flow.x
             pass_.keep("hidden_states", x.transpose(0, 1) if turned else x)
+            if follow is not None:
+                follow.after(i, x, pass_)
             if self.between is not None:
                 x = self.between(x)
                 pass_.keep("intermediate_hidden_states", x)
@@ -301,6 +305,9 @@ class LayerRun:
 
 
 def _run_layer(layer: nn.Module | Row, x: Tensor, pass_: Pass, index: int, kept: Tensor | None) -> Tensor:
+    follow: Follow | None = pass_.memo.get("follow")
+    if follow is not None:
+        follow.before(index, pass_)
     first: tuple[int, int] | None = pass_.memo.get("first stream")  # where a second one begins, and its axis
     flow = Flow(x, pass_, index, kept)
     if first is not None:

@@ -132,9 +132,10 @@ def look(values: Tensor, sizes: Sizes, at: Tensor, weights: Tensor, nearest: boo
     for level, (part, (height, across)) in enumerate(zip(parts, sizes, strict=True)):
         if nearest:
             index = _nearest(at[:, level].flatten(1, 2), height, across)  # [B * H, T * P]
-            one = part.gather(2, index[:, None].expand(-1, width, -1)).unflatten(2, (length, points))
+            one = part.gather(2, index[:, None].expand(-1, width, -1))
+            one = one.view(-1, width, length, points)
         else:
-            grid = part.unflatten(2, (height, across))
+            grid = part.reshape(-1, width, height, across)
             one = F.grid_sample(grid, 2 * at[:, level] - 1, padding_mode="zeros", align_corners=False)
         found.append(one)  # [B * H, D, T, P]
     shares = weights.transpose(1, 2).reshape(batch * heads, 1, length, levels * points)

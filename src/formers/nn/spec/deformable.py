@@ -39,8 +39,8 @@ class Deformable(Attention):
 
     @property
     def honours_masks(self) -> bool:
-        """No: there are no scores to hide."""
-        return False
+        """A stack's own rows are hidden by zeros alone; what asks another is hidden by other parts."""
+        return self.cross
 
     @property
     def reads_padding(self) -> bool:

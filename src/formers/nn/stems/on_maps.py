@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
 
 import torch
@@ -11,7 +11,13 @@ from torch import Tensor
 from formers.nn import spec
 from formers.nn.mixers.deformable import Looked, Sizes
 from formers.nn.passing import Pass
+from formers.nn.perceptron import Perceptron
+from formers.nn.places import box_waves
+from formers.nn.refining import Refining
+from formers.nn.spec import Paths
+from formers.nn.stems.base import want
 from formers.nn.stems.vectors import VectorStem
+from formers.nn.tree import Block, leaf, place
 
 
 class MapRows(VectorStem):
@@ -47,22 +53,47 @@ class MapRows(VectorStem):
                 raise ValueError(f"{name} must have shape {shape}, not {is_}")
         return found
 
+    def place(self, owner: Block, names: Paths) -> None:
+        """What makes places of where queries stand."""
+        s: spec.OnMaps = self.spec
+        if s.places == "given":
+            return
+        want(names, "query_places")
+        boxes, width = s.places == "boxes", s.width
+        widths = (4, 2 * width, width) if boxes else (2 * width, width, width)
+        place(owner, "query_places", str(names["query_places"]), Perceptron(*widths))
+
     def run(self, node: Any, given: Mapping[str, Any], pass_: Pass) -> Tensor:
-        """[B, T, E]; [N, E] where nobody looks. The pass holds where they stand."""
+        """[B, T, E]; [N, E] where nobody looks. The pass holds where they stand, or what follows that."""
+        s: spec.OnMaps = self.spec
         sizes, ratios = given["spatial_shapes_list"], given.get("valid_ratios")
-        if self.spec.asks:
-            at = standing_at(given["reference_points"], ratios)
-        else:
-            at = middles(sizes, ratios, given["inputs_embeds"])
-        pass_.memo.put("looked", Looked(sizes, at))
+        if not s.asks:
+            pass_.memo.put("looked", Looked(sizes, middles(sizes, ratios, given["inputs_embeds"])))
+            return super().run(node, given, pass_)
+        start: Tensor = given["reference_points"]
+        boxes, labels = (node._modules.get(name) for name in (s.boxes, s.labels))
+        follow = Refining(
+            start.sigmoid() if s.logits else start,
+            *(sizes, ratios, self._places(node), boxes, labels),
+            learns=s.learns,
+        )
+        pass_.memo.put("follow", follow)
         return super().run(node, given, pass_)
 
+    def _places(self, node: Any) -> Callable[[Tensor], Tensor] | None:
+        """What stands beside queries, by where they stand in all maps, [B, T, L or 1, 4] -> [B, T, E]."""
+        s: spec.OnMaps = self.spec
+        if s.places == "given":
+            return None
 
-def standing_at(points: Tensor, ratios: Tensor | None) -> Tensor:
-    """Shares of what is no padding, [B, T, 2 or 4], as shares of each map: [B, T, L or 1, 2 or 4]."""
-    if ratios is None:
-        return points[:, :, None]
-    return points[:, :, None] * torch.cat((ratios,) * (points.shape[-1] // 2), -1)[:, None]
+        def made(at: Tensor) -> Tensor:
+            first = at[:, :, 0]
+            found: Tensor = leaf(node, "query_places")(
+                first if s.places == "boxes" else box_waves(first, s.width // 2)
+            )
+            return found
+
+        return made
 
 
 def middles(sizes: Sizes, ratios: Tensor | None, like: Tensor) -> Tensor:
