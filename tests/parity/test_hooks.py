@@ -90,7 +90,9 @@ ONLY_THERE = {
     # a feed-forward's halves, convolutions and their norms stand by themselves in the file
     "detr": re.compile(r"layers\.\d+\.mlp$|mask_head\.(conv\d|fpn_stages\.\d(\.refine)?)(\.activation)?$"),
     # a feed-forward's halves; and what looks at maps, which has no weights
-    "rt_detr": re.compile(r"layers\.\d+\.mlp$|\.encoder_attn\.attn$"),
+    **dict.fromkeys(
+        ("deformable_detr", "rt_detr"), re.compile(r"layers\.\d+\.mlp$|\.(encoder|self)_attn\.attn$")
+    ),
     "table-transformer": re.compile(r"(^|\.)backbone$"),  # it holds places beside maps, and is not called
     "yolos": re.compile(r"\.interpolation$"),  # what stretches positions has no node of its own
     "recurrent_gemma": re.compile(r"\.temporal_block\.rotary_emb$"),  # here all layers share the turns
@@ -265,7 +267,18 @@ PARTS = re.compile(
 
 # the reference changes in place what a feed-forward, a norm, a convolution or a linear leaf returned, which
 # backward hooks forbid; its RWKV writes states in place that the backward pass wants as they were
-_IN_PLACE = ("falcon", "flaubert", "regnet", "resnet", "rt_detr", "rt_detr_resnet", "rwkv", "swinv2", "xlm")
+_IN_PLACE = (
+    "deformable_detr",
+    "falcon",
+    "flaubert",
+    "regnet",
+    "resnet",
+    "rt_detr",
+    "rt_detr_resnet",
+    "rwkv",
+    "swinv2",
+    "xlm",
+)
 BACKWARD = [one for one in CASES if one[0] not in _IN_PLACE]
 
 

@@ -10,8 +10,10 @@ import torch
 import transformers
 
 import formers
+from formers.core.object_outputs import RefinedObjectsOutput
+from tests.parity.test_objects import ANNOTATIONS, GIVEN, same
 from tests.parity.vision_detr_shapes import objects
-from tests.parity.vision_looking_shapes import SHAPES
+from tests.parity.vision_looking_shapes import SHAPES, TWO_STAGES
 
 SHAPE = next(iter(SHAPES["rt_detr"].values()))
 
@@ -63,7 +65,7 @@ def test_pictures_that_do_not_fit_the_maps_are_refused(both: tuple[Any, Any]) ->
         both[1](pixel_values=torch.randn(1, 3, 64, 72))
     config = formers.RTDetrConfig(**{**SHAPE, "num_queries": 40})
     with pytest.raises(ValueError, match="40 queries begin at places of maps, but these have 21 places"):
-        formers.RTDetrModel(config)(torch.randn(1, 3, 16, 16))
+        formers.RTDetrModel(config).eval()(torch.randn(1, 3, 16, 16))
 
 
 def test_maps_stand_in_the_place_of_pictures(both: tuple[Any, Any]) -> None:
@@ -77,3 +79,56 @@ def test_maps_stand_in_the_place_of_pictures(both: tuple[Any, Any]) -> None:
         again = model(pixel_values=None, encoder_outputs=(maps,))
     assert whole.logits.shape[1] == kept
     torch.testing.assert_close(again.logits, whole.logits)
+
+
+KINDS = {"RTDetr": {"size": {"height": 40, "width": 64}}, "DeformableDetr": {}, "ConditionalDetr": {}}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_pictures_and_annotations_become_what_the_reference_makes_of_them(kind: str) -> None:
+    settings = KINDS[kind] or {"size": {"shortest_edge": 40, "longest_edge": 64}}
+    theirs = getattr(transformers, f"{kind}ImageProcessorPil")(**settings)
+    own = getattr(formers, f"{kind}ImageProcessor")(**settings)
+    options = {"annotations": ANNOTATIONS, "return_tensors": "pt"}
+    same(own(GIVEN, **options), theirs(GIVEN, **options))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("sizes", [None, [(30, 50), (20, 20)]])
+def test_boxes_are_the_references(kind: str, sizes: Any) -> None:
+    torch.manual_seed(3)
+    outputs = RefinedObjectsOutput(logits=torch.randn(2, 7, 5), pred_boxes=torch.rand(2, 7, 4))
+    theirs, own = (
+        getattr(room, f"{kind}ImageProcessor{end}")() for room, end in ((transformers, "Pil"), (formers, ""))
+    )
+    options: list[dict[str, Any]] = [{}]
+    # without focal loss the reference takes the softmax of RT-DETR's labels over pictures
+    options += [] if kind == "RTDetr" else [{"top_k": 9}]
+    for more in options:
+        expected = theirs.post_process_object_detection(outputs, 0.4, sizes, **more)
+        found = own.post_process_object_detection(outputs, 0.4, sizes, **more)
+        for mine, right in zip(found, expected, strict=True):
+            assert mine.keys() == right.keys()
+            assert all(torch.equal(mine[name], right[name]) for name in right)
+
+
+def test_queries_begin_at_the_best_places_of_a_deformable_detr(tmp_path: Path) -> None:
+    shape = next(iter(SHAPES["deformable_detr"].values()))
+    torch.manual_seed(0)
+    config = transformers.DeformableDetrConfig(**shape, **TWO_STAGES, num_labels=5, dropout=0.0)
+    theirs = transformers.DeformableDetrForObjectDetection(config)
+    theirs.save_pretrained(tmp_path)
+    ours = formers.DeformableDetrForObjectDetection.from_pretrained(tmp_path)
+    seen = torch.ones(4, 64, 80, dtype=torch.long)
+    seen[1, 40:], seen[2, :, 50:] = 0, 0
+    given = {"pixel_values": torch.randn(4, 3, 64, 80), "pixel_mask": seen, "labels": objects()}
+    expected, found = theirs.train()(**given), ours.train()(**given)
+    assert set(found) == set(expected)
+    for name in ("loss", "logits", "pred_boxes", "enc_outputs_class", "init_reference_points"):
+        torch.testing.assert_close(found[name], expected[name], atol=1e-5, rtol=1e-5)
+    expected.loss.backward(), found.loss.backward()
+    for name in ("model.decoder.bbox_embed.1.layers.0.weight", "model.pos_trans.weight"):
+        mine, right = (model.get_parameter(name).grad for model in (ours, theirs))
+        torch.testing.assert_close(mine, right, atol=1e-5, rtol=1e-5)
+    with pytest.raises(ValueError, match="load the checkpoint with the class for object detection"):
+        formers.DeformableDetrModel(ours.config)(given["pixel_values"])

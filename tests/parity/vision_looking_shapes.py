@@ -26,12 +26,34 @@ _RT_DETR = {
     "decoder_attention_heads": 2,
     "num_denoising": 0,  # which it draws; `test_looking` compares that
 }
+_DEFORMABLE = {
+    "backbone_config": {
+        **{"model_type": "resnet", "embedding_size": 8, "hidden_sizes": [8, 8, 16, 16], "depths": [1] * 4},
+        **{"layer_type": "basic", "out_features": ["stage2", "stage3", "stage4"]},
+    },
+    "d_model": 128,  # norms of 32 groups read numbers that are nearly alike where a group has few
+    "encoder_layers": 1,
+    "decoder_layers": 2,
+    "encoder_attention_heads": 4,
+    "decoder_attention_heads": 2,
+    "encoder_ffn_dim": 24,
+    "decoder_ffn_dim": 28,
+    "num_queries": 5,
+}
+TWO_STAGES = {"with_box_refine": True, "two_stage": True, "two_stage_num_proposals": 6}
 _DEEP = {"hidden_sizes": [8, 12, 16, 20], "depths": [1, 2, 1, 1], "embedding_size": 6}
 SHAPES: dict[str, dict[str, dict[str, Any]]] = {
+    "deformable_detr": {"queries stay": {**_DEFORMABLE, "auxiliary_loss": True}},
     "rt_detr": {"norms on sums": _RT_DETR},
     "rt_detr_resnet": {"bottlenecks": {**_DEEP, "out_features": ["stage2", "stage4"]}},
 }
 MORE: dict[str, dict[str, dict[str, Any]]] = {
+    "deformable_detr": {
+        "queries move, learned places, five maps": {
+            **{**_DEFORMABLE, "num_feature_levels": 5, "position_embedding_type": "learned"},
+            **{"with_box_refine": True, "auxiliary_loss": True, "activation_function": "gelu"},
+        },
+    },
     "rt_detr": {
         "norms before, a fourth map, wide blocks, norms trained": {
             **_RT_DETR,
@@ -59,10 +81,20 @@ _WITHIN = {
     "mlp.fc2": "fc2",
     "mlp.activation_fn": "activation_fn",
 }
+_DEFORMED = {
+    "backbone.model": "backbone.conv_encoder.model",
+    "backbone": "backbone.conv_encoder",
+    **{
+        f"{a}.layers.{{i}}.{new}": f"{a}.layers.{{i}}.{old}"
+        for a in ("encoder", "decoder")
+        for new, old in _WITHIN.items()
+    },
+}
 _HOMES = {"decoder.layers": "decoder.layers", "encoder.aifi.{i}.layers": "encoder.encoder.{i}.layers"}
 NEWER: dict[str, dict[str, str]] = {
+    "deformable_detr": _DEFORMED,
     "rt_detr": {
         **{f"{a}.{{i}}.{new}": f"{b}.{{i}}.{old}" for a, b in _HOMES.items() for new, old in _WITHIN.items()},
         "encoder.aifi": "encoder.encoder",
-    }
+    },
 }

@@ -164,6 +164,10 @@ _OTHERS["detr"] = _OTHERS["table-transformer"] = {
         **{"layer_type": "basic", "out_features": ["stage1", "stage2", "stage3", "stage4"]},
     },
 }
+_OTHERS["deformable_detr"] = {
+    **_OTHERS["detr"],
+    "backbone_config": {**_OTHERS["detr"]["backbone_config"], "out_features": ["stage4"]},
+}
 _OTHERS["rt_detr"] = {
     **{"d_model": 16, "encoder_hidden_dim": 16, "encoder_in_channels": [8, 8, 8], "encoder_ffn_dim": 24},
     **{"decoder_in_channels": [16, 16, 16], "decoder_ffn_dim": 24, "decoder_layers": 1, "num_queries": 3},

@@ -69,3 +69,44 @@ class RefinedObjectsOutput(ModelOutput):
     enc_outputs_class: Tensor | None = None
     enc_outputs_coord_logits: Tensor | None = None
     denoising_meta_values: dict[str, Any] | None = None
+
+
+@dataclasses.dataclass
+class LocatedOutput(ModelOutput):
+    """What queries found, [B, Q, E], where they stood first, and what every layer did, [B, L, Q, ..]."""
+
+    init_reference_points: Tensor | None = None
+    last_hidden_state: Tensor | None = None
+    intermediate_hidden_states: Tensor | None = None
+    intermediate_reference_points: Tensor | None = None
+    decoder_hidden_states: tuple[Tensor, ...] | None = None
+    decoder_attentions: tuple[Tensor, ...] | None = None
+    cross_attentions: tuple[Tensor, ...] | None = None
+    encoder_last_hidden_state: Tensor | None = None
+    encoder_hidden_states: tuple[Tensor, ...] | None = None
+    encoder_attentions: tuple[Tensor, ...] | None = None
+    enc_outputs_class: Tensor | None = None
+    enc_outputs_coord_logits: Tensor | None = None
+
+
+@dataclasses.dataclass
+class LocatedObjectsOutput(ModelOutput):
+    """Objects in pictures: `logits` [B, Q, C], `pred_boxes` [B, Q, 4]; and what stands in `LocatedOutput`."""
+
+    loss: Tensor | None = None
+    loss_dict: dict[str, Tensor] | None = None
+    logits: Tensor | None = None
+    pred_boxes: Tensor | None = None
+    auxiliary_outputs: list[dict[str, Tensor]] | None = None
+    last_hidden_state: Tensor | None = None
+    decoder_hidden_states: tuple[Tensor, ...] | None = None
+    decoder_attentions: tuple[Tensor, ...] | None = None
+    cross_attentions: tuple[Tensor, ...] | None = None
+    encoder_last_hidden_state: Tensor | None = None
+    encoder_hidden_states: tuple[Tensor, ...] | None = None
+    encoder_attentions: tuple[Tensor, ...] | None = None
+    intermediate_hidden_states: Tensor | None = None
+    intermediate_reference_points: Tensor | None = None
+    init_reference_points: Tensor | None = None
+    enc_outputs_class: Tensor | None = None
+    enc_outputs_coord_logits: Tensor | None = None

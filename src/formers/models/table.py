@@ -45,6 +45,7 @@ FAMILIES: dict[str, tuple[str, str]] = {
     "deberta-v2": ("deberta_v2", "DebertaV2"),
     "deepseek_v2": ("deepseek_v2", "DeepseekV2"),
     "deepseek_v3": ("deepseek_v3", "DeepseekV3"),
+    "deformable_detr": ("deformable_detr", "DeformableDetr"),
     "deit": ("deit", "DeiT"),
     "depth_anything": ("depth_anything", "DepthAnything"),
     "detr": ("detr", "Detr"),

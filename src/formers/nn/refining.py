@@ -74,7 +74,7 @@ class Refining:
         boxes: for every layer what moves the queries, by its rows; None where they stay.
         labels: for every layer what labels its rows, or None.
         norm: of the rows that boxes and labels read, which callers see; or None.
-        learns: gradients go through the boxes that callers see.
+        learns: gradients go through the boxes that callers see, and they see labels too.
     """
 
     def __init__(
@@ -113,13 +113,15 @@ class Refining:
         self._at.append(at)
         self._rows.append(rows)
         self._found.append(found if self._learns else at)
-        if self._labels is not None:
+        if self._labels is not None and self._learns:
             self._logits.append(self._labels[index](rows))
 
     def seen(self) -> dict[str, Any]:
         """What callers see of all layers, [B, layers, T, ..]."""
-        return {
+        found: dict[str, Any] = {
             "intermediate_hidden_states": torch.stack(self._rows, 1),
             "intermediate_reference_points": torch.stack(self._found, 1),
-            "intermediate_logits": torch.stack(self._logits, 1) if self._logits else (),
         }
+        if self._learns:
+            found["intermediate_logits"] = torch.stack(self._logits, 1) if self._logits else ()
+        return found

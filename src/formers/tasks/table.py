@@ -220,6 +220,14 @@ TASKS: dict[str, Task] = {
         ),
         Task("passages", ("passages", "PassageModel"), "", "Read passages."),
         Task(
+            "layered_detection",
+            ("layered_detection", "LayeredDetection"),
+            "AutoModelForObjectDetection",
+            "Find the objects of a picture.",
+            "object-detection",
+            labelled=True,
+        ),
+        Task(
             "refined_detection",
             ("refined_detection", "RefinedDetection"),
             "AutoModelForObjectDetection",
@@ -453,7 +461,7 @@ _WIDER: dict[str, tuple[tuple[str, ...], str]] = {
         "The older name: turn an image, or an image and a text, into text.",
     ),
     "AutoModelForObjectDetection": (
-        ("object_detection", "refined_detection"),
+        ("object_detection", "refined_detection", "layered_detection"),
         TASKS["object_detection"].says,
     ),
     "AutoModelForUniversalSegmentation": (("object_segmentation",), TASKS["object_segmentation"].says),

@@ -492,7 +492,7 @@ class OnMaps(Vectors):
             of where they stand, of the `boxes` themselves or of `waves` of them.
         moves: every layer may move rows that ask, where the node `boxes` of the stack holds something for
             each that says how; `labels` likewise holds what labels them.
-        learns: gradients go through the boxes that callers see.
+        learns: gradients go through the boxes that callers see, and they see labels too.
     """
 
     logits: bool = False
