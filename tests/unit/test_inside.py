@@ -807,6 +807,28 @@ def test_models_survive_pickling_and_copying_after_a_pass(kind: str) -> None:
             assert [type(a) for a in twin.modules()] == [type(b) for b in made.modules()]
 
 
+# halves of a pair, heads whose specs hold functions, steps within steps, and a layer named as a kind of node
+@pytest.mark.parametrize(
+    ("kind", "ending"),
+    [
+        *[("detr", "ForSegmentation"), ("table-transformer", "ForObjectDetection"), ("marian", "Model")],
+        *[("rt_detr", "ForObjectDetection"), ("swin", "Backbone"), ("deberta", "Model")],
+        ("openai-gpt", "Model"),
+    ],
+)
+def test_whole_models_are_saved_by_torch(kind: str, ending: str, tmp_path: Path) -> None:
+    made = model(ending, kind)
+    torch.save(made, tmp_path / "whole.pt")
+    twin = torch.load(tmp_path / "whole.pt", weights_only=False)
+    given = _given(made)
+    with torch.no_grad():
+        expected, found = (one(**given) for one in (made, twin))
+    first, again = (next(iter(out.values())) for out in (expected, found))
+    first, again = (one[-1] if isinstance(one, tuple) else one for one in (first, again))
+    assert torch.equal(first, again)
+    assert type(twin) is type(made)
+
+
 def test_a_copy_of_a_watched_model_is_watched_for_itself() -> None:
     made, seen = model(), []
     handle = made.bert.pooler.register_forward_hook(lambda module, _args, _out: seen.append(module))

@@ -250,7 +250,7 @@ class Found(Detecting):
     """A model that finds boxes, as the one part of another."""
 
     def __init__(self, whole: Detecting) -> None:
-        vars(self).update(vars(whole))
+        self.take(whole)
 
     def place(
         self, model: PreTrainedModel, config: Any, pooler: bool | None = None, masked: bool = False

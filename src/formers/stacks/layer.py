@@ -40,7 +40,8 @@ from formers.nn.refining import Follow
 from formers.nn.stems.asked_patches import add_between, place_between, put_between
 from formers.nn.stems.tokens import look_up, positions_of
 from formers.nn.steps import convolution_steps
-from formers.nn.tree import Block, Group, Row, has, leaf, place, twin, wiring
+from formers.nn.tree import Block as Holder
+from formers.nn.tree import Group, Row, has, leaf, place, twin, wiring
 
 
 class Layer(Node):
@@ -106,7 +107,7 @@ def make_layers(s: spec.Stack) -> nn.ModuleList:
     return made if s.sharing is None else _grouped(made, s.sharing, s.layer_class)
 
 
-def make_rows(owner: Block, s: spec.Stack) -> list[Row]:
+def make_rows(owner: Holder, s: spec.Stack) -> list[Row]:
     """The layers of a stack whose parts lie in lists of `owner`'s; see `Row`.
 
     Raises:
@@ -324,7 +325,7 @@ def _run_layer(layer: nn.Module | Row, x: Tensor, pass_: Pass, index: int, kept:
     return found if first is None or flow.second is None else torch.cat((found, flow.second.x), first[1])
 
 
-def place_layers(owner: Block, s: spec.Stack) -> tuple[str, ...]:
+def place_layers(owner: Holder, s: spec.Stack) -> tuple[str, ...]:
     """Register the layers, under a node of their own where the tree has one.
 
     Returns:
@@ -341,9 +342,9 @@ def place_layers(owner: Block, s: spec.Stack) -> tuple[str, ...]:
             owner.add_module(home[0], node)
     beside = {role: str(path).split(".") for role, path in s.names.stack.items() if path}
 
-    def place_own(role: str, leaf_: nn.Module) -> Block:
+    def place_own(role: str, leaf_: nn.Module) -> Holder:
         *above, last = beside[role]
-        holder: Block = node if above == home else owner
+        holder: Holder = node if above == home else owner
         place(holder, role, last if holder is node else ".".join(beside[role]), leaf_)
         return holder
 
