@@ -16,6 +16,8 @@ FAMILY_CODE_LINES = 150
 PIPELINE_CODE_LINES = 1_480  # texts, pictures and sounds
 TWO_STACK_FAMILY_CODE_LINES = 250  # encoder-decoders and multimodal families wire two stacks
 
+DETECTOR_CODE_LINES = 300  # a backbone, an encoder, queries, and what stands beside
+
 families = pytest.mark.parametrize("path", list(family_files()), ids=lambda path: path.stem)
 
 
@@ -57,6 +59,7 @@ def test_a_family_file_stays_within_its_budget(path):
     source = path.read_text()
     two_stacks = "EncoderDecoder(" in source
     budget = TWO_STACK_FAMILY_CODE_LINES if two_stacks else FAMILY_CODE_LINES
+    budget = DETECTOR_CODE_LINES if "Looking(" in source or "Surveying(" in source else budget
     assert code_lines(source) <= budget, (
         f"{path.name} has {code_lines(source)} lines of code, {budget} allowed"
     )

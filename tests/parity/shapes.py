@@ -31,6 +31,7 @@ from tests.parity import (
     vision_dense_shapes,
     vision_detect_shapes,
     vision_detr_shapes,
+    vision_looking_shapes,
     vision_masks_shapes,
     vision_points_shapes,
     vision_see_shapes,
@@ -888,6 +889,7 @@ for _room in (
     vision_dense_shapes,
     vision_detect_shapes,
     vision_detr_shapes,
+    vision_looking_shapes,
     vision_masks_shapes,
     vision_points_shapes,
     vision_see_shapes,
@@ -1277,7 +1279,8 @@ def in_training(*models: Any) -> None:
         model.train()
         for name, module in model.named_modules():
             theirs = type(model).__module__.startswith("transformers.")
-            if theirs and name.endswith(("backbone.model", "conv_encoder.model")):
+            frozen = not any(parameter.requires_grad for parameter in module.parameters())
+            if theirs and frozen and name.endswith(("backbone.model", "conv_encoder.model")):
                 # it looks for "stage.1" to train, and finds none
                 for path, parameter in module.named_parameters():
                     parameter.requires_grad_(".stages." in path and ".stages.0." not in path)
@@ -1361,7 +1364,7 @@ def _newer_names(model_type: str) -> list[tuple[re.Pattern[str], str]]:
     """Newer paths of a family, the longest first, as patterns, and the older ones as templates."""
     family = family_of(model_type)
     known = {**family.aliases}
-    for room in (vision_dense_shapes, vision_detect_shapes, vision_detr_shapes):
+    for room in (vision_dense_shapes, vision_detect_shapes, vision_detr_shapes, vision_looking_shapes):
         known |= room.NEWER.get(model_type, {})
     found = []
     for newer, older in sorted(known.items(), key=lambda pair: -len(pair[0])):

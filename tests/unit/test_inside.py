@@ -164,9 +164,21 @@ _OTHERS["detr"] = _OTHERS["table-transformer"] = {
         **{"layer_type": "basic", "out_features": ["stage1", "stage2", "stage3", "stage4"]},
     },
 }
+_OTHERS["deformable_detr"] = {
+    **_OTHERS["detr"],
+    "backbone_config": {**_OTHERS["detr"]["backbone_config"], "out_features": ["stage4"]},
+}
+_OTHERS["rt_detr"] = {
+    **{"d_model": 16, "encoder_hidden_dim": 16, "encoder_in_channels": [8, 8, 8], "encoder_ffn_dim": 24},
+    **{"decoder_in_channels": [16, 16, 16], "decoder_ffn_dim": 24, "decoder_layers": 1, "num_queries": 3},
+    "backbone_config": {
+        **{"model_type": "rt_detr_resnet", "embedding_size": 8, "hidden_sizes": [8, 8, 8, 8]},
+        **{"depths": [1, 1, 1, 1], "layer_type": "basic", "out_indices": [2, 3, 4]},
+    },
+}
 _OTHERS["superpoint"] = {"encoder_hidden_sizes": [4, 6, 8, 8], "decoder_hidden_size": 8}
 _OTHERS["timm_backbone"] = {"backbone": "test_resnet"}
-_OTHERS["resnet"] = _OTHERS["regnet"] = _SHALLOW
+_OTHERS["resnet"] = _OTHERS["regnet"] = _OTHERS["rt_detr_resnet"] = _SHALLOW
 _OTHERS["convnext"] = _OTHERS["convnextv2"] = {**_SHALLOW, "patch_size": 2}
 _OTHERS["poolformer"] = {**_SHALLOW, "num_encoder_blocks": 2}
 _OTHERS["swin"] = {"image_size": 12, "patch_size": 2, "embed_dim": 8, "window_size": 3, "encoder_stride": 4}
@@ -180,7 +192,7 @@ _OTHERS["mobilevit"] |= {"num_attention_heads": 2}
 _OTHERS["dpt"] = {**_IMAGE, "neck_hidden_sizes": [8] * 3, "backbone_out_indices": [0, 1, 2]}
 _OTHERS["dpt"] |= {"fusion_hidden_size": 8, "reassemble_factors": [2, 1, 0.5]}
 MAPS = {"convnext", "convnextv2", "efficientnet", "mobilenet_v1", "poolformer", "regnet", "resnet", "swin"}
-MAPS |= {"swinv2"}
+MAPS |= {"rt_detr_resnet", "swinv2"}
 MAPS |= {"mobilenet_v2", "mobilevit", "upernet", "donut-swin", "superpoint", "timm_backbone"}
 _FOUR = {"out_indices": [0, 1, 2, 3], "pool_scales": [1], "auxiliary_channels": 8}
 _OTHERS["beit"] = _OTHERS["data2vec-vision"] = {**_IMAGE, **_FOUR}
@@ -793,6 +805,28 @@ def test_models_survive_pickling_and_copying_after_a_pass(kind: str) -> None:
         for twin in (copy.deepcopy(made), pickle.loads(pickle.dumps(made))):
             assert torch.equal(twin(FULL, **MORE.get(kind, {})).last_hidden_state, expected)
             assert [type(a) for a in twin.modules()] == [type(b) for b in made.modules()]
+
+
+# halves of a pair, heads whose specs hold functions, steps within steps, and a layer named as a kind of node
+@pytest.mark.parametrize(
+    ("kind", "ending"),
+    [
+        *[("detr", "ForSegmentation"), ("table-transformer", "ForObjectDetection"), ("marian", "Model")],
+        *[("rt_detr", "ForObjectDetection"), ("swin", "Backbone"), ("deberta", "Model")],
+        ("openai-gpt", "Model"),
+    ],
+)
+def test_whole_models_are_saved_by_torch(kind: str, ending: str, tmp_path: Path) -> None:
+    made = model(ending, kind)
+    torch.save(made, tmp_path / "whole.pt")
+    twin = torch.load(tmp_path / "whole.pt", weights_only=False)
+    given = _given(made)
+    with torch.no_grad():
+        expected, found = (one(**given) for one in (made, twin))
+    first, again = (next(iter(out.values())) for out in (expected, found))
+    first, again = (one[-1] if isinstance(one, tuple) else one for one in (first, again))
+    assert torch.equal(first, again)
+    assert type(twin) is type(made)
 
 
 def test_a_copy_of_a_watched_model_is_watched_for_itself() -> None:

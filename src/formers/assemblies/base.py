@@ -49,6 +49,14 @@ _BESIDE = (
     "relevance_logits",
     "entity_last_hidden_state",
     "intermediate_hidden_states",
+    "intermediate_logits",
+    "intermediate_reference_points",
+    "init_reference_points",
+    "enc_topk_logits",
+    "enc_topk_bboxes",
+    "enc_outputs_class",
+    "enc_outputs_coord_logits",
+    "denoising_meta_values",
     "entity_hidden_states",
     "last_hidden_state_ngram",
     "hidden_states_ngram",
@@ -87,6 +95,28 @@ class Assembly:
     means: Mapping[str, str] = MappingProxyType({})
     decodes: str = "decoder"
     offers: Mapping[str, Callable[..., Any]] = MappingProxyType({})
+
+    def __reduce__(self) -> Any:
+        """What a pickle or a copy holds of one that a family has is where it is found again."""
+        origin = vars(self).get("_origin")
+        return super().__reduce__() if origin is None else (reached, origin)
+
+    def take(self, other: Assembly) -> None:
+        """Become like another one; where that is found says nothing of this one."""
+        vars(self).update(vars(other))
+        vars(self).pop("_origin", None)
+
+    def known_as(self, find: Callable[[str], Any], key: str, path: tuple[str, ...] = ()) -> None:
+        """Note that `find(key)` has this assembly, and those within it, for copies and pickles of models."""
+        if "_origin" in vars(self):
+            return
+        self._origin = (find, key, path)
+        for name, value in list(vars(self).items()):
+            if isinstance(value, Assembly):
+                value.known_as(find, key, (*path, name))
+            for inside, one in value.items() if isinstance(value, dict) else ():
+                if isinstance(one, Assembly):
+                    one.known_as(find, key, (*path, name, inside))
 
     def place(
         self, model: PreTrainedModel, config: Any, pooler: bool | None = None, masked: bool = False
@@ -157,6 +187,15 @@ class Assembly:
     def layer_class(self, name: str) -> type[nn.Module]:
         """The class of layers of that name."""
         return layer_class(name)
+
+
+def reached(find: Callable[[str], Any], key: str, path: tuple[str, ...]) -> Assembly:
+    """The assembly that lies at that path within the one of `find(key)`."""
+    found = find(key).assembly
+    for name in path:
+        found = found[name] if isinstance(found, dict) else getattr(found, name)
+    assert isinstance(found, Assembly)
+    return found
 
 
 _MEANING = {

@@ -24,11 +24,11 @@ from formers.nn.tree import Group, leaf, place
 from formers.nn.watch import watched
 from formers.stacks.stack import Ask, Inputs, States
 
-_READS = (
+READS = (
     *("pixel_values", "pixel_mask", "decoder_attention_mask", "encoder_outputs", "inputs_embeds"),
     *("decoder_inputs_embeds", "output_attentions", "output_hidden_states", "return_dict"),
 )
-_MEANS = MappingProxyType(
+MEANS = MappingProxyType(
     {
         "pixel_values": "[B, channels, height, width], floating.",
         "pixel_mask": "[B, height, width], 1 at pixels that are no padding.",
@@ -46,14 +46,62 @@ class Detector:
     Attributes:
         places: kind of the map's places, a key of `PLACES`.
         queries: how many objects a picture may show.
+        paths: of `maps`, the node that holds the backbone; of `places`, the node that knows the map's;
+            `queries`, their places; `narrow`, what makes the map as wide as the stacks.
         trained: how names of the backbone's parameters begin that training changes; None for all of them.
-        home: path of the node that knows the map's places.
     """
 
     places: str
     queries: int
+    paths: Mapping[str, str]
     trained: tuple[str, ...] | None = None
-    home: str = "position_embedding"
+
+
+def place_backbone(
+    model: PreTrainedModel,
+    kind: type[PreTrainedModel],
+    config: Any,
+    path: str,
+    trained: tuple[str, ...] | None,
+    frozen: bool = True,
+) -> Any:
+    """Register what gives maps, under the role `maps`.
+
+    Args:
+        model: holds it.
+        kind: its class.
+        config: its own.
+        path: of the node that holds it.
+        trained: see `Detector`.
+        frozen: training leaves its batch norms alone.
+    """
+    net: Any = kind(config)
+    if frozen:
+        freeze_norms(net)
+    for name, parameter in net.named_parameters():
+        parameter.requires_grad_(trained is None or name.startswith(trained))
+    node = MapsNode()
+    node.add_module("model", net)
+    place(model, "maps", path, node)
+    return net
+
+
+def maps_in(model: Any, given: Mapping[str, Any]) -> list[tuple[Tensor, Tensor]]:
+    """The maps of pictures, each with its mask; see `MapsNode`.
+
+    Raises:
+        TypeError: for what is no tensor.
+        ValueError: for a mask that does not fit.
+    """
+    pixels, seen = pixels_in(given), given.get("pixel_mask")
+    if seen is None:
+        seen = torch.ones(len(pixels), *pixels.shape[2:], device=pixels.device)
+    if tuple(seen.shape) != (len(pixels), *pixels.shape[2:]):
+        raise ValueError(
+            f"pixel_mask must have shape {[len(pixels), *pixels.shape[2:]]}, not {list(seen.shape)}"
+        )
+    found: list[tuple[Tensor, Tensor]] = leaf(model, "maps")(pixels, seen)
+    return found
 
 
 class MapsNode(Group):
@@ -115,24 +163,22 @@ class Detecting(EncoderDecoder):
         super().__init__(half, stem=spec.Vectors)
         self.halves["decoder"] = QueryHalf(self._decoder, spec.Vectors)
         self.about, self.backbone, self.detector, self.held = about, backbone, detector, held
-        self.main, self.inputs, self.means = "pixel_values", _READS, dict(_MEANS)
+        self.main, self.inputs, self.means = "pixel_values", READS, dict(MEANS)
 
     def place(
         self, model: PreTrainedModel, config: Any, pooler: bool | None = None, masked: bool = False
     ) -> None:
         """Register the backbone, places, queries, a projection, and both stacks."""
         about, own = self.about(config), config.backbone_config
-        net: Any = self.backbone(own)(own)
-        freeze_norms(net)
-        for name, parameter in net.named_parameters():
-            parameter.requires_grad_(about.trained is None or name.startswith(about.trained))
-        node = MapsNode()
-        node.add_module("model", net)
+        net = place_backbone(model, self.backbone(own), own, about.paths["maps"], about.trained)
         width = self.half(config, False).width
-        place(model, "maps", "backbone.conv_encoder", node)
-        place(model, "places", about.home, PLACES[about.places](width))
-        place(model, "queries", "query_position_embeddings", nn.Embedding(about.queries, width))
-        place(model, "narrow", "input_projection", nn.Conv2d(net.channels[-1], width, kernel_size=1))
+        made = {
+            "places": PLACES[about.places](width),
+            "queries": nn.Embedding(about.queries, width),
+            "narrow": nn.Conv2d(net.channels[-1], width, kernel_size=1),
+        }
+        for role, part in made.items():
+            place(model, role, about.paths[role], part)
         super().place(model, config)
 
     def alone(self, part: str, config_class: type[Any]) -> Assembly:
@@ -183,14 +229,7 @@ class Detecting(EncoderDecoder):
             real = torch.ones(len(rows), side, side, device=rows.device) if seen is None else seen
             at = places(shape=shape, device=rows.device, dtype=rows.dtype)
             return None, rows, shrunk(real, (side, side)).flatten(1), at.flatten(2).transpose(1, 2)
-        pixels = pixels_in(given)
-        if seen is None:
-            seen = torch.ones(len(pixels), *pixels.shape[2:], device=pixels.device)
-        if tuple(seen.shape) != (len(pixels), *pixels.shape[2:]):
-            raise ValueError(
-                f"pixel_mask must have shape {[len(pixels), *pixels.shape[2:]]}, not {list(seen.shape)}"
-            )
-        maps = leaf(model, "maps")(pixels, seen)
+        maps = maps_in(model, given)
         last, mask = maps[-1]
         narrow: Tensor = leaf(model, "narrow")(last)
         at = places(shape=last.shape, device=last.device, dtype=narrow.dtype, mask=mask)
@@ -211,7 +250,7 @@ class Found(Detecting):
     """A model that finds boxes, as the one part of another."""
 
     def __init__(self, whole: Detecting) -> None:
-        vars(self).update(vars(whole))
+        self.take(whole)
 
     def place(
         self, model: PreTrainedModel, config: Any, pooler: bool | None = None, masked: bool = False

@@ -353,7 +353,7 @@ class EncoderHalf(EncoderDecoder):
     encoder_decoder = False
 
     def __init__(self, whole: EncoderDecoder) -> None:
-        vars(self).update(vars(whole))
+        self.take(whole)
         first, *others = self.reads
         self.inputs = (first, *([] if self.shares else ["encoder_outputs"]), *others, *_ASKED)
         self.inputs += (ROUTING,) * self.routes
@@ -392,7 +392,7 @@ class DecoderHalf(EncoderDecoder):
     encoder_decoder = False
 
     def __init__(self, whole: EncoderDecoder) -> None:
-        vars(self).update(vars(whole))
+        self.take(whole)
         own = self.halves["decoder"]
         self.main, self.means, self.inputs = own.main, dict(own.means), own.inputs
         if not whole.shares:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from copy import copy
 from dataclasses import replace
 from types import MappingProxyType
 from typing import Any
@@ -108,7 +107,8 @@ class Single(Assembly):
         """
         if part != "layers":
             super().alone(part, config_class)
-        made = copy(self)
+        made = type(self).__new__(type(self))
+        made.take(self)
 
         def layers(config: Any) -> spec.Stack:
             found = self._stack(config)

@@ -16,6 +16,14 @@ def corners(boxes: Tensor) -> Tensor:
     return torch.cat((middle - half, middle + half), dim=-1)
 
 
+def centred(boxes: Tensor) -> Tensor:
+    """[.., (left, top, right, bottom)] -> [.., (centre x, centre y, width, height)]."""
+    import torch
+
+    first, last = boxes[..., :2], boxes[..., 2:]
+    return torch.cat(((first + last) / 2, last - first), dim=-1)
+
+
 def area(boxes: Tensor) -> Tensor:
     """[.., (left, top, right, bottom)] -> [..]."""
     return (boxes[..., 2:] - boxes[..., :2]).prod(-1)

@@ -128,11 +128,23 @@ def half(c: Any, decoder: bool, name: str = "Detr", order: Any = "post", closes:
     )
 
 
+PATHS = {
+    "maps": "backbone.conv_encoder",
+    "places": "position_embedding",
+    "queries": "query_position_embeddings",
+    "narrow": "input_projection",
+}
+
+
+def trained(c: Any) -> tuple[str, ...] | None:
+    """Which parameters of a backbone are trained."""
+    own = c.backbone_config
+    return _TRAINED if "resnet" in (own.model_type + str(getattr(own, "backbone", ""))) else None
+
+
 def about(c: Any) -> Detector:
     """What stands beside the stacks."""
-    own = c.backbone_config
-    trained = "resnet" in (own.model_type + str(getattr(own, "backbone", "")))
-    return Detector(c.position_embedding_type, c.num_queries, _TRAINED if trained else None)
+    return Detector(c.position_embedding_type, c.num_queries, PATHS, trained(c))
 
 
 def matching(c: Any) -> Matching:

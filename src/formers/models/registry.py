@@ -33,6 +33,7 @@ def register(family: Family) -> Family:
     if family.config.model_type != family.model_type:
         raise ValueError(f"{family.config.__name__} says model_type {family.config.model_type!r}")
     _registered[family.model_type] = family
+    family.assembly.known_as(family_of, family.model_type)
     room, _, file = family.config.__module__.rpartition(".")
     if room == "formers.models" and family.model_type.replace("-", "_").startswith(file):
         _hold_older_paths(sys.modules[family.config.__module__])

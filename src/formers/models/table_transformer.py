@@ -29,7 +29,7 @@ def half(c: Any, decoder: bool) -> spec.Stack:
 
 def about(c: Any) -> Detector:
     """What stands beside the stacks."""
-    return replace(detr.about(c), home="backbone.position_embedding")
+    return replace(detr.about(c), paths={**detr.PATHS, "places": "backbone.position_embedding"})
 
 
 TABLE_TRANSFORMER: Family = register(

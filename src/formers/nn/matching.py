@@ -5,18 +5,45 @@ Carion et al. 2020, arXiv:2005.12872. Boxes are (centre x, centre y, width, heig
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from formers.core.boxes import corners
+from formers.core.boxes import corners, overlap
 from formers.core.extras import need
 
 Pairs = list[tuple[Tensor, Tensor]]  # for each picture the queries, and the objects that are theirs
+
+
+@dataclass(frozen=True)
+class Apart:
+    """Every label is told by itself, yes or no; no label says that there is nothing.
+
+    What a label costs a pair is how much less its focal loss is where the label is right (arXiv:1708.02002),
+    with `alpha` and `gamma`.
+
+    Attributes:
+        loss: `focal` (`loss_ce`), or `varifocal` (`loss_vfl`; Zhang et al. 2020, arXiv:2008.13367), where a
+            label is to be as sure as its box overlaps that of the object.
+        weight: alpha of the loss; `power` its gamma.
+    """
+
+    loss: Literal["focal", "varifocal"] = "focal"
+    alpha: float = 0.25
+    gamma: float = 2.0
+    weight: float = 0.25
+    power: float = 2.0
+
+    def cost(self, logits: Tensor) -> Tensor:
+        """What each label costs a query: the shape stays."""
+        shares, near = logits.sigmoid(), 1e-8
+        wrong = (1 - self.alpha) * shares**self.gamma * -(1 - shares + near).log()
+        return self.alpha * (1 - shares) ** self.gamma * -(shares + near).log() - wrong
 
 
 @dataclass(frozen=True)
@@ -29,6 +56,9 @@ class Matching:
         overlap: that of their generalised intersection over union.
         nothing: weight of queries that have no object in the mean cross entropy; the others have 1.
         weights: losses by name -> weight in the sum.
+        apart: labels are told each by itself; None: one of them, or nothing, by a softmax.
+        weighed: callers see losses as the sum has them, and those alone; the others as they are.
+        layer: what stands before the number of a layer in the names of its losses.
     """
 
     label: float
@@ -36,6 +66,13 @@ class Matching:
     overlap: float
     nothing: float
     weights: Mapping[str, float]
+    apart: Apart | None = None
+    weighed: bool = False
+    layer: str = "_"
+
+    def count(self, logits: Tensor) -> int:
+        """How many labels there are beside the one that says that there is nothing."""
+        return logits.shape[-1] - (self.apart is None)
 
 
 def generalised_overlap(a: Tensor, b: Tensor) -> Tensor:
@@ -63,7 +100,7 @@ def match(logits: Tensor, boxes: Tensor, targets: Sequence[Mapping[str, Tensor]]
     Costs that are no number count as the largest, so that such pairs are made last.
 
     Args:
-        logits: [B, Q, C + 1].
+        logits: [B, Q, C + 1], or [B, Q, C] where labels are told `apart`.
         boxes: [B, Q, 4].
         targets: see `checked`.
         costs: what a pair costs.
@@ -73,11 +110,13 @@ def match(logits: Tensor, boxes: Tensor, targets: Sequence[Mapping[str, Tensor]]
     """
     assign = need("scipy.optimize", "vision", "matching boxes").linear_sum_assignment
     largest, found = torch.finfo(torch.float32).max, []
-    for shares, box, there in zip(logits.float().softmax(-1), boxes.float(), targets, strict=True):
+    logits = logits.float()
+    prices = -logits.softmax(-1) if costs.apart is None else costs.apart.cost(logits)
+    for price, box, there in zip(prices, boxes.float(), targets, strict=True):
         right = there["boxes"].float()
         apart = torch.cdist(box, right, p=1)
         over = generalised_overlap(corners(box)[:, None], corners(right)[None])
-        cost = costs.distance * apart - costs.label * shares[:, there["class_labels"]] - costs.overlap * over
+        cost = costs.distance * apart + costs.label * price[:, there["class_labels"]] - costs.overlap * over
         rows, columns = assign(cost.nan_to_num(largest, largest, largest).cpu().numpy())
         found.append((torch.from_numpy(rows), torch.from_numpy(columns)))
     return found
@@ -89,39 +128,41 @@ def losses(
     targets: Sequence[Mapping[str, Tensor]],
     costs: Matching,
     masks: Tensor | None = None,
+    known: tuple[Pairs, int] | None = None,
 ) -> dict[str, Tensor]:
     """Match, and compare each query with its object, or with there being none.
 
     Args:
-        logits: [B, Q, C + 1]; the last label says that there is nothing.
+        logits: [B, Q, C + 1], of which the last label says that there is nothing; or [B, Q, C] where labels
+            are told apart.
         boxes: [B, Q, 4].
         targets: see `checked`.
         costs: how pairs are found and weighed.
         masks: [B, Q, h, w], logits of the objects' pixels.
+        known: the pairs, where they need no search, and how often each object is among them.
 
     Returns:
-        `loss_ce`; `loss_bbox` and `loss_giou`, sums over the pairs per object; and `cardinality_error`, by
-        how many objects a picture is off, which has no gradient. For masks `loss_mask` (Lin et al. 2017,
-        arXiv:1708.02002) and `loss_dice` (Milletari et al. 2016, arXiv:1606.04797), likewise.
+        `loss_ce`, or `loss_vfl`; `loss_bbox` and `loss_giou`, sums over the pairs per object; and
+        `cardinality_error`, by how many objects a picture is off, which has no gradient. For masks
+        `loss_mask` (Lin et al. 2017, arXiv:1708.02002) and `loss_dice` (Milletari et al. 2016,
+        arXiv:1606.04797), likewise.
     """
-    pairs = match(logits, boxes, targets, costs)
+    pairs, times = (match(logits, boxes, targets, costs), 1) if known is None else known
     rows = torch.cat([torch.full_like(query, row) for row, (query, _) in enumerate(pairs)])
     place = (rows, torch.cat([query for query, _ in pairs]))
-    device, nothing = logits.device, logits.shape[-1] - 1
+    device = logits.device
     labels, right = (
         torch.cat([one[key][mine.to(device)] for one, (_, mine) in zip(targets, pairs, strict=True)])
         for key in ("class_labels", "boxes")
     )
-    every = torch.full(logits.shape[:2], nothing, device=device)
-    every[place] = labels
-    weight = torch.ones(nothing + 1, device=device)
-    weight[nothing] = costs.nothing
+    objects = max(sum(len(one["class_labels"]) for one in targets), 1) * times
     own, right = boxes[place].float(), right.float()
-    objects = max(sum(len(one["class_labels"]) for one in targets), 1)
-    seen = (logits.argmax(-1) != nothing).sum(1)
+    found = label_losses(
+        logits, costs, place, labels, objects, overlap(corners(own.detach()), corners(right))
+    )
     there = torch.tensor([len(one["class_labels"]) for one in targets], device=device)
-    found = {
-        "loss_ce": F.cross_entropy(logits.float().transpose(1, 2), every, weight),
+    seen = _found(logits, costs).sum(1)
+    found |= {
         "cardinality_error": (seen - there).abs().float().mean(),
         "loss_bbox": (own - right).abs().sum() / objects,
         "loss_giou": (1 - generalised_overlap(corners(own), corners(right))).sum() / objects,
@@ -130,6 +171,49 @@ def losses(
         return found
     shapes = [one["masks"][mine.to(device)] for one, (_, mine) in zip(targets, pairs, strict=True)]
     return found | mask_losses(masks[place], shapes, objects)
+
+
+def label_losses(
+    logits: Tensor,
+    costs: Matching,
+    place: tuple[Tensor, Tensor],
+    labels: Tensor,
+    objects: int,
+    alike: Tensor,
+) -> dict[str, Tensor]:
+    """How far the labels of queries are from those of their objects.
+
+    Args:
+        logits: [B, Q, C + 1], or [B, Q, C].
+        costs: how labels are told.
+        place: row and query of each pair.
+        labels: [N], int64, of the pairs' objects.
+        objects: by how many the sum is divided.
+        alike: [N], by how much the pairs' boxes overlap.
+    """
+    count, how, logits = costs.count(logits), costs.apart, logits.float()
+    if how is None:
+        every = torch.full(logits.shape[:2], count, device=logits.device)
+        every[place] = labels
+        weight = torch.ones(count + 1, device=logits.device)
+        weight[count] = costs.nothing
+        return {"loss_ce": F.cross_entropy(logits.transpose(1, 2), every, weight)}
+    right = torch.zeros_like(logits)
+    if how.loss == "focal":
+        right[(*place, labels)] = 1.0
+        return {"loss_ce": focal(logits, right, how.weight, how.power).sum() / objects}
+    right[(*place, labels)] = alike
+    weight = how.weight * logits.detach().sigmoid() ** how.power
+    weight[(*place, labels)] = alike
+    loss = F.binary_cross_entropy_with_logits(logits, right, weight, reduction="sum")
+    return {"loss_vfl": loss / objects}
+
+
+def _found(logits: Tensor, costs: Matching) -> Tensor:
+    """Which queries say that something is there: [B, Q], bool."""
+    if costs.apart is not None:
+        return logits.amax(-1) > 0
+    return logits.argmax(-1) != costs.count(logits)
 
 
 def mask_losses(masks: Tensor, right: Sequence[Tensor], objects: int) -> dict[str, Tensor]:
@@ -171,37 +255,58 @@ def detection(
     targets: Any,
     costs: Matching,
     masks: Tensor | None = None,
+    noisy: tuple[Sequence[Tensor], Sequence[Tensor], Mapping[str, Any]] | None = None,
 ) -> tuple[Tensor, dict[str, Tensor]]:
     """The weighed sum of the losses of all layers, and each of them.
 
     Args:
-        logits: of the last layer, then of the others from the first on; each [B, Q, C + 1].
+        logits: of the last layer, then of the others from the first on; each [B, Q, C + 1], or [B, Q, C].
         boxes: likewise; each [B, Q, 4].
         targets: see `checked`.
         costs: how pairs are found and weighed.
         masks: of the last layer alone, [B, Q, h, w].
+        noisy: logits and boxes of queries that began at noisy objects, of all layers from the first on, and
+            the `meta` of `proposing.Noisy`.
 
     Returns:
-        The sum, and the losses by name; those of another layer than the last end in its number.
+        The sum, and the losses by name; those of another layer than the last end in its number, of noisy
+        objects in `_dn_` and that.
     """
-    targets = checked(targets, logits[0], masks is not None)
+    targets = checked(targets, len(logits[0]), costs.count(logits[0]), logits[0].device, masks is not None)
     named = {}
     for i, (scores, places) in enumerate(zip(logits, boxes, strict=True)):
-        ending = f"_{i - 1}" if i else ""
+        ending = f"{costs.layer}{i - 1}" if i else ""
         own = losses(scores, places, targets, costs, None if i else masks)
         named.update({f"{name}{ending}": value for name, value in own.items()})
-    total = torch.zeros((), device=logits[0].device)
+    if noisy is not None:
+        meta = noisy[2]
+        times, ways = meta["dn_num_group"], zip(meta["dn_positive_idx"], targets, strict=True)
+        pairs = [
+            (one, torch.arange(len(there["boxes"]), device=one.device).repeat(times)) for one, there in ways
+        ]
+        for i, (scores, places) in enumerate(zip(*noisy[:2], strict=True)):
+            own = losses(scores, places, targets, costs, known=(pairs, times))
+            named.update({f"{name}_dn_{i}": value for name, value in own.items()})
+    total, shown = torch.zeros((), device=logits[0].device), {}
     for name, value in named.items():
-        total = total + costs.weights.get(name.rstrip("_0123456789"), 0) * value
-    return total, named
+        weight = costs.weights.get(re.sub(r"(_aux|_dn)?(_\d+)?$", "", name))
+        if weight is not None:
+            total = total + weight * value
+        if weight is not None or not costs.weighed:
+            shown[name] = value * weight if costs.weighed and weight is not None else value
+    return total, shown
 
 
-def checked(targets: Any, logits: Tensor, masked: bool = False) -> list[dict[str, Tensor]]:
+def checked(
+    targets: Any, pictures: int, count: int, device: torch.device, masked: bool = False
+) -> list[dict[str, Tensor]]:
     """The objects of each picture, on the device of the model.
 
     Args:
         targets: for each picture `class_labels`, int64 [N], and `boxes`, [N, 4]; other keys are left out.
-        logits: [B, Q, C + 1], of what the objects are compared with.
+        pictures: B, how many there are.
+        count: C, how many labels the model tells apart.
+        device: where the objects are compared.
         masked: `masks`, [N, height, width], are needed too.
 
     Raises:
@@ -214,19 +319,18 @@ def checked(targets: Any, logits: Tensor, masked: bool = False) -> list[dict[str
             "labels is a list with a dictionary for each picture (class_labels, boxes), not "
             f"{type(targets).__name__}"
         )
-    if len(targets) != len(logits):
-        raise ValueError(f"labels has {len(targets)} entries, but there are {len(logits)} pictures")
+    if len(targets) != pictures:
+        raise ValueError(f"labels has {len(targets)} entries, but there are {pictures} pictures")
     found = []
     for place, one in enumerate(targets):
         if not all(isinstance(one.get(key), Tensor) for key in keys):
             raise TypeError(f"labels[{place}] needs the tensors {' and '.join(keys)}, but has {list(one)}")
-        labels, boxes, *masks = (one[key].to(logits.device) for key in keys)
+        labels, boxes, *masks = (one[key].to(device) for key in keys)
         if masks and (masks[0].dim() != 3 or len(masks[0]) != len(labels)):
             raise ValueError(
                 f"labels[{place}] holds masks of shape {list(masks[0].shape)} for {len(labels)} objects: "
                 "they are [N, height, width]"
             )
-        count = logits.shape[-1] - 1
         if labels.dim() != 1 or boxes.shape != (len(labels), 4):
             raise ValueError(
                 f"labels[{place}] holds class_labels of shape {list(labels.shape)} and boxes of shape "

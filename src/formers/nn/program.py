@@ -128,6 +128,10 @@ class Step:
         self.inner: dict[str, Inner] = {}
         self.shown: dict[str, int] = {}
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Without what makes leaves: in a tree they are made."""
+        return {**vars(self), "leaves": {}, "inner": {}}
+
     def roles(self) -> dict[str, bool]:
         """The roles of its leaves, those of inner programs included, and whether each needs a path."""
         found = {role: role not in self.optional for role in self.leaves}

@@ -56,13 +56,19 @@ def _by_query(outputs: Any) -> tuple[Tensor, Tensor]:
     return labels, masks
 
 
-def semantic(outputs: Any, target_sizes: Any = None, return_segmentation_scores: bool = False) -> list[Any]:
+def semantic(
+    outputs: Any,
+    target_sizes: Any = None,
+    return_segmentation_scores: bool = False,
+    nothing: bool = True,
+) -> list[Any]:
     """The best label of every pixel, [height, width] int64 for each picture.
 
     Args:
         outputs: `logits` [B, C, h, w], or logits and masks by queries.
         target_sizes: see `sizes_of`.
         return_segmentation_scores: answers hold `segmentation` and `segmentation_scores` [C, height, width].
+        nothing: the last label of a query says that there is nothing.
 
     Raises:
         ValueError: for another number of sizes.
@@ -72,7 +78,8 @@ def semantic(outputs: Any, target_sizes: Any = None, return_segmentation_scores:
         import torch
 
         labels, masks = _by_query(outputs)
-        shares = labels.softmax(-1)[..., :-1]
+        shares = labels.softmax(-1)
+        shares = shares[..., :-1] if nothing else shares
         logits = torch.einsum("bqc,bqhw->bchw", shares, masks.sigmoid())
     found: list[Any] = []
     for scores, size in zip(logits, sizes_of(target_sizes, len(logits)), strict=True):
@@ -230,6 +237,15 @@ def objects_by_label(
     return _surest(scores, at % logits.shape[2], boxes, threshold)
 
 
+def best_objects(
+    outputs: Any, threshold: float = 0.5, target_sizes: Any = None, use_focal_loss: bool = True
+) -> list[dict[str, Tensor]]:
+    """As `objects_by_label`, as many as there are queries; as `objects` without `use_focal_loss`."""
+    if not use_focal_loss:
+        return objects(outputs, threshold, target_sizes)
+    return objects_by_label(outputs, threshold, target_sizes, top_k=outputs["logits"].shape[1])
+
+
 def queried(
     outputs: Any, threshold: float = 0.1, target_sizes: Any = None, square: bool = False
 ) -> list[dict[str, Tensor]]:
@@ -308,6 +324,7 @@ def similar(
     return found
 
 
+semantic_of_all = functools.partial(semantic, nothing=False)
 queried_in_square = functools.partial(queried, square=True)
 grounded_in_square = functools.partial(grounded, square=True)
 similar_in_square = functools.partial(similar, square=True)

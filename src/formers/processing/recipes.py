@@ -130,6 +130,14 @@ RECIPES: dict[str, Recipe] = {
     "Blip": Recipe({**_OPENAI, "resample": BICUBIC, "size": _sides(384)}, model_types=("blip", "blip-2")),
     "CLIP": _CLIP.but("clip", "clip_vision_model", "align", "altclip", "git", "groupvit", "xclip"),
     "ChineseCLIP": _CLIP.but("chinese_clip", "chinese_clip_vision_model"),
+    "ConditionalDetr": replace(
+        _DETR.but("conditional_detr"),
+        answers={
+            "object_detection": "objects_by_label",
+            **_SEGMENTS,
+            "semantic_segmentation": "semantic_of_all",
+        },
+    ),
     "ConvNext": Recipe(
         {**_HALF, "resample": BICUBIC, "size": {"shortest_edge": 384}, "crop_pct": 224 / 256},
         fit="shared crop",
@@ -151,6 +159,7 @@ RECIPES: dict[str, Recipe] = {
         maps=True,
         answers={**_SEMANTIC, **_DEPTHS},
     ),
+    "DeformableDetr": replace(_DETR.but("deformable_detr"), answers={"object_detection": "objects_by_label"}),
     "DeiT": _VIT.but("deit", resample=BICUBIC, size=_sides(256), **_CROPPED),
     "Detr": _DETR,
     "Donut": Recipe(
@@ -233,6 +242,16 @@ RECIPES: dict[str, Recipe] = {
     "Pvt": Recipe(
         {**_DEFAULT, "resample": BICUBIC, "size": _sides(224)},
         model_types=("pvt", "pvt_v2"),
+    ),
+    "RTDetr": replace(
+        _DETR.but(
+            *("rt_detr", "rt_detr_v2"),
+            do_normalize=False,
+            do_pad=False,
+            size=_sides(640),
+            do_convert_annotations=True,
+        ),
+        answers={"object_detection": "best_objects"},
     ),
     "Sam": Recipe(
         {

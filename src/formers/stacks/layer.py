@@ -36,10 +36,12 @@ from formers.nn.program import (
     compute,
     homes_of,
 )
+from formers.nn.refining import Follow
 from formers.nn.stems.asked_patches import add_between, place_between, put_between
 from formers.nn.stems.tokens import look_up, positions_of
 from formers.nn.steps import convolution_steps
-from formers.nn.tree import Block, Group, Row, has, leaf, place, twin, wiring
+from formers.nn.tree import Block as Holder
+from formers.nn.tree import Group, Row, has, leaf, place, twin, wiring
 
 
 class Layer(Node):
@@ -105,7 +107,7 @@ def make_layers(s: spec.Stack) -> nn.ModuleList:
     return made if s.sharing is None else _grouped(made, s.sharing, s.layer_class)
 
 
-def make_rows(owner: Block, s: spec.Stack) -> list[Row]:
+def make_rows(owner: Holder, s: spec.Stack) -> list[Row]:
     """The layers of a stack whose parts lie in lists of `owner`'s; see `Row`.
 
     Raises:
@@ -173,6 +175,7 @@ _MIXED = (
     "position_k position_q q_global k_global v_global sum_norm sum_bias position_dropout q_bias v_bias "
     "value_conv attention_norm_beside relative "
     "reduce reduce_norm depthwise "
+    "offsets weights "
     "q k v o qkv kv q_norm k_norm q_down q_up kv_down kv_norm kv_up score_bias weights_dropout "
     "up gate down act inner_dropout feedforward_scale mixture router router_bias share "
     "expert_up expert_gate expert_down expert_act expert_inner_dropout expert_dropout "
@@ -277,6 +280,7 @@ class LayerRun:
         turned = self.by_time and pass_.watched
         x = x.transpose(0, 1) if turned else x
         last, entered, places = len(steps) - 1, x, pass_.memo.get("between")
+        follow: Follow | None = pass_.memo.get("follow")
         for i, layer in enumerate(steps):
             training = layer.training
             if self.drop and training and (i or not self.first) and float(torch.rand(())) < self.drop:
@@ -291,6 +295,8 @@ class LayerRun:
                 compute(self.beside, flow)
                 x = flow.x
             pass_.keep("hidden_states", x.transpose(0, 1) if turned else x)
+            if follow is not None:
+                follow.after(i, x, pass_)
             if self.between is not None:
                 x = self.between(x)
                 pass_.keep("intermediate_hidden_states", x)
@@ -300,6 +306,9 @@ class LayerRun:
 
 
 def _run_layer(layer: nn.Module | Row, x: Tensor, pass_: Pass, index: int, kept: Tensor | None) -> Tensor:
+    follow: Follow | None = pass_.memo.get("follow")
+    if follow is not None:
+        follow.before(index, pass_)
     first: tuple[int, int] | None = pass_.memo.get("first stream")  # where a second one begins, and its axis
     flow = Flow(x, pass_, index, kept)
     if first is not None:
@@ -316,7 +325,7 @@ def _run_layer(layer: nn.Module | Row, x: Tensor, pass_: Pass, index: int, kept:
     return found if first is None or flow.second is None else torch.cat((found, flow.second.x), first[1])
 
 
-def place_layers(owner: Block, s: spec.Stack) -> tuple[str, ...]:
+def place_layers(owner: Holder, s: spec.Stack) -> tuple[str, ...]:
     """Register the layers, under a node of their own where the tree has one.
 
     Returns:
@@ -333,9 +342,9 @@ def place_layers(owner: Block, s: spec.Stack) -> tuple[str, ...]:
             owner.add_module(home[0], node)
     beside = {role: str(path).split(".") for role, path in s.names.stack.items() if path}
 
-    def place_own(role: str, leaf_: nn.Module) -> Block:
+    def place_own(role: str, leaf_: nn.Module) -> Holder:
         *above, last = beside[role]
-        holder: Block = node if above == home else owner
+        holder: Holder = node if above == home else owner
         place(holder, role, last if holder is node else ".".join(beside[role]), leaf_)
         return holder
 

@@ -98,6 +98,16 @@ class TaskModel(Assembled):
         self._place_head(spec, config)
         self.post_init()
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Without the head's spec, which follows from the config."""
+        held = wiring(self).copy()
+        held.facts.pop("head", None)
+        return {**vars(self), "_formers": held}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(state)  # type: ignore[no-untyped-call]  # torch does not type it
+        wiring(self).facts["head"] = self._head.spec(self.config)
+
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
         assembly = cls.__dict__.get("_assembly")

@@ -119,7 +119,7 @@ class ObjectSegmentation(TaskModel):
     )
 
     def _place_head(self, spec: Masks, config: Any) -> None:
-        width, net = self._width(), leaf(self, "detector").base_model.backbone.conv_encoder.model
+        width, net = self._width(), leaf(leaf(self, "detector").base_model, "maps").model
         place(
             self,
             "masks",

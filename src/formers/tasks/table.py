@@ -220,6 +220,22 @@ TASKS: dict[str, Task] = {
         ),
         Task("passages", ("passages", "PassageModel"), "", "Read passages."),
         Task(
+            "layered_detection",
+            ("layered_detection", "LayeredDetection"),
+            "AutoModelForObjectDetection",
+            "Find the objects of a picture.",
+            "object-detection",
+            labelled=True,
+        ),
+        Task(
+            "refined_detection",
+            ("refined_detection", "RefinedDetection"),
+            "AutoModelForObjectDetection",
+            "Find the objects of a picture.",
+            "object-detection",
+            labelled=True,
+        ),
+        Task(
             "pretraining",
             ("next_sentence", "PreTraining"),
             "AutoModelForPreTraining",
@@ -443,6 +459,10 @@ _WIDER: dict[str, tuple[tuple[str, ...], str]] = {
     "AutoModelForVision2Seq": (
         ("image_text_to_text", "joined_captions", "captions"),
         "The older name: turn an image, or an image and a text, into text.",
+    ),
+    "AutoModelForObjectDetection": (
+        ("object_detection", "refined_detection", "layered_detection"),
+        TASKS["object_detection"].says,
     ),
     "AutoModelForUniversalSegmentation": (("object_segmentation",), TASKS["object_segmentation"].says),
     "AutoModelWithLMHead": (

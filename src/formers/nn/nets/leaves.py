@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from formers.nn.activations import Activation
 from formers.nn.dropout import Dropout, DropPath
-from formers.nn.fresh import Constant, begins
+from formers.nn.fresh import Constant, Normal, begins
 from formers.nn.spec import nets
 
 
@@ -105,6 +105,11 @@ def _conv(s: nets.Conv) -> nn.Module:
     return begins(made, weight=FanOut()) if s.spread else made
 
 
+def _batch_norm(s: nets.BatchNorm) -> nn.Module:
+    made = nn.BatchNorm2d(s.width, s.eps, s.momentum)
+    return made if s.deviation is None else begins(made, weight=Normal(s.deviation))
+
+
 def _pool(s: nets.Pool) -> nn.Module:
     if not s.size:
         return (nn.AdaptiveMaxPool2d if s.kind == "largest" else nn.AdaptiveAvgPool2d)(s.to)
@@ -125,7 +130,7 @@ def _norm(s: nets.ChannelNorm) -> nn.Module:
 
 LEAVES: dict[type[Any], Callable[[Any], nn.Module]] = {
     nets.Conv: _conv,
-    nets.BatchNorm: lambda s: nn.BatchNorm2d(s.width, s.eps, s.momentum),
+    nets.BatchNorm: _batch_norm,
     nets.ChannelNorm: _norm,
     nets.GroupNorm: lambda s: nn.GroupNorm(s.groups, s.width, s.eps),
     nets.Act: lambda s: nn.Identity() if s.name is None else Activation(s.name),

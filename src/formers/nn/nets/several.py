@@ -50,6 +50,27 @@ def _fold(s: several.Fold, node: Any, x: Any, held: list[Any], size: Size | None
     return tuple(made)
 
 
+def _downward(s: several.Downward, node: Any, x: Any, held: list[Any], size: Size | None, run: Runs) -> Any:
+    made = [x[-1]]
+    for (first, second), near in zip(s.parts, reversed(x[:-1]), strict=True):
+        made[-1] = run((first,), made[-1])
+        large = F.interpolate(made[-1], scale_factor=2.0, mode="nearest")
+        if large.shape[2:] != near.shape[2:]:
+            raise ValueError(
+                f"maps that go on in each other are twice as large each, but {list(large.shape[2:])} is "
+                f"beside {list(near.shape[2:])}: pictures have multiples of the last stride as sides"
+            )
+        made.append(run((second,), torch.cat((large, near), dim=1)))
+    return tuple(reversed(made))
+
+
+def _upward(s: several.Upward, node: Any, x: Any, held: list[Any], size: Size | None, run: Runs) -> Any:
+    made = [x[0]]
+    for (first, second), near in zip(s.parts, x[1:], strict=True):
+        made.append(run((second,), torch.cat((run((first,), made[-1]), near), dim=1)))
+    return tuple(made)
+
+
 def _branches(s: several.Branches, node: Any, x: Any, held: list[Any], size: Size | None, run: Runs) -> Any:
     return tuple(enlarged(run(one, x), x.shape[2:]) for one in s.runs)
 
@@ -154,6 +175,8 @@ def of_several(one: nets.Mark, x: Any, held: list[Any]) -> Any:
 STEPS: dict[type[Any], Callable[..., Any]] = {
     several.Each: _each,
     several.Fold: _fold,
+    several.Downward: _downward,
+    several.Upward: _upward,
     several.Pick: lambda s, node, x, *_: x[s.number],
     several.Last: lambda s, node, x, held, size, run: (*x[:-1], run((s.part,), x[-1])),
     several.Branches: _branches,

@@ -93,11 +93,15 @@ class Conv:
 
 @dataclass(frozen=True)
 class BatchNorm:
-    """Over the images of a batch in training, over what was seen then in evaluation (arXiv:1502.03167)."""
+    """Over the images of a batch in training, over what was seen then in evaluation (arXiv:1502.03167).
+
+    Weights begin as ones, or are drawn around zero with a `deviation`.
+    """
 
     width: int
     eps: float = 1e-5
     momentum: float = 0.1
+    deviation: float | None = None
 
 
 @dataclass(frozen=True)

@@ -43,6 +43,30 @@ class Fold(Step):
 
 
 @dataclass(frozen=True)
+class Downward(Step):
+    """From the last map to the first, each goes on in the one before it (arXiv:1612.03144), all of one width.
+
+    Attributes:
+        parts: for each step, what reads a map (its result takes the map's place), and what reads that result,
+            twice as large, with the map before it beside it.
+    """
+
+    parts: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True)
+class Upward(Step):
+    """From the first map to the last, each goes on in the next one (arXiv:1803.01534, section 3.1).
+
+    Attributes:
+        parts: for each step, what makes the map before half as large, and what reads that with the next one
+            beside it.
+    """
+
+    parts: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True)
 class Pick(Step):
     """One of several maps is left."""
 

@@ -483,6 +483,26 @@ class Vectors:
 
 
 @dataclass(frozen=True)
+class OnMaps(Vectors):
+    """Rows of several maps end to end, or rows that ask such; layers with `Deformable` parts read where.
+
+    Attributes:
+        logits: callers say as logits where rows stand that ask.
+        places: what stands beside rows that ask: what callers say, or what layers (role `query_places`) make
+            of where they stand, of the `boxes` themselves or of `waves` of them.
+        moves: every layer may move rows that ask, where the node `boxes` of the stack holds something for
+            each that says how; `labels` likewise holds what labels them.
+        learns: gradients go through the boxes that callers see, and they see labels too.
+    """
+
+    logits: bool = False
+    places: Literal["given", "boxes", "waves"] = "given"
+    boxes: str = "bbox_embed"
+    labels: str = "class_embed"
+    learns: bool = False
+
+
+@dataclass(frozen=True)
 class Waves:
     """A stem for sounds: samples, read by convolutions along time that make ever longer steps.
 

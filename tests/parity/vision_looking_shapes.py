@@ -1,0 +1,100 @@
+"""Shapes of families whose queries look at several maps of a picture."""
+
+from __future__ import annotations
+
+from typing import Any
+
+BACKBONE = {
+    "model_type": "rt_detr_resnet",
+    "embedding_size": 8,
+    "hidden_sizes": [8, 12, 16, 20],
+    "depths": [1, 1, 1, 1],
+    "layer_type": "basic",
+    "out_indices": [1, 2, 3],
+}
+_RT_DETR = {
+    "backbone_config": BACKBONE,
+    "encoder_hidden_dim": 16,
+    "encoder_in_channels": [8, 12, 16],
+    "encoder_ffn_dim": 24,
+    "encoder_attention_heads": 2,
+    "d_model": 16,
+    "num_queries": 6,
+    "decoder_in_channels": [16, 16, 16],
+    "decoder_ffn_dim": 20,
+    "decoder_layers": 2,
+    "decoder_attention_heads": 2,
+    "num_denoising": 0,  # which it draws; `test_looking` compares that
+}
+_DEFORMABLE = {
+    "backbone_config": {
+        **{"model_type": "resnet", "embedding_size": 8, "hidden_sizes": [8, 8, 16, 16], "depths": [1] * 4},
+        **{"layer_type": "basic", "out_features": ["stage2", "stage3", "stage4"]},
+    },
+    "d_model": 128,  # norms of 32 groups read numbers that are nearly alike where a group has few
+    "encoder_layers": 1,
+    "decoder_layers": 2,
+    "encoder_attention_heads": 4,
+    "decoder_attention_heads": 2,
+    "encoder_ffn_dim": 24,
+    "decoder_ffn_dim": 28,
+    "num_queries": 5,
+}
+TWO_STAGES = {"with_box_refine": True, "two_stage": True, "two_stage_num_proposals": 6}
+_DEEP = {"hidden_sizes": [8, 12, 16, 20], "depths": [1, 2, 1, 1], "embedding_size": 6}
+SHAPES: dict[str, dict[str, dict[str, Any]]] = {
+    "deformable_detr": {"queries stay": {**_DEFORMABLE, "auxiliary_loss": True}},
+    "rt_detr": {"norms on sums": _RT_DETR},
+    "rt_detr_resnet": {"bottlenecks": {**_DEEP, "out_features": ["stage2", "stage4"]}},
+}
+MORE: dict[str, dict[str, dict[str, Any]]] = {
+    "deformable_detr": {
+        "queries move, learned places, five maps": {
+            **{**_DEFORMABLE, "num_feature_levels": 5, "position_embedding_type": "learned"},
+            **{"with_box_refine": True, "auxiliary_loss": True, "activation_function": "gelu"},
+        },
+    },
+    "rt_detr": {
+        "norms before, a fourth map, wide blocks, norms trained": {
+            **_RT_DETR,
+            "normalize_before": True,
+            "num_feature_levels": 4,
+            "hidden_expansion": 0.5,
+            "freeze_backbone_batch_norms": False,
+            "encode_proj_layers": [1, 2],
+            "encoder_layers": 2,
+            "eval_size": 64,
+            "backbone_config": {**BACKBONE, "layer_type": "bottleneck"},
+            "initializer_bias_prior_prob": 0.1,
+            "auxiliary_loss": False,
+        },
+    },
+    "rt_detr_resnet": {
+        "two convolutions": {**_DEEP, "embedding_size": 8, "layer_type": "basic", "hidden_act": "silu"},
+        "halved early": {**_DEEP, "downsample_in_first_stage": True, "downsample_in_bottleneck": True},
+    },
+}
+# the reference's names of modules that files know by others
+_WITHIN = {
+    "self_attn.o_proj": "self_attn.out_proj",
+    "mlp.fc1": "fc1",
+    "mlp.fc2": "fc2",
+    "mlp.activation_fn": "activation_fn",
+}
+_DEFORMED = {
+    "backbone.model": "backbone.conv_encoder.model",
+    "backbone": "backbone.conv_encoder",
+    **{
+        f"{a}.layers.{{i}}.{new}": f"{a}.layers.{{i}}.{old}"
+        for a in ("encoder", "decoder")
+        for new, old in _WITHIN.items()
+    },
+}
+_HOMES = {"decoder.layers": "decoder.layers", "encoder.aifi.{i}.layers": "encoder.encoder.{i}.layers"}
+NEWER: dict[str, dict[str, str]] = {
+    "deformable_detr": _DEFORMED,
+    "rt_detr": {
+        **{f"{a}.{{i}}.{new}": f"{b}.{{i}}.{old}" for a, b in _HOMES.items() for new, old in _WITHIN.items()},
+        "encoder.aifi": "encoder.encoder",
+    },
+}
