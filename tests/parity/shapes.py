@@ -34,6 +34,7 @@ from tests.parity import (
     vision_masks_shapes,
     vision_points_shapes,
     vision_see_shapes,
+    vision_segment_shapes,
     vision_vit_shapes,
     vision_words_shapes,
 )
@@ -891,6 +892,7 @@ for _room in (
     vision_masks_shapes,
     vision_points_shapes,
     vision_see_shapes,
+    vision_segment_shapes,
     vision_conv_shapes,
     vision_vit_shapes,
     vision_words_shapes,
@@ -1179,6 +1181,8 @@ def labels(class_name: str, inputs: dict[str, Any]) -> dict[str, Any]:
         return {}
     if class_name.endswith(("ForObjectDetection", "DetrForSegmentation")):
         return {"labels": vision_detr_shapes.objects("Segmentation" in class_name)}
+    if class_name.endswith(("ForInstanceSegmentation", "ForUniversalSegmentation")):
+        return dict(vision_segment_shapes.segments())
     if "input_values" in inputs:
         return speech_shapes.labels(class_name)
     if "SemanticSegmentation" in class_name:
@@ -1361,7 +1365,7 @@ def _newer_names(model_type: str) -> list[tuple[re.Pattern[str], str]]:
     """Newer paths of a family, the longest first, as patterns, and the older ones as templates."""
     family = family_of(model_type)
     known = {**family.aliases}
-    for room in (vision_dense_shapes, vision_detect_shapes, vision_detr_shapes):
+    for room in (vision_dense_shapes, vision_detect_shapes, vision_detr_shapes, vision_segment_shapes):
         known |= room.NEWER.get(model_type, {})
     found = []
     for newer, older in sorted(known.items(), key=lambda pair: -len(pair[0])):

@@ -92,6 +92,9 @@ def _close(theirs: Any, ours: Any, real: torch.Tensor | None = None) -> None:
         for one, other in zip(theirs, ours, strict=True):
             _close(one, other, flat)
         return
+    if isinstance(theirs, int):  # of a size
+        assert theirs == ours
+        return
     assert theirs.shape == ours.shape
     if real is not None and theirs.shape[: real.dim()] == real.shape:
         theirs, ours = theirs[real], ours[real]

@@ -182,6 +182,7 @@ _OTHERS["dpt"] |= {"fusion_hidden_size": 8, "reassemble_factors": [2, 1, 0.5]}
 MAPS = {"convnext", "convnextv2", "efficientnet", "mobilenet_v1", "poolformer", "regnet", "resnet", "swin"}
 MAPS |= {"swinv2"}
 MAPS |= {"mobilenet_v2", "mobilevit", "upernet", "donut-swin", "superpoint", "timm_backbone"}
+MAPS |= {"maskformer-swin", "maskformer"}
 _FOUR = {"out_indices": [0, 1, 2, 3], "pool_scales": [1], "auxiliary_channels": 8}
 _OTHERS["beit"] = _OTHERS["data2vec-vision"] = {**_IMAGE, **_FOUR}
 _OTHERS["depth_anything"] = {**_OTHERS["dpt"], "patch_size": 4, "reassemble_hidden_size": 32}
@@ -237,6 +238,7 @@ _OTHERS["encoder-decoder"] = {
     "decoder": {**_TOWER, "is_decoder": True, "add_cross_attention": True},
 }
 _OTHERS["donut-swin"] = {name: value for name, value in _OTHERS["swin"].items() if name != "encoder_stride"}
+_OTHERS["maskformer-swin"] = {**_OTHERS["donut-swin"], "out_features": ["stage1", "stage2"]}
 _OTHERS["git_vision_model"] = _IMAGE
 _OTHERS["git"] = {**_BERT, "vision_config": _IMAGE}
 _OTHERS["vilt"] = {**_BERT, **_IMAGE, "num_images": 1}

@@ -106,6 +106,8 @@ FAMILIES: dict[str, tuple[str, str]] = {
     "mamba": ("mamba", "Mamba"),
     "mamba2": ("mamba2", "Mamba2"),
     "marian": ("marian", "Marian"),
+    "maskformer": ("maskformer", "MaskFormer"),
+    "maskformer-swin": ("maskformer_swin", "MaskFormerSwin"),
     "mbart": ("mbart", "MBart"),
     "megatron-bert": ("megatron_bert", "MegatronBert"),
     "minicpm3": ("minicpm3", "MiniCPM3"),

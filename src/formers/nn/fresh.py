@@ -48,6 +48,20 @@ class Uniform:
         tensor.uniform_(self.least, self.bound)
 
 
+class Even:
+    """Evenly drawn within bounds, times `gain`, that follow from what is read and made.
+
+    Glorot and Bengio 2010, "Understanding the difficulty of training deep feedforward neural networks".
+    """
+
+    def __init__(self, gain: float = 1.0) -> None:
+        self.gain = gain
+
+    def fill_(self, tensor: Tensor) -> None:
+        """[out, in, ..]."""
+        nn.init.xavier_uniform_(tensor, self.gain)
+
+
 class Normal:
     """Normal."""
 

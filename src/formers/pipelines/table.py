@@ -237,7 +237,7 @@ TASKS = (
             "AutoModelForUniversalSegmentation",
         ),
         default=("facebook/detr-resnet-50-panoptic", "d53b52a"),
-        heads=("ForSemanticSegmentation", "DetrForSegmentation"),
+        heads=("ForSemanticSegmentation", "ForInstanceSegmentation", "DetrForSegmentation"),
         kind="image",
     ),
     Task(

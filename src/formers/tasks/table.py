@@ -218,6 +218,14 @@ TASKS: dict[str, Task] = {
             "image-segmentation",
             labelled=True,
         ),
+        Task(
+            "instance_masks",
+            ("query_masks", "QueryMasks"),
+            "AutoModelForInstanceSegmentation",
+            "Find the segments of a picture, each by a query.",
+            "image-segmentation",
+            labelled=True,
+        ),
         Task("passages", ("passages", "PassageModel"), "", "Read passages."),
         Task(
             "pretraining",
@@ -444,7 +452,10 @@ _WIDER: dict[str, tuple[tuple[str, ...], str]] = {
         ("image_text_to_text", "joined_captions", "captions"),
         "The older name: turn an image, or an image and a text, into text.",
     ),
-    "AutoModelForUniversalSegmentation": (("object_segmentation",), TASKS["object_segmentation"].says),
+    "AutoModelForUniversalSegmentation": (
+        ("instance_masks", "object_segmentation"),
+        TASKS["object_segmentation"].says,
+    ),
     "AutoModelWithLMHead": (
         ("seq2seq_lm", "masked_lm", "any_lm", "hidden_entities", "causal_lm", "permuted_lm"),
         "The language-model head that the family has; older scripts ask for it without saying which.",
