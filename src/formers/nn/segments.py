@@ -78,7 +78,7 @@ def checked(masks: Any, labels: Any, logits: Tensor) -> list[Segments]:
         if len(label) and not 0 <= int(label.min()) <= int(label.max()) < count:
             raise ValueError(
                 f"picture {place} has class_labels from {int(label.min())} to {int(label.max())}, but the "
-                f"model tells {count} apart (0 to {count - 1}): give the processor the ignore_index of such pixels"
+                f"model tells {count} apart (0 to {count - 1}): the processor's ignore_index leaves pixels out"
             )
         found.append(Segments(label.to(logits.device).long(), mask.to(logits.device).float()))
     return found
