@@ -73,6 +73,35 @@ class Normal:
         tensor.normal_(0.0, self.deviation)
 
 
+class Xavier:
+    """Even, so that what a layer gives varies as what it reads (Glorot and Bengio 2010)."""
+
+    def fill_(self, tensor: Tensor) -> None:
+        """Draw them."""
+        nn.init.xavier_uniform_(tensor)
+
+
+class Rays:
+    """Offsets (x, y) of places: every head looks in a direction of its own, and each point a step further.
+
+    Zhu et al. 2020, arXiv:2010.04159, appendix A.2.
+    """
+
+    def __init__(self, heads: int, points: int) -> None:
+        self.heads, self.points = heads, points
+
+    def fill_(self, tensor: Tensor) -> None:
+        """[heads * maps * points * 2]."""
+        turns = torch.arange(self.heads, dtype=torch.float32) * (2 * math.pi / self.heads)
+        ways = torch.stack((turns.cos(), turns.sin()), -1)
+        ways = ways / ways.abs().amax(-1, keepdim=True)
+        steps = torch.arange(1, self.points + 1)[:, None]
+        found = (ways[:, None, None] * steps).expand(
+            -1, tensor.numel() // (2 * self.heads * self.points), -1, -1
+        )
+        tensor.copy_(found.reshape(-1))
+
+
 class Fades:
     """What softplus turns into minus the logarithms of factors whose squares are even, `least` to `most`."""
 

@@ -18,6 +18,7 @@ from formers.nn.spec.attention import (
     Windowed,
 )
 from formers.nn.spec.chosen import ChosenHeads
+from formers.nn.spec.deformable import Deformable
 from formers.nn.spec.divided import Divided, Films
 from formers.nn.spec.foresight import Foreseen, Foresight
 from formers.nn.spec.integers import Arithmetic, IntegerAttention, IntegerFeedForward, IntegerTokens
@@ -64,6 +65,7 @@ from formers.nn.spec.stems import (
     GivenPatches,
     LearnedPositions,
     Linked,
+    OnMaps,
     Overlapping,
     Patches,
     Pictured,
@@ -108,6 +110,7 @@ __all__ = [
     "Clips",
     "ComputedPositions",
     "Convolution",
+    "Deformable",
     "DeltaRule",
     "Disentangled",
     "Divided",
@@ -142,6 +145,7 @@ __all__ = [
     "Names",
     "NearPositions",
     "Norm",
+    "OnMaps",
     "Overlapping",
     "Part",
     "Patches",

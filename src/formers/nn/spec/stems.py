@@ -483,6 +483,11 @@ class Vectors:
 
 
 @dataclass(frozen=True)
+class OnMaps(Vectors):
+    """Rows of several maps end to end, or rows that ask such; layers with `Deformable` parts read where."""
+
+
+@dataclass(frozen=True)
 class Waves:
     """A stem for sounds: samples, read by convolutions along time that make ever longer steps.
 

@@ -15,6 +15,7 @@ from formers.nn.stems.foreseen import ForeseenStem
 from formers.nn.stems.frames import FrameStem
 from formers.nn.stems.given_patches import GivenPatchStem
 from formers.nn.stems.integers import IntegerStem
+from formers.nn.stems.on_maps import MapRows
 from formers.nn.stems.overlapping import OverlappingStem
 from formers.nn.stems.patches import PatchStem
 from formers.nn.stems.pictured import PicturedStem
@@ -37,6 +38,7 @@ STEMS: dict[type[Any], type[Stem]] = {
     spec.GivenPatches: GivenPatchStem,
     spec.IntegerTokens: IntegerStem,
     spec.Linked: LinkedStem,
+    spec.OnMaps: MapRows,
     spec.Overlapping: OverlappingStem,
     spec.Patches: PatchStem,
     spec.Pictured: PicturedStem,
