@@ -25,7 +25,13 @@ _MASKFORMER = {
     **{"backbone_config": {**_SWIN, "model_type": "swin"}, "decoder_config": _DECODER},
     **{"fpn_feature_size": 32, "mask_feature_size": 8},
 }
+_MASK2FORMER = {
+    **{"backbone_config": {**_SWIN, "model_type": "swin"}, "feature_size": 32, "mask_feature_size": 8},
+    **{"hidden_dim": 16, "encoder_feedforward_dim": 24, "dim_feedforward": 24, "encoder_layers": 2},
+    **{"decoder_layers": 5, "num_attention_heads": 4, "num_queries": 6, "train_num_points": 40},
+}
 SHAPES: dict[str, dict[str, dict[str, Any]]] = {
+    "mask2former": {"windows": _MASK2FORMER},
     "maskformer": {"windows": _MASKFORMER},
     "maskformer-swin": {
         "two of four stages, windows larger than the grid": {
@@ -35,6 +41,13 @@ SHAPES: dict[str, dict[str, dict[str, Any]]] = {
     },
 }
 MORE: dict[str, dict[str, dict[str, Any]]] = {
+    "mask2former": {
+        "convolutions, norms first, two larger maps, no projection, gelu": {
+            **{**_MASK2FORMER, "backbone_config": _RESNET, "pre_norm": True, "common_stride": 2},
+            **{"hidden_dim": 32, "activation_function": "gelu", "importance_sample_ratio": 1.0},
+            **{"no_object_weight": 0.3, "class_weight": 1.0, "mask_weight": 2.0, "dice_weight": 3.0},
+        },
+    },
     "maskformer": {
         "convolutions, losses of all layers, gelu, weights": {
             **{**_MASKFORMER, "backbone_config": _RESNET, "no_object_weight": 0.3, "mask_weight": 3.0},

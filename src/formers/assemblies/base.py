@@ -62,6 +62,8 @@ _BESIDE = (
     "pixel_decoder_hidden_states",
     "transformer_decoder_last_hidden_state",
     "transformer_decoder_hidden_states",
+    "transformer_decoder_intermediate_states",
+    "masks_queries_logits",
 )
 
 

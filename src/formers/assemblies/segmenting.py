@@ -15,7 +15,7 @@ from formers.assemblies.encoder_decoder import stack_part
 from formers.core.outputs import ModelOutput, PixelsOutput, QueriesOutput, SegmentStatesOutput
 from formers.model.base import PreTrainedModel
 from formers.nn import spec
-from formers.nn.fresh import Even, begins
+from formers.nn.fresh import Xavier, begins
 from formers.nn.nets.tree import call, fill, part_of
 from formers.nn.places import SinePlaces
 from formers.nn.spec import nets
@@ -109,7 +109,7 @@ class Segmenting(Assembly):
         place(asks, "queries", "queries_embedder", nn.Embedding(self.queries(config), made.width))
         if read != made.width:
             narrow = nn.Conv2d(read, made.width, kernel_size=1)
-            place(asks, "narrow", "input_projection", begins(narrow, weight=Even(config.init_xavier_std)))
+            place(asks, "narrow", "input_projection", begins(narrow, weight=Xavier(config.init_xavier_std)))
         part = stack_part(self.inner(config), QueryHalf(self.half, spec.Vectors), spec.Vectors)
         place(asks, "decoder", "decoder", part)
         place(model, "asks", "transformer_module", asks)
@@ -122,11 +122,7 @@ class Segmenting(Assembly):
             ValueError: for tensors of other shapes.
         """
         ask.padded = watched(model) if ask.padded is None else ask.padded
-        pixels, seen = pixels_in(given), given.get("pixel_mask")
-        if seen is not None and tuple(seen.shape) != (len(pixels), *pixels.shape[2:]):
-            wanted = [len(pixels), *pixels.shape[2:]]
-            raise ValueError(f"pixel_mask must have shape {wanted}, not {list(seen.shape)}")
-        found = leaf(model, "pixels")(pixels)
+        found = leaf(model, "pixels")(self.images(given))
         node = leaf(model, "asks")
         asked = node(found[0], *((ask,) if isinstance(node, QueriesNode) else ()))
         record = SegmentStatesOutput(found[0], found[1], asked[0], attentions=asked.attentions)
@@ -135,6 +131,23 @@ class Segmenting(Assembly):
             record.pixel_decoder_hidden_states = found.decoder_hidden_states
             record.transformer_decoder_hidden_states = asked.hidden_states
             record.hidden_states = (*found[2], *found[3], *asked.hidden_states)
+        return self.states(record)
+
+    def images(self, given: Mapping[str, Any]) -> Tensor:
+        """What is read.
+
+        Raises:
+            TypeError: for what is no tensor.
+            ValueError: for tensors of other shapes.
+        """
+        pixels, seen = pixels_in(given), given.get("pixel_mask")
+        wanted = [len(pixels), *pixels.shape[2:]]
+        if seen is not None and list(seen.shape) != wanted:
+            raise ValueError(f"pixel_mask must have shape {wanted}, not {list(seen.shape)}")
+        return pixels
+
+    def states(self, record: SegmentStatesOutput) -> States:
+        """What heads read."""
         return states_in(record)
 
     def output(self, model: Any, states: States) -> ModelOutput:

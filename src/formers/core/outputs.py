@@ -513,6 +513,17 @@ class PixelsOutput(ModelOutput):
 
 
 @dataclasses.dataclass
+class MaskedQueriesOutput(ModelOutput):
+    """What queries became [B, Q, E], behind every layer, normed and not, [Q, B, E], and their masks there."""
+
+    last_hidden_state: Tensor | None = None
+    hidden_states: tuple[Tensor, ...] | None = None
+    attentions: tuple[Tensor, ...] | None = None
+    masks_queries_logits: tuple[Tensor, ...] | None = None
+    intermediate_hidden_states: tuple[Tensor, ...] | None = None
+
+
+@dataclasses.dataclass
 class SegmentStatesOutput(ModelOutput):
     """What queries for segments [B, Q, E] became, and the maps that they read; see `PixelsOutput`."""
 
@@ -522,6 +533,8 @@ class SegmentStatesOutput(ModelOutput):
     encoder_hidden_states: tuple[Tensor, ...] | None = None
     pixel_decoder_hidden_states: tuple[Tensor, ...] | None = None
     transformer_decoder_hidden_states: tuple[Tensor, ...] | None = None
+    transformer_decoder_intermediate_states: tuple[Tensor, ...] | None = None
+    masks_queries_logits: tuple[Tensor, ...] | None = None
     hidden_states: tuple[Tensor, ...] | None = None
     attentions: tuple[Tensor, ...] | None = None
 

@@ -106,6 +106,7 @@ FAMILIES: dict[str, tuple[str, str]] = {
     "mamba": ("mamba", "Mamba"),
     "mamba2": ("mamba2", "Mamba2"),
     "marian": ("marian", "Marian"),
+    "mask2former": ("mask2former", "Mask2Former"),
     "maskformer": ("maskformer", "MaskFormer"),
     "maskformer-swin": ("maskformer_swin", "MaskFormerSwin"),
     "mbart": ("mbart", "MBart"),

@@ -48,20 +48,6 @@ class Uniform:
         tensor.uniform_(self.least, self.bound)
 
 
-class Even:
-    """Evenly drawn within bounds, times `gain`, that follow from what is read and made.
-
-    Glorot and Bengio 2010, "Understanding the difficulty of training deep feedforward neural networks".
-    """
-
-    def __init__(self, gain: float = 1.0) -> None:
-        self.gain = gain
-
-    def fill_(self, tensor: Tensor) -> None:
-        """[out, in, ..]."""
-        nn.init.xavier_uniform_(tensor, self.gain)
-
-
 class Normal:
     """Normal."""
 
@@ -74,11 +60,14 @@ class Normal:
 
 
 class Xavier:
-    """Even, so that what a layer gives varies as what it reads (Glorot and Bengio 2010)."""
+    """Even, so that what a layer gives varies as what it reads, times `gain` (Glorot and Bengio 2010)."""
+
+    def __init__(self, gain: float = 1.0) -> None:
+        self.gain = gain
 
     def fill_(self, tensor: Tensor) -> None:
         """Draw them."""
-        nn.init.xavier_uniform_(tensor)
+        nn.init.xavier_uniform_(tensor, self.gain)
 
 
 class Rays:

@@ -14,10 +14,25 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from formers.core.extras import need
-from formers.nn.matching import Pairs, mask_losses
+from formers.nn.matching import Pairs, dice, mask_losses, padded
 
 _ALPHA, _GAMMA = 0.25, 2  # of the focal loss (arXiv:1708.02002), for pixels of a segment
 Found = tuple[Tensor, Tensor]  # logits of labels [B, Q, C + 1] and of pixels [B, Q, h, w]
+
+
+@dataclass(frozen=True)
+class Points:
+    """Masks are compared at points of theirs alone (Kirillov et al. 2019, arXiv:1912.08193).
+
+    Attributes:
+        count: how many.
+        drawn: so many times as many are drawn, of which the most doubtful are taken,
+        doubtful: but for a share of them all that is just drawn: one less this.
+    """
+
+    count: int
+    drawn: float
+    doubtful: float
 
 
 @dataclass(frozen=True)
@@ -30,6 +45,7 @@ class SegmentMatching:
         dice: that of what both have in common, likewise.
         labels: weight of the labels' loss in that sum.
         nothing: weight of queries that have no segment in the mean cross entropy; the others have 1.
+        points: where masks are compared, by their cross entropy; None for everywhere, by the focal loss.
     """
 
     label: float
@@ -37,6 +53,7 @@ class SegmentMatching:
     dice: float
     labels: float
     nothing: float
+    points: Points | None = None
 
 
 @dataclass(frozen=True)
@@ -78,7 +95,7 @@ def checked(masks: Any, labels: Any, logits: Tensor) -> list[Segments]:
         if len(label) and not 0 <= int(label.min()) <= int(label.max()) < count:
             raise ValueError(
                 f"picture {place} has class_labels from {int(label.min())} to {int(label.max())}, but the "
-                f"model tells {count} apart (0 to {count - 1}): the processor's ignore_index leaves pixels out"
+                f"model tells {count} apart (0 to {count - 1}): ignore_index of processors leaves some out"
             )
         found.append(Segments(label.to(logits.device).long(), mask.to(logits.device).float()))
     return found
@@ -125,10 +142,13 @@ def losses(
     every = torch.full(logits.shape[:2], logits.shape[-1] - 1, device=logits.device)
     every[place] = torch.cat([one.labels[own] for one, own in zip(there, mine, strict=True)])
     right = [one.masks[own] for one, own in zip(there, mine, strict=True)]
-    return {
-        "loss_cross_entropy": F.cross_entropy(logits.float().transpose(1, 2), every, weight.float()),
-        **mask_losses(masks[place], right, max(sum(len(one.labels) for one in there), 1)),
-    }
+    count = max(sum(len(one.labels) for one in there), 1)
+    if costs.points is None:
+        found = mask_losses(masks[place], right, count)
+    else:
+        found = point_losses(masks[place].float(), padded(right), costs.points, count)
+    labels = F.cross_entropy(logits.float().transpose(1, 2), every, weight.float())
+    return {"loss_cross_entropy": labels, **found}
 
 
 @torch.no_grad()
@@ -143,8 +163,13 @@ def match(logits: Tensor, masks: Tensor, there: Sequence[Segments], costs: Segme
     assign = need("scipy.optimize", "vision", "matching segments").linear_sum_assignment
     largest, found = torch.finfo(torch.float32).max, []
     for shares, own, right in zip(logits.float().softmax(-1), masks.float(), there, strict=True):
-        small = F.interpolate(right.masks[:, None], own.shape[1:], mode="nearest")[:, 0]
-        cost = pair_costs(own.flatten(1), small.flatten(1), costs) - costs.label * shares[:, right.labels]
+        if costs.points is None:
+            small = F.interpolate(right.masks[:, None], own.shape[1:], mode="nearest").flatten(1)
+            own = own.flatten(1)
+        else:  # the same places of all
+            at = torch.rand(1, costs.points.count, 2, device=own.device)
+            own, small = (sampled(one, at.expand(len(one), -1, -1)) for one in (own, right.masks))
+        cost = pair_costs(own, small, costs) - costs.label * shares[:, right.labels]
         rows, columns = assign(cost.nan_to_num(largest, largest, largest).cpu().numpy())
         found.append((torch.from_numpy(rows), torch.from_numpy(columns)))
     return found
@@ -153,8 +178,46 @@ def match(logits: Tensor, masks: Tensor, there: Sequence[Segments], costs: Segme
 def pair_costs(logits: Tensor, right: Tensor, costs: SegmentMatching) -> Tensor:
     """What every pair of masks costs, of queries [Q, pixels] and of segments [N, pixels]: [Q, N]."""
     shares = logits.sigmoid()
-    on = _ALPHA * (1 - shares) ** _GAMMA * F.softplus(-logits)
-    off = (1 - _ALPHA) * shares**_GAMMA * F.softplus(logits)
+    on, off = F.softplus(-logits), F.softplus(logits)
+    if costs.points is None:
+        on, off = _ALPHA * (1 - shares) ** _GAMMA * on, (1 - _ALPHA) * shares**_GAMMA * off
     apart = (on @ right.T + off @ (1 - right).T) / logits.shape[1]
     both = shares.sum(1)[:, None] + right.sum(1)
     return costs.mask * apart + costs.dice * (1 - (2 * shares @ right.T + 1) / (both + 1))
+
+
+def sampled(masks: Tensor, at: Tensor) -> Tensor:
+    """What masks [N, h, w] have at places [N, P, (x, y)], shares of width and height: [N, P]."""
+    if not len(masks):
+        return masks.new_zeros(0, at.shape[1])
+    return F.grid_sample(masks[:, None], 2 * at[:, :, None] - 1, align_corners=False)[:, 0, :, 0]
+
+
+def point_losses(masks: Tensor, right: Tensor, points: Points, count: int) -> dict[str, Tensor]:
+    """`loss_mask`, of single points, and `loss_dice`, divided by `count`, where masks are in doubt.
+
+    Args:
+        masks: [N, h, w], logits.
+        right: [N, height, width].
+        points: which places of theirs are compared.
+        count: of segments.
+    """
+    with torch.no_grad():
+        at = doubtful(masks, points)
+        there = sampled(right, at)
+    own = sampled(masks, at)
+    return {
+        "loss_mask": F.binary_cross_entropy_with_logits(own, there, reduction="none").mean(1).sum() / count,
+        "loss_dice": dice(own, there).sum() / count,
+    }
+
+
+def doubtful(masks: Tensor, points: Points) -> Tensor:
+    """Places in masks [N, h, w] where the logits are near zero, and some others: [N, P, (x, y)]."""
+    drawn = torch.rand(len(masks), int(points.count * points.drawn), 2, device=masks.device)
+    kept = int(points.count * points.doubtful)
+    near = (-sampled(masks, drawn).abs()).topk(kept, dim=1).indices
+    found = drawn.gather(1, near[..., None].expand(-1, -1, 2))
+    if kept == points.count:
+        return found
+    return torch.cat((found, torch.rand(len(masks), points.count - kept, 2, device=masks.device)), dim=1)

@@ -237,7 +237,12 @@ TASKS = (
             "AutoModelForUniversalSegmentation",
         ),
         default=("facebook/detr-resnet-50-panoptic", "d53b52a"),
-        heads=("ForSemanticSegmentation", "ForInstanceSegmentation", "DetrForSegmentation"),
+        heads=(
+            "ForSemanticSegmentation",
+            "ForInstanceSegmentation",
+            "ForUniversalSegmentation",
+            "DetrForSegmentation",
+        ),
         kind="image",
     ),
     Task(

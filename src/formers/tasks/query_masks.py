@@ -80,6 +80,52 @@ class SegmentTask(TaskModel):
         return SegmentsOutput(loss, logits, masks, earlier, **self._assembly.passed_on(states))
 
 
+@dataclass(frozen=True)
+class Labels:
+    """How labels are read off queries whose masks the model without a head finds.
+
+    Attributes:
+        matching: what counts in the loss.
+        width: E, of queries.
+    """
+
+    matching: SegmentMatching
+    width: int
+
+
+class MaskLabels(SegmentTask):
+    """Labels of queries that have masks, behind every layer."""
+
+    _by_place = ("pixel_values", "mask_labels", "class_labels", "pixel_mask", "output_hidden_states")
+
+    def _place_head(self, spec: Labels, config: Any) -> None:
+        self.num_labels = int(config.num_labels)
+        fill(self, nets.Node({"class_predictor": nets.Dense(spec.width, self.num_labels + 1)}))
+        self._place_weights(spec)
+
+    def _states(self, given: dict[str, Any], ask: Ask) -> States:
+        """With those of all layers."""
+        states = super()._states(given, replace(ask, hidden=True))
+        states.extras["normed"] = states.extras.pop("transformer_decoder_intermediate_states")
+        return states if ask.hidden else without_hidden(states)
+
+    def _finish(
+        self, states: States, given: dict[str, Any], targets: dict[str, Any], items: Any
+    ) -> ModelOutput:
+        masks, normed = states.extras.pop("masks_queries_logits"), states.extras.pop("normed")
+        labels = [call(part_of(self, "class_predictor"), (x.transpose(0, 1),), None) for x in normed]
+        found = list(zip(labels, masks, strict=True))
+        return self._segments(states, given, targets, [found[-1], *found[:-1]])
+
+
+def without_hidden(states: States) -> States:
+    """Without the hidden states that nobody asked for."""
+    states.pass_.trace.pop("hidden_states", None)
+    for name in [name for name in states.extras if name.endswith("hidden_states")]:
+        del states.extras[name]
+    return states
+
+
 class QueryMasks(SegmentTask):
     """Labels and masks of queries, whose products with the pixels are the masks."""
 
@@ -99,11 +145,7 @@ class QueryMasks(SegmentTask):
         every = wiring(self).facts["head"].every
         states = super()._states(given, replace(ask, hidden=ask.hidden or every))
         states.extras["every"] = states.extras.get("transformer_decoder_hidden_states")
-        if not ask.hidden:
-            states.pass_.trace.pop("hidden_states", None)
-            for name in [name for name in states.extras if name.endswith("hidden_states")]:
-                del states.extras[name]
-        return states
+        return states if ask.hidden else without_hidden(states)
 
     def _finish(
         self, states: States, given: dict[str, Any], targets: dict[str, Any], items: Any

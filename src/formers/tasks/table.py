@@ -226,6 +226,14 @@ TASKS: dict[str, Task] = {
             "image-segmentation",
             labelled=True,
         ),
+        Task(
+            "mask_labels",
+            ("query_masks", "MaskLabels"),
+            "",
+            "Find the segments of a picture, each by a query that its mask guides.",
+            "image-segmentation",
+            labelled=True,
+        ),
         Task("passages", ("passages", "PassageModel"), "", "Read passages."),
         Task(
             "pretraining",
@@ -453,7 +461,7 @@ _WIDER: dict[str, tuple[tuple[str, ...], str]] = {
         "The older name: turn an image, or an image and a text, into text.",
     ),
     "AutoModelForUniversalSegmentation": (
-        ("instance_masks", "object_segmentation"),
+        ("instance_masks", "mask_labels", "object_segmentation"),
         TASKS["object_segmentation"].says,
     ),
     "AutoModelWithLMHead": (

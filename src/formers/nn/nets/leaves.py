@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from formers.nn.activations import Activation
 from formers.nn.dropout import Dropout, DropPath
-from formers.nn.fresh import Constant, Even, begins
+from formers.nn.fresh import Constant, Xavier, begins
 from formers.nn.spec import nets
 
 
@@ -106,7 +106,7 @@ def _conv(s: nets.Conv) -> nn.Module:
 
 
 def _even(made: nn.Module, gain: float | None) -> nn.Module:
-    return made if gain is None else begins(made, weight=Even(gain))
+    return made if gain is None else begins(made, weight=Xavier(gain))
 
 
 def _pool(s: nets.Pool) -> nn.Module:

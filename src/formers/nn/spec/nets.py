@@ -77,7 +77,7 @@ class Conv:
 
     `same` pads as TensorFlow does, by the size of what is read. Fresh weights are normal; if `spread`, their
     deviation follows from what is made (He et al. 2015, arXiv:1502.01852). With a `gain` they are even, and
-    what is read and made bounds them, times that (`fresh.Even`).
+    what is read and made bounds them, times that (`fresh.Xavier`).
     """
 
     read: int
