@@ -21,12 +21,12 @@ from formers.nn.activations import Activation
 from formers.nn.dropout import drop
 from formers.nn.fresh import Constant, Normal, Uniform, Xavier, begins
 from formers.nn.leaves import linear
-from formers.nn.nets.tree import fill
+from formers.nn.nets.tree import fill, part_of
 from formers.nn.places import SinePlaces
 from formers.nn.spec import nets
 from formers.nn.spec.masked import MaskedQueries
 from formers.nn.steps import apply_rows
-from formers.nn.tree import Group, leaf, place, wiring
+from formers.nn.tree import Group, leaf, place, place_tensor, wiring
 
 
 @dataclass(eq=False)
@@ -74,6 +74,31 @@ class QueryAttention(Group):
         return made.transpose(0, 1), weights
 
 
+class PackedAttention(Group):
+    """Attention whose three projections are one matrix, as torch's own `MultiheadAttention` keeps them."""
+
+    def __init__(self, s: MaskedQueries) -> None:
+        super().__init__()
+        wiring(self).facts["spec"] = s
+        place_tensor(self, "in", "in_proj_weight", torch.empty(3 * s.width, s.width), Xavier(s.gain))
+        place_tensor(self, "in_bias", "in_proj_bias", torch.empty(3 * s.width), Constant(0.0))
+        place(self, "o", "out_proj", begins(linear("linear", s.width, s.width), weight=Xavier(s.gain)))
+
+    def forward(
+        self, query: Tensor, key: Tensor, value: Tensor, attn_mask: Tensor | None = None
+    ) -> tuple[Tensor]:
+        """[Q, B, E] and twice [S, B, E] -> [Q, B, E]; `attn_mask` [B * H, Q, S], bool, hides."""
+        s: MaskedQueries = wiring(self).facts["spec"]
+        weights, biases = leaf(self, "in").chunk(3), leaf(self, "in_bias").chunk(3)
+        q, k, v = (
+            F.linear(x, weight, bias).view(*x.shape[:2], s.heads, -1).permute(1, 2, 0, 3)
+            for x, weight, bias in zip((query, key, value), weights, biases, strict=True)
+        )
+        seen = None if attn_mask is None else ~attn_mask.view(*q.shape[:3], k.shape[2])
+        mixed = F.scaled_dot_product_attention(q, k, v, seen, s.dropout if self.training else 0.0)
+        return (leaf(self, "o")(mixed.permute(2, 0, 1, 3).flatten(2)),)
+
+
 class MaskedLayer(Group):
     """A look at a map, attention of queries to each other, a feed-forward."""
 
@@ -83,10 +108,7 @@ class MaskedLayer(Group):
         place(self, "own", s.layer["own"], QueryAttention(s))
         place(self, "act", s.layer["act"], Activation(s.act))
         place(self, "own_norm", s.layer["own_norm"], nn.LayerNorm(s.width))
-        across = nn.MultiheadAttention(s.width, s.heads, s.dropout)
-        begins(across, in_proj_weight=Xavier(s.gain), in_proj_bias=Constant(0.0))
-        begins(across.out_proj, weight=Xavier(s.gain))
-        place(self, "across", s.layer["across"], across)
+        place(self, "across", s.layer["across"], PackedAttention(s))
         place(self, "across_norm", s.layer["across_norm"], nn.LayerNorm(s.width))
         for role, widths in (("up", (s.width, s.inner)), ("down", (s.inner, s.width))):
             place(self, role, s.layer[role], begins(linear("linear", *widths), weight=Xavier(s.gain)))
@@ -115,9 +137,7 @@ class MaskedLayer(Group):
         weights: list[Tensor | None] = []
 
         def across(x: Tensor) -> Tensor:
-            look = {} if wanted.watched else {"need_weights": False}
-            keys = memory + places
-            found: Tensor = leaf(self, "across")(x + own, keys, memory, attn_mask=hidden, **look)[0]
+            found: Tensor = leaf(self, "across")(x + own, memory + places, memory, attn_mask=hidden)[0]
             return found
 
         def each_other(x: Tensor) -> Tensor:
@@ -241,7 +261,7 @@ class MaskedAsking(Group):
         place(self, "places", "position_embedder", SinePlaces(s.width))
         for role, name in (("from", "queries_embedder"), ("queries", "queries_features")):
             place(self, role, name, begins(nn.Embedding(s.queries, s.width), weight=Normal(1.0)))
-        place(self, "narrow", "input_projections", nn.ModuleList(_narrow(s) for _ in range(s.levels)))
+        fill(self, nets.Node({"input_projections": nets.row(*[_narrow(s)] * s.levels)}))
         place(self, "decoder", "decoder", MaskedDecoder(s))
         level = begins(nn.Embedding(s.levels, s.width), weight=Normal(1.0))
         place(self, "level", "level_embed", level)
@@ -254,7 +274,7 @@ class MaskedAsking(Group):
         level: Tensor = leaf(self, "level").weight
         for i, one in enumerate(multi_scale_features):
             at = leaf(self, "places")(shape=one.shape, device=one.device, dtype=one.dtype)
-            narrow = leaf(self, "narrow")[i](one).flatten(2) + level[i, :, None]
+            narrow = part_of(self, f"input_projections.{i}")(one).flatten(2) + level[i, :, None]
             memory.append(narrow.permute(2, 0, 1))
             places.append(at.flatten(2).permute(2, 0, 1))
         batch, decoder = len(mask_features), leaf(self, "decoder")
@@ -265,7 +285,7 @@ class MaskedAsking(Group):
         return found
 
 
-def _narrow(s: MaskedQueries) -> nn.Module:
+def _narrow(s: MaskedQueries) -> nets.Conv | nets.Act:
     if s.read == s.width and not s.projects:
-        return nn.Sequential()
-    return begins(nn.Conv2d(s.read, s.width, kernel_size=1), weight=Xavier(s.gain))
+        return nets.Act()
+    return nets.Conv(s.read, s.width, bias=True, gain=s.gain)
