@@ -35,6 +35,7 @@ from tests.parity import (
     vision_masks_shapes,
     vision_points_shapes,
     vision_see_shapes,
+    vision_segment_shapes,
     vision_vit_shapes,
     vision_words_shapes,
 )
@@ -893,6 +894,7 @@ for _room in (
     vision_masks_shapes,
     vision_points_shapes,
     vision_see_shapes,
+    vision_segment_shapes,
     vision_conv_shapes,
     vision_vit_shapes,
     vision_words_shapes,
@@ -1181,6 +1183,8 @@ def labels(class_name: str, inputs: dict[str, Any]) -> dict[str, Any]:
         return {}
     if class_name.endswith(("ForObjectDetection", "DetrForSegmentation")):
         return {"labels": vision_detr_shapes.objects("Segmentation" in class_name)}
+    if class_name.endswith(("ForInstanceSegmentation", "ForUniversalSegmentation")):
+        return dict(vision_segment_shapes.segments())
     if "input_values" in inputs:
         return speech_shapes.labels(class_name)
     if "SemanticSegmentation" in class_name:
@@ -1364,7 +1368,11 @@ def _newer_names(model_type: str) -> list[tuple[re.Pattern[str], str]]:
     """Newer paths of a family, the longest first, as patterns, and the older ones as templates."""
     family = family_of(model_type)
     known = {**family.aliases}
-    for room in (vision_dense_shapes, vision_detect_shapes, vision_detr_shapes, vision_looking_shapes):
+    rooms = (
+        *(vision_dense_shapes, vision_detect_shapes, vision_detr_shapes),
+        *(vision_looking_shapes, vision_segment_shapes),
+    )
+    for room in rooms:
         known |= room.NEWER.get(model_type, {})
     found = []
     for newer, older in sorted(known.items(), key=lambda pair: -len(pair[0])):

@@ -93,6 +93,7 @@ ONLY_THERE = {
     **dict.fromkeys(
         ("deformable_detr", "rt_detr"), re.compile(r"layers\.\d+\.mlp$|\.(encoder|self)_attn\.attn$")
     ),
+    "maskformer": re.compile(r"layers\.\d+\.mlp$"),
     "table-transformer": re.compile(r"(^|\.)backbone$"),  # it holds places beside maps, and is not called
     "yolos": re.compile(r"\.interpolation$"),  # what stretches positions has no node of its own
     "recurrent_gemma": re.compile(r"\.temporal_block\.rotary_emb$"),  # here all layers share the turns
@@ -265,12 +266,14 @@ PARTS = re.compile(
 )
 
 
-# the reference changes in place what a feed-forward, a norm, a convolution or a linear leaf returned, which
-# backward hooks forbid; its RWKV writes states in place that the backward pass wants as they were
+# the reference changes in place what a feed-forward, a norm, a convolution, a linear leaf or a stage of maps
+# returned, which backward hooks forbid; its RWKV writes states in place that the backward pass wants as they
+# were
 _IN_PLACE = (
     "deformable_detr",
     "falcon",
     "flaubert",
+    "maskformer",
     "regnet",
     "resnet",
     "rt_detr",
@@ -310,7 +313,8 @@ def _edit_output(_module: nn.Module, _args: Any, out: Any) -> Any:
     if isinstance(out, (tuple, list)):
         return type(out)((_edit_output(_module, _args, out[0]), *out[1:]))
     key = next(iter(out.keys()))
-    out[key] = edited(out[key])
+    held = out[key]
+    out[key] = tuple(edited(one) for one in held) if isinstance(held, tuple) else edited(held)  # all maps
     return out
 
 

@@ -67,7 +67,7 @@ ELSEWHERE = {
     "timm_backbone": {"plain": {"backbone": "resnet18"}},
 }
 # the reference's names of modules that files know by others
-_WITHIN = {
+WITHIN = {
     "self_attn.o_proj": "self_attn.out_proj",
     "encoder_attn.o_proj": "encoder_attn.out_proj",
     "mlp.fc1": "fc1",
@@ -80,7 +80,7 @@ _LAYER = {
     **{
         f"{part}.layers.{{i}}.{new}": f"{part}.layers.{{i}}.{old}"
         for part in ("encoder", "decoder")
-        for new, old in _WITHIN.items()
+        for new, old in WITHIN.items()
     },
 }
 _MASKS = {

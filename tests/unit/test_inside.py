@@ -194,6 +194,7 @@ _OTHERS["dpt"] |= {"fusion_hidden_size": 8, "reassemble_factors": [2, 1, 0.5]}
 MAPS = {"convnext", "convnextv2", "efficientnet", "mobilenet_v1", "poolformer", "regnet", "resnet", "swin"}
 MAPS |= {"rt_detr_resnet", "swinv2"}
 MAPS |= {"mobilenet_v2", "mobilevit", "upernet", "donut-swin", "superpoint", "timm_backbone"}
+MAPS |= {"mask2former", "maskformer", "maskformer-swin"}
 _FOUR = {"out_indices": [0, 1, 2, 3], "pool_scales": [1], "auxiliary_channels": 8}
 _OTHERS["beit"] = _OTHERS["data2vec-vision"] = {**_IMAGE, **_FOUR}
 _OTHERS["depth_anything"] = {**_OTHERS["dpt"], "patch_size": 4, "reassemble_hidden_size": 32}
@@ -249,6 +250,23 @@ _OTHERS["encoder-decoder"] = {
     "decoder": {**_TOWER, "is_decoder": True, "add_cross_attention": True},
 }
 _OTHERS["donut-swin"] = {name: value for name, value in _OTHERS["swin"].items() if name != "encoder_stride"}
+_SEGMENTED = {"model_type": "swin", "image_size": 16, "patch_size": 2, "embed_dim": 8, "window_size": 2}
+_SEGMENTED |= {
+    "depths": [1] * 4,
+    "num_heads": [2] * 4,
+    "out_features": _OTHERS["upernet"]["backbone_config"]["out_features"],
+}
+_OTHERS["maskformer"] = {"backbone_config": _SEGMENTED, "fpn_feature_size": 32, "mask_feature_size": 8}
+_OTHERS["maskformer"]["decoder_config"] = {
+    **{"model_type": "detr", "d_model": 16, "decoder_layers": 1, "decoder_attention_heads": 2},
+    **{"decoder_ffn_dim": 16, "num_queries": 3},
+}
+_OTHERS["mask2former"] = {
+    **{"backbone_config": _SEGMENTED, "feature_size": 32, "mask_feature_size": 8, "hidden_dim": 16},
+    **{"encoder_feedforward_dim": 16, "dim_feedforward": 16, "encoder_layers": 1, "decoder_layers": 2},
+    **{"num_attention_heads": 2, "num_queries": 3, "train_num_points": 20},
+}
+_OTHERS["maskformer-swin"] = {**_OTHERS["donut-swin"], "out_features": ["stage1", "stage2"]}
 _OTHERS["git_vision_model"] = _IMAGE
 _OTHERS["git"] = {**_BERT, "vision_config": _IMAGE}
 _OTHERS["vilt"] = {**_BERT, **_IMAGE, "num_images": 1}

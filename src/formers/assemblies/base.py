@@ -65,6 +65,13 @@ _BESIDE = (
     "text_model_output",
     "vision_model_output",
     "extract_features",
+    "hidden_states_spatial_dimensions",
+    "pixel_decoder_last_hidden_state",
+    "pixel_decoder_hidden_states",
+    "transformer_decoder_last_hidden_state",
+    "transformer_decoder_hidden_states",
+    "transformer_decoder_intermediate_states",
+    "masks_queries_logits",
 )
 
 

@@ -46,6 +46,11 @@ _PARTS = {(stem, routes): _part_class(stem, routes) for stem in STEMS for routes
 globals().update({kind.__name__: kind for kind in _PARTS.values()})  # so that models can be pickled
 
 
+def stack_part(config: Any, assembly: Single, stem: type[Any], routes: bool = False) -> StackPart:
+    """A stack that stands within a model, with that kind of stem."""
+    return _PARTS[stem, routes](config, assembly)
+
+
 def _together(config: Any) -> bool:
     """No stack has a token table of its own."""
     return False
@@ -143,7 +148,7 @@ class EncoderDecoder(Assembly):
                 table = token_table(stem.vocabulary, stem.width, stem.padding_idx, stem.table_scale)
                 place(model, "token", self.table, table)
             own = getattr(config, name) if self.composed else config
-            part = _PARTS[type(stem), self.routes](own, self.halves[name])
+            part = stack_part(own, self.halves[name], type(stem), self.routes)
             place(model, name, name, part)
             if has(part, "token") and not has(model, "token"):
                 wiring(model).roles["token"] = (name, *wiring(part).roles["token"])

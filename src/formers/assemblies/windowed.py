@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from types import MappingProxyType
 from typing import Any
@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from formers.assemblies.base import Assembly, BaseModel
-from formers.core.outputs import BaseModelOutputWithPooling, ModelOutput
+from formers.core.outputs import BaseModelOutputWithPooling, InnerWindowsOutput, ModelOutput
 from formers.model.base import PreTrainedModel
 from formers.nn.attend import eager
 from formers.nn.layout import Layout
@@ -23,6 +23,8 @@ from formers.nn.tree import has, leaf, wiring
 from formers.nn.watch import watched
 from formers.stacks.stack import Ask, States
 
+_SIZES = "hidden_states_spatial_dimensions"
+
 
 class Windowed(Assembly):
     """One network of windows.
@@ -32,7 +34,7 @@ class Windowed(Assembly):
         kept: files of a backbone keep the norm of the last states, which it does not read.
     """
 
-    inputs = (
+    inputs: tuple[str, ...] = (
         "pixel_values",
         "bool_masked_pos",
         "interpolate_pos_encoding",
@@ -72,15 +74,16 @@ class Windowed(Assembly):
         """
         made: Windows = wiring(model).facts["spec"]
         images = _read(model, made, given)
-        looked, maps = watched(model) or bool(ask.padded), bool(wiring(model).facts.get("maps"))
+        looked, maps = watched(model) or bool(ask.padded), _gives_maps(model, made)
         x, grid = leaf(model, "embeddings")(
             images, given.get("bool_masked_pos"), bool(given.get("interpolate_pos_encoding"))
         )
         way = Way(
             grid,
             watched=looked,
-            whole=maps,
+            whole=maps or made.whole,
             before=maps,
+            inner=made.inner_states,
             eager=ask.attentions or ask.backend == "eager",
             recompute=model.gradient_checkpointing and model.training and torch.is_grad_enabled(),
             hidden=[] if ask.hidden else None,
@@ -99,6 +102,8 @@ class Windowed(Assembly):
                 shown = [one.flatten(2).transpose(1, 2) for one in way.maps]
             pass_.trace["hidden_states"] = list(shown)
             states.extras["reshaped_hidden_states"] = tuple(way.maps)
+        if made.inner_states:
+            states.extras[_SIZES] = tuple(_sizes(grid, len(made.depths)))
         if way.weights is not None:
             pass_.trace["attentions"] = list(way.weights)
         if has(model, "pooler"):
@@ -128,6 +133,45 @@ class Windowed(Assembly):
     def layer_class(self, name: str) -> type[nn.Module]:
         """The class of nodes of that name."""
         return node_class(name, True)
+
+
+class InnerWindowed(Windowed):
+    """A network of windows whose hidden states are those of every layer (`spec.windows`), and their sizes."""
+
+    inputs = tuple(name for name in Windowed.inputs if name != "bool_masked_pos")
+
+    def output(self, model: Any, states: States) -> ModelOutput:
+        """The last rows, their mean, how many places every stage has, and what was asked for."""
+        return InnerWindowsOutput(states.last, states.pooled, **self.passed_on(states))
+
+    def passed_on(self, states: States) -> dict[str, Any]:
+        """Hidden states, weights and sizes."""
+        found = super().passed_on(states)
+        del found["reshaped_hidden_states"]
+        return {**found, _SIZES: states.extras[_SIZES]}
+
+    def received(self, states: States, given: Mapping[str, Any]) -> States:
+        """With the maps of the patches, and of the stages before they are merged."""
+        found: Any = states.hidden
+        patches, *stages = found
+        first, *sizes = states.extras[_SIZES]
+        rows = [patches, *(one[-1] for one in stages)]
+        pairs = zip(rows, (first, first, *sizes[:-1]), strict=True)
+        states.extras["maps"] = tuple(one.transpose(1, 2).unflatten(2, size) for one, size in pairs)
+        return states
+
+
+def _sizes(grid: tuple[int, int], stages: int) -> Iterator[tuple[int, int]]:
+    """Places down and across of the patches, and then behind every stage."""
+    yield grid
+    for number in range(1, stages + 1):
+        grid = grid if number == stages else (-(-grid[0] // 2), -(-grid[1] // 2))
+        yield grid
+
+
+def _gives_maps(model: Any, made: Windows) -> bool:
+    """Whether maps of the stages are what is wanted of it."""
+    return bool(wiring(model).facts.get("maps")) and not made.inner_states
 
 
 def _read(model: Any, made: Windows, given: dict[str, Any]) -> Tensor:

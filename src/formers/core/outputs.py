@@ -50,6 +50,21 @@ class BaseModelOutputWithPooling(ModelOutput):
 
 
 @dataclasses.dataclass
+class InnerWindowsOutput(ModelOutput):
+    """Rows of patches [B, T, E] and their mean [B, E].
+
+    `hidden_states` are those of the patches, and for every stage a tuple of those before and after each of
+    its layers; `hidden_states_spatial_dimensions` how many places down and across there are, behind each.
+    """
+
+    last_hidden_state: Tensor | None = None
+    pooler_output: Tensor | None = None
+    hidden_states: tuple[Any, ...] | None = None
+    hidden_states_spatial_dimensions: tuple[tuple[int, int], ...] | None = None
+    attentions: tuple[Tensor, ...] | None = None
+
+
+@dataclasses.dataclass
 class Seq2SeqModelOutput(ModelOutput):
     """Decoder states [B, T, E] with the encoder's [B, S, E] beside them."""
 
@@ -482,6 +497,68 @@ class Seq2SeqSpanOutput(ModelOutput):
     encoder_hidden_states: tuple[Tensor, ...] | None = None
     encoder_attentions: tuple[Tensor, ...] | None = None
     encoder_global_attentions: tuple[Tensor, ...] | None = None
+
+
+@dataclasses.dataclass
+class PixelsOutput(ModelOutput):
+    """Maps of a picture: the backbone's, and those that a decoder of pixels makes of them, [B, C, h, w] each.
+
+    `encoder_hidden_states` are all maps of the backbone, `decoder_hidden_states` those of the decoder.
+    """
+
+    encoder_last_hidden_state: Tensor | None = None
+    decoder_last_hidden_state: Tensor | None = None
+    encoder_hidden_states: tuple[Tensor, ...] | None = None
+    decoder_hidden_states: tuple[Tensor, ...] | None = None
+
+
+@dataclasses.dataclass
+class MaskedQueriesOutput(ModelOutput):
+    """What queries became [B, Q, E], behind every layer, normed and not, [Q, B, E], and their masks there."""
+
+    last_hidden_state: Tensor | None = None
+    hidden_states: tuple[Tensor, ...] | None = None
+    attentions: tuple[Tensor, ...] | None = None
+    masks_queries_logits: tuple[Tensor, ...] | None = None
+    intermediate_hidden_states: tuple[Tensor, ...] | None = None
+
+
+@dataclasses.dataclass
+class SegmentStatesOutput(ModelOutput):
+    """What queries for segments [B, Q, E] became, and the maps that they read; see `PixelsOutput`."""
+
+    encoder_last_hidden_state: Tensor | None = None
+    pixel_decoder_last_hidden_state: Tensor | None = None
+    transformer_decoder_last_hidden_state: Tensor | None = None
+    encoder_hidden_states: tuple[Tensor, ...] | None = None
+    pixel_decoder_hidden_states: tuple[Tensor, ...] | None = None
+    transformer_decoder_hidden_states: tuple[Tensor, ...] | None = None
+    transformer_decoder_intermediate_states: tuple[Tensor, ...] | None = None
+    masks_queries_logits: tuple[Tensor, ...] | None = None
+    hidden_states: tuple[Tensor, ...] | None = None
+    attentions: tuple[Tensor, ...] | None = None
+
+
+@dataclasses.dataclass
+class SegmentsOutput(ModelOutput):
+    """Segments of pictures: a label and a mask for every query, as logits.
+
+    `class_queries_logits` is [B, Q, C + 1], whose last label says that there is nothing;
+    `masks_queries_logits` [B, Q, h, w]; `auxiliary_logits` has both for the layers before the last.
+    """
+
+    loss: Tensor | None = None
+    class_queries_logits: Tensor | None = None
+    masks_queries_logits: Tensor | None = None
+    auxiliary_logits: list[dict[str, Tensor]] | None = None
+    encoder_last_hidden_state: Tensor | None = None
+    pixel_decoder_last_hidden_state: Tensor | None = None
+    transformer_decoder_last_hidden_state: Tensor | None = None
+    encoder_hidden_states: tuple[Tensor, ...] | None = None
+    pixel_decoder_hidden_states: tuple[Tensor, ...] | None = None
+    transformer_decoder_hidden_states: tuple[Tensor, ...] | None = None
+    hidden_states: tuple[Tensor, ...] | None = None
+    attentions: tuple[Tensor, ...] | None = None
 
 
 @dataclasses.dataclass

@@ -60,11 +60,14 @@ class Normal:
 
 
 class Xavier:
-    """Even, so that what a layer gives varies as what it reads (Glorot and Bengio 2010)."""
+    """Even, so that what a layer gives varies as what it reads, times `gain` (Glorot and Bengio 2010)."""
+
+    def __init__(self, gain: float = 1.0) -> None:
+        self.gain = gain
 
     def fill_(self, tensor: Tensor) -> None:
         """Draw them."""
-        nn.init.xavier_uniform_(tensor)
+        nn.init.xavier_uniform_(tensor, self.gain)
 
 
 class Rays:

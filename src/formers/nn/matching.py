@@ -224,15 +224,20 @@ def mask_losses(masks: Tensor, right: Sequence[Tensor], objects: int) -> dict[st
         right: for each picture [n, height, width].
         objects: by how many the sums are divided.
     """
-    down, across = (max(one.shape[axis] for one in right) for axis in (1, 2))
-    there = torch.cat(
-        [F.pad(one.float(), (0, across - one.shape[2], 0, down - one.shape[1])) for one in right]
-    ).flatten(1)
-    large = F.interpolate(masks[:, None].float(), (down, across), mode="bilinear", align_corners=False)
+    whole = padded(right)
+    there = whole.flatten(1)
+    large = F.interpolate(masks[:, None].float(), whole.shape[1:], mode="bilinear", align_corners=False)
     return {
         "loss_mask": focal(large.flatten(1), there).mean(1).sum() / objects,
         "loss_dice": dice(large.flatten(1), there).sum() / objects,
     }
+
+
+def padded(masks: Sequence[Tensor]) -> Tensor:
+    """Masks of several pictures, [n, height, width], with zeros up to the size of the largest: [N, ..]."""
+    down, across = (max(one.shape[axis] for one in masks) for axis in (1, 2))
+    rooms = ((0, across - one.shape[2], 0, down - one.shape[1]) for one in masks)
+    return torch.cat([F.pad(one.float(), room) for one, room in zip(masks, rooms, strict=True)])
 
 
 def focal(logits: Tensor, right: Tensor, alpha: float = 0.25, gamma: float = 2.0) -> Tensor:

@@ -244,7 +244,12 @@ TASKS = (
             "AutoModelForUniversalSegmentation",
         ),
         default=("facebook/detr-resnet-50-panoptic", "d53b52a"),
-        heads=("ForSemanticSegmentation", "DetrForSegmentation"),
+        heads=(
+            "ForSemanticSegmentation",
+            "ForInstanceSegmentation",
+            "ForUniversalSegmentation",
+            "DetrForSegmentation",
+        ),
         kind="image",
     ),
     Task(

@@ -37,11 +37,12 @@ def sizes_of(target_sizes: Any, count: int) -> list[tuple[int, int] | None]:
 def _enlarged(maps: Tensor, size: tuple[int, int], mode: str = "bilinear") -> Tensor:
     from torch.nn import functional as F
 
-    return F.interpolate(maps[None], size=size, mode=mode, align_corners=False)[0]
+    corners = {} if mode == "nearest" else {"align_corners": False}
+    return F.interpolate(maps[None], size=size, mode=mode, **corners)[0]
 
 
-def _by_query(outputs: Any) -> tuple[Tensor, Tensor]:
-    """Logits [B, Q, C + 1] and logits of masks [B, Q, h, w].
+def _by_query(outputs: Any, edge: int | None = None) -> tuple[Tensor, Tensor]:
+    """Logits [B, Q, C + 1] and logits of masks [B, Q, h, w], enlarged to squares where that has an `edge`.
 
     Raises:
         ValueError: for outputs that have none.
@@ -53,7 +54,9 @@ def _by_query(outputs: Any) -> tuple[Tensor, Tensor]:
         raise ValueError(
             f"these outputs hold no masks, but {', '.join(outputs.keys())}: use a model that segments"
         )
-    return labels, masks
+    return labels, masks if edge is None else _enlarged(masks.flatten(0, 1), (edge, edge)).view(
+        *masks.shape[:2], edge, edge
+    )
 
 
 def semantic(
@@ -61,6 +64,7 @@ def semantic(
     target_sizes: Any = None,
     return_segmentation_scores: bool = False,
     nothing: bool = True,
+    edge: int | None = None,
 ) -> list[Any]:
     """The best label of every pixel, [height, width] int64 for each picture.
 
@@ -69,6 +73,7 @@ def semantic(
         target_sizes: see `sizes_of`.
         return_segmentation_scores: answers hold `segmentation` and `segmentation_scores` [C, height, width].
         nothing: the last label of a query says that there is nothing.
+        edge: masks by queries are made squares of that edge first.
 
     Raises:
         ValueError: for another number of sizes.
@@ -77,7 +82,7 @@ def semantic(
     if logits is None or logits.dim() != 4:
         import torch
 
-        labels, masks = _by_query(outputs)
+        labels, masks = _by_query(outputs, edge)
         shares = labels.softmax(-1)
         shares = shares[..., :-1] if nothing else shares
         logits = torch.einsum("bqc,bqhw->bchw", shares, masks.sigmoid())
@@ -97,6 +102,7 @@ def segments(
     overlap_mask_area_threshold: float = 0.8,
     target_sizes: Any = None,
     label_ids_to_fuse: Collection[int] = (),
+    edge: int | None = None,
 ) -> list[dict[str, Any]]:
     """Segments of every picture: masks of queries that are sure of a label, each pixel to the surest of them.
 
@@ -107,12 +113,13 @@ def segments(
         overlap_mask_area_threshold: share of that mask that must be left to the segment.
         target_sizes: see `sizes_of`.
         label_ids_to_fuse: labels of which a picture has one segment at most.
+        edge: see `semantic`.
 
     Returns:
         For each picture `segmentation` [height, width], the segments' numbers from 1, and 0 elsewhere (-1
         without a segment); and `segments_info`: `id`, `label_id`, `was_fused`, `score` of each query in it.
     """
-    labels, masks = _by_query(outputs)
+    labels, masks = _by_query(outputs, edge)
     scores, best = labels.softmax(-1).max(-1)  # [B, Q]
     sizes = sizes_of(target_sizes, len(labels))
     found = []
@@ -165,6 +172,7 @@ def panoptic(
     overlap_mask_area_threshold: float = 0.8,
     label_ids_to_fuse: Collection[int] | None = None,
     target_sizes: Any = None,
+    edge: int | None = None,
 ) -> list[dict[str, Any]]:
     """`segments`, where some labels have one segment at most."""
     if label_ids_to_fuse is None:
@@ -172,7 +180,8 @@ def panoptic(
             "label_ids_to_fuse is not given: every segment of a label stays apart", key="no labels to fuse"
         )
     fused = label_ids_to_fuse or ()
-    return segments(outputs, threshold, mask_threshold, overlap_mask_area_threshold, target_sizes, fused)
+    areas = (mask_threshold, overlap_mask_area_threshold)
+    return segments(outputs, threshold, *areas, target_sizes, fused, edge)
 
 
 def instances(
@@ -189,6 +198,70 @@ def instances(
         for one in found:
             one["segmentation"] = run_lengths(one["segmentation"])
     return found
+
+
+def surest(
+    outputs: Any,
+    threshold: float = 0.5,
+    mask_threshold: float = 0.5,
+    overlap_mask_area_threshold: float = 0.8,
+    target_sizes: Any = None,
+    return_coco_annotation: bool = False,
+    return_binary_maps: bool = False,
+    edge: int | None = None,
+) -> list[dict[str, Any]]:
+    """Segments of the surest pairs of a query and a label, as many as there are queries.
+
+    A pair's score is the label's probability times the mean of the mask's (arXiv:2112.01527).
+
+    Args:
+        outputs: logits and masks by queries.
+        threshold: least score.
+        mask_threshold: without effect, as in the ecosystem: pixels of a mask are those with a logit above 0.
+        overlap_mask_area_threshold: without effect, likewise: masks may overlap.
+        target_sizes: see `sizes_of`.
+        return_coco_annotation: run lengths in place of the map.
+        return_binary_maps: or a mask for each segment, [N, height, width], where there is one.
+        edge: see `semantic`.
+
+    Returns:
+        As `segments`, numbered from 0; a pixel of several has the last one's number, and -1 without any.
+
+    Raises:
+        ValueError: for both forms at once.
+    """
+    import torch
+
+    if return_coco_annotation and return_binary_maps:
+        raise ValueError("one of return_coco_annotation and return_binary_maps can be had, not both")
+    labels, masks = _by_query(outputs, edge)
+    shares, found = labels.softmax(-1)[..., :-1], []
+    for share, mask, size in zip(shares, masks, sizes_of(target_sizes, len(labels)), strict=True):
+        scores, at = share.flatten().topk(len(share), sorted=False)
+        mask, label = mask[at // share.shape[1]], at % share.shape[1]
+        inside = (mask > 0).float()
+        sure = (mask.sigmoid() * inside).sum((1, 2)) / (inside.sum((1, 2)) + 1e-6)
+        inside = inside if size is None else _enlarged(inside, size, "nearest")
+        scores = scores * sure
+        kept = (scores >= threshold) & inside.any(2).any(1)
+        number, own = torch.full(inside.shape[1:], -1.0), inside[kept]
+        for i, one in enumerate(own):
+            number[one.bool()] = i
+        info = [
+            {"id": i, "label_id": int(name), "was_fused": False, "score": round(float(score), 6)}
+            for i, (name, score) in enumerate(zip(label[kept], scores[kept], strict=True))
+        ]
+        drawn: Any = own if return_binary_maps and len(own) else number
+        drawn = run_lengths(number) if return_coco_annotation else drawn
+        found.append({"segmentation": drawn, "segments_info": info})
+    return found
+
+
+# Mask2Former's masks are made as large as the pictures that it was trained on
+_TRAINED_ON = 384
+semantic_in_squares = functools.partial(semantic, edge=_TRAINED_ON)
+panoptic_in_squares = functools.partial(panoptic, edge=_TRAINED_ON)
+surest_in_squares = functools.partial(surest, edge=_TRAINED_ON)
 
 
 def run_lengths(segmentation: Tensor) -> list[list[int]]:

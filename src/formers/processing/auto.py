@@ -18,6 +18,7 @@ from formers.processing.objects import ObjectImageProcessor
 from formers.processing.patches import PatchImageProcessor
 from formers.processing.pointed import PointedImageProcessor
 from formers.processing.recipes import CLASSES, MODEL_TYPES, RECIPES
+from formers.processing.segmented import SegmentImageProcessor
 
 
 class UnknownProcessor(ValueError):
@@ -35,6 +36,7 @@ def _class_of(family: str) -> type[BaseImageProcessor]:
     if recipe.masks:
         own["model_input_names"] = ["pixel_values", "pixel_mask"]
     base = ObjectImageProcessor if recipe.objects else BaseImageProcessor
+    base = SegmentImageProcessor if recipe.segments else base
     base = PatchImageProcessor if recipe.fit == "patches" else base
     base = FilmImageProcessor if recipe.films else base
     base = PointedImageProcessor if recipe.pointed else base

@@ -120,8 +120,12 @@ class BaseImageProcessor(Settings):
         found |= self._beside(sizes)
         if beside is not None:
             found["labels"] = self._labels(beside, now, sizes)
-        made = BatchFeature(found, call["return_tensors"])
+        made = self._made(found, call["return_tensors"])
         return made if call["device"] is None else made.to(call["device"])
+
+    def _made(self, found: dict[str, Any], tensors: Any) -> BatchFeature:
+        """What is returned: `found`, as such tensors."""
+        return BatchFeature(found, tensors)
 
     def _beside(self, sizes: list[Sizes]) -> dict[str, Any]:
         """What goes along with the pictures of those sizes."""
@@ -147,7 +151,11 @@ class BaseImageProcessor(Settings):
         if now.get("do_flip_channel_order"):
             found = [one[::-1] for one in found]
         made: dict[str, Any] = {"pixel_values": found}
-        pads = now["do_pad"] and not self.recipe.framed and self.recipe.fit != "blurred square"
+        pads = (
+            (now["do_pad"] or self.recipe.segments)
+            and not self.recipe.framed
+            and self.recipe.fit != "blurred square"
+        )
         if pads and now["size_divisor"] and not self.recipe.masks:
             found = [steps.padded_to_multiple(one, now["size_divisor"]) for one in found]
         elif pads:

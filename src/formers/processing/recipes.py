@@ -29,7 +29,8 @@ class PILImageResampling(IntEnum):
 # nearest whole multiples below the picture's own; as it says, of a square in which the picture lies, blurred;
 # as many patches as there may be at most; the shortest edge as the shortest of both; what `size`
 # says, to the nearest pixel; whole multiples of 16 below what it says, unless it says both edges; the
-# shortest edge as it says, the longest 1333 / 800 of that at most, both cut to whole multiples.
+# shortest edge as it says, the longest 1333 / 800 of that at most, both cut to whole multiples; as it says,
+# and up to whole multiples.
 Fit = Literal[
     "size",
     "shared crop",
@@ -43,6 +44,7 @@ Fit = Literal[
     "nearest",
     "sixteens",
     "cut to multiples",
+    "up to multiples",
 ]
 
 
@@ -58,6 +60,7 @@ class Recipe:
         films: films are taken, whose frames are the pictures.
         framed: pictures stand in the middle of rooms of `size`, with zeros around; a pair is (width, height).
         objects: annotations of objects are taken.
+        segments: maps of segments are taken, of which masks and labels are made.
         masks: what is padded is as large as the largest, and comes with `pixel_mask`.
         pointed: sizes come along, by which points find their places, and masks the pictures' sizes.
         model_types: model types whose checkpoints may leave the class out.
@@ -71,6 +74,7 @@ class Recipe:
     films: bool = False
     framed: bool = False
     objects: bool = False
+    segments: bool = False
     masks: bool = False
     pointed: bool = False
     model_types: tuple[str, ...] = ()
@@ -112,6 +116,24 @@ _DETR = Recipe(
     masks=True,
     model_types=("detr", "table-transformer"),
     answers={"object_detection": "objects", **_SEGMENTS},
+)
+_QUERIED = Recipe(
+    {
+        **_DEFAULT,
+        **_MAPS,
+        "resample": BILINEAR,
+        "size": {"shortest_edge": 800, "longest_edge": 1333},
+        "size_divisor": 32,
+        "ignore_index": None,
+        "num_labels": None,
+    },
+    fit="up to multiples",
+    square=False,
+    maps=True,
+    segments=True,
+    masks=True,
+    model_types=("maskformer",),
+    answers={**_SEGMENTS, "instance_segmentation": "surest"},
 )
 
 RECIPES: dict[str, Recipe] = {
@@ -196,6 +218,15 @@ RECIPES: dict[str, Recipe] = {
         square=False,
         model_types=("levit",),
     ),
+    "Mask2Former": replace(
+        _QUERIED.but("mask2former"),
+        answers={
+            "semantic_segmentation": "semantic_in_squares",
+            "instance_segmentation": "surest_in_squares",
+            "panoptic_segmentation": "panoptic_in_squares",
+        },
+    ),
+    "MaskFormer": _QUERIED,
     "MobileNetV1": _MOBILE.but("mobilenet_v1"),
     "MobileNetV2": replace(_MOBILE.but("mobilenet_v2", **_MAPS), maps=True, answers=_SEMANTIC),
     "MobileViT": Recipe(

@@ -163,6 +163,10 @@ def fitted(
         return (_multiple(scales[0] * height, step), _multiple(scales[1] * width, step)), None
     if fit == "cut to multiples":
         return _cut_to(height, width, size.shortest_edge, settings.get("size_divisor") or 1), None
+    if fit == "up to multiples":
+        step = settings.get("size_divisor") or 1
+        down, across = by_size(height, width, size)
+        return (-(-down // step) * step, -(-across // step) * step), None
     if fit == "nearest" and {*size} == {"longest_edge"}:
         return rounded(height, width, size["longest_edge"]), None
     if fit == "sixteens" and "shortest_edge" in size:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from formers.core.extras import need
 from formers.processing.reading import BadPicture, pillow
+from formers.processing.recipes import NEAREST
 
 Array = NDArray[Any]
 
@@ -72,6 +73,14 @@ def resized(image: Any, height: int, width: int, resample: int, name: str = "the
     if min(height, width) < 1:
         raise BadPicture(f"{name} would be resized to {height} x {width} pixels: it is too long and narrow")
     scaled = False
+    if (
+        resample == NEAREST
+        and isinstance(image, np.ndarray)
+        and image.dtype.kind in "iu"
+        and image.max() > 255
+    ):
+        large = pillow().fromarray(image[..., 0].astype(np.int32))  # numbers of segments
+        return pixels(large.resize((width, height), resample=resample))
     if isinstance(image, np.ndarray):
         scaled = not _are_bytes(image, name)
         if scaled:

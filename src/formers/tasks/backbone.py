@@ -23,7 +23,8 @@ class Spec:
 
     Attributes:
         widths: channels of the hidden states, the first one's before the first stage.
-        norms: path of a node with a norm for each stage that is given out; None for no norms.
+        norms: path of a node with a norm for each stage that is given out; None for no norms. If `every`, it
+            is a list with one for every stage, and the patches themselves are never given out.
         norm: the spec of one, of so many channels; it reads `rows` [B, H * W, C], or the map.
         shared: path of one norm of all hidden states that are given out; whether it is `applied`, as that of
             the `last` one may be all the same (then whoever looks sees it called for all of them).
@@ -35,6 +36,7 @@ class Spec:
     norms: str | None = None
     norm: Callable[[int], Any] | None = None
     rows: bool = False
+    every: bool = False
     shared: str | None = None
     applied: bool = True
     last: bool = False
@@ -81,7 +83,14 @@ class Backbone(TaskModel):
         wiring(self._owner()).facts["maps"] = True  # a trunk below is asked for these alone
         if spec.shared is not None and spec.norm is not None:
             place(self, "shared", spec.shared, leaf_of(spec.norm(spec.widths[-1])))
-        if spec.norms is not None and spec.norm is not None:
+        if spec.every and self.stage_names[0] in self.out_features:
+            raise ValueError(
+                f"{type(self).__name__} gives out maps of stages alone: leave {self.stage_names[0]!r} out of "
+                "out_features"
+            )
+        if spec.norms is not None and spec.norm is not None and spec.every:
+            hold(self, spec.norms, nn.ModuleList(leaf_of(spec.norm(width)) for width in spec.widths[1:]))
+        elif spec.norms is not None and spec.norm is not None:
             channels = zip(self.out_features, self.channels, strict=True)
             norms = {stage: leaf_of(spec.norm(width)) for stage, width in channels}
             hold(self, spec.norms, nn.ModuleDict(norms))
@@ -134,15 +143,18 @@ class Backbone(TaskModel):
         norms: Any = None if spec.norms is None else self.get_submodule(spec.norms)
         maps: Any = []
         found = states.extras.get("maps") or states.hidden or ()
-        for stage, state in zip(self.stage_names, found, strict=False):
+        for number, (stage, state) in enumerate(zip(self.stage_names, found, strict=False)):
             given_out = stage in self.out_features
             applied = spec.applied or (spec.last and stage == self.stage_names[-1])
             if spec.shared is not None and applied and (given_out or spec.last and states.watched):
                 state = leaf(self, "shared")(state)
+            if spec.every and number and states.watched and not given_out:
+                _by_rows(norms[number - 1], state)  # who looks sees all of them
             if given_out:
                 shaped = state if spec.shaped is None else spec.shaped(self, state, given)
                 if norms is not None:
-                    shaped = _by_rows(norms[stage], shaped) if spec.rows else norms[stage](shaped)
+                    norm = norms[number - 1] if spec.every else norms[stage]
+                    shaped = _by_rows(norm, shaped) if spec.rows else norm(shaped)
                 maps.append(shaped)
         if spec.scales is not None:
             maps = compute(self, (several.Each(tuple(spec.scales)),), maps, [], None)

@@ -218,6 +218,22 @@ TASKS: dict[str, Task] = {
             "image-segmentation",
             labelled=True,
         ),
+        Task(
+            "instance_masks",
+            ("query_masks", "QueryMasks"),
+            "AutoModelForInstanceSegmentation",
+            "Find the segments of a picture, each by a query.",
+            "image-segmentation",
+            labelled=True,
+        ),
+        Task(
+            "mask_labels",
+            ("query_masks", "MaskLabels"),
+            "",
+            "Find the segments of a picture, each by a query that its mask guides.",
+            "image-segmentation",
+            labelled=True,
+        ),
         Task("passages", ("passages", "PassageModel"), "", "Read passages."),
         Task(
             "layered_detection",
@@ -464,7 +480,10 @@ _WIDER: dict[str, tuple[tuple[str, ...], str]] = {
         ("object_detection", "refined_detection", "layered_detection"),
         TASKS["object_detection"].says,
     ),
-    "AutoModelForUniversalSegmentation": (("object_segmentation",), TASKS["object_segmentation"].says),
+    "AutoModelForUniversalSegmentation": (
+        ("instance_masks", "mask_labels", "object_segmentation"),
+        TASKS["object_segmentation"].says,
+    ),
     "AutoModelWithLMHead": (
         ("seq2seq_lm", "masked_lm", "any_lm", "hidden_entities", "causal_lm", "permuted_lm"),
         "The language-model head that the family has; older scripts ask for it without saying which.",

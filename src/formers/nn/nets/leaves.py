@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from formers.nn.activations import Activation
 from formers.nn.dropout import Dropout, DropPath
-from formers.nn.fresh import Constant, Normal, begins
+from formers.nn.fresh import Constant, Normal, Xavier, begins
 from formers.nn.spec import nets
 
 
@@ -102,7 +102,11 @@ def _conv(s: nets.Conv) -> nn.Module:
     pad = s.dilation * (s.kernel // 2) if s.padding is None else s.padding
     kind = SameConv if s.same else nn.Conv2d
     made = kind(s.read, s.made, s.kernel, s.stride, 0 if s.same else pad, s.dilation, s.groups, bias=s.bias)
-    return begins(made, weight=FanOut()) if s.spread else made
+    return _even(begins(made, weight=FanOut()) if s.spread else made, s.gain)
+
+
+def _even(made: nn.Module, gain: float | None) -> nn.Module:
+    return made if gain is None else begins(made, weight=Xavier(gain))
 
 
 def _batch_norm(s: nets.BatchNorm) -> nn.Module:
@@ -138,7 +142,7 @@ LEAVES: dict[type[Any], Callable[[Any], nn.Module]] = {
     nets.Larger: lambda s: nn.Upsample(scale_factor=s.factor, mode="bilinear", align_corners=s.corners),
     nets.Spread: lambda s: nn.ConvTranspose2d(s.read, s.made, s.factor, stride=s.factor),
     nets.Pad: lambda s: nn.ZeroPad2d(s.sides),
-    nets.Dense: lambda s: nn.Linear(s.read, s.made, s.bias),
+    nets.Dense: lambda s: _even(nn.Linear(s.read, s.made, s.bias), s.gain),
     nets.Responses: lambda s: begins(Responses(s.width), weight=Constant(0.0), bias=Constant(0.0)),
     nets.Drop: _drop,
 }

@@ -45,9 +45,13 @@ def _fold(s: several.Fold, node: Any, x: Any, held: list[Any], size: Size | None
     for i, one in enumerate(reversed(x)):
         pair = [*made[-1:], one][:: -1 if s.near else 1]
         told = x[-i - 2].shape[2:] if s.told and i + 1 < len(x) else None
-        part = f"{s.part}.{i}"
+        part = f"{s.part}.{i - bool(s.first)}" if made or not s.first else s.first
         made.append(run((Within(part) if made else part,), pair[-1], pair[:-1], told))
-    return tuple(made)
+    return tuple(made[bool(s.first) :])
+
+
+def _raised(s: several.Raised, node: Any, x: Any, held: list[Any], size: Size | None, run: Runs) -> Any:
+    return F.interpolate(held.pop(), x.shape[2:], mode="nearest") + x
 
 
 def _downward(s: several.Downward, node: Any, x: Any, held: list[Any], size: Size | None, run: Runs) -> Any:
@@ -177,6 +181,7 @@ STEPS: dict[type[Any], Callable[..., Any]] = {
     several.Fold: _fold,
     several.Downward: _downward,
     several.Upward: _upward,
+    several.Raised: _raised,
     several.Pick: lambda s, node, x, *_: x[s.number],
     several.Last: lambda s, node, x, held, size, run: (*x[:-1], run((s.part,), x[-1])),
     several.Branches: _branches,

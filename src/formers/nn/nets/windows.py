@@ -44,18 +44,21 @@ class Way:
         watched: every module is called.
         whole: windows keep their size and are moved also where one holds the whole grid.
         before: maps are those before they are merged.
+        inner: hidden states are those before and after every layer.
         eager: attention weights are written out.
         recompute: layers, in the backward pass.
-        hidden: takes rows; `maps` takes maps; `weights` those of every stage's last layer. None: not wanted.
+        hidden: takes rows, or tuples of them; `maps` takes maps; `weights` those of every stage's last layer.
+            None: not wanted.
     """
 
     grid: tuple[int, int]
     watched: bool = True
     whole: bool = False
     before: bool = False
+    inner: bool = False
     eager: bool = True
     recompute: bool = False
-    hidden: list[Tensor] | None = None
+    hidden: list[Any] | None = None
     maps: list[Tensor] | None = None
     weights: list[Tensor] | None = None
     memo: dict[Any, Any] = field(default_factory=dict)
@@ -253,11 +256,16 @@ class WindowStage(Group):
     def forward(self, x: Tensor, grid: tuple[int, int] | None = None, way: Way | None = None) -> Any:
         """[B, H * W, C] -> rows, their map, and the last layer's weights."""
         way, weights = way or (_square(x) if grid is None else Way(grid)), None
+        inner = []
         for layer in leaf(self, "layers"):
+            inner.append(x)
             if way.recompute:
                 x, weights = checkpoint(layer, x, way.grid, way, use_reentrant=False)
             else:
                 x, weights = layer(x, way.grid, way)
+            inner.append(x)
+        if way.inner and way.hidden is not None:
+            way.hidden.append(tuple(inner))
         shaped = _map(x, way) if way.before and way.maps is not None else None
         if has(self, "merge"):
             x = leaf(self, "merge")(x, way.grid, way)
@@ -286,7 +294,8 @@ class WindowEncoder(Group):
             way.hidden.append(x)
         for stage in leaf(self, "stages"):
             x, shaped, weights = stage(x, way.grid, way)
-            for kept, one in ((way.hidden, x), (way.maps, shaped), (way.weights, weights)):
+            rows = None if way.inner else way.hidden
+            for kept, one in ((rows, x), (way.maps, shaped), (way.weights, weights)):
                 if kept is not None:
                     kept.append(one)
         return BaseModelOutput(x)

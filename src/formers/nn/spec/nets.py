@@ -76,7 +76,8 @@ class Conv:
     """A convolution, with `padding` on all sides; half the kernel's reach, where nothing is said.
 
     `same` pads as TensorFlow does, by the size of what is read. Fresh weights are normal; if `spread`, their
-    deviation follows from what is made (He et al. 2015, arXiv:1502.01852).
+    deviation follows from what is made (He et al. 2015, arXiv:1502.01852). With a `gain` they are even, and
+    what is read and made bounds them, times that (`fresh.Xavier`).
     """
 
     read: int
@@ -89,6 +90,7 @@ class Conv:
     padding: int | None = None
     same: bool = False
     spread: bool = False
+    gain: float | None = None
 
 
 @dataclass(frozen=True)
@@ -171,11 +173,12 @@ class Pad:
 
 @dataclass(frozen=True)
 class Dense:
-    """A linear layer over channels that stand last."""
+    """A linear layer over channels that stand last; for `gain` see `Conv`."""
 
     read: int
     made: int
     bias: bool = True
+    gain: float | None = None
 
 
 @dataclass(frozen=True)
@@ -235,6 +238,13 @@ def row(*parts: Any, keep: bool = False, first: int = 0) -> Node:
     names = [str(i) for i in range(first, first + len(parts))]
     run = [one for name in names for one in ((name, KEEP) if keep else (name,))]
     return Node(dict(zip(names, parts, strict=True)), tuple(run))
+
+
+def perceptron(*widths: int, gain: float | None = None) -> Node:
+    """Linear layers of those widths, the first of which is read; between them stands relu."""
+    pairs, last = zip(widths[:-1], widths[1:], strict=True), len(widths) - 2
+    layers = enumerate(Dense(read, made, gain=gain) for read, made in pairs)
+    return row(*(row(one, Act("relu" if i < last else None)) for i, one in layers))
 
 
 def rates(last: float, depths: Sequence[int]) -> list[list[float]]:

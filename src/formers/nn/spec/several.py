@@ -35,11 +35,18 @@ class Fold(Step):
         part: the list; what its parts make are the maps that are left, the smallest first.
         near: they are called with the map first, and with what was made before it second.
         told: they are told the size of the map that follows.
+        first: the part that reads the last map, before those of the list; what it makes is not left.
     """
 
     part: str
     near: bool = False
     told: bool = False
+    first: str = ""
+
+
+@dataclass(frozen=True)
+class Raised(Step):
+    """What was kept is added, each place of this map taking the nearest of it."""
 
 
 @dataclass(frozen=True)

@@ -40,6 +40,8 @@ class Windows:
             stand behind what parts make, scores are cosines, and biases follow from logarithms of distances
             (Liu et al. 2021, arXiv:2111.09883); keys have no bias, and windows are those of the config's
             images whatever is read.
+        whole: windows keep their size and are moved also where one holds the whole grid.
+        inner_states: hidden states are those before and after every layer, in one tuple for each stage.
     """
 
     stem: Patches
@@ -61,6 +63,8 @@ class Windows:
     std: float = 0.02
     out_dropout: float | None = None
     scaled: tuple[int, ...] | None = None
+    whole: bool = False
+    inner_states: bool = False
     reads: ClassVar[str] = "pixel_values"
     attention: ClassVar[None] = None
     causal: ClassVar[bool] = False
