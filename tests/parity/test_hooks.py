@@ -263,7 +263,7 @@ PARTS = re.compile(
 
 # the reference changes in place what a feed-forward, a norm, a convolution or a linear leaf returned, which
 # backward hooks forbid; its RWKV writes states in place that the backward pass wants as they were
-_IN_PLACE = ("falcon", "flaubert", "regnet", "resnet", "rwkv", "swinv2", "xlm")
+_IN_PLACE = ("falcon", "flaubert", "regnet", "resnet", "rwkv", "swin2sr", "swinv2", "xlm")
 BACKWARD = [one for one in CASES if one[0] not in _IN_PLACE]
 
 

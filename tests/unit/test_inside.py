@@ -172,6 +172,7 @@ _OTHERS["poolformer"] = {**_SHALLOW, "num_encoder_blocks": 2}
 _OTHERS["swin"] = {"image_size": 12, "patch_size": 2, "embed_dim": 8, "window_size": 3, "encoder_stride": 4}
 _OTHERS["swin"] |= {"depths": [1, 1], "num_heads": [2, 4]}
 _OTHERS["swinv2"] = _OTHERS["swin"]
+_OTHERS["swin2sr"] = {**_OTHERS["swin"], "patch_size": 1, "window_size": 4}
 _OTHERS["mobilenet_v1"] = {"depth_multiplier": 0.02}
 _OTHERS["efficientnet"] = {"width_coefficient": 0.1, "depth_coefficient": 0.1, "hidden_dim": 128}
 _OTHERS["mobilenet_v2"] = {"depth_multiplier": 0.02, "expand_ratio": 1.0}
@@ -180,7 +181,7 @@ _OTHERS["mobilevit"] |= {"num_attention_heads": 2}
 _OTHERS["dpt"] = {**_IMAGE, "neck_hidden_sizes": [8] * 3, "backbone_out_indices": [0, 1, 2]}
 _OTHERS["dpt"] |= {"fusion_hidden_size": 8, "reassemble_factors": [2, 1, 0.5]}
 MAPS = {"convnext", "convnextv2", "efficientnet", "mobilenet_v1", "poolformer", "regnet", "resnet", "swin"}
-MAPS |= {"swinv2"}
+MAPS |= {"swin2sr", "swinv2"}
 MAPS |= {"mobilenet_v2", "mobilevit", "upernet", "donut-swin", "superpoint", "timm_backbone"}
 _FOUR = {"out_indices": [0, 1, 2, 3], "pool_scales": [1], "auxiliary_channels": 8}
 _OTHERS["beit"] = _OTHERS["data2vec-vision"] = {**_IMAGE, **_FOUR}

@@ -32,7 +32,7 @@ class Windowed(Assembly):
         kept: files of a backbone keep the norm of the last states, which it does not read.
     """
 
-    inputs = (
+    inputs: tuple[str, ...] = (
         "pixel_values",
         "bool_masked_pos",
         "interpolate_pos_encoding",
@@ -72,13 +72,30 @@ class Windowed(Assembly):
         """
         made: Windows = wiring(model).facts["spec"]
         images = _read(model, made, given)
-        looked, maps = watched(model) or bool(ask.padded), bool(wiring(model).facts.get("maps"))
         x, grid = leaf(model, "embeddings")(
             images, given.get("bool_masked_pos"), bool(given.get("interpolate_pos_encoding"))
         )
-        way = Way(
+        way = self._way(model, grid, ask)
+        x = leaf(model, "encoder")(x, grid, way)[0]
+        x = leaf(model, "final_norm")(x) if has(model, "final_norm") else x
+        states = self._found(x, way)
+        if way.hidden is not None and way.maps is not None:
+            states.extras["maps"] = way.maps
+            shown = way.maps if way.whole else way.hidden
+            if way.whole and made.scaled:
+                shown = [one.flatten(2).transpose(1, 2) for one in way.maps]
+            states.pass_.trace["hidden_states"] = list(shown)
+            states.extras["reshaped_hidden_states"] = tuple(way.maps)
+        if has(model, "pooler"):
+            states.pooled = leaf(model, "pooler")(x.transpose(1, 2)).flatten(1)
+        return states
+
+    def _way(self, model: Any, grid: tuple[int, int], ask: Ask) -> Way:
+        """What the pass over such a grid shares."""
+        maps = bool(wiring(model).facts.get("maps"))
+        return Way(
             grid,
-            watched=looked,
+            watched=watched(model) or bool(ask.padded),
             whole=maps,
             before=maps,
             eager=ask.attentions or ask.backend == "eager",
@@ -87,23 +104,18 @@ class Windowed(Assembly):
             maps=[] if ask.hidden else None,
             weights=[] if ask.attentions else None,
         )
-        x = leaf(model, "encoder")(x, grid, way)[0]
-        x = leaf(model, "final_norm")(x) if has(model, "final_norm") else x
-        at = torch.arange(x.shape[1], device=x.device)[None]
-        pass_ = Pass(Geometry(Layout.dense(x.shape[0], x.shape[1]), at), Visibility(), eager, watched=looked)
-        states = States(x, pass_, spread_out=True)
-        if way.hidden is not None and way.maps is not None:
-            states.extras["maps"] = way.maps
-            shown = way.maps if maps else way.hidden
-            if maps and made.scaled:
-                shown = [one.flatten(2).transpose(1, 2) for one in way.maps]
-            pass_.trace["hidden_states"] = list(shown)
-            states.extras["reshaped_hidden_states"] = tuple(way.maps)
+
+    def _found(self, x: Tensor, way: Way) -> States:
+        """The last states, [B, T, E] or a map, and what the stages noted."""
+        count = x.shape[1] if x.dim() == 3 else 1
+        at = torch.arange(count, device=x.device)[None]
+        geometry = Geometry(Layout.dense(x.shape[0], count), at)
+        pass_ = Pass(geometry, Visibility(), eager, watched=way.watched)
+        if way.hidden is not None:
+            pass_.trace["hidden_states"] = list(way.hidden)
         if way.weights is not None:
             pass_.trace["attentions"] = list(way.weights)
-        if has(model, "pooler"):
-            states.pooled = leaf(model, "pooler")(x.transpose(1, 2)).flatten(1)
-        return states
+        return States(x, pass_, spread_out=True)
 
     def output(self, model: Any, states: States) -> ModelOutput:
         """The last rows, their mean, and what was asked for."""

@@ -176,6 +176,7 @@ FAMILIES: dict[str, tuple[str, str]] = {
     "starcoder2": ("starcoder2", "Starcoder2"),
     "superpoint": ("superpoint", "SuperPoint"),
     "swin": ("swin", "Swin"),
+    "swin2sr": ("swin2sr", "Swin2SR"),
     "swinv2": ("swinv2", "Swinv2"),
     "switch_transformers": ("switch_transformers", "SwitchTransformers"),
     "t5": ("t5", "T5"),

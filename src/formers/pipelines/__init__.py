@@ -19,6 +19,7 @@ NAMES: dict[str, tuple[str, ...]] = {
     "formers.pipelines.image.features": ("ImageFeatureExtractionPipeline",),
     "formers.pipelines.image.films": ("VideoClassificationPipeline",),
     "formers.pipelines.image.mask_generation": ("MaskGenerationPipeline",),
+    "formers.pipelines.image.pictures": ("ImageToImagePipeline",),
     "formers.pipelines.image.questions": ("VisualQuestionAnsweringPipeline",),
     "formers.pipelines.image.segmentation": ("ImageSegmentationPipeline",),
     "formers.pipelines.image.zero_shot": ("ZeroShotImageClassificationPipeline",),

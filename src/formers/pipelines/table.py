@@ -241,6 +241,14 @@ TASKS = (
         kind="image",
     ),
     Task(
+        "image-to-image",
+        "formers.pipelines.image.pictures:ImageToImagePipeline",
+        model_classes=("AutoModelForImageToImage",),
+        default=("caidas/swin2SR-classical-sr-x2-64", "cee1c92"),
+        heads=("ForImageSuperResolution",),
+        kind="image",
+    ),
+    Task(
         "object-detection",
         "formers.pipelines.image.detection:ObjectDetectionPipeline",
         model_classes=("AutoModelForObjectDetection",),

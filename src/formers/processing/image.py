@@ -55,6 +55,8 @@ class BaseImageProcessor(Settings):
         for name in (*_NOT_KEPT, *_WITHOUT_EFFECT[:-1]):
             settings.pop(name, None)
         settings = {_OLDER.get(name, name): value for name, value in settings.items()}
+        if self.recipe.mirrored and settings.get("pad_size") is not None:  # as older files call it
+            settings = {"size_divisor": settings.pop("pad_size"), **settings}
         longest, square = settings.pop("max_size", None), settings.pop("default_to_square", None)
         values = dict.fromkeys(_COMMON) | copy.deepcopy(dict(self.recipe.settings)) | settings
         square = self.recipe.square if square is None else bool(square)
@@ -149,7 +151,8 @@ class BaseImageProcessor(Settings):
         made: dict[str, Any] = {"pixel_values": found}
         pads = now["do_pad"] and not self.recipe.framed and self.recipe.fit != "blurred square"
         if pads and now["size_divisor"] and not self.recipe.masks:
-            found = [steps.padded_to_multiple(one, now["size_divisor"]) for one in found]
+            pad = steps.mirrored_to_multiple if self.recipe.mirrored else steps.padded_to_multiple
+            found = [pad(one, now["size_divisor"]) for one in found]
         elif pads:
             height, width = np.max([one.shape[1:] for one in found], axis=0)
             if now["pad_size"] is not None:

@@ -59,6 +59,7 @@ class Recipe:
         framed: pictures stand in the middle of rooms of `size`, with zeros around; a pair is (width, height).
         objects: annotations of objects are taken.
         masks: what is padded is as large as the largest, and comes with `pixel_mask`.
+        mirrored: pictures are padded below and to the right by themselves, by one pixel at least.
         pointed: sizes come along, by which points find their places, and masks the pictures' sizes.
         model_types: model types whose checkpoints may leave the class out.
         answers: how methods `post_process_..` end -> the function of `answers` that they are.
@@ -72,6 +73,7 @@ class Recipe:
     framed: bool = False
     objects: bool = False
     masks: bool = False
+    mirrored: bool = False
     pointed: bool = False
     model_types: tuple[str, ...] = ()
     answers: Mapping[str, str] = field(default_factory=dict)
@@ -275,6 +277,14 @@ RECIPES: dict[str, Recipe] = {
         square=False,
         model_types=("superpoint",),
         answers={"keypoint_detection": "keypoints"},
+    ),
+    "Swin2SR": Recipe(
+        {
+            **{"do_rescale": True, "rescale_factor": 1 / 255, "do_pad": True, "size_divisor": 8},
+            **dict.fromkeys(("do_resize", "do_normalize")),
+        },
+        mirrored=True,
+        model_types=("swin2sr",),
     ),
     "VideoMAE": replace(
         _MOBILE.but("videomae", "timesformer", size={"shortest_edge": 224}),

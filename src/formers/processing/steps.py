@@ -251,3 +251,9 @@ def padded_to_multiple(image: Array, step: int) -> Array:
     """A picture [C, H, W] in the middle of a room whose edges are whole multiples of `step`."""
     more = [-(-edge // step) * step - edge for edge in image.shape[1:]]
     return np.pad(image, ((0, 0), *((one // 2, one - one // 2) for one in more)))
+
+
+def mirrored_to_multiple(image: Array, step: int) -> Array:
+    """A picture [C, H, W] and beyond its lower and right edges itself, mirrored, up to the next multiples."""
+    more = [step - edge % step for edge in image.shape[1:]]
+    return np.pad(image, ((0, 0), *((0, one) for one in more)), mode="symmetric")

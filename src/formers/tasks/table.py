@@ -142,6 +142,13 @@ TASKS: dict[str, Task] = {
             labelled=True,
         ),
         Task(
+            "image_to_image",
+            ("image_to_image", "ImageToImage"),
+            "AutoModelForImageToImage",
+            "Make a picture larger, or clearer.",
+            "image-to-image",
+        ),
+        Task(
             "image_text_to_text",
             ("language_model", "CausalLM"),
             "AutoModelForImageTextToText",
