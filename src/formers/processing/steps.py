@@ -73,15 +73,24 @@ def resized(image: Any, height: int, width: int, resample: int, name: str = "the
         raise BadPicture(f"{name} would be resized to {height} x {width} pixels: it is too long and narrow")
     scaled = False
     if isinstance(image, np.ndarray):
-        scaled = not _are_bytes(image, name)
-        if scaled:
-            image = (image.astype(np.float64) * 255).astype(np.float32)
-        image = image.astype(np.uint8)
-        image = pillow().fromarray(image[..., 0] if image.shape[-1] == 1 else image)
+        image, scaled = as_pillow(image, name)
     elif image.mode.startswith(("I", "F")):  # 16 bit and more
         return resized(pixels(image), height, width, resample, name)
     found = pixels(image.resize((width, height), resample=resample))
     return (found.astype(np.float64) / 255).astype(np.float32) if scaled else found
+
+
+def as_pillow(image: Array, name: str = "the picture") -> tuple[Any, bool]:
+    """An array [H, W, C] as a Pillow image, and whether it held floats from 0 to 1.
+
+    Raises:
+        BadPicture: for other floats, or numbers that are no bytes.
+    """
+    scaled = not _are_bytes(image, name)
+    if scaled:
+        image = (image.astype(np.float64) * 255).astype(np.float32)
+    image = image.astype(np.uint8)
+    return pillow().fromarray(image[..., 0] if image.shape[-1] == 1 else image), scaled
 
 
 def squared(image: Array) -> Array:
