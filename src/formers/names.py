@@ -110,7 +110,7 @@ _ABSENT: tuple[tuple[str, str], ...] = (
         "models of several kinds of input are",
     ),
     (
-        r"^AutoModelFor(ImageTo|Vision|Sem|Ins|Depth|KeypointM|Mask(Gen)|Video|Pose)",
+        r"^AutoModelFor(Vision|Sem|Ins|Depth|Mask(Gen)|Video|Pose)",
         "this task of images is",
     ),
     (r"^AutoModelFor(Speech|Audio|CTC|TextTo)", "this task of audio is"),

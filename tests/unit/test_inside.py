@@ -165,6 +165,10 @@ _OTHERS["detr"] = _OTHERS["table-transformer"] = {
     },
 }
 _OTHERS["superpoint"] = {"encoder_hidden_sizes": [4, 6, 8, 8], "decoder_hidden_size": 8}
+_OTHERS["superglue"] = {
+    **{"hidden_size": 8, "keypoint_encoder_sizes": [8], "gnn_layers_types": ["self", "cross"]},
+    "keypoint_detector_config": {**_OTHERS["superpoint"], "descriptor_decoder_dim": 8},
+}
 _OTHERS["timm_backbone"] = {"backbone": "test_resnet"}
 _OTHERS["resnet"] = _OTHERS["regnet"] = _SHALLOW
 _OTHERS["convnext"] = _OTHERS["convnextv2"] = {**_SHALLOW, "patch_size": 2}
@@ -645,6 +649,7 @@ def _given(made: Any) -> dict[str, Tensor]:
         return {"pixel_values": torch.randn(2, 6, 48), "spatial_shapes": torch.tensor([[2, 3], [1, 4]])}
     if "pixel_values" in names:
         frames = (image.num_frames,) if hasattr(image, "num_frames") else ()
+        frames = (2,) if hasattr(config, "keypoint_detector_config") else frames
         size = 12 if hasattr(image, "image_size") else 32
         found = {"pixel_values": torch.randn(2, *frames, getattr(image, "num_channels", 3), size, size)}
         if frames and "bool_masked_pos" in names:
@@ -660,7 +665,7 @@ def _given(made: Any) -> dict[str, Tensor]:
 
 
 # Families whose scores are capped, or have sinks, which one backend alone can do.
-MIXED_OTHERWISE = {"fnet", "sam", "sam_vision_model", *MAPS}
+MIXED_OTHERWISE = {"fnet", "sam", "sam_vision_model", "superglue", *MAPS}
 CAPPED = {"gemma2", "gpt_oss", "t5gemma", "vaultgemma"}
 
 

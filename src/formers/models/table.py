@@ -174,6 +174,7 @@ FAMILIES: dict[str, tuple[str, str]] = {
     "squeezebert": ("squeezebert", "SqueezeBert"),
     "stablelm": ("stablelm", "StableLm"),
     "starcoder2": ("starcoder2", "Starcoder2"),
+    "superglue": ("superglue", "SuperGlue"),
     "superpoint": ("superpoint", "SuperPoint"),
     "swin": ("swin", "Swin"),
     "swin2sr": ("swin2sr", "Swin2SR"),

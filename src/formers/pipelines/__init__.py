@@ -18,6 +18,7 @@ NAMES: dict[str, tuple[str, ...]] = {
     "formers.pipelines.image.documents": ("DocumentQuestionAnsweringPipeline",),
     "formers.pipelines.image.features": ("ImageFeatureExtractionPipeline",),
     "formers.pipelines.image.films": ("VideoClassificationPipeline",),
+    "formers.pipelines.image.matching": ("KeypointMatchingPipeline",),
     "formers.pipelines.image.mask_generation": ("MaskGenerationPipeline",),
     "formers.pipelines.image.pictures": ("ImageToImagePipeline",),
     "formers.pipelines.image.questions": ("VisualQuestionAnsweringPipeline",),

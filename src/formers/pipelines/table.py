@@ -257,6 +257,14 @@ TASKS = (
         kind="image",
     ),
     Task(
+        "keypoint-matching",
+        "formers.pipelines.image.matching:KeypointMatchingPipeline",
+        model_classes=("AutoModelForKeypointMatching",),
+        default=("magic-leap-community/superglue_outdoor", "f4041f8"),
+        heads=("ForKeypointMatching",),
+        kind="image",
+    ),
+    Task(
         "mask-generation",
         "formers.pipelines.image.mask_generation:MaskGenerationPipeline",
         model_classes=("AutoModelForMaskGeneration",),

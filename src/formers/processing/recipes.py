@@ -55,7 +55,7 @@ class Recipe:
         fit: how the size is found.
         square: whether a single number as `size` means both edges; else it is the shortest.
         maps: whether segmentation maps are taken.
-        films: films are taken, whose frames are the pictures.
+        films: films are taken, whose frames are the pictures; `paired`: pairs of pictures are.
         framed: pictures stand in the middle of rooms of `size`, with zeros around; a pair is (width, height).
         objects: annotations of objects are taken.
         masks: what is padded is as large as the largest, and comes with `pixel_mask`.
@@ -70,6 +70,7 @@ class Recipe:
     square: bool = True
     maps: bool = False
     films: bool = False
+    paired: bool = False
     framed: bool = False
     objects: bool = False
     masks: bool = False
@@ -114,6 +115,19 @@ _DETR = Recipe(
     masks=True,
     model_types=("detr", "table-transformer"),
     answers={"object_detection": "objects", **_SEGMENTS},
+)
+
+_POINTS = Recipe(
+    {
+        **_PLAIN,
+        "do_normalize": None,
+        "resample": BILINEAR,
+        "size": {"height": 480, "width": 640},
+        **_GREY,
+    },
+    square=False,
+    model_types=("superpoint",),
+    answers={"keypoint_detection": "keypoints"},
 )
 
 RECIPES: dict[str, Recipe] = {
@@ -266,18 +280,10 @@ RECIPES: dict[str, Recipe] = {
         fit="patches",
         model_types=("siglip2", "siglip2_vision_model"),
     ),
-    "SuperPoint": Recipe(
-        {
-            **_PLAIN,
-            "do_normalize": None,
-            "resample": BILINEAR,
-            "size": {"height": 480, "width": 640},
-            **_GREY,
-        },
-        square=False,
-        model_types=("superpoint",),
-        answers={"keypoint_detection": "keypoints"},
+    "SuperGlue": replace(
+        _POINTS.but("superglue", do_grayscale=True), paired=True, answers={"keypoint_matching": "matches"}
     ),
+    "SuperPoint": _POINTS,
     "Swin2SR": Recipe(
         {
             **{"do_rescale": True, "rescale_factor": 1 / 255, "do_pad": True, "size_divisor": 8},

@@ -177,6 +177,13 @@ TASKS: dict[str, Task] = {
             "keypoint-detection",
         ),
         Task(
+            "keypoint_matching",
+            ("keypoint_matching", "KeypointMatching"),
+            "AutoModelForKeypointMatching",
+            "Find points of two pictures that show the same.",
+            "keypoint-matching",
+        ),
+        Task(
             "mask_generation",
             ("mask_generation", "MaskGeneration"),
             "AutoModelForMaskGeneration",
