@@ -116,15 +116,20 @@ _TABLE: dict[str, tuple[str, ...]] = {
     ),
     "formers.processing": (
         *("AutoFeatureExtractor", "AutoImageProcessor", "BaseImageProcessor", "BatchFeature"),
+        *("BaseImageProcessorFast", "ImageProcessingMixin"),
         *("ProcessorMixin", "SequenceFeatureExtractor"),
     ),
     "formers.processing.audio_reading": ("load_audio",),
     "formers.processing.audio_spectra": PROCESSING["audio_spectra"],
+    "formers.processing.keywords": PROCESSING["keywords"],
+    "formers.processing.kinds": PROCESSING["kinds"],
     "formers.processing.reading": ("ImageInput", "load_image"),
     "formers.processing.recipes": (
         *("IMAGENET_DEFAULT_MEAN", "IMAGENET_DEFAULT_STD", "IMAGENET_STANDARD_MEAN", "IMAGENET_STANDARD_STD"),
         *("OPENAI_CLIP_MEAN", "OPENAI_CLIP_STD", "PILImageResampling"),
     ),
+    "formers.processing.sizes": PROCESSING["sizes"],
+    "formers.processing.transforms": PROCESSING["transforms"],
     "formers.quantization.config": ("BitsAndBytesConfig",),
     "formers.quantization.configs": (
         *("AwqConfig", "CompressedTensorsConfig", "FineGrainedFP8Config", "GPTQConfig"),

@@ -83,19 +83,19 @@ _ABSENT: tuple[tuple[str, str], ...] = (
         "text generation is",
     ),
     (
-        r"Processor(Fast|Pil|Mixin)?$|Processing(Kwargs|Mixin)$|FeatureExtract|^BatchFeature|PROCESSOR_|EXTRACTOR_|SizeDict|SIZE_DICT",
+        r"Processor(Fast|Pil|Mixin)?$|Processing(Kwargs|Mixin)$|FeatureExtract|PROCESSOR_|EXTRACTOR_",
         _IMAGES,
     ),
     (
-        r"^(Image|Video)(Input|Utils|Metadata|Type)|^(Images|Videos|Audio|Text)Kwargs$|^Channel|^PIL|^MultiModalData$",
+        r"^(Image|Video)(Input|Utils|Metadata|Type)|^MultiModalData$",
         _IMAGES,
     ),
     (
-        r"^(Torchvision|Pil)Backend$|_(images?|videos?)(_|$)|channel_dim|^mel_|_by_shape$",
+        r"^(Torchvision|Pil)Backend$|_(images?|videos?)(_|$)|^mel_|_by_shape$",
         _IMAGES,
     ),
     (
-        r"^get_(image_)?size|^(smart_)?resize$|^re(scale|order_)|^normalize$|^center_to|_to_rgb$|^to_numpy_array$",
+        r"^get_(image_)?size|^smart_resize$|^reorder_|^center_to|_to_rgb$",
         _IMAGES,
     ),
     (r"anyres|^get_vision_|image_size_to|vision_apply", _IMAGES),
@@ -110,7 +110,7 @@ _ABSENT: tuple[tuple[str, str], ...] = (
         "models of several kinds of input are",
     ),
     (
-        r"^AutoModelFor(ImageTo|Vision|Sem|Ins|Depth|KeypointM|Mask(Gen)|Video|Pose)",
+        r"^AutoModelFor(Vision|Sem|Ins|Depth|Mask(Gen)|Video|Pose)",
         "this task of images is",
     ),
     (r"^AutoModelFor(Speech|Audio|CTC|TextTo)", "this task of audio is"),

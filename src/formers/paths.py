@@ -62,6 +62,8 @@ _COLOURS = (
     "IMAGENET_DEFAULT_MEAN IMAGENET_DEFAULT_STD IMAGENET_STANDARD_MEAN IMAGENET_STANDARD_STD "
     "OPENAI_CLIP_MEAN OPENAI_CLIP_STD"
 )
+_PICTURES = " ".join(PROCESSING["kinds"])
+_SIZES = " ".join(PROCESSING["sizes"])
 _TRACKERS = "MLflowCallback TensorBoardCallback TrackioCallback WandbCallback"
 _ARGUMENTS = "OptimizerNames ParallelMode TrainingArguments"
 _MAPS = " ".join(f"{map_of(auto)} {map_of(auto)}_NAMES" for auto in ("AutoModel", *AUTO))
@@ -97,9 +99,11 @@ PATHS: dict[str, str] = {
         for name in names
     ),
     "generation.stopping_criteria": " ".join(GENERATION["formers.generation.stopping"]),
-    "image_processing_base": "BatchFeature",
-    "image_processing_utils": "BaseImageProcessor BatchFeature",
-    "image_utils": f"ImageInput PILImageResampling load_image {_COLOURS}",
+    "image_processing_base": "BatchFeature ImageProcessingMixin",
+    "image_processing_utils": f"BaseImageProcessor BatchFeature ImageProcessingMixin {_SIZES}",
+    "image_processing_utils_fast": "BaseImageProcessorFast BatchFeature SizeDict",
+    "image_transforms": f"{_PICTURES} {' '.join(PROCESSING['transforms'])}",
+    "image_utils": f"ImageInput PILImageResampling SizeDict load_image {_PICTURES} {_COLOURS}",
     "hf_argparser": "HfArg HfArgumentParser string_to_bool",
     "integrations": f"{_TRACKERS} is_deepspeed_zero3_enabled is_fsdp_enabled *is_",
     "integrations.fsdp": "is_fsdp_enabled",
@@ -136,7 +140,7 @@ PATHS: dict[str, str] = {
     "pipelines.token_classification": (
         "AggregationStrategy NerPipeline TokenClassificationArgumentHandler TokenClassificationPipeline"
     ),
-    "processing_utils": "ProcessorMixin Unpack",
+    "processing_utils": f"ProcessorMixin Unpack {' '.join(PROCESSING['keywords'])}",
     "pytorch_utils": (
         "ALL_LAYERNORM_LAYERS Conv1D apply_chunking_to_forward find_pruneable_heads_and_indices "
         f"id_tensor_storage prune_conv1d_layer prune_linear_layer {_TORCHES}"
@@ -168,6 +172,7 @@ PATHS: dict[str, str] = {
     "training_args": _ARGUMENTS,
     "training_args_seq2seq": "Seq2SeqTrainingArguments",
     "utils.constants": _COLOURS,
+    "video_utils": "VideoInput",
     "utils": f"{_FILES} {_DOCSTRINGS} {_GENERIC} {_VERSIONS} get_json_schema requires_backends "
     "OptionalDependencyNotAvailable *is_",
     "utils.chat_template_utils": "get_json_schema",

@@ -992,6 +992,11 @@ class BlockProducts:
         return top.transpose(1, 2).flatten(1), top.gather(2, at)
 
 
+def learned(record: Any) -> Any:
+    """The first value that gradients go through."""
+    return next(one for one in record.to_tuple() if not isinstance(one, torch.Tensor) or one.requires_grad)
+
+
 def images(config: Any, seed: int = 1) -> dict[str, Any]:
     """Four images; which patches are hidden, for a model that predicts them."""
     generator = torch.Generator().manual_seed(seed)
@@ -1000,7 +1005,8 @@ def images(config: Any, seed: int = 1) -> dict[str, Any]:
     config = getattr(config, "encoder", config)
     if not hasattr(config, "image_size"):  # pictures of any size are read
         channels = getattr(config, "num_channels", 3)
-        return {"pixel_values": torch.randn(4, channels, 64, 80, generator=generator)}
+        pair = (2,) if hasattr(whole, "keypoint_detector_config") else ()
+        return {"pixel_values": torch.randn(4, *pair, channels, 64, 80, generator=generator)}
     size = config.image_size if isinstance(config.image_size, (list, tuple)) else [config.image_size] * 2
     count = getattr(whole, "num_image_with_embedding", None) or getattr(config, "num_frames", None)
     frames = () if count is None else (count,)

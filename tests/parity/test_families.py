@@ -30,6 +30,7 @@ from tests.parity.shapes import (
     in_training,
     inputs_of,
     labels,
+    learned,
     lets_padding_in,
     real_of,
     reference_config,
@@ -169,11 +170,6 @@ def _without(weights: Any, others: Any) -> list[torch.Tensor]:
     return [one for one in weights if not any(one is other for other in others)]
 
 
-def _learned(record: Any) -> Any:
-    """The first value that gradients go through."""
-    return next(one for one in record.to_tuple() if not isinstance(one, torch.Tensor) or one.requires_grad)
-
-
 @each_case
 def test_loss_and_gradients_are_the_references(pair: tuple[Any, Any, Path]) -> None:
     theirs, ours, _ = pair
@@ -192,7 +188,7 @@ def test_loss_and_gradients_are_the_references(pair: tuple[Any, Any, Path]) -> N
                 losses.append(model(**inputs, **given).loss)
             expected, found = losses
         else:
-            first = [_learned(m(**inputs)) for m in (theirs, ours)]
+            first = [learned(m(**inputs)) for m in (theirs, ours)]
             first = [one[-1] if isinstance(one, tuple) else one for one in first]  # the last map of several
             kept = real if real is not None and first[0].shape[:2] == real.shape else slice(None)
             expected, found = (one[kept].square().sum() / 100 for one in first)

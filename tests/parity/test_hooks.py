@@ -204,7 +204,8 @@ def events(
         record = model(**inputs)
         found = first_tensor(record)
         assert found is not None
-        found = found if found.requires_grad else record.scores  # of points, whose places do not learn
+        learned = [one for one in record.to_tuple() if isinstance(one, Tensor) and one.requires_grad]
+        found = found if found.requires_grad else learned[0]  # places and numbers of points do not learn
         found.square().sum().backward()
     model.zero_grad()
     return seen
@@ -279,6 +280,7 @@ _IN_PLACE = (
     "rt_detr",
     "rt_detr_resnet",
     "rwkv",
+    "swin2sr",
     "swinv2",
     "xlm",
 )
@@ -354,6 +356,8 @@ def _logits(model: nn.Module, inputs: dict[str, Any], real: Tensor | None, name:
         out = model(**inputs)
     keys = [key for key in ("pooler_output", "seq_relationship_logits") if "pooler" in name and key in out]
     found = out[keys[0]] if keys else first_tensor(out)
+    if found is not None and not found.is_floating_point():  # numbers of points hide what changes them
+        found = first_tensor([one for one in out.to_tuple() if torch.is_floating_point(one)])
     assert found is not None
     return found[real] if real is not None and found.shape[: real.dim()] == real.shape else found
 

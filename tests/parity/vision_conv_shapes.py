@@ -39,6 +39,10 @@ _SWIN = {
 }
 # norms of small results would make gradients large, and what is rounded off with them
 _SWIN_2 = {**_SWIN, "out_features": ["stem", "stage1", "stage2"], "embed_dim": 16, "layer_norm_eps": 1e-2}
+_LARGER = {
+    **{"image_size": 12, "embed_dim": 16, "depths": [2, 1], "num_heads": [2, 4], "window_size": 4},
+    "layer_norm_eps": 1e-2,
+}
 # model_type -> shapes, see `shapes.py`; MORE are those of the whole grid alone
 SHAPES: dict[str, dict[str, dict[str, Any]]] = {
     "resnet": {
@@ -51,6 +55,7 @@ SHAPES: dict[str, dict[str, dict[str, Any]]] = {
     "mobilenet_v1": {"padded by the size": {**_SMALL, "depth_multiplier": 0.02}},
     "efficientnet": {"wide and narrow": _EFFICIENT},
     "poolformer": {"scaled": _POOLFORMER},
+    "swin2sr": {"twice as large": _LARGER},
     "swinv2": {"windows that are moved, and one": _SWIN_2},
     "swin": {"windows that are moved, and one": {**_SWIN, "out_features": ["stem", "stage1", "stage2"]}},
 }
@@ -87,6 +92,19 @@ MORE: dict[str, dict[str, dict[str, Any]]] = {
             **_POOLFORMER,
             **{"use_layer_scale": False, "patch_sizes": [5, 2], "padding": [1, 0], "pool_size": 5},
         },
+    },
+    "swin2sr": {
+        "three times, three convolutions, other pixels": {
+            **_LARGER,
+            **{"upscale": 3, "resi_connection": "3conv", "img_range": 255.0, "num_channels": 2},
+        },
+        "at once, other channels": {
+            **_LARGER,
+            **{"upsampler": "pixelshuffledirect", "num_channels_out": 1, "qkv_bias": False},
+        },
+        "places repeated": {**_LARGER, "upsampler": "nearest+conv", "upscale": 4},
+        "beside what was read": {**_LARGER, "upsampler": "pixelshuffle_aux", "hidden_act": "relu"},
+        "as large, one window": {**_LARGER, "upsampler": "", "upscale": 1, "image_size": 4},
     },
     "swinv2": {
         "cut windows, larger ones in pretraining, no bias, relu": {

@@ -177,6 +177,10 @@ _OTHERS["rt_detr"] = {
     },
 }
 _OTHERS["superpoint"] = {"encoder_hidden_sizes": [4, 6, 8, 8], "decoder_hidden_size": 8}
+_OTHERS["superglue"] = {
+    **{"hidden_size": 8, "keypoint_encoder_sizes": [8], "gnn_layers_types": ["self", "cross"]},
+    "keypoint_detector_config": {**_OTHERS["superpoint"], "descriptor_decoder_dim": 8},
+}
 _OTHERS["timm_backbone"] = {"backbone": "test_resnet"}
 _OTHERS["resnet"] = _OTHERS["regnet"] = _OTHERS["rt_detr_resnet"] = _SHALLOW
 _OTHERS["convnext"] = _OTHERS["convnextv2"] = {**_SHALLOW, "patch_size": 2}
@@ -184,6 +188,7 @@ _OTHERS["poolformer"] = {**_SHALLOW, "num_encoder_blocks": 2}
 _OTHERS["swin"] = {"image_size": 12, "patch_size": 2, "embed_dim": 8, "window_size": 3, "encoder_stride": 4}
 _OTHERS["swin"] |= {"depths": [1, 1], "num_heads": [2, 4]}
 _OTHERS["swinv2"] = _OTHERS["swin"]
+_OTHERS["swin2sr"] = {**_OTHERS["swin"], "patch_size": 1, "window_size": 4}
 _OTHERS["mobilenet_v1"] = {"depth_multiplier": 0.02}
 _OTHERS["efficientnet"] = {"width_coefficient": 0.1, "depth_coefficient": 0.1, "hidden_dim": 128}
 _OTHERS["mobilenet_v2"] = {"depth_multiplier": 0.02, "expand_ratio": 1.0}
@@ -192,7 +197,7 @@ _OTHERS["mobilevit"] |= {"num_attention_heads": 2}
 _OTHERS["dpt"] = {**_IMAGE, "neck_hidden_sizes": [8] * 3, "backbone_out_indices": [0, 1, 2]}
 _OTHERS["dpt"] |= {"fusion_hidden_size": 8, "reassemble_factors": [2, 1, 0.5]}
 MAPS = {"convnext", "convnextv2", "efficientnet", "mobilenet_v1", "poolformer", "regnet", "resnet", "swin"}
-MAPS |= {"rt_detr_resnet", "swinv2"}
+MAPS |= {"rt_detr_resnet", "swin2sr", "swinv2"}
 MAPS |= {"mobilenet_v2", "mobilevit", "upernet", "donut-swin", "superpoint", "timm_backbone"}
 MAPS |= {"mask2former", "maskformer", "maskformer-swin"}
 _FOUR = {"out_indices": [0, 1, 2, 3], "pool_scales": [1], "auxiliary_channels": 8}
@@ -674,6 +679,7 @@ def _given(made: Any) -> dict[str, Tensor]:
         return {"pixel_values": torch.randn(2, 6, 48), "spatial_shapes": torch.tensor([[2, 3], [1, 4]])}
     if "pixel_values" in names:
         frames = (image.num_frames,) if hasattr(image, "num_frames") else ()
+        frames = (2,) if hasattr(config, "keypoint_detector_config") else frames
         size = 12 if hasattr(image, "image_size") else 32
         found = {"pixel_values": torch.randn(2, *frames, getattr(image, "num_channels", 3), size, size)}
         if frames and "bool_masked_pos" in names:
@@ -689,7 +695,7 @@ def _given(made: Any) -> dict[str, Tensor]:
 
 
 # Families whose scores are capped, or have sinks, which one backend alone can do.
-MIXED_OTHERWISE = {"fnet", "sam", "sam_vision_model", *MAPS}
+MIXED_OTHERWISE = {"fnet", "sam", "sam_vision_model", "superglue", *MAPS}
 CAPPED = {"gemma2", "gpt_oss", "t5gemma", "vaultgemma"}
 
 

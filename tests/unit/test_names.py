@@ -101,7 +101,7 @@ def test_a_family_has_its_classes_under_the_paths_of_the_ecosystem(path, names):
         ("from formers.models.bert.modeling_bert import BertModl", "did you mean 'BertModel'"),
         ("from formers.models.bert.modeling_bert import GPT2Model", "cannot import name 'GPT2Model'"),
         (
-            "from formers.models.auto.modeling_auto import MODEL_FOR_KEYPOINT_MATCHING_MAPPING",
+            "from formers.models.auto.modeling_auto import MODEL_FOR_POSE_ESTIMATION_MAPPING",
             "this task is",
         ),
         ("import formers.models.zamba.modeling_zamba", "this model family is not part"),
@@ -455,9 +455,9 @@ def test_the_class_of_every_task_of_pipelines_is_a_name_of_the_package():
 
 ABSENT = {
     "text generation is": "SampleDecoderOnlyOutput ContinuousBatchingManager",
-    "this processor of images or audio is": "BridgeTowerImageProcessor ClapProcessor load_images",
+    "this processor of images or audio is": "BridgeTowerImageProcessor ClapProcessor PilBackend id_to_rgb",
     "quantized loading is": "AqlmConfig EetqConfig VptqConfig",
-    "this pipeline is": "TextToAudioPipeline KeypointMatchingPipeline",
+    "this pipeline is": "TextToAudioPipeline AnyToAnyPipeline",
     "this task is": "AutoModelForTimeSeriesPrediction MODEL_FOR_POSE_ESTIMATION_MAPPING",
     "is not among the model families": (
         "Qwen2VLForConditionalGeneration ZambaConfig MoshiModel ReformerForSequenceClassification BitNetModel"

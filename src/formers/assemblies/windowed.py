@@ -74,13 +74,33 @@ class Windowed(Assembly):
         """
         made: Windows = wiring(model).facts["spec"]
         images = _read(model, made, given)
-        looked, maps = watched(model) or bool(ask.padded), _gives_maps(model, made)
         x, grid = leaf(model, "embeddings")(
             images, given.get("bool_masked_pos"), bool(given.get("interpolate_pos_encoding"))
         )
-        way = Way(
+        way = self._way(model, grid, ask)
+        x = leaf(model, "encoder")(x, grid, way)[0]
+        x = leaf(model, "final_norm")(x) if has(model, "final_norm") else x
+        states = self._found(x, way)
+        if way.hidden is not None and way.maps is not None:
+            states.extras["maps"] = way.maps
+            shown = way.maps if way.before else way.hidden
+            if way.before and made.scaled:
+                shown = [one.flatten(2).transpose(1, 2) for one in way.maps]
+            states.pass_.trace["hidden_states"] = list(shown)
+            states.extras["reshaped_hidden_states"] = tuple(way.maps)
+        if made.inner_states:
+            states.extras[_SIZES] = tuple(_sizes(grid, len(made.depths)))
+        if has(model, "pooler"):
+            states.pooled = leaf(model, "pooler")(x.transpose(1, 2)).flatten(1)
+        return states
+
+    def _way(self, model: Any, grid: tuple[int, int], ask: Ask) -> Way:
+        """What the pass over such a grid shares."""
+        made: Windows = wiring(model).facts["spec"]
+        maps = _gives_maps(model, made)
+        return Way(
             grid,
-            watched=looked,
+            watched=watched(model) or bool(ask.padded),
             whole=maps or made.whole,
             before=maps,
             inner=made.inner_states,
@@ -90,25 +110,18 @@ class Windowed(Assembly):
             maps=[] if ask.hidden else None,
             weights=[] if ask.attentions else None,
         )
-        x = leaf(model, "encoder")(x, grid, way)[0]
-        x = leaf(model, "final_norm")(x) if has(model, "final_norm") else x
-        at = torch.arange(x.shape[1], device=x.device)[None]
-        pass_ = Pass(Geometry(Layout.dense(x.shape[0], x.shape[1]), at), Visibility(), eager, watched=looked)
-        states = States(x, pass_, spread_out=True)
-        if way.hidden is not None and way.maps is not None:
-            states.extras["maps"] = way.maps
-            shown = way.maps if maps else way.hidden
-            if maps and made.scaled:
-                shown = [one.flatten(2).transpose(1, 2) for one in way.maps]
-            pass_.trace["hidden_states"] = list(shown)
-            states.extras["reshaped_hidden_states"] = tuple(way.maps)
-        if made.inner_states:
-            states.extras[_SIZES] = tuple(_sizes(grid, len(made.depths)))
+
+    def _found(self, x: Tensor, way: Way) -> States:
+        """The last states, [B, T, E] or a map, and what the stages noted."""
+        count = x.shape[1] if x.dim() == 3 else 1
+        at = torch.arange(count, device=x.device)[None]
+        geometry = Geometry(Layout.dense(x.shape[0], count), at)
+        pass_ = Pass(geometry, Visibility(), eager, watched=way.watched)
+        if way.hidden is not None:
+            pass_.trace["hidden_states"] = list(way.hidden)
         if way.weights is not None:
             pass_.trace["attentions"] = list(way.weights)
-        if has(model, "pooler"):
-            states.pooled = leaf(model, "pooler")(x.transpose(1, 2)).flatten(1)
-        return states
+        return States(x, pass_, spread_out=True)
 
     def output(self, model: Any, states: States) -> ModelOutput:
         """The last rows, their mean, and what was asked for."""

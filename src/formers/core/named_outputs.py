@@ -49,6 +49,7 @@ FIELDS: dict[str, str] = {
     "DetrObjectDetectionOutput": f"loss loss_dict logits pred_boxes {_OBJECTS}",
     "DetrSegmentationOutput": f"loss loss_dict logits pred_boxes pred_masks {_OBJECTS}",
     "ImageClassifierOutput": _LABELLED,
+    "ImageSuperResolutionOutput": f"loss reconstruction {_STATES}",
     "MaskedImageModelingOutput": f"loss reconstruction {_STATES}",
     "MaskedLMOutput": _LABELLED,
     "MoECausalLMOutputWithPast": f"loss aux_loss logits past_key_values {_STATES} router_logits",

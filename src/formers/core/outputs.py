@@ -412,6 +412,23 @@ class PromptedMapsOutput(ModelOutput):
 
 
 @dataclasses.dataclass
+class MatchedPointsOutput(ModelOutput):
+    """Matches of points of two pictures: `matches` [B, 2, N], a point's number in the other one, or -1.
+
+    `matching_scores` [B, 2, N]; `keypoints` [B, 2, N, (across, down)], shares of a picture; `mask` [B, 2, N].
+    Hidden states are [B, 2, E, N], attentions [B, 2, H, N, N].
+    """
+
+    loss: Tensor | None = None
+    matches: Tensor | None = None
+    matching_scores: Tensor | None = None
+    keypoints: Tensor | None = None
+    mask: Tensor | None = None
+    hidden_states: tuple[Tensor, ...] | None = None
+    attentions: tuple[Tensor, ...] | None = None
+
+
+@dataclasses.dataclass
 class KeypointsOutput(ModelOutput):
     """Points of pictures: `keypoints` [B, K, (across, down)], shares of a picture, and `scores` [B, K].
 

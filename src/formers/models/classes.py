@@ -138,11 +138,32 @@ def predictor_class(config: Any) -> type[PreTrainedModel]:
     Raises:
         ValueError: when its family has none.
     """
+    found = _for(config, "AutoModelForCausalLM")
+    if found is None:
+        name = family_of(config.model_type).name
+        raise ValueError(f"{name} has no head that predicts next tokens, so it cannot be a decoder")
+    return found
+
+
+def point_finder_class(config: Any) -> type[PreTrainedModel]:
+    """The class that finds points for a config, of whatever family it is.
+
+    Raises:
+        ValueError: when its family has none.
+    """
+    found = _for(config, "AutoModelForKeypointDetection")
+    if found is None:
+        raise ValueError(f"{family_of(config.model_type).name} has no head that finds points of pictures")
+    return found
+
+
+def _for(config: Any, auto: str) -> type[PreTrainedModel] | None:
+    """The first class of a config's family that an Auto class takes."""
     family = family_of(config.model_type)
     for ending, head in family.heads.items():
-        if TASKS[head.task].auto == "AutoModelForCausalLM":
+        if TASKS[head.task].auto == auto:
             return class_of(family, ending)
-    raise ValueError(f"{family.name} has no head that predicts next tokens, so it cannot be a decoder")
+    return None
 
 
 def endings(family: Family) -> dict[str, Head | None]:

@@ -53,7 +53,9 @@ _ROW_WISE = {
     nn.Flatten,
     nn.GroupNorm,
     nn.PixelShuffle,
+    nn.BatchNorm1d,
     nn.BatchNorm2d,
+    nn.LeakyReLU,
     nn.ReLU,
     nn.Sigmoid,
     nn.Upsample,
@@ -175,13 +177,7 @@ def _row_wise(module: nn.Module) -> bool:
     if (
         type(module) is nn.ModuleList
     ):  # the layers, or blocks of them; small nets or tables, one for each kind
-        return all(
-            isinstance(held, (Group, Block))
-            or type(held) is nn.Embedding
-            or type(held) is nn.ModuleList
-            and _row_wise(held)
-            for held in module
-        )
+        return all(isinstance(held, Group) or _row_wise(held) for held in module)
     if type(module) is nn.Sequential:
         return all(map(_row_wise, module))
     if type(module) is HeadNorms:

@@ -253,11 +253,27 @@ TASKS = (
         kind="image",
     ),
     Task(
+        "image-to-image",
+        "formers.pipelines.image.pictures:ImageToImagePipeline",
+        model_classes=("AutoModelForImageToImage",),
+        default=("caidas/swin2SR-classical-sr-x2-64", "cee1c92"),
+        heads=("ForImageSuperResolution",),
+        kind="image",
+    ),
+    Task(
         "object-detection",
         "formers.pipelines.image.detection:ObjectDetectionPipeline",
         model_classes=("AutoModelForObjectDetection",),
         default=("facebook/detr-resnet-50", "1d5f47b"),
         heads=("ForObjectDetection",),
+        kind="image",
+    ),
+    Task(
+        "keypoint-matching",
+        "formers.pipelines.image.matching:KeypointMatchingPipeline",
+        model_classes=("AutoModelForKeypointMatching",),
+        default=("magic-leap-community/superglue_outdoor", "f4041f8"),
+        heads=("ForKeypointMatching",),
         kind="image",
     ),
     Task(

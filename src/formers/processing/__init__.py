@@ -19,14 +19,26 @@ TABLE: dict[str, tuple[str, ...]] = {
     ),
     "auto": ("AutoFeatureExtractor", "AutoImageProcessor", "named_class", "named_extractor"),
     "features": ("BatchFeature",),
-    "image": ("BaseImageProcessor",),
+    "image": ("BaseImageProcessor", "BaseImageProcessorFast", "ImageProcessingMixin"),
     "joined": ("ProcessorMixin",),
+    "keywords": ("AudioKwargs", "ImagesKwargs", "ProcessingKwargs", "TextKwargs", "VideosKwargs"),
+    "kinds": (
+        *("AnnotationFormat", "ChannelDimension", "ImageType", "VideoInput", "get_channel_dimension_axis"),
+        *("get_image_size", "get_image_type", "get_max_height_width", "infer_channel_dimension_format"),
+        *("is_batched", "is_pil_image", "is_scaled_image", "is_valid_image", "load_images"),
+        *("make_flat_list_of_images", "make_list_of_images", "make_nested_list_of_images"),
+        *("to_channel_dimension_format", "to_numpy_array", "valid_images"),
+    ),
     "reading": ("BadPicture", "ImageInput", "load_image"),
     "recipes": (
         *("IMAGENET_DEFAULT_MEAN", "IMAGENET_DEFAULT_STD", "IMAGENET_STANDARD_MEAN", "IMAGENET_STANDARD_STD"),
         *("OPENAI_CLIP_MEAN", "OPENAI_CLIP_STD", "PILImageResampling"),
     ),
-    "sizes": ("SizeDict",),
+    "sizes": ("SizeDict", "VALID_SIZE_DICT_KEYS", "get_size_dict", "is_valid_size_dict"),
+    "transforms": (
+        *("PaddingMode", "center_crop", "convert_to_rgb", "flip_channel_order"),
+        *("get_resize_output_image_size", "normalize", "pad", "rescale", "resize", "to_pil_image"),
+    ),
 }
 _MODULE_OF = {name: module for module, names in TABLE.items() for name in names}
 

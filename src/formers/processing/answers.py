@@ -442,3 +442,39 @@ def keypoints(outputs: Any, target_sizes: Any = None) -> list[dict[str, Tensor]]
         at = shares if size is None else (shares * shares.new_tensor(size[::-1])).to(torch.int32)
         found.append({"keypoints": at, "scores": scores, "descriptors": looks})
     return found
+
+
+def matches(outputs: Any, target_sizes: Any, threshold: float = 0.0) -> list[dict[str, Tensor]]:
+    """What two pictures both show: points of each, [K, (across, down)] in whole pixels, int32, and scores.
+
+    Args:
+        outputs: what the model returned.
+        target_sizes: for every pair the sizes of both pictures, [B, 2, (height, width)].
+        threshold: what scores exceed.
+
+    Raises:
+        ValueError: for sizes of another shape.
+    """
+    import torch
+
+    mask, numbers, scores = outputs["mask"] > 0, outputs["matches"], outputs["matching_scores"]
+    sizes = torch.as_tensor(target_sizes, device=mask.device)
+    if sizes.shape != (len(mask), 2, 2):
+        raise ValueError(
+            f"target_sizes are [{len(mask)}, 2, (height, width)], a size for both pictures of every pair, "
+            f"not {list(sizes.shape)}"
+        )
+    at = (outputs["keypoints"] * sizes.flip(-1)[:, :, None]).to(torch.int32)  # [B, 2, N, 2]
+    found = []
+    for seen, places, (there, _), (sure, _) in zip(mask, at, numbers, scores, strict=True):
+        first, second = (one[real] for one, real in zip(places, seen, strict=True))
+        there, sure = there[seen[0]], sure[seen[0]]
+        kept = (sure > threshold) & (there > -1) & (there < len(second))
+        found.append(
+            {
+                "keypoints0": first[kept],
+                "keypoints1": second[there[kept].long()],
+                "matching_scores": sure[kept],
+            }
+        )
+    return found

@@ -12,6 +12,7 @@ from formers.processing.audio import SequenceFeatureExtractor
 from formers.processing.audio_recipes import CLASSES as SOUND_CLASSES
 from formers.processing.audio_recipes import MODEL_TYPES as SOUND_MODEL_TYPES
 from formers.processing.audio_recipes import RECIPES as SOUND_RECIPES
+from formers.processing.couples import PairedImageProcessor
 from formers.processing.films import FilmImageProcessor
 from formers.processing.image import BaseImageProcessor
 from formers.processing.objects import ObjectImageProcessor
@@ -39,6 +40,7 @@ def _class_of(family: str) -> type[BaseImageProcessor]:
     base = SegmentImageProcessor if recipe.segments else base
     base = PatchImageProcessor if recipe.fit == "patches" else base
     base = FilmImageProcessor if recipe.films else base
+    base = PairedImageProcessor if recipe.paired else base
     base = PointedImageProcessor if recipe.pointed else base
     return type(name, (base,), {"recipe": recipe, "__doc__": says, **own})
 

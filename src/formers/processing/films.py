@@ -27,7 +27,7 @@ def films_of(given: Any) -> list[Any]:
 class FilmImageProcessor(BaseImageProcessor):
     """Films to the arrays that a model reads; its settings are those of an image processor."""
 
-    def __call__(self, images: Any = None, segmentation_maps: Any = None, **options: Any) -> BatchFeature:
+    def preprocess(self, images: Any = None, segmentation_maps: Any = None, **options: Any) -> BatchFeature:
         """Prepare films.
 
         Args:
@@ -47,8 +47,6 @@ class FilmImageProcessor(BaseImageProcessor):
         if images is None:
             raise TypeError(f"{type(self).__name__} needs films: lists of frames")
         return self._prepared(images, segmentation_maps, options)
-
-    preprocess = __call__
 
     def _pixel_values(
         self, images: Any, now: dict[str, Any], call: dict[str, Any]

@@ -8,12 +8,13 @@ from typing import Any, ClassVar
 import numpy as np
 
 from formers.core.notices import notice, refuse_unknown
-from formers.processing import steps
+from formers.processing import steps, transforms
 from formers.processing.features import BatchFeature
-from formers.processing.reading import as_pillow_or_array, channels_last, listed
+from formers.processing.keywords import ImagesKwargs
+from formers.processing.reading import as_pillow_or_array, channels_last, is_picture, listed, load_image
 from formers.processing.recipes import BICUBIC, BILINEAR, NEAREST, Recipe
 from formers.processing.saving import Settings
-from formers.processing.sizes import SizeDict, by_size, fitted, size_of
+from formers.processing.sizes import SizeDict, by_size, fitted, get_size_dict, size_of
 
 # Settings that any processor knows, beside those of its recipe.
 _COMMON = (
@@ -34,11 +35,29 @@ Sizes = tuple[tuple[int, int], tuple[int, int], tuple[int, int]]
 _NOT_KEPT = ("feature_extractor_type", "image_processor_type", "processor_class", "_valid_processor_keys")
 
 
-class BaseImageProcessor(Settings):
+class ImageProcessingMixin(Settings):
+    """What is saved as `preprocessor_config.json`, of pictures."""
+
+    part = "image_processor"
+
+    @classmethod
+    def get_image_processor_dict(cls, name: Any, **options: Any) -> tuple[dict[str, Any], dict[str, Any]]:
+        """See `settings_of`."""
+        return cls.settings_of(name, **options)
+
+    def fetch_images(self, image_url_or_urls: Any) -> Any:
+        """Pictures of paths and addresses, in the same nest; pictures stay."""
+        if isinstance(image_url_or_urls, (list, tuple)):
+            return [self.fetch_images(one) for one in image_url_or_urls]
+        return image_url_or_urls if is_picture(image_url_or_urls) else load_image(image_url_or_urls)
+
+
+class BaseImageProcessor(ImageProcessingMixin):
     """Pictures to the arrays that a model reads.
 
     Its settings are attributes, by the names of `preprocessor_config.json`; each can be given for one call
-    too. Unknown ones of a file are kept, and written back.
+    too. Unknown ones of a file are kept, and written back. A class of one's own may say what a call does, in
+    `preprocess`, and has `rescale`, `normalize` and `center_crop` for it.
 
     Args:
         **settings: those that differ from the family's.
@@ -47,7 +66,6 @@ class BaseImageProcessor(Settings):
         ValueError: for a size that says nothing.
     """
 
-    part = "image_processor"
     recipe: ClassVar[Recipe] = Recipe()
     model_input_names: ClassVar[list[str]] = ["pixel_values"]
 
@@ -55,6 +73,8 @@ class BaseImageProcessor(Settings):
         for name in (*_NOT_KEPT, *_WITHOUT_EFFECT[:-1]):
             settings.pop(name, None)
         settings = {_OLDER.get(name, name): value for name, value in settings.items()}
+        if self.recipe.mirrored and settings.get("pad_size") is not None:  # as older files call it
+            settings = {"size_divisor": settings.pop("pad_size"), **settings}
         longest, square = settings.pop("max_size", None), settings.pop("default_to_square", None)
         values = dict.fromkeys(_COMMON) | copy.deepcopy(dict(self.recipe.settings)) | settings
         square = self.recipe.square if square is None else bool(square)
@@ -73,17 +93,16 @@ class BaseImageProcessor(Settings):
         """Names of settings, today's and older ones."""
         return {*_COMMON, *_OLDER, *_WITHOUT_EFFECT, *cls.recipe.settings, "max_size"}
 
-    @classmethod
-    def get_image_processor_dict(cls, name: Any, **options: Any) -> tuple[dict[str, Any], dict[str, Any]]:
-        """See `settings_of`."""
-        return cls.settings_of(name, **options)
-
     def _none_is_written(self, name: str) -> bool:
         return self.recipe.settings.get(name) is not None
 
     # -- calls -------------------------------------------------------------------------------------
 
-    def __call__(self, images: Any, segmentation_maps: Any = None, **options: Any) -> BatchFeature:
+    def __call__(self, *args: Any, **options: Any) -> BatchFeature:
+        """Prepare pictures; see `preprocess`."""
+        return self.preprocess(*args, **options)
+
+    def preprocess(self, images: Any, segmentation_maps: Any = None, **options: Any) -> BatchFeature:
         """Prepare pictures.
 
         Args:
@@ -105,7 +124,24 @@ class BaseImageProcessor(Settings):
         """
         return self._prepared(images, segmentation_maps, options)
 
-    preprocess = __call__
+    def rescale(self, image: Any, scale: float, **options: Any) -> Any:
+        """See `transforms.rescale`."""
+        return transforms.rescale(image, scale, **options)
+
+    def normalize(self, image: Any, mean: Any, std: Any, **options: Any) -> Any:
+        """See `transforms.normalize`."""
+        return transforms.normalize(image, mean, std, **options)
+
+    def center_crop(self, image: Any, size: Any, **options: Any) -> Any:
+        """See `transforms.center_crop`; `size` is a dictionary, or what makes one.
+
+        Raises:
+            ValueError: for a size without height and width.
+        """
+        edges = get_size_dict(size)
+        if set(edges) != {"height", "width"}:
+            raise ValueError(f"size must say height and width, not {', '.join(edges)}")
+        return transforms.center_crop(image, (edges["height"], edges["width"]), **options)
 
     def _prepared(self, images: Any, beside: Any, options: dict[str, Any]) -> BatchFeature:
         known = (*self._names, *_COMMON, *OF_A_CALL, *_WITHOUT_EFFECT)
@@ -157,7 +193,8 @@ class BaseImageProcessor(Settings):
             and self.recipe.fit != "blurred square"
         )
         if pads and now["size_divisor"] and not self.recipe.masks:
-            found = [steps.padded_to_multiple(one, now["size_divisor"]) for one in found]
+            pad = steps.mirrored_to_multiple if self.recipe.mirrored else steps.padded_to_multiple
+            found = [pad(one, now["size_divisor"]) for one in found]
         elif pads:
             height, width = np.max([one.shape[1:] for one in found], axis=0)
             if now["pad_size"] is not None:
@@ -240,6 +277,38 @@ class BaseImageProcessor(Settings):
             sized = self._sized(image[..., None], as_they_are, f"map {place}")
             found.append(sized[..., 0].astype(np.int64))
         return found
+
+
+class BaseImageProcessorFast(BaseImageProcessor):
+    """A base of classes whose attributes are the settings that they start from.
+
+        class Own(BaseImageProcessorFast):
+            size = {"height": 224, "width": 224}
+            do_resize = do_rescale = do_normalize = True
+            image_mean, image_std = IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
+
+    Settings of one's own are annotations of `valid_kwargs`.
+
+    Raises:
+        TypeError: for a class with hooks that are not part of this version.
+    """
+
+    valid_kwargs: ClassVar[Any] = ImagesKwargs
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        for name in ("_preprocess", "_preprocess_image_like_inputs", "process_image"):
+            if name in cls.__dict__:
+                raise TypeError(
+                    f"{cls.__name__}.{name} would not be called: the steps run on arrays of many pictures at "
+                    "once. Say what a call does in preprocess"
+                )
+        names = {*_COMMON, *cls.valid_kwargs.__annotations__} - {*OF_A_CALL, *_WITHOUT_EFFECT}
+        said = {name: getattr(cls, name) for name in sorted(names) if hasattr(cls, name)}
+        own = dict.fromkeys(sorted(names - {*_COMMON})) | said
+        cls.recipe = Recipe(
+            {"rescale_factor": 1 / 255, **own}, square=getattr(cls, "default_to_square", True)
+        )
 
 
 def _with_sizes(values: dict[str, Any], square: bool, turned: bool = False) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from formers.hub import split_hub_keywords
 from formers.processing.auto import AutoImageProcessor, named_class
 from formers.processing.features import BatchFeature
 from formers.processing.image import OF_A_CALL, BaseImageProcessor
+from formers.processing.keywords import merged
 from formers.processing.pairs import Pair
 from formers.processing.reading import is_picture, listed
 from formers.processing.recipes import CLASSES as IMAGE_CLASSES
@@ -144,6 +145,13 @@ class ProcessorMixin(Saving):
     def batch_decode(self, *args: Any, **kwargs: Any) -> Any:
         """The tokenizer's `batch_decode`."""
         return self.tokenizer.batch_decode(*args, **kwargs)
+
+    def _merge_kwargs(
+        self, kind: Any, tokenizer_init_kwargs: Mapping[str, Any] | None = None, **given: Any
+    ) -> dict[str, Any]:
+        """See `keywords.merged`; classes of packages call it by this name."""
+        usual = {"text_kwargs": self.text_kwargs, "images_kwargs": self.images_kwargs}
+        return merged(kind, usual, tokenizer_init_kwargs, **given)
 
     # -- files -------------------------------------------------------------------------------------
 

@@ -36,7 +36,7 @@ class ObjectImageProcessor(BaseImageProcessor):
             settings.setdefault("max_size", 1333)
         super().__init__(**settings)
 
-    def __call__(  # type: ignore[override]  # objects are no maps: the ecosystem's calls have them by this name
+    def preprocess(  # type: ignore[override]  # objects are no maps: the ecosystem's calls have them by name
         self,
         images: Any,
         annotations: Any = None,
@@ -70,8 +70,6 @@ class ObjectImageProcessor(BaseImageProcessor):
         """
         beside = None if annotations is None else (annotations, return_segmentation_masks, masks_path)
         return self._prepared(images, beside, options)
-
-    preprocess = __call__  # type: ignore[assignment]  # likewise
 
     def _labels(self, beside: Any, now: dict[str, Any], sizes: list[Sizes]) -> list[Any]:
         """The objects of each picture."""

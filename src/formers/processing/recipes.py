@@ -57,11 +57,12 @@ class Recipe:
         fit: how the size is found.
         square: whether a single number as `size` means both edges; else it is the shortest.
         maps: whether segmentation maps are taken.
-        films: films are taken, whose frames are the pictures.
+        films: films are taken, whose frames are the pictures; `paired`: pairs of pictures are.
         framed: pictures stand in the middle of rooms of `size`, with zeros around; a pair is (width, height).
         objects: annotations of objects are taken.
         segments: maps of segments are taken, of which masks and labels are made.
         masks: what is padded is as large as the largest, and comes with `pixel_mask`.
+        mirrored: pictures are padded below and to the right by themselves, by one pixel at least.
         pointed: sizes come along, by which points find their places, and masks the pictures' sizes.
         model_types: model types whose checkpoints may leave the class out.
         answers: how methods `post_process_..` end -> the function of `answers` that they are.
@@ -72,10 +73,12 @@ class Recipe:
     square: bool = True
     maps: bool = False
     films: bool = False
+    paired: bool = False
     framed: bool = False
     objects: bool = False
     segments: bool = False
     masks: bool = False
+    mirrored: bool = False
     pointed: bool = False
     model_types: tuple[str, ...] = ()
     answers: Mapping[str, str] = field(default_factory=dict)
@@ -134,6 +137,19 @@ _QUERIED = Recipe(
     masks=True,
     model_types=("maskformer",),
     answers={**_SEGMENTS, "instance_segmentation": "surest"},
+)
+
+_POINTS = Recipe(
+    {
+        **_PLAIN,
+        "do_normalize": None,
+        "resample": BILINEAR,
+        "size": {"height": 480, "width": 640},
+        **_GREY,
+    },
+    square=False,
+    model_types=("superpoint",),
+    answers={"keypoint_detection": "keypoints"},
 )
 
 RECIPES: dict[str, Recipe] = {
@@ -314,17 +330,17 @@ RECIPES: dict[str, Recipe] = {
         fit="patches",
         model_types=("siglip2", "siglip2_vision_model"),
     ),
-    "SuperPoint": Recipe(
+    "SuperGlue": replace(
+        _POINTS.but("superglue", do_grayscale=True), paired=True, answers={"keypoint_matching": "matches"}
+    ),
+    "SuperPoint": _POINTS,
+    "Swin2SR": Recipe(
         {
-            **_PLAIN,
-            "do_normalize": None,
-            "resample": BILINEAR,
-            "size": {"height": 480, "width": 640},
-            **_GREY,
+            **{"do_rescale": True, "rescale_factor": 1 / 255, "do_pad": True, "size_divisor": 8},
+            **dict.fromkeys(("do_resize", "do_normalize")),
         },
-        square=False,
-        model_types=("superpoint",),
-        answers={"keypoint_detection": "keypoints"},
+        mirrored=True,
+        model_types=("swin2sr",),
     ),
     "VideoMAE": replace(
         _MOBILE.but("videomae", "timesformer", size={"shortest_edge": 224}),

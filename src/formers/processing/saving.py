@@ -116,7 +116,8 @@ class Settings(Saving):
 
     def to_dict(self) -> dict[str, Any]:
         """The settings, and the name of the class."""
-        values = {name: getattr(self, name) for name in self._names if not name.startswith("_")}
+        names = dict.fromkeys((*self._names, *vars(self)))  # classes of one's own may set more
+        values = {name: getattr(self, name) for name in names if not name.startswith("_")}
         kept = {
             name: plain(value, lambda one: one.tolist() if isinstance(one, np.ndarray) else one)
             for name, value in values.items()

@@ -17,6 +17,9 @@ _FORMS = (
 )
 
 
+VALID_SIZE_DICT_KEYS = (*_FORMS, {"min_pixels", "max_pixels"})
+
+
 class SizeDict(dict[str, int]):
     """A size by its keys, which are attributes too."""
 
@@ -50,6 +53,51 @@ def size_of(value: Any, name: str = "size", square: bool = True) -> SizeDict:
         forms = "; ".join(", ".join(sorted(form)) for form in _FORMS)
         raise ValueError(f"{name} is a number, (height, width), or has the keys {forms}; got {value!r}")
     return SizeDict({key: int(edge) for key, edge in value.items()})
+
+
+def get_size_dict(
+    size: Any = None,
+    max_size: int | None = None,
+    height_width_order: bool = True,
+    default_to_square: bool = True,
+    param_name: str = "size",
+) -> dict[str, int]:
+    """A size as a dictionary, as files of today have it.
+
+    Args:
+        size: a number, two of them, or such a dictionary, which stays.
+        max_size: the longest edge, where a number means the shortest one.
+        height_width_order: two numbers are (height, width); else (width, height).
+        default_to_square: a number means both edges; else the shortest.
+        param_name: what errors call it.
+
+    Raises:
+        ValueError: for anything else.
+    """
+    if isinstance(size, Mapping):
+        found = dict(size)
+    elif default_to_square and max_size is not None and (size is None or isinstance(size, int)):
+        raise ValueError(f"max_size={max_size} bounds a picture whose {param_name} is no square")
+    elif isinstance(size, int):
+        found = {"height": size, "width": size} if default_to_square else {"shortest_edge": size}
+        found |= {} if max_size is None else {"longest_edge": max_size}
+    elif isinstance(size, (list, tuple)) and len(size) >= 2:
+        found = dict(
+            zip(("height", "width") if height_width_order else ("width", "height"), size[:2], strict=True)
+        )
+    elif size is None and max_size is not None:
+        found = {"longest_edge": max_size}
+    else:
+        raise ValueError(f"{param_name} is a number, two of them or a dictionary, not {size!r}")
+    if set(found) not in VALID_SIZE_DICT_KEYS:
+        forms = "; ".join(", ".join(sorted(form)) for form in VALID_SIZE_DICT_KEYS)
+        raise ValueError(f"{param_name} has the keys {forms}; got {', '.join(map(str, found))}")
+    return found
+
+
+def is_valid_size_dict(size_dict: Any) -> bool:
+    """Whether it is a dictionary with keys of a size."""
+    return isinstance(size_dict, Mapping) and set(size_dict) in VALID_SIZE_DICT_KEYS
 
 
 def _by_shortest(height: int, width: int, edge: int) -> tuple[int, int]:

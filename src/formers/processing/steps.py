@@ -82,15 +82,24 @@ def resized(image: Any, height: int, width: int, resample: int, name: str = "the
         large = pillow().fromarray(image[..., 0].astype(np.int32))  # numbers of segments
         return pixels(large.resize((width, height), resample=resample))
     if isinstance(image, np.ndarray):
-        scaled = not _are_bytes(image, name)
-        if scaled:
-            image = (image.astype(np.float64) * 255).astype(np.float32)
-        image = image.astype(np.uint8)
-        image = pillow().fromarray(image[..., 0] if image.shape[-1] == 1 else image)
+        image, scaled = as_pillow(image, name)
     elif image.mode.startswith(("I", "F")):  # 16 bit and more
         return resized(pixels(image), height, width, resample, name)
     found = pixels(image.resize((width, height), resample=resample))
     return (found.astype(np.float64) / 255).astype(np.float32) if scaled else found
+
+
+def as_pillow(image: Array, name: str = "the picture") -> tuple[Any, bool]:
+    """An array [H, W, C] as a Pillow image, and whether it held floats from 0 to 1.
+
+    Raises:
+        BadPicture: for other floats, or numbers that are no bytes.
+    """
+    scaled = not _are_bytes(image, name)
+    if scaled:
+        image = (image.astype(np.float64) * 255).astype(np.float32)
+    image = image.astype(np.uint8)
+    return pillow().fromarray(image[..., 0] if image.shape[-1] == 1 else image), scaled
 
 
 def squared(image: Array) -> Array:
@@ -260,3 +269,9 @@ def padded_to_multiple(image: Array, step: int) -> Array:
     """A picture [C, H, W] in the middle of a room whose edges are whole multiples of `step`."""
     more = [-(-edge // step) * step - edge for edge in image.shape[1:]]
     return np.pad(image, ((0, 0), *((one // 2, one - one // 2) for one in more)))
+
+
+def mirrored_to_multiple(image: Array, step: int) -> Array:
+    """A picture [C, H, W] and beyond its lower and right edges itself, mirrored, up to the next multiples."""
+    more = [step - edge % step for edge in image.shape[1:]]
+    return np.pad(image, ((0, 0), *((0, one) for one in more)), mode="symmetric")

@@ -142,6 +142,13 @@ TASKS: dict[str, Task] = {
             labelled=True,
         ),
         Task(
+            "image_to_image",
+            ("image_to_image", "ImageToImage"),
+            "AutoModelForImageToImage",
+            "Make a picture larger, or clearer.",
+            "image-to-image",
+        ),
+        Task(
             "image_text_to_text",
             ("language_model", "CausalLM"),
             "AutoModelForImageTextToText",
@@ -168,6 +175,13 @@ TASKS: dict[str, Task] = {
             "AutoModelForKeypointDetection",
             "Find points of a picture that are found again in others.",
             "keypoint-detection",
+        ),
+        Task(
+            "keypoint_matching",
+            ("keypoint_matching", "KeypointMatching"),
+            "AutoModelForKeypointMatching",
+            "Find points of two pictures that show the same.",
+            "keypoint-matching",
         ),
         Task(
             "mask_generation",

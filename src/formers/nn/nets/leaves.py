@@ -128,6 +128,12 @@ def _drop(s: nets.Drop) -> nn.Module:
     return DropPath(s.rate) if s.rate else nn.Identity()
 
 
+def _act(s: nets.Act) -> nn.Module:
+    if s.name is None:
+        return nn.Identity()
+    return nn.LeakyReLU(s.slope) if s.name == "leaky_relu" else Activation(s.name)
+
+
 def _norm(s: nets.ChannelNorm) -> nn.Module:
     return (nn.LayerNorm if s.rows else MapNorm)(s.width, eps=s.eps)
 
@@ -137,10 +143,11 @@ LEAVES: dict[type[Any], Callable[[Any], nn.Module]] = {
     nets.BatchNorm: _batch_norm,
     nets.ChannelNorm: _norm,
     nets.GroupNorm: lambda s: nn.GroupNorm(s.groups, s.width, s.eps),
-    nets.Act: lambda s: nn.Identity() if s.name is None else Activation(s.name),
+    nets.Act: _act,
     nets.Pool: _pool,
     nets.Larger: lambda s: nn.Upsample(scale_factor=s.factor, mode="bilinear", align_corners=s.corners),
     nets.Spread: lambda s: nn.ConvTranspose2d(s.read, s.made, s.factor, stride=s.factor),
+    nets.Shuffled: lambda s: nn.PixelShuffle(s.factor),
     nets.Pad: lambda s: nn.ZeroPad2d(s.sides),
     nets.Dense: lambda s: _even(nn.Linear(s.read, s.made, s.bias), s.gain),
     nets.Responses: lambda s: begins(Responses(s.width), weight=Constant(0.0), bias=Constant(0.0)),

@@ -136,6 +136,11 @@ def _larger(s: several.Enlarged, node: Any, x: Any, held: list[Any], size: Size 
     return run((s.part,), x) if s.part else x
 
 
+def _cut_to(s: several.CutTo, node: Any, x: Any, held: list[Any], size: Size | None, run: Runs) -> Any:
+    high, wide = size or x.shape[2:]
+    return x[:, :, : high * s.factor, : wide * s.factor]
+
+
 def _weighed(s: several.Weighed, node: Any, x: Any, held: list[Any], size: Size | None, run: Runs) -> Any:
     near = held.pop()
     weights = run(s.parts, torch.cat((near, x), dim=1))  # [B, 2, H, W]
@@ -191,6 +196,8 @@ STEPS: dict[type[Any], Callable[..., Any]] = {
     several.ByPatches: _by_patches,
     several.Onto: _onto,
     several.Enlarged: _larger,
+    several.Repeated: lambda s, node, x, *_: F.interpolate(x, scale_factor=s.factor, mode="nearest"),
+    several.CutTo: _cut_to,
     several.Bare: lambda s, node, x, *_: activation(s.name)(x),
     several.Times: lambda s, node, x, *_: x * s.value,
     several.Weighed: _weighed,

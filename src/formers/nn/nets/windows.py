@@ -24,6 +24,7 @@ from formers.nn.kernels import project
 from formers.nn.leaves import linear
 from formers.nn.nets.cutting import cut, joined
 from formers.nn.nets.leaves import leaf_of
+from formers.nn.nets.restoring import MapOfRows, RowsOfMap, part
 from formers.nn.spec import nets
 from formers.nn.spec.windows import Windows
 from formers.nn.stems.patches import hide_patches, stretched
@@ -255,7 +256,7 @@ class WindowStage(Group):
 
     def forward(self, x: Tensor, grid: tuple[int, int] | None = None, way: Way | None = None) -> Any:
         """[B, H * W, C] -> rows, their map, and the last layer's weights."""
-        way, weights = way or (_square(x) if grid is None else Way(grid)), None
+        way, weights, first = way or (_square(x) if grid is None else Way(grid)), None, x
         inner = []
         for layer in leaf(self, "layers"):
             inner.append(x)
@@ -270,6 +271,8 @@ class WindowStage(Group):
         if has(self, "merge"):
             x = leaf(self, "merge")(x, way.grid, way)
             way.grid = (-(-way.grid[0] // 2), -(-way.grid[1] // 2))
+        if has(self, "unpatched"):
+            x = first + leaf(self, "patched")(leaf(self, "conv")(leaf(self, "unpatched")(x, way.grid)))[0]
         if shaped is None and (way.maps is not None or way.watched):
             shaped = _map(x, way)
         return x, shaped, weights
@@ -309,7 +312,9 @@ class WindowPatches(Group):
         down, across = wiring(self).facts["spec"].stem.patch
         images = F.pad(images, (0, -images.shape[3] % across, 0, -images.shape[2] % down))
         found: Tensor = leaf(self, "patch")(images)
-        return found.flatten(2).transpose(1, 2), (found.shape[2], found.shape[3])
+        rows = found.flatten(2).transpose(1, 2)
+        rows = leaf(self, "embedding_norm")(rows) if has(self, "embedding_norm") else rows
+        return rows, (found.shape[2], found.shape[3])
 
 
 class WindowEmbeddings(Group):
@@ -324,7 +329,7 @@ class WindowEmbeddings(Group):
         """[B, channels, height, width] -> rows and their grid."""
         s: Windows = wiring(self).facts["spec"]
         x, grid = leaf(self, "patches")(pixel_values)
-        x = leaf(self, "embedding_norm")(x)
+        x = leaf(self, "embedding_norm")(x) if has(self, "embedding_norm") else x
         if bool_masked_pos is not None:
             x = hide_patches(self, x, bool_masked_pos)
         if has(self, "position"):
@@ -364,7 +369,8 @@ def place_windows(owner: Block, s: Windows, masked: bool, pools: bool) -> None:
         if wanted:
             value = torch.zeros(1, count, stem.width)
             place_tensor(embeddings, role, str(s.embeddings[role]), value, Constant(0.0))
-    place(embeddings, "embedding_norm", str(s.embeddings["embedding_norm"]), nn.LayerNorm(stem.width))
+    normed = embeddings if s.restoring is None else patches
+    place(normed, "embedding_norm", str(s.embeddings["embedding_norm"]), nn.LayerNorm(stem.width))
     place(embeddings, "embedding_dropout", str(s.embeddings["embedding_dropout"]), Dropout(s.dropout))
     encoder = _node(owner, "encoder", s.names, WindowEncoder(), s)
     stages = nn.ModuleList(_stage(s, i) for i in range(len(s.depths)))
@@ -373,6 +379,10 @@ def place_windows(owner: Block, s: Windows, masked: bool, pools: bool) -> None:
         place(owner, "final_norm", s.names["final_norm"], nn.LayerNorm(s.last_width, eps=s.eps))
     if pools:
         place(owner, "pooler", s.names["pooler"], nn.AdaptiveAvgPool1d(1))
+    if s.restoring is not None:
+        for role, read in (("first", s.restoring.channels), ("closing", s.last_width)):
+            place(owner, role, s.names[role], leaf_of(nets.Conv(read, s.last_width, 3, bias=True)))
+        place(owner, "unpatched", s.names["unpatched"], MapOfRows())
 
 
 def _node(owner: nn.Module, role: str, paths: Mapping[str, Any], node: Any, s: Windows) -> Any:
@@ -385,7 +395,12 @@ def _stage(s: Windows, number: int) -> Group:
     made, wide = node_class(s.classes[1], True)(), s.widths[number]
     layers = nn.ModuleList(_layer(s, number, i) for i in range(s.depths[number]))
     place(made, "layers", s.names["layers"], layers)
-    if number + 1 < len(s.depths):
+    if s.restoring is not None:
+        place(made, "conv", s.names["conv"], part(s.restoring.conv))
+        patched = _node(made, "patched", s.names, RowsOfMap(), s)
+        place(patched, "patch", s.names["patch"], nn.Conv2d(wide, wide, s.stem.patch, stride=s.stem.patch))
+        place(made, "unpatched", s.names["unpatched"], MapOfRows())
+    elif number + 1 < len(s.depths):
         merge = _node(made, "merge", s.names, Merging(), s)
         place(merge, "merged", s.names["merged"], linear("linear", 4 * wide, 2 * wide, bias=False))
         place(merge, "merge_norm", s.names["merge_norm"], nn.LayerNorm((2 if s.scaled else 4) * wide))
@@ -394,8 +409,9 @@ def _stage(s: Windows, number: int) -> Group:
 
 def _layer(s: Windows, stage: int, number: int) -> Group:
     made, wide = node_class(s.classes[0], False)(), s.widths[stage]
-    side = s.window if s.scaled is None else min(s.window, s.stem.grid[0] // 2**stage)
-    whole = s.scaled is not None and s.stem.grid[0] // 2**stage <= side
+    high = s.stem.grid[0] // s.factors[stage]
+    side = s.window if s.scaled is None else min(s.window, high)
+    whole = s.scaled is not None and high <= side
     wiring(made).facts.update(spec=s, side=side, shift=s.window // 2 if number % 2 and not whole else 0)
     paths = s.layers
     attention = _node(made, "attention", paths, WindowAttention(), s)

@@ -126,9 +126,10 @@ class GroupNorm:
 
 @dataclass(frozen=True)
 class Act:
-    """An activation; without a name nothing happens there."""
+    """An activation; without a name nothing happens there. `slope`: of `leaky_relu` below zero."""
 
     name: str | None = None
+    slope: float = 0.01
 
 
 @dataclass(frozen=True)
@@ -161,6 +162,13 @@ class Spread:
 
     read: int
     made: int
+    factor: int = 2
+
+
+@dataclass(frozen=True)
+class Shuffled:
+    """Channels become places: `factor` down and across of every `factor` ** 2 (arXiv:1609.05158)."""
+
     factor: int = 2
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from formers.nn.spec.nets import Run, Step
 
@@ -148,6 +149,21 @@ class Enlarged(Step):
     told: bool = False
     exact: bool = False
     part: str = ""
+
+
+@dataclass(frozen=True)
+class Repeated(Step):
+    """A map is made larger: every place stands `factor` times down and across."""
+
+    factor: int = 2
+
+
+@dataclass(frozen=True)
+class CutTo(Step):
+    """Of a map its upper left, `factor` times the size that was told."""
+
+    factor: int = 1
+    told: ClassVar[bool] = True
 
 
 @dataclass(frozen=True)

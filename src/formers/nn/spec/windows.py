@@ -4,11 +4,30 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from formers.nn.spec.nets import rates
 from formers.nn.spec.stems import Patches
 from formers.nn.spec.values import Paths
+
+
+@dataclass(frozen=True)
+class Restoring:
+    """What makes a network of windows one that restores pictures (Liang et al. 2021, arXiv:2108.10257).
+
+    Its stages keep their grid of single pixels, and add what they read to what a convolution makes of them.
+    Pictures are mirrored at two edges, until windows fit.
+
+    Attributes:
+        channels: of the pictures.
+        mean: of their channels, which is taken off; `scale` multiplies then.
+        conv: a record of `spec.nets`, of a stage's last map.
+    """
+
+    channels: int
+    mean: tuple[float, ...]
+    scale: float
+    conv: Any
 
 
 @dataclass(frozen=True)
@@ -20,7 +39,9 @@ class Windows:
     nodes `up` and `down`, `drop_path`. `mix` holds `q`, `k`, `v`, `weights_dropout`, the table `bias` and, in
     some files, `index`, the numbers of its rows (or, where they are `scaled`, `sharpness`, a factor for every
     head, and `far`, a network of distances); `up` holds `dense` and `act`, `out` and `down` hold `dense`
-    and `dropout`. Between stages `merge`, a node with `merge_norm` and `merged`; `final_norm`, `pooler`.
+    and `dropout`. Between stages `merge`, a node with `merge_norm` and `merged`; `final_norm`, `pooler`. Of
+    those that restore, `first` and `closing`, convolutions around the stages, `unpatched`, rows as a map, at
+    the end and in every stage, and there `conv` and the node `patched`; the norm lies in that of the patches.
 
     Attributes:
         stem: the patches; its class token is not there.
@@ -42,6 +63,7 @@ class Windows:
             images whatever is read.
         whole: windows keep their size and are moved also where one holds the whole grid.
         inner_states: hidden states are those before and after every layer, in one tuple for each stage.
+        restoring: what is made of patches are patches again.
     """
 
     stem: Patches
@@ -65,6 +87,7 @@ class Windows:
     scaled: tuple[int, ...] | None = None
     whole: bool = False
     inner_states: bool = False
+    restoring: Restoring | None = None
     reads: ClassVar[str] = "pixel_values"
     attention: ClassVar[None] = None
     causal: ClassVar[bool] = False
@@ -78,7 +101,12 @@ class Windows:
     @property
     def widths(self) -> list[int]:
         """Of the stages."""
-        return [self.stem.width * 2**i for i in range(len(self.depths))]
+        return [self.stem.width * factor for factor in self.factors]
+
+    @property
+    def factors(self) -> list[int]:
+        """How much wider and smaller the stages' maps are than the patches'."""
+        return [1 if self.restoring else 2**i for i in range(len(self.depths))]
 
     @property
     def last_width(self) -> int:

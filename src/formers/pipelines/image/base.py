@@ -59,17 +59,28 @@ class ImagePipeline(Pipeline):
             BadPicture: when it cannot be read.
         """
         try:
-            array = hasattr(inputs, "ndim")
-            picture = as_pillow_or_array(inputs, 0, 1) if array else load_image(inputs, timeout)
+            picture = self._opened(inputs, timeout)
             made = self._made(picture, settings)
             if self._sized:
-                made["target_size"] = torch.tensor([_size(picture)])
+                made["target_size"] = torch.tensor([self._size(picture)])
         except BadPicture as error:
             if on_error == "return":
                 return Unread(str(error))
             raise
         wanted = self.dtype
         return made if wanted is None else made.to(wanted)
+
+    def _opened(self, inputs: Any, timeout: float | None) -> Any:
+        """A picture that is read; arrays stay."""
+        return as_pillow_or_array(inputs, 0, 1) if hasattr(inputs, "ndim") else load_image(inputs, timeout)
+
+    def _size(self, picture: Any) -> Any:
+        """(height, width)."""
+        found = as_pillow_or_array(picture, 0, 1)
+        if hasattr(found, "getbands"):
+            return found.height, found.width
+        height, width = channels_last(found, None).shape[:2]
+        return height, width
 
     def _made(self, picture: Any, settings: dict[str, Any]) -> Any:
         """The model's keywords for a picture that is read."""
@@ -116,12 +127,3 @@ class ImagePipeline(Pipeline):
         if on_error is not None:
             found["on_error"] = one_of("on_error", on_error, ["raise", "return"])
         return found
-
-
-def _size(picture: Any) -> tuple[int, int]:
-    """(height, width)."""
-    found = as_pillow_or_array(picture, 0, 1)
-    if hasattr(found, "getbands"):
-        return found.height, found.width
-    height, width = channels_last(found, None).shape[:2]
-    return height, width
