@@ -36,6 +36,7 @@ from tests.parity import (
     vision_see_shapes,
     vision_vit_shapes,
     vision_words_shapes,
+    voice_shapes,
 )
 from tests.parity.plain_shapes import DECODER, ENCODER, GPT2, PLAIN, SPECIAL, VOCABULARY
 
@@ -894,6 +895,7 @@ for _room in (
     vision_conv_shapes,
     vision_vit_shapes,
     vision_words_shapes,
+    voice_shapes,
 ):
     SHAPES.update(_room.SHAPES)
     MORE.update(_room.MORE)

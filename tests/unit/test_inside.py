@@ -245,6 +245,12 @@ _OTHERS["vision-encoder-decoder"] = {
     "encoder": {"model_type": "vit", **_IMAGE},
     "decoder": _OTHERS["encoder-decoder"]["decoder"],
 }
+_OTHERS["vits"] = {
+    **{"vocab_size": 50, "hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4, "ffn_dim": 64},
+    **{"flow_size": 8, "upsample_initial_channel": 8, "upsample_rates": [4], "upsample_kernel_sizes": [8]},
+    **{"resblock_kernel_sizes": [3], "resblock_dilation_sizes": [[1]], "prior_encoder_num_flows": 1},
+    **{"posterior_encoder_num_wavenet_layers": 1, "noise_scale": 0.0, "noise_scale_duration": 0.0},
+}
 MORE = {"t5": {"decoder_input_ids": FULL}, "bart": {"decoder_input_ids": FULL}}
 
 

@@ -57,6 +57,8 @@ _BESIDE = (
     "text_model_output",
     "vision_model_output",
     "extract_features",
+    "prior_means",
+    "prior_log_variances",
 )
 
 

@@ -72,6 +72,7 @@ FIELDS: dict[str, str] = {
     "SequenceClassifierOutputWithPast": _LABELLED_PAST,
     "TableTransformerObjectDetectionOutput": f"loss loss_dict logits pred_boxes {_OBJECTS}",
     "TokenClassifierOutput": _LABELLED,
+    "VitsModelOutput": f"waveform sequence_lengths spectrogram {_STATES}",
     "XVectorOutput": f"loss logits embeddings {_STATES}",
 }
 

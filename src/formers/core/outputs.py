@@ -80,6 +80,33 @@ class HeardOutput(ModelOutput):
 
 
 @dataclasses.dataclass
+class PriorOutput(ModelOutput):
+    """States of a text [B, T, E], and of what its speech is drawn: means and log variances [B, T, C]."""
+
+    last_hidden_state: Tensor | None = None
+    prior_means: Tensor | None = None
+    prior_log_variances: Tensor | None = None
+    hidden_states: tuple[Tensor, ...] | None = None
+    attentions: tuple[Tensor, ...] | None = None
+
+
+@dataclasses.dataclass
+class SpeechOutput(ModelOutput):
+    """Speech.
+
+    Attributes:
+        waveform: [B, samples]; `sequence_lengths` [B], int64, says how many of them are real.
+        spectrogram: what the waves were made of, [B, C, frames].
+    """
+
+    waveform: Tensor | None = None
+    sequence_lengths: Tensor | None = None
+    spectrogram: Tensor | None = None
+    hidden_states: tuple[Tensor, ...] | None = None
+    attentions: tuple[Tensor, ...] | None = None
+
+
+@dataclasses.dataclass
 class VoiceOutput(ModelOutput):
     """Whose voice it is: `logits` and `embeddings` [B, D]."""
 

@@ -196,6 +196,7 @@ FAMILIES: dict[str, tuple[str, str]] = {
     "vit": ("vit", "ViT"),
     "vit_mae": ("vit_mae", "ViTMAE"),
     "vit_msn": ("vit_msn", "ViTMSN"),
+    "vits": ("vits", "Vits"),
     "vivit": ("vivit", "Vivit"),
     "wav2vec2": ("wav2vec2", "Wav2Vec2"),
     "wavlm": ("wavlm", "WavLM"),

@@ -49,6 +49,7 @@ _ROW_WISE = {
     nn.Conv2d,
     nn.AdaptiveAvgPool1d,
     nn.Conv3d,
+    nn.ConvTranspose1d,
     nn.ConvTranspose2d,
     nn.Flatten,
     nn.GroupNorm,

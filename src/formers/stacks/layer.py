@@ -171,7 +171,7 @@ _PARTS = {
 _MIXED = (
     "r content_bias distance_bias segment_bias segment "
     "position_k position_q q_global k_global v_global sum_norm sum_bias position_dropout q_bias v_bias "
-    "value_conv attention_norm_beside relative "
+    "value_conv attention_norm_beside relative offset_k offset_v "
     "reduce reduce_norm depthwise "
     "q k v o qkv kv q_norm k_norm q_down q_up kv_down kv_norm kv_up score_bias weights_dropout "
     "up gate down act inner_dropout feedforward_scale mixture router router_bias share "
