@@ -95,7 +95,8 @@ ONLY_THERE = {
     "falcon": re.compile(r"(^|\.)rotary_emb$"),  # it fires where slopes stand for positions too
     # what makes a kernel of its directions and lengths, which has no weights
     **dict.fromkeys(
-        ("hubert", "unispeech-sat", "vits", "wav2vec2", "wavlm"), re.compile(r"\.parametrizations\.weight\.0$")
+        ("hubert", "unispeech-sat", "vits", "wav2vec2", "wavlm"),
+        re.compile(r"\.parametrizations\.weight\.0$"),
     ),
     # likewise, and letters that are made there and not returned
     "unispeech": re.compile(r"\.parametrizations\.weight\.0$|^(ctc_proj|dropout)$"),

@@ -29,7 +29,12 @@ MORE: dict[str, dict[str, dict[str, Any]]] = {
         },
         "several speakers, growing dilations": {
             **VITS,
-            **{"num_speakers": 4, "speaker_embedding_size": 6, "wavenet_dilation_rate": 2, "speaking_rate": 3.0},
+            **{
+                "num_speakers": 4,
+                "speaker_embedding_size": 6,
+                "wavenet_dilation_rate": 2,
+                "speaking_rate": 3.0,
+            },
         },
     }
 }

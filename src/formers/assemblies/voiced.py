@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from types import MappingProxyType
 from typing import Any
 
@@ -47,11 +48,14 @@ class Priors(Single):
         place(model, "prior", s.paths["prior"], fan_in_conv(s.text, 2 * s.width, 1))
 
     def run(self, model: Any, given: dict[str, Any], ask: Ask) -> States:
-        """States, and means and log variances [B, T, C] at tokens, zeros at padding."""
-        states = super().run(model, given, ask)
-        last = states.last
-        found = leaf(model, "prior")(last.transpose(1, 2)).transpose(1, 2)
-        found = found * real_places(given, last)[..., None]
+        """States, and means and log variances [B, T, C] at tokens, zeros at padding.
+
+        Padding is computed: what rounds otherwise could make a token last a frame longer.
+        """
+        states = super().run(model, given, replace(ask, keep_padding=True))
+        real = real_places(given, states.last)[..., None]
+        states.rows, states.spread_out = states.last * real, True
+        found = leaf(model, "prior")(states.rows.transpose(1, 2)).transpose(1, 2) * real
         means, variances = found.chunk(2, dim=-1)
         states.extras.update(prior_means=means, prior_log_variances=variances)
         return states
@@ -149,7 +153,7 @@ class Voiced(Assembly):
             ValueError: for a speaker that is not there, or a rate that is not positive.
         """
         if given.get("labels") is not None:
-            raise NotImplementedError(f"{type(model).__name__} has no loss: it speaks, and is not trained here")
+            raise NotImplementedError(f"{type(model).__name__} has no loss, and is not trained here")
         s: Voice = wiring(model).facts["voice"]
         rate = given.get("speaking_rate")
         rate = float(model.speaking_rate if rate is None else rate)
@@ -172,8 +176,8 @@ class Voiced(Assembly):
 
     def output(self, model: Any, states: States) -> ModelOutput:
         """The speech, and what was asked for of the text."""
-        made = (states.extras[name] for name in ("waveform", "sequence_lengths", "spectrogram"))
-        return SpeechOutput(*made, states.hidden, states.attentions)
+        made = {name: states.extras[name] for name in ("waveform", "sequence_lengths", "spectrogram")}
+        return SpeechOutput(**made, hidden_states=states.hidden, attentions=states.attentions)
 
 
 def _speaker(model: Any, s: Voice, told: Any, ids: Any) -> Tensor | None:

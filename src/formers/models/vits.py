@@ -1,4 +1,4 @@
-"""VITS (Kim et al. 2021, arXiv:2106.06103): speech of a text in one pass, as MMS has it for 1,100 languages."""
+"""VITS (Kim et al. 2021, arXiv:2106.06103): speech of a text in one pass; MMS has it for many languages."""
 
 from __future__ import annotations
 

@@ -35,7 +35,9 @@ class NormedKernel(nn.Module):
 
     def forward(self) -> Tensor:
         """[C', C, K]."""
-        found: Tensor = torch._weight_norm(self.original1, self.original0, self.axis)  # one pass over the directions
+        found: Tensor = torch._weight_norm(
+            self.original1, self.original0, self.axis
+        )  # one pass over the directions
         return found
 
 

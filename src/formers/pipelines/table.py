@@ -155,6 +155,15 @@ TASKS = (
         model_classes=("AutoModelForSeq2SeqLM", "AutoModelForCausalLM"),
         default=("microsoft/DialoGPT-medium", "8bada3b"),
     ),
+    Task(
+        "text-to-audio",
+        "formers.pipelines.audio.speaking:TextToAudioPipeline",
+        model_classes=("AutoModelForTextToWaveform",),
+        default=("facebook/mms-tts-eng", None),
+        aliases=("text-to-speech",),
+        heads=("VitsModel",),
+        kind="multimodal",
+    ),
     Task(  # before the next one, whose heads end alike
         "automatic-speech-recognition",
         "formers.pipelines.audio.recognition:AutomaticSpeechRecognitionPipeline",

@@ -410,6 +410,17 @@ RECIPES: dict[str, Recipe] = {
         model_types=("wav2vec2", "hubert", "data2vec-audio", "unispeech", "unispeech-sat"),
         positions="relative",
     ),
+    "Vits": Recipe(
+        kind="sounding",
+        files={"vocab_file": ("vocab.json",)},
+        special={"pad_token": "<pad>", "unk_token": "<unk>"},
+        options={
+            **{"language": None, "add_blank": True, "normalize": True, "phonemize": True},
+            "is_uroman": False,
+        },
+        model_types=("vits",),
+        positions="relative",
+    ),
     "Canine": Recipe(
         kind="code_points",
         files={},

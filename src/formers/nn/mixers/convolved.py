@@ -1,4 +1,4 @@
-"""A feed-forward of two convolutions. Roles: those of the position-wise one, see `spec.ConvolvedFeedForward`."""
+"""A feed-forward of two convolutions. Roles: see `spec.ConvolvedFeedForward`."""
 
 from __future__ import annotations
 

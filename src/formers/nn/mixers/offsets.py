@@ -35,7 +35,8 @@ class AttendOffsets(Attend):
     def _bias(self, node: Any, flow: Flow, q: Tensor, k: Tensor, query: Tensor, key: Tensor) -> Tensor | None:
         """[b, H, T, S]: scaled products of queries with the vectors of offsets, and what the caller adds."""
         scale = q.shape[-1] ** -0.5 if self.spec.scale is None else self.spec.scale
-        near = (q * scale) @ leaf(node, "offset_k")[0].t()  # [b, H, T, 2 reach + 1]
+        table: Tensor = leaf(node, "offset_k")[0]
+        near = (q * scale) @ table.t()  # [b, H, T, 2 reach + 1]
         row, seen = self._places(flow.pass_, query, key)
         found = near.gather(-1, row.expand(*near.shape[:-1], -1)).masked_fill(~seen, 0.0)
         told = self._score_bias(node, flow.pass_, query, key)
@@ -71,7 +72,8 @@ class AttendOffsets(Attend):
         around = F.pad(held[0], (reach, reach))  # place i of the row then stands `reach` entries further
         columns = scores.query[:, None] - scores.key[0] + torch.arange(2 * reach + 1, device=q.device)
         near = around.gather(-1, columns.expand(*around.shape[:-1], -1))  # [b, H, T, 2 reach + 1]
-        return mixed + near @ leaf(node, "offset_v")[0]
+        table: Tensor = leaf(node, "offset_v")[0]
+        return mixed + near @ table
 
 
 def offsets_steps(s: spec.Offsets, width: int) -> list[Step]:
