@@ -906,6 +906,7 @@ patchify unpatchify predict_contacts get_entity_embeddings set_entity_embeddings
 resize_token_embeddings save_pretrained set_attn_implementation set_input_embeddings set_output_embeddings
 channels num_features out_feature_channels out_features out_indices stage_names
 supports_gradient_checkpointing tie_weights warnings_issued
+speaking_rate noise_scale noise_scale_duration
 """
 # ours: told in the README, or read of any model that has them; a part of that name comes first
 TOLD = {"load_adapter_weights", "load_report", "shifts_labels", "initialise_weights"}

@@ -457,7 +457,7 @@ ABSENT = {
     "text generation is": "SampleDecoderOnlyOutput ContinuousBatchingManager",
     "this processor of images or audio is": "BridgeTowerImageProcessor ClapProcessor load_images",
     "quantized loading is": "AqlmConfig EetqConfig VptqConfig",
-    "this pipeline is": "TextToAudioPipeline KeypointMatchingPipeline",
+    "this pipeline is": "ImageToImagePipeline KeypointMatchingPipeline",
     "this task is": "AutoModelForTimeSeriesPrediction MODEL_FOR_POSE_ESTIMATION_MAPPING",
     "is not among the model families": (
         "Qwen2VLForConditionalGeneration ZambaConfig MoshiModel ReformerForSequenceClassification BitNetModel"
