@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import json
+import wave
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 import transformers
 
 import formers
 from formers.core.notices import Notice
+from system.cli_command import in_this_process
 from tests.parity.voice_shapes import VITS
 
 LETTERS = sorted("abcdefghijklmnopqrstuvwxyz' -")
@@ -122,3 +125,29 @@ def test_what_cannot_be_spoken_is_refused(speaker: str, text: Any, given: dict[s
     pipe = formers.pipeline("text-to-audio", model=speaker, device="cpu")
     with pytest.raises((TypeError, ValueError), match=says):
         pipe(text, **given)
+
+
+def test_the_command_speaks_into_a_file(
+    speaker: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run, path = in_this_process(capsys, monkeypatch), tmp_path / "out" / "hello.wav"
+    command = ("speak", "-m", speaker, "--speaker", 1, "--rate", 1.25, "--seed", 3, "--device", "cpu", "-o")
+    status, out, told = run(*command, path, "Good morning!")
+    assert (status, out) == (0, "")
+    assert told.startswith(f"saved: {path}")
+    formers.set_seed(3)
+    pipe = formers.pipeline("text-to-speech", model=speaker, device="cpu")
+    expected = pipe("Good morning!", forward_params={"speaking_rate": 1.25, "speaker_id": 1})
+    with wave.open(str(path)) as file:
+        assert (file.getnchannels(), file.getsampwidth(), file.getframerate()) == (1, 2, 16_000)
+        found = np.frombuffer(file.readframes(-1), "<i2") / 32767
+    assert np.abs(found - expected["audio"]).max() < 1e-4
+    status, _, told = run(*command, path, stdin="Good morning!")
+    assert status == 0
+    status, _, told = run(*command, tmp_path / "hello.txt", "a")
+    assert status != 0
+    assert "sounds are written as .wav" in told
+    status, _, told = run(*command, path, " ")
+    assert status != 0
+    assert "there is nothing to speak" in told
+    assert path.exists()
