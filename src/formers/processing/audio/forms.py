@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from formers.processing.audio_padding import Array, Lengths, padded, standardised
-from formers.processing.audio_reading import BadSound
-from formers.processing.audio_spectra import magnitudes, mel_triangles, window_function
+from formers.processing.audio.padding import Array, Lengths, padded, standardised
+from formers.processing.audio.reading import BadSound
+from formers.processing.audio.spectra import magnitudes, mel_triangles, window_function
 from formers.tokenization.options import PaddingStrategy
 
 if TYPE_CHECKING:

@@ -9,10 +9,10 @@ from typing import Any, ClassVar
 import numpy as np
 
 from formers.core.notices import notice, refuse_unknown
-from formers.processing.audio_forms import FORMS
-from formers.processing.audio_padding import Lengths, padded
-from formers.processing.audio_reading import as_wave
-from formers.processing.audio_recipes import SoundRecipe
+from formers.processing.audio.forms import FORMS
+from formers.processing.audio.padding import Lengths, padded
+from formers.processing.audio.reading import as_wave
+from formers.processing.audio.recipes import SoundRecipe
 from formers.processing.features import BatchFeature
 from formers.processing.saving import Settings
 
