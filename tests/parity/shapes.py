@@ -1015,6 +1015,8 @@ def inputs_of(model: Any, **options: Any) -> dict[str, Any]:
         seen = vision_words_shapes.patches(getattr(config, "vision_config", config), "input_ids" not in names)
     else:
         seen = images(config) if "pixel_values" in names else {}
+    if "is_longer" in names:
+        seen = speech_shapes.spectra(config)
     if "noise" in names:  # which patches are hidden is the same for both
         seen["noise"] = torch.rand(4, 9, generator=torch.Generator().manual_seed(3))
     if type(model).__name__ == "VideoMAEForPreTraining":  # as many patches are hidden in every film
@@ -1208,6 +1210,7 @@ def labels(class_name: str, inputs: dict[str, Any]) -> dict[str, Any]:
         "CLIPModel",
         "CLIPSegModel",
         "Owlv2Model",
+        "ClapModel",
         "OwlViTModel",
         "Siglip2Model",
         "SiglipModel",

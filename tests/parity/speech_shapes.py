@@ -49,6 +49,19 @@ STABLE = {
     "use_weighted_layer_sum": True,
 }
 
+# without a row of zeros for padding: the reference writes one over what it loads
+_SAID: dict[str, Any] = {
+    **{"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 24},
+    **{"vocab_size": 101, "max_position_embeddings": 24, "pad_token_id": 0, "projection_dim": 12},
+    **{"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0},
+}
+_HEARD: dict[str, Any] = {
+    **{"num_mel_bins": 8, "spec_size": 32, "window_size": 4, "patch_embeds_hidden_size": 8},
+    **{"depths": [2, 1], "num_attention_heads": [2, 4], "hidden_size": 16, "num_hidden_layers": 2},
+    **{"projection_dim": 12, "hidden_dropout_prob": 0.0},
+}
+_FUSED = {**_HEARD, "enable_fusion": True, "drop_path_rate": 0.0, "patch_size": [6, 4]}
+
 # model_type -> shapes: the first of each is compared in every head
 SHAPES: dict[str, dict[str, dict[str, Any]]] = {
     "audio-spectrogram-transformer": {
@@ -58,6 +71,9 @@ SHAPES: dict[str, dict[str, dict[str, Any]]] = {
             "num_mel_bins": 11,
         }
     },
+    "clap": {"plain": {"text_config": _SAID, "audio_config": _HEARD, "projection_dim": 12}},
+    "clap_audio_model": {"plain": _HEARD},
+    "clap_text_model": {"plain": _SAID},
     "data2vec-audio": {
         "two convolutions tell places": {
             **{name: value for name, value in WAVES.items() if name != "apply_spec_augment"},
@@ -90,6 +106,15 @@ MORE: dict[str, dict[str, dict[str, Any]]] = {
             **{"frequency_stride": 4, "time_stride": 4},
         }
     },
+    "clap": {"fused": {"text_config": _SAID, "audio_config": _FUSED, "projection_dim": 12}},
+    "clap_audio_model": {
+        "fused": _FUSED,
+        "two spectra, no norm of patches, no biases of queries": {
+            **_HEARD,
+            **{"patch_embed_input_channels": 2, "enable_patch_layer_norm": False, "qkv_bias": False},
+            **{"hidden_act": "relu", "layer_norm_eps": 1e-3, "mlp_ratio": 2.0, "num_attention_heads": [1, 2]},
+        },
+    },
     "data2vec-audio": {
         "one convolution, of an even kernel, heads mix all layers": {
             **SHAPES["data2vec-audio"]["two convolutions tell places"],
@@ -106,6 +131,14 @@ def sounds(config: Any) -> dict[str, Any]:
     """Four sounds: waves, or spectrograms."""
     size = (config.max_length, config.num_mel_bins) if hasattr(config, "num_mel_bins") else (400,)
     return {"input_values": torch.randn(4, *size, generator=torch.Generator().manual_seed(1))}
+
+
+def spectra(config: Any) -> dict[str, Any]:
+    """Four spectra, or a sound's whole and three crops; two sounds are long."""
+    config = getattr(config, "audio_config", config)
+    count = 4 if config.enable_fusion else config.patch_embed_input_channels
+    made = torch.randn(4, count, 101, config.num_mel_bins, generator=torch.Generator().manual_seed(1))
+    return {"input_features": made, "is_longer": torch.tensor([[True], [False], [True], [False]])}
 
 
 def labels(class_name: str) -> dict[str, Any]:

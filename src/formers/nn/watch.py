@@ -48,6 +48,7 @@ _ROW_WISE = {
     nn.Conv1d,
     nn.Conv2d,
     nn.AdaptiveAvgPool1d,
+    nn.AdaptiveAvgPool2d,
     nn.Conv3d,
     nn.ConvTranspose2d,
     nn.Flatten,

@@ -15,7 +15,7 @@ _TRANSLATION = re.compile(r"translation_[A-Za-z]+_to_[A-Za-z]+")
 # fmt: off
 _ABSENT = frozenset((
     "image-text-to-text", "image-to-image", "keypoint-matching",
-    "text-to-audio", "text-to-speech", "zero-shot-audio-classification",
+    "text-to-audio", "text-to-speech",
 ))
 # fmt: on
 

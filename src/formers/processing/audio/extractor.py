@@ -84,17 +84,18 @@ class SequenceFeatureExtractor(Settings):
         limit = given.get("max_length") or now.get("n_samples")
         now |= {name: value for name, value in given.items() if name in now or name == "device"}
         sounds = self._sounds(raw_speech, sampling_rate)
+        own = self.recipe.fits  # by words of its own
         how = Lengths.of(
-            given.get("padding", False),
+            False if own else given.get("padding", False),
             limit,
-            given.get("truncation", False),
+            False if own else given.get("truncation", False),
             given.get("pad_to_multiple_of"),
             now["padding_side"],
             now["padding_value"],
         )
         made = FORMS[self.recipe.form](sounds, now, how)
         if not now["return_attention_mask"]:
-            del made["attention_mask"]
+            made.pop("attention_mask", None)
         return BatchFeature(made, tensors)
 
     def _sounds(self, given: Any, rate: int | None) -> list[Any]:
