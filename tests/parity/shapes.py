@@ -1011,6 +1011,8 @@ def inputs_of(model: Any, **options: Any) -> dict[str, Any]:
     if "input_values" in names:
         return speech_shapes.sounds(model.config)
     config = model.config
+    if hasattr(config, "feature_projection_input_dim"):
+        return speech_shapes.bands(config)
     if "spatial_shapes" in names:
         seen = vision_words_shapes.patches(getattr(config, "vision_config", config), "input_ids" not in names)
     else:
@@ -1181,7 +1183,7 @@ def labels(class_name: str, inputs: dict[str, Any]) -> dict[str, Any]:
         return {}
     if class_name.endswith(("ForObjectDetection", "DetrForSegmentation")):
         return {"labels": vision_detr_shapes.objects("Segmentation" in class_name)}
-    if "input_values" in inputs:
+    if "input_values" in inputs or class_name.startswith("Wav2Vec2Bert"):
         return speech_shapes.labels(class_name)
     if "SemanticSegmentation" in class_name:
         size = inputs["pixel_values"].shape[2:] if "UperNet" in class_name else (30, 36)

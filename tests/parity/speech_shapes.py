@@ -49,6 +49,12 @@ STABLE = {
     "use_weighted_layer_sum": True,
 }
 
+_CONFORMER = {"conv_depthwise_kernel_size": 5, "conformer_conv_dropout": 0.0}
+_BANDS: dict[str, Any] = {
+    **{name: WAVES[name] for name in WAVES if name not in _CONVOLUTIONS},
+    **{**_VOICES, **_CONFORMER, "feature_projection_input_dim": 6},
+    **{"left_max_position_embeddings": 4, "right_max_position_embeddings": 2},
+}
 # without a row of zeros for padding: the reference writes one over what it loads
 _SAID: dict[str, Any] = {
     **{"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 24},
@@ -86,6 +92,8 @@ SHAPES: dict[str, dict[str, dict[str, Any]]] = {
     "unispeech-sat": {
         "norms before the parts": {**WAVES, **_PRE_TRAINED, **_VOICES, **STABLE, "num_clusters": 9}
     },
+    "wav2vec2-bert": {"plain": _BANDS},
+    "wav2vec2-conformer": {"plain": {**WAVES, **_PRE_TRAINED, **_VOICES, **_CONFORMER}},
     "wavlm": {"plain": {**WAVES, **_VOICES, "num_buckets": 8, "max_bucket_distance": 12}},
     "wav2vec2": {
         "plain": {**WAVES, **_PRE_TRAINED, **_VOICES},
@@ -123,8 +131,32 @@ MORE: dict[str, dict[str, dict[str, Any]]] = {
     },
     "unispeech": {"norms before the parts": {**WAVES, **_PRE_TRAINED, **STABLE}},
     "unispeech-sat": {"plain": {**WAVES, **_PRE_TRAINED, **_VOICES, "mask_time_prob": 0.0}},
+    "wav2vec2-bert": {
+        f"positions {kind}": {**_BANDS, "position_embeddings_type": kind, "use_weighted_layer_sum": True}
+        for kind in ("relative", "rotary", None)
+    },
+    "wav2vec2-conformer": {
+        f"positions {kind}": {
+            **{**WAVES, **_PRE_TRAINED, **_VOICES, **_CONFORMER, "position_embeddings_type": kind},
+            **{
+                "feat_extract_norm": "layer",
+                "conv_bias": True,
+                "layer_norm_eps": 1e-3,
+                "hidden_act": "swish",
+            },
+        }
+        for kind in ("rotary", None)
+    },
     "wavlm": {"norms before the parts": {**WAVES, **_VOICES, **STABLE}},
 }
+
+
+def bands(config: Any) -> dict[str, Any]:
+    """Four sounds as 19 frames, of which two are shorter."""
+    wide = config.feature_projection_input_dim
+    mask = (torch.arange(19) < torch.tensor([19, 14, 19, 9])[:, None]).long()
+    made = torch.randn(4, 19, wide, generator=torch.Generator().manual_seed(1))
+    return {"input_features": made, "attention_mask": mask}
 
 
 def sounds(config: Any) -> dict[str, Any]:

@@ -35,7 +35,7 @@ SOUNDS = {
     "24 bit": np.round(DRAWN.normal(0, 0.1, 4000) * 2**23) / 2**23,
     "a list of numbers": DRAWN.normal(0, 0.1, 3000).tolist(),
 }
-KINDS = ("AST", "Speech2Text", "Wav2Vec2", "Whisper")
+KINDS = ("AST", "SeamlessM4T", "Speech2Text", "Wav2Vec2", "Whisper")
 
 
 def _pair(kind: str, **settings: Any) -> tuple[Any, Any]:
@@ -56,7 +56,11 @@ def _same(theirs: Any, ours: Any, tolerance: float = 1e-4) -> None:
 
 
 # sounds shorter than a frame, on which the reference fails; and bins without deviation, by which it divides
-WITHOUT = {"AST": ("one sample",), "Speech2Text": ("one sample", "silence", "a constant")}
+WITHOUT = {
+    "AST": ("one sample",),
+    "SeamlessM4T": ("one sample",),
+    "Speech2Text": ("one sample", "silence", "a constant"),
+}
 
 
 @pytest.mark.parametrize(
@@ -98,6 +102,8 @@ def test_what_is_shorter_than_a_frame_or_of_another_rate_is_read_or_refused() ->
         ("Whisper", {}, {"padding": "max_length", "max_length": 9001, "return_attention_mask": True}),
         ("Speech2Text", {}, {"padding": True}),
         ("Speech2Text", {"normalize_vars": False}, {"padding": "max_length", "max_length": 120}),
+        ("SeamlessM4T", {}, {}),
+        ("SeamlessM4T", {"stride": 3}, {"do_normalize_per_mel_bins": False, "pad_to_multiple_of": 7}),
         ("AST", {"max_length": 50, "num_mel_bins": 40}, {}),
         ("AST", {"do_normalize": False}, {}),
     ],

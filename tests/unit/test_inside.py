@@ -112,6 +112,8 @@ _WAVES = {
 _OTHERS |= dict.fromkeys(
     ("data2vec-audio", "hubert", "unispeech", "unispeech-sat", "wav2vec2", "wavlm"), _WAVES
 )
+_OTHERS["wav2vec2-conformer"] = {**_WAVES, "conv_depthwise_kernel_size": 3}
+_OTHERS["wav2vec2-bert"] = {**_OTHERS["wav2vec2-conformer"], "feature_projection_input_dim": 6}
 _OTHERS["audio-spectrogram-transformer"] = {
     **{name: value for name, value in _BERT.items() if name != "vocab_size"},
     **{"patch_size": 4, "frequency_stride": 3, "time_stride": 2, "max_length": 15, "num_mel_bins": 11},
@@ -660,6 +662,8 @@ def _given(made: Any) -> dict[str, Tensor]:
     if "input_values" in names:
         size = (15, 11) if hasattr(config, "num_mel_bins") else (400,)
         return {"input_values": torch.randn(2, *size)}
+    if hasattr(config, "feature_projection_input_dim"):
+        return {"input_features": torch.randn(2, 12, 6)}
     heard = {"input_features": torch.randn(2, config.num_mel_bins, 2 * config.max_source_positions)}
     return heard | targets
 

@@ -201,6 +201,8 @@ FAMILIES: dict[str, tuple[str, str]] = {
     "vit_msn": ("vit_msn", "ViTMSN"),
     "vivit": ("vivit", "Vivit"),
     "wav2vec2": ("wav2vec2", "Wav2Vec2"),
+    "wav2vec2-bert": ("wav2vec2_bert", "Wav2Vec2Bert"),
+    "wav2vec2-conformer": ("wav2vec2_conformer", "Wav2Vec2Conformer"),
     "wavlm": ("wavlm", "WavLM"),
     "whisper": ("whisper", "Whisper"),
     "xglm": ("xglm", "XGLM"),

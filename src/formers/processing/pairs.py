@@ -72,7 +72,10 @@ PAIRS: dict[str, Pair] = {
     "TrOCR": Pair("ViT", ("trocr",), labels="alone"),
     "Vilt": Pair("Vilt", ("vilt",)),
     "VisionTextDualEncoder": Pair("ViT", ("vision-text-dual-encoder",)),
-    "Wav2Vec2": Pair("", ("hubert", "unispeech", "unispeech-sat", "wav2vec2", "wavlm"), sounds=True),
+    "Wav2Vec2Bert": Pair("", ("wav2vec2-bert",), sounds=True),
+    "Wav2Vec2": Pair(
+        "", ("hubert", "unispeech", "unispeech-sat", "wav2vec2", "wav2vec2-conformer", "wavlm"), sounds=True
+    ),
     "Whisper": Pair("", ("whisper",), sounds=True),
 }
 MODEL_TYPES = {kind: name for name, pair in PAIRS.items() for kind in pair.model_types}

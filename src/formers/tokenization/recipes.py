@@ -410,7 +410,10 @@ RECIPES: dict[str, Recipe] = {
             "do_lower_case": False,
             "target_lang": None,
         },
-        model_types=("wav2vec2", "hubert", "data2vec-audio", "unispeech", "unispeech-sat"),
+        model_types=(
+            *("wav2vec2", "hubert", "data2vec-audio", "unispeech", "unispeech-sat", "wavlm"),
+            *("wav2vec2-bert", "wav2vec2-conformer"),
+        ),
         positions="relative",
     ),
     "Canine": Recipe(

@@ -529,6 +529,16 @@ class Waves:
         return samples
 
 
+@dataclass(frozen=True)
+class Bands(Waves):
+    """A stem for sounds whose features were made before: frames of filter banks, `widths[0]` wide, projected.
+
+    Roles: `features_projection`, `mask`. There are no convolutions.
+    """
+
+    reads = "input_features"
+
+
 Stem = Tokens | Entities | Patches | GivenPatches | Overlapping | Frames | Queries | Vectors | Waves
 
 

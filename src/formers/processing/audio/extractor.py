@@ -77,12 +77,15 @@ class SequenceFeatureExtractor(Settings):
             TypeError: for an unknown keyword.
             ValueError: for another rate than the model's, or different lengths where tensors are asked for.
         """
-        refuse_unknown(options, (*self._names, *_OF_A_CALL, "sampling_rate"), type(self).__name__)
+        refuse_unknown(
+            options, (*self._names, *_OF_A_CALL, *self.recipe.call, "sampling_rate"), type(self).__name__
+        )
         now = {name: getattr(self, name) for name in (*self.recipe.settings, *self._names)}
         given = {**self.recipe.call, **{name: value for name, value in options.items() if value is not None}}
         tensors = given.pop("return_tensors", None)
         limit = given.get("max_length") or now.get("n_samples")
-        now |= {name: value for name, value in given.items() if name in now or name == "device"}
+        known = {*now, *self.recipe.call, "device"}
+        now |= {name: value for name, value in given.items() if name in known}
         sounds = self._sounds(raw_speech, sampling_rate)
         own = self.recipe.fits  # by words of its own
         how = Lengths.of(

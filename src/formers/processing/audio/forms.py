@@ -123,6 +123,23 @@ def banks(sounds: Sequence[Array], now: Settings, how: Lengths) -> Found:
     return {"input_features": rows, "attention_mask": masks}
 
 
+def stacked_banks(sounds: Sequence[Array], now: Settings, how: Lengths) -> Found:
+    """`input_features` [frames / stride, bins * stride], bins with mean 0 and variance 1 over a sound."""
+    shortest = min(map(len, sounds))
+    if shortest < 560:
+        raise BadSound(f"a sound of {shortest} samples is shorter than two frames, which take 560")
+    rows = [_banks(wave, now, "povey", 1 << 15) for wave in sounds]
+    if now["do_normalize_per_mel_bins"]:
+        rows = [(row - row.mean(0)) / np.sqrt(row.var(0, ddof=1) + 1e-7) for row in rows]
+    rows, masks = padded(rows, how)
+    step, found, kept = now["stride"], [], []
+    for row, mask in zip(rows, masks, strict=True):
+        whole = len(row) // step
+        found.append(row[: whole * step].reshape(whole, -1))
+        kept.append(mask[: whole * step][min(1, step - 1) :: step])  # by the second of the frames in a row
+    return {"input_features": found, "attention_mask": kept}
+
+
 @functools.lru_cache(maxsize=8)
 def _hertz(bins: int, filters: int, low: float, high: float, rate: int, scale: str) -> Any:
     import torch
@@ -205,5 +222,6 @@ FORMS: dict[str, Callable[[Sequence[Array], Settings, Lengths], Found]] = {
     "log mel": log_mel,
     "filled banks": filled_banks,
     "banks": banks,
+    "stacked banks": stacked_banks,
     "crops": crops,
 }

@@ -7,8 +7,9 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 # What becomes of a sound: its wave; logarithms of mel bins above its loudest one less a range; Kaldi's filter
-# banks of one length, or of each its own; decibels of mel bins, of all of it and of crops.
-Form = Literal["waves", "log mel", "filled banks", "banks", "crops"]
+# banks of one length, or of each its own; the same with several frames in a row;
+# decibels of mel bins, of all of it and of crops.
+Form = Literal["waves", "log mel", "filled banks", "banks", "stacked banks", "crops"]
 
 
 @dataclass(frozen=True)
@@ -81,6 +82,13 @@ RECIPES: dict[str, SoundRecipe] = {
         fits=True,
         derives=_clips,
         model_types=("clap", "clap_audio_model"),
+    ),
+    "SeamlessM4T": SoundRecipe(
+        _numbers(80, True, num_mel_bins=80, stride=2),
+        form="stacked banks",
+        inputs=("input_features", "attention_mask"),
+        call={"padding": True, "pad_to_multiple_of": 2, "do_normalize_per_mel_bins": True},
+        model_types=("wav2vec2-bert", "seamless_m4t", "seamless_m4t_v2"),
     ),
     "Speech2Text": SoundRecipe(
         _numbers(
