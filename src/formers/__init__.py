@@ -118,8 +118,8 @@ _TABLE: dict[str, tuple[str, ...]] = {
         *("AutoFeatureExtractor", "AutoImageProcessor", "BaseImageProcessor", "BatchFeature"),
         *("ProcessorMixin", "SequenceFeatureExtractor"),
     ),
-    "formers.processing.audio_reading": ("load_audio",),
-    "formers.processing.audio_spectra": PROCESSING["audio_spectra"],
+    "formers.processing.audio.reading": ("load_audio",),
+    "formers.processing.audio.spectra": PROCESSING["audio.spectra"],
     "formers.processing.reading": ("ImageInput", "load_image"),
     "formers.processing.recipes": (
         *("IMAGENET_DEFAULT_MEAN", "IMAGENET_DEFAULT_STD", "IMAGENET_STANDARD_MEAN", "IMAGENET_STANDARD_STD"),

@@ -98,6 +98,8 @@ ONLY_THERE = {
         ("hubert", "unispeech-sat", "vits", "wav2vec2", "wavlm"),
         re.compile(r"\.parametrizations\.weight\.0$"),
     ),
+    # tables of places, which here all layers share
+    **dict.fromkeys(("wav2vec2-bert", "wav2vec2-conformer"), re.compile(r"(^|\.)embed_positions$")),
     # likewise, and letters that are made there and not returned
     "unispeech": re.compile(r"\.parametrizations\.weight\.0$|^(ctc_proj|dropout)$"),
     "openai-gpt": re.compile(r"\.mlp\.act$"),  # one module serves all layers

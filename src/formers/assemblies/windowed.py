@@ -32,7 +32,7 @@ class Windowed(Assembly):
         kept: files of a backbone keep the norm of the last states, which it does not read.
     """
 
-    inputs = (
+    inputs: tuple[str, ...] = (
         "pixel_values",
         "bool_masked_pos",
         "interpolate_pos_encoding",

@@ -34,7 +34,7 @@ def speak(
     from formers import pipeline, set_seed
     from formers.cli.show import say
     from formers.core.atomic import refuse_unwritable
-    from formers.processing.audio_writing import check_ending, write_sound
+    from formers.processing.audio.writing import check_ending, write_sound
 
     check_ending(output)
     refuse_unwritable(output.parent)

@@ -122,7 +122,8 @@ class NearConvolution(nn.Module):
 
 def place_near(s: spec.NearPositions, width: int, put: Callable[[str, nn.Module], Any]) -> None:
     """Register the convolution, and the norm and dropout of the sum, by a function that knows their paths."""
-    put("near", NearConvolution(s, width))
+    if s.kernel:
+        put("idle_near" if s.idle else "near", NearConvolution(s, width))
     if s.norm is not None:
         put("near_norm", nn.LayerNorm(width, eps=s.norm.eps))
     put("near_dropout", Dropout(s.dropout))
@@ -134,7 +135,8 @@ def add_near(owner: nn.Module, x: Tensor, pass_: Pass) -> Tensor:
     whole = x if x.dim() == 3 else pass_.layout.unpack(x)
     if real is not None:
         whole = whole * real[..., None]
-    whole = whole + leaf(owner, "near")(whole)
+    if has(owner, "near"):
+        whole = whole + leaf(owner, "near")(whole)
     if has(owner, "near_norm"):
         whole = leaf(owner, "near_norm")(whole)
     whole = leaf(owner, "near_dropout")(whole)

@@ -15,7 +15,6 @@ _TRANSLATION = re.compile(r"translation_[A-Za-z]+_to_[A-Za-z]+")
 # fmt: off
 _ABSENT = frozenset((
     "image-text-to-text", "image-to-image", "keypoint-matching",
-    "zero-shot-audio-classification",
 ))
 # fmt: on
 

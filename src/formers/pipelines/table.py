@@ -223,6 +223,14 @@ TASKS = (
         kind="image",
     ),
     Task(
+        "zero-shot-audio-classification",
+        "formers.pipelines.audio.zero_shot:ZeroShotAudioClassificationPipeline",
+        model_classes=("AutoModel",),
+        default=("laion/clap-htsat-fused", "cca9e28"),
+        heads=("ClapModel",),
+        kind="multimodal",
+    ),
+    Task(
         "zero-shot-image-classification",
         "formers.pipelines.image.zero_shot:ZeroShotImageClassificationPipeline",
         model_classes=("AutoModelForZeroShotImageClassification",),

@@ -212,7 +212,7 @@ def enter(owner: nn.Module, x: Tensor, pass_: Pass) -> Tensor:
     """What the owner of a stack's own leaves does with what enters the first layer: [.., in] -> [.., E]."""
     if has(owner, "projection"):
         x = project(leaf(owner, "projection"), x, None, pass_.watched)
-    if has(owner, "near"):
+    if has(owner, "near_dropout"):
         x = add_near(owner, x, pass_)
     if has(owner, "between"):
         put_between(owner, pass_)

@@ -14,6 +14,7 @@ from formers.nn.mixers.bottleneck import Narrow, wide_values_steps, widen_steps
 from formers.nn.mixers.channels import Turn, channels_steps
 from formers.nn.mixers.chosen import chosen_steps
 from formers.nn.mixers.chunked import chunked_steps
+from formers.nn.mixers.conformer import distant_steps, gated_convolution_steps
 from formers.nn.mixers.convolved import convolved_steps
 from formers.nn.mixers.delta_rule import delta_rule_steps
 from formers.nn.mixers.disentangled import disentangled_steps
@@ -55,12 +56,14 @@ STEPS: dict[type[Any], Callable[[Any, int], list[Step]]] = {
     spec.Chunked: chunked_steps,
     spec.ConvolvedFeedForward: convolved_steps,
     spec.Disentangled: disentangled_steps,
+    spec.Distant: distant_steps,
     spec.Experts: experts_steps,
     spec.FeedForward: feedforward_steps,
     spec.Foresight: foresight_steps,
     spec.Fourier: fourier_steps,
     spec.DeltaRule: delta_rule_steps,
     spec.Divided: divided_steps,
+    spec.GatedConvolution: gated_convolution_steps,
     spec.GatedRecurrence: gated_recurrence_steps,
     spec.HeadScan: head_scan_steps,
     spec.Latent: latent_steps,

@@ -18,6 +18,7 @@ from formers.nn.spec.attention import (
     Windowed,
 )
 from formers.nn.spec.chosen import ChosenHeads
+from formers.nn.spec.conformer import Distant, GatedConvolution
 from formers.nn.spec.divided import Divided, Films
 from formers.nn.spec.foresight import Foreseen, Foresight
 from formers.nn.spec.integers import Arithmetic, IntegerAttention, IntegerFeedForward, IntegerTokens
@@ -58,6 +59,7 @@ from formers.nn.spec.stack import (
 from formers.nn.spec.staged import MixedFeedForward, Reduced, Stages
 from formers.nn.spec.stems import (
     AskedPatches,
+    Bands,
     Characters,
     Clips,
     ComputedPositions,
@@ -98,6 +100,7 @@ __all__ = [
     "AskedPatches",
     "Attention",
     "Aware",
+    "Bands",
     "BlockSparse",
     "Blocked",
     "Bottleneck",
@@ -113,6 +116,7 @@ __all__ = [
     "ConvolvedFeedForward",
     "DeltaRule",
     "Disentangled",
+    "Distant",
     "Divided",
     "Downsampled",
     "Entities",
@@ -124,6 +128,7 @@ __all__ = [
     "Fourier",
     "Frames",
     "Funnel",
+    "GatedConvolution",
     "GatedRecurrence",
     "GivenPatches",
     "Grouped",

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 import torch
 
 from formers.pipelines.frame import Call, Pipeline
-from formers.processing.audio_rates import checked_rate
+from formers.processing.audio.rates import checked_rate
 from formers.tasks.table import task_of
 
 _RATES = ("sampling_rate", "sample_rate")

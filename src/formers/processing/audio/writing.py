@@ -11,7 +11,7 @@ import numpy as np
 
 from formers.core.atomic import write_atomically
 from formers.core.extras import need
-from formers.processing.audio_rates import checked_rate
+from formers.processing.audio.rates import checked_rate
 
 _FULL = 32767  # the loudest of 16 bits
 _MORE = ("flac", "mp3", "ogg")
