@@ -13,7 +13,7 @@ from formers.tasks.table import AUTO
 def find(name: str) -> tuple[str, str] | None:
     """Module and attribute behind a name such as `BertForMaskedLM`, `BertConfig` or `BertTokenizer`."""
     from formers.core import available
-    from formers.processing.audio_recipes import CLASSES as SOUNDS
+    from formers.processing.audio.recipes import CLASSES as SOUNDS
     from formers.processing.pairs import CLASSES as PAIRS
     from formers.processing.recipes import CLASSES as PROCESSORS
     from formers.tokenization.recipes import CLASSES
@@ -242,7 +242,7 @@ def known() -> Iterator[str]:
     """Every derived name; this imports the families."""
     from formers.auto import derived_names
     from formers.core import available
-    from formers.processing.audio_recipes import CLASSES as SOUNDS
+    from formers.processing.audio.recipes import CLASSES as SOUNDS
     from formers.processing.pairs import CLASSES as PAIRS
     from formers.processing.recipes import CLASSES as PROCESSORS
     from formers.tokenization.recipes import CLASSES

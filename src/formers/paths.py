@@ -80,7 +80,7 @@ PATHS: dict[str, str] = {
         "ACT2FN GELUActivation NewGELUActivation PytorchGELUTanh gelu gelu_fast gelu_new gelu_python "
         "gelu_pytorch_tanh get_activation linear_act mish quick_gelu silu"
     ),
-    "audio_utils": f"load_audio {' '.join(PROCESSING['audio_spectra'])}",
+    "audio_utils": f"load_audio {' '.join(PROCESSING['audio.spectra'])}",
     "cache_utils": "Cache DynamicCache EncoderDecoderCache QuantizedCache StaticCache",
     "configuration_utils": "PretrainedConfig PreTrainedConfig CONFIG_NAME",
     "data": _COLLATORS,

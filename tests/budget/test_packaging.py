@@ -10,8 +10,8 @@ import tomllib
 from budget.source import PACKAGE, ROOT
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
-# the extras `quant`, `japanese` and `thai` are in no environment that make builds
-UNPINNED = {"bitsandbytes", "kytea", "pythainlp"}
+# the extras `quant`, `japanese`, `speech` and `thai` are in no environment that make builds
+UNPINNED = {"bitsandbytes", "kytea", "phonemizer", "pythainlp", "uroman"}
 
 
 def test_every_data_file_is_packaged():

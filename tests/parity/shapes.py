@@ -38,6 +38,7 @@ from tests.parity import (
     vision_segment_shapes,
     vision_vit_shapes,
     vision_words_shapes,
+    voice_shapes,
 )
 from tests.parity.plain_shapes import DECODER, ENCODER, GPT2, PLAIN, SPECIAL, VOCABULARY
 
@@ -898,6 +899,7 @@ for _room in (
     vision_conv_shapes,
     vision_vit_shapes,
     vision_words_shapes,
+    voice_shapes,
 ):
     SHAPES.update(_room.SHAPES)
     MORE.update(_room.MORE)
@@ -1021,10 +1023,14 @@ def inputs_of(model: Any, **options: Any) -> dict[str, Any]:
     if "input_values" in names:
         return speech_shapes.sounds(model.config)
     config = model.config
+    if hasattr(config, "feature_projection_input_dim"):
+        return speech_shapes.bands(config)
     if "spatial_shapes" in names:
         seen = vision_words_shapes.patches(getattr(config, "vision_config", config), "input_ids" not in names)
     else:
         seen = images(config) if "pixel_values" in names else {}
+    if "is_longer" in names:
+        seen = speech_shapes.spectra(config)
     if "noise" in names:  # which patches are hidden is the same for both
         seen["noise"] = torch.rand(4, 9, generator=torch.Generator().manual_seed(3))
     if type(model).__name__ == "VideoMAEForPreTraining":  # as many patches are hidden in every film
@@ -1191,7 +1197,7 @@ def labels(class_name: str, inputs: dict[str, Any]) -> dict[str, Any]:
         return {"labels": vision_detr_shapes.objects("Segmentation" in class_name)}
     if class_name.endswith(("ForInstanceSegmentation", "ForUniversalSegmentation")):
         return dict(vision_segment_shapes.segments())
-    if "input_values" in inputs:
+    if "input_values" in inputs or class_name.startswith("Wav2Vec2Bert"):
         return speech_shapes.labels(class_name)
     if "SemanticSegmentation" in class_name:
         size = inputs["pixel_values"].shape[2:] if "UperNet" in class_name else (30, 36)
@@ -1220,6 +1226,7 @@ def labels(class_name: str, inputs: dict[str, Any]) -> dict[str, Any]:
         "CLIPModel",
         "CLIPSegModel",
         "Owlv2Model",
+        "ClapModel",
         "OwlViTModel",
         "Siglip2Model",
         "SiglipModel",

@@ -49,6 +49,25 @@ STABLE = {
     "use_weighted_layer_sum": True,
 }
 
+_CONFORMER = {"conv_depthwise_kernel_size": 5, "conformer_conv_dropout": 0.0}
+_BANDS: dict[str, Any] = {
+    **{name: WAVES[name] for name in WAVES if name not in _CONVOLUTIONS},
+    **{**_VOICES, **_CONFORMER, "feature_projection_input_dim": 6},
+    **{"left_max_position_embeddings": 4, "right_max_position_embeddings": 2},
+}
+# without a row of zeros for padding: the reference writes one over what it loads
+_SAID: dict[str, Any] = {
+    **{"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 24},
+    **{"vocab_size": 101, "max_position_embeddings": 24, "pad_token_id": 0, "projection_dim": 12},
+    **{"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0},
+}
+_HEARD: dict[str, Any] = {
+    **{"num_mel_bins": 8, "spec_size": 32, "window_size": 4, "patch_embeds_hidden_size": 8},
+    **{"depths": [2, 1], "num_attention_heads": [2, 4], "hidden_size": 16, "num_hidden_layers": 2},
+    **{"projection_dim": 12, "hidden_dropout_prob": 0.0},
+}
+_FUSED = {**_HEARD, "enable_fusion": True, "drop_path_rate": 0.0, "patch_size": [6, 4]}
+
 # model_type -> shapes: the first of each is compared in every head
 SHAPES: dict[str, dict[str, dict[str, Any]]] = {
     "audio-spectrogram-transformer": {
@@ -58,6 +77,9 @@ SHAPES: dict[str, dict[str, dict[str, Any]]] = {
             "num_mel_bins": 11,
         }
     },
+    "clap": {"plain": {"text_config": _SAID, "audio_config": _HEARD, "projection_dim": 12}},
+    "clap_audio_model": {"plain": _HEARD},
+    "clap_text_model": {"plain": _SAID},
     "data2vec-audio": {
         "two convolutions tell places": {
             **{name: value for name, value in WAVES.items() if name != "apply_spec_augment"},
@@ -70,6 +92,8 @@ SHAPES: dict[str, dict[str, dict[str, Any]]] = {
     "unispeech-sat": {
         "norms before the parts": {**WAVES, **_PRE_TRAINED, **_VOICES, **STABLE, "num_clusters": 9}
     },
+    "wav2vec2-bert": {"plain": _BANDS},
+    "wav2vec2-conformer": {"plain": {**WAVES, **_PRE_TRAINED, **_VOICES, **_CONFORMER}},
     "wavlm": {"plain": {**WAVES, **_VOICES, "num_buckets": 8, "max_bucket_distance": 12}},
     "wav2vec2": {
         "plain": {**WAVES, **_PRE_TRAINED, **_VOICES},
@@ -90,6 +114,15 @@ MORE: dict[str, dict[str, dict[str, Any]]] = {
             **{"frequency_stride": 4, "time_stride": 4},
         }
     },
+    "clap": {"fused": {"text_config": _SAID, "audio_config": _FUSED, "projection_dim": 12}},
+    "clap_audio_model": {
+        "fused": _FUSED,
+        "two spectra, no norm of patches, no biases of queries": {
+            **_HEARD,
+            **{"patch_embed_input_channels": 2, "enable_patch_layer_norm": False, "qkv_bias": False},
+            **{"hidden_act": "relu", "layer_norm_eps": 1e-3, "mlp_ratio": 2.0, "num_attention_heads": [1, 2]},
+        },
+    },
     "data2vec-audio": {
         "one convolution, of an even kernel, heads mix all layers": {
             **SHAPES["data2vec-audio"]["two convolutions tell places"],
@@ -98,14 +131,46 @@ MORE: dict[str, dict[str, dict[str, Any]]] = {
     },
     "unispeech": {"norms before the parts": {**WAVES, **_PRE_TRAINED, **STABLE}},
     "unispeech-sat": {"plain": {**WAVES, **_PRE_TRAINED, **_VOICES, "mask_time_prob": 0.0}},
+    "wav2vec2-bert": {
+        f"positions {kind}": {**_BANDS, "position_embeddings_type": kind, "use_weighted_layer_sum": True}
+        for kind in ("relative", "rotary", None)
+    },
+    "wav2vec2-conformer": {
+        f"positions {kind}": {
+            **{**WAVES, **_PRE_TRAINED, **_VOICES, **_CONFORMER, "position_embeddings_type": kind},
+            **{
+                "feat_extract_norm": "layer",
+                "conv_bias": True,
+                "layer_norm_eps": 1e-3,
+                "hidden_act": "swish",
+            },
+        }
+        for kind in ("rotary", None)
+    },
     "wavlm": {"norms before the parts": {**WAVES, **_VOICES, **STABLE}},
 }
+
+
+def bands(config: Any) -> dict[str, Any]:
+    """Four sounds as 19 frames, of which two are shorter."""
+    wide = config.feature_projection_input_dim
+    mask = (torch.arange(19) < torch.tensor([19, 14, 19, 9])[:, None]).long()
+    made = torch.randn(4, 19, wide, generator=torch.Generator().manual_seed(1))
+    return {"input_features": made, "attention_mask": mask}
 
 
 def sounds(config: Any) -> dict[str, Any]:
     """Four sounds: waves, or spectrograms."""
     size = (config.max_length, config.num_mel_bins) if hasattr(config, "num_mel_bins") else (400,)
     return {"input_values": torch.randn(4, *size, generator=torch.Generator().manual_seed(1))}
+
+
+def spectra(config: Any) -> dict[str, Any]:
+    """Four spectra, or a sound's whole and three crops; two sounds are long."""
+    config = getattr(config, "audio_config", config)
+    count = 4 if config.enable_fusion else config.patch_embed_input_channels
+    made = torch.randn(4, count, 101, config.num_mel_bins, generator=torch.Generator().manual_seed(1))
+    return {"input_features": made, "is_longer": torch.tensor([[True], [False], [True], [False]])}
 
 
 def labels(class_name: str) -> dict[str, Any]:

@@ -13,7 +13,7 @@ import transformers
 from transformers import audio_utils
 
 import formers
-from formers.processing import audio_spectra
+from formers.processing.audio import spectra
 
 RATE = 16000
 DRAWN = np.random.default_rng(0)
@@ -35,7 +35,7 @@ SOUNDS = {
     "24 bit": np.round(DRAWN.normal(0, 0.1, 4000) * 2**23) / 2**23,
     "a list of numbers": DRAWN.normal(0, 0.1, 3000).tolist(),
 }
-KINDS = ("AST", "Speech2Text", "Wav2Vec2", "Whisper")
+KINDS = ("AST", "SeamlessM4T", "Speech2Text", "Wav2Vec2", "Whisper")
 
 
 def _pair(kind: str, **settings: Any) -> tuple[Any, Any]:
@@ -56,7 +56,11 @@ def _same(theirs: Any, ours: Any, tolerance: float = 1e-4) -> None:
 
 
 # sounds shorter than a frame, on which the reference fails; and bins without deviation, by which it divides
-WITHOUT = {"AST": ("one sample",), "Speech2Text": ("one sample", "silence", "a constant")}
+WITHOUT = {
+    "AST": ("one sample",),
+    "SeamlessM4T": ("one sample",),
+    "Speech2Text": ("one sample", "silence", "a constant"),
+}
 
 
 @pytest.mark.parametrize(
@@ -98,6 +102,8 @@ def test_what_is_shorter_than_a_frame_or_of_another_rate_is_read_or_refused() ->
         ("Whisper", {}, {"padding": "max_length", "max_length": 9001, "return_attention_mask": True}),
         ("Speech2Text", {}, {"padding": True}),
         ("Speech2Text", {"normalize_vars": False}, {"padding": "max_length", "max_length": 120}),
+        ("SeamlessM4T", {}, {}),
+        ("SeamlessM4T", {"stride": 3}, {"do_normalize_per_mel_bins": False, "pad_to_multiple_of": 7}),
         ("AST", {"max_length": 50, "num_mel_bins": 40}, {}),
         ("AST", {"do_normalize": False}, {}),
     ],
@@ -157,12 +163,12 @@ def test_extractors_are_found_by_the_model_type_and_refused_by_name(tmp_path: Pa
 def test_mel_scales_and_filters_are_those_of_the_reference(scale: str) -> None:
     hertz = np.array([0.0, 20.0, 999.0, 1000.0, 4000.0, 8000.0])
     expected = audio_utils.hertz_to_mel(hertz, scale)
-    np.testing.assert_allclose(audio_spectra.hertz_to_mel(hertz, scale), expected)
-    np.testing.assert_allclose(audio_spectra.mel_to_hertz(expected, scale), hertz, atol=1e-9)
-    assert audio_spectra.hertz_to_mel(440.0, scale) == pytest.approx(audio_utils.hertz_to_mel(440.0, scale))
+    np.testing.assert_allclose(spectra.hertz_to_mel(hertz, scale), expected)
+    np.testing.assert_allclose(spectra.mel_to_hertz(expected, scale), hertz, atol=1e-9)
+    assert spectra.hertz_to_mel(440.0, scale) == pytest.approx(audio_utils.hertz_to_mel(440.0, scale))
     for norm, inside in ((None, False), ("slaney", False), (None, True)):
         given = (201, 24, 20.0, 8000.0, RATE, norm, scale, inside)
-        found = audio_spectra.mel_filter_bank(*given)
+        found = spectra.mel_filter_bank(*given)
         np.testing.assert_allclose(found, audio_utils.mel_filter_bank(*given), atol=1e-12)
 
 
@@ -179,7 +185,7 @@ def test_mel_scales_and_filters_are_those_of_the_reference(scale: str) -> None:
 )
 def test_spectra_are_those_of_the_reference(settings: dict[str, Any]) -> None:
     for name in ("hann", "hamming", "povey", "boxcar"):
-        window = audio_spectra.window_function(400, name)
+        window = spectra.window_function(400, name)
         np.testing.assert_allclose(window, audio_utils.window_function(400, name), atol=1e-15)
     given = (SOUNDS["noise"], window, 400, 160)
     filters = {} if settings.get("power", 2) is None else {"mel_filters": audio_utils.mel_filter_bank(

@@ -57,6 +57,27 @@ def test_sounds_of_several_lengths_are_heard_as_the_reference_hears_them(
         assert seen
 
 
+@pytest.mark.parametrize("kind", ["relative", "rotary", None])
+def test_conformers_read_what_stands_behind_a_sound_as_the_reference_does(
+    kind: str | None, tmp_path: Path
+) -> None:
+    torch.manual_seed(0)
+    (shape,) = SHAPES["wav2vec2-conformer"].values()
+    config = transformers.Wav2Vec2ConformerConfig(**{**shape, "position_embeddings_type": kind})
+    theirs = transformers.Wav2Vec2ConformerForCTC(config).eval()
+    theirs.save_pretrained(tmp_path)
+    ours, given = formers.Wav2Vec2ConformerForCTC.from_pretrained(tmp_path), _sounds()
+    real = torch.arange(19) < ours._get_feat_extract_output_lengths(given["attention_mask"].sum(1))[:, None]
+    with torch.no_grad():
+        _close(theirs(**copy.deepcopy(given)).logits, ours(**given).logits, real)
+    with pytest.raises(ValueError, match="'sinusoids' is none of those"):
+        formers.Wav2Vec2ConformerModel(
+            formers.Wav2Vec2ConformerConfig(**{**shape, "position_embeddings_type": "sinusoids"})
+        )
+    with pytest.raises(ValueError, match="no vocab_size"):
+        formers.Wav2Vec2ConformerForCTC(formers.Wav2Vec2ConformerConfig(**{**shape, "vocab_size": None}))
+
+
 def test_the_loss_of_several_lengths_is_the_references(tmp_path: Path) -> None:
     theirs, ours = _pair(tmp_path, "ForCTC", STABLE, ctc_loss_reduction="mean")
     given = {**_sounds(), "labels": torch.tensor([[3, 4, 5, 5], [3, 7, -100, -100], [1, -100, -100, -100]])}

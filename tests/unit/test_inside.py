@@ -112,10 +112,18 @@ _WAVES = {
 _OTHERS |= dict.fromkeys(
     ("data2vec-audio", "hubert", "unispeech", "unispeech-sat", "wav2vec2", "wavlm"), _WAVES
 )
+_OTHERS["wav2vec2-conformer"] = {**_WAVES, "conv_depthwise_kernel_size": 3}
+_OTHERS["wav2vec2-bert"] = {**_OTHERS["wav2vec2-conformer"], "feature_projection_input_dim": 6}
 _OTHERS["audio-spectrogram-transformer"] = {
     **{name: value for name, value in _BERT.items() if name != "vocab_size"},
     **{"patch_size": 4, "frequency_stride": 3, "time_stride": 2, "max_length": 15, "num_mel_bins": 11},
 }
+_OTHERS["clap_text_model"] = _BERT
+_OTHERS["clap_audio_model"] = {
+    **{"num_mel_bins": 8, "spec_size": 32, "window_size": 4, "patch_embeds_hidden_size": 8},
+    **{"depths": [1, 1], "num_attention_heads": [2, 4], "hidden_size": 16, "enable_fusion": True},
+}
+_OTHERS["clap"] = {"text_config": _BERT, "audio_config": _OTHERS["clap_audio_model"]}
 _OTHERS |= dict.fromkeys(("mbart", "mvp", "plbart"), _OTHERS["bart"])
 _OTHERS |= dict.fromkeys(
     ("pegasus", "blenderbot", "blenderbot-small", "m2m_100", "marian"), {**_OTHERS["bart"], "pad_token_id": 0}
@@ -197,7 +205,7 @@ _OTHERS["mobilevit"] |= {"num_attention_heads": 2}
 _OTHERS["dpt"] = {**_IMAGE, "neck_hidden_sizes": [8] * 3, "backbone_out_indices": [0, 1, 2]}
 _OTHERS["dpt"] |= {"fusion_hidden_size": 8, "reassemble_factors": [2, 1, 0.5]}
 MAPS = {"convnext", "convnextv2", "efficientnet", "mobilenet_v1", "poolformer", "regnet", "resnet", "swin"}
-MAPS |= {"rt_detr_resnet", "swin2sr", "swinv2"}
+MAPS |= {"clap", "clap_audio_model", "rt_detr_resnet", "swin2sr", "swinv2"}
 MAPS |= {"mobilenet_v2", "mobilevit", "upernet", "donut-swin", "superpoint", "timm_backbone"}
 MAPS |= {"mask2former", "maskformer", "maskformer-swin"}
 _FOUR = {"out_indices": [0, 1, 2, 3], "pool_scales": [1], "auxiliary_channels": 8}
@@ -279,6 +287,12 @@ _OTHERS["trocr"] = {**_OTHERS["bart"], "pad_token_id": 0}
 _OTHERS["vision-encoder-decoder"] = {
     "encoder": {"model_type": "vit", **_IMAGE},
     "decoder": _OTHERS["encoder-decoder"]["decoder"],
+}
+_OTHERS["vits"] = {
+    **{"vocab_size": 50, "hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4, "ffn_dim": 64},
+    **{"flow_size": 8, "upsample_initial_channel": 8, "upsample_rates": [4], "upsample_kernel_sizes": [8]},
+    **{"resblock_kernel_sizes": [3], "resblock_dilation_sizes": [[1]], "prior_encoder_num_flows": 1},
+    **{"posterior_encoder_num_wavenet_layers": 1, "noise_scale": 0.0, "noise_scale_duration": 0.0},
 }
 MORE = {"t5": {"decoder_input_ids": FULL}, "bart": {"decoder_input_ids": FULL}}
 
@@ -690,6 +704,8 @@ def _given(made: Any) -> dict[str, Tensor]:
     if "input_values" in names:
         size = (15, 11) if hasattr(config, "num_mel_bins") else (400,)
         return {"input_values": torch.randn(2, *size)}
+    if hasattr(config, "feature_projection_input_dim"):
+        return {"input_features": torch.randn(2, 12, 6)}
     heard = {"input_features": torch.randn(2, config.num_mel_bins, 2 * config.max_source_positions)}
     return heard | targets
 
@@ -958,6 +974,7 @@ patchify unpatchify predict_contacts get_entity_embeddings set_entity_embeddings
 resize_token_embeddings save_pretrained set_attn_implementation set_input_embeddings set_output_embeddings
 channels num_features out_feature_channels out_features out_indices stage_names
 supports_gradient_checkpointing tie_weights warnings_issued
+speaking_rate noise_scale noise_scale_duration
 """
 # ours: told in the README, or read of any model that has them; a part of that name comes first
 TOLD = {"load_adapter_weights", "load_report", "shifts_labels", "initialise_weights"}

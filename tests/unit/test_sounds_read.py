@@ -16,8 +16,8 @@ import torch
 
 from formers import load_audio
 from formers.core.notices import Notice
-from formers.processing.audio_rates import Resampler, resampled
-from formers.processing.audio_reading import BadSound, as_wave
+from formers.processing.audio.rates import Resampler, resampled
+from formers.processing.audio.reading import BadSound, as_wave
 
 RATE = 16000
 
@@ -164,12 +164,12 @@ def test_resampling_keeps_what_fits_and_leaves_out_what_does_not() -> None:
 
 
 def test_a_notice_says_where_a_sound_breaks_off(monkeypatch: pytest.MonkeyPatch) -> None:
-    from formers.processing import audio_reading
+    from formers.processing.audio import reading
 
     def broken(file: Any, name: str) -> Any:
         yield np.zeros((RATE, 2), np.float32), RATE
-        raise audio_reading._Unread("the stream ends")
+        raise reading._Unread("the stream ends")
 
-    monkeypatch.setitem(audio_reading._READERS, "soundfile", broken)
+    monkeypatch.setitem(reading._READERS, "soundfile", broken)
     with pytest.warns(Notice, match=r"breaks off after 1.0 s \(the stream ends\)"):
         assert len(load_audio(b"whatever it is")) == RATE

@@ -72,6 +72,8 @@ _BESIDE = (
     "transformer_decoder_hidden_states",
     "transformer_decoder_intermediate_states",
     "masks_queries_logits",
+    "prior_means",
+    "prior_log_variances",
 )
 
 

@@ -23,7 +23,12 @@ class Composite(Assembly):
         model_of: a config -> the class without a head of its family.
         text: path of the text model, and the field of the config that describes it.
         image: likewise of the image model.
+
+    Attributes:
+        sees: what the image model reads.
     """
+
+    sees = "pixel_values"
 
     def __init__(
         self, model_of: Callable[[Any], type[BaseModel]], text: tuple[str, str], image: tuple[str, str]
@@ -68,7 +73,7 @@ class Composite(Assembly):
 
     def _check(self, config: Any, name: str) -> None:
         kind, own = self.part(config, name)
-        wanted, read = "input_ids" if name == self.text else "pixel_values", kind._assembly.main
+        wanted, read = "input_ids" if name == self.text else self.sees, kind._assembly.main
         if read != wanted or kind._assembly.encoder_decoder:
             raise ValueError(
                 f"{self.fields[name]} describes a {own.model_type!r} model, which reads {read}; the {name} "
@@ -94,7 +99,8 @@ class Composite(Assembly):
     def layer_classes(self, config_class: type[Any]) -> list[str]:
         """Those of the parts that a config has by default."""
         config = config_class()
-        return list(dict.fromkeys(self.stack(config, name).layer_class for name in self.fields))
+        each = [one for name in self.fields for one in self.stack(config, name).layer_classes]
+        return list(dict.fromkeys(each))
 
     def alone(self, part: str, config_class: type[Any]) -> Assembly:
         """One part, under the path that it has beside the other."""

@@ -13,6 +13,7 @@ from formers.assemblies.base import BaseModel, bound, refuse_inputs, returned, t
 from formers.assemblies.composite import Composite
 from formers.core.outputs import ContrastOutput, ModelOutput
 from formers.model.base import PreTrainedModel
+from formers.nn.bridge import Bridge
 from formers.nn.fresh import Constant
 from formers.nn.leaves import linear
 from formers.nn.losses import contrastive, pairwise
@@ -30,7 +31,9 @@ class Shared:
     Attributes:
         width: P, of its vectors; None where they are the towers' own, without projections.
         scale: logarithm of the factor on their cosines, in a fresh model.
-        text, image: paths of the projections into it; `scale_path` of the factor, `bias_path` of the bias.
+        text, image: paths of the projections into it; `scale_path` of the factor, `bias_path` of the bias;
+            `other_scale_path` of another factor for what is seen or heard, where there is one.
+        act: of projections of two layers, the activation between them.
         apart: the towers' records hold their vectors as they are before the projections.
         pairwise: every pair is judged by itself (Zhai et al. 2023, arXiv:2303.15343), by cosine and bias.
         std: deviation of fresh weights, `init` that of names with other endings.
@@ -41,6 +44,8 @@ class Shared:
     text: str = "text_projection"
     image: str = "visual_projection"
     scale_path: str = "logit_scale"
+    other_scale_path: str = ""
+    act: str = ""
     bias_path: str = "logit_bias"
     apart: bool = False
     pairwise: bool = False
@@ -56,7 +61,12 @@ class Dual(Composite):
         shared: config -> the space that the towers share.
         reads: what the text tower reads, and `sees` the image tower; the first of each must be given.
         needs: how many of what is seen stand before the rest of the inputs.
+
+    Attributes:
+        compares: what the towers read, in the names of methods.
     """
+
+    compares = "text", "image"
 
     def __init__(
         self,
@@ -73,8 +83,8 @@ class Dual(Composite):
         self.reads = {self.text: reads, self.image: sees}
         self.inputs = (reads[0], *sees[:needs], *reads[1:], "return_loss", *sees[needs:], *_SEEN)
         self.offers = {
-            "get_text_features": self._offer(self.text),
-            "get_image_features": self._offer(self.image),
+            f"get_{self.compares[0]}_features": self._offer(self.text),
+            f"get_{self.compares[1]}_features": self._offer(self.image),
         }
 
     def place(
@@ -84,11 +94,14 @@ class Dual(Composite):
         super().place(model, config, pooler, masked)
         s = self.shared(config)
         for role, path, name in (("text_out", s.text, self.text), ("image_out", s.image, self.image)):
-            width = self.stack(config, name).width
+            width = self.stack(config, name).last_width
             if s.width is not None:
-                place(model, role, path, linear("linear", width, s.width, False))
-        factor = torch.full((1,) if s.pairwise else (), float(s.scale))
-        place_tensor(model, "scale", s.scale_path, factor, Constant(s.scale), False)
+                made = Bridge(width, s.width, s.act) if s.act else linear("linear", width, s.width, False)
+                place(model, role, path, made)
+        for role, path in (("scale", s.scale_path), ("other_scale", s.other_scale_path)):
+            if path:
+                factor = torch.full((1,) if s.pairwise else (), float(s.scale))
+                place_tensor(model, role, path, factor, Constant(s.scale), False)
         if s.pairwise:
             place_tensor(model, "bias", s.bias_path, torch.zeros(1), Constant(0.0), False)
 
@@ -108,8 +121,8 @@ class Dual(Composite):
             inputs = {key: given[key] for key in names if given.get(key) is not None}
             if names[0] not in inputs:
                 raise ValueError(
-                    f"texts and images are compared, so {names[0]} must be given too; get_text_features and "
-                    f"get_image_features read one of the two"
+                    f"what is read is compared, so {names[0]} must be given too; {' and '.join(self.offers)} "
+                    f"read one of the two"
                 )
             states[name] = self.states(model, name, inputs, ask)
         found = states[self.text]
@@ -130,7 +143,7 @@ class Dual(Composite):
                     f"the {name} makes no vector that could be compared: its config, {self.fields[name]}, "
                     f"leaves its head out"
                 )
-        texts, images = (_of_length_one(one.pooler_output) for one in (text, image))
+        texts, images = (of_length_one(one.pooler_output) for one in (text, image))
         logits = texts @ images.t() * leaf(model, "scale").exp()  # [texts, images]
         loss_of = contrastive
         if has(model, "bias"):
@@ -147,7 +160,14 @@ class Dual(Composite):
         found = self.record(model, name, states)
         if not has(model, role):
             return found
-        return replace(found, pooler_output=apply(model, role, found.pooler_output, states.watched))
+        vector = found.pooler_output
+        if isinstance(leaf(model, role), Bridge):
+            return replace(found, pooler_output=leaf(model, role)(vector))
+        return replace(found, pooler_output=apply(model, role, vector, states.watched))
+
+    def _offered(self, model: Any, name: str, states: States) -> Any:
+        """The record that a caller of one tower's vectors gets."""
+        return self._projected(model, name, states)
 
     def _offer(self, name: str) -> Callable[..., Any]:
         """The method of models that computes one tower's vectors."""
@@ -159,11 +179,11 @@ class Dual(Composite):
             refuse_inputs(model, given, names)
             return_dict, ask = given.pop("return_dict", None), taken_ask(model, given)
             states = self.states(model, name, given, ask)
-            return returned(self._projected(model, name, states), return_dict, model.config)
+            return returned(self._offered(model, name, states), return_dict, model.config)
 
         return features
 
 
-def _of_length_one(vectors: Tensor) -> Tensor:
-    """[B, P] -> [B, P]."""
+def of_length_one(vectors: Tensor) -> Tensor:
+    """[B, P] -> [B, P], each by its length."""
     return torch.nn.functional.normalize(vectors, dim=-1, eps=0.0)

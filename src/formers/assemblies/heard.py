@@ -49,14 +49,12 @@ def freeze_feature_encoder(self: Any) -> None:
 class Heard(Single):
     """One stack over waves; its record holds what the convolutions made beside the last states."""
 
-    def __init__(self, stack: Any) -> None:
-        super().__init__(stack, spec.Waves)
-
-    offers = {  # noqa: RUF012  (as the base class declares it)
-        "freeze_feature_encoder": freeze_feature_encoder,
-        "freeze_feature_extractor": freeze_feature_encoder,
-        "_get_feat_extract_output_lengths": rows_of,
-    }
+    def __init__(self, stack: Any, stem: type[spec.Waves] = spec.Waves) -> None:
+        super().__init__(stack, stem)
+        self.offers = {"_get_feat_extract_output_lengths": rows_of}
+        if stem is spec.Waves:
+            freezing = ("freeze_feature_encoder", "freeze_feature_extractor")
+            self.offers |= dict.fromkeys(freezing, freeze_feature_encoder)
 
     def run(self, model: Any, given: dict[str, Any], ask: Ask) -> States:
         """Compute, and keep what the states were made of."""

@@ -23,6 +23,7 @@ from formers.cli import (
     predict,
     quantize,
     serve,
+    speak,
     train,
     transcribe,
     vision_demo,
@@ -103,6 +104,7 @@ app.command("predict")(predict.predict)
 app.command("look")(look.look)
 app.command("embed")(embed.embed)
 app.command("transcribe")(transcribe.transcribe)
+app.command("speak")(speak.speak)
 app.command("serve")(serve.serve)
 app.command("chat")(chat.chat)
 app.command("quantize")(quantize.quantize)

@@ -42,6 +42,11 @@ FIELDS: dict[str, str] = {
     ),
     "CLIPTextModelOutput": f"text_embeds last_hidden_state {_STATES}",
     "CLIPVisionModelOutput": f"image_embeds last_hidden_state {_STATES}",
+    "ClapAudioModelOutput": f"audio_embeds last_hidden_state {_STATES}",
+    "ClapOutput": (
+        "loss logits_per_audio logits_per_text text_embeds audio_embeds text_model_output audio_model_output"
+    ),
+    "ClapTextModelOutput": f"text_embeds last_hidden_state {_STATES}",
     "CausalLMOutput": _LABELLED,
     "CausalLMOutputWithCrossAttentions": f"{_LABELLED_PAST} cross_attentions",
     "CausalLMOutputWithPast": _LABELLED_PAST,
@@ -73,6 +78,7 @@ FIELDS: dict[str, str] = {
     "SequenceClassifierOutputWithPast": _LABELLED_PAST,
     "TableTransformerObjectDetectionOutput": f"loss loss_dict logits pred_boxes {_OBJECTS}",
     "TokenClassifierOutput": _LABELLED,
+    "VitsModelOutput": f"waveform sequence_lengths spectrogram {_STATES}",
     "XVectorOutput": f"loss logits embeddings {_STATES}",
 }
 

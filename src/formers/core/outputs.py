@@ -95,6 +95,33 @@ class HeardOutput(ModelOutput):
 
 
 @dataclasses.dataclass
+class PriorOutput(ModelOutput):
+    """States of a text [B, T, E], and of what its speech is drawn: means and log variances [B, T, C]."""
+
+    last_hidden_state: Tensor | None = None
+    prior_means: Tensor | None = None
+    prior_log_variances: Tensor | None = None
+    hidden_states: tuple[Tensor, ...] | None = None
+    attentions: tuple[Tensor, ...] | None = None
+
+
+@dataclasses.dataclass
+class SpeechOutput(ModelOutput):
+    """Speech.
+
+    Attributes:
+        waveform: [B, samples]; `sequence_lengths` [B], int64, says how many of them are real.
+        spectrogram: what the waves were made of, [B, C, frames].
+    """
+
+    waveform: Tensor | None = None
+    sequence_lengths: Tensor | None = None
+    spectrogram: Tensor | None = None
+    hidden_states: tuple[Tensor, ...] | None = None
+    attentions: tuple[Tensor, ...] | None = None
+
+
+@dataclasses.dataclass
 class VoiceOutput(ModelOutput):
     """Whose voice it is: `logits` and `embeddings` [B, D]."""
 
@@ -351,10 +378,11 @@ class TaughtOutput(ModelOutput):
 
 @dataclasses.dataclass
 class EmbeddingOutput(ModelOutput):
-    """A text's or an image's vector [B, P] in the space that both share, and the states [B, T, E]."""
+    """A vector [B, P] of a text, an image or a sound in a space that they share, and the states [B, T, E]."""
 
     text_embeds: Tensor | None = None
     image_embeds: Tensor | None = None
+    audio_embeds: Tensor | None = None
     last_hidden_state: Tensor | None = None
     hidden_states: tuple[Tensor, ...] | None = None
     attentions: tuple[Tensor, ...] | None = None
@@ -374,6 +402,22 @@ class ContrastOutput(ModelOutput):
     image_embeds: Tensor | None = None
     text_model_output: ModelOutput | None = None
     vision_model_output: ModelOutput | None = None
+
+
+@dataclasses.dataclass
+class SoundContrastOutput(ModelOutput):
+    """Texts and sounds compared: `logits_per_audio` is [sounds, texts], the vectors have length one.
+
+    The towers' own records hold, as `pooler_output`, their vectors before the projections.
+    """
+
+    loss: Tensor | None = None
+    logits_per_audio: Tensor | None = None
+    logits_per_text: Tensor | None = None
+    text_embeds: Tensor | None = None
+    audio_embeds: Tensor | None = None
+    text_model_output: ModelOutput | None = None
+    audio_model_output: ModelOutput | None = None
 
 
 @dataclasses.dataclass

@@ -80,8 +80,10 @@ def stack(c: BertConfig, layer_class: str = "BertLayer") -> spec.Stack:
     return replace(made, decoder=c.is_decoder)
 
 
-def encoder(c: Any, layer_class: str, mask: Mask | None = None, crosses: bool = False) -> spec.Stack:
-    """The layers, and what stands before and after them."""
+def encoder(
+    c: Any, layer_class: str, mask: Mask | None = None, crosses: bool = False, std: float | None = None
+) -> spec.Stack:
+    """The layers, and what stands before and after them; `std` of fresh weights where the config has none."""
     norm = spec.Norm("layer", c.layer_norm_eps)
     heads = spec.Heads.split(c.hidden_size, c.num_attention_heads)
     attention = spec.Attention(heads, mask or Full(), c.attention_probs_dropout_prob)
@@ -108,7 +110,7 @@ def encoder(c: Any, layer_class: str, mask: Mask | None = None, crosses: bool = 
         width=c.hidden_size,
         layer_class=layer_class,
         pooler=c.hidden_size,
-        initial_std=c.initializer_range,
+        initial_std=c.initializer_range if std is None else std,
     )
 
 

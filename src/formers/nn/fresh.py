@@ -230,6 +230,13 @@ def sinusoids(places: Tensor, width: int, closed: bool = True) -> Tensor:
     return nn.functional.pad(waves, (0, width - waves.shape[-1]))
 
 
+def alternating(places: Tensor, width: int) -> Tensor:
+    """[..] -> [.., E], float32: a sine and a cosine in turns, computed in float32, as models were trained."""
+    steps = torch.arange(0, width, 2, device=places.device).float()
+    turns = places[..., None].float() * torch.exp(steps * (-math.log(10_000) / width))
+    return torch.stack((turns.sin(), turns.cos()), dim=-1).flatten(-2)[..., :width]
+
+
 def tables_by_rule(model: nn.Module) -> set[str]:
     """Names of tables of sinusoids and of ranges that are not trained: a file need not hold them."""
     return {

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
+import math
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
 
-from formers.nn.fresh import Constant, begins, sinusoids
+from formers.nn.fresh import Constant, Normal, Uniform, begins, sinusoids
 from formers.nn.spec import Grouped, LinearKind, Norm
 
 
@@ -269,6 +270,29 @@ def linear(kind: LinearKind, width_in: int, width_out: int, bias: bool = True) -
     if kind == "conv1d":
         return Conv1D(width_out, width_in, drawn=False)
     return nn.Linear(width_in, width_out, bias=bias)
+
+
+def fan_in_conv(
+    read: int,
+    made: int,
+    kernel: int,
+    dilation: int = 1,
+    groups: int = 1,
+    bias: bool = True,
+    padding: int = 0,
+) -> nn.Conv1d:
+    """A convolution along time whose fresh weights follow from what each result reads (arXiv:1502.01852)."""
+    made_of = nn.Conv1d(read, made, kernel, 1, padding, dilation, groups, bias)
+    return spread_by_fan_in(made_of, read // groups * kernel)
+
+
+C = TypeVar("C", bound="nn.Conv1d | nn.ConvTranspose1d")
+
+
+def spread_by_fan_in(conv: C, count: int) -> C:
+    """The convolution, whose fresh weights are for so many numbers that each result reads."""
+    begins(conv, weight=Normal(math.sqrt(2 / count)))
+    return conv if conv.bias is None else begins(conv, bias=Uniform(math.sqrt(1 / count)))
 
 
 class HeadNorm(nn.Module):

@@ -209,6 +209,21 @@ def contrastive(similarity: Tensor) -> Tensor:
     return (cross_entropy(similarity, own) + cross_entropy(similarity.t(), own)) / 2
 
 
+def of_texts(similarity: Tensor) -> Tensor:
+    """Cross entropy of finding each text's partner alone.
+
+    Args:
+        similarity: [texts, others]; text i belongs to other i.
+
+    Returns:
+        Scalar, float32.
+
+    Raises:
+        ValueError: for more of one than of the other.
+    """
+    return cross_entropy(similarity, torch.arange(_pairs(similarity), device=similarity.device))
+
+
 def pairwise(similarity: Tensor) -> Tensor:
     """Each text and each image judged by themselves, as a pair or none (Zhai et al. 2023, arXiv:2303.15343).
 
@@ -229,8 +244,8 @@ def _pairs(similarity: Tensor) -> int:
     """How many pairs there are."""
     if similarity.shape[0] != similarity.shape[1]:
         raise ValueError(
-            f"the loss pairs the first text with the first image and so on, but there are "
-            f"{similarity.shape[0]} texts and {similarity.shape[1]} images"
+            f"the loss pairs the first text with the first image or sound and so on, but there are "
+            f"{similarity.shape[0]} texts and {similarity.shape[1]} others"
         )
     return len(similarity)
 

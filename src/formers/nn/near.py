@@ -19,17 +19,25 @@ from formers.nn.tree import has, leaf
 
 
 class NormedKernel(nn.Module):
-    """A kernel by its directions and, for each of its columns, a length (arXiv:1602.07868)."""
+    """A kernel by its directions and, for each place along one axis, a length (arXiv:1602.07868).
 
-    def __init__(self, out: int, width: int, kernel: int, deviation: float) -> None:
+    The axis is that of its columns, unless another is said.
+    """
+
+    def __init__(self, out: int, width: int, kernel: int, deviation: float, axis: int = 2) -> None:
         super().__init__()
-        self.original0 = nn.Parameter(torch.empty(1, 1, kernel))
-        self.original1 = nn.Parameter(torch.empty(out, width, kernel))
-        begins(self, original0=Constant(deviation * math.sqrt(out * width)), original1=Normal(deviation))
+        shape = (out, width, kernel)
+        self.axis = axis
+        self.original0 = nn.Parameter(torch.empty([n if i == axis else 1 for i, n in enumerate(shape)]))
+        self.original1 = nn.Parameter(torch.empty(shape))
+        length = deviation * math.sqrt(math.prod(shape) / shape[axis])
+        begins(self, original0=Constant(length), original1=Normal(deviation))
 
     def forward(self) -> Tensor:
         """[C', C, K]."""
-        found: Tensor = torch._weight_norm(self.original1, self.original0, 2)  # one pass over the directions
+        found: Tensor = torch._weight_norm(
+            self.original1, self.original0, self.axis
+        )  # one pass over the directions
         return found
 
 
@@ -114,7 +122,8 @@ class NearConvolution(nn.Module):
 
 def place_near(s: spec.NearPositions, width: int, put: Callable[[str, nn.Module], Any]) -> None:
     """Register the convolution, and the norm and dropout of the sum, by a function that knows their paths."""
-    put("near", NearConvolution(s, width))
+    if s.kernel:
+        put("idle_near" if s.idle else "near", NearConvolution(s, width))
     if s.norm is not None:
         put("near_norm", nn.LayerNorm(width, eps=s.norm.eps))
     put("near_dropout", Dropout(s.dropout))
@@ -126,7 +135,8 @@ def add_near(owner: nn.Module, x: Tensor, pass_: Pass) -> Tensor:
     whole = x if x.dim() == 3 else pass_.layout.unpack(x)
     if real is not None:
         whole = whole * real[..., None]
-    whole = whole + leaf(owner, "near")(whole)
+    if has(owner, "near"):
+        whole = whole + leaf(owner, "near")(whole)
     if has(owner, "near_norm"):
         whole = leaf(owner, "near_norm")(whole)
     whole = leaf(owner, "near_dropout")(whole)

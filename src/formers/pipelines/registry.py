@@ -15,7 +15,6 @@ _TRANSLATION = re.compile(r"translation_[A-Za-z]+_to_[A-Za-z]+")
 # fmt: off
 _ABSENT = frozenset((
     "image-text-to-text",
-    "text-to-audio", "text-to-speech", "zero-shot-audio-classification",
 ))
 # fmt: on
 

@@ -162,6 +162,15 @@ TASKS = (
         model_classes=("AutoModelForSeq2SeqLM", "AutoModelForCausalLM"),
         default=("microsoft/DialoGPT-medium", "8bada3b"),
     ),
+    Task(
+        "text-to-audio",
+        "formers.pipelines.audio.speaking:TextToAudioPipeline",
+        model_classes=("AutoModelForTextToWaveform",),
+        default=("facebook/mms-tts-eng", None),
+        aliases=("text-to-speech",),
+        heads=("VitsModel",),
+        kind="multimodal",
+    ),
     Task(  # before the next one, whose heads end alike
         "automatic-speech-recognition",
         "formers.pipelines.audio.recognition:AutomaticSpeechRecognitionPipeline",
@@ -219,6 +228,14 @@ TASKS = (
         model_classes=("AutoModel",),
         default=("google/vit-base-patch16-224", "3f49326"),
         kind="image",
+    ),
+    Task(
+        "zero-shot-audio-classification",
+        "formers.pipelines.audio.zero_shot:ZeroShotAudioClassificationPipeline",
+        model_classes=("AutoModel",),
+        default=("laion/clap-htsat-fused", "cca9e28"),
+        heads=("ClapModel",),
+        kind="multimodal",
     ),
     Task(
         "zero-shot-image-classification",

@@ -5,15 +5,15 @@ from __future__ import annotations
 import importlib
 from typing import Any
 
-from formers.processing.audio_recipes import CLASSES as SOUNDS
+from formers.processing.audio.recipes import CLASSES as SOUNDS
 from formers.processing.pairs import CLASSES as PAIRS
 from formers.processing.recipes import CLASSES, MODEL_TYPES
 
 # module -> the public names that it defines
 TABLE: dict[str, tuple[str, ...]] = {
-    "audio": ("SequenceFeatureExtractor",),
-    "audio_reading": ("BadSound", "load_audio"),
-    "audio_spectra": (
+    "audio.extractor": ("SequenceFeatureExtractor",),
+    "audio.reading": ("BadSound", "load_audio"),
+    "audio.spectra": (
         *("amplitude_to_db", "hertz_to_mel", "mel_filter_bank", "mel_to_hertz", "optimal_fft_length"),
         *("power_to_db", "spectrogram", "spectrogram_batch", "window_function"),
     ),

@@ -8,10 +8,10 @@ from typing import Any
 from formers.configs import PretrainedConfig
 from formers.hub import split_hub_keywords
 from formers.processing import answers
-from formers.processing.audio import SequenceFeatureExtractor
-from formers.processing.audio_recipes import CLASSES as SOUND_CLASSES
-from formers.processing.audio_recipes import MODEL_TYPES as SOUND_MODEL_TYPES
-from formers.processing.audio_recipes import RECIPES as SOUND_RECIPES
+from formers.processing.audio.extractor import SequenceFeatureExtractor
+from formers.processing.audio.recipes import CLASSES as SOUND_CLASSES
+from formers.processing.audio.recipes import MODEL_TYPES as SOUND_MODEL_TYPES
+from formers.processing.audio.recipes import RECIPES as SOUND_RECIPES
 from formers.processing.couples import PairedImageProcessor
 from formers.processing.films import FilmImageProcessor
 from formers.processing.image import BaseImageProcessor

@@ -29,6 +29,7 @@ class Pair:
         fields: what is written may be fields between marks, which `token2json` reads.
         beside: keywords of the tokenizer's call where pictures are given too.
         sounds: it prepares sounds in place of pictures.
+        compares: texts beside sounds are no transcripts: they are compared, and their ids stay what they are.
         pointed: no texts are read, but what is pointed at.
     """
 
@@ -43,6 +44,7 @@ class Pair:
     beside: Mapping[str, Any] = field(default_factory=dict)
     fields: bool = False
     sounds: bool = False
+    compares: bool = False
     pointed: bool = False
 
 
@@ -51,6 +53,7 @@ PAIRS: dict[str, Pair] = {
     "AltCLIP": Pair("CLIP", ("altclip",)),
     "Blip": Pair("Blip", ("blip",), {"return_token_type_ids": False}, unread=("token_type_ids",)),
     "ChineseCLIP": Pair("ChineseCLIP", ("chinese_clip",)),
+    "Clap": Pair("", ("clap",), sounds=True, compares=True),
     "CLIP": Pair("CLIP", ("clip", "groupvit", "metaclip_2")),
     "CLIPSeg": Pair("ViT", ("clipseg",), shown=("visual_prompt", "conditional_pixel_values")),
     "Donut": Pair(
@@ -69,7 +72,10 @@ PAIRS: dict[str, Pair] = {
     "TrOCR": Pair("ViT", ("trocr",), labels="alone"),
     "Vilt": Pair("Vilt", ("vilt",)),
     "VisionTextDualEncoder": Pair("ViT", ("vision-text-dual-encoder",)),
-    "Wav2Vec2": Pair("", ("hubert", "unispeech", "unispeech-sat", "wav2vec2", "wavlm"), sounds=True),
+    "Wav2Vec2Bert": Pair("", ("wav2vec2-bert",), sounds=True),
+    "Wav2Vec2": Pair(
+        "", ("hubert", "unispeech", "unispeech-sat", "wav2vec2", "wav2vec2-conformer", "wavlm"), sounds=True
+    ),
     "Whisper": Pair("", ("whisper",), sounds=True),
 }
 MODEL_TYPES = {kind: name for name, pair in PAIRS.items() for kind in pair.model_types}

@@ -14,6 +14,7 @@ from formers.tokenization.classes import SETTINGS, TOLERATED
 from formers.tokenization.options import CALL_KEYWORDS
 
 _BOTH = ("padding", "max_length", "truncation", "pad_to_multiple_of", "return_tensors")
+_LENGTHS = _BOTH[:-1]
 
 
 class SpeechProcessor(ProcessorMixin):
@@ -32,32 +33,38 @@ class SpeechProcessor(ProcessorMixin):
         """Prepare sounds, transcripts, or both.
 
         Args:
-            audio: as the feature extractor takes it.
+            audio: as the feature extractor takes it; `audios` is the same.
             sampling_rate: of arrays, in Hz.
             text: as the tokenizer takes it.
             **options: keywords of the two; those that both know are for both.
 
         Returns:
-            What the feature extractor gives, with the ids of transcripts as `labels`; or what the tokenizer
-            gives for transcripts alone.
+            What the feature extractor gives, with the ids of transcripts as `labels`, or beside all that the
+            tokenizer gives of texts that are compared with sounds; for texts alone what the tokenizer gives.
 
         Raises:
             TypeError: for a keyword that neither takes.
             ValueError: without sounds and transcripts.
         """
+        audio = options.pop("audios", None) if audio is None else audio
         if audio is None and text is None:
             raise ValueError(f"{type(self).__name__} needs audio=, text= or both")
         if audio is None:
             return self.tokenizer(text, **options)  # type: ignore[no-any-return]  # an encoding
-        own = options
+        own, compared = options, self.pair is not None and self.pair.compares
         if text is not None:
             known = self.feature_extractor.known_settings()
             own = {name: one for name, one in options.items() if name in _BOTH or name in known}
             own |= {name: one for name, one in options.items() if name not in CALL_KEYWORDS}
+            if compared:  # the lengths of texts are no lengths of sounds, whose ways have names
+                own = {n: one for n, one in own.items() if n not in _LENGTHS or isinstance(one, str)}
         found: BatchFeature = self.feature_extractor(audio, sampling_rate=sampling_rate, **own)
         if text is not None:
             said = {name: one for name, one in options.items() if name in CALL_KEYWORDS}
-            found["labels"] = self.tokenizer(text, **said)["input_ids"]
+            encoded = self.tokenizer(text, **said)
+            if compared:
+                return BatchFeature({**encoded, **found})
+            found["labels"] = encoded["input_ids"]
         return found
 
     def get_prompt_ids(self, text: str, return_tensors: str | None = "np") -> Any:

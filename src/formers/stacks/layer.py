@@ -173,7 +173,7 @@ _PARTS = {
 _MIXED = (
     "r content_bias distance_bias segment_bias segment "
     "position_k position_q q_global k_global v_global sum_norm sum_bias position_dropout q_bias v_bias "
-    "value_conv attention_norm_beside relative "
+    "value_conv attention_norm_beside relative offset_k offset_v "
     "reduce reduce_norm depthwise "
     "offsets weights "
     "q k v o qkv kv q_norm k_norm q_down q_up kv_down kv_norm kv_up score_bias weights_dropout "
@@ -215,7 +215,7 @@ def enter(owner: nn.Module, x: Tensor, pass_: Pass) -> Tensor:
     """What the owner of a stack's own leaves does with what enters the first layer: [.., in] -> [.., E]."""
     if has(owner, "projection"):
         x = project(leaf(owner, "projection"), x, None, pass_.watched)
-    if has(owner, "near"):
+    if has(owner, "near_dropout"):
         x = add_near(owner, x, pass_)
     if has(owner, "between"):
         put_between(owner, pass_)

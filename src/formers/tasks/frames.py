@@ -59,6 +59,8 @@ class CTC(TaskModel):
     _says = "Spell speech. `labels`: [B, L], int64, -100 where there is none."
 
     def _place_head(self, spec: Spec, config: Any) -> None:
+        if config.vocab_size is None:
+            raise ValueError("the config has no vocab_size: pass vocab_size=len(processor.tokenizer)")
         steps = [Drop("dropout", spec.dropout), dense("out", self._width(), config.vocab_size)]
         build(self, steps, {"out": spec.out, "dropout": spec.dropout_path})
 
@@ -70,7 +72,7 @@ class CTC(TaskModel):
         if labels is not None:
             if int(labels.max()) >= config.vocab_size:
                 raise ValueError(f"labels reach {int(labels.max())}, but vocab_size is {config.vocab_size}")
-            lengths = real_rows(self, given.get("attention_mask"), given["input_values"])
+            lengths = real_rows(self, given.get("attention_mask"), given[self.main_input_name])
             loss = spelled(
                 logits,
                 labels,

@@ -185,7 +185,7 @@ TASKS: dict[str, Task] = {
         ),
         Task(
             "mask_generation",
-            ("mask_generation", "MaskGeneration"),
+            ("whole", "WholeTask"),
             "AutoModelForMaskGeneration",
             "Make masks of what is pointed at in an image.",
             "mask-generation",
@@ -380,6 +380,13 @@ TASKS: dict[str, Task] = {
             "Label a whole image, as another model would.",
             "image-classification",
             labelled=True,
+        ),
+        Task(
+            "text_to_waveform",
+            ("whole", "WholeTask"),
+            "AutoModelForTextToWaveform",
+            "Make sounds of a text: speech, or music.",
+            "text-to-speech",
         ),
         Task(
             "token_classification",

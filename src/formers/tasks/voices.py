@@ -106,7 +106,7 @@ class VoiceVectors(TaskModel):
         if mask is None:
             parts = x.mean(1), x.std(1)
         else:
-            counts = real_rows(self, mask, given["input_values"]) - sum(k - 1 for k in spec.kernels)
+            counts = real_rows(self, mask, given[self.main_input_name]) - sum(k - 1 for k in spec.kernels)
             rows = [row[:count] for row, count in zip(x, counts.tolist(), strict=True)]
             parts = torch.stack([r.mean(0) for r in rows]), torch.stack([r.std(0) for r in rows])
         vectors: Tensor = leaf(self, "vector")(torch.cat(parts, -1))

@@ -13,7 +13,7 @@ from formers.tokenization.components import bert_frame, frame, id_of, surround
 from formers.tokenization.pieces import SPACE, Settings, add_pieces, model_of, space, unigram
 from formers.tokenization.reading import japanese_vocabulary, merges_of
 from formers.tokenization.recipes import Recipe
-from formers.tokenization.spelling import spelling
+from formers.tokenization.spelling import sounding, spelling
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
@@ -549,6 +549,7 @@ def japanese(given: dict[str, Any], every: Settings, where: str) -> Tokenizer:
 
 BUILDERS: dict[str, Callable[[dict[str, Any], Settings, str], Tokenizer]] = {
     "letters": letters,
+    "sounding": sounding,
     "spelling": spelling,
     "wordpiece": wordpiece,
     "framed_wordpiece": framed_wordpiece,

@@ -8,6 +8,7 @@ from formers.tokenization.moses import MANNERS, MosesMethods, TwoVocabulariesMet
 from formers.tokenization.recipes import Recipe
 from formers.tokenization.segmenting import OneFileMethods, TwoFilesMethods
 from formers.tokenization.sentinels import SentinelMethods
+from formers.tokenization.sounding import SoundingMethods
 from formers.tokenization.speech import SpeechMethods
 from formers.tokenization.spelling import SpellingMethods
 from formers.tokenization.tables import TableMethods
@@ -28,6 +29,7 @@ def methods_of(row: Recipe) -> tuple[type, ...]:
         TwoVocabulariesMethods: "tgt_vocab_file" in row.files,
         SpeechMethods: "predict_timestamps" in row.options,
         EntityMethods: "entity_vocab_file" in row.files,
+        SoundingMethods: row.kind == "sounding",
         SpellingMethods: row.kind == "spelling",
         TableMethods: "cell_trim_length" in row.options,
         WrittenTableMethods: "max_cell_length" in row.options,

@@ -112,7 +112,10 @@ _ROBERTA = Recipe(
     files=_VOCAB_MERGES,
     special=FAIRSEQ_TOKENS,
     options={"add_prefix_space": False, "trim_offsets": True, "errors": "replace"},
-    model_types=("roberta", "roberta-prelayernorm", "longformer", "data2vec-text", "ibert", "mra"),
+    model_types=(
+        *("roberta", "roberta-prelayernorm", "longformer", "data2vec-text", "ibert", "mra"),
+        *("clap", "clap_text_model"),
+    ),
     aliases=("Longformer",),
     positions="after_padding",
     sign='"<s>"',
@@ -414,7 +417,21 @@ RECIPES: dict[str, Recipe] = {
             "do_lower_case": False,
             "target_lang": None,
         },
-        model_types=("wav2vec2", "hubert", "data2vec-audio", "unispeech", "unispeech-sat"),
+        model_types=(
+            *("wav2vec2", "hubert", "data2vec-audio", "unispeech", "unispeech-sat", "wavlm"),
+            *("wav2vec2-bert", "wav2vec2-conformer"),
+        ),
+        positions="relative",
+    ),
+    "Vits": Recipe(
+        kind="sounding",
+        files={"vocab_file": ("vocab.json",)},
+        special={"pad_token": "<pad>", "unk_token": "<unk>"},
+        options={
+            **{"language": None, "add_blank": True, "normalize": True, "phonemize": True},
+            "is_uroman": False,
+        },
+        model_types=("vits",),
         positions="relative",
     ),
     "Canine": Recipe(

@@ -24,11 +24,7 @@ def spelling(given: dict[str, Any], every: Settings, where: str) -> Tokenizer:
     """Every character is a token, and words end with one of their own (vocab.json)."""
     from tokenizers import AddedToken, Tokenizer, models, normalizers
 
-    vocab = given.get("vocab")
-    if vocab is None:
-        if "vocab_file" not in given:
-            raise TypeError(f"{where}() needs vocab_file= (vocab.json) or vocab=")
-        vocab = read_json_object(Path(given["vocab_file"]))
+    vocab = _read(given, where)
     nested = any(isinstance(value, Mapping) for value in vocab.values())
     if nested and every["target_lang"] not in vocab:
         raise ValueError(f"{where}: target_lang= chooses one of the languages {', '.join(vocab)}")
@@ -45,6 +41,28 @@ def spelling(given: dict[str, Any], every: Settings, where: str) -> Tokenizer:
         if len(token) > 1:
             added = AddedToken(token, lstrip=True, rstrip=True, normalized=False, special=token in own)
             (backend.add_special_tokens if token in own else backend.add_tokens)([added])
+    return backend
+
+
+def _read(given: dict[str, Any], where: str) -> dict[str, Any]:
+    found: dict[str, Any] | None = given.get("vocab")
+    if found is None:
+        if "vocab_file" not in given:
+            raise TypeError(f"{where}() needs vocab_file= (vocab.json) or vocab=")
+        found = read_json_object(Path(given["vocab_file"]))
+    return found
+
+
+def sounding(given: dict[str, Any], every: Settings, where: str) -> Tokenizer:
+    """Every character is a token, of models that speak (vocab.json)."""
+    from tokenizers import AddedToken, Tokenizer, models
+
+    ids = {str(token): int(index) for token, index in _read(given, where).items()}
+    unknown, pad = str(every["unk_token"]), str(every["pad_token"])
+    for token in (unknown, pad):
+        ids.setdefault(token, len(ids))
+    backend = Tokenizer(models.WordLevel(ids, unk_token=unknown))
+    backend.add_special_tokens([AddedToken(token, normalized=False) for token in (pad, unknown)])
     return backend
 
 

@@ -14,6 +14,8 @@ from formers.nn.mixers.bottleneck import Narrow, wide_values_steps, widen_steps
 from formers.nn.mixers.channels import Turn, channels_steps
 from formers.nn.mixers.chosen import chosen_steps
 from formers.nn.mixers.chunked import chunked_steps
+from formers.nn.mixers.conformer import distant_steps, gated_convolution_steps
+from formers.nn.mixers.convolved import convolved_steps
 from formers.nn.mixers.deformable import deformable_steps
 from formers.nn.mixers.delta_rule import delta_rule_steps
 from formers.nn.mixers.disentangled import disentangled_steps
@@ -30,6 +32,7 @@ from formers.nn.mixers.landmarks import landmarks_steps
 from formers.nn.mixers.languages import languages_steps
 from formers.nn.mixers.latent import latent_steps
 from formers.nn.mixers.local import local_steps
+from formers.nn.mixers.offsets import offsets_steps
 from formers.nn.mixers.pooled import pooled_steps
 from formers.nn.mixers.reduced import mixed_feedforward_steps, reduced_steps
 from formers.nn.mixers.relative import relative_steps
@@ -53,13 +56,16 @@ STEPS: dict[type[Any], Callable[[Any, int], list[Step]]] = {
     spec.ChosenHeads: chosen_steps,
     spec.Chunked: chunked_steps,
     spec.Deformable: deformable_steps,
+    spec.ConvolvedFeedForward: convolved_steps,
     spec.Disentangled: disentangled_steps,
+    spec.Distant: distant_steps,
     spec.Experts: experts_steps,
     spec.FeedForward: feedforward_steps,
     spec.Foresight: foresight_steps,
     spec.Fourier: fourier_steps,
     spec.DeltaRule: delta_rule_steps,
     spec.Divided: divided_steps,
+    spec.GatedConvolution: gated_convolution_steps,
     spec.GatedRecurrence: gated_recurrence_steps,
     spec.HeadScan: head_scan_steps,
     spec.Latent: latent_steps,
@@ -67,6 +73,7 @@ STEPS: dict[type[Any], Callable[[Any, int], list[Step]]] = {
     spec.Hashed: hashed_steps,
     spec.Landmarks: landmarks_steps,
     spec.Latent: latent_steps,
+    spec.Offsets: offsets_steps,
     spec.Pooled: pooled_steps,
     spec.MixedFeedForward: mixed_feedforward_steps,
     spec.Reduced: reduced_steps,

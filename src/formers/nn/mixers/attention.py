@@ -22,7 +22,7 @@ from formers.nn.grids import Grid, GridBias
 from formers.nn.kernels import hooked, project
 from formers.nn.leaves import linear, norm
 from formers.nn.passing import Pass
-from formers.nn.positions import Alibi, Buckets, rotate
+from formers.nn.positions import Alibi, Buckets, Rotary, rotate
 from formers.nn.program import Bare, Flow, Step
 from formers.nn.prompts import with_prompts
 from formers.nn.steps import Project
@@ -137,7 +137,7 @@ class Attend(Step):
         q, k, v = self._project(node, flow)
         if self.spec.by_time and flow.watched:
             q, k, v = (t.transpose(0, 1) for t in (q, k, v))
-        if self.spec.rotary is not None:
+        if self.spec.rotary is not None and not self.spec.rotary_first:
             cos, sin = flow.pass_.rotary(self.spec.rotary, flow.x.dtype)
             q, k = (rotate(t, cos, sin, self.spec.rotary.adjacent) for t in (q, k))
             if self.spec.rotary_value:
@@ -159,6 +159,9 @@ class Attend(Step):
             )
         else:
             at = placed(x, flow.pass_) if s.placed else x
+            if s.rotary_first and isinstance(s.rotary, Rotary):
+                turns = flow.pass_.rotary(s.rotary, x.dtype)
+                at = rotate(_by_head(x, heads.query), *turns, s.rotary.adjacent).flatten(-2)
             reads = {"q": at, "k": at, "v": x}
             q, k, v = (
                 project(leaf(node, self.prefix + role), read, None, watched) for role, read in reads.items()

@@ -290,7 +290,10 @@ class WindowEncoder(Group):
         self, x: Tensor, grid: tuple[int, int] | None = None, way: Way | None = None
     ) -> BaseModelOutput:
         """[B, H * W, C] -> a record with the last rows."""
-        way = way or (_square(x) if grid is None else Way(grid))
+        return BaseModelOutput(self.through(x, way or (_square(x) if grid is None else Way(grid))))
+
+    def through(self, x: Tensor, way: Way) -> Tensor:
+        """Rows through all stages, [B, H * W, C] -> [B, h * w, c]."""
         if way.maps is not None:
             way.maps.append(_map(x, way))
         if way.hidden is not None:
@@ -301,7 +304,7 @@ class WindowEncoder(Group):
             for kept, one in ((rows, x), (way.maps, shaped), (way.weights, weights)):
                 if kept is not None:
                     kept.append(one)
-        return BaseModelOutput(x)
+        return x
 
 
 class WindowPatches(Group):
@@ -360,9 +363,9 @@ def __getattr__(name: str) -> Any:  # so that models can be pickled
 
 def place_windows(owner: Block, s: Windows, masked: bool, pools: bool) -> None:
     """Register the network on `owner`."""
-    embeddings = _node(owner, "embeddings", s.names, WindowEmbeddings(), s)
+    embeddings = placed_node(owner, "embeddings", s.names, WindowEmbeddings(), s)
     *home, last = str(s.embeddings["patch"]).split(".")
-    patches = _node(embeddings, "patches", {"patches": ".".join(home)}, WindowPatches(), s)
+    patches = placed_node(embeddings, "patches", {"patches": ".".join(home)}, WindowPatches(), s)
     stem = s.stem
     place(patches, "patch", last, nn.Conv2d(stem.channels, stem.width, stem.patch, stride=stem.patch))
     for role, wanted, count in (("mask", masked, 1), ("position", s.positions, stem.grid[0] * stem.grid[1])):
@@ -372,8 +375,8 @@ def place_windows(owner: Block, s: Windows, masked: bool, pools: bool) -> None:
     normed = embeddings if s.restoring is None else patches
     place(normed, "embedding_norm", str(s.embeddings["embedding_norm"]), nn.LayerNorm(stem.width))
     place(embeddings, "embedding_dropout", str(s.embeddings["embedding_dropout"]), Dropout(s.dropout))
-    encoder = _node(owner, "encoder", s.names, WindowEncoder(), s)
-    stages = nn.ModuleList(_stage(s, i) for i in range(len(s.depths)))
+    encoder = placed_node(owner, "encoder", s.names, WindowEncoder(), s)
+    stages = nn.ModuleList(stage_of(s, i) for i in range(len(s.depths)))
     place(encoder, "stages", s.names["stages"], stages)
     if "final_norm" in s.names:
         place(owner, "final_norm", s.names["final_norm"], nn.LayerNorm(s.last_width, eps=s.eps))
@@ -385,23 +388,25 @@ def place_windows(owner: Block, s: Windows, masked: bool, pools: bool) -> None:
         place(owner, "unpatched", s.names["unpatched"], MapOfRows())
 
 
-def _node(owner: nn.Module, role: str, paths: Mapping[str, Any], node: Any, s: Windows) -> Any:
+def placed_node(owner: nn.Module, role: str, paths: Mapping[str, Any], node: Any, s: Windows) -> Any:
+    """Register a node that knows the spec, and return it."""
     wiring(node).facts["spec"] = s
     place(owner, role, str(paths[role]), node)
     return node
 
 
-def _stage(s: Windows, number: int) -> Group:
+def stage_of(s: Windows, number: int) -> Group:
+    """A stage, with its layers."""
     made, wide = node_class(s.classes[1], True)(), s.widths[number]
     layers = nn.ModuleList(_layer(s, number, i) for i in range(s.depths[number]))
     place(made, "layers", s.names["layers"], layers)
     if s.restoring is not None:
         place(made, "conv", s.names["conv"], part(s.restoring.conv))
-        patched = _node(made, "patched", s.names, RowsOfMap(), s)
+        patched = placed_node(made, "patched", s.names, RowsOfMap(), s)
         place(patched, "patch", s.names["patch"], nn.Conv2d(wide, wide, s.stem.patch, stride=s.stem.patch))
         place(made, "unpatched", s.names["unpatched"], MapOfRows())
     elif number + 1 < len(s.depths):
-        merge = _node(made, "merge", s.names, Merging(), s)
+        merge = placed_node(made, "merge", s.names, Merging(), s)
         place(merge, "merged", s.names["merged"], linear("linear", 4 * wide, 2 * wide, bias=False))
         place(merge, "merge_norm", s.names["merge_norm"], nn.LayerNorm((2 if s.scaled else 4) * wide))
     return made
@@ -414,8 +419,8 @@ def _layer(s: Windows, stage: int, number: int) -> Group:
     whole = s.scaled is not None and high <= side
     wiring(made).facts.update(spec=s, side=side, shift=s.window // 2 if number % 2 and not whole else 0)
     paths = s.layers
-    attention = _node(made, "attention", paths, WindowAttention(), s)
-    mix = _node(attention, "mix", paths, WindowMixing(), s)
+    attention = placed_node(made, "attention", paths, WindowAttention(), s)
+    mix = placed_node(attention, "mix", paths, WindowMixing(), s)
     wiring(mix).facts["heads"] = s.heads[stage]
     for role in "qkv":
         bias = s.bias and not (s.scaled and role == "k")
@@ -430,7 +435,7 @@ def _layer(s: Windows, stage: int, number: int) -> Group:
     place(made, "attention_norm", str(paths["attention_norm"]), nn.LayerNorm(wide, eps=s.eps))
     place(made, "feedforward_norm", str(paths["feedforward_norm"]), nn.LayerNorm(wide, eps=s.eps))
     inner = int(s.inner * wide)
-    up = _node(made, "up", paths, Widening(), s)
+    up = placed_node(made, "up", paths, Widening(), s)
     place(up, "dense", str(paths["dense"]), linear("linear", wide, inner))
     place(up, "act", str(paths["act"]), Activation(s.act))
     _projecting(made, "down", s, (inner, wide), s.dropout)
@@ -454,6 +459,6 @@ def _biases(mix: nn.Module, s: Windows, stage: int) -> None:
 
 
 def _projecting(owner: nn.Module, role: str, s: Windows, widths: tuple[int, int], dropout: float) -> None:
-    node = _node(owner, role, s.layers, Projecting(), s)
+    node = placed_node(owner, role, s.layers, Projecting(), s)
     place(node, "dense", str(s.layers["dense"]), linear("linear", *widths))
     place(node, "dropout", str(s.layers["dropout"]), Dropout(dropout))

@@ -18,6 +18,7 @@ from formers.nn.spec.attention import (
     Windowed,
 )
 from formers.nn.spec.chosen import ChosenHeads
+from formers.nn.spec.conformer import Distant, GatedConvolution
 from formers.nn.spec.deformable import Deformable
 from formers.nn.spec.divided import Divided, Films
 from formers.nn.spec.foresight import Foreseen, Foresight
@@ -27,9 +28,11 @@ from formers.nn.spec.mixers import ByLanguage, Experts, FeedForward, Mixer, TopT
 from formers.nn.spec.mixing import (
     BlockSparse,
     Channels,
+    ConvolvedFeedForward,
     Fourier,
     Hashed,
     Landmarks,
+    Offsets,
     Resolved,
     SpanConvolution,
     WideValues,
@@ -57,6 +60,7 @@ from formers.nn.spec.stack import (
 from formers.nn.spec.staged import MixedFeedForward, Reduced, Stages
 from formers.nn.spec.stems import (
     AskedPatches,
+    Bands,
     Characters,
     Clips,
     ComputedPositions,
@@ -98,6 +102,7 @@ __all__ = [
     "AskedPatches",
     "Attention",
     "Aware",
+    "Bands",
     "BlockSparse",
     "Blocked",
     "Bottleneck",
@@ -110,9 +115,11 @@ __all__ = [
     "Clips",
     "ComputedPositions",
     "Convolution",
+    "ConvolvedFeedForward",
     "Deformable",
     "DeltaRule",
     "Disentangled",
+    "Distant",
     "Divided",
     "Downsampled",
     "Entities",
@@ -124,6 +131,7 @@ __all__ = [
     "Fourier",
     "Frames",
     "Funnel",
+    "GatedConvolution",
     "GatedRecurrence",
     "GivenPatches",
     "Grouped",
@@ -145,6 +153,7 @@ __all__ = [
     "Names",
     "NearPositions",
     "Norm",
+    "Offsets",
     "OnMaps",
     "Overlapping",
     "Part",

@@ -57,6 +57,7 @@ class Attention:
         heads_first: whoever looks at these norms sees [B, H, T, D], not [B, T, H, D].
         qk_norm_last: they are normed after they are turned.
         rotary: rotary position rule, applied to q and k; with `rotary_value` to v too.
+        rotary_first: the states that queries and keys are made of are turned, head by head, not they.
         warmth: a and f: queries are multiplied by 1 + a log(1 + floor((i + 1) / f)), those of the token i
             (Nakanishi 2025, arXiv:2501.19399).
         score_bias: relative-position bias that this stack adds to the scores.
@@ -91,6 +92,7 @@ class Attention:
     qk_norm_last: bool = False
     rotary: Rotary | Axial | None = None
     rotary_value: bool = False
+    rotary_first: bool = False
     warmth: tuple[float, float] | None = None
     score_bias: Buckets | Alibi | Grid | None = None
     owns_score_bias: bool = False

@@ -205,3 +205,50 @@ class BlockSparse(_Neighbourly):
     def least(self) -> int:
         """Columns of the longest row in which every token sees all."""
         return (5 + 2 * self.random) * self.block
+
+
+@dataclass(frozen=True)
+class Offsets(Attention):
+    """Attention whose queries are compared with a vector for every offset to a key, beside the keys.
+
+    Shaw et al. 2018, arXiv:1803.02155, section 3.2. The layer has the tables (roles `offset_k` and, if
+    `values`, `offset_v`, [1, 2 reach + 1, D]), beyond whose reach nothing is added.
+
+    Attributes:
+        reach: offsets that are told apart on each side.
+        values: what heads mix holds vectors of offsets too.
+    """
+
+    reach: int = 4
+    values: bool = True
+
+    @property
+    def by_distance(self) -> bool:
+        """Offsets count columns."""
+        return True
+
+    @property
+    def first_alone(self) -> bool:
+        """Offsets are in the scores."""
+        return False
+
+
+@dataclass(frozen=True)
+class ConvolvedFeedForward:
+    """A feed-forward of two convolutions along the row (Ren et al. 2019, arXiv:1905.09263, section 3.1).
+
+    Neither sees anything beyond the ends of a sequence; an even `kernel` looks one place further ahead than
+    back. Roles: those of `FeedForward`.
+    """
+
+    inner: int = 0
+    kernel: int = 3
+    activation: str = "relu"
+    dropout: float = 0.0
+    causal = False
+    by_distance = True
+    needs: frozenset[str] = field(default=frozenset(), init=False, repr=False)
+    honours_masks = False
+    reads_padding = False
+    slot = None
+    first_alone = False

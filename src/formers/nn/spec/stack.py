@@ -104,6 +104,8 @@ class NearPositions:
             instead, a length for each of its columns and directions.
         activation: after each of them.
         norm: of the sum; `dropout` follows.
+        idle: files keep the convolution and nothing runs it, or (a kernel of 0) there is none: what enters is
+            zero where it is not real, and dropped.
     """
 
     kernel: int
@@ -112,6 +114,7 @@ class NearPositions:
     activation: str = "gelu"
     norm: Norm | None = None
     dropout: float = 0.0
+    idle: bool = False
 
 
 @dataclass(frozen=True)

@@ -62,7 +62,8 @@ class Tokens:
     With `kinds` a token has several types, [.., kinds]; the second is its column in a table, the third its
     row. With `restarts` positions begin anew in every cell, and stop at the last of their table.
     Tokens may have a language each, of `languages`. Where nobody says what is padding, by a mask or by
-    `lengths`, it is told by its id if `tells_padding`.
+    `lengths`, it is told by its id if `tells_padding`. Where files keep the numbers of positions they may
+    keep types beside them, all zeros (`type_numbers`, a role likewise); nothing reads them.
     Roles: `token`, `position`, `language`, `type` or `type_0`, .., `task`, `x`, `y`, `height`, `width`,
     `embedding_norm`, `embedding_dropout`, `embedding_projection`.
     """
@@ -71,6 +72,7 @@ class Tokens:
     width: int
     positions: LearnedPositions | ComputedPositions | None = None
     types: int = 0
+    type_numbers: bool = False
     kinds: tuple[int, ...] = ()
     restarts: bool = False
     tasks: int = 0
@@ -545,6 +547,16 @@ class Waves:
         for kernel, stride in zip(self.kernels, self.strides, strict=True):
             samples = (samples - kernel) // stride + 1
         return samples
+
+
+@dataclass(frozen=True)
+class Bands(Waves):
+    """A stem for sounds whose features were made before: frames of filter banks, `widths[0]` wide, projected.
+
+    Roles: `features_projection`, `mask`. There are no convolutions.
+    """
+
+    reads = "input_features"
 
 
 Stem = Tokens | Entities | Patches | GivenPatches | Overlapping | Frames | Queries | Vectors | Waves

@@ -31,6 +31,52 @@ class Restoring:
 
 
 @dataclass(frozen=True)
+class Spectra:
+    """Spectra as pictures, pieces of time on top of each other, cut into patches.
+
+    They are as high as wide (Chen et al. 2022, arXiv:2202.00874, section 2).
+
+    Roles, of the names of `Windows`: `bins_norm`, a batch norm over bins; the node `patches` with `patch`,
+    `embedding_norm` and, where they are fused, `crops` and the node `fusion` with `near`, `far` and `gate`.
+
+    Attributes:
+        bins: of a spectrum; `side` of the picture is a multiple.
+        side: see there.
+        patch: height and width of a patch, `stride` from one to the next.
+        width: C.
+        channels: spectra of a sound.
+        normed: patches have a norm.
+        fused: inner width of the layers that weigh a long sound's whole against three crops of it (Wu et al.
+            2023, arXiv:2211.06687, section 2.3); 0 where a sound has no crops.
+    """
+
+    bins: int
+    side: int
+    patch: tuple[int, int]
+    stride: tuple[int, int]
+    width: int
+    channels: int = 1
+    normed: bool = True
+    fused: int = 0
+    masked: bool = False
+
+    @property
+    def grid(self) -> tuple[int, int]:
+        """Patches down and across."""
+        return self.side // self.stride[0], self.side // self.stride[1]
+
+    @property
+    def folds(self) -> int:
+        """Pieces of time on top of each other."""
+        return self.side // self.bins
+
+    @property
+    def given(self) -> int:
+        """Spectra that are read of a sound: with its crops, four."""
+        return 4 if self.fused else self.channels
+
+
+@dataclass(frozen=True)
 class Windows:
     """Stages of layers over a grid of patches, whose windows are moved by half in every other layer.
 
@@ -44,7 +90,7 @@ class Windows:
     the end and in every stage, and there `conv` and the node `patched`; the norm lies in that of the patches.
 
     Attributes:
-        stem: the patches; its class token is not there.
+        stem: the patches; their class token is not there.
         depths: layers of the stages, with so many `heads`.
         window: places of a window, down and across.
         inner: width of feed-forwards over that of what they read.
@@ -66,7 +112,7 @@ class Windows:
         restoring: what is made of patches are patches again.
     """
 
-    stem: Patches
+    stem: Patches | Spectra
     depths: tuple[int, ...]
     heads: tuple[int, ...]
     window: int
@@ -96,7 +142,12 @@ class Windows:
     @property
     def kinds(self) -> list[str]:
         """What it is made of."""
-        return ["Patches", "Windows", "FeedForward", "inner layer norm" if self.scaled else "pre-layer norm"]
+        return [
+            type(self.stem).__name__,
+            "Windows",
+            "FeedForward",
+            "inner layer norm" if self.scaled else "pre-layer norm",
+        ]
 
     @property
     def widths(self) -> list[int]:

@@ -25,11 +25,12 @@ from formers.nn.stems.some_patches import SomePatchStem
 from formers.nn.stems.spectrograms import SpectrogramStem
 from formers.nn.stems.tokens import TokenStem
 from formers.nn.stems.vectors import VectorStem
-from formers.nn.stems.waves import WaveStem
+from formers.nn.stems.waves import BandStem, WaveStem
 
 STEMS: dict[type[Any], type[Stem]] = {
     spec.Tokens: TokenStem,
     spec.AskedPatches: AskedPatchStem,
+    spec.Bands: BandStem,
     spec.Characters: CharacterStem,
     spec.Clips: ClipStem,
     spec.Entities: EntityStem,

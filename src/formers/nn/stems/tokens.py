@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from formers.nn.dropout import Dropout, drop
-from formers.nn.fresh import Range, Sinusoids, begins
+from formers.nn.fresh import Constant, Fill, Range, Sinusoids, begins
 from formers.nn.kernels import project
 from formers.nn.layout import Layout
 from formers.nn.leaves import ComputedSinusoids, linear, norm, token_table
@@ -72,11 +72,10 @@ class TokenStem(Stem):
             place(owner, role, str(names[role]), nn.Embedding(s.boxes, s.width))
         if getattr(s.positions, "numbers", False):
             assert isinstance(s.positions, LearnedPositions)
-            want(names, "position_numbers")
-            held, fresh = torch.empty(1, int(s.room or 0), dtype=torch.int64), Range(s.positions.first)
-            fresh.fill_(held)
-            path = str(names["position_numbers"])
-            place_tensor(owner, "position_numbers", path, held, fresh, trained=False)
+            rows = int(s.room or 0) if s.positions.padding_idx is None else s.positions.count
+            self._place_numbers(owner, names, "position_numbers", rows, Range(s.positions.first))
+            if s.type_numbers:
+                self._place_numbers(owner, names, "type_numbers", rows, Constant(0))
         if s.types:
             place(owner, "type", str(names["type"]), nn.Embedding(s.types, s.width))
         for i, count in enumerate(s.kinds):
@@ -92,6 +91,13 @@ class TokenStem(Stem):
             place(owner, "task", str(names["task"]), nn.Embedding(s.tasks, s.width))
         if names.get("embedding_dropout"):
             place(owner, "embedding_dropout", str(names["embedding_dropout"]), Dropout(s.dropout))
+
+    def _place_numbers(self, owner: Block, names: Paths, role: str, rows: int, fresh: Fill) -> None:
+        """What files keep and nothing reads, [1, rows]."""
+        want(names, role)
+        held = torch.empty(1, rows, dtype=torch.int64)
+        fresh.fill_(held)
+        place_tensor(owner, role, str(names[role]), held, fresh, trained=False)
 
     def _place_tokens(self, owner: Block, names: Paths, width: int) -> None:
         """Register the table of tokens."""

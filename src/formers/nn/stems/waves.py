@@ -101,8 +101,9 @@ class WaveStem(Stem):
     def place(self, owner: Block, names: Paths) -> None:
         """Register the modules."""
         s: spec.Waves = self.spec
-        want(names, "features")
-        place(owner, "features", str(names["features"]), WaveReader(s))
+        if s.kernels:
+            want(names, "features")
+            place(owner, "features", str(names["features"]), WaveReader(s))
         if s.projected:
             place(owner, "features_projection", str(names["features_projection"]), WaveProjection(s))
         if s.masked:
@@ -145,14 +146,12 @@ class WaveStem(Stem):
         self, given: Mapping[str, Any], layout: Layout, past: int, real: Tensor | None = None
     ) -> Tensor:
         """Columns: nothing is looked up."""
-        return torch.arange(layout.length, device=given["input_values"].device)[None]
+        return torch.arange(layout.length, device=given[self.spec.reads].device)[None]
 
     def run(self, node: Any, given: Mapping[str, Any], pass_: Pass) -> Tensor:
         """[B, samples] -> [B, T, E]; flat rows where nobody looks."""
         s: spec.Waves = self.spec
-        features: Any = leaf(node, "features")
-        weight = next(features.parameters())
-        x = features(given["input_values"].to(weight.dtype)).transpose(1, 2)
+        x = self._features(node, given)
         if s.projected:
             x = leaf(node, "features_projection")(x)
             if s.tells:
@@ -160,6 +159,13 @@ class WaveStem(Stem):
                 pass_.memo.put("features", normed)
         x = self._hidden(node, x, given.get("mask_time_indices"), pass_)
         return x if pass_.watched else pass_.layout.pack(x)
+
+    def _features(self, node: Any, given: Mapping[str, Any]) -> Tensor:
+        """What the convolutions make, [B, T, C]."""
+        features: Any = leaf(node, "features")
+        weight = next(features.parameters())
+        found: Tensor = features(given["input_values"].to(weight.dtype)).transpose(1, 2)
+        return found
 
     def _hidden(self, node: Any, x: Tensor, told: Tensor | None, pass_: Pass) -> Tensor:
         """Rows and features with spans of them hidden."""
@@ -179,3 +185,34 @@ class WaveStem(Stem):
             spans = chosen_spans(s.hidden_features, len(x), s.width)
             x = x.masked_fill(spans.to(x.device)[:, None], 0)
         return x
+
+
+class BandStem(WaveStem):
+    """See `spec.Bands`."""
+
+    inputs: ClassVar = {
+        "input_features": "[B, T, bands], floating: frames, as a feature extractor prepares them.",
+        "attention_mask": "[B, T], 1 at real frames.",
+        "mask_time_indices": "[B, T], bool, which rows are hidden; in training they are drawn.",
+    }
+
+    def shape(self, given: Mapping[str, Any]) -> tuple[int, int]:
+        """B and T."""
+        s: spec.Bands = self.spec
+        bands = given.get("input_features")
+        if not isinstance(bands, Tensor) or not bands.is_floating_point():
+            raise TypeError(
+                f"the model reads input_features as a floating tensor [B, T, {s.widths[0]}], not "
+                f"{getattr(bands, 'dtype', type(bands).__name__)}: a feature extractor makes it from sounds"
+            )
+        if bands.dim() != 3 or bands.shape[2] != s.widths[0] or not bands.shape[1]:
+            raise ValueError(f"input_features must have shape [B, T, {s.widths[0]}], not {list(bands.shape)}")
+        return int(bands.shape[0]), int(bands.shape[1])
+
+    def rows_mask(self, mask: Any, given: Mapping[str, Any] | None = None) -> Any:
+        """The mask itself; whatever it hides lies behind the sound."""
+        return mask
+
+    def _features(self, node: Any, given: Mapping[str, Any]) -> Tensor:
+        found: Tensor = given["input_features"]
+        return found.to(leaf(node, "features_projection").projection.weight.dtype)

@@ -14,7 +14,7 @@ from formers.pipelines.labels import (
     labels_of,
     ranked,
 )
-from formers.processing.audio_reading import as_wave
+from formers.processing.audio.reading import as_wave
 
 
 class AudioClassificationPipeline(Pipeline):

@@ -10,8 +10,8 @@ from torch import nn
 
 from formers.pipelines.audio.transcripts import DECODINGS
 from formers.pipelines.frame import ChunkPipeline, number, side_by_side
-from formers.processing.audio_rates import checked_rate
-from formers.processing.audio_reading import as_wave
+from formers.processing.audio.rates import checked_rate
+from formers.processing.audio.reading import as_wave
 
 _TOGETHER = 8  # pieces whose features are computed at once
 _OF_A_SOUND = ("array", "raw", "path", "bytes", "sampling_rate", "stride")

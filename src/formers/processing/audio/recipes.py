@@ -7,8 +7,9 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 # What becomes of a sound: its wave; logarithms of mel bins above its loudest one less a range; Kaldi's filter
-# banks of one length, or of each its own.
-Form = Literal["waves", "log mel", "filled banks", "banks"]
+# banks of one length, or of each its own; the same with several frames in a row;
+# decibels of mel bins, of all of it and of crops.
+Form = Literal["waves", "log mel", "filled banks", "banks", "stacked banks", "crops"]
 
 
 @dataclass(frozen=True)
@@ -20,6 +21,7 @@ class SoundRecipe:
         form: what becomes of a sound.
         inputs: names of what a call may return, the sounds first.
         call: keywords of a call -> what they are where nobody says.
+        fits: the form itself brings sounds to one length, by settings of its own.
         derives: settings that follow from the others, which files hold too.
         model_types: model types whose checkpoints may leave the class out.
     """
@@ -28,6 +30,7 @@ class SoundRecipe:
     form: Form = "waves"
     inputs: tuple[str, ...] = ("input_values", "attention_mask")
     call: Mapping[str, Any] = field(default_factory=dict)
+    fits: bool = False
     derives: Callable[[Mapping[str, Any]], Mapping[str, Any]] = lambda values: {}
     model_types: tuple[str, ...] = ()
 
@@ -48,6 +51,13 @@ def _frames(values: Mapping[str, Any]) -> dict[str, Any]:
     return {"n_samples": samples, "nb_max_frames": samples // values["hop_length"]}
 
 
+def _clips(values: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        "nb_frequency_bins": values["fft_window_size"] // 2 + 1,
+        "nb_max_samples": values["max_length_s"] * values["sampling_rate"],
+    }
+
+
 _WAV2VEC2 = (
     *("wav2vec2", "wav2vec2-conformer", "hubert", "wavlm", "data2vec-audio", "unispeech", "unispeech-sat"),
     *("sew", "sew-d", "mctct", "moonshine", "speech-encoder-decoder"),
@@ -60,6 +70,25 @@ RECIPES: dict[str, SoundRecipe] = {
         ),
         form="filled banks",
         model_types=("audio-spectrogram-transformer",),
+    ),
+    "Clap": SoundRecipe(
+        {
+            **_numbers(64, False, hop_length=480, fft_window_size=1024, max_length_s=10, top_db=None),
+            **{"sampling_rate": 48000, "frequency_min": 0, "frequency_max": 14000},
+            **{"truncation": "fusion", "padding": "repeatpad"},
+        },
+        form="crops",
+        inputs=("input_features", "is_longer"),
+        fits=True,
+        derives=_clips,
+        model_types=("clap", "clap_audio_model"),
+    ),
+    "SeamlessM4T": SoundRecipe(
+        _numbers(80, True, num_mel_bins=80, stride=2),
+        form="stacked banks",
+        inputs=("input_features", "attention_mask"),
+        call={"padding": True, "pad_to_multiple_of": 2, "do_normalize_per_mel_bins": True},
+        model_types=("wav2vec2-bert", "seamless_m4t", "seamless_m4t_v2"),
     ),
     "Speech2Text": SoundRecipe(
         _numbers(

@@ -9,10 +9,10 @@ from typing import Any, ClassVar
 import numpy as np
 
 from formers.core.notices import notice, refuse_unknown
-from formers.processing.audio_forms import FORMS
-from formers.processing.audio_padding import Lengths, padded
-from formers.processing.audio_reading import as_wave
-from formers.processing.audio_recipes import SoundRecipe
+from formers.processing.audio.forms import FORMS
+from formers.processing.audio.padding import Lengths, padded
+from formers.processing.audio.reading import as_wave
+from formers.processing.audio.recipes import SoundRecipe
 from formers.processing.features import BatchFeature
 from formers.processing.saving import Settings
 
@@ -77,24 +77,28 @@ class SequenceFeatureExtractor(Settings):
             TypeError: for an unknown keyword.
             ValueError: for another rate than the model's, or different lengths where tensors are asked for.
         """
-        refuse_unknown(options, (*self._names, *_OF_A_CALL, "sampling_rate"), type(self).__name__)
+        refuse_unknown(
+            options, (*self._names, *_OF_A_CALL, *self.recipe.call, "sampling_rate"), type(self).__name__
+        )
         now = {name: getattr(self, name) for name in (*self.recipe.settings, *self._names)}
         given = {**self.recipe.call, **{name: value for name, value in options.items() if value is not None}}
         tensors = given.pop("return_tensors", None)
         limit = given.get("max_length") or now.get("n_samples")
-        now |= {name: value for name, value in given.items() if name in now or name == "device"}
+        known = {*now, *self.recipe.call, "device"}
+        now |= {name: value for name, value in given.items() if name in known}
         sounds = self._sounds(raw_speech, sampling_rate)
+        own = self.recipe.fits  # by words of its own
         how = Lengths.of(
-            given.get("padding", False),
+            False if own else given.get("padding", False),
             limit,
-            given.get("truncation", False),
+            False if own else given.get("truncation", False),
             given.get("pad_to_multiple_of"),
             now["padding_side"],
             now["padding_value"],
         )
         made = FORMS[self.recipe.form](sounds, now, how)
         if not now["return_attention_mask"]:
-            del made["attention_mask"]
+            made.pop("attention_mask", None)
         return BatchFeature(made, tensors)
 
     def _sounds(self, given: Any, rate: int | None) -> list[Any]:

@@ -1,12 +1,12 @@
-"""Masks of what is pointed at: `SamModel`."""
+"""Tasks that models do without a head: `SamModel` makes masks, `VitsModel` speaks."""
 
 from __future__ import annotations
 
 from formers.assemblies.base import BaseModel
 
 
-class MaskGeneration(BaseModel):
-    """Nothing stands on it: the assembly makes the masks."""
+class WholeTask(BaseModel):
+    """Nothing stands on it: the assembly makes what is asked for."""
 
     def _tagged_task(self) -> tuple[str | None, bool]:
         """By the task's record."""

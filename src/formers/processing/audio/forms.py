@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from formers.processing.audio_padding import Array, Lengths, padded, standardised
-from formers.processing.audio_reading import BadSound
-from formers.processing.audio_spectra import magnitudes, mel_triangles, window_function
+from formers.processing.audio.padding import Array, Lengths, padded, standardised
+from formers.processing.audio.reading import BadSound
+from formers.processing.audio.spectra import magnitudes, mel_triangles, spectrogram, window_function
 from formers.tokenization.options import PaddingStrategy
 
 if TYPE_CHECKING:
@@ -123,9 +123,105 @@ def banks(sounds: Sequence[Array], now: Settings, how: Lengths) -> Found:
     return {"input_features": rows, "attention_mask": masks}
 
 
+def stacked_banks(sounds: Sequence[Array], now: Settings, how: Lengths) -> Found:
+    """`input_features` [frames / stride, bins * stride], bins with mean 0 and variance 1 over a sound."""
+    shortest = min(map(len, sounds))
+    if shortest < 560:
+        raise BadSound(f"a sound of {shortest} samples is shorter than two frames, which take 560")
+    rows = [_banks(wave, now, "povey", 1 << 15) for wave in sounds]
+    if now["do_normalize_per_mel_bins"]:
+        rows = [(row - row.mean(0)) / np.sqrt(row.var(0, ddof=1) + 1e-7) for row in rows]
+    rows, masks = padded(rows, how)
+    step, found, kept = now["stride"], [], []
+    for row, mask in zip(rows, masks, strict=True):
+        whole = len(row) // step
+        found.append(row[: whole * step].reshape(whole, -1))
+        kept.append(mask[: whole * step][min(1, step - 1) :: step])  # by the second of the frames in a row
+    return {"input_features": found, "attention_mask": kept}
+
+
+@functools.lru_cache(maxsize=8)
+def _hertz(bins: int, filters: int, low: float, high: float, rate: int, scale: str) -> Any:
+    import torch
+
+    norm = "slaney" if scale == "slaney" else None
+    return torch.from_numpy(mel_triangles(bins, filters, low, high, rate, norm, scale))
+
+
+def _decibels(wave: Array, now: Settings, scale: str) -> Array:
+    """Mel bins in decibels, float32 [frames, bins]."""
+    found = spectrogram(
+        wave,
+        window_function(now["fft_window_size"], "hann"),
+        now["fft_window_size"],
+        now["hop_length"],
+        power=2.0,
+        mel_filters=_hertz(
+            *(now["fft_window_size"] // 2 + 1, now["feature_size"], now["frequency_min"]),
+            *(now["frequency_max"], now["sampling_rate"], scale),
+        ).numpy(),
+        log_mel="dB",
+    )
+    return found.T
+
+
+def _filled(wave: Array, length: int, padding: Any) -> Array:
+    """A short wave at that length: again and again, or with zeros behind it."""
+    times = length // len(wave)
+    if padding == "repeat":
+        wave = np.tile(wave, times + 1)[:length]
+    elif padding in ("repeatpad", True):
+        wave = np.tile(wave, times)
+    return np.pad(wave, (0, length - len(wave)))
+
+
+def _crops(made: Array, frames: int) -> Array:
+    """Spectra [T, bins] of a long sound: all of it drawn together, and a piece of each third."""
+    import torch
+
+    starts = np.array_split(np.arange(len(made) - frames + 1), 3)
+    at = [int(np.random.choice(third)) if len(third) else 0 for third in starts]  # noqa: NPY002  (its seed)
+    whole = torch.from_numpy(np.ascontiguousarray(made))[None, None]
+    whole = torch.nn.functional.interpolate(whole, (frames, made.shape[1]), mode="bilinear")
+    return np.stack([whole[0, 0].numpy(), *(made[start : start + frames] for start in at)])
+
+
+def crops(sounds: Sequence[Array], now: Settings, how: Lengths) -> Found:
+    """`input_features` [1 or 4, frames, bins] in decibels, and `is_longer`, whether they are of a long sound.
+
+    Where pieces are chosen, NumPy's own generator draws them, so that its seed settles which.
+    """
+    pattern, padding = now["truncation"], now["padding"]
+    if pattern not in ("fusion", "rand_trunc"):
+        raise ValueError(f"truncation is 'fusion' or 'rand_trunc', not {pattern!r}")
+    if padding not in ("repeatpad", "repeat", "pad", True):
+        raise ValueError(f"padding is 'repeatpad', 'repeat' or 'pad', not {padding!r}")
+    length = how.limit or now["max_length_s"] * now["sampling_rate"]
+    fused, rows, longer = pattern == "fusion", [], []
+    scale = "htk" if fused else "slaney"
+    for wave in sounds:
+        if not len(wave):
+            raise BadSound("a sound without samples fills no time")
+        long = len(wave) > length
+        if long and not fused:
+            start = np.random.randint(0, len(wave) - length + 1)  # noqa: NPY002
+            wave = wave[start : start + length]
+        elif len(wave) < length:
+            wave = _filled(wave, length, padding)
+        made, frames = _decibels(wave, now, scale), length // now["hop_length"] + 1
+        long = long and not (fused and len(made) == frames)  # a part of a hop is no more
+        rows.append(_crops(made, frames) if long and fused else np.stack([made] * (4 if fused else 1)))
+        longer.append(long)
+    if fused and not any(longer):  # models are trained with one at least
+        longer[np.random.randint(0, len(longer))] = True  # noqa: NPY002
+    return {"input_features": rows, "is_longer": [[one] for one in longer]}
+
+
 FORMS: dict[str, Callable[[Sequence[Array], Settings, Lengths], Found]] = {
     "waves": waves,
     "log mel": log_mel,
     "filled banks": filled_banks,
     "banks": banks,
+    "stacked banks": stacked_banks,
+    "crops": crops,
 }

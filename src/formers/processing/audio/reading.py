@@ -12,7 +12,7 @@ import numpy as np
 
 from formers.core.extras import MissingExtra, installed, need
 from formers.core.notices import notice
-from formers.processing.audio_rates import Resampler, Wave, checked_rate, resampled
+from formers.processing.audio.rates import Resampler, Wave, checked_rate, resampled
 from formers.processing.sources import called, opened
 
 _BLOCK = 1 << 18  # frames that are read at once

@@ -1,0 +1,160 @@
+"""Attention that asks for distances, and a gated convolution along time. Roles: see `spec.conformer`."""
+
+from __future__ import annotations
+
+from functools import partial
+from math import sqrt
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from formers.nn import spec
+from formers.nn.activations import Activation
+from formers.nn.attend import Scores
+from formers.nn.dropout import Dropout
+from formers.nn.fresh import Normal, Uniform, alternating, begins
+from formers.nn.kernels import hooked, project
+from formers.nn.leaves import linear, norm
+from formers.nn.mixers.attention import Attend
+from formers.nn.program import Bare, Flow, Step
+from formers.nn.recurrence import by_sequence, hidden_rows
+from formers.nn.steps import Project
+from formers.nn.tree import leaf
+
+
+class AttendDistant(Attend):
+    """What the heads read and mix, before the output projection."""
+
+    spec: spec.Distant
+
+    def _make_projections(self, width: int) -> None:
+        super()._make_projections(width)
+        s, heads = self.spec, self.spec.heads
+        if s.reach is not None:
+            self.leaves["distances"] = lambda: nn.Embedding(sum(s.reach or ()) + 1, heads.width)
+            return
+        bound = sqrt(6 / (heads.query + heads.width))
+        self.leaves["r"] = lambda: linear("linear", width, heads.query * heads.width, False)
+        for role in ("content_bias", "distance_bias"):
+            self.leaves[role] = lambda: Bare(torch.zeros(heads.query, heads.width), Uniform(bound))
+
+    def _bias(self, node: Any, flow: Flow, q: Tensor, k: Tensor, query: Tensor, key: Tensor) -> Tensor | None:
+        """[b, H, T, T]: what queries find in distances, scaled, and what the caller adds."""
+        s, told = self.spec, flow.pass_.visibility.bias
+        asked = self._by_reach if s.reach is not None else self._by_waves
+        found = asked(node, flow, q) * (q.shape[-1] ** -0.5 if s.scale is None else s.scale)
+        return found if told is None else found + told
+
+    def _by_reach(self, node: Any, flow: Flow, q: Tensor) -> Tensor:
+        """By a vector for each distance within reach, that of the last for all beyond."""
+        before, behind = self.spec.reach or (0, 0)
+        length, table = q.shape[2], leaf(node, "distances")
+
+        def index() -> Tensor:
+            at = torch.arange(length, device=q.device)
+            return (at[None] - at[:, None]).clamp(-before, behind) + before  # [T, T]
+
+        places = flow.pass_.memo.once(("reach", before, behind, length), index)
+        if flow.watched or hooked(table):
+            return torch.einsum("bhtd,tsd->bhts", q, table(places).to(q.dtype))
+        asked: Tensor = q @ table.weight.to(q.dtype).t()  # [b, H, T, distances]
+        return asked.gather(-1, places.expand(*q.shape[:2], -1, -1))
+
+    def _by_waves(self, node: Any, flow: Flow, q: Tensor) -> Tensor:
+        """By sinusoids of all distances, the farthest key before the query first."""
+        length, heads = q.shape[2], self.spec.heads
+
+        def waves() -> Tensor:
+            places = torch.arange(length - 1, -length, -1, device=q.device)
+            return alternating(places, flow.x.shape[-1]).to(q.dtype)[None]  # [1, 2 T - 1, E]
+
+        table = flow.pass_.memo.once(("waves", length), waves)
+        r = project(leaf(node, "r"), table if flow.watched else table[0], None, flow.watched)
+        r = r.view(-1, heads.query, heads.width).permute(1, 2, 0)  # [H, D, 2 T - 1]
+        asked: Tensor = (q + leaf(node, "distance_bias")[:, None]) @ r  # [b, H, T, 2 T - 1]
+        if length == 1:
+            return asked
+        # place i reads entry T - 1 - i + j for key j, which lies one entry further to the left in every row
+        rows = asked.flatten(2)[..., length - 1 :][..., : length * (2 * length - 2)]
+        return rows.view(*asked.shape[:3], -1)[..., :length]
+
+    def _mix(
+        self, node: Any, flow: Flow, q: Tensor, k: Tensor, v: Tensor, scores: Scores, name: str
+    ) -> Tensor:
+        q = q if self.spec.reach is not None else q + leaf(node, "content_bias")[:, None]
+        return super()._mix(node, flow, q, k, v, scores, name)
+
+
+class Glide(Step):
+    """All of a gated convolution. [.., E] -> [.., E]."""
+
+    begins = True
+
+    def __init__(self, s: spec.GatedConvolution, width: int) -> None:
+        super().__init__()
+        self.spec = s
+        self.leaves = {
+            "conv_in": partial(_pointwise, width, 2 * width, s.bias),
+            "conv_gate": lambda: nn.GLU(dim=1),
+            "conv_along": partial(_along, s, width),
+            "conv_along_norm": lambda: nn.BatchNorm1d(width) if s.norm is None else norm(s.norm, width),
+            "conv_act": lambda: Activation(s.act),
+            "conv_out": partial(_pointwise, width, width, s.bias),
+            "conv_dropout": lambda: Dropout(s.dropout),
+        }
+
+    def run(self, node: Any, flow: Flow) -> None:
+        """Read every sequence by itself."""
+        x, hidden = flow.x, hidden_rows(flow, flow.x) if self.spec.hides else None
+        x = x if hidden is None else x.masked_fill(~hidden, 0.0)
+        flow.x = by_sequence(flow, partial(self._read, node, flow.watched), x)
+
+    def _read(self, node: Any, watched: bool, x: Tensor) -> Tensor:
+        """Sequences of one length, [b, t, E] -> [b, t, E]; the leaves read [b, E, t]."""
+        s = self.spec
+        x = leaf(node, "conv_gate")(_applied(leaf(node, "conv_in"), x, watched).transpose(1, 2))
+        along = leaf(node, "conv_along")
+        x = along(F.pad(x, (s.kernel - 1, 0)) if s.looks_back else x)
+        if s.norm is None:
+            x = leaf(node, "conv_along_norm")(x)
+        else:
+            x = leaf(node, "conv_along_norm")(x.transpose(1, 2)).transpose(1, 2)
+        x = _applied(leaf(node, "conv_out"), leaf(node, "conv_act")(x).transpose(1, 2), watched)
+        found: Tensor = leaf(node, "conv_dropout")(x.transpose(1, 2)).transpose(1, 2)
+        return found
+
+
+def _applied(conv: Any, x: Tensor, watched: bool) -> Tensor:
+    """A convolution over one place, [b, t, in] -> [b, t, out]."""
+    if watched or type(conv) is not nn.Conv1d:
+        found: Tensor = conv(x.transpose(1, 2)).transpose(1, 2)
+        return found
+    return F.linear(x, conv.weight[..., 0], conv.bias)
+
+
+def _fresh(conv: nn.Conv1d, fan: int) -> nn.Conv1d:
+    begins(conv, weight=Normal(sqrt(2 / fan)))
+    return conv if conv.bias is None else begins(conv, bias=Uniform(sqrt(1 / fan)))
+
+
+def _pointwise(read: int, made: int, bias: bool) -> nn.Conv1d:
+    return _fresh(nn.Conv1d(read, made, 1, bias=bias), read)
+
+
+def _along(s: spec.GatedConvolution, width: int) -> nn.Conv1d:
+    around = 0 if s.looks_back else (s.kernel - 1) // 2
+    conv = nn.Conv1d(width, width, s.kernel, padding=around, groups=width, bias=s.bias)
+    return _fresh(conv, s.kernel)
+
+
+def distant_steps(s: spec.Distant, width: int) -> list[Step]:
+    """Attend, project back."""
+    out = Project("o", lambda: linear(s.linear, s.heads.query * s.heads.width, width, s.out_bias))
+    return [AttendDistant(s, width), out]
+
+
+def gated_convolution_steps(s: spec.GatedConvolution, width: int) -> list[Step]:
+    """One step: its leaves read time last."""
+    return [Glide(s, width)]

@@ -1,0 +1,82 @@
+"""Attention that compares queries with vectors of offsets too. Roles: see `spec.Offsets`."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from formers.nn import spec
+from formers.nn.attend import Scores, eager
+from formers.nn.dropout import drop
+from formers.nn.fresh import Normal
+from formers.nn.leaves import linear
+from formers.nn.mixers.attention import Attend
+from formers.nn.passing import Pass
+from formers.nn.program import Bare, Flow, Step
+from formers.nn.steps import Project
+from formers.nn.tree import leaf
+
+
+class AttendOffsets(Attend):
+    """What the heads read and mix, before the output projection."""
+
+    spec: spec.Offsets
+
+    def _make_projections(self, width: int) -> None:
+        super()._make_projections(width)
+        size, count = self.spec.heads.width, 2 * self.spec.reach + 1
+        for role in ("offset_k", "offset_v")[: 1 + self.spec.values]:
+            self.leaves[role] = lambda: Bare(torch.zeros(1, count, size), Normal(size**-0.5))
+
+    def _bias(self, node: Any, flow: Flow, q: Tensor, k: Tensor, query: Tensor, key: Tensor) -> Tensor | None:
+        """[b, H, T, S]: scaled products of queries with the vectors of offsets, and what the caller adds."""
+        scale = q.shape[-1] ** -0.5 if self.spec.scale is None else self.spec.scale
+        table: Tensor = leaf(node, "offset_k")[0]
+        near = (q * scale) @ table.t()  # [b, H, T, 2 reach + 1]
+        row, seen = self._places(flow.pass_, query, key)
+        found = near.gather(-1, row.expand(*near.shape[:-1], -1)).masked_fill(~seen, 0.0)
+        told = self._score_bias(node, flow.pass_, query, key)
+        return found if told is None else found + told
+
+    def _places(self, pass_: Pass, query: Tensor, key: Tensor) -> tuple[Tensor, Tensor]:
+        """The table's row of every pair, and whether it has one: [T, S] each."""
+        reach = self.spec.reach
+
+        def found() -> tuple[Tensor, Tensor]:
+            row = key[None] - query[:, None] + reach
+            return row.clamp(0, 2 * reach), (row >= 0) & (row <= 2 * reach)
+
+        return pass_.memo.once(("offsets", reach, id(query), id(key)), found)
+
+    def _mix(
+        self, node: Any, flow: Flow, q: Tensor, k: Tensor, v: Tensor, scores: Scores, name: str
+    ) -> Tensor:
+        """As usual; the weights of the keys within reach mix the vectors of their offsets likewise."""
+        if not self.spec.values:
+            return super()._mix(node, flow, q, k, v, scores, name)
+        rate, held = self.spec.dropout if node.training else 0.0, []
+
+        def dropped(weights: Tensor) -> Tensor:
+            held.append(drop(weights, rate) if rate else weights)
+            return held[0]
+
+        mixed, weights = eager(q, k, v, replace(scores, drop=dropped))
+        if name in flow.pass_.trace:
+            flow.weights = weights
+            flow.pass_.keep(name, weights)
+        reach = self.spec.reach
+        around = F.pad(held[0], (reach, reach))  # place i of the row then stands `reach` entries further
+        columns = scores.query[:, None] - scores.key[0] + torch.arange(2 * reach + 1, device=q.device)
+        near = around.gather(-1, columns.expand(*around.shape[:-1], -1))  # [b, H, T, 2 reach + 1]
+        table: Tensor = leaf(node, "offset_v")[0]
+        return mixed + near @ table
+
+
+def offsets_steps(s: spec.Offsets, width: int) -> list[Step]:
+    """Attend, project back."""
+    out = Project("o", lambda: linear(s.linear, s.heads.query * s.heads.width, width, s.out_bias))
+    return [AttendOffsets(s, width), out]

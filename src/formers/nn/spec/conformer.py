@@ -1,0 +1,73 @@
+"""What a layer of a conformer has beside a plain one (Gulati et al. 2020, arXiv:2005.08100, section 2)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from formers.nn.spec.attention import Attention
+from formers.nn.spec.values import Norm
+
+
+@dataclass(frozen=True)
+class Distant(Attention):
+    """Attention whose queries ask for distances too.
+
+    With a `reach`, how far before and behind a query distances are told apart, each has a vector of its own,
+    which all heads share (Shaw et al. 2018, arXiv:1803.02155): role `distances`. Else vectors are made of
+    sinusoids by the leaf `r`, and queries have a bias for contents and one for distances (Dai et al. 2019,
+    arXiv:1901.02860, section 3.3): roles `r`, `content_bias`, `distance_bias`.
+    """
+
+    reach: tuple[int, int] | None = None
+
+    @property
+    def by_distance(self) -> bool:
+        """Always."""
+        return True
+
+    @property
+    def first_alone(self) -> bool:
+        """Never: queries differ by their places."""
+        return False
+
+
+@dataclass(frozen=True)
+class GatedConvolution:
+    """A gated linear unit, a convolution along time by feature, a norm, an activation, a linear layer.
+
+    Roles: `conv_in`, `conv_gate`, `conv_along`, `conv_along_norm`, `conv_act`, `conv_out`, `conv_dropout`.
+
+    Attributes:
+        kernel: places that the convolution reads: as many on either side; if it `looks_back`, before alone.
+        norm: the second norm, over features; None for one over the batch.
+        act: activation.
+        bias: the three leaves have one.
+        dropout: on the result.
+        hides: padding is zero where it is read; else it is computed.
+    """
+
+    kernel: int
+    norm: Norm | None = None
+    act: str = "silu"
+    bias: bool = False
+    dropout: float = 0.0
+    looks_back: bool = False
+    hides: bool = False
+    causal: Literal[False] = field(default=False, init=False, repr=False)
+    by_distance: Literal[True] = field(default=True, init=False, repr=False)
+    needs: frozenset[str] = field(default=frozenset(), init=False, repr=False)
+    honours_masks: Literal[False] = field(default=False, init=False, repr=False)
+    slot: None = field(default=None, init=False, repr=False)
+    first_alone: Literal[False] = field(default=False, init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        if self.kernel % 2 == 0:
+            raise ValueError(
+                f"a convolution reads as many places on either side, so not {self.kernel} in all"
+            )
+
+    @property
+    def reads_padding(self) -> bool:
+        """Where it is not hidden."""
+        return not self.hides

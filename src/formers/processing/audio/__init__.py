@@ -1,0 +1,1 @@
+"""Sounds to arrays: read, brought to one rate, made spectra of, padded."""

@@ -1,0 +1,40 @@
+"""Shapes of models that make sounds. Nothing is drawn, so that what two models say compares."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tests.parity.plain_shapes import VOCABULARY
+
+VITS: dict[str, Any] = {
+    **{"vocab_size": VOCABULARY, "hidden_size": 32, "num_hidden_layers": 2, "ffn_dim": 37},
+    **{"num_attention_heads": 2, "flow_size": 16, "spectrogram_bins": 9},
+    **{"upsample_initial_channel": 16, "upsample_rates": [4, 2]},
+    **{"upsample_kernel_sizes": [8, 4], "resblock_kernel_sizes": [3, 5], "initializer_range": 0.2},
+    **{"resblock_dilation_sizes": [[1, 3], [1, 3]], "prior_encoder_num_flows": 2, "pad_token_id": 0},
+    **dict.fromkeys(("prior_encoder_num_wavenet_layers", "posterior_encoder_num_wavenet_layers"), 2),
+    **{"duration_predictor_num_flows": 3, "duration_predictor_flow_bins": 6, "layerdrop": 0.0},
+    **dict.fromkeys(("hidden_dropout", "attention_dropout", "activation_dropout"), 0.0),
+    **dict.fromkeys(("duration_predictor_dropout", "noise_scale", "noise_scale_duration"), 0.0),
+}
+
+# model_type -> shapes: the first of each is compared in every head
+SHAPES: dict[str, dict[str, dict[str, Any]]] = {"vits": {"durations by splines": VITS}}
+MORE: dict[str, dict[str, dict[str, Any]]] = {
+    "vits": {
+        "durations that follow, an even reach, gelu, no biases": {
+            **VITS,
+            **{"use_stochastic_duration_prediction": False, "window_size": 2, "ffn_kernel_size": 4},
+            **{"hidden_act": "gelu", "use_bias": False, "duration_predictor_filter_channels": 24},
+        },
+        "several speakers, growing dilations": {
+            **VITS,
+            **{
+                "num_speakers": 4,
+                "speaker_embedding_size": 6,
+                "wavenet_dilation_rate": 2,
+                "speaking_rate": 3.0,
+            },
+        },
+    }
+}
