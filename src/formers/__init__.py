@@ -118,6 +118,7 @@ _TABLE: dict[str, tuple[str, ...]] = {
         *("AutoFeatureExtractor", "AutoImageProcessor", "BaseImageProcessor", "BatchFeature"),
         *("ProcessorMixin", "SequenceFeatureExtractor"),
     ),
+    "formers.processing.audio.live": PROCESSING["audio.live"],
     "formers.processing.audio.reading": ("load_audio",),
     "formers.processing.audio.spectra": PROCESSING["audio.spectra"],
     "formers.processing.reading": ("ImageInput", "load_image"),

@@ -455,7 +455,7 @@ def test_the_class_of_every_task_of_pipelines_is_a_name_of_the_package():
 
 ABSENT = {
     "text generation is": "SampleDecoderOnlyOutput ContinuousBatchingManager",
-    "this processor of images or audio is": "BridgeTowerImageProcessor ClapProcessor load_images",
+    "this processor of images or audio is": "BridgeTowerImageProcessor PeAudioProcessor load_images",
     "quantized loading is": "AqlmConfig EetqConfig VptqConfig",
     "this pipeline is": "TextToAudioPipeline KeypointMatchingPipeline",
     "this task is": "AutoModelForTimeSeriesPrediction MODEL_FOR_POSE_ESTIMATION_MAPPING",
