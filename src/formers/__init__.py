@@ -119,6 +119,7 @@ _TABLE: dict[str, tuple[str, ...]] = {
         *("BaseImageProcessorFast", "ImageProcessingMixin"),
         *("ProcessorMixin", "SequenceFeatureExtractor"),
     ),
+    "formers.processing.audio.live": PROCESSING["audio.live"],
     "formers.processing.audio.reading": ("load_audio",),
     "formers.processing.audio.spectra": PROCESSING["audio.spectra"],
     "formers.processing.keywords": PROCESSING["keywords"],

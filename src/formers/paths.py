@@ -126,6 +126,7 @@ PATHS: dict[str, str] = {
         "get_linear_schedule_with_warmup get_polynomial_decay_schedule_with_warmup "
         "get_reduce_on_plateau_schedule get_scheduler get_wsd_schedule"
     ),
+    "pipelines.audio_utils": "chunk_bytes_iter ffmpeg_microphone ffmpeg_microphone_live ffmpeg_read",
     "pipelines.base": "ChunkPipeline Pipeline PipelineException",
     "pipelines.feature_extraction": "FeatureExtractionPipeline",
     "pipelines.fill_mask": "FillMaskPipeline",

@@ -80,10 +80,14 @@ def test_what_is_no_sound_no_pattern_or_no_crop_is_refused(folder: Path) -> None
     ):
         with pytest.raises(ValueError, match=says):
             model(**{**given, **wrong})
-    with pytest.raises(ValueError, match="no multiple"):
-        formers.ClapAudioConfig(num_mel_bins=60)
-    with pytest.raises(ValueError, match="do not fill"):
-        formers.ClapAudioConfig(patch_size=7)
+    for odd, says in (
+        ({"num_mel_bins": 60}, "no multiple"),
+        ({"patch_size": 7}, "do not fill"),
+        ({"enable_fusion": True, "fusion_type": "channel_map"}, "channel_map"),
+        ({"enable_fusion": True, "patch_embed_input_channels": 2}, "not with 2"),
+    ):
+        with pytest.raises(ValueError, match=says):
+            formers.ClapAudioModel(formers.ClapAudioConfig(**odd))
 
 
 def test_vectors_of_either_tower_are_those_of_the_reference(folder: Path) -> None:

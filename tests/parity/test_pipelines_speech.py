@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -83,12 +84,34 @@ def test_sounds_come_in_every_form_and_lists_keep_their_order(pair: tuple[Any, A
     assert list(ours((wave for wave in waves), num_beams=1)) == expected
 
 
+def test_a_stream_is_answered_while_it_lasts_and_what_was_heard_before_it_broke_is_kept(
+    pair: tuple[Any, Any],
+) -> None:
+    wave = _wave(1.5)
+
+    def heard() -> Any:
+        for start in range(0, len(wave), RATE // 2):
+            yield wave[start : start + RATE // 2].tobytes()
+        raise ConnectionError("the line is cut")
+
+    ours = pair[1]
+    stream = iter(ours(formers.live_chunks(heard(), RATE, 1.0, stride_length_s=0.125), num_beams=1))
+    answers = [*islice(stream, 4)]
+    with pytest.raises(ConnectionError, match="the line is cut"):
+        next(stream)
+    assert [one["partial"] for one in answers] == [[True], [False], [True], [False]]
+    told = {"raw": wave[: RATE // 2], "sampling_rate": RATE}
+    assert answers[0]["text"] == ours(told, num_beams=1)["text"]
+
+
 def test_what_cannot_be_answered_is_refused(pair: tuple[Any, Any], tmp_path: Path) -> None:
     ours = pair[1]
     with pytest.raises(ValueError, match="return_timestamps is True"):
         ours(_wave(0.5), return_timestamps="char")
     with pytest.raises(ValueError, match="longer chunk_length_s"):
         ours(_wave(0.5), chunk_length_s=1, stride_length_s=0.5)
+    with pytest.raises(ValueError, match="decoder_kwargs are keywords of decoder="):
+        ours(_wave(0.5), decoder_kwargs={"beam_width": 2})
     with pytest.raises(TypeError, match="num_beems"):
         ours(_wave(0.5), num_beems=2)
     with pytest.raises(formers.processing.BadSound, match="no numbers"):

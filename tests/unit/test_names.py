@@ -455,7 +455,7 @@ def test_the_class_of_every_task_of_pipelines_is_a_name_of_the_package():
 
 ABSENT = {
     "text generation is": "SampleDecoderOnlyOutput ContinuousBatchingManager",
-    "this processor of images or audio is": "BridgeTowerImageProcessor PilBackend id_to_rgb",
+    "this processor of images or audio is": "BridgeTowerImageProcessor PeAudioProcessor PilBackend id_to_rgb",
     "quantized loading is": "AqlmConfig EetqConfig VptqConfig",
     "this pipeline is": "AnyToAnyPipeline",
     "this task is": "AutoModelForTimeSeriesPrediction MODEL_FOR_POSE_ESTIMATION_MAPPING",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import types
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +17,9 @@ import torch
 
 from formers import load_audio
 from formers.core.notices import Notice
+from formers.processing.audio.live import live_chunks
 from formers.processing.audio.rates import Resampler, resampled
-from formers.processing.audio.reading import BadSound, as_wave
+from formers.processing.audio.reading import BadSound, as_wave, wave_blocks
 
 RATE = 16000
 
@@ -173,3 +175,38 @@ def test_a_notice_says_where_a_sound_breaks_off(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setitem(reading._READERS, "soundfile", broken)
     with pytest.warns(Notice, match=r"breaks off after 1.0 s \(the stream ends\)"):
         assert len(load_audio(b"whatever it is")) == RATE
+
+
+def _streamed() -> Any:
+    yield from (np.arange(at, at + 3, dtype="<i2").tobytes() for at in range(0, 9, 3))
+    raise RuntimeError("the line is cut")
+
+
+def test_pieces_of_a_stream_grow_overlap_and_are_told_before_it_breaks_off() -> None:
+    stream, whole = live_chunks(_streamed(), 1, 7, (1, 2), "s16le"), [*range(7)]
+    told = [(one["raw"].tolist(), one["stride"], one["partial"]) for one in islice(stream, 4)]
+    with pytest.raises(RuntimeError, match="the line is cut"):
+        next(stream)
+    assert told == [
+        (whole[:3], (0, 0), True),
+        (whole[:6], (0, 0), True),
+        (whole, (0, 2), False),
+        ([4, 5, 6, 7, 8], (1, 0), False),
+    ]
+    for wrong, says in (({"chunk_length_s": 2}, "leaves nothing"), ({"format_for_conversion": "u8"}, "u8")):
+        asked: dict[str, Any] = {"chunk_length_s": 9, "stride_length_s": 1, **wrong}
+        with pytest.raises(ValueError, match=says):
+            next(live_chunks([], 1, **asked))
+
+
+def test_a_file_is_read_block_by_block(tmp_path: Path) -> None:
+    path = tmp_path / "long.wav"
+    soundfile.write(path, tone(seconds=60.0), RATE, subtype="FLOAT")
+    blocks = [*wave_blocks(path, RATE)]
+    assert len(blocks) > 3
+    np.testing.assert_array_equal(np.concatenate(blocks), load_audio(path))
+    wave = tone(seconds=40.0)
+    wave[500_000] = np.inf
+    soundfile.write(path, wave, RATE, subtype="FLOAT")
+    with pytest.raises(BadSound, match="number 500000"):
+        [*wave_blocks(path, RATE)]

@@ -29,8 +29,9 @@ class ClapConfig(PretrainedConfig):
 
     def __init__(self, **values: Any) -> None:
         super().__init__(**values)
-        for one in (self.text_config, self.audio_config):
-            one.projection_dim, one.projection_hidden_act = self.projection_dim, self.projection_hidden_act
+        shared = {"projection_dim": self.projection_dim, "projection_hidden_act": self.projection_hidden_act}
+        self.text_config.update(shared)
+        self.audio_config.update(shared)
         self.hidden_size = self.text_config.hidden_size
         self.num_hidden_layers = self.text_config.num_hidden_layers + len(self.audio_config.depths)
 

@@ -9,6 +9,7 @@ NAMES: dict[str, tuple[str, ...]] = {
     "formers.pipelines.audio.classification": ("AudioClassificationPipeline",),
     "formers.pipelines.audio.recognition": ("AutomaticSpeechRecognitionPipeline",),
     "formers.pipelines.audio.speaking": ("TextToAudioPipeline",),
+    "formers.pipelines.audio.zero_shot": ("ZeroShotAudioClassificationPipeline",),
     "formers.pipelines.build": ("pipeline",),
     "formers.pipelines.datasets": ("KeyDataset", "KeyPairDataset"),
     "formers.pipelines.frame": ("ChunkPipeline", "Pipeline"),

@@ -12,6 +12,9 @@ from formers.processing.recipes import CLASSES, MODEL_TYPES
 # module -> the public names that it defines
 TABLE: dict[str, tuple[str, ...]] = {
     "audio.extractor": ("SequenceFeatureExtractor",),
+    "audio.live": (
+        *("chunk_bytes_iter", "ffmpeg_microphone", "ffmpeg_microphone_live", "ffmpeg_read", "live_chunks"),
+    ),
     "audio.reading": ("BadSound", "load_audio"),
     "audio.spectra": (
         *("amplitude_to_db", "hertz_to_mel", "mel_filter_bank", "mel_to_hertz", "optimal_fft_length"),

@@ -60,6 +60,18 @@ class Spectra:
     fused: int = 0
     masked: bool = False
 
+    def __post_init__(self) -> None:
+        if self.side % self.bins:
+            raise ValueError(f"a picture {self.side} high is no multiple of spectra of {self.bins} bins")
+        for patch, step in zip(self.patch, self.stride, strict=True):
+            if (self.side + (patch - step) // 2 * 2 - patch) // step + 1 != self.side // step:
+                raise ValueError(
+                    f"patches of {patch} every {step} do not fill a picture {self.side} high: the difference "
+                    f"of the two must be even, and the picture a multiple of the second"
+                )
+        if self.fused and self.channels != 1:
+            raise ValueError(f"crops are fused with one spectrum of a sound, not with {self.channels}")
+
     @property
     def grid(self) -> tuple[int, int]:
         """Patches down and across."""

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Any, ClassVar
 
+import numpy as np
 from torch import nn
 
 from formers.pipelines.audio.transcripts import DECODINGS
 from formers.pipelines.frame import ChunkPipeline, number, side_by_side
-from formers.processing.audio.rates import checked_rate
-from formers.processing.audio.reading import as_wave
+from formers.processing.audio.rates import Wave, checked_rate
+from formers.processing.audio.reading import as_wave, wave_blocks
 
 _TOGETHER = 8  # pieces whose features are computed at once
 _OF_A_SOUND = ("array", "raw", "path", "bytes", "sampling_rate", "stride")
@@ -133,8 +134,8 @@ class AutomaticSpeechRecognitionPipeline(ChunkPipeline):
             more = {name: value for name, value in inputs.items() if name not in _OF_A_SOUND}
             ratio = rate / checked_rate(inputs.get("sampling_rate") or rate)
             stride = [round(one * ratio) for one in _both_sides("stride", inputs.get("stride") or 0)]
-        wave = as_wave(inputs, rate, timeout=timeout)
         if not chunk_length_s:
+            wave = as_wave(inputs, rate, timeout=timeout)
             _check_strides(len(wave), *stride)
             yield from self._decoding.prepared([wave], [(len(wave), *stride)], more)
             return
@@ -143,10 +144,11 @@ class AutomaticSpeechRecognitionPipeline(ChunkPipeline):
         sides = _both_sides("stride_length_s", sides)
         length, left, right = (round(one * rate / step) * step for one in (chunk_length_s, *sides))
         _check_strides(length, left, right)
-        cuts = _cuts(len(wave), length, left, right)
-        while part := list(islice(cuts, _TOGETHER)):
-            waves = [wave[start : start + count] for start, (count, _, _) in part]
-            yield from self._decoding.prepared(waves, [stride for _, stride in part], more)
+        pieces = _pieces(wave_blocks(inputs, rate, timeout=timeout), length, left, right)
+        while part := list(islice(pieces, _TOGETHER)):
+            yield from self._decoding.prepared(
+                [wave for wave, _ in part], [stride for _, stride in part], more
+            )
 
     def _collate(self, prepared: Sequence[Any]) -> Any:
         """Pieces side by side, those of long sounds with silence behind the shorter ones."""
@@ -228,13 +230,17 @@ def _check_strides(length: int, left: int, right: int) -> None:
         )
 
 
-def _cuts(total: int, length: int, left: int, right: int) -> Iterator[tuple[int, tuple[int, int, int]]]:
-    """Where pieces of a sound of `total` samples begin, with their lengths and strides."""
-    for start in range(0, total, length - left - right):
-        last = start + length >= total
-        count = min(length, total - start)
-        before = left if start else 0
-        if count > before:
-            yield start, (count, before, 0 if last else right)
-        if last:
-            return
+def _pieces(
+    blocks: Iterable[Wave], length: int, left: int, right: int
+) -> Iterator[tuple[Wave, tuple[int, int, int]]]:
+    """Pieces of a sound that comes in blocks, with their lengths and strides; no more of it is held."""
+    held, before = np.empty(0, np.float32), 0
+    for block in blocks:
+        held = np.concatenate([held, block])
+        start = 0
+        while len(held) - start > length:  # more follows
+            yield held[start : start + length].copy(), (length, before, right)
+            start, before = start + length - left - right, left
+        held = held[start:].copy()
+    if len(held) > before:
+        yield held, (len(held), before, 0)

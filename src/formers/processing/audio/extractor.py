@@ -176,6 +176,7 @@ class SequenceFeatureExtractor(Settings):
             how = how._replace(value=0)
             masks = padded([np.asarray(mask, np.int32) for mask in given.pop("attention_mask")], how)[0]
         wanted = self.return_attention_mask if return_attention_mask is None else return_attention_mask
+        masks = [np.array(mask) for mask in masks]
         made = {main: found, **given, **({"attention_mask": masks} if wanted else {})}
         one_length = len({row.shape for row in found}) == 1
         return BatchFeature(made, return_tensors if one_length else None)

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 Settings = Mapping[str, Any]
 Found = dict[str, Any]
 
+_AT_ONCE = 1 << 14  # frames
 _FLOOR = 1.192092955078125e-07  # Kaldi's: the gap between 1 and the next float32
 
 
@@ -28,7 +29,7 @@ def waves(sounds: Sequence[Array], now: Settings, how: Lengths) -> Found:
     if now["do_normalize"]:
         known = bool(now["return_attention_mask"]) and how.strategy is not PaddingStrategy.DO_NOT_PAD
         rows = standardised(rows, masks if known else None, how.value)
-    return {"input_values": rows, "attention_mask": masks}
+    return {"input_values": rows, "attention_mask": [np.array(mask) for mask in masks]}
 
 
 @functools.lru_cache(maxsize=8)
@@ -63,17 +64,28 @@ def log_mel(sounds: Sequence[Array], now: Settings, how: Lengths) -> Found:
             f"{size // 2}; leave padding at 'max_length' or, for long ones, 'longest'"
         )
     device = now.get("device") or "cpu"
-    whole = torch.from_numpy(np.stack(rows)).to(device)
+    whole = torch.from_numpy(rows[0][None] if len(rows) == 1 else np.stack(rows)).to(device)
     if now["dither"]:
         whole = whole + now["dither"] * torch.randn_like(whole)
-    whole = torch.nn.functional.pad(whole[:, None], (size // 2, size // 2), mode="reflect")[:, 0]
     window = torch.hann_window(size, device=device)
     filters = _slaney(1 + size // 2, now["feature_size"], now["sampling_rate"]).to(device)
-    made = magnitudes(whole, window, hop, filters=filters, frames=lengths.pop() // hop)
-    made = made.clamp(min=1e-10).log10()
-    made = torch.maximum(made, made.amax((1, 2), keepdim=True) - 8.0)
-    found = ((made + 4.0) / 4.0).transpose(1, 2).contiguous().cpu().numpy()
-    return {"input_features": found, "attention_mask": [mask[::hop][: found.shape[2]] for mask in masks]}
+    frames, half = lengths.pop() // hop, size // 2
+    made = torch.empty(len(whole), now["feature_size"], frames, device=device)
+    for first in range(0, frames, _AT_ONCE):  # a sound of hours is never there a second time
+        count = min(_AT_ONCE, frames - first)
+        start, end = first * hop - half, (first + count - 1) * hop + size - half
+        part = whole[:, max(start, 0) : end]
+        edges = max(-start, 0), max(end - whole.shape[1], 0)
+        if any(edges):
+            part = torch.nn.functional.pad(part[:, None], edges, mode="reflect")[:, 0]
+        block = magnitudes(part, window, hop, filters=filters, frames=count)
+        made[:, :, first : first + count] = block.clamp_(min=1e-10).log10_().transpose(1, 2)
+    torch.maximum(made, made.amax((1, 2), keepdim=True) - 8.0, out=made)
+    found = made.add_(4.0).div_(4.0).cpu().numpy()
+    return {
+        "input_features": found,
+        "attention_mask": [mask[::hop][: found.shape[2]].copy() for mask in masks],
+    }
 
 
 def _banks(wave: Array, now: Settings, window: str, loudness: float = 1.0) -> Any:
@@ -120,7 +132,7 @@ def banks(sounds: Sequence[Array], now: Settings, how: Lengths) -> Found:
             made = made / np.where(spread > 0, spread, 1)
             made[mask == 0] = how.value
             rows[place] = made.astype(np.float32)
-    return {"input_features": rows, "attention_mask": masks}
+    return {"input_features": rows, "attention_mask": [np.array(mask) for mask in masks]}
 
 
 def stacked_banks(sounds: Sequence[Array], now: Settings, how: Lengths) -> Found:

@@ -71,14 +71,21 @@ class Lengths(NamedTuple):
         return [max(len(row), self._whole(longest)) for row in rows]
 
 
+def _mask(length: int, ends: tuple[int, int]) -> Array:
+    """Ones, and zeros at the ends; a sound of hours without padding has one 1, read again and again."""
+    if not any(ends):
+        return np.broadcast_to(np.int32(1), length)
+    return np.pad(np.ones(length, np.int32), ends)
+
+
 def padded(rows: Sequence[Array], how: Lengths) -> tuple[list[Array], list[Array]]:
-    """Rows [T] or [T, F] at their lengths, and int32 masks [T] of what is real."""
+    """Rows [T] or [T, F] at their lengths, and int32 masks [T] of what is real, to be read alone."""
     rows = [how.cut(row) for row in rows]
     found, masks = [], []
     for row, length in zip(rows, how.wanted(rows), strict=True):
         more = length - len(row)
         ends = (0, more) if how.side == "right" else (more, 0)
-        masks.append(np.pad(np.ones(len(row), np.int32), ends))
+        masks.append(_mask(len(row), ends))
         rest = [(0, 0)] * (row.ndim - 1)
         found.append(np.pad(row, (ends, *rest), constant_values=how.value) if more else row)
     return found, masks

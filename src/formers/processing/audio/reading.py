@@ -73,7 +73,38 @@ def as_wave(
         return _checked(resampled(mono(samples.data, name), checked_rate(samples.sample_rate), wanted), name)
     if isinstance(sound, np.ndarray) or hasattr(sound, "cpu"):
         return _checked(mono(sound, name), name)
-    return _checked(_decoded(sound, wanted, name, timeout, backend), name)
+    return _gathered([*wave_blocks(sound, wanted, name, timeout, backend)])
+
+
+def wave_blocks(
+    sound: Any, sampling_rate: int, name: str = "", timeout: float | None = None, backend: str = "auto"
+) -> Iterator[Wave]:
+    """Any sound as blocks of float32 [t] at a rate, those of files as they are read; see `as_wave`."""
+    name = name or called(sound, "sound")
+    if isinstance(sound, Mapping) and all(sound.get(key) is None for key in ("array", "raw")):
+        sound = sound.get("bytes") or sound.get("path") or sound
+        name = called(sound, "sound")
+    if isinstance(sound, (Mapping, np.ndarray)) or hasattr(sound, "cpu") or hasattr(sound, "get_all_samples"):
+        yield as_wave(sound, sampling_rate, name, timeout)
+        return
+    before = 0
+    for block in _decoded(sound, checked_rate(sampling_rate), name, timeout, backend):
+        if len(block):
+            yield _checked(block, name, before)
+            before += len(block)
+    if not before:
+        raise BadSound(f"{name} holds no samples")
+
+
+def _gathered(parts: list[Wave]) -> Wave:
+    """Blocks as one wave, the last first, so that what was copied is given back at once."""
+    found = np.empty(sum(map(len, parts)), np.float32)
+    end = len(found)
+    while parts:
+        part = parts.pop()
+        found[end - len(part) : end] = part
+        end -= len(part)
+    return found
 
 
 def mono(values: Any, name: str = "the sound") -> Wave:
@@ -103,23 +134,23 @@ def mono(values: Any, name: str = "the sound") -> Wave:
     return array.astype(np.float32, copy=False)
 
 
-def _checked(wave: Wave, name: str) -> Wave:
+def _checked(wave: Wave, name: str, before: int = 0) -> Wave:
     if not len(wave):
         raise BadSound(f"{name} holds no samples")
     if not np.isfinite(wave.sum()) and not np.isfinite(wave).all():
-        raise BadSound(f"{name} holds samples that are no numbers, or infinite: {_first(wave)}")
+        raise BadSound(f"{name} holds samples that are no numbers, or infinite: {_first(wave, before)}")
     return wave
 
 
-def _first(wave: Wave) -> str:
+def _first(wave: Wave, before: int) -> str:
     place = int(np.argmin(np.isfinite(wave)))
-    return f"the first is number {place}, {wave[place]}"
+    return f"the first is number {place + before}, {wave[place]}"
 
 
 # -- files ---------------------------------------------------------------------------------------------------
 
 
-def _decoded(source: Any, wanted: int, name: str, timeout: float | None, backend: str) -> Wave:
+def _decoded(source: Any, wanted: int, name: str, timeout: float | None, backend: str) -> Iterator[Wave]:
     if backend not in ("auto", *_DECODERS):
         more = "; sounds are decoded by those here" if backend in _OTHERS else ""
         raise ValueError(f"backend is one of auto, {', '.join(_DECODERS)}, not {backend!r}{more}")
@@ -136,7 +167,8 @@ def _decoded(source: Any, wanted: int, name: str, timeout: float | None, backend
         for decoder in there:
             file.seek(0)
             try:
-                return _joined(_READERS[decoder](file, name), wanted, name)
+                yield from _at_rate(_READERS[decoder](file, name), wanted, name)
+                return
             except _Unread as error:
                 reasons.append(f"{decoder}: {error}")
         raise BadSound(f"{name} is no sound in a format that is read here ({'; '.join(reasons)})")
@@ -149,24 +181,22 @@ class _Unread(Exception):
     """One decoder does not read a file; the next may."""
 
 
-def _joined(blocks: Iterator[tuple[Wave, int]], wanted: int, name: str) -> Wave:
-    """Blocks [T, channels] and their rates as one sound; what came before a failure is kept."""
-    parts: list[Wave] = []
-    rate, made = 0, Resampler(wanted, wanted)
+def _at_rate(blocks: Iterator[tuple[Wave, int]], wanted: int, name: str) -> Iterator[Wave]:
+    """Blocks [T, channels] and their rates as mono ones at one rate; what came before a failure is kept."""
+    rate, count, made = 0, 0, Resampler(wanted, wanted)
     try:
         for block, now in blocks:
             if now != rate:
-                parts.append(made.finish())
+                yield made.finish()
                 rate, made = checked_rate(now), Resampler(checked_rate(now), wanted)
-            parts.append(made.feed(block.mean(1) if block.shape[1] > 1 else block[:, 0]))
+            found = made.feed(block.mean(1) if block.shape[1] > 1 else block[:, 0])
+            count += len(found)
+            yield found
     except _Unread as error:
         if not rate:
             raise
-        notice(
-            f"{name} breaks off after {sum(map(len, parts)) / wanted:.1f} s ({error}): the rest is missing"
-        )
-    parts.append(made.finish())
-    return np.concatenate(parts)
+        notice(f"{name} breaks off after {count / wanted:.1f} s ({error}): the rest is missing")
+    yield made.finish()
 
 
 def _by_soundfile(file: Any, name: str) -> Iterator[tuple[Wave, int]]:
