@@ -14,7 +14,7 @@ _TRANSLATION = re.compile(r"translation_[A-Za-z]+_to_[A-Za-z]+")
 # tasks of other versions: asked for by that name, none of them is misspelt
 # fmt: off
 _ABSENT = frozenset((
-    "image-text-to-text", "image-to-image", "keypoint-matching",
+    "image-to-image", "keypoint-matching",
     "text-to-audio", "text-to-speech", "zero-shot-audio-classification",
 ))
 # fmt: on
