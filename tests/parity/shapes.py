@@ -34,6 +34,7 @@ from tests.parity import (
     vision_masks_shapes,
     vision_points_shapes,
     vision_see_shapes,
+    vision_talk_shapes,
     vision_vit_shapes,
     vision_words_shapes,
 )
@@ -891,6 +892,7 @@ for _room in (
     vision_masks_shapes,
     vision_points_shapes,
     vision_see_shapes,
+    vision_talk_shapes,
     vision_conv_shapes,
     vision_vit_shapes,
     vision_words_shapes,
@@ -1011,6 +1013,8 @@ def inputs_of(model: Any, **options: Any) -> dict[str, Any]:
     if "input_values" in names:
         return speech_shapes.sounds(model.config)
     config = model.config
+    if "grid_thw" in names:
+        return vision_talk_shapes.patches(config)
     if "spatial_shapes" in names:
         seen = vision_words_shapes.patches(getattr(config, "vision_config", config), "input_ids" not in names)
     else:
@@ -1037,6 +1041,8 @@ def inputs_of(model: Any, **options: Any) -> dict[str, Any]:
         del found["attention_mask"]
     if "image_embeds" in names:  # the rows of a picture stand behind those of the text
         mask.fill_(1)
+    if "image_grid_thw" in names:
+        seen = vision_talk_shapes.shown(config, ids, mask)
     if _segmented(config) or hasattr(config, "block_per_row"):
         # there the reference fails, or hides another row's keys
         mask.fill_(1)

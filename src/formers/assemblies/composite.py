@@ -25,6 +25,8 @@ class Composite(Assembly):
         image: likewise of the image model.
     """
 
+    sees = "pixel_values"  # what the image model reads
+
     def __init__(
         self, model_of: Callable[[Any], type[BaseModel]], text: tuple[str, str], image: tuple[str, str]
     ) -> None:
@@ -68,7 +70,7 @@ class Composite(Assembly):
 
     def _check(self, config: Any, name: str) -> None:
         kind, own = self.part(config, name)
-        wanted, read = "input_ids" if name == self.text else "pixel_values", kind._assembly.main
+        wanted, read = "input_ids" if name == self.text else self.sees, kind._assembly.main
         if read != wanted or kind._assembly.encoder_decoder:
             raise ValueError(
                 f"{self.fields[name]} describes a {own.model_type!r} model, which reads {read}; the {name} "
@@ -99,6 +101,10 @@ class Composite(Assembly):
     def alone(self, part: str, config_class: type[Any]) -> Assembly:
         """One part, under the path that it has beside the other."""
         return Tower(self, part, config_class)
+
+    def part_of(self, model: Any) -> Any:
+        """The text model."""
+        return leaf(model, self.text)
 
     def states(self, model: Any, name: str, given: dict[str, Any], ask: Ask) -> States:
         """What a part computes."""

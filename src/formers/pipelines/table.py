@@ -124,7 +124,10 @@ TASKS = (
         "formers.pipelines.image.talks:ImageTextToTextPipeline",
         model_classes=("AutoModelForImageTextToText",),
         default=("Qwen/Qwen3-VL-2B-Instruct", "8964489"),
-        heads=("LlavaForConditionalGeneration",),
+        heads=(
+            *("LlavaForConditionalGeneration", "Qwen2VLForConditionalGeneration"),
+            *("Qwen2_5_VLForConditionalGeneration", "Qwen3VLForConditionalGeneration"),
+        ),
         kind="multimodal",
     ),
     Task(  # before text generation, whose heads end alike

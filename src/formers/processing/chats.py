@@ -31,8 +31,8 @@ class Chatting:
         own = getattr(getattr(self, "tokenizer", None), "chat_template", None) if own is None else own
         if own is None and chat_template is None:
             raise ValueError(
-                f"this {type(self).__name__} has no chat template: it belongs to a model that was not trained "
-                "on conversations, or its template is lost. Pass chat_template=, or set "
+                f"this {type(self).__name__} has no chat template: its model was not trained on "
+                "conversations, or its template is lost. Pass chat_template=, or set "
                 "processor.chat_template"
             )
         return choose(own, chat_template, tools)
@@ -166,7 +166,7 @@ def _shown(chat: Sequence[Any], kind: str) -> Iterator[Any]:
 
 
 def _said(offsets: Any, written: Rendered, grown: Sequence[tuple[int, int]]) -> list[int]:
-    """1 for every token that overlaps what the assistant said, once the text has grown by those characters."""
+    """1 for every token that overlaps what the assistant said, in a text that has grown since."""
     spans = [
         tuple(place + sum(more for end, more in grown if end <= place) for place in span)
         for span in written.spans

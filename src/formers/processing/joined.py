@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from formers.core.atomic import write_text
-from formers.core.notices import refuse_unknown
 from formers.core.jsonfile import read_json_object
+from formers.core.notices import refuse_unknown
 from formers.hub import Source, split_hub_keywords
 from formers.processing.auto import AutoImageProcessor, named_class
 from formers.processing.chats import Chatting, template_beside

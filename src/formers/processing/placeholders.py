@@ -1,4 +1,4 @@
-"""What stands in a text for a picture, once it is known how large the model sees it: a rule for each family."""
+"""What stands in a text for a picture, once it is known how large the model sees it."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def patches_of_one_size(processor: Any, made: Mapping[str, Any], index: int) -> 
     count = (height // edge) * (width // edge) + processor.num_additional_image_tokens
     if processor.vision_feature_select_strategy == "default":
         count -= 1
-    return str(processor.image_token) * count
+    return str(processor.image_token) * int(count)
 
 
 RULES: dict[str, Callable[[Any, Mapping[str, Any], int], str]] = {

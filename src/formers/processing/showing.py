@@ -1,4 +1,4 @@
-"""Processors of texts that show pictures: what stands there for one becomes as many tokens as the model sees."""
+"""Processors of texts that show pictures: for each stand as many tokens as the model sees."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class ShowingProcessor(ProcessorMixin):
     """
 
     def __init__(self, *parts: Any, **named: Any) -> None:
-        known = {name: usual for name, usual in self._shows().settings.items()}
+        known = dict(self._shows().settings)
         given = {**dict(zip((*self.attributes, *known), parts, strict=False)), **named}
         for name, usual in known.items():
             setattr(self, name, given.pop(name, usual))
@@ -41,8 +41,9 @@ class ShowingProcessor(ProcessorMixin):
 
     @classmethod
     def _shows(cls) -> Shows:
-        assert cls.pair is not None and cls.pair.shows is not None
-        return cls.pair.shows
+        shows = None if cls.pair is None else cls.pair.shows
+        assert shows is not None
+        return shows
 
     @property
     def model_input_names(self) -> list[str]:

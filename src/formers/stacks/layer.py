@@ -40,6 +40,7 @@ from formers.nn.stems.asked_patches import add_between, place_between, put_betwe
 from formers.nn.stems.tokens import look_up, positions_of
 from formers.nn.steps import convolution_steps
 from formers.nn.tree import Block, Group, Row, has, leaf, place, twin, wiring
+from formers.stacks.deep import at_depth
 
 
 class Layer(Node):
@@ -291,6 +292,7 @@ class LayerRun:
                 compute(self.beside, flow)
                 x = flow.x
             pass_.keep("hidden_states", x.transpose(0, 1) if turned else x)
+            x = at_depth(x, i, pass_)
             if self.between is not None:
                 x = self.between(x)
                 pass_.keep("intermediate_hidden_states", x)

@@ -43,6 +43,7 @@ from formers.nn.spec.scans import (
     ShortConvolution,
     TimeMixing,
 )
+from formers.nn.spec.shown import GridPatches, Merged
 from formers.nn.spec.stack import (
     Asked,
     Convolution,
@@ -69,6 +70,7 @@ from formers.nn.spec.stems import (
     Pictured,
     Preceded,
     Queries,
+    ShownTokens,
     SomePatches,
     Spans,
     Spectrograms,
@@ -123,6 +125,7 @@ __all__ = [
     "Funnel",
     "GatedRecurrence",
     "GivenPatches",
+    "GridPatches",
     "Grouped",
     "Hashed",
     "HeadScan",
@@ -137,6 +140,7 @@ __all__ = [
     "LinearKind",
     "Linked",
     "Local",
+    "Merged",
     "MixedFeedForward",
     "Mixer",
     "Names",
@@ -157,6 +161,7 @@ __all__ = [
     "Scan",
     "Sharing",
     "ShortConvolution",
+    "ShownTokens",
     "SlotSpec",
     "SomePatches",
     "SpanConvolution",

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from math import isqrt, prod
 from typing import Any, Literal
 
+from formers.nn.spec.shown import GridPatches
 from formers.nn.spec.values import Norm
 
 
@@ -527,7 +528,23 @@ class Waves:
         return samples
 
 
-Stem = Tokens | Entities | Patches | GivenPatches | Overlapping | Frames | Queries | Vectors | Waves
+@dataclass(frozen=True)
+class ShownTokens(Tokens):
+    """Tokens, at some of which layers add what a model of pictures found at several depths."""
+
+
+Stem = (
+    Tokens
+    | Entities
+    | Patches
+    | GivenPatches
+    | GridPatches
+    | Overlapping
+    | Frames
+    | Queries
+    | Vectors
+    | Waves
+)
 
 
 def pair(size: object) -> tuple[int, int]:

@@ -14,6 +14,7 @@ from formers.nn.stems.films import FilmStem
 from formers.nn.stems.foreseen import ForeseenStem
 from formers.nn.stems.frames import FrameStem
 from formers.nn.stems.given_patches import GivenPatchStem
+from formers.nn.stems.grid_patches import GridPatchStem, ShownTokenStem
 from formers.nn.stems.integers import IntegerStem
 from formers.nn.stems.overlapping import OverlappingStem
 from formers.nn.stems.patches import PatchStem
@@ -35,6 +36,7 @@ STEMS: dict[type[Any], type[Stem]] = {
     spec.Films: FilmStem,
     spec.Foreseen: ForeseenStem,
     spec.GivenPatches: GivenPatchStem,
+    spec.GridPatches: GridPatchStem,
     spec.IntegerTokens: IntegerStem,
     spec.Linked: LinkedStem,
     spec.Overlapping: OverlappingStem,
@@ -43,6 +45,7 @@ STEMS: dict[type[Any], type[Stem]] = {
     spec.Preceded: PrecededStem,
     spec.Frames: FrameStem,
     spec.Queries: QueryStem,
+    spec.ShownTokens: ShownTokenStem,
     spec.SomePatches: SomePatchStem,
     spec.Spectrograms: SpectrogramStem,
     spec.Vectors: VectorStem,

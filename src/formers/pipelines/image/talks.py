@@ -106,7 +106,9 @@ class ImageTextToTextPipeline(WritingPipeline):
             forward["stop_strings"] = [stop_sequence] if isinstance(stop_sequence, str) else [*stop_sequence]
         return preprocess, forward, postprocess
 
-    def __call__(self, images: Any = None, text: Any = None, **kwargs: Any) -> Any:
+    def __call__(  # type: ignore[override]  # pictures and texts, as the ecosystem takes them
+        self, images: Any = None, text: Any = None, **kwargs: Any
+    ) -> Any:
         """Go on with one text or chat, or many.
 
         Args:
@@ -168,7 +170,7 @@ class ImageTextToTextPipeline(WritingPipeline):
         if isinstance(item, Mapping) and isinstance(item.get("text"), str):
             return item
         raise TypeError(
-            f"{place_of(index)} is neither a text, nor a chat (a list of messages with 'role' and 'content'), "
+            f"{place_of(index)} is neither a text, nor a chat (messages with 'role' and 'content'), "
             f"nor {{'images': ..., 'text': a text}}: {type(item).__name__}"
         )
 
@@ -182,6 +184,7 @@ class ImageTextToTextPipeline(WritingPipeline):
         timeout: float | None = None,
         tools: Any = None,
         documents: Any = None,
+        **_: Any,
     ) -> dict[str, Any]:
         """What the model reads of one text or chat, [1, T] and its pictures, and the text itself."""
         options = dict(processor_kwargs or {})
