@@ -86,16 +86,20 @@ def films(c: Qwen2_5_VLConfig, grids: Grids, given: Mapping[str, Any]) -> list[S
 
 TEXT = register(
     qwen2_vl.part(
-        "qwen2_5_vl_text", "Qwen2_5_VLText", Qwen2_5_VLTextConfig,
-        Single(qwen2_vl.text_of("Qwen2_5_VLDecoderLayer")), "Qwen2_5_VLTextModel",
+        "qwen2_5_vl_text",
+        "Qwen2_5_VLText",
+        Qwen2_5_VLTextConfig,
+        Single(qwen2_vl.text_of("Qwen2_5_VLDecoderLayer")),
     )
-)  # fmt: skip
+)
 IMAGE = register(
     qwen2_vl.part(
-        "qwen2_5_vl_vision", "Qwen2_5_VLVision", Qwen2_5_VLVisionConfig,
-        Single(image, spec.GridPatches, reads=qwen2_vl.READS), "Qwen2_5_VisionTransformerPretrainedModel",
+        "qwen2_5_vl_vision",
+        "Qwen2_5_VisionTransformerPretrained",
+        Qwen2_5_VLVisionConfig,
+        Single(image, spec.GridPatches, reads=qwen2_vl.READS),
     )
-)  # fmt: skip
+)
 QWEN2_5_VL = register(
     Family(
         model_type="qwen2_5_vl",

@@ -90,12 +90,16 @@ class Qwen2VLConfig(PretrainedConfig):
             known = {*self.sub_configs["text_config"]().to_dict(), "rope_scaling", "rope_theta"}
             known -= {"model_type", "architectures", "dtype", "transformers_version", "tie_word_embeddings"}
             values["text_config"] = {name: values.pop(name) for name in [*values] if name in known}
-        for name in self.sub_configs:  # older files say the whole's type
-            if isinstance(values.get(name), Mapping) and values[name].get("model_type") == self.model_type:
-                values[name] = {key: one for key, one in values[name].items() if key != "model_type"}
+        # older files say the whole's type in its parts
+        values |= {name: self._own_part(values[name]) for name in self.sub_configs if name in values}
         super().__init__(**values)
         if self.text_config.tie_word_embeddings:  # older files say it there alone
             self.tie_word_embeddings = True
+
+    def _own_part(self, given: Any) -> Any:
+        if not isinstance(given, Mapping) or given.get("model_type") != self.model_type:
+            return given
+        return {key: one for key, one in given.items() if key != "model_type"}
 
 
 IMAGE_NAMES = spec.Names(
@@ -205,8 +209,8 @@ FILES = (
 HEADS = {"ForConditionalGeneration": Head("image_text_to_text", lambda c: Words("lm_head", bias=False))}
 
 
-def part(model_type: str, name: str, config: type[PretrainedConfig], assembly: Single, whole: str) -> Family:
-    """A part as a family of its own, whose model is called `whole`."""
+def part(model_type: str, name: str, config: type[PretrainedConfig], assembly: Single) -> Family:
+    """A part as a family of its own."""
     return Family(
         model_type=model_type,
         name=name,
@@ -214,23 +218,26 @@ def part(model_type: str, name: str, config: type[PretrainedConfig], assembly: S
         base="model",
         assembly=assembly,
         heads={},
-        spelt={"Model": whole},
     )
 
 
 READS = ("hidden_states", "grid_thw")
 TEXT = register(
     part(
-        "qwen2_vl_text", "Qwen2VLText", Qwen2VLTextConfig, Single(text_of("Qwen2VLDecoderLayer")),
-        "Qwen2VLTextModel",
+        "qwen2_vl_text",
+        "Qwen2VLText",
+        Qwen2VLTextConfig,
+        Single(text_of("Qwen2VLDecoderLayer")),
     )
-)  # fmt: skip
+)
 IMAGE = register(
     part(
-        "qwen2_vl_vision", "Qwen2VLVision", Qwen2VLVisionConfig,
-        Single(image, spec.GridPatches, reads=READS), "Qwen2VisionTransformerPretrainedModel",
+        "qwen2_vl_vision",
+        "Qwen2VisionTransformerPretrained",
+        Qwen2VLVisionConfig,
+        Single(image, spec.GridPatches, reads=READS),
     )
-)  # fmt: skip
+)
 QWEN2_VL = register(
     Family(
         model_type="qwen2_vl",

@@ -117,16 +117,20 @@ TEXT_READS = (
 )
 TEXT = register(
     qwen2_vl.part(
-        "qwen3_vl_text", "Qwen3VLText", Qwen3VLTextConfig, Single(text, spec.ShownTokens, reads=TEXT_READS),
-        "Qwen3VLTextModel",
+        "qwen3_vl_text",
+        "Qwen3VLText",
+        Qwen3VLTextConfig,
+        Single(text, spec.ShownTokens, reads=TEXT_READS),
     )
-)  # fmt: skip
+)
 IMAGE = register(
     qwen2_vl.part(
-        "qwen3_vl_vision", "Qwen3VLVision", Qwen3VLVisionConfig,
-        Single(image, spec.GridPatches, reads=qwen2_vl.READS), "Qwen3VLVisionModel",
+        "qwen3_vl_vision",
+        "Qwen3VLVision",
+        Qwen3VLVisionConfig,
+        Single(image, spec.GridPatches, reads=qwen2_vl.READS),
     )
-)  # fmt: skip
+)
 QWEN3_VL = register(
     Family(
         model_type="qwen3_vl",

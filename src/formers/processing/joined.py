@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, ClassVar
 
 from formers.core.atomic import write_text
@@ -49,6 +50,7 @@ class ProcessorMixin(Chatting, Saving):
 
     image_processor: Any
     tokenizer: Any
+    _beside: Mapping[str, Any] = MappingProxyType({})  # parts in the file that nothing here reads
 
     def __init__(self, *parts: Any, **named: Any) -> None:
         self.chat_template = template_of(named.pop("chat_template", None))
@@ -184,7 +186,11 @@ class ProcessorMixin(Chatting, Saving):
             parts["image_processor"] = cls._image_processor(pretrained_model_name_or_path, {**hub, **rest})
         if "tokenizer" in cls.attributes:
             parts["tokenizer"] = load(pretrained_model_name_or_path, **hub, **told)
-        return cls(**parts)
+        made = cls(**parts)
+        made._beside = {
+            name: part for name, part in said.items() if isinstance(part, dict) and name not in parts
+        }
+        return made
 
     @classmethod
     def _own_settings(cls, said: Mapping[str, Any], options: dict[str, Any]) -> dict[str, Any]:
@@ -204,7 +210,7 @@ class ProcessorMixin(Chatting, Saving):
         """The settings of the image processor, and the name of the class; tokenizers have own files."""
         parts = {name: getattr(self, name) for name in self.attributes if name != "tokenizer"}
         kept = {name: part.to_dict() for name, part in parts.items()}
-        return {**kept, "processor_class": type(self).__name__}
+        return {**self._beside, **kept, "processor_class": type(self).__name__}
 
     def to_json_string(self) -> str:
         """`to_dict` as JSON, sorted."""

@@ -73,6 +73,7 @@ _LLAVA: dict[str, Any] = {
     "image_token": "<image>",
     "num_additional_image_tokens": 0,
 }
+_GRIDS = Shows("blocks", "<|image_pad|>", "<|video_pad|>", kinds="mm_token_type_ids")
 PAIRS: dict[str, Pair] = {
     "Align": Pair("EfficientNet", ("align",), _SIXTY_FOUR),
     "AltCLIP": Pair("CLIP", ("altclip",)),
@@ -91,6 +92,14 @@ PAIRS: dict[str, Pair] = {
     "Llava": Pair("CLIP", ("llava",), unread=_TYPES, shows=Shows("patches_of_one_size", settings=_LLAVA)),
     "OwlViT": Pair("OwlViT", ("owlvit",), {**_LONGEST, **_TENSORS}, _TENSORS, queries=True, shown=_QUERIES),
     "Owlv2": Pair("Owlv2", ("owlv2",), {**_LONGEST, **_ARRAYS}, _ARRAYS, queries=True, shown=_QUERIES),
+    **{
+        name: Pair("Qwen2VL", kinds, unread=_TYPES, shows=_GRIDS)
+        for name, kinds in {
+            "Qwen2VL": ("qwen2_vl",),
+            "Qwen2_5_VL": ("qwen2_5_vl",),
+            "Qwen3VL": ("qwen3_vl",),
+        }.items()
+    },
     "Sam": Pair("Sam", ("sam",), pointed=True),
     "Siglip": Pair("Siglip", ("siglip",)),
     "Siglip2": Pair("Siglip2", ("siglip2",), {**_SIXTY_FOUR, "truncation": True}, _PATCHES),

@@ -25,6 +25,14 @@ def patches_of_one_size(processor: Any, made: Mapping[str, Any], index: int) -> 
     return str(processor.image_token) * int(count)
 
 
+def blocks(processor: Any, made: Mapping[str, Any], index: int) -> str:
+    """A token for every block of patches."""
+    frames, down, across = (int(one) for one in made["image_grid_thw"][index])
+    count = frames * down * across // int(processor.image_processor.merge_size) ** 2
+    return str(processor.image_token) * count
+
+
 RULES: dict[str, Callable[[Any, Mapping[str, Any], int], str]] = {
+    "blocks": blocks,
     "patches_of_one_size": patches_of_one_size,
 }

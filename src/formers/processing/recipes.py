@@ -29,7 +29,8 @@ class PILImageResampling(IntEnum):
 # nearest whole multiples below the picture's own; as it says, of a square in which the picture lies, blurred;
 # as many patches as there may be at most; the shortest edge as the shortest of both; what `size`
 # says, to the nearest pixel; whole multiples of 16 below what it says, unless it says both edges; the
-# shortest edge as it says, the longest 1333 / 800 of that at most, both cut to whole multiples.
+# shortest edge as it says, the longest 1333 / 800 of that at most, both cut to whole multiples; whole
+# blocks of patches, as many pixels as `size` allows.
 Fit = Literal[
     "size",
     "shared crop",
@@ -43,6 +44,7 @@ Fit = Literal[
     "nearest",
     "sixteens",
     "cut to multiples",
+    "pixels",
 ]
 
 
@@ -233,6 +235,17 @@ RECIPES: dict[str, Recipe] = {
     "Pvt": Recipe(
         {**_DEFAULT, "resample": BICUBIC, "size": _sides(224)},
         model_types=("pvt", "pvt_v2"),
+    ),
+    "Qwen2VL": Recipe(
+        {
+            **_OPENAI,
+            "resample": BICUBIC,
+            "size": {"shortest_edge": 56 * 56, "longest_edge": 28 * 28 * 1280},
+            **{"patch_size": 14, "temporal_patch_size": 2, "merge_size": 2},
+        },
+        fit="pixels",
+        square=False,
+        model_types=("qwen2_vl", "qwen2_5_vl", "qwen3_vl"),
     ),
     "Sam": Recipe(
         {

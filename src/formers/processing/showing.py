@@ -84,6 +84,8 @@ class ShowingProcessor(ProcessorMixin):
             raise ValueError(f"{type(self).__name__} needs images=, text= or both")
         if text is not None and any(is_picture(one) for one in listed(text)):
             images, text = text, images  # older versions take the text first
+        if videos is not None:
+            raise ValueError(f"{type(self).__name__} prepares no films: pass their frames as images")
         kinds = options.pop("return_mm_token_type_ids", bool(self._shows().kinds))
         for_texts, for_pictures = self._told_apart(options)
         texts = None if text is None else self._texts(text)

@@ -296,12 +296,11 @@ def run(block: Block, inputs: Inputs, ask: Ask, checkpointing: bool = False) -> 
     extras: dict[str, Any] = {"deepstack_features": tapped} if tapped else {}
     if pass_.geometry.second is not None and kept is None:
         x, pass_, extras = _text_alone(x, pass_, pass_.geometry.second)
-    flat = facts["stem"].flat
-    states = States(x, pass_, inputs.cache, first_only=kept is not None, spread_out=flat, extras=extras)
+    flat, kept_alone = facts["stem"].flat, kept is not None
+    states = States(x, pass_, inputs.cache, first_only=kept_alone, spread_out=flat, extras=extras)
     if streams is not None:
         states.rows, states.spread_out = turned(x) if pass_.watched else x, x.dim() > 2
-    own = wiring(block).roles.get("pooler")
-    if s.pooler is not None and (own is None or block._modules[own[0]] is not None):
+    if _pools(block, s):
         states.pooled = _pool(block, states, ask)
     return states
 
@@ -378,6 +377,12 @@ def _report(s: spec.Stack, pass_: Pass, last: Tensor) -> None:
         held[-1:] = [last]
 
 
+def _pools(block: Block, s: spec.Stack) -> bool:
+    """Whether there is a pooler, and nobody has taken it out."""
+    own = wiring(block).roles.get("pooler")
+    return s.pooler is not None and (own is None or block._modules[own[0]] is not None)
+
+
 def _pool(block: Block, states: States, ask: Ask) -> Tensor:
     if not ask.rows and not states.watched and torch.is_grad_enabled():
         # the caller sees the last states too, and what is pooled follows from them
@@ -430,12 +435,7 @@ def _prepare(
     if not seen:
         layout = _choose_layout(s, inputs, ask, real, extra, layout)
         extra = None if isinstance(extra, Segments) and layout.index is not None else extra
-    told = given.get("position_ids")
-    if s.axes and told is not None and told.dim() == 3:  # [axes, B, T], those of plain texts before them
-        given["position_ids"] = torch.movedim(told[-s.axes :], 0, -1)
-    positions = stem.places(given, Layout.dense(batch, length), past, real)
-    if s.axes and positions.dim() == 2:
-        positions = positions.expand(batch, length)[..., None]  # the same on all axes
+    positions = _positions(s, stem, given, (batch, length), past, real)
     if stem.flat or not seen:
         positions = layout.pack(positions.expand(batch, length, *positions.shape[2:]))  # [N]
     if not seen:
@@ -468,6 +468,22 @@ def _prepare(
         single=backend is sdpa and extra is None and bias is None and _is_single(block, seen, inputs, length),
     )
     return pass_, given
+
+
+def _positions(
+    s: spec.Stack,
+    stem: Stem,
+    given: dict[str, Any],
+    shape: tuple[int, int],
+    past: int,
+    real: Tensor | None,
+) -> Tensor:
+    """Where the rows of a call stand: [1 or B, T], or [B, T, axes] where positions have several axes."""
+    told = given.get("position_ids")
+    if s.axes and told is not None and told.dim() == 3:  # [axes, B, T], those of plain texts before them
+        given["position_ids"] = torch.movedim(told[-s.axes :], 0, -1)
+    found = stem.places(given, Layout.dense(*shape), past, real)
+    return found.expand(shape)[..., None] if s.axes and found.dim() == 2 else found
 
 
 def _is_single(block: Block, seen: bool, inputs: Inputs, length: int) -> bool:
