@@ -36,6 +36,7 @@ from tests.parity import (
     vision_points_shapes,
     vision_see_shapes,
     vision_segment_shapes,
+    vision_talk_shapes,
     vision_vit_shapes,
     vision_words_shapes,
     voice_shapes,
@@ -896,6 +897,7 @@ for _room in (
     vision_points_shapes,
     vision_see_shapes,
     vision_segment_shapes,
+    vision_talk_shapes,
     vision_conv_shapes,
     vision_vit_shapes,
     vision_words_shapes,
@@ -1025,6 +1027,8 @@ def inputs_of(model: Any, **options: Any) -> dict[str, Any]:
     config = model.config
     if hasattr(config, "feature_projection_input_dim"):
         return speech_shapes.bands(config)
+    if "grid_thw" in names:
+        return vision_talk_shapes.patches(config)
     if "spatial_shapes" in names:
         seen = vision_words_shapes.patches(getattr(config, "vision_config", config), "input_ids" not in names)
     else:
@@ -1053,6 +1057,8 @@ def inputs_of(model: Any, **options: Any) -> dict[str, Any]:
         del found["attention_mask"]
     if "image_embeds" in names:  # the rows of a picture stand behind those of the text
         mask.fill_(1)
+    if "image_grid_thw" in names:
+        seen = vision_talk_shapes.shown(config, ids, mask)
     if _segmented(config) or hasattr(config, "block_per_row"):
         # there the reference fails, or hides another row's keys
         mask.fill_(1)

@@ -255,6 +255,15 @@ _OTHERS["clipseg_vision_model"] = _IMAGE
 _OTHERS["clipseg"] = {**_OTHERS["clip"], "extract_layers": [0, 2], "reduce_dim": 8}
 _OTHERS["siglip2_vision_model"] = {**{k: v for k, v in _IMAGE.items() if k != "image_size"}, "num_patches": 9}
 _OTHERS["siglip2"] = {"text_config": _BERT, "vision_config": _OTHERS["siglip2_vision_model"]}
+_TURNED = {**_GROUPED, "rope_parameters": {"rope_theta": 1e4, "mrope_section": [2, 1, 1]}, "head_dim": 8}
+_SHOWN = {
+    **{"depth": 2, "num_heads": 2, "hidden_size": 16, "embed_dim": 16, "out_hidden_size": 32},
+    **{"intermediate_size": 24, "patch_size": 4, "window_size": 8, "deepstack_visual_indexes": [0]},
+    **{"num_position_embeddings": 9, "fullatt_block_indexes": [1]},
+}
+for _name in ("qwen2_vl", "qwen2_5_vl", "qwen3_vl"):
+    _OTHERS[f"{_name}_text"], _OTHERS[f"{_name}_vision"] = _TURNED, _SHOWN
+    _OTHERS[_name] = {"text_config": _TURNED, "vision_config": _SHOWN}
 _HALF = {**_GROUPED, "head_dim": 8, "pad_token_id": 0}
 _OTHERS["t5gemma"] = {"encoder": _HALF, "decoder": _HALF}
 _TOWER = {"model_type": "bert", **_BERT, "pad_token_id": 0}
@@ -699,6 +708,8 @@ def _given(made: Any) -> dict[str, Tensor]:
         if frames and "bool_masked_pos" in names:
             found["bool_masked_pos"] = torch.arange(9)[None].expand(2, 9) > 4
         return found | targets
+    if "grid_thw" in names:
+        return {"hidden_states": torch.randn(8, 96), "grid_thw": torch.tensor([[1, 2, 2], [1, 2, 2]])}
     if "query_embeds" in names:
         return {"query_embeds": torch.randn(2, 3, 32), "encoder_hidden_states": torch.randn(2, 4, 1408)}
     if "input_values" in names:

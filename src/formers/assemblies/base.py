@@ -74,6 +74,7 @@ _BESIDE = (
     "masks_queries_logits",
     "prior_means",
     "prior_log_variances",
+    "deepstack_features",
 )
 
 
@@ -176,6 +177,21 @@ class Assembly:
     def room(self, config: Any) -> int | None:
         """How many tokens a row may have."""
         raise NotImplementedError(f"{type(self).__name__} reads nothing")
+
+    def positions(self, model: Any, given: Mapping[str, Any]) -> Tensor | None:
+        """Where the tokens of a prompt stand, by its inputs; None where that follows from their number."""
+        return None
+
+    def unread(self, model: Any, ids: Tensor, held: int, given: dict[str, Any]) -> dict[str, Any]:
+        """A prompt's inputs without what belongs to the first `held` columns of its ids, [B, T], alone."""
+        return given
+
+    def shown_in(self, model: Any, ids: Tensor, given: dict[str, Any], rows: Tensor) -> dict[str, Any]:
+        """Those of the inputs `once` that belong to the batch `rows` of prompts, ids [B, T]."""
+        return {
+            name: value.index_select(0, rows.to(value.device)) if isinstance(value, Tensor) else value
+            for name, value in given.items()
+        }
 
     def before(self, model: Any, given: dict[str, Any]) -> int:
         """How many rows stand before a text, which is given among those inputs."""

@@ -106,6 +106,10 @@ class Composite(Assembly):
         """One part, under the path that it has beside the other."""
         return Tower(self, part, config_class)
 
+    def part_of(self, model: Any) -> Any:
+        """The text model."""
+        return leaf(model, self.text)
+
     def states(self, model: Any, name: str, given: dict[str, Any], ask: Ask) -> States:
         """What a part computes."""
         ask.padded = watched(model) if ask.padded is None else ask.padded

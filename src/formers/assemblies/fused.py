@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, cast
 
@@ -18,7 +18,6 @@ from formers.nn.recording import recording
 from formers.nn.spec import Paths
 from formers.nn.stems.tokens import check_ids, look_up
 from formers.nn.steps import dense
-from formers.nn.tree import leaf
 from formers.stacks.stack import Ask, States
 
 _CHOICE = ("vision_feature_layer", "vision_feature_select_strategy")
@@ -119,7 +118,8 @@ class Fused(Composite):
             ids, vectors = inputs.pop("input_ids"), inputs["inputs_embeds"]
             if (ids is None) == (vectors is None):
                 raise ValueError("give exactly one of input_ids and inputs_embeds")
-            inputs["inputs_embeds"] = self._placed(model, ids, vectors, features)
+            token = self.connector(model.config).token
+            inputs["inputs_embeds"] = placed_at(self.part_of(model), token, ids, vectors, features)[0]
         states = self.states(model, self.text, inputs, ask)
         states.extras["image_hidden_states"] = features
         return states
@@ -151,22 +151,29 @@ class Fused(Composite):
         compute(model, flow)
         return states, flow.x
 
-    def _placed(self, model: Any, ids: Tensor | None, vectors: Tensor | None, features: Tensor) -> Tensor:
-        """Embeddings [B, T, E], in which the features stand at the image tokens, in order."""
-        token, text = self.connector(model.config).token, leaf(model, self.text)
-        if ids is not None:
-            check_ids(ids)
-            here, x = ids == token, look_up(text, "token", ids, "input_ids")
-        else:
-            x = cast(Tensor, vectors)
-            one = look_up(text, "token", torch.tensor(token, device=x.device), "input_ids")
-            here = (x == one).all(-1)
-        if not recording() and int(here.sum()) != len(features):
-            raise ValueError(
-                f"the texts have {int(here.sum())} image tokens (id {token}), but the images fill "
-                f"{len(features)}: write as many into the text as each image fills, as the processor does"
-            )
-        return x.masked_scatter(here[..., None], features.to(x))
+    def unread(self, model: Any, ids: Tensor, held: int, given: dict[str, Any]) -> dict[str, Any]:
+        """The inputs without the pictures of the first `held` columns of [B, T], which a cache holds."""
+        return self._chosen(model, ids, given, lambda here, fills: still_shown(here, held, fills))
+
+    def shown_in(self, model: Any, ids: Tensor, given: dict[str, Any], rows: Tensor) -> dict[str, Any]:
+        """The pictures of those rows."""
+
+        def chosen(here: Tensor, fills: Sequence[int]) -> list[int]:
+            each = shown_by(here, fills)
+            return [one for row in rows.tolist() for one in each[row]]
+
+        return self._chosen(model, ids, given, chosen)
+
+    def _chosen(
+        self, model: Any, ids: Tensor, given: dict[str, Any], which: Callable[..., list[int]]
+    ) -> dict[str, Any]:
+        """Inputs with the pictures that `which` names, by the tokens of all and how many each fills."""
+        pixels, here = given.get("pixel_values"), ids == self.connector(model.config).token
+        if pixels is None:
+            return given
+        kept = which(here, [int(here.sum()) // len(pixels)] * len(pixels))
+        rest = {name: value for name, value in given.items() if name != "pixel_values"}
+        return {**rest, "pixel_values": pixels[kept]} if kept else rest
 
     def passed_on(self, states: States) -> dict[str, Any]:
         """The text model's, and what stands for the images."""
@@ -175,3 +182,75 @@ class Fused(Composite):
     def output(self, model: Any, states: States) -> ModelOutput:
         """The text model's last states, and what was asked for."""
         return BaseModelOutput(states.last, **self.passed_on(states))
+
+
+def placed_at(
+    text: Any, token: int, ids: Tensor | None, vectors: Tensor | None, rows: Tensor, what: str = "images"
+) -> tuple[Tensor, Tensor]:
+    """Embeddings [B, T, E], in which rows [n, E] stand at the tokens of that id, in order; and where, [B, T].
+
+    Args:
+        text: the text model, whose table embeds.
+        token: the id.
+        ids: [B, T], int64; None where the text comes as vectors alone.
+        vectors: [B, T, E], what it is so far; None for what the table says.
+        rows: what is put there.
+        what: it is, for messages.
+
+    Raises:
+        ValueError: for more or fewer tokens.
+    """
+    if ids is not None:
+        check_ids(ids)
+        here = ids == token
+        x = look_up(text, "token", ids, "input_ids") if vectors is None else vectors
+    else:
+        x = cast(Tensor, vectors)
+        one = look_up(text, "token", torch.tensor(token, device=x.device), "input_ids")
+        here = (x == one).all(-1)
+    if not recording() and int(here.sum()) != len(rows):
+        raise ValueError(
+            f"the texts have {int(here.sum())} tokens for {what} (id {token}), but the {what} fill "
+            f"{len(rows)}: write as many into the text as each fills, as the processor does"
+        )
+    return x.masked_scatter(here[..., None], rows.to(x)), here
+
+
+def shown_by(here: Tensor, fills: Sequence[int]) -> list[list[int]]:
+    """Which pictures each text shows: `here` [B, T] marks the tokens of all, `fills` says how many each has.
+
+    Raises:
+        ValueError: where a text ends within a picture.
+    """
+    found, at = list[list[int]](), 0
+    for count in here.sum(1).tolist():
+        each = list[int]()
+        while count > 0:
+            if at == len(fills) or fills[at] > count:
+                raise ValueError(
+                    f"the texts have {int(here.sum())} tokens for pictures, which fill {sum(fills)}: write "
+                    "as many into each text as its own pictures fill, as the processor does"
+                )
+            count -= fills[at]
+            each.append(at)
+            at += 1
+        found.append(each)
+    return found
+
+
+def still_shown(here: Tensor, held: int, fills: Sequence[int]) -> list[int]:
+    """Which pictures the columns behind the first `held` of [B, T] show; see `shown_by`.
+
+    Raises:
+        ValueError: where a picture begins among those columns and goes on behind them.
+    """
+    kept = []
+    for before, each in zip(here[:, :held].sum(1).tolist(), shown_by(here, fills), strict=True):
+        for one in each:
+            if 0 < before < fills[one]:
+                raise ValueError(
+                    f"the cache holds {before} of the {fills[one]} tokens of a picture: crop it before that"
+                )
+            kept += [one] if before <= 0 else []
+            before -= fills[one]
+    return kept

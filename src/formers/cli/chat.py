@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 _COMMANDS = {
     "/save FILE": "write the chat as JSON",
     "/load FILE": "go on with a chat that was saved",
+    "/image FILE": "show a picture, or one under an address, with the next message",
     "/system TEXT": "what the model is told before all; without a text, nothing",
     "/reset": "forget what was said",
     "/help": "this list",
@@ -42,11 +43,18 @@ def chat(
         list[str] | None,
         typer.Option("--set", metavar="NAME=VALUE", help="Any other field of GenerationConfig."),
     ] = None,
+    image: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="FILE", help="A picture that the first message shows; several times for several."
+        ),
+    ] = None,
     device: choices.Device = None,
     dtype: choices.Dtype = None,
 ) -> None:
     """Talk with a decoder: answers come as they are written, each line is a message.
 
+    A model that reads pictures is shown them by --image, and by /image in between.
     Ctrl-C stops an answer. Settings left out are the model's own; /help lists what the program obeys.
     """
     from formers.cli.show import say
@@ -68,6 +76,8 @@ def chat(
     talk = Chat.load(model, system, device, dtype, **settings)
     if not talk.templated:
         say(f"{model} has no chat template: it goes on with the plain text of what was said")
+    for one in image or ():
+        talk.show(one)
     typed = sys.stdin.isatty() and sys.stdout.isatty()
     if typed:
         say("/help lists the commands")
@@ -176,6 +186,11 @@ def _command(talk: Chat, line: str) -> None:
         path = Path(rest).expanduser()
         (talk.save if word == "/save" else talk.restore)(path)
         say(f"{len(talk.messages)} messages {'saved in' if word == '/save' else 'from'} {path}")
+    elif word == "/image":
+        if not rest:
+            raise ValueError("/image needs the name of a file")
+        talk.show(rest if "://" in rest else Path(rest).expanduser())
+        say("the next message shows it")
     elif word == "/system":
         talk.system = rest or None
         say("the model is told so from here on" if rest else "the model is told nothing before all")

@@ -47,6 +47,7 @@ class BaseModelOutputWithPooling(ModelOutput):
     entity_last_hidden_state: Tensor | None = None
     entity_hidden_states: tuple[Tensor, ...] | None = None
     reshaped_hidden_states: tuple[Tensor, ...] | None = None
+    deepstack_features: list[Any] | None = None
 
 
 @dataclasses.dataclass

@@ -40,6 +40,7 @@ class Decoder:
         early: spread the inputs before anything is read, so that what is returned has all rows from the
             first.
         peers: other processes, which hear of every call of the model.
+        prompts: [B, T], int64, the tokens of the prompts, by which pictures know their rows.
 
     The model is called as its users call it, so that whatever they changed is obeyed.
     """
@@ -55,8 +56,9 @@ class Decoder:
         folds: bool = False,
         early: bool = False,
         peers: Peers | None = None,
+        prompts: Tensor | None = None,
     ) -> None:
-        self.peers = peers
+        self.peers, self.prompts = peers, prompts
         self.model, self.inputs, self.offset, self.chunk = model, dict(inputs), offset, chunk
         self.encoder_decoder = bool(getattr(model.config, "is_encoder_decoder", False))
         self.asks = {name: True for name, wanted in (asks or {}).items() if wanted}
@@ -66,6 +68,8 @@ class Decoder:
             model.prepare_inputs_for_generation,
             ("next_sequence_length", "is_first_iteration", "cache_position"),
         )
+        assembly = None if self.encoder_decoder else getattr(model, "_assembly", None)
+        self._once: tuple[str, ...] = () if assembly is None else assembly.once
         self._first, self._spread = True, copies == 1
         if not self._spread and (early or not isinstance(self.cache, Cache)):
             self._spread_inputs()
@@ -105,6 +109,8 @@ class Decoder:
         self.inputs = self.model._update_model_kwargs_for_generation(
             out, self.inputs, is_encoder_decoder=self.encoder_decoder
         )
+        if isinstance(self.cache, Cache):  # it holds what they showed
+            self.inputs = {name: value for name, value in self.inputs.items() if name not in self._once}
         return out
 
     def _forward(self, ids: Tensor, stop: int) -> Any:
@@ -152,7 +158,9 @@ class Decoder:
     def _spread_inputs(self) -> None:
         """Let every row of the inputs and the cache stand `copies` times in a row."""
         self._spread = True
-        sizes = [size for name, value in self.inputs.items() for size in _sizes(name, value)]
+        by_row = {name: value for name, value in self.inputs.items() if name not in self._once}
+        sizes = [size for name, value in by_row.items() for size in _sizes(name, value)]
+        sizes += [len(self.prompts)] if self.prompts is not None else []
         held = [slot.contents() for slot in (self.cache.slots if isinstance(self.cache, Cache) else ())]
         sizes += [len(kept[0]) for kept in held if kept is not None]
         if sizes:
@@ -183,8 +191,13 @@ class Decoder:
                 cache.cross.reorder_cache(rows)
         elif own and cache is not None:
             self.inputs[self.cache_name] = self.model._reorder_cache(cache, rows)
+        shown = {name: value for name, value in self.inputs.items() if name in self._once}
+        if masks and own and shown and self.prompts is not None:
+            model = self.model
+            self.inputs |= model._assembly.shown_in(model._owner(), self.prompts, shown, rows)
+            self.prompts = self.prompts.index_select(0, rows.to(self.prompts.device))
         for name, value in self.inputs.items() if masks else ():
-            if name != self.cache_name and (memory if self._of_encoder(name) else own):
+            if name not in (self.cache_name, *self._once) and (memory if self._of_encoder(name) else own):
                 self.inputs[name] = _chosen(name, value, rows)
 
     def crop(self, length: int) -> None:
@@ -226,6 +239,9 @@ def longer(name: str, value: Tensor, count: int) -> Tensor:
     """A mask, positions or token types with `count` more columns, for tokens that follow."""
     if name.endswith("position_ids"):
         steps = torch.arange(1, count + 1, dtype=value.dtype, device=value.device)
+        if value.dim() == 3:  # words behind pictures go on behind the farthest of all places
+            farthest = value.amax((0, 2))[:, None] + steps  # [B, count]
+            return torch.cat((value, farthest.expand(len(value), -1, -1)), dim=-1)
         return torch.cat((value, value[..., -1:] + steps), dim=-1)
     if name.endswith("attention_mask"):
         return torch.cat((value, value.new_ones(value.shape[0], count)), dim=1)

@@ -22,6 +22,7 @@ class GenerationMixin:
     config: Any
     generation_config: Any
     _assembly: ClassVar[Any]
+    _owner: Callable[[], Any]
     _prepends_start: ClassVar[bool] = (
         True  # decoder_input_ids of a caller get the start token where it is missing
     )
@@ -137,6 +138,9 @@ class GenerationMixin:
         later = past_key_values is not None and is_first_iteration is False
         unread = {"labels", *(self._assembly.once if later else ())}
         given = {name: value for name, value in kwargs.items() if value is not None and name not in unread}
+        if next_sequence_length is not None and not later and not encodes:
+            held = input_ids.shape[1] - next_sequence_length
+            given = self._assembly.unread(self._owner(), input_ids, held, given)
         if inputs_embeds is not None and is_first_iteration and not encodes:
             rows = inputs_embeds if next_sequence_length is None else inputs_embeds[:, -next_sequence_length:]
             given["inputs_embeds"] = rows

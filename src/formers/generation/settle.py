@@ -92,6 +92,7 @@ class Call:
             folds,
             early=bool(shown or config.guidance_scale),
             peers=self.peers,
+            prompts=self.ids[:: self.copies],
         )
 
 
@@ -381,7 +382,10 @@ def pad_left(call_inputs: dict[str, Any], ids: Tensor) -> Tensor:
 
 def settle_positions(model: Any, call_inputs: dict[str, Any], ids: Tensor) -> None:
     """Count positions without padding; a mask that hides nothing is dropped, since kernels are faster so."""
-    mask = call_inputs.get("attention_mask")
+    mask, assembly = call_inputs.get("attention_mask"), getattr(model, "_assembly", None)
+    if assembly is not None and call_inputs.get("position_ids") is None:
+        found = assembly.positions(model._owner(), {**call_inputs, "input_ids": ids})
+        call_inputs.update({} if found is None else {"position_ids": found})
     if mask is None:
         return
     if bool((mask != 0).all()):

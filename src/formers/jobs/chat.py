@@ -19,13 +19,14 @@ from formers.jobs.predictor import model_name
 from formers.nn.cache import DynamicCache
 from formers.pipelines.registry import PIPELINE_REGISTRY
 from formers.pipelines.text.generation import TextGenerationPipeline
+from formers.processing.reading import load_image
 from formers.tokenization.options import LARGEST_LIMIT
 
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-Message = dict[str, str]
-_TASK = "text-generation"
+Message = dict[str, Any]
+_TASKS = ("image-text-to-text", "text-generation")
 # one answer, as it comes, of a length that leaves room for it
 _SETTLED = {"num_beams": 1, "num_return_sequences": 1, "return_dict_in_generate": False, "max_length": None}
 _SHAPES = ("temperature", "top_p", "top_k", "min_p", "typical_p")
@@ -60,12 +61,14 @@ class Chat:
 
     Args:
         model: a decoder.
-        tokenizer: its tokenizer. Without a chat template the texts stand one after the other, as they are.
+        tokenizer: its tokenizer. Without a chat template the texts stand one after the other, as they are. Of
+            a model that reads pictures its processor.
         system: what the model is told before all.
         settings: of `generate`. What they leave open is the model's own, then as of the pipeline.
 
     Attributes:
-        messages: what was said, `{"role": "user" or "assistant", "content": text}`.
+        messages: what was said, `{"role": "user" or "assistant", "content": text}`; where pictures were shown
+            the content is parts, `{"type": "image", "path": ...}` and `{"type": "text", "text": ...}`.
         templated: whether there is a chat template.
 
     Raises:
@@ -76,9 +79,12 @@ class Chat:
     def __init__(self, model: Any, tokenizer: Any, system: str | None = None, **settings: Any) -> None:
         own = model.generation_config
         check_settings(settings)
-        self.model, self.tokenizer, self.system = model, tokenizer, system
+        self.processor = tokenizer if hasattr(tokenizer, "tokenizer") else None
+        self.model, self.tokenizer, self.system = model, getattr(tokenizer, "tokenizer", tokenizer), system
+        self._shown: list[Any] = []  # pictures that the next message shows
         self.messages: list[Message] = []
-        self.templated = bool(getattr(tokenizer, "chat_template", None))
+        templates = (getattr(one, "chat_template", None) for one in (tokenizer, self.tokenizer))
+        self.templated = any(map(bool, templates))
         defaults = TextGenerationPipeline.defaults
         self.settings: dict[str, Any] = {k: v for k, v in defaults.items() if not own.is_set(k)}
         self.settings["max_new_tokens"] = own.max_new_tokens or defaults["max_new_tokens"]
@@ -93,6 +99,7 @@ class Chat:
         self._first = 0  # the first message that still has room
         self._cache: Any = None
         self._held: list[int] = []  # the tokens whose keys and values the cache holds
+        self._held_shown: list[Any] = []  # the pictures among them, whose tokens are all alike
         self._writer: _Writer | None = None
 
     @classmethod
@@ -110,16 +117,32 @@ class Chat:
         check_settings(settings)  # before anything large is loaded
         name = model_name(name)
         config = AutoConfig.from_pretrained(name)
-        task = PIPELINE_REGISTRY.get(_TASK)
         declared = list(getattr(config, "architectures", None) or ())
+        tasks = [PIPELINE_REGISTRY.get(one) for one in _TASKS]
+        shows = bool(declared) and any(map(tasks[0].answered_by, declared))
+        task = tasks[0] if shows else tasks[1]
         bare = [one for one in declared if one.endswith("Model")]  # its head may be the table of its tokens
         wrong = declared and not bare and not any(map(task.answered_by, declared))
         if wrong or config.is_encoder_decoder:
             raise ValueError(_refusal(name, declared or [type(config).__name__]))
-        pipe = pipeline(_TASK, model=name, config=config, device=device, dtype=dtype)
+        pipe = pipeline(task.name, model=name, config=config, device=device, dtype=dtype)
         if pipe.model.load_report.new:
             raise ValueError(_refusal(name, declared))
-        return cls(pipe.model, pipe.tokenizer, system, **settings)
+        return cls(pipe.model, pipe.processor if shows else pipe.tokenizer, system, **settings)
+
+    def show(self, picture: Any) -> None:
+        """Show a picture with the next message: a path, an address, or what else `load_image` reads.
+
+        Raises:
+            BadPicture: when it cannot be read.
+            ValueError: for a model that reads none, or has no chat template.
+        """
+        if self.processor is None:
+            raise ValueError(f"{type(self.model).__name__} reads texts alone: it can be shown no picture")
+        if not self.templated:
+            raise ValueError("without a chat template nothing says where a picture stands in a text")
+        load_image(picture)  # now, rather than in the middle of an answer
+        self._shown.append(picture)
 
     # -- answers ------------------------------------------------------------------------------------------
 
@@ -133,16 +156,20 @@ class Chat:
         """
         began, first, start = len(self.messages), self._first, time.perf_counter()
         writer = self._writer = _Writer(self.tokenizer, write)
-        self.messages.append({"role": "user", "content": text})
+        shown, self._shown = self._shown, []
+        content = [*map(_as_part, shown), _as_text_part(text)] if shown else text
+        self.messages.append({"role": "user", "content": content})
         try:
-            ids = self._prompt()
-            held = self._generate(ids, writer)
+            given = self._prompt()
+            ids = given["input_ids"]
+            held = self._generate(given, writer)
         finally:
             self._writer = None
             if writer.text:
                 self.messages.append({"role": "assistant", "content": writer.text})
             else:
                 del self.messages[began:]
+                self._shown = shown
         left_out = sum(one["role"] == "user" for one in self.messages[first : self._first])
         seconds = time.perf_counter() - start
         return Answer(writer.text, writer.tokens, len(ids) - held, seconds, writer.closed, left_out)
@@ -152,8 +179,12 @@ class Chat:
         if self._writer is not None:
             self._writer.close()
 
-    def _generate(self, ids: list[int], writer: _Writer) -> int:
-        """Let the model go on with `ids`; how many of them were read before."""
+    def _generate(self, inputs: dict[str, Any], writer: _Writer) -> int:
+        """Let the model go on with what was said and shown; how many of its tokens were read before."""
+        ids = inputs["input_ids"]
+        pictures = _pictures(self.messages[self._first :])
+        if self._held_shown != pictures[: len(self._held_shown)]:
+            self._held = []
         cache, held = self._kept(ids) if self._caches else (None, 0)
         given = dict(self.settings)
         if (room := self.room) is not None:
@@ -162,11 +193,22 @@ class Chat:
             given[cache_name(self.model)] = cache
         self._cache, self._held = None, []  # whatever breaks off leaves layers of different lengths
         row = torch.tensor([ids], device=self.model.device)
+        shown = {
+            name: value.to(self.model.device, self.model.dtype if value.is_floating_point() else value.dtype)
+            for name, value in inputs.items()
+            if name not in ("input_ids", "attention_mask")
+        }
         found = self.model.generate(
-            row, attention_mask=torch.ones_like(row), tokenizer=self.tokenizer, streamer=writer, **given
+            row,
+            attention_mask=torch.ones_like(row),
+            tokenizer=self.tokenizer,
+            streamer=writer,
+            **shown,
+            **given,
         )
         if cache is not None:
             self._cache, self._held = cache, found[0, : cache.get_seq_length()].tolist()
+            self._held_shown = pictures
         return held
 
     def _kept(self, ids: list[int]) -> tuple[Any, int]:
@@ -193,35 +235,51 @@ class Chat:
         least = min((n for n in known if n), default=LARGEST_LIMIT)
         return int(least) if least < LARGEST_LIMIT else None
 
-    def _prompt(self) -> list[int]:
-        """The tokens of the history, without the oldest turns where all leave no room for an answer."""
+    def _prompt(self) -> dict[str, Any]:
+        """The tokens of the history and what it shows, without the oldest turns where there is no room."""
         room = self.room or LARGEST_LIMIT
         turns = [i for i, one in enumerate(self.messages) if one["role"] == "user" and i > self._first]
         for first in (self._first, *turns):
-            ids = self._ids(self.messages[first:])
+            found = self._inputs(self.messages[first:])
+            ids = found["input_ids"]
             if len(ids) + min(self.settings["max_new_tokens"], room // 2) <= room:
                 break
         if len(ids) >= room:
             raise ValueError(f"this message makes {len(ids)} tokens and the model reads {room}: shorten it")
         self._first = first
-        return ids
+        return found
 
-    def _ids(self, messages: Sequence[Message]) -> list[int]:
+    @property
+    def _parts(self) -> bool:
+        """Whether messages are lists of parts, as templates of models expect them that read pictures."""
+        return self.processor is not None and self.templated
+
+    def _inputs(self, messages: Sequence[Message]) -> dict[str, Any]:
+        """Tokens, and where something is shown all that the model reads of it."""
         if self.system:
-            messages = [{"role": "system", "content": self.system}, *messages]
+            content = [_as_text_part(self.system)] if self._parts else self.system
+            messages = [{"role": "system", "content": content}, *messages]
         if not self.templated:
-            found: list[int] = self.tokenizer(_plain(messages))["input_ids"]
-            return found
-        written: list[int] = self.tokenizer.apply_chat_template(
-            list(messages), add_generation_prompt=True, return_dict=False
+            return {"input_ids": self.tokenizer(_plain(messages))["input_ids"]}
+        if self.processor is None:
+            ids = self.tokenizer.apply_chat_template(
+                list(messages), add_generation_prompt=True, return_dict=False
+            )
+            return {"input_ids": ids}
+        found = self.processor.apply_chat_template(
+            [_with_parts(one) for one in messages],
+            add_generation_prompt=True,
+            tokenize=True,
+            return_dict=True,
+            return_tensors="pt",
         )
-        return written
+        return {**found, "input_ids": found["input_ids"][0].tolist()}
 
     # -- histories ----------------------------------------------------------------------------------------
 
     def reset(self) -> None:
-        """Forget what was said."""
-        self.messages, self._first = [], 0
+        """Forget what was said and shown."""
+        self.messages, self._shown, self._first = [], [], 0
 
     def save(self, path: Path) -> None:
         """Write the system's text and what was said as a JSON list of messages.
@@ -242,6 +300,8 @@ class Chat:
         """
         found = read_messages(path)
         self.reset()
+        if self.processor is None and any(not isinstance(one["content"], str) for one in found):
+            raise ValueError(f"{path} shows pictures, and {type(self.model).__name__} reads texts alone")
         self.system = found.pop(0)["content"] if found and found[0]["role"] == "system" else None
         self.messages = found
 
@@ -298,7 +358,7 @@ def read_messages(path: Path) -> list[Message]:
         isinstance(one, dict)
         and set(one) == {"role", "content"}
         and one["role"] in roles
-        and isinstance(one["content"], str)
+        and (isinstance(one["content"], str) or _are_parts(one["content"]))
         for one in found
     )
     if not good:
@@ -315,6 +375,40 @@ def as_text(messages: Sequence[Message]) -> str:
     import json
 
     return json.dumps(messages, indent=2, ensure_ascii=False) + "\n"
+
+
+def _as_part(picture: Any) -> dict[str, Any]:
+    """A picture as a part of a message; paths stay what they are, so that chats can be saved."""
+    named = isinstance(picture, (str, Path))
+    return {"type": "image", "path": str(picture)} if named else {"type": "image", "image": picture}
+
+
+def _as_text_part(text: str) -> dict[str, Any]:
+    return {"type": "text", "text": text}
+
+
+def _pictures(messages: Sequence[Message]) -> list[Any]:
+    """The pictures that messages show, as their parts bring them."""
+    parts = [part for one in messages if isinstance(one["content"], list) for part in one["content"]]
+    return [part.get("path", part.get("image")) for part in parts if part["type"] == "image"]
+
+
+def _with_parts(message: Message) -> Message:
+    """A message whose content is a list of parts."""
+    content = message["content"]
+    return {**message, "content": [_as_text_part(content)] if isinstance(content, str) else content}
+
+
+def _are_parts(content: Any) -> bool:
+    """Whether a content is pictures by their paths, and texts."""
+    keys = {"image": "path", "text": "text"}
+    return isinstance(content, list) and all(
+        isinstance(one, dict)
+        and one.get("type") in keys
+        and set(one) == {"type", keys[one["type"]]}
+        and isinstance(one[keys[one["type"]]], str)
+        for one in content
+    )
 
 
 def _plain(messages: Sequence[Message]) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -23,6 +23,10 @@ class Rotary:
         options: the rule's own numbers, as sorted pairs.
         adjacent: features 2i and 2i + 1 turn together; otherwise i and width / 2 + i.
         stored: the checkpoint holds the frequencies, and those count.
+        sections: positions have several axes, such as time, row and column, and so many frequencies turn by
+            each (Wang et al. 2024, arXiv:2409.12191, section 2.1); empty where there is one axis.
+        shared: "runs" gives an axis its frequencies one after the other; in "turns" the axes take one by one
+            until they have theirs, and the first the rest; with "each" all have the same, of their own.
     """
 
     width: int
@@ -32,6 +36,15 @@ class Rotary:
     options: tuple[tuple[str, Any], ...] = ()
     adjacent: bool = False
     stored: bool = False
+    sections: tuple[int, ...] = ()
+    shared: Literal["runs", "turns", "each"] = "runs"
+
+    def __post_init__(self) -> None:
+        if self.sections and sum(self.sections) != self.width // 2:
+            raise ValueError(
+                f"sections {list(self.sections)} share out {sum(self.sections)} frequencies, but a head has "
+                f"{self.width // 2}"
+            )
 
     @classmethod
     def of(
@@ -64,6 +77,8 @@ class Rotary:
     def table(self, positions: Tensor, frequencies: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Cosines and sines of `positions`, [..], int64, by `frequencies` [width / 2] or the rule's own.
 
+        Where there are several axes positions are [.., axes], or [.., 1] for the same on all.
+
         Returns:
             Two tensors [.., width], float32, the halves repeated, attention factor included.
         """
@@ -72,9 +87,24 @@ class Rotary:
         inverse, factor = RULES[self.rule](self, length)
         inverse = inverse if frequencies is None else frequencies.float()
         inverse = inverse.to(positions.device, non_blocking=True)  # nobody waits for a GPU here
-        angles = positions.float()[..., None] * inverse  # [.., width/2]
+        angles = positions.float()[..., None] * inverse  # [.., width/2], or [.., axes, width/2]
+        if self.sections:
+            angles = self._of_axes(angles)
         angles = torch.cat((angles, angles), dim=-1)  # [.., width]
         return angles.cos() * factor, angles.sin() * factor
+
+    def _of_axes(self, angles: Tensor) -> Tensor:
+        """The angle by which every frequency turns: [.., axes or 1, frequencies] -> [.., width / 2]."""
+        count = len(self.sections)
+        angles = angles.expand(*angles.shape[:-2], count, -1)
+        if self.shared == "each":
+            return angles.flatten(-2)
+        if self.shared == "runs":
+            axes = [axis for axis, size in enumerate(self.sections) for _ in range(size)]
+        else:
+            axes = [i % count if i < self.sections[i % count] * count else 0 for i in range(self.width // 2)]
+        index = torch.tensor(axes, device=angles.device).expand(*angles.shape[:-2], 1, -1)
+        return angles.gather(-2, index).squeeze(-2)
 
     def fill_(self, tensor: Tensor) -> None:
         """The frequencies that a checkpoint holds, before it was trained: [width / 2]."""
@@ -93,7 +123,8 @@ class Rotary:
 
 
 def _plain(rotary: Rotary, theta: float | None = None) -> Tensor:
-    exponents = torch.arange(0, rotary.width, 2, dtype=torch.int64).float() / rotary.width
+    width = rotary.width // len(rotary.sections) if rotary.shared == "each" else rotary.width
+    exponents = torch.arange(0, width, 2, dtype=torch.int64).float() / width
     return 1.0 / ((theta or rotary.theta) ** exponents)
 
 

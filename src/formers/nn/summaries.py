@@ -69,8 +69,40 @@ class Ask(Step):
         flow.x = leaf(node, "asked")(leaf(node, "query").expand(whole.shape[0], -1, -1), *given)[0]
 
 
-def summary_steps(s: spec.Summary | spec.Asked, width: int) -> list[Step]:
+class Join(Step):
+    """Rows that stand together, as one: [N, E] -> [N / count, count * E]."""
+
+    def __init__(self, count: int) -> None:
+        super().__init__()
+        self.count = count
+
+    def run(self, node: Any, flow: Flow) -> None:
+        """As said."""
+        flow.x = flow.x.reshape(-1, self.count * flow.x.shape[-1])
+
+
+class Restore(Step):
+    """Merged rows in the order in which the patches came, where the pass has another."""
+
+    def run(self, node: Any, flow: Flow) -> None:
+        """[n, E] -> [n, E]."""
+        order = flow.pass_.memo.get("merged order")
+        flow.x = flow.x if order is None else flow.x[order]
+
+
+def merged_steps(s: spec.Merged, width: int, role: str = "merge") -> list[Step]:
+    """A norm, the rows as one, two layers."""
+    whole = s.count * width
+    norm = Normalise(f"{role}_norm", s.norm, whole if s.behind else width)
+    first: list[Step] = [Join(s.count), norm] if s.behind else [norm, Join(s.count)]
+    read = dense(f"{role}_in", whole, s.inner or whole, act=s.act, act_role=f"{role}_act")
+    return [*first, read, dense(f"{role}_out", s.inner or whole, s.width)]
+
+
+def summary_steps(s: spec.Summary | spec.Asked | spec.Merged, width: int) -> list[Step]:
     """The token, its norm and its projection; or the query's answer."""
+    if isinstance(s, spec.Merged):
+        return [*merged_steps(s, width), Restore()]
     if isinstance(s, spec.Asked):
         read = [Begin("asked"), Normalise("asked_norm", s.norm, width)]
         inside = [*feedforward_steps(s.feedforward, width), Add("asked"), Column("left")]

@@ -118,8 +118,8 @@ def pipeline(
         if parts.pop(name) is not None:
             notice(f"the pipeline {task!r} does not use a {name}: leave it out")
     found = _model(request)
-    for name in ("image_processor", "feature_extractor"):
-        if name in parts:
+    for name in ("image_processor", "feature_extractor", "processor"):
+        if name in parts and (name != "processor" or uses[name] or isinstance(parts[name], str | Path)):
             needed = bool(uses[name]) or parts[name] is not None
             parts[name] = _prepares(request, found, name, parts[name], needed)
     if "tokenizer" in parts:
@@ -321,7 +321,7 @@ def _prepares(request: _Request, model: Any, part: str, given: Any, required: bo
     if given is not None and not isinstance(given, str | Path):
         return given
     name, hub = _origin(request, model, given)
-    kind = {"image_processor": "AutoImageProcessor", "feature_extractor": "AutoFeatureExtractor"}[part]
+    kind = "Auto" + "".join(word.title() for word in part.split("_"))
     if name is None and not required:
         return None
     if name is None:
@@ -329,10 +329,11 @@ def _prepares(request: _Request, model: Any, part: str, given: Any, required: bo
             f"no {part.replace('_', ' ')} was given, and the model does not say where it came from: "
             f"pass {part}={kind}.from_pretrained(...)"
         )
-    from formers.processing import auto
+    import formers
+    from formers.processing.auto import UnknownProcessor
 
-    with suppress(*([] if required else [OSError, auto.UnknownProcessor])):
-        return getattr(auto, kind).from_pretrained(name, **hub)
+    with suppress(*([] if required else [OSError, UnknownProcessor])):
+        return getattr(formers, kind).from_pretrained(name, **hub)
     return None
 
 

@@ -126,6 +126,17 @@ TASKS = (
         heads=("ViltForQuestionAnswering",),
         kind="multimodal",
     ),
+    Task(  # before the rewriting of texts, whose heads end alike
+        "image-text-to-text",
+        "formers.pipelines.image.talks:ImageTextToTextPipeline",
+        model_classes=("AutoModelForImageTextToText",),
+        default=("Qwen/Qwen3-VL-2B-Instruct", "8964489"),
+        heads=(
+            *("LlavaForConditionalGeneration", "Qwen2VLForConditionalGeneration"),
+            *("Qwen2_5_VLForConditionalGeneration", "Qwen3VLForConditionalGeneration"),
+        ),
+        kind="multimodal",
+    ),
     Task(  # before text generation, whose heads end alike
         "image-to-text",
         "formers.pipelines.image.captions:ImageToTextPipeline",

@@ -14,6 +14,7 @@ from formers.processing.audio.recipes import MODEL_TYPES as SOUND_MODEL_TYPES
 from formers.processing.audio.recipes import RECIPES as SOUND_RECIPES
 from formers.processing.couples import PairedImageProcessor
 from formers.processing.films import FilmImageProcessor
+from formers.processing.grids import GridImageProcessor
 from formers.processing.image import BaseImageProcessor
 from formers.processing.objects import ObjectImageProcessor
 from formers.processing.patches import PatchImageProcessor
@@ -39,6 +40,7 @@ def _class_of(family: str) -> type[BaseImageProcessor]:
     base = ObjectImageProcessor if recipe.objects else BaseImageProcessor
     base = SegmentImageProcessor if recipe.segments else base
     base = PatchImageProcessor if recipe.fit == "patches" else base
+    base = GridImageProcessor if recipe.fit == "pixels" else base
     base = FilmImageProcessor if recipe.films else base
     base = PairedImageProcessor if recipe.paired else base
     base = PointedImageProcessor if recipe.pointed else base

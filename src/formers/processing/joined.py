@@ -5,12 +5,15 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, ClassVar
 
 from formers.core.atomic import write_text
+from formers.core.jsonfile import read_json_object
 from formers.core.notices import refuse_unknown
-from formers.hub import split_hub_keywords
+from formers.hub import Source, split_hub_keywords
 from formers.processing.auto import AutoImageProcessor, named_class
+from formers.processing.chats import Chatting, template_beside
 from formers.processing.features import BatchFeature
 from formers.processing.image import OF_A_CALL, BaseImageProcessor
 from formers.processing.keywords import merged
@@ -20,13 +23,15 @@ from formers.processing.recipes import CLASSES as IMAGE_CLASSES
 from formers.processing.saving import NESTED_FILE, Saving
 from formers.tokenization import load
 from formers.tokenization.classes import SETTINGS, TOLERATED
+from formers.tokenization.files import template_of
 from formers.tokenization.options import CALL_KEYWORDS
+from formers.tokenization.saving import save_templates
 
 _TEXT = {name for name in CALL_KEYWORDS if not name.startswith("text")}
 _SORTED = ("text_kwargs", "images_kwargs", "common_kwargs")
 
 
-class ProcessorMixin(Saving):
+class ProcessorMixin(Chatting, Saving):
     """Texts and pictures to the inputs of a model that reads both.
 
     A class of one's own names its parts in `attributes`, and keywords that differ from theirs in
@@ -46,9 +51,10 @@ class ProcessorMixin(Saving):
 
     image_processor: Any
     tokenizer: Any
+    _beside: Mapping[str, Any] = MappingProxyType({})  # parts in the file that nothing here reads
 
     def __init__(self, *parts: Any, **named: Any) -> None:
-        named.pop("chat_template", None)
+        self.chat_template = template_of(named.pop("chat_template", None))
         refuse_unknown(named, self.attributes, type(self).__name__)
         named = {**dict(zip(self.attributes, parts, strict=False)), **named}
         for name in self.attributes:
@@ -126,6 +132,12 @@ class ProcessorMixin(Saving):
             found |= self.image_processor(images, **pictures)
         return BatchFeature(found)
 
+    def _read(self) -> tuple[str, ...]:
+        return ("images",) if "image_processor" in self.attributes else ()
+
+    def _called(self, text: Any, call: dict[str, Any]) -> tuple[Any, list[list[tuple[int, int]]]]:
+        return self(text=text, **call), [[] for _ in ([text] if isinstance(text, str) else text)]
+
     def _told_apart(self, options: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
         """Keywords of the tokenizer, and of the image processor."""
         given = [dict(options.pop(name, None) or {}) for name in _SORTED]
@@ -171,12 +183,27 @@ class ProcessorMixin(Saving):
         for name in ("use_fast", "trust_remote_code", "config"):
             rest.pop(name, None)
         told = {name: rest.pop(name) for name in [*rest] if name in SETTINGS or name in TOLERATED}
-        parts: dict[str, Any] = {}
+        source = Source.of(pretrained_model_name_or_path, **hub)
+        path = source.find(NESTED_FILE)
+        said = {} if path is None else read_json_object(path)
+        parts: dict[str, Any] = {
+            **cls._own_settings(said, rest),
+            "chat_template": template_beside(source, said),
+        }
         if "image_processor" in cls.attributes:
             parts["image_processor"] = cls._image_processor(pretrained_model_name_or_path, {**hub, **rest})
         if "tokenizer" in cls.attributes:
             parts["tokenizer"] = load(pretrained_model_name_or_path, **hub, **told)
-        return cls(**parts)
+        made = cls(**parts)
+        made._beside = {
+            name: part for name, part in said.items() if isinstance(part, dict) and name not in parts
+        }
+        return made
+
+    @classmethod
+    def _own_settings(cls, said: Mapping[str, Any], options: dict[str, Any]) -> dict[str, Any]:
+        """What the processor keeps beside its parts, by a file or, taken out of them, a caller's options."""
+        return {}
 
     @classmethod
     def _image_processor(cls, name: Any, options: dict[str, Any]) -> Any:
@@ -191,7 +218,7 @@ class ProcessorMixin(Saving):
         """The settings of the image processor, and the name of the class; tokenizers have own files."""
         parts = {name: getattr(self, name) for name in self.attributes if name != "tokenizer"}
         kept = {name: part.to_dict() for name, part in parts.items()}
-        return {**kept, "processor_class": type(self).__name__}
+        return {**self._beside, **kept, "processor_class": type(self).__name__}
 
     def to_json_string(self) -> str:
         """`to_dict` as JSON, sorted."""
@@ -203,6 +230,8 @@ class ProcessorMixin(Saving):
         if "tokenizer" in self.attributes:
             self.tokenizer.init_kwargs["processor_class"] = type(self).__name__
             files += self.tokenizer.save_pretrained(folder)
+        if self.chat_template is not None:
+            files += [str(one) for one in save_templates(self.chat_template, folder)]
         write_text(folder / NESTED_FILE, self.to_json_string())
         return [*files, str(folder / NESTED_FILE)]
 

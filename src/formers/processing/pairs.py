@@ -14,6 +14,24 @@ _QUERIES = ("query_images", "query_pixel_values")
 
 
 @dataclass(frozen=True)
+class Shows:
+    """How texts show pictures.
+
+    Attributes:
+        rule: which function of `placeholders` writes what stands for a picture.
+        image: what a text says where it shows one, unless tokenizer or files say it; `video` for a film.
+        settings: what the processor keeps beside its parts, by the names of its file, and from what on.
+        kinds: the name under which it is told which tokens are pictures (1) and films (2); empty for none.
+    """
+
+    rule: str
+    image: str = "<image>"
+    video: str = ""
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    kinds: str = ""
+
+
+@dataclass(frozen=True)
 class Pair:
     """One family's processor.
 
@@ -31,6 +49,7 @@ class Pair:
         sounds: it prepares sounds in place of pictures.
         compares: texts beside sounds are no transcripts: they are compared, and their ids stay what they are.
         pointed: no texts are read, but what is pointed at.
+        shows: texts show pictures by what stands there for them.
     """
 
     images: str
@@ -46,8 +65,17 @@ class Pair:
     sounds: bool = False
     compares: bool = False
     pointed: bool = False
+    shows: Shows | None = None
 
 
+_TYPES = ("token_type_ids",)
+_LLAVA: dict[str, Any] = {
+    "patch_size": None,
+    "vision_feature_select_strategy": None,
+    "image_token": "<image>",
+    "num_additional_image_tokens": 0,
+}
+_GRIDS = Shows("blocks", "<|image_pad|>", "<|video_pad|>", kinds="mm_token_type_ids")
 PAIRS: dict[str, Pair] = {
     "Align": Pair("EfficientNet", ("align",), _SIXTY_FOUR),
     "AltCLIP": Pair("CLIP", ("altclip",)),
@@ -64,8 +92,17 @@ PAIRS: dict[str, Pair] = {
         fields=True,
     ),
     "Git": Pair("CLIP", ("git",)),
+    "Llava": Pair("CLIP", ("llava",), unread=_TYPES, shows=Shows("patches_of_one_size", settings=_LLAVA)),
     "OwlViT": Pair("OwlViT", ("owlvit",), {**_LONGEST, **_TENSORS}, _TENSORS, queries=True, shown=_QUERIES),
     "Owlv2": Pair("Owlv2", ("owlv2",), {**_LONGEST, **_ARRAYS}, _ARRAYS, queries=True, shown=_QUERIES),
+    **{
+        name: Pair("Qwen2VL", kinds, unread=_TYPES, shows=_GRIDS)
+        for name, kinds in {
+            "Qwen2VL": ("qwen2_vl",),
+            "Qwen2_5_VL": ("qwen2_5_vl",),
+            "Qwen3VL": ("qwen3_vl",),
+        }.items()
+    },
     "Sam": Pair("Sam", ("sam",), pointed=True),
     "Siglip": Pair("Siglip", ("siglip",)),
     "Siglip2": Pair("Siglip2", ("siglip2",), {**_SIXTY_FOUR, "truncation": True}, _PATCHES),

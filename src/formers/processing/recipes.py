@@ -30,7 +30,7 @@ class PILImageResampling(IntEnum):
 # as many patches as there may be at most; the shortest edge as the shortest of both; what `size`
 # says, to the nearest pixel; whole multiples of 16 below what it says, unless it says both edges; the
 # shortest edge as it says, the longest 1333 / 800 of that at most, both cut to whole multiples; as it says,
-# and up to whole multiples.
+# and up to whole multiples; whole blocks of patches, as many pixels as `size` allows.
 Fit = Literal[
     "size",
     "shared crop",
@@ -45,6 +45,7 @@ Fit = Literal[
     "sixteens",
     "cut to multiples",
     "up to multiples",
+    "pixels",
 ]
 
 
@@ -299,6 +300,17 @@ RECIPES: dict[str, Recipe] = {
             do_convert_annotations=True,
         ),
         answers={"object_detection": "best_objects"},
+    ),
+    "Qwen2VL": Recipe(
+        {
+            **_OPENAI,
+            "resample": BICUBIC,
+            "size": {"shortest_edge": 56 * 56, "longest_edge": 28 * 28 * 1280},
+            **{"patch_size": 14, "temporal_patch_size": 2, "merge_size": 2},
+        },
+        fit="pixels",
+        square=False,
+        model_types=("qwen2_vl", "qwen2_5_vl", "qwen3_vl"),
     ),
     "Sam": Recipe(
         {

@@ -163,6 +163,24 @@ def _cut_to(height: int, width: int, edge: int | None, step: int) -> tuple[int, 
     return down, across
 
 
+def by_pixels(height: int, width: int, step: int, least: int, most: int) -> tuple[int, int]:
+    """Whole multiples of `step` near a picture's edges, of `least` to `most` pixels (arXiv:2409.12191).
+
+    Raises:
+        ValueError: for a picture that is more than 200 times as long as wide.
+    """
+    if max(height, width) > 200 * min(height, width):
+        raise ValueError(f"a picture of {width} x {height} is more than 200 times as long as it is wide")
+    down, across = (round(edge / step) * step for edge in (height, width))
+    if down * across > most:
+        share = math.sqrt(height * width / most)
+        down, across = (max(step, math.floor(edge / share / step) * step) for edge in (height, width))
+    elif down * across < least:
+        share = math.sqrt(least / (height * width))
+        down, across = (math.ceil(edge * share / step) * step for edge in (height, width))
+    return down, across
+
+
 def rounded(height: int, width: int, longest: int) -> tuple[int, int]:
     """The longest edge at so many pixels, the other at the nearest whole number."""
     share = longest / max(height, width)
@@ -194,6 +212,12 @@ def fitted(
         return _by_shortest(height, width, int(256 / 224 * size.shortest_edge)), None
     if fit == "patches":
         return _patched(height, width, settings["patch_size"], settings["max_num_patches"]), None
+    if fit == "pixels":
+        least, most = size.shortest_edge, size.longest_edge
+        if least is None or most is None:
+            raise ValueError("size must say the fewest pixels as shortest_edge and the most as longest_edge")
+        step = settings["patch_size"] * settings["merge_size"]
+        return by_pixels(height, width, step, least, most), None
     if fit == "narrow":
         return _by_shortest(height, width, min(size.values())), None
     if fit == "floor":

@@ -42,6 +42,7 @@ from formers.nn.stems.tokens import look_up, positions_of
 from formers.nn.steps import convolution_steps
 from formers.nn.tree import Block as Holder
 from formers.nn.tree import Group, Row, has, leaf, place, twin, wiring
+from formers.stacks.deep import at_depth
 
 
 class Layer(Node):
@@ -295,6 +296,7 @@ class LayerRun:
                 compute(self.beside, flow)
                 x = flow.x
             pass_.keep("hidden_states", x.transpose(0, 1) if turned else x)
+            x = at_depth(x, i, pass_)
             if follow is not None:
                 follow.after(i, x, pass_)
             if self.between is not None:

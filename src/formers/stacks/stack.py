@@ -32,6 +32,7 @@ from formers.nn.steps import First, dense
 from formers.nn.summaries import summary_steps
 from formers.nn.tree import Block, has, leaf, place, place_tensor, rows_of, wiring
 from formers.nn.watch import looks_back, watched
+from formers.stacks.deep import note_taps, place_taps
 from formers.stacks.layer import LayerRun, LayersNode, enter, leave, place_layers
 from formers.stacks.streams import begin, end, leave_beside, put_beside, turned
 
@@ -222,8 +223,9 @@ def place_stack(block: Block, s: spec.Stack) -> None:
             wiring(block).roles["final_dropout"] = taken
         else:
             place(block, "final_dropout", path, Dropout(s.final_dropout))
-    if isinstance(s.pooler, spec.Summary | spec.Asked):
+    if isinstance(s.pooler, spec.Summary | spec.Asked | spec.Merged):
         build(block, summary_steps(s.pooler, s.width), names.stack)
+        place_taps(block, s)
     elif s.pooler is not None:
         path = str(names.stack["pooler"])
         inside = {
@@ -272,6 +274,7 @@ def run(block: Block, inputs: Inputs, ask: Ask, checkpointing: bool = False) -> 
         pass_.memo.put("relative", leaf(block, "relative_norm")(table) if s.relative_norm else table)
     if s.beside:
         x = put_beside(block, pass_, x)
+    tapped = note_taps(block, pass_) if "taps" in facts else []
     kept = pass_.layout.starts(x.device) if _first_suffices(s, inputs, ask, pass_) else None
     order = None if s.sharing is None else s.sharing.order
     home = facts["layers node"]
@@ -290,14 +293,14 @@ def run(block: Block, inputs: Inputs, ask: Ask, checkpointing: bool = False) -> 
     elif s.final_dropout and block.training:
         x = drop(x, s.final_dropout)
     _report(s, pass_, x)
-    extras: dict[str, Any] = {}
+    extras: dict[str, Any] = {"deepstack_features": tapped} if tapped else {}
     if pass_.geometry.second is not None and kept is None:
         x, pass_, extras = _text_alone(x, pass_, pass_.geometry.second)
-    states = States(x, pass_, inputs.cache, first_only=kept is not None, extras=extras)
+    flat, kept_alone = facts["stem"].flat, kept is not None
+    states = States(x, pass_, inputs.cache, first_only=kept_alone, spread_out=flat, extras=extras)
     if streams is not None:
         states.rows, states.spread_out = turned(x) if pass_.watched else x, x.dim() > 2
-    own = wiring(block).roles.get("pooler")
-    if s.pooler is not None and (own is None or block._modules[own[0]] is not None):
+    if _pools(block, s):
         states.pooled = _pool(block, states, ask)
     return states
 
@@ -374,6 +377,12 @@ def _report(s: spec.Stack, pass_: Pass, last: Tensor) -> None:
         held[-1:] = [last]
 
 
+def _pools(block: Block, s: spec.Stack) -> bool:
+    """Whether there is a pooler, and nobody has taken it out."""
+    own = wiring(block).roles.get("pooler")
+    return s.pooler is not None and (own is None or block._modules[own[0]] is not None)
+
+
 def _pool(block: Block, states: States, ask: Ask) -> Tensor:
     if not ask.rows and not states.watched and torch.is_grad_enabled():
         # the caller sees the last states too, and what is pooled follows from them
@@ -426,9 +435,10 @@ def _prepare(
     if not seen:
         layout = _choose_layout(s, inputs, ask, real, extra, layout)
         extra = None if isinstance(extra, Segments) and layout.index is not None else extra
-    positions = stem.places(given, Layout.dense(batch, length), past, real)
+    positions = _positions(s, stem, given, (batch, length), past, real)
+    if stem.flat or not seen:
+        positions = layout.pack(positions.expand(batch, length, *positions.shape[2:]))  # [N]
     if not seen:
-        positions = layout.pack(positions.expand(batch, length))  # [N]
         given = {
             name: _packed(value, layout) if name in stem.by_row else value for name, value in given.items()
         }
@@ -458,6 +468,22 @@ def _prepare(
         single=backend is sdpa and extra is None and bias is None and _is_single(block, seen, inputs, length),
     )
     return pass_, given
+
+
+def _positions(
+    s: spec.Stack,
+    stem: Stem,
+    given: dict[str, Any],
+    shape: tuple[int, int],
+    past: int,
+    real: Tensor | None,
+) -> Tensor:
+    """Where the rows of a call stand: [1 or B, T], or [B, T, axes] where positions have several axes."""
+    told = given.get("position_ids")
+    if s.axes and told is not None and told.dim() == 3:  # [axes, B, T], those of plain texts before them
+        given["position_ids"] = torch.movedim(told[-s.axes :], 0, -1)
+    found = stem.places(given, Layout.dense(*shape), past, real)
+    return found.expand(shape)[..., None] if s.axes and found.dim() == 2 else found
 
 
 def _is_single(block: Block, seen: bool, inputs: Inputs, length: int) -> bool:

@@ -92,7 +92,7 @@ def save(
         _write_json(_named(folder, files.SPECIAL, prefix), usual),
     ]
     if templates is not None and jinja:
-        written += _save_templates(templates, folder, prefix)
+        written += save_templates(templates, folder, prefix)
     added = {
         text: index for text, index in tokenizer.get_added_vocab().items() if index >= tokenizer.vocab_size
     }
@@ -143,7 +143,8 @@ def configuration(tokenizer: Any, special: SpecialTokens, guessed: Mapping[str, 
     return config
 
 
-def _save_templates(templates: str | dict[str, str], folder: Path, prefix: str | None) -> list[Path]:
+def save_templates(templates: str | dict[str, str], folder: Path, prefix: str | None = None) -> list[Path]:
+    """Write chat templates: the default one into its file, others by name into a folder."""
     written = []
     for name, text in ({"default": templates} if isinstance(templates, str) else templates).items():
         if name != Path(name).name or name in ("", ".", ".."):

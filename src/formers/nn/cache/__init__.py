@@ -37,10 +37,12 @@ __all__ = [
 class Cache:
     """One slot per layer. `cross` holds the encoder's keys and values, written once.
 
-    So many of the first positions are `before` the text.
+    So many of the first positions are `before` the text. What follows a prompt with pictures stands `ahead`
+    [B, 1] of the number of its tokens.
     """
 
     before = 0
+    ahead: Tensor | None = None
 
     def __init__(self, slots: Iterable[Slot] = (), cross: Cache | None = None) -> None:
         self.slots = list(slots)

@@ -213,13 +213,17 @@ class Attend(Step):
             at = flow.pass_.range(0, q.shape[1])
             q, k, v = (t.transpose(1, 2) for t in (q, k, v))
             return self._attend(node, flow, q, k, v, at, at).transpose(1, 2)  # [B, T, H, D]
+        if self.spec.within:
+            layout = flow.pass_.memo.get(self.spec.within)
+            q, k, v = (layout.pack(t[None]) for t in (q, k, v))
         parts = (layout.by_span(t) for t in (q, k, v))
         for span, *qkv in zip(layout.spans, *parts, strict=True):
             q_, k_, v_ = (t.transpose(1, 2) for t in qkv)  # [b, H, t, D]
             at = flow.pass_.range(0, span.length)
             out = self._attend(node, flow, q_, k_, v_, at, at)
             mixed.append(out.transpose(1, 2).flatten(0, 1))  # [b * t, H, D]
-        return mixed[0] if len(mixed) == 1 else torch.cat(mixed)
+        found = mixed[0] if len(mixed) == 1 else torch.cat(mixed)
+        return layout.unpack(found)[0] if self.spec.within else found
 
     def _first(self, node: Any, flow: Flow, first: Tensor) -> Tensor:
         """Let the first token of every sequence attend to its own sequence. Returns [sequences, H, D]."""

@@ -47,6 +47,7 @@ from formers.nn.spec.scans import (
     ShortConvolution,
     TimeMixing,
 )
+from formers.nn.spec.shown import GridPatches, Merged
 from formers.nn.spec.stack import (
     Asked,
     Convolution,
@@ -75,6 +76,7 @@ from formers.nn.spec.stems import (
     Pictured,
     Preceded,
     Queries,
+    ShownTokens,
     SomePatches,
     Spans,
     Spectrograms,
@@ -134,6 +136,7 @@ __all__ = [
     "GatedConvolution",
     "GatedRecurrence",
     "GivenPatches",
+    "GridPatches",
     "Grouped",
     "Hashed",
     "HeadScan",
@@ -148,6 +151,7 @@ __all__ = [
     "LinearKind",
     "Linked",
     "Local",
+    "Merged",
     "MixedFeedForward",
     "Mixer",
     "Names",
@@ -170,6 +174,7 @@ __all__ = [
     "Scan",
     "Sharing",
     "ShortConvolution",
+    "ShownTokens",
     "SlotSpec",
     "SomePatches",
     "SpanConvolution",

@@ -69,6 +69,7 @@ class Attention:
         cross: keys and values come from the encoder's states; `source` is their width, where it is not E.
         by_time: whoever looks inside the stack's layers sees [T, B, E].
         prompts: keys and values of the stack's own, before those of the tokens.
+        within: name of the runs of rows that a pass holds, within which alone rows see each other.
         placed: queries and keys, not values, read what stands beside the rows for their places
             (Carion et al. 2020, arXiv:2005.12872, appendix A.4); see `Vectors`.
     """
@@ -104,6 +105,7 @@ class Attention:
     by_time: bool = False
     prompts: Prompts | None = None
     placed: bool = False
+    within: str = ""
 
     def __post_init__(self) -> None:
         if self.gated and (self.fused or self.cross):
@@ -157,7 +159,8 @@ class Attention:
     def first_alone(self) -> bool:
         """Separate projections, nothing hidden, and no norms and no positions in the scores."""
         plain = isinstance(self.mask, Full) and not (self.fused or self.gated) and self.rotary is None
-        plain = plain and not (self.sinks or self.cross or self.placed) and self.warmth is None
+        plain = plain and not (self.sinks or self.cross or self.placed or self.within)
+        plain = plain and self.warmth is None
         return plain and self.qk_norm is None and self.score_bias is None
 
 

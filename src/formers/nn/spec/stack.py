@@ -13,6 +13,7 @@ from formers.nn.spec.attention import Attention, Disentangled
 from formers.nn.spec.layers import Layer
 from formers.nn.spec.mixers import FeedForward, Mixer
 from formers.nn.spec.scans import TimeMixing
+from formers.nn.spec.shown import Merged
 from formers.nn.spec.stems import Stem, Tokens
 from formers.nn.spec.values import Names, Norm, SlotSpec
 
@@ -163,7 +164,7 @@ class Stack:
     final_norm: Norm | None = None
     final_dropout: float = 0.0
     projected: int | None = None
-    pooler: int | Summary | Asked | None = None
+    pooler: int | Summary | Asked | Merged | None = None
     pooler_act: str = "tanh"
     sharing: Sharing | None = None
     beside: int = 0
@@ -281,6 +282,11 @@ class Stack:
         """The rotary rules of the layers, each once."""
         rules = (m.rotary for m in self.mixers if isinstance(m, Attention) and isinstance(m.rotary, Rotary))
         return tuple(dict.fromkeys(rules))
+
+    @cached_property
+    def axes(self) -> int:
+        """How many axes positions have; 0 where they are numbers."""
+        return max((len(rule.sections) for rule in self.rotaries), default=0)
 
     @cached_property
     def axial(self) -> Axial | None:

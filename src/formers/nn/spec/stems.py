@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from math import isqrt, prod
 from typing import Any, Literal
 
+from formers.nn.spec.shown import GridPatches
 from formers.nn.spec.values import Norm
 
 
@@ -559,7 +560,22 @@ class Bands(Waves):
     reads = "input_features"
 
 
-Stem = Tokens | Entities | Patches | GivenPatches | Overlapping | Frames | Queries | Vectors | Waves
+class ShownTokens(Tokens):
+    """Tokens, at some of which layers add what a model of pictures found at several depths."""
+
+
+Stem = (
+    Tokens
+    | Entities
+    | Patches
+    | GivenPatches
+    | GridPatches
+    | Overlapping
+    | Frames
+    | Queries
+    | Vectors
+    | Waves
+)
 
 
 def pair(size: object) -> tuple[int, int]:

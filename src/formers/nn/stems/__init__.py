@@ -14,6 +14,7 @@ from formers.nn.stems.films import FilmStem
 from formers.nn.stems.foreseen import ForeseenStem
 from formers.nn.stems.frames import FrameStem
 from formers.nn.stems.given_patches import GivenPatchStem
+from formers.nn.stems.grid_patches import GridPatchStem, ShownTokenStem
 from formers.nn.stems.integers import IntegerStem
 from formers.nn.stems.on_maps import MapRows
 from formers.nn.stems.overlapping import OverlappingStem
@@ -37,6 +38,7 @@ STEMS: dict[type[Any], type[Stem]] = {
     spec.Films: FilmStem,
     spec.Foreseen: ForeseenStem,
     spec.GivenPatches: GivenPatchStem,
+    spec.GridPatches: GridPatchStem,
     spec.IntegerTokens: IntegerStem,
     spec.Linked: LinkedStem,
     spec.OnMaps: MapRows,
@@ -46,6 +48,7 @@ STEMS: dict[type[Any], type[Stem]] = {
     spec.Preceded: PrecededStem,
     spec.Frames: FrameStem,
     spec.Queries: QueryStem,
+    spec.ShownTokens: ShownTokenStem,
     spec.SomePatches: SomePatchStem,
     spec.Spectrograms: SpectrogramStem,
     spec.Vectors: VectorStem,

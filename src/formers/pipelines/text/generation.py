@@ -308,12 +308,12 @@ class TextGenerationPipeline(WritingPipeline):
         options |= dict(tokenizer_encode_kwargs or {})
         if is_chat(prompt_text):
             options.pop("add_special_tokens", None)  # the template writes them
-            goes_on = _goes_on(prompt_text, continue_final_message)
+            open_ended = goes_on(prompt_text, continue_final_message)
             found = dict(
                 self.tokenizer.apply_chat_template(
                     list(prompt_text),
-                    add_generation_prompt=not goes_on,
-                    continue_final_message=goes_on,
+                    add_generation_prompt=not open_ended,
+                    continue_final_message=open_ended,
                     return_dict=True,
                     return_tensors="pt",
                     tools=tools,
@@ -435,7 +435,7 @@ class TextGenerationPipeline(WritingPipeline):
             text = self._decoded(sequence[length:], options)
             full = return_type is ReturnType.FULL_TEXT
             if full and is_chat(prompt):
-                records.append({"generated_text": _answered(prompt, text, continue_final_message)})
+                records.append({"generated_text": answered(prompt, text, continue_final_message)})
             else:
                 records.append({"generated_text": prompt + text if full else text})
         return records
@@ -457,14 +457,18 @@ def is_chat(item: Any) -> bool:
     return all(isinstance(one, Mapping) and "role" in one for one in item)
 
 
-def _goes_on(chat: Sequence[Mapping[str, Any]], told: bool | None) -> bool:
+def goes_on(chat: Sequence[Mapping[str, Any]], told: bool | None) -> bool:
     """Whether the last message is gone on with: where it is the assistant's, unless told otherwise."""
     return chat[-1]["role"] == "assistant" if told is None else told
 
 
-def _answered(chat: Sequence[Mapping[str, Any]], text: str, told: bool | None) -> list[dict[str, Any]]:
+def answered(chat: Sequence[Mapping[str, Any]], text: str, told: bool | None) -> list[dict[str, Any]]:
     """The chat with the answer as its last message, or behind what that held."""
     messages = [dict(message) for message in chat]
-    if _goes_on(chat, told):
-        return [*messages[:-1], {**messages[-1], "content": messages[-1]["content"] + text}]
-    return [*messages, {"role": "assistant", "content": text}]
+    if not goes_on(chat, told):
+        return [*messages, {"role": "assistant", "content": text}]
+    content = messages[-1]["content"]
+    if isinstance(content, str):
+        return [*messages[:-1], {**messages[-1], "content": content + text}]
+    grown = [*content[:-1], {**content[-1], "text": content[-1]["text"] + text}]
+    return [*messages[:-1], {**messages[-1], "content": grown}]

@@ -1,0 +1,38 @@
+"""What stands in a text for a picture, once it is known how large the model sees it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+
+def patches_of_one_size(processor: Any, made: Mapping[str, Any], index: int) -> str:
+    """A token for every patch of a picture, and for what the image model adds (its class token).
+
+    Raises:
+        ValueError: where nothing says how large patches are.
+    """
+    edge = processor.patch_size
+    if edge is None:
+        raise ValueError(
+            f"this {type(processor).__name__} does not know its image model's patches: set "
+            "processor.patch_size and processor.vision_feature_select_strategy as the model's config has them"
+        )
+    height, width = made["pixel_values"][index].shape[-2:]
+    count = (height // edge) * (width // edge) + processor.num_additional_image_tokens
+    if processor.vision_feature_select_strategy == "default":
+        count -= 1
+    return str(processor.image_token) * int(count)
+
+
+def blocks(processor: Any, made: Mapping[str, Any], index: int) -> str:
+    """A token for every block of patches."""
+    frames, down, across = (int(one) for one in made["image_grid_thw"][index])
+    count = frames * down * across // int(processor.image_processor.merge_size) ** 2
+    return str(processor.image_token) * count
+
+
+RULES: dict[str, Callable[[Any, Mapping[str, Any], int], str]] = {
+    "blocks": blocks,
+    "patches_of_one_size": patches_of_one_size,
+}

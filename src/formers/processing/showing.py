@@ -1,0 +1,198 @@
+"""Processors of texts that show pictures: for each stand as many tokens as the model sees."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from formers.core.notices import refuse_unknown
+from formers.processing.features import BatchFeature
+from formers.processing.image import OF_A_CALL
+from formers.processing.joined import ProcessorMixin
+from formers.processing.pairs import Shows
+from formers.processing.placeholders import RULES
+from formers.processing.reading import is_picture, listed
+from formers.tokenization.options import CALL_KEYWORDS
+
+Grown = list[tuple[int, int]]  # of a text: (end of what stood for a picture, characters that came)
+
+
+class ShowingProcessor(ProcessorMixin):
+    """Texts in which pictures are shown, and the pictures, to the inputs of a model that reads both.
+
+    Args:
+        *parts: an image processor, a tokenizer, and the settings of the family by place or by name.
+    """
+
+    def __init__(self, *parts: Any, **named: Any) -> None:
+        known = dict(self._shows().settings)
+        given = {**dict(zip((*self.attributes, *known), parts, strict=False)), **named}
+        for name, usual in known.items():
+            setattr(self, name, given.pop(name, usual))
+        super().__init__(**given)
+        for kind, usual in (("image", self._shows().image), ("video", self._shows().video)):
+            token = getattr(self.tokenizer, f"{kind}_token", None) or getattr(self, f"{kind}_token", usual)
+            if token:
+                setattr(self, f"{kind}_token", token)
+                setattr(self, f"{kind}_token_id", self.tokenizer.convert_tokens_to_ids(token))
+
+    @classmethod
+    def _shows(cls) -> Shows:
+        shows = None if cls.pair is None else cls.pair.shows
+        assert shows is not None
+        return shows
+
+    @property
+    def model_input_names(self) -> list[str]:
+        """Names of what a call may return."""
+        kinds = self._shows().kinds
+        return [*super().model_input_names, *([kinds] if kinds else [])]
+
+    # -- calls -------------------------------------------------------------------------------------
+
+    def __call__(
+        self, images: Any = None, text: Any = None, videos: Any = None, **options: Any
+    ) -> BatchFeature:
+        """Prepare texts and the pictures that they show.
+
+        Args:
+            images: the pictures in the order of the texts: one, a list, or a list for each text.
+            text: a text or a list of them, with `image_token` wherever a picture is shown.
+            videos: likewise films, for families that read them.
+            **options: keywords of the tokenizer and of the image processor, told apart by their names; or
+                those of one by themselves, `text_kwargs` and `images_kwargs`. `return_tensors` is for all.
+
+        Returns:
+            What the tokenizer gives, [B, T], and what the image processor gives.
+
+        Raises:
+            TypeError: for a keyword that nobody takes, or texts that are none.
+            ValueError: when texts show more or fewer pictures than are given, or are cut within one.
+        """
+        return self._made(images, text, videos, options)[0]
+
+    def _called(self, text: Any, call: dict[str, Any]) -> tuple[Any, list[Grown]]:
+        return self._made(call.pop("images", None), text, call.pop("videos", None), call)
+
+    def _made(
+        self, images: Any, text: Any, videos: Any, options: dict[str, Any]
+    ) -> tuple[BatchFeature, list[Grown]]:
+        if images is None and text is None and videos is None:
+            raise ValueError(f"{type(self).__name__} needs images=, text= or both")
+        if text is not None and any(is_picture(one) for one in listed(text)):
+            images, text = text, images  # older versions take the text first
+        if videos is not None:
+            raise ValueError(f"{type(self).__name__} prepares no films: pass their frames as images")
+        kinds = options.pop("return_mm_token_type_ids", bool(self._shows().kinds))
+        for_texts, for_pictures = self._told_apart(options)
+        texts = None if text is None else self._texts(text)
+        if texts is not None:
+            self._agree(texts, images, "image")
+        found, pieces = dict[str, Any](), list[str]()
+        if images is not None:
+            pictures = listed(images)
+            found |= self.image_processor(images, **for_pictures)
+            pieces = [self._piece(found, i) for i in range(len(pictures))] if texts is not None else []
+        else:
+            known = {*type(self.image_processor).known_settings(), *OF_A_CALL, *CALL_KEYWORDS}
+            refuse_unknown(for_pictures, known, type(self).__name__)
+        grown: list[Grown] = []
+        if texts is not None:
+            texts, grown = self._expanded(texts, iter(pieces), self.image_token if pieces else None)
+            encoded = dict(self.tokenizer(texts, **for_texts))
+            for name in self.pair.unread if self.pair is not None else ():
+                encoded.pop(name, None)
+            self._whole(texts, encoded["input_ids"])
+            if kinds:
+                encoded[self._shows().kinds or "mm_token_type_ids"] = self._kinds(encoded["input_ids"])
+            found = {**encoded, **found}
+        return BatchFeature(found, for_texts.get("return_tensors")), grown
+
+    def _texts(self, text: Any) -> list[str]:
+        texts = [text] if isinstance(text, str) else list(text)
+        if not all(isinstance(one, str) for one in texts):
+            raise TypeError("text is one text or a list of texts")
+        return texts
+
+    def _agree(self, texts: Sequence[str], shown: Any, kind: str) -> None:
+        """Refuse pictures that texts do not show, and texts that show more than there is."""
+        token = getattr(self, f"{kind}_token")
+        asked = [one.count(token) for one in texts]
+        if shown is None:
+            if any(asked):
+                raise ValueError(
+                    f"the texts show {sum(asked)} {kind}s by {token}, and none is given: pass {kind}s=, or "
+                    f"write no {token}"
+                )
+            return
+        if isinstance(shown, (list, tuple)) and len(shown) == len(texts) > 1:
+            for place, (one, count) in enumerate(zip(shown, asked, strict=True)):
+                given = len(listed(one)) if isinstance(one, (list, tuple)) else None
+                if given is not None and given != count:
+                    raise ValueError(
+                        f"text {place} shows {count} {kind}s by {token}, but {given} are given for it"
+                    )
+        given = len(listed(shown))
+        if sum(asked) != given:
+            raise ValueError(
+                f"the texts show {sum(asked)} {kind}s by {token}, but {given} are given: write {token} once "
+                "for each"
+            )
+
+    def _piece(self, found: Mapping[str, Any], index: int) -> str:
+        return RULES[self._shows().rule](self, found, index)
+
+    @staticmethod
+    def _expanded(
+        texts: list[str], pieces: Iterator[str], token: str | None
+    ) -> tuple[list[str], list[Grown]]:
+        """The texts with the pieces in place of the tokens."""
+        if token is None:
+            return texts, [[] for _ in texts]
+        made, grown = [], []
+        for one in texts:
+            parts, more, last = [], list[tuple[int, int]](), 0
+            for hit in re.finditer(re.escape(token), one):
+                piece = next(pieces)
+                parts += [one[last : hit.start()], piece]
+                more.append((hit.end(), len(piece) - len(token)))
+                last = hit.end()
+            made.append(type(one)("".join([*parts, one[last:]])))  # a whole conversation stays one
+            grown.append(more)
+        return made, grown
+
+    def _whole(self, texts: Sequence[str], rows: Any) -> None:
+        """Refuse rows that were cut within what stands for a picture."""
+        for text, row in zip(texts, rows, strict=True):
+            wanted, found = text.count(self.image_token), int(np.sum(np.asarray(row) == self.image_token_id))
+            if wanted != found:
+                raise ValueError(
+                    f"{wanted} tokens of a text stand for pictures, of which truncation left {found}: raise "
+                    "max_length, or leave truncation out"
+                )
+
+    def _kinds(self, rows: Any) -> Any:
+        """1 for every token that is of a picture, 2 for a film's: as the ids are given."""
+        films = getattr(self, "video_token_id", None)
+
+        def of(row: Any) -> Any:
+            ids = np.asarray(row)
+            kinds = (ids == self.image_token_id).astype(np.int64)
+            return kinds if films is None else kinds + 2 * (ids == films)
+
+        return [of(row).tolist() for row in rows]
+
+    # -- files -------------------------------------------------------------------------------------
+
+    @classmethod
+    def _own_settings(cls, said: Mapping[str, Any], options: dict[str, Any]) -> dict[str, Any]:
+        settings = cls._shows().settings
+        found = {name: said[name] for name in settings if name in said}
+        return {**found, **{name: options.pop(name) for name in settings if name in options}}
+
+    def to_dict(self) -> dict[str, Any]:
+        """The settings of the parts and its own, and the name of the class; tokenizers have own files."""
+        return {**super().to_dict(), **{name: getattr(self, name) for name in self._shows().settings}}
