@@ -994,6 +994,9 @@ def images(config: Any, seed: int = 1) -> dict[str, Any]:
     whole = config
     config = getattr(config, "vision_config", None) or getattr(config, "backbone_config", None) or config
     config = getattr(config, "encoder", config)
+    if hasattr(config, "visual_embed"):
+        size = (config.num_channels, config.input_size, config.input_size)
+        return {"pixel_values": torch.randn(4, *size, generator=generator)} if config.visual_embed else {}
     if not hasattr(config, "image_size"):  # pictures of any size are read
         channels = getattr(config, "num_channels", 3)
         return {"pixel_values": torch.randn(4, channels, 64, 80, generator=generator)}

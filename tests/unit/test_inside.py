@@ -240,6 +240,11 @@ _OTHERS["donut-swin"] = {name: value for name, value in _OTHERS["swin"].items() 
 _OTHERS["git_vision_model"] = _IMAGE
 _OTHERS["git"] = {**_BERT, "vision_config": _IMAGE}
 _OTHERS["vilt"] = {**_BERT, **_IMAGE, "num_images": 1}
+_OTHERS["layoutlmv3"] = {
+    **{key: value for key, value in _BERT.items() if key != "hidden_size"},
+    **{"hidden_size": 24, "num_attention_heads": 2, "coordinate_size": 5, "shape_size": 2},
+    **{"input_size": 12, "patch_size": 4},
+}
 _OTHERS["trocr"] = {**_OTHERS["bart"], "pad_token_id": 0}
 _OTHERS["vision-encoder-decoder"] = {
     "encoder": {"model_type": "vit", **_IMAGE},

@@ -94,6 +94,7 @@ FAMILIES: dict[str, tuple[str, str]] = {
     "jetmoe": ("jetmoe", "JetMoe"),
     "jina_embeddings_v3": ("jina_embeddings_v3", "JinaEmbeddingsV3"),
     "layoutlm": ("layoutlm", "LayoutLM"),
+    "layoutlmv3": ("layoutlmv3", "LayoutLMv3"),
     "led": ("led", "LED"),
     "lfm2": ("lfm2", "Lfm2"),
     "llama": ("llama", "Llama"),

@@ -433,7 +433,7 @@ _WIDER: dict[str, tuple[tuple[str, ...], str]] = {
         TASKS["pretraining"].says,
     ),
     "AutoModelForQuestionAnswering": (
-        ("question_answering", "question_spans", "answers_after_question"),
+        ("question_answering", "question_spans", "answers_after_question", "document_question_answering"),
         TASKS["question_answering"].says,
     ),
     "AutoModelForImageTextToText": (

@@ -16,6 +16,7 @@ from formers.nn.stems.frames import FrameStem
 from formers.nn.stems.given_patches import GivenPatchStem
 from formers.nn.stems.integers import IntegerStem
 from formers.nn.stems.overlapping import OverlappingStem
+from formers.nn.stems.paged import PagedStem
 from formers.nn.stems.patches import PatchStem
 from formers.nn.stems.pictured import PicturedStem
 from formers.nn.stems.preceded import PrecededStem
@@ -38,6 +39,7 @@ STEMS: dict[type[Any], type[Stem]] = {
     spec.IntegerTokens: IntegerStem,
     spec.Linked: LinkedStem,
     spec.Overlapping: OverlappingStem,
+    spec.Paged: PagedStem,
     spec.Patches: PatchStem,
     spec.Pictured: PicturedStem,
     spec.Preceded: PrecededStem,
