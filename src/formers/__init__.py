@@ -120,6 +120,7 @@ _TABLE: dict[str, tuple[str, ...]] = {
     ),
     "formers.processing.audio_reading": ("load_audio",),
     "formers.processing.audio_spectra": PROCESSING["audio_spectra"],
+    "formers.processing.documents": ("load_pages",),
     "formers.processing.reading": ("ImageInput", "load_image"),
     "formers.processing.recipes": (
         *("IMAGENET_DEFAULT_MEAN", "IMAGENET_DEFAULT_STD", "IMAGENET_STANDARD_MEAN", "IMAGENET_STANDARD_STD"),

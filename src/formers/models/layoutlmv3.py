@@ -89,7 +89,7 @@ def stack(c: LayoutLMv3Config) -> spec.Stack:
     """
     if 4 * c.coordinate_size + 2 * c.shape_size != c.hidden_size:
         raise ValueError(
-            f"a box has four edges of coordinate_size={c.coordinate_size} features, and a height and a width of "
+            f"a box has four edges of coordinate_size={c.coordinate_size} features, and height and width of "
             f"shape_size={c.shape_size}, which must make hidden_size={c.hidden_size} together"
         )
     norm, size, patch = spec.Norm("layer", c.layer_norm_eps), spec.pair(c.input_size), spec.pair(c.patch_size)

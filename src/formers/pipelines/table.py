@@ -132,7 +132,10 @@ TASKS = (
         "formers.pipelines.image.documents:DocumentQuestionAnsweringPipeline",
         model_classes=("AutoModelForDocumentQuestionAnswering", "AutoModelForVision2Seq"),
         default=("impira/layoutlm-document-qa", "beed3c4"),
-        heads=("LayoutLMForQuestionAnswering", "VisionEncoderDecoderModel"),
+        heads=(
+            *("LayoutLMForQuestionAnswering", "LayoutLMv3ForQuestionAnswering"),
+            "VisionEncoderDecoderModel",
+        ),
         kind="multimodal",
     ),
     Task(

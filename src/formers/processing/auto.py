@@ -15,6 +15,7 @@ from formers.processing.audio_recipes import RECIPES as SOUND_RECIPES
 from formers.processing.films import FilmImageProcessor
 from formers.processing.image import BaseImageProcessor
 from formers.processing.objects import ObjectImageProcessor
+from formers.processing.pages import PageImageProcessor
 from formers.processing.patches import PatchImageProcessor
 from formers.processing.pointed import PointedImageProcessor
 from formers.processing.recipes import CLASSES, MODEL_TYPES, RECIPES
@@ -36,6 +37,7 @@ def _class_of(family: str) -> type[BaseImageProcessor]:
         own["model_input_names"] = ["pixel_values", "pixel_mask"]
     base = ObjectImageProcessor if recipe.objects else BaseImageProcessor
     base = PatchImageProcessor if recipe.fit == "patches" else base
+    base = PageImageProcessor if "apply_ocr" in recipe.settings else base
     base = FilmImageProcessor if recipe.films else base
     base = PointedImageProcessor if recipe.pointed else base
     return type(name, (base,), {"recipe": recipe, "__doc__": says, **own})

@@ -22,7 +22,7 @@ from formers.tokenization.classes import SETTINGS, TOLERATED
 from formers.tokenization.options import CALL_KEYWORDS
 
 _TEXT = {name for name in CALL_KEYWORDS if not name.startswith("text")}
-_SORTED = ("text_kwargs", "images_kwargs", "common_kwargs")
+SORTED = ("text_kwargs", "images_kwargs", "common_kwargs")
 
 
 class ProcessorMixin(Saving):
@@ -127,7 +127,7 @@ class ProcessorMixin(Saving):
 
     def _told_apart(self, options: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
         """Keywords of the tokenizer, and of the image processor."""
-        given = [dict(options.pop(name, None) or {}) for name in _SORTED]
+        given = [dict(options.pop(name, None) or {}) for name in SORTED]
         options = {**given[2], **options}
         both = {name: options.pop(name) for name in ("return_tensors",) if name in options}
         texts = {name: options.pop(name) for name in [*options] if name in _TEXT}

@@ -30,6 +30,7 @@ class Pair:
         beside: keywords of the tokenizer's call where pictures are given too.
         sounds: it prepares sounds in place of pictures.
         pointed: no texts are read, but what is pointed at.
+        pages: it prepares words in boxes; `picture` is the name under which models read the page's picture.
     """
 
     images: str
@@ -44,6 +45,8 @@ class Pair:
     fields: bool = False
     sounds: bool = False
     pointed: bool = False
+    pages: bool = False
+    picture: str = "pixel_values"
 
 
 PAIRS: dict[str, Pair] = {
@@ -61,6 +64,9 @@ PAIRS: dict[str, Pair] = {
         fields=True,
     ),
     "Git": Pair("CLIP", ("git",)),
+    "LayoutLMv2": Pair("LayoutLMv2", ("layoutlmv2",), pages=True, picture="image"),
+    "LayoutLMv3": Pair("LayoutLMv3", ("layoutlmv3",), pages=True),
+    "LayoutXLM": Pair("LayoutLMv2", ("layoutxlm",), pages=True, picture="image"),
     "OwlViT": Pair("OwlViT", ("owlvit",), {**_LONGEST, **_TENSORS}, _TENSORS, queries=True, shown=_QUERIES),
     "Owlv2": Pair("Owlv2", ("owlv2",), {**_LONGEST, **_ARRAYS}, _ARRAYS, queries=True, shown=_QUERIES),
     "Sam": Pair("Sam", ("sam",), pointed=True),

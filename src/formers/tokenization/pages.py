@@ -19,8 +19,8 @@ class PageMethods:
     """What the tokenizers of LayoutLMv2, LayoutLMv3 and LayoutXLM have (arXiv:2012.14740).
 
     Attributes:
-        cls_token_box: where the first token stands; likewise `sep_token_box` and `pad_token_box`, which is the
-            box of a question's tokens too.
+        cls_token_box: where the first token stands; likewise `sep_token_box` and `pad_token_box`, which is
+            the box of a question's tokens too.
         pad_token_label: the label of tokens that have none.
         only_label_first_subword: a word's first token alone has its label.
     """
@@ -151,21 +151,21 @@ def _check(pages: list[Any], placed: Any, boxes: Any) -> None:
     for words in pages:
         if not isinstance(words, (list, tuple)) or not all(isinstance(word, str) for word in words):
             raise TypeError(
-                "the words of a page are a list of texts (a question stands in text=, the words in text_pair=), "
-                f"not {type(words).__name__}"
+                "the words of a page are a list of texts (a question stands in text=, the words in "
+                f"text_pair=), not {type(words).__name__}"
             )
     if boxes is None:
         raise ValueError("words of a page stand in boxes: pass boxes=, one for each word")
     placed = placed if isinstance(placed, list) else [*placed]
-    if [len(page) for page in pages] != [len(one) for one in placed]:
+    counts = [len(page) for page in pages], [len(one) for one in placed]
+    if counts[0] != counts[1]:
         raise ValueError(
-            f"there are {[len(page) for page in pages]} words on the pages, and {[len(one) for one in placed]} "
-            f"boxes: pass one for each word"
+            f"there are {counts[0]} words on the pages, and {counts[1]} boxes: pass one for each word"
         )
     for page, one in zip(pages, placed, strict=True):
         for word, box in zip(page, one, strict=True):
             if not hasattr(box, "__len__") or not _is_box(box):
                 raise ValueError(
-                    f"the box of {word!r} is {box!r}: boxes are left, top, right, bottom in thousandths of the "
-                    f"page, 0 to {_EDGE}"
+                    f"the box of {word!r} is {box!r}: boxes are left, top, right, bottom in thousandths of "
+                    f"the page, 0 to {_EDGE}"
                 )

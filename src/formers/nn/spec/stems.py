@@ -56,8 +56,8 @@ class Tokens:
     is computed its rows are zero if `hides_padding`. A linear layer `projects` the tokens alone (of
     `table_width`; three at a time, each between its neighbours, if `trigrams`), or the normed sum. With
     `boxes`, the number of coordinates, every token has a box on its page, whose edges, height and width are
-    looked up: vectors of E features are summed, those of `box_widths` (of an edge, and of height and width) stand
-    side by side, where sizes are at least 0 and at most 1023.
+    looked up: vectors of E features are summed, those of `box_widths` (of an edge, and of height and width)
+    stand side by side, where sizes are at least 0 and at most 1023.
     With `erased`, a token and a share, that token's vectors are zero, and the others make up for its share of
     the row, beyond that which it had in training.
     With `kinds` a token has several types, [.., kinds]; the second is its column in a table, the third its
