@@ -48,9 +48,25 @@ _PAGE = {
     **{"input_size": 12, "patch_size": 4, "max_2d_position_embeddings": 1024},
     **{"rel_pos_bins": 8, "max_rel_pos": 6, "rel_2d_pos_bins": 12, "max_rel_2d_pos": 40},
 }
+_BLIP_TEXT = {
+    **{"hidden_size": 24, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 20},
+    **{"vocab_size": 101, "max_position_embeddings": 20, "encoder_hidden_size": 24, "pad_token_id": 0},
+    **{"bos_token_id": 1, "sep_token_id": 3},
+}
+_BLIP_IMAGE = {
+    **{"hidden_size": 24, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 20},
+    **{"image_size": 12, "patch_size": 4, "initializer_range": 0.02},
+}
+_BLIP = {
+    **{"text_config": _BLIP_TEXT, "vision_config": _BLIP_IMAGE, "projection_dim": 12},
+    "image_text_hidden_size": 8,
+}
 _JOINT = {"pad_token_id": 0, "eos_token_id": 2, "decoder_start_token_id": 1}
 # model_type -> shapes, see `shapes.py`; MORE are those of the whole grid alone
 SHAPES: dict[str, dict[str, dict[str, Any]]] = {
+    "blip": {"plain": _BLIP},
+    "blip_text_model": {"plain": _BLIP_TEXT},
+    "blip_vision_model": {"plain": _BLIP_IMAGE},
     "donut-swin": {"windows that are moved, and one": _DONUT},
     "git": {"plain": _GIT},
     "git_vision_model": {"plain": _SEEN},

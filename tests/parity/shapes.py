@@ -1003,7 +1003,11 @@ def images(config: Any, seed: int = 1) -> dict[str, Any]:
     size = config.image_size if isinstance(config.image_size, (list, tuple)) else [config.image_size] * 2
     count = getattr(whole, "num_image_with_embedding", None) or getattr(config, "num_frames", None)
     frames = () if count is None else (count,)
-    return {"pixel_values": torch.randn(4, *frames, config.num_channels, *size, generator=generator)}
+    return {
+        "pixel_values": torch.randn(
+            4, *frames, getattr(config, "num_channels", 3), *size, generator=generator
+        )
+    }
 
 
 def inputs_of(model: Any, **options: Any) -> dict[str, Any]:
@@ -1066,6 +1070,9 @@ def inputs_of(model: Any, **options: Any) -> dict[str, Any]:
         seen |= entities(type(model).__name__, config.entity_vocab_size)
     if "lang_ids" in names and ids.dim() == 2:  # the reference takes none for every choice
         seen["lang_ids"] = torch.tensor([0, 1, 1, 0])
+    if type(model).__name__ == "BlipForQuestionAnswering":  # which writes answers
+        mask.fill_(1)  # the reference's answers see the padding of questions
+        seen["decoder_input_ids"] = ids[:, 1:6]
     if "bbox" in names:
         corners = torch.randint(0, config.max_2d_position_embeddings // 2, (*ids.shape, 2))
         seen["bbox"] = torch.cat((corners, corners * 2), dim=-1)
@@ -1206,7 +1213,10 @@ def labels(class_name: str, inputs: dict[str, Any]) -> dict[str, Any]:
         return {"interpolate_pos_encoding": False}
     if "decoder_input_ids" in inputs:
         return {"labels": inputs["decoder_input_ids"].clone().index_fill(1, torch.tensor([2]), -100)}
+    if class_name == "BlipForImageTextRetrieval":  # without a loss
+        return {}
     if class_name in (
+        "BlipModel",
         "ChineseCLIPModel",
         "CLIPModel",
         "CLIPSegModel",

@@ -15,6 +15,7 @@ from torch.func import functional_call, grad, jvp, stack_module_state, vmap
 from torch.utils.flop_counter import FlopCounterMode
 
 import formers
+from formers.assemblies.described import Described
 from formers.assemblies.dual import Dual
 from formers.assemblies.pictured import Pictured
 from formers.models.classes import class_of, endings
@@ -240,6 +241,12 @@ _OTHERS["donut-swin"] = {name: value for name, value in _OTHERS["swin"].items() 
 _OTHERS["git_vision_model"] = _IMAGE
 _OTHERS["git"] = {**_BERT, "vision_config": _IMAGE}
 _OTHERS["vilt"] = {**_BERT, **_IMAGE, "num_images": 1}
+_OTHERS["blip_vision_model"] = _IMAGE
+_OTHERS["blip_text_model"] = {**_BERT, "encoder_hidden_size": 32}
+_OTHERS["blip"] = {
+    "text_config": _OTHERS["blip_text_model"],
+    "vision_config": {**_IMAGE, "hidden_size": 32},
+}
 _OTHERS["layoutlmv3"] = {
     **{key: value for key, value in _BERT.items() if key != "hidden_size"},
     **{"hidden_size": 24, "num_attention_heads": 2, "coordinate_size": 5, "shape_size": 2},
@@ -640,7 +647,7 @@ def _given(made: Any) -> dict[str, Tensor]:
             text["entity_position_ids"] = torch.ones(2, 2, 1, dtype=torch.long)
         if "MultipleChoice" in type(made).__name__:
             text = {name: t[:, None] for name, t in text.items()}
-        compared = isinstance(made._assembly, (Dual, Pictured))
+        compared = isinstance(made._assembly, (Described, Dual, Pictured))
         images = {"pixel_values": torch.randn(2, 3, 12, 12)} if compared else {}
         if "spatial_shapes" in names:
             images = {"pixel_values": torch.randn(2, 6, 48), "spatial_shapes": torch.tensor([[2, 3], [1, 4]])}

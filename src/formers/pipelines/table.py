@@ -116,7 +116,7 @@ TASKS = (
         model_classes=("AutoModelForVisualQuestionAnswering",),
         default=("dandelin/vilt-b32-finetuned-vqa", "d0a1f6a"),
         aliases=("vqa",),
-        heads=("ViltForQuestionAnswering",),
+        heads=("ViltForQuestionAnswering", "BlipForQuestionAnswering"),
         kind="multimodal",
     ),
     Task(  # before text generation, whose heads end alike
@@ -124,7 +124,7 @@ TASKS = (
         "formers.pipelines.image.captions:ImageToTextPipeline",
         model_classes=("AutoModelForVision2Seq",),
         default=("ydshieh/vit-gpt2-coco-en", "5bebf1e"),
-        heads=("GitForCausalLM", "VisionEncoderDecoderModel"),
+        heads=("BlipForConditionalGeneration", "GitForCausalLM", "VisionEncoderDecoderModel"),
         kind="multimodal",
     ),
     Task(  # before question answering too, and behind image-to-text, which is asked of models of both

@@ -150,6 +150,26 @@ TASKS: dict[str, Task] = {
             shifts=True,
         ),
         Task(
+            "described_answers",
+            ("described", "Answers"),
+            "",
+            "Answer questions about pictures in words.",
+            "visual-question-answering",
+        ),
+        Task(
+            "described_captions",
+            ("described", "Captions"),
+            "",
+            "Write about pictures.",
+            "image-to-text",
+        ),
+        Task(
+            "described_matches",
+            ("described", "Matches"),
+            "",
+            "Judge how well texts fit pictures.",
+        ),
+        Task(
             "joined_captions",
             ("joined", "JoinedGeneration"),
             "",
@@ -437,12 +457,16 @@ _WIDER: dict[str, tuple[tuple[str, ...], str]] = {
         TASKS["question_answering"].says,
     ),
     "AutoModelForImageTextToText": (
-        ("image_text_to_text", "joined_captions", "captions"),
+        ("image_text_to_text", "joined_captions", "captions", "described_captions"),
         TASKS["image_text_to_text"].says,
     ),
     "AutoModelForVision2Seq": (
-        ("image_text_to_text", "joined_captions", "captions"),
+        ("image_text_to_text", "joined_captions", "captions", "described_captions"),
         "The older name: turn an image, or an image and a text, into text.",
+    ),
+    "AutoModelForVisualQuestionAnswering": (
+        ("visual_question_answering", "described_answers"),
+        TASKS["visual_question_answering"].says,
     ),
     "AutoModelForUniversalSegmentation": (("object_segmentation",), TASKS["object_segmentation"].says),
     "AutoModelWithLMHead": (

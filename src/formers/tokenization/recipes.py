@@ -89,6 +89,8 @@ _BERT = Recipe(
     model_types=(
         *(
             "bert",
+            "blip",
+            "blip_text_model",
             "chinese_clip",
             "chinese_clip_text_model",
             "convbert",
