@@ -61,6 +61,14 @@ _BLIP = {
     **{"text_config": _BLIP_TEXT, "vision_config": _BLIP_IMAGE, "projection_dim": 12},
     "image_text_hidden_size": 8,
 }
+_PAIR = {
+    "vision_config": {**_VIT, "num_hidden_layers": 1},
+    "text_config": {
+        **{"model_type": "bert", "hidden_size": 24, "num_hidden_layers": 1, "num_attention_heads": 2},
+        **{"intermediate_size": 20, "vocab_size": 101, "max_position_embeddings": 20},
+        **{"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0},
+    },
+}
 _JOINT = {"pad_token_id": 0, "eos_token_id": 2, "decoder_start_token_id": 1}
 # model_type -> shapes, see `shapes.py`; MORE are those of the whole grid alone
 SHAPES: dict[str, dict[str, dict[str, Any]]] = {
@@ -80,6 +88,7 @@ SHAPES: dict[str, dict[str, dict[str, Any]]] = {
             **_JOINT,
         },
     },
+    "vision-text-dual-encoder": {"ViT and BERT": {**_PAIR, "projection_dim": 12}},
 }
 # nodes that stand in the reference around all of a model
 HELD = {"git_vision_model": "vision_model."}
@@ -103,6 +112,12 @@ MORE: dict[str, dict[str, dict[str, Any]]] = {
         "relu, no biases, three kinds": {
             **_VILT,
             **{"qkv_bias": False, "hidden_act": "relu", "modality_type_vocab_size": 3, "patch_size": 6},
+        }
+    },
+    "vision-text-dual-encoder": {
+        "CLIP's image tower": {
+            **{**_PAIR, "vision_config": {**_SEEN, "model_type": "clip_vision_model"}},
+            "projection_dim": 8,
         }
     },
     "vision-encoder-decoder": {

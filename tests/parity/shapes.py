@@ -1224,6 +1224,7 @@ def labels(class_name: str, inputs: dict[str, Any]) -> dict[str, Any]:
         "OwlViTModel",
         "Siglip2Model",
         "SiglipModel",
+        "VisionTextDualEncoderModel",
     ):
         return {"return_loss": True}
     if class_name == "CLIPSegForImageSegmentation":

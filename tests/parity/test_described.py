@@ -108,3 +108,59 @@ def test_models_that_cannot_be_joined_are_refused() -> None:
     deaf = formers.BlipConfig(text_config={**text, "is_decoder": False}, vision_config=narrow)
     with pytest.raises(ValueError, match="without cross attention"):
         formers.BlipForConditionalGeneration(deaf)
+
+
+@torch.no_grad()
+def test_two_models_that_were_trained_apart_are_compared(tmp_path: Path) -> None:
+    """As the documentation has it: two checkpoints, a processor, and the pair saved and loaded again."""
+    pair = SHAPES["vision-text-dual-encoder"]["ViT and BERT"]
+    torch.manual_seed(0)
+    vision = transformers.ViTModel(transformers.ViTConfig(**{**pair["vision_config"], "num_channels": 3}))
+    text = transformers.BertModel(
+        transformers.BertConfig(**{**pair["text_config"], "vocab_size": len(WORDS)})
+    )
+    vision.save_pretrained(tmp_path / "vit")
+    text.save_pretrained(tmp_path / "bert")
+    ours = formers.VisionTextDualEncoderModel.from_vision_text_pretrained(
+        tmp_path / "vit", tmp_path / "bert", projection_dim=12
+    )
+    images = formers.ViTImageProcessor(size={"height": 12, "width": 12})
+    words(tmp_path / "pair")
+    tokenizer = formers.AutoTokenizer.from_pretrained(tmp_path / "pair")
+    formers.VisionTextDualEncoderProcessor(images, tokenizer).save_pretrained(tmp_path / "pair")
+    ours.save_pretrained(tmp_path / "pair")
+    inputs = formers.AutoProcessor.from_pretrained(tmp_path / "pair")(
+        text=["w3 w4", "w5"], images=GIVEN, return_tensors="pt", padding=True
+    )
+    theirs = transformers.VisionTextDualEncoderModel.from_pretrained(tmp_path / "pair").eval()
+    expected, found = (one(**inputs, return_loss=False).logits_per_image for one in (theirs, ours))
+    assert found.shape == (3, 2)
+    assert torch.allclose(found, expected, atol=1e-5)
+    parts = {"vision_model": ours.vision_model, "text_model": ours.text_model}
+    again = formers.VisionTextDualEncoderModel.from_vision_text_pretrained(**parts)
+    assert again.config.projection_dim == 512
+    assert again.vision_model is ours.vision_model
+    assert formers.VisionTextDualEncoderModel(**parts).text_model is ours.text_model
+    with pytest.raises(ValueError, match="give text_model_name_or_path, or text_model"):
+        formers.VisionTextDualEncoderModel.from_vision_text_pretrained(tmp_path / "vit")
+    with pytest.raises(ValueError, match="takes a config, or a vision_model and a text_model"):
+        formers.VisionTextDualEncoderModel(vision_model=ours.vision_model)
+
+
+@torch.no_grad()
+def test_the_image_tower_of_a_pair_is_taken(tmp_path: Path) -> None:
+    config = formers.CLIPConfig(
+        text_config={
+            **SHAPES["vision-text-dual-encoder"]["ViT and BERT"]["text_config"],
+            "model_type": "clip",
+        },
+        vision_config=SHAPES["blip"]["plain"]["vision_config"],
+    )
+    clip = formers.CLIPModel(config).eval()
+    clip.save_pretrained(tmp_path)
+    ours = formers.VisionTextDualEncoderModel.from_vision_text_pretrained(
+        tmp_path, text_model=clip.text_model
+    )
+    pixels = torch.randn(1, 3, 12, 12)
+    found, expected = (one(pixels).pooler_output for one in (ours.vision_model, clip.vision_model))
+    assert torch.equal(found, expected)

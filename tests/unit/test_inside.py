@@ -257,6 +257,10 @@ _OTHERS["vision-encoder-decoder"] = {
     "encoder": {"model_type": "vit", **_IMAGE},
     "decoder": _OTHERS["encoder-decoder"]["decoder"],
 }
+_OTHERS["vision-text-dual-encoder"] = {
+    "vision_config": {"model_type": "vit", **_IMAGE},
+    "text_config": {"model_type": "bert", **_BERT},
+}
 MORE = {"t5": {"decoder_input_ids": FULL}, "bart": {"decoder_input_ids": FULL}}
 
 

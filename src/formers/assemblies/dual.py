@@ -88,11 +88,9 @@ class Dual(Composite):
         """One of the `parts`, or one tower."""
         return self._others[part] if part in self._others else super().alone(part, config_class)
 
-    def place(
-        self, model: PreTrainedModel, config: Any, pooler: bool | None = None, masked: bool = False
-    ) -> None:
+    def join(self, model: PreTrainedModel, config: Any, parts: Mapping[str, Any]) -> None:
         """Register the towers, their projections and the scale."""
-        super().place(model, config, pooler, masked)
+        super().join(model, config, parts)
         s = self.shared(config)
         for role, path, name in (("text_out", s.text, self.text), ("image_out", s.image, self.image)):
             width = self.stack(config, name).width

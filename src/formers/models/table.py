@@ -197,6 +197,7 @@ FAMILIES: dict[str, tuple[str, str]] = {
     "videomae": ("videomae", "VideoMAE"),
     "vilt": ("vilt", "Vilt"),
     "vision-encoder-decoder": ("vision_encoder_decoder", "VisionEncoderDecoder"),
+    "vision-text-dual-encoder": ("vision_text_dual_encoder", "VisionTextDualEncoder"),
     "vit": ("vit", "ViT"),
     "vit_mae": ("vit_mae", "ViTMAE"),
     "vit_msn": ("vit_msn", "ViTMSN"),

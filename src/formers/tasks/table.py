@@ -177,6 +177,13 @@ TASKS: dict[str, Task] = {
             "image-to-text",
         ),
         Task(
+            "joined_towers",
+            ("zero_shot", "JoinedTowers"),
+            "",
+            "Compare images with texts, by two models.",
+            "zero-shot-image-classification",
+        ),
+        Task(
             "joined_generation",
             ("joined", "JoinedGeneration"),
             "",
