@@ -110,6 +110,7 @@ def encoders_and_decoders(folder: Path, only: Container[str], chosen: Choice = l
                 ours = getattr(formers, name).from_pretrained(folder)
                 inputs = shapes.inputs_of(ours)
                 padded = "attention_mask" in inputs and not shapes.lets_padding_in(ours)
+                padded = padded and "decoder_input_ids" not in inputs  # whose places are told by another mask
                 left = shapes.inputs_of(ours, sided="left") if padded else None
                 yield Case(model_type, name, theirs, ours, inputs, shapes.labels(name, inputs), left)
 

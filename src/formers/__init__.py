@@ -122,6 +122,7 @@ _TABLE: dict[str, tuple[str, ...]] = {
     "formers.processing.audio.live": PROCESSING["audio.live"],
     "formers.processing.audio.reading": ("load_audio",),
     "formers.processing.audio.spectra": PROCESSING["audio.spectra"],
+    "formers.processing.documents": ("load_pages",),
     "formers.processing.keywords": PROCESSING["keywords"],
     "formers.processing.kinds": PROCESSING["kinds"],
     "formers.processing.reading": ("ImageInput", "load_image"),

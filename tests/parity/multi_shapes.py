@@ -42,12 +42,43 @@ _GIT = {
     **{"eos_token_id": 2, "vision_config": _SEEN},
 }
 _VILT = {**_SEEN, "hidden_size": 24, "vocab_size": 101, "max_position_embeddings": 20, "num_images": 1}
+_PAGE = {
+    **{"hidden_size": 24, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 20},
+    **{"vocab_size": 101, "max_position_embeddings": 20, "coordinate_size": 5, "shape_size": 2},
+    **{"input_size": 12, "patch_size": 4, "max_2d_position_embeddings": 1024},
+    **{"rel_pos_bins": 8, "max_rel_pos": 6, "rel_2d_pos_bins": 12, "max_rel_2d_pos": 40},
+}
+_BLIP_TEXT = {
+    **{"hidden_size": 24, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 20},
+    **{"vocab_size": 101, "max_position_embeddings": 20, "encoder_hidden_size": 24, "pad_token_id": 0},
+    **{"bos_token_id": 1, "sep_token_id": 3},
+}
+_BLIP_IMAGE = {
+    **{"hidden_size": 24, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 20},
+    **{"image_size": 12, "patch_size": 4, "initializer_range": 0.02},
+}
+_BLIP = {
+    **{"text_config": _BLIP_TEXT, "vision_config": _BLIP_IMAGE, "projection_dim": 12},
+    "image_text_hidden_size": 8,
+}
+_PAIR = {
+    "vision_config": {**_VIT, "num_hidden_layers": 1},
+    "text_config": {
+        **{"model_type": "bert", "hidden_size": 24, "num_hidden_layers": 1, "num_attention_heads": 2},
+        **{"intermediate_size": 20, "vocab_size": 101, "max_position_embeddings": 20},
+        **{"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0},
+    },
+}
 _JOINT = {"pad_token_id": 0, "eos_token_id": 2, "decoder_start_token_id": 1}
 # model_type -> shapes, see `shapes.py`; MORE are those of the whole grid alone
 SHAPES: dict[str, dict[str, dict[str, Any]]] = {
+    "blip": {"plain": _BLIP},
+    "blip_text_model": {"plain": _BLIP_TEXT},
+    "blip_vision_model": {"plain": _BLIP_IMAGE},
     "donut-swin": {"windows that are moved, and one": _DONUT},
     "git": {"plain": _GIT},
     "git_vision_model": {"plain": _SEEN},
+    "layoutlmv3": {"words, boxes and a page": _PAGE},
     "trocr": {"of other states": _TROCR},
     "vilt": {"plain": _VILT},
     "vision-encoder-decoder": {
@@ -57,6 +88,7 @@ SHAPES: dict[str, dict[str, dict[str, Any]]] = {
             **_JOINT,
         },
     },
+    "vision-text-dual-encoder": {"ViT and BERT": {**_PAIR, "projection_dim": 12}},
 }
 # nodes that stand in the reference around all of a model
 HELD = {"git_vision_model": "vision_model."}
@@ -64,6 +96,11 @@ MORE: dict[str, dict[str, dict[str, Any]]] = {
     "donut-swin": {"cut windows, no bias": {**_DONUT, "image_size": 10, "window_size": 2, "qkv_bias": False}},
     "git": {"tied, of films": {**_GIT, "tie_word_embeddings": True, "num_image_with_embedding": 3}},
     "git_vision_model": {"fine patches, gelu": {**_SEEN, "patch_size": 3, "hidden_act": "gelu"}},
+    "layoutlmv3": {
+        "no biases of boxes, relu": {**_PAGE, "has_spatial_attention_bias": False, "hidden_act": "relu"},
+        "no biases of order": {**_PAGE, "has_relative_attention_bias": False},
+        "no page": {**_PAGE, "visual_embed": False},
+    },
     "trocr": {
         "sinusoids, no norm, scaled": {
             **_TROCR,
@@ -75,6 +112,12 @@ MORE: dict[str, dict[str, dict[str, Any]]] = {
         "relu, no biases, three kinds": {
             **_VILT,
             **{"qkv_bias": False, "hidden_act": "relu", "modality_type_vocab_size": 3, "patch_size": 6},
+        }
+    },
+    "vision-text-dual-encoder": {
+        "CLIP's image tower": {
+            **{**_PAIR, "vision_config": {**_SEEN, "model_type": "clip_vision_model"}},
+            "projection_dim": 8,
         }
     },
     "vision-encoder-decoder": {

@@ -1007,6 +1007,9 @@ def images(config: Any, seed: int = 1) -> dict[str, Any]:
     whole = config
     config = getattr(config, "vision_config", None) or getattr(config, "backbone_config", None) or config
     config = getattr(config, "encoder", config)
+    if hasattr(config, "visual_embed"):
+        size = (config.num_channels, config.input_size, config.input_size)
+        return {"pixel_values": torch.randn(4, *size, generator=generator)} if config.visual_embed else {}
     if not hasattr(config, "image_size"):  # pictures of any size are read
         channels = getattr(config, "num_channels", 3)
         pair = (2,) if hasattr(whole, "keypoint_detector_config") else ()
@@ -1014,7 +1017,11 @@ def images(config: Any, seed: int = 1) -> dict[str, Any]:
     size = config.image_size if isinstance(config.image_size, (list, tuple)) else [config.image_size] * 2
     count = getattr(whole, "num_image_with_embedding", None) or getattr(config, "num_frames", None)
     frames = () if count is None else (count,)
-    return {"pixel_values": torch.randn(4, *frames, config.num_channels, *size, generator=generator)}
+    return {
+        "pixel_values": torch.randn(
+            4, *frames, getattr(config, "num_channels", 3), *size, generator=generator
+        )
+    }
 
 
 def inputs_of(model: Any, **options: Any) -> dict[str, Any]:
@@ -1085,6 +1092,9 @@ def inputs_of(model: Any, **options: Any) -> dict[str, Any]:
         seen |= entities(type(model).__name__, config.entity_vocab_size)
     if "lang_ids" in names and ids.dim() == 2:  # the reference takes none for every choice
         seen["lang_ids"] = torch.tensor([0, 1, 1, 0])
+    if type(model).__name__ == "BlipForQuestionAnswering":  # which writes answers
+        mask.fill_(1)  # the reference's answers see the padding of questions
+        seen["decoder_input_ids"] = ids[:, 1:6]
     if "bbox" in names:
         corners = torch.randint(0, config.max_2d_position_embeddings // 2, (*ids.shape, 2))
         seen["bbox"] = torch.cat((corners, corners * 2), dim=-1)
@@ -1227,7 +1237,10 @@ def labels(class_name: str, inputs: dict[str, Any]) -> dict[str, Any]:
         return {"interpolate_pos_encoding": False}
     if "decoder_input_ids" in inputs:
         return {"labels": inputs["decoder_input_ids"].clone().index_fill(1, torch.tensor([2]), -100)}
+    if class_name == "BlipForImageTextRetrieval":  # without a loss
+        return {}
     if class_name in (
+        "BlipModel",
         "ChineseCLIPModel",
         "CLIPModel",
         "CLIPSegModel",
@@ -1236,6 +1249,7 @@ def labels(class_name: str, inputs: dict[str, Any]) -> dict[str, Any]:
         "OwlViTModel",
         "Siglip2Model",
         "SiglipModel",
+        "VisionTextDualEncoderModel",
     ):
         return {"return_loss": True}
     if class_name == "CLIPSegForImageSegmentation":

@@ -15,6 +15,7 @@ from torch.func import functional_call, grad, jvp, stack_module_state, vmap
 from torch.utils.flop_counter import FlopCounterMode
 
 import formers
+from formers.assemblies.described import Described
 from formers.assemblies.dual import Dual
 from formers.assemblies.pictured import Pictured
 from formers.models.classes import class_of, endings
@@ -292,6 +293,17 @@ _OTHERS["maskformer-swin"] = {**_OTHERS["donut-swin"], "out_features": ["stage1"
 _OTHERS["git_vision_model"] = _IMAGE
 _OTHERS["git"] = {**_BERT, "vision_config": _IMAGE}
 _OTHERS["vilt"] = {**_BERT, **_IMAGE, "num_images": 1}
+_OTHERS["blip_vision_model"] = _IMAGE
+_OTHERS["blip_text_model"] = {**_BERT, "encoder_hidden_size": 32}
+_OTHERS["blip"] = {
+    "text_config": _OTHERS["blip_text_model"],
+    "vision_config": {**_IMAGE, "hidden_size": 32},
+}
+_OTHERS["layoutlmv3"] = {
+    **{key: value for key, value in _BERT.items() if key != "hidden_size"},
+    **{"hidden_size": 24, "num_attention_heads": 2, "coordinate_size": 5, "shape_size": 2},
+    **{"input_size": 12, "patch_size": 4},
+}
 _OTHERS["trocr"] = {**_OTHERS["bart"], "pad_token_id": 0}
 _OTHERS["vision-encoder-decoder"] = {
     "encoder": {"model_type": "vit", **_IMAGE},
@@ -302,6 +314,10 @@ _OTHERS["vits"] = {
     **{"flow_size": 8, "upsample_initial_channel": 8, "upsample_rates": [4], "upsample_kernel_sizes": [8]},
     **{"resblock_kernel_sizes": [3], "resblock_dilation_sizes": [[1]], "prior_encoder_num_flows": 1},
     **{"posterior_encoder_num_wavenet_layers": 1, "noise_scale": 0.0, "noise_scale_duration": 0.0},
+}
+_OTHERS["vision-text-dual-encoder"] = {
+    "vision_config": {"model_type": "vit", **_IMAGE},
+    "text_config": {"model_type": "bert", **_BERT},
 }
 MORE = {"t5": {"decoder_input_ids": FULL}, "bart": {"decoder_input_ids": FULL}}
 
@@ -693,7 +709,7 @@ def _given(made: Any) -> dict[str, Tensor]:
             text["entity_position_ids"] = torch.ones(2, 2, 1, dtype=torch.long)
         if "MultipleChoice" in type(made).__name__:
             text = {name: t[:, None] for name, t in text.items()}
-        compared = isinstance(made._assembly, (Dual, Pictured))
+        compared = isinstance(made._assembly, (Described, Dual, Pictured))
         images = {"pixel_values": torch.randn(2, 3, 12, 12)} if compared else {}
         if "spatial_shapes" in names:
             images = {"pixel_values": torch.randn(2, 6, 48), "spatial_shapes": torch.tensor([[2, 3], [1, 4]])}

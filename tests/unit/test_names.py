@@ -477,7 +477,7 @@ ABSENT = {
     "attention functions of one's own are": "masking_utils",
     "conversion of weights while loading is": "core_model_loading",
     "'BertAdam' from 'formers'$": "BertAdam",
-    "run on PyTorch alone$": "TFBlipModel FlaxCLIPProcessor",
+    "run on PyTorch alone$": "TFGroupViTModel FlaxCLIPProcessor",
 }
 SAID = [(name, why) for why, names in ABSENT.items() for name in names.split()]
 

@@ -62,11 +62,21 @@ class Composite(Assembly):
         """
         if pooler or masked:
             raise TypeError(f"add_pooling_layer and use_mask_token are not for {config.model_type!r} models")
+        self.join(model, config, {})
+
+    def join(self, model: PreTrainedModel, config: Any, parts: Mapping[str, Any]) -> None:
+        """Register the parts under their paths, those that are there already as they are.
+
+        Raises:
+            ValueError: for a part that reads something else.
+        """
+        for name, part in parts.items():
+            setattr(config, self.fields[name], part.config)  # which is one object with the part's
         for name in self.fields:
             self._check(config, name)
         for name in self.fields:
             kind, own = self.part(config, name)
-            place(model, name, name, kind(own, part=True))
+            place(model, name, name, parts[name] if name in parts else kind(own, part=True))
         inside = wiring(leaf(model, self.text)).roles.get("token")
         if inside is not None:
             wiring(model).roles["token"] = (self.text, *inside)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from types import MappingProxyType
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from formers.assemblies.base import BaseModel, bound, refuse_inputs, returned, taken_ask
+from formers.assemblies.base import Assembly, BaseModel, bound, refuse_inputs, returned, taken_ask
 from formers.assemblies.composite import Composite
 from formers.core.outputs import ContrastOutput, ModelOutput
 from formers.model.base import PreTrainedModel
@@ -61,6 +62,8 @@ class Dual(Composite):
         shared: config -> the space that the towers share.
         reads: what the text tower reads, and `sees` the image tower; the first of each must be given.
         needs: how many of what is seen stand before the rest of the inputs.
+        parts: assemblies of heads that use the towers otherwise, by the name in `Head.over`.
+        more: methods that models have beside.
 
     Attributes:
         compares: what the towers read, in the names of methods.
@@ -77,21 +80,27 @@ class Dual(Composite):
         reads: tuple[str, ...] = ("input_ids", "attention_mask", "position_ids"),
         sees: tuple[str, ...] = ("pixel_values", "interpolate_pos_encoding"),
         needs: int = 1,
+        parts: Mapping[str, Assembly] = MappingProxyType({}),
+        more: Mapping[str, Callable[..., Any]] = MappingProxyType({}),
     ) -> None:
         super().__init__(model_of, text, image)
+        self._others = parts
         self.shared = shared
         self.reads = {self.text: reads, self.image: sees}
         self.inputs = (reads[0], *sees[:needs], *reads[1:], "return_loss", *sees[needs:], *_SEEN)
         self.offers = {
             f"get_{self.compares[0]}_features": self._offer(self.text),
             f"get_{self.compares[1]}_features": self._offer(self.image),
+            **more,
         }
 
-    def place(
-        self, model: PreTrainedModel, config: Any, pooler: bool | None = None, masked: bool = False
-    ) -> None:
+    def alone(self, part: str, config_class: type[Any]) -> Assembly:
+        """One of the `parts`, or one tower."""
+        return self._others[part] if part in self._others else super().alone(part, config_class)
+
+    def join(self, model: PreTrainedModel, config: Any, parts: Mapping[str, Any]) -> None:
         """Register the towers, their projections and the scale."""
-        super().place(model, config, pooler, masked)
+        super().join(model, config, parts)
         s = self.shared(config)
         for role, path, name in (("text_out", s.text, self.text), ("image_out", s.image, self.image)):
             width = self.stack(config, name).last_width

@@ -23,6 +23,7 @@ class Head:
         pooler: the base model keeps its pooler under this head.
         over: which part the head reads: the "encoder" or "decoder" of such a pair, or a tower by name.
         flat: the base model's parts are registered on the head's own model, without a prefix.
+        whole: it reads all rows, where the family's heads for tokens read those of the text alone.
         brief: what it returns of a pair are the decoder's states, by the names that a single stack's have.
         unsaved: names of tables with fixed values that files of this head do not hold.
         marks: which tokens see all, and are seen by all, where the caller does not say: the first, those of
@@ -38,6 +39,7 @@ class Head:
     unsaved: tuple[str, ...] = ()
     marks: Literal["", "first", "question", "choice"] = ""
     brief: bool = False
+    whole: bool = False
 
 
 @dataclass(frozen=True, eq=False)

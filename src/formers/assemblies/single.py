@@ -65,6 +65,7 @@ class Single(Assembly):
         pools: a model without a head has the pooler, unless it is told otherwise.
         mask: see `Assembly`.
         apart: paths of the stack's roles where files of the layers alone have others.
+        parts: assemblies of heads that read the same leaves otherwise, by the name in `Head.over`.
     """
 
     def __init__(
@@ -80,8 +81,9 @@ class Single(Assembly):
         pools: bool = True,
         mask: str = "attention_mask",
         apart: Mapping[str, str] = MappingProxyType({}),
+        parts: Mapping[str, Assembly] = MappingProxyType({}),
     ) -> None:
-        self.mask = mask
+        self.mask, self._others = mask, dict(parts)
         self._stack, self.cache, self._kind, self._pools = stack, cache, kind, pools
         self._apart = dict(apart)  # models are copied whole
         self.main, self.means = stem.reads, STEMS[stem].inputs
@@ -99,12 +101,14 @@ class Single(Assembly):
         """The stack."""
         return self._stack(config)
 
-    def alone(self, part: str, config_class: type[Any]) -> Single:
-        """The `layers` by themselves, without what is made of their last states.
+    def alone(self, part: str, config_class: type[Any]) -> Assembly:
+        """One of the `parts`; or the `layers` by themselves, without what is made of their last states.
 
         Raises:
             NotImplementedError: for another part.
         """
+        if part in self._others:
+            return self._others[part]
         if part != "layers":
             super().alone(part, config_class)
         made = type(self).__new__(type(self))

@@ -422,6 +422,43 @@ class SoundContrastOutput(ModelOutput):
 
 
 @dataclasses.dataclass
+class CaptionOutput(ModelOutput):
+    """Logits [B, T, V] of texts about images, whose states [B, P, E] stand beside."""
+
+    loss: Tensor | None = None
+    logits: Tensor | None = None
+    image_embeds: Tensor | None = None
+    last_hidden_state: Tensor | None = None
+    hidden_states: tuple[Tensor, ...] | None = None
+    attentions: tuple[Tensor, ...] | None = None
+
+
+@dataclasses.dataclass
+class AnsweredOutput(ModelOutput):
+    """The loss of answers, and images' states [B, P, E]."""
+
+    loss: Tensor | None = None
+    image_embeds: Tensor | None = None
+    last_hidden_state: Tensor | None = None
+    hidden_states: tuple[Tensor, ...] | None = None
+    attentions: tuple[Tensor, ...] | None = None
+
+
+@dataclasses.dataclass
+class MatchedOutput(ModelOutput):
+    """How well texts fit images, [B, 2] or [images, texts]; images' states, and texts' `question_embeds`."""
+
+    itm_score: Tensor | None = None
+    loss: Tensor | None = None
+    image_embeds: Tensor | None = None
+    last_hidden_state: Tensor | None = None
+    hidden_states: tuple[Tensor, ...] | None = None
+    vision_pooler_output: Tensor | None = None
+    attentions: tuple[Tensor, ...] | None = None
+    question_embeds: Tensor | None = None
+
+
+@dataclasses.dataclass
 class QueriedObjectsOutput(ModelOutput):
     """What every patch of an image shows, of what texts [B, Q] ask for, and the box around it.
 

@@ -182,8 +182,9 @@ def find(name: str) -> type[Any] | None:
             for ending in endings(family):
                 if family.class_name(ending) == name:
                     return class_of(family, ending)
-            if name == f"{family.name}DecoderHalf":
-                return _half(family, "decoder")
+            for over in {"decoder", *(head.over for head in family.heads.values())}:
+                if name == f"{family.name}{over.title()}Half":
+                    return _half(family, over)
             if name in family.assembly.layer_classes(family.config):  # for policies that wrap layers
                 return family.assembly.layer_class(name)
     return None

@@ -328,3 +328,26 @@ class Buckets:
         far = torch.log(back.float().clamp(min=1) / exact) / math.log(self.distance / exact)
         far = (exact + (far * (count - exact)).long()).clamp(max=count - 1)
         return base + torch.where(back < exact, back, far)
+
+
+@dataclass(frozen=True)
+class PageBuckets:
+    """Biases by how far apart two places of a page stand: in the order of reading, and across and down.
+
+    Xu et al. 2020, arXiv:2012.14740, section 2.1. They are as wide as scores, and not learned: a pass takes
+    them as they are. Roles of `Stack.names.stack`: `order_bias`, `across_bias`, `down_bias`.
+
+    Attributes:
+        order: of the numbers of two places; None for no bias at all.
+        sides: of the left edges of two boxes, and of their lower edges; None where boxes are not compared.
+    """
+
+    order: Buckets | None
+    sides: Buckets | None
+
+    @property
+    def tables(self) -> dict[str, int]:
+        """Role -> how many distances are told apart."""
+        found = {} if self.order is None else {"order_bias": self.order.count}
+        sides = ("across_bias", "down_bias")
+        return found if self.sides is None else {**found, **dict.fromkeys(sides, self.sides.count)}

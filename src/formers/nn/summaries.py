@@ -69,6 +69,14 @@ class Ask(Step):
         flow.x = leaf(node, "asked")(leaf(node, "query").expand(whole.shape[0], -1, -1), *given)[0]
 
 
+class Again(Step):
+    """The norm that closes the stack, once more."""
+
+    def run(self, node: Any, flow: Flow) -> None:
+        """[B, E] stays."""
+        flow.x = leaf(node, "final_norm")(flow.x)
+
+
 class Join(Step):
     """Rows that stand together, as one: [N, E] -> [N / count, count * E]."""
 
@@ -116,4 +124,5 @@ def summary_steps(s: spec.Summary | spec.Asked | spec.Merged, width: int) -> lis
     else:
         found = {"first": First, "rest": Rest}[s.token]()
     steps = [found] if s.norm is None else [found, Normalise("pooler", s.norm, width)]
+    steps += [Again()] if s.again else []
     return steps if s.projected is None else [*steps, dense("pooler_dense", width, s.projected)]

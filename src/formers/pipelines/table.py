@@ -123,7 +123,7 @@ TASKS = (
         model_classes=("AutoModelForVisualQuestionAnswering",),
         default=("dandelin/vilt-b32-finetuned-vqa", "d0a1f6a"),
         aliases=("vqa",),
-        heads=("ViltForQuestionAnswering",),
+        heads=("ViltForQuestionAnswering", "BlipForQuestionAnswering"),
         kind="multimodal",
     ),
     Task(  # before the rewriting of texts, whose heads end alike
@@ -142,7 +142,7 @@ TASKS = (
         "formers.pipelines.image.captions:ImageToTextPipeline",
         model_classes=("AutoModelForVision2Seq",),
         default=("ydshieh/vit-gpt2-coco-en", "5bebf1e"),
-        heads=("GitForCausalLM", "VisionEncoderDecoderModel"),
+        heads=("BlipForConditionalGeneration", "GitForCausalLM", "VisionEncoderDecoderModel"),
         kind="multimodal",
     ),
     Task(  # before question answering too, and behind image-to-text, which is asked of models of both
@@ -150,7 +150,10 @@ TASKS = (
         "formers.pipelines.image.documents:DocumentQuestionAnsweringPipeline",
         model_classes=("AutoModelForDocumentQuestionAnswering", "AutoModelForVision2Seq"),
         default=("impira/layoutlm-document-qa", "beed3c4"),
-        heads=("LayoutLMForQuestionAnswering", "VisionEncoderDecoderModel"),
+        heads=(
+            *("LayoutLMForQuestionAnswering", "LayoutLMv3ForQuestionAnswering"),
+            "VisionEncoderDecoderModel",
+        ),
         kind="multimodal",
     ),
     Task(

@@ -17,6 +17,7 @@ from formers.processing.films import FilmImageProcessor
 from formers.processing.grids import GridImageProcessor
 from formers.processing.image import BaseImageProcessor
 from formers.processing.objects import ObjectImageProcessor
+from formers.processing.pages import PageImageProcessor
 from formers.processing.patches import PatchImageProcessor
 from formers.processing.pointed import PointedImageProcessor
 from formers.processing.recipes import CLASSES, MODEL_TYPES, RECIPES
@@ -41,6 +42,7 @@ def _class_of(family: str) -> type[BaseImageProcessor]:
     base = SegmentImageProcessor if recipe.segments else base
     base = PatchImageProcessor if recipe.fit == "patches" else base
     base = GridImageProcessor if recipe.fit == "pixels" else base
+    base = PageImageProcessor if "apply_ocr" in recipe.settings else base
     base = FilmImageProcessor if recipe.films else base
     base = PairedImageProcessor if recipe.paired else base
     base = PointedImageProcessor if recipe.pointed else base

@@ -28,7 +28,7 @@ from formers.tokenization.options import CALL_KEYWORDS
 from formers.tokenization.saving import save_templates
 
 _TEXT = {name for name in CALL_KEYWORDS if not name.startswith("text")}
-_SORTED = ("text_kwargs", "images_kwargs", "common_kwargs")
+SORTED = ("text_kwargs", "images_kwargs", "common_kwargs")
 
 
 class ProcessorMixin(Chatting, Saving):
@@ -140,7 +140,7 @@ class ProcessorMixin(Chatting, Saving):
 
     def _told_apart(self, options: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
         """Keywords of the tokenizer, and of the image processor."""
-        given = [dict(options.pop(name, None) or {}) for name in _SORTED]
+        given = [dict(options.pop(name, None) or {}) for name in SORTED]
         options = {**given[2], **options}
         both = {name: options.pop(name) for name in ("return_tensors",) if name in options}
         texts = {name: options.pop(name) for name in [*options] if name in _TEXT}

@@ -8,6 +8,7 @@ from typing import Any
 
 from formers.processing.joined import ProcessorMixin
 from formers.processing.marked import fields_in
+from formers.processing.paged import PageProcessor
 from formers.processing.pairs import CLASSES, PAIRS
 from formers.processing.pointed import Prompted
 from formers.processing.showing import ShowingProcessor
@@ -19,6 +20,7 @@ def _class_of(family: str) -> type[ProcessorMixin]:
     name, pair = f"{family}Processor", PAIRS[family]
     base = SpeechProcessor if pair.sounds else ProcessorMixin
     base = base if pair.shows is None else ShowingProcessor
+    base = PageProcessor if pair.pages else base
     what = "Sounds and transcripts" if pair.sounds else "Texts and pictures"
     says = f"{what} for the models of the family {family}; see `{base.__name__}`."
     own = {"token2json": _fields} if pair.fields else {}

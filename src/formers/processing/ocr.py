@@ -9,6 +9,10 @@ from formers.core.extras import need
 Box = list[int]
 
 
+class NoWords(ValueError):
+    """Nothing is written on a page, or nothing that can be read."""
+
+
 def words_in(image: Any, lang: str | None = None, config: str = "") -> tuple[list[str], list[Box]]:
     """Read a page.
 
@@ -23,7 +27,7 @@ def words_in(image: Any, lang: str | None = None, config: str = "") -> tuple[lis
     Raises:
         MissingExtra: where pytesseract is missing.
         OSError: where Tesseract itself is.
-        ValueError: when it finds no word.
+        NoWords: when it finds no word.
     """
     pytesseract: Any = need("pytesseract", "documents", "reading the words of a page")
     try:
@@ -42,5 +46,5 @@ def words_in(image: Any, lang: str | None = None, config: str = "") -> tuple[lis
             far = ((left + width) / image.width, (top + height) / image.height)
             boxes.append([int(1000 * share) for share in (*corners, *far)])
     if not words:
-        raise ValueError("Tesseract finds no words on this page: pass a clearer picture, or word_boxes")
+        raise NoWords("Tesseract finds no words on this page: pass a clearer picture, or word_boxes")
     return words, boxes

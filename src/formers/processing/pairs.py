@@ -50,6 +50,7 @@ class Pair:
         compares: texts beside sounds are no transcripts: they are compared, and their ids stay what they are.
         pointed: no texts are read, but what is pointed at.
         shows: texts show pictures by what stands there for them.
+        pages: it prepares words in boxes; `picture` is the name under which models read the page's picture.
     """
 
     images: str
@@ -66,6 +67,8 @@ class Pair:
     compares: bool = False
     pointed: bool = False
     shows: Shows | None = None
+    pages: bool = False
+    picture: str = "pixel_values"
 
 
 _TYPES = ("token_type_ids",)
@@ -93,6 +96,9 @@ PAIRS: dict[str, Pair] = {
     ),
     "Git": Pair("CLIP", ("git",)),
     "Llava": Pair("CLIP", ("llava",), unread=_TYPES, shows=Shows("patches_of_one_size", settings=_LLAVA)),
+    "LayoutLMv2": Pair("LayoutLMv2", ("layoutlmv2",), pages=True, picture="image"),
+    "LayoutLMv3": Pair("LayoutLMv3", ("layoutlmv3",), pages=True),
+    "LayoutXLM": Pair("LayoutLMv2", ("layoutxlm",), pages=True, picture="image"),
     "OwlViT": Pair("OwlViT", ("owlvit",), {**_LONGEST, **_TENSORS}, _TENSORS, queries=True, shown=_QUERIES),
     "Owlv2": Pair("Owlv2", ("owlv2",), {**_LONGEST, **_ARRAYS}, _ARRAYS, queries=True, shown=_QUERIES),
     **{

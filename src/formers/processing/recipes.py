@@ -101,6 +101,7 @@ _CROPPED: dict[str, Any] = {"crop_size": _sides(224), "do_center_crop": True}
 _OPENAI = {**_PLAIN, "image_mean": OPENAI_CLIP_MEAN, "image_std": OPENAI_CLIP_STD, "do_convert_rgb": True}
 _VIT = Recipe({**_HALF, "resample": BILINEAR, "size": _sides(224)})
 _CLIP = Recipe({**_OPENAI, **_CROPPED, "resample": BICUBIC, "size": {"shortest_edge": 224}}, square=False)
+_PAGE: dict[str, Any] = {"apply_ocr": True, "ocr_lang": None, "tesseract_config": ""}
 _MOBILE = Recipe({**_HALF, **_CROPPED, "resample": BILINEAR, "size": {"shortest_edge": 256}}, square=False)
 _MAPS: dict[str, Any] = {"do_reduce_labels": False}
 _GREY: dict[str, Any] = {"do_grayscale": False}
@@ -229,6 +230,14 @@ RECIPES: dict[str, Recipe] = {
         model_types=("glpn",),
         answers=_DEPTHS,
     ),
+    "LayoutLMv2": Recipe(
+        {
+            **{"do_resize": True, "size": _sides(224), "resample": BILINEAR, "do_flip_channel_order": True},
+            **_PAGE,
+        },
+        model_types=("layoutlmv2", "layoutxlm"),
+    ),
+    "LayoutLMv3": Recipe({**_VIT.settings, **_PAGE}, model_types=("layoutlmv3",)),
     "Levit": Recipe(
         {**_DEFAULT, **_CROPPED, "resample": BICUBIC, "size": {"shortest_edge": 224}},
         fit="eighth",

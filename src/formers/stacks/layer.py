@@ -20,8 +20,9 @@ from formers.nn.leaves import linear, norm
 from formers.nn.mixers import layer_steps
 from formers.nn.mixers.attention import distances, grid_bias, keep_distances
 from formers.nn.near import add_near, place_near
+from formers.nn.pages import keep_page_bias, place_page_bias
 from formers.nn.passing import Pass
-from formers.nn.positions import Buckets, Rotary
+from formers.nn.positions import Buckets, PageBuckets, Rotary
 from formers.nn.program import (
     Call,
     Contract,
@@ -227,6 +228,8 @@ def enter(owner: nn.Module, x: Tensor, pass_: Pass) -> Tensor:
         for length in spans:
             at = pass_.range(0, length)
             keep_distances(leaf(owner, "score_bias"), wiring(owner).facts["distances"], pass_, at, at)
+    if has(owner, "order_bias"):
+        keep_page_bias(owner, wiring(owner).facts["pages"], x, pass_)
     if has(owner, "rotary_table"):
         rule: Rotary = wiring(owner).facts["turns"]
         waves = look_up(owner, "rotary_table", pass_.geometry.positions, "position_ids").to(x.dtype)
@@ -368,6 +371,8 @@ def place_layers(owner: Holder, s: spec.Stack) -> tuple[str, ...]:
         assert isinstance(rule, Buckets | Grid)
         holder = place_own("score_bias", distances(rule, s.attention.heads.query))
         wiring(holder).facts["distances"] = rule
+    if s.attention is not None and isinstance(s.attention.score_bias, PageBuckets):
+        place_page_bias(s.attention.score_bias, s.attention.heads.query, place_own)
     if "rotary_table" in beside:
         (turns,) = s.rotaries
         places = spec.LearnedPositions(turns.trained_length, fixed=True)

@@ -194,7 +194,8 @@ class TaskModel(Assembled):
         inputs = {name: value for name, value in given.items() if name in self._assembly.inputs}
         if self._base_class is None:
             return self._assembly.run(self, inputs, ask)
-        return self._assembly.received(states_of(self.base_model, inputs, ask), inputs)
+        states = states_of(self.base_model, inputs, ask)
+        return states if self._head.whole else self._assembly.received(states, inputs)
 
     def _record(self, kind: type[ModelOutput], states: States, *values: Any) -> ModelOutput:
         """The head's output: its own values, then those that every head passes on."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
 
 from torch import nn
@@ -53,16 +54,7 @@ class JoinedGeneration(ConditionalGeneration):
             "encoder": encoder_pretrained_model_name_or_path,
             "decoder": decoder_pretrained_model_name_or_path,
         }
-        parts: dict[str, Any] = {}
-        for part, name in names.items():
-            start = f"{part}_"
-            own = {
-                key.removeprefix(start): options.pop(key) for key in list(options) if key.startswith(start)
-            }
-            model = own.pop("model", None)
-            if model is None and name is None:
-                raise ValueError(f"give {part}_pretrained_model_name_or_path, or {part}_model")
-            parts[part] = cls._assembly.loaded(part, name, own) if model is None else model
+        parts = parts_of(names, options, cls._assembly.loaded, "_pretrained_model_name_or_path")
         configs = (model.config for model in parts.values())
         return cls(cls.config_class.from_encoder_decoder_configs(*configs, **options), **parts).eval()
 
@@ -108,3 +100,32 @@ class JoinedGeneration(ConditionalGeneration):
         logits, labels = states.last, targets["labels"]
         loss = None if labels is None else cross_entropy(logits, labels, items)
         return self._record(TaskOutput, states, loss, logits)
+
+
+def parts_of(
+    names: Mapping[str, Any],
+    options: dict[str, Any],
+    load: Callable[[str, Any, dict[str, Any]], Any],
+    called: str,
+) -> dict[str, Any]:
+    """Models that are to be joined, by what they are.
+
+    Args:
+        names: folder or Hub id of each, or None.
+        options: keywords of a call, from which those that begin with the name of a part are taken: `_model`
+            is the part itself.
+        load: part, name and keywords -> model.
+        called: how the keyword ends that names a checkpoint.
+
+    Raises:
+        ValueError: for a part that is not given.
+    """
+    parts: dict[str, Any] = {}
+    for part, name in names.items():
+        start = f"{part}_"
+        own = {key.removeprefix(start): options.pop(key) for key in list(options) if key.startswith(start)}
+        model = own.pop("model", None)
+        if model is None and name is None:
+            raise ValueError(f"give {part}{called}, or {part}_model")
+        parts[part] = load(part, name, own) if model is None else model
+    return parts

@@ -157,11 +157,38 @@ TASKS: dict[str, Task] = {
             shifts=True,
         ),
         Task(
+            "described_answers",
+            ("described", "Answers"),
+            "",
+            "Answer questions about pictures in words.",
+            "visual-question-answering",
+        ),
+        Task(
+            "described_captions",
+            ("described", "Captions"),
+            "",
+            "Write about pictures.",
+            "image-to-text",
+        ),
+        Task(
+            "described_matches",
+            ("described", "Matches"),
+            "",
+            "Judge how well texts fit pictures.",
+        ),
+        Task(
             "joined_captions",
             ("joined", "JoinedGeneration"),
             "",
             "Turn an image into text, by two models.",
             "image-to-text",
+        ),
+        Task(
+            "joined_towers",
+            ("zero_shot", "JoinedTowers"),
+            "",
+            "Compare images with texts, by two models.",
+            "zero-shot-image-classification",
         ),
         Task(
             "joined_generation",
@@ -486,15 +513,15 @@ _WIDER: dict[str, tuple[tuple[str, ...], str]] = {
         TASKS["pretraining"].says,
     ),
     "AutoModelForQuestionAnswering": (
-        ("question_answering", "question_spans", "answers_after_question"),
+        ("question_answering", "question_spans", "answers_after_question", "document_question_answering"),
         TASKS["question_answering"].says,
     ),
     "AutoModelForImageTextToText": (
-        ("image_text_to_text", "joined_captions", "captions"),
+        ("image_text_to_text", "joined_captions", "captions", "described_captions"),
         TASKS["image_text_to_text"].says,
     ),
     "AutoModelForVision2Seq": (
-        ("image_text_to_text", "joined_captions", "captions"),
+        ("image_text_to_text", "joined_captions", "captions", "described_captions"),
         "The older name: turn an image, or an image and a text, into text.",
     ),
     "AutoModelForObjectDetection": (
@@ -504,6 +531,10 @@ _WIDER: dict[str, tuple[tuple[str, ...], str]] = {
     "AutoModelForUniversalSegmentation": (
         ("instance_masks", "mask_labels", "object_segmentation"),
         TASKS["object_segmentation"].says,
+    ),
+    "AutoModelForVisualQuestionAnswering": (
+        ("visual_question_answering", "described_answers"),
+        TASKS["visual_question_answering"].says,
     ),
     "AutoModelWithLMHead": (
         ("seq2seq_lm", "masked_lm", "any_lm", "hidden_entities", "causal_lm", "permuted_lm"),

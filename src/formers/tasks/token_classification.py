@@ -16,12 +16,20 @@ from formers.tasks.transform import Transform
 
 @dataclass(frozen=True)
 class Spec:
-    """A head for tokens: the output layer's path, dropout and its path, and what stands before that."""
+    """A head for tokens.
+
+    Attributes:
+        out: path of the output layer.
+        dropout: rate before it; `dropout_path` its module.
+        before: what stands before that.
+        outer: path of a dropout before all of this, of the same rate; None for none.
+    """
 
     out: str
     dropout: float = 0.0
     dropout_path: str | None = "dropout"
     before: Transform = Transform()
+    outer: str | None = None
 
 
 class TokenClassification(TaskModel):
@@ -31,9 +39,10 @@ class TokenClassification(TaskModel):
 
     def _place_head(self, spec: Spec, config: Any) -> None:
         self.num_labels = config.num_labels
+        first = [Drop("outer", spec.dropout)] if spec.outer else []
         steps = [Drop("dropout", spec.dropout), dense("out", self._width(), config.num_labels)]
-        names = {**spec.before.names, "out": spec.out, "dropout": spec.dropout_path}
-        build(self, [*spec.before.steps(self._width()), *steps], names)
+        names = {**spec.before.names, "out": spec.out, "dropout": spec.dropout_path, "outer": spec.outer}
+        build(self, [*first, *spec.before.steps(self._width()), *steps], names)
 
     def _prepare(self, given: dict[str, Any], targets: dict[str, Any], ask: Ask) -> None:
         self._shift_inputs(given)

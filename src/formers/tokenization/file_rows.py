@@ -72,9 +72,6 @@ FILE_ROWS: dict[str, tuple[Any, ...]] = {
         "left",
     ),
     "Herbert": (named("", "", "<unk>", "</s>", "<pad>", "<s>", "<mask>"), ("herbert",)),
-    "LayoutLMv2": ({k: v for k, v in LETTERS.items() if k[0] not in "be"}, ("layoutlmv2",), TYPES_LAST),
-    "LayoutLMv3": (FAIRSEQ_TOKENS, ("layoutlmv3",), ("input_ids", "attention_mask", "bbox")),
-    "LayoutXLM": (FAIRSEQ_TOKENS, ("layoutxlm",)),
     "MPNet": (
         {**FAIRSEQ_TOKENS, "unk_token": "[UNK]"},
         ("mpnet",),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from formers.tokenization.cutting import CUTS, CutFilesMethods, CutMethods
 from formers.tokenization.entities import EntityMethods
 from formers.tokenization.moses import MANNERS, MosesMethods, TwoVocabulariesMethods
+from formers.tokenization.pages import PageMethods
 from formers.tokenization.recipes import Recipe
 from formers.tokenization.segmenting import OneFileMethods, TwoFilesMethods
 from formers.tokenization.sentinels import SentinelMethods
@@ -31,6 +32,7 @@ def methods_of(row: Recipe) -> tuple[type, ...]:
         EntityMethods: "entity_vocab_file" in row.files,
         SoundingMethods: row.kind == "sounding",
         SpellingMethods: row.kind == "spelling",
+        PageMethods: "pad_token_box" in row.options,
         TableMethods: "cell_trim_length" in row.options,
         WrittenTableMethods: "max_cell_length" in row.options,
     }

@@ -89,6 +89,8 @@ _BERT = Recipe(
     model_types=(
         *(
             "bert",
+            "blip",
+            "blip_text_model",
             "chinese_clip",
             "chinese_clip_text_model",
             "convbert",
@@ -129,6 +131,12 @@ _MBART = Recipe(
     languages=MBART,
     model_types=("mbart",),
 )
+
+
+_PAGES = {
+    **{"cls_token_box": (0, 0, 0, 0), "sep_token_box": (1000, 1000, 1000, 1000)},
+    **{"pad_token_box": (0, 0, 0, 0), "pad_token_label": -100, "only_label_first_subword": True},
+}
 
 
 def _of_file(
@@ -227,6 +235,28 @@ RECIPES: dict[str, Recipe] = {
         },
         model_types=("tapas",),
         aliases=(),
+    ),
+    "LayoutLMv2": replace(
+        _BERT,
+        inputs=TYPES_LAST,
+        options={**_BERT.options, **_PAGES},
+        model_types=("layoutlmv2",),
+        aliases=(),
+    ),
+    "LayoutLMv3": replace(
+        _ROBERTA,
+        inputs=(*PLAIN_INPUTS, "bbox"),
+        options={**_ROBERTA.options, "add_prefix_space": True, **_PAGES, "sep_token_box": (0, 0, 0, 0)},
+        model_types=("layoutlmv3",),
+        aliases=(),
+    ),
+    "LayoutXLM": Recipe(
+        kind="xlm_roberta",
+        files=_FAIRSEQ_PIECES,
+        special=FAIRSEQ_TOKENS,
+        options={"add_prefix_space": True, **_PAGES},
+        model_types=("layoutxlm",),
+        positions="after_padding",
     ),
     "Roberta": _ROBERTA,
     "Luke": replace(

@@ -22,7 +22,7 @@ from formers.nn.grids import Grid, GridBias
 from formers.nn.kernels import hooked, project
 from formers.nn.leaves import linear, norm
 from formers.nn.passing import Pass
-from formers.nn.positions import Alibi, Buckets, Rotary, rotate
+from formers.nn.positions import Alibi, Buckets, PageBuckets, Rotary, rotate
 from formers.nn.program import Bare, Flow, Step
 from formers.nn.prompts import with_prompts
 from formers.nn.steps import Project
@@ -313,7 +313,7 @@ class Attend(Step):
             numbers = key if rule.columns else pass_.visibility.numbers(key)
             slope = pass_.memo.once(place, lambda: rule.bias(numbers, count))
             return slope if told is None else slope + told
-        if isinstance(rule, Grid):
+        if isinstance(rule, Grid | PageBuckets):
             own = grid_bias(leaf(node, "score_bias"), pass_) if has(node, "score_bias") else None
             each = [bias for bias in (own, pass_.memo.get(rule), told) if bias is not None]
             return sum(each[1:], start=each[0]) if each else None

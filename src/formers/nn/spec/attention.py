@@ -10,7 +10,7 @@ from torch import Tensor
 
 from formers.nn.grids import Axial, Grid
 from formers.nn.masks import Causal, Full, Mask, Window
-from formers.nn.positions import Alibi, Buckets, Rotary
+from formers.nn.positions import Alibi, Buckets, PageBuckets, Rotary
 from formers.nn.spec.values import Heads, LinearKind, Norm, SlotSpec
 
 
@@ -95,7 +95,7 @@ class Attention:
     rotary_value: bool = False
     rotary_first: bool = False
     warmth: tuple[float, float] | None = None
-    score_bias: Buckets | Alibi | Grid | None = None
+    score_bias: Buckets | Alibi | Grid | PageBuckets | None = None
     owns_score_bias: bool = False
     softcap: float | None = None
     sinks: bool = False

@@ -28,12 +28,14 @@ class Summary:
         ends: ids that end a row, of which the first counts; without any, the highest id does.
         norm: of that state.
         projected: width of a linear layer over it.
+        again: the norm that closes the stack is of that state once more.
     """
 
     token: Literal["first", "end", "last", "rest", "pair"] = "first"
     ends: tuple[int, ...] = ()
     norm: Norm | None = None
     projected: int | None = None
+    again: bool = False
 
 
 @dataclass(frozen=True)

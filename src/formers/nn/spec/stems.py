@@ -57,7 +57,8 @@ class Tokens:
     is computed its rows are zero if `hides_padding`. A linear layer `projects` the tokens alone (of
     `table_width`; three at a time, each between its neighbours, if `trigrams`), or the normed sum. With
     `boxes`, the number of coordinates, every token has a box on its page, whose edges, height and width are
-    looked up.
+    looked up: vectors of E features are summed, those of `box_widths` (of an edge, and of height and width)
+    stand side by side, where sizes are at least 0 and at most 1023.
     With `erased`, a token and a share, that token's vectors are zero, and the others make up for its share of
     the row, beyond that which it had in training.
     With `kinds` a token has several types, [.., kinds]; the second is its column in a table, the third its
@@ -79,6 +80,7 @@ class Tokens:
     tasks: int = 0
     languages: int = 0
     boxes: int = 0
+    box_widths: tuple[int, int] | None = None
     share_types: bool = False
     norm: Norm | None = None
     norm_of: Literal["sum", "tokens"] = "sum"
@@ -275,6 +277,29 @@ class Pictured(Tokens):
     def __post_init__(self) -> None:
         if self.most is not None and self.most < 1:
             raise ValueError(f"of a picture {self.most} patches cannot be read: say 1 at least, or all")
+
+
+@dataclass(frozen=True)
+class Paged(Tokens):
+    """A stem for words of a page and patches of its picture behind them, either or both (arXiv:2204.08387).
+
+    Patches have boxes too, and places of their own. Roles beside those of `Tokens`: those of `Patches`, as
+    `picture_class` and so on; `picture_norm`, and `both_norm`, `both_dropout` of the rows of both.
+
+    Attributes:
+        picture: its patches and positions; None where pictures are not read.
+        picture_norm: on those.
+        page: edges of a page are 0 and this.
+    """
+
+    picture: Patches | None = None
+    picture_norm: Norm = Norm("layer", 1e-6)
+    page: int = 1000
+
+    @property
+    def reads_padding(self) -> bool:
+        """Scores have biases for every pair of places."""
+        return True
 
 
 @dataclass(frozen=True)

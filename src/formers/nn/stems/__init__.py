@@ -18,6 +18,7 @@ from formers.nn.stems.grid_patches import GridPatchStem, ShownTokenStem
 from formers.nn.stems.integers import IntegerStem
 from formers.nn.stems.on_maps import MapRows
 from formers.nn.stems.overlapping import OverlappingStem
+from formers.nn.stems.paged import PagedStem
 from formers.nn.stems.patches import PatchStem
 from formers.nn.stems.pictured import PicturedStem
 from formers.nn.stems.preceded import PrecededStem
@@ -43,6 +44,7 @@ STEMS: dict[type[Any], type[Stem]] = {
     spec.Linked: LinkedStem,
     spec.OnMaps: MapRows,
     spec.Overlapping: OverlappingStem,
+    spec.Paged: PagedStem,
     spec.Patches: PatchStem,
     spec.Pictured: PicturedStem,
     spec.Preceded: PrecededStem,

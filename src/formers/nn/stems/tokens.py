@@ -36,6 +36,7 @@ _ADVICE = {
 
 
 _BOX = ("x", "y", "height", "width")
+_LARGEST = 1023  # of heights and widths that are told apart, where they stand side by side
 
 
 class TokenStem(Stem):
@@ -69,7 +70,8 @@ class TokenStem(Stem):
         if s.languages:
             place(owner, "language", str(names["language"]), nn.Embedding(s.languages, s.width))
         for role in _BOX if s.boxes else ():
-            place(owner, role, str(names[role]), nn.Embedding(s.boxes, s.width))
+            wide = s.width if s.box_widths is None else s.box_widths[role in ("height", "width")]
+            place(owner, role, str(names[role]), nn.Embedding(s.boxes, wide))
         if getattr(s.positions, "numbers", False):
             assert isinstance(s.positions, LearnedPositions)
             rows = int(s.room or 0) if s.positions.padding_idx is None else s.positions.count
@@ -207,7 +209,7 @@ class TokenStem(Stem):
         for i in range(len(s.kinds)):
             x = x + look_up(node, f"type_{i}", first if types is None else types[..., i], "token_type_ids")
         if s.boxes:
-            x = x + _of_boxes(node, given.get("bbox"), first)
+            x = x + _of_boxes(node, given.get("bbox"), first, beside=s.box_widths is not None)
         if s.drops_first:
             x = self._dropped(node, x)
         if s.norm is not None and s.norm_of == "sum":
@@ -245,13 +247,16 @@ def _by_cell(types: Tensor, kinds: tuple[int, ...], last: int) -> Tensor:
     return (at - first.gather(1, cell)).clamp(max=last)
 
 
-def _of_boxes(node: Any, boxes: Tensor | None, first: Tensor) -> Tensor:
-    """[.., 4] -> [.., E]; boxes that nobody gave have no size."""
+def _of_boxes(node: Any, boxes: Tensor | None, first: Tensor, beside: bool) -> Tensor:
+    """[.., 4] -> [.., E], a sum or what stands side by side; boxes that nobody gave have no size."""
     sides = (first,) * 4 if boxes is None else boxes.unbind(-1)
     left, top, right, bottom = sides
     heights, widths = bottom - top, right - left
+    if beside:
+        heights, widths = heights.clamp(0, _LARGEST), widths.clamp(0, _LARGEST)
     found = (("x", left), ("y", top), ("x", right), ("y", bottom), ("height", heights), ("width", widths))
-    return torch.stack([look_up(node, role, at, "bbox") for role, at in found]).sum(0)
+    made = [look_up(node, role, at, "bbox") for role, at in found]
+    return torch.cat(made, dim=-1) if beside else torch.stack(made).sum(0)
 
 
 def _erased(x: Tensor, hidden: Tensor, usual: float, pass_: Pass) -> Tensor:

@@ -95,7 +95,10 @@ class ImageToTextPipeline(ImagePipeline):
         return made
 
     def _prompt(self, prompt: str) -> torch.Tensor:
-        """A prompt's tokens, [1, T], without an end."""
+        """A prompt's tokens, [1, T], without an end unless the model takes that off itself."""
+        if getattr(self.model, "whole_prompts", False):
+            whole: torch.Tensor = self.tokenizer(prompt, return_tensors="pt")["input_ids"]
+            return whole
         first = self.tokenizer.cls_token_id
         ids = self.tokenizer(prompt, add_special_tokens=False)["input_ids"]
         return torch.tensor([ids if first is None else [first, *ids]])

@@ -15,8 +15,8 @@ from formers.generation.decoder import taken_by
 from formers.pipelines.datasets import is_stream
 from formers.pipelines.frame import Call, Pipeline, whole_number
 from formers.pipelines.text.inputs import place_of
-from formers.processing.ocr import Box, words_in
-from formers.processing.reading import load_image
+from formers.processing.documents import pages_of
+from formers.processing.ocr import Box, NoWords, words_in
 
 _NEVER, _WRITTEN = -10_000.0, 256
 _ASKED = "<s_docvqa><s_question>{}</s_question><s_answer>"
@@ -30,13 +30,15 @@ class Window:
         inputs: the model's keywords.
         open: [T], which tokens may be of an answer.
         words: number of each token's word; None for tokens of none.
-        texts: the document's words.
+        texts: the page's words.
+        page: its number in a document of several pages, from 1; None for a page by itself.
     """
 
     inputs: dict[str, Any]
     open: Any
     words: Sequence[int | None]
     texts: Sequence[str]
+    page: int | None = None
 
 
 class DocumentQuestionAnsweringPipeline(Pipeline):
@@ -47,8 +49,12 @@ class DocumentQuestionAnsweringPipeline(Pipeline):
         pipe(image=..., question=..., word_boxes=[("total", [10, 20, 90, 40]), ...])
         pipe([{"image": ..., "question": ...}, ...])    a list of such lists
 
+    A PDF, a TIFF of several pages or a list of pictures is read page by page; answers name theirs as `page`,
+    from 1. A model that writes answers gives one for every page.
+
     A model that reads words and boxes gets those that are given, or those that Tesseract reads; `start` and
-    `end` number them. A model that reads the picture alone, such as Donut, writes the answer.
+    `end` number them on their page. One that reads the page's picture too, such as LayoutLMv3, gets that
+    where there is an image processor. A model that reads the picture alone, such as Donut, writes the answer.
 
     Args:
         model: a model with a head for questions about documents, or one that writes about pages.
@@ -62,6 +68,8 @@ class DocumentQuestionAnsweringPipeline(Pipeline):
             doc_stride: tokens that windows share; half a window, or 256.
             max_question_len: tokens of a question, of which the rest is cut; None leaves it whole.
             padding: padding changes no answer.
+            pages: numbers of the pages to read, from 1; all unless given.
+            dpi: pixels an inch of a PDF's pages; 200 unless given.
             lang: the language, by Tesseract's name; `tesseract_config` are further flags of it.
             timeout: seconds for an address to answer.
     """
@@ -75,6 +83,7 @@ class DocumentQuestionAnsweringPipeline(Pipeline):
     def __init__(self, model: Any, tokenizer: Any = None, **kwargs: Any) -> None:
         super().__init__(model, tokenizer, **kwargs)
         self._boxes = "bbox" in taken_by(model)
+        self._looks = self._boxes and "pixel_values" in taken_by(model) and self.image_processor is not None
         if not self._boxes and self.image_processor is None:
             raise ValueError(
                 f"{type(model).__name__} reads the picture itself: pass "
@@ -95,6 +104,8 @@ class DocumentQuestionAnsweringPipeline(Pipeline):
         top_k: int | None = None,
         handle_impossible_answer: bool | None = None,
         timeout: float | None = None,
+        pages: Sequence[int] | None = None,
+        dpi: float | None = None,
     ) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
         reading = {
             "padding": padding,
@@ -104,6 +115,8 @@ class DocumentQuestionAnsweringPipeline(Pipeline):
             "lang": lang,
             "tesseract_config": tesseract_config,
             "timeout": timeout,
+            "pages": pages,
+            "dpi": dpi,
         }
         answering = {
             "top_k": whole_number("top_k", top_k, "answers, at least 1"),
@@ -127,8 +140,8 @@ class DocumentQuestionAnsweringPipeline(Pipeline):
         """Answer one question about one document, or many.
 
         Args:
-            inputs: a picture; or `{"image": ..., "question": ..., "word_boxes": ...}`, a list of such, or a
-                generator or dataset. With `word_boxes` the picture may be left out.
+            inputs: a picture, a PDF or a TIFF; or `{"image": ..., "question": ..., "word_boxes": ...}`, a
+                list of such, or a generator or dataset. With `word_boxes` the picture may be left out.
             question: about the picture.
             word_boxes: pairs of a word and its box: left, top, right, bottom, from 0 to 1000.
             image: the same as `inputs`.
@@ -136,7 +149,7 @@ class DocumentQuestionAnsweringPipeline(Pipeline):
 
         Returns:
             For each question a list of records with `score`, `answer`, `start` and `end`; with the answer
-            alone where the model writes it.
+            alone where the model writes it; and with the `page` of a document of several pages.
         """
         image = inputs if image is None else image
         if question is None:
@@ -164,62 +177,99 @@ class DocumentQuestionAnsweringPipeline(Pipeline):
     def preprocess(
         self,
         inputs: Any,
+        timeout: float | None = None,
+        pages: Sequence[int] | None = None,
+        dpi: float = 200,
         lang: str | None = None,
         tesseract_config: str = "",
-        timeout: float | None = None,
         **fitting: Any,
     ) -> list[Window]:
-        """The windows of one document; the whole of it for a model that reads the picture."""
+        """The windows of one document; its pages as they are for a model that reads pictures alone."""
         question, given = inputs["question"], inputs.get("word_boxes")
-        image = None if inputs.get("image") is None else load_image(inputs["image"], timeout)
+        document = inputs.get("image")
+        found = [(None, None)] if document is None else pages_of(document, pages, dpi, timeout)
         if not self._boxes:
-            asked = self.tokenizer(
-                _ASKED.format(question), add_special_tokens=False, return_tensors="pt"
-            ).input_ids
-            pixels = self.image_processor(image, return_tensors="pt").pixel_values
-            pixels = pixels if self.dtype is None else pixels.to(self.dtype)
-            return [Window({"pixel_values": pixels, "decoder_input_ids": asked}, None, (), ())]
-        words, boxes = words_in(image, lang, tesseract_config) if given is None else _taken_apart(given)
-        return list(self._windows(question, words, boxes, **fitting))
+            return [self._whole(image, question, page) for page, image in found]
+        if given is not None and len(found) > 1:
+            raise ValueError(
+                f"word_boxes are those of one page, but this document has {len(found)}: choose one by pages="
+            )
+        windows: list[Window] = []
+        for page, image in found:
+            try:
+                read = words_in(image, lang, tesseract_config) if given is None else _taken_apart(given)
+            except NoWords:
+                if len(found) == 1:
+                    raise
+                continue  # an empty page among others
+            windows += self._windows(question, *read, image, page, **fitting)
+        if not windows:
+            raise NoWords(f"Tesseract finds no words on any of {len(found)} pages: pass clearer pictures")
+        return windows
+
+    def _whole(self, image: Any, question: str, page: int | None) -> Window:
+        """A page for a model that reads the picture alone, and the question as it is asked."""
+        asked = self.tokenizer(
+            _ASKED.format(question), add_special_tokens=False, return_tensors="pt"
+        ).input_ids
+        return Window({"pixel_values": self._pixels(image), "decoder_input_ids": asked}, None, (), (), page)
+
+    def _pixels(self, image: Any, **options: Any) -> torch.Tensor:
+        found: torch.Tensor = self.image_processor(image, return_tensors="pt", **options).pixel_values
+        return found if self.dtype is None else found.to(self.dtype)
 
     def _windows(
         self,
         question: str,
         words: list[str],
         boxes: list[Box],
+        image: Any,
+        page: int | None,
         padding: Any = "do_not_pad",
         doc_stride: int | None = None,
         max_question_len: int | None = None,
         max_seq_len: int | None = None,
     ) -> Iterator[Window]:
-        """A question beside all words, in windows that the model reads."""
+        """A question beside all words of a page, in windows that the model reads."""
         asked = self._question(question, max_question_len)
         room = min(self.tokenizer.model_max_length, self.model.config.max_position_embeddings)
         longest = room if max_seq_len is None else max_seq_len
-        encoding = self.tokenizer(
-            asked,
-            words,
-            is_split_into_words=True,
-            padding=padding,
-            max_length=longest,
-            stride=min(longest // 2, 256) if doc_stride is None else doc_stride,
-            return_token_type_ids=True,
-            truncation="only_second",
-            return_overflowing_tokens=True,
-        )
+        fitting = {
+            "padding": padding,
+            "max_length": longest,
+            "stride": min(longest // 2, 256) if doc_stride is None else doc_stride,
+            "return_token_type_ids": True,
+            "truncation": "only_second",
+            "return_overflowing_tokens": True,
+        }
+        placed = hasattr(self.tokenizer, "sep_token_box")  # it puts words into boxes itself
+        if placed:
+            encoding = self.tokenizer([" ".join(asked)], [words], boxes=[boxes], **fitting)
+        else:
+            encoding = self.tokenizer(asked, words, is_split_into_words=True, **fitting)
+        pixels = {}
+        if self._looks and image is not None:
+            options = {"apply_ocr": False} if hasattr(self.image_processor, "apply_ocr") else {}
+            pixels["pixel_values"] = self._pixels(image, **options)
         names = [name for name in encoding if name != "overflow_to_sample_mapping"]
-        separator, first = self.tokenizer.sep_token_id, self.tokenizer.cls_token_id
+        first = self.tokenizer.cls_token_id
         for i, ids in enumerate(encoding["input_ids"]):
             numbers, sides = encoding.word_ids(i), encoding.sequence_ids(i)
-            places = [
-                boxes[number] if side == 1 else [1000 if token == separator else 0] * 4
-                for token, number, side in zip(ids, numbers, sides, strict=True)
-            ]
             inputs = {name: torch.tensor([encoding[name][i]]) for name in names}
+            if not placed:
+                inputs["bbox"] = torch.tensor([self._places(ids, numbers, sides, boxes)])
             # the first token stands for there being no answer
             free = [side == 1 or token == first for token, side in zip(ids, sides, strict=True)]
             mask = np.array(encoding["attention_mask"][i], dtype=bool)
-            yield Window({**inputs, "bbox": torch.tensor([places])}, np.array(free) & mask, numbers, words)
+            yield Window({**inputs, **pixels}, np.array(free) & mask, numbers, words, page)
+
+    def _places(self, ids: Any, numbers: Any, sides: Any, boxes: list[Box]) -> list[Box]:
+        """A box for every token, where the tokenizer knows none."""
+        separator = self.tokenizer.sep_token_id
+        return [
+            boxes[number] if side == 1 else [1000 if token == separator else 0] * 4
+            for token, number, side in zip(ids, numbers, sides, strict=True)
+        ]
 
     def _question(self, question: str, most: int | None) -> list[str]:
         """Its words, as many as fit into so many tokens."""
@@ -256,12 +306,14 @@ class DocumentQuestionAnsweringPipeline(Pipeline):
     ) -> list[dict[str, Any]]:
         """The best answers of one document."""
         if not self._boxes:
-            return [{"answer": self._written(one["sequences"][0])} for _, one in model_outputs]
+            return [
+                {"answer": self._written(one["sequences"][0]), **_at(window)} for window, one in model_outputs
+            ]
         answers: list[dict[str, Any]] = []
         none = 1.0
         for window, output in model_outputs:
             first, last = (
-                softmax(np.where(window.open, output[name][0].float().numpy(), _NEVER))
+                softmax(np.where(window.open, output[name][0][: len(window.open)].float().numpy(), _NEVER))
                 for name in ("start_logits", "end_logits")
             )
             none = min(none, float(first[0] * last[0]))
@@ -277,6 +329,11 @@ class DocumentQuestionAnsweringPipeline(Pipeline):
             text = text.replace(token, "") if token else text
         found = re.search(r"<s_answer>(.*)</s_answer>", text)
         return None if found is None else found[1].strip()
+
+
+def _at(window: Window) -> dict[str, int]:
+    """Where an answer stands in a document of several pages."""
+    return {} if window.page is None else {"page": window.page}
 
 
 def _taken_apart(given: Any) -> tuple[list[str], list[Box]]:
@@ -319,5 +376,6 @@ def _spans(window: Window, first: Any, last: Any, top_k: int, longest: int) -> l
         if window.open[start] and window.open[end] and words[0] is not None and words[1] is not None:
             answer = " ".join(window.texts[words[0] : words[1] + 1])
             score = float(scores[start, end])
-            found.append({"score": score, "answer": answer, "start": words[0], "end": words[1]})
+            place = {"start": words[0], "end": words[1]}
+            found.append({"score": score, "answer": answer, **place, **_at(window)})
     return found
