@@ -28,7 +28,8 @@ _TABLE: dict[str, tuple[str, ...]] = {
     "formers.configs": ("GenerationConfig", "PretrainedConfig", "PreTrainedConfig"),
     "formers.nn.cache": ("Cache", "DynamicCache", "EncoderDecoderCache", "QuantizedCache", "StaticCache"),
     "formers.core.available": (
-        *("OptionalDependencyNotAvailable", "check_min_version", "require_version", "requires_backends"),
+        *("OptionalDependencyNotAvailable", "check_min_version", "deepspeed_config", "require_version"),
+        "requires_backends",
     ),
     "formers.core.commandline": ("HfArg", "HfArgumentParser", "string_to_bool"),
     "formers.core.decorators": (
@@ -43,6 +44,13 @@ _TABLE: dict[str, tuple[str, ...]] = {
         "replace_return_docstrings",
     ),
     "formers.core.logging": ("get_logger",),
+    "formers.core.remote_code": (
+        *("check_imports", "custom_object_save", "get_cached_module_file", "get_class_from_dynamic_module"),
+        *("get_class_in_module", "get_imports", "get_relative_import_files", "get_relative_imports"),
+        "resolve_trust_remote_code",
+    ),
+    "formers.adapters.folders": ("find_adapter_config_file",),
+    "formers.adapters.mixin": ("PeftAdapterMixin",),
     "formers.peft_auto": (
         *("AutoPeftModel", "AutoPeftModelForCausalLM", "AutoPeftModelForFeatureExtraction"),
         *("AutoPeftModelForQuestionAnswering", "AutoPeftModelForSeq2SeqLM"),
@@ -116,7 +124,7 @@ _TABLE: dict[str, tuple[str, ...]] = {
     ),
     "formers.processing": (
         *("AutoFeatureExtractor", "AutoImageProcessor", "BaseImageProcessor", "BatchFeature"),
-        *("ProcessorMixin", "SequenceFeatureExtractor"),
+        *("FeatureExtractionMixin", "ImageProcessingMixin", "ProcessorMixin", "SequenceFeatureExtractor"),
     ),
     "formers.processing.audio_reading": ("load_audio",),
     "formers.processing.audio_spectra": PROCESSING["audio_spectra"],
@@ -143,7 +151,8 @@ _TABLE: dict[str, tuple[str, ...]] = {
             "LabelSmoother",
         ),
         *("MLflowCallback", "OptimizerNames", "PredictionOutput", "SaveStrategy", "TrackioCallback"),
-        *("TrainOutput", "WandbCallback"),
+        *("CodeCarbonCallback", "TrainOutput", "WandbCallback", "default_logdir"),
+        "get_available_reporting_integrations",
         "Adafactor",
         "AdamW",
         "DataCollator",
@@ -189,6 +198,7 @@ _TABLE: dict[str, tuple[str, ...]] = {
         "get_wsd_schedule",
         "set_seed",
     ),
+    "formers.training.cards": ("extract_hyperparameters_from_trainer", "make_markdown_table"),
     "formers.training.data": ("has_length",),
     "formers.training.script_names": (
         *("FSDP_MODEL_NAME", "OPTIMIZER_NAME", "OPTIMIZER_NAME_BIN"),
@@ -205,6 +215,7 @@ _TABLE: dict[str, tuple[str, ...]] = {
         "is_main_process",
         "nested_concat",
         "nested_detach",
+        "nested_gather",
         "nested_numpify",
         "number_of_arguments",
         "seed_worker",

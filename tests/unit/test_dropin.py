@@ -157,8 +157,9 @@ def test_what_was_imported_before_is_said():
 
     forget_notices()
     system.modules.setdefault("optimum", type(system)("optimum"))
-    with pytest.warns(Notice, match="install first"), dropin.using(packages=["optimum"]):
-        pass
+    with pytest.warns(Notice, match="install first"):
+        dropin.install(packages=["optimum"])
+    dropin.uninstall()
     assert system.modules.pop("optimum")
 
 

@@ -41,18 +41,24 @@ def install(version: str | None = None, packages: Iterable[str] | None = None) -
     Raises:
         ValueError: for a version that is none, or a package that formers cannot stand for.
     """
-    found = Finder(version, wanted_packages(packages))
-    uninstall()
-    before = [name for name in sys.modules if found.stands_for(name)]
-    _aside.update({name: sys.modules.pop(name) for name in before})
+    found = _begin(version, packages)
     if any(name in _aside for name in found.packages):
         notice(
             f"{' and '.join(name for name in found.packages if name in _aside)} was imported before "
             "formers.dropin.install(): what already holds its objects keeps them, and what it still loads by "
             "name comes from formers; install first, or call formers.dropin.uninstall() to have it back"
         )
-    sys.meta_path.insert(0, found)
+
+
+def _begin(version: str | None, packages: Iterable[str] | None) -> Finder:
+    """Install, and say nothing."""
+    found = Finder(version, wanted_packages(packages))
+    uninstall()
+    before = [name for name in sys.modules if found.stands_for(name)]
+    _aside.update({name: sys.modules.pop(name) for name in before})
     additions.add()
+    sys.meta_path.insert(0, found)  # before the additions, which are for packages that are themselves
+    return found
 
 
 def uninstall() -> None:
@@ -73,12 +79,12 @@ def installed() -> Finder | None:
 
 @contextmanager
 def using(version: str | None = None, packages: Iterable[str] | None = None) -> Iterator[None]:
-    """The names mean formers within a `with`; see `install`."""
+    """The names mean formers within a `with`, and what they meant before after it; see `install`."""
     before = installed()
-    install(version, packages)
+    _begin(version, packages)
     try:
         yield
     finally:
         uninstall()
         if before is not None:
-            install(before.asked, before.packages)
+            _begin(before.asked, before.packages)

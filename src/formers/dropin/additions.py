@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import sys
 from importlib import machinery
 from importlib.machinery import ModuleSpec
@@ -18,6 +19,8 @@ def load_metric(path: str, *args: Any, **options: Any) -> Any:
 
 # package -> what it gets where it has no such name
 ADDED: dict[str, dict[str, Any]] = {"datasets": {"load_metric": load_metric}}
+# package -> modules that it uses without importing them: the ecosystem had done so before
+LOADED = {"peft": ("torch.distributed.tensor",)}
 
 
 class _Waiting:
@@ -25,7 +28,7 @@ class _Waiting:
 
     @staticmethod
     def find_spec(name: str, path: Any = None, target: Any = None) -> ModuleSpec | None:
-        if name not in ADDED:
+        if name not in ADDED and name not in LOADED:
             return None
         spec = machinery.PathFinder.find_spec(name, path)
         if spec is None or spec.loader is None:
@@ -44,7 +47,7 @@ class _Waiting:
 def add() -> None:
     """Fill in packages that are imported, and those that will be."""
     sys.meta_path.insert(0, _Waiting)
-    for name in ADDED:
+    for name in (*ADDED, *LOADED):
         if name in sys.modules:
             _fill(sys.modules[name])
 
@@ -61,6 +64,8 @@ def remove() -> None:
 
 
 def _fill(module: ModuleType) -> None:
-    for name, value in ADDED[module.__name__].items():
+    for needed in LOADED.get(module.__name__, ()):
+        importlib.import_module(needed)
+    for name, value in ADDED.get(module.__name__, {}).items():
         if not hasattr(module, name):
             setattr(module, name, value)

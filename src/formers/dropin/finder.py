@@ -11,8 +11,9 @@ from importlib.machinery import ModuleSpec
 from types import ModuleType
 from typing import Any
 
+from formers.dropin import compared, peft_names
 from formers.dropin import packages as choice
-from formers.dropin import peft_names
+from formers.paths import PathLoader
 
 
 class Finder:
@@ -68,6 +69,8 @@ class Finder:
                 "project's sources what is there and what to type instead",
                 name=name,
             )
+        if found is not None:
+            found.loader = _Path()
         return found
 
     def find_distributions(self, context: Any = None) -> Iterator[metadata.Distribution]:
@@ -172,7 +175,32 @@ class _Root(_Made):
             raise AttributeError(f"module {module.__name__!r} has no attribute {name!r}")
         if name in _MIRRORED or _is_path(name):
             return importlib.import_module(f"{module.__name__}.{name}")
-        return _of_formers(module, name, importlib.import_module("formers"))
+        try:
+            return _of_formers(module, name, importlib.import_module("formers"))
+        except (AttributeError, ImportError):
+            if name not in compared.NAMES:
+                raise
+            return compared.named(name)
+
+
+class _Path(PathLoader):
+    """A module of the table of paths."""
+
+    def exec_module(self, module: ModuleType) -> None:
+        super().exec_module(module)
+        find = module.__dict__["__getattr__"]
+
+        def found(name: str) -> Any:
+            try:
+                return find(name)
+            except (AttributeError, ImportError) as error:
+                if name in compared.NAMES:
+                    return compared.named(name)
+                if name.startswith("__") or isinstance(error, ImportError):
+                    raise
+                raise _absent(module, name, [], str(error).partition(repr(name))[2]) from None
+
+        module.__dict__["__getattr__"] = found
 
 
 class _Mirror(_Made):

@@ -11,7 +11,7 @@ from formers.processing.recipes import CLASSES, MODEL_TYPES
 
 # module -> the public names that it defines
 TABLE: dict[str, tuple[str, ...]] = {
-    "audio": ("SequenceFeatureExtractor",),
+    "audio": ("FeatureExtractionMixin", "SequenceFeatureExtractor"),
     "audio_reading": ("BadSound", "load_audio"),
     "audio_spectra": (
         *("amplitude_to_db", "hertz_to_mel", "mel_filter_bank", "mel_to_hertz", "optimal_fft_length"),
@@ -19,7 +19,7 @@ TABLE: dict[str, tuple[str, ...]] = {
     ),
     "auto": ("AutoFeatureExtractor", "AutoImageProcessor", "named_class", "named_extractor"),
     "features": ("BatchFeature",),
-    "image": ("BaseImageProcessor",),
+    "image": ("BaseImageProcessor", "ImageProcessingMixin"),
     "joined": ("ProcessorMixin",),
     "reading": ("BadPicture", "ImageInput", "load_image"),
     "recipes": (

@@ -291,3 +291,6 @@ def _as_one(rows: list[Any]) -> Any:
         if starts == [first + place * whole.strides[0] for place in range(len(rows))]:
             return whole
     return np.stack(rows)
+
+
+ImageProcessingMixin = BaseImageProcessor  # the ecosystem's name of what saves and loads settings

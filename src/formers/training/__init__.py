@@ -42,7 +42,15 @@ _TABLE: dict[str, tuple[str, ...]] = {
     "losses": ("LabelLoss", "LabelSmoother"),
     "optim.optimizers": ("AdamW", "Lion"),
     "callbacks.progress": ("ProgressCallback",),
-    "callbacks.trackers": ("MLflowCallback", "TensorBoardCallback", "TrackioCallback", "WandbCallback"),
+    "callbacks.trackers": (
+        "CodeCarbonCallback",
+        "MLflowCallback",
+        "TensorBoardCallback",
+        "TrackioCallback",
+        "WandbCallback",
+        "default_logdir",
+        "get_available_reporting_integrations",
+    ),
     "optim.schedulers": (
         "GreedyLR",
         "get_constant_schedule",

@@ -335,7 +335,10 @@ class Trainer:
             decayed = self.get_decay_parameter_names(model)
             groups = parameter_groups(model, self.args.weight_decay, decayed, self.args.head_learning_rate)
             named = self.optimizer_cls_and_kwargs or self.get_optimizer_cls_and_kwargs(self.args, model)
-            self.optimizer = named[0](groups, **named[1])
+            kind, options = named[0], dict(named[1])
+            for own in ("params", "model", "optimizer_dict"):  # groups that an override made itself
+                groups = options.pop(own, groups)
+            self.optimizer = kind(groups, **options)
         optimizer: Optimizer = self.optimizer
         return optimizer
 
