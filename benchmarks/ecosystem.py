@@ -3,8 +3,8 @@
     python benchmarks/ecosystem.py --env /tmp/ecosystem          # makes the environment where there is none
     python benchmarks/ecosystem.py --env /tmp/ecosystem --only peft,trl --output benchmarks/ecosystem.json
 
-The environment has the packages and no transformers. A story is the package's own first examples on small models; it
-passes when its script ends well.
+The environment has the packages and no transformers. A story is the package's own first examples on small
+models; it passes when its script ends well.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from pathlib import Path
 HERE = Path(__file__).parent
 STORIES = HERE / "ecosystem_stories"
 ROOT = HERE.parent
-# what the stories need; the first line comes from the package index with what it needs, the second alone
+# what the stories need: the first with all that it needs itself, the second alone
 WITH_NEEDS = (
     "tokenizers safetensors huggingface_hub jinja2 typer rich psutil scikit-learn scipy pandas pillow datasets "
     "accelerate ipython matplotlib umap-learn hdbscan plotly"
