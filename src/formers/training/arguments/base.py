@@ -91,6 +91,11 @@ class TrainingArguments(Setters, JsonRecord, metaclass=_TakesAllSpellings):
         return self.__dict__["_process_state"]
 
     @property
+    def distributed_state(self) -> Any:
+        """Accelerate's record of this process: `PartialState`."""
+        return self._process
+
+    @property
     def device(self) -> torch.device:
         """The device of this process."""
         device: torch.device = self._process.device
