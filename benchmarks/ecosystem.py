@@ -82,9 +82,8 @@ def main() -> None:
     for story in stories:
         found.append(run(given.env, story, given.limit))
         row = found[-1]
-        print(
-            f"{row['package']:<26} {'passes' if row['passes'] else 'fails':<7} {row['seconds']:>7} s  {row['says']}"
-        )
+        word = "passes" if row["passes"] else "fails"
+        print(f"{row['package']:<26} {word:<7} {row['seconds']:>7} s  {row['says']}")
     print(f"{sum(bool(row['passes']) for row in found)} of {len(found)} pass")
     if given.output:
         given.output.write_text(json.dumps(found, indent=2) + "\n")

@@ -253,7 +253,7 @@ class Trainer:
 
     def get_total_train_batch_size(self, args: TrainingArguments | None = None) -> int:
         """Examples per optimizer step, over all processes and the accumulation window."""
-        return self._global_batch_size * (args or self.args).gradient_accumulation_steps
+        return self._global_batch_size * (args or self.args).gradient_accumulation_steps // self.get_tp_size()
 
     def add_callback(self, callback: TrainerCallback | type[TrainerCallback]) -> None:
         """Add a callback or the class of one."""
