@@ -35,6 +35,7 @@ from formers.training.optim.optimizers import (
     parameter_groups,
 )
 from formers.training.optim.schedulers import get_scheduler, needs_metric
+from formers.training.parallelism import Parallelism
 from formers.training.processes import loader_config, make_accelerator, spread
 from formers.training.publisher import Publisher, write_model
 from formers.training.results import made_plain, to_device
@@ -56,7 +57,7 @@ from formers.training.watch import MemoryWatch
 Metrics = Callable[[EvalPrediction], dict[str, Any]]
 
 
-class Trainer:
+class Trainer(Parallelism):
     """Fits a model to a dataset, on one process or several (`accelerate launch`), and judges it.
 
     Any method may be overridden. Those whose names begin with an underscore are the ecosystem's, under the
@@ -196,20 +197,6 @@ class Trainer:
     @tokenizer.setter
     def tokenizer(self, tokenizer: Any) -> None:
         self.processing_class = tokenizer
-
-    @property
-    def is_deepspeed_enabled(self) -> bool:
-        """Whether accelerate runs DeepSpeed here."""
-        return getattr(self.accelerator.state, "deepspeed_plugin", None) is not None
-
-    @property
-    def is_fsdp_enabled(self) -> bool:
-        """Whether accelerate shards the parameters (FSDP) here."""
-        return getattr(self.accelerator.state, "fsdp_plugin", None) is not None
-
-    def get_tp_size(self) -> int:
-        """How many processes share each matrix: one, tensor parallelism is not supported here."""
-        return 1
 
     @property
     def is_in_train(self) -> bool:
