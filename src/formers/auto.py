@@ -210,6 +210,9 @@ class _AutoModel:
         return None
 
 
+_BaseAutoModelClass = _AutoModel  # as the ecosystem calls it
+
+
 class AutoModel(_AutoModel):
     """The base model, without a head."""
 

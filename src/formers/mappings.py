@@ -16,8 +16,14 @@ from formers.tokenization.recipes import MODEL_TYPES
 class LazyMapping(Mapping[Any, Any]):
     """A map whose keys are told by one function and whose values by another."""
 
-    def __init__(self, keys: Callable[[], Iterator[Any]], value: Callable[[Any], Any], name: str) -> None:
-        self._keys, self._value, self.__name__ = keys, value, name
+    def __init__(
+        self,
+        keys: Callable[[], Iterator[Any]],
+        value: Callable[[Any], Any],
+        name: str,
+        register: Callable[[Any, Any, bool], None] | None = None,
+    ) -> None:
+        self._keys, self._value, self.__name__, self._register = keys, value, name, register
 
     def __getitem__(self, key: Any) -> Any:
         found = self._value(key)
@@ -33,6 +39,26 @@ class LazyMapping(Mapping[Any, Any]):
 
     def __contains__(self, key: object) -> bool:
         return self._value(key) is not None
+
+    def register(self, key: Any, value: Any, exist_ok: bool = False) -> None:
+        """Make a class of one's own the answer for a model type, or a config class.
+
+        Raises:
+            NotImplementedError: for a map that follows from others; the text says what to call.
+        """
+        if self._register is None:
+            raise NotImplementedError(
+                f"{self.__name__} follows from what is registered with the Auto classes"
+            )
+        self._register(key, value, exist_ok)
+
+    def update(self, values: Mapping[Any, Any]) -> None:
+        """Register several."""
+        for key, value in values.items():
+            self.register(key, value, exist_ok=True)
+
+    def __setitem__(self, key: Any, value: Any) -> None:
+        self.register(key, value, exist_ok=True)
 
     def __repr__(self) -> str:
         return f"<{self.__name__} of {len(self)} entries>"
@@ -66,7 +92,7 @@ def _model_map(auto_name: str, name: str) -> LazyMapping:
     def keys() -> Iterator[Any]:
         return (kind for kind in map(_config_of, _types()) if value(kind) is not None)
 
-    return LazyMapping(keys, value, name)
+    return LazyMapping(keys, value, name, auto_class.register)
 
 
 def _names_map(auto_name: str, name: str) -> LazyMapping:
@@ -93,7 +119,7 @@ def _tokenizer_of(config_class: Any) -> Any:
 
 
 _MAPS: dict[str, Callable[[], LazyMapping]] = {
-    "CONFIG_MAPPING": lambda: LazyMapping(_types, _config_of, "CONFIG_MAPPING"),
+    "CONFIG_MAPPING": lambda: LazyMapping(_types, _config_of, "CONFIG_MAPPING", auto.AutoConfig.register),
     "CONFIG_MAPPING_NAMES": lambda: LazyMapping(_types, _config_name_of, "CONFIG_MAPPING_NAMES"),
     "TOKENIZER_MAPPING_NAMES": lambda: LazyMapping(
         lambda: iter(MODEL_TYPES), _tokenizer_name_of, "TOKENIZER_MAPPING_NAMES"
@@ -102,6 +128,7 @@ _MAPS: dict[str, Callable[[], LazyMapping]] = {
         lambda: (family.config for family in families() if _tokenizer_of(family.config)),
         _tokenizer_of,
         "TOKENIZER_MAPPING",
+        lambda key, value, exist_ok: auto.AutoTokenizer.register(key, value, exist_ok=exist_ok),
     ),
 }
 

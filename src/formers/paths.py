@@ -50,7 +50,8 @@ _VERSIONS = "check_min_version require_version"
 _COLLATORS = (
     "DataCollator DataCollatorForLanguageModeling DataCollatorForMultipleChoice "
     "DataCollatorForPermutationLanguageModeling DataCollatorForSeq2Seq "
-    "DataCollatorForTokenClassification DataCollatorForWholeWordMask DataCollatorWithFlattening "
+    "DataCollatorForTokenClassification DataCollatorForWholeWordMask DataCollatorMixin "
+    "DataCollatorWithFlattening "
     "DataCollatorWithPadding DefaultDataCollator default_data_collator"
 )
 _TOKENIZING = (
@@ -64,8 +65,11 @@ _COLOURS = (
 )
 _PICTURES = " ".join(PROCESSING["kinds"])
 _SIZES = " ".join(PROCESSING["sizes"])
-_TRACKERS = "MLflowCallback TensorBoardCallback TrackioCallback WandbCallback"
-_ARGUMENTS = "OptimizerNames ParallelMode TrainingArguments"
+_TRACKERS = (
+    "CodeCarbonCallback MLflowCallback TensorBoardCallback TrackioCallback WandbCallback "
+    "get_available_reporting_integrations"
+)
+_ARGUMENTS = "default_logdir OptimizerNames ParallelMode TrainingArguments"
 _MAPS = " ".join(f"{map_of(auto)} {map_of(auto)}_NAMES" for auto in ("AutoModel", *AUTO))
 _CONFIG_MAPS = "AutoConfig CONFIG_MAPPING CONFIG_MAPPING_NAMES"
 _TOKENIZER_MAPS = "AutoTokenizer TOKENIZER_MAPPING TOKENIZER_MAPPING_NAMES"
@@ -85,8 +89,14 @@ PATHS: dict[str, str] = {
     "configuration_utils": "PretrainedConfig PreTrainedConfig CONFIG_NAME",
     "data": _COLLATORS,
     "data.data_collator": _COLLATORS,
+    "deepspeed": "deepspeed_config is_deepspeed_zero3_enabled",
+    "dynamic_module_utils": (
+        "check_imports custom_object_save get_cached_module_file get_class_from_dynamic_module "
+        "get_class_in_module get_imports get_relative_import_files get_relative_imports "
+        "resolve_trust_remote_code"
+    ),
     "feature_extraction_sequence_utils": "SequenceFeatureExtractor",
-    "feature_extraction_utils": "BatchFeature",
+    "feature_extraction_utils": "BatchFeature FeatureExtractionMixin",
     "file_utils": f"{_DOCSTRINGS} {_FILES} {_GENERIC} *is_",
     "generation.beam_constraints": " ".join(GENERATION["formers.generation.constraints"]),
     "generation.configuration_utils": " ".join(
@@ -105,18 +115,24 @@ PATHS: dict[str, str] = {
     "image_transforms": f"{_PICTURES} {' '.join(PROCESSING['transforms'])}",
     "image_utils": f"ImageInput PILImageResampling SizeDict load_image {_PICTURES} {_COLOURS}",
     "hf_argparser": "HfArg HfArgumentParser string_to_bool",
-    "integrations": f"{_TRACKERS} is_deepspeed_zero3_enabled is_fsdp_enabled *is_",
+    "integrations": (
+        f"{_TRACKERS} PeftAdapterMixin deepspeed_config is_deepspeed_zero3_enabled is_fsdp_enabled *is_"
+    ),
+    "integrations.deepspeed": "deepspeed_config is_deepspeed_zero3_enabled",
     "integrations.fsdp": "is_fsdp_enabled",
-    "integrations.integration_utils": f"{_TRACKERS} *is_",
+    "integrations.integration_utils": f"{_TRACKERS} default_logdir *is_",
+    "integrations.peft": "PeftAdapterMixin",
     "logging": "",
     "models.auto": f"{_AUTO} {_CONFIG_MAPS} {_TOKENIZER_MAPS} AutoFeatureExtractor AutoImageProcessor "
     "AutoProcessor",
+    "models.auto.auto_factory": "_BaseAutoModelClass",
     "models.auto.configuration_auto": _CONFIG_MAPS,
     "models.auto.feature_extraction_auto": "AutoFeatureExtractor",
     "models.auto.image_processing_auto": "AutoImageProcessor",
     "models.auto.modeling_auto": _AUTO,
     "models.auto.processing_auto": "AutoProcessor",
     "models.auto.tokenization_auto": f"{_TOKENIZER_MAPS} get_tokenizer_config",
+    "modelcard": "extract_hyperparameters_from_trainer make_markdown_table",
     "modeling_outputs": _OUTPUTS,
     "modeling_utils": "Conv1D PreTrainedModel PretrainedConfig apply_chunking_to_forward prune_linear_layer",
     "optimization": (
@@ -161,7 +177,8 @@ PATHS: dict[str, str] = {
         "ProgressCallback TrainerCallback TrainerControl TrainerState"
     ),
     "trainer_pt_utils": (
-        "LabelSmoother get_model_param_count get_parameter_names nested_concat nested_detach nested_numpify"
+        "LabelSmoother get_model_param_count get_parameter_names nested_concat nested_detach nested_gather "
+        "nested_numpify"
     ),
     "trainer_seq2seq": "Seq2SeqTrainer",
     "trainer_utils": (
@@ -183,6 +200,8 @@ PATHS: dict[str, str] = {
     "utils.hub": _FILES,
     "utils.import_utils": "OptionalDependencyNotAvailable requires_backends *is_",
     "utils.logging": "",
+    "utils.peft_utils": "ADAPTER_CONFIG_NAME ADAPTER_SAFE_WEIGHTS_NAME ADAPTER_WEIGHTS_NAME "
+    "find_adapter_config_file",
     "utils.versions": "require_version",
 }
 # paths that are a module of this package by another name
@@ -204,7 +223,6 @@ _ABSENT = (
         "quantized loading is",
     ),
     (r"(convert_graph_)?(to_)?onnx|models\.\w+\.convert_", "conversion to other formats is"),
-    (r"dynamic_module_utils", "code that checkpoints bring is never run: loading it is"),
     (r"mask|modeling_(flash_)?att|integrations\.(sdpa|fl|eager)", "attention functions of one's own are"),
     (r"(conversion_mapping|core_model_loading)", "conversion of weights while loading is"),
     (r"(integrations\.)?deepspeed", "DeepSpeed is"),
@@ -213,7 +231,6 @@ _ABSENT = (
         "a choice of kernels and of parallelism is",
     ),
     (r"utils\.notebook", "this callback is"),
-    (r"modelcard", "writing model cards by hand is"),
     (r"data\.(metrics|processors|datasets)", "data of single benchmarks is"),
     (
         r"(modeling_(layers|rope)|utils\.(output_c|backbone|model_p)|loss|initialization|monkey_p|trainer_opt)"
@@ -260,7 +277,7 @@ class PathLoader(Loader):
                 value = importlib.import_module(f"{root}.{path}.{name}")
             elif name == "logger":
                 value = importlib.import_module("formers").get_logger(module.__name__)
-            elif name in names or _may_hold(prefixes, name):
+            elif name in names or _may_hold(prefixes, name) or _is_asked(path, name):
                 try:
                     value = getattr(importlib.import_module("formers"), name)
                 except AttributeError as error:
@@ -321,6 +338,13 @@ def prefixes_of(path: str) -> tuple[str, ...]:
 def _may_hold(prefixes: tuple[str, ...], name: str) -> bool:
     """Whether a family's module may give a name: its own, or one that no family has."""
     return name.startswith(prefixes) or not any(name.startswith(one) for _, one in FAMILIES.values())
+
+
+def _is_asked(path: str, name: str) -> bool:
+    """Whether a path that answers what is installed has a constant of that kind, which it does not list."""
+    from formers.core import available
+
+    return "*is_" in PATHS.get(path, "") and available.answers(name)
 
 
 def _of_a_family(prefixes: tuple[str, ...]) -> list[str]:

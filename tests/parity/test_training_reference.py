@@ -37,7 +37,7 @@ def test_every_public_method_of_the_reference_s_trainer_is_there():
         return {name for name in vars(cls) if not name.startswith("_")}
 
     # parallelism inside a layer, which is no part of this trainer
-    absent = {"get_cp_size", "get_sp_size", "get_tp_size"}
+    absent = {"get_cp_size", "get_sp_size"}
     internal = {
         "create_accelerator_and_postprocess",
         "set_initial_training_values",

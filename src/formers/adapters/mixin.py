@@ -138,6 +138,9 @@ class Adaptable:
         load_weights(self, Path(folder))
 
 
+PeftAdapterMixin = Adaptable  # as the ecosystem calls it
+
+
 def _configs(model: Any) -> dict[str, Any]:
     found: dict[str, Any] = model.__dict__.get("peft_config", {})
     return found

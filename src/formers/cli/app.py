@@ -15,6 +15,7 @@ from formers.cli import (
     audio_demo,
     chat,
     desk,
+    doctor,
     embed,
     env,
     errors,
@@ -113,6 +114,7 @@ app.add_typer(desk.golden, name="golden")
 app.add_typer(desk.drift, name="drift")
 app.command("vision-demo")(vision_demo.vision_demo)
 app.command("audio-demo")(audio_demo.audio_demo)
+app.command("doctor")(doctor.doctor)
 app.command("env")(env.env)
 
 

@@ -54,6 +54,7 @@ _MODULES: dict[str, tuple[str, ...]] = {
 }
 
 
+_IMPORT_ERROR = r"([A-Z][A-Z0-9_]*)_IMPORT_ERROR"
 _NEWER_TORCH = r"is_torch_greater_or_equal_than_(\d+)_(\d+)"
 
 
@@ -83,8 +84,15 @@ def answers(name: str) -> bool:
     return (
         _asked(name) is not None
         or re.fullmatch(_NEWER_TORCH, name) is not None
+        or _packages_of_error(name) is not None
         or (name.startswith("is_") and name in globals())
     )
+
+
+def _packages_of_error(name: str) -> tuple[str, ...] | None:
+    """The modules that a text such as `NLTK_IMPORT_ERROR` speaks of, None where it is no such name."""
+    found = re.fullmatch(_IMPORT_ERROR, name)
+    return None if found is None else _MODULES.get(found[1].lower())
 
 
 def names() -> list[str]:
@@ -96,6 +104,9 @@ def names() -> list[str]:
 def __getattr__(name: str) -> Any:
     if newer := re.fullmatch(_NEWER_TORCH, name):
         return is_torch_greater_or_equal(".".join(newer.groups()), accept_dev=True)
+    if missing := _packages_of_error(name):
+        package = missing[0].partition(".")[0]
+        return f"\n{{0}} needs {package}, which is not installed: pip install {package}\n"
     modules = _asked(name)
     if modules is None:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
@@ -208,6 +219,11 @@ def is_sagemaker_mp_enabled() -> bool:
 def is_deepspeed_zero3_enabled() -> bool:
     """Whether DeepSpeed shards the parameters: never, it is not supported here."""
     return False
+
+
+def deepspeed_config() -> None:
+    """DeepSpeed's settings for this process: None, it is not supported here."""
+    return None
 
 
 def is_fsdp_enabled() -> bool:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from formers.core.atomic import write_text
 from formers.core.jsonfile import read_json
+from formers.core.older import older_variables
 
 _TRUE = {"1", "ON", "YES", "TRUE"}
 _COMMIT = re.compile(r"[0-9a-f]{40}")
@@ -37,10 +38,10 @@ _OWNERS = {
 def default_cache() -> Path:
     """The folder of downloaded repositories.
 
-    In this order: `HF_HUB_CACHE`, `HUGGINGFACE_HUB_CACHE`, `TRANSFORMERS_CACHE`, `HF_HOME/hub`,
-    `XDG_CACHE_HOME/huggingface/hub`, `~/.cache/huggingface/hub`.
+    In this order: `HF_HUB_CACHE`, its older names (`HUGGINGFACE_HUB_CACHE`, `TRANSFORMERS_CACHE`, ...),
+    `HF_HOME/hub`, `XDG_CACHE_HOME/huggingface/hub`, `~/.cache/huggingface/hub`.
     """
-    for name in ("HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE", "TRANSFORMERS_CACHE"):
+    for name in ("HF_HUB_CACHE", *older_variables("HF_HUB_CACHE")):
         if value := os.environ.get(name):
             return Path(os.path.expandvars(value)).expanduser()
     if home := os.environ.get("HF_HOME"):
@@ -51,7 +52,7 @@ def default_cache() -> Path:
 
 def offline() -> bool:
     """Whether `HF_HUB_OFFLINE` or `TRANSFORMERS_OFFLINE` forbids the network."""
-    names = ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE")
+    names = ("HF_HUB_OFFLINE", *older_variables("HF_HUB_OFFLINE"))
     return any(os.environ.get(name, "").upper() in _TRUE for name in names)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -51,6 +51,7 @@ class PreTrainedModel(Block, Adaptable, Pushable):
     accepts_loss_kwargs: ClassVar[bool] = True
     _saving_keywords: ClassVar[tuple[str, ...]] = ("max_shard_size", "safe_serialization", "variant", "tags")
     supports_gradient_checkpointing: ClassVar[bool] = True
+    model_tags: list[str] | None = None  # what the model card says beside its own
     load_report: ClassVar[LoadReport | None] = _LastLoad()  # type: ignore[assignment]
 
     _family: ClassVar[Any] = None  # classes of one's own have none
@@ -119,6 +120,11 @@ class PreTrainedModel(Block, Adaptable, Pushable):
         from formers.model.loading import load_pretrained
 
         return load_pretrained(cls, pretrained_model_name_or_path, args, options)
+
+    def add_model_tags(self, tags: str | Sequence[str]) -> None:
+        """Add to the tags that the model card gets when the model is saved or uploaded."""
+        new = [tags] if isinstance(tags, str) else list(tags)
+        self.model_tags = list(dict.fromkeys([*(self.model_tags or ()), *new]))
 
     def save_pretrained(self, save_directory: str | Path, **options: Any) -> None:
         """Write weights, config and model card to a folder, atomically.

@@ -71,6 +71,6 @@ def _write_card(model: Any, folder: Path, tags: str | Sequence[str] | None) -> N
             base_model=model.name_or_path if model.name_or_path.count("/") == 1 else None,
             task=task,
             labels=model.config.id2label if labelled else None,
-            tags=[tags] if isinstance(tags, str) else tags or (),
+            tags=[*(model.model_tags or ()), *([tags] if isinstance(tags, str) else tags or ())],
         ),
     )

@@ -11,7 +11,7 @@ from formers.processing.recipes import CLASSES, MODEL_TYPES
 
 # module -> the public names that it defines
 TABLE: dict[str, tuple[str, ...]] = {
-    "audio.extractor": ("SequenceFeatureExtractor",),
+    "audio.extractor": ("FeatureExtractionMixin", "SequenceFeatureExtractor"),
     "audio.live": (
         *("chunk_bytes_iter", "ffmpeg_microphone", "ffmpeg_microphone_live", "ffmpeg_read", "live_chunks"),
     ),

@@ -72,6 +72,20 @@ def card(trainer: Any, details: dict[str, Any]) -> str:
     )
 
 
+def make_markdown_table(lines: list[dict[str, Any]]) -> str:
+    """Rows, each a dictionary with the same keys, as a table in Markdown; empty where there are none."""
+    from formers.hub.card import table
+
+    return table(list(lines[0]), ([*line.values()] for line in lines)) + "\n" if lines else ""
+
+
+def extract_hyperparameters_from_trainer(trainer: Any) -> dict[str, Any]:
+    """The settings of a run that a model card shows."""
+    values = trainer.args.to_dict()
+    shown = {name: values[name] for name in _SHOWN if values.get(name) not in (None, 0, False, -1)}
+    return {**shown, "num_devices": trainer.accelerator.num_processes}
+
+
 def _repository(name: str) -> str | None:
     """The name, where it is one on the Hub and not a folder here."""
     return name if name and name.count("/") <= 1 and not Path(name).exists() else None

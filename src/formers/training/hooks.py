@@ -16,7 +16,7 @@ _INSTEAD: dict[str, tuple[str, ...]] = {
     ),
     "_clip_grad_norm": ("_get_grad_norm", "_mixed_mesh_grad_norm", "_has_mixed_mesh_grads"),
     "log or get_learning_rates": ("_get_learning_rate",),
-    "get_total_train_batch_size": ("get_sp_size", "get_cp_size", "get_tp_size"),
+    "get_total_train_batch_size": ("get_sp_size", "get_cp_size"),
     "create_accelerator_and_postprocess": (
         "_build_accelerator_args", "_validate_args", "propagate_args_to_deepspeed",
         "_fsdp_qlora_plugin_updates",

@@ -105,6 +105,27 @@ def nested_numpify(tensors: Any) -> Any:
     return mapped(to_numpy, tensors)
 
 
+def nested_gather(tensors: Any, parallel_mode: Any = None, name: str | None = None) -> Any:
+    """A nest of tensors with those of all processes, along the first axis.
+
+    Args:
+        tensors: the nest; tensors have the same shape in every process.
+        parallel_mode: not needed: whether there are other processes is seen.
+        name: not needed.
+    """
+    distributed = torch.distributed
+    if not (distributed.is_available() and distributed.is_initialized()) or distributed.get_world_size() == 1:
+        return tensors
+
+    def gathered(tensor: Tensor) -> Tensor:
+        row = (tensor if tensor.dim() else tensor[None]).contiguous()
+        parts = [torch.empty_like(row) for _ in range(distributed.get_world_size())]
+        distributed.all_gather(parts, row)
+        return torch.cat(parts)
+
+    return mapped(gathered, tensors)
+
+
 def nested_concat(tensors: Any, new_tensors: Any, padding_index: int = -100) -> Any:
     """Two nests of the same shape joined along the first axis, the second axis padded to the wider one.
 

@@ -35,6 +35,7 @@ from formers.training.optim.optimizers import (
     parameter_groups,
 )
 from formers.training.optim.schedulers import get_scheduler, needs_metric
+from formers.training.parallelism import Parallelism
 from formers.training.processes import loader_config, make_accelerator, spread
 from formers.training.publisher import Publisher, write_model
 from formers.training.results import made_plain, to_device
@@ -56,7 +57,7 @@ from formers.training.watch import MemoryWatch
 Metrics = Callable[[EvalPrediction], dict[str, Any]]
 
 
-class Trainer:
+class Trainer(Parallelism):
     """Fits a model to a dataset, on one process or several (`accelerate launch`), and judges it.
 
     Any method may be overridden. Those whose names begin with an underscore are the ecosystem's, under the
@@ -239,7 +240,7 @@ class Trainer:
 
     def get_total_train_batch_size(self, args: TrainingArguments | None = None) -> int:
         """Examples per optimizer step, over all processes and the accumulation window."""
-        return self._global_batch_size * (args or self.args).gradient_accumulation_steps
+        return self._global_batch_size * (args or self.args).gradient_accumulation_steps // self.get_tp_size()
 
     def add_callback(self, callback: TrainerCallback | type[TrainerCallback]) -> None:
         """Add a callback or the class of one."""
@@ -335,7 +336,10 @@ class Trainer:
             decayed = self.get_decay_parameter_names(model)
             groups = parameter_groups(model, self.args.weight_decay, decayed, self.args.head_learning_rate)
             named = self.optimizer_cls_and_kwargs or self.get_optimizer_cls_and_kwargs(self.args, model)
-            self.optimizer = named[0](groups, **named[1])
+            kind, options = named[0], dict(named[1])
+            for own in ("params", "model", "optimizer_dict"):  # groups that an override made itself
+                groups = options.pop(own, groups)
+            self.optimizer = kind(groups, **options)
         optimizer: Optimizer = self.optimizer
         return optimizer
 

@@ -180,3 +180,6 @@ class SequenceFeatureExtractor(Settings):
         made = {main: found, **given, **({"attention_mask": masks} if wanted else {})}
         one_length = len({row.shape for row in found}) == 1
         return BatchFeature(made, return_tensors if one_length else None)
+
+
+FeatureExtractionMixin = SequenceFeatureExtractor  # for isinstance: all extractors here are of sequences

@@ -8,11 +8,11 @@ import os
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from formers.core.fields import option
 from formers.core.jsonfile import JsonRecord, plain
-from formers.training.arguments.rules import settle
+from formers.training.arguments.rules import DICTS, settle
 from formers.training.arguments.setters import Setters
 from formers.training.arguments.spellings import RENAMED, translate
 from formers.training.arguments.table import LOG_LEVELS
@@ -58,6 +58,9 @@ class TrainingArguments(Setters, JsonRecord, metaclass=_TakesAllSpellings):
     `save_on_interrupt` (a checkpoint at Ctrl-C or SIGTERM).
     """
 
+    # fields that may be a dict, or JSON text of one; a class of one's own adds its own
+    _VALID_DICT_FIELDS: ClassVar[list[str]] = list(DICTS)
+
     def __post_init__(self) -> None:
         if "_given" not in self.__dict__:  # built by copy or pickle, past the metaclass
             self._given = {field.name for field in dataclasses.fields(self)}
@@ -86,6 +89,11 @@ class TrainingArguments(Setters, JsonRecord, metaclass=_TakesAllSpellings):
 
             self.__dict__["_process_state"] = process_state(self)
         return self.__dict__["_process_state"]
+
+    @property
+    def distributed_state(self) -> Any:
+        """Accelerate's record of this process: `PartialState`."""
+        return self._process
 
     @property
     def device(self) -> torch.device:

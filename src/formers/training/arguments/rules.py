@@ -15,7 +15,7 @@ from formers.training.choices import IntervalStrategy, SaveStrategy, SchedulerTy
 
 _METRIC_SCHEDULES = (SchedulerType.REDUCE_ON_PLATEAU, SchedulerType.GREEDY)
 _KEYWORDS = ("activation_checkpointing_kwargs", "gradient_checkpointing_kwargs", "lr_scheduler_kwargs")
-_DICTS = (*_KEYWORDS, "accelerator_config", "fsdp_config", "deepspeed", "liger_kernel_config")
+DICTS = (*_KEYWORDS, "accelerator_config", "fsdp_config", "deepspeed", "liger_kernel_config")
 
 
 def settle(args: ArgumentTable) -> None:
@@ -56,11 +56,12 @@ def _normalise(args: ArgumentTable) -> None:
 
 def _read_dicts(args: ArgumentTable) -> None:
     """Read fields that may be a dict, JSON text, or (for configurations) the path of a JSON file."""
-    for name in _DICTS:
+    more: list[str] = getattr(args, "_VALID_DICT_FIELDS", [])
+    for name in (*DICTS, *(one for one in more if one not in DICTS)):
         value = getattr(args, name)
         if isinstance(value, str) and value.lstrip().startswith("{"):
             setattr(args, name, parse_json(value, name, data=True))
-        elif isinstance(value, (str, os.PathLike)) and str(value) and name != "deepspeed":
+        elif isinstance(value, (str, os.PathLike)) and str(value) and name in DICTS and name != "deepspeed":
             path = Path(value).expanduser()
             if not path.is_file():
                 raise ValueError(f"{name}={str(value)!r} is neither JSON text nor a file")

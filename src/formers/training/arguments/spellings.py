@@ -9,6 +9,7 @@ from typing import Any
 from formers.core.fields import older_names
 from formers.core.jsonfile import read_json
 from formers.core.notices import notice, refuse_unknown
+from formers.core.older import NOTICED, REFUSED, SAME, Older
 from formers.training.arguments.table import ArgumentTable
 
 # older name -> field of the same meaning
@@ -58,6 +59,27 @@ _OLD_NAMES = (
     "include_inputs_for_metrics",
     "push_to_hub_organization",
 )
+
+
+def rows() -> list[Older]:
+    """All of them, as rows of the table of older names."""
+
+    def row(old: str, new: str, done: str = SAME) -> Older:
+        return Older("keyword", "TrainingArguments", old, new, "5.0", done)
+
+    implied = {old: made(True if old != "torchdynamo" else "inductor") for old, made in _IMPLIES.items()}
+    said = {
+        old: ", ".join(f"{name}={value!r}" for name, value in new.items()) for old, new in implied.items()
+    }
+    return [
+        *(row(old, new) for old, new in RENAMED.items()),
+        *(row(old, new) for old, new in said.items()),
+        *(row(old, f"accelerator_config={{{old!r}: ...}}") for old in _LOADER_OPTIONS),
+        *(row(old, f"leave it out: {why}", NOTICED) for old, (why, _) in _USELESS.items()),
+        *(row(old, f"leave it out: {why}", REFUSED) for old, (why, _) in _IMPOSSIBLE.items()),
+        row("include_inputs_for_metrics", "include_for_metrics=['inputs']"),
+        row("push_to_hub_organization", "hub_model_id"),
+    ]
 
 
 def _in_organization(organization: str, now: Kwargs) -> str:

@@ -23,6 +23,11 @@ def grouped(logs: dict[str, Any]) -> dict[str, Any]:
     return named
 
 
+def default_logdir() -> str:
+    """Where under the output folder the event files of a run go: `runs/<time>_<host>`."""
+    return str(Path("runs") / f"{datetime.now().strftime('%b%d_%H-%M-%S')}_{socket.gethostname()}")
+
+
 def _number(value: Any) -> float | None:
     return float(value) if isinstance(value, (int, float)) and not isinstance(value, bool) else None
 
@@ -97,9 +102,8 @@ class TensorBoardCallback(Tracker):
         if self.tb_writer is None:
             from torch.utils.tensorboard import SummaryWriter
 
-            stamp = f"{datetime.now().strftime('%b%d_%H-%M-%S')}_{socket.gethostname()}"
             folder = args.logging_dir or os.environ.get("TENSORBOARD_LOGGING_DIR")
-            folder = Path(folder or Path(args.output_dir) / "runs" / stamp)
+            folder = Path(folder or Path(args.output_dir) / default_logdir())
             self.tb_writer = SummaryWriter(log_dir=str(folder / (state.trial_name or "")))
         self.tb_writer.add_text("args", args.to_json_string())
         config = getattr(model, "config", None)
@@ -204,6 +208,29 @@ class TrackioCallback(Tracker):
         self._trackio.finish()
 
 
+class CodeCarbonCallback(TrainerCallback):
+    """Measures with codecarbon what training emits, and writes `emissions.csv` into the output folder."""
+
+    def __init__(self) -> None:
+        self._codecarbon: Any = _need_tracker("codecarbon")
+        self.tracker: Any = None
+
+    def on_init_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Make the tracker in the first process."""
+        if self.tracker is None and state.is_local_process_zero:
+            self.tracker = self._codecarbon.EmissionsTracker(output_dir=args.output_dir)
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Begin to measure."""
+        if self.tracker is not None:
+            self.tracker.start()
+
+    def on_train_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """End, and write the file."""
+        if self.tracker is not None:
+            self.tracker.stop()
+
+
 # name in report_to -> callback, and the module that must be there
 _TRACKERS: dict[str, tuple[type[Tracker], str]] = {
     "tensorboard": (TensorBoardCallback, "tensorboard"),
@@ -211,6 +238,11 @@ _TRACKERS: dict[str, tuple[type[Tracker], str]] = {
     "mlflow": (MLflowCallback, "mlflow"),
     "trackio": (TrackioCallback, "trackio"),
 }
+
+
+def get_available_reporting_integrations() -> list[str]:
+    """The trackers that are installed, as `report_to` names them."""
+    return [name for name, (_, module) in _TRACKERS.items() if installed(module)]
 
 
 def reporters(args: Any) -> list[TrainerCallback]:
@@ -222,7 +254,7 @@ def reporters(args: Any) -> list[TrainerCallback]:
     """
     wanted = list(args.report_to or [])
     if "all" in wanted:
-        wanted = [name for name, (_, module) in _TRACKERS.items() if installed(module)]
+        wanted = get_available_reporting_integrations()
     for name in wanted:
         if name not in _TRACKERS:
             raise ValueError(

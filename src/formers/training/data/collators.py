@@ -147,6 +147,32 @@ def pad_ids(rows: Sequence[Any], fill: int, *, width: int, left: bool = False) -
     return torch.from_numpy(pad_to_array(plain, width, "left" if left else "right", fill))
 
 
+class DataCollatorMixin:
+    """A collator of one's own: it defines `torch_call` (rows -> a batch of tensors) or `numpy_call`."""
+
+    return_tensors: str = "pt"
+
+    def __call__(self, features: Any, return_tensors: str | None = None) -> Any:
+        """The batch, in the form that is asked for: "pt" or "np".
+
+        Raises:
+            ValueError: for another form.
+            NotImplementedError: where the collator has not got that one.
+        """
+        kind = return_tensors or self.return_tensors
+        if kind not in ("pt", "np"):
+            raise ValueError(f"return_tensors={kind!r} is not known; it is 'pt' or 'np'")
+        return self.torch_call(features) if kind == "pt" else self.numpy_call(features)
+
+    def torch_call(self, examples: Any) -> Any:
+        """A batch of tensors."""
+        raise NotImplementedError(f"{type(self).__name__} has no torch_call, which 'pt' asks for")
+
+    def numpy_call(self, examples: Any) -> Any:
+        """A batch of arrays."""
+        raise NotImplementedError(f"{type(self).__name__} has no numpy_call, which 'np' asks for")
+
+
 @suggest_keywords
 @dataclasses.dataclass
 class DataCollatorWithPadding:

@@ -1,0 +1,71 @@
+"""Names that other packages once had and old scripts still take from them."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from importlib import machinery
+from importlib.machinery import ModuleSpec
+from types import ModuleType
+from typing import Any
+
+
+def load_metric(path: str, *args: Any, **options: Any) -> Any:
+    """A metric by name, as `datasets.load_metric` gave it; see `formers.evaluation.load_metric`."""
+    from formers.evaluation import load_metric as load
+
+    return load(path, *args, **options)
+
+
+# package -> what it gets where it has no such name
+ADDED: dict[str, dict[str, Any]] = {"datasets": {"load_metric": load_metric}}
+# package -> modules that it uses without importing them: the ecosystem had done so before
+LOADED = {"peft": ("torch.distributed.tensor",)}
+
+
+class _Waiting:
+    """Puts names into packages right after they are imported."""
+
+    @staticmethod
+    def find_spec(name: str, path: Any = None, target: Any = None) -> ModuleSpec | None:
+        if name not in ADDED and name not in LOADED:
+            return None
+        spec = machinery.PathFinder.find_spec(name, path)
+        if spec is None or spec.loader is None:
+            return None
+        loader: Any = spec.loader
+        run = loader.exec_module
+
+        def exec_module(module: ModuleType) -> None:
+            run(module)
+            _fill(module)
+
+        loader.exec_module = exec_module
+        return spec
+
+
+def add() -> None:
+    """Fill in packages that are imported, and those that will be."""
+    sys.meta_path.insert(0, _Waiting)
+    for name in (*ADDED, *LOADED):
+        if name in sys.modules:
+            _fill(sys.modules[name])
+
+
+def remove() -> None:
+    """Take it all back."""
+    if _Waiting in sys.meta_path:
+        sys.meta_path.remove(_Waiting)
+    for package, names in ADDED.items():
+        held = vars(sys.modules.get(package, ModuleType(package)))
+        for name, value in names.items():
+            if held.get(name) is value:
+                del held[name]
+
+
+def _fill(module: ModuleType) -> None:
+    for needed in LOADED.get(module.__name__, ()):
+        importlib.import_module(needed)
+    for name, value in ADDED.get(module.__name__, {}).items():
+        if not hasattr(module, name):
+            setattr(module, name, value)

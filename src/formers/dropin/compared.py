@@ -1,0 +1,43 @@
+"""Names of other families that packages import without a guard, only to compare or annotate with them.
+
+Nothing here is ever of such a class, so that the comparison is right; to make one is refused with the reason.
+Names that packages do guard are not listed: a guard works by the import's failing.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+# name -> the package that imports it so
+NAMES = {
+    "ImageFeatureExtractionMixin": "transformers-interpret",
+    "LayoutLMv2FeatureExtractor": "flair",
+    "UdopConfig": "sentence-transformers",
+}
+
+
+class Absent:
+    """A class of a family that formers has not got."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        raise NotImplementedError(_said(type(self)))
+
+    @classmethod
+    def from_pretrained(cls, *args: Any, **options: Any) -> Any:
+        """Refuse.
+
+        Raises:
+            NotImplementedError: always, with the reason.
+        """
+        raise NotImplementedError(_said(cls))
+
+
+def _said(kind: type) -> str:
+    from formers.names import reason_of_absence
+
+    return f"{kind.__name__} is here to be compared with alone{reason_of_absence(kind.__name__)}"
+
+
+def named(name: str) -> type[Absent]:
+    """The class of one of `NAMES`."""
+    return type(name, (Absent,), {"__module__": __name__, "__doc__": f"{name}, to compare classes with."})

@@ -1,0 +1,296 @@
+"""Makes the modules of the packages that formers stands for, when they are first imported."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from importlib import metadata
+from importlib.abc import Loader
+from importlib.machinery import ModuleSpec
+from types import ModuleType
+from typing import Any
+
+from formers.dropin import compared, peft_names
+from formers.dropin import packages as choice
+from formers.paths import PathLoader
+
+
+class Finder:
+    """What `sys.meta_path` holds while formers stands for packages.
+
+    Attributes:
+        packages: their names.
+        asked: the version that a person chose, None where it follows from what is installed.
+    """
+
+    def __init__(self, version: str | None, packages: tuple[str, ...]) -> None:
+        self.asked, self.packages = choice.checked_version(version), packages
+
+    @property
+    def version(self) -> str:
+        """The version of transformers that is claimed."""
+        return self.asked or choice.accepted_version()
+
+    def stands_for(self, module: str) -> bool:
+        """Whether a module belongs to one of the packages."""
+        return module.partition(".")[0] in self.packages
+
+    def find_spec(self, name: str, path: Any = None, target: Any = None) -> ModuleSpec | None:
+        """The spec of a module; None for others, and for those that formers has not got.
+
+        Raises:
+            ModuleNotFoundError: where such a one is imported, with the reason.
+        """
+        if not self.stands_for(name):
+            return None
+        root, _, rest = name.partition(".")
+        if root == "optimum":
+            if _is_imported(sys._getframe(2)):
+                raise ModuleNotFoundError(_NO_OPTIMUM, name=name)
+            return None
+        if root == "peft":
+            if rest in peft_names.PATHS:
+                return ModuleSpec(name, _Peft(), origin="formers", is_package=peft_names.is_package(rest))
+            if rest and _is_imported(sys._getframe(2)):
+                why = "of its parts, adapters in formers have " + ", ".join(sorted(peft_names.PATHS)[1:])
+                raise ModuleNotFoundError(f"No module named {name!r}: {why}", name=name)
+            return None
+        if not rest:
+            return ModuleSpec(name, _Root(self), origin=sys.modules["formers"].__file__, is_package=True)
+        if rest in _MIRRORED:
+            return ModuleSpec(name, _Mirror(rest), origin="formers", is_package=True)
+        from formers import paths
+
+        found = paths.spec_of(name)
+        if found is None and sys._getframe(2).f_code.co_name == "_find_and_load_unlocked":
+            raise ModuleNotFoundError(
+                f"No module named {name!r}: formers has no module of that path; `formers doctor` says of a "
+                "project's sources what is there and what to type instead",
+                name=name,
+            )
+        if found is not None:
+            found.loader = _Path()
+        return found
+
+    def find_distributions(self, context: Any = None) -> Iterator[metadata.Distribution]:
+        """What `importlib.metadata` is told of the packages."""
+        asked = getattr(context, "name", None)
+        versions: dict[str, Callable[[], str]] = {
+            "transformers": lambda: self.version,
+            "peft": lambda: choice.ADAPTERS_FOLLOWED,
+        }
+        for name, version in versions.items():
+            if name in self.packages and (asked is None or asked.lower() == name):
+                yield Claimed(name, version())
+
+
+class Claimed(metadata.Distribution):
+    """A package that formers stands for, as `importlib.metadata` has packages."""
+
+    def __init__(self, name: str, version: str) -> None:
+        self._text = {
+            "METADATA": described(name, version),
+            "top_level.txt": f"{name}\n",
+            "INSTALLER": "formers\n",
+        }
+
+    def read_text(self, filename: str) -> str | None:
+        """One of the files that describe a package; None for those that there are not."""
+        return self._text.get(str(filename))
+
+    def locate_file(self, path: Any) -> Any:
+        """Where a file of the package would lie: beside formers."""
+        from pathlib import Path
+
+        return Path(str(sys.modules["formers"].__file__)).parent.parent / path
+
+
+def described(name: str, version: str) -> str:
+    """A package's METADATA file."""
+    return (
+        f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n"
+        f"Summary: formers under the name of {name} (formers.dropin).\n"
+    )
+
+
+_NO_OPTIMUM = (
+    "No module named 'optimum': ONNX export and models for ONNX Runtime are not part of this version of "
+    "formers; `formers quantize` makes models smaller, and torch.onnx.export writes a model's graph"
+)
+# packages of the ecosystem that are packages of formers too
+_MIRRORED = ("generation", "models", "pipelines")
+
+
+def _is_imported(frame: Any) -> bool:
+    """Whether a finder is asked for the sake of an import; else somebody asks whether a module is there."""
+    return frame is not None and frame.f_code.co_name == "_find_and_load_unlocked"
+
+
+class _Made(Loader):
+    """A module that finds its names when they are first used."""
+
+    def create_module(self, spec: ModuleSpec) -> ModuleType | None:
+        return None
+
+    def exec_module(self, module: ModuleType) -> None:
+        def find(name: str) -> Any:
+            value = self.find(module, name)
+            if name != "__version__":
+                setattr(module, name, value)
+            return value
+
+        module.__dict__["__getattr__"] = find
+        module.__dict__["__dir__"] = lambda: sorted({*vars(module), *self.names()})
+
+    def find(self, module: ModuleType, name: str) -> Any:
+        """The value of a name."""
+        raise NotImplementedError
+
+    def names(self) -> list[str]:
+        """The names that are listed."""
+        raise NotImplementedError
+
+
+class _Root(_Made):
+    """`transformers` itself."""
+
+    def __init__(self, finder: Finder) -> None:
+        self._finder = finder
+
+    def exec_module(self, module: ModuleType) -> None:
+        super().exec_module(module)
+        module.__doc__ = "formers, under the name of transformers."
+        module.__file__ = sys.modules["formers"].__file__
+
+    def names(self) -> list[str]:
+        return dir(importlib.import_module("formers"))
+
+    def find(self, module: ModuleType, name: str) -> Any:
+        if name == "__version__":
+            return self._finder.version
+        if name == "__all__":
+            return importlib.import_module("formers").__all__
+        if name.startswith("__"):
+            raise AttributeError(f"module {module.__name__!r} has no attribute {name!r}")
+        if name in _MIRRORED or _is_path(name):
+            return importlib.import_module(f"{module.__name__}.{name}")
+        try:
+            return _of_formers(module, name, importlib.import_module("formers"))
+        except (AttributeError, ImportError):
+            if name not in compared.NAMES:
+                raise
+            return compared.named(name)
+
+
+class _Path(PathLoader):
+    """A module of the table of paths."""
+
+    def exec_module(self, module: ModuleType) -> None:
+        super().exec_module(module)
+        find = module.__dict__["__getattr__"]
+
+        def found(name: str) -> Any:
+            try:
+                return find(name)
+            except (AttributeError, ImportError) as error:
+                if name in compared.NAMES:
+                    return compared.named(name)
+                if name.startswith("__") or isinstance(error, ImportError):
+                    raise
+                raise _absent(module, name, [], str(error).partition(repr(name))[2]) from None
+
+        module.__dict__["__getattr__"] = found
+
+
+class _Mirror(_Made):
+    """A package that formers has too, under the other name."""
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+
+    def _real(self) -> ModuleType:
+        return importlib.import_module(f"formers.{self._path}")
+
+    def names(self) -> list[str]:
+        return [name for name in dir(self._real()) if not name.startswith("_")]
+
+    def find(self, module: ModuleType, name: str) -> Any:
+        if name == "__all__":
+            return self.names()
+        if name.startswith("__"):
+            raise AttributeError(f"module {module.__name__!r} has no attribute {name!r}")
+        path = f"{self._path}.{name}"
+        if _is_path(path):
+            return importlib.import_module(f"{module.__name__}.{name}")
+        try:
+            return _of_formers(module, name, self._real(), depth=3)
+        except (AttributeError, ImportError) as error:
+            try:
+                return _of_formers(module, name, importlib.import_module("formers"))
+            except (AttributeError, ImportError):
+                raise error from None
+
+
+class _Peft(_Made):
+    """`peft` and its modules: each hands out what adapters in formers have."""
+
+    def names(self) -> list[str]:
+        return list(peft_names.homes())
+
+    def find(self, module: ModuleType, name: str) -> Any:
+        if name == "__version__" and module.__name__ == "peft":
+            return choice.ADAPTERS_FOLLOWED
+        if name == "__all__":
+            return self.names()
+        below = f"{module.__name__}.{name}".partition(".")[2]
+        if below in peft_names.PATHS:
+            return importlib.import_module(f"peft.{below}")
+        homes: Mapping[str, str] = peft_names.homes()
+        if name in homes:
+            return getattr(importlib.import_module(homes[name]), name)
+        if name.startswith("__"):
+            raise AttributeError(f"module {module.__name__!r} has no attribute {name!r}")
+        raise _absent(module, name, list(homes))
+
+
+def _is_path(path: str) -> bool:
+    from formers import paths
+
+    return path in paths.PATHS or bool(paths.prefixes_of(path))
+
+
+def _of_formers(module: ModuleType, name: str, real: ModuleType, depth: int = 2) -> Any:
+    """A name of a module of formers; its own modules are not the ecosystem's."""
+    try:
+        value = getattr(real, name)
+    except (AttributeError, ImportError) as error:
+        why = str(error).partition(repr(name))[2].replace(f" from {real.__name__!r}", "")
+        raise _absent(module, name, [], why) from None
+    if isinstance(value, ModuleType):
+        raise _absent(module, name, [])
+    return value
+
+
+def _absent(module: ModuleType, name: str, known: list[str], why: str = "") -> Exception:
+    """The error for a name that is not there; an `import` would drop the text of an AttributeError."""
+    from formers.core.notices import did_you_mean
+
+    why = why or did_you_mean(name, known)
+    if _wanted_by_import():
+        return ImportError(f"cannot import name {name!r} from {module.__name__!r}{why}", name=module.__name__)
+    return AttributeError(f"module {module.__name__!r} has no attribute {name!r}{why}")
+
+
+def _wanted_by_import() -> bool:
+    """Whether the name that a module here is asked for stands in a `from ... import`."""
+    import dis
+
+    frame: Any = sys._getframe(1)
+    while frame is not None and frame.f_globals.get("__name__") == __name__:
+        frame = frame.f_back
+    if frame is None:
+        return False
+    if frame.f_code.co_name == "_handle_fromlist":
+        return True
+    return bool(frame.f_code.co_code[frame.f_lasti] == dis.opmap["IMPORT_FROM"])

@@ -1,0 +1,83 @@
+"""Which packages formers stands for, and in which version it says it does."""
+
+from __future__ import annotations
+
+import functools
+import os
+import re
+from collections.abc import Iterable
+from importlib import machinery, metadata
+
+from formers.core.notices import did_you_mean
+
+PACKAGES = ("transformers", "peft", "optimum")
+ADAPTERS_FOLLOWED = "0.21.2"  # the version of peft whose interface is followed
+# Versions of transformers to choose from. No single one suits every package: some want 5, some stay below.
+VERSIONS = ("4.57.6", "5.16.1", "5.23.0")
+_NUMBER = r"\d+(\.\d+)*((a|b|rc|\.dev|\.post)\d+)?"
+
+
+def wanted_packages(given: Iterable[str] | None) -> tuple[str, ...]:
+    """The packages to stand for: those given, those of the environment, or those not installed themselves.
+
+    Raises:
+        ValueError: for one that formers cannot stand for.
+    """
+    if isinstance(given, str):
+        given = [given]
+    if given is None and (text := os.environ.get("FORMERS_DROPIN_PACKAGES")):
+        given = [word.strip() for word in text.split(",") if word.strip()]
+    if given is None:
+        return tuple(name for name in PACKAGES if name == "transformers" or not _is_there(name))
+    chosen = tuple(dict.fromkeys(given))
+    for name in chosen:
+        if name not in PACKAGES:
+            raise ValueError(
+                f"formers stands for {', '.join(PACKAGES)}, not for {name!r}{did_you_mean(name, PACKAGES)}"
+            )
+    return chosen
+
+
+def checked_version(given: str | None) -> str | None:
+    """The version that a person chose, by hand or in the environment; None where nobody did.
+
+    Raises:
+        ValueError: for a text that is no version.
+    """
+    given = given or os.environ.get("FORMERS_DROPIN_VERSION") or None
+    if given is not None and not re.fullmatch(_NUMBER, given):
+        raise ValueError(f"{given!r} is no version such as {VERSIONS[0]!r}")
+    return given
+
+
+@functools.cache
+def accepted_version() -> str:
+    """The first of `VERSIONS` that the most of the installed packages accept; reads their metadata."""
+    limits = [limit for one in on_the_path() for limit in _limits(one)]
+    return max(VERSIONS, key=lambda version: sum(limit.contains(version) for limit in limits))  # type: ignore[attr-defined]
+
+
+def on_the_path() -> Iterable[metadata.Distribution]:
+    """The packages that are installed, whoever stands for one of them."""
+    return metadata.MetadataPathFinder.find_distributions()
+
+
+def _limits(found: metadata.Distribution) -> list[object]:
+    """What an installed package asks of transformers, where it asks always."""
+    text = found.read_text("METADATA") or ""
+    lines = re.findall(r"(?m)^Requires-Dist: (transformers\b.*)$", text)
+    if not lines:
+        return []
+    from packaging.requirements import Requirement
+
+    asked = [Requirement(line) for line in lines]
+    return [
+        one.specifier
+        for one in asked
+        if one.name == "transformers" and (one.marker is None or one.marker.evaluate({"extra": ""}))
+    ]
+
+
+def _is_there(package: str) -> bool:
+    """Whether a package of that name lies on the path, whoever stands for it now."""
+    return machinery.PathFinder.find_spec(package) is not None
