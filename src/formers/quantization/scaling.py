@@ -26,6 +26,7 @@ _STEPS = 20  # exponents that are tried, 0 (nothing is scaled) among them
 _CUTS = 20  # shares of a group's range that are tried, from all of it to half
 _TRIED = 64  # tokens by which is tried whether a factor can be taken out elsewhere
 _SAME = 1e-4  # of outputs: factors that are powers of two change no digit
+_ROWS = 512  # of a leaf, by which its factors are judged
 _AT_ONCE = 1 << 24  # numbers of a leaf's error that stand in memory together
 
 
@@ -101,6 +102,7 @@ def searched(weights: list[Tensor], hessian: Tensor, size: Tensor, grid: Grid) -
         Ones, where no other factors are better.
     """
     best, least = torch.ones_like(size), float("inf")
+    weights = [w[:: -(-len(w) // _ROWS)] for w in weights]
     size = size / size.mean().clamp(min=torch.finfo(torch.float32).tiny)
     for step in range(_STEPS):
         by = size.clamp(min=1e-4).pow(step / _STEPS)
