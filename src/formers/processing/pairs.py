@@ -30,6 +30,7 @@ class Pair:
         beside: keywords of the tokenizer's call where pictures are given too.
         sounds: it prepares sounds in place of pictures.
         pointed: no texts are read, but what is pointed at.
+        markdown: what is written are pages in Markdown, which the tokenizer corrects.
         pages: it prepares words in boxes; `picture` is the name under which models read the page's picture.
     """
 
@@ -47,6 +48,7 @@ class Pair:
     pointed: bool = False
     pages: bool = False
     picture: str = "pixel_values"
+    markdown: bool = False
 
 
 PAIRS: dict[str, Pair] = {
@@ -64,6 +66,7 @@ PAIRS: dict[str, Pair] = {
         fields=True,
     ),
     "Git": Pair("CLIP", ("git",)),
+    "Nougat": Pair("Nougat", ("nougat",), labels="alone", markdown=True),
     "LayoutLMv2": Pair("LayoutLMv2", ("layoutlmv2",), pages=True, picture="image"),
     "LayoutLMv3": Pair("LayoutLMv3", ("layoutlmv3",), pages=True),
     "LayoutXLM": Pair("LayoutLMv2", ("layoutxlm",), pages=True, picture="image"),

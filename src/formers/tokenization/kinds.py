@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from formers.tokenization.cutting import CUTS, CutFilesMethods, CutMethods
 from formers.tokenization.entities import EntityMethods
+from formers.tokenization.markdown import MarkdownMethods
 from formers.tokenization.moses import MANNERS, MosesMethods, TwoVocabulariesMethods
 from formers.tokenization.pages import PageMethods
 from formers.tokenization.recipes import Recipe
@@ -29,6 +30,7 @@ def methods_of(row: Recipe) -> tuple[type, ...]:
         SpeechMethods: "predict_timestamps" in row.options,
         EntityMethods: "entity_vocab_file" in row.files,
         SpellingMethods: row.kind == "spelling",
+        MarkdownMethods: row.markdown,
         PageMethods: "pad_token_box" in row.options,
         TableMethods: "cell_trim_length" in row.options,
     }
