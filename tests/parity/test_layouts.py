@@ -63,6 +63,7 @@ def test_words_their_boxes_and_labels_are_those_of_the_reference(name: str, tmp_
             assert np.array_equal(np.array(list(found[column]), object), np.array(list(values), object)), (
                 column
             )
+    assert ours.tokenize("Total amount") == theirs.tokenize("Total amount")
     row = ours(WORDS, boxes=BOXES, word_labels=LABELS)
     padded = ours.pad(row, return_tensors="pt")
     assert padded["bbox"].shape == (*padded["input_ids"].shape, 4)

@@ -249,10 +249,6 @@ RECIPES: dict[str, Recipe] = {
         model_types=("layoutlmv3",),
         aliases=(),
     ),
-    "Nougat": replace(
-        _of_file(named("<s>", "</s>", "<unk>", "", "<pad>"), ("nougat",)),
-        markdown=True,
-    ),
     "LayoutXLM": Recipe(
         kind="xlm_roberta",
         files=_FAIRSEQ_PIECES,
@@ -260,6 +256,10 @@ RECIPES: dict[str, Recipe] = {
         options={"add_prefix_space": True, **_PAGES},
         model_types=("layoutxlm",),
         positions="after_padding",
+    ),
+    "Nougat": replace(
+        _of_file(named("<s>", "</s>", "<unk>", "", "<pad>"), ("nougat",)),
+        markdown=True,
     ),
     "Roberta": _ROBERTA,
     "Luke": replace(
