@@ -63,6 +63,7 @@ def test_words_their_boxes_and_labels_are_those_of_the_reference(name: str, tmp_
             assert np.array_equal(np.array(list(found[column]), object), np.array(list(values), object)), (
                 column
             )
+    assert ours.tokenize("Total amount") == theirs.tokenize("Total amount")
     row = ours(WORDS, boxes=BOXES, word_labels=LABELS)
     padded = ours.pad(row, return_tensors="pt")
     assert padded["bbox"].shape == (*padded["input_ids"].shape, 4)
@@ -109,6 +110,19 @@ def test_pages_are_read_as_the_reference_reads_them(name: str, tmp_path: Path) -
             assert torch.allclose(found[column].float(), values.float(), atol=1e-4), column
     with pytest.raises(ValueError, match="boxes are those of given words"):
         ours(page(), WORDS[0], boxes=BOXES[0])
+
+
+def test_pages_lose_their_margins_before_nougat_reads_them() -> None:
+    kind = importlib.import_module("transformers.models.nougat.image_processing_pil_nougat")
+    wide = Image.new("RGB", (700, 500), "white")
+    wide.paste(page().crop((0, 0, 300, 150)), (120, 200))
+    grey, empty = page().convert("L").convert("RGB"), Image.new("RGB", (60, 80), "white")
+    for size in ({}, {"size": {"height": 60, "width": 90}, "do_align_long_axis": True}):
+        theirs, ours = kind.NougatImageProcessorPil(**size), formers.NougatImageProcessor(**size)
+        for one in (page(), wide, grey, empty):
+            expected, found = (made(one, return_tensors="pt")["pixel_values"] for made in (theirs, ours))
+            assert found.shape == expected.shape
+            assert torch.allclose(found, expected, atol=1e-4)
 
 
 @pytest.fixture(scope="module")

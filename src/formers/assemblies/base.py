@@ -477,6 +477,15 @@ def states_in(out: Any, mask: Tensor | None = None) -> States:
     return states
 
 
+def ties_within(parts: Mapping[str, Any]) -> dict[str, str]:
+    """What parts that are models of their own tie, by the names that it has in the whole's tree."""
+    return {
+        f"{name}.{target}": f"{name}.{source}"
+        for name, part in parts.items()
+        for target, source in part.all_tied_weights_keys.items()
+    }
+
+
 def asked(value: bool | None, config: PretrainedConfig, name: str) -> bool:
     """What the caller wants, or else the config."""
     return bool(getattr(config, name, False)) if value is None else bool(value)

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from formers.assemblies.base import BaseModel
+from formers.assemblies.base import BaseModel, ties_within
 from formers.assemblies.composite import Composite
 from formers.core.outputs import ModelOutput
 from formers.model.base import PreTrainedModel
@@ -90,12 +90,7 @@ class Described(Composite):
 
     def ties(self, model: Any) -> dict[str, str]:
         """Those of the parts, by the names that they have in this tree."""
-        held: dict[str, Any] = self.stacks(model)
-        return {
-            f"{name}.{target}": f"{name}.{source}"
-            for name, part in held.items()
-            for target, source in part.all_tied_weights_keys.items()
-        }
+        return ties_within(self.stacks(model))
 
     def spec(self, config: Any) -> spec.Stack:
         """The image model's, whose states tasks get."""

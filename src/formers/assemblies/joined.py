@@ -7,6 +7,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from formers.assemblies.base import ties_within
 from formers.assemblies.encoder_decoder import EncoderDecoder
 from formers.configs import PretrainedConfig
 from formers.model.base import PreTrainedModel
@@ -113,12 +114,7 @@ class Joined(EncoderDecoder):
 
     def ties(self, model: Any) -> dict[str, str]:
         """Those of the parts, by the names that they have in this tree."""
-        held: dict[str, Any] = self.stacks(model)
-        return {
-            f"{name}.{target}": f"{name}.{source}"
-            for name, part in held.items()
-            for target, source in part.all_tied_weights_keys.items()
-        }
+        return ties_within(self.stacks(model))
 
     def deviations(self, model: Any) -> tuple[float, Mapping[str, float]]:
         """Of what the parts do not draw themselves: as the decoder's."""

@@ -184,7 +184,7 @@ class BaseImageProcessor(ImageProcessingMixin):
         found = _in_groups(arrays, lambda batch: _standardised(batch, now))
         if now.get("do_grayscale"):
             found = [steps.grey(one) for one in found]
-        if now.get("do_flip_channel_order"):
+        if now.get("do_flip_channel_order") or self.recipe.blue_first:
             found = [one[::-1] for one in found]
         made: dict[str, Any] = {"pixel_values": found}
         pads = (
@@ -240,6 +240,8 @@ class BaseImageProcessor(ImageProcessingMixin):
         if size is None or size.height is None:
             raise ValueError(f"size must say height and width, not {size}")
         wide, tall = size["width"] > size["height"], size["width"] < size["height"]
+        if now.get("do_crop_margin"):
+            image = steps.without_margins(image)
         height, width = _edges(image)
         if now["do_align_long_axis"] and ((tall and width > height) or (wide and width < height)):
             image = np.rot90(image if isinstance(image, np.ndarray) else steps.pixels(image), 3)
@@ -248,7 +250,8 @@ class BaseImageProcessor(ImageProcessingMixin):
         elif not isinstance(image, np.ndarray):
             image = steps.pixels(image)
         if now["do_thumbnail"]:
-            image = steps.thumbnail(image, size["height"], size["width"], now["resample"] or BICUBIC, name)
+            how = now["resample"] or BICUBIC if self.recipe.thumbnail is None else self.recipe.thumbnail
+            image = steps.thumbnail(image, size["height"], size["width"], how, name)
         return steps.in_the_middle(image, size["height"], size["width"]) if now["do_pad"] else image
 
     def _resized(self, image: Any, now: dict[str, Any], resample: Any, name: str) -> Any:

@@ -23,7 +23,8 @@ def _class_of(family: str) -> type[ProcessorMixin]:
     base = PageProcessor if pair.pages else base
     what = "Sounds and transcripts" if pair.sounds else "Texts and pictures"
     says = f"{what} for the models of the family {family}; see `{base.__name__}`."
-    own = {"token2json": _fields} if pair.fields else {}
+    own: dict[str, Any] = {"token2json": _fields} if pair.fields else {}
+    own |= {"post_process_generation": _corrected} if pair.markdown else {}
     bases = (Prompted, base) if pair.pointed else (base,)
     return type(name, bases, {"pair": pair, "__doc__": says, **own})
 
@@ -34,6 +35,11 @@ def _fields(
     """The fields between marks in a text; see `fields_in`."""
     known = self.tokenizer.get_added_vocab() if added_vocab is None else added_vocab
     return fields_in(tokens, known, is_inner_value)
+
+
+def _corrected(self: Any, *args: Any, **options: Any) -> Any:
+    """Pages as they are to be read; see the tokenizer's method of that name."""
+    return self.tokenizer.post_process_generation(*args, **options)
 
 
 def named_pair(name: str) -> type[ProcessorMixin]:

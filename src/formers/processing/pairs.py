@@ -50,6 +50,7 @@ class Pair:
         compares: texts beside sounds are no transcripts: they are compared, and their ids stay what they are.
         pointed: no texts are read, but what is pointed at.
         shows: texts show pictures by what stands there for them.
+        markdown: what is written are pages in Markdown, which the tokenizer corrects.
         pages: it prepares words in boxes; `picture` is the name under which models read the page's picture.
     """
 
@@ -69,6 +70,7 @@ class Pair:
     shows: Shows | None = None
     pages: bool = False
     picture: str = "pixel_values"
+    markdown: bool = False
 
 
 _TYPES = ("token_type_ids",)
@@ -99,6 +101,7 @@ PAIRS: dict[str, Pair] = {
     "LayoutLMv2": Pair("LayoutLMv2", ("layoutlmv2",), pages=True, picture="image"),
     "LayoutLMv3": Pair("LayoutLMv3", ("layoutlmv3",), pages=True),
     "LayoutXLM": Pair("LayoutLMv2", ("layoutxlm",), pages=True, picture="image"),
+    "Nougat": Pair("Nougat", ("nougat",), labels="alone", markdown=True),
     "OwlViT": Pair("OwlViT", ("owlvit",), {**_LONGEST, **_TENSORS}, _TENSORS, queries=True, shown=_QUERIES),
     "Owlv2": Pair("Owlv2", ("owlv2",), {**_LONGEST, **_ARRAYS}, _ARRAYS, queries=True, shown=_QUERIES),
     **{

@@ -60,6 +60,8 @@ class Recipe:
         maps: whether segmentation maps are taken.
         films: films are taken, whose frames are the pictures; `paired`: pairs of pictures are.
         framed: pictures stand in the middle of rooms of `size`, with zeros around; a pair is (width, height).
+        thumbnail: filter by which pictures are made to fit into their rooms; None for that of resizing.
+        blue_first: channels come in the order blue, green, red, always.
         objects: annotations of objects are taken.
         segments: maps of segments are taken, of which masks and labels are made.
         masks: what is padded is as large as the largest, and comes with `pixel_mask`.
@@ -76,6 +78,8 @@ class Recipe:
     films: bool = False
     paired: bool = False
     framed: bool = False
+    thumbnail: int | None = None
+    blue_first: bool = False
     objects: bool = False
     segments: bool = False
     masks: bool = False
@@ -232,9 +236,10 @@ RECIPES: dict[str, Recipe] = {
     ),
     "LayoutLMv2": Recipe(
         {
-            **{"do_resize": True, "size": _sides(224), "resample": BILINEAR, "do_flip_channel_order": True},
+            **{"do_resize": True, "size": _sides(224), "resample": BILINEAR},
             **_PAGE,
         },
+        blue_first=True,
         model_types=("layoutlmv2", "layoutxlm"),
     ),
     "LayoutLMv3": Recipe({**_VIT.settings, **_PAGE}, model_types=("layoutlmv3",)),
@@ -289,6 +294,16 @@ RECIPES: dict[str, Recipe] = {
             "grounded_object_detection": "grounded_in_square",
             "image_guided_detection": "similar_in_square",
         },
+    ),
+    "Nougat": Recipe(
+        {
+            **{**_DEFAULT, "resample": BILINEAR, "size": {"height": 896, "width": 672}, "do_pad": True},
+            **{"do_thumbnail": True, "do_align_long_axis": False, "do_crop_margin": True},
+        },
+        fit="narrow",
+        framed=True,
+        thumbnail=BICUBIC,
+        model_types=("nougat",),
     ),
     "PoolFormer": Recipe(
         {**_DEFAULT, **_CROPPED, "resample": BICUBIC, "size": {"shortest_edge": 224}, "crop_pct": 0.9},

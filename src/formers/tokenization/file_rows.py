@@ -80,7 +80,6 @@ FILE_ROWS: dict[str, tuple[Any, ...]] = {
         "after_padding",
     ),
     "MarkupLM": (FAIRSEQ_TOKENS, ("markuplm",), BERT_INPUTS),
-    "Nougat": (named("<s>", "</s>", "<unk>", "", "<pad>"), ("nougat",)),
     "Parakeet": ({}, ("parakeet_ctc", "parakeet_tdt")),
     "Pegasus": (named("", "</s>", "<unk>", "", "<pad>", "", "<mask_2>"), ("pegasus",)),
     "Qwen3_5": (named("", END, END, "", END), ("qwen3_5", "qwen3_5_moe")),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from formers.tokenization.cutting import CUTS, CutFilesMethods, CutMethods
 from formers.tokenization.entities import EntityMethods
+from formers.tokenization.markdown import MarkdownMethods
 from formers.tokenization.moses import MANNERS, MosesMethods, TwoVocabulariesMethods
 from formers.tokenization.pages import PageMethods
 from formers.tokenization.recipes import Recipe
@@ -32,6 +33,7 @@ def methods_of(row: Recipe) -> tuple[type, ...]:
         EntityMethods: "entity_vocab_file" in row.files,
         SoundingMethods: row.kind == "sounding",
         SpellingMethods: row.kind == "spelling",
+        MarkdownMethods: row.markdown,
         PageMethods: "pad_token_box" in row.options,
         TableMethods: "cell_trim_length" in row.options,
         WrittenTableMethods: "max_cell_length" in row.options,

@@ -96,6 +96,14 @@ class PageMethods:
             return BatchEncoding(flat, found.encodings)
         return found.convert_to_tensors(kind)
 
+    def tokenize(
+        self, text: str, pair: str | None = None, add_special_tokens: bool = False, **call: Any
+    ) -> list[str]:
+        """Split a text into tokens, as strings; it stands in no boxes."""
+        made = super().__call__(text, pair, add_special_tokens=add_special_tokens, **call)  # type: ignore[misc]  # of the class beside this
+        found: list[str] = made.tokens() if made.encodings else []
+        return found
+
     def _encoded(self, pages: list[Any], asked: list[Any] | None, call: Mapping[str, Any]) -> BatchEncoding:
         """The words of pages, behind what is asked, as lists."""
         call = {**call, "return_tensors": None, "is_split_into_words": True}

@@ -43,6 +43,7 @@ class Recipe:
         order: what is taken by position.
         sign: what its vocabulary file contains and that of another class with the same file names does not.
         attributes: what the class has besides, by name.
+        markdown: its models write pages as Markdown, which is corrected.
         reads_all: whether its files are read beside a tokenizer.json too, which does not say all.
     """
 
@@ -62,6 +63,7 @@ class Recipe:
     sign: str = field(default="", compare=False)
     attributes: Mapping[str, Any] = field(default_factory=dict, compare=False)
     reads_all: bool = field(default=False, compare=False)
+    markdown: bool = field(default=False, compare=False)
 
 
 _VOCAB_TXT = {"vocab_file": ("vocab.txt",)}
@@ -257,6 +259,10 @@ RECIPES: dict[str, Recipe] = {
         options={"add_prefix_space": True, **_PAGES},
         model_types=("layoutxlm",),
         positions="after_padding",
+    ),
+    "Nougat": replace(
+        _of_file(named("<s>", "</s>", "<unk>", "", "<pad>"), ("nougat",)),
+        markdown=True,
     ),
     "Roberta": _ROBERTA,
     "Luke": replace(
