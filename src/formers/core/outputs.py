@@ -107,6 +107,30 @@ class SpeechOutput(ModelOutput):
 
 
 @dataclasses.dataclass
+class CodesOutput(ModelOutput):
+    """Codes of a sound, [chunks, B, books, T]; each chunk's scale [B, 1]; places of the last that are none."""
+
+    audio_codes: Tensor | None = None
+    audio_scales: list[Tensor | None] | None = None
+    last_frame_pad_length: int | None = None
+
+
+@dataclasses.dataclass
+class SoundOutput(ModelOutput):
+    """A sound, [B, channels, samples]."""
+
+    audio_values: Tensor | None = None
+
+
+@dataclasses.dataclass
+class CodedOutput(ModelOutput):
+    """Codes of a sound [chunks, B, books, T], and what they stand for, [B, channels, samples]."""
+
+    audio_codes: Tensor | None = None
+    audio_values: Tensor | None = None
+
+
+@dataclasses.dataclass
 class VoiceOutput(ModelOutput):
     """Whose voice it is: `logits` and `embeddings` [B, D]."""
 

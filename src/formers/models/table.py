@@ -60,6 +60,7 @@ FAMILIES: dict[str, tuple[str, str]] = {
     "dpt": ("dpt", "DPT"),
     "efficientnet": ("efficientnet", "EfficientNet"),
     "electra": ("electra", "Electra"),
+    "encodec": ("encodec", "Encodec"),
     "encoder-decoder": ("encoder_decoder", "EncoderDecoder"),
     "ernie": ("ernie", "Ernie"),
     "esm": ("esm", "Esm"),

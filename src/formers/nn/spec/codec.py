@@ -1,0 +1,71 @@
+"""Sounds as codes, and back."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Literal
+
+
+@dataclass(frozen=True)
+class Codec:
+    """Convolutions down to few vectors, codes of those, convolutions up again (arXiv:2210.13438, section 3).
+
+    Attributes:
+        channels: of the sound.
+        width: of the vectors that become codes.
+        filters: channels of the first convolution; each step down doubles them.
+        ratios: how many times longer each step up makes it; the steps down go through them backwards.
+        kernel, last_kernel, inner_kernel: reach of the first convolution, of the last, and within units.
+        units: how many stand before each step; `growth` of the dilation from one to the next.
+        narrows: the share of channels within a unit.
+        shortcut: a convolution stands in a unit's sum.
+        recurrent: layers of the LSTM between.
+        norm: of kernels ("weights"), or of what they make over all channels and times ("sounds").
+        causal: nothing reads what comes later; else padding stands on both sides.
+        padding: "reflect", "constant" or "replicate".
+        trim: the share of what a step up makes too long that is cut behind; the rest before.
+        books: how many codes stand for a vector, each for what the ones before left over.
+        size: vectors in a book.
+    """
+
+    channels: int
+    width: int
+    filters: int
+    ratios: tuple[int, ...]
+    kernel: int
+    last_kernel: int
+    inner_kernel: int
+    units: int
+    growth: int
+    narrows: int
+    shortcut: bool
+    recurrent: int
+    norm: Literal["weights", "sounds"]
+    causal: bool
+    padding: str
+    trim: float
+    books: int
+    size: int
+    std: float = 0.02
+    init: Mapping[str, float] = field(default_factory=dict)
+    reads: ClassVar[str] = "input_values"
+    attention: ClassVar[None] = None
+    decoder: ClassVar[bool] = False
+    layer_classes: ClassVar[tuple[str, ...]] = ()
+
+    def __post_init__(self) -> None:
+        if not (self.causal or self.trim == 1.0):
+            raise ValueError(
+                f"a share of {self.trim} is cut behind causal convolutions alone, not behind these"
+            )
+
+    @property
+    def kinds(self) -> list[Any]:
+        """What it is made of."""
+        return ["Conv", "LSTM", "Codebooks"]
+
+    @property
+    def last_width(self) -> int:
+        """Of the vectors."""
+        return self.width
