@@ -99,6 +99,80 @@ def test_what_is_no_sound_is_refused(given: dict[str, Any], says: str) -> None:
         model(**{"input_values": torch.zeros(1, 1, 900), **given})
 
 
+@pytest.fixture(scope="module")
+def dac(tmp_path_factory: pytest.TempPathFactory) -> tuple[Any, Any]:
+    """The reference's DAC and ours, from one folder."""
+    torch.manual_seed(0)
+    folder = tmp_path_factory.mktemp("dac")
+    theirs = transformers.DacModel(transformers.DacConfig(**CODES["dac"]["plain"])).eval()
+    with torch.no_grad():
+        for value in theirs.parameters():
+            value.add_(torch.randn_like(value) * 0.1)
+    theirs.save_pretrained(folder)
+    return theirs, formers.AutoModel.from_pretrained(folder)
+
+
+@pytest.mark.parametrize("samples", [480, 1001])
+@torch.no_grad()
+def test_dac_codes_as_the_reference(dac: tuple[Any, Any], samples: int) -> None:
+    theirs, ours = dac
+    sounds = torch.randn(3, 1, samples, generator=torch.Generator().manual_seed(1))
+    assert set(ours.state_dict()) == set(theirs.state_dict())
+    for given in ({}, {"n_quantizers": 2}):
+        expected, found = (model(sounds, **given) for model in dac)
+        assert list(found) == list(expected)
+        for name in expected:
+            torch.testing.assert_close(found[name], expected[name], atol=1e-5, rtol=1e-5)
+        coded, heard = ours.encode(sounds, **given), []
+        for model in dac:
+            heard.append(model.decode(audio_codes=coded.audio_codes).audio_values)
+            heard.append(model.decode(coded.quantized_representation).audio_values)
+        for one in heard[1:]:
+            torch.testing.assert_close(one, heard[0], atol=1e-5, rtol=1e-5)
+
+
+def test_dac_learns_as_the_reference(dac: tuple[Any, Any]) -> None:
+    sounds = torch.randn(3, 1, 200, generator=torch.Generator().manual_seed(1))
+    grown = []
+    for model in dac:
+        model.train()
+        torch.manual_seed(4)  # for which sounds fewer books count
+        found = model(sounds)
+        (found.loss.sum() + found.audio_values.square().sum()).backward()
+        grown.append({name: p.grad for name, p in model.named_parameters() if p.grad is not None})
+        model.eval().zero_grad()
+    expected, found = grown
+    assert set(found) == set(expected)
+    for name, gradient in expected.items():
+        torch.testing.assert_close(found[name], gradient, atol=1e-5, rtol=1e-5, msg=name)
+
+
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        ({"n_quantizers": 5}, "n_quantizers is a whole number from 1 to 4, not 5"),
+        ({"input_values": torch.zeros(2, 90)}, "input_values have shape .B, 1, samples."),
+    ],
+)
+def test_what_dac_cannot_code_is_refused(dac: tuple[Any, Any], given: dict[str, Any], says: str) -> None:
+    with pytest.raises(ValueError, match=says):
+        dac[1](**{"input_values": torch.zeros(1, 1, 90), **given})
+    with pytest.raises(ValueError, match="give quantized_representation or audio_codes"):
+        dac[1].decode()
+
+
+def test_sounds_for_dac_are_whole_hops(tmp_path: Path) -> None:
+    transformers.DacFeatureExtractor(hop_length=48).save_pretrained(tmp_path)
+    theirs = transformers.DacFeatureExtractor.from_pretrained(tmp_path)
+    ours = formers.AutoFeatureExtractor.from_pretrained(tmp_path)
+    sounds = [np.random.default_rng(n).normal(size=n).astype("f4") for n in (1000, 700)]
+    for given in (sounds, sounds[0]):
+        expected, found = (one(raw_audio=given, sampling_rate=16_000) for one in (theirs, ours))
+        assert set(found) == set(expected)
+        for name in expected:
+            np.testing.assert_array_equal(np.stack(found[name]), np.stack(expected[name]))
+
+
 @pytest.mark.parametrize(
     "settings",
     [

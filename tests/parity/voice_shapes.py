@@ -56,5 +56,11 @@ CODES: dict[str, dict[str, dict[str, Any]]] = {
             **{**_SMALL, "pad_mode": "constant", "trim_right_ratio": 0.5, "num_residual_layers": 2},
             "codebook_dim": 12,
         },
-    }
+    },
+    "dac": {
+        "plain": {
+            **{"encoder_hidden_size": 4, "decoder_hidden_size": 32, "downsampling_ratios": [2, 3, 4]},
+            **{"n_codebooks": 4, "codebook_size": 16, "codebook_dim": 3, "quantizer_dropout": 0.5},
+        }
+    },
 }

@@ -14,6 +14,7 @@ from formers.assemblies.base import Assembly, returned, states_in
 from formers.core.outputs import CodedOutput, CodesOutput, ModelOutput, SoundOutput
 from formers.model.base import PreTrainedModel
 from formers.nn.nets.codec import ResidualCodes, down, overlapped, up
+from formers.nn.recording import recording
 from formers.nn.spec.codec import Codec
 from formers.nn.tree import leaf, place, wiring
 from formers.stacks.stack import Ask, States
@@ -157,9 +158,13 @@ def decode(
     return returned(SoundOutput(values), return_dict, self.config)
 
 
-def _checked(model: Any, sound: Any, mask: Any) -> Tensor:
-    """Sounds in the dtype of the weights."""
-    channels = wiring(model).facts["spec"].channels
+def checked_sound(sound: Any, channels: int, dtype: torch.dtype) -> Tensor:
+    """Sounds [B, channels, samples] in that dtype.
+
+    Raises:
+        TypeError: for what is no floating tensor.
+        ValueError: for another shape.
+    """
     if not isinstance(sound, Tensor) or not sound.is_floating_point():
         kind = getattr(sound, "dtype", type(sound).__name__)
         raise TypeError(f"input_values are floating, [B, {channels}, samples], not {kind}")
@@ -168,9 +173,34 @@ def _checked(model: Any, sound: Any, mask: Any) -> Tensor:
             f"input_values have shape [B, {channels}, samples], not {list(sound.shape)}: a feature extractor "
             "makes them"
         )
-    if mask is not None and (len(mask), mask.shape[-1]) != (len(sound), sound.shape[-1]):
-        raise ValueError(f"padding_mask {list(mask.shape)} does not fit input_values {list(sound.shape)}")
-    return sound.to(next(leaf(model, "down").parameters()).dtype)
+    return sound.to(dtype)
+
+
+def refuse_codes(codes: Any, books: int, size: int, axes: str) -> None:
+    """Refuse what are no codes, the axis before the last that of books.
+
+    Raises:
+        ValueError: for another type or shape, and codes that no book has.
+    """
+    if not isinstance(codes, Tensor) or codes.is_floating_point() or codes.dim() != axes.count(",") + 1:
+        shape = list(codes.shape) if isinstance(codes, Tensor) else type(codes).__name__
+        raise ValueError(f"audio_codes are int64, {axes}, not {shape}")
+    if recording():
+        return
+    if codes.shape[-2] > books or int(codes.max()) >= size or int(codes.min()) < 0:
+        raise ValueError(
+            f"audio_codes come from at most {books} books of {size} vectors each, but there are "
+            f"{codes.shape[-2]} books, and codes from {int(codes.min())} to {int(codes.max())}"
+        )
+
+
+def _checked(model: Any, sound: Any, mask: Any) -> Tensor:
+    """Sounds in the dtype of the weights."""
+    channels = wiring(model).facts["spec"].channels
+    found = checked_sound(sound, channels, next(leaf(model, "down").parameters()).dtype)
+    if mask is not None and (len(mask), mask.shape[-1]) != (len(found), found.shape[-1]):
+        raise ValueError(f"padding_mask {list(mask.shape)} does not fit input_values {list(found.shape)}")
+    return found
 
 
 def _encoded(model: Any, sound: Tensor, mask: Tensor | None, bandwidth: Any) -> tuple[Any, ...]:
@@ -199,14 +229,7 @@ def _encoded(model: Any, sound: Tensor, mask: Tensor | None, bandwidth: Any) -> 
 
 def _decoded(model: Any, codes: Any, scales: Any, mask: Tensor | None, behind: int) -> Tensor:
     config, made = model.config, wiring(model).facts["spec"]
-    if not isinstance(codes, Tensor) or codes.is_floating_point() or codes.dim() != 4:
-        shape = list(codes.shape) if isinstance(codes, Tensor) else type(codes).__name__
-        raise ValueError(f"audio_codes are int64, [chunks, B, books, T], not {shape}")
-    if codes.shape[2] > made.books or int(codes.max()) >= made.size or int(codes.min()) < 0:
-        raise ValueError(
-            f"audio_codes come from at most {made.books} books of {made.size} vectors each, but there are "
-            f"{codes.shape[2]} books, and codes from {int(codes.min())} to {int(codes.max())}"
-        )
+    refuse_codes(codes, made.books, made.size, "[chunks, B, books, T]")
     if len(scales) != len(codes) or (config.chunk_length is None and len(codes) > 1):
         raise ValueError(
             f"there are {len(codes)} chunks and {len(scales)} audio_scales: one for each"

@@ -40,6 +40,7 @@ FAMILIES: dict[str, tuple[str, str]] = {
     "convnext": ("convnext", "ConvNext"),
     "convnextv2": ("convnext", "ConvNextV2"),
     "ctrl": ("ctrl", "CTRL"),
+    "dac": ("dac", "Dac"),
     "data2vec-audio": ("data2vec_audio", "Data2VecAudio"),
     "data2vec-text": ("roberta", "Data2VecText"),
     "data2vec-vision": ("data2vec_vision", "Data2VecVision"),

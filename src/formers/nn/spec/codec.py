@@ -69,3 +69,41 @@ class Codec:
     def last_width(self) -> int:
         """Of the vectors."""
         return self.width
+
+
+@dataclass(frozen=True)
+class SnakeCodec:
+    """Convolutions with periodic activations, codes of few numbers (Kumar et al. 2023, arXiv:2306.06546).
+
+    Attributes:
+        filters: channels of the first convolution down, which each step doubles.
+        up_filters: of the first one up, which each step halves.
+        down: how many times shorter each step makes a sound; `up` the same of the steps up.
+        width: of the vectors between.
+        books: how many codes stand for a vector, each for what the ones before left over.
+        size: vectors in a book, of `narrow` numbers each.
+        dropout: the share of sounds that are coded by fewer books in training.
+        weights: of the losses: how far vectors are from their codes, and codes from vectors.
+    """
+
+    filters: int
+    up_filters: int
+    down: tuple[int, ...]
+    up: tuple[int, ...]
+    width: int
+    books: int
+    size: int
+    narrow: int
+    dropout: float
+    weights: tuple[float, float]
+    reads: ClassVar[str] = "input_values"
+    attention: ClassVar[None] = None
+    causal: ClassVar[bool] = False
+    decoder: ClassVar[bool] = False
+    layer_classes: ClassVar[tuple[str, ...]] = ()
+    kinds: ClassVar[tuple[str, ...]] = ("Conv", "Snake", "Codebooks")
+
+    @property
+    def last_width(self) -> int:
+        """Of the vectors."""
+        return self.width

@@ -32,13 +32,14 @@ def waves(sounds: Sequence[Array], now: Settings, how: Lengths) -> Found:
 
 
 def chunks(sounds: Sequence[Array], now: Settings, how: Lengths) -> Found:
-    """`input_values` [channels, T], of whole chunks where the settings know of any, and `padding_mask` [T].
+    """`input_values` [channels, T], of whole chunks or hops where there are any, and `padding_mask` [T].
 
     Raises:
         BadSound: for sounds to cut that are shorter than a chunk.
     """
     pads, cuts, limit = now["padding"], bool(now["truncation"]), how.limit
-    if now["chunk_length_s"] is not None and now["overlap"] is not None and limit is None and (cuts or pads):
+    in_chunks = now.get("chunk_length_s") is not None and now["overlap"] is not None
+    if in_chunks and limit is None and (cuts or pads):
         chunk = int(now["chunk_length_s"] * now["sampling_rate"])
         stride = max(1, int((1.0 - now["overlap"]) * chunk))
         lengths = [len(sound) for sound in sounds]
@@ -47,7 +48,7 @@ def chunks(sounds: Sequence[Array], now: Settings, how: Lengths) -> Found:
             raise BadSound(f"a sound of {min(lengths)} samples is shorter than the {stride} of one step")
         limit = (steps - 1) * stride + chunk
         pads = pads if cuts else "max_length"
-    how = Lengths.of(pads, limit, cuts, how.multiple, how.side, how.value)
+    how = Lengths.of(pads, limit, cuts, how.multiple or now.get("hop_length"), how.side, how.value)
     rows, masks = padded(sounds, how)
     made = {"input_values": [np.atleast_2d(row.T) for row in rows]}
     return {**made, "padding_mask": masks} if pads else made

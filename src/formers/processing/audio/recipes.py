@@ -85,6 +85,15 @@ RECIPES: dict[str, SoundRecipe] = {
         derives=_clips,
         model_types=("clap", "clap_audio_model"),
     ),
+    "Dac": SoundRecipe(
+        _numbers(1, True, hop_length=512),
+        form="chunks",
+        inputs=("input_values", "n_quantizers"),
+        call={"padding": True, "truncation": False},
+        channels=True,
+        fits=True,
+        model_types=("dac",),
+    ),
     "Encodec": SoundRecipe(
         {**_numbers(1, True, chunk_length_s=None, overlap=None), "sampling_rate": 24000},
         form="chunks",
