@@ -20,19 +20,59 @@ from formers.nn.tree import leaf, place, wiring
 from formers.stacks.stack import Ask, States
 
 
-class Coded(Assembly):
-    """An encoder, codebooks and a decoder, whole or chunk by chunk.
+class SoundCodes(Assembly):
+    """An encoder, codebooks and a decoder.
 
     Args:
         codec: config -> its spec.
         paths: of `down`, `up` and `books`.
     """
 
+    main = "input_values"
+
+    def __init__(self, codec: Callable[[Any], Any], paths: Mapping[str, str]) -> None:
+        self.codec, self.paths = codec, paths
+
+    def parts(self, s: Any) -> dict[str, nn.Module]:
+        """The three, made by their spec."""
+        raise NotImplementedError(f"{type(self).__name__} has no parts")
+
+    def spec(self, config: Any) -> Any:
+        """Of the whole."""
+        return self.codec(config)
+
+    def place(
+        self, model: PreTrainedModel, config: Any, pooler: bool | None = None, masked: bool = False
+    ) -> None:
+        """Register all parts."""
+        made = wiring(model).facts["spec"] = self.codec(config)
+        for role, part in self.parts(made).items():
+            place(model, role, self.paths[role], part)
+
+    def stacks(self, model: nn.Module) -> dict[str, nn.Module]:
+        """Encoder and decoder."""
+        return {"encoder": leaf(model, "down"), "decoder": leaf(model, "up")}
+
+    def deviations(self, model: Any) -> tuple[float, Mapping[str, float]]:
+        """Parts say theirs."""
+        return 0.02, {}
+
+    def room(self, config: Any) -> int | None:
+        """Nothing bounds it."""
+        return None
+
+    def layer_classes(self, config_class: type[Any]) -> list[str]:
+        """None: no part is a layer."""
+        return []
+
+
+class Coded(SoundCodes):
+    """A codec that reads sounds whole, or chunk by chunk."""
+
     inputs = (
         *("input_values", "padding_mask", "bandwidth", "audio_codes", "audio_scales", "return_dict"),
         "last_frame_pad_length",
     )
-    main = "input_values"
     means: Mapping[str, str] = MappingProxyType(
         {
             "input_values": "[B, channels, samples], floating.",
@@ -45,38 +85,12 @@ class Coded(Assembly):
     )
 
     def __init__(self, codec: Callable[[Any], Codec], paths: Mapping[str, str]) -> None:
-        self.codec, self.paths = codec, paths
+        super().__init__(codec, paths)
         self.offers = {"encode": encode, "decode": decode}
 
-    def spec(self, config: Any) -> Any:
-        """Of the whole."""
-        return self.codec(config)
-
-    def place(
-        self, model: PreTrainedModel, config: Any, pooler: bool | None = None, masked: bool = False
-    ) -> None:
-        """Register all parts."""
-        made = wiring(model).facts["spec"] = self.codec(config)
-        parts = {"down": down(made), "up": up(made), "books": ResidualCodes(made)}
-        for role, part in parts.items():
-            place(model, role, self.paths[role], part)
-
-    def stacks(self, model: nn.Module) -> dict[str, nn.Module]:
-        """Encoder and decoder."""
-        return {"encoder": leaf(model, "down"), "decoder": leaf(model, "up")}
-
-    def deviations(self, model: Any) -> tuple[float, Mapping[str, float]]:
-        """Of what no part says itself."""
-        made: Codec = wiring(model).facts["spec"]
-        return made.std, made.init
-
-    def room(self, config: Any) -> int | None:
-        """Nothing bounds it."""
-        return None
-
-    def layer_classes(self, config_class: type[Any]) -> list[str]:
-        """None: no part is a layer."""
-        return []
+    def parts(self, s: Codec) -> dict[str, nn.Module]:
+        """The three."""
+        return {"down": down(s), "up": up(s), "books": ResidualCodes(s)}
 
     def run(self, model: Any, given: dict[str, Any], ask: Ask) -> States:
         """Encode, unless codes are given, and decode.

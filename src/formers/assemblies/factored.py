@@ -8,26 +8,19 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from formers.assemblies.base import Assembly, returned, states_in
-from formers.assemblies.coded import checked_sound, refuse_codes
+from formers.assemblies.base import returned, states_in
+from formers.assemblies.coded import SoundCodes, checked_sound, refuse_codes
 from formers.core.outputs import FactoredCodesOutput, FactoredOutput, ModelOutput, SoundOutput
-from formers.model.base import PreTrainedModel
 from formers.nn.nets.snakes import NarrowCodes, Snakes
 from formers.nn.spec.codec import SnakeCodec
-from formers.nn.tree import leaf, place, wiring
+from formers.nn.tree import leaf, wiring
 from formers.stacks.stack import Ask, States
 
 
-class Factored(Assembly):
-    """An encoder, codebooks and a decoder.
-
-    Args:
-        codec: config -> its spec.
-        paths: of `down`, `up` and `books`.
-    """
+class Factored(SoundCodes):
+    """A codec whose codes stand for few numbers each."""
 
     inputs = ("input_values", "n_quantizers", "return_dict")
-    main = "input_values"
     means: Mapping[str, str] = MappingProxyType(
         {
             "input_values": "[B, 1, samples], floating.",
@@ -36,37 +29,12 @@ class Factored(Assembly):
     )
 
     def __init__(self, codec: Callable[[Any], SnakeCodec], paths: Mapping[str, str]) -> None:
-        self.codec, self.paths = codec, paths
+        super().__init__(codec, paths)
         self.offers = {"encode": encode, "decode": decode}
 
-    def spec(self, config: Any) -> Any:
-        """Of the whole."""
-        return self.codec(config)
-
-    def place(
-        self, model: PreTrainedModel, config: Any, pooler: bool | None = None, masked: bool = False
-    ) -> None:
-        """Register all parts."""
-        made = wiring(model).facts["spec"] = self.codec(config)
-        parts = {"down": Snakes(made, False), "up": Snakes(made, True), "books": NarrowCodes(made)}
-        for role, part in parts.items():
-            place(model, role, self.paths[role], part)
-
-    def stacks(self, model: nn.Module) -> dict[str, nn.Module]:
-        """Encoder and decoder."""
-        return {"encoder": leaf(model, "down"), "decoder": leaf(model, "up")}
-
-    def deviations(self, model: Any) -> tuple[float, Mapping[str, float]]:
-        """All parts say theirs."""
-        return 0.02, {}
-
-    def room(self, config: Any) -> int | None:
-        """Nothing bounds it."""
-        return None
-
-    def layer_classes(self, config_class: type[Any]) -> list[str]:
-        """None: no part is a layer."""
-        return []
+    def parts(self, s: SnakeCodec) -> dict[str, nn.Module]:
+        """The three."""
+        return {"down": Snakes(s, False), "up": Snakes(s, True), "books": NarrowCodes(s)}
 
     def run(self, model: Any, given: dict[str, Any], ask: Ask) -> States:
         """Encode and decode.

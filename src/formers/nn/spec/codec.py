@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any, ClassVar, Literal
+from dataclasses import dataclass
+from typing import ClassVar, Literal
 
 
 @dataclass(frozen=True)
@@ -47,23 +46,17 @@ class Codec:
     trim: float
     books: int
     size: int
-    std: float = 0.02
-    init: Mapping[str, float] = field(default_factory=dict)
     reads: ClassVar[str] = "input_values"
     attention: ClassVar[None] = None
     decoder: ClassVar[bool] = False
     layer_classes: ClassVar[tuple[str, ...]] = ()
+    kinds: ClassVar[tuple[str, ...]] = ("Conv", "LSTM", "Codebooks")
 
     def __post_init__(self) -> None:
         if not (self.causal or self.trim == 1.0):
             raise ValueError(
                 f"a share of {self.trim} is cut behind causal convolutions alone, not behind these"
             )
-
-    @property
-    def kinds(self) -> list[Any]:
-        """What it is made of."""
-        return ["Conv", "LSTM", "Codebooks"]
 
     @property
     def last_width(self) -> int:
