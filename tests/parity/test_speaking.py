@@ -108,6 +108,28 @@ def test_the_pipeline_speaks_as_the_references(speaker: str) -> None:
     assert len({one["audio"].shape for one in several}) == 2  # each ends where it ends
 
 
+class Bells(torch.nn.Module):
+    """A model that generates sounds: as many samples as it is told, for each text."""
+
+    config = formers.PretrainedConfig(sampling_rate=8_000)
+
+    def can_generate(self) -> bool:
+        return True
+
+    def generate(self, input_ids: torch.Tensor, loud: float, max_new_tokens: int, **_: Any) -> torch.Tensor:
+        return torch.full((len(input_ids), 2, max_new_tokens), loud)
+
+
+def test_models_that_generate_sounds_are_told_how(speaker: str) -> None:
+    tokenizer = formers.AutoTokenizer.from_pretrained(speaker)
+    pipe = formers.TextToAudioPipeline(Bells(), tokenizer, forward_params={"loud": 0.5})
+    found = pipe(["a", "b c"], generate_kwargs={"max_new_tokens": 7}, batch_size=2)
+    assert [(one["audio"].shape, one["sampling_rate"]) for one in found] == [((2, 7), 8_000)] * 2
+    assert (found[0]["audio"] == 0.5).all()
+    with pytest.raises(ValueError, match="vocoder= is for models of spectrograms; Bells makes sounds"):
+        formers.TextToAudioPipeline(Bells(), tokenizer, vocoder=Bells())
+
+
 @pytest.mark.filterwarnings("ignore:this tokenizer's vocabulary has no")
 @pytest.mark.parametrize(
     ("text", "given", "says"),

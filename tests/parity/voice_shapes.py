@@ -38,3 +38,29 @@ MORE: dict[str, dict[str, dict[str, Any]]] = {
         },
     }
 }
+
+_SMALL: dict[str, Any] = {
+    **{"hidden_size": 12, "num_filters": 4, "upsampling_ratios": [4, 2], "codebook_size": 16},
+    **{"target_bandwidths": [8.0, 20.0, 48.0], "sampling_rate": 16_000},
+}
+_CHUNKS = {"chunk_length_s": 0.02, "overlap": 0.1}
+# of models that make codes of sounds; they have no hidden states, and are compared by themselves
+CODES: dict[str, dict[str, dict[str, Any]]] = {
+    "encodec": {
+        "plain": _SMALL,
+        "stereo in chunks, normed sounds, nothing causal": {
+            **{**_SMALL, **_CHUNKS, "audio_channels": 2, "normalize": True, "norm_type": "time_group_norm"},
+            **{"use_causal_conv": False, "use_conv_shortcut": False},
+        },
+        "zeros around, cut on both sides, two units": {
+            **{**_SMALL, "pad_mode": "constant", "trim_right_ratio": 0.5, "num_residual_layers": 2},
+            "codebook_dim": 12,
+        },
+    },
+    "dac": {
+        "plain": {
+            **{"encoder_hidden_size": 4, "decoder_hidden_size": 32, "downsampling_ratios": [2, 3, 4]},
+            **{"n_codebooks": 4, "codebook_size": 16, "codebook_dim": 3, "quantizer_dropout": 0.5},
+        }
+    },
+}

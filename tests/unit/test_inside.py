@@ -309,6 +309,11 @@ _OTHERS["vision-encoder-decoder"] = {
     "encoder": {"model_type": "vit", **_IMAGE},
     "decoder": _OTHERS["encoder-decoder"]["decoder"],
 }
+_OTHERS["dac"] = {
+    **{"encoder_hidden_size": 2, "decoder_hidden_size": 8, "downsampling_ratios": [2, 2], "n_codebooks": 2},
+    **{"codebook_size": 8, "codebook_dim": 2},
+}
+_OTHERS["encodec"] = {"hidden_size": 8, "num_filters": 2, "upsampling_ratios": [2, 2], "codebook_size": 16}
 _OTHERS["vits"] = {
     **{"vocab_size": 50, "hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4, "ffn_dim": 64},
     **{"flow_size": 8, "upsample_initial_channel": 8, "upsample_rates": [4], "upsample_kernel_sizes": [8]},
@@ -738,7 +743,7 @@ def _given(made: Any) -> dict[str, Tensor]:
 
 
 # Families whose scores are capped, or have sinks, which one backend alone can do.
-MIXED_OTHERWISE = {"fnet", "sam", "sam_vision_model", "superglue", *MAPS}
+MIXED_OTHERWISE = {"dac", "encodec", "fnet", "sam", "sam_vision_model", "superglue", *MAPS}
 CAPPED = {"gemma2", "gpt_oss", "t5gemma", "vaultgemma"}
 
 

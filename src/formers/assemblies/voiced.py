@@ -54,8 +54,9 @@ class Priors(Single):
         """
         states = super().run(model, given, replace(ask, keep_padding=True))
         real = real_places(given, states.last)[..., None]
-        states.rows, states.spread_out = states.last * real, True
-        found = leaf(model, "prior")(states.rows.transpose(1, 2)).transpose(1, 2) * real
+        last = states.last * real
+        states.rows = last if states.watched else states.layout.pack(last)
+        found = leaf(model, "prior")(last.transpose(1, 2)).transpose(1, 2) * real
         means, variances = found.chunk(2, dim=-1)
         states.extras.update(prior_means=means, prior_log_variances=variances)
         return states

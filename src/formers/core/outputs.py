@@ -123,6 +123,51 @@ class SpeechOutput(ModelOutput):
 
 
 @dataclasses.dataclass
+class CodesOutput(ModelOutput):
+    """Codes of a sound, [chunks, B, books, T]; each chunk's scale [B, 1]; what of the last is padding."""
+
+    audio_codes: Tensor | None = None
+    audio_scales: list[Tensor | None] | None = None
+    last_frame_pad_length: int | None = None
+
+
+@dataclasses.dataclass
+class SoundOutput(ModelOutput):
+    """A sound, [B, channels, samples]."""
+
+    audio_values: Tensor | None = None
+
+
+@dataclasses.dataclass
+class CodedOutput(ModelOutput):
+    """Codes of a sound [chunks, B, books, T], and what they stand for, [B, channels, samples]."""
+
+    audio_codes: Tensor | None = None
+    audio_values: Tensor | None = None
+
+
+@dataclasses.dataclass
+class FactoredCodesOutput(ModelOutput):
+    """Codes of a sound [B, books, T], a loss for each row, and the vectors [B, E, T] that they make."""
+
+    loss: Tensor | None = None
+    quantized_representation: Tensor | None = None
+    audio_codes: Tensor | None = None
+    projected_latents: Tensor | None = None
+
+
+@dataclasses.dataclass
+class FactoredOutput(ModelOutput):
+    """The same, with the sound [B, samples] that they stand for."""
+
+    loss: Tensor | None = None
+    audio_values: Tensor | None = None
+    quantized_representation: Tensor | None = None
+    audio_codes: Tensor | None = None
+    projected_latents: Tensor | None = None
+
+
+@dataclasses.dataclass
 class VoiceOutput(ModelOutput):
     """Whose voice it is: `logits` and `embeddings` [B, D]."""
 

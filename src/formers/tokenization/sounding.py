@@ -54,6 +54,10 @@ class SoundingMethods(CutMethods):
     is_uroman: bool
 
     def _begin(self: Any) -> None:
+        if not {"vocab", "vocab_file"} & set(self._given):
+            raise TypeError(
+                f"{type(self).__name__} needs vocab_file= (vocab.json): no tokenizer.json says how it cuts"
+            )
         options = {**self.recipe.options, **{k: v for k, v in self.init_kwargs.items() if v is not None}}
         for name in self.recipe.options:
             setattr(self, name, options[name])

@@ -9,10 +9,8 @@ import torch
 
 from formers.pipelines.frame import Call, Pipeline
 from formers.processing.audio.rates import checked_rate
-from formers.tasks.table import task_of
 
 _RATES = ("sampling_rate", "sample_rate")
-_VOCODER = "microsoft/speecht5_hifigan"
 
 
 class TextToAudioPipeline(Pipeline):
@@ -25,8 +23,8 @@ class TextToAudioPipeline(Pipeline):
     unless `batch_size` says that several are spoken at once, which draws other numbers.
 
     Args:
-        model: a model that makes sounds, or spectrograms.
-        vocoder: makes sounds of those; `microsoft/speecht5_hifigan` where nobody says.
+        model: a model that makes sounds, in one pass or by `generate`.
+        vocoder: refused: it is for models that make spectrograms, of which there are none.
         sampling_rate: of the sounds, in Hz; where nobody says, as the model's config has it.
         **kwargs: those of `Pipeline`, and as defaults for every call:
 
@@ -56,22 +54,15 @@ class TextToAudioPipeline(Pipeline):
         super().__init__(model, tokenizer, **kwargs)
         if self.tokenizer is None:
             raise ValueError(f"{type(self).__name__} needs tokenizer=AutoTokenizer.from_pretrained(...)")
-        task = task_of(model)
-        of_spectrograms = task is not None and task.key == "text_to_spectrogram"
-        if vocoder is not None and not of_spectrograms:
+        if vocoder is not None:
             raise ValueError(f"vocoder= is for models of spectrograms; {type(model).__name__} makes sounds")
-        if of_spectrograms and vocoder is None:
-            from formers.auto import AutoModel
-
-            vocoder = AutoModel.from_pretrained(_VOCODER)
-        self.vocoder = None if vocoder is None else vocoder.to(self.device).eval()
         self.sampling_rate = self._rate(sampling_rate)
 
     def _rate(self, told: int | None) -> int:
-        """What the caller says, or the vocoder, or the model."""
+        """What the caller says, or the model."""
         generation = getattr(self.model, "generation_config", None)
         codec = getattr(self.model.config, "audio_encoder", None)
-        asked = [getattr(self.vocoder, "config", None), generation, self.model.config, codec]
+        asked = (generation, self.model.config, codec)
         found = [getattr(one, name, None) for one in asked for name in _RATES]
         rate = next((one for one in (told, *found) if one is not None), None)
         if rate is None:
@@ -131,8 +122,6 @@ class TextToAudioPipeline(Pipeline):
             made = self.model.generate(**model_inputs, **more)
         else:
             made = self.model(**model_inputs, **more)
-        if self.vocoder is not None:
-            made = self.vocoder(made)
         if isinstance(made, torch.Tensor):
             return {"audio": made}
         if isinstance(made, tuple):

@@ -11,7 +11,7 @@ import numpy as np
 from formers.core.notices import notice, refuse_unknown
 from formers.processing.audio.forms import FORMS
 from formers.processing.audio.padding import Lengths, padded
-from formers.processing.audio.reading import as_wave
+from formers.processing.audio.reading import BadSound, as_wave
 from formers.processing.audio.recipes import SoundRecipe
 from formers.processing.features import BatchFeature
 from formers.processing.saving import Settings
@@ -33,6 +33,7 @@ class SequenceFeatureExtractor(Settings):
     """
 
     part = "feature_extractor"
+    feature_size: int
     sampling_rate: int
     padding_side: str
     padding_value: float
@@ -57,12 +58,15 @@ class SequenceFeatureExtractor(Settings):
         """See `settings_of`."""
         return cls.settings_of(name, **options)
 
-    def __call__(self, raw_speech: Any, sampling_rate: int | None = None, **options: Any) -> BatchFeature:
+    def __call__(
+        self, raw_speech: Any = None, sampling_rate: int | None = None, **options: Any
+    ) -> BatchFeature:
         """Prepare sounds.
 
         Args:
             raw_speech: one sound or a list: an array, tensor or list of floats [T], an array [B, T] of
-                several; paths, addresses, bytes, dictionaries with `array` and `sampling_rate`, decoders.
+                several; paths, addresses, bytes, dictionaries with `array` and `sampling_rate`, decoders. For
+                a model of two channels [2, T], or a list of those. `raw_audio` is the same.
             sampling_rate: of arrays, in Hz; other sounds are brought to the rate of the model.
             **options: settings for this call, and `padding` (True, "longest", "max_length", False),
                 `max_length` and `truncation` (in samples, or frames where those are padded),
@@ -77,6 +81,7 @@ class SequenceFeatureExtractor(Settings):
             TypeError: for an unknown keyword.
             ValueError: for another rate than the model's, or different lengths where tensors are asked for.
         """
+        raw_speech = options.pop("raw_audio", None) if raw_speech is None else raw_speech
         refuse_unknown(
             options, (*self._names, *_OF_A_CALL, *self.recipe.call, "sampling_rate"), type(self).__name__
         )
@@ -108,6 +113,8 @@ class SequenceFeatureExtractor(Settings):
                 f"the model reads sounds of {self.sampling_rate} samples per second, not {rate}: resample "
                 "them, or pass {'array': ..., 'sampling_rate': ...}, which is resampled here"
             )
+        if self.recipe.channels and self.feature_size > 1:
+            return self._channels(given)
         if isinstance(given, (list, tuple)) and given and isinstance(given[0], (int, float, np.number)):
             given = np.asarray(given, np.float32)
         dims = getattr(given, "ndim", None)
@@ -127,6 +134,21 @@ class SequenceFeatureExtractor(Settings):
             as_wave(one, self.sampling_rate, f"sound {place} of {count}" if count > 1 else "")
             for place, one in enumerate(arrays)
         ]
+
+    def _channels(self, given: Any) -> list[Any]:
+        """Every sound of a call as float32 [T, channels]."""
+        each = list(given) if isinstance(given, (list, tuple)) or getattr(given, "ndim", 0) == 3 else [given]
+        found = []
+        for place, one in enumerate(each):
+            sound = one if hasattr(one, "ndim") else None
+            if sound is None or sound.ndim != 2 or sound.shape[0] != self.feature_size or not sound.shape[1]:
+                shape = type(one).__name__ if sound is None else list(sound.shape)
+                raise BadSound(
+                    f"sound {place} of {len(each)} must be an array [{self.feature_size}, T], a row for each "
+                    f"channel of the model, not {shape}"
+                )
+            found.append(np.asarray(sound, np.float32).T)
+        return found
 
     def pad(
         self,

@@ -32,6 +32,29 @@ def waves(sounds: Sequence[Array], now: Settings, how: Lengths) -> Found:
     return {"input_values": rows, "attention_mask": [np.array(mask) for mask in masks]}
 
 
+def chunks(sounds: Sequence[Array], now: Settings, how: Lengths) -> Found:
+    """`input_values` [channels, T], of whole chunks or hops where there are any, and `padding_mask` [T].
+
+    Raises:
+        BadSound: for sounds to cut that are shorter than a chunk.
+    """
+    pads, cuts, limit = now["padding"], bool(now["truncation"]), how.limit
+    in_chunks = now.get("chunk_length_s") is not None and now["overlap"] is not None
+    if in_chunks and limit is None and (cuts or pads):
+        chunk = int(now["chunk_length_s"] * now["sampling_rate"])
+        stride = max(1, int((1.0 - now["overlap"]) * chunk))
+        lengths = [len(sound) for sound in sounds]
+        steps = min(lengths) // stride if cuts else -(-max(lengths) // stride)
+        if not steps:
+            raise BadSound(f"a sound of {min(lengths)} samples is shorter than the {stride} of one step")
+        limit = (steps - 1) * stride + chunk
+        pads = pads if cuts else "max_length"
+    how = Lengths.of(pads, limit, cuts, how.multiple or now.get("hop_length"), how.side, how.value)
+    rows, masks = padded(sounds, how)
+    made = {"input_values": [np.atleast_2d(row.T) for row in rows]}
+    return {**made, "padding_mask": masks} if pads else made
+
+
 @functools.lru_cache(maxsize=8)
 def _slaney(bins: int, filters: int, rate: int) -> Any:
     import torch
@@ -236,4 +259,5 @@ FORMS: dict[str, Callable[[Sequence[Array], Settings, Lengths], Found]] = {
     "banks": banks,
     "stacked banks": stacked_banks,
     "crops": crops,
+    "chunks": chunks,
 }

@@ -8,8 +8,8 @@ from typing import Any, Literal
 
 # What becomes of a sound: its wave; logarithms of mel bins above its loudest one less a range; Kaldi's filter
 # banks of one length, or of each its own; the same with several frames in a row;
-# decibels of mel bins, of all of it and of crops.
-Form = Literal["waves", "log mel", "filled banks", "banks", "stacked banks", "crops"]
+# decibels of mel bins, of all of it and of crops; its wave, channel by channel, in chunks.
+Form = Literal["waves", "log mel", "filled banks", "banks", "stacked banks", "crops", "chunks"]
 
 
 @dataclass(frozen=True)
@@ -21,6 +21,7 @@ class SoundRecipe:
         form: what becomes of a sound.
         inputs: names of what a call may return, the sounds first.
         call: keywords of a call -> what they are where nobody says.
+        channels: `feature_size` says how many channels sounds have.
         fits: the form itself brings sounds to one length, by settings of its own.
         derives: settings that follow from the others, which files hold too.
         model_types: model types whose checkpoints may leave the class out.
@@ -30,6 +31,7 @@ class SoundRecipe:
     form: Form = "waves"
     inputs: tuple[str, ...] = ("input_values", "attention_mask")
     call: Mapping[str, Any] = field(default_factory=dict)
+    channels: bool = False
     fits: bool = False
     derives: Callable[[Mapping[str, Any]], Mapping[str, Any]] = lambda values: {}
     model_types: tuple[str, ...] = ()
@@ -82,6 +84,24 @@ RECIPES: dict[str, SoundRecipe] = {
         fits=True,
         derives=_clips,
         model_types=("clap", "clap_audio_model"),
+    ),
+    "Dac": SoundRecipe(
+        _numbers(1, True, hop_length=512),
+        form="chunks",
+        inputs=("input_values", "n_quantizers"),
+        call={"padding": True, "truncation": False},
+        channels=True,
+        fits=True,
+        model_types=("dac",),
+    ),
+    "Encodec": SoundRecipe(
+        {**_numbers(1, True, chunk_length_s=None, overlap=None), "sampling_rate": 24000},
+        form="chunks",
+        inputs=("input_values", "padding_mask"),
+        call={"padding": True, "truncation": False},
+        channels=True,
+        fits=True,
+        model_types=("encodec",),
     ),
     "SeamlessM4T": SoundRecipe(
         _numbers(80, True, num_mel_bins=80, stride=2),
