@@ -91,7 +91,8 @@ ONLY_THERE = {
     "detr": re.compile(r"layers\.\d+\.mlp$|mask_head\.(conv\d|fpn_stages\.\d(\.refine)?)(\.activation)?$"),
     # a feed-forward's halves; and what looks at maps, which has no weights
     **dict.fromkeys(
-        ("deformable_detr", "rt_detr"), re.compile(r"layers\.\d+\.mlp$|\.(encoder|self)_attn\.attn$")
+        ("deformable_detr", "rt_detr", "rt_detr_v2"),
+        re.compile(r"layers\.\d+\.mlp$|\.(encoder|self)_attn\.attn$"),
     ),
     "table-transformer": re.compile(r"(^|\.)backbone$"),  # it holds places beside maps, and is not called
     "yolos": re.compile(r"\.interpolation$"),  # what stretches positions has no node of its own
@@ -275,6 +276,7 @@ _IN_PLACE = (
     "resnet",
     "rt_detr",
     "rt_detr_resnet",
+    "rt_detr_v2",
     "rwkv",
     "swinv2",
     "xlm",
@@ -333,7 +335,7 @@ BEYOND: dict[Any, dict[str, str]] = {_edit_output: UNREAD, _edit_input: THRICE}
 
 
 # nodes that return several maps
-SEVERAL = {"rt_detr": "encoder"}
+SEVERAL = dict.fromkeys(("rt_detr", "rt_detr_v2"), "encoder")
 
 
 def _editing(part: nn.Module, edits: list[Any]) -> _All:

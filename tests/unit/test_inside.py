@@ -176,6 +176,7 @@ _OTHERS["rt_detr"] = {
         **{"depths": [1, 1, 1, 1], "layer_type": "basic", "out_indices": [2, 3, 4]},
     },
 }
+_OTHERS["rt_detr_v2"] = _OTHERS["rt_detr"]
 _OTHERS["superpoint"] = {"encoder_hidden_sizes": [4, 6, 8, 8], "decoder_hidden_size": 8}
 _OTHERS["timm_backbone"] = {"backbone": "test_resnet"}
 _OTHERS["resnet"] = _OTHERS["regnet"] = _OTHERS["rt_detr_resnet"] = _SHALLOW

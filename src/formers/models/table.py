@@ -161,6 +161,7 @@ FAMILIES: dict[str, tuple[str, str]] = {
     "roberta-prelayernorm": ("roberta_prelayernorm", "RobertaPreLayerNorm"),
     "roformer": ("roformer", "RoFormer"),
     "rt_detr": ("rt_detr", "RTDetr"),
+    "rt_detr_v2": ("rt_detr_v2", "RTDetrV2"),
     "rt_detr_resnet": ("rt_detr_resnet", "RTDetrResNet"),
     "rwkv": ("rwkv", "Rwkv"),
     "sam": ("sam", "Sam"),
