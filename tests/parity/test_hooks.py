@@ -94,6 +94,11 @@ ONLY_THERE = {
         ("deformable_detr", "rt_detr", "rt_detr_v2"),
         re.compile(r"layers\.\d+\.mlp$|\.(encoder|self)_attn\.attn$"),
     ),
+    # likewise, and what attends in the decoder, whose layers stand beside it in the file
+    "conditional_detr": re.compile(
+        r"layers\.\d+\.mlp$|mask_head\.(conv\d|fpn_stages\.\d(\.refine)?)(\.activation)?$|"
+        r"(^|\.)decoder\.layers\.\d+\.(self|encoder)_attn$"
+    ),
     "table-transformer": re.compile(r"(^|\.)backbone$"),  # it holds places beside maps, and is not called
     "yolos": re.compile(r"\.interpolation$"),  # what stretches positions has no node of its own
     "recurrent_gemma": re.compile(r"\.temporal_block\.rotary_emb$"),  # here all layers share the turns
@@ -269,6 +274,7 @@ PARTS = re.compile(
 # the reference changes in place what a feed-forward, a norm, a convolution or a linear leaf returned, which
 # backward hooks forbid; its RWKV writes states in place that the backward pass wants as they were
 _IN_PLACE = (
+    "conditional_detr",
     "deformable_detr",
     "falcon",
     "flaubert",

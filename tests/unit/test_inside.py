@@ -164,6 +164,7 @@ _OTHERS["detr"] = _OTHERS["table-transformer"] = {
         **{"layer_type": "basic", "out_features": ["stage1", "stage2", "stage3", "stage4"]},
     },
 }
+_OTHERS["conditional_detr"] = _OTHERS["detr"]
 _OTHERS["deformable_detr"] = {
     **_OTHERS["detr"],
     "backbone_config": {**_OTHERS["detr"]["backbone_config"], "out_features": ["stage4"]},

@@ -33,6 +33,7 @@ FAMILIES: dict[str, tuple[str, str]] = {
     "codegen": ("codegen", "CodeGen"),
     "cohere": ("cohere", "Cohere"),
     "cohere2": ("cohere", "Cohere2"),
+    "conditional_detr": ("conditional_detr", "ConditionalDetr"),
     "convbert": ("convbert", "ConvBert"),
     "convnext": ("convnext", "ConvNext"),
     "convnextv2": ("convnext", "ConvNextV2"),

@@ -18,6 +18,7 @@ from formers.nn.spec.attention import (
     Windowed,
 )
 from formers.nn.spec.chosen import ChosenHeads
+from formers.nn.spec.conditional import Conditional
 from formers.nn.spec.deformable import Deformable
 from formers.nn.spec.divided import Divided, Films
 from formers.nn.spec.foresight import Foreseen, Foresight
@@ -60,6 +61,7 @@ from formers.nn.spec.stems import (
     Characters,
     Clips,
     ComputedPositions,
+    Conditioned,
     Entities,
     Frames,
     GivenPatches,
@@ -109,6 +111,8 @@ __all__ = [
     "Chunked",
     "Clips",
     "ComputedPositions",
+    "Conditional",
+    "Conditioned",
     "Convolution",
     "Deformable",
     "DeltaRule",
