@@ -119,7 +119,13 @@ def shrunk(mask: Tensor, size: Sequence[int]) -> Tensor:
 
 
 class QueryHalf(Single):
-    """The decoder: rows that ask a map for objects."""
+    """The decoder: rows that ask a map for objects.
+
+    Attributes:
+        record: what callers get.
+    """
+
+    record: Callable[..., ModelOutput] = QueriesOutput
 
     def _compute(self, model: Any, inputs: Inputs, ask: Ask) -> States:
         states = super()._compute(model, inputs, ask)
@@ -133,8 +139,8 @@ class QueryHalf(Single):
 
     def output(self, model: Any, states: States) -> ModelOutput:
         """The last states, those of every layer where the spec has them, and what was asked for."""
-        return QueriesOutput(
-            states.last,
+        return self.record(
+            last_hidden_state=states.last,
             cross_attentions=states.cross_attentions,
             hidden_states=states.hidden,
             attentions=states.attentions,
