@@ -173,6 +173,7 @@ _TABLE: dict[str, tuple[str, ...]] = {
         "DataCollatorForLanguageModeling",
         "DataCollatorForMultipleChoice",
         "DataCollatorForPermutationLanguageModeling",
+        "DataCollatorForObjectDetection",
         "DataCollatorForSeq2Seq",
         "DataCollatorForTokenClassification",
         "DataCollatorForWholeWordMask",

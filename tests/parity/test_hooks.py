@@ -91,7 +91,13 @@ ONLY_THERE = {
     "detr": re.compile(r"layers\.\d+\.mlp$|mask_head\.(conv\d|fpn_stages\.\d(\.refine)?)(\.activation)?$"),
     # a feed-forward's halves; and what looks at maps, which has no weights
     **dict.fromkeys(
-        ("deformable_detr", "rt_detr"), re.compile(r"layers\.\d+\.mlp$|\.(encoder|self)_attn\.attn$")
+        ("deformable_detr", "rt_detr", "rt_detr_v2"),
+        re.compile(r"layers\.\d+\.mlp$|\.(encoder|self)_attn\.attn$"),
+    ),
+    # likewise, and what attends in the decoder, whose layers stand beside it in the file
+    "conditional_detr": re.compile(
+        r"layers\.\d+\.mlp$|mask_head\.(conv\d|fpn_stages\.\d(\.refine)?)(\.activation)?$|"
+        r"(^|\.)decoder\.layers\.\d+\.(self|encoder)_attn$"
     ),
     "maskformer": re.compile(r"layers\.\d+\.mlp$"),
     "table-transformer": re.compile(r"(^|\.)backbone$"),  # it holds places beside maps, and is not called
@@ -274,6 +280,7 @@ PARTS = re.compile(
 # returned, which backward hooks forbid; its RWKV writes states in place that the backward pass wants as they
 # were
 _IN_PLACE = (
+    "conditional_detr",
     "deformable_detr",
     "falcon",
     "flaubert",
@@ -282,6 +289,7 @@ _IN_PLACE = (
     "resnet",
     "rt_detr",
     "rt_detr_resnet",
+    "rt_detr_v2",
     "rwkv",
     "swin2sr",
     "swinv2",
@@ -343,7 +351,7 @@ BEYOND: dict[Any, dict[str, str]] = {_edit_output: UNREAD, _edit_input: THRICE}
 
 
 # nodes that return several maps
-SEVERAL = {"rt_detr": "encoder"}
+SEVERAL = dict.fromkeys(("rt_detr", "rt_detr_v2"), "encoder")
 
 
 def _editing(part: nn.Module, edits: list[Any]) -> _All:

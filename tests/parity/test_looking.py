@@ -8,10 +8,12 @@ from typing import Any
 import pytest
 import torch
 import transformers
+from PIL import Image
 
 import formers
 from formers.core.object_outputs import RefinedObjectsOutput
 from tests.parity.test_objects import ANNOTATIONS, GIVEN, same
+from tests.parity.vision_detr_shapes import SHAPES as OTHERS
 from tests.parity.vision_detr_shapes import objects
 from tests.parity.vision_looking_shapes import SHAPES, TWO_STAGES
 
@@ -132,3 +134,38 @@ def test_queries_begin_at_the_best_places_of_a_deformable_detr(tmp_path: Path) -
         torch.testing.assert_close(mine, right, atol=1e-5, rtol=1e-5)
     with pytest.raises(ValueError, match="load the checkpoint with the class for object detection"):
         formers.DeformableDetrModel(ours.config)(given["pixel_values"])
+
+
+FOUND = {
+    "RTDetr": ("rt_detr", SHAPES),
+    "RTDetrV2": ("rt_detr_v2", SHAPES),
+    "DeformableDetr": ("deformable_detr", SHAPES),
+    "ConditionalDetr": ("conditional_detr", OTHERS),
+}
+
+
+@pytest.mark.parametrize("kind", FOUND)
+def test_the_pipeline_finds_what_the_references_finds(kind: str, tmp_path: Path) -> None:
+    model_type, room = FOUND[kind]
+    torch.manual_seed(2)
+    config = getattr(transformers, f"{kind}Config")(**next(iter(room[model_type].values())), num_labels=4)
+    model = getattr(transformers, f"{kind}ForObjectDetection")(config)
+    with torch.no_grad():
+        for value in model.parameters():
+            value.add_(torch.randn_like(value) * 0.1)
+    model.save_pretrained(tmp_path)
+    square = kind.startswith("RT")
+    size = {"height": 64, "width": 64} if square else {"shortest_edge": 64, "longest_edge": 96}
+    processor = getattr(transformers, f"{kind.removesuffix('V2')}ImageProcessorPil")(size=size)
+    processor.save_pretrained(tmp_path)
+    picture = Image.fromarray(GIVEN[0])
+    model.eval()
+    inputs = processor(images=picture, return_tensors="pt")
+    with torch.no_grad():
+        raw = processor.post_process_object_detection(model(**inputs), 0.15, [picture.size[::-1]])[0]
+    found = formers.pipeline("object-detection", model=str(tmp_path))(picture, threshold=0.15)
+    assert len(found) == len(raw["scores"]) > 0
+    for one, score, label, box in zip(found, raw["scores"], raw["labels"], raw["boxes"], strict=True):
+        assert one["score"] == pytest.approx(float(score), abs=1e-5)
+        assert one["label"] == config.id2label[int(label)]
+        assert max(abs(a - int(b)) for a, b in zip(one["box"].values(), box, strict=True)) <= 1

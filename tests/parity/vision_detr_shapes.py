@@ -34,6 +34,7 @@ SHAPES: dict[str, dict[str, dict[str, Any]]] = {
         }
     },
 }
+SHAPES["conditional_detr"] = {"every layer": {**_DETR, "auxiliary_loss": True}}
 SHAPES["table-transformer"] = {
     "sines": {**_DETR, "backbone_config": {**BACKBONE, "out_features": ["stage4"]}, "decoder_layers": 1}
 }
@@ -45,6 +46,11 @@ SHAPES["yolos"] = {"positions before every layer": _YOLOS}
 MORE: dict[str, dict[str, dict[str, Any]]] = {
     "table-transformer": {
         "learned places, gelu": {**_DETR, "position_embedding_type": "learned", "activation_function": "gelu"}
+    },
+    "conditional_detr": {
+        "the last layer, learned places": {
+            **{**_DETR, "decoder_layers": 3, "position_embedding_type": "learned", "encoder_layers": 2}
+        },
     },
     "yolos": {
         "positions before the first layer, no biases": {
@@ -93,7 +99,24 @@ _MASKS = {
     "bbox_attention.q_proj": "bbox_attention.q_linear",
     "bbox_attention.k_proj": "bbox_attention.k_linear",
 }
+_ASKS = {
+    f"decoder.layers.{{i}}.{new}.{role[0]}_{role[1:]}": f"decoder.layers.{{i}}.{old}_{role}"
+    for new, old in (("self_attn", "sa"), ("encoder_attn", "ca"))
+    for role in ("qcontent_proj", "kcontent_proj", "qpos_proj", "kpos_proj", "qpos_sine_proj")
+} | {
+    f"decoder.layers.{{i}}.{new}.v_proj": f"decoder.layers.{{i}}.{old}_v_proj"
+    for new, old in (("self_attn", "sa"), ("encoder_attn", "ca"))
+}
+_CONDITIONAL = {**_LAYER, **_ASKS}
 NEWER: dict[str, dict[str, str]] = {
+    "conditional_detr": {
+        **_CONDITIONAL,
+        **{
+            f"conditional_detr.model.{new}": f"conditional_detr.model.{old}"
+            for new, old in _CONDITIONAL.items()
+        },
+        **_MASKS,
+    },
     "detr": {**_LAYER, **{f"detr.model.{new}": f"detr.model.{old}" for new, old in _LAYER.items()}, **_MASKS},
 }
 

@@ -45,6 +45,7 @@ _DEEP = {"hidden_sizes": [8, 12, 16, 20], "depths": [1, 2, 1, 1], "embedding_siz
 SHAPES: dict[str, dict[str, dict[str, Any]]] = {
     "deformable_detr": {"queries stay": {**_DEFORMABLE, "auxiliary_loss": True}},
     "rt_detr": {"norms on sums": _RT_DETR},
+    "rt_detr_v2": {"between places": {**_RT_DETR, "decoder_offset_scale": 0.3}},
     "rt_detr_resnet": {"bottlenecks": {**_DEEP, "out_features": ["stage2", "stage4"]}},
 }
 MORE: dict[str, dict[str, dict[str, Any]]] = {
@@ -69,6 +70,7 @@ MORE: dict[str, dict[str, dict[str, Any]]] = {
             "auxiliary_loss": False,
         },
     },
+    "rt_detr_v2": {"the nearest places": {**_RT_DETR, "decoder_method": "discrete"}},
     "rt_detr_resnet": {
         "two convolutions": {**_DEEP, "embedding_size": 8, "layer_type": "basic", "hidden_act": "silu"},
         "halved early": {**_DEEP, "downsample_in_first_stage": True, "downsample_in_bottleneck": True},
@@ -91,10 +93,11 @@ _DEFORMED = {
     },
 }
 _HOMES = {"decoder.layers": "decoder.layers", "encoder.aifi.{i}.layers": "encoder.encoder.{i}.layers"}
+_RT = {
+    **{f"{a}.{{i}}.{new}": f"{b}.{{i}}.{old}" for a, b in _HOMES.items() for new, old in _WITHIN.items()},
+    "encoder.aifi": "encoder.encoder",
+}
 NEWER: dict[str, dict[str, str]] = {
     "deformable_detr": _DEFORMED,
-    "rt_detr": {
-        **{f"{a}.{{i}}.{new}": f"{b}.{{i}}.{old}" for a, b in _HOMES.items() for new, old in _WITHIN.items()},
-        "encoder.aifi": "encoder.encoder",
-    },
+    **dict.fromkeys(("rt_detr", "rt_detr_v2"), _RT),
 }

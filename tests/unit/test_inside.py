@@ -173,6 +173,7 @@ _OTHERS["detr"] = _OTHERS["table-transformer"] = {
         **{"layer_type": "basic", "out_features": ["stage1", "stage2", "stage3", "stage4"]},
     },
 }
+_OTHERS["conditional_detr"] = _OTHERS["detr"]
 _OTHERS["deformable_detr"] = {
     **_OTHERS["detr"],
     "backbone_config": {**_OTHERS["detr"]["backbone_config"], "out_features": ["stage4"]},
@@ -185,6 +186,7 @@ _OTHERS["rt_detr"] = {
         **{"depths": [1, 1, 1, 1], "layer_type": "basic", "out_indices": [2, 3, 4]},
     },
 }
+_OTHERS["rt_detr_v2"] = _OTHERS["rt_detr"]
 _OTHERS["superpoint"] = {"encoder_hidden_sizes": [4, 6, 8, 8], "decoder_hidden_size": 8}
 _OTHERS["superglue"] = {
     **{"hidden_size": 8, "keypoint_encoder_sizes": [8], "gnn_layers_types": ["self", "cross"]},

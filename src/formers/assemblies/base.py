@@ -52,6 +52,7 @@ _BESIDE = (
     "intermediate_logits",
     "intermediate_reference_points",
     "init_reference_points",
+    "reference_points",
     "enc_topk_logits",
     "enc_topk_bboxes",
     "enc_outputs_class",

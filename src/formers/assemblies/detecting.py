@@ -119,19 +119,28 @@ def shrunk(mask: Tensor, size: Sequence[int]) -> Tensor:
 
 
 class QueryHalf(Single):
-    """The decoder: rows that ask a map for objects."""
+    """The decoder: rows that ask a map for objects.
+
+    Attributes:
+        record: what callers get.
+    """
+
+    record: Callable[..., ModelOutput] = QueriesOutput
 
     def _compute(self, model: Any, inputs: Inputs, ask: Ask) -> States:
         states = super()._compute(model, inputs, ask)
         steps = states.pass_.trace.pop("intermediate_hidden_states", None)
         if steps is not None:
             states.extras["intermediate_hidden_states"] = torch.stack([states.spread(one) for one in steps])
+        points = states.pass_.memo.get("points")
+        if points is not None:  # [Q, B, 2], as callers see them
+            states.extras["reference_points"] = points.transpose(0, 1)
         return states
 
     def output(self, model: Any, states: States) -> ModelOutput:
         """The last states, those of every layer where the spec has them, and what was asked for."""
-        return QueriesOutput(
-            states.last,
+        return self.record(
+            last_hidden_state=states.last,
             cross_attentions=states.cross_attentions,
             hidden_states=states.hidden,
             attentions=states.attentions,
@@ -150,6 +159,7 @@ class Detecting(EncoderDecoder):
         backbone: a config -> the class that gives maps for it.
         detector: the class that finds boxes; called when a head holds one.
         held: the path of that one.
+        asks: the kind of the decoder's stem.
     """
 
     def __init__(
@@ -159,9 +169,10 @@ class Detecting(EncoderDecoder):
         backbone: Callable[[Any], type[PreTrainedModel]],
         detector: Callable[[], type[PreTrainedModel]],
         held: str = "",
+        asks: type[Any] = spec.Vectors,
     ) -> None:
         super().__init__(half, stem=spec.Vectors)
-        self.halves["decoder"] = QueryHalf(self._decoder, spec.Vectors)
+        self.halves["decoder"] = QueryHalf(self._decoder, asks)
         self.about, self.backbone, self.detector, self.held = about, backbone, detector, held
         self.main, self.inputs, self.means = "pixel_values", READS, dict(MEANS)
 

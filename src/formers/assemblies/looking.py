@@ -10,9 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from formers.assemblies.base import states_of
-from formers.assemblies.detecting import MEANS, maps_in, place_backbone
+from formers.assemblies.detecting import MEANS, QueryHalf, maps_in, place_backbone
 from formers.assemblies.encoder_decoder import EncoderDecoder, given_memory
-from formers.assemblies.single import Single
 from formers.core.object_outputs import RefinedOutput
 from formers.core.outputs import BaseModelOutput, ModelOutput
 from formers.model.base import PreTrainedModel
@@ -44,23 +43,15 @@ _MEANS = {
 }
 
 
-class LookingHalf(Single):
+class LookingHalf(QueryHalf):
     """A decoder whose queries look at maps, and may move after every layer."""
+
+    record = RefinedOutput
 
     def _compute(self, model: Any, inputs: Inputs, ask: Ask) -> States:
         states = super()._compute(model, inputs, ask)
         states.extras.update(states.pass_.memo.get("follow").seen())
         return states
-
-    def output(self, model: Any, states: States) -> ModelOutput:
-        """The last states, what every layer did, and what was asked for."""
-        return RefinedOutput(
-            states.last,
-            cross_attentions=states.cross_attentions,
-            hidden_states=states.hidden,
-            attentions=states.attentions,
-            **states.extras,
-        )
 
 
 class MapLayers(Group):

@@ -717,6 +717,7 @@ class QueriesOutput(ModelOutput):
     encoder_hidden_states: tuple[Tensor, ...] | None = None
     encoder_attentions: tuple[Tensor, ...] | None = None
     intermediate_hidden_states: Tensor | None = None
+    reference_points: Tensor | None = None
     hidden_states: tuple[Tensor, ...] | None = None
     attentions: tuple[Tensor, ...] | None = None
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, ClassVar
 
@@ -100,8 +101,14 @@ def looks(c: Any) -> spec.Deformable:
     )
 
 
-def half(c: RTDetrConfig, decoder: bool) -> spec.Stack:
-    """The decoder, or the layers over one map."""
+def half(
+    c: RTDetrConfig,
+    decoder: bool,
+    looks: Callable[[Any], spec.Deformable] = looks,
+    names: spec.Names = LOOKS,
+    name: str = "RTDetr",
+) -> spec.Stack:
+    """The decoder, whose queries look at what `looks` says, or the layers over one map."""
     width, norm = c.d_model if decoder else c.encoder_hidden_dim, spec.Norm("layer", c.layer_norm_eps)
     heads = c.decoder_attention_heads if decoder else c.encoder_attention_heads
     drop = c.attention_dropout if decoder else c.dropout
@@ -122,9 +129,9 @@ def half(c: RTDetrConfig, decoder: bool) -> spec.Stack:
     return spec.Stack(
         stem=stem or spec.Vectors(width),
         layers=(layer,) * (c.decoder_layers if decoder else c.encoder_layers),
-        names=LOOKS.with_(embeddings={"query_places": "query_pos_head"}) if decoder else NAMES,
+        names=names.with_(embeddings={"query_places": "query_pos_head"}) if decoder else NAMES,
         width=width,
-        layer_class="RTDetrDecoderLayer" if decoder else "RTDetrEncoderLayer",
+        layer_class=f"{name}DecoderLayer" if decoder else f"{name}EncoderLayer",
         reports="plain",
         initial_std=c.initializer_range,
     )

@@ -28,6 +28,7 @@ class Apart:
     with `alpha` and `gamma`.
 
     Attributes:
+        soft: where masks count too, a label costs a pair its share of all labels instead.
         loss: `focal` (`loss_ce`), or `varifocal` (`loss_vfl`; Zhang et al. 2020, arXiv:2008.13367), where a
             label is to be as sure as its box overlaps that of the object.
         weight: alpha of the loss; `power` its gamma.
@@ -38,6 +39,7 @@ class Apart:
     gamma: float = 2.0
     weight: float = 0.25
     power: float = 2.0
+    soft: bool = False
 
     def cost(self, logits: Tensor) -> Tensor:
         """What each label costs a query: the shape stays."""
@@ -94,7 +96,13 @@ def generalised_overlap(a: Tensor, b: Tensor) -> Tensor:
 
 
 @torch.no_grad()
-def match(logits: Tensor, boxes: Tensor, targets: Sequence[Mapping[str, Tensor]], costs: Matching) -> Pairs:
+def match(
+    logits: Tensor,
+    boxes: Tensor,
+    targets: Sequence[Mapping[str, Tensor]],
+    costs: Matching,
+    masked: bool = False,
+) -> Pairs:
     """Pair queries and objects so that the sum of the costs is least; each has one partner at most.
 
     Costs that are no number count as the largest, so that such pairs are made last.
@@ -104,6 +112,7 @@ def match(logits: Tensor, boxes: Tensor, targets: Sequence[Mapping[str, Tensor]]
         boxes: [B, Q, 4].
         targets: see `checked`.
         costs: what a pair costs.
+        masked: masks count too.
 
     Raises:
         MissingExtra: without SciPy.
@@ -111,7 +120,8 @@ def match(logits: Tensor, boxes: Tensor, targets: Sequence[Mapping[str, Tensor]]
     assign = need("scipy.optimize", "vision", "matching boxes").linear_sum_assignment
     largest, found = torch.finfo(torch.float32).max, []
     logits = logits.float()
-    prices = -logits.softmax(-1) if costs.apart is None else costs.apart.cost(logits)
+    one = costs.apart is None or (costs.apart.soft and masked)
+    prices = -logits.softmax(-1) if one or costs.apart is None else costs.apart.cost(logits)
     for price, box, there in zip(prices, boxes.float(), targets, strict=True):
         right = there["boxes"].float()
         apart = torch.cdist(box, right, p=1)
@@ -129,6 +139,7 @@ def losses(
     costs: Matching,
     masks: Tensor | None = None,
     known: tuple[Pairs, int] | None = None,
+    masked: bool = False,
 ) -> dict[str, Tensor]:
     """Match, and compare each query with its object, or with there being none.
 
@@ -140,6 +151,7 @@ def losses(
         costs: how pairs are found and weighed.
         masks: [B, Q, h, w], logits of the objects' pixels.
         known: the pairs, where they need no search, and how often each object is among them.
+        masked: masks of the last layer count.
 
     Returns:
         `loss_ce`, or `loss_vfl`; `loss_bbox` and `loss_giou`, sums over the pairs per object; and
@@ -147,7 +159,7 @@ def losses(
         `loss_mask` (Lin et al. 2017, arXiv:1708.02002) and `loss_dice` (Milletari et al. 2016,
         arXiv:1606.04797), likewise.
     """
-    pairs, times = (match(logits, boxes, targets, costs), 1) if known is None else known
+    pairs, times = (match(logits, boxes, targets, costs, masked), 1) if known is None else known
     rows = torch.cat([torch.full_like(query, row) for row, (query, _) in enumerate(pairs)])
     place = (rows, torch.cat([query for query, _ in pairs]))
     device = logits.device
@@ -281,7 +293,7 @@ def detection(
     named = {}
     for i, (scores, places) in enumerate(zip(logits, boxes, strict=True)):
         ending = f"{costs.layer}{i - 1}" if i else ""
-        own = losses(scores, places, targets, costs, None if i else masks)
+        own = losses(scores, places, targets, costs, None if i else masks, masked=masks is not None)
         named.update({f"{name}{ending}": value for name, value in own.items()})
     if noisy is not None:
         meta = noisy[2]

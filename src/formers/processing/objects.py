@@ -71,6 +71,24 @@ class ObjectImageProcessor(BaseImageProcessor):
         beside = None if annotations is None else (annotations, return_segmentation_masks, masks_path)
         return self._prepared(images, beside, options)
 
+    def pad(self, images: Any, return_tensors: str | None = None) -> BatchFeature:
+        """Pictures that were prepared before, [C, height, width] each, at the upper left of equal rooms.
+
+        Returns:
+            `pixel_values` [B, C, height, width], and `pixel_mask` [B, height, width], 1 at pixels that are no
+            padding.
+
+        Raises:
+            ValueError: for none, and what is no picture.
+        """
+        found = [np.asarray(one) for one in images]
+        if not found or any(one.ndim != 3 for one in found):
+            shapes = [list(one.shape) for one in found]
+            raise ValueError(f"what is padded are pictures [C, height, width], not of shapes {shapes}")
+        height, width = (max(one.shape[axis] for one in found) for axis in (1, 2))
+        pixels, mask = steps.padded(found, height, width)
+        return BatchFeature({"pixel_values": pixels, "pixel_mask": mask}, return_tensors)
+
     def _labels(self, beside: Any, now: dict[str, Any], sizes: list[Sizes]) -> list[Any]:
         """The objects of each picture."""
         annotations, masks, folder = beside

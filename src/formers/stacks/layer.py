@@ -177,7 +177,7 @@ _MIXED = (
     "position_k position_q q_global k_global v_global sum_norm sum_bias position_dropout q_bias v_bias "
     "value_conv attention_norm_beside relative offset_k offset_v "
     "reduce reduce_norm depthwise "
-    "offsets weights "
+    "offsets weights points_scale q_places k_places waves "
     "q k v o qkv kv q_norm k_norm q_down q_up kv_down kv_norm kv_up score_bias weights_dropout "
     "up gate down act inner_dropout feedforward_scale mixture router router_bias share "
     "expert_up expert_gate expert_down expert_act expert_inner_dropout expert_dropout "
@@ -300,11 +300,11 @@ class LayerRun:
                 x = flow.x
             pass_.keep("hidden_states", x.transpose(0, 1) if turned else x)
             x = at_depth(x, i, pass_)
-            if follow is not None:
-                follow.after(i, x, pass_)
             if self.between is not None:
                 x = self.between(x)
                 pass_.keep("intermediate_hidden_states", x)
+            if follow is not None:
+                follow.after(i, x, pass_)
             if places is not None and i < last:
                 x = add_between(x, places[i], pass_)
         return x.transpose(0, 1) if turned else x

@@ -12,6 +12,7 @@ from formers.nn.kernels import project
 from formers.nn.matching import Matching, detection
 from formers.nn.nets.found import FoundMasks, QueryMap
 from formers.nn.perceptron import Perceptron
+from formers.nn.refining import moved
 from formers.nn.tree import leaf, place, wiring
 from formers.stacks.stack import States
 from formers.tasks.base import TaskModel
@@ -67,11 +68,12 @@ class ObjectDetection(TaskModel):
         return objects(self, states, targets["labels"], None, self._assembly)
 
 
-def _found(model: Any, x: Tensor) -> tuple[Tensor, Tensor]:
-    """Logits [.., labels] and boxes [.., 4] of queries [.., E]."""
+def _found(model: Any, x: Tensor, at: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    """Logits [.., labels] and boxes [.., 4] of queries [.., E], which stand at points [.., 2], or nowhere."""
     labels = leaf(model, "labels")
     logits = labels(x) if isinstance(labels, Perceptron) else project(labels, x)
-    return logits, leaf(model, "boxes")(x).sigmoid()
+    boxes = leaf(model, "boxes")(x)
+    return logits, boxes.sigmoid() if at is None else moved(boxes, at)
 
 
 def objects(
@@ -79,14 +81,17 @@ def objects(
 ) -> ObjectsOutput:
     """The record of a model that finds boxes, with the loss where there are targets."""
     x, asked = states.last, wiring(model).facts["head"].queries
-    logits, boxes = _found(model, x if asked is None else x[:, -asked:])
-    loss = parts = earlier = None
     passed = assembly.passed_on(states)
+    # boxes with masks are learned as they are, wherever their queries look
+    points = passed.get("reference_points") if masks is None else None
+    at = None if points is None else points.transpose(0, 1)
+    logits, boxes = _found(model, x if asked is None else x[:, -asked:], at)
+    loss = parts = earlier = None
     if targets is not None:
         every = [(logits, boxes)]
         steps = passed.get("intermediate_hidden_states")
         if steps is not None:
-            before = [_found(model, step) for step in steps[:-1]]
+            before = [_found(model, step, at) for step in steps[:-1]]
             earlier = [{"logits": one, "pred_boxes": box} for one, box in before]
             every += before
         costs = wiring(model).facts["head"].matching

@@ -12,7 +12,7 @@ from formers.core.object_outputs import RefinedObjectsOutput
 from formers.core.outputs import ModelOutput
 from formers.nn.matching import Matching, detection
 from formers.nn.refining import labelling, moving
-from formers.nn.tree import place, wiring
+from formers.nn.tree import leaf, place, wiring
 from formers.stacks.stack import Ask, States
 from formers.tasks.base import TaskModel
 
@@ -27,6 +27,7 @@ class Spec:
         labels: path of the list of the former; `boxes` of the latter. The decoder calls them.
         every: all layers count in the loss.
         prior: how likely a label is at first.
+        twice: they stand at the last names of their paths too, where nothing calls them.
     """
 
     matching: Matching
@@ -35,6 +36,7 @@ class Spec:
     boxes: str
     every: bool
     prior: float
+    twice: bool = False
 
 
 class RefinedDetection(TaskModel):
@@ -49,10 +51,27 @@ class RefinedDetection(TaskModel):
     def _place_head(self, spec: Spec, config: Any) -> None:
         width = self._width()
         self.num_labels = int(config.num_labels)
-        for i in range(spec.count):
-            place(self, f"labels_{i}", f"{spec.labels}.{i}", labelling(width, self.num_labels, spec.prior))
-        for i in range(spec.count):
-            place(self, f"boxes_{i}", f"{spec.boxes}.{i}", moving(width))
+        for twin in (False, True)[: 1 + spec.twice]:
+            for role, path in (("labels", spec.labels), ("boxes", spec.boxes)):
+                home, name = path.rpartition(".")[2] if twin else path, f"{'twin_' if twin else ''}{role}"
+                for i in range(spec.count):
+                    made = (
+                        labelling(width, self.num_labels, spec.prior) if role == "labels" else moving(width)
+                    )
+                    place(self, f"{name}_{i}", f"{home}.{i}", made)
+
+    def _tied_weights(self) -> dict[str, str]:
+        """Those of the stacks, and of what stands twice."""
+        found = super()._tied_weights()
+        spec: Spec | None = wiring(self).facts.get("head")
+        if spec is None or not spec.twice:
+            return found
+        for role, path in (("labels", spec.labels), ("boxes", spec.boxes)):
+            for i in range(spec.count):
+                for name, _ in leaf(self, f"{role}_{i}").named_parameters():
+                    end = f"{i}.{name}"
+                    found[f"{path.rpartition('.')[2]}.{end}"] = f"{path}.{end}"
+        return found
 
     def _width(self) -> int:
         return int(self._assembly.spec(self.config).width)

@@ -39,6 +39,7 @@ _TABLE: dict[str, tuple[str, ...]] = {
         "DefaultDataCollator",
         "default_data_collator",
     ),
+    "data.objects": ("DataCollatorForObjectDetection",),
     "distillation": ("DistillationTrainer",),
     "losses": ("LabelLoss", "LabelSmoother"),
     "optim.optimizers": ("AdamW", "Lion"),

@@ -14,6 +14,7 @@ from formers.nn.mixers.bottleneck import Narrow, wide_values_steps, widen_steps
 from formers.nn.mixers.channels import Turn, channels_steps
 from formers.nn.mixers.chosen import chosen_steps
 from formers.nn.mixers.chunked import chunked_steps
+from formers.nn.mixers.conditional import conditional_steps
 from formers.nn.mixers.conformer import distant_steps, gated_convolution_steps
 from formers.nn.mixers.convolved import convolved_steps
 from formers.nn.mixers.deformable import deformable_steps
@@ -55,6 +56,7 @@ STEPS: dict[type[Any], Callable[[Any, int], list[Step]]] = {
     spec.ByLanguage: languages_steps,
     spec.ChosenHeads: chosen_steps,
     spec.Chunked: chunked_steps,
+    spec.Conditional: conditional_steps,
     spec.Deformable: deformable_steps,
     spec.ConvolvedFeedForward: convolved_steps,
     spec.Disentangled: disentangled_steps,

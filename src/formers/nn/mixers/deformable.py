@@ -15,7 +15,7 @@ from formers.nn.fresh import Constant, Rays, Xavier, begins
 from formers.nn.kernels import project
 from formers.nn.leaves import linear
 from formers.nn.mixers.attention import placed
-from formers.nn.program import Flow, Step
+from formers.nn.program import Bare, Flow, Step
 from formers.nn.steps import Project
 from formers.nn.tree import leaf
 
@@ -57,6 +57,11 @@ class Look(Step):
             ),
             f"{self.prefix}v": lambda: even(source, inner),
         }
+        if s.shares:
+            share = torch.full((s.levels * s.points,), 1 / s.points)
+            self.leaves[f"{self.prefix}points_scale"] = lambda: Bare(
+                share, Constant(1 / s.points), keep=True, trained=False
+            )
 
     def run(self, node: Any, flow: Flow) -> None:
         """[.., E] -> [.., H * D].
@@ -88,7 +93,7 @@ class Look(Step):
         )
         shape = (batch, pass_.layout.length, heads.query, s.levels, s.points)
         weights = scores.view(*shape[:3], -1).softmax(-1)
-        at = self._places(looked, offsets.view(*shape, 2))
+        at = self._places(node, looked, offsets.view(*shape, 2))
         mixed = look(values, looked.sizes, at, weights.view(shape), s.nearest)
         name = "cross_attentions" if s.cross else "attentions"
         if name in pass_.trace:
@@ -96,11 +101,16 @@ class Look(Step):
             pass_.keep(name, flow.weights)
         flow.x = mixed.reshape(*flow.x.shape[:-1], -1)
 
-    def _places(self, looked: Looked, offsets: Tensor) -> Tensor:
+    def _places(self, node: Any, looked: Looked, offsets: Tensor) -> Tensor:
         """Offsets [B, T, H, L, P, 2] -> where that is in each map, from 0 to 1, likewise."""
         at, s = looked.at[:, :, None, :, None], self.spec  # [B, T, 1, L or 1, 1, 2 or 4]
         if at.shape[-1] == 4:
-            return at[..., :2] + offsets / s.points * at[..., 2:] * s.reach
+            if s.shares:
+                share = leaf(node, f"{self.prefix}points_scale").to(offsets.dtype)
+                offsets = offsets * share.view(s.levels, s.points, 1)
+            else:
+                offsets = offsets / s.points
+            return at[..., :2] + offsets * at[..., 2:] * s.reach
         across = torch.tensor([[width, height] for height, width in looked.sizes], device=offsets.device)
         return at + offsets / across[:, None]
 

@@ -18,6 +18,7 @@ from formers.nn.spec.attention import (
     Windowed,
 )
 from formers.nn.spec.chosen import ChosenHeads
+from formers.nn.spec.conditional import Conditional
 from formers.nn.spec.conformer import Distant, GatedConvolution
 from formers.nn.spec.deformable import Deformable
 from formers.nn.spec.divided import Divided, Films
@@ -65,6 +66,7 @@ from formers.nn.spec.stems import (
     Characters,
     Clips,
     ComputedPositions,
+    Conditioned,
     Entities,
     Frames,
     GivenPatches,
@@ -117,6 +119,8 @@ __all__ = [
     "Chunked",
     "Clips",
     "ComputedPositions",
+    "Conditional",
+    "Conditioned",
     "Convolution",
     "ConvolvedFeedForward",
     "Deformable",

@@ -21,6 +21,8 @@ class Deformable(Attention):
         reach: of a query that stands in a box, this share of the box's size is one offset, spread over P.
         nearest: a place takes the value of the nearest one of its map, not of the four around it.
         flat: whoever looks at weights sees [B, T, H, L * P], not [B, T, H, L, P].
+        shares: the file holds what the offsets of each place are multiplied by, [L * P] (role
+            `points_scale`), where a query stands in a box; it is not trained.
     """
 
     levels: int = 4
@@ -28,6 +30,7 @@ class Deformable(Attention):
     reach: float = 0.5
     nearest: bool = False
     flat: bool = False
+    shares: bool = False
 
     def __post_init__(self) -> None:
         if self.fused or self.rotary is not None or self.qk_norm is not None or self.gated:

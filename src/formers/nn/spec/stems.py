@@ -511,6 +511,15 @@ class Vectors:
 
 
 @dataclass(frozen=True)
+class Conditioned(Vectors):
+    """Rows that ask, which say themselves where in a map they look (arXiv:2108.06152, section 3.3).
+
+    Roles: `query_points`, what makes points of places of queries; `query_scale`, what makes of a layer's rows
+    by what the next one multiplies waves of those points. Layers with `Conditional` parts read them.
+    """
+
+
+@dataclass(frozen=True)
 class OnMaps(Vectors):
     """Rows of several maps end to end, or rows that ask such; layers with `Deformable` parts read where.
 

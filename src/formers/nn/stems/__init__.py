@@ -9,6 +9,7 @@ from formers.nn.stems.asked_patches import AskedPatchStem
 from formers.nn.stems.base import Stem
 from formers.nn.stems.characters import CharacterStem
 from formers.nn.stems.clips import ClipStem
+from formers.nn.stems.conditioned import ConditionedStem
 from formers.nn.stems.entities import EntityStem, LinkedStem
 from formers.nn.stems.films import FilmStem
 from formers.nn.stems.foreseen import ForeseenStem
@@ -35,6 +36,7 @@ STEMS: dict[type[Any], type[Stem]] = {
     spec.Bands: BandStem,
     spec.Characters: CharacterStem,
     spec.Clips: ClipStem,
+    spec.Conditioned: ConditionedStem,
     spec.Entities: EntityStem,
     spec.Films: FilmStem,
     spec.Foreseen: ForeseenStem,

@@ -16,7 +16,7 @@ from formers.nn.spec import Paths
 from formers.nn.stems.base import Stem
 from formers.nn.tree import Block
 
-_MAP, _OWN = "spatial_position_embeddings", "object_queries_position_embeddings"
+_MAP, OWN = "spatial_position_embeddings", "object_queries_position_embeddings"
 
 
 class VectorStem(Stem):
@@ -28,7 +28,7 @@ class VectorStem(Stem):
         "encoder_hidden_states": "[B, S, E], what is asked: cross attention reads it.",
         "encoder_attention_mask": "[B, S], 1 at what may be read of it.",
         _MAP: "the map's places, [B, T, E], or [B, S, E] where a map is asked.",
-        _OWN: "places of rows that ask, [B, T, E].",
+        OWN: "places of rows that ask, [B, T, E].",
     }
     by_row = ("inputs_embeds",)
 
@@ -43,7 +43,7 @@ class VectorStem(Stem):
             found = list(rows.shape) if isinstance(rows, Tensor) else type(rows).__name__
             raise ValueError(f"the stack reads inputs_embeds as a tensor [B, T, {s.width}], not {found}")
         asked = given.get("encoder_hidden_states")
-        sizes = {_MAP: asked, _OWN: rows} if s.asks else {_MAP: rows}
+        sizes = {_MAP: asked, OWN: rows} if s.asks else {_MAP: rows}
         for name, like in sizes.items():
             beside = given.get(name)
             if beside is not None and like is not None and beside.shape != like.shape:
@@ -59,7 +59,7 @@ class VectorStem(Stem):
     def run(self, node: Any, given: Mapping[str, Any], pass_: Pass) -> Tensor:
         """[B, T, E]; [N, E] where nobody looks. The pass holds the places likewise."""
         s: spec.Vectors = self.spec
-        beside = given.get(_OWN if s.asks else _MAP)
+        beside = given.get(OWN if s.asks else _MAP)
         if beside is not None:
             pass_.memo.put("places", beside if pass_.watched else pass_.layout.pack(beside))
         if s.asks:
