@@ -77,12 +77,14 @@ class OneFormerConfig(PretrainedConfig):
         super().__init__(**values)
         names = ["conv_dim", "mask_dim"]
         names += ["text_encoder_width"] if self.is_training and self.text_encoder_n_ctx else []
-        for name in names:
-            if getattr(self, name) != self.hidden_dim:
-                raise ValueError(
-                    f"{name} ({getattr(self, name)}) must be hidden_dim ({self.hidden_dim}): files of "
-                    "OneFormer hold nothing that would project one to the other"
-                )
+        wrong = [
+            f"{name} ({getattr(self, name)})" for name in names if getattr(self, name) != self.hidden_dim
+        ]
+        if wrong:
+            raise ValueError(
+                f"{', '.join(wrong)} must be hidden_dim ({self.hidden_dim}): files of OneFormer hold nothing "
+                "that would project one to the other"
+            )
 
 
 def stack(c: OneFormerConfig) -> spec.Stack:
