@@ -955,6 +955,8 @@ def write_checkpoint(model_type: str, shape: str, class_name: str, folder: Path,
     if model_type == "vilt":
         transformers.models.vilt.modeling_vilt.torch = multi_shapes.InOrder()
     model = getattr(transformers, class_name)(reference_config(model_type, shape, class_name))
+    if model_type == "oneformer":  # one number of it has twice the bits
+        model.float()
     with torch.no_grad():  # biases and norms start at constants, which would hide a mix-up
         for value in model.state_dict(keep_vars=True).values():
             if value.is_floating_point():
@@ -1047,6 +1049,8 @@ def inputs_of(model: Any, **options: Any) -> dict[str, Any]:
     if type(model).__name__ == "VideoMAEForPreTraining":  # as many patches are hidden in every film
         order = torch.rand(4, 18, generator=torch.Generator().manual_seed(3)).argsort(1)
         seen["bool_masked_pos"] = order < 11
+    if "task_inputs" in names:
+        seen |= vision_segment_shapes.tasks(config)
     if "input_points" in names:
         seen |= vision_masks_shapes.prompts(config.vision_config.image_size)
     if "input_ids" not in names:

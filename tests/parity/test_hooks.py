@@ -35,6 +35,8 @@ READ = (
     "query",
     "queries",
     "input_points",
+    "task_token",
+    "output",
 )  # what parts read, by name
 FIRST = [one for one in CASES if one[1] == next(iter({**shapes.SHAPES, **seq2seq_shapes.SHAPES}[one[0]]))]
 
@@ -120,7 +122,12 @@ ONLY_THERE = {
 # nodes whose result the reference does not read: it takes the last of the hidden states beside it
 UNREAD = {"deberta": "encoder", "deberta-v2": "encoder"}
 # nodes to which the reference hands what they read more than once: for queries, and for keys and values
-THRICE = {"ctrl": "multi_head_attention", "canine": "self"}
+THRICE = {
+    "ctrl": "multi_head_attention",
+    "canine": "self",
+    "mask2former": "self_attn",
+    "oneformer": "self_attn",
+}
 SHAPED = "ProphetNetposition_embeddings"  # in the reference it reads the shape of what is read
 STACKED = re.compile(r"\.experts\.act_fn$")  # of all experts, which stand by themselves in the file
 

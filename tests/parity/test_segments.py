@@ -16,7 +16,8 @@ import formers
 from formers.nn.segments import Points, doubtful, sampled
 from formers.processing import answers
 from tests.parity.pictures import colours
-from tests.parity.shapes import write_checkpoint
+from tests.parity.shapes import inputs_of, write_checkpoint
+from tests.parity.vision_segment_shapes import segments
 
 FAMILIES = ("MaskFormer", "Mask2Former")
 SIZES = [(17, 23), (40, 12)]
@@ -267,3 +268,36 @@ def test_points_lie_where_masks_are_in_doubt() -> None:
     expected = F.interpolate(masks[:, None], (32, 32), mode="bilinear")[:, 0, 5, 9]
     corner = torch.tensor([[[(9 + 0.5) / 32, (5 + 0.5) / 32]]]).expand(3, -1, -1)
     torch.testing.assert_close(sampled(masks, corner)[:, 0], expected)
+
+
+@pytest.fixture(scope="module")
+def tasked(tmp_path_factory: pytest.TempPathFactory) -> tuple[Any, Any]:
+    """OneFormer with texts beside: the reference's, and ours."""
+    folder = tmp_path_factory.mktemp("oneformer")
+    theirs = write_checkpoint("oneformer", "texts beside", "OneFormerForUniversalSegmentation", folder)
+    return theirs, formers.AutoModelForUniversalSegmentation.from_pretrained(folder)
+
+
+def test_weights_of_both_kinds_of_attention_are_the_references(tasked: tuple[Any, Any]) -> None:
+    theirs, ours = tasked
+    with torch.no_grad():
+        expected, found = (one(**inputs_of(ours), output_attentions=True).attentions for one in tasked)
+    for pair, right in zip(found, expected, strict=True):
+        _same(pair, right)
+
+
+def test_a_task_that_is_not_told_is_asked_for(tasked: tuple[Any, Any]) -> None:
+    _, ours = tasked
+    inputs = inputs_of(ours)
+    pictures, texts = inputs["pixel_values"], inputs["text_inputs"]
+    with pytest.raises(ValueError, match=r"task_inputs must be a tensor of shape \[4, 7\], not NoneType"):
+        ours(pictures, text_inputs=texts)
+    with pytest.raises(ValueError, match="config.is_training is True, so text_inputs are missing"):
+        ours(pictures, inputs["task_inputs"])
+    with pytest.raises(ValueError, match="texts have 9 tokens, with padding, not 5"):
+        ours(pictures, inputs["task_inputs"], texts[..., :5])
+    few = {**inputs, "text_inputs": texts[:, :1], **segments()}
+    with pytest.raises(ValueError, match="there are 3 texts for 6 queries"):
+        ours(**few)
+    with pytest.raises(ValueError, match=r"mask_dim \(8\) must be hidden_dim \(256\)"):
+        formers.OneFormerConfig(mask_dim=8)

@@ -30,8 +30,16 @@ _MASK2FORMER = {
     **{"hidden_dim": 16, "encoder_feedforward_dim": 24, "dim_feedforward": 24, "encoder_layers": 2},
     **{"decoder_layers": 5, "num_attention_heads": 4, "num_queries": 6, "train_num_points": 40},
 }
+_ONEFORMER = {
+    **{"backbone_config": {**_SWIN, "model_type": "swin"}, "conv_dim": 64, "mask_dim": 64, "hidden_dim": 64},
+    **{"encoder_feedforward_dim": 24, "dim_feedforward": 24, "encoder_layers": 1, "decoder_layers": 5},
+    **{"num_attention_heads": 4, "num_queries": 6, "train_num_points": 40, "task_seq_len": 7, "dropout": 0.0},
+    **{"text_encoder_width": 64, "text_encoder_context_length": 9, "text_encoder_num_layers": 2},
+    **{"text_encoder_vocab_size": 50, "text_encoder_n_ctx": 2},
+}
 SHAPES: dict[str, dict[str, dict[str, Any]]] = {
     "mask2former": {"windows": _MASK2FORMER},
+    "oneformer": {"texts beside": {**_ONEFORMER, "is_training": True}},
     "maskformer": {"windows": _MASKFORMER},
     "maskformer-swin": {
         "two of four stages, windows larger than the grid": {
@@ -41,6 +49,9 @@ SHAPES: dict[str, dict[str, dict[str, Any]]] = {
     },
 }
 MORE: dict[str, dict[str, dict[str, Any]]] = {
+    "oneformer": {
+        "no texts, larger eps": {**_ONEFORMER, "layer_norm_eps": 1e-3, "query_dec_layers": 1},
+    },
     "mask2former": {
         "convolutions, norms first, two larger maps, no projection, gelu": {
             **{**_MASK2FORMER, "backbone_config": _RESNET, "pre_norm": True, "common_stride": 2},
@@ -67,6 +78,16 @@ NEWER: dict[str, dict[str, str]] = {
         for newer, older in vision_detr_shapes.WITHIN.items()
     }
 }
+
+
+def tasks(config: Any) -> dict[str, torch.Tensor]:
+    """What says the task of four pictures, and texts for their queries."""
+    generator = torch.Generator().manual_seed(6)
+    found = {"task_inputs": torch.randint(50, (4, config.task_seq_len), generator=generator)}
+    if config.is_training:
+        shape = (4, config.num_queries - config.text_encoder_n_ctx, config.text_encoder_context_length)
+        found["text_inputs"] = torch.randint(50, shape, generator=generator)
+    return found
 
 
 def segments() -> dict[str, list[torch.Tensor]]:

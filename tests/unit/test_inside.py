@@ -210,7 +210,7 @@ _OTHERS["dpt"] |= {"fusion_hidden_size": 8, "reassemble_factors": [2, 1, 0.5]}
 MAPS = {"convnext", "convnextv2", "efficientnet", "mobilenet_v1", "poolformer", "regnet", "resnet", "swin"}
 MAPS |= {"clap", "clap_audio_model", "rt_detr_resnet", "swin2sr", "swinv2"}
 MAPS |= {"mobilenet_v2", "mobilevit", "upernet", "donut-swin", "superpoint", "timm_backbone"}
-MAPS |= {"mask2former", "maskformer", "maskformer-swin"}
+MAPS |= {"mask2former", "maskformer", "maskformer-swin", "oneformer"}
 _FOUR = {"out_indices": [0, 1, 2, 3], "pool_scales": [1], "auxiliary_channels": 8}
 _OTHERS["beit"] = _OTHERS["data2vec-vision"] = {**_IMAGE, **_FOUR}
 _OTHERS["depth_anything"] = {**_OTHERS["dpt"], "patch_size": 4, "reassemble_hidden_size": 32}
@@ -290,6 +290,11 @@ _OTHERS["mask2former"] = {
     **{"backbone_config": _SEGMENTED, "feature_size": 32, "mask_feature_size": 8, "hidden_dim": 16},
     **{"encoder_feedforward_dim": 16, "dim_feedforward": 16, "encoder_layers": 1, "decoder_layers": 2},
     **{"num_attention_heads": 2, "num_queries": 3, "train_num_points": 20},
+}
+_OTHERS["oneformer"] = {
+    **{"backbone_config": _SEGMENTED, "conv_dim": 32, "mask_dim": 32, "hidden_dim": 32, "task_seq_len": 5},
+    **{"encoder_feedforward_dim": 16, "dim_feedforward": 16, "encoder_layers": 1, "decoder_layers": 2},
+    **{"num_attention_heads": 2, "num_queries": 3, "train_num_points": 20, "query_dec_layers": 1},
 }
 _OTHERS["maskformer-swin"] = {**_OTHERS["donut-swin"], "out_features": ["stage1", "stage2"]}
 _OTHERS["git_vision_model"] = _IMAGE

@@ -76,6 +76,13 @@ _BESIDE = (
     "prior_means",
     "prior_log_variances",
     "deepstack_features",
+    "transformer_decoder_object_queries",
+    "transformer_decoder_contrastive_queries",
+    "transformer_decoder_mask_predictions",
+    "transformer_decoder_class_predictions",
+    "transformer_decoder_auxiliary_predictions",
+    "text_queries",
+    "task_token",
 )
 
 
@@ -459,6 +466,7 @@ def states_of(model: Any, given: dict[str, Any], ask: Ask) -> States:
 def states_in(out: Any, mask: Tensor | None = None) -> States:
     """States from what a model returned to its caller: a record, a tuple, or [B, T, E] alone."""
     last = out if isinstance(out, Tensor) else out[0]
+    last = last[-1] if isinstance(last, tuple) else last  # of all maps
     layout = Layout.dense(last.shape[0], last.shape[1])
     at = torch.arange(last.shape[1], device=last.device)[None]
     fits = isinstance(mask, Tensor) and tuple(mask.shape) == tuple(last.shape[:2])

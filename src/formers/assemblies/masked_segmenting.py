@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -12,17 +13,25 @@ from formers.assemblies.base import states_of
 from formers.assemblies.encoder_decoder import stack_part
 from formers.assemblies.segmenting import Segmenting
 from formers.assemblies.single import Single
-from formers.core.outputs import PixelsOutput, SegmentStatesOutput
+from formers.core.outputs import ModelOutput
+from formers.core.segment_outputs import (
+    PixelMapsOutput,
+    PixelsOutput,
+    SegmentStatesOutput,
+    TaskedStatesOutput,
+)
 from formers.model.base import PreTrainedModel
 from formers.nn import spec
 from formers.nn.fresh import Normal
-from formers.nn.nets.masked import MaskedAsking, Wanted, node_class
+from formers.nn.nets.masked import MaskedAsking, Wanted
+from formers.nn.nets.masked import node_class as masked_layer
 from formers.nn.nets.several import enlarged
+from formers.nn.nets.tasked import TaskedAsking, TextMapper, task_node
+from formers.nn.nets.tasked import node_class as tasked_layer
 from formers.nn.nets.tree import fill, part_of
 from formers.nn.places import SinePlaces
 from formers.nn.spec import nets
-from formers.nn.spec.masked import MaskedQueries
-from formers.nn.tree import Group, leaf, place, place_tensor, wiring
+from formers.nn.tree import Group, has, leaf, place, place_tensor, wiring
 from formers.nn.watch import watched
 from formers.stacks.stack import Ask, States
 
@@ -32,7 +41,9 @@ _LEVELS = 3  # maps that the stack reads, and queries ask
 class PixelDecoder(Group):
     """A stack over places of the smallest maps, and what adds the larger ones to what it makes."""
 
-    def __init__(self, config: Any, stack: Callable[[Any], spec.Stack], widths: Any, larger: int) -> None:
+    def __init__(
+        self, config: Any, stack: Callable[[Any], spec.Stack], widths: Any, larger: int, made: int
+    ) -> None:
         super().__init__()
         if len(widths) < max(_LEVELS, larger):
             raise ValueError(
@@ -47,7 +58,7 @@ class PixelDecoder(Group):
         fill(self, nets.Node({"input_projections": nets.row(*narrow)}))
         part = stack_part(config, Single(stack, spec.OnMaps), spec.OnMaps)
         place(self, "stack", "encoder", part)
-        place(self, "pixels", "mask_projection", nn.Conv2d(wide, config.mask_feature_size, kernel_size=1))
+        place(self, "pixels", "mask_projection", nn.Conv2d(wide, made, kernel_size=1))
         for i, read in enumerate(widths[:larger], 1):
             mixed = _grouped(wide, wide, 3, act=True)
             fill(self, nets.Node({f"adapter_{i}": _grouped(read, wide, 1), f"layer_{i}": mixed}))
@@ -91,6 +102,17 @@ class LookingPixels(Group):
         return PixelsOutput(maps[-1], pixels, tuple(maps), small)
 
 
+class AllPixels(Group):
+    """A backbone, and the decoder of its maps, all of which are returned."""
+
+    def forward(self, pixel_values: Tensor, ask: Ask | None = None) -> PixelMapsOutput:
+        """[B, channels, height, width] -> maps."""
+        maps, decoder = self.encoder(pixel_values).feature_maps, self.decoder
+        return PixelMapsOutput(
+            tuple(maps), *decoder(maps, *((ask,) if isinstance(decoder, PixelDecoder) else ()))
+        )
+
+
 class MaskedSegmenting(Segmenting):
     """A backbone, a decoder of pixels that looks at several of its maps, and queries that ask these.
 
@@ -103,13 +125,17 @@ class MaskedSegmenting(Segmenting):
         queries: config -> the spec of the queries.
     """
 
+    _pixels: Any = LookingPixels
+    _asks: Any = MaskedAsking
+    _layer: Any = staticmethod(masked_layer)
+
     def __init__(
         self,
         settled: Callable[[Any], Any],
         backbone: Callable[[Any], type[PreTrainedModel]],
         stack: Callable[[Any], spec.Stack],
         larger: Callable[[Any], int],
-        queries: Callable[[Any], MaskedQueries],
+        queries: Callable[[Any], Any],
     ) -> None:
         self.settled, self.backbone = settled, backbone
         self.stack, self.larger, self.asking = stack, larger, queries
@@ -124,11 +150,12 @@ class MaskedSegmenting(Segmenting):
         """Register the backbone, the decoder of pixels, and the queries."""
         own = self.settled(config)
         net: Any = self.backbone(own)(own)
-        node = LookingPixels()
+        asking, node = self.asking(config), self._pixels()
         node.add_module("encoder", net)
-        node.add_module("decoder", PixelDecoder(config, self.stack, net.channels, self.larger(config)))
+        decoder = PixelDecoder(config, self.stack, net.channels, self.larger(config), asking.pixels)
+        node.add_module("decoder", decoder)
         place(model, "pixels", "pixel_level_module", node)
-        place(model, "asks", "transformer_module", MaskedAsking(self.asking(config)))
+        place(model, "asks", "transformer_module", self._asks(asking))
 
     def run(self, model: Any, given: dict[str, Any], ask: Ask) -> States:
         """Read pictures, and let queries ask what was read.
@@ -159,4 +186,99 @@ class MaskedSegmenting(Segmenting):
 
     def layer_class(self, name: str) -> type[nn.Module]:
         """The class of layers of that name."""
-        return node_class(name) if "MaskedAttention" in name else super().layer_class(name)
+        stacked = "PixelDecoder" in name
+        found: type[nn.Module] = super().layer_class(name) if stacked else self._layer(name)
+        return found
+
+
+class TaskedSegmenting(MaskedSegmenting):
+    """One whose queries a task begins, and which can be compared with texts.
+
+    Jain et al. 2022, arXiv:2211.06220.
+    """
+
+    inputs = (
+        *("pixel_values", "task_inputs", "text_inputs", "pixel_mask"),
+        *("output_hidden_states", "output_attentions", "return_dict"),
+    )
+    means: Mapping[str, str] = MappingProxyType(
+        {
+            **Segmenting.means,
+            "task_inputs": "[B, n], the ids of a text that says the task, as the processor has them.",
+            "text_inputs": "[B, N, T], ids of a text for each query (where config.is_training).",
+        }
+    )
+    _pixels, _asks, _layer = AllPixels, TaskedAsking, staticmethod(tasked_layer)
+
+    def place(
+        self, model: PreTrainedModel, config: Any, pooler: bool | None = None, masked: bool = False
+    ) -> None:
+        """Register what reads tasks, and texts, too."""
+        super().place(model, config, pooler, masked)
+        asking = self.asking(config)
+        fill(model, nets.Node({"task_encoder": task_node(asking)}))
+        if asking.texts is not None:
+            place(model, "texts", "text_mapper", TextMapper(asking.texts))
+
+    def run(self, model: Any, given: dict[str, Any], ask: Ask) -> States:
+        """Read pictures, tasks and texts, and let queries ask what was read.
+
+        Raises:
+            TypeError: for what is no tensor.
+            ValueError: for tensors of other shapes, and texts without what reads them.
+        """
+        ask.padded = watched(model) if ask.padded is None else ask.padded
+        node, asks = leaf(model, "pixels"), leaf(model, "asks")
+        images = self.images(given)
+        task = part_of(model, "task_encoder")(self._told(model, given, len(images)))
+        texts = self._texts(model, given)
+        found = node(images, *((ask,) if isinstance(node, AllPixels) else ()))
+        recompute = model.gradient_checkpointing and model.training and torch.is_grad_enabled()
+        wanted = Wanted(bool(ask.padded), ask.attentions, recompute)
+        asked = asks(found[1], found[2], task, *((wanted,) if isinstance(asks, TaskedAsking) else ()))
+        *earlier, (labels, masks) = asked.predictions
+        names = ("class_queries_logits", "masks_queries_logits")
+        before = tuple(dict(zip(names, one, strict=True)) for one in earlier)
+        record = TaskedStatesOutput(
+            transformer_decoder_object_queries=asked.object_queries,
+            transformer_decoder_contrastive_queries=asked.contrastive_logits,
+            transformer_decoder_mask_predictions=masks,
+            transformer_decoder_class_predictions=labels,
+            transformer_decoder_auxiliary_predictions=before if model.config.use_auxiliary_loss else None,
+            text_queries=texts,
+            task_token=task,
+            attentions=asked.attentions,
+        )
+        if ask.hidden:
+            record.encoder_hidden_states = found.encoder_features
+            record.pixel_decoder_hidden_states = (found[2], *found[1])
+            record.transformer_decoder_hidden_states = record.transformer_decoder_auxiliary_predictions
+        return self.states(record)
+
+    def output(self, model: Any, states: States) -> ModelOutput:
+        """What queries became and found, and what was asked for."""
+        return TaskedStatesOutput(**self.passed_on(states))
+
+    def passed_on(self, states: States) -> dict[str, Any]:
+        """Likewise."""
+        return {**states.extras, "attentions": states.attentions}
+
+    def _told(self, model: Any, given: Mapping[str, Any], batch: int) -> Tensor:
+        task, wanted = given.get("task_inputs"), [batch, self.asking(model.config).told]
+        if not isinstance(task, Tensor) or list(task.shape) != wanted:
+            is_ = list(task.shape) if isinstance(task, Tensor) else type(task).__name__
+            raise ValueError(
+                f"task_inputs must be a tensor of shape {wanted}, not {is_}: the processor makes it of "
+                'task_inputs=["semantic"], or "instance" or "panoptic"'
+            )
+        return task.to(next(model.parameters()).dtype)
+
+    def _texts(self, model: Any, given: Mapping[str, Any]) -> Tensor | None:
+        texts, reads = given.get("text_inputs"), has(model, "texts")
+        if reads != (texts is not None):
+            raise ValueError(
+                f"config.is_training is {model.config.is_training}, so text_inputs "
+                + ("are missing" if reads else "would not be read: leave them out")
+            )
+        found: Tensor | None = leaf(model, "texts")(texts) if reads else None
+        return found

@@ -12,7 +12,8 @@ from torch import Tensor, nn
 from formers.assemblies.base import Assembly, states_in, states_of
 from formers.assemblies.detecting import QueryHalf
 from formers.assemblies.encoder_decoder import stack_part
-from formers.core.outputs import ModelOutput, PixelsOutput, QueriesOutput, SegmentStatesOutput
+from formers.core.outputs import ModelOutput, QueriesOutput
+from formers.core.segment_outputs import PixelsOutput, SegmentStatesOutput
 from formers.model.base import PreTrainedModel
 from formers.nn import spec
 from formers.nn.fresh import Xavier, begins
@@ -74,7 +75,13 @@ class Segmenting(Assembly):
         queries: config -> how many there are.
     """
 
-    inputs = ("pixel_values", "pixel_mask", "output_hidden_states", "output_attentions", "return_dict")
+    inputs: tuple[str, ...] = (
+        "pixel_values",
+        "pixel_mask",
+        "output_hidden_states",
+        "output_attentions",
+        "return_dict",
+    )
     main = "pixel_values"
     means: Mapping[str, str] = MappingProxyType(_MEANS)
 
@@ -146,7 +153,7 @@ class Segmenting(Assembly):
             raise ValueError(f"pixel_mask must have shape {wanted}, not {list(seen.shape)}")
         return pixels
 
-    def states(self, record: SegmentStatesOutput) -> States:
+    def states(self, record: ModelOutput) -> States:
         """What heads read."""
         return states_in(record)
 

@@ -644,68 +644,6 @@ class Seq2SeqSpanOutput(ModelOutput):
 
 
 @dataclasses.dataclass
-class PixelsOutput(ModelOutput):
-    """Maps of a picture: the backbone's, and those that a decoder of pixels makes of them, [B, C, h, w] each.
-
-    `encoder_hidden_states` are all maps of the backbone, `decoder_hidden_states` those of the decoder.
-    """
-
-    encoder_last_hidden_state: Tensor | None = None
-    decoder_last_hidden_state: Tensor | None = None
-    encoder_hidden_states: tuple[Tensor, ...] | None = None
-    decoder_hidden_states: tuple[Tensor, ...] | None = None
-
-
-@dataclasses.dataclass
-class MaskedQueriesOutput(ModelOutput):
-    """What queries became [B, Q, E], behind every layer, normed and not, [Q, B, E], and their masks there."""
-
-    last_hidden_state: Tensor | None = None
-    hidden_states: tuple[Tensor, ...] | None = None
-    attentions: tuple[Tensor, ...] | None = None
-    masks_queries_logits: tuple[Tensor, ...] | None = None
-    intermediate_hidden_states: tuple[Tensor, ...] | None = None
-
-
-@dataclasses.dataclass
-class SegmentStatesOutput(ModelOutput):
-    """What queries for segments [B, Q, E] became, and the maps that they read; see `PixelsOutput`."""
-
-    encoder_last_hidden_state: Tensor | None = None
-    pixel_decoder_last_hidden_state: Tensor | None = None
-    transformer_decoder_last_hidden_state: Tensor | None = None
-    encoder_hidden_states: tuple[Tensor, ...] | None = None
-    pixel_decoder_hidden_states: tuple[Tensor, ...] | None = None
-    transformer_decoder_hidden_states: tuple[Tensor, ...] | None = None
-    transformer_decoder_intermediate_states: tuple[Tensor, ...] | None = None
-    masks_queries_logits: tuple[Tensor, ...] | None = None
-    hidden_states: tuple[Tensor, ...] | None = None
-    attentions: tuple[Tensor, ...] | None = None
-
-
-@dataclasses.dataclass
-class SegmentsOutput(ModelOutput):
-    """Segments of pictures: a label and a mask for every query, as logits.
-
-    `class_queries_logits` is [B, Q, C + 1], whose last label says that there is nothing;
-    `masks_queries_logits` [B, Q, h, w]; `auxiliary_logits` has both for the layers before the last.
-    """
-
-    loss: Tensor | None = None
-    class_queries_logits: Tensor | None = None
-    masks_queries_logits: Tensor | None = None
-    auxiliary_logits: list[dict[str, Tensor]] | None = None
-    encoder_last_hidden_state: Tensor | None = None
-    pixel_decoder_last_hidden_state: Tensor | None = None
-    transformer_decoder_last_hidden_state: Tensor | None = None
-    encoder_hidden_states: tuple[Tensor, ...] | None = None
-    pixel_decoder_hidden_states: tuple[Tensor, ...] | None = None
-    transformer_decoder_hidden_states: tuple[Tensor, ...] | None = None
-    hidden_states: tuple[Tensor, ...] | None = None
-    attentions: tuple[Tensor, ...] | None = None
-
-
-@dataclasses.dataclass
 class QueriesOutput(ModelOutput):
     """What queries found: last states [B, Q, E], and perhaps those of all layers, [L, B, Q, E]."""
 

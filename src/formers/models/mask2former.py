@@ -75,28 +75,33 @@ _LAYER = {
 
 def stack(c: Any) -> spec.Stack:
     """The stack over places of maps."""
+    return over_maps(c, c.feature_size, bart.NORM, "Mask2Former")
+
+
+def over_maps(c: Any, width: int, norm: spec.Norm, name: str) -> spec.Stack:
+    """A stack over places of maps, for a family of that name."""
     names = spec.Names("layers", {**{role: bart.NAMES.layer[role] for role in _KEPT}, **LOOKS}, {})
-    heads = spec.Heads.split(c.feature_size, c.num_attention_heads)
+    heads = spec.Heads.split(width, c.num_attention_heads)
     layer = spec.layer(
         spec.Deformable(heads, levels=3, placed=True),
         spec.FeedForward(c.encoder_feedforward_dim, "relu", dropout=c.dropout),
-        bart.NORM,
+        norm,
         order="post",
         dropout=c.dropout,
     )
     return spec.Stack(
-        stem=spec.OnMaps(c.feature_size),
+        stem=spec.OnMaps(width),
         layers=(layer,) * c.encoder_layers,
         names=names,
-        width=c.feature_size,
-        layer_class="Mask2FormerPixelDecoderEncoderLayer",
+        width=width,
+        layer_class=f"{name}PixelDecoderEncoderLayer",
         initial_std=c.init_std,
     )
 
 
-def larger(c: Any) -> int:
+def larger(strides: list[int], common: int) -> int:
     """How many maps are added to what the stack makes."""
-    return int(log2(min(c.feature_strides[-3:])) - log2(c.common_stride))
+    return int(log2(min(strides[-3:])) - log2(common))
 
 
 def queries(c: Mask2FormerConfig) -> MaskedQueries:
@@ -132,7 +137,13 @@ MASK2FORMER = register(
         name="Mask2Former",
         config=Mask2FormerConfig,
         base="model",
-        assembly=MaskedSegmenting(lambda c: c.backbone_config, backbone_class, stack, larger, queries),
+        assembly=MaskedSegmenting(
+            lambda c: c.backbone_config,
+            backbone_class,
+            stack,
+            lambda c: larger(c.feature_strides, c.common_stride),
+            queries,
+        ),
         heads={
             "ForUniversalSegmentation": Head("mask_labels", lambda c: Labels(matching(c), c.hidden_dim)),
         },

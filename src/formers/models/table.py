@@ -144,6 +144,7 @@ FAMILIES: dict[str, tuple[str, str]] = {
     "olmo2": ("olmo2", "Olmo2"),
     "olmo3": ("olmo3", "Olmo3"),
     "olmoe": ("olmoe", "Olmoe"),
+    "oneformer": ("oneformer", "OneFormer"),
     "openai-gpt": ("openai_gpt", "OpenAIGPT"),
     "opt": ("opt", "OPT"),
     "pegasus": ("pegasus", "Pegasus"),

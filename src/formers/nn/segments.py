@@ -221,3 +221,22 @@ def doubtful(masks: Tensor, points: Points) -> Tensor:
     if kept == points.count:
         return found
     return torch.cat((found, torch.rand(len(masks), points.count - kept, 2, device=masks.device)), dim=1)
+
+
+def alike(queries: Tensor, texts: Tensor, scale: Tensor) -> Tensor:
+    """How badly queries and texts of one picture, [B, Q, E] each, find each other among those of all.
+
+    Jain et al. 2022, arXiv:2211.06220, section 3.3. `scale` is the logarithm of what multiplies cosines.
+
+    Raises:
+        ValueError: for another number of texts than queries.
+    """
+    if queries.shape != texts.shape:
+        raise ValueError(
+            f"there are {texts.shape[1]} texts for {queries.shape[1]} queries, with those that are learned: "
+            "give as many as the processor's num_text"
+        )
+    one, other = (F.normalize(rows.float().flatten(1), dim=-1) for rows in (texts, queries))
+    scores = one @ other.T * scale.exp().clamp(max=100)
+    right = torch.arange(len(scores), device=scores.device)
+    return F.cross_entropy(scores, right) + F.cross_entropy(scores.T, right)

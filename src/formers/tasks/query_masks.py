@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -9,9 +10,11 @@ import torch
 from torch import Tensor
 
 from formers.assemblies.base import asked
-from formers.core.outputs import ModelOutput, SegmentsOutput
+from formers.core.outputs import ModelOutput
+from formers.core.segment_outputs import SegmentsOutput, TaskedSegmentsOutput
+from formers.nn.fresh import Constant
 from formers.nn.nets.tree import call, fill, part_of
-from formers.nn.segments import Found, SegmentMatching, checked, segmentation
+from formers.nn.segments import Found, SegmentMatching, alike, checked, segmentation
 from formers.nn.spec import nets
 from formers.nn.tree import leaf, place_tensor, wiring
 from formers.stacks.stack import Ask, States
@@ -116,6 +119,64 @@ class MaskLabels(SegmentTask):
         labels = [call(part_of(self, "class_predictor"), (x.transpose(0, 1),), None) for x in normed]
         found = list(zip(labels, masks, strict=True))
         return self._segments(states, given, targets, [found[-1], *found[:-1]])
+
+
+@dataclass(frozen=True)
+class Tasked:
+    """What segments that a task asked for are compared with.
+
+    Attributes:
+        matching: what counts in the loss.
+        texts: there are texts, one for each query.
+        share: weight of the loss of queries and texts in the sum.
+        warmth: what their likeness is divided by, to begin with; None for no such loss.
+    """
+
+    matching: SegmentMatching
+    texts: bool
+    share: float
+    warmth: float | None
+
+
+class TaskedMasks(SegmentTask):
+    """Segments that a task asks for, which the model without a head has found."""
+
+    _by_place = ("pixel_values", "task_inputs", "text_inputs", "mask_labels", "class_labels", "pixel_mask")
+
+    def _place_head(self, spec: Tasked, config: Any) -> None:
+        self.num_labels = int(config.num_labels)
+        self._place_weights(spec)
+        if spec.warmth is not None:
+            begin = math.log(1 / spec.warmth)
+            place_tensor(self, "scale", "criterion.logit_scale", torch.tensor(begin), Constant(begin))
+
+    def _states(self, given: dict[str, Any], ask: Ask) -> States:
+        """With hidden states where the config counts all layers."""
+        return super()._states(given, replace(ask, hidden=ask.hidden or self.config.use_auxiliary_loss))
+
+    def _finish(
+        self, states: States, given: dict[str, Any], targets: dict[str, Any], items: Any
+    ) -> ModelOutput:
+        spec: Tasked = wiring(self).facts["head"]
+        passed, loss = self._assembly.passed_on(states), None
+        names = ("class_queries_logits", "masks_queries_logits")
+        earlier = passed.get("transformer_decoder_auxiliary_predictions")
+        kinds = ("class", "mask")
+        last = tuple(passed[f"transformer_decoder_{kind}_predictions"] for kind in kinds)
+        if any(value is not None for value in targets.values()):
+            there = checked(targets["mask_labels"], targets["class_labels"], last[0])
+            every = [last, *((one[names[0]], one[names[1]]) for one in earlier or ())]
+            loss = segmentation(every, there, spec.matching, leaf(self, "weights"))
+            if spec.texts and spec.warmth is not None:
+                asks = passed["transformer_decoder_contrastive_queries"]
+                loss = loss + spec.share * alike(asks, passed["text_queries"], leaf(self, "scale"))
+        shown = asked(given.get("output_auxiliary_logits"), self.config, "output_auxiliary_logits")
+        return TaskedSegmentsOutput(
+            loss=loss,
+            auxiliary_predictions=earlier if shown else None,
+            **dict(zip(names, last, strict=True)),
+            **passed,
+        )
 
 
 def without_hidden(states: States) -> States:

@@ -275,6 +275,14 @@ TASKS: dict[str, Task] = {
             "image-segmentation",
             labelled=True,
         ),
+        Task(
+            "tasked_masks",
+            ("query_masks", "TaskedMasks"),
+            "",
+            "Find the segments of a picture that a task asks for.",
+            "image-segmentation",
+            labelled=True,
+        ),
         Task("passages", ("passages", "PassageModel"), "", "Read passages."),
         Task(
             "layered_detection",
@@ -529,7 +537,7 @@ _WIDER: dict[str, tuple[tuple[str, ...], str]] = {
         TASKS["object_detection"].says,
     ),
     "AutoModelForUniversalSegmentation": (
-        ("instance_masks", "mask_labels", "object_segmentation"),
+        ("instance_masks", "mask_labels", "tasked_masks", "object_segmentation"),
         TASKS["object_segmentation"].says,
     ),
     "AutoModelForVisualQuestionAnswering": (

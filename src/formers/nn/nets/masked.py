@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 
-from formers.core.outputs import MaskedQueriesOutput
+from formers.core.segment_outputs import MaskedQueriesOutput
 from formers.nn.activations import Activation
 from formers.nn.dropout import drop
 from formers.nn.fresh import Constant, Normal, Uniform, Xavier, begins
@@ -24,7 +24,7 @@ from formers.nn.leaves import linear
 from formers.nn.nets.tree import fill, part_of
 from formers.nn.places import SinePlaces
 from formers.nn.spec import nets
-from formers.nn.spec.masked import MaskedQueries
+from formers.nn.spec.masked import Heads, MaskedQueries
 from formers.nn.steps import apply_rows
 from formers.nn.tree import Group, leaf, place, place_tensor, wiring
 
@@ -47,7 +47,7 @@ class Wanted:
 class QueryAttention(Group):
     """Queries attend to each other, by where they ask from too."""
 
-    def __init__(self, s: MaskedQueries) -> None:
+    def __init__(self, s: Heads) -> None:
         super().__init__()
         wiring(self).facts["spec"] = s
         for role, name in zip("kvqo", ("k_proj", "v_proj", "q_proj", "out_proj"), strict=True):
@@ -77,7 +77,7 @@ class QueryAttention(Group):
 class PackedAttention(Group):
     """Attention whose three projections are one matrix, as torch's own `MultiheadAttention` keeps them."""
 
-    def __init__(self, s: MaskedQueries) -> None:
+    def __init__(self, s: Heads) -> None:
         super().__init__()
         wiring(self).facts["spec"] = s
         place_tensor(self, "in", "in_proj_weight", torch.empty(3 * s.width, s.width), Xavier(s.gain))
@@ -85,18 +85,33 @@ class PackedAttention(Group):
         place(self, "o", "out_proj", begins(linear("linear", s.width, s.width), weight=Xavier(s.gain)))
 
     def forward(
-        self, query: Tensor, key: Tensor, value: Tensor, attn_mask: Tensor | None = None
-    ) -> tuple[Tensor]:
-        """[Q, B, E] and twice [S, B, E] -> [Q, B, E]; `attn_mask` [B * H, Q, S], bool, hides."""
-        s: MaskedQueries = wiring(self).facts["spec"]
+        self,
+        query: Tensor,
+        key: Tensor,
+        value: Tensor,
+        attn_mask: Tensor | None = None,
+        weights_too: bool = False,
+    ) -> tuple[Tensor, Tensor | None]:
+        """[Q, B, E] and twice [S, B, E] -> [Q, B, E]; `attn_mask` [B * H, Q, S], bool, hides.
+
+        Weights are the mean over heads, [B, Q, S].
+        """
+        s: Heads = wiring(self).facts["spec"]
         weights, biases = leaf(self, "in").chunk(3), leaf(self, "in_bias").chunk(3)
         q, k, v = (
             F.linear(x, weight, bias).view(*x.shape[:2], s.heads, -1).permute(1, 2, 0, 3)
             for x, weight, bias in zip((query, key, value), weights, biases, strict=True)
         )
         seen = None if attn_mask is None else ~attn_mask.view(*q.shape[:3], k.shape[2])
-        mixed = F.scaled_dot_product_attention(q, k, v, seen, s.dropout if self.training else 0.0)
-        return (leaf(self, "o")(mixed.permute(2, 0, 1, 3).flatten(2)),)
+        rate, shares = (s.dropout if self.training else 0.0), None
+        if weights_too:
+            scores = q @ k.transpose(2, 3) * q.shape[-1] ** -0.5
+            scores = scores if seen is None else scores.masked_fill(~seen, float("-inf"))
+            shares = drop(scores.softmax(-1), rate)
+            mixed, shares = shares @ v, shares.mean(1)
+        else:
+            mixed = F.scaled_dot_product_attention(q, k, v, seen, rate)
+        return leaf(self, "o")(mixed.permute(2, 0, 1, 3).flatten(2)), shares
 
 
 class MaskedLayer(Group):
@@ -105,10 +120,10 @@ class MaskedLayer(Group):
     def __init__(self, s: MaskedQueries) -> None:
         super().__init__()
         wiring(self).facts["spec"] = s
-        place(self, "own", s.layer["own"], QueryAttention(s))
+        place(self, "own", s.layer["own"], QueryAttention(s.attention))
         place(self, "act", s.layer["act"], Activation(s.act))
         place(self, "own_norm", s.layer["own_norm"], nn.LayerNorm(s.width))
-        place(self, "across", s.layer["across"], PackedAttention(s))
+        place(self, "across", s.layer["across"], PackedAttention(s.attention))
         place(self, "across_norm", s.layer["across_norm"], nn.LayerNorm(s.width))
         for role, widths in (("up", (s.width, s.inner)), ("down", (s.inner, s.width))):
             place(self, role, s.layer[role], begins(linear("linear", *widths), weight=Xavier(s.gain)))
@@ -194,11 +209,16 @@ class MaskReader(Group):
         Of such a map is hidden what is no part of the mask; nothing, where that is all.
         """
         own = self.mask_embedder(outputs.transpose(0, 1))
-        masks = torch.einsum("bqc,bchw->bqhw", own, pixels)
-        small = F.interpolate(masks.detach(), size, mode="bilinear", align_corners=False).flatten(2)
-        hidden = small.sigmoid() < 0.5
-        hidden = hidden & ~hidden.all(-1, keepdim=True)
-        return masks, hidden.repeat_interleave(wiring(self).facts["heads"], 0)
+        return read_masks(own, pixels, size, wiring(self).facts["heads"])
+
+
+def read_masks(queries: Tensor, pixels: Tensor, size: tuple[int, int], heads: int) -> tuple[Tensor, Tensor]:
+    """Queries [B, Q, C] and pixels [B, C, h, w] -> masks [B, Q, h, w], and what they hide [B * H, Q, S]."""
+    masks = torch.einsum("bqc,bchw->bqhw", queries, pixels)
+    small = F.interpolate(masks.detach(), size, mode="bilinear", align_corners=False).flatten(2)
+    hidden = small.sigmoid() < 0.5
+    hidden = hidden & ~hidden.all(-1, keepdim=True)
+    return masks, hidden.repeat_interleave(heads, 0)
 
 
 class MaskedDecoder(Group):
