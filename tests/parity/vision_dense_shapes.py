@@ -28,6 +28,24 @@ _UPERNET = {
     **{"hidden_size": 12, "pool_scales": [1, 2], "auxiliary_channels": 6},
     **{"auxiliary_num_convs": 2, "auxiliary_concat_input": True},
 }
+_ZOE: dict[str, Any] = {
+    "backbone_config": {
+        **{name: value for name, value in IMAGE.items() if name != "num_channels"},
+        **{"model_type": "beit", "num_hidden_layers": 3, "image_size": 16, "out_indices": [0, 1, 2, 3]},
+        **{"reshape_hidden_states": False, "use_relative_position_bias": True, "drop_path_rate": 0.0},
+    },
+    **{"neck_hidden_sizes": [8, 12, 16, 20], "fusion_hidden_size": 12, "num_relative_features": 6},
+    **{"bottleneck_features": 12, "num_attractors": [3, 2, 2, 1], "bin_embedding_dim": 8},
+    "bin_configurations": [{"n_bins": 5, "min_depth": 0.001, "max_depth": 10.0, "name": "nyu"}],
+}
+_TWO = {
+    "bin_configurations": [
+        *_ZOE["bin_configurations"],
+        {"n_bins": 4, "min_depth": 0.001, "max_depth": 80.0, "name": "kitti"},
+    ],
+    **{"num_patch_transformer_layers": 4, "patch_transformer_hidden_size": 128},
+    **{"patch_transformer_intermediate_size": 24, "patch_transformer_num_attention_heads": 4},
+}
 _STAGES = ["stage1", "stage2", "stage3", "stage4"]
 _RESNET = {
     **{"model_type": "resnet", "embedding_size": 8, "hidden_sizes": [8, 12, 16, 20], "depths": [1] * 4},
@@ -58,6 +76,7 @@ SHAPES: dict[str, dict[str, dict[str, Any]]] = {
     "dpt": {"rows of its own": _DPT},
     "mobilenet_v2": {"maps that stay large": _MOBILE},
     "mobilevit": {"patches that do not fit": _MOBILEVIT},
+    "zoedepth": {"metres of one kind": _ZOE},
     "upernet": {"maps of ConvNeXT": {**_UPERNET, "backbone_config": _CONVNEXT}},
 }
 MORE: dict[str, dict[str, dict[str, Any]]] = {
@@ -86,6 +105,11 @@ MORE: dict[str, dict[str, dict[str, Any]]] = {
             **{"output_stride": 8, "patch_size": 3, "hidden_act": "relu", "qkv_bias": False},
         },
         "the last maps stay large": {**_MOBILEVIT, "output_stride": 16},
+    },
+    "zoedepth": {
+        "bounded, summed": {**_ZOE, "bin_centers_type": "normed", "attractor_kind": "sum"},
+        "of two kinds, norms": {**_ZOE, **_TWO, "use_batch_norm_in_fusion_residual": True},
+        "of two kinds, bounded": {**_ZOE, **_TWO, "bin_centers_type": "normed"},
     },
     "upernet": {
         "windows, one head": {**_UPERNET, "backbone_config": _SWIN, "use_auxiliary_head": False},

@@ -217,6 +217,12 @@ _OTHERS["depth_anything"] = {**_OTHERS["dpt"], "patch_size": 4, "reassemble_hidd
 _OTHERS["depth_anything"]["backbone_config"] = {
     **{**_IMAGE, "model_type": "dinov2", "out_indices": [1, 2, 3], "reshape_hidden_states": False}
 }
+_OTHERS["zoedepth"] = {
+    "backbone_config": {**_IMAGE, "model_type": "beit", "out_indices": [1, 2, 3], "num_hidden_layers": 3},
+    **{"neck_hidden_sizes": [8] * 3, "fusion_hidden_size": 8, "reassemble_factors": [2, 1, 0.5]},
+    **{"bottleneck_features": 8, "num_attractors": [2] * 3, "bin_embedding_dim": 8},
+}
+_OTHERS["zoedepth"]["backbone_config"]["reshape_hidden_states"] = False
 _OTHERS["upernet"] = {"hidden_size": 8, "pool_scales": [1], "auxiliary_channels": 8}
 _OTHERS["upernet"]["backbone_config"] = {
     **{"model_type": "resnet", "embedding_size": 8, "hidden_sizes": [8] * 4, "depths": [1] * 4},

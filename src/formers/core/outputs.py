@@ -307,6 +307,17 @@ class DepthOutput(ModelOutput):
 
 
 @dataclasses.dataclass
+class KindOfDepthOutput(ModelOutput):
+    """Depths of pixels, [B, height, width], and scores of kinds of pictures, [B, kinds], or None."""
+
+    loss: Tensor | None = None
+    predicted_depth: Tensor | None = None
+    domain_logits: Tensor | None = None
+    hidden_states: tuple[Tensor, ...] | None = None
+    attentions: tuple[Tensor, ...] | None = None
+
+
+@dataclasses.dataclass
 class MaskedImageOutput(ModelOutput):
     """Hidden patches of an image: `reconstruction` is [B, channels, height, width]."""
 

@@ -88,10 +88,10 @@ def reassembled(read: int, widths: list[int], factors: list[float]) -> nets.Node
     return nets.row(*map(layer, widths, factors))
 
 
-def residual(wide: int, bias: bool = True, norms: bool = False) -> nets.Node:
+def residual(wide: int, bias: bool = True, norms: bool = False, eps: float = 1e-5) -> nets.Node:
     """Two convolutions, activations before them, whose result is added to what they read."""
     unit = {"activation": nets.Act("relu"), "convolution": nets.Conv(wide, wide, 3, bias=bias)}
-    whole = {**unit, **({"batch_norm": nets.BatchNorm(wide)} if norms else {})}
+    whole = {**unit, **({"batch_norm": nets.BatchNorm(wide, eps)} if norms else {})}
     parts = {f"{name}{i}": part for i in (1, 2) for name, part in whole.items()}
     return nets.Node(parts, (nets.BEGIN, *parts, nets.SUM))
 
@@ -108,15 +108,17 @@ def fused(wide: int, count: int, layer: nets.Node, told: bool = False) -> nets.N
     return nets.Node({"layers": nets.row(*(one,) * count)}, (several.Fold("layers", told=told),))
 
 
-def neck(widths: list[int], wide: int, reassemble: nets.Node | None, fusion: nets.Node) -> nets.Node:
-    """Rows become maps, which become as wide as each other, and are fused."""
-    before = {} if reassemble is None else {"reassemble_stage": reassemble}
+def neck(widths: list[int], wide: int, stage: Any, fusion: nets.Node, beside: bool = False) -> nets.Node:
+    """Rows become maps, which become as wide as each other, and are fused; see `whole_neck`."""
+    before = {} if stage is None else {"reassemble_stage": stage}
     convs = nets.row(*(nets.Conv(read, wide, 3) for read in widths))
     each = several.Each(several.numbered("convs", len(widths)))
-    return nets.Node({**before, "convs": convs, "fusion_stage": fusion}, (*before, each, "fusion_stage"))
+    last = several.Besides("fusion_stage") if beside else "fusion_stage"
+    return nets.Node({**before, "convs": convs, "fusion_stage": fusion}, (*before, each, last))
 
 
-def _neck(c: DPTConfig) -> nets.Node:
+def whole_neck(c: Any, eps: float = 1e-5, beside: bool = False) -> nets.Node:
+    """Rows or maps of a backbone become maps, and are fused; `beside` them the smallest as it was."""
     widths, wide, norms = c.neck_hidden_sizes, c.fusion_hidden_size, bool(c.use_batch_norm_in_fusion_residual)
     read = getattr(c.backbone_config, "hidden_size", None) or c.hidden_size
     parts: dict[str, Any] = {"layers": reassembled(read, widths, c.reassemble_factors)}
@@ -126,9 +128,9 @@ def _neck(c: DPTConfig) -> nets.Node:
     each = several.Each(several.numbered("layers", len(widths)))
     stage = nets.Node(parts, (several.Placed(c.readout_type, "readout_projects"), each))
     bias = c.use_bias_in_fusion_residual
-    layer = residual(wide, not norms if bias is None else bias, norms)
+    layer = residual(wide, not norms if bias is None else bias, norms, eps)
     maps = getattr(c.backbone_config, "model_type", "") == "swinv2"
-    return neck(widths, wide, None if maps else stage, fused(wide, len(widths), layer))
+    return neck(widths, wide, None if maps else stage, fused(wide, len(widths), layer), beside)
 
 
 def _read(c: DPTConfig, own: bool = True) -> dict[str, Any]:
@@ -156,7 +158,7 @@ def depths(c: DPTConfig) -> Dense:
         "head",
     )
     head = nets.Node({**first, "head": layers}, (*run, nets.SINGLE))
-    return Dense({"neck": _neck(c), "head": head}, trained=False, **_read(c, c.backbone_config is None))
+    return Dense({"neck": whole_neck(c), "head": head}, trained=False, **_read(c, c.backbone_config is None))
 
 
 def labels(c: DPTConfig) -> Dense:
@@ -169,7 +171,7 @@ def labels(c: DPTConfig) -> Dense:
         return nets.Node({"head": layers}, (several.Pick(number), "head"))
 
     larger = nets.Larger(corners=True)
-    parts = {"neck": _neck(c), "head": head(c.head_in_index, c.semantic_classifier_dropout, larger)}
+    parts = {"neck": whole_neck(c), "head": head(c.head_in_index, c.semantic_classifier_dropout, larger)}
     aside = {"auxiliary_head": head(-1, 0.1)} if c.use_auxiliary_head else {}
     run, ignore = tuple(parts), c.semantic_loss_ignore_index
     read = {**_read(c), "ignore": ignore, "share": c.auxiliary_loss_weight}

@@ -241,6 +241,7 @@ FAMILIES: dict[str, tuple[str, str]] = {
     "xmod": ("xmod", "Xmod"),
     "yolos": ("yolos", "Yolos"),
     "yoso": ("yoso", "Yoso"),
+    "zoedepth": ("zoedepth", "ZoeDepth"),
 }
 
 # types of which GGUF files are written, where they are called otherwise or another's file holds them too

@@ -56,6 +56,7 @@ ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "sigmoid": torch.sigmoid,
     "silu": F.silu,
     "swish": F.silu,
+    "softplus": F.softplus,
     "tanh": torch.tanh,
 }
 

@@ -187,11 +187,8 @@ class BaseImageProcessor(ImageProcessingMixin):
         if now.get("do_flip_channel_order") or self.recipe.blue_first:
             found = [one[::-1] for one in found]
         made: dict[str, Any] = {"pixel_values": found}
-        pads = (
-            (now["do_pad"] or self.recipe.segments)
-            and not self.recipe.framed
-            and self.recipe.fit != "blurred square"
-        )
+        padded = self.recipe.framed or self.recipe.ringed or self.recipe.fit == "blurred square"
+        pads = (now["do_pad"] or self.recipe.segments) and not padded
         if pads and now["size_divisor"] and not self.recipe.masks:
             pad = steps.mirrored_to_multiple if self.recipe.mirrored else steps.padded_to_multiple
             found = [pad(one, now["size_divisor"]) for one in found]
@@ -220,6 +217,8 @@ class BaseImageProcessor(ImageProcessingMixin):
         square = self.recipe.fit == "blurred square"
         if self.recipe.framed:
             image = self._framed(image, now, name)
+        elif self.recipe.ringed:
+            image = self._ringed(image, now)
         elif now["do_resize"] and not square:
             image = self._resized(image, now, now["resample"], name)
         elif not isinstance(image, np.ndarray):
@@ -261,6 +260,16 @@ class BaseImageProcessor(ImageProcessingMixin):
         (down, across), middle = fitted(self.recipe.fit, height, width, now["size"] or SizeDict(), now)
         found = steps.resized(image, down, across, BILINEAR if resample is None else int(resample), name)
         return found if middle is None else steps.cut(found, *middle)
+
+    def _ringed(self, image: Any, now: dict[str, Any]) -> Any:
+        array = image if isinstance(image, np.ndarray) else steps.pixels(image)
+        if now["do_pad"]:
+            array = steps.mirrored_around(array, *map(steps.ring, array.shape[:2]))
+        if not now["do_resize"]:
+            return array
+        high, wide = array.shape[:2]
+        size, _ = fitted(self.recipe.fit, high, wide, now["size"], now)
+        return steps.stretched(array, *size, BILINEAR if now["resample"] is None else int(now["resample"]))
 
     def _labels(self, maps: Any, now: dict[str, Any], sizes: list[Sizes]) -> list[Any]:
         """Maps of labels, resized and cut as their pictures are: int64 [H, W]."""

@@ -32,8 +32,8 @@ class TextKwargs(TypedDict, total=False):
     return_tensors: Any
 
 
-class ImagesKwargs(TypedDict, total=False):
-    """Of processors of pictures."""
+class _PixelKwargs(TypedDict, total=False):
+    """What processors of pictures and of films both take."""
 
     do_convert_rgb: bool | None
     do_resize: bool | None
@@ -47,40 +47,28 @@ class ImagesKwargs(TypedDict, total=False):
     image_mean: Any
     image_std: Any
     do_pad: bool | None
-    pad_size: Any
     do_center_crop: bool | None
     data_format: Any
     input_data_format: Any
     device: Any
     return_tensors: Any
+
+
+class ImagesKwargs(_PixelKwargs, total=False):
+    """Of processors of pictures."""
+
+    pad_size: Any
     disable_grouping: bool | None
 
 
-class VideosKwargs(TypedDict, total=False):
+class VideosKwargs(_PixelKwargs, total=False):
     """Of processors of films."""
 
-    do_convert_rgb: bool | None
-    do_resize: bool | None
-    size: Any
-    default_to_square: bool | None
-    resample: int | None
-    do_rescale: bool | None
-    rescale_factor: float | None
-    do_normalize: bool | None
-    image_mean: Any
-    image_std: Any
-    do_center_crop: bool | None
-    do_pad: bool | None
-    crop_size: Any
-    data_format: Any
-    input_data_format: Any
-    device: Any
     do_sample_frames: bool | None
     video_metadata: Any
     fps: float | None
     num_frames: int | None
     return_metadata: bool | None
-    return_tensors: Any
 
 
 class AudioKwargs(TypedDict, total=False):

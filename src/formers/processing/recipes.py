@@ -66,6 +66,7 @@ class Recipe:
         segments: maps of segments are taken, of which masks and labels are made.
         masks: what is padded is as large as the largest, and comes with `pixel_mask`.
         mirrored: pictures are padded below and to the right by themselves, by one pixel at least.
+        ringed: pictures are mirrored around by `do_pad`, and resized so that corners' centres stay there.
         pointed: sizes come along, by which points find their places, and masks the pictures' sizes.
         model_types: model types whose checkpoints may leave the class out.
         answers: how methods `post_process_..` end -> the function of `answers` that they are.
@@ -84,6 +85,7 @@ class Recipe:
     segments: bool = False
     masks: bool = False
     mirrored: bool = False
+    ringed: bool = False
     pointed: bool = False
     model_types: tuple[str, ...] = ()
     answers: Mapping[str, str] = field(default_factory=dict)
@@ -395,6 +397,16 @@ RECIPES: dict[str, Recipe] = {
     "Vivit": replace(_MOBILE.but("vivit", rescale_factor=1 / 127.5, offset=True), films=True),
     "ViT": _VIT.but("vit", "vit_mae", "vit_msn", "swin", "swinv2", "trocr", "clipseg", "dinat", "ijepa"),
     "Yolos": replace(_DETR.but("yolos", fit="sixteens"), answers={"object_detection": "objects"}),
+    "ZoeDepth": Recipe(
+        {
+            **_HALF,
+            **{"resample": BILINEAR, "size": {"height": 384, "width": 512}, "do_pad": True},
+            **{"keep_aspect_ratio": True, "ensure_multiple_of": 1 / 32},
+        },
+        fit="multiples",
+        ringed=True,
+        model_types=("zoedepth",),
+    ),
 }
 MODEL_TYPES = {kind: name for name, recipe in RECIPES.items() for kind in recipe.model_types}
 # every spelling of a class -> its family: today's names, those of other backends, and the older ones

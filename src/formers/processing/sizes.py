@@ -133,7 +133,7 @@ def by_size(height: int, width: int, size: SizeDict) -> tuple[int, int]:
 
 
 def _multiple(edge: float, step: int, least: int = 0) -> int:
-    found = round(edge / step) * step
+    found = int(round(edge / step) * step)
     return math.ceil(edge / step) * step if found < least else found
 
 

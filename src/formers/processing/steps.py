@@ -294,3 +294,35 @@ def mirrored_to_multiple(image: Array, step: int) -> Array:
     """A picture [C, H, W] and beyond its lower and right edges itself, mirrored, up to the next multiples."""
     more = [step - edge % step for edge in image.shape[1:]]
     return np.pad(image, ((0, 0), *((0, one) for one in more)), mode="symmetric")
+
+
+def ring(edge: float) -> int:
+    """How many pixels of a ring stand on both sides of so many."""
+    return int((edge / 2) ** 0.5 * 3)
+
+
+def mirrored_around(image: Array, down: int, across: int) -> Array:
+    """An array [H, W, C] and around it itself, mirrored, so many pixels above and below, left and right."""
+    return np.pad(image, ((down, down), (across, across), (0, 0)), mode="reflect")
+
+
+def stretched(image: Array, height: int, width: int, resample: int) -> Array:
+    """Resize between the pixels' values, by shares (2) or cubic curves (3); corners' centres stay there.
+
+    Returns:
+        float32 [height, width, C].
+
+    Raises:
+        ValueError: for another filter.
+    """
+    import torch
+    from torch.nn import functional as F
+
+    modes = {2: "bilinear", 3: "bicubic"}
+    if resample not in modes:
+        raise ValueError(
+            f"resample is {' or '.join(map(str, modes))} here (bilinear, bicubic), not {resample}"
+        )
+    maps = torch.from_numpy(np.ascontiguousarray(image.transpose(2, 0, 1), np.float32))[None]
+    found = F.interpolate(maps, (height, width), mode=modes[resample], align_corners=True)
+    return found[0].numpy().transpose(1, 2, 0)

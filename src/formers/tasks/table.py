@@ -104,6 +104,13 @@ TASKS: dict[str, Task] = {
             "depth-estimation",
         ),
         Task(
+            "binned_depth",
+            ("binned_depth", "BinnedDepth"),
+            "",
+            "Estimate how many metres away every pixel of an image is.",
+            "depth-estimation",
+        ),
+        Task(
             "double_heads",
             ("double_heads", "DoubleHeads"),
             "",
@@ -491,6 +498,7 @@ _WIDER: dict[str, tuple[tuple[str, ...], str]] = {
         ("audio_classification", "spectrogram_classification"),
         TASKS["audio_classification"].says,
     ),
+    "AutoModelForDepthEstimation": (("depth_estimation", "binned_depth"), TASKS["depth_estimation"].says),
     "AutoModelForCausalLM": (("causal_lm", "permuted_lm", "any_lm", "captions"), TASKS["causal_lm"].says),
     "AutoModelForMaskedLM": (
         ("masked_lm", "any_lm", "hidden_entities", "seq2seq_lm"),

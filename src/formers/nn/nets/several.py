@@ -189,6 +189,7 @@ STEPS: dict[type[Any], Callable[..., Any]] = {
     several.Raised: _raised,
     several.Pick: lambda s, node, x, *_: x[s.number],
     several.Last: lambda s, node, x, held, size, run: (*x[:-1], run((s.part,), x[-1])),
+    several.Besides: lambda s, node, x, held, size, run: (*run((s.part,), x), x[-1]),
     several.Branches: _branches,
     several.Mixed: _mixed,
     several.Grown: lambda s, node, x, held, *_: enlarged(x, held.pop().shape[2:]),

@@ -89,6 +89,13 @@ class Last(Step):
 
 
 @dataclass(frozen=True)
+class Besides(Step):
+    """What a part makes of several maps, and behind it the last of them as it was."""
+
+    part: str
+
+
+@dataclass(frozen=True)
 class Branches(Step):
     """What runs of steps each make of one map, as large as that: several maps."""
 

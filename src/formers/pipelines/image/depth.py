@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 from formers.core.extras import need
 from formers.core.notices import refuse_unknown
+from formers.pipelines.frame import Call
 from formers.pipelines.image.base import ImagePipeline
 
 
@@ -32,6 +33,12 @@ class DepthEstimationPipeline(ImagePipeline):
         given = dict(parameters or {})
         refuse_unknown(given, ["timeout"], f"{type(self).__name__}'s parameters")
         return self._reading(given.get("timeout", timeout), on_error), {}, {}
+
+    def _run(self, prepared: Sequence[Any], call: Call) -> list[Any]:
+        """Pictures by themselves, where those of a batch have a say in each other's answers."""
+        if not getattr(self.model, "votes", False):
+            return super()._run(prepared, call)
+        return [super(DepthEstimationPipeline, self)._run([one], call)[0] for one in prepared]
 
     def postprocess(self, model_outputs: Any, **params: Any) -> Any:
         """The depths of one picture, from the nearest (black) to the farthest of what the model calls far."""
