@@ -104,9 +104,8 @@ class ThinnedStem(Stem):
         hidden = torch.zeros(x.shape[:2], dtype=torch.long, device=x.device)
         if mask is not None:
             hidden = (~self.rows_mask(mask, given)).long()
-        counted = (
-            hidden != s.padding_idx
-        ).long()  # as published: rows that are told apart from this id by 0 and 1
+        # as published: hidden rows are the ones, real ones the zeros, and whichever is the padding id has no place
+        counted = (hidden != s.padding_idx).long()
         places = counted.cumsum(1) * counted + s.padding_idx
         x = x + leaf(node, "position")(places).to(x.dtype)
         x = drop(x, s.dropout) if s.dropout and node.training else x
