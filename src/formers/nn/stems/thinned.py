@@ -104,7 +104,7 @@ class ThinnedStem(Stem):
         hidden = torch.zeros(x.shape[:2], dtype=torch.long, device=x.device)
         if mask is not None:
             hidden = (~self.rows_mask(mask, given)).long()
-        # as published: hidden rows are ones, real rows zeros, and those that equal the padding id have no place
+        # as published: hidden rows are 1, real ones 0, and those that equal the padding id have no place
         counted = (hidden != s.padding_idx).long()
         places = counted.cumsum(1) * counted + s.padding_idx
         x = x + leaf(node, "position")(places).to(x.dtype)
