@@ -71,6 +71,12 @@ _WHISPER = {
     "classifier_proj_size": 20,
     "begin_suppress_tokens": [1, 2],
 }
+_OF_WINDOWS = ("begin_suppress_tokens", "classifier_proj_size", "num_mel_bins", "pad_token_id")
+_THINNED = {
+    **{name: value for name, value in _WHISPER.items() if name not in _OF_WINDOWS},
+    **{"encoder_layers": 2, "decoder_layers": 2, "input_feat_per_channel": 6, "conv_channels": 12},
+    **{"pad_token_id": 1, "bos_token_id": 0, "decoder_start_token_id": 2, "dropout": 0.0},
+}
 
 _LED = {
     **{name: value for name, value in _BART.items() if name != "max_position_embeddings"},
@@ -337,6 +343,14 @@ SHAPES: dict[str, dict[str, dict[str, Any]]] = {
             "tie_word_embeddings": False,
         },
     },
+    "speech_to_text": {
+        "two convolutions": _THINNED,
+        "three, without a scale, untied": {
+            **_THINNED,
+            **{"num_conv_layers": 3, "conv_kernel_sizes": [5, 3, 3], "scale_embedding": False},
+            **{"tie_word_embeddings": False, "activation_function": "gelu", "pad_token_id": 0},
+        },
+    },
     "whisper": {
         "plain, deeper decoder": {**_WHISPER, "encoder_layers": 2, "decoder_layers": 3},
         "all states mixed, relu, untied, deeper encoder": {
@@ -363,6 +377,7 @@ _ENDINGS = {
     "NllbMoe": _LANGUAGE[:2],
     "LED": (*_READERS[:2], "ForQuestionAnswering"),
     "MBart": (*_READERS, "ForCausalLM"),
+    "Speech2Text": _LANGUAGE[:2],
     "Marian": ("Model", "MTModel", "ForCausalLM"),
     "Mvp": (*_READERS, "ForCausalLM"),
     "PLBart": (*_READERS[:3], "ForCausalLM"),
@@ -479,6 +494,8 @@ def batch(model: Any, sided: str = "right") -> dict[str, Any]:
     """Four texts of different lengths that end in one end-of-sequence token, padded; or four sounds."""
     generator = torch.Generator().manual_seed(1)
     config = model.config
+    if hasattr(config, "conv_kernel_sizes"):
+        return {"input_features": torch.randn(4, 37, config.input_feat_per_channel, generator=generator)}
     if model.main_input_name == "input_features":
         shape = (4, config.num_mel_bins, 2 * config.max_source_positions)
         return {"input_features": torch.randn(shape, generator=generator)}

@@ -131,6 +131,9 @@ MORE: dict[str, dict[str, dict[str, Any]]] = {
     },
     "unispeech": {"norms before the parts": {**WAVES, **_PRE_TRAINED, **STABLE}},
     "unispeech-sat": {"plain": {**WAVES, **_PRE_TRAINED, **_VOICES, "mask_time_prob": 0.0}},
+    "wav2vec2": {
+        "adapters of languages": {**WAVES, **_PRE_TRAINED, **_VOICES, **STABLE, "adapter_attn_dim": 6}
+    },
     "wav2vec2-bert": {
         f"positions {kind}": {**_BANDS, "position_embeddings_type": kind, "use_weighted_layer_sum": True}
         for kind in ("relative", "rotary", None)

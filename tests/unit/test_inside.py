@@ -104,6 +104,9 @@ _OTHERS["ctrl"] = _OTHERS["openai-gpt"] = _OTHERS["gpt2"]
 _OTHERS["xglm"] = {**_OTHERS["bart"], "num_layers": 2, "attention_heads": 4, "ffn_dim": 64}
 _OTHERS["gptj"] = _OTHERS["codegen"] = {**_OTHERS["gpt2"], "rotary_dim": 4}
 _OTHERS["whisper"] = {**_OTHERS["bart"], "num_mel_bins": 8, "max_source_positions": 6, "pad_token_id": 0}
+_OTHERS["speech_to_text"] = {
+    **{**_OTHERS["bart"], "pad_token_id": 1, "input_feat_per_channel": 8, "conv_channels": 12},
+}
 _WAVES = {
     **{"vocab_size": 50, "hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4},
     **{"intermediate_size": 64, "conv_dim": [16, 16], "conv_kernel": [10, 3], "conv_stride": [5, 2]},
@@ -751,6 +754,8 @@ def _given(made: Any) -> dict[str, Tensor]:
         return {"input_values": torch.randn(2, *size)}
     if hasattr(config, "feature_projection_input_dim"):
         return {"input_features": torch.randn(2, 12, 6)}
+    if hasattr(config, "conv_kernel_sizes"):
+        return {"input_features": torch.randn(2, 12, 8), **targets}
     heard = {"input_features": torch.randn(2, config.num_mel_bins, 2 * config.max_source_positions)}
     return heard | targets
 

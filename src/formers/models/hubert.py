@@ -145,10 +145,10 @@ def stack(
     """The encoder of a family of that name; if it says what is `near`, its norms are in one place.
 
     Raises:
-        ValueError: for adapters, a batch norm, and unknown norms.
+        ValueError: for layers behind the encoder, a batch norm, and unknown norms.
     """
-    if any(getattr(c, field, None) for field in ("add_adapter", "adapter_attn_dim", "conv_pos_batch_norm")):
-        raise ValueError("add_adapter, adapter_attn_dim and conv_pos_batch_norm ask for missing layers")
+    if any(getattr(c, field, None) for field in ("add_adapter", "conv_pos_batch_norm")):
+        raise ValueError("add_adapter and conv_pos_batch_norm ask for missing layers")
     if near is None and c.feat_extract_norm not in ("group", "layer"):
         raise ValueError(f"feat_extract_norm is group or layer, not {c.feat_extract_norm!r}")
     norm, stable = spec.Norm("layer", c.layer_norm_eps), near is None and c.do_stable_layer_norm

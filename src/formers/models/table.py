@@ -197,6 +197,7 @@ FAMILIES: dict[str, tuple[str, str]] = {
     "siglip_text_model": ("siglip", "SiglipText"),
     "siglip_vision_model": ("siglip", "SiglipVision"),
     "smollm3": ("smollm3", "SmolLM3"),
+    "speech_to_text": ("speech_to_text", "Speech2Text"),
     "splinter": ("splinter", "Splinter"),
     "squeezebert": ("squeezebert", "SqueezeBert"),
     "stablelm": ("stablelm", "StableLm"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from formers.assemblies.family import Family, Head
@@ -9,6 +10,7 @@ from formers.assemblies.heard import Heard
 from formers.configs import PretrainedConfig
 from formers.models import hubert
 from formers.models.registry import register
+from formers.nn import spec
 from formers.tasks.contrasted_rows import Spec as Contrasted
 from formers.tasks.frames import Spec as Moments
 from formers.tasks.voices import Spec as Voices
@@ -50,7 +52,11 @@ class AdapterConfig(PretrainedConfig):
 
 
 class Wav2Vec2Config(hubert.WaveConfig, CodesConfig, VoicesConfig, AdapterConfig):
-    """Configuration of wav2vec 2.0. Adapters within the encoder (`adapter_attn_dim`) are refused."""
+    """Configuration of wav2vec 2.0.
+
+    With `adapter_attn_dim` every layer whose norms stand before its parts has a small part that is
+    learned for one language (Pratap et al. 2023, arXiv:2305.13516, section 5.3).
+    """
 
     model_type = "wav2vec2"
     feat_quantizer_dropout: float = 0.0
@@ -96,14 +102,32 @@ def contrasted(c: Any) -> Contrasted:
     )
 
 
+ADAPTER = {
+    **{"adapter_norm": "adapter_layer.norm", "adapter_up": "adapter_layer.linear_1"},
+    **{"adapter_act": "adapter_layer.act_fn", "adapter_down": "adapter_layer.linear_2"},
+}
+
+
+def stack(c: Wav2Vec2Config) -> spec.Stack:
+    """The encoder, with adapters where the config has them."""
+    made = hubert.stack(c, "Wav2Vec2", tells=True)
+    if c.adapter_attn_dim is None or not c.do_stable_layer_norm:
+        return made
+    narrow = spec.FeedForward(c.adapter_attn_dim, "relu", prefix="adapter_")
+    part = spec.Part(narrow, "adapter", spec.Norm("layer", 1e-5))
+    one = replace(made.layers[0], parts=(*made.layers[0].parts, part))
+    return replace(made, layers=(one,) * len(made.layers), names=made.names.with_(layer=ADAPTER))
+
+
+LETTERS = Head("ctc", lambda c: Moments("lm_head", c.final_dropout, adapters="adapter_layer"))
 WAV2VEC2 = register(
     Family(
         model_type="wav2vec2",
         name="Wav2Vec2",
         config=Wav2Vec2Config,
         base="wav2vec2",
-        assembly=Heard(lambda c: hubert.stack(c, "Wav2Vec2", tells=True)),
-        heads={"ForPreTraining": Head("contrasted_rows", contrasted), **HEADS},
+        assembly=Heard(stack),
+        heads={"ForPreTraining": Head("contrasted_rows", contrasted), **HEADS, "ForCTC": LETTERS},
         renames=hubert.RENAMES,
     )
 )

@@ -141,7 +141,7 @@ WAV2VEC2_CONFORMER = register(
         config=Wav2Vec2ConformerConfig,
         base="wav2vec2_conformer",
         assembly=Heard(stack),
-        heads=wav2vec2.WAV2VEC2.heads,
+        heads={"ForPreTraining": wav2vec2.WAV2VEC2.heads["ForPreTraining"], **wav2vec2.HEADS},
         renames=hubert.RENAMES,
     )
 )

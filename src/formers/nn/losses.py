@@ -245,7 +245,7 @@ def _pairs(similarity: Tensor) -> int:
     if similarity.shape[0] != similarity.shape[1]:
         raise ValueError(
             f"the loss pairs the first text with the first image or sound and so on, but there are "
-            f"{similarity.shape[0]} texts and {similarity.shape[1]} others"
+            f"{similarity.shape[0]} texts and {similarity.shape[1]} images or sounds"
         )
     return len(similarity)
 

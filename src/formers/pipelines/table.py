@@ -191,7 +191,7 @@ TASKS = (
         model_classes=("AutoModelForSpeechSeq2Seq", "AutoModelForCTC"),
         default=("openai/whisper-base", "e37978b"),
         aliases=("asr", "speech-recognition"),
-        heads=("WhisperForConditionalGeneration", "ForCTC"),
+        heads=("Speech2TextForConditionalGeneration", "WhisperForConditionalGeneration", "ForCTC"),
         kind="multimodal",
     ),
     Task(

@@ -115,6 +115,7 @@ PAIRS: dict[str, Pair] = {
     "Sam": Pair("Sam", ("sam",), pointed=True),
     "Siglip": Pair("Siglip", ("siglip",)),
     "Siglip2": Pair("Siglip2", ("siglip2",), {**_SIXTY_FOUR, "truncation": True}, _PATCHES),
+    "Speech2Text": Pair("", ("speech_to_text",), sounds=True),
     "TrOCR": Pair("ViT", ("trocr",), labels="alone"),
     "Vilt": Pair("Vilt", ("vilt",)),
     "VisionTextDualEncoder": Pair("ViT", ("vision-text-dual-encoder",)),

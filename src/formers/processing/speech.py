@@ -67,6 +67,31 @@ class SpeechProcessor(ProcessorMixin):
             found["labels"] = encoded["input_ids"]
         return found
 
+    def pad(self, input_features: Any = None, labels: Any = None, **options: Any) -> Any:
+        """Bring what was prepared one by one to one length, as collators do.
+
+        Args:
+            input_features: of sounds, as the feature extractor's `pad` takes them.
+            labels: of transcripts, as the tokenizer's `pad` takes them.
+            **options: keywords of either.
+
+        Returns:
+            What that `pad` returns; of both, the sounds' with the ids of the transcripts as `labels`.
+
+        Raises:
+            ValueError: without either.
+        """
+        if input_features is None and labels is None:
+            raise ValueError(f"{type(self).__name__}.pad needs input_features=, labels= or both")
+        found = None if input_features is None else self.feature_extractor.pad(input_features, **options)
+        if labels is None:
+            return found
+        padded = self.tokenizer.pad(labels, **options)
+        if found is None:
+            return padded
+        found["labels"] = padded["input_ids"]
+        return found
+
     def get_prompt_ids(self, text: str, return_tensors: str | None = "np") -> Any:
         """The tokenizer's `get_prompt_ids`."""
         return self.tokenizer.get_prompt_ids(text, return_tensors)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,11 +10,14 @@ import torch
 from torch import Tensor
 
 from formers.assemblies.heard import real_rows
+from formers.checkpoints.adapter_files import read_adapter
 from formers.core.outputs import ModelOutput, TaskOutput
+from formers.hub import split_hub_keywords
+from formers.model.initialise import initialise
 from formers.nn.losses import spelled
 from formers.nn.program import build
 from formers.nn.steps import Drop, dense
-from formers.nn.tree import has
+from formers.nn.tree import has, place
 from formers.stacks.stack import Ask, States
 from formers.tasks import token_classification
 from formers.tasks.audio_classification import mixed, place_mix
@@ -22,10 +26,15 @@ from formers.tasks.base import TaskModel
 
 @dataclass(frozen=True)
 class Spec(token_classification.Spec):
-    """A head for moments; `mixed` and `count` as those of `audio_classification.Spec`."""
+    """A head for moments; `mixed` and `count` as those of `audio_classification.Spec`.
+
+    Attributes:
+        adapters: what paths of the parts contain that are learned for one language; empty for none.
+    """
 
     mixed: str | None = None
     count: int = 0
+    adapters: str = ""
 
 
 class FrameClassification(TaskModel):
@@ -63,6 +72,87 @@ class CTC(TaskModel):
             raise ValueError("the config has no vocab_size: pass vocab_size=len(processor.tokenizer)")
         steps = [Drop("dropout", spec.dropout), dense("out", self._width(), config.vocab_size)]
         build(self, steps, {"out": spec.out, "dropout": spec.dropout_path})
+
+    @classmethod
+    def from_pretrained(cls, pretrained_model_name_or_path: Any, *args: Any, **options: Any) -> Any:
+        """Load a checkpoint; `target_lang` names the language whose adapter is loaded too: `load_adapter`."""
+        language = options.pop("target_lang", None)
+        made = super().from_pretrained(pretrained_model_name_or_path, *args, **options)
+        if language is not None:
+            model = made[0] if isinstance(made, tuple) else made
+            if not model._speaks:
+                raise ValueError(
+                    f"target_lang={language!r} names an adapter, but the config has no adapter_attn_dim, "
+                    "which layers of adapters have"
+                )
+            model.load_adapter(language, **split_hub_keywords(dict(options))[0])
+        return made
+
+    @property
+    def _speaks(self) -> bool:
+        """Whether there are parts for one language."""
+        spec: Spec = self._formers.facts["head"]
+        return bool(spec.adapters) and getattr(self.config, "adapter_attn_dim", None) is not None
+
+    def load_adapter(self, *args: Any, **options: Any) -> Any:
+        """Take over the parts, and the letters, of a language (MMS): `adapter.{target_lang}.safetensors`.
+
+        Models without such parts load PEFT's adapters by this name; see `PreTrainedModel.load_adapter`.
+
+        Args:
+            args: `target_lang`, code of the language, as the file has it; and `force_load` (True), whether it
+                is loaded also where it is there already. They may be given by name.
+            options: Hub keywords, and `use_safetensors`: False for `adapter.{target_lang}.bin`.
+
+        Raises:
+            OSError: where there is no such file.
+            ValueError: for a file whose tensors do not fit; it names them.
+        """
+        if not self._speaks:
+            return super().load_adapter(*args, **options)
+        given = {**dict(zip(("target_lang", "force_load"), args, strict=False)), **options}
+        language = str(given.pop("target_lang"))
+        if language == getattr(self, "target_lang", None) and not given.pop("force_load", True):
+            return None
+        given.pop("force_load", None)
+        self._take_adapter(read_adapter(self.config.name_or_path, language, **given), language)
+        self.target_lang = language
+        return None
+
+    def init_adapter_layers(self) -> None:
+        """Draw the parts of a language, and the letters, anew, to train those alone."""
+        if not self._speaks:
+            raise ValueError("there are no parts for one language: the config has no adapter_attn_dim")
+        std, special = self._initial_deviations()
+        initialise(self, self._adapter_names(), std, special, anew=True)
+
+    def _adapter_names(self) -> list[str]:
+        spec: Spec = self._formers.facts["head"]
+        names = [name for name, _ in self.named_parameters()]
+        return [name for name in names if f".{spec.adapters}." in name or name.startswith(f"{spec.out}.")]
+
+    def _take_adapter(self, held: Mapping[str, Tensor], language: str) -> None:
+        """Copy a language's tensors; the letters may be more or fewer than those before."""
+        own, path = dict(self.named_parameters()), str(self._formers.facts["head"].out)
+        wanted, letters = self._adapter_names(), f"{path}.weight"
+        lost, more = sorted(set(wanted) - set(held)), sorted(set(held) - set(wanted))
+        odd = [n for n in set(wanted) & set(held) if held[n].shape[1:] != own[n].shape[1:]]
+        if lost or more or odd:
+            raise ValueError(
+                f"the adapter of {language!r} does not fit: {len(lost)} tensors are missing (such as "
+                f"{lost[:2]}), {len(more)} are unknown ({more[:2]}), {len(odd)} have another "
+                f"shape ({odd[:2]})"
+            )
+        count = len(held[letters])
+        if count != len(own[letters]):
+            old = own[letters]
+            made = torch.nn.Linear(old.shape[1], count, device=old.device, dtype=old.dtype)
+            place(self, "out", path, made)
+            self.config.vocab_size = count
+            own = dict(self.named_parameters())
+        with torch.no_grad():
+            for name in wanted:
+                own[name].copy_(held[name])
 
     def _finish(
         self, states: States, given: dict[str, Any], targets: dict[str, Any], items: Any

@@ -326,6 +326,22 @@ def m2m(given: dict[str, Any], every: Settings, where: str) -> Tokenizer:
     return backend
 
 
+def heard(given: dict[str, Any], every: Settings, where: str) -> Tokenizer:
+    """The same pieces without languages, and the end behind them, as S2T has them."""
+    from tokenizers import normalizers
+
+    if every["do_upper_case"] or every["lang_codes"]:
+        raise ValueError(
+            f"{where}: capitals (do_upper_case) and tokens of languages (lang_codes) are not written here"
+        )
+    backend, last = m2m(given, {**every, "codes": []}, where), every["eos_token"]
+    if every["do_lower_case"]:
+        rest = [] if backend.normalizer is None else [backend.normalizer]
+        backend.normalizer = normalizers.Sequence([normalizers.Lowercase(), *rest])
+    frame(backend, [last], ["$A", last], ["$A", "$B", last])
+    return backend
+
+
 def words(given: dict[str, Any], every: Settings, where: str) -> Tokenizer:
     """Pieces and their ids alone, with `</s>` behind; Marian cuts texts by SentencePiece (`segmenter`)."""
     from tokenizers import Regex, Tokenizer, decoders, models
@@ -570,6 +586,7 @@ BUILDERS: dict[str, Callable[[dict[str, Any], Settings, str], Tokenizer]] = {
     "xglm": pieces.xglm,
     "coded_fairseq": pieces.coded_fairseq,
     "m2m": m2m,
+    "heard": heard,
     "words": words,
     "nllb": nllb,
     "t5": pieces.t5,

@@ -401,6 +401,14 @@ RECIPES: dict[str, Recipe] = {
         order=("vocab", "spm_file"),
         model_types=("m2m_100",),
     ),
+    "Speech2Text": Recipe(
+        kind="heard",
+        files={"vocab_file": ("vocab.json",), "spm_file": ("sentencepiece.bpe.model",)},
+        special={"bos_token": "<s>", "eos_token": "</s>", "unk_token": "<unk>", "pad_token": "<pad>"},
+        options={"do_upper_case": False, "do_lower_case": False, "tgt_lang": None, "lang_codes": None},
+        order=("vocab", "spm_file"),
+        model_types=("speech_to_text",),
+    ),
     "Marian": Recipe(
         kind="words",
         files={

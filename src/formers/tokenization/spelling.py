@@ -82,6 +82,26 @@ class SpellingMethods:
         options = {**self.recipe.options, **{k: v for k, v in self.init_kwargs.items() if v is not None}}
         for name in ("word_delimiter_token", "replace_word_delimiter_char", "do_lower_case", "target_lang"):
             setattr(self, name, options[name])
+        file = self._given.get("vocab_file")
+        held = self._given.get("vocab") or (read_json_object(Path(file)) if file else {})
+        nested = any(isinstance(value, Mapping) for value in held.values())
+        self._languages: dict[str, Any] = dict(held) if nested else {}
+
+    def set_target_lang(self: Any, target_lang: str) -> None:
+        """Read and write by the letters of another language, where `vocab.json` has those of several (MMS).
+
+        Raises:
+            ValueError: for a vocabulary of one language, or a language that is not there.
+        """
+        if target_lang not in self._languages:
+            known = ", ".join(self._languages) or "those of one language alone"
+            raise ValueError(f"there are no letters of {target_lang!r} in the vocabulary, which has {known}")
+        own = {name: str(getattr(self, name)) for name in SPECIAL}
+        every = {**self.recipe.options, **self.init_kwargs, **own, "target_lang": target_lang}
+        backend = spelling({"vocab": self._languages}, every, type(self).__name__)
+        with self._vocabulary.lock:
+            self._vocabulary.backend = backend
+        self.target_lang = self.init_kwargs["target_lang"] = target_lang
 
     @property
     def word_delimiter_token_id(self: Any) -> int:
@@ -160,7 +180,7 @@ class SpellingMethods:
         """Write `vocab.json`."""
         vocab = self.backend_tokenizer.get_vocab(with_added_tokens=False)
         name = f"{filename_prefix}-vocab.json" if filename_prefix else "vocab.json"
-        held = {self.target_lang: vocab} if self.target_lang else vocab
+        held = self._languages or ({self.target_lang: vocab} if self.target_lang else vocab)
         text = json.dumps(held, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
         return (str(write_text(Path(save_directory) / name, text)),)
 

@@ -472,6 +472,38 @@ class Frames:
 
 
 @dataclass(frozen=True)
+class Thinned:
+    """A stem for sounds of any length: frames, read by gated convolutions that leave out every other one.
+
+    Synnaeve et al. 2019, arXiv:1911.08460. Roles: `thinning`, a module of the convolutions; `position`.
+
+    Attributes:
+        bins: numbers of a frame.
+        width: E.
+        kernels: reach of each convolution.
+        inner: width of what those but the last make, before the gates halve it.
+        scale: factor on the result.
+        padding_idx: sinusoids count from the number behind it, and padding has none.
+        dropout: on the sum.
+    """
+
+    bins: int
+    width: int
+    kernels: tuple[int, ...]
+    inner: int
+    scale: float = 1.0
+    padding_idx: int = 1
+    dropout: float = 0.0
+    reads = "input_features"
+
+    def rows(self, frames: Any) -> Any:
+        """How many rows so many frames make; of a number or a tensor."""
+        for _ in self.kernels:
+            frames = (frames - 1) // 2 + 1
+        return frames
+
+
+@dataclass(frozen=True)
 class Queries:
     """A stem of learned vectors: no input is read for them, they ask what cross attention reads.
 
@@ -606,6 +638,7 @@ Stem = (
     | GridPatches
     | Overlapping
     | Frames
+    | Thinned
     | Queries
     | Vectors
     | Waves

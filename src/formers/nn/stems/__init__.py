@@ -26,6 +26,7 @@ from formers.nn.stems.preceded import PrecededStem
 from formers.nn.stems.queries import QueryStem
 from formers.nn.stems.some_patches import SomePatchStem
 from formers.nn.stems.spectrograms import SpectrogramStem
+from formers.nn.stems.thinned import ThinnedStem
 from formers.nn.stems.tokens import TokenStem
 from formers.nn.stems.vectors import VectorStem
 from formers.nn.stems.waves import BandStem, WaveStem
@@ -55,6 +56,7 @@ STEMS: dict[type[Any], type[Stem]] = {
     spec.ShownTokens: ShownTokenStem,
     spec.SomePatches: SomePatchStem,
     spec.Spectrograms: SpectrogramStem,
+    spec.Thinned: ThinnedStem,
     spec.Vectors: VectorStem,
     spec.Waves: WaveStem,
 }

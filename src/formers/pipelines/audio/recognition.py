@@ -16,7 +16,7 @@ from formers.processing.audio.reading import as_wave, wave_blocks
 
 _TOGETHER = 8  # pieces whose features are computed at once
 _OF_A_SOUND = ("array", "raw", "path", "bytes", "sampling_rate", "stride")
-_LONG = ("input_features", "input_values", "attention_mask")  # along their last axis
+_LONG = ("input_features", "input_values", "attention_mask")  # along time, wherever that axis is
 # where neither the caller nor the model says
 _DEFAULTS = {"num_beams": 5, "max_new_tokens": 256}
 
@@ -153,11 +153,15 @@ class AutomaticSpeechRecognitionPipeline(ChunkPipeline):
     def _collate(self, prepared: Sequence[Any]) -> Any:
         """Pieces side by side, those of long sounds with silence behind the shorter ones."""
         names = [name for name in _LONG if name in prepared[0]]
-        widths = {name: max(one[name].shape[-1] for one in prepared) for name in names}
+        sizes = {
+            name: [max(many) for many in zip(*(one[name].shape for one in prepared), strict=True)]
+            for name in names
+        }
         even = [dict(one) for one in prepared]
         for one in even:
-            for name, width in widths.items():
-                one[name] = nn.functional.pad(one[name], (0, width - one[name].shape[-1]))
+            for name, size in sizes.items():
+                short = [want - have for want, have in zip(size, one[name].shape, strict=True)]
+                one[name] = nn.functional.pad(one[name], [end for more in short[::-1] for end in (0, more)])
         return even[0] if len(even) == 1 else side_by_side(even, self.tokenizer)
 
     def _forward(self, model_inputs: Any, return_timestamps: Any = False, **generate: Any) -> Any:
