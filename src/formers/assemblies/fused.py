@@ -185,7 +185,7 @@ class Fused(Composite):
 
 
 def placed_at(
-    text: Any, token: int, ids: Tensor | None, vectors: Tensor | None, rows: Tensor, what: str = "images"
+    text: Any, token: int, ids: Tensor | None, vectors: Tensor | None, rows: Tensor, what: str = "image"
 ) -> tuple[Tensor, Tensor]:
     """Embeddings [B, T, E], in which rows [n, E] stand at the tokens of that id, in order; and where, [B, T].
 
@@ -210,7 +210,7 @@ def placed_at(
         here = (x == one).all(-1)
     if not recording() and int(here.sum()) != len(rows):
         raise ValueError(
-            f"the texts have {int(here.sum())} tokens for {what} (id {token}), but the {what} fill "
+            f"the texts have {int(here.sum())} {what} tokens (id {token}), but the {what}s fill "
             f"{len(rows)}: write as many into the text as each fills, as the processor does"
         )
     return x.masked_scatter(here[..., None], rows.to(x)), here

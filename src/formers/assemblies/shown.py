@@ -101,7 +101,7 @@ class Showing(Composite):
             where: dict[Kind, Tensor] = {}
             for kind, rows in shown.items():
                 token = kind.token(model.config)
-                x, where[kind] = placed_at(self.part_of(model), token, ids, x, rows, f"{kind.name}s")
+                x, where[kind] = placed_at(self.part_of(model), token, ids, x, rows, kind.name)
             inputs["inputs_embeds"] = x
             assert x is not None
             inputs.update(_deepened(x, where, deep))

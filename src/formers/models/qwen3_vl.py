@@ -70,7 +70,7 @@ class Qwen3VLConfig(qwen2_vl.Qwen2VLConfig):
 def merger(role: str, path: str) -> dict[str, str]:
     """Paths of what makes one row of several."""
     inside = {"norm": "norm", "in": "linear_fc1", "act": "act_fn", "out": "linear_fc2"}
-    return {f"{role}_{part}": f"{path}.{name}" for part, name in inside.items()}
+    return {f"{role}_node": path, **{f"{role}_{part}": f"{path}.{name}" for part, name in inside.items()}}
 
 
 NAMES = qwen2_vl.IMAGE_NAMES.with_(

@@ -21,7 +21,9 @@ def _class_of(family: str) -> type[ProcessorMixin]:
     base = base if pair.shows is None else ShowingProcessor
     what = "Sounds and transcripts" if pair.sounds else "Texts and pictures"
     says = f"{what} for the models of the family {family}; see `{base.__name__}`."
-    own = {"token2json": _fields} if pair.fields else {}
+    own: dict[str, Any] = {"token2json": _fields} if pair.fields else {}
+    if pair.shows is not None and pair.shows.films:
+        own["attributes"] = ("image_processor", "tokenizer", "video_processor")
     bases = (Prompted, base) if pair.pointed else (base,)
     return type(name, bases, {"pair": pair, "__doc__": says, **own})
 
