@@ -311,7 +311,7 @@ def test_a_film_of_one_picture_is_the_pictures_patches() -> None:
     assert torch.equal(found.pixel_values_videos, expected.pixel_values)
     assert torch.equal(found.video_grid_thw, expected.image_grid_thw)
     assert films(FILM, return_tensors="pt").video_grid_thw.tolist() == [[3, 4, 6]]  # the last frame again
-    with pytest.raises(formers.BadPicture, match="no file"):
+    with pytest.raises(OSError, match="no file"):
         films("missing.mp4")
     with pytest.raises(ValueError, match="9 frames cannot be chosen of 5"):
         formers.Qwen3VLVideoProcessor()(FILM, num_frames=9)
