@@ -259,6 +259,16 @@ def test_a_second_question_reads_no_picture_again(grids: Any) -> None:
         ours.generate(**inputs, max_new_tokens=5, past_key_values=cache)
 
 
+def test_pictures_are_seen_in_rows_that_are_packed(grids: Any) -> None:
+    theirs, ours = grids
+    inputs = inputs_of(ours)
+    with torch.no_grad():
+        found = ours(**inputs, use_cache=False).logits
+        expected = theirs(**inputs, use_cache=False).logits
+    real = inputs["attention_mask"].bool()
+    torch.testing.assert_close(found[real], expected[real], atol=1e-5, rtol=1e-5)
+
+
 def test_words_behind_pictures_go_on_where_those_end(grids: Any) -> None:
     theirs, ours = grids
     inputs = inputs_of(ours)
