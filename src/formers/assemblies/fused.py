@@ -45,7 +45,30 @@ class Connector:
     bias: bool = True
 
 
-class Fused(Composite):
+class Remembered(Composite):
+    """A text model that is shown pictures, of which a cache may hold some, and a row its own."""
+
+    def unread(self, model: Any, ids: Tensor, held: int, given: dict[str, Any]) -> dict[str, Any]:
+        """The inputs without the pictures of the first `held` columns of [B, T], which a cache holds."""
+        return self._chosen(model, ids, given, lambda here, fills: still_shown(here, held, fills))
+
+    def shown_in(self, model: Any, ids: Tensor, given: dict[str, Any], rows: Tensor) -> dict[str, Any]:
+        """The pictures of those rows."""
+
+        def chosen(here: Tensor, fills: Sequence[int]) -> list[int]:
+            each = shown_by(here, fills)
+            return [one for row in rows.tolist() for one in each[row]]
+
+        return self._chosen(model, ids, given, chosen)
+
+    def _chosen(
+        self, model: Any, ids: Tensor, given: dict[str, Any], which: Callable[..., list[int]]
+    ) -> dict[str, Any]:
+        """Inputs with what `which` names, by the tokens of all and how many each fills."""
+        raise NotImplementedError(f"{type(self).__name__} shows nothing")
+
+
+class Fused(Remembered):
     """A text model that reads images (Liu et al. 2023, arXiv:2304.08485).
 
     Args:
@@ -150,19 +173,6 @@ class Fused(Composite):
         flow = Flow(x[:, 1:] if keeps == "default" else x, states.pass_)
         compute(model, flow)
         return states, flow.x
-
-    def unread(self, model: Any, ids: Tensor, held: int, given: dict[str, Any]) -> dict[str, Any]:
-        """The inputs without the pictures of the first `held` columns of [B, T], which a cache holds."""
-        return self._chosen(model, ids, given, lambda here, fills: still_shown(here, held, fills))
-
-    def shown_in(self, model: Any, ids: Tensor, given: dict[str, Any], rows: Tensor) -> dict[str, Any]:
-        """The pictures of those rows."""
-
-        def chosen(here: Tensor, fills: Sequence[int]) -> list[int]:
-            each = shown_by(here, fills)
-            return [one for row in rows.tolist() for one in each[row]]
-
-        return self._chosen(model, ids, given, chosen)
 
     def _chosen(
         self, model: Any, ids: Tensor, given: dict[str, Any], which: Callable[..., list[int]]
