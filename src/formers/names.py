@@ -16,11 +16,12 @@ def find(name: str) -> tuple[str, str] | None:
     from formers.processing.audio.recipes import CLASSES as SOUNDS
     from formers.processing.pairs import CLASSES as PAIRS
     from formers.processing.recipes import CLASSES as PROCESSORS
+    from formers.processing.recipes import FILM_CLASSES as FILMS
     from formers.tokenization.recipes import CLASSES
 
     if name in CLASSES:
         return "formers.tokenization", name
-    if name in PROCESSORS or name in SOUNDS or name in PAIRS:
+    if name in PROCESSORS or name in FILMS or name in SOUNDS or name in PAIRS:
         return "formers.processing", name
     if available.answers(name):
         return "formers.core.available", name
@@ -250,10 +251,12 @@ def known() -> Iterator[str]:
     from formers.processing.audio.recipes import CLASSES as SOUNDS
     from formers.processing.pairs import CLASSES as PAIRS
     from formers.processing.recipes import CLASSES as PROCESSORS
+    from formers.processing.recipes import FILM_CLASSES as FILMS
     from formers.tokenization.recipes import CLASSES
 
     yield from CLASSES
     yield from PROCESSORS
+    yield from FILMS
     yield from PAIRS
     yield from SOUNDS
     yield from available.names()

@@ -460,7 +460,7 @@ ABSENT = {
     "this pipeline is": "AnyToAnyPipeline",
     "this task is": "AutoModelForTimeSeriesPrediction MODEL_FOR_POSE_ESTIMATION_MAPPING",
     "is not among the model families": (
-        "ZambaConfig MoshiModel ReformerForSequenceClassification BitNetModel"
+        "MllamaForConditionalGeneration ZambaConfig MoshiModel ReformerForSequenceClassification BitNetModel"
         " "
         "MusicgenForConditionalGeneration Glm4vConfig DabDetrForObjectDetection BarkModel"
     ),

@@ -45,7 +45,30 @@ class Connector:
     bias: bool = True
 
 
-class Fused(Composite):
+class Remembered(Composite):
+    """A text model that is shown pictures, of which a cache may hold some, and a row its own."""
+
+    def unread(self, model: Any, ids: Tensor, held: int, given: dict[str, Any]) -> dict[str, Any]:
+        """The inputs without the pictures of the first `held` columns of [B, T], which a cache holds."""
+        return self._chosen(model, ids, given, lambda here, fills: still_shown(here, held, fills))
+
+    def shown_in(self, model: Any, ids: Tensor, given: dict[str, Any], rows: Tensor) -> dict[str, Any]:
+        """The pictures of those rows."""
+
+        def chosen(here: Tensor, fills: Sequence[int]) -> list[int]:
+            each = shown_by(here, fills)
+            return [one for row in rows.tolist() for one in each[row]]
+
+        return self._chosen(model, ids, given, chosen)
+
+    def _chosen(
+        self, model: Any, ids: Tensor, given: dict[str, Any], which: Callable[..., list[int]]
+    ) -> dict[str, Any]:
+        """Inputs with what `which` names, by the tokens of all and how many each fills."""
+        raise NotImplementedError(f"{type(self).__name__} shows nothing")
+
+
+class Fused(Remembered):
     """A text model that reads images (Liu et al. 2023, arXiv:2304.08485).
 
     Args:
@@ -151,19 +174,6 @@ class Fused(Composite):
         compute(model, flow)
         return states, flow.x
 
-    def unread(self, model: Any, ids: Tensor, held: int, given: dict[str, Any]) -> dict[str, Any]:
-        """The inputs without the pictures of the first `held` columns of [B, T], which a cache holds."""
-        return self._chosen(model, ids, given, lambda here, fills: still_shown(here, held, fills))
-
-    def shown_in(self, model: Any, ids: Tensor, given: dict[str, Any], rows: Tensor) -> dict[str, Any]:
-        """The pictures of those rows."""
-
-        def chosen(here: Tensor, fills: Sequence[int]) -> list[int]:
-            each = shown_by(here, fills)
-            return [one for row in rows.tolist() for one in each[row]]
-
-        return self._chosen(model, ids, given, chosen)
-
     def _chosen(
         self, model: Any, ids: Tensor, given: dict[str, Any], which: Callable[..., list[int]]
     ) -> dict[str, Any]:
@@ -185,7 +195,7 @@ class Fused(Composite):
 
 
 def placed_at(
-    text: Any, token: int, ids: Tensor | None, vectors: Tensor | None, rows: Tensor, what: str = "images"
+    text: Any, token: int, ids: Tensor | None, vectors: Tensor | None, rows: Tensor, what: str = "image"
 ) -> tuple[Tensor, Tensor]:
     """Embeddings [B, T, E], in which rows [n, E] stand at the tokens of that id, in order; and where, [B, T].
 
@@ -210,7 +220,7 @@ def placed_at(
         here = (x == one).all(-1)
     if not recording() and int(here.sum()) != len(rows):
         raise ValueError(
-            f"the texts have {int(here.sum())} tokens for {what} (id {token}), but the {what} fill "
+            f"the texts have {int(here.sum())} {what} tokens (id {token}), but the {what}s fill "
             f"{len(rows)}: write as many into the text as each fills, as the processor does"
         )
     return x.masked_scatter(here[..., None], rows.to(x)), here

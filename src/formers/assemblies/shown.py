@@ -10,8 +10,7 @@ import torch
 from torch import Tensor
 
 from formers.assemblies.base import BaseModel, bound, refuse_inputs, returned, taken_ask
-from formers.assemblies.composite import Composite
-from formers.assemblies.fused import placed_at, shown_by, still_shown
+from formers.assemblies.fused import Remembered, placed_at
 from formers.core.outputs import BaseModelOutput, ModelOutput
 from formers.nn.cache import Cache
 from formers.nn.grid_positions import Shown, grid_positions
@@ -42,7 +41,7 @@ class Kind:
     stands: Callable[[Any, Grids, Mapping[str, Any]], list[Shown]]
 
 
-class Showing(Composite):
+class Showing(Remembered):
     """A text model and a model of patches, whose pooled rows stand in the text (arXiv:2409.12191).
 
     Args:
@@ -101,7 +100,7 @@ class Showing(Composite):
             where: dict[Kind, Tensor] = {}
             for kind, rows in shown.items():
                 token = kind.token(model.config)
-                x, where[kind] = placed_at(self.part_of(model), token, ids, x, rows, f"{kind.name}s")
+                x, where[kind] = placed_at(self.part_of(model), token, ids, x, rows, kind.name)
             inputs["inputs_embeds"] = x
             assert x is not None
             inputs.update(_deepened(x, where, deep))
@@ -171,19 +170,9 @@ class Showing(Composite):
             columns = (mask.long().cumsum(1) - 1)[:, -new.shape[1] :]
         return (columns + ahead)[None].expand(3, -1, -1)
 
-    def unread(self, model: Any, ids: Tensor, held: int, given: dict[str, Any]) -> dict[str, Any]:
-        """The inputs without what is shown in the first `held` columns of [B, T], which a cache holds."""
-        return self._chosen(model, ids, given, lambda here, fills: still_shown(here, held, fills))
-
     def shown_in(self, model: Any, ids: Tensor, given: dict[str, Any], rows: Tensor) -> dict[str, Any]:
         """What is shown in those rows."""
-
-        def chosen(here: Tensor, fills: Sequence[int]) -> list[int]:
-            each = shown_by(here, fills)
-            return [one for row in rows.tolist() for one in each[row]]
-
-        kinds = given.get("mm_token_type_ids")
-        found = self._chosen(model, ids, given, chosen)
+        found, kinds = super().shown_in(model, ids, given, rows), given.get("mm_token_type_ids")
         return found if kinds is None else {**found, "mm_token_type_ids": kinds.index_select(0, rows)}
 
     def _chosen(

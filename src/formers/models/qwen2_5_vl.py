@@ -6,12 +6,10 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, ClassVar
 
-from formers.assemblies.family import Family
-from formers.assemblies.shown import Grids, Showing
+from formers.assemblies.shown import Grids
 from formers.assemblies.single import Single
 from formers.configs import PretrainedConfig
 from formers.models import qwen2_vl
-from formers.models.classes import base_class
 from formers.models.registry import register
 from formers.nn import spec
 from formers.nn.grid_positions import Shown
@@ -100,21 +98,7 @@ IMAGE = register(
         Single(image, spec.GridPatches, reads=qwen2_vl.READS),
     )
 )
+KINDS = (qwen2_vl.PICTURES, replace(qwen2_vl.FILMS, stands=films))
 QWEN2_5_VL = register(
-    Family(
-        model_type="qwen2_5_vl",
-        name="Qwen2_5_VL",
-        config=Qwen2_5_VLConfig,
-        base="model",
-        assembly=Showing(
-            base_class,
-            text=("language_model", "text_config"),
-            image=("visual", "vision_config"),
-            kinds=(qwen2_vl.PICTURES, replace(qwen2_vl.FILMS, stands=films)),
-            merge=lambda c: c.vision_config.spatial_merge_size,
-            more=("second_per_grid_ts",),
-        ),
-        heads=qwen2_vl.HEADS,
-        renames=qwen2_vl.FILES,
-    )
+    qwen2_vl.whole("qwen2_5_vl", "Qwen2_5_VL", Qwen2_5_VLConfig, KINDS, more=("second_per_grid_ts",))
 )

@@ -238,20 +238,33 @@ IMAGE = register(
         Single(image, spec.GridPatches, reads=READS),
     )
 )
-QWEN2_VL = register(
-    Family(
-        model_type="qwen2_vl",
-        name="Qwen2VL",
-        config=Qwen2VLConfig,
+
+
+def whole(
+    model_type: str,
+    name: str,
+    config: type[PretrainedConfig],
+    kinds: tuple[Kind, ...],
+    renames: tuple[Rename, ...] = FILES,
+    more: tuple[str, ...] = (),
+) -> Family:
+    """Both parts as one model."""
+    return Family(
+        model_type=model_type,
+        name=name,
+        config=config,
         base="model",
         assembly=Showing(
             base_class,
             text=("language_model", "text_config"),
             image=("visual", "vision_config"),
-            kinds=(PICTURES, FILMS),
+            kinds=kinds,
             merge=lambda c: c.vision_config.spatial_merge_size,
+            more=more,
         ),
         heads=HEADS,
-        renames=FILES,
+        renames=renames,
     )
-)
+
+
+QWEN2_VL = register(whole("qwen2_vl", "Qwen2VL", Qwen2VLConfig, (PICTURES, FILMS)))

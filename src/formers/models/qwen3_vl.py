@@ -7,12 +7,10 @@ from dataclasses import replace
 from math import isqrt
 from typing import Any, ClassVar
 
-from formers.assemblies.family import Family
-from formers.assemblies.shown import Grids, Showing
+from formers.assemblies.shown import Grids
 from formers.assemblies.single import Single
 from formers.configs import PretrainedConfig
 from formers.models import llama, qwen2_vl, qwen3
-from formers.models.classes import base_class
 from formers.models.registry import register
 from formers.nn import spec
 from formers.nn.grid_positions import Shown
@@ -70,7 +68,7 @@ class Qwen3VLConfig(qwen2_vl.Qwen2VLConfig):
 def merger(role: str, path: str) -> dict[str, str]:
     """Paths of what makes one row of several."""
     inside = {"norm": "norm", "in": "linear_fc1", "act": "act_fn", "out": "linear_fc2"}
-    return {f"{role}_{part}": f"{path}.{name}" for part, name in inside.items()}
+    return {f"{role}_node": path, **{f"{role}_{part}": f"{path}.{name}" for part, name in inside.items()}}
 
 
 NAMES = qwen2_vl.IMAGE_NAMES.with_(
@@ -131,19 +129,5 @@ IMAGE = register(
         Single(image, spec.GridPatches, reads=qwen2_vl.READS),
     )
 )
-QWEN3_VL = register(
-    Family(
-        model_type="qwen3_vl",
-        name="Qwen3VL",
-        config=Qwen3VLConfig,
-        base="model",
-        assembly=Showing(
-            base_class,
-            text=("language_model", "text_config"),
-            image=("visual", "vision_config"),
-            kinds=(qwen2_vl.PICTURES, replace(qwen2_vl.FILMS, stands=films)),
-            merge=lambda c: c.vision_config.spatial_merge_size,
-        ),
-        heads=qwen2_vl.HEADS,
-    )
-)
+KINDS = (qwen2_vl.PICTURES, replace(qwen2_vl.FILMS, stands=films))
+QWEN3_VL = register(qwen2_vl.whole("qwen3_vl", "Qwen3VL", Qwen3VLConfig, KINDS, renames=()))

@@ -78,11 +78,14 @@ class Again(Step):
 
 
 class Join(Step):
-    """Rows that stand together, as one: [N, E] -> [N / count, count * E]."""
+    """Rows that stand together, as one: [N, E] -> [N / count, count * E].
 
-    def __init__(self, count: int) -> None:
+    `{role}_node` says which node does it.
+    """
+
+    def __init__(self, count: int, role: str) -> None:
         super().__init__()
-        self.count = count
+        self.count, self.home = count, f"{role}_node"
 
     def run(self, node: Any, flow: Flow) -> None:
         """As said."""
@@ -102,7 +105,8 @@ def merged_steps(s: spec.Merged, width: int, role: str = "merge") -> list[Step]:
     """A norm, the rows as one, two layers."""
     whole = s.count * width
     norm = Normalise(f"{role}_norm", s.norm, whole if s.behind else width)
-    first: list[Step] = [Join(s.count), norm] if s.behind else [norm, Join(s.count)]
+    join = Join(s.count, role)
+    first: list[Step] = [join, norm] if s.behind else [norm, join]
     read = dense(f"{role}_in", whole, s.inner or whole, act=s.act, act_role=f"{role}_act")
     return [*first, read, dense(f"{role}_out", s.inner or whole, s.width)]
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from formers.processing.audio.recipes import CLASSES as SOUNDS
 from formers.processing.pairs import CLASSES as PAIRS
-from formers.processing.recipes import CLASSES, MODEL_TYPES
+from formers.processing.recipes import CLASSES, FILM_CLASSES, MODEL_TYPES
 
 # module -> the public names that it defines
 TABLE: dict[str, tuple[str, ...]] = {
@@ -45,12 +45,14 @@ TABLE: dict[str, tuple[str, ...]] = {
 }
 _MODULE_OF = {name: module for module, names in TABLE.items() for name in names}
 
-__all__ = ["CLASSES", "MODEL_TYPES", *_MODULE_OF, *CLASSES, *SOUNDS, *PAIRS]  # noqa: PLE0604
+__all__ = ["CLASSES", "MODEL_TYPES", *_MODULE_OF, *CLASSES, *FILM_CLASSES, *SOUNDS, *PAIRS]  # noqa: PLE0604
 
 
 def __getattr__(name: str) -> Any:
     if name in CLASSES:
         value: Any = importlib.import_module("formers.processing.auto").named_class(name)
+    elif name in FILM_CLASSES:
+        value = importlib.import_module("formers.processing.auto").named_films(name)
     elif name in SOUNDS:
         value = importlib.import_module("formers.processing.auto").named_extractor(name)
     elif name in PAIRS:

@@ -14,13 +14,14 @@ from formers.processing.audio.recipes import MODEL_TYPES as SOUND_MODEL_TYPES
 from formers.processing.audio.recipes import RECIPES as SOUND_RECIPES
 from formers.processing.couples import PairedImageProcessor
 from formers.processing.films import FilmImageProcessor
+from formers.processing.grid_films import GridFilmProcessor
 from formers.processing.grids import GridImageProcessor
 from formers.processing.image import BaseImageProcessor
 from formers.processing.objects import ObjectImageProcessor
 from formers.processing.pages import PageImageProcessor
 from formers.processing.patches import PatchImageProcessor
 from formers.processing.pointed import PointedImageProcessor
-from formers.processing.recipes import CLASSES, MODEL_TYPES, RECIPES
+from formers.processing.recipes import CLASSES, FILM_CLASSES, FILM_RECIPES, MODEL_TYPES, RECIPES
 from formers.processing.ringed import RingedImageProcessor
 from formers.processing.segmented import SegmentImageProcessor
 
@@ -68,6 +69,14 @@ def _extractor_of(family: str) -> type[SequenceFeatureExtractor]:
 def named_extractor(name: str) -> type[SequenceFeatureExtractor]:
     """The class behind `WhisperFeatureExtractor`, ..."""
     return _extractor_of(SOUND_CLASSES[name])
+
+
+@functools.cache
+def named_films(name: str) -> type[GridFilmProcessor]:
+    """The class behind `Qwen2VLVideoProcessor`, ..."""
+    family = FILM_CLASSES[name]
+    says = f"Films for the models of the family {family}; see `GridFilmProcessor`."
+    return type(name, (GridFilmProcessor,), {"recipe": FILM_RECIPES[family], "__doc__": says})
 
 
 _own: dict[str, type[Any]] = {}

@@ -104,7 +104,7 @@ class Chatting:
             if any(shown):
                 if name not in self._read():
                     raise ValueError(f"a message shows a {kind}, and {type(self).__name__} reads none")
-                call[name] = shown
+                call[name] = shown if kind == "image" else [one for each in shown for one in each]
         if return_tensors is not None:
             call["return_tensors"] = return_tensors
         if return_assistant_tokens_mask:

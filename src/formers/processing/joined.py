@@ -12,7 +12,7 @@ from formers.core.atomic import write_text
 from formers.core.jsonfile import read_json_object
 from formers.core.notices import refuse_unknown
 from formers.hub import Source, split_hub_keywords
-from formers.processing.auto import AutoImageProcessor, named_class
+from formers.processing.auto import AutoImageProcessor, named_class, named_films
 from formers.processing.chats import Chatting, template_beside
 from formers.processing.features import BatchFeature
 from formers.processing.image import OF_A_CALL, BaseImageProcessor
@@ -192,8 +192,14 @@ class ProcessorMixin(Chatting, Saving):
         }
         if "image_processor" in cls.attributes:
             parts["image_processor"] = cls._image_processor(pretrained_model_name_or_path, {**hub, **rest})
+        if "video_processor" in cls.attributes and cls.pair is not None and cls.pair.shows is not None:
+            films = named_films(f"{cls.pair.shows.films}VideoProcessor")
+            known = {name: rest[name] for name in [*rest] if name in films.known_settings()}
+            parts["video_processor"] = films.from_pretrained(pretrained_model_name_or_path, **hub, **known)
         if "tokenizer" in cls.attributes:
             parts["tokenizer"] = load(pretrained_model_name_or_path, **hub, **told)
+            if parts["chat_template"] is None:
+                parts["chat_template"] = parts["tokenizer"].chat_template
         made = cls(**parts)
         made._beside = {
             name: part for name, part in said.items() if isinstance(part, dict) and name not in parts

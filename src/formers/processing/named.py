@@ -25,6 +25,8 @@ def _class_of(family: str) -> type[ProcessorMixin]:
     says = f"{what} for the models of the family {family}; see `{base.__name__}`."
     own: dict[str, Any] = {"token2json": _fields} if pair.fields else {}
     own |= {"post_process_generation": _corrected} if pair.markdown else {}
+    if pair.shows is not None and pair.shows.films:
+        own["attributes"] = ("image_processor", "tokenizer", "video_processor")
     bases = (Prompted, base) if pair.pointed else (base,)
     return type(name, bases, {"pair": pair, "__doc__": says, **own})
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 _LONGEST: dict[str, Any] = {"padding": "max_length"}
@@ -21,6 +21,8 @@ class Shows:
         rule: which function of `placeholders` writes what stands for a picture.
         image: what a text says where it shows one, unless tokenizer or files say it; `video` for a film.
         settings: what the processor keeps beside its parts, by the names of its file, and from what on.
+        films: the family that prepares films; empty for none.
+        rate: the name under which it is told how far apart their frames are; empty for none.
         kinds: the name under which it is told which tokens are pictures (1) and films (2); empty for none.
     """
 
@@ -29,6 +31,8 @@ class Shows:
     video: str = ""
     settings: Mapping[str, Any] = field(default_factory=dict)
     kinds: str = ""
+    films: str = ""
+    rate: str = ""
 
 
 @dataclass(frozen=True)
@@ -80,7 +84,7 @@ _LLAVA: dict[str, Any] = {
     "image_token": "<image>",
     "num_additional_image_tokens": 0,
 }
-_GRIDS = Shows("blocks", "<|image_pad|>", "<|video_pad|>", kinds="mm_token_type_ids")
+_GRIDS = Shows("blocks", "<|image_pad|>", "<|video_pad|>", kinds="mm_token_type_ids", films="Qwen2VL")
 PAIRS: dict[str, Pair] = {
     "Align": Pair("EfficientNet", ("align",), _SIXTY_FOUR),
     "AltCLIP": Pair("CLIP", ("altclip",)),
@@ -104,14 +108,17 @@ PAIRS: dict[str, Pair] = {
     "Nougat": Pair("Nougat", ("nougat",), labels="alone", markdown=True),
     "OwlViT": Pair("OwlViT", ("owlvit",), {**_LONGEST, **_TENSORS}, _TENSORS, queries=True, shown=_QUERIES),
     "Owlv2": Pair("Owlv2", ("owlv2",), {**_LONGEST, **_ARRAYS}, _ARRAYS, queries=True, shown=_QUERIES),
-    **{
-        name: Pair("Qwen2VL", kinds, unread=_TYPES, shows=_GRIDS)
-        for name, kinds in {
-            "Qwen2VL": ("qwen2_vl",),
-            "Qwen2_5_VL": ("qwen2_5_vl",),
-            "Qwen3VL": ("qwen3_vl",),
-        }.items()
-    },
+    "Qwen2VL": Pair("Qwen2VL", ("qwen2_vl",), unread=_TYPES, shows=_GRIDS),
+    "Qwen2_5_VL": Pair(
+        "Qwen2VL", ("qwen2_5_vl",), unread=_TYPES, shows=replace(_GRIDS, rate="second_per_grid_ts")
+    ),
+    "Qwen3VL": Pair(
+        "Qwen2VL",
+        ("qwen3_vl",),
+        {"return_token_type_ids": False},
+        unread=_TYPES,
+        shows=replace(_GRIDS, films="Qwen3VL"),
+    ),
     "Sam": Pair("Sam", ("sam",), pointed=True),
     "Siglip": Pair("Siglip", ("siglip",)),
     "Siglip2": Pair("Siglip2", ("siglip2",), {**_SIXTY_FOUR, "truncation": True}, _PATCHES),

@@ -32,6 +32,22 @@ def blocks(processor: Any, made: Mapping[str, Any], index: int) -> str:
     return str(processor.image_token) * count
 
 
+def film_blocks(processor: Any, made: Mapping[str, Any], index: int, facts: Any) -> str:
+    """Likewise for a film; where its frames stand apart, the seconds and the marks of each beside it."""
+    frames, down, across = (int(one) for one in made["video_grid_thw"][index])
+    films = processor.video_processor
+    count = down * across // int(films.merge_size) ** 2
+    token = str(processor.video_token)
+    if films.recipe.fit != "film pixels":
+        return token * (frames * count)
+    start, end = (
+        getattr(processor.tokenizer, f"vision_{side}_token", None) or f"<|vision_{side}|>"
+        for side in ("start", "end")
+    )
+    times = facts.times(int(films.temporal_patch_size))
+    return "".join(f"<{at:.1f} seconds>{start}{token * count}{end}" for at in times[:frames])
+
+
 RULES: dict[str, Callable[[Any, Mapping[str, Any], int], str]] = {
     "blocks": blocks,
     "patches_of_one_size": patches_of_one_size,

@@ -30,7 +30,8 @@ class PILImageResampling(IntEnum):
 # as many patches as there may be at most; the shortest edge as the shortest of both; what `size`
 # says, to the nearest pixel; whole multiples of 16 below what it says, unless it says both edges; the
 # shortest edge as it says, the longest 1333 / 800 of that at most, both cut to whole multiples; as it says,
-# and up to whole multiples; whole blocks of patches, as many pixels as `size` allows.
+# and up to whole multiples; whole blocks of patches, as many pixels as `size` allows, in each frame
+# or in all.
 Fit = Literal[
     "size",
     "shared crop",
@@ -46,6 +47,7 @@ Fit = Literal[
     "cut to multiples",
     "up to multiples",
     "pixels",
+    "film pixels",
 ]
 
 
@@ -408,6 +410,29 @@ RECIPES: dict[str, Recipe] = {
         model_types=("zoedepth",),
     ),
 }
+_FILMS = Recipe(
+    {
+        **_OPENAI,
+        "resample": BICUBIC,
+        "size": {"shortest_edge": 128 * 28 * 28, "longest_edge": 28 * 28 * 768},
+        **{"patch_size": 14, "temporal_patch_size": 2, "merge_size": 2},
+        **{"min_frames": 4, "max_frames": 768, "do_sample_frames": False},
+    },
+    fit="pixels",
+    square=False,
+)
+# family -> what it does to films whose patches go through several frames
+FILM_RECIPES: dict[str, Recipe] = {
+    "Qwen2VL": _FILMS,
+    "Qwen3VL": _FILMS.but(
+        fit="film pixels",
+        size={"shortest_edge": 128 * 32 * 32, "longest_edge": 32 * 32 * 768},
+        image_mean=IMAGENET_STANDARD_MEAN,
+        image_std=IMAGENET_STANDARD_STD,
+        **{"patch_size": 16, "do_sample_frames": True, "fps": 2},
+    ),
+}
+FILM_CLASSES = {f"{name}VideoProcessor": name for name in FILM_RECIPES}
 MODEL_TYPES = {kind: name for name, recipe in RECIPES.items() for kind in recipe.model_types}
 # every spelling of a class -> its family: today's names, those of other backends, and the older ones
 CLASSES = {

@@ -9,11 +9,13 @@ from typing import Any
 import numpy as np
 
 from formers.core.notices import refuse_unknown
+from formers.processing.auto import named_films
 from formers.processing.features import BatchFeature
+from formers.processing.grid_films import every_film, frames_between
 from formers.processing.image import OF_A_CALL
 from formers.processing.joined import ProcessorMixin
 from formers.processing.pairs import Shows
-from formers.processing.placeholders import RULES
+from formers.processing.placeholders import RULES, film_blocks
 from formers.processing.reading import is_picture, listed
 from formers.tokenization.options import CALL_KEYWORDS
 
@@ -24,7 +26,8 @@ class ShowingProcessor(ProcessorMixin):
     """Texts in which pictures are shown, and the pictures, to the inputs of a model that reads both.
 
     Args:
-        *parts: an image processor, a tokenizer, and the settings of the family by place or by name.
+        *parts: an image processor, a tokenizer, what prepares films (the family's own unless given) where the
+            family reads any, and the settings of the family; by place or by name.
     """
 
     def __init__(self, *parts: Any, **named: Any) -> None:
@@ -32,6 +35,8 @@ class ShowingProcessor(ProcessorMixin):
         given = {**dict(zip((*self.attributes, *known), parts, strict=False)), **named}
         for name, usual in known.items():
             setattr(self, name, given.pop(name, usual))
+        if self._shows().films and given.get("video_processor") is None:
+            given["video_processor"] = named_films(f"{self._shows().films}VideoProcessor")()
         super().__init__(**given)
         for kind, usual in (("image", self._shows().image), ("video", self._shows().video)):
             token = getattr(self.tokenizer, f"{kind}_token", None) or getattr(self, f"{kind}_token", usual)
@@ -48,8 +53,8 @@ class ShowingProcessor(ProcessorMixin):
     @property
     def model_input_names(self) -> list[str]:
         """Names of what a call may return."""
-        kinds = self._shows().kinds
-        return [*super().model_input_names, *([kinds] if kinds else [])]
+        told = [name for name in (self._shows().rate, self._shows().kinds) if name]
+        return [*super().model_input_names, *told]
 
     # -- calls -------------------------------------------------------------------------------------
 
@@ -84,24 +89,35 @@ class ShowingProcessor(ProcessorMixin):
             raise ValueError(f"{type(self).__name__} needs images=, text= or both")
         if text is not None and any(is_picture(one) for one in listed(text)):
             images, text = text, images  # older versions take the text first
-        if videos is not None:
+        if videos is not None and not self._shows().films:
             raise ValueError(f"{type(self).__name__} prepares no films: pass their frames as images")
         kinds = options.pop("return_mm_token_type_ids", bool(self._shows().kinds))
         for_texts, for_pictures = self._told_apart(options)
         texts = None if text is None else self._texts(text)
+        for_films = self._of_films(for_pictures)
         if texts is not None:
             self._agree(texts, images, "image")
-        found, pieces = dict[str, Any](), list[str]()
+            if self._shows().films:
+                self._agree(texts, None if videos is None else every_film(videos), "video")
+        found, pieces = dict[str, Any](), dict[str, Iterator[str]]()
         if images is not None:
             pictures = listed(images)
             found |= self.image_processor(images, **for_pictures)
-            pieces = [self._piece(found, i) for i in range(len(pictures))] if texts is not None else []
+            if texts is not None:
+                pieces[self.image_token] = iter([self._piece(found, i) for i in range(len(pictures))])
         else:
             known = {*type(self.image_processor).known_settings(), *OF_A_CALL, *CALL_KEYWORDS}
             refuse_unknown(for_pictures, known, type(self).__name__)
+        if videos is not None:
+            made, facts = self.video_processor.with_facts(every_film(videos), for_films)
+            found |= made
+            if self._shows().rate:
+                found[self._shows().rate] = frames_between(facts, self.video_processor.temporal_patch_size)
+            each = [film_blocks(self, made, i, one) for i, one in enumerate(facts)]
+            pieces[self.video_token] = iter(each)
         grown: list[Grown] = []
         if texts is not None:
-            texts, grown = self._expanded(texts, iter(pieces), self.image_token if pieces else None)
+            texts, grown = self._expanded(texts, pieces)
             encoded = dict(self.tokenizer(texts, **for_texts))
             for name in self.pair.unread if self.pair is not None else ():
                 encoded.pop(name, None)
@@ -128,14 +144,14 @@ class ShowingProcessor(ProcessorMixin):
                     f"write no {token}"
                 )
             return
-        if isinstance(shown, (list, tuple)) and len(shown) == len(texts) > 1:
+        if kind == "image" and isinstance(shown, (list, tuple)) and len(shown) == len(texts) > 1:
             for place, (one, count) in enumerate(zip(shown, asked, strict=True)):
                 given = len(listed(one)) if isinstance(one, (list, tuple)) else None
                 if given is not None and given != count:
                     raise ValueError(
                         f"text {place} shows {count} {kind}s by {token}, but {given} are given for it"
                     )
-        given = len(listed(shown))
+        given = len(shown if kind == "video" else listed(shown))
         if sum(asked) != given:
             raise ValueError(
                 f"the texts show {sum(asked)} {kind}s by {token}, but {given} are given: write {token} once "
@@ -145,20 +161,31 @@ class ShowingProcessor(ProcessorMixin):
     def _piece(self, found: Mapping[str, Any], index: int) -> str:
         return RULES[self._shows().rule](self, found, index)
 
+    def _of_films(self, for_pictures: dict[str, Any]) -> dict[str, Any]:
+        """Keywords of what prepares films: its own, and those of pictures where it knows them too."""
+        if not self._shows().films:
+            return {}
+        own = dict(for_pictures.pop("videos_kwargs", None) or {})
+        films = type(self.video_processor).known_settings() | {"video_metadata"}
+        pictures = type(self.image_processor).known_settings()
+        both = {name: value for name, value in for_pictures.items() if name in (*films, "return_tensors")}
+        for name in films - pictures:
+            for_pictures.pop(name, None)
+        return {**both, **own}
+
     @staticmethod
-    def _expanded(
-        texts: list[str], pieces: Iterator[str], token: str | None
-    ) -> tuple[list[str], list[Grown]]:
+    def _expanded(texts: list[str], pieces: Mapping[str, Iterator[str]]) -> tuple[list[str], list[Grown]]:
         """The texts with the pieces in place of the tokens."""
-        if token is None:
+        if not pieces:
             return texts, [[] for _ in texts]
+        tokens = re.compile("|".join(map(re.escape, pieces)))
         made, grown = [], []
         for one in texts:
             parts, more, last = [], list[tuple[int, int]](), 0
-            for hit in re.finditer(re.escape(token), one):
-                piece = next(pieces)
+            for hit in tokens.finditer(one):
+                piece = next(pieces[hit.group()])
                 parts += [one[last : hit.start()], piece]
-                more.append((hit.end(), len(piece) - len(token)))
+                more.append((hit.end(), len(piece) - len(hit.group())))
                 last = hit.end()
             made.append(type(one)("".join([*parts, one[last:]])))  # a whole conversation stays one
             grown.append(more)
@@ -167,7 +194,9 @@ class ShowingProcessor(ProcessorMixin):
     def _whole(self, texts: Sequence[str], rows: Any) -> None:
         """Refuse rows that were cut within what stands for a picture."""
         for text, row in zip(texts, rows, strict=True):
-            wanted, found = text.count(self.image_token), int(np.sum(np.asarray(row) == self.image_token_id))
+            ids, kinds = np.asarray(row), ("image", "video") if self._shows().films else ("image",)
+            wanted = sum(text.count(getattr(self, f"{kind}_token")) for kind in kinds)
+            found = sum(int((ids == getattr(self, f"{kind}_token_id")).sum()) for kind in kinds)
             if wanted != found:
                 raise ValueError(
                     f"{wanted} tokens of a text stand for pictures, of which truncation left {found}: raise "
@@ -184,6 +213,9 @@ class ShowingProcessor(ProcessorMixin):
             return kinds if films is None else kinds + 2 * (ids == films)
 
         return [of(row).tolist() for row in rows]
+
+    def _read(self) -> tuple[str, ...]:
+        return (*super()._read(), *(("videos",) if self._shows().films else ()))
 
     # -- files -------------------------------------------------------------------------------------
 

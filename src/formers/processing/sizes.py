@@ -163,8 +163,12 @@ def _cut_to(height: int, width: int, edge: int | None, step: int) -> tuple[int, 
     return down, across
 
 
-def by_pixels(height: int, width: int, step: int, least: int, most: int) -> tuple[int, int]:
+def by_pixels(
+    height: int, width: int, step: int, least: int, most: int, frames: int = 1, whole: int = 1
+) -> tuple[int, int]:
     """Whole multiples of `step` near a picture's edges, of `least` to `most` pixels (arXiv:2409.12191).
+
+    Of a film those are the pixels of all `frames`, or of as many as make `whole` patches.
 
     Raises:
         ValueError: for a picture that is more than 200 times as long as wide.
@@ -172,11 +176,11 @@ def by_pixels(height: int, width: int, step: int, least: int, most: int) -> tupl
     if max(height, width) > 200 * min(height, width):
         raise ValueError(f"a picture of {width} x {height} is more than 200 times as long as it is wide")
     down, across = (round(edge / step) * step for edge in (height, width))
-    if down * across > most:
-        share = math.sqrt(height * width / most)
+    if whole * down * across > most:
+        share = math.sqrt(frames * height * width / most)
         down, across = (max(step, math.floor(edge / share / step) * step) for edge in (height, width))
-    elif down * across < least:
-        share = math.sqrt(least / (height * width))
+    elif whole * down * across < least:
+        share = math.sqrt(least / (frames * height * width))
         down, across = (math.ceil(edge * share / step) * step for edge in (height, width))
     return down, across
 
@@ -212,12 +216,20 @@ def fitted(
         return _by_shortest(height, width, int(256 / 224 * size.shortest_edge)), None
     if fit == "patches":
         return _patched(height, width, settings["patch_size"], settings["max_num_patches"]), None
-    if fit == "pixels":
+    if fit in ("pixels", "film pixels"):
         least, most = size.shortest_edge, size.longest_edge
         if least is None or most is None:
             raise ValueError("size must say the fewest pixels as shortest_edge and the most as longest_edge")
         step = settings["patch_size"] * settings["merge_size"]
-        return by_pixels(height, width, step, least, most), None
+        if fit == "pixels":
+            return by_pixels(height, width, step, least, most), None
+        frames, depth = settings["frames"], settings["temporal_patch_size"]
+        if frames < depth:
+            raise ValueError(f"a film of {frames} frames is too short for patches through {depth}")
+        if min(height, width) < step:
+            grown = max(step / height, step / width)
+            height, width = int(height * grown), int(width * grown)
+        return by_pixels(height, width, step, least, most, frames, round(frames / depth) * depth), None
     if fit == "narrow":
         return _by_shortest(height, width, min(size.values())), None
     if fit == "floor":

@@ -41,6 +41,6 @@ def at_depth(x: Tensor, index: int, pass_: Pass) -> Tensor:
         taps[1].append(flow.x)
     added: tuple[Tensor, list[Tensor]] | None = pass_.memo.get("added")
     if added is not None and index < len(added[1]):
-        here, rows = added[0], added[1][index].to(x)
-        x = x.masked_scatter(here[..., None], x[here] + rows)
+        numbers, here = added[0], added[0] > 0
+        x = x.masked_scatter(here[..., None], x[here] + added[1][index].to(x)[numbers[here] - 1])
     return x

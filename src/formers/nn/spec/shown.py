@@ -46,7 +46,7 @@ class Merged:
     """`count` rows that stand together become one, by two layers (Wang et al. 2024, arXiv:2409.12191).
 
     Roles of `names.stack`: `merge_norm`, `merge_in`, `merge_act`, `merge_out`; `tap_norm`, ... of what is
-    read on the way, with `{i}` in their paths.
+    read on the way, with `{i}` in their paths. `merge_node` and `tap_node` may say which nodes hold them.
 
     Attributes:
         count: of the rows.

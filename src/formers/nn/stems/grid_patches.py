@@ -170,6 +170,13 @@ class ShownTokenStem(TokenStem):
     }
     by_row: ClassVar = (*TokenStem.by_row, "visual_pos_masks")
 
+    def shape(self, given: Mapping[str, Any]) -> tuple[int, int]:
+        """B and T; what is shown is numbered, since rows that are packed change places."""
+        here = given.get("visual_pos_masks")
+        if here is not None and here.dtype is torch.bool and isinstance(given, dict):
+            given["visual_pos_masks"] = here.flatten().cumsum(0).view_as(here) * here
+        return super().shape(given)
+
     def run(self, node: Any, given: Mapping[str, Any], pass_: Pass) -> Tensor:
         """As tokens; what is added later is noted."""
         here, rows = given.get("visual_pos_masks"), given.get("deepstack_visual_embeds")
