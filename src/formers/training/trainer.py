@@ -31,6 +31,7 @@ from formers.training.fitting import fit
 from formers.training.optim.optimizers import (
     decay_parameter_names,
     groups_of,
+    made,
     optimizer_class,
     parameter_groups,
 )
@@ -336,10 +337,7 @@ class Trainer(Parallelism):
             decayed = self.get_decay_parameter_names(model)
             groups = parameter_groups(model, self.args.weight_decay, decayed, self.args.head_learning_rate)
             named = self.optimizer_cls_and_kwargs or self.get_optimizer_cls_and_kwargs(self.args, model)
-            kind, options = named[0], dict(named[1])
-            for own in ("params", "model", "optimizer_dict"):  # groups that an override made itself
-                groups = options.pop(own, groups)
-            self.optimizer = kind(groups, **options)
+            self.optimizer = made(*named, groups)
         optimizer: Optimizer = self.optimizer
         return optimizer
 

@@ -105,6 +105,14 @@ def decay_parameter_names(model: nn.Module) -> list[str]:
     ]
 
 
+def made(kind: Any, options: dict[str, Any], groups: Any) -> Any:
+    """An optimizer of a class; the keywords may bring groups that an override made itself."""
+    options = dict(options)
+    for own in ("params", "model", "optimizer_dict"):
+        groups = options.pop(own, groups)
+    return kind(groups, **options)
+
+
 def parameter_groups(
     model: nn.Module, weight_decay: float, decayed: Iterable[str], head_rate: float | None = None
 ) -> list[dict[str, Any]]:
