@@ -333,7 +333,7 @@ class Trainer(Parallelism):
                 model, self.args.weight_decay, decayed, self.args.head_learning_rate
             )
             named = self.optimizer_cls_and_kwargs or self.get_optimizer_cls_and_kwargs(self.args, model)
-            self.optimizer = optimizers.made(*named, groups)
+            self.optimizer = optimizers.made(named, groups)
         return cast(Optimizer, self.optimizer)
 
     def create_scheduler(self, num_training_steps: int, optimizer: Optimizer | None = None) -> Any:

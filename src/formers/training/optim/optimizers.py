@@ -105,9 +105,9 @@ def decay_parameter_names(model: nn.Module) -> list[str]:
     ]
 
 
-def made(kind: Any, options: dict[str, Any], groups: Any) -> Any:
-    """An optimizer of a class; the keywords may bring groups that an override made itself."""
-    options = dict(options)
+def made(named: tuple[Any, dict[str, Any]], groups: Any) -> Any:
+    """An optimizer from its class and keywords, which may bring groups that an override made itself."""
+    kind, options = named[0], dict(named[1])
     for own in ("params", "model", "optimizer_dict"):
         groups = options.pop(own, groups)
     return kind(groups, **options)
