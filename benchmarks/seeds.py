@@ -3,8 +3,8 @@
     python benchmarks/seeds.py --documents ../documents --output seeds.json
 
 Checkpoints and data sets that the blocks name are tiny ones, at a Hub on loopback. The blocks of a document
-run in their order in one interpreter, as a reader would type them: each sees what earlier ones defined. None is
-patched. A block that ends in an error is shown with that.
+run in their order in one interpreter, as a reader would type them: each sees what earlier ones defined. None
+is patched. A block that ends in an error is shown with that.
 """
 
 from __future__ import annotations
