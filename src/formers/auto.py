@@ -107,7 +107,8 @@ class AutoConfig:
     @staticmethod
     def for_model(model_type: str, **values: Any) -> PretrainedConfig:
         """A fresh config of that type."""
-        return family_of(model_type).config(**values)
+        own = _own_configs.get(model_type)
+        return (family_of(model_type).config if own is None else own)(**values)
 
     @staticmethod
     def register(model_type: str, config: type[PretrainedConfig], exist_ok: bool = False) -> None:

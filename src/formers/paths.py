@@ -109,6 +109,14 @@ PATHS: dict[str, str] = {
         for name in names
     ),
     "generation.stopping_criteria": " ".join(GENERATION["formers.generation.stopping"]),
+    "generation.utils": " ".join(
+        (
+            "GenerationMixin",
+            "LogitsProcessorList",
+            "StoppingCriteriaList",
+            *GENERATION["formers.generation.outputs"],
+        )
+    ),
     "image_processing_base": "BatchFeature ImageProcessingMixin",
     "image_processing_utils": f"BaseImageProcessor BatchFeature ImageProcessingMixin {_SIZES}",
     "image_processing_utils_fast": "BaseImageProcessorFast BatchFeature SizeDict",
@@ -202,6 +210,10 @@ PATHS: dict[str, str] = {
     "utils.logging": "",
     "utils.peft_utils": "ADAPTER_CONFIG_NAME ADAPTER_SAFE_WEIGHTS_NAME ADAPTER_WEIGHTS_NAME "
     "find_adapter_config_file",
+    "utils.quantization_config": (
+        "AwqConfig BitsAndBytesConfig CompressedTensorsConfig FineGrainedFP8Config GPTQConfig GgufConfig "
+        "HqqConfig Int8DynamicConfig Mxfp4Config QuantoConfig TorchAoConfig"
+    ),
     "utils.versions": "require_version",
 }
 # paths that are a module of this package by another name
@@ -211,14 +223,14 @@ _OF_A_FAMILY = re.compile(r"models\.(\w+?)(?:\.(?:modeling|configuration|tokeniz
 _PARTS = ("", "_text", "_text_model", "_vision_model", "_qformer")
 # paths that are not there: what they begin with, what they belong to
 _ABSENT = (
-    (r"generation|models\.\w+\.generation_", "text generation is"),
+    (r"generation\.|models\.\w+\.generation_", "what the ecosystem's own text generation is made with is"),
     (
         r"(image|video|vision|audio|feature_extraction)_|utils\.constants"
         r"|models\.\w+\.(image_|video_|feature_|processing_)",
         "processors of images and audio are",
     ),
     (
-        r"(quantizers|utils\.quantization|modeling_gguf)"
+        r"(quantizers|modeling_gguf)"
         r"|integrations\.(bit|compressed|eetq|fbgemm|awq|gg|hqq|quanto|torchao|higgs|spqr|vptq|aqlm|mxfp4|fp)",
         "quantized loading is",
     ),

@@ -63,6 +63,8 @@ def python(code: str, *options: str, **settings: str) -> str:
         ("from transformers.pipelines.pt_utils import KeyDataset as found", "KeyDataset"),
         ("from transformers.pipelines import pipeline as found", "pipeline"),
         ("from transformers.generation import LogitsProcessor as found", "LogitsProcessor"),
+        ("from transformers.generation.streamers import TextStreamer as found", "TextStreamer"),
+        ("from transformers.generation.utils import GenerationMixin as found", "GenerationMixin"),
         ("import transformers.trainer_utils as m; found = m.set_seed", "set_seed"),
         ("import transformers as m; found = m.models.gpt2.GPT2Config", "GPT2Config"),
         ("from peft import LoraConfig as found", "LoraConfig"),

@@ -106,7 +106,7 @@ def test_a_family_has_its_classes_under_the_paths_of_the_ecosystem(path, names):
         ),
         ("import formers.models.zamba.modeling_zamba", "this model family is not part"),
         ("import formers.models.bert.nonsense", "No module named 'formers.models.bert.nonsense'$"),
-        ("import formers.generation.utils", "text generation is not part"),
+        ("import formers.generation.candidate_generator", "text generation is made with is not part"),
         ("from formers.trainer_utils import set_sed", "did you mean 'set_seed'"),
         ("from formers.trainer_utils import BertModel", "cannot import name 'BertModel'"),
         ("from formers.utils import training", "cannot import name 'training'"),

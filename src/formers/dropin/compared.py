@@ -1,6 +1,6 @@
-"""Names of other families that packages import without a guard, only to compare or annotate with them.
+"""Names that packages import without a guard, to compare or annotate with, or for a part of theirs.
 
-Nothing here is ever of such a class, so that the comparison is right; to make one is refused with the reason.
+Nothing here is ever of such a class, so that comparisons are right; to make one is refused with the reason.
 Names that packages do guard are not listed: a guard works by the import's failing.
 """
 
@@ -10,6 +10,7 @@ from typing import Any
 
 # name -> the package that imports it so
 NAMES = {
+    "DebertaV2Encoder": "gliner",
     "ImageFeatureExtractionMixin": "transformers-interpret",
     "LayoutLMv2FeatureExtractor": "flair",
     "UdopConfig": "sentence-transformers",
@@ -17,7 +18,7 @@ NAMES = {
 
 
 class Absent:
-    """A class of a family that formers has not got."""
+    """A class that formers has not got."""
 
     def __init__(self, *args: Any, **options: Any) -> None:
         raise NotImplementedError(_said(type(self)))
@@ -35,7 +36,9 @@ class Absent:
 def _said(kind: type) -> str:
     from formers.names import reason_of_absence
 
-    return f"{kind.__name__} is here to be compared with alone{reason_of_absence(kind.__name__)}"
+    return (
+        f"{kind.__name__} can be imported and compared with, but not made{reason_of_absence(kind.__name__)}"
+    )
 
 
 def named(name: str) -> type[Absent]:

@@ -118,8 +118,8 @@ _NO_OPTIMUM = (
     "No module named 'optimum': ONNX export and models for ONNX Runtime are not part of this version of "
     "formers; `formers quantize` makes models smaller, and torch.onnx.export writes a model's graph"
 )
-# packages of the ecosystem that are packages of formers too
-_MIRRORED = ("generation", "models", "pipelines")
+# modules of the ecosystem that are modules of formers too
+_MIRRORED = ("generation", "generation.streamers", "generation.watermarking", "models", "pipelines")
 
 
 def _is_imported(frame: Any) -> bool:

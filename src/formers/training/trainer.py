@@ -28,12 +28,7 @@ from formers.training.data.columns import ColumnFilter, has_length
 from formers.training.data.samplers import StreamShare
 from formers.training.evaluator import Evaluator, predict_batch, timed
 from formers.training.fitting import fit
-from formers.training.optim.optimizers import (
-    decay_parameter_names,
-    groups_of,
-    optimizer_class,
-    parameter_groups,
-)
+from formers.training.optim import optimizers
 from formers.training.optim.schedulers import get_scheduler, needs_metric
 from formers.training.parallelism import Parallelism
 from formers.training.processes import loader_config, make_accelerator, spread
@@ -320,28 +315,26 @@ class Trainer(Parallelism):
 
     def get_decay_parameter_names(self, model: nn.Module) -> list[str]:
         """Names of the parameters that decay: all but biases and norms."""
-        return decay_parameter_names(model)
+        return optimizers.decay_parameter_names(model)
 
     @staticmethod
     def get_optimizer_cls_and_kwargs(
         args: TrainingArguments, model: nn.Module | None = None
     ) -> tuple[Any, dict[str, Any]]:
         """The class and the keywords that the arguments name."""
-        return optimizer_class(args, model)
+        return optimizers.optimizer_class(args, model)
 
     def create_optimizer(self, model: nn.Module | None = None) -> Optimizer:
         """Make the optimizer, unless there is one."""
         if self.optimizer is None:
             model = model or self.model
             decayed = self.get_decay_parameter_names(model)
-            groups = parameter_groups(model, self.args.weight_decay, decayed, self.args.head_learning_rate)
+            groups = optimizers.parameter_groups(
+                model, self.args.weight_decay, decayed, self.args.head_learning_rate
+            )
             named = self.optimizer_cls_and_kwargs or self.get_optimizer_cls_and_kwargs(self.args, model)
-            kind, options = named[0], dict(named[1])
-            for own in ("params", "model", "optimizer_dict"):  # groups that an override made itself
-                groups = options.pop(own, groups)
-            self.optimizer = kind(groups, **options)
-        optimizer: Optimizer = self.optimizer
-        return optimizer
+            self.optimizer = optimizers.made(named, groups)
+        return cast(Optimizer, self.optimizer)
 
     def create_scheduler(self, num_training_steps: int, optimizer: Optimizer | None = None) -> Any:
         """Make the schedule, unless there is one."""
@@ -362,11 +355,11 @@ class Trainer(Parallelism):
 
     def get_learning_rates(self) -> list[float]:
         """The rate of each parameter group."""
-        return [float(group["lr"]) for group in groups_of(self.optimizer)]
+        return [float(group["lr"]) for group in optimizers.groups_of(self.optimizer)]
 
     def get_optimizer_group(self, param: str | nn.Parameter | None = None) -> Any:
         """The group that holds `param`, or all groups."""
-        groups = groups_of(self.optimizer)
+        groups = optimizers.groups_of(self.optimizer)
         if param is None:
             return [group["params"] for group in groups]
         return next((g for g in groups if any(param is entry for entry in g["params"])), None)

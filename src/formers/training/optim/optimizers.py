@@ -105,6 +105,14 @@ def decay_parameter_names(model: nn.Module) -> list[str]:
     ]
 
 
+def made(named: tuple[Any, dict[str, Any]], groups: Any) -> Any:
+    """An optimizer from its class and keywords, which may bring groups that an override made itself."""
+    kind, options = named[0], dict(named[1])
+    for own in ("params", "model", "optimizer_dict"):
+        groups = options.pop(own, groups)
+    return kind(groups, **options)
+
+
 def parameter_groups(
     model: nn.Module, weight_decay: float, decayed: Iterable[str], head_rate: float | None = None
 ) -> list[dict[str, Any]]:
