@@ -80,9 +80,7 @@ class GridFilmProcessor(GridImageProcessor):
                 return read_json_object(own), rest
         return super().settings_of(name, **options)
 
-    def __call__(  # type: ignore[override]  # films in the place of pictures
-        self, videos: Any = None, segmentation_maps: Any = None, **options: Any
-    ) -> BatchFeature:
+    def __call__(self, videos: Any = None, segmentation_maps: Any = None, **options: Any) -> BatchFeature:
         """Prepare films.
 
         Args:
