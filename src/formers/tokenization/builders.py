@@ -12,7 +12,7 @@ from formers.tokenization import pieces
 from formers.tokenization.components import bert_frame, frame, id_of, surround
 from formers.tokenization.pieces import SPACE, Settings, add_pieces, model_of, space, unigram
 from formers.tokenization.reading import japanese_vocabulary, merges_of
-from formers.tokenization.recipes import Recipe
+from formers.tokenization.recipe import Recipe
 from formers.tokenization.spelling import sounding, spelling
 
 if TYPE_CHECKING:

@@ -10,7 +10,8 @@ from typing import Any
 from formers.core.notices import notice, refuse_unknown
 from formers.tokenization import files
 from formers.tokenization.checks import check_settings
-from formers.tokenization.recipes import CLASSES, MODEL_TYPES, RECIPES, Recipe
+from formers.tokenization.recipe import Recipe
+from formers.tokenization.recipes import CLASSES, MODEL_TYPES, RECIPES
 from formers.tokenization.special import ADDITIONAL, NAMED, revive
 
 SOURCES = (

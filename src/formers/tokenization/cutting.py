@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
 from formers.core.extras import need
 from formers.core.jsonfile import read_json_object
 from formers.tokenization.reading import japanese_vocabulary, merges_of
-from formers.tokenization.recipes import Recipe
+from formers.tokenization.recipe import Recipe
 from formers.tokenization.segmenting import FilesMethods
 from formers.tokenization.vocabulary import Segmenter, Vocabulary
 

@@ -11,7 +11,8 @@ from formers.core.jsonfile import read_json_object
 from formers.core.notices import refuse_unknown
 from formers.hub import HUB_KEYWORDS, Source, split_hub_keywords
 from formers.tokenization import checks, components
-from formers.tokenization.recipes import CLASSES, MODEL_TYPES, RECIPES, Recipe
+from formers.tokenization.recipe import Recipe
+from formers.tokenization.recipes import CLASSES, MODEL_TYPES, RECIPES
 from formers.tokenization.special import ADDITIONAL, NAMED, added_token, revive
 
 if TYPE_CHECKING:

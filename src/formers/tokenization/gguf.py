@@ -11,7 +11,8 @@ from formers.tokenization import builders
 from formers.tokenization.builders import ONE_DIGIT, cut_bytes
 from formers.tokenization.components import surround
 from formers.tokenization.pieces import SPACE
-from formers.tokenization.recipes import MODEL_TYPES, RECIPES, Recipe
+from formers.tokenization.recipe import Recipe
+from formers.tokenization.recipes import MODEL_TYPES, RECIPES
 from formers.tokenization.sentencepiece import Kind, Model, Piece
 
 if TYPE_CHECKING:

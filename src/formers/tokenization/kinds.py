@@ -7,7 +7,7 @@ from formers.tokenization.entities import EntityMethods
 from formers.tokenization.markdown import MarkdownMethods
 from formers.tokenization.moses import MANNERS, MosesMethods, TwoVocabulariesMethods
 from formers.tokenization.pages import PageMethods
-from formers.tokenization.recipes import Recipe
+from formers.tokenization.recipe import Recipe
 from formers.tokenization.segmenting import OneFileMethods, TwoFilesMethods
 from formers.tokenization.sentinels import SentinelMethods
 from formers.tokenization.sounding import SoundingMethods

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from formers.core.notices import did_you_mean
 from formers.tokenization import components
-from formers.tokenization.recipes import Recipe
+from formers.tokenization.recipe import Recipe
 from formers.tokenization.vocabulary import Vocabulary
 
 if TYPE_CHECKING:

@@ -28,7 +28,8 @@ from formers.tokenization.options import (
     refuse_call_keywords,
 )
 from formers.tokenization.padding import Filling, pad_encoded
-from formers.tokenization.recipes import CLASSES, RECIPES, Recipe, limit_of
+from formers.tokenization.recipe import Recipe
+from formers.tokenization.recipes import CLASSES, RECIPES, limit_of
 from formers.tokenization.special import Token, added_token
 from formers.tokenization.tokens import TokenMethods
 from formers.tokenization.vocabulary import Vocabulary

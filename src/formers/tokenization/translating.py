@@ -10,7 +10,7 @@ from formers.core.notices import did_you_mean
 from formers.tokenization import components
 from formers.tokenization.encoding import BatchEncoding
 from formers.tokenization.languages import Languages
-from formers.tokenization.recipes import Recipe
+from formers.tokenization.recipe import Recipe
 from formers.tokenization.special import SpecialTokens
 from formers.tokenization.vocabulary import Vocabulary
 
