@@ -147,6 +147,11 @@ def labels(c: ModernBertConfig) -> Labels:
     return Labels("classifier", c.classifier_dropout, "drop", before(c))
 
 
+def spans(c: ModernBertConfig) -> Spans:
+    """Where an answer begins and ends."""
+    return Spans("classifier", c.classifier_dropout, "drop", before=before(c))
+
+
 def sequences(c: ModernBertConfig) -> Sequences:
     """A label by the first token's state, or the mean of all."""
     found = Sequences("classifier", dropout=c.classifier_dropout, dropout_path="drop", before=before(c))
@@ -164,7 +169,7 @@ MODERNBERT = register(
             "ForMaskedLM": Head("masked_lm", words),
             "ForSequenceClassification": Head("sequence_classification", sequences),
             "ForTokenClassification": Head("token_classification", labels),
-            "ForQuestionAnswering": Head("question_answering", lambda c: Spans(**vars(labels(c)))),
+            "ForQuestionAnswering": Head("question_answering", spans),
             "ForMultipleChoice": Head("multiple_choice", sequences),
         },
     )
