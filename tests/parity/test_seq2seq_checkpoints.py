@@ -162,7 +162,7 @@ def test_configs_say_what_the_references_say(model_type: str, shape: str, tmp_pa
     for name in theirs.to_dict():
         if name not in ("dtype", "torch_dtype", "transformers_version", *ours.sub_configs):
             both = [getattr(one, name) for one in (again, theirs)]
-            read, made = (list(one) if isinstance(one, tuple) else one for one in both)  # JSON has lists alone
+            read, made = (list(one) if isinstance(one, tuple) else one for one in both)  # as JSON does
             assert read == made, name
 
 
