@@ -34,11 +34,7 @@ class Spec:
 
 
 class BinnedDepth(DenseTask):
-    """A depth in metres for every pixel.
-
-    Attributes:
-        votes: all pictures of a batch are taken for the kind that they are together.
-    """
+    """A depth in metres for every pixel; all pictures of a batch are of one kind, where there are several."""
 
     _targets = ()
     _says = "Estimate depths. There is no loss: how ZoeDepth learns is not in its model."
@@ -47,7 +43,6 @@ class BinnedDepth(DenseTask):
         fill(self, nets.Node(dict([spec.neck])))
         place(self, "relative", spec.relative[0], Relative(*spec.relative[1]))
         place(self, "metric", spec.metric[0], Metric(spec.metric[1]))
-        self.votes = spec.metric[1].router is not None
 
     def _finish(
         self, states: States, given: dict[str, Any], targets: dict[str, Any], items: Any

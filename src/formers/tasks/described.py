@@ -85,13 +85,7 @@ class _Writing(GenerationMixin, TaskModel):
 
 
 class Captions(_Writing):
-    """Texts about pictures, which may go on with one.
-
-    Attributes:
-        whole_prompts: such a text is given with the special tokens around it.
-    """
-
-    whole_prompts: ClassVar[bool] = True
+    """Texts about pictures, which may go on with one."""
 
     _says = "Predict texts about pictures. `labels`: [B, T], int64, -100 where there is none."
 

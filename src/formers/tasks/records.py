@@ -20,6 +20,7 @@ class Task:
         tag: what the Hub calls it, or None.
         labelled: its labels are shown on the model card.
         shifts: label i + 1 is what place i predicts.
+        framed: a text that it goes on with has the special tokens around it.
     """
 
     key: str
@@ -29,6 +30,7 @@ class Task:
     tag: str | None = None
     labelled: bool = False
     shifts: bool = False
+    framed: bool = False
 
 
 TASKS: dict[str, Task] = {
@@ -175,6 +177,7 @@ TASKS: dict[str, Task] = {
             "",
             "Write about pictures.",
             "image-to-text",
+            framed=True,
         ),
         Task(
             "described_matches",

@@ -12,6 +12,7 @@ from formers.core.notices import refuse_unknown
 from formers.generation.decoder import taken_by
 from formers.pipelines.frame import whole_number
 from formers.pipelines.image.base import ImagePipeline
+from formers.tasks.table import task_of
 
 
 class ImageToTextPipeline(ImagePipeline):
@@ -96,7 +97,8 @@ class ImageToTextPipeline(ImagePipeline):
 
     def _prompt(self, prompt: str) -> torch.Tensor:
         """A prompt's tokens, [1, T], without an end unless the model takes that off itself."""
-        if getattr(self.model, "whole_prompts", False):
+        task = task_of(self.model)
+        if task is not None and task.framed:
             whole: torch.Tensor = self.tokenizer(prompt, return_tensors="pt")["input_ids"]
             return whole
         first = self.tokenizer.cls_token_id

@@ -36,7 +36,8 @@ class DepthEstimationPipeline(ImagePipeline):
 
     def _run(self, prepared: Sequence[Any], call: Call) -> list[Any]:
         """Pictures by themselves, where those of a batch have a say in each other's answers."""
-        if not getattr(self.model, "votes", False):
+        kinds = getattr(self.model.config, "bin_configurations", None) or ()
+        if len(kinds) < 2:
             return super()._run(prepared, call)
         return [super(DepthEstimationPipeline, self)._run([one], call)[0] for one in prepared]
 
