@@ -138,7 +138,8 @@ class PageMethods:
     def _filling(self) -> Filling:
         """Boxes and labels are padded too."""
         usual: Filling = super()._filling()  # type: ignore[misc]  # likewise
-        return usual._replace(more={"bbox": list(self.pad_token_box), "labels": self.pad_token_label})
+        more = {"bbox": list(self.pad_token_box), "labels": self.pad_token_label}
+        return Filling(usual.token, usual.pad_id, usual.type_id, usual.main, more)
 
 
 def _split(question: Any) -> list[str]:

@@ -206,6 +206,7 @@ RECIPES: dict[str, Recipe] = {
         options={**_ROBERTA.options, "add_prefix_space": True, **_PAGES, "sep_token_box": (0, 0, 0, 0)},
         model_types=("layoutlmv3",),
         aliases=(),
+        sign="",
     ),
     "LayoutXLM": Recipe(
         kind="xlm_roberta",
