@@ -10,7 +10,7 @@ from formers.nn import spec
 
 
 class Data2VecAudioConfig(hubert.SoundConfig, wav2vec2.VoicesConfig, wav2vec2.AdapterConfig):
-    """Configuration of data2vec's audio model. Layers of adapters (`add_adapter`) are refused."""
+    """Configuration of data2vec's audio model."""
 
     model_type = "data2vec-audio"
     conv_pos_kernel_size: int = 19

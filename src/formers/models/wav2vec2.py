@@ -38,7 +38,7 @@ class VoicesConfig(PretrainedConfig):
 
 
 class AdapterConfig(PretrainedConfig):
-    """Layers behind the encoder, which are refused (`add_adapter`)."""
+    """Layers behind the encoder (`add_adapter`), which make its rows fewer."""
 
     add_adapter: bool = False
     adapter_kernel_size: int = 3
@@ -69,7 +69,7 @@ def weights(c: Any) -> dict[str, Any]:
     return {"mixed": path, "count": c.num_hidden_layers + 1}
 
 
-MOMENTS = Head("audio_frame_classification", lambda c: Moments("classifier", **weights(c)))
+MOMENTS = Head("audio_frame_classification", lambda c: Moments("classifier", **weights(hubert.whole(c))))
 VOICES = Head(
     "audio_xvector",
     lambda c: Voices(
@@ -77,7 +77,7 @@ VOICES = Head(
         tuple(c.tdnn_kernel),
         tuple(c.tdnn_dilation),
         c.xvector_output_dim,
-        **weights(c),
+        **weights(hubert.whole(c) if c.use_weighted_layer_sum else c),
     ),
 )
 HEADS = {

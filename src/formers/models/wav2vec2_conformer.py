@@ -16,7 +16,7 @@ from formers.nn.positions import Rotary
 class Wav2Vec2ConformerConfig(
     hubert.SoundConfig, wav2vec2.CodesConfig, wav2vec2.VoicesConfig, wav2vec2.AdapterConfig
 ):
-    """Configuration. Layers of adapters (`add_adapter`) are refused."""
+    """Configuration."""
 
     model_type = "wav2vec2-conformer"
     vocab_size: int | None = None  # type: ignore[assignment]  # it is told with a tokenizer

@@ -13,7 +13,7 @@ from formers.nn.positions import Buckets
 
 
 class WavLMConfig(hubert.WaveConfig, wav2vec2.CodesConfig, wav2vec2.VoicesConfig, wav2vec2.AdapterConfig):
-    """Configuration of WavLM. Layers of adapters (`add_adapter`) are refused."""
+    """Configuration of WavLM."""
 
     model_type = "wavlm"
     num_buckets: int = 320

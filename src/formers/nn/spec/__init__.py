@@ -17,6 +17,7 @@ from formers.nn.spec.attention import (
     Weighed,
     Windowed,
 )
+from formers.nn.spec.behind import Behind
 from formers.nn.spec.chosen import ChosenHeads
 from formers.nn.spec.conditional import Conditional
 from formers.nn.spec.conformer import Distant, GatedConvolution
@@ -109,6 +110,7 @@ __all__ = [
     "Attention",
     "Aware",
     "Bands",
+    "Behind",
     "BlockSparse",
     "Blocked",
     "Bottleneck",
