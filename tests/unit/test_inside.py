@@ -107,6 +107,10 @@ _OTHERS["whisper"] = {**_OTHERS["bart"], "num_mel_bins": 8, "max_source_position
 _OTHERS["speech_to_text"] = {
     **{**_OTHERS["bart"], "pad_token_id": 1, "input_feat_per_channel": 8, "conv_channels": 12},
 }
+_OTHERS["moonshine"] = {
+    **{"vocab_size": 50, "hidden_size": 40, "intermediate_size": 64, "encoder_num_attention_heads": 4},
+    **{"encoder_num_hidden_layers": 2, "decoder_num_hidden_layers": 2, "decoder_num_attention_heads": 4},
+}
 _WAVES = {
     **{"vocab_size": 50, "hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4},
     **{"intermediate_size": 64, "conv_dim": [16, 16], "conv_kernel": [10, 3], "conv_stride": [5, 2]},
