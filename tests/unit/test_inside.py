@@ -754,8 +754,8 @@ def _given(made: Any) -> dict[str, Tensor]:
     if "query_embeds" in names:
         return {"query_embeds": torch.randn(2, 3, 32), "encoder_hidden_states": torch.randn(2, 4, 1408)}
     if "input_values" in names:
-        size = (15, 11) if hasattr(config, "num_mel_bins") else (400,)
-        return {"input_values": torch.randn(2, *size)}
+        size = (15, 11) if hasattr(config, "num_mel_bins") else (1200,)
+        return {"input_values": torch.randn(2, *size)} | targets
     if hasattr(config, "feature_projection_input_dim"):
         return {"input_features": torch.randn(2, 12, 6)}
     if hasattr(config, "conv_kernel_sizes"):
