@@ -151,10 +151,10 @@ def main() -> None:
     parser.add_argument("--output", type=Path, required=True, help="folder of the model")
     parser.add_argument("--sentences", type=int, default=2000, help="to learn from")
     parser.add_argument("--unseen", type=int, default=200, help="to judge by")
-    parser.add_argument("--epochs", type=float, default=12.0)
+    parser.add_argument("--epochs", type=float, default=14.0)
     parser.add_argument("--width", type=int, default=144)
     parser.add_argument("--layers", type=int, default=4)
-    parser.add_argument("--learning-rate", type=float, default=1e-3)
+    parser.add_argument("--learning-rate", type=float, default=2e-3)
     options = parser.parse_args()
     program, began = shutil.which("espeak-ng"), time.monotonic()
     if program is None:

@@ -165,6 +165,12 @@ def test_what_is_not_there_or_cannot_be_read_is_said(tmp_path: Path) -> None:
     values = SHAPE[PLAIN]
     with pytest.raises(ValueError, match="read the encoder's own rows"):
         formers.Wav2Vec2ForSequenceClassification(formers.Wav2Vec2Config(**values, add_adapter=True))
+    with pytest.raises(ValueError, match="Hubert models have no layers behind"):
+        formers.HubertModel(
+            formers.HubertConfig(**SHAPES["hubert"][next(iter(SHAPES["hubert"]))], add_adapter=True)
+        )
+    with pytest.raises(ValueError, match="conv_pos_batch_norm=True is not available"):
+        formers.HubertConfig(conv_pos_batch_norm=True)
     learns = formers.Wav2Vec2ForPreTraining(formers.Wav2Vec2Config(**values, add_adapter=True))
     hidden = torch.ones(1, 19, dtype=torch.bool)
     with pytest.raises(ValueError, match="there is no loss"):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from formers.assemblies.family import Family
 from formers.assemblies.heard import Heard
 from formers.models import hubert, wav2vec2
@@ -27,7 +29,8 @@ def stack(c: Data2VecAudioConfig) -> spec.Stack:
         spec.Norm("layer", c.layer_norm_eps),
         c.hidden_dropout,
     )
-    return hubert.stack(c, "Data2VecAudio", tells=True, near=near)
+    made = hubert.stack(c, "Data2VecAudio", tells=True, near=near)
+    return replace(made, behind=wav2vec2.behind(c, "Data2VecAudio"))
 
 
 DATA2VEC_AUDIO = register(

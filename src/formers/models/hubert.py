@@ -75,6 +75,7 @@ class HubertConfig(WaveConfig):
     """Configuration of HuBERT. A batch norm before the positions (`conv_pos_batch_norm`) is refused."""
 
     model_type = "hubert"
+    _available = {"conv_pos_batch_norm": (False,)}
     feat_proj_layer_norm: bool = True
     conv_pos_batch_norm: bool = False
 
@@ -83,8 +84,7 @@ NAMES = spec.Names(
     layers="encoder.layers",
     layer={
         **{"q": "attention.q_proj", "k": "attention.k_proj", "v": "attention.v_proj"},
-        "o": "attention.out_proj",
-        "attention_dropout": "dropout",
+        **{"o": "attention.out_proj", "attention_dropout": "dropout"},
         "attention_norm": "layer_norm",
         "up": "feed_forward.intermediate_dense",
         "act": "feed_forward.intermediate_act_fn",
@@ -139,39 +139,16 @@ def layer(c: Any, mixer: spec.Attention, stable: bool) -> spec.Layer:
     )
 
 
-def behind(c: Any, name: str) -> spec.Behind | None:
-    """Layers behind the encoder, where the config has them."""
-    if not getattr(c, "add_adapter", False):
-        return None
-    shape = c.num_adapter_layers, c.adapter_kernel_size, c.adapter_stride, 1
-    widths, norm = (c.hidden_size, c.output_hidden_size), spec.Norm("layer", 1e-5)
-    return spec.Behind(*widths, *shape, "adapter", name, {"conv": "conv"}, norm)
-
-
-def whole(c: Any) -> Any:
-    """A config without layers behind the encoder, as heads that label what it hears need.
-
-    Raises:
-        ValueError: where there are such layers.
-    """
-    if getattr(c, "add_adapter", False):
-        raise ValueError(
-            "add_adapter=True: heads for labels, and sums over the states of all layers "
-            "(use_weighted_layer_sum), read the encoder's own rows; leave it out"
-        )
-    return c
-
-
 def stack(
     c: Any, name: str = "Hubert", tells: bool = False, near: spec.NearPositions | None = None
 ) -> spec.Stack:
     """The encoder of a family of that name; if it says what is `near`, its norms are in one place.
 
     Raises:
-        ValueError: for a batch norm, and unknown norms.
+        ValueError: for layers behind the encoder that the family does not have, and unknown norms.
     """
-    if getattr(c, "conv_pos_batch_norm", False):
-        raise ValueError("conv_pos_batch_norm asks for a layer that is missing")
+    if getattr(c, "add_adapter", False) and not hasattr(c, "num_adapter_layers"):
+        raise ValueError(f"add_adapter=True: {name} models have no layers behind the encoder; leave it out")
     if near is None and c.feat_extract_norm not in ("group", "layer"):
         raise ValueError(f"feat_extract_norm is group or layer, not {c.feat_extract_norm!r}")
     norm, stable = spec.Norm("layer", c.layer_norm_eps), near is None and c.do_stable_layer_norm
@@ -188,14 +165,13 @@ def stack(
         final_norm=norm if stable else None,
         near=near,
         layer_drop=c.layerdrop,
-        behind=behind(c, f"{name}AdapterLayer"),
         reports="plain",
         initial_std=c.initializer_range,
     )
 
 
 LETTERS = Head("ctc", lambda c: Moments("lm_head", c.final_dropout))
-LABELS = Head("audio_classification", lambda c: labels(whole(c)))
+LABELS = Head("audio_classification", labels)
 RENAMES = (
     Rename("{path}.weight_g", "{path}.parametrizations.weight.original0"),
     Rename("{path}.weight_v", "{path}.parametrizations.weight.original1"),

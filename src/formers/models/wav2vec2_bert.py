@@ -103,18 +103,15 @@ def behind(c: Wav2Vec2BertConfig) -> spec.Behind | None:
     between = c.use_intermediate_ffn_before_adapter
     if not (c.add_adapter or between):
         return None
-    wide, rate = c.output_hidden_size or c.hidden_size, c.hidden_dropout
-    norm = spec.Norm("layer", c.layer_norm_eps)
+    wide, count = c.output_hidden_size or c.hidden_size, c.num_adapter_layers
+    wide, count = (wide, count) if c.add_adapter else (c.hidden_size, 0)
+    rate, norm = c.hidden_dropout, spec.Norm("layer", c.layer_norm_eps)
     heads = spec.Heads.split(wide, c.num_attention_heads)
     widened = spec.FeedForward(c.intermediate_size, c.adapter_act, dropout=c.activation_dropout)
     mixer = spec.Attention(heads, dropout=c.attention_dropout)
     return spec.Behind(
-        c.hidden_size,
-        wide if c.add_adapter else c.hidden_size,
-        c.num_adapter_layers if c.add_adapter else 0,
-        c.adapter_kernel_size,
-        c.adapter_stride,
-        c.adapter_stride // 2,
+        *(c.hidden_size, wide, count),
+        *(c.adapter_kernel_size, c.adapter_stride, c.adapter_stride // 2),
         "adapter" if c.add_adapter else "",
         "Wav2Vec2BertAdapterLayer",
         BEHIND,

@@ -131,6 +131,7 @@ def stack(c: Wav2Vec2ConformerConfig) -> spec.Stack:
         names=names if kind == "rotary" else names.with_(stack={"rotary": None}),
         final_norm=spec.Norm("layer", c.layer_norm_eps),
         layer_class="Wav2Vec2ConformerEncoderLayer",
+        behind=wav2vec2.behind(c, "Wav2Vec2Conformer"),
     )
 
 
