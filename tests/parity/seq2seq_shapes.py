@@ -78,6 +78,13 @@ _THINNED = {
     **{"pad_token_id": 1, "bos_token_id": 0, "decoder_start_token_id": 2, "dropout": 0.0},
 }
 
+_SAMPLES = {
+    **{"vocab_size": 101, "hidden_size": 40, "intermediate_size": 48, "max_position_embeddings": 64},
+    **{f"{half}_num_attention_heads": 4 for half in ("encoder", "decoder")},
+    **{"encoder_num_hidden_layers": 2, "decoder_num_hidden_layers": 2, "pad_token_id": 3},
+    **{"rope_parameters": {"rope_type": "default", "rope_theta": 10000.0, "partial_rotary_factor": 0.8}},
+}
+
 _LED = {
     **{name: value for name, value in _BART.items() if name != "max_position_embeddings"},
     "max_encoder_position_embeddings": 40,
@@ -343,6 +350,14 @@ SHAPES: dict[str, dict[str, dict[str, Any]]] = {
             "tie_word_embeddings": False,
         },
     },
+    "moonshine": {
+        "plain": _SAMPLES,
+        "biases, other activations, untied, deeper decoder": {
+            **_SAMPLES,
+            **{"attention_bias": True, "encoder_hidden_act": "relu", "decoder_hidden_act": "gelu"},
+            **{"tie_word_embeddings": False, "decoder_num_hidden_layers": 3},
+        },
+    },
     "speech_to_text": {
         "two convolutions": _THINNED,
         "three, without a scale, untied": {
@@ -377,6 +392,7 @@ _ENDINGS = {
     "NllbMoe": _LANGUAGE[:2],
     "LED": (*_READERS[:2], "ForQuestionAnswering"),
     "MBart": (*_READERS, "ForCausalLM"),
+    "Moonshine": _LANGUAGE[:2],
     "Speech2Text": _LANGUAGE[:2],
     "Marian": ("Model", "MTModel", "ForCausalLM"),
     "Mvp": (*_READERS, "ForCausalLM"),
@@ -496,6 +512,8 @@ def batch(model: Any, sided: str = "right") -> dict[str, Any]:
     config = model.config
     if hasattr(config, "conv_kernel_sizes"):
         return {"input_features": torch.randn(4, 37, config.input_feat_per_channel, generator=generator)}
+    if model.main_input_name == "input_values":
+        return {"input_values": torch.randn(4, 6000, generator=generator)}
     if model.main_input_name == "input_features":
         shape = (4, config.num_mel_bins, 2 * config.max_source_positions)
         return {"input_features": torch.randn(shape, generator=generator)}

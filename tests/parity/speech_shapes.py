@@ -135,8 +135,11 @@ MORE: dict[str, dict[str, dict[str, Any]]] = {
         "adapters of languages": {**WAVES, **_PRE_TRAINED, **_VOICES, **STABLE, "adapter_attn_dim": 6}
     },
     "wav2vec2-bert": {
-        f"positions {kind}": {**_BANDS, "position_embeddings_type": kind, "use_weighted_layer_sum": True}
-        for kind in ("relative", "rotary", None)
+        **{
+            f"positions {kind}": {**_BANDS, "position_embeddings_type": kind, "use_weighted_layer_sum": True}
+            for kind in ("relative", "rotary", None)
+        },
+        "a feed-forward behind the encoder": {**_BANDS, "use_intermediate_ffn_before_adapter": True},
     },
     "wav2vec2-conformer": {
         f"positions {kind}": {

@@ -12,7 +12,7 @@ import transformers
 from safetensors.torch import load_file, save_file
 
 import formers
-from tests.parity.speech_shapes import SHAPES
+from tests.parity.speech_shapes import SHAPES, bands
 from tests.parity.test_families import _close
 
 SHAPE = SHAPES["wav2vec2"]
@@ -78,6 +78,53 @@ def test_conformers_read_what_stands_behind_a_sound_as_the_reference_does(
         formers.Wav2Vec2ConformerForCTC(formers.Wav2Vec2ConformerConfig(**{**shape, "vocab_size": None}))
 
 
+BEHIND = {"add_adapter": True, "num_adapter_layers": 2, "output_hidden_size": 24}
+BETWEEN = {**BEHIND, "use_intermediate_ffn_before_adapter": True}
+
+
+@pytest.mark.parametrize("hooked", [False, True], ids=["alone", "with hooks"])
+@pytest.mark.parametrize(
+    ("name", "model_type", "values"),
+    [
+        ("Wav2Vec2", "wav2vec2", BEHIND),
+        ("Wav2Vec2Conformer", "wav2vec2-conformer", BEHIND),
+        ("Wav2Vec2Bert", "wav2vec2-bert", BETWEEN),
+    ],
+)
+def test_layers_behind_an_encoder_make_its_rows_fewer(
+    name: str, model_type: str, values: dict[str, Any], hooked: bool, tmp_path: Path
+) -> None:
+    torch.manual_seed(0)
+    shape = next(iter(SHAPES[model_type].values()))
+    config = getattr(transformers, f"{name}Config")(**{**shape, **values})
+    theirs = getattr(transformers, f"{name}ForCTC")(config).eval()
+    theirs.save_pretrained(tmp_path)
+    ours = formers.AutoModelForCTC.from_pretrained(tmp_path)
+    given = bands(config) if model_type.endswith("bert") else _sounds()
+    mask = given["attention_mask"]
+    counts = ours._get_feat_extract_output_lengths(mask.sum(1))
+    assert counts.tolist() == theirs._get_feat_extract_output_lengths(mask.sum(1)).tolist()
+    without = ours._get_feat_extract_output_lengths(mask.sum(1), add_adapter=False)
+    assert without.tolist() == theirs._get_feat_extract_output_lengths(mask.sum(1), False).tolist()
+    given["labels"] = torch.tensor([[3], [4], [5], [6]])[: len(mask)]
+    if hooked:
+        for module in ours.modules():
+            module.register_forward_hook(lambda *_: None)
+    expected, found = theirs(**copy.deepcopy(given)), ours(**given, output_hidden_states=True)
+    real = torch.arange(found.logits.shape[1]) < counts[:, None]
+    assert found.hidden_states[-1].shape == (len(mask), 19, 32)
+    _close(expected.logits, found.logits, real)
+    _close(expected.loss, found.loss)
+    expected.loss.backward()
+    found.loss.backward()
+    grads = {path: value.grad for path, value in theirs.named_parameters()}
+    for path, value in ours.named_parameters():
+        if value.grad is not None:
+            _close(grads[path], value.grad)
+    base = ours.base_model.adapter
+    assert base(torch.randn(2, 19, 32)).shape == (2, 5, 24)
+
+
 def test_the_loss_of_several_lengths_is_the_references(tmp_path: Path) -> None:
     theirs, ours = _pair(tmp_path, "ForCTC", STABLE, ctc_loss_reduction="mean")
     given = {**_sounds(), "labels": torch.tensor([[3, 4, 5, 5], [3, 7, -100, -100], [1, -100, -100, -100]])}
@@ -116,8 +163,22 @@ def test_files_that_hold_a_kernel_by_older_names_are_read(tmp_path: Path) -> Non
 
 def test_what_is_not_there_or_cannot_be_read_is_said(tmp_path: Path) -> None:
     values = SHAPE[PLAIN]
-    with pytest.raises(ValueError, match="ask for missing layers"):
-        formers.Wav2Vec2Model(formers.Wav2Vec2Config(**values, add_adapter=True))
+    with pytest.raises(ValueError, match="read the encoder's own rows"):
+        formers.Wav2Vec2ForSequenceClassification(formers.Wav2Vec2Config(**values, add_adapter=True))
+    with pytest.raises(ValueError, match="Hubert models have no layers behind"):
+        formers.HubertModel(
+            formers.HubertConfig(**SHAPES["hubert"][next(iter(SHAPES["hubert"]))], add_adapter=True)
+        )
+    with pytest.raises(ValueError, match="conv_pos_batch_norm=True is not available"):
+        formers.HubertConfig(conv_pos_batch_norm=True)
+    learns = formers.Wav2Vec2ForPreTraining(formers.Wav2Vec2Config(**values, add_adapter=True))
+    hidden = torch.ones(1, 19, dtype=torch.bool)
+    with pytest.raises(ValueError, match="there is no loss"):
+        learns(
+            torch.zeros(1, 400),
+            mask_time_indices=hidden,
+            sampled_negative_indices=torch.zeros(1, 19, 3, dtype=torch.long),
+        )
     made = formers.Wav2Vec2ForCTC(formers.Wav2Vec2Config(**values))
     with pytest.raises(ValueError, match="makes a row of 30"):
         made(torch.zeros(1, 29))

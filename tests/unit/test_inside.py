@@ -107,6 +107,10 @@ _OTHERS["whisper"] = {**_OTHERS["bart"], "num_mel_bins": 8, "max_source_position
 _OTHERS["speech_to_text"] = {
     **{**_OTHERS["bart"], "pad_token_id": 1, "input_feat_per_channel": 8, "conv_channels": 12},
 }
+_OTHERS["moonshine"] = {
+    **{"vocab_size": 50, "hidden_size": 40, "intermediate_size": 64, "encoder_num_attention_heads": 4},
+    **{"encoder_num_hidden_layers": 2, "decoder_num_hidden_layers": 2, "decoder_num_attention_heads": 4},
+}
 _WAVES = {
     **{"vocab_size": 50, "hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4},
     **{"intermediate_size": 64, "conv_dim": [16, 16], "conv_kernel": [10, 3], "conv_stride": [5, 2]},
@@ -750,8 +754,8 @@ def _given(made: Any) -> dict[str, Tensor]:
     if "query_embeds" in names:
         return {"query_embeds": torch.randn(2, 3, 32), "encoder_hidden_states": torch.randn(2, 4, 1408)}
     if "input_values" in names:
-        size = (15, 11) if hasattr(config, "num_mel_bins") else (400,)
-        return {"input_values": torch.randn(2, *size)}
+        size = (15, 11) if hasattr(config, "num_mel_bins") else (1200,)
+        return {"input_values": torch.randn(2, *size)} | targets
     if hasattr(config, "feature_projection_input_dim"):
         return {"input_features": torch.randn(2, 12, 6)}
     if hasattr(config, "conv_kernel_sizes"):

@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from torch import Tensor
 
 from formers.assemblies.single import Single
 from formers.core.outputs import BaseModelOutput, HeardOutput, ModelOutput
+from formers.model.base import PreTrainedModel
 from formers.nn import spec
 from formers.nn.tree import leaf, wiring
+from formers.stacks.behind import place_behind, run_behind
 from formers.stacks.stack import Ask, States
 
 
-def rows_of(model: Any, samples: Any) -> Any:
-    """How many rows so many samples make; of a number or a tensor."""
-    stem: Any = _owner(model).spec.stem
-    return stem.rows(samples)
+def rows_of(model: Any, samples: Any, add_adapter: bool | None = None) -> Any:
+    """How many rows samples make, by the encoder alone if not `add_adapter`; of a number or a tensor."""
+    s = _owner(model).spec
+    stem: Any = s.stem
+    rows = stem.rows(samples)
+    return rows if s.behind is None or add_adapter is False else s.behind.rows(rows)
 
 
 def real_rows(model: Any, mask: Tensor | None, sounds: Tensor) -> Tensor:
@@ -47,7 +52,10 @@ def freeze_feature_encoder(self: Any) -> None:
 
 
 class Heard(Single):
-    """One stack over waves; its record holds what the convolutions made beside the last states."""
+    """One stack over waves; its record holds what the convolutions made beside the last states.
+
+    Layers behind it may make its rows fewer (`Stack.behind`).
+    """
 
     def __init__(self, stack: Any, stem: type[spec.Waves] = spec.Waves) -> None:
         super().__init__(stack, stem)
@@ -56,11 +64,21 @@ class Heard(Single):
             freezing = ("freeze_feature_encoder", "freeze_feature_extractor")
             self.offers |= dict.fromkeys(freezing, freeze_feature_encoder)
 
+    def place(
+        self, model: PreTrainedModel, config: Any, pooler: bool | None = None, masked: bool = False
+    ) -> None:
+        """Register the stack, and what stands behind it."""
+        super().place(model, config, pooler, masked)
+        behind = self.spec(config).behind
+        if behind is not None:
+            place_behind(model, behind)
+
     def run(self, model: Any, given: dict[str, Any], ask: Ask) -> States:
-        """Compute, and keep what the states were made of."""
-        states = super().run(model, given, ask)
+        """Compute, and keep what the states were made of. Layers behind the encoder read padding too."""
+        behind = wiring(model).facts["spec"].behind
+        states = super().run(model, given, ask if behind is None else replace(ask, keep_padding=True))
         states.extras["extract_features"] = states.pass_.memo.get("features")
-        return states
+        return states if behind is None else run_behind(model, states, model.gradient_checkpointing)
 
     def mask_of(self, model: Any, given: Mapping[str, Any]) -> Tensor | None:
         """By the samples that are real."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from formers.assemblies.family import Family
 from formers.assemblies.heard import Heard
 from formers.models import hubert, wav2vec2
@@ -10,7 +12,7 @@ from formers.nn import spec
 
 
 class Data2VecAudioConfig(hubert.SoundConfig, wav2vec2.VoicesConfig, wav2vec2.AdapterConfig):
-    """Configuration of data2vec's audio model. Layers of adapters (`add_adapter`) are refused."""
+    """Configuration of data2vec's audio model."""
 
     model_type = "data2vec-audio"
     conv_pos_kernel_size: int = 19
@@ -27,7 +29,8 @@ def stack(c: Data2VecAudioConfig) -> spec.Stack:
         spec.Norm("layer", c.layer_norm_eps),
         c.hidden_dropout,
     )
-    return hubert.stack(c, "Data2VecAudio", tells=True, near=near)
+    made = hubert.stack(c, "Data2VecAudio", tells=True, near=near)
+    return replace(made, behind=wav2vec2.behind(c, "Data2VecAudio"))
 
 
 DATA2VEC_AUDIO = register(

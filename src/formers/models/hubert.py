@@ -75,6 +75,7 @@ class HubertConfig(WaveConfig):
     """Configuration of HuBERT. A batch norm before the positions (`conv_pos_batch_norm`) is refused."""
 
     model_type = "hubert"
+    _available = {"conv_pos_batch_norm": (False,)}
     feat_proj_layer_norm: bool = True
     conv_pos_batch_norm: bool = False
 
@@ -83,8 +84,7 @@ NAMES = spec.Names(
     layers="encoder.layers",
     layer={
         **{"q": "attention.q_proj", "k": "attention.k_proj", "v": "attention.v_proj"},
-        "o": "attention.out_proj",
-        "attention_dropout": "dropout",
+        **{"o": "attention.out_proj", "attention_dropout": "dropout"},
         "attention_norm": "layer_norm",
         "up": "feed_forward.intermediate_dense",
         "act": "feed_forward.intermediate_act_fn",
@@ -145,10 +145,10 @@ def stack(
     """The encoder of a family of that name; if it says what is `near`, its norms are in one place.
 
     Raises:
-        ValueError: for layers behind the encoder, a batch norm, and unknown norms.
+        ValueError: for layers behind the encoder that the family does not have, and unknown norms.
     """
-    if any(getattr(c, field, None) for field in ("add_adapter", "conv_pos_batch_norm")):
-        raise ValueError("add_adapter and conv_pos_batch_norm ask for missing layers")
+    if getattr(c, "add_adapter", False) and not hasattr(c, "num_adapter_layers"):
+        raise ValueError(f"add_adapter=True: {name} models have no layers behind the encoder; leave it out")
     if near is None and c.feat_extract_norm not in ("group", "layer"):
         raise ValueError(f"feat_extract_norm is group or layer, not {c.feat_extract_norm!r}")
     norm, stable = spec.Norm("layer", c.layer_norm_eps), near is None and c.do_stable_layer_norm

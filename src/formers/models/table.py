@@ -131,6 +131,7 @@ FAMILIES: dict[str, tuple[str, str]] = {
     "mobilenet_v2": ("mobilenet_v2", "MobileNetV2"),
     "mobilevit": ("mobilevit", "MobileViT"),
     "modernbert": ("modernbert", "ModernBert"),
+    "moonshine": ("moonshine", "Moonshine"),
     "mpnet": ("mpnet", "MPNet"),
     "mpt": ("mpt", "Mpt"),
     "mra": ("mra", "Mra"),

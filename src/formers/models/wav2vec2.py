@@ -10,6 +10,7 @@ from formers.assemblies.heard import Heard
 from formers.configs import PretrainedConfig
 from formers.models import hubert
 from formers.models.registry import register
+from formers.models.whisper import labels
 from formers.nn import spec
 from formers.tasks.contrasted_rows import Spec as Contrasted
 from formers.tasks.frames import Spec as Moments
@@ -38,7 +39,7 @@ class VoicesConfig(PretrainedConfig):
 
 
 class AdapterConfig(PretrainedConfig):
-    """Layers behind the encoder, which are refused (`add_adapter`)."""
+    """Layers behind the encoder (`add_adapter`), which make its rows fewer."""
 
     add_adapter: bool = False
     adapter_kernel_size: int = 3
@@ -63,13 +64,37 @@ class Wav2Vec2Config(hubert.WaveConfig, CodesConfig, VoicesConfig, AdapterConfig
     adapter_attn_dim: int | None = None
 
 
+def behind(c: AdapterConfig, name: str) -> spec.Behind | None:
+    """Layers behind the encoder of a family of that name, where the config has them."""
+    if not c.add_adapter:
+        return None
+    shape = c.num_adapter_layers, c.adapter_kernel_size, c.adapter_stride, 1
+    widths, norm = (c.hidden_size, c.output_hidden_size or c.hidden_size), spec.Norm("layer", 1e-5)
+    return spec.Behind(*widths, *shape, "adapter", f"{name}AdapterLayer", {"conv": "conv"}, norm)
+
+
+def whole(c: Any) -> Any:
+    """A config without layers behind the encoder, as heads that label what it hears need.
+
+    Raises:
+        ValueError: where there are such layers.
+    """
+    if c.add_adapter:
+        raise ValueError(
+            "add_adapter=True: heads for labels, and sums over the states of all layers "
+            "(use_weighted_layer_sum), read the encoder's own rows; leave it out"
+        )
+    return c
+
+
 def weights(c: Any) -> dict[str, Any]:
     """Where the weights of hidden states lie that heads mix, and how many there are."""
     path = "layer_weights" if c.use_weighted_layer_sum else None
     return {"mixed": path, "count": c.num_hidden_layers + 1}
 
 
-MOMENTS = Head("audio_frame_classification", lambda c: Moments("classifier", **weights(c)))
+LABELS = Head("audio_classification", lambda c: labels(whole(c)))
+MOMENTS = Head("audio_frame_classification", lambda c: Moments("classifier", **weights(whole(c))))
 VOICES = Head(
     "audio_xvector",
     lambda c: Voices(
@@ -77,12 +102,12 @@ VOICES = Head(
         tuple(c.tdnn_kernel),
         tuple(c.tdnn_dilation),
         c.xvector_output_dim,
-        **weights(c),
+        **weights(whole(c) if c.use_weighted_layer_sum else c),
     ),
 )
 HEADS = {
     "ForCTC": hubert.LETTERS,
-    "ForSequenceClassification": hubert.LABELS,
+    "ForSequenceClassification": LABELS,
     "ForAudioFrameClassification": MOMENTS,
     "ForXVector": VOICES,
 }
@@ -110,7 +135,7 @@ ADAPTER = {
 
 def stack(c: Wav2Vec2Config) -> spec.Stack:
     """The encoder, with adapters where the config has them."""
-    made = hubert.stack(c, "Wav2Vec2", tells=True)
+    made = replace(hubert.stack(c, "Wav2Vec2", tells=True), behind=behind(c, "Wav2Vec2"))
     if c.adapter_attn_dim is None or not c.do_stable_layer_norm:
         return made
     narrow = spec.FeedForward(c.adapter_attn_dim, "relu", prefix="adapter_")

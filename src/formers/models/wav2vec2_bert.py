@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from formers.assemblies.family import Family
@@ -14,10 +15,9 @@ from formers.nn import spec
 
 
 class Wav2Vec2BertConfig(PretrainedConfig):
-    """Configuration. Layers behind the encoder (`add_adapter`) are refused."""
+    """Configuration."""
 
     model_type = "wav2vec2-bert"
-    _available = {"add_adapter": (False,), "use_intermediate_ffn_before_adapter": (False,)}
     vocab_size: int | None = None
     hidden_size: int = 1024
     num_hidden_layers: int = 24
@@ -83,6 +83,51 @@ NAMES = wav2vec2_conformer.NAMES.with_(
 )
 
 
+BEHIND = {
+    **{"conv_norm": "self_attn_layer_norm", "conv": "self_attn_conv", "conv_gate": "activation"},
+    **{"beside_norm": "residual_layer_norm", "beside_conv": "residual_conv"},
+    **{role: f"self_attn.linear_{role}" for role in "qkv"},
+    **{"o": "self_attn.linear_out", "weights_dropout": "self_attn.dropout"},
+    **{"attention_dropout": "self_attn_dropout", "feedforward_norm": "ffn_layer_norm"},
+    **wav2vec2_conformer.halves("", "ffn"),
+    "feedforward_dropout": "ffn.output_dropout",
+}
+FIRST = {
+    **wav2vec2_conformer.halves("first_", "intermediate_ffn"),
+    "first_dropout": "intermediate_ffn.output_dropout",
+}
+
+
+def behind(c: Wav2Vec2BertConfig) -> spec.Behind | None:
+    """Layers with attention behind the encoder, and a feed-forward before them, where the config has them."""
+    between = c.use_intermediate_ffn_before_adapter
+    if not (c.add_adapter or between):
+        return None
+    wide, count = c.output_hidden_size or c.hidden_size, c.num_adapter_layers
+    wide, count = (wide, count) if c.add_adapter else (c.hidden_size, 0)
+    rate, norm = c.hidden_dropout, spec.Norm("layer", c.layer_norm_eps)
+    heads = spec.Heads.split(wide, c.num_attention_heads)
+    widened = spec.FeedForward(c.intermediate_size, c.adapter_act, dropout=c.activation_dropout)
+    mixer = spec.Attention(heads, dropout=c.attention_dropout)
+    return spec.Behind(
+        *(c.hidden_size, wide, count),
+        *(c.adapter_kernel_size, c.adapter_stride, c.adapter_stride // 2),
+        "adapter" if c.add_adapter else "",
+        "Wav2Vec2BertAdapterLayer",
+        BEHIND,
+        norm,
+        layer=spec.Layer(
+            (
+                spec.Part(mixer, "attention", dropout=c.conformer_conv_dropout),
+                spec.Part(widened, "feedforward", norm, dropout=rate),
+            )
+        ),
+        first=replace(widened, activation="relu") if between else None,
+        first_dropout=rate,
+        own=FIRST,
+    )
+
+
 def stack(c: Wav2Vec2BertConfig) -> spec.Stack:
     """The encoder, which has no norm behind it."""
     norm = spec.Norm("layer", c.layer_norm_eps)
@@ -110,6 +155,7 @@ def stack(c: Wav2Vec2BertConfig) -> spec.Stack:
         layer_class="Wav2Vec2BertEncoderLayer",
         near=spec.NearPositions(0, 1, dropout=c.hidden_dropout, idle=True),
         layer_drop=c.layerdrop,
+        behind=behind(c),
         reports="plain",
         initial_std=c.initializer_range,
     )

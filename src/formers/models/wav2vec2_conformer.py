@@ -16,7 +16,7 @@ from formers.nn.positions import Rotary
 class Wav2Vec2ConformerConfig(
     hubert.SoundConfig, wav2vec2.CodesConfig, wav2vec2.VoicesConfig, wav2vec2.AdapterConfig
 ):
-    """Configuration. Layers of adapters (`add_adapter`) are refused."""
+    """Configuration."""
 
     model_type = "wav2vec2-conformer"
     vocab_size: int | None = None  # type: ignore[assignment]  # it is told with a tokenizer
@@ -131,6 +131,7 @@ def stack(c: Wav2Vec2ConformerConfig) -> spec.Stack:
         names=names if kind == "rotary" else names.with_(stack={"rotary": None}),
         final_norm=spec.Norm("layer", c.layer_norm_eps),
         layer_class="Wav2Vec2ConformerEncoderLayer",
+        behind=wav2vec2.behind(c, "Wav2Vec2Conformer"),
     )
 
 

@@ -13,7 +13,7 @@ from formers.nn.positions import Buckets
 
 
 class WavLMConfig(hubert.WaveConfig, wav2vec2.CodesConfig, wav2vec2.VoicesConfig, wav2vec2.AdapterConfig):
-    """Configuration of WavLM. Layers of adapters (`add_adapter`) are refused."""
+    """Configuration of WavLM."""
 
     model_type = "wavlm"
     num_buckets: int = 320
@@ -31,7 +31,7 @@ ROLES = {
 
 def stack(c: WavLMConfig) -> spec.Stack:
     """The encoder, whose first layer holds the table of distances."""
-    made = hubert.stack(c, "WavLM", tells=True)
+    made = replace(hubert.stack(c, "WavLM", tells=True), behind=wav2vec2.behind(c, "WavLM"))
     mixer = spec.Weighed(
         **vars(hubert.attention(c)) | {"score_bias": Buckets(c.num_buckets, c.max_bucket_distance)}
     )

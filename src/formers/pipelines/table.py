@@ -191,7 +191,10 @@ TASKS = (
         model_classes=("AutoModelForSpeechSeq2Seq", "AutoModelForCTC"),
         default=("openai/whisper-base", "e37978b"),
         aliases=("asr", "speech-recognition"),
-        heads=("Speech2TextForConditionalGeneration", "WhisperForConditionalGeneration", "ForCTC"),
+        heads=(
+            *("MoonshineForConditionalGeneration", "Speech2TextForConditionalGeneration"),
+            *("WhisperForConditionalGeneration", "ForCTC"),
+        ),
         kind="multimodal",
     ),
     Task(

@@ -128,7 +128,12 @@ PAIRS: dict[str, Pair] = {
     "VisionTextDualEncoder": Pair("ViT", ("vision-text-dual-encoder",)),
     "Wav2Vec2Bert": Pair("", ("wav2vec2-bert",), sounds=True),
     "Wav2Vec2": Pair(
-        "", ("hubert", "unispeech", "unispeech-sat", "wav2vec2", "wav2vec2-conformer", "wavlm"), sounds=True
+        "",
+        (
+            *("hubert", "moonshine", "unispeech", "unispeech-sat"),
+            *("wav2vec2", "wav2vec2-conformer", "wavlm"),
+        ),
+        sounds=True,
     ),
     "Whisper": Pair("", ("whisper",), sounds=True),
 }

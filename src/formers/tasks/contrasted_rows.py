@@ -12,7 +12,7 @@ from torch.nn import functional as F
 from formers.core.outputs import ContrastedOutput, ModelOutput
 from formers.nn.dropout import Dropout
 from formers.nn.fresh import Constant, Normal, Uniform, begins
-from formers.nn.tree import leaf, place
+from formers.nn.tree import leaf, place, wiring
 from formers.stacks.stack import Ask, States
 from formers.tasks.base import TaskModel
 
@@ -96,8 +96,15 @@ class ContrastedRows(TaskModel):
 
     def _prepare(self, given: dict[str, Any], targets: dict[str, Any], ask: Ask) -> None:
         ask.keep_padding = True
-        if targets["sampled_negative_indices"] is not None and given.get("mask_time_indices") is None:
+        if targets["sampled_negative_indices"] is None:
+            return
+        if given.get("mask_time_indices") is None:
             raise ValueError("sampled_negative_indices need mask_time_indices, which say what is hidden")
+        if wiring(self._owner()).facts["spec"].behind is not None:
+            raise ValueError(
+                "layers behind the encoder (add_adapter) make its rows fewer than those that are hidden, so "
+                "there is no loss: leave sampled_negative_indices out, or add_adapter"
+            )
 
     def set_gumbel_temperature(self, temperature: float) -> None:
         """How evenly codes are drawn in training."""

@@ -134,19 +134,20 @@ def _applied(conv: Any, x: Tensor, watched: bool) -> Tensor:
     return F.linear(x, conv.weight[..., 0], conv.bias)
 
 
-def _fresh(conv: nn.Conv1d, fan: int) -> nn.Conv1d:
+def fresh_convolution(conv: nn.Conv1d, fan: int) -> nn.Conv1d:
+    """A convolution along time whose first values go by how many numbers each of its results reads."""
     begins(conv, weight=Normal(sqrt(2 / fan)))
     return conv if conv.bias is None else begins(conv, bias=Uniform(sqrt(1 / fan)))
 
 
 def _pointwise(read: int, made: int, bias: bool) -> nn.Conv1d:
-    return _fresh(nn.Conv1d(read, made, 1, bias=bias), read)
+    return fresh_convolution(nn.Conv1d(read, made, 1, bias=bias), read)
 
 
 def _along(s: spec.GatedConvolution, width: int) -> nn.Conv1d:
     around = 0 if s.looks_back else (s.kernel - 1) // 2
     conv = nn.Conv1d(width, width, s.kernel, padding=around, groups=width, bias=s.bias)
-    return _fresh(conv, s.kernel)
+    return fresh_convolution(conv, s.kernel)
 
 
 def distant_steps(s: spec.Distant, width: int) -> list[Step]:

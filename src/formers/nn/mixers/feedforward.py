@@ -85,7 +85,10 @@ class Expand(Step):
 
 def halves(s: spec.FeedForward, both: Tensor) -> tuple[Tensor, ...]:
     """[.., 2 F] -> gate and up, [.., F] each."""
-    return (both[..., ::2], both[..., 1::2]) if s.alternating else both.chunk(2, dim=-1)
+    if s.alternating:
+        return both[..., ::2], both[..., 1::2]
+    first, second = both.chunk(2, dim=-1)
+    return (second, first) if s.up_first else (first, second)
 
 
 def clamped(gate: Tensor, up: Tensor, limit: float, sharpness: float) -> Tensor:

@@ -17,6 +17,7 @@ from formers.nn.spec.attention import (
     Weighed,
     Windowed,
 )
+from formers.nn.spec.behind import Behind
 from formers.nn.spec.chosen import ChosenHeads
 from formers.nn.spec.conditional import Conditional
 from formers.nn.spec.conformer import Distant, GatedConvolution
@@ -79,6 +80,7 @@ from formers.nn.spec.stems import (
     Pictured,
     Preceded,
     Queries,
+    Samples,
     ShownTokens,
     SomePatches,
     Spans,
@@ -109,6 +111,7 @@ __all__ = [
     "Attention",
     "Aware",
     "Bands",
+    "Behind",
     "BlockSparse",
     "Blocked",
     "Bottleneck",
@@ -178,6 +181,7 @@ __all__ = [
     "Reduced",
     "Relative",
     "Resolved",
+    "Samples",
     "Scan",
     "Sharing",
     "ShortConvolution",

@@ -59,10 +59,11 @@ class FeedForward(_Tokenwise):
     """Position-wise feed-forward: up, activation (times gate when `gated`), down.
 
     `dropout` falls on the inner values. `fused`: gate and up are one leaf under the role `gate_up`, one after
-    the other or (`alternating`) feature by feature. `clamp`, c and a: gate and up are cut at c, up at -c too,
-    and (up + 1) * gate * sigmoid(a * gate) comes out, whatever the activation. `down` is
-    the kind of the last leaf where it is not that of the others. Where a layer has several, roles begin with
-    their `prefix`. Factors: `scale_gate` on what the activation of a gate reads, `scale` on the result.
+    the other (if `up_first`, up stands first) or (`alternating`) feature by feature. `clamp`, c and a: gate
+    and up are cut at c, up at -c too, and (up + 1) * gate * sigmoid(a * gate) comes out, whatever the
+    activation. `down` is the kind of the last leaf where it is not that of the others. Where a layer has
+    several, roles begin with their `prefix`. Factors: `scale_gate` on what the activation of a gate reads,
+    `scale` on the result.
     """
 
     inner: int = 0
@@ -70,6 +71,7 @@ class FeedForward(_Tokenwise):
     gated: bool = False
     fused: bool = False
     alternating: bool = False
+    up_first: bool = False
     clamp: tuple[float, float] | None = None
     bias: bool = True
     dropout: float = 0.0

@@ -10,6 +10,7 @@ from typing import Literal
 from formers.nn.grids import Axial
 from formers.nn.positions import Rotary
 from formers.nn.spec.attention import Attention, Disentangled
+from formers.nn.spec.behind import Behind
 from formers.nn.spec.layers import Layer
 from formers.nn.spec.mixers import FeedForward, Mixer
 from formers.nn.spec.scans import TimeMixing
@@ -149,6 +150,7 @@ class Stack:
         between: positions of a stem of patches are learned for every layer but the first, and added to what
             it reads (role `between` of `names.stack`, in the node that holds the layers).
         stepwise: `final_norm` follows every layer too, and callers get what it gives after each.
+        behind: layers behind all, which make rows fewer; `assemblies.heard` runs them.
         reports: which hidden states callers see: the last one `normed`, or `plain` as the layers left it, or
             the layers' `outputs` alone, normed.
         initial_std: deviation of fresh weights, `init` that of names with other endings.
@@ -174,6 +176,7 @@ class Stack:
     decoder: bool = False
     between: bool = False
     stepwise: bool = False
+    behind: Behind | None = None
     reports: Literal["normed", "plain", "outputs"] = "normed"
     initial_std: float = 0.02
     init: Mapping[str, float] = field(default_factory=dict)
@@ -196,7 +199,7 @@ class Stack:
     @property
     def last_width(self) -> int:
         """Width of the last states."""
-        return self.projected or self.width
+        return self.behind.width if self.behind is not None else self.projected or self.width
 
     @cached_property
     def by_distance(self) -> bool:

@@ -504,6 +504,32 @@ class Thinned:
 
 
 @dataclass(frozen=True)
+class Samples:
+    """A stem for sounds of any length: samples, read by three convolutions and a norm over the whole sound.
+
+    Jeffries et al. 2024, arXiv:2410.15608, section 3.1. The first convolution is as wide as the rows, the
+    second twice that. Roles: `conv_0`, `conv_1`, `conv_2`, `conv_norm` behind the first.
+
+    Attributes:
+        width: E.
+        kernels: reach of each convolution; `strides` its steps.
+        eps: of the norm.
+    """
+
+    width: int
+    kernels: tuple[int, ...] = (127, 7, 3)
+    strides: tuple[int, ...] = (64, 3, 2)
+    eps: float = 1e-5
+    reads = "input_values"
+
+    def rows(self, samples: Any) -> Any:
+        """How many rows so many samples make; of a number or a tensor."""
+        for kernel, stride in zip(self.kernels, self.strides, strict=True):
+            samples = (samples - kernel) // stride + 1
+        return samples
+
+
+@dataclass(frozen=True)
 class Queries:
     """A stem of learned vectors: no input is read for them, they ask what cross attention reads.
 
@@ -638,6 +664,7 @@ Stem = (
     | GridPatches
     | Overlapping
     | Frames
+    | Samples
     | Thinned
     | Queries
     | Vectors
