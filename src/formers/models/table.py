@@ -81,6 +81,7 @@ FAMILIES: dict[str, tuple[str, str]] = {
     "fsmt": ("fsmt", "FSMT"),
     "gemma": ("gemma", "Gemma"),
     "gemma2": ("gemma2", "Gemma2"),
+    "gemma3": ("gemma3", "Gemma3"),
     "gemma3_text": ("gemma3", "Gemma3"),
     "git": ("git", "Git"),
     "git_vision_model": ("git", "GitVision"),
