@@ -1087,7 +1087,7 @@ def inputs_of(model: Any, **options: Any) -> dict[str, Any]:
         )  # two texts each, one of which says nothing
     if getattr(getattr(model, "_head", None), "marks", "") in ("question", "choice"):
         ids[..., 2:5] = config.sep_token_id  # of which the first ends the question
-    if hasattr(config, "mm_tokens_per_image"):
+    if hasattr(config, "mm_tokens_per_image") or config.model_type == "paligemma":
         seen |= vision_shown_shapes.shown(config, ids, mask)
     elif hasattr(config, "image_token_index"):
         each = 10 if config.vision_feature_select_strategy == "full" else 9
@@ -1159,7 +1159,7 @@ def _segmented(config: Any) -> bool:
 def _length(config: Any) -> int:
     """Tokens of a row: more where an image stands in it, a multiple where the reference would add padding."""
     if hasattr(config, "image_token_index"):
-        return 19
+        return 19 + 8 * (config.model_type == "paligemma")
     if hasattr(config, "block_per_row"):
         return int(config.max_position_embeddings)
     return 12 if _segmented(config) or hasattr(config, "attention_window") else 11

@@ -30,18 +30,18 @@ CHAT = [
 NONE: dict[str, Any] = {"do_sample": False, "eos_token_id": None, "pad_token_id": 0}
 
 
-def tokenizer() -> Any:
+def tokenizer(marks: dict[str, str] = MARKS) -> Any:
     """Pieces of bytes, with marks around pictures."""
     made = Tokenizer(models.BPE())
     made.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     made.decoder = decoders.ByteLevel()
-    special = ["<pad>", "<eos>", "<bos>", *MARKS.values(), "<s>"]
+    special = ["<pad>", "<eos>", "<bos>", *marks.values(), "<s>"]
     alphabet = pre_tokenizers.ByteLevel.alphabet()
     trainer = trainers.BpeTrainer(vocab_size=290, initial_alphabet=alphabet, special_tokens=special)
     made.train_from_iterator(["what is in the picture? a cat and a dog are"], trainer)
     return transformers.PreTrainedTokenizerFast(
         tokenizer_object=made, bos_token="<bos>", eos_token="<eos>", pad_token="<pad>", padding_side="left",
-        extra_special_tokens=MARKS,
+        extra_special_tokens=marks,
     )  # fmt: skip
 
 
@@ -96,6 +96,75 @@ def test_gemmas_processor_gives_what_the_reference_gives(folder: Path, options: 
     }
 
 
+@pytest.fixture(scope="module")
+def prompted(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A PaliGemma of the reference with its processor."""
+    home = tmp_path_factory.mktemp("paligemma")
+    images = transformers.SiglipImageProcessorPil(size={"height": 16, "width": 16}, image_seq_length=16)
+    transformers.PaliGemmaProcessor(images, tokenizer({})).save_pretrained(home)
+    small = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 24}
+    text = {**small, "vocab_size": 1500, "num_key_value_heads": 1, "head_dim": 16, "initializer_range": 0.4}
+    torch.manual_seed(0)
+    config = transformers.PaliGemmaConfig(
+        text_config={**text, "model_type": "gemma"},
+        vision_config={"model_type": "siglip_vision_model", **small, "image_size": 16, "patch_size": 4},
+        image_token_index=transformers.AutoTokenizer.from_pretrained(home).convert_tokens_to_ids("<image>"),
+        **{"projection_dim": 32, "hidden_size": 32},
+    )
+    transformers.PaliGemmaForConditionalGeneration(config).save_pretrained(home)
+    return home
+
+
+def both(folder: Path) -> tuple[Any, Any]:
+    """PaliGemma's processor, there and here."""
+    theirs = transformers.AutoProcessor.from_pretrained(folder)
+    theirs.image_processor = transformers.SiglipImageProcessorPil.from_pretrained(folder)
+    return theirs, formers.AutoProcessor.from_pretrained(folder)
+
+
+PROMPTS: list[dict[str, Any]] = [
+    {"text": "what is it", "images": CAT},
+    {"text": ["<image> what", "<image><image>is it"], "images": [[CAT], [CAT, WIDE]]},
+    {"text": ["what", "is it in"], "images": [CAT, WIDE], "suffix": ["a cat", "a dog <loc0007>"]},
+    {"images": CAT},
+]
+
+
+@pytest.mark.parametrize("call", PROMPTS, ids=["none shown", "shown", "to be written", "alone"])
+def test_paligemmas_processor_gives_what_the_reference_gives(prompted: Path, call: dict[str, Any]) -> None:
+    theirs, ours = both(prompted)
+    assert type(ours) is formers.PaliGemmaProcessor
+    assert [*ours.model_input_names] == [*theirs.model_input_names]
+    options = {"padding": True, "return_tensors": "pt"}
+    same(ours(**call, **options), theirs(**call, **options))
+
+
+def test_paligemma_goes_on_with_a_prompt_as_the_reference_does(prompted: Path, tmp_path: Path) -> None:
+    theirs, ours = both(prompted)
+    inputs = theirs(text="<image> what is it", images=CAT, return_tensors="pt")
+    inputs.pop("labels")
+    model = transformers.PaliGemmaForConditionalGeneration.from_pretrained(prompted)
+    written = model.generate(**inputs, max_new_tokens=8, do_sample=False)[0, inputs["input_ids"].shape[1] :]
+    pipe = formers.pipeline("image-text-to-text", str(prompted))
+    found = pipe(CAT, text="<image> what is it", max_new_tokens=8, do_sample=False, return_full_text=False)
+    assert found[0]["generated_text"] == theirs.decode(written, skip_special_tokens=True)
+    ours.save_pretrained(tmp_path)
+    for name in ("processor_config.json", "tokenizer.json"):
+        assert (tmp_path / name).read_text() == (prompted / name).read_text()
+
+
+def test_a_prompt_needs_its_pictures(prompted: Path) -> None:
+    _, ours = both(prompted)
+    with pytest.raises(ValueError, match="needs images="):
+        ours(text="what")
+    with pytest.raises(ValueError, match="pass text="):
+        ours(images=CAT, suffix="a cat")
+    with pytest.raises(ValueError, match="there are 2 pictures, or lists of them, and 1 prompts"):
+        ours(text="what", images=[CAT, WIDE])
+    with pytest.raises(ValueError, match="pass image_seq_length="):
+        formers.PaliGemmaProcessor(formers.SiglipImageProcessor(), ours.tokenizer)
+
+
 def test_gemmas_processor_writes_what_the_reference_writes(folder: Path, tmp_path: Path) -> None:
     ours = formers.AutoProcessor.from_pretrained(folder)
     ours.save_pretrained(tmp_path)
@@ -134,11 +203,14 @@ def test_a_chat_about_a_picture_goes_on_as_the_references_does(folder: Path) -> 
     assert found[0]["generated_text"] == theirs.decode(written, skip_special_tokens=True)
 
 
-@pytest.fixture(scope="module", params=["gemma3"])
+@pytest.fixture(scope="module", params=["gemma3", "paligemma"])
 def pair(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[Any, Any]:
     """A model, here and there."""
     home = tmp_path_factory.mktemp(request.param)
-    shape, name = {"gemma3": ("pictures wider than the window", "Gemma3")}[request.param]
+    shape, name = {
+        "gemma3": ("pictures wider than the window", "Gemma3"),
+        "paligemma": ("Gemma behind one layer", "PaliGemma"),
+    }[request.param]
     theirs = write_checkpoint(request.param, shape, f"{name}ForConditionalGeneration", home)
     return theirs, formers.AutoModelForImageTextToText.from_pretrained(home)
 

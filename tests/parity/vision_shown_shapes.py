@@ -25,6 +25,12 @@ SHAPES: dict[str, dict[str, dict[str, Any]]] = {
             **{"image_token_index": VOCABULARY + 1, "mm_tokens_per_image": 4},
         },
     },
+    "paligemma": {
+        "Gemma behind one layer": {
+            **{"text_config": {**_PLAIN, "model_type": "gemma"}, "vision_config": _IMAGE},
+            **{"image_token_index": VOCABULARY + 1, "projection_dim": 32, "hidden_size": 32},
+        },
+    },
 }
 MORE: dict[str, dict[str, dict[str, Any]]] = {
     "gemma3": {
@@ -34,12 +40,22 @@ MORE: dict[str, dict[str, dict[str, Any]]] = {
             **{"image_token_index": VOCABULARY, "mm_tokens_per_image": 1},
         },
     },
+    "paligemma": {
+        "Gemma 2, whose windows are shorter": {
+            "text_config": {**_PLAIN, "model_type": "gemma2", "sliding_window": 3},
+            "vision_config": {**_IMAGE, "patch_size": 8},
+            **{"image_token_index": VOCABULARY + 1, "projection_dim": 32, "hidden_size": 32},
+        },
+    },
 }
 
 
 def shown(config: Any, ids: torch.Tensor, mask: torch.Tensor) -> dict[str, Any]:
     """Token types of four rows into which one picture each is written, which are all `ids` and `mask` say."""
-    count = config.mm_tokens_per_image
+    vision = config.vision_config
+    count = getattr(config, "mm_tokens_per_image", (vision.image_size // vision.patch_size) ** 2)
     ids[:, 2 : 2 + count], mask[:, : 3 + count] = config.image_token_index, 1
     ids[(mask == 1) & (ids == 0)] = 7  # what is read is no padding
+    if not hasattr(config, "mm_tokens_per_image"):  # types say what is to be written
+        return {"token_type_ids": (torch.arange(ids.shape[1]) >= count + 4).long().expand_as(ids) * mask}
     return {"token_type_ids": (ids == config.image_token_index).long()}

@@ -272,6 +272,11 @@ _OTHERS["gemma3"] = {
     "vision_config": _IMAGE,
     "mm_tokens_per_image": 9,
 }
+_OTHERS["paligemma"] = {
+    "text_config": {**_OTHERS["gemma"], "model_type": "gemma"},
+    "vision_config": _IMAGE,
+    "projection_dim": 32,
+}
 _TURNED = {**_GROUPED, "rope_parameters": {"rope_theta": 1e4, "mrope_section": [2, 1, 1]}, "head_dim": 8}
 _SHOWN = {
     **{"depth": 2, "num_heads": 2, "hidden_size": 16, "embed_dim": 16, "out_hidden_size": 32},

@@ -148,6 +148,7 @@ FAMILIES: dict[str, tuple[str, str]] = {
     "oneformer": ("oneformer", "OneFormer"),
     "openai-gpt": ("openai_gpt", "OpenAIGPT"),
     "opt": ("opt", "OPT"),
+    "paligemma": ("paligemma", "PaliGemma"),
     "pegasus": ("pegasus", "Pegasus"),
     "pegasus_x": ("pegasus_x", "PegasusX"),
     "persimmon": ("persimmon", "Persimmon"),

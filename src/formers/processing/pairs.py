@@ -26,6 +26,7 @@ class Shows:
         mark: the tokenizer's name of what a text says where it shows one, if that is not what then stands for
             it; empty where it is.
         untold: what the image processor says of pictures and models do not take.
+        prompts: texts are prompts behind pictures, and what is to be written comes by itself.
         kinds: the name under which it is told which tokens are pictures (1) and films (2); empty for none.
     """
 
@@ -38,6 +39,7 @@ class Shows:
     rate: str = ""
     mark: str = ""
     untold: tuple[str, ...] = ()
+    prompts: bool = False
 
 
 @dataclass(frozen=True)
@@ -133,6 +135,7 @@ PAIRS: dict[str, Pair] = {
     "Nougat": Pair("Nougat", ("nougat",), labels="alone", markdown=True),
     "OwlViT": Pair("OwlViT", ("owlvit",), {**_LONGEST, **_TENSORS}, _TENSORS, queries=True, shown=_QUERIES),
     "Owlv2": Pair("Owlv2", ("owlv2",), {**_LONGEST, **_ARRAYS}, _ARRAYS, queries=True, shown=_QUERIES),
+    "PaliGemma": Pair("Siglip", ("paligemma",), shows=Shows("counted", prompts=True)),
     "Qwen2VL": Pair("Qwen2VL", ("qwen2_vl",), unread=_TYPES, shows=_GRIDS),
     "Qwen2_5_VL": Pair(
         "Qwen2VL", ("qwen2_5_vl",), unread=_TYPES, shows=replace(_GRIDS, rate="second_per_grid_ts")

@@ -32,6 +32,11 @@ def blocks(processor: Any, made: Mapping[str, Any], index: int) -> str:
     return str(processor.image_token) * count
 
 
+def counted(processor: Any, made: Mapping[str, Any], index: int) -> str:
+    """A number of tokens."""
+    return str(processor.image_token) * int(processor.image_seq_length)
+
+
 def framed(processor: Any, made: Mapping[str, Any], index: int) -> str:
     """A number of tokens between marks; those of its parts behind a picture that comes with some."""
     begin, end = processor.tokenizer.boi_token, processor.tokenizer.eoi_token
@@ -61,6 +66,7 @@ def film_blocks(processor: Any, made: Mapping[str, Any], index: int, facts: Any)
 
 RULES: dict[str, Callable[[Any, Mapping[str, Any], int], str]] = {
     "blocks": blocks,
+    "counted": counted,
     "framed": framed,
     "patches_of_one_size": patches_of_one_size,
 }

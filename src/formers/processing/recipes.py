@@ -376,7 +376,8 @@ RECIPES: dict[str, Recipe] = {
         answers=_SEMANTIC,
     ),
     "Siglip": replace(
-        _VIT.but("siglip", "siglip_vision_model", resample=BICUBIC, do_convert_rgb=True), square=False
+        _VIT.but("siglip", "siglip_vision_model", "paligemma", resample=BICUBIC, do_convert_rgb=True),
+        square=False,
     ),
     "Siglip2": Recipe(
         {**_HALF, "resample": BILINEAR, "patch_size": 16, "max_num_patches": 256},
