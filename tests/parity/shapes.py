@@ -36,6 +36,7 @@ from tests.parity import (
     vision_points_shapes,
     vision_see_shapes,
     vision_segment_shapes,
+    vision_shown_shapes,
     vision_talk_shapes,
     vision_vit_shapes,
     vision_words_shapes,
@@ -897,6 +898,7 @@ for _room in (
     vision_points_shapes,
     vision_see_shapes,
     vision_segment_shapes,
+    vision_shown_shapes,
     vision_talk_shapes,
     vision_conv_shapes,
     vision_vit_shapes,
@@ -1085,7 +1087,9 @@ def inputs_of(model: Any, **options: Any) -> dict[str, Any]:
         )  # two texts each, one of which says nothing
     if getattr(getattr(model, "_head", None), "marks", "") in ("question", "choice"):
         ids[..., 2:5] = config.sep_token_id  # of which the first ends the question
-    if hasattr(config, "image_token_index"):
+    if hasattr(config, "mm_tokens_per_image") or config.model_type == "paligemma":
+        seen |= vision_shown_shapes.shown(config, ids, mask)
+    elif hasattr(config, "image_token_index"):
         each = 10 if config.vision_feature_select_strategy == "full" else 9
         ids[:, 1 : 1 + each], mask[:, : 5 + each] = config.image_token_index, 1
     if hasattr(config, "type_vocab_sizes"):
@@ -1155,7 +1159,7 @@ def _segmented(config: Any) -> bool:
 def _length(config: Any) -> int:
     """Tokens of a row: more where an image stands in it, a multiple where the reference would add padding."""
     if hasattr(config, "image_token_index"):
-        return 19
+        return 19 + 8 * (config.model_type == "paligemma")
     if hasattr(config, "block_per_row"):
         return int(config.max_position_embeddings)
     return 12 if _segmented(config) or hasattr(config, "attention_window") else 11

@@ -271,6 +271,16 @@ _OTHERS["clipseg_vision_model"] = _IMAGE
 _OTHERS["clipseg"] = {**_OTHERS["clip"], "extract_layers": [0, 2], "reduce_dim": 8}
 _OTHERS["siglip2_vision_model"] = {**{k: v for k, v in _IMAGE.items() if k != "image_size"}, "num_patches": 9}
 _OTHERS["siglip2"] = {"text_config": _BERT, "vision_config": _OTHERS["siglip2_vision_model"]}
+_OTHERS["gemma3"] = {
+    "text_config": {**_OTHERS["gemma"], "model_type": "gemma3_text"},
+    "vision_config": _IMAGE,
+    "mm_tokens_per_image": 9,
+}
+_OTHERS["paligemma"] = {
+    "text_config": {**_OTHERS["gemma"], "model_type": "gemma"},
+    "vision_config": _IMAGE,
+    "projection_dim": 32,
+}
 _TURNED = {**_GROUPED, "rope_parameters": {"rope_theta": 1e4, "mrope_section": [2, 1, 1]}, "head_dim": 8}
 _SHOWN = {
     **{"depth": 2, "num_heads": 2, "hidden_size": 16, "embed_dim": 16, "out_hidden_size": 32},

@@ -470,7 +470,7 @@ ABSENT = {
     "parts of slower ones": "BasicTokenizer convert_slow_tokenizer",
     "begin with an underscore": "_LazyModule _prepare_4d_attention_mask",
     "use BertModel": "TFBertModel",
-    "of Gemma3 this version has .*Gemma3TextConfig": "Gemma3Config Gemma3ForConditionalGeneration",
+    "of Gemma3 this version has .*Gemma3TextConfig": "Gemma3ForTokenClassification",
     "of Bert this version has BertConfig": "BertForObjectDetection",
     "what huggingface_hub, safetensors, torch": "CrossEntropyLoss create_repo",
     "nothing is sent from here": "send_example_telemetry",

@@ -19,6 +19,7 @@ from formers.nn.attend import eager
 from formers.nn.dropout import notice_left_on
 from formers.nn.kernels import hooked
 from formers.nn.layout import Layout
+from formers.nn.masks import without_blocks
 from formers.nn.passing import Geometry, Pass, Visibility
 from formers.nn.prompts import ROLES
 from formers.nn.stems import STEMS
@@ -152,7 +153,8 @@ class Assembly:
 
     def mask_of(self, model: Any, given: Mapping[str, Any]) -> Tensor | None:
         """Which rows are real, [B, T], by the inputs of a call."""
-        return given.get(self.mask)
+        found: Tensor | None = without_blocks(given.get(self.mask))[0]
+        return found
 
     def received(self, states: States, given: Mapping[str, Any]) -> States:
         """What a model gave to its caller for those inputs, as heads read it."""

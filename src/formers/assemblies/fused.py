@@ -7,42 +7,45 @@ from dataclasses import dataclass, replace
 from typing import Any, ClassVar, cast
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from formers.assemblies.base import BaseModel, bound, refuse_inputs, returned, taken_ask
 from formers.assemblies.composite import Composite
 from formers.core.outputs import BaseModelOutput, ModelOutput
 from formers.model.base import PreTrainedModel
+from formers.nn.cache import Cache
+from formers.nn.connecting import Between
+from formers.nn.masks import Blocks, Loosened
 from formers.nn.program import Flow, build, compute
 from formers.nn.recording import recording
 from formers.nn.spec import Paths
 from formers.nn.stems.tokens import check_ids, look_up
-from formers.nn.steps import dense
 from formers.stacks.stack import Ask, States
 
 _CHOICE = ("vision_feature_layer", "vision_feature_select_strategy")
+_TYPES = "token_type_ids"
 _SEEN = ("output_attentions", "output_hidden_states", "return_dict")
 _TEXT = ("attention_mask", "position_ids", "past_key_values", "use_cache", "cache_position")
 
 
 @dataclass(frozen=True)
 class Connector:
-    """From an image model's states to what a text model embeds: two linear layers.
+    """From an image model's states to what a text model embeds.
 
     Attributes:
-        paths: of the roles `connect`, `connect_act` and `connect_out`.
+        steps: widths of both -> what is computed, see `nn.connecting`.
+        paths: of its roles.
         token: id of the places that images take.
-        layer: which of the image model's hidden states are read; several are laid side by side.
+        layer: which of the image model's hidden states are read; several are laid side by side; None for
+            its last states.
         keeps: which of their places: "full" for all, "default" for all but the class token.
-        act: the activation between; `bias` of both layers.
     """
 
+    steps: Between
     paths: Paths
     token: int
-    layer: int | list[int]
-    keeps: str = "default"
-    act: str = "gelu"
-    bias: bool = True
+    layer: int | list[int] | None = None
+    keeps: str = "full"
 
 
 class Remembered(Composite):
@@ -74,22 +77,10 @@ class Fused(Remembered):
     Args:
         model_of, text, image: see `Composite`.
         connector: config -> what stands between them.
+        blocks: token types [B, T] -> whose tokens see each other, where texts come with types. Callers
+            choose no states of the image model there, and what stands for images is [images, tokens, E].
     """
 
-    inputs = (
-        "input_ids",
-        "pixel_values",
-        "attention_mask",
-        "position_ids",
-        "past_key_values",
-        "inputs_embeds",
-        *_CHOICE,
-        "mm_encoder_outputs",
-        "use_cache",
-        *_SEEN,
-        "cache_position",
-    )
-    once = ("pixel_values", "mm_encoder_outputs")
     chosen: ClassVar[tuple[str, ...]] = ("default", "full")
 
     def __init__(
@@ -98,10 +89,17 @@ class Fused(Remembered):
         text: tuple[str, str],
         image: tuple[str, str],
         connector: Callable[[Any], Connector],
+        blocks: Callable[[Tensor], Blocks] | None = None,
     ) -> None:
         super().__init__(model_of, text, image)
-        self.connector = connector
-        names = ("pixel_values", *_CHOICE, "interpolate_pos_encoding", *_SEEN)
+        self.connector, self.blocks = connector, blocks
+        choice, types = (_CHOICE, ()) if blocks is None else ((), (_TYPES,))
+        self.inputs = (
+            *("input_ids", "pixel_values", "attention_mask", "position_ids", "past_key_values", *types),
+            *("inputs_embeds", *choice, "mm_encoder_outputs", "use_cache", *_SEEN, "cache_position"),
+        )
+        self.once = ("pixel_values", *types, "mm_encoder_outputs")
+        names = ("pixel_values", *choice, "interpolate_pos_encoding", *_SEEN)
 
         def features(model: Any, *args: Any, **given: Any) -> Any:
             """The image model's record, whose `pooler_output` holds what stands for each image, [P, E]."""
@@ -110,7 +108,8 @@ class Fused(Remembered):
             return_dict, ask = given.pop("return_dict", None), taken_ask(model, given)
             owner = model._owner()
             states, found = self._read(owner, given, ask)
-            record = replace(self.record(owner, self.image, states), pooler_output=list(found))
+            each = list(found) if self.blocks is None else found
+            record = replace(self.record(owner, self.image, states), pooler_output=each)
             record = record if ask.hidden else replace(record, hidden_states=None)
             return returned(record, return_dict, model.config)
 
@@ -122,12 +121,8 @@ class Fused(Remembered):
         """Register both models and the connector."""
         super().place(model, config, pooler, masked)
         c, width = self.connector(config), self.spec(config).width
-        several = 1 if isinstance(c.layer, int) else len(c.layer)
-        read = dense(
-            "connect", self.stack(config, self.image).width * several, width, c.bias, act=c.act,
-            act_role="connect_act",
-        )  # fmt: skip
-        build(model, [read, dense("connect_out", width, width, c.bias)], c.paths)
+        several = len(c.layer) if isinstance(c.layer, list | tuple) else 1
+        build(model, c.steps(self.stack(config, self.image).width * several, width), c.paths)
 
     def run(self, model: Any, given: dict[str, Any], ask: Ask) -> States:
         """Embed the text, put the images' features into it, and run the text model.
@@ -142,23 +137,49 @@ class Fused(Remembered):
             if (ids is None) == (vectors is None):
                 raise ValueError("give exactly one of input_ids and inputs_embeds")
             token = self.connector(model.config).token
-            inputs["inputs_embeds"] = placed_at(self.part_of(model), token, ids, vectors, features)[0]
+            rows = features.flatten(0, -2)
+            inputs["inputs_embeds"] = placed_at(self.part_of(model), token, ids, vectors, rows)[0]
+        if self.blocks is not None and given.get(_TYPES) is not None:
+            inputs["attention_mask"] = self._loosened(self.blocks(given[_TYPES]), inputs)
         states = self.states(model, self.text, inputs, ask)
         states.extras["image_hidden_states"] = features
         return states
 
+    @staticmethod
+    def _loosened(blocks: Blocks, inputs: dict[str, Any]) -> Loosened:
+        """The mask of a call, where tokens of those blocks see each other; a cache holds none of them.
+
+        Raises:
+            ValueError: for types of other tokens than those that are read, and those before them.
+        """
+        past, ids = inputs.get("past_key_values"), inputs.get("input_ids")
+        held = past.get_seq_length() if isinstance(past, Cache) else 0
+        batch, length = (inputs["inputs_embeds"] if ids is None else ids).shape[:2]
+        if tuple(blocks.ids.shape) == (batch, length):
+            blocks = replace(blocks, ids=nn.functional.pad(blocks.ids, (held, 0), value=-1))
+        if tuple(blocks.ids.shape) != (batch, held + length):
+            raise ValueError(
+                f"{_TYPES} must have shape {[batch, length]}, one for every token, but have "
+                f"{list(blocks.ids.shape)}: pass what the processor returns"
+            )
+        return Loosened(inputs.get("attention_mask"), blocks)
+
     def _features(self, model: Any, given: dict[str, Any], ask: Ask) -> Tensor | None:
-        """What stands for the images, one after the other, [images * P, E]; None without any."""
+        """What stands for the images, one after the other: [images * P, E] or [images, P, E]; None without.
+
+        Raises:
+            ValueError: where they are given twice.
+        """
         before = (given.get("mm_encoder_outputs") or {}).get("image")
         if before is not None:
             if given.get("pixel_values") is not None:
                 raise ValueError("give one of pixel_values and mm_encoder_outputs")
-            return torch.cat(tuple(before.pooler_output))
+            return torch.cat(tuple(before.pooler_output)) if self.blocks is None else before.pooler_output
         if given.get("pixel_values") is None:
             return None
         reads = {name: given.get(name) for name in ("pixel_values", *_CHOICE)}
         found = self._read(model, reads, Ask(backend=ask.backend, rows=False, padded=ask.padded))[1]
-        return found.flatten(0, 1)
+        return found.flatten(0, 1) if self.blocks is None else found
 
     def _read(self, model: Any, given: dict[str, Any], ask: Ask) -> tuple[States, Tensor]:
         """The image model's states, and what the connector makes of them."""
@@ -167,12 +188,18 @@ class Fused(Remembered):
         layers, keeps = c.layer if layers is None else layers, keeps or c.keeps
         if keeps not in self.chosen:
             raise ValueError(f"vision_feature_select_strategy is {' or '.join(self.chosen)}, not {keeps!r}")
-        states = self.states(model, self.image, given, replace(ask, hidden=True))
-        hidden = states.hidden or ()
-        x = torch.cat([hidden[i] for i in ([layers] if isinstance(layers, int) else layers)], dim=-1)
+        states = self.states(model, self.image, given, replace(ask, hidden=ask.hidden or layers is not None))
+        hidden, x = states.hidden or (), states.last
+        if layers is not None:
+            x = torch.cat([hidden[i] for i in ([layers] if isinstance(layers, int) else layers)], dim=-1)
         flow = Flow(x[:, 1:] if keeps == "default" else x, states.pass_)
         compute(model, flow)
         return states, flow.x
+
+    def shown_in(self, model: Any, ids: Tensor, given: dict[str, Any], rows: Tensor) -> dict[str, Any]:
+        """The pictures of those rows, and the types of their tokens."""
+        found, types = super().shown_in(model, ids, given, rows), given.get(_TYPES)
+        return found if types is None else {**found, _TYPES: types.index_select(0, rows.to(types.device))}
 
     def _chosen(
         self, model: Any, ids: Tensor, given: dict[str, Any], which: Callable[..., list[int]]
@@ -212,8 +239,8 @@ def placed_at(
     """
     if ids is not None:
         check_ids(ids)
-        here = ids == token
-        x = look_up(text, "token", ids, "input_ids") if vectors is None else vectors
+        here = ids == token  # an id for which the table need have no row
+        x = look_up(text, "token", ids.masked_fill(here, 0), "input_ids") if vectors is None else vectors
     else:
         x = cast(Tensor, vectors)
         one = look_up(text, "token", torch.tensor(token, device=x.device), "input_ids")

@@ -17,6 +17,7 @@ from formers.model.base import PreTrainedModel
 from formers.model.initialise import mark_filled
 from formers.nn import spec
 from formers.nn.cache import Cache, DynamicCache, EncoderDecoderCache
+from formers.nn.masks import without_blocks
 from formers.nn.recording import recording
 from formers.nn.spec import Stack
 from formers.nn.stems import STEMS
@@ -152,7 +153,7 @@ class Single(Assembly):
             _check_position(position, past)
         if self._routes:
             ask.routing = asked(given.pop(ROUTING, None), model.config, ROUTING)
-        mask = given.pop(self.mask, None)
+        mask, blocks = without_blocks(given.pop(self.mask, None))
         ids, types = given.get("input_ids"), given.get("token_type_ids")
         known = not isinstance(s.stem, spec.Tokens) or s.stem.types or s.stem.kinds or s.stem.share_types
         known = known or isinstance(s.attention, spec.Pooled)
@@ -175,7 +176,7 @@ class Single(Assembly):
         if self._marks and given.get(_MARKED) is None and isinstance(mask, Tensor) and not recording():
             given[_MARKED] = mask > 1 if bool((mask > 1).any()) else None  # older code says so by a 2
         given = {name: value for name, value in given.items() if name in STEMS[type(s.stem)].inputs}
-        return self._compute(model, Inputs(given, mask, past, encoder, encoder_mask), ask)
+        return self._compute(model, Inputs(given, mask, past, encoder, encoder_mask, blocks=blocks), ask)
 
     def _compute(self, model: Any, inputs: Inputs, ask: Ask) -> States:
         """The stack's states."""

@@ -10,6 +10,7 @@ from formers.checkpoints import Rename
 from formers.configs import PretrainedConfig
 from formers.models.classes import base_class
 from formers.models.registry import config_class, register
+from formers.nn.connecting import two_layers
 from formers.tasks.specs import Words
 
 
@@ -52,12 +53,11 @@ def connector(c: LlavaConfig) -> Connector:
     """Two linear layers."""
     roles = {"connect": "linear_1", "connect_act": "act", "connect_out": "linear_2"}
     return Connector(
+        two_layers(c.projector_hidden_act, c.multimodal_projector_bias),
         paths={role: f"multi_modal_projector.{path}" for role, path in roles.items()},
         token=c.image_token_index,
         layer=c.vision_feature_layer,
         keeps=c.vision_feature_select_strategy,
-        act=c.projector_hidden_act,
-        bias=c.multimodal_projector_bias,
     )
 
 

@@ -8,7 +8,7 @@ query's own included (`k > q - window`); the window of a two-sided one is the re
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -223,6 +223,69 @@ class Both(Mask):
     def allowed(self, row: Tensor, query: Tensor, key: Tensor) -> Tensor:
         """Both predicates hold."""
         return self.first.allowed(row, query, key) & self.second.allowed(row, query, key)
+
+
+@dataclass(frozen=True, eq=False)
+class Blocks(Mask):
+    """Tokens of one block see each other. `ids` is [B, S]; those below 0 are of no block.
+
+    Where it loosens another mask it lets them see what comes `ahead` alone, or all of their block.
+    """
+
+    ids: Tensor
+    ahead: bool = False
+
+    @property
+    def per_row(self) -> bool:
+        """Rows have blocks of their own."""
+        return True
+
+    def allowed(self, row: Tensor, query: Tensor, key: Tensor) -> Tensor:
+        """Both positions carry the same block's id; `key > query` where it says what comes ahead."""
+        own = self.ids[row, query]
+        same = (own == self.ids[row, key]) & (own >= 0)
+        return same & (key > query) if self.ahead else same
+
+
+@dataclass(frozen=True, eq=False)
+class Either(Mask):
+    """A key must be seen by one of both masks."""
+
+    first: Mask
+    second: Mask
+
+    @property
+    def per_row(self) -> bool:
+        """Either part differs by row."""
+        return self.first.per_row or self.second.per_row
+
+    def allowed(self, row: Tensor, query: Tensor, key: Tensor) -> Tensor:
+        """One predicate holds."""
+        return self.first.allowed(row, query, key) | self.second.allowed(row, query, key)
+
+
+@dataclass(frozen=True, eq=False)
+class Loosened:
+    """What stands in place of an `attention_mask` where blocks of tokens see more than the layers let them.
+
+    Attributes:
+        mask: the caller's, as it would be without them; None for none.
+        blocks: which tokens are of one, [B, S].
+    """
+
+    mask: Tensor | None
+    blocks: Blocks
+
+
+def without_blocks(mask: Any) -> tuple[Any, Blocks | None]:
+    """An `attention_mask` as it would be without blocks, and those."""
+    return (mask.mask, mask.blocks) if isinstance(mask, Loosened) else (mask, None)
+
+
+def runs(marked: Tensor) -> Tensor:
+    """Marked tokens, [B, T], bool, as blocks that stand together: numbers from 0, -1 beside them. [B, T]."""
+    begins = marked & ~torch.nn.functional.pad(marked, (1, 0))[:, :-1]
+    return torch.where(marked, begins.cumsum(1) - 1, -1)
 
 
 @dataclass(frozen=True, eq=False)

@@ -14,7 +14,7 @@ from formers.nn.attend import Backend, choose
 from formers.nn.cache import Cache
 from formers.nn.grids import Axial
 from formers.nn.layout import Layout
-from formers.nn.masks import Full, Mask, Padding, Renumbered, Written
+from formers.nn.masks import Blocks, Either, Full, Mask, Padding, Renumbered, Written
 from formers.nn.positions import Rotary
 from formers.nn.recording import transformed
 
@@ -50,6 +50,7 @@ class Visibility:
         encoder: [B, S, E], what cross attention reads; `encoder_real` [B, S] likewise bool or None.
         holes: padding stands between real tokens, so that columns and tokens count differently; None until
             that is asked, since a GPU has to be waited for.
+        blocks: whose tokens see each other beside what the mixers' masks say; None for none.
     """
 
     real: Tensor | None = None
@@ -59,6 +60,7 @@ class Visibility:
     encoder: Tensor | None = None
     encoder_real: Tensor | None = None
     holes: bool | None = False
+    blocks: Blocks | None = None
     _masks: dict[Mask, Mask] = field(default_factory=dict, init=False)
 
     def mask(self, own: Mask) -> Mask:
@@ -70,9 +72,12 @@ class Visibility:
 
     def _joined(self, own: Mask) -> Mask:
         mask = Full() if self.alone else own
+        counts = self.real is not None and getattr(mask, "counts", "") == "tokens"
+        if self.real is not None and counts and (mask.absolute or self._has_holes(self.real)):
+            mask = Renumbered(mask, self.real.long().cumsum(1) - 1)
+        if self.blocks is not None and not self.alone:
+            mask = Either(mask, self.blocks)
         if self.real is not None:
-            if getattr(mask, "counts", "") == "tokens" and (mask.absolute or self._has_holes(self.real)):
-                mask = Renumbered(mask, self.real.long().cumsum(1) - 1)
             mask = mask & Padding(self.real)
         mask = mask if self.extra is None else mask & self.extra
         return mask if mask is own else Written(mask)

@@ -133,6 +133,7 @@ TASKS = (
         default=("Qwen/Qwen3-VL-2B-Instruct", "8964489"),
         heads=(
             *("LlavaForConditionalGeneration", "Qwen2VLForConditionalGeneration"),
+            *("Gemma3ForConditionalGeneration", "PaliGemmaForConditionalGeneration"),
             *("Qwen2_5_VLForConditionalGeneration", "Qwen3VLForConditionalGeneration"),
         ),
         kind="multimodal",

@@ -23,6 +23,7 @@ from formers.processing.patches import PatchImageProcessor
 from formers.processing.pointed import PointedImageProcessor
 from formers.processing.recipes import CLASSES, FILM_CLASSES, FILM_RECIPES, MODEL_TYPES, RECIPES
 from formers.processing.ringed import RingedImageProcessor
+from formers.processing.scanned import ScannedImageProcessor
 from formers.processing.segmented import SegmentImageProcessor
 
 
@@ -49,6 +50,7 @@ def _class_of(family: str) -> type[BaseImageProcessor]:
     base = PairedImageProcessor if recipe.paired else base
     base = PointedImageProcessor if recipe.pointed else base
     base = RingedImageProcessor if recipe.ringed else base
+    base = ScannedImageProcessor if recipe.scanned else base
     return type(name, (base,), {"recipe": recipe, "__doc__": says, **own})
 
 

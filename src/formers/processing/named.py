@@ -11,6 +11,7 @@ from formers.processing.marked import fields_in
 from formers.processing.paged import PageProcessor
 from formers.processing.pairs import CLASSES, PAIRS
 from formers.processing.pointed import Prompted
+from formers.processing.prompted_showing import PromptShowingProcessor
 from formers.processing.showing import ShowingProcessor
 from formers.processing.speech import SpeechProcessor
 
@@ -19,7 +20,7 @@ from formers.processing.speech import SpeechProcessor
 def _class_of(family: str) -> type[ProcessorMixin]:
     name, pair = f"{family}Processor", PAIRS[family]
     base = SpeechProcessor if pair.sounds else ProcessorMixin
-    base = base if pair.shows is None else ShowingProcessor
+    base = base if pair.shows is None else PromptShowingProcessor if pair.shows.prompts else ShowingProcessor
     base = PageProcessor if pair.pages else base
     what = "Sounds and transcripts" if pair.sounds else "Texts and pictures"
     says = f"{what} for the models of the family {family}; see `{base.__name__}`."

@@ -23,6 +23,10 @@ class Shows:
         settings: what the processor keeps beside its parts, by the names of its file, and from what on.
         films: the family that prepares films; empty for none.
         rate: the name under which it is told how far apart their frames are; empty for none.
+        mark: the tokenizer's name of what a text says where it shows one, if that is not what then stands for
+            it; empty where it is.
+        untold: what the image processor says of pictures and models do not take.
+        prompts: texts are prompts behind pictures, and what is to be written comes by itself.
         kinds: the name under which it is told which tokens are pictures (1) and films (2); empty for none.
     """
 
@@ -33,6 +37,9 @@ class Shows:
     kinds: str = ""
     films: str = ""
     rate: str = ""
+    mark: str = ""
+    untold: tuple[str, ...] = ()
+    prompts: bool = False
 
 
 @dataclass(frozen=True)
@@ -85,6 +92,13 @@ _LLAVA: dict[str, Any] = {
     "num_additional_image_tokens": 0,
 }
 _GRIDS = Shows("blocks", "<|image_pad|>", "<|video_pad|>", kinds="mm_token_type_ids", films="Qwen2VL")
+_SCANNED: dict[str, Any] = {
+    "do_convert_rgb": True,
+    "do_pan_and_scan": False,
+    "pan_and_scan_min_crop_size": 256,
+    "pan_and_scan_max_num_crops": 4,
+    "pan_and_scan_min_ratio_to_activate": 1.2,
+}
 PAIRS: dict[str, Pair] = {
     "Align": Pair("EfficientNet", ("align",), _SIXTY_FOUR),
     "AltCLIP": Pair("CLIP", ("altclip",)),
@@ -100,6 +114,19 @@ PAIRS: dict[str, Pair] = {
         beside={"add_special_tokens": False},
         fields=True,
     ),
+    "Gemma3": Pair(
+        "Gemma3",
+        ("gemma3",),
+        pictures=_SCANNED,
+        unread=_TYPES,
+        shows=Shows(
+            "framed",
+            mark="boi_token",
+            settings={"image_seq_length": 256},
+            untold=("num_crops",),
+            kinds="token_type_ids",
+        ),
+    ),
     "Git": Pair("CLIP", ("git",)),
     "Llava": Pair("CLIP", ("llava",), unread=_TYPES, shows=Shows("patches_of_one_size", settings=_LLAVA)),
     "LayoutLMv2": Pair("LayoutLMv2", ("layoutlmv2",), pages=True, picture="image"),
@@ -108,6 +135,7 @@ PAIRS: dict[str, Pair] = {
     "Nougat": Pair("Nougat", ("nougat",), labels="alone", markdown=True),
     "OwlViT": Pair("OwlViT", ("owlvit",), {**_LONGEST, **_TENSORS}, _TENSORS, queries=True, shown=_QUERIES),
     "Owlv2": Pair("Owlv2", ("owlv2",), {**_LONGEST, **_ARRAYS}, _ARRAYS, queries=True, shown=_QUERIES),
+    "PaliGemma": Pair("Siglip", ("paligemma",), shows=Shows("counted", prompts=True)),
     "Qwen2VL": Pair("Qwen2VL", ("qwen2_vl",), unread=_TYPES, shows=_GRIDS),
     "Qwen2_5_VL": Pair(
         "Qwen2VL", ("qwen2_5_vl",), unread=_TYPES, shows=replace(_GRIDS, rate="second_per_grid_ts")

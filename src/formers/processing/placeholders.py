@@ -32,6 +32,22 @@ def blocks(processor: Any, made: Mapping[str, Any], index: int) -> str:
     return str(processor.image_token) * count
 
 
+def counted(processor: Any, made: Mapping[str, Any], index: int) -> str:
+    """A number of tokens."""
+    return str(processor.image_token) * int(processor.image_seq_length)
+
+
+def framed(processor: Any, made: Mapping[str, Any], index: int) -> str:
+    """A number of tokens between marks; those of its parts behind a picture that comes with some."""
+    begin, end = processor.tokenizer.boi_token, processor.tokenizer.eoi_token
+    tokens = str(processor.tokenizer.image_token) * int(processor.image_seq_length)
+    one, parts = f"\n\n{begin}{tokens}{end}\n\n", int(made["num_crops"][index])
+    if not parts:
+        return one
+    rest = " ".join([one] * parts)
+    return f"Here is the original image {one} and here are some crops to help you see better {rest}"
+
+
 def film_blocks(processor: Any, made: Mapping[str, Any], index: int, facts: Any) -> str:
     """Likewise for a film; where its frames stand apart, the seconds and the marks of each beside it."""
     frames, down, across = (int(one) for one in made["video_grid_thw"][index])
@@ -50,5 +66,7 @@ def film_blocks(processor: Any, made: Mapping[str, Any], index: int, facts: Any)
 
 RULES: dict[str, Callable[[Any, Mapping[str, Any], int], str]] = {
     "blocks": blocks,
+    "counted": counted,
+    "framed": framed,
     "patches_of_one_size": patches_of_one_size,
 }

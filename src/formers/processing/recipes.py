@@ -68,6 +68,7 @@ class Recipe:
         segments: maps of segments are taken, of which masks and labels are made.
         masks: what is padded is as large as the largest, and comes with `pixel_mask`.
         mirrored: pictures are padded below and to the right by themselves, by one pixel at least.
+        scanned: crops of long pictures stand behind them where settings say so; how many comes along.
         ringed: pictures are mirrored around by `do_pad`, and resized so that corners' centres stay there.
         pointed: sizes come along, by which points find their places, and masks the pictures' sizes.
         model_types: model types whose checkpoints may leave the class out.
@@ -87,6 +88,7 @@ class Recipe:
     segments: bool = False
     masks: bool = False
     mirrored: bool = False
+    scanned: bool = False
     ringed: bool = False
     pointed: bool = False
     model_types: tuple[str, ...] = ()
@@ -232,6 +234,17 @@ RECIPES: dict[str, Recipe] = {
         rescale_offset=False,
         include_top=True,
     ),
+    "Gemma3": replace(
+        _VIT.but(
+            "gemma3",
+            do_convert_rgb=True,
+            do_pan_and_scan=None,
+            pan_and_scan_min_crop_size=None,
+            pan_and_scan_max_num_crops=None,
+            pan_and_scan_min_ratio_to_activate=None,
+        ),
+        scanned=True,
+    ),
     "GLPN": Recipe(
         {**_PLAIN, "do_normalize": None, "resample": BILINEAR, "size_divisor": 32},
         fit="floor",
@@ -363,7 +376,8 @@ RECIPES: dict[str, Recipe] = {
         answers=_SEMANTIC,
     ),
     "Siglip": replace(
-        _VIT.but("siglip", "siglip_vision_model", resample=BICUBIC, do_convert_rgb=True), square=False
+        _VIT.but("siglip", "siglip_vision_model", "paligemma", resample=BICUBIC, do_convert_rgb=True),
+        square=False,
     ),
     "Siglip2": Recipe(
         {**_HALF, "resample": BILINEAR, "patch_size": 16, "max_num_patches": 256},

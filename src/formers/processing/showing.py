@@ -22,6 +22,10 @@ from formers.tokenization.options import CALL_KEYWORDS
 Grown = list[tuple[int, int]]  # of a text: (end of what stood for a picture, characters that came)
 
 
+def _all_lists(given: Sequence[Any]) -> bool:
+    return all(isinstance(one, (list, tuple)) for one in given)
+
+
 class ShowingProcessor(ProcessorMixin):
     """Texts in which pictures are shown, and the pictures, to the inputs of a model that reads both.
 
@@ -38,11 +42,23 @@ class ShowingProcessor(ProcessorMixin):
         if self._shows().films and given.get("video_processor") is None:
             given["video_processor"] = named_films(f"{self._shows().films}VideoProcessor")()
         super().__init__(**given)
+        mark = self._shows().mark
+        for name in ("image_token", "eoi_token", mark) if mark else ():
+            if getattr(self.tokenizer, name, None) is None:
+                raise ValueError(
+                    f"this tokenizer has no {name}, by which {type(self).__name__} writes what stands for a "
+                    f"picture: load the one of the checkpoint, or pass {name}= to it"
+                )
+        self._fillers = dict[str, tuple[str, Any]]()  # what stands in texts for pictures and films
         for kind, usual in (("image", self._shows().image), ("video", self._shows().video)):
             token = getattr(self.tokenizer, f"{kind}_token", None) or getattr(self, f"{kind}_token", usual)
             if token:
                 setattr(self, f"{kind}_token", token)
                 setattr(self, f"{kind}_token_id", self.tokenizer.convert_tokens_to_ids(token))
+                self._fillers[kind] = token, getattr(self, f"{kind}_token_id")
+        if mark:
+            self.image_token = getattr(self.tokenizer, mark)
+            self.image_token_id = self.tokenizer.convert_tokens_to_ids(self.image_token)
 
     @classmethod
     def _shows(cls) -> Shows:
@@ -54,7 +70,7 @@ class ShowingProcessor(ProcessorMixin):
     def model_input_names(self) -> list[str]:
         """Names of what a call may return."""
         told = [name for name in (self._shows().rate, self._shows().kinds) if name]
-        return [*super().model_input_names, *told]
+        return [name for name in (*super().model_input_names, *told) if name not in self._shows().untold]
 
     # -- calls -------------------------------------------------------------------------------------
 
@@ -93,6 +109,9 @@ class ShowingProcessor(ProcessorMixin):
             raise ValueError(f"{type(self).__name__} prepares no films: pass their frames as images")
         kinds = options.pop("return_mm_token_type_ids", bool(self._shows().kinds))
         for_texts, for_pictures = self._told_apart(options)
+        if text is None and images is not None and self._shows().mark:  # pictures alone are shown one by one
+            nested = images if isinstance(images, (list, tuple)) and _all_lists(images) else [images]
+            text = [" ".join([self.image_token] * len(listed(one))) for one in nested]
         texts = None if text is None else self._texts(text)
         for_films = self._of_films(for_pictures)
         if texts is not None:
@@ -125,6 +144,8 @@ class ShowingProcessor(ProcessorMixin):
             if kinds:
                 encoded[self._shows().kinds or "mm_token_type_ids"] = self._kinds(encoded["input_ids"])
             found = {**encoded, **found}
+        for name in self._shows().untold:
+            found.pop(name, None)
         return BatchFeature(found, for_texts.get("return_tensors")), grown
 
     def _texts(self, text: Any) -> list[str]:
@@ -194,9 +215,9 @@ class ShowingProcessor(ProcessorMixin):
     def _whole(self, texts: Sequence[str], rows: Any) -> None:
         """Refuse rows that were cut within what stands for a picture."""
         for text, row in zip(texts, rows, strict=True):
-            ids, kinds = np.asarray(row), ("image", "video") if self._shows().films else ("image",)
-            wanted = sum(text.count(getattr(self, f"{kind}_token")) for kind in kinds)
-            found = sum(int((ids == getattr(self, f"{kind}_token_id")).sum()) for kind in kinds)
+            ids, fillers = np.asarray(row), self._fillers.values()
+            wanted = sum(text.count(token) for token, _ in fillers)
+            found = sum(int((ids == number).sum()) for _, number in fillers)
             if wanted != found:
                 raise ValueError(
                     f"{wanted} tokens of a text stand for pictures, of which truncation left {found}: raise "
@@ -205,11 +226,12 @@ class ShowingProcessor(ProcessorMixin):
 
     def _kinds(self, rows: Any) -> Any:
         """1 for every token that is of a picture, 2 for a film's: as the ids are given."""
-        films = getattr(self, "video_token_id", None)
+        numbers = {kind: number for kind, (_, number) in self._fillers.items()}
+        shown, films = numbers.get("image"), numbers.get("video")
 
         def of(row: Any) -> Any:
             ids = np.asarray(row)
-            kinds = (ids == self.image_token_id).astype(np.int64)
+            kinds = (ids == shown).astype(np.int64)
             return kinds if films is None else kinds + 2 * (ids == films)
 
         return [of(row).tolist() for row in rows]

@@ -19,7 +19,7 @@ from formers.nn.grids import AxialNode, turn_patches
 from formers.nn.kernels import project
 from formers.nn.layout import Layout
 from formers.nn.leaves import linear, norm, rows_of_table
-from formers.nn.masks import Explicit, Mask, Segments, taken_apart
+from formers.nn.masks import Blocks, Explicit, Mask, Segments, taken_apart
 from formers.nn.mixers.relative import Streams
 from formers.nn.passing import Geometry, Pass, Visibility, contiguous
 from formers.nn.positions import Rotary
@@ -69,6 +69,7 @@ class Inputs:
     Attributes:
         given: the stem's inputs by name, [B, T, ..].
         attention_mask: [B, S], 1 at real tokens, or a mask of 3 or 4 dimensions with the queries' own axis.
+        blocks: whose tokens see each other, whatever the layers' own masks say.
         cache: keys, values and states of earlier calls.
         encoder: [B, S, E] for cross attention; `encoder_mask` [B, S].
         streams: what `spec.Relative` layers read beside.
@@ -80,6 +81,7 @@ class Inputs:
     encoder: Tensor | None = None
     encoder_mask: Tensor | None = None
     streams: Streams | None = None
+    blocks: Blocks | None = None
 
 
 @dataclass(eq=False)
@@ -402,6 +404,7 @@ def _first_suffices(s: spec.Stack, inputs: Inputs, ask: Ask, pass_: Pass) -> boo
         and inputs.cache is None
         and pass_.visibility.extra is None
         and pass_.visibility.encoder is None
+        and pass_.visibility.blocks is None
         and not pass_.trace
     )
 
@@ -416,7 +419,7 @@ def _prepare(
     mask = stem.rows_mask(inputs.attention_mask, given)
     real, given_mask, bias = _read_mask(s, mask, batch, past, length)
     extra = given_mask if given_mask is not None else _segments(s, inputs, given, batch, past)
-    if extra is not None and not s.honours_masks:
+    if not (extra is None and inputs.blocks is None) and not s.honours_masks:
         raise ValueError(
             "what mixes these tokens reads whole rows or windows of them: a mask of its own, or several "
             "examples in one row, cannot be honoured; pass a mask [B, S], and one example in each row"
@@ -432,7 +435,7 @@ def _prepare(
     seen = watched(block) if ask.padded is None else ask.padded
     seen = seen or looks_back(ask.hidden)
     layout = Layout.dense(batch, length)
-    if not seen:
+    if not seen and inputs.blocks is None:
         layout = _choose_layout(s, inputs, ask, real, extra, layout)
         extra = None if isinstance(extra, Segments) and layout.index is not None else extra
     positions = _positions(s, stem, given, (batch, length), past, real)
@@ -451,6 +454,7 @@ def _prepare(
         inputs.encoder,
         None if encoder_real is None else _unless_all(encoder_real.bool()),
         False if real is None or layout.index is not None or recording() else None,
+        inputs.blocks,
     )
     weights = ask.attentions and s.attention is not None
     needs = s.needs | ({"weights"} if weights else set()) | ({"transforms"} if transformed() else set())
@@ -491,6 +495,7 @@ def _is_single(block: Block, seen: bool, inputs: Inputs, length: int) -> bool:
     return (
         length == 1
         and not (seen or block.training)
+        and inputs.blocks is None
         and inputs.cache is not None
         and not torch.is_grad_enabled()
         and not torch.is_autocast_enabled("cpu")
