@@ -315,6 +315,13 @@ _OTHERS["blip"] = {
     "text_config": _OTHERS["blip_text_model"],
     "vision_config": {**_IMAGE, "hidden_size": 32},
 }
+_OTHERS["blip_2_vision_model"] = _IMAGE
+_OTHERS["blip-2"] = {
+    "vision_config": _IMAGE,
+    "qformer_config": {**_BERT, "use_qformer_text_input": True},
+    "text_config": {"model_type": "opt", **_BERT, "word_embed_proj_dim": 32, "ffn_dim": 24},
+    "num_query_tokens": 3,
+}
 _OTHERS["layoutlmv3"] = {
     **{key: value for key, value in _BERT.items() if key != "hidden_size"},
     **{"hidden_size": 24, "num_attention_heads": 2, "coordinate_size": 5, "shape_size": 2},
