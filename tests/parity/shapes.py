@@ -1087,7 +1087,9 @@ def inputs_of(model: Any, **options: Any) -> dict[str, Any]:
         ids[..., 2:5] = config.sep_token_id  # of which the first ends the question
     if hasattr(config, "num_query_tokens") and "pixel_values" in names:
         ids[:, :3], mask[:, :5] = config.image_token_index, 1
-        if config.is_encoder_decoder and "decoder_input_ids" in names:
+        if "decoder_input_ids" not in names:
+            mask.fill_(1)  # it returns states of texts without the image tokens' columns
+        elif config.is_encoder_decoder:
             seen["decoder_input_ids"] = ids[:, 3:7].clone()
     elif hasattr(config, "vision_feature_select_strategy"):
         each = 10 if config.vision_feature_select_strategy == "full" else 9

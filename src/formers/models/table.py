@@ -254,6 +254,13 @@ WRITTEN: dict[str, str] = {
     **{"gemma3_text": "gemma3", "qwen2_moe": "qwen2moe", "qwen3_moe": "qwen3moe"},
 }
 
+# model types that are known and not here -> what stands before "not part of this version"
+_DETECTRON = (
+    "the models of LayoutLMv2 and LayoutXLM, which look at pages through Detectron2 (their tokenizers "
+    "and processors are here, and LayoutLMv3 needs no such thing), are"
+)
+ABSENT: dict[str, str] = {"layoutlmv2": _DETECTRON, "layoutxlm": _DETECTRON}
+
 # names that older versions gave classes -> today's
 OLDER_NAMES: dict[str, str] = {
     "BartPretrainedModel": "BartPreTrainedModel",

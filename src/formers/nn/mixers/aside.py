@@ -14,6 +14,7 @@ from torch import Tensor
 from formers.nn.layout import Layout
 from formers.nn.passing import Geometry, Pass
 from formers.nn.program import Flow, Step
+from formers.nn.tree import wiring
 
 ASKING = "how many rows ask"  # key of a pass's memo
 ASIDE = "aside"  # fact of a layer: the program of what is set aside
@@ -48,7 +49,7 @@ class TakeBack(Step):
         if rest is None:
             return
         flow.x = rest
-        for step in node._formers.facts[ASIDE]:
+        for step in wiring(node).facts[ASIDE]:
             step.run(node, flow)
         asking = _asking(whole)
         if not asking:
