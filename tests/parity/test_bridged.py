@@ -80,6 +80,8 @@ def test_texts_without_image_tokens_have_the_picture_before_them(tmp_path: Path)
     answer = talks(images=GIVEN[0], text="w3 w4", max_new_tokens=5, return_full_text=False)[0]
     text = processor.decode(found[len(said["input_ids"][0]) :], skip_special_tokens=True)
     assert answer["generated_text"].strip() == text.strip()
+    with pytest.raises(ValueError, match="has no encoder beside it: leave decoder_input_ids out"):
+        ours(**said, decoder_input_ids=said["input_ids"])
     said["input_ids"][0, 1] = 5
     with pytest.raises(ValueError, match="2 image tokens"):
         ours(**said)

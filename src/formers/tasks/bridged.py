@@ -55,7 +55,14 @@ class BridgedTexts(Writing):
         told["inputs_embeds"], told["attention_mask"] = self._read(
             ids, given.get("inputs_embeds"), told["attention_mask"], shown.pooler_output
         )
-        apart = labels is not None and not self._writer.config.is_encoder_decoder
+        alone = not self._writer.config.is_encoder_decoder
+        strange = [name for name in ("decoder_input_ids", "decoder_attention_mask") if told[name] is not None]
+        if alone and strange:
+            raise ValueError(
+                f"the text model of this {type(self).__name__} has no encoder beside it: leave "
+                f"{' and '.join(strange)} out"
+            )
+        apart = labels is not None and alone
         if labels is not None and not apart:
             told |= {"labels": labels, "num_items_in_batch": items}
         said = self._writer(**{name: value for name, value in told.items() if value is not None})
