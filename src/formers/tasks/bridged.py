@@ -254,7 +254,7 @@ class BridgedVectors(_Shared):
     ) -> ModelOutput:
         texts = images = None
         if self._assembly.looks:
-            found = self._assembly.asked(self, states.last, _asked(given)).last_hidden_state
+            found = self._assembly.asked(self, states.last).last_hidden_state
             images = self._vectors("image_out", found)
         else:
             texts = self._vectors("text_out", states.last)
