@@ -6,7 +6,7 @@ import difflib
 import re
 from collections.abc import Iterator, Mapping
 
-from formers.models.table import FAMILIES, OLDER_NAMES
+from formers.models.table import ABSENT, FAMILIES, OLDER_NAMES
 from formers.tasks.table import AUTO
 
 
@@ -68,11 +68,7 @@ def _named_outputs() -> Mapping[str, str]:
 # first that fits answers; endings that leave no doubt stand above words that may stand anywhere.
 _IMAGES = "this processor of images or audio is"
 _ABSENT: tuple[tuple[str, str], ...] = (
-    (
-        r"^Layout(LMv2|XLM)(Model|For|Config|PreT)",
-        "the models of LayoutLMv2 and LayoutXLM, which look at pages through Detectron2 (their tokenizers "
-        "and processors are here, and LayoutLMv3 needs no such thing), are",
-    ),
+    (r"^Layout(LMv2|XLM)(Model|For|Config|PreT)", ABSENT["layoutlmv2"]),
     (r"^_", "private names (they begin with an underscore) are"),
     (
         r"Pipeline(DataFormat)?$|^(Chat|Conversation)$",

@@ -130,5 +130,35 @@ def test_queries_that_cannot_ask_are_refused_with_what_is_missing() -> None:
         model(torch.randn(3, 4, 16), encoder_hidden_states=states)
     with pytest.raises(ValueError, match="query_length is 3, but query_embeds hold 4"):
         model(vectors, query_length=3, encoder_hidden_states=states)
-    with pytest.raises(ValueError, match="use_qformer_text_input"):
-        formers.Blip2QFormerModel(formers.Blip2QFormerConfig(**SMALL, use_qformer_text_input=True))
+    reads = formers.Blip2QFormerModel(formers.Blip2QFormerConfig(**SMALL, use_qformer_text_input=True))
+    with pytest.raises(ValueError, match="query_length is 5, but query_embeds hold 4"):
+        reads(vectors, query_length=5, encoder_hidden_states=states)
+    with pytest.raises(ValueError, match="nothing asks: leave encoder_hidden_states out"):
+        reads(vectors, query_length=0, encoder_hidden_states=states)
+
+
+@pytest.mark.parametrize("watched", [False, True], ids=["packed", "watched"])
+def test_texts_behind_what_asks_are_read_and_ask_nothing_themselves(watched: bool) -> None:
+    config = formers.Blip2QFormerConfig(**SMALL, use_qformer_text_input=True)
+    torch.manual_seed(0)
+    model = formers.Blip2QFormerModel(config).eval()
+    called = []
+    if watched:
+        for name in ("intermediate", "intermediate_query"):
+            part = model.get_submodule(f"encoder.layer.0.{name}")
+            part.register_forward_hook(lambda _, __, out: called.append(tuple(out.shape)))
+    rows, states = torch.randn(2, 7, 16), torch.randn(2, 6, 12)
+    real = torch.tensor([[1] * 7, [1] * 5 + [0] * 2])
+    asks = {"query_length": 4, "attention_mask": real}
+    with torch.no_grad():
+        found = model(rows, encoder_hidden_states=states, **asks).last_hidden_state
+        other = model(rows, encoder_hidden_states=states + 1, **asks).last_hidden_state
+        short = model(rows[1:, :5], encoder_hidden_states=states[1:], query_length=4).last_hidden_state
+        alone = model(rows[:, 4:], query_length=0, attention_mask=real[:, 4:]).last_hidden_state
+        single = model(rows[1:, 4:5], query_length=0).last_hidden_state
+    torch.testing.assert_close(found[1, :5], short[0])
+    torch.testing.assert_close(alone[1, 0], single[0, 0])
+    assert not torch.allclose(found[:, :4], other[:, :4])
+    if watched:
+        assert called[:2] == [(2, 4, 24), (2, 3, 24)]
+        assert called[-1] == (1, 1, 24)

@@ -61,6 +61,24 @@ _BLIP = {
     **{"text_config": _BLIP_TEXT, "vision_config": _BLIP_IMAGE, "projection_dim": 12},
     "image_text_hidden_size": 8,
 }
+_OPT = {
+    **{"model_type": "opt", "hidden_size": 32, "word_embed_proj_dim": 32, "num_hidden_layers": 2},
+    **{"num_attention_heads": 2, "ffn_dim": 24, "vocab_size": 102, "max_position_embeddings": 40},
+    **{"dropout": 0.0, "pad_token_id": 1, "bos_token_id": 2, "eos_token_id": 2},
+}
+_T5 = {
+    **{"model_type": "t5", "d_model": 32, "d_kv": 8, "d_ff": 24, "num_layers": 2, "num_heads": 2},
+    **{"vocab_size": 102, "dropout_rate": 0.0, "decoder_start_token_id": 0},
+}
+_BLIP_2 = {
+    "vision_config": _BLIP_IMAGE,
+    "qformer_config": {
+        **{"hidden_size": 16, "num_hidden_layers": 3, "num_attention_heads": 2, "intermediate_size": 24},
+        **{"vocab_size": 102, "max_position_embeddings": 40, "use_qformer_text_input": True},
+        **{"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0},
+    },
+    **{"text_config": _OPT, "num_query_tokens": 3, "image_token_index": 101, "image_text_hidden_size": 8},
+}
 _PAIR = {
     "vision_config": {**_VIT, "num_hidden_layers": 1},
     "text_config": {
@@ -73,6 +91,8 @@ _JOINT = {"pad_token_id": 0, "eos_token_id": 2, "decoder_start_token_id": 1}
 # model_type -> shapes, see `shapes.py`; MORE are those of the whole grid alone
 SHAPES: dict[str, dict[str, dict[str, Any]]] = {
     "blip": {"plain": _BLIP},
+    "blip-2": {"asks for OPT": _BLIP_2},
+    "blip_2_vision_model": {"no biases": {**_BLIP_IMAGE, "qkv_bias": False}},
     "blip_text_model": {"plain": _BLIP_TEXT},
     "blip_vision_model": {"plain": _BLIP_IMAGE},
     "donut-swin": {"windows that are moved, and one": _DONUT},
@@ -93,6 +113,7 @@ SHAPES: dict[str, dict[str, dict[str, Any]]] = {
 # nodes that stand in the reference around all of a model
 HELD = {"git_vision_model": "vision_model."}
 MORE: dict[str, dict[str, dict[str, Any]]] = {
+    "blip-2": {"asks for T5": {**_BLIP_2, "text_config": _T5}},
     "donut-swin": {"cut windows, no bias": {**_DONUT, "image_size": 10, "window_size": 2, "qkv_bias": False}},
     "git": {"tied, of films": {**_GIT, "tie_word_embeddings": True, "num_image_with_embedding": 3}},
     "git_vision_model": {"fine patches, gelu": {**_SEEN, "patch_size": 3, "hidden_act": "gelu"}},

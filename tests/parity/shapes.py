@@ -1089,7 +1089,13 @@ def inputs_of(model: Any, **options: Any) -> dict[str, Any]:
         ids[..., 2:5] = config.sep_token_id  # of which the first ends the question
     if hasattr(config, "mm_tokens_per_image") or config.model_type == "paligemma":
         seen |= vision_shown_shapes.shown(config, ids, mask)
-    elif hasattr(config, "image_token_index"):
+    elif hasattr(config, "num_query_tokens") and "pixel_values" in names:
+        ids[:, :3], mask[:, :5] = config.image_token_index, 1
+        if "decoder_input_ids" not in names:
+            mask.fill_(1)  # it returns states of texts without the image tokens' columns
+        elif config.is_encoder_decoder:
+            seen["decoder_input_ids"] = ids[:, 3:7].clone()
+    elif hasattr(config, "vision_feature_select_strategy"):
         each = 10 if config.vision_feature_select_strategy == "full" else 9
         ids[:, 1 : 1 + each], mask[:, : 5 + each] = config.image_token_index, 1
     if hasattr(config, "type_vocab_sizes"):
@@ -1245,7 +1251,7 @@ def labels(class_name: str, inputs: dict[str, Any]) -> dict[str, Any]:
         return {"interpolate_pos_encoding": False}
     if "decoder_input_ids" in inputs:
         return {"labels": inputs["decoder_input_ids"].clone().index_fill(1, torch.tensor([2]), -100)}
-    if class_name == "BlipForImageTextRetrieval":  # without a loss
+    if class_name in ("BlipForImageTextRetrieval", "Blip2ForImageTextRetrieval"):  # without a loss
         return {}
     if class_name in (
         "BlipModel",

@@ -15,6 +15,7 @@ from torch.func import functional_call, grad, jvp, stack_module_state, vmap
 from torch.utils.flop_counter import FlopCounterMode
 
 import formers
+from formers.assemblies.bridged import Bridged
 from formers.assemblies.described import Described
 from formers.assemblies.dual import Dual
 from formers.assemblies.pictured import Pictured
@@ -328,6 +329,13 @@ _OTHERS["blip_text_model"] = {**_BERT, "encoder_hidden_size": 32}
 _OTHERS["blip"] = {
     "text_config": _OTHERS["blip_text_model"],
     "vision_config": {**_IMAGE, "hidden_size": 32},
+}
+_OTHERS["blip_2_vision_model"] = _IMAGE
+_OTHERS["blip-2"] = {
+    "vision_config": _IMAGE,
+    "qformer_config": {**_BERT, "use_qformer_text_input": True},
+    "text_config": {"model_type": "opt", **_BERT, "word_embed_proj_dim": 32, "ffn_dim": 24},
+    "num_query_tokens": 3,
 }
 _OTHERS["layoutlmv3"] = {
     **{key: value for key, value in _BERT.items() if key != "hidden_size"},
@@ -734,6 +742,8 @@ def _given(made: Any) -> dict[str, Tensor]:
     image = getattr(config, "vision_config", None) or getattr(config, "backbone_config", None) or config
     image = getattr(image, "encoder", image)
     targets = {"decoder_input_ids": FULL} if "decoder_input_ids" in names else {}
+    if isinstance(made._assembly, Bridged) and not config.is_encoder_decoder:
+        targets = {}
     if "input_ids" in names:
         text = {"input_ids": FULL, "attention_mask": MASK}
         if "global_attention_mask" in names:
@@ -744,7 +754,8 @@ def _given(made: Any) -> dict[str, Tensor]:
             text["entity_position_ids"] = torch.ones(2, 2, 1, dtype=torch.long)
         if "MultipleChoice" in type(made).__name__:
             text = {name: t[:, None] for name, t in text.items()}
-        compared = isinstance(made._assembly, (Described, Dual, Pictured))
+        looks = isinstance(made._assembly, Bridged) and made._assembly.looks
+        compared = looks or isinstance(made._assembly, (Described, Dual, Pictured))
         images = {"pixel_values": torch.randn(2, 3, 12, 12)} if compared else {}
         if "spatial_shapes" in names:
             images = {"pixel_values": torch.randn(2, 6, 48), "spatial_shapes": torch.tensor([[2, 3], [1, 4]])}

@@ -132,7 +132,7 @@ def test_files_cross_between_the_libraries(tmp_path, name, how):
     ours.save_pretrained(tmp_path / "ours")
     theirs = transformers.AutoModelForCausalLM.from_pretrained(tmp_path / "ours", dtype=torch.float32)
     for leaf in theirs.modules():
-        leaf.support_avx512bf16_for_cpu = False  # where a processor has bfloat16, the library computes in that
+        leaf.support_avx512bf16_for_cpu = False  # else the library computes in bfloat16 where it can
     again = formers.AutoModelForCausalLM.from_pretrained(tmp_path / "ours")
     with torch.no_grad():
         logits = ours(ids).logits

@@ -103,12 +103,12 @@ IMAGE_NAMES = spec.Names(
 NAMES = bert.NAMES.with_(embeddings={"type": None})
 
 
-def image(c: BlipVisionConfig) -> spec.Stack:
+def image(c: Any, bias: bool = True, layer_class: str = "BlipEncoderLayer") -> spec.Stack:
     """ViT's layers; the norm behind them is of all states, and once more of what stands for the image."""
     norm, size, patch = spec.Norm("layer", c.layer_norm_eps), spec.pair(c.image_size), spec.pair(c.patch_size)
     heads = spec.Heads.split(c.hidden_size, c.num_attention_heads)
     layer = spec.layer(
-        spec.Attention(heads, dropout=c.attention_dropout, fused="blocks"),
+        spec.Attention(heads, dropout=c.attention_dropout, bias=bias, fused="blocks"),
         spec.FeedForward(c.intermediate_size, c.hidden_act),
         norm,
         "pre",
@@ -118,7 +118,7 @@ def image(c: BlipVisionConfig) -> spec.Stack:
         layers=(layer,) * c.num_hidden_layers,
         names=IMAGE_NAMES,
         width=c.hidden_size,
-        layer_class="BlipEncoderLayer",
+        layer_class=layer_class,
         final_norm=norm,
         pooler=spec.Summary(again=True),
         reports="plain",

@@ -6,6 +6,7 @@ Its queries are given: the model that it is part of holds them.
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 from formers.assemblies.family import Family
 from formers.assemblies.single import Single
@@ -18,6 +19,7 @@ class Blip2QFormerConfig(PretrainedConfig):
     """Configuration of BLIP-2's querying transformer."""
 
     model_type = "blip_2_qformer"
+    base_config_key = "qformer_config"
     vocab_size: int = 30522
     hidden_size: int = 768
     num_hidden_layers: int = 12
@@ -56,38 +58,43 @@ NAMES = spec.Names(
     },
     embeddings={"embedding_norm": "layernorm", "embedding_dropout": "dropout"},
 )
+TEXT_NAMES = {
+    "text_up": "intermediate.dense",
+    "text_act": "intermediate.intermediate_act_fn",
+    "text_down": "output.dense",
+    "text_dropout": "output.dropout",
+    "text_norm": "output.LayerNorm",
+}
+ORDER = ("attention", "crossattention", "intermediate", "output", "intermediate_query", "output_query")
 
 
-def stack(c: Blip2QFormerConfig) -> spec.Stack:
+def stack(c: Any, texts: bool | None = None) -> spec.Stack:
     """Layers of which every n-th, from the first on, asks the image.
 
-    Raises:
-        ValueError: for a config whose layers read text beside the queries.
+    Args:
+        c: the config.
+        texts: rows of texts may stand behind those that ask; as the config says.
     """
-    if c.use_qformer_text_input:
-        raise ValueError(
-            "use_qformer_text_input=True: layers that read text beside queries are not part of this version"
-        )
+    texts = c.use_qformer_text_input if texts is None else texts
     norm = spec.Norm("layer", c.layer_norm_eps)
     attention = spec.Attention(
         spec.Heads.split(c.hidden_size, c.num_attention_heads), dropout=c.attention_probs_dropout_prob
     )
     asking = replace(attention, cross=True, source=c.encoder_hidden_size)
+    feedforward = spec.FeedForward(c.intermediate_size, c.hidden_act)
+    of_texts = replace(feedforward, prefix="text_")
+    aside = (spec.Part(of_texts, "text", after=norm, dropout=c.hidden_dropout_prob),) if texts else ()
     plain, crossing = (
-        spec.layer(
-            attention,
-            spec.FeedForward(c.intermediate_size, c.hidden_act),
-            norm,
-            cross=cross,
-            dropout=c.hidden_dropout_prob,
+        replace(
+            spec.layer(attention, feedforward, norm, cross=cross, dropout=c.hidden_dropout_prob), aside=aside
         )
         for cross in (None, asking)
     )
     every = c.cross_attention_frequency
     return spec.Stack(
-        stem=spec.Queries(0, c.hidden_size, norm, c.hidden_dropout_prob),
+        stem=spec.Queries(0, c.hidden_size, norm, c.hidden_dropout_prob, texts),
         layers=tuple(plain if i % every else crossing for i in range(c.num_hidden_layers)),
-        names=NAMES,
+        names=NAMES.with_(layer=TEXT_NAMES) if texts else NAMES,
         width=c.hidden_size,
         layer_class="Blip2QFormerLayer",
         pooler=spec.Summary(),
@@ -103,5 +110,6 @@ BLIP_2_QFORMER = register(
         base="qformer",
         assembly=Single(stack, spec.Queries),
         heads={},
+        order=(ORDER,),
     )
 )

@@ -145,6 +145,23 @@ def predictor_class(config: Any) -> type[PreTrainedModel]:
     return found
 
 
+def writes_alone(config: Any) -> bool:
+    """Whether a config's family has a decoder that writes by itself; otherwise an encoder reads for it."""
+    return _for(config, "AutoModelForCausalLM") is not None
+
+
+def writer_class(config: Any) -> type[PreTrainedModel]:
+    """The class that writes texts for a config: a decoder, or where its family has none, a pair with one.
+
+    Raises:
+        ValueError: when its family has neither.
+    """
+    found = _for(config, "AutoModelForCausalLM") or _for(config, "AutoModelForSeq2SeqLM")
+    if found is None:
+        raise ValueError(f"{family_of(config.model_type).name} has no head that writes texts")
+    return found
+
+
 def point_finder_class(config: Any) -> type[PreTrainedModel]:
     """The class that finds points for a config, of whatever family it is.
 

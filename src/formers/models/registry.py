@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from formers.core.notices import did_you_mean
 from formers.hub.gguf import INSTEAD, model_type_of
-from formers.models.table import FAMILIES, WRITTEN
+from formers.models.table import ABSENT, FAMILIES, WRITTEN
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -67,6 +67,10 @@ def family_of(model_type: str) -> Family:
     if model_type not in _registered and model_type in FAMILIES:
         importlib.import_module(f"formers.models.{FAMILIES[model_type][0]}")
     if model_type not in _registered:
+        if model_type in ABSENT:
+            raise ValueError(
+                f"model type {model_type!r} is not available: {ABSENT[model_type]} not part of this version"
+            )
         known = sorted({*FAMILIES, *_registered})
         raise ValueError(
             f"model type {model_type!r} is not available{did_you_mean(model_type, known)}; "

@@ -20,7 +20,9 @@ FAMILIES: dict[str, tuple[str, str]] = {
     "blip": ("blip", "Blip"),
     "blip_text_model": ("blip", "BlipText"),
     "blip_vision_model": ("blip", "BlipVision"),
+    "blip-2": ("blip_2", "Blip2"),
     "blip_2_qformer": ("blip_2_qformer", "Blip2QFormer"),
+    "blip_2_vision_model": ("blip_2", "Blip2Vision"),
     "bloom": ("bloom", "Bloom"),
     "camembert": ("roberta", "Camembert"),
     "canine": ("canine", "Canine"),
@@ -254,6 +256,13 @@ WRITTEN: dict[str, str] = {
     **{kind: kind for kind in ("qwen2", "qwen3", "stablelm", "starcoder2", "t5")},
     **{"gemma3_text": "gemma3", "qwen2_moe": "qwen2moe", "qwen3_moe": "qwen3moe"},
 }
+
+# model types that are known and not here -> what stands before "not part of this version"
+_DETECTRON = (
+    "the models of LayoutLMv2 and LayoutXLM, which look at pages through Detectron2 (their tokenizers "
+    "and processors are here, and LayoutLMv3 needs no such thing), are"
+)
+ABSENT: dict[str, str] = {"layoutlmv2": _DETECTRON, "layoutxlm": _DETECTRON}
 
 # names that older versions gave classes -> today's
 OLDER_NAMES: dict[str, str] = {

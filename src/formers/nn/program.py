@@ -57,6 +57,7 @@ class Flow:
         routing: what a mixture of experts read, and the weights and numbers of those that it chose.
         second: of a second stream beside this one, which every step treats alike; attention reads both.
         beside: this is that of what stands beside rows: it follows them, and has a norm of its own.
+        aside: the pass of all rows, and those that wait while the others go on; see `mixers.aside`.
     """
 
     x: Tensor
@@ -73,6 +74,7 @@ class Flow:
     routing: tuple[Tensor, Tensor, Tensor] | None = None
     second: Flow | None = None
     beside: bool = False
+    aside: tuple[Pass, Tensor | None] | None = None
 
     @property
     def watched(self) -> bool:

@@ -123,7 +123,10 @@ TASKS = (
         model_classes=("AutoModelForVisualQuestionAnswering",),
         default=("dandelin/vilt-b32-finetuned-vqa", "d0a1f6a"),
         aliases=("vqa",),
-        heads=("ViltForQuestionAnswering", "BlipForQuestionAnswering"),
+        heads=(
+            *("ViltForQuestionAnswering", "BlipForQuestionAnswering"),
+            "Blip2ForConditionalGeneration",
+        ),
         kind="multimodal",
     ),
     Task(  # before the rewriting of texts, whose heads end alike
@@ -135,6 +138,7 @@ TASKS = (
             *("LlavaForConditionalGeneration", "Qwen2VLForConditionalGeneration"),
             *("Gemma3ForConditionalGeneration", "PaliGemmaForConditionalGeneration"),
             *("Qwen2_5_VLForConditionalGeneration", "Qwen3VLForConditionalGeneration"),
+            "Blip2ForConditionalGeneration",
         ),
         kind="multimodal",
     ),
@@ -143,7 +147,10 @@ TASKS = (
         "formers.pipelines.image.captions:ImageToTextPipeline",
         model_classes=("AutoModelForVision2Seq",),
         default=("ydshieh/vit-gpt2-coco-en", "5bebf1e"),
-        heads=("BlipForConditionalGeneration", "GitForCausalLM", "VisionEncoderDecoderModel"),
+        heads=(
+            *("BlipForConditionalGeneration", "GitForCausalLM", "VisionEncoderDecoderModel"),
+            "Blip2ForConditionalGeneration",
+        ),
         kind="multimodal",
     ),
     Task(  # before question answering too, and behind image-to-text, which is asked of models of both
@@ -260,7 +267,7 @@ TASKS = (
         "formers.pipelines.image.zero_shot:ZeroShotImageClassificationPipeline",
         model_classes=("AutoModelForZeroShotImageClassification",),
         default=("openai/clip-vit-base-patch32", "3d74acf"),
-        heads=("ChineseCLIPModel", "CLIPModel", "Siglip2Model", "SiglipModel"),
+        heads=("Blip2ForImageTextRetrieval", "ChineseCLIPModel", "CLIPModel", "Siglip2Model", "SiglipModel"),
         kind="multimodal",
     ),
     Task(

@@ -6,6 +6,7 @@ import functools
 from collections.abc import Collection
 from typing import Any
 
+from formers.processing.asking import AskingProcessor
 from formers.processing.joined import ProcessorMixin
 from formers.processing.marked import fields_in
 from formers.processing.paged import PageProcessor
@@ -21,7 +22,7 @@ def _class_of(family: str) -> type[ProcessorMixin]:
     name, pair = f"{family}Processor", PAIRS[family]
     base = SpeechProcessor if pair.sounds else ProcessorMixin
     base = base if pair.shows is None else PromptShowingProcessor if pair.shows.prompts else ShowingProcessor
-    base = PageProcessor if pair.pages else base
+    base = PageProcessor if pair.pages else AskingProcessor if pair.asks else base
     what = "Sounds and transcripts" if pair.sounds else "Texts and pictures"
     says = f"{what} for the models of the family {family}; see `{base.__name__}`."
     own: dict[str, Any] = {"token2json": _fields} if pair.fields else {}

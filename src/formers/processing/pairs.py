@@ -62,6 +62,7 @@ class Pair:
         pointed: no texts are read, but what is pointed at.
         shows: texts show pictures by what stands there for them.
         markdown: what is written are pages in Markdown, which the tokenizer corrects.
+        asks: texts stand behind a token for each vector that asks their picture.
         pages: it prepares words in boxes; `picture` is the name under which models read the page's picture.
     """
 
@@ -82,6 +83,7 @@ class Pair:
     pages: bool = False
     picture: str = "pixel_values"
     markdown: bool = False
+    asks: bool = False
 
 
 _TYPES = ("token_type_ids",)
@@ -103,6 +105,9 @@ PAIRS: dict[str, Pair] = {
     "Align": Pair("EfficientNet", ("align",), _SIXTY_FOUR),
     "AltCLIP": Pair("CLIP", ("altclip",)),
     "Blip": Pair("Blip", ("blip",), {"return_token_type_ids": False}, unread=("token_type_ids",)),
+    "Blip2": Pair(
+        "Blip", ("blip-2",), {"return_token_type_ids": False}, unread=("token_type_ids",), asks=True
+    ),
     "ChineseCLIP": Pair("ChineseCLIP", ("chinese_clip",)),
     "Clap": Pair("", ("clap",), sounds=True, compares=True),
     "CLIP": Pair("CLIP", ("clip", "groupvit", "metaclip_2")),

@@ -17,7 +17,8 @@ from formers.nn import spec
 from formers.nn.grids import Grid
 from formers.nn.kernels import project
 from formers.nn.leaves import linear, norm
-from formers.nn.mixers import layer_steps
+from formers.nn.mixers import aside_steps, layer_steps
+from formers.nn.mixers.aside import ASIDE
 from formers.nn.mixers.attention import distances, grid_bias, keep_distances
 from formers.nn.near import add_near, place_near
 from formers.nn.pages import keep_page_bias, place_page_bias
@@ -102,11 +103,23 @@ def make_layers(s: spec.Stack) -> nn.ModuleList:
             homes[id(layer)] = homes_of(steps, s.names.layer, name)
             known |= {role for step in steps for role in (*step.roles(), step.home)}
         build(block, steps, s.names.layer, name, homes[id(layer)])
+        if layer.aside:
+            known |= _place_aside(block, layer, s, name)
         made.append(block)
         if all(t.is_meta for t in (*block.parameters(), *block.buffers())):
             models[id(layer)] = block
     _refuse_strange(s, known)
     return made if s.sharing is None else _grouped(made, s.sharing, s.layer_class)
+
+
+def _place_aside(block: Layer, layer: spec.Layer, s: spec.Stack, name: str) -> set[str]:
+    """Register what rows that are set aside go through, as a program of its own; its roles."""
+    steps, own = aside_steps(layer, s.width), wiring(block).program
+    roles = {role for step in steps for role in (*step.roles(), step.home)}
+    wiring(block).program = ()
+    build(block, steps, s.names.layer, name)
+    wiring(block).facts[ASIDE], wiring(block).program = wiring(block).program, own
+    return roles
 
 
 def make_rows(owner: Holder, s: spec.Stack) -> list[Row]:

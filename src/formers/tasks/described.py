@@ -32,10 +32,10 @@ class Spec:
     padding: int | None
 
 
-class _Writing(GenerationMixin, TaskModel):
+class Writing(GenerationMixin, TaskModel):
     """A part writes; `generate` looks once, and lets that part write."""
 
-    _assembly: ClassVar[Described]
+    _assembly: ClassVar[Any]
     _options: ClassVar[tuple[str, ...]] = ("logits_to_keep", "return_dict")
 
     @classmethod
@@ -84,7 +84,7 @@ class _Writing(GenerationMixin, TaskModel):
         return found
 
 
-class Captions(_Writing):
+class Captions(Writing):
     """Texts about pictures, which may go on with one."""
 
     _says = "Predict texts about pictures. `labels`: [B, T], int64, -100 where there is none."
@@ -131,7 +131,7 @@ class Captions(_Writing):
         return self._written(seen, None, ids, mask, options)
 
 
-class Answers(_Writing):
+class Answers(Writing):
     """Answers to questions about pictures."""
 
     _options: ClassVar[tuple[str, ...]] = ("decoder_input_ids", "decoder_attention_mask", "return_dict")

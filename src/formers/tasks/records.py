@@ -165,6 +165,33 @@ TASKS: dict[str, Task] = {
             shifts=True,
         ),
         Task(
+            "bridged_matches",
+            ("bridged", "BridgedMatches"),
+            "",
+            "Judge how well texts fit pictures.",
+            "zero-shot-image-classification",
+        ),
+        Task(
+            "bridged_states",
+            ("bridged", "BridgedStates"),
+            "",
+            "Look at pictures, ask what they show, and read that in a text.",
+        ),
+        Task(
+            "bridged_texts",
+            ("bridged", "BridgedTexts"),
+            "",
+            "Write about pictures.",
+            "image-text-to-text",
+            shifts=True,
+        ),
+        Task(
+            "bridged_vectors",
+            ("bridged", "BridgedVectors"),
+            "",
+            "Bring a text or a picture into the space that both share.",
+        ),
+        Task(
             "described_answers",
             ("described", "Answers"),
             "",

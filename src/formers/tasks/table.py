@@ -52,11 +52,11 @@ _WIDER: dict[str, tuple[tuple[str, ...], str]] = {
         TASKS["question_answering"].says,
     ),
     "AutoModelForImageTextToText": (
-        ("image_text_to_text", "joined_captions", "captions", "described_captions"),
+        ("image_text_to_text", "joined_captions", "captions", "described_captions", "bridged_texts"),
         TASKS["image_text_to_text"].says,
     ),
     "AutoModelForVision2Seq": (
-        ("image_text_to_text", "joined_captions", "captions", "described_captions"),
+        ("image_text_to_text", "joined_captions", "captions", "described_captions", "bridged_texts"),
         "The older name: turn an image, or an image and a text, into text.",
     ),
     "AutoModelForObjectDetection": (
@@ -68,8 +68,12 @@ _WIDER: dict[str, tuple[tuple[str, ...], str]] = {
         TASKS["object_segmentation"].says,
     ),
     "AutoModelForVisualQuestionAnswering": (
-        ("visual_question_answering", "described_answers"),
+        ("visual_question_answering", "described_answers", "bridged_texts"),
         TASKS["visual_question_answering"].says,
+    ),
+    "AutoModelForZeroShotImageClassification": (
+        ("zero_shot_image_classification", "bridged_matches"),
+        TASKS["zero_shot_image_classification"].says,
     ),
     "AutoModelWithLMHead": (
         ("seq2seq_lm", "masked_lm", "any_lm", "hidden_entities", "causal_lm", "permuted_lm"),

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from formers.nn import spec
+from formers.nn.mixers.aside import SetAside, TakeBack
 from formers.nn.mixers.attention import attention_steps
 from formers.nn.mixers.aware import aware_steps
 from formers.nn.mixers.block_sparse import block_sparse_steps
@@ -95,7 +96,14 @@ STEPS: dict[type[Any], Callable[[Any, int], list[Step]]] = {
 def layer_steps(layer: spec.Layer, width: int) -> list[Step]:
     """The steps of one layer."""
     neck = layer.bottleneck
-    steps = [step for part in layer.parts for step in part_steps(part, neck.width if neck else width)]
+    inner = neck.width if neck else width
+    each = [part_steps(part, inner) for part in layer.parts]
+    if layer.aside:
+        asking = [step for steps in each[layer.common :] for step in steps]
+        for step in asking:
+            step.crosses = True  # what asks is left out where there is nothing to ask
+        each[layer.common :] = [[SetAside(), *asking, TakeBack()]]
+    steps = [step for part in each for step in part]
     if neck is not None:
         read = any(isinstance(part.mixer, spec.WideValues) for part in layer.parts)
         steps = [Narrow(neck, width, read), *steps, *widen_steps(neck, width)]
@@ -106,6 +114,11 @@ def layer_steps(layer: spec.Layer, width: int) -> list[Step]:
     if layer.eased != 1.0:
         steps.append(Scale(layer.eased, rests=True))
     return [Turn(), *steps, Turn()] if layer.turned else steps
+
+
+def aside_steps(layer: spec.Layer, width: int) -> list[Step]:
+    """The steps of what is set aside in one layer."""
+    return [step for part in layer.aside for step in part_steps(part, width)]
 
 
 def part_steps(part: spec.Part, width: int) -> list[Step]:

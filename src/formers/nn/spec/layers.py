@@ -86,6 +86,9 @@ class Layer:
         name: of its class, where that is not the stack's.
         entry: norm of what enters (role `entry_norm`).
         eased: factor on what it returns, in evaluation alone.
+        aside: what rows behind those that ask (see `Queries`) go through in place of the parts after the
+            first `common`.
+        common: how many parts are for all rows, where some are set aside.
     """
 
     parts: tuple[Part, ...]
@@ -95,6 +98,8 @@ class Layer:
     name: str = ""
     entry: Norm | None = None
     eased: float = 1.0
+    aside: tuple[Part, ...] = ()
+    common: int = 1
 
     def masked(self, mask: Mask) -> Layer:
         """The same layer, whose self attention has another mask."""

@@ -540,12 +540,14 @@ class Queries:
         width: E.
         norm: on the vectors.
         dropout: on the result.
+        texts: rows of texts may stand behind those that ask, or alone (`Layer.aside`).
     """
 
     count: int
     width: int
     norm: Norm | None = None
     dropout: float = 0.0
+    texts: bool = False
     reads = "query_embeds"
 
 

@@ -13,6 +13,7 @@ from formers.nn.dropout import Dropout, drop
 from formers.nn.fresh import Constant
 from formers.nn.layout import Layout
 from formers.nn.leaves import norm
+from formers.nn.mixers.aside import ASKING
 from formers.nn.passing import Pass
 from formers.nn.spec import Paths
 from formers.nn.stems.base import Stem, want
@@ -24,7 +25,7 @@ class QueryStem(Stem):
 
     inputs: ClassVar = {
         "query_embeds": "[B, T, E], the vectors that ask, in place of the stack's own where it holds some.",
-        "query_length": "how many vectors ask: all of them.",
+        "query_length": "how many of the vectors ask, from the first on; all of them unless it is told.",
         "attention_mask": "[B, T], 1 at vectors that count.",
         "encoder_hidden_states": "[B, S, E], what is asked: cross attention reads it.",
         "encoder_attention_mask": "[B, S], 1 at what may be read of it.",
@@ -47,6 +48,8 @@ class QueryStem(Stem):
         """B of what is asked, and how many ask."""
         s: spec.Queries = self.spec
         asked, vectors = given.get("encoder_hidden_states"), given.get("query_embeds")
+        if s.texts and given.get("query_length") == 0:
+            return self._shape_of_texts(asked, vectors)
         if not isinstance(asked, Tensor) or asked.dim() != 3:
             found = list(asked.shape) if isinstance(asked, Tensor) else type(asked).__name__
             raise ValueError(
@@ -62,23 +65,41 @@ class QueryStem(Stem):
                 f"{vectors.shape[0]} rows of query_embeds cannot ask {asked.shape[0]} rows of "
                 f"encoder_hidden_states: give as many, or one for all"
             )
-        if given.get("query_length") not in (None, vectors.shape[1]):
+        told, held = given.get("query_length"), int(vectors.shape[1])
+        if told is not None and not (0 < told <= held if s.texts else told == held):
+            what = "as many ask at most" if s.texts else "all of them ask (use_qformer_text_input is False)"
+            raise ValueError(f"query_length is {told}, but query_embeds hold {held} vectors, and {what}")
+        return int(asked.shape[0]), held
+
+    def _shape_of_texts(self, asked: Any, vectors: Any) -> tuple[int, int]:
+        """B and T of texts by themselves.
+
+        Raises:
+            ValueError: for what nothing asks, or vectors of another shape.
+        """
+        if asked is not None:
+            raise ValueError("query_length is 0, so that nothing asks: leave encoder_hidden_states out")
+        if not isinstance(vectors, Tensor) or vectors.dim() != 3 or vectors.shape[2] != self.spec.width:
+            found = list(vectors.shape) if isinstance(vectors, Tensor) else type(vectors).__name__
             raise ValueError(
-                f"query_length is {given['query_length']}, but query_embeds hold {vectors.shape[1]} vectors, "
-                f"and all of them ask: text behind them is not part of this version"
+                f"the model reads query_embeds as a tensor [B, T, {self.spec.width}], not {found}"
             )
-        return int(asked.shape[0]), int(vectors.shape[1])
+        return int(vectors.shape[0]), int(vectors.shape[1])
 
     def positions(
         self, given: Mapping[str, Any], layout: Layout, past: int, real: Tensor | None = None
     ) -> Tensor:
         """Columns: what a vector asks is in the vector."""
-        return torch.arange(layout.length, device=given["encoder_hidden_states"].device)[None]
+        asked = given.get("encoder_hidden_states")
+        device = given["query_embeds"].device if asked is None else asked.device
+        return torch.arange(layout.length, device=device)[None]
 
     def run(self, node: Any, given: Mapping[str, Any], pass_: Pass) -> Tensor:
         """[B, T, E]; [N, E] where nobody looks."""
         s: spec.Queries = self.spec
-        x = given.get("query_embeds")
+        x, told = given.get("query_embeds"), given.get("query_length")
+        if s.texts:
+            pass_.memo.put(ASKING, pass_.layout.length if told is None else told)
         if x is None:
             x = leaf(node, "query")
         if x.dim() == 3:
