@@ -35,6 +35,7 @@ from formers.nn.spec.mixing import (
     Landmarks,
     Offsets,
     Resolved,
+    SharedOffsets,
     SpanConvolution,
     WideValues,
 )
@@ -49,6 +50,7 @@ from formers.nn.spec.scans import (
     TimeMixing,
 )
 from formers.nn.spec.shown import GridPatches, Merged
+from formers.nn.spec.spoken import HeardRows, PlacedWaves, SaidFrames, SaidRows, WavedTokens
 from formers.nn.spec.stack import (
     Asked,
     Convolution,
@@ -147,6 +149,7 @@ __all__ = [
     "Hashed",
     "HeadScan",
     "Heads",
+    "HeardRows",
     "IntegerAttention",
     "IntegerFeedForward",
     "IntegerTokens",
@@ -171,6 +174,7 @@ __all__ = [
     "Patches",
     "Paths",
     "Pictured",
+    "PlacedWaves",
     "Pooled",
     "Preceded",
     "Prompts",
@@ -178,7 +182,10 @@ __all__ = [
     "Reduced",
     "Relative",
     "Resolved",
+    "SaidFrames",
+    "SaidRows",
     "Scan",
+    "SharedOffsets",
     "Sharing",
     "ShortConvolution",
     "ShownTokens",
@@ -197,6 +204,7 @@ __all__ = [
     "Tokens",
     "TopTwo",
     "Vectors",
+    "WavedTokens",
     "Waves",
     "Weighed",
     "WideValues",
