@@ -12,13 +12,14 @@ from formers.processing.paged import PageProcessor
 from formers.processing.pairs import CLASSES, PAIRS
 from formers.processing.pointed import Prompted
 from formers.processing.showing import ShowingProcessor
-from formers.processing.speech import SpeechProcessor
+from formers.processing.speech import SpeechProcessor, TargetProcessor
 
 
 @functools.cache
 def _class_of(family: str) -> type[ProcessorMixin]:
     name, pair = f"{family}Processor", PAIRS[family]
     base = SpeechProcessor if pair.sounds else ProcessorMixin
+    base = TargetProcessor if pair.targets else base
     base = base if pair.shows is None else ShowingProcessor
     base = PageProcessor if pair.pages else base
     what = "Sounds and transcripts" if pair.sounds else "Texts and pictures"
