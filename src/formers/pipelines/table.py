@@ -179,10 +179,10 @@ TASKS = (
     Task(
         "text-to-audio",
         "formers.pipelines.audio.speaking:TextToAudioPipeline",
-        model_classes=("AutoModelForTextToWaveform",),
+        model_classes=("AutoModelForTextToWaveform", "AutoModelForTextToSpectrogram"),
         default=("facebook/mms-tts-eng", None),
         aliases=("text-to-speech",),
-        heads=("VitsModel",),
+        heads=("VitsModel", "ForTextToSpeech"),
         kind="multimodal",
     ),
     Task(  # before the next one, whose heads end alike
@@ -191,7 +191,10 @@ TASKS = (
         model_classes=("AutoModelForSpeechSeq2Seq", "AutoModelForCTC"),
         default=("openai/whisper-base", "e37978b"),
         aliases=("asr", "speech-recognition"),
-        heads=("Speech2TextForConditionalGeneration", "WhisperForConditionalGeneration", "ForCTC"),
+        heads=(
+            *("Speech2TextForConditionalGeneration", "WhisperForConditionalGeneration"),
+            *("ForSpeechToText", "ForCTC"),
+        ),
         kind="multimodal",
     ),
     Task(
