@@ -55,7 +55,6 @@ class Spec:
 class Spectra(TaskModel):
     """Frames of speech, one state after the other, in the voice of a speaker."""
 
-    makes_spectra: ClassVar[bool] = True
     _keeps_cache = True
     _options = ("return_dict",)
     _targets: ClassVar[tuple[str, ...]] = ("labels", "stop_labels")

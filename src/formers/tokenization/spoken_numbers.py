@@ -10,11 +10,15 @@ from formers.tokenization.encoding import BatchEncoding
 from formers.tokenization.options import EncodeOptions
 from formers.tokenization.segmenting import FilesMethods
 
-_SMALL = """zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen
-sixteen seventeen eighteen nineteen""".split()
-_TENS = "twenty thirty forty fifty sixty seventy eighty ninety".split()
-_LARGE = ["", *"thousand million billion trillion quadrillion quintillion sextillion septillion".split()]
-_LARGE += "octillion nonillion decillion".split()
+_WORDS = """
+zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen
+seventeen eighteen nineteen
+"""
+_MANY = "twenty thirty forty fifty sixty seventy eighty ninety"
+_GROUPS = """
+thousand million billion trillion quadrillion quintillion sextillion septillion octillion nonillion decillion
+"""
+_SMALL, _TENS, _LARGE = _WORDS.split(), _MANY.split(), ["", *_GROUPS.split()]
 _COINS = {
     **{"$": "dollars", "€": "euros", "£": "pounds", "¢": "cents", "¥": "japanese yen", "﷼": "saudi riyal"},
     **{"₹": "indian rupees", "₽": "russian rubles", "฿": "thai baht", "₺": "turkish liras"},

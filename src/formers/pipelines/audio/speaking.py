@@ -57,7 +57,9 @@ class TextToAudioPipeline(Pipeline):
         super().__init__(model, tokenizer, **kwargs)
         if self.tokenizer is None:
             raise ValueError(f"{type(self).__name__} needs tokenizer=AutoTokenizer.from_pretrained(...)")
-        spectra = bool(getattr(self.model, "makes_spectra", False))
+        from formers.tasks.spectrograms import Spectra
+
+        spectra = isinstance(self.model, Spectra)
         if vocoder is not None and not spectra:
             raise ValueError(f"vocoder= is for models of spectrograms; {type(model).__name__} makes sounds")
         self.vocoder = self._vocoder(_VOCODER if vocoder is None else vocoder) if spectra else None
