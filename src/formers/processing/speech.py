@@ -155,7 +155,8 @@ class TargetProcessor(SpeechProcessor):
         if audio_target is not None:
             own = self._known(True, options)
             target = self.feature_extractor(audio_target=audio_target, sampling_rate=sampling_rate, **own)
-        return target if found is None else _with_target(found, target)
+        made: BatchFeature = target if found is None else _with_target(found, target)
+        return made
 
     def _part(self, audio: Any, text: Any, rate: int | None, options: dict[str, Any]) -> Any:
         if audio is not None:

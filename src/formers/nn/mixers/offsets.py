@@ -104,6 +104,8 @@ class AttendShared(AttendOffsets):
 class OffsetTable(nn.Module):
     """The table of offsets that all layers share."""
 
+    row_wise = True  # it is called with whole rows
+
     def __init__(self, s: spec.SharedOffsets) -> None:
         super().__init__()
         self.reach = s.reach

@@ -23,6 +23,8 @@ def around(kernel: int, dilation: int = 1) -> int:
 class VocoderBlock(nn.Module):
     """Pairs of convolutions, dilated and plain, each pair added to what it reads."""
 
+    row_wise = True  # it is called with whole maps
+
     def __init__(self, width: int, kernel: int, dilations: tuple[int, ...], slope: float) -> None:
         super().__init__()
         self.slope = slope
