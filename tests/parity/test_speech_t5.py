@@ -14,6 +14,7 @@ from transformers.models.speecht5.number_normalizer import EnglishNumberNormaliz
 
 import formers
 from formers.tokenization.spoken_numbers import EnglishNumberNormalizer
+from tests.parity.test_hooks import outputs
 from tests.parity.tokenization_samples import write_sentencepiece
 from tests.parity.voice_shapes import SPOKEN
 
@@ -142,6 +143,16 @@ def test_every_head_computes_what_the_references_does(pairs: Any, name: str) -> 
     _, watched = both(pairs(name), lambda model: model(**given))
     handle.remove()
     torch.testing.assert_close(watched[0], found[0], **TOLERANCE)
+
+
+@pytest.mark.parametrize("name", CALLS)
+def test_every_hook_that_fires_in_the_reference_fires_here(pairs: Any, name: str) -> None:
+    expected, found = (outputs(model, CALLS[name]()) for model in pairs(name))
+    # what makes a kernel of its directions and lengths has no weights, and no node here
+    silent = {one for one in expected if one.endswith(".parametrizations.weight.0")}
+    assert {one: found.get(one) for one in expected.keys() - silent} == {
+        one: shapes for one, shapes in expected.items() if one not in silent
+    }
 
 
 def _learned(model: Any, given: dict[str, Any]) -> tuple[Tensor, dict[str, Tensor]]:

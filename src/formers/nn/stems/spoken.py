@@ -65,7 +65,7 @@ class PlacedWaveStem(WaveStem):
         x = leaf(node, "features_projection")(self._features(node, given))
         x = self._hidden(node, x, given.get("mask_time_indices"), pass_)
         x = x + leaf(node, "near")(x)  # which reads what padding became, as models were trained
-        places = torch.arange(x.shape[1], device=x.device)[None] + s.padding_idx + 1
+        places = torch.arange(x.shape[1], device=x.device).expand(x.shape[:2]) + s.padding_idx + 1
         if s.padding_idx:
             x = x + leaf(node, "position")(places).to(x.dtype)
         return x if pass_.watched else pass_.layout.pack(x)
