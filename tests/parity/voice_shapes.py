@@ -64,3 +64,25 @@ CODES: dict[str, dict[str, dict[str, Any]]] = {
         }
     },
 }
+
+# of models that hear or read, and write or speak; what they say is drawn, so they are compared by themselves
+SPOKEN: dict[str, dict[str, Any]] = {
+    "speecht5": {
+        **{"vocab_size": 62, "hidden_size": 32, "encoder_layers": 2, "decoder_layers": 2, "num_mel_bins": 8},
+        **dict.fromkeys(("encoder_attention_heads", "decoder_attention_heads"), 4),
+        **dict.fromkeys(("encoder_ffn_dim", "decoder_ffn_dim"), 37),
+        **dict.fromkeys(("encoder_layerdrop", "decoder_layerdrop", "positional_dropout"), 0.0),
+        **dict.fromkeys(("hidden_dropout", "attention_dropout", "activation_dropout"), 0.0),
+        **{"conv_dim": [16, 20, 16], "conv_kernel": [10, 3, 2], "conv_stride": [5, 2, 2]},
+        **{"num_conv_pos_embeddings": 8, "num_conv_pos_embedding_groups": 2, "apply_spec_augment": False},
+        **{"speech_decoder_prenet_units": 12, "speaker_embedding_dim": 10, "initializer_range": 0.2},
+        **{"speech_decoder_postnet_layers": 3, "speech_decoder_postnet_units": 12},
+        **{"speech_decoder_postnet_dropout": 0.0, "encoder_max_relative_position": 5},
+        **{"max_text_positions": 60, "max_speech_positions": 400},
+    },
+    "speecht5_hifigan": {
+        **{"model_in_dim": 8, "upsample_initial_channel": 16, "upsample_rates": [4, 2]},
+        **{"upsample_kernel_sizes": [8, 4], "resblock_kernel_sizes": [3, 5], "initializer_range": 0.2},
+        "resblock_dilation_sizes": [[1, 3], [1, 3]],
+    },
+}

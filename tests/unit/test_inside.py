@@ -358,6 +358,17 @@ _OTHERS["vits"] = {
     **{"resblock_kernel_sizes": [3], "resblock_dilation_sizes": [[1]], "prior_encoder_num_flows": 1},
     **{"posterior_encoder_num_wavenet_layers": 1, "noise_scale": 0.0, "noise_scale_duration": 0.0},
 }
+_OTHERS["speecht5"] = {
+    **{"vocab_size": 50, "hidden_size": 32, "encoder_layers": 1, "decoder_layers": 2, "num_mel_bins": 8},
+    **{"encoder_attention_heads": 4, "decoder_attention_heads": 4, "encoder_ffn_dim": 64, "conv_dim": [8, 8]},
+    **{"decoder_ffn_dim": 64, "conv_kernel": [10, 3], "conv_stride": [5, 2], "num_conv_pos_embeddings": 4},
+    **{"num_conv_pos_embedding_groups": 2, "speech_decoder_prenet_units": 8, "speaker_embedding_dim": 6},
+    **{"speech_decoder_postnet_units": 8, "speech_decoder_postnet_layers": 2, "pad_token_id": 0},
+}
+_OTHERS["speecht5_hifigan"] = {
+    **{"model_in_dim": 4, "upsample_initial_channel": 8, "upsample_rates": [2], "upsample_kernel_sizes": [4]},
+    **{"resblock_kernel_sizes": [3], "resblock_dilation_sizes": [[1]]},
+}
 _OTHERS["vision-text-dual-encoder"] = {
     "vision_config": {"model_type": "vit", **_IMAGE},
     "text_config": {"model_type": "bert", **_BERT},
@@ -744,6 +755,13 @@ def _given(made: Any) -> dict[str, Tensor]:
     targets = {"decoder_input_ids": FULL} if "decoder_input_ids" in names else {}
     if isinstance(made._assembly, Bridged) and not config.is_encoder_decoder:
         targets = {}
+    if "decoder_input_values" in names:
+        bare = "speaker_embeddings" not in names
+        targets["decoder_input_values"] = torch.randn(
+            2, 3, config.hidden_size if bare else config.num_mel_bins
+        )
+        if bare:
+            return {"input_values": torch.randn(2, 5, config.hidden_size), **targets}
     if "input_ids" in names:
         text = {"input_ids": FULL, "attention_mask": MASK}
         if "global_attention_mask" in names:
@@ -775,7 +793,7 @@ def _given(made: Any) -> dict[str, Tensor]:
     if "query_embeds" in names:
         return {"query_embeds": torch.randn(2, 3, 32), "encoder_hidden_states": torch.randn(2, 4, 1408)}
     if "input_values" in names:
-        size = (15, 11) if hasattr(config, "num_mel_bins") else (1200,)
+        size = (15, 11) if hasattr(config, "patch_size") else (1200,)
         return {"input_values": torch.randn(2, *size)} | targets
     if hasattr(config, "feature_projection_input_dim"):
         return {"input_features": torch.randn(2, 12, 6)}
@@ -786,7 +804,10 @@ def _given(made: Any) -> dict[str, Tensor]:
 
 
 # Families whose scores are capped, or have sinks, which one backend alone can do.
-MIXED_OTHERWISE = {"dac", "encodec", "fnet", "sam", "sam_vision_model", "superglue", *MAPS}
+MIXED_OTHERWISE = {
+    *("dac", "encodec", "fnet", "sam", "sam_vision_model", "speecht5_hifigan", "superglue"),
+    *MAPS,
+}
 CAPPED = {"gemma2", "gpt_oss", "t5gemma", "vaultgemma"}
 
 
@@ -1042,7 +1063,7 @@ init_weights initialize_weights is_gradient_checkpointing main_input_name name_o
 num_parameters post_init prepare_decoder_input_ids_from_labels push_to_hub register_for_auto_class
 compute_transition_scores generate heal_tokens prepare_inputs_for_generation
 freeze_embeddings_and_language_adapters set_default_language
-get_conditional_embeddings get_image_embeddings get_prompt_embeddings
+generate_speech get_conditional_embeddings get_image_embeddings get_prompt_embeddings
 get_image_wide_positional_embeddings image_guided_detection detect_language freeze_feature_encoder
 freeze_base_model freeze_feature_extractor set_gumbel_temperature
 patchify unpatchify predict_contacts get_entity_embeddings set_entity_embeddings set_lightweight_tuning

@@ -277,6 +277,7 @@ class EncoderDecoder(Assembly):
             "use_cache": given.get("use_cache"),
             "cache_position": given.get("cache_position"),
             **({ROUTING: routing} if self.routes else {}),
+            **self._beside(given),
         }
         states = states_of(parts["decoder"], reads, ask)
         states.extras.update(
@@ -321,6 +322,10 @@ class EncoderDecoder(Assembly):
     def _handed(self, model: Any, memory: Tensor) -> Tensor:
         """The encoder's states, [B, S, E], as the decoder reads them."""
         return memory
+
+    def _beside(self, given: dict[str, Any]) -> dict[str, Any]:
+        """What the decoder reads beside, or in place of, tokens."""
+        return {}
 
     def _decoder_ids(self, model: Any, given: dict[str, Any], ids: Tensor | None) -> Tensor | None:
         found: Tensor | None = given.get("decoder_input_ids")

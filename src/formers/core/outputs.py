@@ -617,6 +617,21 @@ class Seq2SeqTaskOutput(ModelOutput):
 
 
 @dataclasses.dataclass
+class SpectrumOutput(ModelOutput):
+    """Frames of a spectrum, [B, T, bins], over an encoder-decoder."""
+
+    loss: Tensor | None = None
+    spectrogram: Tensor | None = None
+    past_key_values: Any = None
+    decoder_hidden_states: tuple[Tensor, ...] | None = None
+    decoder_attentions: tuple[Tensor, ...] | None = None
+    cross_attentions: tuple[Tensor, ...] | None = None
+    encoder_last_hidden_state: Tensor | None = None
+    encoder_hidden_states: tuple[Tensor, ...] | None = None
+    encoder_attentions: tuple[Tensor, ...] | None = None
+
+
+@dataclasses.dataclass
 class Seq2SeqBalancedOutput(ModelOutput):
     """A head over two stacks with experts: how large routers' logits are, how unevenly experts are used."""
 

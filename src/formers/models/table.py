@@ -203,6 +203,8 @@ FAMILIES: dict[str, tuple[str, str]] = {
     "siglip_vision_model": ("siglip", "SiglipVision"),
     "smollm3": ("smollm3", "SmolLM3"),
     "speech_to_text": ("speech_to_text", "Speech2Text"),
+    "speecht5": ("speecht5", "SpeechT5"),
+    "speecht5_hifigan": ("speecht5_hifigan", "SpeechT5HifiGan"),
     "splinter": ("splinter", "Splinter"),
     "squeezebert": ("squeezebert", "SqueezeBert"),
     "stablelm": ("stablelm", "StableLm"),

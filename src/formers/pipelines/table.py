@@ -187,10 +187,10 @@ TASKS = (
     Task(
         "text-to-audio",
         "formers.pipelines.audio.speaking:TextToAudioPipeline",
-        model_classes=("AutoModelForTextToWaveform",),
+        model_classes=("AutoModelForTextToWaveform", "AutoModelForTextToSpectrogram"),
         default=("facebook/mms-tts-eng", None),
         aliases=("text-to-speech",),
-        heads=("VitsModel",),
+        heads=("VitsModel", "ForTextToSpeech"),
         kind="multimodal",
     ),
     Task(  # before the next one, whose heads end alike
@@ -201,7 +201,7 @@ TASKS = (
         aliases=("asr", "speech-recognition"),
         heads=(
             *("MoonshineForConditionalGeneration", "Speech2TextForConditionalGeneration"),
-            *("WhisperForConditionalGeneration", "ForCTC"),
+            *("WhisperForConditionalGeneration", "ForSpeechToText", "ForCTC"),
         ),
         kind="multimodal",
     ),

@@ -14,13 +14,14 @@ from formers.processing.pairs import CLASSES, PAIRS
 from formers.processing.pointed import Prompted
 from formers.processing.prompted_showing import PromptShowingProcessor
 from formers.processing.showing import ShowingProcessor
-from formers.processing.speech import SpeechProcessor
+from formers.processing.speech import SpeechProcessor, TargetProcessor
 
 
 @functools.cache
 def _class_of(family: str) -> type[ProcessorMixin]:
     name, pair = f"{family}Processor", PAIRS[family]
     base = SpeechProcessor if pair.sounds else ProcessorMixin
+    base = TargetProcessor if pair.targets else base
     base = base if pair.shows is None else PromptShowingProcessor if pair.shows.prompts else ShowingProcessor
     base = PageProcessor if pair.pages else AskingProcessor if pair.asks else base
     what = "Sounds and transcripts" if pair.sounds else "Texts and pictures"

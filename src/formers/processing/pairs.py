@@ -59,6 +59,7 @@ class Pair:
         beside: keywords of the tokenizer's call where pictures are given too.
         sounds: it prepares sounds in place of pictures.
         compares: texts beside sounds are no transcripts: they are compared, and their ids stay what they are.
+        targets: both sounds and texts may be read, and both may be what is to be said or written.
         pointed: no texts are read, but what is pointed at.
         shows: texts show pictures by what stands there for them.
         markdown: what is written are pages in Markdown, which the tokenizer corrects.
@@ -78,6 +79,7 @@ class Pair:
     fields: bool = False
     sounds: bool = False
     compares: bool = False
+    targets: bool = False
     pointed: bool = False
     shows: Shows | None = None
     pages: bool = False
@@ -156,6 +158,7 @@ PAIRS: dict[str, Pair] = {
     "Siglip": Pair("Siglip", ("siglip",)),
     "Siglip2": Pair("Siglip2", ("siglip2",), {**_SIXTY_FOUR, "truncation": True}, _PATCHES),
     "Speech2Text": Pair("", ("speech_to_text",), sounds=True),
+    "SpeechT5": Pair("", ("speecht5",), sounds=True, targets=True),
     "TrOCR": Pair("ViT", ("trocr",), labels="alone"),
     "Vilt": Pair("Vilt", ("vilt",)),
     "VisionTextDualEncoder": Pair("ViT", ("vision-text-dual-encoder",)),

@@ -113,3 +113,100 @@ class SpeechProcessor(ProcessorMixin):
     def written(self, folder: Path) -> list[str]:
         """Write the tokenizer's files, `preprocessor_config.json` and `processor_config.json`."""
         return [*self.feature_extractor.written(folder), *super().written(folder)]
+
+
+class TargetProcessor(SpeechProcessor):
+    """Sounds or texts to the inputs of a model, and sounds or texts to what it is to say or write."""
+
+    def __call__(  # type: ignore[override]  # all by name
+        self,
+        audio: Any = None,
+        sampling_rate: int | None = None,
+        text: Any = None,
+        text_target: Any = None,
+        audio_target: Any = None,
+        **options: Any,
+    ) -> BatchFeature:
+        """Prepare what is read, what is to be made of it, or both.
+
+        Args:
+            audio: sounds to read, as the feature extractor takes them.
+            sampling_rate: of arrays, in Hz.
+            text: texts to read, as the tokenizer takes them.
+            text_target: texts to write.
+            audio_target: sounds to say.
+            **options: keywords of the part that reads; both, where both are of one kind.
+
+        Returns:
+            What the part gives that reads, with `labels` and `decoder_attention_mask` of the target; of a
+            target alone what its part gives.
+
+        Raises:
+            ValueError: without any, or for two of a kind.
+        """
+        if audio is not None and text is not None:
+            raise ValueError("audio= and text= are both read: one of them is audio_target= or text_target=")
+        if audio_target is not None and text_target is not None:
+            raise ValueError("a model makes one thing: give audio_target= or text_target=, not both")
+        if all(one is None for one in (audio, text, audio_target, text_target)):
+            raise ValueError(f"{type(self).__name__} needs audio=, text=, audio_target= or text_target=")
+        found = self._part(audio, text, sampling_rate, options)
+        target = self._part(None, text_target, None, options)
+        if audio_target is not None:
+            own = self._known(True, options)
+            target = self.feature_extractor(audio_target=audio_target, sampling_rate=sampling_rate, **own)
+        made: BatchFeature = target if found is None else _with_target(found, target)
+        return made
+
+    def _part(self, audio: Any, text: Any, rate: int | None, options: dict[str, Any]) -> Any:
+        if audio is not None:
+            return self.feature_extractor(audio, sampling_rate=rate, **self._known(True, options))
+        return None if text is None else self.tokenizer(text, **self._known(False, options))
+
+    def _known(self, sounds: bool, options: dict[str, Any]) -> dict[str, Any]:
+        """The keywords of one part; those that no part knows go to it too, and are refused."""
+        extractor = {*_BOTH, *self.feature_extractor.known_settings()}
+        mine, others = (extractor, CALL_KEYWORDS) if sounds else (CALL_KEYWORDS, extractor)
+        return {name: one for name, one in options.items() if name in mine or name not in others}
+
+    def pad(  # type: ignore[override]  # all by name
+        self, input_values: Any = None, input_ids: Any = None, labels: Any = None, **options: Any
+    ) -> Any:
+        """Bring what was prepared one by one to one length, as collators do.
+
+        Args:
+            input_values: of sounds, or `input_ids` of texts.
+            input_ids: likewise.
+            labels: frames under `input_values`, or ids under `input_ids`, with their masks.
+            **options: keywords of `pad` of either part.
+
+        Returns:
+            What the parts return, labels as `labels` with a `decoder_attention_mask`.
+
+        Raises:
+            ValueError: without any, or for two that are read.
+        """
+        if input_values is not None and input_ids is not None:
+            raise ValueError("a model reads one thing: give input_values= or input_ids=, not both")
+        if input_values is None and input_ids is None and labels is None:
+            raise ValueError(f"{type(self).__name__}.pad needs input_values=, input_ids= or labels=")
+        found = None
+        if input_values is not None:
+            found = self.feature_extractor.pad(input_values, **options)
+        elif input_ids is not None:
+            found = self.tokenizer.pad(input_ids, **options)
+        if labels is None:
+            return found
+        first = labels[0] if isinstance(labels, (list, tuple)) and labels else labels
+        part = self.tokenizer if "input_ids" in first else self.feature_extractor
+        target = part.pad(labels, **options)
+        return target if found is None else _with_target(found, target)
+
+
+def _with_target(found: Any, target: Any) -> Any:
+    """What is read, with what is to be made of it as labels."""
+    if target is not None:
+        found["labels"] = target["input_ids" if "input_ids" in target else "input_values"]
+        if target.get("attention_mask") is not None:
+            found["decoder_attention_mask"] = target["attention_mask"]
+    return found

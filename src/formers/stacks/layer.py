@@ -20,6 +20,7 @@ from formers.nn.leaves import linear, norm
 from formers.nn.mixers import aside_steps, layer_steps
 from formers.nn.mixers.aside import ASIDE
 from formers.nn.mixers.attention import distances, grid_bias, keep_distances
+from formers.nn.mixers.offsets import OffsetTable, keep_offsets
 from formers.nn.near import add_near, place_near
 from formers.nn.pages import keep_page_bias, place_page_bias
 from formers.nn.passing import Pass
@@ -241,6 +242,8 @@ def enter(owner: nn.Module, x: Tensor, pass_: Pass) -> Tensor:
         for length in spans:
             at = pass_.range(0, length)
             keep_distances(leaf(owner, "score_bias"), wiring(owner).facts["distances"], pass_, at, at)
+    if has(owner, "offsets"):
+        keep_offsets(leaf(owner, "offsets"), x, pass_)
     if has(owner, "order_bias"):
         keep_page_bias(owner, wiring(owner).facts["pages"], x, pass_)
     if has(owner, "rotary_table"):
@@ -386,6 +389,9 @@ def place_layers(owner: Holder, s: spec.Stack) -> tuple[str, ...]:
         wiring(holder).facts["distances"] = rule
     if s.attention is not None and isinstance(s.attention.score_bias, PageBuckets):
         place_page_bias(s.attention.score_bias, s.attention.heads.query, place_own)
+    if "offsets" in beside:
+        assert isinstance(s.attention, spec.SharedOffsets)
+        place_own("offsets", OffsetTable(s.attention))
     if "rotary_table" in beside:
         (turns,) = s.rotaries
         places = spec.LearnedPositions(turns.trained_length, fixed=True)

@@ -453,6 +453,27 @@ TASKS: dict[str, Task] = {
             labelled=True,
         ),
         Task(
+            "sound_to_spectrogram",
+            ("spectrograms", "SoundSpectra"),
+            "",
+            "Turn speech into speech of another voice.",
+            "audio-to-audio",
+        ),
+        Task(
+            "text_to_spectrogram",
+            ("spectrograms", "Spectra"),
+            "AutoModelForTextToSpectrogram",
+            "Make spectra of speech of a text.",
+            "text-to-speech",
+        ),
+        Task(
+            "vocoder",
+            ("whole", "WholeTask"),
+            "",
+            "Make sounds of spectra.",
+            None,
+        ),
+        Task(
             "text_to_waveform",
             ("whole", "WholeTask"),
             "AutoModelForTextToWaveform",

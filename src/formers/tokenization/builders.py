@@ -606,5 +606,6 @@ BUILDERS: dict[str, Callable[[dict[str, Any], Settings, str], Tokenizer]] = {
     "xlnet": pieces.xlnet,
     "pegasus": pieces.pegasus,
     "bare_pieces": pieces.bare,
+    "spoken_pieces": pieces.spoken,
     "llama": llama,
 }

@@ -13,6 +13,7 @@ from formers.tokenization.sentinels import SentinelMethods
 from formers.tokenization.sounding import SoundingMethods
 from formers.tokenization.speech import SpeechMethods
 from formers.tokenization.spelling import SpellingMethods
+from formers.tokenization.spoken_numbers import SpokenPieceMethods
 from formers.tokenization.tables import TableMethods
 from formers.tokenization.translating import TranslatorMethods
 from formers.tokenization.written_tables import WrittenTableMethods
@@ -23,6 +24,7 @@ def methods_of(row: Recipe) -> tuple[type, ...]:
     every = {
         TranslatorMethods: row.languages is not None,
         OneFileMethods: row.kind == "bare_pieces",
+        SpokenPieceMethods: row.kind == "spoken_pieces",
         TwoFilesMethods: "target_spm" in row.files,
         SentinelMethods: "extra_ids" in row.options,
         CutMethods: row.kind == "chinese",

@@ -198,6 +198,14 @@ def plain(
     return backend
 
 
+def spoken(given: dict[str, Any], every: Settings, where: str) -> Tokenizer:
+    """SentencePiece with the ids of its file, `</s>` after a text, or after two."""
+    backend = plain(given, every, where)
+    last = every["eos_token"]
+    frame(backend, [last], ["$A", last], ["$A", "$B", last])
+    return backend
+
+
 def bert_pieces(given: dict[str, Any], every: Settings, where: str) -> Tokenizer:
     """SentencePiece with the ids of its file inside BERT's frame, as BigBird and DeBERTa-v2 have it."""
     backend = plain(given, every, where)

@@ -400,6 +400,13 @@ RECIPES: dict[str, Recipe] = {
         options={"do_lower_case": True},
         model_types=("siglip",),
     ),
+    "SpeechT5": Recipe(
+        kind="spoken_pieces",
+        files={"vocab_file": ("spm_char.model",)},
+        special={"bos_token": "<s>", "eos_token": "</s>", "unk_token": "<unk>", "pad_token": "<pad>"},
+        options={"normalize": False},
+        model_types=("speecht5",),
+    ),
     "ByT5": Recipe(
         kind="utf8",
         files={},

@@ -42,7 +42,7 @@ class Model:
 
     Attributes:
         pieces: the tokens, in the order of their ids.
-        bpe: byte-pair merges; else a unigram language model.
+        bpe: byte-pair merges; else a unigram language model, which of single characters has no choice.
         byte_fallback: whether unknown characters become byte tokens.
         unk_id: id of the unknown token.
         charsmap: the compiled normalization table, empty for none.
@@ -100,9 +100,11 @@ def read(path: str | Path) -> Model:
                 trainer = dict(_fields(value))
             elif number == 3:
                 normalizer = dict(_fields(value))
-        if trainer.get(3, 1) not in (1, 2):
+        normal = [piece.text for piece in pieces if piece.kind is Kind.NORMAL]
+        letters = trainer.get(3) == 4 and all(len(text) == 1 for text in normal)
+        if trainer.get(3, 1) not in (1, 2) and not letters:
             raise ValueError(
-                f"its model type {trainer[3]} (words or characters) is neither unigram (1) nor BPE (2)"
+                f"its model type {trainer[3]} is neither unigram (1) nor BPE (2), nor characters (4) alone"
             )
     except (AttributeError, IndexError, TypeError, ValueError, struct.error) as error:
         raise ValueError(f"{path} is not a SentencePiece model: {error}") from error

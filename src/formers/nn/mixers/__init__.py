@@ -34,7 +34,7 @@ from formers.nn.mixers.landmarks import landmarks_steps
 from formers.nn.mixers.languages import languages_steps
 from formers.nn.mixers.latent import latent_steps
 from formers.nn.mixers.local import local_steps
-from formers.nn.mixers.offsets import offsets_steps
+from formers.nn.mixers.offsets import offsets_steps, shared_offsets_steps
 from formers.nn.mixers.pooled import pooled_steps
 from formers.nn.mixers.reduced import mixed_feedforward_steps, reduced_steps
 from formers.nn.mixers.relative import relative_steps
@@ -77,6 +77,7 @@ STEPS: dict[type[Any], Callable[[Any, int], list[Step]]] = {
     spec.Landmarks: landmarks_steps,
     spec.Latent: latent_steps,
     spec.Offsets: offsets_steps,
+    spec.SharedOffsets: shared_offsets_steps,
     spec.Pooled: pooled_steps,
     spec.MixedFeedForward: mixed_feedforward_steps,
     spec.Reduced: reduced_steps,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -21,6 +22,8 @@ def around(kernel: int, dilation: int = 1) -> int:
 
 class VocoderBlock(nn.Module):
     """Pairs of convolutions, dilated and plain, each pair added to what it reads."""
+
+    row_wise = True  # it is called with whole maps
 
     def __init__(self, width: int, kernel: int, dilations: tuple[int, ...], slope: float) -> None:
         super().__init__()
@@ -66,14 +69,19 @@ class WaveMaker(nn.Module):
 
     def forward(self, spectrogram: Tensor, speaker: Tensor | None = None) -> Tensor:
         """[B, C, T], and the vectors of speakers [B or 1, G, 1] -> waves [B, 1, T * product of rates]."""
-        x, count = self.conv_pre(spectrogram), len(self.spec.block_kernels)
-        if speaker is not None:
-            x = x + self.cond(speaker)
-        for i, longer in enumerate(self.upsampler):
-            x = longer(F.leaky_relu(x, self.spec.slope))
-            first, *others = self.resblocks[i * count : (i + 1) * count]
-            found = first(x)
-            for block in others:
-                found = found + block(x)
-            x = found / count
-        return torch.tanh(self.conv_post(F.leaky_relu(x)))  # whose slope is torch's own
+        return waves_of(self, self.spec, spectrogram, speaker)
+
+
+def waves_of(parts: Any, s: Vocoder, spectrogram: Tensor, speaker: Tensor | None = None) -> Tensor:
+    """What a module that has the parts of a `WaveMaker` makes of [B, C, T]."""
+    x, count = parts.conv_pre(spectrogram), len(s.block_kernels)
+    if speaker is not None:
+        x = x + parts.cond(speaker)
+    for i, longer in enumerate(parts.upsampler):
+        x = longer(F.leaky_relu(x, s.slope))
+        first, *others = parts.resblocks[i * count : (i + 1) * count]
+        found = first(x)
+        for block in others:
+            found = found + block(x)
+        x = found / count
+    return torch.tanh(parts.conv_post(F.leaky_relu(x)))  # whose slope is torch's own

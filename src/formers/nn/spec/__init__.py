@@ -36,6 +36,7 @@ from formers.nn.spec.mixing import (
     Landmarks,
     Offsets,
     Resolved,
+    SharedOffsets,
     SpanConvolution,
     WideValues,
 )
@@ -50,6 +51,7 @@ from formers.nn.spec.scans import (
     TimeMixing,
 )
 from formers.nn.spec.shown import GridPatches, Merged
+from formers.nn.spec.spoken import HeardRows, PlacedWaves, SaidFrames, SaidRows, WavedTokens
 from formers.nn.spec.stack import (
     Asked,
     Convolution,
@@ -150,6 +152,7 @@ __all__ = [
     "Hashed",
     "HeadScan",
     "Heads",
+    "HeardRows",
     "IntegerAttention",
     "IntegerFeedForward",
     "IntegerTokens",
@@ -174,6 +177,7 @@ __all__ = [
     "Patches",
     "Paths",
     "Pictured",
+    "PlacedWaves",
     "Pooled",
     "Preceded",
     "Prompts",
@@ -181,8 +185,11 @@ __all__ = [
     "Reduced",
     "Relative",
     "Resolved",
+    "SaidFrames",
+    "SaidRows",
     "Samples",
     "Scan",
+    "SharedOffsets",
     "Sharing",
     "ShortConvolution",
     "ShownTokens",
@@ -201,6 +208,7 @@ __all__ = [
     "Tokens",
     "TopTwo",
     "Vectors",
+    "WavedTokens",
     "Waves",
     "Weighed",
     "WideValues",

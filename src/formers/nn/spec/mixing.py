@@ -234,6 +234,16 @@ class Offsets(Attention):
 
 
 @dataclass(frozen=True)
+class SharedOffsets(Offsets):
+    """The same with one table that all layers share: role `offsets` of `names.stack`, 2 reach rows of D.
+
+    An offset that lies beyond its reach counts as the furthest on its side.
+    """
+
+    values: bool = False
+
+
+@dataclass(frozen=True)
 class ConvolvedFeedForward:
     """A feed-forward of two convolutions along the row (Ren et al. 2019, arXiv:1905.09263, section 3.1).
 

@@ -143,3 +143,29 @@ class Voice:
     posterior: Gated
     bins: int
     speakers: int = 1
+
+
+@dataclass(frozen=True)
+class Refined:
+    """Frames of a spectrum of states, and what convolutions add to them (Shen et al. 2017, arXiv:1712.05884).
+
+    Attributes:
+        width: of the states.
+        bins: numbers of a frame; each state makes `factor` frames.
+        inner: channels of the convolutions; `depth` how many there are, `kernel` their reach, which is odd.
+        dropout: behind each of them.
+    """
+
+    width: int
+    bins: int
+    factor: int
+    inner: int
+    depth: int
+    kernel: int
+    dropout: float = 0.0
+
+    def __post_init__(self) -> None:
+        if self.kernel % 2 == 0:
+            raise ValueError(
+                f"convolutions that keep the number of frames have an odd reach, not {self.kernel}"
+            )

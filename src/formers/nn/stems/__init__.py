@@ -27,6 +27,13 @@ from formers.nn.stems.queries import QueryStem
 from formers.nn.stems.samples import SampleStem
 from formers.nn.stems.some_patches import SomePatchStem
 from formers.nn.stems.spectrograms import SpectrogramStem
+from formers.nn.stems.spoken import (
+    HeardRowStem,
+    PlacedWaveStem,
+    SaidFrameStem,
+    SaidRowStem,
+    WavedTokenStem,
+)
 from formers.nn.stems.thinned import ThinnedStem
 from formers.nn.stems.tokens import TokenStem
 from formers.nn.stems.vectors import VectorStem
@@ -61,6 +68,11 @@ STEMS: dict[type[Any], type[Stem]] = {
     spec.Thinned: ThinnedStem,
     spec.Vectors: VectorStem,
     spec.Waves: WaveStem,
+    spec.HeardRows: HeardRowStem,
+    spec.PlacedWaves: PlacedWaveStem,
+    spec.SaidFrames: SaidFrameStem,
+    spec.SaidRows: SaidRowStem,
+    spec.WavedTokens: WavedTokenStem,
 }
 
 

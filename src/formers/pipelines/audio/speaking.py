@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
@@ -10,6 +11,7 @@ import torch
 from formers.pipelines.frame import Call, Pipeline
 from formers.processing.audio.rates import checked_rate
 
+_VOCODER = "microsoft/speecht5_hifigan"
 _RATES = ("sampling_rate", "sample_rate")
 
 
@@ -24,12 +26,13 @@ class TextToAudioPipeline(Pipeline):
 
     Args:
         model: a model that makes sounds, in one pass or by `generate`.
-        vocoder: refused: it is for models that make spectrograms, of which there are none.
-        sampling_rate: of the sounds, in Hz; where nobody says, as the model's config has it.
+        vocoder: makes sounds of spectra, for models that make those: a model, its folder, or its name on the
+            Hub; where nobody says, SpeechT5's.
+        sampling_rate: of the sounds, in Hz; where nobody says, as the config of the vocoder or model has it.
         **kwargs: those of `Pipeline`, and as defaults for every call:
 
             preprocess_params: keywords of the tokenizer.
-            forward_params: keywords of the model: a speaker, a rate.
+            forward_params: keywords of the model: a speaker (`speaker_id`, or `speaker_embeddings`), a rate.
             generate_kwargs: settings of `generate`, before which they come, for models that have it.
 
     Raises:
@@ -54,15 +57,30 @@ class TextToAudioPipeline(Pipeline):
         super().__init__(model, tokenizer, **kwargs)
         if self.tokenizer is None:
             raise ValueError(f"{type(self).__name__} needs tokenizer=AutoTokenizer.from_pretrained(...)")
-        if vocoder is not None:
+        from formers.tasks.spectrograms import Spectra
+
+        spectra = isinstance(self.model, Spectra)
+        if vocoder is not None and not spectra:
             raise ValueError(f"vocoder= is for models of spectrograms; {type(model).__name__} makes sounds")
+        self.vocoder = self._vocoder(_VOCODER if vocoder is None else vocoder) if spectra else None
         self.sampling_rate = self._rate(sampling_rate)
+
+    def _vocoder(self, told: Any) -> Any:
+        """A model where the other one is."""
+        if isinstance(told, (str, os.PathLike)):
+            from formers.auto import AutoConfig
+            from formers.models.classes import class_of
+            from formers.models.registry import family_of
+
+            kind = AutoConfig.from_pretrained(told).model_type
+            told = class_of(family_of(kind), "Model").from_pretrained(told)
+        return told.to(self.device) if hasattr(told, "to") else told
 
     def _rate(self, told: int | None) -> int:
         """What the caller says, or the model."""
         generation = getattr(self.model, "generation_config", None)
         codec = getattr(self.model.config, "audio_encoder", None)
-        asked = (generation, self.model.config, codec)
+        asked = (getattr(self.vocoder, "config", None), generation, self.model.config, codec)
         found = [getattr(one, name, None) for one in asked for name in _RATES]
         rate = next((one for one in (told, *found) if one is not None), None)
         if rate is None:
@@ -118,6 +136,10 @@ class TextToAudioPipeline(Pipeline):
     ) -> Any:
         given = {**(forward_params or {}), **(generate_kwargs or {})}
         more = self._ensure_tensor_on_device(given, self.device)
+        if self.vocoder is not None:
+            more = {"vocoder": self.vocoder, "return_output_lengths": True, **more}
+            audio, *lengths = self.model.generate(**model_inputs, **more)
+            return {"audio": audio, "lengths": torch.tensor(lengths[0])} if lengths else {"audio": audio}
         if self._generates():
             made = self.model.generate(**model_inputs, **more)
         else:

@@ -66,22 +66,39 @@ class SequenceFeatureExtractor(Settings):
         Args:
             raw_speech: one sound or a list: an array, tensor or list of floats [T], an array [B, T] of
                 several; paths, addresses, bytes, dictionaries with `array` and `sampling_rate`, decoders. For
-                a model of two channels [2, T], or a list of those. `raw_audio` is the same.
+                a model of two channels [2, T], or a list of those. `raw_audio` and `audio` are the same.
             sampling_rate: of arrays, in Hz; other sounds are brought to the rate of the model.
-            **options: settings for this call, and `padding` (True, "longest", "max_length", False),
+            **options: `audio_target`, sounds that a model is to say, where the family has such; settings
+                for this call, and `padding` (True, "longest", "max_length", False),
                 `max_length` and `truncation` (in samples, or frames where those are padded),
                 `pad_to_multiple_of`, `return_attention_mask`, `return_tensors` ("pt", "np"), `device` on
                 which spectra are computed.
 
         Returns:
             `input_values` or `input_features`, float32, and `attention_mask`, int32, where it is asked for.
+            Beside sounds, those to say are `labels`, with a `decoder_attention_mask`.
 
         Raises:
             BadSound: names the sound that cannot be read.
             TypeError: for an unknown keyword.
             ValueError: for another rate than the model's, or different lengths where tensors are asked for.
         """
-        raw_speech = options.pop("raw_audio", None) if raw_speech is None else raw_speech
+        for name in ("raw_audio", "audio"):
+            raw_speech = options.pop(name, None) if raw_speech is None else raw_speech
+        target = options.pop("audio_target", None) if self.recipe.targets is not None else None
+        if target is not None:
+            said = self._made(self.recipe.targets, target, sampling_rate, dict(options))
+            if raw_speech is None:
+                return said
+            found = self._made(self.recipe.form, raw_speech, sampling_rate, options)
+            found["labels"] = said["input_values"]
+            if "attention_mask" in said:
+                found["decoder_attention_mask"] = said["attention_mask"]
+            return found
+        return self._made(self.recipe.form, raw_speech, sampling_rate, options)
+
+    def _made(self, form: Any, raw_speech: Any, rate: int | None, options: dict[str, Any]) -> BatchFeature:
+        """Sounds in a form, by the settings of the class and of a call."""
         refuse_unknown(
             options, (*self._names, *_OF_A_CALL, *self.recipe.call, "sampling_rate"), type(self).__name__
         )
@@ -91,7 +108,7 @@ class SequenceFeatureExtractor(Settings):
         limit = given.get("max_length") or now.get("n_samples")
         known = {*now, *self.recipe.call, "device"}
         now |= {name: value for name, value in given.items() if name in known}
-        sounds = self._sounds(raw_speech, sampling_rate)
+        sounds = self._sounds(raw_speech, rate)
         own = self.recipe.fits  # by words of its own
         how = Lengths.of(
             False if own else given.get("padding", False),
@@ -101,7 +118,7 @@ class SequenceFeatureExtractor(Settings):
             now["padding_side"],
             now["padding_value"],
         )
-        made = FORMS[self.recipe.form](sounds, now, how)
+        made = FORMS[form](sounds, now, how)
         if not now["return_attention_mask"]:
             made.pop("attention_mask", None)
         return BatchFeature(made, tensors)

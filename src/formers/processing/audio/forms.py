@@ -10,7 +10,13 @@ import numpy as np
 
 from formers.processing.audio.padding import Array, Lengths, padded, standardised
 from formers.processing.audio.reading import BadSound
-from formers.processing.audio.spectra import magnitudes, mel_triangles, spectrogram, window_function
+from formers.processing.audio.spectra import (
+    magnitudes,
+    mel_triangles,
+    optimal_fft_length,
+    spectrogram,
+    window_function,
+)
 from formers.tokenization.options import PaddingStrategy
 
 if TYPE_CHECKING:
@@ -252,6 +258,32 @@ def crops(sounds: Sequence[Array], now: Settings, how: Lengths) -> Found:
     return {"input_features": rows, "is_longer": [[one] for one in longer]}
 
 
+@functools.lru_cache(maxsize=8)
+def _said(bins: int, filters: int, low: float, high: float, rate: int) -> Any:
+    return mel_triangles(bins, filters, low, high, rate, "slaney", "slaney")
+
+
+def mel(sounds: Sequence[Array], now: Settings, how: Lengths) -> Found:
+    """`input_values` [frames, bins]: logarithms of mel bins; windows and steps are in milliseconds."""
+    size, hop = (int(now[name] * now["sampling_rate"] // 1000) for name in ("win_length", "hop_length"))
+    if min(size, hop) < 1:
+        raise ValueError(f"win_length and hop_length of {size} and {hop} samples make no frames")
+    shortest = min(map(len, sounds))
+    if shortest <= size // 2:
+        raise BadSound(f"a sound of {shortest} samples is shorter than half a frame of {size}")
+    fft = optimal_fft_length(size)
+    edges = now["fmin"], now["fmax"]
+    how_seen = {
+        "window": window_function(size, now["win_function"]),
+        "mel_filters": _said(fft // 2 + 1, now["num_mel_bins"], *edges, now["sampling_rate"]),
+    }
+    limits = {"fft_length": fft, "mel_floor": now["mel_floor"], "log_mel": "log10"}
+    rows, masks = padded(
+        [spectrogram(wave, frame_length=size, hop_length=hop, **how_seen, **limits).T for wave in sounds], how
+    )
+    return {"input_values": rows, "attention_mask": [np.array(mask) for mask in masks]}
+
+
 FORMS: dict[str, Callable[[Sequence[Array], Settings, Lengths], Found]] = {
     "waves": waves,
     "log mel": log_mel,
@@ -260,4 +292,5 @@ FORMS: dict[str, Callable[[Sequence[Array], Settings, Lengths], Found]] = {
     "stacked banks": stacked_banks,
     "crops": crops,
     "chunks": chunks,
+    "mel": mel,
 }

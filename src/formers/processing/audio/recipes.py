@@ -8,8 +8,9 @@ from typing import Any, Literal
 
 # What becomes of a sound: its wave; logarithms of mel bins above its loudest one less a range; Kaldi's filter
 # banks of one length, or of each its own; the same with several frames in a row;
-# decibels of mel bins, of all of it and of crops; its wave, channel by channel, in chunks.
-Form = Literal["waves", "log mel", "filled banks", "banks", "stacked banks", "crops", "chunks"]
+# decibels of mel bins, of all of it and of crops; its wave, channel by channel, in chunks; logarithms of mel
+# bins as they are.
+Form = Literal["waves", "log mel", "filled banks", "banks", "stacked banks", "crops", "chunks", "mel"]
 
 
 @dataclass(frozen=True)
@@ -23,6 +24,7 @@ class SoundRecipe:
         call: keywords of a call -> what they are where nobody says.
         channels: `feature_size` says how many channels sounds have.
         fits: the form itself brings sounds to one length, by settings of its own.
+        targets: what becomes of sounds that models are to say; None where there are none.
         derives: settings that follow from the others, which files hold too.
         model_types: model types whose checkpoints may leave the class out.
     """
@@ -33,6 +35,7 @@ class SoundRecipe:
     call: Mapping[str, Any] = field(default_factory=dict)
     channels: bool = False
     fits: bool = False
+    targets: Form | None = None
     derives: Callable[[Mapping[str, Any]], Mapping[str, Any]] = lambda values: {}
     model_types: tuple[str, ...] = ()
 
@@ -122,6 +125,14 @@ RECIPES: dict[str, SoundRecipe] = {
         form="banks",
         inputs=("input_features", "attention_mask"),
         model_types=("speech_to_text",),
+    ),
+    "SpeechT5": SoundRecipe(
+        {
+            **_numbers(1, True, do_normalize=False, num_mel_bins=80, hop_length=16, win_length=64),
+            **{"win_function": "hann_window", "fmin": 80, "fmax": 7600, "mel_floor": 1e-10},
+        },
+        targets="mel",
+        model_types=("speecht5",),
     ),
     "Wav2Vec2": SoundRecipe(_numbers(1, False, do_normalize=True), model_types=_WAV2VEC2),
     "Whisper": SoundRecipe(
