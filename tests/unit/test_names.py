@@ -97,7 +97,7 @@ def test_a_family_has_its_classes_under_the_paths_of_the_ecosystem(path, names):
 @pytest.mark.parametrize(
     ("line", "said"),
     [
-        ("from formers.models.bert.modeling_bert import BertSelfAttention", "a family's own parts"),
+        ("from formers.models.bert.modeling_bert import BertSdpaSelfAttention", "a family's own parts"),
         ("from formers.models.bert.modeling_bert import BertModl", "did you mean 'BertModel'"),
         ("from formers.models.bert.modeling_bert import GPT2Model", "cannot import name 'GPT2Model'"),
         (
@@ -464,7 +464,7 @@ ABSENT = {
         " "
         "MusicgenForConditionalGeneration Glm4vConfig DabDetrForObjectDetection BarkModel"
     ),
-    "a family's own parts": "LlamaAttention T5LayerNorm BertSelfOutput MixtralSparseMoeBlock BertEncoder",
+    "a family's own parts": "T5LayerNorm LlamaSdpaAttention MixtralSparseMoeBlock BertPooler",
     "models and trainer are written with": "OutputRecorder rope_config_validation DynamicLayer",
     "AutoTokenizer reads any tokenizer.json": "BertweetTokenizer",
     "parts of slower ones": "BasicTokenizer convert_slow_tokenizer",
