@@ -23,14 +23,14 @@ _SHARED: dict[str, type[nn.Module]] = {
 }
 
 
-def find_part(model: type[Any], name: str) -> type[Any] | None:
+def find_part(model: Any, name: str) -> type[Any] | None:
     """The class `name` of a part that a family's models hold by default; None where they hold none such.
 
     Args:
         model: the family's class without a head.
         name: of the part.
     """
-    shared = next((kind for end, kind in _SHARED.items() if name == f"{_family(model)}{end}"), None)
+    shared: Any = next((kind for end, kind in _SHARED.items() if name == f"{_family(model)}{end}"), None)
     if shared is None and not may_be_part(name):
         return None
     held = _held(model)
