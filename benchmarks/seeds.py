@@ -40,6 +40,7 @@ REVIEWS = [
     ("great service !", 1),
     ("i hate this", 0),
 ] * 40
+DEFAULT = "714eb0f"
 SECONDS = 60  # for one block
 
 
@@ -111,7 +112,8 @@ def serve(folder: Path) -> Any:
 
     server = HubServer()
     for name, files in repositories(folder).items():
-        server.add(name, files)
+        for revision in ("main", DEFAULT):  # the second is what a task without a model asks for
+            server.add(name, files, revision=revision)
     server.add("stanfordnlp/imdb", seed_checkpoints.review_rows(REVIEWS), kind="datasets")
     return server
 
