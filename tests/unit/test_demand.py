@@ -9,8 +9,8 @@ from pathlib import Path
 from formers import dropin
 from formers.dropin.doctor import reason
 
-# Shares of package-uses, in percent; `demanded_names.tsv` has the names that three packages or more take. They
-# only ever go up.
+# Shares of package-uses, in percent, which only ever go up; `demanded_names.tsv` has the names that three
+# packages or more take.
 LEAST = {"class": 95, "function": 93.9, "module path": 91.5, "peft": 100}
 
 

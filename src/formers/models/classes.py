@@ -9,9 +9,9 @@ from typing import Any
 from formers.assemblies.base import Assembly, BaseModel
 from formers.assemblies.encoder_decoder import DecoderHalf, EncoderDecoder, EncoderHalf
 from formers.assemblies.family import Family, Head
+from formers.assemblies.parts import find_part
 from formers.core.notices import did_you_mean
 from formers.model.base import PreTrainedModel
-from formers.models.parts import find_part
 from formers.models.registry import family_of
 from formers.models.table import FAMILIES
 from formers.tasks.table import TASKS
