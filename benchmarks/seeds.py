@@ -27,6 +27,7 @@ ALSO = {
     "distilbert/distilbert-base-uncased-finetuned-sst-2-english": (
         "distilbert-base-uncased-finetuned-sst-2-english"
     ),
+    "distilbert/distilbert-base-cased-distilled-squad": "distilbert-base-cased-distilled-squad",
     "distilgpt2": "gpt2",
     "model-name": "distilbert-base-uncased-finetuned-sst-2-english",
     "openai-community/gpt2": "gpt2",
@@ -40,7 +41,8 @@ REVIEWS = [
     ("great service !", 1),
     ("i hate this", 0),
 ] * 40
-DEFAULT = "714eb0f"
+# revisions that tasks without a model ask for
+DEFAULTS = ("564e9b5", "607a30d", "714eb0f")
 SECONDS = 60  # for one block
 
 
@@ -112,7 +114,7 @@ def serve(folder: Path) -> Any:
 
     server = HubServer()
     for name, files in repositories(folder).items():
-        for revision in ("main", DEFAULT):  # the second is what a task without a model asks for
+        for revision in ("main", *DEFAULTS):
             server.add(name, files, revision=revision)
     server.add("stanfordnlp/imdb", seed_checkpoints.review_rows(REVIEWS), kind="datasets")
     return server
