@@ -24,7 +24,14 @@ ROOT = Path(__file__).parent.parent
 # names that the blocks use for a checkpoint -> the tiny one that stands for it
 ALSO = {
     "distilbert-base-cased": "distilbert/distilbert-base-cased",
+    "distilbert/distilbert-base-uncased-finetuned-sst-2-english": (
+        "distilbert-base-uncased-finetuned-sst-2-english"
+    ),
+    "distilbert/distilbert-base-cased-distilled-squad": "distilbert-base-cased-distilled-squad",
     "distilgpt2": "gpt2",
+    "model-name": "distilbert-base-uncased-finetuned-sst-2-english",
+    "openai-community/gpt2": "gpt2",
+    "username/my-model": "distilbert-base-uncased-finetuned-sst-2-english",
     "meta-llama/Llama-2-7b-hf": "meta-llama/Llama-2-7b-chat-hf",
     "meta-llama/Llama-2-13b-hf": "meta-llama/Llama-2-7b-chat-hf",
 }
@@ -33,7 +40,9 @@ REVIEWS = [
     ("terrible experience", 0),
     ("great service !", 1),
     ("i hate this", 0),
-] * 8
+] * 40
+# revisions that tasks without a model ask for
+DEFAULTS = ("564e9b5", "607a30d", "714eb0f")
 SECONDS = 60  # for one block
 
 
@@ -86,10 +95,11 @@ def run_document(path: str, only: str) -> None:
 
 def repositories(folder: Path) -> dict[str, dict[str, bytes | str]]:
     """Hub name -> files, of the models that the blocks name."""
-    sys.path[:0] = [str(ROOT / "tests")]
+    import seed_checkpoints
     from system.seed_zoo import build
 
     build(folder)
+    seed_checkpoints.build(folder)
     held: dict[str, dict[str, bytes | str]] = {}
     for config in folder.rglob("config.json"):
         files = {one.name: one.read_bytes() for one in config.parent.iterdir() if one.is_file()}
@@ -99,14 +109,14 @@ def repositories(folder: Path) -> dict[str, dict[str, bytes | str]]:
 
 def serve(folder: Path) -> Any:
     """The Hub with models and data sets."""
+    import seed_checkpoints
     from system.hub_server import HubServer
 
     server = HubServer()
     for name, files in repositories(folder).items():
-        server.add(name, files)
-    rows = "".join(json.dumps({"text": text, "label": label}) + "\n" for text, label in REVIEWS)
-    for name in ("imdb", "stanfordnlp/imdb"):
-        server.add(name, {"train.jsonl": rows, "test.jsonl": rows}, kind="datasets")
+        for revision in ("main", *DEFAULTS):
+            server.add(name, files, revision=revision)
+    server.add("stanfordnlp/imdb", seed_checkpoints.review_rows(REVIEWS), kind="datasets")
     return server
 
 
@@ -138,6 +148,8 @@ def main() -> None:
         return
     found = []
     sys.path[:0] = [str(ROOT / "src"), str(ROOT / "tests")]
+    import seed_checkpoints
+
     name, _, line = given.only.partition(":")
     with tempfile.TemporaryDirectory() as folder, serve(Path(folder) / "zoo") as server:
         settings = {
@@ -153,6 +165,7 @@ def main() -> None:
                 continue
             work = Path(folder) / document.stem
             work.mkdir()
+            seed_checkpoints.put_files(work, REVIEWS)
             command = [
                 given.python,
                 str(Path(__file__)),

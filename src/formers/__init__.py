@@ -92,7 +92,25 @@ _TABLE: dict[str, tuple[str, ...]] = {
         "is_remote_url",
     ),
     "formers.model.base": ("PreTrainedModel",),
+    "formers.nn.handmade": (
+        *("FlashAttentionKwargs", "GradientCheckpointingLayer", "LossKwargs", "ROPE_INIT_FUNCTIONS"),
+        *("TransformersKwargs", "dynamic_rope_update", "prepare_fa_kwargs_from_position_ids"),
+        "shift_tokens_right",
+    ),
+    "formers.nn.interface": (
+        *("ALL_ATTENTION_FUNCTIONS", "AttentionInterface", "eager_attention_forward"),
+        "sdpa_attention_forward",
+    ),
     "formers.nn.leaves": ("Conv1D",),
+    "formers.nn.mask_functions": (
+        *("ALL_MASK_ATTENTION_FUNCTIONS", "AttentionMaskInterface", "and_masks"),
+        *("bidirectional_mask_function", "causal_mask_function", "chunked_causal_mask_function"),
+        *("chunked_overlay", "create_bidirectional_mask", "create_causal_mask"),
+        *("create_chunked_causal_mask", "create_sliding_window_causal_mask", "eager_mask"),
+        *("find_packed_sequence_indices", "or_masks", "packed_sequence_mask_function"),
+        *("padding_mask_function", "prepare_padding_mask", "sdpa_mask", "sliding_window_overlay"),
+        *("sliding_window_bidirectional_mask_function", "sliding_window_causal_mask_function"),
+    ),
     "formers.nn.surgery": (
         "ACT2FN",
         "ALL_LAYERNORM_LAYERS",

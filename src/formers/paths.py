@@ -43,8 +43,8 @@ _DOCSTRINGS = (
     "add_start_docstrings_to_model_forward copy_func replace_return_docstrings"
 )
 _GENERIC = (
-    "ContextManagers ExplicitEnum ModelOutput PaddingStrategy TensorType can_return_tuple torch_float "
-    "torch_int is_torch_fx_proxy"
+    "ContextManagers ExplicitEnum LossKwargs ModelOutput PaddingStrategy TensorType TransformersKwargs "
+    "can_return_tuple torch_float torch_int is_torch_fx_proxy"
 )
 _VERSIONS = "check_min_version require_version"
 _COLLATORS = (
@@ -64,6 +64,14 @@ _COLOURS = (
     "OPENAI_CLIP_MEAN OPENAI_CLIP_STD"
 )
 _PICTURES = " ".join(PROCESSING["kinds"])
+_MASKS = (
+    "ALL_MASK_ATTENTION_FUNCTIONS AttentionMaskInterface and_masks bidirectional_mask_function "
+    "causal_mask_function chunked_causal_mask_function chunked_overlay create_bidirectional_mask "
+    "create_causal_mask create_chunked_causal_mask create_sliding_window_causal_mask eager_mask "
+    "find_packed_sequence_indices or_masks packed_sequence_mask_function padding_mask_function "
+    "prepare_padding_mask sdpa_mask sliding_window_bidirectional_mask_function "
+    "sliding_window_causal_mask_function sliding_window_overlay"
+)
 _SIZES = " ".join(PROCESSING["sizes"])
 _TRACKERS = (
     "CodeCarbonCallback MLflowCallback TensorBoardCallback TrackioCallback WandbCallback "
@@ -130,7 +138,9 @@ PATHS: dict[str, str] = {
     "integrations.fsdp": "is_fsdp_enabled",
     "integrations.integration_utils": f"{_TRACKERS} default_logdir *is_",
     "integrations.peft": "PeftAdapterMixin",
+    "integrations.sdpa_attention": "repeat_kv sdpa_attention_forward",
     "logging": "",
+    "masking_utils": _MASKS,
     "models.auto": f"{_AUTO} {_CONFIG_MAPS} {_TOKENIZER_MAPS} AutoFeatureExtractor AutoImageProcessor "
     "AutoProcessor",
     "models.auto.auto_factory": "_BaseAutoModelClass",
@@ -141,8 +151,14 @@ PATHS: dict[str, str] = {
     "models.auto.processing_auto": "AutoProcessor",
     "models.auto.tokenization_auto": f"{_TOKENIZER_MAPS} get_tokenizer_config",
     "modelcard": "extract_hyperparameters_from_trainer make_markdown_table",
+    "modeling_flash_attention_utils": "FlashAttentionKwargs prepare_fa_kwargs_from_position_ids",
+    "modeling_layers": "GradientCheckpointingLayer",
     "modeling_outputs": _OUTPUTS,
-    "modeling_utils": "Conv1D PreTrainedModel PretrainedConfig apply_chunking_to_forward prune_linear_layer",
+    "modeling_rope_utils": "ROPE_INIT_FUNCTIONS dynamic_rope_update",
+    "modeling_utils": (
+        "ALL_ATTENTION_FUNCTIONS AttentionInterface Conv1D PreTrainedModel PretrainedConfig "
+        "apply_chunking_to_forward prune_linear_layer"
+    ),
     "optimization": (
         "Adafactor AdamW GreedyLR get_constant_schedule get_constant_schedule_with_warmup "
         "get_cosine_schedule_with_warmup get_cosine_with_hard_restarts_schedule_with_warmup "

@@ -97,7 +97,7 @@ def test_a_family_has_its_classes_under_the_paths_of_the_ecosystem(path, names):
 @pytest.mark.parametrize(
     ("line", "said"),
     [
-        ("from formers.models.bert.modeling_bert import BertSelfAttention", "a family's own parts"),
+        ("from formers.models.bert.modeling_bert import BertSdpaSelfAttention", "a family's own parts"),
         ("from formers.models.bert.modeling_bert import BertModl", "did you mean 'BertModel'"),
         ("from formers.models.bert.modeling_bert import GPT2Model", "cannot import name 'GPT2Model'"),
         (
@@ -464,8 +464,8 @@ ABSENT = {
         " "
         "MusicgenForConditionalGeneration Glm4vConfig DabDetrForObjectDetection BarkModel"
     ),
-    "a family's own parts": "LlamaAttention T5LayerNorm BertSelfOutput MixtralSparseMoeBlock BertEncoder",
-    "models and trainer are written with": "GradientCheckpointingLayer rope_config_validation DynamicLayer",
+    "a family's own parts": "T5LayerNorm LlamaSdpaAttention MixtralSparseMoeBlock BertPooler",
+    "models and trainer are written with": "OutputRecorder rope_config_validation DynamicLayer",
     "AutoTokenizer reads any tokenizer.json": "BertweetTokenizer",
     "parts of slower ones": "BasicTokenizer convert_slow_tokenizer",
     "begin with an underscore": "_LazyModule _prepare_4d_attention_mask",
@@ -474,7 +474,7 @@ ABSENT = {
     "of Bert this version has BertConfig": "BertForObjectDetection",
     "what huggingface_hub, safetensors, torch": "CrossEntropyLoss create_repo",
     "nothing is sent from here": "send_example_telemetry",
-    "attention functions of one's own are": "masking_utils",
+    "attention functions of one's own are": "modeling_attn_mask_utils",
     "conversion of weights while loading is": "core_model_loading",
     "'BertAdam' from 'formers'$": "BertAdam",
     "run on PyTorch alone$": "TFGroupViTModel FlaxCLIPProcessor",

@@ -265,6 +265,24 @@ def check_biases(bias: str, name: str) -> None:
         raise ValueError(f"bias must be 'none', 'all' or {name!r}, got {bias!r}")
 
 
+def as_config(given: Any) -> PeftConfig:
+    """A config as it is; one of the `peft` package, or the fields of one, as the same of this library.
+
+    Raises:
+        TypeError: for what is no config of adapters.
+        ValueError: for a method or a setting that is not available.
+    """
+    if isinstance(given, PeftConfig):
+        return given
+    fields = given.to_dict() if hasattr(given, "peft_type") and hasattr(given, "to_dict") else given
+    if not isinstance(fields, dict):
+        raise TypeError(
+            f"adapter_config should be an instance of PeftConfig, such as LoraConfig, got {type(given)}"
+        )
+    made: PeftConfig = PeftConfig.from_peft_type(**fields)
+    return made
+
+
 def _known(kind: type[PeftConfig], values: Mapping[str, Any]) -> dict[str, Any]:
     """The fields of a file that a class has; others may be there as long as they ask for nothing."""
     names = _names(kind)

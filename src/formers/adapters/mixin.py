@@ -13,18 +13,17 @@ class Adaptable:
     def add_adapter(self, adapter_config: Any, adapter_name: str | None = None) -> None:
         """Put a fresh adapter on the model and let it compute; the first one freezes the model.
 
+        Args:
+            adapter_config: a config of this library or of the `peft` package, or its fields.
+            adapter_name: what to call it; "default" where None.
+
         Raises:
-            ValueError: for a name that is taken, or targets that are not there.
+            ValueError: for a name that is taken, targets or settings that are not there.
             TypeError: for what is no config of adapters.
         """
-        from formers.adapters.config import PeftConfig
+        from formers.adapters.config import as_config
 
-        name = adapter_name or "default"
-        if not isinstance(adapter_config, PeftConfig):
-            raise TypeError(
-                "adapter_config should be an instance of PeftConfig, such as LoraConfig, got "
-                f"{type(adapter_config)}"
-            )
+        name, adapter_config = adapter_name or "default", as_config(adapter_config)
         if name in _configs(self):
             raise ValueError(f"Adapter with name {name} already exists. Please use a different name.")
         adapter_config.base_model_name_or_path = self.__dict__.get("name_or_path") or None
@@ -61,7 +60,7 @@ class Adaptable:
             OSError: when there is no adapter.
             LoadError: when it is another model's.
         """
-        from formers.adapters.config import PeftConfig
+        from formers.adapters.config import PeftConfig, as_config
         from formers.adapters.state import check_loaded, load_peft_weights, set_peft_model_state_dict
         from formers.core.notices import refuse_unknown
         from formers.hub import HUB_KEYWORDS, split_hub_keywords
@@ -75,9 +74,10 @@ class Adaptable:
             raise ValueError(
                 "load_adapter needs a folder or Hub id, or a peft_config and an adapter_state_dict"
             )
-        if isinstance(peft_config, dict):
-            peft_config = PeftConfig.from_peft_type(**peft_config)
-        config = PeftConfig.from_pretrained(peft_model_id, **hub) if peft_config is None else peft_config
+        if peft_config is None:
+            config = PeftConfig.from_pretrained(peft_model_id, **hub)
+        else:
+            config = as_config(peft_config)
         config.inference_mode = not is_trainable
         tensors = (
             load_peft_weights(peft_model_id, **hub) if adapter_state_dict is None else adapter_state_dict

@@ -9,6 +9,7 @@ from typing import Any
 from formers.assemblies.base import Assembly, BaseModel
 from formers.assemblies.encoder_decoder import DecoderHalf, EncoderDecoder, EncoderHalf
 from formers.assemblies.family import Family, Head
+from formers.assemblies.parts import find_part
 from formers.core.notices import did_you_mean
 from formers.model.base import PreTrainedModel
 from formers.models.registry import family_of
@@ -189,7 +190,7 @@ def endings(family: Family) -> dict[str, Head | None]:
 
 
 def find(name: str) -> type[Any] | None:
-    """The model, config or layer class of that name, or None."""
+    """The model, config or layer class of that name, or that of a part; None where there is none."""
     for model_type, (_, prefix) in FAMILIES.items():
         if name.startswith(prefix):
             family = family_of(model_type)
@@ -204,4 +205,7 @@ def find(name: str) -> type[Any] | None:
                     return _half(family, over)
             if name in family.assembly.layer_classes(family.config):  # for policies that wrap layers
                 return family.assembly.layer_class(name)
+            part = find_part(class_of(family, "Model"), name) if family.bare else None
+            if part is not None:
+                return part
     return None

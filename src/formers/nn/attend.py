@@ -74,7 +74,7 @@ def eager(q: Tensor, k: Tensor, v: Tensor, scores: Scores) -> tuple[Tensor, Tens
     Returns:
         Mixed values [B, H, T, D] and weights [B, H, T, S], in the dtype of `q`.
     """
-    k, v = _spread(k, q.shape[1]), _spread(v, q.shape[1])  # [B, H, S, D]
+    k, v = spread(k, q.shape[1]), spread(v, q.shape[1])  # [B, H, S, D]
     logits = q @ k.transpose(-1, -2) * _scale(q, scores)  # [B, H, T, S]
     if scores.softcap is not None:
         logits = torch.tanh(logits / scores.softcap) * scores.softcap
@@ -107,7 +107,7 @@ def sdpa(q: Tensor, k: Tensor, v: Tensor, scores: Scores) -> tuple[Tensor, None]
     grouped = bool(k.shape[1] != q.shape[1])  # a tensor while torch.jit traces
     if isinstance(scores.mask, Full) and scores.bias is None:
         mask, causal = None, False
-    elif _plain_causal(scores):
+    elif plain_causal(scores):
         mask, causal = None, True
     else:
         mask, causal = _combined(q, scores), False
@@ -217,7 +217,7 @@ def _cut(x: Tensor, *parts: slice) -> Tensor:
     return x[tuple(part if size > 1 else slice(None) for part, size in zip(parts, x.shape, strict=False))]
 
 
-def _plain_causal(scores: Scores) -> bool:
+def plain_causal(scores: Scores) -> bool:
     """Whether torch's own causal flag says the same: same positions on both sides, no window, no bias."""
     mask = scores.mask
     if type(mask) is not Causal or mask.window is not None or scores.bias is not None:
@@ -281,6 +281,25 @@ _CAN: dict[str, frozenset[str]] = {
     "sdpa": frozenset(),
     "flex_attention": frozenset({"softcap"}),
 }
+_OWN: set[str] = set()  # names that were added
+
+
+def add_backend(name: str, made: Backend) -> None:
+    """Make a backend known that is somebody's own; it is told of all that a model needs.
+
+    Raises:
+        ValueError: for the name of one that is here already and nobody's own.
+    """
+    if name in BACKENDS and name not in _OWN:
+        raise ValueError(f"{name!r} is how models attend by themselves; register yours under another name")
+    BACKENDS[name], _CAN[name] = made, frozenset({"softcap", "sinks", "weights", "transforms"})
+    _OWN.add(name)
+
+
+def remove_backend(name: str) -> None:
+    """Forget a backend that was added."""
+    _OWN.remove(name)
+    del BACKENDS[name], _CAN[name]
 
 
 def backend(name: str) -> Backend:
@@ -318,7 +337,7 @@ def _scale(q: Tensor, scores: Scores) -> float:
     return scores.scale if scores.scale is not None else 1.0 / math.sqrt(q.shape[-1])
 
 
-def _spread(x: Tensor, heads: int) -> Tensor:
+def spread(x: Tensor, heads: int) -> Tensor:
     """[B, G, S, D] -> [B, H, S, D], each key/value head serving its share of query heads."""
     batch, groups, length, width = x.shape
     if groups == heads:

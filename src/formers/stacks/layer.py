@@ -46,6 +46,7 @@ from formers.nn.steps import convolution_steps
 from formers.nn.tree import Block as Holder
 from formers.nn.tree import Group, Row, has, leaf, place, twin, wiring
 from formers.stacks.deep import at_depth
+from formers.stacks.parts import name_parts
 
 
 class Layer(Node):
@@ -106,6 +107,7 @@ def make_layers(s: spec.Stack) -> nn.ModuleList:
         build(block, steps, s.names.layer, name, homes[id(layer)])
         if layer.aside:
             known |= _place_aside(block, layer, s, name)
+        name_parts(block, name)
         made.append(block)
         if all(t.is_meta for t in (*block.parameters(), *block.buffers())):
             models[id(layer)] = block

@@ -19,6 +19,7 @@ from formers.nn.cache import Cache
 from formers.nn.dropout import Dropout
 from formers.nn.fresh import Drawn
 from formers.nn.grids import Grid, GridBias
+from formers.nn.interface import Own
 from formers.nn.kernels import hooked, project
 from formers.nn.leaves import linear, norm
 from formers.nn.passing import Pass
@@ -289,6 +290,8 @@ class Attend(Step):
             rate = float(found.p) if found.training else 0.0
         else:
             rate, called, backend = 0.0, found, eager
+        if isinstance(backend, Own):
+            backend = backend.of(node, flow.index, self.spec)
         mixed, weights = backend(q, k, v, scores.with_dropout(rate, called))
         if weights is not None and name in flow.pass_.trace:
             flow.weights = weights
