@@ -53,6 +53,7 @@ class Pair:
         sounds: it prepares sounds in place of pictures.
         compares: texts beside sounds are no transcripts: they are compared, and their ids stay what they are.
         pointed: no texts are read, but what is pointed at.
+        tasked: no texts are read, but the tasks of pictures.
         shows: texts show pictures by what stands there for them.
         markdown: what is written are pages in Markdown, which the tokenizer corrects.
         pages: it prepares words in boxes; `picture` is the name under which models read the page's picture.
@@ -71,6 +72,7 @@ class Pair:
     sounds: bool = False
     compares: bool = False
     pointed: bool = False
+    tasked: bool = False
     shows: Shows | None = None
     pages: bool = False
     picture: str = "pixel_values"
@@ -106,6 +108,7 @@ PAIRS: dict[str, Pair] = {
     "LayoutLMv3": Pair("LayoutLMv3", ("layoutlmv3",), pages=True),
     "LayoutXLM": Pair("LayoutLMv2", ("layoutxlm",), pages=True, picture="image"),
     "Nougat": Pair("Nougat", ("nougat",), labels="alone", markdown=True),
+    "OneFormer": Pair("OneFormer", ("oneformer",), tasked=True),
     "OwlViT": Pair("OwlViT", ("owlvit",), {**_LONGEST, **_TENSORS}, _TENSORS, queries=True, shown=_QUERIES),
     "Owlv2": Pair("Owlv2", ("owlv2",), {**_LONGEST, **_ARRAYS}, _ARRAYS, queries=True, shown=_QUERIES),
     "Qwen2VL": Pair("Qwen2VL", ("qwen2_vl",), unread=_TYPES, shows=_GRIDS),

@@ -67,6 +67,7 @@ class Recipe:
         objects: annotations of objects are taken.
         segments: maps of segments are taken, of which masks and labels are made.
         masks: what is padded is as large as the largest, and comes with `pixel_mask`.
+        tasked: so are tasks, and texts are made too.
         mirrored: pictures are padded below and to the right by themselves, by one pixel at least.
         ringed: pictures are mirrored around by `do_pad`, and resized so that corners' centres stay there.
         pointed: sizes come along, by which points find their places, and masks the pictures' sizes.
@@ -86,6 +87,7 @@ class Recipe:
     objects: bool = False
     segments: bool = False
     masks: bool = False
+    tasked: bool = False
     mirrored: bool = False
     ringed: bool = False
     pointed: bool = False
@@ -288,6 +290,18 @@ RECIPES: dict[str, Recipe] = {
             "grounded_object_detection": "grounded",
             "image_guided_detection": "similar",
         },
+    ),
+    "OneFormer": replace(
+        _QUERIED.but(
+            "oneformer",
+            fit="size",
+            size_divisor=None,
+            do_convert_rgb=True,
+            **{"repo_path": "shi-labs/oneformer_demo", "class_info_file": None},
+            **{"metadata": None, "num_text": None},
+        ),
+        tasked=True,
+        answers={**_SEMANTIC, "panoptic_segmentation": "panoptic_antialiased"},
     ),
     "Owlv2": Recipe(
         {**_OPENAI, "resample": BILINEAR, "size": _sides(960), "do_pad": True},
