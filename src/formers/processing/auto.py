@@ -20,7 +20,7 @@ from formers.processing.image import BaseImageProcessor
 from formers.processing.objects import ObjectImageProcessor
 from formers.processing.pages import PageImageProcessor
 from formers.processing.patches import PatchImageProcessor
-from formers.processing.pointed import PointedImageProcessor
+from formers.processing.pointed import PointedImageProcessor, StretchedImageProcessor
 from formers.processing.recipes import CLASSES, FILM_CLASSES, FILM_RECIPES, MODEL_TYPES, RECIPES
 from formers.processing.ringed import RingedImageProcessor
 from formers.processing.segmented import SegmentImageProcessor
@@ -50,6 +50,7 @@ def _class_of(family: str) -> type[BaseImageProcessor]:
     base = FilmImageProcessor if recipe.films else base
     base = PairedImageProcessor if recipe.paired else base
     base = PointedImageProcessor if recipe.pointed else base
+    base = StretchedImageProcessor if recipe.stretched else base
     base = RingedImageProcessor if recipe.ringed else base
     return type(name, (base,), {"recipe": recipe, "__doc__": says, **own})
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from formers.processing.joined import ProcessorMixin
 from formers.processing.marked import fields_in
+from formers.processing.nested import NestedPrompts
 from formers.processing.paged import PageProcessor
 from formers.processing.pairs import CLASSES, PAIRS
 from formers.processing.pointed import Prompted
@@ -29,7 +30,8 @@ def _class_of(family: str) -> type[ProcessorMixin]:
     own |= {"post_process_generation": _corrected} if pair.markdown else {}
     if pair.shows is not None and pair.shows.films:
         own["attributes"] = ("image_processor", "tokenizer", "video_processor")
-    bases = (Prompted, base) if pair.pointed else (base,)
+    prompts = NestedPrompts if pair.nested else Prompted
+    bases = (prompts, base) if pair.pointed else (base,)
     return type(name, bases, {"pair": pair, "__doc__": says, **own})
 
 

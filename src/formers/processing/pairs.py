@@ -53,6 +53,7 @@ class Pair:
         sounds: it prepares sounds in place of pictures.
         compares: texts beside sounds are no transcripts: they are compared, and their ids stay what they are.
         pointed: no texts are read, but what is pointed at.
+        nested: likewise, in nested lists, and pictures are stretched.
         tasked: no texts are read, but the tasks of pictures.
         shows: texts show pictures by what stands there for them.
         markdown: what is written are pages in Markdown, which the tokenizer corrects.
@@ -72,6 +73,7 @@ class Pair:
     sounds: bool = False
     compares: bool = False
     pointed: bool = False
+    nested: bool = False
     tasked: bool = False
     shows: Shows | None = None
     pages: bool = False
@@ -123,6 +125,7 @@ PAIRS: dict[str, Pair] = {
         shows=replace(_GRIDS, films="Qwen3VL"),
     ),
     "Sam": Pair("Sam", ("sam",), pointed=True),
+    "Sam2": Pair("Sam2", ("sam2",), pointed=True, nested=True),
     "Siglip": Pair("Siglip", ("siglip",)),
     "Siglip2": Pair("Siglip2", ("siglip2",), {**_SIXTY_FOUR, "truncation": True}, _PATCHES),
     "Speech2Text": Pair("", ("speech_to_text",), sounds=True),

@@ -71,6 +71,7 @@ class Recipe:
         mirrored: pictures are padded below and to the right by themselves, by one pixel at least.
         ringed: pictures are mirrored around by `do_pad`, and resized so that corners' centres stay there.
         pointed: sizes come along, by which points find their places, and masks the pictures' sizes.
+        stretched: they fill the size that is read, whatever their form.
         model_types: model types whose checkpoints may leave the class out.
         answers: how methods `post_process_..` end -> the function of `answers` that they are.
     """
@@ -91,6 +92,7 @@ class Recipe:
     mirrored: bool = False
     ringed: bool = False
     pointed: bool = False
+    stretched: bool = False
     model_types: tuple[str, ...] = ()
     answers: Mapping[str, str] = field(default_factory=dict)
 
@@ -369,6 +371,16 @@ RECIPES: dict[str, Recipe] = {
         maps=True,
         pointed=True,
         model_types=("sam",),
+    ),
+    "Sam2": Recipe(
+        {
+            **{**_DEFAULT, "do_convert_rgb": True, "resample": BILINEAR},
+            **{"size": _sides(1024), "mask_size": _sides(256), "mask_pad_size": None},
+        },
+        maps=True,
+        pointed=True,
+        stretched=True,
+        model_types=("sam2",),
     ),
     "Segformer": Recipe(
         {**_DEFAULT, "resample": BILINEAR, "size": _sides(512), **_MAPS},
