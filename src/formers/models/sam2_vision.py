@@ -99,30 +99,31 @@ def pair(value: int | list[int]) -> tuple[int, int]:
     return (value, value) if isinstance(value, int) else (value[0], value[1])
 
 
+def layer(c: Sam2HieraDetConfig, stage: int, block: int) -> PooledLayer:
+    """One of a stage; the first reads what the stage before made, in its windows."""
+    before = stage if block else max(stage - 1, 0)
+    width, pools = c.embed_dim_per_stage[stage], 0 < stage <= c.num_query_pool_stages and not block
+    everywhere = sum(c.blocks_per_stage[:stage]) + block in c.global_attention_blocks
+    return PooledLayer(
+        read=c.embed_dim_per_stage[before],
+        width=width,
+        inner=int(width * c.mlp_ratio),
+        heads=c.num_attention_heads_per_stage[stage],
+        window=0 if everywhere else c.window_size_per_stage[before],
+        stride=pair(c.query_stride)[0] if pools else 1,
+    )
+
+
 def net(c: Sam2HieraDetConfig) -> PooledGrid:
-    """Stages, of which some begin with queries that are pooled, in windows of the stage before."""
-    layers: list[PooledLayer] = []
-    for stage, blocks in enumerate(c.blocks_per_stage):
-        for block in range(blocks):
-            before = max(stage - (not block), 0)
-            width, pools = c.embed_dim_per_stage[stage], 0 < stage <= c.num_query_pool_stages and not block
-            layers.append(
-                PooledLayer(
-                    read=c.embed_dim_per_stage[before],
-                    width=width,
-                    inner=int(width * c.mlp_ratio),
-                    heads=c.num_attention_heads_per_stage[stage],
-                    window=0 if len(layers) in c.global_attention_blocks else c.window_size_per_stage[before],
-                    stride=pair(c.query_stride)[0] if pools else 1,
-                )
-            )
+    """Stages, of which some begin with queries that are pooled."""
+    stages = enumerate(c.blocks_per_stage)
     return PooledGrid(
         channels=c.num_channels,
         width=c.hidden_size,
         patch=(pair(c.patch_kernel_size), pair(c.patch_stride), pair(c.patch_padding)),
         background=pair(c.window_positional_embedding_background_size),
         side=c.window_size_per_stage[0],
-        layers=tuple(layers),
+        layers=tuple(layer(c, stage, block) for stage, blocks in stages for block in range(blocks)),
         ends=tuple(count - 1 for count in itertools.accumulate(c.blocks_per_stage)),
         feed=Feed(("proj_in", "proj_out"), c.hidden_act, "activation"),
         eps=c.layer_norm_eps,
