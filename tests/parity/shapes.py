@@ -1011,6 +1011,8 @@ def images(config: Any, seed: int = 1) -> dict[str, Any]:
     whole = config
     config = getattr(config, "vision_config", None) or getattr(config, "backbone_config", None) or config
     config = getattr(config, "encoder", config)
+    if not hasattr(config, "image_size"):
+        config = getattr(config, "backbone_config", None) or config
     if hasattr(config, "visual_embed"):
         size = (config.num_channels, config.input_size, config.input_size)
         return {"pixel_values": torch.randn(4, *size, generator=generator)} if config.visual_embed else {}
@@ -1054,7 +1056,7 @@ def inputs_of(model: Any, **options: Any) -> dict[str, Any]:
     if "task_inputs" in names:
         seen |= vision_segment_shapes.tasks(config)
     if "input_points" in names:
-        seen |= vision_masks_shapes.prompts(config.vision_config.image_size)
+        seen |= vision_masks_shapes.prompts(config.prompt_encoder_config.image_size)
     if "input_ids" not in names:
         ids = batch("", 0, length=7)["input_ids"] if "decoder_input_ids" in names else None
         return seen if ids is None else {**seen, "decoder_input_ids": ids}

@@ -85,7 +85,7 @@ def test_maps_that_do_not_fit_are_refused(pictures: list[Any], maps: list[Any]) 
         ours(pictures, maps, [{}])
 
 
-def _outputs() -> dict[str, torch.Tensor]:
+def outputs_of() -> dict[str, torch.Tensor]:
     generator = torch.Generator().manual_seed(0)
     logits = torch.randn(2, 9, 5, generator=generator) * 3
     logits[1, :, -1] += 20.0  # nothing is found in the second picture
@@ -93,17 +93,17 @@ def _outputs() -> dict[str, torch.Tensor]:
     return {"class_queries_logits": logits, "masks_queries_logits": masks}
 
 
-def _same(found: Any, expected: Any) -> None:
+def same(found: Any, expected: Any) -> None:
     if isinstance(expected, torch.Tensor):
         torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-5, check_dtype=False)
     elif isinstance(expected, (list, tuple)):
         assert len(found) == len(expected)
         for one, other in zip(found, expected, strict=True):
-            _same(one, other)
+            same(one, other)
     elif isinstance(expected, dict):
         assert found.keys() == expected.keys()
         for key, value in expected.items():
-            _same(found[key], value)
+            same(found[key], value)
     else:
         assert found == (pytest.approx(expected, abs=2e-6) if isinstance(expected, float) else expected)
 
@@ -123,15 +123,17 @@ def _same(found: Any, expected: Any) -> None:
 def test_answers_are_the_references(family: str, what: str, options: dict[str, Any], sizes: Any) -> None:
     theirs = getattr(transformers, f"{family}ImageProcessorPil")()
     ours = getattr(formers, f"{family}ImageProcessor")()
-    how, held = f"post_process_{what}_segmentation", _outputs()
+    how, held = f"post_process_{what}_segmentation", outputs_of()
     given = transformers.utils.ModelOutput(**{name: value.clone() for name, value in held.items()})
     expected = getattr(theirs, how)(given, target_sizes=sizes, **options)
-    _same(getattr(ours, how)(formers.BatchFeature(held), target_sizes=sizes, **options), expected)
+    same(getattr(ours, how)(formers.BatchFeature(held), target_sizes=sizes, **options), expected)
 
 
 def test_one_form_of_answers_can_be_had() -> None:
     with pytest.raises(ValueError, match="one of return_coco_annotation and return_binary_maps"):
-        answers.surest(formers.BatchFeature(_outputs()), return_coco_annotation=True, return_binary_maps=True)
+        answers.surest(
+            formers.BatchFeature(outputs_of()), return_coco_annotation=True, return_binary_maps=True
+        )
 
 
 @pytest.fixture(scope="module", params=["maskformer", "mask2former"])
@@ -283,7 +285,7 @@ def test_weights_of_both_kinds_of_attention_are_the_references(tasked: tuple[Any
     with torch.no_grad():
         expected, found = (one(**inputs_of(ours), output_attentions=True).attentions for one in tasked)
     for pair, right in zip(found, expected, strict=True):
-        _same(pair, right)
+        same(pair, right)
 
 
 def test_a_task_that_is_not_told_is_asked_for(tasked: tuple[Any, Any]) -> None:

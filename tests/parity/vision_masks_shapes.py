@@ -34,8 +34,31 @@ _SAM = {
         "iou_head_hidden_dim": 12,
     },
 }
+_HIERA = {
+    **{"hidden_size": 8, "num_channels": 2, "image_size": [32, 32], "patch_kernel_size": [3, 3]},
+    **{"patch_stride": [2, 2], "patch_padding": [1, 1], "blocks_per_stage": [1, 2, 1, 1]},
+    **{"embed_dim_per_stage": [8, 16, 24, 32], "num_attention_heads_per_stage": [1, 2, 2, 4]},
+    **{"window_size_per_stage": [4, 4, 2, 2], "global_attention_blocks": [2]},
+    "window_positional_embedding_background_size": [3, 3],
+}
+_SAM2_VISION = {
+    **{"backbone_config": {**_HIERA, "model_type": "sam2_hiera_det_model"}, "fpn_hidden_size": 16},
+    **{"backbone_channel_list": [32, 24, 16, 8], "backbone_feature_sizes": [[16, 16], [8, 8], [4, 4]]},
+}
+_SAM2 = {
+    "vision_config": _SAM2_VISION,
+    "prompt_encoder_config": {
+        **{"hidden_size": 16, "image_size": 32, "patch_size": 8, "mask_input_channels": 8},
+    },
+    "mask_decoder_config": {
+        **{"hidden_size": 16, "mlp_dim": 24, "num_attention_heads": 2, "iou_head_hidden_dim": 12},
+    },
+}
 SHAPES: dict[str, dict[str, dict[str, Any]]] = {
     "sam": {"plain": _SAM},
+    "sam2": {"plain": _SAM2},
+    "sam2_hiera_det_model": {"plain": _HIERA},
+    "sam2_vision_model": {"plain": _SAM2_VISION},
     "sam_vision_model": {"plain": _SAM_VISION},
 }
 MORE: dict[str, dict[str, dict[str, Any]]] = {
@@ -51,6 +74,28 @@ MORE: dict[str, dict[str, dict[str, Any]]] = {
                 "num_multimask_outputs": 4,
                 "iou_head_depth": 4,
             },
+        },
+    },
+    "sam2": {
+        "four masks, relu, three layers, deep quality": {
+            **_SAM2,
+            "prompt_encoder_config": {**_SAM2["prompt_encoder_config"], "hidden_act": "relu", "scale": 2},
+            "mask_decoder_config": {
+                **{**_SAM2["mask_decoder_config"], "num_hidden_layers": 3, "attention_downsample_rate": 1},
+                **{"num_multimask_outputs": 4, "iou_head_depth": 4},
+            },
+        },
+    },
+    "sam2_hiera_det_model": {
+        "two stages pooled, windows that do not fit, narrow": {
+            **{**_HIERA, "num_query_pool_stages": 2, "mlp_ratio": 2.0, "hidden_act": "relu"},
+            **{"window_size_per_stage": [4, 6, 6, 3], "global_attention_blocks": []},
+        },
+    },
+    "sam2_vision_model": {
+        "wider kernels, all maps, other sums": {
+            **{**_SAM2_VISION, "fpn_kernel_size": 3, "fpn_padding": 1, "fpn_top_down_levels": [0, 1, 2]},
+            "num_feature_levels": 4,
         },
     },
     "sam_vision_model": {

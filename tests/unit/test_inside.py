@@ -250,6 +250,22 @@ _OTHERS["sam"] = {
     "prompt_encoder_config": _PROMPTED,
     "mask_decoder_config": {"hidden_size": 8, "num_attention_heads": 2, "mlp_dim": 16},
 }
+_OTHERS["sam2_hiera_det_model"] = {
+    **{"hidden_size": 8, "image_size": 12, "patch_kernel_size": 3, "patch_stride": 2, "patch_padding": 1},
+    **{"blocks_per_stage": [1, 1, 1], "embed_dim_per_stage": [8, 16, 32], "window_size_per_stage": [2, 2, 2]},
+    **{"num_attention_heads_per_stage": [1, 2, 2], "global_attention_blocks": [2]},
+    "num_query_pool_stages": 2,
+}
+_OTHERS["sam2_vision_model"] = {
+    **{"backbone_config": _OTHERS["sam2_hiera_det_model"], "fpn_hidden_size": 8},
+    **{"backbone_channel_list": [32, 16, 8], "backbone_feature_sizes": [[6, 6], [3, 3], [1, 1]]},
+    "fpn_top_down_levels": [],
+}
+_OTHERS["sam2"] = {
+    "vision_config": _OTHERS["sam2_vision_model"],
+    "prompt_encoder_config": {**_PROMPTED, "patch_size": 12},
+    "mask_decoder_config": {"hidden_size": 8, "num_attention_heads": 2, "mlp_dim": 16},
+}
 _OTHERS["mamba2"] = {**_BERT, "num_heads": 4, "head_dim": 16, "n_groups": 2}
 _OTHERS["jamba"] = {**_MIXED, "attn_layer_period": 2, "attn_layer_offset": 1}
 _OTHERS["bamba"] = {**_GROUPED, "mamba_n_heads": 4, "mamba_d_state": 8, "attn_layer_indices": [1]}
@@ -808,6 +824,7 @@ MIXED_OTHERWISE = {
     *("dac", "encodec", "fnet", "sam", "sam_vision_model", "speecht5_hifigan", "superglue"),
     *MAPS,
 }
+MIXED_OTHERWISE |= {"sam2", "sam2_hiera_det_model", "sam2_vision_model"}
 CAPPED = {"gemma2", "gpt_oss", "t5gemma", "vaultgemma"}
 
 

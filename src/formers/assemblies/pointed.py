@@ -67,13 +67,7 @@ class Gridded(Assembly):
         """
         node: Any = leaf(model, "net")
         images = maps_in(given, wiring(model).facts["spec"].stem.channels)
-        walk = Walk(
-            watched=watched(model) or bool(ask.padded),
-            eager=ask.attentions or ask.backend == "eager",
-            recompute=model.gradient_checkpointing and model.training and torch.is_grad_enabled(),
-            hidden=[] if ask.hidden else None,
-            weights=[] if ask.attentions else None,
-        )
+        walk = walk_of(model, ask)
         own = (walk,) if isinstance(node, GridEncoder) else ()
         found = node(images.to(next(node.parameters()).dtype), *own)
         hidden, weights = (None if one is None else tuple(one) for one in (walk.hidden, walk.weights))
@@ -94,6 +88,17 @@ class Gridded(Assembly):
     def layer_class(self, name: str) -> type[nn.Module]:
         """The class of layers of that name."""
         return node_class(name)
+
+
+def walk_of(model: Any, ask: Ask) -> Walk:
+    """What a pass shares, by what is asked for."""
+    return Walk(
+        watched=watched(model) or bool(ask.padded),
+        eager=ask.attentions or ask.backend == "eager",
+        recompute=model.gradient_checkpointing and model.training and torch.is_grad_enabled(),
+        hidden=[] if ask.hidden else None,
+        weights=[] if ask.attentions else None,
+    )
 
 
 class PointedMasks(Gridded):
@@ -177,7 +182,7 @@ class PointedMasks(Gridded):
             states = super().run(model, given, ask)
         else:
             states = states_in(BaseModelOutput(given["image_embeddings"]))
-        _check(given, len(states.rows))
+        check_prompts(given, len(states.rows))
         looked = watched(model) or bool(ask.padded)
         points, labels = given.get("input_points"), given.get("input_labels")
         if points is not None and labels is None:
@@ -204,7 +209,7 @@ class PointedMasks(Gridded):
         return PointedMasksOutput(made["quality"], made["masks"], states.hidden, states.attentions)
 
 
-def _check(given: Mapping[str, Any], batch: int) -> None:
+def check_prompts(given: Mapping[str, Any], batch: int) -> None:
     """Refuse prompts that do not fit each other, or the images."""
     points, boxes = given.get("input_points"), given.get("input_boxes")
     for name, value, dim, last in (("input_points", points, 4, 2), ("input_boxes", boxes, 3, 4)):

@@ -712,6 +712,30 @@ class ObjectsOutput(ModelOutput):
 
 
 @dataclasses.dataclass
+class StagesOutput(ModelOutput):
+    """The last map [B, H, W, C], and those of all stages, or of one width [B, E, H, W] with their places."""
+
+    last_hidden_state: Tensor | None = None
+    intermediate_hidden_states: tuple[Tensor, ...] | None = None
+    hidden_states: tuple[Tensor, ...] | None = None
+    attentions: tuple[Tensor, ...] | None = None
+    fpn_hidden_states: tuple[Tensor, ...] | None = None
+    fpn_position_encoding: tuple[Tensor, ...] | None = None
+
+
+@dataclasses.dataclass
+class SharpMasksOutput(ModelOutput):
+    """As `PointedMasksOutput`, with logits of there being anything, [B, P, 1], and the maps read."""
+
+    iou_scores: Tensor | None = None
+    pred_masks: Tensor | None = None
+    object_score_logits: Tensor | None = None
+    image_embeddings: tuple[Tensor, ...] | None = None
+    vision_hidden_states: tuple[Tensor, ...] | None = None
+    vision_attentions: tuple[Tensor, ...] | None = None
+
+
+@dataclasses.dataclass
 class PointedMasksOutput(ModelOutput):
     """Masks of what was pointed at, [B, P, M, h, w] logits, and how good they may be, [B, P, M]."""
 

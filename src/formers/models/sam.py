@@ -96,9 +96,8 @@ TWO_WAY = {
 HEADS = {"q": "q_proj", "k": "k_proj", "v": "v_proj", "o": "out_proj"}
 
 
-def prompts(c: SamConfig) -> Prompts:
-    """Points, boxes and masks."""
-    p, waves = c.prompt_encoder_config, c.vision_config
+def masked(p: Any) -> nets.Node:
+    """What reads a mask, by a configuration of what encodes prompts."""
     wide = p.mask_input_channels
     parts = {
         "activation": nets.Act(p.hidden_act),
@@ -109,6 +108,12 @@ def prompts(c: SamConfig) -> Prompts:
         "layer_norm2": nets.ChannelNorm(wide, p.layer_norm_eps),
     }
     run = ("conv1", "layer_norm1", "activation", "conv2", "layer_norm2", "activation", "conv3")
+    return nets.Node(parts, run)
+
+
+def prompts(c: SamConfig) -> Prompts:
+    """Points, boxes and masks."""
+    p, waves = c.prompt_encoder_config, c.vision_config
     return Prompts(
         width=p.hidden_size,
         image=p.image_size,
@@ -116,7 +121,7 @@ def prompts(c: SamConfig) -> Prompts:
         waves=waves.num_pos_feats,
         scale=waves.scale,
         kinds=p.num_point_embeddings,
-        mask=nets.Node(parts, run),
+        mask=masked(p),
         names=PROMPTS,
     )
 

@@ -323,7 +323,10 @@ TASKS = (
         "formers.pipelines.image.mask_generation:MaskGenerationPipeline",
         model_classes=("AutoModelForMaskGeneration",),
         default=("facebook/sam-vit-huge", "87aecf0"),
-        heads=("SamModel",),
+        heads=(
+            "SamModel",
+            "Sam2Model",
+        ),
         kind="multimodal",
     ),
     Task(

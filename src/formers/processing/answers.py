@@ -34,10 +34,10 @@ def sizes_of(target_sizes: Any, count: int) -> list[tuple[int, int] | None]:
     return [(int(height), int(width)) for height, width in target_sizes]
 
 
-def _enlarged(maps: Tensor, size: tuple[int, int], mode: str = "bilinear") -> Tensor:
+def _enlarged(maps: Tensor, size: tuple[int, int], mode: str = "bilinear", antialias: bool = False) -> Tensor:
     from torch.nn import functional as F
 
-    corners = {} if mode == "nearest" else {"align_corners": False}
+    corners = {} if mode == "nearest" else {"align_corners": False, "antialias": antialias}
     return F.interpolate(maps[None], size=size, mode=mode, **corners)[0]
 
 
@@ -103,6 +103,7 @@ def segments(
     target_sizes: Any = None,
     label_ids_to_fuse: Collection[int] = (),
     edge: int | None = None,
+    antialias: bool = False,
 ) -> list[dict[str, Any]]:
     """Segments of every picture: masks of queries that are sure of a label, each pixel to the surest of them.
 
@@ -114,6 +115,7 @@ def segments(
         target_sizes: see `sizes_of`.
         label_ids_to_fuse: labels of which a picture has one segment at most.
         edge: see `semantic`.
+        antialias: masks are made smaller by a filter as wide as what a pixel covers.
 
     Returns:
         For each picture `segmentation` [height, width], the segments' numbers from 1, and 0 elsewhere (-1
@@ -126,7 +128,8 @@ def segments(
     for mask, score, label, size in zip(masks.sigmoid(), scores, best, sizes, strict=True):
         kept = (label != labels.shape[-1] - 1) & (score > threshold)
         limits = mask_threshold, overlap_mask_area_threshold
-        found.append(_joined(mask[kept], score[kept], label[kept], limits, size, label_ids_to_fuse))
+        own = mask[kept], score[kept], label[kept]
+        found.append(_joined(*own, limits, size, label_ids_to_fuse, antialias))
     return found
 
 
@@ -136,7 +139,8 @@ def _joined(
     labels: Tensor,
     limits: tuple[float, float],
     size: tuple[int, int] | None,
-    fused: Collection[int],
+    fused: Collection[int] = (),
+    antialias: bool = False,
 ) -> dict[str, Any]:
     """One picture's segments, of masks [Q, h, w]."""
     import torch
@@ -145,7 +149,7 @@ def _joined(
     if not len(masks):
         return {"segmentation": torch.full((down, across), -1.0), "segments_info": []}
     if size is not None:
-        masks = _enlarged(masks, size)
+        masks = _enlarged(masks, size, antialias=antialias)
     number = torch.zeros((down, across), dtype=torch.int32, device=masks.device)
     weighed = masks * scores[:, None, None]
     owner, info, of_label, last = weighed.argmax(0), [], dict[int, int](), 0
@@ -173,6 +177,7 @@ def panoptic(
     label_ids_to_fuse: Collection[int] | None = None,
     target_sizes: Any = None,
     edge: int | None = None,
+    antialias: bool = False,
 ) -> list[dict[str, Any]]:
     """`segments`, where some labels have one segment at most."""
     if label_ids_to_fuse is None:
@@ -181,7 +186,7 @@ def panoptic(
         )
     fused = label_ids_to_fuse or ()
     areas = (mask_threshold, overlap_mask_area_threshold)
-    return segments(outputs, threshold, *areas, target_sizes, fused, edge)
+    return segments(outputs, threshold, *areas, target_sizes, fused, edge, antialias)
 
 
 def instances(
@@ -256,6 +261,54 @@ def surest(
         found.append({"segmentation": drawn, "segments_info": info})
     return found
 
+
+def best_pairs(
+    outputs: Any,
+    threshold: float | None = 0.5,
+    mask_threshold: float = 0.5,
+    overlap_mask_area_threshold: float = 0.8,
+    target_sizes: Any = None,
+    return_coco_annotation: bool = False,
+    kept_labels: Sequence[int] | None = None,
+    counted: Sequence[int] | None = None,
+) -> list[dict[str, Any]]:
+    """Segments of the surest pairs of a query and a label, each pixel to the surest of them.
+
+    Args:
+        outputs: logits and masks by queries.
+        threshold: probability of its label that a pair needs; None for any.
+        mask_threshold: least logit, times that probability, of a pixel of a mask of its own.
+        overlap_mask_area_threshold: share of that mask that must be left to the segment.
+        target_sizes: see `sizes_of`.
+        return_coco_annotation: run lengths in place of the map, where there is a segment.
+        kept_labels: other labels are left out.
+        counted: likewise, and labels are their places in it.
+
+    Returns:
+        As `segments`.
+    """
+    import torch
+
+    labels, masks = _by_query(outputs)
+    shares, found = labels.softmax(-1)[..., :-1], []
+    limits = mask_threshold, overlap_mask_area_threshold
+    for share, mask, size in zip(shares, masks, sizes_of(target_sizes, len(labels)), strict=True):
+        score, at = share.flatten().topk(len(share), sorted=False)
+        label = at % share.shape[1]
+        kept = torch.ones_like(score, dtype=torch.bool) if threshold is None else score > threshold
+        for one in (kept_labels, counted):
+            kept = kept if one is None else kept & torch.isin(label, label.new_tensor(one))
+        score, at, label = score[kept], at[kept], label[kept]
+        if counted is not None:
+            label = label.new_tensor([counted.index(one) for one in label.tolist()])
+        made = _joined(mask[at // share.shape[1]], score, label, limits, size, antialias=True)
+        if return_coco_annotation and len(label):
+            made["segmentation"] = run_lengths(made["segmentation"])
+        found.append(made)
+    return found
+
+
+panoptic_antialiased = functools.partial(panoptic, antialias=True)
 
 # Mask2Former's masks are made as large as the pictures that it was trained on
 _TRAINED_ON = 384

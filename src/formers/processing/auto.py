@@ -20,11 +20,12 @@ from formers.processing.image import BaseImageProcessor
 from formers.processing.objects import ObjectImageProcessor
 from formers.processing.pages import PageImageProcessor
 from formers.processing.patches import PatchImageProcessor
-from formers.processing.pointed import PointedImageProcessor
+from formers.processing.pointed import PointedImageProcessor, StretchedImageProcessor
 from formers.processing.recipes import CLASSES, FILM_CLASSES, FILM_RECIPES, MODEL_TYPES, RECIPES
 from formers.processing.ringed import RingedImageProcessor
 from formers.processing.scanned import ScannedImageProcessor
 from formers.processing.segmented import SegmentImageProcessor
+from formers.processing.tasked import TaskedImageProcessor
 
 
 class UnknownProcessor(ValueError):
@@ -39,16 +40,18 @@ def _class_of(family: str) -> type[BaseImageProcessor]:
     own: dict[str, Any] = {
         f"post_process_{what}": staticmethod(getattr(answers, how)) for what, how in recipe.answers.items()
     }
-    if recipe.masks:
+    if recipe.masks and not recipe.tasked:
         own["model_input_names"] = ["pixel_values", "pixel_mask"]
     base = ObjectImageProcessor if recipe.objects else BaseImageProcessor
     base = SegmentImageProcessor if recipe.segments else base
+    base = TaskedImageProcessor if recipe.tasked else base
     base = PatchImageProcessor if recipe.fit == "patches" else base
     base = GridImageProcessor if recipe.fit == "pixels" else base
     base = PageImageProcessor if "apply_ocr" in recipe.settings else base
     base = FilmImageProcessor if recipe.films else base
     base = PairedImageProcessor if recipe.paired else base
     base = PointedImageProcessor if recipe.pointed else base
+    base = StretchedImageProcessor if recipe.stretched else base
     base = RingedImageProcessor if recipe.ringed else base
     base = ScannedImageProcessor if recipe.scanned else base
     return type(name, (base,), {"recipe": recipe, "__doc__": says, **own})

@@ -115,6 +115,52 @@ def in_pictures(
     return found
 
 
+def in_whole_pictures(
+    masks: Any,
+    original_sizes: Any,
+    mask_threshold: float = 0.0,
+    binarize: bool = True,
+    max_hole_area: float = 0.0,
+    max_sprinkle_area: float = 0.0,
+    apply_non_overlapping_constraints: bool = False,
+    reshaped_input_sizes: Any = None,
+) -> list[Tensor]:
+    """As `in_pictures`, of pictures that were stretched to the size that a model reads.
+
+    Args:
+        masks: logits [P, M, h, w] of each picture.
+        original_sizes: (height, width) of each as it came.
+        mask_threshold: what is above belongs to the mask.
+        binarize: masks are bool; else logits.
+        max_hole_area: without effect, as in the ecosystem.
+        max_sprinkle_area: likewise.
+        apply_non_overlapping_constraints: logits of all prompts but the surest are -10 at most.
+        reshaped_input_sizes: without effect: pictures fill what is read.
+
+    Raises:
+        TypeError: for masks that are no tensors or arrays.
+        ValueError: for another number of sizes.
+    """
+    import torch
+    from torch.nn import functional as F
+
+    if len(masks) != len(original_sizes):
+        raise ValueError(
+            f"there are masks of {len(masks)} pictures, but {len(original_sizes)} original_sizes"
+        )
+    found = []
+    for mask, (high, wide) in zip(masks, original_sizes, strict=True):
+        one = torch.from_numpy(mask) if isinstance(mask, np.ndarray) else mask
+        if not isinstance(one, torch.Tensor):
+            raise TypeError(f"masks are a tensor or array for each picture, not {type(one).__name__}")
+        one = F.interpolate(one, (int(high), int(wide)), mode="bilinear", align_corners=False)
+        if apply_non_overlapping_constraints and len(one) > 1:
+            prompt = torch.arange(len(one), device=one.device)[:, None, None, None]
+            one = torch.where(one.argmax(0, keepdim=True) == prompt, one, one.clamp(max=-10.0))
+        found.append(one > mask_threshold if binarize else one)
+    return found
+
+
 def sure_ones(
     masks: Tensor,
     iou_scores: Tensor,

@@ -9,12 +9,14 @@ from typing import Any
 from formers.processing.asking import AskingProcessor
 from formers.processing.joined import ProcessorMixin
 from formers.processing.marked import fields_in
+from formers.processing.nested import NestedPrompts
 from formers.processing.paged import PageProcessor
 from formers.processing.pairs import CLASSES, PAIRS
 from formers.processing.pointed import Prompted
 from formers.processing.prompted_showing import PromptShowingProcessor
 from formers.processing.showing import ShowingProcessor
 from formers.processing.speech import SpeechProcessor, TargetProcessor
+from formers.processing.tasking import TaskedProcessor
 
 
 @functools.cache
@@ -24,13 +26,15 @@ def _class_of(family: str) -> type[ProcessorMixin]:
     base = TargetProcessor if pair.targets else base
     base = base if pair.shows is None else PromptShowingProcessor if pair.shows.prompts else ShowingProcessor
     base = PageProcessor if pair.pages else AskingProcessor if pair.asks else base
+    base = TaskedProcessor if pair.tasked else base
     what = "Sounds and transcripts" if pair.sounds else "Texts and pictures"
     says = f"{what} for the models of the family {family}; see `{base.__name__}`."
     own: dict[str, Any] = {"token2json": _fields} if pair.fields else {}
     own |= {"post_process_generation": _corrected} if pair.markdown else {}
     if pair.shows is not None and pair.shows.films:
         own["attributes"] = ("image_processor", "tokenizer", "video_processor")
-    bases = (Prompted, base) if pair.pointed else (base,)
+    prompts = NestedPrompts if pair.nested else Prompted
+    bases = (prompts, base) if pair.pointed else (base,)
     return type(name, bases, {"pair": pair, "__doc__": says, **own})
 
 

@@ -61,6 +61,8 @@ class Pair:
         compares: texts beside sounds are no transcripts: they are compared, and their ids stay what they are.
         targets: both sounds and texts may be read, and both may be what is to be said or written.
         pointed: no texts are read, but what is pointed at.
+        nested: likewise, in nested lists, and pictures are stretched.
+        tasked: no texts are read, but the tasks of pictures.
         shows: texts show pictures by what stands there for them.
         markdown: what is written are pages in Markdown, which the tokenizer corrects.
         asks: texts stand behind a token for each vector that asks their picture.
@@ -81,6 +83,8 @@ class Pair:
     compares: bool = False
     targets: bool = False
     pointed: bool = False
+    nested: bool = False
+    tasked: bool = False
     shows: Shows | None = None
     pages: bool = False
     picture: str = "pixel_values"
@@ -140,6 +144,7 @@ PAIRS: dict[str, Pair] = {
     "LayoutLMv3": Pair("LayoutLMv3", ("layoutlmv3",), pages=True),
     "LayoutXLM": Pair("LayoutLMv2", ("layoutxlm",), pages=True, picture="image"),
     "Nougat": Pair("Nougat", ("nougat",), labels="alone", markdown=True),
+    "OneFormer": Pair("OneFormer", ("oneformer",), tasked=True),
     "OwlViT": Pair("OwlViT", ("owlvit",), {**_LONGEST, **_TENSORS}, _TENSORS, queries=True, shown=_QUERIES),
     "Owlv2": Pair("Owlv2", ("owlv2",), {**_LONGEST, **_ARRAYS}, _ARRAYS, queries=True, shown=_QUERIES),
     "PaliGemma": Pair("Siglip", ("paligemma",), shows=Shows("counted", prompts=True)),
@@ -155,6 +160,7 @@ PAIRS: dict[str, Pair] = {
         shows=replace(_GRIDS, films="Qwen3VL"),
     ),
     "Sam": Pair("Sam", ("sam",), pointed=True),
+    "Sam2": Pair("Sam2", ("sam2",), pointed=True, nested=True),
     "Siglip": Pair("Siglip", ("siglip",)),
     "Siglip2": Pair("Siglip2", ("siglip2",), {**_SIXTY_FOUR, "truncation": True}, _PATCHES),
     "Speech2Text": Pair("", ("speech_to_text",), sounds=True),

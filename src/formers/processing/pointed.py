@@ -50,6 +50,16 @@ class PointedImageProcessor(BaseImageProcessor):
         return list(made[:, 0])
 
 
+class StretchedImageProcessor(PointedImageProcessor):
+    """As `PointedImageProcessor`, of pictures that fill what the model reads, whatever their form."""
+
+    post_process_masks = staticmethod(everything.in_whole_pictures)  # type: ignore[assignment]
+
+    def _beside(self, sizes: list[Sizes]) -> dict[str, Any]:
+        """(height, width) of each picture as it came."""
+        return {"original_sizes": [whole for whole, _, _ in sizes]}
+
+
 class Prompted:
     """What processors have whose models are pointed at things: points and boxes, in pixels of pictures."""
 

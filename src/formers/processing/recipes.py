@@ -67,10 +67,12 @@ class Recipe:
         objects: annotations of objects are taken.
         segments: maps of segments are taken, of which masks and labels are made.
         masks: what is padded is as large as the largest, and comes with `pixel_mask`.
+        tasked: so are tasks, and texts are made too.
         mirrored: pictures are padded below and to the right by themselves, by one pixel at least.
         scanned: crops of long pictures stand behind them where settings say so; how many comes along.
         ringed: pictures are mirrored around by `do_pad`, and resized so that corners' centres stay there.
         pointed: sizes come along, by which points find their places, and masks the pictures' sizes.
+        stretched: they fill the size that is read, whatever their form.
         model_types: model types whose checkpoints may leave the class out.
         answers: how methods `post_process_..` end -> the function of `answers` that they are.
     """
@@ -87,10 +89,12 @@ class Recipe:
     objects: bool = False
     segments: bool = False
     masks: bool = False
+    tasked: bool = False
     mirrored: bool = False
     scanned: bool = False
     ringed: bool = False
     pointed: bool = False
+    stretched: bool = False
     model_types: tuple[str, ...] = ()
     answers: Mapping[str, str] = field(default_factory=dict)
 
@@ -302,6 +306,18 @@ RECIPES: dict[str, Recipe] = {
             "image_guided_detection": "similar",
         },
     ),
+    "OneFormer": replace(
+        _QUERIED.but(
+            "oneformer",
+            fit="size",
+            size_divisor=None,
+            do_convert_rgb=True,
+            **{"repo_path": "shi-labs/oneformer_demo", "class_info_file": None},
+            **{"metadata": None, "num_text": None},
+        ),
+        tasked=True,
+        answers={**_SEMANTIC, "panoptic_segmentation": "panoptic_antialiased"},
+    ),
     "Owlv2": Recipe(
         {**_OPENAI, "resample": BILINEAR, "size": _sides(960), "do_pad": True},
         fit="blurred square",
@@ -368,6 +384,16 @@ RECIPES: dict[str, Recipe] = {
         maps=True,
         pointed=True,
         model_types=("sam",),
+    ),
+    "Sam2": Recipe(
+        {
+            **{**_DEFAULT, "do_convert_rgb": True, "resample": BILINEAR},
+            **{"size": _sides(1024), "mask_size": _sides(256), "mask_pad_size": None},
+        },
+        maps=True,
+        pointed=True,
+        stretched=True,
+        model_types=("sam2",),
     ),
     "Segformer": Recipe(
         {**_DEFAULT, "resample": BILINEAR, "size": _sides(512), **_MAPS},

@@ -497,7 +497,9 @@ RECIPES: dict[str, Recipe] = {
             "pad_token": "<|endoftext|>",
         },
         options={"errors": "replace"},
-        model_types=("clip", "clipseg", "groupvit", "owlv2", "owlvit", "xclip", "clip_text_model"),
+        model_types=(
+            *("clip", "clipseg", "groupvit", "oneformer", "owlv2", "owlvit", "xclip", "clip_text_model"),
+        ),
     ),
     **{name: _with_older(name, _of_file(*row)) for name, row in FILE_ROWS.items()},
 }

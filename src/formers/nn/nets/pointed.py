@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from dataclasses import replace
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -57,8 +58,8 @@ class PromptEncoder(Group):
         fill(mask, s.mask)
         place(self, "mask", path["mask"], mask)
         place(self, "no_mask", path["no_mask"], nn.Embedding(1, s.width))
-        points = nn.ModuleList(nn.Embedding(1, s.width) for _ in range(s.kinds))
-        place(self, "points", path["points"], points)
+        tables: nn.Module = nn.ModuleList(nn.Embedding(1, s.width) for _ in range(s.kinds))
+        place(self, "points", path["points"], nn.Embedding(s.kinds, s.width) if s.joint else tables)
         place(self, "no_point", path["no_point"], nn.Embedding(1, s.width))
 
     def forward(
@@ -91,8 +92,7 @@ class PromptEncoder(Group):
             tokens.append(self._points(input_points, input_labels))
         if input_boxes is not None:
             batch = len(input_boxes)
-            corners = self._at(input_boxes.view(*input_boxes.shape[:2], 2, 2))
-            tokens.append(corners + torch.cat([kind.weight for kind in leaf(self, "points")[2:4]]))
+            tokens.append(self._boxes(self._at(input_boxes.view(*input_boxes.shape[:2], 2, 2))))
         if input_masks is not None:
             dense = leaf(self, "mask")(input_masks)
         else:
@@ -108,9 +108,19 @@ class PromptEncoder(Group):
         x, kind = self._at(points), labels[..., None]
         x = torch.where(kind == _NO_PLACE, leaf(self, "no_point").weight, x)
         x = torch.where(kind == _NOTHING, torch.zeros_like(x), x)
-        for label, learned in enumerate(leaf(self, "points")[:2]):
-            x = torch.where(kind == label, x + learned.weight, x)
+        if wiring(self).facts["spec"].joint:
+            learned: Tensor = leaf(self, "points")(labels.clamp(min=0))
+            return x + learned * (kind >= 0)
+        for label, one in enumerate(leaf(self, "points")[:2]):
+            x = torch.where(kind == label, x + one.weight, x)
         return x
+
+    def _boxes(self, corners: Tensor) -> Tensor:
+        """[B, P, 2, E] -> the same, or with what stands for no place behind, [B, P, 3, E]."""
+        if not wiring(self).facts["spec"].joint:
+            return corners + torch.cat([kind.weight for kind in leaf(self, "points")[2:4]])
+        none = leaf(self, "no_point").weight.expand(*corners.shape[:2], 1, -1)
+        return torch.cat((corners + leaf(self, "points").weight[2:4], none.to(corners.dtype)), dim=2)
 
 
 class ShareAttention(Group):
@@ -158,7 +168,8 @@ class TwoWayLayer(Group):
         paths = s.layer_names
         for role, share in (("own", 1), ("out", s.share), ("back", s.share)):
             place(self, role, paths[role], ShareAttention(s, share))
-        place(self, "feedforward", paths["feedforward"], Chain(s.layer_feed, (s.width, s.inner, s.width)))
+        widths = (s.width, *(s.inner,) * (len(s.layer_feed.names) - 1), s.width)
+        place(self, "feedforward", paths["feedforward"], Chain(s.layer_feed, widths))
         for role in ("own_norm", "out_norm", "feedforward_norm", "back_norm"):
             place(self, role, paths[role], nn.LayerNorm(s.width, eps=s.eps))
 
@@ -229,6 +240,8 @@ class TwoWay(Group):
 class MaskDecoder(Group):
     """Masks, and how good they are."""
 
+    _own: ClassVar[tuple[str, ...]] = ("quality_token", "mask_tokens")
+
     def __init__(self, s: Pointed) -> None:
         super().__init__()
         wide, count, path = s.width, s.masks + 1, s.names
@@ -244,7 +257,7 @@ class MaskDecoder(Group):
         place(self, "mixers", path["mixers"], nn.ModuleList(mixers))
         depth, inner = s.quality
         widths = (wide, *(inner,) * (depth - 1), count)
-        place(self, "quality", path["quality"], Chain(s.feed(depth), widths))
+        place(self, "quality", path["quality"], Chain(replace(s.feed(depth), squash=s.squash), widths))
 
     def forward(
         self,
@@ -258,14 +271,35 @@ class MaskDecoder(Group):
         watched: bool = True,
     ) -> tuple[Tensor, Tensor]:
         """Maps [B, E, H, W] and prompts -> masks [B, P, M, 4 H, 4 W], and their quality [B, P, M]."""
+        tokens, large = self._read(
+            image_embeddings,
+            image_positional_embeddings,
+            sparse_prompt_embeddings,
+            dense_prompt_embeddings,
+            (attention_similarity, target_embedding),
+            watched,
+        )
+        masks, quality = self._masks(tokens, large, watched)
+        kept = slice(1, None) if multimask_output else slice(0, 1)
+        return masks[:, :, kept], quality[:, :, kept]
+
+    def _read(
+        self,
+        image_embeddings: Tensor,
+        image_positional_embeddings: Tensor,
+        sparse: Tensor | None,
+        dense: Tensor,
+        personal: tuple[Tensor | None, Tensor | None],
+        watched: bool,
+        finer: tuple[Tensor, ...] = (),
+    ) -> tuple[Tensor, Tensor]:
+        """Tokens [B, P, n, E] that read the map, and the map enlarged, [B * P, E / 8, 4 H, 4 W]."""
         batch, _, high, wide = image_embeddings.shape
-        own = torch.cat((leaf(self, "quality_token").weight, leaf(self, "mask_tokens").weight))
-        prompts, sparse = 1, sparse_prompt_embeddings
-        if sparse is not None:
-            prompts = sparse.shape[1]
+        own = torch.cat([leaf(self, role).weight for role in self._own])
+        prompts = 1 if sparse is None else sparse.shape[1]
         tokens = own.expand(batch, prompts, -1, -1)
         tokens = tokens if sparse is None else torch.cat((tokens, sparse.to(own.dtype)), dim=2)
-        maps, places = image_embeddings + dense_prompt_embeddings, image_positional_embeddings
+        maps, places = image_embeddings + dense, image_positional_embeddings
         if watched:  # a row for every prompt, which whoever looks expects
             maps = maps.repeat_interleave(prompts, 0)
             places = places.expand(batch, -1, -1, -1).repeat_interleave(prompts, 0)
@@ -273,20 +307,86 @@ class MaskDecoder(Group):
             point_embeddings=tokens,
             image_embeddings=maps,
             image_positional_embeddings=places,
-            attention_similarity=attention_similarity,
-            target_embedding=target_embedding,
+            attention_similarity=personal[0],
+            target_embedding=personal[1],
             watched=watched,
         )
         rows = rows.reshape(batch * prompts, high * wide, -1)
         large = leaf(self, "enlarge1")(rows.transpose(1, 2).reshape(len(rows), -1, high, wide))
+        large = large if not finer else large + finer[1].repeat_interleave(prompts, 0)
         large = leaf(self, "act")(leaf(self, "enlarge_norm")(large))
-        large = leaf(self, "act")(leaf(self, "enlarge2")(large))
+        large = leaf(self, "enlarge2")(large)
+        large = large if not finer else large + finer[0].repeat_interleave(prompts, 0)
+        return tokens, leaf(self, "act")(large)
+
+    def _masks(self, tokens: Tensor, large: Tensor, watched: bool) -> tuple[Tensor, Tensor]:
+        """All masks [B, P, M, h, w], that of a prompt without doubt first, and their quality [B, P, M]."""
         mixers: Any = leaf(self, "mixers")
+        first = self._own.index("mask_tokens")
         mixed = torch.stack(
-            [mixer(tokens[:, :, i], watched) for i, mixer in enumerate(mixers, 1)], dim=2
+            [mixer(tokens[:, :, i], watched) for i, mixer in enumerate(mixers, first)], dim=2
         )  # [B, P, M, E / 8]
-        masks = mixed @ large.view(batch, prompts, large.shape[1], -1)
-        masks = masks.view(*masks.shape[:3], 4 * high, 4 * wide)
-        quality = leaf(self, "quality")(tokens[:, :, 0], watched)
+        masks = mixed @ large.view(*tokens.shape[:2], large.shape[1], -1)
+        quality = leaf(self, "quality")(tokens[:, :, first - 1], watched)
+        return masks.view(*masks.shape[:3], *large.shape[2:]), quality
+
+
+class SharpMaskDecoder(MaskDecoder):
+    """Masks with finer maps beside, how good they are, and whether anything is there."""
+
+    _own = ("there_token", *MaskDecoder._own)
+
+    def __init__(self, s: Pointed) -> None:
+        super().__init__(s)
+        wide, path = s.width, s.names
+        wiring(self).facts["sure"] = s.sure
+        for role, made in (("near0", wide // 8), ("near1", wide // 4)):
+            place(self, role, path[role], nn.Conv2d(wide, made, kernel_size=1))
+        place(self, "there_token", path["there_token"], nn.Embedding(1, wide))
+        place(self, "there", path["there"], Chain(s.feed(3), (wide, wide, wide, 1)))
+
+    def forward(  # type: ignore[override]  # finer maps stand among what it reads
+        self,
+        image_embeddings: Tensor,
+        image_positional_embeddings: Tensor,
+        sparse_prompt_embeddings: Tensor | None,
+        dense_prompt_embeddings: Tensor,
+        multimask_output: bool,
+        high_resolution_features: tuple[Tensor, ...],
+        attention_similarity: Tensor | None = None,
+        target_embedding: Tensor | None = None,
+        watched: bool = True,
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """As `MaskDecoder`, of finer maps [B, E / 8, 4 H, 4 W] and [B, E / 4, 2 H, 2 W] too.
+
+        Returns:
+            Masks, their quality, their tokens [B, P, M, E], and logits of there being anything [B, P, 1].
+        """
+        tokens, large = self._read(
+            image_embeddings,
+            image_positional_embeddings,
+            sparse_prompt_embeddings,
+            dense_prompt_embeddings,
+            (attention_similarity, target_embedding),
+            watched,
+            high_resolution_features,
+        )
+        masks, quality = self._masks(tokens, large, watched)
+        there = leaf(self, "there")(tokens[:, :, 0], watched)
         kept = slice(1, None) if multimask_output else slice(0, 1)
-        return masks[:, :, kept], quality[:, :, kept]
+        spoken = tokens[:, :, 2 : 2 + masks.shape[2]][:, :, kept]
+        sure = wiring(self).facts["sure"]
+        if multimask_output or sure is None or self.training:
+            return masks[:, :, kept], quality[:, :, kept], spoken, there
+        return *_stable(masks, quality, *sure), spoken, there
+
+
+def _stable(masks: Tensor, quality: Tensor, far: float, least: float) -> tuple[Tensor, Tensor]:
+    """The first of masks [B, P, M, h, w] where it stays nearly the same, else the best of the others."""
+    first = masks[:, :, :1]
+    small, large = ((first > limit).sum((-2, -1)) for limit in (far, -far))
+    stays = torch.where(large > 0, small / large, 1.0) >= least
+    best = quality[:, :, 1:].argmax(-1, keepdim=True)
+    other = masks[:, :, 1:].gather(2, best[..., None, None].expand(-1, -1, -1, *masks.shape[3:]))
+    chosen = torch.where(stays[..., None, None], first, other)
+    return chosen, torch.where(stays, quality[:, :, :1], quality[:, :, 1:].gather(2, best))

@@ -112,6 +112,7 @@ class Prompts:
         waves: directions in which sines of places run, E / 2; `scale` is their deviation in a fresh model.
         kinds: of points: no part, a part, two corners of a box.
         mask: the network that reads a mask.
+        joint: one table knows all kinds, labels are its rows, and behind a box's corners stands no place.
     """
 
     width: int
@@ -122,6 +123,7 @@ class Prompts:
     kinds: int
     mask: Node
     names: Mapping[str, str]
+    joint: bool = False
 
 
 @dataclass(frozen=True)
@@ -140,6 +142,11 @@ class Pointed:
         masks: candidates for every prompt, beside the one for a prompt that leaves no doubt.
         quality: widths of the layers that predict how good masks are.
         layer_feed, feed: how feed-forwards of layers, and all others, are made, the latter of so many layers.
+        squash: qualities lie between 0 and 1.
+        sharp: finer maps are added while the last is enlarged, and whether anything is there is told. Roles
+            `near0`, `near1`, `there_token` and `there` more.
+        sure: how far the limit of logits is moved, and the share of a mask that must be left then; else the
+            best of several masks stands for the one. None: it always stays.
     """
 
     width: int
@@ -156,3 +163,6 @@ class Pointed:
     names: Mapping[str, str]
     layer_names: Mapping[str, str]
     heads_names: Mapping[str, str]
+    squash: bool = False
+    sharp: bool = False
+    sure: tuple[float, float] | None = None

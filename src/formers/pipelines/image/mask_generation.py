@@ -100,7 +100,7 @@ class MaskGenerationPipeline(ImagePipeline):
     def _forward(self, model_inputs: Any, at_once: int | None = 64, **limits: Any) -> Any:
         """Run lengths of the masks that are kept, with their scores and boxes."""
         boxes, points, labels = model_inputs["asked"]
-        sizes, parts = (model_inputs[name] for name in ("original_sizes", "reshaped_input_sizes"))
+        sizes, parts = model_inputs["original_sizes"], model_inputs.get("reshaped_input_sizes", [])
         held: tuple[list[Any], list[Any], list[Any]] = ([], [], [])
         for i, image in enumerate(model_inputs["pixel_values"]):
             seen = self.model.get_image_embeddings(image[None])
@@ -111,8 +111,9 @@ class MaskGenerationPipeline(ImagePipeline):
                     "input_labels": labels[:, some, i : i + 1],
                 }
                 found = self.model(image_embeddings=seen, **asked)
+                one = {"reshaped_input_sizes": parts[i : i + 1]}
                 logits = self.image_processor.post_process_masks(
-                    found["pred_masks"], sizes[i : i + 1], parts[i : i + 1], binarize=False
+                    found["pred_masks"], sizes[i : i + 1], **one, binarize=False
                 )
                 kept = self.image_processor.filter_masks(
                     logits[0], found["iou_scores"][0], sizes[0].tolist(), boxes[i].cpu(), **limits

@@ -28,17 +28,32 @@ class ImageSegmentationPipeline(ImagePipeline):
         model: a model that segments.
         **kwargs: those of `ImagePipeline`, and as defaults for every call:
 
-            subtask: "panoptic", "instance" or "semantic"; the first of them that the processor knows.
+            subtask: "panoptic", "instance" or "semantic"; the first of them that the processor knows. Models
+                that are told the task, as OneFormer, are told it; they need a tokenizer too.
             threshold: least probability of a segment's label.
             mask_threshold: least probability of a pixel in a mask.
             overlap_mask_area_threshold: least share of its own mask that is left to a segment.
 
     Raises:
-        ValueError: for a subtask that the processor does not know.
+        ValueError: for a subtask that the processor does not know; without a tokenizer where tasks are told.
     """
 
     default_task: ClassVar[str] = "image-segmentation"
+    _load_tokenizer: ClassVar[bool | None] = None
     _sized = True
+
+    def __init__(self, model: Any, tokenizer: Any = None, **kwargs: Any) -> None:
+        super().__init__(model, tokenizer, **kwargs)
+        if self._told and self.tokenizer is None:
+            raise ValueError(
+                f"{type(self.model).__name__} is told the task by a text: pass "
+                "tokenizer=AutoTokenizer.from_pretrained(...)"
+            )
+
+    @property
+    def _told(self) -> bool:
+        """Whether models are told the task."""
+        return "task_inputs" in getattr(self.image_processor, "model_input_names", ())
 
     def _sanitize_parameters(  # type: ignore[override]  # by name, so that others are refused
         self,
@@ -57,9 +72,20 @@ class ImageSegmentationPipeline(ImagePipeline):
         postprocess: dict[str, Any] = {
             name: number(name, value) for name, value in given.items() if value is not None
         }
+        preprocess = self._reading(timeout, on_error)
         if subtask is not None:
             postprocess["subtask"] = one_of("subtask", subtask, list(_SUBTASKS))
-        return self._reading(timeout, on_error), {}, postprocess
+            preprocess |= {"task_inputs": subtask} if self._told else {}
+        return preprocess, {}, postprocess
+
+    def _made(self, picture: Any, settings: dict[str, Any]) -> Any:
+        made = super()._made(picture, settings)
+        if self._told:
+            length = {"padding": "max_length", "max_length": self.model.config.task_seq_len}
+            made["task_inputs"] = self.tokenizer(made["task_inputs"], return_tensors="pt", **length)[
+                "input_ids"
+            ]
+        return made
 
     def postprocess(self, model_outputs: Any, **params: Any) -> Any:
         """The masks of one picture."""
