@@ -189,6 +189,15 @@ _OTHERS["rt_detr"] = {
         **{"depths": [1, 1, 1, 1], "layer_type": "basic", "out_indices": [2, 3, 4]},
     },
 }
+_OTHERS["grounding-dino"] = {
+    **{"d_model": 32, "encoder_layers": 1, "decoder_layers": 1, "encoder_attention_heads": 4},
+    **{"decoder_attention_heads": 2, "encoder_ffn_dim": 24, "decoder_ffn_dim": 24, "num_queries": 3},
+    "backbone_config": {
+        **{"model_type": "swin", "image_size": 64, "patch_size": 4, "embed_dim": 8, "depths": [1] * 4},
+        **{"num_heads": [2] * 4, "window_size": 4, "out_indices": [2, 3, 4]},
+    },
+    "text_config": {"model_type": "bert", **_BERT},
+}
 _OTHERS["rt_detr_v2"] = _OTHERS["rt_detr"]
 _OTHERS["superpoint"] = {"encoder_hidden_sizes": [4, 6, 8, 8], "decoder_hidden_size": 8}
 _OTHERS["superglue"] = {
