@@ -102,6 +102,8 @@ ONLY_THERE = {
         r"(^|\.)decoder\.layers\.\d+\.(self|encoder)_attn$"
     ),
     "maskformer": re.compile(r"layers\.\d+\.mlp$"),
+    # what looks at maps, which has no weights; and what holds places beside maps, and is not called
+    "grounding-dino": re.compile(r"\.(encoder|self)_attn\.attn$|(^|\.)backbone$"),
     "table-transformer": re.compile(r"(^|\.)backbone$"),  # it holds places beside maps, and is not called
     "yolos": re.compile(r"\.interpolation$"),  # what stretches positions has no node of its own
     "recurrent_gemma": re.compile(r"\.temporal_block\.rotary_emb$"),  # here all layers share the turns

@@ -18,7 +18,7 @@ from formers.nn.mixers.deformable import Looked, Sizes
 from formers.nn.passing import Pass, plain_pass
 from formers.nn.places import box_waves
 from formers.nn.stems.on_maps import middles
-from formers.nn.tree import Group, leaf, place, wiring
+from formers.nn.tree import Group, leaf, place
 from formers.nn.watch import watched
 from formers.stacks.layer import LayerRun, make_layers
 from formers.stacks.stack import Ask
@@ -131,9 +131,13 @@ class Enhancer(Group):
             each[-1].keep("hidden_states", x if seen else each[-1].layout.pack(x))
         maps, text = each
         maps.visibility.real = vision_real
-        maps.memo.put("looked", Looked(spatial_shapes_list, middles(spatial_shapes_list, valid_ratios, vision_features)))
+        maps.memo.put(
+            "looked", Looked(spatial_shapes_list, middles(spatial_shapes_list, valid_ratios, vision_features))
+        )
         text.visibility.extra, text.visibility.alone = Explicit(text_self_attention_masks[:, None]), True
-        waves = box_waves(text_position_ids[..., None].to(text_features.dtype), text_features.shape[-1], turned=False)
+        waves = box_waves(
+            text_position_ids[..., None].to(text_features.dtype), text_features.shape[-1], turned=False
+        )
         for pass_, beside in ((maps, vision_position_embedding), (text, waves)):
             pass_.memo.put("places", beside if seen else pass_.layout.pack(beside))
         sides = Sides(maps, text, (_mask(vision_real), _mask(text_real)))
@@ -151,8 +155,15 @@ class Enhancer(Group):
             else None
             for pass_ in each
         ]
-        weights_of = (*zip(*fused, strict=True), *(tuple(one.trace.get("attentions", ())) for one in (text, maps)))
-        return EnhancedOutput(places, words, *hidden, weights_of if ask.attentions else None)
+        weights_of = (
+            *zip(*fused, strict=True),
+            *(tuple(one.trace.get("attentions", ())) for one in (text, maps)),
+        )
+        record = EnhancedOutput(places, words, hidden[0], hidden[1])
+        if ask.attentions:
+            record.attentions = weights_of
+        return record
+
 
 
 def _mask(real: Tensor | None) -> Mask:

@@ -18,7 +18,6 @@ from formers.core.outputs import ModelOutput
 from formers.model.base import PreTrainedModel
 from formers.nn import spec
 from formers.nn.leaves import norm
-from formers.nn.perceptron import Perceptron
 from formers.nn.phrases import phrases
 from formers.nn.proposing import proposals
 from formers.nn.refining import moving
@@ -75,6 +74,8 @@ class Text:
 class Alike(nn.Module):
     """How much rows look like words. Called with rows, words, and which words are no padding."""
 
+    row_wise = True
+
     def __init__(self, room: int) -> None:
         super().__init__()
         self.room = room
@@ -102,9 +103,9 @@ class GroundedHalf(LookingHalf):
 
     def output(self, model: Any, states: States) -> ModelOutput:
         """The last states, those of every layer, and what was asked for."""
-        return AskedOutput(
-            states.last, hidden_states=states.hidden, attentions=states.attentions, **states.extras
-        )
+        weights: Any = states.attentions
+        return AskedOutput(states.last, hidden_states=states.hidden, attentions=weights, **states.extras)
+
 
 
 class Grounding(Surveying):
@@ -181,7 +182,9 @@ class Grounding(Surveying):
         text = self._text(model, about, given, ask)
         found = self.survey(model, about, given)
         if len(found.rows) != len(text.rows):
-            raise ValueError(f"each of {len(found.rows)} pictures needs a text, but there are {len(text.rows)}")
+            raise ValueError(
+                f"each of {len(found.rows)} pictures needs a text, but there are {len(text.rows)}"
+            )
         memory = self._memory(model, given, text, found, ask)
         start, asks, extras = self._grounds(model, about, found, text, memory)
         reads = {
@@ -195,8 +198,10 @@ class Grounding(Surveying):
             "valid_ratios": found.ratios,
         }
         states = states_of(leaf(model, "decoder"), reads, ask)
-        names = ("last_hidden_state_vision", "last_hidden_state_text", "vision_hidden_states")
-        names = (*names, "text_hidden_states", "attentions")
+        names = (
+            *("last_hidden_state_vision", "last_hidden_state_text", "vision_hidden_states"),
+            *("text_hidden_states", "attentions"),
+        )
         states.extras.update({f"encoder_{name}": one for name, one in zip(names, memory, strict=True)})
         states.extras.update(extras, init_reference_points=start)
         return states
@@ -243,7 +248,7 @@ class Grounding(Surveying):
                 text_position_ids=text.places,
                 ask=replace(ask),
             )
-            return tuple(out[name] if name in out else None for name in type(out).__dataclass_fields__)
+            return tuple(getattr(out, name) for name in type(out).__dataclass_fields__)
         if isinstance(before, (tuple, list)):
             hidden = tuple(before[2:4]) if ask.hidden else (None, None)
             held = (*before[:2], *hidden, before[-1] if ask.attentions else None)

@@ -82,7 +82,9 @@ class GroundingDinoConfig(PretrainedConfig):
 
     def __init__(self, **values: Any) -> None:
         if values.get("use_timm_backbone"):
-            raise ValueError("name the network in backbone_config, as a timm_backbone, not by use_timm_backbone")
+            raise ValueError(
+                "name the network in backbone_config, as a timm_backbone, not by use_timm_backbone"
+            )
         super().__init__(**values)
         if self.two_stage_bbox_embed_share and not self.decoder_bbox_embed_share:
             raise ValueError("two_stage_bbox_embed_share=True needs decoder_bbox_embed_share=True")
@@ -97,7 +99,11 @@ def attends(start: str, own: str) -> dict[str, str]:
 TEXT = bart.NAMES.with_(
     layer={
         **attends("", "self_attn"),
-        **{"attention_norm": "layer_norm_before", "feedforward_norm": "layer_norm_after", "act": "activation"},
+        **{
+            "attention_norm": "layer_norm_before",
+            "feedforward_norm": "layer_norm_after",
+            "act": "activation",
+        },
     }
 )
 DECODER = detr.NAMES.with_(
@@ -122,8 +128,8 @@ def layer(c: GroundingDinoConfig, decoder: bool) -> spec.Layer:
     made = deformable_detr.layer(c, decoder)
     parts = [replace(part, after=norm(c)) for part in made.parts]
     if decoder:
-        own = parts[0].mixer
-        words = replace(own, cross=True, memory="text")
+        own: Any = parts[0].mixer
+        words = replace(own, cross=True, held="text")
         parts.insert(1, replace(parts[0], mixer=words, role="text"))
     return spec.Layer(tuple(parts))
 

@@ -81,7 +81,7 @@ class BothWays(Group):
 
         def made(side: str, what: str) -> Tensor:
             found: Tensor = leaf(self, f"{side}_{what}")(rows[side])
-            return found.unflatten(-1, (s.heads, -1)).transpose(1, 2)  # [B, H, S or T, D]
+            return found.view(*found.shape[:2], s.heads, -1).transpose(1, 2)  # [B, H, S or T, D]
 
         queries, values = ({side: made(side, what) for side in _SIDES} for what in "qv")
         at = {side: torch.arange(one.shape[1], device=one.device) for side, one in rows.items()}
@@ -113,7 +113,8 @@ class Fusion(Group):
     ) -> tuple[tuple[Tensor, Tensor | None], tuple[Tensor, Tensor | None]]:
         """[B, S, E] and [B, T, E] -> both with what they read, and the weights; see `BothWays`."""
         both = [
-            leaf(self, f"{side}_norm")(x) for side, x in zip(_SIDES, (vision_features, text_features), strict=True)
+            leaf(self, f"{side}_norm")(x)
+            for side, x in zip(_SIDES, (vision_features, text_features), strict=True)
         ]
         read = leaf(self, "attention")(*both, masks=masks, backend=backend)
         first, second = (

@@ -246,7 +246,9 @@ def word_losses(
     """How far the words of queries are from those of their objects' phrases; see `label_losses`."""
     how, right = costs.apart or Apart(), torch.zeros_like(logits, dtype=torch.float32)
     if len(labels):
-        each = [words.names[row][label] for row, label in zip(place[0].tolist(), labels.tolist(), strict=True)]
+        each = [
+            words.names[row][label] for row, label in zip(place[0].tolist(), labels.tolist(), strict=True)
+        ]
         right[place] = torch.stack(each)
     real = words.real[:, None].expand(logits.shape)
     lost = focal(logits.float()[real], right[real], how.weight, how.power)
@@ -328,7 +330,9 @@ def detection(
     named = {}
     for i, (scores, places) in enumerate(zip(logits, boxes, strict=True)):
         ending = f"{costs.layer}{i - 1}" if i else ""
-        own = losses(scores, places, targets, costs, None if i else masks, masked=masks is not None, words=words)
+        own = losses(
+            scores, places, targets, costs, None if i else masks, masked=masks is not None, words=words
+        )
         named.update({f"{name}{ending}": value for name, value in own.items()})
     if noisy is not None:
         meta = noisy[2]

@@ -1,4 +1,4 @@
-"""Phrases of a text with marks between them, which do not see each other: "a cat. a remote control."
+"""Phrases of a text, such as "a cat. a remote control.", which do not see each other.
 
 Liu et al. 2023, arXiv:2303.05499, section 3.4. A phrase ends with the mark behind it.
 """

@@ -10,6 +10,7 @@ from formers.processing.joined import ProcessorMixin
 from formers.processing.marked import fields_in
 from formers.processing.paged import PageProcessor
 from formers.processing.pairs import CLASSES, PAIRS
+from formers.processing.phrases import PhraseProcessor
 from formers.processing.pointed import Prompted
 from formers.processing.showing import ShowingProcessor
 from formers.processing.speech import SpeechProcessor
@@ -21,6 +22,7 @@ def _class_of(family: str) -> type[ProcessorMixin]:
     base = SpeechProcessor if pair.sounds else ProcessorMixin
     base = base if pair.shows is None else ShowingProcessor
     base = PageProcessor if pair.pages else base
+    base = PhraseProcessor if pair.phrases else base
     what = "Sounds and transcripts" if pair.sounds else "Texts and pictures"
     says = f"{what} for the models of the family {family}; see `{base.__name__}`."
     own: dict[str, Any] = {"token2json": _fields} if pair.fields else {}

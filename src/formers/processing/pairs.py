@@ -54,6 +54,7 @@ class Pair:
         compares: texts beside sounds are no transcripts: they are compared, and their ids stay what they are.
         pointed: no texts are read, but what is pointed at.
         shows: texts show pictures by what stands there for them.
+        phrases: texts are phrases with a full stop behind each, or lists of such to be joined.
         markdown: what is written are pages in Markdown, which the tokenizer corrects.
         pages: it prepares words in boxes; `picture` is the name under which models read the page's picture.
     """
@@ -75,6 +76,7 @@ class Pair:
     pages: bool = False
     picture: str = "pixel_values"
     markdown: bool = False
+    phrases: bool = False
 
 
 _TYPES = ("token_type_ids",)
@@ -99,6 +101,9 @@ PAIRS: dict[str, Pair] = {
         labels="beside",
         beside={"add_special_tokens": False},
         fields=True,
+    ),
+    "GroundingDino": Pair(
+        "GroundingDino", ("grounding-dino",), {"return_token_type_ids": True}, phrases=True
     ),
     "Git": Pair("CLIP", ("git",)),
     "Llava": Pair("CLIP", ("llava",), unread=_TYPES, shows=Shows("patches_of_one_size", settings=_LLAVA)),

@@ -38,6 +38,7 @@ class Spec(Layered):
 class GroundedDetection(LayeredDetection):
     """Words and boxes of queries."""
 
+    several_texts = False  # one for each picture
     _says = (
         "Find what a text names. `labels`: for each picture a dictionary with `class_labels`, numbers of the "
         "text's phrases, and `boxes`; see `nn.matching`."
@@ -75,7 +76,8 @@ class GroundedDetection(LayeredDetection):
         last = rows.shape[1] - 1
         every = states.watched or (labels is not None and spec.every)
         each = [
-            self._grounded(i, rows[:, i], starts[i], words, real) for i in range(0 if every else last, last + 1)
+            self._grounded(i, rows[:, i], starts[i], words, real)
+            for i in range(0 if every else last, last + 1)
         ]
         (logits, boxes), loss, parts, earlier = each[-1], None, None, None
         if labels is not None:
@@ -83,9 +85,10 @@ class GroundedDetection(LayeredDetection):
             marks = torch.tensor(spec.marks, device=ids.device)
             names = Words(named(read, marks, spec.room), nn.functional.pad(real, room))
             counted = [each[-1], *(each[:-1] if spec.every else ())]
-            loss, parts = detection(*zip(*counted, strict=True), labels, spec.matching, words=names)
-            first = ([passed["encoder_logits"]], [passed["encoder_pred_boxes"]])
-            more, others = detection(*first, labels, spec.matching, words=names)
+            scores, places = zip(*counted, strict=True)
+            loss, parts = detection(scores, places, labels, spec.matching, words=names)
+            scores, places = (passed["encoder_logits"],), (passed["encoder_pred_boxes"],)
+            more, others = detection(scores, places, labels, spec.matching, words=names)
             loss = loss + more
             parts.update({f"{name}_enc": value for name, value in others.items()})
             if spec.every:

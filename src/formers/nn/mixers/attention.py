@@ -55,7 +55,7 @@ def grid_bias(table: Any, pass_: Pass) -> Tensor:
 
 @dataclass(eq=False)
 class Memory:
-    """What attention with a `memory` reads in place of the encoder's states.
+    """What attention with `held` reads in place of the encoder's states.
 
     Attributes:
         rows: [B, S, E].
@@ -101,7 +101,7 @@ class Attend(Step):
 
     def _roles(self, s: spec.Attention) -> str:
         """What roles begin with."""
-        return f"{s.memory}_" if s.memory else "cross_" if s.cross else ""
+        return f"{s.held}_" if s.held else "cross_" if s.cross else ""
 
     def _make_projections(self, width: int) -> None:
         """Say how queries, keys and values are made."""
@@ -380,7 +380,7 @@ class Attend(Step):
         Raises:
             ValueError: for a layer that is called by itself.
         """
-        name = self.spec.memory
+        name = self.spec.held
         found: Memory | None = pass_.memo.get(name) if name else None
         if name and found is None:
             raise ValueError(f"this attention reads a {name} beside its rows: call the model, not a part")
@@ -408,7 +408,7 @@ class Attend(Step):
         flat = flat.transpose(0, 1) if turned else flat
         shape = (batch, length, self.spec.heads.key_value, self.spec.heads.width)
         roles = ("kv",) if self.spec.fused else ("k", "v")
-        own = self.spec.placed and not self.spec.memory
+        own = self.spec.placed and not self.spec.held
         beside = pass_.memo.get("encoder places") if own else None
         at = flat if beside is None else flat + beside.reshape(flat.shape)
         made = [
@@ -445,5 +445,7 @@ def _warmth(pass_: Pass, factor: float, floor: float) -> Tensor:
 def attention_steps(s: spec.Attention, width: int) -> list[Step]:
     """Attend, project back."""
     attend = Attend(s, width)
-    out = Project(f"{attend.prefix}o", lambda: linear(s.linear, s.heads.query * s.heads.width, width, s.out_bias))
+    out = Project(
+        f"{attend.prefix}o", lambda: linear(s.linear, s.heads.query * s.heads.width, width, s.out_bias)
+    )
     return [attend, out]

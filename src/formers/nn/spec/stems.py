@@ -560,8 +560,8 @@ class OnMaps(Vectors):
         places: what stands beside rows that ask: what callers say, or what layers (role `query_places`) make
             of where they stand, of the `boxes` themselves or of `waves` of them.
         moves: every layer may move rows that ask, where the node `boxes` of the stack holds something for
-            each that says how; `labels` likewise holds what labels them. Where a norm closes the stack, callers
-            see every layer's rows behind it.
+            each that says how; `labels` likewise holds what labels them. Where a norm closes the stack,
+            callers see every layer's rows behind it.
         learns: gradients go through the boxes that callers see, and they see labels too.
     """
 
@@ -574,7 +574,7 @@ class OnMaps(Vectors):
 
 @dataclass(frozen=True)
 class Grounded(OnMaps):
-    """Rows that ask maps and a text: layers with `Attention(memory="text")` parts read it."""
+    """Rows that ask maps and a text: layers with `Attention(held="text")` parts read it."""
 
 
 @dataclass(frozen=True)
