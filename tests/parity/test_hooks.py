@@ -36,6 +36,7 @@ READ = (
     "queries",
     "input_points",
     "task_token",
+    "vision_features",
     "output",
 )  # what parts read, by name
 FIRST = [one for one in CASES if one[1] == next(iter({**shapes.SHAPES, **seq2seq_shapes.SHAPES}[one[0]]))]

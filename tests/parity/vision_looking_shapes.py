@@ -55,7 +55,7 @@ _GROUNDED = {
     **{"d_model": 128, "encoder_layers": 2, "decoder_layers": 2, "encoder_attention_heads": 4},
     **{"decoder_attention_heads": 2, "encoder_ffn_dim": 48, "decoder_ffn_dim": 28, "num_queries": 6},
     # norms that make small numbers: else fresh logits are so large that gradients are of some thousands
-    **{"max_text_len": 16, "fusion_droppath": 0.0, "layer_norm_eps": 4.0},
+    **{"max_text_len": 16, "fusion_droppath": 0.0, "layer_norm_eps": 1.3},
 }
 TWO_STAGES = {"with_box_refine": True, "two_stage": True, "two_stage_num_proposals": 6}
 _DEEP = {"hidden_sizes": [8, 12, 16, 20], "depths": [1, 2, 1, 1], "embedding_size": 6}

@@ -17,6 +17,7 @@ from torch.utils.flop_counter import FlopCounterMode
 import formers
 from formers.assemblies.described import Described
 from formers.assemblies.dual import Dual
+from formers.assemblies.grounding import Grounding
 from formers.assemblies.pictured import Pictured
 from formers.models.classes import class_of, endings
 from formers.models.registry import family_of
@@ -741,6 +742,8 @@ def _given(made: Any) -> dict[str, Tensor]:
             text = {name: t[:, None] for name, t in text.items()}
         compared = isinstance(made._assembly, (Described, Dual, Pictured))
         images = {"pixel_values": torch.randn(2, 3, 12, 12)} if compared else {}
+        if isinstance(made._assembly, Grounding):
+            images = {"pixel_values": torch.randn(2, 3, 64, 64)}
         if "spatial_shapes" in names:
             images = {"pixel_values": torch.randn(2, 6, 48), "spatial_shapes": torch.tensor([[2, 3], [1, 4]])}
         return text | targets | images

@@ -97,7 +97,7 @@ def generalised_overlap(a: Tensor, b: Tensor) -> Tensor:
 
 
 def by_phrase(prices: Tensor, names: Tensor) -> Tensor:
-    """What each word costs a query, [Q, W], as what each phrase [n, W] does, the mean of its words: [Q, n]."""
+    """What words cost queries, [Q, W], as what phrases [n, W] do, the mean of their words: [Q, n]."""
     return prices @ (names / names.sum(1, keepdim=True)).t()
 
 
