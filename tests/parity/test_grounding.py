@@ -73,7 +73,8 @@ def test_texts_and_lists_of_phrases_are_prepared_as_the_reference_does(folder: P
 def test_weights_of_both_stacks_are_the_references(folder: Path) -> None:
     given = both(folder)[1](images=PICTURES[0], text=TEXTS[0], return_tensors="pt")
     theirs, ours = (
-        room.GroundingDinoForObjectDetection.from_pretrained(folder).eval() for room in (transformers, formers)
+        room.GroundingDinoForObjectDetection.from_pretrained(folder).eval()
+        for room in (transformers, formers)
     )
     expected, found = (one(**given, output_attentions=True) for one in (theirs, ours))
     for name in ("encoder_attentions", "decoder_attentions"):

@@ -165,6 +165,5 @@ class Enhancer(Group):
         return record
 
 
-
 def _mask(real: Tensor | None) -> Mask:
     return Full() if real is None else Written(Padding(real))

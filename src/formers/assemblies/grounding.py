@@ -80,10 +80,13 @@ class Alike(nn.Module):
         super().__init__()
         self.room = room
 
-    def forward(self, rows: Tensor, words: Tensor, real: Tensor) -> Tensor:
+    def forward(
+        self, vision_hidden_state: Tensor, text_hidden_state: Tensor, text_token_mask: Tensor
+    ) -> Tensor:
         """[B, Q, E], [B, W', E], bool [B, W'] -> [B, Q, W], -inf for padding and words that are not there."""
-        found = (rows @ words.transpose(-1, -2)).masked_fill(~real[:, None], -torch.inf)
-        return nn.functional.pad(found, (0, self.room - words.shape[1]), value=-torch.inf)
+        found = vision_hidden_state @ text_hidden_state.transpose(-1, -2)
+        found = found.masked_fill(~text_token_mask[:, None], -torch.inf)
+        return nn.functional.pad(found, (0, self.room - found.shape[2]), value=-torch.inf)
 
 
 class GroundedHalf(LookingHalf):
@@ -105,7 +108,6 @@ class GroundedHalf(LookingHalf):
         """The last states, those of every layer, and what was asked for."""
         weights: Any = states.attentions
         return AskedOutput(states.last, hidden_states=states.hidden, attentions=weights, **states.extras)
-
 
 
 class Grounding(Surveying):
@@ -271,7 +273,9 @@ class Grounding(Surveying):
         asks = leaf(model, "queries").weight[None].expand(len(places), -1, -1)
         anchors, good = proposals(found.sizes, places, found.real)
         best = leaf(model, "best_norm")(leaf(model, "best")(places.masked_fill(~good, 0.0)))
-        labels = leaf(model, "labels")(best, words, text.real)
+        labels = leaf(model, "labels")(
+            vision_hidden_state=best, text_hidden_state=words, text_token_mask=text.real
+        )
         boxes = leaf(model, "boxes")(best) + anchors
         if about.queries > labels.shape[1]:
             raise ValueError(
@@ -281,7 +285,9 @@ class Grounding(Surveying):
         index = torch.topk(labels.amax(-1), about.queries, dim=1).indices
         start = taken(boxes, index).detach().sigmoid()
         seen = {"enc_outputs_class": labels, "enc_outputs_coord_logits": boxes, "encoder_pred_boxes": start}
-        seen["encoder_logits"] = leaf(model, "labels")(asks, text.rows, text.real)
+        seen["encoder_logits"] = leaf(model, "labels")(
+            vision_hidden_state=asks, text_hidden_state=text.rows, text_token_mask=text.real
+        )
         return start, asks, seen
 
     def passed_on(self, states: States) -> dict[str, Any]:

@@ -101,5 +101,7 @@ class GroundedDetection(LayeredDetection):
         self, layer: int, rows: Tensor, at: Tensor, words: Tensor, real: Tensor
     ) -> tuple[Tensor, Tensor]:
         """Logits [B, Q, W] and boxes [B, Q, 4] of what a layer gave, from where its queries stood."""
-        logits = leaf(self, f"labels_{layer}")(rows, words, real)
+        logits = leaf(self, f"labels_{layer}")(
+            vision_hidden_state=rows, text_hidden_state=words, text_token_mask=real
+        )
         return logits, moved(leaf(self, f"boxes_{layer}")(rows), at)
