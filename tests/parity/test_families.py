@@ -75,7 +75,8 @@ def _decodes(model_type: str) -> bool:
 CASES = _cases()
 # Falcon: asked for weights, the reference adds whether a key may be seen to the scores, and slopes twice
 # SqueezeBERT: it returns scores before their softmax; YOSO and Qwen-VL's patches: what was mixed in place of
-# weights; Grounding DINO: its text model adds yes and no to scores (`test_grounding` asks another); MRA: none; WavLM: their mean over heads, once for every head; OneFormer: those of two kinds
+# weights; MRA: none; WavLM: their mean over heads, once for every head; OneFormer: those of two kinds;
+# Grounding DINO: its text model then adds yes and no to scores (`test_grounding` asks for others)
 UNLIKE = (
     *(
         "falcon",

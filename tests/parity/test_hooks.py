@@ -128,6 +128,7 @@ UNREAD = {"deberta": "encoder", "deberta-v2": "encoder"}
 THRICE = {
     "ctrl": "multi_head_attention",
     "canine": "self",
+    "grounding-dino": "self_attn",
     "mask2former": "self_attn",
     "oneformer": "self_attn",
 }

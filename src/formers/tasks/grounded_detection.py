@@ -79,6 +79,9 @@ class GroundedDetection(LayeredDetection):
             self._grounded(i, rows[:, i], starts[i], words, real)
             for i in range(0 if every else last, last + 1)
         ]
+        if states.watched:  # one tensor of all layers, so that gradients reach what is hooked of each
+            together = [torch.stack(one).unbind() for one in zip(*each, strict=True)]
+            each = list(zip(*together, strict=True))
         (logits, boxes), loss, parts, earlier = each[-1], None, None, None
         if labels is not None:
             room = (0, spec.room - read.shape[1])
