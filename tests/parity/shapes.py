@@ -1057,6 +1057,8 @@ def inputs_of(model: Any, **options: Any) -> dict[str, Any]:
         seen |= vision_segment_shapes.tasks(config)
     if "input_points" in names:
         seen |= vision_masks_shapes.prompts(config.prompt_encoder_config.image_size)
+    if config.model_type == "grounding-dino":
+        return seen | vision_looking_shapes.named(config)
     if "input_ids" not in names:
         ids = batch("", 0, length=7)["input_ids"] if "decoder_input_ids" in names else None
         return seen if ids is None else {**seen, "decoder_input_ids": ids}
@@ -1225,6 +1227,9 @@ def labels(class_name: str, inputs: dict[str, Any]) -> dict[str, Any]:
         return {"labels": torch.tensor([0, 4, 2, 2])}
     if class_name.startswith("Owl") and class_name.endswith("Detection"):  # without a loss
         return {}
+    if class_name == "GroundingDinoForObjectDetection":  # as many labels as a text has phrases
+        found = vision_detr_shapes.objects()
+        return {"labels": [{**one, "class_labels": one["class_labels"] % 3} for one in found]}
     if class_name.endswith(("ForObjectDetection", "DetrForSegmentation")):
         return {"labels": vision_detr_shapes.objects("Segmentation" in class_name)}
     if class_name.endswith(("ForInstanceSegmentation", "ForUniversalSegmentation")):

@@ -75,9 +75,20 @@ def _decodes(model_type: str) -> bool:
 CASES = _cases()
 # Falcon: asked for weights, the reference adds whether a key may be seen to the scores, and slopes twice
 # SqueezeBERT: it returns scores before their softmax; YOSO and Qwen-VL's patches: what was mixed in place of
-# weights; MRA: none; WavLM: their mean over heads, once for every head; OneFormer: those of two kinds
+# weights; MRA: none; WavLM: their mean over heads, once for every head; OneFormer: those of two kinds;
+# Grounding DINO: its text model then adds yes and no to scores (`test_grounding` asks for others)
 UNLIKE = (
-    *("falcon", "mra", "oneformer", "qwen2_5_vl_vision", "qwen3_vl_vision", "squeezebert", "wavlm", "yoso"),
+    *(
+        "falcon",
+        "grounding-dino",
+        "mra",
+        "oneformer",
+        "qwen2_5_vl_vision",
+        "qwen3_vl_vision",
+        "squeezebert",
+        "wavlm",
+        "yoso",
+    ),
 )
 ATTENDING = [case for case in CASES if case[0] not in UNLIKE and _stack_of(case[0]).attention is not None]
 

@@ -36,6 +36,7 @@ READ = (
     "queries",
     "input_points",
     "task_token",
+    "vision_features",
     "output",
 )  # what parts read, by name
 FIRST = [one for one in CASES if one[1] == next(iter({**shapes.SHAPES, **seq2seq_shapes.SHAPES}[one[0]]))]
@@ -102,6 +103,8 @@ ONLY_THERE = {
         r"(^|\.)decoder\.layers\.\d+\.(self|encoder)_attn$"
     ),
     "maskformer": re.compile(r"layers\.\d+\.mlp$"),
+    # what looks at maps, which has no weights; and what holds places beside maps, and is not called
+    "grounding-dino": re.compile(r"\.(encoder|self)_attn\.attn$|(^|\.)backbone$"),
     "table-transformer": re.compile(r"(^|\.)backbone$"),  # it holds places beside maps, and is not called
     "yolos": re.compile(r"\.interpolation$"),  # what stretches positions has no node of its own
     "recurrent_gemma": re.compile(r"\.temporal_block\.rotary_emb$"),  # here all layers share the turns
@@ -125,6 +128,7 @@ UNREAD = {"deberta": "encoder", "deberta-v2": "encoder"}
 THRICE = {
     "ctrl": "multi_head_attention",
     "canine": "self",
+    "grounding-dino": "self_attn",
     "mask2former": "self_attn",
     "oneformer": "self_attn",
 }

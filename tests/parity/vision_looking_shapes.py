@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import torch
+
 BACKBONE = {
     "model_type": "rt_detr_resnet",
     "embedding_size": 8,
@@ -40,10 +42,26 @@ _DEFORMABLE = {
     "decoder_ffn_dim": 28,
     "num_queries": 5,
 }
+_GROUNDED = {
+    "backbone_config": {
+        **{"model_type": "swin", "image_size": 64, "patch_size": 4, "embed_dim": 8, "depths": [1] * 4},
+        **{"num_heads": [2] * 4, "window_size": 4, "out_indices": [2, 3, 4], "drop_path_rate": 0.0},
+    },
+    "text_config": {
+        **{"model_type": "bert", "vocab_size": 1100, "hidden_size": 16, "num_hidden_layers": 1},
+        **{"num_attention_heads": 2, "intermediate_size": 24, "max_position_embeddings": 40},
+        **{"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0},
+    },
+    **{"d_model": 128, "encoder_layers": 2, "decoder_layers": 2, "encoder_attention_heads": 4},
+    **{"decoder_attention_heads": 2, "encoder_ffn_dim": 48, "decoder_ffn_dim": 28, "num_queries": 6},
+    # norms that make small numbers: else fresh logits are so large that gradients are of some thousands
+    **{"max_text_len": 16, "fusion_droppath": 0.0, "layer_norm_eps": 1.3},
+}
 TWO_STAGES = {"with_box_refine": True, "two_stage": True, "two_stage_num_proposals": 6}
 _DEEP = {"hidden_sizes": [8, 12, 16, 20], "depths": [1, 2, 1, 1], "embedding_size": 6}
 SHAPES: dict[str, dict[str, dict[str, Any]]] = {
     "deformable_detr": {"queries stay": {**_DEFORMABLE, "auxiliary_loss": True}},
+    "grounding-dino": {"every layer, boxes moved alike": {**_GROUNDED, "auxiliary_loss": True}},
     "rt_detr": {"norms on sums": _RT_DETR},
     "rt_detr_v2": {"between places": {**_RT_DETR, "decoder_offset_scale": 0.3}},
     "rt_detr_resnet": {"bottlenecks": {**_DEEP, "out_features": ["stage2", "stage4"]}},
@@ -68,6 +86,13 @@ MORE: dict[str, dict[str, dict[str, Any]]] = {
             "backbone_config": {**BACKBONE, "layer_type": "bottleneck"},
             "initializer_bias_prior_prob": 0.1,
             "auxiliary_loss": False,
+        },
+    },
+    "grounding-dino": {
+        "the last layer, boxes moved by each, learned places, five maps of a ResNet, a short text": {
+            **{**_GROUNDED, "backbone_config": _DEFORMABLE["backbone_config"], "decoder_layers": 3},
+            **{"position_embedding_type": "learned", "num_feature_levels": 5, "encoder_n_points": 2},
+            **{"decoder_bbox_embed_share": False, "activation_function": "gelu", "max_text_len": 11},
         },
     },
     "rt_detr_v2": {"the nearest places": {**_RT_DETR, "decoder_method": "discrete"}},
@@ -101,3 +126,15 @@ NEWER: dict[str, dict[str, str]] = {
     "deformable_detr": _DEFORMED,
     **dict.fromkeys(("rt_detr", "rt_detr_v2"), _RT),
 }
+
+
+def named(config: Any) -> dict[str, torch.Tensor]:
+    """Four pictures' text of three phrases, with padding behind it, and which pixels are no padding.
+
+    All have the same: among phrases of several texts the reference's loss looks in the wrong one's.
+    """
+    ids = torch.tensor([[101, 5, 6, 1012, 7, 1012, 8, 9, 1029, 102, 0]]).repeat(4, 1)
+    size = getattr(config.backbone_config, "image_size", None)
+    seen = torch.ones(4, *([size] * 2 if size else (64, 80)), dtype=torch.long)
+    seen[1, 40:], seen[2, :, 50:] = 0, 0
+    return {"input_ids": ids, "attention_mask": (ids > 0).long(), "pixel_mask": seen}

@@ -18,6 +18,7 @@ import formers
 from formers.assemblies.bridged import Bridged
 from formers.assemblies.described import Described
 from formers.assemblies.dual import Dual
+from formers.assemblies.grounding import Grounding
 from formers.assemblies.pictured import Pictured
 from formers.models.classes import class_of, endings
 from formers.models.registry import family_of
@@ -193,6 +194,15 @@ _OTHERS["rt_detr"] = {
         **{"model_type": "rt_detr_resnet", "embedding_size": 8, "hidden_sizes": [8, 8, 8, 8]},
         **{"depths": [1, 1, 1, 1], "layer_type": "basic", "out_indices": [2, 3, 4]},
     },
+}
+_OTHERS["grounding-dino"] = {
+    **{"d_model": 32, "encoder_layers": 1, "decoder_layers": 1, "encoder_attention_heads": 4},
+    **{"decoder_attention_heads": 2, "encoder_ffn_dim": 24, "decoder_ffn_dim": 24, "num_queries": 3},
+    "backbone_config": {
+        **{"model_type": "swin", "image_size": 64, "patch_size": 4, "embed_dim": 8, "depths": [1] * 4},
+        **{"num_heads": [2] * 4, "window_size": 4, "out_indices": [2, 3, 4]},
+    },
+    "text_config": {"model_type": "bert", **_BERT},
 }
 _OTHERS["rt_detr_v2"] = _OTHERS["rt_detr"]
 _OTHERS["superpoint"] = {"encoder_hidden_sizes": [4, 6, 8, 8], "decoder_hidden_size": 8}
@@ -791,6 +801,8 @@ def _given(made: Any) -> dict[str, Tensor]:
         looks = isinstance(made._assembly, Bridged) and made._assembly.looks
         compared = looks or isinstance(made._assembly, (Described, Dual, Pictured))
         images = {"pixel_values": torch.randn(2, 3, 12, 12)} if compared else {}
+        if isinstance(made._assembly, Grounding):
+            images = {"pixel_values": torch.randn(2, 3, 64, 64)}
         if "spatial_shapes" in names:
             images = {"pixel_values": torch.randn(2, 6, 48), "spatial_shapes": torch.tensor([[2, 3], [1, 4]])}
         return text | targets | images

@@ -39,6 +39,8 @@ _BESIDE = (
     "encoder_hidden_states",
     "encoder_attentions",
     "encoder_global_attentions",
+    *("encoder_last_hidden_state_vision", "encoder_last_hidden_state_text", "encoder_vision_hidden_states"),
+    *("encoder_text_hidden_states", "encoder_logits", "encoder_pred_boxes"),
     "decoder_router_logits",
     "encoder_router_logits",
     "image_hidden_states",

@@ -46,7 +46,7 @@ _MEANS = {
 class LookingHalf(QueryHalf):
     """A decoder whose queries look at maps, and may move after every layer."""
 
-    record = RefinedOutput
+    record: Callable[..., ModelOutput] = RefinedOutput
 
     def _compute(self, model: Any, inputs: Inputs, ask: Ask) -> States:
         states = super()._compute(model, inputs, ask)

@@ -46,6 +46,7 @@ class Surveyor:
         paths: of `maps`, `places`, `narrow`, `levels` (what tells maps apart); of `queries` and `points`, or
             where queries begin at the best places: `best`, `best_norm`, `asks`, `asks_norm`.
         trained: see `Detector`.
+        warmth: of the sinusoids of places, where it is not the usual one.
         proposes: queries begin at the best places, which what labels and moves queries tells.
     """
 
@@ -55,6 +56,7 @@ class Surveyor:
     paths: Mapping[str, str]
     trained: tuple[str, ...] | None = None
     proposes: bool = False
+    warmth: float | None = None
 
 
 @dataclass(eq=False)
@@ -102,15 +104,8 @@ class Surveying(EncoderDecoder):
         self, model: PreTrainedModel, config: Any, pooler: bool | None = None, masked: bool = False
     ) -> None:
         """Register the backbone, places, what queries begin with, and both stacks."""
-        about, own = self.about(config), config.backbone_config
+        about = self.place_maps(model, config)
         width, paths = self.half(config, True).width, about.paths
-        wiring(model).facts["about"] = about
-        place_backbone(model, self.backbone(own), own, paths["maps"], about.trained)
-        place(model, "places", paths["places"], PLACES[about.places](width))
-        for i, one in enumerate(about.narrow):
-            place(model, f"narrow_{i}", f"{paths['narrow']}.{i}", node_of(one))
-        levels = torch.zeros(len(about.narrow), width)
-        place_tensor(model, "levels", paths["levels"], levels, Normal(1.0))
         if about.proposes:
             usual = spec.Norm("layer", 1e-5)
             for role, wide in (("best", width), ("asks", 2 * width)):
@@ -122,6 +117,20 @@ class Surveying(EncoderDecoder):
             place(model, "points", paths["points"], points)
         super().place(model, config)
 
+    def place_maps(self, model: PreTrainedModel, config: Any) -> Surveyor:
+        """Register what makes maps, and what tells their places apart."""
+        about, own = self.about(config), config.backbone_config
+        width, paths = self.half(config, True).width, about.paths
+        wiring(model).facts["about"] = about
+        place_backbone(model, self.backbone(own), own, paths["maps"], about.trained)
+        warmth = {} if about.warmth is None else {"warmth": about.warmth}
+        place(model, "places", paths["places"], PLACES[about.places](width, **warmth))
+        for i, one in enumerate(about.narrow):
+            place(model, f"narrow_{i}", f"{paths['narrow']}.{i}", node_of(one))
+        levels = torch.zeros(len(about.narrow), width)
+        place_tensor(model, "levels", paths["levels"], levels, Normal(1.0))
+        return about
+
     def run(self, model: Any, given: dict[str, Any], ask: Ask) -> States:
         """Read pictures, let their places look at each other, and queries at them.
 
@@ -131,7 +140,7 @@ class Surveying(EncoderDecoder):
         """
         ask.padded = watched(model) if ask.padded is None else ask.padded
         about: Surveyor = wiring(model).facts["about"]
-        found = self._survey(model, about, given)
+        found = self.survey(model, about, given)
         maps = {"spatial_shapes_list": found.sizes, "valid_ratios": found.ratios}
         before = given.get("encoder_outputs")
         if before is None:
@@ -159,7 +168,7 @@ class Surveying(EncoderDecoder):
         states.extras.update(extras, init_reference_points=start)
         return states
 
-    def _survey(self, model: Any, about: Surveyor, given: Mapping[str, Any]) -> Survey:
+    def survey(self, model: Any, about: Surveyor, given: Mapping[str, Any]) -> Survey:
         """The maps of pictures, and those made of the last one."""
         read, seen = maps_in(model, given), given.get("pixel_mask")
         if len(read) > len(about.narrow):

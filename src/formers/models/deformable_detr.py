@@ -111,18 +111,18 @@ PATHS = {
 }
 
 
+def narrowed(widths: list[int], levels: int, made: int) -> list[nets.Node]:
+    """What every map of a backbone goes through, and those that are made of the last one."""
+    extra = [(made if i else widths[-1], True) for i in range(levels - len(widths))]
+    return [narrow(read, made, halves) for read, halves in (*((one, False) for one in widths), *extra)]
+
+
 def about(c: DeformableDetrConfig) -> Surveyor:
     """What stands beside the stacks."""
-    widths, extra = map_widths(c.backbone_config), c.num_feature_levels
-    extra -= len(widths)
-    reads = [
-        *((one, False) for one in widths),
-        *((widths[-1] if not i else c.d_model, True) for i in range(extra)),
-    ]
     return Surveyor(
         "middles" if c.position_embedding_type == "sine" else c.position_embedding_type,
         c.two_stage_num_proposals if c.two_stage else c.num_queries,
-        [narrow(read, c.d_model, halves) for read, halves in reads],
+        narrowed(map_widths(c.backbone_config), c.num_feature_levels, c.d_model),
         PATHS,
         detr.trained(c),
         c.two_stage,

@@ -100,6 +100,7 @@ FAMILIES: dict[str, tuple[str, str]] = {
     "granite": ("granite", "Granite"),
     "granitemoe": ("granitemoe", "GraniteMoe"),
     "granitemoeshared": ("granitemoe", "GraniteMoeShared"),
+    "grounding-dino": ("grounding_dino", "GroundingDino"),
     "helium": ("helium", "Helium"),
     "hubert": ("hubert", "Hubert"),
     "ibert": ("ibert", "IBert"),

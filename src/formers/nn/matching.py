@@ -16,6 +16,7 @@ from torch.nn import functional as F
 
 from formers.core.boxes import corners, overlap
 from formers.core.extras import need
+from formers.nn.phrases import Words
 
 Pairs = list[tuple[Tensor, Tensor]]  # for each picture the queries, and the objects that are theirs
 
@@ -95,6 +96,11 @@ def generalised_overlap(a: Tensor, b: Tensor) -> Tensor:
     return shared / union - (hull - union) / hull
 
 
+def by_phrase(prices: Tensor, names: Tensor) -> Tensor:
+    """What words cost queries, [Q, W], as what phrases [n, W] do, the mean of their words: [Q, n]."""
+    return prices @ (names / names.sum(1, keepdim=True)).t()
+
+
 @torch.no_grad()
 def match(
     logits: Tensor,
@@ -102,6 +108,7 @@ def match(
     targets: Sequence[Mapping[str, Tensor]],
     costs: Matching,
     masked: bool = False,
+    words: Words | None = None,
 ) -> Pairs:
     """Pair queries and objects so that the sum of the costs is least; each has one partner at most.
 
@@ -113,6 +120,7 @@ def match(
         targets: see `checked`.
         costs: what a pair costs.
         masked: masks count too.
+        words: labels are phrases, and logits [B, Q, W] those of words.
 
     Raises:
         MissingExtra: without SciPy.
@@ -121,7 +129,9 @@ def match(
     largest, found = torch.finfo(torch.float32).max, []
     logits = logits.float()
     one = costs.apart is None or (costs.apart.soft and masked)
-    prices = -logits.softmax(-1) if one or costs.apart is None else costs.apart.cost(logits)
+    prices: Any = -logits.softmax(-1) if one or costs.apart is None else costs.apart.cost(logits)
+    if words is not None:
+        prices = [by_phrase(price, names) for price, names in zip(prices, words.names, strict=True)]
     for price, box, there in zip(prices, boxes.float(), targets, strict=True):
         right = there["boxes"].float()
         apart = torch.cdist(box, right, p=1)
@@ -140,6 +150,7 @@ def losses(
     masks: Tensor | None = None,
     known: tuple[Pairs, int] | None = None,
     masked: bool = False,
+    words: Words | None = None,
 ) -> dict[str, Tensor]:
     """Match, and compare each query with its object, or with there being none.
 
@@ -152,6 +163,7 @@ def losses(
         masks: [B, Q, h, w], logits of the objects' pixels.
         known: the pairs, where they need no search, and how often each object is among them.
         masked: masks of the last layer count.
+        words: see `match`.
 
     Returns:
         `loss_ce`, or `loss_vfl`; `loss_bbox` and `loss_giou`, sums over the pairs per object; and
@@ -159,7 +171,7 @@ def losses(
         `loss_mask` (Lin et al. 2017, arXiv:1708.02002) and `loss_dice` (Milletari et al. 2016,
         arXiv:1606.04797), likewise.
     """
-    pairs, times = (match(logits, boxes, targets, costs, masked), 1) if known is None else known
+    pairs, times = (match(logits, boxes, targets, costs, masked, words), 1) if known is None else known
     rows = torch.cat([torch.full_like(query, row) for row, (query, _) in enumerate(pairs)])
     place = (rows, torch.cat([query for query, _ in pairs]))
     device = logits.device
@@ -169,9 +181,11 @@ def losses(
     )
     objects = max(sum(len(one["class_labels"]) for one in targets), 1) * times
     own, right = boxes[place].float(), right.float()
-    found = label_losses(
-        logits, costs, place, labels, objects, overlap(corners(own.detach()), corners(right))
-    )
+    if words is None:
+        alike = overlap(corners(own.detach()), corners(right))
+        found = label_losses(logits, costs, place, labels, objects, alike)
+    else:
+        found = word_losses(logits, costs, place, labels, objects, words)
     there = torch.tensor([len(one["class_labels"]) for one in targets], device=device)
     seen = _found(logits, costs).sum(1)
     found |= {
@@ -219,6 +233,26 @@ def label_losses(
     weight[(*place, labels)] = alike
     loss = F.binary_cross_entropy_with_logits(logits, right, weight, reduction="sum")
     return {"loss_vfl": loss / objects}
+
+
+def word_losses(
+    logits: Tensor,
+    costs: Matching,
+    place: tuple[Tensor, Tensor],
+    labels: Tensor,
+    objects: int,
+    words: Words,
+) -> dict[str, Tensor]:
+    """How far the words of queries are from those of their objects' phrases; see `label_losses`."""
+    how, right = costs.apart or Apart(), torch.zeros_like(logits, dtype=torch.float32)
+    if len(labels):
+        each = [
+            words.names[row][label] for row, label in zip(place[0].tolist(), labels.tolist(), strict=True)
+        ]
+        right[place] = torch.stack(each)
+    real = words.real[:, None].expand(logits.shape)
+    lost = focal(logits.float()[real], right[real], how.weight, how.power)
+    return {"loss_ce": lost.sum() / objects}
 
 
 def _found(logits: Tensor, costs: Matching) -> Tensor:
@@ -273,6 +307,7 @@ def detection(
     costs: Matching,
     masks: Tensor | None = None,
     noisy: tuple[Sequence[Tensor], Sequence[Tensor], Mapping[str, Any]] | None = None,
+    words: Words | None = None,
 ) -> tuple[Tensor, dict[str, Tensor]]:
     """The weighed sum of the losses of all layers, and each of them.
 
@@ -284,16 +319,20 @@ def detection(
         masks: of the last layer alone, [B, Q, h, w].
         noisy: logits and boxes of queries that began at noisy objects, of all layers from the first on, and
             the `meta` of `proposing.Noisy`.
+        words: see `match`.
 
     Returns:
         The sum, and the losses by name; those of another layer than the last end in its number, of noisy
         objects in `_dn_` and that.
     """
-    targets = checked(targets, len(logits[0]), costs.count(logits[0]), logits[0].device, masks is not None)
+    count: Any = costs.count(logits[0]) if words is None else [len(one) for one in words.names]
+    targets = checked(targets, len(logits[0]), count, logits[0].device, masks is not None)
     named = {}
     for i, (scores, places) in enumerate(zip(logits, boxes, strict=True)):
         ending = f"{costs.layer}{i - 1}" if i else ""
-        own = losses(scores, places, targets, costs, None if i else masks, masked=masks is not None)
+        own = losses(
+            scores, places, targets, costs, None if i else masks, masked=masks is not None, words=words
+        )
         named.update({f"{name}{ending}": value for name, value in own.items()})
     if noisy is not None:
         meta = noisy[2]
@@ -315,14 +354,14 @@ def detection(
 
 
 def checked(
-    targets: Any, pictures: int, count: int, device: torch.device, masked: bool = False
+    targets: Any, pictures: int, count: int | Sequence[int], device: torch.device, masked: bool = False
 ) -> list[dict[str, Tensor]]:
     """The objects of each picture, on the device of the model.
 
     Args:
         targets: for each picture `class_labels`, int64 [N], and `boxes`, [N, 4]; other keys are left out.
         pictures: B, how many there are.
-        count: C, how many labels the model tells apart.
+        count: C, how many labels the model tells apart, or a text for each picture.
         device: where the objects are compared.
         masked: `masks`, [N, height, width], are needed too.
 
@@ -353,10 +392,11 @@ def checked(
                 f"labels[{place}] holds class_labels of shape {list(labels.shape)} and boxes of shape "
                 f"{list(boxes.shape)}: they are [N] and [N, 4]"
             )
-        if len(labels) and not 0 <= int(labels.min()) <= int(labels.max()) < count:
+        known = count if isinstance(count, int) else count[place]
+        if len(labels) and not 0 <= int(labels.min()) <= int(labels.max()) < known:
             raise ValueError(
                 f"labels[{place}] holds class_labels from {int(labels.min())} to {int(labels.max())}, but "
-                f"the model tells {count} apart (0 to {count - 1})"
+                f"the {'model' if isinstance(count, int) else 'text'} tells {known} apart (0 to {known - 1})"
             )
         if not bool((boxes[:, 2:] >= 0).all()):
             raise ValueError(

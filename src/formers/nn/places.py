@@ -123,7 +123,7 @@ class LearnedPlaces(nn.Module):
         return torch.cat(both, -1).permute(2, 0, 1).expand(batch, -1, -1, -1)
 
 
-PLACES: dict[str, Callable[[int], nn.Module]] = {
+PLACES: dict[str, Callable[..., nn.Module]] = {
     "sine": SinePlaces,
     "middles": partial(SinePlaces, shift=0.5),
     "learned": LearnedPlaces,

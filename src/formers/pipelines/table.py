@@ -275,7 +275,7 @@ TASKS = (
         "formers.pipelines.image.zero_shot_objects:ZeroShotObjectDetectionPipeline",
         model_classes=("AutoModelForZeroShotObjectDetection",),
         default=("google/owlvit-base-patch32", "cbc355f"),
-        heads=("OwlViTForObjectDetection", "Owlv2ForObjectDetection"),
+        heads=("OwlViTForObjectDetection", "Owlv2ForObjectDetection", "GroundingDinoForObjectDetection"),
         kind="multimodal",
     ),
     Task(

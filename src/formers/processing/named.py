@@ -12,6 +12,7 @@ from formers.processing.marked import fields_in
 from formers.processing.nested import NestedPrompts
 from formers.processing.paged import PageProcessor
 from formers.processing.pairs import CLASSES, PAIRS
+from formers.processing.phrases import PhraseProcessor
 from formers.processing.pointed import Prompted
 from formers.processing.prompted_showing import PromptShowingProcessor
 from formers.processing.showing import ShowingProcessor
@@ -27,6 +28,7 @@ def _class_of(family: str) -> type[ProcessorMixin]:
     base = base if pair.shows is None else PromptShowingProcessor if pair.shows.prompts else ShowingProcessor
     base = PageProcessor if pair.pages else AskingProcessor if pair.asks else base
     base = TaskedProcessor if pair.tasked else base
+    base = PhraseProcessor if pair.phrases else base
     what = "Sounds and transcripts" if pair.sounds else "Texts and pictures"
     says = f"{what} for the models of the family {family}; see `{base.__name__}`."
     own: dict[str, Any] = {"token2json": _fields} if pair.fields else {}

@@ -64,6 +64,7 @@ class Pair:
         nested: likewise, in nested lists, and pictures are stretched.
         tasked: no texts are read, but the tasks of pictures.
         shows: texts show pictures by what stands there for them.
+        phrases: texts are phrases with a full stop behind each, or lists of such to be joined.
         markdown: what is written are pages in Markdown, which the tokenizer corrects.
         asks: texts stand behind a token for each vector that asks their picture.
         pages: it prepares words in boxes; `picture` is the name under which models read the page's picture.
@@ -90,6 +91,7 @@ class Pair:
     picture: str = "pixel_values"
     markdown: bool = False
     asks: bool = False
+    phrases: bool = False
 
 
 _TYPES = ("token_type_ids",)
@@ -137,6 +139,9 @@ PAIRS: dict[str, Pair] = {
             untold=("num_crops",),
             kinds="token_type_ids",
         ),
+    ),
+    "GroundingDino": Pair(
+        "GroundingDino", ("grounding-dino",), {"return_token_type_ids": True}, phrases=True
     ),
     "Git": Pair("CLIP", ("git",)),
     "Llava": Pair("CLIP", ("llava",), unread=_TYPES, shows=Shows("patches_of_one_size", settings=_LLAVA)),

@@ -214,6 +214,7 @@ RECIPES: dict[str, Recipe] = {
         answers={**_SEMANTIC, **_DEPTHS},
     ),
     "DeformableDetr": replace(_DETR.but("deformable_detr"), answers={"object_detection": "objects_by_label"}),
+    "GroundingDino": replace(_DETR.but("grounding-dino"), answers={"object_detection": "queried"}),
     "DeiT": _VIT.but("deit", resample=BICUBIC, size=_sides(256), **_CROPPED),
     "Detr": _DETR,
     "Donut": Recipe(

@@ -458,7 +458,7 @@ def _prepare(
     )
     weights = ask.attentions and s.attention is not None
     needs = s.needs | ({"weights"} if weights else set()) | ({"transforms"} if transformed() else set())
-    kinds = ("attentions", "cross_attentions", "global_attentions", "ngram_attentions")
+    kinds = ("attentions", "cross_attentions", "global_attentions", "ngram_attentions", "text_attentions")
     wanted = {"hidden_states": ask.hidden, **dict.fromkeys(kinds, ask.attentions and s.shows)}
     wanted.update(router_logits=ask.routing, intermediate_hidden_states=s.stepwise)
     backend = choose(ask.backend, frozenset(needs))

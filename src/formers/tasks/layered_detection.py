@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from formers.core.object_outputs import LocatedObjectsOutput
 from formers.core.outputs import ModelOutput
@@ -56,10 +56,11 @@ class LayeredDetection(TaskModel):
             homes = ["", f"{spec.decoder}."][: 1 + (role in spec.inside)]
             for start in homes:
                 for i in range(spec.count):
-                    made = (
-                        labelling(width, self.num_labels, spec.prior) if role == "labels" else moving(width)
-                    )
-                    place(self, f"{start}{role}_{i}", f"{start}{path}.{i}", made)
+                    place(self, f"{start}{role}_{i}", f"{start}{path}.{i}", self._part(role, spec, width))
+
+    def _part(self, role: str, spec: Any, width: int) -> nn.Module:
+        """What labels rows, or what moves boxes by rows."""
+        return labelling(width, self.num_labels, spec.prior) if role == "labels" else moving(width)
 
     def _tied_weights(self) -> dict[str, str]:
         """Those of the stacks; what the decoder has too is one with it, else that of all layers is one."""

@@ -497,6 +497,13 @@ TASKS: dict[str, Task] = {
             labelled=True,
         ),
         Task(
+            "grounded_detection",
+            ("grounded_detection", "GroundedDetection"),
+            "AutoModelForZeroShotObjectDetection",
+            "Find what a text names in images.",
+            "zero-shot-object-detection",
+        ),
+        Task(
             "queried_objects",
             ("queried_objects", "QueriedObjects"),
             "AutoModelForZeroShotObjectDetection",

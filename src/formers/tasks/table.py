@@ -13,6 +13,10 @@ __all__ = ["AUTO", "TASKS", "Task", "task_of"]
 
 # Auto classes that take more than their own task: name -> tasks in order of preference, and what it is for
 _WIDER: dict[str, tuple[tuple[str, ...], str]] = {
+    "AutoModelForZeroShotObjectDetection": (
+        ("queried_objects", "grounded_detection"),
+        TASKS["queried_objects"].says,
+    ),
     "AutoModelForAudioClassification": (
         ("audio_classification", "spectrogram_classification"),
         TASKS["audio_classification"].says,

@@ -55,6 +55,7 @@ _BERT = Recipe(
             "electra",
             "ernie",
             "git",
+            "grounding-dino",
             "layoutlm",
             "megatron-bert",
             "mobilebert",

@@ -7,7 +7,8 @@ Roles: `q`, `k`, `v` or `qkv`, `q_norm`, `k_norm`, `o`, `score_bias`, `weights_d
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
+from dataclasses import dataclass
+from functools import cached_property, partial
 from typing import Any
 
 import torch
@@ -22,6 +23,7 @@ from formers.nn.grids import Grid, GridBias
 from formers.nn.interface import Own
 from formers.nn.kernels import hooked, project
 from formers.nn.leaves import linear, norm
+from formers.nn.masks import Full, Mask, Padding, Written
 from formers.nn.passing import Pass
 from formers.nn.positions import Alibi, Buckets, PageBuckets, Rotary, rotate
 from formers.nn.program import Bare, Flow, Step
@@ -50,6 +52,24 @@ def grid_bias(table: Any, pass_: Pass) -> Tensor:
     device = pass_.geometry.positions.device
     found: Tensor = table(grid, pass_.memo.once(("index", grid), lambda: grid.index(device)))
     return found
+
+
+@dataclass(eq=False)
+class Memory:
+    """What attention with `held` reads in place of the encoder's states.
+
+    Attributes:
+        rows: [B, S, E].
+        real: [B, S], bool, which may be seen; None for all.
+    """
+
+    rows: Tensor
+    real: Tensor | None = None
+
+    @cached_property
+    def mask(self) -> Mask:
+        """The same as a mask."""
+        return Full() if self.real is None else Written(Padding(self.real))
 
 
 class Attend(Step):
@@ -82,7 +102,7 @@ class Attend(Step):
 
     def _roles(self, s: spec.Attention) -> str:
         """What roles begin with."""
-        return "cross_" if s.cross else ""
+        return f"{s.held}_" if s.held else "cross_" if s.cross else ""
 
     def _make_projections(self, width: int) -> None:
         """Say how queries, keys and values are made."""
@@ -338,20 +358,36 @@ class Attend(Step):
         """Attention of the decoder's tokens to the encoder's states. [.., E] -> [.., H, D]."""
         heads, pass_ = self.spec.heads, flow.pass_
         x = placed(flow.x, pass_) if self.spec.placed else flow.x
-        q = _by_head(project(leaf(node, "cross_q"), x, None, pass_.watched), heads.query)
+        q = _by_head(project(leaf(node, self.prefix + "q"), x, None, pass_.watched), heads.query)
         q = q.transpose(0, 1) if self.spec.by_time and pass_.watched else q
         batched = q.reshape(pass_.layout.batch, pass_.layout.length, heads.query, heads.width)
-        k, v = self._encoder_keys(node, pass_, flow.index)
+        memory = self._memory(pass_)
+        if memory is None:
+            k, v = self._encoder_keys(node, pass_, flow.index)
+        else:
+            k, v = self._keys(node, pass_, memory.rows)
         if len(k) != len(batched):  # rows that share their encoder's states, one after the other
             batched = batched.reshape(len(k), -1, *batched.shape[2:])  # [B, rows * T, H, D]
         scores = Scores(
-            pass_.visibility.encoder_mask,
+            pass_.visibility.encoder_mask if memory is None else memory.mask,
             pass_.range(0, batched.shape[1]),
             pass_.range(0, k.shape[2]),
             scale=self.spec.scale,
         )
-        mixed = self._mix(node, flow, batched.transpose(1, 2), k, v, scores, "cross_attentions")
+        mixed = self._mix(node, flow, batched.transpose(1, 2), k, v, scores, f"{self.prefix}attentions")
         return mixed.transpose(1, 2).reshape(q.shape)
+
+    def _memory(self, pass_: Pass) -> Memory | None:
+        """What is read in place of the encoder's states.
+
+        Raises:
+            ValueError: for a layer that is called by itself.
+        """
+        name = self.spec.held
+        found: Memory | None = pass_.memo.get(name) if name else None
+        if name and found is None:
+            raise ValueError(f"this attention reads a {name} beside its rows: call the model, not a part")
+        return found
 
     def _encoder_keys(self, node: Any, pass_: Pass, index: int) -> tuple[Tensor, Tensor]:
         """Keys and values of the encoder's states, [B, G, S, D], computed once where there is a cache."""
@@ -361,24 +397,30 @@ class Attend(Step):
             held = cache.cross.slots[index].contents()
             if held is not None:
                 return held
+        k, v = self._keys(node, pass_, states)
+        if cache is not None:
+            cache.cross = cache.cross if cache.cross is not None else Cache()
+            cache.cross.slot(index).update(k, v)
+        return k, v
+
+    def _keys(self, node: Any, pass_: Pass, states: Tensor) -> tuple[Tensor, Tensor]:
+        """Keys and values of what another stack made, [B, S, E] -> [B, G, S, D] each."""
         batch, length, width = states.shape
         flat = states if pass_.watched else states.reshape(batch * length, width)  # [B * S, E]
         turned = self.spec.by_time and pass_.watched
         flat = flat.transpose(0, 1) if turned else flat
         shape = (batch, length, self.spec.heads.key_value, self.spec.heads.width)
-        roles = ("cross_kv",) if self.spec.fused else ("cross_k", "cross_v")
-        beside = pass_.memo.get("encoder places") if self.spec.placed else None
+        roles = ("kv",) if self.spec.fused else ("k", "v")
+        own = self.spec.placed and not self.spec.held
+        beside = pass_.memo.get("encoder places") if own else None
         at = flat if beside is None else flat + beside.reshape(flat.shape)
         made = [
-            project(leaf(node, role), flat if role == "cross_v" else at, None, pass_.watched)
+            project(leaf(node, self.prefix + role), flat if role == "v" else at, None, pass_.watched)
             for role in roles
         ]
         made = list(made[0].chunk(2, dim=-1)) if self.spec.fused else made
         made = [t.transpose(0, 1) for t in made] if turned else made
-        k, v = (t.reshape(shape).transpose(1, 2) for t in made)  # [B, G, S, D]
-        if cache is not None:
-            cache.cross = cache.cross if cache.cross is not None else Cache()
-            cache.cross.slot(index).update(k, v)
+        k, v = (t.reshape(shape).transpose(1, 2) for t in made)
         return k, v
 
 
@@ -405,6 +447,8 @@ def _warmth(pass_: Pass, factor: float, floor: float) -> Tensor:
 
 def attention_steps(s: spec.Attention, width: int) -> list[Step]:
     """Attend, project back."""
-    role = "cross_o" if s.cross else "o"
-    out = Project(role, lambda: linear(s.linear, s.heads.query * s.heads.width, width, s.out_bias))
-    return [Attend(s, width), out]
+    attend = Attend(s, width)
+    out = Project(
+        f"{attend.prefix}o", lambda: linear(s.linear, s.heads.query * s.heads.width, width, s.out_bias)
+    )
+    return [attend, out]

@@ -67,6 +67,7 @@ class Attention:
         sinks: every head has a learned logit that takes weight and gives no value (role `sinks`).
         gated: q makes for every head its query and then its gate, whose sigmoid weighs what the head mixed.
         cross: keys and values come from the encoder's states; `source` is their width, where it is not E.
+        held: or from what the pass holds under this name (`mixers.attention.Memory`); roles begin with it.
         by_time: whoever looks inside the stack's layers sees [T, B, E].
         prompts: keys and values of the stack's own, before those of the tokens.
         within: name of the runs of rows that a pass holds, within which alone rows see each other.
@@ -101,6 +102,7 @@ class Attention:
     sinks: bool = False
     gated: bool = False
     cross: bool = False
+    held: str = ""
     source: int | None = None
     by_time: bool = False
     prompts: Prompts | None = None
@@ -110,6 +112,10 @@ class Attention:
     def __post_init__(self) -> None:
         if self.gated and (self.fused or self.cross):
             raise ValueError("gates are made by a q of its own, for attention of a sequence to itself")
+        if self.held and (self.fused or not self.cross):
+            raise ValueError(
+                "what a pass holds beside its rows is read by cross attention, by leaves of its own"
+            )
         if self.fused and self.placed:
             raise ValueError("queries and keys that read places come from leaves of their own")
         if self.fused == "quarters" and (self.heads.query % 4 or self.heads.key_value != self.heads.query):

@@ -588,7 +588,8 @@ class OnMaps(Vectors):
         places: what stands beside rows that ask: what callers say, or what layers (role `query_places`) make
             of where they stand, of the `boxes` themselves or of `waves` of them.
         moves: every layer may move rows that ask, where the node `boxes` of the stack holds something for
-            each that says how; `labels` likewise holds what labels them.
+            each that says how; `labels` likewise holds what labels them. Where a norm closes the stack,
+            callers see every layer's rows behind it.
         learns: gradients go through the boxes that callers see, and they see labels too.
     """
 
@@ -597,6 +598,11 @@ class OnMaps(Vectors):
     boxes: str = "bbox_embed"
     labels: str = "class_embed"
     learns: bool = False
+
+
+@dataclass(frozen=True)
+class Grounded(OnMaps):
+    """Rows that ask maps and a text: layers with `Attention(held="text")` parts read it."""
 
 
 @dataclass(frozen=True)

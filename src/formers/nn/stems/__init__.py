@@ -17,7 +17,7 @@ from formers.nn.stems.frames import FrameStem
 from formers.nn.stems.given_patches import GivenPatchStem
 from formers.nn.stems.grid_patches import GridPatchStem, ShownTokenStem
 from formers.nn.stems.integers import IntegerStem
-from formers.nn.stems.on_maps import MapRows
+from formers.nn.stems.on_maps import GroundedRows, MapRows
 from formers.nn.stems.overlapping import OverlappingStem
 from formers.nn.stems.paged import PagedStem
 from formers.nn.stems.patches import PatchStem
@@ -51,6 +51,7 @@ STEMS: dict[type[Any], type[Stem]] = {
     spec.Foreseen: ForeseenStem,
     spec.GivenPatches: GivenPatchStem,
     spec.GridPatches: GridPatchStem,
+    spec.Grounded: GroundedRows,
     spec.IntegerTokens: IntegerStem,
     spec.Linked: LinkedStem,
     spec.OnMaps: MapRows,

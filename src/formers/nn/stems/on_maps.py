@@ -9,6 +9,8 @@ import torch
 from torch import Tensor
 
 from formers.nn import spec
+from formers.nn.fresh import Constant, begins
+from formers.nn.mixers.attention import Memory
 from formers.nn.mixers.deformable import Looked, Sizes
 from formers.nn.passing import Pass
 from formers.nn.perceptron import Perceptron
@@ -17,7 +19,7 @@ from formers.nn.refining import Refining
 from formers.nn.spec import Paths
 from formers.nn.stems.base import want
 from formers.nn.stems.vectors import VectorStem
-from formers.nn.tree import Block, leaf, place
+from formers.nn.tree import Block, has, leaf, place
 
 
 class MapRows(VectorStem):
@@ -61,7 +63,10 @@ class MapRows(VectorStem):
         want(names, "query_places")
         boxes, width = s.places == "boxes", s.width
         widths = (4, 2 * width, width) if boxes else (2 * width, width, width)
-        place(owner, "query_places", str(names["query_places"]), Perceptron(*widths))
+        made = Perceptron(*widths)
+        if not boxes:  # at first nothing stands beside them
+            begins(made.layers[-1], weight=Constant(0.0), bias=Constant(0.0))
+        place(owner, "query_places", str(names["query_places"]), made)
 
     def run(self, node: Any, given: Mapping[str, Any], pass_: Pass) -> Tensor:
         """[B, T, E]; [N, E] where nobody looks. The pass holds where they stand, or what follows that."""
@@ -75,6 +80,7 @@ class MapRows(VectorStem):
         follow = Refining(
             start.sigmoid() if s.logits else start,
             *(sizes, ratios, self._places(node), boxes, labels),
+            norm=leaf(node, "final_norm") if has(node, "final_norm") else None,
             learns=s.learns,
         )
         pass_.memo.put("follow", follow)
@@ -94,6 +100,36 @@ class MapRows(VectorStem):
             return found
 
         return made
+
+
+class GroundedRows(MapRows):
+    """See `spec.Grounded`."""
+
+    inputs: ClassVar = {
+        **MapRows.inputs,
+        "text_encoder_hidden_states": "[B, W, E], words, which rows that ask read too.",
+        "text_encoder_attention_mask": "[B, W], 1 at words that are no padding.",
+    }
+
+    def shape(self, given: Mapping[str, Any]) -> tuple[int, int]:
+        """B and T of the rows."""
+        found, words = super().shape(given), given.get("text_encoder_hidden_states")
+        if not isinstance(words, Tensor) or words.dim() != 3 or len(words) != found[0]:
+            is_ = list(words.shape) if isinstance(words, Tensor) else type(words).__name__
+            raise ValueError(f"text_encoder_hidden_states must have shape [{found[0]}, W, E], not {is_}")
+        real = given.get("text_encoder_attention_mask")
+        if real is not None and real.shape != words.shape[:2]:
+            raise ValueError(
+                f"text_encoder_attention_mask must have shape {list(words.shape[:2])}, not {list(real.shape)}"
+            )
+        return found
+
+    def run(self, node: Any, given: Mapping[str, Any], pass_: Pass) -> Tensor:
+        """As `MapRows`; the pass holds the words too."""
+        real = given.get("text_encoder_attention_mask")
+        words = Memory(given["text_encoder_hidden_states"], None if real is None else real.bool())
+        pass_.memo.put("text", words)
+        return super().run(node, given, pass_)
 
 
 def middles(sizes: Sizes, ratios: Tensor | None, like: Tensor) -> Tensor:

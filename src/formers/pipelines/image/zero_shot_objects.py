@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
+import torch
+
 from formers.pipelines.frame import number, whole_number
 from formers.pipelines.image.base import ImagePipeline, Unread
 from formers.pipelines.labels import candidates
@@ -98,18 +100,48 @@ class ZeroShotObjectDetectionPipeline(ImagePipeline):
         made = super().preprocess(own["image"], timeout, on_error, **settings)
         if isinstance(made, Unread):
             return made
+        if self._apart:
+            return {**made, "labels": labels}
         texts = self.tokenizer(labels, padding=True, return_tensors="pt")
         return {**texts, **made, "labels": labels}
 
+    @property
+    def _apart(self) -> bool:
+        """Whether the model reads one text for each picture, so that every label is a run of its own."""
+        return not getattr(self.model, "several_texts", True)
+
     def _forward(self, model_inputs: Any, **params: Any) -> Any:
-        found = super()._forward({k: v for k, v in model_inputs.items() if k != "labels"}, **params)
-        return {name: found[name] for name in _READ}
+        """What the model finds; one value for each label, where it reads one text for each picture."""
+        inputs = {name: value for name, value in model_inputs.items() if name != "labels"}
+        if not self._apart:
+            found = super()._forward(inputs, **params)
+            return {name: found[name] for name in _READ}
+        runs = []
+        for label in model_inputs["labels"]:
+            texts = self._ensure_tensor_on_device(self.tokenizer([label], return_tensors="pt"), self.device)
+            runs.append(super()._forward({**inputs, **texts}, **params))
+        logits = [one["logits"].amax(-1, keepdim=True) for one in runs]
+        # [B, labels * Q, labels]: every label's queries are sure of that label alone
+        count = len(runs)
+        apart = [
+            torch.cat([one if j == i else torch.full_like(one, -torch.inf) for j in range(count)], -1)
+            for i, one in enumerate(logits)
+        ]
+        boxes = torch.cat([one["pred_boxes"] for one in runs], 1)
+        return {"logits": torch.cat(apart, 1), "pred_boxes": boxes, "target_size": inputs["target_size"]}
+
+    def forward_batch(self, prepared: Sequence[Any], **params: Any) -> Any:
+        """Run the model; picture by picture where it reads one text for each."""
+        if self._apart:
+            return [self.forward(one, **params) for one in prepared]
+        return super().forward_batch(prepared, **params)
 
     def postprocess_batch(self, outputs: Any, prepared: Sequence[Any], **params: Any) -> list[Any]:
         """The boxes of every picture."""
         found = []
         for place, one in enumerate(prepared):
-            own = {name: outputs[name][place : place + 1] for name in _READ}
+            alone = isinstance(outputs, list)
+            own = outputs[place] if alone else {name: outputs[name][place : place + 1] for name in _READ}
             found.append(self.postprocess({**own, "labels": one["labels"]}, **params))
         return found
 
