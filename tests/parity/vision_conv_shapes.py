@@ -19,7 +19,7 @@ _CONVNEXT = {
     "image_size": 24,
 }
 _BIT = {
-    **{"num_channels": 2, "embedding_size": 8, "hidden_sizes": [16, 32], "depths": [2, 1], "num_groups": 4},
+    **{"num_channels": 2, "embedding_size": 8, "hidden_sizes": [16, 32], "depths": [2, 1], "num_groups": 2},
     **{"image_size": 24, "out_features": ["stem", "stage2"]},
 }
 _REGNET = {**_RESNET, "groups_width": 8}
@@ -71,12 +71,13 @@ SHAPES: dict[str, dict[str, dict[str, Any]]] = {
 }
 MORE: dict[str, dict[str, dict[str, Any]]] = {
     "bit": {
-        "norms before": {**_BIT, "num_channels": 1},
+        "norms before, one group": {**_BIT, "num_groups": 1, "depths": [1, 1]},
         "zeros for the pool, gelu": {
             **{**_BIT, "embedding_dynamic_padding": True, "hidden_act": "gelu", "layer_type": "bottleneck"},
+            "depths": [1, 1],
         },
         "maps that stay large": {
-            **{**_BIT, "layer_type": "bottleneck", "output_stride": 4, "depths": [1, 2, 2]},
+            **{**_BIT, "layer_type": "bottleneck", "output_stride": 4, "depths": [1, 1, 1]},
             **{"hidden_sizes": [16, 16, 32], "out_features": ["stage1", "stage2", "stage3"]},
         },
     },

@@ -62,8 +62,8 @@ class StandardConv(nn.Conv2d):
     def standard(self) -> Tensor:
         """The weights that it computes with, [out, in, height, width]."""
         rows = self.weight.reshape(1, len(self.weight), -1)
-        found: Tensor = F.batch_norm(rows, None, None, training=True, eps=self.eps)
-        return found.view_as(self.weight)
+        standard: Tensor = F.batch_norm(rows, None, None, training=True, eps=self.eps).view_as(self.weight)
+        return standard
 
     def forward(self, input: Tensor) -> Tensor:
         """[B, in, H, W] -> [B, out, H', W']."""
