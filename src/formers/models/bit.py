@@ -39,11 +39,18 @@ class BitConfig(BackboneConfig):
         if isinstance(padding, str):
             values["global_padding"] = padding.upper()
         super().__init__(**values)
+        if len(self.hidden_sizes) < len(self.depths):
+            raise ValueError(
+                f"each of {len(self.depths)} stages (depths) has a width of its own: hidden_sizes has "
+                f"{len(self.hidden_sizes)}"
+            )
 
 
 def widths(c: BitConfig) -> list[int]:
     """Channels of what the stages make."""
-    return [nets.rounded(size * c.width_factor, 8, 8) for size in c.hidden_sizes]
+    return [
+        nets.rounded(size * c.width_factor, 8, 8) for size, _ in zip(c.hidden_sizes, c.depths, strict=False)
+    ]
 
 
 def conv(

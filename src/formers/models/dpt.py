@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any, ClassVar
 
 from formers.assemblies.backed import OwnMaps
@@ -9,7 +10,7 @@ from formers.assemblies.family import Family, Head
 from formers.configs import PretrainedConfig
 from formers.configs.backbone import refuse_named
 from formers.models import vit
-from formers.models.classes import backbone_of, base_class
+from formers.models.classes import backbone_of, base_class, map_widths
 from formers.models.registry import config_class, register
 from formers.nn import spec
 from formers.nn.spec import nets, several
@@ -23,7 +24,6 @@ class DPTConfig(PretrainedConfig):
     sub_configs: ClassVar[dict[str, Any]] = {"backbone_config": config_class}
     _available: ClassVar[dict[str, tuple[Any, ...]]] = {
         "readout_type": ("ignore", "add", "project"),
-        "is_hybrid": (False,),
     }
     hidden_size: int = 768
     num_hidden_layers: int | None = 12
@@ -52,26 +52,76 @@ class DPTConfig(PretrainedConfig):
     auxiliary_loss_weight: float = 0.4
     semantic_loss_ignore_index: int = 255
     semantic_classifier_dropout: float = 0.1
-    backbone_featmap_shape: list[int] | None = None
-    neck_ignore_stages: list[int] = []
+    backbone_featmap_shape: list[int] | None = [1, 1024, 24, 24]
+    neck_ignore_stages: list[int] = [0, 1]
     backbone_config: Any = None
     pooler_output_size: int | None = None
     pooler_act: str = "tanh"
 
     def __init__(self, **values: Any) -> None:
         refuse_named(type(self), values)
+        if values.get("is_hybrid"):
+            values = {**values, **_hybrid(values)}
+        else:
+            values = {**values, "backbone_featmap_shape": None, "neck_ignore_stages": []}
         super().__init__(**values)
 
 
+def _hybrid(values: dict[str, Any]) -> dict[str, Any]:
+    """The network whose maps are read, as it is where nothing else is said.
+
+    Raises:
+        ValueError: for what such models do not have.
+    """
+    readout, rest = values.get("readout_type", "project"), values.get("neck_ignore_stages", [0, 1])
+    if readout != "project" or list(rest) != [0, 1]:
+        raise ValueError(
+            "hybrid models of DPT (is_hybrid=True) have readout_type='project' and neck_ignore_stages="
+            f"[0, 1], not {readout!r} and {list(rest)}"
+        )
+    own = values.get("backbone_config")
+    if own is None:
+        own = {
+            **{"global_padding": "same", "layer_type": "bottleneck", "depths": [3, 4, 9]},
+            **{"out_features": ["stage1", "stage2", "stage3"], "embedding_dynamic_padding": True},
+        }
+    return {"backbone_config": {"model_type": "bit", **own} if isinstance(own, dict) else own}
+
+
+def _own(c: DPTConfig) -> bool:
+    """Whether maps are of its own layers, not of a backbone in their place."""
+    return c.is_hybrid or c.backbone_config is None
+
+
+HYBRID = vit.NAMES.with_(
+    embeddings={
+        **{"patch": "embeddings.projection", "network": "embeddings.backbone"},
+        **{"mask": None, "embedding_dropout": None},
+    }
+)
+
+
 def stack(c: DPTConfig) -> spec.Stack:
-    """The encoder, where no backbone stands in its place."""
-    stem = vit.patches(c, dropout=c.hidden_dropout_prob, std=0.0, free=True, stretch="bilinear")
-    return vit.pooled(c, "DPTViTLayer", stem)
+    """The encoder, where no backbone stands in its place; hybrid ones read a network's maps."""
+    own: dict[str, Any] = {"std": 0.0, "free": True, "stretch": "bilinear"}
+    if not c.is_hybrid:
+        return vit.pooled(c, "DPTViTLayer", vit.patches(c, dropout=c.hidden_dropout_prob, **own))
+    widths, shape = map_widths(c.backbone_config), c.backbone_featmap_shape
+    if len(widths) != 3 or (shape and shape[1] != widths[-1]):
+        raise ValueError(
+            "the network of hybrid models of DPT gives three maps, the last of which has the channels that "
+            f"backbone_featmap_shape says: {shape} does not go with maps of {widths} channels"
+        )
+    image, patch = spec.pair(c.image_size), spec.pair(c.patch_size)
+    _, kind, config = backbone_of(c)
+    own |= {"network": partial(kind, config), "map_width": widths[-1]}
+    stem = spec.BackedPatches(c.num_channels or 3, image, patch, c.hidden_size, **own)
+    return vit.pooled(c, "DPTViTLayer", stem, HYBRID)
 
 
 def holds(c: DPTConfig) -> tuple[str, type[Any], Any]:
     """What gives maps."""
-    return ("dpt", base_class(c), c) if c.backbone_config is None else backbone_of(c)
+    return ("dpt", base_class(c), c) if _own(c) else backbone_of(c)
 
 
 def reassembled(read: int, widths: list[int], factors: list[float]) -> nets.Node:
@@ -121,10 +171,16 @@ def whole_neck(c: Any, eps: float = 1e-5, beside: bool = False) -> nets.Node:
     """Rows or maps of a backbone become maps, and are fused; `beside` them the smallest as it was."""
     widths, wide, norms = c.neck_hidden_sizes, c.fusion_hidden_size, bool(c.use_batch_norm_in_fusion_residual)
     read = getattr(c.backbone_config, "hidden_size", None) or c.hidden_size
-    parts: dict[str, Any] = {"layers": reassembled(read, widths, c.reassemble_factors)}
+    layers = reassembled(read, widths, c.reassemble_factors)
+    one, first = nets.row(nets.Dense(2 * read, read), nets.Act(c.hidden_act)), 0
+    if getattr(c, "is_hybrid", False):  # the network's maps stay as they are
+        first = 2
+        layers = nets.row(*(nets.Act(),) * first, *list(layers.parts.values())[first:])
+    parts: dict[str, Any] = {"layers": layers}
     if c.readout_type == "project":
-        one = nets.row(nets.Dense(2 * read, read), nets.Act(c.hidden_act))
-        parts["readout_projects"] = nets.row(*(one,) * len(widths))
+        parts["readout_projects"] = nets.row(
+            *(nets.row(nets.Act()),) * first, *(one,) * (len(widths) - first)
+        )
     each = several.Each(several.numbered("layers", len(widths)))
     stage = nets.Node(parts, (several.Placed(c.readout_type, "readout_projects"), each))
     bias = c.use_bias_in_fusion_residual
@@ -135,7 +191,10 @@ def whole_neck(c: Any, eps: float = 1e-5, beside: bool = False) -> nets.Node:
 
 def _read(c: DPTConfig, own: bool = True) -> dict[str, Any]:
     """Which states are read, and how large patches are."""
-    chosen = tuple(i + 1 for i in sorted(c.backbone_out_indices or ())) if own else None
+    indices = list(c.backbone_out_indices or ())
+    chosen = tuple(i + 1 for i in sorted(indices)) if own else None
+    if c.is_hybrid:  # two maps of the network stand before the hidden states, in place of the first two
+        chosen = (0, 1, *(i + 3 for i in sorted(set(indices[2:]))))
     return {"chosen": chosen, "patch": spec.pair((c if own else c.backbone_config).patch_size)}
 
 
@@ -158,7 +217,7 @@ def depths(c: DPTConfig) -> Dense:
         "head",
     )
     head = nets.Node({**first, "head": layers}, (*run, nets.SINGLE))
-    return Dense({"neck": whole_neck(c), "head": head}, trained=False, **_read(c, c.backbone_config is None))
+    return Dense({"neck": whole_neck(c), "head": head}, trained=False, **_read(c, _own(c)))
 
 
 def labels(c: DPTConfig) -> Dense:

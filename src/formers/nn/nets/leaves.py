@@ -101,7 +101,8 @@ class PaddedPool(nn.MaxPool2d):
 
     def forward(self, input: Tensor) -> Tensor:
         """[B, C, H, W] -> [B, C, H', W']."""
-        return super().forward(self.pad(input))
+        found: Tensor = super().forward(self.pad(input))
+        return found
 
 
 class FrozenNorm(nn.Module):

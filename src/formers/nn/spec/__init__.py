@@ -62,6 +62,7 @@ from formers.nn.spec.stack import (
 from formers.nn.spec.staged import MixedFeedForward, Reduced, Stages
 from formers.nn.spec.stems import (
     AskedPatches,
+    BackedPatches,
     Bands,
     Characters,
     Clips,
@@ -108,6 +109,7 @@ __all__ = [
     "AskedPatches",
     "Attention",
     "Aware",
+    "BackedPatches",
     "Bands",
     "BlockSparse",
     "Blocked",
