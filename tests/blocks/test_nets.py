@@ -210,3 +210,25 @@ def test_stages_that_no_longer_halve_spread_their_kernels() -> None:
 def test_a_pool_reads_zeros_where_windows_reach_over_the_edge() -> None:
     pool = leaf_of(nets.Pool("largest", 3, 2, zeros=True))
     assert torch.equal(pool(torch.full((1, 1, 4, 4), -1.0))[0, 0], torch.tensor([[-1.0, 0.0], [0.0, 0.0]]))
+
+
+def test_models_of_ones_own_say_their_stages_as_those_here_do() -> None:
+    class Own(formers.BackboneMixin, formers.PreTrainedModel):  # type: ignore[misc]  # both are found by name
+        config_class = formers.ResNetConfig
+        has_attentions = False
+
+        def __init__(self, config: Any) -> None:
+            super().__init__(config)
+            self.num_features = [config.embedding_size, *config.hidden_sizes]
+
+        def forward(self, x: Tensor) -> Tensor:
+            return x
+
+    config = formers.ResNetConfig(hidden_sizes=[16, 24], depths=[1, 2], out_features=["stem", "stage2"])
+    own, here = Own(config), formers.ResNetBackbone(config)
+    assert own.stage_names == here.stage_names == ["stem", "stage1", "stage2"]
+    assert own.channels == here.channels == [64, 24]
+    assert isinstance(here, formers.BackboneMixin)
+    own.out_indices = [1]
+    assert own.out_features == ["stage1"]
+    assert torch.equal(own.forward_with_filtered_kwargs(PIXELS, output_attentions=True), PIXELS)
