@@ -148,7 +148,8 @@ _TABLE: dict[str, tuple[str, ...]] = {
         *("get_json_schema", "get_tokenizer_config"),
     ),
     "formers.processing": (
-        *("AutoFeatureExtractor", "AutoImageProcessor", "BaseImageProcessor", "BatchFeature"),
+        *("AutoFeatureExtractor", "AutoImageProcessor", "AutoVideoProcessor", "BaseImageProcessor"),
+        "BatchFeature",
         *("BaseImageProcessorFast", "ImageProcessingMixin"),
         *("FeatureExtractionMixin", "ProcessorMixin", "SequenceFeatureExtractor"),
     ),
@@ -156,6 +157,7 @@ _TABLE: dict[str, tuple[str, ...]] = {
     "formers.processing.audio.reading": ("load_audio",),
     "formers.processing.audio.spectra": PROCESSING["audio.spectra"],
     "formers.processing.documents": ("load_pages",),
+    "formers.processing.grouping": PROCESSING["grouping"],
     "formers.processing.keywords": PROCESSING["keywords"],
     "formers.processing.kinds": PROCESSING["kinds"],
     "formers.processing.reading": ("ImageInput", "load_image"),
@@ -171,6 +173,7 @@ _TABLE: dict[str, tuple[str, ...]] = {
         *("GgufConfig", "HqqConfig"),
         *("Int8DynamicConfig", "Mxfp4Config", "QuantoConfig", "TorchAoConfig"),
     ),
+    "formers.tasks.backbone": ("BackboneMixin",),
     "formers.training": (
         *(
             "BestRun",

@@ -93,6 +93,7 @@ PATHS: dict[str, str] = {
         "gelu_pytorch_tanh get_activation linear_act mish quick_gelu silu"
     ),
     "audio_utils": f"load_audio {' '.join(PROCESSING['audio.spectra'])}",
+    "backbone_utils": "BackboneMixin",
     "cache_utils": "Cache DynamicCache EncoderDecoderCache QuantizedCache StaticCache",
     "configuration_utils": "PretrainedConfig PreTrainedConfig CONFIG_NAME",
     "data": _COLLATORS,
@@ -128,7 +129,7 @@ PATHS: dict[str, str] = {
     "image_processing_base": "BatchFeature ImageProcessingMixin",
     "image_processing_utils": f"BaseImageProcessor BatchFeature ImageProcessingMixin {_SIZES}",
     "image_processing_utils_fast": "BaseImageProcessorFast BatchFeature SizeDict",
-    "image_transforms": f"{_PICTURES} {' '.join(PROCESSING['transforms'])}",
+    "image_transforms": " ".join(PROCESSING["kinds"] + PROCESSING["transforms"] + PROCESSING["grouping"]),
     "image_utils": f"ImageInput PILImageResampling SizeDict load_image {_PICTURES} {_COLOURS}",
     "hf_argparser": "HfArg HfArgumentParser string_to_bool",
     "integrations": (
@@ -142,7 +143,7 @@ PATHS: dict[str, str] = {
     "logging": "",
     "masking_utils": _MASKS,
     "models.auto": f"{_AUTO} {_CONFIG_MAPS} {_TOKENIZER_MAPS} AutoFeatureExtractor AutoImageProcessor "
-    "AutoProcessor",
+    "AutoProcessor AutoVideoProcessor",
     "models.auto.auto_factory": "_BaseAutoModelClass",
     "models.auto.configuration_auto": _CONFIG_MAPS,
     "models.auto.feature_extraction_auto": "AutoFeatureExtractor",
@@ -150,6 +151,7 @@ PATHS: dict[str, str] = {
     "models.auto.modeling_auto": _AUTO,
     "models.auto.processing_auto": "AutoProcessor",
     "models.auto.tokenization_auto": f"{_TOKENIZER_MAPS} get_tokenizer_config",
+    "models.auto.video_processing_auto": "AutoVideoProcessor",
     "modelcard": "extract_hyperparameters_from_trainer make_markdown_table",
     "modeling_flash_attention_utils": "FlashAttentionKwargs prepare_fa_kwargs_from_position_ids",
     "modeling_layers": "GradientCheckpointingLayer",
@@ -213,6 +215,7 @@ PATHS: dict[str, str] = {
     ),
     "training_args": _ARGUMENTS,
     "training_args_seq2seq": "Seq2SeqTrainingArguments",
+    "utils.backbone_utils": "BackboneMixin",
     "utils.constants": _COLOURS,
     "video_utils": "VideoInput",
     "utils": f"{_FILES} {_DOCSTRINGS} {_GENERIC} {_VERSIONS} get_json_schema requires_backends "

@@ -179,3 +179,56 @@ def test_a_backbone_reads_a_classifiers_file(tmp_path: Any) -> None:
 def test_stages_that_are_not_there_are_refused(wrong: dict[str, Any], says: str) -> None:
     with pytest.raises(ValueError, match=says):
         formers.ResNetConfig(hidden_sizes=[16, 24], depths=[1, 1], **wrong)
+
+
+def test_weights_are_standardised_for_each_channel_that_is_made() -> None:
+    conv: Any = leaf_of(nets.Conv(3, 5, 3, 2, same=True, standard=1e-8))
+    x = PIXELS[:, :, :10, :9]
+    expected = conv.weight.detach().double()
+    expected = expected - expected.mean((1, 2, 3), keepdim=True)
+    expected = expected / expected.std((1, 2, 3), correction=0, keepdim=True)
+    close(conv(x), nn.functional.conv2d(nn.functional.pad(x, (1, 1, 0, 1)), expected.float(), stride=2))
+
+
+def test_standardised_weights_are_folded_too() -> None:
+    torch.manual_seed(0)
+    sizes = {"embedding_size": 8, "hidden_sizes": [16, 32], "depths": [1, 2], "num_groups": 4}
+    model = formers.BitModel(
+        formers.BitConfig(**sizes, layer_type="bottleneck", global_padding="same")
+    ).eval()
+    close(folded(model), called(model))
+    with torch.no_grad():
+        model.encoder.stages[0].layers[0].conv2.weight[:, :, 1, 1].mul_(3.0)
+    close(folded(model), called(model))
+
+
+def test_stages_that_no_longer_halve_spread_their_kernels() -> None:
+    assert nets.strides(4, 4, 32) == [(1, 1), (2, 1), (2, 1), (2, 1)]
+    assert nets.strides(4, 4, 8) == [(1, 1), (2, 1), (1, 2), (1, 4)]
+
+
+def test_a_pool_reads_zeros_where_windows_reach_over_the_edge() -> None:
+    pool = leaf_of(nets.Pool("largest", 3, 2, zeros=True))
+    assert torch.equal(pool(torch.full((1, 1, 4, 4), -1.0))[0, 0], torch.tensor([[-1.0, 0.0], [0.0, 0.0]]))
+
+
+def test_models_of_ones_own_say_their_stages_as_those_here_do() -> None:
+    class Own(formers.BackboneMixin, formers.PreTrainedModel):  # type: ignore[misc]  # both are found by name
+        config_class = formers.ResNetConfig
+        has_attentions = False
+
+        def __init__(self, config: Any) -> None:
+            super().__init__(config)
+            self.num_features = [config.embedding_size, *config.hidden_sizes]
+
+        def forward(self, x: Tensor) -> Tensor:
+            return x
+
+    config = formers.ResNetConfig(hidden_sizes=[16, 24], depths=[1, 2], out_features=["stem", "stage2"])
+    own, here = Own(config), formers.ResNetBackbone(config)
+    assert own.stage_names == here.stage_names == ["stem", "stage1", "stage2"]
+    assert own.channels == here.channels == [64, 24]
+    assert isinstance(here, formers.BackboneMixin)
+    own.out_indices = [1]
+    assert own.out_features == ["stage1"]
+    assert torch.equal(own.forward_with_filtered_kwargs(PIXELS, output_attentions=True), PIXELS)

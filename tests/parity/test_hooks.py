@@ -291,6 +291,7 @@ PARTS = re.compile(
 # returned, which backward hooks forbid; its RWKV writes states in place that the backward pass wants as they
 # were
 _IN_PLACE = (
+    "bit",
     "conditional_detr",
     "deformable_detr",
     "falcon",

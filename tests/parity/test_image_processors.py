@@ -192,6 +192,14 @@ def test_floats_from_0_to_1_are_scaled_once_more_with_a_notice():
         formers.ViTImageProcessor(size=8)(PICTURES["floats"])
 
 
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("family", ["Owlv2", "ViT", "ZoeDepth"])
+def test_pictures_that_are_almost_black_are_not_taken_for_scaled_ones(family):
+    dark = np.zeros((20, 30, 3), dtype=np.uint8)
+    dark[3, 4] = 1
+    getattr(formers, f"{family}ImageProcessor")()([dark, Image.fromarray(dark)])
+
+
 def test_values_that_cannot_be_resized_and_settings_that_say_nothing_are_refused():
     own = formers.ViTImageProcessor(size=8)
     with pytest.raises(BadPicture, match="values from 0.0 to 900.5"):

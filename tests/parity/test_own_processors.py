@@ -156,3 +156,63 @@ def test_a_keyword_that_no_kind_has_is_refused():
         Own()(paddin=True)
     with pytest.raises(ValueError, match="given twice"):
         Own()(padding=True, text_kwargs={"padding": False})
+
+
+_FEW = {"shortest_edge": 16, "longest_edge": 64}
+
+
+def _words(folder):
+    (folder / "vocab.txt").write_text("\n".join(["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "a", "cat"]))
+    return formers.BertTokenizerFast(str(folder / "vocab.txt"))
+
+
+def test_parts_may_be_parameters_and_other_parameters_settings(tmp_path):
+    class Heard(formers.ProcessorMixin):
+        def __init__(self, feature_extractor=None, tokenizer=None, tone=3):
+            super().__init__(feature_extractor, tokenizer)
+            self.tone = tone
+
+    extractor = formers.Wav2Vec2FeatureExtractor(do_normalize=False)
+    Heard(extractor, _words(tmp_path), tone=5).save_pretrained(tmp_path)
+    again = Heard.from_pretrained(tmp_path)
+    assert (Heard.attributes, again.tone) == (("feature_extractor", "tokenizer"), 5)
+    sound = np.linspace(-1, 1, 40, dtype=np.float32)
+    found = again(text="a cat", audio=sound, sampling_rate=16000, return_tensors="np")
+    assert np.array_equal(found["input_values"][0], sound)
+    assert np.array(found["input_ids"]).ravel().tolist() == [2, 5, 6, 3]
+    assert set(again(audio=sound, sampling_rate=16000)) == {"input_values"}
+    assert Heard.from_pretrained(tmp_path, tone=1, do_normalize=True).feature_extractor.do_normalize
+    for wrong in ({"audio": sound, "sampling_rate": 16000, "tones": 8}, {"text": "a", "tones": 8}):
+        with pytest.raises(TypeError, match="tones"):
+            again(**wrong)
+    with pytest.raises(TypeError, match="has no video_processor, so it reads no videos"):
+        again(videos=[sound])
+    with pytest.raises(TypeError, match="tones"):
+        Heard.from_pretrained(tmp_path, tones=1)
+
+
+def test_parts_may_be_named_by_their_classes(tmp_path):
+    class Seen(formers.ProcessorMixin):
+        image_processor_class = "AutoImageProcessor"
+        video_processor_class = "Qwen2VLVideoProcessor"
+        tokenizer_class = ("BertTokenizer", "BertTokenizerFast")
+
+    assert Seen.attributes == ("image_processor", "video_processor", "tokenizer")
+    films = formers.Qwen2VLVideoProcessor(patch_size=2, merge_size=1, size=_FEW)
+    made = Seen(formers.ViTImageProcessor(size=8), films, _words(tmp_path))
+    made.save_pretrained(tmp_path)
+    again = Seen.from_pretrained(tmp_path, image_std=[0.1, 0.2, 0.3])
+    assert again.image_processor.image_std == [0.1, 0.2, 0.3]
+    film = np.zeros((2, 4, 4, 3), dtype=np.uint8)
+    found = again(images=film[0], text="cat", videos=[film], return_tensors="np")
+    expected = {"input_ids", "attention_mask", "token_type_ids", "pixel_values"}
+    assert set(found) == {*expected, "pixel_values_videos", "video_grid_thw"}
+    assert found["video_grid_thw"][0, 0] == 1
+
+
+def test_a_part_that_nobody_finds_is_named(tmp_path):
+    class Other(formers.ProcessorMixin):
+        attributes = ("tokenizer", "other_thing")
+
+    with pytest.raises(TypeError, match="parts that are not found by themselves .other_thing."):
+        Other.from_pretrained(tmp_path)

@@ -9,7 +9,7 @@ import transformers
 from PIL import Image
 from transformers import image_processing_utils, image_transforms, image_utils
 
-from formers.processing import kinds, sizes, transforms
+from formers.processing import grouping, kinds, sizes, transforms
 from parity.pictures import colours
 
 # which is right: some of these arrays could be read both ways
@@ -239,3 +239,46 @@ def test_words_of_enumerations_are_the_reference_s():
     ):
         assert {one.name: one.value for one in ours} == {one.name: one.value for one in theirs}
     assert transformers.image_utils.ChannelDimension.FIRST.value == kinds.ChannelDimension.FIRST
+
+
+def _same(found, expected):
+    """Tensors, and nests of them, are equal."""
+    if isinstance(expected, torch.Tensor):
+        assert torch.equal(found, expected)
+    elif isinstance(expected, dict):
+        assert set(found) == set(expected)
+        for key, value in expected.items():
+            _same(found[key], value)
+    elif isinstance(expected, (list, tuple)):
+        assert len(found) == len(expected)
+        for one, other in zip(found, expected, strict=True):
+            _same(one, other)
+    else:
+        assert found == expected
+
+
+SIZES = [(4, 5), (3, 3), (4, 5), (4, 5), (3, 3)]
+
+
+@pytest.mark.parametrize("alone", [True, False, None])
+@pytest.mark.parametrize("nested", [False, True])
+def test_pictures_of_one_shape_are_grouped_and_put_back_as_there(nested, alone):
+    pictures = [torch.full((3, *size), float(i)) for i, size in enumerate(SIZES)]
+    beside = list("abcde")
+    if nested:
+        pictures, beside = [pictures[:2], [], pictures[2:]], [beside[:2], [], beside[2:]]
+    options = {"disable_grouping": alone, "is_nested": nested}
+    found = grouping.group_images_by_shape(pictures, beside, None, **options)
+    expected = image_transforms.group_images_by_shape(pictures, beside, None, **options)
+    _same(found[:-1], expected[:-1])
+    doubled = {key: value * 2 for key, value in found[0].items()}
+    again = grouping.reorder_images(doubled, found[-1], nested)
+    _same(again, image_transforms.reorder_images(doubled, expected[-1], nested))
+    _same(grouping.reorder_images(found[0], found[-1], nested), pictures)
+
+
+def test_what_goes_along_with_pictures_is_of_as_many():
+    with pytest.raises(ValueError, match="1 values go along with 2 pictures"):
+        grouping.group_images_by_shape([torch.zeros(3, 2, 2)] * 2, ["a"])
+    with_older = grouping.group_images_by_shape([torch.zeros(3, 2, 2)] * 2, False)
+    assert [*with_older[0]] == [(2, 2)]

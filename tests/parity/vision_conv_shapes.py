@@ -18,6 +18,10 @@ _CONVNEXT = {
     "num_stages": 2,
     "image_size": 24,
 }
+_BIT = {
+    **{"num_channels": 2, "embedding_size": 8, "hidden_sizes": [16, 32], "depths": [2, 1], "num_groups": 2},
+    **{"image_size": 24, "out_features": ["stem", "stage2"]},
+}
 _REGNET = {**_RESNET, "groups_width": 8}
 _SMALL = {"num_channels": 2, "image_size": 40}
 _POOLFORMER = {
@@ -49,6 +53,12 @@ SHAPES: dict[str, dict[str, dict[str, Any]]] = {
         "narrow in the middle": {**_RESNET, "out_features": ["stem", "stage2"]},
         "two convolutions each": {**_RESNET, "layer_type": "basic", "out_indices": [1, 2]},
     },
+    "bit": {
+        "norms behind, padded by the size": {
+            **{**_BIT, "layer_type": "bottleneck", "global_padding": "same"},
+            "embedding_dynamic_padding": True,
+        },
+    },
     "convnext": {"scaled": {**_CONVNEXT, "layer_scale_init_value": 0.5, "out_indices": [1, 2]}},
     "convnextv2": {"by responses": {**_CONVNEXT, "out_features": ["stage2"]}},
     "regnet": {"weighed": _REGNET},
@@ -60,6 +70,17 @@ SHAPES: dict[str, dict[str, dict[str, Any]]] = {
     "swin": {"windows that are moved, and one": {**_SWIN, "out_features": ["stem", "stage1", "stage2"]}},
 }
 MORE: dict[str, dict[str, dict[str, Any]]] = {
+    "bit": {
+        "norms before, one group": {**_BIT, "num_groups": 1, "depths": [1, 1]},
+        "zeros for the pool, gelu": {
+            **{**_BIT, "embedding_dynamic_padding": True, "hidden_act": "gelu", "layer_type": "bottleneck"},
+            "depths": [1, 1],
+        },
+        "maps that stay large": {
+            **{**_BIT, "layer_type": "bottleneck", "output_stride": 4, "depths": [1, 1, 1]},
+            **{"hidden_sizes": [16, 16, 32], "out_features": ["stage1", "stage2", "stage3"]},
+        },
+    },
     "resnet": {
         "smaller at once, in the first of three, gelu": {
             **_RESNET,

@@ -17,6 +17,17 @@ _NECK: dict[str, Any] = {
 }
 _DPT = {**IMAGE, **_NECK, "num_hidden_layers": 3, "image_size": 16, "backbone_out_indices": [0, 1, 2]}
 _DPT["semantic_classifier_dropout"] = 0.0
+_HYBRID = {
+    **{**_DPT, "is_hybrid": True, "image_size": 32, "patch_size": 8, "num_channels": 3},
+    **{"neck_hidden_sizes": [8, 16, 12, 16], "reassemble_factors": [1, 1, 1, 0.5]},
+    **{"backbone_out_indices": [0, 1, 1, 2], "backbone_featmap_shape": [1, 24, 4, 4]},
+    "backbone_config": {
+        **{"model_type": "bit", "embedding_size": 8, "hidden_sizes": [8, 16, 24], "depths": [1, 1, 1]},
+        **{"num_groups": 2, "layer_type": "bottleneck", "global_padding": "same", "output_stride": 8},
+        "image_size": 32,
+        **{"embedding_dynamic_padding": True, "out_features": ["stage1", "stage2", "stage3"]},
+    },
+}
 _DEPTH_ANYTHING = {
     **_NECK,
     "backbone_config": {**_DINO, "out_indices": [0, 1, 2]},
@@ -90,6 +101,7 @@ MORE: dict[str, dict[str, dict[str, Any]]] = {
             **{"pooler_output_size": 20, "pooler_act": "gelu", "hidden_act": "relu", "qkv_bias": False},
         },
         "tokens left out": {**_DPT, "readout_type": "ignore", "use_bias_in_fusion_residual": False},
+        "maps of a network": _HYBRID,
         "a backbone": {**_DPT, "backbone_config": {**_DINO, "out_indices": [0, 1, 2]}},
     },
     "mobilenet_v2": {

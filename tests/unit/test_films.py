@@ -101,3 +101,31 @@ def test_a_film_that_cannot_be_read_may_be_an_answer() -> None:
         pipe(num_frames=0)
     with pytest.raises(BadPicture, match="cannot be read as a film"):
         pipe()(io.BytesIO(b"no film at all").getvalue())
+
+
+def test_a_checkpoint_says_who_reads_its_films(tmp_path: Path) -> None:
+    formers.Qwen3VLVideoProcessor(fps=4).save_pretrained(tmp_path)
+    named = formers.AutoVideoProcessor.from_pretrained(tmp_path, config=formers.Qwen3VLConfig())
+    assert (type(named).__name__, named.fps) == ("Qwen3VLVideoProcessor", 4)
+    (tmp_path / "config.json").write_text('{"model_type": "bert"}')
+    for one in tmp_path.glob("*processor_config.json"):
+        one.write_text('{"video_processor_type": "OtherVideoProcessor", "size": {"height": 4, "width": 4}}')
+    with pytest.raises(ValueError, match="names OtherVideoProcessor .model type 'bert'., which is not part"):
+        formers.AutoVideoProcessor.from_pretrained(tmp_path)
+
+
+def test_films_of_models_of_ones_own_are_read_by_classes_of_ones_own(tmp_path: Path) -> None:
+    class Own(formers.Qwen2VLVideoProcessor):  # type: ignore[misc,name-defined]  # made when it is asked for
+        pass
+
+    class FilmedConfig(formers.PretrainedConfig):
+        model_type = "filmed"
+
+    Own().save_pretrained(tmp_path)
+    FilmedConfig().save_pretrained(tmp_path)
+    formers.AutoVideoProcessor.register(FilmedConfig, Own)
+    assert type(formers.AutoVideoProcessor.from_pretrained(tmp_path)) is Own
+    with pytest.raises(ValueError, match="has a processor of films already"):
+        formers.AutoVideoProcessor.register(FilmedConfig, Own)
+    with pytest.raises(TypeError, match="takes a class with a from_dict"):
+        formers.AutoVideoProcessor.register(formers.BertConfig, print)

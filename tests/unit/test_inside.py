@@ -212,6 +212,7 @@ _OTHERS["superglue"] = {
 }
 _OTHERS["timm_backbone"] = {"backbone": "test_resnet"}
 _OTHERS["resnet"] = _OTHERS["regnet"] = _OTHERS["rt_detr_resnet"] = _SHALLOW
+_OTHERS["bit"] = {**_SHALLOW, "hidden_sizes": [16, 32], "num_groups": 4}
 _OTHERS["convnext"] = _OTHERS["convnextv2"] = {**_SHALLOW, "patch_size": 2}
 _OTHERS["poolformer"] = {**_SHALLOW, "num_encoder_blocks": 2}
 _OTHERS["swin"] = {"image_size": 12, "patch_size": 2, "embed_dim": 8, "window_size": 3, "encoder_stride": 4}
@@ -225,7 +226,17 @@ _OTHERS["mobilevit"] = {"hidden_sizes": [8, 8, 8], "neck_hidden_sizes": [8] * 7,
 _OTHERS["mobilevit"] |= {"num_attention_heads": 2}
 _OTHERS["dpt"] = {**_IMAGE, "neck_hidden_sizes": [8] * 3, "backbone_out_indices": [0, 1, 2]}
 _OTHERS["dpt"] |= {"fusion_hidden_size": 8, "reassemble_factors": [2, 1, 0.5]}
-MAPS = {"convnext", "convnextv2", "efficientnet", "mobilenet_v1", "poolformer", "regnet", "resnet", "swin"}
+MAPS = {
+    "bit",
+    "convnext",
+    "convnextv2",
+    "efficientnet",
+    "mobilenet_v1",
+    "poolformer",
+    "regnet",
+    "resnet",
+    "swin",
+}
 MAPS |= {"clap", "clap_audio_model", "rt_detr_resnet", "swin2sr", "swinv2"}
 MAPS |= {"mobilenet_v2", "mobilevit", "upernet", "donut-swin", "superpoint", "timm_backbone"}
 MAPS |= {"mask2former", "maskformer", "maskformer-swin", "oneformer"}

@@ -13,8 +13,9 @@ from formers.assemblies.single import Single
 from formers.core.outputs import BaseModelOutput, ModelOutput
 from formers.model.base import PreTrainedModel
 from formers.nn import spec
+from formers.nn.stems.backed_patches import MAPS
 from formers.nn.tree import has, leaf, place, wiring
-from formers.stacks.stack import Ask, States
+from formers.stacks.stack import Ask, Inputs, States
 
 Holds = Callable[[Any], tuple[str, type[Any], Any]]
 
@@ -52,7 +53,7 @@ class Backed(Assembly):
         part = leaf(model, "part")
         known = {name: value for name, value in wanted.items() if name in part._assembly.inputs}
         out = part(given["pixel_values"], **known, return_dict=True)
-        maps = out.get("feature_maps") or out.hidden_states
+        maps = out.get("feature_maps") or (*(out.get("intermediate_activations") or ()), *out.hidden_states)
         states = states_in(
             BaseModelOutput(maps[-1].flatten(2), hidden_states=out.hidden_states, attentions=out.attentions)
         )
@@ -99,6 +100,14 @@ class OwnMaps(Single):
     ) -> None:
         super().__init__(stack, stem, **more)
         self.holds = holds
+
+    def _compute(self, model: Any, inputs: Inputs, ask: Ask) -> States:
+        """With the first maps of a network that the stem asks."""
+        states = super()._compute(model, inputs, ask)
+        maps = states.pass_.memo.get(MAPS)
+        if maps is not None:
+            states.extras["intermediate_activations"] = list(maps[:-1])
+        return states
 
     def alone(self, part: str, config_class: type[Any]) -> Any:
         """The model that gives maps, for a head that holds it under a path."""

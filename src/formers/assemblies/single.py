@@ -198,7 +198,8 @@ class Single(Assembly):
             values["global_attentions"] = states.global_attentions
         if s.pooler is None and "pooler" not in s.names.stack:
             return BaseModelOutput(**values)
-        values["deepstack_features"] = states.extras.get("deepstack_features")
+        for name in ("deepstack_features", "intermediate_activations"):
+            values[name] = states.extras.get(name)
         return BaseModelOutputWithPooling(**values, pooler_output=states.pooled)
 
     def passed_on(self, states: States) -> dict[str, Any]:

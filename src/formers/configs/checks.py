@@ -15,7 +15,7 @@ from formers.core.notices import did_you_mean
 ACTIVATION_NAMES = frozenset((
     "elu", "gelu", "gelu_10", "gelu_fast", "gelu_new", "gelu_python", "gelu_python_tanh", "gelu_pytorch_tanh",
     "gelu_accurate", "laplace", "leaky_relu", "linear", "mish", "quick_gelu", "relu", "relu2",
-    "relu6", "sigmoid", "silu", "swish", "tanh",
+    "relu6", "sigmoid", "silu", "softplus", "swish", "tanh",
 ))
 # fmt: on
 

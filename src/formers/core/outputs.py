@@ -48,6 +48,7 @@ class BaseModelOutputWithPooling(ModelOutput):
     entity_hidden_states: tuple[Tensor, ...] | None = None
     reshaped_hidden_states: tuple[Tensor, ...] | None = None
     deepstack_features: list[Any] | None = None
+    intermediate_activations: list[Any] | None = None
 
 
 @dataclasses.dataclass

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any, ClassVar
 
 from formers.assemblies.backed import OwnMaps
@@ -9,7 +10,8 @@ from formers.assemblies.family import Family, Head
 from formers.configs import PretrainedConfig
 from formers.configs.backbone import refuse_named
 from formers.models import vit
-from formers.models.classes import backbone_of, base_class
+from formers.models.classes import backbone_of, base_class, map_widths
+from formers.models.dpt_neck import whole_neck
 from formers.models.registry import config_class, register
 from formers.nn import spec
 from formers.nn.spec import nets, several
@@ -23,7 +25,6 @@ class DPTConfig(PretrainedConfig):
     sub_configs: ClassVar[dict[str, Any]] = {"backbone_config": config_class}
     _available: ClassVar[dict[str, tuple[Any, ...]]] = {
         "readout_type": ("ignore", "add", "project"),
-        "is_hybrid": (False,),
     }
     hidden_size: int = 768
     num_hidden_layers: int | None = 12
@@ -52,90 +53,84 @@ class DPTConfig(PretrainedConfig):
     auxiliary_loss_weight: float = 0.4
     semantic_loss_ignore_index: int = 255
     semantic_classifier_dropout: float = 0.1
-    backbone_featmap_shape: list[int] | None = None
-    neck_ignore_stages: list[int] = []
+    backbone_featmap_shape: list[int] | None = [1, 1024, 24, 24]
+    neck_ignore_stages: list[int] = [0, 1]
     backbone_config: Any = None
     pooler_output_size: int | None = None
     pooler_act: str = "tanh"
 
     def __init__(self, **values: Any) -> None:
         refuse_named(type(self), values)
+        if values.get("is_hybrid"):
+            values = {**values, **_hybrid(values)}
+        else:
+            values = {**values, "backbone_featmap_shape": None, "neck_ignore_stages": []}
         super().__init__(**values)
 
 
+def _hybrid(values: dict[str, Any]) -> dict[str, Any]:
+    """The network whose maps are read, as it is where nothing else is said.
+
+    Raises:
+        ValueError: for what such models do not have.
+    """
+    readout, rest = values.get("readout_type", "project"), values.get("neck_ignore_stages", [0, 1])
+    if readout != "project" or list(rest) != [0, 1]:
+        raise ValueError(
+            "hybrid models of DPT (is_hybrid=True) have readout_type='project' and neck_ignore_stages="
+            f"[0, 1], not {readout!r} and {list(rest)}"
+        )
+    own = values.get("backbone_config")
+    if own is None:
+        own = {
+            **{"global_padding": "same", "layer_type": "bottleneck", "depths": [3, 4, 9]},
+            **{"out_features": ["stage1", "stage2", "stage3"], "embedding_dynamic_padding": True},
+        }
+    return {"backbone_config": {"model_type": "bit", **own} if isinstance(own, dict) else own}
+
+
+def _own(c: DPTConfig) -> bool:
+    """Whether maps are of its own layers, not of a backbone in their place."""
+    return c.is_hybrid or c.backbone_config is None
+
+
+HYBRID = vit.NAMES.with_(
+    embeddings={
+        **{"patch": "embeddings.projection", "network": "embeddings.backbone"},
+        **{"mask": None, "embedding_dropout": None},
+    }
+)
+
+
 def stack(c: DPTConfig) -> spec.Stack:
-    """The encoder, where no backbone stands in its place."""
-    stem = vit.patches(c, dropout=c.hidden_dropout_prob, std=0.0, free=True, stretch="bilinear")
-    return vit.pooled(c, "DPTViTLayer", stem)
+    """The encoder, where no backbone stands in its place; hybrid ones read a network's maps."""
+    own: dict[str, Any] = {"std": 0.0, "free": True, "stretch": "bilinear"}
+    if not c.is_hybrid:
+        return vit.pooled(c, "DPTViTLayer", vit.patches(c, dropout=c.hidden_dropout_prob, **own))
+    widths, shape = map_widths(c.backbone_config), c.backbone_featmap_shape
+    if len(widths) != 3 or (shape and shape[1] != widths[-1]):
+        raise ValueError(
+            "the network of hybrid models of DPT gives three maps, the last of which has the channels that "
+            f"backbone_featmap_shape says: {shape} does not go with maps of {widths} channels"
+        )
+    image, patch = spec.pair(c.image_size), spec.pair(c.patch_size)
+    _, kind, config = backbone_of(c)
+    own |= {"network": partial(kind, config), "map_width": widths[-1]}
+    stem = spec.BackedPatches(c.num_channels or 3, image, patch, c.hidden_size, **own)
+    return vit.pooled(c, "DPTViTLayer", stem, HYBRID)
 
 
 def holds(c: DPTConfig) -> tuple[str, type[Any], Any]:
     """What gives maps."""
-    return ("dpt", base_class(c), c) if c.backbone_config is None else backbone_of(c)
-
-
-def reassembled(read: int, widths: list[int], factors: list[float]) -> nets.Node:
-    """Maps of patches at other widths and sizes."""
-
-    def layer(made: int, factor: float) -> nets.Node:
-        resize: Any = nets.Act()
-        if factor > 1:
-            resize = nets.Spread(made, made, int(factor))
-        elif factor < 1:
-            resize = nets.Conv(made, made, 3, int(1 / factor), bias=True)
-        return nets.Node({"projection": nets.Conv(read, made, bias=True), "resize": resize})
-
-    return nets.row(*map(layer, widths, factors))
-
-
-def residual(wide: int, bias: bool = True, norms: bool = False, eps: float = 1e-5) -> nets.Node:
-    """Two convolutions, activations before them, whose result is added to what they read."""
-    unit = {"activation": nets.Act("relu"), "convolution": nets.Conv(wide, wide, 3, bias=bias)}
-    whole = {**unit, **({"batch_norm": nets.BatchNorm(wide, eps)} if norms else {})}
-    parts = {f"{name}{i}": part for i in (1, 2) for name, part in whole.items()}
-    return nets.Node(parts, (nets.BEGIN, *parts, nets.SUM))
-
-
-def fused(wide: int, count: int, layer: nets.Node, told: bool = False) -> nets.Node:
-    """From the last map to the first, each added to what was made of those after it, and made larger."""
-    parts = {
-        "projection": nets.Conv(wide, wide, bias=True),
-        "residual_layer1": layer,
-        "residual_layer2": layer,
-    }
-    larger = several.Enlarged(corners=True, told=told, exact=True, part="projection")
-    one = nets.Node(parts, (several.Onto("residual_layer1"), "residual_layer2", larger))
-    return nets.Node({"layers": nets.row(*(one,) * count)}, (several.Fold("layers", told=told),))
-
-
-def neck(widths: list[int], wide: int, stage: Any, fusion: nets.Node, beside: bool = False) -> nets.Node:
-    """Rows become maps, which become as wide as each other, and are fused; see `whole_neck`."""
-    before = {} if stage is None else {"reassemble_stage": stage}
-    convs = nets.row(*(nets.Conv(read, wide, 3) for read in widths))
-    each = several.Each(several.numbered("convs", len(widths)))
-    last = several.Besides("fusion_stage") if beside else "fusion_stage"
-    return nets.Node({**before, "convs": convs, "fusion_stage": fusion}, (*before, each, last))
-
-
-def whole_neck(c: Any, eps: float = 1e-5, beside: bool = False) -> nets.Node:
-    """Rows or maps of a backbone become maps, and are fused; `beside` them the smallest as it was."""
-    widths, wide, norms = c.neck_hidden_sizes, c.fusion_hidden_size, bool(c.use_batch_norm_in_fusion_residual)
-    read = getattr(c.backbone_config, "hidden_size", None) or c.hidden_size
-    parts: dict[str, Any] = {"layers": reassembled(read, widths, c.reassemble_factors)}
-    if c.readout_type == "project":
-        one = nets.row(nets.Dense(2 * read, read), nets.Act(c.hidden_act))
-        parts["readout_projects"] = nets.row(*(one,) * len(widths))
-    each = several.Each(several.numbered("layers", len(widths)))
-    stage = nets.Node(parts, (several.Placed(c.readout_type, "readout_projects"), each))
-    bias = c.use_bias_in_fusion_residual
-    layer = residual(wide, not norms if bias is None else bias, norms, eps)
-    maps = getattr(c.backbone_config, "model_type", "") == "swinv2"
-    return neck(widths, wide, None if maps else stage, fused(wide, len(widths), layer), beside)
+    return ("dpt", base_class(c), c) if _own(c) else backbone_of(c)
 
 
 def _read(c: DPTConfig, own: bool = True) -> dict[str, Any]:
     """Which states are read, and how large patches are."""
-    chosen = tuple(i + 1 for i in sorted(c.backbone_out_indices or ())) if own else None
+    indices = list(c.backbone_out_indices or ())
+    chosen = tuple(i + 1 for i in sorted(indices)) if own else None
+    if c.is_hybrid:  # two maps of the network stand before the hidden states, in place of the first two
+        chosen = (0, 1, *(i + 3 for i in sorted(set(indices[2:]))))
     return {"chosen": chosen, "patch": spec.pair((c if own else c.backbone_config).patch_size)}
 
 
@@ -158,7 +153,7 @@ def depths(c: DPTConfig) -> Dense:
         "head",
     )
     head = nets.Node({**first, "head": layers}, (*run, nets.SINGLE))
-    return Dense({"neck": whole_neck(c), "head": head}, trained=False, **_read(c, c.backbone_config is None))
+    return Dense({"neck": whole_neck(c), "head": head}, trained=False, **_read(c, _own(c)))
 
 
 def labels(c: DPTConfig) -> Dense:

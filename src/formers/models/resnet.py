@@ -82,7 +82,11 @@ def encoder(c: Any, make: Callable[..., nets.Node], name: str) -> nets.Node:
         halves = not number and (stage or c.downsample_in_first_stage)
         return make(c, read, made, 2 if halves else 1, not number)
 
-    found = nets.stages(c.embedding_size, c.hidden_sizes, c.depths, one)
+    return staged(nets.stages(c.embedding_size, c.hidden_sizes, c.depths, one), name)
+
+
+def staged(found: list[nets.Node], name: str = "") -> nets.Node:
+    """An encoder of rows of blocks; what each reads, and what the last makes, are hidden states."""
     stages = nets.row(*(nets.Node({"layers": layers}, name=name) for layers in found), keep=True)
     return nets.Node({"stages": stages}, (nets.KEEP, "stages"), record=True)
 

@@ -15,6 +15,7 @@ FAMILIES: dict[str, tuple[str, str]] = {
     "big_bird": ("big_bird", "BigBird"),
     "bigbird_pegasus": ("bigbird_pegasus", "BigBirdPegasus"),
     "biogpt": ("biogpt", "BioGpt"),
+    "bit": ("bit", "Bit"),
     "blenderbot": ("blenderbot", "Blenderbot"),
     "blenderbot-small": ("blenderbot", "BlenderbotSmall"),
     "blip": ("blip", "Blip"),

@@ -178,6 +178,7 @@ class BaseImageProcessor(ImageProcessingMixin):
             image = as_pillow_or_array(one, place, count, call["timeout"])
             if isinstance(image, np.ndarray):
                 image = channels_last(image, call["input_data_format"])
+                _notice_scaled(image, now)
             name = f"picture {place} of {count}" if count > 1 else "the picture"
             before.append(_edges(image))
             arrays.append(self._sized(image, now, name))
@@ -346,13 +347,19 @@ def _wants_rgb(image: Any, now: dict[str, Any]) -> bool:
     return wanted == 3 and image.mode != "RGB"
 
 
+def _notice_scaled(image: Any, now: dict[str, Any]) -> None:
+    """Say it where a picture was scaled before it came: what steps make of dark ones would look like that."""
+    if not now["do_rescale"] or now["rescale_factor"] >= 1 or not isinstance(image, np.ndarray):
+        return
+    if image.size and image.dtype.kind == "f" and 0 <= image.min() <= image.max() <= 1:
+        notice("these pictures hold values from 0 to 1 and are scaled once more: pass do_rescale=False")
+
+
 def _standardised(batch: Any, now: dict[str, Any]) -> Any:
     factor = now["rescale_factor"] if now["do_rescale"] else None
     mean, std = (now["image_mean"], now["image_std"]) if now["do_normalize"] else (None, None)
     if now["do_normalize"] and (mean is None or std is None):
         raise ValueError("do_normalize needs image_mean and image_std")
-    if factor is not None and factor < 1 and batch.dtype.kind == "f" and 0 <= batch.min() <= batch.max() <= 1:
-        notice("these pictures hold values from 0 to 1 and are scaled once more: pass do_rescale=False")
     offset = -1.0 if factor is not None and (now.get("rescale_offset") or now.get("offset")) else 0.0
     twice = bool(now.get("include_top"))
     return steps.standardised(batch, factor, offset, mean, std or now["image_std"], twice)

@@ -12,11 +12,12 @@ from formers.core.atomic import write_text
 from formers.core.jsonfile import read_json_object
 from formers.core.notices import refuse_unknown
 from formers.hub import Source, split_hub_keywords
-from formers.processing.auto import AutoImageProcessor, named_class, named_films
+from formers.processing.auto import named_class, named_films
 from formers.processing.chats import Chatting, template_beside
 from formers.processing.features import BatchFeature
 from formers.processing.image import OF_A_CALL, BaseImageProcessor
 from formers.processing.keywords import merged
+from formers.processing.own_parts import loaded_parts, own_parts, own_settings, read_beside, takes
 from formers.processing.pairs import Pair
 from formers.processing.reading import is_picture, listed
 from formers.processing.recipes import CLASSES as IMAGE_CLASSES
@@ -34,7 +35,10 @@ SORTED = ("text_kwargs", "images_kwargs", "common_kwargs")
 class ProcessorMixin(Chatting, Saving):
     """Texts and pictures to the inputs of a model that reads both.
 
-    A class of one's own names its parts in `attributes`, and keywords that differ from theirs in
+    A class of one's own names its parts in `attributes`, or as parameters of its `__init__`, or by classes
+    (`image_processor_class = "AutoImageProcessor"`): a `tokenizer`, an `image_processor`, a
+    `video_processor`, a `feature_extractor` of sounds. Other parameters of its `__init__` are settings,
+    which are attributes too and go into its file. Keywords that differ from those of the parts stand in
     `text_kwargs` and `images_kwargs`.
 
     Args:
@@ -52,6 +56,12 @@ class ProcessorMixin(Chatting, Saving):
     image_processor: Any
     tokenizer: Any
     _beside: Mapping[str, Any] = MappingProxyType({})  # parts in the file that nothing here reads
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        found = own_parts(cls)
+        if found and "attributes" not in cls.__dict__:
+            cls.attributes = found
 
     def __init__(self, *parts: Any, **named: Any) -> None:
         self.chat_template = template_of(named.pop("chat_template", None))
@@ -88,13 +98,15 @@ class ProcessorMixin(Chatting, Saving):
     # -- calls -------------------------------------------------------------------------------------
 
     def __call__(self, images: Any = None, text: Any = None, **options: Any) -> BatchFeature:
-        """Prepare pictures, texts, or both.
+        """Prepare pictures, texts, or both; films and sounds where there are parts that read them.
 
         Args:
             images: as the image processor takes them.
             text: as the tokenizer takes it; the two may stand in either order.
             **options: keywords of the two, which are told apart by their names; or those of one by
-                themselves, `text_kwargs` and `images_kwargs`. `return_tensors` is for both.
+                themselves, `text_kwargs` and `images_kwargs`. `return_tensors` is for all. `videos` and
+                `audio` are for a `video_processor` and a `feature_extractor`, with `videos_kwargs` and
+                `audio_kwargs`.
                 `query_images` or `visual_prompt` are pictures in place of texts, where the model reads such.
 
         Returns:
@@ -107,12 +119,16 @@ class ProcessorMixin(Chatting, Saving):
         pair = self.pair or Pair("")
         word, values = pair.shown or ("", "")
         shown = options.pop(word, None)
+        beside = read_beside(self, options)
+        if beside and images is None and text is None:
+            refuse_unknown(options, (*SORTED, "return_tensors"), type(self).__name__)
+            return BatchFeature(beside)
         if images is None and text is None and shown is None:
             raise ValueError(f"{type(self).__name__} needs images=, text= or both")
         if text is not None and any(is_picture(one) for one in listed(text)):
             images, text = text, images  # older versions take the text first
         texts, pictures = self._told_apart(options)
-        both, found = text is not None and images is not None, dict[str, Any]()
+        both, found = text is not None and images is not None, dict[str, Any](beside)
         if shown is not None and text is not None and not pair.queries:
             raise ValueError(f"what to look for is said by text= or shown by {word}=, not both")
         if shown is not None:  # what a picture asks for is not asked in words too
@@ -125,7 +141,8 @@ class ProcessorMixin(Chatting, Saving):
                 found = {**(found if pair.labels == "beside" else {}), "labels": found["input_ids"]}
         if images is None and shown is None:
             known: set[str] = getattr(getattr(self, "image_processor", None), "known_settings", set)()
-            if known:  # nobody reads these, but a misspelt one is no one's
+            # nobody reads these, but a misspelt one is no one's
+            if known or "image_processor" not in self.attributes:
                 known |= {*pair.pictures, *self.images_kwargs, *OF_A_CALL}
                 refuse_unknown(pictures, {*known, *CALL_KEYWORDS, "images"}, type(self).__name__)
         if images is not None:
@@ -190,7 +207,9 @@ class ProcessorMixin(Chatting, Saving):
             **cls._own_settings(said, rest),
             "chat_template": template_beside(source, said),
         }
-        if "image_processor" in cls.attributes:
+        if cls.pair is None:
+            parts |= loaded_parts(cls, pretrained_model_name_or_path, hub, rest)
+        elif "image_processor" in cls.attributes:
             parts["image_processor"] = cls._image_processor(pretrained_model_name_or_path, {**hub, **rest})
         if "video_processor" in cls.attributes and cls.pair is not None and cls.pair.shows is not None:
             films = named_films(f"{cls.pair.shows.films}VideoProcessor")
@@ -200,7 +219,10 @@ class ProcessorMixin(Chatting, Saving):
             parts["tokenizer"] = load(pretrained_model_name_or_path, **hub, **told)
             if parts["chat_template"] is None:
                 parts["chat_template"] = parts["tokenizer"].chat_template
+        own = None if takes(cls, "chat_template") else parts.pop("chat_template")
         made = cls(**parts)
+        if own is not None:
+            made.chat_template = own
         made._beside = {
             name: part for name, part in said.items() if isinstance(part, dict) and name not in parts
         }
@@ -209,12 +231,12 @@ class ProcessorMixin(Chatting, Saving):
     @classmethod
     def _own_settings(cls, said: Mapping[str, Any], options: dict[str, Any]) -> dict[str, Any]:
         """What the processor keeps beside its parts, by a file or, taken out of them, a caller's options."""
-        return {}
+        found = {name: said[name] for name in own_settings(cls) if name in said}
+        return found | {name: options.pop(name) for name in own_settings(cls) if name in options}
 
     @classmethod
     def _image_processor(cls, name: Any, options: dict[str, Any]) -> Any:
-        if cls.pair is None:
-            return AutoImageProcessor.from_pretrained(name, **options)
+        assert cls.pair is not None
         values, rest = BaseImageProcessor.get_image_processor_dict(name, **options)
         said = values.get("image_processor_type") or values.get("feature_extractor_type")
         family = said if said in IMAGE_CLASSES else f"{cls.pair.images}ImageProcessor"
@@ -224,7 +246,8 @@ class ProcessorMixin(Chatting, Saving):
         """The settings of the image processor, and the name of the class; tokenizers have own files."""
         parts = {name: getattr(self, name) for name in self.attributes if name != "tokenizer"}
         kept = {name: part.to_dict() for name, part in parts.items()}
-        return {**self._beside, **kept, "processor_class": type(self).__name__}
+        settings = {name: getattr(self, name) for name in own_settings(type(self)) if hasattr(self, name)}
+        return {**self._beside, **settings, **kept, "processor_class": type(self).__name__}
 
     def to_json_string(self) -> str:
         """`to_dict` as JSON, sorted."""

@@ -64,38 +64,27 @@ def of_patches(
     return shaped
 
 
-class Backbone(TaskModel):
-    """Hidden states of the stages that `out_features` names, as maps.
+class BackboneMixin:
+    """What models of maps say of their stages; beside `PreTrainedModel`, models of one's own say it too.
 
     Attributes:
         stage_names: all stages, the stem first.
-        num_features: channels of their maps.
+        num_features: channels of their maps; models set it.
+        has_attentions: whether calls know `output_attentions`.
     """
 
-    _flat_pooler = False
-    _targets = ()
-    _options = ("return_dict",)
-    _says = "Read images. `feature_maps`: a map [B, channels, height, width] for each of `out_features`."
+    config: Any
+    has_attentions: bool = True
+    stage_names: list[str]
+    num_features: list[int]
 
-    def _place_head(self, spec: Spec, config: Any) -> None:
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._init_backbone(self.config)
+
+    def _init_backbone(self, config: Any) -> None:
+        """Take the names of stages over; classes of packages call it by this name."""
         self.stage_names = list(config.stage_names)
-        self.num_features = list(spec.widths)
-        wiring(self._owner()).facts["maps"] = True  # a trunk below is asked for these alone
-        if spec.shared is not None and spec.norm is not None:
-            place(self, "shared", spec.shared, leaf_of(spec.norm(spec.widths[-1])))
-        if spec.every and self.stage_names[0] in self.out_features:
-            raise ValueError(
-                f"{type(self).__name__} gives out maps of stages alone: leave {self.stage_names[0]!r} out of "
-                "out_features"
-            )
-        if spec.norms is not None and spec.norm is not None and spec.every:
-            hold(self, spec.norms, nn.ModuleList(leaf_of(spec.norm(width)) for width in spec.widths[1:]))
-        elif spec.norms is not None and spec.norm is not None:
-            channels = zip(self.out_features, self.channels, strict=True)
-            norms = {stage: leaf_of(spec.norm(width)) for stage, width in channels}
-            hold(self, spec.norms, nn.ModuleDict(norms))
-        if spec.scales is not None:
-            fill(self, nets.Node(spec.scales))
 
     @property
     def out_features(self) -> list[str]:
@@ -126,6 +115,41 @@ class Backbone(TaskModel):
     def channels(self) -> list[int]:
         """Channels of the maps that are given out."""
         return [self.out_feature_channels[stage] for stage in self.out_features]
+
+    def forward_with_filtered_kwargs(self, *args: Any, **kwargs: Any) -> Any:
+        """Call the model without what it does not know of the keywords."""
+        if not self.has_attentions:
+            kwargs.pop("output_attentions", None)
+        return self(*args, **kwargs)  # type: ignore[operator]  # a module is beside it
+
+
+class Backbone(BackboneMixin, TaskModel):
+    """Hidden states of the stages that `out_features` names, as maps."""
+
+    _flat_pooler = False
+    _targets = ()
+    _options = ("return_dict",)
+    _says = "Read images. `feature_maps`: a map [B, channels, height, width] for each of `out_features`."
+
+    def _place_head(self, spec: Spec, config: Any) -> None:
+        self._init_backbone(config)
+        self.num_features = list(spec.widths)
+        wiring(self._owner()).facts["maps"] = True  # a trunk below is asked for these alone
+        if spec.shared is not None and spec.norm is not None:
+            place(self, "shared", spec.shared, leaf_of(spec.norm(spec.widths[-1])))
+        if spec.every and self.stage_names[0] in self.out_features:
+            raise ValueError(
+                f"{type(self).__name__} gives out maps of stages alone: leave {self.stage_names[0]!r} out of "
+                "out_features"
+            )
+        if spec.norms is not None and spec.norm is not None and spec.every:
+            hold(self, spec.norms, nn.ModuleList(leaf_of(spec.norm(width)) for width in spec.widths[1:]))
+        elif spec.norms is not None and spec.norm is not None:
+            channels = zip(self.out_features, self.channels, strict=True)
+            norms = {stage: leaf_of(spec.norm(width)) for stage, width in channels}
+            hold(self, spec.norms, nn.ModuleDict(norms))
+        if spec.scales is not None:
+            fill(self, nets.Node(spec.scales))
 
     def _optional_parts(self) -> list[str]:
         """The norms of maps, and what stands below the name of a trunk and gives no map."""

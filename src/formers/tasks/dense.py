@@ -58,7 +58,8 @@ class DenseTask(TaskModel):
         """With the maps, which callers see only where they asked for hidden states."""
         states = super()._states(given, replace(ask, hidden=True))
         spec: Spec = self._formers.facts["head"]
-        states.extras.setdefault("maps", states.hidden)
+        first = states.extras.pop("intermediate_activations", ())
+        states.extras.setdefault("maps", (*first, *(states.hidden or ())))
         if not ask.hidden:
             states.pass_.trace.pop("hidden_states", None)
         if spec.chosen is not None:

@@ -19,7 +19,7 @@ from torch.nn import functional as F
 from formers.nn.activations import Activation, activation
 from formers.nn.dropout import Dropout, DropPath
 from formers.nn.kernels import project
-from formers.nn.nets.leaves import FrozenNorm, SameConv, same_padded
+from formers.nn.nets.leaves import FrozenNorm, SameConv, StandardConv, padded
 from formers.nn.nets.tree import NetNode, compute, mark, part_of, scaled
 from formers.nn.spec import nets
 from formers.nn.tree import wiring
@@ -96,7 +96,8 @@ class _Convolve:
 
     def fold(self) -> None:
         """Make weight and bias anew."""
-        weight, n = self.conv.weight.detach(), self.norm
+        conv, n = self.conv, self.norm
+        weight = (conv.standard() if isinstance(conv, StandardConv) else conv.weight).detach()
         bias: Tensor | None = self.conv.bias
         if n is not None and n.running_mean is not None and n.running_var is not None:
             scale = (n.running_var.float() + n.eps).rsqrt() * n.weight.float()
@@ -110,8 +111,7 @@ class _Convolve:
         """[B, C, H, W] -> the next map."""
         conv, weight, other = self.conv, self.weight, None
         assert weight is not None
-        if type(conv) is SameConv:
-            x = same_padded(conv, x)
+        x = padded(conv, x)
         if self.adds is not None:
             other = self.adds(held)
         how = (conv.padding, conv.stride, conv.dilation, conv.groups)
@@ -234,7 +234,7 @@ def _sums(node: Any) -> bool:
 
 
 def _foldable(one: Any) -> bool:
-    if type(one) not in (nn.Conv2d, SameConv) or one.padding_mode != "zeros":
+    if type(one) not in (nn.Conv2d, SameConv, StandardConv) or one.padding_mode != "zeros":
         return False
     return type(one.weight) is nn.Parameter and not isinstance(one.padding, str)
 

@@ -31,7 +31,7 @@ class SameConv(nn.Conv2d):
         return super().forward(same_padded(self, input))
 
 
-def same_padded(conv: nn.Conv2d, x: Tensor) -> Tensor:
+def same_padded(conv: Any, x: Tensor) -> Tensor:
     """What a `SameConv` reads, with its zeros."""
     sides: list[int] = []
     for axis in (1, 0):
@@ -39,6 +39,70 @@ def same_padded(conv: nn.Conv2d, x: Tensor) -> Tensor:
         short = max(conv.kernel_size[axis] - (size % stride or stride), 0)
         sides += [side * conv.dilation[axis] for side in (short // 2, short - short // 2)]
     return F.pad(x, sides)
+
+
+class SamePad(nn.Module):
+    """The zeros of a `SameConv`, as a part that is called: windows stand at ceil(size / stride) places."""
+
+    def __init__(self, kernel: int, stride: int, dilation: int = 1) -> None:
+        super().__init__()
+        self.kernel_size, self.stride, self.dilation = (kernel,) * 2, (stride,) * 2, (dilation,) * 2
+
+    def forward(self, input: Tensor) -> Tensor:
+        """[B, C, H, W] -> [B, C, H + zeros, W + zeros]."""
+        return same_padded(self, input)
+
+
+class StandardConv(nn.Conv2d):
+    """A convolution whose weights have mean 0 and variance 1 for each channel it makes (arXiv:1903.10520)."""
+
+    pad: SamePad | None
+    eps = 1e-6
+
+    def standard(self) -> Tensor:
+        """The weights that it computes with, [out, in, height, width]."""
+        rows = self.weight.reshape(1, len(self.weight), -1)
+        standard: Tensor = F.batch_norm(rows, None, None, training=True, eps=self.eps).view_as(self.weight)
+        return standard
+
+    def forward(self, input: Tensor) -> Tensor:
+        """[B, in, H, W] -> [B, out, H', W']."""
+        found: Tensor = self._conv_forward(padded(self, input), self.standard(), self.bias)
+        return found
+
+
+def padded(conv: nn.Conv2d, x: Tensor) -> Tensor:
+    """What a convolution reads, with zeros that depend on its size."""
+    if type(conv) is StandardConv:
+        found: Tensor = x if conv.pad is None else conv.pad(x)
+        return found
+    return same_padded(conv, x) if type(conv) is SameConv else x
+
+
+class ActiveGroupNorm(nn.GroupNorm):
+    """A group norm, and the activation that reads what it made."""
+
+    def __init__(self, groups: int, width: int, eps: float, act: nn.Module) -> None:
+        super().__init__(groups, width, eps)
+        self.activation = act
+
+    def forward(self, input: Tensor) -> Tensor:
+        """[B, C, H, W] -> the same shape."""
+        found: Tensor = self.activation(super().forward(input))
+        return found
+
+
+class PaddedPool(nn.MaxPool2d):
+    """The largest of windows, over what its part `pad` makes."""
+
+    def __init__(self, size: int, stride: int, zeros: bool) -> None:
+        super().__init__(size, stride)
+        self.pad = SamePad(size, stride) if zeros else nn.Identity()
+
+    def forward(self, input: Tensor) -> Tensor:
+        """[B, C, H, W] -> [B, C, H', W']."""
+        found: Tensor = super().forward(self.pad(input))
+        return found
 
 
 class FrozenNorm(nn.Module):
@@ -100,8 +164,13 @@ class Responses(nn.Module):
 
 def _conv(s: nets.Conv) -> nn.Module:
     pad = s.dilation * (s.kernel // 2) if s.padding is None else s.padding
-    kind = SameConv if s.same else nn.Conv2d
-    made = kind(s.read, s.made, s.kernel, s.stride, 0 if s.same else pad, s.dilation, s.groups, bias=s.bias)
+    by_size = s.same and (s.standard is None or s.stride > 1)  # with a stride of 1 zeros are alike
+    kind = nn.Conv2d if s.standard is None else StandardConv
+    kind = SameConv if by_size and s.standard is None else kind
+    made = kind(s.read, s.made, s.kernel, s.stride, 0 if by_size else pad, s.dilation, s.groups, bias=s.bias)
+    if isinstance(made, StandardConv) and s.standard is not None:
+        made.eps = s.standard
+        made.pad = SamePad(s.kernel, s.stride, s.dilation) if by_size else None
     return _even(begins(made, weight=FanOut()) if s.spread else made, s.gain)
 
 
@@ -114,7 +183,15 @@ def _batch_norm(s: nets.BatchNorm) -> nn.Module:
     return made if s.deviation is None else begins(made, weight=Normal(s.deviation))
 
 
+def _group_norm(s: nets.GroupNorm) -> nn.Module:
+    if s.act is None:
+        return nn.GroupNorm(s.groups, s.width, s.eps)
+    return ActiveGroupNorm(s.groups, s.width, s.eps, _act(s.act))
+
+
 def _pool(s: nets.Pool) -> nn.Module:
+    if s.zeros is not None:
+        return PaddedPool(s.size, s.stride, s.zeros)
     if not s.size:
         return (nn.AdaptiveMaxPool2d if s.kind == "largest" else nn.AdaptiveAvgPool2d)(s.to)
     if s.kind == "largest":
@@ -142,7 +219,7 @@ LEAVES: dict[type[Any], Callable[[Any], nn.Module]] = {
     nets.Conv: _conv,
     nets.BatchNorm: _batch_norm,
     nets.ChannelNorm: _norm,
-    nets.GroupNorm: lambda s: nn.GroupNorm(s.groups, s.width, s.eps),
+    nets.GroupNorm: _group_norm,
     nets.Act: _act,
     nets.Pool: _pool,
     nets.Larger: lambda s: nn.Upsample(scale_factor=s.factor, mode="bilinear", align_corners=s.corners),

@@ -148,7 +148,7 @@ def _weighed(s: several.Weighed, node: Any, x: Any, held: list[Any], size: Size 
 
 
 def _placed(s: several.Placed, node: Any, x: Any, held: list[Any], size: Size | None, run: Runs) -> Any:
-    return tuple(_as_map(s, i, one, size, run) for i, one in enumerate(x))
+    return tuple(one if one.dim() == 4 else _as_map(s, i, one, size, run) for i, one in enumerate(x))
 
 
 def _as_map(s: several.Placed, number: int, rows: Tensor, size: Size | None, run: Runs) -> Tensor:

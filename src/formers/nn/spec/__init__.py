@@ -65,6 +65,7 @@ from formers.nn.spec.stack import (
 from formers.nn.spec.staged import MixedFeedForward, Reduced, Stages
 from formers.nn.spec.stems import (
     AskedPatches,
+    BackedPatches,
     Bands,
     Characters,
     Clips,
@@ -113,6 +114,7 @@ __all__ = [
     "AskedPatches",
     "Attention",
     "Aware",
+    "BackedPatches",
     "Bands",
     "Behind",
     "BlockSparse",

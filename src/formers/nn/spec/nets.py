@@ -77,7 +77,8 @@ class Conv:
 
     `same` pads as TensorFlow does, by the size of what is read. Fresh weights are normal; if `spread`, their
     deviation follows from what is made (He et al. 2015, arXiv:1502.01852). With a `gain` they are even, and
-    what is read and made bounds them, times that (`fresh.Xavier`).
+    what is read and made bounds them, times that (`fresh.Xavier`). `standard`: weights have mean 0 and
+    variance 1 for each channel that is made (arXiv:1903.10520), with so much added to their variance.
     """
 
     read: int
@@ -91,6 +92,7 @@ class Conv:
     same: bool = False
     spread: bool = False
     gain: float | None = None
+    standard: float | None = None
 
 
 @dataclass(frozen=True)
@@ -116,15 +118,6 @@ class ChannelNorm:
 
 
 @dataclass(frozen=True)
-class GroupNorm:
-    """Over groups of channels and all places (arXiv:1803.08494)."""
-
-    width: int
-    eps: float = 1e-5
-    groups: int = 1
-
-
-@dataclass(frozen=True)
 class Act:
     """An activation; without a name nothing happens there. `slope`: of `leaky_relu` below zero."""
 
@@ -133,11 +126,21 @@ class Act:
 
 
 @dataclass(frozen=True)
+class GroupNorm:
+    """Over groups of channels and all places (arXiv:1803.08494); its part `activation` reads what it made."""
+
+    width: int
+    eps: float = 1e-5
+    groups: int = 1
+    act: Act | None = None
+
+
+@dataclass(frozen=True)
 class Pool:
     """The largest, or the mean, of what a window sees; padding counts for nothing.
 
     Size 0: of windows that make `to` places down and across. `whole`: windows that reach over
-    the edge count too.
+    the edge count too. `zeros`: a part `pad` first puts zeros around, by the size of what is read, or none.
     """
 
     kind: Literal["largest", "mean"] = "mean"
@@ -146,6 +149,7 @@ class Pool:
     padding: int = 0
     to: int = 1
     whole: bool = False
+    zeros: bool | None = None
 
 
 @dataclass(frozen=True)
@@ -261,6 +265,21 @@ def rates(last: float, depths: Sequence[int]) -> list[list[float]]:
     even = [last * i / max(count - 1, 1) for i in range(count)]
     starts = [sum(depths[:i]) for i in range(len(depths))]
     return [even[start : start + depth] for start, depth in zip(starts, depths, strict=True)]
+
+
+def strides(count: int, before: int, most: int) -> list[tuple[int, int]]:
+    """Strides of stages, and their dilations: all but the first halve maps, down to a `most`-th of pictures.
+
+    Before, they are `before` times smaller than pictures. Stages that halve no more spread kernels instead.
+    """
+    found, spread = [], 1
+    for number in range(count):
+        stride = 2 if number else 1
+        if before >= most:
+            spread, stride = spread * stride, 1
+        before *= stride
+        found.append((stride, spread))
+    return found
 
 
 def stages(

@@ -196,7 +196,7 @@ class Weighed(Step):
 
 @dataclass(frozen=True)
 class Placed(Step):
-    """Rows of patches behind a class token, [B, 1 + H * W, E], become maps of the size that was told.
+    """Rows of patches behind a class token, [B, 1 + H * W, E], become maps of the size told; maps stay.
 
     Attributes:
         readout: what becomes of the class token: "ignore" leaves it out, "add" adds it to every patch; with

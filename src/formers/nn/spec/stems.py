@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from math import isqrt, prod
 from typing import Any, Literal
@@ -255,6 +256,21 @@ class Patches:
     def count(self) -> int:
         """Patches."""
         return prod(self.grid)
+
+
+@dataclass(frozen=True)
+class BackedPatches(Patches):
+    """Patches whose rows are the places of a network's last map (arXiv:2010.11929, section 3.1, "hybrid").
+
+    Roles beside those of `Patches`: `network`.
+
+    Attributes:
+        network: makes it; it returns a record with `feature_maps`.
+        map_width: channels of its last map.
+    """
+
+    network: Callable[[], Any] | None = None
+    map_width: int = 0
 
 
 @dataclass(frozen=True)

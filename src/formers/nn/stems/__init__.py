@@ -6,6 +6,7 @@ from typing import Any
 
 from formers.nn import spec
 from formers.nn.stems.asked_patches import AskedPatchStem
+from formers.nn.stems.backed_patches import BackedPatchStem
 from formers.nn.stems.base import Stem
 from formers.nn.stems.characters import CharacterStem
 from formers.nn.stems.clips import ClipStem
@@ -42,6 +43,7 @@ from formers.nn.stems.waves import BandStem, WaveStem
 STEMS: dict[type[Any], type[Stem]] = {
     spec.Tokens: TokenStem,
     spec.AskedPatches: AskedPatchStem,
+    spec.BackedPatches: BackedPatchStem,
     spec.Bands: BandStem,
     spec.Characters: CharacterStem,
     spec.Clips: ClipStem,
