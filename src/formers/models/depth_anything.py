@@ -8,11 +8,10 @@ from formers.assemblies.backed import Backed
 from formers.assemblies.family import Family, Head
 from formers.configs import PretrainedConfig
 from formers.configs.backbone import refuse_named
-from formers.models import dpt_neck
 from formers.models.classes import backbone_of
 from formers.models.registry import config_class, register
 from formers.nn import spec
-from formers.nn.spec import nets, several
+from formers.nn.spec import fusion, nets, several
 from formers.tasks.dense import Spec as Dense
 
 
@@ -53,11 +52,9 @@ def depths(c: DepthAnythingConfig) -> Dense:
     """Depths, as large as the patches are together."""
     widths, wide, inner = c.neck_hidden_sizes, c.fusion_hidden_size, c.head_hidden_size
     each = several.Each(several.numbered("layers", len(widths)))
-    layers = dpt_neck.reassembled(c.reassemble_hidden_size, widths, c.reassemble_factors)
+    layers = fusion.reassembled(c.reassemble_hidden_size, widths, c.reassemble_factors)
     stage = nets.Node({"layers": layers}, (several.Placed(), each))
-    neck = dpt_neck.neck(
-        widths, wide, stage, dpt_neck.fused(wide, len(widths), dpt_neck.residual(wide), told=True)
-    )
+    neck = fusion.neck(widths, wide, stage, fusion.fused(wide, len(widths), fusion.residual(wide), told=True))
     down, across = patch = spec.pair(c.patch_size)
     parts = {
         "conv1": nets.Conv(wide, wide // 2, 3, bias=True),

@@ -11,10 +11,9 @@ from formers.configs import PretrainedConfig
 from formers.configs.backbone import refuse_named
 from formers.models import vit
 from formers.models.classes import backbone_of, base_class, map_widths
-from formers.models.dpt_neck import whole_neck
 from formers.models.registry import config_class, register
 from formers.nn import spec
-from formers.nn.spec import nets, several
+from formers.nn.spec import fusion, nets, several
 from formers.tasks.dense import Spec as Dense
 
 
@@ -23,9 +22,7 @@ class DPTConfig(PretrainedConfig):
 
     model_type = "dpt"
     sub_configs: ClassVar[dict[str, Any]] = {"backbone_config": config_class}
-    _available: ClassVar[dict[str, tuple[Any, ...]]] = {
-        "readout_type": ("ignore", "add", "project"),
-    }
+    _available: ClassVar[dict[str, tuple[Any, ...]]] = {"readout_type": ("ignore", "add", "project")}
     hidden_size: int = 768
     num_hidden_layers: int | None = 12
     num_attention_heads: int | None = 12
@@ -134,6 +131,17 @@ def _read(c: DPTConfig, own: bool = True) -> dict[str, Any]:
     return {"chosen": chosen, "patch": spec.pair((c if own else c.backbone_config).patch_size)}
 
 
+def whole_neck(c: Any, eps: float = 1e-5, beside: bool = False) -> nets.Node:
+    """Rows or maps of a backbone become maps, and are fused; `beside` them the smallest as it was."""
+    read, widths = getattr(c.backbone_config, "hidden_size", None) or c.hidden_size, c.neck_hidden_sizes
+    norms, kept = bool(c.use_batch_norm_in_fusion_residual), 2 if getattr(c, "is_hybrid", False) else 0
+    stage = fusion.stage(read, widths, c.reassemble_factors, c.hidden_act, c.readout_type, kept)
+    maps = getattr(c.backbone_config, "model_type", "") == "swinv2"
+    wide, bias = c.fusion_hidden_size, c.use_bias_in_fusion_residual
+    layer = fusion.residual(wide, not norms if bias is None else bias, norms, eps)
+    return fusion.neck(widths, wide, None if maps else stage, fusion.fused(wide, len(widths), layer), beside)
+
+
 def depths(c: DPTConfig) -> Dense:
     """Depths, twice as large as the last map."""
     wide = c.fusion_hidden_size
@@ -146,12 +154,8 @@ def depths(c: DPTConfig) -> Dense:
         nets.Act("relu"),
     )
     first = {"projection": nets.Conv(256, 256, 3, bias=True)} if c.add_projection else {}
-    run: tuple[Any, ...] = (
-        several.Pick(c.head_in_index),
-        *first,
-        *([several.Bare("relu")] if first else []),
-        "head",
-    )
+    bare = [several.Bare("relu")] if first else []
+    run: tuple[Any, ...] = (several.Pick(c.head_in_index), *first, *bare, "head")
     head = nets.Node({**first, "head": layers}, (*run, nets.SINGLE))
     return Dense({"neck": whole_neck(c), "head": head}, trained=False, **_read(c, _own(c)))
 
@@ -168,9 +172,8 @@ def labels(c: DPTConfig) -> Dense:
     larger = nets.Larger(corners=True)
     parts = {"neck": whole_neck(c), "head": head(c.head_in_index, c.semantic_classifier_dropout, larger)}
     aside = {"auxiliary_head": head(-1, 0.1)} if c.use_auxiliary_head else {}
-    run, ignore = tuple(parts), c.semantic_loss_ignore_index
-    read = {**_read(c), "ignore": ignore, "share": c.auxiliary_loss_weight}
-    return Dense({**parts, **aside}, run, tuple(aside), **read)
+    read = {**_read(c), "ignore": c.semantic_loss_ignore_index, "share": c.auxiliary_loss_weight}
+    return Dense({**parts, **aside}, tuple(parts), tuple(aside), **read)
 
 
 DPT = register(

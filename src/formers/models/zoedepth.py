@@ -8,7 +8,7 @@ from formers.assemblies.backed import Backed
 from formers.assemblies.family import Family, Head
 from formers.configs import PretrainedConfig
 from formers.configs.backbone import refuse_named
-from formers.models import dpt_neck
+from formers.models import dpt
 from formers.models.classes import backbone_of
 from formers.models.registry import config_class, register
 from formers.nn import spec
@@ -131,7 +131,7 @@ def depths(c: ZoeDepthConfig) -> Spec:
     """What reads the maps."""
     relative = (c.fusion_hidden_size, c.num_relative_features, c.head_in_index, c.add_projection)
     return Spec(
-        neck=("neck", dpt_neck.whole_neck(c, c.batch_norm_eps, beside=True)),
+        neck=("neck", dpt.whole_neck(c, c.batch_norm_eps, beside=True)),
         relative=("relative_head", relative),
         metric=("metric_head", bins(c)),
         patch=spec.pair(c.backbone_config.patch_size),

@@ -201,14 +201,6 @@ RECIPES: dict[str, Recipe] = {
         model_types=("layoutlmv2",),
         aliases=(),
     ),
-    "LayoutLMv3": replace(
-        _ROBERTA,
-        inputs=(*PLAIN_INPUTS, "bbox"),
-        options={**_ROBERTA.options, "add_prefix_space": True, **_PAGES, "sep_token_box": (0, 0, 0, 0)},
-        model_types=("layoutlmv3",),
-        aliases=(),
-        sign="",
-    ),
     "LayoutXLM": Recipe(
         kind="xlm_roberta",
         files=_FAIRSEQ_PIECES,
@@ -222,6 +214,13 @@ RECIPES: dict[str, Recipe] = {
         markdown=True,
     ),
     "Roberta": _ROBERTA,
+    "LayoutLMv3": replace(
+        _ROBERTA,
+        inputs=(*PLAIN_INPUTS, "bbox"),
+        options={**_ROBERTA.options, "add_prefix_space": True, **_PAGES, "sep_token_box": (0, 0, 0, 0)},
+        model_types=("layoutlmv3",),
+        aliases=(),
+    ),
     "Luke": replace(
         _ROBERTA,
         files={**_VOCAB_MERGES, "entity_vocab_file": ("entity_vocab.json",)},
@@ -254,7 +253,7 @@ RECIPES: dict[str, Recipe] = {
         files=_VOCAB_MERGES,
         special=dict.fromkeys(("bos_token", "eos_token", "unk_token"), "<|endoftext|>"),
         options={"add_prefix_space": False, "add_bos_token": False, "errors": "replace"},
-        model_types=("gpt2", "gpt_neo", "gptj", "opt", "codegen", "dbrx", "phi", "starcoder2"),
+        model_types=("blip-2", "gpt2", "gpt_neo", "gptj", "opt", "codegen", "dbrx", "phi", "starcoder2"),
         aliases=("CodeGen",),
     ),
     "OpenAIGPT": Recipe(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import ClassVar
 
 
 @dataclass(frozen=True)
@@ -19,6 +20,8 @@ class Vocoder:
         speaker: width of the vector of a speaker; 0 for none.
         bias: of the last convolution.
     """
+
+    kinds: ClassVar[tuple[str, ...]] = ("Conv", "ConvTranspose")
 
     read: int
     width: int

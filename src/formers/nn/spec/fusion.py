@@ -1,4 +1,4 @@
-"""How DPT makes maps of rows and fuses them; Depth Anything and ZoeDepth do so too."""
+"""Rows of several layers as maps, fused from the last to the first (Ranftl et al. 2021, arXiv:2103.13413)."""
 
 from __future__ import annotations
 
@@ -19,6 +19,21 @@ def reassembled(read: int, widths: list[int], factors: list[float]) -> nets.Node
         return nets.Node({"projection": nets.Conv(read, made, bias=True), "resize": resize})
 
     return nets.row(*map(layer, widths, factors))
+
+
+def stage(
+    read: int, widths: list[int], factors: list[float], act: str, readout: str, kept: int = 0
+) -> nets.Node:
+    """Rows that become maps, with what the first of them says; the first `kept` are maps, and stay."""
+    layers = reassembled(read, widths, factors)
+    one = nets.row(nets.Dense(2 * read, read), nets.Act(act))
+    if kept:
+        layers = nets.row(*(nets.Act(),) * kept, *list(layers.parts.values())[kept:])
+    parts: dict[str, Any] = {"layers": layers}
+    if readout == "project":
+        parts["readout_projects"] = nets.row(*(nets.row(nets.Act()),) * kept, *(one,) * (len(widths) - kept))
+    each = several.Each(several.numbered("layers", len(widths)))
+    return nets.Node(parts, (several.Placed(readout, "readout_projects"), each))
 
 
 def residual(wide: int, bias: bool = True, norms: bool = False, eps: float = 1e-5) -> nets.Node:
@@ -42,31 +57,9 @@ def fused(wide: int, count: int, layer: nets.Node, told: bool = False) -> nets.N
 
 
 def neck(widths: list[int], wide: int, stage: Any, fusion: nets.Node, beside: bool = False) -> nets.Node:
-    """Rows become maps, which become as wide as each other, and are fused; see `whole_neck`."""
+    """Rows become maps, which become as wide as each other, and are fused."""
     before = {} if stage is None else {"reassemble_stage": stage}
     convs = nets.row(*(nets.Conv(read, wide, 3) for read in widths))
     each = several.Each(several.numbered("convs", len(widths)))
     last = several.Besides("fusion_stage") if beside else "fusion_stage"
     return nets.Node({**before, "convs": convs, "fusion_stage": fusion}, (*before, each, last))
-
-
-def whole_neck(c: Any, eps: float = 1e-5, beside: bool = False) -> nets.Node:
-    """Rows or maps of a backbone become maps, and are fused; `beside` them the smallest as it was."""
-    widths, wide, norms = c.neck_hidden_sizes, c.fusion_hidden_size, bool(c.use_batch_norm_in_fusion_residual)
-    read = getattr(c.backbone_config, "hidden_size", None) or c.hidden_size
-    layers = reassembled(read, widths, c.reassemble_factors)
-    one, first = nets.row(nets.Dense(2 * read, read), nets.Act(c.hidden_act)), 0
-    if getattr(c, "is_hybrid", False):  # the network's maps stay as they are
-        first = 2
-        layers = nets.row(*(nets.Act(),) * first, *list(layers.parts.values())[first:])
-    parts: dict[str, Any] = {"layers": layers}
-    if c.readout_type == "project":
-        parts["readout_projects"] = nets.row(
-            *(nets.row(nets.Act()),) * first, *(one,) * (len(widths) - first)
-        )
-    each = several.Each(several.numbered("layers", len(widths)))
-    stage = nets.Node(parts, (several.Placed(c.readout_type, "readout_projects"), each))
-    bias = c.use_bias_in_fusion_residual
-    layer = residual(wide, not norms if bias is None else bias, norms, eps)
-    maps = getattr(c.backbone_config, "model_type", "") == "swinv2"
-    return neck(widths, wide, None if maps else stage, fused(wide, len(widths), layer), beside)
