@@ -318,7 +318,7 @@ def test_a_file_that_asks_for_more_is_refused_and_one_that_names_it_idly_is_not(
 
 
 # what the ecosystem's table names beside attention, or in place of it
-_BESIDE = {"phi": {"fc1", "fc2"}, "rwkv": {"key", "receptance", "output"}}
+_BESIDE = {"blip-2": {"q", "v"}, "phi": {"fc1", "fc2"}, "rwkv": {"key", "receptance", "output"}}
 
 
 def test_the_usual_targets_follow_from_roles_as_the_ecosystem_lists_them():

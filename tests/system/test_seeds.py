@@ -294,7 +294,7 @@ def test_the_toolkit_s_pipelines(monkeypatch):
         ):
             pipeline(task)
     with pytest.raises(KeyError, match="not part of this version"):
-        pipeline("keypoint-matching")
+        pipeline("any-to-any")
 
 
 def test_the_toolkit_s_classes():

@@ -1112,7 +1112,8 @@ channels num_features out_feature_channels out_features out_indices stage_names
 supports_gradient_checkpointing tie_weights warnings_issued
 speaking_rate noise_scale noise_scale_duration
 add_model_tags model_tags decode encode from_vision_text_pretrained init_adapter_layers
-get_audio_features get_multimodal_features get_rope_index get_video_features
+forward_with_filtered_kwargs has_attentions
+get_audio_features get_multimodal_features get_qformer_features get_rope_index get_video_features
 """
 # ours: told in the README, or read of any model that has them; a part of that name comes first
 TOLD = {"load_adapter_weights", "load_report", "shifts_labels", "initialise_weights"}

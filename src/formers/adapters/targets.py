@@ -161,8 +161,13 @@ def _roles_of(model: nn.Module) -> Iterator[tuple[str, str, tuple[str, ...]]]:
 
 
 def attention_leaves(model: nn.Module) -> set[str]:
-    """Last names of the leaves whose roles are to make queries and values, alone or with keys."""
-    return {below[-1] for _, role, below in _roles_of(model) if role in (*_ATTENTION, *_FUSED)}
+    """Last names of the leaves whose roles are to make queries and values, alone or with keys.
+
+    Of a model that writes through another, those of that one.
+    """
+    writer = str(wiring(model).facts.get("adapted", "")) if isinstance(model, Block) else ""
+    known = (one for one in _roles_of(model) if one[0].startswith(writer))
+    return {below[-1] for _, role, below in known if role in (*_ATTENTION, *_FUSED)}
 
 
 def norm_leaves(model: nn.Module) -> set[str]:

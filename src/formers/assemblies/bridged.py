@@ -99,6 +99,7 @@ class Bridged(Composite):
             place(model, "projection", self.projection, made)
             writer: Any = self.writer_of(text)(text)
             place(model, self.writer, self.writer, writer)
+            wiring(model).facts["adapted"] = self.writer
             base = writer.base_model
             above = () if base is writer else (writer.base_model_prefix,)
             wiring(model).roles["token"] = (self.writer, *above, *wiring(base).roles["token"])

@@ -79,7 +79,7 @@ def whole(c: Any) -> Any:
     Raises:
         ValueError: where there are such layers.
     """
-    if c.add_adapter:
+    if getattr(c, "add_adapter", False):
         raise ValueError(
             "add_adapter=True: heads for labels, and sums over the states of all layers "
             "(use_weighted_layer_sum), read the encoder's own rows; leave it out"

@@ -181,7 +181,10 @@ def _row_wise(module: nn.Module) -> bool:
     if (
         type(module) is nn.ModuleList
     ):  # the layers, or blocks of them; small nets or tables, one for each kind
-        return all(isinstance(held, Group) or _row_wise(held) for held in module)
+        nodes = [isinstance(held, Block) for held in module]
+        if any(node and wiring(held).program for node, held in zip(nodes, module, strict=True)):
+            return all(nodes)  # layers, in whose place nothing else may stand
+        return all(node or _row_wise(held) for node, held in zip(nodes, module, strict=True))
     if type(module) is nn.Sequential:
         return all(map(_row_wise, module))
     if type(module) is HeadNorms:

@@ -38,7 +38,6 @@ class Spec(Layered):
 class GroundedDetection(LayeredDetection):
     """Words and boxes of queries."""
 
-    several_texts = False  # one for each picture
     _says = (
         "Find what a text names. `labels`: for each picture a dictionary with `class_labels`, numbers of the "
         "text's phrases, and `boxes`; see `nn.matching`."

@@ -17,6 +17,7 @@ class Task:
         tag: what the Hub calls it, or None.
         labelled: its labels are shown on the model card.
         shifts: label i + 1 is what place i predicts.
+        alone: it reads one text for each picture, not several.
         framed: a text that it goes on with has the special tokens around it.
     """
 
@@ -27,4 +28,5 @@ class Task:
     tag: str | None = None
     labelled: bool = False
     shifts: bool = False
+    alone: bool = False
     framed: bool = False

@@ -316,6 +316,7 @@ SENSED: tuple[Task, ...] = (
         "AutoModelForZeroShotObjectDetection",
         "Find what a text names in images.",
         "zero-shot-object-detection",
+        alone=True,
     ),
     Task(
         "queried_objects",

@@ -10,6 +10,7 @@ import torch
 from formers.pipelines.frame import number, whole_number
 from formers.pipelines.image.base import ImagePipeline, Unread
 from formers.pipelines.labels import candidates
+from formers.tasks.table import task_of
 
 _READ = ("logits", "pred_boxes", "target_size")
 
@@ -108,7 +109,8 @@ class ZeroShotObjectDetectionPipeline(ImagePipeline):
     @property
     def _apart(self) -> bool:
         """Whether the model reads one text for each picture, so that every label is a run of its own."""
-        return not getattr(self.model, "several_texts", True)
+        task = task_of(self.model)
+        return task is not None and task.alone
 
     def _forward(self, model_inputs: Any, **params: Any) -> Any:
         """What the model finds; one value for each label, where it reads one text for each picture."""
