@@ -11,6 +11,7 @@ from transformers import masking_utils as reference
 from transformers.modeling_rope_utils import ROPE_INIT_FUNCTIONS as REFERENCE_RULES
 
 import formers
+from formers.core.notices import Notice
 from formers.nn import attend, interface, mask_functions
 
 SMALL = {"vocab_size": 19, "hidden_size": 8, "num_attention_heads": 4, "num_hidden_layers": 2}
@@ -81,6 +82,29 @@ def test_text_is_generated_through_a_function_of_ones_own(own):
     assert torch.equal(found, expected)
     with pytest.raises(ValueError, match="'mine' is not available"):
         model.set_attn_implementation("mine")
+
+
+def test_a_function_of_ones_own_is_not_passed_over_for_a_dropout_that_somebody_looks_at(own):
+    model, asked = models()[1], []
+
+    def mine(module, *tensors, **options):
+        asked.append(options["dropout"])
+        return formers.eager_attention_forward(module, *tensors, **options)
+
+    formers.AttentionInterface.register("mine", mine)
+    model.set_attn_implementation("mine")
+    ids, place = torch.arange(1, 7)[None], model.encoder.layer[0].attention.self
+    expected = model(ids)[0]
+    hook = place.dropout.register_forward_hook(lambda *_: None)
+    with pytest.warns(Notice, match="hooks on the dropout of attention weights are not called"):
+        torch.testing.assert_close(model(ids)[0], expected)
+    hook.remove()
+    place.dropout = torch.nn.Identity()
+    torch.testing.assert_close(model(ids)[0], expected)
+    assert len(asked) == 3 * 2
+    place.dropout = torch.nn.AlphaDropout(0.5)
+    with pytest.raises(ValueError, match="calls no AlphaDropout"):
+        model(ids)
 
 
 def test_a_name_that_models_have_is_not_taken_over():

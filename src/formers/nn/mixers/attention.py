@@ -14,8 +14,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from formers.core.notices import notice
 from formers.nn import spec
-from formers.nn.attend import Scores, eager
+from formers.nn.attend import Scores, Unsupported, eager
 from formers.nn.cache import Cache
 from formers.nn.dropout import Dropout
 from formers.nn.fresh import Drawn
@@ -299,24 +300,46 @@ class Attend(Step):
         self, node: Any, flow: Flow, q: Tensor, k: Tensor, v: Tensor, scores: Scores, name: str
     ) -> Tensor:
         """Mix by the pass's backend; a dropout that somebody looks at is called, on the weights."""
-        found = leaf(node, self.dropout) if has(node, self.dropout) else None
-        backend, called = flow.pass_.backend, None
+        backend = flow.pass_.backend
         prompts = None if self.spec.prompts is None else flow.pass_.memo.get(f"{self.prefix}prompts")
         if prompts is not None:  # a layer that is called by itself has none
             k, v, scores = with_prompts(prompts[flow.index], k, v, scores, flow.pass_)
-        if found is None or not self.spec.drops:
-            rate = self.spec.dropout if node.training and self.spec.drops else 0.0
-        elif type(found) in (Dropout, nn.Dropout) and not (flow.watched and hooked(found)):
-            rate = float(found.p) if found.training else 0.0
-        else:
-            rate, called, backend = 0.0, found, eager
-        if isinstance(backend, Own):
+        rate, called = self._dropped(node, flow, isinstance(backend, Own))
+        if called is not None:
+            backend = eager
+        elif isinstance(backend, Own):
             backend = backend.of(node, flow.index, self.spec)
         mixed, weights = backend(q, k, v, scores.with_dropout(rate, called))
         if weights is not None and name in flow.pass_.trace:
             flow.weights = weights
             flow.pass_.keep(name, weights)
         return mixed
+
+    def _dropped(self, node: Any, flow: Flow, own: bool) -> tuple[float, Any]:
+        """The rate at which weights are dropped; or 0, and the module that is called on them.
+
+        A function of somebody's `own` drops by itself and calls no module.
+
+        Raises:
+            Unsupported: for such a function, and a dropout of another kind in the place of the usual one.
+        """
+        found = leaf(node, self.dropout) if has(node, self.dropout) else None
+        if found is None or not self.spec.drops:
+            return (self.spec.dropout if node.training and self.spec.drops else 0.0), None
+        usual, looked = type(found) in (Dropout, nn.Dropout), flow.watched and hooked(found)
+        if own and looked:
+            notice(
+                "an attention function of your own drops weights by itself: hooks on the dropout of "
+                "attention weights are not called"
+            )
+        if usual and (own or not looked):
+            return (float(found.p) if found.training else 0.0), None
+        if own and type(found) is not nn.Identity:
+            raise Unsupported(
+                "an attention function of your own drops weights by itself and calls no "
+                f"{type(found).__name__} in the place of the dropout; use 'eager', or drop them yourself"
+            )
+        return 0.0, None if own else found
 
     def _bias(self, node: Any, flow: Flow, q: Tensor, k: Tensor, query: Tensor, key: Tensor) -> Tensor | None:
         """What is added to the scaled scores."""
