@@ -1,12 +1,14 @@
 """The trainer: what it computes, what it hands back, what it says when something is wrong."""
 
 import json
+import warnings
 
 import numpy as np
 import pytest
 import torch
 from torch import nn
 
+import formers
 from formers import (
     BertConfig,
     BertForMaskedLM,
@@ -17,8 +19,9 @@ from formers import (
     TrainerCallback,
     TrainingArguments,
 )
-from formers.core.notices import Notice
+from formers.core.notices import Notice, forget_notices
 from formers.training import DataCollatorForTokenClassification, DataCollatorWithPadding, LabelLoss
+from formers.training.losses import count_labels, notice_imbalance
 from tests.unit.training_toys import Bag, PadOnly, bag, largest_difference, rows, same
 
 
@@ -237,6 +240,19 @@ def test_imbalanced_labels_are_noticed_and_weighed(tmp_path):
     weights = trainer.current_run.label_loss.weights
     assert weights[1] / weights[0] == pytest.approx(20.0)
     assert float((weights * torch.tensor([40.0, 2.0])).sum() / 42) == pytest.approx(1.0)
+
+
+def test_letters_that_are_rare_are_no_imbalanced_labels(tmp_path):
+    sizes = {"vocab_size": 9, "hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 2}
+    model = formers.LlamaForCausalLM(formers.LlamaConfig(**sizes, intermediate_size=8))
+    data = [{"input_ids": [1, 2], "labels": [1, 1]}] * 40 + [{"input_ids": [3, 4], "labels": [3, 1]}]
+    with pytest.warns(Notice, match="Labels are imbalanced"):  # by numbers alone they would be
+        notice_imbalance(count_labels([row["labels"] for row in data]), None)
+    forget_notices()
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        make(tmp_path, model, data, max_steps=1).train()
+    assert not [one for one in told if "imbalanced" in str(one.message)]
 
 
 def test_focal_loss_of_zero_is_cross_entropy_and_smoothing_is_torchs():

@@ -278,7 +278,8 @@ def _prompted(model: Any, given: Mapping[str, Any], last: Tensor) -> tuple[Tenso
 def image_embeddings(model: Any, pixel_values: Tensor, **given: Any) -> list[Tensor]:
     """[B, channels, height, width] -> maps that `image_embeddings` takes, the finest first; no gradient."""
     found, _ = _read(model, pixel_values, given)
-    return model._assembly.maps(model, found)  # type: ignore[no-any-return]
+    maps: list[Tensor] = model._assembly.maps(model, found)
+    return maps
 
 
 def image_features(model: Any, pixel_values: Tensor, **given: Any) -> ModelOutput | tuple[Any, ...]:

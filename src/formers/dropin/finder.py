@@ -145,11 +145,11 @@ class _Made(Loader):
 
     def find(self, module: ModuleType, name: str) -> Any:
         """The value of a name."""
-        raise NotImplementedError
+        raise NotImplementedError(f"{type(self).__name__} does not say where names come from")
 
     def names(self) -> list[str]:
         """The names that are listed."""
-        raise NotImplementedError
+        raise NotImplementedError(f"{type(self).__name__} does not say which names there are")
 
 
 class _Root(_Made):

@@ -7,6 +7,7 @@ import os
 import re
 from collections.abc import Iterable
 from importlib import machinery, metadata
+from typing import Any
 
 from formers.core.notices import did_you_mean
 
@@ -54,7 +55,7 @@ def checked_version(given: str | None) -> str | None:
 def accepted_version() -> str:
     """The first of `VERSIONS` that the most of the installed packages accept; reads their metadata."""
     limits = [limit for one in on_the_path() for limit in _limits(one)]
-    return max(VERSIONS, key=lambda version: sum(limit.contains(version) for limit in limits))  # type: ignore[attr-defined]
+    return max(VERSIONS, key=lambda version: sum(limit.contains(version) for limit in limits))
 
 
 def on_the_path() -> Iterable[metadata.Distribution]:
@@ -62,7 +63,7 @@ def on_the_path() -> Iterable[metadata.Distribution]:
     return metadata.MetadataPathFinder.find_distributions()
 
 
-def _limits(found: metadata.Distribution) -> list[object]:
+def _limits(found: metadata.Distribution) -> list[Any]:
     """What an installed package asks of transformers, where it asks always."""
     text = found.read_text("METADATA") or ""
     lines = re.findall(r"(?m)^Requires-Dist: (transformers\b.*)$", text)

@@ -34,7 +34,7 @@ def group_images_by_shape(
         ValueError: for what goes along with another number of pictures.
     """
     if paired_inputs and isinstance(paired_inputs[-1], bool):  # as older code says it
-        *paired_inputs, disable_grouping = paired_inputs  # type: ignore[assignment]
+        *paired_inputs, disable_grouping = paired_inputs  # type: ignore[assignment]  # the last one is no list
     items = list(_items(images, is_nested))
     if disable_grouping is None:
         disable_grouping = not items or items[0][1].device.type == "cpu"

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 from torch import nn
 
 from formers.core.notices import notice
+from formers.tasks.table import task_of
 from formers.training.callbacks.base import TrainerCallback
 from formers.training.choices import IntervalStrategy
 from formers.training.data.columns import column, columns_of, has_length
@@ -200,7 +201,10 @@ def _check_tokenizer(trainer: Any) -> None:
 
 
 def find_label_loss(trainer: Any) -> LabelLoss | None:
-    """The loss that the arguments ask for, None for the model's own; imbalanced labels are noticed."""
+    """The loss that the arguments ask for, None for the model's own.
+
+    Imbalanced labels are noticed, unless the model's task has no names for them: letters are no classes.
+    """
     dataset, bare = trainer.train_dataset, trainer.bare_model
     names = [name for name in ("labels", "label", "label_ids") if name in (columns_of(dataset) or [])]
 
@@ -208,6 +212,7 @@ def find_label_loss(trainer: Any) -> LabelLoss | None:
         return column(dataset, names[0]) if names else None
 
     loss = label_loss(trainer.args, labels, bare)
-    if names and loss is None:
+    task = task_of(bare)
+    if names and loss is None and (task is None or task.labelled):
         notice_imbalance(count_labels(labels()), getattr(getattr(bare, "config", None), "id2label", None))
     return loss

@@ -30,8 +30,10 @@ from formers.nn.tree import Group, leaf, place, place_tensor, wiring
 def _added(node: Any, norm: str, dropout: str, x: Tensor, part: Callable[[Tensor], Tensor]) -> Tensor:
     """What a part makes of `x`, dropped out and added to it, with the norm before or behind."""
     if wiring(node).facts["spec"].norms_first:
-        return x + leaf(node, dropout)(part(leaf(node, norm)(x)))  # type: ignore[no-any-return]
-    return leaf(node, norm)(x + leaf(node, dropout)(part(x)))  # type: ignore[no-any-return]
+        made: Tensor = x + leaf(node, dropout)(part(leaf(node, norm)(x)))
+    else:
+        made = leaf(node, norm)(x + leaf(node, dropout)(part(x)))
+    return made
 
 
 def _feedforward(node: Any, s: TaskedQueries, rate: float) -> None:
@@ -71,10 +73,12 @@ class FirstLayer(Group):
 
         def own(x: Tensor) -> Tensor:
             asks = x + query_pos
-            return leaf(self, "own")(asks, asks, x)[0]  # type: ignore[no-any-return]
+            result: Tensor = leaf(self, "own")(asks, asks, x)[0]
+            return result
 
         def across(x: Tensor) -> Tensor:
-            return leaf(self, "across")(x + query_pos, memory + pos, memory)[0]  # type: ignore[no-any-return]
+            result: Tensor = leaf(self, "across")(x + query_pos, memory + pos, memory)[0]
+            return result
 
         fed = _fed(self, (wanted or Wanted()).watched)
         for i, part in enumerate((own, across, fed), 1):
@@ -97,7 +101,8 @@ class FirstLayers(Group):
         for layer in leaf(self, "layers"):
             own = (wanted,) if isinstance(layer, FirstLayer) else ()
             output = layer(output, memory, pos, query_pos, *own)
-        return leaf(self, "norm")(output)[None]  # type: ignore[no-any-return]
+        result: Tensor = leaf(self, "norm")(output)[None]
+        return result
 
 
 class FirstLook(Group):
@@ -121,7 +126,8 @@ class FirstLook(Group):
         x = torch.zeros_like(where) if task is None else task.expand(len(query_embed), -1, -1)
         decoder = leaf(self, "decoder")
         own = (wanted,) if isinstance(decoder, FirstLayers) else ()
-        return decoder(x, memory, pos, where, *own).transpose(1, 2)  # type: ignore[no-any-return]
+        result: Tensor = decoder(x, memory, pos, where, *own).transpose(1, 2)
+        return result
 
 
 class AcrossPart(Group):
@@ -152,7 +158,8 @@ class AcrossPart(Group):
             more = {"weights_too": True} if ours else {}
             made, weights = node(x + query_pos, memory + pos, memory, attn_mask=hidden, **more)
             kept.append(weights)
-            return made  # type: ignore[no-any-return]
+            result: Tensor = made
+            return result
 
         return _added(self, "norm", "dropout", output, part), kept[0]
 
@@ -178,7 +185,8 @@ class OwnPart(Group):
             own = (wanted,) if isinstance(node, QueryAttention) else ()
             made, weights = node(x, query_pos, *own)
             kept.append(weights)
-            return made  # type: ignore[no-any-return]
+            result: Tensor = made
+            return result
 
         return _added(self, "norm", "dropout", output, part), kept[0]
 
@@ -376,7 +384,8 @@ class TextLayer(Group):
         """[T, B, E] -> the same."""
         x = leaf(self, "own_norm")(hidden_states)
         x = hidden_states + leaf(self, "own")(x, x, x)[0]
-        return x + part_of(self, "mlp")(leaf(self, "last_norm")(x))  # type: ignore[no-any-return]
+        result: Tensor = x + part_of(self, "mlp")(leaf(self, "last_norm")(x))
+        return result
 
 
 def _spread(layer: Any, s: Texts) -> None:
@@ -427,7 +436,8 @@ class TextEncoder(Group):
             raise ValueError(f"texts have {s.length} tokens, with padding, not {text.shape[1]}")
         x = leaf(self, "token")(text) + leaf(self, "position")
         x = leaf(self, "norm")(leaf(self, "transformer")(x.transpose(0, 1)).transpose(0, 1))
-        return x[torch.arange(len(x), device=x.device), text.argmax(-1)]  # type: ignore[no-any-return]
+        result: Tensor = x[torch.arange(len(x), device=x.device), text.argmax(-1)]
+        return result
 
 
 class TextMapper(Group):
@@ -452,5 +462,6 @@ class TextMapper(Group):
         found = part_of(self, "text_projector")(leaf(self, "encoder")(inputs.flatten(0, 1)))
         found = found.view(*inputs.shape[:2], -1)
         if "more" not in wiring(self).roles:
-            return found  # type: ignore[no-any-return]
+            result: Tensor = found
+            return result
         return torch.cat((found, leaf(self, "more").weight.expand(len(found), -1, -1)), 1)
