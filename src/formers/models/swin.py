@@ -95,19 +95,23 @@ NEWER = {
 }
 
 
+def common(c: Any) -> dict[str, Any]:
+    """What configs of windows name alike."""
+    return {
+        "depths": tuple(c.depths),
+        "window": c.window_size,
+        **{"inner": c.mlp_ratio, "act": c.hidden_act, "bias": c.qkv_bias, "eps": c.layer_norm_eps},
+        "dropout": c.hidden_dropout_prob,
+        "attention_dropout": c.attention_probs_dropout_prob,
+    }
+
+
 def net(c: Sizes) -> Windows:
     """The network."""
     return Windows(
         stem=spec.Patches(c.num_channels, spec.pair(c.image_size), spec.pair(c.patch_size), c.embed_dim),
-        depths=tuple(c.depths),
         heads=tuple(c.num_heads),
-        window=c.window_size,
-        inner=c.mlp_ratio,
-        act=c.hidden_act,
-        bias=c.qkv_bias,
-        eps=c.layer_norm_eps,
-        dropout=c.hidden_dropout_prob,
-        attention_dropout=c.attention_probs_dropout_prob,
+        **common(c),
         drop_path=c.drop_path_rate,
         positions=c.use_absolute_embeddings,
         embeddings=EMBEDDINGS,

@@ -101,15 +101,8 @@ def net(c: Swin2SRConfig) -> Windows:
     sides = spec.pair(c.image_size)
     return Windows(
         stem=spec.Patches(c.embed_dim, sides, spec.pair(c.patch_size), c.embed_dim),
-        depths=tuple(c.depths),
         heads=tuple(c.num_heads),
-        window=c.window_size,
-        inner=c.mlp_ratio,
-        act=c.hidden_act,
-        bias=c.qkv_bias,
-        eps=c.layer_norm_eps,
-        dropout=c.hidden_dropout_prob,
-        attention_dropout=c.attention_probs_dropout_prob,
+        **swin.common(c),
         out_dropout=c.attention_probs_dropout_prob,
         drop_path=0.0,  # published without
         positions=False,

@@ -303,6 +303,7 @@ class LayerRun:
         x = x.transpose(0, 1) if turned else x
         last, entered, places = len(steps) - 1, x, pass_.memo.get("between")
         follow: Follow | None = pass_.memo.get("follow")
+        deep = pass_.memo.get("taps") is not None or pass_.memo.get("added") is not None
         for i, layer in enumerate(steps):
             training = layer.training
             if self.drop and training and (i or not self.first) and float(torch.rand(())) < self.drop:
@@ -317,7 +318,7 @@ class LayerRun:
                 compute(self.beside, flow)
                 x = flow.x
             pass_.keep("hidden_states", x.transpose(0, 1) if turned else x)
-            x = at_depth(x, i, pass_)
+            x = at_depth(x, i, pass_) if deep else x
             if self.between is not None:
                 x = self.between(x)
                 pass_.keep("intermediate_hidden_states", x)

@@ -15,6 +15,7 @@ from formers.nn.refining import labelling, moving
 from formers.nn.tree import leaf, place, wiring
 from formers.stacks.stack import Ask, States
 from formers.tasks.base import TaskModel
+from formers.tasks.detection import ObjectDetection
 
 
 @dataclass(frozen=True)
@@ -43,10 +44,7 @@ class RefinedDetection(TaskModel):
     """Labels and boxes of queries, of every layer."""
 
     _options = ("return_dict",)
-    _says = (
-        "Find objects. `labels`: for each picture a dictionary with `class_labels` and `boxes`; see "
-        "`nn.matching`."
-    )
+    _says = ObjectDetection._says
 
     def _place_head(self, spec: Spec, config: Any) -> None:
         width = self._width()

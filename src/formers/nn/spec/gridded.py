@@ -46,8 +46,30 @@ class GridLayer:
     reach: tuple[int, int] | None
 
 
+class OverGrids:
+    """What networks over a grid of patches say of themselves."""
+
+    reads: ClassVar[str] = "pixel_values"
+    attention: ClassVar[None] = None
+    causal: ClassVar[bool] = False
+    decoder: ClassVar[bool] = False
+    layers: tuple[Any, ...]
+    layer_class: str
+
+    @property
+    def last_width(self) -> int:
+        """Of the last states."""
+        width: int = self.layers[-1].width
+        return width
+
+    @property
+    def layer_classes(self) -> tuple[str, ...]:
+        """Nodes that no sharding cuts."""
+        return (self.layer_class,)
+
+
 @dataclass(frozen=True)
-class GridLayers:
+class GridLayers(OverGrids):
     """Layers over a grid of patches (Li et al. 2022, arXiv:2203.16527), and a network over their last map.
 
     Roles: `patch`, `position` [1, H, W, C], `layers`, `neck`; of a layer `attention_norm`, `attention` (a
@@ -79,25 +101,11 @@ class GridLayers:
     layer_names: Paths
     layer_class: str
     std: float = 0.02
-    reads: ClassVar[str] = "pixel_values"
-    attention: ClassVar[None] = None
-    causal: ClassVar[bool] = False
-    decoder: ClassVar[bool] = False
 
     @property
     def kinds(self) -> list[str]:
         """What it is made of."""
         return ["Patches", "GridLayers", "FeedForward", "pre-layer norm"]
-
-    @property
-    def last_width(self) -> int:
-        """Of the last states."""
-        return self.layers[-1].width
-
-    @property
-    def layer_classes(self) -> tuple[str, ...]:
-        """Nodes that no sharding cuts."""
-        return (self.layer_class,)
 
 
 @dataclass(frozen=True)

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar
 
-from formers.nn.spec.gridded import Feed
+from formers.nn.spec.gridded import Feed, OverGrids
 from formers.nn.spec.values import Paths
 
 
@@ -43,7 +42,7 @@ class PooledLayer:
 
 
 @dataclass(frozen=True)
-class PooledGrid:
+class PooledGrid(OverGrids):
     """Layers over a grid that grows coarser (Hiera, Ryali et al. 2023, arXiv:2306.00989).
 
     Places are told by a map that is stretched over the grid, and by one that is laid out window by window
@@ -76,25 +75,11 @@ class PooledGrid:
     layer_names: Paths
     layer_class: str
     std: float = 0.02
-    reads: ClassVar[str] = "pixel_values"
-    attention: ClassVar[None] = None
-    causal: ClassVar[bool] = False
-    decoder: ClassVar[bool] = False
 
     @property
     def kinds(self) -> list[str]:
         """What it is made of."""
         return ["Patches", "PooledGrid", "FeedForward", "pre-layer norm"]
-
-    @property
-    def last_width(self) -> int:
-        """Of the last states."""
-        return self.layers[-1].width
-
-    @property
-    def layer_classes(self) -> tuple[str, ...]:
-        """Nodes that no sharding cuts."""
-        return (self.layer_class,)
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ from formers.nn.layout import Layout
 from formers.nn.passing import Pass
 from formers.nn.spec import Paths
 from formers.nn.stems.base import Stem, want
+from formers.nn.stems.waves import sounds_in
 from formers.nn.tree import Block, leaf, place
 
 
@@ -39,23 +40,7 @@ class SampleStem(Stem):
 
     def shape(self, given: Mapping[str, Any]) -> tuple[int, int]:
         """B, and the rows that the samples make."""
-        s: spec.Samples = self.spec
-        sound = given.get("input_values")
-        if not isinstance(sound, Tensor) or not sound.is_floating_point():
-            raise TypeError(
-                f"the model reads input_values as a floating tensor [B, samples], not "
-                f"{getattr(sound, 'dtype', type(sound).__name__)}: a feature extractor makes it from sounds"
-            )
-        if sound.dim() != 2:
-            raise ValueError(f"input_values must have shape [B, samples], not {list(sound.shape)}")
-        least = 1
-        for kernel, stride in zip(reversed(s.kernels), reversed(s.strides), strict=True):
-            least = (least - 1) * stride + kernel
-        if sound.shape[1] < least:
-            raise ValueError(
-                f"input_values hold {sound.shape[1]} samples, but the model makes a row of {least}: pad them"
-            )
-        return int(sound.shape[0]), int(s.rows(sound.shape[1]))
+        return sounds_in(given, self.spec)
 
     def rows_mask(self, mask: Any, given: Mapping[str, Any] | None = None) -> Any:
         """Which rows begin at real samples, [B, T]."""

@@ -89,6 +89,31 @@ class WaveProjection(nn.Module):
         return (found, normed) if self.tells else found
 
 
+def sounds_in(given: Mapping[str, Any], s: spec.Waves | spec.Samples) -> tuple[int, int]:
+    """How many sounds there are, and the rows that convolutions make of their samples.
+
+    Raises:
+        TypeError: for what is no floating tensor.
+        ValueError: for another shape, and sounds of which no row is made.
+    """
+    sound = given.get("input_values")
+    if not isinstance(sound, Tensor) or not sound.is_floating_point():
+        raise TypeError(
+            f"the model reads input_values as a floating tensor [B, samples], not "
+            f"{getattr(sound, 'dtype', type(sound).__name__)}: a feature extractor makes it from sounds"
+        )
+    if sound.dim() != 2:
+        raise ValueError(f"input_values must have shape [B, samples], not {list(sound.shape)}")
+    least = 1
+    for kernel, stride in zip(reversed(s.kernels), reversed(s.strides), strict=True):
+        least = (least - 1) * stride + kernel
+    if sound.shape[1] < least:
+        raise ValueError(
+            f"input_values hold {sound.shape[1]} samples, but the model makes a row of {least}: pad them"
+        )
+    return int(sound.shape[0]), int(s.rows(sound.shape[1]))
+
+
 class WaveStem(Stem):
     """See `spec.Waves`."""
 
@@ -111,23 +136,7 @@ class WaveStem(Stem):
 
     def shape(self, given: Mapping[str, Any]) -> tuple[int, int]:
         """B, and the rows that the samples make."""
-        s: spec.Waves = self.spec
-        sound = given.get("input_values")
-        if not isinstance(sound, Tensor) or not sound.is_floating_point():
-            raise TypeError(
-                f"the model reads input_values as a floating tensor [B, samples], not "
-                f"{getattr(sound, 'dtype', type(sound).__name__)}: a feature extractor makes it from sounds"
-            )
-        if sound.dim() != 2:
-            raise ValueError(f"input_values must have shape [B, samples], not {list(sound.shape)}")
-        least = 1
-        for kernel, stride in zip(reversed(s.kernels), reversed(s.strides), strict=True):
-            least = (least - 1) * stride + kernel
-        if sound.shape[1] < least:
-            raise ValueError(
-                f"input_values hold {sound.shape[1]} samples, but the model makes a row of {least}: pad them"
-            )
-        return int(sound.shape[0]), int(s.rows(sound.shape[1]))
+        return sounds_in(given, self.spec)
 
     def rows_mask(self, mask: Any, given: Mapping[str, Any] | None = None) -> Any:
         """Which rows real samples make, [B, T]; sounds end where the mask does."""

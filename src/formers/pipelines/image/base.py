@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 
 import torch
 
+from formers.core.notices import refuse_unknown
 from formers.pipelines.frame import Call, Pipeline
 from formers.pipelines.text.inputs import one_of
 from formers.processing.reading import BadPicture, as_pillow_or_array, channels_last, load_image
@@ -39,9 +40,8 @@ class ImagePipeline(Pipeline):
     _load_tokenizer: ClassVar[bool | None] = False
     _load_feature_extractor: ClassVar[bool | None] = False
     _load_image_processor: ClassVar[bool | None] = True
-    _sized: ClassVar[bool] = (
-        False  # answers need the pictures' (height, width), which go along as target_size
-    )
+    # answers need the pictures' (height, width), which go along as target_size
+    _sized: ClassVar[bool] = False
 
     def __init__(self, model: Any, tokenizer: Any = None, **kwargs: Any) -> None:
         super().__init__(model, tokenizer, **kwargs)
@@ -67,8 +67,7 @@ class ImagePipeline(Pipeline):
             if on_error == "return":
                 return Unread(str(error))
             raise
-        wanted = self.dtype
-        return made if wanted is None else made.to(wanted)
+        return made if self.dtype is None else made.to(self.dtype)
 
     def _opened(self, inputs: Any, timeout: float | None) -> Any:
         """A picture that is read; arrays stay."""
@@ -111,13 +110,11 @@ class ImagePipeline(Pipeline):
 
     def _batches(self, items: list[Any], call: Call, first: int) -> Iterator[tuple[Sequence[int], list[Any]]]:
         if call.batch_size is None:
-            size = getattr(self.image_processor, "crop_size", None) or getattr(
-                self.image_processor, "size", None
-            )
+            held = self.image_processor
+            size = getattr(held, "crop_size", None) or getattr(held, "size", None)
             edges = list(size.values()) if isinstance(size, dict) else [512]
-            call = dataclasses.replace(
-                call, batch_size=max(1, min(_AHEAD, _PIXELS // (edges[0] * edges[-1])))
-            )
+            most = max(1, min(_AHEAD, _PIXELS // (edges[0] * edges[-1])))
+            call = dataclasses.replace(call, batch_size=most)
         yield from super()._batches(items, call, first)
 
     @staticmethod
@@ -127,3 +124,13 @@ class ImagePipeline(Pipeline):
         if on_error is not None:
             found["on_error"] = one_of("on_error", on_error, ["raise", "return"])
         return found
+
+
+class PlainImagePipeline(ImagePipeline):
+    """One whose calls take nothing of their own."""
+
+    def _sanitize_parameters(  # type: ignore[override]  # by name, so that others are refused
+        self, timeout: float | None = None, parameters: Any = None, on_error: str | None = None
+    ) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
+        refuse_unknown(parameters or {}, ["timeout"], f"{type(self).__name__}'s parameters")
+        return self._reading((parameters or {}).get("timeout", timeout), on_error), {}, {}

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, ClassVar
 
 from formers.core.extras import need
-from formers.core.notices import refuse_unknown
 from formers.pipelines.frame import Call
-from formers.pipelines.image.base import ImagePipeline
+from formers.pipelines.image.base import PlainImagePipeline
 
 
-class DepthEstimationPipeline(ImagePipeline):
+class DepthEstimationPipeline(PlainImagePipeline):
     """Depths of pictures: `pipeline("depth-estimation")`.
 
         pipe("street.jpg")    {"predicted_depth": tensor [height, width], "depth": a grey Pillow image}
@@ -23,16 +22,6 @@ class DepthEstimationPipeline(ImagePipeline):
 
     default_task: ClassVar[str] = "depth-estimation"
     _sized = True
-
-    def _sanitize_parameters(  # type: ignore[override]  # by name, so that others are refused
-        self,
-        timeout: float | None = None,
-        parameters: Mapping[str, Any] | None = None,
-        on_error: str | None = None,
-    ) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
-        given = dict(parameters or {})
-        refuse_unknown(given, ["timeout"], f"{type(self).__name__}'s parameters")
-        return self._reading(given.get("timeout", timeout), on_error), {}, {}
 
     def _run(self, prepared: Sequence[Any], call: Call) -> list[Any]:
         """Pictures by themselves, where those of a batch have a say in each other's answers."""

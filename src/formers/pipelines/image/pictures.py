@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from formers.core.extras import need
-from formers.core.notices import refuse_unknown
-from formers.pipelines.image.base import ImagePipeline
+from formers.pipelines.image.base import PlainImagePipeline
 
 
-class ImageToImagePipeline(ImagePipeline):
+class ImageToImagePipeline(PlainImagePipeline):
     """Pictures made larger, or clearer: `pipeline("image-to-image")`.
 
         pipe("small.png")                  a Pillow image, as large as the model makes what it reads
@@ -24,16 +22,6 @@ class ImageToImagePipeline(ImagePipeline):
     """
 
     default_task: ClassVar[str] = "image-to-image"
-
-    def _sanitize_parameters(  # type: ignore[override]  # by name, so that others are refused
-        self,
-        timeout: float | None = None,
-        parameters: Mapping[str, Any] | None = None,
-        on_error: str | None = None,
-    ) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
-        given = dict(parameters or {})
-        refuse_unknown(given, ["timeout"], f"{type(self).__name__}'s parameters")
-        return self._reading(given.get("timeout", timeout), on_error), {}, {}
 
     def postprocess(self, model_outputs: Any, **params: Any) -> Any:
         """One picture: RGB, or grey where the model makes one channel."""
