@@ -27,7 +27,8 @@ HERMES = (
 )
 MISTRAL = "{{ tools | tojson if tools }}[TOOL_CALLS]{% for m in messages %}{{ m.content }}{% endfor %}"
 LLAMA = "{{ tools | tojson if tools }}<|python_tag|>{% for m in messages %}{{ m.content }}{% endfor %}"
-TEMPLATES = {"plain": PLAIN, "hermes": HERMES, "mistral": MISTRAL, "llama": LLAMA}
+THINKING = "{{ reasoning_effort }}{% if enable_thinking %}deeply {% endif %}" + PLAIN
+TEMPLATES = {"thinking": THINKING, "plain": PLAIN, "hermes": HERMES, "mistral": MISTRAL, "llama": LLAMA}
 ASKED: dict[str, Any] = {
     "model": "tiny",
     "messages": [{"role": "user", "content": "Where?"}],
@@ -410,3 +411,44 @@ def test_text_and_calls_are_items_of_a_response_in_their_order() -> None:
         one["content"][0]["text"] if one["type"] == "message" else one["name"] for one in found["output"]
     ]
     assert kinds == ["I look.", "now", "now", " Done."]
+
+
+# -- what a template reads besides --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("told", "text"),
+    [
+        ({}, ""),
+        ({"reasoning_effort": "low"}, "low"),
+        ({"extra_body": {"chat_template_kwargs": {"enable_thinking": True}}}, "deeply "),
+    ],
+    ids=["nothing", "effort", "a variable"],
+)
+def test_a_template_reads_the_effort_and_variables_of_its_own(told: Any, text: str, clients: Any) -> None:
+    tokenizer = pair("byte-level")[0]
+    found = clients("thinking").chat.completions.create(**{**SHORT, "max_completion_tokens": 1}, **told)
+    assert found.usage.prompt_tokens == len(tokenizer(f"{text}user: Where?\nassistant:")["input_ids"])
+
+
+def test_a_response_says_which_effort_it_was_asked_for(clients: Any) -> None:
+    found = clients("thinking").responses.create(
+        model="tiny", input="Where?", max_output_tokens=1, reasoning={"effort": "high"}
+    )
+    assert found.reasoning.effort == "high"
+
+
+@pytest.mark.parametrize(
+    ("kind", "told", "said"),
+    [
+        ("plain", {"reasoning_effort": "low"}, "the model's chat template knows no effort"),
+        ("thinking", {"reasoning_effort": "lots"}, "reasoning_effort is one of none, minimal"),
+        ("thinking", {"extra_body": {"chat_template_kwargs": {"enable_thinkin": 1}}}, "enable_thinking"),
+        ("thinking", {"extra_body": {"chat_template_kwargs": {"messages": 1}}}, "reads no variable"),
+        ("thinking", {"extra_body": {"chat_template_kwargs": {"enable_thinking": []}}}, "is text, a number"),
+        ("thinking", {"extra_body": {"chat_template_kwargs": 3}}, "chat_template_kwargs is an object"),
+    ],
+)
+def test_what_no_template_reads_is_refused(kind: str, told: Any, said: str, clients: Any) -> None:
+    with pytest.raises(openai.BadRequestError, match=said):
+        clients(kind).chat.completions.create(**SHORT, **told)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 from typing import Any
 
@@ -23,6 +24,7 @@ BERN = '{"city": "Bern"}'
 THOUGHT = "<|channel|>analysis<|message|>They ask < me.<|end|><|start|>assistant"
 CALL = f"<|channel|>commentary to=functions.weather <|constrain|>json<|message|>{BERN}"
 FINAL = "<|channel|>final<|message|>"
+PREAMBLE = "<|channel|>commentary<|message|>I look.<|end|><|start|>assistant"
 
 
 def read(text: str, size: int, tools: Tools | None = TOOLS) -> tuple[str, str, list[tuple[str, Any]]]:
@@ -42,7 +44,7 @@ CASES: list[tuple[str, str, str, list[Any]]] = [
     (THOUGHT + CALL, "", "They ask < me.", [WEATHER]),
     (f"{CALL}<|call|>", "", "", [WEATHER]),
     (f" to=functions.weather<|channel|>commentary json<|message|>{BERN}<|call|>", "", "", [WEATHER]),
-    (f"<|channel|>commentary<|message|>I look.<|end|><|start|>assistant{CALL}", "I look.", "", [WEATHER]),
+    (f"{PREAMBLE}{CALL}", "I look.", "", [WEATHER]),
     (f"{THOUGHT}<|channel|>analysis to=functions.time<|message|>{{}}", "", "They ask < me.", [("time", {})]),
     (CALL.replace("weather", "rm"), BERN, "", []),
     (CALL[:-3], BERN[:-3], "", []),
@@ -144,7 +146,7 @@ STRICT = [
 @pytest.fixture(scope="module")
 def tokenizer() -> Any:
     """A tokenizer that knows the marks."""
-    made = pair("byte-level")[0]
+    made = copy.deepcopy(pair("byte-level")[0])  # other tests read it
     marks = ("start", "channel", "message", "end", "constrain")
     made.add_special_tokens({"additional_special_tokens": [f"<|{one}|>" for one in marks]})
     return made
@@ -162,6 +164,8 @@ def tokenizer() -> Any:
         (f"{THOUGHT}{FINAL}{BERN}", None, json.dumps(PLACE), True),
         (f"{THOUGHT}{FINAL}Fine.", None, json.dumps(PLACE), False),
         (f"{THOUGHT}{CALL}", "auto", json.dumps(PLACE), True),
+        (f"{PREAMBLE}{FINAL}Fine.", "auto", None, True),
+        (f"{PREAMBLE}{FINAL}{BERN}", None, json.dumps(PLACE), False),  # it would be said before the JSON
     ],
 )
 def test_answers_that_are_bound_have_thoughts_and_then_the_form(

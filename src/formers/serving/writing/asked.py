@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from formers.configs import GenerationConfig
+from formers.core.notices import did_you_mean
 from formers.generation.build import processors_for
 from formers.generation.engine import Request
 from formers.generation.processors.base import LogitsProcessor
@@ -15,7 +16,7 @@ from formers.generation.processors.repetition import OccurrencePenaltyLogitsProc
 from formers.generation.processors.structured import StructuredOutputLogitsProcessor
 from formers.generation.settle import room_of, settings
 from formers.generation.structure import Structure
-from formers.serving.limits import quoted
+from formers.serving.limits import LONGEST_KEY, quoted
 from formers.serving.settings import Settings
 from formers.serving.writing import values
 from formers.serving.writing.forms import Form, json_form, read_format
@@ -27,6 +28,13 @@ from formers.tokenization.templates import variables_of
 MOST_NESTS = 8192  # lists and objects of a body: messages and their parts
 MOST_BIASES = 1024
 LONGEST_STOP = 1000  # characters
+_EFFORTS = ("none", "minimal", "low", "medium", "high", "xhigh")
+# what a template reads of the request itself, or is an argument of the tokenizer's, not a variable
+_FIXED = (
+    *("messages", "tools", "documents", "add_generation_prompt", "continue_final_message", "tokenize"),
+    *("chat_template", "conversation", "padding", "truncation", "max_length", "return_tensors"),
+    *("return_dict", "return_assistant_tokens_mask", "tokenizer_kwargs"),
+)
 _COLDEST = 1e-5  # a temperature below takes the likeliest token: scores divided by it would overflow
 _ROLES = {"developer": "system", **{role: role for role in ("system", "user", "assistant", "tool")}}
 _OF_TOOLS = {
@@ -49,13 +57,14 @@ _COMMON = (
     *("logprobs", "presence_penalty", "frequency_penalty", "logit_bias", "user"),
 )
 _FORMS = ("response_format", "tools", "tool_choice", "parallel_tool_calls")
-CHAT_FIELDS = (*_COMMON, *_FORMS, "messages", "max_completion_tokens", "top_logprobs")
+_OF_TEMPLATE = ("reasoning_effort", "chat_template_kwargs")
+CHAT_FIELDS = (*_COMMON, *_FORMS, *_OF_TEMPLATE, "messages", "max_completion_tokens", "top_logprobs")
 TEXT_FIELDS = (*_COMMON, "prompt", "echo")
 # what is not done here, and the values besides null that ask for nothing
 _NOT_IN_CHAT: dict[str, tuple[Any, ...]] = {
     "functions": ([],),
     "function_call": ("none",),
-    **dict.fromkeys(("audio", "prediction", "reasoning_effort", "verbosity", "web_search_options"), ()),
+    **dict.fromkeys(("audio", "prediction", "verbosity", "web_search_options"), ()),
     **dict.fromkeys(("metadata", "prompt_cache_key", "safety_identifier"), ()),
     "modalities": (["text"],),
     "service_tier": ("auto", "default"),
@@ -163,7 +172,9 @@ class Reader:
         if older is not None and most is not None and older != most:
             raise BadField("max_tokens", "max_tokens and max_completion_tokens are two names of one number")
         schema, tools = read_format(body), self._tools(body)
-        prompt = self._conversation(body, tools)
+        prompt = self._conversation(
+            body, tools, self._told(body, values.record(body, "chat_template_kwargs"))
+        )
         name = "max_tokens" if most is None else "max_completion_tokens"
         found = self._asked(body, [prompt], (name, most or older), logged, top or 0, chat=True)
         self._bind(found, tools, schema)
@@ -318,7 +329,41 @@ class Reader:
         template = self._template(body.get("tools"))
         return read_tools(body, template, template is not None and "tools" in variables_of(template))
 
-    def _conversation(self, body: Body, tools: Tools | None = None) -> list[int]:
+    def _told(self, body: Body, given: Mapping[str, Any], effort: str = "reasoning_effort") -> dict[str, Any]:
+        """What a request tells the chat template besides messages and tools.
+
+        Args:
+            body: the request, with `tools` where there are any.
+            given: variables by name.
+            effort: what the request calls the variable `reasoning_effort`, which lies in `body`.
+
+        Raises:
+            BadField: the template reads no such variable, or the value is none for it.
+        """
+        template = self._template(body.get("tools"))
+        read = frozenset() if template is None else variables_of(template) - set(_FIXED)
+        found: dict[str, Any] = {}
+        for name, value in given.items():
+            if name not in read:
+                said = did_you_mean(name, read) if len(name) <= LONGEST_KEY else ""
+                said = f"the model's chat template reads no variable {quoted(name)}{said}"
+                raise BadField("chat_template_kwargs", said)
+            if not isinstance(value, str | int | float | bool | None):
+                said = f"is text, a number, true or false, not {quoted(value)}"
+                raise BadField("chat_template_kwargs", f"chat_template_kwargs: {name} {said}")
+            found[name] = values.text(value, name, LONGEST_STOP) if isinstance(value, str) else value
+        if (value := body.get("reasoning_effort")) is not None:
+            if value not in _EFFORTS:
+                raise BadField(effort, f"{effort} is one of {', '.join(_EFFORTS)}, not {quoted(value)}")
+            if "reasoning_effort" not in read:
+                said = f"{effort}: the model's chat template knows no effort: leave it out"
+                raise BadField(effort, said, "unsupported")
+            found["reasoning_effort"] = value
+        return found
+
+    def _conversation(
+        self, body: Body, tools: Tools | None = None, told: Mapping[str, Any] | None = None
+    ) -> list[int]:
         messages = body.get("messages")
         if not isinstance(messages, list) or not messages:
             raise BadField("messages", 'messages is a list of objects with "role" and "content"')
@@ -333,6 +378,7 @@ class Reader:
                 add_generation_prompt=True,
                 return_dict=False,
                 tokenizer_kwargs={"verbose": False},
+                **(told or {}),
             )
         except ValueError as error:
             raise BadField("messages", f"the chat template refuses these messages: {error}") from None

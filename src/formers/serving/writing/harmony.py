@@ -134,7 +134,9 @@ def channels_form(tools: Tools | None, content: str | None, tokenizer: Any) -> F
     start, channel, message, end, json_kind = (
         mark_in_grammar(one, tokenizer) for one in (START, CHANNEL, MESSAGE, END, "<|constrain|>")
     )
-    rules = [r"TEXT: /(.|\n)*/", 'silent: "analysis" | "commentary"']
+    # commentary is said, and what is said is to be the schema's
+    silent = '"analysis" | "commentary"' if content is None else '"analysis"'
+    rules = [r"TEXT: /(.|\n)*/", f"silent: {silent}"]
     rules.append(f'thought: {channel} silent {message} TEXT {end} {start} "assistant"')
     last = []
     for i, function in enumerate(given):

@@ -29,12 +29,11 @@ _MOST_PAIRS, _LONGEST_KEY, _LONGEST_VALUE = 16, 64, 512  # of the metadata, as t
 RESPONSE_FIELDS = (
     *("model", "input", "instructions", "previous_response_id", "store", "stream", "stream_options"),
     *("max_output_tokens", "temperature", "top_p", "top_k", "seed", "include", "top_logprobs"),
-    *("metadata", "text", "user", "tools", "tool_choice", "parallel_tool_calls"),
+    *("metadata", "text", "user", "tools", "tool_choice", "parallel_tool_calls", "reasoning"),
 )
 # what is not done here, and the values besides null that ask for nothing
 _NOT_HERE: dict[str, tuple[Any, ...]] = {
     "background": (False,),
-    "reasoning": ({},),
     "service_tier": ("auto", "default"),
     "truncation": ("disabled",),
     **dict.fromkeys(("conversation", "prompt", "max_tool_calls", "moderation", "context_management"), ()),
@@ -95,6 +94,8 @@ class ResponseReader(Reader):
             raise BadField("top_logprobs", f'top_logprobs needs include: ["{LOG_PROBS}"]')
         said = self._said(body, top or 0)
         said["text"], schema = _format(body)
+        effort = _effort(body)
+        said["reasoning"] = {"effort": effort, "summary": None}
         tools = self._tools(_as_in_chats(body))
         if tools is not None:
             parallel = body.get("parallel_tool_calls") is not False
@@ -106,7 +107,8 @@ class ResponseReader(Reader):
         system = [{"role": "system", "content": text} for text in (said["instructions"],) if text is not None]
         length = ("max_output_tokens", said["max_output_tokens"])
         try:
-            prompt = self._conversation({"messages": [*system, *conversation]}, tools)
+            told = self._told({**_as_in_chats(body), "reasoning_effort": effort}, {}, "reasoning.effort")
+            prompt = self._conversation({"messages": [*system, *conversation]}, tools, told)
             asked = self._asked(body, [prompt], length, logged, top or 0, chat=True)
         except BadField as error:
             error.param = "input" if error.param == "messages" else error.param
@@ -237,6 +239,13 @@ def _format(body: Body) -> tuple[dict[str, Any], str | None]:
     except BadField as error:
         error.param, error.detail = _FORMAT, str(error.detail).replace("response_format", _FORMAT)
         raise
+
+
+def _effort(body: Body) -> Any:
+    """What `reasoning.effort` says."""
+    given = values.record(body, "reasoning")
+    values.check_known(given, ("effort",), {"summary": (), "generate_summary": ()}, "reasoning.")
+    return given.get("effort")
 
 
 def _includes(body: Body) -> bool:
@@ -447,7 +456,6 @@ class ResponseShape(Shape):
         fixed = {
             "background": False,
             "parallel_tool_calls": False,
-            "reasoning": {"effort": None, "summary": None},
             "tool_choice": "none",
             "tools": [],
             "truncation": "disabled",
