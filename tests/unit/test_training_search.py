@@ -124,7 +124,8 @@ def test_a_trial_that_promises_nothing_is_broken_off_and_ends_its_run_at_the_tra
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        ({"backend": "ray"}, "only 'optuna' is built in"),
+        ({"backend": "wandb"}, "'optuna' and 'ray' are built in"),
+        ({"backend": "ray", "direction": ["minimize"]}, "in one direction"),
         ({"backend": "optun"}, "did you mean 'optuna'"),
         ({"n_jobs": 2}, "load_if_exists=True"),
         ({"hp_space": lambda trial: {"learning_rat": 1.0}}, "did you mean 'learning_rate'"),

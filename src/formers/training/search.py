@@ -14,6 +14,8 @@ from formers.training.callbacks.trackers import Tracker
 from formers.training.choices import HPSearchBackend, IntervalStrategy
 from formers.training.state import BestRun
 
+Objective = Callable[[dict[str, float]], Any]
+Tell = Callable[[Any, dict[str, float], int], None]
 _OF_OPTIMIZE = ("timeout", "n_jobs", "gc_after_trial", "catch", "callbacks", "show_progress_bar")
 
 
@@ -42,14 +44,14 @@ def default_space(trial: Any) -> dict[str, Any]:
 
 
 class _Report(TrainerCallback):
-    """Tells a trial how each evaluation went, and breaks off one that promises nothing.
+    """Tells how each evaluation of a trial went.
 
     Attributes:
         judged: the step of the last evaluation, and what was found.
     """
 
-    def __init__(self, trial: Any, objective: Callable[[dict[str, float]], Any], prunes: bool) -> None:
-        self.trial, self.objective, self.prunes = trial, objective, prunes
+    def __init__(self, objective: Objective, tell: Tell | None) -> None:
+        self.objective, self.tell = objective, tell
         self.judged: tuple[int, dict[str, float]] = (-1, {})
 
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
@@ -58,17 +60,12 @@ class _Report(TrainerCallback):
             control.should_evaluate = True
 
     def on_evaluate(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        """Report the objective; raises `optuna.TrialPruned` where the study's pruner says so."""
+        """Tell the objective."""
         step, metrics = self.judged
         earlier = metrics if step == state.global_step else {}  # of another evaluation set
         self.judged = state.global_step, {**earlier, **kwargs["metrics"]}
-        if not self.prunes:
-            return
-        self.trial.report(self.objective(kwargs["metrics"]), state.global_step)
-        if self.trial.should_prune():
-            from optuna import TrialPruned
-
-            raise TrialPruned
+        if self.tell is not None:
+            self.tell(self.objective(kwargs["metrics"]), kwargs["metrics"], state.global_step)
 
 
 @dataclass
@@ -77,22 +74,26 @@ class Search:
 
     Attributes:
         trainer: with `model_init`.
-        space: trial -> arguments by name.
         objective: metrics -> score, or as many as there are directions.
         name_of: trial -> its name, which is also that of its folder and of its run at a tracker.
-        prunes: trials are told how evaluations go: there is one score, and one evaluation set.
+        prunes: it is told how evaluations go: there is one score, and one evaluation set.
     """
 
     trainer: Any
-    space: Callable[[Any], dict[str, Any]]
-    objective: Callable[[dict[str, float]], Any]
+    objective: Objective
     name_of: Callable[[Any], str] | None
     prunes: bool
 
-    def run(self, trial: Any) -> Any:
-        """Train with what the trial suggests; returns its score."""
+    def train(self, trial: Any, chosen: Any, name: str, tell: Tell) -> tuple[Any, dict[str, float]]:
+        """Train with what was chosen; returns the score, and the metrics that it is of.
+
+        Args:
+            trial: what `model_init` and `name_of` are called with.
+            chosen: arguments by name.
+            name: the trial's, where `name_of` does not say.
+            tell: called after each evaluation with score, metrics and step.
+        """
         trainer = self.trainer
-        chosen = self.space(trial)
         if not isinstance(chosen, Mapping):
             raise TypeError(f"hp_space returns a dict of training arguments by name, not {chosen!r}")
         refuse_unknown(chosen, trainer.args.to_dict(), "hp_space")
@@ -100,9 +101,9 @@ class Search:
         for key in chosen:
             setattr(trainer.args, key, getattr(settled, key))
         state = trainer.state
-        state.trial_name = self.name_of(trial) if self.name_of else f"run-{trial.number}"
+        state.trial_name = self.name_of(trial) if self.name_of else name
         state.trial_params, state.is_hyper_param_search = dict(chosen), True
-        report, handler = _Report(trial, self.objective, self.prunes), trainer.callback_handler
+        report, handler = _Report(self.objective, tell if self.prunes else None), trainer.callback_handler
         trainer.add_callback(report)
         try:
             trainer.train(trial=trial)
@@ -112,9 +113,10 @@ class Search:
             raise
         finally:
             trainer.remove_callback(report)
-        score = self.objective(self._metrics(report))
+        metrics = self._metrics(report)
+        score = self.objective(metrics)
         gc.collect()
-        return score
+        return score, metrics
 
     def _metrics(self, report: _Report) -> dict[str, float]:
         """Of the model as training left it: those of its last step, unless an earlier model was loaded."""
@@ -142,39 +144,61 @@ def search(
     """The body of `Trainer.hyperparameter_search`; see there.
 
     Raises:
-        ValueError: for another backend than optuna, several jobs at once, or several processes.
+        ValueError: for another backend, several jobs at once, or several processes; see `ray_search`.
         RuntimeError: without `model_init`.
-        MissingExtra: where optuna is not installed.
+        MissingExtra: where the backend is not installed.
     """
-    _check(trainer, backend, options)
+    backend = _backend(trainer, backend, options)
+    one_set, several = not isinstance(trainer.eval_dataset, dict), isinstance(direction, (list, tuple))
+    how = Search(trainer, objective or default_objective, name_of, one_set and not several)
+    if backend == HPSearchBackend.RAY:
+        from formers.training.ray_search import search as with_ray
+
+        return with_ray(how, space, n_trials, direction, options)
+    before = dict(vars(trainer.args))
+    try:
+        return _with_optuna(how, space or default_space, n_trials, direction, options)
+    finally:
+        vars(trainer.args).update(before)
+        trainer.state.trial_name = trainer.state.trial_params = None
+        trainer.state.is_hyper_param_search = False
+
+
+def _with_optuna(
+    how: Search,
+    space: Callable[[Any], dict[str, Any]],
+    n_trials: int,
+    direction: str | list[str],
+    options: dict[str, Any],
+) -> BestRun | list[BestRun]:
     import optuna
+
+    def run(trial: Any) -> Any:
+        def tell(score: float, metrics: dict[str, float], step: int) -> None:
+            trial.report(score, step)
+            if trial.should_prune():
+                raise optuna.TrialPruned
+
+        return how.train(trial, space(trial), f"run-{trial.number}", tell)[0]
 
     several = isinstance(direction, (list, tuple))
     optimize = {key: options.pop(key) for key in _OF_OPTIMIZE if key in options}
     options["directions" if several else "direction"] = direction
     study = optuna.create_study(**options)
-    one_set = not isinstance(trainer.eval_dataset, dict)
-    how = Search(
-        trainer, space or default_space, objective or default_objective, name_of, one_set and not several
-    )
-    before = dict(vars(trainer.args))
-    try:
-        study.optimize(how.run, n_trials=n_trials, **optimize)
-    finally:
-        vars(trainer.args).update(before)
-        trainer.state.trial_name = trainer.state.trial_params = None
-        trainer.state.is_hyper_param_search = False
+    study.optimize(run, n_trials=n_trials, **optimize)
     if several:
         return [BestRun(str(one.number), one.values, one.params, study) for one in study.best_trials]
     best: Any = study.best_trial
     return BestRun(str(best.number), best.value, best.params, study)
 
 
-def _check(trainer: Any, backend: Any, options: dict[str, Any]) -> None:
-    if backend is not None and HPSearchBackend(backend) != HPSearchBackend.OPTUNA:
+def _backend(trainer: Any, asked: Any, options: dict[str, Any]) -> HPSearchBackend:
+    """The backend, which can be used."""
+    backend = HPSearchBackend(asked or HPSearchBackend.OPTUNA)
+    if backend not in (HPSearchBackend.OPTUNA, HPSearchBackend.RAY):
         raise ValueError(
-            f"hyperparameter_search(backend={str(backend)!r}): only 'optuna' is built in (ray_scope and the "
-            "like have no effect). With another tool, call Trainer in its objective function"
+            f"hyperparameter_search(backend={str(asked)!r}): 'optuna' and 'ray' are built in. With another "
+            "tool, call Trainer in its objective function"
         )
     if trainer.model_init is None:
         raise RuntimeError(
@@ -183,13 +207,14 @@ def _check(trainer: Any, backend: Any, options: dict[str, Any]) -> None:
     if options.get("n_jobs", 1) != 1:
         raise ValueError(
             "hyperparameter_search runs its trials one after the other, as there is one trainer: leave "
-            "n_jobs out. For trials at once start the script several times, with storage= and study_name= of "
-            "one study and load_if_exists=True"
+            "n_jobs out. For trials at once take backend='ray', or start the script several times, with "
+            "storage= and study_name= of one study and load_if_exists=True"
         )
     if trainer.accelerator.num_processes > 1:
         raise ValueError(
             "hyperparameter_search runs in one process: start the script without a launcher; several of them "
             "share a study by storage=, study_name= and load_if_exists=True"
         )
-    if not installed("optuna"):
+    if backend == HPSearchBackend.OPTUNA and not installed("optuna"):
         raise MissingExtra("hyperparameter_search needs the package optuna: pip install optuna")
+    return backend

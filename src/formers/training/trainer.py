@@ -756,19 +756,21 @@ class Trainer(Parallelism):
         hp_name: Callable[[Any], str] | None = None,
         **kwargs: Any,
     ) -> Any:
-        """Search for arguments that score best, with optuna. Needs `model_init`.
+        """Search for arguments that score best, with optuna or Ray Tune. Needs `model_init`.
 
         Args:
-            hp_space: trial -> training arguments by name, as `trial.suggest_float(...)` suggests them.
+            hp_space: trial -> training arguments by name, as `trial.suggest_float(...)` suggests them; for
+                Ray values and its distributions (`ray.tune.uniform(...)`).
             compute_objective: metrics of `evaluate` -> score, or scores, one for each direction; by default
                 the evaluation loss, or the sum of what `compute_metrics` gives.
             n_trials: models that are trained.
             direction: "minimize" or "maximize"; a list of them for several scores.
-            backend: "optuna".
+            backend: "optuna", which it is by default, or "ray", whose trials run in processes of their own.
             hp_name: trial -> its name: that of its folder in `output_dir`, and of its run at trackers.
             kwargs: for `optuna.create_study` (`sampler`, `pruner`, `storage`, ...), and for `Study.optimize`
                 (`timeout`, `catch`, `gc_after_trial`, `callbacks`, `show_progress_bar`). A pruner is asked
-                after every evaluation, where there is one evaluation set and one score.
+                after every evaluation, where there is one evaluation set and one score. Or for
+                `ray.tune.run` (`resources_per_trial`, `scheduler`, `search_alg`, ...).
 
         Returns:
             A `BestRun`, whose `run_summary` is the study; for several directions a list of those that no
