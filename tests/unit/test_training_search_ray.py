@@ -58,12 +58,8 @@ def test_the_best_of_a_grid_is_found_in_other_processes(tmp_path):
 @pytest.mark.parametrize(
     ("scheduler", "kind", "said"),
     [
-        (
-            {"scheduler": PopulationBasedTraining(hyperparam_mutations={"seed": [1, 2]})},
-            ValueError,
-            "take ASHAScheduler",
-        ),
-        ({"scheduler": ASHAScheduler()}, RuntimeError, "set eval_strategy='epoch'"),
+        (PopulationBasedTraining(hyperparam_mutations={"seed": [1, 2]}), ValueError, "take ASHAScheduler"),
+        (ASHAScheduler(), RuntimeError, "set eval_strategy='epoch'"),
     ],
 )
 def test_schedulers_that_cannot_work_say_why(tmp_path, scheduler, kind, said):

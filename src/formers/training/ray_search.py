@@ -8,8 +8,8 @@ from typing import Any
 
 from formers.core.extras import need
 from formers.training.choices import IntervalStrategy
-from formers.training.search import Search
 from formers.training.state import BestRun
+from formers.training.trials import Search
 
 _OBJECTIVE = "objective"
 _STOPPING = ("AsyncHyperBandScheduler", "HyperBandScheduler", "MedianStoppingRule")
