@@ -34,6 +34,14 @@ _TABLE: dict[str, tuple[str, ...]] = {
     ),
     "formers.configs": ("GenerationConfig", "PretrainedConfig", "PreTrainedConfig"),
     "formers.nn.cache": ("Cache", "DynamicCache", "EncoderDecoderCache", "QuantizedCache", "StaticCache"),
+    "formers.checkpoints.conversions": (
+        *("Chunk", "Concatenate", "ConversionOps", "MergeModulelist", "SplitModulelist", "Transpose"),
+        *("USER_REGISTERED_MAPPINGS", "WeightConverter", "WeightRenaming", "WeightTransform"),
+        *("_MODEL_TO_CONVERSION_PATTERN", "dot_natural_key", "extract_weight_conversions_for_model"),
+        *("get_checkpoint_conversion_mapping", "get_model_conversion_mapping"),
+        *("register_checkpoint_conversion_mapping", "rename_source_key"),
+    ),
+    "formers.checkpoints.converted": ("revert_weight_conversion",),
     "formers.core.available": (
         *("OptionalDependencyNotAvailable", "check_min_version", "deepspeed_config", "require_version"),
         "requires_backends",

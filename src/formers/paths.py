@@ -96,6 +96,15 @@ PATHS: dict[str, str] = {
     "backbone_utils": "BackboneMixin",
     "cache_utils": "Cache DynamicCache EncoderDecoderCache QuantizedCache StaticCache",
     "configuration_utils": "PretrainedConfig PreTrainedConfig CONFIG_NAME",
+    "conversion_mapping": (
+        "USER_REGISTERED_MAPPINGS _MODEL_TO_CONVERSION_PATTERN extract_weight_conversions_for_model "
+        "get_checkpoint_conversion_mapping get_model_conversion_mapping "
+        "register_checkpoint_conversion_mapping"
+    ),
+    "core_model_loading": (
+        "Chunk Concatenate ConversionOps MergeModulelist SplitModulelist Transpose WeightConverter "
+        "WeightRenaming WeightTransform dot_natural_key rename_source_key revert_weight_conversion"
+    ),
     "data": _COLLATORS,
     "data.data_collator": _COLLATORS,
     "deepspeed": "deepspeed_config is_deepspeed_zero3_enabled",
@@ -255,7 +264,6 @@ _ABSENT = (
     ),
     (r"(convert_graph_)?(to_)?onnx|models\.\w+\.convert_", "conversion to other formats is"),
     (r"mask|modeling_(flash_)?att|integrations\.(sdpa|fl|eager)", "attention functions of one's own are"),
-    (r"(conversion_mapping|core_model_loading)", "conversion of weights while loading is"),
     (r"(integrations\.)?deepspeed", "DeepSpeed is"),
     (
         r"distributed|integrations\.(tensor_p|hub_k|moe|fine|sonic)",

@@ -475,7 +475,7 @@ ABSENT = {
     "what huggingface_hub, safetensors, torch": "CrossEntropyLoss create_repo",
     "nothing is sent from here": "send_example_telemetry",
     "attention functions of one's own are": "modeling_attn_mask_utils",
-    "conversion of weights while loading is": "core_model_loading",
+    "conversion of weights while loading is": "spawn_materialize",
     "'BertAdam' from 'formers'$": "BertAdam",
     "run on PyTorch alone$": "TFGroupViTModel FlaxCLIPProcessor",
 }

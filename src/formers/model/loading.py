@@ -28,6 +28,7 @@ _OPTIONS = (
     "ignore_mismatched_sizes",
     "attn_implementation",
     "output_loading_info",
+    "key_mapping",
     "state_dict",
     "use_safetensors",
     "variant",
@@ -63,6 +64,7 @@ def set_attention(config: PretrainedConfig, options: dict[str, Any]) -> None:
 def load_pretrained(cls: Any, name: Any, args: tuple[Any, ...], options: dict[str, Any]) -> Any:
     """The body of `from_pretrained`; see there."""
     from formers.checkpoints import TensorFiles, find_weights
+    from formers.checkpoints.converted import seen_through_rules
     from formers.hub import Source, split_hub_keywords
     from formers.hub.card import licence_of
 
@@ -99,6 +101,7 @@ def load_pretrained(cls: Any, name: Any, args: tuple[Any, ...], options: dict[st
 
         file = opened(model, header)
         files = TensorFiles([file])
+    files = seen_through_rules(model, files, given.pop("key_mapping", None))
     model.name_or_path = config.name_or_path = str(name or "")
     pack = None
     if packing is not None and packing.of_file:
