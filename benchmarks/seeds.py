@@ -4,8 +4,8 @@
 
 Checkpoints and data sets that the blocks name are tiny ones, at a Hub on loopback. The blocks of a document
 run in their order in one interpreter, as a reader would type them: each sees what earlier ones defined. None
-is patched. A block that ends in an error is shown with that. One that still runs after a minute is interrupted
-as from a keyboard: a server that then ends well has run.
+is patched. A block that ends in an error is shown with that. One that still runs after a minute is
+interrupted as from a keyboard: a server that then ends well has run.
 
 Some blocks use a name that no block before them defined (`text`, `torch`, `dataloader`): they are run once
 more with what a reader would have put there, and say so.
@@ -80,7 +80,7 @@ PRESUMED = {
 def blocks(path: Path) -> list[tuple[int, str]]:
     """The Python blocks of a document, each with the line that it begins at.
 
-    A document without fences is one whose pages were pasted as text: blocks begin where something is imported.
+    A document without fences was pasted as text: its blocks begin where something is imported.
     """
     found, start, held = [], 0, None
     lines = path.read_text().splitlines()
@@ -184,9 +184,8 @@ def repositories(folder: Path) -> dict[str, dict[str, bytes | str]]:
 def serve(folder: Path) -> Any:
     """The Hub with models and data sets."""
     import seed_checkpoints
-    from system.hub_server import HubServer
-
     from formers.pipelines.table import TASKS
+    from system.hub_server import HubServer
 
     defaults = {task.default[1] for task in TASKS if task.default and task.default[1]}
     server = HubServer({TOKEN: "username"})

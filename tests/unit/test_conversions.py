@@ -102,9 +102,7 @@ def test_registered_rules_count_whenever_a_model_is_loaded_and_can_be_undone(tmp
     for name, value in held.items():
         if name.endswith("c_attn.weight"):
             cut = value.chunk(3, dim=1)
-            apart |= {
-                name.replace("c_attn", part): one.clone() for part, one in zip("qkv", cut, strict=True)
-            }
+            apart |= {name.replace("c_attn", part): one.clone() for part, one in zip("qkv", cut, strict=True)}
         else:
             apart[name] = value
     rule = formers.WeightConverter(

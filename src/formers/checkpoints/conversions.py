@@ -149,7 +149,7 @@ class Transpose(ConversionOps):
         }
         if len(turned) > 1 or len(target_patterns) > 1:
             return turned
-        return {target_patterns[0]: value for value in turned.values()}
+        return {_target(target_patterns, self): value for value in turned.values()}
 
     @property
     def reverse_op(self) -> ConversionOps:
@@ -158,11 +158,11 @@ class Transpose(ConversionOps):
 
 
 class WeightTransform:
-    """Which names a rule is for, and what they become.
+    r"""Which names a rule is for, and what they become.
 
     Args:
         source_patterns: regular expressions found anywhere in a name, `*` in a part of its own for any text.
-        target_patterns: what stands in their place; `\\1` is the source's first group.
+        target_patterns: what stands in their place; `\1` is the source's first group.
 
     Attributes:
         scope_prefix: the rule is for names below this path alone; None for all.
@@ -328,7 +328,8 @@ def rename_source_key(
 
     Args:
         source_key: the name.
-        weight_renamings, weight_converters: the rules.
+        weight_renamings: rules that all count, in turn.
+        weight_converters: rules of which one counts.
         base_model_prefix: added or taken away where that makes a name of `meta_state_dict`.
         meta_state_dict: the model's names.
 
@@ -427,7 +428,7 @@ _GROUP = re.compile(r"\((?!\?).+?\)")
 
 
 def _plain(pattern: str) -> str:
-    """A pattern as the text that is put in: without anchors and looks around, its group as `\\1`."""
+    r"""A pattern as the text that is put in: without anchors and looks around, its group as `\1`."""
     pattern = re.sub(r"\(\?.+?\)", "", pattern.removeprefix("^"))
     return _GROUP.sub(r"\\1", pattern, count=1).replace("\\.", ".")
 

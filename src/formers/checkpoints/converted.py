@@ -99,7 +99,9 @@ class ConvertedFiles(TensorFiles):
 
     def shape(self, name: str) -> tuple[int, ...]:
         """The shape after the rules."""
-        return self._inner.shape(self._plain[name]) if name in self._plain else tuple(self._shapes[name].shape)
+        if name in self._plain:
+            return self._inner.shape(self._plain[name])
+        return tuple(self._shapes[name].shape)
 
     def dtype(self, name: str) -> torch.dtype:
         """The dtype after the rules."""
@@ -138,7 +140,7 @@ def seen_through_rules(
 
 
 def revert_weight_conversion(model: nn.Module, state_dict: dict[str, Tensor]) -> dict[str, Tensor]:
-    """A model's values under the names that its registered rules read: each rule undone, the last one first."""
+    """A model's values under the names that its registered rules read: each undone, the last one first."""
     rules = [rule.reverse_transform() for rule in reversed(get_model_conversion_mapping(model))]
     if not rules:
         return state_dict

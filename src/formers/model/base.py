@@ -107,8 +107,8 @@ class PreTrainedModel(Block, Adaptable, Pushable):
             options: `config`, `dtype` (or `torch_dtype`; "auto" by default: as stored), `device_map`,
                 `ignore_mismatched_sizes`, `attn_implementation`, `output_loading_info`, `state_dict`,
                 `use_safetensors`, `variant`, `key_mapping` (regular expression -> what stands in its
-                place in names of the files), `offload_folder`, the Hub keywords (`revision`, `subfolder`, `token`,
-                `cache_dir`, `local_files_only`, `force_download`), and any field of the config.
+                place in names of the files), `offload_folder`, the Hub keywords (`revision`, `subfolder`,
+                `token`, `cache_dir`, `local_files_only`, `force_download`), and any field of the config.
 
         Returns:
             The model in evaluation mode; with `output_loading_info=True` a pair with the loading info.
