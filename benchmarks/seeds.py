@@ -251,6 +251,7 @@ def main() -> None:
             "HF_ENDPOINT": server.url,
             "HF_HOME": f"{folder}/home",
             "HF_TOKEN": TOKEN,
+            "HF_HUB_DISABLE_XET": "1",  # the Hub on loopback keeps files as they are
             "HF_HUB_DISABLE_PROGRESS_BARS": "1",
             "PYTHONWARNINGS": "ignore",
             **({"SEEDS_REFERENCE": "1"} if given.reference else {}),
