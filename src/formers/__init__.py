@@ -100,6 +100,11 @@ _TABLE: dict[str, tuple[str, ...]] = {
         "is_remote_url",
     ),
     "formers.model.base": ("PreTrainedModel",),
+    "formers.nn.additive": (
+        *("AttentionMaskConverter", "_prepare_4d_attention_mask", "_prepare_4d_causal_attention_mask"),
+        "_prepare_4d_causal_attention_mask_for_sdpa",
+    ),
+    "formers.nn.capturing": ("OutputRecorder", "capture_outputs"),
     "formers.nn.handmade": (
         *("FlashAttentionKwargs", "GradientCheckpointingLayer", "LossKwargs", "ROPE_INIT_FUNCTIONS"),
         *("TransformersKwargs", "dynamic_rope_update", "prepare_fa_kwargs_from_position_ids"),
@@ -118,6 +123,10 @@ _TABLE: dict[str, tuple[str, ...]] = {
         *("find_packed_sequence_indices", "or_masks", "packed_sequence_mask_function"),
         *("padding_mask_function", "prepare_padding_mask", "sdpa_mask", "sliding_window_overlay"),
         *("sliding_window_bidirectional_mask_function", "sliding_window_causal_mask_function"),
+    ),
+    "formers.nn.named_losses": (
+        *("ForCausalLMLoss", "ForMaskedLMLoss", "ForQuestionAnsweringLoss", "ForSequenceClassificationLoss"),
+        *("ForTokenClassification", "LOSS_MAPPING", "fixed_cross_entropy"),
     ),
     "formers.nn.surgery": (
         "ACT2FN",

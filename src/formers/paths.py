@@ -44,7 +44,7 @@ _DOCSTRINGS = (
 )
 _GENERIC = (
     "ContextManagers ExplicitEnum LossKwargs ModelOutput PaddingStrategy TensorType TransformersKwargs "
-    "can_return_tuple torch_float torch_int is_torch_fx_proxy"
+    "OutputRecorder can_return_tuple torch_float torch_int is_torch_fx_proxy"
 )
 _VERSIONS = "check_min_version require_version"
 _COLLATORS = (
@@ -150,6 +150,11 @@ PATHS: dict[str, str] = {
     "integrations.peft": "PeftAdapterMixin",
     "integrations.sdpa_attention": "repeat_kv sdpa_attention_forward",
     "logging": "",
+    "loss": "",
+    "loss.loss_utils": (
+        "ForCausalLMLoss ForMaskedLMLoss ForQuestionAnsweringLoss ForSequenceClassificationLoss "
+        "ForTokenClassification LOSS_MAPPING fixed_cross_entropy"
+    ),
     "masking_utils": _MASKS,
     "models.auto": f"{_AUTO} {_CONFIG_MAPS} {_TOKENIZER_MAPS} AutoFeatureExtractor AutoImageProcessor "
     "AutoProcessor AutoVideoProcessor",
@@ -162,6 +167,10 @@ PATHS: dict[str, str] = {
     "models.auto.tokenization_auto": f"{_TOKENIZER_MAPS} get_tokenizer_config",
     "models.auto.video_processing_auto": "AutoVideoProcessor",
     "modelcard": "extract_hyperparameters_from_trainer make_markdown_table",
+    "modeling_attn_mask_utils": (
+        "AttentionMaskConverter _prepare_4d_attention_mask _prepare_4d_causal_attention_mask "
+        "_prepare_4d_causal_attention_mask_for_sdpa"
+    ),
     "modeling_flash_attention_utils": "FlashAttentionKwargs prepare_fa_kwargs_from_position_ids",
     "modeling_layers": "GradientCheckpointingLayer",
     "modeling_outputs": _OUTPUTS,
@@ -236,6 +245,7 @@ PATHS: dict[str, str] = {
     "utils.hub": _FILES,
     "utils.import_utils": "OptionalDependencyNotAvailable requires_backends *is_",
     "utils.logging": "",
+    "utils.output_capturing": "OutputRecorder capture_outputs",
     "utils.peft_utils": "ADAPTER_CONFIG_NAME ADAPTER_SAFE_WEIGHTS_NAME ADAPTER_WEIGHTS_NAME "
     "find_adapter_config_file",
     "utils.quantization_config": (
