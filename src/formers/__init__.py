@@ -190,6 +190,12 @@ _TABLE: dict[str, tuple[str, ...]] = {
         *("GgufConfig", "HqqConfig"),
         *("Int8DynamicConfig", "Mxfp4Config", "QuantoConfig", "TorchAoConfig"),
     ),
+    "formers.quantization.registered": (
+        *("AUTO_QUANTIZATION_CONFIG_MAPPING", "AUTO_QUANTIZER_MAPPING", "AutoHfQuantizer"),
+        *("AutoQuantizationConfig", "HfQuantizer", "QuantizationConfigMixin", "QuantizationMethod"),
+        *("get_module_from_name", "register_quantization_config", "register_quantizer"),
+        "should_convert_module",
+    ),
     "formers.tasks.backbone": ("BackboneMixin",),
     "formers.training": (
         *(

@@ -206,6 +206,16 @@ PATHS: dict[str, str] = {
         "ALL_LAYERNORM_LAYERS Conv1D apply_chunking_to_forward find_pruneable_heads_and_indices "
         f"id_tensor_storage prune_conv1d_layer prune_linear_layer {_TORCHES}"
     ),
+    "quantizers": (
+        "AutoHfQuantizer AutoQuantizationConfig HfQuantizer get_module_from_name "
+        "register_quantization_config register_quantizer"
+    ),
+    "quantizers.auto": (
+        "AUTO_QUANTIZATION_CONFIG_MAPPING AUTO_QUANTIZER_MAPPING AutoHfQuantizer AutoQuantizationConfig "
+        "register_quantization_config register_quantizer"
+    ),
+    "quantizers.base": "HfQuantizer",
+    "quantizers.quantizers_utils": "get_module_from_name should_convert_module",
     "tokenization_python": "PreTrainedTokenizer",
     "tokenization_utils": (
         "PreTrainedTokenizer AddedToken BatchEncoding EncodedInput PreTokenizedInput TextInput"
@@ -250,7 +260,8 @@ PATHS: dict[str, str] = {
     "find_adapter_config_file",
     "utils.quantization_config": (
         "AwqConfig BitsAndBytesConfig CompressedTensorsConfig FineGrainedFP8Config GPTQConfig GgufConfig "
-        "HqqConfig Int8DynamicConfig Mxfp4Config QuantoConfig TorchAoConfig"
+        "HqqConfig Int8DynamicConfig Mxfp4Config QuantizationConfigMixin QuantizationMethod QuantoConfig "
+        "TorchAoConfig"
     ),
     "utils.versions": "require_version",
 }

@@ -75,10 +75,11 @@ class AttentionMaskConverter:
         return _added(seen, dtype)
 
     def _seen(self, queries: int, keys: int, device: Any) -> Tensor:
-        mask = Causal() if self.sliding_window is None else Window(self.sliding_window + 1)
         at = torch.arange(keys, device=device)
         row = torch.zeros((), dtype=torch.long, device=device)
-        return mask.allowed(row, at[keys - queries :, None], at[None, :])
+        places = (row, at[keys - queries :, None], at[None, :])
+        seen = Causal().allowed(*places)
+        return seen if self.sliding_window is None else seen & Window(self.sliding_window).allowed(*places)
 
     @staticmethod
     def _unmask_unattended(expanded_mask: Tensor, min_dtype: float) -> Tensor:
