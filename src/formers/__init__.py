@@ -131,7 +131,7 @@ _TABLE: dict[str, tuple[str, ...]] = {
     "formers.nn.surgery": (
         "ACT2FN",
         "ALL_LAYERNORM_LAYERS",
-        "GELUActivation",
+        *("GELUActivation", "GELUTanh", "QuickGELUActivation"),
         "NewGELUActivation",
         "PytorchGELUTanh",
         "apply_chunking_to_forward",
@@ -164,6 +164,8 @@ _TABLE: dict[str, tuple[str, ...]] = {
         "TokenizersBackend",
         *("get_json_schema", "get_tokenizer_config"),
     ),
+    "formers.tokenization.languages": ("LANGUAGES", "TO_LANGUAGE_CODE"),
+    "formers.tokenization.tools": ("DocstringParsingException", "TypeHintParsingException"),
     "formers.processing": (
         *("AutoFeatureExtractor", "AutoImageProcessor", "AutoVideoProcessor", "BaseImageProcessor"),
         "BatchFeature",

@@ -73,6 +73,10 @@ _MASKS = (
     "sliding_window_causal_mask_function sliding_window_overlay"
 )
 _SIZES = " ".join(PROCESSING["sizes"])
+_LOSSES = (
+    "ForCausalLMLoss ForMaskedLMLoss ForQuestionAnsweringLoss ForSequenceClassificationLoss "
+    "ForTokenClassification LOSS_MAPPING fixed_cross_entropy"
+)
 _TRACKERS = (
     "CodeCarbonCallback MLflowCallback TensorBoardCallback TrackioCallback WandbCallback "
     "get_available_reporting_integrations"
@@ -89,7 +93,7 @@ _TORCHES = " ".join(f"is_torch_greater_or_equal_than_{one}" for one in _VERSIONS
 # path -> its names; with "*is_" all questions for what is installed, "" a path that only holds others
 PATHS: dict[str, str] = {
     "activations": (
-        "ACT2FN GELUActivation NewGELUActivation PytorchGELUTanh gelu gelu_fast gelu_new gelu_python "
+        "ACT2FN GELUActivation GELUTanh NewGELUActivation PytorchGELUTanh QuickGELUActivation gelu gelu_fast gelu_new gelu_python "
         "gelu_pytorch_tanh get_activation linear_act mish quick_gelu silu"
     ),
     "audio_utils": f"load_audio {' '.join(PROCESSING['audio.spectra'])}",
@@ -140,6 +144,7 @@ PATHS: dict[str, str] = {
     "image_processing_utils_fast": "BaseImageProcessorFast BatchFeature SizeDict",
     "image_transforms": " ".join(PROCESSING["kinds"] + PROCESSING["transforms"] + PROCESSING["grouping"]),
     "image_utils": f"ImageInput PILImageResampling SizeDict load_image {_PICTURES} {_COLOURS}",
+    "generation_utils": "GenerationMixin LogitsProcessorList StoppingCriteriaList",
     "hf_argparser": "HfArg HfArgumentParser string_to_bool",
     "integrations": (
         f"{_TRACKERS} PeftAdapterMixin deepspeed_config is_deepspeed_zero3_enabled is_fsdp_enabled *is_"
@@ -150,11 +155,8 @@ PATHS: dict[str, str] = {
     "integrations.peft": "PeftAdapterMixin",
     "integrations.sdpa_attention": "repeat_kv sdpa_attention_forward",
     "logging": "",
-    "loss": "",
-    "loss.loss_utils": (
-        "ForCausalLMLoss ForMaskedLMLoss ForQuestionAnsweringLoss ForSequenceClassificationLoss "
-        "ForTokenClassification LOSS_MAPPING fixed_cross_entropy"
-    ),
+    "loss": _LOSSES,
+    "loss.loss_utils": _LOSSES,
     "masking_utils": _MASKS,
     "models.auto": f"{_AUTO} {_CONFIG_MAPS} {_TOKENIZER_MAPS} AutoFeatureExtractor AutoImageProcessor "
     "AutoProcessor AutoVideoProcessor",
