@@ -135,7 +135,8 @@ def put_files(folder: Path, reviews: list[tuple[str, int]]) -> None:
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         Image.new("RGB", (48, 40), (200, 120, 40)).save(folder / name)
     wave = np.sin(np.arange(16000) / 20).astype("float32")
-    soundfile.write(folder / "audio.mp3", wave, 16000)
+    for name in ("audio.mp3", "audio_file.mp3"):
+        soundfile.write(folder / name, wave, 16000)
     for name, files in _data_sets(reviews).items():
         for path, data in files.items():
             place = folder / name / path

@@ -34,6 +34,14 @@ _TABLE: dict[str, tuple[str, ...]] = {
     ),
     "formers.configs": ("GenerationConfig", "PretrainedConfig", "PreTrainedConfig"),
     "formers.nn.cache": ("Cache", "DynamicCache", "EncoderDecoderCache", "QuantizedCache", "StaticCache"),
+    "formers.checkpoints.conversions": (
+        *("Chunk", "Concatenate", "ConversionOps", "MergeModulelist", "SplitModulelist", "Transpose"),
+        *("USER_REGISTERED_MAPPINGS", "WeightConverter", "WeightRenaming", "WeightTransform"),
+        *("_MODEL_TO_CONVERSION_PATTERN", "dot_natural_key", "extract_weight_conversions_for_model"),
+        *("get_checkpoint_conversion_mapping", "get_model_conversion_mapping"),
+        *("register_checkpoint_conversion_mapping", "rename_source_key"),
+    ),
+    "formers.checkpoints.converted": ("revert_weight_conversion",),
     "formers.core.available": (
         *("OptionalDependencyNotAvailable", "check_min_version", "deepspeed_config", "require_version"),
         "requires_backends",
@@ -92,6 +100,11 @@ _TABLE: dict[str, tuple[str, ...]] = {
         "is_remote_url",
     ),
     "formers.model.base": ("PreTrainedModel",),
+    "formers.nn.additive": (
+        *("AttentionMaskConverter", "_prepare_4d_attention_mask", "_prepare_4d_causal_attention_mask"),
+        "_prepare_4d_causal_attention_mask_for_sdpa",
+    ),
+    "formers.nn.capturing": ("OutputRecorder", "capture_outputs"),
     "formers.nn.handmade": (
         *("FlashAttentionKwargs", "GradientCheckpointingLayer", "LossKwargs", "ROPE_INIT_FUNCTIONS"),
         *("TransformersKwargs", "dynamic_rope_update", "prepare_fa_kwargs_from_position_ids"),
@@ -111,10 +124,14 @@ _TABLE: dict[str, tuple[str, ...]] = {
         *("padding_mask_function", "prepare_padding_mask", "sdpa_mask", "sliding_window_overlay"),
         *("sliding_window_bidirectional_mask_function", "sliding_window_causal_mask_function"),
     ),
+    "formers.nn.named_losses": (
+        *("ForCausalLMLoss", "ForMaskedLMLoss", "ForQuestionAnsweringLoss", "ForSequenceClassificationLoss"),
+        *("ForTokenClassification", "LOSS_MAPPING", "fixed_cross_entropy"),
+    ),
     "formers.nn.surgery": (
         "ACT2FN",
         "ALL_LAYERNORM_LAYERS",
-        "GELUActivation",
+        *("GELUActivation", "GELUTanh", "QuickGELUActivation"),
         "NewGELUActivation",
         "PytorchGELUTanh",
         "apply_chunking_to_forward",
@@ -147,6 +164,8 @@ _TABLE: dict[str, tuple[str, ...]] = {
         "TokenizersBackend",
         *("get_json_schema", "get_tokenizer_config"),
     ),
+    "formers.tokenization.languages": ("LANGUAGES", "TO_LANGUAGE_CODE"),
+    "formers.tokenization.tools": ("DocstringParsingException", "TypeHintParsingException"),
     "formers.processing": (
         *("AutoFeatureExtractor", "AutoImageProcessor", "AutoVideoProcessor", "BaseImageProcessor"),
         "BatchFeature",
@@ -172,6 +191,12 @@ _TABLE: dict[str, tuple[str, ...]] = {
         *("AwqConfig", "CompressedTensorsConfig", "FineGrainedFP8Config", "GPTQConfig"),
         *("GgufConfig", "HqqConfig"),
         *("Int8DynamicConfig", "Mxfp4Config", "QuantoConfig", "TorchAoConfig"),
+    ),
+    "formers.quantization.registered": (
+        *("AUTO_QUANTIZATION_CONFIG_MAPPING", "AUTO_QUANTIZER_MAPPING", "AutoHfQuantizer"),
+        *("AutoQuantizationConfig", "HfQuantizer", "QuantizationConfigMixin", "QuantizationMethod"),
+        *("get_module_from_name", "register_quantization_config", "register_quantizer"),
+        "should_convert_module",
     ),
     "formers.tasks.backbone": ("BackboneMixin",),
     "formers.training": (

@@ -75,7 +75,7 @@ _ABSENT: tuple[tuple[str, str], ...] = (
         "this pipeline is",
     ),
     (
-        r"^(SUPPORTED_TASKS|TASK_ALIASES|get_task|PipelineI\w+|PipelineP\w+|pad_collate_fn|infer_framework\w*)$",
+        r"^(PipelineI\w+|PipelineP\w+|pad_collate_fn|infer_framework\w*)$",
         "what the ecosystem's own pipelines are made with (here: PIPELINE_REGISTRY, check_task) is",
     ),
     (

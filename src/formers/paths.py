@@ -44,7 +44,7 @@ _DOCSTRINGS = (
 )
 _GENERIC = (
     "ContextManagers ExplicitEnum LossKwargs ModelOutput PaddingStrategy TensorType TransformersKwargs "
-    "can_return_tuple torch_float torch_int is_torch_fx_proxy"
+    "OutputRecorder can_return_tuple torch_float torch_int is_torch_fx_proxy"
 )
 _VERSIONS = "check_min_version require_version"
 _COLLATORS = (
@@ -73,6 +73,10 @@ _MASKS = (
     "sliding_window_causal_mask_function sliding_window_overlay"
 )
 _SIZES = " ".join(PROCESSING["sizes"])
+_LOSSES = (
+    "ForCausalLMLoss ForMaskedLMLoss ForQuestionAnsweringLoss ForSequenceClassificationLoss "
+    "ForTokenClassification LOSS_MAPPING fixed_cross_entropy"
+)
 _TRACKERS = (
     "CodeCarbonCallback MLflowCallback TensorBoardCallback TrackioCallback WandbCallback "
     "get_available_reporting_integrations"
@@ -89,13 +93,22 @@ _TORCHES = " ".join(f"is_torch_greater_or_equal_than_{one}" for one in _VERSIONS
 # path -> its names; with "*is_" all questions for what is installed, "" a path that only holds others
 PATHS: dict[str, str] = {
     "activations": (
-        "ACT2FN GELUActivation NewGELUActivation PytorchGELUTanh gelu gelu_fast gelu_new gelu_python "
+        "ACT2FN GELUActivation GELUTanh NewGELUActivation PytorchGELUTanh QuickGELUActivation gelu gelu_fast gelu_new gelu_python "
         "gelu_pytorch_tanh get_activation linear_act mish quick_gelu silu"
     ),
     "audio_utils": f"load_audio {' '.join(PROCESSING['audio.spectra'])}",
     "backbone_utils": "BackboneMixin",
     "cache_utils": "Cache DynamicCache EncoderDecoderCache QuantizedCache StaticCache",
     "configuration_utils": "PretrainedConfig PreTrainedConfig CONFIG_NAME",
+    "conversion_mapping": (
+        "USER_REGISTERED_MAPPINGS _MODEL_TO_CONVERSION_PATTERN extract_weight_conversions_for_model "
+        "get_checkpoint_conversion_mapping get_model_conversion_mapping "
+        "register_checkpoint_conversion_mapping"
+    ),
+    "core_model_loading": (
+        "Chunk Concatenate ConversionOps MergeModulelist SplitModulelist Transpose WeightConverter "
+        "WeightRenaming WeightTransform dot_natural_key rename_source_key revert_weight_conversion"
+    ),
     "data": _COLLATORS,
     "data.data_collator": _COLLATORS,
     "deepspeed": "deepspeed_config is_deepspeed_zero3_enabled",
@@ -131,6 +144,7 @@ PATHS: dict[str, str] = {
     "image_processing_utils_fast": "BaseImageProcessorFast BatchFeature SizeDict",
     "image_transforms": " ".join(PROCESSING["kinds"] + PROCESSING["transforms"] + PROCESSING["grouping"]),
     "image_utils": f"ImageInput PILImageResampling SizeDict load_image {_PICTURES} {_COLOURS}",
+    "generation_utils": "GenerationMixin LogitsProcessorList StoppingCriteriaList",
     "hf_argparser": "HfArg HfArgumentParser string_to_bool",
     "integrations": (
         f"{_TRACKERS} PeftAdapterMixin deepspeed_config is_deepspeed_zero3_enabled is_fsdp_enabled *is_"
@@ -141,6 +155,8 @@ PATHS: dict[str, str] = {
     "integrations.peft": "PeftAdapterMixin",
     "integrations.sdpa_attention": "repeat_kv sdpa_attention_forward",
     "logging": "",
+    "loss": _LOSSES,
+    "loss.loss_utils": _LOSSES,
     "masking_utils": _MASKS,
     "models.auto": f"{_AUTO} {_CONFIG_MAPS} {_TOKENIZER_MAPS} AutoFeatureExtractor AutoImageProcessor "
     "AutoProcessor AutoVideoProcessor",
@@ -153,6 +169,10 @@ PATHS: dict[str, str] = {
     "models.auto.tokenization_auto": f"{_TOKENIZER_MAPS} get_tokenizer_config",
     "models.auto.video_processing_auto": "AutoVideoProcessor",
     "modelcard": "extract_hyperparameters_from_trainer make_markdown_table",
+    "modeling_attn_mask_utils": (
+        "AttentionMaskConverter _prepare_4d_attention_mask _prepare_4d_causal_attention_mask "
+        "_prepare_4d_causal_attention_mask_for_sdpa"
+    ),
     "modeling_flash_attention_utils": "FlashAttentionKwargs prepare_fa_kwargs_from_position_ids",
     "modeling_layers": "GradientCheckpointingLayer",
     "modeling_outputs": _OUTPUTS,
@@ -188,6 +208,16 @@ PATHS: dict[str, str] = {
         "ALL_LAYERNORM_LAYERS Conv1D apply_chunking_to_forward find_pruneable_heads_and_indices "
         f"id_tensor_storage prune_conv1d_layer prune_linear_layer {_TORCHES}"
     ),
+    "quantizers": (
+        "AutoHfQuantizer AutoQuantizationConfig HfQuantizer get_module_from_name "
+        "register_quantization_config register_quantizer"
+    ),
+    "quantizers.auto": (
+        "AUTO_QUANTIZATION_CONFIG_MAPPING AUTO_QUANTIZER_MAPPING AutoHfQuantizer AutoQuantizationConfig "
+        "register_quantization_config register_quantizer"
+    ),
+    "quantizers.base": "HfQuantizer",
+    "quantizers.quantizers_utils": "get_module_from_name should_convert_module",
     "tokenization_python": "PreTrainedTokenizer",
     "tokenization_utils": (
         "PreTrainedTokenizer AddedToken BatchEncoding EncodedInput PreTokenizedInput TextInput"
@@ -227,11 +257,13 @@ PATHS: dict[str, str] = {
     "utils.hub": _FILES,
     "utils.import_utils": "OptionalDependencyNotAvailable requires_backends *is_",
     "utils.logging": "",
+    "utils.output_capturing": "OutputRecorder capture_outputs",
     "utils.peft_utils": "ADAPTER_CONFIG_NAME ADAPTER_SAFE_WEIGHTS_NAME ADAPTER_WEIGHTS_NAME "
     "find_adapter_config_file",
     "utils.quantization_config": (
         "AwqConfig BitsAndBytesConfig CompressedTensorsConfig FineGrainedFP8Config GPTQConfig GgufConfig "
-        "HqqConfig Int8DynamicConfig Mxfp4Config QuantoConfig TorchAoConfig"
+        "HqqConfig Int8DynamicConfig Mxfp4Config QuantizationConfigMixin QuantizationMethod QuantoConfig "
+        "TorchAoConfig"
     ),
     "utils.versions": "require_version",
 }
@@ -255,7 +287,6 @@ _ABSENT = (
     ),
     (r"(convert_graph_)?(to_)?onnx|models\.\w+\.convert_", "conversion to other formats is"),
     (r"mask|modeling_(flash_)?att|integrations\.(sdpa|fl|eager)", "attention functions of one's own are"),
-    (r"(conversion_mapping|core_model_loading)", "conversion of weights while loading is"),
     (r"(integrations\.)?deepspeed", "DeepSpeed is"),
     (
         r"distributed|integrations\.(tensor_p|hub_k|moe|fine|sonic)",

@@ -10,7 +10,7 @@ import pytest
 
 import formers
 from formers import dropin
-from formers.dropin import environment
+from formers.dropin import commands, environment
 from formers.dropin.packages import VERSIONS
 
 ABSENT = [
@@ -231,3 +231,50 @@ def test_an_environment_that_always_begins_so(tmp_path):
     with pytest.raises(FileExistsError, match="pip uninstall transformers first"):
         environment.install_pth("4.57.6", tmp_path)
     assert environment.remove_pth(Path(tmp_path)) == []
+
+
+@pytest.mark.parametrize(
+    ("program", "line", "today"),
+    [
+        ("transformers-cli", "env --json", "formers env --json"),
+        ("transformers-cli", "serve --task ner --model m --port 1", "formers serve --model m --port 1"),
+        ("transformers", "chat m temperature=0.5 --system_prompt=hi", "formers chat m --set temperature=0.5"),
+        ("transformers", "chat --model_name_or_path m", "formers chat m"),
+        ("huggingface-cli", "login --token t", "hf auth login --token t"),
+    ],
+)
+def test_an_older_command_is_one_of_today(program, line, today, monkeypatch):
+    ran: list[list[str]] = []
+    monkeypatch.setattr(commands, "_run", lambda command: ran.append(command) or 0)
+    assert commands.main(program, line.split()) == 0
+    assert " ".join(ran[0]).startswith(today)
+
+
+def test_a_command_of_today_runs_under_the_older_name(capsys):
+    assert commands.main("transformers-cli", ["env", "--json"]) == 0
+    assert '"python"' in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("program", "line", "why"),
+    [
+        ("transformers-cli", "evn", "did you mean 'env'"),
+        ("transformers", "chat m http://localhost:8000/v1", "asks no server"),
+    ],
+)
+def test_a_command_that_is_not_done_says_what_there_is(program, line, why, capsys):
+    assert commands.main(program, line.split()) == 2
+    assert why in capsys.readouterr().err
+
+
+def test_commands_are_put_beside_the_interpreter_and_taken_away(tmp_path):
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin" / "transformers").write_text("somebody else's")
+    written = environment.install_pth("4.57.6", tmp_path)
+    assert tmp_path / "bin" / "transformers-cli" in written
+    done = subprocess.run(
+        [tmp_path / "bin" / "transformers-cli", "--help"], capture_output=True, text=True, timeout=120
+    )
+    assert "env" in done.stderr
+    environment.remove_pth(tmp_path)
+    assert [one.name for one in (tmp_path / "bin").iterdir()] == ["transformers"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from functools import cache
 from typing import Any
 
@@ -15,12 +16,15 @@ from formers.stacks.parts import may_be_part, part_class, refuse
 from formers.stacks.stack import RotaryNode
 
 # how names end of what many families share -> what it is
-_SHARED: dict[str, type[nn.Module]] = {
-    "Embeddings": StemNode,
-    "Encoder": LayersNode,
-    "RMSNorm": RMSNorm,
-    "RotaryEmbedding": RotaryNode,
+_SHARED: dict[str, tuple[type[nn.Module], ...]] = {
+    "Embeddings": (StemNode,),
+    "Encoder": (LayersNode,),
+    "LayerNorm": (RMSNorm, nn.LayerNorm),
+    "RMSNorm": (RMSNorm,),
+    "RotaryEmbedding": (RotaryNode,),
 }
+# older names of attention by its kernel: one class attends with every backend
+_BY_KERNEL = re.compile(r"(\w+?)(?:FlashAttention2|Sdpa(?:Self)?Attention)")
 
 
 def find_part(model: Any, name: str) -> type[Any] | None:
@@ -30,13 +34,18 @@ def find_part(model: Any, name: str) -> type[Any] | None:
         model: the family's class without a head.
         name: of the part.
     """
-    shared: Any = next((kind for end, kind in _SHARED.items() if name == f"{_family(model)}{end}"), None)
-    if shared is None and not may_be_part(name):
+    kinds = next((kinds for end, kinds in _SHARED.items() if name == f"{_family(model)}{end}"), ())
+    if not kinds and not may_be_part(name):
         return None
     held = _held(model)
-    if shared is not None:
-        return _shared_class(name, shared) if any(issubclass(one, shared) for one in held) else None
-    return part_class(name) if name in {one.__name__ for one in held} else None
+    if kinds:
+        shared = [kind for kind in kinds if any(issubclass(one, kind) for one in held)]
+        return _shared_class(name, shared[0]) if shared else None
+    names = {one.__name__ for one in held}
+    if (older := _BY_KERNEL.fullmatch(name)) is not None:
+        ends = ("SelfAttention", "Attention") if "SelfAttention" in name else ("Attention", "SelfAttention")
+        name = next((f"{older[1]}{end}" for end in ends if f"{older[1]}{end}" in names), name)
+    return part_class(name) if name in names else None
 
 
 def _family(model: type[Any]) -> str:

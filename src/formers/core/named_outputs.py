@@ -47,6 +47,20 @@ FIELDS: dict[str, str] = {
         "loss logits_per_audio logits_per_text text_embeds audio_embeds text_model_output audio_model_output"
     ),
     "ClapTextModelOutput": f"text_embeds last_hidden_state {_STATES}",
+    "DPRContextEncoderOutput": f"pooler_output {_STATES}",
+    "DPRQuestionEncoderOutput": f"pooler_output {_STATES}",
+    "DPRReaderOutput": f"start_logits end_logits relevance_logits {_STATES}",
+    **dict.fromkeys(
+        ("Qwen2VLCausalLMOutputWithPast", "Qwen2_5_VLCausalLMOutputWithPast", "Qwen3VLCausalLMOutputWithPast"),
+        f"{_LABELLED_PAST} rope_deltas",
+    ),
+    **dict.fromkeys(
+        ("Qwen2VLModelOutputWithPast", "Qwen2_5_VLModelOutputWithPast", "Qwen3VLModelOutputWithPast"),
+        f"last_hidden_state past_key_values {_STATES} rope_deltas",
+    ),
+    "SamImageSegmentationOutput": (
+        "iou_scores pred_masks vision_hidden_states vision_attentions mask_decoder_attentions"
+    ),
     "CausalLMOutput": _LABELLED,
     "CausalLMOutputWithCrossAttentions": f"{_LABELLED_PAST} cross_attentions",
     "CausalLMOutputWithPast": _LABELLED_PAST,

@@ -115,6 +115,8 @@ transformers-cli env | 5.0 | formers env
 transformers-cli serve | 5.0 | formers serve
 transformers-cli chat | 5.0 | formers chat
 transformers-cli login | 4.0 | hf auth login
+transformers-cli logout | 4.0 | hf auth logout
+transformers-cli whoami | 4.0 | hf auth whoami
 transformers-cli download | 5.0 | hf download
 huggingface-cli login | 5.0 | hf auth login
 huggingface-cli logout | 5.0 | hf auth logout
@@ -124,6 +126,7 @@ huggingface-cli upload | 5.0 | hf upload
 transformers env | 5.0 | formers env
 transformers serve | 5.0 | formers serve
 transformers chat | 5.0 | formers chat
+transformers download | 5.0 | hf download
 """
 _VALUES = """
 return_tensors tf | 5.0 | return_tensors="pt" or "np": models run on PyTorch alone
@@ -144,7 +147,7 @@ TABLE: tuple[Older, ...] = (
     *_rows("function", SAME, _FUNCTIONS),
     *_rows("variable", SAME, _VARIABLES),
     *_rows("variable", NOTICED, _VARIABLES_WITHOUT_EFFECT),
-    *_rows("command", REFUSED, _COMMANDS),
+    *_rows("command", SAME, _COMMANDS),
     *_rows("value", REFUSED, _VALUES),
     *_rows("module", SAME, _MODULES),
 )

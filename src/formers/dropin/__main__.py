@@ -11,6 +11,7 @@ from collections.abc import Sequence
 USAGE = """python -m formers.dropin [--version V] [--packages A,B] script.py [arguments]
        python -m formers.dropin [--version V] [--packages A,B] -m module [arguments]
        python -m formers.dropin [--version V] [--packages A,B] -c code [arguments]
+       python -m formers.dropin [--version V] transformers-cli|transformers|huggingface-cli [arguments]
        python -m formers.dropin [--version V] --install-pth
        python -m formers.dropin --remove-pth | --status"""
 
@@ -49,7 +50,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _run(given: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
     """Run a script, a module or a line as Python itself does, with formers in the place of other packages."""
-    from formers.dropin import environment, install, installed
+    from formers.dropin import commands, environment, install, installed
 
     try:
         install(given.version, given.packages.split(",") if given.packages else None)
@@ -70,6 +71,8 @@ def _run(given: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
     else:
         sys.argv = list(given.script)
         script = given.script[0]
+        if not os.path.exists(script) and script in commands.programs():
+            return commands.main(script, given.script[1:])
         if not os.path.exists(script):
             parser.error(f"there is no file {script}")
         sys.path[0] = os.path.dirname(os.path.abspath(script))

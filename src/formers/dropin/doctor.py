@@ -154,7 +154,8 @@ def _commands(text: str, name: str) -> Iterator[Finding]:
     for number, line in enumerate(text.splitlines(), 1):
         for row in rows:
             if re.search(rf"(?<![\w-]){row.where}\s+{row.old}\b", line):
-                yield Finding(name, number, f"{row.where} {row.old}", "command", ABSENT, f"type: {row.new}")
+                why = f"type: {row.new}; the older one runs after python -m formers.dropin --install-pth"
+                yield Finding(name, number, f"{row.where} {row.old}", "command", OLDER, why)
 
 
 class Reader(ast.NodeVisitor):

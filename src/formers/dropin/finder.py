@@ -11,7 +11,7 @@ from importlib.machinery import ModuleSpec
 from types import ModuleType
 from typing import Any
 
-from formers.dropin import compared, peft_names
+from formers.dropin import compared, elsewhere, peft_names
 from formers.dropin import packages as choice
 from formers.paths import PathLoader
 
@@ -196,6 +196,8 @@ class _Path(PathLoader):
             except (AttributeError, ImportError) as error:
                 if name in compared.NAMES:
                     return compared.named(name)
+                if elsewhere.has(module.__name__.partition(".")[2], name):
+                    return elsewhere.named(name)
                 if name.startswith("__") or isinstance(error, ImportError):
                     raise
                 raise _absent(module, name, [], str(error).partition(repr(name))[2]) from None

@@ -16,6 +16,7 @@ PATHS = frozenset(
         *("tuners.tuners_utils", "tuners.lycoris_utils", "tuners.mixed"),
         *(f"tuners.{method}{part}" for method in _METHODS for part in ("", ".config", ".layer", ".model")),
         *(f"tuners.{method}{part}" for method in _PROMPTS for part in ("", ".config", ".model")),
+        *("functional", "optimizers", "utils.integrations"),
         *("utils", "utils.other", "utils.peft_types", "utils.save_and_load", "utils.constants"),
     )
 )
@@ -24,6 +25,15 @@ PATHS = frozenset(
 def is_package(path: str) -> bool:
     """Whether there are modules below a path."""
     return not path or any(other.startswith(f"{path}.") for other in PATHS)
+
+
+_OF_SCRIPTS = (
+    *("AdaLoraLayer", "BaseTuner", "Embedding", "IA3Layer", "Linear", "LoHaLayer", "LoKrLayer", "OFTLayer"),
+    *("MODEL_TYPE_TO_PEFT_MODEL_MAPPING", "PEFT_TYPE_TO_CONFIG_MAPPING", "PEFT_TYPE_TO_MODEL_MAPPING"),
+    *("PEFT_TYPE_TO_TUNER_MAPPING", "UPCAST_DTYPES", "VeraLayer", "_get_submodules", "cast_adapter_dtype"),
+    *("check_target_module_exists", "create_loraplus_optimizer", "dequantize_module_weight"),
+    *("get_pattern_key", "transpose"),
+)
 
 
 @functools.cache
@@ -39,6 +49,7 @@ def homes() -> dict[str, str]:
     )
     ends = (*ends, "ForSequenceClassification", "ForTokenClassification")
     found.update({f"AutoPeftModel{end}": "formers.peft_auto" for end in ends})
+    found.update(dict.fromkeys(_OF_SCRIPTS, "formers.adapters.script_names"))
     return {**found, **dict.fromkeys(("CONFIG_NAME", "WEIGHTS_NAME", "SAFETENSORS_WEIGHTS_NAME"), __name__)}
 
 

@@ -24,6 +24,11 @@ NAMES: dict[str, tuple[str, ...]] = {
         "GenerateBeamEncoderDecoderOutput",
         "GenerateDecoderOnlyOutput",
         "GenerateEncoderDecoderOutput",
+        *("GenerateBeamOutput", "GenerateNonBeamOutput", "GenerateOutput"),
+        *("BeamSampleDecoderOnlyOutput", "BeamSampleEncoderDecoderOutput", "BeamSearchDecoderOnlyOutput"),
+        *("BeamSearchEncoderDecoderOutput", "ContrastiveSearchDecoderOnlyOutput"),
+        *("ContrastiveSearchEncoderDecoderOutput", "GreedySearchDecoderOnlyOutput"),
+        *("GreedySearchEncoderDecoderOutput", "SampleDecoderOnlyOutput", "SampleEncoderDecoderOutput"),
     ),
     "formers.generation.processors.audio": (
         "AlternatingCodebooksLogitsProcessor",

@@ -91,3 +91,14 @@ class GenerateBeamEncoderDecoderOutput(ModelOutput):
     cross_attentions: tuple[Any, ...] | None = None
     decoder_hidden_states: tuple[Any, ...] | None = None
     past_key_values: Any = None
+
+
+GenerateNonBeamOutput = GenerateDecoderOnlyOutput | GenerateEncoderDecoderOutput
+GenerateBeamOutput = GenerateBeamDecoderOnlyOutput | GenerateBeamEncoderDecoderOutput
+GenerateOutput = GenerateNonBeamOutput | GenerateBeamOutput
+# older names, one for each way to go on
+ContrastiveSearchDecoderOnlyOutput = GreedySearchDecoderOnlyOutput = GenerateDecoderOnlyOutput
+ContrastiveSearchEncoderDecoderOutput = GreedySearchEncoderDecoderOutput = GenerateEncoderDecoderOutput
+SampleDecoderOnlyOutput, SampleEncoderDecoderOutput = GenerateDecoderOnlyOutput, GenerateEncoderDecoderOutput
+BeamSearchDecoderOnlyOutput = BeamSampleDecoderOnlyOutput = GenerateBeamDecoderOnlyOutput
+BeamSearchEncoderDecoderOutput = BeamSampleEncoderDecoderOutput = GenerateBeamEncoderDecoderOutput

@@ -106,7 +106,8 @@ class PreTrainedModel(Block, Adaptable, Pushable):
             args: passed to the constructor.
             options: `config`, `dtype` (or `torch_dtype`; "auto" by default: as stored), `device_map`,
                 `ignore_mismatched_sizes`, `attn_implementation`, `output_loading_info`, `state_dict`,
-                `use_safetensors`, `variant`, `offload_folder`, the Hub keywords (`revision`, `subfolder`,
+                `use_safetensors`, `variant`, `key_mapping` (regular expression -> what stands in its
+                place in names of the files), `offload_folder`, the Hub keywords (`revision`, `subfolder`,
                 `token`, `cache_dir`, `local_files_only`, `force_download`), and any field of the config.
 
         Returns:

@@ -28,6 +28,7 @@ _OPTIONS = (
     "ignore_mismatched_sizes",
     "attn_implementation",
     "output_loading_info",
+    "key_mapping",
     "state_dict",
     "use_safetensors",
     "variant",
@@ -63,6 +64,7 @@ def set_attention(config: PretrainedConfig, options: dict[str, Any]) -> None:
 def load_pretrained(cls: Any, name: Any, args: tuple[Any, ...], options: dict[str, Any]) -> Any:
     """The body of `from_pretrained`; see there."""
     from formers.checkpoints import TensorFiles, find_weights
+    from formers.checkpoints.converted import seen_through_rules
     from formers.hub import Source, split_hub_keywords
     from formers.hub.card import licence_of
 
@@ -79,7 +81,8 @@ def load_pretrained(cls: Any, name: Any, args: tuple[Any, ...], options: dict[st
     source = None if name is None and state_dict is not None else Source.of(name, **hub)
     config, model_options = _config(cls, (name, hub), given.pop("config", None), options)
     set_attention(config, given)
-    packing, packed = _packing(config, given)
+    own = _own_quantizer(config, given)
+    packing, packed = (None, False) if own else _packing(config, given)
     wanted = {key: given.pop(key) for key in ("variant", "use_safetensors") if key in given}
     header = None if source is None or state_dict is not None else source.gguf
     if header is None and packing is not None and packing.of_file:
@@ -94,11 +97,14 @@ def load_pretrained(cls: Any, name: Any, args: tuple[Any, ...], options: dict[st
         licence_of(source)  # notices one that forbids commercial use
     with for_a_checkpoint():
         model = cls(config, *args, **model_options)
+        if own:
+            own.preprocess_model(model, dtype=given.get("dtype"), device_map=given.get("device_map"))
     if header is not None:
         from formers.model.gguf import opened
 
         file = opened(model, header)
         files = TensorFiles([file])
+    files = seen_through_rules(model, files, given.pop("key_mapping", None))
     model.name_or_path = config.name_or_path = str(name or "")
     pack = None
     if packing is not None and packing.of_file:
@@ -106,6 +112,8 @@ def load_pretrained(cls: Any, name: Any, args: tuple[Any, ...], options: dict[st
 
         packing, pack = keep(model, file)
     report = _fill(model, files, given, packing, packed, pack)
+    if own:
+        model = own.postprocess_model(model)
     model._last_load = report
     mark_filled(model)
     if source is not None and model.can_generate():
@@ -128,6 +136,23 @@ def _notice_no_effect(options: dict[str, Any]) -> None:
     for key, (asked, why) in _NO_EFFECT.items():
         if options.pop(key, None) is asked:
             notice(f"{key}={asked} has no effect: {why}. Leave it out.")
+
+
+def _own_quantizer(config: PretrainedConfig, given: dict[str, Any]) -> Any:
+    """The quantizer that somebody registered for what is asked for, with what it asks for; None for none."""
+    stored, asked = getattr(config, "quantization_config", None), given.get("quantization_config")
+    if not stored and asked is None:
+        return None
+    from formers.quantization.registered import quantizer_of
+
+    own = quantizer_of(asked, stored)
+    if own is None:
+        return None
+    given.pop("quantization_config", None)
+    given["dtype"] = own.update_dtype(given.pop("torch_dtype", None) or given.get("dtype"))
+    given["device_map"] = own.update_device_map(given.get("device_map"))
+    own.validate_environment(dtype=given["dtype"], device_map=given["device_map"])
+    return own
 
 
 def _packing(config: PretrainedConfig, given: dict[str, Any]) -> tuple[Any, bool]:

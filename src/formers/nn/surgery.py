@@ -69,6 +69,20 @@ class PytorchGELUTanh(Activation):
         super().__init__("gelu_pytorch_tanh")
 
 
+class GELUTanh(Activation):
+    """GELU by its approximation with tanh."""
+
+    def __init__(self, use_gelu_tanh_python: bool = False) -> None:
+        super().__init__("gelu_python_tanh" if use_gelu_tanh_python else "gelu_pytorch_tanh")
+
+
+class QuickGELUActivation(Activation):
+    """GELU as `x * sigmoid(1.702 x)`."""
+
+    def __init__(self) -> None:
+        super().__init__("quick_gelu")
+
+
 gelu, gelu_python, gelu_new = map(Activation, ("gelu", "gelu_python", "gelu_new"))
 gelu_fast, gelu_pytorch_tanh, quick_gelu = map(Activation, ("gelu_fast", "gelu_pytorch_tanh", "quick_gelu"))
 linear_act, mish, silu = map(Activation, ("linear", "mish", "silu"))

@@ -151,9 +151,9 @@ def settled(given: Any, stored: Any, short: Mapping[str, Any]) -> QuantizationCo
         raise ValueError(f"give either quantization_config or {', '.join(asked)}, not both")
     if asked:
         given = BitsAndBytesConfig(**asked)
-    found = None if given is None else _read(given, given=True)
+    found = None if given is None else read_record(given, given=True)
     if stored:
-        held = _read(stored)
+        held = read_record(stored)
         if not FORMATS[held.quant_method].marks:
             raise ValueError(
                 f"files of {held.quant_method!r} hold tensors of a class of its own, which are not read: "
@@ -173,7 +173,13 @@ def settled(given: Any, stored: Any, short: Mapping[str, Any]) -> QuantizationCo
     return found.stored() if found is not None and found.is_quantizable() else None
 
 
-def _read(value: Any, given: bool = False) -> QuantizationConfig:
+def read_record(value: Any, given: bool = False) -> QuantizationConfig:
+    """A config out of a record; one that a caller gives must have no field that is unknown.
+
+    Raises:
+        ValueError: for an unknown method.
+        TypeError: for an unknown field, or what is no record.
+    """
     if isinstance(value, QuantizationConfig):
         return value
     told = value.to_dict() if hasattr(value, "to_dict") else value

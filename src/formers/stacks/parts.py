@@ -31,13 +31,30 @@ _ENDINGS = {
     "self_attn": "Attention",
     "self_attention": "Attention",
 }
+# what a node holds -> how its class's name ends, and how that of what it holds
+_BY_CHILD = {
+    "DenseReluDense": ("LayerFF", "DenseActDense"),
+    "EncDecAttention": ("LayerCrossAttention", "Attention"),
+    "SelfAttention": ("LayerSelfAttention", "Attention"),
+    "experts": ("SparseMoeBlock", "Experts"),
+}
 _LAYER = re.compile(r"(\w+?)(?:Attention)?(?:Encoder|Decoder|Conformer|Cross)?(?:Layer|Block)")
 # parts that are not called after their layers
 _CALLED = {
+    "DbrxSparseMoeBlock": "DbrxFFN",
     "DebertaSelfAttention": "DisentangledSelfAttention",
     "DebertaV2SelfAttention": "DisentangledSelfAttention",
+    "DeepseekV2SparseMoeBlock": "DeepseekV2Moe",
+    "DeepseekV3SparseMoeBlock": "DeepseekV3MoE",
     "FunnelAttention": "FunnelRelMultiheadAttention",
+    "GptOssSparseMoeBlock": "GptOssMLP",
+    "GraniteMoeHybridSparseMoeBlock": "GraniteMoeHybridMoE",
+    "GraniteMoeSharedSparseMoeBlock": "GraniteMoeSharedMoE",
+    "GraniteMoeSparseMoeBlock": "GraniteMoeMoE",
+    "JambaMambaExperts": "JambaExperts",
+    "JambaMambaSparseMoeBlock": "JambaSparseMoeBlock",
     "JetMoeMLP": "JetMoeMoE",
+    "Llama4TextSparseMoeBlock": "Llama4TextMoe",
     "Qwen2VLMLP": "Qwen2MLP",
     "Qwen2_5_VLMLP": "Qwen2MLP",
     "Qwen2_5_VLVisionMLP": "Qwen2_5_VLMLP",
@@ -48,7 +65,10 @@ _CALLED = {
     "Wav2Vec2BertAttention": "Wav2Vec2BertSelfAttention",
     "Wav2Vec2ConformerAttention": "Wav2Vec2ConformerSelfAttention",
 }
-_PART = re.compile(r"[A-Z]\w*?(?:Attention|SelfOutput|Intermediate|MLP|MoE|Output)")
+_PART = re.compile(
+    r"[A-Z]\w*?(?:Attention|SelfOutput|Intermediate|MLP|MoE|Mo[ae]|Output|LayerFF|DenseActDense|SparseMoeBlock"
+    r"|Experts|FFN|FlashAttention2)"
+)
 
 
 @cache
@@ -90,5 +110,15 @@ def name_parts(layer: nn.Module, name: str) -> None:
         for step in path.split("."):
             node = None if node is None else node._modules.get(step)
         if type(node) is Node and "experts" not in node._modules:
-            plain = found[1] + ending
-            node.__class__ = part_class(_CALLED.get(plain, plain))
+            _call(node, found[1] + ending)
+    for node in list(layer.modules()):
+        for child, (ending, below) in _BY_CHILD.items() if type(node) is Node else ():
+            if child in node._modules:
+                _call(node, found[1] + ending)
+                _call(node._modules[child], found[1] + below)
+
+
+def _call(node: Any, plain: str) -> None:
+    """Give a node the class of that name, or what its family calls that."""
+    if type(node) is Node:
+        node.__class__ = part_class(_CALLED.get(plain, plain))

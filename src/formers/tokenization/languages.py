@@ -77,6 +77,8 @@ def _named(text: str) -> list[tuple[str, str]]:
 # Whisper's languages: code -> English name; and name -> code, of other names too.
 SPOKEN = dict(_named(_SPOKEN))
 SPOKEN_NAMES = {name: code for code, name in (*_named(_SPOKEN), *_named(_CALLED_TOO))}
+# the same by the names that scripts take
+LANGUAGES, TO_LANGUAGE_CODE = SPOKEN, SPOKEN_NAMES
 
 
 def spoken_code(language: str) -> str:
