@@ -21,3 +21,13 @@ def transformed() -> bool:
 def dispatched() -> bool:
     """Whether a mode, such as a counter of operations, wants to see every operator by its common name."""
     return bool(torch._C._len_torch_dispatch_stack())
+
+
+def by_sizes(*parts: object) -> tuple[object, ...]:
+    """A key of sizes and the like, of which some are symbols while a graph is recorded: their expressions."""
+    return tuple(str(part) if isinstance(part, torch.SymInt) else part for part in parts)
+
+
+def size(number: int) -> int:
+    """A size that is a symbol while a graph is recorded stays one, so that the graph serves other sizes."""
+    return number if isinstance(number, torch.SymInt) else int(number)

@@ -89,7 +89,7 @@ class Growing(Slot):
             if used.requires_grad:
                 setattr(self, name, used)
                 continue
-            kept = held.new_empty(len(rows), *held.shape[1:])
+            kept = held.new_empty(rows.shape[0], *held.shape[1:])
             kept[:, :, : self.length] = used
             setattr(self, name, kept)
 
