@@ -53,7 +53,7 @@ class _Placed(nn.Module):
         super().__init__()
         self.owner, self._names, self._run = graph.owner, tuple(graph.inputs), graph.run
 
-    def forward(self, *values: Tensor) -> tuple[Tensor, ...]:
+    def forward(self, values: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
         """The outputs in their order."""
         return tuple(self._run(dict(zip(self._names, values, strict=True))).values())
 
@@ -82,20 +82,21 @@ def write(graph: Graph, folder: Path, opset: int | None = None) -> Path:
         The file. Weights of more than a GiB lie beside it, in `<file>_data`.
 
     Raises:
-        ExportError: for an opset that is too old, a model that cannot be recorded, or a graph that serves only
-            the batch size or the length of the example.
+        ExportError: for an opset that is too old, a model that cannot be recorded, or a graph that serves
+            only the batch size or the length of the example.
         MissingExtra: where the packages are not installed.
     """
     need("onnx", "onnx", "the ONNX export")
     need("onnxscript", "onnx", "the ONNX export")
     opset = checked_opset(opset)
-    values = tuple(graph.inputs.values())
+    # not views, whose bases torch would compare their sizes with
+    values = tuple(value.clone(memory_format=torch.contiguous_format) for value in graph.inputs.values())
     with torch.no_grad(), _quiet():
         outputs = tuple(graph.run(dict(graph.inputs)))
         free = tuple(dict.fromkeys(range(value.dim()), torch.export.Dim.AUTO) for value in values)
         placed = _Placed(graph).eval()
         try:
-            recorded = torch.export.export(placed, values, dynamic_shapes=(free,), strict=False)
+            recorded = torch.export.export(placed, (values,), dynamic_shapes=(free,), strict=False)
             program = torch.onnx.export(
                 recorded,
                 input_names=list(graph.inputs),

@@ -69,8 +69,8 @@ def sample(
     names = taken(model) if names is None else names
     if not names:
         raise ExportError(
-            f"{type(model).__name__} reads {', '.join(inspect.signature(model.forward).parameters)}, of which no "
-            f"example can be made up: pass inputs={{name: tensor}}"
+            f"{type(model).__name__} reads {', '.join(inspect.signature(model.forward).parameters)}, of "
+            f"which no example can be made up: pass inputs={{name: tensor}}"
         )
     return {name: _made(name, model, sizes, generator) for name in names}
 

@@ -19,6 +19,7 @@ from formers.nn.kernels import hooked, project
 from formers.nn.leaves import linear, norm
 from formers.nn.mixers.attention import Attend
 from formers.nn.program import Bare, Flow, Step
+from formers.nn.recording import by_sizes
 from formers.nn.recurrence import by_sequence, hidden_rows
 from formers.nn.steps import Project
 from formers.nn.tree import leaf
