@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from formers.adapters.folders import beneath
 from formers.configs import PretrainedConfig
 from formers.core.notices import did_you_mean
+from formers.export.folder import is_exported
 from formers.models.registry import families, family_of, named_in_gguf
 from formers.models.table import FAMILIES
 from formers.tasks.table import AUTO
@@ -148,6 +149,10 @@ class _AutoModel:
         if not isinstance(config, PretrainedConfig):
             config, _ = _config_of(config or pretrained_model_name_or_path, options)
         model_class = cls._class_for(config)
+        if is_exported(pretrained_model_name_or_path):
+            from formers.export.classes import load
+
+            return load(model_class, pretrained_model_name_or_path, config, options)
         return model_class.from_pretrained(pretrained_model_name_or_path, *args, config=config, **options)
 
     @classmethod

@@ -95,7 +95,7 @@ def maps_in(model: Any, given: Mapping[str, Any]) -> list[tuple[Tensor, Tensor]]
     """
     pixels, seen = pixels_in(given), given.get("pixel_mask")
     if seen is None:
-        seen = torch.ones(len(pixels), *pixels.shape[2:], device=pixels.device)
+        seen = torch.ones(pixels.shape[0], *pixels.shape[2:], device=pixels.device)
     if tuple(seen.shape) != (len(pixels), *pixels.shape[2:]):
         raise ValueError(
             f"pixel_mask must have shape {[len(pixels), *pixels.shape[2:]]}, not {list(seen.shape)}"
@@ -212,7 +212,7 @@ class Detecting(EncoderDecoder):
             memory: Any = (encoded.last, encoded.hidden, encoded.attentions)
         else:
             memory = given_memory(before)[:3]
-        own = leaf(model, "queries").weight[None].expand(len(rows), -1, -1)
+        own = leaf(model, "queries").weight[None].expand(rows.shape[0], -1, -1)
         asks = given.get("decoder_inputs_embeds")
         reads = {
             "inputs_embeds": torch.zeros_like(own) if asks is None else asks,
@@ -237,7 +237,7 @@ class Detecting(EncoderDecoder):
             if side * side != rows.shape[1]:
                 raise ValueError(f"inputs_embeds are the rows of a square map, but there are {rows.shape[1]}")
             shape = torch.Size((len(rows), rows.shape[2], side, side))
-            real = torch.ones(len(rows), side, side, device=rows.device) if seen is None else seen
+            real = torch.ones(rows.shape[0], side, side, device=rows.device) if seen is None else seen
             at = places(shape=shape, device=rows.device, dtype=rows.dtype)
             return None, rows, shrunk(real, (side, side)).flatten(1), at.flatten(2).transpose(1, 2)
         maps = maps_in(model, given)

@@ -71,7 +71,7 @@ class MapLayers(Group):
         rows, beside = hidden_states.flatten(2).transpose(1, 2), None
         if self.training or wiring(self).facts["always"]:
             beside = leaf(self, "places")(width=across, height=down, device=rows.device, dtype=rows.dtype)
-            beside = beside.expand(len(rows), -1, -1)
+            beside = beside.expand(rows.shape[0], -1, -1)
         given = {"inputs_embeds": rows, "spatial_position_embeddings": beside}
         states = run(self, Inputs(given), ask or Ask(padded=True))
         if seen is not None:
@@ -297,7 +297,7 @@ class Looking(EncoderDecoder):
         extras: dict[str, Any] = {"enc_topk_logits": taken(scores, index)}
         extras["enc_topk_bboxes"] = start.sigmoid()
         if about.own:
-            asks = leaf(model, "own").weight[None].expand(len(rows), -1, -1)
+            asks = leaf(model, "own").weight[None].expand(rows.shape[0], -1, -1)
         else:
             asks = taken(best, index).detach()
         hidden = None

@@ -260,7 +260,7 @@ def _prompted(model: Any, given: Mapping[str, Any], last: Tensor) -> tuple[Tenso
     """Tokens and a map of prompts; of none a point that stands for no place."""
     points, labels, boxes = (given.get(f"input_{name}") for name in ("points", "labels", "boxes"))
     if points is None and boxes is None:
-        points = last.new_zeros(len(last), 1, 1, 2)
+        points = last.new_zeros(last.shape[0], 1, 1, 2)
         labels = torch.full(points.shape[:3], -1, device=last.device)
     elif points is not None and labels is None:
         labels = torch.ones(points.shape[:3], dtype=torch.int, device=points.device)

@@ -50,7 +50,7 @@ class QueriesNode(Group):
         narrow: Tensor = leaf(self, "narrow")(image_features) if has(self, "narrow") else image_features
         at = leaf(self, "places")(shape=narrow.shape, device=narrow.device, dtype=narrow.dtype)
         rows, at = (one.flatten(2).transpose(1, 2) for one in (narrow, at))
-        own = leaf(self, "queries").weight[None].expand(len(rows), -1, -1)
+        own = leaf(self, "queries").weight[None].expand(rows.shape[0], -1, -1)
         reads = {
             "inputs_embeds": torch.zeros_like(own),
             "encoder_hidden_states": rows,

@@ -67,7 +67,7 @@ class Sounded(Windowed):
         )
         found = leaf(model, "encoder")(x.to(next(model.parameters()).dtype), longer, way)
         at = torch.arange(1, device=x.device)[None]
-        pass_ = Pass(Geometry(Layout.dense(len(x), 1), at), Visibility(), eager, watched=looked)
+        pass_ = Pass(Geometry(Layout.dense(x.shape[0], 1), at), Visibility(), eager, watched=looked)
         states = States(found.last_hidden_state, pass_, spread_out=True)
         states.pooled = found.pooler_output
         if way.maps is not None:

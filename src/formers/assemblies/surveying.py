@@ -183,7 +183,7 @@ class Surveying(EncoderDecoder):
             made.append(leaf(model, f"narrow_{i}")(source))
             if i >= len(read):
                 pixels = given["pixel_values"]
-                whole = torch.ones(len(pixels), *pixels.shape[2:], device=pixels.device)
+                whole = torch.ones(pixels.shape[0], *pixels.shape[2:], device=pixels.device)
                 masks.append(shrunk(whole if seen is None else seen, made[-1].shape[2:]))
         places, levels = leaf(model, "places"), leaf(model, "levels")
         beside = [
@@ -203,7 +203,7 @@ class Surveying(EncoderDecoder):
     ) -> tuple[Tensor, Tensor, Tensor, dict[str, Any]]:
         """Where queries stand, what stands beside them, what they begin with, and what callers see of it."""
         if not about.proposes:
-            both = leaf(model, "queries").weight[None].expand(len(memory), -1, -1)
+            both = leaf(model, "queries").weight[None].expand(memory.shape[0], -1, -1)
             places, asks = both.chunk(2, dim=-1)
             return project(leaf(model, "points"), places).sigmoid(), places, asks, {}
         decoder = leaf(model, "decoder")

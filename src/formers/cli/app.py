@@ -20,6 +20,7 @@ from formers.cli import (
     env,
     errors,
     evaluate,
+    export,
     look,
     predict,
     quantize,
@@ -108,6 +109,7 @@ app.command("transcribe")(transcribe.transcribe)
 app.command("speak")(speak.speak)
 app.command("serve")(serve.serve)
 app.command("chat")(chat.chat)
+app.command("export")(export.export)
 app.command("quantize")(quantize.quantize)
 app.command("perplexity")(quantize.perplexity)
 app.add_typer(desk.golden, name="golden")

@@ -72,7 +72,6 @@ _KEYWORDS_REFUSED = """
 from_pretrained from_tf | 5.0 | convert the weights to safetensors first
 from_pretrained from_flax | 5.0 | convert the weights to safetensors first
 from_pretrained use_flash_attention_2 | 4.36 | attn_implementation=; its default takes the fastest kernel
-save_pretrained export | 0 | it was never an export: torch.onnx.export writes a model's graph
 """
 _METHODS = """
 tokenizer encode_plus | 5.0 | call the tokenizer

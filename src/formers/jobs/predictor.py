@@ -170,6 +170,8 @@ def model_name(name: str) -> str:
     if path.is_file():
         if path.suffix == gguf.ENDING:
             return str(path)
+        if path.name == "model.onnx":
+            return str(path.parent)
         raise NotADirectoryError(f"{name} is a file; a model is a folder with its config.json, or a Hub id")
     if looks_like_a_path(name) and not path.is_dir():
         raise FileNotFoundError(f"there is no folder {name}; a model is a folder or a Hub id")

@@ -144,7 +144,7 @@ def balance(logits: Sequence[Tensor], chosen: int, real: Tensor | None = None) -
     rows = torch.cat([one.to(logits[0].device) for one in logits])  # [layers * N, experts]
     shares = rows.softmax(-1)
     used = torch.zeros_like(shares).scatter(1, shares.topk(chosen).indices, 1.0).float()
-    weight = shares.new_ones(len(rows)) if real is None else real.to(rows.device).repeat(len(logits))
+    weight = shares.new_ones(rows.shape[0]) if real is None else real.to(rows.device).repeat(len(logits))
     weight = weight.float()[:, None] / weight.sum()
     return ((used * weight).sum(0) * (shares.float() * weight).sum(0)).sum() * rows.shape[1]
 

@@ -13,7 +13,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from formers.nn.recording import recording
+from formers.nn.recording import by_sizes, recording
 
 
 @dataclass(frozen=True)
@@ -293,7 +293,7 @@ class Written(Mask):
     """A mask that many layers read: it is written out once for each pair of position tensors."""
 
     mask: Mask
-    held: dict[tuple[int, int, int], tuple[Tensor | None, Tensor, Tensor]] = field(default_factory=dict)
+    held: dict[tuple[object, ...], tuple[Tensor | None, Tensor, Tensor]] = field(default_factory=dict)
 
     @property
     def per_row(self) -> bool:
@@ -306,7 +306,7 @@ class Written(Mask):
 
     def out(self, batch: int, query: Tensor, key: Tensor) -> Tensor | None:
         """See `materialise`; the positions are held too, so that no others get their identity."""
-        place = (batch, id(query), id(key))
+        place = by_sizes(batch, id(query), id(key))
         if place not in self.held:
             self.held[place] = (materialise(self.mask, batch, query, key), query, key)
         return self.held[place][0]

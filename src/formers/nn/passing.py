@@ -16,7 +16,7 @@ from formers.nn.grids import Axial
 from formers.nn.layout import Layout
 from formers.nn.masks import Blocks, Either, Full, Mask, Padding, Renumbered, Written
 from formers.nn.positions import Rotary
-from formers.nn.recording import transformed
+from formers.nn.recording import by_sizes, transformed
 
 T = TypeVar("T")
 
@@ -164,7 +164,7 @@ class Pass:
     def range(self, start: int, stop: int) -> Tensor:
         """Positions start..stop-1, one tensor per distinct range so that backends can compare by identity."""
         device = self.geometry.positions.device
-        return self.memo.once((start, stop), lambda: torch.arange(start, stop, device=device))
+        return self.memo.once(by_sizes(start, stop), lambda: torch.arange(start, stop, device=device))
 
     def over(self, count: int, real: Tensor | None) -> Pass:
         """A pass like this one over `count` places of each row, padding included; `real` [B, count]."""
@@ -197,7 +197,7 @@ class Pass:
             at = self.range(0, x.shape[-2]) if index is None or x.dim() == 3 else index
             return at % length >= (self.geometry.second or 0)
 
-        return self.memo.once(("second", x.shape[-2]), make)
+        return self.memo.once(by_sizes("second", x.shape[-2]), make)
 
     def tokens(self) -> Tensor:
         """Which token of its sequence every row holds, the first being 0: [N], or [B or 1, T] if watched."""

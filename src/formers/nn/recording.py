@@ -21,3 +21,26 @@ def transformed() -> bool:
 def dispatched() -> bool:
     """Whether a mode, such as a counter of operations, wants to see every operator by its common name."""
     return bool(torch._C._len_torch_dispatch_stack())
+
+
+class _Symbol:
+    """A size that is a symbol, as part of a key: what is known of it may change while a graph is recorded."""
+
+    def __init__(self, number: torch.SymInt) -> None:
+        self.number = number
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Symbol) and str(self.number) == str(other.number)
+
+    def __hash__(self) -> int:
+        return 0
+
+
+def by_sizes(*parts: object) -> tuple[object, ...]:
+    """A key of sizes and the like, of which some are symbols while a graph is recorded."""
+    return tuple(_Symbol(part) if isinstance(part, torch.SymInt) else part for part in parts)
+
+
+def size(number: int) -> int:
+    """A size that is a symbol while a graph is recorded stays one, so that the graph serves other sizes."""
+    return number if isinstance(number, torch.SymInt) else int(number)

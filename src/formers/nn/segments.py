@@ -214,13 +214,13 @@ def point_losses(masks: Tensor, right: Tensor, points: Points, count: int) -> di
 
 def doubtful(masks: Tensor, points: Points) -> Tensor:
     """Places in masks [N, h, w] where the logits are near zero, and some others: [N, P, (x, y)]."""
-    drawn = torch.rand(len(masks), int(points.count * points.drawn), 2, device=masks.device)
+    drawn = torch.rand(masks.shape[0], int(points.count * points.drawn), 2, device=masks.device)
     kept = int(points.count * points.doubtful)
     near = (-sampled(masks, drawn).abs()).topk(kept, dim=1).indices
     found = drawn.gather(1, near[..., None].expand(-1, -1, 2))
     if kept == points.count:
         return found
-    return torch.cat((found, torch.rand(len(masks), points.count - kept, 2, device=masks.device)), dim=1)
+    return torch.cat((found, torch.rand(masks.shape[0], points.count - kept, 2, device=masks.device)), dim=1)
 
 
 def alike(queries: Tensor, texts: Tensor, scale: Tensor) -> Tensor:
@@ -238,5 +238,5 @@ def alike(queries: Tensor, texts: Tensor, scale: Tensor) -> Tensor:
         )
     one, other = (F.normalize(rows.float().flatten(1), dim=-1) for rows in (texts, queries))
     scores = one @ other.T * scale.exp().clamp(max=100)
-    right = torch.arange(len(scores), device=scores.device)
+    right = torch.arange(scores.shape[0], device=scores.device)
     return F.cross_entropy(scores, right) + F.cross_entropy(scores.T, right)

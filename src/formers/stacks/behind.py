@@ -96,7 +96,7 @@ def fold(node: FoldingNode, x: Tensor, pass_: Pass, how: LayerRun) -> Tensor:
     for layer in leaf(node, "layers"):
         length = int(s.fewer(x.shape[1]))
         counts = None if counts is None else s.fewer(counts)
-        x = how([layer], x, _over(pass_, length, counts)).view(len(x), length, -1)
+        x = how([layer], x, _over(pass_, length, counts)).view(x.shape[0], length, -1)
     return x
 
 

@@ -205,7 +205,7 @@ def halved(x: Tensor, f: spec.Funnel, pool: Any) -> Tensor:
     rest = x[:, f.lone : x.shape[1] - (f.lone and f.cut)]
     if rest.shape[1] % 2:
         rest = torch.cat((rest, rest[:, -1:]), dim=1)
-    found: Tensor = pool(rest.view(len(x), -1, 2, *x.shape[2:]))
+    found: Tensor = pool(rest.view(x.shape[0], -1, 2, *x.shape[2:]))
     return torch.cat((x[:, :1], found), dim=1) if f.lone else found
 
 

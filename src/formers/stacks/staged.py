@@ -98,9 +98,9 @@ def run_stages(node: Any, maps: Tensor, ask: Ask, checkpointing: bool = False) -
         maps = x.reshape(-1, down, across, x.shape[-1]).permute(0, 3, 1, 2).contiguous()
         kept.append(maps)
     if s.rows:
-        kept[-1] = x.view(len(maps), -1, x.shape[-1])
+        kept[-1] = x.view(maps.shape[0], -1, x.shape[-1])
     pass_ = replace(pass_, trace={**weights, **({"hidden_states": kept} if ask.hidden else {})})
-    return States(x.view(len(maps), -1, x.shape[-1]), pass_, spread_out=True)
+    return States(x.view(maps.shape[0], -1, x.shape[-1]), pass_, spread_out=True)
 
 
 def shown(node: Any, states: States) -> Tensor:
@@ -110,4 +110,4 @@ def shown(node: Any, states: States) -> Tensor:
     if s.rows:
         return last
     down, across = states.pass_.memo.get("map")
-    return last.view(len(last), down, across, -1).permute(0, 3, 1, 2).contiguous()
+    return last.view(last.shape[0], down, across, -1).permute(0, 3, 1, 2).contiguous()

@@ -286,7 +286,7 @@ class BridgedMatches(_Shared):
         x = parts.embedded(self, ids)
         if given.get("use_image_text_matching_head"):
             real = torch.ones_like(ids) if mask is None else mask
-            before = real.new_ones(len(real), self.config.num_query_tokens)
+            before = real.new_ones(real.shape[0], self.config.num_query_tokens)
             found = parts.asked(self, seen, behind=x, mask=torch.cat((before, real), dim=1))
             texts = found.last_hidden_state.to(leaf(self, "out").weight.dtype)
             asking = texts[:, : self.config.num_query_tokens]

@@ -137,7 +137,7 @@ def _losses(
     scores = scores / spec.temperature
     same = (negative == positive).all(-1)
     scores = torch.cat([scores[:, :1], scores[:, 1:].masked_fill(same, float("-inf"))], 1)
-    right = torch.zeros(len(scores), dtype=torch.long, device=scores.device)
+    right = torch.zeros(scores.shape[0], dtype=torch.long, device=scores.device)
     contrastive = F.cross_entropy(scores, right, reduction="sum")
     count = spec.groups * spec.codes
     even = (count - used) / count * hidden.sum()

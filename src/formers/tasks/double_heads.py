@@ -81,7 +81,7 @@ class _Summarise(Step):
         if self.chosen == "mean":
             x = x.mean(1)
         elif at is not None:
-            x = x[torch.arange(len(x), device=x.device), at]
+            x = x[torch.arange(x.shape[0], device=x.device), at]
         else:
             x = x[:, 0 if self.chosen == "first" else -1]
         for role in ("first", "project", "act", "last"):

@@ -115,9 +115,9 @@ def _pixels(films: Tensor, stem: Clips, normed: bool) -> Tensor:
             f"norm_pix_loss=True in the config"
         )
     (high, wide), (down, across), deep = stem.patch, stem.grid, stem.depth
-    apart = films.reshape(len(films), -1, deep, stem.channels, down, high, across, wide)
+    apart = films.reshape(films.shape[0], -1, deep, stem.channels, down, high, across, wide)
     apart = apart.permute(0, 1, 4, 6, 2, 5, 7, 3)  # [B, frames, down, across, deep, high, wide, channels]
-    rows = apart.reshape(len(films), -1, deep * high * wide, stem.channels)
+    rows = apart.reshape(films.shape[0], -1, deep * high * wide, stem.channels)
     if normed:
         rows = (rows - rows.mean(2, keepdim=True)) / (rows.var(2, keepdim=True).sqrt() + 1e-6)
     return rows.flatten(2)

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from formers.core.outputs import ModelOutput, TaskOutput
 from formers.nn.losses import cross_entropy
+from formers.nn.recording import size
 from formers.stacks.stack import Ask, States
 from formers.tasks.sequence_classification import SequenceClassification
 
@@ -32,7 +33,7 @@ def flatten_choices(given: dict[str, Any]) -> int:
     if isinstance(told, Tensor) and told.shape[:1] == found.shape[:1]:  # of every row, or of every choice
         told = told if told.dim() > 1 else told[:, None].expand(found.shape[:2])
         given["lang_ids"] = told.flatten(0, 1)
-    return int(found.shape[1])
+    return size(found.shape[1])
 
 
 class MultipleChoice(SequenceClassification):

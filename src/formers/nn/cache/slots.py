@@ -37,7 +37,12 @@ class Slot:
 
 
 class Growing(Slot):
-    """Everything ever seen, in storage that grows by blocks; `capacity` tokens are reserved at once."""
+    """Everything ever seen, in storage that grows by blocks; `capacity` tokens are reserved at once.
+
+    While a graph is exported the new ones are joined to what is held: its storage is as long as that.
+    """
+
+    joins = True
 
     def __init__(self, capacity: int = 0) -> None:
         self.capacity = capacity
@@ -46,9 +51,10 @@ class Growing(Slot):
         self.length = 0
 
     def update(self, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor, int]:
-        """Append; while gradients are recorded the storage is not written in place."""
+        """Append; while gradients or a graph are recorded the storage is not written in place."""
         end = self.length + keys.shape[2]
-        if torch.is_grad_enabled() and (keys.requires_grad or self._tracked()):
+        tracked = torch.is_grad_enabled() and (keys.requires_grad or self._tracked())
+        if tracked or (self.joins and torch.compiler.is_exporting()):
             held = self.contents()
             self.keys = keys if held is None else torch.cat((held[0], keys), dim=2)  # [B, G, S, D]
             self.values = values if held is None else torch.cat((held[1], values), dim=2)  # [B, G, S, D]
@@ -89,7 +95,7 @@ class Growing(Slot):
             if used.requires_grad:
                 setattr(self, name, used)
                 continue
-            kept = held.new_empty(len(rows), *held.shape[1:])
+            kept = held.new_empty(rows.shape[0], *held.shape[1:])
             kept[:, :, : self.length] = used
             setattr(self, name, kept)
 
@@ -119,6 +125,8 @@ class Latent(Growing):
 
 class Static(Growing):
     """A fixed number of positions, allocated at the first update; more is an error."""
+
+    joins = False
 
     def _reserve(self, end: int, keys: Tensor, values: Tensor) -> None:
         if end > self.capacity:

@@ -389,8 +389,8 @@ class Attend(Step):
             k, v = self._encoder_keys(node, pass_, flow.index)
         else:
             k, v = self._keys(node, pass_, memory.rows)
-        if len(k) != len(batched):  # rows that share their encoder's states, one after the other
-            batched = batched.reshape(len(k), -1, *batched.shape[2:])  # [B, rows * T, H, D]
+        if k.shape[0] != batched.shape[0]:  # rows that share their encoder's states, one after the other
+            batched = batched.reshape(k.shape[0], -1, *batched.shape[2:])  # [B, rows * T, H, D]
         scores = Scores(
             pass_.visibility.encoder_mask if memory is None else memory.mask,
             pass_.range(0, batched.shape[1]),

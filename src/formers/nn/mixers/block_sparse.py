@@ -49,7 +49,9 @@ class AttendBlockSparse(Attend):
         whole, whole_weights = pass_.backend(q[:, :, outer], k, v, scores)
         place = ("blocks", s, length, flow.index if drawn else None)
         index, bias = pass_.memo.once(place, lambda: self._seen(flow, q, drawn))
-        inner = q[:, :, s.block : ends].reshape(len(q), -1, s.block, q.shape[3])  # [B, H * blocks, block, D]
+        inner = q[:, :, s.block : ends].reshape(
+            q.shape[0], -1, s.block, q.shape[3]
+        )  # [B, H * blocks, block, D]
         k, v = (self._gathered(t, index, ends) for t in (k, v))
         at = pass_.range(0, s.block), pass_.range(0, k.shape[2])
         mixed, weights = pass_.backend(inner, k, v, Scores(Full(), *at, bias=bias, scale=s.scale))

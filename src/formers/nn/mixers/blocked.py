@@ -44,7 +44,7 @@ class AttendBlocked(AttendNear):
             qkv = tuple(_rows(t[:, columns], width) for t in (q, k, v))
             real, low = (None if t is None else _rows(t[:, columns], width) for t in (seen, least))
             mixed = self._attended(node, flow, qkv, real, low, Full())  # [b * n, width, H, D]
-            found.append(mixed.reshape(len(x), -1, *mixed.shape[2:]))
+            found.append(mixed.reshape(x.shape[0], -1, *mixed.shape[2:]))
         return found[0] if len(found) == 1 else torch.cat(found, dim=1)
 
     def _attended(

@@ -46,7 +46,7 @@ class AttendChosen(Attend):
         else:
             queries, sorting = self._asked(node, flow, rows, chosen)
         q = queries.view(*x.shape[:-1], s.heads.query, s.heads.width)
-        mixed = self._attended(node, flow, q).reshape(len(rows), s.chosen, -1)  # [N, chosen, G * D]
+        mixed = self._attended(node, flow, q).reshape(rows.shape[0], s.chosen, -1)  # [N, chosen, G * D]
         if recording():
             found = self._answered_by_all(node, mixed, weights, chosen)
         else:

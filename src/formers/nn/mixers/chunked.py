@@ -79,7 +79,7 @@ class AttendChunked(Attend):
         aside = Aside(more_k, more_v)
         mixed, local = around(q, k, v, Around(size), scale, real, None, aside, rate, shown)
         count = asks.shape[2]
-        seen = None if real is None else F.pad(real, (count, 0), value=True).expand(len(q), -1)
+        seen = None if real is None else F.pad(real, (count, 0), value=True).expand(q.shape[0], -1)
         at = pass_.range(0, count), pass_.range(0, count + q.shape[2])
         scores = Scores(Full() if seen is None else Padding(seen), *at, scale=scale, dropout=rate)
         found, whole = pass_.backend(asks, torch.cat((more_k, k), 2), torch.cat((more_v, v), 2), scores)

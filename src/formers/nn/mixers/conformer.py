@@ -19,6 +19,7 @@ from formers.nn.kernels import hooked, project
 from formers.nn.leaves import linear, norm
 from formers.nn.mixers.attention import Attend
 from formers.nn.program import Bare, Flow, Step
+from formers.nn.recording import by_sizes
 from formers.nn.recurrence import by_sequence, hidden_rows
 from formers.nn.steps import Project
 from formers.nn.tree import leaf
@@ -56,7 +57,7 @@ class AttendDistant(Attend):
             at = torch.arange(length, device=q.device)
             return (at[None] - at[:, None]).clamp(-before, behind) + before  # [T, T]
 
-        places = flow.pass_.memo.once(("reach", before, behind, length), index)
+        places = flow.pass_.memo.once(by_sizes("reach", before, behind, length), index)
         if flow.watched or hooked(table):
             return torch.einsum("bhtd,tsd->bhts", q, table(places).to(q.dtype))
         asked: Tensor = q @ table.weight.to(q.dtype).t()  # [b, H, T, distances]
@@ -70,7 +71,7 @@ class AttendDistant(Attend):
             places = torch.arange(length - 1, -length, -1, device=q.device)
             return alternating(places, flow.x.shape[-1]).to(q.dtype)[None]  # [1, 2 T - 1, E]
 
-        table = flow.pass_.memo.once(("waves", length), waves)
+        table = flow.pass_.memo.once(by_sizes("waves", length), waves)
         r = project(leaf(node, "r"), table if flow.watched else table[0], None, flow.watched)
         r = r.view(-1, heads.query, heads.width).permute(1, 2, 0)  # [H, D, 2 T - 1]
         asked: Tensor = (q + leaf(node, "distance_bias")[:, None]) @ r  # [b, H, T, 2 T - 1]

@@ -74,7 +74,7 @@ class AttendAhead(Attend):
         if not watched:
             return project(found, x.reshape(-1, x.shape[-1]), None, False).view(*x.shape[:-1], -1)
         first = found(x[:, 0] if role == "relative" else x[:, :1])
-        return torch.cat((first.view(len(x), 1, x.shape[2], -1), found(x[:, 1:])), dim=1)
+        return torch.cat((first.view(x.shape[0], 1, x.shape[2], -1), found(x[:, 1:])), dim=1)
 
     def _buckets(self, query: Tensor, key: Tensor) -> tuple[Tensor, Tensor]:
         """Buckets of the tokens' distances, and of those from one place farther: [T, S] each, int64."""

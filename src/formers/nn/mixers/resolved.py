@@ -46,8 +46,8 @@ class AttendResolved(Attend):
     ) -> tuple[Tensor, Tensor | None]:
         """[M, T, D] each, zeros at padding -> what is mixed, and the weights [M, T, T] if they are `told`."""
         s, blocks = self.spec, q.shape[1] // self.spec.block
-        each = torch.arange(len(q), device=q.device)[:, None]
-        q, k, v, seen = (t.reshape(len(t), blocks, s.block, *t.shape[2:]) for t in (q, k, v, real))
+        each = torch.arange(q.shape[0], device=q.device)[:, None]
+        q, k, v, seen = (t.reshape(t.shape[0], blocks, s.block, *t.shape[2:]) for t in (q, k, v, real))
         count = seen.sum(-1)  # [M, n]
         mean_q, mean_k, mean_v = (t.sum(2) / count.clamp(min=1)[..., None] for t in (q, k, v))
         scale = s.scale or q.shape[-1] ** -0.5

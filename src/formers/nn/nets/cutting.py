@@ -17,7 +17,7 @@ def cut(x: Tensor, side: int, filled: Tensor | None = None) -> Tensor:
         beyond = torch.ones(x.shape[1:3], dtype=torch.bool, device=x.device)
         beyond[:high, :wide] = False
         x = torch.where(beyond[..., None], filled, x)
-    x = x.reshape(len(x), x.shape[1] // side, side, x.shape[2] // side, side, -1)
+    x = x.reshape(x.shape[0], x.shape[1] // side, side, x.shape[2] // side, side, -1)
     return x.transpose(2, 3).flatten(0, 2)
 
 
@@ -26,4 +26,4 @@ def joined(windows: Tensor, high: int, wide: int) -> Tensor:
     side = windows.shape[1]
     down, across = -(-high // side), -(-wide // side)
     x = windows.view(-1, down, across, side, side, windows.shape[-1]).transpose(2, 3)
-    return x.reshape(len(x), down * side, across * side, -1)[:, :high, :wide]
+    return x.reshape(x.shape[0], down * side, across * side, -1)[:, :high, :wide]

@@ -34,7 +34,7 @@ class QueryMap(Block):
         q = project(self.q_linear, queries)
         q = q.view(*q.shape[:-1], self.heads, -1)
         k = F.conv2d(places, self.k_linear.weight[..., None, None], self.k_linear.bias)
-        k = k.view(len(k), self.heads, -1, *k.shape[2:])
+        k = k.view(k.shape[0], self.heads, -1, *k.shape[2:])
         scores = torch.einsum("bqhd,bhdyx->bqhyx", q * q.shape[-1] ** -0.5, k)
         scores = scores.masked_fill(~seen[:, None, None], torch.finfo(scores.dtype).min)
         return scores.flatten(2).softmax(-1).view(scores.shape)

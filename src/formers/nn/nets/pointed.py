@@ -146,7 +146,7 @@ class ShareAttention(Group):
             apply_rows(self, role, x, watched) for role, x in zip("qkv", (query, key, value), strict=True)
         )
         shape = q.shape
-        if len(q) == len(k) and q.shape[1] != k.shape[1]:
+        if q.shape[0] == k.shape[0] and q.shape[1] != k.shape[1]:
             if k.shape[1] == 1 and similar is None:  # one row of many queries
                 q = q.flatten(1, 2)[:, None]
             else:
@@ -312,7 +312,7 @@ class MaskDecoder(Group):
             watched=watched,
         )
         rows = rows.reshape(batch * prompts, high * wide, -1)
-        large = leaf(self, "enlarge1")(rows.transpose(1, 2).reshape(len(rows), -1, high, wide))
+        large = leaf(self, "enlarge1")(rows.transpose(1, 2).reshape(rows.shape[0], -1, high, wide))
         large = large if not finer else large + finer[1].repeat_interleave(prompts, 0)
         large = leaf(self, "act")(leaf(self, "enlarge_norm")(large))
         large = leaf(self, "enlarge2")(large)

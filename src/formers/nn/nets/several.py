@@ -95,10 +95,10 @@ def _by_patches(
 ) -> Any:
     (high, wide), own = s.patch, x.shape[2:]
     down, across = -(-own[0] // high), -(-own[1] // wide)
-    y = enlarged(x, (down * high, across * wide)).reshape(len(x), -1, down, high, across, wide)
-    y = y.permute(0, 3, 5, 2, 4, 1).reshape(len(x) * high * wide, down * across, -1)
-    y = run(s.parts, y).view(len(x), high, wide, down, across, -1).permute(0, 5, 3, 1, 4, 2)
-    return enlarged(y.reshape(len(x), -1, down * high, across * wide), own)
+    y = enlarged(x, (down * high, across * wide)).reshape(x.shape[0], -1, down, high, across, wide)
+    y = y.permute(0, 3, 5, 2, 4, 1).reshape(x.shape[0] * high * wide, down * across, -1)
+    y = run(s.parts, y).view(x.shape[0], high, wide, down, across, -1).permute(0, 5, 3, 1, 4, 2)
+    return enlarged(y.reshape(x.shape[0], -1, down * high, across * wide), own)
 
 
 def _plain(part: nn.Module) -> bool:
@@ -158,7 +158,7 @@ def _as_map(s: several.Placed, number: int, rows: Tensor, size: Size | None, run
         rows = rows + first
     elif s.readout == "project":
         rows = run((f"{s.part}.{number}",), torch.cat((rows, first.expand_as(rows)), dim=-1))
-    return rows.view(len(rows), down, across, -1).permute(0, 3, 1, 2)  # channels last in memory: no copy
+    return rows.view(rows.shape[0], down, across, -1).permute(0, 3, 1, 2)  # channels last in memory: no copy
 
 
 def of_several(one: nets.Mark, x: Any, held: list[Any]) -> Any:

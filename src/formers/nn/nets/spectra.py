@@ -64,7 +64,7 @@ class SpectrumEncoder(WindowEncoder):
         longer = None if is_longer is None else torch.where(is_longer.flatten())[0].to(x.device)
         rows = leaf(self, "final_norm")(self.through(leaf(self, "patches")(folded(x, s), longer), way))
         high, wide = way.grid
-        found = rows.transpose(1, 2).reshape(len(rows), -1, high, wide)
+        found = rows.transpose(1, 2).reshape(rows.shape[0], -1, high, wide)
         each = high // s.folds  # bins of a piece of time
         found = found.unflatten(2, (high // each, each)).transpose(2, 3).flatten(3)
         return BaseModelOutputWithPooling(found, leaf(self, "pooler")(found.flatten(2)).flatten(1))

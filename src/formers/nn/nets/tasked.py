@@ -436,7 +436,7 @@ class TextEncoder(Group):
             raise ValueError(f"texts have {s.length} tokens, with padding, not {text.shape[1]}")
         x = leaf(self, "token")(text) + leaf(self, "position")
         x = leaf(self, "norm")(leaf(self, "transformer")(x.transpose(0, 1)).transpose(0, 1))
-        result: Tensor = x[torch.arange(len(x), device=x.device), text.argmax(-1)]
+        result: Tensor = x[torch.arange(x.shape[0], device=x.device), text.argmax(-1)]
         return result
 
 
@@ -464,4 +464,4 @@ class TextMapper(Group):
         if "more" not in wiring(self).roles:
             result: Tensor = found
             return result
-        return torch.cat((found, leaf(self, "more").weight.expand(len(found), -1, -1)), 1)
+        return torch.cat((found, leaf(self, "more").weight.expand(found.shape[0], -1, -1)), 1)

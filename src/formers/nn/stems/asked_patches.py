@@ -26,7 +26,7 @@ class AskedPatchStem(PatchStem):
 
     def _patches(self, node: Any, images: Tensor, pass_: Pass) -> Tensor:
         x = super()._patches(node, images, pass_)
-        return torch.cat((x, leaf(node, "queries").expand(len(x), -1, -1)), dim=1)
+        return torch.cat((x, leaf(node, "queries").expand(x.shape[0], -1, -1)), dim=1)
 
 
 def place_between(owner: Block, path: str, s: Any, layers: int) -> None:

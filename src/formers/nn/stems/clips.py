@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from formers.nn.dropout import drop
 from formers.nn.fresh import Sinusoids
 from formers.nn.passing import Pass
+from formers.nn.recording import size
 from formers.nn.stems.base import pixels_in
 from formers.nn.stems.patches import PatchStem, stretched
 from formers.nn.tree import has, leaf
@@ -59,7 +60,7 @@ class ClipStem(PatchStem):
                     f"bool_masked_pos has a place for each of {count} patches, and hides as many in every row"
                 )
             count = int(left[0])
-        return int(films.shape[0]), count + s.before
+        return size(films.shape[0]), count + s.before
 
     def run(self, node: Any, given: Mapping[str, Any], pass_: Pass) -> Tensor:
         """[B, frames, channels, height, width] -> [B, T, E]; flat rows where nobody looks."""

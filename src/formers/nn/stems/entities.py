@@ -14,6 +14,7 @@ from formers.nn.kernels import project
 from formers.nn.layout import Layout
 from formers.nn.leaves import linear, norm
 from formers.nn.passing import Pass
+from formers.nn.recording import size
 from formers.nn.spec import Paths
 from formers.nn.stems.base import Stem, place_stem, want
 from formers.nn.stems.tokens import TokenStem, check_ids, look_up
@@ -53,7 +54,7 @@ class EntityStem(Stem):
         """B and N of the ids."""
         ids = given["entity_ids"]
         check_ids(ids)
-        return int(ids.shape[0]), int(ids.shape[1])
+        return size(ids.shape[0]), size(ids.shape[1])
 
     def places(
         self, given: Mapping[str, Any], layout: Layout, past: int, real: Tensor | None = None

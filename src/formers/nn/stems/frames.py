@@ -14,6 +14,7 @@ from formers.nn.dropout import drop
 from formers.nn.fresh import Sinusoids, begins
 from formers.nn.layout import Layout
 from formers.nn.passing import Pass
+from formers.nn.recording import size
 from formers.nn.spec import Paths
 from formers.nn.stems.base import Stem, want
 from formers.nn.tree import Block, leaf, place
@@ -54,7 +55,7 @@ class FrameStem(Stem):
                 f"input_features must have shape [B, {s.bins}, {s.length}], not {list(frames.shape)}: pad or "
                 f"cut sounds to {s.length} frames, as the model's feature extractor does"
             )
-        return int(frames.shape[0]), s.count
+        return size(frames.shape[0]), s.count
 
     def rows_mask(self, mask: Any, given: Mapping[str, Any] | None = None) -> None:
         """None: a mask over frames says where sound ends, and what follows is read as silence."""

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from formers.nn.leaves import norm
 from formers.nn.passing import Pass
+from formers.nn.recording import size
 from formers.nn.spec import Paths
 from formers.nn.stems.base import Stem, maps_in, want
 from formers.nn.tree import Block, leaf, place
@@ -36,7 +37,7 @@ class OverlappingStem(Stem):
         """
         maps = maps_in(given, self.spec.channels)
         down, across = self.grid(maps)
-        return int(maps.shape[0]), down * across
+        return size(maps.shape[0]), down * across
 
     def grid(self, maps: Tensor) -> tuple[int, int]:
         """Patches down and across a map [B, channels, height, width]."""

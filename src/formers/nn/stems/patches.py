@@ -15,6 +15,7 @@ from formers.nn.grids import Grid, GridWaves
 from formers.nn.layout import Layout
 from formers.nn.leaves import rows_of_table
 from formers.nn.passing import Pass
+from formers.nn.recording import size
 from formers.nn.spec import Paths
 from formers.nn.stems.base import Stem, pixels_in, want
 from formers.nn.tree import Block, Group, descend, has, leaf, place, place_tensor, wiring
@@ -59,7 +60,7 @@ def stretched(
     corners: bool = False,
 ) -> Tensor:
     """Learned positions of a grid for one of another size: [n, P, E] -> [n, P', E]; corners may stay."""
-    square = rows.reshape(len(rows), *grid, -1).permute(0, 3, 1, 2).float()  # [n, E, down, across]
+    square = rows.reshape(rows.shape[0], *grid, -1).permute(0, 3, 1, 2).float()  # [n, E, down, across]
     drawn = F.interpolate(square, to, mode=mode, antialias=smooth, align_corners=corners)
     return drawn.to(rows.dtype).flatten(2).transpose(1, 2)
 
@@ -140,7 +141,7 @@ class PatchStem(Stem):
         down, across = s.grid_of(*images.shape[2:])
         if not down * across:
             raise ValueError(f"pixel_values {list(images.shape)} are smaller than a patch, {list(s.patch)}")
-        return int(images.shape[0]), int(s.before + down * across + s.behind)
+        return size(images.shape[0]), size(s.before + down * across + s.behind)
 
     def _free(self, given: Mapping[str, Any]) -> bool:
         """Whether images of any size are read: as the caller says, or else the spec."""

@@ -187,7 +187,7 @@ class PicturedStem(TokenStem):
             _chosen(one[:, : size[0], : size[1]].flatten(1).T + at[size], most)
             for one, size in zip(maps, sizes, strict=True)
         ]
-        first = (leaf(node, "picture_class") + table[:, :1]).expand(len(rows), -1, -1)
+        first = (leaf(node, "picture_class") + table[:, :1]).expand(rows.shape[0], -1, -1)
         dropped: Tensor = leaf(node, "picture_dropout")(torch.cat((first, torch.stack(rows)), dim=1))
         return dropped
 
@@ -196,5 +196,5 @@ def _chosen(rows: Tensor, most: int) -> Tensor:
     """So many of [P, E], in their order, drawn by lot where there are more; zeros where there are fewer."""
     if len(rows) <= most:
         return F.pad(rows, (0, 0, 0, most - len(rows)))
-    drawn = torch.multinomial(torch.ones(len(rows)), most).sort().values
+    drawn = torch.multinomial(torch.ones(rows.shape[0]), most).sort().values
     return rows[drawn.to(rows.device)]

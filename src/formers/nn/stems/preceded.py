@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from formers.nn.layout import Layout
 from formers.nn.passing import Pass
 from formers.nn.program import Flow, build, compute
+from formers.nn.recording import size
 from formers.nn.spec import Paths
 from formers.nn.stems.base import place_stem
 from formers.nn.stems.tokens import TokenStem
@@ -49,7 +50,7 @@ class PrecededStem(TokenStem):
     @staticmethod
     def _count(given: Mapping[str, Any]) -> int:
         rows = given.get("before")
-        return 0 if rows is None else int(rows.shape[1])
+        return 0 if rows is None else size(rows.shape[1])
 
     def places(
         self, given: Mapping[str, Any], layout: Layout, past: int, real: Tensor | None = None

@@ -15,6 +15,7 @@ from formers.nn.layout import Layout
 from formers.nn.leaves import norm
 from formers.nn.mixers.aside import ASKING
 from formers.nn.passing import Pass
+from formers.nn.recording import size
 from formers.nn.spec import Paths
 from formers.nn.stems.base import Stem, want
 from formers.nn.tree import Block, has, leaf, place, place_tensor
@@ -56,7 +57,7 @@ class QueryStem(Stem):
                 f"queries ask what encoder_hidden_states hold: pass a tensor [B, S, width], not {found}"
             )
         if vectors is None and s.count:
-            return int(asked.shape[0]), s.count
+            return size(asked.shape[0]), s.count
         if not isinstance(vectors, Tensor) or vectors.dim() != 3 or vectors.shape[2] != s.width:
             found = list(vectors.shape) if isinstance(vectors, Tensor) else type(vectors).__name__
             raise ValueError(f"the model reads query_embeds as a tensor [B, T, {s.width}], not {found}")
@@ -65,11 +66,11 @@ class QueryStem(Stem):
                 f"{vectors.shape[0]} rows of query_embeds cannot ask {asked.shape[0]} rows of "
                 f"encoder_hidden_states: give as many, or one for all"
             )
-        told, held = given.get("query_length"), int(vectors.shape[1])
+        told, held = given.get("query_length"), size(vectors.shape[1])
         if told is not None and not (0 < told <= held if s.texts else told == held):
             what = "as many ask at most" if s.texts else "all of them ask (use_qformer_text_input is False)"
             raise ValueError(f"query_length is {told}, but query_embeds hold {held} vectors, and {what}")
-        return int(asked.shape[0]), held
+        return size(asked.shape[0]), held
 
     def _shape_of_texts(self, asked: Any, vectors: Any) -> tuple[int, int]:
         """B and T of texts by themselves.
@@ -84,7 +85,7 @@ class QueryStem(Stem):
             raise ValueError(
                 f"the model reads query_embeds as a tensor [B, T, {self.spec.width}], not {found}"
             )
-        return int(vectors.shape[0]), int(vectors.shape[1])
+        return size(vectors.shape[0]), size(vectors.shape[1])
 
     def positions(
         self, given: Mapping[str, Any], layout: Layout, past: int, real: Tensor | None = None

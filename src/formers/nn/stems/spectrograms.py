@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from formers.nn.layout import Layout
 from formers.nn.passing import Pass
+from formers.nn.recording import size
 from formers.nn.stems.patches import PatchNode, PatchStem, project_patches
 
 
@@ -47,7 +48,7 @@ class SpectrogramStem(PatchStem):
             )
         if heard.dim() != 3 or tuple(heard.shape[1:]) != (frames, bins):
             raise ValueError(f"input_values must have shape [B, {frames}, {bins}], not {list(heard.shape)}")
-        return int(heard.shape[0]), int(s.count + s.before)
+        return size(heard.shape[0]), size(s.count + s.before)
 
     def positions(
         self, given: Mapping[str, Any], layout: Layout, past: int, real: Tensor | None = None

@@ -16,6 +16,7 @@ from formers.nn.layout import Layout
 from formers.nn.leaves import ComputedSinusoids
 from formers.nn.near import NearConvolution
 from formers.nn.passing import Pass
+from formers.nn.recording import size
 from formers.nn.spec import Paths
 from formers.nn.stems.base import Stem, want
 from formers.nn.stems.tokens import TokenStem
@@ -111,7 +112,7 @@ class HeardRowStem(Stem):
             raise TypeError(f"these rows are a floating tensor [B, T, {wide}], not {kind}")
         if rows.dim() != 3 or rows.shape[2] != wide or not rows.shape[1]:
             raise ValueError(f"these rows have shape [B, T, {wide}], not {list(rows.shape)}")
-        return int(rows.shape[0]), int(rows.shape[1])
+        return size(rows.shape[0]), size(rows.shape[1])
 
     def positions(
         self, given: Mapping[str, Any], layout: Layout, past: int, real: Tensor | None = None

@@ -14,6 +14,7 @@ from formers.nn.dropout import drop
 from formers.nn.layout import Layout
 from formers.nn.leaves import ComputedSinusoids
 from formers.nn.passing import Pass
+from formers.nn.recording import size
 from formers.nn.spec import Paths
 from formers.nn.stems.base import Stem, want
 from formers.nn.tree import Block, leaf, place
@@ -69,7 +70,7 @@ class ThinnedStem(Stem):
             raise ValueError(
                 f"input_features must have shape [B, frames, {s.bins}], not {list(frames.shape)}"
             )
-        return int(frames.shape[0]), int(s.rows(frames.shape[1]))
+        return size(frames.shape[0]), size(s.rows(frames.shape[1]))
 
     def rows_mask(self, mask: Any, given: Mapping[str, Any] | None = None) -> Any:
         """Which rows real frames make, [B, T]."""

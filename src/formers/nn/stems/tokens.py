@@ -14,7 +14,7 @@ from formers.nn.kernels import project
 from formers.nn.layout import Layout
 from formers.nn.leaves import ComputedSinusoids, linear, norm, token_table
 from formers.nn.passing import Pass
-from formers.nn.recording import recording
+from formers.nn.recording import recording, size
 from formers.nn.spec import ComputedPositions, LearnedPositions, Paths
 from formers.nn.stems.base import Stem, want
 from formers.nn.tree import Block, has, leaf, place, place_tensor
@@ -128,7 +128,7 @@ class TokenStem(Stem):
                 f"the inputs hold no tokens: their shape is {list(found.shape)}. An empty text needs one, "
                 "such as the special tokens that a tokenizer adds"
             )
-        return int(found.shape[0]), int(found.shape[1])
+        return size(found.shape[0]), size(found.shape[1])
 
     def rows_mask(self, mask: Any, given: Mapping[str, Any] | None = None) -> Any:
         """The caller's mask, or what follows from lengths, or from the ids where the spec says so."""

@@ -12,6 +12,7 @@ from formers.nn import spec
 from formers.nn.dropout import drop
 from formers.nn.layout import Layout
 from formers.nn.passing import Pass
+from formers.nn.recording import size
 from formers.nn.spec import Paths
 from formers.nn.stems.base import Stem
 from formers.nn.tree import Block
@@ -48,7 +49,7 @@ class VectorStem(Stem):
             beside = given.get(name)
             if beside is not None and like is not None and beside.shape != like.shape:
                 raise ValueError(f"{name} must have shape {list(like.shape)}, not {list(beside.shape)}")
-        return int(rows.shape[0]), int(rows.shape[1])
+        return size(rows.shape[0]), size(rows.shape[1])
 
     def positions(
         self, given: Mapping[str, Any], layout: Layout, past: int, real: Tensor | None = None

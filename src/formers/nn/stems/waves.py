@@ -15,6 +15,7 @@ from formers.nn.dropout import Dropout
 from formers.nn.fresh import Normal, Uniform, begins
 from formers.nn.layout import Layout
 from formers.nn.passing import Pass
+from formers.nn.recording import size
 from formers.nn.spec import Paths
 from formers.nn.stems.base import Stem, want
 from formers.nn.stems.frames import chosen_spans
@@ -111,7 +112,7 @@ def sounds_in(given: Mapping[str, Any], s: spec.Waves | spec.Samples) -> tuple[i
         raise ValueError(
             f"input_values hold {sound.shape[1]} samples, but the model makes a row of {least}: pad them"
         )
-    return int(sound.shape[0]), int(s.rows(sound.shape[1]))
+    return size(sound.shape[0]), size(s.rows(sound.shape[1]))
 
 
 class WaveStem(Stem):
@@ -216,7 +217,7 @@ class BandStem(WaveStem):
             )
         if bands.dim() != 3 or bands.shape[2] != s.widths[0] or not bands.shape[1]:
             raise ValueError(f"input_features must have shape [B, T, {s.widths[0]}], not {list(bands.shape)}")
-        return int(bands.shape[0]), int(bands.shape[1])
+        return size(bands.shape[0]), size(bands.shape[1])
 
     def rows_mask(self, mask: Any, given: Mapping[str, Any] | None = None) -> Any:
         """The mask itself; whatever it hides lies behind the sound."""

@@ -1,0 +1,125 @@
+"""Example inputs of a model by the names that it reads, and what their axes are called."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from formers.export.errors import ExportError
+
+Axes = tuple[str, ...]
+_TEXT: Axes = ("batch_size", "sequence_length")
+# names of the axes of every input that graphs read, as optimum calls them
+AXES: dict[str, Axes] = {
+    "input_ids": _TEXT,
+    "attention_mask": _TEXT,
+    "token_type_ids": _TEXT,
+    "position_ids": _TEXT,
+    "bbox": (*_TEXT, "box"),
+    "pixel_values": ("batch_size", "num_channels", "height", "width"),
+    "pixel_mask": ("batch_size", "height", "width"),
+    "input_values": ("batch_size", "audio_sequence_length"),
+    "input_features": ("batch_size", "feature_size", "nb_max_frames"),
+    "decoder_input_ids": ("batch_size", "decoder_sequence_length"),
+    "encoder_hidden_states": ("batch_size", "encoder_sequence_length", "encoder_width"),
+    "encoder_attention_mask": ("batch_size", "encoder_sequence_length"),
+}
+_CHOICES: Axes = ("batch_size", "num_choices", "sequence_length")
+# axes that a graph must leave open; others are as open as the model lets them be
+OPEN = frozenset({"batch_size", "sequence_length", "decoder_sequence_length", "past_sequence_length"})
+# what no two inputs share by chance, and no width of a model is likely to be
+SIZES = {"batch_size": 3, "num_choices": 2, "sequence_length": 13, "decoder_sequence_length": 7}
+_PICTURE = 64  # pixels, of models that read pictures of any size
+
+
+def taken(model: Any) -> tuple[str, ...]:
+    """Names of the inputs of a model's graph, in the order of its calls."""
+    config = model.config
+    text = config.get_text_config()
+    named = inspect.signature(model.forward).parameters
+    found = [name for name in AXES if name in named and not name.startswith("encoder_")]
+    if not getattr(text, "type_vocab_size", 0):
+        found = [name for name in found if name != "token_type_ids"]
+    sounds = model.main_input_name in ("input_values", "input_features")
+    leave = {"position_ids", "pixel_mask"} | ({"attention_mask"} if sounds else set())
+    if not config.is_encoder_decoder:
+        leave.add("decoder_input_ids")
+    return tuple(name for name in found if name not in leave)
+
+
+def sample(
+    model: Any, names: tuple[str, ...] | None = None, sizes: Mapping[str, int] | None = None, seed: int = 0
+) -> dict[str, Tensor]:
+    """Example inputs of a model.
+
+    Args:
+        model: any model of the library.
+        names: which inputs; those of its graph by default.
+        sizes: of the axes `batch_size`, `sequence_length`, ...; those in `SIZES` by default.
+        seed: of the values.
+
+    Raises:
+        ExportError: for a model that reads something that nobody can make up, naming it.
+    """
+    sizes, generator = {**SIZES, **(sizes or {})}, torch.Generator().manual_seed(seed)
+    names = taken(model) if names is None else names
+    if not names:
+        raise ExportError(
+            f"{type(model).__name__} reads {', '.join(inspect.signature(model.forward).parameters)}, of "
+            f"which no example can be made up: pass inputs={{name: tensor}}"
+        )
+    return {name: _made(name, model, sizes, generator) for name in names}
+
+
+def axes_of(name: str, value: Tensor) -> Axes:
+    """What the axes of an input are called."""
+    known = AXES.get(name, ())
+    if known == _TEXT and value.dim() == 3:
+        known = _CHOICES
+    own = [f"{name}_axis_{i}" for i in range(value.dim())]
+    return (*known[: value.dim()], *own[len(known) :])
+
+
+def _made(name: str, model: Any, sizes: Mapping[str, int], generator: torch.Generator) -> Tensor:
+    batch = sizes["batch_size"]
+    text = model.config.get_text_config()
+    if name in ("pixel_values", "input_values", "input_features"):
+        return torch.randn(batch, *_shape(name, model.config, sizes), generator=generator)
+    choices = getattr(type(model), "_task", None) is not None and type(model)._task.key == "multiple_choice"
+    length = sizes["decoder_sequence_length" if name.startswith("decoder") else "sequence_length"]
+    shape = (batch, sizes["num_choices"], length) if choices else (batch, length)
+    if name.endswith("input_ids"):
+        return torch.randint(1, min(text.vocab_size, 1000), shape, generator=generator)
+    if name.endswith("attention_mask"):
+        mask = torch.ones(shape, dtype=torch.long)
+        mask[1:, ..., length - length // 3 :] = 0  # some rows are padded
+        return mask
+    if name == "token_type_ids":
+        return (torch.arange(length) >= length // 2).long().expand(shape).clone() % text.type_vocab_size
+    corner = torch.randint(0, 500, (*shape, 2), generator=generator)  # of boxes
+    return torch.cat((corner, corner + torch.randint(0, 500, (*shape, 2), generator=generator)), -1)
+
+
+def _shape(name: str, config: Any, sizes: Mapping[str, int]) -> tuple[int, ...]:
+    """Of a picture or a sound, without the batch axis."""
+    whole = config
+    for part in ("vision_config", "audio_config", "backbone_config", "encoder"):
+        config = getattr(whole, part, None) or config
+    if name == "pixel_values":
+        size = getattr(whole, "image_size", None) or getattr(config, "image_size", None) or _PICTURE
+        pair = tuple(size) if isinstance(size, list | tuple) else (size, size)
+        frames = getattr(config, "num_frames", None)
+        return (*(() if frames is None else (frames,)), getattr(config, "num_channels", 3), *pair)
+    bins = getattr(config, "num_mel_bins", None)
+    if name == "input_values":
+        return (sizes.get("audio_sequence_length", 8000),) if bins is None else (config.max_length, bins)
+    if hasattr(config, "max_source_positions") and bins is not None:
+        return (bins, 2 * config.max_source_positions)
+    width = getattr(config, "feature_projection_input_dim", None) or getattr(
+        config, "input_feat_per_channel", 80
+    ) * getattr(config, "input_channels", 1)
+    return (sizes.get("nb_max_frames", 120), width)
