@@ -295,6 +295,16 @@ SENSED: tuple[Task, ...] = (
         "Make sounds of spectra.",
         None,
     ),
+    Task("meaning_of_texts", ("spoken_codes", "Meaning"), "", "Say what a text means, in tokens of speech."),
+    Task("coarse_codes", ("spoken_codes", "Coarse"), "", "Make coarse codes of what is to be said."),
+    Task("fine_codes", ("spoken_codes", "Fine"), "", "Make fine codes of sounds, given the coarse ones."),
+    Task(
+        "staged_speech",
+        ("staged_speech", "StagedSpeech"),
+        "",
+        "Make sounds of a text, stage by stage.",
+        "text-to-speech",
+    ),
     Task(
         "text_to_waveform",
         ("whole", "WholeTask"),
