@@ -1,4 +1,4 @@
-"""Models one after the other: each makes of a text, or of what the one before it made, what the next reads."""
+"""Models one after the other: each makes of what the one before it made what the next reads."""
 
 from __future__ import annotations
 

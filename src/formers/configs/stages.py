@@ -47,7 +47,7 @@ class BarkCoarseGenerationConfig(_Stage):
 
     Fields of its own: `coarse_semantic_pad_token`, `coarse_rate_hz` (codes of a second and book),
     `n_coarse_codebooks`, `coarse_infer_token` (behind what is meant), `max_coarse_input_length` (tokens of
-    what is meant), `max_coarse_history` (codes that are read again), `sliding_window_len` (new codes at once).
+    what is meant), `max_coarse_history` (codes that are read again), `sliding_window_len` (new ones).
     """
 
     model_type = "coarse_acoustics"

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from formers.core.notices import notice
 from formers.generation.mixin import GenerationMixin
 from formers.generation.processors.audio import (
     AlternatingCodebooksLogitsProcessor,
@@ -24,7 +25,9 @@ def needed(config: Any, name: str) -> Any:
         ValueError: where there are none.
     """
     if config is None:
-        raise ValueError(f"{name} says how this stage goes on: pass one, or call generate() of the whole model")
+        raise ValueError(
+            f"{name} says how this stage goes on: pass one, or call generate() of the whole model"
+        )
     return config
 
 
@@ -57,6 +60,10 @@ def meant(
             f"input_ids are [B, {length}], texts padded to that length as the processor does, not "
             f"{list(ids.shape)}"
         )
+    if ids.shape[1] > length:
+        notice(
+            f"the text has {ids.shape[1]} tokens and the model reads {length}: the rest is not spoken; cut it"
+        )
     batch, end = len(ids), options.pop("min_eos_p", None)
     ids = ids.long() + how.text_encoding_offset
     if mask is not None:
@@ -87,7 +94,9 @@ def meant(
     return _written(out)[:, length + 1 :]
 
 
-def _remembered(history: Any, like: Tensor, said: Any, ratio: float, most: int, size: int) -> tuple[Tensor, ...]:
+def _remembered(
+    history: Any, like: Tensor, said: Any, ratio: float, most: int, size: int
+) -> tuple[Tensor, ...]:
     """What a voice meant, [B, n], and the codes of its first books in turn, [B, m]; they go together."""
     batch = len(like)
     meaning, codes = voice(history, "semantic_prompt", like), voice(history, "coarse_prompt", like)
@@ -117,7 +126,9 @@ def coarse(
     lengths = torch.round(places * books).int()
     wanted, batch = int(lengths.max()) if len(lengths) else 0, len(meaning)
     if not wanted:
-        raise ValueError("nothing was said: the stage before ended at once; a min_eos_p lets it end too early")
+        raise ValueError(
+            "nothing was said: the stage before ended at once; a min_eos_p lets it end too early"
+        )
     before, made = _remembered(history, meaning, said, ratio, most, size)
     first, known = before.shape[1], made.shape[1]
     meaning = torch.cat((before, meaning), dim=1)

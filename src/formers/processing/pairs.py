@@ -60,6 +60,7 @@ class Pair:
         sounds: it prepares sounds in place of pictures.
         compares: texts beside sounds are no transcripts: they are compared, and their ids stay what they are.
         targets: both sounds and texts may be read, and both may be what is to be said or written.
+        voices: texts alone, with voices that the model goes on in.
         pointed: no texts are read, but what is pointed at.
         nested: likewise, in nested lists, and pictures are stretched.
         tasked: no texts are read, but the tasks of pictures.
@@ -83,6 +84,7 @@ class Pair:
     sounds: bool = False
     compares: bool = False
     targets: bool = False
+    voices: bool = False
     pointed: bool = False
     nested: bool = False
     tasked: bool = False
@@ -112,6 +114,7 @@ _SCANNED: dict[str, Any] = {
 PAIRS: dict[str, Pair] = {
     "Align": Pair("EfficientNet", ("align",), _SIXTY_FOUR),
     "AltCLIP": Pair("CLIP", ("altclip",)),
+    "Bark": Pair("", ("bark",), voices=True),
     "Blip": Pair("Blip", ("blip",), {"return_token_type_ids": False}, unread=("token_type_ids",)),
     "Blip2": Pair(
         "Blip", ("blip-2",), {"return_token_type_ids": False}, unread=("token_type_ids",), asks=True

@@ -49,7 +49,7 @@ class StagedSpeech(GenerationMixin, WholeTask):
         """How a tokenizer has to prepare texts, where there is no processor that knows."""
         length = self._settings(None)[0].max_input_semantic_length
         return {
-            **{"padding": "max_length", "max_length": length, "truncation": True},
+            **{"padding": "max_length", "max_length": length},
             **{"add_special_tokens": False, "return_attention_mask": True, "return_token_type_ids": False},
         }
 
