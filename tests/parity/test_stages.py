@@ -215,7 +215,7 @@ def test_texts_and_voices_are_prepared_as_in_the_reference(folder: Path, tmp_pat
         ({"semantic_prompt": np.zeros(3, int)}, "its coarse_prompt is an array of 2 axes, not NoneType"),
         (
             {**voice(), "fine_prompt": np.zeros(3, int)},
-            "its fine_prompt is an array of 2 axes, not an array of 1",
+            "its fine_prompt is an array of 2 axes, not an arr",
         ),
         (3, "a voice is a name, a file or arrays by name, not int"),
     ],

@@ -161,7 +161,7 @@ def fine(
     history: Any,
     temperature: float | None,
 ) -> Tensor:
-    """Codes of all books, [B, books, places]; see `Fine`. Windows overlap, and each fills what is new in it."""
+    """Codes of all books, [B, books, places]; see `Fine`. Windows overlap; each fills what is new in it."""
     given, books = first.n_coarse_codebooks, how.n_fine_codebooks
     codes = torch.remainder(made.long().view(len(made), -1, given) - said.semantic_vocab_size, size)
     places, before = codes.shape[1], 0

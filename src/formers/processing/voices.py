@@ -98,7 +98,7 @@ class VoiceProcessor(ProcessorMixin):
         if isinstance(told, Mapping):
             found: Mapping[str, Any] = told
         elif str(told) in self.available_voice_presets:
-            found = self._read(str(told))
+            found = self._listed(str(told))
         else:
             found = self._file(told)
         for name, axes in _PARTS.items():
@@ -126,7 +126,7 @@ class VoiceProcessor(ProcessorMixin):
         with np.load(path, allow_pickle=False) as held:
             return {name: held[name] for name in held.files}
 
-    def _read(self, name: str) -> dict[str, Any]:
+    def _listed(self, name: str) -> dict[str, Any]:
         """Of the files that the list names."""
         assert self.speaker_embeddings is not None
         home, found = self.speaker_embeddings.get(_HOME, "."), {}
@@ -179,7 +179,7 @@ class VoiceProcessor(ProcessorMixin):
         listed: dict[str, Any] = {_HOME: str(folder)}
         for name in self.available_voice_presets:
             listed[name] = {}
-            for part, array in self._read(name).items():
+            for part, array in self._listed(name).items():
                 file = PurePosixPath(_FOLDER) / f"{name}_{part}.npy"
                 if ".." in file.parts or file.is_absolute():
                     raise ValueError(f"{name!r} is no name of a voice: it leads outside the folder")

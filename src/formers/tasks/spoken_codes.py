@@ -130,8 +130,8 @@ class Fine(TaskModel):
     _by_place: ClassVar[tuple[str, ...]] = ("codebook_idx",)
     _options: ClassVar[tuple[str, ...]] = ("return_dict",)
     _says = (
-        "Score the codes of a book, [B, T, codes]. `codebook_idx`: which book, from the first one that is not "
-        "given; the codes of all books before it are read, and those that it has so far."
+        "Score the codes of a book, [B, T, codes]. `codebook_idx`: which book, from the first one that is "
+        "not given; the codes of all books before it are read, and those that it has so far."
     )
 
     @classmethod
@@ -164,10 +164,11 @@ class Fine(TaskModel):
         refuse_labels(self, targets)
         spec: Books = self._formers.facts["head"]
         book, ids = given.get("codebook_idx"), given.get("input_ids")
-        if isinstance(book, bool) or book not in range(max(spec.given, 1), spec.books):
+        least = max(spec.given, 1)
+        if not isinstance(book, int) or book not in range(least, spec.books):
             raise ValueError(
-                f"codebook_idx is a book that is predicted, from {max(spec.given, 1)} to {spec.books - 1}, not "
-                f"{book!r}: the first ones are given"
+                f"codebook_idx is a book that is predicted, from {least} to {spec.books - 1}, not {book!r}: "
+                "the first ones are given"
             )
         if ids is not None:
             given["input_ids"] = ids[..., : book + 1]

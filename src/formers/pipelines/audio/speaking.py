@@ -119,7 +119,7 @@ class TextToAudioPipeline(Pipeline):
         Raises:
             ValueError: where the vocabulary has none of its letters.
         """
-        own = getattr(self.model, "text_options", dict)()
+        own: dict[str, Any] = getattr(self.model, "text_options", dict)()
         given = {**own, **kwargs, "return_tensors": "pt"}
         found = (self.processor or self.tokenizer)(text=[inputs], **given)
         ids = found.get("input_ids")
