@@ -33,12 +33,21 @@ class Stages(Assembly):
         return kind._assembly.spec(own)
 
     def place(
-        self, model: PreTrainedModel, config: Any, pooler: bool | None = None, masked: bool = False
+        self,
+        model: PreTrainedModel,
+        config: Any,
+        pooler: bool | None = None,
+        masked: bool = False,
+        parts: Mapping[str, Any] | None = None,
     ) -> None:
-        """Register the parts."""
+        """Register the parts, those in `parts` as they are."""
         for path, (field, kind_of) in self.parts.items():
-            own = getattr(config, field)
-            place(model, path, path, kind_of(own)(own))
+            part = (parts or {}).get(path)
+            if part is None:
+                own = getattr(config, field)
+                part = kind_of(own)(own)
+            setattr(config, field, part.config)  # which is one object with the part's
+            place(model, path, path, part)
 
     def stacks(self, model: nn.Module) -> dict[str, nn.Module]:
         """The parts."""

@@ -144,6 +144,8 @@ FAMILIES: dict[str, tuple[str, str]] = {
     "mpt": ("mpt", "Mpt"),
     "mra": ("mra", "Mra"),
     "mt5": ("mt5", "MT5"),
+    "musicgen": ("musicgen", "Musicgen"),
+    "musicgen_decoder": ("musicgen", "Musicgen"),
     "mvp": ("mvp", "Mvp"),
     "nemotron": ("nemotron", "Nemotron"),
     "nomic_bert": ("nomic_bert", "NomicBert"),

@@ -190,7 +190,7 @@ TASKS = (
         model_classes=("AutoModelForTextToWaveform", "AutoModelForTextToSpectrogram"),
         default=("suno/bark-small", "1dbd7a1"),
         aliases=("text-to-speech",),
-        heads=("BarkModel", "VitsModel", "ForTextToSpeech"),
+        heads=("BarkModel", "MusicgenForConditionalGeneration", "VitsModel", "ForTextToSpeech"),
         kind="multimodal",
     ),
     Task(  # before the next one, whose heads end alike

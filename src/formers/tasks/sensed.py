@@ -296,6 +296,14 @@ SENSED: tuple[Task, ...] = (
         None,
     ),
     Task("meaning_of_texts", ("spoken_codes", "Meaning"), "", "Say what a text means, in tokens of speech."),
+    Task("code_lm", ("code_lm", "CodeLM"), "", "Predict the next codes of a sound.", "text-to-audio"),
+    Task(
+        "codes_of_texts",
+        ("composing", "Composer"),
+        "",
+        "Make music, or other sounds, of a text.",
+        "text-to-audio",
+    ),
     Task("coarse_codes", ("spoken_codes", "Coarse"), "", "Make coarse codes of what is to be said."),
     Task("fine_codes", ("spoken_codes", "Fine"), "", "Make fine codes of sounds, given the coarse ones."),
     Task(
