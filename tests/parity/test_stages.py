@@ -14,20 +14,8 @@ import transformers
 import formers
 from formers.core.notices import Notice
 from system.cli_command import in_this_process
+from tests.parity.voice_shapes import STAGED
 
-_STAGE = {"block_size": 96, "num_layers": 2, "num_heads": 4, "hidden_size": 32, "initializer_range": 0.3}
-BARK: dict[str, Any] = {
-    "semantic_config": {**_STAGE, "input_vocab_size": 200, "output_vocab_size": 60},
-    "coarse_acoustics_config": {**_STAGE, "input_vocab_size": 120, "output_vocab_size": 120, "bias": False},
-    "fine_acoustics_config": {
-        **{**_STAGE, "input_vocab_size": 33, "output_vocab_size": 33},
-        **{"n_codes_total": 4, "n_codes_given": 1},
-    },
-    "codec_config": {
-        **{"model_type": "encodec", "hidden_size": 12, "num_filters": 4, "upsampling_ratios": [4, 2]},
-        **{"codebook_size": 32, "target_bandwidths": [8.0, 40.0], "sampling_rate": 16_000},
-    },
-}
 HOW: dict[str, Any] = {
     "semantic_config": {
         **{"eos_token_id": 40, "max_new_tokens": 14, "text_encoding_offset": 60, "text_pad_token": 198},
@@ -59,7 +47,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A small model, its tokenizer, and a voice."""
     torch.manual_seed(0)
     path = tmp_path_factory.mktemp("bark")
-    model = transformers.BarkModel(transformers.BarkConfig(**BARK)).eval()
+    model = transformers.BarkModel(transformers.BarkConfig(**STAGED["bark"])).eval()
     for name, value in model.state_dict().items():
         if name.endswith("embed"):
             value.normal_()

@@ -1,4 +1,4 @@
-"""A text encoder, a decoder of codes that looks at its states, and the codec whose codes they are: MusicGen."""
+"""A text encoder, a decoder of codes that looks at its states, and the codec of those codes: MusicGen."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from formers.assemblies.base import states_in
 from formers.assemblies.coded import Coded
 from formers.assemblies.encoder_decoder import DecoderHalf, EncoderDecoder, given_memory
 from formers.assemblies.stages import Stages
+from formers.configs import PretrainedConfig
 from formers.core.outputs import BaseModelOutput
 from formers.model.base import PreTrainedModel
 from formers.nn import spec
@@ -82,6 +83,7 @@ class Music(Stages):
         text_of: a config -> the class of its text encoder.
         codec_of: a config -> the class of its codec.
         decoder_of: a config -> the class that predicts its codes.
+        config_of: name or folder -> the config that lies there, with the keywords that were not for it.
     """
 
     encoder_decoder = True
@@ -104,7 +106,9 @@ class Music(Stages):
         text_of: Callable[[Any], type[PreTrainedModel]],
         codec_of: Callable[[Any], type[PreTrainedModel]],
         decoder_of: Callable[[Any], type[PreTrainedModel]],
+        config_of: Callable[..., tuple[PretrainedConfig, dict[str, Any]]],
     ) -> None:
+        self.config_of = config_of
         kinds = {"text_encoder": text_of, "audio_encoder": codec_of, "decoder": decoder_of}
         super().__init__({name: (name, kind_of) for name, kind_of in kinds.items()})
 
@@ -179,9 +183,12 @@ class Music(Stages):
         """
         codec, own = leaf(model, "audio_encoder"), model.config.decoder
         if own.audio_channels == 2:
-            sides = [codec.encode(sounds[:, i : i + 1], mask) for i in (0, 1)] if sounds.shape[1] == 2 else []
-            if not sides:
-                raise ValueError(f"the model makes stereo: input_values have 2 channels, not {sounds.shape[1]}")
+            if sounds.shape[1] not in (1, 2):
+                raise ValueError(
+                    f"the model makes stereo: input_values have 2 channels, not {sounds.shape[1]}"
+                )
+            left, *right = sounds.split(1, dim=1)  # one channel is heard on both sides
+            sides = [codec.encode(side, mask) for side in (left, *(right or [left]))]
             codes = torch.stack([one.audio_codes for one in sides], dim=3).flatten(2, 3)
             scales = [one.audio_scales[0] for one in sides]
         else:

@@ -20,7 +20,7 @@ class Stages(Assembly):
         parts: path -> the field of the config that describes the part, and config -> its class.
     """
 
-    inputs = ("input_ids",)
+    inputs: tuple[str, ...] = ("input_ids",)
 
     def __init__(self, parts: Mapping[str, tuple[str, Callable[[Any], type[PreTrainedModel]]]]) -> None:
         self.parts = dict(parts)

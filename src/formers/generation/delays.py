@@ -12,7 +12,6 @@ from torch import Tensor
 
 from formers.configs import GenerationConfig
 from formers.configs.generation import GenerationMode
-from formers.core.outputs import ModelOutput
 from formers.generation import settle
 from formers.generation.build import criteria_for, processors_for
 from formers.generation.processors.guidance import ClassifierFreeGuidanceLogitsProcessor
@@ -143,11 +142,9 @@ def go_on(
         own=processors,
     )
     call.criteria = criteria_for(config, None, limit, criteria)
-    out = begun
-    if begun.shape[1] < limit:
-        out = _told(call, streamer)
-    record = out if isinstance(out, ModelOutput) else None
-    rows = obeyed(out if isinstance(out, Tensor) else out.sequences, held)
+    out = _told(call, streamer) if begun.shape[1] < limit else begun
+    record = None if isinstance(out, Tensor) else out
+    rows = obeyed(out if record is None else record.sequences, held)
     return together(rows, books, channels, limit), record
 
 

@@ -11,7 +11,7 @@ from formers.configs import PretrainedConfig
 from formers.models import bart
 from formers.models.classes import base_class, class_of, text_encoder_class
 from formers.models.hubert import RENAMES
-from formers.models.registry import config_class, family_of, register
+from formers.models.registry import config_class, config_of, family_of, register
 from formers.nn import spec
 from formers.nn.masks import Causal
 from formers.tasks.spoken_codes import Books
@@ -128,9 +128,8 @@ MUSICGEN_DECODER = register(
         config=MusicgenDecoderConfig,
         base="model",
         assembly=CodeDecoder(stack, lambda c: int(c.num_codebooks)),
-        heads={
-            "ForCausalLM": Head("code_lm", lambda c: Books("lm_heads", c.num_codebooks, 0, c.vocab_size))
-        },
+        spelt={"PreTrainedModel": "MusicgenDecoderPreTrainedModel"},
+        heads={"ForCausalLM": Head("code_lm", lambda c: Books("lm_heads", c.num_codebooks, 0, c.vocab_size))},
         ignored=(r".*embed_positions\.weights",),
     )
 )
@@ -141,7 +140,10 @@ MUSICGEN = register(
         config=MusicgenConfig,
         base="encoder_decoder",
         assembly=Music(
-            text_encoder_class, base_class, lambda c: class_of(family_of(c.model_type), "ForCausalLM")
+            text_encoder_class,
+            base_class,
+            lambda c: class_of(family_of(c.model_type), "ForCausalLM"),
+            config_of,
         ),
         heads={"ForConditionalGeneration": Head("codes_of_texts", lambda c: None, flat=True)},
         renames=RENAMES,

@@ -19,7 +19,7 @@ from formers.tasks.spoken_codes import Books, place_tables
 
 
 class CodeLM(GenerationMixin, TaskModel):
-    """A table for each book over the states of a decoder; rows are the books of a sound, one after another."""
+    """A table for each book over the states of a decoder; rows are the books of a sound in a row."""
 
     _keeps_cache = True
     _options: ClassVar[tuple[str, ...]] = ("return_dict",)
@@ -190,7 +190,9 @@ def shifted(labels: Tensor, config: Any) -> Tensor:
     start = getattr(config, "decoder_start_token_id", None)
     start, pad = config.bos_token_id if start is None else start, config.pad_token_id
     if start is None or pad is None:
-        raise ValueError("bos_token_id and pad_token_id of the decoder's config say what is read before codes")
+        raise ValueError(
+            "bos_token_id and pad_token_id of the decoder's config say what is read before codes"
+        )
     ids = labels.transpose(1, 2).masked_fill(labels.transpose(1, 2) == -100, pad)
     return torch.cat((torch.full_like(ids[..., :1], start), ids[..., :-1]), dim=-1)
 

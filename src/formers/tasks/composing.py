@@ -92,12 +92,13 @@ class Composer(GenerationMixin, TaskModel):
     @classmethod
     def _loaded(cls, name: str, source: Any, options: dict[str, Any]) -> Any:
         """A part from a checkpoint of its own, or of a whole."""
-        from formers.models.registry import config_of
-
         config = options.pop("config", None)
         if config is None:
-            config, options = config_of(source, **options)
+            config, options = cls._assembly.config_of(source, **options)
         if isinstance(config, cls.config_class):
+            own = getattr(config, name)
+            for field in [field for field in options if field in own.to_dict()]:
+                setattr(own, field, options.pop(field))
             return getattr(cls.from_pretrained(source, config=config, **options), name)
         kind_of = cls._assembly.parts[name][1]
         if name == "decoder":
