@@ -462,7 +462,7 @@ ABSENT = {
     "is not among the model families": (
         "MllamaForConditionalGeneration ZambaConfig MoshiModel ReformerForSequenceClassification BitNetModel"
         " "
-        "MusicgenForConditionalGeneration Glm4vConfig DabDetrForObjectDetection BarkModel"
+        "Glm4vConfig DabDetrForObjectDetection"
     ),
     "a family's own parts": "T5LayerNorm LlamaSdpaAttention MixtralSparseMoeBlock BertPooler",
     "models and trainer are written with": "OutputRecorder rope_config_validation DynamicLayer",

@@ -117,6 +117,10 @@ class Music(Stages):
         kind: Any = self.parts["decoder"][1](config.decoder)
         return kind._assembly.spec(config.decoder)
 
+    def text_options(self, model: Any) -> dict[str, Any]:
+        """The usual ones."""
+        return {}
+
     def room(self, config: Any) -> int | None:
         """Nothing bounds it."""
         return None

@@ -8,6 +8,7 @@ from typing import Any
 from torch import nn
 
 from formers.assemblies.base import Assembly, ties_within
+from formers.configs.stages import stages_of
 from formers.model.base import PreTrainedModel
 from formers.nn.tree import leaf, place
 from formers.stacks.stack import Ask, States
@@ -65,6 +66,14 @@ class Stages(Assembly):
         """What the first stage's positions allow."""
         found: int | None = self.spec(config).room
         return found
+
+    def text_options(self, model: Any) -> dict[str, Any]:
+        """As long as the first stage reads, without special tokens."""
+        length = stages_of(model.generation_config)[0].max_input_semantic_length
+        return {
+            **{"padding": "max_length", "max_length": length, "add_special_tokens": False},
+            **{"return_attention_mask": True, "return_token_type_ids": False},
+        }
 
     def run(self, model: Any, given: dict[str, Any], ask: Ask) -> States:
         """Nothing is computed in one pass.

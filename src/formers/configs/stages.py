@@ -116,3 +116,16 @@ class BarkGenerationConfig(GenerationConfig):
 def fields_of(told: Any) -> dict[str, Any]:
     """The fields of a stage's settings, however they are told."""
     return dict(told.to_dict() if isinstance(told, GenerationConfig) else told or {})
+
+
+def stages_of(told: Any) -> tuple[Any, Any, Any, int]:
+    """The settings of every stage, as any config says them, or by default; and the codes of a book."""
+    known = BarkGenerationConfig()
+    names = ("semantic_config", "coarse_acoustics_config", "fine_acoustics_config")
+    held = [fields_of(getattr(told, name, getattr(known, name))) for name in names]
+    return (
+        BarkSemanticGenerationConfig(**held[0]),
+        BarkCoarseGenerationConfig(**held[1]),
+        BarkFineGenerationConfig(**held[2]),
+        int(getattr(told, "codebook_size", known.codebook_size)),
+    )

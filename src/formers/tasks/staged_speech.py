@@ -8,13 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
-from formers.configs.stages import (
-    BarkCoarseGenerationConfig,
-    BarkFineGenerationConfig,
-    BarkGenerationConfig,
-    BarkSemanticGenerationConfig,
-    fields_of,
-)
+from formers.configs.stages import stages_of
 from formers.generation.mixin import GenerationMixin
 from formers.nn.tree import leaf
 from formers.tasks.whole import WholeTask
@@ -29,29 +23,6 @@ class StagedSpeech(GenerationMixin, WholeTask):
     def can_generate(cls) -> bool:
         """Stage by stage."""
         return True
-
-    def _settings(self, told: Any) -> tuple[Any, Any, Any, int]:
-        """Those of every stage, and the codes of a book."""
-        own = self.generation_config if told is None else told
-        known = BarkGenerationConfig()
-        held = [
-            fields_of(getattr(own, name, getattr(known, name)))
-            for name in ("semantic_config", "coarse_acoustics_config", "fine_acoustics_config")
-        ]
-        return (
-            BarkSemanticGenerationConfig(**held[0]),
-            BarkCoarseGenerationConfig(**held[1]),
-            BarkFineGenerationConfig(**held[2]),
-            int(getattr(own, "codebook_size", known.codebook_size)),
-        )
-
-    def text_options(self) -> dict[str, Any]:
-        """How a tokenizer has to prepare texts, where there is no processor that knows."""
-        length = self._settings(None)[0].max_input_semantic_length
-        return {
-            **{"padding": "max_length", "max_length": length},
-            **{"add_special_tokens": False, "return_attention_mask": True, "return_token_type_ids": False},
-        }
 
     @torch.no_grad()
     def generate(  # type: ignore[override]  # texts to sounds
@@ -86,7 +57,9 @@ class StagedSpeech(GenerationMixin, WholeTask):
         """
         if not isinstance(input_ids, Tensor):
             raise ValueError(f"{type(self).__name__} speaks texts: pass what the processor makes of them")
-        said, first, last, size = self._settings(generation_config)
+        said, first, last, size = stages_of(
+            self.generation_config if generation_config is None else generation_config
+        )
         options: dict[str, dict[str, Any]] = {"semantic": {"min_eos_p": min_eos_p}, "coarse": {}, "fine": {}}
         for key, value in kwargs.items():
             stage = next((name for name in _STAGES if key.startswith(f"{name}_")), None)

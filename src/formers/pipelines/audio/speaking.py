@@ -119,7 +119,8 @@ class TextToAudioPipeline(Pipeline):
         Raises:
             ValueError: where the vocabulary has none of its letters.
         """
-        own: dict[str, Any] = getattr(self.model, "text_options", dict)()
+        assembly = getattr(self.model, "_assembly", None)
+        own: dict[str, Any] = {} if assembly is None else assembly.text_options(self.model)
         given = {**own, **kwargs, "return_tensors": "pt"}
         found = (self.processor or self.tokenizer)(text=[inputs], **given)
         ids = found.get("input_ids")
