@@ -270,11 +270,14 @@ PATHS: dict[str, str] = {
 # paths that are a module of this package by another name
 _MODULES = {"logging": "formers.core.logging", "utils.logging": "formers.core.logging"}
 # folders of families: `models.bert.modeling_bert` holds what begins with the family's name, and shared names
-_OF_A_FAMILY = re.compile(r"models\.(\w+?)(?:\.(?:modeling|configuration|tokenization)_\w+)?")
+_OF_A_FAMILY = re.compile(r"models\.(\w+?)(?:\.(?:modeling|(?:generation_)?configuration|tokenization)_\w+)?")
 _PARTS = ("", "_text", "_text_model", "_vision_model", "_qformer")
 # paths that are not there: what they begin with, what they belong to
 _ABSENT = (
-    (r"generation\.|models\.\w+\.generation_", "what the ecosystem's own text generation is made with is"),
+    (
+        r"generation\.|models\.\w+\.generation_(?!configuration)",
+        "what the ecosystem's own text generation is made with is",
+    ),
     (
         r"(image|video|vision|audio|feature_extraction)_|utils\.constants"
         r"|models\.\w+\.(image_|video_|feature_|processing_)",

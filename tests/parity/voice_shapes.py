@@ -86,3 +86,46 @@ SPOKEN: dict[str, dict[str, Any]] = {
         "resblock_dilation_sizes": [[1, 3], [1, 3]],
     },
 }
+
+_STAGE: dict[str, Any] = {
+    **{"block_size": 96, "num_layers": 2, "num_heads": 4, "hidden_size": 32, "initializer_range": 0.3},
+}
+_STAGES: dict[str, dict[str, Any]] = {
+    "semantic": {**_STAGE, "input_vocab_size": 200, "output_vocab_size": 60},
+    "coarse_acoustics": {**_STAGE, "input_vocab_size": 120, "output_vocab_size": 120, "bias": False},
+    "fine_acoustics": {
+        **{**_STAGE, "input_vocab_size": 33, "output_vocab_size": 33},
+        **{"n_codes_total": 4, "n_codes_given": 1},
+    },
+}
+# of models that speak in stages; no stage has a loss, and so they are compared by themselves
+STAGED: dict[str, dict[str, Any]] = {
+    **_STAGES,
+    "bark": {
+        **{f"{name}_config": stage for name, stage in _STAGES.items()},
+        "codec_config": {
+            **{"model_type": "encodec", "hidden_size": 12, "num_filters": 4, "upsampling_ratios": [4, 2]},
+            **{"codebook_size": 32, "target_bandwidths": [8.0, 40.0], "sampling_rate": 16_000},
+        },
+    },
+}
+
+_SCORES: dict[str, Any] = {
+    **{"vocab_size": 16, "num_hidden_layers": 2, "ffn_dim": 37, "num_attention_heads": 4, "hidden_size": 32},
+    **{"pad_token_id": 16, "bos_token_id": 16, "initializer_factor": 0.3, "dropout": 0.0},
+}
+# of models that make music of texts; their rows are books of codes, and so they are compared by themselves
+COMPOSED: dict[str, dict[str, Any]] = {
+    "musicgen_decoder": _SCORES,
+    "musicgen": {
+        "text_encoder": {
+            **{"model_type": "t5", "vocab_size": 50, "d_model": 24, "d_kv": 8, "d_ff": 37},
+            **{"num_layers": 2, "num_heads": 4, "dropout_rate": 0.0},
+        },
+        "audio_encoder": {
+            **{"model_type": "encodec", "hidden_size": 12, "num_filters": 4, "upsampling_ratios": [4, 2]},
+            **{"codebook_size": 16, "sampling_rate": 16_000, "target_bandwidths": [32.0]},
+        },
+        "decoder": _SCORES,
+    },
+}

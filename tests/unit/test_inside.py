@@ -389,6 +389,22 @@ _OTHERS["dac"] = {
     **{"codebook_size": 8, "codebook_dim": 2},
 }
 _OTHERS["encodec"] = {"hidden_size": 8, "num_filters": 2, "upsampling_ratios": [2, 2], "codebook_size": 16}
+_STAGE = {"num_layers": 1, "num_heads": 2, "hidden_size": 16, "block_size": 40}
+_STAGE |= {"input_vocab_size": 60, "output_vocab_size": 60}
+_OTHERS |= dict.fromkeys(("semantic", "coarse_acoustics", "fine_acoustics"), _STAGE)
+_OTHERS["bark"] = {
+    **{f"{one}_config": _STAGE for one in ("semantic", "coarse_acoustics", "fine_acoustics")},
+    "codec_config": {"model_type": "encodec", **_OTHERS["encodec"]},
+}
+_OTHERS["musicgen_decoder"] = {
+    **{"vocab_size": 60, "num_hidden_layers": 1, "ffn_dim": 24, "num_attention_heads": 2, "hidden_size": 16},
+    **{"num_codebooks": 2, "bos_token_id": 60, "pad_token_id": 60},
+}
+_OTHERS["musicgen"] = {
+    "text_encoder": {"model_type": "t5", **_OTHERS["t5"]},
+    "audio_encoder": {"model_type": "encodec", **_OTHERS["encodec"]},
+    "decoder": _OTHERS["musicgen_decoder"],
+}
 _OTHERS["vits"] = {
     **{"vocab_size": 50, "hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4, "ffn_dim": 64},
     **{"flow_size": 8, "upsample_initial_channel": 8, "upsample_rates": [4], "upsample_kernel_sizes": [8]},
@@ -799,6 +815,12 @@ def _given(made: Any) -> dict[str, Tensor]:
         )
         if bare:
             return {"input_values": torch.randn(2, 5, config.hidden_size), **targets}
+    if "codebook_idx" in names:
+        return {"codebook_idx": 2, "input_ids": FULL[..., None].expand(-1, -1, 8), "attention_mask": MASK}
+    if hasattr(config, "num_codebooks"):
+        return {"input_ids": FULL.repeat_interleave(config.num_codebooks, 0), "attention_mask": MASK}
+    if "padding_mask" in names and targets:
+        return {"input_ids": FULL, "attention_mask": MASK, "decoder_input_ids": FULL.repeat_interleave(2, 0)}
     if "input_ids" in names:
         text = {"input_ids": FULL, "attention_mask": MASK}
         if "global_attention_mask" in names:
@@ -844,7 +866,7 @@ def _given(made: Any) -> dict[str, Tensor]:
 
 # Families whose scores are capped, or have sinks, which one backend alone can do.
 MIXED_OTHERWISE = {
-    *("dac", "encodec", "fnet", "sam", "sam_vision_model", "speecht5_hifigan", "superglue"),
+    *("bark", "dac", "encodec", "fnet", "sam", "sam_vision_model", "speecht5_hifigan", "superglue"),
     *MAPS,
 }
 MIXED_OTHERWISE |= {"sam2", "sam2_hiera_det_model", "sam2_vision_model"}
@@ -1111,6 +1133,8 @@ resize_token_embeddings save_pretrained set_attn_implementation set_input_embedd
 channels num_features out_feature_channels out_features out_indices stage_names
 supports_gradient_checkpointing tie_weights warnings_issued
 speaking_rate noise_scale noise_scale_duration
+apply_delay_pattern_mask build_delay_pattern_mask codec_decode freeze_audio_encoder freeze_text_encoder
+from_sub_models_pretrained get_unconditional_inputs num_codebooks
 add_model_tags model_tags decode encode from_vision_text_pretrained init_adapter_layers
 forward_with_filtered_kwargs has_attentions
 get_audio_features get_multimodal_features get_qformer_features get_rope_index get_video_features

@@ -462,7 +462,7 @@ ABSENT = {
     "is not among the model families": (
         "MllamaForConditionalGeneration ZambaConfig MoshiModel ReformerForSequenceClassification BitNetModel"
         " "
-        "MusicgenForConditionalGeneration Glm4vConfig DabDetrForObjectDetection BarkModel"
+        "Glm4vConfig DabDetrForObjectDetection"
     ),
     "a family's own parts": "BertPooler RobertaLMHead DPREncoder",
     "models and trainer are written with": "ModuleUtilsMixin rope_config_validation DynamicLayer",

@@ -205,6 +205,10 @@ class Assembly:
             for name, value in given.items()
         }
 
+    def text_options(self, model: Any) -> dict[str, Any]:
+        """Keywords by which a tokenizer prepares texts for the model, where they are not the usual ones."""
+        return {}
+
     def before(self, model: Any, given: dict[str, Any]) -> int:
         """How many rows stand before a text, which is given among those inputs."""
         return 0

@@ -114,6 +114,13 @@ class Coded(SoundCodes):
         states.extras.update(codes=codes, values=values)
         return states
 
+    def heard(self, model: Any, codes: Tensor) -> Tensor:
+        """The sound [B, channels, samples] of codes [B, books, T], as one chunk of any length."""
+        made = wiring(model).facts["spec"]
+        refuse_codes(codes, made.books, made.size, "[B, books, T]")
+        found: Tensor = leaf(model, "up")(leaf(model, "books").decode(codes))
+        return found
+
     def output(self, model: Any, states: States) -> ModelOutput:
         """Codes, and the sound that they stand for."""
         return CodedOutput(states.extras["codes"], states.extras["values"])

@@ -133,6 +133,11 @@ def map_widths(config: Any) -> list[int]:
     return [widths[config.stage_names.index(stage)] for stage in config.out_features]
 
 
+def text_encoder_class(config: Any) -> type[PreTrainedModel]:
+    """The class that turns a text into states for a config: half of a pair, or the class without a head."""
+    return _for(config, "AutoModelForTextEncoding") or base_class(config)
+
+
 def predictor_class(config: Any) -> type[PreTrainedModel]:
     """The class that predicts next tokens for a config, of whatever family it is.
 

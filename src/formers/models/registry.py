@@ -48,7 +48,7 @@ def _hold_older_paths(module: ModuleType) -> None:
     classes = f"{module.__name__}.modeling_{module.__name__.rpartition('.')[2]}"
 
     def find(name: str) -> Any:
-        if re.match("(modeling|configuration|tokenization)_", name):
+        if re.match("(modeling|(generation_)?configuration|tokenization)_", name):
             return importlib.import_module(f"{module.__name__}.{name}")
         if name[:1].isupper():
             return getattr(importlib.import_module(classes), name)

@@ -217,16 +217,18 @@ class Sinusoids:
         tensor.copy_(waves)
 
 
-def sinusoids(places: Tensor, width: int, closed: bool = True) -> Tensor:
+def sinusoids(places: Tensor, width: int, closed: bool = True, cosines: bool = False) -> Tensor:
     """[..] -> [.., E], float32; of an odd width the last feature is 0 (`closed`), or there is one more sine.
 
     Open ranges are computed in float64, closed ones in float32, as trained models had them: far places tell.
+    Cosines stand behind sines, or before them.
     """
     half = width // 2 if closed else (width + 1) // 2
     last, dtype = (max(half - 1, 1), torch.float32) if closed else (width / 2, torch.float64)
     rates = torch.exp(torch.arange(half, device=places.device, dtype=dtype) * (-math.log(10_000) / last))
     turns = places[..., None] * rates
-    waves = torch.cat((turns.sin(), turns.cos()), dim=-1)[..., :width].float()
+    both = (turns.cos(), turns.sin()) if cosines else (turns.sin(), turns.cos())
+    waves = torch.cat(both, dim=-1)[..., :width].float()
     return nn.functional.pad(waves, (0, width - waves.shape[-1]))
 
 

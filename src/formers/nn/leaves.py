@@ -165,16 +165,18 @@ class ScaledEmbedding(nn.Embedding):
 class ComputedSinusoids(nn.Module):
     """Sinusoids of any places, which no table bounds (Vaswani et al. 2017, arXiv:1706.03762, section 3.5).
 
-    That of the place `padding_idx` is zero.
+    That of the place `padding_idx` is zero; `cosines` come first, or behind.
     """
 
-    def __init__(self, width: int, closed: bool = True, padding_idx: int | None = None) -> None:
+    def __init__(
+        self, width: int, closed: bool = True, padding_idx: int | None = None, cosines: bool = False
+    ) -> None:
         super().__init__()
-        self.width, self.closed, self.padding_idx = width, closed, padding_idx
+        self.width, self.closed, self.padding_idx, self.cosines = width, closed, padding_idx, cosines
 
     def forward(self, places: Tensor) -> Tensor:
         """[..], int64 -> [.., E], float32."""
-        found = sinusoids(places, self.width, self.closed)
+        found = sinusoids(places, self.width, self.closed, self.cosines)
         return found if self.padding_idx is None else found * (places != self.padding_idx)[..., None]
 
 

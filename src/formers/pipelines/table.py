@@ -188,9 +188,9 @@ TASKS = (
         "text-to-audio",
         "formers.pipelines.audio.speaking:TextToAudioPipeline",
         model_classes=("AutoModelForTextToWaveform", "AutoModelForTextToSpectrogram"),
-        default=("facebook/mms-tts-eng", None),
+        default=("suno/bark-small", "1dbd7a1"),
         aliases=("text-to-speech",),
-        heads=("VitsModel", "ForTextToSpeech"),
+        heads=("BarkModel", "MusicgenForConditionalGeneration", "VitsModel", "ForTextToSpeech"),
         kind="multimodal",
     ),
     Task(  # before the next one, whose heads end alike

@@ -62,8 +62,8 @@ class BatchFeature(dict[str, Any]):
         import torch
 
         for key, value in self.items():
-            if _are_features(value):
-                for one in value:
+            if isinstance(value, BatchFeature) or _are_features(value):
+                for one in [value] if isinstance(value, BatchFeature) else value:
                     one.to(*args, **kwargs)
             elif isinstance(value, torch.Tensor):
                 whole = not value.is_floating_point()

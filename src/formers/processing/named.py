@@ -16,20 +16,22 @@ from formers.processing.phrases import PhraseProcessor
 from formers.processing.pointed import Prompted
 from formers.processing.prompted_showing import PromptShowingProcessor
 from formers.processing.showing import ShowingProcessor
-from formers.processing.speech import SpeechProcessor, TargetProcessor
+from formers.processing.speech import SpeechProcessor, TargetProcessor, UnpaddingProcessor
 from formers.processing.tasking import TaskedProcessor
+from formers.processing.voices import VoiceProcessor
 
 
 @functools.cache
 def _class_of(family: str) -> type[ProcessorMixin]:
     name, pair = f"{family}Processor", PAIRS[family]
     base = SpeechProcessor if pair.sounds else ProcessorMixin
-    base = TargetProcessor if pair.targets else base
+    base = TargetProcessor if pair.targets else VoiceProcessor if pair.voices else base
+    base = UnpaddingProcessor if pair.unpads else base
     base = base if pair.shows is None else PromptShowingProcessor if pair.shows.prompts else ShowingProcessor
     base = PageProcessor if pair.pages else AskingProcessor if pair.asks else base
     base = TaskedProcessor if pair.tasked else base
     base = PhraseProcessor if pair.phrases else base
-    what = "Sounds and transcripts" if pair.sounds else "Texts and pictures"
+    what = "Sounds and transcripts" if pair.sounds else "Texts" if pair.voices else "Texts and pictures"
     says = f"{what} for the models of the family {family}; see `{base.__name__}`."
     own: dict[str, Any] = {"token2json": _fields} if pair.fields else {}
     own |= {"post_process_generation": _corrected} if pair.markdown else {}

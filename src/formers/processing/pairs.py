@@ -60,6 +60,8 @@ class Pair:
         sounds: it prepares sounds in place of pictures.
         compares: texts beside sounds are no transcripts: they are compared, and their ids stay what they are.
         targets: both sounds and texts may be read, and both may be what is to be said or written.
+        unpads: `batch_decode` takes sounds too, from which it cuts padding.
+        voices: texts alone, with voices that the model goes on in.
         pointed: no texts are read, but what is pointed at.
         nested: likewise, in nested lists, and pictures are stretched.
         tasked: no texts are read, but the tasks of pictures.
@@ -83,6 +85,8 @@ class Pair:
     sounds: bool = False
     compares: bool = False
     targets: bool = False
+    voices: bool = False
+    unpads: bool = False
     pointed: bool = False
     nested: bool = False
     tasked: bool = False
@@ -112,6 +116,7 @@ _SCANNED: dict[str, Any] = {
 PAIRS: dict[str, Pair] = {
     "Align": Pair("EfficientNet", ("align",), _SIXTY_FOUR),
     "AltCLIP": Pair("CLIP", ("altclip",)),
+    "Bark": Pair("", ("bark",), voices=True),
     "Blip": Pair("Blip", ("blip",), {"return_token_type_ids": False}, unread=("token_type_ids",)),
     "Blip2": Pair(
         "Blip", ("blip-2",), {"return_token_type_ids": False}, unread=("token_type_ids",), asks=True
@@ -168,6 +173,7 @@ PAIRS: dict[str, Pair] = {
     "Sam2": Pair("Sam2", ("sam2",), pointed=True, nested=True),
     "Siglip": Pair("Siglip", ("siglip",)),
     "Siglip2": Pair("Siglip2", ("siglip2",), {**_SIXTY_FOUR, "truncation": True}, _PATCHES),
+    "Musicgen": Pair("", ("musicgen",), sounds=True, compares=True, unpads=True),
     "Speech2Text": Pair("", ("speech_to_text",), sounds=True),
     "SpeechT5": Pair("", ("speecht5",), sounds=True, targets=True),
     "TrOCR": Pair("ViT", ("trocr",), labels="alone"),

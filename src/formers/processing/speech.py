@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, ClassVar
 
+import numpy as np
+
 from formers.hub import split_hub_keywords
 from formers.processing.auto import AutoFeatureExtractor
 from formers.processing.features import BatchFeature
@@ -115,6 +117,40 @@ class SpeechProcessor(ProcessorMixin):
         return [*self.feature_extractor.written(folder), *super().written(folder)]
 
 
+class UnpaddingProcessor(SpeechProcessor):
+    """Texts and sounds to the inputs of a model that makes sounds, and its sounds without padding."""
+
+    def batch_decode(self, *args: Any, audio: Any = None, padding_mask: Any = None, **kwargs: Any) -> Any:
+        """Sounds without padding, or the texts of tokens.
+
+        Args:
+            *args: sounds, as `audio`.
+            audio: [B, channels, samples].
+            padding_mask: [B, samples], of the sounds that were gone on with: the padding in it is left out.
+            **kwargs: without sounds, those of the tokenizer's `batch_decode`.
+
+        Returns:
+            A list of arrays [channels, samples], or of texts.
+
+        Raises:
+            ValueError: for a mask that does not fit.
+        """
+        sounds = args[0] if audio is None and args else audio
+        if sounds is None:
+            return self.tokenizer.batch_decode(**kwargs)
+        made = _array(sounds)
+        if padding_mask is None:
+            return list(made)
+        mask = _array(padding_mask)
+        if mask.ndim != 2 or len(mask) != len(made) or mask.shape[1] > made.shape[-1]:
+            raise ValueError(
+                f"padding_mask {list(mask.shape)} does not fit sounds {list(made.shape)}: it is that of the "
+                "sounds that were gone on with"
+            )
+        kept = np.pad(mask, ((0, 0), (0, made.shape[-1] - mask.shape[1])), constant_values=1)
+        return [one[:, real != 0] for one, real in zip(made, kept, strict=True)]
+
+
 class TargetProcessor(SpeechProcessor):
     """Sounds or texts to the inputs of a model, and sounds or texts to what it is to say or write."""
 
@@ -201,6 +237,11 @@ class TargetProcessor(SpeechProcessor):
         part = self.tokenizer if "input_ids" in first else self.feature_extractor
         target = part.pad(labels, **options)
         return target if found is None else _with_target(found, target)
+
+
+def _array(value: Any) -> Any:
+    """Numbers of an array, or of a tensor wherever it is."""
+    return value.detach().float().cpu().numpy() if hasattr(value, "detach") else np.asarray(value)
 
 
 def _with_target(found: Any, target: Any) -> Any:

@@ -21,6 +21,10 @@ _WIDER: dict[str, tuple[tuple[str, ...], str]] = {
         ("audio_classification", "spectrogram_classification"),
         TASKS["audio_classification"].says,
     ),
+    "AutoModelForTextToWaveform": (
+        ("text_to_waveform", "staged_speech", "codes_of_texts"),
+        TASKS["text_to_waveform"].says,
+    ),
     "AutoModelForDepthEstimation": (("depth_estimation", "binned_depth"), TASKS["depth_estimation"].says),
     "AutoModelForCausalLM": (("causal_lm", "permuted_lm", "any_lm", "captions"), TASKS["causal_lm"].says),
     "AutoModelForMaskedLM": (

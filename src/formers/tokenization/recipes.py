@@ -45,6 +45,7 @@ _BERT = Recipe(
     options={"do_lower_case": True, "strip_accents": None, "tokenize_chinese_chars": True},
     model_types=(
         *(
+            "bark",
             "bert",
             "blip",
             "blip_text_model",

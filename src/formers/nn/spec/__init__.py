@@ -19,6 +19,7 @@ from formers.nn.spec.attention import (
 )
 from formers.nn.spec.behind import Behind
 from formers.nn.spec.chosen import ChosenHeads
+from formers.nn.spec.codes import Codes, tables_of
 from formers.nn.spec.conditional import Conditional
 from formers.nn.spec.conformer import Distant, GatedConvolution
 from formers.nn.spec.deformable import Deformable
@@ -127,6 +128,7 @@ __all__ = [
     "ChosenHeads",
     "Chunked",
     "Clips",
+    "Codes",
     "ComputedPositions",
     "Conditional",
     "Conditioned",
@@ -221,4 +223,5 @@ __all__ = [
     "layer",
     "norms_first",
     "pair",
+    "tables_of",
 ]

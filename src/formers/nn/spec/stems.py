@@ -38,13 +38,14 @@ class LearnedPositions:
 class ComputedPositions:
     """Sinusoids of as many places as there are, or of `count`: no table, and nothing in the file.
 
-    Counted likewise, padding at zeros; `closed` as `nn.fresh.sinusoids` has it.
+    Counted likewise, padding at zeros; `closed` and `cosines` as `nn.fresh.sinusoids` has them.
     """
 
     padding_idx: int | None = None
     offset: int = 0
     closed: bool = True
     count: int | None = None
+    cosines: bool = False
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from formers.nn.stems.backed_patches import BackedPatchStem
 from formers.nn.stems.base import Stem
 from formers.nn.stems.characters import CharacterStem
 from formers.nn.stems.clips import ClipStem
+from formers.nn.stems.codes import CodeStem
 from formers.nn.stems.conditioned import ConditionedStem
 from formers.nn.stems.entities import EntityStem, LinkedStem
 from formers.nn.stems.films import FilmStem
@@ -47,6 +48,7 @@ STEMS: dict[type[Any], type[Stem]] = {
     spec.Bands: BandStem,
     spec.Characters: CharacterStem,
     spec.Clips: ClipStem,
+    spec.Codes: CodeStem,
     spec.Conditioned: ConditionedStem,
     spec.Entities: EntityStem,
     spec.Films: FilmStem,

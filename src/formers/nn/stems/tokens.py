@@ -271,7 +271,7 @@ def _erased(x: Tensor, hidden: Tensor, usual: float, pass_: Pass) -> Tensor:
 def positions_of(s: LearnedPositions | ComputedPositions, width: int) -> nn.Module:
     """The leaf from which positions are read."""
     if isinstance(s, ComputedPositions):
-        return ComputedSinusoids(width, s.closed, s.padding_idx)
+        return ComputedSinusoids(width, s.closed, s.padding_idx, s.cosines)
     table = token_table(s.count + s.offset, width, s.padding_idx)
     if s.fixed:
         begins(table, weight=Sinusoids(s.closed, blank=s.padding_idx)).requires_grad_(False)

@@ -79,8 +79,8 @@ class TextToAudioPipeline(Pipeline):
     def _rate(self, told: int | None) -> int:
         """What the caller says, or the model."""
         generation = getattr(self.model, "generation_config", None)
-        codec = getattr(self.model.config, "audio_encoder", None)
-        asked = (getattr(self.vocoder, "config", None), generation, self.model.config, codec)
+        codecs = (getattr(self.model.config, name, None) for name in ("audio_encoder", "codec_config"))
+        asked = (getattr(self.vocoder, "config", None), generation, self.model.config, *codecs)
         found = [getattr(one, name, None) for one in asked for name in _RATES]
         rate = next((one for one in (told, *found) if one is not None), None)
         if rate is None:
@@ -119,7 +119,10 @@ class TextToAudioPipeline(Pipeline):
         Raises:
             ValueError: where the vocabulary has none of its letters.
         """
-        found = (self.processor or self.tokenizer)(text=[inputs], **{**kwargs, "return_tensors": "pt"})
+        assembly = getattr(self.model, "_assembly", None)
+        own: dict[str, Any] = {} if assembly is None else assembly.text_options(self.model)
+        given = {**own, **kwargs, "return_tensors": "pt"}
+        found = (self.processor or self.tokenizer)(text=[inputs], **given)
         ids = found.get("input_ids")
         if isinstance(ids, torch.Tensor) and not ids.numel():
             raise ValueError(
