@@ -184,6 +184,7 @@ _TABLE: dict[str, tuple[str, ...]] = {
         *("IMAGENET_DEFAULT_MEAN", "IMAGENET_DEFAULT_STD", "IMAGENET_STANDARD_MEAN", "IMAGENET_STANDARD_STD"),
         *("OPENAI_CLIP_MEAN", "OPENAI_CLIP_STD", "PILImageResampling"),
     ),
+    "formers.processing.sessions": ("Sam2VideoInferenceSession",),
     "formers.processing.sizes": PROCESSING["sizes"],
     "formers.processing.transforms": PROCESSING["transforms"],
     "formers.quantization.config": ("BitsAndBytesConfig",),

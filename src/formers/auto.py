@@ -36,8 +36,9 @@ def derived_names() -> Iterator[str]:
     layers: dict[str, None] = {}  # a whole and its parts may have the same
     for family in families():
         yield family.config.__name__
-        for ending in endings(family):
-            yield family.class_name(ending)
+        for ending, head in endings(family).items():
+            if head is None or not head.other:  # those are the other family's
+                yield family.class_name(ending)
         own = family.assembly.layer_classes(family.config)
         layers |= dict.fromkeys(name for name in own if name.startswith(family.name))
     yield from layers

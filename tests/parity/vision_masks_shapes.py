@@ -54,10 +54,23 @@ _SAM2 = {
         **{"hidden_size": 16, "mlp_dim": 24, "num_attention_heads": 2, "iou_head_hidden_dim": 12},
     },
 }
+# of films; memories have 64 channels whatever the config says
+FILMED = {
+    "vision_config": {**_SAM2_VISION, "model_type": "sam2_vision_model", "fpn_hidden_size": 128},
+    "prompt_encoder_config": {**_SAM2["prompt_encoder_config"], "hidden_size": 128},
+    "mask_decoder_config": {**_SAM2["mask_decoder_config"], "hidden_size": 128},
+    **{"image_size": 32, "num_maskmem": 3, "max_object_pointers_in_encoder": 4},
+    **{"memory_attention_hidden_size": 128, "memory_attention_num_layers": 2},
+    **{"memory_attention_feed_forward_hidden_size": 48, "memory_attention_rope_feat_sizes": [4, 4]},
+    **{"memory_encoder_hidden_size": 128, "mask_downsampler_embed_dim": 128},
+    **{"memory_fuser_embed_dim": 128, "memory_fuser_intermediate_dim": 32},
+}
+READS_SESSIONS = ("Sam2VideoModel",)  # `test_followed` compares them
 SHAPES: dict[str, dict[str, dict[str, Any]]] = {
     "sam": {"plain": _SAM},
     "sam2": {"plain": _SAM2},
     "sam2_hiera_det_model": {"plain": _HIERA},
+    "sam2_video": {"plain": FILMED},
     "sam2_vision_model": {"plain": _SAM2_VISION},
     "sam_vision_model": {"plain": _SAM_VISION},
 }

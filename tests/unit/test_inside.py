@@ -287,6 +287,14 @@ _OTHERS["sam2"] = {
     "prompt_encoder_config": {**_PROMPTED, "patch_size": 12},
     "mask_decoder_config": {"hidden_size": 8, "num_attention_heads": 2, "mlp_dim": 16},
 }
+_OTHERS["sam2_video"] = {
+    **{"vision_config": {**_OTHERS["sam2_vision_model"], "fpn_hidden_size": 16}, "image_size": 12},
+    "prompt_encoder_config": {**_PROMPTED, "hidden_size": 16, "patch_size": 12},
+    "mask_decoder_config": {"hidden_size": 16, "num_attention_heads": 2, "mlp_dim": 16},
+    **{"memory_attention_hidden_size": 16, "memory_attention_rope_feat_sizes": [1, 1]},
+    **{"memory_encoder_hidden_size": 16, "mask_downsampler_embed_dim": 16, "memory_fuser_embed_dim": 16},
+    **{"memory_encoder_output_channels": 8, "memory_attention_feed_forward_hidden_size": 16},
+}
 _OTHERS["mamba2"] = {**_BERT, "num_heads": 4, "head_dim": 16, "n_groups": 2}
 _OTHERS["jamba"] = {**_MIXED, "attn_layer_period": 2, "attn_layer_offset": 1}
 _OTHERS["bamba"] = {**_GROUPED, "mamba_n_heads": 4, "mamba_d_state": 8, "attn_layer_indices": [1]}
@@ -869,7 +877,7 @@ MIXED_OTHERWISE = {
     *("bark", "dac", "encodec", "fnet", "sam", "sam_vision_model", "speecht5_hifigan", "superglue"),
     *MAPS,
 }
-MIXED_OTHERWISE |= {"sam2", "sam2_hiera_det_model", "sam2_vision_model"}
+MIXED_OTHERWISE |= {"sam2", "sam2_video", "sam2_hiera_det_model", "sam2_vision_model"}
 CAPPED = {"gemma2", "gpt_oss", "t5gemma", "vaultgemma"}
 
 

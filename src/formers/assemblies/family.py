@@ -25,6 +25,7 @@ class Head:
         flat: the base model's parts are registered on the head's own model, without a prefix.
         whole: it reads all rows, where the family's heads for tokens read those of the text alone.
         brief: what it returns of a pair are the decoder's states, by the names that a single stack's have.
+        other: model type of the family whose class without a head does the task for these configs too.
         unsaved: names of tables with fixed values that files of this head do not hold.
         marks: which tokens see all, and are seen by all, where the caller does not say: the first, those of
             the question, or those behind it.
@@ -40,6 +41,7 @@ class Head:
     marks: Literal["", "first", "question", "choice"] = ""
     brief: bool = False
     whole: bool = False
+    other: str = ""
 
 
 @dataclass(frozen=True, eq=False)

@@ -110,7 +110,7 @@ class PointedMasks(Gridded):
         paths: of `prompts`, `decoder` and `places`, whose waves those of the prompts share.
     """
 
-    inputs = (
+    inputs: tuple[str, ...] = (
         "pixel_values",
         *_PROMPTS,
         "image_embeddings",
@@ -154,7 +154,7 @@ class PointedMasks(Gridded):
     ) -> None:
         """Register all three."""
         prompts, (home, _, name) = self.prompts(config), self.paths["places"].rpartition(".")
-        place(model, "places", home, PlaceWaves(prompts.waves, prompts.scale, name))
+        place(model, "places", home, PlaceWaves(prompts, name))
         super().place(model, config, pooler, masked)
         place(model, "prompts", self.paths["prompts"], PromptEncoder(prompts))
         place(model, "decoder", self.paths["decoder"], MaskDecoder(self.decoder(config)))

@@ -171,7 +171,7 @@ class SharpMasks(PointedMasks):
         facts["spec"], facts["sizes"] = self.spec(config), self.sizes(config)
         zeros = torch.zeros(1, 1, neck.width)
         place_tensor(model, "alone", self.paths["alone"], zeros, Constant(0.0))
-        place(model, "places", home, PlaceWaves(prompts.waves, prompts.scale, name))
+        place(model, "places", home, PlaceWaves(prompts, name))
         fill_pyramid(net, facts["spec"], neck)
         place(model, "net", self.path, net)
         first = facts["spec"].names["patch"].split(".")[:-1]
@@ -203,7 +203,18 @@ class SharpMasks(PointedMasks):
                     f"returns them, not {len(maps)}"
                 )
         check_prompts(given, len(maps[-1]))
-        found = leaf(model, "decoder")(
+        found = self.masks(model, maps, given, walk.watched)
+        hidden, weights = (None if one is None else tuple(one) for one in (walk.hidden, walk.weights))
+        states = states_in(BaseModelOutput(maps[-1], hidden_states=hidden, attentions=weights))
+        states.extras.update(masks=found[0], quality=found[1], there=found[3], maps=maps)
+        return states
+
+    @staticmethod
+    def masks(
+        model: Any, maps: list[Tensor], given: Mapping[str, Any], watched: bool
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Masks of what prompts mean in maps; see `SharpMaskDecoder`."""
+        found: tuple[Tensor, Tensor, Tensor, Tensor] = leaf(model, "decoder")(
             maps[-1],
             positions(model),
             *_prompted(model, given, maps[-1]),
@@ -211,12 +222,9 @@ class SharpMasks(PointedMasks):
             tuple(maps[:-1]),
             given.get("attention_similarity"),
             given.get("target_embedding"),
-            walk.watched,
+            watched,
         )
-        hidden, weights = (None if one is None else tuple(one) for one in (walk.hidden, walk.weights))
-        states = states_in(BaseModelOutput(maps[-1], hidden_states=hidden, attentions=weights))
-        states.extras.update(masks=found[0], quality=found[1], there=found[3], maps=maps)
-        return states
+        return found
 
     def read(self, model: Any, given: dict[str, Any], walk: Walk, placed: bool = False) -> StagesOutput:
         """The maps of images, those that masks are made with projected, and their places.

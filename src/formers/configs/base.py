@@ -87,6 +87,7 @@ class PretrainedConfig(Labels, SubConfigs, Rotary, ConfigFile):
     `attribute_map` gives other names for fields, for reading, for setting and as keywords.
     `sub_configs` names the fields that hold configs of their own. A class that declares
     `rope_parameters` reads both spellings of the rotary settings and shows both.
+    `reads` has model types whose files hold all that is declared here too.
     Keys that nobody declared are kept and written back; declared fields take what they declare.
 
     Raises:
@@ -95,6 +96,7 @@ class PretrainedConfig(Labels, SubConfigs, Rotary, ConfigFile):
     """
 
     model_type: ClassVar[str] = ""
+    reads: ClassVar[tuple[str, ...]] = ()
     base_config_key: ClassVar[str] = ""
     attribute_map: ClassVar[dict[str, str]] = {}
     _available: ClassVar[dict[str, tuple[Any, ...]]] = {}  # field -> the values that are computed here
@@ -419,7 +421,7 @@ class PretrainedConfig(Labels, SubConfigs, Rotary, ConfigFile):
     def _choose_part(cls, content: dict[str, Any], where: str) -> dict[str, Any]:
         """Return the part of a composite file that this class describes, or the whole."""
         found = content.get("model_type")
-        if found and cls.model_type and found != cls.model_type:
+        if found and cls.model_type and found not in (cls.model_type, *cls.reads):
             part = content.get(cls.base_config_key) if cls.base_config_key else None
             if isinstance(part, dict):
                 return {**part, "_commit_hash": content.get("_commit_hash")}

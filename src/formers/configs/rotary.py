@@ -16,12 +16,14 @@ class Rotary:
 
     Attributes:
         default_theta: base, where none is given.
+        default_rope_type: rule, where none is given.
         default_share: how many of a head's features are turned, where none is given; None where all are.
         rope_kinds: kinds of layers that have settings of their own -> the older name of their base, and the
             base where none is given. Settings of older files, which name no kind, are the first one's.
     """
 
     default_theta: ClassVar[float] = 10000.0
+    default_rope_type: ClassVar[str] = "default"
     default_share: ClassVar[float | None] = None
     rope_kinds: ClassVar[Mapping[str, tuple[str, float]]] = {}
     attribute_map: ClassVar[Mapping[str, str]]
@@ -53,7 +55,7 @@ class Rotary:
         nested = [value for value in settings.values() if isinstance(value, dict)]
         for part in nested or [settings]:
             older_kind = part.get("type")
-            part.setdefault("rope_type", older_kind or "default")
+            part.setdefault("rope_type", older_kind or self.default_rope_type)
             part.setdefault(_BASE, (given or {}).get(_BASE, theta or self.default_theta))
             if share is not None:
                 part.setdefault(_SHARE, share)
@@ -102,7 +104,7 @@ def read_rope(config: Rotary, name: str) -> Any:
     if name != _SCALING:
         return settings.get(name)
     # the settings themselves, so that a change to them counts; None where nothing is scaled
-    plain = settings.get("rope_type", "default") == "default"
+    plain = settings.get("rope_type", config.default_rope_type) == config.default_rope_type
     return None if plain and settings.keys() <= {"rope_type", _BASE, _SHARE} else settings
 
 
@@ -114,5 +116,6 @@ def write_rope(config: Rotary, value: Any, name: str) -> None:
     else:
         value = value or {}
         kept = {key: settings[key] for key in (_BASE, _SHARE) if key in settings}
-        settings = {"rope_type": value.get("type", "default"), _BASE: config.default_theta, **kept, **value}
+        usual = {"rope_type": value.get("type", config.default_rope_type), _BASE: config.default_theta}
+        settings = {**usual, **kept, **value}
     config.__dict__["rope_parameters"] = settings

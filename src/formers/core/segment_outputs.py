@@ -132,3 +132,16 @@ class TaskedSegmentsOutput(ModelOutput):
     text_queries: Tensor | None = None
     task_token: Tensor | None = None
     attentions: tuple[tuple[Tensor, Tensor], ...] | None = None
+
+
+@dataclasses.dataclass
+class FollowedOutput(ModelOutput):
+    """What was followed to a frame of a film, by its number: ids of objects, masks of them, and scores.
+
+    `pred_masks` is [objects, 1, h, w], `object_score_logits`, whether they are there, [objects, 1].
+    """
+
+    object_ids: list[object] | None = None
+    pred_masks: Tensor | None = None
+    object_score_logits: Tensor | None = None
+    frame_idx: int | None = None

@@ -186,7 +186,8 @@ def _config(
         import copy
 
         config = copy.deepcopy(config)
-    if cls.config_class is not PretrainedConfig and config.model_type != cls.config_class.model_type:
+    known = (cls.config_class.model_type, *cls.config_class.reads)
+    if cls.config_class is not PretrainedConfig and config.model_type not in known:
         notice(
             f"the checkpoint is a {config.model_type!r} model, but {cls.__name__} is for "
             f"{cls.config_class.model_type!r}; AutoModel classes choose the fitting class by themselves"

@@ -72,6 +72,8 @@ def class_of(family_key: Any, ending: str) -> type[PreTrainedModel]:
         raise AttributeError(
             f"there is no {name}{did_you_mean(name, known)}; {family.name} has {', '.join(known)}"
         )
+    if head.other:
+        return class_of(family_of(head.other), "Model")
     task, assembly = TASKS[head.task], _assembly(family, head.over)
     module, attribute = task.home
     base = getattr(importlib.import_module(f"formers.tasks.{module}"), attribute)

@@ -56,6 +56,7 @@ class Sam2Config(PretrainedConfig):
     """
 
     model_type = "sam2"
+    reads = ("sam2_video",)  # which files for pictures and for films say that they are
     sub_configs: ClassVar[dict[str, Any]] = {
         "vision_config": Sam2VisionConfig,
         "prompt_encoder_config": Sam2PromptEncoderConfig,
@@ -66,11 +67,15 @@ class Sam2Config(PretrainedConfig):
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        if self.vision_config.num_feature_levels != 3:
-            raise ValueError(
-                "masks are made of three maps, but vision_config.num_feature_levels is "
-                f"{self.vision_config.num_feature_levels}"
-            )
+        check_maps(self.vision_config)
+
+
+def check_maps(c: Sam2VisionConfig) -> None:
+    """Refuse maps that masks are not made of."""
+    if c.num_feature_levels != 3:
+        raise ValueError(
+            f"masks are made of three maps, but vision_config.num_feature_levels is {c.num_feature_levels}"
+        )
 
 
 def prompts(c: Sam2Config) -> Prompts:
@@ -86,6 +91,7 @@ def prompts(c: Sam2Config) -> Prompts:
         mask=sam.masked(p),
         names=sam.PROMPTS,
         joint=True,
+        learns=False,
     )
 
 
@@ -120,6 +126,20 @@ def decoder(c: Sam2Config) -> Pointed:
     )
 
 
+PARTS = (
+    lambda c: net(c.vision_config.backbone_config),
+    lambda c: neck(c.vision_config),
+    prompts,
+    decoder,
+    lambda c: tuple(pair(size) for size in c.vision_config.backbone_feature_sizes),
+    {
+        "net": "vision_encoder",
+        "places": "shared_image_embedding.positional_embedding",
+        "prompts": "prompt_encoder",
+        "decoder": "mask_decoder",
+        "alone": "no_memory_embedding",
+    },
+)
 SAM2 = register(
     replace(
         sam.SAM,
@@ -127,20 +147,7 @@ SAM2 = register(
         name="Sam2",
         config=Sam2Config,
         base="sam2",
-        assembly=SharpMasks(
-            lambda c: net(c.vision_config.backbone_config),
-            lambda c: neck(c.vision_config),
-            prompts,
-            decoder,
-            lambda c: tuple(pair(size) for size in c.vision_config.backbone_feature_sizes),
-            {
-                "net": "vision_encoder",
-                "places": "shared_image_embedding.positional_embedding",
-                "prompts": "prompt_encoder",
-                "decoder": "mask_decoder",
-                "alone": "no_memory_embedding",
-            },
-        ),
+        assembly=SharpMasks(*PARTS),
         heads={"Model": Head("mask_generation", lambda c: None)},
         ignored=(  # of what remembers the frames of a film
             r"memory_.*",

@@ -202,6 +202,7 @@ FAMILIES: dict[str, tuple[str, str]] = {
     "sam": ("sam", "Sam"),
     "sam2": ("sam2", "Sam2"),
     "sam2_hiera_det_model": ("sam2_vision", "Sam2HieraDet"),
+    "sam2_video": ("sam2_video", "Sam2Video"),
     "sam2_vision_model": ("sam2_vision", "Sam2Vision"),
     "sam_vision_model": ("sam_vision", "SamVision"),
     "segformer": ("segformer", "Segformer"),

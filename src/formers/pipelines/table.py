@@ -326,6 +326,7 @@ TASKS = (
         heads=(
             "SamModel",
             "Sam2Model",
+            "Sam2VideoModel",
         ),
         kind="multimodal",
     ),

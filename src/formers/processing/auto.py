@@ -13,7 +13,8 @@ from formers.processing.audio.recipes import CLASSES as SOUND_CLASSES
 from formers.processing.audio.recipes import MODEL_TYPES as SOUND_MODEL_TYPES
 from formers.processing.audio.recipes import RECIPES as SOUND_RECIPES
 from formers.processing.couples import PairedImageProcessor
-from formers.processing.films import FilmImageProcessor
+from formers.processing.films import FilmImageProcessor, FilmSettings
+from formers.processing.followed import StretchedFilmProcessor
 from formers.processing.grid_films import GridFilmProcessor
 from formers.processing.grids import GridImageProcessor
 from formers.processing.image import BaseImageProcessor
@@ -77,11 +78,12 @@ def named_extractor(name: str) -> type[SequenceFeatureExtractor]:
 
 
 @functools.cache
-def named_films(name: str) -> type[GridFilmProcessor]:
+def named_films(name: str) -> type[FilmSettings]:
     """The class behind `Qwen2VLVideoProcessor`, ..."""
     family = FILM_CLASSES[name]
-    says = f"Films for the models of the family {family}; see `GridFilmProcessor`."
-    return type(name, (GridFilmProcessor,), {"recipe": FILM_RECIPES[family], "__doc__": says})
+    base = StretchedFilmProcessor if FILM_RECIPES[family].stretched else GridFilmProcessor
+    says = f"Films for the models of the family {family}; see `{base.__name__}`."
+    return type(name, (base,), {"recipe": FILM_RECIPES[family], "__doc__": says})
 
 
 _own: dict[str, type[Any]] = {}

@@ -13,10 +13,7 @@ from formers.processing.recipes import FILM_CLASSES
 
 # model type -> the class of what reads its films
 MODEL_TYPES = {
-    kind: f"{pair.shows.films}VideoProcessor"
-    for pair in PAIRS.values()
-    if pair.shows is not None and pair.shows.films
-    for kind in pair.model_types
+    kind: f"{pair.films}VideoProcessor" for pair in PAIRS.values() if pair.films for kind in pair.model_types
 }
 _own: dict[str, type[Any]] = {}
 

@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from formers.core.extras import need
+from formers.core.jsonfile import read_json_object
+from formers.hub import Source, split_hub_keywords
 from formers.processing.features import BatchFeature
 from formers.processing.image import BaseImageProcessor, Sizes
 from formers.processing.reading import BadPicture
+from formers.processing.saving import NESTED_FILE
 from formers.processing.sources import called, opened
+
+FILE = "video_preprocessor_config.json"
 
 
 def films_of(given: Any) -> list[Any]:
@@ -22,6 +28,24 @@ def films_of(given: Any) -> list[Any]:
     if getattr(given, "ndim", 4) == 5:
         return list(given)
     return [given if several or getattr(given, "ndim", 3) == 4 else [given]]
+
+
+class FilmSettings(BaseImageProcessor):
+    """What prepares films by settings of its own, which lie beside those of pictures."""
+
+    part = "video_processor"
+
+    @classmethod
+    def settings_of(cls, name: Any, **options: Any) -> tuple[dict[str, Any], dict[str, Any]]:
+        """The settings in the files of a checkpoint; those of pictures where there are none of films."""
+        hub, rest = split_hub_keywords(dict(options))
+        if not (isinstance(name, (str, Path)) and Path(name).is_file()):
+            source = Source.of(name, **hub)
+            nested, own = source.find(NESTED_FILE), source.find(FILE)
+            held = {} if nested is None else read_json_object(nested).get(cls.part)
+            if not held and own is not None:
+                return read_json_object(own), rest
+        return super().settings_of(name, **options)
 
 
 class FilmImageProcessor(BaseImageProcessor):

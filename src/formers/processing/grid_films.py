@@ -11,16 +11,12 @@ from typing import Any, ClassVar
 import numpy as np
 
 from formers.core.extras import need
-from formers.core.jsonfile import read_json_object
-from formers.hub import Source, split_hub_keywords
 from formers.processing.features import BatchFeature
-from formers.processing.films import films_of, read_film
+from formers.processing.films import FilmSettings, films_of, read_film
 from formers.processing.grids import GridImageProcessor, in_blocks
 from formers.processing.reading import BadPicture
-from formers.processing.saving import NESTED_FILE
 from formers.processing.sources import called, opened
 
-FILE = "video_preprocessor_config.json"
 _OF_A_CALL = ("num_frames", "fps", "do_sample_frames")
 _USUAL_RATE = 24.0  # frames a second, where nobody says it
 
@@ -53,13 +49,12 @@ class FilmFacts:
         return [(at[i] + at[i + depth - 1]) / 2 for i in range(0, len(at), depth)]
 
 
-class GridFilmProcessor(GridImageProcessor):
+class GridFilmProcessor(FilmSettings, GridImageProcessor):
     """Films of whole blocks of patches, each of which goes through `temporal_patch_size` frames.
 
     A call returns `pixel_values_videos` [N, numbers of a patch], float32, and `video_grid_thw` [films, 3].
     """
 
-    part = "video_processor"
     model_input_names: ClassVar[list[str]] = ["pixel_values_videos", "video_grid_thw"]
     temporal_patch_size: int
 
@@ -67,18 +62,6 @@ class GridFilmProcessor(GridImageProcessor):
     def known_settings(cls) -> set[str]:
         """Names of settings, and of what a call may choose."""
         return {*super().known_settings(), *_OF_A_CALL}
-
-    @classmethod
-    def settings_of(cls, name: Any, **options: Any) -> tuple[dict[str, Any], dict[str, Any]]:
-        """The settings in the files of a checkpoint; those of pictures where there are none of films."""
-        hub, rest = split_hub_keywords(dict(options))
-        if not (isinstance(name, (str, Path)) and Path(name).is_file()):
-            source = Source.of(name, **hub)
-            nested, own = source.find(NESTED_FILE), source.find(FILE)
-            held = {} if nested is None else read_json_object(nested).get(cls.part)
-            if not held and own is not None:
-                return read_json_object(own), rest
-        return super().settings_of(name, **options)
 
     def __call__(self, videos: Any = None, segmentation_maps: Any = None, **options: Any) -> BatchFeature:
         """Prepare films.
@@ -98,11 +81,11 @@ class GridFilmProcessor(GridImageProcessor):
         """
         if videos is None:
             raise TypeError(f"{type(self).__name__} needs films: paths, or lists of frames")
-        return self.with_facts(videos, options)[0]
+        return self.withfacts_of(videos, options)[0]
 
     preprocess = __call__  # type: ignore[assignment]  # likewise
 
-    def with_facts(self, videos: Any, options: Mapping[str, Any]) -> tuple[BatchFeature, list[FilmFacts]]:
+    def withfacts_of(self, videos: Any, options: Mapping[str, Any]) -> tuple[BatchFeature, list[FilmFacts]]:
         """Prepare films, and say of each which frames were chosen; see the call."""
         options = dict(options)
         told, tensors = options.pop("video_metadata", None), options.pop("return_tensors", None)
@@ -114,7 +97,7 @@ class GridFilmProcessor(GridImageProcessor):
             raise ValueError(f"video_metadata is of {len(each)} films, but {len(films)} are given")
         rows, grids, facts = [], [], []
         for film, said in zip(films, each, strict=True):
-            known = _facts(film, said or {})
+            known = facts_of(film, said or {})
             numbers = self._chosen(known, **chosen) if chosen["do_sample_frames"] else range(known.count)
             known = replace(known, indices=tuple(numbers))
             found = self._prepared(read_film(film, known.indices), None, {**options, "return_tensors": "np"})
@@ -183,7 +166,7 @@ def every_film(given: Any) -> list[Any]:
     return films_of(given)
 
 
-def _facts(film: Any, said: Mapping[str, Any]) -> FilmFacts:
+def facts_of(film: Any, said: Mapping[str, Any]) -> FilmFacts:
     """How many frames there are, and how many a second."""
     rate = said.get("fps")
     if hasattr(film, "ndim") or isinstance(film, (list, tuple)):

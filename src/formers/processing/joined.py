@@ -211,8 +211,8 @@ class ProcessorMixin(Chatting, Saving):
             parts |= loaded_parts(cls, pretrained_model_name_or_path, hub, rest)
         elif "image_processor" in cls.attributes:
             parts["image_processor"] = cls._image_processor(pretrained_model_name_or_path, {**hub, **rest})
-        if "video_processor" in cls.attributes and cls.pair is not None and cls.pair.shows is not None:
-            films = named_films(f"{cls.pair.shows.films}VideoProcessor")
+        if "video_processor" in cls.attributes and cls.pair is not None:
+            films = named_films(f"{cls.pair.films}VideoProcessor")
             known = {name: rest[name] for name in [*rest] if name in films.known_settings()}
             parts["video_processor"] = films.from_pretrained(pretrained_model_name_or_path, **hub, **known)
         if "tokenizer" in cls.attributes:

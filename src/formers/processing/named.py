@@ -7,6 +7,7 @@ from collections.abc import Collection
 from typing import Any
 
 from formers.processing.asking import AskingProcessor
+from formers.processing.followed import FollowingPrompts
 from formers.processing.joined import ProcessorMixin
 from formers.processing.marked import fields_in
 from formers.processing.nested import NestedPrompts
@@ -37,7 +38,7 @@ def _class_of(family: str) -> type[ProcessorMixin]:
     own |= {"post_process_generation": _corrected} if pair.markdown else {}
     if pair.shows is not None and pair.shows.films:
         own["attributes"] = ("image_processor", "tokenizer", "video_processor")
-    prompts = NestedPrompts if pair.nested else Prompted
+    prompts = FollowingPrompts if pair.followed else NestedPrompts if pair.nested else Prompted
     bases = (prompts, base) if pair.pointed else (base,)
     return type(name, bases, {"pair": pair, "__doc__": says, **own})
 

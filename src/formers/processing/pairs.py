@@ -64,6 +64,7 @@ class Pair:
         voices: texts alone, with voices that the model goes on in.
         pointed: no texts are read, but what is pointed at.
         nested: likewise, in nested lists, and pictures are stretched.
+        followed: likewise, in frames of films too; the family that prepares those, empty for none.
         tasked: no texts are read, but the tasks of pictures.
         shows: texts show pictures by what stands there for them.
         phrases: texts are phrases with a full stop behind each, or lists of such to be joined.
@@ -89,6 +90,7 @@ class Pair:
     unpads: bool = False
     pointed: bool = False
     nested: bool = False
+    followed: str = ""
     tasked: bool = False
     shows: Shows | None = None
     pages: bool = False
@@ -96,6 +98,11 @@ class Pair:
     markdown: bool = False
     asks: bool = False
     phrases: bool = False
+
+    @property
+    def films(self) -> str:
+        """The family that prepares films; empty for none."""
+        return self.followed if self.shows is None else self.shows.films
 
 
 _TYPES = ("token_type_ids",)
@@ -171,6 +178,7 @@ PAIRS: dict[str, Pair] = {
     ),
     "Sam": Pair("Sam", ("sam",), pointed=True),
     "Sam2": Pair("Sam2", ("sam2",), pointed=True, nested=True),
+    "Sam2Video": Pair("Sam2", ("sam2_video",), pointed=True, nested=True, followed="Sam2Video"),
     "Siglip": Pair("Siglip", ("siglip",)),
     "Siglip2": Pair("Siglip2", ("siglip2",), {**_SIXTY_FOUR, "truncation": True}, _PATCHES),
     "Musicgen": Pair("", ("musicgen",), sounds=True, compares=True, unpads=True),

@@ -394,7 +394,7 @@ RECIPES: dict[str, Recipe] = {
         maps=True,
         pointed=True,
         stretched=True,
-        model_types=("sam2",),
+        model_types=("sam2", "sam2_video"),
     ),
     "Segformer": Recipe(
         {**_DEFAULT, "resample": BILINEAR, "size": _sides(512), **_MAPS},
@@ -462,7 +462,7 @@ _FILMS = Recipe(
     fit="pixels",
     square=False,
 )
-# family -> what it does to films whose patches go through several frames
+# family -> what it does to films, those whose patches go through several frames and those that are stretched
 FILM_RECIPES: dict[str, Recipe] = {
     "Qwen2VL": _FILMS,
     "Qwen3VL": _FILMS.but(
@@ -471,6 +471,9 @@ FILM_RECIPES: dict[str, Recipe] = {
         image_mean=IMAGENET_STANDARD_MEAN,
         image_std=IMAGENET_STANDARD_STD,
         **{"patch_size": 16, "do_sample_frames": True, "fps": 2},
+    ),
+    "Sam2Video": Recipe(
+        {**_DEFAULT, "do_convert_rgb": True, "resample": BILINEAR, "size": _sides(1024)}, stretched=True
     ),
 }
 FILM_CLASSES = {f"{name}VideoProcessor": name for name in FILM_RECIPES}

@@ -26,9 +26,10 @@ _NO_PLACE, _NOTHING = -1, -10  # labels of points that stand for none, and of th
 class PlaceWaves(Group):
     """Sines and cosines of places, along random directions (Tancik et al. 2020, arXiv:2006.10739)."""
 
-    def __init__(self, waves: int, scale: float, name: str) -> None:
+    def __init__(self, s: Prompts, name: str) -> None:
         super().__init__()
-        place_tensor(self, "waves", name, torch.zeros(2, waves), Normal(scale))
+        values = torch.zeros(2, s.waves)
+        place_tensor(self, "waves", name, values, Normal(s.scale), trained=s.learns)
 
     def forward(self, places: Tensor) -> Tensor:
         """[.., (across, down)], as shares of an image -> [.., E]."""
@@ -53,7 +54,7 @@ class PromptEncoder(Group):
         wiring(self).facts["spec"] = s
         path = s.names
         home, _, name = path["place"].rpartition(".")
-        place(self, "place", home, PlaceWaves(s.waves, s.scale, name))
+        place(self, "place", home, PlaceWaves(s, name))
         mask = NetNode()
         fill(mask, s.mask)
         place(self, "mask", path["mask"], mask)

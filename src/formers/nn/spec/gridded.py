@@ -120,6 +120,7 @@ class Prompts:
         waves: directions in which sines of places run, E / 2; `scale` is their deviation in a fresh model.
         kinds: of points: no part, a part, two corners of a box.
         mask: the network that reads a mask.
+        learns: the directions are trained.
         joint: one table knows all kinds, labels are its rows, and behind a box's corners stands no place.
     """
 
@@ -132,6 +133,7 @@ class Prompts:
     mask: Node
     names: Mapping[str, str]
     joint: bool = False
+    learns: bool = True
 
 
 @dataclass(frozen=True)
