@@ -55,6 +55,10 @@ _BANDS: dict[str, Any] = {
     **{**_VOICES, **_CONFORMER, "feature_projection_input_dim": 6},
     **{"left_max_position_embeddings": 4, "right_max_position_embeddings": 2},
 }
+_FEWER: dict[str, Any] = {
+    **{name: value for name, value in WAVES.items() if name not in ("layerdrop", "apply_spec_augment")},
+    **{"max_position_embeddings": 10, "mask_time_prob": 0.0},
+}
 # without a row of zeros for padding: the reference writes one over what it loads
 _SAID: dict[str, Any] = {
     **{"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 24},
@@ -88,6 +92,8 @@ SHAPES: dict[str, dict[str, dict[str, Any]]] = {
         }
     },
     "hubert": {"without a norm before the projection": {**WAVES, "feat_proj_layer_norm": False}},
+    "sew": {"plain": {**WAVES, "mask_time_prob": 0.0}},
+    "sew-d": {"distances in buckets, by the projections of contents": {**_FEWER, "position_buckets": 4}},
     "unispeech": {"plain": {**WAVES, **_PRE_TRAINED, "num_ctc_classes": 9}},
     "unispeech-sat": {
         "norms before the parts": {**WAVES, **_PRE_TRAINED, **_VOICES, **STABLE, "num_clusters": 9}
@@ -128,6 +134,19 @@ MORE: dict[str, dict[str, dict[str, Any]]] = {
             **SHAPES["data2vec-audio"]["two convolutions tell places"],
             **{"num_conv_pos_embeddings": 1, "conv_pos_kernel_size": 4, "use_weighted_layer_sum": True},
         }
+    },
+    "sew": {
+        "one row of three, features as wide as layers, norms of every convolution": {
+            **{**WAVES, "squeeze_factor": 3, "conv_dim": [16, 20, 32], "feat_extract_norm": "layer"},
+            **{"num_conv_pos_embeddings": 7, "conv_bias": True, "mask_time_prob": 0.0},
+        }
+    },
+    "sew-d": {
+        "every distance, by projections of their own, one of two terms, no norm of the table": {
+            **{**_FEWER, "position_buckets": -1, "share_att_key": False, "pos_att_type": ["c2p"]},
+            **{"norm_rel_ebd": "none", "squeeze_factor": 3},
+        },
+        "no distances": {**_FEWER, "relative_attention": False, "norm_rel_ebd": "none"},
     },
     "unispeech": {"norms before the parts": {**WAVES, **_PRE_TRAINED, **STABLE}},
     "unispeech-sat": {"plain": {**WAVES, **_PRE_TRAINED, **_VOICES, "mask_time_prob": 0.0}},

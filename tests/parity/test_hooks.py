@@ -111,7 +111,7 @@ ONLY_THERE = {
     "falcon": re.compile(r"(^|\.)rotary_emb$"),  # it fires where slopes stand for positions too
     # what makes a kernel of its directions and lengths, which has no weights
     **dict.fromkeys(
-        ("hubert", "unispeech-sat", "vits", "wav2vec2", "wavlm"),
+        ("hubert", "sew", "sew-d", "unispeech-sat", "vits", "wav2vec2", "wavlm"),
         re.compile(r"\.parametrizations\.weight\.0$"),
     ),
     # tables of places, which here all layers share

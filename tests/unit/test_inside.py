@@ -122,6 +122,7 @@ _WAVES = {
 _OTHERS |= dict.fromkeys(
     ("data2vec-audio", "hubert", "unispeech", "unispeech-sat", "wav2vec2", "wavlm"), _WAVES
 )
+_OTHERS |= dict.fromkeys(("sew", "sew-d"), _WAVES)
 _OTHERS["wav2vec2-conformer"] = {**_WAVES, "conv_depthwise_kernel_size": 3}
 _OTHERS["wav2vec2-bert"] = {**_OTHERS["wav2vec2-conformer"], "feature_projection_input_dim": 6}
 _OTHERS["audio-spectrogram-transformer"] = {

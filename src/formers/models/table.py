@@ -200,6 +200,8 @@ FAMILIES: dict[str, tuple[str, str]] = {
     "sam2_vision_model": ("sam2_vision", "Sam2Vision"),
     "sam_vision_model": ("sam_vision", "SamVision"),
     "segformer": ("segformer", "Segformer"),
+    "sew": ("sew", "SEW"),
+    "sew-d": ("sew", "SEWD"),
     "siglip": ("siglip", "Siglip"),
     "siglip2": ("siglip2", "Siglip2"),
     "siglip2_text_model": ("siglip2", "Siglip2Text"),

@@ -177,7 +177,7 @@ PAIRS: dict[str, Pair] = {
     "Wav2Vec2": Pair(
         "",
         (
-            *("hubert", "moonshine", "unispeech", "unispeech-sat"),
+            *("hubert", "moonshine", "sew", "sew-d", "unispeech", "unispeech-sat"),
             *("wav2vec2", "wav2vec2-conformer", "wavlm"),
         ),
         sounds=True,

@@ -426,7 +426,7 @@ RECIPES: dict[str, Recipe] = {
         },
         model_types=(
             *("wav2vec2", "hubert", "data2vec-audio", "unispeech", "unispeech-sat", "wavlm"),
-            *("wav2vec2-bert", "wav2vec2-conformer"),
+            *("wav2vec2-bert", "wav2vec2-conformer", "sew", "sew-d"),
         ),
         positions="relative",
     ),

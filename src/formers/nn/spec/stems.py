@@ -639,6 +639,8 @@ class Waves:
         hidden: spans of rows that are replaced in training; `hidden_features` spans of features; `masked`
             whether there is something to replace them.
         normed: a norm stands before the projection.
+        apart: that norm, the linear layer (where features are not E wide already) and the dropout are no
+            module, but lie by themselves: roles `features_norm`, `features_projection`, `features_dropout`.
         projected: there is a projection; if it `tells`, what it read is returned beside the states.
     """
 
@@ -655,6 +657,7 @@ class Waves:
     hidden_features: Spans | None = None
     masked: bool = False
     normed: bool = True
+    apart: bool = False
     projected: bool = True
     tells: bool = True
     reads = "input_values"
