@@ -116,6 +116,7 @@ ONLY_THERE = {
     ),
     # tables of places, which here all layers share
     **dict.fromkeys(("wav2vec2-bert", "wav2vec2-conformer"), re.compile(r"(^|\.)embed_positions$")),
+    **dict.fromkeys(("parakeet_ctc", "parakeet_encoder"), re.compile(r"(^|\.)encode_positions$")),
     # likewise, and letters that are made there and not returned
     "unispeech": re.compile(r"\.parametrizations\.weight\.0$|^(ctc_proj|dropout)$"),
     "openai-gpt": re.compile(r"\.mlp\.act$"),  # one module serves all layers

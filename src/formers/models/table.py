@@ -154,6 +154,8 @@ FAMILIES: dict[str, tuple[str, str]] = {
     "openai-gpt": ("openai_gpt", "OpenAIGPT"),
     "opt": ("opt", "OPT"),
     "paligemma": ("paligemma", "PaliGemma"),
+    "parakeet_ctc": ("parakeet", "Parakeet"),
+    "parakeet_encoder": ("parakeet", "Parakeet"),
     "pegasus": ("pegasus", "Pegasus"),
     "pegasus_x": ("pegasus_x", "PegasusX"),
     "persimmon": ("persimmon", "Persimmon"),

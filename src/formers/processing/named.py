@@ -18,6 +18,7 @@ from formers.processing.prompted_showing import PromptShowingProcessor
 from formers.processing.showing import ShowingProcessor
 from formers.processing.speech import SpeechProcessor, TargetProcessor
 from formers.processing.tasking import TaskedProcessor
+from formers.processing.transcripts import TranscriptProcessor
 
 
 @functools.cache
@@ -25,6 +26,7 @@ def _class_of(family: str) -> type[ProcessorMixin]:
     name, pair = f"{family}Processor", PAIRS[family]
     base = SpeechProcessor if pair.sounds else ProcessorMixin
     base = TargetProcessor if pair.targets else base
+    base = TranscriptProcessor if pair.spells else base
     base = base if pair.shows is None else PromptShowingProcessor if pair.shows.prompts else ShowingProcessor
     base = PageProcessor if pair.pages else AskingProcessor if pair.asks else base
     base = TaskedProcessor if pair.tasked else base

@@ -21,6 +21,7 @@ _WIDER: dict[str, tuple[tuple[str, ...], str]] = {
         ("audio_classification", "spectrogram_classification"),
         TASKS["audio_classification"].says,
     ),
+    "AutoModelForCTC": (("ctc", "spelled_rows"), TASKS["ctc"].says),
     "AutoModelForDepthEstimation": (("depth_estimation", "binned_depth"), TASKS["depth_estimation"].says),
     "AutoModelForCausalLM": (("causal_lm", "permuted_lm", "any_lm", "captions"), TASKS["causal_lm"].says),
     "AutoModelForMaskedLM": (

@@ -679,6 +679,44 @@ class Bands(Waves):
     reads = "input_features"
 
 
+@dataclass(frozen=True)
+class Strided:
+    """A stem for spectra of any length: convolutions over time and bins in steps, and a linear layer.
+
+    Rekesh et al. 2023, arXiv:2305.05084, section 2. All convolutions but the first read channel by channel,
+    with one over single places behind them. Role: `strided`, a module of them.
+
+    Attributes:
+        bins: numbers of a frame.
+        width: E.
+        channels: of every convolution.
+        count: of those that take steps.
+        kernel: their reach in time and bins, `stride` their step.
+        scale: factor on the result.
+        dropout: on that.
+    """
+
+    bins: int
+    width: int
+    channels: int
+    count: int
+    kernel: int = 3
+    stride: int = 2
+    scale: float = 1.0
+    dropout: float = 0.0
+    reads = "input_features"
+
+    def fewer(self, frames: Any) -> Any:
+        """How many frames one convolution makes of so many; of a number or a tensor."""
+        return (frames + 2 * ((self.kernel - 1) // 2) - self.kernel) // self.stride + 1
+
+    def rows(self, frames: Any) -> Any:
+        """How many rows so many frames make; of a number or a tensor."""
+        for _ in range(self.count):
+            frames = self.fewer(frames)
+        return frames
+
+
 class ShownTokens(Tokens):
     """Tokens, at some of which layers add what a model of pictures found at several depths."""
 
@@ -692,6 +730,7 @@ Stem = (
     | Overlapping
     | Frames
     | Samples
+    | Strided
     | Thinned
     | Queries
     | Vectors
