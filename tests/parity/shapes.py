@@ -1041,6 +1041,8 @@ def inputs_of(model: Any, **options: Any) -> dict[str, Any]:
     config = model.config
     if hasattr(config, "feature_projection_input_dim"):
         return speech_shapes.bands(config)
+    if "output_attention_mask" in names or type(model).__name__ == "ParakeetForCTC":
+        return speech_shapes.frames(getattr(config, "encoder_config", config))
     if "grid_thw" in names:
         return vision_talk_shapes.patches(config)
     if "spatial_shapes" in names:
@@ -1235,7 +1237,7 @@ def labels(class_name: str, inputs: dict[str, Any]) -> dict[str, Any]:
         return {"labels": vision_detr_shapes.objects("Segmentation" in class_name)}
     if class_name.endswith(("ForInstanceSegmentation", "ForUniversalSegmentation")):
         return dict(vision_segment_shapes.segments())
-    if "input_values" in inputs or class_name.startswith("Wav2Vec2Bert"):
+    if "input_values" in inputs or class_name.startswith(("Wav2Vec2Bert", "Parakeet")):
         return speech_shapes.labels(class_name)
     if "SemanticSegmentation" in class_name:
         size = inputs["pixel_values"].shape[2:] if "UperNet" in class_name else (30, 36)

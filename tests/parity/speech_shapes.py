@@ -55,6 +55,15 @@ _BANDS: dict[str, Any] = {
     **{**_VOICES, **_CONFORMER, "feature_projection_input_dim": 6},
     **{"left_max_position_embeddings": 4, "right_max_position_embeddings": 2},
 }
+_FEWER: dict[str, Any] = {
+    **{name: value for name, value in WAVES.items() if name not in ("layerdrop", "apply_spec_augment")},
+    **{"max_position_embeddings": 10, "mask_time_prob": 0.0},
+}
+_FAST: dict[str, Any] = {
+    **{"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 37},
+    **{"conv_kernel_size": 5, "subsampling_factor": 4, "subsampling_conv_channels": 6, "num_mel_bins": 12},
+    **{"layerdrop": 0.0, "dropout": 0.0, "activation_dropout": 0.0, "attention_dropout": 0.0},
+}
 # without a row of zeros for padding: the reference writes one over what it loads
 _SAID: dict[str, Any] = {
     **{"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 24},
@@ -88,6 +97,10 @@ SHAPES: dict[str, dict[str, dict[str, Any]]] = {
         }
     },
     "hubert": {"without a norm before the projection": {**WAVES, "feat_proj_layer_norm": False}},
+    "parakeet_ctc": {"plain": {"encoder_config": _FAST, "vocab_size": 20, "pad_token_id": 0}},
+    "parakeet_encoder": {"plain": _FAST},
+    "sew": {"plain": {**WAVES, "mask_time_prob": 0.0}},
+    "sew-d": {"distances in buckets, by the projections of contents": {**_FEWER, "position_buckets": 4}},
     "unispeech": {"plain": {**WAVES, **_PRE_TRAINED, "num_ctc_classes": 9}},
     "unispeech-sat": {
         "norms before the parts": {**WAVES, **_PRE_TRAINED, **_VOICES, **STABLE, "num_clusters": 9}
@@ -129,6 +142,26 @@ MORE: dict[str, dict[str, dict[str, Any]]] = {
             **{"num_conv_pos_embeddings": 1, "conv_pos_kernel_size": 4, "use_weighted_layer_sum": True},
         }
     },
+    "parakeet_encoder": {
+        "without biases, inputs as they are, steps of another reach": {
+            **{**_FAST, "attention_bias": False, "convolution_bias": False, "scale_input": False},
+            **{"subsampling_factor": 8, "subsampling_conv_kernel_size": 5, "num_mel_bins": 16},
+            **{"hidden_act": "relu", "conv_kernel_size": 3},
+        }
+    },
+    "sew": {
+        "one row of three, features as wide as layers, norms of every convolution": {
+            **{**WAVES, "squeeze_factor": 3, "conv_dim": [16, 20, 32], "feat_extract_norm": "layer"},
+            **{"num_conv_pos_embeddings": 7, "conv_bias": True, "mask_time_prob": 0.0},
+        }
+    },
+    "sew-d": {
+        "every distance, by projections of their own, one of two terms, no norm of the table": {
+            **{**_FEWER, "position_buckets": -1, "share_att_key": False, "pos_att_type": ["c2p"]},
+            **{"norm_rel_ebd": "none", "squeeze_factor": 3},
+        },
+        "no distances": {**_FEWER, "relative_attention": False, "norm_rel_ebd": "none"},
+    },
     "unispeech": {"norms before the parts": {**WAVES, **_PRE_TRAINED, **STABLE}},
     "unispeech-sat": {"plain": {**WAVES, **_PRE_TRAINED, **_VOICES, "mask_time_prob": 0.0}},
     "wav2vec2": {
@@ -165,6 +198,13 @@ def bands(config: Any) -> dict[str, Any]:
     return {"input_features": made, "attention_mask": mask}
 
 
+def frames(config: Any) -> dict[str, Any]:
+    """Four sounds as 45 frames."""
+    return {
+        "input_features": torch.randn(4, 45, config.num_mel_bins, generator=torch.Generator().manual_seed(1))
+    }
+
+
 def sounds(config: Any) -> dict[str, Any]:
     """Four sounds: waves, or spectrograms."""
     size = (config.max_length, config.num_mel_bins) if hasattr(config, "num_mel_bins") else (400,)
@@ -185,6 +225,8 @@ def labels(class_name: str) -> dict[str, Any]:
     if class_name.endswith("CTC"):
         found = torch.randint(1, 20, (4, 5), generator=generator)
         found[1, 3:] = -100
+        if class_name.startswith("Parakeet"):  # the reference counts rows by a mask alone
+            return {"labels": found, "attention_mask": torch.ones(4, 45, dtype=torch.long)}
         return {"labels": found}
     if class_name.endswith("AudioFrameClassification"):
         return {"labels": torch.nn.functional.one_hot(torch.randint(5, (4, 19), generator=generator), 5)}

@@ -111,11 +111,12 @@ ONLY_THERE = {
     "falcon": re.compile(r"(^|\.)rotary_emb$"),  # it fires where slopes stand for positions too
     # what makes a kernel of its directions and lengths, which has no weights
     **dict.fromkeys(
-        ("hubert", "unispeech-sat", "vits", "wav2vec2", "wavlm"),
+        ("hubert", "sew", "sew-d", "unispeech-sat", "vits", "wav2vec2", "wavlm"),
         re.compile(r"\.parametrizations\.weight\.0$"),
     ),
     # tables of places, which here all layers share
     **dict.fromkeys(("wav2vec2-bert", "wav2vec2-conformer"), re.compile(r"(^|\.)embed_positions$")),
+    **dict.fromkeys(("parakeet_ctc", "parakeet_encoder"), re.compile(r"(^|\.)encode_positions$")),
     # likewise, and letters that are made there and not returned
     "unispeech": re.compile(r"\.parametrizations\.weight\.0$|^(ctc_proj|dropout)$"),
     "openai-gpt": re.compile(r"\.mlp\.act$"),  # one module serves all layers

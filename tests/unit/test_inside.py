@@ -122,7 +122,13 @@ _WAVES = {
 _OTHERS |= dict.fromkeys(
     ("data2vec-audio", "hubert", "unispeech", "unispeech-sat", "wav2vec2", "wavlm"), _WAVES
 )
+_OTHERS |= dict.fromkeys(("sew", "sew-d"), _WAVES)
 _OTHERS["wav2vec2-conformer"] = {**_WAVES, "conv_depthwise_kernel_size": 3}
+_FAST = {
+    **{"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 64},
+    **{"subsampling_conv_channels": 6, "num_mel_bins": 8, "layerdrop": 0.0},
+}
+_OTHERS |= {"parakeet_encoder": _FAST, "parakeet_ctc": {"encoder_config": _FAST, "vocab_size": 50}}
 _OTHERS["wav2vec2-bert"] = {**_OTHERS["wav2vec2-conformer"], "feature_projection_input_dim": 6}
 _OTHERS["audio-spectrogram-transformer"] = {
     **{name: value for name, value in _BERT.items() if name != "vocab_size"},
@@ -866,6 +872,9 @@ def _given(made: Any) -> dict[str, Tensor]:
         return {"input_values": torch.randn(2, *size)} | targets
     if hasattr(config, "feature_projection_input_dim"):
         return {"input_features": torch.randn(2, 12, 6)}
+    fast = getattr(config, "encoder_config", config)
+    if hasattr(fast, "subsampling_factor"):
+        return {"input_features": torch.randn(2, 70, fast.num_mel_bins), **targets}
     if hasattr(config, "conv_kernel_sizes"):
         return {"input_features": torch.randn(2, 12, 8), **targets}
     heard = {"input_features": torch.randn(2, config.num_mel_bins, 2 * config.max_source_positions)}

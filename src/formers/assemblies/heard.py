@@ -9,12 +9,14 @@ from typing import Any
 from torch import Tensor
 
 from formers.assemblies.single import Single
-from formers.core.outputs import BaseModelOutput, HeardOutput, ModelOutput
+from formers.core.outputs import BaseModelOutput, HeardOutput, MaskedOutput, ModelOutput
 from formers.model.base import PreTrainedModel
 from formers.nn import spec
-from formers.nn.tree import leaf, wiring
+from formers.nn.tree import has, leaf, wiring
 from formers.stacks.behind import place_behind, run_behind
 from formers.stacks.stack import Ask, States
+
+_TELLS = "output_attention_mask"
 
 
 def rows_of(model: Any, samples: Any, add_adapter: bool | None = None) -> Any:
@@ -38,7 +40,8 @@ class _Facts:
 
     def __init__(self, model: Any) -> None:
         held = wiring(model).facts.get("spec")
-        self.block: Any = model if held is not None else model.base_model
+        inside = leaf(model, "part") if has(model, "part") else model.base_model
+        self.block: Any = model if held is not None else inside
         self.spec: spec.Stack = wiring(self.block).facts["spec"]
 
 
@@ -57,7 +60,7 @@ class Heard(Single):
     Layers behind it may make its rows fewer (`Stack.behind`).
     """
 
-    def __init__(self, stack: Any, stem: type[spec.Waves] = spec.Waves) -> None:
+    def __init__(self, stack: Any, stem: type[spec.Waves | spec.Strided] = spec.Waves) -> None:
         super().__init__(stack, stem)
         self.offers = {"_get_feat_extract_output_lengths": rows_of}
         if stem is spec.Waves:
@@ -77,7 +80,8 @@ class Heard(Single):
         """Compute, and keep what the states were made of. Layers behind the encoder read padding too."""
         behind = wiring(model).facts["spec"].behind
         states = super().run(model, given, ask if behind is None else replace(ask, keep_padding=True))
-        states.extras["extract_features"] = states.pass_.memo.get("features")
+        if getattr(self.spec(model.config).stem, "tells", False):
+            states.extras["extract_features"] = states.pass_.memo.get("features")
         return states if behind is None else run_behind(model, states, model.gradient_checkpointing)
 
     def mask_of(self, model: Any, given: Mapping[str, Any]) -> Tensor | None:
@@ -91,6 +95,26 @@ class Heard(Single):
 
     def output(self, model: Any, states: States) -> ModelOutput:
         """Last states, what they were made of, and what was asked for."""
-        if not self.spec(model.config).stem.tells:  # type: ignore[union-attr]  # it hears waves
+        if "extract_features" not in states.extras:
             return BaseModelOutput(states.last, **self.passed_on(states))
         return HeardOutput(states.last, states.extras["extract_features"], states.hidden, states.attentions)
+
+
+class HeardFrames(Heard):
+    """One stack over spectra in steps; its record holds which of its rows are real."""
+
+    def __init__(self, stack: Any) -> None:
+        super().__init__(stack, spec.Strided)
+        self.inputs = (*self.inputs, _TELLS)
+
+    def run(self, model: Any, given: dict[str, Any], ask: Ask) -> States:
+        """Compute, and keep which rows are real where the caller wants to know."""
+        tells = given.pop(_TELLS, None)
+        real = self.mask_of(model, given)
+        states = super().run(model, given, ask)
+        states.extras["attention_mask"] = None if real is None or tells is False else real.int()
+        return states
+
+    def output(self, model: Any, states: States) -> ModelOutput:
+        """Last states, which of them are real, and what was asked for."""
+        return MaskedOutput(states.last, **self.passed_on(states), **states.extras)

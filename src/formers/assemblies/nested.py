@@ -125,6 +125,50 @@ class Wrapped(Nested):
         return found
 
 
+class Within(Wrapped):
+    """A model of a family of its own, whose config lies within the config, and which a head reads.
+
+    Args:
+        model_of: a config -> the class of its family without a head.
+        path: where the part lies.
+        field: of the config, with the part's.
+        inner: the part's assembly.
+    """
+
+    def __init__(
+        self, model_of: Callable[[Any], type[BaseModel]], path: str, field: str, inner: Assembly
+    ) -> None:
+        super().__init__(lambda: BaseModel, path, inner)
+        self._model_of, self._field, self._inner = model_of, field, inner
+
+    def spec(self, config: Any) -> spec.Stack:
+        """The part's."""
+        return self._inner.spec(getattr(config, self._field))
+
+    def place(
+        self, model: PreTrainedModel, config: Any, pooler: bool | None = None, masked: bool = False
+    ) -> None:
+        """Register the part."""
+        own = getattr(config, self._field)
+        place(model, "part", self.path, self._model_of(own)(own, part=True))
+
+    def output(self, model: Any, states: States) -> ModelOutput:
+        """As the part has it."""
+        return self._inner.output(self.part(model), states)
+
+    def passed_on(self, states: States) -> dict[str, Any]:
+        """Likewise."""
+        return self._inner.passed_on(states)
+
+    def stacks(self, model: nn.Module) -> dict[str, nn.Module]:
+        """The part."""
+        return {self.path: self.part(model)}
+
+    def room(self, config: Any) -> int | None:
+        """The part's."""
+        return self._inner.room(getattr(config, self._field))
+
+
 class Vectors(Nested):
     """The first token's state, and a projection of it, `width` wide, where that is not 0."""
 

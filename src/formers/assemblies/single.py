@@ -175,7 +175,10 @@ class Single(Assembly):
             )
         if self._marks and given.get(_MARKED) is None and isinstance(mask, Tensor) and not recording():
             given[_MARKED] = mask > 1 if bool((mask > 1).any()) else None  # older code says so by a 2
-        given = {name: value for name, value in given.items() if name in STEMS[type(s.stem)].inputs}
+        stem = STEMS[type(s.stem)]
+        given = {name: value for name, value in given.items() if name in stem.inputs}
+        if stem.reads_mask:
+            given[self.mask] = mask
         return self._compute(model, Inputs(given, mask, past, encoder, encoder_mask, blocks=blocks), ask)
 
     def _compute(self, model: Any, inputs: Inputs, ask: Ask) -> States:

@@ -40,8 +40,10 @@ def config_field(name: str, annotation: object, default: Any) -> Field | None:
     if not field.kinds:
         return None
     negative_default = isinstance(default, Real) and default < 0
-    # an id of -1 stands for no id; a default below zero says that the sign means something
-    signed = negative_default or name.endswith(("_id", "_index")) or "int" not in field.kinds
+    # -1 stands for no id, or no buckets; a default below zero says that the sign means something
+    signed = (
+        negative_default or name.endswith(("_id", "_index", "position_buckets")) or "int" not in field.kinds
+    )
     most = _MOST_LAYERS if name.endswith(("layer", "layers")) else _MOST
     return Field(
         kinds=field.kinds,

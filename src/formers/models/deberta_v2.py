@@ -95,16 +95,21 @@ NAMES = replace(NAMES, stack={role: path for role, path in NAMES.stack.items() i
 
 
 def attention(c: DebertaConfig, **more: Any) -> spec.Disentangled:
-    """What both versions have in common: as many terms of the scores share the variance."""
+    """What both versions have in common."""
+    return terms(c, c.attention_probs_dropout_prob, c.hidden_dropout_prob, **more)
+
+
+def terms(c: Any, dropout: float, position_dropout: float, **more: Any) -> spec.Disentangled:
+    """Attention in terms that are told apart; as many as there are share the variance."""
     heads, kinds = spec.Heads.split(c.hidden_size, c.num_attention_heads), set(c.pos_att_type or ())
     if strange := kinds - {"c2p", "p2c"}:
         raise ValueError(f"pos_att_type holds c2p and p2c alone, not {', '.join(sorted(strange))}")
     scale = (heads.width * (1 + len(kinds))) ** -0.5
-    made = spec.Disentangled(heads, dropout=c.attention_probs_dropout_prob, scale=scale, **more)
+    made = spec.Disentangled(heads, dropout=dropout, scale=scale, **more)
     if not c.relative_attention:
         return made
     span = c.max_relative_positions if c.max_relative_positions > 0 else c.max_position_embeddings
-    made = replace(made, span=span, position_dropout=c.hidden_dropout_prob)
+    made = replace(made, span=span, position_dropout=position_dropout)
     return replace(made, to_position="c2p" in kinds, to_content="p2c" in kinds)
 
 
@@ -132,17 +137,27 @@ def encoder(c: DebertaConfig, mixer: spec.Disentangled, names: spec.Names, layer
     )
 
 
+def relations(c: Any, dropout: float, position_dropout: float) -> spec.Disentangled:
+    """Attention whose distances may stand in buckets, and go through the projections of contents."""
+    mixer = terms(c, dropout, position_dropout, shared=c.share_att_key)
+    if c.position_buckets > 0 and mixer.span:
+        return replace(mixer, span=c.position_buckets, distance=mixer.span)
+    return mixer
+
+
+def norms_table(c: Any) -> bool:
+    """Whether a norm stands behind the table of relative positions."""
+    return "layer_norm" in [kind.strip() for kind in c.norm_rel_ebd.lower().split("|")]
+
+
 def stack(c: DebertaV2Config) -> spec.Stack:
     """The encoder, whose distances may stand in buckets."""
-    mixer = replace(attention(c), shared=c.share_att_key)
-    if c.position_buckets > 0 and mixer.span:
-        mixer = replace(mixer, span=c.position_buckets, distance=mixer.span)
+    mixer = relations(c, c.attention_probs_dropout_prob, c.hidden_dropout_prob)
     made = encoder(c, mixer, NAMES, "DebertaV2Layer")
-    normed = "layer_norm" in [kind.strip() for kind in c.norm_rel_ebd.lower().split("|")]
     norm, beside = spec.Norm("layer", c.layer_norm_eps), None
     if c.conv_kernel_size > 0:
         beside = spec.Convolution(c.conv_kernel_size, norm, c.conv_groups, c.conv_act, c.hidden_dropout_prob)
-    return replace(made, relative_norm=norm if normed else None, convolution=beside)
+    return replace(made, relative_norm=norm if norms_table(c) else None, convolution=beside)
 
 
 def sequences(c: DebertaConfig) -> Sequences:

@@ -263,6 +263,19 @@ class ChannelNorm(nn.LayerNorm):
         return super().forward(input.transpose(1, 2)).transpose(1, 2)
 
 
+class RowConv(nn.Conv1d):
+    """A convolution over single rows, which stand before their features: [.., in] -> [.., out]."""
+
+    row_wise = True
+
+    def __init__(self, width_in: int, width_out: int) -> None:
+        super().__init__(width_in, width_out, 1)
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Compute."""
+        return nn.functional.linear(input, self.weight[..., 0], self.bias)
+
+
 def linear(kind: LinearKind, width_in: int, width_out: int, bias: bool = True) -> nn.Module:
     """A linear leaf of the given kind."""
     if isinstance(kind, Grouped):

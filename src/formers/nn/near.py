@@ -44,9 +44,9 @@ class NormedKernel(nn.Module):
 class NormedConv(nn.Module):
     """A convolution along time with such a kernel, padded by half of it on both sides."""
 
-    def __init__(self, width: int, kernel: int, groups: int) -> None:
+    def __init__(self, width: int, kernel: int, groups: int, stride: int = 1) -> None:
         super().__init__()
-        self.groups, self.padding = groups, kernel // 2
+        self.groups, self.padding, self.stride = groups, kernel // 2, stride
         self.bias = nn.Parameter(torch.empty(width))
         begins(self, bias=Constant(0.0))
         self.parametrizations = nn.ModuleDict()  # as files have it
@@ -60,8 +60,8 @@ class NormedConv(nn.Module):
         return found
 
     def forward(self, x: Tensor) -> Tensor:
-        """[B, E, T] -> [B, E, T + 1], or T for an odd kernel."""
-        return F.conv1d(x, self.weight, self.bias, padding=self.padding, groups=self.groups)
+        """[B, E, T] -> [B, E, T + 1], or T for an odd kernel; every `stride`-th of those."""
+        return F.conv1d(x, self.weight, self.bias, self.stride, self.padding, groups=self.groups)
 
 
 class Shortened(nn.Module):
@@ -105,7 +105,7 @@ class NearConvolution(nn.Module):
         if s.depth is not None:
             self.layers = nn.ModuleList(NearStep(s, width) for _ in range(s.depth))
             return
-        self.conv = NormedConv(width, s.kernel, s.groups)
+        self.conv = NormedConv(width, s.kernel, s.groups, s.every)
         self.padding = Shortened(s.kernel)
         self.activation = Activation(s.activation)
 
@@ -120,24 +120,100 @@ class NearConvolution(nn.Module):
         return x.transpose(1, 2)
 
 
+class FewerConvolution(NearConvolution):
+    """Such a convolution in longer steps, which is called by features: [B, E, T] -> [B, E, T']."""
+
+    def forward(self, hidden_states: Tensor) -> Tensor:
+        """Compute."""
+        found: Tensor = self.activation(self.padding(self.conv(hidden_states)))
+        return found
+
+
+class Widening(nn.Module):
+    """Several rows of each, by a linear layer: [B, T', E] -> [B, every * T', E]."""
+
+    row_wise = True  # it is called with whole sounds
+
+    def __init__(self, s: spec.NearPositions, width: int) -> None:
+        super().__init__()
+        self.projection = nn.Linear(width, width * s.every)
+        self.activation = Activation(s.activation)
+        self.every = s.every
+
+    def forward(self, hidden_states: Tensor) -> Tensor:
+        """Compute."""
+        x: Tensor = self.activation(self.projection(hidden_states))
+        return x.reshape(len(x), self.every * x.shape[1], -1)
+
+
 def place_near(s: spec.NearPositions, width: int, put: Callable[[str, nn.Module], Any]) -> None:
     """Register the convolution, and the norm and dropout of the sum, by a function that knows their paths."""
-    if s.kernel:
+    if s.every > 1:
+        put("near", FewerConvolution(s, width))
+        put("near_pool", nn.AvgPool1d(s.every, s.every))
+        put("widen", Widening(s, width))
+    elif s.kernel:
         put("idle_near" if s.idle else "near", NearConvolution(s, width))
     if s.norm is not None:
         put("near_norm", nn.LayerNorm(width, eps=s.norm.eps))
-    put("near_dropout", Dropout(s.dropout))
+    if s.dropout is not None:
+        put("near_dropout", Dropout(s.dropout))
 
 
 def add_near(owner: nn.Module, x: Tensor, pass_: Pass) -> Tensor:
     """Add it, where nothing counts that is not real: [N, E], or [B, T, E] in a watched pass."""
-    real = pass_.visibility.real
-    whole = x if x.dim() == 3 else pass_.layout.unpack(x)
-    if real is not None:
-        whole = whole * real[..., None]
+    whole = _without_padding(x, pass_)
     if has(owner, "near"):
         whole = whole + leaf(owner, "near")(whole)
+    whole = _finished(owner, whole)
+    return whole if x.dim() == 3 else pass_.layout.pack(whole)
+
+
+def _without_padding(x: Tensor, pass_: Pass) -> Tensor:
+    """[B, T, E], zeros where nothing is real."""
+    real = pass_.visibility.real
+    whole = x if x.dim() == 3 else pass_.layout.unpack(x)
+    return whole if real is None else whole * real[..., None]
+
+
+def _finished(owner: nn.Module, whole: Tensor) -> Tensor:
+    """The norm and the dropout of the sum."""
     if has(owner, "near_norm"):
         whole = leaf(owner, "near_norm")(whole)
-    whole = leaf(owner, "near_dropout")(whole)
-    return whole if x.dim() == 3 else pass_.layout.pack(whole)
+    return leaf(owner, "near_dropout")(whole) if has(owner, "near_dropout") else whole
+
+
+def fewer_rows(owner: nn.Module, x: Tensor, pass_: Pass) -> tuple[Tensor, Pass]:
+    """Make one row of several, and the pass over those; rows that hold anything real are real.
+
+    Raises:
+        ValueError: for sounds of which no row is left.
+    """
+    whole = _without_padding(x, pass_).transpose(1, 2)  # [B, E, T]
+    every = leaf(owner, "widen").every
+    if whole.shape[2] < every:
+        raise ValueError(
+            f"the sounds make {whole.shape[2]} rows, of which the layers read one of every {every}: pad them"
+        )
+    mean, near = leaf(owner, "near_pool")(whole), leaf(owner, "near")(whole)
+    whole = _finished(owner, (mean + near[..., : mean.shape[2]]).transpose(1, 2))
+    counts = pass_.layout.unpack(x.new_ones(len(x), dtype=torch.bool)) if x.dim() == 2 else None
+    real = pass_.visibility.real if counts is None or pass_.layout.index is None else counts
+    if real is not None:
+        length = whole.shape[1]
+        real = real[:, : length * every].view(len(real), length, every).any(2)  # [B, T']
+    below = pass_.within(whole.shape[1], real)
+    return (whole if below.watched else below.layout.pack(whole)), below
+
+
+def as_many_rows(owner: nn.Module, x: Tensor, below: Pass, pass_: Pass) -> Tensor:
+    """Behind the layers, as many rows as before; those that none was made of are zeros.
+
+    What callers see of the layers has the rows that those read.
+    """
+    whole = leaf(owner, "widen")(x if x.dim() == 3 else below.layout.unpack(x))
+    whole = F.pad(whole, (0, 0, 0, pass_.layout.length - whole.shape[1]))
+    for name, kept in below.trace.items():
+        rows = name == "hidden_states" and not below.watched
+        pass_.trace[name].extend(below.layout.unpack(one) if rows else one for one in kept)
+    return whole if pass_.watched else pass_.layout.pack(whole)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, TypeVar
 
@@ -172,6 +172,19 @@ class Pass:
         positions = at if self.watched else layout.pack(at.expand(layout.batch, count))
         seen = Visibility(real)
         return Pass(Geometry(layout, positions), seen, self.backend, trace=self.trace, watched=self.watched)
+
+    def within(self, count: int, real: Tensor | None) -> Pass:
+        """A pass over `count` rows that were made of those of this one, with notes of its own.
+
+        Padding is left out where it is left out here; `real` [B, count].
+        """
+        made = replace(self.over(count, real), trace={name: [] for name in self.trace})
+        if self.layout.index is not None and real is not None:
+            layout = Layout.of(real)
+            at = self.range(0, count).expand(layout.batch, count)
+            made.geometry, made.visibility = Geometry(layout, layout.pack(at)), Visibility()
+        made.memo.put("relative", self.memo.get("relative"))
+        return made
 
     def apart(self, x: Tensor) -> tuple[Tensor, ...]:
         """The streams of a watched pass, [B, T, E], as parts that attend read and return them."""

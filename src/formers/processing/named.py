@@ -19,6 +19,7 @@ from formers.processing.prompted_showing import PromptShowingProcessor
 from formers.processing.showing import ShowingProcessor
 from formers.processing.speech import SpeechProcessor, TargetProcessor, UnpaddingProcessor
 from formers.processing.tasking import TaskedProcessor
+from formers.processing.transcripts import TranscriptProcessor
 from formers.processing.voices import VoiceProcessor
 
 
@@ -27,6 +28,7 @@ def _class_of(family: str) -> type[ProcessorMixin]:
     name, pair = f"{family}Processor", PAIRS[family]
     base = SpeechProcessor if pair.sounds else ProcessorMixin
     base = TargetProcessor if pair.targets else VoiceProcessor if pair.voices else base
+    base = TranscriptProcessor if pair.spells else base
     base = UnpaddingProcessor if pair.unpads else base
     base = base if pair.shows is None else PromptShowingProcessor if pair.shows.prompts else ShowingProcessor
     base = PageProcessor if pair.pages else AskingProcessor if pair.asks else base

@@ -59,6 +59,7 @@ class Pair:
         beside: keywords of the tokenizer's call where pictures are given too.
         sounds: it prepares sounds in place of pictures.
         compares: texts beside sounds are no transcripts: they are compared, and their ids stay what they are.
+        spells: models write pieces of words, moment by moment, or behind a blank token.
         targets: both sounds and texts may be read, and both may be what is to be said or written.
         unpads: `batch_decode` takes sounds too, from which it cuts padding.
         voices: texts alone, with voices that the model goes on in.
@@ -85,6 +86,7 @@ class Pair:
     fields: bool = False
     sounds: bool = False
     compares: bool = False
+    spells: bool = False
     targets: bool = False
     voices: bool = False
     unpads: bool = False
@@ -165,6 +167,7 @@ PAIRS: dict[str, Pair] = {
     "OwlViT": Pair("OwlViT", ("owlvit",), {**_LONGEST, **_TENSORS}, _TENSORS, queries=True, shown=_QUERIES),
     "Owlv2": Pair("Owlv2", ("owlv2",), {**_LONGEST, **_ARRAYS}, _ARRAYS, queries=True, shown=_QUERIES),
     "PaliGemma": Pair("Siglip", ("paligemma",), shows=Shows("counted", prompts=True)),
+    "Parakeet": Pair("", ("parakeet_ctc", "parakeet_rnnt", "parakeet_tdt"), sounds=True, spells=True),
     "Qwen2VL": Pair("Qwen2VL", ("qwen2_vl",), unread=_TYPES, shows=_GRIDS),
     "Qwen2_5_VL": Pair(
         "Qwen2VL", ("qwen2_5_vl",), unread=_TYPES, shows=replace(_GRIDS, rate="second_per_grid_ts")
@@ -191,7 +194,7 @@ PAIRS: dict[str, Pair] = {
     "Wav2Vec2": Pair(
         "",
         (
-            *("hubert", "moonshine", "unispeech", "unispeech-sat"),
+            *("hubert", "moonshine", "sew", "sew-d", "unispeech", "unispeech-sat"),
             *("wav2vec2", "wav2vec2-conformer", "wavlm"),
         ),
         sounds=True,

@@ -21,7 +21,7 @@ from formers.nn.mixers import aside_steps, layer_steps
 from formers.nn.mixers.aside import ASIDE
 from formers.nn.mixers.attention import distances, grid_bias, keep_distances
 from formers.nn.mixers.offsets import OffsetTable, keep_offsets
-from formers.nn.near import add_near, place_near
+from formers.nn.near import add_near, as_many_rows, fewer_rows, place_near
 from formers.nn.pages import keep_page_bias, place_page_bias
 from formers.nn.passing import Pass
 from formers.nn.positions import Buckets, PageBuckets, Rotary
@@ -222,11 +222,29 @@ class LayersNode(Group):
         if pass_ is None:
             pass_ = alone(hidden_states, *args, **context).pass_
         x = pass_.joined((hidden_states, *args))[0]
-        layers = next(m for m in self._modules.values() if isinstance(m, nn.ModuleList))
         beside = self if self._formers.program else None
         run = run or LayerRun(order=self._formers.facts.get("order"), beside=beside)
-        last, *second = pass_.apart(leave(self, run(layers, enter(self, x, pass_), pass_)))
+        last, *second = pass_.apart(through(self, x, pass_, run))
         return BaseModelOutput(last, entity_last_hidden_state=second[0] if second else None)
+
+
+def through(node: Holder, x: Tensor, pass_: Pass, run: LayerRun) -> Tensor:
+    """What the node that holds the layers computes, where they may read fewer rows: [.., E] -> [.., E]."""
+    fewer = has(node, "widen")
+    entered, below = fewer_rows(node, x, pass_) if fewer else (enter(node, x, pass_), pass_)
+    inner = node._modules.get(wiring(node).facts.get("inner", ""))
+    if inner is None:
+        layers = next(m for m in node._modules.values() if isinstance(m, nn.ModuleList))
+        x = run(layers, entered, below)
+    elif not isinstance(inner, LayersNode):
+        out = call_foreign(inner, (entered,), Flow(entered, below))
+        x = out if isinstance(out, Tensor) else out[0]
+    elif below.watched:
+        x = inner(entered, pass_=below, run=run).last_hidden_state
+    else:
+        x = through(inner, entered, below, run)
+    x = leave(node, x)
+    return as_many_rows(node, x, below, pass_) if fewer else x
 
 
 def enter(owner: nn.Module, x: Tensor, pass_: Pass) -> Tensor:
@@ -349,6 +367,13 @@ def _run_layer(layer: nn.Module | Row, x: Tensor, pass_: Pass, index: int, kept:
     return found if first is None or flow.second is None else torch.cat((found, flow.second.x), first[1])
 
 
+def _layers_node(owner: Holder, name: str) -> Any:
+    """The node of that name, made where it is missing."""
+    if owner._modules.get(name) is None:
+        owner.add_module(name, LayersNode())
+    return owner._modules[name]
+
+
 def place_layers(owner: Holder, s: spec.Stack) -> tuple[str, ...]:
     """Register the layers, under a node of their own where the tree has one.
 
@@ -356,20 +381,21 @@ def place_layers(owner: Holder, s: spec.Stack) -> tuple[str, ...]:
         The node's names; empty where the owner itself holds the list.
     """
     *home, name = s.names.layers.split(".")
-    if len(home) > 1:
-        raise spec.SpecError(f"the layers lie one node deep at most, not under {s.names.layers!r}")
-    node: Any = owner
+    if len(home) > 2:
+        raise spec.SpecError(f"the layers lie two nodes deep at most, not under {s.names.layers!r}")
+    outer: Any = owner
     if home:
-        node = owner._modules.get(home[0])
-        if node is None:
-            node = LayersNode()
-            owner.add_module(home[0], node)
+        outer = _layers_node(owner, home[0])
+    node = outer
+    if len(home) > 1:
+        node = _layers_node(outer, home[1])
+        wiring(outer).facts["inner"] = home[1]
     beside = {role: str(path).split(".") for role, path in s.names.stack.items() if path}
 
     def place_own(role: str, leaf_: nn.Module) -> Holder:
         *above, last = beside[role]
-        holder: Holder = node if above == home else owner
-        place(holder, role, last if holder is node else ".".join(beside[role]), leaf_)
+        holder: Holder = node if above == home else outer if above == home[:1] else owner
+        place(holder, role, ".".join(beside[role]) if holder is owner else last, leaf_)
         return holder
 
     if "projection" in beside:

@@ -33,7 +33,7 @@ from formers.nn.summaries import summary_steps
 from formers.nn.tree import Block, has, leaf, place, place_tensor, rows_of, wiring
 from formers.nn.watch import looks_back, watched
 from formers.stacks.deep import note_taps, place_taps
-from formers.stacks.layer import LayerRun, LayersNode, enter, leave, place_layers
+from formers.stacks.layer import LayerRun, LayersNode, enter, leave, place_layers, through
 from formers.stacks.streams import begin, end, leave_beside, put_beside, turned
 
 
@@ -130,7 +130,11 @@ class States:
         found = self.pass_.trace.get(name)
         if found is None:
             return None
-        return tuple(self.spread(t) for t in found) if name == "hidden_states" else tuple(found)
+        if name != "hidden_states":
+            return tuple(found)
+        return tuple(
+            t if t.dim() > 2 else self.spread(t) for t in found
+        )  # fewer rows come as callers see them
 
     @property
     def hidden(self) -> tuple[Tensor, ...] | None:
@@ -337,7 +341,7 @@ def run_layers(block: Block, role: str, x: Tensor, pass_: Pass, how: LayerRun) -
         return how(leaf(block, role) if has(block, role) else rows_of(block), x, pass_)
     node: Any = block._modules[home[0]]
     if not pass_.watched:
-        return leave(node, how(leaf(block, role), enter(node, x, pass_), pass_))
+        return through(node, x, pass_, how)
     if isinstance(node, LayersNode):
         out = node(*pass_.apart(x), pass_=pass_, run=how)
     else:

@@ -11,12 +11,13 @@ from torch import Tensor
 
 from formers.assemblies.heard import real_rows
 from formers.checkpoints.adapter_files import read_adapter
-from formers.core.outputs import ModelOutput, TaskOutput
+from formers.core.outputs import ModelOutput, SpelledRowsOutput, TaskOutput
 from formers.hub import split_hub_keywords
 from formers.model.initialise import initialise
+from formers.nn.leaves import RowConv
 from formers.nn.losses import spelled
-from formers.nn.program import build
-from formers.nn.steps import Drop, dense
+from formers.nn.program import Step, build
+from formers.nn.steps import Drop, Project, dense
 from formers.nn.tree import has, place
 from formers.stacks.stack import Ask, States
 from formers.tasks import token_classification
@@ -30,11 +31,13 @@ class Spec(token_classification.Spec):
 
     Attributes:
         adapters: what paths of the parts contain that are learned for one language; empty for none.
+        single: files hold the layer of letters as a convolution over single rows.
     """
 
     mixed: str | None = None
     count: int = 0
     adapters: str = ""
+    single: bool = False
 
 
 class FrameClassification(TaskModel):
@@ -70,7 +73,9 @@ class CTC(TaskModel):
     def _place_head(self, spec: Spec, config: Any) -> None:
         if config.vocab_size is None:
             raise ValueError("the config has no vocab_size: pass vocab_size=len(processor.tokenizer)")
-        steps = [Drop("dropout", spec.dropout), dense("out", self._width(), config.vocab_size)]
+        width, count = self._width(), config.vocab_size
+        out = Project("out", lambda: RowConv(width, count)) if spec.single else dense("out", width, count)
+        steps: list[Step] = [Drop("dropout", spec.dropout), out]
         build(self, steps, {"out": spec.out, "dropout": spec.dropout_path})
 
     @classmethod
@@ -172,3 +177,37 @@ class CTC(TaskModel):
                 config.ctc_zero_infinity,
             )
         return self._record(TaskOutput, states, loss, logits)
+
+
+class SpelledRows(CTC):
+    """Letters for every moment, of which the likeliest are told."""
+
+    # a processor gives what a decoder would read beside labels, whatever kind of model follows
+    _options = (*CTC._options, "decoder_input_ids")
+
+    @torch.no_grad()
+    def generate(
+        self,
+        input_features: Tensor,
+        attention_mask: Tensor | None = None,
+        return_dict_in_generate: bool = False,
+        **options: Any,
+    ) -> Any:
+        """Spell sounds: the likeliest letter of every moment, [B, T]; padding behind a sound's end.
+
+        Args:
+            input_features: [B, frames, bins], as a feature extractor prepares them.
+            attention_mask: [B, frames], 1 at real frames.
+            return_dict_in_generate: a record with the logits, and what `options` ask for.
+            **options: keywords of a call.
+        """
+        options["return_dict"] = True
+        made = self(input_features=input_features, attention_mask=attention_mask, **options)
+        found: Tensor = made.logits.argmax(-1)
+        if attention_mask is not None:
+            counts = real_rows(self, attention_mask, input_features)  # [B]
+            behind = torch.arange(found.shape[1], device=found.device) >= counts[:, None]
+            found = found.masked_fill(behind, self.config.pad_token_id or 0)
+        if not return_dict_in_generate:
+            return found
+        return SpelledRowsOutput(found, made.logits, made.attentions, made.hidden_states)

@@ -51,6 +51,13 @@ SENSED: tuple[Task, ...] = (
         "automatic-speech-recognition",
     ),
     Task(
+        "spelled_rows",
+        ("frames", "SpelledRows"),
+        "",
+        "Spell what is said, moment by moment.",
+        "automatic-speech-recognition",
+    ),
+    Task(
         "depth_estimation",
         ("dense", "DepthEstimation"),
         "AutoModelForDepthEstimation",

@@ -21,6 +21,7 @@ _WIDER: dict[str, tuple[tuple[str, ...], str]] = {
         ("audio_classification", "spectrogram_classification"),
         TASKS["audio_classification"].says,
     ),
+    "AutoModelForCTC": (("ctc", "spelled_rows"), TASKS["ctc"].says),
     "AutoModelForTextToWaveform": (
         ("text_to_waveform", "staged_speech", "codes_of_texts"),
         TASKS["text_to_waveform"].says,

@@ -80,7 +80,7 @@ FILE_ROWS: dict[str, tuple[Any, ...]] = {
         "after_padding",
     ),
     "MarkupLM": (FAIRSEQ_TOKENS, ("markuplm",), BERT_INPUTS),
-    "Parakeet": ({}, ("parakeet_ctc", "parakeet_tdt")),
+    "Parakeet": ({}, ("parakeet_ctc", "parakeet_rnnt", "parakeet_tdt")),
     "Pegasus": (named("", "</s>", "<unk>", "", "<pad>", "", "<mask_2>"), ("pegasus",)),
     "Qwen3_5": (named("", END, END, "", END), ("qwen3_5", "qwen3_5_moe")),
     "Reformer": (named("", "</s>", "<unk>"), ("reformer",)),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from formers.tokenization.cutting import CUTS, CutFilesMethods, CutMethods
 from formers.tokenization.entities import EntityMethods
+from formers.tokenization.grouping import GroupingMethods
 from formers.tokenization.markdown import MarkdownMethods
 from formers.tokenization.moses import MANNERS, MosesMethods, TwoVocabulariesMethods
 from formers.tokenization.pages import PageMethods
@@ -36,6 +37,7 @@ def methods_of(row: Recipe) -> tuple[type, ...]:
         SoundingMethods: row.kind == "sounding",
         SpellingMethods: row.kind == "spelling",
         MarkdownMethods: row.markdown,
+        GroupingMethods: row.grouped,
         PageMethods: "pad_token_box" in row.options,
         TableMethods: "cell_trim_length" in row.options,
         WrittenTableMethods: "max_cell_length" in row.options,

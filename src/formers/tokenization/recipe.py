@@ -33,6 +33,7 @@ class Recipe:
         sign: what its vocabulary file contains and that of another class with the same file names does not.
         attributes: what the class has besides, by name.
         markdown: its models write pages as Markdown, which is corrected.
+        grouped: its models spell moment by moment: what repeats is one token, and padding a blank.
         reads_all: whether its files are read beside a tokenizer.json too, which does not say all.
     """
 
@@ -53,3 +54,4 @@ class Recipe:
     attributes: Mapping[str, Any] = field(default_factory=dict, compare=False)
     reads_all: bool = field(default=False, compare=False)
     markdown: bool = field(default=False, compare=False)
+    grouped: bool = field(default=False, compare=False)

@@ -133,6 +133,7 @@ _OLDER_FILES: dict[str, tuple[str, Mapping[str, tuple[str, ...]], Mapping[str, A
     "GPTNeoX": ("composed_byte_bpe", _VOCAB_MERGES, {**_BYTES, "add_bos_token": False}),
     "Gemma": ("llama", _TOKENIZER_MODEL, _PLAIN_LLAMA),
     "MPNet": ("framed_wordpiece", _VOCAB_TXT, _BERT.options),
+    "Parakeet": ("plain_pieces", _TOKENIZER_MODEL, {}),
     "Pegasus": ("pegasus", _SPIECE, {"offset": 103, "mask_token_sent": "<mask_1>"}),
     "RemBert": (
         "bert_pieces",
@@ -149,6 +150,7 @@ _ENTITIES = {
     **{"entity_unk_token": "[UNK]", "entity_pad_token": "[PAD]"},
     **{"entity_mask_token": "[MASK]", "entity_mask2_token": "[MASK2]"},
 }
+_GROUPED = ("Parakeet",)
 _UNNAMED = {
     "Pegasus": ("<mask_1>", *(f"<unk_{index}>" for index in range(2, 103))),
     "XLNet": ("<eop>", "<eod>"),
@@ -166,7 +168,8 @@ _XLM = Recipe(
 
 def _with_older(name: str, row: Recipe) -> Recipe:
     kind, files, options = _OLDER_FILES.get(name, ("", {}, {}))
-    return replace(row, kind=kind, files=files, options=options, additional=_UNNAMED.get(name, ()))
+    made = replace(row, kind=kind, files=files, options=options, additional=_UNNAMED.get(name, ()))
+    return replace(made, grouped=name in _GROUPED)
 
 
 RECIPES: dict[str, Recipe] = {
@@ -427,7 +430,7 @@ RECIPES: dict[str, Recipe] = {
         },
         model_types=(
             *("wav2vec2", "hubert", "data2vec-audio", "unispeech", "unispeech-sat", "wavlm"),
-            *("wav2vec2-bert", "wav2vec2-conformer"),
+            *("wav2vec2-bert", "wav2vec2-conformer", "sew", "sew-d"),
         ),
         positions="relative",
     ),

@@ -13,7 +13,7 @@ from torch.nn import functional as F
 from formers.nn import spec
 from formers.nn.activations import Activation
 from formers.nn.attend import Scores
-from formers.nn.dropout import Dropout
+from formers.nn.dropout import Dropout, drop
 from formers.nn.fresh import Normal, Uniform, alternating, begins
 from formers.nn.kernels import hooked, project
 from formers.nn.leaves import linear, norm
@@ -22,7 +22,7 @@ from formers.nn.program import Bare, Flow, Step
 from formers.nn.recording import by_sizes
 from formers.nn.recurrence import by_sequence, hidden_rows
 from formers.nn.steps import Project
-from formers.nn.tree import leaf
+from formers.nn.tree import has, leaf
 
 
 class AttendDistant(Attend):
@@ -65,11 +65,12 @@ class AttendDistant(Attend):
 
     def _by_waves(self, node: Any, flow: Flow, q: Tensor) -> Tensor:
         """By sinusoids of all distances, the farthest key before the query first."""
-        length, heads = q.shape[2], self.spec.heads
+        length, s, heads = q.shape[2], self.spec, self.spec.heads
 
         def waves() -> Tensor:
             places = torch.arange(length - 1, -length, -1, device=q.device)
-            return alternating(places, flow.x.shape[-1]).to(q.dtype)[None]  # [1, 2 T - 1, E]
+            made = alternating(places, flow.x.shape[-1]).to(q.dtype)[None]  # [1, 2 T - 1, E]
+            return drop(made, s.waves_dropout) if s.waves_dropout and node.training else made
 
         table = flow.pass_.memo.once(by_sizes("waves", length), waves)
         r = project(leaf(node, "r"), table if flow.watched else table[0], None, flow.watched)
@@ -105,17 +106,24 @@ class Glide(Step):
             "conv_out": partial(_pointwise, width, width, s.bias),
             "conv_dropout": lambda: Dropout(s.dropout),
         }
+        self.optional = frozenset({"conv_gate", "conv_dropout"})
 
     def run(self, node: Any, flow: Flow) -> None:
         """Read every sequence by itself."""
-        x, hidden = flow.x, hidden_rows(flow, flow.x) if self.spec.hides else None
-        x = x if hidden is None else x.masked_fill(~hidden, 0.0)
-        flow.x = by_sequence(flow, partial(self._read, node, flow.watched), x)
+        s, x = self.spec, flow.x
+        real = hidden_rows(flow, x) if s.hides or s.hides_gated else None
+        if real is not None and s.hides:
+            x = x.masked_fill(~real, 0.0)
+        flow.x = by_sequence(
+            flow, partial(self._read, node, flow.watched), x, real if s.hides_gated else None
+        )
 
-    def _read(self, node: Any, watched: bool, x: Tensor) -> Tensor:
-        """Sequences of one length, [b, t, E] -> [b, t, E]; the leaves read [b, E, t]."""
+    def _read(self, node: Any, watched: bool, x: Tensor, real: Tensor | None) -> Tensor:
+        """Sequences of one length, [b, t, E] -> [b, t, E]; the leaves read [b, E, t]. `real` [b, t, 1]."""
         s = self.spec
-        x = leaf(node, "conv_gate")(_applied(leaf(node, "conv_in"), x, watched).transpose(1, 2))
+        x = _applied(leaf(node, "conv_in"), x, watched).transpose(1, 2)
+        x = leaf(node, "conv_gate")(x) if has(node, "conv_gate") else F.glu(x, dim=1)
+        x = x if real is None else x.masked_fill(~real.transpose(1, 2), 0.0)
         along = leaf(node, "conv_along")
         x = along(F.pad(x, (s.kernel - 1, 0)) if s.looks_back else x)
         if s.norm is None:
@@ -123,6 +131,8 @@ class Glide(Step):
         else:
             x = leaf(node, "conv_along_norm")(x.transpose(1, 2)).transpose(1, 2)
         x = _applied(leaf(node, "conv_out"), leaf(node, "conv_act")(x).transpose(1, 2), watched)
+        if not has(node, "conv_dropout"):
+            return drop(x, s.dropout) if s.dropout and node.training else x
         found: Tensor = leaf(node, "conv_dropout")(x.transpose(1, 2)).transpose(1, 2)
         return found
 

@@ -16,10 +16,12 @@ class Distant(Attention):
     With a `reach`, how far before and behind a query distances are told apart, each has a vector of its own,
     which all heads share (Shaw et al. 2018, arXiv:1803.02155): role `distances`. Else vectors are made of
     sinusoids by the leaf `r`, and queries have a bias for contents and one for distances (Dai et al. 2019,
-    arXiv:1901.02860, section 3.3): roles `r`, `content_bias`, `distance_bias`.
+    arXiv:1901.02860, section 3.3): roles `r`, `content_bias`, `distance_bias`; `waves_dropout` is on the
+    sinusoids, drawn once for all layers.
     """
 
     reach: tuple[int, int] | None = None
+    waves_dropout: float = 0.0
 
     @property
     def by_distance(self) -> bool:
@@ -44,7 +46,7 @@ class GatedConvolution:
         act: activation.
         bias: the three leaves have one.
         dropout: on the result.
-        hides: padding is zero where it is read; else it is computed.
+        hides: padding is zero where it is read, or (`hides_gated`) behind the gate; else it is computed.
     """
 
     kernel: int
@@ -54,6 +56,7 @@ class GatedConvolution:
     dropout: float = 0.0
     looks_back: bool = False
     hides: bool = False
+    hides_gated: bool = False
     causal: Literal[False] = field(default=False, init=False, repr=False)
     by_distance: Literal[True] = field(default=True, init=False, repr=False)
     needs: frozenset[str] = field(default=frozenset(), init=False, repr=False)
@@ -70,4 +73,4 @@ class GatedConvolution:
     @property
     def reads_padding(self) -> bool:
         """Where it is not hidden."""
-        return not self.hides
+        return not (self.hides or self.hides_gated)

@@ -16,7 +16,7 @@ from formers.nn.spec.mixers import FeedForward, Mixer
 from formers.nn.spec.scans import TimeMixing
 from formers.nn.spec.shown import Merged
 from formers.nn.spec.stems import Stem, Tokens
-from formers.nn.spec.values import Names, Norm, SlotSpec
+from formers.nn.spec.values import Names, Norm, SlotSpec, SpecError
 
 
 @dataclass(frozen=True)
@@ -107,7 +107,10 @@ class NearPositions:
         depth: how many follow each other, each with a norm without weights; if None, one has a normed kernel
             instead, a length for each of its columns and directions.
         activation: after each of them.
-        norm: of the sum; `dropout` follows.
+        norm: of the sum; `dropout` follows, where it is not None.
+        every: rows that become one before the layers (Wu et al. 2021, arXiv:2109.06870, section 4.3): the
+            convolution takes steps of as many, and its result is added to their mean (role `near_pool`);
+            behind the layers a linear layer makes as many of each again (`widen`, a module).
         idle: files keep the convolution and nothing runs it, or (a kernel of 0) there is none: what enters is
             zero where it is not real, and dropped.
     """
@@ -117,8 +120,15 @@ class NearPositions:
     depth: int | None = None
     activation: str = "gelu"
     norm: Norm | None = None
-    dropout: float = 0.0
+    dropout: float | None = 0.0
+    every: int = 1
     idle: bool = False
+
+    def __post_init__(self) -> None:
+        if self.every < 1 or (self.every > 1 and (self.depth is not None or not self.kernel or self.idle)):
+            raise SpecError(
+                "rows become fewer, every >= 1 of them one, by one convolution with a normed kernel"
+            )
 
 
 @dataclass(frozen=True)
@@ -265,6 +275,7 @@ class Stack:
         return (
             bool(self.layers)
             and not self.layer_drop
+            and (self.near is None or self.near.every == 1)
             and getattr(self.pooler, "token", "first") == "first"
             and (self.sharing is None or self.sharing.size == 1)
             and all(part.mixer.first_alone for part in self.layers[-1].parts)

@@ -640,6 +640,8 @@ class Waves:
         hidden: spans of rows that are replaced in training; `hidden_features` spans of features; `masked`
             whether there is something to replace them.
         normed: a norm stands before the projection.
+        apart: that norm, the linear layer (where features are not E wide already) and the dropout are no
+            module, but lie by themselves: roles `features_norm`, `features_projection`, `features_dropout`.
         projected: there is a projection; if it `tells`, what it read is returned beside the states.
     """
 
@@ -656,6 +658,7 @@ class Waves:
     hidden_features: Spans | None = None
     masked: bool = False
     normed: bool = True
+    apart: bool = False
     projected: bool = True
     tells: bool = True
     reads = "input_values"
@@ -677,6 +680,44 @@ class Bands(Waves):
     reads = "input_features"
 
 
+@dataclass(frozen=True)
+class Strided:
+    """A stem for spectra of any length: convolutions over time and bins in steps, and a linear layer.
+
+    Rekesh et al. 2023, arXiv:2305.05084, section 2. All convolutions but the first read channel by channel,
+    with one over single places behind them. Role: `strided`, a module of them.
+
+    Attributes:
+        bins: numbers of a frame.
+        width: E.
+        channels: of every convolution.
+        count: of those that take steps.
+        kernel: their reach in time and bins, `stride` their step.
+        scale: factor on the result.
+        dropout: on that.
+    """
+
+    bins: int
+    width: int
+    channels: int
+    count: int
+    kernel: int = 3
+    stride: int = 2
+    scale: float = 1.0
+    dropout: float = 0.0
+    reads = "input_features"
+
+    def fewer(self, frames: Any) -> Any:
+        """How many frames one convolution makes of so many; of a number or a tensor."""
+        return (frames + 2 * ((self.kernel - 1) // 2) - self.kernel) // self.stride + 1
+
+    def rows(self, frames: Any) -> Any:
+        """How many rows so many frames make; of a number or a tensor."""
+        for _ in range(self.count):
+            frames = self.fewer(frames)
+        return frames
+
+
 class ShownTokens(Tokens):
     """Tokens, at some of which layers add what a model of pictures found at several depths."""
 
@@ -690,6 +731,7 @@ Stem = (
     | Overlapping
     | Frames
     | Samples
+    | Strided
     | Thinned
     | Queries
     | Vectors

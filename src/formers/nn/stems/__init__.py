@@ -36,6 +36,7 @@ from formers.nn.stems.spoken import (
     SaidRowStem,
     WavedTokenStem,
 )
+from formers.nn.stems.strided import StridedStem
 from formers.nn.stems.thinned import ThinnedStem
 from formers.nn.stems.tokens import TokenStem
 from formers.nn.stems.vectors import VectorStem
@@ -70,6 +71,7 @@ STEMS: dict[type[Any], type[Stem]] = {
     spec.ShownTokens: ShownTokenStem,
     spec.SomePatches: SomePatchStem,
     spec.Spectrograms: SpectrogramStem,
+    spec.Strided: StridedStem,
     spec.Thinned: ThinnedStem,
     spec.Vectors: VectorStem,
     spec.Waves: WaveStem,

@@ -19,7 +19,7 @@ from formers.nn.recording import size
 from formers.nn.spec import Paths
 from formers.nn.stems.base import Stem, want
 from formers.nn.stems.frames import chosen_spans
-from formers.nn.tree import Block, leaf, place, place_tensor
+from formers.nn.tree import Block, has, leaf, place, place_tensor
 
 
 class WaveStep(nn.Module):
@@ -130,10 +130,20 @@ class WaveStem(Stem):
         if s.kernels:
             want(names, "features")
             place(owner, "features", str(names["features"]), WaveReader(s))
-        if s.projected:
+        if s.apart:
+            self._place_apart(owner, names)
+        elif s.projected:
             place(owner, "features_projection", str(names["features_projection"]), WaveProjection(s))
         if s.masked:
             place_tensor(owner, "mask", str(names["mask"]), torch.empty(s.width), Uniform(1.0, 0.0))
+
+    def _place_apart(self, owner: Block, names: Paths) -> None:
+        s: spec.Waves = self.spec
+        place(owner, "features_norm", str(names["features_norm"]), nn.LayerNorm(s.widths[-1], eps=s.eps))
+        if s.widths[-1] != s.width:
+            made = nn.Linear(s.widths[-1], s.width)
+            place(owner, "features_projection", str(names["features_projection"]), made)
+        place(owner, "features_dropout", str(names["features_dropout"]), Dropout(s.dropout))
 
     def shape(self, given: Mapping[str, Any]) -> tuple[int, int]:
         """B, and the rows that the samples make."""
@@ -162,7 +172,10 @@ class WaveStem(Stem):
         """[B, samples] -> [B, T, E]; flat rows where nobody looks."""
         s: spec.Waves = self.spec
         x = self._features(node, given)
-        if s.projected:
+        if s.apart:
+            for role in ("features_norm", "features_projection", "features_dropout"):
+                x = leaf(node, role)(x) if has(node, role) else x
+        elif s.projected:
             x = leaf(node, "features_projection")(x)
             if s.tells:
                 x, normed = x

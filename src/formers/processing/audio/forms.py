@@ -62,10 +62,10 @@ def chunks(sounds: Sequence[Array], now: Settings, how: Lengths) -> Found:
 
 
 @functools.lru_cache(maxsize=8)
-def _slaney(bins: int, filters: int, rate: int) -> Any:
+def _slaney(bins: int, filters: int, rate: int, high: float = 8000.0) -> Any:
     import torch
 
-    made = mel_triangles(bins, filters, 0.0, 8000.0, rate, norm="slaney", mel_scale="slaney")
+    made = mel_triangles(bins, filters, 0.0, high, rate, norm="slaney", mel_scale="slaney")
     return torch.from_numpy(made.astype(np.float32))
 
 
@@ -284,6 +284,42 @@ def mel(sounds: Sequence[Array], now: Settings, how: Lengths) -> Found:
     return {"input_values": rows, "attention_mask": [np.array(mask) for mask in masks]}
 
 
+def normed_mel(sounds: Sequence[Array], now: Settings, how: Lengths) -> Found:
+    """`input_features` [B, frames, bins]: logarithms of mel bins, with mean 0 and variance 1 over a sound.
+
+    Frames behind a sound's last whole hop are zeros, and `attention_mask` [B, frames], bool, is False there.
+    """
+    import torch
+
+    hop, size, wide = now["hop_length"], now["n_fft"], now["win_length"]
+    counts = torch.tensor([len(how.cut(sound)) for sound in sounds])
+    shortest = int(counts.min())
+    if shortest < 2 * hop:
+        raise BadSound(f"a sound of {shortest} samples is shorter than two frames, which take {2 * hop}")
+    rows, _ = padded(sounds, how)
+    if len({len(row) for row in rows}) > 1:
+        raise BadSound("sounds of several lengths are prepared as one batch: leave padding at 'longest'")
+    device = now.get("device") or "cpu"
+    waves_ = torch.from_numpy(np.stack(rows)).float()
+    if now["preemphasis"] is not None:
+        before = torch.nn.functional.pad(waves_[:, :-1], (1, 0))
+        waves_ = waves_ - now["preemphasis"] * before
+        waves_ = waves_.masked_fill(torch.arange(waves_.shape[1]) >= counts[:, None], 0.0)
+    around = size - wide
+    window = torch.hann_window(wide, periodic=False, device=device)
+    window = torch.nn.functional.pad(window, (around // 2, around - around // 2))
+    waves_ = torch.nn.functional.pad(waves_.to(device), (size // 2, size // 2))
+    rate = now["sampling_rate"]
+    filters = _slaney(1 + size // 2, now["feature_size"], rate, rate / 2).to(device)
+    found = (magnitudes(waves_, window, hop, filters=filters) + 2.0**-24).log().cpu()
+    real = torch.arange(found.shape[1]) < (counts // hop)[:, None]  # [B, frames]
+    mask, whole = real[..., None], (counts // hop)[:, None, None]
+    mean = (found * mask).sum(1, keepdim=True) / whole
+    spread = (((found - mean) ** 2 * mask).sum(1, keepdim=True) / (whole - 1)).sqrt()
+    found = (found - mean) / (spread + 1e-5) * mask
+    return {"input_features": found.numpy(), "attention_mask": real.numpy()}
+
+
 FORMS: dict[str, Callable[[Sequence[Array], Settings, Lengths], Found]] = {
     "waves": waves,
     "log mel": log_mel,
@@ -293,4 +329,5 @@ FORMS: dict[str, Callable[[Sequence[Array], Settings, Lengths], Found]] = {
     "crops": crops,
     "chunks": chunks,
     "mel": mel,
+    "normed mel": normed_mel,
 }

@@ -9,8 +9,10 @@ from typing import Any, Literal
 # What becomes of a sound: its wave; logarithms of mel bins above its loudest one less a range; Kaldi's filter
 # banks of one length, or of each its own; the same with several frames in a row;
 # decibels of mel bins, of all of it and of crops; its wave, channel by channel, in chunks; logarithms of mel
-# bins as they are.
-Form = Literal["waves", "log mel", "filled banks", "banks", "stacked banks", "crops", "chunks", "mel"]
+# bins as they are; the same with mean 0 and variance 1.
+Form = Literal[
+    "waves", "log mel", "filled banks", "banks", "stacked banks", "crops", "chunks", "mel", "normed mel"
+]
 
 
 @dataclass(frozen=True)
@@ -105,6 +107,13 @@ RECIPES: dict[str, SoundRecipe] = {
         channels=True,
         fits=True,
         model_types=("encodec",),
+    ),
+    "Parakeet": SoundRecipe(
+        _numbers(80, True, hop_length=160, n_fft=512, win_length=400, preemphasis=0.97),
+        form="normed mel",
+        inputs=("input_features", "attention_mask"),
+        call={"padding": "longest"},
+        model_types=("parakeet_ctc", "parakeet_encoder", "parakeet_rnnt", "parakeet_tdt"),
     ),
     "SeamlessM4T": SoundRecipe(
         _numbers(80, True, num_mel_bins=80, stride=2),
