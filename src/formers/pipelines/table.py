@@ -137,6 +137,8 @@ TASKS = (
         heads=(
             *("LlavaForConditionalGeneration", "Qwen2VLForConditionalGeneration"),
             *("Gemma3ForConditionalGeneration", "PaliGemmaForConditionalGeneration"),
+            *("Idefics3ForConditionalGeneration", "SmolVLMForConditionalGeneration"),
+            *("LlavaNextForConditionalGeneration", "LlavaOnevisionForConditionalGeneration"),
             *("Qwen2_5_VLForConditionalGeneration", "Qwen3VLForConditionalGeneration"),
             "Blip2ForConditionalGeneration",
         ),

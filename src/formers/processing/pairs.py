@@ -21,12 +21,15 @@ class Shows:
         rule: which function of `placeholders` writes what stands for a picture.
         image: what a text says where it shows one, unless tokenizer or files say it; `video` for a film.
         settings: what the processor keeps beside its parts, by the names of its file, and from what on.
-        films: the family that prepares films; empty for none.
+        films: the family that prepares films; empty for none. `film_rule` writes what stands for one.
         rate: the name under which it is told how far apart their frames are; empty for none.
         mark: the tokenizer's name of what a text says where it shows one, if that is not what then stands for
             it; empty where it is.
         untold: what the image processor says of pictures and models do not take.
         prompts: texts are prompts behind pictures, and what is to be written comes by itself.
+        marks: attributes of the processor -> further tokens that its texts have; `adds`: which of them
+            become tokens of the tokenizer where it does not know them.
+        by_text: the image processor takes the pictures of each text.
         kinds: the name under which it is told which tokens are pictures (1) and films (2); empty for none.
     """
 
@@ -36,10 +39,14 @@ class Shows:
     settings: Mapping[str, Any] = field(default_factory=dict)
     kinds: str = ""
     films: str = ""
+    film_rule: str = "blocks"
     rate: str = ""
     mark: str = ""
     untold: tuple[str, ...] = ()
     prompts: bool = False
+    marks: Mapping[str, str] = field(default_factory=dict)
+    adds: tuple[str, ...] = ()
+    by_text: bool = False
 
 
 @dataclass(frozen=True)
@@ -101,6 +108,18 @@ _LLAVA: dict[str, Any] = {
     "image_token": "<image>",
     "num_additional_image_tokens": 0,
 }
+_ONE_VISION: dict[str, Any] = {
+    **{"num_image_tokens": None, "vision_feature_select_strategy": None, "image_token": "<image>"},
+    **{"video_token": "<video>", "vision_aspect_ratio": "anyres_max_9"},
+}
+_AROUND = {
+    "fake_image_token": "<fake_token_around_image>",
+    "end_of_utterance_token": "<end_of_utterance>",
+    "global_image_tag": "<global-img>",
+}
+_SQUARES = Shows(
+    "squares", settings={"image_seq_len": 169}, marks=_AROUND, untold=("rows", "cols"), by_text=True
+)
 _GRIDS = Shows("blocks", "<|image_pad|>", "<|video_pad|>", kinds="mm_token_type_ids", films="Qwen2VL")
 _SCANNED: dict[str, Any] = {
     "do_convert_rgb": True,
@@ -145,6 +164,32 @@ PAIRS: dict[str, Pair] = {
     ),
     "Git": Pair("CLIP", ("git",)),
     "Llava": Pair("CLIP", ("llava",), unread=_TYPES, shows=Shows("patches_of_one_size", settings=_LLAVA)),
+    "Idefics3": Pair(
+        "Idefics3",
+        ("idefics3",),
+        pictures={"return_row_col_info": True},
+        unread=_TYPES,
+        shows=replace(_SQUARES, adds=("fake_image_token", "image_token", "end_of_utterance_token")),
+    ),
+    "LlavaNext": Pair(
+        "LlavaNext",
+        ("llava_next",),
+        pictures={"do_pad": True},
+        unread=_TYPES,
+        shows=Shows("lines", settings=_LLAVA),
+    ),
+    "LlavaOnevision": Pair(
+        "LlavaOnevision",
+        ("llava_onevision",),
+        unread=_TYPES,
+        shows=Shows(
+            "few_lines",
+            video="<video>",
+            settings=_ONE_VISION,
+            films="LlavaOnevision",
+            film_rule="half_frames",
+        ),
+    ),
     "LayoutLMv2": Pair("LayoutLMv2", ("layoutlmv2",), pages=True, picture="image"),
     "LayoutLMv3": Pair("LayoutLMv3", ("layoutlmv3",), pages=True),
     "LayoutXLM": Pair("LayoutLMv2", ("layoutxlm",), pages=True, picture="image"),
@@ -168,6 +213,13 @@ PAIRS: dict[str, Pair] = {
     "Sam2": Pair("Sam2", ("sam2",), pointed=True, nested=True),
     "Siglip": Pair("Siglip", ("siglip",)),
     "Siglip2": Pair("Siglip2", ("siglip2",), {**_SIXTY_FOUR, "truncation": True}, _PATCHES),
+    "SmolVLM": Pair(
+        "SmolVLM",
+        ("smolvlm",),
+        pictures={"return_row_col_info": True},
+        unread=_TYPES,
+        shows=_SQUARES,
+    ),
     "Speech2Text": Pair("", ("speech_to_text",), sounds=True),
     "SpeechT5": Pair("", ("speecht5",), sounds=True, targets=True),
     "TrOCR": Pair("ViT", ("trocr",), labels="alone"),

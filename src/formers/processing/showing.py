@@ -15,7 +15,7 @@ from formers.processing.grid_films import every_film, frames_between
 from formers.processing.image import OF_A_CALL
 from formers.processing.joined import ProcessorMixin
 from formers.processing.pairs import Shows
-from formers.processing.placeholders import RULES, film_blocks
+from formers.processing.placeholders import FILM_RULES, RULES
 from formers.processing.reading import is_picture, listed
 from formers.tokenization.options import CALL_KEYWORDS
 
@@ -43,6 +43,12 @@ class ShowingProcessor(ProcessorMixin):
             given["video_processor"] = named_films(f"{self._shows().films}VideoProcessor")()
         super().__init__(**given)
         mark = self._shows().mark
+        for name, usual in self._shows().marks.items():
+            setattr(self, name, getattr(self.tokenizer, name, None) or usual)
+        if self._shows().adds:
+            known = {**self._shows().marks, "image_token": self._shows().image}
+            added = [known[name] for name in self._shows().adds]
+            self.tokenizer.add_special_tokens({"additional_special_tokens": added})
         for name in ("image_token", "eoi_token", mark) if mark else ():
             if getattr(self.tokenizer, name, None) is None:
                 raise ValueError(
@@ -121,7 +127,8 @@ class ShowingProcessor(ProcessorMixin):
         found, pieces = dict[str, Any](), dict[str, Iterator[str]]()
         if images is not None:
             pictures = listed(images)
-            found |= self.image_processor(images, **for_pictures)
+            given = self._by_text(texts, images) if self._shows().by_text else images
+            found |= self.image_processor(given, **for_pictures)
             if texts is not None:
                 pieces[self.image_token] = iter([self._piece(found, i) for i in range(len(pictures))])
         else:
@@ -132,7 +139,8 @@ class ShowingProcessor(ProcessorMixin):
             found |= made
             if self._shows().rate:
                 found[self._shows().rate] = frames_between(facts, self.video_processor.temporal_patch_size)
-            each = [film_blocks(self, made, i, one) for i, one in enumerate(facts)]
+            film_rule = FILM_RULES[self._shows().film_rule]
+            each = [film_rule(self, made, i, one) for i, one in enumerate(facts)]
             pieces[self.video_token] = iter(each)
         grown: list[Grown] = []
         if texts is not None:
@@ -178,6 +186,13 @@ class ShowingProcessor(ProcessorMixin):
                 f"the texts show {sum(asked)} {kind}s by {token}, but {given} are given: write {token} once "
                 "for each"
             )
+
+    def _by_text(self, texts: Sequence[str] | None, images: Any) -> Any:
+        """The pictures of each text; those of none are together."""
+        if texts is None or (isinstance(images, (list, tuple)) and _all_lists(images)):
+            return images
+        rest = iter(listed(images))
+        return [[next(rest) for _ in range(one.count(self.image_token))] for one in texts]
 
     def _piece(self, found: Mapping[str, Any], index: int) -> str:
         return RULES[self._shows().rule](self, found, index)
