@@ -1044,6 +1044,8 @@ def inputs_of(model: Any, **options: Any) -> dict[str, Any]:
         return speech_shapes.bands(config)
     if "grid_thw" in names:
         return vision_talk_shapes.patches(config)
+    if config.model_type == "pixtral":
+        return vision_tiled_shapes.sized()
     if "patch_attention_mask" in names:
         return vision_tiled_shapes.parts(config)
     if "spatial_shapes" in names:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -35,7 +35,11 @@ _ROOMS = {
     "vision_config": {key: value for key, value in CLIP.items() if key != "model_type"},
     **{"image_token_id": 3, "scale_factor": 2},
 }
-_MARKS = ("<fake_token_around_image>", "<end_of_utterance>", "<global-img>")
+_MARKS = {
+    "fake_image_token": "<fake_token_around_image>",
+    "end_of_utterance_token": "<end_of_utterance>",
+    "global_image_token": "<global-img>",
+}
 CAT, WIDE, TALL = (Image.fromarray(colours(*size)) for size in ((40, 50), (20, 90), (77, 30)))
 
 
@@ -49,7 +53,7 @@ class Family:
         settings: of its processor.
         config: of its model.
         token: what stands in texts for a picture.
-        special: further tokens.
+        special: further tokens by the tokenizer's names.
         films: it prepares films too.
         images_of: whose image processor it has, if another's.
         tower: path of its image model.
@@ -60,7 +64,7 @@ class Family:
     settings: dict[str, Any]
     config: dict[str, Any]
     token: str = "<image>"
-    special: tuple[str, ...] = ()
+    special: dict[str, str] = field(default_factory=dict)
     films: bool = False
     images_of: str = ""
     tower: str = "vision_tower"
@@ -87,6 +91,37 @@ FAMILIES = {
     "smolvlm": Family(
         "SmolVLM", _SQUARES, {"image_seq_len": 4}, _ROOMS, special=_MARKS, films=True, tower="vision_model"
     ),
+    "internvl": Family(
+        "InternVL",
+        {"size": {"height": 16, "width": 16}},
+        {"image_seq_length": 4},
+        {
+            "text_config": {**TEXT, "model_type": "qwen2"},
+            "vision_config": {**_ROOMS["vision_config"], "image_size": [16, 16], "patch_size": [4, 4]},
+            "image_token_id": 5,
+        },
+        token="<IMG_CONTEXT>",
+        special={
+            "context_image_token": "<IMG_CONTEXT>",
+            "start_image_token": "<img>",
+            "end_image_token": "</img>",
+            "video_token": "<video>",
+        },
+        films=True,
+        images_of="GotOcr2",
+    ),
+    "aya_vision": Family(
+        "AyaVision",
+        {"size": {"height": 16, "width": 16}},
+        {"patch_size": 4, "img_size": 16, "downsample_factor": 2},
+        {
+            "text_config": {**TEXT, "model_type": "cohere2"},
+            "vision_config": {**SIGLIP, "num_hidden_layers": 3},
+            "image_token_index": 5,
+        },
+        special={"img_patch_token": "<|IMG_PATCH|>"},
+        images_of="GotOcr2",
+    ),
     "llava_onevision": Family(
         "LlavaOnevision",
         {"size": {"height": 16, "width": 16}, "image_grid_pinpoints": SIZES},
@@ -112,11 +147,13 @@ def tokenizer(family: Family) -> Any:
     made.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     made.decoder = decoders.ByteLevel()
     alphabet = pre_tokenizers.ByteLevel.alphabet()
-    special = [*SPECIAL, *family.special]
+    special = [*SPECIAL, *family.special.values()]
     trainer = trainers.BpeTrainer(vocab_size=310, initial_alphabet=alphabet, special_tokens=special)
     made.train_from_iterator(["what is in the picture? a cat and a dog are"], trainer)
     return transformers.PreTrainedTokenizerFast(
-        tokenizer_object=made, bos_token="<s>", eos_token="</s>", pad_token="<pad>", padding_side="left"
+        tokenizer_object=made,
+        **{"bos_token": "<s>", "eos_token": "</s>", "pad_token": "<pad>", "padding_side": "left"},
+        **({"extra_special_tokens": family.special} if family.special else {}),
     )
 
 
@@ -179,7 +216,7 @@ def test_a_processor_gives_what_the_references_gives(known: Any, tmp_path: Path)
     text = [f"a {family.token} cat", f"{family.token}{family.token} two", f"{family.token} in"]
     given = {"images": [[CAT], [WIDE, TALL], [WIDE]], "return_tensors": "pt", "padding": True}
     same(ours(text=text, **given), theirs(text=text, **given))
-    same(ours(images=CAT, return_tensors="pt"), theirs(images=CAT, return_tensors="pt"))
+    same(ours.image_processor(CAT, return_tensors="pt"), theirs.image_processor(CAT, return_tensors="pt"))
     assert ours(text="a cat")["input_ids"] == theirs(text="a cat")["input_ids"]
     if not family.films:
         ours.save_pretrained(tmp_path)

@@ -32,16 +32,49 @@ _SQUARES: dict[str, Any] = {
     "text_config": {**_TEXT, "model_type": "llama"},
     **{"vision_config": _ROOMS, "image_token_id": VOCABULARY + 1, "scale_factor": 2},
 }
+_MEANS = {**_IMAGE, "image_size": [8, 8], "patch_size": [2, 2]}
+_INTERN: dict[str, Any] = {
+    "text_config": {**_TEXT, "model_type": "qwen2"},
+    **{"vision_config": _MEANS, "image_token_id": VOCABULARY + 1},
+}
+_AYA: dict[str, Any] = {
+    "text_config": {**_TEXT, "model_type": "cohere2", "sliding_window": 5, "num_hidden_layers": 4},
+    "vision_config": {**_SIGLIP, "image_size": 8, "num_hidden_layers": 3},
+    **{"image_token_index": VOCABULARY + 1, "downsample_factor": 2},
+}
+_SIZED = {**_IMAGE, "image_size": 8, "num_attention_heads": 3}
 # model_type -> shapes, see `shapes.py`; MORE are those of the whole grid alone
 SHAPES: dict[str, dict[str, dict[str, Any]]] = {
+    "aya_vision": {"halves weigh each other": _AYA},
     "idefics3": {"squares of two": _SQUARES},
     "idefics3_vision": {"parts of rooms": _ROOMS},
+    "internvl": {"gains": _INTERN},
+    "internvl_vision": {"gains": _MEANS},
     "llava_next": {"CLIP and LLaMA": _LLAVA},
     "llava_onevision": {"few patches, and films": _ONE},
+    "pixtral": {"pictures of four sizes": _SIZED},
     "smolvlm": {"squares of two": _SQUARES},
     "smolvlm_vision": {"parts of rooms": _ROOMS},
 }
 MORE: dict[str, dict[str, dict[str, Any]]] = {
+    "aya_vision": {
+        "a layer before the last, an inner width": {
+            **_AYA,
+            **{"vision_feature_layer": -2, "alignment_intermediate_size": 20},
+        },
+    },
+    "internvl": {
+        "norms of queries, a norm at the end, every place": {
+            **_INTERN,
+            "vision_config": {
+                **_MEANS,
+                **{"use_qk_norm": True, "use_mean_pooling": False, "norm_type": "rms_norm"},
+                **{"attention_bias": True, "use_mask_token": True},
+            },
+            **{"downsample_ratio": 0.25, "tie_word_embeddings": False},
+        },
+        "a layer before the last": {**_INTERN, "vision_feature_layer": -2},
+    },
     "llava_next": {
         "two layers, tied, no bias": {
             **_LLAVA,
@@ -71,6 +104,14 @@ def _written(ids: torch.Tensor, mask: torch.Tensor, token: int, fills: Any, at: 
 
 def shown(config: Any, ids: torch.Tensor, mask: torch.Tensor) -> dict[str, Any]:
     """Pictures in each row of a batch, and films in two, whose tokens are written into it."""
+    squares = {
+        "aya_vision": getattr(config, "downsample_factor", 1),
+        "internvl": round(1 / getattr(config, "downsample_ratio", 1)),
+    }
+    if config.model_type in squares:  # pictures of one size
+        each = (4 // squares[config.model_type]) ** 2
+        _written(ids, mask, config.image_token_id, (each,) * 4)
+        return {"pixel_values": _drawn(4, 2, 8, 8)}
     if hasattr(config, "scale_factor"):
         return rooms(config, ids, mask)
     films = hasattr(config, "video_token_index")
@@ -98,3 +139,9 @@ def parts(config: Any) -> dict[str, Any]:
     """Pictures of another form than the model's."""
     seen = torch.ones(4, 3, 4, dtype=torch.bool)
     return {"pixel_values": _drawn(4, 2, 6, 8), "patch_attention_mask": seen}
+
+
+def sized() -> dict[str, Any]:
+    """Pictures of four sizes."""
+    sizes = torch.tensor([[8, 8], [4, 8], [8, 4], [4, 4]])
+    return {"pixel_values": _drawn(4, 2, 8, 8), "image_sizes": sizes}

@@ -38,6 +38,7 @@ class Connector:
         token: id of the places that images take.
         layer: which of the image model's hidden states are read; several are laid side by side; None for
             its last states.
+        normed: the last of them is what the image model makes of it, with its norm.
         keeps: which of their places: "full" for all, "default" for all but the class token.
     """
 
@@ -46,6 +47,7 @@ class Connector:
     token: int
     layer: int | list[int] | None = None
     keeps: str = "full"
+    normed: bool = False
 
 
 @dataclass(frozen=True)
@@ -246,6 +248,7 @@ class Fused(Remembered):
         c = self.connector(model.config)
         layers, keeps = (choice.get(name) for name in _CHOICE)
         layers, keeps = c.layer if layers is None else layers, keeps or c.keeps
+        layers = None if c.normed and layers == -1 else layers
         if keeps not in self.chosen:
             raise ValueError(f"vision_feature_select_strategy is {' or '.join(self.chosen)}, not {keeps!r}")
         wanted = replace(ask, hidden=ask.hidden or layers is not None)
@@ -255,7 +258,7 @@ class Fused(Remembered):
             x = torch.cat([hidden[i] for i in ([layers] if isinstance(layers, int) else layers)], dim=-1)
         flow = Flow(x[:, 1:] if keeps == "default" else x, states.pass_)
         compute(model, flow)
-        return states, flow.x
+        return states, flow.x.flatten(1, -2)
 
     def shown_in(self, model: Any, ids: Tensor, given: dict[str, Any], rows: Tensor) -> dict[str, Any]:
         """The pictures of those rows, and the types of their tokens."""

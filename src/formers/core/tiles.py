@@ -30,6 +30,33 @@ def best_size(height: int, width: int, sizes: Sequence[Sequence[int]]) -> Size:
     return found
 
 
+def canvas(picture: Size, tile: Size, least: int, most: int) -> Size:
+    """How many tiles down and across a picture becomes, so that its form changes least.
+
+    Of forms that fit alike, the larger ones are taken as long as half of their pixels are the picture's
+    (Chen et al. 2024, arXiv:2404.16821, section 3.2).
+
+    Args:
+        picture: height and width.
+        tile: likewise.
+        least: number of tiles.
+        most: number of tiles.
+    """
+    form, pixels = picture[1] / picture[0], picture[0] * picture[1]
+    sizes = [
+        (across, down)
+        for across in range(1, most + 1)
+        for down in range(1, most + 1)
+        if least <= across * down <= most
+    ]
+    found, apart = (1, 1), math.inf
+    for across, down in sorted(sizes, key=math.prod):
+        off = abs(form - across / down)
+        if off < apart or (off == apart and pixels > 0.5 * tile[0] * tile[1] * across * down):
+            found, apart = (down, across), off
+    return found
+
+
 def within(height: int, width: int, size: Size) -> Size:
     """The largest height and width of a picture's form that lie within a size, rounded up."""
     down, across = size

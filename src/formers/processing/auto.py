@@ -12,6 +12,7 @@ from formers.processing.audio.extractor import SequenceFeatureExtractor
 from formers.processing.audio.recipes import CLASSES as SOUND_CLASSES
 from formers.processing.audio.recipes import MODEL_TYPES as SOUND_MODEL_TYPES
 from formers.processing.audio.recipes import RECIPES as SOUND_RECIPES
+from formers.processing.canvas import CanvasImageProcessor
 from formers.processing.couples import PairedImageProcessor
 from formers.processing.films import FilmImageProcessor
 from formers.processing.grid_films import FrameFilmProcessor, GridFilmProcessor
@@ -56,6 +57,7 @@ def _class_of(family: str) -> type[BaseImageProcessor]:
     base = StretchedImageProcessor if recipe.stretched else base
     base = RingedImageProcessor if recipe.ringed else base
     base = ScannedImageProcessor if recipe.scanned else base
+    base = CanvasImageProcessor if recipe.canvas else base
     base = SquareImageProcessor if recipe.squares else base
     base = PinnedImageProcessor if recipe.pinned else base
     return type(name, (base,), {"recipe": recipe, "__doc__": says, **own})

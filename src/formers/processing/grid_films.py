@@ -196,7 +196,9 @@ class FrameFilmProcessor(GridFilmProcessor):
         if num_frames is None:
             return list(range(known.count))
         self._check(num_frames, known)
-        return [int(one) for one in np.arange(0, known.count, known.count / num_frames)]
+        step, shift = known.count / num_frames, getattr(self, "initial_shift", 0)
+        begin = step / 2 if shift is True else float(shift or 0)  # True: from the middle of each part
+        return [int(one) for one in np.arange(begin, known.count, step)]
 
     def _pixel_values(
         self, images: Any, now: dict[str, Any], call: dict[str, Any]

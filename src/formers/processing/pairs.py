@@ -29,6 +29,10 @@ class Shows:
         prompts: texts are prompts behind pictures, and what is to be written comes by itself.
         marks: attributes of the processor -> further tokens that its texts have; `adds`: which of them
             become tokens of the tokenizer where it does not know them.
+        named: the tokenizer's name of what a text says where it shows a picture, if not `image_token`.
+        filler: the setting that says what then stands for it, if that is something else.
+        scaled: a setting, and by what it is multiplied where a processor is made.
+        merges: frames of films stand among pictures, in the order of the texts.
         by_text: the image processor takes the pictures of each text.
         kinds: the name under which it is told which tokens are pictures (1) and films (2); empty for none.
     """
@@ -47,6 +51,10 @@ class Shows:
     marks: Mapping[str, str] = field(default_factory=dict)
     adds: tuple[str, ...] = ()
     by_text: bool = False
+    named: str = ""
+    filler: str = ""
+    scaled: tuple[str, str] | None = None
+    merges: bool = False
 
 
 @dataclass(frozen=True)
@@ -120,6 +128,12 @@ _AROUND = {
 _SQUARES = Shows(
     "squares", settings={"image_seq_len": 169}, marks=_AROUND, untold=("rows", "cols"), by_text=True
 )
+_AYA: dict[str, Any] = {
+    **{"patch_size": 28, "img_size": 364, "image_token": "<image>"},
+    **{"start_of_img_token": "<|START_OF_IMG|>", "end_of_img_token": "<|END_OF_IMG|>"},
+    **{"img_patch_token": "<|IMG_PATCH|>", "img_line_break_token": "<|IMG_LINE_BREAK|>"},
+    **{"tile_token": "TILE", "tile_global_token": "TILE_GLOBAL"},
+}
 _GRIDS = Shows("blocks", "<|image_pad|>", "<|video_pad|>", kinds="mm_token_type_ids", films="Qwen2VL")
 _SCANNED: dict[str, Any] = {
     "do_convert_rgb": True,
@@ -131,6 +145,20 @@ _SCANNED: dict[str, Any] = {
 PAIRS: dict[str, Pair] = {
     "Align": Pair("EfficientNet", ("align",), _SIXTY_FOUR),
     "AltCLIP": Pair("CLIP", ("altclip",)),
+    "AyaVision": Pair(
+        "GotOcr2",
+        ("aya_vision",),
+        {"padding": True},
+        {"crop_to_patches": True},
+        unread=_TYPES,
+        shows=Shows(
+            "named_tiles",
+            settings=_AYA,
+            untold=("num_patches",),
+            filler="img_patch_token",
+            scaled=("patch_size", "downsample_factor"),
+        ),
+    ),
     "Blip": Pair("Blip", ("blip",), {"return_token_type_ids": False}, unread=("token_type_ids",)),
     "Blip2": Pair(
         "Blip", ("blip-2",), {"return_token_type_ids": False}, unread=("token_type_ids",), asks=True
@@ -164,6 +192,25 @@ PAIRS: dict[str, Pair] = {
     ),
     "Git": Pair("CLIP", ("git",)),
     "Llava": Pair("CLIP", ("llava",), unread=_TYPES, shows=Shows("patches_of_one_size", settings=_LLAVA)),
+    "InternVL": Pair(
+        "GotOcr2",
+        ("internvl",),
+        {"padding_side": "left"},
+        {"crop_to_patches": True},
+        unread=_TYPES,
+        shows=Shows(
+            "marked_tiles",
+            "<IMG_CONTEXT>",
+            "<video>",
+            {"image_seq_length": 256},
+            marks={"start_image_token": "<img>", "end_image_token": "</img>"},
+            untold=("num_patches", "pixel_values_videos"),
+            films="InternVL",
+            film_rule="marked_frames",
+            named="context_image_token",
+            merges=True,
+        ),
+    ),
     "Idefics3": Pair(
         "Idefics3",
         ("idefics3",),

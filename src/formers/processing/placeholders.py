@@ -107,6 +107,29 @@ def squares(processor: Any, made: Mapping[str, Any], index: int) -> str:
     return "".join(f"{line}\n" for line in lines) + f"\n{whole}"
 
 
+def marked_tiles(processor: Any, made: Mapping[str, Any], index: int) -> str:
+    """A number of tokens for each tile of a picture, between marks of all."""
+    count = int(processor.image_seq_length) * int(made["num_patches"][index])
+    return f"{processor.start_image_token}{processor.image_token * count}{processor.end_image_token}"
+
+
+def named_tiles(processor: Any, made: Mapping[str, Any], index: int) -> str:
+    """A number of tokens for each tile of a picture, behind its name, and for all of it."""
+    tokens = processor.img_patch_token * (int(processor.img_size) // int(processor.patch_size)) ** 2
+    count = int(made["num_patches"][index])
+    parts = "".join(f"{processor.tile_token}_{i}{tokens}" for i in range(1, count))
+    whole = f"{processor.tile_global_token}{tokens}"
+    return f"{processor.start_of_img_token}{parts}{whole}{processor.end_of_img_token}"
+
+
+def marked_frames(processor: Any, made: Mapping[str, Any], index: int, facts: Any) -> str:
+    """A line for each frame, in which a number of tokens stands between marks."""
+    tokens = processor.image_token * int(processor.image_seq_length)
+    one = f"{processor.start_image_token}{tokens}{processor.end_image_token}"
+    count = len(made["pixel_values_videos"][index])
+    return "\n".join(f"Frame{i}: {one}" for i in range(1, count + 1))
+
+
 def half_frames(processor: Any, made: Mapping[str, Any], index: int, facts: Any) -> str:
     """A token for every other patch down and across of each frame, and one at the end."""
     edge = -(-math.isqrt(_told(processor, "num_image_tokens")) // 2)
@@ -135,10 +158,13 @@ RULES: dict[str, Callable[[Any, Mapping[str, Any], int], str]] = {
     "few_lines": few_lines,
     "framed": framed,
     "lines": lines,
+    "marked_tiles": marked_tiles,
+    "named_tiles": named_tiles,
     "patches_of_one_size": patches_of_one_size,
     "squares": squares,
 }
 FILM_RULES: dict[str, Callable[[Any, Mapping[str, Any], int, Any], str]] = {
     "blocks": film_blocks,
     "half_frames": half_frames,
+    "marked_frames": marked_frames,
 }

@@ -76,6 +76,7 @@ class Recipe:
         pinned: pictures are read whole, and in tiles of one of the sizes that `image_grid_pinpoints` names;
             `alone`: those that are not alone in their list are not cut.
         squares: they come text by text, and are read in squares and whole.
+        canvas: they are read in tiles of a canvas of their form, and whole.
         model_types: model types whose checkpoints may leave the class out.
         answers: how methods `post_process_..` end -> the function of `answers` that they are.
     """
@@ -100,6 +101,7 @@ class Recipe:
     stretched: bool = False
     pinned: Literal["", "always", "alone"] = ""
     squares: bool = False
+    canvas: bool = False
     model_types: tuple[str, ...] = ()
     answers: Mapping[str, str] = field(default_factory=dict)
 
@@ -295,6 +297,14 @@ RECIPES: dict[str, Recipe] = {
             "instance_segmentation": "surest_in_squares",
             "panoptic_segmentation": "panoptic_in_squares",
         },
+    ),
+    "GotOcr2": Recipe(
+        {
+            **{**_OPENAI, "resample": BICUBIC, "size": _sides(384)},
+            **{"crop_to_patches": False, "min_patches": 1, "max_patches": 12},
+        },
+        canvas=True,
+        model_types=("got_ocr2", "internvl", "aya_vision"),
     ),
     "Idefics3": _SQUARES.but("idefics3"),
     "LlavaNext": replace(
@@ -495,6 +505,15 @@ _FILMS = Recipe(
 )
 # family -> what it does to films: to their frames one by one, or to patches that go through several
 FILM_RECIPES: dict[str, Recipe] = {
+    "InternVL": Recipe(
+        {
+            **_OPENAI,
+            "resample": BICUBIC,
+            "size": _sides(384),
+            "do_sample_frames": False,
+            "initial_shift": True,
+        }
+    ),
     "LlavaOnevision": Recipe(
         {**_OPENAI, "resample": BICUBIC, "size": _sides(384), "do_sample_frames": False}, square=False
     ),

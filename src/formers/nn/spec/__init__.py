@@ -50,7 +50,7 @@ from formers.nn.spec.scans import (
     ShortConvolution,
     TimeMixing,
 )
-from formers.nn.spec.shown import GridPatches, Merged
+from formers.nn.spec.shown import GridPatches, Merged, SizedPatches
 from formers.nn.spec.spoken import HeardRows, PlacedWaves, SaidFrames, SaidRows, WavedTokens
 from formers.nn.spec.stack import (
     Asked,
@@ -199,6 +199,7 @@ __all__ = [
     "Sharing",
     "ShortConvolution",
     "ShownTokens",
+    "SizedPatches",
     "SlotSpec",
     "SomePatches",
     "SpanConvolution",

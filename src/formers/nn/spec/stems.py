@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from math import isqrt, prod
 from typing import Any, Literal
 
-from formers.nn.spec.shown import GridPatches
+from formers.nn.spec.shown import GridPatches, SizedPatches
 from formers.nn.spec.values import Norm
 
 
@@ -694,6 +694,7 @@ Stem = (
     | Patches
     | GivenPatches
     | GridPatches
+    | SizedPatches
     | Overlapping
     | Frames
     | Samples

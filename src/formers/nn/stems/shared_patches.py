@@ -58,7 +58,7 @@ class SharedPatchStem(PatchStem):
         down, across = self.spec.grid
         rows = _shares(seen[:, :, 0].sum(1), grid[0], down)
         columns = _shares(seen[:, 0].sum(1), grid[1], across)
-        found = rows[:, :, None] * across + columns[:, None]
+        found: Tensor = rows[:, :, None] * across + columns[:, None]
         return found.masked_fill(~seen, 0).flatten(1)
 
     def run(self, node: Any, given: Mapping[str, Any], pass_: Pass) -> Tensor:
