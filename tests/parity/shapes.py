@@ -38,6 +38,7 @@ from tests.parity import (
     vision_segment_shapes,
     vision_shown_shapes,
     vision_talk_shapes,
+    vision_tiled_shapes,
     vision_vit_shapes,
     vision_words_shapes,
     voice_shapes,
@@ -900,6 +901,7 @@ for _room in (
     vision_segment_shapes,
     vision_shown_shapes,
     vision_talk_shapes,
+    vision_tiled_shapes,
     vision_conv_shapes,
     vision_vit_shapes,
     vision_words_shapes,
@@ -1045,6 +1047,10 @@ def inputs_of(model: Any, **options: Any) -> dict[str, Any]:
         return speech_shapes.frames(getattr(config, "encoder_config", config))
     if "grid_thw" in names:
         return vision_talk_shapes.patches(config)
+    if config.model_type == "pixtral":
+        return vision_tiled_shapes.sized()
+    if "patch_attention_mask" in names:
+        return vision_tiled_shapes.parts(config)
     if "spatial_shapes" in names:
         seen = vision_words_shapes.patches(getattr(config, "vision_config", config), "input_ids" not in names)
     else:
@@ -1094,7 +1100,9 @@ def inputs_of(model: Any, **options: Any) -> dict[str, Any]:
         )  # two texts each, one of which says nothing
     if getattr(getattr(model, "_head", None), "marks", "") in ("question", "choice"):
         ids[..., 2:5] = config.sep_token_id  # of which the first ends the question
-    if hasattr(config, "mm_tokens_per_image") or config.model_type == "paligemma":
+    if config.model_type in vision_tiled_shapes.SHAPES:
+        seen = vision_tiled_shapes.shown(config, ids, mask)
+    elif hasattr(config, "mm_tokens_per_image") or config.model_type == "paligemma":
         seen |= vision_shown_shapes.shown(config, ids, mask)
     elif hasattr(config, "num_query_tokens") and "pixel_values" in names:
         ids[:, :3], mask[:, :5] = config.image_token_index, 1
@@ -1171,6 +1179,8 @@ def _segmented(config: Any) -> bool:
 
 def _length(config: Any) -> int:
     """Tokens of a row: more where an image stands in it, a multiple where the reference would add padding."""
+    if config.model_type in vision_tiled_shapes.SHAPES:
+        return vision_tiled_shapes.LENGTH
     if hasattr(config, "image_token_index"):
         return 19 + 8 * (config.model_type == "paligemma")
     if hasattr(config, "block_per_row"):

@@ -328,6 +328,16 @@ _OTHERS["gemma3"] = {
     "vision_config": _IMAGE,
     "mm_tokens_per_image": 9,
 }
+_OTHERS["llava_next"] = _OTHERS["llava"]
+_OTHERS["llava_onevision"] = {"text_config": _GROUPED, "vision_config": _IMAGE}
+_OTHERS["idefics3"] = _OTHERS["smolvlm"] = {
+    "text_config": _GROUPED,
+    "vision_config": {**_IMAGE, "image_size": 16},
+}
+_OTHERS["internvl_vision"] = {**_IMAGE, "image_size": [16, 16], "patch_size": [4, 4]}
+_OTHERS["internvl"] = {"text_config": _GROUPED, "vision_config": _OTHERS["internvl_vision"]}
+_OTHERS["aya_vision"] = {"text_config": _GROUPED, "vision_config": {**_IMAGE, "image_size": 16}}
+_OTHERS["idefics3_vision"] = _OTHERS["smolvlm_vision"] = _IMAGE
 _OTHERS["paligemma"] = {
     "text_config": {**_OTHERS["gemma"], "model_type": "gemma"},
     "vision_config": _IMAGE,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, cast
 
@@ -38,6 +38,7 @@ class Connector:
         token: id of the places that images take.
         layer: which of the image model's hidden states are read; several are laid side by side; None for
             its last states.
+        normed: the last of them is what the image model makes of it, with its norm.
         keeps: which of their places: "full" for all, "default" for all but the class token.
     """
 
@@ -46,6 +47,24 @@ class Connector:
     token: int
     layer: int | list[int] | None = None
     keeps: str = "full"
+    normed: bool = False
+
+
+@dataclass(frozen=True)
+class Shown:
+    """What texts show of one kind.
+
+    Attributes:
+        kind: of it.
+        token: id of the places that it takes.
+        rows: vectors that stand there, [.., E].
+        told: what callers see of it.
+    """
+
+    kind: str
+    token: int
+    rows: Tensor
+    told: Any
 
 
 class Remembered(Composite):
@@ -78,10 +97,18 @@ class Fused(Remembered):
         model_of, text, image: see `Composite`.
         connector: config -> what stands between them.
         blocks: token types [B, T] -> whose tokens see each other, where texts come with types. Callers
-            choose no states of the image model there, and what stands for images is [images, tokens, E].
+            choose no states of the image model there.
+        whole: what stands for images is one tensor, [images, .., E], and not a list of them.
+        inputs: names of what is read, where that is not the usual.
+
+    Attributes:
+        beside: names of inputs that say more of pictures.
+        records: callers see the image model's record in place of what stands for images.
     """
 
     chosen: ClassVar[tuple[str, ...]] = ("default", "full")
+    beside: tuple[str, ...] = ()
+    records = False
 
     def __init__(
         self,
@@ -90,16 +117,21 @@ class Fused(Remembered):
         image: tuple[str, str],
         connector: Callable[[Any], Connector],
         blocks: Callable[[Tensor], Blocks] | None = None,
+        whole: bool = False,
+        inputs: tuple[str, ...] = (),
     ) -> None:
         super().__init__(model_of, text, image)
-        self.connector, self.blocks = connector, blocks
-        choice, types = (_CHOICE, ()) if blocks is None else ((), (_TYPES,))
-        self.inputs = (
-            *("input_ids", "pixel_values", "attention_mask", "position_ids", "past_key_values", *types),
-            *("inputs_embeds", *choice, "mm_encoder_outputs", "use_cache", *_SEEN, "cache_position"),
+        self.connector, self.blocks, self.whole = connector, blocks, whole
+        choice = _CHOICE if blocks is None else ()
+        types = () if blocks is None else (_TYPES,)
+        usual = (
+            *("input_ids", "pixel_values", *self.beside, "attention_mask", "position_ids"),
+            *("past_key_values", *types, "inputs_embeds", *choice, "mm_encoder_outputs", "use_cache"),
         )
-        self.once = ("pixel_values", *types, "mm_encoder_outputs")
-        names = ("pixel_values", *choice, "interpolate_pos_encoding", *_SEEN)
+        self.inputs = (*(inputs or usual), *_SEEN, "cache_position")
+        chosen = tuple(name for name in choice if name in self.inputs)
+        self.once = ("pixel_values", *self.beside, *types, "mm_encoder_outputs")
+        names = ("pixel_values", *self.beside, *chosen, "interpolate_pos_encoding", *_SEEN)
 
         def features(model: Any, *args: Any, **given: Any) -> Any:
             """The image model's record, whose `pooler_output` holds what stands for each image, [P, E]."""
@@ -108,8 +140,7 @@ class Fused(Remembered):
             return_dict, ask = given.pop("return_dict", None), taken_ask(model, given)
             owner = model._owner()
             states, found = self._read(owner, given, ask)
-            each = list(found) if self.blocks is None else found
-            record = replace(self.record(owner, self.image, states), pooler_output=each)
+            record = replace(self.record(owner, self.image, states), pooler_output=found)
             record = record if ask.hidden else replace(record, hidden_states=None)
             return returned(record, return_dict, model.config)
 
@@ -130,20 +161,27 @@ class Fused(Remembered):
         Raises:
             ValueError: when texts have more or fewer image tokens than the images fill.
         """
-        features = self._features(model, given, ask)
+        shown = self.shown(model, given, ask)
         inputs = {key: given.get(key) for key in (*_TEXT, "input_ids", "inputs_embeds")}
-        if features is not None:
-            ids, vectors = inputs.pop("input_ids"), inputs["inputs_embeds"]
-            if (ids is None) == (vectors is None):
+        if shown:
+            ids, x = inputs.pop("input_ids"), inputs["inputs_embeds"]
+            if (ids is None) == (x is None):
                 raise ValueError("give exactly one of input_ids and inputs_embeds")
-            token = self.connector(model.config).token
-            rows = features.flatten(0, -2)
-            inputs["inputs_embeds"] = placed_at(self.part_of(model), token, ids, vectors, rows)[0]
+            for one in shown:
+                rows = one.rows.flatten(0, -2)
+                x = placed_at(self.part_of(model), one.token, ids, x, rows, one.kind)[0]
+            inputs["inputs_embeds"] = x
         if self.blocks is not None and given.get(_TYPES) is not None:
             inputs["attention_mask"] = self._loosened(self.blocks(given[_TYPES]), inputs)
         states = self.states(model, self.text, inputs, ask)
-        states.extras["image_hidden_states"] = features
+        states.extras["image_hidden_states"] = None
+        states.extras |= {f"{one.kind}_hidden_states": one.told for one in shown}
         return states
+
+    def shown(self, model: Any, given: dict[str, Any], ask: Ask) -> list[Shown]:
+        """What is shown."""
+        found = self._features(model, given, ask)
+        return [] if found is None else [Shown("image", self.connector(model.config).token, *found)]
 
     @staticmethod
     def _loosened(blocks: Blocks, inputs: dict[str, Any]) -> Loosened:
@@ -164,8 +202,10 @@ class Fused(Remembered):
             )
         return Loosened(inputs.get("attention_mask"), blocks)
 
-    def _features(self, model: Any, given: dict[str, Any], ask: Ask) -> Tensor | None:
-        """What stands for the images, one after the other: [images * P, E] or [images, P, E]; None without.
+    def _features(self, model: Any, given: dict[str, Any], ask: Ask) -> tuple[Tensor, Any] | None:
+        """What stands for the images, one after the other: [N, E], or [images, .., E]; and what callers see.
+
+        None without any.
 
         Raises:
             ValueError: where they are given twice.
@@ -174,27 +214,51 @@ class Fused(Remembered):
         if before is not None:
             if given.get("pixel_values") is not None:
                 raise ValueError("give one of pixel_values and mm_encoder_outputs")
-            return torch.cat(tuple(before.pooler_output)) if self.blocks is None else before.pooler_output
+            rows = before.pooler_output if self.whole else torch.cat(tuple(before.pooler_output))
+            return rows, before if self.records else rows
         if given.get("pixel_values") is None:
             return None
-        reads = {name: given.get(name) for name in ("pixel_values", *_CHOICE)}
-        found = self._read(model, reads, Ask(backend=ask.backend, rows=False, padded=ask.padded))[1]
-        return found.flatten(0, 1) if self.blocks is None else found
+        reads = {name: given.get(name) for name in ("pixel_values", *self.beside, *_CHOICE)}
+        own = Ask(backend=ask.backend, rows=False, padded=ask.padded)
+        states, found = self._read(model, reads, own)
+        rows = cast(Tensor, found) if self.whole else torch.cat(tuple(found))
+        if not self.records:
+            return rows, rows
+        record = replace(self.record(model, self.image, states), pooler_output=found)
+        return rows, record if ask.hidden else replace(record, hidden_states=None)
 
-    def _read(self, model: Any, given: dict[str, Any], ask: Ask) -> tuple[States, Tensor]:
-        """The image model's states, and what the connector makes of them."""
+    def opened(self, model: Any, given: dict[str, Any]) -> dict[str, Any]:
+        """What the image model reads, by the pictures of a call and what is said of them."""
+        return given
+
+    def stands(self, model: Any, x: Tensor, given: Mapping[str, Any]) -> Sequence[Tensor] | Tensor:
+        """What stands for each picture of a call, [tokens, E], by what the connector made, [.., P, E]."""
+        return x if self.whole else list(x)
+
+    def _read(self, model: Any, given: dict[str, Any], ask: Ask) -> tuple[States, Sequence[Tensor] | Tensor]:
+        """The image model's states, and what stands for the pictures."""
+        choice = {name: given.pop(name, None) for name in _CHOICE}
+        states, x = self.connected(model, self.opened(model, given), choice, ask)
+        return states, self.stands(model, x, given)
+
+    def connected(
+        self, model: Any, pictures: dict[str, Any], choice: Mapping[str, Any], ask: Ask
+    ) -> tuple[States, Tensor]:
+        """The image model's states, and what the connector makes of them, [.., P, E]."""
         c = self.connector(model.config)
-        layers, keeps = (given.pop(name, None) for name in _CHOICE)
+        layers, keeps = (choice.get(name) for name in _CHOICE)
         layers, keeps = c.layer if layers is None else layers, keeps or c.keeps
+        layers = None if c.normed and layers == -1 else layers
         if keeps not in self.chosen:
             raise ValueError(f"vision_feature_select_strategy is {' or '.join(self.chosen)}, not {keeps!r}")
-        states = self.states(model, self.image, given, replace(ask, hidden=ask.hidden or layers is not None))
+        wanted = replace(ask, hidden=ask.hidden or layers is not None)
+        states = self.states(model, self.image, pictures, wanted)
         hidden, x = states.hidden or (), states.last
         if layers is not None:
             x = torch.cat([hidden[i] for i in ([layers] if isinstance(layers, int) else layers)], dim=-1)
         flow = Flow(x[:, 1:] if keeps == "default" else x, states.pass_)
         compute(model, flow)
-        return states, flow.x
+        return states, flow.x.flatten(1, -2)
 
     def shown_in(self, model: Any, ids: Tensor, given: dict[str, Any], rows: Tensor) -> dict[str, Any]:
         """The pictures of those rows, and the types of their tokens."""

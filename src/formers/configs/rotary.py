@@ -15,15 +15,15 @@ class Rotary:
     """What a config that declares `rope_parameters` knows of them.
 
     Attributes:
-        default_theta: base, where none is given.
         default_rope_type: rule, where none is given.
+        default_theta: base, likewise.
         default_share: how many of a head's features are turned, where none is given; None where all are.
         rope_kinds: kinds of layers that have settings of their own -> the older name of their base, and the
             base where none is given. Settings of older files, which name no kind, are the first one's.
     """
 
-    default_theta: ClassVar[float] = 10000.0
     default_rope_type: ClassVar[str] = "default"
+    default_theta: ClassVar[float] = 10000.0
     default_share: ClassVar[float | None] = None
     rope_kinds: ClassVar[Mapping[str, tuple[str, float]]] = {}
     attribute_map: ClassVar[Mapping[str, str]]

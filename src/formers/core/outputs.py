@@ -28,6 +28,7 @@ class BaseModelOutput(ModelOutput):
     cross_attentions: tuple[Tensor, ...] | None = None
     router_logits: tuple[Tensor, ...] | None = None
     image_hidden_states: Tensor | None = None
+    video_hidden_states: Tensor | None = None
     global_attentions: tuple[Tensor, ...] | None = None
     entity_last_hidden_state: Tensor | None = None
     entity_hidden_states: tuple[Tensor, ...] | None = None
@@ -262,6 +263,7 @@ class TaskOutput(ModelOutput):
     cross_attentions: tuple[Tensor, ...] | None = None
     router_logits: tuple[Tensor, ...] | None = None
     image_hidden_states: Tensor | None = None
+    video_hidden_states: Tensor | None = None
     global_attentions: tuple[Tensor, ...] | None = None
     reshaped_hidden_states: tuple[Tensor, ...] | None = None
 

@@ -125,6 +125,7 @@ SHOWN = register(
             image=("vision_tower", "vision_config"),
             connector=connector,
             blocks=pictures,
+            whole=True,
         ),
         heads={
             "ForConditionalGeneration": llava.WORDS,

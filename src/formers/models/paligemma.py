@@ -96,6 +96,7 @@ PALIGEMMA = register(
             image=("vision_tower", "vision_config"),
             connector=connector,
             blocks=prompt,
+            whole=True,
         ),
         heads={"ForConditionalGeneration": WORDS},
         renames=llava.FILES,

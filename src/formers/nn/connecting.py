@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -9,9 +10,11 @@ import torch
 from torch import nn
 
 from formers.nn import spec
+from formers.nn.activations import Activation
 from formers.nn.fresh import Constant
 from formers.nn.program import Bare, Flow, Step
 from formers.nn.steps import Normalise, dense
+from formers.nn.tiling import shuffled
 from formers.nn.tree import leaf
 
 Between = Callable[[int, int], list[Step]]  # widths of states and of vectors -> steps
@@ -30,6 +33,47 @@ class PoolGrid(Step):
         columns = flow.x.transpose(1, 2)
         whole = columns.reshape(*columns.shape[:2], self.edge, self.edge)  # [B, E, P, P]
         flow.x = leaf(node, self.role)(whole).flatten(2).transpose(1, 2)
+
+
+class ShuffleGrid(Step):
+    """Squares of a square grid of patches as one each: [B, P * P, E] -> [B, (P / s)^2, E * s * s].
+
+    Args:
+        square: s.
+        grid: the result is [B, P / s, P / s, E * s * s].
+    """
+
+    home = "connect_whole"
+
+    def __init__(self, square: int, grid: bool = False) -> None:
+        super().__init__()
+        self.square, self.grid = square, grid
+
+    def run(self, node: Any, flow: Flow) -> None:
+        """As said.
+
+        Raises:
+            ValueError: for patches of no square grid.
+        """
+        edge = math.isqrt(flow.x.shape[1])
+        if edge**2 != flow.x.shape[1]:
+            raise ValueError(f"{flow.x.shape[1]} patches make no square grid, of which squares could be one")
+        found = shuffled(flow.x.reshape(len(flow.x), edge, edge, -1), self.square)
+        flow.x = found if self.grid else found.flatten(1, 2)
+
+
+class Halved(Step):
+    """The first half of what is read, weighed by an activation of the second: [.., 2 E] -> [.., E]."""
+
+    def __init__(self, role: str, act: str) -> None:
+        super().__init__()
+        self.role = role
+        self.leaves = {role: lambda: Activation(act)}
+
+    def run(self, node: Any, flow: Flow) -> None:
+        """As said."""
+        value, gate = flow.x.chunk(2, dim=-1)
+        flow.x = leaf(node, self.role)(gate) * value
 
 
 class Product(Step):
@@ -56,6 +100,49 @@ def two_layers(act: str, bias: bool) -> Between:
     def steps(width_in: int, width_out: int) -> list[Step]:
         read = dense("connect", width_in, width_out, bias, act=act, act_role="connect_act")
         return [read, dense("connect_out", width_out, width_out, bias)]
+
+    return steps
+
+
+def shuffled_layer(square: int, bias: bool) -> Between:
+    """Squares of patches as one each, a linear layer: roles `connect_whole`, the node of both, `connect`."""
+
+    def steps(width_in: int, width_out: int) -> list[Step]:
+        return [ShuffleGrid(square), dense("connect", width_in * square**2, width_out, bias)]
+
+    return steps
+
+
+def shuffled_layers(square: int, norm: spec.Norm, act: str) -> Between:
+    """Squares of patches as one each, a norm, two layers: role `connect_norm`, and see `two_layers`."""
+
+    def steps(width_in: int, width_out: int) -> list[Step]:
+        wide = width_in * square**2
+        normed = Normalise("connect_norm", norm, wide)
+        return [ShuffleGrid(square), normed, *two_layers(act, True)(wide, width_out)]
+
+    return steps
+
+
+def shuffled_gated(square: int, norm: spec.Norm, inner: int, act: str) -> Between:
+    """Likewise with the first layer's halves weighing each other; role `connect_whole` too. Grids stay grids.
+
+    Args:
+        square: how many patches down and across are one.
+        norm: of those.
+        inner: width of what the first layer makes.
+        act: of the half that weighs.
+    """
+
+    def steps(width_in: int, width_out: int) -> list[Step]:
+        wide = width_in * square**2
+        return [
+            ShuffleGrid(square, grid=True),
+            Normalise("connect_norm", norm, wide),
+            dense("connect", wide, inner),
+            Halved("connect_act", act),
+            dense("connect_out", inner // 2, width_out),
+        ]
 
     return steps
 

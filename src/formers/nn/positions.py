@@ -26,7 +26,8 @@ class Rotary:
         sections: positions have several axes, such as time, row and column, and so many frequencies turn by
             each (Wang et al. 2024, arXiv:2409.12191, section 2.1); empty where there is one axis.
         shared: "runs" gives an axis its frequencies one after the other; in "turns" the axes take one by one
-            until they have theirs, and the first the rest; with "each" all have the same, of their own.
+            until they have theirs, and the first the rest; with "each" all have the same, of their own; in
+            "strides" they take one by one, and those of an axis stand together.
     """
 
     width: int
@@ -37,7 +38,7 @@ class Rotary:
     adjacent: bool = False
     stored: bool = False
     sections: tuple[int, ...] = ()
-    shared: Literal["runs", "turns", "each"] = "runs"
+    shared: Literal["runs", "turns", "each", "strides"] = "runs"
 
     def __post_init__(self) -> None:
         if self.sections and sum(self.sections) != self.width // 2:
@@ -99,6 +100,8 @@ class Rotary:
         angles = angles.expand(*angles.shape[:-2], count, -1)
         if self.shared == "each":
             return angles.flatten(-2)
+        if self.shared == "strides":
+            return torch.cat([angles[..., axis, axis::count] for axis in range(count)], dim=-1)
         if self.shared == "runs":
             axes = [axis for axis, size in enumerate(self.sections) for _ in range(size)]
         else:

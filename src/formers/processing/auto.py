@@ -12,20 +12,23 @@ from formers.processing.audio.extractor import SequenceFeatureExtractor
 from formers.processing.audio.recipes import CLASSES as SOUND_CLASSES
 from formers.processing.audio.recipes import MODEL_TYPES as SOUND_MODEL_TYPES
 from formers.processing.audio.recipes import RECIPES as SOUND_RECIPES
+from formers.processing.canvas import CanvasImageProcessor
 from formers.processing.couples import PairedImageProcessor
 from formers.processing.films import FilmImageProcessor, FilmSettings
 from formers.processing.followed import StretchedFilmProcessor
-from formers.processing.grid_films import GridFilmProcessor
+from formers.processing.grid_films import FrameFilmProcessor, GridFilmProcessor
 from formers.processing.grids import GridImageProcessor
 from formers.processing.image import BaseImageProcessor
 from formers.processing.objects import ObjectImageProcessor
 from formers.processing.pages import PageImageProcessor
 from formers.processing.patches import PatchImageProcessor
+from formers.processing.pinned import PinnedImageProcessor
 from formers.processing.pointed import PointedImageProcessor, StretchedImageProcessor
 from formers.processing.recipes import CLASSES, FILM_CLASSES, FILM_RECIPES, MODEL_TYPES, RECIPES
 from formers.processing.ringed import RingedImageProcessor
 from formers.processing.scanned import ScannedImageProcessor
 from formers.processing.segmented import SegmentImageProcessor
+from formers.processing.squares import SquareImageProcessor
 from formers.processing.tasked import TaskedImageProcessor
 
 
@@ -55,6 +58,9 @@ def _class_of(family: str) -> type[BaseImageProcessor]:
     base = StretchedImageProcessor if recipe.stretched else base
     base = RingedImageProcessor if recipe.ringed else base
     base = ScannedImageProcessor if recipe.scanned else base
+    base = CanvasImageProcessor if recipe.canvas else base
+    base = SquareImageProcessor if recipe.squares else base
+    base = PinnedImageProcessor if recipe.pinned else base
     return type(name, (base,), {"recipe": recipe, "__doc__": says, **own})
 
 
@@ -81,9 +87,11 @@ def named_extractor(name: str) -> type[SequenceFeatureExtractor]:
 def named_films(name: str) -> type[FilmSettings]:
     """The class behind `Qwen2VLVideoProcessor`, ..."""
     family = FILM_CLASSES[name]
-    base = StretchedFilmProcessor if FILM_RECIPES[family].stretched else GridFilmProcessor
+    recipe = FILM_RECIPES[family]
+    base = GridFilmProcessor if recipe.fit in ("pixels", "film pixels") else FrameFilmProcessor
+    base = StretchedFilmProcessor if recipe.stretched else base
     says = f"Films for the models of the family {family}; see `{base.__name__}`."
-    return type(name, (base,), {"recipe": FILM_RECIPES[family], "__doc__": says})
+    return type(name, (base,), {"recipe": recipe, "__doc__": says})
 
 
 _own: dict[str, type[Any]] = {}

@@ -95,17 +95,21 @@ class GridFilmProcessor(FilmSettings, GridImageProcessor):
         each = [told] * len(films) if told is None or isinstance(told, Mapping) else list(told)
         if len(each) != len(films):
             raise ValueError(f"video_metadata is of {len(each)} films, but {len(films)} are given")
-        rows, grids, facts = [], [], []
+        made, facts = list[BatchFeature](), []
         for film, said in zip(films, each, strict=True):
             known = facts_of(film, said or {})
             numbers = self._chosen(known, **chosen) if chosen["do_sample_frames"] else range(known.count)
             known = replace(known, indices=tuple(numbers))
-            found = self._prepared(read_film(film, known.indices), None, {**options, "return_tensors": "np"})
-            rows.append(found["pixel_values"])
-            grids.append(found["image_grid_thw"][0])
+            now = {**options, "return_tensors": "np"}
+            made.append(self._prepared(read_film(film, known.indices), None, now))
             facts.append(known)
-        made = {"pixel_values_videos": np.concatenate(rows), "video_grid_thw": np.array(grids)}
-        return BatchFeature(made, tensors), facts
+        return BatchFeature(self._together(made), tensors), facts
+
+    def _together(self, films: Sequence[BatchFeature]) -> dict[str, Any]:
+        """What is returned of films that were prepared one by one."""
+        rows = np.concatenate([one["pixel_values"] for one in films])
+        grids = np.array([one["image_grid_thw"][0] for one in films])
+        return {"pixel_values_videos": rows, "video_grid_thw": grids}
 
     def _chosen(
         self, known: FilmFacts, num_frames: int | None, fps: float | None, do_sample_frames: bool
@@ -152,6 +156,40 @@ class GridFilmProcessor(FilmSettings, GridImageProcessor):
         frames = np.stack(found["pixel_values"])
         rows, grid = in_blocks(frames, now["patch_size"], now["temporal_patch_size"], now["merge_size"])
         return {"pixel_values": rows, "image_grid_thw": np.array([grid])}, sizes
+
+
+class FrameFilmProcessor(GridFilmProcessor):
+    """Films as their frames, each of which is prepared as a picture is.
+
+    A call returns `pixel_values_videos` [films, T, C, H, W], float32, or a list where films differ.
+    """
+
+    model_input_names: ClassVar[list[str]] = ["pixel_values_videos"]
+
+    def _chosen(
+        self, known: FilmFacts, num_frames: int | None, fps: float | None, do_sample_frames: bool
+    ) -> list[int]:
+        """Numbers of the frames, evenly over the film: so many, or as many a second as `fps` says."""
+        if num_frames is not None and fps is not None:
+            raise ValueError("num_frames and fps both say how many frames are chosen: give one")
+        if num_frames is None and fps is not None:
+            if known.rate is None:
+                raise ValueError("frames by their rate need that of the film: video_metadata={'fps': ...}")
+            num_frames = int(known.count / known.rate * fps)
+        if num_frames is None:
+            return list(range(known.count))
+        self._check(num_frames, known)
+        step, shift = known.count / num_frames, getattr(self, "initial_shift", 0)
+        begin = step / 2 if shift is True else float(shift or 0)  # True: from the middle of each part
+        return [int(one) for one in np.arange(begin, known.count, step)]
+
+    def _pixel_values(
+        self, images: Any, now: dict[str, Any], call: dict[str, Any]
+    ) -> tuple[dict[str, Any], list[Any]]:
+        return super(GridImageProcessor, self)._pixel_values(images, {**now, "do_pad": False}, call)
+
+    def _together(self, films: Sequence[BatchFeature]) -> dict[str, Any]:
+        return {"pixel_values_videos": [one["pixel_values"] for one in films]}
 
 
 def every_film(given: Any) -> list[Any]:

@@ -21,12 +21,19 @@ class Shows:
         rule: which function of `placeholders` writes what stands for a picture.
         image: what a text says where it shows one, unless tokenizer or files say it; `video` for a film.
         settings: what the processor keeps beside its parts, by the names of its file, and from what on.
-        films: the family that prepares films; empty for none.
+        films: the family that prepares films; empty for none. `film_rule` writes what stands for one.
         rate: the name under which it is told how far apart their frames are; empty for none.
         mark: the tokenizer's name of what a text says where it shows one, if that is not what then stands for
             it; empty where it is.
         untold: what the image processor says of pictures and models do not take.
         prompts: texts are prompts behind pictures, and what is to be written comes by itself.
+        marks: attributes of the processor -> further tokens that its texts have; `adds`: which of them
+            become tokens of the tokenizer where it does not know them.
+        named: the tokenizer's name of what a text says where it shows a picture, if not `image_token`.
+        filler: the setting that says what then stands for it, if that is something else.
+        scaled: a setting, and by what it is multiplied where a processor is made.
+        merges: frames of films stand among pictures, in the order of the texts.
+        by_text: the image processor takes the pictures of each text.
         kinds: the name under which it is told which tokens are pictures (1) and films (2); empty for none.
     """
 
@@ -36,10 +43,18 @@ class Shows:
     settings: Mapping[str, Any] = field(default_factory=dict)
     kinds: str = ""
     films: str = ""
+    film_rule: str = "blocks"
     rate: str = ""
     mark: str = ""
     untold: tuple[str, ...] = ()
     prompts: bool = False
+    marks: Mapping[str, str] = field(default_factory=dict)
+    adds: tuple[str, ...] = ()
+    by_text: bool = False
+    named: str = ""
+    filler: str = ""
+    scaled: tuple[str, str] | None = None
+    merges: bool = False
 
 
 @dataclass(frozen=True)
@@ -114,6 +129,24 @@ _LLAVA: dict[str, Any] = {
     "image_token": "<image>",
     "num_additional_image_tokens": 0,
 }
+_ONE_VISION: dict[str, Any] = {
+    **{"num_image_tokens": None, "vision_feature_select_strategy": None, "image_token": "<image>"},
+    **{"video_token": "<video>", "vision_aspect_ratio": "anyres_max_9"},
+}
+_AROUND = {
+    "fake_image_token": "<fake_token_around_image>",
+    "end_of_utterance_token": "<end_of_utterance>",
+    "global_image_tag": "<global-img>",
+}
+_SQUARES = Shows(
+    "squares", settings={"image_seq_len": 169}, marks=_AROUND, untold=("rows", "cols"), by_text=True
+)
+_AYA: dict[str, Any] = {
+    **{"patch_size": 28, "img_size": 364, "image_token": "<image>"},
+    **{"start_of_img_token": "<|START_OF_IMG|>", "end_of_img_token": "<|END_OF_IMG|>"},
+    **{"img_patch_token": "<|IMG_PATCH|>", "img_line_break_token": "<|IMG_LINE_BREAK|>"},
+    **{"tile_token": "TILE", "tile_global_token": "TILE_GLOBAL"},
+}
 _GRIDS = Shows("blocks", "<|image_pad|>", "<|video_pad|>", kinds="mm_token_type_ids", films="Qwen2VL")
 _SCANNED: dict[str, Any] = {
     "do_convert_rgb": True,
@@ -126,6 +159,20 @@ PAIRS: dict[str, Pair] = {
     "Align": Pair("EfficientNet", ("align",), _SIXTY_FOUR),
     "AltCLIP": Pair("CLIP", ("altclip",)),
     "Bark": Pair("", ("bark",), voices=True),
+    "AyaVision": Pair(
+        "GotOcr2",
+        ("aya_vision",),
+        {"padding": True},
+        {"crop_to_patches": True},
+        unread=_TYPES,
+        shows=Shows(
+            "named_tiles",
+            settings=_AYA,
+            untold=("num_patches",),
+            filler="img_patch_token",
+            scaled=("patch_size", "downsample_factor"),
+        ),
+    ),
     "Blip": Pair("Blip", ("blip",), {"return_token_type_ids": False}, unread=("token_type_ids",)),
     "Blip2": Pair(
         "Blip", ("blip-2",), {"return_token_type_ids": False}, unread=("token_type_ids",), asks=True
@@ -159,6 +206,51 @@ PAIRS: dict[str, Pair] = {
     ),
     "Git": Pair("CLIP", ("git",)),
     "Llava": Pair("CLIP", ("llava",), unread=_TYPES, shows=Shows("patches_of_one_size", settings=_LLAVA)),
+    "InternVL": Pair(
+        "GotOcr2",
+        ("internvl",),
+        {"padding_side": "left"},
+        {"crop_to_patches": True},
+        unread=_TYPES,
+        shows=Shows(
+            "marked_tiles",
+            "<IMG_CONTEXT>",
+            "<video>",
+            {"image_seq_length": 256},
+            marks={"start_image_token": "<img>", "end_image_token": "</img>"},
+            untold=("num_patches", "pixel_values_videos"),
+            films="InternVL",
+            film_rule="marked_frames",
+            named="context_image_token",
+            merges=True,
+        ),
+    ),
+    "Idefics3": Pair(
+        "Idefics3",
+        ("idefics3",),
+        pictures={"return_row_col_info": True},
+        unread=_TYPES,
+        shows=replace(_SQUARES, adds=("fake_image_token", "image_token", "end_of_utterance_token")),
+    ),
+    "LlavaNext": Pair(
+        "LlavaNext",
+        ("llava_next",),
+        pictures={"do_pad": True},
+        unread=_TYPES,
+        shows=Shows("lines", settings=_LLAVA),
+    ),
+    "LlavaOnevision": Pair(
+        "LlavaOnevision",
+        ("llava_onevision",),
+        unread=_TYPES,
+        shows=Shows(
+            "few_lines",
+            video="<video>",
+            settings=_ONE_VISION,
+            films="LlavaOnevision",
+            film_rule="half_frames",
+        ),
+    ),
     "LayoutLMv2": Pair("LayoutLMv2", ("layoutlmv2",), pages=True, picture="image"),
     "LayoutLMv3": Pair("LayoutLMv3", ("layoutlmv3",), pages=True),
     "LayoutXLM": Pair("LayoutLMv2", ("layoutxlm",), pages=True, picture="image"),
@@ -185,6 +277,13 @@ PAIRS: dict[str, Pair] = {
     "Siglip": Pair("Siglip", ("siglip",)),
     "Siglip2": Pair("Siglip2", ("siglip2",), {**_SIXTY_FOUR, "truncation": True}, _PATCHES),
     "Musicgen": Pair("", ("musicgen",), sounds=True, compares=True, unpads=True),
+    "SmolVLM": Pair(
+        "SmolVLM",
+        ("smolvlm",),
+        pictures={"return_row_col_info": True},
+        unread=_TYPES,
+        shows=_SQUARES,
+    ),
     "Speech2Text": Pair("", ("speech_to_text",), sounds=True),
     "SpeechT5": Pair("", ("speecht5",), sounds=True, targets=True),
     "TrOCR": Pair("ViT", ("trocr",), labels="alone"),

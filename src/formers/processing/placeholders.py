@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from typing import Any
+
+from formers.core.tiles import Lines, best_size, most_tiles
 
 
 def patches_of_one_size(processor: Any, made: Mapping[str, Any], index: int) -> str:
@@ -12,12 +15,7 @@ def patches_of_one_size(processor: Any, made: Mapping[str, Any], index: int) -> 
     Raises:
         ValueError: where nothing says how large patches are.
     """
-    edge = processor.patch_size
-    if edge is None:
-        raise ValueError(
-            f"this {type(processor).__name__} does not know its image model's patches: set "
-            "processor.patch_size and processor.vision_feature_select_strategy as the model's config has them"
-        )
+    edge = _told(processor, "patch_size")
     height, width = made["pixel_values"][index].shape[-2:]
     count = (height // edge) * (width // edge) + processor.num_additional_image_tokens
     if processor.vision_feature_select_strategy == "default":
@@ -48,6 +46,96 @@ def framed(processor: Any, made: Mapping[str, Any], index: int) -> str:
     return f"Here is the original image {one} and here are some crops to help you see better {rest}"
 
 
+def lines(processor: Any, made: Mapping[str, Any], index: int) -> str:
+    """A token for every patch of a picture in tiles, the ends of lines, and all of it as one tile.
+
+    Raises:
+        ValueError: where nothing says how large patches are.
+    """
+    height = made["pixel_values"][0][0].shape[-2]
+    edge = height // _told(processor, "patch_size")
+    whole = edge**2 + processor.num_additional_image_tokens
+    return _in_tiles(processor, made, index, edge, whole, None)
+
+
+def few_lines(processor: Any, made: Mapping[str, Any], index: int) -> str:
+    """Likewise, with lines of fewer patches where there are many; pictures that are not alone are one tile.
+
+    Raises:
+        ValueError: where nothing says how many patches a tile has.
+    """
+    whole = _told(processor, "num_image_tokens")
+    most = most_tiles(processor.vision_aspect_ratio)
+    return _in_tiles(processor, made, index, math.isqrt(whole), whole, most)
+
+
+def _in_tiles(
+    processor: Any, made: Mapping[str, Any], index: int, edge: int, whole: int, most: int | None
+) -> str:
+    counts = made.get("batch_num_images")
+    alone = counts is None or [count == 1 for count in counts for _ in range(count)][index]
+    high, wide = made["pixel_values"][0][0].shape[-2:]
+    height, width = (int(one) for one in made["image_sizes"][index])
+    room = best_size(height, width, processor.image_processor.image_grid_pinpoints)
+    grid = (room[0] // high, room[1] // wide) if alone else None
+    count = whole + Lines(grid, edge, (height, width), most).count
+    count -= int(processor.vision_feature_select_strategy == "default")
+    return str(processor.image_token) * count
+
+
+def _told(processor: Any, name: str) -> int:
+    found = getattr(processor, name)
+    if found is None:
+        raise ValueError(
+            f"this {type(processor).__name__} does not know its image model's patches: set processor.{name} "
+            "as the model's config has it"
+        )
+    return int(found)
+
+
+def squares(processor: Any, made: Mapping[str, Any], index: int) -> str:
+    """A number of tokens for each square of a picture, which is named, and for all of it."""
+    down, across = ([n for text in made[name] for n in text][index] for name in ("rows", "cols"))
+    around, tokens = processor.fake_image_token, processor.image_token * int(processor.image_seq_len)
+    whole = f"{around}{processor.global_image_tag}{tokens}{around}"
+    if not down * across:
+        return whole
+    lines = [
+        "".join(f"{around}<row_{row}_col_{column}>{tokens}" for column in range(1, across + 1))
+        for row in range(1, down + 1)
+    ]
+    return "".join(f"{line}\n" for line in lines) + f"\n{whole}"
+
+
+def marked_tiles(processor: Any, made: Mapping[str, Any], index: int) -> str:
+    """A number of tokens for each tile of a picture, between marks of all."""
+    count = int(processor.image_seq_length) * int(made["num_patches"][index])
+    return f"{processor.start_image_token}{processor.image_token * count}{processor.end_image_token}"
+
+
+def named_tiles(processor: Any, made: Mapping[str, Any], index: int) -> str:
+    """A number of tokens for each tile of a picture, behind its name, and for all of it."""
+    tokens = processor.img_patch_token * (int(processor.img_size) // int(processor.patch_size)) ** 2
+    count = int(made["num_patches"][index])
+    parts = "".join(f"{processor.tile_token}_{i}{tokens}" for i in range(1, count))
+    whole = f"{processor.tile_global_token}{tokens}"
+    return f"{processor.start_of_img_token}{parts}{whole}{processor.end_of_img_token}"
+
+
+def marked_frames(processor: Any, made: Mapping[str, Any], index: int, facts: Any) -> str:
+    """A line for each frame, in which a number of tokens stands between marks."""
+    tokens = processor.image_token * int(processor.image_seq_length)
+    one = f"{processor.start_image_token}{tokens}{processor.end_image_token}"
+    count = len(made["pixel_values_videos"][index])
+    return "\n".join(f"Frame{i}: {one}" for i in range(1, count + 1))
+
+
+def half_frames(processor: Any, made: Mapping[str, Any], index: int, facts: Any) -> str:
+    """A token for every other patch down and across of each frame, and one at the end."""
+    edge = -(-math.isqrt(_told(processor, "num_image_tokens")) // 2)
+    return str(processor.video_token) * (len(made["pixel_values_videos"][index]) * edge**2 + 1)
+
+
 def film_blocks(processor: Any, made: Mapping[str, Any], index: int, facts: Any) -> str:
     """Likewise for a film; where its frames stand apart, the seconds and the marks of each beside it."""
     frames, down, across = (int(one) for one in made["video_grid_thw"][index])
@@ -67,6 +155,16 @@ def film_blocks(processor: Any, made: Mapping[str, Any], index: int, facts: Any)
 RULES: dict[str, Callable[[Any, Mapping[str, Any], int], str]] = {
     "blocks": blocks,
     "counted": counted,
+    "few_lines": few_lines,
     "framed": framed,
+    "lines": lines,
+    "marked_tiles": marked_tiles,
+    "named_tiles": named_tiles,
     "patches_of_one_size": patches_of_one_size,
+    "squares": squares,
+}
+FILM_RULES: dict[str, Callable[[Any, Mapping[str, Any], int, Any], str]] = {
+    "blocks": film_blocks,
+    "half_frames": half_frames,
+    "marked_frames": marked_frames,
 }

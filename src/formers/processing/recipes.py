@@ -10,14 +10,14 @@ from typing import Any, Literal
 IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD = [0.485, 0.456, 0.406], [0.229, 0.224, 0.225]
 IMAGENET_STANDARD_MEAN = IMAGENET_STANDARD_STD = [0.5, 0.5, 0.5]
 OPENAI_CLIP_MEAN, OPENAI_CLIP_STD = [0.48145466, 0.4578275, 0.40821073], [0.26862954, 0.26130258, 0.27577711]
-NEAREST, BILINEAR, BICUBIC = 0, 2, 3  # numbers of Pillow's filters
+NEAREST, LANCZOS, BILINEAR, BICUBIC = 0, 1, 2, 3  # numbers of Pillow's filters
 
 
 class PILImageResampling(IntEnum):
     """Pillow's filters by their names, without Pillow."""
 
     NEAREST = NEAREST
-    LANCZOS = 1
+    LANCZOS = LANCZOS
     BILINEAR = BILINEAR
     BICUBIC = BICUBIC
     BOX = 4
@@ -73,6 +73,10 @@ class Recipe:
         ringed: pictures are mirrored around by `do_pad`, and resized so that corners' centres stay there.
         pointed: sizes come along, by which points find their places, and masks the pictures' sizes.
         stretched: they fill the size that is read, whatever their form.
+        pinned: pictures are read whole, and in tiles of one of the sizes that `image_grid_pinpoints` names;
+            `alone`: those that are not alone in their list are not cut.
+        squares: they come text by text, and are read in squares and whole.
+        canvas: they are read in tiles of a canvas of their form, and whole.
         model_types: model types whose checkpoints may leave the class out.
         answers: how methods `post_process_..` end -> the function of `answers` that they are.
     """
@@ -95,6 +99,9 @@ class Recipe:
     ringed: bool = False
     pointed: bool = False
     stretched: bool = False
+    pinned: Literal["", "always", "alone"] = ""
+    squares: bool = False
+    canvas: bool = False
     model_types: tuple[str, ...] = ()
     answers: Mapping[str, str] = field(default_factory=dict)
 
@@ -166,6 +173,18 @@ _POINTS = Recipe(
     square=False,
     model_types=("superpoint",),
     answers={"keypoint_detection": "keypoints"},
+)
+
+_PINPOINTS = [[336, 672], [672, 336], [672, 672], [1008, 336], [336, 1008]]
+_EDGES = range(384, 2305, 384)
+
+_SQUARES = Recipe(
+    {
+        **{**_HALF, "resample": LANCZOS, "size": {"longest_edge": 4 * 364}, "do_convert_rgb": True},
+        **{"max_image_size": {"longest_edge": 364}, "do_image_splitting": True, "do_pad": True},
+    },
+    square=False,
+    squares=True,
 )
 
 RECIPES: dict[str, Recipe] = {
@@ -278,6 +297,27 @@ RECIPES: dict[str, Recipe] = {
             "instance_segmentation": "surest_in_squares",
             "panoptic_segmentation": "panoptic_in_squares",
         },
+    ),
+    "GotOcr2": Recipe(
+        {
+            **{**_OPENAI, "resample": BICUBIC, "size": _sides(384)},
+            **{"crop_to_patches": False, "min_patches": 1, "max_patches": 12},
+        },
+        canvas=True,
+        model_types=("got_ocr2", "internvl", "aya_vision"),
+    ),
+    "Idefics3": _SQUARES.but("idefics3"),
+    "LlavaNext": replace(
+        _CLIP.but("llava_next", do_pad=True, image_grid_pinpoints=_PINPOINTS), pinned="always"
+    ),
+    "LlavaOnevision": Recipe(
+        {
+            **{**_OPENAI, "resample": BICUBIC, "size": _sides(384), "do_pad": True},
+            "image_grid_pinpoints": [[down, across] for down in _EDGES for across in _EDGES],
+        },
+        square=False,
+        pinned="alone",
+        model_types=("llava_onevision",),
     ),
     "MaskFormer": _QUERIED,
     "MobileNetV1": _MOBILE.but("mobilenet_v1"),
@@ -411,6 +451,7 @@ RECIPES: dict[str, Recipe] = {
         fit="patches",
         model_types=("siglip2", "siglip2_vision_model"),
     ),
+    "SmolVLM": _SQUARES.but("smolvlm"),
     "SuperGlue": replace(
         _POINTS.but("superglue", do_grayscale=True), paired=True, answers={"keypoint_matching": "matches"}
     ),
@@ -462,8 +503,20 @@ _FILMS = Recipe(
     fit="pixels",
     square=False,
 )
-# family -> what it does to films, those whose patches go through several frames and those that are stretched
+# family -> what it does to films: to frames one by one, to patches that go through several, or stretched
 FILM_RECIPES: dict[str, Recipe] = {
+    "InternVL": Recipe(
+        {
+            **_OPENAI,
+            "resample": BICUBIC,
+            "size": _sides(384),
+            "do_sample_frames": False,
+            "initial_shift": True,
+        }
+    ),
+    "LlavaOnevision": Recipe(
+        {**_OPENAI, "resample": BICUBIC, "size": _sides(384), "do_sample_frames": False}, square=False
+    ),
     "Qwen2VL": _FILMS,
     "Qwen3VL": _FILMS.but(
         fit="film pixels",

@@ -15,7 +15,7 @@ from formers.processing.grid_films import every_film, frames_between
 from formers.processing.image import OF_A_CALL
 from formers.processing.joined import ProcessorMixin
 from formers.processing.pairs import Shows
-from formers.processing.placeholders import RULES, film_blocks
+from formers.processing.placeholders import FILM_RULES, RULES
 from formers.processing.reading import is_picture, listed
 from formers.tokenization.options import CALL_KEYWORDS
 
@@ -37,12 +37,21 @@ class ShowingProcessor(ProcessorMixin):
     def __init__(self, *parts: Any, **named: Any) -> None:
         known = dict(self._shows().settings)
         given = {**dict(zip((*self.attributes, *known), parts, strict=False)), **named}
+        if self._shows().scaled is not None:
+            name, factor = self._shows().scaled or ("", "")
+            given[name] = given.get(name, known[name]) * given.pop(factor, 1)
         for name, usual in known.items():
             setattr(self, name, given.pop(name, usual))
         if self._shows().films and given.get("video_processor") is None:
             given["video_processor"] = named_films(f"{self._shows().films}VideoProcessor")()
         super().__init__(**given)
         mark = self._shows().mark
+        for name, usual in self._shows().marks.items():
+            setattr(self, name, getattr(self.tokenizer, name, None) or usual)
+        if self._shows().adds:
+            known = {**self._shows().marks, "image_token": self._shows().image}
+            added = [known[name] for name in self._shows().adds]
+            self.tokenizer.add_special_tokens({"additional_special_tokens": added})
         for name in ("image_token", "eoi_token", mark) if mark else ():
             if getattr(self.tokenizer, name, None) is None:
                 raise ValueError(
@@ -51,11 +60,16 @@ class ShowingProcessor(ProcessorMixin):
                 )
         self._fillers = dict[str, tuple[str, Any]]()  # what stands in texts for pictures and films
         for kind, usual in (("image", self._shows().image), ("video", self._shows().video)):
-            token = getattr(self.tokenizer, f"{kind}_token", None) or getattr(self, f"{kind}_token", usual)
+            name = self._shows().named if kind == "image" and self._shows().named else f"{kind}_token"
+            token = getattr(self.tokenizer, name, None) or getattr(self, f"{kind}_token", usual)
             if token:
                 setattr(self, f"{kind}_token", token)
                 setattr(self, f"{kind}_token_id", self.tokenizer.convert_tokens_to_ids(token))
                 self._fillers[kind] = token, getattr(self, f"{kind}_token_id")
+        if self._shows().filler:
+            token = getattr(self, self._shows().filler)
+            self.image_token_id = self.tokenizer.convert_tokens_to_ids(token)
+            self._fillers["image"] = token, self.image_token_id
         if mark:
             self.image_token = getattr(self.tokenizer, mark)
             self.image_token_id = self.tokenizer.convert_tokens_to_ids(self.image_token)
@@ -121,7 +135,8 @@ class ShowingProcessor(ProcessorMixin):
         found, pieces = dict[str, Any](), dict[str, Iterator[str]]()
         if images is not None:
             pictures = listed(images)
-            found |= self.image_processor(images, **for_pictures)
+            given = self._by_text(texts, images) if self._shows().by_text else images
+            found |= self.image_processor(given, **for_pictures)
             if texts is not None:
                 pieces[self.image_token] = iter([self._piece(found, i) for i in range(len(pictures))])
         else:
@@ -132,9 +147,12 @@ class ShowingProcessor(ProcessorMixin):
             found |= made
             if self._shows().rate:
                 found[self._shows().rate] = frames_between(facts, self.video_processor.temporal_patch_size)
-            each = [film_blocks(self, made, i, one) for i, one in enumerate(facts)]
+            film_rule = FILM_RULES[self._shows().film_rule]
+            each = [film_rule(self, made, i, one) for i, one in enumerate(facts)]
             pieces[self.video_token] = iter(each)
         grown: list[Grown] = []
+        if self._shows().merges and videos is not None:
+            found["pixel_values"] = self._merged(texts or (), found)
         if texts is not None:
             texts, grown = self._expanded(texts, pieces)
             encoded = dict(self.tokenizer(texts, **for_texts))
@@ -178,6 +196,25 @@ class ShowingProcessor(ProcessorMixin):
                 f"the texts show {sum(asked)} {kind}s by {token}, but {given} are given: write {token} once "
                 "for each"
             )
+
+    def _merged(self, texts: Sequence[str], found: Mapping[str, Any]) -> Any:
+        """Tiles of pictures and frames of films in the order in which texts show them."""
+        counts, tiles = found.get("num_patches", ()), found.get("pixel_values", ())
+        ends = [0, *np.cumsum([int(one) for one in counts])]
+        each = {
+            self.image_token: iter([tiles[a:b] for a, b in zip(ends, ends[1:], strict=False)]),
+            self.video_token: iter(found["pixel_values_videos"]),
+        }
+        tokens = re.compile("|".join(map(re.escape, each)))
+        parts = [next(each[hit.group()]) for one in texts for hit in tokens.finditer(one)]
+        return [one for part in parts for one in part]
+
+    def _by_text(self, texts: Sequence[str] | None, images: Any) -> Any:
+        """The pictures of each text; those of none are together."""
+        if texts is None or (isinstance(images, (list, tuple)) and _all_lists(images)):
+            return images
+        rest = iter(listed(images))
+        return [[next(rest) for _ in range(one.count(self.image_token))] for one in texts]
 
     def _piece(self, found: Mapping[str, Any], index: int) -> str:
         return RULES[self._shows().rule](self, found, index)

@@ -51,7 +51,7 @@ from formers.nn.spec.scans import (
     ShortConvolution,
     TimeMixing,
 )
-from formers.nn.spec.shown import GridPatches, Merged
+from formers.nn.spec.shown import GridPatches, Merged, SizedPatches
 from formers.nn.spec.spoken import HeardRows, PlacedWaves, SaidFrames, SaidRows, WavedTokens
 from formers.nn.spec.stack import (
     Asked,
@@ -86,6 +86,7 @@ from formers.nn.spec.stems import (
     Preceded,
     Queries,
     Samples,
+    SharedPatches,
     ShownTokens,
     SomePatches,
     Spans,
@@ -197,9 +198,11 @@ __all__ = [
     "Samples",
     "Scan",
     "SharedOffsets",
+    "SharedPatches",
     "Sharing",
     "ShortConvolution",
     "ShownTokens",
+    "SizedPatches",
     "SlotSpec",
     "SomePatches",
     "SpanConvolution",

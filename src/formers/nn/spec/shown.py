@@ -42,6 +42,27 @@ class GridPatches:
 
 
 @dataclass(frozen=True)
+class SizedPatches:
+    """A stem for pictures of any size, padded to one, whose own patches lie end to end in one row.
+
+    What layers attend within is held by the pass: "frames" (arXiv:2410.07073, section 2.1). Roles: `patch`.
+
+    Attributes:
+        channels: of a picture.
+        patch: height and width of a patch.
+        width: E.
+        bias: of the projection.
+    """
+
+    channels: int
+    patch: tuple[int, int]
+    width: int
+    bias: bool = False
+    reads = "pixel_values"
+    room = None
+
+
+@dataclass(frozen=True)
 class Merged:
     """`count` rows that stand together become one, by two layers (Wang et al. 2024, arXiv:2409.12191).
 

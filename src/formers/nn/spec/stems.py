@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from math import isqrt, prod
 from typing import Any, Literal
 
-from formers.nn.spec.shown import GridPatches
+from formers.nn.spec.shown import GridPatches, SizedPatches
 from formers.nn.spec.values import Norm
 
 
@@ -417,6 +417,14 @@ class GivenPatches:
 
 
 @dataclass(frozen=True)
+class SharedPatches(Patches):
+    """Patches of pictures of any form in rooms of one size (Dehghani et al. 2023, arXiv:2307.06304).
+
+    A patch's position is that of the square which lies at the same share of a square picture.
+    """
+
+
+@dataclass(frozen=True)
 class Overlapping:
     """A stem for maps: patches that overlap, projected, and a norm.
 
@@ -728,6 +736,7 @@ Stem = (
     | Patches
     | GivenPatches
     | GridPatches
+    | SizedPatches
     | Overlapping
     | Frames
     | Samples

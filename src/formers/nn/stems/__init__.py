@@ -27,6 +27,8 @@ from formers.nn.stems.pictured import PicturedStem
 from formers.nn.stems.preceded import PrecededStem
 from formers.nn.stems.queries import QueryStem
 from formers.nn.stems.samples import SampleStem
+from formers.nn.stems.shared_patches import SharedPatchStem
+from formers.nn.stems.sized_patches import SizedPatchStem
 from formers.nn.stems.some_patches import SomePatchStem
 from formers.nn.stems.spectrograms import SpectrogramStem
 from formers.nn.stems.spoken import (
@@ -69,6 +71,8 @@ STEMS: dict[type[Any], type[Stem]] = {
     spec.Queries: QueryStem,
     spec.Samples: SampleStem,
     spec.ShownTokens: ShownTokenStem,
+    spec.SharedPatches: SharedPatchStem,
+    spec.SizedPatches: SizedPatchStem,
     spec.SomePatches: SomePatchStem,
     spec.Spectrograms: SpectrogramStem,
     spec.Strided: StridedStem,

@@ -125,7 +125,7 @@ class GridPatchStem(Stem):
         """[N, numbers] -> [N, E], window by window where there are windows."""
         s, rows, grids = self.spec, given["hidden_states"], given["grid_thw"].tolist()
         frames = [down * across for count, down, across in grids for _ in range(count)]
-        pass_.memo.put("frames", _runs(frames, rows.device))
+        pass_.memo.put("frames", runs_of(frames, rows.device))
         names = wiring(node).facts.get("patches")
         if names and pass_.watched:
             x: Tensor = node.get_submodule(".".join(names))(rows)
@@ -133,7 +133,7 @@ class GridPatchStem(Stem):
             x = project_rows(node, rows, pass_.watched)
         if s.window:
             order, sizes = _by_window(grids, s.merge, s.window, rows.device)
-            pass_.memo.put("windows", _runs([size * s.merge**2 for size in sizes], rows.device))
+            pass_.memo.put("windows", runs_of([size * s.merge**2 for size in sizes], rows.device))
             pass_.memo.put("merged order", torch.argsort(order))
             x = _of_blocks(x, order, s.merge)
         return x if s.side is None else x + self._places(leaf(node, "position"), grids)
@@ -192,7 +192,7 @@ def blocks_of(places: Tensor, merge: int) -> Tensor:
     return cut.transpose(1, 2).reshape(down * across, -1)
 
 
-def _runs(sizes: list[int], device: torch.device) -> Layout:
+def runs_of(sizes: list[int], device: torch.device) -> Layout:
     """Rows in sequences of those sizes, one after the other."""
     if len(set(sizes)) == 1:
         return Layout(1, sum(sizes), Layout.dense(len(sizes), sizes[0]).spans)

@@ -1,0 +1,147 @@
+"""Shapes of models whose texts show pictures in tiles, and what such pictures look like."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+from tests.parity.plain_shapes import DECODER, VOCABULARY
+
+_IMAGE: dict[str, Any] = {
+    **{"hidden_size": 24, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 20},
+    **{"image_size": 6, "patch_size": 2, "num_channels": 2},
+}
+_CLIP = {**_IMAGE, "model_type": "clip_vision_model", "num_hidden_layers": 3}
+_SIGLIP = {**_IMAGE, "model_type": "siglip_vision_model", "vision_use_head": False}
+_TEXT = {**DECODER, "vocab_size": VOCABULARY + 2, "num_hidden_layers": 2, "max_position_embeddings": 64}
+_SIZES = [[6, 12], [12, 6], [12, 12]]
+_LLAVA: dict[str, Any] = {
+    "text_config": {**_TEXT, "model_type": "llama"},
+    "vision_config": _CLIP,
+    **{"image_token_index": VOCABULARY + 1, "image_grid_pinpoints": _SIZES},
+}
+_ONE = {
+    "text_config": {**_TEXT, "model_type": "qwen2"},
+    "vision_config": _SIGLIP,
+    **{"image_token_index": VOCABULARY + 1, "video_token_index": VOCABULARY},
+    **{"image_grid_pinpoints": _SIZES, "vision_aspect_ratio": "anyres_max_1"},
+}
+_ROOMS = {**_IMAGE, "image_size": 8}
+_SQUARES: dict[str, Any] = {
+    "text_config": {**_TEXT, "model_type": "llama"},
+    **{"vision_config": _ROOMS, "image_token_id": VOCABULARY + 1, "scale_factor": 2},
+}
+_MEANS = {**_IMAGE, "image_size": [8, 8], "patch_size": [2, 2]}
+_INTERN: dict[str, Any] = {
+    "text_config": {**_TEXT, "model_type": "qwen2"},
+    **{"vision_config": _MEANS, "image_token_id": VOCABULARY + 1},
+}
+_AYA: dict[str, Any] = {
+    "text_config": {**_TEXT, "model_type": "cohere2", "sliding_window": 5, "num_hidden_layers": 4},
+    "vision_config": {**_SIGLIP, "image_size": 8, "num_hidden_layers": 3},
+    **{"image_token_index": VOCABULARY + 1, "downsample_factor": 2},
+}
+_SIZED = {**_IMAGE, "image_size": 8, "num_attention_heads": 3}
+# model_type -> shapes, see `shapes.py`; MORE are those of the whole grid alone
+SHAPES: dict[str, dict[str, dict[str, Any]]] = {
+    "aya_vision": {"halves weigh each other": _AYA},
+    "idefics3": {"squares of two": _SQUARES},
+    "idefics3_vision": {"parts of rooms": _ROOMS},
+    "internvl": {"gains": _INTERN},
+    "internvl_vision": {"gains": _MEANS},
+    "llava_next": {"CLIP and LLaMA": _LLAVA},
+    "llava_onevision": {"few patches, and films": _ONE},
+    "pixtral": {"pictures of four sizes": _SIZED},
+    "smolvlm": {"squares of two": _SQUARES},
+    "smolvlm_vision": {"parts of rooms": _ROOMS},
+}
+MORE: dict[str, dict[str, dict[str, Any]]] = {
+    "aya_vision": {
+        "a layer before the last, an inner width": {
+            **_AYA,
+            **{"vision_feature_layer": -2, "alignment_intermediate_size": 20},
+        },
+    },
+    "internvl": {
+        "norms of queries, a norm at the end, every place": {
+            **_INTERN,
+            "vision_config": {
+                **_MEANS,
+                **{"use_qk_norm": True, "use_mean_pooling": False, "norm_type": "rms_norm"},
+                **{"attention_bias": True, "use_mask_token": True},
+            },
+            **{"downsample_ratio": 0.25, "tie_word_embeddings": False},
+        },
+        "a layer before the last": {**_INTERN, "vision_feature_layer": -2},
+    },
+    "llava_next": {
+        "two layers, tied, no bias": {
+            **_LLAVA,
+            "text_config": {**_TEXT, "model_type": "mistral", "tie_word_embeddings": True},
+            **{"vision_feature_layer": [-2, -1], "multimodal_projector_bias": False},
+        },
+    },
+    "idefics3": {"squares of four, tied": {**_SQUARES, "scale_factor": 4, "tie_word_embeddings": True}},
+    "llava_onevision": {"all patches": {**_ONE, "vision_aspect_ratio": "anyres_max_9"}},
+}
+LENGTH = 47
+_PICTURES = torch.tensor([[6, 12], [12, 6], [2, 12], [12, 2]])
+# tokens of a picture of each size: all of it, then lines of its tiles with what ends each
+_FILLS = {"anyres_max_1": (19, 21, 16, 21), "": (9 + 3 * 7, 9 + 6 * 4, 9 + 1 * 7, 9 + 6 * 2)}
+
+
+def _drawn(*shape: int, seed: int = 1) -> torch.Tensor:
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
+
+
+def _written(ids: torch.Tensor, mask: torch.Tensor, token: int, fills: Any, at: int = 2) -> None:
+    """Write as many tokens into each row, all of which are real."""
+    for row, count in enumerate(fills):
+        ids[row, at : at + count], mask[row, : at + count + 2] = token, 1
+    ids[(mask == 1) & (ids == 0)] = 7  # what is read is no padding
+
+
+def shown(config: Any, ids: torch.Tensor, mask: torch.Tensor) -> dict[str, Any]:
+    """Pictures in each row of a batch, and films in two, whose tokens are written into it."""
+    squares = {
+        "aya_vision": getattr(config, "downsample_factor", 1),
+        "internvl": round(1 / getattr(config, "downsample_ratio", 1)),
+    }
+    if config.model_type in squares:  # pictures of one size
+        each = (4 // squares[config.model_type]) ** 2
+        _written(ids, mask, config.image_token_id, (each,) * 4)
+        return {"pixel_values": _drawn(4, 2, 8, 8)}
+    if hasattr(config, "scale_factor"):
+        return rooms(config, ids, mask)
+    films = hasattr(config, "video_token_index")
+    said = str(getattr(config, "vision_aspect_ratio", ""))
+    _written(ids, mask, config.image_token_index, _FILLS.get(said, _FILLS[""]))
+    found = {"pixel_values": _drawn(4, 3, 2, 6, 6), "image_sizes": _PICTURES}
+    if films:
+        _written(ids, mask, config.video_token_index, (9, 9), 36)
+        found["pixel_values_videos"] = _drawn(2, 2, 2, 6, 6, seed=2)
+    return found
+
+
+def rooms(config: Any, ids: torch.Tensor, mask: torch.Tensor) -> dict[str, Any]:
+    """Two pictures in the first row, one in each of the others, some in a part of their room."""
+    each = 16 // config.scale_factor**2
+    _written(ids, mask, config.image_token_id, (2 * each, each, each, each))
+    seen = torch.ones(8, 4, 4, dtype=torch.bool)
+    seen[1, :, 3:], seen[2, 2:], seen[3::2] = False, False, False  # all of the second pictures but one
+    pixels = _drawn(8, 2, 8, 8) * seen[:, :1, :1, None].repeat(1, 2, 8, 8)
+    wide = seen.repeat_interleave(2, 1).repeat_interleave(2, 2)
+    return {"pixel_values": pixels.unflatten(0, (4, 2)), "pixel_attention_mask": wide.unflatten(0, (4, 2))}
+
+
+def parts(config: Any) -> dict[str, Any]:
+    """Pictures of another form than the model's."""
+    seen = torch.ones(4, 3, 4, dtype=torch.bool)
+    return {"pixel_values": _drawn(4, 2, 6, 8), "patch_attention_mask": seen}
+
+
+def sized() -> dict[str, Any]:
+    """Pictures of four sizes."""
+    sizes = torch.tensor([[8, 8], [4, 8], [8, 4], [4, 4]])
+    return {"pixel_values": _drawn(4, 2, 8, 8), "image_sizes": sizes}
