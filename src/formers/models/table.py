@@ -236,6 +236,7 @@ FAMILIES: dict[str, tuple[str, str]] = {
     "vilt": ("vilt", "Vilt"),
     "vision-encoder-decoder": ("vision_encoder_decoder", "VisionEncoderDecoder"),
     "vision-text-dual-encoder": ("vision_text_dual_encoder", "VisionTextDualEncoder"),
+    "visual_bert": ("visual_bert", "VisualBert"),
     "vit": ("vit", "ViT"),
     "vit_mae": ("vit_mae", "ViTMAE"),
     "vit_msn": ("vit_msn", "ViTMSN"),

@@ -353,6 +353,32 @@ SENSED: tuple[Task, ...] = (
         "Label a text about several pictures.",
         labelled=True,
     ),
+    Task(
+        "picture_pretraining",
+        ("next_sentence", "PicturePreTraining"),
+        "",
+        "Predict hidden words beside a picture, and whether both fit.",
+    ),
+    Task(
+        "region_phrases",
+        ("regions", "RegionPhrases"),
+        "",
+        "Find the regions of a picture that phrases mean.",
+    ),
+    Task(
+        "region_questions",
+        ("regions", "RegionQuestions"),
+        "",
+        "Answer a question about regions of a picture by a label.",
+        labelled=True,
+    ),
+    Task(
+        "region_reasoning",
+        ("regions", "RegionReasoning"),
+        "",
+        "Label a text about regions of pictures.",
+        labelled=True,
+    ),
     Task("visual_tokens", ("masked_image", "VisualTokens"), "", "Predict codes of hidden patches."),
     Task(
         "zero_shot_image_classification",

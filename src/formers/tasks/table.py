@@ -32,6 +32,7 @@ _WIDER: dict[str, tuple[tuple[str, ...], str]] = {
     "AutoModelForPreTraining": (
         (
             "pretraining",
+            "picture_pretraining",
             "replaced_tokens",
             "sentence_order",
             "recurring_spans",

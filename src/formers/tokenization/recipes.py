@@ -60,7 +60,7 @@ _BERT = Recipe(
             "megatron-bert",
             "mobilebert",
         ),
-        *("nomic_bert", "squeezebert", "vilt"),
+        *("nomic_bert", "squeezebert", "vilt", "visual_bert"),
     ),
     aliases=(
         *("ConvBert", "DPRContextEncoder", "DPRQuestionEncoder", "Electra", "LayoutLM", "Lxmert"),

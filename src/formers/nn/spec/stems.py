@@ -296,6 +296,20 @@ class Pictured(Tokens):
 
 
 @dataclass(frozen=True)
+class Regions(Tokens):
+    """A stem for text and regions of a picture behind it, as vectors (arXiv:1908.03557, section 3).
+
+    Regions stand at place 0 of a table of their own, or where the words stand that they show. Roles beside
+    those of `Tokens`: `region`, `region_type`, `region_position`.
+
+    Attributes:
+        source: width of those vectors.
+    """
+
+    source: int = 0
+
+
+@dataclass(frozen=True)
 class Paged(Tokens):
     """A stem for words of a page and patches of its picture behind them, either or both (arXiv:2204.08387).
 

@@ -25,6 +25,7 @@ from formers.nn.stems.patches import PatchStem
 from formers.nn.stems.pictured import PicturedStem
 from formers.nn.stems.preceded import PrecededStem
 from formers.nn.stems.queries import QueryStem
+from formers.nn.stems.regions import RegionStem
 from formers.nn.stems.samples import SampleStem
 from formers.nn.stems.some_patches import SomePatchStem
 from formers.nn.stems.spectrograms import SpectrogramStem
@@ -64,6 +65,7 @@ STEMS: dict[type[Any], type[Stem]] = {
     spec.Preceded: PrecededStem,
     spec.Frames: FrameStem,
     spec.Queries: QueryStem,
+    spec.Regions: RegionStem,
     spec.Samples: SampleStem,
     spec.ShownTokens: ShownTokenStem,
     spec.SomePatches: SomePatchStem,

@@ -176,6 +176,10 @@ class TokenStem(Stem):
 
     def run(self, node: Any, given: Mapping[str, Any], pass_: Pass) -> Tensor:
         """Ids, types and positions [N] (or [B, T]) -> [N, E] (or [B, T, E])."""
+        return self._finished(node, self._summed(node, given, pass_), pass_)
+
+    def _summed(self, node: Any, given: Mapping[str, Any], pass_: Pass) -> Tensor:
+        """The vectors of all tables, added."""
         s, vectors = self.spec, given.get("inputs_embeds")
         ids, types, positions = given.get("input_ids"), given.get("token_type_ids"), pass_.geometry.positions
         tasks = given.get("task_type_ids")
@@ -210,6 +214,11 @@ class TokenStem(Stem):
             x = x + look_up(node, f"type_{i}", first if types is None else types[..., i], "token_type_ids")
         if s.boxes:
             x = x + _of_boxes(node, given.get("bbox"), first, beside=s.box_widths is not None)
+        return x
+
+    def _finished(self, node: Any, x: Tensor, pass_: Pass) -> Tensor:
+        """The sum, normalised, projected and dropped."""
+        s = self.spec
         if s.drops_first:
             x = self._dropped(node, x)
         if s.norm is not None and s.norm_of == "sum":
