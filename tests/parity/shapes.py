@@ -1076,7 +1076,7 @@ def inputs_of(model: Any, **options: Any) -> dict[str, Any]:
         del found["attention_mask"]
     if "image_embeds" in names:  # the rows of a picture stand behind those of the text
         mask.fill_(1)
-    if "visual_embeds" in names:  # likewise
+    if "visual_embeds" in names or "visual_feats" in names:  # likewise
         mask.fill_(1)
         seen |= region_shapes.seen(model, ids)
     if "image_grid_thw" in names:
@@ -1228,7 +1228,7 @@ def labels(class_name: str, inputs: dict[str, Any]) -> dict[str, Any]:
     generator = torch.Generator().manual_seed(2)
     if class_name.startswith("Vilt"):
         return multi_shapes.labels(class_name, inputs["input_ids"])
-    if class_name.startswith("VisualBert"):
+    if class_name.startswith(("Lxmert", "VisualBert")):
         return region_shapes.labels(class_name, inputs["input_ids"])
     if class_name.endswith("ForImageClassification"):
         return {"labels": torch.tensor([0, 4, 2, 2])}

@@ -1,4 +1,4 @@
-"""Texts beside vectors of a picture's regions: VisualBERT."""
+"""Texts beside vectors of a picture's regions: VisualBERT, and LXMERT, in which both read each other."""
 
 from __future__ import annotations
 
@@ -89,3 +89,72 @@ def test_heads_say_what_they_lack() -> None:
         asked(input_ids=IDS, attention_mask=(torch.arange(7) < 1).expand(4, 7).long())
     with pytest.raises(ValueError, match=r"the share of each answer, a tensor \[4, 2\], not \[4\]"):
         asked(**PADDED, labels=torch.tensor([0, 1, 1, 0]))
+
+
+CROSSED = {
+    **{"input_ids": IDS, "attention_mask": TEXT, "visual_feats": REGIONS, "visual_attention_mask": SEEN},
+    "visual_pos": torch.rand(4, 3, 4, generator=torch.Generator().manual_seed(4)),
+}
+
+
+@pytest.mark.parametrize("watched", [False, True])
+def test_both_sides_and_their_weights_are_those_of_the_reference(watched: bool, tmp_path: Path) -> None:
+    theirs = write_checkpoint("lxmert", "plain", "LxmertForPreTraining", tmp_path)
+    ours = formers.AutoModelForPreTraining.from_pretrained(tmp_path)
+    if watched:
+        ours.lxmert.register_forward_pre_hook(lambda *_: None)
+    theirs.set_attn_implementation("eager")
+    told = labels("LxmertForPreTraining", IDS)
+    told["labels"].masked_fill_(TEXT == 0, -100)
+    for name, (right, counts) in told["obj_labels"].items():
+        told["obj_labels"][name] = right, counts * SEEN
+    shown = {"output_hidden_states": True, "output_attentions": True}
+    expected, found = (model(**CROSSED, **told, **shown) for model in (theirs, ours))
+    torch.testing.assert_close(found.loss, expected.loss, atol=1e-5, rtol=1e-5)
+    assert list(found) == list(expected)
+    text, regions = TEXT.bool(), SEEN.bool()
+    for name in list(found)[2:]:
+        one, two = (
+            (out[name],) if isinstance(out[name], torch.Tensor) else out[name] for out in (found, expected)
+        )
+        for mine, other in zip(one, two, strict=True):
+            real = regions if name.startswith("vision") else text
+            if "attentions" in name:
+                mine, other = (t.transpose(1, 2) for t in (mine, other))
+            if "states" in name or "attentions" in name:
+                mine, other = mine[real], other[real]
+            torch.testing.assert_close(mine, other, atol=1e-5, rtol=1e-5)
+    for out in (expected, found):
+        out.loss.backward()
+    each = dict(theirs.named_parameters())
+    for key, value in ours.named_parameters():
+        torch.testing.assert_close(value.grad, each[key].grad, atol=1e-5, rtol=1e-5)
+
+
+def test_a_head_learns_to_tell_more_answers_apart() -> None:
+    model = formers.LxmertForQuestionAnswering(formers.LxmertConfig(**SHAPES["lxmert"]["plain"])).eval()
+    before = model(**CROSSED).question_answering_score
+    assert model.resize_num_qa_labels(9) is model.get_qa_logit_layer()
+    after = model(**CROSSED).question_answering_score
+    assert after.shape == (4, 9)
+    assert model.config.num_qa_labels == 9
+    torch.testing.assert_close(after[:, :6], before, atol=1e-6, rtol=1e-6)
+    with pytest.raises(ValueError, match="1 answer apart at least, not 0"):
+        model.resize_num_qa_labels(0)
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"visual_feats": None}, "pass visual_feats and visual_pos"),
+        ({"visual_feats": REGIONS[:3]}, r"visual_feats must have shape \[4, regions, 10\]"),
+        ({"visual_pos": REGIONS}, r"visual_pos must have shape \[4, regions, 4\]"),
+        ({"visual_attention_mask": SEEN[:, :2]}, r"visual_attention_mask must have shape \[4, 3\]"),
+        ({"attention_mask": TEXT[:, :3]}, r"attention_mask must have shape \[4, 7\]"),
+        ({"obj_labels": {"obj": SEEN}}, "obj_labels is a dictionary with the keys obj, attr, feat"),
+    ],
+)
+def test_regions_that_do_not_fit_are_said(given: dict[str, Any], said: str) -> None:
+    model = formers.LxmertForPreTraining(formers.LxmertConfig(**SHAPES["lxmert"]["plain"]))
+    with pytest.raises(ValueError, match=said):
+        model(**{**CROSSED, **given})

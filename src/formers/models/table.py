@@ -118,6 +118,7 @@ FAMILIES: dict[str, tuple[str, str]] = {
     "longformer": ("longformer", "Longformer"),
     "longt5": ("longt5", "LongT5"),
     "luke": ("luke", "Luke"),
+    "lxmert": ("lxmert", "Lxmert"),
     "m2m_100": ("m2m_100", "M2M100"),
     "mamba": ("mamba", "Mamba"),
     "mamba2": ("mamba2", "Mamba2"),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 from formers.core.outputs import ModelOutput, PreTrainingOutput, SentenceOrderOutput, TaskOutput
 from formers.nn.leaves import linear
@@ -71,7 +71,7 @@ class PreTrainingSpec(language_model.Spec):
 class PreTraining(language_model.MaskedLM):
     """Masked words and next sentence at once."""
 
-    _targets = ("labels", "next_sentence_label")
+    _targets: ClassVar[tuple[str, ...]] = ("labels", "next_sentence_label")
     _options = TaskModel._options
 
     def _steps(self, spec: Any, config: Any) -> tuple[list[Step], dict[str, str | None]]:

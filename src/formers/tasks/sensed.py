@@ -354,6 +354,19 @@ SENSED: tuple[Task, ...] = (
         labelled=True,
     ),
     Task(
+        "crossed_answers",
+        ("crossed", "CrossedAnswers"),
+        "",
+        "Answer a question about regions of a picture by a label.",
+        labelled=True,
+    ),
+    Task(
+        "crossed_pretraining",
+        ("crossed", "CrossedPreTraining"),
+        "",
+        "Predict what was hidden of a text and of regions of a picture.",
+    ),
+    Task(
         "picture_pretraining",
         ("next_sentence", "PicturePreTraining"),
         "",

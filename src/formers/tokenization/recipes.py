@@ -57,6 +57,7 @@ _BERT = Recipe(
             "git",
             "grounding-dino",
             "layoutlm",
+            "lxmert",
             "megatron-bert",
             "mobilebert",
         ),

@@ -66,7 +66,8 @@ class Tokens:
     row. With `restarts` positions begin anew in every cell, and stop at the last of their table.
     Tokens may have a language each, of `languages`. Where nobody says what is padding, by a mask or by
     `lengths`, it is told by its id if `tells_padding`. Where files keep the numbers of positions they may
-    keep types beside them, all zeros (`type_numbers`, a role likewise); nothing reads them.
+    keep types beside them, all zeros (`type_numbers`, a role likewise); nothing reads them. The first place
+    and the first type have no vectors where they are `blank`: zeros that are not trained.
     Roles: `token`, `position`, `language`, `type` or `type_0`, .., `task`, `x`, `y`, `height`, `width`,
     `embedding_norm`, `embedding_dropout`, `embedding_projection`.
     """
@@ -76,6 +77,7 @@ class Tokens:
     positions: LearnedPositions | ComputedPositions | None = None
     types: int = 0
     type_numbers: bool = False
+    blank: bool = False
     kinds: tuple[int, ...] = ()
     restarts: bool = False
     tasks: int = 0

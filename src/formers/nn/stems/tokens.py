@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, ClassVar
 
 import torch
@@ -66,7 +67,9 @@ class TokenStem(Stem):
         width = s.table_width or s.width
         self._place_tokens(owner, names, width)
         if s.positions is not None:
-            place(owner, "position", str(names["position"]), positions_of(s.positions, s.width))
+            blank = 0 if s.blank else s.positions.padding_idx
+            where = positions_of(replace(s.positions, padding_idx=blank), s.width)
+            place(owner, "position", str(names["position"]), where)
         if s.languages:
             place(owner, "language", str(names["language"]), nn.Embedding(s.languages, s.width))
         for role in _BOX if s.boxes else ():
@@ -79,7 +82,7 @@ class TokenStem(Stem):
             if s.type_numbers:
                 self._place_numbers(owner, names, "type_numbers", rows, Constant(0))
         if s.types:
-            place(owner, "type", str(names["type"]), nn.Embedding(s.types, s.width))
+            place(owner, "type", str(names["type"]), token_table(s.types, s.width, 0 if s.blank else None))
         for i, count in enumerate(s.kinds):
             place(owner, f"type_{i}", str(names[f"type_{i}"]), nn.Embedding(count, s.width))
         if s.norm is not None:
