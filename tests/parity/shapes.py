@@ -26,6 +26,7 @@ from tests.parity import (
     mixing_shapes,
     multi_shapes,
     recurrent_shapes,
+    region_shapes,
     speech_shapes,
     vision_conv_shapes,
     vision_dense_shapes,
@@ -890,6 +891,7 @@ for _room in (
     mixing_shapes,
     multi_shapes,
     recurrent_shapes,
+    region_shapes,
     speech_shapes,
     vision_dense_shapes,
     vision_detect_shapes,
@@ -1083,6 +1085,9 @@ def inputs_of(model: Any, **options: Any) -> dict[str, Any]:
         del found["attention_mask"]
     if "image_embeds" in names:  # the rows of a picture stand behind those of the text
         mask.fill_(1)
+    if "visual_embeds" in names or "visual_feats" in names:  # likewise
+        mask.fill_(1)
+        seen |= region_shapes.seen(model, ids)
     if "image_grid_thw" in names:
         seen = vision_talk_shapes.shown(config, ids, mask)
     if _segmented(config) or hasattr(config, "block_per_row"):
@@ -1236,6 +1241,8 @@ def labels(class_name: str, inputs: dict[str, Any]) -> dict[str, Any]:
     generator = torch.Generator().manual_seed(2)
     if class_name.startswith("Vilt"):
         return multi_shapes.labels(class_name, inputs["input_ids"])
+    if class_name.startswith(("Lxmert", "VisualBert")):
+        return region_shapes.labels(class_name, inputs["input_ids"])
     if class_name.endswith("ForImageClassification"):
         return {"labels": torch.tensor([0, 4, 2, 2])}
     if class_name.startswith("Owl") and class_name.endswith("Detection"):  # without a loss

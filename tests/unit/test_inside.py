@@ -385,6 +385,8 @@ _OTHERS["maskformer-swin"] = {**_OTHERS["donut-swin"], "out_features": ["stage1"
 _OTHERS["git_vision_model"] = _IMAGE
 _OTHERS["git"] = {**_BERT, "vision_config": _IMAGE}
 _OTHERS["vilt"] = {**_BERT, **_IMAGE, "num_images": 1}
+_OTHERS["lxmert"] = {**_BERT, "l_layers": 1, "x_layers": 1, "r_layers": 1, "visual_feat_dim": 8}
+_OTHERS["visual_bert"] = {**_BERT, "visual_embedding_dim": 8}
 _OTHERS["blip_vision_model"] = _IMAGE
 _OTHERS["blip_text_model"] = {**_BERT, "encoder_hidden_size": 32}
 _OTHERS["blip"] = {
@@ -858,6 +860,11 @@ def _given(made: Any) -> dict[str, Tensor]:
         looks = isinstance(made._assembly, Bridged) and made._assembly.looks
         compared = looks or isinstance(made._assembly, (Described, Dual, Pictured))
         images = {"pixel_values": torch.randn(2, 3, 12, 12)} if compared else {}
+        if "visual_feats" in names:
+            images = {"visual_feats": torch.randn(2, 3, 8), "visual_pos": torch.rand(2, 3, 4)}
+        if "region_to_phrase_position" in names:
+            images["visual_embeds"] = torch.randn(2, 3, config.visual_embedding_dim)
+            images["region_to_phrase_position"] = torch.ones(2, 1, dtype=torch.long)
         if isinstance(made._assembly, Grounding):
             images = {"pixel_values": torch.randn(2, 3, 64, 64)}
         if "spatial_shapes" in names:

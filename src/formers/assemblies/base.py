@@ -87,6 +87,8 @@ _BESIDE = (
     "transformer_decoder_auxiliary_predictions",
     "text_queries",
     "task_token",
+    *("vision_output", "pooled_output", "language_hidden_states", "vision_hidden_states"),
+    *("language_attentions", "vision_attentions", "cross_encoder_attentions"),
 )
 
 

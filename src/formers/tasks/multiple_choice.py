@@ -16,6 +16,7 @@ _BY_CHOICE = (
     *("input_ids", "attention_mask", "token_type_ids", "task_type_ids", "position_ids", "inputs_embeds"),
     *("global_attention_mask", "input_mask", "langs"),
     *("entity_ids", "entity_attention_mask", "entity_token_type_ids", "entity_position_ids"),
+    *("visual_embeds", "visual_attention_mask", "visual_token_type_ids", "image_text_alignment"),
 )
 
 

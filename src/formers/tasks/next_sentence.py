@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 from formers.core.outputs import ModelOutput, PreTrainingOutput, SentenceOrderOutput, TaskOutput
 from formers.nn.leaves import linear
@@ -71,7 +71,7 @@ class PreTrainingSpec(language_model.Spec):
 class PreTraining(language_model.MaskedLM):
     """Masked words and next sentence at once."""
 
-    _targets = ("labels", "next_sentence_label")
+    _targets: ClassVar[tuple[str, ...]] = ("labels", "next_sentence_label")
     _options = TaskModel._options
 
     def _steps(self, spec: Any, config: Any) -> tuple[list[Step], dict[str, str | None]]:
@@ -85,7 +85,7 @@ class PreTraining(language_model.MaskedLM):
         flow.entered = of_pooler(states)
         compute(self, flow)
         words, follows = states.spread(flow.x), flow.weights  # [B, T, V], [B, 2]
-        labels, next_label, loss = targets["labels"], targets["next_sentence_label"], None
+        labels, next_label, loss = targets["labels"], targets[self._targets[1]], None
         if labels is not None and (next_label is not None or self._formers.facts["head"].words_suffice):
             # two losses with different counts have no common divisor
             loss = cross_entropy(words, labels)
@@ -93,6 +93,12 @@ class PreTraining(language_model.MaskedLM):
                 assert follows is not None
                 loss = loss + cross_entropy(follows, next_label)
         return PreTrainingOutput(loss, words, follows, states.hidden, states.attentions)
+
+
+class PicturePreTraining(PreTraining):
+    """Masked words, and whether a text fits its picture, at once; words' labels are of all rows."""
+
+    _targets = ("labels", "sentence_image_labels")
 
 
 @dataclass(frozen=True, kw_only=True)

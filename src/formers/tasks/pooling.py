@@ -59,8 +59,8 @@ def pooled(
         mean = states.last[:, before:].mean(1)
         return torch.cat((states.last[:, 0], mean), dim=1) if pool == "joined" else mean
     if pool == "last":
-        return _at(states, last_token(config, ids, mask, states.layout), rows)
-    return _at(states, last_end(config, ids, states.layout), rows)
+        return at_column(states, last_token(config, ids, mask, states.layout), rows)
+    return at_column(states, last_end(config, ids, states.layout), rows)
 
 
 def last_end(config: Any, ids: Tensor | None, layout: Layout) -> Tensor:
@@ -110,7 +110,7 @@ def last_token(config: Any, ids: Tensor | None, mask: Tensor | None, layout: Lay
     return torch.full((batch,), length - 1, device=columns.device)
 
 
-def _at(states: States, column: Tensor, rows: Tensor | None) -> Tensor:
+def at_column(states: States, column: Tensor, rows: Tensor | None = None) -> Tensor:
     """The state at one column per row: [B, E]."""
     layout, rows = states.layout, states.rows if rows is None else rows
     column = column.to(rows.device)

@@ -37,6 +37,8 @@ _WIDER: dict[str, tuple[tuple[str, ...], str]] = {
     "AutoModelForPreTraining": (
         (
             "pretraining",
+            "picture_pretraining",
+            "crossed_pretraining",
             "replaced_tokens",
             "sentence_order",
             "recurring_spans",
@@ -57,7 +59,13 @@ _WIDER: dict[str, tuple[tuple[str, ...], str]] = {
         TASKS["pretraining"].says,
     ),
     "AutoModelForQuestionAnswering": (
-        ("question_answering", "question_spans", "answers_after_question", "document_question_answering"),
+        (
+            "question_answering",
+            "question_spans",
+            "answers_after_question",
+            "document_question_answering",
+            "crossed_answers",
+        ),
         TASKS["question_answering"].says,
     ),
     "AutoModelForImageTextToText": (

@@ -58,10 +58,11 @@ _BERT = Recipe(
             "git",
             "grounding-dino",
             "layoutlm",
+            "lxmert",
             "megatron-bert",
             "mobilebert",
         ),
-        *("nomic_bert", "squeezebert", "vilt"),
+        *("nomic_bert", "squeezebert", "vilt", "visual_bert"),
     ),
     aliases=(
         *("ConvBert", "DPRContextEncoder", "DPRQuestionEncoder", "Electra", "LayoutLM", "Lxmert"),

@@ -67,7 +67,8 @@ class Tokens:
     row. With `restarts` positions begin anew in every cell, and stop at the last of their table.
     Tokens may have a language each, of `languages`. Where nobody says what is padding, by a mask or by
     `lengths`, it is told by its id if `tells_padding`. Where files keep the numbers of positions they may
-    keep types beside them, all zeros (`type_numbers`, a role likewise); nothing reads them.
+    keep types beside them, all zeros (`type_numbers`, a role likewise); nothing reads them. The first place
+    and the first type have no vectors where they are `blank`: zeros that are not trained.
     Roles: `token`, `position`, `language`, `type` or `type_0`, .., `task`, `x`, `y`, `height`, `width`,
     `embedding_norm`, `embedding_dropout`, `embedding_projection`.
     """
@@ -77,6 +78,7 @@ class Tokens:
     positions: LearnedPositions | ComputedPositions | None = None
     types: int = 0
     type_numbers: bool = False
+    blank: bool = False
     kinds: tuple[int, ...] = ()
     restarts: bool = False
     tasks: int = 0
@@ -294,6 +296,20 @@ class Pictured(Tokens):
     def __post_init__(self) -> None:
         if self.most is not None and self.most < 1:
             raise ValueError(f"of a picture {self.most} patches cannot be read: say 1 at least, or all")
+
+
+@dataclass(frozen=True)
+class Regions(Tokens):
+    """A stem for text and regions of a picture behind it, as vectors (arXiv:1908.03557, section 3).
+
+    Regions stand at place 0 of a table of their own, or where the words stand that they show. Roles beside
+    those of `Tokens`: `region`, `region_type`, `region_position`.
+
+    Attributes:
+        source: width of those vectors.
+    """
+
+    source: int = 0
 
 
 @dataclass(frozen=True)

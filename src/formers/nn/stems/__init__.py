@@ -26,6 +26,7 @@ from formers.nn.stems.patches import PatchStem
 from formers.nn.stems.pictured import PicturedStem
 from formers.nn.stems.preceded import PrecededStem
 from formers.nn.stems.queries import QueryStem
+from formers.nn.stems.regions import RegionStem
 from formers.nn.stems.samples import SampleStem
 from formers.nn.stems.shared_patches import SharedPatchStem
 from formers.nn.stems.sized_patches import SizedPatchStem
@@ -69,6 +70,7 @@ STEMS: dict[type[Any], type[Stem]] = {
     spec.Preceded: PrecededStem,
     spec.Frames: FrameStem,
     spec.Queries: QueryStem,
+    spec.Regions: RegionStem,
     spec.Samples: SampleStem,
     spec.ShownTokens: ShownTokenStem,
     spec.SharedPatches: SharedPatchStem,

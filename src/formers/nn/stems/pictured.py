@@ -13,10 +13,10 @@ from torch.nn import functional as F
 from formers.nn import spec
 from formers.nn.dropout import Dropout
 from formers.nn.fresh import Constant
-from formers.nn.layout import Layout
 from formers.nn.passing import Pass
 from formers.nn.spec import Paths
 from formers.nn.stems.base import maps_in, place_stem, want
+from formers.nn.stems.leading import LeadingStem
 from formers.nn.stems.patches import stretched
 from formers.nn.stems.tokens import TokenStem, look_up
 from formers.nn.tree import Block, Group, descend, leaf, place, place_tensor
@@ -34,7 +34,7 @@ class MapNode(Group):
         return found
 
 
-class PicturedStem(TokenStem):
+class PicturedStem(LeadingStem):
     """Both are embedded with their padding, and laid out as one."""
 
     inputs: ClassVar = {
@@ -45,7 +45,6 @@ class PicturedStem(TokenStem):
         "image_embeds": "[B, P, E], in place of `pixel_values`.",
         "image_token_type_idx": "the picture's row of the table that tells text and pictures apart; 1.",
     }
-    by_row = ()
 
     def place(self, owner: Block, names: Paths) -> None:
         """Register the text's leaves in a node of their own, and the picture's beside it."""
@@ -79,7 +78,7 @@ class PicturedStem(TokenStem):
             ValueError: without a picture for every text, for pixels and vectors at once, or a mask that does
                 not fit.
         """
-        batch, length = super().shape(given)
+        batch, length = self.text(given)
         pixels, vectors = given.get("pixel_values"), given.get("image_embeds")
         if (pixels is None) == (vectors is None):
             raise ValueError("give exactly one of pixel_values and image_embeds beside a text")
@@ -124,12 +123,8 @@ class PicturedStem(TokenStem):
         behind = given.get("pixel_mask")
         if mask is None and behind is None:
             return None
-        text, vectors = super().shape(given), given.get("image_embeds")
-        source = next(one for one in (mask, behind) if one is not None)
-        mask = torch.ones(text, device=source.device) if mask is None else mask
-        if not isinstance(mask, Tensor) or tuple(mask.shape) != text:
-            found = list(mask.shape) if isinstance(mask, Tensor) else type(mask).__name__
-            raise ValueError(f"beside a picture attention_mask must have shape {list(text)}, not {found}")
+        vectors = given.get("image_embeds")
+        mask = self.text_mask(mask, given)
         if vectors is None:
             sizes = self._sizes(given)
             counts = torch.tensor([1 + prod(one) for one in sizes], device=mask.device)
@@ -142,14 +137,6 @@ class PicturedStem(TokenStem):
             wanted, found = list(vectors.shape[:2]), list(behind.shape)
             raise ValueError(f"beside image_embeds pixel_mask must have shape {wanted}, not {found}")
         return torch.cat((mask.bool(), shown.bool()), dim=1)
-
-    def places(
-        self, given: Mapping[str, Any], layout: Layout, past: int, real: Tensor | None = None
-    ) -> Tensor:
-        """Those of the text, [1 or B, T + P]; patches have places of their own, and get zeros."""
-        batch, length = super().shape(given)
-        found = super().places(given, Layout.dense(batch, length), past, None)
-        return F.pad(found, (0, layout.length - length))
 
     def run(self, node: Any, given: Mapping[str, Any], pass_: Pass) -> Tensor:
         """Text and picture -> [N, E], or [B, T + P, E] in a watched pass."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, ClassVar
 
 import torch
@@ -66,7 +67,9 @@ class TokenStem(Stem):
         width = s.table_width or s.width
         self._place_tokens(owner, names, width)
         if s.positions is not None:
-            place(owner, "position", str(names["position"]), positions_of(s.positions, s.width))
+            blank = 0 if s.blank else s.positions.padding_idx
+            where = positions_of(replace(s.positions, padding_idx=blank), s.width)
+            place(owner, "position", str(names["position"]), where)
         if s.languages:
             place(owner, "language", str(names["language"]), nn.Embedding(s.languages, s.width))
         for role in _BOX if s.boxes else ():
@@ -79,7 +82,7 @@ class TokenStem(Stem):
             if s.type_numbers:
                 self._place_numbers(owner, names, "type_numbers", rows, Constant(0))
         if s.types:
-            place(owner, "type", str(names["type"]), nn.Embedding(s.types, s.width))
+            place(owner, "type", str(names["type"]), token_table(s.types, s.width, 0 if s.blank else None))
         for i, count in enumerate(s.kinds):
             place(owner, f"type_{i}", str(names[f"type_{i}"]), nn.Embedding(count, s.width))
         if s.norm is not None:
@@ -176,6 +179,10 @@ class TokenStem(Stem):
 
     def run(self, node: Any, given: Mapping[str, Any], pass_: Pass) -> Tensor:
         """Ids, types and positions [N] (or [B, T]) -> [N, E] (or [B, T, E])."""
+        return self._finished(node, self._summed(node, given, pass_), pass_)
+
+    def _summed(self, node: Any, given: Mapping[str, Any], pass_: Pass) -> Tensor:
+        """The vectors of all tables, added."""
         s, vectors = self.spec, given.get("inputs_embeds")
         ids, types, positions = given.get("input_ids"), given.get("token_type_ids"), pass_.geometry.positions
         tasks = given.get("task_type_ids")
@@ -210,6 +217,11 @@ class TokenStem(Stem):
             x = x + look_up(node, f"type_{i}", first if types is None else types[..., i], "token_type_ids")
         if s.boxes:
             x = x + _of_boxes(node, given.get("bbox"), first, beside=s.box_widths is not None)
+        return x
+
+    def _finished(self, node: Any, x: Tensor, pass_: Pass) -> Tensor:
+        """The sum, normalised, projected and dropped."""
+        s = self.spec
         if s.drops_first:
             x = self._dropped(node, x)
         if s.norm is not None and s.norm_of == "sum":
