@@ -22,6 +22,7 @@ from tests.parity import (
     decoder_shapes,
     encoder_shapes,
     expert_shapes,
+    joined_shapes,
     long_shapes,
     mixing_shapes,
     multi_shapes,
@@ -885,6 +886,7 @@ for _room in (
     decoder_shapes,
     encoder_shapes,
     expert_shapes,
+    joined_shapes,
     long_shapes,
     mixing_shapes,
     multi_shapes,
@@ -1040,6 +1042,8 @@ def inputs_of(model: Any, **options: Any) -> dict[str, Any]:
     config = model.config
     if hasattr(config, "feature_projection_input_dim"):
         return speech_shapes.bands(config)
+    if hasattr(config, "encoder_layerdrop") and "decoder_input_ids" not in names:
+        return {"input_features": joined_shapes.frames(config)}
     if "grid_thw" in names:
         return vision_talk_shapes.patches(config)
     if "spatial_shapes" in names:
@@ -1076,6 +1080,8 @@ def inputs_of(model: Any, **options: Any) -> dict[str, Any]:
         mask.fill_(1)
     if "image_grid_thw" in names:
         seen = vision_talk_shapes.shown(config, ids, mask)
+    if "feature_attention_mask" in names:
+        seen = joined_shapes.heard(config, ids, mask)
     if _segmented(config) or hasattr(config, "block_per_row"):
         # there the reference fails, or hides another row's keys
         mask.fill_(1)

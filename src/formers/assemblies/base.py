@@ -44,6 +44,7 @@ _BESIDE = (
     "decoder_router_logits",
     "encoder_router_logits",
     "image_hidden_states",
+    "attention_mask",
     "mask",
     "ids_restore",
     "reshaped_hidden_states",

@@ -61,6 +61,7 @@ _ROW_WISE = {
     nn.GLU,
     nn.ReLU,
     nn.Sigmoid,
+    nn.AvgPool1d,
     nn.AvgPool2d,
     nn.Upsample,
     nn.ZeroPad2d,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -15,11 +14,9 @@ from formers.processing.grid_films import every_film, frames_between
 from formers.processing.image import OF_A_CALL
 from formers.processing.joined import ProcessorMixin
 from formers.processing.pairs import Shows
-from formers.processing.placeholders import RULES, film_blocks
+from formers.processing.placeholders import RULES, Grown, expanded, film_blocks
 from formers.processing.reading import is_picture, listed
 from formers.tokenization.options import CALL_KEYWORDS
-
-Grown = list[tuple[int, int]]  # of a text: (end of what stood for a picture, characters that came)
 
 
 def _all_lists(given: Sequence[Any]) -> bool:
@@ -136,7 +133,7 @@ class ShowingProcessor(ProcessorMixin):
             pieces[self.video_token] = iter(each)
         grown: list[Grown] = []
         if texts is not None:
-            texts, grown = self._expanded(texts, pieces)
+            texts, grown = expanded(texts, pieces)
             encoded = dict(self.tokenizer(texts, **for_texts))
             for name in self.pair.unread if self.pair is not None else ():
                 encoded.pop(name, None)
@@ -193,24 +190,6 @@ class ShowingProcessor(ProcessorMixin):
         for name in films - pictures:
             for_pictures.pop(name, None)
         return {**both, **own}
-
-    @staticmethod
-    def _expanded(texts: list[str], pieces: Mapping[str, Iterator[str]]) -> tuple[list[str], list[Grown]]:
-        """The texts with the pieces in place of the tokens."""
-        if not pieces:
-            return texts, [[] for _ in texts]
-        tokens = re.compile("|".join(map(re.escape, pieces)))
-        made, grown = [], []
-        for one in texts:
-            parts, more, last = [], list[tuple[int, int]](), 0
-            for hit in tokens.finditer(one):
-                piece = next(pieces[hit.group()])
-                parts += [one[last : hit.start()], piece]
-                more.append((hit.end(), len(piece) - len(hit.group())))
-                last = hit.end()
-            made.append(type(one)("".join([*parts, one[last:]])))  # a whole conversation stays one
-            grown.append(more)
-        return made, grown
 
     def _whole(self, texts: Sequence[str], rows: Any) -> None:
         """Refuse rows that were cut within what stands for a picture."""

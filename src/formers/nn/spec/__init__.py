@@ -50,7 +50,7 @@ from formers.nn.spec.scans import (
     ShortConvolution,
     TimeMixing,
 )
-from formers.nn.spec.shown import GridPatches, Merged
+from formers.nn.spec.shown import Averaged, GridPatches, Merged
 from formers.nn.spec.spoken import HeardRows, PlacedWaves, SaidFrames, SaidRows, WavedTokens
 from formers.nn.spec.stack import (
     Asked,
@@ -113,6 +113,7 @@ __all__ = [
     "Asked",
     "AskedPatches",
     "Attention",
+    "Averaged",
     "Aware",
     "BackedPatches",
     "Bands",
