@@ -22,6 +22,7 @@ from tests.parity import (
     decoder_shapes,
     encoder_shapes,
     expert_shapes,
+    joined_shapes,
     long_shapes,
     mixing_shapes,
     multi_shapes,
@@ -887,6 +888,7 @@ for _room in (
     decoder_shapes,
     encoder_shapes,
     expert_shapes,
+    joined_shapes,
     long_shapes,
     mixing_shapes,
     multi_shapes,
@@ -1047,6 +1049,8 @@ def inputs_of(model: Any, **options: Any) -> dict[str, Any]:
         return speech_shapes.bands(config)
     if "output_attention_mask" in names or type(model).__name__ == "ParakeetForCTC":
         return speech_shapes.frames(getattr(config, "encoder_config", config))
+    if hasattr(config, "encoder_layerdrop") and "decoder_input_ids" not in names:
+        return {"input_features": joined_shapes.frames(config)}
     if "grid_thw" in names:
         return vision_talk_shapes.patches(config)
     if config.model_type == "pixtral":
@@ -1090,6 +1094,8 @@ def inputs_of(model: Any, **options: Any) -> dict[str, Any]:
         seen |= region_shapes.seen(model, ids)
     if "image_grid_thw" in names:
         seen = vision_talk_shapes.shown(config, ids, mask)
+    if "feature_attention_mask" in names:
+        seen = joined_shapes.heard(config, ids, mask)
     if _segmented(config) or hasattr(config, "block_per_row"):
         # there the reference fails, or hides another row's keys
         mask.fill_(1)

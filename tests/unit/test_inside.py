@@ -352,6 +352,11 @@ _SHOWN = {
 for _name in ("qwen2_vl", "qwen2_5_vl", "qwen3_vl"):
     _OTHERS[f"{_name}_text"], _OTHERS[f"{_name}_vision"] = _TURNED, _SHOWN
     _OTHERS[_name] = {"text_config": _TURNED, "vision_config": _SHOWN}
+_OTHERS["qwen2_audio_encoder"] = {
+    **{"d_model": 32, "encoder_layers": 2, "encoder_attention_heads": 4, "encoder_ffn_dim": 48},
+    **{"num_mel_bins": 8, "max_source_positions": 10},
+}
+_OTHERS["qwen2_audio"] = {"text_config": _GROUPED, "audio_config": _OTHERS["qwen2_audio_encoder"]}
 _HALF = {**_GROUPED, "head_dim": 8, "pad_token_id": 0}
 _OTHERS["t5gemma"] = {"encoder": _HALF, "decoder": _HALF}
 _TOWER = {"model_type": "bert", **_BERT, "pad_token_id": 0}

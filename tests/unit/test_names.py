@@ -457,7 +457,7 @@ ABSENT = {
     "text generation is": "BeamSearchScorer ContinuousBatchingManager",
     "this processor of images or audio is": "BridgeTowerImageProcessor PeAudioProcessor PilBackend id_to_rgb",
     "quantized loading is": "AqlmConfig EetqConfig VptqConfig",
-    "this pipeline is": "AnyToAnyPipeline",
+    "this pipeline is": "DecisionPipeline",
     "this task is": "AutoModelForTimeSeriesPrediction MODEL_FOR_POSE_ESTIMATION_MAPPING",
     "is not among the model families": (
         "MllamaForConditionalGeneration ZambaConfig MoshiModel ReformerForSequenceClassification BitNetModel"

@@ -244,16 +244,12 @@ def test_names_of_other_versions_say_why_they_are_missing():
 
 def test_every_name_that_is_said_to_be_missing_is():
     from formers import names
-    from formers.pipelines import registry
 
     there = set(formers._MODULE_OF)
     assert not [name for name in there for beginning, _ in names._ABSENT if name.startswith(beginning)]
-    assert not registry._ABSENT & set(registry.PIPELINE_REGISTRY.get_supported_tasks())
 
 
-def test_tasks_of_other_versions_are_not_called_misspelt():
-    with pytest.raises(KeyError, match="'any-to-any' is not part of this version"):
-        formers.pipeline("any-to-any")
+def test_a_misspelt_task_is_told_what_was_meant():
     with pytest.raises(KeyError, match="did you mean 'sentiment-analysis'"):
         formers.pipeline("sentimnt-analysis")
 

@@ -45,6 +45,7 @@ _BESIDE = (
     "encoder_router_logits",
     "image_hidden_states",
     "video_hidden_states",
+    "attention_mask",
     "mask",
     "ids_restore",
     "reshaped_hidden_states",

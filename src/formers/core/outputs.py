@@ -32,6 +32,7 @@ class BaseModelOutput(ModelOutput):
     global_attentions: tuple[Tensor, ...] | None = None
     entity_last_hidden_state: Tensor | None = None
     entity_hidden_states: tuple[Tensor, ...] | None = None
+    attention_mask: Tensor | None = None
 
 
 @dataclasses.dataclass
@@ -266,6 +267,7 @@ class TaskOutput(ModelOutput):
     video_hidden_states: Tensor | None = None
     global_attentions: tuple[Tensor, ...] | None = None
     reshaped_hidden_states: tuple[Tensor, ...] | None = None
+    attention_mask: Tensor | None = None
 
 
 @dataclasses.dataclass

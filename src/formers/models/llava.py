@@ -61,14 +61,18 @@ def connector(c: LlavaConfig) -> Connector:
     )
 
 
-# files have a text model with its head where newer trees have the head beside all else
-FILES = (
-    Rename("language_model.lm_head.{rest}", "lm_head.{rest}", written=True),
-    Rename("language_model.model.{rest}", "language_model.{rest}", written=True),
-    Rename("language_model.model.{rest}", "model.language_model.{rest}", written=True),
-    Rename("vision_tower.{rest}", "model.vision_tower.{rest}", written=True),
-    Rename("multi_modal_projector.{rest}", "model.multi_modal_projector.{rest}", written=True),
-)
+def files(tower: str) -> tuple[Rename, ...]:
+    """Files have a text model with its head where newer trees have the head beside all else."""
+    return (
+        Rename("language_model.lm_head.{rest}", "lm_head.{rest}", written=True),
+        Rename("language_model.model.{rest}", "language_model.{rest}", written=True),
+        Rename("language_model.model.{rest}", "model.language_model.{rest}", written=True),
+        Rename(f"{tower}.{{rest}}", f"model.{tower}.{{rest}}", written=True),
+        Rename("multi_modal_projector.{rest}", "model.multi_modal_projector.{rest}", written=True),
+    )
+
+
+FILES = files("vision_tower")
 WORDS = Head("image_text_to_text", lambda c: Words("lm_head", bias=False))
 LLAVA = register(
     Family(

@@ -186,6 +186,8 @@ FAMILIES: dict[str, tuple[str, str]] = {
     "poolformer": ("poolformer", "PoolFormer"),
     "prophetnet": ("prophetnet", "ProphetNet"),
     "qwen2": ("qwen2", "Qwen2"),
+    "qwen2_audio": ("qwen2_audio", "Qwen2Audio"),
+    "qwen2_audio_encoder": ("qwen2_audio", "Qwen2AudioEncoder"),
     "qwen2_5_vl": ("qwen2_5_vl", "Qwen2_5_VL"),
     "qwen2_5_vl_text": ("qwen2_5_vl", "Qwen2_5_VLText"),
     "qwen2_5_vl_vision": ("qwen2_5_vl", "Qwen2_5_VisionTransformerPretrained"),

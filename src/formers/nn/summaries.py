@@ -101,6 +101,20 @@ class Restore(Step):
         flow.x = flow.x if order is None else flow.x[order]
 
 
+class Average(Step):
+    """The mean of rows that stand together: [N, E] or [B, T, E] -> [B, T // count, E]."""
+
+    def __init__(self, count: int, role: str) -> None:
+        super().__init__()
+        self.role = role
+        self.leaves = {role: lambda: nn.AvgPool1d(count, count)}
+
+    def run(self, node: Any, flow: Flow) -> None:
+        """As said."""
+        whole = flow.pass_.layout.unpack(flow.x) if flow.x.dim() == 2 else flow.x
+        flow.x = leaf(node, self.role)(whole.transpose(1, 2)).transpose(1, 2)
+
+
 def merged_steps(s: spec.Merged, width: int, role: str = "merge") -> list[Step]:
     """A norm, the rows as one, two layers."""
     whole = s.count * width
@@ -111,8 +125,10 @@ def merged_steps(s: spec.Merged, width: int, role: str = "merge") -> list[Step]:
     return [*first, read, dense(f"{role}_out", s.inner or whole, s.width)]
 
 
-def summary_steps(s: spec.Summary | spec.Asked | spec.Merged, width: int) -> list[Step]:
+def summary_steps(s: spec.Summary | spec.Asked | spec.Merged | spec.Averaged, width: int) -> list[Step]:
     """The token, its norm and its projection; or the query's answer."""
+    if isinstance(s, spec.Averaged):
+        return [Average(s.count, "averaged"), Normalise("averaged_norm", s.norm, width)]
     if isinstance(s, spec.Merged):
         return [*merged_steps(s, width), Restore()]
     if isinstance(s, spec.Asked):

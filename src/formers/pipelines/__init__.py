@@ -25,6 +25,7 @@ NAMES: dict[str, tuple[str, ...]] = {
     "formers.pipelines.image.pictures": ("ImageToImagePipeline",),
     "formers.pipelines.image.questions": ("VisualQuestionAnsweringPipeline",),
     "formers.pipelines.image.segmentation": ("ImageSegmentationPipeline",),
+    "formers.pipelines.image.anything": ("AnyToAnyPipeline",),
     "formers.pipelines.image.talks": ("ImageTextToTextPipeline",),
     "formers.pipelines.image.zero_shot": ("ZeroShotImageClassificationPipeline",),
     "formers.pipelines.image.zero_shot_objects": ("ZeroShotObjectDetectionPipeline",),

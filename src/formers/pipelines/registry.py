@@ -11,13 +11,6 @@ from formers.pipelines.table import TASKS, Task
 
 _TRANSLATION = re.compile(r"translation_[A-Za-z]+_to_[A-Za-z]+")
 
-# tasks of other versions: asked for by that name, none of them is misspelt
-# fmt: off
-_ABSENT = frozenset((
-    "any-to-any",
-))
-# fmt: on
-
 
 class Registry:
     """The tasks by name and alias."""
@@ -60,10 +53,7 @@ class Registry:
         if task is not None:
             return task
         known = self.get_supported_tasks()
-        absent = name in _ABSENT
         said = f"unknown task {name!r}{did_you_mean(str(name), known)}"
-        if absent:
-            said = f"the task {name!r} is not part of this version"
         raise KeyError(f"{said}; the tasks are {', '.join(known)}")
 
     def check_task(self, task: str) -> tuple[str, Task, Any]:

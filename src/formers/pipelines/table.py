@@ -145,6 +145,14 @@ TASKS = (
         ),
         kind="multimodal",
     ),
+    Task(  # likewise, and behind it: models that read pictures alone are asked about those
+        "any-to-any",
+        "formers.pipelines.image.anything:AnyToAnyPipeline",
+        model_classes=("AutoModelForMultimodalLM",),
+        default=("google/gemma-3n-E4B-it", "c1221e9"),
+        heads=("Qwen2AudioForConditionalGeneration",),
+        kind="multimodal",
+    ),
     Task(  # before text generation, whose heads end alike
         "image-to-text",
         "formers.pipelines.image.captions:ImageToTextPipeline",

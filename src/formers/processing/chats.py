@@ -11,7 +11,11 @@ from formers.tokenization.encoder import RenderedChat
 from formers.tokenization.templates import Rendered, variables_of
 
 # kinds of parts -> the keys under which they bring what they show
-SHOWN = {"image": ("image", "url", "path", "base64"), "video": ("video", "url", "path")}
+SHOWN = {
+    "image": ("image", "url", "path", "base64"),
+    "video": ("video", "url", "path"),
+    "audio": ("audio", "url", "path", "audio_url"),
+}
 OLDER_FILE = "chat_template.json"
 
 
@@ -19,6 +23,7 @@ class Chatting:
     """Processors that write conversations as their models read them."""
 
     tokenizer: Any
+    feature_extractor: Any
     chat_template: str | dict[str, str] | None = None
 
     def get_chat_template(self, chat_template: str | None = None, tools: Sequence[Any] | None = None) -> str:
@@ -58,7 +63,8 @@ class Chatting:
             conversation: messages `{"role": ..., "content": ...}`, or a list of such lists. A content is a
                 text, or parts: `{"type": "text", "text": ...}`; `{"type": "image", ...}` with the picture
                 under `image`, `url`, `path` or `base64`, or `{"type": "image_url", "image_url": {"url":
-                ...}}`; `{"type": "video", ...}` with `video`, `url` or `path`.
+                ...}}`; `{"type": "video", ...}` with `video`, `url` or `path`; `{"type": "audio", ...}` with
+                `audio`, `url`, `path` or `audio_url`.
             chat_template: a template, or the name of one of the processor's; None takes the processor's.
             tools: functions, or their JSON schemas, that the model may call.
             documents: `{"title": ..., "text": ...}` to answer from.
@@ -99,12 +105,14 @@ class Chatting:
         if not tokenize:
             return texts if batched else texts[0]
         call = {**call, **(processor_kwargs or {})}
-        for kind, name in (("image", "images"), ("video", "videos")):
+        for kind, name in (("image", "images"), ("video", "videos"), ("audio", "audio")):
             shown = [[*_shown(chat, kind)] for chat in chats]
             if any(shown):
                 if name not in self._read():
-                    raise ValueError(f"a message shows a {kind}, and {type(self).__name__} reads none")
+                    raise ValueError(f"a message holds a {kind} part, and {type(self).__name__} reads none")
                 call[name] = shown if kind == "image" else [one for each in shown for one in each]
+        if "audio" in call:  # arrays in messages are as the model hears them
+            call.setdefault("sampling_rate", self.feature_extractor.sampling_rate)
         if return_tensors is not None:
             call["return_tensors"] = return_tensors
         if return_assistant_tokens_mask:

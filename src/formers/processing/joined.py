@@ -12,7 +12,7 @@ from formers.core.atomic import write_text
 from formers.core.jsonfile import read_json_object
 from formers.core.notices import refuse_unknown
 from formers.hub import Source, split_hub_keywords
-from formers.processing.auto import named_class, named_films
+from formers.processing.auto import AutoFeatureExtractor, named_class, named_films
 from formers.processing.chats import Chatting, template_beside
 from formers.processing.features import BatchFeature
 from formers.processing.image import OF_A_CALL, BaseImageProcessor
@@ -211,6 +211,10 @@ class ProcessorMixin(Chatting, Saving):
             parts |= loaded_parts(cls, pretrained_model_name_or_path, hub, rest)
         elif "image_processor" in cls.attributes:
             parts["image_processor"] = cls._image_processor(pretrained_model_name_or_path, {**hub, **rest})
+        if "feature_extractor" in cls.attributes and cls.pair is not None:
+            parts["feature_extractor"] = AutoFeatureExtractor.from_pretrained(
+                pretrained_model_name_or_path, **hub, **rest
+            )
         if "video_processor" in cls.attributes and cls.pair is not None:
             films = named_films(f"{cls.pair.films}VideoProcessor")
             known = {name: rest[name] for name in [*rest] if name in films.known_settings()}

@@ -8,6 +8,7 @@ from typing import Any
 
 from formers.processing.asking import AskingProcessor
 from formers.processing.followed import FollowingPrompts
+from formers.processing.hearing import HearingProcessor
 from formers.processing.joined import ProcessorMixin
 from formers.processing.marked import fields_in
 from formers.processing.nested import NestedPrompts
@@ -34,7 +35,9 @@ def _class_of(family: str) -> type[ProcessorMixin]:
     base = PageProcessor if pair.pages else AskingProcessor if pair.asks else base
     base = TaskedProcessor if pair.tasked else base
     base = PhraseProcessor if pair.phrases else base
+    base = HearingProcessor if pair.hears is not None else base
     what = "Sounds and transcripts" if pair.sounds else "Texts" if pair.voices else "Texts and pictures"
+    what = what if pair.hears is None else "Texts and sounds"
     says = f"{what} for the models of the family {family}; see `{base.__name__}`."
     own: dict[str, Any] = {"token2json": _fields} if pair.fields else {}
     own |= {"post_process_generation": _corrected} if pair.markdown else {}

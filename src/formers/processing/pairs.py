@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
@@ -58,6 +58,21 @@ class Shows:
 
 
 @dataclass(frozen=True)
+class Hears:
+    """How sounds are heard in texts.
+
+    Attributes:
+        tokens: real frames of a sound -> how many tokens stand for it.
+        settings: what the processor keeps beside its parts, by the names of its file, and from what on.
+        template: how conversations are written where no file says it.
+    """
+
+    tokens: Callable[[int], int]
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    template: str | None = None
+
+
+@dataclass(frozen=True)
 class Pair:
     """One family's processor.
 
@@ -83,6 +98,7 @@ class Pair:
         followed: likewise, in frames of films too; the family that prepares those, empty for none.
         tasked: no texts are read, but the tasks of pictures.
         shows: texts show pictures by what stands there for them.
+        hears: sounds are heard in texts, by what stands there for them.
         phrases: texts are phrases with a full stop behind each, or lists of such to be joined.
         markdown: what is written are pages in Markdown, which the tokenizer corrects.
         asks: texts stand behind a token for each vector that asks their picture.
@@ -115,6 +131,7 @@ class Pair:
     markdown: bool = False
     asks: bool = False
     phrases: bool = False
+    hears: Hears | None = None
 
     @property
     def films(self) -> str:
@@ -122,6 +139,21 @@ class Pair:
         return self.followed if self.shows is None else self.shows.films
 
 
+# what is said where a conversation does not begin with a system's words; sounds are counted through all of it
+_SPOKEN_CHATS = (
+    "{% set heard = namespace(count=0) %}"
+    "{% if messages and messages[0]['role'] != 'system' %}"
+    "{{ '<|im_start|>system\\nYou are a helpful assistant.<|im_end|>\\n' }}{% endif %}"
+    "{% for message in messages %}{{ '<|im_start|>' + message['role'] + '\\n' }}"
+    "{% if message['content'] is string %}{{ message['content'] + '<|im_end|>\\n' }}{% else %}"
+    "{% for part in message['content'] %}"
+    "{% if part['type'] == 'audio' or 'audio' in part or 'audio_url' in part %}"
+    "{% set heard.count = heard.count + 1 %}"
+    "{{ 'Audio ' ~ heard.count ~ ': <|audio_bos|><|AUDIO|><|audio_eos|>\\n' }}"
+    "{% elif 'text' in part %}{{ part['text'] }}{% endif %}{% endfor %}"
+    "{{ '<|im_end|>\\n' }}{% endif %}{% endfor %}"
+    "{% if add_generation_prompt %}{{ '<|im_start|>assistant\\n' }}{% endif %}"
+)
 _TYPES = ("token_type_ids",)
 _LLAVA: dict[str, Any] = {
     "patch_size": None,
@@ -260,6 +292,20 @@ PAIRS: dict[str, Pair] = {
     "Owlv2": Pair("Owlv2", ("owlv2",), {**_LONGEST, **_ARRAYS}, _ARRAYS, queries=True, shown=_QUERIES),
     "PaliGemma": Pair("Siglip", ("paligemma",), shows=Shows("counted", prompts=True)),
     "Parakeet": Pair("", ("parakeet_ctc", "parakeet_rnnt", "parakeet_tdt"), sounds=True, spells=True),
+    "Qwen2Audio": Pair(
+        "",
+        ("qwen2_audio",),
+        unread=_TYPES,
+        hears=Hears(
+            lambda frames: ((frames - 1) // 2 + 1) // 2,
+            {
+                "audio_token": "<|AUDIO|>",
+                "audio_bos_token": "<|audio_bos|>",
+                "audio_eos_token": "<|audio_eos|>",
+            },
+            _SPOKEN_CHATS,
+        ),
+    ),
     "Qwen2VL": Pair("Qwen2VL", ("qwen2_vl",), unread=_TYPES, shows=_GRIDS),
     "Qwen2_5_VL": Pair(
         "Qwen2VL", ("qwen2_5_vl",), unread=_TYPES, shows=replace(_GRIDS, rate="second_per_grid_ts")

@@ -3,10 +3,31 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+import re
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from formers.core.tiles import Lines, best_size, most_tiles
+
+Grown = list[tuple[int, int]]  # of a text: (end of what stood for a picture, characters that came)
+
+
+def expanded(texts: list[str], pieces: Mapping[str, Iterator[str]]) -> tuple[list[str], list[Grown]]:
+    """The texts with the pieces in place of the tokens, each token's in order, and how they have grown."""
+    if not pieces:
+        return texts, [[] for _ in texts]
+    tokens = re.compile("|".join(map(re.escape, pieces)))
+    made, grown = [], []
+    for one in texts:
+        parts, more, last = [], Grown(), 0
+        for hit in tokens.finditer(one):
+            piece = next(pieces[hit.group()])
+            parts += [one[last : hit.start()], piece]
+            more.append((hit.end(), len(piece) - len(hit.group())))
+            last = hit.end()
+        made.append(type(one)("".join([*parts, one[last:]])))  # a whole conversation stays one
+        grown.append(more)
+    return made, grown
 
 
 def patches_of_one_size(processor: Any, made: Mapping[str, Any], index: int) -> str:

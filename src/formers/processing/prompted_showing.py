@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from formers.processing.features import BatchFeature
+from formers.processing.placeholders import Grown
 from formers.processing.reading import is_picture, listed
-from formers.processing.showing import Grown, ShowingProcessor
+from formers.processing.showing import ShowingProcessor
 
 # what the models write of places and shapes
 _LOCATIONS = [f"<loc{i:04}>" for i in range(1024)] + [f"<seg{i:03}>" for i in range(128)]

@@ -15,11 +15,9 @@ from formers.processing.grid_films import every_film, frames_between
 from formers.processing.image import OF_A_CALL
 from formers.processing.joined import ProcessorMixin
 from formers.processing.pairs import Shows
-from formers.processing.placeholders import FILM_RULES, RULES
+from formers.processing.placeholders import FILM_RULES, RULES, Grown, expanded
 from formers.processing.reading import is_picture, listed
 from formers.tokenization.options import CALL_KEYWORDS
-
-Grown = list[tuple[int, int]]  # of a text: (end of what stood for a picture, characters that came)
 
 
 def _all_lists(given: Sequence[Any]) -> bool:
@@ -154,7 +152,7 @@ class ShowingProcessor(ProcessorMixin):
         if self._shows().merges and videos is not None:
             found["pixel_values"] = self._merged(texts or (), found)
         if texts is not None:
-            texts, grown = self._expanded(texts, pieces)
+            texts, grown = expanded(texts, pieces)
             encoded = dict(self.tokenizer(texts, **for_texts))
             for name in self.pair.unread if self.pair is not None else ():
                 encoded.pop(name, None)
@@ -230,24 +228,6 @@ class ShowingProcessor(ProcessorMixin):
         for name in films - pictures:
             for_pictures.pop(name, None)
         return {**both, **own}
-
-    @staticmethod
-    def _expanded(texts: list[str], pieces: Mapping[str, Iterator[str]]) -> tuple[list[str], list[Grown]]:
-        """The texts with the pieces in place of the tokens."""
-        if not pieces:
-            return texts, [[] for _ in texts]
-        tokens = re.compile("|".join(map(re.escape, pieces)))
-        made, grown = [], []
-        for one in texts:
-            parts, more, last = [], list[tuple[int, int]](), 0
-            for hit in tokens.finditer(one):
-                piece = next(pieces[hit.group()])
-                parts += [one[last : hit.start()], piece]
-                more.append((hit.end(), len(piece) - len(hit.group())))
-                last = hit.end()
-            made.append(type(one)("".join([*parts, one[last:]])))  # a whole conversation stays one
-            grown.append(more)
-        return made, grown
 
     def _whole(self, texts: Sequence[str], rows: Any) -> None:
         """Refuse rows that were cut within what stands for a picture."""

@@ -291,7 +291,9 @@ class AutoHfQuantizer:
     @classmethod
     def from_pretrained(cls, pretrained_model_name_or_path: Any, **kwargs: Any) -> Any:
         """The quantizer for a checkpoint."""
-        return cls.from_config(AutoQuantizationConfig.from_pretrained(pretrained_model_name_or_path), **kwargs)
+        return cls.from_config(
+            AutoQuantizationConfig.from_pretrained(pretrained_model_name_or_path), **kwargs
+        )
 
     @staticmethod
     def supports_quant_method(quantization_config_dict: Mapping[str, Any]) -> bool:
@@ -318,7 +320,8 @@ def should_convert_module(full_name: str, patterns: Iterable[str] | None = None)
     """Whether no pattern spares a path: its beginning up to a dot, or its end."""
     end = r"(?:(?<=\.)|(?=\.|$))"
     return not any(
-        re.match(f"(?:{pattern}){end}", full_name) or full_name.endswith(pattern) for pattern in patterns or ()
+        re.match(f"(?:{pattern}){end}", full_name) or full_name.endswith(pattern)
+        for pattern in patterns or ()
     )
 
 

@@ -229,7 +229,7 @@ def place_stack(block: Block, s: spec.Stack) -> None:
             wiring(block).roles["final_dropout"] = taken
         else:
             place(block, "final_dropout", path, Dropout(s.final_dropout))
-    if isinstance(s.pooler, spec.Summary | spec.Asked | spec.Merged):
+    if isinstance(s.pooler, spec.Summary | spec.Asked | spec.Merged | spec.Averaged):
         build(block, summary_steps(s.pooler, s.width), names.stack)
         place_taps(block, s)
     elif s.pooler is not None:

@@ -68,6 +68,7 @@ class Spec:
         within: the table lies in the decoder, whose states are logits.
         sparse: the label of places without one, where those that have one alone get logits in training.
         ahead: the states of the streams that are read, in place of the last ones.
+        real_only: labels of padding count for nothing.
     """
 
     out: str
@@ -97,6 +98,7 @@ class Spec:
     within: bool = False
     sparse: int | None = None
     ahead: Ahead | None = None
+    real_only: bool = False
 
     @property
     def transform(self) -> Transform:
@@ -262,6 +264,9 @@ class VocabularyHead(TaskModel):
     def _prepare(self, given: dict[str, Any], targets: dict[str, Any], ask: Ask) -> None:
         spec: Spec = self._formers.facts["head"]
         none = -100 if spec.sparse is None else spec.sparse
+        mask = given.get("attention_mask")
+        if spec.real_only and targets["labels"] is not None and mask is not None and mask.dim() == 2:
+            targets["labels"] = targets["labels"].masked_fill(mask == 0, -100)
         told = labels_on_padding(targets["labels"], given.get("attention_mask"), none)
         ask.keep_padding = told or bool(spec.z_loss and targets["labels"] is not None)  # it counts padding
 

@@ -97,6 +97,14 @@ SENSED: tuple[Task, ...] = (
         shifts=True,
     ),
     Task(
+        "audio_text_to_text",
+        ("language_model", "CausalLM"),
+        "",
+        "Answer in text to texts and sounds.",
+        "audio-text-to-text",
+        shifts=True,
+    ),
+    Task(
         "bridged_matches",
         ("bridged", "BridgedMatches"),
         "",

@@ -32,7 +32,10 @@ _WIDER: dict[str, tuple[tuple[str, ...], str]] = {
         ("masked_lm", "any_lm", "hidden_entities", "seq2seq_lm"),
         TASKS["masked_lm"].says,
     ),
-    "AutoModelForSeq2SeqLM": (("seq2seq_lm", "joined_generation"), TASKS["seq2seq_lm"].says),
+    "AutoModelForSeq2SeqLM": (
+        ("seq2seq_lm", "joined_generation", "audio_text_to_text"),
+        TASKS["seq2seq_lm"].says,
+    ),
     "AutoModelForSpeechSeq2Seq": (("speech_seq2seq", "transcription"), TASKS["speech_seq2seq"].says),
     "AutoModelForPreTraining": (
         (
@@ -75,6 +78,13 @@ _WIDER: dict[str, tuple[tuple[str, ...], str]] = {
     "AutoModelForVision2Seq": (
         ("image_text_to_text", "joined_captions", "captions", "described_captions", "bridged_texts"),
         "The older name: turn an image, or an image and a text, into text.",
+    ),
+    "AutoModelForMultimodalLM": (
+        (
+            *("image_text_to_text", "joined_captions", "captions", "described_captions", "bridged_texts"),
+            "audio_text_to_text",
+        ),
+        "Answer in text to texts, images and sounds.",
     ),
     "AutoModelForObjectDetection": (
         ("object_detection", "refined_detection", "layered_detection"),

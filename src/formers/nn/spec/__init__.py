@@ -51,7 +51,7 @@ from formers.nn.spec.scans import (
     ShortConvolution,
     TimeMixing,
 )
-from formers.nn.spec.shown import GridPatches, Merged, SizedPatches
+from formers.nn.spec.shown import Averaged, GridPatches, Merged, SizedPatches
 from formers.nn.spec.spoken import HeardRows, PlacedWaves, SaidFrames, SaidRows, WavedTokens
 from formers.nn.spec.stack import (
     Asked,
@@ -117,6 +117,7 @@ __all__ = [
     "Asked",
     "AskedPatches",
     "Attention",
+    "Averaged",
     "Aware",
     "BackedPatches",
     "Bands",

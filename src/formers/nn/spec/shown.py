@@ -63,6 +63,19 @@ class SizedPatches:
 
 
 @dataclass(frozen=True)
+class Averaged:
+    """The mean of `count` rows that stand together, and a norm: `averaged`, `averaged_norm` of `names.stack`.
+
+    Attributes:
+        count: of the rows.
+        norm: of the means.
+    """
+
+    count: int
+    norm: Norm
+
+
+@dataclass(frozen=True)
 class Merged:
     """`count` rows that stand together become one, by two layers (Wang et al. 2024, arXiv:2409.12191).
 

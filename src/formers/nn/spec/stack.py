@@ -14,7 +14,7 @@ from formers.nn.spec.behind import Behind
 from formers.nn.spec.layers import Layer
 from formers.nn.spec.mixers import FeedForward, Mixer
 from formers.nn.spec.scans import TimeMixing
-from formers.nn.spec.shown import Merged
+from formers.nn.spec.shown import Averaged, Merged
 from formers.nn.spec.stems import Stem, Tokens
 from formers.nn.spec.values import Names, Norm, SlotSpec, SpecError
 
@@ -178,7 +178,7 @@ class Stack:
     final_norm: Norm | None = None
     final_dropout: float = 0.0
     projected: int | None = None
-    pooler: int | Summary | Asked | Merged | None = None
+    pooler: int | Summary | Asked | Merged | Averaged | None = None
     pooler_act: str = "tanh"
     sharing: Sharing | None = None
     beside: int = 0

@@ -493,6 +493,7 @@ class Frames:
         activation: after each of them.
         dropout: on the result.
         hidden: spans of frames that are silenced in training; `hidden_bins` spans of bins.
+        masked: the mask is over the rows, [B, T], and what it hides is not read.
     """
 
     bins: int
@@ -504,12 +505,19 @@ class Frames:
     dropout: float = 0.0
     hidden: Spans | None = None
     hidden_bins: Spans | None = None
+    masked: bool = False
     reads = "input_features"
 
     @property
     def length(self) -> int:
         """Frames of an input."""
         return self.count * prod(self.strides)
+
+    def rows(self, frames: Any) -> Any:
+        """How many rows hold any of so many frames; of a number or a tensor."""
+        for stride in self.strides:
+            frames = (frames - 1) // stride + 1
+        return frames
 
 
 @dataclass(frozen=True)

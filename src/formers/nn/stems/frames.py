@@ -26,7 +26,7 @@ class FrameStem(Stem):
     inputs: ClassVar = {
         "input_features": "[B, bins, frames], floating: the spectrum of a sound.",
         "attention_mask": "[B, frames], 1 at real frames. All are read, silence too; spans that training "
-        "hides are chosen among the real ones.",
+        "hides are chosen among the real ones. Where the family reads no silence: over the rows, [B, T].",
     }
 
     def place(self, owner: Block, names: Paths) -> None:
@@ -57,8 +57,10 @@ class FrameStem(Stem):
             )
         return size(frames.shape[0]), s.count
 
-    def rows_mask(self, mask: Any, given: Mapping[str, Any] | None = None) -> None:
+    def rows_mask(self, mask: Any, given: Mapping[str, Any] | None = None) -> Any:
         """None: a mask over frames says where sound ends, and what follows is read as silence."""
+        if self.spec.masked:
+            return mask
         length = self.spec.length
         if mask is not None and (not isinstance(mask, Tensor) or mask.dim() != 2 or mask.shape[1] != length):
             shape = list(mask.shape) if isinstance(mask, Tensor) else type(mask).__name__

@@ -205,13 +205,19 @@ class ImageTextToTextPipeline(WritingPipeline):
             )
             return {**self._cast(found), "prompt": inputs}
         told = {"text": inputs} if isinstance(inputs, str) else dict(inputs)
-        shown = told.get("images", told.get("image"))
-        if shown is not None:
+        beside = self._of_text(told, timeout)
+        if beside:
             options.pop("timeout", None)
-            shown = [load_image(one, timeout) if _is_named(one) else one for one in listed(shown)]
-            options["images"] = shown
+        options |= beside
         found = self.processor(text=told["text"], return_tensors="pt", **options)
         return {**self._cast(found), "prompt": told["text"]}
+
+    def _of_text(self, told: Mapping[str, Any], timeout: float | None) -> dict[str, Any]:
+        """What a text shows, for the processor's call."""
+        shown = told.get("images", told.get("image"))
+        if shown is None:
+            return {}
+        return {"images": [load_image(one, timeout) if _is_named(one) else one for one in listed(shown)]}
 
     def _cast(self, found: Any) -> Any:
         return found if self.dtype is None else found.to(self.dtype)

@@ -150,7 +150,7 @@ RECIPES: dict[str, SoundRecipe] = {
         inputs=("input_features",),
         call={"padding": "max_length", "truncation": True},
         derives=_frames,
-        model_types=("whisper",),
+        model_types=("whisper", "qwen2_audio"),
     ),
 }
 MODEL_TYPES = {kind: name for name, recipe in RECIPES.items() for kind in recipe.model_types}
