@@ -159,7 +159,7 @@ def _providers(options: Mapping[str, Any]) -> tuple[Sequence[str] | None, Any]:
 
 
 @cache
-def _class(cls: type[ORTModel], kind: Any) -> Any:
+def _class(cls: Any, kind: Any) -> Any:
     """The class of models that are both."""
     return type(f"ORT{kind.__name__}", (cls, OnGraph, kind), {"__doc__": f"{kind.__name__} in ONNX Runtime."})
 

@@ -197,7 +197,7 @@ class OnGraph(nn.Module):
         """The encoder's graph, called as a model is."""
         if ENCODER not in self.sessions:
             return self
-        return _Encoder(self.sessions[ENCODER], inspect.signature(super().get_encoder().forward))
+        return _Encoder(self.sessions[ENCODER], inspect.signature(super().get_encoder().forward)  # type: ignore[misc]  # of the class behind)
 
     # -- what a model is asked that has no weights ------------------------------------------------------
 

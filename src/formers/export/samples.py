@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from formers.export.errors import ExportError
+from formers.export.kinds import kind_of
 
 Axes = tuple[str, ...]
 _TEXT: Axes = ("batch_size", "sequence_length")
@@ -89,7 +90,7 @@ def _made(name: str, model: Any, sizes: Mapping[str, int], generator: torch.Gene
     text = model.config.get_text_config()
     if name in ("pixel_values", "input_values", "input_features"):
         return torch.randn(batch, *_shape(name, model.config, sizes), generator=generator)
-    choices = getattr(type(model), "_task", None) is not None and type(model)._task.key == "multiple_choice"
+    choices = kind_of(type(model)) == "ORTModelForMultipleChoice"
     length = sizes["decoder_sequence_length" if name.startswith("decoder") else "sequence_length"]
     shape = (batch, sizes["num_choices"], length) if choices else (batch, length)
     if name.endswith("input_ids"):
