@@ -110,7 +110,7 @@ def test_int8_keeps_scores_near_in_less_room(
         for pipe in (formers.pipeline(model=str(folder)) for folder in (graph, small))
     )
     moved = [abs(a[label] - b[label]) for a, b in zip(whole, found, strict=True) for label in tiny.LABELS]
-    assert 0 < max(moved) < 0.1
+    assert 0 < max(moved) < (0.25 if static else 0.1)  # random weights have wide ranges
     assert (small / "model.onnx").stat().st_size < 0.4 * (graph / "model.onnx").stat().st_size
 
 

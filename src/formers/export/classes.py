@@ -139,7 +139,8 @@ def _loaded(
         source.find(f"{path.name}_data")  # weights beside a large graph
     providers, chosen = _providers(options)
     with for_a_checkpoint():
-        model = _class(cls, kind)(config)
+        both: Any = cls
+        model = _class(both, kind)(config)
     model.sessions = {
         usual: Session(path, providers, chosen, options.get("session_options"))
         for usual, path in found.items()

@@ -100,7 +100,8 @@ def _made(name: str, model: Any, sizes: Mapping[str, int], generator: torch.Gene
         mask[1:, ..., length - length // 3 :] = 0  # some rows are padded
         return mask
     if name == "token_type_ids":
-        return (torch.arange(length) >= length // 2).long().expand(shape).clone() % text.type_vocab_size
+        types: Tensor = (torch.arange(length) >= length // 2).long().expand(shape) % text.type_vocab_size
+        return types
     corner = torch.randint(0, 500, (*shape, 2), generator=generator)  # of boxes
     return torch.cat((corner, corner + torch.randint(0, 500, (*shape, 2), generator=generator)), -1)
 

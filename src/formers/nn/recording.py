@@ -45,5 +45,5 @@ def by_sizes(*parts: object) -> tuple[object, ...]:
 
 def size(number: int) -> int:
     """A size that is a symbol while a graph is recorded stays one, so that the graph serves other sizes."""
-    symbol: Any = number
-    return symbol if isinstance(symbol, torch.SymInt) else int(symbol)
+    kept: Any = number
+    return kept if isinstance(kept, torch.SymInt) else int(kept)  # type: ignore[return-value]  # it is one to all
