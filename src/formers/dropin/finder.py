@@ -11,7 +11,7 @@ from importlib.machinery import ModuleSpec
 from types import ModuleType
 from typing import Any
 
-from formers.dropin import compared, elsewhere, peft_names
+from formers.dropin import compared, elsewhere, optimum_names, peft_names
 from formers.dropin import packages as choice
 from formers.paths import PathLoader
 
@@ -46,8 +46,12 @@ class Finder:
             return None
         root, _, rest = name.partition(".")
         if root == "optimum":
+            if rest in optimum_names.PATHS:
+                return ModuleSpec(
+                    name, _Optimum(), origin="formers", is_package=optimum_names.is_package(rest)
+                )
             if _is_imported(sys._getframe(2)):
-                raise ModuleNotFoundError(_NO_OPTIMUM, name=name)
+                raise ModuleNotFoundError(f"No module named {name!r}: {_NO_OPTIMUM}", name=name)
             return None
         if root == "peft":
             if rest in peft_names.PATHS:
@@ -79,6 +83,7 @@ class Finder:
         versions: dict[str, Callable[[], str]] = {
             "transformers": lambda: self.version,
             "peft": lambda: choice.ADAPTERS_FOLLOWED,
+            "optimum": lambda: optimum_names.FOLLOWED,
         }
         for name, version in versions.items():
             if name in self.packages and (asked is None or asked.lower() == name):
@@ -115,8 +120,8 @@ def described(name: str, version: str) -> str:
 
 
 _NO_OPTIMUM = (
-    "No module named 'optimum': ONNX export and models for ONNX Runtime are not part of this version of "
-    "formers; `formers quantize` makes models smaller, and torch.onnx.export writes a model's graph"
+    "of optimum, formers has exporters.onnx, onnxruntime and pipelines; `formers quantize` and `formers "
+    "export` make models smaller"
 )
 # modules of the ecosystem that are modules of formers too
 _MIRRORED = ("generation", "generation.streamers", "generation.watermarking", "models", "pipelines")
@@ -249,6 +254,28 @@ class _Peft(_Made):
         if below in peft_names.PATHS:
             return importlib.import_module(f"peft.{below}")
         homes: Mapping[str, str] = peft_names.homes()
+        if name in homes:
+            return getattr(importlib.import_module(homes[name]), name)
+        if name.startswith("__"):
+            raise AttributeError(f"module {module.__name__!r} has no attribute {name!r}")
+        raise _absent(module, name, list(homes))
+
+
+class _Optimum(_Made):
+    """`optimum` and its modules: each hands out what exports and models in ONNX Runtime have."""
+
+    def names(self) -> list[str]:
+        return list(optimum_names.homes())
+
+    def find(self, module: ModuleType, name: str) -> Any:
+        if name == "__version__" and module.__name__ == "optimum":
+            return optimum_names.FOLLOWED
+        if name == "__all__":
+            return self.names()
+        below = f"{module.__name__}.{name}".partition(".")[2]
+        if below in optimum_names.PATHS:
+            return importlib.import_module(f"optimum.{below}")
+        homes = optimum_names.homes()
         if name in homes:
             return getattr(importlib.import_module(homes[name]), name)
         if name.startswith("__"):

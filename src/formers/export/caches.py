@@ -59,7 +59,7 @@ def cache_of(given: Mapping[str, Tensor], prefix: str = PAST) -> Cache:
         value, across = given[f"{name[:-3]}value"], part == ["encoder"]
         length = lengths.setdefault(across, key.shape[2])
         for held in (key, value):  # so that a graph knows that all layers hold as many
-            torch._check(held.shape[2] == length)
+            torch._check(held.shape[2] == length)  # type: ignore[no-untyped-call]  # torch does not type it
         if across:
             cache.cross = cache.cross if cache.cross is not None else Cache()
         place(cache.cross if across else cache, int(layer), key, value)

@@ -139,7 +139,8 @@ def _loaded(
         source.find(f"{path.name}_data")  # weights beside a large graph
     providers, chosen = _providers(options)
     with for_a_checkpoint():
-        model = _class(cls, kind)(config)
+        both: Any = cls
+        model = _class(both, kind)(config)
     model.sessions = {
         usual: Session(path, providers, chosen, options.get("session_options"))
         for usual, path in found.items()
@@ -159,7 +160,7 @@ def _providers(options: Mapping[str, Any]) -> tuple[Sequence[str] | None, Any]:
 
 
 @cache
-def _class(cls: type[ORTModel], kind: Any) -> Any:
+def _class(cls: Any, kind: Any) -> Any:
     """The class of models that are both."""
     return type(f"ORT{kind.__name__}", (cls, OnGraph, kind), {"__doc__": f"{kind.__name__} in ONNX Runtime."})
 

@@ -13,7 +13,7 @@ from formers.core.outputs import BaseModelOutput
 from formers.export.caches import PAST, PRESENT, axes_of, cache_of, keeps_keys, names_of
 from formers.export.errors import ExportError
 from formers.export.graph import Graph, tensors_of
-from formers.export.samples import sample, taken
+from formers.export.samples import Axes, sample, taken
 
 MODEL, ENCODER, DECODER = "model.onnx", "encoder_model.onnx", "decoder_model.onnx"
 DECODER_WITH_PAST = "decoder_with_past_model.onnx"
@@ -70,7 +70,7 @@ def _decoder(model: Any) -> Graph:
         held = model(ids[:, :_READ], use_cache=True, return_dict=True).past_key_values
     inputs = {"input_ids": ids[:, _READ:], "attention_mask": torch.ones_like(ids)}
     inputs["attention_mask"][1:, :2] = 0  # some rows are padded, on the left
-    axes = {"attention_mask": ("batch_size", "total_sequence_length")}
+    axes: dict[str, Axes] = {"attention_mask": ("batch_size", "total_sequence_length")}
     if "position_ids" in named:
         inputs["position_ids"] = (inputs["attention_mask"].cumsum(1) - 1).clamp(min=0)[:, _READ:]
     caches = {name: _longer(value) for name, value in names_of(held, PAST, whole=False)}

@@ -197,7 +197,8 @@ class OnGraph(nn.Module):
         """The encoder's graph, called as a model is."""
         if ENCODER not in self.sessions:
             return self
-        return _Encoder(self.sessions[ENCODER], inspect.signature(super().get_encoder().forward))
+        encoder: Any = super().get_encoder()  # type: ignore[misc]  # of the class behind
+        return _Encoder(self.sessions[ENCODER], inspect.signature(encoder.forward))
 
     # -- what a model is asked that has no weights ------------------------------------------------------
 

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from formers.export.errors import ExportError
+from formers.export.kinds import kind_of
 
 Axes = tuple[str, ...]
 _TEXT: Axes = ("batch_size", "sequence_length")
@@ -89,7 +90,7 @@ def _made(name: str, model: Any, sizes: Mapping[str, int], generator: torch.Gene
     text = model.config.get_text_config()
     if name in ("pixel_values", "input_values", "input_features"):
         return torch.randn(batch, *_shape(name, model.config, sizes), generator=generator)
-    choices = getattr(type(model), "_task", None) is not None and type(model)._task.key == "multiple_choice"
+    choices = kind_of(type(model)) == "ORTModelForMultipleChoice"
     length = sizes["decoder_sequence_length" if name.startswith("decoder") else "sequence_length"]
     shape = (batch, sizes["num_choices"], length) if choices else (batch, length)
     if name.endswith("input_ids"):
@@ -99,7 +100,8 @@ def _made(name: str, model: Any, sizes: Mapping[str, int], generator: torch.Gene
         mask[1:, ..., length - length // 3 :] = 0  # some rows are padded
         return mask
     if name == "token_type_ids":
-        return (torch.arange(length) >= length // 2).long().expand(shape).clone() % text.type_vocab_size
+        types: Tensor = (torch.arange(length) >= length // 2).long().expand(shape) % text.type_vocab_size
+        return types
     corner = torch.randint(0, 500, (*shape, 2), generator=generator)  # of boxes
     return torch.cat((corner, corner + torch.randint(0, 500, (*shape, 2), generator=generator)), -1)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 
 
@@ -43,4 +45,5 @@ def by_sizes(*parts: object) -> tuple[object, ...]:
 
 def size(number: int) -> int:
     """A size that is a symbol while a graph is recorded stays one, so that the graph serves other sizes."""
-    return number if isinstance(number, torch.SymInt) else int(number)
+    kept: Any = number
+    return kept if isinstance(kept, torch.SymInt) else int(kept)  # type: ignore[return-value]  # it is one to all

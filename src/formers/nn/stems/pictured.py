@@ -170,14 +170,12 @@ class PicturedStem(LeadingStem):
             for size in dict.fromkeys(sizes)
         }
         most = self._longest(sizes)
-        rows = torch.stack(
-            [
-                _chosen(one[:, : size[0], : size[1]].flatten(1).T + at[size], most)
-                for one, size in zip(maps, sizes, strict=True)
-            ]
-        )
-        first = (leaf(node, "picture_class") + table[:, :1]).expand(rows.shape[0], -1, -1)
-        dropped: Tensor = leaf(node, "picture_dropout")(torch.cat((first, rows), dim=1))
+        rows = [
+            _chosen(one[:, : size[0], : size[1]].flatten(1).T + at[size], most)
+            for one, size in zip(maps, sizes, strict=True)
+        ]
+        first = (leaf(node, "picture_class") + table[:, :1]).expand(len(rows), -1, -1)
+        dropped: Tensor = leaf(node, "picture_dropout")(torch.cat((first, torch.stack(rows)), dim=1))
         return dropped
 
 

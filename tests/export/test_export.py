@@ -1,0 +1,253 @@
+"""Models as ONNX graphs: what ONNX Runtime computes is what the model does, over sizes not exported with."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+import formers
+import tiny
+from formers.export import BrokenGraph, ExportError, export_model
+
+_SIZES = {"vocab_size": 60, "hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4}
+_SIZES = {**_SIZES, "intermediate_size": 48}
+_PAIR = {"vocab_size": 60, "d_model": 32, "encoder_layers": 1, "decoder_layers": 1, "encoder_ffn_dim": 48}
+_PAIR = {**_PAIR, "decoder_ffn_dim": 48, "encoder_attention_heads": 2, "decoder_attention_heads": 2}
+
+
+def made(name: str, **fields: Any) -> Any:
+    """A model with random weights."""
+    torch.manual_seed(0)
+    kind = getattr(formers, name)
+    return kind(kind.config_class(**fields)).eval()
+
+
+def texts(rows: int, length: int) -> dict[str, torch.Tensor]:
+    """Ids and a mask with padding on the right of all rows but the first."""
+    ids = torch.randint(1, 60, (rows, length), generator=torch.Generator().manual_seed(rows))
+    mask = torch.ones_like(ids)
+    mask[1:, length - 2 :] = 0
+    return {"input_ids": ids, "attention_mask": mask}
+
+
+@pytest.fixture(scope="module")
+def classifier(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """A saved classifier, and its export."""
+    folder = tmp_path_factory.mktemp("export")
+    saved = tiny.save_classifier(folder / "router")
+    model = formers.AutoModelForSequenceClassification.from_pretrained(saved)
+    model.save_pretrained(folder / "graph", export=True)
+    return saved, folder / "graph"
+
+
+@pytest.mark.parametrize(("rows", "length"), [(1, 4), (5, 21)])
+def test_a_classifier_answers_as_it_does_over_other_batches_and_lengths(
+    classifier: tuple[Path, Path], rows: int, length: int
+) -> None:
+    saved, graph = classifier
+    model = formers.AutoModelForSequenceClassification.from_pretrained(saved)
+    exported = formers.export.ORTModelForSequenceClassification.from_pretrained(graph)
+    given = {name: value % 30 for name, value in texts(rows, length).items()}
+    with torch.no_grad():
+        wanted = model(**given).logits
+    torch.testing.assert_close(exported(**given).logits, wanted, atol=1e-4, rtol=0)
+    arrays = exported(**{name: value.numpy() for name, value in given.items()}).logits
+    assert isinstance(arrays, np.ndarray)
+    np.testing.assert_allclose(arrays, wanted.numpy(), atol=1e-4)
+
+
+def test_an_exported_folder_is_a_model_folder_like_any_other(classifier: tuple[Path, Path]) -> None:
+    from formers.jobs.predictor import Predictor
+
+    saved, graph = classifier
+    asked = ["my card was charged again", "the parcel is late please help"]
+    wanted = formers.pipeline("text-classification", model=str(saved))(asked)
+    named = formers.pipeline(model=str(graph))
+    assert isinstance(named.model, formers.export.ORTModel)
+    loaded = formers.export.ORTModelForSequenceClassification.from_pretrained(graph)
+    tokenizer = formers.AutoTokenizer.from_pretrained(graph)
+    given = formers.pipeline("text-classification", model=loaded, tokenizer=tokenizer)
+    served = [answer.ranked[0] for answer in Predictor.load(str(graph / "model.onnx")).answer([asked])]
+    found = [named(asked), given(asked), [{"label": label, "score": score} for label, score in served]]
+    for answers in found:
+        assert [one["label"] for one in answers] == [one["label"] for one in wanted]
+        assert [one["score"] for one in answers] == pytest.approx([one["score"] for one in wanted], abs=1e-4)
+
+
+def test_graphs_have_the_names_that_optimum_gives(classifier: tuple[Path, Path]) -> None:
+    import onnxruntime
+
+    graph = classifier[1]
+    assert {"model.onnx", "config.json", "tokenizer.json"} <= {path.name for path in graph.iterdir()}
+    session = onnxruntime.InferenceSession(str(graph / "model.onnx"))
+    assert {one.name: one.shape for one in session.get_inputs()} == dict.fromkeys(
+        ("input_ids", "attention_mask", "token_type_ids"), ["batch_size", "sequence_length"]
+    )
+    assert [(one.name, one.shape) for one in session.get_outputs()] == [("logits", ["batch_size", 3])]
+
+
+@pytest.mark.parametrize("static", [False, True])
+def test_int8_keeps_scores_near_in_less_room(
+    classifier: tuple[Path, Path], tmp_path: Path, static: bool
+) -> None:
+    from formers.export.reducing import batches_of, to_int8
+
+    graph, small = classifier[1], tmp_path / "small"
+    shutil.copytree(graph, small)
+    asked = [text for text, _ in tiny.tickets(8)]
+    to_int8(
+        small / "model.onnx",
+        batches_of(asked, formers.AutoTokenizer.from_pretrained(graph)) if static else None,
+    )
+    whole, found = (
+        [{one["label"]: one["score"] for one in answer} for answer in pipe(asked, top_k=None)]
+        for pipe in (formers.pipeline(model=str(folder)) for folder in (graph, small))
+    )
+    moved = [abs(a[label] - b[label]) for a, b in zip(whole, found, strict=True) for label in tiny.LABELS]
+    assert 0 < max(moved) < (0.25 if static else 0.1)  # random weights have wide ranges
+    assert (small / "model.onnx").stat().st_size < 0.4 * (graph / "model.onnx").stat().st_size
+
+
+def test_float16_stays_within_its_tolerance(classifier: tuple[Path, Path], tmp_path: Path) -> None:
+    from formers.export.reducing import to_fp16
+
+    graph, half = classifier[1], tmp_path / "half"
+    shutil.copytree(graph, half)
+    to_fp16(half / "model.onnx")
+    given = {name: value % 30 for name, value in texts(4, 12).items()}
+    kind = formers.export.ORTModelForSequenceClassification
+    whole, found = (kind.from_pretrained(folder)(**given).logits for folder in (graph, half))
+    torch.testing.assert_close(found, whole, atol=3e-2, rtol=3e-2)
+    assert (half / "model.onnx").stat().st_size < 0.7 * (graph / "model.onnx").stat().st_size
+
+
+@pytest.mark.parametrize("beams", [1, 3])
+def test_a_decoder_goes_on_behind_its_cache_token_for_token(tmp_path: Path, beams: int) -> None:
+    model = made("LlamaForCausalLM", **_SIZES, num_key_value_heads=2, pad_token_id=0)
+    export_model(model, tmp_path)
+    exported = formers.export.ORTModelForCausalLM.from_pretrained(tmp_path)
+    assert exported.sessions["model.onnx"].shapes["past_key_values.1.value"][1:] == (
+        2,
+        "past_sequence_length",
+        8,
+    )
+    given = {name: value.flip(1) for name, value in texts(3, 9).items()}  # padding on the left
+    options = {"max_new_tokens": 6, "min_new_tokens": 6, "num_beams": beams}
+    assert torch.equal(exported.generate(**given, **options), model.generate(**given, **options))
+
+
+def test_an_encoder_decoder_is_written_in_its_parts_and_writes_token_for_token(tmp_path: Path) -> None:
+    model = made("BartForConditionalGeneration", **_PAIR)
+    export_model(model, tmp_path)
+    parts = {path.name for path in tmp_path.glob("*.onnx")}
+    assert parts == {"encoder_model.onnx", "decoder_model.onnx", "decoder_with_past_model.onnx"}
+    exported = formers.export.ORTModelForSeq2SeqLM.from_pretrained(tmp_path)
+    given, options = texts(2, 7), {"max_new_tokens": 6, "min_new_tokens": 6, "num_beams": 2}
+    assert torch.equal(exported.generate(**given, **options), model.generate(**given, **options))
+
+
+def test_pictures_are_classified_as_the_model_does(tmp_path: Path) -> None:
+    model = made(
+        "ViTForImageClassification", **{**_SIZES, "image_size": 16, "patch_size": 8, "num_labels": 3}
+    )
+    export_model(model, tmp_path)
+    exported = formers.export.ORTModelForImageClassification.from_pretrained(tmp_path)
+    pixels = torch.randn(5, 3, 16, 16)
+    with torch.no_grad():
+        torch.testing.assert_close(exported(pixels).logits, model(pixels).logits, atol=1e-4, rtol=0)
+
+
+def test_sounds_of_any_length_are_heard_as_the_model_does(tmp_path: Path) -> None:
+    sizes = {**_SIZES, "conv_dim": (8, 8), "conv_kernel": (10, 3), "conv_stride": (5, 2)}
+    sizes |= {"num_conv_pos_embeddings": 4, "num_conv_pos_embedding_groups": 2, "num_feat_extract_layers": 2}
+    model = made("Wav2Vec2ForCTC", **sizes)
+    export_model(model, tmp_path)
+    exported = formers.export.ORTModelForCTC.from_pretrained(tmp_path)
+    sound = torch.randn(2, 1234)
+    with torch.no_grad():
+        torch.testing.assert_close(exported(sound).logits, model(sound).logits, atol=1e-4, rtol=0)
+
+
+def test_the_command_writes_what_agrees_with_a_golden_file_and_nothing_else(
+    classifier: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from formers.cli.app import main
+    from formers.desk import golden
+    from formers.jobs.predictor import Predictor
+
+    saved, file = classifier[0], tmp_path / "golden.jsonl"
+    golden.record(Predictor.load(str(saved)).predict, [text for text, _ in tiny.tickets(2)], file)
+
+    def run(to: str) -> int:
+        with pytest.raises(SystemExit) as ended:
+            main(["export", str(saved), str(tmp_path / to), "--to", "onnx", "--int8", "--check", str(file)])
+        return int(ended.value.code or 0)
+
+    assert run("good") == 0
+    assert (tmp_path / "good" / "model.onnx").is_file()
+    head, first, *rest = file.read_text().splitlines()
+    wrong = json.loads(first)
+    label = next(name for name in tiny.LABELS if name != wrong["label"])
+    wrong["scores"] = {label: 0.9, **{n: 0.05 for n in tiny.LABELS if n != label}}
+    wrong |= {"label": label, "score": 0.9}
+    file.write_text("\n".join([head, json.dumps(wrong), *rest]) + "\n")
+    assert run("bad") != 0
+    assert wrong["text"] in capsys.readouterr().err
+    assert not [path for path in tmp_path.iterdir() if "bad" in path.name]
+
+
+def test_a_graph_that_is_cut_off_is_named(classifier: tuple[Path, Path], tmp_path: Path) -> None:
+    graph = classifier[1] / "model.onnx"
+    (tmp_path / "config.json").write_bytes((classifier[1] / "config.json").read_bytes())
+    (tmp_path / "model.onnx").write_bytes(graph.read_bytes()[:5000])
+    with pytest.raises(BrokenGraph, match=r"model\.onnx \(5,000 bytes\) is cut off"):
+        formers.AutoModelForSequenceClassification.from_pretrained(tmp_path)
+
+
+def test_what_cannot_be_exported_is_refused_before_anything_is_written(
+    classifier: tuple[Path, Path], tmp_path: Path
+) -> None:
+    from formers.jobs import exporting
+
+    for options, says in (
+        ({"opset": 11}, "opset 11 is not written: use one of 18"),
+        (
+            {"task": "automatic-speech-recognition"},
+            "Bert has no head for 'automatic-speech-recognition'; it has",
+        ),
+        ({"task": "text-clasification"}, "there is no task 'text-clasification'"),
+        ({"int8": True, "fp16": True}, "ask for one"),
+    ):
+        with pytest.raises(ExportError, match=says):
+            exporting.export(str(classifier[0]), tmp_path / "out", **options)
+    assert not list(tmp_path.iterdir())
+
+
+def test_what_a_graph_cannot_give_is_refused(classifier: tuple[Path, Path]) -> None:
+    exported = formers.export.ORTModelForSequenceClassification.from_pretrained(classifier[1])
+    given = texts(2, 5)
+    given["input_ids"] %= 30
+    for more, says in (
+        ({"labels": torch.zeros(2)}, "takes no labels"),
+        ({"output_attentions": True}, "output_attentions is not among what the graph returns"),
+        ({"position_ids": torch.zeros(2, 5)}, "got position_ids, which the graph model.onnx does not read"),
+    ):
+        with pytest.raises(TypeError, match=says):
+            exported(**given, **more)
+
+
+def test_without_the_packages_the_extra_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    import sys
+
+    from formers.core.extras import MissingExtra
+
+    monkeypatch.setitem(sys.modules, "onnx", None)
+    with pytest.raises(MissingExtra, match=r"pip install 'formers\[onnx\]'"):
+        export_model(made("ViTModel", **_SIZES, image_size=16, patch_size=8), tmp_path / "out")
+    assert not list(tmp_path.iterdir())
