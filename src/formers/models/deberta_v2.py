@@ -109,8 +109,8 @@ def terms(c: Any, dropout: float, position_dropout: float, **more: Any) -> spec.
     if not c.relative_attention:
         return made
     span = c.max_relative_positions if c.max_relative_positions > 0 else c.max_position_embeddings
-    asks = {"to_position": "c2p" in kinds, "to_content": "p2c" in kinds}
-    return replace(made, span=span, position_dropout=position_dropout, **asks)
+    made = replace(made, span=span, position_dropout=position_dropout)
+    return replace(made, to_position="c2p" in kinds, to_content="p2c" in kinds)
 
 
 def encoder(c: DebertaConfig, mixer: spec.Disentangled, names: spec.Names, layer_class: str) -> spec.Stack:
