@@ -99,27 +99,6 @@ class HeardOutput(ModelOutput):
 
 
 @dataclasses.dataclass
-class MaskedOutput(ModelOutput):
-    """Hidden states of a sound [B, T, E], and which of them are real [B, T], where a mask told."""
-
-    last_hidden_state: Tensor | None = None
-    pooler_output: Tensor | None = None
-    hidden_states: tuple[Tensor, ...] | None = None
-    attentions: tuple[Tensor, ...] | None = None
-    attention_mask: Tensor | None = None
-
-
-@dataclasses.dataclass
-class SpelledRowsOutput(ModelOutput):
-    """What a model spelled: ids [B, T], padded, with the logits [B, T, V] that they are the likeliest of."""
-
-    sequences: Tensor | None = None
-    logits: Tensor | None = None
-    attentions: tuple[Tensor, ...] | None = None
-    hidden_states: tuple[Tensor, ...] | None = None
-
-
-@dataclasses.dataclass
 class PriorOutput(ModelOutput):
     """States of a text [B, T, E], and of what its speech is drawn: means and log variances [B, T, C]."""
 

@@ -152,8 +152,8 @@ def norms_table(c: Any) -> bool:
 
 def stack(c: DebertaV2Config) -> spec.Stack:
     """The encoder, whose distances may stand in buckets."""
-    mixer = relations(c, c.attention_probs_dropout_prob, c.hidden_dropout_prob)
-    made = encoder(c, mixer, NAMES, "DebertaV2Layer")
+    rates = c.attention_probs_dropout_prob, c.hidden_dropout_prob
+    made = encoder(c, relations(c, *rates), NAMES, "DebertaV2Layer")
     norm, beside = spec.Norm("layer", c.layer_norm_eps), None
     if c.conv_kernel_size > 0:
         beside = spec.Convolution(c.conv_kernel_size, norm, c.conv_groups, c.conv_act, c.hidden_dropout_prob)
@@ -163,9 +163,8 @@ def stack(c: DebertaV2Config) -> spec.Stack:
 def sequences(c: DebertaConfig) -> Sequences:
     """A label by the first token's state, through a layer of its own."""
     found = Sequences("classifier", "pooler.dense", pool="first", node="pooler", act=c.pooler_hidden_act)
-    rate = first_set(c.cls_dropout, c.hidden_dropout_prob)
     found = replace(found, pool_dropout=c.pooler_dropout, pool_dropout_path="pooler.dropout")
-    return replace(found, dropout=rate, dropout_path="dropout")
+    return replace(found, dropout=first_set(c.cls_dropout, c.hidden_dropout_prob), dropout_path="dropout")
 
 
 DEBERTA_V2 = register(

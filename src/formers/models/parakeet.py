@@ -113,6 +113,7 @@ def layer(c: ParakeetEncoderConfig) -> spec.Layer:
         key_bias=c.attention_bias,
         out_bias=c.attention_bias,
         waves_dropout=c.dropout_positions,
+        waves_each=True,
     )
     along = spec.GatedConvolution(
         c.conv_kernel_size, act=c.hidden_act, bias=c.convolution_bias, hides_gated=True
@@ -164,10 +165,10 @@ PARAKEET_ENCODER = register(
 PARAKEET_CTC = register(
     Family(
         model_type="parakeet_ctc",
-        name="Parakeet",
+        name="ParakeetCTC",
         config=ParakeetCTCConfig,
         base="model",
-        bare="ForCTC",
+        spelt={"Model": "ParakeetForCTC"},
         assembly=Within(base_class, "encoder", "encoder_config", PARAKEET_ENCODER.assembly),
         heads={"Model": Head("spelled_rows", lambda c: Moments("ctc_head", single=True), flat=True)},
     )

@@ -11,7 +11,8 @@ from torch import Tensor
 
 from formers.assemblies.heard import real_rows
 from formers.checkpoints.adapter_files import read_adapter
-from formers.core.outputs import ModelOutput, SpelledRowsOutput, TaskOutput
+from formers.core.outputs import ModelOutput, TaskOutput
+from formers.core.spelled_outputs import SpelledRowsOutput
 from formers.hub import split_hub_keywords
 from formers.model.initialise import initialise
 from formers.nn.leaves import RowConv

@@ -73,8 +73,11 @@ class AttendDistant(Attend):
             return drop(made, s.waves_dropout) if s.waves_dropout and node.training else made
 
         table = flow.pass_.memo.once(by_sizes("waves", length), waves)
+        table = table.expand(len(q), -1, -1) if s.waves_each and flow.watched else table
         r = project(leaf(node, "r"), table if flow.watched else table[0], None, flow.watched)
-        r = r.view(-1, heads.query, heads.width).permute(1, 2, 0)  # [H, D, 2 T - 1]
+        r = r.view(-1, 2 * length - 1, heads.query, heads.width).permute(
+            0, 2, 3, 1
+        )  # [1 or b, H, D, 2 T - 1]
         asked: Tensor = (q + leaf(node, "distance_bias")[:, None]) @ r  # [b, H, T, 2 T - 1]
         if length == 1:
             return asked

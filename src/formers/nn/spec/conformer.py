@@ -17,11 +17,12 @@ class Distant(Attention):
     which all heads share (Shaw et al. 2018, arXiv:1803.02155): role `distances`. Else vectors are made of
     sinusoids by the leaf `r`, and queries have a bias for contents and one for distances (Dai et al. 2019,
     arXiv:1901.02860, section 3.3): roles `r`, `content_bias`, `distance_bias`; `waves_dropout` is on the
-    sinusoids, drawn once for all layers.
+    sinusoids, drawn once for all layers; with `waves_each` whoever looks sees some for each sound.
     """
 
     reach: tuple[int, int] | None = None
     waves_dropout: float = 0.0
+    waves_each: bool = False
 
     @property
     def by_distance(self) -> bool:
