@@ -63,6 +63,12 @@ SHAPES: dict[str, dict[str, dict[str, Any]]] = {
     "smolvlm_vision": {"parts of rooms": _ROOMS},
 }
 MORE: dict[str, dict[str, dict[str, Any]]] = {
+    "llava": {
+        "pictures of any size": {
+            **_MISTRAL,
+            **{"vision_feature_select_strategy": "full", "vision_feature_layer": -1},
+        },
+    },
     "mistral3": {
         "every patch, biases, a layer before the last": {
             **_MISTRAL,
@@ -125,8 +131,8 @@ def shown(config: Any, ids: torch.Tensor, mask: torch.Tensor) -> dict[str, Any]:
         each = (4 // squares[config.model_type]) ** 2
         _written(ids, mask, config.image_token_id, (each,) * 4)
         return {"pixel_values": _drawn(4, 2, 8, 8)}
-    if hasattr(config, "spatial_merge_size"):
-        found, edge = sized(), 2 * config.spatial_merge_size
+    if config.vision_config.model_type == "pixtral":
+        found, edge = sized(), 2 * getattr(config, "spatial_merge_size", 1)
         fills = [(down // edge) * (across // edge) for down, across in found["image_sizes"].tolist()]
         _written(ids, mask, config.image_token_id, fills)
         return found
