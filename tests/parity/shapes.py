@@ -912,7 +912,8 @@ for _room in (
     voice_shapes,
 ):
     SHAPES.update(_room.SHAPES)
-    MORE.update(_room.MORE)
+    for _kind, _more in _room.MORE.items():
+        MORE[_kind] = {**MORE.get(_kind, {}), **_more}
 
 
 def class_names(family: Any) -> list[str]:
@@ -1111,7 +1112,7 @@ def inputs_of(model: Any, **options: Any) -> dict[str, Any]:
         )  # two texts each, one of which says nothing
     if getattr(getattr(model, "_head", None), "marks", "") in ("question", "choice"):
         ids[..., 2:5] = config.sep_token_id  # of which the first ends the question
-    if config.model_type in vision_tiled_shapes.SHAPES:
+    if config.model_type in vision_tiled_shapes.SHAPES or _sized(config):
         seen = vision_tiled_shapes.shown(config, ids, mask)
     elif hasattr(config, "mm_tokens_per_image") or config.model_type == "paligemma":
         seen |= vision_shown_shapes.shown(config, ids, mask)
@@ -1188,9 +1189,14 @@ def _segmented(config: Any) -> bool:
     return getattr(config, "num_landmarks", 0) != getattr(config, "segment_means_seq_len", 0)
 
 
+def _sized(config: Any) -> bool:
+    """Whether pictures of any size are read."""
+    return getattr(getattr(config, "vision_config", None), "model_type", "") == "pixtral"
+
+
 def _length(config: Any) -> int:
     """Tokens of a row: more where an image stands in it, a multiple where the reference would add padding."""
-    if config.model_type in vision_tiled_shapes.SHAPES:
+    if config.model_type in vision_tiled_shapes.SHAPES or _sized(config):
         return vision_tiled_shapes.LENGTH
     if hasattr(config, "image_token_index"):
         return 19 + 8 * (config.model_type == "paligemma")

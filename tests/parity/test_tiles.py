@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import SimpleNamespace
@@ -55,6 +56,7 @@ class Family:
         token: what stands in texts for a picture.
         special: further tokens by the tokenizer's names.
         films: it prepares films too.
+        processor: whose processor it has, if another's.
         images_of: whose image processor it has, if another's.
         tower: path of its image model.
     """
@@ -66,6 +68,7 @@ class Family:
     token: str = "<image>"
     special: dict[str, str] = field(default_factory=dict)
     films: bool = False
+    processor: str = ""
     images_of: str = ""
     tower: str = "vision_tower"
 
@@ -109,6 +112,20 @@ FAMILIES = {
         },
         films=True,
         images_of="GotOcr2",
+    ),
+    "mistral3": Family(
+        "Mistral3",
+        {"size": {"longest_edge": 40}},
+        {"patch_size": 4, "spatial_merge_size": 2},
+        {
+            "text_config": {**TEXT, "model_type": "mistral", "head_dim": 16},
+            "vision_config": {**_ROOMS["vision_config"], "model_type": "pixtral"},
+            **{"image_token_index": 5, "tie_word_embeddings": False},
+        },
+        token="[IMG]",
+        special={"image": "[IMG]", "break": "[IMG_BREAK]", "end": "[IMG_END]"},
+        processor="Pixtral",
+        images_of="Pixtral",
     ),
     "aya_vision": Family(
         "AyaVision",
@@ -157,12 +174,22 @@ def tokenizer(family: Family) -> Any:
     )
 
 
+def processor_of(package: Any, family: Family) -> Any:
+    """The class of its processor."""
+    name = f"{family.processor or family.name}Processor"
+    if package is transformers and name == "PixtralProcessor":  # which is said to need torchvision
+        from transformers.models.pixtral.processing_pixtral import PixtralProcessor
+
+        return PixtralProcessor
+    return getattr(package, name)
+
+
 def of(package: Any, family: Family, words: Any) -> Any:
     """Its processor; what prepares films, which the reference cannot do here, is left to ours."""
     ending = "ImageProcessorPil" if package is transformers else "ImageProcessor"
     images = getattr(package, f"{family.images_of or family.name}{ending}")(**family.images)
     made, template = (
-        getattr(package, f"{family.name}Processor"),
+        processor_of(package, family),
         TEMPLATE.replace("{{ token }}", family.token),
     )
     nothing = SimpleNamespace(num_frames=None, fps=None, model_input_names=[])
@@ -175,7 +202,9 @@ def known(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
     """A family, its processor in the reference, and a checkpoint with one."""
     family, home = FAMILIES[request.param], tmp_path_factory.mktemp(request.param)
     with pytest.MonkeyPatch.context() as patch:
-        if family.films:
+        missing = SimpleNamespace(get_resize_output_image_size=None)
+        patch.setitem(sys.modules, "transformers.models.pixtral.image_processing_pixtral", missing)
+        if family.films or family.processor:
             name = "check_argument_for_proper_class"
             patch.setattr("transformers.models.smolvlm.processing_smolvlm.num2words", str)
             patch.setattr(transformers.processing_utils.ProcessorMixin, name, lambda *_: None)
@@ -212,16 +241,32 @@ def chats(family: Family) -> list[Any]:
 def test_a_processor_gives_what_the_references_gives(known: Any, tmp_path: Path) -> None:
     family, theirs, _, home = known
     ours = formers.AutoProcessor.from_pretrained(home)
-    assert type(ours) is getattr(formers, f"{family.name}Processor")
+    assert type(ours) is processor_of(formers, family)
     text = [f"a {family.token} cat", f"{family.token}{family.token} two", f"{family.token} in"]
     given = {"images": [[CAT], [WIDE, TALL], [WIDE]], "return_tensors": "pt", "padding": True}
     same(ours(text=text, **given), theirs(text=text, **given))
     same(ours.image_processor(CAT, return_tensors="pt"), theirs.image_processor(CAT, return_tensors="pt"))
-    assert ours(text="a cat")["input_ids"] == theirs(text="a cat")["input_ids"]
+    found, expected = (made(text="a cat")["input_ids"] for made in (ours, theirs))
+    assert torch.equal(torch.as_tensor(found), torch.as_tensor(expected))
     if not family.films:
         ours.save_pretrained(tmp_path)
         for name in ("processor_config.json", "tokenizer.json", "chat_template.jinja"):
             assert (tmp_path / name).read_text() == (home / name).read_text()
+
+
+def test_what_stands_for_pictures_is_the_references(known: Any) -> None:
+    family, _, theirs, home = known
+    ours = formers.AutoModel.from_pretrained(home)
+    made = formers.AutoProcessor.from_pretrained(home)
+    given = made(text=f"{family.token}{family.token}", images=[[WIDE, CAT]], return_tensors="pt")
+    names = ("pixel_values", "image_sizes", "pixel_attention_mask", "batch_num_images")
+    given = {name: given[name] for name in names if name in given}
+    with torch.no_grad():
+        found, expected = (one.get_image_features(**given).pooler_output for one in (ours, theirs.model))
+    assert len(found) == len(expected)
+    for one, other in zip(found, expected, strict=True):
+        # fresh SigLIP's states are large, and rounded
+        torch.testing.assert_close(one, other, atol=5e-5, rtol=1e-5)
 
 
 def test_what_is_written_about_pictures_is_the_references(known: Any) -> None:
@@ -276,7 +321,7 @@ def test_texts_and_pictures_must_agree(known: Any) -> None:
     with pytest.raises(ValueError, match="show 0 images"):
         made(text="a", images=CAT)
     with pytest.raises(ValueError, match="raise max_length"):
-        made(text=f"{family.token} a", images=CAT, truncation=True, max_length=8)
+        made(text=f"{family.token} a", images=CAT, truncation=True, max_length=6)
     inputs = made(text=f"{family.token} a", images=CAT, return_tensors="pt")
     inputs["input_ids"][0, (inputs["input_ids"][0] == made.image_token_id).nonzero()[-1]] = 7
     with pytest.raises(ValueError, match="write as many into the text as each fills"):

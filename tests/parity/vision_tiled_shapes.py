@@ -43,6 +43,11 @@ _AYA: dict[str, Any] = {
     **{"image_token_index": VOCABULARY + 1, "downsample_factor": 2},
 }
 _SIZED = {**_IMAGE, "image_size": 8, "num_attention_heads": 3}
+_MISTRAL: dict[str, Any] = {
+    "text_config": {**_TEXT, "model_type": "mistral"},
+    "vision_config": {**_SIZED, "model_type": "pixtral", "num_hidden_layers": 3},
+    "image_token_index": VOCABULARY + 1,
+}
 # model_type -> shapes, see `shapes.py`; MORE are those of the whole grid alone
 SHAPES: dict[str, dict[str, dict[str, Any]]] = {
     "aya_vision": {"halves weigh each other": _AYA},
@@ -52,11 +57,25 @@ SHAPES: dict[str, dict[str, dict[str, Any]]] = {
     "internvl_vision": {"gains": _MEANS},
     "llava_next": {"CLIP and LLaMA": _LLAVA},
     "llava_onevision": {"few patches, and films": _ONE},
+    "mistral3": {"squares of two": _MISTRAL},
     "pixtral": {"pictures of four sizes": _SIZED},
     "smolvlm": {"squares of two": _SQUARES},
     "smolvlm_vision": {"parts of rooms": _ROOMS},
 }
 MORE: dict[str, dict[str, dict[str, Any]]] = {
+    "llava": {
+        "pictures of any size": {
+            **_MISTRAL,
+            **{"vision_feature_select_strategy": "full", "vision_feature_layer": -1},
+        },
+    },
+    "mistral3": {
+        "every patch, biases, a layer before the last": {
+            **_MISTRAL,
+            **{"spatial_merge_size": 1, "multimodal_projector_bias": True, "vision_feature_layer": -2},
+            "tie_word_embeddings": False,
+        },
+    },
     "aya_vision": {
         "a layer before the last, an inner width": {
             **_AYA,
@@ -112,6 +131,11 @@ def shown(config: Any, ids: torch.Tensor, mask: torch.Tensor) -> dict[str, Any]:
         each = (4 // squares[config.model_type]) ** 2
         _written(ids, mask, config.image_token_id, (each,) * 4)
         return {"pixel_values": _drawn(4, 2, 8, 8)}
+    if config.vision_config.model_type == "pixtral":
+        found, edge = sized(), 2 * getattr(config, "spatial_merge_size", 1)
+        fills = [(down // edge) * (across // edge) for down, across in found["image_sizes"].tolist()]
+        _written(ids, mask, config.image_token_id, fills)
+        return found
     if hasattr(config, "scale_factor"):
         return rooms(config, ids, mask)
     films = hasattr(config, "video_token_index")

@@ -16,6 +16,7 @@ from formers.model.base import PreTrainedModel
 from formers.nn.cache import Cache
 from formers.nn.connecting import Between
 from formers.nn.masks import Blocks, Loosened
+from formers.nn.passing import Pass
 from formers.nn.program import Flow, build, compute
 from formers.nn.recording import recording
 from formers.nn.spec import Paths
@@ -38,6 +39,7 @@ class Connector:
         token: id of the places that images take.
         layer: which of the image model's hidden states are read; several are laid side by side; None for
             its last states.
+        flat: it reads rows of all pictures, [N, E], of an image model that has them in one row.
         normed: the last of them is what the image model makes of it, with its norm.
         keeps: which of their places: "full" for all, "default" for all but the class token.
     """
@@ -48,6 +50,7 @@ class Connector:
     layer: int | list[int] | None = None
     keeps: str = "full"
     normed: bool = False
+    flat: bool = False
 
 
 @dataclass(frozen=True)
@@ -256,9 +259,14 @@ class Fused(Remembered):
         hidden, x = states.hidden or (), states.last
         if layers is not None:
             x = torch.cat([hidden[i] for i in ([layers] if isinstance(layers, int) else layers)], dim=-1)
-        flow = Flow(x[:, 1:] if keeps == "default" else x, states.pass_)
+        x = x[:, 1:] if keeps == "default" else x
+        flow = Flow(x.flatten(0, 1) if c.flat else x, states.pass_)
+        self.noted(model, states.pass_, pictures)
         compute(model, flow)
-        return states, flow.x.flatten(1, -2)
+        return states, flow.x.flatten(1, -2) if flow.x.dim() > 3 else flow.x
+
+    def noted(self, model: Any, pass_: Pass, pictures: Mapping[str, Any]) -> None:
+        """Put what the connector has to know of pictures into a pass."""
 
     def shown_in(self, model: Any, ids: Tensor, given: dict[str, Any], rows: Tensor) -> dict[str, Any]:
         """The pictures of those rows, and the types of their tokens."""

@@ -87,6 +87,7 @@ NAMES = vit.NAMES.with_(
         "feedforward_add": None,
         "feedforward_gain": "lambda_2",
     },
+    stack={"pooler": None},  # a model that is shown pictures puts what stands for them there
 )
 
 

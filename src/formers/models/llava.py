@@ -6,6 +6,7 @@ from typing import Any, ClassVar
 
 from formers.assemblies.family import Family, Head
 from formers.assemblies.fused import Connector, Fused
+from formers.assemblies.sized import Sized
 from formers.checkpoints import Rename
 from formers.configs import PretrainedConfig
 from formers.models.classes import base_class
@@ -73,6 +74,11 @@ def files(tower: str) -> tuple[Rename, ...]:
 
 
 FILES = files("vision_tower")
+INPUTS = (
+    *("input_ids", "pixel_values", "attention_mask", "position_ids", "past_key_values", "inputs_embeds"),
+    *("vision_feature_layer", "vision_feature_select_strategy", "image_sizes", "mm_encoder_outputs"),
+    "use_cache",
+)
 WORDS = Head("image_text_to_text", lambda c: Words("lm_head", bias=False))
 LLAVA = register(
     Family(
@@ -80,11 +86,12 @@ LLAVA = register(
         name="Llava",
         config=LlavaConfig,
         base="model",
-        assembly=Fused(
+        assembly=Sized(
             base_class,
             text=("language_model", "text_config"),
             image=("vision_tower", "vision_config"),
             connector=connector,
+            inputs=INPUTS,
         ),
         heads={"ForConditionalGeneration": WORDS},
         renames=FILES,

@@ -1,4 +1,4 @@
-"""Pixtral's image model (Agrawal et al. 2024, arXiv:2410.07073): pictures of any size, turned by both axes."""
+"""Pixtral's image model (Agrawal et al. 2024, arXiv:2410.07073): pictures of any size in one row."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ NAMES = spec.Names(
         "act": "feed_forward.act_fn",
     },
     embeddings={"patch": "patch_conv"},
-    stack={"first_norm": "ln_pre", "rotary": "patch_positional_embedding"},
+    stack={"first_norm": "ln_pre", "rotary": "patch_positional_embedding", "pooler": None},
 )
 NORM = spec.Norm("rms", 1e-5)
 

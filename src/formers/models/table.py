@@ -141,6 +141,7 @@ FAMILIES: dict[str, tuple[str, str]] = {
     "minicpm3": ("minicpm3", "MiniCPM3"),
     "ministral": ("ministral", "Ministral"),
     "mistral": ("mistral", "Mistral"),
+    "mistral3": ("mistral3", "Mistral3"),
     "mixtral": ("mixtral", "Mixtral"),
     "mobilebert": ("mobilebert", "MobileBert"),
     "mobilenet_v1": ("mobilenet_v1", "MobileNetV1"),

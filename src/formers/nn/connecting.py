@@ -12,6 +12,8 @@ from torch import nn
 from formers.nn import spec
 from formers.nn.activations import Activation
 from formers.nn.fresh import Constant
+from formers.nn.kernels import project
+from formers.nn.leaves import linear
 from formers.nn.program import Bare, Flow, Step
 from formers.nn.steps import Normalise, dense
 from formers.nn.tiling import shuffled
@@ -60,6 +62,33 @@ class ShuffleGrid(Step):
             raise ValueError(f"{flow.x.shape[1]} patches make no square grid, of which squares could be one")
         found = shuffled(flow.x.reshape(len(flow.x), edge, edge, -1), self.square)
         flow.x = found if self.grid else found.flatten(1, 2)
+
+
+GRIDS = "grids of pictures"
+
+
+class MergeGrids(Step):
+    """Squares of patches of pictures of any size as one each, through a layer: [N, E] -> [n, E].
+
+    The pass holds how many patches each picture has down and across. What makes no whole square at the lower
+    and right edges is left out.
+    """
+
+    def __init__(self, role: str, square: int, width: int) -> None:
+        super().__init__()
+        self.role, self.square = role, square
+        self.leaves = {role: lambda: linear("linear", width * square**2, width, bias=False)}
+
+    def run(self, node: Any, flow: Flow) -> None:
+        """As said."""
+        s, grids, found = self.square, flow.pass_.memo.get(GRIDS), []
+        for rows, (down, across) in zip(
+            torch.split(flow.x, [down * across for down, across in grids]), grids, strict=True
+        ):
+            whole = rows.reshape(down, across, -1)[: down // s * s, : across // s * s]
+            parts = whole.reshape(down // s, s, across // s, s, -1).permute(0, 2, 4, 1, 3)
+            found.append(parts.flatten(2).flatten(0, 1))
+        flow.x = project(leaf(node, self.role), torch.cat(found), None, flow.pass_.watched)
 
 
 class Halved(Step):
@@ -120,6 +149,16 @@ def shuffled_layers(square: int, norm: spec.Norm, act: str) -> Between:
         wide = width_in * square**2
         normed = Normalise("connect_norm", norm, wide)
         return [ShuffleGrid(square), normed, *two_layers(act, True)(wide, width_out)]
+
+    return steps
+
+
+def merged(square: int, norm: spec.Norm, act: str, bias: bool) -> Between:
+    """A norm, squares of patches as one each, two layers: roles `connect_norm`, `connect_merge` too."""
+
+    def steps(width_in: int, width_out: int) -> list[Step]:
+        normed, one = Normalise("connect_norm", norm, width_in), MergeGrids("connect_merge", square, width_in)
+        return [normed, one, *two_layers(act, bias)(width_in, width_out)]
 
     return steps
 

@@ -139,6 +139,7 @@ TASKS = (
             *("Gemma3ForConditionalGeneration", "PaliGemmaForConditionalGeneration"),
             *("AyaVisionForConditionalGeneration", "InternVLForConditionalGeneration"),
             *("Idefics3ForConditionalGeneration", "SmolVLMForConditionalGeneration"),
+            "Mistral3ForConditionalGeneration",
             *("LlavaNextForConditionalGeneration", "LlavaOnevisionForConditionalGeneration"),
             *("Qwen2_5_VLForConditionalGeneration", "Qwen3VLForConditionalGeneration"),
             "Blip2ForConditionalGeneration",

@@ -44,6 +44,8 @@ def _class_of(family: str) -> type[BaseImageProcessor]:
     own: dict[str, Any] = {
         f"post_process_{what}": staticmethod(getattr(answers, how)) for what, how in recipe.answers.items()
     }
+    if recipe.sized:
+        own["model_input_names"] = ["pixel_values", "image_sizes"]
     if recipe.masks and not recipe.tasked:
         own["model_input_names"] = ["pixel_values", "pixel_mask"]
     base = ObjectImageProcessor if recipe.objects else BaseImageProcessor

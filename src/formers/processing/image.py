@@ -165,7 +165,7 @@ class BaseImageProcessor(ImageProcessingMixin):
 
     def _beside(self, sizes: list[Sizes]) -> dict[str, Any]:
         """What goes along with the pictures of those sizes."""
-        return {}
+        return {"image_sizes": [part for _, part, _ in sizes]} if self.recipe.sized else {}
 
     def _pixel_values(
         self, images: Any, now: dict[str, Any], call: dict[str, Any]

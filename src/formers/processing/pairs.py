@@ -32,6 +32,7 @@ class Shows:
         named: the tokenizer's name of what a text says where it shows a picture, if not `image_token`.
         filler: the setting that says what then stands for it, if that is something else.
         scaled: a setting, and by what it is multiplied where a processor is made.
+        tells: a setting of the image processor, and the settings here of which it is the product.
         merges: frames of films stand among pictures, in the order of the texts.
         by_text: the image processor takes the pictures of each text.
         kinds: the name under which it is told which tokens are pictures (1) and films (2); empty for none.
@@ -55,6 +56,7 @@ class Shows:
     filler: str = ""
     scaled: tuple[str, str] | None = None
     merges: bool = False
+    tells: tuple[str, tuple[str, ...]] | None = None
 
 
 @dataclass(frozen=True)
@@ -178,6 +180,10 @@ _AYA: dict[str, Any] = {
     **{"start_of_img_token": "<|START_OF_IMG|>", "end_of_img_token": "<|END_OF_IMG|>"},
     **{"img_patch_token": "<|IMG_PATCH|>", "img_line_break_token": "<|IMG_LINE_BREAK|>"},
     **{"tile_token": "TILE", "tile_global_token": "TILE_GLOBAL"},
+}
+_PIXTRAL: dict[str, Any] = {
+    **{"patch_size": 16, "spatial_merge_size": 1, "image_token": "[IMG]"},
+    **{"image_break_token": "[IMG_BREAK]", "image_end_token": "[IMG_END]"},
 }
 _GRIDS = Shows("blocks", "<|image_pad|>", "<|video_pad|>", kinds="mm_token_type_ids", films="Qwen2VL")
 _SCANNED: dict[str, Any] = {
@@ -304,6 +310,18 @@ PAIRS: dict[str, Pair] = {
                 "audio_eos_token": "<|audio_eos|>",
             },
             _SPOKEN_CHATS,
+        ),
+    ),
+    "Pixtral": Pair(
+        "Pixtral",
+        ("pixtral", "mistral3"),
+        _TENSORS,
+        _TENSORS,
+        unread=_TYPES,
+        shows=Shows(
+            "lines_of_patches",
+            settings=_PIXTRAL,
+            tells=("patch_size", ("patch_size", "spatial_merge_size")),
         ),
     ),
     "Qwen2VL": Pair("Qwen2VL", ("qwen2_vl",), unread=_TYPES, shows=_GRIDS),

@@ -128,6 +128,14 @@ def squares(processor: Any, made: Mapping[str, Any], index: int) -> str:
     return "".join(f"{line}\n" for line in lines) + f"\n{whole}"
 
 
+def lines_of_patches(processor: Any, made: Mapping[str, Any], index: int) -> str:
+    """A token for every square of patches, a mark behind each line of them, and another behind the last."""
+    edge = int(processor.patch_size) * int(processor.spatial_merge_size)
+    down, across = (int(one) // edge for one in made["image_sizes"][index])
+    line = str(processor.image_token) * across
+    return str(processor.image_break_token).join([line] * down) + str(processor.image_end_token)
+
+
 def marked_tiles(processor: Any, made: Mapping[str, Any], index: int) -> str:
     """A number of tokens for each tile of a picture, between marks of all."""
     count = int(processor.image_seq_length) * int(made["num_patches"][index])
@@ -179,6 +187,7 @@ RULES: dict[str, Callable[[Any, Mapping[str, Any], int], str]] = {
     "few_lines": few_lines,
     "framed": framed,
     "lines": lines,
+    "lines_of_patches": lines_of_patches,
     "marked_tiles": marked_tiles,
     "named_tiles": named_tiles,
     "patches_of_one_size": patches_of_one_size,

@@ -31,7 +31,7 @@ class PILImageResampling(IntEnum):
 # says, to the nearest pixel; whole multiples of 16 below what it says, unless it says both edges; the
 # shortest edge as it says, the longest 1333 / 800 of that at most, both cut to whole multiples; as it says,
 # and up to whole multiples; whole blocks of patches, as many pixels as `size` allows, in each frame
-# or in all.
+# or in all; within what `size` says, and up to whole patches.
 Fit = Literal[
     "size",
     "shared crop",
@@ -48,6 +48,7 @@ Fit = Literal[
     "up to multiples",
     "pixels",
     "film pixels",
+    "whole patches",
 ]
 
 
@@ -76,6 +77,7 @@ class Recipe:
         pinned: pictures are read whole, and in tiles of one of the sizes that `image_grid_pinpoints` names;
             `alone`: those that are not alone in their list are not cut.
         squares: they come text by text, and are read in squares and whole.
+        sized: their sizes come along.
         canvas: they are read in tiles of a canvas of their form, and whole.
         model_types: model types whose checkpoints may leave the class out.
         answers: how methods `post_process_..` end -> the function of `answers` that they are.
@@ -102,6 +104,7 @@ class Recipe:
     pinned: Literal["", "always", "alone"] = ""
     squares: bool = False
     canvas: bool = False
+    sized: bool = False
     model_types: tuple[str, ...] = ()
     answers: Mapping[str, str] = field(default_factory=dict)
 
@@ -378,6 +381,15 @@ RECIPES: dict[str, Recipe] = {
         framed=True,
         thumbnail=BICUBIC,
         model_types=("nougat",),
+    ),
+    "Pixtral": Recipe(
+        {
+            **{**_OPENAI, "resample": BICUBIC, "size": {"longest_edge": 1024}, "do_pad": True},
+            "patch_size": _sides(16),
+        },
+        fit="whole patches",
+        sized=True,
+        model_types=("pixtral", "mistral3"),
     ),
     "PoolFormer": Recipe(
         {**_DEFAULT, **_CROPPED, "resample": BICUBIC, "size": {"shortest_edge": 224}, "crop_pct": 0.9},

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -124,6 +125,9 @@ class ShowingProcessor(ProcessorMixin):
         if text is None and images is not None and self._shows().mark:  # pictures alone are shown one by one
             nested = images if isinstance(images, (list, tuple)) and _all_lists(images) else [images]
             text = [" ".join([self.image_token] * len(listed(one))) for one in nested]
+        if self._shows().tells is not None:
+            name, factors = self._shows().tells or ("", ())
+            for_pictures[name] = math.prod(getattr(self, factor) for factor in factors)
         texts = None if text is None else self._texts(text)
         for_films = self._of_films(for_pictures)
         if texts is not None:

@@ -185,6 +185,23 @@ def by_pixels(
     return down, across
 
 
+def _up_to_patches(height: int, width: int, size: SizeDict, patch: SizeDict) -> tuple[int, int]:
+    """A picture that lies within `size`, and then as many whole patches as it touches.
+
+    Raises:
+        ValueError: where `size` says neither the longest edge nor both.
+    """
+    most = size.longest_edge
+    high, wide = (most, most) if most is not None else (size.height, size.width)
+    if high is None or wide is None:
+        raise ValueError(f"size says the longest_edge, or height and width; got {size!r}")
+    ratio = max(height / high, width / wide)
+    if ratio > 1:
+        height, width = math.floor(height / ratio), math.floor(width / ratio)
+    down, across = patch["height"], patch["width"]
+    return ((height - 1) // down + 1) * down, ((width - 1) // across + 1) * across
+
+
 def rounded(height: int, width: int, longest: int) -> tuple[int, int]:
     """The longest edge at so many pixels, the other at the nearest whole number."""
     share = longest / max(height, width)
@@ -230,6 +247,8 @@ def fitted(
             grown = max(step / height, step / width)
             height, width = int(height * grown), int(width * grown)
         return by_pixels(height, width, step, least, most, frames, round(frames / depth) * depth), None
+    if fit == "whole patches":
+        return _up_to_patches(height, width, size, size_of(settings["patch_size"], "patch_size")), None
     if fit == "narrow":
         return _by_shortest(height, width, min(size.values())), None
     if fit == "floor":

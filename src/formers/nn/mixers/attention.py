@@ -231,6 +231,8 @@ class Attend(Step):
     def _by_span(self, node: Any, flow: Flow, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
         """Attend within each run of equal lengths. Returns [.., H, D]."""
         layout, mixed = flow.pass_.layout, []
+        if q.dim() == 4 and self.spec.within:  # [1, N, H, D]
+            return self._by_span(node, flow, q[0], k[0], v[0])[None]
         if q.dim() == 4:  # [B, T, H, D]: one run
             at = flow.pass_.range(0, q.shape[1])
             q, k, v = (t.transpose(1, 2) for t in (q, k, v))
