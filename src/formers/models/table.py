@@ -79,6 +79,8 @@ FAMILIES: dict[str, tuple[str, str]] = {
     "falcon_h1": ("falcon_h1", "FalconH1"),
     "falcon_mamba": ("falcon_mamba", "FalconMamba"),
     "flaubert": ("flaubert", "Flaubert"),
+    "florence2": ("florence2", "Florence2"),
+    "florence_vision": ("florence2", "Florence2Vision"),
     "fnet": ("fnet", "FNet"),
     "funnel": ("funnel", "Funnel"),
     "fsmt": ("fsmt", "FSMT"),
