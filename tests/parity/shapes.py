@@ -26,6 +26,7 @@ from tests.parity import (
     long_shapes,
     mixing_shapes,
     multi_shapes,
+    pair_shapes,
     recurrent_shapes,
     region_shapes,
     speech_shapes,
@@ -892,6 +893,7 @@ for _room in (
     long_shapes,
     mixing_shapes,
     multi_shapes,
+    pair_shapes,
     recurrent_shapes,
     region_shapes,
     speech_shapes,
@@ -1021,6 +1023,8 @@ def images(config: Any, seed: int = 1) -> dict[str, Any]:
     config = getattr(config, "encoder", config)
     if not hasattr(config, "image_size"):
         config = getattr(config, "backbone_config", None) or config
+    if hasattr(config, "max_temporal_embeddings"):
+        return {"pixel_values": torch.randn(4, 3, 12, 12, generator=generator)}
     if hasattr(config, "visual_embed"):
         size = (config.num_channels, config.input_size, config.input_size)
         return {"pixel_values": torch.randn(4, *size, generator=generator)} if config.visual_embed else {}
@@ -1093,6 +1097,10 @@ def inputs_of(model: Any, **options: Any) -> dict[str, Any]:
     if "visual_embeds" in names or "visual_feats" in names:  # likewise
         mask.fill_(1)
         seen |= region_shapes.seen(model, ids)
+    if config.model_type == "florence2":
+        ids[:, 1:11] = config.image_token_id
+        mask[:, :12] = 1
+        seen["decoder_input_ids"] = ids[:, 11:16].clone()
     if "image_grid_thw" in names:
         seen = vision_talk_shapes.shown(config, ids, mask)
     if "feature_attention_mask" in names:
@@ -1198,7 +1206,7 @@ def _length(config: Any) -> int:
     """Tokens of a row: more where an image stands in it, a multiple where the reference would add padding."""
     if config.model_type in vision_tiled_shapes.SHAPES or _sized(config):
         return vision_tiled_shapes.LENGTH
-    if hasattr(config, "image_token_index"):
+    if hasattr(config, "image_token_index") or config.model_type == "florence2":
         return 19 + 8 * (config.model_type == "paligemma")
     if hasattr(config, "block_per_row"):
         return int(config.max_position_embeddings)
@@ -1288,7 +1296,7 @@ def labels(class_name: str, inputs: dict[str, Any]) -> dict[str, Any]:
         return {"bool_masked_pos": inputs.pop("bool_masked_pos")}
     if class_name == "ViTMAEForPreTraining":  # likewise
         return {"interpolate_pos_encoding": False}
-    if "decoder_input_ids" in inputs:
+    if "decoder_input_ids" in inputs and class_name != "Florence2Model":
         return {"labels": inputs["decoder_input_ids"].clone().index_fill(1, torch.tensor([2]), -100)}
     if class_name in ("BlipForImageTextRetrieval", "Blip2ForImageTextRetrieval"):  # without a loss
         return {}

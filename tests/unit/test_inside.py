@@ -390,6 +390,15 @@ _OTHERS["maskformer-swin"] = {**_OTHERS["donut-swin"], "out_features": ["stage1"
 _OTHERS["git_vision_model"] = _IMAGE
 _OTHERS["git"] = {**_BERT, "vision_config": _IMAGE}
 _OTHERS["vilt"] = {**_BERT, **_IMAGE, "num_images": 1}
+_OTHERS["florence_vision"] = {
+    **{"depths": [1, 1], "patch_size": [3, 3], "patch_stride": [2, 2], "patch_padding": [1, 1]},
+    **{"patch_prenorm": [False, True], "embed_dim": [8, 12], "num_heads": [2, 3], "num_groups": [2, 3]},
+    **{"window_size": 2, "projection_dim": 32},
+}
+_OTHERS["florence2"] = {
+    "text_config": {"model_type": "bart", **_OTHERS["bart"]},
+    "vision_config": _OTHERS["florence_vision"],
+}
 _OTHERS["lxmert"] = {**_BERT, "l_layers": 1, "x_layers": 1, "r_layers": 1, "visual_feat_dim": 8}
 _OTHERS["visual_bert"] = {**_BERT, "visual_embedding_dim": 8}
 _OTHERS["blip_vision_model"] = _IMAGE
@@ -909,6 +918,7 @@ MIXED_OTHERWISE = {
     *MAPS,
 }
 MIXED_OTHERWISE |= {"sam2", "sam2_video", "sam2_hiera_det_model", "sam2_vision_model"}
+MIXED_OTHERWISE |= {"florence_vision"}
 CAPPED = {"gemma2", "gpt_oss", "t5gemma", "vaultgemma"}
 
 

@@ -202,6 +202,10 @@ class Assembly:
         """A prompt's inputs without what belongs to the first `held` columns of its ids, [B, T], alone."""
         return given
 
+    def encoding(self, model: Any, given: dict[str, Any]) -> dict[str, Any]:
+        """The inputs of a prompt as the encoder reads them, before a decoder goes on."""
+        return given
+
     def shown_in(self, model: Any, ids: Tensor, given: dict[str, Any], rows: Tensor) -> dict[str, Any]:
         """Those of the inputs `once` that belong to the batch `rows` of prompts, ids [B, T]."""
         return {

@@ -342,13 +342,7 @@ class EncoderDecoder(Assembly):
         """The decoder's states, and the encoder's beside them."""
         if not states.extras:
             return super().passed_on(states)
-        return {
-            "past_key_values": states.cache,
-            "decoder_hidden_states": states.hidden,
-            "decoder_attentions": states.attentions,
-            "cross_attentions": states.cross_attentions,
-            **states.extras,
-        }
+        return of_both(states)
 
     def output(self, model: Any, states: States) -> ModelOutput:
         """The decoder's last states, and what was asked for."""
@@ -432,6 +426,17 @@ class DecoderHalf(EncoderDecoder):
     def output(self, model: Any, states: States) -> ModelOutput:
         """As the decoder's own."""
         return self.halves["decoder"].output(leaf(model, "decoder"), states)
+
+
+def of_both(states: States) -> dict[str, Any]:
+    """What a record holds of a decoder's states, and of the encoder's beside them, by name."""
+    return {
+        "past_key_values": states.cache,
+        "decoder_hidden_states": states.hidden,
+        "decoder_attentions": states.attentions,
+        "cross_attentions": states.cross_attentions,
+        **states.extras,
+    }
 
 
 def given_memory(outputs: Any) -> tuple[Tensor, Any, Any, Any]:

@@ -30,6 +30,7 @@ class Mapped(Assembly):
 
     Args:
         net: config -> its spec.
+        reads: by which name callers give the images.
     """
 
     inputs = ("pixel_values", "output_hidden_states", "return_dict")
@@ -41,8 +42,10 @@ class Mapped(Assembly):
         }
     )
 
-    def __init__(self, net: Callable[[Any], nets.Net]) -> None:
-        self._net = net
+    def __init__(self, net: Callable[[Any], nets.Net], reads: str = "pixel_values") -> None:
+        self._net, self.main = net, reads
+        self.inputs = (reads, *self.inputs[1:])
+        self.means = {**self.means, reads: self.means["pixel_values"]}
 
     def spec(self, config: Any) -> Any:
         """The network."""
@@ -71,7 +74,7 @@ class Mapped(Assembly):
         """
         facts = wiring(model).facts
         made: nets.Net = facts["spec"]
-        x = _read(model, made, given)
+        x = _read(model, made, {"pixel_values": given.get(self.main)})
         trace: list[Tensor] | None = [] if ask.hidden else None
         looked = watched(model) or bool(ask.padded)
         plain = not (looked or torch.is_grad_enabled() or torch.is_autocast_enabled(x.device.type))

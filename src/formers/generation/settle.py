@@ -412,14 +412,15 @@ def encode(model: Any, name: str, inputs: Tensor, kwargs: dict[str, Any], config
         return
     encoder = model.get_encoder()
     takes = taken_by(encoder)
+    read = model._assembly.encoding(model._owner(), {**kwargs, name: inputs})
     given = {
         key: value
-        for key, value in kwargs.items()
+        for key, value in read.items()
         if key in takes and value is not None and not key.startswith(_KEPT_BACK)
     }
     for asked in ("output_attentions", "output_hidden_states"):
         given.update({asked: True} if getattr(config, asked) else {})
-    out = encoder(**{**given, name: inputs}, return_dict=True)
+    out = encoder(**given, return_dict=True)
     kwargs["encoder_outputs"] = out
     for key in given:
         if key not in taken_by(model):

@@ -83,6 +83,8 @@ FAMILIES: dict[str, tuple[str, str]] = {
     "falcon_mamba": ("falcon_mamba", "FalconMamba"),
     "fine_acoustics": ("bark_stages", "BarkFine"),
     "flaubert": ("flaubert", "Flaubert"),
+    "florence2": ("florence2", "Florence2"),
+    "florence_vision": ("florence2", "Florence2Vision"),
     "fnet": ("fnet", "FNet"),
     "funnel": ("funnel", "Funnel"),
     "fsmt": ("fsmt", "FSMT"),

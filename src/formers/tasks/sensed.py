@@ -400,6 +400,13 @@ SENSED: tuple[Task, ...] = (
         "Predict what was hidden of a text and of regions of a picture.",
     ),
     Task(
+        "pictured_generation",
+        ("seq2seq", "PicturedGeneration"),
+        "",
+        "Write about a picture, and about places in it.",
+        "image-text-to-text",
+    ),
+    Task(
         "picture_pretraining",
         ("next_sentence", "PicturePreTraining"),
         "",

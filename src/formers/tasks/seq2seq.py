@@ -61,15 +61,19 @@ class ConditionalGeneration(GenerationMixin, VocabularyHead):
 
     def prepare_decoder_input_ids_from_labels(self, labels: Tensor) -> Tensor:
         """What the decoder reads to predict `labels`: [B, T] -> [B, T], int64."""
-        return shift_right(labels, self.config, self._assembly.wraps)
+        return shift_right(labels, self._written(), self._assembly.wraps)
+
+    def _written(self) -> Any:
+        """The config of what writes."""
+        return self.config
 
     def _prepare(self, given: dict[str, Any], targets: dict[str, Any], ask: Ask) -> None:
         labels = targets["labels"]
         has_inputs = given.get("decoder_input_ids") is not None
         if labels is not None and not has_inputs and given.get("decoder_inputs_embeds") is None:
-            given["decoder_input_ids"] = shift_right(labels, self.config, self._assembly.wraps)
+            given["decoder_input_ids"] = self.prepare_decoder_input_ids_from_labels(labels)
         if given.get("use_cache") is None:
-            given["use_cache"] = bool(self.config.use_cache) and not self.training and labels is None
+            given["use_cache"] = bool(self._written().use_cache) and not self.training and labels is None
 
     def _finish(
         self, states: States, given: dict[str, Any], targets: dict[str, Any], items: Any
@@ -103,3 +107,11 @@ class ConditionalGeneration(GenerationMixin, VocabularyHead):
         if loss is not None:
             loss = loss + (spec.steady or 0.0) * sum(sizes) + spec.balance[1] * sum(shares)
         return Seq2SeqBalancedOutput(loss, logits, *(sizes or _NONE), *(shares or _NONE), **passed)
+
+
+class PicturedGeneration(ConditionalGeneration):
+    """The same over a pair that is one part of a model, and has a config of its own."""
+
+    def _written(self) -> Any:
+        """The pair's."""
+        return self.config.get_text_config()

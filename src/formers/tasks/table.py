@@ -42,6 +42,7 @@ _WIDER: dict[str, tuple[tuple[str, ...], str]] = {
             "pretraining",
             "picture_pretraining",
             "crossed_pretraining",
+            "pictured_generation",
             "replaced_tokens",
             "sentence_order",
             "recurring_spans",
@@ -72,11 +73,17 @@ _WIDER: dict[str, tuple[tuple[str, ...], str]] = {
         TASKS["question_answering"].says,
     ),
     "AutoModelForImageTextToText": (
-        ("image_text_to_text", "joined_captions", "captions", "described_captions", "bridged_texts"),
+        (
+            *("image_text_to_text", "joined_captions", "captions", "described_captions", "bridged_texts"),
+            "pictured_generation",
+        ),
         TASKS["image_text_to_text"].says,
     ),
     "AutoModelForVision2Seq": (
-        ("image_text_to_text", "joined_captions", "captions", "described_captions", "bridged_texts"),
+        (
+            *("image_text_to_text", "joined_captions", "captions", "described_captions", "bridged_texts"),
+            "pictured_generation",
+        ),
         "The older name: turn an image, or an image and a text, into text.",
     ),
     "AutoModelForMultimodalLM": (

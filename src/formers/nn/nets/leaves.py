@@ -12,6 +12,7 @@ from torch.nn import functional as F
 from formers.nn.activations import Activation
 from formers.nn.dropout import Dropout, DropPath
 from formers.nn.fresh import Constant, Normal, Xavier, begins
+from formers.nn.nets.dual import DualBlock
 from formers.nn.spec import nets
 
 
@@ -229,6 +230,7 @@ LEAVES: dict[type[Any], Callable[[Any], nn.Module]] = {
     nets.Dense: lambda s: _even(nn.Linear(s.read, s.made, s.bias), s.gain),
     nets.Responses: lambda s: begins(Responses(s.width), weight=Constant(0.0), bias=Constant(0.0)),
     nets.Drop: _drop,
+    nets.Dual: DualBlock,
 }
 
 

@@ -201,6 +201,39 @@ class Responses:
 
 
 @dataclass(frozen=True)
+class Dual:
+    """Attention within windows of places, and then between groups of channels (arXiv:2204.03645, section 3).
+
+    Attributes:
+        width: channels of the map.
+        heads: of windows; `groups` of channels.
+        window: edge of a window.
+        inner: width within feed-forwards.
+        act: activation there.
+        drops: how often the sums of either half are left out in training.
+        names: of the halves `windows` and `channels`; in each of what attends, `windows_mix` and
+            `channels_mix`, and of `conv_1`, `conv_2`, `norm_1`, `norm_2`, `drop_1`, `drop_2`, `feedforward`;
+            inside of those of `qkv`, `o`, `act`, `up`, `down`.
+        bias: queries, keys and values have one.
+    """
+
+    width: int
+    heads: int
+    groups: int
+    window: int
+    inner: int
+    act: str
+    drops: tuple[float, float]
+    names: Mapping[str, str]
+    bias: bool = True
+
+    def __post_init__(self) -> None:
+        for name, count in (("heads", self.heads), ("groups of channels", self.groups)):
+            if self.width % count:
+                raise ValueError(f"{count} {name} do not share {self.width} channels alike")
+
+
+@dataclass(frozen=True)
 class Drop:
     """Dropout; of whole images if `paths` (stochastic depth, arXiv:1603.09382), of maps if `channels`."""
 
