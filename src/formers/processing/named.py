@@ -16,6 +16,7 @@ from formers.processing.pairs import CLASSES, PAIRS
 from formers.processing.phrases import PhraseProcessor
 from formers.processing.pointed import Prompted
 from formers.processing.prompted_showing import PromptShowingProcessor
+from formers.processing.retrieving import RetrievingProcessor
 from formers.processing.showing import ShowingProcessor
 from formers.processing.speech import SpeechProcessor, TargetProcessor
 from formers.processing.tasking import TaskedProcessor
@@ -27,6 +28,7 @@ def _class_of(family: str) -> type[ProcessorMixin]:
     base = SpeechProcessor if pair.sounds else ProcessorMixin
     base = TargetProcessor if pair.targets else base
     base = base if pair.shows is None else PromptShowingProcessor if pair.shows.prompts else ShowingProcessor
+    base = RetrievingProcessor if pair.shows is not None and pair.shows.retrieves else base
     base = PageProcessor if pair.pages else AskingProcessor if pair.asks else base
     base = TaskedProcessor if pair.tasked else base
     base = PhraseProcessor if pair.phrases else base

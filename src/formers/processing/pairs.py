@@ -27,6 +27,7 @@ class Shows:
             it; empty where it is.
         untold: what the image processor says of pictures and models do not take.
         prompts: texts are prompts behind pictures, and what is to be written comes by itself.
+        retrieves: they are pages or questions, each by itself.
         kinds: the name under which it is told which tokens are pictures (1) and films (2); empty for none.
     """
 
@@ -40,6 +41,7 @@ class Shows:
     mark: str = ""
     untold: tuple[str, ...] = ()
     prompts: bool = False
+    retrieves: bool = False
 
 
 @dataclass(frozen=True)
@@ -152,6 +154,18 @@ PAIRS: dict[str, Pair] = {
     "Clap": Pair("", ("clap",), sounds=True, compares=True),
     "CLIP": Pair("CLIP", ("clip", "groupvit", "metaclip_2")),
     "CLIPSeg": Pair("ViT", ("clipseg",), shown=("visual_prompt", "conditional_pixel_values")),
+    "ColPali": Pair(
+        "Siglip",
+        ("colpali",),
+        {"padding": "longest", **_TENSORS},
+        {**_TENSORS, "do_convert_rgb": True},
+        shows=Shows(
+            "counted",
+            prompts=True,
+            retrieves=True,
+            settings={"visual_prompt_prefix": "Describe the image.", "query_prefix": "Question: "},
+        ),
+    ),
     "Donut": Pair(
         "Donut",
         ("donut-swin",),
