@@ -21,8 +21,22 @@ _AUDIO = {
     "audio_config": {"model_type": "qwen2_audio_encoder", **_HEARD},
     "audio_token_index": VOCABULARY + 1,
 }
+_PAGES = {
+    "text_config": {
+        **{**DECODER, "model_type": "gemma", "vocab_size": VOCABULARY + 2, "num_hidden_layers": 2},
+        "head_dim": 12,
+    },
+    "vision_config": {
+        **{"model_type": "siglip_vision_model", "hidden_size": 24, "num_hidden_layers": 2, "image_size": 16},
+        **{"num_attention_heads": 2, "intermediate_size": 20, "patch_size": 4, "vision_use_head": False},
+    },
+    **{"image_token_index": VOCABULARY + 1, "projection_dim": 32, "hidden_size": 32},
+}
 # model_type -> shapes, see `shapes.py`; MORE are those of the whole grid alone
 SHAPES: dict[str, dict[str, dict[str, Any]]] = {
+    "colpali": {
+        "pages": {"vlm_config": {"model_type": "paligemma", **_PAGES}, "embedding_dim": 20},
+    },
     "qwen2_audio": {"sounds of several lengths": _AUDIO},
     "qwen2_audio_encoder": {"plain": _HEARD},
 }

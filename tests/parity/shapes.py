@@ -1019,6 +1019,7 @@ def images(config: Any, seed: int = 1) -> dict[str, Any]:
     """Four images; which patches are hidden, for a model that predicts them."""
     generator = torch.Generator().manual_seed(seed)
     whole = config
+    config = getattr(config, "vlm_config", config)
     config = getattr(config, "vision_config", None) or getattr(config, "backbone_config", None) or config
     config = getattr(config, "encoder", config)
     if not hasattr(config, "image_size"):
@@ -1120,6 +1121,7 @@ def inputs_of(model: Any, **options: Any) -> dict[str, Any]:
         )  # two texts each, one of which says nothing
     if getattr(getattr(model, "_head", None), "marks", "") in ("question", "choice"):
         ids[..., 2:5] = config.sep_token_id  # of which the first ends the question
+    config = getattr(config, "vlm_config", config)
     if config.model_type in vision_tiled_shapes.SHAPES or _sized(config):
         seen = vision_tiled_shapes.shown(config, ids, mask)
     elif hasattr(config, "mm_tokens_per_image") or config.model_type == "paligemma":
@@ -1204,6 +1206,7 @@ def _sized(config: Any) -> bool:
 
 def _length(config: Any) -> int:
     """Tokens of a row: more where an image stands in it, a multiple where the reference would add padding."""
+    config = getattr(config, "vlm_config", config)
     if config.model_type in vision_tiled_shapes.SHAPES or _sized(config):
         return vision_tiled_shapes.LENGTH
     if hasattr(config, "image_token_index") or config.model_type == "florence2":
@@ -1265,7 +1268,9 @@ def labels(class_name: str, inputs: dict[str, Any]) -> dict[str, Any]:
         return region_shapes.labels(class_name, inputs["input_ids"])
     if class_name.endswith("ForImageClassification"):
         return {"labels": torch.tensor([0, 4, 2, 2])}
-    if class_name.startswith("Owl") and class_name.endswith("Detection"):  # without a loss
+    if class_name.endswith("ForRetrieval"):  # without a loss
+        return {}
+    if class_name.startswith("Owl") and class_name.endswith("Detection"):  # likewise
         return {}
     if class_name == "GroundingDinoForObjectDetection":  # as many labels as a text has phrases
         found = vision_detr_shapes.objects()

@@ -343,6 +343,7 @@ _OTHERS["paligemma"] = {
     "vision_config": _IMAGE,
     "projection_dim": 32,
 }
+_OTHERS["colpali"] = {"vlm_config": {"model_type": "paligemma", **_OTHERS["paligemma"]}}
 _TURNED = {**_GROUPED, "rope_parameters": {"rope_theta": 1e4, "mrope_section": [2, 1, 1]}, "head_dim": 8}
 _SHOWN = {
     **{"depth": 2, "num_heads": 2, "hidden_size": 16, "embed_dim": 16, "out_hidden_size": 32},

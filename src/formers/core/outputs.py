@@ -250,6 +250,18 @@ class TaskOutput(ModelOutput):
 
 
 @dataclasses.dataclass
+class RetrievalOutput(ModelOutput):
+    """Vectors of length one, `embeddings` [B, T, E], zeros at padding; there is no `loss`."""
+
+    loss: Tensor | None = None
+    embeddings: Tensor | None = None
+    past_key_values: Any = None
+    hidden_states: tuple[Tensor, ...] | None = None
+    attentions: tuple[Tensor, ...] | None = None
+    image_hidden_states: Tensor | None = None
+
+
+@dataclasses.dataclass
 class BalancedOutput(ModelOutput):
     """A head over a mixture of experts: `aux_loss` (scalar) says how unevenly the experts are used."""
 

@@ -46,6 +46,7 @@ FAMILIES: dict[str, tuple[str, str]] = {
     "cohere": ("cohere", "Cohere"),
     "cohere2": ("cohere", "Cohere2"),
     "conditional_detr": ("conditional_detr", "ConditionalDetr"),
+    "colpali": ("colpali", "ColPali"),
     "convbert": ("convbert", "ConvBert"),
     "convnext": ("convnext", "ConvNext"),
     "convnextv2": ("convnext", "ConvNextV2"),

@@ -90,7 +90,9 @@ def named_films(name: str) -> type[FilmSettings]:
     """The class behind `Qwen2VLVideoProcessor`, ..."""
     family = FILM_CLASSES[name]
     recipe = FILM_RECIPES[family]
-    base: type[FilmSettings] = GridFilmProcessor if recipe.fit in ("pixels", "film pixels") else FrameFilmProcessor
+    base: type[FilmSettings] = (
+        GridFilmProcessor if recipe.fit in ("pixels", "film pixels") else FrameFilmProcessor
+    )
     base = StretchedFilmProcessor if recipe.stretched else base
     says = f"Films for the models of the family {family}; see `{base.__name__}`."
     return type(name, (base,), {"recipe": recipe, "__doc__": says})

@@ -17,6 +17,7 @@ from formers.processing.pairs import CLASSES, PAIRS
 from formers.processing.phrases import PhraseProcessor
 from formers.processing.pointed import Prompted
 from formers.processing.prompted_showing import PromptShowingProcessor
+from formers.processing.retrieving import RetrievingProcessor
 from formers.processing.showing import ShowingProcessor
 from formers.processing.speech import SpeechProcessor, TargetProcessor, UnpaddingProcessor
 from formers.processing.tasking import TaskedProcessor
@@ -32,6 +33,7 @@ def _class_of(family: str) -> type[ProcessorMixin]:
     base = TranscriptProcessor if pair.spells else base
     base = UnpaddingProcessor if pair.unpads else base
     base = base if pair.shows is None else PromptShowingProcessor if pair.shows.prompts else ShowingProcessor
+    base = RetrievingProcessor if pair.shows is not None and pair.shows.retrieves else base
     base = PageProcessor if pair.pages else AskingProcessor if pair.asks else base
     base = TaskedProcessor if pair.tasked else base
     base = PhraseProcessor if pair.phrases else base

@@ -35,6 +35,7 @@ class Shows:
         tells: a setting of the image processor, and the settings here of which it is the product.
         merges: frames of films stand among pictures, in the order of the texts.
         by_text: the image processor takes the pictures of each text.
+        retrieves: they are pages or questions, each by itself.
         kinds: the name under which it is told which tokens are pictures (1) and films (2); empty for none.
     """
 
@@ -57,6 +58,7 @@ class Shows:
     scaled: tuple[str, str] | None = None
     merges: bool = False
     tells: tuple[str, tuple[str, ...]] | None = None
+    retrieves: bool = False
 
 
 @dataclass(frozen=True)
@@ -219,6 +221,18 @@ PAIRS: dict[str, Pair] = {
     "Clap": Pair("", ("clap",), sounds=True, compares=True),
     "CLIP": Pair("CLIP", ("clip", "groupvit", "metaclip_2")),
     "CLIPSeg": Pair("ViT", ("clipseg",), shown=("visual_prompt", "conditional_pixel_values")),
+    "ColPali": Pair(
+        "Siglip",
+        ("colpali",),
+        {"padding": "longest", **_TENSORS},
+        {**_TENSORS, "do_convert_rgb": True},
+        shows=Shows(
+            "counted",
+            prompts=True,
+            retrieves=True,
+            settings={"visual_prompt_prefix": "Describe the image.", "query_prefix": "Question: "},
+        ),
+    ),
     "Donut": Pair(
         "Donut",
         ("donut-swin",),

@@ -455,7 +455,9 @@ RECIPES: dict[str, Recipe] = {
         answers=_SEMANTIC,
     ),
     "Siglip": replace(
-        _VIT.but("siglip", "siglip_vision_model", "paligemma", resample=BICUBIC, do_convert_rgb=True),
+        _VIT.but(
+            "siglip", "siglip_vision_model", "paligemma", "colpali", resample=BICUBIC, do_convert_rgb=True
+        ),
         square=False,
     ),
     "Siglip2": Recipe(

@@ -71,6 +71,13 @@ SENSED: tuple[Task, ...] = (
         "Estimate how many metres away every pixel of an image is.",
         "depth-estimation",
     ),
+    Task(
+        "row_vectors",
+        ("row_vectors", "RowVectors"),
+        "AutoModelForRetrieval",
+        "Make a vector of every token of a page or a question, by which they are compared.",
+        "visual-document-retrieval",
+    ),
     Task("hidden_clips", ("hidden_clips", "HiddenClips"), "", "Predict pixels of hidden parts of films."),
     Task("hidden_pixels", ("hidden_pixels", "HiddenPixels"), "", "Predict pixels of hidden patches."),
     Task(

@@ -1,0 +1,135 @@
+"""Seconds of a model that talks about pictures, beside the reference's `generate`.
+
+LLaVA's shape with random weights: CLIP ViT-B/16 (196 tokens a picture) and a LLaMA of 110 million parameters,
+float32 on a CPU, greedily. The first question shows a picture; the second is asked about the same one behind
+the first answer: formers goes on from the cache that holds both, the reference reads all of it again, as
+`generate` does unless its caller keeps a cache too. The two run in turn in one process, and the median of the
+ratios is given. Answers must be token for token the same.
+
+    python benchmarks/joined.py [--new-tokens 32] [--rounds 5] [--chunk N] [--threads N] [--record]
+"""
+
+from __future__ import annotations
+
+import argparse
+import functools
+import tempfile
+import warnings
+from typing import Any
+
+import record
+from pipelines import alternating
+
+QUESTION, BEFORE = 24, 8  # tokens of a question, and of what stands before the picture
+PICTURE, VOCABULARY = 31999, 32000
+
+
+def checkpoint(folder: str) -> str:
+    """A LLaVA of the reference in that shape."""
+    import torch
+    import transformers
+
+    torch.manual_seed(0)
+    wide = {"hidden_size": 768, "num_hidden_layers": 12, "num_attention_heads": 12}
+    config = transformers.LlavaConfig(
+        text_config={
+            **{"model_type": "llama", **wide, "intermediate_size": 2048, "vocab_size": VOCABULARY},
+            **{"tie_word_embeddings": True, "eos_token_id": None, "pad_token_id": 0},
+        },
+        vision_config={
+            **{"model_type": "clip_vision_model", **wide, "intermediate_size": 3072},
+            **{"image_size": 224, "patch_size": 16, "projection_dim": 512},
+        },
+        image_token_index=PICTURE,
+        tie_word_embeddings=True,
+    )
+    transformers.LlavaForConditionalGeneration(config).save_pretrained(folder)
+    return folder
+
+
+def prompt() -> dict[str, Any]:
+    """A picture between a few tokens and a question."""
+    import torch
+
+    drawn = torch.Generator().manual_seed(0)
+    words = torch.randint(3, PICTURE, (1, BEFORE + QUESTION), generator=drawn)
+    ids = torch.cat((words[:, :BEFORE], torch.full((1, 196), PICTURE), words[:, BEFORE:]), 1)
+    pixels = torch.randn(1, 3, 224, 224, generator=drawn)
+    return {"input_ids": ids, "attention_mask": torch.ones_like(ids), "pixel_values": pixels}
+
+
+def first(models: list[Any], asked: dict[str, Any], settings: dict[str, Any], rounds: int) -> tuple[Any, Any]:
+    """One row, and what was written: an answer about a picture."""
+    calls = [functools.partial(model.generate, **asked, **settings) for model in models]
+    for call in calls:
+        call()
+    ratio, seconds, theirs, ours = alternating(*calls, rounds)
+    same = bool((theirs == ours).all())
+    return ["first question", f"{ratio:.2f}", f"{seconds * 1e3:.0f} ms", "same" if same else "differ"], ours
+
+
+def second(
+    models: list[Any], asked: dict[str, Any], told: Any, settings: dict[str, Any], rounds: int
+) -> list[str]:
+    """One row: a question behind that answer."""
+    import torch
+
+    from formers.nn.cache import DynamicCache
+
+    more = torch.randint(3, PICTURE, (1, QUESTION), generator=torch.Generator().manual_seed(1))
+    ids = torch.cat((told, more), 1)
+    whole = {**asked, "input_ids": ids, "attention_mask": torch.ones_like(ids)}
+    cache = DynamicCache()
+    models[1].generate(**asked, past_key_values=cache, **settings)
+    held = cache.get_seq_length()
+
+    def go_on() -> Any:
+        found = models[1].generate(**whole, past_key_values=cache, **settings)
+        cache.crop(held)
+        return found
+
+    calls = [functools.partial(models[0].generate, **whole, **settings), go_on]
+    for call in calls:
+        call()
+    ratio, seconds, theirs, ours = alternating(*calls, rounds)
+    same = bool((theirs == ours).all())
+    return ["second question", f"{ratio:.2f}", f"{seconds * 1e3:.0f} ms", "same" if same else "differ"]
+
+
+def main() -> None:
+    """Measure, show, and record where that is asked for."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--new-tokens", type=int, default=32)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--chunk", type=int, default=None, help="read prompts in chunks of so many tokens")
+    parser.add_argument("--threads", type=int, default=None)
+    parser.add_argument("--record", action="store_true")
+    options = parser.parse_args()
+    warnings.simplefilter("ignore")
+    import torch
+    import transformers
+
+    import formers
+
+    if options.threads is not None:
+        torch.set_num_threads(options.threads)
+    settings: dict[str, Any] = {"max_new_tokens": options.new_tokens, "do_sample": False}
+    if options.chunk is not None:
+        settings["prefill_chunk_size"] = options.chunk
+    table: list[Any] = [["", "times the reference's speed", "ours", "answers"]]
+    with tempfile.TemporaryDirectory() as folder, torch.no_grad():
+        checkpoint(folder)
+        models = [
+            module.LlavaForConditionalGeneration.from_pretrained(folder).eval()
+            for module in (transformers, formers)
+        ]
+        asked = prompt()
+        row, told = first(models, asked, settings, options.rounds)
+        table += [row, second(models, asked, told, settings, options.rounds)]
+    record.show(table)
+    if options.record:
+        record.section("Pictures and words", table, command="python benchmarks/joined.py --record")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,131 @@
+"""Processors of pages and questions that are found by many vectors each: ColPali."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from formers.processing.features import BatchFeature
+from formers.processing.prompted_showing import PromptShowingProcessor
+from formers.processing.reading import is_picture, listed
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+_ASIDE = 10  # tokens of padding behind a question, whose vectors may find what its words do not
+
+
+class RetrievingProcessor(PromptShowingProcessor):
+    """Pages as pictures, or questions, to the inputs of a model that makes vectors of them.
+
+    Args:
+        *parts: an image processor, a tokenizer, and what stands behind every page (`visual_prompt_prefix`)
+            and before every question (`query_prefix`); by place or by name.
+    """
+
+    visual_prompt_prefix: str
+    query_prefix: str
+
+    @property
+    def query_augmentation_token(self) -> str:
+        """What stands behind questions, ten times unless a caller gives a `suffix`."""
+        return str(self.tokenizer.pad_token)
+
+    def __call__(  # type: ignore[override]  # one of the two
+        self, images: Any = None, text: Any = None, suffix: Any = None, **options: Any
+    ) -> BatchFeature:
+        """Prepare pages or questions, padded to the longest, as tensors.
+
+        Args:
+            images: pages: one, or a list.
+            text: a question, or a list of them.
+            suffix: what stands behind every question.
+            **options: see `ShowingProcessor`.
+
+        Returns:
+            `input_ids`, `token_type_ids` and `attention_mask`, [B, T]; of pages `pixel_values` and `labels`.
+
+        Raises:
+            TypeError: see `ShowingProcessor`.
+            ValueError: for both at once, or neither; for a suffix of pages.
+        """
+        if text is not None and any(is_picture(one) for one in listed(text)):
+            images, text = text, images  # older versions take the text first
+        if (images is None) == (text is None):
+            raise ValueError("pages and questions are prepared one kind at a time: pass images= or text=")
+        tensors = options.pop("return_tensors", "pt")
+        if text is None:
+            if suffix is not None:
+                raise ValueError("a suffix stands behind questions: leave it out beside pages")
+            pages = listed(images)
+            own = {**(options.pop("text_kwargs", None) or {}), "return_tensors": None}
+            given = {**options, "text_kwargs": own, "return_tensors": tensors}
+            return self._made(pages, [self.visual_prompt_prefix] * len(pages), None, given)[0]
+        behind = self.query_augmentation_token * _ASIDE if suffix is None else suffix
+        begin = f"{self.tokenizer.bos_token}{self.query_prefix}"
+        texts = [f"{begin}{one}{behind}\n" for one in self._texts(text)]
+        if options.get("max_length") is not None:
+            options["max_length"] += self.image_seq_length
+        given, _ = self._told_apart({"return_token_type_ids": True, **options, "return_tensors": tensors})
+        return BatchFeature(self.tokenizer(texts, **given))
+
+    def process_images(self, images: Any = None, **options: Any) -> BatchFeature:
+        """Prepare pages; see `__call__`."""
+        return self(images=images, **options)
+
+    def process_queries(self, text: Any, **options: Any) -> BatchFeature:
+        """Prepare questions; see `__call__`."""
+        return self(text=text, **options)
+
+    def score_retrieval(
+        self,
+        query_embeddings: Tensor | Sequence[Tensor],
+        passage_embeddings: Tensor | Sequence[Tensor],
+        batch_size: int = 128,
+        output_dtype: Any = None,
+        output_device: Any = "cpu",
+    ) -> Tensor:
+        """How well pages answer questions; see `late_interaction`."""
+        found = late_interaction(query_embeddings, passage_embeddings, batch_size)
+        return found.to(output_device, output_dtype or found.dtype)
+
+
+def late_interaction(
+    questions: Tensor | Sequence[Tensor], passages: Tensor | Sequence[Tensor], batch_size: int = 128
+) -> Tensor:
+    """The sum over a question's vectors of the best product with one of a passage's: [questions, passages].
+
+    Khattab and Zaharia 2020, arXiv:2004.12832, section 3.3. Vectors of zeros, as padding has, add nothing
+    to a question, and compete with a passage's own.
+
+    Args:
+        questions: vectors of each, [T, E] in a list, or [questions, T, E].
+        passages: likewise.
+        batch_size: so many of each are compared at once.
+
+    Raises:
+        ValueError: without any of either; for vectors of two devices, types or widths.
+    """
+    import torch
+    from torch.nn.utils.rnn import pad_sequence
+
+    for name, each in (("questions", questions), ("passages", passages)):
+        if len(each) == 0:
+            raise ValueError(f"there are no {name} to compare")
+    one, other = questions[0], passages[0]
+    if one.device != other.device or one.dtype != other.dtype or one.shape[-1] != other.shape[-1]:
+        raise ValueError(
+            f"questions have vectors of {one.shape[-1]} {one.dtype} on {one.device}, passages of "
+            f"{other.shape[-1]} {other.dtype} on {other.device}: bring them to the same"
+        )
+
+    def batches(each: Any) -> list[Tensor]:
+        starts = range(0, len(each), batch_size)
+        return [pad_sequence(list(each[at : at + batch_size]), batch_first=True) for at in starts]
+
+    pages = batches(passages)
+    rows = [
+        torch.cat([torch.einsum("qte,pse->qpts", asked, page).amax(-1).sum(-1) for page in pages], 1)
+        for asked in batches(questions)
+    ]
+    return torch.cat(rows)
