@@ -103,6 +103,7 @@ class Assembly:
         means: what inputs are, where that is not what they usually are.
         decodes: the stack that predicts what comes next, by name.
         once: inputs that are read with a prompt, and not again.
+        in_place: what those show stands at tokens of the prompt, so that parts of both are read together.
         offers: methods that its models have beside those of every model, by name.
     """
 
@@ -111,6 +112,7 @@ class Assembly:
     encoder_decoder: bool = False
     wraps: bool = False
     once: tuple[str, ...] = ()
+    in_place: bool = False
     cache: str = "past_key_values"
     keeps: str = "use_cache"
     mask: str = "attention_mask"
@@ -198,6 +200,14 @@ class Assembly:
     def unread(self, model: Any, ids: Tensor, held: int, given: dict[str, Any]) -> dict[str, Any]:
         """A prompt's inputs without what belongs to the first `held` columns of its ids, [B, T], alone."""
         return given
+
+    def shown_before(self, model: Any, ids: Tensor, stop: int, given: dict[str, Any]) -> dict[str, Any]:
+        """A prompt's inputs without what belongs to the columns from `stop` on of its ids, [B, T], alone."""
+        return given
+
+    def edge(self, model: Any, ids: Tensor, stop: int, given: dict[str, Any]) -> int:
+        """The first column from `stop` on where a prompt, ids [B, T], may be cut to be read in parts."""
+        return stop
 
     def shown_in(self, model: Any, ids: Tensor, given: dict[str, Any], rows: Tensor) -> dict[str, Any]:
         """Those of the inputs `once` that belong to the batch `rows` of prompts, ids [B, T]."""
