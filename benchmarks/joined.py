@@ -4,7 +4,8 @@ LLaVA's shape with random weights: CLIP ViT-B/16 (196 tokens a picture) and a LL
 float32 on a CPU, greedily. The first question shows a picture; the second is asked about the same one behind
 the first answer: formers goes on from the cache that holds both, the reference reads all of it again, as
 `generate` does unless its caller keeps a cache too. The two run in turn in one process, and the median of the
-ratios is given. Answers must be token for token the same.
+ratios is given, of whole answers and of their first token, behind which both read all weights for every
+token: what a processor's memory gives bounds the whole. Answers must be token for token the same.
 
     python benchmarks/joined.py [--new-tokens 32] [--rounds 5] [--chunk N] [--threads N] [--record]
 """
@@ -58,42 +59,54 @@ def prompt() -> dict[str, Any]:
     return {"input_ids": ids, "attention_mask": torch.ones_like(ids), "pixel_values": pixels}
 
 
-def first(models: list[Any], asked: dict[str, Any], settings: dict[str, Any], rounds: int) -> tuple[Any, Any]:
-    """One row, and what was written: an answer about a picture."""
-    calls = [functools.partial(model.generate, **asked, **settings) for model in models]
+def beside(what: str, calls: list[Any], rounds: int) -> tuple[list[str], Any]:
+    """One row, and what formers wrote: the two in turn."""
     for call in calls:
         call()
     ratio, seconds, theirs, ours = alternating(*calls, rounds)
-    same = bool((theirs == ours).all())
-    return ["first question", f"{ratio:.2f}", f"{seconds * 1e3:.0f} ms", "same" if same else "differ"], ours
+    same = "same" if bool((theirs == ours).all()) else "differ"
+    return [what, f"{ratio:.2f}", f"{seconds * 1e3:.0f} ms", same], ours
 
 
 def second(
-    models: list[Any], asked: dict[str, Any], told: Any, settings: dict[str, Any], rounds: int
-) -> list[str]:
-    """One row: a question behind that answer."""
+    model: Any, asked: dict[str, Any], told: Any, settings: dict[str, Any]
+) -> tuple[dict[str, Any], Any]:
+    """The prompt with a question behind that answer, and a cache of all before it that can be cut back."""
     import torch
 
     from formers.nn.cache import DynamicCache
 
     more = torch.randint(3, PICTURE, (1, QUESTION), generator=torch.Generator().manual_seed(1))
-    ids = torch.cat((told, more), 1)
-    whole = {**asked, "input_ids": ids, "attention_mask": torch.ones_like(ids)}
-    cache = DynamicCache()
-    models[1].generate(**asked, past_key_values=cache, **settings)
+    ids, cache = torch.cat((told, more), 1), DynamicCache()
+    model.generate(**asked, past_key_values=cache, **settings)
+    return {**asked, "input_ids": ids, "attention_mask": torch.ones_like(ids)}, cache
+
+
+def going_on(model: Any, whole: dict[str, Any], cache: Any, settings: dict[str, Any]) -> Any:
+    """An answer behind what the cache holds, which holds no more afterwards than before."""
     held = cache.get_seq_length()
 
-    def go_on() -> Any:
-        found = models[1].generate(**whole, past_key_values=cache, **settings)
+    def run() -> Any:
+        found = model.generate(**whole, past_key_values=cache, **settings)
         cache.crop(held)
         return found
 
-    calls = [functools.partial(models[0].generate, **whole, **settings), go_on]
-    for call in calls:
-        call()
-    ratio, seconds, theirs, ours = alternating(*calls, rounds)
-    same = bool((theirs == ours).all())
-    return ["second question", f"{ratio:.2f}", f"{seconds * 1e3:.0f} ms", "same" if same else "differ"]
+    return run
+
+
+def measured(models: list[Any], settings: dict[str, Any], rounds: int) -> list[list[str]]:
+    """A row for the answer to each question, and for its first token alone."""
+    asked, rows, told = prompt(), list[list[str]](), None
+    one = {**settings, "max_new_tokens": 1}
+    for what, how in (("first question, its first token", one), ("first question", settings)):
+        calls = [functools.partial(model.generate, **asked, **how) for model in models]
+        row, told = beside(what, calls, rounds)
+        rows.append(row)
+    whole, cache = second(models[1], asked, told, settings)
+    for what, how in (("second question, its first token", one), ("second question", settings)):
+        theirs = functools.partial(models[0].generate, **whole, **how)
+        rows.append(beside(what, [theirs, going_on(models[1], whole, cache, how)], rounds)[0])
+    return rows
 
 
 def main() -> None:
@@ -123,9 +136,7 @@ def main() -> None:
             module.LlavaForConditionalGeneration.from_pretrained(folder).eval()
             for module in (transformers, formers)
         ]
-        asked = prompt()
-        row, told = first(models, asked, settings, options.rounds)
-        table += [row, second(models, asked, told, settings, options.rounds)]
+        table += measured(models, settings, options.rounds)
     record.show(table)
     if options.record:
         record.section("Pictures and words", table, command="python benchmarks/joined.py --record")

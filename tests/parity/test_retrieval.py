@@ -103,6 +103,8 @@ def test_what_does_not_fit_is_refused(folder: Path) -> None:
             ours(**given)
     with pytest.raises(ValueError, match="behind questions"):
         ours(images=PAGES, suffix="?")
+    with pytest.raises(TypeError, match="'paddin'"):
+        ours(text=QUESTIONS, paddin=True)
     with pytest.raises(ValueError, match="no passages"):
         ours.score_retrieval([torch.ones(2, 3)], [])
     with pytest.raises(ValueError, match="bring them to the same"):

@@ -358,3 +358,14 @@ def test_a_film_stands_in_a_text_by_its_time(tmp_path: Path) -> None:
     assert again.to_dict() == timed.to_dict()
     with pytest.raises(ValueError, match=r"show 0 videos by <\|video_pad\|>, but 1 are given"):
         timed(text="a dog", videos=[FILM])
+
+
+def test_any_to_any_answers_what_image_text_to_text_does(folder: Path) -> None:
+    pipes = [formers.pipeline(task, model=folder) for task in ("any-to-any", "image-text-to-text")]
+    options = {"max_new_tokens": 4, "do_sample": False}
+    assert pipes[0](TWO, **options) == pipes[1](TWO, **options)
+    text = ["<image> what", "<image> is it"]
+    found, expected = (pipe(text=text, images=[CAT, DOG], **options) for pipe in pipes)
+    assert found == expected
+    with pytest.raises(ValueError, match="reads no sounds"):
+        pipes[0](text="what", audio=np.zeros(9))

@@ -450,6 +450,21 @@ def test_the_class_of_every_task_of_pipelines_is_a_name_of_the_package():
         assert getattr(formers, kind.__name__) is kind
 
 
+def test_there_are_34_tasks_and_all_that_tutorials_name_are_among_them():
+    registry = formers.pipelines.PIPELINE_REGISTRY
+    assert len(registry.supported_tasks) == 34
+    named = (
+        "text-classification sentiment-analysis token-classification ner fill-mask zero-shot-classification "
+        "text-generation question-answering summarization translation translation_en_to_fr conversational "
+        "image-classification image-segmentation object-detection depth-estimation image-to-image "
+        "zero-shot-image-classification automatic-speech-recognition audio-classification text-to-audio "
+        "zero-shot-audio-classification visual-question-answering vqa document-question-answering "
+        "image-to-text zero-shot-object-detection feature-extraction any-to-any"
+    )
+    for name in named.split():
+        assert registry.get(name).load_class(), name
+
+
 # names that are not there
 
 

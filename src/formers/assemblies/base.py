@@ -106,6 +106,7 @@ class Assembly:
         means: what inputs are, where that is not what they usually are.
         decodes: the stack that predicts what comes next, by name.
         once: inputs that are read with a prompt, and not again.
+        in_place: what those show stands at tokens of the prompt, so that parts of both are read together.
         offers: methods that its models have beside those of every model, by name.
     """
 
@@ -114,6 +115,7 @@ class Assembly:
     encoder_decoder: bool = False
     wraps: bool = False
     once: tuple[str, ...] = ()
+    in_place: bool = False
     cache: str = "past_key_values"
     keeps: str = "use_cache"
     mask: str = "attention_mask"
@@ -205,6 +207,14 @@ class Assembly:
     def encoding(self, model: Any, given: dict[str, Any]) -> dict[str, Any]:
         """The inputs of a prompt as the encoder reads them, before a decoder goes on."""
         return given
+
+    def shown_before(self, model: Any, ids: Tensor, stop: int, given: dict[str, Any]) -> dict[str, Any]:
+        """A prompt's inputs without what belongs to the columns from `stop` on of its ids, [B, T], alone."""
+        return given
+
+    def edge(self, model: Any, ids: Tensor, stop: int, given: dict[str, Any]) -> int:
+        """The first column from `stop` on where a prompt, ids [B, T], may be cut to be read in parts."""
+        return stop
 
     def shown_in(self, model: Any, ids: Tensor, given: dict[str, Any], rows: Tensor) -> dict[str, Any]:
         """Those of the inputs `once` that belong to the batch `rows` of prompts, ids [B, T]."""

@@ -73,9 +73,29 @@ class Shown:
 class Remembered(Composite):
     """A text model that is shown pictures, of which a cache may hold some, and a row its own."""
 
+    in_place = True
+
     def unread(self, model: Any, ids: Tensor, held: int, given: dict[str, Any]) -> dict[str, Any]:
         """The inputs without the pictures of the first `held` columns of [B, T], which a cache holds."""
         return self._chosen(model, ids, given, lambda here, fills: still_shown(here, held, fills))
+
+    def shown_before(self, model: Any, ids: Tensor, stop: int, given: dict[str, Any]) -> dict[str, Any]:
+        """The inputs without the pictures that begin from column `stop` of [B, T] on."""
+        return self._chosen(model, ids, given, lambda here, fills: begun(here, stop, fills))
+
+    def edge(self, model: Any, ids: Tensor, stop: int, given: dict[str, Any]) -> int:
+        """The first column from `stop` on where no picture of a row [B, T] goes on."""
+        found = [stop]
+
+        def go_on(here: Tensor, fills: Sequence[int]) -> list[int]:
+            found.append(behind_picture(here, found[-1], fills))
+            return []
+
+        before = -1
+        while before != found[-1]:  # a kind of picture may go on where another ends
+            before = found[-1]
+            self._chosen(model, ids, given, go_on)
+        return found[-1]
 
     def shown_in(self, model: Any, ids: Tensor, given: dict[str, Any], rows: Tensor) -> dict[str, Any]:
         """The pictures of those rows."""
@@ -268,6 +288,16 @@ class Fused(Remembered):
     def noted(self, model: Any, pass_: Pass, pictures: Mapping[str, Any]) -> None:
         """Put what the connector has to know of pictures into a pass."""
 
+    def edge(self, model: Any, ids: Tensor, stop: int, given: dict[str, Any]) -> int:
+        """Likewise, and where no tokens that see each other stand on both sides."""
+        stop, types = super().edge(model, ids, stop, given), given.get(_TYPES)
+        if self.blocks is None or types is None:
+            return stop
+        own = self.blocks(types).ids
+        while stop < own.shape[1] and bool(((own[:, stop - 1] == own[:, stop]) & (own[:, stop] >= 0)).any()):
+            stop += 1
+        return stop
+
     def shown_in(self, model: Any, ids: Tensor, given: dict[str, Any], rows: Tensor) -> dict[str, Any]:
         """The pictures of those rows, and the types of their tokens."""
         found, types = super().shown_in(model, ids, given, rows), given.get(_TYPES)
@@ -363,3 +393,25 @@ def still_shown(here: Tensor, held: int, fills: Sequence[int]) -> list[int]:
             kept += [one] if before <= 0 else []
             before -= fills[one]
     return kept
+
+
+def begun(here: Tensor, stop: int, fills: Sequence[int]) -> list[int]:
+    """Which pictures begin in the first `stop` columns of [B, T]; see `shown_by`."""
+    kept = []
+    for before, each in zip(here[:, :stop].sum(1).tolist(), shown_by(here, fills), strict=True):
+        for one in each:
+            kept += [one] if before > 0 else []
+            before -= fills[one]
+    return kept
+
+
+def behind_picture(here: Tensor, stop: int, fills: Sequence[int]) -> int:
+    """The first column from `stop` on where every picture that began before it has ended; see `shown_by`."""
+    found = stop
+    for row, each in zip(here, shown_by(here, fills), strict=True):
+        before, end = int(row[:stop].sum()), 0
+        for one in each:
+            end += fills[one]
+            if end - fills[one] < before < end:
+                found = max(found, int(row.nonzero()[end - 1]) + 1)
+    return found

@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from formers.assemblies.base import BaseModel
-from formers.assemblies.fused import Remembered, placed_at
+from formers.assemblies.fused import Connector, Remembered, placed_at
 from formers.assemblies.single import Single
 from formers.core.outputs import BaseModelOutput, ModelOutput
 from formers.model.base import PreTrainedModel
 from formers.nn import spec
-from formers.nn.connecting import Between
 from formers.nn.program import Flow, build, compute
-from formers.nn.spec import Paths
 from formers.stacks.behind import Folded
 from formers.stacks.stack import Ask, States
 
@@ -48,21 +45,6 @@ class Shortened(Single):
         return BaseModelOutput(states.last, hidden_states=states.hidden, attentions=states.attentions)
 
 
-@dataclass(frozen=True)
-class Heard:
-    """From means of rows to what a text model embeds.
-
-    Attributes:
-        steps: widths of both -> what is computed, see `nn.connecting`.
-        paths: of its roles.
-        token: id of the places that sounds take.
-    """
-
-    steps: Between
-    paths: Paths
-    token: int
-
-
 class Listening(Remembered):
     """A text model that hears sounds (Chu et al. 2024, arXiv:2407.10759).
 
@@ -70,7 +52,7 @@ class Listening(Remembered):
         model_of, text: see `Composite`.
         sound: path of the model of sounds, whose stem reads frames and whose pooler is `spec.Averaged`, and
             the field of the config that describes it.
-        connector: config -> what stands between both.
+        connector: config -> what stands between both, and the token of the places that sounds take.
     """
 
     sees = _SOUNDS
@@ -85,7 +67,7 @@ class Listening(Remembered):
         model_of: Callable[[Any], type[BaseModel]],
         text: tuple[str, str],
         sound: tuple[str, str],
-        connector: Callable[[Any], Heard],
+        connector: Callable[[Any], Connector],
     ) -> None:
         super().__init__(model_of, text, sound)
         self.connector = connector

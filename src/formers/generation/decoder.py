@@ -70,6 +70,7 @@ class Decoder:
         )
         assembly = None if self.encoder_decoder else getattr(model, "_assembly", None)
         self._once: tuple[str, ...] = () if assembly is None else assembly.once
+        self._in_place: Any = assembly if getattr(assembly, "in_place", False) else None
         self._first, self._spread = True, copies == 1
         if not self._spread and (early or not isinstance(self.cache, Cache)):
             self._spread_inputs()
@@ -103,7 +104,7 @@ class Decoder:
         whole = ids.shape[1] + self.offset
         self._reach(whole)
         if self.chunk and self.cache is not None and self._first and not self.offset:
-            for stop in range(self.held + self.chunk, whole, self.chunk):
+            while (stop := self._edge(ids, self.held + self.chunk)) < whole:
                 self._forward(ids, stop)
         out = self._forward(ids, whole)
         self.inputs = self.model._update_model_kwargs_for_generation(
@@ -113,15 +114,25 @@ class Decoder:
             self.inputs = {name: value for name, value in self.inputs.items() if name not in self._once}
         return out
 
+    def _edge(self, ids: Tensor, stop: int) -> int:
+        """Where a prompt may be cut, from `stop` on."""
+        if self._in_place is None or stop >= ids.shape[1]:
+            return stop
+        return int(self._in_place.edge(self.model._owner(), ids, stop, self.inputs))
+
     def _forward(self, ids: Tensor, stop: int) -> Any:
         """Read the columns that the cache does not hold, up to `stop`."""
         held, inputs = self.held, self.inputs
+        shows = self._in_place is not None and self.cache is not None  # and the prompt is not yet read
+        shows = shows and any(inputs.get(name) is not None for name in self._once)
         if stop < ids.shape[1] + self.offset:
+            if shows:
+                inputs = self._in_place.shown_before(self.model._owner(), ids, stop, inputs)
             ids = ids[:, : stop - self.offset]
             inputs = {name: self._cut(name, value, stop) for name, value in inputs.items()}
         hints: dict[str, Any] = {
             "next_sequence_length": stop - held if held else None,
-            "is_first_iteration": self._first,
+            "is_first_iteration": self._first or shows,
         }
         if "cache_position" in self._hints:
             hints["cache_position"] = torch.arange(held, stop, device=ids.device)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 from formers.assemblies.family import Family, Head
-from formers.assemblies.listening import Heard, Listening, Shortened
+from formers.assemblies.fused import Connector
+from formers.assemblies.listening import Listening, Shortened
 from formers.configs import PretrainedConfig
 from formers.models import bart, llava, whisper
 from formers.models.classes import base_class
@@ -73,9 +74,9 @@ def sounds(c: Qwen2AudioEncoderConfig) -> spec.Stack:
     )
 
 
-def connector(c: Qwen2AudioConfig) -> Heard:
+def connector(c: Qwen2AudioConfig) -> Connector:
     """One linear layer."""
-    return Heard(one_layer, {"connect": "multi_modal_projector.linear"}, c.audio_token_index)
+    return Connector(one_layer, {"connect": "multi_modal_projector.linear"}, c.audio_token_index)
 
 
 ENCODER = register(

@@ -152,6 +152,7 @@ TASKS = (
         model_classes=("AutoModelForMultimodalLM",),
         default=("google/gemma-3n-E4B-it", "c1221e9"),
         heads=("Qwen2AudioForConditionalGeneration",),
+        also=("ForConditionalGeneration", "ForCausalLM"),
         kind="multimodal",
     ),
     Task(  # before text generation, whose heads end alike

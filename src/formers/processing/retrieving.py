@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from formers.core.notices import refuse_unknown
 from formers.processing.features import BatchFeature
+from formers.processing.image import OF_A_CALL
 from formers.processing.prompted_showing import PromptShowingProcessor
 from formers.processing.reading import is_picture, listed
 
@@ -66,7 +68,9 @@ class RetrievingProcessor(PromptShowingProcessor):
         texts = [f"{begin}{one}{behind}\n" for one in self._texts(text)]
         if options.get("max_length") is not None:
             options["max_length"] += self.image_seq_length
-        given, _ = self._told_apart({"return_token_type_ids": True, **options, "return_tensors": tensors})
+        given, rest = self._told_apart({"return_token_type_ids": True, **options, "return_tensors": tensors})
+        known = {*type(self.image_processor).known_settings(), *OF_A_CALL}
+        refuse_unknown(rest, known, type(self).__name__)
         return BatchFeature(self.tokenizer(texts, **given))
 
     def process_images(self, images: Any = None, **options: Any) -> BatchFeature:
