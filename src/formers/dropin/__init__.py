@@ -15,7 +15,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from types import ModuleType
 
-from formers.core.notices import notice
+from formers.core.notices import leave_out, notice
 from formers.dropin import additions
 from formers.dropin.finder import Finder
 from formers.dropin.packages import PACKAGES, wanted_packages
@@ -57,6 +57,7 @@ def _begin(version: str | None, packages: Iterable[str] | None) -> Finder:
     before = [name for name in sys.modules if found.stands_for(name)]
     _aside.update({name: sys.modules.pop(name) for name in before})
     additions.add()
+    leave_out(True)
     sys.meta_path.insert(0, found)  # before the additions, which are for packages that are themselves
     return found
 
@@ -68,6 +69,7 @@ def uninstall() -> None:
         for name in [name for name in sys.modules if found.stands_for(name)]:
             del sys.modules[name]
     additions.remove()
+    leave_out(False)
     sys.modules.update(_aside)
     _aside.clear()
 
