@@ -1,26 +1,30 @@
-"""haystack: its local components, which embed documents, rank them and label texts."""
+"""haystack: its local components, which label documents, route texts and find answers and entities."""
 
 from haystack import Document
+from haystack_integrations.components.classifiers.transformers import TransformersZeroShotDocumentClassifier
+from haystack_integrations.components.readers.transformers import TransformersExtractiveReader
+from haystack_integrations.components.routers.transformers import TransformersTextRouter
 from stage import TEXTS, tiny
 
-try:
-    from haystack.components.rankers import TransformersSimilarityRanker
-    from haystack.components.routers import TransformersTextRouter
-except ImportError:  # newer releases keep them in a package of their own
-    from haystack_integrations.components.rankers.transformers import TransformersSimilarityRanker
-    from haystack_integrations.components.routers.transformers import TransformersTextRouter
-
 documents = [Document(content=text) for text in TEXTS]
-ranker = TransformersSimilarityRanker(
-    model=tiny("AutoModelForSequenceClassification", num_labels=1), device=None, top_k=3
+judge = tiny(
+    "AutoModelForSequenceClassification",
+    id2label={0: "contradiction", 1: "neutral", 2: "entailment"},
+    label2id={"contradiction": 0, "neutral": 1, "entailment": 2},
 )
-ranker.warm_up()
-found = ranker.run(query="music", documents=documents)["documents"]
-assert len(found) == 3
-assert found[0].score >= found[1].score >= found[2].score
+classifier = TransformersZeroShotDocumentClassifier(model=judge, labels=["weather", "sport"])
+classifier.warm_up()
+found = classifier.run(documents)["documents"]
+assert all(one.meta["classification"]["label"] in ("weather", "sport") for one in found)
 
 router = TransformersTextRouter(
     model=tiny("AutoModelForSequenceClassification", num_labels=2), labels=["LABEL_0", "LABEL_1"]
 )
 router.warm_up()
 assert set(router.run(TEXTS[0])) <= {"LABEL_0", "LABEL_1"}
+
+reader = TransformersExtractiveReader(model=tiny("AutoModelForQuestionAnswering"), top_k=2, no_answer=False)
+reader.warm_up()
+answers = reader.run(query="What is she playing?", documents=documents)["answers"]
+assert len(answers) == 2
+assert all(one.data in one.document.content for one in answers)
