@@ -5,13 +5,14 @@ from haystack_integrations.components.classifiers.transformers import Transforme
 from haystack_integrations.components.readers.transformers import TransformersExtractiveReader
 from haystack_integrations.components.routers.transformers import TransformersTextRouter
 from stage import TEXTS, tiny
+from transformers import AutoConfig
 
 documents = [Document(content=text) for text in TEXTS]
-judge = tiny(
-    "AutoModelForSequenceClassification",
-    id2label={0: "contradiction", 1: "neutral", 2: "entailment"},
-    label2id={"contradiction": 0, "neutral": 1, "entailment": 2},
-)
+judge = tiny("AutoModelForSequenceClassification", num_labels=3)
+config = AutoConfig.from_pretrained(judge)
+config.id2label = {0: "contradiction", 1: "neutral", 2: "entailment"}
+config.label2id = {label: i for i, label in config.id2label.items()}
+config.save_pretrained(judge)
 classifier = TransformersZeroShotDocumentClassifier(model=judge, labels=["weather", "sport"])
 classifier.warm_up()
 found = classifier.run(documents)["documents"]

@@ -56,14 +56,13 @@ _BERT = Recipe(
             "ernie",
             "git",
             "grounding-dino",
-            "layoutlm",
             "megatron-bert",
             "mobilebert",
         ),
         *("nomic_bert", "squeezebert", "vilt"),
     ),
     aliases=(
-        *("ConvBert", "DPRContextEncoder", "DPRQuestionEncoder", "Electra", "LayoutLM", "Lxmert"),
+        *("ConvBert", "DPRContextEncoder", "DPRQuestionEncoder", "Electra", "Lxmert"),
         *("MobileBert", "Realm", "RetriBert", "SqueezeBert"),
     ),
 )
@@ -194,6 +193,7 @@ RECIPES: dict[str, Recipe] = {
         model_types=("tapas",),
         aliases=(),
     ),
+    "LayoutLM": replace(_BERT, model_types=("layoutlm",), aliases=()),  # packages ask whether it is one
     "LayoutLMv2": replace(
         _BERT,
         inputs=TYPES_LAST,
