@@ -25,9 +25,7 @@ for i, text in enumerate(TEXTS):
     rows.append(one)
 data = FlairDatapointDataset(rows)
 corpus = Corpus(train=data, dev=data, test=data)
-tagger = TextClassifier(
-    documents, label_dictionary=corpus.make_label_dictionary("kind"), label_type="kind"
-)
+tagger = TextClassifier(documents, label_dictionary=corpus.make_label_dictionary("kind"), label_type="kind")
 folder = tempfile.mkdtemp()
 ModelTrainer(tagger, corpus).fine_tune(folder, max_epochs=1, mini_batch_size=2)
 again = TextClassifier.load(f"{folder}/final-model.pt")

@@ -9,7 +9,12 @@ from transformers import AutoTokenizer
 
 torch.manual_seed(0)
 config = GLiNERConfig(
-    model_name=tiny("AutoModel"), hidden_size=32, max_width=4, max_len=64, dropout=0.0, subtoken_pooling="first"
+    model_name=tiny("AutoModel"),
+    hidden_size=32,
+    max_width=4,
+    max_len=64,
+    dropout=0.0,
+    subtoken_pooling="first",
 )
 tokenizer = AutoTokenizer.from_pretrained(minilm())
 model = GLiNER.from_config(config) if hasattr(GLiNER, "from_config") else GLiNER(config, tokenizer=tokenizer)

@@ -93,7 +93,8 @@ _TORCHES = " ".join(f"is_torch_greater_or_equal_than_{one}" for one in _VERSIONS
 # path -> its names; with "*is_" all questions for what is installed, "" a path that only holds others
 PATHS: dict[str, str] = {
     "activations": (
-        "ACT2FN GELUActivation GELUTanh NewGELUActivation PytorchGELUTanh QuickGELUActivation gelu gelu_fast gelu_new gelu_python "
+        "ACT2FN GELUActivation GELUTanh NewGELUActivation PytorchGELUTanh QuickGELUActivation gelu gelu_fast "
+        "gelu_new gelu_python "
         "gelu_pytorch_tanh get_activation linear_act mish quick_gelu silu"
     ),
     "audio_utils": f"load_audio {' '.join(PROCESSING['audio.spectra'])}",

@@ -173,7 +173,12 @@ def create_loraplus_optimizer(
         else:
             groups["a"].append(parameter)
     fast = lr * loraplus_lr_ratio
-    said = {"a": (decay, lr), "tables": (decay, of_tables), "b": (decay, fast), "b without decay": (0.0, fast)}
+    said = {
+        "a": (decay, lr),
+        "tables": (decay, of_tables),
+        "b": (decay, fast),
+        "b without decay": (0.0, fast),
+    }
     made: Any = optimizer_cls
     return made(  # type: ignore[no-any-return]  # an optimizer of the caller's class
         [

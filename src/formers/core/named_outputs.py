@@ -51,7 +51,11 @@ FIELDS: dict[str, str] = {
     "DPRQuestionEncoderOutput": f"pooler_output {_STATES}",
     "DPRReaderOutput": f"start_logits end_logits relevance_logits {_STATES}",
     **dict.fromkeys(
-        ("Qwen2VLCausalLMOutputWithPast", "Qwen2_5_VLCausalLMOutputWithPast", "Qwen3VLCausalLMOutputWithPast"),
+        (
+            "Qwen2VLCausalLMOutputWithPast",
+            "Qwen2_5_VLCausalLMOutputWithPast",
+            "Qwen3VLCausalLMOutputWithPast",
+        ),
         f"{_LABELLED_PAST} rope_deltas",
     ),
     **dict.fromkeys(

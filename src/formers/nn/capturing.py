@@ -39,7 +39,7 @@ class OutputRecorder:
         return self.layer_name is None or f".{self.layer_name.strip('.')}." in f".{path}."
 
 
-# what the pass that runs now keeps: a hook of another thread's pass, on the same modules, looks away
+# what the pass that runs now keeps; hooks of another thread's pass on the same modules look away
 _kept: ContextVar[dict[str, list[Any]] | None] = ContextVar("kept", default=None)
 
 

@@ -48,7 +48,9 @@ def ForCausalLMLoss(  # noqa: N802 - the ecosystem's name
         if labels is None:
             raise ValueError("ForCausalLMLoss needs labels, or shift_labels")
         shift_labels = losses.following(labels)
-    return losses.cross_entropy(logits.reshape(-1, vocab_size), shift_labels, num_items_in_batch, ignore_index)
+    return losses.cross_entropy(
+        logits.reshape(-1, vocab_size), shift_labels, num_items_in_batch, ignore_index
+    )
 
 
 def ForMaskedLMLoss(  # noqa: N802 - the ecosystem's name

@@ -38,7 +38,9 @@ def function_schema(function: Callable[..., Any]) -> dict[str, Any]:
     name = getattr(function, "__name__", type(function).__name__)
     text = inspect.getdoc(function)
     if not text:
-        raise DocstringParsingException(f"the tool {name} needs a docstring: its first lines tell the model what it is for")
+        raise DocstringParsingException(
+            f"the tool {name} needs a docstring: its first lines tell the model what it is for"
+        )
     description, arguments, returned = _sections(text)
     hints = get_type_hints(function)
     properties: dict[str, Any] = {}
@@ -47,7 +49,9 @@ def function_schema(function: Callable[..., Any]) -> dict[str, Any]:
         if parameter.name == "self":
             continue
         if parameter.name not in hints:
-            raise TypeHintParsingException(f"the tool {name} needs a type hint for its argument {parameter.name!r}")
+            raise TypeHintParsingException(
+                f"the tool {name} needs a type hint for its argument {parameter.name!r}"
+            )
         if parameter.name not in arguments:
             raise DocstringParsingException(
                 f"the docstring of the tool {name} needs a line for {parameter.name!r} under 'Args:'"
@@ -110,7 +114,9 @@ def _type(hint: Any) -> dict[str, Any]:
     if hint is dict or origin is dict:
         made: dict[str, Any] = {"type": "object"}
         return {**made, "additionalProperties": _type(inner[1])} if len(inner) == 2 else made
-    raise TypeHintParsingException(f"a tool's argument cannot be described: {typing.cast(Any, hint)!r} has no JSON type")
+    raise TypeHintParsingException(
+        f"a tool's argument cannot be described: {typing.cast(Any, hint)!r} has no JSON type"
+    )
 
 
 def _union(inner: tuple[Any, ...]) -> dict[str, Any]:
