@@ -49,8 +49,8 @@ def capture_outputs(
     """Around a model's `forward`: `output_hidden_states=True` and the like are answered by its modules.
 
     The class says in `_can_record_outputs` what there is: name ("hidden_states", "attentions", ...) -> a
-    class of modules, an `OutputRecorder`, the end of a path, or a list of those. A flag that is left out is the
-    config's.
+    class of modules, an `OutputRecorder`, the end of a path, or a list of those. Flags that are left out are
+    the config's.
 
     Args:
         func: the method, which returns a record of outputs.
