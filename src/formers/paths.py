@@ -10,7 +10,6 @@ import dis
 import importlib
 import re
 import sys
-from importlib.abc import Loader
 from importlib.machinery import ModuleSpec
 from types import ModuleType
 from typing import Any
@@ -312,7 +311,7 @@ _ABSENT = (
 )
 
 
-class PathLoader(Loader):
+class PathLoader:
     """Makes the module of one path."""
 
     def create_module(self, spec: ModuleSpec) -> ModuleType | None:
@@ -362,6 +361,11 @@ class PathLoader(Loader):
             module.__dict__["__all__"] = sorted(names)
 
 
+def _loader() -> Any:
+    """A loader without the machinery's base class, which is dear to import."""
+    return PathLoader()
+
+
 def spec_of(fullname: str) -> ModuleSpec | None:
     """The spec of a module of the table, None for other names.
 
@@ -370,9 +374,9 @@ def spec_of(fullname: str) -> ModuleSpec | None:
     """
     path = fullname.partition(".")[2]
     if path in PATHS:
-        return ModuleSpec(fullname, PathLoader(), is_package=any(one.startswith(f"{path}.") for one in PATHS))
+        return ModuleSpec(fullname, _loader(), is_package=any(one.startswith(f"{path}.") for one in PATHS))
     if prefixes_of(path):
-        return ModuleSpec(fullname, PathLoader(), is_package=path.count(".") == 1)
+        return ModuleSpec(fullname, _loader(), is_package=path.count(".") == 1)
     if sys._getframe(3).f_code.co_name != "_find_and_load_unlocked":
         return None  # nobody imports it: somebody asks whether it is there
     if why := reason_of_absence(path):

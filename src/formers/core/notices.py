@@ -12,6 +12,8 @@ from collections.abc import Iterable
 from types import FrameType
 from typing import Any, TypeVar
 
+from formers.core.standing import stands_for_another
+
 C = TypeVar("C", bound=type)
 _PACKAGE = __name__.split(".")[0]
 
@@ -69,19 +71,8 @@ def did_you_mean(word: str, choices: Iterable[str]) -> str:
     return f"; did you mean {near[0]!r}?" if near else ""
 
 
-_leaves_out = [False]
-
-
-def leave_out(on: bool) -> None:
-    """Whether `refuse_or_leave_out` leaves out.
-
-    So it is where this stands for another package: others hand it keywords that are for several readers.
-    """
-    _leaves_out[0] = on
-
-
 def refuse_or_leave_out(given: Iterable[str], allowed: Iterable[str], where: str) -> None:
-    """Refuse keywords that `where` does not take, or say that they are left out; see `leave_out`.
+    """Refuse keywords that `where` does not take, or leave them out and say so; see `core.standing`.
 
     Raises:
         TypeError: as `refuse_unknown`.
@@ -89,7 +80,7 @@ def refuse_or_leave_out(given: Iterable[str], allowed: Iterable[str], where: str
     try:
         refuse_unknown(given, allowed, where)
     except TypeError as error:
-        if not _leaves_out[0]:
+        if not stands_for_another():
             raise
         notice(f"{error}: left out, as it is for no field")
 

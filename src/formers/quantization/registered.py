@@ -140,7 +140,8 @@ class HfQuantizer:
                 f"{type(self).__name__} turns single parameters while files are read ({single[0]}), which is "
                 "not done here: do it to the loaded model, in _process_model_after_weight_loading"
             )
-        model.is_quantized, model.quantization_method = True, self.quantization_config.quant_method
+        held: Any = model
+        held.is_quantized, held.quantization_method = True, self.quantization_config.quant_method
         self._process_model_before_weight_loading(model, **kwargs)
 
     def postprocess_model(self, model: nn.Module, **kwargs: Any) -> Any:
