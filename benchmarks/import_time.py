@@ -18,6 +18,9 @@ NAMES = "pipeline, AutoModelForSequenceClassification, AutoTokenizer, Trainer, T
 CASES = {
     "python alone": "pass",
     "import formers": "import formers",
+    "import transformers, by formers.dropin": (
+        "import formers.dropin; formers.dropin.install(); import transformers"
+    ),
     "import torch": "import torch",
     "formers: names of a training script": f"from formers import {NAMES}",
 }

@@ -10,7 +10,6 @@ import dis
 import importlib
 import re
 import sys
-from importlib.abc import Loader
 from importlib.machinery import ModuleSpec
 from types import ModuleType
 from typing import Any
@@ -93,7 +92,8 @@ _TORCHES = " ".join(f"is_torch_greater_or_equal_than_{one}" for one in _VERSIONS
 # path -> its names; with "*is_" all questions for what is installed, "" a path that only holds others
 PATHS: dict[str, str] = {
     "activations": (
-        "ACT2FN GELUActivation GELUTanh NewGELUActivation PytorchGELUTanh QuickGELUActivation gelu gelu_fast gelu_new gelu_python "
+        "ACT2FN GELUActivation GELUTanh NewGELUActivation PytorchGELUTanh QuickGELUActivation gelu gelu_fast "
+        "gelu_new gelu_python "
         "gelu_pytorch_tanh get_activation linear_act mish quick_gelu silu"
     ),
     "audio_utils": f"load_audio {' '.join(PROCESSING['audio.spectra'])}",
@@ -314,7 +314,7 @@ _ABSENT = (
 )
 
 
-class PathLoader(Loader):
+class PathLoader:
     """Makes the module of one path."""
 
     def create_module(self, spec: ModuleSpec) -> ModuleType | None:
@@ -364,6 +364,11 @@ class PathLoader(Loader):
             module.__dict__["__all__"] = sorted(names)
 
 
+def _loader() -> Any:
+    """A loader without the machinery's base class, which is dear to import."""
+    return PathLoader()
+
+
 def spec_of(fullname: str) -> ModuleSpec | None:
     """The spec of a module of the table, None for other names.
 
@@ -372,9 +377,9 @@ def spec_of(fullname: str) -> ModuleSpec | None:
     """
     path = fullname.partition(".")[2]
     if path in PATHS:
-        return ModuleSpec(fullname, PathLoader(), is_package=any(one.startswith(f"{path}.") for one in PATHS))
+        return ModuleSpec(fullname, _loader(), is_package=any(one.startswith(f"{path}.") for one in PATHS))
     if prefixes_of(path):
-        return ModuleSpec(fullname, PathLoader(), is_package=path.count(".") == 1)
+        return ModuleSpec(fullname, _loader(), is_package=path.count(".") == 1)
     if sys._getframe(3).f_code.co_name != "_find_and_load_unlocked":
         return None  # nobody imports it: somebody asks whether it is there
     if why := reason_of_absence(path):

@@ -279,3 +279,14 @@ def test_commands_are_put_beside_the_interpreter_and_taken_away(tmp_path):
     assert "env" in done.stderr
     environment.remove_pth(tmp_path)
     assert [one.name for one in (tmp_path / "bin").iterdir()] == ["transformers"]
+
+
+def test_keywords_for_several_readers_are_left_out_and_that_is_said(tmp_path):
+    formers.BertConfig(hidden_size=24, num_attention_heads=2).save_pretrained(tmp_path)
+    with pytest.raises(TypeError, match="span_length"):
+        formers.AutoConfig.from_pretrained(tmp_path, span_length=8)
+    with dropin.using("4.57.6", dropin.PACKAGES), pytest.warns(UserWarning, match="span_length.*left out"):
+        config = formers.AutoConfig.from_pretrained(tmp_path, span_length=8)
+    assert config.hidden_size == 24
+    with pytest.raises(TypeError, match="span_length"):
+        formers.AutoConfig.from_pretrained(tmp_path, span_length=8)

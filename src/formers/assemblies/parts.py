@@ -39,7 +39,7 @@ def find_part(model: Any, name: str) -> type[Any] | None:
         return None
     held = _held(model)
     if kinds:
-        shared = [kind for kind in kinds if any(issubclass(one, kind) for one in held)]
+        shared: list[Any] = [kind for kind in kinds if any(issubclass(one, kind) for one in held)]
         return _shared_class(name, shared[0]) if shared else None
     names = {one.__name__ for one in held}
     if (older := _BY_KERNEL.fullmatch(name)) is not None:

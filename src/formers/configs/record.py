@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from formers.core.jsonfile import JsonRecord, plain
-from formers.core.notices import refuse_unknown
+from formers.core.notices import refuse_or_leave_out, refuse_unknown
 from formers.hub import PUSH_KEYWORDS, Pushable, push_saved
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ class ConfigFile(JsonRecord, Pushable):
         """The config and the keywords that it did not use, where they are wanted; else there may be none."""
         if wanted:
             return self, unused
-        refuse_unknown(unused, self.known_names(), f"{type(self).__name__}.{where}")
+        refuse_or_leave_out(unused, self.known_names(), f"{type(self).__name__}.{where}")
         return self
 
     def to_diff_dict(self) -> dict[str, Any]:

@@ -12,6 +12,8 @@ from collections.abc import Iterable
 from types import FrameType
 from typing import Any, TypeVar
 
+from formers.core.standing import stands_for_another
+
 C = TypeVar("C", bound=type)
 _PACKAGE = __name__.split(".")[0]
 
@@ -67,6 +69,20 @@ def did_you_mean(word: str, choices: Iterable[str]) -> str:
     """Return `"; did you mean 'x'?"` for the nearest of `choices`, or an empty string."""
     near = difflib.get_close_matches(word, list(choices), n=1, cutoff=0.6)
     return f"; did you mean {near[0]!r}?" if near else ""
+
+
+def refuse_or_leave_out(given: Iterable[str], allowed: Iterable[str], where: str) -> None:
+    """Refuse keywords that `where` does not take, or leave them out and say so; see `core.standing`.
+
+    Raises:
+        TypeError: as `refuse_unknown`.
+    """
+    try:
+        refuse_unknown(given, allowed, where)
+    except TypeError as error:
+        if not stands_for_another():
+            raise
+        notice(f"{error}: left out, as it is for no field")
 
 
 def refuse_unknown(given: Iterable[str], allowed: Iterable[str], where: str) -> None:

@@ -15,7 +15,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from types import ModuleType
 
-from formers.core.notices import notice
+from formers.core.standing import stand_for_another
 from formers.dropin import additions
 from formers.dropin.finder import Finder
 from formers.dropin.packages import PACKAGES, wanted_packages
@@ -43,6 +43,8 @@ def install(version: str | None = None, packages: Iterable[str] | None = None) -
     """
     found = _begin(version, packages)
     if any(name in _aside for name in found.packages):
+        from formers.core.notices import notice
+
         notice(
             f"{' and '.join(name for name in found.packages if name in _aside)} was imported before "
             "formers.dropin.install(): what already holds its objects keeps them, and what it still loads by "
@@ -57,6 +59,7 @@ def _begin(version: str | None, packages: Iterable[str] | None) -> Finder:
     before = [name for name in sys.modules if found.stands_for(name)]
     _aside.update({name: sys.modules.pop(name) for name in before})
     additions.add()
+    stand_for_another(True)
     sys.meta_path.insert(0, found)  # before the additions, which are for packages that are themselves
     return found
 
@@ -68,6 +71,7 @@ def uninstall() -> None:
         for name in [name for name in sys.modules if found.stands_for(name)]:
             del sys.modules[name]
     additions.remove()
+    stand_for_another(False)
     sys.modules.update(_aside)
     _aside.clear()
 

@@ -9,7 +9,7 @@ from importlib import metadata
 from pathlib import Path
 
 from formers.dropin import commands
-from formers.dropin.finder import Claimed, described
+from formers.dropin.claimed import Claimed, described
 from formers.dropin.packages import accepted_version, checked_version
 
 PROGRAM = """#!{python}

@@ -5,15 +5,12 @@ from __future__ import annotations
 import importlib
 import sys
 from collections.abc import Callable, Iterator, Mapping
-from importlib import metadata
-from importlib.abc import Loader
 from importlib.machinery import ModuleSpec
 from types import ModuleType
 from typing import Any
 
-from formers.dropin import compared, elsewhere, optimum_names, peft_names
+from formers.dropin import compared, optimum_names, peft_names
 from formers.dropin import packages as choice
-from formers.paths import PathLoader
 
 
 class Finder:
@@ -55,15 +52,15 @@ class Finder:
             return None
         if root == "peft":
             if rest in peft_names.PATHS:
-                return ModuleSpec(name, _Peft(), origin="formers", is_package=peft_names.is_package(rest))
+                return _spec(name, _Peft(), origin="formers", is_package=peft_names.is_package(rest))
             if rest and _is_imported(sys._getframe(2)):
                 why = "of its parts, adapters in formers have " + ", ".join(sorted(peft_names.PATHS)[1:])
                 raise ModuleNotFoundError(f"No module named {name!r}: {why}", name=name)
             return None
         if not rest:
-            return ModuleSpec(name, _Root(self), origin=sys.modules["formers"].__file__, is_package=True)
+            return _spec(name, _Root(self), origin=sys.modules["formers"].__file__, is_package=True)
         if rest in _MIRRORED:
-            return ModuleSpec(name, _Mirror(rest), origin="formers", is_package=True)
+            return _spec(name, _Mirror(rest), origin="formers", is_package=True)
         from formers import paths
 
         found = paths.spec_of(name)
@@ -74,11 +71,15 @@ class Finder:
                 name=name,
             )
         if found is not None:
-            found.loader = _Path()
+            from formers.dropin.older_paths import Path
+
+            found.loader = Path(_absent)  # type: ignore[assignment]  # it has what the machinery calls
         return found
 
-    def find_distributions(self, context: Any = None) -> Iterator[metadata.Distribution]:
+    def find_distributions(self, context: Any = None) -> Iterator[Any]:
         """What `importlib.metadata` is told of the packages."""
+        from formers.dropin.claimed import Claimed
+
         asked = getattr(context, "name", None)
         versions: dict[str, Callable[[], str]] = {
             "transformers": lambda: self.version,
@@ -88,35 +89,6 @@ class Finder:
         for name, version in versions.items():
             if name in self.packages and (asked is None or asked.lower() == name):
                 yield Claimed(name, version())
-
-
-class Claimed(metadata.Distribution):
-    """A package that formers stands for, as `importlib.metadata` has packages."""
-
-    def __init__(self, name: str, version: str) -> None:
-        self._text = {
-            "METADATA": described(name, version),
-            "top_level.txt": f"{name}\n",
-            "INSTALLER": "formers\n",
-        }
-
-    def read_text(self, filename: str) -> str | None:
-        """One of the files that describe a package; None for those that there are not."""
-        return self._text.get(str(filename))
-
-    def locate_file(self, path: Any) -> Any:
-        """Where a file of the package would lie: beside formers."""
-        from pathlib import Path
-
-        return Path(str(sys.modules["formers"].__file__)).parent.parent / path
-
-
-def described(name: str, version: str) -> str:
-    """A package's METADATA file."""
-    return (
-        f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n"
-        f"Summary: formers under the name of {name} (formers.dropin).\n"
-    )
 
 
 _NO_OPTIMUM = (
@@ -132,7 +104,7 @@ def _is_imported(frame: Any) -> bool:
     return frame is not None and frame.f_code.co_name == "_find_and_load_unlocked"
 
 
-class _Made(Loader):
+class _Made:
     """A module that finds its names when they are first used."""
 
     def create_module(self, spec: ModuleSpec) -> ModuleType | None:
@@ -186,28 +158,6 @@ class _Root(_Made):
             if name not in compared.NAMES:
                 raise
             return compared.named(name)
-
-
-class _Path(PathLoader):
-    """A module of the table of paths."""
-
-    def exec_module(self, module: ModuleType) -> None:
-        super().exec_module(module)
-        find = module.__dict__["__getattr__"]
-
-        def found(name: str) -> Any:
-            try:
-                return find(name)
-            except (AttributeError, ImportError) as error:
-                if name in compared.NAMES:
-                    return compared.named(name)
-                if elsewhere.has(module.__name__.partition(".")[2], name):
-                    return elsewhere.named(name)
-                if name.startswith("__") or isinstance(error, ImportError):
-                    raise
-                raise _absent(module, name, [], str(error).partition(repr(name))[2]) from None
-
-        module.__dict__["__getattr__"] = found
 
 
 class _Mirror(_Made):
@@ -283,6 +233,11 @@ class _Optimum(_Made):
         raise _absent(module, name, list(homes))
 
 
+def _spec(name: str, loader: Any, **options: Any) -> ModuleSpec:
+    """A spec whose loader has what the machinery calls, without its base class: that is dear to import."""
+    return ModuleSpec(name, loader, **options)
+
+
 def _is_path(path: str) -> bool:
     from formers import paths
 
@@ -316,7 +271,7 @@ def _wanted_by_import() -> bool:
     import dis
 
     frame: Any = sys._getframe(1)
-    while frame is not None and frame.f_globals.get("__name__") == __name__:
+    while frame is not None and frame.f_globals.get("__name__") in (__name__, "formers.dropin.older_paths"):
         frame = frame.f_back
     if frame is None:
         return False

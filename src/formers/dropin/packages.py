@@ -6,10 +6,8 @@ import functools
 import os
 import re
 from collections.abc import Iterable
-from importlib import machinery, metadata
+from importlib import machinery
 from typing import Any
-
-from formers.core.notices import did_you_mean
 
 PACKAGES = ("transformers", "peft", "optimum")
 ADAPTERS_FOLLOWED = "0.21.2"  # the version of peft whose interface is followed
@@ -33,6 +31,8 @@ def wanted_packages(given: Iterable[str] | None) -> tuple[str, ...]:
     chosen = tuple(dict.fromkeys(given))
     for name in chosen:
         if name not in PACKAGES:
+            from formers.core.notices import did_you_mean
+
             raise ValueError(
                 f"formers stands for {', '.join(PACKAGES)}, not for {name!r}{did_you_mean(name, PACKAGES)}"
             )
@@ -58,12 +58,14 @@ def accepted_version() -> str:
     return max(VERSIONS, key=lambda version: sum(limit.contains(version) for limit in limits))
 
 
-def on_the_path() -> Iterable[metadata.Distribution]:
-    """The packages that are installed, whoever stands for one of them."""
+def on_the_path() -> Iterable[Any]:
+    """The distributions that are installed, whoever stands for one of them."""
+    from importlib import metadata
+
     return metadata.MetadataPathFinder.find_distributions()
 
 
-def _limits(found: metadata.Distribution) -> list[Any]:
+def _limits(found: Any) -> list[Any]:
     """What an installed package asks of transformers, where it asks always."""
     text = found.read_text("METADATA") or ""
     lines = re.findall(r"(?m)^Requires-Dist: (transformers\b.*)$", text)

@@ -200,7 +200,11 @@ def _config(
     if takes_any:
         return config, {**constructor, **unknown}
     allowed = [*_OPTIONS, *_NO_EFFECT, *config.known_names(), *HUB_KEYWORDS, *named]
-    refuse_unknown(unknown, allowed, f"{cls.__name__}.from_pretrained")
+    try:
+        refuse_unknown(unknown, allowed, f"{cls.__name__}.from_pretrained")
+    except TypeError as error:  # packages look for Python's own sentence and try again without the keyword
+        first = next(name for name in unknown if name not in allowed)
+        raise TypeError(f"__init__() got an unexpected keyword argument {first!r}: {error}") from None
     return config, constructor
 
 

@@ -1,4 +1,4 @@
-"""Masks [B, 1, T, S] that are added to scores, as layers of one's own were given them: 0, or the least number."""
+"""Masks [B, 1, T, S] that are added to scores: 0, or the least number; as layers of one's own took them."""
 
 from __future__ import annotations
 

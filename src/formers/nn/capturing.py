@@ -39,7 +39,7 @@ class OutputRecorder:
         return self.layer_name is None or f".{self.layer_name.strip('.')}." in f".{path}."
 
 
-# what the pass that runs now keeps: a hook of another thread's pass, on the same modules, looks away
+# what the pass that runs now keeps; hooks of another thread's pass on the same modules look away
 _kept: ContextVar[dict[str, list[Any]] | None] = ContextVar("kept", default=None)
 
 
@@ -48,9 +48,9 @@ def capture_outputs(
 ) -> Callable[..., Any]:
     """Around a model's `forward`: `output_hidden_states=True` and the like are answered by its modules.
 
-    The class says in `_can_record_outputs` what there is: name ("hidden_states", "attentions", ...) -> a class
-    of modules, an `OutputRecorder`, the end of a path, or a list of those. A flag that is left out is the
-    config's.
+    The class says in `_can_record_outputs` what there is: name ("hidden_states", "attentions", ...) -> a
+    class of modules, an `OutputRecorder`, the end of a path, or a list of those. Flags that are left out are
+    the config's.
 
     Args:
         func: the method, which returns a record of outputs.

@@ -140,7 +140,8 @@ class HfQuantizer:
                 f"{type(self).__name__} turns single parameters while files are read ({single[0]}), which is "
                 "not done here: do it to the loaded model, in _process_model_after_weight_loading"
             )
-        model.is_quantized, model.quantization_method = True, self.quantization_config.quant_method
+        held: Any = model
+        held.is_quantized, held.quantization_method = True, self.quantization_config.quant_method
         self._process_model_before_weight_loading(model, **kwargs)
 
     def postprocess_model(self, model: nn.Module, **kwargs: Any) -> Any:
@@ -291,9 +292,8 @@ class AutoHfQuantizer:
     @classmethod
     def from_pretrained(cls, pretrained_model_name_or_path: Any, **kwargs: Any) -> Any:
         """The quantizer for a checkpoint."""
-        return cls.from_config(
-            AutoQuantizationConfig.from_pretrained(pretrained_model_name_or_path), **kwargs
-        )
+        config = AutoQuantizationConfig.from_pretrained(pretrained_model_name_or_path)
+        return cls.from_config(config, **kwargs)
 
     @staticmethod
     def supports_quant_method(quantization_config_dict: Mapping[str, Any]) -> bool:
@@ -302,7 +302,7 @@ class AutoHfQuantizer:
 
 
 def quantizer_of(given: Any, stored: Any) -> HfQuantizer | None:
-    """The registered quantizer to load a model with: by what a caller gives, or by the checkpoint's record."""
+    """The registered quantizer to load a model with: by the checkpoint's record, or a caller's."""
     told = stored or given
     if told is None or _method(told) not in AUTO_QUANTIZER_MAPPING:
         return None
@@ -319,10 +319,8 @@ def get_module_from_name(module: nn.Module, tensor_name: str) -> tuple[nn.Module
 def should_convert_module(full_name: str, patterns: Iterable[str] | None = None) -> bool:
     """Whether no pattern spares a path: its beginning up to a dot, or its end."""
     end = r"(?:(?<=\.)|(?=\.|$))"
-    return not any(
-        re.match(f"(?:{pattern}){end}", full_name) or full_name.endswith(pattern)
-        for pattern in patterns or ()
-    )
+    spared = list(patterns or ())
+    return not any(re.match(f"(?:{one}){end}", full_name) or full_name.endswith(one) for one in spared)
 
 
 def _method(told: Any) -> str | None:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from formers.core.notices import notice, refuse_unknown
+from formers.core.notices import notice, refuse_or_leave_out
 from formers.tokenization import files
 from formers.tokenization.checks import check_settings
 from formers.tokenization.recipe import Recipe
@@ -91,7 +91,7 @@ def refuse_others(
         TypeError: naming them; `allowed` are proposed.
     """
     known = [name for name in allowed if is_setting(name, row)]
-    refuse_unknown([name for name in settings if not is_setting(name, row)], known, where)
+    refuse_or_leave_out([name for name in settings if not is_setting(name, row)], known, where)
 
 
 def checked(

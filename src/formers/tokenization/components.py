@@ -149,6 +149,10 @@ def _setter(kind: str | None, values: Mapping[str, Any]) -> Callable[[dict[str, 
     return change
 
 
+# what cuts at spaces and drops them
+_DROP_SPACES = ("BertPreTokenizer", "Whitespace", "WhitespaceSplit")
+
+
 def _set_prefix_space(backend: Tokenizer, value: bool) -> None:
     def change(part: dict[str, Any]) -> bool:
         if part.get("type") == "Metaspace":
@@ -160,7 +164,9 @@ def _set_prefix_space(backend: Tokenizer, value: bool) -> None:
         return _setter(None, {"add_prefix_space": value})(part)
 
     matched = [rewrite(backend, section, change) for section in ("pre_tokenizer", "post_processor")]
-    if not any(matched):
+    state = state_of(backend.pre_tokenizer)
+    drops = any(next(parts(state, kind=kind), None) for kind in _DROP_SPACES)  # one more changes no id
+    if not any(matched) and not drops:
         raise ValueError(
             "add_prefix_space cannot be set: this checkpoint's tokenizer puts no space in front of words"
         )

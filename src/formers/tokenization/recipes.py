@@ -57,7 +57,6 @@ _BERT = Recipe(
             "ernie",
             "git",
             "grounding-dino",
-            "layoutlm",
             "lxmert",
             "megatron-bert",
             "mobilebert",
@@ -65,7 +64,7 @@ _BERT = Recipe(
         *("nomic_bert", "squeezebert", "vilt", "visual_bert"),
     ),
     aliases=(
-        *("ConvBert", "DPRContextEncoder", "DPRQuestionEncoder", "Electra", "LayoutLM", "Lxmert"),
+        *("ConvBert", "DPRContextEncoder", "DPRQuestionEncoder", "Electra", "Lxmert"),
         *("MobileBert", "Realm", "RetriBert", "SqueezeBert"),
     ),
 )
@@ -199,6 +198,7 @@ RECIPES: dict[str, Recipe] = {
         model_types=("tapas",),
         aliases=(),
     ),
+    "LayoutLM": replace(_BERT, model_types=("layoutlm",), aliases=()),  # packages ask whether it is one
     "LayoutLMv2": replace(
         _BERT,
         inputs=TYPES_LAST,

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from formers.core.notices import notice, refuse_unknown
+from formers.core.notices import notice, refuse_or_leave_out, refuse_unknown
 from formers.hub import PUSH_KEYWORDS, Pushable, push_saved
 from formers.tokenization import chat, classes, components, files, saving, special
 from formers.tokenization.decoder import Decoder, clean_up, ids_of
@@ -693,7 +693,7 @@ class PreTrainedTokenizerFast(TokenMethods, FrameMethods, OlderCalls, Pushable):
             The paths written.
         """
         known = (*self._saving_keywords, "push_to_hub", "safe_serialization", *PUSH_KEYWORDS)
-        refuse_unknown(kwargs, known, "save_pretrained()")
+        refuse_or_leave_out(kwargs, known, "save_pretrained()")
         kwargs.pop("safe_serialization", None)
         folder, jinja = Path(save_directory), bool(kwargs.pop("save_jinja_files", True))
         parts = (self._vocabulary, self._special, self._origin)
