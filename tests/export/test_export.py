@@ -186,7 +186,7 @@ def test_the_command_writes_what_agrees_with_a_golden_file_and_nothing_else(
 
     def run(to: str) -> int:
         with pytest.raises(SystemExit) as ended:
-            main(["export", str(saved), str(tmp_path / to), "--to", "onnx", "--int8", "--check", str(file)])
+            main(["export", str(saved), str(tmp_path / to), "--to", "onnx", "--check", str(file)])
         return int(ended.value.code or 0)
 
     assert run("good") == 0
