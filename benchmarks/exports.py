@@ -4,8 +4,8 @@
     python benchmarks/exports.py --only bert t5   # some of them
     python benchmarks/exports.py --minilm         # a real MiniLM in ONNX Runtime and torch
 
-A row is a family, the class, the largest difference (by its share, above 1), or what went wrong. Families enrol
-themselves: their shapes are those of `tests/parity`.
+A row is a family, the class, the largest difference (by its share, above 1), or what went wrong. Families
+enrol themselves: their shapes are those of `tests/parity`.
 """
 
 from __future__ import annotations
