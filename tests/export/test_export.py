@@ -186,7 +186,7 @@ def test_the_command_writes_what_agrees_with_a_golden_file_and_nothing_else(
 
     def run(to: str) -> int:
         with pytest.raises(SystemExit) as ended:
-            main(["export", str(saved), str(tmp_path / to), "--to", "onnx", "--int8", "--check", str(file)])
+            main(["export", str(saved), str(tmp_path / to), "--to", "onnx", "--check", str(file)])
         return int(ended.value.code or 0)
 
     assert run("good") == 0
@@ -251,3 +251,21 @@ def test_without_the_packages_the_extra_is_named(monkeypatch: pytest.MonkeyPatch
     with pytest.raises(MissingExtra, match=r"pip install 'formers\[onnx\]'"):
         export_model(made("ViTModel", **_SIZES, image_size=16, patch_size=8), tmp_path / "out")
     assert not list(tmp_path.iterdir())
+
+
+def test_optimum_means_formers_under_the_drop_in(classifier: tuple[Path, Path]) -> None:
+    from formers import dropin
+
+    with dropin.using("4.57.6", dropin.PACKAGES):
+        from optimum.exporters.onnx import main_export
+        from optimum.onnxruntime import ORTModelForSequenceClassification, ORTQuantizer
+        from optimum.onnxruntime.configuration import AutoQuantizationConfig
+
+        assert ORTModelForSequenceClassification is formers.export.ORTModelForSequenceClassification
+        model = ORTModelForSequenceClassification.from_pretrained(classifier[1])
+        made = ORTQuantizer.from_pretrained(model)
+        settings = AutoQuantizationConfig.avx512_vnni(is_static=False)
+        with pytest.raises(ExportError, match="slim"):
+            main_export(str(classifier[0]), classifier[1].parent / "out", slim=True)
+    assert made.onnx_model_path == classifier[1] / "model.onnx"
+    assert not settings.is_static

@@ -21,7 +21,7 @@ def keeps_keys(model: object) -> bool:
     assembly, config = getattr(model, "_assembly", None), getattr(model, "config", None)
     if assembly is None or assembly.cache != "past_key_values":
         return False
-    slots = assembly.spec(config).slots
+    slots = getattr(assembly.spec(config), "slots", ())
     return bool(slots) and all(slot is None or slot.kind in _KEPT for slot in slots)
 
 

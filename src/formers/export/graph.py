@@ -109,6 +109,8 @@ def write(graph: Graph, folder: Path, opset: int | None = None) -> Path:
             raise ExportError(f"{graph.file} cannot be recorded: {_first_line(error)}") from error
     assert program is not None
     _name_axes(graph, program.model.graph)
+    for node in program.model.graph.all_nodes():
+        node.metadata_props.clear()  # where in which file of this machine each node was computed
     file = folder / graph.file
     size = sum(p.numel() * p.element_size() for p in graph.owner.parameters())
     program.save(str(file), external_data=size > _LARGE)

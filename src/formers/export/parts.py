@@ -37,7 +37,8 @@ def graphs(
     Raises:
         ExportError: for inputs that cannot be made up, or a cache that no graph can take.
     """
-    writes, keeps = bool(model.can_generate()), keeps_keys(model)
+    writes = bool(model.can_generate()) and _reads_text_alone(model)
+    keeps = writes and keeps_keys(model)
     if with_past and not (writes and keeps):
         raise ExportError(
             f"{type(model).__name__} keeps no keys and values between calls, so that there is no graph with "
@@ -49,6 +50,13 @@ def graphs(
     if writes and past:
         return [_decoder(model)]
     return [_whole(model, inputs)]
+
+
+def _reads_text_alone(model: Any) -> bool:
+    """Whether what a model writes follows from one prompt: texts, or what an encoder reads."""
+    named = inspect.signature(model.forward).parameters
+    shown = () if model.config.is_encoder_decoder else model._assembly.once
+    return "past_key_values" in named and "use_cache" in named and not shown
 
 
 def _whole(model: Any, inputs: Mapping[str, Tensor] | None) -> Graph:
@@ -102,7 +110,8 @@ def _pair(model: Any, inputs: Mapping[str, Tensor] | None, past: bool) -> list[G
     def encode(given: Mapping[str, Tensor]) -> dict[str, Tensor]:
         return tensors_of(encoder(**given, return_dict=True))
 
-    ids = sample(model, ("decoder_input_ids",))["decoder_input_ids"]
+    rows = next(iter(given.values())).shape[0]
+    ids = sample(model, ("decoder_input_ids",), {"batch_size": rows})["decoder_input_ids"]
     with torch.no_grad():
         states = encode(given)["last_hidden_state"]
     read = {"input_ids": ids}

@@ -188,6 +188,9 @@ class OnGraph(nn.Module):
             decoder.setdefault("encoder_attention_mask", torch.ones(states.shape[:2], dtype=torch.long))
         else:
             decoder.pop("encoder_attention_mask", None)
+        rows = decoder["input_ids"].shape[0]
+        shared = {n: v for n, v in decoder.items() if "encoder" in n and v.shape[0] < rows}
+        decoder |= {n: v.repeat_interleave(rows // v.shape[0], 0) for n, v in shared.items()}  # of beams
         found: dict[str, Any] = session.run(complete(session, decoder, where))
         if DECODER_WITH_PAST in self.sessions:
             found = self._kept(found, past, keeps)

@@ -45,8 +45,8 @@ def taken(model: Any) -> tuple[str, ...]:
     found = [name for name in AXES if name in named and not name.startswith("encoder_")]
     if not getattr(text, "type_vocab_size", 0):
         found = [name for name in found if name != "token_type_ids"]
-    sounds = model.main_input_name in ("input_values", "input_features")
-    leave = {"position_ids", "pixel_mask"} | ({"attention_mask"} if sounds else set())
+    reads_text = "input_ids" in named and model.main_input_name == "input_ids"
+    leave = {"position_ids", "pixel_mask"} | (set() if reads_text else {"attention_mask"})
     if not config.is_encoder_decoder:
         leave.add("decoder_input_ids")
     return tuple(name for name in found if name not in leave)

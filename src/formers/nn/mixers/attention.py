@@ -7,7 +7,7 @@ Roles: `q`, `k`, `v` or `qkv`, `q_norm`, `k_norm`, `o`, `score_bias`, `weights_d
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import cached_property, partial
 from typing import Any
 
@@ -29,6 +29,7 @@ from formers.nn.passing import Pass
 from formers.nn.positions import Alibi, Buckets, PageBuckets, Rotary, rotate
 from formers.nn.program import Bare, Flow, Step
 from formers.nn.prompts import with_prompts
+from formers.nn.recording import by_sizes
 from formers.nn.steps import Project
 from formers.nn.tree import has, leaf
 
@@ -51,7 +52,8 @@ def grid_bias(table: Any, pass_: Pass) -> Tensor:
     """The bias of the grid of a pass, [1, H, T, T]; a pass that knows of none has that of the table."""
     grid: Grid = pass_.memo.get("grid") or table.grid
     device = pass_.geometry.positions.device
-    found: Tensor = table(grid, pass_.memo.once(("index", grid), lambda: grid.index(device)))
+    key = by_sizes("index", *(getattr(grid, part.name) for part in fields(grid)))
+    found: Tensor = table(grid, pass_.memo.once(key, lambda: grid.index(device)))
     return found
 
 

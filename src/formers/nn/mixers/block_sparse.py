@@ -20,6 +20,7 @@ from formers.nn.leaves import linear
 from formers.nn.masks import Full
 from formers.nn.mixers.attention import Attend
 from formers.nn.program import Flow, Step
+from formers.nn.recording import by_sizes
 from formers.nn.steps import Project
 
 _PUBLISHED = (1024, 3072, 4096)  # rows of so many columns have the paper's own plan,
@@ -47,7 +48,7 @@ class AttendBlockSparse(Attend):
         outer = torch.cat((query[: s.block], query[ends:]))
         scores = Scores(pass_.visibility.mask(Full()), outer, key, scale=s.scale)
         whole, whole_weights = pass_.backend(q[:, :, outer], k, v, scores)
-        place = ("blocks", s, length, flow.index if drawn else None)
+        place = by_sizes("blocks", s, length, flow.index if drawn else None)
         index, bias = pass_.memo.once(place, lambda: self._seen(flow, q, drawn))
         inner = q[:, :, s.block : ends].reshape(
             q.shape[0], -1, s.block, q.shape[3]

@@ -17,6 +17,7 @@ from formers.nn.masks import Full, materialise
 from formers.nn.mixers.attention import Attend
 from formers.nn.passing import Pass
 from formers.nn.program import Bare, Flow, Step
+from formers.nn.recording import by_sizes
 from formers.nn.tree import leaf
 
 
@@ -170,7 +171,7 @@ class AttendRelative(Attend):
         bias = far * scale
         if pass_.visibility.bias is not None:
             bias = bias + F.pad(pass_.visibility.bias, (count - length, 0))
-        place = ("seen", own, length, count)
+        place = by_sizes("seen", own, length, count)
         unseen = pass_.memo.once(place, lambda: self._unseen(pass_, bias, length, own))
         bias = bias if unseen is None else bias + unseen
         at = pass_.range(0, length), pass_.range(0, count)
