@@ -104,7 +104,7 @@ RECIPES: dict[str, SoundRecipe] = {
         call={"padding": True, "truncation": False},
         channels=True,
         fits=True,
-        model_types=("encodec",),
+        model_types=("encodec", "mimi"),
     ),
     "SeamlessM4T": SoundRecipe(
         _numbers(80, True, num_mel_bins=80, stride=2),
