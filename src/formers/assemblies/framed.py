@@ -13,7 +13,8 @@ from formers.assemblies.base import returned, states_in, states_of
 from formers.assemblies.coded import SoundCodes, checked_sound, refuse_codes
 from formers.assemblies.encoder_decoder import stack_part
 from formers.assemblies.single import Single
-from formers.core.outputs import FramedCodesOutput, FramedOutput, FramedSoundOutput, ModelOutput
+from formers.core.outputs import ModelOutput
+from formers.core.sound_outputs import FramedCodesOutput, FramedOutput, FramedSoundOutput
 from formers.model.base import PreTrainedModel
 from formers.nn import spec
 from formers.nn.nets.codec import Before, PaddedConv, TurnedConv, down, up
